@@ -1,0 +1,5 @@
+//! ext2, ext3 and ext4 read into a tree, and ext4 written from one.
+//!
+//! Both directions share [`format`], the structures as they are on disk.
+
+pub mod format;

@@ -1,0 +1,3 @@
+//! Filesystems: bytes to [`crate::tree::Tree`] and back.
+
+pub mod ext4;

@@ -1,0 +1,3 @@
+//! The command `goldsmith`.
+
+fn main() {}

@@ -1,0 +1,106 @@
+//! The only origin of time, UUIDs and seeds: no clock and no randomness reaches an output.
+
+use sha2::{Digest, Sha256};
+
+/// A point in time as filesystems store it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time {
+    /// Seconds since 1970-01-01 00:00 UTC; negative before.
+    pub seconds: i64,
+    /// Nanoseconds, 0..=999,999,999.
+    pub nanos: u32,
+}
+
+/// A 16-byte UUID in the order in which it is written as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uuid(pub [u8; 16]);
+
+impl std::fmt::Display for Uuid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (at, byte) in self.0.iter().enumerate() {
+            if matches!(at, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for Uuid {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("`{text}` is no UUID (32 hexadecimal digits in groups 8-4-4-4-12)");
+        let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
+        let dashes: Vec<usize> = text.match_indices('-').map(|(at, _)| at).collect();
+        if digits.len() != 32 || dashes != [8, 13, 18, 23] {
+            return Err(bad());
+        }
+        let mut out = [0; 16];
+        for (byte, pair) in out.iter_mut().zip(digits.chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| bad())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| bad())?;
+        }
+        Ok(Self(out))
+    }
+}
+
+/// Time and identities of one conversion, all from its inputs.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    /// The time that everything made (not copied) carries.
+    pub time: Time,
+    /// What the device family is named by: identities must survive from release to release, so they hang on nothing else.
+    pub family: String,
+}
+
+impl Stamp {
+    /// Sixteen bytes for `purpose`, the same for every release of the family:
+    /// SHA-256 of `goldsmith\0<family>\0<purpose>`, cut to 16 bytes.
+    #[must_use]
+    pub fn bytes(&self, purpose: &str) -> [u8; 16] {
+        let mut hash = Sha256::new();
+        for part in ["goldsmith", &self.family, purpose] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        let digest = hash.finalize();
+        let mut out = [0; 16];
+        out.copy_from_slice(&digest[..16]);
+        out
+    }
+
+    /// A UUID for `purpose`, marked as version 8 (custom), variant RFC 9562.
+    #[must_use]
+    pub fn uuid(&self, purpose: &str) -> Uuid {
+        let mut out = self.bytes(purpose);
+        out[6] = out[6] & 0x0f | 0x80;
+        out[8] = out[8] & 0x3f | 0x80;
+        Uuid(out)
+    }
+
+    /// A number that is not zero for `purpose`: MBR disk ids and FAT volume ids.
+    #[must_use]
+    pub fn id32(&self, purpose: &str) -> u32 {
+        let b = self.bytes(purpose);
+        u32::from_le_bytes([b[0], b[1], b[2], b[3]]).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uuids_hang_on_family_and_purpose_only() {
+        let a = Stamp { time: Time::default(), family: "board".into() };
+        let b = Stamp { time: Time { seconds: 7, nanos: 1 }, family: "board".into() };
+        assert_eq!(a.uuid("root-a"), b.uuid("root-a"));
+        assert_ne!(a.uuid("root-a"), a.uuid("root-b"));
+        let text = a.uuid("root-a").to_string();
+        assert_eq!(text.parse(), Ok(a.uuid("root-a")));
+        assert_eq!(text.as_bytes()[14], b'8');
+        assert!("no".parse::<Uuid>().is_err());
+    }
+}

@@ -1,0 +1,200 @@
+//! A [`Content`]: a length and sorted runs of sources; what no run covers is a hole and reads as zeros.
+
+use super::read_at::{FileSource, MemSource, ReadAt, Source, beyond};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A stretch of a [`Content`] and the place where its bytes are.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Where the stretch begins in the content (bytes).
+    pub offset: u64,
+    /// How long it is (bytes), never 0.
+    pub len: u64,
+    /// Where the bytes are.
+    pub source: Source,
+    /// Where they begin in `source` (bytes).
+    pub source_offset: u64,
+}
+
+impl Run {
+    /// The first byte behind the stretch.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.offset + self.len
+    }
+}
+
+/// A length in bytes and the runs that fill it, sorted and without overlap; holes between them read as zeros.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    len: u64,
+    runs: Vec<Run>,
+}
+
+impl Content {
+    /// `len` bytes of hole.
+    #[must_use]
+    pub fn hole(len: u64) -> Self {
+        Self { len, runs: Vec::new() }
+    }
+
+    /// These bytes.
+    #[must_use]
+    pub fn bytes(bytes: impl Into<Arc<[u8]>>) -> Self {
+        let bytes = bytes.into();
+        Self::whole(Arc::new(MemSource(bytes)))
+    }
+
+    /// All of `source` as one run.
+    #[must_use]
+    pub fn whole(source: Source) -> Self {
+        let mut content = Self::hole(source.len());
+        content.push(Run { offset: 0, len: source.len(), source, source_offset: 0 });
+        content
+    }
+
+    /// Appends a run; a run of length 0 is dropped. Runs must come in order; the length grows to hold the run.
+    ///
+    /// # Panics
+    /// When `run` begins before the end of the last one: the caller's order is wrong.
+    pub fn push(&mut self, run: Run) {
+        if run.len == 0 {
+            return;
+        }
+        assert!(run.offset >= self.runs.last().map_or(0, Run::end), "runs out of order at offset {}", run.offset);
+        self.len = self.len.max(run.end());
+        self.runs.push(run);
+    }
+
+    /// Appends all runs of `other` from `offset` on.
+    pub fn push_content(&mut self, offset: u64, other: &Self) {
+        for run in &other.runs {
+            self.push(Run { offset: offset + run.offset, ..run.clone() });
+        }
+        self.len = self.len.max(offset + other.len);
+    }
+
+    /// Appends bytes of ours at `offset`.
+    pub fn push_bytes(&mut self, offset: u64, bytes: impl Into<Arc<[u8]>>) {
+        let bytes: Arc<[u8]> = bytes.into();
+        self.push(Run { offset, len: bytes.len() as u64, source: Arc::new(MemSource(bytes)), source_offset: 0 });
+    }
+
+    /// The runs, sorted by offset.
+    #[must_use]
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// Sets the length: a longer one ends in a hole. Runs are never cut.
+    ///
+    /// # Panics
+    /// When a run reaches behind `len`.
+    pub fn set_len(&mut self, len: u64) {
+        assert!(len >= self.runs.last().map_or(0, Run::end), "length {len} cuts a run");
+        self.len = len;
+    }
+
+    /// Bytes covered by runs.
+    #[must_use]
+    pub fn data_len(&self) -> u64 {
+        self.runs.iter().map(|run| run.len).sum()
+    }
+
+    /// Everything, for contents known to be small; fails when longer than `limit` bytes.
+    ///
+    /// # Errors
+    /// What reading said, or [`io::ErrorKind::FileTooLarge`].
+    pub fn read_all(&self, limit: u64) -> io::Result<Vec<u8>> {
+        if self.len > limit {
+            let text = format!("{} bytes where at most {limit} make sense", self.len);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
+        let mut out = vec![0; usize::try_from(self.len).map_err(io::Error::other)?];
+        self.read_exact_at(0, &mut out)?;
+        Ok(out)
+    }
+
+    /// The index of the first run that ends behind `offset`.
+    fn index_at(&self, offset: u64) -> usize {
+        self.runs.partition_point(|run| run.end() <= offset)
+    }
+}
+
+impl ReadAt for Content {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.len);
+        let end = end.ok_or_else(|| beyond(offset, buf.len(), self.len))?;
+        let mut done = offset;
+        for run in &self.runs[self.index_at(offset)..] {
+            if run.offset >= end {
+                break;
+            }
+            let start = run.offset.max(offset);
+            let stop = run.end().min(end);
+            let at = |position: u64| usize::try_from(position - offset).unwrap_or(usize::MAX);
+            buf[at(done)..at(start)].fill(0);
+            run.source.read_exact_at(run.source_offset + (start - run.offset), &mut buf[at(start)..at(stop)])?;
+            done = stop;
+        }
+        let at = usize::try_from(done - offset).unwrap_or(usize::MAX);
+        buf[at..].fill(0);
+        Ok(())
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        for run in &self.runs[self.index_at(offset)..] {
+            let start = run.offset.max(offset);
+            let base = run.source_offset + (start - run.offset);
+            let stop = run.source_offset + run.len;
+            if let Some(found) = run.source.next_data(base)?.filter(|found| found.start < stop) {
+                let place = |position: u64| run.offset + (position - run.source_offset);
+                return Ok(Some(place(found.start)..place(found.end.min(stop))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn host_file(&self, offset: u64) -> Option<(&File, u64)> {
+        let run = self.runs.get(self.index_at(offset)).filter(|run| run.offset <= offset)?;
+        run.source.host_file(run.source_offset + (offset - run.offset))
+    }
+}
+
+impl From<FileSource> for Content {
+    fn from(source: FileSource) -> Self {
+        Self::whole(Arc::new(source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_read_as_zeros_and_are_found() {
+        let mut content = Content::hole(0);
+        content.push_bytes(4, *b"abcd");
+        content.push_bytes(10, *b"xy");
+        content.set_len(14);
+        assert_eq!(content.read_all(100).unwrap(), b"\0\0\0\0abcd\0\0xy\0\0");
+        assert_eq!(content.next_data(0).unwrap(), Some(4..8));
+        assert_eq!(content.next_data(6).unwrap(), Some(6..8));
+        assert_eq!(content.next_data(8).unwrap(), Some(10..12));
+        assert_eq!(content.next_data(12).unwrap(), None);
+        let mut outer = Content::hole(3);
+        outer.push_content(3, &content);
+        let mut buf = [9; 5];
+        outer.read_exact_at(6, &mut buf).unwrap();
+        assert_eq!(&buf, b"\0abcd");
+        assert!(outer.read_exact_at(15, &mut buf).is_err());
+        assert!(content.read_all(13).is_err());
+    }
+}

@@ -1,0 +1,220 @@
+//! Places that bytes can be read from at any offset.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Something of a fixed length that can be read at any offset, from several threads at once.
+pub trait ReadAt: Send + Sync + fmt::Debug {
+    /// The length in bytes.
+    fn len(&self) -> u64;
+
+    /// True when there is nothing to read.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Fills `buf` from `offset` (bytes).
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] when the range leaves the source, else what reading said.
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
+    /// The first range at or after `offset` that may hold bytes other than zero; all between `offset` and its start is zero.
+    /// `None`: zero until the end. The answer may be coarser than the truth, never finer.
+    ///
+    /// # Errors
+    /// What asking the source said.
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        Ok((offset < self.len()).then(|| offset..self.len()))
+    }
+
+    /// The file of the host and the offset in it where `offset` lies, if it lies in one: lets a writer copy within the kernel.
+    fn host_file(&self, _offset: u64) -> Option<(&File, u64)> {
+        None
+    }
+}
+
+/// A shared [`ReadAt`].
+pub type Source = Arc<dyn ReadAt>;
+
+/// The error of a range that leaves its source.
+pub(crate) fn beyond(offset: u64, len: usize, end: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, format!("{len} bytes at offset {offset} leave the {end} bytes there are"))
+}
+
+/// Fails unless `len` bytes at `offset` lie within `end` bytes.
+fn check(offset: u64, len: usize, end: u64) -> io::Result<()> {
+    let inside = u64::try_from(len).ok().and_then(|len| offset.checked_add(len)).is_some_and(|stop| stop <= end);
+    if inside { Ok(()) } else { Err(beyond(offset, len, end)) }
+}
+
+/// Bytes of ours in memory.
+#[derive(Clone)]
+pub struct MemSource(pub Arc<[u8]>);
+
+impl fmt::Debug for MemSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemSource({} bytes)", self.0.len())
+    }
+}
+
+impl ReadAt for MemSource {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        check(offset, buf.len(), self.len())?;
+        let start = usize::try_from(offset).map_err(|_| beyond(offset, buf.len(), self.len()))?;
+        buf.copy_from_slice(&self.0[start..start + buf.len()]);
+        Ok(())
+    }
+}
+
+/// An open file or block device of the host, whose holes are honoured.
+#[derive(Debug)]
+pub struct FileSource {
+    file: File,
+    len: u64,
+}
+
+impl FileSource {
+    /// Takes `file`, of `len` bytes (a block device's length is not in its metadata).
+    #[must_use]
+    pub fn new(file: File, len: u64) -> Self {
+        Self { file, len }
+    }
+
+    /// Opens the regular file at `path` for reading.
+    ///
+    /// # Errors
+    /// What opening said.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { file, len })
+    }
+}
+
+impl ReadAt for FileSource {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        check(offset, buf.len(), self.len)?;
+        self.file.read_exact_at(buf, offset)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        use rustix::fs::{SeekFrom, seek};
+        if offset >= self.len {
+            return Ok(None);
+        }
+        // All reads are positioned, so the shared file position is free for this use; a race moves it, never the answer.
+        let start = match seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(start) => start,
+            Err(rustix::io::Errno::NXIO) => return Ok(None),
+            Err(_) => return Ok(Some(offset..self.len)),
+        };
+        let end = seek(&self.file, SeekFrom::Hole(start)).unwrap_or(self.len);
+        Ok((start < self.len).then(|| start..end.clamp(start, self.len)))
+    }
+
+    fn host_file(&self, offset: u64) -> Option<(&File, u64)> {
+        Some((&self.file, offset))
+    }
+}
+
+/// A file of the host that is opened when it is first read and not kept open, so that thousands may be named at once.
+#[derive(Debug)]
+pub struct HostFile {
+    path: PathBuf,
+    len: u64,
+}
+
+impl HostFile {
+    /// Names the file at `path` with the length that it has now (bytes).
+    #[must_use]
+    pub fn new(path: PathBuf, len: u64) -> Self {
+        Self { path, len }
+    }
+}
+
+impl ReadAt for HostFile {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        check(offset, buf.len(), self.len)?;
+        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", self.path.display()));
+        File::open(&self.path).and_then(|file| file.read_exact_at(buf, offset)).map_err(named)
+    }
+}
+
+/// A window of a source: a partition of a disk.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    inner: Source,
+    start: u64,
+    len: u64,
+}
+
+impl Slice {
+    /// `len` bytes of `inner` from `start`; cut short where `inner` ends.
+    #[must_use]
+    pub fn new(inner: Source, start: u64, len: u64) -> Self {
+        let len = len.min(inner.len().saturating_sub(start));
+        Self { inner, start, len }
+    }
+}
+
+impl ReadAt for Slice {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        check(offset, buf.len(), self.len)?;
+        self.inner.read_exact_at(self.start + offset, buf)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        if offset >= self.len {
+            return Ok(None);
+        }
+        let found = self.inner.next_data(self.start + offset)?;
+        Ok(found.and_then(|range| {
+            let start = range.start - self.start;
+            (start < self.len).then(|| start..(range.end - self.start).min(self.len))
+        }))
+    }
+
+    fn host_file(&self, offset: u64) -> Option<(&File, u64)> {
+        self.inner.host_file(self.start + offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_stays_inside() {
+        let inner: Source = Arc::new(MemSource((0u8..100).collect()));
+        let slice = Slice::new(inner, 90, 50);
+        assert_eq!(slice.len(), 10);
+        let mut buf = [0; 4];
+        slice.read_exact_at(6, &mut buf).unwrap();
+        assert_eq!(buf, [96, 97, 98, 99]);
+        assert_eq!(slice.read_exact_at(7, &mut buf).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(slice.next_data(3).unwrap(), Some(3..10));
+    }
+}

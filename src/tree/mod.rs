@@ -1,0 +1,212 @@
+//! The files of a filesystem as a value: directories, leaves, stat, extended attributes, hard links by identity.
+//!
+//! Names and paths are bytes; children are ordered bytewise. Metadata is in memory, file data never: a leaf says where its bytes are.
+
+pub mod edit;
+mod path;
+
+pub use crate::stamp::Time;
+use crate::stream::Content;
+pub use path::{Found, Walk, WalkError, show};
+use std::collections::BTreeMap;
+
+/// A file name: any bytes but `/` and NUL, 1 to 255 of them.
+pub type Name = Vec<u8>;
+
+/// The inode flags that a file carries from one filesystem to the next (`FS_*_FL` of `linux/fs.h`, same values as ext4's).
+pub mod flags {
+    /// `chattr +s`: secure deletion asked for.
+    pub const SECRM: u32 = 0x1;
+    /// `chattr +u`: undelete asked for.
+    pub const UNRM: u32 = 0x2;
+    /// `chattr +c`: compression asked for.
+    pub const COMPR: u32 = 0x4;
+    /// `chattr +S`: synchronous updates.
+    pub const SYNC: u32 = 0x8;
+    /// `chattr +i`: immutable.
+    pub const IMMUTABLE: u32 = 0x10;
+    /// `chattr +a`: append only.
+    pub const APPEND: u32 = 0x20;
+    /// `chattr +d`: no dump.
+    pub const NODUMP: u32 = 0x40;
+    /// `chattr +A`: no access times.
+    pub const NOATIME: u32 = 0x80;
+    /// `chattr +j`: data through the journal.
+    pub const JOURNAL_DATA: u32 = 0x4000;
+    /// `chattr +t`: no tail merging.
+    pub const NOTAIL: u32 = 0x8000;
+    /// `chattr +D`: synchronous directory updates.
+    pub const DIRSYNC: u32 = 0x1_0000;
+    /// `chattr +T`: top of a directory hierarchy.
+    pub const TOPDIR: u32 = 0x2_0000;
+    /// All of these: what a copy keeps.
+    pub const KEPT: u32 =
+        SECRM | UNRM | COMPR | SYNC | IMMUTABLE | APPEND | NODUMP | NOATIME | JOURNAL_DATA | NOTAIL | DIRSYNC | TOPDIR;
+}
+
+/// What every inode has besides its kind and content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Permission bits with setuid, setgid and sticky: `0o0000..=0o7777`.
+    pub mode: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Last change of the content.
+    pub mtime: Time,
+    /// Last change of the inode.
+    pub ctime: Time,
+    /// Last access.
+    pub atime: Time,
+    /// Creation, where the filesystem records it.
+    pub crtime: Option<Time>,
+    /// Inode flags, of [`flags::KEPT`] only.
+    pub flags: u32,
+    /// Extended attributes by full name (`user.x`, `security.capability`, `system.posix_acl_access`); values as `getxattr(2)` gives
+    /// them, so an ACL is in the version 2 form of `linux/posix_acl_xattr.h`.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Stat {
+    /// A stat of root's with these permission bits and this time.
+    #[must_use]
+    pub fn root(mode: u16, time: Time) -> Self {
+        Self { mode, uid: 0, gid: 0, mtime: time, ctime: time, atime: time, crtime: Some(time), flags: 0, xattrs: BTreeMap::new() }
+    }
+}
+
+/// Names a leaf of one [`Tree`]; two directory entries with the same id are hard links of one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeafId(usize);
+
+/// What a leaf is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// A regular file.
+    File(Content),
+    /// A symbolic link and its target.
+    Symlink(Vec<u8>),
+    /// A character device.
+    CharDevice {
+        /// Major number, 12 bits on disk.
+        major: u32,
+        /// Minor number, 20 bits on disk.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Major number, 12 bits on disk.
+        major: u32,
+        /// Minor number, 20 bits on disk.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+/// Anything but a directory.
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// Owner, times, attributes.
+    pub stat: Stat,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// A directory.
+#[derive(Clone, Debug)]
+pub struct Dir {
+    /// Owner, times, attributes.
+    pub stat: Stat,
+    /// Children by name, `.` and `..` left out.
+    pub entries: BTreeMap<Name, Entry>,
+}
+
+impl Dir {
+    /// An empty directory.
+    #[must_use]
+    pub fn new(stat: Stat) -> Self {
+        Self { stat, entries: BTreeMap::new() }
+    }
+}
+
+/// A child of a directory.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// A directory, which has one parent only.
+    Dir(Dir),
+    /// A leaf of the tree, by its id.
+    Leaf(LeafId),
+}
+
+/// The files of one filesystem.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    /// The root directory.
+    pub root: Dir,
+    leaves: Vec<Leaf>,
+}
+
+impl Tree {
+    /// A tree with an empty root directory.
+    #[must_use]
+    pub fn new(root: Stat) -> Self {
+        Self { root: Dir::new(root), leaves: Vec::new() }
+    }
+
+    /// Adds a leaf that no directory names yet.
+    pub fn add_leaf(&mut self, leaf: Leaf) -> LeafId {
+        self.leaves.push(leaf);
+        LeafId(self.leaves.len() - 1)
+    }
+
+    /// The leaf with this id.
+    ///
+    /// # Panics
+    /// When the id is of another tree.
+    #[must_use]
+    pub fn leaf(&self, id: LeafId) -> &Leaf {
+        &self.leaves[id.0]
+    }
+
+    /// The leaf with this id, to change it (all its hard links see the change).
+    ///
+    /// # Panics
+    /// When the id is of another tree.
+    pub fn leaf_mut(&mut self, id: LeafId) -> &mut Leaf {
+        &mut self.leaves[id.0]
+    }
+
+    /// How many names each leaf has, by id; a leaf without one is no longer part of the filesystem.
+    #[must_use]
+    pub fn link_counts(&self) -> BTreeMap<LeafId, u32> {
+        let mut counts = BTreeMap::new();
+        self.visit(&mut |_, entry| {
+            if let Entry::Leaf(id) = entry {
+                *counts.entry(*id).or_insert(0) += 1;
+            }
+        });
+        counts
+    }
+
+    /// Calls `f` with every path (bytes, with a leading `/`) and entry below the root, parents before children, in bytewise order
+    /// of names within each directory.
+    pub fn visit<'t>(&'t self, f: &mut dyn FnMut(&[u8], &'t Entry)) {
+        fn walk<'t>(dir: &'t Dir, path: &mut Vec<u8>, f: &mut dyn FnMut(&[u8], &'t Entry)) {
+            for (name, entry) in &dir.entries {
+                let len = path.len();
+                path.push(b'/');
+                path.extend_from_slice(name);
+                f(path, entry);
+                if let Entry::Dir(dir) = entry {
+                    walk(dir, path, f);
+                }
+                path.truncate(len);
+            }
+        }
+        walk(&self.root, &mut Vec::new(), f);
+    }
+}

@@ -1,0 +1,148 @@
+//! Paths within a tree: resolved as a process with the tree as its root would, so no symlink leads out of it.
+
+use super::{Dir, Entry, Kind, Leaf, Tree};
+use std::collections::VecDeque;
+
+/// How many symlinks one path may pass, as in the kernel.
+const MAX_LINKS: usize = 40;
+
+/// Bytes of a path or name for people: UTF-8 as it is, the rest and control characters escaped.
+#[must_use]
+pub fn show(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+/// Why a path could not be walked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WalkError {
+    /// More symlinks than a kernel follows.
+    #[error("{0}: too many symbolic links (more than {MAX_LINKS})")]
+    Loop(String),
+    /// A component other than the last is no directory.
+    #[error("{0}: {1} is not a directory")]
+    NotADirectory(String, String),
+}
+
+/// Where a path leads once every symlink on the way was followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walk {
+    /// The components of the real path; empty for the root.
+    pub real: Vec<Vec<u8>>,
+    /// Whether something is there. When false, the components up to some point exist as directories and the rest does not.
+    pub exists: bool,
+}
+
+impl Walk {
+    /// The real path with a leading `/`.
+    #[must_use]
+    pub fn path(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for name in &self.real {
+            out.push(b'/');
+            out.extend_from_slice(name);
+        }
+        if out.is_empty() {
+            out.push(b'/');
+        }
+        out
+    }
+}
+
+impl Tree {
+    /// Follows `path` (absolute or relative to the root) inside the tree: `..` stops at the root, symlinks are followed inside the
+    /// root, the last one only with `follow_last`. What does not exist yet is kept as written.
+    ///
+    /// # Errors
+    /// [`WalkError`] when a symlink loop or a leaf stands in the way.
+    pub fn walk(&self, path: &[u8], follow_last: bool) -> Result<Walk, WalkError> {
+        let mut todo: VecDeque<Vec<u8>> = components(path).collect();
+        let mut real: Vec<Vec<u8>> = Vec::new();
+        let mut links = 0;
+        let mut exists = true;
+        while let Some(name) = todo.pop_front() {
+            if name == b".." {
+                real.pop();
+                exists = self.entry_real(&real).is_some();
+                continue;
+            }
+            real.push(name);
+            if !exists {
+                continue;
+            }
+            match self.entry_real(&real) {
+                None => exists = false,
+                Some(Found::Dir(_)) => {}
+                Some(Found::Leaf(Leaf { kind: Kind::Symlink(target), .. })) if follow_last || !todo.is_empty() => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(WalkError::Loop(show(path)));
+                    }
+                    real.pop();
+                    if target.first() == Some(&b'/') {
+                        real.clear();
+                    }
+                    for part in components(target).collect::<Vec<_>>().into_iter().rev() {
+                        todo.push_front(part);
+                    }
+                }
+                Some(Found::Leaf(_)) if todo.is_empty() => {}
+                Some(Found::Leaf(_)) => {
+                    let here = Walk { real, exists };
+                    return Err(WalkError::NotADirectory(show(path), show(&here.path())));
+                }
+            }
+        }
+        Ok(Walk { real, exists })
+    }
+
+    /// What stands at real components (no symlink is followed).
+    pub(super) fn entry_real(&self, real: &[Vec<u8>]) -> Option<Found<'_>> {
+        let mut dir = &self.root;
+        let Some((last, parents)) = real.split_last() else { return Some(Found::Dir(dir)) };
+        for name in parents {
+            match dir.entries.get(name)? {
+                Entry::Dir(next) => dir = next,
+                Entry::Leaf(_) => return None,
+            }
+        }
+        Some(match dir.entries.get(last)? {
+            Entry::Dir(dir) => Found::Dir(dir),
+            Entry::Leaf(id) => Found::Leaf(self.leaf(*id)),
+        })
+    }
+
+    /// The directory at real components, to change it.
+    pub(super) fn dir_real_mut(&mut self, real: &[Vec<u8>]) -> Option<&mut Dir> {
+        let mut dir = &mut self.root;
+        for name in real {
+            match dir.entries.get_mut(name)? {
+                Entry::Dir(next) => dir = next,
+                Entry::Leaf(_) => return None,
+            }
+        }
+        Some(dir)
+    }
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'t> {
+    /// A directory.
+    Dir(&'t Dir),
+    /// Anything else.
+    Leaf(&'t Leaf),
+}
+
+/// The components of a path, `.` and empty ones dropped.
+pub(super) fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    path.split(|b| *b == b'/').filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec)
+}
