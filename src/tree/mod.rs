@@ -2,7 +2,9 @@
 //!
 //! Names and paths are bytes; children are ordered bytewise. Metadata is in memory, file data never: a leaf says where its bytes are.
 
+pub mod dump;
 pub mod edit;
+pub mod editor;
 mod path;
 
 pub use crate::stamp::Time;

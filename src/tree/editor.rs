@@ -1,0 +1,214 @@
+//! An [`Editor`] changes a tree and keeps the list of what it changed and why: the list goes into the report, and a comparison of
+//! the result with the golden image must find these changes and no others.
+
+use super::edit::EditError;
+use super::{Entry, Found, Kind, Leaf, LeafId, Stat, Time, Tree, show};
+
+/// What was done to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Nothing was there before.
+    Added,
+    /// Something was there and is now different.
+    Changed,
+    /// What was there is gone, with all below it.
+    Removed,
+}
+
+/// One change of one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The real path: no symlink in it but perhaps the last component.
+    pub path: Vec<u8>,
+    /// What was done.
+    pub action: Action,
+    /// Why, for people: a short clause such as "environment tools of the update client".
+    pub reason: String,
+}
+
+/// A tree being edited, and the record of it.
+#[derive(Debug)]
+pub struct Editor<'t> {
+    tree: &'t mut Tree,
+    time: Time,
+    changes: Vec<Change>,
+}
+
+impl<'t> Editor<'t> {
+    /// Starts to edit `tree`; what is made carries `time`.
+    #[must_use]
+    pub fn new(tree: &'t mut Tree, time: Time) -> Self {
+        Self { tree, time, changes: Vec::new() }
+    }
+
+    /// The tree as it is now.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        self.tree
+    }
+
+    /// The tree, for changes that are recorded by hand with [`Editor::record`].
+    pub fn tree_mut(&mut self) -> &mut Tree {
+        self.tree
+    }
+
+    /// The time that new files carry.
+    #[must_use]
+    pub fn time(&self) -> Time {
+        self.time
+    }
+
+    /// What was done so far, in order.
+    #[must_use]
+    pub fn finish(self) -> Vec<Change> {
+        self.changes
+    }
+
+    /// Records a change made by hand.
+    pub fn record(&mut self, path: impl Into<Vec<u8>>, action: Action, reason: &str) {
+        self.changes.push(Change { path: path.into(), action, reason: reason.to_owned() });
+    }
+
+    /// Puts any leaf at `path` (the last symlink is replaced, not followed), with parents as [`Tree::put`] makes them; missing
+    /// parents are recorded too.
+    ///
+    /// # Errors
+    /// As [`Tree::put`].
+    pub fn put(&mut self, path: impl AsRef<[u8]>, leaf: Leaf, reason: &str) -> Result<LeafId, EditError> {
+        let path = path.as_ref();
+        self.parents(path, reason)?;
+        let walk = self.tree.walk(path, false)?;
+        let id = self.tree.put(path, leaf)?;
+        self.record(walk.path(), if walk.exists { Action::Changed } else { Action::Added }, reason);
+        Ok(id)
+    }
+
+    /// Puts a regular file of root's with these permission bits.
+    ///
+    /// # Errors
+    /// As [`Tree::put`].
+    pub fn file(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        bytes: impl Into<Vec<u8>>,
+        mode: u16,
+        reason: &str,
+    ) -> Result<LeafId, EditError> {
+        let bytes: Vec<u8> = bytes.into();
+        let kind = Kind::File(crate::stream::Content::bytes(bytes));
+        self.put(path, Leaf { stat: Stat::root(mode, self.time), kind }, reason)
+    }
+
+    /// Replaces the content of a file that exists (symlinks followed) and keeps its owner, mode and attributes; a file that is
+    /// missing is made with `mode`.
+    ///
+    /// # Errors
+    /// As [`Tree::put`].
+    pub fn rewrite(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        bytes: impl Into<Vec<u8>>,
+        mode: u16,
+        reason: &str,
+    ) -> Result<LeafId, EditError> {
+        let path = path.as_ref();
+        let real = self.tree.walk(path, true)?.path();
+        let stat = match self.tree.find(path) {
+            Some(Found::Leaf(leaf)) => Stat { mtime: self.time, ctime: self.time, ..leaf.stat.clone() },
+            _ => Stat::root(mode, self.time),
+        };
+        let bytes: Vec<u8> = bytes.into();
+        self.put(real, Leaf { stat, kind: Kind::File(crate::stream::Content::bytes(bytes)) }, reason)
+    }
+
+    /// Puts a symlink.
+    ///
+    /// # Errors
+    /// As [`Tree::put`].
+    pub fn symlink(&mut self, path: impl AsRef<[u8]>, target: impl Into<Vec<u8>>, reason: &str) -> Result<LeafId, EditError> {
+        self.put(path, Leaf { stat: Stat::root(0o777, self.time), kind: Kind::Symlink(target.into()) }, reason)
+    }
+
+    /// Makes a directory of root's and its parents where they are missing; one that exists stays as it is.
+    ///
+    /// # Errors
+    /// As [`Tree::mkdir`].
+    pub fn dir(&mut self, path: impl AsRef<[u8]>, mode: u16, reason: &str) -> Result<(), EditError> {
+        let path = path.as_ref();
+        self.parents(path, reason)?;
+        let walk = self.tree.walk(path, true)?;
+        self.tree.mkdir(path, &Stat::root(mode, self.time))?;
+        if !walk.exists {
+            self.record(walk.path(), Action::Added, reason);
+        }
+        Ok(())
+    }
+
+    /// Takes what is at `path` out (the last symlink not followed) and returns it.
+    ///
+    /// # Errors
+    /// As [`Tree::remove`].
+    pub fn remove(&mut self, path: impl AsRef<[u8]>, reason: &str) -> Result<Option<Entry>, EditError> {
+        let real = self.tree.walk(path.as_ref(), false)?.path();
+        let gone = self.tree.remove(path)?;
+        if gone.is_some() {
+            self.record(real, Action::Removed, reason);
+        }
+        Ok(gone)
+    }
+
+    /// The bytes of a regular file (symlinks followed), when it exists.
+    ///
+    /// # Errors
+    /// As [`Tree::read`].
+    pub fn read(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Option<Vec<u8>>, EditError> {
+        self.tree.read(path, limit)
+    }
+
+    /// The text of a regular file (symlinks followed), when it exists; bytes that are no UTF-8 are an error.
+    ///
+    /// # Errors
+    /// As [`Tree::read`].
+    pub fn text(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Option<String>, EditError> {
+        let path = path.as_ref();
+        let bytes = self.tree.read(path, limit)?;
+        let utf8 = |bytes| String::from_utf8(bytes).map_err(|e| EditError::Io(show(path), std::io::Error::other(e)));
+        bytes.map(utf8).transpose()
+    }
+
+    /// Makes and records the parents of `path` that are missing, as root's 0755.
+    fn parents(&mut self, path: &[u8], reason: &str) -> Result<(), EditError> {
+        let walk = self.tree.walk(path, false)?;
+        let Some((_, parents)) = walk.real.split_last() else { return Ok(()) };
+        let mut at = Vec::new();
+        for name in parents {
+            at.push(b'/');
+            at.extend_from_slice(name);
+            if self.tree.find_nofollow(&at).is_none() {
+                self.tree.mkdir(&at, &Stat::root(0o755, self.time))?;
+                self.record(at.clone(), Action::Added, reason);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_change_is_recorded_at_its_real_path() {
+        let mut tree = Tree::new(Stat::root(0o755, Time::default()));
+        tree.put_symlink("/bin", "usr/bin", Time::default()).unwrap();
+        let mut editor = Editor::new(&mut tree, Time::default());
+        editor.file("/bin/tool", "a", 0o755, "r").unwrap();
+        editor.rewrite("/bin/tool", "b", 0o600, "again").unwrap();
+        editor.remove("/bin", "tidy").unwrap();
+        let changes = editor.finish();
+        let short: Vec<(String, Action)> = changes.iter().map(|c| (show(&c.path), c.action)).collect();
+        let expected = [("/usr", Action::Added), ("/usr/bin", Action::Added), ("/usr/bin/tool", Action::Added)];
+        let expected = expected.into_iter().chain([("/usr/bin/tool", Action::Changed), ("/bin", Action::Removed)]);
+        assert_eq!(short, expected.map(|(p, a)| (p.to_owned(), a)).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,3 @@
+//! The tests that look at goldsmith from outside: one binary, a module for each concern.
+
+mod support;

@@ -1,0 +1,51 @@
+//! What the tests share: finding the strangers that judge our bytes, scratch space, running commands.
+#![allow(dead_code)]
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The program `name` from PATH or the system directories. Missing: at home `None`, said aloud; in CI a failure.
+pub(crate) fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from));
+    let found = dirs.map(|dir| dir.join(name)).find(|file| file.is_file());
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none(), "{name} is missing; `make setup` installs it");
+        eprintln!("SKIPPED: {name} is not installed");
+    }
+    found
+}
+
+/// An empty directory under `target/` that goes away with the value.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("it-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a scratch directory")
+}
+
+/// Runs a command and returns what it said, whatever its status.
+pub(crate) fn run(program: impl AsRef<OsStr>, args: &[&dyn AsRef<OsStr>]) -> Output {
+    let program = program.as_ref();
+    let args = args.iter().map(AsRef::as_ref);
+    Command::new(program).args(args).output().unwrap_or_else(|e| panic!("starting {}: {e}", program.display()))
+}
+
+/// Runs a command that must succeed and returns its standard output.
+pub(crate) fn must(program: impl AsRef<OsStr>, args: &[&dyn AsRef<OsStr>]) -> String {
+    let program = program.as_ref();
+    let output = run(program, args);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(
+        output.status.success(),
+        "{} failed with {}\n{}{}",
+        program.display(),
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+/// The binary under test.
+pub(crate) fn goldsmith() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_goldsmith"))
+}
