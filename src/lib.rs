@@ -6,6 +6,7 @@
 pub mod fs;
 pub mod integrate;
 pub mod layout;
+pub mod pipeline;
 pub mod plan;
 pub mod problem;
 pub mod report;
