@@ -4,9 +4,11 @@
 //! from the ground up; each may use those above it in this list and nothing else (`tests/it/arrows.rs` holds us to it).
 
 pub mod artifact;
+pub mod config;
 pub mod fs;
 pub mod integrate;
 pub mod layout;
+pub mod pattern;
 pub mod pipeline;
 pub mod plan;
 pub mod problem;
