@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod config;
 pub mod fs;
+pub mod image;
 pub mod integrate;
 pub mod layout;
 pub mod pattern;

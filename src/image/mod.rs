@@ -1,0 +1,3 @@
+//! Disk images: the forms in which they come, and the partition tables in them.
+
+pub mod table;
