@@ -1,4 +1,6 @@
 //! The tests that look at goldsmith from outside: one binary, a module for each concern.
 
+mod golden;
+mod golden_boot;
 mod qemu;
 mod support;
