@@ -2,5 +2,6 @@
 
 mod golden;
 mod golden_boot;
+mod manifest;
 mod qemu;
 mod support;
