@@ -2,7 +2,7 @@
 
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 GOLDSMITH := target/$(HOST)/release/goldsmith
-SCRIPTS = $(shell grep -rlIE '^\#! ?/bin/(ba)?sh' .ci scripts fixtures configs)
+SCRIPTS = $(shell grep -rlsIE '^\#! ?/bin/(ba)?sh' .ci scripts fixtures configs)
 GOLDEN :=
 
 .PHONY: build demo setup test test-boot lint clean
