@@ -2,5 +2,9 @@
 
 mod artifact;
 mod ext4_write;
+mod golden;
+mod golden_boot;
+mod manifest;
+mod qemu;
 mod support;
 mod table;

@@ -45,6 +45,16 @@ pub(crate) fn must(program: impl AsRef<OsStr>, args: &[&dyn AsRef<OsStr>]) -> St
     text(&output.stdout)
 }
 
+/// Whether this is root, who may mount. Anyone else: at home `false`, said aloud; in CI a failure.
+pub(crate) fn root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        assert!(std::env::var_os("CI").is_none(), "this test mounts filesystems and needs root");
+        eprintln!("SKIPPED: mounting needs root");
+    }
+    root
+}
+
 /// The binary under test.
 pub(crate) fn goldsmith() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_goldsmith"))

@@ -1,0 +1,39 @@
+#!/bin/bash
+# demo.sh GOLDSMITH [GOLDEN]: converts the golden image GOLDEN (else a small one made here) for an emulated PC, and says what was made.
+set -euo pipefail
+goldsmith=$1 golden=${2:-}
+top=$(cd "$(dirname "$0")/.." && pwd)
+demo=$top/target/demo
+mkdir -p "$demo"
+
+if [ -z "$golden" ]; then
+  "$top/fixtures/golden.sh" mini "$demo/golden.img" >/dev/null
+  golden=$demo/golden.img
+fi
+"$top/fixtures/debs.sh" "$demo/client"
+
+cat >"$demo/demo.toml" <<'EOF'
+[board]
+device-type = ["qemux86-64"]
+
+[storage]
+size = "2 GiB"
+
+[boot]
+size = "64 MiB"
+
+[data]
+size = "128 MiB"
+
+[client]
+packages = ["client/*.deb"]
+managed = false
+
+[output]
+image = "raw"
+EOF
+
+"$goldsmith" convert --config "$demo/demo.toml" --artifact-name release-1 --output-dir "$top/deploy" "$golden"
+echo
+echo "Made in deploy/:"
+ls -lsh "$top/deploy"

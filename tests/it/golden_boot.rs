@@ -1,0 +1,47 @@
+//! The golden images themselves: what is to be converted must be worth it.
+
+use super::golden::golden;
+use super::qemu::{Board, Firmware};
+
+/// Boots the image `variant` and looks around.
+fn boots(variant: &str, firmware: Firmware) {
+    let Some(image) = golden(variant) else { return };
+    let Some(board) = Board::new(&format!("golden-{variant}-{firmware:?}"), &image, None, firmware) else { return };
+    let mut machine = board.power_on();
+    machine.shell();
+    assert_eq!(machine.must("cat /etc/release-marker"), "1\n");
+    assert_eq!(machine.must("systemctl --failed --no-legend"), "");
+    let secure = machine.must("od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+    assert_eq!(secure.trim() == "1", firmware == Firmware::SecureBoot);
+    machine.power_off();
+}
+
+#[test]
+#[ignore = "a boot of its own; `make test-boot` runs it"]
+fn boot_golden_mini() {
+    boots("mini", Firmware::Uefi);
+}
+
+#[test]
+#[ignore = "a boot of its own; `make test-boot` runs it"]
+fn boot_golden_mini_under_secure_boot() {
+    boots("mini", Firmware::SecureBoot);
+}
+
+#[test]
+#[ignore = "a boot of its own; `make test-boot` runs it"]
+fn boot_golden_cloud() {
+    boots("cloud", Firmware::Uefi);
+}
+
+#[test]
+#[ignore = "a boot of its own; `make test-boot` runs it"]
+fn boot_golden_mbr() {
+    boots("mbr", Firmware::Uefi);
+}
+
+#[test]
+#[ignore = "a boot of its own; `make test-boot` runs it"]
+fn boot_golden_rich() {
+    boots("rich", Firmware::Uefi);
+}

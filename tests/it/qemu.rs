@@ -1,0 +1,312 @@
+//! A whole computer around an image: firmware, disk and a root shell on the serial line.
+//!
+//! A [`Board`] is what stays when the power goes: an overlay over the image (which itself is never written) and the firmware's
+//! variables. A [`Machine`] is a board under power: its serial line is read all the time, kept under `target/boot-logs/`, and
+//! searched by [`Machine::wait_for`]; [`Machine::run`] runs a command in the root shell. Dropping it cuts the power.
+//!
+//! Emulation takes all the processors there are, so one machine runs at a time.
+#![allow(dead_code)]
+
+use super::support::{must, tool};
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The longest time from power to a root shell. A rich image takes about 100 s by emulation on two processors.
+pub(crate) const BOOT: Duration = Duration::from_secs(420);
+/// The longest time for a command that does little.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// Whose turn it is.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The firmware of a board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Firmware {
+    /// UEFI that starts anything.
+    Uefi,
+    /// UEFI that starts only what Microsoft's keys vouch for.
+    SecureBoot,
+}
+
+impl Firmware {
+    /// The firmware's code and its variables as they leave the factory.
+    fn files(self) -> [&'static Path; 2] {
+        match self {
+            Self::Uefi => ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
+            Self::SecureBoot => ["/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
+        }
+        .map(Path::new)
+    }
+
+    /// The arguments of QEMU that make this firmware of `code` and `vars`.
+    fn arguments(self, code: &Path, vars: &Path) -> Vec<String> {
+        let machine: &[&str] = match self {
+            Self::Uefi => &["-machine", "q35"],
+            Self::SecureBoot => &["-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"],
+        };
+        let mut arguments: Vec<String> = machine.iter().map(ToString::to_string).collect();
+        for (unit, mode, file) in [(0, ",readonly=on", code), (1, "", vars)] {
+            arguments.push("-drive".into());
+            arguments.push(format!("if=pflash,format=raw,unit={unit}{mode},file={}", file.display()));
+        }
+        arguments
+    }
+}
+
+/// A board without power. Its overlay and variables live in a directory that goes away with the value.
+#[derive(Debug)]
+pub(crate) struct Board {
+    name: String,
+    firmware: Firmware,
+    dir: tempfile::TempDir,
+    more_disks: Vec<PathBuf>,
+    cycles: std::cell::Cell<u32>,
+}
+
+impl Board {
+    /// A board with `image` as its first disk (raw; never written), made larger to `size` bytes where one is given, as a user's
+    /// card is larger than the image. `None`, said aloud, when QEMU or its firmware is not installed.
+    pub(crate) fn new(name: &str, image: &Path, size: Option<u64>, firmware: Firmware) -> Option<Self> {
+        tool("qemu-system-x86_64")?;
+        let qemu_img = tool("qemu-img")?;
+        let [code, vars] = firmware.files();
+        if !(code.is_file() && vars.is_file()) {
+            assert!(std::env::var_os("CI").is_none(), "{} is missing; `make setup` installs it", code.display());
+            eprintln!("SKIPPED: {} is not installed", code.display());
+            return None;
+        }
+        let dir = super::support::scratch();
+        let image = fs::canonicalize(image).unwrap_or_else(|e| panic!("{}: {e}", image.display()));
+        let disk = dir.path().join("disk.qcow2");
+        must(&qemu_img, &[&"create", &"-q", &"-f", &"qcow2", &"-F", &"raw", &"-b", &image, &disk]);
+        if let Some(size) = size {
+            must(&qemu_img, &[&"resize", &"-q", &disk, &size.to_string()]);
+        }
+        fs::copy(vars, dir.path().join("vars.fd")).expect("copying the firmware's variables");
+        Some(Self { name: name.into(), firmware, dir, more_disks: Vec::new(), cycles: 0.into() })
+    }
+
+    /// Puts in one more disk (raw, read only): `/dev/vdb`, then `/dev/vdc`.
+    pub(crate) fn insert(&mut self, image: &Path) {
+        self.more_disks.push(fs::canonicalize(image).unwrap_or_else(|e| panic!("{}: {e}", image.display())));
+    }
+
+    /// The first disk: an overlay in QEMU's own format.
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.dir.path().join("disk.qcow2")
+    }
+
+    /// Switches the power on. Waits until no other machine runs.
+    pub(crate) fn power_on(&self) -> Machine {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let cycle = self.cycles.get() + 1;
+        self.cycles.set(cycle);
+        let log = log_file(&format!("{}-{cycle}", self.name));
+        eprintln!("boot: {} (serial line in {})", self.name, log.display());
+        let mut child = Command::new(tool("qemu-system-x86_64").expect("looked for before"))
+            .args(self.arguments())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(log.with_extension("qemu")).expect("a file for the emulator's messages"))
+            .spawn()
+            .expect("starting QEMU");
+        let stdin = child.stdin.take().expect("piped");
+        let line = Arc::new(Line::default());
+        let reader = (child.stdout.take().expect("piped"), Arc::clone(&line), File::create(&log).expect("a log file"));
+        std::thread::spawn(move || listen(reader.0, &reader.1, reader.2));
+        Machine { name: self.name.clone(), child, stdin, line, log, seen: 0, commands: 0, _turn: turn }
+    }
+
+    /// QEMU's command line.
+    fn arguments(&self) -> Vec<String> {
+        // Hardware's help is for those who ask: it is often there and broken where machines are virtual themselves.
+        let accel = std::env::var("GOLDSMITH_QEMU_ACCEL").unwrap_or_else(|_| "tcg,thread=multi".into());
+        let fixed = "-nodefaults -no-user-config -display none -monitor none -net none -serial stdio -smp 2 -m 1024 -cpu max \
+                     -device virtio-rng-pci -accel";
+        let mut arguments: Vec<String> = fixed.split_whitespace().map(String::from).collect();
+        arguments.push(accel);
+        arguments.extend(self.firmware.arguments(self.firmware.files()[0], &self.dir.path().join("vars.fd")));
+        let disks = std::iter::once(format!("format=qcow2,cache=unsafe,file={}", self.disk().display()))
+            .chain(self.more_disks.iter().map(|disk| format!("format=raw,readonly=on,file={}", disk.display())));
+        arguments.extend(disks.flat_map(|disk| ["-drive".into(), format!("if=virtio,{disk}")]));
+        arguments
+    }
+}
+
+/// Where the log called `name` is kept.
+fn log_file(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("boot-logs");
+    fs::create_dir_all(&dir).expect("a directory for logs");
+    dir.join(format!("{name}.log"))
+}
+
+/// What came out of the serial line so far, and whether more may come.
+#[derive(Debug, Default)]
+struct Line {
+    heard: Mutex<Heard>,
+    news: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+/// Copies all that comes out of the line into `line` and `log` until the machine stops.
+fn listen(mut from: impl Read, line: &Line, mut log: File) {
+    let mut buffer = [0; 4096];
+    loop {
+        let read = from.read(&mut buffer).unwrap_or(0);
+        let mut heard = line.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.bytes.extend_from_slice(&buffer[..read]);
+        heard.ended = read == 0;
+        line.news.notify_all();
+        if log.write_all(&buffer[..read]).is_err() || read == 0 {
+            return;
+        }
+    }
+}
+
+/// A board under power.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    name: String,
+    child: Child,
+    stdin: ChildStdin,
+    line: Arc<Line>,
+    log: PathBuf,
+    /// How much of the line was searched already.
+    seen: usize,
+    commands: u32,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Machine {
+    /// Waits until the line says one of `patterns` after what was waited for before; returns which, and what came before it.
+    /// `None` when the time is up or the machine has stopped.
+    pub(crate) fn listen_for(&mut self, patterns: &[&str], timeout: Duration) -> Option<(usize, String)> {
+        let deadline = Instant::now() + timeout;
+        let mut heard = self.line.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let new = &heard.bytes[self.seen..];
+            let hit = patterns.iter().enumerate().filter_map(|(which, text)| Some((find(new, text.as_bytes())?, which))).min();
+            if let Some((at, which)) = hit {
+                let before = String::from_utf8_lossy(&new[..at]).into_owned();
+                self.seen += at + patterns[which].len();
+                return Some((which, before));
+            }
+            let left = deadline.checked_duration_since(Instant::now()).filter(|_| !heard.ended)?;
+            heard = self.line.news.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Waits until the line says `pattern`, which it must; returns what came before it.
+    pub(crate) fn wait_for(&mut self, pattern: &str, timeout: Duration) -> String {
+        let found = self.listen_for(&[pattern], timeout);
+        let Some((_, before)) = found else { self.give_up(&format!("no {pattern:?} within {timeout:?}")) };
+        before
+    }
+
+    /// Types a line.
+    pub(crate) fn send(&mut self, line: &str) {
+        let sent =
+            self.stdin.write_all(line.as_bytes()).and_then(|()| self.stdin.write_all(b"\n")).and_then(|()| self.stdin.flush());
+        if let Err(e) = sent {
+            self.give_up(&format!("typing {line:?}: {e}"));
+        }
+    }
+
+    /// Waits for the root shell that the golden images start on the serial line, and makes it quiet: no echo, no prompt, no
+    /// messages of the kernel or of the service manager between the lines of a command's output.
+    pub(crate) fn shell(&mut self) {
+        self.wait_for("root@", BOOT);
+        self.wait_for("# ", SOON);
+        self.send("exec env PS1= TERM=dumb sh");
+        self.send("stty -echo; dmesg -n 1; kill -s RTMIN+21 1; echo \"ready\"ready");
+        self.wait_for("readyready", SOON);
+        self.run_within("systemctl is-system-running --wait", BOOT);
+    }
+
+    /// Runs one line of shell; returns its status and what it said on both outputs.
+    pub(crate) fn run(&mut self, command: &str) -> (i32, String) {
+        self.run_within(command, SOON)
+    }
+
+    /// [`Machine::run`] for a command that takes longer.
+    pub(crate) fn run_within(&mut self, command: &str, timeout: Duration) -> (i32, String) {
+        assert!(!command.contains('\n') && command.len() < 3800, "one line that a terminal takes: {command}");
+        self.commands += 1;
+        // The quotes keep an echo of the line from looking like its output.
+        let mark = format!("=={}==", self.commands);
+        self.send(&format!("echo \"begin\"{mark}; {{ {command} ; }} 2>&1 </dev/null; echo \"end\"{mark}$?\".\""));
+        self.wait_for(&format!("begin{mark}"), timeout);
+        let said = self.wait_for(&format!("end{mark}"), timeout);
+        let status = self.wait_for(".", SOON);
+        let said = said.replace("\r\n", "\n");
+        let said = said.strip_prefix('\n').unwrap_or(&said).to_owned();
+        (status.trim().parse().unwrap_or(-1), said)
+    }
+
+    /// Runs one line of shell that must succeed; returns what it said.
+    pub(crate) fn must(&mut self, command: &str) -> String {
+        self.must_within(command, SOON)
+    }
+
+    /// [`Machine::must`] for a command that takes longer.
+    pub(crate) fn must_within(&mut self, command: &str, timeout: Duration) -> String {
+        let (status, said) = self.run_within(command, timeout);
+        if status != 0 {
+            self.give_up(&format!("{command:?} ended with {status}: {said}"));
+        }
+        said
+    }
+
+    /// Restarts the system and waits for its shell.
+    pub(crate) fn reboot(&mut self) {
+        self.send("systemctl reboot");
+        self.shell();
+    }
+
+    /// Stops the system in order and waits until the machine is off.
+    pub(crate) fn power_off(mut self) {
+        self.send("systemctl poweroff");
+        let deadline = Instant::now() + BOOT;
+        while !matches!(self.child.try_wait(), Ok(Some(_))) {
+            if Instant::now() > deadline {
+                self.give_up("the system does not stop");
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// All that the line said so far.
+    pub(crate) fn transcript(&self) -> String {
+        let heard = self.line.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&heard.bytes).into_owned()
+    }
+
+    /// Fails the test with the last lines that the machine said.
+    fn give_up(&self, why: &str) -> ! {
+        let all = self.transcript();
+        let lines: Vec<&str> = all.lines().collect();
+        let last = lines[lines.len().saturating_sub(40)..].join("\n");
+        panic!("{}: {why}\n--- the last lines of {} ---\n{last}", self.name, self.log.display())
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where `needle` begins in `haystack`.
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
