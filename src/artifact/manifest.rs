@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 pub(super) type Digest = [u8; 32];
 
 /// The 64 digits of a digest.
-pub(super) fn hex(digest: &Digest) -> String {
+#[must_use]
+pub fn hex(digest: &Digest) -> String {
     digest.iter().fold(String::with_capacity(64), |mut out, byte| {
         // Writing to a string cannot fail.
         let _ = write!(out, "{byte:02x}");

@@ -19,23 +19,26 @@
 //! ([`crate::stream::Codec::stored`]), because the length of compressed text would hang on the digits of the checksum.
 //!
 //! # Reading
-//! [`examine`] reads the Artifacts of any writer, forwards, in bounded memory, and reports what clients or tools would refuse.
+//! [`show`] and [`validate`] read the Artifacts of any writer, forwards, in bounded memory, and report what clients or tools would refuse.
 
 mod header;
 mod manifest;
 mod names;
+mod read;
 mod sign;
 mod tar;
 mod write;
 
-pub use names::Misnamed;
+pub use manifest::hex;
+pub use names::{Misnamed, visible};
+pub use read::{Artifact, Examined, Finding, PayloadFile, Severity, Signature, show, validate};
 pub use sign::{KeyError, KeyFile, Signer, Verifier};
 pub use write::{Draft, Error, Finished, bootstrap, write};
 
 use crate::stream::Codec;
 use std::collections::BTreeMap;
 
-/// The type of an update that replaces the root filesystem.
+/// The type of a payload that replaces the root filesystem.
 pub const ROOTFS: &str = "rootfs-image";
 
 /// What an Artifact says about itself. Everything but [`Meta::name`] and [`Meta::device_types`] may stay at its default.

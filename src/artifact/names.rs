@@ -37,6 +37,16 @@ pub(super) fn short(text: &str) -> String {
     shown
 }
 
+/// `text` with everything escaped that a terminal would not show as it is.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        if printable(c) { out.push(c) } else { out.extend(c.escape_default()) }
+    }
+    out
+}
+
 fn misnamed(what: &'static str, value: &str, rule: impl Into<String>) -> Misnamed {
     Misnamed { what, value: value.to_owned(), rule: rule.into() }
 }
@@ -132,6 +142,12 @@ mod tests {
             assert!(text("x", bad).is_err(), "{bad:?}");
         }
         assert_eq!(artifact("a b").unwrap_err().to_string(), "artifact name `a b` holds white space");
+    }
+
+    #[test]
+    fn terminals_are_safe() {
+        assert_eq!(visible("ok é \u{1b}[31m\n\u{202e}"), "ok é \\u{1b}[31m\\n\\u{202e}");
+        assert_eq!(short(&"\u{1b}".repeat(90)), format!("{}...", "\\u{1b}".repeat(80)));
     }
 
     #[test]

@@ -1,0 +1,3 @@
+//! The command line: parses, prints, exits; decides nothing.
+
+pub mod artifact;
