@@ -140,6 +140,12 @@ impl Entry<'_> {
     }
 }
 
+/// True when a line of the text mounts something on `dir`.
+#[must_use]
+pub fn mounts(text: &str, dir: &str) -> bool {
+    text.lines().filter_map(Entry::parse).any(|entry| same_dir(dir, entry.dir))
+}
+
 /// True when the text names swap space on a device that the merge leaves in place.
 #[must_use]
 pub fn has_device_swap(text: &str) -> bool {

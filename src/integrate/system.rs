@@ -21,6 +21,8 @@ pub struct System<'a> {
     pub options: [Option<String>; 3],
     /// The order of the root filesystem's check at boot, 0 for none.
     pub root_pass: u32,
+    /// The order of the data filesystem's check at boot, 0 for none.
+    pub data_pass: u32,
     /// Whether the data partition grows to the end of the disk.
     pub grow_data: bool,
     /// Whether systemd is the init system.
@@ -84,7 +86,7 @@ fn fstab(editor: &mut Editor, system: &System) -> Result<Vec<String>, EditError>
             default_options: "defaults".into(),
             required: if system.grow_data { owned(&[growfs]) } else { Vec::new() },
             dropped: owned(&["noauto", "nofail"]),
-            pass: 0,
+            pass: system.data_pass,
         },
     ];
     let merged = merge(&old, &mounts, &system.present);

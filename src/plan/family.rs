@@ -24,6 +24,17 @@ pub enum Scheme {
     Mbr,
 }
 
+impl Scheme {
+    /// `gpt` or `mbr`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gpt => "gpt",
+            Self::Mbr => "mbr",
+        }
+    }
+}
+
 /// The four partitions by their part in the scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -99,6 +110,15 @@ impl Family {
         match self.scheme {
             Scheme::Gpt => self.guids[role.number() as usize - 1].to_string(),
             Scheme::Mbr => format!("{:08x}-{:02x}", self.disk_id, role.number()),
+        }
+    }
+
+    /// The disk's identity as tools write it: a GUID, or eight hexadecimal digits.
+    #[must_use]
+    pub fn disk_id_text(&self) -> String {
+        match self.scheme {
+            Scheme::Gpt => self.disk_guid.to_string(),
+            Scheme::Mbr => format!("{:08x}", self.disk_id),
         }
     }
 
