@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod fs;
+pub mod integrate;
 pub mod pattern;
 pub mod problem;
 pub mod report;
