@@ -5,6 +5,7 @@
 
 pub mod deb;
 pub mod fs;
+pub mod integrate;
 pub mod problem;
 pub mod report;
 pub mod stamp;
