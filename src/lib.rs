@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod cli;
 pub mod config;
+pub mod deb;
 pub mod fs;
 pub mod image;
 pub mod integrate;
