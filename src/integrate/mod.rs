@@ -1,6 +1,5 @@
-
-//! Edits of a tree that make a golden image's root filesystem into an updatable one.
 //! Edits: what makes a system updatable. Each works on trees only; no blocks, no files of the host, no clock.
+
 pub mod fstab;
 pub mod mender;
 pub mod overlay;
