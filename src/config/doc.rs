@@ -141,10 +141,10 @@ mod tests {
         let code = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
         let uncommented: String = text.lines().map(|line| code(line) + "\n").collect();
         let all = Config::parse(&uncommented).unwrap_or_else(|e| panic!("{e}"));
-        for key in all_keys().iter().filter(|key| !key.starts_with("rootfs.owner.") && !key.starts_with("client.accept.")) {
+        for key in all_keys().iter().filter(|key| !key.contains(".owner.") && !key.starts_with("client.accept.")) {
             assert!(all.place(key).is_some(), "{key}");
         }
-        assert_eq!((all.rootfs.owner.len(), all.client.accept.len()), (1, 1));
+        assert_eq!((all.rootfs.owner.len(), all.data.owner.len(), all.client.accept.len()), (1, 1, 1));
     }
 
     #[test]

@@ -34,6 +34,10 @@ pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, Error> {
     }
     for set in sets {
         match Layer::set(set, PathBuf::new()) {
+            Ok(layer) if !layer.extends().is_empty() => {
+                let problem = Problem::new("--set extends: only files can extend others");
+                loader.problems.push(problem.hint("name the board or file with --config"));
+            }
             Ok(layer) => loader.layers.push(layer),
             Err(Error(problems)) => loader.problems.0.extend(problems.0),
         }

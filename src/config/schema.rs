@@ -122,6 +122,8 @@ keys! {
         size: u64 => Size { default "\"128 MiB\"" }
         /// Directories whose files go onto the data partition, in this order; the top of each is `/data`.
         overlay: Vec<PathBuf> => List<HostPath> { default "[]" }
+        /// Who owns what these bring, where it is not root. Of several rules for a path the last one counts.
+        owner: Vec<OwnerRule> => Subs<OwnerRule> { default "[]" }
         /// Whether the partition grows to the end of the device's disk on the first boot.
         grow: bool => Flag { default "true" }
         /// Its mount options in `fstab`.
@@ -155,7 +157,7 @@ keys! {
 
     /// The update client.
     pub struct Client {
-        /// The Debian packages of the client and of all that it needs beyond the golden image. The last part of a path may hold `*` and `?`.
+        /// The Debian packages of the client and of all that it needs beyond the golden image. Their paths may hold `*` and `?`.
         packages: Vec<PathBuf> => List<HostPath> { default "[]" }
         /// Whether the client asks a server for updates; otherwise it waits for commands on the device.
         managed: bool => Flag { default "true" }

@@ -118,6 +118,7 @@ fn toml_text(node: &Node) -> String {
         Value::Boolean(flag) => flag.to_string(),
         Value::Other(_, text) => string_text(text),
         Value::Array(items) => format!("[{}]", list(items.iter().map(toml_text).collect())),
+        Value::Table(table) if table.is_empty() => "{}".to_owned(),
         Value::Table(table) => {
             let pairs = table.iter().map(|(key, (_, node))| format!("{} = {}", key_text(key), toml_text(node)));
             format!("{{ {} }}", list(pairs.collect()))

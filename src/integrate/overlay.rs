@@ -102,12 +102,11 @@ fn leaf(editor: &mut Editor<'_>, path: &[u8], leaf: &Leaf, rule: Option<&OwnerRu
     let real = editor.tree().walk(path, false)?.path();
     let what = if matches!(leaf.kind, Kind::Symlink(_)) { "the symbolic link of the overlay" } else { "the file of the overlay" };
     let in_the_way = |stands| Err(EditError::InTheWay(name(path, &real), stands, what));
+    let brings_file = matches!(leaf.kind, Kind::File(_));
     match editor.tree().find_nofollow(&real) {
         Some(Found::Dir(_)) => return in_the_way("a directory"),
-        Some(Found::Leaf(Leaf { kind: Kind::Symlink(_), .. })) if matches!(leaf.kind, Kind::File(_)) => {
-            if editor.tree().dir(&real).is_some() {
-                return in_the_way("a symbolic link to a directory");
-            }
+        Some(Found::Leaf(_)) if brings_file && editor.tree().dir(&real).is_some() => {
+            return in_the_way("a symbolic link to a directory");
         }
         _ => {}
     }

@@ -196,6 +196,20 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_cannot_be_read_is_named() {
+        let dir = scratch();
+        let path = dir.path().join("closed");
+        fs::write(&path, "x").unwrap();
+        set_mode(&path, 0);
+        if fs::File::open(&path).is_ok() {
+            eprintln!("SKIPPED: this user may read everything");
+            return;
+        }
+        let text = read(dir.path(), TIME).unwrap_err().to_string();
+        assert!(text.starts_with(&format!("reading {}: Permission denied", path.display())), "{text}");
+    }
+
+    #[test]
     fn a_file_that_shrank_is_noticed() {
         let dir = scratch();
         fs::write(dir.path().join("file"), "twelve bytes").unwrap();

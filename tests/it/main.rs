@@ -1,6 +1,7 @@
 //! The tests that look at goldsmith from outside: one binary, a module for each concern.
 
 mod artifact;
+mod config;
 mod ext4_read;
 mod ext4_write;
 mod golden;
