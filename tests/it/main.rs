@@ -1,4 +1,5 @@
 //! The tests that look at goldsmith from outside: one binary, a module for each concern.
 
+mod fat;
 mod support;
 mod table;
