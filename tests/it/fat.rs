@@ -116,7 +116,7 @@ fn fsck_is_silent(path: &Path) {
 fn every_kind_comes_back_and_satisfies_strangers() {
     let dir = scratch();
     let path = dir.path().join("fat");
-    let sizes = [(3 * MIB, FatKind::Fat12), (20 * MIB, FatKind::Fat16), (34 * MIB, FatKind::Fat32), (512 * MIB, FatKind::Fat32)];
+    let sizes = [(2 * MIB, FatKind::Fat12), (20 * MIB, FatKind::Fat16), (34 * MIB, FatKind::Fat32), (512 * MIB, FatKind::Fat32)];
     for (size, kind) in sizes {
         let tree = tree(300);
         let content = fat::write(&tree, size, &options()).unwrap();
@@ -155,7 +155,7 @@ fn fsck_sees_damage() {
     let mut boot = [0; 512];
     file.read_exact_at(&mut boot, 0).unwrap();
     let table = u64::from(u16::from_le_bytes([boot[14], boot[15]])) * 512;
-    file.write_all_at(&[9, 0, 0, 0], table + 4 * 20).unwrap();
+    file.write_all_at(&[2, 0, 0, 0], table + 4 * 2).unwrap();
     assert!(!run(fsck, &[&"-n", &path]).status.success());
     assert!(matches!(load(&path), Err(Error::Corrupt { .. })));
 }
@@ -185,13 +185,9 @@ fn the_same_tree_gives_the_same_bytes() {
 #[test]
 fn file_data_and_holes_stay_outside_memory() {
     let mut tree = Tree::new(stat());
-    let mut sparse = Content::hole(300 * MIB);
-    sparse = {
-        let mut c = Content::hole(0);
-        c.push_bytes(MIB, *b"x");
-        c.set_len(sparse.len());
-        c
-    };
+    let mut sparse = Content::hole(0);
+    sparse.push_bytes(MIB, *b"x");
+    sparse.set_len(300 * MIB);
     tree.put("/big", goldsmith::tree::Leaf { stat: stat(), kind: goldsmith::tree::Kind::File(sparse) }).unwrap();
     let volume = fat::write(&tree, 512 * MIB, &options()).unwrap();
     assert!(volume.data_len() < 2 * MIB, "{}", volume.data_len());
@@ -207,14 +203,14 @@ fn what_fat_cannot_hold_is_named() {
             other => panic!("{other:?}"),
         }
     };
-    let put = |tree: &mut Tree, path: &[u8]| drop(tree.put_file(path, "x", stat()).unwrap());
-    assert!(refused(&|t| drop(t.put_symlink("/d/l", "x", TIME).unwrap())).starts_with("/d/l: is a symbolic link"));
+    let put = |tree: &mut Tree, path: &[u8]| assert!(tree.put_file(path, "x", stat()).is_ok());
+    assert!(refused(&|t| assert!(t.put_symlink("/d/l", "x", TIME).is_ok())).starts_with("/d/l: is a symbolic link"));
     assert!(refused(&|t| put(t, b"/d/a:b")).contains("':'"));
     assert!(refused(&|t| put(t, b"/dot.")).contains("ends in a dot"));
     assert!(refused(&|t| put(t, b"/\xff")).contains("no UTF-8"));
     assert!(refused(&|t| [&b"/X/a"[..], b"/x/b"].iter().for_each(|p| put(t, p))).contains("in case only"));
     let big = goldsmith::tree::Leaf { stat: stat(), kind: goldsmith::tree::Kind::File(Content::hole(1 << 32)) };
-    assert!(refused(&|t| drop(t.put("/big", big.clone()).unwrap())).contains("exceed"));
+    assert!(refused(&|t| assert!(t.put("/big", big.clone()).is_ok())).contains("exceed"));
     let label = |label: &str| fat::write(&Tree::new(stat()), MIB, &Options { label: Some(label.into()), ..options() });
     assert!(matches!(label("far too long"), Err(Error::Options(_))) && matches!(label("a.b"), Err(Error::Options(_))));
 }
@@ -262,27 +258,46 @@ fn by_fatfs_cased(path: &Path, tree: &Tree) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn flips_and_cuts_never_panic() {
-    for (size, seed) in [(3 * MIB, 1u64), (20 * MIB, 2), (34 * MIB, 3)] {
+    for (size, seed) in [(2 * MIB, 1u64), (20 * MIB, 2), (34 * MIB, 3)] {
         let content = fat::write(&tree(40), size, &options()).unwrap();
         let mut places = vec![];
         for run in content.runs().iter().filter(|run| run.offset < content.runs()[8.min(content.runs().len() - 1)].end()) {
             places.push(run.offset..run.end());
         }
-        let bytes = content.read_all(size).unwrap();
         let mut state = seed;
         for round in 0..250 {
-            let mut copy = bytes.clone();
+            let mut flips = vec![];
             for _ in 0..1 + round % 4 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let place = &places[(state >> 40) as usize % places.len()];
                 let len = (place.end - place.start).min(4096);
-                let at = usize::try_from(place.start + (state >> 20) % len).unwrap();
-                copy[at] ^= 1 << (state >> 60 & 7);
+                flips.push((place.start + (state >> 20) % len, 1 << (state >> 60 & 7)));
             }
-            let _ = fat::read(Arc::new(MemSource(copy.into())));
+            let _ = fat::read(Arc::new(Flipped(content.clone(), flips)));
         }
-        for len in [0, 11, 511, 512, 1024, 5000, 20_000, bytes.len() / 2] {
-            assert!(fat::read(Arc::new(MemSource(bytes[..len].into()))).is_err());
+        for len in [0, 11, 511, 512, 1024, 5000, 20_000, size / 2] {
+            let cut = content.read_all(size).unwrap()[..usize::try_from(len).unwrap()].into();
+            assert!(fat::read(Arc::new(MemSource(cut))).is_err());
         }
+    }
+}
+
+/// A volume with bits turned at some places.
+#[derive(Debug)]
+struct Flipped(Content, Vec<(u64, u8)>);
+
+impl ReadAt for Flipped {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        self.0.read_exact_at(offset, buf)?;
+        for (at, bit) in &self.1 {
+            if let Some(byte) = at.checked_sub(offset).and_then(|at| buf.get_mut(usize::try_from(at).unwrap())) {
+                *byte ^= bit;
+            }
+        }
+        Ok(())
     }
 }

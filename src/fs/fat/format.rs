@@ -211,8 +211,8 @@ pub(super) fn to_dos(time: Time) -> (u16, u16) {
     let seconds = time.seconds.clamp(least, most);
     let (year, month, day) = date(seconds.div_euclid(86_400));
     let of_day = seconds.rem_euclid(86_400);
-    let packed_day = (year - 1980) << 9 | month << 5 | day;
-    let packed_time = of_day / 3600 << 11 | of_day / 60 % 60 << 5 | of_day % 60 / 2;
+    let packed_day = ((year - 1980) << 9) | (month << 5) | day;
+    let packed_time = ((of_day / 3600) << 11) | ((of_day / 60 % 60) << 5) | (of_day % 60 / 2);
     (u16::try_from(packed_day).unwrap_or(u16::MAX), u16::try_from(packed_time).unwrap_or(u16::MAX))
 }
 

@@ -5,7 +5,7 @@ use super::format::{ENTRY, FatKind, MAX_ENTRIES, attr, to_dos};
 use super::name::{self, Short};
 use crate::stream::{Content, ReadAt, Run};
 use crate::tree::{Dir, Entry, Kind as LeafKind, Stat, Time, Tree, show};
-use crate::units::{KIB, MIB, SECTOR, align_up};
+use crate::units::{KIB, SECTOR, align_up};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -41,6 +41,8 @@ const FAT12_MOST: u64 = 4084 - 16;
 const FAT16_LEAST: u64 = 4085 + 16;
 const FAT16_MOST: u64 = 65_524 - 16;
 const FAT32_LEAST: u64 = 65_525 + 16;
+/// The sizes of clusters that every reader takes (bytes).
+const CLUSTERS: [u64; 7] = [512, KIB, 2 * KIB, 4 * KIB, 8 * KIB, 16 * KIB, 32 * KIB];
 /// Clusters of FAT32 grow beyond 4 KiB only when there would be more than this many.
 const FAT32_COMFORT: u64 = 1 << 21;
 /// Copies of the table.
@@ -58,19 +60,20 @@ const MAX_FILE: u64 = u32::MAX as u64;
 const ALIGN: u64 = 4 * KIB;
 
 /// Makes a FAT filesystem of `size` bytes that holds `tree`. Owners and modes but the owner's write bit are not kept; a file with
-/// several names is written once for each.
+/// several names is written once for each; the root directory has no times.
 ///
 /// # Errors
 /// [`Error::Unwritable`] names what FAT cannot hold, [`Error::TooSmall`] the size that would do.
 pub fn write(tree: &Tree, size: u64, options: &Options) -> Result<Content, Error> {
     let mut plan = Plan::new(tree)?;
     let label = label_bytes(options.label.as_deref())?;
-    let layout = layout(size, options.kind, &plan)?;
-    if plan.clusters(layout.cluster) > layout.clusters {
-        return Err(Error::TooSmall { size, needed: smallest(&plan, options.kind)? });
+    if !size.is_multiple_of(SECTOR) {
+        return Err(Error::Options(format!("a FAT filesystem of {size} bytes ends within a sector")));
     }
-    let last = plan.place(&layout);
-    Ok(emit(&plan, &layout, options, label, last))
+    let layout = layout(size, options.kind, &plan)?.filter(|layout| plan.missing(layout) == 0);
+    let Some(layout) = layout else { return Err(Error::TooSmall { size, needed: smallest(&plan, options.kind)? }) };
+    let free = plan.place(&layout);
+    Ok(emit(&plan, &layout, options, label, free))
 }
 
 /// A size in bytes, a multiple of 512, in which [`write()`] can put `tree`, and hardly more than it needs.
@@ -82,18 +85,16 @@ pub fn minimum_size(tree: &Tree, options: &Options) -> Result<u64, Error> {
 }
 
 fn smallest(plan: &Plan<'_>, kind: Kind) -> Result<u64, Error> {
-    let mut size = 16 * SECTOR;
+    let mut size = match kind {
+        Kind::Auto => 16 * SECTOR,
+        Kind::Fat16 => FAT16_LEAST * SECTOR,
+        Kind::Fat32 => FAT32_LEAST * SECTOR,
+    };
     loop {
-        match layout(size, kind, plan) {
-            Ok(layout) => {
-                let missing = plan.clusters(layout.cluster).saturating_sub(layout.clusters);
-                if missing == 0 {
-                    return Ok(size);
-                }
-                size += (missing * layout.cluster).max(SECTOR);
-            }
-            Err(Error::TooSmall { needed, .. }) => size = needed.max(size + SECTOR),
-            Err(other) => return Err(other),
+        match layout(size, kind, plan)? {
+            Some(layout) if plan.missing(&layout) == 0 => return Ok(size),
+            Some(layout) => size += plan.missing(&layout) * layout.cluster,
+            None => size += SECTOR,
         }
     }
 }
@@ -161,6 +162,11 @@ impl<'t> Plan<'t> {
             What::Dir(_) => 0,
         });
         self.dirs.iter().map(|dir| (dir.len as u64).div_ceil(cluster).max(1)).sum::<u64>() + files.sum::<u64>()
+    }
+
+    /// How many clusters `layout` lacks.
+    fn missing(&self, layout: &Layout) -> u64 {
+        self.clusters(layout.cluster).saturating_sub(layout.clusters)
     }
 
     /// Gives everything its clusters and returns the first free one.
@@ -321,32 +327,27 @@ impl Layout {
     }
 }
 
-/// Chooses kind and cluster size for a size.
-fn layout(size: u64, kind: Kind, plan: &Plan<'_>) -> Result<Layout, Error> {
-    if !size.is_multiple_of(SECTOR) {
-        return Err(Error::Options(format!("a FAT filesystem of {size} bytes ends within a sector")));
-    }
+/// Chooses kind and cluster size for a size in bytes; `None` when it is too small (or too large) for the kind.
+fn layout(size: u64, kind: Kind, plan: &Plan<'_>) -> Result<Option<Layout>, Error> {
     let total = u32::try_from(size / SECTOR).map_err(|_| Error::Options(format!("{size} bytes are too many for FAT")))?;
     let root = plan.dirs.first().map_or(0, |root| root.len / ENTRY);
     let root_entries = root.max(ROOT_ENTRIES).next_multiple_of(ALIGN as usize / ENTRY);
     let make = |kind, cluster| Layout::new(kind, total, cluster, root_entries).filter(Layout::fits_kind);
+    // The root directory of FAT12 and FAT16 has a 16-bit count of entries.
+    let fixed_root = u16::try_from(root_entries).is_ok();
+    let small = |kind| CLUSTERS.into_iter().filter(|_| fixed_root).find_map(|cluster| make(kind, cluster));
     let fat32 = || {
-        let sizes = [4, 2, 1].map(|k| k * KIB).into_iter().chain([512]);
-        let small = sizes.filter_map(|cluster| make(FatKind::Fat32, cluster)).next()?;
-        let larger = [8, 16, 32].into_iter().map(|k| k * KIB).filter_map(|cluster| make(FatKind::Fat32, cluster));
-        let enough = small.clusters <= FAT32_COMFORT;
-        if enough { Some(small) } else { larger.into_iter().find(|layout| layout.clusters <= FAT32_COMFORT).or(Some(small)) }
+        let largest =
+            CLUSTERS.into_iter().rev().filter(|cluster| *cluster <= 4 * KIB).find_map(|cluster| make(FatKind::Fat32, cluster))?;
+        let larger =
+            CLUSTERS.into_iter().filter(|cluster| *cluster > largest.cluster).filter_map(|cluster| make(FatKind::Fat32, cluster));
+        Some([largest.clone()].into_iter().chain(larger).find(|layout| layout.clusters <= FAT32_COMFORT).unwrap_or(largest))
     };
-    let steps = || [512, KIB, 2 * KIB, 4 * KIB, 8 * KIB, 16 * KIB, 32 * KIB].into_iter();
-    let fat16 = || steps().filter_map(|cluster| make(FatKind::Fat16, cluster)).next();
-    let fat12 = || steps().filter_map(|cluster| make(FatKind::Fat12, cluster)).next();
-    let fits = |layout: &Layout| u16::try_from(root_entries).is_ok() || layout.kind == FatKind::Fat32;
-    let (found, least) = match kind {
-        Kind::Auto => (fat32().or_else(fat16).or_else(fat12), 32 * SECTOR),
-        Kind::Fat16 => (fat16(), (FAT16_LEAST + 2) * SECTOR),
-        Kind::Fat32 => (fat32(), 33 * MIB),
-    };
-    found.filter(fits).ok_or(Error::TooSmall { size, needed: least.max(size + SECTOR) })
+    Ok(match kind {
+        Kind::Auto => fat32().or_else(|| small(FatKind::Fat16)).or_else(|| small(FatKind::Fat12)),
+        Kind::Fat16 => small(FatKind::Fat16),
+        Kind::Fat32 => fat32(),
+    })
 }
 
 /// The volume, first byte to last.
