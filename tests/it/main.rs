@@ -4,6 +4,7 @@ mod artifact;
 mod config;
 mod ext4_read;
 mod ext4_write;
+mod fat;
 mod golden;
 mod golden_boot;
 mod manifest;

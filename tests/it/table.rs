@@ -84,7 +84,9 @@ fn a_written_gpt_comes_back_and_satisfies_strangers() {
     assert!(dump.contains("attrs=\"LegacyBIOSBootable GUID:60\""), "{dump}");
     flip(&path, 512 + 40);
     let said = String::from_utf8_lossy(&run(&sgdisk, &[&"-v", &path]).stdout).into_owned();
-    assert!(!said.contains("No problems found"), "{said}");
+    assert!(said.contains("corrupt GPT"), "{said}");
+    let said = run(&sfdisk, &[&"--verify", &path]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("corrupt"), "{said:?}");
 }
 
 #[test]
