@@ -4,6 +4,7 @@
 //! from the ground up; each may use those above it in this list and nothing else (`tests/it/arrows.rs` holds us to it).
 
 pub mod artifact;
+pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod deb;

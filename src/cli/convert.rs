@@ -114,6 +114,7 @@ pub(super) fn open(disk: &Path, spool: &Path, config: &Config, report: &dyn Repo
 fn epoch() -> anyhow::Result<Option<i64>> {
     let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
     let parsed = value.to_str().and_then(|text| text.trim().parse::<u32>().ok());
-    let problem = || Problem::new(format!("SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970", value.to_string_lossy()));
+    let problem =
+        || Problem::new(format!("SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970", value.to_string_lossy()));
     Ok(Some(i64::from(parsed.ok_or_else(|| Usage(problem().into()))?)))
 }

@@ -4,7 +4,6 @@ use super::{print, progress};
 use crate::config::Config;
 use crate::pipeline::survey::{Holds, Partition, Survey};
 use crate::plan::facts::{self, Facts};
-use crate::stream::ReadAt;
 use crate::units::human;
 use anyhow::Context;
 use clap::Args;
@@ -92,7 +91,11 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
             filesystem,
         });
     }
-    if args.json { print(&format!("{}\n", serde_json::to_string_pretty(&found)?))? } else { print(&text(&found))? }
+    if args.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&found)?))?
+    } else {
+        print(&text(&found))?
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -121,8 +124,8 @@ fn look(survey: &Survey, partition: &Partition) -> anyhow::Result<(Option<Filesy
             let shown = Filesystem {
                 kind: info.kind.to_string(),
                 id: format!("{:04X}-{:04X}", info.volume_id >> 16, info.volume_id & 0xffff),
-                label: String::from_utf8_lossy(&info.label).into_owned(),
-                size: None,
+                label: info.label.unwrap_or_default(),
+                size: Some(info.size),
                 free: None,
                 features: Vec::new(),
                 journal_replayed: None,
@@ -150,7 +153,8 @@ fn text(found: &Found) -> String {
             }
             None => part.holds.clone(),
         };
-        let _ = writeln!(out, "  {:<3} {:>10} {:>10}  {:<24} {content}", part.number, human(part.start), human(part.size), part.kind);
+        let _ =
+            writeln!(out, "  {:<3} {:>10} {:>10}  {:<24} {content}", part.number, human(part.start), human(part.size), part.kind);
     }
     for system in &found.systems {
         system_text(&mut out, system);

@@ -29,7 +29,11 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let prepared = args.input.prepare(&config, &*report)?;
     drop(report);
     let record = Record::new(&prepared, args.input.file_name());
-    if args.input.json { print(&record.json()?)? } else { print(&text(&prepared, &record))? }
+    if args.input.json {
+        print(&record.json()?)?
+    } else {
+        print(&text(&prepared, &record))?
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -52,7 +56,15 @@ fn text(prepared: &Prepared, record: &Record) -> String {
     let _ = writeln!(out, "\nDisk of {} ({})", human(record.disk.size), record.disk.table.to_uppercase());
     let _ = writeln!(out, "  {:<3} {:<7} {:>12} {:>12}  PARTUUID", "#", "part", "start", "size");
     for part in &record.disk.partitions {
-        let _ = writeln!(out, "  {:<3} {:<7} {:>12} {:>12}  {}", part.number, part.role, human(part.start), human(part.size), part.partuuid);
+        let _ = writeln!(
+            out,
+            "  {:<3} {:<7} {:>12} {:>12}  {}",
+            part.number,
+            part.role,
+            human(part.start),
+            human(part.size),
+            part.partuuid
+        );
     }
     let _ = writeln!(out, "  The root filesystem takes {} of each slot.", human(record.root.size));
     let _ = writeln!(out, "\nEdits ({})", record.edits.len());

@@ -1,8 +1,8 @@
 //! What one key asks of another.
 
+use super::DiskId;
 use super::schema::Config;
 use super::words::{Compression, ImageFormat, TableKind};
-use super::{DiskId, OriginKind};
 use crate::problem::{Problem, Problems};
 use crate::units::{self, KIB};
 
@@ -25,12 +25,6 @@ impl Found<'_> {
     fn add(&mut self, key: &str, what: &str) {
         let place = self.config.place(key).map_or_else(|| "default".to_owned(), ToString::to_string);
         self.problems.push(Problem::new(format!("{place}: {key}: {what}")));
-    }
-
-    /// The one of two keys to complain about: the first, unless only the second was set.
-    fn set_one<'k>(&self, first: &'k str, second: &'k str) -> (&'k str, &'k str) {
-        let set = |key| self.config.place(key).is_some_and(|place| place.origin.kind != OriginKind::Default);
-        if !set(first) && set(second) { (second, first) } else { (first, second) }
     }
 }
 

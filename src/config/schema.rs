@@ -128,6 +128,8 @@ keys! {
         grow: bool => Flag { default "true" }
         /// Its mount options in `fstab`.
         options: Option<String> => Options { unset "`defaults`", like "\"defaults,noatime\"" }
+        /// The pass in which `fsck` looks at the filesystem at boot; 0 for never.
+        fsck_pass: u32 => Number<0, 2> { default "2" }
         /// The UUID of the data filesystem.
         uuid: Option<Uuid> => Id { unset "derived from the device type", like "\"3a9e1d52-8c44-4b5e-b5a7-2f1d6f3c7e11\"" }
     }

@@ -6,7 +6,7 @@ use crate::artifact::{self, Severity, Signer};
 use crate::fs::{ext4, fat};
 use crate::image::table::Table;
 use crate::problem::Problem;
-use crate::stream::{FileSource, ReadAt, Slice, Source};
+use crate::stream::{FileSource, Slice, Source};
 use anyhow::{Context, Result};
 use std::io::{Seek, SeekFrom};
 use std::sync::Arc;

@@ -32,7 +32,13 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
     let tables = prepared.table.encode(prepared.layout.total).context("making the partition table")?;
     let (root, boot) = (prepared.root_image()?, prepared.boot_image()?);
     let emission = Emission {
-        disk: Disk { layout: prepared.layout, tables: &tables, boot: &boot, root: &root, copy_to_b: config.root.slot_b == SlotB::Copy },
+        disk: Disk {
+            layout: prepared.layout,
+            tables: &tables,
+            boot: &boot,
+            root: &root,
+            copy_to_b: config.root.slot_b == SlotB::Copy,
+        },
         form,
         meta: &prepared.meta,
         signer: prepared.signer.as_ref(),

