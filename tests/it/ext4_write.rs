@@ -45,8 +45,11 @@ fn noise(len: usize, seed: u64) -> Vec<u8> {
     out
 }
 
-/// A content of `len` bytes with data at these ranges (start, length), cut from one source in a different order.
-fn sparse(len: u64, ranges: &[(u64, u64)], seed: u64) -> Content {
+/// Start and length in bytes.
+type Ranges<'r> = &'r [(u64, u64)];
+
+/// A content of `len` bytes with data at these ranges, cut from one source in a different order.
+fn sparse(len: u64, ranges: Ranges<'_>, seed: u64) -> Content {
     let total: u64 = ranges.iter().map(|(_, len)| len + 100).sum();
     let source: Source = Arc::new(MemSource(noise(usize::try_from(total).unwrap(), seed).into()));
     let mut content = Content::hole(0);
@@ -308,10 +311,13 @@ fn motley() -> Tree {
     tree
 }
 
+/// A name and what goes with it.
+type Case<'c, T> = (&'c str, T);
+
 /// Files with extended attributes: in the inode, in a block of their own, in a shared block, in both.
 fn attributes(tree: &mut Tree) {
     let capability = vec![1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let cases: [(&str, &[(&str, Vec<u8>)]); 6] = [
+    let cases: [Case<'_, &[(&str, Vec<u8>)]>; 6] = [
         ("capability", &[("security.capability", capability.clone())]),
         ("acl", &[("system.posix_acl_access", acl())]),
         ("large", &[("user.large", noise(3000, 3)), ("user.z", vec![]), ("security.capability", capability)]),
@@ -562,7 +568,7 @@ fn edges_of_files() {
         let pieces: Vec<_> = (0..extents).map(|n| (n * 2 * BLOCK + 17, 1000)).collect();
         put(&mut tree, &format!("/extents/{extents}"), Kind::File(sparse(extents * 2 * BLOCK, &pieces, 12)));
     }
-    let holes: [(&str, u64, &[(u64, u64)]); 8] = [
+    let holes: [(&str, u64, Ranges<'_>); 8] = [
         ("begin", 5 * BLOCK, &[(3 * BLOCK, 2 * BLOCK)]),
         ("middle", 5 * BLOCK, &[(0, BLOCK), (3 * BLOCK, 2 * BLOCK)]),
         ("end", 50 * BLOCK + 3, &[(0, BLOCK)]),
@@ -587,6 +593,14 @@ fn edges_of_files() {
     compare(&mount, &tree);
 }
 
+/// Names of all lengths up to 255 bytes and with bytes of all values, so that two levels of index and unsigned hashes are needed.
+fn long_name(n: usize) -> Vec<u8> {
+    let len = if n.is_multiple_of(3) { 255 } else { 20 + n % 200 };
+    let mut name = format!("{n:0len$}").into_bytes();
+    name[0] = 0x80 + u8::try_from(n % 128).unwrap();
+    name
+}
+
 #[test]
 fn edges_of_directories_and_links() {
     let dir = scratch();
@@ -594,10 +608,8 @@ fn edges_of_directories_and_links() {
     let empty = tree.add_leaf(Leaf { stat: stat(0o644), kind: Kind::File(Content::bytes(*b"one")) });
     let mut many = Dir::new(stat(0o755));
     for n in 0..100_000 {
-        // Names of all lengths up to 255 bytes, so that two levels of index are needed.
-        let len = if n % 3 == 0 { 255 } else { 20 + n % 200 };
         let leaf = if n < 65_000 { empty } else { tree.add_leaf(Leaf { stat: stat(0o600), kind: Kind::Fifo }) };
-        many.entries.insert(format!("{n:0len$}").into_bytes(), Entry::Leaf(leaf));
+        many.entries.insert(long_name(n), Entry::Leaf(leaf));
     }
     let mut wide = Dir::new(stat(0o755));
     for n in 0..65_010 {
@@ -615,8 +627,7 @@ fn edges_of_directories_and_links() {
     }
     if let Some(mount) = Mount::new(&path, &dir.path().join("mnt"), "ro") {
         for n in (0..100_000).step_by(7) {
-            let len = if n % 3 == 0 { 255 } else { 20 + n % 200 };
-            let meta = std::fs::symlink_metadata(mount.path(format!("/many/{n:0len$}").as_bytes())).unwrap();
+            let meta = std::fs::symlink_metadata(mount.path(&[b"/many/", &long_name(n)[..]].concat())).unwrap();
             assert_eq!(meta.nlink(), if n < 65_000 { 65_000 } else { 1 });
         }
         assert_eq!(std::fs::read_dir(mount.path(b"/many")).unwrap().count(), 100_000);
