@@ -1,9 +1,11 @@
 //! ext4 filesystems that we write, judged by e2fsprogs, the kernel and GRUB.
 
 use crate::support::{must, run, scratch, tool};
+use goldsmith::fs::ext4::read::Filesystem;
 use goldsmith::fs::ext4::write::{Error, Image, Journal, Options, minimum_size, write};
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::{Content, MemSource, ReadAt as _, Run, Source};
+use goldsmith::tree::dump::dump;
 use goldsmith::tree::{Dir, Entry, Kind, Leaf, LeafId, Stat, Tree, flags};
 use goldsmith::units::{GIB, KIB, MIB};
 use std::collections::BTreeMap;
@@ -317,7 +319,7 @@ type Case<'c, T> = (&'c str, T);
 /// Files with extended attributes: in the inode, in a block of their own, in a shared block, in both.
 fn attributes(tree: &mut Tree) {
     let capability = vec![1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let cases: [Case<'_, &[(&str, Vec<u8>)]>; 6] = [
+    let cases: [Case<'_, &[Case<'_, Vec<u8>>]>; 6] = [
         ("capability", &[("security.capability", capability.clone())]),
         ("acl", &[("system.posix_acl_access", acl())]),
         ("large", &[("user.large", noise(3000, 3)), ("user.z", vec![]), ("security.capability", capability)]),
@@ -669,6 +671,24 @@ fn the_smallest_size_is_enough_and_less_is_not() {
                 assert!(write(tree, size + more * BLOCK, &options).is_ok(), "{size} and {more} blocks");
             }
         }
+    }
+}
+
+/// What we write, our own reader gives back.
+#[test]
+fn what_is_written_is_read() {
+    let mut tree = motley();
+    tree.put_file("/crowd/first", "1", stat(0o644)).unwrap();
+    for n in 0..3000 {
+        tree.put_file(format!("/crowd/{n:050}"), n.to_string(), stat(0o644)).unwrap();
+    }
+    let pieces: Vec<_> = (0..2000).map(|n| (n * 2 * BLOCK + 17, 1000)).collect();
+    put(&mut tree, "/pieces", Kind::File(sparse(GIB / 8, &pieces, 12)));
+    for metadata_csum in [true, false] {
+        let options = Options { metadata_csum, ..options() };
+        let image = write(&tree, 100 * MIB, &options).unwrap();
+        let read = Filesystem::open(Arc::new(image.content)).unwrap().tree().unwrap();
+        assert_eq!(dump(&read).unwrap(), dump(&tree).unwrap());
     }
 }
 
