@@ -139,7 +139,8 @@ pub struct Summary {
     pub free_inodes: u64,
 }
 
-/// The size in bytes (a multiple of 4096) from which on a filesystem of any size holds `tree`; the next smaller one does not.
+/// The size in bytes (a multiple of 4096) from which on a filesystem of any size holds `tree`. Below 256 GiB the next smaller one
+/// does not.
 ///
 /// # Errors
 /// [`Error`] when the tree holds what ext4 cannot, or no size is enough.
