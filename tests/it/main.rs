@@ -1,3 +1,4 @@
 //! The tests that look at goldsmith from outside: one binary, a module for each concern.
 
+mod deb;
 mod support;
