@@ -457,7 +457,7 @@ impl Parser {
             }
             if let [only] = words.as_slice()
                 && let [Part::Text(name)] = only.as_slice()
-                && self.peek() == Some('(')
+                && self.opens_function()
                 && assigns.is_empty()
             {
                 let name = name.clone();
@@ -468,6 +468,12 @@ impl Parser {
             return Err(self.unexpected());
         }
         Ok(Command { line, kind: Kind::Simple { assigns, words }, redirects })
+    }
+
+    /// Whether `(` follows the first word, perhaps behind blanks.
+    fn opens_function(&mut self) -> bool {
+        self.blanks();
+        self.peek() == Some('(')
     }
 
     fn function(&mut self, name: String, line: usize) -> Parsed<Command> {
