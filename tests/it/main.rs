@@ -2,6 +2,7 @@
 
 mod artifact;
 mod config;
+mod deb;
 mod ext4_read;
 mod ext4_write;
 mod fat;

@@ -8,19 +8,24 @@
 //! Maintainer scripts are read by an interpreter of the shell's language (`shell`) whose commands (`commands`) are models
 //! that change the tree; a statement outside of it is a problem, or is accepted by configuration and then left out, aloud.
 
+mod commands;
 mod database;
 mod incoming;
 mod register;
 mod relations;
+mod scripts;
+mod shell;
 mod unpack;
 mod users;
+mod world;
 
 use crate::problem::{Problem, Problems};
 use crate::stream::Source;
+use crate::tree::Tree;
 use crate::tree::editor::{Action, Change, Editor};
-use crate::tree::{Tree, show};
 use database::Database;
 use incoming::Incoming;
+use scripts::Scripts;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -125,25 +130,28 @@ fn order(incoming: &[Incoming]) -> Vec<&Incoming> {
     out
 }
 
-/// Does everything on the copy of the tree.
+/// Does everything on the copy of the tree: first all packages are unpacked, then all are configured, then triggers run.
 fn apply(
     editor: &mut Editor<'_>,
     database: &mut Database,
     order: &[&Incoming],
-    _request: &Request,
+    request: &Request,
     out: &mut Installed,
     problems: &mut Problems,
 ) -> Result<(), Problem> {
+    let disabled = if request.managed { BTreeSet::new() } else { client_units(order) };
+    let mut scripts = Scripts { accept: &request.accept, disabled, activated: Vec::new(), used: BTreeSet::new() };
     for incoming in order {
-        let name = &incoming.facts.name;
-        let failed = |e: &dyn std::fmt::Display| Problem::new(format!("package {name}: {e}"));
-        let unpacked = unpack::unpack(editor, database, incoming, problems).map_err(|e| failed(&e))?;
-        register::info(editor, incoming, &unpacked).map_err(|e| failed(&e))?;
-        register::interests(editor, incoming).map_err(|e| failed(&e))?;
-        register::enter(database, incoming, &unpacked.conffiles).map_err(|e| failed(&e))?;
-        out.notes.extend(unpacked.notes.iter().map(|note| format!("{name}: {note}")));
+        unpack(editor, database, incoming, &mut scripts, out, problems)?;
+    }
+    if !order.is_empty() {
+        register::status(editor, database).map_err(|e| Problem::new(e.to_string()))?;
+    }
+    for incoming in order {
+        let configured = incoming.configured.as_deref().unwrap_or_default();
+        scripts.incoming(editor, database, incoming, "postinst", &["configure", configured], out, problems);
         out.packages.push(InstalledPackage {
-            name: name.clone(),
+            name: incoming.facts.name.clone(),
             version: incoming.facts.version.to_string(),
             architecture: incoming.facts.architecture.clone(),
             sha256: incoming.sha256.clone(),
@@ -151,10 +159,52 @@ fn apply(
             upgraded_from: incoming.upgraded_from.clone(),
         });
     }
-    if !order.is_empty() {
-        register::status(editor, database).map_err(|e| Problem::new(e.to_string()))?;
-    }
+    scripts.triggers(editor, database, order, out, problems);
+    scripts.unused(out);
     Ok(())
+}
+
+/// One package: `preinst`, its files, its place in the database.
+fn unpack(
+    editor: &mut Editor<'_>,
+    database: &mut Database,
+    incoming: &Incoming,
+    scripts: &mut Scripts<'_>,
+    out: &mut Installed,
+    problems: &mut Problems,
+) -> Result<(), Problem> {
+    let (name, version) = (&incoming.facts.name, incoming.facts.version.to_string());
+    let failed = |e: &dyn std::fmt::Display| Problem::new(format!("package {name}: {e}"));
+    let old = database.old(&incoming.facts).filter(|_| incoming.upgraded_from.is_some()).map(|stanza| stanza.facts.base());
+    if let Some(base) = &old {
+        scripts.installed(editor, database, base, "prerm", &["upgrade", &version], out, problems);
+    }
+    let arguments = match (&incoming.upgraded_from, &incoming.configured) {
+        (Some(old), _) => vec!["upgrade", old, &version],
+        (None, Some(left)) => vec!["install", left, &version],
+        (None, None) => vec!["install"],
+    };
+    scripts.incoming(editor, database, incoming, "preinst", &arguments, out, problems);
+    let unpacked = unpack::unpack(editor, database, incoming, problems).map_err(|e| failed(&e))?;
+    if let Some(base) = &old {
+        scripts.installed(editor, database, base, "postrm", &["upgrade", &version], out, problems);
+    }
+    register::info(editor, incoming, &unpacked).map_err(|e| failed(&e))?;
+    register::interests(editor, incoming).map_err(|e| failed(&e))?;
+    register::enter(database, incoming, &unpacked.conffiles).map_err(|e| failed(&e))?;
+    out.notes.extend(unpacked.notes.iter().map(|note| format!("{name}: {note}")));
+    Ok(())
+}
+
+/// The units of the update client among the packages: those whose name begins with `mender`.
+fn client_units(order: &[&Incoming]) -> BTreeSet<String> {
+    let paths = order.iter().flat_map(|incoming| incoming.package.entries.iter().map(|entry| entry.path.as_slice()));
+    let unit = |path: &[u8]| {
+        let (dir, name) = path.split_at(path.iter().rposition(|b| *b == b'/')? + 1);
+        let name = std::str::from_utf8(name).ok().filter(|name| name.starts_with("mender"))?;
+        dir.ends_with(b"lib/systemd/system/").then(|| name.to_owned())
+    };
+    paths.filter_map(unit).collect()
 }
 
 /// Takes the finished copy and records the difference that it makes at each changed path.
@@ -174,9 +224,4 @@ fn adopt(editor: &mut Editor<'_>, tree: Tree, changes: Vec<Change>) {
         };
         editor.record(change.path, action, &change.reason);
     }
-}
-
-/// A path for a line of the report.
-fn shown(path: &str) -> String {
-    show(path.as_bytes())
 }

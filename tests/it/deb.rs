@@ -1,0 +1,230 @@
+//! Packages installed into a tree, held against what dpkg itself makes of the same packages in the same root.
+
+use crate::support::{run, scratch, tool};
+use goldsmith::integrate::packages::{Installed, Request, install};
+use goldsmith::stream::{Content, FileSource, HostFile, ReadAt};
+use goldsmith::tree::editor::Editor;
+use goldsmith::tree::{Entry, Kind, Leaf, LeafId, Stat, Time, Tree};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+
+/// The root and packages of `fixtures/debs.sh`, made once; `None` (said aloud) without root or the tools.
+fn fixture() -> Option<&'static Path> {
+    static FIXTURE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let make = || {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("CI").is_none(), "these tests need root");
+            eprintln!("SKIPPED: these tests need root");
+            return None;
+        }
+        for name in ["mmdebstrap", "chroot", "dpkg-deb"] {
+            tool(name)?;
+        }
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debs");
+        if !dir.join("root.tar").is_file() {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/debs.sh");
+            let made = run("sh", &[&script, &dir]);
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        }
+        Some(dir)
+    };
+    FIXTURE.get_or_init(make).as_deref()
+}
+
+/// A tar archive as a tree; contents stay in the archive's file.
+fn tree_of(tar: &Path) -> Tree {
+    let len = fs::metadata(tar).unwrap().len();
+    let source: Arc<dyn ReadAt> = Arc::new(FileSource::open(tar).unwrap());
+    let mut tree = Tree::new(Stat::root(0o755, Time::default()));
+    let mut ids: BTreeMap<Vec<u8>, LeafId> = BTreeMap::new();
+    let mut archive = tar::Archive::new(fs::File::open(tar).unwrap());
+    for entry in archive.entries_with_seek().unwrap() {
+        let entry = entry.unwrap();
+        let header = entry.header();
+        let time = Time { seconds: i64::try_from(header.mtime().unwrap()).unwrap(), nanos: 0 };
+        let id = |id: u64| u32::try_from(id).unwrap();
+        let mode = u16::try_from(header.mode().unwrap() & 0o7777).unwrap();
+        let stat = Stat { uid: id(header.uid().unwrap()), gid: id(header.gid().unwrap()), ..Stat::root(mode, time) };
+        let path = [b"/", entry.path_bytes().trim_ascii_start().strip_prefix(b"./").unwrap_or(b"")].concat();
+        let path = path.strip_suffix(b"/").unwrap_or(&path).to_vec();
+        let kind = match header.entry_type() {
+            tar::EntryType::Directory if path.is_empty() => continue,
+            tar::EntryType::Directory => {
+                tree.mkdir(&path, &stat).unwrap();
+                continue;
+            }
+            tar::EntryType::Link => {
+                let target = entry.link_name_bytes().unwrap().into_owned();
+                let target = [b"/", target.strip_prefix(b"./").unwrap_or(&target)].concat();
+                tree.link(&path, ids[&target], &stat).unwrap();
+                continue;
+            }
+            tar::EntryType::Symlink => Kind::Symlink(entry.link_name_bytes().unwrap().into_owned()),
+            tar::EntryType::Char => Kind::CharDevice {
+                major: header.device_major().unwrap().unwrap(),
+                minor: header.device_minor().unwrap().unwrap(),
+            },
+            _ => {
+                let mut content = Content::hole(entry.size());
+                let offset = entry.raw_file_position();
+                assert!(offset + entry.size() <= len);
+                content.push(goldsmith::stream::Run {
+                    offset: 0,
+                    len: entry.size(),
+                    source: source.clone(),
+                    source_offset: offset,
+                });
+                Kind::File(content)
+            }
+        };
+        let id = tree.put(&path, Leaf { stat, kind }).unwrap();
+        ids.insert(path, id);
+    }
+    tree
+}
+
+/// Writes a tree into a directory of the host.
+fn materialise(tree: &Tree, root: &Path) {
+    let mut first: BTreeMap<LeafId, PathBuf> = BTreeMap::new();
+    tree.visit(&mut |path, entry| {
+        let to = root.join(Path::new(std::ffi::OsStr::from_bytes(&path[1..])));
+        let stat = match entry {
+            Entry::Dir(dir) => {
+                fs::create_dir(&to).unwrap();
+                &dir.stat
+            }
+            Entry::Leaf(id) => {
+                if let Some(first) = first.get(id) {
+                    return fs::hard_link(first, &to).unwrap();
+                }
+                first.insert(*id, to.clone());
+                let leaf = tree.leaf(*id);
+                match &leaf.kind {
+                    Kind::File(content) => fs::write(&to, content.read_all(1 << 30).unwrap()).unwrap(),
+                    Kind::Symlink(target) => std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), &to).unwrap(),
+                    Kind::CharDevice { major, minor } => {
+                        let (major, minor) = (major.to_string(), minor.to_string());
+                        assert!(run("mknod", &[&to, &"c", &major, &minor]).status.success());
+                    }
+                    other => panic!("{other:?}"),
+                }
+                &leaf.stat
+            }
+        };
+        std::os::unix::fs::lchown(&to, Some(stat.uid), Some(stat.gid)).unwrap();
+        if !to.is_symlink() {
+            fs::set_permissions(&to, fs::Permissions::from_mode(u32::from(stat.mode))).unwrap();
+        }
+    });
+}
+
+/// A line for each path below a directory: type, mode, owner, and what is in it.
+fn listing(root: &Path) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(root).min_depth(1) {
+        let entry = entry.unwrap();
+        let meta = entry.path().symlink_metadata().unwrap();
+        let what = if meta.is_symlink() {
+            format!("-> {}", fs::read_link(entry.path()).unwrap().display())
+        } else if meta.is_file() {
+            let digest = Sha256::digest(fs::read(entry.path()).unwrap());
+            digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        } else {
+            String::new()
+        };
+        let path = entry.path().strip_prefix(root).unwrap().display().to_string();
+        out.insert(path, format!("{:o} {}:{} {what}", meta.mode(), meta.uid(), meta.gid()));
+    }
+    out
+}
+
+fn chroot(root: &Path, command: &[&str]) -> (bool, String) {
+    let output = Command::new("chroot").arg(root).args(command).env("DEBIAN_FRONTEND", "noninteractive").output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn debs(dir: &Path) -> Vec<PathBuf> {
+    let mut out: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    out.retain(|path| path.extension().is_some_and(|extension| extension == "deb"));
+    out.sort();
+    out
+}
+
+fn request(paths: &[PathBuf], managed: bool) -> Request {
+    let source = |path: &PathBuf| -> (PathBuf, Arc<dyn ReadAt>) {
+        (path.clone(), Arc::new(HostFile::new(path.clone(), fs::metadata(path).unwrap().len())))
+    };
+    Request { debs: paths.iter().map(source).collect(), managed, accept: Vec::new() }
+}
+
+/// The time of today, so that the day of a new account's password is that of dpkg's run.
+fn today() -> Time {
+    let output = Command::new("date").arg("+%s").output().unwrap();
+    Time { seconds: String::from_utf8(output.stdout).unwrap().trim().parse().unwrap(), nanos: 0 }
+}
+
+fn installed(tree: &mut Tree, request: &Request) -> Installed {
+    let mut editor = Editor::new(tree, today());
+    install(&mut editor, request).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// Paths that dpkg leaves different, and why that does not matter.
+const EXPECTED: [(&str, &str); 10] = [
+    ("etc/ld.so.cache", "ldconfig's cache; the loader falls back to the standard directories"),
+    ("var/cache/ldconfig", "the same"),
+    ("var/log/", "logs of the run"),
+    ("var/lib/dpkg/status-old", "a backup"),
+    ("var/lib/dpkg/diversions-old", "a backup"),
+    ("var/lib/dpkg/statoverride-old", "a backup"),
+    ("var/cache/debconf/", "debconf loads templates when it is next asked"),
+    ("etc/passwd-", "a backup"),
+    ("etc/group-", "a backup"),
+    ("etc/shadow-", "a backup"),
+];
+
+#[test]
+fn the_tree_is_what_dpkg_makes() {
+    let Some(fixture) = fixture() else { return };
+    let scratch = scratch();
+    let (ours, theirs) = (scratch.path().join("ours"), scratch.path().join("theirs"));
+    let debs = debs(fixture);
+    let mut tree = tree_of(&fixture.join("root.tar"));
+    let done = installed(&mut tree, &request(&debs, true));
+    assert_eq!(done.packages.len(), debs.len(), "{done:#?}");
+    fs::create_dir(&ours).unwrap();
+    materialise(&tree, &ours);
+
+    fs::create_dir(&theirs).unwrap();
+    assert!(run("tar", &[&"-C", &theirs, &"-xf", &fixture.join("root.tar")]).status.success());
+    let policy = theirs.join("usr/sbin/policy-rc.d");
+    fs::write(&policy, "#!/bin/sh\nexit 101\n").unwrap();
+    fs::set_permissions(&policy, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = vec!["dpkg".to_owned(), "-i".to_owned()];
+    for deb in &debs {
+        let name = deb.file_name().unwrap().to_str().unwrap();
+        fs::copy(deb, theirs.join(name)).unwrap();
+        command.push(format!("/{name}"));
+    }
+    let (fine, said) = chroot(&theirs, &command.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(fine, "{said}");
+    for deb in &debs {
+        fs::remove_file(theirs.join(deb.file_name().unwrap())).unwrap();
+    }
+    fs::remove_file(policy).unwrap();
+
+    let (a, b) = (listing(&ours), listing(&theirs));
+    let mut differences = Vec::new();
+    for path in a.keys().chain(b.keys().filter(|path| !a.contains_key(*path))) {
+        if a.get(path) != b.get(path) && !EXPECTED.iter().any(|(known, _)| path.starts_with(known)) {
+            differences.push(format!("{path}\n  ours   {:?}\n  dpkg's {:?}", a.get(path), b.get(path)));
+        }
+    }
+    assert!(differences.is_empty(), "{}\n{done:#?}", differences.join("\n"));
+}
