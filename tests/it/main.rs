@@ -10,5 +10,6 @@ mod golden;
 mod golden_boot;
 mod manifest;
 mod qemu;
+mod source;
 mod support;
 mod table;
