@@ -3,6 +3,7 @@
 //! Data flows one way: *input image -> tree -> plan -> integrate -> layout -> outputs*. The modules below stand in that order
 //! from the ground up; each may use those above it in this list and nothing else (`tests/it/arrows.rs` holds us to it).
 
+pub mod boot;
 pub mod fs;
 pub mod problem;
 pub mod report;

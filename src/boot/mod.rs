@@ -1,0 +1,3 @@
+//! What makes a device start one of two root filesystems, and go back when an update does not prove itself.
+
+pub mod state;
