@@ -1,0 +1,3 @@
+//! GRUB on UEFI machines.
+
+pub mod environment;
