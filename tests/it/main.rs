@@ -2,5 +2,6 @@
 
 mod golden;
 mod golden_boot;
+mod grubenv;
 mod qemu;
 mod support;

@@ -1,3 +1,5 @@
 //! GRUB on UEFI machines.
 
+pub mod binary;
 pub mod environment;
+pub mod menu;
