@@ -21,7 +21,7 @@ const HEADER: &str = "# GRUB Environment Block\n";
 /// The values do not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("variables of {0} bytes do not fit into an environment block of {BLOCK} bytes")]
-pub struct TooLong(usize);
+pub struct TooLong(pub usize);
 
 /// A block of `length` bytes with these variables, in this order.
 ///
