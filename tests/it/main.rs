@@ -2,6 +2,7 @@
 
 mod golden;
 mod golden_boot;
+mod grub_boot;
 mod grubenv;
 mod qemu;
 mod support;
