@@ -8,6 +8,8 @@ mod ext4_write;
 mod fat;
 mod golden;
 mod golden_boot;
+mod grub_boot;
+mod grubenv;
 mod manifest;
 mod qemu;
 mod source;

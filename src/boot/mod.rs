@@ -1,0 +1,4 @@
+//! What makes a device start one of two root filesystems, and go back when an update does not prove itself.
+
+pub mod grub;
+pub mod state;
