@@ -106,7 +106,8 @@ pub(super) fn open(disk: &Path, spool: &Path, config: &Config, report: &dyn Repo
     let spool = spool.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
     // A golden card may be larger than the new one; eight times is no longer the same card.
     let max_size = config.storage.size.saturating_mul(8);
-    let options = source::Options { spool_dir: spool, max_size, report };
+    let threads = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    let options = source::Options { spool_dir: spool, max_size, report, threads };
     source::open(disk, &options).with_context(|| format!("opening {}", disk.display()))
 }
 

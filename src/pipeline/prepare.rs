@@ -3,7 +3,7 @@
 use super::edits::{Edit, net};
 use super::survey::{Boot, Root, Survey};
 use crate::artifact::{Checksum, KeyFile, Meta, Script, Signer, Software};
-use crate::boot;
+use crate::boot::{self, Bootloader};
 use crate::config::{self, Config, Room};
 use crate::fs::{ext4, fat};
 use crate::image::source::Input;
@@ -420,8 +420,17 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
             .hint("install fdisk or parted in the golden image, or set data.grow = false"),
         );
     }
-    let context = boot_context(request.config, plan, facts, noresume);
-    let installed = boot::integrate(&mut root_editor, &mut boot_editor, &context);
+    let partuuids = [Role::RootA, Role::RootB].map(|role| plan.family.partuuid(role));
+    let mut arguments = request.config.root.kernel_args.clone();
+    arguments.extend(noresume.then(|| "noresume".to_owned()));
+    // A kernel or initramfs that gives up must restart, or a bad update waits for a person instead of going back.
+    if !arguments.iter().any(|argument| argument.starts_with("panic=")) {
+        arguments.push("panic=30".to_owned());
+    }
+    let arguments = arguments.join(" ");
+    let installed = bootloader(plan, facts, [&partuuids[0], &partuuids[1]], &arguments)
+        .map_err(Problems::from)
+        .and_then(|loader| loader.integrate(&mut root_editor, &mut boot_editor));
     system::move_data(&mut root_editor, &mut data_editor)?;
     let changes = Changes { root: root_editor.finish(), boot: boot_editor.finish(), data: data_editor.finish() };
     let installed = match installed {
@@ -433,7 +442,7 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
     };
     problems.check()?;
     let installed = installed.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
-    notes.extend(installed.notes.iter().cloned());
+    notes.extend(installed.notes().iter().cloned());
     Ok(Edited { trees: Trees { root, boot, data }, installed, packages, changes, notes })
 }
 
@@ -571,9 +580,28 @@ fn the_system<'p>(config: &Config, plan: &'p Plan, facts: &Facts, boot: Option<&
     }
 }
 
-fn boot_context<'p>(config: &'p Config, plan: &'p Plan, facts: &Facts, noresume: bool) -> boot::Context<'p> {
-    let _ = (config, plan, facts, noresume);
-    boot::Context { a: "" }
+/// The boot loader and what its integration must know. `arguments` are added to the image's own.
+fn bootloader<'p>(plan: &'p Plan, facts: &Facts, partuuids: [&'p str; 2], arguments: &'p str) -> Result<Bootloader<'p>, Problem> {
+    let arch = match facts.architecture {
+        Some(facts::Architecture::Amd64) => boot::grub::Arch::Amd64,
+        Some(facts::Architecture::I386) => boot::grub::Arch::I386,
+        Some(facts::Architecture::Arm64) => boot::grub::Arch::Arm64,
+        Some(facts::Architecture::Armhf) => boot::grub::Arch::Armhf,
+        None => return Err(Problem::new("the architecture of the image is not known")),
+    };
+    let table = match plan.family.scheme {
+        Scheme::Gpt => boot::grub::Table::Gpt,
+        Scheme::Mbr => boot::grub::Table::Mbr,
+    };
+    Ok(Bootloader::GrubEfi(boot::grub::Context {
+        roots: [Role::RootA.number(), Role::RootB.number()],
+        partuuids,
+        table,
+        boot_mount: &plan.boot_mount,
+        arch,
+        more_arguments: arguments,
+        menu_seconds: 0,
+    }))
 }
 
 /// The size of the root filesystem from what its files need.

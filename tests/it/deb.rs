@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-/// The root and packages of `fixtures/debs.sh`, made once; `None` (said aloud) without root or the tools.
+/// The root and packages of `fixtures/minbase.sh`, made once; `None` (said aloud) without root or the tools.
 fn fixture() -> Option<&'static Path> {
     static FIXTURE: OnceLock<Option<PathBuf>> = OnceLock::new();
     let make = || {
@@ -28,7 +28,7 @@ fn fixture() -> Option<&'static Path> {
         }
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debs");
         if !dir.join("root.tar").is_file() {
-            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/debs.sh");
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/minbase.sh");
             let made = run("sh", &[&script, &dir]);
             assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         }
@@ -66,10 +66,9 @@ fn tree_of(tar: &Path) -> Tree {
                 continue;
             }
             tar::EntryType::Symlink => Kind::Symlink(entry.link_name_bytes().unwrap().into_owned()),
-            tar::EntryType::Char => Kind::CharDevice {
-                major: header.device_major().unwrap().unwrap(),
-                minor: header.device_minor().unwrap().unwrap(),
-            },
+            tar::EntryType::Char => {
+                Kind::CharDevice { major: header.device_major().unwrap().unwrap(), minor: header.device_minor().unwrap().unwrap() }
+            }
             _ => {
                 let mut content = Content::hole(entry.size());
                 let offset = entry.raw_file_position();
