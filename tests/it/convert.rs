@@ -125,7 +125,9 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let config = workshop.path().join("family.toml");
     fs::write(&config, CONFIGURATION).expect("writing the configuration");
     let arguments = ["convert", "--quiet", "--output-dir", "out", "--artifact-name", name, "--config"];
-    let output = workshop.command(program).args(arguments).arg(&config).arg(&disk).output().expect("goldsmith starts");
+    let mut command = workshop.command(program);
+    command.args(arguments).arg(&config).args(if variant == "rich" { &["--set", "storage.size=\"4 GiB\""][..] } else { &[] });
+    let output = command.arg(&disk).output().expect("goldsmith starts");
     assert!(output.status.success(), "converting {variant}: {}", String::from_utf8_lossy(&output.stderr));
 
     let keep = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("converted");

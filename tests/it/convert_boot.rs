@@ -9,8 +9,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The size of the card that a device has: larger than the image.
-const CARD: u64 = 4 << 30;
 /// The longest time that writing a slot takes.
 const INSTALL: Duration = Duration::from_secs(1200);
 
@@ -58,6 +56,16 @@ impl Media {
     }
 }
 
+/// A board whose card has twice the size of the image.
+fn board(name: &str, made: &Converted, firmware: Firmware) -> Option<Board> {
+    Board::new(name, &made.image, Some(2 * image_size(made)), firmware)
+}
+
+/// The bytes in the image.
+fn image_size(made: &Converted) -> u64 {
+    fs::metadata(&made.image).expect("the image").len()
+}
+
 /// What a healthy device shows: which slot and release it runs, and that nothing is amiss.
 fn runs(machine: &mut Machine, slot: u32, release: &str, marker: &str) {
     assert_eq!(machine.must("systemctl --failed --no-legend"), "", "failed units");
@@ -79,7 +87,7 @@ fn install(machine: &mut Machine, name: &str) {
 }
 
 /// The first start of a device on a card larger than the image.
-fn first_start(machine: &mut Machine) {
+fn first_start(machine: &mut Machine, made: &Converted) {
     machine.shell();
     runs(machine, 2, "release-1", "1");
     assert_eq!(environment(machine), "mender_boot_part=2 upgrade_available=0 bootcount=0 ");
@@ -87,7 +95,7 @@ fn first_start(machine: &mut Machine) {
     assert!(command_line.contains("root=PARTUUID=") && !command_line.contains("root=UUID="), "{command_line}");
     assert!(command_line.contains("vendor.flag=golden"), "{command_line}");
     let data: u64 = machine.must("findmnt -bnro SIZE /data").trim().parse().expect("a size");
-    assert!(data > (CARD - (2 << 30)) / 10 * 9, "/data has not grown: {data}");
+    assert!(data > image_size(made) / 10 * 9, "/data has not grown: {data}");
     assert_eq!(machine.must("getcap /usr/bin/ping"), "/usr/bin/ping cap_net_raw=ep\n");
     machine.must("echo mine >/data/keep");
 }
@@ -97,10 +105,10 @@ fn life(made: &Converted, next: &Converted, firmware: Firmware, name: &str, mark
     let media = Media::new();
     media.add(&made.artifact, "release-1.mender");
     media.add(&next.artifact, "release-2.mender");
-    let Some(mut board) = Board::new(name, &made.image, Some(CARD), firmware) else { return };
+    let Some(mut board) = board(name, made, firmware) else { return };
     board.insert(&media.image());
     let mut machine = board.power_on();
-    first_start(&mut machine);
+    first_start(&mut machine, made);
     let secure = machine.must("od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
     assert_eq!(secure.trim() == "1", firmware == Firmware::SecureBoot);
 
@@ -144,9 +152,9 @@ fn boot_life_of_a_rich_device() {
 /// Converts the golden image `variant` and starts it once.
 fn starts(variant: &str) {
     let Some(made) = converted(variant, "release-1") else { return };
-    let Some(board) = Board::new(&format!("first-start-{variant}"), &made.image, Some(CARD), Firmware::Uefi) else { return };
+    let Some(board) = board(&format!("first-start-{variant}"), &made, Firmware::Uefi) else { return };
     let mut machine = board.power_on();
-    first_start(&mut machine);
+    first_start(&mut machine, &made);
     machine.reboot();
     runs(&mut machine, 2, "release-1", "1");
     machine.power_off();
@@ -195,10 +203,10 @@ fn boot_bad_updates_and_power_cuts_end_where_they_began() {
     media.add_filesystem(&damaged(&next, dir.path(), "no-kernel", &kernels), "no-kernel.mender");
     media.add_filesystem(&damaged(&next, dir.path(), "no-init", &["rm /usr/lib/systemd/systemd"]), "no-init.mender");
 
-    let Some(mut board) = Board::new("bad-updates", &made.image, Some(CARD), Firmware::Uefi) else { return };
+    let Some(mut board) = board("bad-updates", &made, Firmware::Uefi) else { return };
     board.insert(&media.image());
     let mut machine = board.power_on();
-    first_start(&mut machine);
+    first_start(&mut machine, &made);
 
     // Neither file system nor kernel: the boot loader itself comes back, in the same start.
     for name in ["garbage.mender", "no-kernel.mender"] {
