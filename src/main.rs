@@ -1,3 +1,5 @@
 //! The command `goldsmith`.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    goldsmith::cli::main()
+}

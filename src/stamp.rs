@@ -34,7 +34,7 @@ impl std::str::FromStr for Uuid {
         let bad = || format!("`{text}` is no UUID (32 hexadecimal digits in groups 8-4-4-4-12)");
         let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
         let dashes: Vec<usize> = text.match_indices('-').map(|(at, _)| at).collect();
-        if digits.len() != 32 || dashes != [8, 13, 18, 23] {
+        if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) || dashes != [8, 13, 18, 23] {
             return Err(bad());
         }
         let mut out = [0; 16];
@@ -102,5 +102,6 @@ mod tests {
         assert_eq!(text.parse(), Ok(a.uuid("root-a")));
         assert_eq!(text.as_bytes()[14], b'8');
         assert!("no".parse::<Uuid>().is_err());
+        assert!("+c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b01".parse::<Uuid>().is_err());
     }
 }

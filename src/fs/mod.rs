@@ -1,3 +1,4 @@
 //! Filesystems: bytes to [`crate::tree::Tree`] and back.
 
 pub mod ext4;
+pub mod fat;

@@ -77,6 +77,25 @@ impl Content {
         self.len = self.len.max(offset + other.len);
     }
 
+    /// Appends at `offset` what `other` holds from byte `start` on, `len` bytes long; its holes stay holes. The runs point to the
+    /// sources of `other`, not to `other`.
+    pub fn push_range(&mut self, offset: u64, other: &Self, start: u64, len: u64) {
+        let end = start.saturating_add(len).min(other.len);
+        for run in &other.runs[other.index_at(start)..] {
+            if run.offset >= end {
+                break;
+            }
+            let from = run.offset.max(start);
+            self.push(Run {
+                offset: offset + (from - start),
+                len: run.end().min(end) - from,
+                source: Arc::clone(&run.source),
+                source_offset: run.source_offset + (from - run.offset),
+            });
+        }
+        self.len = self.len.max(offset + end.saturating_sub(start));
+    }
+
     /// Appends bytes of ours at `offset`.
     pub fn push_bytes(&mut self, offset: u64, bytes: impl Into<Arc<[u8]>>) {
         let bytes: Arc<[u8]> = bytes.into();
@@ -195,6 +214,9 @@ mod tests {
         outer.read_exact_at(6, &mut buf).unwrap();
         assert_eq!(&buf, b"\0abcd");
         assert!(outer.read_exact_at(15, &mut buf).is_err());
+        let mut part = Content::hole(1);
+        part.push_range(1, &content, 6, 5);
+        assert_eq!(part.read_all(9).unwrap(), b"\0cd\0\0x");
         assert!(content.read_all(13).is_err());
     }
 }

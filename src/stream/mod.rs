@@ -3,8 +3,11 @@
 //! A file of the golden image, a filesystem that we write and a whole disk are the same kind of value: a [`Content`]. So each can be
 //! read at any offset, in parallel, by whoever needs it, before anything was written.
 
+mod codec;
 mod content;
 mod read_at;
+mod stored;
 
+pub use codec::{Codec, Compression, LevelError, decoder};
 pub use content::{Content, Run};
 pub use read_at::{FileSource, HostFile, MemSource, ReadAt, Slice, Source};

@@ -5,6 +5,7 @@
 pub mod dump;
 pub mod edit;
 pub mod editor;
+pub mod host;
 mod path;
 
 pub use crate::stamp::Time;

@@ -1,10 +1,16 @@
 //! The tests that look at goldsmith from outside: one binary, a module for each concern.
 
+mod artifact;
+mod config;
 mod convert;
 mod convert_boot;
+mod ext4_read;
+mod ext4_write;
+mod fat;
 mod golden;
 mod golden_boot;
 mod manifest;
 mod nobody;
 mod qemu;
 mod support;
+mod table;

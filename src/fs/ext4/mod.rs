@@ -3,3 +3,5 @@
 //! Both directions share [`format`], the structures as they are on disk.
 
 pub mod format;
+pub mod read;
+pub mod write;

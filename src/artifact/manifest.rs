@@ -1,0 +1,95 @@
+//! The manifest: a line for each file of the Artifact, `<SHA-256 in 64 lower-case digits>  <name>\n`; what a signature covers.
+
+use super::names::MEMBER_MAX;
+use std::fmt::Write as _;
+
+/// A SHA-256.
+pub(super) type Digest = [u8; 32];
+
+/// The 64 digits of a digest.
+#[must_use]
+pub fn hex(digest: &Digest) -> String {
+    digest.iter().fold(String::with_capacity(64), |mut out, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+/// The text of a manifest.
+pub(super) fn render(lines: &[(&str, Digest)]) -> String {
+    lines.iter().fold(String::new(), |mut out, (name, digest)| {
+        let _ = writeln!(out, "{}  {name}", hex(digest));
+        out
+    })
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It is empty.
+    Empty,
+    /// It is not 64 characters, two blanks, a name without blanks.
+    Form,
+    /// Its digest is not of lower-case hexadecimal digits.
+    Digits,
+    /// Its name is too long.
+    Long,
+}
+
+impl Fault {
+    /// The code of the finding and the end of the sentence "line 3 ...".
+    pub(super) fn describe(self) -> (&'static str, String) {
+        match self {
+            Self::Empty => ("manifest-line", "is empty".into()),
+            Self::Form => ("manifest-line", "is not a checksum, two blanks and a name".into()),
+            Self::Digits => ("manifest-digits", "has a checksum that is not of the digits 0-9 a-f".into()),
+            Self::Long => ("manifest-name-length", format!("has a name of more than {MEMBER_MAX} bytes")),
+        }
+    }
+}
+
+/// Reads a line without its newline.
+pub(super) fn parse(line: &str) -> Result<(&str, Digest), Fault> {
+    if line.is_empty() {
+        return Err(Fault::Empty);
+    }
+    let (digits, rest) = line.split_at_checked(64).ok_or(Fault::Form)?;
+    let name = rest.strip_prefix("  ").ok_or(Fault::Form)?;
+    if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(Fault::Form);
+    }
+    let digest = unhex(digits).ok_or(Fault::Digits)?;
+    if name.len() > MEMBER_MAX { Err(Fault::Long) } else { Ok((name, digest)) }
+}
+
+/// The digest that 64 lower-case digits mean.
+pub(super) fn unhex(digits: &str) -> Option<Digest> {
+    let digit = |byte: &u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let values: Vec<u8> = digits.bytes().map(|byte| digit(&byte)).collect::<Option<_>>()?;
+    let bytes: Vec<u8> = values.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
+    bytes.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_strict() {
+        let digest = [0xab; 32];
+        let text = render(&[("version", digest)]);
+        let line = text.strip_suffix('\n').unwrap();
+        assert_eq!(parse(line), Ok(("version", digest)));
+        assert_eq!(parse(""), Err(Fault::Empty));
+        assert_eq!(parse(&line.to_uppercase().replace("VERSION", "version")), Err(Fault::Digits));
+        for bad in [line.replace("  ", " "), line.replace("  ", "   "), format!("{line} "), format!("{line}\r"), "é".repeat(40)] {
+            assert_eq!(parse(&bad), Err(Fault::Form), "{bad:?}");
+        }
+        assert_eq!(parse(&format!("{}  {}", hex(&digest), "x".repeat(101))), Err(Fault::Long));
+    }
+}

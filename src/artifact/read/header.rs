@@ -1,0 +1,117 @@
+//! The header archive.
+
+use super::super::names::{self, SCRIPTS, short};
+use super::untar::{Entry, Kind, Untar};
+use super::{Examiner, Hashing, Outer, Stop, TEXT_MAX};
+use crate::stream::{Compression, decoder};
+use std::io::Read;
+
+/// How many state scripts are taken.
+const SCRIPTS_MAX: usize = 10_000;
+
+/// What was met in the header so far. The order is that of the members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Start,
+    Info,
+    Scripts,
+    TypeInfo,
+    MetaData,
+}
+
+/// The codec whose suffix stands behind `stem` in `name`.
+pub(super) fn suffix(name: &str, stem: &str) -> Option<Compression> {
+    let rest = name.strip_prefix(stem)?;
+    Compression::ALL.into_iter().find(|kind| kind.suffix() == rest)
+}
+
+impl Examiner<'_> {
+    /// The member behind manifest and signature.
+    pub(super) fn header(&mut self, tar: &mut Outer<'_, '_>, entry: Option<Entry>) -> Result<(), Stop> {
+        let Some(entry) = entry else {
+            return self.stop("structure", "the Artifact ends where `header.tar` is due");
+        };
+        let Some(kind) = suffix(&entry.name, "header.tar") else {
+            let code = if entry.name == "manifest-augment" { "augment" } else { "structure" };
+            return self.stop(code, format!("`{}` stands where `header.tar` is due", short(&entry.name)));
+        };
+        self.out.artifact.compression = kind;
+        let before = self.out.findings.len();
+        let mut stored = Hashing::new(tar);
+        let outcome = self.archive(kind, &mut stored);
+        // Whatever damage did to the content, its cause is the wrong checksum, so that is told first.
+        let after = self.out.findings.split_off(before);
+        match stored.finish() {
+            Ok(digest) => self.compare("checksum-header", &entry.name, digest),
+            Err(e) => return self.stop("unreadable", format!("`{}` cannot be read: {e}", entry.name)),
+        }
+        self.out.findings.extend(after);
+        outcome
+    }
+
+    fn archive(&mut self, kind: Compression, stored: &mut impl Read) -> Result<(), Stop> {
+        let mut tar = match decoder(kind, stored) {
+            Ok(reader) => Untar::new(reader),
+            Err(e) => return self.stop("unreadable", format!("the header cannot be read: {e}")),
+        };
+        let mut place = Place::Start;
+        loop {
+            match tar.next() {
+                Ok(Some(entry)) => self.header_member(&mut tar, &entry, &mut place)?,
+                Ok(None) => break,
+                Err(e) => return self.broken("the header", &e),
+            }
+        }
+        if place < Place::TypeInfo {
+            let missing = if place == Place::Start { "header-info" } else { "headers/0000/type-info" };
+            return self.stop("header-incomplete", format!("the header lacks `{missing}`"));
+        }
+        self.end(&mut tar, "the header", kind != Compression::None)
+    }
+
+    fn header_member(&mut self, tar: &mut impl Read, entry: &Entry, place: &mut Place) -> Result<(), Stop> {
+        let name = short(&entry.name);
+        if let Kind::Other(kind) = entry.kind {
+            self.error("header-member", format!("`{name}` in the header is a {kind}; only plain files may be there"));
+            return Ok(());
+        }
+        let (is, repeats) = match entry.name.as_str() {
+            "header-info" => (Place::Info, false),
+            "headers/0000/type-info" => (Place::TypeInfo, false),
+            "headers/0000/meta-data" => (Place::MetaData, false),
+            other if other.starts_with(SCRIPTS) => (Place::Scripts, true),
+            other if other.starts_with("headers/") => {
+                self.error("header-member", format!("`{name}` belongs to a second payload, or to none; there is one only"));
+                return Ok(());
+            }
+            _ => {
+                self.error("header-member", format!("`{name}` is unknown in a header"));
+                return Ok(());
+            }
+        };
+        let follows = if repeats { *place <= is } else { *place < is };
+        let complete = (*place >= Place::Info || is == Place::Info) && (*place >= Place::TypeInfo || is != Place::MetaData);
+        if !(follows && complete) {
+            return self.stop("header-order", format!("`{name}` is out of place in the header, or there twice"));
+        }
+        *place = is;
+        match is {
+            Place::Info => self.small(tar, entry, TEXT_MAX).and_then(|text| self.header_info(&text)),
+            Place::TypeInfo => self.small(tar, entry, TEXT_MAX).and_then(|text| self.type_info(&text)),
+            Place::MetaData => self.small(tar, entry, TEXT_MAX).map(|text| self.meta_data(&text)),
+            Place::Scripts | Place::Start => self.script(&entry.name),
+        }
+    }
+
+    fn script(&mut self, path: &str) -> Result<(), Stop> {
+        let name = path.strip_prefix(SCRIPTS).unwrap_or(path);
+        if let Err(misnamed) = names::script(name) {
+            self.error("script-name", misnamed.to_string());
+        }
+        if self.out.artifact.scripts.len() >= SCRIPTS_MAX {
+            return self.stop("script-count", format!("there are more than {SCRIPTS_MAX} state scripts"));
+        }
+        self.out.artifact.scripts.push(short(name));
+        Ok(())
+    }
+}

@@ -1,0 +1,265 @@
+//! Signing manifests, and checking signatures: RSASSA-PKCS1-v1_5 (RFC 8017, section 8.2) and ECDSA on the curve P-256 with the nonce of
+//! RFC 6979, both over SHA-256. So the same key signs the same manifest with the same bytes, always.
+//!
+//! A signature is stored as base64 on one line without a newline; that of ECDSA is r and s in 32 bytes each, not DER.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use p256::ecdsa::Signature as EcSignature;
+use p256::elliptic_curve::pkcs8::{DecodePrivateKey, DecodePublicKey};
+use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::pkcs1v15;
+use rsa::signature::{SignatureEncoding, Signer as _, Verifier as _};
+use rsa::traits::PublicKeyParts;
+use sha2::Sha256;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// The largest file that we take for a key (bytes).
+const KEY_FILE_MAX: usize = 64 << 10;
+
+/// Why something is no key of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Reading failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Larger than any key.
+    #[error("the file is larger than {KEY_FILE_MAX} bytes, so no key")]
+    TooLarge,
+    /// No block of PEM that we know.
+    #[error("no {wanted} in PEM form was found")]
+    Absent {
+        /// `private key` or `public key`.
+        wanted: &'static str,
+    },
+    /// It asks for a password.
+    #[error("the private key is encrypted, which is not supported")]
+    Encrypted,
+    /// It is damaged, or of another kind.
+    #[error("the {kind} cannot be used: {why}")]
+    Unusable {
+        /// What it says it is.
+        kind: &'static str,
+        /// What its decoder said.
+        why: String,
+    },
+}
+
+fn unusable(kind: &'static str, why: impl fmt::Display) -> KeyError {
+    KeyError::Unusable { kind, why: why.to_string() }
+}
+
+/// The first block of PEM with one of `labels`, so that blocks such as `EC PARAMETERS` are passed over.
+fn block<'a, 'l>(pem: &'a str, labels: &[&'l str]) -> Option<(&'l str, &'a str)> {
+    let mut rest = pem;
+    while let Some(at) = rest.find("-----BEGIN ") {
+        rest = &rest[at..];
+        let label = labels.iter().find(|label| rest["-----BEGIN ".len()..].starts_with(&format!("{label}-----")));
+        let Some(label) = label else {
+            rest = &rest["-----BEGIN ".len()..];
+            continue;
+        };
+        let last = format!("-----END {label}-----");
+        let end = rest.find(&last)? + last.len();
+        return Some((label, &rest[..end]));
+    }
+    None
+}
+
+/// All of a key file, wiped when dropped.
+fn read_key(path: &Path) -> Result<(Zeroizing<String>, File), KeyError> {
+    let mut file = File::open(path)?;
+    // Reserved in full, so that growing never leaves a copy of the key behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_MAX + 2));
+    (&mut file).take(KEY_FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > KEY_FILE_MAX {
+        return Err(KeyError::TooLarge);
+    }
+    let text = Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned());
+    Ok((text, file))
+}
+
+/// A private key. Its bytes are wiped from memory when it is dropped.
+pub struct Signer(Private);
+
+enum Private {
+    Rsa(Box<pkcs1v15::SigningKey<Sha256>>),
+    Ec(p256::ecdsa::SigningKey),
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Signer({})", self.kind())
+    }
+}
+
+/// A private key and how its file is guarded.
+#[derive(Debug)]
+pub struct KeyFile {
+    /// The key.
+    pub signer: Signer,
+    /// The permission bits of the file when others than its owner may read it: worth a warning.
+    pub exposed: Option<u32>,
+}
+
+impl Signer {
+    /// Reads the key file at `path`.
+    ///
+    /// # Errors
+    /// As [`Signer::from_pem`], or what reading said.
+    pub fn open(path: &Path) -> Result<KeyFile, KeyError> {
+        use std::os::unix::fs::PermissionsExt;
+        let (pem, file) = read_key(path)?;
+        let mode = file.metadata()?.permissions().mode() & 0o7777;
+        Ok(KeyFile { signer: Self::from_pem(&pem)?, exposed: (mode & 0o044 != 0).then_some(mode) })
+    }
+
+    /// Takes an RSA key as PKCS#1 or PKCS#8, or a key on P-256 as SEC 1 or PKCS#8.
+    ///
+    /// # Errors
+    /// When there is none, or none that can be used.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let labels = ["RSA PRIVATE KEY", "EC PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"];
+        let (label, block) = block(pem, &labels).ok_or(KeyError::Absent { wanted: "private key" })?;
+        if label == "ENCRYPTED PRIVATE KEY" || block.contains("Proc-Type: 4,ENCRYPTED") {
+            return Err(KeyError::Encrypted);
+        }
+        let rsa = |key| Self(Private::Rsa(Box::new(pkcs1v15::SigningKey::new(key))));
+        let ec = |key: p256::SecretKey| Self(Private::Ec(key.into()));
+        match label {
+            "RSA PRIVATE KEY" => rsa::PrivateKey::from_pkcs1_pem(block).map(rsa).map_err(|e| unusable("RSA private key", e)),
+            "EC PRIVATE KEY" => p256::SecretKey::from_sec1_pem(block).map(ec).map_err(|e| unusable("EC private key (P-256)", e)),
+            _ => match p256::SecretKey::from_pkcs8_pem(block) {
+                Ok(key) => Ok(ec(key)),
+                Err(_) => rsa::PrivateKey::from_pkcs8_pem(block).map(rsa).map_err(|e| unusable("private key (RSA or P-256)", e)),
+            },
+        }
+    }
+
+    /// The content of `manifest.sig` for `manifest`; its length is the same for all manifests.
+    ///
+    /// # Errors
+    /// When the key is too small for the signature.
+    pub(super) fn sign(&self, manifest: &[u8]) -> Result<String, KeyError> {
+        Ok(match &self.0 {
+            Private::Rsa(key) => STANDARD.encode(key.try_sign(manifest).map_err(|e| unusable("RSA private key", e))?.to_bytes()),
+            Private::Ec(key) => {
+                let signature: EcSignature = key.try_sign(manifest).map_err(|e| unusable("EC private key", e))?;
+                STANDARD.encode(signature.to_bytes())
+            }
+        })
+    }
+
+    /// `RSA 3072` or `ECDSA P-256`.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        match &self.0 {
+            Private::Rsa(key) => {
+                use rsa::signature::Keypair;
+                rsa_kind(&key.verifying_key())
+            }
+            Private::Ec(_) => EC.into(),
+        }
+    }
+
+    /// The key to check its signatures with.
+    #[must_use]
+    pub fn verifier(&self) -> Verifier {
+        use rsa::signature::Keypair;
+        match &self.0 {
+            Private::Rsa(key) => Verifier(Public::Rsa(Box::new(key.verifying_key()))),
+            Private::Ec(key) => Verifier(Public::Ec(*key.verifying_key())),
+        }
+    }
+}
+
+/// How we call the one curve there is.
+const EC: &str = "ECDSA P-256";
+
+fn rsa_kind(key: &pkcs1v15::VerifyingKey<Sha256>) -> String {
+    let key: &rsa::PublicKey = key.as_ref();
+    format!("RSA {}", key.size() * 8)
+}
+
+/// A public key.
+#[derive(Clone, Debug)]
+pub struct Verifier(Public);
+
+#[derive(Clone, Debug)]
+enum Public {
+    Rsa(Box<pkcs1v15::VerifyingKey<Sha256>>),
+    Ec(p256::ecdsa::VerifyingKey),
+}
+
+impl Verifier {
+    /// Reads the key file at `path`.
+    ///
+    /// # Errors
+    /// As [`Verifier::from_pem`], or what reading said.
+    pub fn open(path: &Path) -> Result<Self, KeyError> {
+        Self::from_pem(&read_key(path)?.0)
+    }
+
+    /// Takes an RSA or P-256 key as `PUBLIC KEY` (SubjectPublicKeyInfo).
+    ///
+    /// # Errors
+    /// When there is none, or none that can be used.
+    pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        let (_, block) = block(pem, &["PUBLIC KEY"]).ok_or(KeyError::Absent { wanted: "public key" })?;
+        if let Ok(key) = p256::ecdsa::VerifyingKey::from_public_key_pem(block) {
+            return Ok(Self(Public::Ec(key)));
+        }
+        let key = rsa::PublicKey::from_public_key_pem(block).map_err(|e| unusable("public key (RSA or P-256)", e))?;
+        Ok(Self(Public::Rsa(Box::new(pkcs1v15::VerifyingKey::new(key)))))
+    }
+
+    /// `RSA 3072` or `ECDSA P-256`.
+    #[must_use]
+    pub fn kind(&self) -> String {
+        match &self.0 {
+            Public::Rsa(key) => rsa_kind(key),
+            Public::Ec(_) => EC.into(),
+        }
+    }
+
+    /// True when `signature`, decoded, is one of this key over `manifest`.
+    pub(super) fn accepts(&self, manifest: &[u8], signature: &[u8]) -> bool {
+        match &self.0 {
+            Public::Rsa(key) => pkcs1v15::Signature::try_from(signature).is_ok_and(|it| key.verify(manifest, &it).is_ok()),
+            Public::Ec(key) => EcSignature::from_slice(signature).is_ok_and(|it| key.verify(manifest, &it).is_ok()),
+        }
+    }
+}
+
+/// The bytes that the content of `manifest.sig` means, if it is base64 on one line.
+pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_found_behind_others() {
+        let pem = "x\n-----BEGIN EC PARAMETERS-----\nAA\n-----END EC PARAMETERS-----\n-----BEGIN EC PRIVATE KEY-----\nBB\n-----END EC PRIVATE KEY-----\n";
+        let (label, found) = block(pem, &["RSA PRIVATE KEY", "EC PRIVATE KEY"]).unwrap();
+        assert_eq!(label, "EC PRIVATE KEY");
+        assert!(found.starts_with("-----BEGIN EC PRIVATE KEY-----") && found.ends_with("-----END EC PRIVATE KEY-----"));
+        assert!(block(pem, &["PRIVATE KEY"]).is_none());
+        assert!(block("-----BEGIN PRIVATE KEY-----\n", &["PRIVATE KEY"]).is_none());
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        assert!(matches!(Signer::from_pem("hello"), Err(KeyError::Absent { .. })));
+        let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA\n-----END ENCRYPTED PRIVATE KEY-----";
+        assert!(matches!(Signer::from_pem(locked), Err(KeyError::Encrypted)));
+        let broken = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----";
+        assert!(matches!(Signer::from_pem(broken), Err(KeyError::Unusable { .. })));
+    }
+}

@@ -1,0 +1,120 @@
+//! `goldsmith convert`, and the arguments that it shares with `plan`.
+
+use super::message::Usage;
+use super::{print, progress};
+use crate::config::{self, Config};
+use crate::image::source;
+use crate::pipeline::{self, Prepared, Request};
+use crate::problem::Problem;
+use crate::report::Report;
+use clap::Args;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What to convert, and how
+#[derive(Args, Debug)]
+pub(super) struct Input {
+    /// Configuration file, or the name of a built-in board; may repeat, later ones win
+    #[arg(short, long, value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// Directory laid over the root filesystem; may repeat
+    #[arg(short, long, value_name = "DIR")]
+    overlay: Vec<PathBuf>,
+    /// One setting, such as storage.size="8 GiB"; may repeat, wins over all files
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Name of the release
+    #[arg(short = 'n', long, value_name = "NAME")]
+    artifact_name: Option<String>,
+    /// Directory for the results, also for what a compressed image is unpacked to
+    #[arg(long, value_name = "DIR", default_value = "deploy")]
+    pub(super) output_dir: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// The golden image: raw, compressed, qcow2, a block device, or - for standard input
+    #[arg(value_name = "DISK")]
+    disk: PathBuf,
+}
+
+/// Convert a golden image into an A/B image and an update Artifact
+///
+/// Writes <name>.img, <name>.mender and <name>.json, where <name> is <image>-<device type>-<artifact name>, and prints their paths.
+/// A file gets its name only when everything is complete.
+#[derive(Args, Debug)]
+pub(super) struct ConvertArgs {
+    #[command(flatten)]
+    input: Input,
+    /// Threads [default: one for each processor]; never changes a byte of the result
+    #[arg(short, long, value_name = "N")]
+    jobs: Option<NonZero<usize>>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
+    let report = progress::report(args.input.quiet);
+    let config = args.input.config()?;
+    let prepared = args.input.prepare(&config, &*report)?;
+    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
+    let made = pipeline::write(&prepared, &config, args.input.file_name(), &args.input.output_dir, jobs, &*report)?;
+    drop(report);
+    if args.input.json {
+        print(&made.record.json()?)?;
+    } else {
+        print(&made.files.iter().map(|path| format!("{}\n", path.display())).collect::<String>())?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Input {
+    /// The merged configuration.
+    pub(super) fn config(&self) -> anyhow::Result<Config> {
+        config::load(&self.config, &self.set).map_err(|config::Error(problems)| Usage(problems).into())
+    }
+
+    /// Opens the image and does everything but writing.
+    pub(super) fn prepare(&self, config: &Config, report: &dyn Report) -> anyhow::Result<Prepared> {
+        let epoch = epoch()?;
+        let request = Request {
+            config,
+            disk: &self.disk,
+            overlays: &self.overlay,
+            artifact_name: self.artifact_name.as_deref(),
+            epoch,
+            report,
+        };
+        let prepared = pipeline::prepare(&request, open(&self.disk, &self.output_dir, config, report)?)?;
+        for note in &prepared.notes {
+            report.note(note);
+        }
+        Ok(prepared)
+    }
+
+    /// The image's name without its directory: no path of the build machine reaches an output.
+    pub(super) fn file_name(&self) -> String {
+        self.disk.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned())
+    }
+}
+
+/// Opens a disk image; one that must be unpacked goes to a temporary file in `spool`, or in its nearest parent that exists.
+pub(super) fn open(disk: &Path, spool: &Path, config: &Config, report: &dyn Report) -> anyhow::Result<source::Input> {
+    use anyhow::Context;
+    let spool = spool.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
+    // A golden card may be larger than the new one; eight times is no longer the same card.
+    let max_size = config.storage.size.saturating_mul(8);
+    let options = source::Options { spool_dir: spool, max_size, report };
+    source::open(disk, &options).with_context(|| format!("opening {}", disk.display()))
+}
+
+/// `SOURCE_DATE_EPOCH`, see reproducible-builds.org.
+fn epoch() -> anyhow::Result<Option<i64>> {
+    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let parsed = value.to_str().and_then(|text| text.trim().parse::<u32>().ok());
+    let problem =
+        || Problem::new(format!("SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970", value.to_string_lossy()));
+    Ok(Some(i64::from(parsed.ok_or_else(|| Usage(problem().into()))?)))
+}

@@ -1,0 +1,175 @@
+//! `goldsmith inspect`: what is on a disk image.
+
+use super::{print, progress};
+use crate::config::Config;
+use crate::pipeline::survey::{Holds, Partition, Survey};
+use crate::plan::facts::{self, Facts};
+use crate::units::human;
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Show partitions, filesystems and what is known of the system in an image
+#[derive(Args, Debug)]
+pub(super) struct InspectArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// The image: raw, compressed, qcow2, a block device, or - for standard input
+    #[arg(value_name = "DISK")]
+    disk: PathBuf,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Found {
+    form: String,
+    size: u64,
+    table: String,
+    warnings: Vec<String>,
+    partitions: Vec<Part>,
+    systems: Vec<System>,
+}
+
+#[derive(Debug, Serialize)]
+struct Part {
+    number: u32,
+    start: u64,
+    size: u64,
+    kind: String,
+    name: String,
+    holds: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filesystem: Option<Filesystem>,
+}
+
+#[derive(Debug, Serialize)]
+struct Filesystem {
+    kind: String,
+    id: String,
+    label: String,
+    size: Option<u64>,
+    free: Option<u64>,
+    features: Vec<String>,
+    journal_replayed: Option<usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct System {
+    partition: u32,
+    facts: Facts,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    let report = progress::report(true);
+    let config = Config::parse("").map_err(|error| anyhow::anyhow!(error))?;
+    let input = super::convert::open(&args.disk, Path::new("."), &config, &*report)?;
+    let survey = Survey::new(Arc::clone(&input.source))?;
+    let mut found = Found {
+        form: input.form.to_string(),
+        size: input.source.len(),
+        table: survey.table.kind().to_string(),
+        warnings: survey.table.warnings.iter().map(ToString::to_string).collect(),
+        partitions: Vec::new(),
+        systems: Vec::new(),
+    };
+    for partition in &survey.partitions {
+        let (filesystem, system) = look(&survey, partition)?;
+        found.systems.extend(system);
+        found.partitions.push(Part {
+            number: partition.number,
+            start: partition.start,
+            size: partition.len,
+            kind: partition.kind.to_string(),
+            name: partition.name.clone(),
+            holds: partition.holds.name().to_owned(),
+            filesystem,
+        });
+    }
+    if args.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&found)?))?
+    } else {
+        print(&text(&found))?
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn look(survey: &Survey, partition: &Partition) -> anyhow::Result<(Option<Filesystem>, Option<System>)> {
+    let context = || format!("reading partition {}", partition.number);
+    match partition.holds {
+        Holds::Ext => {
+            let filesystem = crate::fs::ext4::read::Filesystem::open(survey.source(partition)).with_context(context)?;
+            let info = filesystem.info();
+            let tree = filesystem.tree().with_context(context)?;
+            let facts = if facts::is_root(&tree) { Some(facts::gather(&tree).with_context(context)?) } else { None };
+            let features = [info.compat, info.incompat, info.ro_compat].into_iter().flat_map(|word| word.names).collect();
+            let shown = Filesystem {
+                kind: info.kind.to_owned(),
+                id: info.uuid.to_string(),
+                label: String::from_utf8_lossy(&info.label).into_owned(),
+                size: Some(info.blocks * info.block_size),
+                free: Some(info.free_blocks * info.block_size),
+                features,
+                journal_replayed: info.replayed,
+            };
+            Ok((Some(shown), facts.map(|facts| System { partition: partition.number, facts })))
+        }
+        Holds::Fat => {
+            let (_, info) = crate::fs::fat::read(survey.source(partition)).with_context(context)?;
+            let shown = Filesystem {
+                kind: info.kind.to_string(),
+                id: format!("{:04X}-{:04X}", info.volume_id >> 16, info.volume_id & 0xffff),
+                label: info.label.unwrap_or_default(),
+                size: Some(info.size),
+                free: None,
+                features: Vec::new(),
+                journal_replayed: None,
+            };
+            Ok((Some(shown), None))
+        }
+        _ => Ok((None, None)),
+    }
+}
+
+/// The same for people.
+fn text(found: &Found) -> String {
+    let mut out = String::new();
+    let _ = writeln!(out, "{} image, {}, {} table", found.form, human(found.size), found.table);
+    for warning in &found.warnings {
+        let _ = writeln!(out, "warning: {warning}");
+    }
+    let _ = writeln!(out, "\n  {:<3} {:>10} {:>10}  {:<24} content", "#", "start", "size", "type");
+    for part in &found.partitions {
+        let content = match &part.filesystem {
+            Some(fs) => {
+                let label = if fs.label.is_empty() { String::new() } else { format!(" \"{}\"", fs.label.trim_end()) };
+                let free = fs.free.map(|free| format!(", {} free", human(free))).unwrap_or_default();
+                format!("{} {}{label}{free}", fs.kind, fs.id)
+            }
+            None => part.holds.clone(),
+        };
+        let _ =
+            writeln!(out, "  {:<3} {:>10} {:>10}  {:<24} {content}", part.number, human(part.start), human(part.size), part.kind);
+    }
+    for system in &found.systems {
+        system_text(&mut out, system);
+    }
+    out
+}
+
+fn system_text(out: &mut String, System { partition, facts }: &System) {
+    let architecture = facts.architecture.map_or("unknown architecture", facts::Architecture::name);
+    let _ = writeln!(out, "\nSystem on partition {partition}: {}, {architecture}", facts.os.pretty);
+    for kernel in &facts.kernels {
+        let initrd = kernel.initrd.as_deref().unwrap_or("no initrd");
+        let _ = writeln!(out, "  kernel {} ({initrd})", kernel.version);
+    }
+    for remark in &facts.remarks {
+        let _ = writeln!(out, "  remark: {remark}");
+    }
+}

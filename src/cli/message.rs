@@ -1,0 +1,75 @@
+//! Errors for people: the chain of causes as one sentence, then the hints, each on a line of its own.
+
+use crate::problem::{Problem, Problems};
+
+/// Something the user said wrongly, in arguments or configuration: exit code 2.
+#[derive(Debug)]
+pub struct Usage(pub Problems);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The exit code that an error stands for: 2 for wrong usage or configuration, else 1.
+#[must_use]
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.chain().any(|cause| cause.is::<Usage>()) { 2 } else { 1 }
+}
+
+/// The text for standard error.
+#[must_use]
+pub fn render(error: &anyhow::Error) -> String {
+    let causes: Vec<&(dyn std::error::Error + 'static)> = error.chain().collect();
+    let mut context: Vec<String> = Vec::new();
+    for cause in causes {
+        let problems = cause
+            .downcast_ref::<Problems>()
+            .or_else(|| cause.downcast_ref::<Usage>().map(|usage| &usage.0))
+            .map(|problems| problems.0.clone())
+            .or_else(|| cause.downcast_ref::<Problem>().map(|problem| vec![problem.clone()]));
+        if let Some(problems) = problems {
+            return problems.iter().map(|problem| one(&context, problem)).collect();
+        }
+        let text = cause.to_string();
+        // Some errors of libraries repeat their cause in their own text.
+        if context.last().is_none_or(|last| !last.ends_with(&text)) {
+            context.push(text);
+        }
+    }
+    one(&context[..context.len().saturating_sub(1)], &Problem::new(context.last().cloned().unwrap_or_default()))
+}
+
+fn one(context: &[String], problem: &Problem) -> String {
+    let mut out = String::from("error: ");
+    for part in context {
+        out.push_str(part);
+        out.push_str(": ");
+    }
+    out.push_str(&problem.message);
+    out.push('\n');
+    if let Some(hint) = &problem.hint {
+        out.push_str(&format!("hint: {hint}\n"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn chains_read_as_one_sentence_and_hints_stand_alone() {
+        let error = Err::<(), _>(std::io::Error::other("extent depth 7 exceeds 5")).context("reading partition 2").unwrap_err();
+        assert_eq!(render(&error), "error: reading partition 2: extent depth 7 exceeds 5\n");
+        let problems = Problems(vec![Problem::new("a").hint("do b"), Problem::new("c")]);
+        let error = Err::<(), _>(problems.clone()).context("planning").unwrap_err();
+        assert_eq!(render(&error), "error: planning: a\nhint: do b\nerror: planning: c\n");
+        assert_eq!(exit_code(&error), 1);
+        assert_eq!(exit_code(&Usage(problems).into()), 2);
+    }
+}

@@ -1,0 +1,76 @@
+//! `goldsmith plan`: everything but writing.
+
+use super::convert::Input;
+use super::{print, progress};
+use crate::pipeline::{Prepared, Record};
+use crate::units::human;
+use clap::Args;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// Show what convert would do, and write nothing
+#[derive(Args, Debug)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    input: Input,
+    /// Show the merged configuration and where each value comes from, and nothing else
+    #[arg(long)]
+    show_config: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
+    let config = args.input.config()?;
+    if args.show_config {
+        print(&config.show())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = progress::report(args.input.quiet);
+    let prepared = args.input.prepare(&config, &*report)?;
+    drop(report);
+    let record = Record::new(&prepared, args.input.file_name());
+    if args.input.json {
+        print(&record.json()?)?
+    } else {
+        print(&text(&prepared, &record))?
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The plan for people.
+fn text(prepared: &Prepared, record: &Record) -> String {
+    let mut out = String::new();
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(out, "{name:<15} {value}");
+    };
+    row("Image", &format!("{} ({}, {})", record.input.file, record.input.form, human(record.input.size)));
+    row("System", &format!("{}, {}", record.input.system, record.input.architecture));
+    row("Device types", &record.device_types.join(", "));
+    row("Artifact", &record.artifact_name);
+    row("Boot loader", &record.boot.loader);
+    row("Kernels", &record.boot.kernels.join(", "));
+    row("Arguments", &record.boot.arguments);
+    for package in &record.packages {
+        row("Package", &format!("{} {} ({})", package.name, package.version, package.architecture));
+    }
+    let _ = writeln!(out, "\nDisk of {} ({})", human(record.disk.size), record.disk.table.to_uppercase());
+    let _ = writeln!(out, "  {:<3} {:<7} {:>12} {:>12}  PARTUUID", "#", "part", "start", "size");
+    for part in &record.disk.partitions {
+        let _ = writeln!(
+            out,
+            "  {:<3} {:<7} {:>12} {:>12}  {}",
+            part.number,
+            part.role,
+            human(part.start),
+            human(part.size),
+            part.partuuid
+        );
+    }
+    let _ = writeln!(out, "  The root filesystem takes {} of each slot.", human(record.root.size));
+    let _ = writeln!(out, "\nEdits ({})", record.edits.len());
+    for edit in &record.edits {
+        let _ = writeln!(out, "  {:<5} {:<8} {}  ({})", edit.filesystem, edit.action, edit.path, edit.reason);
+    }
+    let _ = writeln!(out, "\nWould write {0}.img, {0}.mender, {0}.json", prepared.name);
+    out
+}

@@ -1,0 +1,101 @@
+//! Progress for people: bars on a terminal, plain lines elsewhere, nothing with `--quiet`. All on standard error.
+
+use crate::report::{Report, Silent};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+
+/// The report that suits where standard error goes.
+#[must_use]
+pub fn report(quiet: bool) -> Box<dyn Report> {
+    if quiet {
+        Box::new(Silent)
+    } else if std::io::stderr().is_terminal() {
+        Box::new(Terminal { bar: Mutex::new(None) })
+    } else {
+        Box::new(Lines)
+    }
+}
+
+/// Plain lines: one for each step, warning and note.
+#[derive(Debug)]
+struct Lines;
+
+impl Report for Lines {
+    fn step(&self, what: &str, total: Option<u64>) {
+        match total {
+            Some(total) => line(&format!("{what} ({})", crate::units::human(total))),
+            None => line(what),
+        }
+    }
+
+    fn advance(&self, _bytes: u64) {}
+
+    fn warn(&self, message: &str) {
+        line(&format!("warning: {message}"));
+    }
+
+    fn note(&self, message: &str) {
+        line(&format!("note: {message}"));
+    }
+}
+
+/// A line on standard error; a closed pipe there is nobody's problem.
+fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A bar or a spinner for the current step; what is finished stays above it.
+#[derive(Debug)]
+struct Terminal {
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Terminal {
+    fn with(&self, f: impl FnOnce(&ProgressBar)) -> bool {
+        let bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        bar.as_ref().map(f).is_some()
+    }
+
+    fn say(&self, text: &str) {
+        if !self.with(|bar| bar.suspend(|| line(text))) {
+            line(text);
+        }
+    }
+}
+
+impl Report for Terminal {
+    fn step(&self, what: &str, total: Option<u64>) {
+        let style = match total {
+            Some(_) => "{msg:<44} {bar:24} {bytes:>10} of {total_bytes}",
+            None => "{msg}",
+        };
+        let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
+        // The templates above are constants that the tests parse; the default style serves if one ever did not parse.
+        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(what.to_owned());
+        bar.tick();
+        let old = self.bar.lock().unwrap_or_else(PoisonError::into_inner).replace(bar);
+        if let Some(old) = old {
+            old.finish_and_clear();
+        }
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.with(|bar| bar.inc(bytes));
+    }
+
+    fn warn(&self, message: &str) {
+        self.say(&format!("warning: {message}"));
+    }
+
+    fn note(&self, message: &str) {
+        self.say(&format!("note: {message}"));
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.with(ProgressBar::finish_and_clear);
+    }
+}

@@ -1,0 +1,113 @@
+//! What one key asks of another.
+
+use super::DiskId;
+use super::schema::Config;
+use super::words::{Compression, ImageFormat, TableKind};
+use crate::problem::{Problem, Problems};
+use crate::units::{self, KIB};
+
+/// Everything that does not go together.
+pub(super) fn check(config: &Config) -> Result<(), Problems> {
+    let mut found = Found { config, problems: Problems::default() };
+    sizes(&mut found);
+    identities(&mut found);
+    levels(&mut found);
+    found.problems.check()
+}
+
+struct Found<'c> {
+    config: &'c Config,
+    problems: Problems,
+}
+
+impl Found<'_> {
+    /// Notes a problem of `key`, at the place where it was set.
+    fn add(&mut self, key: &str, what: &str) {
+        let place = self.config.place(key).map_or_else(|| "default".to_owned(), ToString::to_string);
+        self.problems.push(Problem::new(format!("{place}: {key}: {what}")));
+    }
+}
+
+/// The filesystem's block and the coarsest unit that sizes of partitions are rounded to.
+const BLOCK: u64 = 4 * KIB;
+
+fn sizes(found: &mut Found<'_>) {
+    let config = found.config;
+    let alignment = config.storage.alignment;
+    if alignment == 0 || !alignment.is_multiple_of(BLOCK) {
+        found.add("storage.alignment", &format!("{} is no multiple of {}", units::human(alignment), units::human(BLOCK)));
+    }
+    let sizes = [
+        ("storage.size", Some(config.storage.size)),
+        ("boot.size", config.boot.size),
+        ("root.size", config.root.size),
+        ("data.size", Some(config.data.size)),
+    ];
+    for (key, size) in sizes {
+        if size == Some(0) {
+            found.add(key, "a size of 0");
+        }
+    }
+    if config.boot.partition.is_some() && config.boot.partition == config.root.partition {
+        found.add("root.partition", "the same as boot.partition");
+    }
+}
+
+fn identities(found: &mut Found<'_>) {
+    let config = found.config;
+    let wrong = match (config.storage.table, config.storage.disk_id) {
+        (TableKind::Gpt, Some(DiskId::Mbr(_))) => Some("the id of an MBR where storage.table is `gpt`"),
+        (TableKind::Mbr, Some(DiskId::Gpt(_))) => Some("a GUID where storage.table is `mbr`"),
+        _ => None,
+    };
+    if let Some(what) = wrong {
+        found.add("storage.disk-id", what);
+    }
+    let ids = &config.storage.ids;
+    let disk = match config.storage.disk_id {
+        Some(DiskId::Gpt(id)) => Some(id),
+        _ => None,
+    };
+    let named = [
+        ("storage.disk-id", disk),
+        ("storage.ids.boot", ids.boot),
+        ("storage.ids.root-a", ids.root_a),
+        ("storage.ids.root-b", ids.root_b),
+        ("storage.ids.data", ids.data),
+    ];
+    for (at, (key, id)) in named.iter().enumerate() {
+        if let Some((other, _)) = named[..at].iter().find(|(_, taken)| id.is_some() && taken == id) {
+            found.add(key, &format!("the same as {other}"));
+        }
+    }
+    if config.root.uuid.is_some() && config.root.uuid == config.data.uuid {
+        found.add("data.uuid", "the same as root.uuid");
+    }
+}
+
+fn levels(found: &mut Found<'_>) {
+    let (artifact, output) = (&found.config.artifact, &found.config.output);
+    let payload = match artifact.compression {
+        Compression::Gzip => Some((1, 9)),
+        Compression::Xz => Some((0, 9)),
+        Compression::Zstd => Some((1, 22)),
+        Compression::None => None,
+    };
+    let image = match output.image {
+        ImageFormat::Gz => Some((1, 9)),
+        ImageFormat::Xz => Some((0, 9)),
+        ImageFormat::Zst => Some((1, 22)),
+        ImageFormat::Raw | ImageFormat::Qcow2 | ImageFormat::AndroidSparse => None,
+    };
+    let checks = [
+        ("artifact.level", artifact.level, payload, artifact.compression.word()),
+        ("output.level", output.level, image, output.image.word()),
+    ];
+    for (key, level, range, word) in checks {
+        if let (Some(level), Some((min, max))) = (level, range)
+            && !(min..=max).contains(&level)
+        {
+            found.add(key, &format!("{level} is not between {min} and {max}, the levels of {word}"));
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The one definition of a key: its name, meaning, kind and default drive the reader, the manual and the example alike.
+
+use super::kind::{Kind, Shape};
+use super::nearest::nearest;
+use super::node::{Node, Origin, OriginKind, Place, Table, parse};
+use crate::problem::{Problem, Problems};
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+
+/// A key as the manual needs it.
+pub(super) struct Key {
+    /// Its name, in kebab case.
+    pub(super) name: String,
+    /// What it means.
+    pub(super) doc: &'static str,
+    /// What it takes.
+    pub(super) shape: Shape,
+    /// What holds when it is not set.
+    pub(super) fallback: Fallback,
+}
+
+/// What holds when nobody sets a key.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fallback {
+    /// It must be set.
+    Required {
+        /// A value for the manual, in TOML.
+        example: &'static str,
+    },
+    /// This value, in TOML.
+    Default(&'static str),
+    /// The program decides.
+    Unset {
+        /// How.
+        meaning: &'static str,
+        /// A value for the manual, in TOML.
+        example: &'static str,
+    },
+}
+
+/// A table of known keys; the macro `keys` implements it.
+pub(super) trait Section: Sized {
+    /// What the table is about.
+    const DOC: &'static str;
+
+    /// Its keys in the order of the manual.
+    fn keys() -> Vec<Key>;
+
+    /// Reads all keys; `None` when there was a problem, which is noted.
+    fn read(reader: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// Where values come from that nobody set.
+pub(super) static DEFAULT: LazyLock<Arc<Origin>> =
+    LazyLock::new(|| Arc::new(Origin { kind: OriginKind::Default, name: "default".into(), base: PathBuf::new() }));
+
+/// Reads the keys of one table.
+pub(super) struct Reader<'r> {
+    place: &'r Place,
+    table: &'r Table,
+    at: &'r str,
+    problems: &'r mut Problems,
+}
+
+impl<'r> Reader<'r> {
+    /// Reads `table`, which stands at `place` under the name `at` (empty for the root).
+    pub(super) fn new(place: &'r Place, table: &'r Table, at: &'r str, problems: &'r mut Problems) -> Self {
+        Self { place, table, at, problems }
+    }
+
+    /// Notes every key that is none of `keys`.
+    pub(super) fn refuse_unknown(&mut self, keys: &[Key]) {
+        for (name, (place, _)) in self.table {
+            if keys.iter().all(|key| key.name != *name) {
+                let problem = Problem::new(format!("{place}: unknown key `{}`", join(self.at, name)));
+                self.problems.push(problem.hint(advice(self.at, name, keys)));
+            }
+        }
+    }
+
+    /// The value of a key that may be missing.
+    pub(super) fn optional<K: Kind>(&mut self, field: &str) -> Option<Option<K::Output>> {
+        let name = kebab(field);
+        let at = join(self.at, &name);
+        match self.table.get(&name) {
+            Some((_, node)) => K::read(node, &at, self.problems).map(Some),
+            None => Some(None),
+        }
+    }
+
+    /// The value of a key, or else `default` (in TOML).
+    pub(super) fn or_default<K: Kind>(&mut self, field: &str, default: &str) -> Option<K::Output> {
+        if let Some(value) = self.optional::<K>(field)? {
+            return Some(value);
+        }
+        let at = join(self.at, &kebab(field));
+        let node = literal(default).map_err(|problems| self.problems.0.extend(problems.0)).ok()?;
+        K::read(&node, &at, self.problems)
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn required<K: Kind>(&mut self, field: &str) -> Option<K::Output> {
+        let value = self.optional::<K>(field)?;
+        if value.is_none() {
+            let at = join(self.at, &kebab(field));
+            self.problems.push(Problem::new(format!("{}: {at} is missing", self.place)));
+        }
+        value
+    }
+}
+
+/// A value written in TOML by ourselves.
+fn literal(text: &str) -> Result<Node, Problems> {
+    let root = parse(&format!("value = {text}"), &DEFAULT)?;
+    root.get("value").cloned().ok_or_else(|| Problem::new(format!("default: no value: {text}")).into())
+}
+
+/// What to do about an unknown key.
+fn advice(at: &str, name: &str, keys: &[Key]) -> String {
+    if let Some(near) = nearest(name, keys.iter().map(|key| key.name.as_str())) {
+        return format!("did you mean `{}`?", join(at, near));
+    }
+    let elsewhere: Vec<String> = super::all_keys().into_iter().filter(|path| path.rsplit('.').next() == Some(name)).collect();
+    match elsewhere.first() {
+        Some(path) => format!("there is a key `{path}`"),
+        None => {
+            let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+            format!("possible here: {}", names.join(", "))
+        }
+    }
+}
+
+/// The full name of a key in the table `at`.
+pub(super) fn join(at: &str, name: &str) -> String {
+    let name = super::show::key_text(name);
+    if at.is_empty() { name } else { format!("{at}.{name}") }
+}
+
+/// The name of the key that is read into the field `field`.
+pub(super) fn kebab(field: &str) -> String {
+    field.replace('_', "-")
+}
+
+/// Defines tables of keys: a struct with a field for each, and its [`Section`].
+///
+/// A field reads `name: type => Kind { fallback }`; the fallback is one of `default "TOML"`, `unset "meaning", like "TOML"` (the type
+/// is then an `Option`) and `required like "TOML"`. A final `plus name: type;` adds a field that is no key.
+macro_rules! keys {
+    (@fallback default $toml:literal) => { Fallback::Default($toml) };
+    (@fallback unset $meaning:literal, like $toml:literal) => { Fallback::Unset { meaning: $meaning, example: $toml } };
+    (@fallback required like $toml:literal) => { Fallback::Required { example: $toml } };
+    (@read $reader:ident, $field:ident, $kind:ty, default $toml:literal) => {
+        $reader.or_default::<$kind>(stringify!($field), $toml)
+    };
+    (@read $reader:ident, $field:ident, $kind:ty, unset $meaning:literal, like $toml:literal) => {
+        $reader.optional::<$kind>(stringify!($field))
+    };
+    (@read $reader:ident, $field:ident, $kind:ty, required like $toml:literal) => {
+        $reader.required::<$kind>(stringify!($field))
+    };
+    ($(
+        $(#[doc = $about:literal])+
+        pub struct $name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident: $type:ty => $kind:ty { $($fallback:tt)+ }
+            )+
+            $(plus $extra:ident: $extra_type:ty;)?
+        }
+    )+) => {$(
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            $(
+                $(#[doc = $doc])+
+                pub $field: $type,
+            )+
+            $(pub(super) $extra: $extra_type,)?
+        }
+
+        impl Section for $name {
+            const DOC: &'static str = concat!($($about, "\n"),+);
+
+            fn keys() -> Vec<Key> {
+                vec![$(Key {
+                    name: kebab(stringify!($field)),
+                    doc: concat!($($doc, "\n"),+),
+                    shape: <$kind>::shape(),
+                    fallback: keys!(@fallback $($fallback)+),
+                }),+]
+            }
+
+            fn read(reader: &mut Reader<'_>) -> Option<Self> {
+                reader.refuse_unknown(&Self::keys());
+                $(let $field = keys!(@read reader, $field, $kind, $($fallback)+);)+
+                Some(Self { $($field: $field?,)+ $($extra: <$extra_type>::default(),)? })
+            }
+        }
+    )+};
+}
+
+/// Defines a closed set of words: an enum, its [`Choice`](super::kind::Choice), and `word()`.
+macro_rules! choices {
+    ($(
+        $(#[doc = $about:literal])+
+        pub enum $name:ident {
+            $(
+                #[doc = $doc:literal]
+                $member:ident = $word:literal,
+            )+
+        }
+    )+) => {$(
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $(
+                #[doc = $doc]
+                $member,
+            )+
+        }
+
+        impl $name {
+            /// The word for it in the configuration.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$member => $word,)+
+                }
+            }
+        }
+
+        impl Choice for $name {
+            const ALL: &'static [(Self, &'static str, &'static str)] = &[$((Self::$member, $word, $doc)),+];
+        }
+    )+};
+}
+
+pub(super) use {choices, keys};

@@ -1,0 +1,206 @@
+//! Opens the files that a configuration is made of, and follows `extends`.
+
+use super::nearest::nearest;
+use super::{Config, Error, Layer, Origin, OriginKind, Place, board, boards};
+use crate::pattern::component_matches;
+use crate::problem::{Problem, Problems};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+/// A configuration file is larger than this only by mistake (bytes).
+const MAX_FILE: u64 = 1 << 20;
+
+/// How many files may extend one another in a row.
+const MAX_CHAIN: usize = 16;
+
+/// Reads `files` in order, each after what it extends, then `sets` (each `key.path=value`), the later over the earlier.
+///
+/// A file may also be named like a built-in board, which is then meant. Relative paths in a file stand under its directory, those in `sets` under the
+/// current directory.
+///
+/// # Errors
+/// Everything that is wrong in any of them.
+pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, Error> {
+    let mut loader = Loader::default();
+    for file in files {
+        let what = match file.to_str().and_then(board) {
+            Some(_) => What::Board(file.to_string_lossy().into_owned()),
+            None => What::File(file.clone()),
+        };
+        loader.add(what, None);
+    }
+    for set in sets {
+        match Layer::set(set, PathBuf::new()) {
+            Ok(layer) if !layer.extends().is_empty() => {
+                let problem = Problem::new("--set extends: only files can extend others");
+                loader.problems.push(problem.hint("name the board or file with --config"));
+            }
+            Ok(layer) => loader.layers.push(layer),
+            Err(Error(problems)) => loader.problems.0.extend(problems.0),
+        }
+    }
+    let Loader { layers, mut problems, .. } = loader;
+    match Config::from_layers(layers) {
+        Ok(config) => problems.check().map(|()| config).map_err(Error),
+        Err(Error(more)) => {
+            problems.0.extend(more.0);
+            Err(Error(problems))
+        }
+    }
+}
+
+/// Something that can be extended.
+#[derive(Clone)]
+enum What {
+    Board(String),
+    File(PathBuf),
+}
+
+impl What {
+    /// What `name`, written at `place`, means.
+    fn named(name: &str, place: &Place) -> Self {
+        if name.contains('/') || name.ends_with(".toml") {
+            Self::File(place.origin.base.join(name))
+        } else {
+            Self::Board(name.to_owned())
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Board(name) => format!("board {name}"),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// The same for every way to write the same.
+    fn identity(&self) -> PathBuf {
+        match self {
+            Self::Board(name) => Path::new("board:").join(name),
+            Self::File(path) => path.canonicalize().unwrap_or_else(|_| path.clone()),
+        }
+    }
+
+    fn read(&self) -> Result<(String, Origin), Problem> {
+        match self {
+            Self::Board(name) => {
+                let text = board(name).ok_or_else(|| unknown_board(name))?;
+                Ok((text.to_owned(), Origin { kind: OriginKind::Board, name: self.show(), base: PathBuf::new() }))
+            }
+            Self::File(path) => {
+                let text = read_file(path).map_err(|e| Problem::new(format!("reading {}: {e}", path.display())))?;
+                let base = path.parent().unwrap_or(Path::new("")).to_owned();
+                Ok((text, Origin { kind: OriginKind::File, name: self.show(), base }))
+            }
+        }
+    }
+}
+
+fn unknown_board(name: &str) -> Problem {
+    let problem = Problem::new(format!("no built-in board is called `{name}`"));
+    problem.hint(match nearest(name, boards()) {
+        Some(near) => format!("did you mean `{near}`? A file ends in `.toml` or is written with a `/`"),
+        None => format!("there are {}; a file ends in `.toml` or is written with a `/`", boards().collect::<Vec<_>>().join(", ")),
+    })
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(io::Error::other(format!("more than {MAX_FILE} bytes, which is no configuration")));
+    }
+    Ok(text)
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Loader {
+    layers: Vec<Layer>,
+    problems: Problems,
+    /// All that was laid down already.
+    done: BTreeSet<PathBuf>,
+    /// What is being read: each extends the next.
+    chain: Vec<(PathBuf, String)>,
+}
+
+impl Loader {
+    /// Lays down `what` after all that it extends. `from` is the place that names it; what the user named is laid down even when it
+    /// was before.
+    fn add(&mut self, what: What, from: Option<&Place>) {
+        let identity = what.identity();
+        let at = from.map_or_else(String::new, |place| format!("{place}: "));
+        if let Some(start) = self.chain.iter().position(|(open, _)| *open == identity) {
+            let names: Vec<&str> = self.chain[start..].iter().map(|(_, name)| name.as_str()).collect();
+            let what = what.show();
+            self.problems.push(Problem::new(format!("{at}extends itself: {} -> {what}", names.join(" -> "))));
+            return;
+        }
+        if self.chain.len() >= MAX_CHAIN {
+            self.problems.push(Problem::new(format!("{at}more than {MAX_CHAIN} files extend one another")));
+            return;
+        }
+        if from.is_some() && !self.done.insert(identity.clone()) {
+            return;
+        }
+        let read = what.read().map_err(|problem| Problem { message: format!("{at}{}", problem.message), ..problem });
+        let parsed = read.map_err(Problems::from).and_then(|(text, origin)| Layer::parse(&text, origin).map_err(|e| e.0));
+        match parsed {
+            Ok(layer) => {
+                self.chain.push((identity.clone(), what.show()));
+                for (place, name) in layer.extends() {
+                    self.add(What::named(&name, &place), Some(&place));
+                }
+                self.chain.pop();
+                self.done.insert(identity);
+                self.layers.push(layer);
+            }
+            Err(problems) => self.problems.0.extend(problems.0),
+        }
+    }
+}
+
+/// The files that `path` names, sorted: `*` and `?` in its parts stand for any characters, but not for a leading dot. A path without
+/// them names itself, there or not.
+///
+/// # Errors
+/// What listing a directory said; one that is not there lists nothing.
+pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = vec![PathBuf::new()];
+    for part in path.components() {
+        let text = part.as_os_str().as_bytes();
+        if !matches!(part, Component::Normal(_)) || !text.iter().any(|byte| matches!(byte, b'*' | b'?')) {
+            found.iter_mut().for_each(|path| path.push(part));
+            continue;
+        }
+        let mut next = Vec::new();
+        for dir in found {
+            next.extend(list(&dir, text)?);
+        }
+        next.sort();
+        found = next;
+    }
+    Ok(found)
+}
+
+/// What in the directory `dir` matches `pattern`.
+fn list(dir: &Path, pattern: &[u8]) -> io::Result<Vec<PathBuf>> {
+    let here = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let entries = match std::fs::read_dir(here) {
+        Ok(entries) => entries,
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
+        Err(e) => return Err(io::Error::new(e.kind(), format!("listing {}: {e}", here.display()))),
+    };
+    let mut out = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let hidden = name.as_bytes().first() == Some(&b'.') && pattern.first() != Some(&b'.');
+        if !hidden && component_matches(pattern, name.as_bytes()) {
+            out.push(dir.join(name));
+        }
+    }
+    Ok(out)
+}

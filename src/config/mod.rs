@@ -1,0 +1,134 @@
+//! What the user wants: TOML files, built-in boards and `--set` arguments, laid one on top of the other and read into a [`Config`].
+//!
+//! Every key has one definition (`schema`), which drives the reader, [`manual`] and [`example`]. The text is read without touching
+//! the host ([`Layer`], [`Config::from_layers`]); [`load`] is the one function that opens files.
+
+mod boards;
+mod check;
+mod doc;
+mod keys;
+mod kind;
+mod load;
+mod nearest;
+mod node;
+mod schema;
+mod show;
+mod words;
+
+pub use boards::{board, boards};
+pub use doc::{example, manual};
+pub use kind::{Device, DiskId, Room, Secret};
+pub use load::{expand, load};
+pub use node::{Origin, OriginKind, Place};
+pub use schema::{Accept, Artifact, Board, Boot, Client, Config, Data, Ids, Output, OwnerRule, Root, Rootfs, Server, Storage};
+pub use show::Setting;
+pub use words::{Bootloader, Compression, ImageFormat, MaintainerScript, SlotB, TableKind};
+
+use crate::problem::{Problem, Problems};
+use keys::{DEFAULT, Key, Reader, Section, join};
+use kind::Shape;
+use node::{Node, Value};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Everything that is wrong with a configuration. Whoever reports it exits with status 2.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(pub Problems);
+
+impl From<Problems> for Error {
+    fn from(problems: Problems) -> Self {
+        Self(problems)
+    }
+}
+
+/// One file, board or argument, not yet merged with the others.
+#[derive(Clone, Debug)]
+pub struct Layer(Node);
+
+impl Layer {
+    /// Reads TOML text that stands at `origin`. Only its form is checked.
+    ///
+    /// # Errors
+    /// Every place where the text is no TOML.
+    pub fn parse(text: &str, origin: Origin) -> Result<Self, Error> {
+        Ok(Self(node::parse(text, &Arc::new(origin))?))
+    }
+
+    /// Reads `key.path=value`, as `--set` takes it; the value is TOML, or else a string. Relative paths stand under `base`.
+    ///
+    /// # Errors
+    /// When it has not that form.
+    pub fn set(argument: &str, base: PathBuf) -> Result<Self, Error> {
+        Ok(Self(node::parse_set(argument, base)?))
+    }
+
+    /// What the layer builds upon, each with the place where it says so.
+    fn extends(&self) -> Vec<(Place, String)> {
+        let entry = |node: &Node| match &node.value {
+            Value::String(name) => Some((node.place.clone(), name.clone())),
+            _ => None,
+        };
+        match self.0.get("extends") {
+            Some(Node { value: Value::Array(items), .. }) => items.iter().filter_map(entry).collect(),
+            Some(node) => entry(node).into_iter().collect(),
+            None => Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads one text, with nothing below it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let origin = Origin { kind: OriginKind::File, name: "configuration".into(), base: PathBuf::new() };
+        Self::from_layers(vec![Layer::parse(text, origin)?])
+    }
+
+    /// Lays the layers one on top of the other, the last one uppermost, and reads the result. `extends` was followed before: see [`load`].
+    ///
+    /// # Errors
+    /// Everything that is wrong, in each layer and in the result.
+    pub fn from_layers(layers: Vec<Layer>) -> Result<Self, Error> {
+        let mut problems = Problems::default();
+        let mut merged = Node::empty(&DEFAULT);
+        for Layer(node) in layers {
+            // Each layer alone too: what another one hides would be a surprise on the day that one goes.
+            read(&node, &mut problems);
+            merged.merge(node);
+        }
+        problems.check()?;
+        let mut problems = Problems::default();
+        let config = read(&merged, &mut problems);
+        problems.check()?;
+        let Some(mut config) = config else { return Err(Error(Problem::new("configuration: unreadable").into())) };
+        config.source = Some(merged);
+        check::check(&config)?;
+        Ok(config)
+    }
+}
+
+fn read(node: &Node, problems: &mut Problems) -> Option<Config> {
+    match &node.value {
+        Value::Table(table) => Config::read(&mut Reader::new(&node.place, table, "", problems)),
+        _ => None,
+    }
+}
+
+/// The full names of all keys, those of tables left out.
+fn all_keys() -> Vec<String> {
+    fn collect(at: &str, keys: Vec<Key>, out: &mut Vec<String>) {
+        for key in keys {
+            let path = join(at, &key.name);
+            match key.shape {
+                Shape::Table(_, keys) | Shape::Tables(_, keys) => collect(&path, keys, out),
+                Shape::Plain(_) | Shape::Secret => out.push(path),
+            }
+        }
+    }
+    let mut out = Vec::new();
+    collect("", Config::keys(), &mut out);
+    out
+}

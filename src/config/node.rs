@@ -1,0 +1,323 @@
+//! TOML text as a tree of values that know where they stand, and how such trees merge.
+
+use crate::problem::{Problem, Problems};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use toml::de::{DeString, DeTable, DeValue};
+
+/// How deep tables and arrays may nest; the deepest known key is four levels down.
+const MAX_DEPTH: usize = 16;
+
+/// Where configuration comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OriginKind {
+    /// The value that the key has when nobody sets it.
+    Default,
+    /// A board that is compiled in.
+    Board,
+    /// A file of the user's.
+    File,
+    /// `--set` on the command line.
+    Set,
+}
+
+/// One place that configuration comes from: a file, a built-in board, an argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// What it is.
+    pub kind: OriginKind,
+    /// Its name for people: the path as the user wrote it, `board qemux86-64`, `--set root.size`.
+    pub name: String,
+    /// What relative paths in it stand under.
+    pub base: PathBuf,
+}
+
+/// The position of a value or key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file or argument.
+    pub origin: Arc<Origin>,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column in characters, counted from 1.
+    pub column: usize,
+}
+
+impl Place {
+    /// The beginning of an origin.
+    pub(super) fn start(origin: &Arc<Origin>) -> Self {
+        Self { origin: Arc::clone(origin), line: 1, column: 1 }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.origin.kind {
+            OriginKind::File | OriginKind::Board => write!(f, "{}:{}:{}", self.origin.name, self.line, self.column),
+            OriginKind::Set | OriginKind::Default => f.write_str(&self.origin.name),
+        }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) place: Place,
+    pub(super) value: Value,
+    /// The text as typed, of values that come from `--set`: `artifact.name=1.0` means a name though TOML sees a number.
+    pub(super) typed: Option<String>,
+}
+
+/// A TOML value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    String(String),
+    Integer(i64),
+    Boolean(bool),
+    /// What no key takes: a float or a date, as written.
+    Other(&'static str, String),
+    Array(Vec<Node>),
+    Table(Table),
+}
+
+/// The children of a table by key, with the place of the key.
+pub(super) type Table = BTreeMap<String, (Place, Node)>;
+
+impl Node {
+    /// A value at a place.
+    pub(super) fn new(place: Place, value: Value) -> Self {
+        Self { place, value, typed: None }
+    }
+
+    /// An empty table.
+    pub(super) fn empty(origin: &Arc<Origin>) -> Self {
+        Self::new(Place::start(origin), Value::Table(Table::new()))
+    }
+
+    /// What kind of value this is, with its article.
+    pub(super) fn what(&self) -> &'static str {
+        match &self.value {
+            Value::String(_) => "a string",
+            Value::Integer(_) => "a number",
+            Value::Boolean(_) => "true or false",
+            Value::Other(what, _) => what,
+            Value::Array(_) => "a list",
+            Value::Table(_) => "a table",
+        }
+    }
+
+    /// The child under `key`, when this is a table that has it.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        match &self.value {
+            Value::Table(table) => table.get(key).map(|(_, node)| node),
+            _ => None,
+        }
+    }
+
+    /// Lays `over` on top: tables merge key by key, everything else is replaced.
+    pub(super) fn merge(&mut self, over: Self) {
+        match (&mut self.value, over) {
+            (Value::Table(below), Self { value: Value::Table(above), .. }) => {
+                for (key, (place, node)) in above {
+                    match below.get_mut(&key) {
+                        Some((_, old)) => old.merge(node),
+                        None => drop(below.insert(key, (place, node))),
+                    }
+                }
+            }
+            (_, over) => *self = over,
+        }
+    }
+}
+
+/// The lines of a text, to turn offsets into places.
+struct Lines<'t> {
+    text: &'t str,
+    origin: &'t Arc<Origin>,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    fn new(text: &'t str, origin: &'t Arc<Origin>) -> Self {
+        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { text, origin, starts }
+    }
+
+    fn place(&self, span: &Range<usize>) -> Place {
+        let line = self.starts.partition_point(|start| *start <= span.start).max(1);
+        let start = self.starts.get(line - 1).copied().unwrap_or(0);
+        let column = self.text.get(start..span.start).map_or(0, |text| text.chars().count()) + 1;
+        Place { origin: Arc::clone(self.origin), line, column }
+    }
+}
+
+/// Reads the text of one file.
+///
+/// # Errors
+/// Every place where the text is no TOML.
+pub(super) fn parse(text: &str, origin: &Arc<Origin>) -> Result<Node, Problems> {
+    let lines = Lines::new(text, origin);
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let mut problems = Problems::default();
+    for error in errors {
+        let place = lines.place(&error.span().unwrap_or(0..0));
+        problems.push(Problem::new(format!("{place}: {}", one_line(error.message()))));
+    }
+    problems.check()?;
+    let value = table(root.get_ref(), &lines, 0)?;
+    Ok(Node::new(Place::start(origin), value))
+}
+
+/// Reads `key.path=value`. What is no TOML value is taken as a string.
+///
+/// # Errors
+/// When there is no `=` or the key is none.
+pub(super) fn parse_set(argument: &str, base: PathBuf) -> Result<Node, Problems> {
+    let (key, text) = argument.split_once('=').unwrap_or((argument, ""));
+    // The value stays out of the name: it may be a secret.
+    let origin = Arc::new(Origin { kind: OriginKind::Set, name: format!("--set {}", key.trim()), base });
+    let form = || {
+        let problem = Problem::new(format!("{}: no key and value", origin.name));
+        Problems::from(problem.hint("write key.path=value, such as `--set root.size=2GiB`"))
+    };
+    if key.len() == argument.len() {
+        return Err(form());
+    }
+    let mut path = key_path(key).ok_or_else(form)?;
+    let place = Place::start(&origin);
+    let text = text.trim();
+    let value = match DeValue::parse(text) {
+        Ok(parsed) => value(parsed.get_ref(), &place, &Lines::new(text, &origin), 0)?,
+        Err(_) => Value::String(text.to_owned()),
+    };
+    let mut node = Node { place: place.clone(), value, typed: Some(text.to_owned()) };
+    while let Some(name) = path.pop() {
+        node = Node::new(place.clone(), Value::Table(Table::from([(name, (place.clone(), node))])));
+    }
+    Ok(node)
+}
+
+/// The parts of a dotted key, read by TOML's own rules (so parts may be quoted).
+fn key_path(key: &str) -> Option<Vec<String>> {
+    let text = format!("{} = 0", key.trim());
+    let root = DeTable::parse(&text).ok()?;
+    let mut table = root.get_ref();
+    let mut path = Vec::new();
+    loop {
+        let (name, value) = table.iter().next().filter(|_| table.len() == 1)?;
+        path.push(name.get_ref().to_string());
+        match value.get_ref() {
+            DeValue::Table(next) => table = next,
+            _ => return Some(path),
+        }
+    }
+}
+
+/// A message of the TOML reader on one line.
+fn one_line(message: &str) -> String {
+    message.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn table(from: &DeTable<'_>, lines: &Lines<'_>, depth: usize) -> Result<Value, Problems> {
+    let mut out = Table::new();
+    for (key, child) in from {
+        let key_place = lines.place(&key.span());
+        let place = lines.place(&child.span());
+        let name: &DeString<'_> = key.get_ref();
+        let value = value(child.get_ref(), &place, lines, depth + 1)?;
+        out.insert(name.to_string(), (key_place, Node::new(place, value)));
+    }
+    Ok(Value::Table(out))
+}
+
+fn value(from: &DeValue<'_>, place: &Place, lines: &Lines<'_>, depth: usize) -> Result<Value, Problems> {
+    if depth > MAX_DEPTH {
+        return Err(Problem::new(format!("{place}: nested deeper than {MAX_DEPTH} levels")).into());
+    }
+    Ok(match from {
+        DeValue::String(text) => Value::String(text.to_string()),
+        DeValue::Integer(number) => {
+            let parsed = i64::from_str_radix(number.as_str(), number.radix());
+            Value::Integer(parsed.map_err(|_| Problem::new(format!("{place}: {number} is too large")))?)
+        }
+        DeValue::Boolean(flag) => Value::Boolean(*flag),
+        DeValue::Float(number) => Value::Other("a fraction", number.as_str().to_owned()),
+        DeValue::Datetime(date) => Value::Other("a date", date.to_string()),
+        DeValue::Array(items) => {
+            let mut out = Vec::new();
+            for item in items {
+                let place = lines.place(&item.span());
+                out.push(Node::new(place.clone(), value(item.get_ref(), &place, lines, depth + 1)?));
+            }
+            Value::Array(out)
+        }
+        DeValue::Table(children) => table(children, lines, depth)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, text: &str) -> Node {
+        let origin = Arc::new(Origin { kind: OriginKind::File, name: name.into(), base: PathBuf::new() });
+        parse(text, &origin).unwrap()
+    }
+
+    #[test]
+    fn values_know_their_place() {
+        let node = file("a.toml", "# é\n[root]\nsize = \"1\"\n  list = [\n 1, 'ü', 2]\n");
+        let root = node.get("root").unwrap();
+        assert_eq!(root.get("size").unwrap().place.to_string(), "a.toml:3:8");
+        let Value::Array(items) = &root.get("list").unwrap().value else { panic!("no list") };
+        assert_eq!(items[2].place.to_string(), "a.toml:5:10");
+    }
+
+    #[test]
+    fn tables_merge_and_the_rest_is_replaced() {
+        let mut below = file("a", "x = 1\ny = [1, 2]\n[t]\na = 1\nb = {c = 1}\n");
+        below.merge(file("b", "y = [3]\n[t]\nb = {d = 2}\n[t.e]\nf = 1\n"));
+        below.merge(parse_set("t.a=7", PathBuf::new()).unwrap());
+        let merged = file("c", "x = 1\ny = [3]\n[t]\na = 7\nb = {c = 1, d = 2}\ne = {f = 1}\n");
+        assert_eq!(plain(&below), plain(&merged));
+        below.merge(file("d", "t = 1\n"));
+        assert_eq!(below.get("t").unwrap().value, Value::Integer(1));
+    }
+
+    fn plain(node: &Node) -> String {
+        match &node.value {
+            Value::Array(items) => format!("{:?}", items.iter().map(plain).collect::<Vec<_>>()),
+            Value::Table(table) => format!("{:?}", table.iter().map(|(k, (_, v))| (k, plain(v))).collect::<Vec<_>>()),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn set_takes_toml_or_text() {
+        let set = |text: &str| parse_set(text, PathBuf::new());
+        let at = |node: &Node, path: &[&str]| path.iter().fold(node.clone(), |node, key| node.get(key).unwrap().clone()).value;
+        assert_eq!(at(&set("root.size=2 GiB").unwrap(), &["root", "size"]), Value::String("2 GiB".into()));
+        assert_eq!(at(&set("a = \"x = y\"").unwrap(), &["a"]), Value::String("x = y".into()));
+        assert_eq!(at(&set("a.\"b.c\".d=true").unwrap(), &["a", "b.c", "d"]), Value::Boolean(true));
+        assert_eq!(at(&set("a=").unwrap(), &["a"]), Value::String(String::new()));
+        assert_eq!(at(&set("a=1\nb=2").unwrap(), &["a"]), Value::String("1\nb=2".into()));
+        for bad in ["", "a", "=1", "a b=1", "a\nb=1", "a.=1", "[a]=1", "a = 1 # \nb=1", "# a=1"] {
+            let ok = set(bad);
+            assert!(ok.is_err() || bad.starts_with("a = 1"), "{bad:?}: {ok:?}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let origin = Arc::new(Origin { kind: OriginKind::File, name: "a".into(), base: PathBuf::new() });
+        let dotted = format!("{} = 1", vec!["a"; 5000].join("."));
+        let tables = format!("[{}]\nx = 1", vec!["a"; 40].join("."));
+        let inline = format!("a = {}1{}", "[".repeat(60), "]".repeat(60));
+        for text in [dotted, tables, inline, format!("a = {}", "[".repeat(100_000))] {
+            assert!(parse(&text, &origin).is_err());
+        }
+    }
+}

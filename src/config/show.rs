@@ -1,0 +1,137 @@
+//! Every value with the place that it comes from.
+
+use super::keys::{Fallback, Key, Section, join};
+use super::kind::Shape;
+use super::node::{Node, Place, Value};
+use super::schema::Config;
+use std::fmt::Write as _;
+
+/// The value of one key and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The full name of the key, such as `storage.size`.
+    pub key: String,
+    /// The value in TOML; `None` where the program decides. A secret is shown as `"***"`.
+    pub value: Option<String>,
+    /// `board.toml:3:8`, `--set root.size`, `default`, or how the program decides.
+    pub origin: String,
+}
+
+impl Config {
+    /// Every key with its value and origin, in the order of the manual.
+    #[must_use]
+    pub fn origins(&self) -> Vec<Setting> {
+        let mut out = Vec::new();
+        collect("", &Self::keys(), self.source.as_ref(), &mut out);
+        out
+    }
+
+    /// Where the value of `key` (such as `storage.size`) stands; `None` when nobody set it.
+    #[must_use]
+    pub fn place(&self, key: &str) -> Option<&Place> {
+        let mut node = self.source.as_ref()?;
+        for name in key.split('.') {
+            node = node.get(name)?;
+        }
+        Some(&node.place)
+    }
+
+    /// All values in TOML, each with its origin as a comment: read again, it means the same, save for secrets and for relative paths of
+    /// files in other directories.
+    #[must_use]
+    pub fn show(&self) -> String {
+        let mut out = String::new();
+        let mut table = "";
+        let settings = self.origins();
+        for setting in &settings {
+            let (parent, name) = split(&setting.key);
+            if parent != table {
+                let _ = writeln!(out, "{}[{parent}]", if out.is_empty() { "" } else { "\n" });
+                table = parent;
+            }
+            let _ = match &setting.value {
+                Some(value) => writeln!(out, "{name} = {value}  # {}", setting.origin),
+                None => writeln!(out, "# {name}: {}", setting.origin),
+            };
+        }
+        out
+    }
+}
+
+/// The table and the name of a key; the name may be quoted.
+fn split(key: &str) -> (&str, &str) {
+    let end = key.find('"').unwrap_or(key.len());
+    match key[..end].trim_end_matches('.').rfind('.') {
+        Some(_) if end < key.len() => (key[..end].trim_end_matches('.'), &key[end..]),
+        Some(at) => (&key[..at], &key[at + 1..]),
+        None => ("", key),
+    }
+}
+
+fn collect(at: &str, keys: &[Key], table: Option<&Node>, out: &mut Vec<Setting>) {
+    // Plain keys first: in TOML they cannot follow a table.
+    let (tables, plain): (Vec<&Key>, Vec<&Key>) = keys.iter().partition(|key| is_table(key, table));
+    for key in plain {
+        let node = table.and_then(|table| table.get(&key.name));
+        out.push(setting(join(at, &key.name), key, node));
+    }
+    for key in tables {
+        let node = table.and_then(|table| table.get(&key.name));
+        let path = join(at, &key.name);
+        match (&key.shape, node.map(|node| &node.value)) {
+            (Shape::Table(_, keys), _) => collect(&path, keys, node, out),
+            (_, Some(Value::Table(children))) => out.extend(children.iter().map(|(name, (_, node))| Setting {
+                key: join(&path, name),
+                value: Some(toml_text(node)),
+                origin: node.place.to_string(),
+            })),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a key is shown as a table of its own: one of known keys, or one of the user's that holds something.
+fn is_table(key: &Key, table: Option<&Node>) -> bool {
+    let node = table.and_then(|table| table.get(&key.name)).map(|node| &node.value);
+    matches!(key.shape, Shape::Table(..)) || matches!(node, Some(Value::Table(children)) if !children.is_empty())
+}
+
+fn setting(path: String, key: &Key, node: Option<&Node>) -> Setting {
+    let (value, origin) = match (node, key.fallback) {
+        (Some(_), _) if matches!(key.shape, Shape::Secret) => (Some("\"***\"".to_owned()), None),
+        (Some(node), _) => (Some(toml_text(node)), None),
+        (None, Fallback::Default(toml)) => (Some(toml.to_owned()), Some("default".to_owned())),
+        (None, Fallback::Unset { meaning, .. }) => (None, Some(meaning.to_owned())),
+        (None, Fallback::Required { .. }) => (None, Some("missing".to_owned())),
+    };
+    let origin = origin.or_else(|| node.map(|node| node.place.to_string())).unwrap_or_default();
+    Setting { key: path, value, origin }
+}
+
+/// A value as TOML on one line.
+fn toml_text(node: &Node) -> String {
+    let list = |items: Vec<String>| items.join(", ");
+    match &node.value {
+        Value::String(text) => string_text(text),
+        // A number or date given by `--set` where a string belongs was taken as text.
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(flag) => flag.to_string(),
+        Value::Other(_, text) => string_text(text),
+        Value::Array(items) => format!("[{}]", list(items.iter().map(toml_text).collect())),
+        Value::Table(table) if table.is_empty() => "{}".to_owned(),
+        Value::Table(table) => {
+            let pairs = table.iter().map(|(key, (_, node))| format!("{} = {}", key_text(key), toml_text(node)));
+            format!("{{ {} }}", list(pairs.collect()))
+        }
+    }
+}
+
+fn string_text(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A key as TOML writes it: bare where it can be.
+pub(super) fn key_text(key: &str) -> String {
+    let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if bare { key.to_owned() } else { string_text(key) }
+}

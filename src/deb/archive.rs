@@ -1,0 +1,312 @@
+//! A package as a value: its control paragraph, its control members, and the files of its data archive.
+
+use super::ar;
+use super::paragraph::{Paragraph, ParagraphError};
+use crate::stream::{Content, MemSource, Run, Source};
+use crate::tree::show;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+/// Why a package could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DebError {
+    /// The archive breaks its format.
+    #[error("{0}")]
+    Corrupt(String),
+    /// The archive is sound and beyond this program.
+    #[error("{0}")]
+    Unsupported(String),
+    /// More than any real package holds.
+    #[error("{what} is more than {limit} {unit}")]
+    TooLarge {
+        /// What was measured.
+        what: String,
+        /// The most that is accepted.
+        limit: u64,
+        /// Of what.
+        unit: &'static str,
+    },
+    /// The control paragraph is none.
+    #[error("control: {0}")]
+    Control(#[from] ParagraphError),
+    /// Reading failed.
+    #[error("reading {0}: {1}")]
+    Io(&'static str, io::Error),
+}
+
+/// What a package may unfold to; beyond it reading stops.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of the unpacked control archive.
+    pub control: u64,
+    /// Bytes of the unpacked data archive, which is held in memory.
+    pub data: u64,
+    /// Members of either archive.
+    pub entries: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { control: 16 << 20, data: 1 << 30, entries: 100_000 }
+    }
+}
+
+/// A file of the control archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its content.
+    pub bytes: Vec<u8>,
+    /// Its permission bits.
+    pub mode: u16,
+}
+
+/// What an entry of the data archive is.
+#[derive(Clone, Debug)]
+pub enum EntryKind {
+    /// A directory.
+    Dir,
+    /// A regular file.
+    File(Content),
+    /// A symbolic link and its target.
+    Symlink(Vec<u8>),
+    /// One more name of the file with this path.
+    Hardlink(Vec<u8>),
+    /// A character device: major and minor number.
+    CharDevice(u32, u32),
+    /// A block device: major and minor number.
+    BlockDevice(u32, u32),
+    /// A named pipe.
+    Fifo,
+}
+
+/// An entry of the data archive.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The absolute path, components parted by single slashes, none of them `.` or `..`; the root itself is `/`.
+    pub path: Vec<u8>,
+    /// Permission bits with setuid, setgid and sticky.
+    pub mode: u16,
+    /// The owner's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+    /// The owner's name, empty when the archive has none.
+    pub user: String,
+    /// The group's name, empty when the archive has none.
+    pub group: String,
+    /// Seconds since 1970-01-01 00:00 UTC.
+    pub mtime: i64,
+    /// What it is.
+    pub kind: EntryKind,
+}
+
+/// A package.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// The control paragraph.
+    pub control: Paragraph,
+    /// The files of the control archive but `control`, by name.
+    pub members: BTreeMap<String, Member>,
+    /// The data archive in its order.
+    pub entries: Vec<Entry>,
+}
+
+impl Package {
+    /// Reads a package.
+    ///
+    /// # Errors
+    /// [`DebError`]; nothing in a damaged or hostile package makes this panic or take more memory than `limits` say.
+    pub fn read(source: &Source, limits: Limits) -> Result<Self, DebError> {
+        let members = ar::members(source)?;
+        let first = members.first().filter(|member| member.name == "debian-binary");
+        let first = first.ok_or_else(|| DebError::Corrupt("the first member is not debian-binary".into()))?;
+        let version = unpack(source, first, 64, "debian-binary")?;
+        if !version.starts_with(b"2.") {
+            let version = show(version.trim_ascii());
+            return Err(DebError::Unsupported(format!("package format {version} where 2.0 is known")));
+        }
+        let find = |stem: &str| {
+            let found = members.iter().find(|member| member.name.strip_prefix(stem).is_some_and(|rest| rest.starts_with(".tar")));
+            found.ok_or_else(|| DebError::Corrupt(format!("no member {stem}.tar")))
+        };
+        let control = unpack(source, find("control")?, limits.control, "control.tar")?;
+        let mut members = control_members(&control, limits)?;
+        let paragraph = members.remove("control").ok_or_else(|| DebError::Corrupt("control.tar has no file control".into()))?;
+        let data = unpack(source, find("data")?, limits.data, "data.tar")?;
+        Ok(Self { control: Paragraph::parse(&paragraph.bytes)?, members, entries: entries(data.into(), limits)? })
+    }
+}
+
+/// Reads a [`ReadAt`] forwards.
+struct Forward {
+    source: Source,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Forward {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buf.len());
+        let (part, _) = buf.split_at_mut(len);
+        self.source.read_exact_at(self.at, part)?;
+        self.at += len as u64;
+        Ok(len)
+    }
+}
+
+/// The most memory that an xz stream may ask for; `xz -9` asks for 65 MiB.
+const XZ_MEMORY: u64 = 256 << 20;
+
+/// The bytes of a member, decompressed by its suffix, at most `limit` of them.
+fn unpack(source: &Source, member: &ar::Member, limit: u64, what: &'static str) -> Result<Vec<u8>, DebError> {
+    let raw = Forward { source: source.clone(), at: member.offset, end: member.offset.saturating_add(member.len) };
+    let io = |e| DebError::Io(what, e);
+    let reader: Box<dyn Read> = match member.name.rsplit_once('.').map_or("", |(_, suffix)| suffix) {
+        "" | "tar" => Box::new(raw),
+        "gz" => Box::new(flate2::read::MultiGzDecoder::new(raw)),
+        "xz" => {
+            let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED);
+            Box::new(liblzma::read::XzDecoder::new_stream(raw, stream.map_err(io::Error::other).map_err(io)?))
+        }
+        "zst" => Box::new(zstd::Decoder::new(raw).map_err(io)?),
+        other => return Err(DebError::Unsupported(format!("{what} is compressed as .{other} (.gz, .xz and .zst are known)"))),
+    };
+    let mut out = Vec::new();
+    reader.take(limit.saturating_add(1)).read_to_end(&mut out).map_err(io)?;
+    if out.len() as u64 > limit {
+        return Err(DebError::TooLarge { what: what.to_owned(), limit, unit: "bytes" });
+    }
+    Ok(out)
+}
+
+/// The regular files of the control archive by name.
+fn control_members(bytes: &[u8], limits: Limits) -> Result<BTreeMap<String, Member>, DebError> {
+    let io = |e| DebError::Io("control.tar", e);
+    let mut members = BTreeMap::new();
+    let mut count = 0;
+    for entry in tar::Archive::new(bytes).entries().map_err(io)? {
+        let mut entry = entry.map_err(io)?;
+        counted(&mut count, limits, "control.tar")?;
+        let path = path(&entry.path_bytes(), "control.tar")?;
+        let name = path.strip_prefix(b"/").unwrap_or(&path);
+        if !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let fine = |b: &u8| b.is_ascii_alphanumeric() || b"-_.".contains(b);
+        let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.bytes().all(|b| fine(&b)));
+        let name = name.ok_or_else(|| DebError::Corrupt(format!("control.tar: {} is no name of a member", show(&path))))?;
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(io)?;
+        members.insert(name.to_owned(), Member { bytes, mode: mode(entry.header())? });
+    }
+    Ok(members)
+}
+
+fn counted(count: &mut u64, limits: Limits, what: &str) -> Result<(), DebError> {
+    *count += 1;
+    let over = *count > limits.entries;
+    if over { Err(DebError::TooLarge { what: what.to_owned(), limit: limits.entries, unit: "entries" }) } else { Ok(()) }
+}
+
+/// The entries of the data archive; contents stay where they are in `bytes`.
+fn entries(bytes: Arc<[u8]>, limits: Limits) -> Result<Vec<Entry>, DebError> {
+    let io = |e| DebError::Io("data.tar", e);
+    let data: Source = Arc::new(MemSource(bytes.clone()));
+    let mut out = Vec::new();
+    let mut count = 0;
+    for entry in tar::Archive::new(&bytes[..]).entries().map_err(io)? {
+        let entry = entry.map_err(io)?;
+        counted(&mut count, limits, "data.tar")?;
+        let path = path(&entry.path_bytes(), "data.tar")?;
+        let header = entry.header();
+        let id = |id: io::Result<u64>| -> Result<u32, DebError> {
+            u32::try_from(id.map_err(io)?).map_err(|_| DebError::Corrupt(format!("data.tar: {}: a bad owner", show(&path))))
+        };
+        let name = |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or_default()).into_owned();
+        out.push(Entry {
+            mode: mode(header)?,
+            uid: id(header.uid())?,
+            gid: id(header.gid())?,
+            user: name(header.username_bytes()),
+            group: name(header.groupname_bytes()),
+            mtime: i64::try_from(header.mtime().map_err(io)?).unwrap_or(i64::MAX),
+            kind: kind(&entry, &path, &data)?,
+            path,
+        });
+    }
+    Ok(out)
+}
+
+fn kind(entry: &tar::Entry<'_, &[u8]>, path: &[u8], data: &Source) -> Result<EntryKind, DebError> {
+    use tar::EntryType;
+    let target = || {
+        let link = entry.link_name_bytes().map(|link| link.into_owned()).filter(|link| !link.is_empty() && !link.contains(&0));
+        link.ok_or_else(|| DebError::Corrupt(format!("data.tar: {}: a link without a target", show(path))))
+    };
+    let device = || {
+        let number = |n: io::Result<Option<u32>>| n.ok().flatten();
+        let both = number(entry.header().device_major()).zip(number(entry.header().device_minor()));
+        both.ok_or_else(|| DebError::Corrupt(format!("data.tar: {}: a device without numbers", show(path))))
+    };
+    Ok(match entry.header().entry_type() {
+        EntryType::Directory => EntryKind::Dir,
+        EntryType::Regular | EntryType::Continuous => EntryKind::File(content(entry, path, data)?),
+        EntryType::Symlink => EntryKind::Symlink(target()?),
+        EntryType::Link => EntryKind::Hardlink(self::path(&target()?, "data.tar")?),
+        EntryType::Char => device().map(|(major, minor)| EntryKind::CharDevice(major, minor))?,
+        EntryType::Block => device().map(|(major, minor)| EntryKind::BlockDevice(major, minor))?,
+        EntryType::Fifo => EntryKind::Fifo,
+        other => {
+            let text = format!("data.tar: {}: an entry of type {:?}", show(path), char::from(other.as_byte()));
+            return Err(DebError::Unsupported(text));
+        }
+    })
+}
+
+/// The stretch of the archive that holds a file.
+fn content(entry: &tar::Entry<'_, &[u8]>, path: &[u8], data: &Source) -> Result<Content, DebError> {
+    let (source_offset, len) = (entry.raw_file_position(), entry.size());
+    if source_offset.checked_add(len).is_none_or(|end| end > data.len()) {
+        let left = data.len().saturating_sub(source_offset);
+        return Err(DebError::Corrupt(format!("data.tar: {}: {len} bytes where {left} are left", show(path))));
+    }
+    let mut content = Content::hole(len);
+    content.push(Run { offset: 0, len, source: data.clone(), source_offset });
+    Ok(content)
+}
+
+fn mode(header: &tar::Header) -> Result<u16, DebError> {
+    let mode = header.mode().map_err(|e| DebError::Io("a mode", e))?;
+    Ok(u16::try_from(mode & 0o7777).unwrap_or(0))
+}
+
+/// A name of an archive as an absolute path. Names that are absolute or climb are refused: no package has them, and what they
+/// would mean is for an attacker to choose.
+fn path(name: &[u8], archive: &str) -> Result<Vec<u8>, DebError> {
+    let refuse = |why: &str| DebError::Corrupt(format!("{archive}: the name {} {why}", show(name)));
+    if name.starts_with(b"/") {
+        return Err(refuse("is absolute"));
+    }
+    if name.iter().any(|b| matches!(b, 0 | b'\n')) {
+        return Err(refuse("has a line feed or NUL"));
+    }
+    let mut out = Vec::with_capacity(name.len() + 1);
+    for part in name.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".") {
+        if part == b".." {
+            return Err(refuse("climbs with .."));
+        }
+        if part.len() > 255 {
+            return Err(refuse("has a component of more than 255 bytes"));
+        }
+        out.push(b'/');
+        out.extend_from_slice(part);
+    }
+    if out.is_empty() {
+        out.push(b'/');
+    }
+    if out.len() > 4095 {
+        return Err(refuse("is longer than 4095 bytes"));
+    }
+    Ok(out)
+}

@@ -1,0 +1,112 @@
+//! MD5 (RFC 1321). dpkg names files by it; nothing here relies on it against an adversary.
+
+/// The table T of RFC 1321, section 3.4: the integer part of 4294967296 times abs(sin(i)).
+const TABLE: [u32; 64] = [
+    0xd76aa478, 0xe8c7b756, 0x242070db, 0xc1bdceee, 0xf57c0faf, 0x4787c62a, 0xa8304613, 0xfd469501, 0x698098d8, 0x8b44f7af,
+    0xffff5bb1, 0x895cd7be, 0x6b901122, 0xfd987193, 0xa679438e, 0x49b40821, 0xf61e2562, 0xc040b340, 0x265e5a51, 0xe9b6c7aa,
+    0xd62f105d, 0x02441453, 0xd8a1e681, 0xe7d3fbc8, 0x21e1cde6, 0xc33707d6, 0xf4d50d87, 0x455a14ed, 0xa9e3e905, 0xfcefa3f8,
+    0x676f02d9, 0x8d2a4c8a, 0xfffa3942, 0x8771f681, 0x6d9d6122, 0xfde5380c, 0xa4beea44, 0x4bdecfa9, 0xf6bb4b60, 0xbebfbc70,
+    0x289b7ec6, 0xeaa127fa, 0xd4ef3085, 0x04881d05, 0xd9d4d039, 0xe6db99e5, 0x1fa27cf8, 0xc4ac5665, 0xf4292244, 0x432aff97,
+    0xab9423a7, 0xfc93a039, 0x655b59c3, 0x8f0ccc92, 0xffeff47d, 0x85845dd1, 0x6fa87e4f, 0xfe2ce6e0, 0xa3014314, 0x4e0811a1,
+    0xf7537e82, 0xbd3af235, 0x2ad7d2bb, 0xeb86d391,
+];
+/// Rotations by round and step.
+const SHIFTS: [[u32; 4]; 4] = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
+
+/// A running digest.
+#[derive(Clone, Debug)]
+pub struct Md5 {
+    state: [u32; 4],
+    block: [u8; 64],
+    filled: usize,
+    len: u64,
+}
+
+impl Default for Md5 {
+    fn default() -> Self {
+        Self { state: [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476], block: [0; 64], filled: 0, len: 0 }
+    }
+}
+
+impl Md5 {
+    /// The digest of `bytes` in hexadecimal.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> String {
+        let mut md5 = Self::default();
+        md5.update(bytes);
+        md5.finish()
+    }
+
+    /// Takes more bytes.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        self.len = self.len.wrapping_add(bytes.len() as u64);
+        while !bytes.is_empty() {
+            let (part, rest) = bytes.split_at(bytes.len().min(64 - self.filled));
+            self.block[self.filled..self.filled + part.len()].copy_from_slice(part);
+            self.filled += part.len();
+            bytes = rest;
+            if self.filled == 64 {
+                self.compress();
+            }
+        }
+    }
+
+    /// The digest in hexadecimal.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        let bits = self.len.wrapping_mul(8).to_le_bytes();
+        self.update(&[0x80]);
+        while self.filled != 56 {
+            self.update(&[0]);
+        }
+        self.update(&bits);
+        hex(&self.state.map(u32::to_le_bytes).concat())
+    }
+
+    fn compress(&mut self) {
+        let mut words = [0u32; 16];
+        for (word, bytes) in words.iter_mut().zip(self.block.chunks_exact(4)) {
+            *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        let [mut a, mut b, mut c, mut d] = self.state;
+        for (i, t) in TABLE.iter().enumerate() {
+            let (mix, index) = match i / 16 {
+                0 => (b & c | !b & d, i),
+                1 => (d & b | !d & c, 5 * i + 1),
+                2 => (b ^ c ^ d, 3 * i + 5),
+                _ => (c ^ (b | !d), 7 * i),
+            };
+            let sum = a.wrapping_add(mix).wrapping_add(*t).wrapping_add(words[index % 16]);
+            (a, d, c) = (d, c, b);
+            b = b.wrapping_add(sum.rotate_left(SHIFTS[i / 16][i % 4]));
+        }
+        for (state, add) in self.state.iter_mut().zip([a, b, c, d]) {
+            *state = state.wrapping_add(add);
+        }
+        self.filled = 0;
+    }
+}
+
+/// Bytes in lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_suite_of_the_rfc() {
+        let digits = "1234567890".repeat(8);
+        for (text, digest) in [
+            ("", "d41d8cd98f00b204e9800998ecf8427e"),
+            ("abc", "900150983cd24fb0d6963f7d28e17f72"),
+            ("message digest", "f96b697d7cb7938d525a2f31aaf161d0"),
+            (digits.as_str(), "57edf4a22be3c955ac49da2e2107b67a"),
+        ] {
+            assert_eq!(Md5::of(text.as_bytes()), digest);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! Debian binary packages: the archive, control paragraphs, versions and relations.
+//!
+//! ```text
+//! .deb = ar archive          deb(5)
+//!   debian-binary            "2.0\n"
+//!   control.tar[.gz|.xz|.zst]   control, md5sums, conffiles, maintainer scripts, ...
+//!   data.tar[.gz|.xz|.zst]      the files, with names relative to the root
+//! ```
+//!
+//! This layer knows the formats and no policy: what a package means for an image is decided in `integrate::packages`.
+
+mod ar;
+mod archive;
+mod md5;
+mod paragraph;
+mod relation;
+mod version;
+
+pub use archive::{DebError, Entry, EntryKind, Limits, Member, Package};
+pub use md5::{Md5, hex};
+pub use paragraph::{Paragraph, ParagraphError, stanzas};
+pub use relation::{Operator, Relation, RelationError, Relations};
+pub use version::{Version, VersionError};

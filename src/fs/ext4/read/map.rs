@@ -1,0 +1,201 @@
+//! Which blocks a file has: extent trees (page `ifork`) and the indirect block maps of ext2 and ext3.
+
+use super::claims::Claims;
+use super::error::{Error, Fault, Place};
+use super::inode::Inode;
+use super::superblock::{MAX_FILE_BLOCKS, SHARED_BLOCKS};
+use super::volume::Volume;
+use crate::fs::ext4::format::{EXTENT_MAGIC, Extent, ExtentHeader, ExtentIdx, MAX_EXTENT_LEN, crc32c, inode_flags};
+use crate::stream::Content;
+use zerocopy::little_endian::U32;
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+
+/// Levels of an extent tree below the inode: five hold 2^32 blocks even with the smallest blocks.
+const MAX_DEPTH: u16 = 5;
+/// Bytes of an extent header and of each entry behind it.
+const ENTRY: usize = 12;
+/// Blocks that the inode of an indirect map names itself.
+const DIRECT: usize = 12;
+
+/// Blocks of a file that lie together on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// First block in the file.
+    pub(super) logical: u64,
+    /// First block in the filesystem.
+    pub(super) physical: u64,
+    /// Blocks.
+    pub(super) len: u64,
+}
+
+/// The blocks that hold the content of `inode` up to its size, in order; unwritten extents count as holes. All blocks it owns,
+/// also those of its map, are taken from `claims`.
+///
+/// # Errors
+/// [`Error`] at the inode or a block of its map.
+pub(super) fn spans(volume: &Volume, inode: &Inode, claims: &mut Claims) -> Result<Vec<Span>, Error> {
+    let end = inode.size.div_ceil(volume.layout.block_size());
+    let mut mapper = Mapper { volume, inode, claims, spans: Vec::new(), next: 0, end };
+    if inode.flag(inode_flags::EXTENTS) {
+        inode.place().within("size in blocks", end, 0, MAX_FILE_BLOCKS)?;
+        mapper.extents(&inode.raw.i_block, inode.place(), None)?;
+    } else {
+        mapper.indirect()?;
+    }
+    Ok(mapper.spans)
+}
+
+/// The content of `inode` that `spans` describe: runs of the filesystem's own source.
+pub(super) fn content(volume: &Volume, inode: &Inode, spans: &[Span]) -> Content {
+    let block = volume.layout.block_size();
+    let mut content = Content::hole(0);
+    for span in spans {
+        let start = span.logical * block;
+        let len = (span.len * block).min(inode.size.saturating_sub(start));
+        content.push_range(start, &volume.view, span.physical * block, len);
+    }
+    content.set_len(inode.size);
+    content
+}
+
+struct Mapper<'a> {
+    volume: &'a Volume,
+    inode: &'a Inode,
+    claims: &'a mut Claims,
+    spans: Vec<Span>,
+    /// The first block of the file that may come next.
+    next: u64,
+    /// The first block behind the end of the file.
+    end: u64,
+}
+
+impl Mapper<'_> {
+    /// Takes a range of data blocks; only what is written and lies within the size becomes part of the content.
+    fn push(&mut self, place: Place, span: Span, written: bool) -> Result<(), Error> {
+        place.within("first block of an extent", span.logical, self.next, MAX_FILE_BLOCKS.max(self.end))?;
+        self.next = span.logical + span.len;
+        self.volume.check_range(place, span.physical, span.len)?;
+        if !self.volume.layout.ro_compat(SHARED_BLOCKS) {
+            self.claims.take(self.inode.place(), span.physical, span.len)?;
+        }
+        let len = span.len.min(self.end.saturating_sub(span.logical));
+        if !written || len == 0 {
+            return Ok(());
+        }
+        match self.spans.last_mut() {
+            Some(last) if last.logical + last.len == span.logical && last.physical + last.len == span.physical => last.len += len,
+            _ => self.spans.push(Span { len, ..span }),
+        }
+        Ok(())
+    }
+
+    /// Reads a block of the map.
+    fn node(&mut self, block: u64) -> Result<Vec<u8>, Error> {
+        let place = Place::Block { ino: self.inode.ino, block };
+        self.volume.check_range(place, block, 1)?;
+        self.claims.take(place, block, 1)?;
+        self.volume.blocks(place, block, 1)
+    }
+
+    /// A node of the extent tree; `depth` is what the parent says it must be. Recursion ends at [`MAX_DEPTH`] levels.
+    fn extents(&mut self, bytes: &[u8], place: Place, depth: Option<u16>) -> Result<(), Error> {
+        let header = ExtentHeader::read_from_prefix(bytes).map_err(|_| place.corrupt(Fault::Fact("it is cut off")))?.0;
+        place.equal("magic number of the extent node", header.eh_magic.get().into(), EXTENT_MAGIC.into())?;
+        match depth {
+            Some(depth) => place.equal("depth of the extent node", header.eh_depth.get().into(), depth.into())?,
+            None => place.within("depth of the extent tree", header.eh_depth.get().into(), 0, MAX_DEPTH.into())?,
+        }
+        let room = (bytes.len() - ENTRY) / ENTRY;
+        place.within("room of the extent node", header.eh_max.get().into(), 1, room as u64)?;
+        let least = u64::from(header.eh_depth.get() > 0);
+        place.within("entries of the extent node", header.eh_entries.get().into(), least, header.eh_max.get().into())?;
+        if depth.is_some() {
+            self.check_node(place, bytes, header.eh_max.get().into())?;
+        }
+        let entries = bytes.get(ENTRY..).unwrap_or_default();
+        match header.eh_depth.get() {
+            0 => self.leaf(entries, place, header.eh_entries.get().into()),
+            level => self.index(entries, place, header.eh_entries.get().into(), level - 1),
+        }
+    }
+
+    /// The checksum of a node, in the 4 bytes behind the room for entries (`struct ext4_extent_tail`).
+    fn check_node(&self, place: Place, bytes: &[u8], room: usize) -> Result<(), Error> {
+        if !self.volume.layout.has_checksums() {
+            return Ok(());
+        }
+        let (front, tail) = bytes.split_at_checked(ENTRY + ENTRY * room).unwrap_or_default();
+        let stored = U32::read_from_prefix(tail).map_err(|_| place.corrupt(Fault::Fact("it has no room for its checksum")))?.0;
+        place.checksum(stored.get(), crc32c(self.inode.seed, front))
+    }
+
+    fn leaf(&mut self, entries: &[u8], place: Place, count: usize) -> Result<(), Error> {
+        for extent in list::<Extent>(entries, place, count)? {
+            let stored = u64::from(extent.ee_len.get());
+            let limit = u64::from(MAX_EXTENT_LEN);
+            place.within("length of an extent", stored, 1, u64::from(u16::MAX))?;
+            let (len, written) = if stored > limit { (stored - limit, false) } else { (stored, true) };
+            let physical = u64::from(extent.ee_start_hi.get()) << 32 | u64::from(extent.ee_start_lo.get());
+            self.push(place, Span { logical: extent.ee_block.get().into(), physical, len }, written)?;
+        }
+        Ok(())
+    }
+
+    fn index(&mut self, entries: &[u8], place: Place, count: usize, depth: u16) -> Result<(), Error> {
+        for entry in list::<ExtentIdx>(entries, place, count)? {
+            let logical = u64::from(entry.ei_block.get());
+            place.within("first block of an index entry", logical, self.next, MAX_FILE_BLOCKS)?;
+            self.next = logical;
+            let block = u64::from(entry.ei_leaf_hi.get()) << 32 | u64::from(entry.ei_leaf_lo.get());
+            let node = self.node(block)?;
+            self.extents(&node, Place::Block { ino: self.inode.ino, block }, Some(depth))?;
+        }
+        Ok(())
+    }
+
+    /// The map of ext2 and ext3: 12 direct blocks, then a tree each of one, two and three levels. A 0 stands for a hole.
+    fn indirect(&mut self) -> Result<(), Error> {
+        let place = self.inode.place();
+        let per_block = self.volume.layout.block_size() / 4;
+        let limit = DIRECT as u64 + per_block + per_block.pow(2) + per_block.pow(3);
+        place.within("size in blocks", self.end, 0, limit)?;
+        let pointers = list::<U32>(&self.inode.raw.i_block, place, DIRECT + 3)?;
+        let (direct, trees) = pointers.split_at_checked(DIRECT).unwrap_or_default();
+        self.pointers(direct, place, 0, 0)?;
+        let mut logical = DIRECT as u64;
+        for (level, root) in (1..).zip(trees) {
+            self.pointers(std::slice::from_ref(root), place, logical, level)?;
+            logical += per_block.pow(level);
+        }
+        Ok(())
+    }
+
+    /// Pointers that begin at block `logical` of the file and lead through `level` more blocks of pointers (at most 3).
+    fn pointers(&mut self, pointers: &[U32], place: Place, mut logical: u64, level: u32) -> Result<(), Error> {
+        let step = (self.volume.layout.block_size() / 4).pow(level);
+        for pointer in pointers {
+            if logical >= self.end {
+                break;
+            }
+            let physical = u64::from(pointer.get());
+            match (physical, level) {
+                (0, _) => {}
+                (_, 0) => self.push(place, Span { logical, physical, len: 1 }, true)?,
+                _ => {
+                    let node = self.node(physical)?;
+                    let below = list::<U32>(&node, place, node.len() / 4)?;
+                    self.pointers(below, Place::Block { ino: self.inode.ino, block: physical }, logical, level - 1)?;
+                }
+            }
+            logical += step;
+        }
+        Ok(())
+    }
+}
+
+/// The first `count` entries.
+fn list<T: FromBytes + Immutable + KnownLayout + Unaligned>(bytes: &[u8], place: Place, count: usize) -> Result<&[T], Error> {
+    let list =
+        <[T]>::ref_from_prefix_with_elems(bytes, count).map_err(|_| place.corrupt(Fault::Fact("its entries are cut off")))?;
+    Ok(list.0)
+}

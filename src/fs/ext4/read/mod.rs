@@ -1,0 +1,179 @@
+//! ext2, ext3 and ext4 read into a [`Tree`]: metadata into memory, file contents as runs of the source.
+//!
+//! ```text
+//! superblock -> group descriptors -> (journal: an overlay of blocks) -> inode tables -> maps, attributes -> directories -> tree
+//! ```
+//!
+//! Everything is checked as it is read: checksums where the filesystem has them, every number against its range, every block for
+//! having one owner. So damaged or hostile bytes end in an [`Error`], in bounded time and memory.
+
+mod claims;
+mod dir;
+mod error;
+mod files;
+mod inode;
+mod map;
+mod superblock;
+mod volume;
+mod xattr;
+
+pub use error::{Error, Fault, Place};
+
+use crate::fs::ext4::format::{MAGIC, SUPERBLOCK_OFFSET, compat, incompat, ro_compat};
+use crate::stamp::{Time, Uuid};
+use crate::stream::{Content, ReadAt, Source};
+use crate::tree::Tree;
+use std::io;
+use superblock::{COMPAT_NAMES, INCOMPAT_NAMES, RO_COMPAT_NAMES, names};
+use volume::Volume;
+
+/// `s_state`: errors were found.
+const STATE_ERRORS: u16 = 2;
+/// What a driver of ext3 knows of `s_feature_incompat` and `s_feature_ro_compat`; any other bit makes the filesystem an ext4.
+const EXT3_INCOMPAT: u32 = incompat::FILETYPE | incompat::RECOVER | incompat::META_BG;
+const EXT3_RO_COMPAT: u32 = ro_compat::SPARSE_SUPER | ro_compat::LARGE_FILE | 0x4;
+
+/// Whether `source` begins with an ext2, ext3 or ext4 filesystem, by its magic number.
+///
+/// # Errors
+/// What reading said.
+pub fn probe(source: &dyn ReadAt) -> io::Result<bool> {
+    if source.len() < SUPERBLOCK_OFFSET + 1024 {
+        return Ok(false);
+    }
+    let mut magic = [0; 2];
+    source.read_exact_at(SUPERBLOCK_OFFSET + 0x38, &mut magic)?;
+    Ok(u16::from_le_bytes(magic) == MAGIC)
+}
+
+/// One word of feature bits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// The bits.
+    pub word: u32,
+    /// Their names in e2fsprogs, from the lowest bit up; a bit without a name is shown as a number.
+    pub names: Vec<String>,
+}
+
+impl Features {
+    fn new(word: u32, table: &[(u32, &str)]) -> Self {
+        Self { word, names: names(word, table) }
+    }
+}
+
+/// What the superblock says.
+#[derive(Clone, Debug)]
+pub struct Info {
+    /// `ext2`, `ext3` or `ext4`, by features.
+    pub kind: &'static str,
+    /// Bytes in a block.
+    pub block_size: u64,
+    /// Blocks.
+    pub blocks: u64,
+    /// Blocks that are free, as of the last clean unmount.
+    pub free_blocks: u64,
+    /// Inodes.
+    pub inodes: u32,
+    /// Inodes that are free, as of the last clean unmount.
+    pub free_inodes: u32,
+    /// Bytes of an inode.
+    pub inode_size: usize,
+    /// The filesystem's UUID.
+    pub uuid: Uuid,
+    /// Its label, without padding.
+    pub label: Vec<u8>,
+    /// The path at which it was mounted last, without padding.
+    pub last_mounted: Vec<u8>,
+    /// When it was made; 0 where that is not recorded.
+    pub mkfs_time: Time,
+    /// When it was mounted last; `None`: never.
+    pub mount_time: Option<Time>,
+    /// When the superblock was written last.
+    pub write_time: Time,
+    /// Features that a driver may ignore.
+    pub compat: Features,
+    /// Features that a driver must know.
+    pub incompat: Features,
+    /// Features that a driver must know to write.
+    pub ro_compat: Features,
+    /// The kernel or a check found errors that were not repaired.
+    pub has_errors: bool,
+    /// How many blocks the journal gave a newer content; `None`: the filesystem was unmounted cleanly.
+    pub replayed: Option<usize>,
+}
+
+/// A filesystem whose superblock and descriptors were read and found in order.
+#[derive(Clone, Debug)]
+pub struct Filesystem {
+    volume: Volume,
+    replayed: Option<usize>,
+}
+
+impl Filesystem {
+    /// Opens the filesystem at the start of `source`.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when superblock, descriptors or journal are damaged or `source` is shorter than the filesystem;
+    /// [`Error::Unsupported`] for a feature not known here.
+    pub fn open(source: Source) -> Result<Self, Error> {
+        let volume = Volume::open(Content::whole(source))?;
+        Ok(Self { volume, replayed: None })
+    }
+
+    /// What the superblock says.
+    #[must_use]
+    pub fn info(&self) -> Info {
+        let layout = &self.volume.layout;
+        let raw = &layout.raw;
+        let wide = layout.incompat(incompat::BIT64);
+        let high = if wide { u64::from(raw.s_free_blocks_count_hi.get()) << 32 } else { 0 };
+        let time = |low: u32, high: usize| {
+            let high = raw.s_times_hi.get(high).copied().unwrap_or(0);
+            Time { seconds: i64::from(high) << 32 | i64::from(low), nanos: 0 }
+        };
+        // `s_times_hi` holds, in this order, the high bytes of s_wtime, s_mtime and s_mkfs_time.
+        Info {
+            kind: self.kind(),
+            block_size: layout.block_size(),
+            blocks: layout.blocks,
+            free_blocks: high | u64::from(raw.s_free_blocks_count_lo.get()),
+            inodes: raw.s_inodes_count.get(),
+            free_inodes: raw.s_free_inodes_count.get(),
+            inode_size: layout.inode_size,
+            uuid: Uuid(raw.s_uuid),
+            label: unpadded(&raw.s_volume_name),
+            last_mounted: unpadded(&raw.s_last_mounted),
+            mkfs_time: time(raw.s_mkfs_time.get(), 2),
+            mount_time: Some(time(raw.s_mtime.get(), 1)).filter(|time| time.seconds != 0),
+            write_time: time(raw.s_wtime.get(), 0),
+            compat: Features::new(raw.s_feature_compat.get(), &COMPAT_NAMES),
+            incompat: Features::new(raw.s_feature_incompat.get(), &INCOMPAT_NAMES),
+            ro_compat: Features::new(raw.s_feature_ro_compat.get(), &RO_COMPAT_NAMES),
+            has_errors: raw.s_state.get() & STATE_ERRORS != 0,
+            replayed: self.replayed,
+        }
+    }
+
+    /// All files.
+    ///
+    /// # Errors
+    /// [`Error`] at the first thing that is damaged or not supported: no part of a filesystem is silently left out.
+    pub fn tree(&self) -> Result<Tree, Error> {
+        files::Files::new(&self.volume)?.tree()
+    }
+
+    fn kind(&self) -> &'static str {
+        let raw = &self.volume.layout.raw;
+        let later = raw.s_feature_incompat.get() & !EXT3_INCOMPAT != 0 || raw.s_feature_ro_compat.get() & !EXT3_RO_COMPAT != 0;
+        match (later, self.volume.layout.compat(compat::HAS_JOURNAL)) {
+            (true, _) => "ext4",
+            (false, true) => "ext3",
+            (false, false) => "ext2",
+        }
+    }
+}
+
+/// Bytes up to the first NUL.
+fn unpadded(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().copied().take_while(|byte| *byte != 0).collect()
+}

@@ -1,0 +1,180 @@
+//! The blocks of the filesystem as they are after recovery, and the group descriptors.
+
+use super::claims::Claims;
+use super::error::{Error, Fault, Place};
+use super::superblock::Layout;
+use crate::fs::ext4::format::{GroupDesc, SUPERBLOCK_OFFSET, compat, crc16, crc32c, incompat, ro_compat};
+use crate::stream::{Content, ReadAt};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// Where `bg_checksum` is in a descriptor.
+const BG_CHECKSUM: usize = 0x1E;
+
+/// Where the parts of a block group are.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    /// First block of the inode table.
+    pub(super) inode_table: u64,
+    block_bitmap: u64,
+    inode_bitmap: u64,
+}
+
+/// The filesystem below its files: layout, descriptors and blocks.
+#[derive(Clone, Debug)]
+pub(super) struct Volume {
+    /// The superblock.
+    pub(super) layout: Layout,
+    /// All groups.
+    pub(super) groups: Vec<Group>,
+    /// All blocks, as they are after recovery.
+    pub(super) view: Content,
+}
+
+impl Volume {
+    /// Reads superblock and descriptors from `view`.
+    ///
+    /// # Errors
+    /// [`Error`] at the superblock or a group.
+    pub(super) fn open(view: Content) -> Result<Self, Error> {
+        let mut bytes = [0; 1024];
+        view.read_exact_at(SUPERBLOCK_OFFSET, &mut bytes).map_err(Place::Superblock.io())?;
+        let layout = Layout::parse(&bytes, view.len())?;
+        let mut volume = Self { layout, groups: Vec::new(), view };
+        volume.groups = volume.read_groups()?;
+        Ok(volume)
+    }
+
+    /// The bytes of `count` blocks from `block`, which must lie inside.
+    pub(super) fn blocks(&self, place: Place, block: u64, count: u64) -> Result<Vec<u8>, Error> {
+        self.check_range(place, block, count)?;
+        let len = count.saturating_mul(self.layout.block_size());
+        let mut bytes = vec![0; usize::try_from(len).map_err(|_| place.corrupt(Fault::Fact("it is too large")))?];
+        self.view.read_exact_at(block * self.layout.block_size(), &mut bytes).map_err(place.io())?;
+        Ok(bytes)
+    }
+
+    /// Fails unless `count` blocks from `block` lie behind the superblock's block and inside the filesystem.
+    pub(super) fn check_range(&self, place: Place, block: u64, count: u64) -> Result<(), Error> {
+        let first = u64::from(self.layout.raw.s_first_data_block.get()) + 1;
+        place.within("block number", block, first, self.layout.blocks - 1)?;
+        place.within("last block number", block.saturating_add(count.saturating_sub(1)), block, self.layout.blocks - 1)
+    }
+
+    /// The blocks of superblock, descriptors, bitmaps and inode tables, which no file can own.
+    pub(super) fn claim_metadata(&self) -> Result<Claims, Error> {
+        let mut claims = Claims::default();
+        claims.take(Place::Superblock, 0, u64::from(self.layout.raw.s_first_data_block.get()) + 1)?;
+        for block in 0..self.desc_blocks() {
+            claims.take(Place::Superblock, self.desc_block(block), 1)?;
+        }
+        for (number, group) in (0_u32..).zip(&self.groups) {
+            let place = Place::Group(number);
+            claims.take(place, group.block_bitmap, 1)?;
+            claims.take(place, group.inode_bitmap, 1)?;
+            claims.take(place, group.inode_table, self.table_blocks())?;
+        }
+        Ok(claims)
+    }
+
+    /// Blocks of one group's inode table.
+    fn table_blocks(&self) -> u64 {
+        let bytes = u64::from(self.layout.inodes_per_group) * self.layout.inode_size as u64;
+        bytes.div_ceil(self.layout.block_size())
+    }
+
+    /// Descriptors in one block.
+    fn descs_per_block(&self) -> u64 {
+        (self.layout.block_size / self.layout.desc_size) as u64
+    }
+
+    /// Blocks that all descriptors fill.
+    fn desc_blocks(&self) -> u64 {
+        u64::from(self.layout.groups).div_ceil(self.descs_per_block())
+    }
+
+    /// Where the `index`th block of descriptors is: behind the superblock or, with `meta_bg`, in the first group that it describes
+    /// (`ext4_descriptor_loc` of the kernel, whose special case of 1 KiB blocks that begin at block 0 is `bigalloc`'s).
+    fn desc_block(&self, index: u64) -> u64 {
+        let layout = &self.layout;
+        let superblock = u64::from(layout.block_size == 1024);
+        if !layout.incompat(incompat::META_BG) || index < u64::from(layout.raw.s_first_meta_bg.get()) {
+            return superblock + 1 + index;
+        }
+        let group = index * self.descs_per_block();
+        let first = u64::from(layout.raw.s_first_data_block.get());
+        let pad = u64::from(index == 0 && layout.block_size == 1024 && first == 0);
+        first + group * layout.blocks_per_group + u64::from(self.has_superblock(group)) + pad
+    }
+
+    /// Whether `group` begins with a superblock or a copy of it.
+    fn has_superblock(&self, group: u64) -> bool {
+        let layout = &self.layout;
+        if group == 0 {
+            return true;
+        }
+        if layout.compat(compat::SPARSE_SUPER2) {
+            return layout.raw.s_backup_bgs.iter().any(|backup| u64::from(backup.get()) == group);
+        }
+        group == 1 || !layout.ro_compat(ro_compat::SPARSE_SUPER) || [3, 5, 7].iter().any(|base| is_power(group, *base))
+    }
+
+    fn read_groups(&self) -> Result<Vec<Group>, Error> {
+        let mut groups = Vec::new();
+        let mut number = 0;
+        for index in 0..self.desc_blocks() {
+            let block = self.blocks(Place::Group(number), self.desc_block(index), 1)?;
+            for bytes in block.chunks_exact(self.layout.desc_size) {
+                if number == self.layout.groups {
+                    break;
+                }
+                groups.push(self.group(number, bytes)?);
+                number += 1;
+            }
+        }
+        Ok(groups)
+    }
+
+    /// One descriptor, checked.
+    fn group(&self, number: u32, bytes: &[u8]) -> Result<Group, Error> {
+        let place = Place::Group(number);
+        let mut raw = GroupDesc::new_zeroed();
+        for (to, from) in raw.as_mut_bytes().iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        self.check_group(place, number, bytes, &raw)?;
+        let whole = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
+        let group = Group {
+            inode_table: whole(raw.bg_inode_table_lo.get(), raw.bg_inode_table_hi.get()),
+            block_bitmap: whole(raw.bg_block_bitmap_lo.get(), raw.bg_block_bitmap_hi.get()),
+            inode_bitmap: whole(raw.bg_inode_bitmap_lo.get(), raw.bg_inode_bitmap_hi.get()),
+        };
+        self.check_range(place, group.inode_table, self.table_blocks())?;
+        self.check_range(place, group.block_bitmap, 1)?;
+        self.check_range(place, group.inode_bitmap, 1)?;
+        Ok(group)
+    }
+
+    /// The checksum of a descriptor: 16 bits of CRC-32C (`metadata_csum`) or CRC-16 (`uninit_bg`), page `checksums`.
+    fn check_group(&self, place: Place, number: u32, bytes: &[u8], raw: &GroupDesc) -> Result<(), Error> {
+        let (front, back) = bytes.split_at(BG_CHECKSUM.min(bytes.len()));
+        let back = back.get(2..).unwrap_or_default();
+        let computed = if self.layout.has_checksums() {
+            let crc = crc32c(crc32c(self.layout.seed, &number.to_le_bytes()), front);
+            crc32c(crc32c(crc, &[0, 0]), back) & 0xFFFF
+        } else if self.layout.ro_compat(ro_compat::GDT_CSUM) {
+            let crc = crc16(crc16(!0, &self.layout.raw.s_uuid), &number.to_le_bytes());
+            u32::from(crc16(crc16(crc, front), back))
+        } else {
+            return Ok(());
+        };
+        place.checksum(raw.bg_checksum.get().into(), computed)
+    }
+}
+
+/// Whether `value` is a power of `base`.
+fn is_power(mut value: u64, base: u64) -> bool {
+    while value > 1 && value.is_multiple_of(base) {
+        value /= base;
+    }
+    value == 1
+}

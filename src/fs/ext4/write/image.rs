@@ -1,0 +1,257 @@
+//! The filesystem as a [`Content`]: bytes of ours for metadata, runs into the sources of the files for data, holes elsewhere.
+
+use super::super::format::{JOURNAL_INO, RESIZE_INO, inode_flags, mode};
+use super::extents::{self, Extent};
+use super::geometry::{BLOCK, BLOCK_LEN, INODE_LEN};
+use super::inode::{self, Record};
+use super::layout::{Layout, identity};
+use super::plan::{Body, Inode, Plan};
+use super::seal::{Seal, first_block};
+use super::sums::Sums;
+use super::{Image, Options, Summary, journal, resize, xattr};
+use crate::stream::{Content, MemSource, Run, Source};
+use std::sync::Arc;
+use zerocopy::IntoBytes;
+
+/// Composes the image of `size` bytes.
+pub(super) fn compose(plan: &Plan<'_>, layout: &Layout, size: u64, options: &Options) -> Image {
+    let mut builder = Builder {
+        plan,
+        layout,
+        options,
+        sums: Sums::of_filesystem(options.uuid, options.metadata_csum),
+        pieces: Vec::new(),
+        tables: layout.geometry.groups.iter().map(|_| Vec::new()).collect(),
+        runs: Vec::new(),
+    };
+    let seal = Seal::new(plan, layout, options);
+    for index in 0..plan.inodes.len() {
+        builder.inode(index);
+    }
+    let journal = builder.journal();
+    builder.resize();
+    builder.attribute_blocks();
+    builder.tables();
+    builder.seal(&seal, journal.as_ref());
+    let summary = builder.summary(&seal);
+    Image { content: builder.content(size), summary }
+}
+
+struct Builder<'b> {
+    plan: &'b Plan<'b>,
+    layout: &'b Layout,
+    options: &'b Options,
+    sums: Sums,
+    /// Metadata: whole blocks and where they begin.
+    pieces: Vec<(u32, Vec<u8>)>,
+    /// The used part of each group's inode table.
+    tables: Vec<Vec<u8>>,
+    /// Data of files.
+    runs: Vec<Run>,
+}
+
+impl Builder<'_> {
+    /// Writes an inode of the plan, its extent tree and what it holds.
+    fn inode(&mut self, index: usize) {
+        let (plan, layout) = (self.plan, self.layout);
+        let inode = &plan.inodes[index];
+        let (extents, nodes) = (&layout.extents[index], &layout.nodes[index]);
+        let block = match &inode.body {
+            Body::Inline(block) => *block,
+            Body::Blocks(bytes) => {
+                for extent in extents {
+                    let (start, end) = (extent.logical as usize * BLOCK_LEN, (extent.logical + extent.len) as usize * BLOCK_LEN);
+                    self.pieces.push((extent.physical, bytes[start..end].to_vec()));
+                }
+                self.tree(inode.number, extents, nodes)
+            }
+            Body::Data { content, .. } => {
+                self.data(content, extents);
+                self.tree(inode.number, extents, nodes)
+            }
+        };
+        let attribute_block = inode.attribute_block.map_or(0, |at| layout.attribute_blocks[at]);
+        let blocks = blocks(extents) + nodes.len() as u64 + u64::from(inode.attribute_block.is_some());
+        self.record(&Record {
+            number: inode.number,
+            mode: inode.mode,
+            owner: (inode.stat.uid, inode.stat.gid),
+            links: inode.links,
+            size: inode.size,
+            blocks,
+            flags: inode.flags,
+            block,
+            attribute_block,
+            attributes: &inode.attributes,
+            times: [inode.stat.atime, inode.stat.ctime, inode.stat.mtime, inode.stat.crtime.unwrap_or(self.options.time)],
+        });
+    }
+
+    /// Writes an extent tree and returns its root.
+    fn tree(&mut self, number: u32, extents: &[Extent], nodes: &[u32]) -> [u8; 60] {
+        let (root, nodes) = extents::encode(extents, nodes, self.sums.of_inode(number));
+        self.pieces.extend(nodes);
+        root
+    }
+
+    /// The runs of a file where its extents lie.
+    fn data(&mut self, content: &Content, extents: &[Extent]) {
+        let mut runs = content.runs().iter().peekable();
+        for extent in extents {
+            let start = u64::from(extent.logical) * BLOCK;
+            let end = start + u64::from(extent.len) * BLOCK;
+            let place = u64::from(extent.physical) * BLOCK;
+            while let Some(run) = runs.peek() {
+                let (from, to) = (run.offset.max(start), run.end().min(end));
+                if from < to {
+                    let source_offset = run.source_offset + (from - run.offset);
+                    self.run(Run {
+                        offset: place + (from - start),
+                        len: to - from,
+                        source: Arc::clone(&run.source),
+                        source_offset,
+                    });
+                }
+                if run.end() > end {
+                    break;
+                }
+                runs.next();
+            }
+        }
+    }
+
+    /// Adds a run, as part of the one before where both continue.
+    fn run(&mut self, run: Run) {
+        match self.runs.last_mut() {
+            Some(last) if last.end() == run.offset && last.source_offset + last.len == run.source_offset && same(last, &run) => {
+                last.len += run.len;
+            }
+            _ => self.runs.push(run),
+        }
+    }
+
+    /// Writes an inode of the format's own: no time but that of the filesystem, root's.
+    fn own_inode(&mut self, number: u32, size: u64, blocks: u64, flags: u32, block: [u8; 60]) {
+        self.record(&Record {
+            number,
+            mode: mode::FILE | 0o600,
+            owner: (0, 0),
+            links: 1,
+            size,
+            blocks,
+            flags,
+            block,
+            attribute_block: 0,
+            attributes: &[],
+            times: [self.options.time; 4],
+        });
+    }
+
+    /// Writes the journal and its inode, if there is one, and returns the inode's `i_block`.
+    fn journal(&mut self) -> Option<[u8; 60]> {
+        let (extents, nodes) = (&self.layout.journal, &self.layout.journal_nodes);
+        let first = extents.first()?.physical;
+        let data = blocks(extents);
+        let block = self.tree(JOURNAL_INO, extents, nodes);
+        self.pieces.push((first, journal::superblock(u32::try_from(data).unwrap_or(u32::MAX), self.options.uuid)));
+        self.own_inode(JOURNAL_INO, data * BLOCK, data + nodes.len() as u64, inode_flags::EXTENTS, block);
+        Some(block)
+    }
+
+    /// Writes the resize inode and its blocks.
+    fn resize(&mut self) {
+        let (geometry, block) = (&self.layout.geometry, self.layout.resize_block);
+        self.pieces.extend(resize::encode(geometry, block));
+        self.own_inode(RESIZE_INO, resize::RESIZE_LEN, resize::blocks(geometry), 0, resize::map(block));
+    }
+
+    fn attribute_blocks(&mut self) {
+        for (block, place) in self.plan.attribute_blocks.iter().zip(&self.layout.attribute_blocks) {
+            let mut bytes = block.bytes.clone();
+            xattr::seal(&mut bytes, block.refs, *place, self.sums);
+            self.pieces.push((*place, bytes));
+        }
+    }
+
+    /// Writes an inode into its table.
+    fn record(&mut self, record: &Record<'_>) {
+        let index = (record.number - 1) as usize;
+        let each = self.layout.geometry.inodes_per_group as usize;
+        let (table, at) = (&mut self.tables[index / each], index % each * INODE_LEN);
+        if table.len() < at + INODE_LEN {
+            table.resize((at + INODE_LEN).next_multiple_of(BLOCK_LEN), 0);
+        }
+        table[at..at + INODE_LEN].copy_from_slice(&inode::encode(record, self.sums));
+    }
+
+    fn tables(&mut self) {
+        let tables = std::mem::take(&mut self.tables);
+        let places = self.layout.geometry.groups.iter().map(|group| group.inode_table);
+        self.pieces.extend(places.zip(tables).filter(|(_, table)| !table.is_empty()));
+    }
+
+    /// Writes superblock, descriptors and bitmaps.
+    fn seal(&mut self, seal: &Seal<'_>, journal: Option<&[u8; 60]>) {
+        let descriptors = seal.descriptors();
+        self.pieces.push((0, first_block(&seal.superblock(0, journal))));
+        self.pieces.push((1, descriptors.clone()));
+        for (number, group) in (0..).zip(&self.layout.geometry.groups).skip(1).filter(|(_, group)| group.has_super) {
+            let mut bytes = seal.superblock(number, journal).as_bytes().to_vec();
+            bytes.resize(BLOCK_LEN, 0);
+            bytes.extend_from_slice(&descriptors);
+            self.pieces.push((group.first, bytes));
+        }
+        self.pieces.extend(seal.bitmaps());
+    }
+
+    fn summary(&self, seal: &Seal<'_>) -> Summary {
+        let geometry = &self.layout.geometry;
+        let (blocks, free) = (u64::from(geometry.blocks), u64::from(seal.free_blocks()));
+        Summary {
+            block_size: BLOCK,
+            blocks,
+            free_blocks: free,
+            reserved_blocks: u64::from(seal.reserved_blocks()),
+            journal_blocks: u64::from(seal.journal_blocks()),
+            used_bytes: (blocks - free) * BLOCK,
+            inodes: u64::from(geometry.inodes()),
+            free_inodes: u64::from(geometry.inodes() - seal.used_inodes()),
+        }
+    }
+
+    /// All runs in order, neighbouring metadata in one buffer.
+    fn content(mut self, size: u64) -> Content {
+        self.pieces.sort_unstable_by_key(|(place, _)| *place);
+        let mut pieces = self.pieces.into_iter().peekable();
+        while let Some((place, mut bytes)) = pieces.next() {
+            while let Some((_, more)) = pieces.next_if(|(next, _)| *next as usize == place as usize + bytes.len() / BLOCK_LEN) {
+                bytes.extend_from_slice(&more);
+            }
+            let (offset, len) = (u64::from(place) * BLOCK, bytes.len() as u64);
+            let source: Source = Arc::new(MemSource(bytes.into()));
+            self.runs.push(Run { offset, len, source, source_offset: 0 });
+        }
+        self.runs.sort_unstable_by_key(|run| run.offset);
+        let mut content = Content::hole(0);
+        self.runs.into_iter().for_each(|run| content.push(run));
+        content.set_len(size);
+        content
+    }
+}
+
+/// Blocks of extents.
+fn blocks(extents: &[Extent]) -> u64 {
+    extents.iter().map(|extent| u64::from(extent.len)).sum()
+}
+
+/// Whether two runs read from one source.
+fn same(a: &Run, b: &Run) -> bool {
+    identity(&a.source) == identity(&b.source)
+}
+
+impl Inode<'_> {
+    /// Whether it is a directory.
+    pub(super) fn is_dir(&self) -> bool {
+        self.mode & mode::TYPE == mode::DIR
+    }
+}

@@ -1,0 +1,4 @@
+//! Disk images: the forms in which they come, and the partition tables in them.
+
+pub mod source;
+pub mod table;

@@ -1,0 +1,346 @@
+//! Partition tables as one value for both kinds, GPT and MBR, read and written.
+//!
+//! ```text
+//! GPT   sector 0: protective MBR | 1: header | 2..34: 128 entries of 128 bytes | partitions | last 33: entries, header
+//! MBR   sector 0: boot code (440 bytes), disk id (4), 2 bytes, 4 entries of 16 bytes, 55 aa
+//!       extended partition: a chain of sectors of the same form, each with one logical partition and the link to the next
+//! ```
+//!
+//! Sources: UEFI Specification 2.10, section 5 (GPT, protective MBR); `block/partitions/msdos.c` of Linux for extended chains.
+//! Sectors have 512 bytes. The crates `gpt` and `mbrman` are met only in this module: they parse and serialise the sectors,
+//! the walking, bounds and checks are ours (`docs/decisions/0007-partition-tables.md` has the reasons).
+
+mod gpt;
+mod mbr;
+mod probe;
+
+use crate::stamp::Uuid;
+use crate::stream::ReadAt;
+use crate::units::{Lba, SECTOR};
+pub use probe::Instead;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+
+/// Type GUIDs and type bytes that this program writes or looks for.
+pub mod types {
+    use super::PartitionType;
+    use crate::stamp::Uuid;
+
+    /// EFI system partition, `C12A7328-F81F-11D2-BA4B-00A0C93EC93B` (UEFI 5.3.3).
+    pub const GPT_ESP: PartitionType =
+        PartitionType::Gpt(Uuid([0xc1, 0x2a, 0x73, 0x28, 0xf8, 0x1f, 0x11, 0xd2, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b]));
+    /// Linux filesystem data, `0FC63DAF-8483-4772-8E79-3D69D8477DE4` (Discoverable Partitions Specification).
+    pub const GPT_LINUX: PartitionType =
+        PartitionType::Gpt(Uuid([0x0f, 0xc6, 0x3d, 0xaf, 0x84, 0x83, 0x47, 0x72, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4]));
+    /// GRUB's BIOS boot partition, `21686148-6449-6E6F-744E-656564454649` (GRUB manual, "BIOS installation").
+    pub const GPT_BIOS_BOOT: PartitionType =
+        PartitionType::Gpt(Uuid([0x21, 0x68, 0x61, 0x48, 0x64, 0x49, 0x6e, 0x6f, 0x74, 0x4e, 0x65, 0x65, 0x64, 0x45, 0x46, 0x49]));
+    /// Linux LVM, `E6D6D379-F507-44C2-A23C-238F2A3DF928`.
+    pub const GPT_LVM: PartitionType =
+        PartitionType::Gpt(Uuid([0xe6, 0xd6, 0xd3, 0x79, 0xf5, 0x07, 0x44, 0xc2, 0xa2, 0x3c, 0x23, 0x8f, 0x2a, 0x3d, 0xf9, 0x28]));
+    /// Microsoft basic data, `EBD0A0A2-B9E5-4433-87C0-68B6B72699C7`: FAT data partitions, firmware partitions of some boards.
+    pub const GPT_BASIC_DATA: PartitionType =
+        PartitionType::Gpt(Uuid([0xeb, 0xd0, 0xa0, 0xa2, 0xb9, 0xe5, 0x44, 0x33, 0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7]));
+    /// FAT32 with LBA addressing.
+    pub const MBR_FAT32_LBA: PartitionType = PartitionType::Mbr(0x0c);
+    /// FAT16 with LBA addressing.
+    pub const MBR_FAT16_LBA: PartitionType = PartitionType::Mbr(0x0e);
+    /// Linux filesystem.
+    pub const MBR_LINUX: PartitionType = PartitionType::Mbr(0x83);
+    /// Linux LVM.
+    pub const MBR_LVM: PartitionType = PartitionType::Mbr(0x8e);
+    /// EFI system partition (UEFI 5.2.2).
+    pub const MBR_ESP: PartitionType = PartitionType::Mbr(0xef);
+}
+
+/// The two kinds of partition table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableKind {
+    /// GUID partition table.
+    Gpt,
+    /// Master boot record.
+    Mbr,
+}
+
+impl fmt::Display for TableKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gpt => "GPT",
+            Self::Mbr => "MBR",
+        })
+    }
+}
+
+/// What identifies a disk; its variant tells the kind of table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskId {
+    /// The disk GUID.
+    Gpt(Uuid),
+    /// The disk signature at byte 440.
+    Mbr(u32),
+}
+
+/// What a partition is for, as the table says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionType {
+    /// A type GUID.
+    Gpt(Uuid),
+    /// A type byte.
+    Mbr(u8),
+}
+
+impl fmt::Display for PartitionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gpt(uuid) => write!(f, "{uuid}"),
+            Self::Mbr(byte) => write!(f, "0x{byte:02x}"),
+        }
+    }
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// The number by which systems know it (`sda14`): the place of its GPT entry + 1; 1 to 4 for MBR primaries, from 5 on for
+    /// logical partitions.
+    pub number: u32,
+    /// Its first sector.
+    pub start: Lba,
+    /// Its length in 512-byte sectors, never 0.
+    pub sectors: u64,
+    /// Its type.
+    pub kind: PartitionType,
+    /// Its unique GUID (GPT only).
+    pub id: Option<Uuid>,
+    /// Its label (GPT only, at most 36 UTF-16 units).
+    pub name: String,
+    /// The attribute bits of GPT (UEFI 5.3.3, table 5.8).
+    pub attributes: u64,
+    /// The active flag of an MBR.
+    pub active: bool,
+    /// Whether it lies in an extended partition of an MBR.
+    pub logical: bool,
+}
+
+impl Partition {
+    /// A partition without label, attributes and flags.
+    #[must_use]
+    pub fn new(number: u32, start: Lba, sectors: u64, kind: PartitionType, id: Option<Uuid>) -> Self {
+        Self { number, start, sectors, kind, id, name: String::new(), attributes: 0, active: false, logical: false }
+    }
+
+    /// The first sector behind it.
+    #[must_use]
+    pub fn end(&self) -> Lba {
+        Lba(self.start.0.saturating_add(self.sectors))
+    }
+
+    /// Its bytes on the disk.
+    #[must_use]
+    pub fn bytes(&self) -> Range<u64> {
+        self.start.bytes()..self.end().bytes()
+    }
+}
+
+/// A partition table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// What identifies the disk, and so the kind of the table.
+    pub disk_id: DiskId,
+    /// The partitions by number. An extended partition is not among them, its logical partitions are.
+    pub partitions: Vec<Partition>,
+    /// What was odd about the table that was read.
+    pub warnings: Vec<Warning>,
+}
+
+/// What is odd about a table that could be read nevertheless.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Warning {
+    /// The first GPT is damaged in this way; the one at the disk's end was used.
+    PrimaryDamaged(String),
+    /// The GPT at the disk's end is damaged in this way; the first one was used.
+    BackupDamaged(String),
+    /// Sector 0 holds partitions besides the protective one; they were not looked at.
+    Hybrid,
+    /// Sector 0 holds no protective partition, so most systems see no partitions on this disk.
+    NoProtective,
+    /// Sector 0 holds an MBR, and a GPT without protection lies behind it; the MBR was used, as systems do.
+    StaleGpt,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PrimaryDamaged(why) => write!(f, "the GPT at the disk's start is damaged ({why}); used the one at its end"),
+            Self::BackupDamaged(why) => write!(f, "the GPT at the disk's end is damaged ({why}); used the one at its start"),
+            Self::Hybrid => f.write_str("a hybrid MBR names partitions of its own; used the GPT"),
+            Self::NoProtective => f.write_str("the GPT has no protective MBR"),
+            Self::StaleGpt => f.write_str("an old GPT lies behind the MBR; used the MBR"),
+        }
+    }
+}
+
+/// Why a table could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Reading the disk failed.
+    #[error("reading sector {0}: {1}")]
+    Io(Lba, #[source] io::Error),
+    /// There is no partition table.
+    #[error("no partition table: the image holds {0}")]
+    NoTable(Instead),
+    /// A GPT for sectors of another size.
+    #[error("the GPT is made for 4096-byte sectors, 4096-byte sectors are not supported (only 512)")]
+    SectorSize,
+    /// Neither GPT is whole.
+    #[error("both GPTs are damaged: at the disk's start {primary}, at its end {backup}")]
+    BothDamaged {
+        /// What is wrong with the first.
+        primary: String,
+        /// What is wrong with the one at the end.
+        backup: String,
+    },
+    /// The MBR or one of its extended sectors is damaged.
+    #[error("sector {0}: {1}")]
+    Mbr(Lba, String),
+    /// A partition that ends before it begins or has no sector.
+    #[error("partition {0}: its end {1} lies before its start {2}")]
+    Backwards(u32, Lba, Lba),
+    /// A partition leaves the disk, or the room that a table leaves it.
+    #[error(
+        "partition {number}: sectors {start} to {end} (exclusive) leave the sectors {from} to {to} that are there for partitions"
+    )]
+    Beyond {
+        /// Which partition.
+        number: u32,
+        /// Its first sector.
+        start: Lba,
+        /// The first sector behind it.
+        end: Lba,
+        /// The first sector that could be used.
+        from: Lba,
+        /// The first sector behind those that could be used.
+        to: Lba,
+    },
+    /// Two partitions share sectors.
+    #[error("partitions {0} and {1} overlap: {0} ends before sector {2}, {1} starts at sector {3}")]
+    Overlap(u32, u32, Lba, Lba),
+    /// Two partitions have one number.
+    #[error("two partitions have the number {0}")]
+    Twice(u32),
+    /// Something that a table of this kind cannot hold.
+    #[error("partition {0}: {1}")]
+    Unwritable(u32, String),
+    /// A disk that is too small or ends within a sector.
+    #[error("a disk of {0} bytes cannot hold a partition table: {1}")]
+    Disk(u64, &'static str),
+}
+
+impl Table {
+    /// Which kind of table it is.
+    #[must_use]
+    pub fn kind(&self) -> TableKind {
+        match self.disk_id {
+            DiskId::Gpt(_) => TableKind::Gpt,
+            DiskId::Mbr(_) => TableKind::Mbr,
+        }
+    }
+
+    /// Reads the table of `disk`, GPT or MBR, and checks it: sums, bounds, overlaps.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::NoTable`] says what is there instead.
+    pub fn read(disk: &dyn ReadAt) -> Result<Self, Error> {
+        let first = match probe::first_sector(disk)? {
+            probe::First::Table(first) => first,
+            probe::First::Instead(Instead::Unknown) => return gpt::read_unprotected(disk),
+            probe::First::Instead(instead) => return Err(Error::NoTable(instead)),
+        };
+        let mut table = if first.protective { gpt::read(disk)? } else { mbr::read(disk, &first.header)? };
+        match table.kind() {
+            TableKind::Gpt if first.others => table.warnings.push(Warning::Hybrid),
+            TableKind::Mbr if gpt::is_there(disk) => table.warnings.push(Warning::StaleGpt),
+            _ => {}
+        }
+        table.partitions.sort_by_key(|partition| partition.number);
+        table.check(Lba(1)..Lba::from_bytes(disk.len()))?;
+        Ok(table)
+    }
+
+    /// The sectors that partitions may take on a disk of `disk_len` bytes; empty when it is too small.
+    #[must_use]
+    pub fn usable(kind: TableKind, disk_len: u64) -> Range<Lba> {
+        let sectors = disk_len / SECTOR;
+        match kind {
+            TableKind::Gpt => gpt::FIRST_USABLE..Lba(sectors.saturating_sub(gpt::BACKUP_SECTORS).max(gpt::FIRST_USABLE.0)),
+            TableKind::Mbr => Lba(1)..Lba(sectors.clamp(1, 1 << 32)),
+        }
+    }
+
+    /// The table's bytes and their offsets on a disk of `disk_len` bytes, in ascending order. The 440 bytes of boot code at the start
+    /// of sector 0 are left to whoever owns them. Logical partitions cannot be written.
+    ///
+    /// # Errors
+    /// [`Error`] when the table does not fit this disk or this kind.
+    pub fn encode(&self, disk_len: u64) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+        if !disk_len.is_multiple_of(SECTOR) {
+            return Err(Error::Disk(disk_len, "it ends within a sector"));
+        }
+        let usable = Self::usable(self.kind(), disk_len);
+        if usable.is_empty() {
+            return Err(Error::Disk(disk_len, "there is no room for the table"));
+        }
+        self.check(usable)?;
+        match self.disk_id {
+            DiskId::Gpt(disk) => gpt::encode(disk, &self.partitions, Lba::from_bytes(disk_len)),
+            DiskId::Mbr(disk) => mbr::encode(disk, &self.partitions),
+        }
+    }
+
+    /// The partition with this number.
+    #[must_use]
+    pub fn partition(&self, number: u32) -> Option<&Partition> {
+        self.partitions.iter().find(|partition| partition.number == number)
+    }
+
+    /// The name of partition `number` under `/dev/disk/by-partuuid`, as Linux and udev form it: the GUID in lower case, or the disk
+    /// id and the number in hexadecimal. `None` when a GPT has no such partition.
+    #[must_use]
+    pub fn partuuid(&self, number: u32) -> Option<String> {
+        match self.disk_id {
+            DiskId::Gpt(_) => self.partition(number)?.id.map(|id| id.to_string()),
+            DiskId::Mbr(disk) => Some(format!("{disk:08x}-{number:02x}")),
+        }
+    }
+
+    /// Fails when partitions leave `usable`, overlap or share a number.
+    fn check(&self, usable: Range<Lba>) -> Result<(), Error> {
+        let mut sorted: Vec<&Partition> = self.partitions.iter().collect();
+        sorted.sort_by_key(|partition| partition.number);
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[0].number == pair[1].number) {
+            return Err(Error::Twice(pair[0].number));
+        }
+        for partition in &sorted {
+            let (number, start, end) = (partition.number, partition.start, partition.end());
+            if start >= end {
+                return Err(Error::Backwards(number, end, start));
+            }
+            if start < usable.start || end > usable.end {
+                return Err(Error::Beyond { number, start, end, from: usable.start, to: usable.end });
+            }
+        }
+        sorted.sort_by_key(|partition| partition.start);
+        match sorted.windows(2).find(|pair| pair[0].end() > pair[1].start) {
+            Some(pair) => Err(Error::Overlap(pair[0].number, pair[1].number, pair[0].end(), pair[1].start)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads one sector.
+fn sector(disk: &dyn ReadAt, at: Lba) -> Result<[u8; 512], Error> {
+    let mut out = [0; 512];
+    disk.read_exact_at(at.bytes(), &mut out).map_err(|e| Error::Io(at, e))?;
+    Ok(out)
+}

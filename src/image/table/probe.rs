@@ -1,0 +1,106 @@
+//! What lies in sector 0: an MBR, or something that is no partition table at all and deserves a name.
+
+use super::{Error, sector};
+use crate::stream::ReadAt;
+use crate::units::{Lba, MIB};
+use mbrman::MBRHeader;
+use std::fmt;
+use std::io::{self, Cursor};
+
+/// What an image without partition table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// A filesystem or volume that begins at offset 0.
+    Bare(&'static str),
+    /// An ISO 9660 image, which may carry partition tables too: installers are no golden images.
+    Iso,
+    /// Nothing but zeros at its start.
+    Empty,
+    /// Less than a sector.
+    Short(u64),
+    /// Something else.
+    Unknown,
+}
+
+impl fmt::Display for Instead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bare(name) => write!(f, "a bare {name} and no disk around it"),
+            Self::Iso => f.write_str("an ISO 9660 filesystem (an installer or live system)"),
+            Self::Empty => f.write_str("only zeros"),
+            Self::Short(len) => write!(f, "only {len} bytes"),
+            Self::Unknown => f.write_str("nothing that is known"),
+        }
+    }
+}
+
+/// Magic bytes of what may begin at offset 0 of an image, from `libblkid`'s tables and each format's own documentation.
+const MAGICS: [(u64, &[u8], &str); 8] = [
+    (1080, b"\x53\xef", "ext2, ext3 or ext4 filesystem"),
+    (0, b"XFSB", "XFS filesystem"),
+    (0x1_0040, b"_BHRfS_M", "btrfs filesystem"),
+    (0, b"hsqs", "squashfs filesystem"),
+    (0, b"LUKS\xba\xbe", "LUKS volume"),
+    (0x218, b"LVM2 001", "LVM physical volume"),
+    (1024, b"\x10\x20\xf5\xf2", "F2FS filesystem"),
+    (1024, b"\xe2\xe1\xf5\xe0", "EROFS filesystem"),
+];
+
+/// An MBR, parsed.
+pub(super) struct Mbr {
+    pub(super) header: MBRHeader,
+    /// Whether it has a protective entry (type 0xee): the disk has a GPT.
+    pub(super) protective: bool,
+    /// Whether it has other entries.
+    pub(super) others: bool,
+}
+
+/// What sector 0 is.
+pub(super) enum First {
+    Table(Box<Mbr>),
+    Instead(Instead),
+}
+
+/// Looks at the start of `disk`.
+pub(super) fn first_sector(disk: &dyn ReadAt) -> Result<First, Error> {
+    if disk.len() < 512 {
+        return Ok(First::Instead(Instead::Short(disk.len())));
+    }
+    let bytes = sector(disk, Lba(0))?;
+    if has(disk, 0x8001, b"CD001") {
+        return Ok(First::Instead(Instead::Iso));
+    }
+    let header = MBRHeader::read_from(&mut Cursor::new(&bytes));
+    if let Some(header) = header.ok().filter(|header| !is_fat(&bytes) && header.iter().any(|(_, entry)| entry.is_used())) {
+        let protective = header.iter().any(|(_, entry)| entry.sys == 0xee);
+        let others = header.iter().any(|(_, entry)| entry.is_used() && entry.sys != 0xee);
+        return Ok(First::Table(Box::new(Mbr { header, protective, others })));
+    }
+    if is_fat(&bytes) {
+        return Ok(First::Instead(Instead::Bare("FAT filesystem")));
+    }
+    let bare = MAGICS.iter().find(|(offset, magic, _)| has(disk, *offset, magic));
+    Ok(First::Instead(match bare {
+        Some((_, _, name)) => Instead::Bare(name),
+        None if is_empty(disk).map_err(|e| Error::Io(Lba(0), e))? => Instead::Empty,
+        None => Instead::Unknown,
+    }))
+}
+
+/// Whether these bytes are at `offset`; what cannot be read is not.
+fn has(disk: &dyn ReadAt, offset: u64, magic: &[u8]) -> bool {
+    let mut found = vec![0; magic.len()];
+    disk.read_exact_at(offset, &mut found).is_ok() && found == magic
+}
+
+/// A FAT boot sector ends in 55 aa as an MBR does; the type text at 54 or 82 tells (fatgen103, "Boot Sector and BPB").
+fn is_fat(bytes: &[u8; 512]) -> bool {
+    matches!(bytes[0], 0xeb | 0xe9) && (&bytes[54..57] == b"FAT" || &bytes[82..87] == b"FAT32")
+}
+
+/// Whether the first MiB (all that a table and boot code take) is zero.
+fn is_empty(disk: &dyn ReadAt) -> io::Result<bool> {
+    let mut buf = vec![0; usize::try_from(disk.len().min(MIB)).unwrap_or(0)];
+    disk.read_exact_at(0, &mut buf)?;
+    Ok(buf.iter().all(|byte| *byte == 0))
+}

@@ -1,0 +1,212 @@
+//! Merging `/etc/fstab` (`fstab(5)`): our four mounts, the owner's own lines, and a note where a device is gone.
+
+use std::collections::BTreeSet;
+
+/// One mount of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// The first field: what to mount.
+    pub spec: String,
+    /// The second field: where.
+    pub dir: String,
+    /// The filesystem type.
+    pub kind: String,
+    /// Options that replace those of the golden image; `None` keeps them.
+    pub options: Option<String>,
+    /// The options when neither the configuration nor the golden image has any.
+    pub default_options: String,
+    /// Options that are always there.
+    pub required: Vec<String>,
+    /// Options of the golden image that make no sense any more.
+    pub dropped: Vec<String>,
+    /// The sixth field: the order of checks at boot, 0 for none.
+    pub pass: u32,
+}
+
+/// What can be mounted on the converted disk besides our own mounts: filesystem UUIDs, labels, PARTUUIDs in lower case.
+#[derive(Clone, Debug, Default)]
+pub struct Present {
+    /// `TAG=value` specs that resolve on the new disk, in lower case.
+    pub tags: BTreeSet<String>,
+}
+
+/// The merged text, and what happened to lines that could not stay as they were.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// The new file.
+    pub text: String,
+    /// One sentence for each line that was commented out.
+    pub notes: Vec<String>,
+}
+
+/// Merges `old` with our mounts: lines of ours replace the line with the same mount point in its place; lines whose device is gone
+/// are commented out with a note; all else stays as it is.
+#[must_use]
+pub fn merge(old: &str, mounts: &[Mount], present: &Present) -> Merged {
+    let mut merged = Merged::default();
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    for line in old.lines() {
+        let Some(entry) = Entry::parse(line) else {
+            merged.line(line);
+            continue;
+        };
+        if let Some(mount) = mounts.iter().find(|mount| same_dir(&mount.dir, entry.dir)) {
+            if done.insert(&mount.dir) {
+                merged.line(&mount.line(Some(entry.options)));
+            }
+        } else if let Some(why) = entry.gone(present) {
+            merged.line(&format!("# {why}; the line was:"));
+            merged.line(&format!("# {line}"));
+            merged.notes.push(format!("/etc/fstab: {} on {} is commented out: {why}", entry.spec, entry.dir));
+        } else {
+            merged.line(line);
+        }
+    }
+    for mount in mounts.iter().filter(|mount| !done.contains(mount.dir.as_str())) {
+        merged.line(&mount.line(None));
+    }
+    merged
+}
+
+impl Merged {
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+}
+
+impl Mount {
+    fn line(&self, golden: Option<&str>) -> String {
+        let base = self.options.as_deref().or(golden).unwrap_or(&self.default_options);
+        let mut options: Vec<&str> = base.split(',').filter(|option| !self.dropped.iter().any(|drop| drop == option)).collect();
+        let missing: Vec<&str> = self.required.iter().map(String::as_str).filter(|option| !options.contains(option)).collect();
+        options.extend(missing);
+        if options.is_empty() {
+            options.push("defaults");
+        }
+        format!("{:<23} {:<15} {:<7} {} 0 {}", self.spec, self.dir, self.kind, options.join(","), self.pass)
+    }
+}
+
+/// The fields of a line that matter here.
+struct Entry<'a> {
+    spec: &'a str,
+    dir: &'a str,
+    kind: &'a str,
+    options: &'a str,
+}
+
+impl<'a> Entry<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let mut fields = line.split_whitespace();
+        let spec = fields.next().filter(|spec| !spec.starts_with('#'))?;
+        Some(Self { spec, dir: fields.next()?, kind: fields.next()?, options: fields.next().unwrap_or("defaults") })
+    }
+
+    /// Why this line would hold up the boot, if it would.
+    fn gone(&self, present: &Present) -> Option<String> {
+        if self.options.split(',').any(|option| matches!(option, "nofail" | "noauto")) {
+            return None;
+        }
+        let spec = self.spec.trim_matches('"');
+        if let Some((tag, value)) = spec.split_once('=')
+            && matches!(tag, "UUID" | "LABEL" | "PARTUUID" | "PARTLABEL")
+        {
+            let wanted = format!("{tag}={}", value.trim_matches('"')).to_lowercase();
+            return (!present.tags.contains(&wanted))
+                .then(|| format!("no filesystem of the converted disk has {tag} {}", value.trim_matches('"')));
+        }
+        let disk = ["/dev/sd", "/dev/vd", "/dev/hd", "/dev/xvd", "/dev/mmcblk", "/dev/nvme", "/dev/disk/by-"]
+            .iter()
+            .any(|p| spec.starts_with(p));
+        let mapped = spec.starts_with("/dev/mapper/") || spec.starts_with("/dev/md");
+        if disk || mapped {
+            return Some(format!("{spec} does not exist on the converted disk"));
+        }
+        None
+    }
+}
+
+/// True for the same directory but for slashes at the end.
+fn same_dir(ours: &str, theirs: &str) -> bool {
+    let trim = |dir: &str| if dir == "/" { "/".to_owned() } else { dir.trim_end_matches('/').to_owned() };
+    trim(ours) == trim(theirs)
+}
+
+impl Entry<'_> {
+    /// True for lines that mount no directory.
+    fn is_swap(&self) -> bool {
+        self.kind == "swap"
+    }
+}
+
+/// True when a line of the text mounts something on `dir`.
+#[must_use]
+pub fn mounts(text: &str, dir: &str) -> bool {
+    text.lines().filter_map(Entry::parse).any(|entry| same_dir(dir, entry.dir))
+}
+
+/// True when the text names swap space on a device that the merge leaves in place.
+#[must_use]
+pub fn has_device_swap(text: &str) -> bool {
+    text.lines()
+        .filter_map(Entry::parse)
+        .any(|entry| entry.is_swap() && (entry.spec.contains('=') || entry.spec.starts_with("/dev/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mounts() -> Vec<Mount> {
+        let mount = |spec: &str, dir: &str, kind: &str, pass| Mount {
+            spec: spec.into(),
+            dir: dir.into(),
+            kind: kind.into(),
+            options: None,
+            default_options: "defaults".into(),
+            required: Vec::new(),
+            dropped: vec!["x-systemd.growfs".into()],
+            pass,
+        };
+        let data =
+            Mount { required: vec!["x-systemd.growfs".into()], dropped: Vec::new(), ..mount("PARTUUID=d", "/data", "ext4", 0) };
+        vec![mount("/dev/root", "/", "ext4", 1), mount("PARTUUID=b", "/boot/efi", "vfat", 0), data]
+    }
+
+    #[test]
+    fn the_owners_lines_stay_and_gone_devices_are_noted() {
+        let old = "# a comment\nUUID=1 / ext4 errors=remount-ro,x-systemd.growfs 0 1\nUUID=2 /boot/efi/ vfat umask=0077 0 1\nUUID=3 none swap sw 0 0\n\
+                   /dev/sda5 /home ext4 defaults 0 2\n/dev/sdb1 /usb auto noauto 0 0\ntmpfs /tmp tmpfs size=1g 0 0\nserver:/x /nfs nfs defaults 0 0\n/swapfile none swap sw 0 0\n";
+        let merged = merge(old, &mounts(), &Present::default());
+        let lines: Vec<&str> = merged.text.lines().collect();
+        assert_eq!(lines[0], "# a comment");
+        assert_eq!(lines[1], "/dev/root               /               ext4    errors=remount-ro 0 1");
+        assert_eq!(lines[2], "PARTUUID=b              /boot/efi       vfat    umask=0077 0 0");
+        assert_eq!(lines[3], "# no filesystem of the converted disk has UUID 3; the line was:");
+        assert_eq!(lines[4], "# UUID=3 none swap sw 0 0");
+        assert_eq!(lines[5], "# /dev/sda5 does not exist on the converted disk; the line was:");
+        assert_eq!(
+            &lines[7..11],
+            [
+                "/dev/sdb1 /usb auto noauto 0 0",
+                "tmpfs /tmp tmpfs size=1g 0 0",
+                "server:/x /nfs nfs defaults 0 0",
+                "/swapfile none swap sw 0 0"
+            ]
+        );
+        assert_eq!(lines[11], "PARTUUID=d              /data           ext4    defaults,x-systemd.growfs 0 0");
+        assert_eq!(merged.notes.len(), 2);
+        assert!(!has_device_swap(&merged.text));
+        assert!(has_device_swap(old));
+    }
+
+    #[test]
+    fn no_mount_point_occurs_twice() {
+        let twice = "UUID=1 / ext4 defaults 0 1\nUUID=2 / ext4 defaults 0 1\n";
+        let merged = merge(twice, &mounts(), &Present::default());
+        assert_eq!(merged.text.lines().filter(|line| line.contains(" / ")).count(), 1);
+        let again = merge(&merged.text, &mounts(), &Present { tags: ["partuuid=b", "partuuid=d"].map(String::from).into() });
+        assert_eq!(again.text, merged.text);
+    }
+}

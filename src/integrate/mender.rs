@@ -1,0 +1,145 @@
+//! The update client's configuration and identity, split between the root filesystem (replaced by updates) and the data
+//! partition (kept).
+
+use super::system::link_to_data;
+use crate::plan::family::{Family, Role};
+use crate::problem::Problem;
+use crate::tree::edit::EditError;
+use crate::tree::editor::Editor;
+use crate::tree::show;
+use serde_json::{Map, Value};
+
+const CONF: &str = "/etc/mender/mender.conf";
+const LIMIT: u64 = 1 << 20;
+
+/// What the client is told.
+#[derive(Clone, Debug)]
+pub struct Client<'a> {
+    /// Identities of the partitions.
+    pub family: &'a Family,
+    /// The device type that is written on the device.
+    pub device_type: &'a str,
+    /// The Artifact's name.
+    pub artifact_name: &'a str,
+    /// The Artifact's group, where it has one.
+    pub artifact_group: Option<&'a str>,
+    /// Settings for `mender.conf`, by the client's own key names.
+    pub settings: Map<String, Value>,
+    /// Files that the settings name: path on the device, content, permission bits.
+    pub files: Vec<(String, Vec<u8>, u16)>,
+    /// Whether the client is managed by a server.
+    pub managed: bool,
+}
+
+/// Writes everything that Go (3.x) and C++ (4.x, 5.x) clients read. Returns notes for the report.
+///
+/// # Errors
+/// A [`Problem`] when files of the image cannot be merged.
+pub fn integrate(editor: &mut Editor, data: &mut Editor, client: &Client) -> Result<Vec<String>, Problem> {
+    let failed = |e: EditError| Problem::new(format!("configuring the update client: {e}"));
+    // The configuration may come with a directory that becomes a link: links first, so that what lies there moves along.
+    for name in ["mender", "mender-configure", "mender-monitor", "mender-orchestrator"] {
+        link_to_data(editor, &format!("/var/lib/{name}"), &format!("/data/{name}"), data, &format!("/{name}")).map_err(failed)?;
+    }
+    main_conf(editor, client)?;
+    identity(editor, data, client).map_err(failed)?;
+    let mut notes = Vec::new();
+    if client.managed {
+        scripts(editor, &mut notes).map_err(failed)?;
+    }
+    ordering(editor).map_err(failed)?;
+    Ok(notes)
+}
+
+/// `/etc/mender/mender.conf`: what the image has, overridden by the settings, without the keys that belong on the data partition.
+fn main_conf(editor: &mut Editor, client: &Client) -> Result<(), Problem> {
+    let broken = |e: &dyn std::fmt::Display| {
+        Problem::new(format!("{CONF} of the image is not a JSON object: {e}"))
+            .hint("correct the file, or remove it and set the values under [server]")
+    };
+    let old = editor.read(CONF, LIMIT).map_err(|e| broken(&e))?;
+    let mut conf = match &old {
+        Some(bytes) => serde_json::from_slice::<Map<String, Value>>(bytes).map_err(|e| broken(&e))?,
+        None => Map::new(),
+    };
+    for key in ["RootfsPartA", "RootfsPartB"] {
+        conf.remove(key);
+    }
+    if client.settings.contains_key("ServerURL") {
+        conf.remove("Servers");
+    }
+    conf.extend(client.settings.clone());
+    let failed = |e: EditError| Problem::new(format!("writing {CONF}: {e}"));
+    editor.dir("/etc/mender", 0o755, "configuration of the update client").map_err(failed)?;
+    for (path, bytes, mode) in &client.files {
+        editor.file(path, bytes.clone(), *mode, "named by the configuration of the update client").map_err(failed)?;
+    }
+    if conf.is_empty() && old.is_none() {
+        return Ok(());
+    }
+    let mut text = serde_json::to_string_pretty(&conf).map_err(|e| broken(&e))?;
+    text.push('\n');
+    if old.as_deref() != Some(text.as_bytes()) {
+        editor.rewrite(CONF, text, 0o600, "settings of the update client").map_err(failed)?;
+    }
+    if let Some(stat) = editor.tree_mut().stat_mut(CONF) {
+        // It may hold the tenant's token.
+        stat.mode &= 0o600;
+    }
+    Ok(())
+}
+
+fn identity(editor: &mut Editor, data: &mut Editor, client: &Client) -> Result<(), EditError> {
+    let parts = format!(
+        "{{\n    \"RootfsPartA\" : \"{}\",\n    \"RootfsPartB\" : \"{}\"\n}}\n",
+        client.family.path(Role::RootA),
+        client.family.path(Role::RootB)
+    );
+    data.file("/mender/mender.conf", parts, 0o600, "the partitions that updates go to")?;
+    data.file("/mender/device_type", format!("device_type={}\n", client.device_type), 0o444, "the device's type")?;
+    let group = client.artifact_group.map(|group| format!("artifact_group={group}\n")).unwrap_or_default();
+    let info = format!("artifact_name={}\n{group}", client.artifact_name);
+    editor.rewrite("/etc/mender/artifact_info", info, 0o644, "the name of this release")?;
+    if editor.tree().file("/etc/mender/scripts/version").is_none() {
+        editor.file("/etc/mender/scripts/version", "3", 0o644, "the version of state scripts")?;
+    }
+    Ok(())
+}
+
+/// Programs that a managed client calls and that Debian's package of it does not install.
+fn scripts(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError> {
+    let reason = "a managed client needs it and its package has none";
+    let identity = "/usr/share/mender/identity/mender-device-identity";
+    if editor.tree().find_nofollow(identity).is_none() {
+        editor.file(identity, include_str!("../../configs/device/mender-device-identity.sh"), 0o755, reason)?;
+        notes.push(format!("{identity}: the device is told apart by the hardware address of its first network interface"));
+    }
+    let has_inventory = editor.tree().dir("/usr/share/mender/inventory").is_some_and(|dir| !dir.entries.is_empty());
+    if !has_inventory {
+        let inventory = "/usr/share/mender/inventory/mender-inventory-system";
+        editor.file(inventory, include_str!("../../configs/device/mender-inventory-system.sh"), 0o755, reason)?;
+    }
+    Ok(())
+}
+
+/// The client's units start after `/data` is there.
+fn ordering(editor: &mut Editor) -> Result<(), EditError> {
+    for unit in ["mender-client", "mender-authd", "mender-updated"] {
+        let dirs = ["/lib/systemd/system", "/usr/lib/systemd/system", "/etc/systemd/system"];
+        if dirs.iter().any(|dir| editor.tree().file(format!("{dir}/{unit}.service")).is_some()) {
+            let path = format!("/etc/systemd/system/{unit}.service.d/10-data.conf");
+            editor.file(path, "[Unit]\nRequiresMountsFor=/data\n", 0o644, "the client starts after its data is mounted")?;
+        }
+    }
+    Ok(())
+}
+
+/// The client's version by the name of its program: for messages and for what an old client cannot do.
+#[must_use]
+pub fn client_programs(tree: &crate::tree::Tree) -> Vec<String> {
+    ["/usr/bin/mender", "/usr/bin/mender-update", "/usr/bin/mender-auth"]
+        .iter()
+        .filter(|path| tree.file(path).is_some())
+        .map(|path| show(path.as_bytes()))
+        .collect()
+}

@@ -1,0 +1,198 @@
+//! The package enters the database: its paragraph in `status` and its files in `info`, byte for byte as dpkg writes them.
+
+use super::database::{DIR, Database, Facts, Stanza, info_files, lines, text};
+use super::incoming::Incoming;
+use super::unpack::{Conffile, Unpacked};
+use crate::deb::Relations;
+use crate::tree::edit::EditError;
+use crate::tree::editor::Editor;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// The fields that dpkg knows, in the order in which it writes them (`fieldinfos` of its `lib/dpkg/parse.c`, as of 1.21);
+/// fields unknown to it follow in the order of the control file.
+const ORDER: [&str; 27] = [
+    "Package",
+    "Essential",
+    "Protected",
+    "Status",
+    "Priority",
+    "Section",
+    "Installed-Size",
+    "Origin",
+    "Maintainer",
+    "Bugs",
+    "Architecture",
+    "Multi-Arch",
+    "Source",
+    "Version",
+    "Replaces",
+    "Provides",
+    "Depends",
+    "Pre-Depends",
+    "Recommends",
+    "Suggests",
+    "Breaks",
+    "Conflicts",
+    "Enhances",
+    "Conffiles",
+    "Description",
+    "Triggers-Pending",
+    "Triggers-Awaited",
+];
+
+/// Fields of relations, which dpkg writes in a form of its own.
+const RELATIONS: [&str; 9] =
+    ["Replaces", "Provides", "Depends", "Pre-Depends", "Recommends", "Suggests", "Breaks", "Conflicts", "Enhances"];
+
+/// The paragraph of an installed package.
+pub(super) fn stanza(incoming: &Incoming, conffiles: &[Conffile]) -> String {
+    let control = &incoming.package.control;
+    let mut out = String::new();
+    for field in ORDER {
+        let value = match field {
+            "Status" => "install ok installed".to_owned(),
+            "Conffiles" => conffiles.iter().fold(String::new(), |mut value, conffile| {
+                let obsolete = if conffile.obsolete { " obsolete" } else { "" };
+                let _ = write!(value, "\n {} {}{obsolete}", conffile.path, conffile.md5);
+                value
+            }),
+            _ if RELATIONS.contains(&field) => relations(control.text(field), &incoming.facts),
+            _ => control.text(field).to_owned(),
+        };
+        // dpkg leaves out what says the default.
+        if value.is_empty() || value == "no" && matches!(field, "Essential" | "Protected" | "Multi-Arch") {
+            continue;
+        }
+        field_line(&mut out, field, &value);
+    }
+    for (field, value) in control.fields() {
+        if !ORDER.iter().any(|known| known.eq_ignore_ascii_case(field)) && !value.is_empty() {
+            field_line(&mut out, field, value);
+        }
+    }
+    out
+}
+
+fn field_line(out: &mut String, field: &str, value: &str) {
+    let blank = if value.starts_with('\n') { "" } else { " " };
+    let _ = writeln!(out, "{field}:{blank}{value}");
+}
+
+fn relations(text: &str, facts: &Facts) -> String {
+    Relations::parse(text, &facts.architecture).map_or_else(|_| text.to_owned(), |relations| relations.to_string())
+}
+
+/// Writes the files of the package in `info` and takes those of its older version away.
+pub(super) fn info(editor: &mut Editor<'_>, incoming: &Incoming, unpacked: &Unpacked) -> Result<(), EditError> {
+    let base = incoming.facts.base();
+    let reason = format!("package {}", incoming.facts.name);
+    for (_, name) in info_files(editor.tree(), &base) {
+        editor.remove([DIR.as_bytes(), b"/info/", &name].concat(), &reason)?;
+    }
+    if editor.tree().file(format!("{DIR}/info/format")).is_none() {
+        editor.file(format!("{DIR}/info/format"), "1\n", 0o644, &reason)?;
+    }
+    let list = unpacked.list.iter().flat_map(|path| [path.as_slice(), b"\n"]).collect::<Vec<_>>().concat();
+    editor.file(format!("{DIR}/info/{base}.list"), list, 0o644, &reason)?;
+    for (name, member) in &incoming.package.members {
+        editor.file(format!("{DIR}/info/{base}.{name}"), member.bytes.clone(), member.mode & 0o777, &reason)?;
+    }
+    if !incoming.package.members.contains_key("md5sums") && !unpacked.md5sums.is_empty() {
+        editor.file(format!("{DIR}/info/{base}.md5sums"), unpacked.md5sums.clone(), 0o644, &reason)?;
+    }
+    for (loser, paths) in &unpacked.losers {
+        shorten(editor, loser, paths, &reason)?;
+    }
+    Ok(())
+}
+
+/// Takes paths out of the list of the package that lost them.
+fn shorten(editor: &mut Editor<'_>, base: &str, paths: &BTreeSet<Vec<u8>>, reason: &str) -> Result<(), EditError> {
+    let list = text(editor.tree(), &format!("info/{base}.list"))?.unwrap_or_default();
+    let kept: Vec<&[u8]> = lines(&list).filter(|line| !paths.contains(*line)).flat_map(|line| [line, b"\n"]).collect();
+    editor.rewrite(format!("{DIR}/info/{base}.list"), kept.concat(), 0o644, reason)?;
+    Ok(())
+}
+
+/// Puts the paragraph of a package into the database, in place of its older one or where its name sorts.
+pub(super) fn enter(database: &mut Database, incoming: &Incoming, conffiles: &[Conffile]) -> Result<(), String> {
+    let raw = stanza(incoming, conffiles);
+    let read = Stanza::read(raw.as_bytes())?;
+    let facts = &incoming.facts;
+    match database.position(&facts.name, &facts.architecture) {
+        Some(at) => database.stanzas[at] = read,
+        None => {
+            let key = |facts: &Facts| (facts.name.clone(), facts.architecture.clone());
+            let after = database.stanzas.iter().position(|s| key(&s.facts) > key(facts));
+            database.stanzas.insert(after.unwrap_or(database.stanzas.len()), read);
+        }
+    }
+    Ok(())
+}
+
+/// Writes `status`; the bytes of other packages' paragraphs stay as they are.
+pub(super) fn status(editor: &mut Editor<'_>, database: &Database) -> Result<(), EditError> {
+    let mut out = Vec::new();
+    for stanza in &database.stanzas {
+        out.extend_from_slice(&stanza.raw);
+        if !stanza.raw.ends_with(b"\n") {
+            out.push(b'\n');
+        }
+        out.push(b'\n');
+    }
+    editor.rewrite(format!("{DIR}/status"), out, 0o644, "dpkg database")?;
+    Ok(())
+}
+
+/// The triggers that a package declares (`deb-triggers(5)`).
+#[derive(Debug, Default)]
+pub(super) struct Triggers {
+    /// Trigger and whether dpkg should not wait for it.
+    pub(super) interests: Vec<(String, bool)>,
+    pub(super) activates: Vec<String>,
+}
+
+impl Triggers {
+    /// Reads the control member `triggers`.
+    pub(super) fn read(bytes: &[u8]) -> Self {
+        let mut out = Self::default();
+        for line in String::from_utf8_lossy(bytes).lines() {
+            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
+            let (Some(verb), Some(name)) = (words.next(), words.next()) else { continue };
+            match verb {
+                "interest" | "interest-await" => out.interests.push((name.to_owned(), false)),
+                "interest-noawait" => out.interests.push((name.to_owned(), true)),
+                _ if verb.starts_with("activate") => out.activates.push(name.to_owned()),
+                _ => {}
+            }
+        }
+        out
+    }
+}
+
+/// Enters what a package is interested in into `triggers/File` and `triggers/<name>`.
+pub(super) fn interests(editor: &mut Editor<'_>, incoming: &Incoming) -> Result<(), EditError> {
+    let base = incoming.facts.base();
+    let reason = format!("package {}", incoming.facts.name);
+    let triggers = incoming.script("triggers").map(Triggers::read).unwrap_or_default();
+    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, noawait) in &triggers.interests {
+        let suffix = if *noawait { "/noawait" } else { "" };
+        let (file, line) = if name.starts_with('/') {
+            ("File".to_owned(), format!("{name} {base}{suffix}"))
+        } else {
+            (name.clone(), format!("{base}{suffix}"))
+        };
+        files.entry(file).or_default().push(line);
+    }
+    for (file, new) in files {
+        let old = text(editor.tree(), &format!("triggers/{file}"))?.unwrap_or_default();
+        let owner = |line: &str| line.rsplit(' ').next().map(|word| word.trim_end_matches("/noawait") == base).unwrap_or(false);
+        let old = String::from_utf8_lossy(&old).into_owned();
+        let mut all: Vec<&str> = old.lines().filter(|line| !line.is_empty() && !owner(line)).collect();
+        all.extend(new.iter().map(String::as_str));
+        editor.rewrite(format!("{DIR}/triggers/{file}"), all.join("\n") + "\n", 0o644, &reason)?;
+    }
+    Ok(())
+}

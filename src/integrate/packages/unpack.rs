@@ -1,0 +1,382 @@
+//! The files of a package go into the tree, as `dpkg --unpack` puts them there.
+
+use super::database::{Database, MultiArch, State};
+use super::incoming::Incoming;
+use super::users::Names;
+use crate::deb::{self, EntryKind, Md5};
+use crate::problem::{Problem, Problems};
+use crate::stream::{Content, ReadAt};
+use crate::tree::edit::EditError;
+use crate::tree::editor::{Action, Editor};
+use crate::tree::{Found, Kind, Leaf, LeafId, Stat, Time, Tree, show};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+/// Configuration files larger than this are no configuration.
+const CONFFILE_LIMIT: u64 = 64 << 20;
+
+/// A configuration file as `status` lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Conffile {
+    pub(super) path: String,
+    pub(super) md5: String,
+    pub(super) obsolete: bool,
+}
+
+/// What was put into the tree.
+#[derive(Debug, Default)]
+pub(super) struct Unpacked {
+    /// The paths of the package in the order of its archive, for its list.
+    pub(super) list: Vec<Vec<u8>>,
+    pub(super) conffiles: Vec<Conffile>,
+    /// `md5sums` as dpkg would write it for a package that ships none.
+    pub(super) md5sums: Vec<u8>,
+    /// Facts worth a line.
+    pub(super) notes: Vec<String>,
+    /// Packages whose lists lose files to this one.
+    pub(super) losers: BTreeMap<String, BTreeSet<Vec<u8>>>,
+}
+
+/// The MD5 sum of a content in hexadecimal.
+pub(super) fn md5_of(content: &Content) -> io::Result<String> {
+    let mut md5 = Md5::default();
+    let mut buf = vec![0; 1 << 16];
+    let mut at = 0;
+    while at < content.len() {
+        let len = usize::try_from(content.len() - at).unwrap_or(usize::MAX).min(buf.len());
+        let (part, _) = buf.split_at_mut(len);
+        content.read_exact_at(at, part)?;
+        md5.update(part);
+        at += len as u64;
+    }
+    Ok(md5.finish())
+}
+
+/// The MD5 sum of the regular file at `path`, symlinks followed.
+pub(super) fn md5_at(tree: &Tree, path: &[u8]) -> Result<Option<String>, EditError> {
+    tree.file(path).map(|content| md5_of(content).map_err(|e| EditError::Io(show(path), e))).transpose()
+}
+
+/// One package on its way into the tree.
+pub(super) struct Unpacker<'w, 't> {
+    editor: &'w mut Editor<'t>,
+    database: &'w mut Database,
+    incoming: &'w Incoming,
+    names: Names,
+    problems: &'w mut Problems,
+    reason: String,
+    conffiles: BTreeSet<Vec<u8>>,
+    out: Unpacked,
+    placed: BTreeMap<Vec<u8>, LeafId>,
+    links: BTreeSet<Vec<u8>>,
+}
+
+/// Puts the files of `incoming` into the tree and takes those of its older version out that the new one lacks.
+pub(super) fn unpack(
+    editor: &mut Editor<'_>,
+    database: &mut Database,
+    incoming: &Incoming,
+    problems: &mut Problems,
+) -> Result<Unpacked, EditError> {
+    let names = Names::read(editor.tree())?;
+    let reason = format!("package {}", incoming.facts.name);
+    let conffiles = incoming.conffiles();
+    let mut unpacker = Unpacker {
+        editor,
+        database,
+        incoming,
+        names,
+        problems,
+        reason,
+        conffiles: conffiles.kept,
+        out: Unpacked::default(),
+        placed: BTreeMap::new(),
+        links: BTreeSet::new(),
+    };
+    for entry in &incoming.package.entries {
+        unpacker.entry(entry)?;
+    }
+    unpacker.order_conffiles();
+    unpacker.drop_old(&conffiles.removed)?;
+    Ok(unpacker.out)
+}
+
+impl Unpacker<'_, '_> {
+    fn problem(&mut self, text: String) {
+        let (name, version) = (&self.incoming.facts.name, &self.incoming.facts.version);
+        self.problems.push(Problem::new(format!("package {name} {version}: {text}")));
+    }
+
+    fn entry(&mut self, entry: &deb::Entry) -> Result<(), EditError> {
+        let listed = if entry.path == b"/" { b"/.".to_vec() } else { entry.path.clone() };
+        if self.links.iter().any(|link| entry.path.starts_with(link) && entry.path.get(link.len()) == Some(&b'/')) {
+            self.problem(format!("{} lies behind a symbolic link of the same package", show(&entry.path)));
+            return Ok(());
+        }
+        let path = match self.database.diverted(&entry.path, &self.incoming.facts.name) {
+            Some(to) => to.to_vec(),
+            None => entry.path.clone(),
+        };
+        match &entry.kind {
+            EntryKind::Dir => self.directory(entry, &path)?,
+            _ if self.claim(entry)? => self.leaf(entry, &path)?,
+            _ => {}
+        }
+        let owners = self.database.owners.entry(listed.clone()).or_default();
+        owners.insert(self.incoming.facts.base());
+        if !self.out.list.contains(&listed) || entry.path != b"/" {
+            self.out.list.push(listed);
+        }
+        Ok(())
+    }
+
+    fn stat(&self, entry: &deb::Entry) -> Stat {
+        let mtime = Time { seconds: entry.mtime, nanos: 0 };
+        let (uid, gid) = (self.names.user(&entry.user).unwrap_or(entry.uid), self.names.group(&entry.group).unwrap_or(entry.gid));
+        let mut stat = Stat { uid, gid, mtime, ..Stat::root(entry.mode, self.editor.time()) };
+        if let Some(set) = self.database.overrides.iter().find(|set| set.path == entry.path) {
+            stat.mode = set.mode;
+            stat.uid = self.names.user(&set.user).unwrap_or(stat.uid);
+            stat.gid = self.names.group(&set.group).unwrap_or(stat.gid);
+        }
+        stat
+    }
+
+    fn directory(&mut self, entry: &deb::Entry, path: &[u8]) -> Result<(), EditError> {
+        match self.editor.tree().find(path) {
+            Some(Found::Dir(_)) => return Ok(()),
+            Some(Found::Leaf(_)) => {
+                self.problem(format!("{} is a directory of the package and a file of the image", show(path)));
+                return Ok(());
+            }
+            None if self.editor.tree().find_nofollow(path).is_some() => {
+                self.problem(format!("{} is a directory of the package and a dangling symbolic link of the image", show(path)));
+                return Ok(());
+            }
+            None => {}
+        }
+        let stat = self.stat(entry);
+        let reason = self.reason.clone();
+        self.editor.dir(path, stat.mode, &reason)?;
+        if let Some(made) = self.editor.tree_mut().stat_mut(path) {
+            *made = stat;
+        }
+        Ok(())
+    }
+
+    /// Whether the package may have the path: no other has it, or `Replaces` gives it away. Said aloud when not.
+    fn claim(&mut self, entry: &deb::Entry) -> Result<bool, EditError> {
+        let own = self.incoming.facts.base();
+        let others = self.database.owners.get(&entry.path).cloned().unwrap_or_default();
+        for other in others.iter().filter(|other| **other != own) {
+            let Some(stanza) = self.database.by_base(other).map(|s| (s.facts.clone(), s.state)) else { continue };
+            let (facts, state) = stanza;
+            let diverted = self.database.diversions.iter().any(|d| d.from == entry.path);
+            if diverted || state == State::ConfigFiles {
+                continue;
+            }
+            if facts.name == self.incoming.facts.name {
+                if facts.multi_arch == MultiArch::Same && !self.shared(entry)? {
+                    self.problem(format!("{} differs from that of {other}", show(&entry.path)));
+                }
+                continue;
+            }
+            if self.incoming.replaces(&facts) {
+                self.out.losers.entry(other.clone()).or_default().insert(entry.path.clone());
+                if let Some(owners) = self.database.owners.get_mut(&entry.path) {
+                    owners.remove(other);
+                }
+                continue;
+            }
+            let own = &self.incoming.facts;
+            if super::incoming::replaces(&facts, own) {
+                self.out.notes.push(format!("{} stays that of {other}, which replaces it", show(&entry.path)));
+                return Ok(false);
+            }
+            self.problem(format!("{} is also in package {other} {}, which it does not replace", show(&entry.path), facts.version));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Whether the file of another architecture's instance is the same.
+    fn shared(&self, entry: &deb::Entry) -> Result<bool, EditError> {
+        let io = |e| EditError::Io(show(&entry.path), e);
+        match (&entry.kind, self.editor.tree().find_nofollow(&entry.path)) {
+            (EntryKind::File(new), Some(Found::Leaf(Leaf { kind: Kind::File(old), .. }))) => {
+                Ok(new.len() == old.len() && md5_of(new).map_err(io)? == md5_of(old).map_err(io)?)
+            }
+            (EntryKind::Symlink(new), Some(Found::Leaf(Leaf { kind: Kind::Symlink(old), .. }))) => Ok(new == old),
+            _ => Ok(true),
+        }
+    }
+
+    fn leaf(&mut self, entry: &deb::Entry, path: &[u8]) -> Result<(), EditError> {
+        if let Some(Found::Dir(_)) = self.editor.tree().find_nofollow(path) {
+            if matches!(entry.kind, EntryKind::Symlink(_)) {
+                self.out.notes.push(format!("{} stays a directory where the package has a symbolic link", show(path)));
+            } else {
+                self.problem(format!("{} is a file of the package and a directory of the image", show(path)));
+            }
+            return Ok(());
+        }
+        let stat = self.stat(entry);
+        let kind = match &entry.kind {
+            EntryKind::File(content) if self.conffiles.contains(&entry.path) => {
+                return self.conffile(&entry.path, path, content, stat);
+            }
+            EntryKind::File(content) => {
+                let md5 = md5_of(content).map_err(|e| EditError::Io(show(&entry.path), e))?;
+                let name = entry.path.strip_prefix(b"/").unwrap_or(&entry.path);
+                self.out.md5sums.extend([md5.as_bytes(), b"  ", name, b"\n"].concat());
+                Kind::File(content.clone())
+            }
+            EntryKind::Symlink(target) => {
+                self.links.insert(entry.path.clone());
+                Kind::Symlink(target.clone())
+            }
+            EntryKind::CharDevice(major, minor) => Kind::CharDevice { major: *major, minor: *minor },
+            EntryKind::BlockDevice(major, minor) => Kind::BlockDevice { major: *major, minor: *minor },
+            EntryKind::Fifo => Kind::Fifo,
+            EntryKind::Hardlink(target) => return self.hardlink(path, target),
+            EntryKind::Dir => return Ok(()),
+        };
+        let stat = if matches!(kind, Kind::Symlink(_)) { Stat { mode: 0o777, ..stat } } else { stat };
+        let reason = self.reason.clone();
+        let id = self.editor.put(path, Leaf { stat, kind }, &reason)?;
+        self.placed.insert(entry.path.clone(), id);
+        Ok(())
+    }
+
+    fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), EditError> {
+        let Some(id) = self.placed.get(target).copied() else {
+            self.problem(format!("{} is a hard link to {}, which is no earlier file of the package", show(path), show(target)));
+            return Ok(());
+        };
+        let walk = self.editor.tree().walk(path, false)?;
+        let parents = Stat::root(0o755, self.editor.time());
+        self.editor.tree_mut().link(path, id, &parents)?;
+        let action = if walk.exists { Action::Changed } else { Action::Added };
+        let reason = self.reason.clone();
+        self.editor.record(walk.path(), action, &reason);
+        Ok(())
+    }
+
+    /// The MD5 sum that the database has for a configuration file, of this package or of one that gives it away.
+    fn old_md5(&self, path: &str) -> Option<String> {
+        let all = self.database.old(&self.incoming.facts).into_iter().chain(&self.database.stanzas);
+        all.flat_map(|stanza| stanza.conffiles()).find(|(name, _, _)| name == path).map(|(_, md5, _)| md5)
+    }
+
+    /// A configuration file, decided as dpkg does with its default answers: what the administrator did not change is
+    /// replaced; what was changed, removed or put there by hand stays, and a new version that differs is put beside it as
+    /// `.dpkg-dist`.
+    fn conffile(&mut self, name: &[u8], path: &[u8], content: &Content, stat: Stat) -> Result<(), EditError> {
+        let text = String::from_utf8_lossy(name).into_owned();
+        let new = md5_of(content).map_err(|e| EditError::Io(show(name), e))?;
+        let old = self.old_md5(&text);
+        let path = self.editor.tree().walk(path, true)?.path();
+        let current = md5_at(self.editor.tree(), &path)?;
+        let current_stat = match self.editor.tree().find_nofollow(&path) {
+            Some(Found::Leaf(leaf)) => Some(leaf.stat.clone()),
+            _ => None,
+        };
+        self.out.conffiles.push(Conffile { path: text.clone(), md5: new.clone(), obsolete: false });
+        let place = match (&old, &current) {
+            (None, None) => Some(path),
+            (Some(old), None) => (*old != new).then(|| [&path[..], b".dpkg-dist"].concat()),
+            (_, Some(current)) if *current == new => None,
+            (Some(old), Some(current)) if current == old => Some(path),
+            (Some(old), Some(_)) if *old == new => None,
+            _ => Some([&path[..], b".dpkg-dist"].concat()),
+        };
+        let Some(place) = place else { return Ok(()) };
+        if place.ends_with(b".dpkg-dist") {
+            self.out.notes.push(format!("{text} of the image stays; the package's version is beside it as .dpkg-dist"));
+        }
+        let stat = match current_stat {
+            Some(old) => Stat { mode: old.mode, uid: old.uid, gid: old.gid, ..stat },
+            None => stat,
+        };
+        if content.len() > CONFFILE_LIMIT {
+            self.problem(format!("{text} is a configuration file of {} bytes", content.len()));
+        }
+        let reason = self.reason.clone();
+        self.editor.put(&place, Leaf { stat, kind: Kind::File(content.clone()) }, &reason)?;
+        Ok(())
+    }
+
+    /// Conffiles in the order in which the package declares them.
+    fn order_conffiles(&mut self) {
+        let declared = self.incoming.conffile_lines();
+        let place = |path: &str| declared.iter().position(|line| *line == path).unwrap_or(usize::MAX);
+        self.out.conffiles.sort_by_key(|conffile| place(&conffile.path));
+    }
+
+    /// Takes the files of the older version out that the new one lacks; its dropped configuration files stay and are obsolete.
+    fn drop_old(&mut self, removed: &BTreeSet<Vec<u8>>) -> Result<(), EditError> {
+        let Some(old) = self.database.old(&self.incoming.facts).cloned() else { return Ok(()) };
+        let base = old.facts.base();
+        let list = super::database::text(self.editor.tree(), &format!("info/{base}.list"))?.unwrap_or_default();
+        let new: BTreeSet<Vec<u8>> = self.out.list.iter().cloned().collect();
+        let mut new_real = BTreeSet::new();
+        for path in &new {
+            new_real.insert(self.editor.tree().walk(path, false)?.path());
+        }
+        let conffiles = old.conffiles();
+        let mut gone: Vec<&[u8]> = super::database::lines(&list).filter(|path| !new.contains(*path) && *path != b"/.").collect();
+        gone.sort_unstable();
+        for path in gone.into_iter().rev() {
+            let known = conffiles.iter().find(|(name, _, _)| name.as_bytes() == path);
+            if let Some((name, md5, _)) = known {
+                self.drop_conffile(name, md5, removed)?;
+                continue;
+            }
+            let owners = self.database.owners.get(path);
+            let shared = owners.is_some_and(|owners| owners.iter().any(|owner| *owner != base));
+            if !shared && !new_real.contains(&self.editor.tree().walk(path, false)?.path()) {
+                self.drop_path(path)?;
+            }
+            if let Some(owners) = self.database.owners.get_mut(path) {
+                owners.remove(&base);
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_conffile(&mut self, name: &str, md5: &str, removed: &BTreeSet<Vec<u8>>) -> Result<(), EditError> {
+        let Some(current) = md5_at(self.editor.tree(), name.as_bytes())? else { return Ok(()) };
+        if !removed.contains(name.as_bytes()) {
+            self.out.conffiles.push(Conffile { path: name.to_owned(), md5: md5.to_owned(), obsolete: true });
+            self.out.list.push(name.as_bytes().to_vec());
+            return Ok(());
+        }
+        let reason = self.reason.clone();
+        let gone = match self.editor.tree().find(name) {
+            Some(Found::Leaf(leaf)) if current != md5 => Some(leaf.clone()),
+            _ => None,
+        };
+        self.editor.remove(name, &reason)?;
+        if let Some(leaf) = gone {
+            self.editor.put(format!("{name}.dpkg-old"), leaf, &reason)?;
+        }
+        Ok(())
+    }
+
+    fn drop_path(&mut self, path: &[u8]) -> Result<(), EditError> {
+        let path = match self.database.diverted(path, &self.incoming.facts.name) {
+            Some(to) => to.to_vec(),
+            None => path.to_vec(),
+        };
+        let leave = match self.editor.tree().find_nofollow(&path) {
+            Some(Found::Dir(dir)) => !dir.entries.is_empty(),
+            Some(Found::Leaf(_)) => false,
+            None => true,
+        };
+        let reason = self.reason.clone();
+        if !leave {
+            self.editor.remove(&path, &reason)?;
+        }
+        Ok(())
+    }
+}

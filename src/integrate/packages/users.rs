@@ -1,0 +1,185 @@
+//! The image's users and groups: `passwd(5)`, `group(5)`, `shadow(5)` and `gshadow(5)`.
+
+use crate::tree::Tree;
+use crate::tree::edit::EditError;
+use crate::tree::editor::Editor;
+use std::collections::BTreeMap;
+
+/// No file of users comes near this many bytes.
+const LIMIT: u64 = 16 << 20;
+
+/// A line of one of the files: fields parted by colons.
+type Line = Vec<String>;
+
+/// Numbers by name.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    users: BTreeMap<String, u32>,
+    groups: BTreeMap<String, u32>,
+}
+
+impl Names {
+    pub(super) fn read(tree: &Tree) -> Result<Self, EditError> {
+        let accounts = Accounts::read(tree)?;
+        let number = |line: &Line| Some((line.first()?.clone(), line.get(2)?.parse().ok()?));
+        Ok(Self {
+            users: accounts.passwd.iter().filter_map(number).collect(),
+            groups: accounts.group.iter().filter_map(number).collect(),
+        })
+    }
+
+    /// The number of a user, given by name or number.
+    pub(super) fn user(&self, name: &str) -> Option<u32> {
+        look_up(&self.users, name)
+    }
+
+    /// The number of a group, given by name or number.
+    pub(super) fn group(&self, name: &str) -> Option<u32> {
+        look_up(&self.groups, name)
+    }
+}
+
+fn look_up(names: &BTreeMap<String, u32>, name: &str) -> Option<u32> {
+    if name == "root" {
+        return Some(0);
+    }
+    let number = name.strip_prefix('#').unwrap_or(name);
+    names.get(name).copied().or_else(|| number.parse().ok())
+}
+
+/// The four files.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Accounts {
+    pub(super) passwd: Vec<Line>,
+    pub(super) group: Vec<Line>,
+    shadow: Option<Vec<Line>>,
+    gshadow: Option<Vec<Line>>,
+}
+
+/// A system user to be made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NewUser {
+    pub(super) name: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) comment: String,
+    pub(super) home: String,
+    pub(super) shell: String,
+    /// The password field of `shadow`: `!` or `*`, perhaps `!*`.
+    pub(super) password: &'static str,
+}
+
+impl Accounts {
+    pub(super) fn read(tree: &Tree) -> Result<Self, EditError> {
+        let read = |path: &str| -> Result<Option<Vec<Line>>, EditError> {
+            let bytes = tree.read(path, LIMIT)?;
+            let lines = bytes.map(|bytes| {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                text.lines().filter(|line| !line.is_empty()).map(|line| line.split(':').map(str::to_owned).collect()).collect()
+            });
+            Ok(lines)
+        };
+        Ok(Self {
+            passwd: read("/etc/passwd")?.unwrap_or_default(),
+            group: read("/etc/group")?.unwrap_or_default(),
+            shadow: read("/etc/shadow")?,
+            gshadow: read("/etc/gshadow")?,
+        })
+    }
+
+    /// Writes them back.
+    pub(super) fn write(&self, editor: &mut Editor<'_>, reason: &str) -> Result<(), EditError> {
+        let text = |lines: &[Line]| lines.iter().map(|line| line.join(":") + "\n").collect::<String>();
+        let mut put = |path: &str, lines: &[Line], mode: u16| -> Result<(), EditError> {
+            let new = text(lines).into_bytes();
+            if editor.read(path, LIMIT)?.as_deref() != Some(&new[..]) {
+                editor.rewrite(path, new, mode, reason)?;
+            }
+            Ok(())
+        };
+        put("/etc/passwd", &self.passwd, 0o644)?;
+        put("/etc/group", &self.group, 0o644)?;
+        if let Some(shadow) = &self.shadow {
+            put("/etc/shadow", shadow, 0o640)?;
+        }
+        if let Some(gshadow) = &self.gshadow {
+            put("/etc/gshadow", gshadow, 0o640)?;
+        }
+        Ok(())
+    }
+
+    /// The line of a user, by name or number.
+    pub(super) fn user(&self, name: &str) -> Option<&Line> {
+        find(&self.passwd, name)
+    }
+
+    /// The line of a group, by name or number.
+    pub(super) fn group(&self, name: &str) -> Option<&Line> {
+        find(&self.group, name)
+    }
+
+    /// The number of a group that exists.
+    pub(super) fn gid(&self, name: &str) -> Option<u32> {
+        self.group(name)?.get(2)?.parse().ok()
+    }
+
+    /// Whether no user has this number.
+    pub(super) fn uid_free(&self, uid: u32) -> bool {
+        free(&self.passwd, uid)
+    }
+
+    /// Whether no group has this number.
+    pub(super) fn gid_free(&self, gid: u32) -> bool {
+        free(&self.group, gid)
+    }
+
+    /// Adds a group at the end.
+    pub(super) fn add_group(&mut self, name: &str, gid: u32) {
+        self.group.push(vec![name.into(), "x".into(), gid.to_string(), String::new()]);
+        if let Some(gshadow) = &mut self.gshadow {
+            gshadow.push(vec![name.into(), "!".into(), String::new(), String::new()]);
+        }
+    }
+
+    /// Adds a user at the end; `day` counts from 1970-01-01 and is the day of the password's last change.
+    pub(super) fn add_user(&mut self, user: &NewUser, day: i64) {
+        let password = if self.shadow.is_some() { "x" } else { user.password };
+        let numbers = (user.uid.to_string(), user.gid.to_string());
+        let tail = [user.comment.clone(), user.home.clone(), user.shell.clone()];
+        let head = [user.name.clone(), password.to_owned(), numbers.0, numbers.1];
+        self.passwd.push(head.into_iter().chain(tail).collect());
+        if let Some(shadow) = &mut self.shadow {
+            let mut line = vec![user.name.clone(), user.password.to_owned(), day.to_string()];
+            line.resize(9, String::new());
+            shadow.push(line);
+        }
+    }
+
+    /// Makes a user a member of a group; `false` when there is no such group.
+    pub(super) fn join(&mut self, user: &str, group: &str) -> bool {
+        let add = |line: &mut Line| {
+            if let Some(members) = line.get_mut(3)
+                && !members.split(',').any(|member| member == user)
+            {
+                *members = if members.is_empty() { user.to_owned() } else { format!("{members},{user}") };
+            }
+        };
+        let named = |line: &&mut Line| line.first().is_some_and(|name| name == group);
+        let Some(line) = self.group.iter_mut().find(named) else { return false };
+        add(line);
+        if let Some(line) = self.gshadow.iter_mut().flatten().find(named) {
+            add(line);
+        }
+        true
+    }
+}
+
+fn find<'a>(lines: &'a [Line], name: &str) -> Option<&'a Line> {
+    let by = |field: usize| lines.iter().find(|line| line.get(field).is_some_and(|value| value == name));
+    by(0).or_else(|| name.parse::<u32>().ok().and_then(|_| by(2)))
+}
+
+fn free(lines: &[Line], number: u32) -> bool {
+    let number = number.to_string();
+    !lines.iter().any(|line| line.get(2) == Some(&number))
+}

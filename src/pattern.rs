@@ -1,0 +1,141 @@
+//! Path patterns: `*` and `?` within a component, `**` across components.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A pattern that whole paths are held against.
+///
+/// `*` stands for any bytes but `/`, `?` for one of them, a component `**` for any number of components, none included. All else
+/// stands for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    /// `**`.
+    Any,
+    /// One component, perhaps with `*` and `?`.
+    One(String),
+}
+
+impl Pattern {
+    /// Whether `path` matches; a leading `/` and doubled slashes of either side do not count.
+    #[must_use]
+    pub fn matches(&self, path: &[u8]) -> bool {
+        let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+        star_match(
+            &self.parts,
+            &names,
+            |part| matches!(part, Part::Any),
+            |part, name| match part {
+                Part::Any => false,
+                Part::One(text) => component_matches(text.as_bytes(), name),
+            },
+        )
+    }
+}
+
+/// Whether one component matches `pattern`, which may hold `*` and `?`.
+#[must_use]
+pub fn component_matches(pattern: &[u8], name: &[u8]) -> bool {
+    star_match(pattern, name, |byte| *byte == b'*', |pattern, byte| *pattern == b'?' || pattern == byte)
+}
+
+/// Matches `items` against `pattern`, in which a star stands for any number of items. Only the last star is ever retried, so the
+/// time is the product of the lengths at worst.
+fn star_match<P, I>(pattern: &[P], items: &[I], star: impl Fn(&P) -> bool, equal: impl Fn(&P, &I) -> bool) -> bool {
+    let (mut p, mut i) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while let Some(item) = items.get(i) {
+        match pattern.get(p) {
+            Some(part) if star(part) => {
+                retry = Some((p + 1, i));
+                p += 1;
+            }
+            Some(part) if equal(part, item) => {
+                p += 1;
+                i += 1;
+            }
+            _ => {
+                let Some((after, from)) = retry else { return false };
+                retry = Some((after, from + 1));
+                p = after;
+                i = from + 1;
+            }
+        }
+    }
+    pattern.get(p..).unwrap_or_default().iter().all(star)
+}
+
+impl FromStr for Pattern {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        for name in text.split('/').filter(|name| !name.is_empty()) {
+            if name == "." || name == ".." {
+                return Err(format!("`{text}` holds the component `{name}`"));
+            }
+            if name.contains("**") && name != "**" {
+                return Err(format!("`{text}` holds `**` beside other characters"));
+            }
+            parts.push(if name == "**" { Part::Any } else { Part::One(name.to_owned()) });
+        }
+        Ok(Self { text: text.to_owned(), parts })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_patterns() {
+        for (pattern, path, expected) in [
+            ("/home/user/**", "/home/user/a/b", true),
+            ("/home/user/**", "/home/user", true),
+            ("/home/user/**", "/home/users/a", false),
+            ("/home/*", "/home/a", true),
+            ("/home/*", "/home/a/b", false),
+            ("/home/*", "/home", false),
+            ("/**/x", "/x", true),
+            ("/**/x", "/a/b/x", true),
+            ("/**/x/**/y", "/a/x/b/x/c/y", true),
+            ("/**/x/**/y", "/a/x/b/z", false),
+            ("/etc/*.conf", "/etc/a.conf", true),
+            ("/etc/*.conf", "/etc/.conf", true),
+            ("/etc/*.conf", "/etc/a.conf.d", false),
+            ("/etc/a?c", "/etc/abc", true),
+            ("/etc/a?c", "/etc/ac", false),
+            ("/etc/*a*b*", "/etc/xxaxxbxx", true),
+            ("/etc/[a]", "/etc/[a]", true),
+            ("/", "/", true),
+            ("/", "/a", false),
+            ("**", "/", true),
+        ] {
+            assert_eq!(pattern.parse::<Pattern>().unwrap().matches(path.as_bytes()), expected, "{pattern} {path}");
+        }
+        assert!("/*".parse::<Pattern>().unwrap().matches(b"/\xff"));
+    }
+
+    #[test]
+    fn bad_patterns_are_refused() {
+        assert_eq!("/a/../b".parse::<Pattern>().unwrap_err(), "`/a/../b` holds the component `..`");
+        assert_eq!("/a**".parse::<Pattern>().unwrap_err(), "`/a**` holds `**` beside other characters");
+    }
+
+    #[test]
+    fn stars_do_not_explode() {
+        let pattern: Pattern = format!("/{}b", "*a".repeat(500)).parse().unwrap();
+        assert!(!pattern.matches("a".repeat(2000).as_bytes()));
+    }
+}

@@ -1,0 +1,55 @@
+//! Reads the result back and holds it against the plan.
+
+use super::emit::{Form, Written};
+use super::prepare::Prepared;
+use crate::artifact::{self, Severity, Signer};
+use crate::fs::{ext4, fat};
+use crate::image::table::Table;
+use crate::problem::Problem;
+use crate::stream::{FileSource, Slice, Source};
+use anyhow::{Context, Result};
+use std::io::{Seek, SeekFrom};
+use std::sync::Arc;
+
+/// Opens what was written with the readers that know nothing of how it was made: the partition table, the boot filesystem, both root
+/// filesystems and the data filesystem, and the Artifact with all its checksums.
+///
+/// # Errors
+/// A [`Problem`] that says what differs from the plan.
+pub(crate) fn written(prepared: &Prepared, form: Form, written: &Written) -> Result<()> {
+    if form == Form::Raw {
+        let file = written.image.file().try_clone()?;
+        let len = file.metadata()?.len();
+        disk(prepared, &(Arc::new(FileSource::new(file, len)) as Source)).context("reading the image back")?;
+    }
+    artifact(prepared, written).context("reading the Artifact back")
+}
+
+fn disk(prepared: &Prepared, disk: &Source) -> Result<()> {
+    let table = Table::read(&**disk)?;
+    if table.partitions != prepared.table.partitions || table.disk_id != prepared.table.disk_id {
+        return Err(Problem::new("the partition table is not the planned one").into());
+    }
+    let layout = &prepared.layout;
+    let part = |extent: crate::layout::Extent| -> Source { Arc::new(Slice::new(Arc::clone(disk), extent.start, extent.len)) };
+    let (boot, _) = fat::read(part(layout.boot)).context("reading the boot filesystem")?;
+    if boot.root.entries.len() != prepared.trees.boot.root.entries.len() {
+        return Err(Problem::new("the boot filesystem has not the planned files").into());
+    }
+    for (name, extent) in [("root A", layout.root_a), ("data", layout.data)] {
+        let filesystem = ext4::read::Filesystem::open(part(extent)).with_context(|| format!("reading the {name} filesystem"))?;
+        filesystem.tree().with_context(|| format!("reading the {name} filesystem"))?;
+    }
+    Ok(())
+}
+
+fn artifact(prepared: &Prepared, written: &Written) -> Result<()> {
+    let mut file = written.artifact.file();
+    file.seek(SeekFrom::Start(0))?;
+    let verifier = prepared.signer.as_ref().map(Signer::verifier);
+    let examined = artifact::validate(&mut file, verifier.as_ref())?;
+    match examined.findings.iter().find(|finding| finding.severity == Severity::Error) {
+        None => Ok(()),
+        Some(finding) => Err(Problem::new(format!("{} ({})", finding.text, finding.code)).into()),
+    }
+}

@@ -1,0 +1,66 @@
+//! The edits that were really made: the journals of the editors, held against the golden trees.
+
+use crate::tree::editor::Change;
+use crate::tree::{Tree, show};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// One path that differs from the golden image, for the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Edit {
+    /// `root`, `boot` or `data`.
+    pub filesystem: &'static str,
+    /// The path; bytes that are no UTF-8 and control characters are escaped as `\xNN`, `\n`.
+    pub path: String,
+    /// `added`, `changed` or `removed` (with all below it).
+    pub action: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+/// The net effect of `changes`: what was added and removed again is left out, the last reason wins, paths in bytewise order.
+#[must_use]
+pub fn net(filesystem: &'static str, golden: &Tree, after: &Tree, changes: &[Change]) -> Vec<Edit> {
+    let mut last: BTreeMap<&[u8], &Change> = BTreeMap::new();
+    for change in changes {
+        last.insert(&change.path, change);
+    }
+    let mut out = Vec::new();
+    for (path, change) in last {
+        let before = golden.find_nofollow(path).is_some();
+        let action = match (before, after.find_nofollow(path).is_some()) {
+            (false, false) => continue,
+            (false, true) => "added",
+            (true, false) => "removed",
+            (true, true) => "changed",
+        };
+        out.push(Edit { filesystem, path: show(path), action, reason: change.reason.clone() });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::editor::Editor;
+    use crate::tree::{Stat, Time};
+
+    #[test]
+    fn only_what_is_left_counts() {
+        let mut golden = Tree::new(Stat::root(0o755, Time::default()));
+        golden.put_file("/old", "1", Stat::root(0o644, Time::default())).unwrap();
+        golden.put_file("/gone", "1", Stat::root(0o644, Time::default())).unwrap();
+        let mut after = golden.clone();
+        let mut editor = Editor::new(&mut after, Time::default());
+        editor.file("/new", "", 0o644, "first").unwrap();
+        editor.file("/new", "x", 0o644, "last").unwrap();
+        editor.file("/brief", "", 0o644, "r").unwrap();
+        editor.remove("/brief", "r").unwrap();
+        editor.rewrite("/old", "2", 0o644, "r").unwrap();
+        editor.remove("/gone", "r").unwrap();
+        let changes = editor.finish();
+        let edits = net("root", &golden, &after, &changes);
+        let short: Vec<_> = edits.iter().map(|e| (e.path.as_str(), e.action, e.reason.as_str())).collect();
+        assert_eq!(short, [("/gone", "removed", "r"), ("/new", "added", "last"), ("/old", "changed", "r")]);
+    }
+}

@@ -1,0 +1,305 @@
+//! Everything written. The root filesystem is read once: its chunks go to slot A of the image, into the Artifact and through the
+//! checksum in one pass; slot B is a copy of slot A within the image.
+
+use super::disk::{copy_range, copy_within, write_content, write_sparse};
+use super::frames::{Chunk, Compress, Pass, Plain};
+use super::outputs::{Outputs, Pending};
+use crate::artifact::{self, Meta, Signer};
+use crate::layout::Layout;
+use crate::report::Report;
+use crate::stream::{Codec, Compression, Content, ReadAt};
+use anyhow::{Context, Result};
+use sha2::{Digest as _, Sha256};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+/// What a frame is made of (bytes of plain content): long enough that a compressor loses little at its ends.
+fn chunk_size(codecs: &[Codec]) -> usize {
+    let one = |codec: &Codec| match codec.kind() {
+        Compression::None | Compression::Gzip => 1 << 20,
+        Compression::Zstd => 4 << 20,
+        Compression::Xz => 8 << 20,
+    };
+    codecs.iter().map(one).max().unwrap_or(1 << 20)
+}
+
+/// The parts of the disk that are known before the root filesystem was read.
+pub(crate) struct Disk<'a> {
+    /// Where everything goes.
+    pub(crate) layout: Layout,
+    /// Offsets and bytes of the partition tables.
+    pub(crate) tables: &'a [(u64, Vec<u8>)],
+    /// The boot filesystem.
+    pub(crate) boot: &'a Content,
+    /// The root filesystem, as long as itself and not as its slot.
+    pub(crate) root: &'a Content,
+    /// Whether slot B gets a copy of the root filesystem.
+    pub(crate) copy_to_b: bool,
+}
+
+/// How the disk image is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As it is, sparse.
+    Raw,
+    /// As a stream of frames.
+    Stream(Codec),
+}
+
+/// What the emission of one conversion needs.
+pub(crate) struct Emission<'a> {
+    /// The disk.
+    pub(crate) disk: Disk<'a>,
+    /// How the image is stored.
+    pub(crate) form: Form,
+    /// The Artifact.
+    pub(crate) meta: &'a Meta,
+    /// Who signs it.
+    pub(crate) signer: Option<&'a Signer>,
+    /// Threads.
+    pub(crate) jobs: usize,
+    /// Progress.
+    pub(crate) report: &'a dyn Report,
+}
+
+/// The files of an emission, before they have their names.
+pub(crate) struct Names {
+    /// The disk image.
+    pub(crate) image: String,
+    /// The Artifact.
+    pub(crate) artifact: String,
+    /// The root filesystem by itself, when asked for.
+    pub(crate) rootfs: Option<String>,
+}
+
+/// What was written.
+pub(crate) struct Written {
+    /// SHA-256 of the root filesystem: the Artifact's payload and both slots.
+    pub(crate) root_sha256: [u8; 32],
+    /// The image.
+    pub(crate) image: Pending,
+    /// The Artifact.
+    pub(crate) artifact: Pending,
+    /// The root filesystem.
+    pub(crate) rootfs: Option<Pending>,
+}
+
+impl Emission<'_> {
+    /// Writes the image and the Artifact. `data` makes the data filesystem once the checksum of the root filesystem is known.
+    ///
+    /// # Errors
+    /// What reading, compressing or writing said, with the file that it concerns.
+    pub(crate) fn run(&self, outputs: &Outputs, names: &Names, data: &dyn Fn(&[u8; 32]) -> Result<Content>) -> Result<Written> {
+        let image = outputs.create(&names.image)?;
+        let artifact = outputs.create(&names.artifact)?;
+        let rootfs = names.rootfs.as_ref().map(|name| outputs.create(name)).transpose()?;
+        let writing = |pending: &Pending| format!("writing {}", pending.target().display());
+        let mut stream = match self.form {
+            Form::Raw => {
+                image.file().set_len(self.disk.layout.total).with_context(|| writing(&image))?;
+                self.fixed_parts(image.file()).with_context(|| writing(&image))?;
+                None
+            }
+            Form::Stream(codec) => Some(FrameStream { file: image.file(), at: 0, codec, slot_start: 0 }),
+        };
+        if let Some(stream) = &mut stream {
+            self.stream_front(stream).with_context(|| writing(&image))?;
+            stream.slot_start = stream.at;
+        }
+        let root_sha256 = self.root_pass(&artifact, stream.as_mut(), image.file(), rootfs.as_ref())?;
+        self.report.step("writing slot B and the data partition", None);
+        let data = data(&root_sha256)?;
+        match &mut stream {
+            Some(stream) => self.stream_back(stream, &data),
+            None => self.raw_back(image.file(), &data),
+        }
+        .with_context(|| writing(&image))?;
+        Ok(Written { root_sha256, image, artifact, rootfs })
+    }
+
+    /// Tables and boot partition of a raw image.
+    fn fixed_parts(&self, file: &File) -> io::Result<()> {
+        for (offset, bytes) in self.disk.tables {
+            file.write_all_at(bytes, *offset)?;
+        }
+        write_content(file, self.disk.layout.boot.start, self.disk.boot)
+    }
+
+    /// The one pass over the root filesystem: Artifact, checksum, slot A of either form, and the filesystem by itself.
+    fn root_pass(
+        &self,
+        artifact: &Pending,
+        mut stream: Option<&mut FrameStream>,
+        image: &File,
+        rootfs: Option<&Pending>,
+    ) -> Result<[u8; 32]> {
+        let root = self.disk.root;
+        self.report.step("writing the root filesystem", Some(root.len()));
+        let draft = artifact::Draft::new(self.meta, root.len(), self.signer).context("making the Artifact")?;
+        let mut payload = FrameStream { file: artifact.file(), at: draft.data_offset(), codec: self.meta.codec, slot_start: 0 };
+        payload.put(Bytes::Frame(&draft.head()?))?;
+        let codecs = self.codecs();
+        let compress: Vec<_> = codecs.iter().map(|codec| move |plain: &[u8]| codec.compress(plain)).collect();
+        let slot = (self.form == Form::Raw).then_some(self.disk.layout.root_a.start);
+        let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
+            if let Some(start) = slot {
+                write_sparse(image, start + offset, plain)?;
+            }
+            rootfs.map_or(Ok(()), |rootfs| write_sparse(rootfs.file(), offset, plain))
+        };
+        if let Some(rootfs) = rootfs {
+            rootfs.file().set_len(root.len())?;
+        }
+        let pass = Pass {
+            content: root,
+            chunk: chunk_size(&codecs),
+            compress: compress.iter().map(|one| one as &Compress).collect(),
+            jobs: self.jobs,
+            on_data: Some(&on_data),
+        };
+        let mut hash = Sha256::new();
+        pass.run(&mut |chunk| {
+            update(&mut hash, &chunk.plain);
+            self.report.advance(length(&chunk.plain));
+            let (payload_frame, image_frame) = self.pick(&chunk);
+            payload.put(payload_frame)?;
+            stream.as_mut().map_or(Ok(()), |stream| stream.put(image_frame))
+        })
+        .context("writing the root filesystem")?;
+        payload.put(Bytes::Frame(&draft.tail()?))?;
+        let sha256: [u8; 32] = hash.finalize().into();
+        let finished = draft.finish(&sha256, payload.at - draft.data_offset()).context("making the Artifact")?;
+        payload.put(Bytes::Frame(&finished.back))?;
+        artifact.file().write_all_at(&finished.front, 0)?;
+        Ok(sha256)
+    }
+
+    /// The codecs of a pass, each once: a codec that the Artifact and the image share makes one frame for both.
+    fn codecs(&self) -> Vec<Codec> {
+        let mut codecs = vec![self.meta.codec];
+        if let Form::Stream(codec) = self.form
+            && codec != self.meta.codec
+        {
+            codecs.push(codec);
+        }
+        codecs.retain(|codec| codec.kind() != Compression::None);
+        codecs
+    }
+
+    /// The bytes of a chunk for the Artifact and for the image: the first and the last of its frames, see [`Self::codecs`].
+    fn pick<'c>(&self, chunk: &'c Chunk) -> (Bytes<'c>, Bytes<'c>) {
+        let bytes =
+            |frame: Option<&'c std::sync::Arc<Vec<u8>>>| frame.map_or(Bytes::Plain(&chunk.plain), |frame| Bytes::Frame(frame));
+        let payload = if self.meta.codec.kind() == Compression::None { None } else { chunk.frames.first() };
+        (bytes(payload), bytes(chunk.frames.last()))
+    }
+
+    /// Slot B and the data partition of a raw image.
+    fn raw_back(&self, file: &File, data: &Content) -> io::Result<()> {
+        let layout = &self.disk.layout;
+        if self.disk.copy_to_b {
+            copy_within(file, layout.root_a.start, layout.root_b.start, self.disk.root.len())?;
+        }
+        write_content(file, layout.data.start, data)
+    }
+
+    /// The stream from the start of the disk to slot A.
+    fn stream_front(&self, stream: &mut FrameStream) -> io::Result<()> {
+        let layout = &self.disk.layout;
+        let mut front = Content::hole(0);
+        for (offset, bytes) in self.disk.tables.iter().filter(|(offset, _)| *offset < layout.boot.start) {
+            front.push_bytes(*offset, bytes.clone());
+        }
+        front.push_content(layout.boot.start, self.disk.boot);
+        front.set_len(layout.root_a.start);
+        self.stream_content(stream, &front)
+    }
+
+    /// The stream behind the root filesystem in slot A.
+    fn stream_back(&self, stream: &mut FrameStream, data: &Content) -> io::Result<()> {
+        let layout = &self.disk.layout;
+        let root_len = self.disk.root.len();
+        let gap = Content::hole(layout.root_a.len - root_len);
+        let (slot_start, slot_end) = (stream.slot_start, stream.at);
+        self.stream_content(stream, &gap)?;
+        if self.disk.copy_to_b {
+            let len = slot_end - slot_start;
+            copy_range(stream.file, slot_start, stream.file, stream.at, len)?;
+            stream.at += len;
+        } else {
+            self.stream_content(stream, &Content::hole(root_len))?;
+        }
+        self.stream_content(stream, &gap)?;
+        let mut back = Content::hole(0);
+        back.push_content(0, data);
+        for (offset, bytes) in self.disk.tables.iter().filter(|(offset, _)| *offset >= layout.data.end()) {
+            back.push_bytes(offset - layout.data.start, bytes.clone());
+        }
+        back.set_len(layout.total - layout.data.start);
+        self.stream_content(stream, &back)
+    }
+
+    fn stream_content(&self, stream: &mut FrameStream, content: &Content) -> io::Result<()> {
+        let codec = stream.codec;
+        let compress = move |plain: &[u8]| codec.compress(plain);
+        let pass = Pass { content, chunk: chunk_size(&[codec]), compress: vec![&compress], jobs: self.jobs, on_data: None };
+        pass.run(&mut |chunk| stream.put(Bytes::Frame(&chunk.frames[0])))
+    }
+}
+
+/// What is put into a stream.
+#[derive(Clone, Copy)]
+enum Bytes<'c> {
+    /// A frame.
+    Frame(&'c [u8]),
+    /// Plain bytes, stored as they are.
+    Plain(&'c Plain),
+}
+
+/// A file that frames are appended to; it may be read again behind the writer.
+struct FrameStream<'f> {
+    file: &'f File,
+    at: u64,
+    codec: Codec,
+    /// Where the frames of slot A begin.
+    slot_start: u64,
+}
+
+impl FrameStream<'_> {
+    fn put(&mut self, bytes: Bytes) -> io::Result<()> {
+        let len = match bytes {
+            Bytes::Frame(bytes) => {
+                self.file.write_all_at(bytes, self.at)?;
+                bytes.len() as u64
+            }
+            Bytes::Plain(Plain::Data(bytes)) => {
+                write_sparse(self.file, self.at, bytes)?;
+                bytes.len() as u64
+            }
+            Bytes::Plain(Plain::Zero(len)) => *len as u64,
+        };
+        self.at += len;
+        Ok(())
+    }
+}
+
+fn length(plain: &Plain) -> u64 {
+    match plain {
+        Plain::Zero(len) => *len as u64,
+        Plain::Data(bytes) => bytes.len() as u64,
+    }
+}
+
+fn update(hash: &mut Sha256, plain: &Plain) {
+    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    match plain {
+        Plain::Data(bytes) => hash.update(bytes.as_slice()),
+        Plain::Zero(len) => {
+            for _ in 0..len / ZEROS.len() {
+                hash.update(ZEROS);
+            }
+            hash.update(&ZEROS[..len % ZEROS.len()]);
+        }
+    }
+}

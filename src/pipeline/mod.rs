@@ -1,0 +1,16 @@
+//! The story of a conversion, in calls that one can read aloud: [`prepare`] reads, plans, edits and measures; [`write`] writes.
+
+mod check;
+mod convert;
+mod disk;
+pub mod edits;
+mod emit;
+mod frames;
+pub mod outputs;
+mod prepare;
+mod record;
+pub mod survey;
+
+pub use convert::{Made, write};
+pub use prepare::{Prepared, Request, Trees, prepare};
+pub use record::Record;

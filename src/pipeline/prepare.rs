@@ -1,0 +1,694 @@
+//! Everything before the first byte is written: the input is read, planned, edited in memory and measured. `plan` ends here.
+
+use super::edits::{Edit, net};
+use super::survey::{Boot, Root, Survey};
+use crate::artifact::{Checksum, KeyFile, Meta, Script, Signer, Software};
+use crate::boot;
+use crate::config::{self, Config, Room};
+use crate::fs::{ext4, fat};
+use crate::image::source::Input;
+use crate::image::table;
+use crate::integrate::{fstab, mender, overlay, packages, system};
+use crate::layout::{Layout, Margins, Needs};
+use crate::plan::facts::{self, Facts};
+use crate::plan::family::{Family, Naming, Role, Scheme};
+use crate::problem::{Problem, Problems};
+use crate::report::Report;
+use crate::stamp::{Stamp, Time};
+use crate::stream::{Codec, Compression, Content, ReadAt};
+use crate::tree::editor::{Change, Editor};
+use crate::tree::{Entry, Stat, Tree, host};
+use crate::units::{MIB, align_up, human};
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+
+/// What the user asked for.
+pub struct Request<'a> {
+    /// The merged configuration.
+    pub config: &'a Config,
+    /// The golden image.
+    pub disk: &'a Path,
+    /// More overlays of the root filesystem, after those of the configuration.
+    pub overlays: &'a [PathBuf],
+    /// `--artifact-name`, which wins over the configuration.
+    pub artifact_name: Option<&'a str>,
+    /// `SOURCE_DATE_EPOCH`, in seconds.
+    pub epoch: Option<i64>,
+    /// Where progress goes.
+    pub report: &'a dyn Report,
+}
+
+/// The three filesystems of the result.
+#[derive(Debug)]
+pub struct Trees {
+    /// Root, the same in both slots.
+    pub root: Tree,
+    /// The boot partition.
+    pub boot: Tree,
+    /// The data partition, without what depends on the checksum of the root filesystem.
+    pub data: Tree,
+}
+
+/// A conversion that is ready to be written.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The input, kept open.
+    pub input: Input,
+    /// Its table and partitions.
+    pub survey: Survey,
+    /// The number of the golden root partition and what its superblock said.
+    pub golden_root: (u32, ext4::read::Info),
+    /// The number of the golden boot partition.
+    pub golden_boot: Option<u32>,
+    /// What the root tree revealed.
+    pub facts: Facts,
+    /// The base of the names of all outputs.
+    pub name: String,
+    /// Device types; the first is the device's.
+    pub device_types: Vec<String>,
+    /// Time and identities.
+    pub stamp: Stamp,
+    /// The contract of the family.
+    pub family: Family,
+    /// Where everything goes.
+    pub layout: Layout,
+    /// The partition table.
+    pub table: table::Table,
+    /// The filesystems.
+    pub trees: Trees,
+    /// Size of the root filesystem, in bytes.
+    pub root_size: u64,
+    /// Options of the root filesystem.
+    pub root_options: ext4::write::Options,
+    /// Options of the data filesystem.
+    pub data_options: ext4::write::Options,
+    /// Options of the boot filesystem.
+    pub boot_options: fat::Options,
+    /// The Artifact.
+    pub meta: Meta,
+    /// Who signs it.
+    pub signer: Option<Signer>,
+    /// What the boot integration found and did.
+    pub boot: boot::Installed,
+    /// Packages that were installed.
+    pub packages: Vec<packages::InstalledPackage>,
+    /// Paths that differ from the golden image.
+    pub edits: Vec<Edit>,
+    /// What the user should read.
+    pub notes: Vec<String>,
+}
+
+/// Reads, plans, edits and measures.
+///
+/// # Errors
+/// What reading the input said, or all problems of the plan at once.
+pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
+    request.report.step("reading the golden image", None);
+    let survey = Survey::new(std::sync::Arc::clone(&input.source))?;
+    let root = survey.root(request.config.root.partition)?;
+    let boot = survey.boot(request.config.boot.partition)?;
+    let facts = facts::gather(&root.tree).context("looking at the root filesystem")?;
+    let plan = Plan::new(request, &survey, &facts, &root, boot.as_ref())?;
+    request.report.step("editing the filesystems", None);
+    let edited = edit(request, &plan, &facts, &root, boot.as_ref())?;
+    request.report.step("measuring", None);
+    plan.measured(request, input, survey, facts, root, boot, edited)
+}
+
+/// Names and identities: what can be said before any edit.
+struct Plan {
+    name: String,
+    artifact_name: String,
+    device_types: Vec<String>,
+    stamp: Stamp,
+    family: Family,
+    boot_mount: String,
+    meta: Meta,
+    signer: Option<Signer>,
+    notes: Vec<String>,
+}
+
+impl Plan {
+    /// Decides, or returns everything that is wrong.
+    fn new(request: &Request, survey: &Survey, facts: &Facts, root: &Root, boot: Option<&Boot>) -> Result<Self> {
+        let config = request.config;
+        let mut problems = Problems::default();
+        let device_types = config.board.device_type.clone().unwrap_or_default();
+        if device_types.is_empty() {
+            problems.push(Problem::new(format!("no device type is given; the image is {}", describe(facts))).hint(
+                "name it in the configuration ([board] device-type = [\"...\"]), or start from a built-in board: --config qemux86-64, --config generic-x86-64",
+            ));
+        }
+        let artifact_name = request.artifact_name.map(str::to_owned).or_else(|| config.artifact.name.clone()).unwrap_or_default();
+        if artifact_name.is_empty() {
+            problems.push(Problem::new("no Artifact name is given").hint("name the release: --artifact-name release-1"));
+        }
+        if facts.architecture.is_none() {
+            problems
+                .push(Problem::new("the architecture of the image cannot be told: /bin/sh is missing or is no program known here"));
+        }
+        problems.check()?;
+        let stamp = Stamp { time: time(request, root), family: device_types[0].clone() };
+        let family = family(config, &stamp, survey);
+        let mut notes: Vec<String> = facts.remarks.clone();
+        notes.extend(survey.table.warnings.iter().map(|warning| format!("partition table: {warning}")));
+        let (signer, note) = signer(config)?;
+        notes.extend(note);
+        let meta = meta(config, &artifact_name, &device_types, &stamp)?;
+        let stem = stem(request.disk);
+        let name = config.output.name.clone().unwrap_or_else(|| format!("{stem}-{}-{artifact_name}", device_types[0]));
+        let boot_mount = config.boot.mount.clone().unwrap_or_else(|| golden_boot_mount(&root.tree, boot));
+        Ok(Self { name, artifact_name, device_types, stamp, family, boot_mount, meta, signer, notes })
+    }
+
+    fn measured(
+        self,
+        request: &Request,
+        input: Input,
+        survey: Survey,
+        facts: Facts,
+        root: Root,
+        boot: Option<Boot>,
+        edited: Edited,
+    ) -> Result<Prepared> {
+        let config = request.config;
+        let Edited { trees, installed, packages, changes, notes } = edited;
+        let label = root.info.label.clone();
+        let uuid = |configured: Option<crate::stamp::Uuid>, purpose: &str| configured.unwrap_or_else(|| self.stamp.uuid(purpose));
+        let seed = self.stamp.uuid("directory hash");
+        let mut root_options = ext4::write::Options::new(uuid(config.root.uuid, "root filesystem"), seed, self.stamp.time);
+        root_options.label = label;
+        let mut data_options = ext4::write::Options::new(uuid(config.data.uuid, "data filesystem"), seed, self.stamp.time);
+        data_options.label = b"data".to_vec();
+        let minimum = ext4::write::minimum_size(&trees.root, &root_options).context("measuring the root filesystem")?;
+        let root_size = root_size(config, minimum)?;
+        let boot_options = boot_options(&self.stamp, boot.as_ref());
+        let needs = Needs {
+            total: config.storage.size,
+            alignment: config.storage.alignment,
+            margins: Margins::EFI,
+            boot: boot_size(config, boot.as_ref(), &trees.boot, &boot_options)?,
+            root: root_size,
+            data: data_size(config, &trees.data, &data_options)?,
+        };
+        let layout = Layout::new(&needs).map_err(|problem| fitting(problem, config, minimum))?;
+        let table = table(&self.family, &layout);
+        let golden_boot_tree = boot.as_ref().map_or_else(|| Tree::new(trees.boot.root.stat.clone()), |boot| boot.tree.clone());
+        let empty = Tree::new(trees.data.root.stat.clone());
+        let mut edits = net("root", &root.tree, &trees.root, &changes.root);
+        edits.extend(net("boot", &golden_boot_tree, &trees.boot, &changes.boot));
+        edits.extend(net("data", &empty, &trees.data, &changes.data));
+        Ok(Prepared {
+            input,
+            survey,
+            golden_root: (root.partition.number, root.info),
+            golden_boot: boot.map(|boot| boot.partition.number),
+            facts,
+            name: self.name,
+            device_types: self.device_types,
+            stamp: self.stamp,
+            family: self.family,
+            layout,
+            table,
+            trees,
+            root_size,
+            root_options,
+            data_options,
+            boot_options,
+            meta: self.meta,
+            signer: self.signer,
+            boot: installed,
+            packages,
+            edits,
+            notes: self.notes.into_iter().chain(notes).collect(),
+        })
+    }
+}
+
+/// The operating system in a few words.
+fn describe(facts: &Facts) -> String {
+    let os = if facts.os.pretty.is_empty() { "an unknown system" } else { &facts.os.pretty };
+    let architecture = facts.architecture.map_or("an unknown architecture", facts::Architecture::name);
+    format!("{os} for {architecture}")
+}
+
+/// The time that everything made carries: `SOURCE_DATE_EPOCH`, or the newest change of a file in the golden root filesystem. Files
+/// that claim to be newer than the last write to their filesystem are no witnesses.
+fn time(request: &Request, root: &Root) -> Time {
+    if let Some(seconds) = request.epoch {
+        return Time { seconds, nanos: 0 };
+    }
+    let limit = root.info.write_time.seconds;
+    let mut newest = 0;
+    let mut look = |stat: &Stat| {
+        if stat.mtime.seconds <= limit {
+            newest = newest.max(stat.mtime.seconds);
+        }
+    };
+    root.tree.visit(&mut |_, entry| match entry {
+        Entry::Dir(dir) => look(&dir.stat),
+        Entry::Leaf(id) => look(&root.tree.leaf(*id).stat),
+    });
+    Time { seconds: newest, nanos: 0 }
+}
+
+fn family(config: &Config, stamp: &Stamp, survey: &Survey) -> Family {
+    let scheme = match config.storage.table {
+        config::TableKind::Gpt => Scheme::Gpt,
+        config::TableKind::Mbr => Scheme::Mbr,
+        config::TableKind::Keep => match survey.table.kind() {
+            table::TableKind::Gpt => Scheme::Gpt,
+            table::TableKind::Mbr => Scheme::Mbr,
+        },
+    };
+    let naming = match &config.storage.device {
+        config::Device::PartUuid => Naming::Partuuid,
+        config::Device::Disk(disk) => Naming::Device(disk.clone()),
+    };
+    let mut family = Family::derive(stamp, scheme, naming);
+    match config.storage.disk_id {
+        Some(config::DiskId::Gpt(id)) => family.disk_guid = id,
+        Some(config::DiskId::Mbr(id)) => family.disk_id = id,
+        None => {}
+    }
+    let ids = &config.storage.ids;
+    for (guid, configured) in family.guids.iter_mut().zip([ids.boot, ids.root_a, ids.root_b, ids.data]) {
+        *guid = configured.unwrap_or(*guid);
+    }
+    family
+}
+
+fn signer(config: &Config) -> Result<(Option<Signer>, Option<String>)> {
+    let Some(path) = &config.artifact.key else { return Ok((None, None)) };
+    let KeyFile { signer, exposed } = Signer::open(path).with_context(|| format!("reading the signing key {}", path.display()))?;
+    let note =
+        exposed.map(|mode| format!("{} can be read by others (mode {mode:04o}): chmod 600 keeps the key yours", path.display()));
+    Ok((Some(signer), note))
+}
+
+fn meta(config: &Config, name: &str, device_types: &[String], stamp: &Stamp) -> Result<Meta> {
+    let artifact = &config.artifact;
+    let kind = match artifact.compression {
+        config::Compression::None => Compression::None,
+        config::Compression::Gzip => Compression::Gzip,
+        config::Compression::Xz => Compression::Xz,
+        config::Compression::Zstd => Compression::Zstd,
+    };
+    Ok(Meta {
+        name: name.to_owned(),
+        group: artifact.group.clone(),
+        device_types: device_types.to_vec(),
+        depends_names: artifact.depends_names.clone(),
+        depends_groups: artifact.depends_groups.clone(),
+        provides: artifact.provides.clone(),
+        depends: artifact.depends.clone(),
+        clears: artifact.clears.clone(),
+        software: Software {
+            filesystem: Some(artifact.software_filesystem.clone()),
+            name: artifact.software_name.clone(),
+            version: artifact.software_version.clone(),
+            no_default_version: !artifact.default_software_version,
+        },
+        checksum: Checksum::default(),
+        no_default_clears: !artifact.default_clears,
+        scripts: scripts(&artifact.scripts)?,
+        payload_name: artifact.payload_name.clone(),
+        codec: Codec::new(kind, artifact.level.filter(|_| kind != Compression::None))?,
+        time: u64::try_from(stamp.time.seconds).unwrap_or(0),
+    })
+}
+
+/// State scripts from files and directories, sorted by name.
+fn scripts(paths: &[PathBuf]) -> Result<Vec<Script>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path).with_context(|| format!("reading {}", path.display()))? {
+                files.push(entry?.path());
+            }
+        } else {
+            files.push(path.clone());
+        }
+    }
+    let read = |path: PathBuf| {
+        let bytes = std::fs::read(&path).with_context(|| format!("reading the state script {}", path.display()))?;
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Script { name, bytes })
+    };
+    let mut scripts = files.into_iter().map(read).collect::<Result<Vec<_>>>()?;
+    scripts.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(scripts)
+}
+
+/// The input's name without the endings of images and compressors.
+fn stem(disk: &Path) -> String {
+    let mut name = disk.file_name().map_or_else(|| "image".to_owned(), |name| name.to_string_lossy().into_owned());
+    if name == "-" {
+        return "image".to_owned();
+    }
+    for endings in
+        [&[".gz", ".xz", ".zst", ".bz2", ".zip"][..], &[".img", ".raw", ".qcow2", ".wic", ".sdimg", ".simg", ".iso", ".bin"][..]]
+    {
+        if let Some(rest) = endings.iter().find_map(|ending| name.strip_suffix(ending)).filter(|rest| !rest.is_empty()) {
+            name = rest.to_owned();
+        }
+    }
+    name
+}
+
+/// Where the golden image mounts its boot partition, by `/etc/fstab` and the directories there are.
+fn golden_boot_mount(root: &Tree, boot: Option<&Boot>) -> String {
+    let fstab = root.read("/etc/fstab", MIB).ok().flatten().unwrap_or_default();
+    let fstab = String::from_utf8_lossy(&fstab).into_owned();
+    let listed = ["/boot/efi", "/boot/firmware", "/efi", "/uboot"].into_iter().find(|dir| fstab::mounts(&fstab, dir));
+    let efi = boot.is_none_or(|boot| super::survey::is_efi_system(boot.partition.kind));
+    listed.unwrap_or(if efi { "/boot/efi" } else { "/uboot" }).to_owned()
+}
+
+/// Changes of each filesystem, in order.
+#[derive(Debug, Default)]
+struct Changes {
+    root: Vec<Change>,
+    boot: Vec<Change>,
+    data: Vec<Change>,
+}
+
+/// The outcome of all edits.
+struct Edited {
+    trees: Trees,
+    installed: boot::Installed,
+    packages: Vec<packages::InstalledPackage>,
+    changes: Changes,
+    notes: Vec<String>,
+}
+
+/// Applies every edit to copies of the golden trees. Overlays come after packages and before the integration, so that what they bring
+/// is integrated like the rest of the image and cannot switch A/B off.
+fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boot: Option<&Boot>) -> Result<Edited> {
+    let time = plan.stamp.time;
+    let mut root = golden.tree.clone();
+    let mut boot = golden_boot.map_or_else(|| Tree::new(Stat::root(0o755, time)), |boot| boot.tree.clone());
+    let mut data = Tree::new(Stat::root(0o755, time));
+    let mut root_editor = Editor::new(&mut root, time);
+    let mut boot_editor = Editor::new(&mut boot, time);
+    let mut data_editor = Editor::new(&mut data, time);
+    let mut problems = Problems::default();
+    let mut notes = Vec::new();
+
+    let packages = install_packages(request, &mut root_editor, &mut problems, &mut notes)?;
+    overlays(request, plan, &mut root_editor, &mut data_editor, &mut problems)?;
+    let client = client(request.config, plan)?;
+    match mender::integrate(&mut root_editor, &mut data_editor, &client) {
+        Ok(more) => notes.extend(more),
+        Err(problem) => problems.push(problem),
+    }
+    notes.extend(no_client(request, root_editor.tree()));
+    let noresume = system::wants_noresume(root_editor.tree());
+    notes.extend(
+        system::integrate(&mut root_editor, &the_system(request.config, plan, facts, golden_boot))
+            .context("editing the root filesystem")?,
+    );
+    if facts.partition_tools.is_empty()
+        && request.config.data.grow
+        && facts.systemd
+        && !facts::program(root_editor.tree(), "sfdisk")
+    {
+        problems.push(
+            Problem::new(
+                "the data partition cannot grow on the device: the image has none of sfdisk, sgdisk with parted, parted, growpart",
+            )
+            .hint("install fdisk or parted in the golden image, or set data.grow = false"),
+        );
+    }
+    let context = boot_context(request.config, plan, facts, noresume);
+    let installed = boot::integrate(&mut root_editor, &mut boot_editor, &context);
+    system::move_data(&mut root_editor, &mut data_editor)?;
+    let changes = Changes { root: root_editor.finish(), boot: boot_editor.finish(), data: data_editor.finish() };
+    let installed = match installed {
+        Ok(installed) => Some(installed),
+        Err(more) => {
+            problems.0.extend(more.0);
+            None
+        }
+    };
+    problems.check()?;
+    let installed = installed.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
+    notes.extend(installed.notes.iter().cloned());
+    Ok(Edited { trees: Trees { root, boot, data }, installed, packages, changes, notes })
+}
+
+fn install_packages(
+    request: &Request,
+    editor: &mut Editor,
+    problems: &mut Problems,
+    notes: &mut Vec<String>,
+) -> Result<Vec<packages::InstalledPackage>> {
+    let client = &request.config.client;
+    let mut debs = Vec::new();
+    for pattern in &client.packages {
+        for path in config::expand(pattern).with_context(|| format!("looking for packages {}", pattern.display()))? {
+            let source = crate::stream::FileSource::open(&path).with_context(|| format!("opening {}", path.display()))?;
+            debs.push((path, std::sync::Arc::new(source) as crate::stream::Source));
+        }
+    }
+    if debs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let accept = client.accept.iter().map(|accept| packages::Accept {
+        package: accept.package.clone(),
+        script: accept.script.word().to_owned(),
+        statement: None,
+        reason: accept.reason.clone(),
+    });
+    let wanted = packages::Request { debs, managed: client.managed, accept: accept.collect() };
+    match packages::install(editor, &wanted) {
+        Ok(installed) => {
+            notes.extend(installed.notes);
+            Ok(installed.packages)
+        }
+        Err(more) => {
+            problems.0.extend(more.0);
+            Ok(Vec::new())
+        }
+    }
+}
+
+fn overlays(request: &Request, plan: &Plan, root: &mut Editor, data: &mut Editor, problems: &mut Problems) -> Result<()> {
+    let config = request.config;
+    let onto_root = config.rootfs.overlays.iter().chain(request.overlays);
+    for dir in onto_root {
+        graft(dir, plan, root, &config.rootfs.owner, problems)?;
+    }
+    for dir in &config.data.overlay {
+        graft(dir, plan, data, &[], problems)?;
+    }
+    Ok(())
+}
+
+fn graft(dir: &Path, plan: &Plan, editor: &mut Editor, owners: &[config::OwnerRule], problems: &mut Problems) -> Result<()> {
+    let tree = host::read(dir, plan.stamp.time).with_context(|| format!("reading the overlay {}", dir.display()))?;
+    let name = dir.file_name().map_or_else(|| "overlay".to_owned(), |name| name.to_string_lossy().into_owned());
+    if let Err(more) = overlay::graft(editor, &tree, owners, &format!("overlay {name}")) {
+        problems.0.extend(more.0);
+    }
+    Ok(())
+}
+
+/// What the client is told, from `[server]`.
+fn client<'p>(config: &'p Config, plan: &'p Plan) -> Result<mender::Client<'p>> {
+    let server = &config.server;
+    let mut settings = serde_json::Map::new();
+    let mut files = Vec::new();
+    let mut read = |path: &Path, target: String| -> Result<String> {
+        let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        files.push((target.clone(), bytes, 0o644));
+        Ok(target)
+    };
+    let mut set = |key: &str, value: serde_json::Value| settings.insert(key.to_owned(), value);
+    if let Some(url) = &server.url {
+        set("ServerURL", url.clone().into());
+    }
+    if let Some(token) = &server.tenant_token {
+        set("TenantToken", token.expose().into());
+    }
+    if let Some(path) = &server.certificate {
+        set("ServerCertificate", read(path, "/etc/mender/server.crt".into())?.into());
+    }
+    match server.verify_key.as_slice() {
+        [] => {}
+        [one] => drop(set("ArtifactVerifyKey", read(one, "/etc/mender/artifact-verify-key.pem".into())?.into())),
+        many => {
+            let mut names = Vec::new();
+            for (at, path) in many.iter().enumerate() {
+                names.push(read(path, format!("/etc/mender/artifact-verify-key-{}.pem", at + 1))?);
+            }
+            set("ArtifactVerifyKeys", names.into());
+        }
+    }
+    for (key, seconds) in [
+        ("UpdatePollIntervalSeconds", server.update_poll_interval),
+        ("InventoryPollIntervalSeconds", server.inventory_poll_interval),
+        ("RetryPollIntervalSeconds", server.retry_poll_interval),
+    ] {
+        if let Some(seconds) = seconds {
+            set(key, seconds.into());
+        }
+    }
+    Ok(mender::Client {
+        family: &plan.family,
+        device_type: &plan.device_types[0],
+        artifact_name: &plan.artifact_name,
+        artifact_group: config.artifact.group.as_deref(),
+        settings,
+        files,
+        managed: config.client.managed,
+    })
+}
+
+fn no_client(request: &Request, root: &Tree) -> Option<String> {
+    let none = mender::client_programs(root).is_empty() && request.config.client.packages.is_empty();
+    none.then(|| "there is no update client in the image: install one there, or name its packages under client.packages".to_owned())
+}
+
+fn the_system<'p>(config: &Config, plan: &'p Plan, facts: &Facts, boot: Option<&Boot>) -> system::System<'p> {
+    let mut present = fstab::Present::default();
+    for role in Role::ALL {
+        present.tags.insert(format!("partuuid={}", plan.family.partuuid(role)));
+    }
+    if let Some(boot) = boot {
+        let id = boot.info.volume_id;
+        present.tags.insert(format!("uuid={:04x}-{:04x}", id >> 16, id & 0xffff));
+    }
+    system::System {
+        family: &plan.family,
+        boot_mount: &plan.boot_mount,
+        options: [config.boot.options.clone(), config.root.options.clone(), config.data.options.clone()],
+        root_pass: config.root.fsck_pass,
+        data_pass: config.data.fsck_pass,
+        grow_data: config.data.grow,
+        systemd: facts.systemd,
+        present,
+    }
+}
+
+fn boot_context<'p>(config: &'p Config, plan: &'p Plan, facts: &Facts, noresume: bool) -> boot::Context<'p> {
+    let _ = (config, plan, facts, noresume);
+    boot::Context { a: "" }
+}
+
+/// The size of the root filesystem from what its files need.
+fn root_size(config: &Config, minimum: u64) -> Result<u64, Problem> {
+    let wanted = match (config.root.size, config.root.headroom) {
+        (Some(size), _) if size < minimum => {
+            let message =
+                format!("root.size is {} ({size} bytes) but the files need {} ({minimum} bytes)", human(size), human(minimum));
+            return Err(Problem::new(message).hint(format!("set root.size to at least \"{} MiB\"", minimum.div_ceil(MIB))));
+        }
+        (Some(size), _) => size,
+        (None, room @ (Room::Percent(_) | Room::Bytes(_))) => room.above(minimum),
+    };
+    Ok(align_up(wanted, MIB))
+}
+
+fn boot_options(stamp: &Stamp, boot: Option<&Boot>) -> fat::Options {
+    let (volume_id, label) = match boot {
+        Some(boot) => (boot.info.volume_id, boot.info.label.clone()),
+        None => (stamp.id32("boot filesystem"), Some("BOOT".to_owned())),
+    };
+    fat::Options { volume_id, label, time: stamp.time, kind: fat::Kind::Auto, hidden_sectors: 0 }
+}
+
+/// The boot partition: as configured, or 40 MiB, or as large as the golden one.
+fn boot_size(config: &Config, boot: Option<&Boot>, tree: &Tree, options: &fat::Options) -> Result<u64> {
+    let golden = boot.map_or(0, |boot| boot.partition.len);
+    let size = config.boot.size.unwrap_or((40 * MIB).max(golden));
+    let minimum = fat::minimum_size(tree, options).context("measuring the boot filesystem")?;
+    if align_up(size, config.storage.alignment) < minimum {
+        let message = format!("boot.size is {} but its files need {} ({minimum} bytes)", human(size), human(minimum));
+        return Err(Problem::new(message).hint(format!("set boot.size to at least \"{} MiB\"", minimum.div_ceil(MIB))).into());
+    }
+    Ok(size)
+}
+
+/// The data partition: as configured when its files fit.
+fn data_size(config: &Config, tree: &Tree, options: &ext4::write::Options) -> Result<u64> {
+    let size = config.data.size;
+    // The bootstrap Artifact comes later; a mebibyte is many times what it takes.
+    let minimum = ext4::write::minimum_size(tree, options).context("measuring the data filesystem")? + MIB;
+    if align_up(size, config.storage.alignment) < minimum {
+        let message = format!("data.size is {} but its files need {} ({minimum} bytes)", human(size), human(minimum));
+        return Err(Problem::new(message).hint(format!("set data.size to at least \"{} MiB\"", minimum.div_ceil(MIB))).into());
+    }
+    Ok(size)
+}
+
+/// Adds what else could give way when the slots are too small.
+fn fitting(problem: Problem, config: &Config, minimum: u64) -> Problem {
+    let message = match config.root.size {
+        Some(_) => problem.message,
+        None => format!("{} (its files need {}; the rest is root.headroom)", problem.message, human(minimum)),
+    };
+    Problem { message, hint: problem.hint }
+}
+
+/// The partition table of the result.
+fn table(family: &Family, layout: &Layout) -> table::Table {
+    use crate::units::Lba;
+    let extents = [layout.boot, layout.root_a, layout.root_b, layout.data];
+    let mut partitions = Vec::new();
+    for (role, extent) in Role::ALL.into_iter().zip(extents) {
+        let kind = match (family.scheme, role) {
+            (Scheme::Gpt, Role::Boot) => table::types::GPT_ESP,
+            (Scheme::Gpt, _) => table::types::GPT_LINUX,
+            (Scheme::Mbr, Role::Boot) => table::types::MBR_ESP,
+            (Scheme::Mbr, _) => table::types::MBR_LINUX,
+        };
+        let id = (family.scheme == Scheme::Gpt).then(|| family.guids[role.number() as usize - 1]);
+        let sectors = Lba::from_bytes(extent.len).0;
+        let mut partition = table::Partition::new(role.number(), Lba::from_bytes(extent.start), sectors, kind, id);
+        if family.scheme == Scheme::Gpt {
+            partition.name = role.name().to_owned();
+        }
+        partitions.push(partition);
+    }
+    let disk_id = match family.scheme {
+        Scheme::Gpt => table::DiskId::Gpt(family.disk_guid),
+        Scheme::Mbr => table::DiskId::Mbr(family.disk_id),
+    };
+    table::Table { disk_id, partitions, warnings: Vec::new() }
+}
+
+impl Prepared {
+    /// The root filesystem as it goes into both slots and the Artifact.
+    ///
+    /// # Errors
+    /// When the tree holds something that ext4 cannot.
+    pub fn root_image(&self) -> Result<Content> {
+        let image =
+            ext4::write::write(&self.trees.root, self.root_size, &self.root_options).context("making the root filesystem")?;
+        debug_assert_eq!(image.content.len(), self.root_size);
+        Ok(image.content)
+    }
+
+    /// The boot filesystem, as long as its partition.
+    ///
+    /// # Errors
+    /// When the tree holds something that FAT cannot.
+    pub fn boot_image(&self) -> Result<Content> {
+        fat::write(&self.trees.boot, self.layout.boot.len, &self.boot_options).context("making the boot filesystem")
+    }
+
+    /// The data filesystem, as long as its partition, with the bootstrap Artifact that names `root_sha256`.
+    ///
+    /// # Errors
+    /// When the tree holds something that ext4 cannot.
+    pub fn data_image(&self, root_sha256: &[u8; 32]) -> Result<Content> {
+        let mut data = self.trees.data.clone();
+        let bootstrap = crate::artifact::bootstrap(&self.meta, root_sha256).context("making the bootstrap Artifact")?;
+        let mut editor = Editor::new(&mut data, self.stamp.time);
+        editor.file("/mender/bootstrap.mender", bootstrap, 0o600, "what a fresh device runs")?;
+        drop(editor);
+        let image = ext4::write::write(&data, self.layout.data.len, &self.data_options).context("making the data filesystem")?;
+        Ok(image.content)
+    }
+}

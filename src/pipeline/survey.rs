@@ -1,0 +1,273 @@
+//! What is on the input: its partitions, what each holds, and which of them are boot and root. Decided by type and content.
+
+use crate::fs::{ext4, fat};
+use crate::image::table::{PartitionType, Table, types};
+use crate::plan::facts;
+use crate::problem::Problem;
+use crate::stream::{ReadAt, Slice, Source};
+use crate::tree::Tree;
+use crate::units::{Lba, human};
+use anyhow::Context;
+use std::sync::Arc;
+
+/// What a partition holds, by the first bytes of its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// ext2, ext3 or ext4.
+    Ext,
+    /// FAT of any width.
+    Fat,
+    /// Swap space.
+    Swap,
+    /// Something known that cannot be converted, by name.
+    Other(&'static str),
+    /// Nothing recognised.
+    Unknown,
+}
+
+/// A partition of the input.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    /// Its number.
+    pub number: u32,
+    /// Its first byte on the disk.
+    pub start: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its type in the table.
+    pub kind: PartitionType,
+    /// Its name in a GPT.
+    pub name: String,
+    /// What it holds.
+    pub holds: Holds,
+}
+
+/// The input's table and partitions.
+#[derive(Debug)]
+pub struct Survey {
+    /// The whole disk.
+    pub disk: Source,
+    /// Its partition table.
+    pub table: Table,
+    /// Its partitions, by number.
+    pub partitions: Vec<Partition>,
+}
+
+/// A FAT boot partition, read.
+#[derive(Debug)]
+pub struct Boot {
+    /// Which partition it is.
+    pub partition: Partition,
+    /// Its files.
+    pub tree: Tree,
+    /// Its volume id and label.
+    pub info: fat::Info,
+}
+
+/// The root filesystem, read.
+#[derive(Debug)]
+pub struct Root {
+    /// Which partition it is.
+    pub partition: Partition,
+    /// Its files.
+    pub tree: Tree,
+    /// What its superblock says.
+    pub info: ext4::read::Info,
+}
+
+impl Survey {
+    /// Reads the table and looks at the start of each partition.
+    ///
+    /// # Errors
+    /// What reading said; a table that is damaged or missing.
+    pub fn new(disk: Source) -> anyhow::Result<Self> {
+        let table = Table::read(&*disk).context("reading the partition table")?;
+        let mut partitions = Vec::new();
+        for entry in &table.partitions {
+            let (start, len) = (entry.start.bytes(), Lba(entry.sectors).bytes());
+            let slice = Slice::new(Arc::clone(&disk), start, len);
+            let holds = probe(&slice).with_context(|| format!("reading the start of partition {}", entry.number))?;
+            partitions.push(Partition { number: entry.number, start, len, kind: entry.kind, name: entry.name.clone(), holds });
+        }
+        partitions.sort_by_key(|partition| partition.number);
+        Ok(Self { disk, table, partitions })
+    }
+
+    /// The bytes of a partition.
+    #[must_use]
+    pub fn source(&self, partition: &Partition) -> Source {
+        Arc::new(Slice::new(Arc::clone(&self.disk), partition.start, partition.len))
+    }
+
+    /// Finds and reads the root filesystem: the one with an operating system on it, or the partition that `wanted` names.
+    ///
+    /// # Errors
+    /// A [`Problem`] when there is none or more than one; what reading it said.
+    pub fn root(&self, wanted: Option<u32>) -> anyhow::Result<Root> {
+        if let Some(number) = wanted {
+            let partition = self.numbered(number, "root.partition")?;
+            return self.read_root(partition);
+        }
+        self.refuse_unreadable()?;
+        let mut found: Vec<Root> = Vec::new();
+        for partition in self.partitions.iter().filter(|partition| partition.holds == Holds::Ext) {
+            let root = self.read_root(partition)?;
+            if facts::is_root(&root.tree) {
+                found.push(root);
+            }
+        }
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 => Err(self.nothing("a root filesystem (ext2, ext3 or ext4 with an operating system on it)").into()),
+            _ => Err(several("root filesystem", found.iter().map(|root| &root.partition), "root.partition").into()),
+        }
+    }
+
+    /// Finds and reads the boot partition: the EFI system partition, or else a FAT partition with boot files; `None` when there is
+    /// none.
+    ///
+    /// # Errors
+    /// A [`Problem`] when there is more than one; what reading it said.
+    pub fn boot(&self, wanted: Option<u32>) -> anyhow::Result<Option<Boot>> {
+        if let Some(number) = wanted {
+            let partition = self.numbered(number, "boot.partition")?;
+            return self.read_boot(partition).map(Some);
+        }
+        let fats = || self.partitions.iter().filter(|partition| partition.holds == Holds::Fat);
+        let typed: Vec<&Partition> = fats().filter(|partition| is_efi_system(partition.kind)).collect();
+        if let [only] = typed.as_slice() {
+            return self.read_boot(only).map(Some);
+        }
+        let mut found = Vec::new();
+        for partition in if typed.is_empty() { fats().collect() } else { typed } {
+            let boot = self.read_boot(partition)?;
+            if has_boot_files(&boot.tree) {
+                found.push(boot);
+            }
+        }
+        match found.len() {
+            0 => Ok(None),
+            1 => Ok(found.pop()),
+            _ => Err(several("boot partition", found.iter().map(|boot| &boot.partition), "boot.partition").into()),
+        }
+    }
+
+    fn numbered(&self, number: u32, key: &str) -> Result<&Partition, Problem> {
+        self.partitions.iter().find(|partition| partition.number == number).ok_or_else(|| {
+            Problem::new(format!("{key} is {number} but the disk has no partition {number}: it has {}", self.list()))
+        })
+    }
+
+    fn read_root(&self, partition: &Partition) -> anyhow::Result<Root> {
+        let context = || format!("reading the root filesystem of partition {}", partition.number);
+        let filesystem = ext4::read::Filesystem::open(self.source(partition)).with_context(context)?;
+        let tree = filesystem.tree().with_context(context)?;
+        Ok(Root { partition: partition.clone(), tree, info: filesystem.info() })
+    }
+
+    fn read_boot(&self, partition: &Partition) -> anyhow::Result<Boot> {
+        let context = || format!("reading the boot filesystem of partition {}", partition.number);
+        let (tree, info) = fat::read(self.source(partition)).with_context(context)?;
+        Ok(Boot { partition: partition.clone(), tree, info })
+    }
+
+    /// LVM and encryption hide the root filesystem: say so rather than that there is none.
+    fn refuse_unreadable(&self) -> Result<(), Problem> {
+        let hidden = self.partitions.iter().find_map(|partition| match partition.holds {
+            Holds::Other(name) => Some((partition, name)),
+            _ => None,
+        });
+        let has_ext = self.partitions.iter().any(|partition| partition.holds == Holds::Ext);
+        match hidden {
+            Some((partition, name)) if !has_ext => {
+                let hint = "convert an image whose root filesystem is ext2, ext3 or ext4 in a partition of its own";
+                Err(Problem::new(format!("partition {} holds {name}, which cannot be read", partition.number)).hint(hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn nothing(&self, what: &str) -> Problem {
+        let hint = "if one of them is what you mean, name it with `root.partition`";
+        Problem::new(format!("no partition holds {what}; the disk has {}", self.list())).hint(hint)
+    }
+
+    /// The partitions on one line.
+    fn list(&self) -> String {
+        let parts: Vec<String> = self.partitions.iter().map(Partition::describe).collect();
+        if parts.is_empty() { "no partitions".into() } else { parts.join(", ") }
+    }
+}
+
+impl Partition {
+    /// Number, size and content in a few words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!("partition {} ({}, {})", self.number, human(self.len), self.holds.name())
+    }
+}
+
+impl Holds {
+    /// For people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ext => "ext2/3/4",
+            Self::Fat => "FAT",
+            Self::Swap => "swap",
+            Self::Other(name) => name,
+            Self::Unknown => "nothing known",
+        }
+    }
+}
+
+fn several<'a>(what: &str, found: impl Iterator<Item = &'a Partition>, key: &str) -> Problem {
+    let names: Vec<String> = found.map(Partition::describe).collect();
+    let first = names.first().and_then(|name| name.split(' ').nth(1)).unwrap_or("1").to_owned();
+    Problem::new(format!("more than one partition could be the {what}: {}", names.join(", ")))
+        .hint(format!("say which one with `{key}`, such as --set {key}={first}"))
+}
+
+/// True for the type of EFI system partitions, in either kind of table.
+#[must_use]
+pub fn is_efi_system(kind: PartitionType) -> bool {
+    kind == types::GPT_ESP || kind == types::MBR_ESP
+}
+
+/// True when a FAT filesystem has what firmware or boot loaders look for.
+fn has_boot_files(tree: &Tree) -> bool {
+    let wanted: [&[u8]; 8] =
+        [b"efi", b"bootcode.bin", b"config.txt", b"boot.scr", b"extlinux", b"uenv.txt", b"u-boot.bin", b"cmdline.txt"];
+    tree.root.entries.keys().any(|name| wanted.contains(&name.to_ascii_lowercase().as_slice()))
+}
+
+/// Recognises filesystems by the magic numbers that libblkid uses.
+fn probe(source: &dyn ReadAt) -> std::io::Result<Holds> {
+    if ext4::read::probe(source)? {
+        return Ok(Holds::Ext);
+    }
+    let mut head = vec![0; usize::try_from(source.len().min(0x1_1000)).unwrap_or(0)];
+    source.read_exact_at(0, &mut head)?;
+    let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
+    let others: [(usize, &[u8], &str); 9] = [
+        (0, b"LUKS\xba\xbe", "an encrypted volume (LUKS)"),
+        (0x218, b"LVM2 001", "an LVM physical volume"),
+        (0, b"XFSB", "XFS"),
+        (0x1_0040, b"_BHRfS_M", "btrfs"),
+        (0x400, b"\x10\x20\xf5\xf2", "F2FS"),
+        (0, b"hsqs", "squashfs"),
+        (3, b"NTFS    ", "NTFS"),
+        (0x400, b"\xe2\xe1\xf5\xe0", "EROFS"),
+        (0x1000, b"\xfc\x4e\x2b\xa9", "a member of a RAID array"),
+    ];
+    if let Some((.., name)) = others.iter().find(|(offset, magic, _)| at(*offset, magic)) {
+        return Ok(Holds::Other(name));
+    }
+    if at(4086, b"SWAPSPACE2") {
+        return Ok(Holds::Swap);
+    }
+    // A boot sector of FAT: its signature, a jump, and a name of the format where one of the widths has it.
+    let jump = matches!(head.first(), Some(0xeb | 0xe9));
+    let named = at(0x36, b"FAT") || at(0x52, b"FAT32");
+    Ok(if at(510, b"\x55\xaa") && jump && named { Holds::Fat } else { Holds::Unknown })
+}

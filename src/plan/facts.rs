@@ -1,0 +1,258 @@
+//! What the trees reveal about the system in them. Found by content, never by position.
+
+use crate::tree::edit::EditError;
+use crate::tree::{Found, Kind, Leaf, Tree, show};
+use serde::Serialize;
+
+/// Processor architectures by Debian's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Architecture {
+    /// x86, 64 bit.
+    Amd64,
+    /// x86, 32 bit.
+    I386,
+    /// Arm, 64 bit.
+    Arm64,
+    /// Arm, 32 bit with hardware floating point.
+    Armhf,
+}
+
+impl Architecture {
+    /// Debian's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::I386 => "i386",
+            Self::Arm64 => "arm64",
+            Self::Armhf => "armhf",
+        }
+    }
+
+    /// From the first bytes of a program: `e_machine` of the ELF header, at offset 18 (System V ABI).
+    #[must_use]
+    pub fn from_elf(head: &[u8]) -> Option<Self> {
+        if head.get(..4)? != b"\x7fELF" {
+            return None;
+        }
+        match u16::from_le_bytes([*head.get(18)?, *head.get(19)?]) {
+            3 => Some(Self::I386),
+            40 => Some(Self::Armhf),
+            62 => Some(Self::Amd64),
+            183 => Some(Self::Arm64),
+            _ => None,
+        }
+    }
+}
+
+/// The fields of `os-release(5)` that decide anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OsRelease {
+    /// `ID`.
+    pub id: String,
+    /// `VERSION_ID`.
+    pub version_id: String,
+    /// `VERSION_CODENAME`.
+    pub codename: String,
+    /// `PRETTY_NAME`.
+    pub pretty: String,
+}
+
+/// A kernel in `/boot`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kernel {
+    /// What stands behind `vmlinuz-`.
+    pub version: String,
+    /// Its path.
+    pub path: String,
+    /// The initrd of the same version.
+    pub initrd: Option<String>,
+}
+
+/// All that the root tree reveals.
+#[derive(Clone, Debug, Serialize)]
+pub struct Facts {
+    /// From the ELF header of `/bin/sh`.
+    pub architecture: Option<Architecture>,
+    /// From `/etc/os-release`.
+    pub os: OsRelease,
+    /// By name, in bytewise order.
+    pub kernels: Vec<Kernel>,
+    /// From `/etc/hostname`.
+    pub hostname: Option<String>,
+    /// Whether systemd is the init system.
+    pub systemd: bool,
+    /// Whether there is a dpkg database.
+    pub dpkg: bool,
+    /// Programs that can grow a partition, by name.
+    pub partition_tools: Vec<&'static str>,
+    /// What the owner of the image should know, one sentence each.
+    pub remarks: Vec<String>,
+}
+
+/// How much of a text file of the image is ever read.
+const TEXT_LIMIT: u64 = 1 << 20;
+
+/// Gathers the facts of a root tree.
+///
+/// # Errors
+/// What reading one of the files said.
+pub fn gather(root: &Tree) -> Result<Facts, EditError> {
+    let os = os_release(root)?;
+    let kernels = kernels(root);
+    let systemd = root.find("/lib/systemd/systemd").is_some() || root.find("/usr/lib/systemd/systemd").is_some();
+    Ok(Facts {
+        architecture: architecture(root)?,
+        hostname: text(root, "/etc/hostname")?.map(|text| text.trim().to_owned()).filter(|name| !name.is_empty()),
+        dpkg: root.file("/var/lib/dpkg/status").is_some(),
+        partition_tools: ["sfdisk", "sgdisk", "parted", "growpart"].into_iter().filter(|name| program(root, name)).collect(),
+        remarks: remarks(root, &kernels, systemd)?,
+        os,
+        kernels,
+        systemd,
+    })
+}
+
+/// True when `tree` looks like the root of a system: it has an `os-release` and something to start.
+#[must_use]
+pub fn is_root(tree: &Tree) -> bool {
+    let release = ["/etc/os-release", "/usr/lib/os-release"].iter().any(|path| tree.file(path).is_some());
+    let init =
+        ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/bin/sh"].iter().any(|path| tree.find(path).is_some());
+    release && init
+}
+
+/// True when a program of this name is in one of the directories of a system's PATH.
+#[must_use]
+pub fn program(tree: &Tree, name: &str) -> bool {
+    ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"].iter().any(|dir| tree.file(format!("{dir}{name}")).is_some())
+}
+
+fn text(tree: &Tree, path: &str) -> Result<Option<String>, EditError> {
+    Ok(tree.read(path, TEXT_LIMIT)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn architecture(root: &Tree) -> Result<Option<Architecture>, EditError> {
+    use crate::stream::ReadAt;
+    for path in ["/bin/sh", "/usr/bin/env", "/sbin/init"] {
+        if let Some(content) = root.file(path).filter(|content| content.len() >= 20) {
+            let mut head = [0; 20];
+            content.read_exact_at(0, &mut head).map_err(|e| EditError::Io(path.to_owned(), e))?;
+            if let Some(found) = Architecture::from_elf(&head) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn os_release(root: &Tree) -> Result<OsRelease, EditError> {
+    let text = match text(root, "/etc/os-release")? {
+        Some(text) => text,
+        None => text(root, "/usr/lib/os-release")?.unwrap_or_default(),
+    };
+    let mut os = OsRelease::default();
+    for line in text.lines() {
+        let Some((key, value)) = line.split_once('=') else { continue };
+        let value = value.trim().trim_matches(['"', '\'']).to_owned();
+        match key.trim() {
+            "ID" => os.id = value,
+            "VERSION_ID" => os.version_id = value,
+            "VERSION_CODENAME" => os.codename = value,
+            "PRETTY_NAME" => os.pretty = value,
+            _ => {}
+        }
+    }
+    Ok(os)
+}
+
+fn kernels(root: &Tree) -> Vec<Kernel> {
+    let Some(boot) = root.dir("/boot") else { return Vec::new() };
+    let has = |name: String| boot.entries.contains_key(name.as_bytes()).then(|| format!("/boot/{name}"));
+    boot.entries
+        .keys()
+        .filter_map(|name| {
+            let version = std::str::from_utf8(name).ok()?.strip_prefix("vmlinuz-")?;
+            let path = format!("/boot/vmlinuz-{version}");
+            Some(Kernel { version: version.to_owned(), path, initrd: has(format!("initrd.img-{version}")) })
+        })
+        .collect()
+}
+
+/// What the update client or a fleet's owner would stumble over later.
+fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>, EditError> {
+    let mut out = Vec::new();
+    if root
+        .dir("/etc/ssh")
+        .is_some_and(|dir| dir.entries.keys().any(|name| name.starts_with(b"ssh_host_") && name.ends_with(b"_key")))
+    {
+        out.push(
+            "/etc/ssh holds host keys, which every device will share; remove them and let the first boot make new ones".to_owned(),
+        );
+    }
+    if text(root, "/etc/machine-id")?.is_some_and(|id| !id.trim().is_empty() && id.trim() != "uninitialized") {
+        out.push(
+            "/etc/machine-id is set, so every device will have the same one; an empty file lets the first boot set it".to_owned(),
+        );
+    }
+    for path in ["/data/mender", "/var/lib/mender/mender-agent.pem", "/var/lib/mender/mender-store"] {
+        if root.find(path).is_some() {
+            out.push(format!("{path} exists: this image was used with an update client before, and its identity would be cloned"));
+        }
+    }
+    if systemd {
+        for kernel in kernels {
+            let config = text(root, &format!("/boot/config-{}", kernel.version))?;
+            if config.is_some_and(|config| !config.lines().any(|line| line == "CONFIG_FHANDLE=y")) {
+                out.push(format!(
+                    "kernel {} is built without CONFIG_FHANDLE, with which systemd finds its devices",
+                    kernel.version
+                ));
+            }
+        }
+    }
+    let clocks = ["/lib/systemd/systemd-timesyncd", "/usr/sbin/chronyd", "/usr/sbin/ntpd", "/usr/sbin/ntpsec", "/usr/bin/openntpd"];
+    if !clocks.iter().any(|path| root.find(path).is_some()) {
+        out.push("nothing in the image sets the clock (systemd-timesyncd, chrony, ntpsec): TLS to an update server fails while it is wrong".to_owned());
+    }
+    Ok(out)
+}
+
+/// The target of the symlink at `path`, for reports.
+#[must_use]
+pub fn symlink(tree: &Tree, path: &str) -> Option<String> {
+    match tree.find_nofollow(path)? {
+        Found::Leaf(Leaf { kind: Kind::Symlink(target), .. }) => Some(show(target)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Stat, Time};
+
+    #[test]
+    fn a_small_debian_is_recognised() {
+        let stat = |mode| Stat::root(mode, Time::default());
+        let mut tree = Tree::new(stat(0o755));
+        let mut elf = vec![0; 64];
+        elf[..4].copy_from_slice(b"\x7fELF");
+        elf[18] = 183;
+        tree.put_file("/usr/bin/dash", elf, stat(0o755)).unwrap();
+        tree.put_symlink("/usr/bin/sh", "dash", Time::default()).unwrap();
+        tree.put_symlink("/bin", "usr/bin", Time::default()).unwrap();
+        tree.put_file("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\n", stat(0o644)).unwrap();
+        tree.put_file("/boot/vmlinuz-6.1.0-1", "k", stat(0o644)).unwrap();
+        tree.put_file("/boot/initrd.img-6.1.0-1", "i", stat(0o644)).unwrap();
+        tree.put_file("/etc/ssh/ssh_host_rsa_key", "s", stat(0o600)).unwrap();
+        let facts = gather(&tree).unwrap();
+        assert_eq!(facts.architecture, Some(Architecture::Arm64));
+        assert_eq!((facts.os.id.as_str(), facts.os.version_id.as_str()), ("debian", "12"));
+        assert_eq!(facts.kernels[0].initrd.as_deref(), Some("/boot/initrd.img-6.1.0-1"));
+        assert!(facts.remarks.iter().any(|r| r.contains("host keys")));
+        assert!(is_root(&tree));
+        assert!(!is_root(&Tree::new(stat(0o755))));
+    }
+}

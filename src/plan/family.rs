@@ -1,0 +1,162 @@
+//! The contract of a device family: what every release of a root filesystem says about its disk, and so must never change
+//! from one release to the next. It hangs on the device type and the configuration only.
+
+use crate::stamp::{Stamp, Uuid};
+use serde::Serialize;
+
+/// How partitions are named on the device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Naming {
+    /// By PARTUUID: independent of the kind of disk.
+    Partuuid,
+    /// By a device name such as `/dev/sda`.
+    Device(String),
+}
+
+/// The two kinds of partition tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// GUID partition table.
+    Gpt,
+    /// Master boot record.
+    Mbr,
+}
+
+impl Scheme {
+    /// `gpt` or `mbr`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gpt => "gpt",
+            Self::Mbr => "mbr",
+        }
+    }
+}
+
+/// The four partitions by their part in the scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Firmware and boot loader.
+    Boot,
+    /// The slot that is active at first.
+    RootA,
+    /// The other slot.
+    RootB,
+    /// What survives updates.
+    Data,
+}
+
+impl Role {
+    /// All four in the order of their place on the disk.
+    pub const ALL: [Self; 4] = [Self::Boot, Self::RootA, Self::RootB, Self::Data];
+
+    /// The name for reports and GPT partition names.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Boot => "boot",
+            Self::RootA => "root-a",
+            Self::RootB => "root-b",
+            Self::Data => "data",
+        }
+    }
+
+    /// The partition's number, counted from 1.
+    #[must_use]
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Boot => 1,
+            Self::RootA => 2,
+            Self::RootB => 3,
+            Self::Data => 4,
+        }
+    }
+}
+
+/// Identities of the disk and its partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// The kind of partition table.
+    pub scheme: Scheme,
+    /// How the device names partitions.
+    pub naming: Naming,
+    /// The disk GUID (GPT).
+    pub disk_guid: Uuid,
+    /// The disk id (MBR), never 0.
+    pub disk_id: u32,
+    /// Unique partition GUIDs (GPT), in the order of [`Role::ALL`].
+    pub guids: [Uuid; 4],
+}
+
+impl Family {
+    /// Derives what the configuration does not set.
+    #[must_use]
+    pub fn derive(stamp: &Stamp, scheme: Scheme, naming: Naming) -> Self {
+        Self {
+            scheme,
+            naming,
+            disk_guid: stamp.uuid("disk"),
+            disk_id: stamp.id32("disk"),
+            guids: Role::ALL.map(|role| stamp.uuid(&format!("partition {}", role.name()))),
+        }
+    }
+
+    /// The PARTUUID as the kernel and udev write it: a lower-case GUID, or disk id and number (`1234abcd-02`).
+    #[must_use]
+    pub fn partuuid(&self, role: Role) -> String {
+        match self.scheme {
+            Scheme::Gpt => self.guids[role.number() as usize - 1].to_string(),
+            Scheme::Mbr => format!("{:08x}-{:02x}", self.disk_id, role.number()),
+        }
+    }
+
+    /// The disk's identity as tools write it: a GUID, or eight hexadecimal digits.
+    #[must_use]
+    pub fn disk_id_text(&self) -> String {
+        match self.scheme {
+            Scheme::Gpt => self.disk_guid.to_string(),
+            Scheme::Mbr => format!("{:08x}", self.disk_id),
+        }
+    }
+
+    /// The device path that the update client is told: `/dev/disk/by-partuuid/...` or `/dev/mmcblk0p2`.
+    #[must_use]
+    pub fn path(&self, role: Role) -> String {
+        match &self.naming {
+            Naming::Partuuid => format!("/dev/disk/by-partuuid/{}", self.partuuid(role)),
+            Naming::Device(disk) => {
+                let p = if disk.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
+                format!("{disk}{p}{}", role.number())
+            }
+        }
+    }
+
+    /// The first field of `/etc/fstab`.
+    #[must_use]
+    pub fn fstab_spec(&self, role: Role) -> String {
+        match self.naming {
+            Naming::Partuuid => format!("PARTUUID={}", self.partuuid(role)),
+            Naming::Device(_) => self.path(role),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_partitions() {
+        let stamp = Stamp { time: crate::stamp::Time::default(), family: "board".into() };
+        let gpt = Family::derive(&stamp, Scheme::Gpt, Naming::Partuuid);
+        assert_eq!(gpt.path(Role::RootA), format!("/dev/disk/by-partuuid/{}", stamp.uuid("partition root-a")));
+        let mbr = Family { disk_id: 0xab, ..Family::derive(&stamp, Scheme::Mbr, Naming::Device("/dev/mmcblk0".into())) };
+        assert_eq!(mbr.partuuid(Role::Data), "000000ab-04");
+        assert_eq!(mbr.path(Role::RootB), "/dev/mmcblk0p3");
+        let sda = Family { naming: Naming::Device("/dev/sda".into()), ..mbr };
+        assert_eq!(sda.fstab_spec(Role::Boot), "/dev/sda1");
+    }
+}

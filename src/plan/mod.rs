@@ -1,0 +1,4 @@
+//! Decisions: values in, values out.
+
+pub mod facts;
+pub mod family;
