@@ -2,6 +2,8 @@
 
 mod artifact;
 mod config;
+mod convert;
+mod convert_boot;
 mod deb;
 mod ext4_read;
 mod ext4_write;
@@ -11,6 +13,7 @@ mod golden_boot;
 mod grub_boot;
 mod grubenv;
 mod manifest;
+mod nobody;
 mod qemu;
 mod source;
 mod support;
