@@ -57,7 +57,7 @@ keys! {
     pub struct Storage {
         /// The size of the disk image. The two root partitions share what the other partitions leave.
         size: u64 => Size { default "\"8 GiB\"" }
-        /// Every partition begins at a multiple of this.
+        /// Every partition begins at a multiple of this: a power of two from 1 MiB to 1 GiB.
         alignment: u64 => Size { default "\"8 MiB\"" }
         /// The kind of partition table.
         table: TableKind => OneOf<TableKind> { default "\"keep\"" }
