@@ -106,13 +106,6 @@ fn resume(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError>
     Ok(())
 }
 
-/// True when the initramfs inside the image may still look for a swap partition to resume from.
-#[must_use]
-pub fn wants_noresume(tree: &Tree) -> bool {
-    let text = tree.read("/etc/initramfs-tools/conf.d/resume", TEXT_LIMIT).ok().flatten();
-    text.is_some_and(|text| !String::from_utf8_lossy(&text).contains("RESUME=none"))
-}
-
 fn grow(editor: &mut Editor, family: &Family) -> Result<(), EditError> {
     let reason = "the data partition grows to the end of the disk";
     let device = family.path(Role::Data);

@@ -403,7 +403,6 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
         Err(problem) => problems.push(problem),
     }
     notes.extend(no_client(request, root_editor.tree()));
-    let noresume = system::wants_noresume(root_editor.tree());
     notes.extend(
         system::integrate(&mut root_editor, &the_system(request.config, plan, facts, golden_boot))
             .context("editing the root filesystem")?,
@@ -421,13 +420,7 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
         );
     }
     let partuuids = [Role::RootA, Role::RootB].map(|role| plan.family.partuuid(role));
-    let mut arguments = request.config.root.kernel_args.clone();
-    arguments.extend(noresume.then(|| "noresume".to_owned()));
-    // A kernel or initramfs that gives up must restart, or a bad update waits for a person instead of going back.
-    if !arguments.iter().any(|argument| argument.starts_with("panic=")) {
-        arguments.push("panic=30".to_owned());
-    }
-    let arguments = arguments.join(" ");
+    let arguments = request.config.root.kernel_args.join(" ");
     let installed = bootloader(plan, facts, [&partuuids[0], &partuuids[1]], &arguments)
         .map_err(Problems::from)
         .and_then(|loader| loader.integrate(&mut root_editor, &mut boot_editor));

@@ -148,6 +148,10 @@ impl Arguments {
         if resumes(root.tree()) && !kept.contains(&"noresume".to_owned()) {
             added.insert(0, "noresume".into());
         }
+        // A kernel or initramfs that gives up must restart, or a bad update waits for a person instead of going back.
+        if !kept.iter().chain(&added).any(|word| word.starts_with("panic=")) {
+            added.push("panic=30".into());
+        }
         if !kept.iter().any(|word| word == "ro" || word == "rw") {
             kept.insert(0, "ro".into());
         }
@@ -156,9 +160,6 @@ impl Arguments {
         if let Some(word) = bad {
             let hint = "blanks, quotes and dollar signs cannot be passed on: change the arguments in the golden image";
             return Err(Problem::new(format!("kernel argument `{}` of {origin}", word.escape_default())).hint(hint));
-        }
-        if !kept.iter().any(|word| word.starts_with("panic=")) {
-            notes.push("no panic= among the kernel arguments: a kernel that panics waits for a person".into());
         }
         Ok(Self { text: kept.join(" "), origin, added, notes })
     }
