@@ -319,12 +319,13 @@ type Case<'c, T> = (&'c str, T);
 /// Files with extended attributes: in the inode, in a block of their own, in a shared block, in both.
 fn attributes(tree: &mut Tree) {
     let capability = vec![1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let cases: [Case<'_, &[Case<'_, Vec<u8>>]>; 6] = [
+    let cases: [Case<'_, &[Case<'_, Vec<u8>>]>; 7] = [
         ("capability", &[("security.capability", capability.clone())]),
         ("acl", &[("system.posix_acl_access", acl())]),
         ("large", &[("user.large", noise(3000, 3)), ("user.z", vec![]), ("security.capability", capability)]),
         ("many", &[("user.b", noise(60, 4)), ("user.a", noise(61, 5)), ("trusted.t", noise(62, 6)), ("user.aa", noise(63, 7))]),
         ("full", &[("user.x", noise(4096 - 32 - 4 - 20, 8))]),
+        ("high", &[("user.\u{e4}\u{f6}\u{fc}", noise(200, 9))]),
         ("longname", &[("user.0123456789012345678901234567890123456789012345678901234567890123456789", b"v".to_vec())]),
     ];
     for (name, pairs) in cases {
@@ -473,6 +474,10 @@ fn sizes_from_tiny_to_large() {
             compare(&mount, &small);
         }
     }
+    // Inode tables of a flex group that fill more than its first group.
+    let dense = Options { inode_ratio: 1024, ..options() };
+    assert_eq!(write(&small, 9 * GIB, &dense).unwrap().summary.inodes, 72 * 32768);
+    checked(&small, 9 * GIB, &dense, dir.path());
     for (journal, blocks) in [(Journal::Off, 0), (Journal::Blocks(2000), 2000)] {
         let options = Options { journal, ..options() };
         assert_eq!(write(&small, 64 * MIB, &options).unwrap().summary.journal_blocks, blocks);
