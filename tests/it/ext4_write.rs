@@ -542,6 +542,28 @@ fn resize2fs_grows_it() {
     }
 }
 
+/// The kernel demands of the resize inode, when it grows a mounted filesystem, exactly the form that `mke2fs` gives it.
+#[test]
+fn the_resize_inode_is_that_of_mke2fs() {
+    let dir = scratch();
+    let Some(mke2fs) = tool("mke2fs") else { return };
+    // Without the number of the double indirect block, which may lie anywhere.
+    let blocks = |path: &Path| {
+        let text = debugfs(path, "stat <7>").unwrap();
+        let (size, blocks) = (text.find("Size: ").unwrap(), text.find("(DIND):").unwrap());
+        let count = text.find("Blockcount: ").unwrap();
+        let line = |at: usize| text[at..].lines().next().unwrap().to_owned();
+        (line(size), line(count), line(blocks).split_once(", ").map(|(_, rest)| rest.to_owned()))
+    };
+    for size in [16 * MIB, 512 * MIB, 2 * GIB, 20 * GIB] {
+        let ours = checked(&tree(), size, &options(), dir.path());
+        let theirs = dir.path().join("theirs.img");
+        File::create(&theirs).unwrap().set_len(size).unwrap();
+        must(&mke2fs, &[&"-q", &"-t", &"ext4", &"-b", &"4096", &"-I", &"256", &"-i", &"16384", &theirs]);
+        assert_eq!(blocks(&ours), blocks(&theirs), "{size}");
+    }
+}
+
 #[test]
 fn grub_reads_it() {
     let dir = scratch();
