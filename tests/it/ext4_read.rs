@@ -1,5 +1,6 @@
 //! The reader of ext2, ext3 and ext4 against filesystems that `mke2fs` and the kernel made, and against damage.
 
+mod damage;
 mod facts;
 mod fill;
 
@@ -105,7 +106,11 @@ fn check(args: &str, mib: u64, scale: Scale, mount: &str, after: &[&str]) -> Opt
         must(tool(program)?, &words);
     }
     let (info, tree) = read(&image.path).unwrap_or_else(|e| panic!("{args}: {e}"));
-    compare(args, &facts::of_tree(&tree), &image.mount("ro").facts());
+    let theirs = image.mount("ro").facts();
+    compare(args, &facts::of_tree(&tree), &theirs);
+    let large = if args.contains("ea_inode") { 9 } else { 0 };
+    let count = |text: &str| theirs.values().filter(|facts| facts.contains(text)).count();
+    assert!(theirs.len() > 1000 && count(" user.shared=") == 40 && count(" user.large=") > large, "{args}: little was made");
     Some((image, info))
 }
 
@@ -123,8 +128,19 @@ fn check_all(cases: &[(&str, &[&str])]) {
 
 #[test]
 fn ext4_as_made_by_default() {
-    let Some((_, info)) = check("-t ext4 -L goldsmith", 512, Scale::LARGE, "rw", &[]) else { return };
+    let uuid = "6f1a8c1e-5a0b-4d3e-9c55-0123456789ab";
+    let made = check(&format!("-t ext4 -L goldsmith -U {uuid}"), 512, Scale::LARGE, "rw", &[]);
+    let Some((image, info)) = made else { return };
     assert_eq!((info.kind, info.block_size, info.label.as_slice()), ("ext4", 4096, &b"goldsmith"[..]));
+    assert_eq!((info.uuid.to_string().as_str(), info.blocks), (uuid, 512 << 8));
+    assert!(info.last_mounted.ends_with(b"/mount"), "{:?}", info.last_mounted);
+    assert!(info.mount_time.is_some_and(|mounted| mounted >= info.mkfs_time && mounted <= info.write_time), "{info:?}");
+    let listed = must(tool("dumpe2fs").expect("beside mke2fs"), &[&"-h", &image.path]);
+    let line = |key: &str| listed.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim().to_owned();
+    assert_eq!(line("Free blocks:"), info.free_blocks.to_string());
+    assert_eq!(line("Free inodes:"), info.free_inodes.to_string());
+    let names = [info.compat.names, info.incompat.names.clone(), info.ro_compat.names].concat().join(" ");
+    assert_eq!(line("Filesystem features:"), names);
     assert!(info.incompat.names.contains(&"extent".to_owned()), "{:?}", info.incompat);
     assert_eq!((info.replayed, info.has_errors), (None, false));
 }
@@ -261,7 +277,7 @@ fn what_cannot_be_kept_is_refused_by_name() {
 
 /// What a crash leaves: `work` on a mounted filesystem, the last of it committed to the journal only.
 fn crash(args: &str, options: &str) -> Option<(Image, PathBuf)> {
-    let image = Image::make(args, 192)?;
+    let image = Image::make(args, 48)?;
     let mount = image.mount(&format!("{options},commit=600"));
     fill(&mount.0, Scale { entries: 1_000, extents: 100, sparse: 1 << 30 });
     rustix::fs::syncfs(File::open(&mount.0).unwrap()).unwrap();
@@ -310,4 +326,27 @@ fn what_a_crash_left_is_recovered() {
         let without = read(&crashed).map(|(_, tree)| facts::differences(&facts::of_tree(&tree), &theirs).len());
         assert!(!matches!(without, Ok(0)), "{args}: the journal made no difference");
     }
+}
+
+#[test]
+fn fast_commits_are_refused_and_not_overlooked() {
+    if !root() {
+        return;
+    }
+    let Some(image) = Image::make("-t ext4 -O fast_commit", 64) else { return };
+    let mount = image.mount("rw,commit=600");
+    let write = |name: &str| {
+        let path = mount.0.join(name);
+        std::fs::write(&path, name).unwrap();
+        File::open(&path).unwrap().sync_all().unwrap();
+    };
+    write("first");
+    rustix::fs::syncfs(File::open(&mount.0).unwrap()).unwrap();
+    write("second");
+    let crashed = image.copy("crashed");
+    drop(mount);
+    let error = read(&crashed).map(|_| ()).unwrap_err();
+    assert!(error.to_string().ends_with("recovery from fast commits (feature fast_commit) is not supported"), "{error}");
+    assert!(error.hint().is_some());
+    assert!(read(&image.path).is_ok());
 }

@@ -21,6 +21,8 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// Blocks at the journal's end for fast commits where `s_num_fc_blks` is 0.
 const DEFAULT_FAST_COMMIT_BLOCKS: u32 = 256;
+/// Blocks that a log keeps at least (`JBD2_MIN_JOURNAL_BLOCKS`); a journal too small for them has no fast commits.
+const MIN_LOG_BLOCKS: u32 = 1024;
 /// `s_checksum_type` of CRC-32C.
 const CHECKSUM_CRC32C: u8 = 4;
 /// What a fast commit begins with: tag `EXT4_FC_TAG_HEAD` and its length (`fs/ext4/fast_commit.h`), both little-endian.
@@ -41,8 +43,10 @@ struct Journal {
     block_size: usize,
     /// First block of the log.
     first: u32,
-    /// The block behind the last of the log; fast commits begin there.
+    /// The block behind the last of the log.
     end: u32,
+    /// The first block of the fast commits, one further on by the kernel's reckoning (`j_fc_first`).
+    fast_commits: Option<u32>,
     /// Where the oldest transaction begins; 0: the log is empty.
     start: u32,
     /// The number of the oldest transaction.
@@ -115,13 +119,15 @@ impl Journal {
             (_, 0) => DEFAULT_FAST_COMMIT_BLOCKS,
             (_, some) => some,
         };
-        let (first, end, start) = (raw.s_first.get(), length.saturating_sub(fast), raw.s_start.get());
+        let end = length.checked_sub(fast).filter(|end| *end >= MIN_LOG_BLOCKS).unwrap_or(length);
+        let fast_commits = Some(end + 1).filter(|block| *block < length);
+        let (first, start) = (raw.s_first.get(), raw.s_start.get());
         place.within("first block of the log", first.into(), 1, u64::from(end.saturating_sub(1)))?;
         if start != 0 {
             place.within("start of the log", start.into(), first.into(), u64::from(end - 1))?;
         }
         let seed = crc32c(!0, &raw.s_uuid);
-        Ok(Self { content, block_size, first, end, start, sequence: raw.s_sequence.get(), compat, incompat, seed })
+        Ok(Self { content, block_size, first, end, fast_commits, start, sequence: raw.s_sequence.get(), compat, incompat, seed })
     }
 
     /// The bytes of a block of the journal.
@@ -155,13 +161,11 @@ impl Journal {
 
     /// A fast commit counts only when it builds on the last transaction of the log.
     fn refuse_fast_commits(&self, next_sequence: u32) -> Result<(), Error> {
-        if !self.has(incompat::FAST_COMMIT) {
-            return Ok(());
-        }
-        let block = self.block(self.end)?;
+        let Some(number) = self.fast_commits else { return Ok(()) };
+        let block = self.block(number)?;
         let sequence = block.get(8..12).unwrap_or_default();
         if block.starts_with(&FAST_COMMIT_HEAD) && sequence == next_sequence.to_le_bytes() {
-            return Err(Place::Log(self.end).unsupported("recovery from fast commits (feature fast_commit)"));
+            return Err(Place::Log(number).unsupported("recovery from fast commits (feature fast_commit)"));
         }
         Ok(())
     }

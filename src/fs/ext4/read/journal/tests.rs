@@ -1,14 +1,14 @@
-use super::super::superblock::Layout;
 use super::super::volume::Volume;
 use super::jbd2::{Commit, Header};
 use super::*;
-use crate::fs::ext4::format;
 use zerocopy::FromZeros;
 
 const BLOCK: usize = 1024;
 /// Blocks of the filesystem, in front of those of the journal.
 const BLOCKS: usize = 64;
 const LENGTH: u32 = 16;
+/// Blocks of a journal that has room for fast commits, of which there are three.
+const FAST_LENGTH: u32 = MIN_LOG_BLOCKS + 4;
 
 /// Which of the forms of tags and checksums a log has.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,6 +16,17 @@ struct Form {
     v1: bool,
     compat: u32,
     incompat: u32,
+}
+
+impl Form {
+    fn length(self) -> u32 {
+        if self.incompat & incompat::FAST_COMMIT == 0 { LENGTH } else { FAST_LENGTH }
+    }
+
+    /// The block behind the log.
+    fn end(self) -> u32 {
+        if self.incompat & incompat::FAST_COMMIT == 0 { LENGTH } else { FAST_LENGTH - 3 }
+    }
 }
 
 const FORMS: [Form; 7] = [
@@ -41,14 +52,10 @@ struct Writer {
 
 impl Writer {
     fn new(form: Form, start: u32) -> Self {
-        let mut blocks = vec![vec![0; BLOCK]; LENGTH as usize];
+        let mut blocks = vec![vec![0; BLOCK]; form.length() as usize];
         // What was left over from long ago must not count.
         blocks[4..].iter_mut().for_each(|block| block[..12].copy_from_slice(&header(block_type::COMMIT, 3)));
         Self { form, blocks, start, next: start, sequence: 0xFFFF_FFFE, time: 100, crc: !0 }
-    }
-
-    fn end(&self) -> u32 {
-        if self.form.incompat & incompat::FAST_COMMIT == 0 { LENGTH } else { LENGTH - 2 }
     }
 
     fn checksums(&self) -> bool {
@@ -57,7 +64,7 @@ impl Writer {
 
     fn emit(&mut self, block: Vec<u8>) -> usize {
         let at = self.next;
-        self.next = if at + 1 == self.end() { 1 } else { at + 1 };
+        self.next = if at + 1 == self.form.end() { 1 } else { at + 1 };
         self.blocks[at as usize] = block;
         at as usize
     }
@@ -156,30 +163,23 @@ impl Writer {
         let kind = if self.form.v1 { block_type::SUPERBLOCK_V1 } else { block_type::SUPERBLOCK_V2 };
         raw.s_header = Header { h_magic: jbd2::MAGIC.into(), h_blocktype: kind.into(), h_sequence: 0.into() };
         raw.s_blocksize = 1024.into();
-        raw.s_maxlen = LENGTH.into();
+        raw.s_maxlen = self.form.length().into();
         raw.s_first = 1.into();
         raw.s_sequence = 0xFFFF_FFFE.into();
         raw.s_start = self.start.into();
         raw.s_feature_compat = self.form.compat.into();
         raw.s_feature_incompat = self.form.incompat.into();
         raw.s_checksum_type = CHECKSUM_CRC32C;
-        raw.s_num_fc_blks = 2.into();
+        raw.s_num_fc_blks = 3.into();
         if self.checksums() {
             raw.s_checksum = crc32c(!0, raw.as_bytes()).into();
         }
         self.blocks[0] = raw.as_bytes().to_vec();
         let bytes: Vec<u8> = (0..BLOCKS).flat_map(|at| [u8::try_from(at).unwrap(); BLOCK]).collect();
-        let view = Content::bytes(bytes);
-        let mut superblock = format::Superblock::new_zeroed();
-        superblock.s_magic = format::MAGIC.into();
-        superblock.s_blocks_count_lo = 64.into();
-        superblock.s_blocks_per_group = 8192.into();
-        superblock.s_inodes_per_group = 16.into();
-        superblock.s_inodes_count = 16.into();
-        let layout = Layout::parse(superblock.as_bytes(), view.len())?;
+        let volume = Volume::small(bytes);
         let content = Content::bytes(self.blocks.concat());
         let journal = Journal::parse(raw.as_bytes(), content, BLOCK)?;
-        Ok((Volume { layout, groups: Vec::new(), view }, journal))
+        Ok((volume, journal))
     }
 
     /// The first and last byte of each block after recovery that differs from before.
@@ -223,7 +223,7 @@ const AFTER_ONE: [(usize, [u8; 2]); 3] = [(20, [201; 2]), (21, [202; 2]), (22, [
 #[test]
 fn complete_transactions_are_recovered_in_every_form() {
     for form in FORMS {
-        for start in [1, 9] {
+        for start in [1, form.end() - 7] {
             assert_eq!(two(form, start).0.recovered().unwrap(), AFTER_TWO, "{form:?} from {start}");
         }
     }
@@ -232,7 +232,7 @@ fn complete_transactions_are_recovered_in_every_form() {
 #[test]
 fn a_transaction_without_its_commit_does_not_count() {
     for form in FORMS {
-        let (mut writer, [.., commit]) = two(form, 9);
+        let (mut writer, [.., commit]) = two(form, form.end() - 7);
         writer.blocks[commit][11] ^= 1;
         assert_eq!(writer.recovered().unwrap(), AFTER_ONE, "{form:?}");
     }
@@ -289,7 +289,7 @@ fn fast_commits_of_the_last_transaction_are_refused() {
     for (sequence, refused) in [(0_u32, true), (0xFFFF_FFFF, false), (1, false)] {
         let (mut writer, _) = two(form, 1);
         let head = [&FAST_COMMIT_HEAD[..], &[0; 4], &sequence.to_le_bytes()].concat();
-        writer.blocks[LENGTH as usize - 2][..12].copy_from_slice(&head);
+        writer.blocks[FAST_LENGTH as usize - 2][..12].copy_from_slice(&head);
         assert_eq!(matches!(writer.recovered(), Err(Error::Unsupported { .. })), refused, "{sequence:x}");
     }
 }
