@@ -791,12 +791,13 @@ fn what_ext4_cannot_hold_is_said() {
         assert!(error.starts_with(expected), "{error}");
         assert_eq!(minimum_size(&tree, &options()).unwrap_err().to_string(), error);
     }
-    let settings: [fn(&mut Options); 5] = [
+    let settings: [fn(&mut Options); 6] = [
         |o| o.label = vec![b'x'; 17],
         |o| o.reserved_percent = 51,
         |o| o.inode_ratio = 0,
         |o| o.journal = Journal::Blocks(5),
         |o| o.time.seconds = -1,
+        |o| o.time.nanos = 1_000_000_000,
     ];
     for set in settings {
         let mut options = options();

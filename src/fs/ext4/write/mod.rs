@@ -100,6 +100,7 @@ impl Options {
             ("reserved share", u64::from(self.reserved_percent), 0..=50, "0 to 50 percent"),
             ("journal size", journal, 1024..=10_240_000, "1024 to 10240000 blocks"),
             ("time", self.time.seconds.cast_unsigned(), 0..=15_032_385_535, "1970 to 2446"),
+            ("nanoseconds", u64::from(self.time.nanos), 0..=999_999_999, "below 1000000000"),
         ];
         let bad = settings.into_iter().find(|(_, value, range, _)| !range.contains(value));
         match bad {
