@@ -4,3 +4,4 @@ mod fat;
 mod source;
 mod support;
 mod table;
+mod target;
