@@ -18,3 +18,4 @@ mod qemu;
 mod source;
 mod support;
 mod table;
+mod target;
