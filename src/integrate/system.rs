@@ -110,11 +110,12 @@ fn grow(editor: &mut Editor, family: &Family) -> Result<(), EditError> {
     let reason = "the data partition grows to the end of the disk";
     let device = family.path(Role::Data);
     editor.file("/usr/lib/goldsmith/grow-data", include_str!("../../configs/device/grow-data.sh"), 0o755, reason)?;
+    // No BindsTo=: the device comes and goes while its partition changes, and would take the service along.
     let unit = format!(
         "[Unit]\n\
          Description=Grow the data partition to the end of its disk\n\
          DefaultDependencies=no\n\
-         BindsTo={0}\n\
+         Wants={0}\n\
          After={0}\n\
          Before=data.mount systemd-growfs@data.service\n\
          Conflicts=shutdown.target\n\
