@@ -66,10 +66,9 @@ fn tree_of(tar: &Path) -> Tree {
                 continue;
             }
             tar::EntryType::Symlink => Kind::Symlink(entry.link_name_bytes().unwrap().into_owned()),
-            tar::EntryType::Char => Kind::CharDevice {
-                major: header.device_major().unwrap().unwrap(),
-                minor: header.device_minor().unwrap().unwrap(),
-            },
+            tar::EntryType::Char => {
+                Kind::CharDevice { major: header.device_major().unwrap().unwrap(), minor: header.device_minor().unwrap().unwrap() }
+            }
             _ => {
                 let mut content = Content::hole(entry.size());
                 let offset = entry.raw_file_position();
@@ -132,6 +131,12 @@ fn listing(root: &Path) -> BTreeMap<String, String> {
         let meta = entry.path().symlink_metadata().unwrap();
         let what = if meta.is_symlink() {
             format!("-> {}", fs::read_link(entry.path()).unwrap().display())
+        } else if entry.path().ends_with("var/lib/dpkg/statoverride") {
+            // dpkg writes it in the order of its hash table.
+            let text = fs::read_to_string(entry.path()).unwrap();
+            let mut lines: Vec<&str> = text.lines().collect();
+            lines.sort_unstable();
+            lines.join("; ")
         } else if meta.is_file() {
             let digest = Sha256::digest(fs::read(entry.path()).unwrap());
             digest.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -176,7 +181,7 @@ fn installed(tree: &mut Tree, request: &Request) -> Installed {
 }
 
 /// Paths that dpkg leaves different, and why that does not matter.
-const EXPECTED: [(&str, &str); 10] = [
+const EXPECTED: [(&str, &str); 12] = [
     ("etc/ld.so.cache", "ldconfig's cache; the loader falls back to the standard directories"),
     ("var/cache/ldconfig", "the same"),
     ("var/log/", "logs of the run"),
@@ -187,6 +192,8 @@ const EXPECTED: [(&str, &str); 10] = [
     ("etc/passwd-", "a backup"),
     ("etc/group-", "a backup"),
     ("etc/shadow-", "a backup"),
+    ("etc/gshadow-", "a backup"),
+    ("run/adduser", "a lock"),
 ];
 
 #[test]
@@ -219,12 +226,76 @@ fn the_tree_is_what_dpkg_makes() {
     }
     fs::remove_file(policy).unwrap();
 
-    let (a, b) = (listing(&ours), listing(&theirs));
-    let mut differences = Vec::new();
+    let found = differences(&ours, &theirs);
+    assert!(found.is_empty(), "{}\n{done:#?}", found.join("\n"));
+    // The comparison sees a link that is missing and a mode that is wrong.
+    fs::remove_file(ours.join("etc/systemd/system/multi-user.target.wants/mender-client.service")).unwrap();
+    fs::set_permissions(ours.join("usr/bin/mender"), fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(differences(&ours, &theirs).len(), 2);
+}
+
+fn differences(ours: &Path, theirs: &Path) -> Vec<String> {
+    let (a, b) = (listing(ours), listing(theirs));
+    let mut out = Vec::new();
     for path in a.keys().chain(b.keys().filter(|path| !a.contains_key(*path))) {
         if a.get(path) != b.get(path) && !EXPECTED.iter().any(|(known, _)| path.starts_with(known)) {
-            differences.push(format!("{path}\n  ours   {:?}\n  dpkg's {:?}", a.get(path), b.get(path)));
+            out.push(format!("{path}\n  ours   {:?}\n  dpkg's {:?}", a.get(path), b.get(path)));
         }
     }
-    assert!(differences.is_empty(), "{}\n{done:#?}", differences.join("\n"));
+    out
+}
+
+#[test]
+fn the_image_lives_on_with_dpkg() {
+    let Some(fixture) = fixture() else { return };
+    let scratch = scratch();
+    let root = scratch.path().join("root");
+    let debs = debs(fixture);
+    let mut tree = tree_of(&fixture.join("root.tar"));
+    let done = installed(&mut tree, &request(&debs, false));
+    fs::create_dir(&root).unwrap();
+    materialise(&tree, &root);
+
+    let said = |command: &[&str]| {
+        let (fine, text) = chroot(&root, command);
+        assert!(fine, "{command:?}: {text}");
+        text
+    };
+    assert_eq!(said(&["dpkg", "--audit"]), "");
+    for package in &done.packages {
+        assert_eq!(said(&["dpkg", "-V", &package.name]), "", "{}", package.name);
+        assert!(said(&["dpkg", "-s", &package.name]).contains("Status: install ok installed"));
+    }
+    said(&["apt-get", "check"]);
+    assert!(said(&["mender", "--version"]).contains("3.4.0"));
+    said(&["chronyd", "--version"]);
+    assert!(!root.join("etc/systemd/system/multi-user.target.wants/mender-client.service").is_symlink());
+    assert!(!root.join("etc/systemd/system/multi-user.target.wants/mender-connect.service").is_symlink());
+    assert!(root.join("etc/systemd/system/multi-user.target.wants/chrony.service").is_symlink());
+    if tool("systemctl").is_some() {
+        let state = |unit: &str| {
+            let root = format!("--root={}", root.display());
+            String::from_utf8(run("systemctl", &[&root, &"is-enabled", &unit]).stdout).unwrap()
+        };
+        assert_eq!(state("chrony.service"), "enabled\n");
+        assert_eq!(state("mender-client.service"), "disabled\n");
+    }
+    // A device's dpkg sees a damaged file, and puts the same packages over ours without a question.
+    fs::write(root.join("usr/bin/mender"), "damaged").unwrap();
+    assert!(chroot(&root, &["dpkg", "-V", "mender-client"]).1.contains("/usr/bin/mender"));
+    fs::write(root.join("usr/sbin/policy-rc.d"), "#!/bin/sh\nexit 101\n").unwrap();
+    fs::set_permissions(root.join("usr/sbin/policy-rc.d"), fs::Permissions::from_mode(0o755)).unwrap();
+    for deb in debs.iter().filter(|deb| ["chrony", "mender-c"].iter().any(|name| file_name(deb).starts_with(name))) {
+        fs::copy(deb, root.join("x.deb")).unwrap();
+        said(&["dpkg", "-i", "/x.deb"]);
+    }
+    assert_eq!(said(&["dpkg", "--audit"]), "");
+    // What was left disabled stays so.
+    assert!(!root.join("etc/systemd/system/multi-user.target.wants/mender-client.service").is_symlink());
+    said(&["dpkg", "--purge", "mender-connect", "mender-client", "chrony"]);
+    assert!(!root.join("usr/bin/mender").exists());
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
 }
