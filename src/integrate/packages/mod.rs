@@ -15,6 +15,8 @@ mod register;
 mod relations;
 mod scripts;
 mod shell;
+#[cfg(test)]
+mod tests;
 mod unpack;
 mod users;
 mod world;

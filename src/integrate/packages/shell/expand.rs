@@ -8,6 +8,9 @@ use crate::tree::{Entry, Tree};
 /// No value of a real script is longer (characters).
 const MAX_VALUE: usize = 1 << 20;
 
+/// Commands whose `name=value` arguments are assignments and hence not split.
+const DECLARING: [&str; 3] = ["local", "export", "readonly"];
+
 /// Fields in the making; of each character whether it was quoted.
 #[derive(Default)]
 struct Fields {
@@ -36,7 +39,12 @@ impl Shell<'_, '_, '_> {
     /// The fields of words, with splitting and file names.
     pub(super) fn fields(&mut self, words: &[Word]) -> Result<Vec<String>, Ended> {
         let mut out = Vec::new();
+        let declares = matches!(words.first().map(Vec::as_slice), Some([Part::Text(name)]) if DECLARING.contains(&name.as_str()));
         for word in words {
+            if declares && matches!(word.first(), Some(Part::Text(text)) if text.contains('=')) {
+                out.push(self.text(word)?);
+                continue;
+            }
             let mut fields = Fields::default();
             self.parts(word, false, &mut fields)?;
             fields.cut();
