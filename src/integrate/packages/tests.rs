@@ -152,7 +152,7 @@ fn a_package_is_unpacked_and_registered() {
         .entry(tar::EntryType::Regular, "./lib/x", 0o4755, "", b"hello")
         .entry(tar::EntryType::Link, "./lib/y", 0o644, "./lib/x", b"")
         .entry(tar::EntryType::Symlink, "./lib/z", 0o777, "x", b"");
-    let done = put(&mut tree, &[deb.clone()]).unwrap();
+    let done = put(&mut tree, std::slice::from_ref(&deb)).unwrap();
     assert_eq!((done.packages[0].name.as_str(), done.packages[0].version.as_str()), ("a", "1.0-1"));
     assert_eq!(text(&tree, "/usr/lib/x").unwrap(), "hello");
     assert_eq!(link(&tree, "/lib").unwrap(), "usr/lib");
@@ -320,7 +320,7 @@ fn configuration_files_survive_as_dpkg_decides() {
 fn statements_outside_of_the_model_are_problems_unless_accepted() {
     let deb = Deb::new("a", "1", "").postinst("tool --all\nif false; then\n  tool never\nfi\ntool --more \"$1\"\n");
     let mut tree = image("");
-    let said = put(&mut tree, &[deb.clone()]).unwrap_err();
+    let said = put(&mut tree, std::slice::from_ref(&deb)).unwrap_err();
     let expected = "package a 1: postinst has statements whose effect is not known:\n  line 3: tool --all\n  line 7: tool --more \"$1\"\n\
         hint: if the image does without them, accept that they are left out:\n[[client.accept]]\npackage = \"a\"\n\
         script = \"postinst\"\nreason = \"...\"";
@@ -331,7 +331,7 @@ fn statements_outside_of_the_model_are_problems_unless_accepted() {
         statement: statement.map(str::to_owned),
         reason: "not needed".into(),
     };
-    let said = put_with(&mut tree, &[deb.clone()], vec![accept(Some("--all"))], true).unwrap_err();
+    let said = put_with(&mut tree, std::slice::from_ref(&deb), vec![accept(Some("--all"))], true).unwrap_err();
     assert!(said.contains("line 7") && !said.contains("line 3"), "{said}");
     let done = put_with(&mut tree, &[deb], vec![accept(None), Accept { package: "b".into(), ..accept(None) }], true).unwrap();
     assert_eq!(done.accepted[0], "package a 1: postinst line 3 left out: `tool --all`; accepted: not needed");

@@ -2,7 +2,7 @@
 
 use super::super::commands;
 use super::super::world::World;
-use super::parse::{Command, Kind, List, Pipeline, Redirect, Statement, Target};
+use super::ast::{Command, Kind, List, Pipeline, Redirect, Statement, Target};
 use super::pattern;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -312,13 +312,7 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         Ok(status)
     }
 
-    fn simple(
-        &mut self,
-        assigns: &[(String, super::parse::Word)],
-        words: &[super::parse::Word],
-        io: &mut Io,
-        tested: bool,
-    ) -> Walked {
+    fn simple(&mut self, assigns: &[(String, super::ast::Word)], words: &[super::ast::Word], io: &mut Io, tested: bool) -> Walked {
         // Expansion may run commands, whose lines must not stick.
         let line = self.line;
         self.substituted = 0;

@@ -1,9 +1,9 @@
 //! Expansion: from words to the fields that a command gets.
 
+use super::ast::{Modifier, Part, Word};
 use super::eval::{Ended, Io, Shell};
-use super::parse::{Modifier, Part, Word};
 use super::pattern::{self, PatternChar};
-use crate::tree::{Entry, Tree};
+use crate::tree::Tree;
 
 /// No value of a real script is longer (characters).
 const MAX_VALUE: usize = 1 << 20;
@@ -221,7 +221,7 @@ pub(in super::super) fn glob(tree: &Tree, field: &[PatternChar]) -> Vec<String> 
                 return if tree.find_nofollow(&path).is_some() { vec![path] } else { Vec::new() };
             }
             let Some(dir) = tree.dir(if base.is_empty() { "/" } else { base }) else { return Vec::new() };
-            let names = dir.entries.iter().map(|(name, _): (&Vec<u8>, &Entry)| String::from_utf8_lossy(name).into_owned());
+            let names = dir.entries.keys().map(|name| String::from_utf8_lossy(name).into_owned());
             let hidden = literal.starts_with('.');
             let fits = |name: &String| {
                 (hidden || !name.starts_with('.')) && pattern::matches(component, &name.chars().collect::<Vec<_>>())
