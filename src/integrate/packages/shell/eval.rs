@@ -2,7 +2,7 @@
 
 use super::super::commands;
 use super::super::world::World;
-use super::parse::{Command, Kind, List, Pipeline, Redirect, Statement, Target};
+use super::ast::{Command, Kind, List, Pipeline, Redirect, Statement, Target};
 use super::pattern;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -63,6 +63,8 @@ pub(in super::super) struct Shell<'s, 'w, 't> {
     locals: Vec<Vec<(String, Option<String>)>>,
     pub(in super::super) errexit: bool,
     pub(in super::super) status: i32,
+    /// The status of the last command substitution: that of an assignment without a command.
+    substituted: i32,
     /// The line of the command that runs.
     pub(in super::super) line: usize,
     steps: usize,
@@ -91,6 +93,7 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             locals: Vec::new(),
             errexit: false,
             status: 0,
+            substituted: 0,
             line: 0,
             steps: 0,
         }
@@ -168,10 +171,10 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         }
     }
 
-    /// A list in a subshell; its status is left in `status`.
+    /// The list of a command substitution; its status is left in `substituted`.
     pub(super) fn subshell(&mut self, list: &List, io: &mut Io) -> Walked {
         let status = self.isolated(io, |shell, io| shell.list(list, io, false))?;
-        self.status = status;
+        self.substituted = status;
         Ok(status)
     }
 
@@ -309,16 +312,10 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         Ok(status)
     }
 
-    fn simple(
-        &mut self,
-        assigns: &[(String, super::parse::Word)],
-        words: &[super::parse::Word],
-        io: &mut Io,
-        tested: bool,
-    ) -> Walked {
+    fn simple(&mut self, assigns: &[(String, super::ast::Word)], words: &[super::ast::Word], io: &mut Io, tested: bool) -> Walked {
         // Expansion may run commands, whose lines must not stick.
         let line = self.line;
-        self.status = 0;
+        self.substituted = 0;
         let fields = self.fields(words)?;
         let mut values = Vec::new();
         for (name, word) in assigns {
@@ -327,7 +324,7 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             values.push((name.clone(), old));
         }
         self.line = line;
-        let Some((name, arguments)) = fields.split_first() else { return Ok(self.status) };
+        let Some((name, arguments)) = fields.split_first() else { return Ok(self.substituted) };
         let status = self.call(name, arguments, io, tested);
         for (name, old) in values.into_iter().rev() {
             match old {
