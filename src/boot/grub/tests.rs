@@ -188,7 +188,8 @@ fn problems_are_told_together() {
 
 #[test]
 fn the_kernel_is_the_one_that_the_script_will_take() {
-    let cases: [(&[(&str, &str)], &[&str], &str, bool); 5] = [
+    type Case<'c> = (&'c [(&'c str, &'c str)], &'c [&'c str], &'c str, bool);
+    let cases: [Case<'_>; 5] = [
         (&[("/vmlinuz", "boot/vmlinuz-6.1-amd64"), ("/initrd.img", "boot/initrd.img-6.1-amd64")], &[], "/vmlinuz", false),
         (&[("/boot/vmlinuz", "vmlinuz-6.1-amd64"), ("/boot/initrd.img", "initrd.img-6.1-amd64")], &[], "/boot/vmlinuz", false),
         (&[("/vmlinuz", "boot/gone"), ("/initrd.img", "boot/gone")], &[], "/boot/vmlinuz-6.10-amd64", true),
