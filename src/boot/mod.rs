@@ -31,6 +31,7 @@ impl Bootloader<'_> {
         }
     }
 }
+<<<<<<< HEAD
 
 impl Installed {
     /// The boot loader's name.
@@ -81,3 +82,5 @@ impl Installed {
         }
     }
 }
+=======
+>>>>>>> grub
