@@ -31,7 +31,6 @@ impl Bootloader<'_> {
         }
     }
 }
-<<<<<<< HEAD
 
 impl Installed {
     /// The boot loader's name.
@@ -82,5 +81,3 @@ impl Installed {
         }
     }
 }
-=======
->>>>>>> grub
