@@ -114,6 +114,15 @@ pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
     plan.measured(request, edited, Golden { input, survey, facts, root, boot })
 }
 
+/// The golden image, read.
+struct Golden {
+    input: Input,
+    survey: Survey,
+    facts: Facts,
+    root: Root,
+    boot: Option<Boot>,
+}
+
 /// Names and identities: what can be said before any edit.
 pub(super) struct Plan {
     name: String,
