@@ -337,6 +337,7 @@ fn statements_outside_of_the_model_are_problems_unless_accepted() {
     assert_eq!(done.accepted[0], "package a 1: postinst line 3 left out: `tool --all`; accepted: not needed");
     assert_eq!(done.accepted.len(), 2);
     assert_eq!(done.notes, ["accept entry 2 (b postinst) was not needed"]);
+    let deep = format!("#!/bin/sh\nf() {{ {}f{}; }}\nf\n", "echo ${a-$(".repeat(15), ")}".repeat(15));
     for (script, what) in [
         ("#!/usr/bin/perl\n", "is no shell script"),
         ("#!/bin/sh\nif true; then\n", "line 3: `then`"),
@@ -345,6 +346,9 @@ fn statements_outside_of_the_model_are_problems_unless_accepted() {
         ("#!/bin/sh\nwhile true; do :; done\n", "more than 100000 commands"),
         ("#!/bin/sh\nf() { f; }; f\n", "deeper than"),
         ("#!/bin/sh\nx=abcdefgh; while true; do x=\"$x$x\"; done\n", "a value of more than"),
+        ("#!/bin/sh\nx=$(cat /etc/passwd); while :; do echo \"$x\" >> /f; cat /f /f >/g; cat /g >/f; done\n", "bytes"),
+        ("#!/bin/sh\ncd /usr\n", "line 2: cd /usr"),
+        (deep.as_str(), "deeper than"),
         ("#!/bin/sh\nsleep 1 &\n", "a command in the background"),
     ] {
         let said = put(&mut image(""), &[Deb::new("a", "1", "").member("postinst", script)]).unwrap_err();

@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 /// Commands that one script may run; every real one stays far below.
 const MAX_STEPS: usize = 100_000;
-/// Calls of functions within each other.
-const MAX_CALLS: usize = 32;
-/// Characters of output.
-const MAX_OUTPUT: usize = 16 << 20;
+/// Calls of functions within each other; with the depth of the language it bounds the walk's recursion.
+const MAX_CALLS: usize = 16;
+/// Bytes that one script may make: values and output, all together.
+const MAX_BYTES: usize = 128 << 20;
 
 /// What a command reads and writes.
 #[derive(Debug, Default)]
@@ -68,6 +68,8 @@ pub(in super::super) struct Shell<'s, 'w, 't> {
     /// The line of the command that runs.
     pub(in super::super) line: usize,
     steps: usize,
+    /// Bytes made so far.
+    made: usize,
 }
 
 type Walked = Result<i32, Ended>;
@@ -96,7 +98,14 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             substituted: 0,
             line: 0,
             steps: 0,
+            made: 0,
         }
+    }
+
+    /// Counts bytes that the script makes.
+    pub(super) fn makes(&mut self, bytes: usize) -> Result<(), Ended> {
+        self.made = self.made.saturating_add(bytes);
+        if self.made > MAX_BYTES { Err(Ended::Broken(format!("line {}: more than {MAX_BYTES} bytes", self.line))) } else { Ok(()) }
     }
 
     /// Runs a whole script and returns its status, or what broke.
@@ -183,9 +192,6 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         if self.steps > MAX_STEPS {
             return Err(Ended::Broken(format!("line {}: more than {MAX_STEPS} commands", command.line)));
         }
-        if io.out.len() > MAX_OUTPUT {
-            return Err(Ended::Broken(format!("line {}: more than {MAX_OUTPUT} characters of output", command.line)));
-        }
         self.line = command.line;
         if command.redirects.is_empty() {
             return self.kind(&command.kind, io, tested);
@@ -233,6 +239,7 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             Sink::Nowhere => {}
             Sink::File { path, append } => {
                 let line = self.line;
+                self.makes(usize::try_from(self.world.size(&path)).unwrap_or(usize::MAX))?;
                 let written = self.world.write(&path, own.out.as_bytes(), append);
                 written.map_err(|e| Ended::Broken(format!("line {line}: {e}")))?;
             }
@@ -343,7 +350,10 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             return Ok(status);
         }
         let line = self.line;
-        match commands::run(self, name, arguments, io) {
+        let before = io.out.len();
+        let ran = commands::run(self, name, arguments, io);
+        self.makes(io.out.len().saturating_sub(before))?;
+        match ran {
             Ok(Some(status)) => Ok(status),
             Ok(None) => {
                 self.world.unknown(line, &[&[name.to_owned()][..], arguments].concat().join(" "));

@@ -77,7 +77,8 @@ impl Shell<'_, '_, '_> {
         Ok(out)
     }
 
-    fn bounded(&self, len: usize) -> Result<(), Ended> {
+    fn bounded(&mut self, len: usize) -> Result<(), Ended> {
+        self.makes(len)?;
         if len > MAX_VALUE { Err(Ended::Broken(format!("a value of more than {MAX_VALUE} characters"))) } else { Ok(()) }
     }
 
@@ -207,6 +208,9 @@ fn arithmetic(text: &str, variable: &dyn Fn(&str) -> String) -> Option<i64> {
     }
 }
 
+/// More matches than any script means: then there are none.
+const MAX_MATCHES: usize = 100_000;
+
 /// The paths that a pattern matches, sorted.
 pub(in super::super) fn glob(tree: &Tree, field: &[PatternChar]) -> Vec<String> {
     let mut found = vec![String::new()];
@@ -228,7 +232,10 @@ pub(in super::super) fn glob(tree: &Tree, field: &[PatternChar]) -> Vec<String> 
             };
             names.filter(fits).map(|name| format!("{base}/{name}")).collect()
         };
-        found = found.iter().flat_map(step).collect();
+        found = found.iter().flat_map(step).take(MAX_MATCHES + 1).collect();
+        if found.len() > MAX_MATCHES {
+            return Vec::new();
+        }
     }
     found
 }

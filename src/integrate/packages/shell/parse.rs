@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::ast::{Command, Kind, List, Part, Pipeline, Redirect, Statement, Target, Word};
 
 /// How deep groups, substitutions and conditions may nest.
-pub(super) const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 40;
 
 /// Why a script could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
