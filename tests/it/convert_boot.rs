@@ -95,7 +95,8 @@ fn first_start(machine: &mut Machine, made: &Converted) {
     assert!(command_line.contains("root=PARTUUID=") && !command_line.contains("root=UUID="), "{command_line}");
     assert!(command_line.contains("vendor.flag=golden"), "{command_line}");
     let data: u64 = machine.must("findmnt -bnro SIZE /data").trim().parse().expect("a size");
-    assert!(data > image_size(made) / 10 * 9, "/data has not grown: {data}");
+    let journal = machine.run("journalctl -b --no-pager -u mender-grow-data").1;
+    assert!(data > image_size(made) / 10 * 9, "/data has not grown: {data}\n{journal}");
     assert_eq!(machine.must("getcap /usr/bin/ping"), "/usr/bin/ping cap_net_raw=ep\n");
     machine.must("echo mine >/data/keep");
 }
