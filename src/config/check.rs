@@ -12,6 +12,9 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
     sizes(&mut found);
     identities(&mut found);
     levels(&mut found);
+    if config.output.name.as_ref().is_some_and(|name| name.contains('/')) {
+        found.add("output.name", "a `/` in the name of a file; --output-dir names the directory");
+    }
     found.problems.check()
 }
 
@@ -95,7 +98,7 @@ fn levels(found: &mut Found<'_>) {
         ImageFormat::Gz => Some((1, 9)),
         ImageFormat::Xz => Some((0, 9)),
         ImageFormat::Zst => Some((1, 22)),
-        ImageFormat::Raw | ImageFormat::Qcow2 | ImageFormat::AndroidSparse => None,
+        ImageFormat::Raw => None,
     };
     let checks = [
         ("artifact.level", artifact.level, payload, artifact.compression.word()),

@@ -221,6 +221,7 @@ depends = { a = [\"b\"] }
         ("[board]\ndevice-type = []\n", "x.toml:2:15: board.device-type: an empty list"),
         ("[artifact]\nname = \"\"\n", "x.toml:2:8: artifact.name: an empty string"),
         ("[artifact]\nprovides = { \"a b\" = \"c\" }\n", "x.toml:2:14: artifact.provides.\"a b\": `a b` holds white space"),
+        ("[output]\nname = \"a/b\"\n", "x.toml:2:8: output.name: a `/` in the name of a file; --output-dir names the directory"),
         ("[artifact]\nlevel = 12\n", "x.toml:2:9: artifact.level: 12 is not between 1 and 9, the levels of gzip"),
         ("[client]\nmanaged = \"yes\"\n", "x.toml:2:11: client.managed: a string where true or false belongs"),
         ("[[client.accept]]\npackage = \"a\"\nscript = \"postinst\"\n", "x.toml:1:1: client.accept.reason is missing"),

@@ -1,5 +1,6 @@
 //! The tests that look at goldsmith from outside: one binary, a module for each concern.
 
+mod arrows;
 mod artifact;
 mod config;
 mod convert;
