@@ -2,10 +2,12 @@
 
 mod arrows;
 mod artifact;
+mod cli;
 mod config;
 mod convert;
 mod convert_boot;
 mod deb;
+mod determinism;
 mod ext4_read;
 mod ext4_write;
 mod fat;
@@ -19,3 +21,4 @@ mod qemu;
 mod source;
 mod support;
 mod table;
+mod tiny;
