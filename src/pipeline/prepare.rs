@@ -472,21 +472,11 @@ fn the_system<'p>(config: &Config, plan: &'p Plan, facts: &Facts, boot: Option<&
 
 /// The boot loader and what its integration must know. `arguments` are added to the image's own.
 fn bootloader<'p>(plan: &'p Plan, facts: &Facts, partuuids: [&'p str; 2], arguments: &'p str) -> Result<Bootloader<'p>, Problem> {
-    let arch = match facts.architecture {
-        Some(facts::Architecture::Amd64) => boot::grub::Arch::Amd64,
-        Some(facts::Architecture::I386) => boot::grub::Arch::I386,
-        Some(facts::Architecture::Arm64) => boot::grub::Arch::Arm64,
-        Some(facts::Architecture::Armhf) => boot::grub::Arch::Armhf,
-        None => return Err(Problem::new("the architecture of the image is not known")),
-    };
-    let table = match plan.family.scheme {
-        Scheme::Gpt => boot::grub::Table::Gpt,
-        Scheme::Mbr => boot::grub::Table::Mbr,
-    };
+    let arch = facts.architecture.ok_or_else(|| Problem::new("the architecture of the image is not known"))?;
     Ok(Bootloader::GrubEfi(boot::grub::Context {
         roots: [Role::RootA.number(), Role::RootB.number()],
         partuuids,
-        table,
+        table: plan.family.scheme,
         boot_mount: &plan.boot_mount,
         arch,
         more_arguments: arguments,
