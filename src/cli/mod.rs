@@ -2,6 +2,7 @@
 
 pub mod artifact;
 mod convert;
+mod flash;
 mod inspect;
 pub mod message;
 mod plan;
@@ -28,6 +29,7 @@ pub struct Cli {
 enum Command {
     Convert(convert::ConvertArgs),
     Plan(plan::PlanArgs),
+    Flash(flash::FlashArgs),
     Inspect(inspect::InspectArgs),
     Artifact(artifact::ArtifactArgs),
     /// List the built-in boards
@@ -59,6 +61,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Convert(args) => convert::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Flash(args) => flash::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Artifact(args) => artifact::run(args),
         Command::Boards => {
@@ -75,7 +78,9 @@ fn on_signals() {
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             crate::pipeline::outputs::abandon();
-            let _ = io::stderr().write_all(b"\nerror: interrupted; nothing was written\n");
+            let half = flash::UNDERWAY.load(std::sync::atomic::Ordering::Relaxed);
+            let state = if half { "the device holds part of the image" } else { "nothing was written" };
+            let _ = io::stderr().write_all(format!("\nerror: interrupted; {state}\n").as_bytes());
             std::process::exit(128 + signal);
         }
     });

@@ -4,6 +4,7 @@ use super::emit::{Form, Written};
 use super::prepare::Prepared;
 use crate::artifact::{self, Severity, Signer};
 use crate::fs::{ext4, fat};
+use crate::image::source;
 use crate::image::table::Table;
 use crate::problem::Problem;
 use crate::stream::{FileSource, Slice, Source};
@@ -17,10 +18,11 @@ use std::sync::Arc;
 /// # Errors
 /// A [`Problem`] that says what differs from the plan.
 pub(crate) fn written(prepared: &Prepared, form: Form, written: &Written) -> Result<()> {
-    if form == Form::Raw {
+    if !matches!(form, Form::Stream(_)) {
         let file = written.image.file().try_clone()?;
         let len = file.metadata()?.len();
-        disk(prepared, &(Arc::new(FileSource::new(file, len)) as Source)).context("reading the image back")?;
+        let image = source::in_place(Arc::new(FileSource::new(file, len))).context("reading the image back")?;
+        disk(prepared, &image).context("reading the image back")?;
     }
     artifact(prepared, written).context("reading the Artifact back")
 }

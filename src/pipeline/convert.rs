@@ -5,9 +5,12 @@ use super::emit::{Disk, Emission, Form, Names};
 use super::outputs::{Outputs, Pending};
 use super::prepare::Prepared;
 use super::record::{Output, Record, hex};
+use super::wrapped::Wrap;
 use crate::config::{Config, ImageFormat, SlotB};
+use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::{Codec, Compression};
+use crate::units::KIB;
 use anyhow::{Context, Result};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -27,7 +30,7 @@ pub struct Made {
 /// Whatever stands in the way; nothing then has a final name, and what had one before is untouched.
 pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, jobs: usize, report: &dyn Report) -> Result<Made> {
     let mut outputs = Outputs::new(dir)?;
-    let form = form(config)?;
+    let form = form(config, prepared.layout.total)?;
     let tables = prepared.table.encode(prepared.layout.total).context("making the partition table")?;
     let (root, boot) = (prepared.root_image()?, prepared.boot_image()?);
     let emission = Emission {
@@ -39,6 +42,7 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
             copy_to_b: config.root.slot_b == SlotB::Copy,
         },
         form,
+        map: config.output.bmap && !matches!(form, Form::Wrapped(_)),
         meta: &prepared.meta,
         signer: prepared.signer.as_ref(),
         jobs,
@@ -46,7 +50,7 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
     };
     let name = &prepared.name;
     let names = Names {
-        image: format!("{name}.img{}", ending(config.output.image)),
+        image: format!("{name}.{}", ending(config.output.image)),
         artifact: format!("{name}.mender"),
         rootfs: config.output.rootfs.then(|| format!("{name}.ext4")),
     };
@@ -56,15 +60,14 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
     prepared.input.check_unchanged().context("reading the golden image")?;
     let mut record = Record::new(prepared, file);
     record.root.sha256 = Some(hex(&written.root_sha256));
-    let pending = [("image", Some(written.image)), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
+    let map = written.map.map(|map| text(&outputs, &format!("{name}.img.bmap"), &map.to_xml())).transpose()?;
+    let pending = [("image", Some(written.image)), ("bmap", map), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
     for (kind, pending) in pending {
         let Some(pending) = pending else { continue };
         record.outputs.push(describe(kind, &pending)?);
         outputs.finish(pending);
     }
-    let json = outputs.create(&format!("{name}.json"))?;
-    json.file().write_all_at(record.json()?.as_bytes(), 0).with_context(|| format!("writing {}", json.target().display()))?;
-    outputs.finish(json);
+    outputs.finish(text(&outputs, &format!("{name}.json"), &record.json()?)?);
     let files = outputs.publish()?;
     Ok(Made { record, files })
 }
@@ -74,9 +77,22 @@ fn describe(kind: &'static str, pending: &Pending) -> Result<Output> {
     Ok(Output { kind, file, size: pending.file().metadata()?.len() })
 }
 
-fn form(config: &Config) -> Result<Form> {
+/// A file with this text.
+fn text(outputs: &Outputs, name: &str, text: &str) -> Result<Pending> {
+    let pending = outputs.create(name)?;
+    pending.file().write_all_at(text.as_bytes(), 0).with_context(|| format!("writing {}", pending.target().display()))?;
+    Ok(pending)
+}
+
+fn form(config: &Config, total: u64) -> Result<Form> {
     let kind = match config.output.image {
         ImageFormat::Raw => return Ok(Form::Raw),
+        ImageFormat::Qcow2 => return Ok(Form::Wrapped(Wrap::Qcow2)),
+        ImageFormat::AndroidSparse if !total.is_multiple_of(4 * KIB) => {
+            let message = format!("a disk of {total} bytes cannot be an Android sparse image, which has blocks of 4096 bytes");
+            return Err(Problem::new(message).hint("set storage.size to a multiple of \"4 KiB\"").into());
+        }
+        ImageFormat::AndroidSparse => return Ok(Form::Wrapped(Wrap::AndroidSparse)),
         ImageFormat::Gz => Compression::Gzip,
         ImageFormat::Xz => Compression::Xz,
         ImageFormat::Zst => Compression::Zstd,
@@ -86,9 +102,11 @@ fn form(config: &Config) -> Result<Form> {
 
 fn ending(image: ImageFormat) -> &'static str {
     match image {
-        ImageFormat::Gz => ".gz",
-        ImageFormat::Xz => ".xz",
-        ImageFormat::Zst => ".zst",
-        ImageFormat::Raw => "",
+        ImageFormat::Raw => "img",
+        ImageFormat::Gz => "img.gz",
+        ImageFormat::Xz => "img.xz",
+        ImageFormat::Zst => "img.zst",
+        ImageFormat::Qcow2 => "qcow2",
+        ImageFormat::AndroidSparse => "simg",
     }
 }

@@ -4,7 +4,9 @@
 use super::disk::{copy_range, copy_within, write_content, write_sparse};
 use super::frames::{Chunk, Compress, Pass, Plain};
 use super::outputs::{Outputs, Pending};
+use super::wrapped::{self, Wrap};
 use crate::artifact::{self, Meta, Signer};
+use crate::image::target::{BlockMap, Mapped, Sums, sums};
 use crate::layout::Layout;
 use crate::report::Report;
 use crate::stream::{Codec, Compression, Content, ReadAt};
@@ -12,6 +14,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// What a frame is made of (bytes of plain content): long enough that a compressor loses little at its ends.
@@ -45,6 +48,8 @@ pub(crate) enum Form {
     Raw,
     /// As a stream of frames.
     Stream(Codec),
+    /// In another image format.
+    Wrapped(Wrap),
 }
 
 /// What the emission of one conversion needs.
@@ -53,6 +58,8 @@ pub(crate) struct Emission<'a> {
     pub(crate) disk: Disk<'a>,
     /// How the image is stored.
     pub(crate) form: Form,
+    /// Whether a block map is made.
+    pub(crate) map: bool,
     /// The Artifact.
     pub(crate) meta: &'a Meta,
     /// Who signs it.
@@ -83,6 +90,57 @@ pub(crate) struct Written {
     pub(crate) artifact: Pending,
     /// The root filesystem.
     pub(crate) rootfs: Option<Pending>,
+    /// The block map of the disk, when asked for.
+    pub(crate) map: Option<BlockMap>,
+}
+
+impl Disk<'_> {
+    /// The whole disk; slot B is the same runs as slot A.
+    fn content(&self, data: &Content) -> Content {
+        let layout = &self.layout;
+        let mut disk = Content::hole(0);
+        self.push_tables(&mut disk, 0..layout.boot.start);
+        disk.push_content(layout.boot.start, self.boot);
+        disk.push_content(layout.root_a.start, self.root);
+        if self.copy_to_b {
+            disk.push_content(layout.root_b.start, self.root);
+        }
+        disk.push_content(layout.data.start, data);
+        self.push_tables(&mut disk, layout.data.end()..layout.total);
+        disk.set_len(layout.total);
+        disk
+    }
+
+    /// What the partition tables have within `range`, which `disk` reaches up to.
+    fn push_tables(&self, disk: &mut Content, range: Range<u64>) {
+        for (offset, bytes) in self.tables.iter().filter(|(offset, _)| range.contains(offset)) {
+            disk.push_bytes(*offset, bytes.clone());
+        }
+    }
+
+    /// The block map, with the sums of the root filesystem that its one pass gave.
+    fn map(&self, root: &[Mapped], data: &Content) -> io::Result<BlockMap> {
+        let layout = &self.layout;
+        let mut tables = Content::hole(layout.total);
+        self.push_tables(&mut tables, 0..layout.total);
+        let slot_b = if self.copy_to_b { root } else { &[] };
+        let (boot, data) = (sums(self.boot)?, sums(data)?);
+        let parts = [
+            (layout.boot.start, &boot[..]),
+            (layout.root_a.start, root),
+            (layout.root_b.start, slot_b),
+            (layout.data.start, &data),
+        ];
+        let mut ranges = sums(&tables)?;
+        for (start, part) in parts {
+            ranges.extend(
+                part.iter()
+                    .map(|mapped| Mapped { bytes: start + mapped.bytes.start..start + mapped.bytes.end, sha256: mapped.sha256 }),
+            );
+        }
+        ranges.sort_unstable_by_key(|mapped| mapped.bytes.start);
+        Ok(BlockMap { size: layout.total, ranges })
+    }
 }
 
 impl Emission<'_> {
@@ -102,20 +160,24 @@ impl Emission<'_> {
                 None
             }
             Form::Stream(codec) => Some(FrameStream { file: image.file(), at: 0, codec, slot_start: 0 }),
+            Form::Wrapped(_) => None,
         };
         if let Some(stream) = &mut stream {
             self.stream_front(stream).with_context(|| writing(&image))?;
             stream.slot_start = stream.at;
         }
-        let root_sha256 = self.root_pass(&artifact, stream.as_mut(), image.file(), rootfs.as_ref())?;
+        let mut sums = self.map.then(|| Sums::new(self.disk.root));
+        let root_sha256 = self.root_pass(&artifact, stream.as_mut(), image.file(), rootfs.as_ref(), sums.as_mut())?;
         self.report.step("writing slot B and the data partition", None);
         let data = data(&root_sha256)?;
-        match &mut stream {
-            Some(stream) => self.stream_back(stream, &data),
-            None => self.raw_back(image.file(), &data),
+        match (self.form, &mut stream) {
+            (Form::Wrapped(wrap), _) => self.wrapped(image.file(), wrap, &data),
+            (_, Some(stream)) => self.stream_back(stream, &data),
+            (_, None) => self.raw_back(image.file(), &data),
         }
         .with_context(|| writing(&image))?;
-        Ok(Written { root_sha256, image, artifact, rootfs })
+        let map = sums.map(|sums| self.disk.map(&sums.finish(), &data)).transpose().context("making the block map")?;
+        Ok(Written { root_sha256, image, artifact, rootfs, map })
     }
 
     /// Tables and boot partition of a raw image.
@@ -133,6 +195,7 @@ impl Emission<'_> {
         mut stream: Option<&mut FrameStream>,
         image: &File,
         rootfs: Option<&Pending>,
+        mut sums: Option<&mut Sums>,
     ) -> Result<[u8; 32]> {
         let root = self.disk.root;
         self.report.step("writing the root filesystem", Some(root.len()));
@@ -161,6 +224,11 @@ impl Emission<'_> {
         let mut hash = Sha256::new();
         pass.run(&mut |chunk| {
             update(&mut hash, &chunk.plain);
+            match (&mut sums, &chunk.plain) {
+                (Some(sums), Plain::Data(bytes)) => sums.update(bytes),
+                (Some(sums), Plain::Zero(len)) => sums.zeros(*len),
+                (None, _) => {}
+            }
             self.report.advance(length(&chunk.plain));
             let (payload_frame, image_frame) = self.pick(&chunk);
             payload.put(payload_frame)?;
@@ -195,6 +263,13 @@ impl Emission<'_> {
         (bytes(payload), bytes(chunk.frames.last()))
     }
 
+    /// The whole image in another format.
+    fn wrapped(&self, file: &File, wrap: Wrap, data: &Content) -> io::Result<()> {
+        let layout = &self.disk.layout;
+        let twin = wrapped::Twin { from: layout.root_a.start, to: layout.root_b.start, len: self.disk.root.len() };
+        wrapped::write(file, wrap, self.disk.content(data), twin)
+    }
+
     /// Slot B and the data partition of a raw image.
     fn raw_back(&self, file: &File, data: &Content) -> io::Result<()> {
         let layout = &self.disk.layout;
@@ -208,9 +283,7 @@ impl Emission<'_> {
     fn stream_front(&self, stream: &mut FrameStream) -> io::Result<()> {
         let layout = &self.disk.layout;
         let mut front = Content::hole(0);
-        for (offset, bytes) in self.disk.tables.iter().filter(|(offset, _)| *offset < layout.boot.start) {
-            front.push_bytes(*offset, bytes.clone());
-        }
+        self.disk.push_tables(&mut front, 0..layout.boot.start);
         front.push_content(layout.boot.start, self.disk.boot);
         front.set_len(layout.root_a.start);
         self.stream_content(stream, &front)

@@ -11,7 +11,7 @@ mod simg;
 mod spool;
 
 use crate::report::Report;
-use crate::stream::{FileSource, Source};
+use crate::stream::{Compression, FileSource, Source, decoder};
 use crate::units::human;
 use reader::Watched;
 use spool::Spool;
@@ -232,6 +232,40 @@ pub fn open(path: &Path, options: &Options<'_>) -> Result<Input, Error> {
     Ok(input)
 }
 
+/// An image that is read forwards, so that nothing of it need be stored.
+pub enum Forwards {
+    /// One that can be read at any offset.
+    InPlace(Source),
+    /// One that is decoded as it is read.
+    Stream(Box<dyn Read>),
+}
+
+/// Opens the image at `path` for reading it forwards: raw, qcow2 and Android sparse images and block devices where they lie, gzip, xz
+/// and Zstandard decoded on the way.
+///
+/// # Errors
+/// [`Error`].
+pub fn open_forwards(path: &Path) -> Result<Forwards, Error> {
+    let shown = || path.display().to_string();
+    let mut file = File::open(path).map_err(|e| Error::Open(shown(), e))?;
+    if file.metadata()?.is_dir() {
+        return Err(Error::Directory(shown()));
+    }
+    let len = file.seek(SeekFrom::End(0))?;
+    let stored: Source = Arc::new(FileSource::new(file, len));
+    let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
+    let kind = match form {
+        Form::Gzip => Compression::Gzip,
+        Form::Xz => Compression::Xz,
+        Form::Zstd => Compression::Zstd,
+        _ => {
+            let unpack = |form| Error::Refused { form, what: "it must be unpacked first".into(), hint: "unpack it" };
+            return viewed(&stored, &form)?.map(Forwards::InPlace).ok_or_else(|| unpack(form));
+        }
+    };
+    Ok(Forwards::Stream(decoder(kind, BufReader::with_capacity(1 << 18, reader::Reader::new(stored)))?))
+}
+
 /// Reads an image from a stream to its end. One that is compressed is decoded on the way, so nothing is stored twice.
 ///
 /// # Errors
@@ -257,7 +291,8 @@ pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Er
 /// The image in `stored`, and the form around it.
 fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error> {
     let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
-    if let Some(image) = in_place(&stored, &form, options)? {
+    if let Some(image) = viewed(&stored, &form)? {
+        within(image.len(), options)?;
         return Ok((image, form));
     }
     options.report.step(&format!("decompressing {form}"), Some(stored.len()));
@@ -274,19 +309,28 @@ fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error
 /// What a decoded image holds: the disk itself, or one more form that is read in place.
 fn inner(spool: Source, options: &Options<'_>) -> Result<Source, Error> {
     let form = detect::form(&reader::head(&spool, detect::HEAD)?)?;
-    in_place(&spool, &form, options)?.ok_or(Error::Nested)
+    let image = viewed(&spool, &form)?.ok_or(Error::Nested)?;
+    within(image.len(), options)?;
+    Ok(image)
+}
+
+/// The image in `stored`, which is raw, qcow2 or Android sparse.
+///
+/// # Errors
+/// [`Error::Nested`] when it is in another form; what reading said.
+pub fn in_place(stored: Source) -> Result<Source, Error> {
+    let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
+    viewed(&stored, &form)?.ok_or(Error::Nested)
 }
 
 /// The image, where its form can be read where it lies.
-fn in_place(stored: &Source, form: &Form, options: &Options<'_>) -> Result<Option<Source>, Error> {
-    let image: Source = match form {
+fn viewed(stored: &Source, form: &Form) -> Result<Option<Source>, Error> {
+    Ok(Some(match form {
         Form::Raw | Form::BlockDevice => stored.clone(),
         Form::Qcow2 => Arc::new(qcow2::read(stored)?),
         Form::AndroidSparse => Arc::new(simg::read(stored)?),
         Form::Gzip | Form::Xz | Form::Zstd | Form::Bzip2 | Form::Zip { .. } => return Ok(None),
-    };
-    within(image.len(), options)?;
-    Ok(Some(image))
+    }))
 }
 
 /// `len`, unless it is more than allowed.
