@@ -63,12 +63,13 @@ read_block() {
     entries=
     block=
     open=
-    [ -f "$1" ] && [ "$(stat -L -c %s "$1" 2>/dev/null)" = 1024 ] || return 1
+    [ -f "$1" ] || return 1
     {
         IFS= read -r line && [ "$line" = "$header" ] || return 1
         block=$line$nl
         while IFS= read -r line; do
             block=$block$line$nl
+            [ ${#block} -le 1024 ] || return 1
             line=$open$line
             open=
             slashes=${line##*[!\\]}

@@ -111,7 +111,16 @@ pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
     request.report.step("editing the filesystems", None);
     let edited = edit(request, &plan, &facts, &root, boot.as_ref())?;
     request.report.step("measuring", None);
-    plan.measured(request, input, survey, facts, root, boot, edited)
+    plan.measured(request, edited, Golden { input, survey, facts, root, boot })
+}
+
+/// The golden image, read.
+struct Golden {
+    input: Input,
+    survey: Survey,
+    facts: Facts,
+    root: Root,
+    boot: Option<Boot>,
 }
 
 /// Names and identities: what can be said before any edit.
@@ -161,16 +170,9 @@ impl Plan {
         Ok(Self { name, artifact_name, device_types, stamp, family, boot_mount, meta, signer, notes })
     }
 
-    fn measured(
-        self,
-        request: &Request,
-        input: Input,
-        survey: Survey,
-        facts: Facts,
-        root: Root,
-        boot: Option<Boot>,
-        edited: Edited,
-    ) -> Result<Prepared> {
+    /// Measures the edited trees and places everything.
+    fn measured(self, request: &Request, edited: Edited, golden: Golden) -> Result<Prepared> {
+        let Golden { input, survey, facts, root, boot } = golden;
         let config = request.config;
         let Edited { trees, installed, packages, changes, notes } = edited;
         let label = root.info.label.clone();

@@ -319,12 +319,13 @@ type Case<'c, T> = (&'c str, T);
 /// Files with extended attributes: in the inode, in a block of their own, in a shared block, in both.
 fn attributes(tree: &mut Tree) {
     let capability = vec![1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let cases: [Case<'_, &[Case<'_, Vec<u8>>]>; 6] = [
+    let cases: [Case<'_, &[Case<'_, Vec<u8>>]>; 7] = [
         ("capability", &[("security.capability", capability.clone())]),
         ("acl", &[("system.posix_acl_access", acl())]),
         ("large", &[("user.large", noise(3000, 3)), ("user.z", vec![]), ("security.capability", capability)]),
         ("many", &[("user.b", noise(60, 4)), ("user.a", noise(61, 5)), ("trusted.t", noise(62, 6)), ("user.aa", noise(63, 7))]),
         ("full", &[("user.x", noise(4096 - 32 - 4 - 20, 8))]),
+        ("high", &[("user.\u{e4}\u{f6}\u{fc}", noise(200, 9))]),
         ("longname", &[("user.0123456789012345678901234567890123456789012345678901234567890123456789", b"v".to_vec())]),
     ];
     for (name, pairs) in cases {
@@ -473,6 +474,10 @@ fn sizes_from_tiny_to_large() {
             compare(&mount, &small);
         }
     }
+    // Inode tables of a flex group that fill more than its first group.
+    let dense = Options { inode_ratio: 1024, ..options() };
+    assert_eq!(write(&small, 9 * GIB, &dense).unwrap().summary.inodes, 72 * 32768);
+    checked(&small, 9 * GIB, &dense, dir.path());
     for (journal, blocks) in [(Journal::Off, 0), (Journal::Blocks(2000), 2000)] {
         let options = Options { journal, ..options() };
         assert_eq!(write(&small, 64 * MIB, &options).unwrap().summary.journal_blocks, blocks);
@@ -534,6 +539,28 @@ fn resize2fs_grows_it() {
         assert!(text.contains(&format!("Block count:              {}\n", to / BLOCK)), "{text}");
         let Some(mount) = Mount::new(&path, &dir.path().join("mnt"), "ro") else { continue };
         compare(&mount, &tree);
+    }
+}
+
+/// The kernel demands of the resize inode, when it grows a mounted filesystem, exactly the form that `mke2fs` gives it.
+#[test]
+fn the_resize_inode_is_that_of_mke2fs() {
+    let dir = scratch();
+    let Some(mke2fs) = tool("mke2fs") else { return };
+    // Without the number of the double indirect block, which may lie anywhere.
+    let blocks = |path: &Path| {
+        let text = debugfs(path, "stat <7>").unwrap();
+        let (size, blocks) = (text.find("Size: ").unwrap(), text.find("(DIND):").unwrap());
+        let count = text.find("Blockcount: ").unwrap();
+        let line = |at: usize| text[at..].lines().next().unwrap().to_owned();
+        (line(size), line(count), line(blocks).split_once(", ").map(|(_, rest)| rest.to_owned()))
+    };
+    for size in [16 * MIB, 512 * MIB, 2 * GIB, 20 * GIB] {
+        let ours = checked(&tree(), size, &options(), dir.path());
+        let theirs = dir.path().join("theirs.img");
+        File::create(&theirs).unwrap().set_len(size).unwrap();
+        must(&mke2fs, &[&"-q", &"-t", &"ext4", &"-b", &"4096", &"-I", &"256", &"-i", &"16384", &theirs]);
+        assert_eq!(blocks(&ours), blocks(&theirs), "{size}");
     }
 }
 
@@ -764,12 +791,13 @@ fn what_ext4_cannot_hold_is_said() {
         assert!(error.starts_with(expected), "{error}");
         assert_eq!(minimum_size(&tree, &options()).unwrap_err().to_string(), error);
     }
-    let settings: [fn(&mut Options); 5] = [
+    let settings: [fn(&mut Options); 6] = [
         |o| o.label = vec![b'x'; 17],
         |o| o.reserved_percent = 51,
         |o| o.inode_ratio = 0,
         |o| o.journal = Journal::Blocks(5),
         |o| o.time.seconds = -1,
+        |o| o.time.nanos = 1_000_000_000,
     ];
     for set in settings {
         let mut options = options();

@@ -526,6 +526,49 @@ fn an_environment_that_is_not_mounted_is_not_made() {
     });
 }
 
+/// Runs the hook of update-grub with these settings and what the slot's file said before; returns its message and the new file.
+fn hook(shell: &[&str], settings: [&str; 2], before: Option<&[u8]>) -> (String, Option<Vec<u8>>) {
+    let dir = scratch();
+    let file = dir.path().join("mender-slot.env");
+    let text = include_str!("../../configs/grub/42_mender");
+    let moved = text.replace("file=/boot/mender-slot.env", &format!("file={}", file.display()));
+    assert_ne!(moved, text);
+    let script = dir.path().join("42_mender");
+    fs::write(&script, moved).unwrap();
+    if let Some(before) = before {
+        fs::write(&file, before).unwrap();
+    }
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).arg(script);
+    let output = command.env("GRUB_CMDLINE_LINUX", settings[0]).env("GRUB_CMDLINE_LINUX_DEFAULT", settings[1]).output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty(), "its output would be part of grub.cfg: {output:?}");
+    assert!(!dir.path().join("mender-slot.env.new").exists());
+    (String::from_utf8(output.stderr).unwrap(), fs::read(file).ok())
+}
+
+#[test]
+fn update_grub_hands_kernel_arguments_to_the_boot_script() {
+    for shell in SHELLS.iter().filter(|shell| tool(shell[0]).is_some()) {
+        let hook = |settings, before| hook(shell, settings, before);
+        let block = |variables: &[(&str, &str)]| Some(environment::block_of(variables, BLOCK).unwrap());
+        let settings = ["root=/dev/sda1 console=ttyS0,115200", "quiet  resume=UUID=1 x=* y=a\\b"];
+        let args = ("args", "ro console=ttyS0,115200 quiet x=* y=a\\b");
+        assert_eq!(hook(settings, None), (String::new(), block(&[args])));
+        // The kernel's place is not forgotten, the old arguments are.
+        let before = block(&[("kernel", "boot/vmlinuz-1"), ("args", "old")]);
+        assert_eq!(hook(settings, before.as_deref()), (String::new(), block(&[("kernel", "boot/vmlinuz-1"), args])));
+        // Many arguments make a longer block.
+        let long = "x".repeat(1500);
+        let (said, file) = hook([&long, ""], None);
+        let read = environment::variables(&file.unwrap()).unwrap();
+        assert_eq!((said, read), (String::new(), vec![("args".to_owned(), format!("ro {long}"))]));
+        // What cannot be passed on is said, and nothing is lost.
+        let (said, file) = hook(["dyndbg=\"file x +p\"", ""], before.as_deref());
+        assert!(said.contains("hold quotes"), "{said}");
+        assert_eq!(file, before);
+    }
+}
+
 #[test]
 fn the_scripts_please_their_checkers() {
     let file = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/grub").join(name);

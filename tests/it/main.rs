@@ -21,4 +21,5 @@ mod qemu;
 mod source;
 mod support;
 mod table;
+mod target;
 mod tiny;

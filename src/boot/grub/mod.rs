@@ -137,8 +137,7 @@ pub fn integrate(root: &mut Editor<'_>, boot: &mut Editor<'_>, context: &Context
     let kernels = keep(&mut problems, Kernels::find(root.tree(), context.arch));
     let arguments = keep(&mut problems, kernel::Arguments::find(root, context.more_arguments));
     let (Some(programs), Some(kernels), Some(arguments)) = (programs, kernels, arguments) else {
-        problems.check()?;
-        unreachable!("what is missing is a problem");
+        return Err(problems);
     };
     let mut notes = arguments.notes.clone();
     notes.extend(kernels.notes.clone());
@@ -322,3 +321,6 @@ fn files_of(tree: &crate::tree::Tree, dir: &str) -> Vec<String> {
     });
     files.map(|(name, _)| show(name)).collect()
 }
+
+#[cfg(test)]
+mod tests;

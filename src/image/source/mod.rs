@@ -82,7 +82,7 @@ pub struct Options<'a> {
 pub struct Input {
     /// The image's bytes.
     pub source: Source,
-    /// How it is stored, outermost form first when it is wrapped twice.
+    /// How it is stored; the outer form where one lies in another (`disk.qcow2.xz`).
     pub form: Form,
     /// The bytes it takes as stored; for standard input those that were read.
     pub stored_len: u64,

@@ -240,7 +240,7 @@ impl Map<'_> {
             len: size,
             codec: self.header.codec,
             clusters: self.packed,
-            last: Mutex::new((u64::MAX, Vec::new())),
+            last: Mutex::new((u64::MAX, Arc::from([]))),
         });
         for (offset, len, source_offset, is_packed) in all {
             let source = if is_packed { unpacked.clone() } else { self.source.clone() };
@@ -264,7 +264,7 @@ struct Unpacked {
     codec: Codec,
     clusters: Vec<Packed>,
     /// The cluster that was decoded last: readers go forwards in smaller steps.
-    last: Mutex<(u64, Vec<u8>)>,
+    last: Mutex<(u64, Arc<[u8]>)>,
 }
 
 impl fmt::Debug for Unpacked {
@@ -274,6 +274,22 @@ impl fmt::Debug for Unpacked {
 }
 
 impl Unpacked {
+    /// Copies from `within` of a cluster as far as cluster and `buf` go. Nobody waits while another thread decodes.
+    fn copy(&self, index: u64, within: usize, buf: &mut [u8]) -> io::Result<usize> {
+        let cached = {
+            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            (last.0 == index).then(|| last.1.clone())
+        };
+        let bytes: Arc<[u8]> = match cached {
+            Some(bytes) => bytes,
+            None => self.decode(index)?.into(),
+        };
+        let part = (bytes.len() - within).min(buf.len());
+        buf[..part].copy_from_slice(&bytes[within..within + part]);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (index, bytes);
+        Ok(part)
+    }
+
     fn decode(&self, index: u64) -> io::Result<Vec<u8>> {
         let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("compressed qcow2 cluster {index}: {what}"));
         let found = self.clusters.binary_search_by_key(&index, |cluster| cluster.index);
@@ -315,14 +331,7 @@ impl ReadAt for Unpacked {
         while done < buf.len() {
             let at = offset + done as u64;
             let (index, within) = (at / self.cluster, usize::try_from(at % self.cluster).map_err(io::Error::other)?);
-            let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.0 != index {
-                let decoded = self.decode(index)?;
-                *last = (index, decoded);
-            }
-            let part = (last.1.len() - within).min(buf.len() - done);
-            buf[done..done + part].copy_from_slice(&last.1[within..within + part]);
-            done += part;
+            done += self.copy(index, within, &mut buf[done..])?;
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ mod register;
 mod relations;
 mod scripts;
 mod shell;
+#[cfg(test)]
+mod tests;
 mod unpack;
 mod users;
 mod world;
@@ -25,7 +27,7 @@ use crate::tree::Tree;
 use crate::tree::editor::{Action, Change, Editor};
 use database::Database;
 use incoming::Incoming;
-use scripts::Scripts;
+use scripts::Session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -98,7 +100,17 @@ pub fn install(editor: &mut Editor<'_>, request: &Request) -> Result<Installed, 
 
     let mut tree = editor.tree().clone();
     let mut work = Editor::new(&mut tree, editor.time());
-    let done = apply(&mut work, &mut database, &order, request, &mut out, &mut problems);
+    let mut session = Session {
+        editor: &mut work,
+        database: &mut database,
+        out: &mut out,
+        problems: &mut problems,
+        accept: &request.accept,
+        disabled: if request.managed { BTreeSet::new() } else { client_units(&order) },
+        activated: Vec::new(),
+        used: BTreeSet::new(),
+    };
+    let done = apply(&mut session, &order);
     let changes = work.finish();
     if let Err(e) = done {
         problems.push(e);
@@ -131,26 +143,17 @@ fn order(incoming: &[Incoming]) -> Vec<&Incoming> {
 }
 
 /// Does everything on the copy of the tree: first all packages are unpacked, then all are configured, then triggers run.
-fn apply(
-    editor: &mut Editor<'_>,
-    database: &mut Database,
-    order: &[&Incoming],
-    request: &Request,
-    out: &mut Installed,
-    problems: &mut Problems,
-) -> Result<(), Problem> {
-    let disabled = if request.managed { BTreeSet::new() } else { client_units(order) };
-    let mut scripts = Scripts { accept: &request.accept, disabled, activated: Vec::new(), used: BTreeSet::new() };
+fn apply(session: &mut Session<'_, '_>, order: &[&Incoming]) -> Result<(), Problem> {
     for incoming in order {
-        unpack(editor, database, incoming, &mut scripts, out, problems)?;
+        unpack(session, incoming)?;
     }
     if !order.is_empty() {
-        register::status(editor, database).map_err(|e| Problem::new(e.to_string()))?;
+        register::status(session.editor, session.database).map_err(|e| Problem::new(e.to_string()))?;
     }
     for incoming in order {
         let configured = incoming.configured.as_deref().unwrap_or_default();
-        scripts.incoming(editor, database, incoming, "postinst", &["configure", configured], out, problems);
-        out.packages.push(InstalledPackage {
+        session.incoming(incoming, "postinst", &["configure", configured]);
+        session.out.packages.push(InstalledPackage {
             name: incoming.facts.name.clone(),
             version: incoming.facts.version.to_string(),
             architecture: incoming.facts.architecture.clone(),
@@ -159,40 +162,34 @@ fn apply(
             upgraded_from: incoming.upgraded_from.clone(),
         });
     }
-    scripts.triggers(editor, database, order, out, problems);
-    scripts.unused(out);
+    session.triggers(order);
+    session.unused();
     Ok(())
 }
 
 /// One package: `preinst`, its files, its place in the database.
-fn unpack(
-    editor: &mut Editor<'_>,
-    database: &mut Database,
-    incoming: &Incoming,
-    scripts: &mut Scripts<'_>,
-    out: &mut Installed,
-    problems: &mut Problems,
-) -> Result<(), Problem> {
+fn unpack(session: &mut Session<'_, '_>, incoming: &Incoming) -> Result<(), Problem> {
     let (name, version) = (&incoming.facts.name, incoming.facts.version.to_string());
     let failed = |e: &dyn std::fmt::Display| Problem::new(format!("package {name}: {e}"));
-    let old = database.old(&incoming.facts).filter(|_| incoming.upgraded_from.is_some()).map(|stanza| stanza.facts.base());
+    let old = session.database.old(&incoming.facts).filter(|_| incoming.upgraded_from.is_some());
+    let old = old.map(|stanza| stanza.facts.base());
     if let Some(base) = &old {
-        scripts.installed(editor, database, base, "prerm", &["upgrade", &version], out, problems);
+        session.installed(base, "prerm", &["upgrade", &version]);
     }
     let arguments = match (&incoming.upgraded_from, &incoming.configured) {
         (Some(old), _) => vec!["upgrade", old, &version],
         (None, Some(left)) => vec!["install", left, &version],
         (None, None) => vec!["install"],
     };
-    scripts.incoming(editor, database, incoming, "preinst", &arguments, out, problems);
-    let unpacked = unpack::unpack(editor, database, incoming, problems).map_err(|e| failed(&e))?;
+    session.incoming(incoming, "preinst", &arguments);
+    let unpacked = unpack::unpack(session.editor, session.database, incoming, session.problems).map_err(|e| failed(&e))?;
     if let Some(base) = &old {
-        scripts.installed(editor, database, base, "postrm", &["upgrade", &version], out, problems);
+        session.installed(base, "postrm", &["upgrade", &version]);
     }
-    register::info(editor, incoming, &unpacked).map_err(|e| failed(&e))?;
-    register::interests(editor, incoming).map_err(|e| failed(&e))?;
-    register::enter(database, incoming, &unpacked.conffiles).map_err(|e| failed(&e))?;
-    out.notes.extend(unpacked.notes.iter().map(|note| format!("{name}: {note}")));
+    register::info(session.editor, incoming, &unpacked).map_err(|e| failed(&e))?;
+    register::interests(session.editor, incoming).map_err(|e| failed(&e))?;
+    register::enter(session.database, incoming, &unpacked.conffiles).map_err(|e| failed(&e))?;
+    session.out.notes.extend(unpacked.notes.iter().map(|note| format!("{name}: {note}")));
     Ok(())
 }
 

@@ -24,8 +24,12 @@ const SKIPPED: [&str; 9] = [
     "menu",
 ];
 
-/// What is shared by all scripts of an installation.
-pub(super) struct Scripts<'a> {
+/// An installation under way: what it changes, and what it has to tell.
+pub(super) struct Session<'a, 't> {
+    pub(super) editor: &'a mut Editor<'t>,
+    pub(super) database: &'a mut Database,
+    pub(super) out: &'a mut Installed,
+    pub(super) problems: &'a mut Problems,
     pub(super) accept: &'a [Accept],
     pub(super) disabled: BTreeSet<String>,
     pub(super) activated: Vec<String>,
@@ -42,18 +46,9 @@ pub(super) struct Run<'a> {
     pub(super) place: String,
 }
 
-impl Scripts<'_> {
+impl Session<'_, '_> {
     /// Runs a script of a package that comes in.
-    pub(super) fn incoming(
-        &mut self,
-        editor: &mut Editor<'_>,
-        database: &mut Database,
-        incoming: &Incoming,
-        script: &str,
-        arguments: &[&str],
-        out: &mut Installed,
-        problems: &mut Problems,
-    ) {
+    pub(super) fn incoming(&mut self, incoming: &Incoming, script: &str, arguments: &[&str]) {
         let Some(text) = incoming.script(script) else { return };
         let templates = incoming.script("templates").unwrap_or_default().to_vec();
         let run = Run {
@@ -68,61 +63,45 @@ impl Scripts<'_> {
             arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
             place: format!("package {} {}", incoming.facts.name, incoming.facts.version),
         };
-        self.run(editor, database, &run, out, problems);
+        self.run(&run);
     }
 
     /// Runs a script of a package that is installed.
-    pub(super) fn installed(
-        &mut self,
-        editor: &mut Editor<'_>,
-        database: &mut Database,
-        base: &str,
-        script: &str,
-        arguments: &[&str],
-        out: &mut Installed,
-        problems: &mut Problems,
-    ) {
-        let Some(facts) = database.by_base(base).map(|stanza| stanza.facts.clone()) else { return };
+    pub(super) fn installed(&mut self, base: &str, script: &str, arguments: &[&str]) {
+        let Some(facts) = self.database.by_base(base).map(|stanza| stanza.facts.clone()) else { return };
         let path = format!("{DIR}/info/{base}.{script}");
-        let text = match editor.read(&path, LIMIT) {
+        let text = match self.editor.read(&path, LIMIT) {
             Ok(Some(text)) => text,
             Ok(None) => return,
-            Err(e) => return problems.push(Problem::new(e.to_string())),
+            Err(e) => return self.problems.push(Problem::new(e.to_string())),
         };
         let context = Context {
             name: facts.name.clone(),
             architecture: facts.architecture.clone(),
             base: base.to_owned(),
             script: script.to_owned(),
-            templates: editor.read(format!("{DIR}/info/{base}.templates"), LIMIT).ok().flatten().unwrap_or_default(),
+            templates: self.editor.read(format!("{DIR}/info/{base}.templates"), LIMIT).ok().flatten().unwrap_or_default(),
         };
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         let place = format!("package {} {} of the image", facts.name, facts.version);
-        self.run(editor, database, &Run { context, text: &text, arguments, place }, out, problems);
+        self.run(&Run { context, text: &text, arguments, place });
     }
 
-    fn run(
-        &mut self,
-        editor: &mut Editor<'_>,
-        database: &mut Database,
-        run: &Run<'_>,
-        out: &mut Installed,
-        problems: &mut Problems,
-    ) {
+    fn run(&mut self, run: &Run<'_>) {
         let text = String::from_utf8_lossy(run.text).into_owned();
         let first = text.lines().next().unwrap_or_default().to_owned();
         let interpreter = first.strip_prefix("#!").unwrap_or_default().split_whitespace().next().unwrap_or_default();
         if !matches!(interpreter.rsplit('/').next(), Some("sh" | "bash" | "dash")) {
             let what = format!("is no shell script (`{}`)", show(first.get(..60).unwrap_or(&first).as_bytes()));
-            return self.whole(run, &what, out, problems);
+            return self.whole(run, &what);
         }
         let list = match parse::parse(&text) {
             Ok(list) => list,
-            Err(e) => return self.whole(run, &format!("is not understood: {e}"), out, problems),
+            Err(e) => return self.whole(run, &format!("is not understood: {e}")),
         };
         let mut world = World {
-            editor,
-            database,
+            editor: self.editor,
+            database: self.database,
             package: run.context.clone(),
             disabled: &self.disabled,
             unknown: Vec::new(),
@@ -137,15 +116,19 @@ impl Scripts<'_> {
         let clean = unknown.is_empty();
         self.activated.extend(activated);
         let name = format!("{} {}", run.context.name, run.context.script);
-        out.modelled.extend(log.into_iter().map(|line| format!("{name}: {line}")));
+        self.out.modelled.extend(log.into_iter().map(|line| format!("{name}: {line}")));
         let lines: Vec<&str> = text.lines().collect();
-        self.unknown(run, &unknown, &lines, out, problems);
+        self.unknown(run, &unknown, &lines);
         match result {
-            Err(what) => self.whole(run, &format!("is not understood: {what}"), out, problems),
+            Err(what) => self.whole(run, &format!("is not understood: {what}")),
             Ok(0) => {}
             // After statements that were left out, a failure may be of their making.
-            Ok(_) if !clean => {}
-            Ok(status) => self.whole(run, &format!("fails with status {status} at line {line}"), out, problems),
+            Ok(status) if !clean => {
+                self.out
+                    .accepted
+                    .push(format!("{}: {} then stops at line {line} with status {status}", run.place, run.context.script));
+            }
+            Ok(status) => self.whole(run, &format!("fails with status {status} at line {line}")),
         }
     }
 
@@ -162,26 +145,19 @@ impl Scripts<'_> {
     }
 
     /// A script that is refused as a whole.
-    fn whole(&mut self, run: &Run<'_>, what: &str, out: &mut Installed, problems: &mut Problems) {
+    fn whole(&mut self, run: &Run<'_>, what: &str) {
         let script = &run.context.script;
         match self.accepted(run, what) {
-            Some(reason) => out.accepted.push(format!("{}: {script} {what}; accepted: {reason}", run.place)),
+            Some(reason) => self.out.accepted.push(format!("{}: {script} {what}; accepted: {reason}", run.place)),
             None => {
                 let problem = Problem::new(format!("{}: {script} {what}", run.place));
-                problems.push(problem.hint(hint(run)));
+                self.problems.push(problem.hint(hint(run)));
             }
         }
     }
 
     /// Statements outside of the model: one problem with all of their lines.
-    fn unknown(
-        &mut self,
-        run: &Run<'_>,
-        unknown: &[(usize, String)],
-        lines: &[&str],
-        out: &mut Installed,
-        problems: &mut Problems,
-    ) {
+    fn unknown(&mut self, run: &Run<'_>, unknown: &[(usize, String)], lines: &[&str]) {
         let mut refused = BTreeMap::new();
         for (line, what) in unknown {
             let source = lines.get(line.saturating_sub(1)).map_or(what.as_str(), |line| line.trim());
@@ -193,8 +169,8 @@ impl Scripts<'_> {
                         run.context.script,
                         show(source.as_bytes())
                     );
-                    if !out.accepted.contains(&text) {
-                        out.accepted.push(text);
+                    if !self.out.accepted.contains(&text) {
+                        self.out.accepted.push(text);
                     }
                 }
                 None => _ = refused.insert(*line, show(source.as_bytes())),
@@ -205,29 +181,22 @@ impl Scripts<'_> {
         }
         let listed: Vec<String> = refused.iter().map(|(line, source)| format!("\n  line {line}: {source}")).collect();
         let text = format!("{}: {} has statements whose effect is not known:{}", run.place, run.context.script, listed.concat());
-        problems.push(Problem::new(text).hint(hint(run)));
+        self.problems.push(Problem::new(text).hint(hint(run)));
     }
 
     /// Sets off the triggers of new files and of what packages activate, as far as packages are interested.
-    pub(super) fn triggers(
-        &mut self,
-        editor: &mut Editor<'_>,
-        database: &mut Database,
-        incoming: &[&Incoming],
-        out: &mut Installed,
-        problems: &mut Problems,
-    ) {
+    pub(super) fn triggers(&mut self, incoming: &[&Incoming]) {
         let mut pending: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut names: Vec<String> = self.activated.clone();
         for package in incoming {
             names.extend(package.script("triggers").map(Triggers::read).unwrap_or_default().activates);
         }
         for name in names {
-            for base in interested(editor, &name) {
+            for base in interested(self.editor, &name) {
                 pending.entry(base).or_default().insert(name.clone());
             }
         }
-        for (path, base) in file_interests(editor) {
+        for (path, base) in file_interests(self.editor) {
             let below =
                 |entry: &[u8]| entry.strip_prefix(path.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
             let own = |package: &&&Incoming| package.facts.base() == base;
@@ -243,17 +212,17 @@ impl Scripts<'_> {
             let names = names.into_iter().collect::<Vec<_>>().join(" ");
             let name = base.split(':').next().unwrap_or(&base);
             if SKIPPED.contains(&name) {
-                out.notes.push(format!("trigger of {name} ({names}) is left to the device: it keeps a cache"));
+                self.out.notes.push(format!("trigger of {name} ({names}) is left to the device: it keeps a cache"));
             } else {
-                self.installed(editor, database, &base, "postinst", &["triggered", &names], out, problems);
+                self.installed(&base, "postinst", &["triggered", &names]);
             }
         }
     }
 
     /// Entries of `accept` that nothing needed.
-    pub(super) fn unused(&self, out: &mut Installed) {
+    pub(super) fn unused(&mut self) {
         for (at, accept) in self.accept.iter().enumerate().filter(|(at, _)| !self.used.contains(at)) {
-            out.notes.push(format!("accept entry {} ({} {}) was not needed", at + 1, accept.package, accept.script));
+            self.out.notes.push(format!("accept entry {} ({} {}) was not needed", at + 1, accept.package, accept.script));
         }
     }
 }

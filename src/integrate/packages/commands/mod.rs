@@ -71,6 +71,9 @@ const ALWAYS: [&str; 45] = [
     "cmp",
 ];
 
+/// Built into shells, and outside of the model.
+const BUILTIN: [&str; 9] = ["cd", "umask", "eval", "exec", "pwd", "getopts", "alias", "wait", "[["];
+
 /// Runs a command of a script.
 pub(super) fn run(shell: &mut Shell<'_, '_, '_>, name: &str, arguments: &[String], io: &mut Io) -> Ran {
     let word = name.rsplit('/').next().unwrap_or(name);
@@ -78,10 +81,12 @@ pub(super) fn run(shell: &mut Shell<'_, '_, '_>, name: &str, arguments: &[String
     if word.starts_with("db_") || name == "." {
         return Ok(debconf::run(shell, name, &args));
     }
+    if BUILTIN.contains(&name) {
+        return Ok(None);
+    }
     if !ALWAYS.contains(&word) && shell.world.program(name).is_none() {
         return Ok(Some(127));
     }
-    let line = shell.line;
     let world = &mut *shell.world;
     match word {
         ":" | "true" | "sync" | "sleep" | "hash" => Ok(Some(0)),
@@ -102,7 +107,7 @@ pub(super) fn run(shell: &mut Shell<'_, '_, '_>, name: &str, arguments: &[String
         }
         "update-rc.d" => sysv::update_rc_d(world, &args),
         "ucf" | "ucfr" => ucf::run(world, word, &args),
-        _ => others::run(world, word, &args, io, line),
+        _ => others::run(world, word, &args, io),
     }
 }
 

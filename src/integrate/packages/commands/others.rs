@@ -5,7 +5,7 @@ use super::super::shell::pattern::plain;
 use super::super::world::World;
 use super::{Ran, text};
 
-pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str], io: &mut Io, _line: usize) -> Ran {
+pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str], io: &mut Io) -> Ran {
     Ok(match word {
         // Nothing runs in an image, so there is nothing to start, stop or reload.
         "deb-systemd-invoke" | "invoke-rc.d" | "service" | "apparmor_parser" | "udevadm" => {

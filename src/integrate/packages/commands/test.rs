@@ -3,8 +3,14 @@
 use super::super::world::World;
 use crate::tree::{Found, Kind};
 
+/// Expressions of more words are outside of the model, which looks into them recursively.
+const MAX_WORDS: usize = 64;
+
 /// 0 true, 1 false; `None` for an expression outside of the model.
 pub(super) fn run(world: &World<'_, '_>, args: &[&str]) -> Option<i32> {
+    if args.len() > MAX_WORDS {
+        return None;
+    }
     let value = match args {
         [] => false,
         [one] => !one.is_empty(),

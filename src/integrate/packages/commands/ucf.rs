@@ -1,7 +1,7 @@
 //! `ucf(1)` and `ucfr(1)`: configuration files that are not in a package's archive but are treated with the same respect.
 //!
-//! `/var/lib/ucf/hashfile` has a line `md5  path` for each file as last shipped, `registry` a line `package<TAB>path`, `cache`
-//! the shipped file itself, for merging.
+//! `/var/lib/ucf/hashfile` has a line `md5  path` for each file as last shipped, `registry` a line `package <TAB> path`,
+//! each with its older forms as `.0` to `.7`; `cache` holds the shipped file itself, for merging.
 
 use super::super::unpack::md5_at;
 use super::super::world::World;
@@ -36,13 +36,32 @@ pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
 fn register(world: &mut World<'_, '_>, package: &str, path: &str) -> Ran {
     let registry = format!("{DIR}/registry");
     let text = world.text(&registry)?.unwrap_or_default();
-    let held = text.lines().find_map(|line| line.split_once('\t').filter(|(_, known)| *known == path));
+    let words = |line: &str| line.split_once('\t').map(|(owner, path)| (owner.trim().to_owned(), path.trim().to_owned()));
+    let held = text.lines().filter_map(words).find(|(_, known)| known == path);
     match held {
         Some((owner, _)) if owner == package => {}
         Some(_) => return Ok(None),
-        None => world.write(&registry, format!("{text}{package}\t{path}\n").as_bytes(), false)?,
+        None => {
+            if !world.is_file(&registry) {
+                world.write(&registry, b"", false)?;
+            }
+            rotate(world, &registry)?;
+            world.write(&registry, format!("{text}{package} \t {path}\n").as_bytes(), false)?;
+        }
     }
     Ok(Some(0))
+}
+
+/// Keeps up to eight older forms of a file.
+fn rotate(world: &mut World<'_, '_>, file: &str) -> Result<(), EditError> {
+    for number in (0..=6).rev() {
+        let (from, to) = (format!("{file}.{number}"), format!("{file}.{}", number + 1));
+        if world.exists(&from) {
+            world.copy(&from, &to)?;
+        }
+    }
+    world.copy(file, &format!("{file}.0"))?;
+    Ok(())
 }
 
 fn place(world: &mut World<'_, '_>, new: &str, path: &str, three_way: bool) -> Ran {
@@ -90,13 +109,7 @@ fn remember(world: &mut World<'_, '_>, new: &str, path: &str, md5: &str, three_w
     let old = world.text(&file)?;
     let mut text = String::new();
     if let Some(old) = &old {
-        for number in (0..=6).rev() {
-            let (from, to) = (format!("{file}.{number}"), format!("{file}.{}", number + 1));
-            if world.exists(&from) {
-                world.copy(&from, &to)?;
-            }
-        }
-        world.copy(&file, &format!("{file}.0"))?;
+        rotate(world, &file)?;
         text = old.lines().filter(|line| !line.ends_with(&format!(" {path}"))).map(|line| format!("{line}\n")).collect();
     }
     text.push_str(&format!("{md5}  {path}\n"));

@@ -2,17 +2,17 @@
 
 use super::super::commands;
 use super::super::world::World;
-use super::parse::{Command, Kind, List, Pipeline, Redirect, Statement, Target};
+use super::ast::{Command, Kind, List, Pipeline, Redirect, Statement, Target};
 use super::pattern;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// Commands that one script may run; every real one stays far below.
 const MAX_STEPS: usize = 100_000;
-/// Calls of functions within each other.
-const MAX_CALLS: usize = 32;
-/// Characters of output.
-const MAX_OUTPUT: usize = 16 << 20;
+/// Calls of functions within each other; with the depth of the language it bounds the walk's recursion.
+const MAX_CALLS: usize = 16;
+/// Bytes that one script may make: values and output, all together.
+const MAX_BYTES: usize = 128 << 20;
 
 /// What a command reads and writes.
 #[derive(Debug, Default)]
@@ -63,9 +63,13 @@ pub(in super::super) struct Shell<'s, 'w, 't> {
     locals: Vec<Vec<(String, Option<String>)>>,
     pub(in super::super) errexit: bool,
     pub(in super::super) status: i32,
+    /// The status of the last command substitution: that of an assignment without a command.
+    substituted: i32,
     /// The line of the command that runs.
     pub(in super::super) line: usize,
     steps: usize,
+    /// Bytes made so far.
+    made: usize,
 }
 
 type Walked = Result<i32, Ended>;
@@ -91,9 +95,17 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             locals: Vec::new(),
             errexit: false,
             status: 0,
+            substituted: 0,
             line: 0,
             steps: 0,
+            made: 0,
         }
+    }
+
+    /// Counts bytes that the script makes.
+    pub(super) fn makes(&mut self, bytes: usize) -> Result<(), Ended> {
+        self.made = self.made.saturating_add(bytes);
+        if self.made > MAX_BYTES { Err(Ended::Broken(format!("line {}: more than {MAX_BYTES} bytes", self.line))) } else { Ok(()) }
     }
 
     /// Runs a whole script and returns its status, or what broke.
@@ -168,10 +180,10 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         }
     }
 
-    /// A list in a subshell; its status is left in `status`.
+    /// The list of a command substitution; its status is left in `substituted`.
     pub(super) fn subshell(&mut self, list: &List, io: &mut Io) -> Walked {
         let status = self.isolated(io, |shell, io| shell.list(list, io, false))?;
-        self.status = status;
+        self.substituted = status;
         Ok(status)
     }
 
@@ -179,9 +191,6 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         self.steps += 1;
         if self.steps > MAX_STEPS {
             return Err(Ended::Broken(format!("line {}: more than {MAX_STEPS} commands", command.line)));
-        }
-        if io.out.len() > MAX_OUTPUT {
-            return Err(Ended::Broken(format!("line {}: more than {MAX_OUTPUT} characters of output", command.line)));
         }
         self.line = command.line;
         if command.redirects.is_empty() {
@@ -230,6 +239,7 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             Sink::Nowhere => {}
             Sink::File { path, append } => {
                 let line = self.line;
+                self.makes(usize::try_from(self.world.size(&path)).unwrap_or(usize::MAX))?;
                 let written = self.world.write(&path, own.out.as_bytes(), append);
                 written.map_err(|e| Ended::Broken(format!("line {line}: {e}")))?;
             }
@@ -309,16 +319,10 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         Ok(status)
     }
 
-    fn simple(
-        &mut self,
-        assigns: &[(String, super::parse::Word)],
-        words: &[super::parse::Word],
-        io: &mut Io,
-        tested: bool,
-    ) -> Walked {
+    fn simple(&mut self, assigns: &[(String, super::ast::Word)], words: &[super::ast::Word], io: &mut Io, tested: bool) -> Walked {
         // Expansion may run commands, whose lines must not stick.
         let line = self.line;
-        self.status = 0;
+        self.substituted = 0;
         let fields = self.fields(words)?;
         let mut values = Vec::new();
         for (name, word) in assigns {
@@ -327,7 +331,7 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             values.push((name.clone(), old));
         }
         self.line = line;
-        let Some((name, arguments)) = fields.split_first() else { return Ok(self.status) };
+        let Some((name, arguments)) = fields.split_first() else { return Ok(self.substituted) };
         let status = self.call(name, arguments, io, tested);
         for (name, old) in values.into_iter().rev() {
             match old {
@@ -346,7 +350,10 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             return Ok(status);
         }
         let line = self.line;
-        match commands::run(self, name, arguments, io) {
+        let before = io.out.len();
+        let ran = commands::run(self, name, arguments, io);
+        self.makes(io.out.len().saturating_sub(before))?;
+        match ran {
             Ok(Some(status)) => Ok(status),
             Ok(None) => {
                 self.world.unknown(line, &[&[name.to_owned()][..], arguments].concat().join(" "));

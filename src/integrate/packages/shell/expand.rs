@@ -1,12 +1,15 @@
 //! Expansion: from words to the fields that a command gets.
 
+use super::ast::{Modifier, Part, Word};
 use super::eval::{Ended, Io, Shell};
-use super::parse::{Modifier, Part, Word};
 use super::pattern::{self, PatternChar};
-use crate::tree::{Entry, Tree};
+use crate::tree::Tree;
 
 /// No value of a real script is longer (characters).
 const MAX_VALUE: usize = 1 << 20;
+
+/// Commands whose `name=value` arguments are assignments and hence not split.
+const DECLARING: [&str; 3] = ["local", "export", "readonly"];
 
 /// Fields in the making; of each character whether it was quoted.
 #[derive(Default)]
@@ -36,7 +39,12 @@ impl Shell<'_, '_, '_> {
     /// The fields of words, with splitting and file names.
     pub(super) fn fields(&mut self, words: &[Word]) -> Result<Vec<String>, Ended> {
         let mut out = Vec::new();
+        let declares = matches!(words.first().map(Vec::as_slice), Some([Part::Text(name)]) if DECLARING.contains(&name.as_str()));
         for word in words {
+            if declares && matches!(word.first(), Some(Part::Text(text)) if text.contains('=')) {
+                out.push(self.text(word)?);
+                continue;
+            }
             let mut fields = Fields::default();
             self.parts(word, false, &mut fields)?;
             fields.cut();
@@ -69,7 +77,8 @@ impl Shell<'_, '_, '_> {
         Ok(out)
     }
 
-    fn bounded(&self, len: usize) -> Result<(), Ended> {
+    fn bounded(&mut self, len: usize) -> Result<(), Ended> {
+        self.makes(len)?;
         if len > MAX_VALUE { Err(Ended::Broken(format!("a value of more than {MAX_VALUE} characters"))) } else { Ok(()) }
     }
 
@@ -199,6 +208,9 @@ fn arithmetic(text: &str, variable: &dyn Fn(&str) -> String) -> Option<i64> {
     }
 }
 
+/// More matches than any script means: then there are none.
+const MAX_MATCHES: usize = 100_000;
+
 /// The paths that a pattern matches, sorted.
 pub(in super::super) fn glob(tree: &Tree, field: &[PatternChar]) -> Vec<String> {
     let mut found = vec![String::new()];
@@ -213,14 +225,17 @@ pub(in super::super) fn glob(tree: &Tree, field: &[PatternChar]) -> Vec<String> 
                 return if tree.find_nofollow(&path).is_some() { vec![path] } else { Vec::new() };
             }
             let Some(dir) = tree.dir(if base.is_empty() { "/" } else { base }) else { return Vec::new() };
-            let names = dir.entries.iter().map(|(name, _): (&Vec<u8>, &Entry)| String::from_utf8_lossy(name).into_owned());
+            let names = dir.entries.keys().map(|name| String::from_utf8_lossy(name).into_owned());
             let hidden = literal.starts_with('.');
             let fits = |name: &String| {
                 (hidden || !name.starts_with('.')) && pattern::matches(component, &name.chars().collect::<Vec<_>>())
             };
             names.filter(fits).map(|name| format!("{base}/{name}")).collect()
         };
-        found = found.iter().flat_map(step).collect();
+        found = found.iter().flat_map(step).take(MAX_MATCHES + 1).collect();
+        if found.len() > MAX_MATCHES {
+            return Vec::new();
+        }
     }
     found
 }

@@ -3,102 +3,10 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use super::ast::{Command, Kind, List, Part, Pipeline, Redirect, Statement, Target, Word};
+
 /// How deep groups, substitutions and conditions may nest.
-const MAX_DEPTH: usize = 64;
-
-/// A statement list.
-pub(in super::super) type List = Vec<Statement>;
-/// A word before expansion.
-pub(in super::super) type Word = Vec<Part>;
-
-/// A piece of a word.
-#[derive(Clone, Debug)]
-pub(in super::super) enum Part {
-    /// Text as it stands.
-    Text(String),
-    /// Text in single quotes or behind a backslash.
-    Literal(String),
-    /// What stands in double quotes.
-    Quoted(Word),
-    /// `$name` or `${name...}`.
-    Variable(String, Option<(Modifier, Word)>),
-    /// `$(...)` or backquotes.
-    Command(Rc<List>),
-    /// `$((...))`.
-    Arithmetic(Word),
-}
-
-/// What `${name...}` does to the value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Modifier {
-    /// `${#name}`
-    Length,
-    /// `-`; with a colon an empty value counts as unset.
-    Default { colon: bool },
-    /// `=`
-    Assign { colon: bool },
-    /// `?`
-    Require { colon: bool },
-    /// `+`
-    Alternative { colon: bool },
-    /// `%`, `%%`
-    Suffix { longest: bool },
-    /// `#`, `##`
-    Prefix { longest: bool },
-}
-
-/// Pipelines joined by `&&` and `||`.
-#[derive(Clone, Debug)]
-pub(in super::super) struct Statement {
-    pub(in super::super) first: Pipeline,
-    /// `true` for `&&`.
-    pub(in super::super) rest: Vec<(bool, Pipeline)>,
-}
-
-/// Commands joined by `|`.
-#[derive(Clone, Debug)]
-pub(in super::super) struct Pipeline {
-    pub(in super::super) negated: bool,
-    pub(in super::super) commands: Vec<Command>,
-}
-
-/// A command, its redirections and its line in the script (from 1).
-#[derive(Clone, Debug)]
-pub(in super::super) struct Command {
-    pub(in super::super) line: usize,
-    pub(in super::super) kind: Kind,
-    pub(in super::super) redirects: Vec<Redirect>,
-}
-
-/// The kinds of command.
-#[derive(Clone, Debug)]
-pub(in super::super) enum Kind {
-    Simple { assigns: Vec<(String, Word)>, words: Vec<Word> },
-    Group(List),
-    Subshell(List),
-    If { branches: Vec<(List, List)>, otherwise: List },
-    For { name: String, words: Option<Vec<Word>>, body: List },
-    While { until: bool, condition: List, body: List },
-    Case { word: Word, arms: Vec<(Vec<Word>, List)> },
-    Function { name: String, body: Rc<Command> },
-}
-
-/// A redirection.
-#[derive(Clone, Debug)]
-pub(in super::super) struct Redirect {
-    pub(in super::super) fd: u32,
-    pub(in super::super) to: Target,
-}
-
-/// Where a redirection leads.
-#[derive(Clone, Debug)]
-pub(in super::super) enum Target {
-    Read(Word),
-    Write(Word),
-    Append(Word),
-    Duplicate(Word),
-    Here(Rc<OnceCell<Word>>),
-}
+pub(super) const MAX_DEPTH: usize = 40;
 
 /// Why a script could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,14 +16,14 @@ pub(in super::super) struct ParseError {
     pub(in super::super) what: String,
 }
 
-type Parsed<T> = Result<T, ParseError>;
+pub(super) type Parsed<T> = Result<T, ParseError>;
 
 /// Reads a whole script.
 pub(in super::super) fn parse(text: &str) -> Parsed<List> {
     parse_at(text, 1, 0)
 }
 
-fn parse_at(text: &str, line: usize, depth: usize) -> Parsed<List> {
+pub(super) fn parse_at(text: &str, line: usize, depth: usize) -> Parsed<List> {
     let mut parser = Parser { text: text.chars().collect(), at: 0, line, depth, heredocs: Vec::new() };
     let list = parser.list()?;
     if parser.at < parser.text.len() {
@@ -124,19 +32,19 @@ fn parse_at(text: &str, line: usize, depth: usize) -> Parsed<List> {
     Ok(list)
 }
 
-struct Heredoc {
-    body: Rc<OnceCell<Word>>,
-    delimiter: String,
-    strip: bool,
-    quoted: bool,
+pub(super) struct Heredoc {
+    pub(super) body: Rc<OnceCell<Word>>,
+    pub(super) delimiter: String,
+    pub(super) strip: bool,
+    pub(super) quoted: bool,
 }
 
-struct Parser {
-    text: Vec<char>,
-    at: usize,
-    line: usize,
-    depth: usize,
-    heredocs: Vec<Heredoc>,
+pub(super) struct Parser {
+    pub(super) text: Vec<char>,
+    pub(super) at: usize,
+    pub(super) line: usize,
+    pub(super) depth: usize,
+    pub(super) heredocs: Vec<Heredoc>,
 }
 
 const RESERVED: [&str; 16] =
@@ -144,11 +52,11 @@ const RESERVED: [&str; 16] =
 const CLOSERS: [&str; 8] = ["then", "else", "elif", "fi", "do", "done", "esac", "}"];
 
 impl Parser {
-    fn error<T>(&self, what: impl Into<String>) -> Parsed<T> {
+    pub(super) fn error<T>(&self, what: impl Into<String>) -> Parsed<T> {
         Err(ParseError { line: self.line, what: what.into() })
     }
 
-    fn unexpected(&self) -> ParseError {
+    pub(super) fn unexpected(&self) -> ParseError {
         let what = match self.peek() {
             Some(c) => format!("unexpected `{}`", c.escape_default()),
             None => "unexpected end".to_owned(),
@@ -156,15 +64,15 @@ impl Parser {
         ParseError { line: self.line, what }
     }
 
-    fn peek(&self) -> Option<char> {
+    pub(super) fn peek(&self) -> Option<char> {
         self.text.get(self.at).copied()
     }
 
-    fn ahead(&self, by: usize) -> Option<char> {
+    pub(super) fn ahead(&self, by: usize) -> Option<char> {
         self.text.get(self.at.saturating_add(by)).copied()
     }
 
-    fn next(&mut self) -> Option<char> {
+    pub(super) fn next(&mut self) -> Option<char> {
         let c = self.peek()?;
         self.at += 1;
         if c == '\n' {
@@ -173,7 +81,7 @@ impl Parser {
         Some(c)
     }
 
-    fn eat(&mut self, text: &str) -> bool {
+    pub(super) fn eat(&mut self, text: &str) -> bool {
         let found = text.chars().enumerate().all(|(by, c)| self.ahead(by) == Some(c));
         if found {
             for _ in text.chars() {
@@ -184,7 +92,7 @@ impl Parser {
     }
 
     /// Passes over blanks, continued lines and comments.
-    fn blanks(&mut self) {
+    pub(super) fn blanks(&mut self) {
         loop {
             match self.peek() {
                 Some(' ' | '\t' | '\r') => {
@@ -204,7 +112,7 @@ impl Parser {
     }
 
     /// Passes over blanks and line ends; bodies of here-documents are read on the way.
-    fn newlines(&mut self) -> Parsed<()> {
+    pub(super) fn newlines(&mut self) -> Parsed<()> {
         loop {
             self.blanks();
             if self.peek() != Some('\n') {
@@ -216,18 +124,18 @@ impl Parser {
     }
 
     /// The reserved word that stands here, if one does.
-    fn reserved(&self) -> Option<&'static str> {
+    pub(super) fn reserved(&self) -> Option<&'static str> {
         let delimited = |len: usize| self.ahead(len).is_none_or(|c| c.is_whitespace() || ";&|()<>".contains(c));
         let here = |word: &&&str| word.chars().enumerate().all(|(by, c)| self.ahead(by) == Some(c)) && delimited(word.len());
         RESERVED.iter().find(here).copied()
     }
 
-    fn expect(&mut self, word: &str) -> Parsed<()> {
+    pub(super) fn expect(&mut self, word: &str) -> Parsed<()> {
         self.newlines()?;
         if self.reserved() == Some(word) && self.eat(word) { Ok(()) } else { self.error(format!("`{word}` expected")) }
     }
 
-    fn nested<T>(&mut self, f: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+    pub(super) fn nested<T>(&mut self, f: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth >= MAX_DEPTH {
             return self.error(format!("nested deeper than {MAX_DEPTH}"));
         }
@@ -238,7 +146,7 @@ impl Parser {
     }
 
     /// Statements up to something that closes the list.
-    fn list(&mut self) -> Parsed<List> {
+    pub(super) fn list(&mut self) -> Parsed<List> {
         let mut out = Vec::new();
         loop {
             self.newlines()?;
@@ -264,7 +172,7 @@ impl Parser {
         }
     }
 
-    fn statement(&mut self) -> Parsed<Statement> {
+    pub(super) fn statement(&mut self) -> Parsed<Statement> {
         let first = self.pipeline()?;
         let mut rest = Vec::new();
         loop {
@@ -281,7 +189,7 @@ impl Parser {
         }
     }
 
-    fn pipeline(&mut self) -> Parsed<Pipeline> {
+    pub(super) fn pipeline(&mut self) -> Parsed<Pipeline> {
         let mut negated = false;
         self.blanks();
         while self.reserved() == Some("!") {
@@ -301,7 +209,7 @@ impl Parser {
         }
     }
 
-    fn command(&mut self) -> Parsed<Command> {
+    pub(super) fn command(&mut self) -> Parsed<Command> {
         self.blanks();
         let line = self.line;
         let kind = match self.reserved() {
@@ -332,12 +240,12 @@ impl Parser {
         Ok(Command { line, kind, redirects })
     }
 
-    fn close(&mut self) -> Parsed<()> {
+    pub(super) fn close(&mut self) -> Parsed<()> {
         self.newlines()?;
         if self.eat(")") { Ok(()) } else { Err(self.unexpected()) }
     }
 
-    fn if_command(&mut self) -> Parsed<Kind> {
+    pub(super) fn if_command(&mut self) -> Parsed<Kind> {
         self.eat("if");
         let mut branches = Vec::new();
         loop {
@@ -360,21 +268,21 @@ impl Parser {
         }
     }
 
-    fn while_command(&mut self, word: &str) -> Parsed<Kind> {
+    pub(super) fn while_command(&mut self, word: &str) -> Parsed<Kind> {
         self.eat(word);
         let condition = self.list()?;
         let body = self.do_group()?;
         Ok(Kind::While { until: word == "until", condition, body })
     }
 
-    fn do_group(&mut self) -> Parsed<List> {
+    pub(super) fn do_group(&mut self) -> Parsed<List> {
         self.expect("do")?;
         let body = self.list()?;
         self.expect("done")?;
         Ok(body)
     }
 
-    fn name(&mut self) -> String {
+    pub(super) fn name(&mut self) -> String {
         let mut out = String::new();
         while let Some(c) = self.peek().filter(|c| c.is_ascii_alphanumeric() || *c == '_') {
             out.push(c);
@@ -383,7 +291,7 @@ impl Parser {
         out
     }
 
-    fn for_command(&mut self) -> Parsed<Kind> {
+    pub(super) fn for_command(&mut self) -> Parsed<Kind> {
         self.eat("for");
         self.blanks();
         let name = self.name();
@@ -408,7 +316,7 @@ impl Parser {
         Ok(Kind::For { name, words, body })
     }
 
-    fn case_command(&mut self) -> Parsed<Kind> {
+    pub(super) fn case_command(&mut self) -> Parsed<Kind> {
         self.eat("case");
         self.blanks();
         let Some(word) = self.word()? else { return Err(self.unexpected()) };
@@ -440,7 +348,7 @@ impl Parser {
         }
     }
 
-    fn simple(&mut self, line: usize) -> Parsed<Command> {
+    pub(super) fn simple(&mut self, line: usize) -> Parsed<Command> {
         let (mut assigns, mut words, mut redirects) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             self.blanks();
@@ -471,12 +379,12 @@ impl Parser {
     }
 
     /// Whether `(` follows the first word, perhaps behind blanks.
-    fn opens_function(&mut self) -> bool {
+    pub(super) fn opens_function(&mut self) -> bool {
         self.blanks();
         self.peek() == Some('(')
     }
 
-    fn function(&mut self, name: String, line: usize) -> Parsed<Command> {
+    pub(super) fn function(&mut self, name: String, line: usize) -> Parsed<Command> {
         self.next();
         self.close()?;
         self.newlines()?;
@@ -496,7 +404,7 @@ impl Parser {
         }
     }
 
-    fn redirect(&mut self) -> Parsed<Option<Redirect>> {
+    pub(super) fn redirect(&mut self) -> Parsed<Option<Redirect>> {
         self.blanks();
         let mut digits = String::new();
         while let Some(digit) = self.ahead(digits.len()).filter(char::is_ascii_digit) {
@@ -519,240 +427,6 @@ impl Parser {
             _ => Target::Here(self.heredoc(&word, sign == "<<-")?),
         };
         Ok(Some(Redirect { fd, to }))
-    }
-
-    fn heredoc(&mut self, word: &Word, strip: bool) -> Parsed<Rc<OnceCell<Word>>> {
-        let mut delimiter = String::new();
-        let mut quoted = false;
-        for part in word {
-            match part {
-                Part::Text(text) => delimiter.push_str(text),
-                Part::Literal(text) => {
-                    delimiter.push_str(text);
-                    quoted = true;
-                }
-                Part::Quoted(inner) if inner.iter().all(|part| matches!(part, Part::Text(_))) => {
-                    delimiter.extend(inner.iter().map(|part| if let Part::Text(text) = part { text.as_str() } else { "" }));
-                    quoted = true;
-                }
-                _ => return self.error("a here-document with an expansion in its delimiter"),
-            }
-        }
-        let body = Rc::new(OnceCell::new());
-        self.heredocs.push(Heredoc { body: body.clone(), delimiter, strip, quoted });
-        Ok(body)
-    }
-
-    fn read_heredocs(&mut self) -> Parsed<()> {
-        for heredoc in std::mem::take(&mut self.heredocs) {
-            let first = self.line;
-            let mut text = String::new();
-            loop {
-                if self.peek().is_none() {
-                    return self.error(format!("here-document without its end `{}`", heredoc.delimiter));
-                }
-                let mut line = String::new();
-                while let Some(c) = self.next().filter(|c| *c != '\n') {
-                    line.push(c);
-                }
-                let line = if heredoc.strip { line.trim_start_matches('\t') } else { &line };
-                if line == heredoc.delimiter {
-                    break;
-                }
-                text.push_str(line);
-                text.push('\n');
-            }
-            let word = if heredoc.quoted { vec![Part::Literal(text)] } else { self.quoted_text(&text, first)? };
-            let _ = heredoc.body.set(word);
-        }
-        Ok(())
-    }
-
-    /// Text with expansions but without quotes, as in a here-document.
-    fn quoted_text(&self, text: &str, line: usize) -> Parsed<Word> {
-        let mut inner = Parser { text: text.chars().collect(), at: 0, line, depth: self.depth + 1, heredocs: Vec::new() };
-        if inner.depth > MAX_DEPTH {
-            return self.error(format!("nested deeper than {MAX_DEPTH}"));
-        }
-        Ok(vec![Part::Quoted(inner.double_quoted(None)?)])
-    }
-
-    /// A word; `None` when none begins here.
-    fn word(&mut self) -> Parsed<Option<Word>> {
-        self.word_until(|c| c.is_whitespace() || ";&|<>()".contains(c))
-    }
-
-    fn word_until(&mut self, ends: impl Fn(char) -> bool) -> Parsed<Option<Word>> {
-        let mut parts: Word = Vec::new();
-        while let Some(c) = self.peek().filter(|c| !ends(*c)) {
-            match c {
-                '\'' => parts.push(Part::Literal(self.single_quoted()?)),
-                '"' => {
-                    self.next();
-                    parts.push(Part::Quoted(self.double_quoted(Some('"'))?));
-                }
-                '\\' => {
-                    self.next();
-                    match self.next() {
-                        Some('\n') => {}
-                        Some(c) => parts.push(Part::Literal(c.to_string())),
-                        None => return Err(self.unexpected()),
-                    }
-                }
-                '$' | '`' => parts.push(self.substitution()?),
-                _ => {
-                    self.next();
-                    push_text(&mut parts, c);
-                }
-            }
-        }
-        Ok((!parts.is_empty()).then_some(parts))
-    }
-
-    fn single_quoted(&mut self) -> Parsed<String> {
-        self.next();
-        let mut out = String::new();
-        loop {
-            match self.next() {
-                Some('\'') => return Ok(out),
-                Some(c) => out.push(c),
-                None => return self.error("a single quote without its end"),
-            }
-        }
-    }
-
-    /// Text up to `end`, or all of it, with expansions.
-    fn double_quoted(&mut self, end: Option<char>) -> Parsed<Word> {
-        let mut parts = Vec::new();
-        loop {
-            match self.peek() {
-                None if end.is_none() => return Ok(parts),
-                None => return self.error("a double quote without its end"),
-                Some(c) if Some(c) == end => {
-                    self.next();
-                    return Ok(parts);
-                }
-                Some('\\') => {
-                    self.next();
-                    match self.next() {
-                        Some('\n') => {}
-                        Some(c) if "$`\\".contains(c) || Some(c) == end => push_text(&mut parts, c),
-                        Some(c) => {
-                            push_text(&mut parts, '\\');
-                            push_text(&mut parts, c);
-                        }
-                        None => push_text(&mut parts, '\\'),
-                    }
-                }
-                Some('$' | '`') => parts.push(self.substitution()?),
-                Some(c) => {
-                    self.next();
-                    push_text(&mut parts, c);
-                }
-            }
-        }
-    }
-
-    /// What `$` or a backquote begins.
-    fn substitution(&mut self) -> Parsed<Part> {
-        if self.peek() == Some('`') {
-            return self.backquoted();
-        }
-        self.next();
-        match self.peek() {
-            Some('(') if self.ahead(1) == Some('(') => self.nested(Self::arithmetic),
-            Some('(') => {
-                self.next();
-                let list = self.nested(Self::list)?;
-                self.close()?;
-                Ok(Part::Command(Rc::new(list)))
-            }
-            Some('{') => {
-                self.next();
-                self.nested(Self::braced)
-            }
-            Some(c) if c == '_' || c.is_ascii_alphabetic() => Ok(Part::Variable(self.name(), None)),
-            Some(c) if c.is_ascii_digit() || "@*#?-$!".contains(c) => {
-                self.next();
-                Ok(Part::Variable(c.to_string(), None))
-            }
-            _ => Ok(Part::Literal("$".into())),
-        }
-    }
-
-    fn backquoted(&mut self) -> Parsed<Part> {
-        let line = self.line;
-        self.next();
-        let mut text = String::new();
-        loop {
-            match self.next() {
-                Some('`') => break,
-                Some('\\') if self.peek().is_some_and(|c| "$`\\".contains(c)) => text.extend(self.next()),
-                Some(c) => text.push(c),
-                None => return self.error("a backquote without its end"),
-            }
-        }
-        let depth = self.depth;
-        self.nested(|_| parse_at(&text, line, depth + 1)).map(|list| Part::Command(Rc::new(list)))
-    }
-
-    fn arithmetic(&mut self) -> Parsed<Part> {
-        self.eat("((");
-        let mut parts = Vec::new();
-        let mut open = 0;
-        loop {
-            match self.peek() {
-                Some(')') if open == 0 => break,
-                Some('$' | '`') => parts.push(self.substitution()?),
-                Some(c) => {
-                    open += i32::from(c == '(') - i32::from(c == ')');
-                    self.next();
-                    push_text(&mut parts, c);
-                }
-                None => return Err(self.unexpected()),
-            }
-        }
-        if self.eat("))") { Ok(Part::Arithmetic(parts)) } else { Err(self.unexpected()) }
-    }
-
-    fn braced(&mut self) -> Parsed<Part> {
-        let length = self.peek() == Some('#') && self.ahead(1) != Some('}') && self.eat("#");
-        let mut name = self.name();
-        if name.is_empty() {
-            name = self.next().filter(|c| "@*#?-$!".contains(*c)).map(String::from).unwrap_or_default();
-        }
-        if name.is_empty() {
-            return Err(self.unexpected());
-        }
-        if length {
-            return if self.eat("}") {
-                Ok(Part::Variable(name, Some((Modifier::Length, Vec::new()))))
-            } else {
-                Err(self.unexpected())
-            };
-        }
-        if self.eat("}") {
-            return Ok(Part::Variable(name, None));
-        }
-        let colon = self.eat(":");
-        let modifier = match self.next() {
-            Some('-') => Modifier::Default { colon },
-            Some('=') => Modifier::Assign { colon },
-            Some('?') => Modifier::Require { colon },
-            Some('+') => Modifier::Alternative { colon },
-            Some('%') if !colon => Modifier::Suffix { longest: self.eat("%") },
-            Some('#') if !colon => Modifier::Prefix { longest: self.eat("#") },
-            _ => return self.error("an expansion that sh does not have"),
-        };
-        let word = self.word_until(|c| c == '}')?.unwrap_or_default();
-        if self.eat("}") { Ok(Part::Variable(name, Some((modifier, word)))) } else { Err(self.unexpected()) }
-    }
-}
-
-fn push_text(parts: &mut Word, c: char) {
-    match parts.last_mut() {
-        Some(Part::Text(text)) => text.push(c),
-        _ => parts.push(Part::Text(c.to_string())),
     }
 }
 
