@@ -173,12 +173,10 @@ fn sources() -> BTreeMap<String, String> {
 
 #[test]
 fn every_module_uses_only_what_the_map_allows() {
-    let roots = ["lib.rs", "main.rs", "fs/mod.rs"];
-    let found: Vec<String> = sources()
-        .iter()
-        .filter(|(path, _)| !roots.contains(&path.as_str()))
-        .flat_map(|(path, text)| violations(path, text))
-        .collect();
+    // The roots name everything; tests may build what they need.
+    let exempt = |path: &str| ["lib.rs", "main.rs", "fs/mod.rs"].contains(&path) || path.ends_with("/tests.rs");
+    let found: Vec<String> =
+        sources().iter().filter(|(path, _)| !exempt(path)).flat_map(|(path, text)| violations(path, text)).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
