@@ -4,7 +4,7 @@ use super::DiskId;
 use super::schema::Config;
 use super::words::{Compression, ImageFormat, TableKind};
 use crate::problem::{Problem, Problems};
-use crate::units::{GIB, MIB, human};
+use crate::units::{GIB, MIB, SECTOR, human};
 
 /// Everything that does not go together.
 pub(super) fn check(config: &Config) -> Result<(), Problems> {
@@ -48,6 +48,9 @@ fn sizes(found: &mut Found<'_>) {
         if size == Some(0) {
             found.add(key, "a size of 0");
         }
+    }
+    if !config.storage.size.is_multiple_of(SECTOR) {
+        found.add("storage.size", &format!("{} bytes end within a sector of {SECTOR} bytes", config.storage.size));
     }
     if config.boot.partition.is_some() && config.boot.partition == config.root.partition {
         found.add("root.partition", "the same as boot.partition");
