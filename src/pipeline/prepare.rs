@@ -109,7 +109,7 @@ pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
     let facts = facts::gather(&root.tree).context("looking at the root filesystem")?;
     let plan = Plan::new(request, &survey, &facts, &root, boot.as_ref())?;
     request.report.step("editing the filesystems", None);
-    let edited = edit(request, &plan, &facts, &root, boot.as_ref())?;
+    let edited = edit(request, &plan, &survey, &facts, &root, boot.as_ref())?;
     request.report.step("measuring", None);
     plan.measured(request, edited, Golden { input, survey, facts, root, boot })
 }
@@ -398,7 +398,14 @@ struct Edited {
 
 /// Applies every edit to copies of the golden trees. Overlays come after packages and before the integration, so that what they bring
 /// is integrated like the rest of the image and cannot switch A/B off.
-fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boot: Option<&Boot>) -> Result<Edited> {
+fn edit(
+    request: &Request,
+    plan: &Plan,
+    survey: &Survey,
+    facts: &Facts,
+    golden: &Root,
+    golden_boot: Option<&Boot>,
+) -> Result<Edited> {
     let time = plan.stamp.time;
     let mut root = golden.tree.clone();
     let mut boot = golden_boot.map_or_else(|| Tree::new(Stat::root(0o755, time)), |boot| boot.tree.clone());
@@ -414,7 +421,7 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
     additions.overlays(request.overlays, &mut root_editor, &mut data_editor);
     additions.client(plan, &mut root_editor, &mut data_editor)?;
     notes.extend(
-        system::integrate(&mut root_editor, &the_system(request.config, plan, facts, golden_boot))
+        system::integrate(&mut root_editor, &the_system(request.config, plan, survey, facts, golden_boot), &mut problems)
             .context("editing the root filesystem")?,
     );
     if facts.partition_tools.is_empty()
@@ -449,8 +456,8 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
     Ok(Edited { trees: Trees { root, boot, data }, installed, packages, changes, notes })
 }
 
-fn the_system<'p>(config: &Config, plan: &'p Plan, facts: &Facts, boot: Option<&Boot>) -> system::System<'p> {
-    let mut present = fstab::Present::default();
+fn the_system<'p>(config: &Config, plan: &'p Plan, survey: &Survey, facts: &Facts, boot: Option<&Boot>) -> system::System<'p> {
+    let mut present = fstab::Present { golden: survey.specs(), ..fstab::Present::default() };
     for role in Role::ALL {
         present.tags.insert(format!("partuuid={}", plan.family.partuuid(role)));
     }

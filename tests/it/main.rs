@@ -13,6 +13,7 @@ mod ext4_write;
 mod fat;
 mod golden;
 mod golden_boot;
+mod grow_data;
 mod grub_boot;
 mod grubenv;
 mod manifest;

@@ -69,7 +69,7 @@ impl fmt::Display for Form {
 pub struct Options<'a> {
     /// Where a spool goes: a directory on a disk with room for the used bytes of the image.
     pub spool_dir: &'a Path,
-    /// The largest image that is taken (bytes): what bounds compressed bombs.
+    /// The largest image that is unpacked (bytes): what bounds compressed bombs. What is read in place takes no room.
     pub max_size: u64,
     /// How many threads may decode.
     pub threads: u32,
@@ -168,7 +168,7 @@ pub enum Error {
         what: String,
     },
     /// The image is larger than allowed.
-    #[error("the image is larger than {0} bytes, the most that is taken")]
+    #[error("the unpacked image is larger than {0} bytes, the most that is unpacked")]
     TooLarge(u64),
     /// A zip archive with no image, or with several.
     #[error("the zip archive must hold exactly one image, it holds {}", if .0.is_empty() { "none".into() } else { .0.join(", ") })]
@@ -194,6 +194,7 @@ impl Error {
             Self::Refused { hint, .. } => Some(hint),
             Self::Members(_) | Self::Nested => Some("extract the disk image and name it as input"),
             Self::Directory(_) => Some("name the image file"),
+            Self::TooLarge(_) => Some("unpack it first: an image that is read in place may have any size"),
             Self::Changed { .. } => Some("copy the image first, or stop what writes to it"),
             _ => None,
         }
@@ -218,7 +219,7 @@ pub fn open(path: &Path, options: &Options<'_>) -> Result<Input, Error> {
     }
     if kind.is_block_device() {
         let len = file.seek(SeekFrom::End(0))?;
-        let source = Arc::new(FileSource::new(file, within(len, options)?));
+        let source = Arc::new(FileSource::new(file, len));
         return Ok(Input { source, form: Form::BlockDevice, stored_len: len, fingerprint: None });
     }
     if !kind.is_file() {
@@ -284,7 +285,7 @@ pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Er
         Spool::fill(&mut input, &form, options)?
     };
     drop(input);
-    let (source, form) = if decode::is_stream(&form) { (inner(spool, options)?, form) } else { unwrap(spool, options)? };
+    let (source, form) = if decode::is_stream(&form) { (inner(spool)?, form) } else { unwrap(spool, options)? };
     Ok(Input { source, form, stored_len: counted.count(), fingerprint: None })
 }
 
@@ -292,7 +293,6 @@ pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Er
 fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error> {
     let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
     if let Some(image) = viewed(&stored, &form)? {
-        within(image.len(), options)?;
         return Ok((image, form));
     }
     options.report.step(&format!("decompressing {form}"), Some(stored.len()));
@@ -303,15 +303,13 @@ fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error
         let mut input = BufReader::with_capacity(1 << 18, watched);
         (decode::decode(&form, &mut input, options)?, form)
     };
-    Ok((inner(spool, options)?, form))
+    Ok((inner(spool)?, form))
 }
 
 /// What a decoded image holds: the disk itself, or one more form that is read in place.
-fn inner(spool: Source, options: &Options<'_>) -> Result<Source, Error> {
+fn inner(spool: Source) -> Result<Source, Error> {
     let form = detect::form(&reader::head(&spool, detect::HEAD)?)?;
-    let image = viewed(&spool, &form)?.ok_or(Error::Nested)?;
-    within(image.len(), options)?;
-    Ok(image)
+    viewed(&spool, &form)?.ok_or(Error::Nested)
 }
 
 /// The image in `stored`, which is raw, qcow2 or Android sparse.
@@ -331,11 +329,6 @@ fn viewed(stored: &Source, form: &Form) -> Result<Option<Source>, Error> {
         Form::AndroidSparse => Arc::new(simg::read(stored)?),
         Form::Gzip | Form::Xz | Form::Zstd | Form::Bzip2 | Form::Zip { .. } => return Ok(None),
     }))
-}
-
-/// `len`, unless it is more than allowed.
-fn within(len: u64, options: &Options<'_>) -> Result<u64, Error> {
-    if len > options.max_size { Err(Error::TooLarge(options.max_size)) } else { Ok(len) }
 }
 
 /// Tells what a spool came to.
