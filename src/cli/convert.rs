@@ -102,13 +102,16 @@ impl Input {
 
 /// Opens a disk image; one that must be unpacked goes to a temporary file in `spool`, or in its nearest parent that exists.
 pub(super) fn open(disk: &Path, spool: &Path, config: &Config, report: &dyn Report) -> anyhow::Result<source::Input> {
-    use anyhow::Context;
     let spool = spool.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
     // A golden card may be larger than the new one; eight times is no longer the same card.
     let max_size = config.storage.size.saturating_mul(8);
     let threads = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let options = source::Options { spool_dir: spool, max_size, report, threads };
-    source::open(disk, &options).with_context(|| format!("opening {}", disk.display()))
+    source::open(disk, &options).map_err(|error| match error {
+        // These name the file themselves.
+        source::Error::Open(..) | source::Error::Directory(_) => error.problem().into(),
+        _ => anyhow::Error::from(error.problem()).context(format!("opening {}", disk.display())),
+    })
 }
 
 /// `SOURCE_DATE_EPOCH`, see reproducible-builds.org.

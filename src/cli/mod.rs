@@ -74,8 +74,9 @@ fn on_signals() {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            crate::pipeline::outputs::abandon();
-            let _ = io::stderr().write_all(b"\nerror: interrupted; nothing was written\n");
+            let published = crate::pipeline::outputs::abandon();
+            let outcome = if published { "everything was written" } else { "nothing was written" };
+            let _ = io::stderr().write_all(format!("\nerror: interrupted; {outcome}\n").as_bytes());
             std::process::exit(128 + signal);
         }
     });

@@ -6,6 +6,7 @@ use super::outputs::{Outputs, Pending};
 use super::prepare::Prepared;
 use super::record::{Output, Record, hex};
 use crate::config::{Config, ImageFormat, SlotB};
+use crate::image::source::Input;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::{Codec, Compression};
@@ -51,10 +52,12 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
         artifact: format!("{name}.mender"),
         rootfs: config.output.rootfs.then(|| format!("{name}.ext4")),
     };
-    let written = emission.run(&outputs, &names, &|sha256| prepared.data_image(sha256))?;
+    keep_golden(prepared, dir, &names)?;
+    let data = |sha256: &[u8; 32]| prepared.data_image(sha256);
+    let written = emission.run(&outputs, &names, &data).map_err(|error| blame(&prepared.input, error))?;
     report.step("checking what was written", None);
-    check::written(prepared, form, &written)?;
-    prepared.input.check_unchanged().context("reading the golden image")?;
+    check::written(prepared, form, &written).map_err(|error| blame(&prepared.input, error))?;
+    prepared.input.check_unchanged().map_err(|error| error.problem()).context("reading the golden image")?;
     let mut record = Record::new(prepared, file);
     record.root.sha256 = Some(hex(&written.root_sha256));
     let pending = [("image", Some(written.image)), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
@@ -64,10 +67,28 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
         outputs.finish(pending);
     }
     let json = outputs.create(&format!("{name}.json"))?;
-    json.file().write_all_at(record.json()?.as_bytes(), 0).with_context(|| format!("writing {}", json.target().display()))?;
+    json.file().write_all_at(record.json()?.as_bytes(), 0).map_err(|e| json.writing(e))?;
     outputs.finish(json);
     let files = outputs.publish()?;
     Ok(Made { record, files })
+}
+
+/// The better reason for `error`: that the input was changed while it was read, where that is so.
+pub(super) fn blame(input: &Input, error: anyhow::Error) -> anyhow::Error {
+    match input.check_unchanged() {
+        Err(changed) => anyhow::Error::from(changed.problem()).context("reading the golden image"),
+        Ok(()) => error,
+    }
+}
+
+/// Fails when an output would take the place of the golden image.
+fn keep_golden(prepared: &Prepared, dir: &Path, names: &Names) -> Result<(), Problem> {
+    let taken = [Some(&names.image), Some(&names.artifact), names.rootfs.as_ref()].into_iter().flatten();
+    match taken.map(|name| dir.join(name)).find(|path| prepared.input.is_at(path)) {
+        None => Ok(()),
+        Some(path) => Err(Problem::new(format!("the output {} would replace the golden image", path.display()))
+            .hint("name another --output-dir, or set output.name")),
+    }
 }
 
 fn describe(kind: &'static str, pending: &Pending) -> Result<Output> {
