@@ -13,6 +13,7 @@ mod golden;
 mod golden_boot;
 mod grub_boot;
 mod grubenv;
+mod hostile;
 mod manifest;
 mod nobody;
 mod qemu;

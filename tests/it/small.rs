@@ -57,8 +57,12 @@ fn plant(root: &Path) {
     elf[..4].copy_from_slice(b"\x7fELF");
     elf[18] = 62;
     let release = "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\nPRETTY_NAME=\"A small Debian\"\n";
-    let status = "Package: base-files\nStatus: install ok installed\nVersion: 12.4\nArchitecture: amd64\nMaintainer: x\n\
-                  Description: files\n\n";
+    let paragraph = |name: &str| {
+        format!(
+            "Package: {name}\nStatus: install ok installed\nVersion: 12.4\nArchitecture: amd64\nMaintainer: x\nDescription: x\n\n"
+        )
+    };
+    let status = paragraph("base-files") + &paragraph("dpkg");
     let grub = program(Some("/EFI/debian"));
     let menu = "menuentry x {\nlinux /vmlinuz root=UUID=1234 ro quiet\n}\n";
     let files: [(&str, &[u8]); 11] = [
@@ -90,10 +94,16 @@ fn plant(root: &Path) {
 /// The image; `None`, said aloud, when tools are missing.
 pub(crate) fn small() -> Option<&'static Path> {
     static IMAGE: OnceLock<Option<PathBuf>> = OnceLock::new();
-    IMAGE.get_or_init(make).as_deref()
+    IMAGE.get_or_init(|| make("small.img", "metadata_csum")).as_deref()
 }
 
-fn make() -> Option<PathBuf> {
+/// The same without checksums of metadata, so that damage is met by what reads and not by the sums.
+pub(crate) fn unchecked() -> Option<&'static Path> {
+    static IMAGE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    IMAGE.get_or_init(|| make("unchecked.img", "^metadata_csum")).as_deref()
+}
+
+fn make(name: &str, features: &str) -> Option<PathBuf> {
     let tools = ["sfdisk", "mke2fs", "mkfs.vfat", "mmd", "mcopy"].map(tool);
     let [Some(sfdisk), Some(mke2fs), Some(mkfs_vfat), Some(mmd), Some(mcopy)] = tools else { return None };
     let work = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a scratch directory");
@@ -102,7 +112,7 @@ fn make() -> Option<PathBuf> {
     fs::create_dir(at("root")).expect("a directory");
     plant(&at("root"));
     let size = format!("{}M", ROOT.1);
-    must(mke2fs, &[&"-q", &"-t", &"ext4", &"-E", &"root_owner=0:0", &"-d", &at("root"), &at("root.ext4"), &size]);
+    must(mke2fs, &[&"-q", &"-t", &"ext4", &"-O", &features, &"-E", &"root_owner=0:0", &"-d", &at("root"), &at("root.ext4"), &size]);
     blank("esp.fat", BOOT.1);
     must(mkfs_vfat, &[&"-n", &"ESP", &at("esp.fat")]);
     fs::write(at("grubx64.efi"), program(Some("/EFI/debian"))).expect("a file");
@@ -119,7 +129,7 @@ fn make() -> Option<PathBuf> {
         let [from, to] = [format!("if={}", at(file).display()), format!("of={}", at("small.img").display())];
         must("dd", &[&from, &to, &"bs=1M", &format!("seek={start}"), &"conv=notrunc,sparse", &"status=none"]);
     }
-    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("small.img");
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::rename(at("small.img"), &kept).expect("keeping the image");
     Some(kept)
 }
