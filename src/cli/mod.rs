@@ -77,9 +77,13 @@ fn on_signals() {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            crate::pipeline::outputs::abandon();
+            let published = crate::pipeline::outputs::abandon();
             let half = flash::UNDERWAY.load(std::sync::atomic::Ordering::Relaxed);
-            let state = if half { "the device holds part of the image" } else { "nothing was written" };
+            let state = match (half, published) {
+                (true, _) => "the device holds part of the image",
+                (false, true) => "everything was written",
+                (false, false) => "nothing was written",
+            };
             let _ = io::stderr().write_all(format!("\nerror: interrupted; {state}\n").as_bytes());
             std::process::exit(128 + signal);
         }

@@ -7,6 +7,7 @@ use super::prepare::Prepared;
 use super::record::{Output, Record, hex};
 use super::wrapped::Wrap;
 use crate::config::{Config, ImageFormat, SlotB};
+use crate::image::source::Input;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::{Codec, Compression};
@@ -54,10 +55,12 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
         artifact: format!("{name}.mender"),
         rootfs: config.output.rootfs.then(|| format!("{name}.ext4")),
     };
-    let written = emission.run(&outputs, &names, &|sha256| prepared.data_image(sha256))?;
+    keep_golden(prepared, dir, &names)?;
+    let data = |sha256: &[u8; 32]| prepared.data_image(sha256);
+    let written = emission.run(&outputs, &names, &data).map_err(|error| blame(&prepared.input, error))?;
     report.step("checking what was written", None);
-    check::written(prepared, form, &written)?;
-    prepared.input.check_unchanged().context("reading the golden image")?;
+    check::written(prepared, form, &written).map_err(|error| blame(&prepared.input, error))?;
+    prepared.input.check_unchanged().map_err(|error| error.problem()).context("reading the golden image")?;
     let mut record = Record::new(prepared, file);
     record.root.sha256 = Some(hex(&written.root_sha256));
     let map = written.map.map(|map| text(&outputs, &format!("{name}.img.bmap"), &map.to_xml())).transpose()?;
@@ -72,6 +75,24 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
     Ok(Made { record, files })
 }
 
+/// The better reason for `error`: that the input was changed while it was read, where that is so.
+pub(super) fn blame(input: &Input, error: anyhow::Error) -> anyhow::Error {
+    match input.check_unchanged() {
+        Err(changed) => anyhow::Error::from(changed.problem()).context("reading the golden image"),
+        Ok(()) => error,
+    }
+}
+
+/// Fails when an output would take the place of the golden image.
+fn keep_golden(prepared: &Prepared, dir: &Path, names: &Names) -> Result<(), Problem> {
+    let taken = [Some(&names.image), Some(&names.artifact), names.rootfs.as_ref()].into_iter().flatten();
+    match taken.map(|name| dir.join(name)).find(|path| prepared.input.is_at(path)) {
+        None => Ok(()),
+        Some(path) => Err(Problem::new(format!("the output {} would replace the golden image", path.display()))
+            .hint("name another --output-dir, or set output.name")),
+    }
+}
+
 fn describe(kind: &'static str, pending: &Pending) -> Result<Output> {
     let file = pending.target().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Output { kind, file, size: pending.file().metadata()?.len() })
@@ -80,7 +101,7 @@ fn describe(kind: &'static str, pending: &Pending) -> Result<Output> {
 /// A file with this text.
 fn text(outputs: &Outputs, name: &str, text: &str) -> Result<Pending> {
     let pending = outputs.create(name)?;
-    pending.file().write_all_at(text.as_bytes(), 0).with_context(|| format!("writing {}", pending.target().display()))?;
+    pending.file().write_all_at(text.as_bytes(), 0).map_err(|e| pending.writing(e))?;
     Ok(pending)
 }
 

@@ -152,22 +152,21 @@ impl Emission<'_> {
         let image = outputs.create(&names.image)?;
         let artifact = outputs.create(&names.artifact)?;
         let rootfs = names.rootfs.as_ref().map(|name| outputs.create(name)).transpose()?;
-        let writing = |pending: &Pending| format!("writing {}", pending.target().display());
         let mut stream = match self.form {
             Form::Raw => {
-                image.file().set_len(self.disk.layout.total).with_context(|| writing(&image))?;
-                self.fixed_parts(image.file()).with_context(|| writing(&image))?;
+                image.file().set_len(self.disk.layout.total).map_err(|e| image.writing(e))?;
+                self.fixed_parts(image.file()).map_err(|e| image.writing(e))?;
                 None
             }
             Form::Stream(codec) => Some(FrameStream { file: image.file(), at: 0, codec, slot_start: 0 }),
             Form::Wrapped(_) => None,
         };
         if let Some(stream) = &mut stream {
-            self.stream_front(stream).with_context(|| writing(&image))?;
+            self.stream_front(stream).map_err(|e| image.writing(e))?;
             stream.slot_start = stream.at;
         }
         let mut sums = self.map.then(|| Sums::new(self.disk.root));
-        let root_sha256 = self.root_pass(&artifact, stream.as_mut(), image.file(), rootfs.as_ref(), sums.as_mut())?;
+        let root_sha256 = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
         self.report.step("writing slot B and the data partition", None);
         let data = data(&root_sha256)?;
         match (self.form, &mut stream) {
@@ -175,7 +174,7 @@ impl Emission<'_> {
             (_, Some(stream)) => self.stream_back(stream, &data),
             (_, None) => self.raw_back(image.file(), &data),
         }
-        .with_context(|| writing(&image))?;
+        .map_err(|e| image.writing(e))?;
         let map = sums.map(|sums| self.disk.map(&sums.finish(), &data)).transpose().context("making the block map")?;
         Ok(Written { root_sha256, image, artifact, rootfs, map })
     }
@@ -193,7 +192,7 @@ impl Emission<'_> {
         &self,
         artifact: &Pending,
         mut stream: Option<&mut FrameStream>,
-        image: &File,
+        image: &Pending,
         rootfs: Option<&Pending>,
         mut sums: Option<&mut Sums>,
     ) -> Result<[u8; 32]> {
@@ -201,18 +200,18 @@ impl Emission<'_> {
         self.report.step("writing the root filesystem", Some(root.len()));
         let draft = artifact::Draft::new(self.meta, root.len(), self.signer).context("making the Artifact")?;
         let mut payload = FrameStream { file: artifact.file(), at: draft.data_offset(), codec: self.meta.codec, slot_start: 0 };
-        payload.put(Bytes::Frame(&draft.head()?))?;
+        payload.put(Bytes::Frame(&draft.head()?)).map_err(|e| artifact.writing(e))?;
         let codecs = self.codecs();
         let compress: Vec<_> = codecs.iter().map(|codec| move |plain: &[u8]| codec.compress(plain)).collect();
         let slot = (self.form == Form::Raw).then_some(self.disk.layout.root_a.start);
         let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
             if let Some(start) = slot {
-                write_sparse(image, start + offset, plain)?;
+                write_sparse(image.file(), start + offset, plain).map_err(|e| image.writing(e))?;
             }
-            rootfs.map_or(Ok(()), |rootfs| write_sparse(rootfs.file(), offset, plain))
+            rootfs.map_or(Ok(()), |rootfs| write_sparse(rootfs.file(), offset, plain).map_err(|e| rootfs.writing(e)))
         };
         if let Some(rootfs) = rootfs {
-            rootfs.file().set_len(root.len())?;
+            rootfs.file().set_len(root.len()).map_err(|e| rootfs.writing(e))?;
         }
         let pass = Pass {
             content: root,
@@ -231,15 +230,15 @@ impl Emission<'_> {
             }
             self.report.advance(length(&chunk.plain));
             let (payload_frame, image_frame) = self.pick(&chunk);
-            payload.put(payload_frame)?;
-            stream.as_mut().map_or(Ok(()), |stream| stream.put(image_frame))
+            payload.put(payload_frame).map_err(|e| artifact.writing(e))?;
+            stream.as_mut().map_or(Ok(()), |stream| stream.put(image_frame)).map_err(|e| image.writing(e))
         })
-        .context("writing the root filesystem")?;
-        payload.put(Bytes::Frame(&draft.tail()?))?;
+        .context("the root filesystem")?;
+        payload.put(Bytes::Frame(&draft.tail()?)).map_err(|e| artifact.writing(e))?;
         let sha256: [u8; 32] = hash.finalize().into();
         let finished = draft.finish(&sha256, payload.at - draft.data_offset()).context("making the Artifact")?;
-        payload.put(Bytes::Frame(&finished.back))?;
-        artifact.file().write_all_at(&finished.front, 0)?;
+        payload.put(Bytes::Frame(&finished.back)).map_err(|e| artifact.writing(e))?;
+        artifact.file().write_all_at(&finished.front, 0).map_err(|e| artifact.writing(e))?;
         Ok(sha256)
     }
 

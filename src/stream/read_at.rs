@@ -128,7 +128,9 @@ impl ReadAt for FileSource {
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check(offset, buf.len(), self.len)?;
-        self.file.read_exact_at(buf, offset)
+        let len = buf.len();
+        let place = |e: io::Error| io::Error::new(e.kind(), format!("reading {len} bytes at offset {offset}: {e}"));
+        self.file.read_exact_at(buf, offset).map_err(place)
     }
 
     #[cfg(target_os = "linux")]

@@ -10,6 +10,7 @@ mod reader;
 mod simg;
 mod spool;
 
+use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::{Compression, FileSource, Source, decoder};
 use crate::units::human;
@@ -90,6 +91,20 @@ pub struct Input {
 }
 
 impl Input {
+    /// An image that is read from elsewhere than a file of the host; whether it changes is the caller's concern.
+    #[must_use]
+    pub fn of(source: Source) -> Self {
+        Self { stored_len: source.len(), source, form: Form::Raw, fingerprint: None }
+    }
+
+    /// Whether the file at `path` is this input: it must not be written to.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let seen = self.fingerprint.as_ref().map(|fingerprint| fingerprint.seen);
+        let there = std::fs::metadata(path).ok();
+        seen.zip(there).is_some_and(|(seen, there)| (seen.1, seen.2) == (there.dev(), there.ino()))
+    }
+
     /// Fails when the input's file was changed since it was opened. A pipe cannot change.
     ///
     /// # Errors
@@ -187,6 +202,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// For people, with what they can do about it.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        Problem { message: self.to_string(), hint: self.hint().map(str::to_owned) }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
