@@ -14,6 +14,7 @@ mod grub_boot;
 mod grubenv;
 mod manifest;
 mod nobody;
+mod outputs;
 mod qemu;
 mod source;
 mod support;
