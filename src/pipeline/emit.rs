@@ -365,7 +365,7 @@ fn length(plain: &Plain) -> u64 {
 }
 
 fn update(hash: &mut Sha256, plain: &Plain) {
-    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     match plain {
         Plain::Data(bytes) => hash.update(bytes.as_slice()),
         Plain::Zero(len) => {

@@ -253,7 +253,8 @@ fn small() -> Content {
     image.push_bytes(0, noise(MIB, 5));
     image.push_bytes(3 * MIB, noise(4 * MIB, 6));
     image.set_len(16 * MIB);
-    image.cover(&[9 * MIB..11 * MIB], 4096);
+    let zeros = 9 * MIB..11 * MIB;
+    image.cover(&[zeros], 4096);
     image
 }
 
