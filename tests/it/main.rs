@@ -20,6 +20,7 @@ mod grubenv;
 mod hostile;
 mod manifest;
 mod nobody;
+mod outputs;
 mod qemu;
 mod small;
 mod source;
