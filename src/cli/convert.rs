@@ -6,7 +6,7 @@ use crate::image::source;
 use crate::pipeline::{self, Prepared, Request};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
-use clap::Args;
+use clap::{Args, value_parser};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -49,8 +49,8 @@ pub(super) struct ConvertArgs {
     #[command(flatten)]
     input: Input,
     /// Threads [default: one for each processor]; never changes a byte of the result
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<NonZero<usize>>,
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
 }
 
 /// Runs the command.
@@ -58,7 +58,10 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(args.input.quiet);
     let config = args.input.config()?;
     let prepared = args.input.prepare(&config, &*report)?;
-    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
+    let jobs = match args.jobs {
+        Some(jobs) => usize::from(jobs),
+        None => std::thread::available_parallelism().map_or(1, NonZero::get),
+    };
     let made = pipeline::write(&prepared, &config, args.input.file_name(), &args.input.output_dir, jobs, &*report)?;
     drop(report);
     if args.input.json {

@@ -74,6 +74,9 @@ impl Outputs {
             Problem::new(format!("the output directory {} cannot be used: {e}", dir.display()))
                 .hint("name another one with --output-dir")
         };
+        if dir.exists() && !dir.is_dir() {
+            return Err(failed(io::ErrorKind::NotADirectory.into()));
+        }
         std::fs::create_dir_all(dir).map_err(failed)?;
         clear_leftovers(dir).map_err(failed)?;
         Ok(Self { dir: dir.to_owned(), done: Vec::new() })

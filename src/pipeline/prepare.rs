@@ -3,7 +3,7 @@
 use super::additions::Additions;
 use super::edits::{Edit, net};
 use super::survey::{Boot, Root, Survey};
-use crate::artifact::{Checksum, KeyFile, Meta, Script, Signer, Software};
+use crate::artifact::{Checksum, Draft, KeyFile, Meta, Script, Signer, Software};
 use crate::boot::{self, Bootloader};
 use crate::config::{self, Config, Room};
 use crate::fs::{ext4, fat};
@@ -195,6 +195,9 @@ impl Plan {
         };
         let layout = Layout::new(&needs).map_err(|problem| fitting(problem, config, minimum))?;
         let table = table(&self.family, &layout);
+        // What writing would refuse is found before anything is written, and by `plan`.
+        table.encode(layout.total).context("making the partition table")?;
+        Draft::new(&self.meta, root_size, self.signer.as_ref()).context("making the Artifact")?;
         let golden_boot_tree = boot.as_ref().map_or_else(|| Tree::new(trees.boot.root.stat.clone()), |boot| boot.tree.clone());
         let empty = Tree::new(trees.data.root.stat.clone());
         let mut edits = net("root", &root.tree, &trees.root, &changes.root);
@@ -408,7 +411,7 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
 
     let mut additions = Additions { config: request.config, problems: &mut problems, notes: &mut notes };
     let packages = additions.packages(&mut root_editor)?;
-    additions.overlays(request.overlays, &mut root_editor, &mut data_editor)?;
+    additions.overlays(request.overlays, &mut root_editor, &mut data_editor);
     additions.client(plan, &mut root_editor, &mut data_editor)?;
     notes.extend(
         system::integrate(&mut root_editor, &the_system(request.config, plan, facts, golden_boot))
