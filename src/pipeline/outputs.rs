@@ -131,7 +131,7 @@ impl Outputs {
                 Ok(Some(file)) => return Ok((file, path)),
                 Ok(None) => {}
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(io::Error::new(e.kind(), format!("creating {}: {e}", path.display()))),
+                Err(e) => return Err(e),
             }
         }
         Err(io::Error::from(io::ErrorKind::AlreadyExists))

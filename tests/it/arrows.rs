@@ -18,7 +18,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("tree", &["stamp", "stream", "units"]),
     // Formats: bytes to values and back.
     ("config", &["pattern", "problem", "stamp", "units"]),
-    ("image", &["report", "stamp", "stream", "units"]),
+    ("image", &["problem", "report", "stamp", "stream", "units"]),
     ("fs/ext4", &["stamp", "stream", "tree", "units"]),
     ("fs/fat", &["stamp", "stream", "tree", "units"]),
     ("deb", &["stream", "tree", "units"]),
