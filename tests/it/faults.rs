@@ -20,7 +20,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The names of the results of `small.img`.
-const RESULTS: [&str; 3] = ["small-qemux86-64-r1.img", "small-qemux86-64-r1.json", "small-qemux86-64-r1.mender"];
+const RESULTS: [&str; 4] =
+    ["small-qemux86-64-r1.img", "small-qemux86-64-r1.img.bmap", "small-qemux86-64-r1.json", "small-qemux86-64-r1.mender"];
 /// What takes a conversion long enough to be met in its middle.
 const SLOW: [&str; 6] = ["--jobs", "1", "--set", "artifact.compression=xz", "--set", "artifact.level=9"];
 
@@ -203,7 +204,7 @@ fn an_unreadable_sector_is_reported_with_its_place() {
         earlier(&out);
         let Some(error) = with_bad_sector(small, at, &out) else { continue };
         untouched(&out, &format!("a bad sector at {at}"));
-        assert!(error.contains("os error 5"), "at {at}: {error}");
+        assert!(error.contains("Input/output error") || error.contains("os error 5"), "at {at}: {error}");
         let known = ["the partition table", "partition 1", "of partition 2", "the root filesystem: reading its"];
         let place = known.iter().find(|place| error.contains(**place)).unwrap_or_else(|| panic!("no place: {error}"));
         *places.entry(place).or_default() += 1;
@@ -257,7 +258,7 @@ fn the_next_run_clears_what_a_killed_one_left_and_nothing_else() {
     succeeded(&slow.end());
     let artifact = must(goldsmith(), &[&"artifact", &"validate", &out.join("slow.mender")]);
     assert!(artifact.contains("valid, not signed"), "{artifact}");
-    assert_eq!(names(&out).len(), 7, "{:?}", names(&out));
+    assert_eq!(names(&out).len(), 9, "{:?}", names(&out));
 }
 
 #[test]
@@ -289,7 +290,7 @@ fn a_directory_that_cannot_be_written_to_is_named() {
     let at = |name: &str| workshop.path().join(name);
     earlier(&at("closed"));
     fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o555)).expect("closing a directory");
-    refused(&run("closed"), &["Permission denied", "closed/"]);
+    refused(&run("closed"), &["Permission denied", "closed"]);
     untouched(&at("closed"), "a closed directory");
     fs::write(at("file"), "of the user").expect("a file");
     refused(&run("file"), &["the output directory file cannot be used", "hint: "]);
