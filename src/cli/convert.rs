@@ -6,7 +6,7 @@ use crate::image::source;
 use crate::pipeline::{self, Prepared, Request};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
-use crate::units::{GIB, human};
+use crate::units::human;
 use clap::{Args, value_parser};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -102,21 +102,19 @@ impl Input {
 /// Opens a disk image; one that must be unpacked goes to a temporary file in `spool`, or in its nearest parent that exists.
 pub(super) fn open(disk: &Path, spool: &Path, config: &Config, report: &dyn Report) -> anyhow::Result<source::Input> {
     let spool = spool.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
-    // A golden card may be larger than the new one; eight times is no longer the same card, but an archive made to fill the disk.
-    let max_size = config.storage.size.saturating_mul(8).max(LARGEST);
+    // What is unpacked. A golden card may be larger than the new one; eight times is no longer the same card, but an archive made to
+    // fill the disk.
+    let max_size = config.storage.size.saturating_mul(8);
     let threads = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let options = source::Options { spool_dir: spool, max_size, report, threads };
     source::open(disk, &options).map_err(|error| refused(disk, error))
 }
 
-/// Images up to this size are taken in any case (bytes).
-const LARGEST: u64 = 64 * GIB;
-
 fn refused(disk: &Path, error: source::Error) -> anyhow::Error {
     let name = disk.display();
     match error {
         source::Error::TooLarge(most) => Problem::new(format!("{name} is larger than {}, the most that is taken", human(most)))
-            .hint("raise storage.size: images of up to eight times that are taken")
+            .hint("raise storage.size: what an image unpacks to may have up to eight times that")
             .into(),
         // Some of these errors name the file already.
         error if error.to_string().contains(&name.to_string()) => error.into(),

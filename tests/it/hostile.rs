@@ -289,11 +289,11 @@ fn bombs_do_not_go_off() {
     {
         must("sh", &[&"-c", &"exec \"$0\" \"$1\" -c \"$2\" >\"$3\"", &program, &level, &bomb, &at(name)]);
     }
-    for name in ["bomb.gz", "bomb.xz", "bomb.zst", "bomb.bz2", "bomb.zip", "bomb.img"] {
+    for name in ["bomb.gz", "bomb.xz", "bomb.zst", "bomb.bz2", "bomb.zip"] {
         let mut arguments = arguments("convert", &at(name), &at("out"));
         arguments.extend(["--set".into(), "storage.size=32 MiB".into()]);
         let (code, said) = bounded(arguments, name);
-        assert!(code == 1 && said.contains("the image is larger than 268435456 bytes"), "{name}: {said}");
+        assert!(code == 1 && said.contains("is larger than 256 MiB, the most that is taken"), "{name}: {said}");
     }
     package(&at("a"));
     fs::rename(&bomb, at("a/usr/bomb")).expect("planting the bomb");
@@ -360,7 +360,7 @@ fn nothing_of_the_host_comes_in_through_links() -> io::Result<()> {
     links.extend(overlay.clone());
     let (code, said) = bounded(links, "links");
     assert!(code == 0 && !said.contains("a-secret-of"), "{said}");
-    assert_eq!(fs::read_dir(at("out"))?.count(), 3);
+    assert_eq!(fs::read_dir(at("out"))?.count(), 4);
     assert!(holds(&at("out/small-qemux86-64-r1.img"), b"A small Debian"), "the search finds nothing at all");
     for entry in fs::read_dir(at("out"))? {
         assert!(!holds(&entry?.path(), marker), "a secret of the host came in");
