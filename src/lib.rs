@@ -21,3 +21,4 @@ pub mod stamp;
 pub mod stream;
 pub mod tree;
 pub mod units;
+pub mod verify;

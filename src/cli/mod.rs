@@ -6,6 +6,7 @@ mod inspect;
 pub mod message;
 mod plan;
 mod progress;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -29,6 +30,7 @@ enum Command {
     Convert(convert::ConvertArgs),
     Plan(plan::PlanArgs),
     Inspect(inspect::InspectArgs),
+    Verify(verify::VerifyArgs),
     Artifact(artifact::ArtifactArgs),
     /// List the built-in boards
     Boards,
@@ -60,6 +62,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Convert(args) => convert::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Artifact(args) => artifact::run(args),
         Command::Boards => {
             print(&crate::config::boards().map(|name| format!("{name}\n")).collect::<String>())?;
