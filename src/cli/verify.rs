@@ -1,14 +1,18 @@
 //! `goldsmith verify`: whether an image may be shipped.
 
 use super::{print, progress};
+use crate::artifact::Verifier;
 use crate::config::Config;
+use crate::stream::{FileSource, Source};
 use crate::units::human;
-use crate::verify::{self, Outcome, Severity};
+use crate::verify::{self, Outcome, Request, Severity};
+use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Check everything in a finished image that a device relies on
 ///
@@ -17,6 +21,15 @@ use std::process::ExitCode;
 /// way. Exits with 0 when there is no error, else with 1.
 #[derive(Args, Debug)]
 pub(super) struct VerifyArgs {
+    /// The Artifact that was made with the image
+    #[arg(short, long, value_name = "FILE")]
+    artifact: Option<PathBuf>,
+    /// Public key in PEM form that must have signed the Artifact
+    #[arg(short, long, value_name = "FILE", requires = "artifact")]
+    key: Option<PathBuf>,
+    /// Record (.json) of an earlier release, whose devices shall take this one
+    #[arg(long, value_name = "FILE")]
+    field: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -30,7 +43,10 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
     let config = Config::parse("").map_err(|error| anyhow::anyhow!(error))?;
     let input = super::convert::open(&args.image, Path::new("."), &config, &*report)?;
-    let outcome = verify::image(&input.source);
+    let key = args.key.as_deref().map(key).transpose()?;
+    let field = args.field.as_deref().map(record).transpose()?;
+    let artifact = args.artifact.as_deref().map(artifact).transpose()?;
+    let outcome = verify::image(&input.source, &Request { artifact, key: key.as_ref(), field: field.as_ref() });
     let good = outcome.is_good();
     if args.json {
         let text = serde_json::to_string_pretty(&Shown { good, size: input.source.len(), outcome: &outcome })?;
@@ -39,6 +55,22 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         print(&text(&args.image, input.source.len(), &outcome))?;
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn key(path: &Path) -> anyhow::Result<Verifier> {
+    Verifier::open(path).with_context(|| format!("reading the public key {}", path.display()))
+}
+
+fn artifact(path: &Path) -> anyhow::Result<Source> {
+    let file = FileSource::open(path).with_context(|| format!("opening the Artifact {}", path.display()))?;
+    Ok(Arc::new(file))
+}
+
+/// The record of an earlier release.
+pub(super) fn record(path: &Path) -> anyhow::Result<serde_json::Value> {
+    let context = || format!("reading the record {}", path.display());
+    let bytes = std::fs::read(path).with_context(context)?;
+    serde_json::from_slice(&bytes).with_context(context)
 }
 
 /// What `--json` prints.
