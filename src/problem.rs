@@ -76,3 +76,21 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
+
+/// What the user said wrongly, or did not say at all, in arguments or configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage(pub Problems);
+
+impl From<Problem> for Usage {
+    fn from(problem: Problem) -> Self {
+        Self(problem.into())
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Usage {}

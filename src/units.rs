@@ -77,6 +77,13 @@ pub fn human(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// A size of at least `bytes` to be told as a way out: short, never less than what is needed, and read back by [`parse_size`].
+#[must_use]
+pub fn enough(bytes: u64) -> String {
+    let rounded = align_up(bytes, MIB);
+    if rounded >= GIB && rounded.is_multiple_of(GIB) { format!("{} GiB", rounded / GIB) } else { format!("{} MiB", rounded / MIB) }
+}
+
 /// Reads a size as people write it: `8 GiB`, `64MiB`, `4096`, `512 B`, `1.5 GiB`, also decimal `8 GB`, `64 MB`, `10 kB`.
 ///
 /// # Errors
@@ -114,6 +121,15 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_to_be_enough_is_enough() {
+        for bytes in [0, 1, MIB, MIB + 1, GIB - 1, GIB, 8 * GIB + 16 * MIB, 5 * GIB + 1] {
+            let said = parse_size(&enough(bytes)).unwrap();
+            assert!(said >= bytes && said - bytes < MIB, "{bytes}");
+        }
+        assert_eq!((enough(8200 * MIB), enough(9 * GIB)), ("8200 MiB".into(), "9 GiB".into()));
+    }
 
     #[test]
     fn rounding() {

@@ -1,7 +1,10 @@
 #!/bin/sh
-# Grows the data partition to the end of its disk, before it is mounted. The filesystem follows by itself (x-systemd.growfs).
+# Grows the data partition to the end of its disk, and its filesystem with it.
 #
-# usage: grow-data DEVICE     DEVICE names the data partition in any way: /dev/sda4, /dev/disk/by-partuuid/...
+# usage: grow-data DEVICE DIR     DEVICE names the partition in any way: /dev/sda4, /dev/disk/by-partuuid/...; it is mounted on DIR
+#
+# It is mounted on purpose: a partition in use is resized in place, where tools would otherwise remove and add it, and systemd gives
+# up a mount whose device goes away even for a moment.
 #
 # Works on GPT and MBR with whichever of sfdisk, sgdisk with parted, parted and growpart the system has. Nothing is written when
 # less than 8 MiB could be won, so it may run at every boot. A failure is reported and never holds up the boot.
@@ -11,6 +14,7 @@ say() {
     echo "grow-data: $*"
 }
 
+dir=$2
 device=$(readlink -f "$1") || exit 0
 name=${device##*/}
 part=/sys/class/block/$name
@@ -42,17 +46,27 @@ have() {
     command -v "$1" >/dev/null 2>&1
 }
 
+is_gpt() {
+    # The signature of a GPT header, in the second sector of 512 or of 4096 bytes.
+    for at in 512 4096; do
+        [ "$(dd if="$disk" bs=1 skip=$at count=8 2>/dev/null)" = "EFI PART" ] && return 0
+    done
+    return 1
+}
+
 grow_table() {
     if have sfdisk; then
         # Also moves the backup GPT to the new end. The kernel is told below, since the disk is in use.
         echo ', +' | sfdisk --quiet --no-reread --no-tell-kernel --force -N "$number" "$disk" && return 0
     fi
+    if have sgdisk && is_gpt; then
+        # Moves the backup GPT; it cannot make the kernel read the table of a disk in use, and says so.
+        sgdisk -e "$disk" >/dev/null 2>&1
+    fi
     if have parted; then
-        if have sgdisk; then
-            sgdisk -e "$disk" >/dev/null 2>&1
-        fi
-        parted --script --fix "$disk" resizepart "$number" 100% 2>/dev/null && return 0
-        parted --script "$disk" resizepart "$number" 100% && return 0
+        # It asks whether to repair the table (Fix) and whether a partition in use is meant (Yes), each only where it applies; a
+        # wrong answer makes it ask again.
+        printf 'Fix\nYes\nFix\nYes\n' | parted ---pretend-input-tty "$disk" resizepart "$number" 100% >/dev/null && return 0
     fi
     if have growpart; then
         growpart "$disk" "$number" && return 0
@@ -68,13 +82,26 @@ tell_kernel() {
     fi
 }
 
+grow_filesystem() {
+    for tool in /usr/lib/systemd/systemd-growfs /lib/systemd/systemd-growfs; do
+        if [ -x "$tool" ]; then
+            "$tool" "$dir"
+            return
+        fi
+    done
+    resize2fs "$device"
+}
+
+before=$(cat "$part/size")
 if ! grow_table; then
     say "the partition table of $disk could not be changed"
     exit 0
 fi
 tell_kernel
-if have udevadm; then
-    udevadm settle --timeout=30
+if [ "$(cat "$part/size")" -le "$before" ]; then
+    say "$device has still $((before / 2048)) MiB"
+    exit 0
 fi
 say "$device now has $(($(cat "$part/size") / 2048)) MiB"
+grow_filesystem || say "the filesystem on $device could not be grown; it will be at the next start"
 exit 0

@@ -1,11 +1,10 @@
 //! `goldsmith convert`, and the arguments that it shares with `plan`.
 
-use super::message::Usage;
 use super::{print, progress};
 use crate::config::{self, Config};
 use crate::image::source;
 use crate::pipeline::{self, Prepared, Request};
-use crate::problem::Problem;
+use crate::problem::{Problem, Usage};
 use crate::report::Report;
 use clap::Args;
 use std::num::NonZero;
@@ -25,7 +24,7 @@ pub(super) struct Input {
     #[arg(short, long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Name of the release
-    #[arg(short = 'n', long, value_name = "NAME")]
+    #[arg(short = 'n', long, value_name = "NAME", value_parser = config::name)]
     artifact_name: Option<String>,
     /// Directory for the results, also for what a compressed image is unpacked to
     #[arg(long, value_name = "DIR", default_value = "deploy")]
@@ -73,20 +72,16 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
 impl Input {
     /// The merged configuration.
     pub(super) fn config(&self) -> anyhow::Result<Config> {
-        config::load(&self.config, &self.set).map_err(|config::Error(problems)| Usage(problems).into())
+        let mut sets = self.set.clone();
+        // Uppermost: the shorter way to say the same, so it means the same.
+        sets.extend(self.artifact_name.as_ref().map(|name| format!("artifact.name={}", config::quoted(name))));
+        config::load(&self.config, &sets).map_err(|config::Error(problems)| Usage(problems).into())
     }
 
     /// Opens the image and does everything but writing.
     pub(super) fn prepare(&self, config: &Config, report: &dyn Report) -> anyhow::Result<Prepared> {
         let epoch = epoch()?;
-        let request = Request {
-            config,
-            disk: &self.disk,
-            overlays: &self.overlay,
-            artifact_name: self.artifact_name.as_deref(),
-            epoch,
-            report,
-        };
+        let request = Request { config, disk: &self.disk, overlays: &self.overlay, epoch, report };
         let prepared = pipeline::prepare(&request, open(&self.disk, &self.output_dir, config, report)?)?;
         for note in &prepared.notes {
             report.note(note);
@@ -106,7 +101,8 @@ pub(super) fn open(disk: &Path, spool: &Path, config: &Config, report: &dyn Repo
     let spool = spool.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
     // A golden card may be larger than the new one; eight times is no longer the same card.
     let max_size = config.storage.size.saturating_mul(8);
-    let options = source::Options { spool_dir: spool, max_size, report };
+    let threads = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    let options = source::Options { spool_dir: spool, max_size, report, threads };
     source::open(disk, &options).with_context(|| format!("opening {}", disk.display()))
 }
 
@@ -116,5 +112,5 @@ fn epoch() -> anyhow::Result<Option<i64>> {
     let parsed = value.to_str().and_then(|text| text.trim().parse::<u32>().ok());
     let problem =
         || Problem::new(format!("SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970", value.to_string_lossy()));
-    Ok(Some(i64::from(parsed.ok_or_else(|| Usage(problem().into()))?)))
+    Ok(Some(i64::from(parsed.ok_or_else(|| Usage::from(problem()))?)))
 }

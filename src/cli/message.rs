@@ -1,18 +1,6 @@
 //! Errors for people: the chain of causes as one sentence, then the hints, each on a line of its own.
 
-use crate::problem::{Problem, Problems};
-
-/// Something the user said wrongly, in arguments or configuration: exit code 2.
-#[derive(Debug)]
-pub struct Usage(pub Problems);
-
-impl std::fmt::Display for Usage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for Usage {}
+use crate::problem::{Problem, Problems, Usage};
 
 /// The exit code that an error stands for: 2 for wrong usage or configuration, else 1.
 #[must_use]

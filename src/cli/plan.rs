@@ -47,8 +47,9 @@ fn text(prepared: &Prepared, record: &Record) -> String {
     row("System", &format!("{}, {}", record.input.system, record.input.architecture));
     row("Device types", &record.device_types.join(", "));
     row("Artifact", &record.artifact_name);
-    row("Boot loader", &record.boot.loader);
-    row("Kernels", &record.boot.kernels.join(", "));
+    let signed = if record.boot.secure_boot { ", Secure Boot" } else { "" };
+    row("Boot loader", &format!("{} ({}{signed})", record.boot.loader, record.boot.program));
+    row("Kernel", &record.boot.kernel);
     row("Arguments", &record.boot.arguments);
     for package in &record.packages {
         row("Package", &format!("{} {} ({})", package.name, package.version, package.architecture));

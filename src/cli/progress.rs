@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// The report that suits where standard error goes.
 #[must_use]
-pub fn report(quiet: bool) -> Box<dyn Report> {
+pub(super) fn report(quiet: bool) -> Box<dyn Report> {
     if quiet {
         Box::new(Silent)
     } else if std::io::stderr().is_terminal() {

@@ -4,7 +4,7 @@ use super::DiskId;
 use super::schema::Config;
 use super::words::{Compression, ImageFormat, TableKind};
 use crate::problem::{Problem, Problems};
-use crate::units::{self, KIB};
+use crate::units::{GIB, MIB, human};
 
 /// Everything that does not go together.
 pub(super) fn check(config: &Config) -> Result<(), Problems> {
@@ -12,6 +12,9 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
     sizes(&mut found);
     identities(&mut found);
     levels(&mut found);
+    if config.output.name.as_ref().is_some_and(|name| name.contains('/')) {
+        found.add("output.name", "a `/` in the name of a file; --output-dir names the directory");
+    }
     found.problems.check()
 }
 
@@ -28,14 +31,12 @@ impl Found<'_> {
     }
 }
 
-/// The filesystem's block and the coarsest unit that sizes of partitions are rounded to.
-const BLOCK: u64 = 4 * KIB;
-
 fn sizes(found: &mut Found<'_>) {
     let config = found.config;
     let alignment = config.storage.alignment;
-    if alignment == 0 || !alignment.is_multiple_of(BLOCK) {
-        found.add("storage.alignment", &format!("{} is no multiple of {}", units::human(alignment), units::human(BLOCK)));
+    // Less has no room for the partition table in front of the first partition.
+    if !alignment.is_power_of_two() || !(MIB..=GIB).contains(&alignment) {
+        found.add("storage.alignment", &format!("{} is no power of two from 1 MiB to 1 GiB", human(alignment)));
     }
     let sizes = [
         ("storage.size", Some(config.storage.size)),
@@ -97,7 +98,7 @@ fn levels(found: &mut Found<'_>) {
         ImageFormat::Gz => Some((1, 9)),
         ImageFormat::Xz => Some((0, 9)),
         ImageFormat::Zst => Some((1, 22)),
-        ImageFormat::Raw | ImageFormat::Qcow2 | ImageFormat::AndroidSparse => None,
+        ImageFormat::Raw => None,
     };
     let checks = [
         ("artifact.level", artifact.level, payload, artifact.compression.word()),

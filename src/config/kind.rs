@@ -458,7 +458,11 @@ fn text(value: &str) -> Result<String, String> {
 /// The longest name in bytes that the Mender server and client take.
 const MAX_NAME: usize = 256;
 
-fn name(value: &str) -> Result<String, String> {
+/// A name on one line without white space, of at most 256 bytes.
+///
+/// # Errors
+/// What is wrong with it, as a fact.
+pub fn name(value: &str) -> Result<String, String> {
     let value = text(value)?;
     if value.len() > MAX_NAME {
         return Err(format!("{} bytes where at most {MAX_NAME} are possible", value.len()));

@@ -17,11 +17,11 @@ mod words;
 
 pub use boards::{board, boards};
 pub use doc::{example, manual};
-pub use kind::{Device, DiskId, Room, Secret};
+pub use kind::{Device, DiskId, Room, Secret, name};
 pub use load::{expand, load};
 pub use node::{Origin, OriginKind, Place};
 pub use schema::{Accept, Artifact, Board, Boot, Client, Config, Data, Ids, Output, OwnerRule, Root, Rootfs, Server, Storage};
-pub use show::Setting;
+pub use show::{Setting, quoted};
 pub use words::{Bootloader, Compression, ImageFormat, MaintainerScript, SlotB, TableKind};
 
 use crate::problem::{Problem, Problems};

@@ -49,7 +49,7 @@ keys! {
         /// The device types that the Artifact may be installed on. The first is the one that the image gives its device, and the one that
         /// disk and partition ids are derived from.
         device_type: Option<Vec<String>> => Some1<Name> {
-            unset "found from what is in the golden image", like "[\"qemux86-64\"]"
+            unset "an error: name it here, or extend a built-in board", like "[\"qemux86-64\"]"
         }
     }
 
@@ -57,7 +57,7 @@ keys! {
     pub struct Storage {
         /// The size of the disk image. The two root partitions share what the other partitions leave.
         size: u64 => Size { default "\"8 GiB\"" }
-        /// Every partition begins at a multiple of this.
+        /// Every partition begins at a multiple of this: a power of two from 1 MiB to 1 GiB.
         alignment: u64 => Size { default "\"8 MiB\"" }
         /// The kind of partition table.
         table: TableKind => OneOf<TableKind> { default "\"keep\"" }
@@ -66,11 +66,11 @@ keys! {
         device: Device => DiskName { default "\"partuuid\"" }
         /// The identity of the disk. It must never change between releases for the same devices.
         disk_id: Option<DiskId> => Disk { unset "derived from the device type", like "\"8f2c11d0\"" }
-        /// The unique GUIDs of partitions in a GPT.
+        /// The unique GUIDs of partitions in a GPT. With an MBR they have no effect.
         ids: Ids => Sub<Ids> { default "{}" }
     }
 
-    /// The unique GUIDs of partitions in a GPT. They must never change between releases for the same devices.
+    /// The unique GUIDs of partitions in a GPT. They must never change between releases for the same devices. With an MBR they have no effect.
     pub struct Ids {
         /// Of the boot partition.
         boot: Option<Uuid> => Id { unset "derived from the device type", like "\"0c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b01\"" }
@@ -198,7 +198,7 @@ keys! {
     /// The update Artifact.
     pub struct Artifact {
         /// The name of the release.
-        name: Option<String> => Name { unset "an error where an Artifact is written", like "\"release-1\"" }
+        name: Option<String> => Name { unset "an error: name it here or with `--artifact-name`", like "\"release-1\"" }
         /// How the payload is compressed.
         compression: Compression => OneOf<Compression> { default "\"gzip\"" }
         /// How hard the compressor tries: 1 to 9 for gzip, 0 to 9 for xz, 1 to 22 for zstd. Without compression it has no effect.

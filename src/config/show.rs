@@ -112,11 +112,11 @@ fn setting(path: String, key: &Key, node: Option<&Node>) -> Setting {
 fn toml_text(node: &Node) -> String {
     let list = |items: Vec<String>| items.join(", ");
     match &node.value {
-        Value::String(text) => string_text(text),
+        Value::String(text) => quoted(text),
         // A number or date given by `--set` where a string belongs was taken as text.
         Value::Integer(number) => number.to_string(),
         Value::Boolean(flag) => flag.to_string(),
-        Value::Other(_, text) => string_text(text),
+        Value::Other(_, text) => quoted(text),
         Value::Array(items) => format!("[{}]", list(items.iter().map(toml_text).collect())),
         Value::Table(table) if table.is_empty() => "{}".to_owned(),
         Value::Table(table) => {
@@ -126,12 +126,14 @@ fn toml_text(node: &Node) -> String {
     }
 }
 
-fn string_text(text: &str) -> String {
+/// A string as TOML writes it.
+#[must_use]
+pub fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
 /// A key as TOML writes it: bare where it can be.
 pub(super) fn key_text(key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    if bare { key.to_owned() } else { string_text(key) }
+    if bare { key.to_owned() } else { quoted(key) }
 }

@@ -54,10 +54,6 @@ choices! {
         Xz = "xz",
         /// compressed by Zstandard
         Zst = "zst",
-        /// for QEMU
-        Qcow2 = "qcow2",
-        /// for fastboot
-        AndroidSparse = "android-sparse",
     }
 
     /// Maintainer scripts of a Debian package.

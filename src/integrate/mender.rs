@@ -6,7 +6,7 @@ use crate::plan::family::{Family, Role};
 use crate::problem::Problem;
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
-use crate::tree::show;
+use crate::tree::{Tree, show};
 use serde_json::{Map, Value};
 
 const CONF: &str = "/etc/mender/mender.conf";
@@ -46,6 +46,7 @@ pub fn integrate(editor: &mut Editor, data: &mut Editor, client: &Client) -> Res
     let mut notes = Vec::new();
     if client.managed {
         scripts(editor, &mut notes).map_err(failed)?;
+        notes.extend(no_server(editor.tree(), data.tree()));
     }
     ordering(editor).map_err(failed)?;
     Ok(notes)
@@ -87,6 +88,25 @@ fn main_conf(editor: &mut Editor, client: &Client) -> Result<(), Problem> {
         stat.mode &= 0o600;
     }
     Ok(())
+}
+
+/// A managed client that no configuration tells a server waits for ever.
+fn no_server(root: &Tree, data: &Tree) -> Option<String> {
+    let named = [root.read(CONF, LIMIT), data.read("/mender/mender.conf", LIMIT)].into_iter().any(|file| {
+        let bytes = file.ok().flatten().unwrap_or_default();
+        serde_json::from_slice::<Map<String, Value>>(&bytes).is_ok_and(|conf| names_server(&conf))
+    });
+    (!named).then(|| {
+        "the update client is managed but knows no server: set server.url, or client.managed = false for one that waits for commands"
+            .to_owned()
+    })
+}
+
+/// True when the settings name a server, in the form with one or with several.
+fn names_server(conf: &Map<String, Value>) -> bool {
+    let full = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|url| !url.is_empty());
+    let listed = conf.get("Servers").and_then(Value::as_array);
+    full(conf.get("ServerURL")) || listed.is_some_and(|servers| servers.iter().any(|server| full(server.get("ServerURL"))))
 }
 
 fn identity(editor: &mut Editor, data: &mut Editor, client: &Client) -> Result<(), EditError> {
@@ -136,10 +156,63 @@ fn ordering(editor: &mut Editor) -> Result<(), EditError> {
 
 /// The client's version by the name of its program: for messages and for what an old client cannot do.
 #[must_use]
-pub fn client_programs(tree: &crate::tree::Tree) -> Vec<String> {
+pub fn client_programs(tree: &Tree) -> Vec<String> {
     ["/usr/bin/mender", "/usr/bin/mender-update", "/usr/bin/mender-auth"]
         .iter()
         .filter(|path| tree.file(path).is_some())
         .map(|path| show(path.as_bytes()))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::family::{Naming, Scheme};
+    use crate::stamp::{Stamp, Time};
+    use crate::tree::Stat;
+
+    /// The notes and the main configuration after integration into an image that has `conf`.
+    fn integrated(conf: Option<&str>, settings: &[(&str, &str)], managed: bool) -> (Vec<String>, Option<String>) {
+        let (time, stat) = (Time::default(), Stat::root(0o644, Time::default()));
+        let (mut root, mut data) = (Tree::new(Stat::root(0o755, time)), Tree::new(Stat::root(0o755, time)));
+        if let Some(conf) = conf {
+            root.put_file(CONF, conf.as_bytes().to_vec(), stat).unwrap();
+        }
+        let family = Family::derive(&Stamp { time, family: "board".into() }, Scheme::Gpt, Naming::Partuuid);
+        let client = Client {
+            family: &family,
+            device_type: "board",
+            artifact_name: "release-1",
+            artifact_group: None,
+            settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect(),
+            files: Vec::new(),
+            managed,
+        };
+        let (mut editor, mut target) = (Editor::new(&mut root, time), Editor::new(&mut data, time));
+        let notes = integrate(&mut editor, &mut target, &client).unwrap();
+        drop((editor, target));
+        let conf = root.read(CONF, LIMIT).unwrap();
+        (notes, conf.map(|bytes| String::from_utf8(bytes).unwrap()))
+    }
+
+    #[test]
+    fn a_managed_client_without_a_server_is_told_of() {
+        let told = |conf, settings: &[(&str, &str)], managed| {
+            integrated(conf, settings, managed).0.iter().any(|note| note.contains("knows no server"))
+        };
+        assert!(told(None, &[], true));
+        assert!(told(Some(r#"{"ServerURL": "", "Servers": []}"#), &[], true));
+        assert!(!told(None, &[], false));
+        assert!(!told(None, &[("ServerURL", "https://a")], true));
+        assert!(!told(Some(r#"{"ServerURL": "https://a"}"#), &[], true));
+        assert!(!told(Some(r#"{"Servers": [{"ServerURL": "https://a"}]}"#), &[], true));
+    }
+
+    #[test]
+    fn settings_win_over_the_image_and_the_rest_stays() {
+        let old = r#"{"Servers": [{"ServerURL": "https://old"}], "RootfsPartA": "/dev/sda1", "UpdateLogPath": "/data/log"}"#;
+        let (_, conf) = integrated(Some(old), &[("ServerURL", "https://new")], true);
+        let conf: Map<String, Value> = serde_json::from_str(&conf.unwrap()).unwrap();
+        assert_eq!(Value::Object(conf), serde_json::json!({"UpdateLogPath": "/data/log", "ServerURL": "https://new"}));
+    }
 }

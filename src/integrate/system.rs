@@ -106,13 +106,6 @@ fn resume(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError>
     Ok(())
 }
 
-/// True when the initramfs inside the image may still look for a swap partition to resume from.
-#[must_use]
-pub fn wants_noresume(tree: &Tree) -> bool {
-    let text = tree.read("/etc/initramfs-tools/conf.d/resume", TEXT_LIMIT).ok().flatten();
-    text.is_some_and(|text| !String::from_utf8_lossy(&text).contains("RESUME=none"))
-}
-
 fn grow(editor: &mut Editor, family: &Family) -> Result<(), EditError> {
     let reason = "the data partition grows to the end of the disk";
     let device = family.path(Role::Data);
@@ -121,15 +114,14 @@ fn grow(editor: &mut Editor, family: &Family) -> Result<(), EditError> {
         "[Unit]\n\
          Description=Grow the data partition to the end of its disk\n\
          DefaultDependencies=no\n\
-         BindsTo={0}\n\
-         After={0}\n\
-         Before=data.mount systemd-growfs@data.service\n\
+         Requires=data.mount\n\
+         After=data.mount systemd-growfs@data.service\n\
+         Before=local-fs.target shutdown.target\n\
          Conflicts=shutdown.target\n\
          \n\
          [Service]\n\
          Type=oneshot\n\
-         ExecStart=/usr/lib/goldsmith/grow-data {device}\n",
-        unit_name(&device, "device"),
+         ExecStart=/usr/lib/goldsmith/grow-data {device} /data\n"
     );
     editor.file("/etc/systemd/system/mender-grow-data.service", unit, 0o644, reason)?;
     editor.symlink("/etc/systemd/system/data.mount.wants/mender-grow-data.service", "../mender-grow-data.service", reason)?;
@@ -137,21 +129,6 @@ fn grow(editor: &mut Editor, family: &Family) -> Result<(), EditError> {
         "# The update client's directory, should the data partition ever be made anew.\nd /data/mender 0700 root root -\n";
     editor.file("/usr/lib/tmpfiles.d/mender-data.conf", tmpfiles, 0o644, "the update client's directory on the data partition")?;
     Ok(())
-}
-
-/// The name of the unit for a path: `systemd-escape --path --suffix=SUFFIX PATH` (`systemd.unit(5)`, "String escaping").
-#[must_use]
-pub fn unit_name(path: &str, suffix: &str) -> String {
-    let mut out = String::new();
-    for (at, byte) in path.trim_matches('/').bytes().enumerate() {
-        match byte {
-            b'/' => out.push('-'),
-            b'.' if at == 0 => out.push_str("\\x2e"),
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b':' | b'_' | b'.' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("\\x{byte:02x}")),
-        }
-    }
-    format!("{out}.{suffix}")
 }
 
 /// New files have no labels: SELinux must label the filesystem at first boot.
@@ -260,12 +237,6 @@ pub fn link_to_data(editor: &mut Editor, path: &str, target: &str, data: &mut Ed
 mod tests {
     use super::*;
     use crate::tree::{Stat, Time};
-
-    #[test]
-    fn unit_names_are_escaped_as_systemd_does() {
-        assert_eq!(unit_name("/dev/disk/by-partuuid/1234abcd-04", "device"), "dev-disk-by\\x2dpartuuid-1234abcd\\x2d04.device");
-        assert_eq!(unit_name("/dev/mmcblk0p4", "device"), "dev-mmcblk0p4.device");
-    }
 
     #[test]
     fn data_moves_with_its_hard_links() {

@@ -7,7 +7,7 @@
 //! Every partition starts at a multiple of the alignment and the next one begins where it ends.
 
 use crate::problem::Problem;
-use crate::units::{align_up, human};
+use crate::units::{align_up, enough, human};
 
 /// Where the partitions begin and what is kept free around them, in alignments: boot loaders that live in front of the first
 /// partition need room there.
@@ -103,7 +103,7 @@ fn smallest_total(needs: &Needs, boot: u64, data: u64) -> u64 {
 }
 
 fn too_small(needs: &Needs, boot: u64, data: u64, slot: u64) -> Problem {
-    let overhead = needs.margins.overhead * needs.alignment;
+    let overhead = needs.margins.overhead.saturating_mul(needs.alignment);
     let left = needs.total.saturating_sub(boot).saturating_sub(data).saturating_sub(overhead);
     let slot = if left == 0 { 0 } else { slot };
     let message = format!(
@@ -119,7 +119,7 @@ fn too_small(needs: &Needs, boot: u64, data: u64, slot: u64) -> Problem {
     let smallest = smallest_total(needs, boot, data);
     Problem::new(message).hint(format!(
         "raise `storage.size` to at least \"{}\", or make root.size, root.headroom, boot.size or data.size smaller",
-        human(smallest)
+        enough(smallest)
     ))
 }
 

@@ -6,7 +6,6 @@ use super::outputs::{Outputs, Pending};
 use super::prepare::Prepared;
 use super::record::{Output, Record, hex};
 use crate::config::{Config, ImageFormat, SlotB};
-use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::{Codec, Compression};
 use anyhow::{Context, Result};
@@ -81,10 +80,6 @@ fn form(config: &Config) -> Result<Form> {
         ImageFormat::Gz => Compression::Gzip,
         ImageFormat::Xz => Compression::Xz,
         ImageFormat::Zst => Compression::Zstd,
-        form @ (ImageFormat::Qcow2 | ImageFormat::AndroidSparse) => {
-            let message = format!("images cannot be written as {} yet", form.word());
-            return Err(Problem::new(message).hint("output.image may be raw, gz, xz or zst").into());
-        }
     };
     Ok(Form::Stream(Codec::new(kind, config.output.level)?))
 }
@@ -94,6 +89,6 @@ fn ending(image: ImageFormat) -> &'static str {
         ImageFormat::Gz => ".gz",
         ImageFormat::Xz => ".xz",
         ImageFormat::Zst => ".zst",
-        ImageFormat::Raw | ImageFormat::Qcow2 | ImageFormat::AndroidSparse => "",
+        ImageFormat::Raw => "",
     }
 }

@@ -292,12 +292,12 @@ fn length(plain: &Plain) -> u64 {
 }
 
 fn update(hash: &mut Sha256, plain: &Plain) {
-    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     match plain {
         Plain::Data(bytes) => hash.update(bytes.as_slice()),
         Plain::Zero(len) => {
             for _ in 0..len / ZEROS.len() {
-                hash.update(ZEROS);
+                hash.update(ZEROS.as_slice());
             }
             hash.update(&ZEROS[..len % ZEROS.len()]);
         }

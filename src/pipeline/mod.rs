@@ -1,5 +1,6 @@
 //! The story of a conversion, in calls that one can read aloud: [`prepare`] reads, plans, edits and measures; [`write`] writes.
 
+mod additions;
 mod check;
 mod convert;
 mod disk;

@@ -1,24 +1,25 @@
 //! Everything before the first byte is written: the input is read, planned, edited in memory and measured. `plan` ends here.
 
+use super::additions::Additions;
 use super::edits::{Edit, net};
 use super::survey::{Boot, Root, Survey};
 use crate::artifact::{Checksum, KeyFile, Meta, Script, Signer, Software};
-use crate::boot;
+use crate::boot::{self, Bootloader};
 use crate::config::{self, Config, Room};
 use crate::fs::{ext4, fat};
 use crate::image::source::Input;
 use crate::image::table;
-use crate::integrate::{fstab, mender, overlay, packages, system};
+use crate::integrate::{fstab, packages, system};
 use crate::layout::{Layout, Margins, Needs};
 use crate::plan::facts::{self, Facts};
 use crate::plan::family::{Family, Naming, Role, Scheme};
-use crate::problem::{Problem, Problems};
+use crate::problem::{Problem, Problems, Usage};
 use crate::report::Report;
 use crate::stamp::{Stamp, Time};
 use crate::stream::{Codec, Compression, Content, ReadAt};
 use crate::tree::editor::{Change, Editor};
-use crate::tree::{Entry, Stat, Tree, host};
-use crate::units::{MIB, align_up, human};
+use crate::tree::{Entry, Stat, Tree};
+use crate::units::{MIB, align_up, enough, human};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -30,8 +31,6 @@ pub struct Request<'a> {
     pub disk: &'a Path,
     /// More overlays of the root filesystem, after those of the configuration.
     pub overlays: &'a [PathBuf],
-    /// `--artifact-name`, which wins over the configuration.
-    pub artifact_name: Option<&'a str>,
     /// `SOURCE_DATE_EPOCH`, in seconds.
     pub epoch: Option<i64>,
     /// Where progress goes.
@@ -112,16 +111,25 @@ pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
     request.report.step("editing the filesystems", None);
     let edited = edit(request, &plan, &facts, &root, boot.as_ref())?;
     request.report.step("measuring", None);
-    plan.measured(request, input, survey, facts, root, boot, edited)
+    plan.measured(request, edited, Golden { input, survey, facts, root, boot })
+}
+
+/// The golden image, read.
+struct Golden {
+    input: Input,
+    survey: Survey,
+    facts: Facts,
+    root: Root,
+    boot: Option<Boot>,
 }
 
 /// Names and identities: what can be said before any edit.
-struct Plan {
+pub(super) struct Plan {
     name: String,
-    artifact_name: String,
-    device_types: Vec<String>,
+    pub(super) artifact_name: String,
+    pub(super) device_types: Vec<String>,
     stamp: Stamp,
-    family: Family,
+    pub(super) family: Family,
     boot_mount: String,
     meta: Meta,
     signer: Option<Signer>,
@@ -132,45 +140,39 @@ impl Plan {
     /// Decides, or returns everything that is wrong.
     fn new(request: &Request, survey: &Survey, facts: &Facts, root: &Root, boot: Option<&Boot>) -> Result<Self> {
         let config = request.config;
-        let mut problems = Problems::default();
+        let mut wrong = Problems::default();
         let device_types = config.board.device_type.clone().unwrap_or_default();
         if device_types.is_empty() {
-            problems.push(Problem::new(format!("no device type is given; the image is {}", describe(facts))).hint(
-                "name it in the configuration ([board] device-type = [\"...\"]), or start from a built-in board: --config qemux86-64, --config generic-x86-64",
-            ));
+            let boards: Vec<String> = config::boards().map(|name| format!("--config {name}")).collect();
+            let hint = format!("start from a built-in board ({}), or set board.device-type", boards.join(", "));
+            wrong.push(Problem::new(format!("no device type is given; the image is {}", describe(facts))).hint(hint));
         }
-        let artifact_name = request.artifact_name.map(str::to_owned).or_else(|| config.artifact.name.clone()).unwrap_or_default();
+        let artifact_name = config.artifact.name.clone().unwrap_or_default();
         if artifact_name.is_empty() {
-            problems.push(Problem::new("no Artifact name is given").hint("name the release: --artifact-name release-1"));
+            wrong.push(Problem::new("no Artifact name is given").hint("name the release: --artifact-name release-1"));
         }
+        wrong.check().map_err(Usage)?;
         if facts.architecture.is_none() {
-            problems
-                .push(Problem::new("the architecture of the image cannot be told: /bin/sh is missing or is no program known here"));
+            let message = "the architecture of the image cannot be told: /bin/sh is missing or is no program known here";
+            return Err(Problem::new(message).into());
         }
-        problems.check()?;
         let stamp = Stamp { time: time(request, root), family: device_types[0].clone() };
-        let family = family(config, &stamp, survey);
         let mut notes: Vec<String> = facts.remarks.clone();
+        let family = family(config, &stamp, survey, &mut notes)?;
         notes.extend(survey.table.warnings.iter().map(|warning| format!("partition table: {warning}")));
         let (signer, note) = signer(config)?;
         notes.extend(note);
         let meta = meta(config, &artifact_name, &device_types, &stamp)?;
         let stem = stem(request.disk);
-        let name = config.output.name.clone().unwrap_or_else(|| format!("{stem}-{}-{artifact_name}", device_types[0]));
+        let name =
+            config.output.name.clone().unwrap_or_else(|| format!("{stem}-{}-{artifact_name}", device_types[0]).replace('/', "_"));
         let boot_mount = config.boot.mount.clone().unwrap_or_else(|| golden_boot_mount(&root.tree, boot));
         Ok(Self { name, artifact_name, device_types, stamp, family, boot_mount, meta, signer, notes })
     }
 
-    fn measured(
-        self,
-        request: &Request,
-        input: Input,
-        survey: Survey,
-        facts: Facts,
-        root: Root,
-        boot: Option<Boot>,
-        edited: Edited,
-    ) -> Result<Prepared> {
+    /// Measures the edited trees and places everything.
+    fn measured(self, request: &Request, edited: Edited, golden: Golden) -> Result<Prepared> {
+        let Golden { input, survey, facts, root, boot } = golden;
         let config = request.config;
         let Edited { trees, installed, packages, changes, notes } = edited;
         let label = root.info.label.clone();
@@ -252,7 +254,8 @@ fn time(request: &Request, root: &Root) -> Time {
     Time { seconds: newest, nanos: 0 }
 }
 
-fn family(config: &Config, stamp: &Stamp, survey: &Survey) -> Family {
+/// The contract of the family: derived, where the configuration says nothing else.
+fn family(config: &Config, stamp: &Stamp, survey: &Survey, notes: &mut Vec<String>) -> Result<Family> {
     let scheme = match config.storage.table {
         config::TableKind::Gpt => Scheme::Gpt,
         config::TableKind::Mbr => Scheme::Mbr,
@@ -266,16 +269,24 @@ fn family(config: &Config, stamp: &Stamp, survey: &Survey) -> Family {
         config::Device::Disk(disk) => Naming::Device(disk.clone()),
     };
     let mut family = Family::derive(stamp, scheme, naming);
-    match config.storage.disk_id {
-        Some(config::DiskId::Gpt(id)) => family.disk_guid = id,
-        Some(config::DiskId::Mbr(id)) => family.disk_id = id,
-        None => {}
+    match (config.storage.disk_id, scheme) {
+        (Some(config::DiskId::Gpt(id)), Scheme::Gpt) => family.disk_guid = id,
+        (Some(config::DiskId::Mbr(id)), Scheme::Mbr) => family.disk_id = id,
+        (Some(_), _) => {
+            let message = format!("storage.disk-id is not of the kind that the disk's {} has", scheme.name().to_uppercase());
+            let hint = "write 8 hexadecimal digits for an MBR, a GUID for a GPT, or choose the table with storage.table";
+            return Err(Usage::from(Problem::new(message).hint(hint)).into());
+        }
+        (None, _) => {}
     }
     let ids = &config.storage.ids;
     for (guid, configured) in family.guids.iter_mut().zip([ids.boot, ids.root_a, ids.root_b, ids.data]) {
         *guid = configured.unwrap_or(*guid);
     }
-    family
+    if scheme == Scheme::Mbr && [ids.boot, ids.root_a, ids.root_b, ids.data].iter().any(Option::is_some) {
+        notes.push("storage.ids has no effect: an MBR keeps no ids of partitions".to_owned());
+    }
+    Ok(family)
 }
 
 fn signer(config: &Config) -> Result<(Option<Signer>, Option<String>)> {
@@ -395,15 +406,10 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
     let mut problems = Problems::default();
     let mut notes = Vec::new();
 
-    let packages = install_packages(request, &mut root_editor, &mut problems, &mut notes)?;
-    overlays(request, plan, &mut root_editor, &mut data_editor, &mut problems)?;
-    let client = client(request.config, plan)?;
-    match mender::integrate(&mut root_editor, &mut data_editor, &client) {
-        Ok(more) => notes.extend(more),
-        Err(problem) => problems.push(problem),
-    }
-    notes.extend(no_client(request, root_editor.tree()));
-    let noresume = system::wants_noresume(root_editor.tree());
+    let mut additions = Additions { config: request.config, problems: &mut problems, notes: &mut notes };
+    let packages = additions.packages(&mut root_editor)?;
+    additions.overlays(request.overlays, &mut root_editor, &mut data_editor)?;
+    additions.client(plan, &mut root_editor, &mut data_editor)?;
     notes.extend(
         system::integrate(&mut root_editor, &the_system(request.config, plan, facts, golden_boot))
             .context("editing the root filesystem")?,
@@ -420,8 +426,11 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
             .hint("install fdisk or parted in the golden image, or set data.grow = false"),
         );
     }
-    let context = boot_context(request.config, plan, facts, noresume);
-    let installed = boot::integrate(&mut root_editor, &mut boot_editor, &context);
+    let partuuids = [Role::RootA, Role::RootB].map(|role| plan.family.partuuid(role));
+    let arguments = request.config.root.kernel_args.join(" ");
+    let installed = bootloader(plan, facts, [&partuuids[0], &partuuids[1]], &arguments)
+        .map_err(Problems::from)
+        .and_then(|loader| loader.integrate(&mut root_editor, &mut boot_editor));
     system::move_data(&mut root_editor, &mut data_editor)?;
     let changes = Changes { root: root_editor.finish(), boot: boot_editor.finish(), data: data_editor.finish() };
     let installed = match installed {
@@ -433,121 +442,8 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
     };
     problems.check()?;
     let installed = installed.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
-    notes.extend(installed.notes.iter().cloned());
+    notes.extend(installed.notes().iter().cloned());
     Ok(Edited { trees: Trees { root, boot, data }, installed, packages, changes, notes })
-}
-
-fn install_packages(
-    request: &Request,
-    editor: &mut Editor,
-    problems: &mut Problems,
-    notes: &mut Vec<String>,
-) -> Result<Vec<packages::InstalledPackage>> {
-    let client = &request.config.client;
-    let mut debs = Vec::new();
-    for pattern in &client.packages {
-        for path in config::expand(pattern).with_context(|| format!("looking for packages {}", pattern.display()))? {
-            let source = crate::stream::FileSource::open(&path).with_context(|| format!("opening {}", path.display()))?;
-            debs.push((path, std::sync::Arc::new(source) as crate::stream::Source));
-        }
-    }
-    if debs.is_empty() {
-        return Ok(Vec::new());
-    }
-    let accept = client.accept.iter().map(|accept| packages::Accept {
-        package: accept.package.clone(),
-        script: accept.script.word().to_owned(),
-        statement: None,
-        reason: accept.reason.clone(),
-    });
-    let wanted = packages::Request { debs, managed: client.managed, accept: accept.collect() };
-    match packages::install(editor, &wanted) {
-        Ok(installed) => {
-            notes.extend(installed.notes);
-            Ok(installed.packages)
-        }
-        Err(more) => {
-            problems.0.extend(more.0);
-            Ok(Vec::new())
-        }
-    }
-}
-
-fn overlays(request: &Request, plan: &Plan, root: &mut Editor, data: &mut Editor, problems: &mut Problems) -> Result<()> {
-    let config = request.config;
-    let onto_root = config.rootfs.overlays.iter().chain(request.overlays);
-    for dir in onto_root {
-        graft(dir, plan, root, &config.rootfs.owner, problems)?;
-    }
-    for dir in &config.data.overlay {
-        graft(dir, plan, data, &[], problems)?;
-    }
-    Ok(())
-}
-
-fn graft(dir: &Path, plan: &Plan, editor: &mut Editor, owners: &[config::OwnerRule], problems: &mut Problems) -> Result<()> {
-    let tree = host::read(dir, plan.stamp.time).with_context(|| format!("reading the overlay {}", dir.display()))?;
-    let name = dir.file_name().map_or_else(|| "overlay".to_owned(), |name| name.to_string_lossy().into_owned());
-    if let Err(more) = overlay::graft(editor, &tree, owners, &format!("overlay {name}")) {
-        problems.0.extend(more.0);
-    }
-    Ok(())
-}
-
-/// What the client is told, from `[server]`.
-fn client<'p>(config: &'p Config, plan: &'p Plan) -> Result<mender::Client<'p>> {
-    let server = &config.server;
-    let mut settings = serde_json::Map::new();
-    let mut files = Vec::new();
-    let mut read = |path: &Path, target: String| -> Result<String> {
-        let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-        files.push((target.clone(), bytes, 0o644));
-        Ok(target)
-    };
-    let mut set = |key: &str, value: serde_json::Value| settings.insert(key.to_owned(), value);
-    if let Some(url) = &server.url {
-        set("ServerURL", url.clone().into());
-    }
-    if let Some(token) = &server.tenant_token {
-        set("TenantToken", token.expose().into());
-    }
-    if let Some(path) = &server.certificate {
-        set("ServerCertificate", read(path, "/etc/mender/server.crt".into())?.into());
-    }
-    match server.verify_key.as_slice() {
-        [] => {}
-        [one] => drop(set("ArtifactVerifyKey", read(one, "/etc/mender/artifact-verify-key.pem".into())?.into())),
-        many => {
-            let mut names = Vec::new();
-            for (at, path) in many.iter().enumerate() {
-                names.push(read(path, format!("/etc/mender/artifact-verify-key-{}.pem", at + 1))?);
-            }
-            set("ArtifactVerifyKeys", names.into());
-        }
-    }
-    for (key, seconds) in [
-        ("UpdatePollIntervalSeconds", server.update_poll_interval),
-        ("InventoryPollIntervalSeconds", server.inventory_poll_interval),
-        ("RetryPollIntervalSeconds", server.retry_poll_interval),
-    ] {
-        if let Some(seconds) = seconds {
-            set(key, seconds.into());
-        }
-    }
-    Ok(mender::Client {
-        family: &plan.family,
-        device_type: &plan.device_types[0],
-        artifact_name: &plan.artifact_name,
-        artifact_group: config.artifact.group.as_deref(),
-        settings,
-        files,
-        managed: config.client.managed,
-    })
-}
-
-fn no_client(request: &Request, root: &Tree) -> Option<String> {
-    let none = mender::client_programs(root).is_empty() && request.config.client.packages.is_empty();
-    none.then(|| "there is no update client in the image: install one there, or name its packages under client.packages".to_owned())
 }
 
 fn the_system<'p>(config: &Config, plan: &'p Plan, facts: &Facts, boot: Option<&Boot>) -> system::System<'p> {
@@ -571,9 +467,28 @@ fn the_system<'p>(config: &Config, plan: &'p Plan, facts: &Facts, boot: Option<&
     }
 }
 
-fn boot_context<'p>(config: &'p Config, plan: &'p Plan, facts: &Facts, noresume: bool) -> boot::Context<'p> {
-    let _ = (config, plan, facts, noresume);
-    boot::Context { a: "" }
+/// The boot loader and what its integration must know. `arguments` are added to the image's own.
+fn bootloader<'p>(plan: &'p Plan, facts: &Facts, partuuids: [&'p str; 2], arguments: &'p str) -> Result<Bootloader<'p>, Problem> {
+    let arch = match facts.architecture {
+        Some(facts::Architecture::Amd64) => boot::grub::Arch::Amd64,
+        Some(facts::Architecture::I386) => boot::grub::Arch::I386,
+        Some(facts::Architecture::Arm64) => boot::grub::Arch::Arm64,
+        Some(facts::Architecture::Armhf) => boot::grub::Arch::Armhf,
+        None => return Err(Problem::new("the architecture of the image is not known")),
+    };
+    let table = match plan.family.scheme {
+        Scheme::Gpt => boot::grub::Table::Gpt,
+        Scheme::Mbr => boot::grub::Table::Mbr,
+    };
+    Ok(Bootloader::GrubEfi(boot::grub::Context {
+        roots: [Role::RootA.number(), Role::RootB.number()],
+        partuuids,
+        table,
+        boot_mount: &plan.boot_mount,
+        arch,
+        more_arguments: arguments,
+        menu_seconds: 0,
+    }))
 }
 
 /// The size of the root filesystem from what its files need.
@@ -582,7 +497,7 @@ fn root_size(config: &Config, minimum: u64) -> Result<u64, Problem> {
         (Some(size), _) if size < minimum => {
             let message =
                 format!("root.size is {} ({size} bytes) but the files need {} ({minimum} bytes)", human(size), human(minimum));
-            return Err(Problem::new(message).hint(format!("set root.size to at least \"{} MiB\"", minimum.div_ceil(MIB))));
+            return Err(Problem::new(message).hint(format!("set root.size to at least \"{}\"", enough(minimum))));
         }
         (Some(size), _) => size,
         (None, room @ (Room::Percent(_) | Room::Bytes(_))) => room.above(minimum),
@@ -605,7 +520,7 @@ fn boot_size(config: &Config, boot: Option<&Boot>, tree: &Tree, options: &fat::O
     let minimum = fat::minimum_size(tree, options).context("measuring the boot filesystem")?;
     if align_up(size, config.storage.alignment) < minimum {
         let message = format!("boot.size is {} but its files need {} ({minimum} bytes)", human(size), human(minimum));
-        return Err(Problem::new(message).hint(format!("set boot.size to at least \"{} MiB\"", minimum.div_ceil(MIB))).into());
+        return Err(Problem::new(message).hint(format!("set boot.size to at least \"{}\"", enough(minimum))).into());
     }
     Ok(size)
 }
@@ -617,7 +532,7 @@ fn data_size(config: &Config, tree: &Tree, options: &ext4::write::Options) -> Re
     let minimum = ext4::write::minimum_size(tree, options).context("measuring the data filesystem")? + MIB;
     if align_up(size, config.storage.alignment) < minimum {
         let message = format!("data.size is {} but its files need {} ({minimum} bytes)", human(size), human(minimum));
-        return Err(Problem::new(message).hint(format!("set data.size to at least \"{} MiB\"", minimum.div_ceil(MIB))).into());
+        return Err(Problem::new(message).hint(format!("set data.size to at least \"{}\"", enough(minimum))).into());
     }
     Ok(size)
 }

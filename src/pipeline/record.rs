@@ -122,8 +122,12 @@ pub struct Root {
 pub struct Boot {
     /// The boot loader.
     pub loader: String,
-    /// Kernels that were found.
-    pub kernels: Vec<String>,
+    /// Where its program came from.
+    pub program: String,
+    /// Whether the chain is signed from the firmware to the kernel.
+    pub secure_boot: bool,
+    /// The kernel that starts first.
+    pub kernel: String,
     /// Kernel arguments, without `root=`.
     pub arguments: String,
 }
@@ -198,13 +202,15 @@ impl Record {
                 disk_id: family.disk_id_text(),
                 slots: [family.path(Role::RootA), family.path(Role::RootB)],
                 slot_size: prepared.layout.root_a.len,
-                boot_loader: prepared.boot.loader.to_string(),
+                boot_loader: prepared.boot.loader().to_owned(),
             },
             root: Root { size: prepared.root_size, uuid: prepared.root_options.uuid.to_string(), sha256: None },
             boot: Boot {
-                loader: prepared.boot.loader.to_string(),
-                kernels: prepared.boot.kernels.clone(),
-                arguments: prepared.boot.arguments.clone(),
+                loader: prepared.boot.loader().to_owned(),
+                program: prepared.boot.program().to_owned(),
+                secure_boot: prepared.boot.secure_boot(),
+                kernel: prepared.boot.kernel().to_owned(),
+                arguments: prepared.boot.arguments().to_owned(),
             },
             packages: prepared.packages.iter().map(Package::from).collect(),
             edits: prepared.edits.clone(),
@@ -226,6 +232,6 @@ impl Record {
 
 /// Bytes as lower-case hexadecimal digits.
 #[must_use]
-pub fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,7 +6,7 @@ use std::io;
 
 /// Bytes looked at together.
 const PART: u64 = 1 << 20;
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// The first byte in which the first `len` bytes of `a` and `b` differ.
 pub(super) fn difference(a: &dyn ReadAt, b: &dyn ReadAt, len: u64) -> io::Result<Option<u64>> {

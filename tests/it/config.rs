@@ -44,10 +44,10 @@ fn generated_files_are_up_to_date() {
 #[test]
 fn nothing_set_means_the_defaults() {
     let config = load(&[], &[]).unwrap();
-    assert_eq!((config.storage.alignment, config.storage.size, config.boot.size), (8 << 20, None, 64 << 20));
+    assert_eq!((config.storage.alignment, config.storage.size, config.boot.size), (8 << 20, 8 << 30, None));
     assert_eq!((config.storage.table, &config.storage.device), (TableKind::Keep, &Device::PartUuid));
     assert_eq!((config.root.headroom, config.root.size), (Room::Percent(50), None));
-    assert_eq!((config.boot.number, config.root.number_a, config.root.number_b, config.data.number), (1, 2, 3, 4));
+    assert_eq!((&config.boot.mount, &config.root.options, config.data.size), (&None, &None, 128 << 20));
     assert!(config.client.managed && config.output.bmap && !config.output.rootfs);
     assert_eq!(config.output.image, ImageFormat::Raw);
     assert_eq!(config.place("storage.alignment"), None);
@@ -73,7 +73,7 @@ fn later_files_win_and_sets_win_over_all() {
     write(dir.path(), &[("one.toml", one), ("two.toml", two)]);
     let sets = ["artifact.name=1.0", "artifact.provides.\"c.d\"=3", "root.headroom=25 %", "storage.alignment=4194304"];
     let config = load_in(dir.path(), &["one.toml", "two.toml"], &sets).unwrap();
-    assert_eq!(config.storage.size, Some(8 << 30));
+    assert_eq!(config.storage.size, 8 << 30);
     assert_eq!(config.artifact.name.as_deref(), Some("1.0"));
     let provides: Vec<(&str, &str)> = config.artifact.provides.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     assert_eq!(provides, [("a", "1"), ("b", "2"), ("c.d", "3")]);
@@ -191,22 +191,37 @@ fn messages_word_for_word() {
         ),
         ("[storage]\ntable = 1\n", "x.toml:2:9: storage.table: a number where one of `keep`, `gpt`, `mbr` belongs"),
         ("[storage]\ndevice = \"/dev/sda1\"\n", "x.toml:2:10: storage.device: `/dev/sda1` is a partition; the disk is `/dev/sda`"),
-        ("[storage]\nalignment = 1000\n", "x.toml:2:13: storage.alignment: 1000 B is no multiple of 4 KiB"),
+        ("[storage]\nalignment = 1000\n", "x.toml:2:13: storage.alignment: 1000 B is no power of two from 1 MiB to 1 GiB"),
         ("[root]\nheadroom = \"1001 %\"\n", "x.toml:2:12: root.headroom: `1001 %` is no percentage from 0 % to 1000 %"),
-        (
-            "[root]\nsize = \"1 GiB\"\nfilesystem = \"2 GiB\"\n",
-            "x.toml:3:14: root.filesystem: 2 GiB is larger than root.size, 1 GiB",
-        ),
+        ("[data]\nsize = 0\n", "x.toml:2:8: data.size: a size of 0"),
         ("[boot]\nmount = \"boot\"\n", "x.toml:2:9: boot.mount: `boot` is no absolute path of a directory, such as `/boot/efi`"),
         ("[boot]\npartition = 0\n", "x.toml:2:13: boot.partition: 0 is not between 1 and 128"),
-        ("[data]\nnumber = 3\n", "x.toml:2:10: data.number: 3 is the number of root.number-b too"),
-        ("[boot]\nnumber = 3\n", "x.toml:2:10: boot.number: 3 is the number of root.number-b too"),
-        ("[root]\nnumber-b = 12\n", "x.toml:2:12: root.number-b: 12 and 2 end alike, which the update client cannot tell apart"),
-        ("[storage]\ntable = \"mbr\"\n[data]\nnumber = 5\n", "x.toml:4:10: data.number: 5, where an MBR has 4 primary partitions"),
+        (
+            "[boot]
+partition = 1
+[root]
+partition = 1
+",
+            "x.toml:4:13: root.partition: the same as boot.partition",
+        ),
+        (
+            "[storage]
+table = \"mbr\"
+disk-id = \"0c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b01\"
+",
+            "x.toml:3:11: storage.disk-id: a GUID where storage.table is `mbr`",
+        ),
+        (
+            "[artifact]
+depends = { a = [\"b\"] }
+",
+            "x.toml:2:17: artifact.depends.a: a list where a string belongs",
+        ),
         ("[board]\ndevice-type = [\"a\", \"b c\"]\n", "x.toml:2:21: board.device-type: `b c` holds white space"),
         ("[board]\ndevice-type = []\n", "x.toml:2:15: board.device-type: an empty list"),
         ("[artifact]\nname = \"\"\n", "x.toml:2:8: artifact.name: an empty string"),
         ("[artifact]\nprovides = { \"a b\" = \"c\" }\n", "x.toml:2:14: artifact.provides.\"a b\": `a b` holds white space"),
+        ("[output]\nname = \"a/b\"\n", "x.toml:2:8: output.name: a `/` in the name of a file; --output-dir names the directory"),
         ("[artifact]\nlevel = 12\n", "x.toml:2:9: artifact.level: 12 is not between 1 and 9, the levels of gzip"),
         ("[client]\nmanaged = \"yes\"\n", "x.toml:2:11: client.managed: a string where true or false belongs"),
         ("[[client.accept]]\npackage = \"a\"\nscript = \"postinst\"\n", "x.toml:1:1: client.accept.reason is missing"),

@@ -301,3 +301,27 @@ impl ReadAt for Flipped {
         Ok(())
     }
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_tree_that_fat_can_hold_comes_back(
+        files in proptest::collection::vec(("([a-zA-Z0-9 ~äß€😀]{0,14}[a-zA-Z_äß😀]{1,3}/){0,3}[a-z.A-Z0-9+~é]{0,30}[a-z0-9]", 0usize..3000), 0..40),
+        size in proptest::sample::select(vec![4 * MIB, 18 * MIB, 40 * MIB]),
+    ) {
+        let mut tree = Tree::new(Stat::root(0o755, Time { seconds: 315_532_800, nanos: 0 }));
+        let mut taken = std::collections::BTreeSet::new();
+        for (path, len) in files {
+            // Nothing may differ in case only, at any depth.
+            let folded = path.to_lowercase();
+            if path.split('/').any(|part| part.starts_with(' ')) || !taken.insert(folded.clone()) || folded != path {
+                continue;
+            }
+            let _ = tree.put_file(&path, noise(len, len as u64), stat());
+        }
+        let volume = fat::write(&tree, size, &options()).unwrap();
+        let (back, _) = fat::read(Arc::new(volume)).unwrap();
+        proptest::prop_assert_eq!(dump(&back).unwrap(), dump(&tree).unwrap());
+    }
+}

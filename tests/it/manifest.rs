@@ -214,6 +214,7 @@ fn aspects(old: &Facts, new: &Facts) -> Vec<(&'static str, String)> {
 /// One entry of the list of edits in a conversion's report.
 #[derive(Clone, Debug, serde::Deserialize)]
 pub(crate) struct Edit {
+    pub(crate) filesystem: String,
     pub(crate) path: String,
     pub(crate) action: String,
     pub(crate) reason: String,
@@ -326,7 +327,12 @@ fn every_kind_of_difference_is_found() {
 #[test]
 fn differences_and_edits_must_match() {
     let found = |path: &str, action| Difference { path: path.into(), action, aspects: Vec::new() };
-    let edit = |path: &str, action: &str| Edit { path: path.into(), action: action.into(), reason: "test".into() };
+    let edit = |path: &str, action: &str| Edit {
+        filesystem: "root".into(),
+        path: path.into(),
+        action: action.into(),
+        reason: "test".into(),
+    };
     let seen = [found("etc/fstab", "changed"), found("opt/new", "added"), found("opt/new/file", "added")];
     let plan = [edit("/etc/fstab", "changed"), edit("/opt/new", "added")];
     assert_eq!(unexplained(&seen, &plan), [""; 0]);

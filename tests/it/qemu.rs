@@ -64,6 +64,7 @@ pub(crate) struct Board {
     firmware: Firmware,
     dir: tempfile::TempDir,
     more_disks: Vec<PathBuf>,
+    bare: Option<PathBuf>,
     cycles: std::cell::Cell<u32>,
 }
 
@@ -87,7 +88,12 @@ impl Board {
             must(&qemu_img, &[&"resize", &"-q", &disk, &size.to_string()]);
         }
         fs::copy(vars, dir.path().join("vars.fd")).expect("copying the firmware's variables");
-        Some(Self { name: name.into(), firmware, dir, more_disks: Vec::new(), cycles: 0.into() })
+        Some(Self { name: name.into(), firmware, dir, more_disks: Vec::new(), bare: None, cycles: 0.into() })
+    }
+
+    /// Uses `disk` itself as the first disk instead of an overlay: all that the machine wrote is there when the power goes.
+    pub(crate) fn write_to(&mut self, disk: &Path) {
+        self.bare = Some(disk.to_owned());
     }
 
     /// Puts in one more disk (raw, read only): `/dev/vdb`, then `/dev/vdc`.
@@ -130,7 +136,11 @@ impl Board {
         let mut arguments: Vec<String> = fixed.split_whitespace().map(String::from).collect();
         arguments.push(accel);
         arguments.extend(self.firmware.arguments(self.firmware.files()[0], &self.dir.path().join("vars.fd")));
-        let disks = std::iter::once(format!("format=qcow2,cache=unsafe,file={}", self.disk().display()))
+        let first = match &self.bare {
+            None => format!("format=qcow2,cache=unsafe,file={}", self.disk().display()),
+            Some(disk) => format!("format=raw,file={}", disk.display()),
+        };
+        let disks = std::iter::once(first)
             .chain(self.more_disks.iter().map(|disk| format!("format=raw,readonly=on,file={}", disk.display())));
         arguments.extend(disks.flat_map(|disk| ["-drive".into(), format!("if=virtio,{disk}")]));
         arguments

@@ -1,6 +1,6 @@
 //! ext2, ext3 and ext4 read into a tree, and ext4 written from one.
 //!
-//! Both directions share [`format`], the structures as they are on disk.
+//! Both directions share [`mod@format`], the structures as they are on disk.
 
 pub mod format;
 pub mod read;

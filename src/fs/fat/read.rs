@@ -184,7 +184,7 @@ impl Reader {
         Ok(bytes)
     }
 
-    /// All bytes of a directory.
+    /// The bytes of a directory up to the entry that ends it.
     fn dir_bytes(&mut self, path: &[u8], first: u32) -> Result<Vec<u8>, Error> {
         let most = (MAX_ENTRIES * ENTRY) as u64;
         let ranges = self.chain(path, first, most)?;
@@ -194,6 +194,9 @@ impl Reader {
             out.resize(at + usize::try_from(len).unwrap_or(0), 0);
             read_at(&self.source, offset, &mut out[at..])?;
         }
+        let used = out.chunks_exact(ENTRY).take_while(|raw| raw[0] != 0).count();
+        out.truncate(used * ENTRY);
+        out.shrink_to_fit();
         Ok(out)
     }
 

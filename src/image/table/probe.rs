@@ -14,6 +14,8 @@ pub enum Instead {
     Bare(&'static str),
     /// An ISO 9660 image, which may carry partition tables too: installers are no golden images.
     Iso,
+    /// An MBR that names no partition.
+    NoPartitions,
     /// Nothing but zeros at its start.
     Empty,
     /// Less than a sector.
@@ -27,6 +29,7 @@ impl fmt::Display for Instead {
         match self {
             Self::Bare(name) => write!(f, "a bare {name} and no disk around it"),
             Self::Iso => f.write_str("an ISO 9660 filesystem (an installer or live system)"),
+            Self::NoPartitions => f.write_str("an MBR without partitions"),
             Self::Empty => f.write_str("only zeros"),
             Self::Short(len) => write!(f, "only {len} bytes"),
             Self::Unknown => f.write_str("nothing that is known"),
@@ -70,8 +73,9 @@ pub(super) fn first_sector(disk: &dyn ReadAt) -> Result<First, Error> {
     if has(disk, 0x8001, b"CD001") {
         return Ok(First::Instead(Instead::Iso));
     }
-    let header = MBRHeader::read_from(&mut Cursor::new(&bytes));
-    if let Some(header) = header.ok().filter(|header| !is_fat(&bytes) && header.iter().any(|(_, entry)| entry.is_used())) {
+    let header = MBRHeader::read_from(&mut Cursor::new(&bytes)).ok().filter(|_| !is_fat(&bytes));
+    let is_mbr = header.is_some();
+    if let Some(header) = header.filter(|header| header.iter().any(|(_, entry)| entry.is_used())) {
         let protective = header.iter().any(|(_, entry)| entry.sys == 0xee);
         let others = header.iter().any(|(_, entry)| entry.is_used() && entry.sys != 0xee);
         return Ok(First::Table(Box::new(Mbr { header, protective, others })));
@@ -82,6 +86,7 @@ pub(super) fn first_sector(disk: &dyn ReadAt) -> Result<First, Error> {
     let bare = MAGICS.iter().find(|(offset, magic, _)| has(disk, *offset, magic));
     Ok(First::Instead(match bare {
         Some((_, _, name)) => Instead::Bare(name),
+        None if is_mbr => Instead::NoPartitions,
         None if is_empty(disk).map_err(|e| Error::Io(Lba(0), e))? => Instead::Empty,
         None => Instead::Unknown,
     }))

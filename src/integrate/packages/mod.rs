@@ -8,19 +8,26 @@
 //! Maintainer scripts are read by an interpreter of the shell's language (`shell`) whose commands (`commands`) are models
 //! that change the tree; a statement outside of it is a problem, or is accepted by configuration and then left out, aloud.
 
+mod commands;
 mod database;
 mod incoming;
 mod register;
 mod relations;
+mod scripts;
+mod shell;
+#[cfg(test)]
+mod tests;
 mod unpack;
 mod users;
+mod world;
 
 use crate::problem::{Problem, Problems};
 use crate::stream::Source;
+use crate::tree::Tree;
 use crate::tree::editor::{Action, Change, Editor};
-use crate::tree::{Tree, show};
 use database::Database;
 use incoming::Incoming;
+use scripts::Session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -93,7 +100,17 @@ pub fn install(editor: &mut Editor<'_>, request: &Request) -> Result<Installed, 
 
     let mut tree = editor.tree().clone();
     let mut work = Editor::new(&mut tree, editor.time());
-    let done = apply(&mut work, &mut database, &order, request, &mut out, &mut problems);
+    let mut session = Session {
+        editor: &mut work,
+        database: &mut database,
+        out: &mut out,
+        problems: &mut problems,
+        accept: &request.accept,
+        disabled: if request.managed { BTreeSet::new() } else { client_units(&order) },
+        activated: Vec::new(),
+        used: BTreeSet::new(),
+    };
+    let done = apply(&mut session, &order);
     let changes = work.finish();
     if let Err(e) = done {
         problems.push(e);
@@ -125,25 +142,19 @@ fn order(incoming: &[Incoming]) -> Vec<&Incoming> {
     out
 }
 
-/// Does everything on the copy of the tree.
-fn apply(
-    editor: &mut Editor<'_>,
-    database: &mut Database,
-    order: &[&Incoming],
-    _request: &Request,
-    out: &mut Installed,
-    problems: &mut Problems,
-) -> Result<(), Problem> {
+/// Does everything on the copy of the tree: first all packages are unpacked, then all are configured, then triggers run.
+fn apply(session: &mut Session<'_, '_>, order: &[&Incoming]) -> Result<(), Problem> {
     for incoming in order {
-        let name = &incoming.facts.name;
-        let failed = |e: &dyn std::fmt::Display| Problem::new(format!("package {name}: {e}"));
-        let unpacked = unpack::unpack(editor, database, incoming, problems).map_err(|e| failed(&e))?;
-        register::info(editor, incoming, &unpacked).map_err(|e| failed(&e))?;
-        register::interests(editor, incoming).map_err(|e| failed(&e))?;
-        register::enter(database, incoming, &unpacked.conffiles).map_err(|e| failed(&e))?;
-        out.notes.extend(unpacked.notes.iter().map(|note| format!("{name}: {note}")));
-        out.packages.push(InstalledPackage {
-            name: name.clone(),
+        unpack(session, incoming)?;
+    }
+    if !order.is_empty() {
+        register::status(session.editor, session.database).map_err(|e| Problem::new(e.to_string()))?;
+    }
+    for incoming in order {
+        let configured = incoming.configured.as_deref().unwrap_or_default();
+        session.incoming(incoming, "postinst", &["configure", configured]);
+        session.out.packages.push(InstalledPackage {
+            name: incoming.facts.name.clone(),
             version: incoming.facts.version.to_string(),
             architecture: incoming.facts.architecture.clone(),
             sha256: incoming.sha256.clone(),
@@ -151,10 +162,46 @@ fn apply(
             upgraded_from: incoming.upgraded_from.clone(),
         });
     }
-    if !order.is_empty() {
-        register::status(editor, database).map_err(|e| Problem::new(e.to_string()))?;
-    }
+    session.triggers(order);
+    session.unused();
     Ok(())
+}
+
+/// One package: `preinst`, its files, its place in the database.
+fn unpack(session: &mut Session<'_, '_>, incoming: &Incoming) -> Result<(), Problem> {
+    let (name, version) = (&incoming.facts.name, incoming.facts.version.to_string());
+    let failed = |e: &dyn std::fmt::Display| Problem::new(format!("package {name}: {e}"));
+    let old = session.database.old(&incoming.facts).filter(|_| incoming.upgraded_from.is_some());
+    let old = old.map(|stanza| stanza.facts.base());
+    if let Some(base) = &old {
+        session.installed(base, "prerm", &["upgrade", &version]);
+    }
+    let arguments = match (&incoming.upgraded_from, &incoming.configured) {
+        (Some(old), _) => vec!["upgrade", old, &version],
+        (None, Some(left)) => vec!["install", left, &version],
+        (None, None) => vec!["install"],
+    };
+    session.incoming(incoming, "preinst", &arguments);
+    let unpacked = unpack::unpack(session.editor, session.database, incoming, session.problems).map_err(|e| failed(&e))?;
+    if let Some(base) = &old {
+        session.installed(base, "postrm", &["upgrade", &version]);
+    }
+    register::info(session.editor, incoming, &unpacked).map_err(|e| failed(&e))?;
+    register::interests(session.editor, incoming).map_err(|e| failed(&e))?;
+    register::enter(session.database, incoming, &unpacked.conffiles).map_err(|e| failed(&e))?;
+    session.out.notes.extend(unpacked.notes.iter().map(|note| format!("{name}: {note}")));
+    Ok(())
+}
+
+/// The units of the update client among the packages: those whose name begins with `mender`.
+fn client_units(order: &[&Incoming]) -> BTreeSet<String> {
+    let paths = order.iter().flat_map(|incoming| incoming.package.entries.iter().map(|entry| entry.path.as_slice()));
+    let unit = |path: &[u8]| {
+        let (dir, name) = path.split_at(path.iter().rposition(|b| *b == b'/')? + 1);
+        let name = std::str::from_utf8(name).ok().filter(|name| name.starts_with("mender"))?;
+        dir.ends_with(b"lib/systemd/system/").then(|| name.to_owned())
+    };
+    paths.filter_map(unit).collect()
 }
 
 /// Takes the finished copy and records the difference that it makes at each changed path.
@@ -174,9 +221,4 @@ fn adopt(editor: &mut Editor<'_>, tree: Tree, changes: Vec<Change>) {
         };
         editor.record(change.path, action, &change.reason);
     }
-}
-
-/// A path for a line of the report.
-fn shown(path: &str) -> String {
-    show(path.as_bytes())
 }

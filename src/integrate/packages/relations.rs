@@ -80,7 +80,9 @@ impl<'a> World<'a> {
     /// What the image has under the names of a group, for the message.
     fn has(&self, group: &[Relation]) -> String {
         let found = |relation: &Relation| {
+            let replaced = |facts: &Facts| self.packages.iter().any(|(new, is_new)| *is_new && new.name == facts.name);
             let known = self.database.stanzas.iter().filter(|s| s.facts.name == relation.name && s.state != State::Gone);
+            let known = known.filter(|s| !replaced(&s.facts));
             let in_new = self.packages.iter().filter(|(facts, new)| *new && facts.name == relation.name);
             let shown = known.map(|s| match s.state {
                 State::Installed => format!("{} {}", s.facts.name, s.facts.version),

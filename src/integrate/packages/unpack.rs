@@ -226,9 +226,7 @@ impl Unpacker<'_, '_> {
                 return self.conffile(&entry.path, path, content, stat);
             }
             EntryKind::File(content) => {
-                let md5 = md5_of(content).map_err(|e| EditError::Io(show(&entry.path), e))?;
-                let name = entry.path.strip_prefix(b"/").unwrap_or(&entry.path);
-                self.out.md5sums.extend([md5.as_bytes(), b"  ", name, b"\n"].concat());
+                self.sum(&entry.path, content)?;
                 Kind::File(content.clone())
             }
             EntryKind::Symlink(target) => {
@@ -246,6 +244,14 @@ impl Unpacker<'_, '_> {
         let id = self.editor.put(path, Leaf { stat, kind }, &reason)?;
         self.placed.insert(entry.path.clone(), id);
         Ok(())
+    }
+
+    /// Enters a file into `md5sums` and returns its sum.
+    fn sum(&mut self, path: &[u8], content: &Content) -> Result<String, EditError> {
+        let md5 = md5_of(content).map_err(|e| EditError::Io(show(path), e))?;
+        let name = path.strip_prefix(b"/").unwrap_or(path);
+        self.out.md5sums.extend([md5.as_bytes(), b"  ", name, b"\n"].concat());
+        Ok(md5)
     }
 
     fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), EditError> {
@@ -273,7 +279,7 @@ impl Unpacker<'_, '_> {
     /// `.dpkg-dist`.
     fn conffile(&mut self, name: &[u8], path: &[u8], content: &Content, stat: Stat) -> Result<(), EditError> {
         let text = String::from_utf8_lossy(name).into_owned();
-        let new = md5_of(content).map_err(|e| EditError::Io(show(name), e))?;
+        let new = self.sum(name, content)?;
         let old = self.old_md5(&text);
         let path = self.editor.tree().walk(path, true)?.path();
         let current = md5_at(self.editor.tree(), &path)?;

@@ -133,11 +133,20 @@ impl Accounts {
         free(&self.group, gid)
     }
 
-    /// Adds a group at the end.
+    /// Adds a group at the end, as `groupadd` writes it.
     pub(super) fn add_group(&mut self, name: &str, gid: u32) {
+        self.push_group(name, gid, "!");
+    }
+
+    /// Adds a group at the end, as `systemd-sysusers` writes it.
+    pub(super) fn add_group_locked(&mut self, name: &str, gid: u32) {
+        self.push_group(name, gid, "!*");
+    }
+
+    fn push_group(&mut self, name: &str, gid: u32, password: &str) {
         self.group.push(vec![name.into(), "x".into(), gid.to_string(), String::new()]);
         if let Some(gshadow) = &mut self.gshadow {
-            gshadow.push(vec![name.into(), "!".into(), String::new(), String::new()]);
+            gshadow.push(vec![name.into(), password.into(), String::new(), String::new()]);
         }
     }
 

@@ -45,7 +45,7 @@ impl Checker<'_> {
         let facts = [
             ("ext4-free-blocks", "free blocks", u64::from(group.free_blocks), counts.free_blocks, !self.maps_broken),
             ("ext4-free-inodes", "free inodes", u64::from(group.free_inodes), counts.free_inodes, true),
-            ("ext4-used-dirs", "directories", u64::from(group.used_dirs), counts.dirs, true),
+            ("ext4-used-dirs", "directories", u64::from(group.used_dirs), counts.dirs, !self.names_broken),
         ];
         for (code, what, stored, found, known) in facts {
             let place = self.place();
@@ -187,6 +187,6 @@ mod tests {
         fill(&mut bitmap, 30..40);
         assert_eq!(bitmap, [0xF8, 0xFF, 0x1F, 0xC0]);
         assert_eq!(clip(&[0..5, 8..20, 30..40], 4, 32), [0..1, 4..16, 26..28]);
-        assert_eq!(clip(&[0..5], 5, 9), []);
+        assert!(clip(&[0..5, 9..10], 5, 9).is_empty());
     }
 }

@@ -172,13 +172,14 @@ impl Checker<'_> {
             self.log.error("ext4-dir-inode", place, format!("`{}` names inode {}, which is not in use", shown(), entry.ino));
             return;
         };
+        let first = used.refs == 0;
         used.refs = used.refs.saturating_add(1);
         let kind = used.mode & mode::TYPE;
         let due = if self.fs.incompat(incompat::FILETYPE) { type_of(kind) } else { 0 };
-        self.log.check(entry.kind == due, "ext4-dir-type", || {
+        self.log.check(entry.kind == due || type_of(kind) == 0, "ext4-dir-type", || {
             (place, format!("`{}` has the file type {} where its inode {} is {due}", shown(), entry.kind, entry.ino))
         });
-        if kind == mode::DIR {
+        if kind == mode::DIR && first {
             self.subdirs.entry(dir.ino).or_default().push(entry.ino);
         }
         self.names.entry(entry.ino).or_insert_with(|| (dir.ino, entry.name.to_vec()));

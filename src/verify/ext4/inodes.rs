@@ -115,6 +115,7 @@ impl Checker<'_> {
         );
         if !self.log.check(known, "ext4-inode-mode", || (place, format!("the inode has the mode {kind:#o}, whose type is unknown")))
         {
+            self.maps_broken = true;
             return;
         }
         if ino == RESIZE_INO && self.fs.compat(compat::RESIZE_INODE) {

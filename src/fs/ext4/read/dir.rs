@@ -74,7 +74,7 @@ fn check_size(volume: &Volume, inode: &Inode, spans: &[Span]) -> Result<(), Erro
 
 /// Checks `.` and `..`, which begin the first block, and returns what is behind them. (The root of a hash index hides in the length of
 /// `..`, which then reaches to the end of the block.)
-fn dots<'b>(place: Place, block: &'b [u8], own: u32, parent: u32) -> Result<&'b [u8], Error> {
+fn dots(place: Place, block: &[u8], own: u32, parent: u32) -> Result<&[u8], Error> {
     let (dot, name, behind) = entry(place, block, block.len())?;
     check_dot(place, name, b".", dot.inode.get(), own)?;
     let (dotdot, name, rest) = entry(place, behind, block.len())?;

@@ -223,6 +223,25 @@ impl<'v> Inodes<'v> {
 mod tests {
     use super::*;
 
+    impl Inode {
+        /// A file with this map.
+        pub(in super::super) fn small(size: u64, flags: u32, i_block: &[u8]) -> Self {
+            let mut raw = format::Inode::new_zeroed();
+            raw.i_flags = flags.into();
+            raw.i_block[..i_block.len()].copy_from_slice(i_block);
+            Self { ino: 12, raw, size, seed: 0, attributes: Vec::new(), extra: 0 }
+        }
+    }
+
+    #[test]
+    fn devices_have_two_forms() {
+        let device = |words: [u32; 2]| Inode::small(0, 0, words.map(u32::to_le_bytes).as_flattened()).device();
+        assert_eq!(device([0x0803, 0]), (8, 3));
+        assert_eq!(device([0, 0x4931_03E0]), (259, 300_000));
+        assert_eq!(device([0, 0xFFFF_FFFF]), (4095, 0xF_FFFF));
+        assert_eq!(device([0, 0]), (0, 0));
+    }
+
     #[test]
     fn times_from_1901_to_2446() {
         let at = |seconds: i32, extra| time(seconds.cast_unsigned(), extra).seconds;

@@ -199,3 +199,103 @@ fn list<T: FromBytes + Immutable + KnownLayout + Unaligned>(bytes: &[u8], place:
         <[T]>::ref_from_prefix_with_elems(bytes, count).map_err(|_| place.corrupt(Fault::Fact("its entries are cut off")))?;
     Ok(list.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An extent node of `depth` with entries as three or four numbers: (block, length or 0, place).
+    fn node(depth: u16, entries: &[(u32, u16, u32)], room: u16) -> Vec<u8> {
+        let words = |words: [u16; 6]| words.map(u16::to_le_bytes).as_flattened().to_vec();
+        let mut out = words([EXTENT_MAGIC, u16::try_from(entries.len()).unwrap(), room, depth, 0, 0]);
+        for (block, len, place) in entries {
+            out.extend(block.to_le_bytes());
+            if depth == 0 {
+                out.extend([len.to_le_bytes(), [0; 2]].as_flattened());
+                out.extend(place.to_le_bytes());
+            } else {
+                out.extend(place.to_le_bytes());
+                out.extend([0; 4]);
+            }
+        }
+        out
+    }
+
+    fn map(blocks: &[(usize, Vec<u8>)], size: u64, flags: u32, i_block: &[u8]) -> Result<Vec<(u64, u64, u64)>, String> {
+        let mut bytes = vec![0; 200 << 10];
+        for (number, block) in blocks {
+            bytes[number * 1024..][..block.len()].copy_from_slice(block);
+        }
+        let inode = Inode::small(size, flags, i_block);
+        let found = spans(&Volume::small(bytes), &inode, &mut Claims::default()).map_err(|e| e.to_string())?;
+        Ok(found.iter().map(|span| (span.logical, span.physical, span.len)).collect())
+    }
+
+    fn extents(blocks: &[(usize, Vec<u8>)], size: u64, i_block: &[u8]) -> Result<Vec<(u64, u64, u64)>, String> {
+        map(blocks, size, inode_flags::EXTENTS, i_block)
+    }
+
+    #[test]
+    fn extents_merge_and_end_with_the_file() {
+        let leaf = node(0, &[(0, 3, 20), (3, 2, 23), (6, 32769, 30), (9, 10, 40)], 4);
+        assert_eq!(extents(&[], 12 << 10, &leaf).unwrap(), [(0, 20, 5), (9, 40, 3)]);
+        assert_eq!(extents(&[], 4097, &leaf).unwrap(), [(0, 20, 5)]);
+        assert_eq!(extents(&[], 0, &leaf).unwrap(), []);
+        let root = node(2, &[(0, 0, 50), (8, 0, 52)], 4);
+        let nodes =
+            [(50, node(1, &[(0, 0, 51)], 84)), (51, leaf), (52, node(1, &[(20, 0, 53)], 84)), (53, node(0, &[(21, 1, 90)], 84))];
+        let text = "inode 12: first block of an index entry is 8, outside 19 to 4294967296";
+        assert_eq!(extents(&nodes, 1 << 20, &root).unwrap_err(), text);
+        let root = node(2, &[(0, 0, 50), (19, 0, 52)], 4);
+        assert_eq!(extents(&nodes, 1 << 20, &root).unwrap(), [(0, 20, 5), (9, 40, 10), (21, 90, 1)]);
+    }
+
+    #[test]
+    fn extent_trees_that_cannot_be_are_refused() {
+        let bad = |i_block: Vec<u8>| extents(&[(50, node(1, &[(0, 0, 50)], 84))], 1 << 20, &i_block).unwrap_err();
+        assert_eq!(bad(node(0, &[(0, 1, 200)], 4)), "inode 12: block number is 200, outside 1 to 199");
+        assert_eq!(bad(node(0, &[(0, 2, 199)], 4)), "inode 12: last block number is 200, outside 199 to 199");
+        assert_eq!(bad(node(0, &[(0, 0, 20)], 4)), "inode 12: length of an extent is 0, outside 1 to 65535");
+        assert_eq!(bad(node(0, &[(5, 2, 20), (6, 1, 30)], 4)), "inode 12: first block of an extent is 6, outside 7 to 4294967296");
+        assert_eq!(
+            bad(node(0, &[(5, 2, 20), (8, 1, 21)], 4)),
+            "inode 12: 1 blocks from 21 on are in use for something else already"
+        );
+        assert_eq!(bad(node(0, &[], 5)), "inode 12: room of the extent node is 5, outside 1 to 4");
+        assert_eq!(bad(node(6, &[(0, 0, 50)], 4)), "inode 12: depth of the extent tree is 6, outside 0 to 5");
+        assert_eq!(bad(node(2, &[], 4)), "inode 12: entries of the extent node is 0, outside 1 to 4");
+        assert_eq!(bad(node(3, &[(0, 0, 50)], 4)), "inode 12: block 50: depth of the extent node is 1 and must be 2");
+        let looped = "inode 12: block 50: 1 blocks from 50 on are in use for something else already";
+        assert_eq!(extents(&[(50, node(1, &[(0, 0, 50)], 84))], 1 << 20, &node(2, &[(0, 0, 50)], 4)).unwrap_err(), looped);
+        assert_eq!(bad(vec![0; 60]), "inode 12: magic number of the extent node is 0 and must be 62218");
+    }
+
+    #[test]
+    fn indirect_maps_have_holes_and_three_levels() {
+        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        let root = words(&[20, 21, 0, 23, 0, 0, 0, 0, 0, 0, 0, 24, 50, 51, 52]);
+        let mut single = words(&[25, 0, 26]);
+        single.resize(1020, 0);
+        single.extend(words(&[30]));
+        let blocks = [
+            (50, single),
+            (51, words(&[0, 53])),
+            (53, words(&[60])),
+            (52, words(&[54])),
+            (54, words(&[55])),
+            (55, words(&[0, 61])),
+        ];
+        let found = map(&blocks, 100 << 20, 0, &root).unwrap();
+        let double = 12 + 256;
+        let triple = double + 256 * 256;
+        let expected = [(0, 20, 2), (3, 23, 1), (11, 24, 2), (14, 26, 1), (267, 30, 1), (double + 256, 60, 1), (triple + 1, 61, 1)];
+        assert_eq!(found, expected);
+        assert_eq!(map(&blocks, 13 << 10, 0, &root).unwrap(), expected[..3]);
+        assert_eq!(
+            map(&[], 2 << 10, 0, &words(&[20, 20])).unwrap_err(),
+            "inode 12: 1 blocks from 20 on are in use for something else already"
+        );
+        assert_eq!(map(&[], 2 << 10, 0, &words(&[0, 200])).unwrap_err(), "inode 12: block number is 200, outside 1 to 199");
+        assert!(map(&[], 1 << 50, 0, &root).unwrap_err().starts_with("inode 12: size in blocks is"));
+    }
+}

@@ -12,6 +12,7 @@ mod dir;
 mod error;
 mod files;
 mod inode;
+mod journal;
 mod map;
 mod superblock;
 mod volume;
@@ -110,14 +111,19 @@ pub struct Filesystem {
 }
 
 impl Filesystem {
-    /// Opens the filesystem at the start of `source`.
+    /// Opens the filesystem at the start of `source`. One that was not unmounted is recovered from its journal in memory; files that
+    /// were deleted while open (the orphan list) have no name and are not seen.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when superblock, descriptors or journal are damaged or `source` is shorter than the filesystem;
     /// [`Error::Unsupported`] for a feature not known here.
     pub fn open(source: Source) -> Result<Self, Error> {
         let volume = Volume::open(Content::whole(source))?;
-        Ok(Self { volume, replayed: None })
+        if !volume.layout.incompat(incompat::RECOVER) {
+            return Ok(Self { volume, replayed: None });
+        }
+        let recovered = journal::recover(&volume)?;
+        Ok(Self { volume: Volume::open(recovered.view)?, replayed: Some(recovered.blocks) })
     }
 
     /// What the superblock says.

@@ -178,3 +178,48 @@ fn is_power(mut value: u64, base: u64) -> bool {
     }
     value == 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::ext4::format::{MAGIC, Superblock};
+
+    impl Volume {
+        /// Blocks of 1 KiB without descriptors, of a superblock with nothing but sizes.
+        pub(in super::super) fn small(bytes: Vec<u8>) -> Self {
+            let mut raw = Superblock::new_zeroed();
+            raw.s_magic = MAGIC.into();
+            raw.s_blocks_count_lo = u32::try_from(bytes.len() / 1024).unwrap().into();
+            raw.s_blocks_per_group = 8192.into();
+            raw.s_inodes_per_group = 16.into();
+            raw.s_inodes_count = 16.into();
+            let layout = Layout::parse(raw.as_bytes(), bytes.len() as u64).unwrap();
+            Self { layout, groups: Vec::new(), view: Content::bytes(bytes) }
+        }
+    }
+
+    #[test]
+    fn superblocks_have_copies_in_few_groups() {
+        let mut volume = Volume::small(vec![0; 4096]);
+        let copies = |volume: &Volume| (0..130).filter(|group| volume.has_superblock(*group)).collect::<Vec<u64>>();
+        assert_eq!(copies(&volume).len(), 130);
+        volume.layout.raw.s_feature_ro_compat = ro_compat::SPARSE_SUPER.into();
+        assert_eq!(copies(&volume), [0, 1, 3, 5, 7, 9, 25, 27, 49, 81, 125]);
+        volume.layout.raw.s_feature_compat = compat::SPARSE_SUPER2.into();
+        volume.layout.raw.s_backup_bgs = [1.into(), 77.into()];
+        assert_eq!(copies(&volume), [0, 1, 77]);
+    }
+
+    #[test]
+    fn descriptors_lie_where_meta_bg_puts_them() {
+        let mut volume = Volume::small(vec![0; 4096]);
+        volume.layout.raw.s_first_data_block = 1.into();
+        volume.layout.raw.s_feature_ro_compat = ro_compat::SPARSE_SUPER.into();
+        assert_eq!([0, 1, 2].map(|index| volume.desc_block(index)), [2, 3, 4]);
+        volume.layout.raw.s_feature_incompat = incompat::META_BG.into();
+        // 32 descriptors of 32 bytes in a block: group 32 has no superblock in front of them.
+        assert_eq!([0, 1].map(|index| volume.desc_block(index)), [2, 1 + 32 * 8192]);
+        volume.layout.raw.s_first_meta_bg = 2.into();
+        assert_eq!([0, 1, 2].map(|index| volume.desc_block(index)), [2, 3, 1 + 64 * 8192]);
+    }
+}

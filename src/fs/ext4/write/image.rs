@@ -105,7 +105,7 @@ impl Builder<'_> {
                 let (from, to) = (run.offset.max(start), run.end().min(end));
                 if from < to {
                     let source_offset = run.source_offset + (from - run.offset);
-                    self.run(Run {
+                    self.runs.push(Run {
                         offset: place + (from - start),
                         len: to - from,
                         source: Arc::clone(&run.source),
@@ -117,16 +117,6 @@ impl Builder<'_> {
                 }
                 runs.next();
             }
-        }
-    }
-
-    /// Adds a run, as part of the one before where both continue.
-    fn run(&mut self, run: Run) {
-        match self.runs.last_mut() {
-            Some(last) if last.end() == run.offset && last.source_offset + last.len == run.source_offset && same(last, &run) => {
-                last.len += run.len;
-            }
-            _ => self.runs.push(run),
         }
     }
 
@@ -233,7 +223,7 @@ impl Builder<'_> {
         }
         self.runs.sort_unstable_by_key(|run| run.offset);
         let mut content = Content::hole(0);
-        self.runs.into_iter().for_each(|run| content.push(run));
+        join(self.runs).into_iter().for_each(|run| content.push(run));
         content.set_len(size);
         content
     }
@@ -244,9 +234,21 @@ fn blocks(extents: &[Extent]) -> u64 {
     extents.iter().map(|extent| u64::from(extent.len)).sum()
 }
 
-/// Whether two runs read from one source.
-fn same(a: &Run, b: &Run) -> bool {
-    identity(&a.source) == identity(&b.source)
+/// Makes one run of neighbours that are neighbours in one source too.
+fn join(runs: Vec<Run>) -> Vec<Run> {
+    let mut out: Vec<Run> = Vec::with_capacity(runs.len());
+    for run in runs {
+        match out.last_mut() {
+            Some(last) if last.end() == run.offset && continues(last, &run) => last.len += run.len,
+            _ => out.push(run),
+        }
+    }
+    out
+}
+
+/// Whether the second run begins in the source where the first one ends.
+fn continues(first: &Run, second: &Run) -> bool {
+    identity(&first.source) == identity(&second.source) && first.source_offset + first.len == second.source_offset
 }
 
 impl Inode<'_> {

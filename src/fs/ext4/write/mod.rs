@@ -2,9 +2,9 @@
 //! Linux 4.19 cannot read. No sink is needed: the filesystem is a [`Content`], so it can be read at any offset before anything was
 //! written.
 //!
-//! Two phases. [`plan`] makes all that does not hang on the size: inodes, directories, attributes, maps of blocks. [`geometry`] and
-//! [`layout`] give it places in a filesystem of some size; [`minimum`] asks the same routines which size is enough. Then every
-//! metadata byte is known and [`image`] composes it, checksums last.
+//! Two phases. `plan` makes all that does not hang on the size: inodes, directories, attributes, maps of blocks. `geometry` and
+//! `layout` give it places in a filesystem of some size; `minimum` asks the same routines which size is enough. Then every
+//! metadata byte is known and `image` composes it, checksums last.
 //!
 //! Features, always: `ext_attr resize_inode dir_index filetype extent 64bit flex_bg sparse_super large_file huge_file dir_nlink
 //! extra_isize`; by option: `has_journal`, `metadata_csum`.
@@ -100,6 +100,7 @@ impl Options {
             ("reserved share", u64::from(self.reserved_percent), 0..=50, "0 to 50 percent"),
             ("journal size", journal, 1024..=10_240_000, "1024 to 10240000 blocks"),
             ("time", self.time.seconds.cast_unsigned(), 0..=15_032_385_535, "1970 to 2446"),
+            ("nanoseconds", u64::from(self.time.nanos), 0..=999_999_999, "below 1000000000"),
         ];
         let bad = settings.into_iter().find(|(_, value, range, _)| !range.contains(value));
         match bad {
@@ -139,7 +140,8 @@ pub struct Summary {
     pub free_inodes: u64,
 }
 
-/// The size in bytes (a multiple of 4096) from which on a filesystem of any size holds `tree`; the next smaller one does not.
+/// The size in bytes (a multiple of 4096) from which on a filesystem of any size holds `tree`. Below 256 GiB the next smaller one
+/// does not.
 ///
 /// # Errors
 /// [`Error`] when the tree holds what ext4 cannot, or no size is enough.

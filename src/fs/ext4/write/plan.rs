@@ -317,6 +317,13 @@ fn data_blocks(content: &Content) -> Vec<Span> {
 mod tests {
     use super::*;
 
+    impl Demand {
+        /// Of so many inodes and blocks.
+        pub(in super::super) fn of(inodes: u64, blocks: u64) -> Self {
+            Self { inodes, blocks, large: vec![(1, 5000), (300, 900)] }
+        }
+    }
+
     #[test]
     fn runs_share_blocks() {
         let mut content = Content::hole(0);

@@ -59,7 +59,7 @@ impl<'l> Seal<'l> {
         for span in self.layout.geometry.free.spans() {
             let mut start = span.start;
             while start < span.end() {
-                let end = span.end().min((start / BLOCKS_PER_GROUP + 1) * BLOCKS_PER_GROUP);
+                let end = span.end().min((start / BLOCKS_PER_GROUP + 1).saturating_mul(BLOCKS_PER_GROUP));
                 self.counts[(start / BLOCKS_PER_GROUP) as usize].free_blocks += end - start;
                 start = end;
             }

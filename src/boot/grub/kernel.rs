@@ -1,0 +1,211 @@
+//! The kernels of a root filesystem in the order in which the boot script tries them, and the arguments they start with.
+
+use super::binary::{Binary, HEAD};
+use super::environment::{self, BLOCK, TooLong};
+use super::{Arch, TEXT, files_of, menu};
+use crate::problem::Problem;
+use crate::stream::{Content, ReadAt as _};
+use crate::tree::Tree;
+use crate::tree::editor::Editor;
+use std::cmp::Ordering;
+
+/// The pairs of names that the boot script tries, but for the newest `/boot/vmlinuz-*`, which comes last.
+const PAIRS: [[&str; 2]; 3] =
+    [["/vmlinuz", "/initrd.img"], ["/boot/vmlinuz", "/boot/initrd.img"], ["/vmlinuz.old", "/initrd.img.old"]];
+
+/// What was found.
+#[derive(Debug)]
+pub(super) struct Kernels {
+    /// The path of the kernel that starts first.
+    pub(super) first: String,
+    /// The initial RAM disk that goes with it.
+    initrd: Option<String>,
+    /// It is signed.
+    pub(super) signed: bool,
+    /// Links to make: path and target.
+    pub(super) links: Vec<(&'static str, String)>,
+    /// What the user should know.
+    pub(super) notes: Vec<String>,
+}
+
+impl Kernels {
+    /// Looks for the kernel that the boot script will start, and checks that GRUB can.
+    pub(super) fn find(root: &Tree, arch: Arch) -> Result<Self, Problem> {
+        let pair = PAIRS.iter().find(|pair| pair.iter().all(|path| root.file(path).is_some()));
+        let mut versions: Vec<String> =
+            files_of(root, "/boot").iter().filter_map(|name| name.strip_prefix("vmlinuz-")).map(str::to_owned).collect();
+        versions.sort_by(|a, b| by_version(a, b).reverse());
+        let has_initrd = |version: &&String| root.file(format!("/boot/initrd.img-{version}")).is_some();
+        let mut found = Self { first: String::new(), initrd: None, signed: false, links: Vec::new(), notes: Vec::new() };
+        if let Some([kernel, initrd]) = pair {
+            (found.first, found.initrd) = ((*kernel).into(), Some((*initrd).into()));
+        } else if let Some(version) = versions.iter().find(has_initrd) {
+            (found.first, found.initrd) = (format!("/boot/vmlinuz-{version}"), Some(format!("/boot/initrd.img-{version}")));
+            if keeps_links(root) {
+                found.links =
+                    vec![("/vmlinuz", format!("boot/vmlinuz-{version}")), ("/initrd.img", format!("boot/initrd.img-{version}"))];
+            }
+        } else if let Some(version) = versions.first() {
+            found.first = format!("/boot/vmlinuz-{version}");
+            found.notes.push(format!("{}: has no initrd, so this kernel alone starts, whatever is installed later", found.first));
+        } else {
+            let hint = "install a kernel package of the distribution in the golden image";
+            return Err(Problem::new("no kernel: neither /vmlinuz nor /boot/vmlinuz-* is there").hint(hint));
+        }
+        let content = root.file(&found.first).ok_or_else(|| Problem::new(format!("{}: is no file", found.first)))?;
+        found.signed = check(&found.first, content, arch)?;
+        Ok(found)
+    }
+
+    /// The block with the slot's kernel arguments: read by GRUB and by U-Boot.
+    pub(super) fn slot_env(&self, arguments: &str) -> Result<Vec<u8>, TooLong> {
+        let kernel = self.first.trim_start_matches('/');
+        let mut variables = vec![("args", arguments)];
+        if self.initrd.is_none() {
+            variables.insert(0, ("kernel", kernel));
+        }
+        let least = environment::block_of(&variables, BLOCK);
+        least.or_else(|TooLong(needed)| environment::block_of(&variables, needed))
+    }
+
+    /// A menu with one entry, until the device's `update-grub` writes its own.
+    pub(super) fn menu(&self, arguments: &str) -> String {
+        let initrd = self.initrd.as_ref().map(|initrd| format!("\tinitrd {initrd}\n")).unwrap_or_default();
+        format!(
+            "# Shown on request of the boot partition's script, which says where the root is. update-grub writes it anew.\n\
+             set timeout=5\nmenuentry 'Linux' {{\n\tlinux {} root=${{mender_kernel_root}} {arguments}\n{initrd}}}\n",
+            self.first
+        )
+    }
+}
+
+/// Whether the kernel packages keep the links in `/` (`kernel-img.conf(5)`): otherwise new ones would go stale.
+fn keeps_links(root: &Tree) -> bool {
+    let text = root.read("/etc/kernel-img.conf", TEXT).ok().flatten().unwrap_or_default();
+    !String::from_utf8_lossy(&text).lines().any(|line| {
+        let line: String = line.to_lowercase().split_whitespace().collect();
+        matches!(line.as_str(), "do_symlinks=no" | "do_symlinks=0" | "do_symlinks=false" | "link_in_boot=yes")
+    })
+}
+
+/// Whether GRUB can start the kernel on UEFI; returns whether it is signed.
+fn check(path: &str, content: &Content, arch: Arch) -> Result<bool, Problem> {
+    let mut head = vec![0; usize::try_from(content.len().min(HEAD)).unwrap_or(0)];
+    content.read_exact_at(0, &mut head).map_err(|e| Problem::new(format!("reading {path}: {e}")))?;
+    // GRUB unpacks what it loads.
+    if head.starts_with(&[0x1f, 0x8b]) && arch == Arch::Arm64 {
+        return Ok(false);
+    }
+    let hint = "a kernel with CONFIG_EFI_STUB=y is needed";
+    let binary = Binary::parse(&head).map_err(|e| Problem::new(format!("{path}: cannot start on UEFI: {e}")).hint(hint))?;
+    Ok(binary.signed)
+}
+
+/// Compares versions as GRUB's `-pgt` does after a common beginning: runs of digits as numbers, all else as text.
+fn by_version(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    loop {
+        let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let ((left, a_rest), (right, b_rest)) = (a.split_at(digits(a)), b.split_at(digits(b)));
+        let trim = |text: &[u8]| text.iter().skip_while(|byte| **byte == b'0').copied().collect::<Vec<u8>>();
+        let (left, right) = (trim(left), trim(right));
+        let order = left.len().cmp(&right.len()).then(left.cmp(&right)).then(a_rest.first().cmp(&b_rest.first()));
+        if order != Ordering::Equal || a_rest.is_empty() {
+            return order;
+        }
+        (a, b) = (a_rest.get(1..).unwrap_or_default(), b_rest.get(1..).unwrap_or_default());
+    }
+}
+
+/// Kernel arguments and their origin.
+#[derive(Debug)]
+pub(super) struct Arguments {
+    /// All but `root=`, blanks between them.
+    pub(super) text: String,
+    /// The file they came from.
+    pub(super) origin: String,
+    /// Those among them that the image's own settings do not have.
+    pub(super) added: Vec<String>,
+    /// What the user should know.
+    pub(super) notes: Vec<String>,
+}
+
+impl Arguments {
+    /// Those of the golden image's default menu entry, else of `/etc/default/grub`; then `more`.
+    pub(super) fn find(root: &Editor<'_>, more: &str) -> Result<Self, Problem> {
+        let (origin, words) = from_image(root).map_err(|e| Problem::new(e.to_string()))?;
+        let mut notes = Vec::new();
+        let mut kept = Vec::new();
+        for word in words {
+            match word.split('=').next().unwrap_or_default() {
+                "root" | "BOOT_IMAGE" | "mender.slot" => {}
+                "resume" | "resume_offset" => notes.push(format!("kernel argument dropped: {word} (swap is not carried over)")),
+                _ if word.starts_with('$') => notes.push(format!("kernel argument dropped: {word} (only the menu knows it)")),
+                _ => kept.push(word),
+            }
+        }
+        let mut added: Vec<String> = more.split_whitespace().map(str::to_owned).collect();
+        if resumes(root.tree()) && !kept.contains(&"noresume".to_owned()) {
+            added.insert(0, "noresume".into());
+        }
+        // A kernel or initramfs that gives up must restart, or a bad update waits for a person instead of going back.
+        if !kept.iter().chain(&added).any(|word| word.starts_with("panic=")) {
+            added.push("panic=30".into());
+        }
+        if !kept.iter().any(|word| word == "ro" || word == "rw") {
+            kept.insert(0, "ro".into());
+        }
+        kept.extend(added.clone());
+        let bad = kept.iter().find(|word| word.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"$`".contains(c)));
+        if let Some(word) = bad {
+            let hint = "blanks, quotes and dollar signs cannot be passed on: change the arguments in the golden image";
+            return Err(Problem::new(format!("kernel argument `{}` of {origin}", word.escape_default())).hint(hint));
+        }
+        Ok(Self { text: kept.join(" "), origin, added, notes })
+    }
+}
+
+/// The arguments that the image boots with, and the file that says so.
+fn from_image(root: &Editor<'_>) -> Result<(String, Vec<String>), crate::tree::edit::EditError> {
+    let config = "/boot/grub/grub.cfg";
+    if let Some(text) = root.text(config, TEXT)? {
+        let block = root.read("/boot/grub/grubenv", TEXT)?.and_then(|block| environment::variables(&block)).unwrap_or_default();
+        let saved = block.iter().find(|(name, _)| name == "saved_entry").map(|(_, value)| value.as_str());
+        if let Some(words) = menu::default_arguments(&text, saved) {
+            return Ok((config.into(), words));
+        }
+    }
+    let mut files: Vec<String> = root.text("/etc/default/grub", TEXT)?.into_iter().collect();
+    let origin = if files.is_empty() { "no file of the image".to_owned() } else { "/etc/default/grub".to_owned() };
+    for name in files_of(root.tree(), "/etc/default/grub.d").iter().filter(|name| name.ends_with(".cfg")) {
+        files.extend(root.text(format!("/etc/default/grub.d/{name}"), TEXT)?);
+    }
+    let value = |name| menu::shell_variable(&files, name).unwrap_or_default();
+    let words = format!("{} {}", value("GRUB_CMDLINE_LINUX"), value("GRUB_CMDLINE_LINUX_DEFAULT"));
+    Ok((origin, menu::words(&words)))
+}
+
+/// Whether the initial RAM disk would wait for a swap partition (`initramfs-tools(7)`, RESUME).
+fn resumes(root: &Tree) -> bool {
+    let text = root.read("/etc/initramfs-tools/conf.d/resume", TEXT).ok().flatten().unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let device = menu::shell_variable(&[text], "RESUME").unwrap_or_default();
+    !matches!(device.as_str(), "" | "none" | "auto")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        let ordered = ["5.10.0-30-amd64", "6.1.0-9-amd64", "6.1.0-10-amd64", "6.1.0-10-cloud-amd64", "6.1.0-21-amd64", "6.12.1"];
+        for pair in ordered.windows(2) {
+            assert_eq!(by_version(pair[0], pair[1]), Ordering::Less, "{pair:?}");
+            assert_eq!(by_version(pair[1], pair[0]), Ordering::Greater, "{pair:?}");
+        }
+        assert_eq!(by_version("6.1", "6.1"), Ordering::Equal);
+        assert_eq!(by_version("6.01", "6.1"), Ordering::Equal);
+        assert_eq!(by_version("6.1", "6.1.1"), Ordering::Less);
+    }
+}

@@ -1,0 +1,182 @@
+//! The kernel arguments that the golden image's own GRUB menu uses: what its vendor really boots with.
+
+/// The words of a line of GRUB's or the shell's language: quotes and backslashes taken away, variables left as they are.
+#[must_use]
+pub fn words(line: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (Some('\''), c) => word.get_or_insert_default().push(c),
+            (_, '\\') => word.get_or_insert_default().extend(chars.next()),
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => out.extend(word.take()),
+            (None, '#') if word.is_none() => break,
+            (None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    out.extend(word);
+    out
+}
+
+/// What a block of a configuration file is.
+struct Frame {
+    /// Number, title and id, for an entry or submenu.
+    names: Option<[String; 3]>,
+    /// How many entries and submenus it had so far.
+    children: usize,
+}
+
+/// A menu entry that loads a kernel.
+struct Entry {
+    path: Vec<[String; 3]>,
+    words: Vec<String>,
+}
+
+/// The words after the kernel's name on the `linux` line of the entry that `default` selects, else of the first entry. `saved` is
+/// the environment block's `saved_entry`.
+#[must_use]
+pub fn default_arguments(config: &str, saved: Option<&str>) -> Option<Vec<String>> {
+    let mut frames = vec![Frame { names: None, children: 0 }];
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut default = None;
+    for line in config.lines() {
+        let words = words(line);
+        let Some(first) = words.first() else { continue };
+        match first.as_str() {
+            "set" => default = words.get(1).and_then(|word| default_of(word, saved)).or(default),
+            "linux" | "linux16" | "linuxefi" => {
+                let path: Vec<_> = frames.iter().filter_map(|frame| frame.names.clone()).collect();
+                if entries.last().is_none_or(|entry| entry.path != path) && !path.is_empty() {
+                    entries.push(Entry { path, words: words.into_iter().skip(2).collect() });
+                }
+            }
+            "}" => drop(frames.pop().filter(|_| !frames.is_empty())),
+            _ if words.last().is_some_and(|word| word == "{") => open(&mut frames, &words),
+            _ => {}
+        }
+    }
+    let wanted = default.unwrap_or_default();
+    let chosen = entries.iter().position(|entry| selects(&wanted, &entry.path)).unwrap_or(0);
+    entries.into_iter().nth(chosen).map(|entry| entry.words)
+}
+
+/// The value of `default=...`, variables looked up as far as they are known.
+fn default_of(word: &str, saved: Option<&str>) -> Option<String> {
+    match word.strip_prefix("default=")? {
+        "$saved_entry" | "${saved_entry}" => saved.map(str::to_owned),
+        value if value.contains('$') => None,
+        value => Some(value.to_owned()),
+    }
+}
+
+/// Begins a block.
+fn open(frames: &mut Vec<Frame>, words: &[String]) {
+    let mut names = None;
+    if let ("menuentry" | "submenu", Some(parent)) = (words[0].as_str(), frames.last_mut()) {
+        let id = words.iter().position(|word| word == "--id" || word == "$menuentry_id_option");
+        let id = id.and_then(|at| words.get(at + 1)).cloned().unwrap_or_default();
+        names = Some([parent.children.to_string(), words.get(1).cloned().unwrap_or_default(), id]);
+        parent.children += 1;
+    }
+    frames.push(Frame { names, children: 0 });
+}
+
+/// Whether `default` (numbers, titles or ids, joined by `>`) names the entry, or a submenu around it.
+fn selects(default: &str, path: &[[String; 3]]) -> bool {
+    let mut path = path.iter();
+    !default.is_empty() && default.split('>').all(|part| path.next().is_some_and(|names| names.iter().any(|name| name == part)))
+}
+
+/// The value of a shell variable after these files of `/etc/default` were read in order: the last assignment, in which the
+/// variable itself may occur.
+#[must_use]
+pub fn shell_variable(files: &[String], name: &str) -> Option<String> {
+    let mut found: Option<String> = None;
+    for line in files.iter().flat_map(|file| file.lines()) {
+        let words = words(line.trim_start().strip_prefix("export ").unwrap_or(line));
+        let Some(value) = words.first().and_then(|word| word.strip_prefix(name)?.strip_prefix('=')) else { continue };
+        let before = found.unwrap_or_default();
+        found = Some(value.replace(&format!("${{{name}}}"), &before).replace(&format!("${name}"), &before));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"
+if [ "${next_entry}" ] ; then
+   set default="${next_entry}"
+else
+   set default="DEFAULT"
+fi
+function load_video {
+  if [ x$feature_all_video_module = xy ]; then
+    insmod all_video
+  fi
+}
+menuentry 'Debian GNU/Linux' --class debian $menuentry_id_option 'gnulinux-simple-x' {
+	load_video
+	search --no-floppy --fs-uuid --set=root 1234
+	linux	/boot/vmlinuz-6 root=UUID=1234 ro  console=ttyS0 quiet $vt_handoff
+	initrd	/boot/initrd.img-6
+}
+submenu 'Advanced options' $menuentry_id_option 'gnulinux-advanced-x' {
+	menuentry 'Linux 5' --id five {
+		linux	/boot/vmlinuz-5 root=UUID=1234 ro five "dyndbg=file a +p"
+	}
+	menuentry 'Linux 4' { # old
+		linux	/boot/vmlinuz-4 root=UUID=1234 ro four
+	}
+}
+menuentry "It's {last}" {
+	linuxefi /vmlinuz rw last
+}
+"#;
+
+    #[test]
+    fn the_default_entry_is_found_by_number_title_and_id() {
+        let cases = [
+            ("0", "quiet"),
+            ("gnulinux-simple-x", "quiet"),
+            ("1", "five"),
+            ("1>1", "four"),
+            ("gnulinux-advanced-x>five", "five"),
+            ("Advanced options>Linux 4", "four"),
+            ("2", "last"),
+            ("It's {last}", "last"),
+            ("nothing of the kind", "quiet"),
+            ("${saved_entry}", "four"),
+        ];
+        for (default, marker) in cases {
+            let found = default_arguments(&CONFIG.replace("DEFAULT", default), Some("1>1")).unwrap();
+            assert!(found.iter().any(|word| word == marker), "{default}: {found:?}");
+        }
+        let first = default_arguments(CONFIG, None).unwrap();
+        assert_eq!(first, ["root=UUID=1234", "ro", "console=ttyS0", "quiet", "$vt_handoff"]);
+        let five = default_arguments(&CONFIG.replace("DEFAULT", "1"), None).unwrap();
+        assert_eq!(five[3], "dyndbg=file a +p");
+        assert_eq!(default_arguments("}\n}\nlinux /x y\n", None), None);
+    }
+
+    #[test]
+    fn assignments_build_on_each_other() {
+        let files = [
+            "GRUB_CMDLINE_LINUX=\"a b\" # c\nGRUB_CMDLINE_LINUX_DEFAULT=quiet\n",
+            "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX c\"\n",
+        ];
+        let files = files.map(String::from);
+        assert_eq!(shell_variable(&files, "GRUB_CMDLINE_LINUX").as_deref(), Some("a b c"));
+        assert_eq!(shell_variable(&files, "GRUB_CMDLINE_LINUX_DEFAULT").as_deref(), Some("quiet"));
+        assert_eq!(shell_variable(&files, "GRUB"), None);
+    }
+}

@@ -1,0 +1,326 @@
+//! GRUB on UEFI machines: the golden image's own, signed programs, with our script in the place of their configuration.
+//!
+//! All is an edit of two trees: the root filesystem, and the boot partition (the EFI system partition), whose names are found
+//! whatever their case. Shim and GRUB are copied as they are, so Secure Boot stays as good as it was.
+//!
+//! `grub.cfg` on the boot partition is `configs/grub/stage1.cfg`: it loads the kernel itself and so notices when that fails. The
+//! root filesystem's own menu, kept by its `update-grub`, is an offer of that script.
+
+pub mod binary;
+pub mod environment;
+pub mod kernel;
+pub mod menu;
+mod programs;
+
+use crate::problem::{Problem, Problems};
+use crate::tree::edit::EditError;
+use crate::tree::editor::Editor;
+use crate::tree::{Entry, Kind, show};
+use kernel::Kernels;
+use programs::Programs;
+
+/// The longest text file that is read whole (bytes).
+const TEXT: u64 = 4 << 20;
+
+/// A processor architecture, as Debian names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arch {
+    /// 64-bit x86.
+    Amd64,
+    /// 32-bit x86.
+    I386,
+    /// 64-bit ARM.
+    Arm64,
+    /// 32-bit ARM with hardware floating point.
+    Armhf,
+}
+
+impl Arch {
+    /// What names of UEFI programs end in: `BOOTX64.EFI` (UEFI, "Removable Media Boot Behavior"), `grubx64.efi`.
+    #[must_use]
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x64",
+            Self::I386 => "ia32",
+            Self::Arm64 => "aa64",
+            Self::Armhf => "arm",
+        }
+    }
+
+    /// GRUB's name for the platform, which names its directories.
+    #[must_use]
+    pub fn platform(self) -> &'static str {
+        match self {
+            Self::Amd64 => "x86_64-efi",
+            Self::I386 => "i386-efi",
+            Self::Arm64 => "arm64-efi",
+            Self::Armhf => "arm-efi",
+        }
+    }
+
+    /// `IMAGE_FILE_MACHINE_*` of its UEFI programs.
+    #[must_use]
+    pub fn machine(self) -> u16 {
+        match self {
+            Self::Amd64 => 0x8664,
+            Self::I386 => 0x014c,
+            Self::Arm64 => 0xaa64,
+            Self::Armhf => 0x01c2,
+        }
+    }
+
+    /// The packages that bring the programs.
+    fn packages(self) -> &'static str {
+        match self {
+            Self::Amd64 => "grub-efi-amd64-signed and shim-signed",
+            Self::I386 => "grub-efi-ia32-signed and shim-signed",
+            Self::Arm64 => "grub-efi-arm64-signed and shim-signed",
+            Self::Armhf => "grub-efi-arm-bin",
+        }
+    }
+}
+
+/// The kind of a partition table, as GRUB names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// GUID partition table.
+    Gpt,
+    /// Master boot record.
+    Mbr,
+}
+
+/// What the edits must know of the plan.
+#[derive(Clone, Debug)]
+pub struct Context<'c> {
+    /// Partition numbers of the two root filesystems.
+    pub roots: [u32; 2],
+    /// Their PARTUUIDs, as the kernel takes them.
+    pub partuuids: [&'c str; 2],
+    /// The partition table's kind.
+    pub table: Table,
+    /// Where the boot partition is mounted: `/boot/efi`.
+    pub boot_mount: &'c str,
+    /// The image's architecture.
+    pub arch: Arch,
+    /// Kernel arguments to add to the image's own.
+    pub more_arguments: &'c str,
+    /// How long ESC leads to the root filesystem's menu (seconds); 0: never.
+    pub menu_seconds: u32,
+}
+
+/// What was installed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Where the boot partition's GRUB came from.
+    pub grub: String,
+    /// Where its shim came from; without one GRUB is started by the firmware.
+    pub shim: Option<String>,
+    /// Shim, GRUB and the kernel that starts first are signed.
+    pub secure_boot: bool,
+    /// The kernel that starts first.
+    pub kernel: String,
+    /// The initial kernel arguments.
+    pub arguments: String,
+    /// What they were taken from.
+    pub arguments_from: String,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// Makes `root` and `boot` start and update through GRUB.
+///
+/// # Errors
+/// All [`Problems`] that were found; the trees are then half edited.
+pub fn integrate(root: &mut Editor<'_>, boot: &mut Editor<'_>, context: &Context<'_>) -> Result<Installed, Problems> {
+    let mut problems = Problems::default();
+    let programs = keep(&mut problems, Programs::find(root.tree(), boot.tree(), context.arch));
+    let kernels = keep(&mut problems, Kernels::find(root.tree(), context.arch));
+    let arguments = keep(&mut problems, kernel::Arguments::find(root, context.more_arguments));
+    let (Some(programs), Some(kernels), Some(arguments)) = (programs, kernels, arguments) else {
+        return Err(problems);
+    };
+    let mut notes = arguments.notes.clone();
+    notes.extend(kernels.notes.clone());
+    let edits = [
+        install_programs(boot, &programs, context),
+        install_environment(boot, context),
+        install_tools(root, context),
+        install_kernel(root, &kernels, &arguments),
+        protect(root, &mut notes),
+    ];
+    for edit in edits {
+        keep(&mut problems, edit.map_err(|e| Problem::new(e.to_string())));
+    }
+    problems.check()?;
+    Ok(Installed {
+        secure_boot: programs.secure() && kernels.signed,
+        grub: programs.grub.origin,
+        shim: programs.shim.map(|shim| shim.origin),
+        kernel: kernels.first,
+        arguments: arguments.text,
+        arguments_from: arguments.origin,
+        notes,
+    })
+}
+
+/// The value, or one more problem.
+fn keep<T>(problems: &mut Problems, result: Result<T, Problem>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
+}
+
+/// The programs and the script on the boot partition.
+fn install_programs(boot: &mut Editor<'_>, programs: &Programs, context: &Context<'_>) -> Result<(), EditError> {
+    let suffix = context.arch.suffix();
+    let removable = format!("/EFI/BOOT/BOOT{}.EFI", suffix.to_uppercase());
+    let grub = format!("/EFI/BOOT/grub{suffix}.efi");
+    let reason = "boot loader of the image itself, where every firmware finds it";
+    match &programs.shim {
+        Some(shim) => {
+            programs::copy(boot, &removable, shim, reason)?;
+            programs::copy(boot, &grub, &programs.grub, reason)?;
+            if let Some(manager) = &programs.manager {
+                programs::copy(boot, &format!("/EFI/BOOT/mm{suffix}.efi"), manager, reason)?;
+            }
+        }
+        None => programs::copy(boot, &removable, &programs.grub, reason)?,
+    }
+    let path = programs::find_name(boot.tree(), "/EFI/BOOT/grub.cfg");
+    boot.file(path, stage1(context), 0o644, "script that chooses the root filesystem")?;
+    let fallbacks: Vec<Vec<u8>> = programs::names(boot.tree(), "/EFI/BOOT").into_iter().filter(|name| is_fallback(name)).collect();
+    for name in fallbacks {
+        let path = [programs::find_name(boot.tree(), "/EFI/BOOT"), name].join(&b'/');
+        boot.remove(path, "fallback program: it would make boot entries and start over instead of starting")?;
+    }
+    let directory = programs::find_name(boot.tree(), &format!("/EFI/{}", programs.directory));
+    if !programs.directory.eq_ignore_ascii_case("BOOT") {
+        boot.remove(&directory, "boot loader's old place: its configuration would be read instead of ours")?;
+        boot.file(&directory, PLACEHOLDER, 0o644, "keeps grub-install from making the old place again")?;
+    }
+    Ok(())
+}
+
+/// Whether shim would start this program of its own directory instead of GRUB.
+fn is_fallback(name: &[u8]) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with(b"fb") && name.ends_with(b".efi")
+}
+
+/// The content of the file that stands where the boot loader's directory was.
+const PLACEHOLDER: &str =
+    "This file keeps grub-install from writing here: the boot loader is in EFI/BOOT, managed for A/B updates.\n";
+
+/// The text of the script.
+#[must_use]
+pub fn stage1(context: &Context<'_>) -> String {
+    let [number_a, number_b] = context.roots.map(|number| number.to_string());
+    let [uuid_a, uuid_b] = context.partuuids.map(str::to_ascii_lowercase);
+    let table = match context.table {
+        Table::Gpt => "gpt",
+        Table::Mbr => "msdos",
+    };
+    fill(
+        include_str!("../../../configs/grub/stage1.cfg"),
+        &[
+            ("@ROOT_A_NUMBER@", &number_a),
+            ("@ROOT_B_NUMBER@", &number_b),
+            ("@ROOT_A_PARTUUID@", &uuid_a),
+            ("@ROOT_B_PARTUUID@", &uuid_b),
+            ("@TABLE@", table),
+            ("@MENU_SECONDS@", &context.menu_seconds.to_string()),
+        ],
+    )
+}
+
+/// Fills in a template.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value))
+}
+
+/// The environment on the boot partition.
+fn install_environment(boot: &mut Editor<'_>, context: &Context<'_>) -> Result<(), EditError> {
+    for (name, bytes) in environment::factory(context.roots[0]) {
+        let path = programs::find_name(boot.tree(), &format!("{}/{name}", environment::DIRECTORY));
+        boot.file(path, bytes, 0o644, "environment that boot loader and update client share")?;
+    }
+    Ok(())
+}
+
+/// The tools of the environment in the root filesystem.
+fn install_tools(root: &mut Editor<'_>, context: &Context<'_>) -> Result<(), EditError> {
+    let reason = "environment tools of the update client";
+    let tool = include_str!("../../../configs/grub/grubenv-tool.sh");
+    root.file("/usr/bin/grub-mender-grubenv-print", tool, 0o755, reason)?;
+    root.symlink("/usr/bin/grub-mender-grubenv-set", "grub-mender-grubenv-print", reason)?;
+    let [a, b] = context.roots;
+    let mount = context.boot_mount;
+    let config = format!("ENV_DIR = {mount}{}\nROOT_PARTITIONS = {a} {b}\n", environment::DIRECTORY);
+    root.file("/etc/mender_grubenv.config", config, 0o644, reason)?;
+    if ["/lib/systemd/systemd", "/usr/lib/systemd/systemd"].iter().any(|path| root.tree().file(path).is_some()) {
+        let unit = fill(include_str!("../../../configs/grub/mender-grubenv.service"), &[("@BOOT_MOUNT@", mount)]);
+        let path = "/etc/systemd/system/mender-grubenv.service";
+        root.file(path, unit, 0o644, "mends the boot environment once for each boot")?;
+        let wanted = "/etc/systemd/system/multi-user.target.wants/mender-grubenv.service";
+        root.symlink(wanted, path, "mends the boot environment once for each boot")?;
+    }
+    Ok(())
+}
+
+/// What the script and the menu need of the root filesystem to start its kernel.
+fn install_kernel(root: &mut Editor<'_>, kernels: &Kernels, arguments: &kernel::Arguments) -> Result<(), EditError> {
+    for (path, target) in &kernels.links {
+        root.symlink(path, target.as_bytes(), "the boot script takes the kernel that this names")?;
+    }
+    let slot_env =
+        kernels.slot_env(&arguments.text).map_err(|e| EditError::Io("/boot/mender-slot.env".into(), std::io::Error::other(e)))?;
+    root.file("/boot/mender-slot.env", slot_env, 0o644, "kernel arguments of this root filesystem")?;
+    let menu = kernels.menu(&arguments.text);
+    root.file("/boot/grub/grub.cfg", menu, 0o444, "the old one finds its root by a UUID that both root filesystems have")?;
+    let mut settings = include_str!("../../../configs/grub/zz-mender.cfg").to_owned();
+    if !arguments.added.is_empty() {
+        settings.push_str(&format!("GRUB_CMDLINE_LINUX=\"${{GRUB_CMDLINE_LINUX-}} {}\"\n", arguments.added.join(" ")));
+    }
+    root.file("/etc/default/grub.d/zz-mender.cfg", settings, 0o644, "makes update-grub write a menu that fits both slots")?;
+    let hook = include_str!("../../../configs/grub/42_mender");
+    root.file("/etc/grub.d/42_mender", hook, 0o755, "makes update-grub pass kernel arguments to the boot script")?;
+    Ok(())
+}
+
+/// Keeps package updates on the device from undoing the integration.
+fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
+    for platform in [Arch::Amd64, Arch::I386, Arch::Arm64, Arch::Armhf].map(Arch::platform) {
+        for name in ["core.efi", "grub.efi"] {
+            root.remove(format!("/boot/grub/{platform}/{name}"), "package updates run grub-install where this is")?;
+        }
+    }
+    let diversions = "/var/lib/dpkg/diversions";
+    let known = root.text(diversions, TEXT)?.unwrap_or_default();
+    if known.lines().step_by(3).any(|path| path == INSTALLER) {
+        notes.push(format!("{INSTALLER} is diverted already: what stands there now must not touch the boot partition"));
+        return Ok(());
+    }
+    let moved = format!("{INSTALLER}.distrib");
+    let reason = "grub-install would undo the A/B integration: diverted as dpkg-divert does";
+    if let Some(Entry::Leaf(id)) = root.remove(INSTALLER, reason)? {
+        let leaf = root.tree().leaf(id).clone();
+        root.put(&moved, leaf, reason)?;
+    }
+    root.file(INSTALLER, include_str!("../../../configs/grub/grub-install"), 0o755, reason)?;
+    root.rewrite(diversions, format!("{known}{INSTALLER}\n{moved}\n:\n"), 0o644, reason)?;
+    Ok(())
+}
+
+/// The program that package scripts run.
+const INSTALLER: &str = "/usr/sbin/grub-install";
+
+/// The names in a directory that a tree's regular files have.
+fn files_of(tree: &crate::tree::Tree, dir: &str) -> Vec<String> {
+    let Some(found) = tree.dir(dir) else { return Vec::new() };
+    let files = found.entries.iter().filter(|(_, entry)| match entry {
+        Entry::Leaf(id) => matches!(tree.leaf(*id).kind, Kind::File(_)),
+        Entry::Dir(_) => false,
+    });
+    files.map(|(name, _)| show(name)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! Shim and GRUB of the golden image: from its packages' files, else from its old boot partition.
+
+use super::Arch;
+use super::binary::Binary;
+use crate::problem::Problem;
+use crate::stream::{Content, ReadAt as _};
+use crate::tree::edit::EditError;
+use crate::tree::editor::Editor;
+use crate::tree::{Entry, Kind, Leaf, Stat, Tree};
+
+/// The longest program that is believed to be one (bytes); GRUB has about 4 MiB.
+const LIMIT: u64 = 64 << 20;
+
+/// A UEFI program and where it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Program {
+    pub(super) origin: String,
+    content: Content,
+    binary: Binary,
+}
+
+/// The programs that will start the device.
+#[derive(Debug)]
+pub(super) struct Programs {
+    pub(super) shim: Option<Program>,
+    pub(super) grub: Program,
+    /// Shim's key manager.
+    pub(super) manager: Option<Program>,
+    /// The directory below `EFI` in which GRUB looks for its configuration first.
+    pub(super) directory: String,
+}
+
+impl Programs {
+    /// Looks for them.
+    pub(super) fn find(root: &Tree, boot: &Tree, arch: Arch) -> Result<Self, Problem> {
+        let suffix = arch.suffix();
+        let of_packages = || {
+            let platform = arch.platform();
+            let signed = format!("/usr/lib/grub/{platform}-signed/grub{suffix}.efi.signed");
+            let grub = [signed, format!("/usr/lib/grub/{platform}/monolithic/grub{suffix}.efi")];
+            let grub = grub.iter().find_map(|path| Program::read(root, path, path.clone(), arch).filter(Program::is_grub))?;
+            let other = |name: &str| {
+                let path = format!("/usr/lib/shim/{name}{suffix}.efi.signed");
+                Program::read(root, &path, path.clone(), arch)
+            };
+            Some((grub, other("shim"), other("mm")))
+        };
+        let found = of_packages().or_else(|| Self::of_partition(boot, arch));
+        let (grub, shim, manager) = found.ok_or_else(|| {
+            let text =
+                format!("no GRUB for UEFI that can be kept: no signed or monolithic grub{suffix}.efi in the root filesystem");
+            Problem::new(format!("{text}, and none on the boot partition whose prefix lies below /EFI"))
+                .hint(format!("install {} in the golden image", arch.packages()))
+        })?;
+        let directory = grub.binary.directory().unwrap_or_default().to_owned();
+        // Shim starts nothing that is not signed: in front of an unsigned GRUB it would only be in the way.
+        let shim = shim.filter(|_| grub.binary.signed);
+        Ok(Self { manager: manager.filter(|_| shim.is_some()), shim, grub, directory })
+    }
+
+    /// Those of the old boot partition: `EFI/BOOT` first, then the others.
+    fn of_partition(boot: &Tree, arch: Arch) -> Option<(Program, Option<Program>, Option<Program>)> {
+        let suffix = arch.suffix();
+        let mut directories: Vec<String> =
+            names(boot, "/EFI").into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
+        directories.sort_by_key(|name| !name.eq_ignore_ascii_case("BOOT"));
+        directories.iter().find_map(|directory| {
+            let read = |name: &str| {
+                let path = format!("/EFI/{directory}/{name}{suffix}.efi");
+                Program::read(boot, find_name(boot, &path), format!("{path} of the boot partition"), arch)
+            };
+            let grub = ["grub", "BOOT"].into_iter().find_map(|name| read(name).filter(Program::is_grub))?;
+            let shim = ["shim", "BOOT"].into_iter().find_map(|name| read(name).filter(|program| program.binary.prefix.is_none()));
+            Some((grub, shim, read("mm")))
+        })
+    }
+
+    /// Whether a firmware that insists on signatures starts them.
+    pub(super) fn secure(&self) -> bool {
+        self.grub.binary.signed && self.shim.as_ref().is_some_and(|shim| shim.binary.signed)
+    }
+}
+
+impl Program {
+    /// The program at `path`, when there is one for `arch`.
+    fn read(tree: &Tree, path: impl AsRef<[u8]>, origin: String, arch: Arch) -> Option<Self> {
+        let content = tree.file(path)?.clone();
+        let binary = Binary::parse(&content.read_all(LIMIT).ok()?).ok()?;
+        (binary.machine == arch.machine()).then_some(Self { origin, content, binary })
+    }
+
+    /// Whether it is a GRUB that reads a configuration of ours.
+    fn is_grub(&self) -> bool {
+        self.binary.directory().is_some()
+    }
+}
+
+/// Puts a program on the boot partition.
+pub(super) fn copy(boot: &mut Editor<'_>, path: &str, program: &Program, reason: &str) -> Result<(), EditError> {
+    let path = find_name(boot.tree(), path);
+    let leaf = Leaf { stat: Stat::root(0o644, boot.time()), kind: Kind::File(program.content.clone()) };
+    boot.put(path, leaf, &format!("{reason} ({}, {} bytes)", program.origin, program.content.len())).map(drop)
+}
+
+/// `path` with each component in the case in which the tree has it already: a FAT filesystem knows no other difference.
+pub(super) fn find_name(tree: &Tree, path: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    for component in path.split('/').filter(|component| !component.is_empty()) {
+        let known = tree.dir(if out.is_empty() { b"/" } else { &out[..] }).and_then(|dir| {
+            let same = |name: &&Vec<u8>| name.eq_ignore_ascii_case(component.as_bytes());
+            dir.entries.keys().find(same).cloned()
+        });
+        out.push(b'/');
+        out.extend(known.unwrap_or_else(|| component.as_bytes().to_vec()));
+    }
+    out
+}
+
+/// The names in a directory of the boot partition.
+pub(super) fn names(tree: &Tree, path: &str) -> Vec<Vec<u8>> {
+    let dir = tree.dir(find_name(tree, path));
+    let entries = dir.map(|dir| dir.entries.iter()).into_iter().flatten();
+    entries.filter(|(_, entry)| matches!(entry, Entry::Dir(_) | Entry::Leaf(_))).map(|(name, _)| name.clone()).collect()
+}

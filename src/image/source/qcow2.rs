@@ -1,0 +1,338 @@
+//! qcow2 images, versions 2 and 3, read in place (`docs/interop/qcow2.txt` of QEMU). All numbers are big-endian.
+//!
+//! ```text
+//! header   0 magic | 4 version | 8 backing file | 20 cluster bits | 24 size | 32 encryption | 36 L1 entries | 40 L1 offset
+//!          72 incompatible features (version 3) | 100 header length | 104 compression type
+//! L1 entry bits 9..55: offset of an L2 table of one cluster
+//! L2 entry bit 62: compressed; else bits 9..55: offset of the cluster, bit 0: reads as zeros
+//! ```
+
+use super::{Error, Form};
+use crate::stream::{Content, ReadAt, Run, Source};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Offset bits of L1 and L2 entries.
+const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
+const COMPRESSED: u64 = 1 << 62;
+const ZERO: u64 = 1;
+/// QEMU's own limit of the L1 table (bytes).
+const L1_MOST: u64 = 32 << 20;
+/// Incompatible features by bit: why each is refused; `None` is handled.
+const INCOMPATIBLE: [Option<(&str, &str)>; 5] = [
+    Some(("it was not closed cleanly (dirty bit)", REPAIR)),
+    Some(("it is marked as corrupt", REPAIR)),
+    Some(("its data lies in another file", CONVERT)),
+    None, // the compression type is named in the header
+    Some(("it has extended L2 entries (subclusters)", CONVERT)),
+];
+const REPAIR: &str = "`qemu-img check -r all` may repair it";
+const CONVERT: &str = "`qemu-img convert -O raw` makes an image that can be read";
+
+fn corrupt<T>(what: String) -> Result<T, Error> {
+    Err(Error::Corrupt { form: Form::Qcow2, what })
+}
+
+fn refuse<T>(what: impl Into<String>, hint: &'static str) -> Result<T, Error> {
+    Err(Error::Refused { form: Form::Qcow2, what: what.into(), hint })
+}
+
+fn be32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn be64(bytes: &[u8], at: usize) -> u64 {
+    u64::from(be32(bytes, at)) << 32 | u64::from(be32(bytes, at + 4))
+}
+
+/// How compressed clusters are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Codec {
+    Zlib,
+    Zstd,
+}
+
+/// A header, checked.
+#[derive(Debug)]
+struct Header {
+    cluster_bits: u32,
+    size: u64,
+    l1_entries: u64,
+    l1_offset: u64,
+    codec: Codec,
+}
+
+impl Header {
+    fn parse(source: &Source) -> Result<Self, Error> {
+        let mut raw = [0; 112];
+        let len = usize::try_from(source.len()).map_or(raw.len(), |len| len.min(raw.len()));
+        source.read_exact_at(0, &mut raw[..len])?;
+        let version = be32(&raw, 4);
+        if len < 72 || (version >= 3 && len < 104) {
+            return corrupt(format!("its {len} bytes are no header"));
+        }
+        if !matches!(version, 2 | 3) {
+            return refuse(format!("it has version {version} (only 2 and 3 are read)"), CONVERT);
+        }
+        if be64(&raw, 8) != 0 {
+            return refuse("it has a backing file", CONVERT);
+        }
+        if be32(&raw, 32) != 0 {
+            return refuse("it is encrypted", CONVERT);
+        }
+        let codec = if version == 3 { features(&raw)? } else { Codec::Zlib };
+        let header = Self {
+            cluster_bits: be32(&raw, 20),
+            size: be64(&raw, 24),
+            l1_entries: u64::from(be32(&raw, 36)),
+            l1_offset: be64(&raw, 40),
+            codec,
+        };
+        header.check(source.len()).map(|()| header)
+    }
+
+    fn check(&self, file: u64) -> Result<(), Error> {
+        if !(9..=21).contains(&self.cluster_bits) {
+            return corrupt(format!("its cluster bits are {} (9 to 21 are possible)", self.cluster_bits));
+        }
+        let needed = self.size.div_ceil(self.cluster()).div_ceil(self.l2_entries());
+        let bytes = self.l1_entries * 8;
+        if self.l1_entries < needed || bytes > L1_MOST {
+            return corrupt(format!("its L1 table has {} entries, {needed} are needed", self.l1_entries));
+        }
+        if self.l1_offset.checked_add(bytes).is_none_or(|end| end > file) {
+            return corrupt(format!("its L1 table at offset {} leaves the file of {file} bytes", self.l1_offset));
+        }
+        Ok(())
+    }
+
+    fn cluster(&self) -> u64 {
+        1 << self.cluster_bits
+    }
+
+    fn l2_entries(&self) -> u64 {
+        self.cluster() / 8
+    }
+}
+
+/// Refuses what a reader must know and we do not; tells the compression.
+fn features(raw: &[u8; 112]) -> Result<Codec, Error> {
+    let bits = be64(raw, 72);
+    for bit in (0..64).filter(|bit| bits >> bit & 1 == 1) {
+        match INCOMPATIBLE.get(bit) {
+            Some(None) => {}
+            Some(Some((reason, hint))) => return refuse(*reason, hint),
+            None => return refuse(format!("it has the unknown incompatible feature {bit}"), CONVERT),
+        }
+    }
+    match raw[104] {
+        _ if be32(raw, 100) <= 104 || bits & 8 == 0 => Ok(Codec::Zlib),
+        0 => Ok(Codec::Zlib),
+        1 => Ok(Codec::Zstd),
+        other => refuse(format!("it has the unknown compression type {other}"), CONVERT),
+    }
+}
+
+/// The image in a qcow2 file, as runs of it. What is not allocated or reads as zeros is a hole.
+pub(super) fn read(source: &Source) -> Result<Content, Error> {
+    let header = Header::parse(source)?;
+    let mut map = Map { source, header: &header, plain: Vec::new(), packed: Vec::new() };
+    let l1 = read_table(source, header.l1_offset, header.l1_entries)?;
+    let mut seen = BTreeSet::new();
+    for (index, entry) in (0..).zip(&l1).filter(|(_, entry)| **entry & OFFSET != 0) {
+        let offset = entry & OFFSET;
+        if !seen.insert(offset) {
+            return corrupt(format!("two L1 entries name the L2 table at offset {offset}"));
+        }
+        map.add_l2(index * header.l2_entries(), offset)?;
+    }
+    map.finish()
+}
+
+/// Reads big-endian entries; the range was or is checked against the file.
+fn read_table(source: &Source, offset: u64, entries: u64) -> Result<Vec<u64>, Error> {
+    let len = entries * 8;
+    if offset.checked_add(len).is_none_or(|end| end > source.len()) {
+        return corrupt(format!("the table at offset {offset} leaves the file of {} bytes", source.len()));
+    }
+    let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+    source.read_exact_at(offset, &mut bytes)?;
+    Ok(bytes.chunks_exact(8).map(|entry| be64(entry, 0)).collect())
+}
+
+/// A compressed cluster: its index in the image and where its bytes are.
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    index: u64,
+    offset: u64,
+    len: u64,
+}
+
+/// Where the clusters of the image are, in ascending order.
+struct Map<'a> {
+    source: &'a Source,
+    header: &'a Header,
+    /// Offset in the image, length, offset in the file.
+    plain: Vec<(u64, u64, u64)>,
+    packed: Vec<Packed>,
+}
+
+impl Map<'_> {
+    /// Takes the L2 table at `offset`, whose first entry is cluster `first`.
+    fn add_l2(&mut self, first: u64, offset: u64) -> Result<(), Error> {
+        if !offset.is_multiple_of(self.header.cluster()) {
+            return corrupt(format!("the L2 table at offset {offset} is not at a cluster"));
+        }
+        let clusters = self.header.size.div_ceil(self.header.cluster());
+        for (index, entry) in (first..clusters).zip(read_table(self.source, offset, self.header.l2_entries())?) {
+            if entry & COMPRESSED != 0 {
+                self.add_packed(index, entry)?;
+            } else if entry & ZERO == 0 && entry & OFFSET != 0 {
+                self.add_plain(index, entry & OFFSET)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_plain(&mut self, index: u64, offset: u64) -> Result<(), Error> {
+        let (cluster, file) = (self.header.cluster(), self.source.len());
+        if !offset.is_multiple_of(cluster) || offset >= file {
+            return corrupt(format!("cluster {index} lies at offset {offset} of {file} bytes"));
+        }
+        let at = index * cluster;
+        // Image and file may both end within their last cluster; what the file lacks reads as zeros.
+        let len = cluster.min(self.header.size - at).min(file - offset);
+        match self.plain.last_mut() {
+            Some((start, run, place)) if *start + *run == at && *place + *run == offset => *run += len,
+            _ => self.plain.push((at, len, offset)),
+        }
+        Ok(())
+    }
+
+    /// A compressed cluster: the low bits are its offset in bytes, those above count sectors behind its first.
+    fn add_packed(&mut self, index: u64, entry: u64) -> Result<(), Error> {
+        let split = 62 - (self.header.cluster_bits - 8);
+        let offset = entry & ((1 << split) - 1);
+        let sectors = ((entry & (COMPRESSED - 1)) >> split) + 1;
+        let len = (sectors * 512 - offset % 512).min(self.source.len().saturating_sub(offset));
+        if len == 0 {
+            return corrupt(format!("the compressed cluster {index} lies at offset {offset} of {} bytes", self.source.len()));
+        }
+        self.packed.push(Packed { index, offset, len });
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Content, Error> {
+        let (cluster, size) = (self.header.cluster(), self.header.size);
+        let mut runs: Vec<Run> = Vec::new();
+        let raw = self.plain.iter().map(|(offset, len, source_offset)| (*offset, *len, *source_offset, false));
+        let packed = self.packed.iter().map(|at| {
+            let offset = at.index * cluster;
+            (offset, cluster.min(size - offset), offset, true)
+        });
+        let mut all: Vec<_> = raw.chain(packed).collect();
+        all.sort_unstable();
+        let unpacked: Source = Arc::new(Unpacked {
+            source: self.source.clone(),
+            cluster,
+            len: size,
+            codec: self.header.codec,
+            clusters: self.packed,
+            last: Mutex::new((u64::MAX, Arc::from([]))),
+        });
+        for (offset, len, source_offset, is_packed) in all {
+            let source = if is_packed { unpacked.clone() } else { self.source.clone() };
+            match runs.last_mut() {
+                Some(last) if is_packed && last.end() == offset && Arc::ptr_eq(&last.source, &unpacked) => last.len += len,
+                _ => runs.push(Run { offset, len, source, source_offset }),
+            }
+        }
+        let mut image = Content::hole(0);
+        runs.into_iter().for_each(|run| image.push(run));
+        image.set_len(size);
+        Ok(image)
+    }
+}
+
+/// The compressed clusters at their offsets in the image; reading elsewhere is an error.
+struct Unpacked {
+    source: Source,
+    cluster: u64,
+    len: u64,
+    codec: Codec,
+    clusters: Vec<Packed>,
+    /// The cluster that was decoded last: readers go forwards in smaller steps.
+    last: Mutex<(u64, Arc<[u8]>)>,
+}
+
+impl fmt::Debug for Unpacked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unpacked({} clusters of {:?})", self.clusters.len(), self.codec)
+    }
+}
+
+impl Unpacked {
+    /// Copies from `within` of a cluster as far as cluster and `buf` go. Nobody waits while another thread decodes.
+    fn copy(&self, index: u64, within: usize, buf: &mut [u8]) -> io::Result<usize> {
+        let cached = {
+            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            (last.0 == index).then(|| last.1.clone())
+        };
+        let bytes: Arc<[u8]> = match cached {
+            Some(bytes) => bytes,
+            None => self.decode(index)?.into(),
+        };
+        let part = (bytes.len() - within).min(buf.len());
+        buf[..part].copy_from_slice(&bytes[within..within + part]);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (index, bytes);
+        Ok(part)
+    }
+
+    fn decode(&self, index: u64) -> io::Result<Vec<u8>> {
+        let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("compressed qcow2 cluster {index}: {what}"));
+        let found = self.clusters.binary_search_by_key(&index, |cluster| cluster.index);
+        let place = found.ok().and_then(|at| self.clusters.get(at)).ok_or_else(|| bad("is none".into()))?;
+        let mut packed = vec![0; usize::try_from(place.len).map_err(io::Error::other)?];
+        self.source.read_exact_at(place.offset, &mut packed)?;
+        let len = usize::try_from(self.cluster).map_err(io::Error::other)?;
+        let out = match self.codec {
+            Codec::Zlib => inflate(&packed, len),
+            Codec::Zstd => unzstd(&packed, len),
+        }?;
+        if out.len() == len { Ok(out) } else { Err(bad(format!("{} bytes of {len}", out.len()))) }
+    }
+}
+
+/// Raw deflate; what follows the stream in its sectors is ignored.
+fn inflate(packed: &[u8], len: usize) -> io::Result<Vec<u8>> {
+    let mut out = vec![0; len];
+    let mut inflater = flate2::Decompress::new(false);
+    inflater.decompress(packed, &mut out, flate2::FlushDecompress::Finish).map_err(io::Error::other)?;
+    out.truncate(usize::try_from(inflater.total_out()).unwrap_or(len));
+    Ok(out)
+}
+
+fn unzstd(packed: &[u8], len: usize) -> io::Result<Vec<u8>> {
+    use std::io::Read as _;
+    let mut out = Vec::new();
+    zstd::stream::read::Decoder::with_buffer(packed)?.single_frame().take(len as u64).read_to_end(&mut out)?;
+    Ok(out)
+}
+
+impl ReadAt for Unpacked {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            let (index, within) = (at / self.cluster, usize::try_from(at % self.cluster).map_err(io::Error::other)?);
+            done += self.copy(index, within, &mut buf[done..])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! Streams over sources: what decoders want.
+
+use crate::report::Report;
+use crate::stream::Source;
+use std::io::{self, Read, Seek, SeekFrom};
+
+/// The first bytes of `source`, at most `len`.
+pub(super) fn head(source: &Source, len: usize) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(source.len()).map_or(len, |whole| whole.min(len));
+    let mut out = vec![0; len];
+    source.read_exact_at(0, &mut out)?;
+    Ok(out)
+}
+
+/// A source as a stream with a position.
+#[derive(Debug)]
+pub(super) struct Reader {
+    source: Source,
+    at: u64,
+}
+
+impl Reader {
+    pub(super) fn new(source: Source) -> Self {
+        Self { source, at: 0 }
+    }
+}
+
+impl Read for Reader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = self.source.len().saturating_sub(self.at);
+        let part = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
+        self.source.read_exact_at(self.at, &mut buf[..part])?;
+        self.at += part as u64;
+        Ok(part)
+    }
+}
+
+impl Seek for Reader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::End(by) => self.source.len().checked_add_signed(by),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+        };
+        self.at = target.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "seeking before the start"))?;
+        Ok(self.at)
+    }
+}
+
+/// Counts what is read, and tells.
+pub(super) struct Watched<'a, R> {
+    inner: R,
+    count: u64,
+    report: &'a dyn Report,
+}
+
+impl<'a, R> Watched<'a, R> {
+    pub(super) fn new(inner: R, report: &'a dyn Report) -> Self {
+        Self { inner, count: 0, report }
+    }
+
+    /// The bytes read so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let part = self.inner.read(buf)?;
+        self.count += part as u64;
+        self.report.advance(part as u64);
+        Ok(part)
+    }
+}
+
+impl<R: Seek> Seek for Watched<'_, R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.inner.seek(to)
+    }
+}

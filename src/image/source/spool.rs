@@ -1,0 +1,110 @@
+//! The spool: a file without a name that takes a decoded image, zeros left out.
+
+use super::{Error, Form, Options, note_spool};
+use crate::stream::{FileSource, Source};
+use crate::units::{KIB, MIB};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// How much is read at once (bytes).
+const BUFFER: usize = MIB as usize;
+/// Zeros are left out in pieces of this size, the block of common filesystems (bytes).
+const PIECE: usize = 4 * KIB as usize;
+static ZEROS: [u8; PIECE] = [0; PIECE];
+
+/// A spool being written.
+pub(super) struct Spool<'a> {
+    file: File,
+    len: u64,
+    data: u64,
+    options: &'a Options<'a>,
+}
+
+impl<'a> Spool<'a> {
+    /// Makes an empty one in the spool directory; it has no name, so nothing is left behind whatever happens.
+    pub(super) fn new(options: &'a Options<'a>) -> Result<Self, Error> {
+        let file = tempfile::tempfile_in(options.spool_dir).map_err(|e| Self::fault(options, e))?;
+        Ok(Self { file, len: 0, data: 0, options })
+    }
+
+    /// Reads `input` (decoded from `form`) to its end into a new spool.
+    pub(super) fn fill(input: &mut dyn Read, form: &Form, options: &Options<'_>) -> Result<Source, Error> {
+        let mut spool = Spool::new(options)?;
+        spool.append(input, form)?;
+        spool.finish()
+    }
+
+    /// Reads `input` to its end.
+    pub(super) fn append(&mut self, input: &mut dyn Read, form: &Form) -> Result<(), Error> {
+        let mut buf = vec![0; BUFFER];
+        loop {
+            let filled = fill(input, &mut buf).map_err(|e| fault(form, e))?;
+            if filled == 0 {
+                return Ok(());
+            }
+            self.write(&buf[..filled])?;
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        if self.len.saturating_add(bytes.len() as u64) > self.options.max_size {
+            return Err(Error::TooLarge(self.options.max_size));
+        }
+        let mut start = 0;
+        for (index, piece) in bytes.chunks(PIECE).enumerate() {
+            let at = index * PIECE;
+            if piece == &ZEROS[..piece.len()] {
+                self.write_data(&bytes[start..at], start)?;
+                start = at + piece.len();
+            }
+        }
+        self.write_data(&bytes[start..], start)?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes bytes that lie `ahead` behind the end.
+    fn write_data(&mut self, bytes: &[u8], ahead: usize) -> Result<(), Error> {
+        self.file.write_all_at(bytes, self.len + ahead as u64).map_err(|e| Self::fault(self.options, e))?;
+        self.data += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// The spool as a source.
+    pub(super) fn finish(self) -> Result<Source, Error> {
+        self.file.set_len(self.len).map_err(|e| Self::fault(self.options, e))?;
+        note_spool(self.options, self.len, self.data);
+        Ok(Arc::new(FileSource::new(self.file, self.len)))
+    }
+
+    fn fault(options: &Options<'_>, error: io::Error) -> Error {
+        Error::Spool(options.spool_dir.display().to_string(), error)
+    }
+}
+
+/// What a decoder said: bad data is the input's fault, the rest is reading.
+fn fault(form: &Form, error: io::Error) -> Error {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    match error.kind() {
+        InvalidData | InvalidInput | UnexpectedEof | Other if *form != Form::Raw => {
+            Error::Corrupt { form: form.clone(), what: error.to_string() }
+        }
+        _ => Error::Io(error),
+    }
+}
+
+/// Fills `buf` as far as `input` goes.
+fn fill(input: &mut dyn Read, buf: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buf.len() {
+        match input.read(&mut buf[filled..]) {
+            Ok(0) => break,
+            Ok(part) => filled += part,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,84 @@
+//! `test` and `[`.
+
+use super::super::world::World;
+use crate::tree::{Found, Kind};
+
+/// Expressions of more words are outside of the model, which looks into them recursively.
+const MAX_WORDS: usize = 64;
+
+/// 0 true, 1 false; `None` for an expression outside of the model.
+pub(super) fn run(world: &World<'_, '_>, args: &[&str]) -> Option<i32> {
+    if args.len() > MAX_WORDS {
+        return None;
+    }
+    let value = match args {
+        [] => false,
+        [one] => !one.is_empty(),
+        ["!", rest @ ..] => run(world, rest)? != 0,
+        [_, operator, _] if binary_operator(operator) => binary(args)?,
+        [operator, operand] if operator.starts_with('-') => unary(world, operator, operand)?,
+        ["(", inner @ .., ")"] => run(world, inner)? == 0,
+        _ => joined(world, args)?,
+    };
+    Some(i32::from(!value))
+}
+
+/// `-o` binds weaker than `-a`; arguments are few, so looking from the left is enough.
+fn joined(world: &World<'_, '_>, args: &[&str]) -> Option<bool> {
+    for (operator, or) in [("-o", true), ("-a", false)] {
+        if let Some(at) = args.iter().position(|arg| *arg == operator) {
+            let (left, right) = args.split_at(at);
+            let left = run(world, left)? == 0;
+            let right = run(world, right.get(1..)?)? == 0;
+            return Some(if or { left || right } else { left && right });
+        }
+    }
+    None
+}
+
+fn binary_operator(text: &str) -> bool {
+    matches!(text, "=" | "==" | "!=" | "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge")
+}
+
+fn binary(args: &[&str]) -> Option<bool> {
+    let [left, operator, right] = args else { return None };
+    let numbers = || Some((left.trim().parse::<i64>().ok()?, right.trim().parse::<i64>().ok()?));
+    Some(match *operator {
+        "=" | "==" => left == right,
+        "!=" => left != right,
+        "-eq" => numbers().is_some_and(|(a, b)| a == b),
+        "-ne" => numbers().is_some_and(|(a, b)| a != b),
+        "-lt" => numbers().is_some_and(|(a, b)| a < b),
+        "-le" => numbers().is_some_and(|(a, b)| a <= b),
+        "-gt" => numbers().is_some_and(|(a, b)| a > b),
+        "-ge" => numbers().is_some_and(|(a, b)| a >= b),
+        _ => return None,
+    })
+}
+
+fn unary(world: &World<'_, '_>, operator: &str, operand: &str) -> Option<bool> {
+    let kind = |path: &str| match world.find(path) {
+        Some(Found::Leaf(leaf)) => Some(&leaf.kind),
+        _ => None,
+    };
+    Some(match operator {
+        "-n" => !operand.is_empty(),
+        "-z" => operand.is_empty(),
+        "-e" => world.exists(operand),
+        "-f" => world.is_file(operand),
+        "-d" => world.is_dir(operand),
+        "-h" | "-L" => world.link_target(operand).is_some(),
+        "-r" | "-w" => world.exists(operand),
+        "-x" => world.is_dir(operand) || world.stat(operand, true).is_some_and(|stat| stat.mode & 0o111 != 0),
+        "-s" => world.is_dir(operand) || world.size(operand) > 0,
+        "-u" => world.stat(operand, true).is_some_and(|stat| stat.mode & 0o4000 != 0),
+        "-g" => world.stat(operand, true).is_some_and(|stat| stat.mode & 0o2000 != 0),
+        "-p" => matches!(kind(operand), Some(Kind::Fifo)),
+        "-S" => matches!(kind(operand), Some(Kind::Socket)),
+        "-b" => matches!(kind(operand), Some(Kind::BlockDevice { .. })),
+        "-c" => matches!(kind(operand), Some(Kind::CharDevice { .. })),
+        // No terminal is there when an image is made.
+        "-t" => false,
+        _ => return None,
+    })
+}

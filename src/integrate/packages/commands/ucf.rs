@@ -1,0 +1,122 @@
+//! `ucf(1)` and `ucfr(1)`: configuration files that are not in a package's archive but are treated with the same respect.
+//!
+//! `/var/lib/ucf/hashfile` has a line `md5  path` for each file as last shipped, `registry` a line `package <TAB> path`,
+//! each with its older forms as `.0` to `.7`; `cache` holds the shipped file itself, for merging.
+
+use super::super::unpack::md5_at;
+use super::super::world::World;
+use super::Ran;
+use crate::tree::edit::EditError;
+
+const DIR: &str = "/var/lib/ucf";
+/// Larger files are cached for a three-way merge only.
+const CACHED: u64 = 25_600;
+
+pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
+    if world.exists("/etc/ucf.conf")
+        && world.text("/etc/ucf.conf")?.unwrap_or_default().lines().any(|line| line.starts_with("conf_"))
+    {
+        return Ok(None);
+    }
+    let mut three_way = false;
+    let mut operands = Vec::new();
+    for arg in args {
+        match *arg {
+            "--three-way" => three_way = true,
+            "--debconf-ok" | "--force" | "-f" => {}
+            option if option.starts_with('-') => return Ok(None),
+            path => operands.push(path),
+        }
+    }
+    let [first, second] = operands.as_slice() else { return Ok(None) };
+    if word == "ucfr" { register(world, first, second) } else { place(world, first, second, three_way) }
+}
+
+/// Enters a file under a package.
+fn register(world: &mut World<'_, '_>, package: &str, path: &str) -> Ran {
+    let registry = format!("{DIR}/registry");
+    let text = world.text(&registry)?.unwrap_or_default();
+    let words = |line: &str| line.split_once('\t').map(|(owner, path)| (owner.trim().to_owned(), path.trim().to_owned()));
+    let held = text.lines().filter_map(words).find(|(_, known)| known == path);
+    match held {
+        Some((owner, _)) if owner == package => {}
+        Some(_) => return Ok(None),
+        None => {
+            if !world.is_file(&registry) {
+                world.write(&registry, b"", false)?;
+            }
+            rotate(world, &registry)?;
+            world.write(&registry, format!("{text}{package} \t {path}\n").as_bytes(), false)?;
+        }
+    }
+    Ok(Some(0))
+}
+
+/// Keeps up to eight older forms of a file.
+fn rotate(world: &mut World<'_, '_>, file: &str) -> Result<(), EditError> {
+    for number in (0..=6).rev() {
+        let (from, to) = (format!("{file}.{number}"), format!("{file}.{}", number + 1));
+        if world.exists(&from) {
+            world.copy(&from, &to)?;
+        }
+    }
+    world.copy(file, &format!("{file}.0"))?;
+    Ok(())
+}
+
+fn place(world: &mut World<'_, '_>, new: &str, path: &str, three_way: bool) -> Ran {
+    if !world.is_file(new) {
+        return Ok(Some(1));
+    }
+    let md5 = |world: &World<'_, '_>, path: &str| md5_at(world.editor.tree(), path.as_bytes());
+    let shipped = md5(world, new)?.unwrap_or_default();
+    let hashes = world.text(&format!("{DIR}/hashfile"))?.unwrap_or_default();
+    let last = hashes.lines().find_map(|line| line.split_once("  ").filter(|(_, known)| *known == path));
+    let last = last.map(|(md5, _)| md5.to_owned());
+    match (md5(world, path)?, last) {
+        (None, None) => {
+            world.mkdir(&format!("{DIR}/cache"), 0o755)?;
+            world.copy(new, path)?;
+            remember(world, new, path, &shipped, three_way)?;
+            world.done(format!("configuration file {path} made from {new}"));
+        }
+        // Removed by the administrator: it stays away unless the shipped file changed, which is a question.
+        (None, Some(last)) if last != shipped => return Ok(None),
+        (None, Some(_)) => {}
+        (Some(_), Some(last)) if last == shipped => {}
+        (Some(now), Some(last)) if now == last => {
+            replace(world, new, path)?;
+            remember(world, new, path, &shipped, three_way)?;
+            world.done(format!("configuration file {path} replaced by {new}"));
+        }
+        (Some(now), _) if now == shipped => remember(world, new, path, &shipped, three_way)?,
+        // Changed by the administrator and by the package: ucf would ask.
+        _ => return Ok(None),
+    }
+    Ok(Some(0))
+}
+
+/// New content in a file that keeps its owner and mode.
+fn replace(world: &mut World<'_, '_>, new: &str, path: &str) -> Result<(), EditError> {
+    let reason = world.reason();
+    let bytes = world.editor.read(new, 64 << 20)?.unwrap_or_default();
+    world.editor.rewrite(path, bytes, 0o644, &reason)?;
+    Ok(())
+}
+
+fn remember(world: &mut World<'_, '_>, new: &str, path: &str, md5: &str, three_way: bool) -> Result<(), EditError> {
+    let file = format!("{DIR}/hashfile");
+    let old = world.text(&file)?;
+    let mut text = String::new();
+    if let Some(old) = &old {
+        rotate(world, &file)?;
+        text = old.lines().filter(|line| !line.ends_with(&format!(" {path}"))).map(|line| format!("{line}\n")).collect();
+    }
+    text.push_str(&format!("{md5}  {path}\n"));
+    world.write(&file, text.as_bytes(), false)?;
+    if three_way || world.size(new) < CACHED {
+        world.mkdir(&format!("{DIR}/cache"), 0o755)?;
+        world.copy(new, &format!("{DIR}/cache/{}", path.replace('/', ":")))?;
+    }
+    Ok(())
+}

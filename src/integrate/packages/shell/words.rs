@@ -1,0 +1,242 @@
+//! Words: quotes, expansions, here-documents.
+
+use super::ast::{Modifier, Part, Word};
+use super::parse::{Heredoc, MAX_DEPTH, Parsed, Parser, parse_at};
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+impl Parser {
+    pub(super) fn heredoc(&mut self, word: &Word, strip: bool) -> Parsed<Rc<OnceCell<Word>>> {
+        let mut delimiter = String::new();
+        let mut quoted = false;
+        for part in word {
+            match part {
+                Part::Text(text) => delimiter.push_str(text),
+                Part::Literal(text) => {
+                    delimiter.push_str(text);
+                    quoted = true;
+                }
+                Part::Quoted(inner) if inner.iter().all(|part| matches!(part, Part::Text(_))) => {
+                    delimiter.extend(inner.iter().map(|part| if let Part::Text(text) = part { text.as_str() } else { "" }));
+                    quoted = true;
+                }
+                _ => return self.error("a here-document with an expansion in its delimiter"),
+            }
+        }
+        let body = Rc::new(OnceCell::new());
+        self.heredocs.push(Heredoc { body: body.clone(), delimiter, strip, quoted });
+        Ok(body)
+    }
+
+    pub(super) fn read_heredocs(&mut self) -> Parsed<()> {
+        for heredoc in std::mem::take(&mut self.heredocs) {
+            let first = self.line;
+            let mut text = String::new();
+            loop {
+                if self.peek().is_none() {
+                    return self.error(format!("here-document without its end `{}`", heredoc.delimiter));
+                }
+                let mut line = String::new();
+                while let Some(c) = self.next().filter(|c| *c != '\n') {
+                    line.push(c);
+                }
+                let line = if heredoc.strip { line.trim_start_matches('\t') } else { &line };
+                if line == heredoc.delimiter {
+                    break;
+                }
+                text.push_str(line);
+                text.push('\n');
+            }
+            let word = if heredoc.quoted { vec![Part::Literal(text)] } else { self.quoted_text(&text, first)? };
+            let _ = heredoc.body.set(word);
+        }
+        Ok(())
+    }
+
+    /// Text with expansions but without quotes, as in a here-document.
+    pub(super) fn quoted_text(&self, text: &str, line: usize) -> Parsed<Word> {
+        let mut inner = Parser { text: text.chars().collect(), at: 0, line, depth: self.depth + 1, heredocs: Vec::new() };
+        if inner.depth > MAX_DEPTH {
+            return self.error(format!("nested deeper than {MAX_DEPTH}"));
+        }
+        Ok(vec![Part::Quoted(inner.double_quoted(None)?)])
+    }
+
+    /// A word; `None` when none begins here.
+    pub(super) fn word(&mut self) -> Parsed<Option<Word>> {
+        self.word_until(|c| c.is_whitespace() || ";&|<>()".contains(c))
+    }
+
+    pub(super) fn word_until(&mut self, ends: impl Fn(char) -> bool) -> Parsed<Option<Word>> {
+        let mut parts: Word = Vec::new();
+        while let Some(c) = self.peek().filter(|c| !ends(*c)) {
+            match c {
+                '\'' => parts.push(Part::Literal(self.single_quoted()?)),
+                '"' => {
+                    self.next();
+                    parts.push(Part::Quoted(self.double_quoted(Some('"'))?));
+                }
+                '\\' => {
+                    self.next();
+                    match self.next() {
+                        Some('\n') => {}
+                        Some(c) => parts.push(Part::Literal(c.to_string())),
+                        None => return Err(self.unexpected()),
+                    }
+                }
+                '$' | '`' => parts.push(self.substitution()?),
+                _ => {
+                    self.next();
+                    push_text(&mut parts, c);
+                }
+            }
+        }
+        Ok((!parts.is_empty()).then_some(parts))
+    }
+
+    pub(super) fn single_quoted(&mut self) -> Parsed<String> {
+        self.next();
+        let mut out = String::new();
+        loop {
+            match self.next() {
+                Some('\'') => return Ok(out),
+                Some(c) => out.push(c),
+                None => return self.error("a single quote without its end"),
+            }
+        }
+    }
+
+    /// Text up to `end`, or all of it, with expansions.
+    pub(super) fn double_quoted(&mut self, end: Option<char>) -> Parsed<Word> {
+        let mut parts = Vec::new();
+        loop {
+            match self.peek() {
+                None if end.is_none() => return Ok(parts),
+                None => return self.error("a double quote without its end"),
+                Some(c) if Some(c) == end => {
+                    self.next();
+                    return Ok(parts);
+                }
+                Some('\\') => {
+                    self.next();
+                    match self.next() {
+                        Some('\n') => {}
+                        Some(c) if "$`\\".contains(c) || Some(c) == end => push_text(&mut parts, c),
+                        Some(c) => {
+                            push_text(&mut parts, '\\');
+                            push_text(&mut parts, c);
+                        }
+                        None => push_text(&mut parts, '\\'),
+                    }
+                }
+                Some('$' | '`') => parts.push(self.substitution()?),
+                Some(c) => {
+                    self.next();
+                    push_text(&mut parts, c);
+                }
+            }
+        }
+    }
+
+    /// What `$` or a backquote begins.
+    pub(super) fn substitution(&mut self) -> Parsed<Part> {
+        if self.peek() == Some('`') {
+            return self.backquoted();
+        }
+        self.next();
+        match self.peek() {
+            Some('(') if self.ahead(1) == Some('(') => self.nested(Self::arithmetic),
+            Some('(') => {
+                self.next();
+                let list = self.nested(Self::list)?;
+                self.close()?;
+                Ok(Part::Command(Rc::new(list)))
+            }
+            Some('{') => {
+                self.next();
+                self.nested(Self::braced)
+            }
+            Some(c) if c == '_' || c.is_ascii_alphabetic() => Ok(Part::Variable(self.name(), None)),
+            Some(c) if c.is_ascii_digit() || "@*#?-$!".contains(c) => {
+                self.next();
+                Ok(Part::Variable(c.to_string(), None))
+            }
+            _ => Ok(Part::Literal("$".into())),
+        }
+    }
+
+    pub(super) fn backquoted(&mut self) -> Parsed<Part> {
+        let line = self.line;
+        self.next();
+        let mut text = String::new();
+        loop {
+            match self.next() {
+                Some('`') => break,
+                Some('\\') if self.peek().is_some_and(|c| "$`\\".contains(c)) => text.extend(self.next()),
+                Some(c) => text.push(c),
+                None => return self.error("a backquote without its end"),
+            }
+        }
+        let depth = self.depth;
+        self.nested(|_| parse_at(&text, line, depth + 1)).map(|list| Part::Command(Rc::new(list)))
+    }
+
+    pub(super) fn arithmetic(&mut self) -> Parsed<Part> {
+        self.eat("((");
+        let mut parts = Vec::new();
+        let mut open = 0;
+        loop {
+            match self.peek() {
+                Some(')') if open == 0 => break,
+                Some('$' | '`') => parts.push(self.substitution()?),
+                Some(c) => {
+                    open += i32::from(c == '(') - i32::from(c == ')');
+                    self.next();
+                    push_text(&mut parts, c);
+                }
+                None => return Err(self.unexpected()),
+            }
+        }
+        if self.eat("))") { Ok(Part::Arithmetic(parts)) } else { Err(self.unexpected()) }
+    }
+
+    pub(super) fn braced(&mut self) -> Parsed<Part> {
+        let length = self.peek() == Some('#') && self.ahead(1) != Some('}') && self.eat("#");
+        let mut name = self.name();
+        if name.is_empty() {
+            name = self.next().filter(|c| "@*#?-$!".contains(*c)).map(String::from).unwrap_or_default();
+        }
+        if name.is_empty() {
+            return Err(self.unexpected());
+        }
+        if length {
+            return if self.eat("}") {
+                Ok(Part::Variable(name, Some((Modifier::Length, Vec::new()))))
+            } else {
+                Err(self.unexpected())
+            };
+        }
+        if self.eat("}") {
+            return Ok(Part::Variable(name, None));
+        }
+        let colon = self.eat(":");
+        let modifier = match self.next() {
+            Some('-') => Modifier::Default { colon },
+            Some('=') => Modifier::Assign { colon },
+            Some('?') => Modifier::Require { colon },
+            Some('+') => Modifier::Alternative { colon },
+            Some('%') if !colon => Modifier::Suffix { longest: self.eat("%") },
+            Some('#') if !colon => Modifier::Prefix { longest: self.eat("#") },
+            _ => return self.error("an expansion that sh does not have"),
+        };
+        let word = self.word_until(|c| c == '}')?.unwrap_or_default();
+        if self.eat("}") { Ok(Part::Variable(name, Some((modifier, word)))) } else { Err(self.unexpected()) }
+    }
+}
+
+fn push_text(parts: &mut Word, c: char) {
+    match parts.last_mut() {
+        Some(Part::Text(text)) => text.push(c),
+        _ => parts.push(Part::Text(c.to_string())),
+    }
+}

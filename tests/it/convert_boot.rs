@@ -1,0 +1,255 @@
+//! Converted images, started: the life of a device from its first start over updates, commits and mishaps.
+//!
+//! The first scenario runs with every `cargo test`; the others, named `boot_*`, with `make test-boot`.
+
+use super::convert::{Converted, DEVICE_TYPE, converted};
+use super::qemu::{Board, Firmware, Machine};
+use super::support::{must, scratch, tool};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The longest time that writing a slot takes.
+const INSTALL: Duration = Duration::from_secs(1200);
+
+/// A disk that brings Artifacts to a device.
+struct Media {
+    dir: tempfile::TempDir,
+}
+
+impl Media {
+    /// An empty one.
+    fn new() -> Self {
+        let media = Self { dir: scratch() };
+        fs::create_dir(media.files()).expect("a directory");
+        media
+    }
+
+    fn files(&self) -> PathBuf {
+        self.dir.path().join("files")
+    }
+
+    /// Puts an Artifact on it as `name`.
+    fn add(&self, artifact: &Path, name: &str) {
+        let to = self.files().join(name);
+        if fs::hard_link(artifact, &to).is_err() {
+            fs::copy(artifact, to).expect("copying an Artifact");
+        }
+    }
+
+    /// Puts an Artifact on it that holds `filesystem`, whatever that is.
+    fn add_filesystem(&self, filesystem: &Path, name: &str) {
+        let to = self.files().join(name);
+        let mender_artifact = tool("mender-artifact").expect("looked for before");
+        let release = name.trim_end_matches(".mender");
+        must(mender_artifact, &[&"write", &"rootfs-image", &"-t", &DEVICE_TYPE, &"-n", &release, &"-f", &filesystem, &"-o", &to]);
+    }
+
+    /// The disk.
+    fn image(&self) -> PathBuf {
+        let image = self.dir.path().join("media.img");
+        let size = must("du", &[&"-sm", &self.files()]);
+        let mib: u64 = size.split_whitespace().next().and_then(|text| text.parse().ok()).expect("a size");
+        let mke2fs = tool("mke2fs").expect("looked for before");
+        must(mke2fs, &[&"-q", &"-t", &"ext4", &"-m", &"0", &"-d", &self.files(), &image, &format!("{}M", mib + mib / 16 + 16)]);
+        image
+    }
+}
+
+/// A board whose card has twice the size of the image.
+fn board(name: &str, made: &Converted, firmware: Firmware) -> Option<Board> {
+    Board::new(name, &made.image, Some(2 * image_size(made)), firmware)
+}
+
+/// The bytes in the image.
+fn image_size(made: &Converted) -> u64 {
+    fs::metadata(&made.image).expect("the image").len()
+}
+
+/// What a healthy device shows: which slot and release it runs, and that nothing is amiss.
+fn runs(machine: &mut Machine, slot: u32, release: &str, marker: &str) {
+    assert_eq!(machine.must("systemctl --failed --no-legend"), "", "failed units");
+    assert_eq!(machine.must("findmnt -nro SOURCE /"), format!("/dev/vda{slot}\n"));
+    assert_eq!(machine.must("cat /etc/release-marker"), format!("{marker}\n"));
+    assert_eq!(machine.must("findmnt -nro SOURCE /data"), "/dev/vda4\n");
+    assert_eq!(machine.must("mender show-artifact").lines().last(), Some(release));
+}
+
+/// The three variables that boot loader and client share.
+fn environment(machine: &mut Machine) -> String {
+    machine.must("grub-mender-grubenv-print mender_boot_part upgrade_available bootcount").replace('\n', " ")
+}
+
+/// Installs the Artifact `name` from the media and restarts into it; the caller waits for what comes.
+fn install(machine: &mut Machine, name: &str) {
+    machine.must("mountpoint -q /mnt || mount -o ro /dev/vdb /mnt");
+    machine.must_within(&format!("mender install /mnt/{name}"), INSTALL);
+}
+
+/// The first start of a device on a card larger than the image.
+fn first_start(machine: &mut Machine, made: &Converted) {
+    machine.shell();
+    runs(machine, 2, "release-1", "1");
+    assert_eq!(environment(machine), "mender_boot_part=2 upgrade_available=0 bootcount=0 ");
+    let command_line = machine.must("cat /proc/cmdline");
+    assert!(command_line.contains("root=PARTUUID=") && !command_line.contains("root=UUID="), "{command_line}");
+    assert!(command_line.contains("vendor.flag=golden"), "{command_line}");
+    let data: u64 = machine.must("findmnt -bnro SIZE /data").trim().parse().expect("a size");
+    assert!(data > image_size(made) / 10 * 9, "/data has not grown: {data}");
+    assert_eq!(machine.must("getcap /usr/bin/ping"), "/usr/bin/ping cap_net_raw=ep\n");
+    machine.must("echo mine >/data/keep");
+}
+
+/// What every release must go through: update, commit, restart, an update that nobody commits.
+fn life(made: &Converted, next: &Converted, firmware: Firmware, name: &str, marker: &str) {
+    let media = Media::new();
+    media.add(&made.artifact, "release-1.mender");
+    media.add(&next.artifact, "release-2.mender");
+    let Some(mut board) = board(name, made, firmware) else { return };
+    board.insert(&media.image());
+    let mut machine = board.power_on();
+    first_start(&mut machine, made);
+    let secure = machine.must("od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+    assert_eq!(secure.trim() == "1", firmware == Firmware::SecureBoot);
+
+    install(&mut machine, "release-2.mender");
+    assert_eq!(environment(&mut machine), "mender_boot_part=3 upgrade_available=1 bootcount=0 ");
+    machine.reboot();
+    assert_eq!(environment(&mut machine), "mender_boot_part=3 upgrade_available=1 bootcount=1 ");
+    assert_eq!(machine.must("cat /data/keep"), "mine\n");
+    machine.must("mender commit");
+    machine.reboot();
+    runs(&mut machine, 3, "release-2", marker);
+
+    install(&mut machine, "release-1.mender");
+    machine.reboot();
+    assert_eq!(machine.must("findmnt -nro SOURCE /"), "/dev/vda2\n");
+    machine.reboot();
+    runs(&mut machine, 3, "release-2", marker);
+    assert_eq!(environment(&mut machine), "mender_boot_part=3 upgrade_available=0 bootcount=0 ");
+    machine.power_off();
+}
+
+#[test]
+fn a_device_lives_through_updates_under_secure_boot() {
+    if tool("mke2fs").is_none() {
+        return;
+    }
+    let (Some(made), Some(next)) = (converted("mini", "release-1"), converted("mini2", "release-2")) else { return };
+    life(&made, &next, Firmware::SecureBoot, "life-secure", "2");
+}
+
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_of_a_rich_device() {
+    if tool("mke2fs").is_none() {
+        return;
+    }
+    let (Some(made), Some(next)) = (converted("rich", "release-1"), converted("rich", "release-2")) else { return };
+    life(&made, &next, Firmware::Uefi, "life-rich", "1");
+}
+
+/// Converts the golden image `variant` and starts it once.
+fn starts(variant: &str) {
+    let Some(made) = converted(variant, "release-1") else { return };
+    let Some(board) = board(&format!("first-start-{variant}"), &made, Firmware::Uefi) else { return };
+    let mut machine = board.power_on();
+    first_start(&mut machine, &made);
+    machine.reboot();
+    runs(&mut machine, 2, "release-1", "1");
+    machine.power_off();
+}
+
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_first_start_of_a_cloud_image() {
+    starts("cloud");
+}
+
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_first_start_of_a_dos_disk() {
+    starts("mbr");
+}
+
+/// Release 2 as a filesystem, changed by `commands` of debugfs.
+fn damaged(next: &Converted, dir: &Path, name: &str, commands: &[&str]) -> PathBuf {
+    let image = dir.join(name);
+    next.extract(2, &image);
+    let script = dir.join("commands");
+    fs::write(&script, commands.join("\n") + "\n").expect("a script");
+    must(tool("debugfs").expect("looked for before"), &[&"-w", &"-f", &script, &image]);
+    image
+}
+
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_bad_updates_and_power_cuts_end_where_they_began() {
+    if ["mke2fs", "debugfs", "mender-artifact"].iter().any(|name| tool(name).is_none()) {
+        return;
+    }
+    let (Some(made), Some(next)) = (converted("mini", "release-1"), converted("mini2", "release-2")) else { return };
+    let media = Media::new();
+    let dir = scratch();
+    media.add(&next.artifact, "release-2.mender");
+    let garbage = dir.path().join("garbage");
+    must("sh", &[&"-c", &"yes garbage | head -c 20000000 >\"$0\"", &garbage]);
+    media.add_filesystem(&garbage, "garbage.mender");
+    let listing = must(tool("debugfs").expect("looked for before"), &[&"-R", &"ls -p /boot", &slot(&next, dir.path())]);
+    let kernels: Vec<String> =
+        listing.split(['/', '\n']).filter(|name| name.starts_with("vmlinuz-")).map(|name| format!("rm /boot/{name}")).collect();
+    assert!(!kernels.is_empty(), "release 2 has a kernel: {listing}");
+    let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
+    media.add_filesystem(&damaged(&next, dir.path(), "no-kernel", &kernels), "no-kernel.mender");
+    media.add_filesystem(&damaged(&next, dir.path(), "no-init", &["rm /usr/lib/systemd/systemd"]), "no-init.mender");
+
+    let Some(mut board) = board("bad-updates", &made, Firmware::Uefi) else { return };
+    board.insert(&media.image());
+    let mut machine = board.power_on();
+    first_start(&mut machine, &made);
+
+    // Neither file system nor kernel: the boot loader itself comes back, in the same start.
+    for name in ["garbage.mender", "no-kernel.mender"] {
+        install(&mut machine, name);
+        machine.reboot();
+        runs(&mut machine, 2, "release-1", "1");
+        assert_eq!(environment(&mut machine), "mender_boot_part=2 upgrade_available=0 bootcount=0 ", "{name}");
+    }
+
+    // A system that hangs: someone cuts the power.
+    install(&mut machine, "no-init.mender");
+    machine.send("systemctl reboot");
+    machine.wait_for("(initramfs)", super::qemu::BOOT);
+    drop(machine);
+    let mut machine = board.power_on();
+    machine.shell();
+    runs(&mut machine, 2, "release-1", "1");
+    assert_eq!(environment(&mut machine), "mender_boot_part=2 upgrade_available=0 bootcount=0 ");
+
+    // The power goes while the other slot is written; the same update then goes through.
+    machine.must("mount -o ro /dev/vdb /mnt");
+    machine.send("mender install /mnt/release-2.mender");
+    std::thread::sleep(Duration::from_secs(5));
+    drop(machine);
+    let mut machine = board.power_on();
+    machine.shell();
+    runs(&mut machine, 2, "release-1", "1");
+    install(&mut machine, "release-2.mender");
+    machine.reboot();
+    machine.must("mender commit");
+
+    // And it goes without a shutdown after the commit.
+    machine.must("sync");
+    drop(machine);
+    let mut machine = board.power_on();
+    machine.shell();
+    runs(&mut machine, 3, "release-2", "2");
+    machine.power_off();
+}
+
+/// Slot A of `made` as a file.
+fn slot(made: &Converted, dir: &Path) -> PathBuf {
+    let image = dir.join("slot");
+    made.extract(2, &image);
+    image
+}
