@@ -2,7 +2,7 @@
 
 use super::finding::{Log, Place};
 use super::{ext4, fat, is_ext, slots};
-use crate::fs;
+use crate::fs::ext4::read::Filesystem;
 use crate::image::table::{Table, types};
 use crate::plan::facts;
 use crate::stream::{ReadAt, Slice, Source};
@@ -189,7 +189,7 @@ fn ext(source: &Source, number: u32, others: &[Part], log: &mut Log) -> Option<F
     let before = log.findings_mut().len();
     let summary = ext4::check(&**source, Some(number), log);
     let sound = summary.is_some() && log.findings_mut().len() == before;
-    let filesystem = fs::ext4::read::Filesystem::open(Arc::clone(source)).and_then(|fs| Ok((fs.info(), fs.tree()?)));
+    let filesystem = Filesystem::open(Arc::clone(source)).and_then(|fs| Ok((fs.info(), fs.tree()?)));
     match filesystem {
         Ok((info, tree)) => Some(Files {
             tree: Rc::new(tree),
@@ -211,7 +211,7 @@ fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
     log.group(format!("FAT on partition {number}"));
     let before = log.findings_mut().len();
     fat::check(&**source, Some(number), log);
-    match fs::fat::read(Arc::clone(source)) {
+    match crate::fs::fat::read(Arc::clone(source)) {
         Ok((tree, info)) => Some(Files {
             tree: Rc::new(tree),
             size: info.size,

@@ -20,3 +20,4 @@ mod source;
 mod support;
 mod table;
 mod target;
+mod verify;
