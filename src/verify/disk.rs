@@ -187,8 +187,7 @@ fn ext(source: &Source, number: u32, others: &[Part], log: &mut Log) -> Option<F
         }
     }
     let before = log.findings_mut().len();
-    let summary = ext4::check(&**source, Some(number), log);
-    let sound = summary.is_some() && log.findings_mut().len() == before;
+    ext4::check(&**source, Some(number), log);
     let filesystem = Filesystem::open(Arc::clone(source)).and_then(|fs| Ok((fs.info(), fs.tree()?)));
     match filesystem {
         Ok((info, tree)) => Some(Files {
@@ -199,7 +198,7 @@ fn ext(source: &Source, number: u32, others: &[Part], log: &mut Log) -> Option<F
             is_fat: false,
         }),
         Err(e) => {
-            if sound || summary.is_none() {
+            if log.findings_mut().len() == before {
                 log.error("ext4-files", Place::partition(number), format!("its files cannot be read: {e}"));
             }
             None

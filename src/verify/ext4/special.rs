@@ -118,10 +118,18 @@ impl Checker<'_> {
             .map(|group| self.group_start(group) - self.fs.first)
             .collect();
         let reserved = u64::from(self.fs.sb.s_reserved_gdt_blocks.get());
-        for index in self.desc_blocks()..self.desc_blocks() + reserved {
-            let due = self.fs.first + 1 + index;
-            let found = u64::from(le32(&bytes, usize::try_from(4 * (index % per_block)).unwrap_or(0)));
-            if !self.resize_entry(double, found, due) || !self.resize_copies(due, &backups) {
+        let range = self.desc_blocks()..self.desc_blocks() + reserved;
+        let due: Vec<(u64, u64)> = range.map(|index| (index % per_block, self.fs.first + 1 + index)).collect();
+        if !self.resize_block(double, &bytes, &due) {
+            return;
+        }
+        for (_, block) in &due {
+            let copies: Vec<(u64, u64)> = (0..).zip(backups.iter().map(|start| start + block)).collect();
+            if !self.fs.inside(*block, 1) {
+                return;
+            }
+            let Some(bytes) = self.read_block(*block) else { return };
+            if !self.resize_block(*block, &bytes, &copies) {
                 return;
             }
         }
@@ -131,21 +139,20 @@ impl Checker<'_> {
         self.log.check(stored == due, "ext4-inode-blocks", || (place, format!("the inode counts {stored} sectors of its {due}")));
     }
 
-    fn resize_copies(&mut self, block: u64, backups: &[u64]) -> bool {
-        if !self.fs.inside(block, 1) {
-            return false;
+    /// A block of the resize inode: the entries that are due, and zeros.
+    fn resize_block(&mut self, holder: u64, bytes: &[u8], due: &[(u64, u64)]) -> bool {
+        let mut expected = vec![0_u64; bytes.len() / 4];
+        for (entry, block) in due {
+            if let Some(slot) = usize::try_from(*entry).ok().and_then(|entry| expected.get_mut(entry)) {
+                *slot = *block;
+            }
         }
-        let Some(bytes) = self.read_block(block) else { return false };
-        backups.iter().enumerate().all(|(at, start)| {
-            let found = u64::from(le32(&bytes, 4 * at));
-            self.resize_entry(block, found, start + block)
-        })
-    }
-
-    fn resize_entry(&mut self, holder: u64, found: u64, due: u64) -> bool {
+        let wrong = (0..expected.len()).find(|entry| u64::from(le32(bytes, 4 * entry)) != expected[*entry]);
         let place = self.at_block(RESIZE_INO, holder);
-        self.log.check(found == due, "ext4-resize", || {
-            (place, format!("block {holder} of the resize inode names block {found} where {due} is due"))
+        self.log.check(wrong.is_none(), "ext4-resize", || {
+            let entry = wrong.unwrap_or(0);
+            let found = le32(bytes, 4 * entry);
+            (place, format!("entry {entry} of block {holder} of the resize inode names block {found} where {} is due", expected[entry]))
         })
     }
 

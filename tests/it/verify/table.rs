@@ -3,7 +3,6 @@
 use super::image::Build;
 use super::{expect, le64, patched, verify};
 use goldsmith::image::table::{DiskId, PartitionType};
-use goldsmith::stream::ReadAt;
 use goldsmith::verify::{Request, image};
 use std::sync::Arc;
 
@@ -52,7 +51,7 @@ fn tables_with_right_sums_and_wrong_numbers_are_found() {
         expect(&verify(&patched(&resealed(&made.disk, change), &[])), &[code], code);
     };
     check("table-usable", &|header, _| header[40] = 20);
-    check("table-duplicate", &|_, list| list.copy_within(16..32, 128 + 16));
+    check("table-duplicate", &|_, list| list.copy_within(16..32, 3 * 128 + 16));
     // Partition 2 begins where partition 1 does.
     check("table-overlap", &|_, list| list.copy_within(32..40, 128 + 32));
     check("table-range", &|_, list| list[3 * 128 + 40..][..8].copy_from_slice(&((made.disk.len() / 512 + 9) as u64).to_le_bytes()));
@@ -86,5 +85,4 @@ fn an_mbr_is_fine_and_odd_starts_are_noted() {
     let start = u32::try_from(57 * 2048 + 1).unwrap().to_le_bytes().to_vec();
     let outcome = verify(&patched(&made.disk, &[(446 + 48 + 8, start)]));
     assert!(outcome.findings.iter().any(|finding| finding.code == "table-alignment"), "{outcome:?}");
-    assert!(made.source().len() > 0);
 }
