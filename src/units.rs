@@ -14,6 +14,9 @@ pub const MIB: u64 = 1 << 20;
 /// Bytes in a gibibyte.
 pub const GIB: u64 = 1 << 30;
 
+/// Bytes in a tebibyte.
+pub const TIB: u64 = 1 << 40;
+
 /// A position or length on a disk in 512-byte sectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lba(pub u64);
@@ -64,7 +67,7 @@ pub fn align_down(value: u64, step: u64) -> u64 {
 /// A size for people: exact (`8 GiB`, `66 MiB`, `512 B`) where a binary unit divides it, else one decimal (`1.4 GiB`).
 #[must_use]
 pub fn human(bytes: u64) -> String {
-    for (unit, name) in [(GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")] {
+    for (unit, name) in [(TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")] {
         if bytes >= unit {
             let whole = bytes / unit;
             if bytes.is_multiple_of(unit) {

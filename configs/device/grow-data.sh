@@ -14,7 +14,7 @@ say() {
     echo "grow-data: $*"
 }
 
-dir=$2
+mount_point=$2
 device=$(readlink -f "$1") || exit 0
 name=${device##*/}
 part=/sys/class/block/$name
@@ -66,7 +66,7 @@ grow_table() {
     if have parted; then
         # It asks whether to repair the table (Fix) and whether a partition in use is meant (Yes), each only where it applies; a
         # wrong answer makes it ask again.
-        printf 'Fix\nYes\nFix\nYes\n' | parted ---pretend-input-tty "$disk" resizepart "$number" 100% >/dev/null && return 0
+        printf 'Fix\nYes\nFix\nYes\n' | parted ---pretend-input-tty "$disk" resizepart "$number" 100% >/dev/null 2>&1 && return 0
     fi
     if have growpart; then
         growpart "$disk" "$number" && return 0
@@ -85,7 +85,7 @@ tell_kernel() {
 grow_filesystem() {
     for tool in /usr/lib/systemd/systemd-growfs /lib/systemd/systemd-growfs; do
         if [ -x "$tool" ]; then
-            "$tool" "$dir"
+            "$tool" "$mount_point"
             return
         fi
     done

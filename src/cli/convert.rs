@@ -6,7 +6,9 @@ use crate::image::source;
 use crate::pipeline::{self, Prepared, Request};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
-use clap::Args;
+use crate::units::{GIB, human};
+use anyhow::Context;
+use clap::{Args, value_parser};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,6 +28,9 @@ pub(super) struct Input {
     /// Name of the release
     #[arg(short = 'n', long, value_name = "NAME", value_parser = config::name)]
     artifact_name: Option<String>,
+    /// Record (.json) of an earlier release whose devices shall take this one
+    #[arg(long, value_name = "FILE")]
+    field: Option<PathBuf>,
     /// Directory for the results, also for what a compressed image is unpacked to
     #[arg(long, value_name = "DIR", default_value = "deploy")]
     pub(super) output_dir: PathBuf,
@@ -49,8 +54,11 @@ pub(super) struct ConvertArgs {
     #[command(flatten)]
     input: Input,
     /// Threads [default: one for each processor]; never changes a byte of the result
-    #[arg(short, long, value_name = "N")]
-    jobs: Option<NonZero<usize>>,
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// Check the raw image as `verify` does before it gets its name
+    #[arg(long)]
+    verify: bool,
 }
 
 /// Runs the command.
@@ -58,8 +66,12 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(args.input.quiet);
     let config = args.input.config()?;
     let prepared = args.input.prepare(&config, &*report)?;
-    let jobs = args.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZero::get);
-    let made = pipeline::write(&prepared, &config, args.input.file_name(), &args.input.output_dir, jobs, &*report)?;
+    let jobs = match args.jobs {
+        Some(jobs) => usize::from(jobs),
+        None => std::thread::available_parallelism().map_or(1, NonZero::get),
+    };
+    let how = pipeline::How { jobs, verify: args.verify };
+    let made = pipeline::write(&prepared, &config, args.input.file_name(), &args.input.output_dir, how, &*report)?;
     drop(report);
     if args.input.json {
         print(&made.record.json()?)?;
@@ -83,6 +95,10 @@ impl Input {
         let epoch = epoch()?;
         let request = Request { config, disk: &self.disk, overlays: &self.overlay, epoch, report };
         let prepared = pipeline::prepare(&request, open(&self.disk, &self.output_dir, config, report)?)?;
+        if let Some(path) = &self.field {
+            let record = pipeline::Record::new(&prepared, self.file_name());
+            record.fits(&super::verify::record(path)?).with_context(|| format!("comparing with {}", path.display()))?;
+        }
         for note in &prepared.notes {
             report.note(note);
         }
@@ -97,13 +113,27 @@ impl Input {
 
 /// Opens a disk image; one that must be unpacked goes to a temporary file in `spool`, or in its nearest parent that exists.
 pub(super) fn open(disk: &Path, spool: &Path, config: &Config, report: &dyn Report) -> anyhow::Result<source::Input> {
-    use anyhow::Context;
     let spool = spool.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
-    // A golden card may be larger than the new one; eight times is no longer the same card.
-    let max_size = config.storage.size.saturating_mul(8);
+    // A golden card may be larger than the new one; eight times is no longer the same card, but an archive made to fill the disk.
+    let max_size = config.storage.size.saturating_mul(8).max(LARGEST);
     let threads = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     let options = source::Options { spool_dir: spool, max_size, report, threads };
-    source::open(disk, &options).with_context(|| format!("opening {}", disk.display()))
+    source::open(disk, &options).map_err(|error| refused(disk, error))
+}
+
+/// Images up to this size are taken in any case (bytes).
+const LARGEST: u64 = 64 * GIB;
+
+fn refused(disk: &Path, error: source::Error) -> anyhow::Error {
+    let name = disk.display();
+    match error {
+        source::Error::TooLarge(most) => Problem::new(format!("{name} is larger than {}, the most that is taken", human(most)))
+            .hint("raise storage.size: images of up to eight times that are taken")
+            .into(),
+        // Some of these errors name the file already.
+        error if error.to_string().contains(&name.to_string()) => error.into(),
+        error => anyhow::Error::from(error).context(format!("opening {name}")),
+    }
 }
 
 /// `SOURCE_DATE_EPOCH`, see reproducible-builds.org.

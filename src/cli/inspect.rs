@@ -2,6 +2,7 @@
 
 use super::{print, progress};
 use crate::config::Config;
+use crate::image::table::{PartitionType, types};
 use crate::pipeline::survey::{Holds, Partition, Survey};
 use crate::plan::facts::{self, Facts};
 use crate::units::human;
@@ -41,6 +42,8 @@ struct Part {
     start: u64,
     size: u64,
     kind: String,
+    #[serde(skip)]
+    kind_name: String,
     name: String,
     holds: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,6 +89,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
             start: partition.start,
             size: partition.len,
             kind: partition.kind.to_string(),
+            kind_name: kind_name(partition.kind),
             name: partition.name.clone(),
             holds: partition.holds.name().to_owned(),
             filesystem,
@@ -143,7 +147,7 @@ fn text(found: &Found) -> String {
     for warning in &found.warnings {
         let _ = writeln!(out, "warning: {warning}");
     }
-    let _ = writeln!(out, "\n  {:<3} {:>10} {:>10}  {:<24} content", "#", "start", "size", "type");
+    let _ = writeln!(out, "\n  {:<3} {:>10} {:>10}  {:<10}  content", "#", "start", "size", "type");
     for part in &found.partitions {
         let content = match &part.filesystem {
             Some(fs) => {
@@ -153,13 +157,33 @@ fn text(found: &Found) -> String {
             }
             None => part.holds.clone(),
         };
-        let _ =
-            writeln!(out, "  {:<3} {:>10} {:>10}  {:<24} {content}", part.number, human(part.start), human(part.size), part.kind);
+        let _ = writeln!(
+            out,
+            "  {:<3} {:>10} {:>10}  {:<10}  {content}",
+            part.number,
+            human(part.start),
+            human(part.size),
+            part.kind_name
+        );
     }
     for system in &found.systems {
         system_text(&mut out, system);
     }
     out
+}
+
+/// The type of a partition in words, or as the table has it: a GUID is cut to its first part, `--json` has it whole.
+fn kind_name(kind: PartitionType) -> String {
+    let name = match kind {
+        types::GPT_ESP | types::MBR_ESP => "EFI system",
+        types::GPT_LINUX | types::MBR_LINUX => "Linux",
+        types::GPT_BIOS_BOOT => "BIOS boot",
+        types::GPT_LVM | types::MBR_LVM => "Linux LVM",
+        types::GPT_BASIC_DATA => "basic data",
+        types::MBR_FAT16_LBA | types::MBR_FAT32_LBA => "FAT",
+        other => return other.to_string().split('-').next().unwrap_or_default().to_owned(),
+    };
+    name.to_owned()
 }
 
 fn system_text(out: &mut String, System { partition, facts }: &System) {

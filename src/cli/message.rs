@@ -1,6 +1,7 @@
 //! Errors for people: the chain of causes as one sentence, then the hints, each on a line of its own.
 
 use crate::problem::{Problem, Problems, Usage};
+use std::borrow::Cow;
 
 /// The exit code that an error stands for: 2 for wrong usage or configuration, else 1.
 #[must_use]
@@ -23,9 +24,11 @@ pub fn render(error: &anyhow::Error) -> String {
             return problems.iter().map(|problem| one(&context, problem)).collect();
         }
         let text = cause.to_string();
-        // Some errors of libraries repeat their cause in their own text.
-        if context.last().is_none_or(|last| !last.ends_with(&text)) {
-            context.push(text);
+        // Some errors repeat their cause in their own text, some causes the act that failed.
+        match context.last() {
+            Some(last) if last.ends_with(&text) => {}
+            Some(last) if text.starts_with(last.as_str()) => drop(context.splice(context.len() - 1.., [text])),
+            _ => context.push(text),
         }
     }
     one(&context[..context.len().saturating_sub(1)], &Problem::new(context.last().cloned().unwrap_or_default()))
@@ -37,12 +40,21 @@ fn one(context: &[String], problem: &Problem) -> String {
         out.push_str(part);
         out.push_str(": ");
     }
-    out.push_str(&problem.message);
+    out.push_str(&without_number(&problem.message));
     out.push('\n');
     if let Some(hint) = &problem.hint {
         out.push_str(&format!("hint: {hint}\n"));
     }
     out
+}
+
+/// Rust's text for an error of the system, without the number that it puts behind the words.
+fn without_number(text: &str) -> Cow<'_, str> {
+    let Some((before, rest)) = text.split_once(" (os error ") else { return Cow::Borrowed(text) };
+    match rest.split_once(')') {
+        Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => Cow::Owned(format!("{before}{after}")),
+        _ => Cow::Borrowed(text),
+    }
 }
 
 #[cfg(test)]
@@ -58,6 +70,9 @@ mod tests {
         let error = Err::<(), _>(problems.clone()).context("planning").unwrap_err();
         assert_eq!(render(&error), "error: planning: a\nhint: do b\nerror: planning: c\n");
         assert_eq!(exit_code(&error), 1);
+        let missing = std::io::Error::from_raw_os_error(2);
+        let error = anyhow::anyhow!("opening a: {missing}").context("opening a");
+        assert_eq!(render(&error), "error: opening a: No such file or directory\n");
         assert_eq!(exit_code(&Usage(problems).into()), 2);
     }
 }

@@ -17,9 +17,9 @@ use std::process::ExitCode;
 /// Reads one hand-tuned Debian system and makes of it what a fleet can be flashed with and updated by: a disk image with two root
 /// slots, and an update Artifact for the Mender client. Needs no privilege of any kind.
 ///
-/// Exit codes: 0 done, 1 could not do it, 2 wrong usage or configuration.
+/// Exit codes: 0 done; 1 could not do it; 2 the arguments or the configuration are wrong or incomplete; 128 + N ended by signal N.
 #[derive(Debug, Parser)]
-#[command(name = "goldsmith", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "goldsmith", version, max_term_width = 80, arg_required_else_help = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

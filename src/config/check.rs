@@ -4,7 +4,7 @@ use super::DiskId;
 use super::schema::Config;
 use super::words::{Compression, ImageFormat, TableKind};
 use crate::problem::{Problem, Problems};
-use crate::units::{GIB, MIB, human};
+use crate::units::{GIB, MIB, SECTOR, human};
 
 /// Everything that does not go together.
 pub(super) fn check(config: &Config) -> Result<(), Problems> {
@@ -26,8 +26,8 @@ struct Found<'c> {
 impl Found<'_> {
     /// Notes a problem of `key`, at the place where it was set.
     fn add(&mut self, key: &str, what: &str) {
-        let place = self.config.place(key).map_or_else(|| "default".to_owned(), ToString::to_string);
-        self.problems.push(Problem::new(format!("{place}: {key}: {what}")));
+        let place = self.config.place(key).map_or_else(|| format!("default: {key}"), |place| place.with_key(key));
+        self.problems.push(Problem::new(format!("{place}: {what}")));
     }
 }
 
@@ -48,6 +48,16 @@ fn sizes(found: &mut Found<'_>) {
         if size == Some(0) {
             found.add(key, "a size of 0");
         }
+    }
+    let most = match config.storage.table {
+        // Sectors have 32 bits there.
+        TableKind::Mbr => 2 << 40,
+        TableKind::Gpt | TableKind::Keep => 1 << 50,
+    };
+    if config.storage.size > most {
+        found.add("storage.size", &format!("{} where at most {} are possible", human(config.storage.size), human(most)));
+    } else if !config.storage.size.is_multiple_of(SECTOR) {
+        found.add("storage.size", &format!("{} bytes, no multiple of a sector of {SECTOR}", config.storage.size));
     }
     if config.boot.partition.is_some() && config.boot.partition == config.root.partition {
         found.add("root.partition", "the same as boot.partition");

@@ -48,7 +48,7 @@ impl Shape {
 
 /// Notes that the value at `node` is wrong.
 fn wrong(node: &Node, at: &str, what: &str, hint: Option<String>, problems: &mut Problems) {
-    let problem = Problem::new(format!("{}: {at}: {what}", node.place));
+    let problem = Problem::new(format!("{}: {what}", node.place.with_key(at)));
     problems.push(Problem { hint, ..problem });
 }
 

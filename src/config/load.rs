@@ -91,11 +91,20 @@ impl What {
                 Ok((text.to_owned(), Origin { kind: OriginKind::Board, name: self.show(), base: PathBuf::new() }))
             }
             Self::File(path) => {
-                let text = read_file(path).map_err(|e| Problem::new(format!("reading {}: {e}", path.display())))?;
+                let text = read_file(path).map_err(|e| unreadable(path, &e))?;
                 let base = path.parent().unwrap_or(Path::new("")).to_owned();
                 Ok((text, Origin { kind: OriginKind::File, name: self.show(), base }))
             }
         }
+    }
+}
+
+/// A file that is missing under a name without ending or directory was most likely meant to be a board.
+fn unreadable(path: &Path, error: &io::Error) -> Problem {
+    let problem = Problem::new(format!("reading {}: {error}", path.display()));
+    match path.to_str().filter(|name| error.kind() == io::ErrorKind::NotFound && !name.contains('/') && !name.ends_with(".toml")) {
+        Some(name) => Problem { hint: unknown_board(name).hint, ..problem },
+        None => problem,
     }
 }
 

@@ -53,6 +53,16 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The place and the key whose value stands there; `--set` has named the key already.
+    pub(super) fn with_key(&self, key: &str) -> String {
+        match self.origin.kind {
+            OriginKind::Set if self.origin.name.ends_with(&format!(" {key}")) => self.to_string(),
+            _ => format!("{self}: {key}"),
+        }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.origin.kind {

@@ -73,22 +73,24 @@ impl Additions<'_> {
     }
 
     /// Lays the overlays of the configuration, then `more`, over the root filesystem, and those of the data partition over that.
-    ///
-    /// # Errors
-    /// What reading an overlay said.
-    pub(super) fn overlays(&mut self, more: &[PathBuf], root: &mut Editor, data: &mut Editor) -> Result<()> {
+    pub(super) fn overlays(&mut self, more: &[PathBuf], root: &mut Editor, data: &mut Editor) {
         let config = self.config;
         let onto_root: Vec<&Path> = config.rootfs.overlays.iter().chain(more).map(PathBuf::as_path).collect();
         let onto_data: Vec<&Path> = config.data.overlay.iter().map(PathBuf::as_path).collect();
-        self.graft(&onto_root, root, &config.rootfs.owner, "rootfs.owner")?;
-        self.graft(&onto_data, data, &config.data.owner, "data.owner")
+        self.graft(&onto_root, root, &config.rootfs.owner, "rootfs.owner");
+        self.graft(&onto_data, data, &config.data.owner, "data.owner");
     }
 
-    fn graft(&mut self, dirs: &[&Path], editor: &mut Editor, owners: &[OwnerRule], key: &str) -> Result<()> {
+    fn graft(&mut self, dirs: &[&Path], editor: &mut Editor, owners: &[OwnerRule], key: &str) {
         let mut trees = Vec::new();
         for dir in dirs {
-            let context = || format!("reading the overlay {}", dir.display());
-            let tree = host::read(dir, editor.time()).with_context(context)?;
+            let tree = match host::read(dir, editor.time()) {
+                Ok(tree) => tree,
+                Err(e) => {
+                    self.problems.push(Problem::new(format!("taking an overlay: {e}")));
+                    continue;
+                }
+            };
             let name = dir.file_name().map_or_else(|| "overlay".to_owned(), |name| name.to_string_lossy().into_owned());
             if let Err(more) = overlay::graft(editor, &tree, owners, &format!("overlay {name}")) {
                 self.problems.0.extend(more.0);
@@ -98,7 +100,6 @@ impl Additions<'_> {
         for rule in overlay::unused(&trees, owners) {
             self.notes.push(format!("{key}: no path in an overlay matches {}", rule.path));
         }
-        Ok(())
     }
 
     /// Configures the update client.
@@ -122,7 +123,7 @@ fn client<'p>(config: &'p Config, plan: &'p Plan) -> Result<mender::Client<'p>> 
     let mut settings = serde_json::Map::new();
     let mut files = Vec::new();
     let mut read = |path: &Path, target: String| -> Result<String> {
-        let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let bytes = std::fs::read(path).with_context(|| format!("reading {}, which [server] names", path.display()))?;
         files.push((target.clone(), bytes, 0o644));
         Ok(target)
     };

@@ -6,6 +6,7 @@ use super::outputs::{Outputs, Pending};
 use super::prepare::Prepared;
 use super::record::{Output, Record, hex};
 use crate::config::{Config, ImageFormat, SlotB};
+use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::{Codec, Compression};
 use anyhow::{Context, Result};
@@ -21,13 +22,26 @@ pub struct Made {
     pub files: Vec<PathBuf>,
 }
 
+/// How a conversion is written.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// Threads, at least 1.
+    pub jobs: usize,
+    /// Whether the whole verification runs on the image.
+    pub verify: bool,
+}
+
 /// Writes image, Artifact and record into `dir`.
 ///
 /// # Errors
 /// Whatever stands in the way; nothing then has a final name, and what had one before is untouched.
-pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, jobs: usize, report: &dyn Report) -> Result<Made> {
+pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how: How, report: &dyn Report) -> Result<Made> {
     let mut outputs = Outputs::new(dir)?;
     let form = form(config)?;
+    if how.verify && form != Form::Raw {
+        let problem = Problem::new("only a raw image can be verified while it is made");
+        return Err(problem.hint("leave out --verify and run `goldsmith verify` on the result").into());
+    }
     let tables = prepared.table.encode(prepared.layout.total).context("making the partition table")?;
     let (root, boot) = (prepared.root_image()?, prepared.boot_image()?);
     let emission = Emission {
@@ -41,7 +55,7 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
         form,
         meta: &prepared.meta,
         signer: prepared.signer.as_ref(),
-        jobs,
+        jobs: how.jobs,
         report,
     };
     let name = &prepared.name;
@@ -53,6 +67,10 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
     let written = emission.run(&outputs, &names, &|sha256| prepared.data_image(sha256))?;
     report.step("checking what was written", None);
     check::written(prepared, form, &written)?;
+    if how.verify {
+        report.step("verifying the image", None);
+        check::verified(prepared, &written).context("verifying the image")?;
+    }
     prepared.input.check_unchanged().context("reading the golden image")?;
     let mut record = Record::new(prepared, file);
     record.root.sha256 = Some(hex(&written.root_sha256));

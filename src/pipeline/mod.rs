@@ -12,6 +12,6 @@ mod prepare;
 mod record;
 pub mod survey;
 
-pub use convert::{Made, write};
+pub use convert::{How, Made, write};
 pub use prepare::{Prepared, Request, Trees, prepare};
 pub use record::Record;

@@ -70,10 +70,10 @@ impl Outputs {
     /// # Errors
     /// A [`Problem`] that names the directory.
     pub(crate) fn new(dir: &Path) -> Result<Self, Problem> {
-        let failed = |e: io::Error| {
-            Problem::new(format!("the output directory {} cannot be used: {e}", dir.display()))
-                .hint("name another one with --output-dir")
-        };
+        let failed = |e: io::Error| unusable(dir, &e);
+        if dir.exists() && !dir.is_dir() {
+            return Err(failed(io::ErrorKind::NotADirectory.into()));
+        }
         std::fs::create_dir_all(dir).map_err(failed)?;
         clear_leftovers(dir).map_err(failed)?;
         Ok(Self { dir: dir.to_owned(), done: Vec::new() })
@@ -82,16 +82,17 @@ impl Outputs {
     /// Starts the file `name`.
     ///
     /// # Errors
-    /// What creating it said, with its name.
-    pub(crate) fn create(&self, name: &str) -> io::Result<Pending> {
+    /// A [`Problem`] that names what could not be created.
+    pub(crate) fn create(&self, name: &str) -> Result<Pending, Problem> {
         let target = self.dir.join(name);
         if target.is_dir() {
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, format!("{} is a directory", target.display())));
+            return Err(Problem::new(format!("{} is a directory, where a file would be written", target.display())));
         }
         let temporary = self.dir.join(format!("{PREFIX}{}-{name}{SUFFIX}", std::process::id()));
-        open_locked(&temporary)
-            .map(|file| Pending { file, temporary: temporary.clone(), target, kept: false })
-            .map_err(|e| io::Error::new(e.kind(), format!("creating {}: {e}", temporary.display())))
+        match open_locked(&temporary) {
+            Ok(file) => Ok(Pending { file, temporary, target, kept: false }),
+            Err(e) => Err(unusable(&self.dir, &e)),
+        }
     }
 
     /// Takes a file that is complete; it gets its name with all others in [`Outputs::publish`].
@@ -117,6 +118,11 @@ impl Outputs {
         File::open(&self.dir)?.sync_all()?;
         Ok(names)
     }
+}
+
+fn unusable(dir: &Path, error: &io::Error) -> Problem {
+    Problem::new(format!("the output directory {} cannot be used: {error}", dir.display()))
+        .hint("name another one with --output-dir")
 }
 
 /// Creates a temporary file, known to [`abandon`] and locked against the clearing of another run.

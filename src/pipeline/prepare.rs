@@ -3,7 +3,7 @@
 use super::additions::Additions;
 use super::edits::{Edit, net};
 use super::survey::{Boot, Root, Survey};
-use crate::artifact::{Checksum, KeyFile, Meta, Script, Signer, Software};
+use crate::artifact::{Checksum, Draft, KeyFile, Meta, Script, Signer, Software};
 use crate::boot::{self, Bootloader};
 use crate::config::{self, Config, Room};
 use crate::fs::{ext4, fat};
@@ -87,6 +87,8 @@ pub struct Prepared {
     pub meta: Meta,
     /// Who signs it.
     pub signer: Option<Signer>,
+    /// Where the boot partition is mounted on the device.
+    pub boot_mount: String,
     /// What the boot integration found and did.
     pub boot: boot::Installed,
     /// Packages that were installed.
@@ -195,6 +197,9 @@ impl Plan {
         };
         let layout = Layout::new(&needs).map_err(|problem| fitting(problem, config, minimum))?;
         let table = table(&self.family, &layout);
+        // What writing would refuse is found before anything is written, and by `plan`.
+        table.encode(layout.total).context("making the partition table")?;
+        Draft::new(&self.meta, root_size, self.signer.as_ref()).context("making the Artifact")?;
         let golden_boot_tree = boot.as_ref().map_or_else(|| Tree::new(trees.boot.root.stat.clone()), |boot| boot.tree.clone());
         let empty = Tree::new(trees.data.root.stat.clone());
         let mut edits = net("root", &root.tree, &trees.root, &changes.root);
@@ -219,6 +224,7 @@ impl Plan {
             boot_options,
             meta: self.meta,
             signer: self.signer,
+            boot_mount: self.boot_mount,
             boot: installed,
             packages,
             edits,
@@ -408,7 +414,7 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
 
     let mut additions = Additions { config: request.config, problems: &mut problems, notes: &mut notes };
     let packages = additions.packages(&mut root_editor)?;
-    additions.overlays(request.overlays, &mut root_editor, &mut data_editor)?;
+    additions.overlays(request.overlays, &mut root_editor, &mut data_editor);
     additions.client(plan, &mut root_editor, &mut data_editor)?;
     notes.extend(
         system::integrate(&mut root_editor, &the_system(request.config, plan, facts, golden_boot))
@@ -469,21 +475,11 @@ fn the_system<'p>(config: &Config, plan: &'p Plan, facts: &Facts, boot: Option<&
 
 /// The boot loader and what its integration must know. `arguments` are added to the image's own.
 fn bootloader<'p>(plan: &'p Plan, facts: &Facts, partuuids: [&'p str; 2], arguments: &'p str) -> Result<Bootloader<'p>, Problem> {
-    let arch = match facts.architecture {
-        Some(facts::Architecture::Amd64) => boot::grub::Arch::Amd64,
-        Some(facts::Architecture::I386) => boot::grub::Arch::I386,
-        Some(facts::Architecture::Arm64) => boot::grub::Arch::Arm64,
-        Some(facts::Architecture::Armhf) => boot::grub::Arch::Armhf,
-        None => return Err(Problem::new("the architecture of the image is not known")),
-    };
-    let table = match plan.family.scheme {
-        Scheme::Gpt => boot::grub::Table::Gpt,
-        Scheme::Mbr => boot::grub::Table::Mbr,
-    };
+    let arch = facts.architecture.ok_or_else(|| Problem::new("the architecture of the image is not known"))?;
     Ok(Bootloader::GrubEfi(boot::grub::Context {
         roots: [Role::RootA.number(), Role::RootB.number()],
         partuuids,
-        table,
+        table: plan.family.scheme,
         boot_mount: &plan.boot_mount,
         arch,
         more_arguments: arguments,

@@ -1,7 +1,7 @@
 //! What is on the input: its partitions, what each holds, and which of them are boot and root. Decided by type and content.
 
 use crate::fs::{ext4, fat};
-use crate::image::table::{PartitionType, Table, types};
+use crate::image::table::{self, PartitionType, Table, types};
 use crate::plan::facts;
 use crate::problem::Problem;
 use crate::stream::{ReadAt, Slice, Source};
@@ -81,7 +81,10 @@ impl Survey {
     /// # Errors
     /// What reading said; a table that is damaged or missing.
     pub fn new(disk: Source) -> anyhow::Result<Self> {
-        let table = Table::read(&*disk).context("reading the partition table")?;
+        if disk.is_empty() {
+            return Err(Problem::new("the image is empty (0 bytes)").into());
+        }
+        let table = Table::read(&*disk).map_err(no_disk)?;
         let mut partitions = Vec::new();
         for entry in &table.partitions {
             let (start, len) = (entry.start.bytes(), Lba(entry.sectors).bytes());
@@ -105,7 +108,7 @@ impl Survey {
     /// A [`Problem`] when there is none or more than one; what reading it said.
     pub fn root(&self, wanted: Option<u32>) -> anyhow::Result<Root> {
         if let Some(number) = wanted {
-            let partition = self.numbered(number, "root.partition")?;
+            let partition = self.numbered(number, "root.partition", Holds::Ext)?;
             return self.read_root(partition);
         }
         self.refuse_unreadable()?;
@@ -130,7 +133,7 @@ impl Survey {
     /// A [`Problem`] when there is more than one; what reading it said.
     pub fn boot(&self, wanted: Option<u32>) -> anyhow::Result<Option<Boot>> {
         if let Some(number) = wanted {
-            let partition = self.numbered(number, "boot.partition")?;
+            let partition = self.numbered(number, "boot.partition", Holds::Fat)?;
             return self.read_boot(partition).map(Some);
         }
         let fats = || self.partitions.iter().filter(|partition| partition.holds == Holds::Fat);
@@ -152,10 +155,16 @@ impl Survey {
         }
     }
 
-    fn numbered(&self, number: u32, key: &str) -> Result<&Partition, Problem> {
-        self.partitions.iter().find(|partition| partition.number == number).ok_or_else(|| {
-            Problem::new(format!("{key} is {number} but the disk has no partition {number}: it has {}", self.list()))
-        })
+    /// The partition that the user named for what it should hold.
+    fn numbered(&self, number: u32, key: &str, holds: Holds) -> Result<&Partition, Problem> {
+        let wrong = |but: String| Problem::new(format!("{key} is {number} but {but}; the disk has {}", self.list()));
+        match self.partitions.iter().find(|partition| partition.number == number) {
+            None => Err(wrong(format!("there is no partition {number}"))),
+            Some(partition) if partition.holds != holds => {
+                Err(wrong(format!("partition {number} holds {}, not {}", partition.holds.name(), holds.name())))
+            }
+            Some(partition) => Ok(partition),
+        }
     }
 
     fn read_root(&self, partition: &Partition) -> anyhow::Result<Root> {
@@ -188,7 +197,7 @@ impl Survey {
     }
 
     fn nothing(&self, what: &str) -> Problem {
-        let hint = "if one of them is what you mean, name it with `root.partition`";
+        let hint = "if one of them is what you mean, name it: --set root.partition=NUMBER";
         Problem::new(format!("no partition holds {what}; the disk has {}", self.list())).hint(hint)
     }
 
@@ -219,6 +228,17 @@ impl Holds {
             Self::Unknown => "nothing known",
         }
     }
+}
+
+/// A table that cannot be read; when there is none, most likely this is no image of a whole disk.
+fn no_disk(error: table::Error) -> anyhow::Error {
+    let none = matches!(error, table::Error::NoTable(_));
+    let problem = Problem::new(format!("reading the partition table: {error}"));
+    if none {
+        let hint = "convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0 and not from one of its partitions";
+        return problem.hint(hint).into();
+    }
+    problem.into()
 }
 
 fn several<'a>(what: &str, found: impl Iterator<Item = &'a Partition>, key: &str) -> Problem {

@@ -19,6 +19,9 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// All that are known.
+    pub const ALL: [Self; 4] = [Self::Amd64, Self::I386, Self::Arm64, Self::Armhf];
+
     /// Debian's name.
     #[must_use]
     pub fn name(self) -> &'static str {

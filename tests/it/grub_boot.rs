@@ -6,8 +6,10 @@
 use super::grubenv::{medium, number, place};
 use super::qemu::{Board, Firmware};
 use super::support::{must, scratch, tool};
-use goldsmith::boot::grub::{self, Arch, Context, Table};
+use goldsmith::boot::grub::{self, Context};
 use goldsmith::boot::state::{Block, Copy, Cut, Medium, Slot, Values};
+use goldsmith::plan::facts::Architecture;
+use goldsmith::plan::family::Scheme;
 use goldsmith::stamp::Time;
 use goldsmith::stream::ReadAt as _;
 use goldsmith::tree::editor::Editor;
@@ -86,9 +88,9 @@ fn context() -> Context<'static> {
     Context {
         roots: [2, 3],
         partuuids: [PARTUUIDS[1], PARTUUIDS[2]],
-        table: Table::Gpt,
+        table: Scheme::Gpt,
         boot_mount: "/boot/efi",
-        arch: Arch::Amd64,
+        arch: Architecture::Amd64,
         more_arguments: "panic=-1",
         menu_seconds: 0,
     }
@@ -400,7 +402,7 @@ fn boot_grub_from_a_master_boot_record() {
     let file = fs::File::options().write(true).open(&disk.path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &0x1234_abcd_u32.to_le_bytes(), 440).unwrap();
     disk.uuids = ["1234abcd-02", "1234abcd-03"];
-    disk.script(&grub::stage1(&Context { table: Table::Mbr, partuuids: ["1234ABCD-02", "1234ABCD-03"], ..context() }));
+    disk.script(&grub::stage1(&Context { table: Scheme::Mbr, partuuids: ["1234ABCD-02", "1234ABCD-03"], ..context() }));
     let Some(board) = disk.board("grub-mbr", Firmware::Uefi) else { return };
     disk.place(&whole(Values::pending(Slot::B)));
     assert_eq!(disk.start(&board), Some(Slot::B));

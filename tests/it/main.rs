@@ -2,10 +2,12 @@
 
 mod arrows;
 mod artifact;
+mod cli;
 mod config;
 mod convert;
 mod convert_boot;
 mod deb;
+mod determinism;
 mod ext4_read;
 mod ext4_write;
 mod fat;
@@ -20,4 +22,5 @@ mod source;
 mod support;
 mod table;
 mod target;
+mod tiny;
 mod verify;

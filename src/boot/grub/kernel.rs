@@ -2,7 +2,8 @@
 
 use super::binary::{Binary, HEAD};
 use super::environment::{self, BLOCK, TooLong};
-use super::{Arch, TEXT, files_of, menu};
+use super::{TEXT, files_of, menu};
+use crate::plan::facts::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::Tree;
@@ -30,7 +31,7 @@ pub(super) struct Kernels {
 
 impl Kernels {
     /// Looks for the kernel that the boot script will start, and checks that GRUB can.
-    pub(super) fn find(root: &Tree, arch: Arch) -> Result<Self, Problem> {
+    pub(super) fn find(root: &Tree, arch: Architecture) -> Result<Self, Problem> {
         let pair = PAIRS.iter().find(|pair| pair.iter().all(|path| root.file(path).is_some()));
         let mut versions: Vec<String> =
             files_of(root, "/boot").iter().filter_map(|name| name.strip_prefix("vmlinuz-")).map(str::to_owned).collect();
@@ -89,11 +90,11 @@ fn keeps_links(root: &Tree) -> bool {
 }
 
 /// Whether GRUB can start the kernel on UEFI; returns whether it is signed.
-fn check(path: &str, content: &Content, arch: Arch) -> Result<bool, Problem> {
+fn check(path: &str, content: &Content, arch: Architecture) -> Result<bool, Problem> {
     let mut head = vec![0; usize::try_from(content.len().min(HEAD)).unwrap_or(0)];
     content.read_exact_at(0, &mut head).map_err(|e| Problem::new(format!("reading {path}: {e}")))?;
     // GRUB unpacks what it loads.
-    if head.starts_with(&[0x1f, 0x8b]) && arch == Arch::Arm64 {
+    if head.starts_with(&[0x1f, 0x8b]) && arch == Architecture::Arm64 {
         return Ok(false);
     }
     let hint = "a kernel with CONFIG_EFI_STUB=y is needed";

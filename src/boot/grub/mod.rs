@@ -6,12 +6,15 @@
 //! `grub.cfg` on the boot partition is `configs/grub/stage1.cfg`: it loads the kernel itself and so notices when that fails. The
 //! root filesystem's own menu, kept by its `update-grub`, is an offer of that script.
 
+mod architecture;
 pub mod binary;
 pub mod environment;
 pub mod kernel;
 pub mod menu;
 mod programs;
 
+use crate::plan::facts::Architecture;
+use crate::plan::family::Scheme;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
@@ -22,73 +25,6 @@ use programs::Programs;
 /// The longest text file that is read whole (bytes).
 const TEXT: u64 = 4 << 20;
 
-/// A processor architecture, as Debian names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arch {
-    /// 64-bit x86.
-    Amd64,
-    /// 32-bit x86.
-    I386,
-    /// 64-bit ARM.
-    Arm64,
-    /// 32-bit ARM with hardware floating point.
-    Armhf,
-}
-
-impl Arch {
-    /// What names of UEFI programs end in: `BOOTX64.EFI` (UEFI, "Removable Media Boot Behavior"), `grubx64.efi`.
-    #[must_use]
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::Amd64 => "x64",
-            Self::I386 => "ia32",
-            Self::Arm64 => "aa64",
-            Self::Armhf => "arm",
-        }
-    }
-
-    /// GRUB's name for the platform, which names its directories.
-    #[must_use]
-    pub fn platform(self) -> &'static str {
-        match self {
-            Self::Amd64 => "x86_64-efi",
-            Self::I386 => "i386-efi",
-            Self::Arm64 => "arm64-efi",
-            Self::Armhf => "arm-efi",
-        }
-    }
-
-    /// `IMAGE_FILE_MACHINE_*` of its UEFI programs.
-    #[must_use]
-    pub fn machine(self) -> u16 {
-        match self {
-            Self::Amd64 => 0x8664,
-            Self::I386 => 0x014c,
-            Self::Arm64 => 0xaa64,
-            Self::Armhf => 0x01c2,
-        }
-    }
-
-    /// The packages that bring the programs.
-    fn packages(self) -> &'static str {
-        match self {
-            Self::Amd64 => "grub-efi-amd64-signed and shim-signed",
-            Self::I386 => "grub-efi-ia32-signed and shim-signed",
-            Self::Arm64 => "grub-efi-arm64-signed and shim-signed",
-            Self::Armhf => "grub-efi-arm-bin",
-        }
-    }
-}
-
-/// The kind of a partition table, as GRUB names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
-    /// GUID partition table.
-    Gpt,
-    /// Master boot record.
-    Mbr,
-}
-
 /// What the edits must know of the plan.
 #[derive(Clone, Debug)]
 pub struct Context<'c> {
@@ -97,11 +33,11 @@ pub struct Context<'c> {
     /// Their PARTUUIDs, as the kernel takes them.
     pub partuuids: [&'c str; 2],
     /// The partition table's kind.
-    pub table: Table,
+    pub table: Scheme,
     /// Where the boot partition is mounted: `/boot/efi`.
     pub boot_mount: &'c str,
     /// The image's architecture.
-    pub arch: Arch,
+    pub arch: Architecture,
     /// Kernel arguments to add to the image's own.
     pub more_arguments: &'c str,
     /// How long ESC leads to the root filesystem's menu (seconds); 0: never.
@@ -170,7 +106,7 @@ fn keep<T>(problems: &mut Problems, result: Result<T, Problem>) -> Option<T> {
 
 /// The programs and the script on the boot partition.
 fn install_programs(boot: &mut Editor<'_>, programs: &Programs, context: &Context<'_>) -> Result<(), EditError> {
-    let suffix = context.arch.suffix();
+    let suffix = context.arch.efi_suffix();
     let removable = format!("/EFI/BOOT/BOOT{}.EFI", suffix.to_uppercase());
     let grub = format!("/EFI/BOOT/grub{suffix}.efi");
     let reason = "boot loader of the image itself, where every firmware finds it";
@@ -215,8 +151,8 @@ pub fn stage1(context: &Context<'_>) -> String {
     let [number_a, number_b] = context.roots.map(|number| number.to_string());
     let [uuid_a, uuid_b] = context.partuuids.map(str::to_ascii_lowercase);
     let table = match context.table {
-        Table::Gpt => "gpt",
-        Table::Mbr => "msdos",
+        Scheme::Gpt => "gpt",
+        Scheme::Mbr => "msdos",
     };
     fill(
         include_str!("../../../configs/grub/stage1.cfg"),
@@ -287,7 +223,7 @@ fn install_kernel(root: &mut Editor<'_>, kernels: &Kernels, arguments: &kernel::
 
 /// Keeps package updates on the device from undoing the integration.
 fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
-    for platform in [Arch::Amd64, Arch::I386, Arch::Arm64, Arch::Armhf].map(Arch::platform) {
+    for platform in Architecture::ALL.map(Architecture::grub_platform) {
         for name in ["core.efi", "grub.efi"] {
             root.remove(format!("/boot/grub/{platform}/{name}"), "package updates run grub-install where this is")?;
         }

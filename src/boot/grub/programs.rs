@@ -1,7 +1,7 @@
 //! Shim and GRUB of the golden image: from its packages' files, else from its old boot partition.
 
-use super::Arch;
 use super::binary::Binary;
+use crate::plan::facts::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::edit::EditError;
@@ -32,10 +32,10 @@ pub(super) struct Programs {
 
 impl Programs {
     /// Looks for them.
-    pub(super) fn find(root: &Tree, boot: &Tree, arch: Arch) -> Result<Self, Problem> {
-        let suffix = arch.suffix();
+    pub(super) fn find(root: &Tree, boot: &Tree, arch: Architecture) -> Result<Self, Problem> {
+        let suffix = arch.efi_suffix();
         let of_packages = || {
-            let platform = arch.platform();
+            let platform = arch.grub_platform();
             let signed = format!("/usr/lib/grub/{platform}-signed/grub{suffix}.efi.signed");
             let grub = [signed, format!("/usr/lib/grub/{platform}/monolithic/grub{suffix}.efi")];
             let grub = grub.iter().find_map(|path| Program::read(root, path, path.clone(), arch).filter(Program::is_grub))?;
@@ -50,7 +50,7 @@ impl Programs {
             let text =
                 format!("no GRUB for UEFI that can be kept: no signed or monolithic grub{suffix}.efi in the root filesystem");
             Problem::new(format!("{text}, and none on the boot partition whose prefix lies below /EFI"))
-                .hint(format!("install {} in the golden image", arch.packages()))
+                .hint(format!("install {} in the golden image", arch.grub_packages()))
         })?;
         let directory = grub.binary.directory().unwrap_or_default().to_owned();
         // Shim starts nothing that is not signed: in front of an unsigned GRUB it would only be in the way.
@@ -59,8 +59,8 @@ impl Programs {
     }
 
     /// Those of the old boot partition: `EFI/BOOT` first, then the others.
-    fn of_partition(boot: &Tree, arch: Arch) -> Option<(Program, Option<Program>, Option<Program>)> {
-        let suffix = arch.suffix();
+    fn of_partition(boot: &Tree, arch: Architecture) -> Option<(Program, Option<Program>, Option<Program>)> {
+        let suffix = arch.efi_suffix();
         let mut directories: Vec<String> =
             names(boot, "/EFI").into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
         directories.sort_by_key(|name| !name.eq_ignore_ascii_case("BOOT"));
@@ -83,10 +83,10 @@ impl Programs {
 
 impl Program {
     /// The program at `path`, when there is one for `arch`.
-    fn read(tree: &Tree, path: impl AsRef<[u8]>, origin: String, arch: Arch) -> Option<Self> {
+    fn read(tree: &Tree, path: impl AsRef<[u8]>, origin: String, arch: Architecture) -> Option<Self> {
         let content = tree.file(path)?.clone();
         let binary = Binary::parse(&content.read_all(LIMIT).ok()?).ok()?;
-        (binary.machine == arch.machine()).then_some(Self { origin, content, binary })
+        (binary.machine == arch.pe_machine()).then_some(Self { origin, content, binary })
     }
 
     /// Whether it is a GRUB that reads a configuration of ours.

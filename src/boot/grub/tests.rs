@@ -21,8 +21,8 @@ const MENU: &str = "set default=\"0\"\nmenuentry 'a' {\n\
                     linux /boot/vmlinuz-6.1-amd64 root=UUID=1 ro console=ttyS0 resume=UUID=2 $vt_handoff\n}\n";
 
 /// A golden image for `arch` with the packages' programs.
-fn golden(arch: Arch) -> [Tree; 2] {
-    let (suffix, platform, machine) = (arch.suffix(), arch.platform(), arch.machine());
+fn golden(arch: Architecture) -> [Tree; 2] {
+    let (suffix, platform, machine) = (arch.efi_suffix(), arch.grub_platform(), arch.pe_machine());
     let root = tree(&[
         (&format!("/usr/lib/shim/shim{suffix}.efi.signed"), program(machine, true, None)),
         (&format!("/usr/lib/shim/mm{suffix}.efi.signed"), program(machine, true, None)),
@@ -49,11 +49,11 @@ fn golden(arch: Arch) -> [Tree; 2] {
     [root, boot]
 }
 
-fn context(arch: Arch) -> Context<'static> {
+fn context(arch: Architecture) -> Context<'static> {
     Context {
         roots: [2, 3],
         partuuids: ["ABCD-2", "abcd-3"],
-        table: Table::Gpt,
+        table: Scheme::Gpt,
         boot_mount: "/boot/efi",
         arch,
         more_arguments: "panic=30",
@@ -86,8 +86,8 @@ fn texts(tree: &Tree) -> BTreeMap<String, String> {
 
 #[test]
 fn an_image_is_integrated_with_its_own_signed_programs() {
-    let mut trees = golden(Arch::Amd64);
-    let installed = run(&mut trees, &context(Arch::Amd64)).unwrap();
+    let mut trees = golden(Architecture::Amd64);
+    let installed = run(&mut trees, &context(Architecture::Amd64)).unwrap();
     assert!(installed.secure_boot);
     assert_eq!(installed.grub, "/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed");
     assert_eq!(installed.kernel, "/boot/vmlinuz-6.10-amd64", "the newest with an initrd");
@@ -127,28 +127,28 @@ fn an_image_is_integrated_with_its_own_signed_programs() {
 
 #[test]
 fn all_architectures_take_the_same_path() {
-    for arch in [Arch::Amd64, Arch::I386, Arch::Arm64, Arch::Armhf] {
+    for arch in Architecture::ALL {
         let mut trees = golden(arch);
         let installed = run(&mut trees, &context(arch)).unwrap();
         assert!(installed.secure_boot, "{arch:?}");
         let boot = texts(&trees[1]);
-        let removable = format!("/efi/boot/boot{}.efi", arch.suffix());
+        let removable = format!("/efi/boot/boot{}.efi", arch.efi_suffix());
         assert!(boot.iter().any(|(path, text)| path.to_lowercase() == removable && text.starts_with("MZ")), "{boot:?}");
         // Programs of another architecture are none.
-        let mut trees = golden(if arch == Arch::Amd64 { Arch::Arm64 } else { Arch::Amd64 });
+        let mut trees = golden(if arch == Architecture::Amd64 { Architecture::Arm64 } else { Architecture::Amd64 });
         assert!(run(&mut trees, &context(arch)).is_err());
     }
 }
 
 #[test]
 fn the_old_boot_partition_is_the_second_source() {
-    let [mut root, _] = golden(Arch::Amd64);
+    let [mut root, _] = golden(Architecture::Amd64);
     root.remove("/usr/lib/grub").unwrap();
-    let machine = Arch::Amd64.machine();
+    let machine = Architecture::Amd64.pe_machine();
     let grub = |prefix| ("/EFI/ubuntu/grubx64.efi", program(machine, true, Some(prefix)));
     let shim = ("/EFI/ubuntu/shimx64.efi", program(machine, true, None));
     let mut trees = [root.clone(), tree(&[grub("/EFI/ubuntu"), shim.clone()])];
-    let installed = run(&mut trees, &context(Arch::Amd64)).unwrap();
+    let installed = run(&mut trees, &context(Architecture::Amd64)).unwrap();
     assert!(installed.secure_boot);
     assert_eq!(installed.grub, "/EFI/ubuntu/grubx64.efi of the boot partition");
     let boot = texts(&trees[1]);
@@ -156,18 +156,18 @@ fn the_old_boot_partition_is_the_second_source() {
     assert!(boot.contains_key("/EFI/BOOT/BOOTX64.EFI") && boot.contains_key("/EFI/BOOT/grubx64.efi"));
     // What grub-install built looks into the old root filesystem and is of no use.
     let mut trees = [root, tree(&[grub("(hd0,gpt2)/boot/grub"), shim])];
-    let problems = run(&mut trees, &context(Arch::Amd64)).unwrap_err();
+    let problems = run(&mut trees, &context(Architecture::Amd64)).unwrap_err();
     assert!(problems.0[0].hint.as_ref().unwrap().contains("grub-efi-amd64-signed and shim-signed"));
 }
 
 #[test]
 fn without_signatures_grub_starts_without_shim() {
-    let [mut root, boot] = golden(Arch::Amd64);
+    let [mut root, boot] = golden(Architecture::Amd64);
     root.remove("/usr/lib/grub").unwrap();
     let path = "/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi";
     root.put_file(path, program(0x8664, false, Some("/EFI/debian")), stat()).unwrap();
     let mut trees = [root, boot];
-    let installed = run(&mut trees, &context(Arch::Amd64)).unwrap();
+    let installed = run(&mut trees, &context(Architecture::Amd64)).unwrap();
     assert!(!installed.secure_boot);
     assert_eq!((installed.grub.as_str(), installed.shim), (path, None));
     assert!(!texts(&trees[1]).contains_key("/efi/Boot/mmx64.efi"));
@@ -176,13 +176,13 @@ fn without_signatures_grub_starts_without_shim() {
 #[test]
 fn problems_are_told_together() {
     let mut trees = [tree(&[("/boot/grub/grub.cfg", MENU.replace("ro ", "ro \"a=b c\" ").into())]), tree(&[])];
-    let problems = run(&mut trees, &context(Arch::Amd64)).unwrap_err().to_string();
+    let problems = run(&mut trees, &context(Architecture::Amd64)).unwrap_err().to_string();
     for expected in ["no GRUB for UEFI", "no kernel", "kernel argument `a=b c`"] {
         assert!(problems.contains(expected), "{problems}");
     }
-    let mut trees = golden(Arch::Amd64);
+    let mut trees = golden(Architecture::Amd64);
     trees[0].put_file("/boot/vmlinuz-6.10-amd64", "\x7fELF", stat()).unwrap();
-    let problems = run(&mut trees, &context(Arch::Amd64)).unwrap_err().to_string();
+    let problems = run(&mut trees, &context(Architecture::Amd64)).unwrap_err().to_string();
     assert!(problems.contains("/boot/vmlinuz-6.10-amd64: cannot start on UEFI: no PE program"), "{problems}");
 }
 
@@ -197,36 +197,36 @@ fn the_kernel_is_the_one_that_the_script_will_take() {
         (&[], &["link_in_boot = no\n"], "/boot/vmlinuz-6.10-amd64", true),
     ];
     for (links, settings, kernel, links_made) in cases {
-        let mut trees = golden(Arch::Amd64);
+        let mut trees = golden(Architecture::Amd64);
         for (path, target) in links {
             trees[0].put_symlink(path, *target, Time::default()).unwrap();
         }
         for text in settings {
             trees[0].put_file("/etc/kernel-img.conf", *text, stat()).unwrap();
         }
-        let installed = run(&mut trees, &context(Arch::Amd64)).unwrap();
+        let installed = run(&mut trees, &context(Architecture::Amd64)).unwrap();
         assert_eq!(installed.kernel, kernel);
         let made = texts(&trees[0]).get("/vmlinuz").is_some_and(|text| text == "-> boot/vmlinuz-6.10-amd64");
         assert_eq!(made, links_made, "{links:?} {settings:?}");
     }
     // A kernel without an initrd is named, so that the script does not wait for one.
-    let mut trees = golden(Arch::Amd64);
+    let mut trees = golden(Architecture::Amd64);
     for version in ["6.1", "6.10"] {
         trees[0].remove(format!("/boot/initrd.img-{version}-amd64")).unwrap();
     }
-    run(&mut trees, &context(Arch::Amd64)).unwrap();
+    run(&mut trees, &context(Architecture::Amd64)).unwrap();
     let block = environment::variables(texts(&trees[0])["/boot/mender-slot.env"].as_bytes()).unwrap();
     assert_eq!(block[0], ("kernel".to_owned(), "boot/vmlinuz-6.11-amd64".to_owned()));
 }
 
 #[test]
 fn without_a_menu_the_settings_are_the_source() {
-    let mut trees = golden(Arch::Amd64);
+    let mut trees = golden(Architecture::Amd64);
     trees[0].remove("/boot/grub/grub.cfg").unwrap();
     let settings = "GRUB_CMDLINE_LINUX_DEFAULT=\"quiet\"\nGRUB_CMDLINE_LINUX=rw\n";
     trees[0].put_file("/etc/default/grub", settings, stat()).unwrap();
     trees[0].put_file("/etc/default/grub.d/15_cloud.cfg", "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX a\"\n", stat()).unwrap();
-    let installed = run(&mut trees, &context(Arch::Amd64)).unwrap();
+    let installed = run(&mut trees, &context(Architecture::Amd64)).unwrap();
     assert_eq!(installed.arguments, "rw a quiet noresume panic=30");
     assert_eq!(installed.arguments_from, "/etc/default/grub");
 }
@@ -234,8 +234,8 @@ fn without_a_menu_the_settings_are_the_source() {
 #[test]
 fn the_same_image_gives_the_same_trees() {
     let made = || {
-        let mut trees = golden(Arch::Amd64);
-        run(&mut trees, &context(Arch::Amd64)).unwrap();
+        let mut trees = golden(Architecture::Amd64);
+        run(&mut trees, &context(Architecture::Amd64)).unwrap();
         trees.map(|tree| dump(&tree).unwrap())
     };
     assert_eq!(made(), made());

@@ -152,7 +152,10 @@ impl Checker<'_> {
         self.log.check(wrong.is_none(), "ext4-resize", || {
             let entry = wrong.unwrap_or(0);
             let found = le32(bytes, 4 * entry);
-            (place, format!("entry {entry} of block {holder} of the resize inode names block {found} where {} is due", expected[entry]))
+            (
+                place,
+                format!("entry {entry} of block {holder} of the resize inode names block {found} where {} is due", expected[entry]),
+            )
         })
     }
 

@@ -24,15 +24,19 @@ impl Read for Reader<'_> {
     }
 }
 
+/// What is given.
+pub(super) struct Given<'a> {
+    /// The Artifact.
+    pub(super) source: &'a Source,
+    /// Who must have signed it.
+    pub(super) key: Option<&'a Verifier>,
+    /// The digest of the filesystem in slot A.
+    pub(super) slot: Option<[u8; 32]>,
+}
+
 /// Checks the Artifact and returns the device types that it is for; `kind` is the device's own.
-pub(super) fn check(
-    disk: &Disk,
-    roles: &Roles,
-    source: &Source,
-    key: Option<&Verifier>,
-    kind: Option<&str>,
-    log: &mut Log,
-) -> Vec<String> {
+pub(super) fn check(disk: &Disk, roles: &Roles, given: &Given<'_>, kind: Option<&str>, log: &mut Log) -> Vec<String> {
+    let (source, key) = (given.source, given.key);
     let place = Place::whole;
     let mut reader = io::BufReader::with_capacity(1 << 18, Reader { source: &**source, at: 0 });
     let examined = match artifact::validate(&mut reader, key) {
@@ -51,7 +55,7 @@ pub(super) fn check(
             (place(), "it is not signed although a key is given".into())
         });
     }
-    payload(disk, roles, artifact, log);
+    payload(disk, roles, artifact, given.slot, log);
     if let Some(kind) = kind {
         let types = &artifact.device_types;
         log.check(types.iter().any(|one| one == kind), "artifact-device-type", || {
@@ -69,7 +73,7 @@ pub(super) fn check(
 }
 
 /// The payload is slot A, byte for byte, and fits into both slots.
-fn payload(disk: &Disk, roles: &Roles, artifact: &artifact::Artifact, log: &mut Log) {
+fn payload(disk: &Disk, roles: &Roles, artifact: &artifact::Artifact, slot: Option<[u8; 32]>, log: &mut Log) {
     let [file] = artifact.files.as_slice() else {
         return log.error("artifact-payload", Place::whole(), format!("it has {} files as payload, not 1", artifact.files.len()));
     };
@@ -80,7 +84,8 @@ fn payload(disk: &Disk, roles: &Roles, artifact: &artifact::Artifact, log: &mut 
     });
     let (Some(part), Some(sum), true) = (disk.part(roles.a), file.sha256, fits) else { return };
     let due = hex(&sum);
-    match slots::digest(&*part.source, file.size) {
+    let known = slot.filter(|_| part.files.as_ref().is_some_and(|files| files.size == file.size));
+    match known.map_or_else(|| slots::digest(&*part.source, file.size), Ok) {
         Ok(found) => {
             let found = hex(&found);
             log.check(found == due, "artifact-payload", || {

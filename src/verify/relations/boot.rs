@@ -2,8 +2,11 @@
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Log, Place, Severity};
-use super::grubenv;
+use super::{grubenv, walk};
 use crate::tree::{Entry, Tree, show};
+
+/// What our first stage can be told by: it asks the slot for its kernel and arguments.
+const OWN: &str = "mender-slot.env";
 
 /// The boot partition. FAT does not tell upper and lower case apart, so neither do look-ups here.
 pub(super) struct Boot<'d> {
@@ -59,7 +62,10 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     if boot.has("/grub-mender-grubenv") || boot.has("/EFI") {
         grubenv::check(&boot, [roles.a, roles.b], log);
         let stage1 = first_stage(disk, roles, &boot, log);
-        kernels(root, roles.a, stage1.as_deref(), log);
+        let loads = kernels(root, roles.a, stage1.as_deref(), log);
+        if loads && stage1.is_some_and(|text| text.contains(OWN)) {
+            lives(disk, roles, &boot, log);
+        }
     } else if root.file("/etc/fw_env.config").is_some() {
         let text = "it starts by U-Boot, whose environment is made on the first boot: nothing of it can be checked";
         log.add(Severity::Note, "boot-unchecked", Place::partition(boot.number), text);
@@ -70,6 +76,18 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             "nothing on the boot partition chooses between the slots (no EFI, no grub-mender-grubenv)",
         );
     }
+}
+
+/// Everything that can happen to a device from here on, in the model that our first stage implements.
+fn lives(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) {
+    let copies = grubenv::model(boot, [roles.a, roles.b]);
+    let walked = walk::walk(copies, [true, disk.files(roles.b).is_some()]);
+    log.passed(walked.runs);
+    log.check(walked.violation.is_none(), "boot-state", || {
+        let text =
+            format!("{} courses of events break a promise, first: {}", walked.violations, walked.violation.unwrap_or_default());
+        (boot.place("/grub-mender-grubenv"), text)
+    });
 }
 
 /// The script that GRUB reads first; its PARTUUIDs are those of this disk. Returns its text.
@@ -116,10 +134,10 @@ fn partuuids(text: &str) -> Vec<&str> {
     lines.flat_map(|line| line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))).filter(is_id).collect()
 }
 
-/// Pairs of kernel and initrd, of which the first that is there starts.
-fn kernels(root: &Tree, number: u32, stage1: Option<&str>, log: &mut Log) {
+/// A kernel that will be looked for is there, with its initrd. True when one can start.
+fn kernels(root: &Tree, number: u32, stage1: Option<&str>, log: &mut Log) -> bool {
     let menu = read(root, "/boot/grub-mender-grubenv.cfg").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    let own = stage1.is_some_and(|text| text.contains("mender-slot.env"));
+    let own = stage1.is_some_and(|text| text.contains(OWN));
     let pairs = match menu {
         _ if own => own_pairs(root),
         Some(menu) => menu_pairs(&menu),
@@ -137,6 +155,7 @@ fn kernels(root: &Tree, number: u32, stage1: Option<&str>, log: &mut Log) {
             (Place::partition(number).path(kernel), format!("its initrd {} is not there", initrd.unwrap_or_default()))
         });
     }
+    bootable
 }
 
 /// What our first stage tries, in its order.

@@ -2,6 +2,7 @@
 
 use super::super::finding::Log;
 use super::boot::Boot;
+use crate::boot::state;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
@@ -75,8 +76,49 @@ fn block(boot: &Boot<'_>, path: &str, log: &mut Log) -> Option<Block> {
     if !good {
         return None;
     }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
-    let values = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let values = values(&bytes);
     Some(Block { bytes, values })
+}
+
+/// Both copies as the model of the state machine sees them.
+pub(super) fn model(boot: &Boot<'_>, slots: [u32; 2]) -> [state::Copy; 2] {
+    [1, 2].map(|copy| {
+        let dir = format!("/grub-mender-grubenv/mender_grubenv{copy}");
+        let read = |name: &str| boot.read(&format!("{dir}/{name}")).filter(|bytes| bytes.len() == LEN && bytes.starts_with(HEAD));
+        let env = read("env").map(|bytes| values(&bytes));
+        let lock = read("lock").map(|bytes| values(&bytes));
+        state::Copy {
+            lock: in_model(lock.map(|lock| bit(lock.get("editing")))),
+            env: in_model(env.map(|env| {
+                let part = env.get("mender_boot_part")?;
+                let part =
+                    [state::Slot::A, state::Slot::B].into_iter().zip(slots).find(|(_, number)| number.to_string() == *part)?.0;
+                Some(state::Values { part, upgrade: bit(env.get("upgrade_available"))?, count: bit(env.get("bootcount"))? })
+            })),
+        }
+    })
+}
+
+/// `name=value` lines.
+fn values(bytes: &[u8]) -> BTreeMap<String, String> {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn bit(value: Option<&String>) -> Option<bool> {
+    match value?.as_str() {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
+
+/// A block that is none, one without usable values, or what it says.
+fn in_model<T>(block: Option<Option<T>>) -> state::Block<T> {
+    match block {
+        None => state::Block::Torn,
+        Some(None) => state::Block::Void,
+        Some(Some(values)) => state::Block::Whole(values),
+    }
 }

@@ -6,6 +6,7 @@ mod client;
 mod elf;
 mod fstab;
 mod grubenv;
+mod walk;
 
 use super::disk::{Disk, Roles};
 use super::finding::{Log, Place};
@@ -32,7 +33,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, request: &Request<'_>, log: &mut
     let mut learnt = Learnt { device_types: own.iter().cloned().collect() };
     if let Some(reader) = &request.artifact {
         log.group("Artifact");
-        let found = artifact::check(disk, roles, reader, request.key, own.as_deref(), log);
+        let found =
+            artifact::check(disk, roles, &artifact::Given { source: reader, key: request.key, slot: digest }, own.as_deref(), log);
         if !found.is_empty() {
             learnt.device_types = found;
         }

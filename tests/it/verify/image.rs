@@ -4,7 +4,7 @@ use goldsmith::artifact::{self, Meta};
 use goldsmith::fs::{ext4, fat};
 use goldsmith::image::table::{DiskId, Partition, Table, types};
 use goldsmith::stamp::{Time, Uuid};
-use goldsmith::stream::{Content, MemSource, ReadAt as _, Source};
+use goldsmith::stream::{Content, MemSource, Source};
 use goldsmith::tree::{Stat, Tree};
 use goldsmith::units::{Lba, MIB};
 use sha2::{Digest, Sha256};
