@@ -35,8 +35,11 @@ impl ReadAt for Patched {
     }
 }
 
+/// Where, and the bytes that are put there.
+type Patch = (u64, Vec<u8>);
+
 /// `base` with stretches of bytes replaced.
-fn patched(base: &Arc<Vec<u8>>, patches: &[(u64, Vec<u8>)]) -> Source {
+fn patched(base: &Arc<Vec<u8>>, patches: &[Patch]) -> Source {
     let each = patches.iter().flat_map(|(at, bytes)| (*at..).zip(bytes.iter().copied()));
     Arc::new(Patched { base: Arc::clone(base), bytes: each.collect() })
 }

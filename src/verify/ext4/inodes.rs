@@ -13,6 +13,8 @@ const CHECKSUM_LO: usize = 0x7C;
 const CHECKSUM_HI: usize = 0x82;
 /// Inode of bad blocks.
 const BAD_INO: u32 = 1;
+/// `i_flags` of features that are not followed here (encrypt, inline_data, ea_inode, casefold), and `EXT4_IMAGIC_FL` of AFS.
+const FOREIGN_FLAGS: u32 = inode_flags::ENCRYPT | inode_flags::INLINE_DATA | inode_flags::EA_INODE | inode_flags::CASEFOLD | 0x2000;
 /// Blocks that one file can have.
 const MAX_FILE_BLOCKS: u64 = 1 << 32;
 
@@ -94,10 +96,7 @@ impl Checker<'_> {
         }
         let (links, kind) = (raw.i_links_count.get(), raw.i_mode.get());
         if links == 0 {
-            let gone = kind == 0 || raw.i_dtime.get() != 0 || ino < self.fs.first_ino();
-            self.log.check(gone, "ext4-inode-deleted", || {
-                (place, format!("the inode has no links but the mode {kind:#o} and was never deleted"))
-            });
+            self.check_unused(ino, &raw, place);
             return;
         }
         self.used.insert(ino, Used { mode: kind, links, refs: 0 });
@@ -132,14 +131,7 @@ impl Checker<'_> {
         let kind = raw.i_mode.get() & mode::TYPE;
         let size = self.size(raw);
         let inline = kind == mode::SYMLINK && size < 60;
-        let foreign = (inode_flags::EXTENTS, self.fs.incompat(incompat::EXTENTS));
-        let flags = raw.i_flags.get();
-        self.log.check(flags & foreign.0 == 0 || foreign.1, "ext4-inode-flags", || {
-            (
-                super::Place::of(self.fs.partition).inode(ino),
-                format!("the flags {flags:#x} say that it has extents, the filesystem has none"),
-            )
-        });
+        self.check_fields(ino, raw);
         let mapped = match kind {
             mode::FILE | mode::DIR => self.map(ino, raw, seed),
             mode::SYMLINK if !inline => self.map(ino, raw, seed),
@@ -157,6 +149,50 @@ impl Checker<'_> {
             self.check_size(ino, kind, size, &mapped);
         }
         self.keep(ino, raw, seed, size, mapped);
+    }
+
+    /// Flags and fields that mean nothing in this filesystem or for this kind of file.
+    fn check_fields(&mut self, ino: u32, raw: &Inode) {
+        let (kind, flags) = (raw.i_mode.get() & mode::TYPE, raw.i_flags.get());
+        let extents = if self.fs.incompat(incompat::EXTENTS) { 0 } else { inode_flags::EXTENTS };
+        let index = if kind == mode::DIR && self.fs.compat(compat::DIR_INDEX) { 0 } else { inode_flags::INDEX };
+        let foreign = flags & (FOREIGN_FLAGS | extents | index);
+        let place = self.at(ino);
+        self.log.check(foreign == 0, "ext4-inode-flags", || {
+            (
+                place.clone(),
+                format!("the flags {flags:#x} hold {foreign:#x}, which the filesystem or this kind of file cannot have"),
+            )
+        });
+        let deleted = raw.i_dtime.get();
+        self.log.check(deleted == 0, "ext4-inode-deleted", || {
+            (place.clone(), format!("the inode is in use but says that it was deleted at {deleted}"))
+        });
+        let wide = kind == mode::FILE || (kind == mode::DIR && self.fs.incompat(incompat::LARGEDIR));
+        let unused = [
+            ("i_obso_faddr", raw.i_obso_faddr.get(), true),
+            ("i_size_high", raw.i_size_high.get(), !wide),
+            ("i_blocks_high", raw.i_blocks_high.get().into(), !self.fs.ro_compat(ro_compat::HUGE_FILE)),
+            ("i_file_acl_high", raw.i_file_acl_high.get().into(), !self.fs.incompat(incompat::BIT64)),
+        ];
+        let set = unused.into_iter().find(|(_, value, applies)| *applies && *value != 0);
+        self.log.check(set.is_none(), "ext4-inode-reserved", || {
+            let (name, value, _) = set.unwrap_or_default();
+            (place, format!("{name} is {value:#x} where it has no meaning and must be 0"))
+        });
+    }
+
+    /// An inode without links: deleted, or one of the reserved ones that is not used, which has no content.
+    fn check_unused(&mut self, ino: u32, raw: &Inode, place: super::Place) {
+        if ino < self.fs.first_ino() {
+            let empty = raw.i_block.iter().all(|byte| *byte == 0) && raw.i_file_acl_lo.get() == 0;
+            self.log.check(empty, "ext4-inode-reserved", || (place, "the reserved inode is not in use but has blocks".into()));
+            return;
+        }
+        let kind = raw.i_mode.get();
+        self.log.check(kind == 0 || raw.i_dtime.get() != 0, "ext4-inode-deleted", || {
+            (place, format!("the inode has no links but the mode {kind:#o} and was never deleted"))
+        });
     }
 
     /// Keeps the runs of what is read later.

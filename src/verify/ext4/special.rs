@@ -30,6 +30,11 @@ impl Checker<'_> {
         if journal != 0 && self.fs.sb.s_journal_dev.get() == 0 {
             self.check_journal(journal);
         }
+        let outside = self.fs.sb.s_journal_dev.get() != 0 || self.fs.sb.s_journal_uuid != [0; 16];
+        let place = self.at(journal);
+        self.log.check(self.fs.sb.s_journal_inum.get() == 0 || !outside, "ext4-journal", || {
+            (place, "the superblock names both an inode and a device of its own as the journal".into())
+        });
         let reserved = u64::from(self.fs.sb.s_reserved_gdt_blocks.get());
         let place = self.at(RESIZE_INO);
         let has = !self.fs.compat(compat::RESIZE_INODE) || self.used.contains_key(&RESIZE_INO);

@@ -2,7 +2,7 @@
 //! the judge of random flips.
 
 use super::super::support::{must, root, run, scratch, tool};
-use super::{expect, le32, patched, verify};
+use super::{Patch, expect, le32, patched, verify};
 use goldsmith::stream::{FileSource, Source};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -108,7 +108,7 @@ impl Image {
         block + found.unwrap_or_else(|| panic!("no {name}")) as u64 - 8
     }
 
-    fn flip(&self, at: u64) -> (u64, Vec<u8>) {
+    fn flip(&self, at: u64) -> Patch {
         (at, vec![self.bytes[at as usize] ^ 0x55])
     }
 }
@@ -121,11 +121,16 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("ext4-group", &["set_bg 0 inode_table 99999999", "set_bg 0 checksum calc"]),
     ("ext4-inode-mode", &["sif /one mode 0x91a4"]),
     ("ext4-inode-flags", &["sif /null flags 0x80000"]),
+    ("ext4-inode-flags", &["sif /one flags 0x81000"]),
+    ("ext4-inode-deleted", &["sif /one dtime 1700000000"]),
+    ("ext4-inode-reserved", &["sif /one faddr 5"]),
+    ("ext4-inode-reserved", &["sif <6> block[2] 700"]),
+    ("ext4-journal", &["ssv journal_uuid 01020304-0000-0000-0000-000000000000"]),
     ("ext4-inode-size", &["sif /one size 100"]),
     ("ext4-inode-blocks", &["sif /one blocks 99"]),
     ("ext4-symlink", &["sif /fast size 2"]),
     ("ext4-symlink", &["sif /slow size 99"]),
-    ("ext4-extent-tree", &["sif /one block[0] 0x1f30a"]),
+    ("ext4-extent-tree", &["sif /one block[0] 0x1f30b"]),
     ("ext4-extent-order", &["sif /one block[4] 0"]),
     ("ext4-extent-range", &["sif /one block[5] 0x7fffffff"]),
     ("ext4-dir-inode", &["ln <2000> /ghost"]),
@@ -171,7 +176,7 @@ fn each_damage_of_a_structure_has_its_own_finding() {
     let resize = u64::from(le32(&image.bytes, image.inode("<7>") + 40 + 4 * 13)) * 1024;
     let spare = image.inode("<2000>");
     let put = |at: u64, bytes: &[u8]| vec![(at, bytes.to_vec())];
-    let cases: Vec<(&str, Vec<(u64, Vec<u8>)>)> = vec![
+    let cases: Vec<(&str, Vec<Patch>)> = vec![
         ("ext4-superblock", put(1024 + 0x20, &[0; 4])),
         ("ext4-superblock", put(1024, &[1])),
         ("ext4-backup", put(8193 * 1024 + 0x68, b"another!")),

@@ -1,7 +1,7 @@
 //! FAT: bytes of tables, entries and marks.
 
 use super::image::{BOOT, Build};
-use super::{expect, le32, patched, verify};
+use super::{Patch, expect, le32, patched, verify};
 use goldsmith::units::MIB;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Fat {
     }
 
     /// An entry of both tables.
-    fn set(&self, cluster: u32, value: u32) -> Vec<(u64, Vec<u8>)> {
+    fn set(&self, cluster: u32, value: u32) -> Vec<Patch> {
         [self.table, self.copy].map(|table| (table + 4 * u64::from(cluster), value.to_le_bytes().to_vec())).to_vec()
     }
 }
@@ -51,7 +51,7 @@ fn each_damage_of_fat_has_its_own_finding() {
     let free = 5000;
     let long = fat.entry(b"AFILEW~1TXT") - 32;
     let info = start + 512;
-    let cases: Vec<(&str, Vec<(u64, Vec<u8>)>)> = vec![
+    let cases: Vec<(&str, Vec<Patch>)> = vec![
         ("fat-backup", vec![(start + 6 * 512 + 90, vec![9])]),
         ("fat-copies", vec![(fat.copy + 4 * 6000, vec![1])]),
         ("fat-media", [fat.set(0, 0x0FFF_FFF0)].concat()),
@@ -63,8 +63,8 @@ fn each_damage_of_fat_has_its_own_finding() {
         ("fat-info", vec![(info + 492, vec![0xFF, 0xFF, 0xFF, 0x7F])]),
         ("fat-info", vec![(info + 484, vec![0])]),
         ("fat-entry", vec![(boot_dir + 28, vec![1])]),
-        ("fat-entry", vec![(config, vec![1])]),
-        ("fat-duplicate", vec![(config, b"BOOTX64 EFI".to_vec())]),
+        ("fat-entry", vec![(program, vec![1])]),
+        ("fat-duplicate", vec![(fat.entry(b"SECOND  EFI"), b"BOOTX64 EFI".to_vec())]),
         ("fat-long-name", vec![(long + 13, vec![fat.disk[long as usize + 13] ^ 1])]),
         ("fat-dots", vec![(fat.data + u64::from(fat.first(boot_dir) - 2) * fat.cluster + 26, vec![99])]),
     ];

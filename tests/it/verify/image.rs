@@ -173,6 +173,7 @@ fn boot() -> Tree {
     let mut tree = Tree::new(stat(0o755));
     put(&mut tree, "/EFI/BOOT/BOOTX64.EFI", "MZ".repeat(2000));
     put(&mut tree, "/EFI/BOOT/grub.cfg", stage1(&uuid(2).to_string(), &uuid(3).to_string()));
+    put(&mut tree, "/EFI/BOOT/SECOND.EFI", "MZ");
     put(&mut tree, "/EFI/BOOT/a file with a long name.txt", "text");
     for copy in ["mender_grubenv1", "mender_grubenv2"] {
         let lock = block("editing=0\n");
