@@ -11,6 +11,8 @@ use zerocopy::little_endian::U32;
 const MAX_DEPTH: u16 = 5;
 /// Bytes of the header of a node and of each entry.
 const ENTRY: usize = 12;
+/// Blocks that an extent tree can reach: their numbers in the file have 32 bits.
+const MAX_FILE_BLOCKS: u64 = 1 << 32;
 /// Blocks that an inode without extents names itself.
 const DIRECT: u64 = 12;
 
@@ -28,7 +30,8 @@ impl Checker<'_> {
     pub(super) fn map(&mut self, ino: u32, raw: &Inode, seed: u32) -> Mapped {
         let mut walk = Walk { ino, seed, next: 0, mapped: Mapped::default() };
         if raw.i_flags.get() & inode_flags::EXTENTS != 0 {
-            self.extent_node(&mut walk, &raw.i_block, None, None, 0..1 << 32);
+            walk.mapped.most = MAX_FILE_BLOCKS;
+            self.extent_node(&mut walk, &raw.i_block, None, None, 0..MAX_FILE_BLOCKS);
         } else {
             self.indirect(&mut walk, &raw.i_block);
         }
@@ -154,6 +157,7 @@ impl Checker<'_> {
     /// 12 blocks, then trees of one, two and three levels.
     fn indirect(&mut self, walk: &mut Walk, map: &[u8; 60]) {
         let per_block = self.fs.block_size / 4;
+        walk.mapped.most = DIRECT + per_block + per_block.pow(2) + per_block.pow(3);
         let (direct, trees) = map.split_at(48);
         self.pointers(walk, direct, None, 0);
         let mut logical = DIRECT;

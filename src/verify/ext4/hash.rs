@@ -95,3 +95,27 @@ fn tea(state: &mut [u32; 4], input: &[u32; 4]) {
     state[0] = state[0].wrapping_add(left);
     state[1] = state[1].wrapping_add(right);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 7e49f4ad-7d93-458d-bc75-c15c87093f37 as the superblock holds it; the hashes are those that `dx_hash` of debugfs says.
+    #[test]
+    fn known_names() {
+        let seed = [0xadf4_497e, 0x8d45_937d, 0x5cc1_75bc, 0x373f_0987];
+        let long = "a".repeat(50);
+        for (version, hashes) in [
+            (0, [0x3225_2546, 0x9d04_0690, 0x66cd_638e]),
+            (1, [0xf941_3cb6, 0x9e45_02c2, 0x64c4_2466]),
+            (2, [0x49b1_4152, 0xef95_7e0e, 0xcf78_bddc]),
+        ] {
+            for (name, expected) in ["hello", "größe", &long].into_iter().zip(hashes) {
+                assert_eq!(hash(version, name.as_bytes(), &seed), Some(expected), "{version} {name}");
+                // Where all bytes are ASCII the sign makes no difference.
+                assert_eq!(hash(version + 3, name.as_bytes(), &seed) == Some(expected), name.is_ascii(), "{version} {name}");
+            }
+        }
+        assert_eq!(hash(6, b"a", &seed), None);
+    }
+}

@@ -15,8 +15,6 @@ const CHECKSUM_HI: usize = 0x82;
 const BAD_INO: u32 = 1;
 /// `i_flags` of features that are not followed here (encrypt, inline_data, ea_inode, casefold), and `EXT4_IMAGIC_FL` of AFS.
 const FOREIGN_FLAGS: u32 = inode_flags::ENCRYPT | inode_flags::INLINE_DATA | inode_flags::EA_INODE | inode_flags::CASEFOLD | 0x2000;
-/// Blocks that one file can have.
-const MAX_FILE_BLOCKS: u64 = 1 << 32;
 
 /// What a map came to.
 #[derive(Debug, Default)]
@@ -24,6 +22,8 @@ pub(super) struct Mapped {
     pub(super) runs: Vec<Run>,
     /// Blocks of the map itself.
     pub(super) nodes: u64,
+    /// Blocks that a map of this kind can reach.
+    pub(super) most: u64,
     /// Something in it was damaged.
     pub(super) broken: bool,
 }
@@ -218,7 +218,7 @@ impl Checker<'_> {
         }
     }
 
-    fn size(&self, raw: &Inode) -> u64 {
+    pub(super) fn size(&self, raw: &Inode) -> u64 {
         let wide = raw.i_mode.get() & mode::TYPE == mode::FILE || self.fs.incompat(incompat::LARGEDIR);
         u64::from(raw.i_size_lo.get()) | if wide { u64::from(raw.i_size_high.get()) << 32 } else { 0 }
     }
@@ -264,8 +264,14 @@ impl Checker<'_> {
             }
             mode::FILE => {
                 let reach = last.saturating_mul(block);
-                self.log.check(size >= reach && size.div_ceil(block) <= MAX_FILE_BLOCKS, "ext4-inode-size", || {
-                    (place, format!("the file has {size} bytes but its last block begins at byte {reach}"))
+                self.log.check(size >= reach && size.div_ceil(block) <= mapped.most, "ext4-inode-size", || {
+                    (
+                        place,
+                        format!(
+                            "the file has {size} bytes, its last block begins at byte {reach} and its map reaches {} blocks",
+                            mapped.most
+                        ),
+                    )
                 });
             }
             mode::SYMLINK if size >= 60 => self.check_long_symlink(ino, size, mapped),

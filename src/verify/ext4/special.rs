@@ -138,6 +138,11 @@ impl Checker<'_> {
                 return;
             }
         }
+        let (size, reach) = (self.size(raw), (12 + per_block + per_block * per_block) * self.fs.block_size);
+        let place = self.at(RESIZE_INO);
+        self.log.check(size == reach, "ext4-resize", || {
+            (place, format!("the resize inode has {size} bytes where its double indirect block reaches {reach}"))
+        });
         let count = 1 + reserved * (1 + backups.len() as u64);
         let (stored, due) = (u64::from(raw.i_blocks_lo.get()), count * (self.fs.block_size / 512));
         let place = self.at(RESIZE_INO);

@@ -1,7 +1,7 @@
 //! One file, or one fact of the plan, is changed; exactly one relation breaks.
 
-use super::image::{B, Build, block, elf, put, stage1};
-use super::{expect, patched};
+use super::image::{A, B, BOOT, Build, DATA, block, elf, put, stage1};
+use super::{Patch, expect, patched};
 use goldsmith::stamp::Uuid;
 use goldsmith::units::MIB;
 use goldsmith::verify::{Request, field, image};
@@ -129,6 +129,29 @@ fn the_artifact_must_be_that_of_the_image() {
     let garbage = goldsmith::stream::MemSource(b"garbage".to_vec().into());
     let outcome = image(&good.source(), &Request { artifact: Some(Arc::new(garbage)), ..Default::default() });
     expect(&outcome, &["artifact-invalid"], "no Artifact");
+}
+
+/// Random bytes anywhere end in findings, never in a panic or an endless walk.
+#[test]
+fn hostile_bytes_end_in_findings() {
+    let made = Build::new().make();
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = |limit: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % limit
+    };
+    // The table, the metadata of each filesystem, the first files of each.
+    let areas = [0, BOOT.0, A.0, DATA.0].map(|start| start * MIB);
+    for round in 0..60 {
+        let flips = 1 << (round % 8);
+        let patches: Vec<Patch> = (0..flips)
+            .map(|_| (areas[random(4) as usize] + random(MIB / 2), vec![[0, 1, 0xFF, random(256) as u8][random(4) as usize]]))
+            .collect();
+        let outcome = image(&patched(&made.disk, &patches), &Request::default());
+        assert!(!outcome.groups.is_empty(), "round {round}");
+    }
 }
 
 /// The record of an earlier release, as `convert` writes it, in the parts that matter.
