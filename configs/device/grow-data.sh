@@ -35,8 +35,7 @@ if [ $((total - end)) -lt 16384 ]; then
 fi
 # Only the last partition can grow.
 for other in "$parent"/*/partition; do
-    dir=${other%/partition}
-    if [ "$(cat "$dir/start")" -ge "$end" ]; then
+    if [ "$(cat "${other%/partition}/start")" -ge "$end" ]; then
         say "another partition lies behind $device, not grown"
         exit 0
     fi

@@ -56,7 +56,7 @@ pub(super) struct ConvertArgs {
     /// Threads [default: one for each processor]; never changes a byte of the result
     #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    /// Check the raw image as `verify` does before it gets its name
+    /// Check the image as `verify` does before it gets its name; not with a compressed one
     #[arg(long)]
     verify: bool,
 }

@@ -1,7 +1,11 @@
 //! Errors for people: the chain of causes as one sentence, then the hints, each on a line of its own.
 
+use crate::fs::ext4;
+use crate::image::{source, target};
 use crate::problem::{Problem, Problems, Usage};
 use std::borrow::Cow;
+use std::error::Error;
+use std::io;
 
 /// The exit code that an error stands for: 2 for wrong usage or configuration, else 1.
 #[must_use]
@@ -12,8 +16,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 /// The text for standard error.
 #[must_use]
 pub fn render(error: &anyhow::Error) -> String {
-    let causes: Vec<&(dyn std::error::Error + 'static)> = error.chain().collect();
+    let causes: Vec<&(dyn Error + 'static)> = error.chain().collect();
     let mut context: Vec<String> = Vec::new();
+    let hint = causes.iter().find_map(|cause| hint(*cause));
     for cause in causes {
         let problems = cause
             .downcast_ref::<Problems>()
@@ -31,7 +36,20 @@ pub fn render(error: &anyhow::Error) -> String {
             _ => context.push(text),
         }
     }
-    one(&context[..context.len().saturating_sub(1)], &Problem::new(context.last().cloned().unwrap_or_default()))
+    let problem = Problem { message: context.pop().unwrap_or_default(), hint };
+    one(&context, &problem)
+}
+
+/// What an error of a format advises; one may lie in an error of reading.
+fn hint(cause: &(dyn Error + 'static)) -> Option<String> {
+    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    if let Some(inner) = inner {
+        return hint(inner);
+    }
+    let found = cause.downcast_ref::<source::Error>().and_then(source::Error::hint);
+    let found = found.or_else(|| cause.downcast_ref::<ext4::read::Error>().and_then(ext4::read::Error::hint));
+    let found = found.or_else(|| cause.downcast_ref::<target::MapError>().and_then(target::MapError::hint));
+    found.map(str::to_owned)
 }
 
 fn one(context: &[String], problem: &Problem) -> String {
@@ -74,5 +92,13 @@ mod tests {
         let error = anyhow::anyhow!("opening a: {missing}").context("opening a");
         assert_eq!(render(&error), "error: opening a: No such file or directory\n");
         assert_eq!(exit_code(&Usage(problems).into()), 2);
+    }
+
+    #[test]
+    fn formats_give_hints_too() {
+        let error = || source::Error::Directory("x".into());
+        let text = "error: opening x: x is no image: it is a directory\nhint: name the image file\n";
+        assert_eq!(render(&anyhow::Error::new(error()).context("opening x")), text);
+        assert_eq!(render(&anyhow::Error::new(io::Error::other(error())).context("opening x")), text);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod artifact;
 mod convert;
+mod flash;
 mod inspect;
 pub mod message;
 mod plan;
@@ -29,6 +30,7 @@ pub struct Cli {
 enum Command {
     Convert(convert::ConvertArgs),
     Plan(plan::PlanArgs),
+    Flash(flash::FlashArgs),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
     Artifact(artifact::ArtifactArgs),
@@ -61,6 +63,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Convert(args) => convert::run(args),
         Command::Plan(args) => plan::run(args),
+        Command::Flash(args) => flash::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Artifact(args) => artifact::run(args),
@@ -77,8 +80,14 @@ fn on_signals() {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            crate::pipeline::outputs::abandon();
-            let _ = io::stderr().write_all(b"\nerror: interrupted; nothing was written\n");
+            let published = crate::pipeline::outputs::abandon();
+            let half = flash::UNDERWAY.load(std::sync::atomic::Ordering::Relaxed);
+            let state = match (half, published) {
+                (true, _) => "the device holds part of the image",
+                (false, true) => "everything was written",
+                (false, false) => "nothing was written",
+            };
+            let _ = io::stderr().write_all(format!("\nerror: interrupted; {state}\n").as_bytes());
             std::process::exit(128 + signal);
         }
     });

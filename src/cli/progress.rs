@@ -45,7 +45,7 @@ fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// A bar or a spinner for the current step; what is finished stays above it.
+/// A bar or a spinner for the current step; warnings and notes stay above it.
 #[derive(Debug)]
 struct Terminal {
     bar: Mutex<Option<ProgressBar>>,
@@ -67,18 +67,19 @@ impl Terminal {
 impl Report for Terminal {
     fn step(&self, what: &str, total: Option<u64>) {
         let style = match total {
-            Some(_) => "{msg:<44} {bar:24} {bytes:>10} of {total_bytes}",
+            Some(_) => "{msg} {wide_bar} {bytes:>11} of {total_bytes}",
             None => "{msg}",
         };
+        // Cleared before the next one is drawn, or it would stay above it.
+        if let Some(old) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            old.finish_and_clear();
+        }
         let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        // The templates above are constants that the tests parse; the default style serves if one ever did not parse.
+        // The templates above are constants; should one not parse, the default style serves.
         bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(what.to_owned());
         bar.tick();
-        let old = self.bar.lock().unwrap_or_else(PoisonError::into_inner).replace(bar);
-        if let Some(old) = old {
-            old.finish_and_clear();
-        }
+        *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
     }
 
     fn advance(&self, bytes: u64) {

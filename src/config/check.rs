@@ -108,7 +108,7 @@ fn levels(found: &mut Found<'_>) {
         ImageFormat::Gz => Some((1, 9)),
         ImageFormat::Xz => Some((0, 9)),
         ImageFormat::Zst => Some((1, 22)),
-        ImageFormat::Raw => None,
+        ImageFormat::Raw | ImageFormat::Qcow2 | ImageFormat::AndroidSparse => None,
     };
     let checks = [
         ("artifact.level", artifact.level, payload, artifact.compression.word()),

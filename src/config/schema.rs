@@ -241,7 +241,7 @@ keys! {
         image: ImageFormat => OneOf<ImageFormat> { default "\"raw\"" }
         /// How hard the compressor tries: 1 to 9 for gz, 0 to 9 for xz, 1 to 22 for zst. For other forms it has no effect.
         level: Option<u32> => Number<0, 22> { unset "the compressor's own", like "6" }
-        /// Whether a block map is written beside the image, so that flashing skips what is empty.
+        /// Whether a block map is written beside a raw or compressed image, so that flashing skips what is empty.
         bmap: bool => Flag { default "true" }
         /// Whether the root filesystem is also written as a file of its own.
         rootfs: bool => Flag { default "false" }

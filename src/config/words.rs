@@ -54,6 +54,10 @@ choices! {
         Xz = "xz",
         /// compressed by Zstandard
         Zst = "zst",
+        /// for QEMU
+        Qcow2 = "qcow2",
+        /// for fastboot
+        AndroidSparse = "android-sparse",
     }
 
     /// Maintainer scripts of a Debian package.

@@ -40,7 +40,7 @@ pub enum DebError {
 pub struct Limits {
     /// Bytes of the unpacked control archive.
     pub control: u64,
-    /// Bytes of the unpacked data archive, which is held in memory.
+    /// Bytes of the unpacked data archive, which is held in memory; never more than 64 MiB or 64 times its packed length.
     pub data: u64,
     /// Members of either archive.
     pub entries: u64,
@@ -158,9 +158,15 @@ impl Read for Forward {
 /// The most memory that an xz stream may ask for; `xz -9` asks for 65 MiB.
 const XZ_MEMORY: u64 = 256 << 20;
 
+/// What any archive may unfold to (bytes), and how many times its packed length a longer one: real packages stay far below, and what
+/// is allocated stays in proportion to what was read.
+const UNFOLDED: u64 = 64 << 20;
+const RATIO: u64 = 64;
+
 /// The bytes of a member, decompressed by its suffix, at most `limit` of them.
 fn unpack(source: &Source, member: &ar::Member, limit: u64, what: &'static str) -> Result<Vec<u8>, DebError> {
     let raw = Forward { source: source.clone(), at: member.offset, end: member.offset.saturating_add(member.len) };
+    let limit = limit.min(member.len.saturating_mul(RATIO).max(UNFOLDED));
     let io = |e| DebError::Io(what, e);
     let reader: Box<dyn Read> = match member.name.rsplit_once('.').map_or("", |(_, suffix)| suffix) {
         "" | "tar" => Box::new(raw),

@@ -1,6 +1,7 @@
 //! Merging `/etc/fstab` (`fstab(5)`): our four mounts, the owner's own lines, and a note where a device is gone.
 
-use std::collections::BTreeSet;
+use crate::problem::Problem;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One mount of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,12 +24,17 @@ pub struct Mount {
     pub pass: u32,
 }
 
-/// What can be mounted on the converted disk besides our own mounts: filesystem UUIDs, labels, PARTUUIDs in lower case.
+/// What lines of the golden `fstab` may name.
 #[derive(Clone, Debug, Default)]
 pub struct Present {
     /// `TAG=value` specs that resolve on the new disk, in lower case.
     pub tags: BTreeSet<String>,
+    /// `TAG=value` specs of the golden disk, in lower case, each with its partition in words.
+    pub golden: BTreeMap<String, String>,
 }
+
+/// Directories without which a system does not start or is not whole.
+const NEEDED: [&str; 7] = ["/boot", "/etc", "/opt", "/usr", "/usr/local", "/var", "/var/lib"];
 
 /// The merged text, and what happened to lines that could not stay as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +43,8 @@ pub struct Merged {
     pub text: String,
     /// One sentence for each line that was commented out.
     pub notes: Vec<String>,
+    /// A part of the system that lies on a partition of its own, which would be gone.
+    pub problems: Vec<Problem>,
 }
 
 /// Merges `old` with our mounts: lines of ours replace the line with the same mount point in its place; lines whose device is gone
@@ -52,8 +60,11 @@ pub fn merge(old: &str, mounts: &[Mount], present: &Present) -> Merged {
         };
         if let Some(mount) = mounts.iter().find(|mount| same_dir(&mount.dir, entry.dir)) {
             if done.insert(&mount.dir) {
-                merged.line(&mount.line(Some(entry.options)));
+                merged.line(&mount.line(entry.fits(mount).then_some(entry.options)));
+                merged.notes.extend(entry.left_behind(mount, present));
             }
+        } else if let Some(problem) = entry.needed(present) {
+            merged.problems.push(problem);
         } else if let Some(why) = entry.gone(present) {
             merged.line(&format!("# {why}; the line was:"));
             merged.line(&format!("# {line}"));
@@ -108,6 +119,11 @@ impl<'a> Entry<'a> {
         if self.options.split(',').any(|option| matches!(option, "nofail" | "noauto")) {
             return None;
         }
+        self.device_gone(present)
+    }
+
+    /// Why its device cannot be on the converted disk, if so.
+    fn device_gone(&self, present: &Present) -> Option<String> {
         let spec = self.spec.trim_matches('"');
         if let Some((tag, value)) = spec.split_once('=')
             && matches!(tag, "UUID" | "LABEL" | "PARTUUID" | "PARTLABEL")
@@ -124,6 +140,39 @@ impl<'a> Entry<'a> {
             return Some(format!("{spec} does not exist on the converted disk"));
         }
         None
+    }
+}
+
+impl Entry<'_> {
+    /// Whether its options are those of the filesystem that `mount` has.
+    fn fits(&self, mount: &Mount) -> bool {
+        let ext = |kind: &str| matches!(kind, "ext2" | "ext3" | "ext4");
+        self.kind.split(',').any(|kind| kind == "auto" || kind == mount.kind || (ext(kind) && ext(&mount.kind)))
+    }
+
+    /// The partition of the golden disk that the line names, in words, or what it says.
+    fn place(&self, present: &Present) -> String {
+        let spec = self.spec.replace('"', "");
+        present.golden.get(&spec.to_lowercase()).cloned().unwrap_or(spec)
+    }
+
+    /// A note when the golden image had its own partition where our data partition goes.
+    fn left_behind(&self, mount: &Mount, present: &Present) -> Option<String> {
+        let lost = mount.dir == "/data" && self.spec != mount.spec;
+        lost.then(|| {
+            format!("/etc/fstab: what {} held on /data does not come along, the data partition is new", self.place(present))
+        })
+    }
+
+    /// Why the system would not be whole without what this line mounts.
+    fn needed(&self, present: &Present) -> Option<Problem> {
+        let dir = NEEDED.into_iter().find(|dir| same_dir(dir, self.dir))?;
+        self.device_gone(present)?;
+        let place = self.place(present);
+        let message = format!("{place} is mounted on {dir} by /etc/fstab, but only the root filesystem goes into the slots");
+        let hint =
+            format!("copy what is on it to {dir} of the root filesystem in the golden image, and take its line out of /etc/fstab");
+        Some(Problem::new(message).hint(hint))
     }
 }
 
@@ -206,7 +255,38 @@ mod tests {
         let twice = "UUID=1 / ext4 defaults 0 1\nUUID=2 / ext4 defaults 0 1\n";
         let merged = merge(twice, &mounts(), &Present::default());
         assert_eq!(merged.text.lines().filter(|line| line.contains(" / ")).count(), 1);
-        let again = merge(&merged.text, &mounts(), &Present { tags: ["partuuid=b", "partuuid=d"].map(String::from).into() });
+        let again = merge(
+            &merged.text,
+            &mounts(),
+            &Present { tags: ["partuuid=b", "partuuid=d"].map(String::from).into(), ..Present::default() },
+        );
         assert_eq!(again.text, merged.text);
+    }
+
+    #[test]
+    fn a_part_of_the_system_on_its_own_partition_is_no_line_to_lose() {
+        let golden = [("uuid=ab-cd".to_owned(), "partition 3 (1 GiB, ext2/3/4)".to_owned())].into();
+        let present = Present { golden, ..Present::default() };
+        let old = "UUID=AB-CD /boot/ ext4 defaults 0 2\n/dev/sda7 /var ext4 nofail 0 2\ntmpfs /var/lib tmpfs defaults 0 0\n/dev/sda8 /home ext4 defaults 0 2\n";
+        let merged = merge(old, &mounts(), &present);
+        let problems: Vec<&str> = merged.problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+        assert!(problems[0].starts_with("partition 3 (1 GiB, ext2/3/4) is mounted on /boot by"), "{problems:?}");
+        assert!(problems[1].starts_with("/dev/sda7 is mounted on /var by"), "{problems:?}");
+        assert_eq!(merged.notes.len(), 1, "{:?}", merged.notes);
+    }
+
+    #[test]
+    fn options_of_another_filesystem_and_its_files_do_not_come_along() {
+        let old = "UUID=1 /data btrfs subvol=@data,compress=zstd 0 0\nUUID=2 / ext3 noatime 0 1\nUUID=3 /boot/efi auto ro 0 0\n";
+        let merged = merge(old, &mounts(), &Present::default());
+        let fields = |dir: &str| {
+            let line = merged.text.lines().find(|line| line.contains(&format!(" {dir} "))).unwrap();
+            line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(fields("/data")[3], "defaults,x-systemd.growfs");
+        assert_eq!(fields("/")[3], "noatime");
+        assert_eq!(fields("/boot/efi")[3], "ro");
+        assert!(merged.notes[0].contains("UUID=1"), "{:?}", merged.notes);
     }
 }

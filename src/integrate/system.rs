@@ -2,7 +2,7 @@
 
 use super::fstab::{Mount, Present, merge};
 use crate::plan::family::{Family, Role};
-use crate::problem::Problem;
+use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, Editor};
 use crate::tree::{Entry, Found, Kind, Leaf, Tree};
@@ -31,14 +31,15 @@ pub struct System<'a> {
     pub present: Present,
 }
 
-/// Makes mount points, merges `/etc/fstab`, arranges the growth of the data partition. Returns notes for the report.
+/// Makes mount points, merges `/etc/fstab`, arranges the growth of the data partition. Returns notes for the report and adds to the
+/// problems of the plan.
 ///
 /// # Errors
 /// What editing said.
-pub fn integrate(editor: &mut Editor, system: &System) -> Result<Vec<String>, EditError> {
+pub fn integrate(editor: &mut Editor, system: &System, problems: &mut Problems) -> Result<Vec<String>, EditError> {
     editor.dir("/data", 0o755, "mount point of the data partition")?;
     editor.dir(system.boot_mount, 0o755, "mount point of the boot partition")?;
-    let mut notes = fstab(editor, system)?;
+    let mut notes = fstab(editor, system, problems)?;
     resume(editor, &mut notes)?;
     if system.grow_data {
         if system.systemd {
@@ -47,11 +48,21 @@ pub fn integrate(editor: &mut Editor, system: &System) -> Result<Vec<String>, Ed
             notes.push("the init system is not systemd: the data partition keeps its size until /usr/lib/goldsmith/grow-data and resize2fs are run".into());
         }
     }
+    if system.systemd {
+        let tmpfiles =
+            "# The update client's directory, should the data partition ever be made anew.\nd /data/mender 0700 root root -\n";
+        editor.file(
+            "/usr/lib/tmpfiles.d/mender-data.conf",
+            tmpfiles,
+            0o644,
+            "the update client's directory on the data partition",
+        )?;
+    }
     selinux(editor)?;
     Ok(notes)
 }
 
-fn fstab(editor: &mut Editor, system: &System) -> Result<Vec<String>, EditError> {
+fn fstab(editor: &mut Editor, system: &System, problems: &mut Problems) -> Result<Vec<String>, EditError> {
     let old = editor.text("/etc/fstab", TEXT_LIMIT)?.unwrap_or_default();
     let [boot, root, data] = system.options.clone();
     let owned = |options: &[&str]| options.iter().map(|option| (*option).to_owned()).collect::<Vec<_>>();
@@ -91,6 +102,7 @@ fn fstab(editor: &mut Editor, system: &System) -> Result<Vec<String>, EditError>
     ];
     let merged = merge(&old, &mounts, &system.present);
     editor.rewrite("/etc/fstab", merged.text, 0o644, "mounts of the A/B layout")?;
+    problems.0.extend(merged.problems);
     Ok(merged.notes)
 }
 
@@ -125,9 +137,6 @@ fn grow(editor: &mut Editor, family: &Family) -> Result<(), EditError> {
     );
     editor.file("/etc/systemd/system/mender-grow-data.service", unit, 0o644, reason)?;
     editor.symlink("/etc/systemd/system/data.mount.wants/mender-grow-data.service", "../mender-grow-data.service", reason)?;
-    let tmpfiles =
-        "# The update client's directory, should the data partition ever be made anew.\nd /data/mender 0700 root root -\n";
-    editor.file("/usr/lib/tmpfiles.d/mender-data.conf", tmpfiles, 0o644, "the update client's directory on the data partition")?;
     Ok(())
 }
 

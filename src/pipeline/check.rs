@@ -4,6 +4,7 @@ use super::emit::{Form, Written};
 use super::prepare::Prepared;
 use crate::artifact::{self, Severity, Signer};
 use crate::fs::{ext4, fat};
+use crate::image::source;
 use crate::image::table::Table;
 use crate::problem::{Problem, Problems};
 use crate::stream::{FileSource, Slice, Source};
@@ -18,27 +19,29 @@ use std::sync::Arc;
 /// # Errors
 /// A [`Problem`] that says what differs from the plan.
 pub(crate) fn written(prepared: &Prepared, form: Form, written: &Written) -> Result<()> {
-    if form == Form::Raw {
+    if !matches!(form, Form::Stream(_)) {
         let file = written.image.file().try_clone()?;
         let len = file.metadata()?.len();
-        disk(prepared, &(Arc::new(FileSource::new(file, len)) as Source)).context("reading the image back")?;
+        let image = source::in_place(Arc::new(FileSource::new(file, len))).context("reading the image back")?;
+        disk(prepared, &image).context("reading the image back")?;
     }
     artifact(prepared, written).context("reading the Artifact back")
 }
 
-/// Runs the whole verification on a raw image and its Artifact.
+/// Runs the whole verification on an image that is no stream, and its Artifact.
 ///
 /// # Errors
 /// All its errors as [`Problems`].
 pub(crate) fn verified(prepared: &Prepared, written: &Written) -> Result<()> {
-    let source = |file: &std::fs::File| -> Result<Source> {
+    let open = |file: &std::fs::File| -> Result<Source> {
         let file = file.try_clone()?;
         let len = file.metadata()?.len();
         Ok(Arc::new(FileSource::new(file, len)))
     };
     let verifier = prepared.signer.as_ref().map(Signer::verifier);
-    let artifact = Some(source(written.artifact.file())?);
-    let outcome = verify::image(&source(written.image.file())?, &verify::Request { artifact, key: verifier.as_ref(), field: None });
+    let artifact = Some(open(written.artifact.file())?);
+    let image = source::in_place(open(written.image.file())?).context("reading the image back")?;
+    let outcome = verify::image(&image, &verify::Request { artifact, key: verifier.as_ref(), field: None });
     let errors = outcome.findings.iter().filter(|finding| finding.severity == verify::Severity::Error);
     Problems(errors.map(|finding| Problem::new(finding.to_string())).collect()).check()?;
     Ok(())

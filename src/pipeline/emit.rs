@@ -4,7 +4,9 @@
 use super::disk::{copy_range, copy_within, write_content, write_sparse};
 use super::frames::{Chunk, Compress, Pass, Plain};
 use super::outputs::{Outputs, Pending};
+use super::wrapped::{self, Wrap};
 use crate::artifact::{self, Meta, Signer};
+use crate::image::target::{BlockMap, Mapped, Sums, sums};
 use crate::layout::Layout;
 use crate::report::Report;
 use crate::stream::{Codec, Compression, Content, ReadAt};
@@ -12,6 +14,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// What a frame is made of (bytes of plain content): long enough that a compressor loses little at its ends.
@@ -45,6 +48,8 @@ pub(crate) enum Form {
     Raw,
     /// As a stream of frames.
     Stream(Codec),
+    /// In another image format.
+    Wrapped(Wrap),
 }
 
 /// What the emission of one conversion needs.
@@ -53,6 +58,8 @@ pub(crate) struct Emission<'a> {
     pub(crate) disk: Disk<'a>,
     /// How the image is stored.
     pub(crate) form: Form,
+    /// Whether a block map is made.
+    pub(crate) map: bool,
     /// The Artifact.
     pub(crate) meta: &'a Meta,
     /// Who signs it.
@@ -83,6 +90,57 @@ pub(crate) struct Written {
     pub(crate) artifact: Pending,
     /// The root filesystem.
     pub(crate) rootfs: Option<Pending>,
+    /// The block map of the disk, when asked for.
+    pub(crate) map: Option<BlockMap>,
+}
+
+impl Disk<'_> {
+    /// The whole disk; slot B is the same runs as slot A.
+    fn content(&self, data: &Content) -> Content {
+        let layout = &self.layout;
+        let mut disk = Content::hole(0);
+        self.push_tables(&mut disk, 0..layout.boot.start);
+        disk.push_content(layout.boot.start, self.boot);
+        disk.push_content(layout.root_a.start, self.root);
+        if self.copy_to_b {
+            disk.push_content(layout.root_b.start, self.root);
+        }
+        disk.push_content(layout.data.start, data);
+        self.push_tables(&mut disk, layout.data.end()..layout.total);
+        disk.set_len(layout.total);
+        disk
+    }
+
+    /// What the partition tables have within `range`, which `disk` reaches up to.
+    fn push_tables(&self, disk: &mut Content, range: Range<u64>) {
+        for (offset, bytes) in self.tables.iter().filter(|(offset, _)| range.contains(offset)) {
+            disk.push_bytes(*offset, bytes.clone());
+        }
+    }
+
+    /// The block map, with the sums of the root filesystem that its one pass gave.
+    fn map(&self, root: &[Mapped], data: &Content) -> io::Result<BlockMap> {
+        let layout = &self.layout;
+        let mut tables = Content::hole(layout.total);
+        self.push_tables(&mut tables, 0..layout.total);
+        let slot_b = if self.copy_to_b { root } else { &[] };
+        let (boot, data) = (sums(self.boot)?, sums(data)?);
+        let parts = [
+            (layout.boot.start, &boot[..]),
+            (layout.root_a.start, root),
+            (layout.root_b.start, slot_b),
+            (layout.data.start, &data),
+        ];
+        let mut ranges = sums(&tables)?;
+        for (start, part) in parts {
+            ranges.extend(
+                part.iter()
+                    .map(|mapped| Mapped { bytes: start + mapped.bytes.start..start + mapped.bytes.end, sha256: mapped.sha256 }),
+            );
+        }
+        ranges.sort_unstable_by_key(|mapped| mapped.bytes.start);
+        Ok(BlockMap { size: layout.total, ranges })
+    }
 }
 
 impl Emission<'_> {
@@ -94,28 +152,31 @@ impl Emission<'_> {
         let image = outputs.create(&names.image)?;
         let artifact = outputs.create(&names.artifact)?;
         let rootfs = names.rootfs.as_ref().map(|name| outputs.create(name)).transpose()?;
-        let writing = |pending: &Pending| format!("writing {}", pending.target().display());
         let mut stream = match self.form {
             Form::Raw => {
-                image.file().set_len(self.disk.layout.total).with_context(|| writing(&image))?;
-                self.fixed_parts(image.file()).with_context(|| writing(&image))?;
+                image.file().set_len(self.disk.layout.total).map_err(|e| image.writing(e))?;
+                self.fixed_parts(image.file()).map_err(|e| image.writing(e))?;
                 None
             }
             Form::Stream(codec) => Some(FrameStream { file: image.file(), at: 0, codec, slot_start: 0 }),
+            Form::Wrapped(_) => None,
         };
         if let Some(stream) = &mut stream {
-            self.stream_front(stream).with_context(|| writing(&image))?;
+            self.stream_front(stream).map_err(|e| image.writing(e))?;
             stream.slot_start = stream.at;
         }
-        let root_sha256 = self.root_pass(&artifact, stream.as_mut(), image.file(), rootfs.as_ref())?;
+        let mut sums = self.map.then(|| Sums::new(self.disk.root));
+        let root_sha256 = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
         self.report.step("writing slot B and the data partition", None);
         let data = data(&root_sha256)?;
-        match &mut stream {
-            Some(stream) => self.stream_back(stream, &data),
-            None => self.raw_back(image.file(), &data),
+        match (self.form, &mut stream) {
+            (Form::Wrapped(wrap), _) => self.wrapped(image.file(), wrap, &data),
+            (_, Some(stream)) => self.stream_back(stream, &data),
+            (_, None) => self.raw_back(image.file(), &data),
         }
-        .with_context(|| writing(&image))?;
-        Ok(Written { root_sha256, image, artifact, rootfs })
+        .map_err(|e| image.writing(e))?;
+        let map = sums.map(|sums| self.disk.map(&sums.finish(), &data)).transpose().context("making the block map")?;
+        Ok(Written { root_sha256, image, artifact, rootfs, map })
     }
 
     /// Tables and boot partition of a raw image.
@@ -131,25 +192,26 @@ impl Emission<'_> {
         &self,
         artifact: &Pending,
         mut stream: Option<&mut FrameStream>,
-        image: &File,
+        image: &Pending,
         rootfs: Option<&Pending>,
+        mut sums: Option<&mut Sums>,
     ) -> Result<[u8; 32]> {
         let root = self.disk.root;
         self.report.step("writing the root filesystem", Some(root.len()));
         let draft = artifact::Draft::new(self.meta, root.len(), self.signer).context("making the Artifact")?;
         let mut payload = FrameStream { file: artifact.file(), at: draft.data_offset(), codec: self.meta.codec, slot_start: 0 };
-        payload.put(Bytes::Frame(&draft.head()?))?;
+        payload.put(Bytes::Frame(&draft.head()?)).map_err(|e| artifact.writing(e))?;
         let codecs = self.codecs();
         let compress: Vec<_> = codecs.iter().map(|codec| move |plain: &[u8]| codec.compress(plain)).collect();
         let slot = (self.form == Form::Raw).then_some(self.disk.layout.root_a.start);
         let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
             if let Some(start) = slot {
-                write_sparse(image, start + offset, plain)?;
+                write_sparse(image.file(), start + offset, plain).map_err(|e| image.writing(e))?;
             }
-            rootfs.map_or(Ok(()), |rootfs| write_sparse(rootfs.file(), offset, plain))
+            rootfs.map_or(Ok(()), |rootfs| write_sparse(rootfs.file(), offset, plain).map_err(|e| rootfs.writing(e)))
         };
         if let Some(rootfs) = rootfs {
-            rootfs.file().set_len(root.len())?;
+            rootfs.file().set_len(root.len()).map_err(|e| rootfs.writing(e))?;
         }
         let pass = Pass {
             content: root,
@@ -161,17 +223,22 @@ impl Emission<'_> {
         let mut hash = Sha256::new();
         pass.run(&mut |chunk| {
             update(&mut hash, &chunk.plain);
+            match (&mut sums, &chunk.plain) {
+                (Some(sums), Plain::Data(bytes)) => sums.update(bytes),
+                (Some(sums), Plain::Zero(len)) => sums.zeros(*len),
+                (None, _) => {}
+            }
             self.report.advance(length(&chunk.plain));
             let (payload_frame, image_frame) = self.pick(&chunk);
-            payload.put(payload_frame)?;
-            stream.as_mut().map_or(Ok(()), |stream| stream.put(image_frame))
+            payload.put(payload_frame).map_err(|e| artifact.writing(e))?;
+            stream.as_mut().map_or(Ok(()), |stream| stream.put(image_frame)).map_err(|e| image.writing(e))
         })
-        .context("writing the root filesystem")?;
-        payload.put(Bytes::Frame(&draft.tail()?))?;
+        .context("the root filesystem")?;
+        payload.put(Bytes::Frame(&draft.tail()?)).map_err(|e| artifact.writing(e))?;
         let sha256: [u8; 32] = hash.finalize().into();
         let finished = draft.finish(&sha256, payload.at - draft.data_offset()).context("making the Artifact")?;
-        payload.put(Bytes::Frame(&finished.back))?;
-        artifact.file().write_all_at(&finished.front, 0)?;
+        payload.put(Bytes::Frame(&finished.back)).map_err(|e| artifact.writing(e))?;
+        artifact.file().write_all_at(&finished.front, 0).map_err(|e| artifact.writing(e))?;
         Ok(sha256)
     }
 
@@ -195,6 +262,13 @@ impl Emission<'_> {
         (bytes(payload), bytes(chunk.frames.last()))
     }
 
+    /// The whole image in another format.
+    fn wrapped(&self, file: &File, wrap: Wrap, data: &Content) -> io::Result<()> {
+        let layout = &self.disk.layout;
+        let twin = wrapped::Twin { from: layout.root_a.start, to: layout.root_b.start, len: self.disk.root.len() };
+        wrapped::write(file, wrap, self.disk.content(data), twin)
+    }
+
     /// Slot B and the data partition of a raw image.
     fn raw_back(&self, file: &File, data: &Content) -> io::Result<()> {
         let layout = &self.disk.layout;
@@ -208,9 +282,7 @@ impl Emission<'_> {
     fn stream_front(&self, stream: &mut FrameStream) -> io::Result<()> {
         let layout = &self.disk.layout;
         let mut front = Content::hole(0);
-        for (offset, bytes) in self.disk.tables.iter().filter(|(offset, _)| *offset < layout.boot.start) {
-            front.push_bytes(*offset, bytes.clone());
-        }
+        self.disk.push_tables(&mut front, 0..layout.boot.start);
         front.push_content(layout.boot.start, self.disk.boot);
         front.set_len(layout.root_a.start);
         self.stream_content(stream, &front)

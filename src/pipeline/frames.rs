@@ -133,7 +133,8 @@ impl Pass<'_> {
             return self.zero(len, zeros);
         }
         let mut plain = vec![0; len];
-        self.content.read_exact_at(offset, &mut plain)?;
+        let place = |e: io::Error| io::Error::new(e.kind(), format!("reading its {len} bytes at offset {offset}: {e}"));
+        self.content.read_exact_at(offset, &mut plain).map_err(place)?;
         if is_zero(&plain) {
             return self.zero(len, zeros);
         }

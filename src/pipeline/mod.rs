@@ -6,11 +6,13 @@ mod convert;
 mod disk;
 pub mod edits;
 mod emit;
+pub mod flash;
 mod frames;
 pub mod outputs;
 mod prepare;
 mod record;
 pub mod survey;
+mod wrapped;
 
 pub use convert::{How, Made, write};
 pub use prepare::{Prepared, Request, Trees, prepare};

@@ -6,25 +6,42 @@
 use crate::problem::Problem;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PREFIX: &str = ".goldsmith-";
 const SUFFIX: &str = ".part";
 
-/// Temporary files of this process, so that a signal can take them away.
-static OPEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// What a signal must know of this process.
+struct Open {
+    /// Temporary files.
+    files: Vec<PathBuf>,
+    /// Files have got their final names.
+    published: bool,
+}
 
-/// Removes the temporary files of this process: for the moment before it is ended by a signal.
-pub fn abandon() {
-    for path in OPEN.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-        // The file may just have got its final name; nothing else can be done about a failure here.
+static OPEN: Mutex<Open> = Mutex::new(Open { files: Vec::new(), published: false });
+
+fn open() -> MutexGuard<'static, Open> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes the temporary files of this process: for the moment before it is ended by a signal. Whoever creates or publishes files
+/// afterwards waits for the end. Returns whether files have got their final names.
+pub fn abandon() -> bool {
+    let mut open = open();
+    for path in open.files.drain(..) {
+        // Nothing else can be done about a failure here.
         let _ = std::fs::remove_file(path);
     }
+    let published = open.published;
+    std::mem::forget(open);
+    published
 }
 
 fn forget(path: &Path) {
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner).retain(|open| open != path);
+    open().files.retain(|known| known != path);
 }
 
 /// A directory that outputs go to.
@@ -58,6 +75,19 @@ impl Pending {
         &self.file
     }
 
+    /// The error of writing it, with its name.
+    pub(crate) fn writing(&self, error: io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("writing {}: {error}", self.target.display()))
+    }
+
+    /// Gives the file its final name.
+    fn publish(&mut self) -> io::Result<PathBuf> {
+        std::fs::rename(&self.temporary, &self.target)
+            .map_err(|e| io::Error::new(e.kind(), format!("renaming to {}: {e}", self.target.display())))?;
+        self.kept = true;
+        Ok(self.target.clone())
+    }
+
     /// Its final name.
     pub(crate) fn target(&self) -> &Path {
         &self.target
@@ -88,11 +118,23 @@ impl Outputs {
         if target.is_dir() {
             return Err(Problem::new(format!("{} is a directory, where a file would be written", target.display())));
         }
-        let temporary = self.dir.join(format!("{PREFIX}{}-{name}{SUFFIX}", std::process::id()));
-        match open_locked(&temporary) {
-            Ok(file) => Ok(Pending { file, temporary, target, kept: false }),
-            Err(e) => Err(unusable(&self.dir, &e)),
+        let (file, temporary) = self.temporary(name).map_err(|e| unusable(&self.dir, &e))?;
+        Ok(Pending { file, temporary, target, kept: false })
+    }
+
+    /// A new temporary file that is locked. Another process may have the same number, in another container.
+    fn temporary(&self, name: &str) -> io::Result<(File, PathBuf)> {
+        let process = std::process::id();
+        for attempt in 0_u32.. {
+            let path = self.dir.join(format!("{PREFIX}{process}-{attempt}-{name}{SUFFIX}"));
+            match open_locked(&path) {
+                Ok(Some(file)) => return Ok((file, path)),
+                Ok(None) => {}
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e),
+            }
         }
+        Err(io::Error::from(io::ErrorKind::AlreadyExists))
     }
 
     /// Takes a file that is complete; it gets its name with all others in [`Outputs::publish`].
@@ -100,21 +142,20 @@ impl Outputs {
         self.done.push(pending);
     }
 
-    /// Gives all finished files their final names, in the order in which they were finished, and returns these.
+    /// Gives all finished files their final names, in the order in which they were finished, and returns these. A signal comes
+    /// before all of that or after it.
     ///
     /// # Errors
     /// What renaming said. Files that were renamed before keep their names.
     pub(crate) fn publish(mut self) -> io::Result<Vec<PathBuf>> {
         for pending in &self.done {
-            pending.file.sync_all()?;
+            pending.file.sync_all().map_err(|e| pending.writing(e))?;
         }
-        let mut names = Vec::new();
-        for pending in &mut self.done {
-            std::fs::rename(&pending.temporary, &pending.target)
-                .map_err(|e| io::Error::new(e.kind(), format!("renaming to {}: {e}", pending.target.display())))?;
-            pending.kept = true;
-            names.push(pending.target.clone());
-        }
+        let mut open = open();
+        open.published = true;
+        let names: io::Result<Vec<PathBuf>> = self.done.iter_mut().map(Pending::publish).collect();
+        drop(open);
+        let names = names?;
         File::open(&self.dir)?.sync_all()?;
         Ok(names)
     }
@@ -125,12 +166,17 @@ fn unusable(dir: &Path, error: &io::Error) -> Problem {
         .hint("name another one with --output-dir")
 }
 
-/// Creates a temporary file, known to [`abandon`] and locked against the clearing of another run.
-fn open_locked(temporary: &Path) -> io::Result<File> {
+/// Creates a temporary file, known to [`abandon`] and locked against the clearing of another run; `None` when such a run was faster
+/// than the lock and took it away.
+fn open_locked(temporary: &Path) -> io::Result<Option<File>> {
+    let mut open = open();
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(temporary)?;
-    OPEN.lock().unwrap_or_else(PoisonError::into_inner).push(temporary.to_owned());
     file.lock()?;
-    Ok(file)
+    if file.metadata()?.nlink() == 0 {
+        return Ok(None);
+    }
+    open.files.push(temporary.to_owned());
+    Ok(Some(file))
 }
 
 /// Removes temporary files that no process holds.
@@ -143,7 +189,11 @@ fn clear_leftovers(dir: &Path) -> io::Result<()> {
             && let Ok(file) = File::open(&path)
             && file.try_lock().is_ok()
         {
-            std::fs::remove_file(&path)?;
+            match std::fs::remove_file(&path) {
+                // Another run that starts now took it away.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                result => result?,
+            }
         }
     }
     Ok(())

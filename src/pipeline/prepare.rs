@@ -1,6 +1,7 @@
 //! Everything before the first byte is written: the input is read, planned, edited in memory and measured. `plan` ends here.
 
 use super::additions::Additions;
+use super::convert::blame;
 use super::edits::{Edit, net};
 use super::survey::{Boot, Root, Survey};
 use crate::artifact::{Checksum, Draft, KeyFile, Meta, Script, Signer, Software};
@@ -104,25 +105,31 @@ pub struct Prepared {
 /// # Errors
 /// What reading the input said, or all problems of the plan at once.
 pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
-    request.report.step("reading the golden image", None);
-    let survey = Survey::new(std::sync::Arc::clone(&input.source))?;
-    let root = survey.root(request.config.root.partition)?;
-    let boot = survey.boot(request.config.boot.partition)?;
-    let facts = facts::gather(&root.tree).context("looking at the root filesystem")?;
-    let plan = Plan::new(request, &survey, &facts, &root, boot.as_ref())?;
+    let golden = Golden::read(request, &input).map_err(|error| blame(&input, error))?;
+    let plan = Plan::new(request, &golden)?;
     request.report.step("editing the filesystems", None);
-    let edited = edit(request, &plan, &facts, &root, boot.as_ref())?;
+    let edited = edit(request, &plan, &golden).map_err(|error| blame(&input, error))?;
     request.report.step("measuring", None);
-    plan.measured(request, edited, Golden { input, survey, facts, root, boot })
+    plan.measured(request, input, golden, edited)
 }
 
-/// The golden image, read.
+/// What was read of the golden image.
 struct Golden {
-    input: Input,
     survey: Survey,
-    facts: Facts,
     root: Root,
     boot: Option<Boot>,
+    facts: Facts,
+}
+
+impl Golden {
+    fn read(request: &Request, input: &Input) -> Result<Self> {
+        request.report.step("reading the golden image", None);
+        let survey = Survey::new(std::sync::Arc::clone(&input.source))?;
+        let root = survey.root(request.config.root.partition)?;
+        let boot = survey.boot(request.config.boot.partition)?;
+        let facts = facts::gather(&root.tree).context("looking at the root filesystem")?;
+        Ok(Self { survey, root, boot, facts })
+    }
 }
 
 /// Names and identities: what can be said before any edit.
@@ -140,8 +147,9 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Decides, or returns everything that is wrong.
-    fn new(request: &Request, survey: &Survey, facts: &Facts, root: &Root, boot: Option<&Boot>) -> Result<Self> {
-        let config = request.config;
+    fn new(request: &Request, golden: &Golden) -> Result<Self> {
+        let Golden { survey, root, boot, facts } = golden;
+        let (config, boot) = (request.config, boot.as_ref());
         let mut wrong = Problems::default();
         let device_types = config.board.device_type.clone().unwrap_or_default();
         if device_types.is_empty() {
@@ -173,9 +181,9 @@ impl Plan {
     }
 
     /// Measures the edited trees and places everything.
-    fn measured(self, request: &Request, edited: Edited, golden: Golden) -> Result<Prepared> {
-        let Golden { input, survey, facts, root, boot } = golden;
+    fn measured(self, request: &Request, input: Input, golden: Golden, edited: Edited) -> Result<Prepared> {
         let config = request.config;
+        let Golden { survey, root, boot, facts } = golden;
         let Edited { trees, installed, packages, changes, notes } = edited;
         let label = root.info.label.clone();
         let uuid = |configured: Option<crate::stamp::Uuid>, purpose: &str| configured.unwrap_or_else(|| self.stamp.uuid(purpose));
@@ -401,9 +409,10 @@ struct Edited {
 
 /// Applies every edit to copies of the golden trees. Overlays come after packages and before the integration, so that what they bring
 /// is integrated like the rest of the image and cannot switch A/B off.
-fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boot: Option<&Boot>) -> Result<Edited> {
+fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
     let time = plan.stamp.time;
-    let mut root = golden.tree.clone();
+    let (facts, golden_boot) = (&golden.facts, golden.boot.as_ref());
+    let mut root = golden.root.tree.clone();
     let mut boot = golden_boot.map_or_else(|| Tree::new(Stat::root(0o755, time)), |boot| boot.tree.clone());
     let mut data = Tree::new(Stat::root(0o755, time));
     let mut root_editor = Editor::new(&mut root, time);
@@ -417,7 +426,7 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
     additions.overlays(request.overlays, &mut root_editor, &mut data_editor);
     additions.client(plan, &mut root_editor, &mut data_editor)?;
     notes.extend(
-        system::integrate(&mut root_editor, &the_system(request.config, plan, facts, golden_boot))
+        system::integrate(&mut root_editor, &the_system(request.config, plan, &golden.survey, facts, golden_boot), &mut problems)
             .context("editing the root filesystem")?,
     );
     if facts.partition_tools.is_empty()
@@ -452,8 +461,8 @@ fn edit(request: &Request, plan: &Plan, facts: &Facts, golden: &Root, golden_boo
     Ok(Edited { trees: Trees { root, boot, data }, installed, packages, changes, notes })
 }
 
-fn the_system<'p>(config: &Config, plan: &'p Plan, facts: &Facts, boot: Option<&Boot>) -> system::System<'p> {
-    let mut present = fstab::Present::default();
+fn the_system<'p>(config: &Config, plan: &'p Plan, survey: &Survey, facts: &Facts, boot: Option<&Boot>) -> system::System<'p> {
+    let mut present = fstab::Present { golden: survey.specs(), ..fstab::Present::default() };
     for role in Role::ALL {
         present.tags.insert(format!("partuuid={}", plan.family.partuuid(role)));
     }

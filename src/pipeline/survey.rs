@@ -8,6 +8,7 @@ use crate::stream::{ReadAt, Slice, Source};
 use crate::tree::Tree;
 use crate::units::{Lba, human};
 use anyhow::Context;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a partition holds, by the first bytes of its content.
@@ -92,7 +93,6 @@ impl Survey {
             let holds = probe(&slice).with_context(|| format!("reading the start of partition {}", entry.number))?;
             partitions.push(Partition { number: entry.number, start, len, kind: entry.kind, name: entry.name.clone(), holds });
         }
-        partitions.sort_by_key(|partition| partition.number);
         Ok(Self { disk, table, partitions })
     }
 
@@ -122,6 +122,7 @@ impl Survey {
         match found.len() {
             1 => Ok(found.remove(0)),
             0 => Err(self.nothing("a root filesystem (ext2, ext3 or ext4 with an operating system on it)").into()),
+            _ if found.iter().any(|root| facts::is_converted(&root.tree)) => Err(converted(&found).into()),
             _ => Err(several("root filesystem", found.iter().map(|root| &root.partition), "root.partition").into()),
         }
     }
@@ -153,6 +154,30 @@ impl Survey {
             1 => Ok(found.pop()),
             _ => Err(several("boot partition", found.iter().map(|boot| &boot.partition), "boot.partition").into()),
         }
+    }
+
+    /// What `fstab(5)` can call the partitions and their filesystems, `TAG=value` in lower case, each with the partition in words.
+    #[must_use]
+    pub fn specs(&self) -> BTreeMap<String, String> {
+        let mut specs = BTreeMap::new();
+        for (partition, entry) in self.partitions.iter().zip(&self.table.partitions) {
+            let mut add = |tag: &str, value: String| {
+                if !value.is_empty() {
+                    specs.insert(format!("{tag}={value}").to_lowercase(), partition.describe());
+                }
+            };
+            add("partlabel", partition.name.clone());
+            add("partuuid", entry.id.map(|id| id.to_string()).unwrap_or_default());
+            // One that cannot be opened has no name that matters here.
+            if partition.holds == Holds::Ext
+                && let Ok(filesystem) = ext4::read::Filesystem::open(self.source(partition))
+            {
+                let info = filesystem.info();
+                add("uuid", info.uuid.to_string());
+                add("label", String::from_utf8_lossy(&info.label).into_owned());
+            }
+        }
+        specs
     }
 
     /// The partition that the user named for what it should hold.
@@ -239,6 +264,13 @@ fn no_disk(error: table::Error) -> anyhow::Error {
         return problem.hint(hint).into();
     }
     problem.into()
+}
+
+/// More than one root filesystem, since this disk is the result of a conversion.
+fn converted(roots: &[Root]) -> Problem {
+    let names: Vec<String> = roots.iter().map(|root| root.partition.describe()).collect();
+    Problem::new(format!("this image was converted before: {} hold its root filesystems", names.join(", ")))
+        .hint("convert the golden image that it was made from, or name the root filesystem to start from with `root.partition`")
 }
 
 fn several<'a>(what: &str, found: impl Iterator<Item = &'a Partition>, key: &str) -> Problem {

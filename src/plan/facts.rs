@@ -126,6 +126,12 @@ pub fn is_root(tree: &Tree) -> bool {
     release && init
 }
 
+/// True when this root filesystem is the result of a conversion.
+#[must_use]
+pub fn is_converted(tree: &Tree) -> bool {
+    tree.file("/etc/mender_grubenv.config").is_some()
+}
+
 /// True when a program of this name is in one of the directories of a system's PATH.
 #[must_use]
 pub fn program(tree: &Tree, name: &str) -> bool {
@@ -198,6 +204,9 @@ fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>
         out.push(
             "/etc/machine-id is set, so every device will have the same one; an empty file lets the first boot set it".to_owned(),
         );
+    }
+    if is_converted(root) {
+        out.push("this image was converted before; what its data partition held does not come along".to_owned());
     }
     for path in ["/data/mender", "/var/lib/mender/mender-agent.pem", "/var/lib/mender/mender-store"] {
         if root.find(path).is_some() {

@@ -1,6 +1,7 @@
 //! A [`Content`]: a length and sorted runs of sources; what no run covers is a hole and reads as zeros.
 
-use super::read_at::{FileSource, MemSource, ReadAt, Source, beyond};
+use super::read_at::{FileSource, MemSource, ReadAt, Source, Zeros, beyond};
+use crate::units::{align_down, align_up};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
@@ -100,6 +101,42 @@ impl Content {
     pub fn push_bytes(&mut self, offset: u64, bytes: impl Into<Arc<[u8]>>) {
         let bytes: Arc<[u8]> = bytes.into();
         self.push(Run { offset, len: bytes.len() as u64, source: Arc::new(MemSource(bytes)), source_offset: 0 });
+    }
+
+    /// Makes runs of zeros of what no run covers within `ranges` (sorted, in bytes), so that they belong to the content. Blocks of
+    /// `grain` bytes that a run begins or ends in count as covered.
+    pub fn cover(&mut self, ranges: &[Range<u64>], grain: u64) {
+        let zeros: Source = Arc::new(Zeros(ranges.last().map_or(0, |last| last.end)));
+        let mut gaps = Vec::new();
+        for range in ranges {
+            let mut at = range.start;
+            let within = &self.runs[self.index_at(range.start)..];
+            for run in within.iter().take_while(|run| run.offset < range.end) {
+                gaps.push(at..align_down(run.offset, grain));
+                at = align_up(run.end(), grain);
+            }
+            gaps.push(at..range.end);
+        }
+        for gap in gaps.into_iter().filter(|gap| gap.start < gap.end) {
+            self.len = self.len.max(gap.end);
+            let (offset, len) = (gap.start, gap.end - gap.start);
+            self.runs.push(Run { offset, len, source: Arc::clone(&zeros), source_offset: offset });
+        }
+        self.runs.sort_by_key(|run| run.offset);
+    }
+
+    /// What runs cover, as ranges of whole blocks of `grain` bytes, merged where they touch.
+    #[must_use]
+    pub fn covered(&self, grain: u64) -> Vec<Range<u64>> {
+        let mut out: Vec<Range<u64>> = Vec::new();
+        for run in &self.runs {
+            let range = align_down(run.offset, grain)..align_up(run.end(), grain);
+            match out.last_mut() {
+                Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+                _ => out.push(range),
+            }
+        }
+        out
     }
 
     /// The runs, sorted by offset.
@@ -218,5 +255,20 @@ mod tests {
         part.push_range(1, &content, 6, 5);
         assert_eq!(part.read_all(9).unwrap(), b"\0cd\0\0x");
         assert!(content.read_all(13).is_err());
+    }
+
+    #[test]
+    fn covered_zeros_belong_to_the_content_but_hold_no_data() {
+        let mut content = Content::hole(100);
+        content.push_bytes(12, *b"abc");
+        content.push_bytes(40, *b"xy");
+        content.cover(&[4..24, 36..48, 60..64], 4);
+        assert_eq!(content.covered(4), [4..24, 36..48, 60..64]);
+        assert_eq!(content.next_data(0).unwrap(), Some(12..15));
+        assert_eq!(content.next_data(15).unwrap(), Some(40..42));
+        assert_eq!(content.next_data(42).unwrap(), None);
+        let bytes = content.read_all(100).unwrap();
+        assert_eq!((&bytes[12..15], &bytes[40..42]), (&b"abc"[..], &b"xy"[..]));
+        assert_eq!(bytes.iter().filter(|byte| **byte != 0).count(), 5);
     }
 }

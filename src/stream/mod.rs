@@ -10,4 +10,4 @@ mod stored;
 
 pub use codec::{Codec, Compression, LevelError, decoder};
 pub use content::{Content, Run};
-pub use read_at::{FileSource, HostFile, MemSource, ReadAt, Slice, Source};
+pub use read_at::{FileSource, HostFile, MemSource, ReadAt, Slice, Source, Zeros};

@@ -76,6 +76,26 @@ impl ReadAt for MemSource {
     }
 }
 
+/// So many zeros: what must read as zero, where a hole of a [`super::Content`] is only known to be of no use.
+#[derive(Clone, Copy, Debug)]
+pub struct Zeros(pub u64);
+
+impl ReadAt for Zeros {
+    fn len(&self) -> u64 {
+        self.0
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        check(offset, buf.len(), self.0)?;
+        buf.fill(0);
+        Ok(())
+    }
+
+    fn next_data(&self, _offset: u64) -> io::Result<Option<Range<u64>>> {
+        Ok(None)
+    }
+}
+
 /// An open file or block device of the host, whose holes are honoured.
 #[derive(Debug)]
 pub struct FileSource {
@@ -108,7 +128,9 @@ impl ReadAt for FileSource {
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check(offset, buf.len(), self.len)?;
-        self.file.read_exact_at(buf, offset)
+        let len = buf.len();
+        let place = |e: io::Error| io::Error::new(e.kind(), format!("reading {len} bytes at offset {offset}: {e}"));
+        self.file.read_exact_at(buf, offset).map_err(place)
     }
 
     #[cfg(target_os = "linux")]

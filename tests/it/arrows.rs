@@ -18,7 +18,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("tree", &["stamp", "stream", "units"]),
     // Formats: bytes to values and back.
     ("config", &["pattern", "problem", "stamp", "units"]),
-    ("image", &["report", "stamp", "stream", "units"]),
+    ("image", &["problem", "report", "stamp", "stream", "units"]),
     ("fs/ext4", &["stamp", "stream", "tree", "units"]),
     ("fs/fat", &["stamp", "stream", "tree", "units"]),
     ("deb", &["stream", "tree", "units"]),
@@ -175,12 +175,10 @@ fn sources() -> BTreeMap<String, String> {
 
 #[test]
 fn every_module_uses_only_what_the_map_allows() {
-    let roots = ["lib.rs", "main.rs", "fs/mod.rs"];
-    let found: Vec<String> = sources()
-        .iter()
-        .filter(|(path, _)| !roots.contains(&path.as_str()))
-        .flat_map(|(path, text)| violations(path, text))
-        .collect();
+    // The roots name everything; tests may build what they need.
+    let exempt = |path: &str| ["lib.rs", "main.rs", "fs/mod.rs"].contains(&path) || path.ends_with("/tests.rs");
+    let found: Vec<String> =
+        sources().iter().filter(|(path, _)| !exempt(path)).flat_map(|(path, text)| violations(path, text)).collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 

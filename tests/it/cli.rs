@@ -53,7 +53,7 @@ fn images_that_cannot_be_converted() {
         "hint: convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0 and not from one of its partitions\n";
     let cases = [
         ("missing.img", "error: opening missing.img: No such file or directory\n".to_owned()),
-        ("directory", "error: directory is no image: it is a directory\n".to_owned()),
+        ("directory", "error: directory is no image: it is a directory\nhint: name the image file\n".to_owned()),
         ("empty.img", "error: the image is empty (0 bytes)\n".to_owned()),
         ("-", "error: the image is empty (0 bytes)\n".to_owned()),
         ("text.img", format!("error: reading the partition table: no partition table: the image holds nothing that is known\n{whole}")),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The longest time that writing a slot takes.
-const INSTALL: Duration = Duration::from_secs(1200);
+const INSTALL: Duration = Duration::from_secs(1800);
 
 /// A disk that brings Artifacts to a device.
 struct Media {

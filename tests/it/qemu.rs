@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The longest time from power to a root shell. A rich image takes about 100 s by emulation on two processors.
-pub(crate) const BOOT: Duration = Duration::from_secs(420);
+pub(crate) const BOOT: Duration = Duration::from_secs(900);
 /// The longest time for a command that does little.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 

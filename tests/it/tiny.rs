@@ -37,7 +37,7 @@ fn program(prefix: Option<&str>, len: usize) -> Vec<u8> {
         out.extend(mods);
     }
     // Bytes that do not compress to nothing and leave no holes.
-    out.extend((out.len()..len).map(|at| (at * at >> 7) as u8 | 1));
+    out.extend((out.len()..len).map(|at| ((at * at) >> 7) as u8 | 1));
     out
 }
 

@@ -60,7 +60,8 @@ const MAX_FILE: u64 = u32::MAX as u64;
 const ALIGN: u64 = 4 * KIB;
 
 /// Makes a FAT filesystem of `size` bytes that holds `tree`. Owners and modes but the owner's write bit are not kept; a file with
-/// several names is written once for each; the root directory has no times.
+/// several names is written once for each; the root directory has no times. Runs cover everything up to the last cluster in use, so a
+/// device may keep what it has behind that.
 ///
 /// # Errors
 /// [`Error::Unwritable`] names what FAT cannot hold, [`Error::TooSmall`] the size that would do.
@@ -375,6 +376,8 @@ fn emit(plan: &Plan<'_>, layout: &Layout, options: &Options, label: Option<[u8; 
         }
     }
     out.set_len(u64::from(layout.total) * SECTOR);
+    let used = 0..layout.offset(free);
+    out.cover(&[used], SECTOR);
     out
 }
 

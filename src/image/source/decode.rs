@@ -13,7 +13,7 @@ use zip::ZipArchive;
 /// Memory for decoding xz in several threads; blocks that need more are decoded one after the other (bytes).
 const XZ_THREADING: u64 = 512 * MIB;
 /// Memory beyond which an xz stream is refused: its header names what it needs (bytes).
-const XZ_MOST: u64 = 1024 * MIB;
+const XZ_MOST: u64 = 512 * MIB;
 /// Endings of files in a zip archive that are images, when there are other files (checksums, notes).
 const IMAGES: [&str; 7] = [".img", ".raw", ".wic", ".sdimg", ".rpi-sdimg", ".bin", ".qcow2"];
 

@@ -10,8 +10,9 @@ mod reader;
 mod simg;
 mod spool;
 
+use crate::problem::Problem;
 use crate::report::Report;
-use crate::stream::{FileSource, Source};
+use crate::stream::{Compression, FileSource, Source, decoder};
 use crate::units::human;
 use reader::Watched;
 use spool::Spool;
@@ -69,7 +70,7 @@ impl fmt::Display for Form {
 pub struct Options<'a> {
     /// Where a spool goes: a directory on a disk with room for the used bytes of the image.
     pub spool_dir: &'a Path,
-    /// The largest image that is taken (bytes): what bounds compressed bombs.
+    /// The largest image that is unpacked (bytes): what bounds compressed bombs. What is read in place takes no room.
     pub max_size: u64,
     /// How many threads may decode.
     pub threads: u32,
@@ -90,6 +91,20 @@ pub struct Input {
 }
 
 impl Input {
+    /// An image that is read from elsewhere than a file of the host; whether it changes is the caller's concern.
+    #[must_use]
+    pub fn of(source: Source) -> Self {
+        Self { stored_len: source.len(), source, form: Form::Raw, fingerprint: None }
+    }
+
+    /// Whether the file at `path` is this input: it must not be written to.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let seen = self.fingerprint.as_ref().map(|fingerprint| fingerprint.seen);
+        let there = std::fs::metadata(path).ok();
+        seen.zip(there).is_some_and(|(seen, there)| (seen.1, seen.2) == (there.dev(), there.ino()))
+    }
+
     /// Fails when the input's file was changed since it was opened. A pipe cannot change.
     ///
     /// # Errors
@@ -168,7 +183,7 @@ pub enum Error {
         what: String,
     },
     /// The image is larger than allowed.
-    #[error("the image is larger than {0} bytes, the most that is taken")]
+    #[error("the unpacked image is larger than {0} bytes, the most that is unpacked")]
     TooLarge(u64),
     /// A zip archive with no image, or with several.
     #[error("the zip archive must hold exactly one image, it holds {}", if .0.is_empty() { "none".into() } else { .0.join(", ") })]
@@ -187,6 +202,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// For people, with what they can do about it.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        Problem { message: self.to_string(), hint: self.hint().map(str::to_owned) }
+    }
+
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
@@ -194,6 +215,7 @@ impl Error {
             Self::Refused { hint, .. } => Some(hint),
             Self::Members(_) | Self::Nested => Some("extract the disk image and name it as input"),
             Self::Directory(_) => Some("name the image file"),
+            Self::TooLarge(_) => Some("unpack it first: an image that is read in place may have any size"),
             Self::Changed { .. } => Some("copy the image first, or stop what writes to it"),
             _ => None,
         }
@@ -218,7 +240,7 @@ pub fn open(path: &Path, options: &Options<'_>) -> Result<Input, Error> {
     }
     if kind.is_block_device() {
         let len = file.seek(SeekFrom::End(0))?;
-        let source = Arc::new(FileSource::new(file, within(len, options)?));
+        let source = Arc::new(FileSource::new(file, len));
         return Ok(Input { source, form: Form::BlockDevice, stored_len: len, fingerprint: None });
     }
     if !kind.is_file() {
@@ -230,6 +252,40 @@ pub fn open(path: &Path, options: &Options<'_>) -> Result<Input, Error> {
     let input = Input { source, form, stored_len: metadata.len(), fingerprint: Some(fingerprint) };
     input.check_unchanged()?;
     Ok(input)
+}
+
+/// An image that is read forwards, so that nothing of it need be stored.
+pub enum Forwards {
+    /// One that can be read at any offset.
+    InPlace(Source),
+    /// One that is decoded as it is read.
+    Stream(Box<dyn Read>),
+}
+
+/// Opens the image at `path` for reading it forwards: raw, qcow2 and Android sparse images and block devices where they lie, gzip, xz
+/// and Zstandard decoded on the way.
+///
+/// # Errors
+/// [`Error`].
+pub fn open_forwards(path: &Path) -> Result<Forwards, Error> {
+    let shown = || path.display().to_string();
+    let mut file = File::open(path).map_err(|e| Error::Open(shown(), e))?;
+    if file.metadata()?.is_dir() {
+        return Err(Error::Directory(shown()));
+    }
+    let len = file.seek(SeekFrom::End(0))?;
+    let stored: Source = Arc::new(FileSource::new(file, len));
+    let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
+    let kind = match form {
+        Form::Gzip => Compression::Gzip,
+        Form::Xz => Compression::Xz,
+        Form::Zstd => Compression::Zstd,
+        _ => {
+            let unpack = |form| Error::Refused { form, what: "it must be unpacked first".into(), hint: "unpack it" };
+            return viewed(&stored, &form)?.map(Forwards::InPlace).ok_or_else(|| unpack(form));
+        }
+    };
+    Ok(Forwards::Stream(decoder(kind, BufReader::with_capacity(1 << 18, reader::Reader::new(stored)))?))
 }
 
 /// Reads an image from a stream to its end. One that is compressed is decoded on the way, so nothing is stored twice.
@@ -250,14 +306,14 @@ pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Er
         Spool::fill(&mut input, &form, options)?
     };
     drop(input);
-    let (source, form) = if decode::is_stream(&form) { (inner(spool, options)?, form) } else { unwrap(spool, options)? };
+    let (source, form) = if decode::is_stream(&form) { (inner(spool)?, form) } else { unwrap(spool, options)? };
     Ok(Input { source, form, stored_len: counted.count(), fingerprint: None })
 }
 
 /// The image in `stored`, and the form around it.
 fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error> {
     let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
-    if let Some(image) = in_place(&stored, &form, options)? {
+    if let Some(image) = viewed(&stored, &form)? {
         return Ok((image, form));
     }
     options.report.step(&format!("decompressing {form}"), Some(stored.len()));
@@ -268,30 +324,32 @@ fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error
         let mut input = BufReader::with_capacity(1 << 18, watched);
         (decode::decode(&form, &mut input, options)?, form)
     };
-    Ok((inner(spool, options)?, form))
+    Ok((inner(spool)?, form))
 }
 
 /// What a decoded image holds: the disk itself, or one more form that is read in place.
-fn inner(spool: Source, options: &Options<'_>) -> Result<Source, Error> {
+fn inner(spool: Source) -> Result<Source, Error> {
     let form = detect::form(&reader::head(&spool, detect::HEAD)?)?;
-    in_place(&spool, &form, options)?.ok_or(Error::Nested)
+    viewed(&spool, &form)?.ok_or(Error::Nested)
+}
+
+/// The image in `stored`, which is raw, qcow2 or Android sparse.
+///
+/// # Errors
+/// [`Error::Nested`] when it is in another form; what reading said.
+pub fn in_place(stored: Source) -> Result<Source, Error> {
+    let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
+    viewed(&stored, &form)?.ok_or(Error::Nested)
 }
 
 /// The image, where its form can be read where it lies.
-fn in_place(stored: &Source, form: &Form, options: &Options<'_>) -> Result<Option<Source>, Error> {
-    let image: Source = match form {
+fn viewed(stored: &Source, form: &Form) -> Result<Option<Source>, Error> {
+    Ok(Some(match form {
         Form::Raw | Form::BlockDevice => stored.clone(),
         Form::Qcow2 => Arc::new(qcow2::read(stored)?),
         Form::AndroidSparse => Arc::new(simg::read(stored)?),
         Form::Gzip | Form::Xz | Form::Zstd | Form::Bzip2 | Form::Zip { .. } => return Ok(None),
-    };
-    within(image.len(), options)?;
-    Ok(Some(image))
-}
-
-/// `len`, unless it is more than allowed.
-fn within(len: u64, options: &Options<'_>) -> Result<u64, Error> {
-    if len > options.max_size { Err(Error::TooLarge(options.max_size)) } else { Ok(len) }
+    }))
 }
 
 /// Tells what a spool came to.

@@ -1,45 +1,262 @@
-//! Block maps of `bmaptool`, format 2.0 (`bmaptools/BmapCreate.py` of bmap-tools): which blocks of an image hold data, with their sums.
+//! Block maps of `bmaptool`, format 2.0 (`bmaptools/BmapCreate.py` and `BmapCopy.py` of bmap-tools): which blocks of an image a
+//! device must get, with their sums. Other blocks may keep what they hold.
 
-use super::units;
-use crate::stream::ReadAt;
+use crate::stream::{Content, ReadAt};
 use crate::units::{KIB, MIB};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::io;
 use std::ops::Range;
 
-/// Bytes of a block in the map.
+/// Bytes of a block in our maps.
 const BLOCK: u64 = 4 * KIB;
 /// How much is hashed at once (bytes).
 const BUFFER: u64 = MIB;
+/// The longest range in our maps (bytes): a reader can hold one in memory and check it before it writes.
+const LONGEST: u64 = 16 * MIB;
+/// The digits of a sum.
+const DIGITS: usize = 64;
 
-/// The map of `image` as XML. Every range of data is read once, for its SHA-256.
+/// A range that a device must get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// Its bytes in the image.
+    pub bytes: Range<u64>,
+    /// Their SHA-256.
+    pub sha256: [u8; 32],
+}
+
+/// The map of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockMap {
+    /// The image's length in bytes.
+    pub size: u64,
+    /// What a device must get, in order.
+    pub ranges: Vec<Mapped>,
+}
+
+/// Why a block map cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MapError {
+    /// The file is no block map, or a damaged one.
+    #[error("damaged block map: {0}")]
+    Corrupt(String),
+    /// A map of a kind that is not read.
+    #[error("block map with {0} is not supported")]
+    Unsupported(String),
+}
+
+impl MapError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some("make it again with `bmaptool create`, or leave it out: without a map every block is written")
+    }
+}
+
+/// The sums of what a content covers, taken from one stream of its bytes from first to last.
+#[derive(Debug)]
+pub struct Sums {
+    wanted: std::vec::IntoIter<Range<u64>>,
+    current: Option<Range<u64>>,
+    hash: Sha256,
+    at: u64,
+    done: Vec<Mapped>,
+}
+
+impl Sums {
+    /// Sums over the blocks that the runs of `content` cover.
+    #[must_use]
+    pub fn new(content: &Content) -> Self {
+        let mut wanted = pieces(content).into_iter();
+        let current = wanted.next();
+        Self { wanted, current, hash: Sha256::new(), at: 0, done: Vec::new() }
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        while let Some(range) = self.current.clone() {
+            let skip = usize::try_from(range.start.saturating_sub(self.at)).unwrap_or(usize::MAX).min(bytes.len());
+            let rest = &bytes[skip..];
+            self.at += skip as u64;
+            let part = usize::try_from(range.end - self.at).unwrap_or(usize::MAX).min(rest.len());
+            self.hash.update(&rest[..part]);
+            self.at += part as u64;
+            bytes = &rest[part..];
+            if self.at < range.end {
+                return;
+            }
+            self.done.push(Mapped { bytes: range, sha256: self.hash.finalize_reset().into() });
+            self.current = self.wanted.next();
+        }
+    }
+
+    /// Takes so many zeros.
+    pub fn zeros(&mut self, mut len: usize) {
+        static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+        while len > 0 {
+            let part = len.min(ZEROS.len());
+            self.update(&ZEROS[..part]);
+            len -= part;
+        }
+    }
+
+    /// All ranges, complete when the whole content was taken.
+    #[must_use]
+    pub fn finish(self) -> Vec<Mapped> {
+        self.done
+    }
+}
+
+/// The blocks that runs cover, within the content and none too long.
+fn pieces(content: &Content) -> Vec<Range<u64>> {
+    let cut = |range: Range<u64>| {
+        let end = range.end.min(content.len());
+        (range.start..end).step_by(LONGEST as usize).map(move |start| start..end.min(start + LONGEST))
+    };
+    content.covered(BLOCK).into_iter().flat_map(cut).collect()
+}
+
+/// The ranges of `content` with their sums; each is read once.
 ///
 /// # Errors
 /// What reading said.
-pub fn bmap(image: &dyn ReadAt) -> io::Result<String> {
-    let ranges = units(image, BLOCK)?;
-    let mapped: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-    let mut map = String::new();
-    for range in ranges {
-        let sum = sum(image, range.start * BLOCK..(range.end * BLOCK).min(image.len()))?;
-        let last = range.end - 1;
-        let blocks = if range.start == last { last.to_string() } else { format!("{}-{last}", range.start) };
-        let _ = writeln!(map, "        <Range chksum=\"{sum}\"> {blocks} </Range>");
-    }
-    let file = |own: &str| {
-        format!(
-            "<?xml version=\"1.0\" ?>\n<bmap version=\"2.0\">\n    <ImageSize> {} </ImageSize>\n    <BlockSize> {BLOCK} </BlockSize>\n    \
-             <BlocksCount> {} </BlocksCount>\n    <MappedBlocksCount> {mapped} </MappedBlocksCount>\n    \
-             <ChecksumType> sha256 </ChecksumType>\n    <BmapFileChecksum> {own} </BmapFileChecksum>\n    \
-             <BlockMap>\n{map}    </BlockMap>\n</bmap>\n",
-            image.len(),
-            image.len().div_ceil(BLOCK),
-        )
+pub fn sums(content: &Content) -> io::Result<Vec<Mapped>> {
+    let mut buf = vec![0; BUFFER as usize];
+    let sum = |bytes: Range<u64>| {
+        let mut hash = Sha256::new();
+        for at in bytes.clone().step_by(BUFFER as usize) {
+            let part = usize::try_from((bytes.end - at).min(BUFFER)).map_err(io::Error::other)?;
+            content.read_exact_at(at, &mut buf[..part])?;
+            hash.update(&buf[..part]);
+        }
+        Ok(Mapped { bytes, sha256: hash.finalize().into() })
     };
-    // The file's own sum is that of the file with zeros in the sum's place.
-    let own = hex(&Sha256::digest(file(&"0".repeat(64))));
-    Ok(file(&own))
+    pieces(content).into_iter().map(sum).collect()
+}
+
+impl BlockMap {
+    /// The map of `image`: what its runs cover.
+    ///
+    /// # Errors
+    /// What reading said.
+    pub fn of(image: &Content) -> io::Result<Self> {
+        Ok(Self { size: image.len(), ranges: sums(image)? })
+    }
+
+    /// The map as XML.
+    #[must_use]
+    pub fn to_xml(&self) -> String {
+        let mut map = String::new();
+        let mut mapped = 0;
+        for range in &self.ranges {
+            let (first, end) = (range.bytes.start / BLOCK, range.bytes.end.div_ceil(BLOCK));
+            let last = end.saturating_sub(1);
+            let blocks = if first == last { last.to_string() } else { format!("{first}-{last}") };
+            let _ = writeln!(map, "        <Range chksum=\"{}\"> {blocks} </Range>", hex(&range.sha256));
+            mapped += end - first;
+        }
+        let file = |own: &str| {
+            format!(
+                "<?xml version=\"1.0\" ?>\n<bmap version=\"2.0\">\n    <ImageSize> {} </ImageSize>\n    <BlockSize> {BLOCK} </BlockSize>\n    \
+                 <BlocksCount> {} </BlocksCount>\n    <MappedBlocksCount> {mapped} </MappedBlocksCount>\n    \
+                 <ChecksumType> sha256 </ChecksumType>\n    <BmapFileChecksum> {own} </BmapFileChecksum>\n    \
+                 <BlockMap>\n{map}    </BlockMap>\n</bmap>\n",
+                self.size,
+                self.size.div_ceil(BLOCK),
+            )
+        };
+        // The file's own sum is that of the file with zeros in the sum's place.
+        let own = hex(&Sha256::digest(file(&"0".repeat(DIGITS))));
+        file(&own)
+    }
+
+    /// Reads a map: version 1.4 or 2.0, SHA-256, a sum for each range. Its own sum is checked.
+    ///
+    /// # Errors
+    /// [`MapError`].
+    pub fn parse(text: &str) -> Result<Self, MapError> {
+        let bare = without_comments(text)?;
+        let version = attribute(&bare, "<bmap ", "version").ok_or_else(|| corrupt("it has no version"))?;
+        let kind = element(&bare, "ChecksumType").unwrap_or("no checksums");
+        if !matches!(version, "1.4" | "2.0") || kind != "sha256" {
+            return Err(MapError::Unsupported(format!("version {version} and {kind}")));
+        }
+        own_sum(text, &bare)?;
+        let block = number(element(&bare, "BlockSize"), "BlockSize")?;
+        let size = number(element(&bare, "ImageSize"), "ImageSize")?;
+        let mut map = Self { size, ranges: Vec::new() };
+        for piece in bare.split("<Range").skip(1) {
+            let range = range(piece, block, size)?;
+            if range.bytes.start < map.ranges.last().map_or(0, |last| last.bytes.end) {
+                return Err(corrupt(format!("its ranges overlap at byte {}", range.bytes.start)));
+            }
+            map.ranges.push(range);
+        }
+        Ok(map)
+    }
+
+    /// Bytes in all ranges.
+    #[must_use]
+    pub fn mapped_len(&self) -> u64 {
+        self.ranges.iter().map(|range| range.bytes.end - range.bytes.start).sum()
+    }
+}
+
+fn corrupt(what: impl Into<String>) -> MapError {
+    MapError::Corrupt(what.into())
+}
+
+/// bmaptool puts comments into its files that explain the elements by name.
+fn without_comments(text: &str) -> Result<String, MapError> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("<!--") {
+        out.push_str(before);
+        rest = behind.split_once("-->").ok_or_else(|| corrupt("a comment does not end"))?.1;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// The text of the only element called `name`.
+fn element<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let behind = text.split_once(&format!("<{name}>"))?.1;
+    Some(behind.split_once("</")?.0.trim())
+}
+
+/// The attribute `name` of what begins with `start`.
+fn attribute<'t>(text: &'t str, start: &str, name: &str) -> Option<&'t str> {
+    let inside = text.split_once(start)?.1.split_once('>')?.0;
+    inside.split_once(&format!("{name}=\""))?.1.split_once('"').map(|(value, _)| value)
+}
+
+fn number(text: Option<&str>, name: &str) -> Result<u64, MapError> {
+    let found = text.and_then(|text| text.parse().ok()).filter(|n| *n > 0);
+    found.ok_or_else(|| corrupt(format!("{name} is {}, no number above 0", text.unwrap_or("missing"))))
+}
+
+fn own_sum(text: &str, bare: &str) -> Result<(), MapError> {
+    let stored = element(bare, "BmapFileChecksum").filter(|sum| sum.len() == DIGITS);
+    let stored = stored.ok_or_else(|| corrupt("it has no sum of its own"))?;
+    let computed = hex(&Sha256::digest(text.replacen(stored, &"0".repeat(DIGITS), 1)));
+    if stored == computed { Ok(()) } else { Err(corrupt(format!("its sum is {computed} where it says {stored}"))) }
+}
+
+/// What follows `<Range`: ` chksum="..."> 5-7 </Range>`.
+fn range(piece: &str, block: u64, size: u64) -> Result<Mapped, MapError> {
+    let bad = || corrupt(format!("a range cannot be read: {}", piece.split('<').next().unwrap_or_default().trim()));
+    let blocks = piece.split_once('>').and_then(|(_, text)| text.split_once('<')).map(|(text, _)| text.trim());
+    let blocks = blocks.ok_or_else(bad)?;
+    let (first, last) = blocks.split_once('-').unwrap_or((blocks, blocks));
+    let (first, last): (u64, u64) = (first.parse().map_err(|_| bad())?, last.parse().map_err(|_| bad())?);
+    let start = first.checked_mul(block).filter(|start| *start < size && first <= last).ok_or_else(bad)?;
+    let end = last.checked_add(1).and_then(|end| end.checked_mul(block)).ok_or_else(bad)?;
+    if end - end.min(size) >= block {
+        return Err(bad());
+    }
+    let sum = piece.split_once("chksum=\"").and_then(|(_, text)| text.get(..DIGITS)).and_then(unhex).ok_or_else(bad)?;
+    Ok(Mapped { bytes: start..end.min(size), sha256: sum })
 }
 
 fn hex(digest: &[u8]) -> String {
@@ -49,15 +266,56 @@ fn hex(digest: &[u8]) -> String {
     })
 }
 
-fn sum(image: &dyn ReadAt, range: Range<u64>) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buf = vec![0; usize::try_from(BUFFER.min(range.end - range.start)).map_err(io::Error::other)?];
-    let mut at = range.start;
-    while at < range.end {
-        let part = usize::try_from((range.end - at).min(BUFFER)).map_err(io::Error::other)?;
-        image.read_exact_at(at, &mut buf[..part])?;
-        hash.update(&buf[..part]);
-        at += part as u64;
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    for (byte, digits) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
     }
-    Ok(hex(&hash.finalize()))
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image() -> Content {
+        let mut image = Content::hole(0);
+        image.push_bytes(100, vec![1; 5]);
+        image.push_bytes(8192, vec![2; 40 << 20]);
+        image.set_len(60 << 20);
+        image.cover(&[(49 << 20)..(50 << 20), (50 << 20)..(51 << 20)], BLOCK);
+        image
+    }
+
+    #[test]
+    fn a_map_comes_back_and_a_stream_gives_the_same_sums() {
+        let image = image();
+        let map = BlockMap::of(&image).unwrap();
+        assert_eq!(BlockMap::parse(&map.to_xml()).unwrap(), map);
+        assert!(map.ranges.iter().all(|range| range.bytes.end - range.bytes.start <= LONGEST));
+        assert_eq!(map.mapped_len(), 4096 + (42 << 20));
+        let mut sums = Sums::new(&image);
+        let bytes = image.read_all(1 << 30).unwrap();
+        bytes[..45 << 20].chunks(77_777).for_each(|chunk| sums.update(chunk));
+        sums.zeros(15 << 20);
+        assert_eq!(sums.finish(), map.ranges);
+    }
+
+    #[test]
+    fn damaged_maps_are_refused() {
+        let text = BlockMap::of(&image()).unwrap().to_xml();
+        for (from, to) in
+            [("60", "61"), ("> 0 <", "> 0-9999999 <"), ("</BlockMap>", ""), ("version=\"2.0\"", ""), ("sha256", "md5")]
+        {
+            assert!(text.contains(from));
+            assert!(BlockMap::parse(&text.replacen(from, to, 1)).is_err(), "{from}");
+        }
+        let good = range(" chksum=\"", 4096, 1 << 20);
+        assert!(good.is_err());
+        let piece = |blocks: &str| format!(" chksum=\"{}\"> {blocks} </Range>", "ab".repeat(32));
+        assert_eq!(range(&piece("2-3"), 4096, 16_000).unwrap().bytes, 8192..16_000);
+        for blocks in ["", "x", "3-2", "4", "0-4", "-1", "18446744073709551615", "1-18446744073709551615"] {
+            assert!(range(&piece(blocks), 4096, 16_000).is_err(), "{blocks}");
+        }
+    }
 }

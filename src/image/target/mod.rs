@@ -1,11 +1,11 @@
 //! A finished disk image in other forms. Each is a [`crate::stream::Content`] around the image's own bytes, so nothing is copied to make it
-//! and whoever writes contents can write it; [`bmap`] is the map that goes beside a raw image.
+//! and whoever writes contents can write it; [`BlockMap`] is the map that goes beside a raw image.
 
 mod bmap;
 mod qcow2;
 mod simg;
 
-pub use bmap::bmap;
+pub use bmap::{BlockMap, MapError, Mapped, Sums, sums};
 pub use qcow2::qcow2;
 pub use simg::android_sparse;
 

@@ -5,6 +5,7 @@ use super::extents::{Extent, assign};
 use super::space::{Free, Span};
 use super::{Journal, Options};
 use crate::units::align_up;
+use std::ops::Range;
 
 /// Bytes in a block, the only size written.
 pub(super) const BLOCK: u64 = 4096;
@@ -183,6 +184,20 @@ impl Geometry {
     /// Contiguous blocks from `from` on, else anywhere.
     fn place(&mut self, blocks: u32, from: u32) -> Option<u32> {
         self.free.take_whole(blocks, from).or_else(|| self.free.take_whole(blocks, 0))
+    }
+
+    /// What is not free, as ranges of bytes in ascending order.
+    pub(super) fn used(&self) -> Vec<Range<u64>> {
+        let bytes = |block: u32| u64::from(block) * BLOCK;
+        let mut start = 0;
+        let mut out = Vec::new();
+        for free in self.free.spans() {
+            out.push(bytes(start)..bytes(free.start));
+            start = free.end();
+        }
+        out.push(bytes(start)..bytes(self.blocks));
+        out.retain(|range| !range.is_empty());
+        out
     }
 
     /// All inodes.

@@ -209,7 +209,8 @@ impl Builder<'_> {
         }
     }
 
-    /// All runs in order, neighbouring metadata in one buffer.
+    /// All runs in order, neighbouring metadata in one buffer. Blocks in use that nothing was written to (journal, inode tables,
+    /// descriptors to come, zeros within files) are zeros that a device must have.
     fn content(mut self, size: u64) -> Content {
         self.pieces.sort_unstable_by_key(|(place, _)| *place);
         let mut pieces = self.pieces.into_iter().peekable();
@@ -225,6 +226,7 @@ impl Builder<'_> {
         let mut content = Content::hole(0);
         join(self.runs).into_iter().for_each(|run| content.push(run));
         content.set_len(size);
+        content.cover(&self.layout.geometry.used(), BLOCK);
         content
     }
 }

@@ -113,7 +113,8 @@ impl Options {
 /// A filesystem and what is in it.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// The filesystem, of the length that was asked for.
+    /// The filesystem, of the length that was asked for. Its runs cover all blocks in use, so a device may keep what it has where
+    /// there are none.
     pub content: Content,
     /// Its numbers.
     pub summary: Summary,
