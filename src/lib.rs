@@ -29,8 +29,9 @@ pub mod plan;
 pub mod boot;
 pub mod integrate;
 
-// Story: the one place that knows every name.
+// Story: the places that know every name.
 pub mod pipeline;
+pub mod verify;
 
 // Shell: parses, prints, exits.
 pub mod cli;

@@ -7,6 +7,7 @@ use crate::pipeline::{self, Prepared, Request};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
 use crate::units::human;
+use anyhow::Context;
 use clap::{Args, value_parser};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ pub(super) struct Input {
     /// Name of the release
     #[arg(short = 'n', long, value_name = "NAME", value_parser = config::name)]
     artifact_name: Option<String>,
+    /// Record (.json) of an earlier release whose devices shall take this one
+    #[arg(long, value_name = "FILE")]
+    field: Option<PathBuf>,
     /// Directory for the results, also for what a compressed image is unpacked to
     #[arg(long, value_name = "DIR", default_value = "deploy")]
     pub(super) output_dir: PathBuf,
@@ -52,6 +56,9 @@ pub(super) struct ConvertArgs {
     /// Threads [default: one for each processor]; never changes a byte of the result
     #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
+    /// Check the image as `verify` does before it gets its name; not with a compressed one
+    #[arg(long)]
+    verify: bool,
 }
 
 /// Runs the command.
@@ -63,7 +70,8 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
         Some(jobs) => usize::from(jobs),
         None => std::thread::available_parallelism().map_or(1, NonZero::get),
     };
-    let made = pipeline::write(&prepared, &config, args.input.file_name(), &args.input.output_dir, jobs, &*report)?;
+    let how = pipeline::How { jobs, verify: args.verify };
+    let made = pipeline::write(&prepared, &config, args.input.file_name(), &args.input.output_dir, how, &*report)?;
     drop(report);
     if args.input.json {
         print(&made.record.json()?)?;
@@ -87,6 +95,10 @@ impl Input {
         let epoch = epoch()?;
         let request = Request { config, disk: &self.disk, overlays: &self.overlay, epoch, report };
         let prepared = pipeline::prepare(&request, open(&self.disk, &self.output_dir, config, report)?)?;
+        if let Some(path) = &self.field {
+            let record = pipeline::Record::new(&prepared, self.file_name());
+            record.fits(&super::verify::record(path)?).with_context(|| format!("comparing with {}", path.display()))?;
+        }
         for note in &prepared.notes {
             report.note(note);
         }

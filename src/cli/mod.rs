@@ -7,6 +7,7 @@ mod inspect;
 pub mod message;
 mod plan;
 mod progress;
+mod verify;
 
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -31,6 +32,7 @@ enum Command {
     Plan(plan::PlanArgs),
     Flash(flash::FlashArgs),
     Inspect(inspect::InspectArgs),
+    Verify(verify::VerifyArgs),
     Artifact(artifact::ArtifactArgs),
     /// List the built-in boards
     Boards,
@@ -63,6 +65,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Plan(args) => plan::run(args),
         Command::Flash(args) => flash::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Verify(args) => verify::run(args),
         Command::Artifact(args) => artifact::run(args),
         Command::Boards => {
             print(&crate::config::boards().map(|name| format!("{name}\n")).collect::<String>())?;

@@ -6,8 +6,9 @@ use crate::artifact::{self, Severity, Signer};
 use crate::fs::{ext4, fat};
 use crate::image::source;
 use crate::image::table::Table;
-use crate::problem::Problem;
+use crate::problem::{Problem, Problems};
 use crate::stream::{FileSource, Slice, Source};
+use crate::verify;
 use anyhow::{Context, Result};
 use std::io::{Seek, SeekFrom};
 use std::sync::Arc;
@@ -25,6 +26,25 @@ pub(crate) fn written(prepared: &Prepared, form: Form, written: &Written) -> Res
         disk(prepared, &image).context("reading the image back")?;
     }
     artifact(prepared, written).context("reading the Artifact back")
+}
+
+/// Runs the whole verification on an image that is no stream, and its Artifact.
+///
+/// # Errors
+/// All its errors as [`Problems`].
+pub(crate) fn verified(prepared: &Prepared, written: &Written) -> Result<()> {
+    let open = |file: &std::fs::File| -> Result<Source> {
+        let file = file.try_clone()?;
+        let len = file.metadata()?.len();
+        Ok(Arc::new(FileSource::new(file, len)))
+    };
+    let verifier = prepared.signer.as_ref().map(Signer::verifier);
+    let artifact = Some(open(written.artifact.file())?);
+    let image = source::in_place(open(written.image.file())?).context("reading the image back")?;
+    let outcome = verify::image(&image, &verify::Request { artifact, key: verifier.as_ref(), field: None });
+    let errors = outcome.findings.iter().filter(|finding| finding.severity == verify::Severity::Error);
+    Problems(errors.map(|finding| Problem::new(finding.to_string())).collect()).check()?;
+    Ok(())
 }
 
 fn disk(prepared: &Prepared, disk: &Source) -> Result<()> {

@@ -25,13 +25,26 @@ pub struct Made {
     pub files: Vec<PathBuf>,
 }
 
+/// How a conversion is written.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// Threads, at least 1.
+    pub jobs: usize,
+    /// Whether the whole verification runs on the image.
+    pub verify: bool,
+}
+
 /// Writes image, Artifact and record into `dir`.
 ///
 /// # Errors
 /// Whatever stands in the way; nothing then has a final name, and what had one before is untouched.
-pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, jobs: usize, report: &dyn Report) -> Result<Made> {
+pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how: How, report: &dyn Report) -> Result<Made> {
     let mut outputs = Outputs::new(dir)?;
     let form = form(config, prepared.layout.total)?;
+    if how.verify && matches!(form, Form::Stream(_)) {
+        let problem = Problem::new("a compressed image cannot be verified while it is made");
+        return Err(problem.hint("leave out --verify and run `goldsmith verify` on the result").into());
+    }
     let tables = prepared.table.encode(prepared.layout.total).context("making the partition table")?;
     let (root, boot) = (prepared.root_image()?, prepared.boot_image()?);
     let emission = Emission {
@@ -46,7 +59,7 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
         map: config.output.bmap && !matches!(form, Form::Wrapped(_)),
         meta: &prepared.meta,
         signer: prepared.signer.as_ref(),
-        jobs,
+        jobs: how.jobs,
         report,
     };
     let name = &prepared.name;
@@ -60,6 +73,10 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, job
     let written = emission.run(&outputs, &names, &data).map_err(|error| blame(&prepared.input, error))?;
     report.step("checking what was written", None);
     check::written(prepared, form, &written).map_err(|error| blame(&prepared.input, error))?;
+    if how.verify {
+        report.step("verifying the image", None);
+        check::verified(prepared, &written).context("verifying the image")?;
+    }
     prepared.input.check_unchanged().map_err(|error| error.problem()).context("reading the golden image")?;
     let mut record = Record::new(prepared, file);
     record.root.sha256 = Some(hex(&written.root_sha256));

@@ -14,6 +14,6 @@ mod record;
 pub mod survey;
 mod wrapped;
 
-pub use convert::{Made, write};
+pub use convert::{How, Made, write};
 pub use prepare::{Prepared, Request, Trees, prepare};
 pub use record::Record;

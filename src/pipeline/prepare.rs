@@ -88,6 +88,8 @@ pub struct Prepared {
     pub meta: Meta,
     /// Who signs it.
     pub signer: Option<Signer>,
+    /// Where the boot partition is mounted on the device.
+    pub boot_mount: String,
     /// What the boot integration found and did.
     pub boot: boot::Installed,
     /// Packages that were installed.
@@ -230,6 +232,7 @@ impl Plan {
             boot_options,
             meta: self.meta,
             signer: self.signer,
+            boot_mount: self.boot_mount,
             boot: installed,
             packages,
             edits,

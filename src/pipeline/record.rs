@@ -4,6 +4,8 @@ use super::edits::Edit;
 use super::prepare::Prepared;
 use crate::integrate::packages::InstalledPackage;
 use crate::plan::family::Role;
+use crate::problem::{Problem, Problems};
+use crate::verify::{Finding, field};
 use serde::Serialize;
 
 /// The version of this file's form; it grows when a field changes its meaning.
@@ -102,6 +104,8 @@ pub struct Contract {
     /// Bytes in each slot.
     pub slot_size: u64,
     /// Where the boot partition is mounted.
+    pub boot_mount: String,
+    /// The boot loader.
     pub boot_loader: String,
 }
 
@@ -202,6 +206,7 @@ impl Record {
                 disk_id: family.disk_id_text(),
                 slots: [family.path(Role::RootA), family.path(Role::RootB)],
                 slot_size: prepared.layout.root_a.len,
+                boot_mount: prepared.boot_mount.clone(),
                 boot_loader: prepared.boot.loader().to_owned(),
             },
             root: Root { size: prepared.root_size, uuid: prepared.root_options.uuid.to_string(), sha256: None },
@@ -217,6 +222,26 @@ impl Record {
             notes: prepared.notes.clone(),
             outputs: Vec::new(),
         }
+    }
+
+    /// Whether devices that were made with the release of record `old` can take this one.
+    ///
+    /// # Errors
+    /// Everything that stands against it.
+    pub fn fits(&self, old: &serde_json::Value) -> Result<(), Problems> {
+        let family = &self.family;
+        let partition = |part: &Partition| (part.role.to_owned(), part.number, part.partuuid.clone());
+        let new = field::Contract {
+            device_types: self.device_types.clone(),
+            disk_id: family.disk_id.clone(),
+            partitions: self.disk.partitions.iter().map(partition).collect(),
+            slots: family.slots.clone(),
+            root_size: self.root.size,
+            boot_mount: Some(family.boot_mount.clone()),
+            boot_loader: Some(family.boot_loader.clone()),
+        };
+        let problem = |finding: Finding| Problem::new(format!("{} ({})", finding.text, finding.code));
+        Problems(field::check(old, &new).into_iter().map(problem).collect()).check()
     }
 
     /// As JSON text.

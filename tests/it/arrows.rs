@@ -29,6 +29,8 @@ const MAP: &[(&str, &[&str])] = &[
     // Edits of trees. They ask the plan for names and identities; owner rules and packages are the formats that they apply.
     ("boot", &["plan", "problem", "stamp", "stream", "tree", "units"]),
     ("integrate", &["config", "deb", "plan", "problem", "stamp", "stream", "tree", "units"]),
+    // Verification reads results with the formats and knows nothing of how they were made.
+    ("verify", &["artifact", "boot", "fs/ext4", "fs/fat", "image", "plan", "stream", "tree", "units"]),
     // The story may name everything but the shell.
     ("pipeline", &["*"]),
     ("cli", &["*"]),

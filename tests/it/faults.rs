@@ -186,8 +186,9 @@ fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
     let config = goldsmith::config::load(&[PathBuf::from("qemux86-64")], &settings).expect("a configuration");
     let request = Request { config: &config, disk: small, overlays: &[], epoch: Some(1), report: &Silent };
     let input = Input::of(Arc::new(Failing { inner: FileSource::open(small).expect("the image"), bad: at..at + 512 }));
-    let made = pipeline::prepare(&request, input)
-        .and_then(|prepared| pipeline::write(&prepared, &config, "small.img".into(), out, 2, &Silent));
+    let made = pipeline::prepare(&request, input).and_then(|prepared| {
+        pipeline::write(&prepared, &config, "small.img".into(), out, pipeline::How { jobs: 2, verify: false }, &Silent)
+    });
     made.err().map(|error| goldsmith::cli::message::render(&error))
 }
 

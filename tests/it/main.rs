@@ -28,3 +28,4 @@ mod support;
 mod table;
 mod target;
 mod tiny;
+mod verify;

@@ -1,0 +1,104 @@
+//! `goldsmith verify`: whether an image may be shipped.
+
+use super::{print, progress};
+use crate::artifact::Verifier;
+use crate::config::Config;
+use crate::stream::{FileSource, Source};
+use crate::units::human;
+use crate::verify::{self, Outcome, Request, Severity};
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Check everything in a finished image that a device relies on
+///
+/// Reads the image back and holds everything against everything else: the partition table, each filesystem down to its last bit,
+/// and what files say about partitions, boot loader, update client and Artifact. Images of other converters are judged the same
+/// way. Exits with 0 when there is no error, else with 1.
+#[derive(Args, Debug)]
+pub(super) struct VerifyArgs {
+    /// The Artifact that was made with the image
+    #[arg(short, long, value_name = "FILE")]
+    artifact: Option<PathBuf>,
+    /// Public key in PEM form that must have signed the Artifact
+    #[arg(short, long, value_name = "FILE", requires = "artifact")]
+    key: Option<PathBuf>,
+    /// Record (.json) of an earlier release, whose devices shall take this one
+    #[arg(long, value_name = "FILE")]
+    field: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// The image: raw, compressed, qcow2, a block device, or - for standard input
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let report = progress::report(true);
+    let config = Config::parse("").map_err(|error| anyhow::anyhow!(error))?;
+    let input = super::convert::open(&args.image, Path::new("."), &config, &*report)?;
+    let key = args.key.as_deref().map(key).transpose()?;
+    let field = args.field.as_deref().map(record).transpose()?;
+    let artifact = args.artifact.as_deref().map(artifact).transpose()?;
+    let outcome = verify::image(&input.source, &Request { artifact, key: key.as_ref(), field: field.as_ref() });
+    let good = outcome.is_good();
+    if args.json {
+        let text = serde_json::to_string_pretty(&Shown { good, size: input.source.len(), outcome: &outcome })?;
+        print(&format!("{text}\n"))?;
+    } else {
+        print(&text(&args.image, input.source.len(), &outcome))?;
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn key(path: &Path) -> anyhow::Result<Verifier> {
+    Verifier::open(path).with_context(|| format!("reading the public key {}", path.display()))
+}
+
+fn artifact(path: &Path) -> anyhow::Result<Source> {
+    let file = FileSource::open(path).with_context(|| format!("opening the Artifact {}", path.display()))?;
+    Ok(Arc::new(file))
+}
+
+/// The record of an earlier release.
+pub(super) fn record(path: &Path) -> anyhow::Result<serde_json::Value> {
+    let context = || format!("reading the record {}", path.display());
+    let bytes = std::fs::read(path).with_context(context)?;
+    serde_json::from_slice(&bytes).with_context(context)
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Shown<'a> {
+    good: bool,
+    size: u64,
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+}
+
+/// The checks by group, then the findings, then the verdict.
+fn text(path: &Path, size: u64, outcome: &Outcome) -> String {
+    let mut out = String::new();
+    let width = outcome.groups.iter().map(|group| group.name.len()).max().unwrap_or(0);
+    for group in &outcome.groups {
+        let failed = if group.failed == 0 { String::new() } else { format!(", {} failed", group.failed) };
+        let _ = writeln!(out, "{:width$}  {:>9} passed{failed}", group.name, group.passed);
+    }
+    for finding in &outcome.findings {
+        let _ = writeln!(out, "{finding}");
+    }
+    if outcome.omitted > 0 {
+        let _ = writeln!(out, "{} more findings like these were left out", outcome.omitted);
+    }
+    let count = |severity| outcome.findings.iter().filter(|finding| finding.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let verdict = if outcome.is_good() { "good" } else { "not good" };
+    let _ = writeln!(out, "{} ({}): {verdict}, {errors} errors, {warnings} warnings", path.display(), human(size));
+    out
+}

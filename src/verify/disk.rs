@@ -1,0 +1,237 @@
+//! The partitions of a disk by what they hold, and their parts in the A/B scheme.
+
+use super::finding::{Log, Place};
+use super::{ext4, fat, is_ext, slots};
+use crate::fs::ext4::read::Filesystem;
+use crate::image::table::{Table, types};
+use crate::plan::facts;
+use crate::stream::{ReadAt, Slice, Source};
+use crate::tree::Tree;
+use crate::units::MIB;
+use serde_json::{Map, Value};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A filesystem on a partition.
+pub(super) struct Files {
+    pub(super) tree: Rc<Tree>,
+    /// Bytes of the filesystem.
+    pub(super) size: u64,
+    /// Its UUID or volume id as `/etc/fstab` names it, in lower case, and its label.
+    pub(super) uuid: String,
+    pub(super) label: String,
+    pub(super) is_fat: bool,
+}
+
+/// A partition.
+pub(super) struct Part {
+    pub(super) number: u32,
+    pub(super) source: Source,
+    pub(super) files: Option<Files>,
+    esp: bool,
+}
+
+/// All of a disk.
+pub(super) struct Disk {
+    pub(super) table: Table,
+    pub(super) parts: Vec<Part>,
+}
+
+/// Which partition has which part; numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Roles {
+    pub(super) a: u32,
+    pub(super) b: u32,
+    pub(super) data: u32,
+    pub(super) boot: Option<u32>,
+}
+
+impl Disk {
+    /// Checks every filesystem and reads those that can be read.
+    pub(super) fn read(disk: &Source, table: Table, log: &mut Log) -> Self {
+        let mut parts: Vec<Part> = Vec::new();
+        for partition in &table.partitions {
+            let bytes = partition.bytes();
+            let source: Source = Arc::new(Slice::new(Arc::clone(disk), bytes.start, bytes.end - bytes.start));
+            let files = if is_ext(&*source) {
+                ext(&source, partition.number, &parts, log)
+            } else if is_fat(&*source) {
+                fat_files(&source, partition.number, log)
+            } else {
+                None
+            };
+            let esp = partition.kind == types::GPT_ESP || partition.kind == types::MBR_ESP;
+            parts.push(Part { number: partition.number, source, files, esp });
+        }
+        Self { table, parts }
+    }
+
+    /// The partition with this number.
+    pub(super) fn part(&self, number: u32) -> Option<&Part> {
+        self.parts.iter().find(|part| part.number == number)
+    }
+
+    /// The files of the partition with this number.
+    pub(super) fn files(&self, number: u32) -> Option<&Files> {
+        self.part(number)?.files.as_ref()
+    }
+
+    /// The partition that a device path means on this disk.
+    pub(super) fn resolve(&self, path: &str) -> Option<u32> {
+        let named = |find: &dyn Fn(u32) -> bool| self.parts.iter().map(|part| part.number).find(|number| find(*number));
+        if let Some(id) = path.strip_prefix("/dev/disk/by-partuuid/") {
+            return named(&|number| self.table.partuuid(number).as_deref() == Some(id));
+        }
+        if let Some(label) = path.strip_prefix("/dev/disk/by-partlabel/") {
+            return named(&|number| self.table.partition(number).is_some_and(|partition| partition.name == label));
+        }
+        let name = path.strip_prefix("/dev/").filter(|name| !name.contains('/'))?;
+        let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let digits = digits.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or(digits);
+        let number: u32 = digits.parse().ok()?;
+        named(&|other| other == number)
+    }
+
+    /// Finds slots, data and boot partition by content and by what the client is told; reports what stands in the way.
+    pub(super) fn roles(&self, log: &mut Log) -> Option<Roles> {
+        let is_data = |tree: &Tree| ["/mender/device_type", "/mender/mender.conf"].iter().any(|path| tree.file(path).is_some());
+        let holds = |part: &&Part, find: &dyn Fn(&Tree) -> bool| {
+            part.files.as_ref().is_some_and(|files| !files.is_fat && find(&files.tree))
+        };
+        let data = self.parts.iter().find(|part| holds(part, &is_data));
+        let Some(data) = data else {
+            log.error(
+                "data-missing",
+                Place::whole(),
+                "no partition holds the update client's data (mender/device_type, mender/mender.conf)",
+            );
+            return None;
+        };
+        let systems: Vec<u32> = self.parts.iter().filter(|part| holds(part, &facts::is_root)).map(|part| part.number).collect();
+        let Some(first) = systems.first() else {
+            log.error("root-missing", Place::whole(), "no partition holds a root filesystem");
+            return None;
+        };
+        let boot = self.parts.iter().find(|part| part.esp && part.files.is_some());
+        let any_fat = || self.parts.iter().find(|part| part.files.as_ref().is_some_and(|files| files.is_fat));
+        let boot = boot.or_else(any_fat).map(|part| part.number);
+        let [a, b] = self.told(*first, data.number, log)?;
+        Some(Roles { a, b, data: data.number, boot })
+    }
+
+    /// The slots that `mender.conf` names: both on this disk, with different numbers.
+    fn told(&self, root: u32, data: u32, log: &mut Log) -> Option<[u32; 2]> {
+        let mut merged = self.conf(data, "/mender/mender.conf", log);
+        merged.extend(self.conf(root, "/etc/mender/mender.conf", log));
+        let mut slots = Vec::new();
+        for key in ["RootfsPartA", "RootfsPartB"] {
+            let value = merged.get(key).and_then(Value::as_str).unwrap_or_default();
+            let number = self.resolve(value);
+            log.check(number.is_some(), "client-slots", || {
+                let text = if value.is_empty() {
+                    format!("{key} is not set")
+                } else {
+                    format!("{key} is `{value}`, which is no partition of this disk ({})", self.names())
+                };
+                (Place::partition(data).path("/mender/mender.conf"), text)
+            });
+            slots.extend(number);
+        }
+        let slots: [u32; 2] = slots.try_into().ok()?;
+        let differ = log.check(slots[0] != slots[1], "client-slots", || {
+            let text = format!("RootfsPartA and RootfsPartB are both partition {}", slots[0]);
+            (Place::partition(data).path("/mender/mender.conf"), text)
+        });
+        differ.then_some(slots)
+    }
+
+    /// Both values as the client is told them.
+    pub(super) fn slot_paths(&self, roles: &Roles) -> [String; 2] {
+        let mut quiet = Log::default();
+        let mut merged = self.conf(roles.data, "/mender/mender.conf", &mut quiet);
+        merged.extend(self.conf(roles.a, "/etc/mender/mender.conf", &mut quiet));
+        ["RootfsPartA", "RootfsPartB"].map(|key| merged.get(key).and_then(Value::as_str).unwrap_or_default().to_owned())
+    }
+
+    fn conf(&self, number: u32, path: &str, log: &mut Log) -> Map<String, Value> {
+        let Some(bytes) = self.files(number).and_then(|files| read(&files.tree, path)) else { return Map::new() };
+        match serde_json::from_slice(&bytes) {
+            Ok(map) => map,
+            Err(e) => {
+                log.error("client-conf", Place::partition(number).path(path), format!("it is no JSON object: {e}"));
+                Map::new()
+            }
+        }
+    }
+
+    fn names(&self) -> String {
+        let one = |part: &Part| format!("{} is {}", part.number, self.table.partuuid(part.number).unwrap_or_default());
+        self.parts.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The bytes of a small file, if it is there and can be read.
+pub(super) fn read(tree: &Tree, path: &str) -> Option<Vec<u8>> {
+    tree.read(path, 4 * MIB).ok().flatten()
+}
+
+/// Checks and reads an ext filesystem. One with the same bytes as another is not checked twice.
+fn ext(source: &Source, number: u32, others: &[Part], log: &mut Log) -> Option<Files> {
+    log.group(format!("ext4 on partition {number}"));
+    for other in others.iter().filter(|other| !other.files.as_ref().is_none_or(|files| files.is_fat)) {
+        let Some(files) = &other.files else { continue };
+        if source.len() >= files.size && matches!(slots::difference(&*other.source, &**source, files.size), Ok(None)) {
+            log.passed(1);
+            let (uuid, label) = (files.uuid.clone(), files.label.clone());
+            return Some(Files { tree: Rc::clone(&files.tree), size: files.size, uuid, label, is_fat: false });
+        }
+    }
+    let before = log.findings_mut().len();
+    ext4::check(&**source, Some(number), log);
+    let filesystem = Filesystem::open(Arc::clone(source)).and_then(|fs| Ok((fs.info(), fs.tree()?)));
+    match filesystem {
+        Ok((info, tree)) => Some(Files {
+            tree: Rc::new(tree),
+            size: info.blocks * info.block_size,
+            uuid: info.uuid.to_string(),
+            label: String::from_utf8_lossy(&info.label).into_owned(),
+            is_fat: false,
+        }),
+        Err(e) => {
+            if log.findings_mut().len() == before {
+                log.error("ext4-files", Place::partition(number), format!("its files cannot be read: {e}"));
+            }
+            None
+        }
+    }
+}
+
+fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
+    log.group(format!("FAT on partition {number}"));
+    let before = log.findings_mut().len();
+    fat::check(&**source, Some(number), log);
+    match crate::fs::fat::read(Arc::clone(source)) {
+        Ok((tree, info)) => Some(Files {
+            tree: Rc::new(tree),
+            size: info.size,
+            uuid: format!("{:04x}-{:04x}", info.volume_id >> 16, info.volume_id & 0xFFFF),
+            label: info.label.unwrap_or_default(),
+            is_fat: true,
+        }),
+        Err(e) => {
+            if log.findings_mut().len() == before {
+                log.error("fat-files", Place::partition(number), format!("its files cannot be read: {e}"));
+            }
+            None
+        }
+    }
+}
+
+/// A boot sector of FAT: its signature, a jump, the name of the format.
+fn is_fat(source: &dyn ReadAt) -> bool {
+    let mut boot = [0; 512];
+    let read = source.read_exact_at(0, &mut boot).is_ok();
+    read && boot[510..] == [0x55, 0xAA]
+        && matches!(boot[0], 0xEB | 0xE9)
+        && (&boot[0x36..0x39] == b"FAT" || &boot[0x52..0x55] == b"FAT")
+}

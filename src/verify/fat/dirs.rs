@@ -1,0 +1,237 @@
+//! Directories of FAT: chains, entries, long names.
+
+use super::table::Width;
+use super::{Checker, le16, le32};
+use crate::tree::show;
+use std::collections::BTreeSet;
+
+const ENTRY: usize = 32;
+/// Attribute bits.
+const VOLUME: u8 = 0x08;
+const DIRECTORY: u8 = 0x10;
+const LONG: u8 = 0x0F;
+const LONG_MASK: u8 = 0x3F;
+/// A directory has at most 65536 entries.
+const MAX_DIR: u64 = 2 << 20;
+const MAX_DEPTH: usize = 128;
+/// Where the 13 units of a long name stand in each part.
+const UNITS: [usize; 13] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
+
+/// A directory that is still to be read.
+struct Todo {
+    path: String,
+    first: u32,
+    /// The first cluster of its parent, 0 for the root; `None` for the root itself.
+    parent: Option<u32>,
+    depth: usize,
+}
+
+/// The parts of a long name so far.
+#[derive(Default)]
+struct Long {
+    units: Vec<u16>,
+    /// The number that the next part must have; 0: complete.
+    due: u8,
+    sum: u8,
+}
+
+impl Checker<'_> {
+    /// Reads every directory from the root on and follows the chain of every file.
+    pub(super) fn check_tree(&mut self) {
+        let mut todo = vec![Todo { path: String::new(), first: self.shape.root_cluster, parent: None, depth: 0 }];
+        while let Some(dir) = todo.pop() {
+            let Some(bytes) = self.dir_bytes(&dir) else {
+                self.broken = true;
+                continue;
+            };
+            self.entries(&dir, &bytes, &mut todo);
+        }
+    }
+
+    fn dir_bytes(&mut self, dir: &Todo) -> Option<Vec<u8>> {
+        let shown = if dir.path.is_empty() { "/" } else { &dir.path };
+        if dir.parent.is_none() && self.shape.width != Width::Fat32 {
+            return self.bytes(shown, self.shape.root, self.shape.root_len);
+        }
+        let chain = self.chain(shown, dir.first)?;
+        let len = chain.len() as u64 * self.shape.cluster;
+        let place = self.place().path(shown);
+        if !self.log.check(len <= MAX_DIR && dir.depth < MAX_DEPTH, "fat-chain", || {
+            (place, format!("the directory has {len} bytes at depth {}, more than {MAX_DIR} or {MAX_DEPTH}", dir.depth))
+        }) {
+            return None;
+        }
+        let mut out = Vec::new();
+        for cluster in chain {
+            out.extend(self.bytes(shown, self.shape.offset(cluster)?, self.shape.cluster)?);
+        }
+        Some(out)
+    }
+
+    fn bytes(&mut self, path: &str, offset: u64, len: u64) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(len).ok()?];
+        match self.source.read_exact_at(offset, &mut bytes) {
+            Ok(()) => Some(bytes),
+            Err(e) => {
+                self.log.error("fat-unreadable", self.place_of(path).offset(offset), format!("reading {len} bytes: {e}"));
+                None
+            }
+        }
+    }
+
+    fn place_of(&self, path: &str) -> super::Place {
+        super::Place::of(self.partition).path(path)
+    }
+
+    /// The clusters from `first` on; `None`, reported, when the chain leaves the table or meets a cluster that another file has.
+    fn chain(&mut self, path: &str, first: u32) -> Option<Vec<u32>> {
+        let mut chain = Vec::new();
+        let mut at = first;
+        loop {
+            let place = self.place_of(path);
+            let Some(offset) = self.shape.offset(at) else {
+                let text = format!("cluster {at} follows in its chain, there are clusters 2 to {}", self.shape.clusters + 1);
+                self.log.error("fat-chain", place, text);
+                return None;
+            };
+            if !self.owners.take(at) {
+                let text = format!("cluster {at} belongs to this and to another file, or twice to this");
+                self.log.error("fat-shared", place.offset(offset), text);
+                return None;
+            }
+            chain.push(at);
+            let next = self.table.entry(at);
+            if next >= self.shape.width.end() {
+                return Some(chain);
+            }
+            at = next;
+        }
+    }
+
+    fn entries(&mut self, dir: &Todo, bytes: &[u8], todo: &mut Vec<Todo>) {
+        let mut long: Option<Long> = None;
+        let mut shorts: BTreeSet<[u8; 11]> = BTreeSet::new();
+        let mut longs: BTreeSet<String> = BTreeSet::new();
+        let dots = self.check_dots(dir, bytes);
+        for (number, entry) in bytes.chunks_exact(ENTRY).enumerate().skip(dots) {
+            let attributes = entry[11];
+            match entry[0] {
+                0 => break,
+                0xE5 => {
+                    self.end_long(dir, long.take(), None);
+                    continue;
+                }
+                _ if attributes & LONG_MASK == LONG => {
+                    long = self.long_part(dir, number, long, entry);
+                    continue;
+                }
+                _ => {}
+            }
+            let short: [u8; 11] = entry.get(..11).and_then(|name| name.try_into().ok()).unwrap_or_default();
+            let name = self.end_long(dir, long.take(), Some(&short)).unwrap_or_else(|| shown(&short));
+            if attributes & VOLUME != 0 {
+                continue;
+            }
+            let path = format!("{}/{name}", dir.path);
+            let place = self.place_of(&path);
+            let valid = short.iter().all(|byte| *byte >= 0x20 || *byte == 0x05) && short[0] != b' ';
+            self.log.check(valid, "fat-entry", || (place.clone(), "the short name has characters that none can have".into()));
+            let fresh = shorts.insert(short) & longs.insert(name.to_lowercase());
+            self.log.check(fresh, "fat-duplicate", || (place, "the name occurs twice in its directory".into()));
+            self.entry(dir, path, entry, todo);
+        }
+        self.end_long(dir, long, None);
+    }
+
+    /// A file's chain is as long as its size; a directory is read later.
+    fn entry(&mut self, dir: &Todo, path: String, entry: &[u8], todo: &mut Vec<Todo>) {
+        let high = if self.shape.width == Width::Fat32 { u32::from(le16(entry, 20)) << 16 } else { 0 };
+        let first = high | u32::from(le16(entry, 26));
+        let size = u64::from(le32(entry, 28));
+        if entry[11] & DIRECTORY != 0 {
+            let parent = if dir.parent.is_none() { 0 } else { dir.first };
+            let place = self.place_of(&path);
+            self.log.check(size == 0, "fat-entry", || (place, format!("the directory has the size {size}, not 0")));
+            todo.push(Todo { path, first, parent: Some(parent), depth: dir.depth + 1 });
+            return;
+        }
+        let due = size.div_ceil(self.shape.cluster);
+        let chain = if first == 0 { Some(Vec::new()) } else { self.chain(&path, first) };
+        let Some(chain) = chain else {
+            self.broken = true;
+            return;
+        };
+        let place = self.place_of(&path);
+        self.log.check(chain.len() as u64 == due, "fat-size", || {
+            (place, format!("{size} bytes need {due} clusters, the chain has {}", chain.len()))
+        });
+    }
+
+    /// `.` and `..` begin every directory but the root; returns how many entries to pass.
+    fn check_dots(&mut self, dir: &Todo, bytes: &[u8]) -> usize {
+        let Some(parent) = dir.parent else { return 0 };
+        let at = |number: usize| bytes.get(number * ENTRY..(number + 1) * ENTRY).unwrap_or_default();
+        let cluster = |entry: &[u8]| {
+            u32::from(le16(entry, 26)) | if self.shape.width == Width::Fat32 { u32::from(le16(entry, 20)) << 16 } else { 0 }
+        };
+        let named = at(0).starts_with(b".          ") && at(1).starts_with(b"..         ");
+        let (own, up) = (cluster(at(0)), cluster(at(1)));
+        let root = self.shape.root_cluster;
+        let right = named && own == dir.first && (up == parent || (parent == 0 && up == root));
+        let place = self.place_of(&dir.path);
+        self.log.check(right, "fat-dots", || {
+            (place, format!("`.` is cluster {own} and `..` {up} where {} and {parent} are due", dir.first))
+        });
+        2
+    }
+
+    /// Adds a part of a long name; they come last part first.
+    fn long_part(&mut self, dir: &Todo, number: usize, before: Option<Long>, entry: &[u8]) -> Option<Long> {
+        let (order, sum) = (entry[0], entry[13]);
+        let units: Vec<u16> = UNITS.iter().map(|at| le16(entry, *at)).collect();
+        let starts = order & 0x40 != 0;
+        if starts {
+            self.end_long(dir, before, None);
+            return Some(Long { units, due: (order & 0x1F).saturating_sub(1), sum });
+        }
+        let fits = before.as_ref().is_some_and(|long| long.due == order && long.due > 0 && long.sum == sum);
+        let place = self.place_of(&dir.path);
+        self.log.check(fits, "fat-long-name", || {
+            (place, format!("part {order} of a long name (entry {number}) does not follow its other parts"))
+        });
+        let mut long = before.filter(|_| fits)?;
+        long.units.splice(0..0, units);
+        long.due -= 1;
+        Some(long)
+    }
+
+    /// Ends a long name at the short one that it belongs to, and returns it.
+    fn end_long(&mut self, dir: &Todo, long: Option<Long>, short: Option<&[u8; 11]>) -> Option<String> {
+        let long = long?;
+        let sum = short.map(|short| short.iter().fold(0u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte)));
+        let place = self.place_of(&dir.path);
+        let units: Vec<u16> = long.units.iter().copied().take_while(|unit| *unit != 0).collect();
+        let name = String::from_utf16_lossy(&units);
+        let good = long.due == 0 && sum == Some(long.sum);
+        self.log.check(good, "fat-long-name", || {
+            let due = sum.map_or_else(|| "no short name follows".to_owned(), |sum| format!("the short name gives {sum:#04x}"));
+            (
+                place,
+                format!(
+                    "the long name `{}` has the checksum {:#04x}, {} parts are missing, {due}",
+                    show(name.as_bytes()),
+                    long.sum,
+                    long.due
+                ),
+            )
+        });
+        good.then_some(name)
+    }
+}
+
+/// A short name for reports.
+fn shown(short: &[u8; 11]) -> String {
+    let (base, extension) = short.split_at(8);
+    let (base, extension) = (show(base.trim_ascii_end()), show(extension.trim_ascii_end()));
+    if extension.is_empty() { base } else { format!("{base}.{extension}") }
+}

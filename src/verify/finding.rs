@@ -1,0 +1,241 @@
+//! What a check found: a stable code, how bad it is, where, and the two things that disagree.
+
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing; nothing is wrong.
+    Note,
+    /// Devices work; somebody may stumble.
+    Warning,
+    /// The image must not be shipped.
+    Error,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// Where something was found; what does not apply is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// The partition's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u32>,
+    /// The inode's number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inode: Option<u32>,
+    /// Bytes from the start of the partition, or of the disk where no partition is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+    /// The file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+impl Place {
+    /// The disk or the Artifact as a whole.
+    #[must_use]
+    pub fn whole() -> Self {
+        Self::default()
+    }
+
+    /// A partition.
+    #[must_use]
+    pub fn partition(number: u32) -> Self {
+        Self { partition: Some(number), ..Self::default() }
+    }
+
+    /// A partition, or the whole of what is checked where there is none.
+    #[must_use]
+    pub fn of(partition: Option<u32>) -> Self {
+        Self { partition, ..Self::default() }
+    }
+
+    /// The same with an inode.
+    #[must_use]
+    pub fn inode(self, number: u32) -> Self {
+        Self { inode: Some(number), ..self }
+    }
+
+    /// The same with an offset in bytes.
+    #[must_use]
+    pub fn offset(self, offset: u64) -> Self {
+        Self { offset: Some(offset), ..self }
+    }
+
+    /// The same with a path.
+    #[must_use]
+    pub fn path(self, path: impl Into<String>) -> Self {
+        Self { path: Some(path.into()), ..self }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            self.partition.map(|number| format!("partition {number}")),
+            self.inode.map(|number| format!("inode {number}")),
+            self.path.clone(),
+            self.offset.map(|offset| format!("offset {offset:#x}")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A name for this kind of finding that stays the same from version to version, such as `ext4-links`.
+    pub code: &'static str,
+    /// Where.
+    pub place: Place,
+    /// What is wrong: a lower-case fact with both numbers, without a final period.
+    pub text: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = self.place.to_string();
+        let colon = if place.is_empty() { "" } else { ": " };
+        write!(f, "{}[{}]: {place}{colon}{}", self.severity, self.code, self.text)
+    }
+}
+
+/// A group of checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Group {
+    /// What was looked at, such as `ext4 on partition 2`.
+    pub name: String,
+    /// How many single checks found what they expected.
+    pub passed: u64,
+    /// How many did not.
+    pub failed: u64,
+}
+
+/// Findings of one code in one group beyond this are counted, not kept.
+const KEPT: u64 = 20;
+
+/// Collects findings and counts checks.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    findings: Vec<Finding>,
+    groups: Vec<Group>,
+    seen: BTreeMap<(usize, &'static str), u64>,
+}
+
+impl Log {
+    /// What follows belongs to the group `name`.
+    pub fn group(&mut self, name: impl Into<String>) {
+        self.groups.push(Group { name: name.into(), passed: 0, failed: 0 });
+    }
+
+    /// Counts one check; when it did not hold, `what` says where and what is wrong, and it is an error. Returns `holds`.
+    pub fn check(&mut self, holds: bool, code: &'static str, what: impl FnOnce() -> (Place, String)) -> bool {
+        if holds {
+            self.current().passed += 1;
+        } else {
+            let (place, text) = what();
+            self.add(Severity::Error, code, place, text);
+        }
+        holds
+    }
+
+    /// Counts `count` checks that held.
+    pub fn passed(&mut self, count: u64) {
+        self.current().passed += count;
+    }
+
+    /// Adds a finding.
+    pub fn add(&mut self, severity: Severity, code: &'static str, place: Place, text: impl Into<String>) {
+        if severity != Severity::Note {
+            self.current().failed += 1;
+        }
+        let seen = self.seen.entry((self.groups.len(), code)).or_default();
+        *seen += 1;
+        if *seen <= KEPT {
+            self.findings.push(Finding { severity, code, place, text: text.into() });
+        }
+    }
+
+    /// Adds an error.
+    pub fn error(&mut self, code: &'static str, place: Place, text: impl Into<String>) {
+        self.add(Severity::Error, code, place, text);
+    }
+
+    /// The findings so far, to complete them.
+    pub(super) fn findings_mut(&mut self) -> &mut Vec<Finding> {
+        &mut self.findings
+    }
+
+    fn current(&mut self) -> &mut Group {
+        if self.groups.is_empty() {
+            self.group("checks");
+        }
+        let last = self.groups.len() - 1;
+        &mut self.groups[last]
+    }
+
+    /// Ends the collection: the worst findings first, otherwise in the order in which they were met.
+    #[must_use]
+    pub fn finish(mut self) -> Outcome {
+        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let omitted = self.seen.values().map(|seen| seen.saturating_sub(KEPT)).sum();
+        Outcome { findings: self.findings, groups: self.groups, omitted }
+    }
+}
+
+/// The outcome of all checks.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// What was found, the worst first.
+    pub findings: Vec<Finding>,
+    /// What was looked at.
+    pub groups: Vec<Group>,
+    /// Findings that were left out because many others have the same code and place.
+    pub omitted: u64,
+}
+
+impl Outcome {
+    /// True when there is no error.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.findings.iter().all(|finding| finding.severity != Severity::Error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_alike_are_counted_and_the_worst_come_first() {
+        let mut log = Log::default();
+        log.group("one");
+        log.add(Severity::Note, "a-note", Place::whole(), "by the way");
+        for inode in 0..30 {
+            log.check(inode > 100, "a-code", || (Place::partition(2).inode(inode), "1 is not 2".into()));
+        }
+        log.group("two");
+        assert!(log.check(true, "a-code", || unreachable!()));
+        let outcome = log.finish();
+        assert_eq!((outcome.findings.len(), outcome.omitted), (21, 10));
+        assert_eq!((outcome.groups[0].failed, outcome.groups[1].passed), (30, 1));
+        assert_eq!(outcome.findings[0].to_string(), "error[a-code]: partition 2, inode 0: 1 is not 2");
+        assert_eq!(outcome.findings[20].to_string(), "note[a-note]: by the way");
+        assert!(!outcome.is_good());
+    }
+}

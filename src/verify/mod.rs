@@ -1,0 +1,94 @@
+//! Verification of a finished image: everything that a device relies on is read back and held against everything else.
+//!
+//! Nothing here asks how the image was made: images of other converters are judged the same way. Checks of a format use code that
+//! shares nothing with its writer and reader; checks of relations between files use the readers.
+//!
+//! ```text
+//! partition table -> each filesystem by itself -> slots, client, mounts, boot -> Artifact -> devices in the field
+//! ```
+
+mod disk;
+pub mod ext4;
+mod fat;
+pub mod field;
+mod finding;
+mod relations;
+mod slots;
+mod table;
+
+pub use finding::{Finding, Group, Log, Outcome, Place, Severity};
+
+use crate::artifact::Verifier;
+use crate::image::table::DiskId;
+use crate::stream::{ReadAt, Source};
+use disk::{Disk, Roles};
+use serde_json::Value;
+
+/// What an image is held against besides itself.
+#[derive(Debug, Default)]
+pub struct Request<'a> {
+    /// The Artifact that was made with it.
+    pub artifact: Option<Source>,
+    /// Who must have signed the Artifact.
+    pub key: Option<&'a Verifier>,
+    /// The record of an earlier release, whose devices shall take the Artifact.
+    pub field: Option<&'a Value>,
+}
+
+/// Verifies a disk image, or a filesystem image by itself.
+#[must_use]
+pub fn image(source: &Source, request: &Request<'_>) -> Outcome {
+    let mut log = Log::default();
+    if is_ext(&**source) && !has_table(&**source) {
+        log.group("filesystem");
+        ext4::check(&**source, None, &mut log);
+        return log.finish();
+    }
+    log.group("partition table");
+    let Some(table) = table::check(&**source, &mut log) else { return log.finish() };
+    let disk = Disk::read(source, table, &mut log);
+    log.group("roles");
+    let Some(roles) = disk.roles(&mut log) else { return log.finish() };
+    let learnt = relations::check(&disk, &roles, request, &mut log);
+    if let Some(old) = request.field {
+        log.group("devices in the field");
+        let contract = contract(&disk, &roles, learnt.device_types);
+        let findings = field::check(old, &contract);
+        log.passed(8_u64.saturating_sub(findings.len() as u64));
+        for finding in findings {
+            log.add(finding.severity, finding.code, finding.place, finding.text);
+        }
+    }
+    log.finish()
+}
+
+/// What the image says about its family.
+fn contract(disk: &Disk, roles: &Roles, device_types: Vec<String>) -> field::Contract {
+    let numbers = [("boot", roles.boot), ("root-a", Some(roles.a)), ("root-b", Some(roles.b)), ("data", Some(roles.data))];
+    let part = |(role, number): (&str, Option<u32>)| {
+        number.map(|number| (role.to_owned(), number, disk.table.partuuid(number).unwrap_or_default()))
+    };
+    field::Contract {
+        device_types,
+        disk_id: match disk.table.disk_id {
+            DiskId::Gpt(id) => id.to_string(),
+            DiskId::Mbr(id) => format!("{id:08x}"),
+        },
+        partitions: numbers.into_iter().filter_map(part).collect(),
+        slots: disk.slot_paths(roles),
+        root_size: disk.files(roles.a).map_or(0, |files| files.size),
+        boot_mount: relations::boot_mount(disk, roles),
+        boot_loader: None,
+    }
+}
+
+/// Whether an ext2, ext3 or ext4 superblock is there.
+fn is_ext(source: &dyn ReadAt) -> bool {
+    crate::fs::ext4::read::probe(source).unwrap_or(false)
+}
+
+/// Whether sector 0 ends like an MBR.
+fn has_table(source: &dyn ReadAt) -> bool {
+    let mut mark = [0; 2];
+    source.read_exact_at(510, &mut mark).is_ok() && mark == [0x55, 0xAA]
+}

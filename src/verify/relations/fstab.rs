@@ -1,0 +1,121 @@
+//! `/etc/fstab`: no mount point twice, every device there, the boot and data partitions mounted.
+
+use super::super::disk::{Disk, Roles, read};
+use super::super::finding::{Log, Place, Severity};
+use crate::tree::Tree;
+use std::collections::BTreeSet;
+
+const FSTAB: &str = "/etc/fstab";
+
+/// A line, as far as it matters here.
+struct Line {
+    spec: String,
+    dir: String,
+    options: String,
+}
+
+fn lines(root: &Tree) -> Vec<Line> {
+    let bytes = read(root, FSTAB).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let parse = |line: &str| {
+        let mut fields = line.split_whitespace().map(str::to_owned);
+        let spec = fields.next().filter(|spec| !spec.starts_with('#'))?;
+        let dir = fields.next()?;
+        fields.next()?;
+        let dir = if dir == "/" { dir } else { dir.trim_end_matches('/').to_owned() };
+        Some(Line { spec, dir, options: fields.next().unwrap_or_default() })
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+/// Where a spec leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    /// A partition of this disk.
+    Partition(u32),
+    /// No device, or none of this disk's: nothing to check.
+    Other,
+    /// A device that is not there.
+    Gone,
+}
+
+fn target(disk: &Disk, spec: &str) -> Target {
+    let to = |number: Option<u32>| number.map_or(Target::Gone, Target::Partition);
+    if let Some((tag, value)) = spec.split_once('=') {
+        let value = value.trim_matches('"');
+        let with = |find: &dyn Fn(&super::super::disk::Files) -> bool| {
+            to(disk.parts.iter().find(|part| part.files.as_ref().is_some_and(find)).map(|part| part.number))
+        };
+        return match tag {
+            "UUID" => with(&|files| files.uuid.eq_ignore_ascii_case(value)),
+            "LABEL" => with(&|files| files.label.trim_end() == value),
+            "PARTUUID" => to(disk.resolve(&format!("/dev/disk/by-partuuid/{}", value.to_lowercase()))),
+            "PARTLABEL" => to(disk.resolve(&format!("/dev/disk/by-partlabel/{value}"))),
+            _ => Target::Other,
+        };
+    }
+    if let Some(uuid) = spec.strip_prefix("/dev/disk/by-uuid/") {
+        return target(disk, &format!("UUID={uuid}"));
+    }
+    if let Some(label) = spec.strip_prefix("/dev/disk/by-label/") {
+        return target(disk, &format!("LABEL={label}"));
+    }
+    match spec {
+        "/dev/root" => Target::Other,
+        _ if spec.starts_with("/dev/") => to(disk.resolve(spec)),
+        _ => Target::Other,
+    }
+}
+
+/// Checks the mounts of the root filesystem.
+pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
+    let Some(root) = disk.files(roles.a).map(|files| &files.tree) else { return };
+    let place = || Place::partition(roles.a).path(FSTAB);
+    let list = lines(root);
+    let mut dirs = BTreeSet::new();
+    for line in &list {
+        if line.dir.starts_with('/') {
+            let fresh = dirs.insert(&line.dir);
+            log.check(fresh, "fstab-duplicate", || (place(), format!("{} is mounted twice", line.dir)));
+        }
+        let waits = !line.options.split(',').any(|option| matches!(option, "nofail" | "noauto"));
+        let there = target(disk, &line.spec) != Target::Gone;
+        log.check(there || !waits, "fstab-device", || {
+            (place(), format!("{} for {} is on no partition of this disk: the boot would wait for it", line.spec, line.dir))
+        });
+    }
+    let on = |number: u32| list.iter().find(|line| target(disk, &line.spec) == Target::Partition(number));
+    let data = on(roles.data).map(|line| line.dir.clone());
+    let unit = ["/etc", "/usr/lib", "/lib"].iter().any(|dir| root.file(format!("{dir}/systemd/system/data.mount")).is_some());
+    log.check(data.as_deref() == Some("/data") || unit, "fstab-data", || {
+        (
+            place(),
+            format!("the data partition {} is mounted at {}, not at /data", roles.data, data.as_deref().unwrap_or("no place")),
+        )
+    });
+    if let Some(boot) = roles.boot {
+        let dir = on(boot).map(|line| line.dir.clone());
+        let exists = dir.as_ref().is_some_and(|dir| root.dir(dir).is_some());
+        log.check(exists, "fstab-boot", || {
+            let text = dir.map_or_else(
+                || format!("the boot partition {boot} is mounted nowhere"),
+                |dir| format!("the mount point {dir} of the boot partition is no directory"),
+            );
+            (place(), text)
+        });
+    }
+    let fixed = list.iter().find(|line| line.dir == "/" && matches!(target(disk, &line.spec), Target::Partition(_)));
+    if let Some(line) = fixed {
+        let text = format!("/ is {}, which is one slot, whichever slot runs: /dev/root is right in both", line.spec);
+        log.add(Severity::Warning, "fstab-root", place(), text);
+    } else {
+        log.passed(1);
+    }
+}
+
+/// Where the boot partition is mounted.
+pub(in super::super) fn boot_mount(disk: &Disk, roles: &Roles) -> Option<String> {
+    let root = &disk.files(roles.a)?.tree;
+    let boot = Target::Partition(roles.boot?);
+    lines(root).into_iter().find(|line| target(disk, &line.spec) == boot).map(|line| line.dir)
+}

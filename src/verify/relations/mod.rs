@@ -1,0 +1,70 @@
+//! What files of one partition say about another: slots, client, mounts, boot loader, Artifact.
+
+mod artifact;
+mod boot;
+mod client;
+mod elf;
+mod fstab;
+mod grubenv;
+mod walk;
+
+use super::disk::{Disk, Roles};
+use super::finding::{Log, Place};
+use super::{Request, slots};
+
+pub(super) use fstab::boot_mount;
+
+/// What was learnt on the way that the field's contract needs.
+#[derive(Debug, Default)]
+pub(super) struct Learnt {
+    pub(super) device_types: Vec<String>,
+}
+
+/// Checks all relations.
+pub(super) fn check(disk: &Disk, roles: &Roles, request: &Request<'_>, log: &mut Log) -> Learnt {
+    log.group("slots");
+    let digest = check_slots(disk, roles, log);
+    log.group("update client");
+    let own = client::check(disk, roles, digest, log);
+    log.group("mounts");
+    fstab::check(disk, roles, log);
+    log.group("boot");
+    boot::check(disk, roles, log);
+    let mut learnt = Learnt { device_types: own.iter().cloned().collect() };
+    if let Some(reader) = &request.artifact {
+        log.group("Artifact");
+        let found =
+            artifact::check(disk, roles, &artifact::Given { source: reader, key: request.key, slot: digest }, own.as_deref(), log);
+        if !found.is_empty() {
+            learnt.device_types = found;
+        }
+    }
+    learnt
+}
+
+/// Slot B holds what slot A holds, or nothing; returns the digest of slot A over the length of its filesystem.
+fn check_slots(disk: &Disk, roles: &Roles, log: &mut Log) -> Option<[u8; 32]> {
+    let (a, b) = (disk.part(roles.a)?, disk.part(roles.b)?);
+    let Some(size) = a.files.as_ref().map(|files| files.size) else {
+        log.error("root-missing", Place::partition(roles.a), "slot A holds no filesystem that can be read");
+        return None;
+    };
+    let fits = log.check(b.source.len() >= size, "slot-size", || {
+        (Place::partition(roles.b), format!("slot B has {} bytes, the root filesystem {size}", b.source.len()))
+    });
+    if fits {
+        match slots::difference(&*a.source, &*b.source, size) {
+            Ok(None) => log.passed(1),
+            Ok(Some(_)) if slots::is_empty(&*b.source, size).unwrap_or(false) => {
+                let text = "slot B is empty: the first update fills it, until then nothing can be gone back to";
+                log.add(super::Severity::Note, "slot-empty", Place::partition(roles.b), text);
+            }
+            Ok(Some(at)) => {
+                let text = format!("slot B differs from slot A (partition {}) from this byte on, within {size} bytes", roles.a);
+                log.error("slot-differs", Place::partition(roles.b).offset(at), text);
+            }
+            Err(e) => log.error("slot-unreadable", Place::partition(roles.b), e.to_string()),
+        }
+    }
+    slots::digest(&*a.source, size).map_err(|e| log.error("slot-unreadable", Place::partition(roles.a), e.to_string())).ok()
+}

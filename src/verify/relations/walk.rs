@@ -1,0 +1,223 @@
+//! The life of a device from this image on, in the model of the state machine: updates to either slot, good ones and bad ones,
+//! committed or not, with the power failing at any one write. What the image brings is where the walk begins.
+
+use crate::boot::state::{Copy, Cut, Medium, Slot, Values};
+
+/// What an update turns out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Update {
+    /// It starts.
+    Good,
+    /// Its kernel does not load.
+    NoKernel,
+    /// Its kernel loads, its system never comes up.
+    NoSystem,
+}
+
+/// What the client was told to do, and told back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Nothing,
+    CommitBegun,
+    Committed,
+    RolledBack,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Install,
+    Start,
+    Commit,
+    RollBack,
+}
+
+/// One device in one course of events.
+#[derive(Clone, Debug)]
+struct Device {
+    medium: Medium,
+    new: Slot,
+    update: Update,
+    /// Whether the slot that runs before the update has a kernel.
+    old_loads: bool,
+    wish: Wish,
+    trials: u32,
+    fixed: Option<Slot>,
+    /// The power may fail once more.
+    fault: bool,
+}
+
+/// What all walks came to.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    /// How many courses of events ended.
+    pub(super) runs: u64,
+    /// The first that broke a promise, and how many did.
+    pub(super) violation: Option<String>,
+    pub(super) violations: u64,
+}
+
+/// Walks from the image's own environment; `loads` says whether slot A and B hold a kernel now.
+pub(super) fn walk(copies: [Copy; 2], loads: [bool; 2]) -> Walked {
+    let mut walked = Walked::default();
+    let mut medium = Medium::new(copies);
+    // A first start, as on every fresh device.
+    let started = medium.boot(|slot| loads[usize::from(slot == Slot::B)]);
+    let Ok(Some(first)) = started else {
+        walked.broken(|| "on the first start neither slot starts".into());
+        return walked;
+    };
+    let _ = medium.finish(first);
+    if medium.believed() != Some(Values::settled(first)) {
+        walked.broken(|| format!("after the first start the environment is {:?}", medium.believed()));
+        return walked;
+    }
+    for (running, medium) in
+        [(first, medium.clone()), (first.other(), Medium::new([Copy::clean(Values::settled(first.other())); 2]))]
+    {
+        updates(running, &medium, &mut walked);
+    }
+    walked
+}
+
+/// Every kind of update of a device that runs `running`.
+fn updates(running: Slot, medium: &Medium, walked: &mut Walked) {
+    use Step::{Commit, Install, RollBack, Start};
+    let stories: [(Update, &[Step]); 6] = [
+        (Update::Good, &[Install, Start, Commit, Start, Start]),
+        (Update::Good, &[Install, Start, Start, Start]),
+        (Update::Good, &[Install, Start, RollBack, Start, Start]),
+        (Update::Good, &[Install, RollBack, Start, Start]),
+        (Update::NoKernel, &[Install, Start, Start, Start]),
+        (Update::NoSystem, &[Install, Start, Start, Start]),
+    ];
+    for (update, steps) in stories {
+        let device = Device {
+            medium: Medium::new(medium.copies),
+            new: running.other(),
+            update,
+            old_loads: true,
+            wish: Wish::Nothing,
+            trials: 0,
+            fixed: None,
+            fault: true,
+        };
+        tell(&device, steps, walked);
+    }
+}
+
+/// Tells the rest of a story (at most six steps), and again with the power failing at each write of each step.
+fn tell(device: &Device, steps: &[Step], walked: &mut Walked) {
+    let Some((step, rest)) = steps.split_first() else {
+        walked.runs += 1;
+        let rests = device.medium.believed().is_some_and(|values| !values.upgrade) && device.medium.whole();
+        if !rests {
+            walked.broken(|| format!("an update stays pending or a copy damaged: {device:?}"));
+        }
+        return;
+    };
+    let mut calm = device.clone();
+    (calm.medium.fuse, calm.medium.writes) = (None, 0);
+    calm.step(*step, walked);
+    tell(&calm, rest, walked);
+    for at in 0..if device.fault { calm.medium.writes } else { 0 } {
+        for cut in Cut::ALL {
+            let mut cut_short = Device { fault: false, ..device.clone() };
+            cut_short.medium.fuse = Some((at, cut));
+            cut_short.step(*step, walked);
+            cut_short.medium.fuse = None;
+            tell(&cut_short, &[Step::Start, Step::Start, Step::Start], walked);
+        }
+    }
+}
+
+impl Device {
+    fn step(&mut self, step: Step, walked: &mut Walked) {
+        match step {
+            Step::Install => drop(self.medium.set(Values::pending(self.new))),
+            Step::Commit => {
+                self.wish = Wish::CommitBegun;
+                if self.medium.set(Values { part: self.new, upgrade: false, count: true }) == Ok(true) {
+                    self.wish = Wish::Committed;
+                }
+            }
+            Step::RollBack => {
+                if self.medium.set(Values { part: self.new.other(), upgrade: false, count: true }) == Ok(true) {
+                    self.wish = Wish::RolledBack;
+                }
+            }
+            Step::Start => self.start(walked),
+        }
+    }
+
+    fn start(&mut self, walked: &mut Walked) {
+        let (new, update, old_loads) = (self.new, self.update, self.old_loads);
+        let Ok(started) = self.medium.boot(|slot| if slot == new { update != Update::NoKernel } else { old_loads }) else { return };
+        let Some(slot) = started else { return walked.broken(|| format!("nothing starts: {self:?}")) };
+        let is_new = slot == self.new;
+        self.trials += u32::from(is_new && self.wish == Wish::Nothing);
+        let fine = match self.wish {
+            Wish::Nothing => !is_new || self.trials == 1,
+            Wish::CommitBegun => *self.fixed.get_or_insert(slot) == slot,
+            Wish::Committed => is_new,
+            Wish::RolledBack => !is_new,
+        };
+        if !fine {
+            walked.broken(|| format!("slot {slot:?} starts: {self:?}"));
+        }
+        // A system that does not come up repairs nothing.
+        if !is_new || self.update == Update::Good {
+            let _ = self.medium.finish(slot);
+        }
+    }
+}
+
+impl Walked {
+    fn broken(&mut self, what: impl FnOnce() -> String) {
+        self.violations += 1;
+        self.violation.get_or_insert_with(what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::state::Block;
+
+    #[test]
+    fn from_a_fresh_image_no_promise_is_broken() {
+        let walked = walk([Copy::clean(Values::settled(Slot::A)); 2], [true, true]);
+        assert_eq!((walked.violations, walked.violation), (0, None));
+        assert!(walked.runs > 500, "{} runs", walked.runs);
+        // Nor from one whose slot B is empty, or one of whose copies is damaged.
+        let torn = Copy { lock: Block::Torn, env: Block::Torn };
+        for (copies, loads) in [
+            ([Copy::clean(Values::settled(Slot::A)); 2], [true, false]),
+            ([torn, Copy::clean(Values::settled(Slot::B))], [true, true]),
+            ([torn; 2], [true, true]),
+        ] {
+            assert_eq!(walk(copies, loads).violation, None);
+        }
+    }
+
+    #[test]
+    fn what_does_not_start_is_found() {
+        let walked = walk([Copy::clean(Values::settled(Slot::A)); 2], [false, false]);
+        assert_eq!(walked.violation.unwrap(), "on the first start neither slot starts");
+        let walked = walk([Copy::clean(Values::pending(Slot::B)); 2], [true, true]);
+        assert!(walked.violation.unwrap().starts_with("after the first start the environment is"));
+        let mut broken = Walked::default();
+        let medium = Medium { read_only: true, ..Medium::new([Copy::clean(Values::pending(Slot::B)); 2]) };
+        let device = Device {
+            medium,
+            new: Slot::B,
+            update: Update::Good,
+            old_loads: false,
+            wish: Wish::Nothing,
+            trials: 1,
+            fixed: None,
+            fault: false,
+        };
+        tell(&device, &[Step::Start, Step::Start], &mut broken);
+        assert!(broken.violations > 0);
+    }
+}

@@ -1,0 +1,218 @@
+//! The partition table: both GPTs and all their sums, the protective MBR, bounds, overlaps.
+//!
+//! Source: UEFI Specification 2.10, section 5.3 (table 5.5 for the header, 5.6 for entries, 5.2 for the protective MBR).
+
+use super::finding::{Log, Place, Severity};
+use crate::image::table::{Error, Partition, Table, TableKind};
+use crate::stream::ReadAt;
+use crate::units::{Lba, MIB, SECTOR, human};
+use std::collections::BTreeSet;
+
+/// The bytes of a header that its checksum covers at least.
+const HEADER: usize = 92;
+/// Where the header's own checksum is.
+const SUM_AT: usize = 16;
+/// Entries beyond this are taken for damage.
+const MAX_ENTRIES: u32 = 4096;
+/// `OSType` of the protective partition.
+const PROTECTIVE: u8 = 0xEE;
+
+/// A GPT header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Header {
+    own: u64,
+    other: u64,
+    first: u64,
+    last: u64,
+    disk: [u8; 16],
+    entries: u64,
+    count: u32,
+    size: u32,
+    entries_sum: u32,
+}
+
+fn le32(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+}
+
+fn le64(bytes: &[u8], at: usize) -> u64 {
+    u64::from(le32(bytes, at)) | u64::from(le32(bytes, at + 4)) << 32
+}
+
+/// Checks the table of `disk` and returns it when it can be read.
+pub(super) fn check(disk: &dyn ReadAt, log: &mut Log) -> Option<Table> {
+    let table = match Table::read(disk) {
+        Ok(table) => Some(table),
+        Err(error) => {
+            log.error(code(&error), Place::whole(), error.to_string());
+            None
+        }
+    };
+    let gpt = table.as_ref().is_none_or(|table| table.kind() == TableKind::Gpt);
+    if gpt && (table.is_some() || has_header(disk)) {
+        check_gpt(disk, log, table.is_some());
+    }
+    let table = table?;
+    log.passed(2 * table.partitions.len() as u64);
+    if table.kind() == TableKind::Mbr {
+        for warning in &table.warnings {
+            log.add(Severity::Warning, "table-warning", Place::whole(), warning.to_string());
+        }
+    }
+    check_partitions(&table, log);
+    Some(table)
+}
+
+/// The code of what the reader of tables said.
+fn code(error: &Error) -> &'static str {
+    match error {
+        Error::Io(..) => "table-unreadable",
+        Error::Overlap(..) => "table-overlap",
+        Error::Backwards(..) | Error::Beyond { .. } => "table-range",
+        Error::Mbr(..) => "table-mbr",
+        _ => "table-missing",
+    }
+}
+
+fn has_header(disk: &dyn ReadAt) -> bool {
+    let mut magic = [0; 8];
+    disk.read_exact_at(SECTOR, &mut magic).is_ok() && &magic == b"EFI PART"
+}
+
+fn check_gpt(disk: &dyn ReadAt, log: &mut Log, readable: bool) {
+    check_protective(disk, log);
+    let last = Lba::from_bytes(disk.len()).0.saturating_sub(1);
+    let first = copy(disk, Lba(1), "first", ["table-header", "table-entries"], log);
+    let backup = copy(disk, Lba(last), "backup", ["table-backup-header", "table-backup-entries"], log);
+    let (Some((first, entries)), Some((backup, backup_entries))) = (first, backup) else { return };
+    let agree = (first.own, first.other, first.first, first.last, first.disk, first.count, first.size)
+        == (backup.other, backup.own, backup.first, backup.last, backup.disk, backup.count, backup.size);
+    log.check(agree && entries == backup_entries, "table-copies", || {
+        let what = if agree { "their entries differ" } else { "their headers differ" };
+        (Place::whole(), format!("the GPT at sector {} and the one at sector {} are not copies: {what}", first.own, backup.own))
+    });
+    let behind = first.entries + (u64::from(first.count) * u64::from(first.size)).div_ceil(SECTOR);
+    let usable = first.first >= behind && first.last < backup.entries && first.first <= first.last;
+    log.check(usable, "table-usable", || {
+        let text = format!(
+            "sectors {} to {} are usable by the header, {behind} to {} lie between the entries of both copies",
+            first.first,
+            first.last,
+            backup.entries.saturating_sub(1)
+        );
+        (Place::whole().offset(SECTOR), text)
+    });
+    if readable {
+        check_entries(&first, &entries, log);
+    }
+}
+
+/// Sector 0 holds one partition of the type 0xEE that begins at sector 1 and covers the disk.
+fn check_protective(disk: &dyn ReadAt, log: &mut Log) {
+    let mut mbr = [0; 512];
+    if let Err(e) = disk.read_exact_at(0, &mut mbr) {
+        return log.error("table-unreadable", Place::whole().offset(0), format!("reading sector 0: {e}"));
+    }
+    let last = Lba::from_bytes(disk.len()).0.saturating_sub(1);
+    let due = u32::try_from(last).unwrap_or(u32::MAX);
+    let slots: Vec<&[u8]> = mbr[446..510].chunks_exact(16).collect();
+    let protective = slots.iter().find(|slot| slot[4] == PROTECTIVE);
+    let range = protective.map(|slot| (le32(slot, 8), le32(slot, 12)));
+    log.check(range.is_some_and(|(start, len)| start == 1 && (len == due || len == u32::MAX)), "table-protective", || {
+        let found = range.map_or_else(
+            || "has no partition of type 0xee".to_owned(),
+            |(start, len)| format!("protects {len} sectors from {start}"),
+        );
+        (Place::whole().offset(446), format!("the MBR {found} where {due} sectors from 1 are due"))
+    });
+    let others = slots.iter().filter(|slot| slot[4] != PROTECTIVE && slot[4] != 0).count();
+    log.check(others == 0, "table-protective", || {
+        (Place::whole().offset(446), format!("the MBR names {others} partitions besides the protective one"))
+    });
+}
+
+/// Reads one copy: header, sums, entries.
+fn copy(disk: &dyn ReadAt, at: Lba, which: &str, codes: [&'static str; 2], log: &mut Log) -> Option<(Header, Vec<u8>)> {
+    let place = || Place::whole().offset(at.bytes());
+    let mut sector = vec![0; 512];
+    if let Err(e) = disk.read_exact_at(at.bytes(), &mut sector) {
+        log.error("table-unreadable", place(), format!("reading the {which} GPT header: {e}"));
+        return None;
+    }
+    let size = le32(&sector, 12) as usize;
+    let mut plain = sector.get(..size.clamp(HEADER, 512)).unwrap_or_default().to_vec();
+    plain.iter_mut().skip(SUM_AT).take(4).for_each(|byte| *byte = 0);
+    let (stored, computed) = (le32(&sector, SUM_AT), crc32fast::hash(&plain));
+    let header = Header {
+        own: le64(&sector, 24),
+        other: le64(&sector, 32),
+        first: le64(&sector, 40),
+        last: le64(&sector, 48),
+        disk: sector.get(56..72).and_then(|id| id.try_into().ok()).unwrap_or_default(),
+        entries: le64(&sector, 72),
+        count: le32(&sector, 80),
+        size: le32(&sector, 84),
+        entries_sum: le32(&sector, 88),
+    };
+    let facts = [
+        (sector.starts_with(b"EFI PART"), format!("sector {at} holds no {which} GPT header")),
+        ((HEADER..=512).contains(&size), format!("the {which} GPT header has {size} bytes, not {HEADER} to 512")),
+        (
+            stored == computed,
+            format!("the {which} GPT header has the checksum {stored:#010x} where its bytes give {computed:#010x}"),
+        ),
+        (header.own == at.0, format!("the {which} GPT header says it lies at sector {}, it lies at {at}", header.own)),
+        (
+            header.count <= MAX_ENTRIES && header.size >= 128 && header.size.is_power_of_two() && header.size <= 4096,
+            format!("the {which} GPT header has {} entries of {} bytes", header.count, header.size),
+        ),
+    ];
+    for (holds, text) in facts {
+        if !log.check(holds, codes[0], || (place(), text)) {
+            return None;
+        }
+    }
+    let entries = read_entries(disk, &header, which, codes[1], log)?;
+    Some((header, entries))
+}
+
+fn read_entries(disk: &dyn ReadAt, header: &Header, which: &str, code: &'static str, log: &mut Log) -> Option<Vec<u8>> {
+    let place = Place::whole().offset(Lba(header.entries).bytes());
+    let len = u64::from(header.count) * u64::from(header.size);
+    let mut bytes = vec![0; usize::try_from(len).ok()?];
+    if let Err(e) = disk.read_exact_at(Lba(header.entries).bytes(), &mut bytes) {
+        log.error(code, place, format!("reading the entries of the {which} GPT at sector {}: {e}", header.entries));
+        return None;
+    }
+    let (stored, computed) = (header.entries_sum, crc32fast::hash(&bytes));
+    let good = log.check(stored == computed, code, || {
+        (place, format!("the entries of the {which} GPT have the checksum {stored:#010x} where their bytes give {computed:#010x}"))
+    });
+    good.then_some(bytes)
+}
+
+/// Partitions lie in the usable range and have GUIDs of their own.
+fn check_entries(header: &Header, entries: &[u8], log: &mut Log) {
+    let mut ids = BTreeSet::new();
+    for (number, entry) in (1..).zip(entries.chunks_exact(header.size as usize)) {
+        if entry.get(..16).is_none_or(|kind| kind.iter().all(|byte| *byte == 0)) {
+            continue;
+        }
+        let (start, end) = (le64(entry, 32), le64(entry, 40));
+        log.check(start >= header.first && end <= header.last, "table-range", || {
+            let text = format!("sectors {start} to {end} leave the usable sectors {} to {}", header.first, header.last);
+            (Place::partition(number), text)
+        });
+        let fresh = ids.insert(entry.get(16..32).unwrap_or_default().to_vec());
+        log.check(fresh, "table-duplicate", || (Place::partition(number), "another partition has the same unique GUID".into()));
+    }
+}
+
+/// What is no damage but slow or odd.
+fn check_partitions(table: &Table, log: &mut Log) {
+    let odd = |partition: &&Partition| !partition.start.bytes().is_multiple_of(MIB);
+    for partition in table.partitions.iter().filter(odd) {
+        let text = format!("starts at sector {}, which is no multiple of {}: writes will be slow", partition.start, human(MIB));
+        log.add(Severity::Note, "table-alignment", Place::partition(partition.number), text);
+    }
+}
