@@ -1,7 +1,7 @@
 //! The command line as users meet it: what it says about wrong input, word for word, with which exit code, and where it says it.
 
 use super::nobody::Workshop;
-use super::support::{goldsmith, scratch};
+use super::support::{goldsmith, must, scratch, tool};
 use super::tiny;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -89,6 +89,41 @@ fn images_that_cannot_be_converted() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn a_system_in_pieces_or_doubled_is_told_as_what_it_is() {
+    if !tiny::can_make() {
+        return;
+    }
+    let dir = scratch();
+    let at = dir.path();
+    tiny::golden(at);
+
+    let id = "11111111-2222-3333-4444-555555555555";
+    fs::create_dir(at.join("boot")).unwrap();
+    tiny::ext4(&at.join("boot"), &at.join("boot.ext4"), 8);
+    must(tool("tune2fs").expect("it comes with mke2fs"), &[&"-U", &id, &at.join("boot.ext4")]);
+    let fstab = format!("UUID=1-2 / ext4 defaults 0 1\nUUID={id} /boot ext4 defaults 0 2\n/dev/sda4 /home ext4 defaults 0 2\n");
+    fs::write(at.join("root/etc/fstab"), fstab).unwrap();
+    tiny::ext4(&at.join("root"), &at.join("pieces.ext4"), 16);
+    let parts = [(tiny::ESP, "esp.fat"), (tiny::LINUX, "boot.ext4"), (tiny::LINUX, "pieces.ext4")]
+        .map(|(kind, file)| (kind, at.join(file)));
+    let parts: Vec<(&str, &Path)> = parts.iter().map(|(kind, file)| (*kind, file.as_path())).collect();
+    tiny::disk(&at.join("pieces.img"), &parts);
+    let output = run(at, &format!("{PLAN} pieces.img"));
+    let expected = "error: partition 2 (8 MiB, ext2/3/4) is mounted on /boot by /etc/fstab, but only the root filesystem goes into the \
+                    slots\nhint: copy what is on it to /boot of the root filesystem in the golden image, and take its line out of /etc/fstab\n";
+    assert_eq!((stderr(&output), output.status.code()), (expected.to_owned(), Some(1)));
+
+    let convert = PLAN.replacen("plan", "convert -s output.name=done -s storage.size=128MiB -s data.size=16MiB", 1);
+    let output = run(at, &format!("{convert} --output-dir . golden.img"));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let output = run(at, &format!("{PLAN} done.img"));
+    let said = stderr(&output);
+    assert!(said.starts_with("error: this image was converted before: partition 2 (") && output.status.code() == Some(1), "{said}");
+    let output = run(at, &format!("{PLAN} -s root.partition=2 --json done.img"));
+    assert!(stdout(&output).contains("this image was converted before"), "{}", stderr(&output));
 }
 
 #[test]
@@ -194,6 +229,7 @@ fn settings_that_cannot_be_followed() {
         (on("-c bad.toml"), 2, "error: bad.toml:1:9: "),
         (on("-s artifact.key=no.key"), 1, "error: reading the signing key no.key: "),
         ("conver golden.img".to_owned(), 2, "error: unrecognized subcommand 'conver'\n"),
+        (on("-s boot.bootloader=u-boot"), 1, "error: boot.bootloader is u-boot, for which no integration is there yet\nhint: "),
         ("artifact show golden.img".to_owned(), 1, "error: reading golden.img: "),
     ] {
         let output = run(at, &line);
