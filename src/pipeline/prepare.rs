@@ -443,7 +443,8 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
     }
     let partuuids = [Role::RootA, Role::RootB].map(|role| plan.family.partuuid(role));
     let arguments = request.config.root.kernel_args.join(" ");
-    let installed = bootloader(plan, facts, [&partuuids[0], &partuuids[1]], &arguments)
+    let installed = wanted_loader(request.config)
+        .and_then(|()| bootloader(plan, facts, [&partuuids[0], &partuuids[1]], &arguments))
         .map_err(Problems::from)
         .and_then(|loader| loader.integrate(&mut root_editor, &mut boot_editor));
     system::move_data(&mut root_editor, &mut data_editor)?;
@@ -479,6 +480,15 @@ fn the_system<'p>(config: &Config, plan: &'p Plan, survey: &Survey, facts: &Fact
         grow_data: config.data.grow,
         systemd: facts.systemd,
         present,
+    }
+}
+
+/// Refuses a boot loader that cannot be integrated.
+fn wanted_loader(config: &Config) -> Result<(), Problem> {
+    match config.boot.bootloader {
+        config::Bootloader::UBoot => Err(Problem::new("boot.bootloader is u-boot, for which no integration is there yet")
+            .hint("leave it out, or set it to grub-efi where the board has UEFI firmware")),
+        _ => Ok(()),
     }
 }
 
