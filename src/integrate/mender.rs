@@ -5,11 +5,15 @@ use super::system::link_to_data;
 use crate::plan::family::{Family, Role};
 use crate::problem::Problem;
 use crate::tree::edit::EditError;
-use crate::tree::editor::Editor;
+use crate::tree::editor::{Action, Editor};
 use crate::tree::{Tree, show};
 use serde_json::{Map, Value};
 
 const CONF: &str = "/etc/mender/mender.conf";
+/// On the data partition; the client reads it first, and lets the other override it.
+const FALLBACK: &str = "/mender/mender.conf";
+/// Of these a configuration has one.
+const SERVER_KEYS: [&str; 2] = ["ServerURL", "Servers"];
 const LIMIT: u64 = 1 << 20;
 
 /// What the client is told.
@@ -41,61 +45,69 @@ pub fn integrate(editor: &mut Editor, data: &mut Editor, client: &Client) -> Res
     for name in ["mender", "mender-configure", "mender-monitor", "mender-orchestrator"] {
         link_to_data(editor, &format!("/var/lib/{name}"), &format!("/data/{name}"), data, &format!("/{name}")).map_err(failed)?;
     }
-    main_conf(editor, client)?;
+    main_conf(editor, data, client)?;
     identity(editor, data, client).map_err(failed)?;
     let mut notes = Vec::new();
     if client.managed {
         scripts(editor, &mut notes).map_err(failed)?;
-        notes.extend(no_server(editor.tree(), data.tree()));
+        notes.extend(no_server(editor.tree()));
     }
     ordering(editor).map_err(failed)?;
     Ok(notes)
 }
 
-/// `/etc/mender/mender.conf`: what the image has, overridden by the settings, without the keys that belong on the data partition.
-fn main_conf(editor: &mut Editor, client: &Client) -> Result<(), Problem> {
+/// A configuration of the client in a tree, when there is one.
+fn settings(editor: &Editor, path: &str) -> Result<Option<Map<String, Value>>, Problem> {
     let broken = |e: &dyn std::fmt::Display| {
-        Problem::new(format!("{CONF} of the image is not a JSON object: {e}"))
+        Problem::new(format!("{path} of the image is not a JSON object: {e}"))
             .hint("correct the file, or remove it and set the values under [server]")
     };
-    let old = editor.read(CONF, LIMIT).map_err(|e| broken(&e))?;
-    let mut conf = match &old {
-        Some(bytes) => serde_json::from_slice::<Map<String, Value>>(bytes).map_err(|e| broken(&e))?,
-        None => Map::new(),
-    };
-    for key in ["RootfsPartA", "RootfsPartB"] {
-        conf.remove(key);
+    let bytes = editor.read(path, LIMIT).map_err(|e| broken(&e))?;
+    bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|e| broken(&e))).transpose()
+}
+
+/// `/etc/mender/mender.conf`: what the image has, overridden by the configuration, without the keys that belong on the data partition.
+/// What the image has in the client's fallback file, which the data partition's own replaces, comes along below all else.
+fn main_conf(editor: &mut Editor, data: &Editor, client: &Client) -> Result<(), Problem> {
+    let old = settings(editor, CONF)?;
+    let mut conf = settings(data, FALLBACK)?.unwrap_or_default();
+    if old.as_ref().is_some_and(names_server) {
+        conf.retain(|key, _| !SERVER_KEYS.contains(&key.as_str()));
     }
+    conf.extend(old.clone().unwrap_or_default());
     if client.settings.contains_key("ServerURL") {
         conf.remove("Servers");
     }
     conf.extend(client.settings.clone());
+    for key in ["RootfsPartA", "RootfsPartB"] {
+        conf.remove(key);
+    }
     let failed = |e: EditError| Problem::new(format!("writing {CONF}: {e}"));
-    editor.dir("/etc/mender", 0o755, "configuration of the update client").map_err(failed)?;
+    let reason = "settings of the update client";
+    editor.dir("/etc/mender", 0o755, reason).map_err(failed)?;
     for (path, bytes, mode) in &client.files {
         editor.file(path, bytes.clone(), *mode, "named by the configuration of the update client").map_err(failed)?;
     }
     if conf.is_empty() && old.is_none() {
         return Ok(());
     }
-    let mut text = serde_json::to_string_pretty(&conf).map_err(|e| broken(&e))?;
-    text.push('\n');
-    if old.as_deref() != Some(text.as_bytes()) {
-        editor.rewrite(CONF, text, 0o600, "settings of the update client").map_err(failed)?;
+    if old.as_ref() != Some(&conf) {
+        let text = serde_json::to_string_pretty(&conf).map_err(|e| Problem::new(format!("writing {CONF}: {e}")))?;
+        editor.rewrite(CONF, format!("{text}\n"), 0o600, reason).map_err(failed)?;
     }
-    if let Some(stat) = editor.tree_mut().stat_mut(CONF) {
-        // It may hold the tenant's token.
+    // It may hold the tenant's token.
+    let real = editor.tree().walk(CONF.as_bytes(), true).map_err(|e| failed(e.into()))?.path();
+    if let Some(stat) = editor.tree_mut().stat_mut(&real).filter(|stat| stat.mode & 0o177 != 0) {
         stat.mode &= 0o600;
+        editor.record(real, Action::Changed, "it may hold the tenant's token");
     }
     Ok(())
 }
 
 /// A managed client that no configuration tells a server waits for ever.
-fn no_server(root: &Tree, data: &Tree) -> Option<String> {
-    let named = [root.read(CONF, LIMIT), data.read("/mender/mender.conf", LIMIT)].into_iter().any(|file| {
-        let bytes = file.ok().flatten().unwrap_or_default();
-        serde_json::from_slice::<Map<String, Value>>(&bytes).is_ok_and(|conf| names_server(&conf))
-    });
+fn no_server(root: &Tree) -> Option<String> {
+    let bytes = root.read(CONF, LIMIT).ok().flatten().unwrap_or_default();
+    let named = serde_json::from_slice::<Map<String, Value>>(&bytes).is_ok_and(|conf| names_server(&conf));
     (!named).then(|| {
         "the update client is managed but knows no server: set server.url, or client.managed = false for one that waits for commands"
             .to_owned()
@@ -115,7 +127,7 @@ fn identity(editor: &mut Editor, data: &mut Editor, client: &Client) -> Result<(
         client.family.path(Role::RootA),
         client.family.path(Role::RootB)
     );
-    data.file("/mender/mender.conf", parts, 0o600, "the partitions that updates go to")?;
+    data.file(FALLBACK, parts, 0o600, "the partitions that updates go to")?;
     data.file("/mender/device_type", format!("device_type={}\n", client.device_type), 0o444, "the device's type")?;
     let group = client.artifact_group.map(|group| format!("artifact_group={group}\n")).unwrap_or_default();
     let info = format!("artifact_name={}\n{group}", client.artifact_name);
@@ -173,10 +185,16 @@ mod tests {
 
     /// The notes and the main configuration after integration into an image that has `conf`.
     fn integrated(conf: Option<&str>, settings: &[(&str, &str)], managed: bool) -> (Vec<String>, Option<String>) {
+        let files: Vec<(&str, &str)> = conf.map(|conf| (CONF, conf)).into_iter().collect();
+        integrated_into(&files, settings, managed)
+    }
+
+    /// The same for an image with these files.
+    fn integrated_into(files: &[(&str, &str)], settings: &[(&str, &str)], managed: bool) -> (Vec<String>, Option<String>) {
         let (time, stat) = (Time::default(), Stat::root(0o644, Time::default()));
         let (mut root, mut data) = (Tree::new(Stat::root(0o755, time)), Tree::new(Stat::root(0o755, time)));
-        if let Some(conf) = conf {
-            root.put_file(CONF, conf.as_bytes().to_vec(), stat).unwrap();
+        for (path, text) in files {
+            root.put_file(path, text.as_bytes().to_vec(), stat.clone()).unwrap();
         }
         let family = Family::derive(&Stamp { time, family: "board".into() }, Scheme::Gpt, Naming::Partuuid);
         let client = Client {
@@ -214,5 +232,16 @@ mod tests {
         let (_, conf) = integrated(Some(old), &[("ServerURL", "https://new")], true);
         let conf: Map<String, Value> = serde_json::from_str(&conf.unwrap()).unwrap();
         assert_eq!(Value::Object(conf), serde_json::json!({"UpdateLogPath": "/data/log", "ServerURL": "https://new"}));
+    }
+
+    #[test]
+    fn settings_of_the_fallback_file_come_along() {
+        let fallback =
+            ("/var/lib/mender/mender.conf", r#"{"ServerURL": "https://a", "RootfsPartA": "/dev/sda2", "RetryPollCount": 3}"#);
+        let conf =
+            |files: &[(&str, &str)]| -> Value { serde_json::from_str(&integrated_into(files, &[], true).1.unwrap()).unwrap() };
+        assert_eq!(conf(&[fallback]), serde_json::json!({"ServerURL": "https://a", "RetryPollCount": 3}));
+        let main = (CONF, r#"{"Servers": [{"ServerURL": "https://b"}]}"#);
+        assert_eq!(conf(&[fallback, main]), serde_json::json!({"Servers": [{"ServerURL": "https://b"}], "RetryPollCount": 3}));
     }
 }

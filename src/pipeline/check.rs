@@ -13,17 +13,17 @@ use anyhow::{Context, Result};
 use std::io::{Seek, SeekFrom};
 use std::sync::Arc;
 
-/// Opens what was written with the readers that know nothing of how it was made: the partition table, the boot filesystem, both root
-/// filesystems and the data filesystem, and the Artifact with all its checksums.
+/// Opens what was written with the readers that know nothing of how it was made: the partition table, the boot filesystem, the root
+/// filesystem in each slot that has one (`both`), the data filesystem, and the Artifact with all its checksums.
 ///
 /// # Errors
 /// A [`Problem`] that says what differs from the plan.
-pub(crate) fn written(prepared: &Prepared, form: Form, written: &Written) -> Result<()> {
+pub(crate) fn written(prepared: &Prepared, form: Form, both: bool, written: &Written) -> Result<()> {
     if !matches!(form, Form::Stream(_)) {
         let file = written.image.file().try_clone()?;
         let len = file.metadata()?.len();
         let image = source::in_place(Arc::new(FileSource::new(file, len))).context("reading the image back")?;
-        disk(prepared, &image).context("reading the image back")?;
+        disk(prepared, both, &image).context("reading the image back")?;
     }
     artifact(prepared, written).context("reading the Artifact back")
 }
@@ -47,7 +47,7 @@ pub(crate) fn verified(prepared: &Prepared, written: &Written) -> Result<()> {
     Ok(())
 }
 
-fn disk(prepared: &Prepared, disk: &Source) -> Result<()> {
+fn disk(prepared: &Prepared, both: bool, disk: &Source) -> Result<()> {
     let table = Table::read(&**disk)?;
     if table.partitions != prepared.table.partitions || table.disk_id != prepared.table.disk_id {
         return Err(Problem::new("the partition table is not the planned one").into());
@@ -58,7 +58,8 @@ fn disk(prepared: &Prepared, disk: &Source) -> Result<()> {
     if boot.root.entries.len() != prepared.trees.boot.root.entries.len() {
         return Err(Problem::new("the boot filesystem has not the planned files").into());
     }
-    for (name, extent) in [("root A", layout.root_a), ("data", layout.data)] {
+    let slots = [("root A", layout.root_a), ("root B", layout.root_b)];
+    for (name, extent) in slots.into_iter().take(if both { 2 } else { 1 }).chain([("data", layout.data)]) {
         let filesystem = ext4::read::Filesystem::open(part(extent)).with_context(|| format!("reading the {name} filesystem"))?;
         filesystem.tree().with_context(|| format!("reading the {name} filesystem"))?;
     }

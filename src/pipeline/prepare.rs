@@ -3,10 +3,11 @@
 use super::additions::Additions;
 use super::convert::blame;
 use super::edits::{Edit, net};
+use super::measure::{boot_options, boot_size, data_size, fitting, root_size, table};
 use super::survey::{Boot, Root, Survey};
 use crate::artifact::{Checksum, Draft, KeyFile, Meta, Script, Signer, Software};
 use crate::boot::{self, Bootloader};
-use crate::config::{self, Config, Room};
+use crate::config::{self, Config};
 use crate::fs::{ext4, fat};
 use crate::image::source::Input;
 use crate::image::table;
@@ -17,10 +18,10 @@ use crate::plan::family::{Family, Naming, Role, Scheme};
 use crate::problem::{Problem, Problems, Usage};
 use crate::report::Report;
 use crate::stamp::{Stamp, Time};
-use crate::stream::{Codec, Compression, Content, ReadAt};
+use crate::stream::{Codec, Compression};
 use crate::tree::editor::{Change, Editor};
 use crate::tree::{Entry, Stat, Tree};
-use crate::units::{MIB, align_up, enough, human};
+use crate::units::MIB;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -504,121 +505,4 @@ fn bootloader<'p>(plan: &'p Plan, facts: &Facts, partuuids: [&'p str; 2], argume
         more_arguments: arguments,
         menu_seconds: 0,
     }))
-}
-
-/// The size of the root filesystem from what its files need.
-fn root_size(config: &Config, minimum: u64) -> Result<u64, Problem> {
-    let wanted = match (config.root.size, config.root.headroom) {
-        (Some(size), _) if size < minimum => {
-            let message =
-                format!("root.size is {} ({size} bytes) but the files need {} ({minimum} bytes)", human(size), human(minimum));
-            return Err(Problem::new(message).hint(format!("set root.size to at least \"{}\"", enough(minimum))));
-        }
-        (Some(size), _) => size,
-        (None, room @ (Room::Percent(_) | Room::Bytes(_))) => room.above(minimum),
-    };
-    Ok(align_up(wanted, MIB))
-}
-
-fn boot_options(stamp: &Stamp, boot: Option<&Boot>) -> fat::Options {
-    let (volume_id, label) = match boot {
-        Some(boot) => (boot.info.volume_id, boot.info.label.clone()),
-        None => (stamp.id32("boot filesystem"), Some("BOOT".to_owned())),
-    };
-    fat::Options { volume_id, label, time: stamp.time, kind: fat::Kind::Auto, hidden_sectors: 0 }
-}
-
-/// The boot partition: as configured, or 40 MiB, or as large as the golden one.
-fn boot_size(config: &Config, boot: Option<&Boot>, tree: &Tree, options: &fat::Options) -> Result<u64> {
-    let golden = boot.map_or(0, |boot| boot.partition.len);
-    let size = config.boot.size.unwrap_or((40 * MIB).max(golden));
-    let minimum = fat::minimum_size(tree, options).context("measuring the boot filesystem")?;
-    if align_up(size, config.storage.alignment) < minimum {
-        let message = format!("boot.size is {} but its files need {} ({minimum} bytes)", human(size), human(minimum));
-        return Err(Problem::new(message).hint(format!("set boot.size to at least \"{}\"", enough(minimum))).into());
-    }
-    Ok(size)
-}
-
-/// The data partition: as configured when its files fit.
-fn data_size(config: &Config, tree: &Tree, options: &ext4::write::Options) -> Result<u64> {
-    let size = config.data.size;
-    // The bootstrap Artifact comes later; a mebibyte is many times what it takes.
-    let minimum = ext4::write::minimum_size(tree, options).context("measuring the data filesystem")? + MIB;
-    if align_up(size, config.storage.alignment) < minimum {
-        let message = format!("data.size is {} but its files need {} ({minimum} bytes)", human(size), human(minimum));
-        return Err(Problem::new(message).hint(format!("set data.size to at least \"{}\"", enough(minimum))).into());
-    }
-    Ok(size)
-}
-
-/// Adds what else could give way when the slots are too small.
-fn fitting(problem: Problem, config: &Config, minimum: u64) -> Problem {
-    let message = match config.root.size {
-        Some(_) => problem.message,
-        None => format!("{} (its files need {}; the rest is root.headroom)", problem.message, human(minimum)),
-    };
-    Problem { message, hint: problem.hint }
-}
-
-/// The partition table of the result.
-fn table(family: &Family, layout: &Layout) -> table::Table {
-    use crate::units::Lba;
-    let extents = [layout.boot, layout.root_a, layout.root_b, layout.data];
-    let mut partitions = Vec::new();
-    for (role, extent) in Role::ALL.into_iter().zip(extents) {
-        let kind = match (family.scheme, role) {
-            (Scheme::Gpt, Role::Boot) => table::types::GPT_ESP,
-            (Scheme::Gpt, _) => table::types::GPT_LINUX,
-            (Scheme::Mbr, Role::Boot) => table::types::MBR_ESP,
-            (Scheme::Mbr, _) => table::types::MBR_LINUX,
-        };
-        let id = (family.scheme == Scheme::Gpt).then(|| family.guids[role.number() as usize - 1]);
-        let sectors = Lba::from_bytes(extent.len).0;
-        let mut partition = table::Partition::new(role.number(), Lba::from_bytes(extent.start), sectors, kind, id);
-        if family.scheme == Scheme::Gpt {
-            partition.name = role.name().to_owned();
-        }
-        partitions.push(partition);
-    }
-    let disk_id = match family.scheme {
-        Scheme::Gpt => table::DiskId::Gpt(family.disk_guid),
-        Scheme::Mbr => table::DiskId::Mbr(family.disk_id),
-    };
-    table::Table { disk_id, partitions, warnings: Vec::new() }
-}
-
-impl Prepared {
-    /// The root filesystem as it goes into both slots and the Artifact.
-    ///
-    /// # Errors
-    /// When the tree holds something that ext4 cannot.
-    pub fn root_image(&self) -> Result<Content> {
-        let image =
-            ext4::write::write(&self.trees.root, self.root_size, &self.root_options).context("making the root filesystem")?;
-        debug_assert_eq!(image.content.len(), self.root_size);
-        Ok(image.content)
-    }
-
-    /// The boot filesystem, as long as its partition.
-    ///
-    /// # Errors
-    /// When the tree holds something that FAT cannot.
-    pub fn boot_image(&self) -> Result<Content> {
-        fat::write(&self.trees.boot, self.layout.boot.len, &self.boot_options).context("making the boot filesystem")
-    }
-
-    /// The data filesystem, as long as its partition, with the bootstrap Artifact that names `root_sha256`.
-    ///
-    /// # Errors
-    /// When the tree holds something that ext4 cannot.
-    pub fn data_image(&self, root_sha256: &[u8; 32]) -> Result<Content> {
-        let mut data = self.trees.data.clone();
-        let bootstrap = crate::artifact::bootstrap(&self.meta, root_sha256).context("making the bootstrap Artifact")?;
-        let mut editor = Editor::new(&mut data, self.stamp.time);
-        editor.file("/mender/bootstrap.mender", bootstrap, 0o600, "what a fresh device runs")?;
-        drop(editor);
-        let image = ext4::write::write(&data, self.layout.data.len, &self.data_options).context("making the data filesystem")?;
-        Ok(image.content)
-    }
 }
