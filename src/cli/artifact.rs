@@ -1,6 +1,7 @@
 //! `goldsmith artifact`: what an Artifact says, and whether devices will take it.
 
-use crate::artifact::{self, Artifact, Examined, Finding, Severity, Verifier, hex, visible};
+use crate::artifact::{self, Artifact, Examined, Finding, Severity, Verifier, visible};
+use crate::digest::hex;
 use crate::units::human;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};

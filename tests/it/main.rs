@@ -22,6 +22,7 @@ mod manifest;
 mod nobody;
 mod outputs;
 mod qemu;
+mod record;
 mod small;
 mod source;
 mod support;
