@@ -183,7 +183,6 @@ fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
 
 /// What `show --json` prints.
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Shown<'a> {
     name: &'a str,
     group: Option<&'a str>,
@@ -202,7 +201,6 @@ struct Shown<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct FileShown<'a> {
     name: &'a str,
     size: u64,
@@ -237,7 +235,6 @@ impl<'a> From<&'a Artifact> for Shown<'a> {
 
 /// What `validate --json` prints.
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Verdict<'a> {
     valid: bool,
     complete: bool,

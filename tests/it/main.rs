@@ -18,6 +18,7 @@ mod grow_data;
 mod grub_boot;
 mod grubenv;
 mod hostile;
+mod kinds;
 mod manifest;
 mod nobody;
 mod outputs;
