@@ -73,6 +73,14 @@ impl Installed {
         }
     }
 
+    /// Where the copies of the environment are, which boot loader and update client share: paths on the boot partition.
+    #[must_use]
+    pub fn environment(&self) -> Vec<String> {
+        match self {
+            Self::GrubEfi(_) => grub::environment::copies().to_vec(),
+        }
+    }
+
     /// What the user should know.
     #[must_use]
     pub fn notes(&self) -> &[String] {

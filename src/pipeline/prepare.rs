@@ -199,12 +199,12 @@ pub(super) struct Plan {
 impl Plan {
     /// Decides, or returns everything that is wrong.
     fn new(request: &Request, golden: &Golden) -> Result<Self> {
-        let Golden { survey, root, boot, facts, .. } = golden;
+        let Golden { survey, root, boot, .. } = golden;
         let (config, boot) = (request.config, boot.as_ref());
         let device_types = config.board.device_type.clone().unwrap_or_default();
         let artifact_name = config.artifact.name.clone().unwrap_or_default();
         let stamp = Stamp { time: time(request, root), family: device_types.first().cloned().unwrap_or_default() };
-        let mut notes: Vec<String> = facts.remarks.clone();
+        let mut notes = Vec::new();
         let family = family(config, &stamp, survey, &mut notes)?;
         notes.extend(survey.table.warnings.iter().map(|warning| format!("partition table: {warning}")));
         let (signer, note) = signer(config)?;
@@ -503,6 +503,8 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
     additions.staged(&staged, &mut editors, [0; 3]);
     additions.overlays(request.overlays, &mut editors);
     let free = editors.changed();
+    // Of the image with all that was added, which may have a clock and a new owner's keys.
+    additions.notes.extend(facts::gather(editors.root.tree()).context("looking at the edited root filesystem")?.remarks);
     additions.client(plan, &mut root_editor, &mut data_editor)?;
     notes.extend(
         system::integrate(&mut root_editor, &the_system(request.config, plan, &golden.survey, facts, golden_boot), &mut problems)
@@ -554,10 +556,12 @@ fn the_system<'p>(config: &Config, plan: &'p Plan, survey: &Survey, facts: &Fact
     for role in Role::ALL {
         present.tags.insert(format!("partuuid={}", plan.family.partuuid(role)));
     }
+    present.boot.insert(plan.family.fstab_spec(Role::Boot).to_lowercase());
     if let Some(boot) = boot {
         let id = boot.info.volume_id;
-        present.tags.insert(format!("uuid={:04x}-{:04x}", id >> 16, id & 0xffff));
+        present.boot.insert(format!("uuid={:04x}-{:04x}", id >> 16, id & 0xffff));
     }
+    present.tags.extend(present.boot.iter().cloned());
     system::System {
         family: &plan.family,
         boot_mount: &plan.boot_mount,
