@@ -205,6 +205,8 @@ fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
     for part in ["Generating grub configuration file", "update-initramfs: Generating"] {
         assert!(said.contains(part), "{said}");
     }
+    assert!(!said.contains("\nW: "), "{said}");
+    machine.must_within("lsinitramfs /boot/initrd.img-* | grep -qx usr/sbin/fsck.ext4", INSTALL);
     assert_eq!(machine.must("dpkg --audit"), "");
     assert_eq!(
         machine.must("find /boot/grub/grub.cfg /boot/mender-slot.env -newer /tmp/before"),
