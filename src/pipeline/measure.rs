@@ -98,6 +98,17 @@ pub(super) fn table(family: &Family, layout: &Layout) -> table::Table {
 }
 
 impl Prepared {
+    /// Offsets and bytes of all that is beside the partitions, by offset.
+    ///
+    /// # Errors
+    /// When the partition table cannot be written.
+    pub fn fixed(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+        let mut fixed = self.table.encode(self.layout.total).context("making the partition table")?;
+        fixed.extend(self.blobs.iter().map(|blob| (blob.offset, blob.bytes.clone())));
+        fixed.sort_by_key(|(offset, _)| *offset);
+        Ok(fixed)
+    }
+
     /// The root filesystem as it goes into both slots and the Artifact.
     ///
     /// # Errors

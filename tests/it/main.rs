@@ -2,6 +2,7 @@
 
 mod arrows;
 mod artifact;
+mod boards;
 mod cli;
 mod config;
 mod convert;
