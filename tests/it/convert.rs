@@ -11,13 +11,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The device type of all conversions here.
-pub(crate) const DEVICE_TYPE: &str = "qemux86-64";
+/// The device type of conversions of the golden image `variant`: that of a built-in board.
+pub(crate) fn device_type(variant: &str) -> &'static str {
+    if variant == "arm64" { "qemuarm64-uefi" } else { "qemux86-64" }
+}
 
 /// The family of devices that the golden images are converted for.
 const CONFIGURATION: &str = r#"
 [board]
-device-type = ["qemux86-64"]
+device-type = ["DEVICE_TYPE"]
 
 [storage]
 size = "2 GiB"
@@ -118,12 +120,13 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let workshop = Workshop::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
     let disk = workshop.bring(&golden, &format!("in/{variant}.img"));
-    for package in client_packages()? {
+    for package in client_packages(variant == "arm64")? {
         let file = package.file_name().expect("a name").to_string_lossy().into_owned();
         workshop.bring(&package, &format!("client/{file}"));
     }
     let config = workshop.path().join("family.toml");
-    fs::write(&config, CONFIGURATION).expect("writing the configuration");
+    let text = CONFIGURATION.replace("DEVICE_TYPE", device_type(variant));
+    fs::write(&config, text).expect("writing the configuration");
     let arguments = ["convert", "--quiet", "--output-dir", "out", "--artifact-name", name, "--config"];
     let mut command = workshop.command(program);
     command.args(arguments).arg(&config).args(if variant == "rich" { &["--set", "storage.size=\"4 GiB\""][..] } else { &[] });
@@ -133,7 +136,7 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let keep = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("converted");
     fs::create_dir_all(&keep).expect("a directory for results");
     let take = |extension: &str| {
-        let file = format!("{variant}-{DEVICE_TYPE}-{name}.{extension}");
+        let file = format!("{variant}-{}-{name}.{extension}", device_type(variant));
         let to = keep.join(&file);
         must("mv", &[&workshop.path().join("out").join(&file), &to]);
         to
@@ -201,7 +204,7 @@ fn strangers_accept(variant: &str) {
 
     must(&mender_artifact, &[&"validate", &made.artifact]);
     let said = must(mender_artifact, &[&"read", &made.artifact]);
-    assert!(said.contains("Name: release-1") && said.contains(DEVICE_TYPE), "{said}");
+    assert!(said.contains("Name: release-1") && said.contains(device_type(variant)), "{said}");
     let payload = made.record["root"]["sha256"].as_str().expect("the payload's digest");
     assert!(said.contains(payload), "the Artifact holds another image than the report says: {said}");
     let length = made.record["root"]["size"].as_u64().expect("the payload's size");
