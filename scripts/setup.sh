@@ -13,9 +13,9 @@ packages=(gcc libc6-dev make)
 packages+=(mmdebstrap fakeroot fakechroot uidmap debian-archive-keyring e2fsprogs fdisk dosfstools mtools perl-base util-linux)
 if [ "${1:-test}" = test ]; then
   # To boot them.
-  packages+=(qemu-system-x86 qemu-utils ovmf)
+  packages+=(qemu-system-x86 qemu-system-arm qemu-utils ovmf)
   # To judge and to damage what was made.
-  packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck bzip2 xz-utils zstd grub-common bmap-tools android-sdk-libsparse-utils)
+  packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck bzip2 xz-utils zstd grub-common bmap-tools android-sdk-libsparse-utils u-boot-tools libubootenv-tool)
 fi
 
 missing() {

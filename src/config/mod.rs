@@ -22,7 +22,7 @@ pub use load::{expand, load};
 pub use node::{Origin, OriginKind, Place};
 pub use schema::{Accept, Artifact, Board, Boot, Client, Config, Data, Ids, Output, OwnerRule, Root, Rootfs, Server, Storage};
 pub use show::{Setting, quoted};
-pub use words::{Bootloader, Compression, ImageFormat, MaintainerScript, SlotB, TableKind};
+pub use words::{Bootloader, Compression, EnvironmentPlace, ImageFormat, MaintainerScript, SlotB, TableKind};
 
 use crate::problem::{Problem, Problems};
 use keys::{DEFAULT, Key, Reader, Section, join};

@@ -45,7 +45,9 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how
         let problem = Problem::new("a compressed image cannot be verified while it is made");
         return Err(problem.hint("leave out --verify and run `goldsmith verify` on the result").into());
     }
-    let tables = prepared.table.encode(prepared.layout.total).context("making the partition table")?;
+    let mut tables = prepared.table.encode(prepared.layout.total).context("making the partition table")?;
+    tables.extend(prepared.gap.iter().cloned());
+    tables.sort_by_key(|(offset, _)| *offset);
     let (root, boot) = (prepared.root_image()?, prepared.boot_image()?);
     let emission = Emission {
         disk: Disk {

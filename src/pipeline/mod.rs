@@ -8,6 +8,7 @@ pub mod edits;
 mod emit;
 pub mod flash;
 mod frames;
+mod loader;
 mod measure;
 pub mod outputs;
 mod prepare;
