@@ -15,7 +15,8 @@ const STAND_IN: &str = include_str!("../../configs/device/stand-in.sh");
 pub(super) fn divert(root: &mut Editor<'_>, path: &str, reason: &str) -> Result<Option<String>, EditError> {
     let known = root.text(DIVERSIONS, TEXT)?.unwrap_or_default();
     if known.lines().step_by(3).any(|diverted| diverted == path) {
-        return Ok(Some(format!("{path} is diverted already: what stands there now must not touch the boot partition")));
+        let ours = root.read(path, TEXT)?.is_some_and(|bytes| bytes == STAND_IN.as_bytes());
+        return Ok((!ours).then(|| format!("{path} is diverted already: what stands there now must not touch the boot partition")));
     }
     let moved = format!("{path}.distrib");
     if let Some(Entry::Leaf(id)) = root.remove(path, reason)? {

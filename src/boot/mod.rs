@@ -93,6 +93,16 @@ impl Installed {
         }
     }
 
+    /// Where the copies of the environment are, which boot loader and update client share: paths on the boot partition, or disk, offset
+    /// and size.
+    #[must_use]
+    pub fn environment(&self) -> Vec<String> {
+        match self {
+            Self::GrubEfi(_) => grub::environment::copies().to_vec(),
+            Self::UBoot(uboot) => uboot.environment.clone(),
+        }
+    }
+
     /// What the user should know.
     #[must_use]
     pub fn notes(&self) -> &[String] {

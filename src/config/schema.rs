@@ -254,6 +254,9 @@ keys! {
         level: Option<u32> => Number<0, 22> { unset "the compressor's own", like "6" }
         /// Whether a block map is written beside a raw or compressed image, so that flashing skips what is empty.
         bmap: bool => Flag { default "true" }
+        /// Whether the record has the SHA-256 of the golden image as it is stored; what comes through a pipe
+        /// has none. A raw image must be read once more for it.
+        input_digest: Option<bool> => Flag { unset "`true` for a compressed image", like "true" }
         /// Whether the root filesystem is also written as a file of its own.
         rootfs: bool => Flag { default "false" }
     }

@@ -4,15 +4,17 @@ use super::check;
 use super::emit::{Disk, Emission, Form, Names};
 use super::outputs::{Outputs, Pending};
 use super::prepare::Prepared;
-use super::record::{Output, Record, hex};
+use super::record::{Output, Record};
 use super::wrapped::Wrap;
 use crate::config::{Config, ImageFormat, SlotB};
+use crate::digest::{Digest, hex, sha256};
 use crate::image::source::Input;
 use crate::problem::Problem;
 use crate::report::Report;
-use crate::stream::{Codec, Compression};
+use crate::stream::{Codec, Compression, FileSource};
 use crate::units::KIB;
 use anyhow::{Context, Result};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -82,11 +84,17 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how
     prepared.input.check_unchanged().map_err(|error| error.problem()).context("reading the golden image")?;
     let mut record = Record::new(prepared, file);
     record.root.sha256 = Some(hex(&written.root_sha256));
+    record.input.sha256 = input_digest(prepared, config, report)?;
     let map = written.map.map(|map| text(&outputs, &format!("{name}.img.bmap"), &map.to_xml())).transpose()?;
     let pending = [("image", Some(written.image)), ("bmap", map), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
     for (kind, pending) in pending {
         let Some(pending) = pending else { continue };
-        record.outputs.push(describe(kind, &pending)?);
+        let sum = match kind {
+            "rootfs" => Some(written.root_sha256),
+            "image" if form == Form::Raw => None,
+            _ => Some(sum(pending.file())?),
+        };
+        record.outputs.push(describe(kind, &pending, sum)?);
         outputs.finish(pending);
     }
     outputs.finish(text(&outputs, &format!("{name}.json"), &record.json()?)?);
@@ -112,9 +120,26 @@ fn keep_golden(prepared: &Prepared, dir: &Path, names: &Names) -> Result<(), Pro
     }
 }
 
-fn describe(kind: &'static str, pending: &Pending) -> Result<Output> {
+/// The sum of the golden image, where it costs little or is asked for.
+fn input_digest(prepared: &Prepared, config: &Config, report: &dyn Report) -> Result<Option<String>> {
+    let input = &prepared.input;
+    if !config.output.input_digest.unwrap_or(input.form.is_compressed()) {
+        return Ok(None);
+    }
+    report.step("summing up the golden image", None);
+    let Some(stored) = input.stored().context("reading the golden image")? else { return Ok(None) };
+    Ok(Some(hex(&sha256(&stored).context("reading the golden image")?)))
+}
+
+fn sum(file: &File) -> Result<Digest> {
+    let file = file.try_clone()?;
+    let len = file.metadata()?.len();
+    Ok(sha256(&FileSource::new(file, len))?)
+}
+
+fn describe(kind: &'static str, pending: &Pending, sum: Option<Digest>) -> Result<Output> {
     let file = pending.target().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Output { kind, file, size: pending.file().metadata()?.len() })
+    Ok(Output { kind, file, size: pending.file().metadata()?.len(), sha256: sum.map(|sum| hex(&sum)) })
 }
 
 /// A file with this text.

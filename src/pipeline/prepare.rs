@@ -173,7 +173,7 @@ impl Plan {
             return Err(Problem::new(message).into());
         }
         let stamp = Stamp { time: time(request, root), family: device_types[0].clone() };
-        let mut notes: Vec<String> = facts.remarks.clone();
+        let mut notes = Vec::new();
         let family = family(config, &stamp, survey, &mut notes)?;
         notes.extend(survey.table.warnings.iter().map(|warning| format!("partition table: {warning}")));
         let (signer, note) = signer(config)?;
@@ -433,6 +433,8 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
     let mut additions = Additions { config: request.config, problems: &mut problems, notes: &mut notes };
     let packages = additions.packages(&mut root_editor)?;
     additions.overlays(request.overlays, &mut root_editor, &mut data_editor);
+    // Of the image with all that was added, which may have a clock and a new owner's keys.
+    additions.notes.extend(facts::gather(root_editor.tree()).context("looking at the edited root filesystem")?.remarks);
     additions.client(plan, &mut root_editor, &mut data_editor)?;
     notes.extend(
         system::integrate(&mut root_editor, &the_system(request.config, plan, &golden.survey, facts, golden_boot), &mut problems)
@@ -475,10 +477,12 @@ fn the_system<'p>(config: &Config, plan: &'p Plan, survey: &Survey, facts: &Fact
     for role in Role::ALL {
         present.tags.insert(format!("partuuid={}", plan.family.partuuid(role)));
     }
+    present.boot.insert(plan.family.fstab_spec(Role::Boot).to_lowercase());
     if let Some(boot) = boot {
         let id = boot.info.volume_id;
-        present.tags.insert(format!("uuid={:04x}-{:04x}", id >> 16, id & 0xffff));
+        present.boot.insert(format!("uuid={:04x}-{:04x}", id >> 16, id & 0xffff));
     }
+    present.tags.extend(present.boot.iter().cloned());
     system::System {
         family: &plan.family,
         boot_mount: &plan.boot_mount,

@@ -64,6 +64,9 @@ pub struct Input {
     pub architecture: String,
     /// The UUID of its root filesystem.
     pub root_uuid: String,
+    /// SHA-256 of the file as it is stored: where it is compressed, or `output.input-digest` asks for it. Missing in a plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 /// The disk.
@@ -107,6 +110,8 @@ pub struct Contract {
     pub boot_mount: String,
     /// The boot loader.
     pub boot_loader: String,
+    /// Where the copies of its environment are: paths on the boot partition.
+    pub environment: Vec<String>,
 }
 
 /// The root filesystem.
@@ -169,6 +174,9 @@ pub struct Output {
     pub file: String,
     /// Its length in bytes.
     pub size: u64,
+    /// Its SHA-256. A sparse image has none: its block map has the sums of what is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
 }
 
 impl Record {
@@ -196,6 +204,7 @@ impl Record {
                 system: prepared.facts.os.pretty.clone(),
                 architecture: prepared.facts.architecture.map(|a| a.name().to_owned()).unwrap_or_default(),
                 root_uuid: prepared.golden_root.1.uuid.to_string(),
+                sha256: None,
             },
             artifact_name: prepared.meta.name.clone(),
             device_types: prepared.device_types.clone(),
@@ -208,6 +217,7 @@ impl Record {
                 slot_size: prepared.layout.root_a.len,
                 boot_mount: prepared.boot_mount.clone(),
                 boot_loader: prepared.boot.loader().to_owned(),
+                environment: prepared.boot.environment(),
             },
             root: Root { size: prepared.root_size, uuid: prepared.root_options.uuid.to_string(), sha256: None },
             boot: Boot {
@@ -239,6 +249,7 @@ impl Record {
             root_size: self.root.size,
             boot_mount: Some(family.boot_mount.clone()),
             boot_loader: Some(family.boot_loader.clone()),
+            environment: family.environment.clone(),
         };
         let problem = |finding: Finding| Problem::new(format!("{} ({})", finding.text, finding.code));
         Problems(field::check(old, &new).into_iter().map(problem).collect()).check()
@@ -253,10 +264,4 @@ impl Record {
         text.push('\n');
         Ok(text)
     }
-}
-
-/// Bytes as lower-case hexadecimal digits.
-#[must_use]
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -73,11 +73,14 @@ impl Kernels {
 
     /// A menu with one entry, until the device's `update-grub` writes its own.
     pub(super) fn menu(&self, arguments: &str) -> String {
-        let initrd = self.initrd.as_ref().map(|initrd| format!("\tinitrd {initrd}\n")).unwrap_or_default();
+        let (kernel, initrd) = match self.links.as_slice() {
+            [(kernel, _), (initrd, _)] => (*kernel, Some(*initrd)),
+            _ => (self.first.as_str(), self.initrd.as_deref()),
+        };
+        let initrd = initrd.map(|initrd| format!("\tinitrd {initrd}\n")).unwrap_or_default();
         format!(
             "# Shown on request of the boot partition's script, which says where the root is. update-grub writes it anew.\n\
-             set timeout=5\nmenuentry 'Linux' {{\n\tlinux {} root=${{mender_kernel_root}} {arguments}\n{initrd}}}\n",
-            self.first
+             set timeout=5\nmenuentry 'Linux' {{\n\tlinux {kernel} root=${{mender_kernel_root}} {arguments}\n{initrd}}}\n"
         )
     }
 }
@@ -106,8 +109,34 @@ fn check(path: &str, content: &Content, arch: Architecture) -> Result<bool, Prob
 
 /// The arguments that the image boots with, and `more`: those of its default menu entry, else of `/etc/default/grub`.
 pub(super) fn arguments(root: &Editor<'_>, more: &str) -> Result<Arguments, Problem> {
-    let (origin, words) = from_image(root).map_err(|e| Problem::new(e.to_string()))?;
+    let (origin, mut words) = from_image(root).map_err(|e| Problem::new(e.to_string()))?;
+    // What an earlier conversion added is decided anew.
+    for word in ours(&root.text(SETTINGS, TEXT).map_err(|e| Problem::new(e.to_string()))?.unwrap_or_default()) {
+        if let Some(at) = words.iter().rposition(|there| *there == word) {
+            words.remove(at);
+        }
+    }
     Arguments::new(root.tree(), origin, words, more)
+}
+
+/// Where the settings lie that make `update-grub` write a menu that fits both slots.
+pub(super) const SETTINGS: &str = "/etc/default/grub.d/zz-mender.cfg";
+/// How their line with kernel arguments begins.
+const ADDED: &str = "GRUB_CMDLINE_LINUX=\"${GRUB_CMDLINE_LINUX-} ";
+
+/// The text of these settings.
+pub(super) fn settings(added: &[String]) -> String {
+    let mut text = include_str!("../../../configs/grub/zz-mender.cfg").to_owned();
+    if !added.is_empty() {
+        text.push_str(&format!("{ADDED}{}\"\n", added.join(" ")));
+    }
+    text
+}
+
+/// The arguments that such settings add.
+fn ours(settings: &str) -> Vec<String> {
+    let line = settings.lines().find_map(|line| line.strip_prefix(ADDED)?.strip_suffix('"')).unwrap_or_default();
+    line.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// The arguments that the image boots with, and the file that says so.
@@ -128,4 +157,16 @@ fn from_image(root: &Editor<'_>) -> Result<(String, Vec<String>), crate::tree::e
     let value = |name| menu::shell_variable(&files, name).unwrap_or_default();
     let words = format!("{} {}", value("GRUB_CMDLINE_LINUX"), value("GRUB_CMDLINE_LINUX_DEFAULT"));
     Ok((origin, menu::words(&words)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn added_arguments_are_known_again() {
+        let added = ["noresume", "panic=30"].map(String::from);
+        assert_eq!(ours(&settings(&added)), added);
+        assert_eq!(ours(&settings(&[])), [""; 0]);
+    }
 }

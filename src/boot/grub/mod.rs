@@ -124,7 +124,9 @@ fn install_programs(boot: &mut Editor<'_>, programs: &Programs, context: &Contex
     }
     let directory = find_name(boot.tree(), &format!("/EFI/{}", programs.directory));
     if !programs.directory.eq_ignore_ascii_case("BOOT") {
-        boot.remove(&directory, "boot loader's old place: its configuration would be read instead of ours")?;
+        if boot.tree().dir(&directory).is_some() {
+            boot.remove(&directory, "boot loader's old place: its configuration would be read instead of ours")?;
+        }
         boot.file(&directory, PLACEHOLDER, 0o644, "keeps grub-install from making the old place again")?;
     }
     Ok(())
@@ -194,11 +196,7 @@ fn install_kernel(root: &mut Editor<'_>, kernels: &Kernels, arguments: &Argument
     root.file("/boot/mender-slot.env", slot_env, 0o644, "kernel arguments of this root filesystem")?;
     let menu = kernels.menu(&arguments.text);
     root.file("/boot/grub/grub.cfg", menu, 0o444, "the old one finds its root by a UUID that both root filesystems have")?;
-    let mut settings = include_str!("../../../configs/grub/zz-mender.cfg").to_owned();
-    if !arguments.added.is_empty() {
-        settings.push_str(&format!("GRUB_CMDLINE_LINUX=\"${{GRUB_CMDLINE_LINUX-}} {}\"\n", arguments.added.join(" ")));
-    }
-    root.file("/etc/default/grub.d/zz-mender.cfg", settings, 0o644, "makes update-grub write a menu that fits both slots")?;
+    root.file(kernel::SETTINGS, kernel::settings(&arguments.added), 0o644, "makes update-grub write a menu that fits both slots")?;
     let hook = include_str!("../../../configs/grub/42_mender");
     root.file("/etc/grub.d/42_mender", hook, 0o755, "makes update-grub pass kernel arguments to the boot script")?;
     Ok(())

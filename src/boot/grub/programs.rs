@@ -100,5 +100,5 @@ impl Program {
 pub(super) fn copy(boot: &mut Editor<'_>, path: &str, program: &Program, reason: &str) -> Result<(), EditError> {
     let path = find_name(boot.tree(), path);
     let leaf = Leaf { stat: Stat::root(0o644, boot.time()), kind: Kind::File(program.content.clone()) };
-    boot.put(path, leaf, &format!("{reason} ({}, {} bytes)", program.origin, program.content.len())).map(drop)
+    boot.place(&path, leaf, &format!("{reason} ({}, {} bytes)", program.origin, program.content.len()))
 }

@@ -61,6 +61,16 @@ pub enum Storage {
     },
 }
 
+impl Storage {
+    /// Disk, offset and size of each copy of a raw environment, as `fw_env.config` has them.
+    fn raw_lines(&self) -> Vec<String> {
+        match self {
+            Self::Files => Vec::new(),
+            Self::Raw { disk, offsets, size } => offsets.map(|offset| format!("{disk} {offset:#x} {size:#x}")).to_vec(),
+        }
+    }
+}
+
 /// What was installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
@@ -70,6 +80,8 @@ pub struct Installed {
     pub kernel: String,
     /// The initial kernel arguments.
     pub arguments: String,
+    /// Where the copies of the environment are: paths on the boot partition, or disk, offset and size.
+    pub environment: Vec<String>,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -107,7 +119,11 @@ pub fn integrate(root: &mut Editor<'_>, boot: &mut Editor<'_>, context: &Context
         keep(&mut problems, edit.map_err(|e| Problem::new(e.to_string())));
     }
     problems.check()?;
-    Ok(Installed { program, kernel: kernel.path, arguments: arguments.text, notes })
+    let environment = match &context.storage {
+        Storage::Files => environment::FILES.map(str::to_owned).to_vec(),
+        Storage::Raw { .. } => context.storage.raw_lines(),
+    };
+    Ok(Installed { program, kernel: kernel.path, arguments: arguments.text, environment, notes })
 }
 
 /// The script and the environment on the boot partition.
@@ -137,7 +153,7 @@ fn install_tools(root: &mut Editor<'_>, context: &Context<'_>, notes: &mut Vec<S
             let line = |file: &str| format!("{}{file} 0x0 {:#x}\n", context.boot_mount, environment::SIZE);
             environment::FILES.map(line).concat()
         }
-        Storage::Raw { disk, offsets, size } => offsets.map(|offset| format!("{disk} {offset:#x} {size:#x}\n")).concat(),
+        Storage::Raw { .. } => context.storage.raw_lines().join("\n") + "\n",
     };
     root.file("/etc/fw_env.config", config, 0o644, "where the boot environment is")?;
     let tool = "/usr/lib/goldsmith/uboot-env";
@@ -165,7 +181,7 @@ fn install_kernel(root: &mut Editor<'_>, kernel: &Kernel, arguments: &str) -> Re
     for (path, content) in &kernel.copies {
         let leaf =
             crate::tree::Leaf { stat: crate::tree::Stat::root(0o644, root.time()), kind: crate::tree::Kind::File(content.clone()) };
-        root.put(path, leaf, "each root filesystem starts its own kernel")?;
+        root.place(path.as_bytes(), leaf, "each root filesystem starts its own kernel")?;
     }
     let block = slot_env(kernel, arguments).map_err(|e| EditError::Io("/boot/mender-slot.env".into(), std::io::Error::other(e)))?;
     root.file("/boot/mender-slot.env", block, 0o644, "kernel and arguments of this root filesystem")?;

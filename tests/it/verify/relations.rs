@@ -259,7 +259,12 @@ fn the_field_must_be_able_to_take_the_update() {
         *old.pointer_mut(pointer).unwrap() = value;
         expect(&with(&old), &[code], pointer);
     }
-    let new = field::Contract { boot_loader: Some("U-Boot".into()), ..Default::default() };
-    let found: Vec<&str> = field::check(&record(), &new).iter().map(|finding| finding.code).collect();
-    assert!(found.contains(&"field-boot-loader"), "{found:?}");
+    let mut old = record();
+    old["family"]["environment"] = json!(["/env1", "/env2"]);
+    let environment = vec!["/env2".into()];
+    let new = field::Contract { boot_loader: Some("U-Boot".into()), environment, ..Default::default() };
+    let found: Vec<&str> = field::check(&old, &new).iter().map(|finding| finding.code).collect();
+    for code in ["field-boot-loader", "field-environment"] {
+        assert!(found.contains(&code), "{found:?}");
+    }
 }

@@ -25,8 +25,9 @@ fn name(line: &str) -> &str {
     line.trim_start().split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or_default()
 }
 
-/// The text with each line that starts a kernel made a comment; all else as it is.
+/// The text with each line that starts a kernel made a comment; all else as it is. What an earlier conversion added is taken out.
 pub(super) fn without_kernels(text: &str) -> String {
+    let text = [Architecture::Arm64, Architecture::Armhf].iter().fold(text.to_owned(), |text, arch| text.replace(&ours(*arch), ""));
     let edit = |line: &str| if KERNELS.contains(&name(line)) { format!("{OUT}{line}") } else { line.to_owned() };
     text.split_inclusive('\n').map(edit).collect()
 }
@@ -37,10 +38,13 @@ pub(super) fn with_program(text: &str, arch: Architecture) -> String {
     if !out.is_empty() && !out.ends_with('\n') {
         out.push('\n');
     }
+    out + &ours(arch)
+}
+
+/// Our lines. The serial line's clock follows that of the processor unless it is asked for.
+fn ours(arch: Architecture) -> String {
     let wide = u8::from(arch == Architecture::Arm64);
-    // The serial line's clock follows that of the processor unless it is asked for.
-    out.push_str(&format!("\n[all]\n{HEAD}kernel={PROGRAM}\narm_64bit={wide}\nauto_initramfs=0\nenable_uart=1\n"));
-    out
+    format!("\n[all]\n{HEAD}kernel={PROGRAM}\narm_64bit={wide}\nauto_initramfs=0\nenable_uart=1\n")
 }
 
 /// What the last line for `name` says.
@@ -67,6 +71,7 @@ mod tests {
         let (kept, ours) = text.split_at(expected.len());
         assert_eq!(kept, expected);
         assert_eq!(ours, format!("\n[all]\n{HEAD}kernel=u-boot.bin\narm_64bit=1\nauto_initramfs=0\nenable_uart=1\n"));
+        assert_eq!(with_program(&without_kernels(&text), Architecture::Arm64), text, "once is enough");
         assert_eq!(without_kernels("kernelish=1\ndtoverlay=kernel\n"), "kernelish=1\ndtoverlay=kernel\n");
     }
 

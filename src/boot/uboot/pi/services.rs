@@ -5,7 +5,7 @@ use crate::boot::TEXT;
 use crate::boot::divert::divert;
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
-use crate::tree::show;
+use crate::tree::{Found, show};
 
 /// Where Raspberry Pi OS has the boot partition, and its scripts expect it.
 const FIRMWARE: &str = "/boot/firmware";
@@ -32,7 +32,8 @@ pub(super) fn neutralise(root: &mut Editor<'_>, context: &Context<'_>, notes: &m
             notes.extend(divert(root, hook, reason)?);
         }
     }
-    if context.boot_mount != FIRMWARE && root.tree().dir(FIRMWARE).is_some_and(|dir| dir.entries.is_empty()) {
+    let is_empty_dir = matches!(root.tree().find_nofollow(FIRMWARE), Some(Found::Dir(dir)) if dir.entries.is_empty());
+    if context.boot_mount != FIRMWARE && is_empty_dir {
         root.remove(FIRMWARE, "scripts of the image expect the boot partition here")?;
         root.symlink(FIRMWARE, context.boot_mount, "scripts of the image expect the boot partition here")?;
     }
