@@ -11,6 +11,7 @@ mod emit;
 pub mod flash;
 mod frames;
 mod hooks;
+mod loader;
 mod measure;
 pub mod outputs;
 mod prepare;

@@ -5,19 +5,21 @@ use super::board::{self, Image};
 use super::convert::blame;
 use super::edits::{Edit, net};
 use super::hooks::{Hook, Stage, Staged};
+use super::loader;
 use super::measure::{boot_options, boot_size, data_size, fitting, root_size, table};
 use super::raw::{self, Blob};
 use super::survey::{Boot, Root, Survey};
 use crate::artifact::{Checksum, Draft, KeyFile, Meta, Script, Signer, Software};
-use crate::boot::{self, Bootloader};
+use crate::boot;
 use crate::config::{self, Config};
 use crate::fs::{ext4, fat};
 use crate::image::source::Input;
 use crate::image::table;
 use crate::integrate::{fstab, packages, system};
-use crate::layout::{Layout, Margins, Needs};
+use crate::layout::{Layout, Needs};
 use crate::plan::facts::{self, Facts};
 use crate::plan::family::{Family, Naming, Role, Scheme};
+use crate::plan::loader::Loader;
 use crate::plan::platform::Platform;
 use crate::problem::{Problem, Problems, Usage};
 use crate::report::Report;
@@ -89,6 +91,8 @@ pub struct Prepared {
     pub blobs: Vec<Blob>,
     /// The hooks of the configuration.
     pub hooks: Vec<Hook>,
+    /// What of the golden image lies in front of the boot partition: offsets and bytes.
+    pub gap: Vec<(u64, Vec<u8>)>,
     /// The filesystems.
     pub trees: Trees,
     /// Size of the root filesystem, in bytes.
@@ -190,7 +194,8 @@ pub(super) struct Plan {
     pub(super) device_types: Vec<String>,
     stamp: Stamp,
     pub(super) family: Family,
-    boot_mount: String,
+    pub(super) boot_mount: String,
+    pub(super) loader: Loader,
     meta: Meta,
     signer: Option<Signer>,
     notes: Vec<String>,
@@ -214,7 +219,8 @@ impl Plan {
         let name =
             config.output.name.clone().unwrap_or_else(|| format!("{stem}-{}-{artifact_name}", device_types[0]).replace('/', "_"));
         let boot_mount = config.boot.mount.clone().unwrap_or_else(|| golden_boot_mount(&root.tree, boot));
-        Ok(Self { name, artifact_name, device_types, stamp, family, boot_mount, meta, signer, notes })
+        let loader = loader::choose(config, &root.tree, boot.map(|boot| &boot.tree));
+        Ok(Self { name, artifact_name, device_types, stamp, family, boot_mount, loader, meta, signer, notes })
     }
 
     /// Runs the hooks of one stage before the image is written, when hooks run; `edited` are the paths that were changed so far.
@@ -260,16 +266,17 @@ impl Plan {
         let needs = Needs {
             total: config.storage.size,
             alignment: config.storage.alignment,
-            margins: Margins::EFI,
+            margins: loader::margins(self.loader),
             boot: boot_size(config, boot.as_ref(), &trees.boot, &boot_options)?,
             root: root_size,
             data: data_size(config, &trees.data, &data_options)?,
         };
         let layout = Layout::new(&needs).map_err(|problem| fitting(problem, config, minimum))?;
-        let table = table(&self.family, &layout);
+        let table = table(&self.family, self.loader, &layout);
+        let gap = loader::gap(config, &self, &survey, &layout)?;
         // What writing would refuse is found before anything is written, and by `plan`.
         let tables = table.encode(layout.total).context("making the partition table")?;
-        raw::check(&blobs, &layout, &tables, &[])?;
+        raw::check(&blobs, &layout, &tables, &loader::reserved(config, &gap))?;
         Draft::new(&self.meta, root_size, self.signer.as_ref()).context("making the Artifact")?;
         let golden_boot_tree = boot.as_ref().map_or_else(|| Tree::new(trees.boot.root.stat.clone()), |boot| boot.tree.clone());
         let empty = Tree::new(trees.data.root.stat.clone());
@@ -292,6 +299,7 @@ impl Plan {
             table,
             blobs,
             hooks: hooks(config).map(|(stage, program)| Hook::new(stage, program)).collect(),
+            gap,
             trees,
             root_size,
             root_options,
@@ -524,8 +532,7 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
     }
     let partuuids = [Role::RootA, Role::RootB].map(|role| plan.family.partuuid(role));
     let arguments = request.config.root.kernel_args.join(" ");
-    let installed = wanted_loader(request.config)
-        .and_then(|()| bootloader(plan, facts, [&partuuids[0], &partuuids[1]], &arguments))
+    let installed = loader::bootloader(plan, request.config, facts, [&partuuids[0], &partuuids[1]], &arguments)
         .map_err(Problems::from)
         .and_then(|loader| loader.integrate(&mut root_editor, &mut boot_editor));
     system::move_data(&mut root_editor, &mut data_editor)?;
@@ -572,27 +579,4 @@ fn the_system<'p>(config: &Config, plan: &'p Plan, survey: &Survey, facts: &Fact
         systemd: facts.systemd,
         present,
     }
-}
-
-/// Refuses a boot loader that cannot be integrated.
-fn wanted_loader(config: &Config) -> Result<(), Problem> {
-    match config.boot.bootloader {
-        config::Bootloader::UBoot => Err(Problem::new("boot.bootloader is u-boot, for which no integration is there yet")
-            .hint("leave it out, or set it to grub-efi where the board has UEFI firmware")),
-        _ => Ok(()),
-    }
-}
-
-/// The boot loader and what its integration must know. `arguments` are added to the image's own.
-fn bootloader<'p>(plan: &'p Plan, facts: &Facts, partuuids: [&'p str; 2], arguments: &'p str) -> Result<Bootloader<'p>, Problem> {
-    let arch = facts.architecture.ok_or_else(|| Problem::new("the architecture of the image is not known"))?;
-    Ok(Bootloader::GrubEfi(boot::grub::Context {
-        roots: [Role::RootA.number(), Role::RootB.number()],
-        partuuids,
-        table: plan.family.scheme,
-        boot_mount: &plan.boot_mount,
-        arch,
-        more_arguments: arguments,
-        menu_seconds: 0,
-    }))
 }
