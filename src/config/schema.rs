@@ -245,5 +245,7 @@ keys! {
         bmap: bool => Flag { default "true" }
         /// Whether the root filesystem is also written as a file of its own.
         rootfs: bool => Flag { default "false" }
+        /// Whether a list of the places of all files in the root filesystem is written, which a later release can be laid out by (`--like`).
+        places: bool => Flag { default "false" }
     }
 }

@@ -1,5 +1,6 @@
 //! A conversion: everything prepared is written, looked at once more, and given its names.
 
+use super::cache::Cache;
 use super::check;
 use super::emit::{Disk, Emission, Form, Names};
 use super::outputs::{Outputs, Pending};
@@ -7,14 +8,16 @@ use super::prepare::Prepared;
 use super::record::{Output, Record, hex};
 use super::wrapped::Wrap;
 use crate::config::{Config, ImageFormat, SlotB};
+use crate::fs::ext4::{self, Places};
 use crate::image::source::Input;
 use crate::problem::Problem;
 use crate::report::Report;
-use crate::stream::{Codec, Compression};
+use crate::stream::{Codec, Compression, Content};
 use crate::units::KIB;
 use anyhow::{Context, Result};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a conversion made.
 #[derive(Debug)]
@@ -27,11 +30,13 @@ pub struct Made {
 
 /// How a conversion is written.
 #[derive(Clone, Copy, Debug)]
-pub struct How {
+pub struct How<'a> {
     /// Threads, at least 1.
     pub jobs: usize,
     /// Whether the whole verification runs on the image.
     pub verify: bool,
+    /// Frames of earlier conversions.
+    pub cache: Option<&'a Cache>,
 }
 
 /// Writes image, Artifact and record into `dir`.
@@ -60,6 +65,7 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how
         meta: &prepared.meta,
         signer: prepared.signer.as_ref(),
         jobs: how.jobs,
+        cache: how.cache,
         report,
     };
     let name = &prepared.name;
@@ -71,6 +77,9 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how
     keep_golden(prepared, dir, &names)?;
     let data = |sha256: &[u8; 32]| prepared.data_image(sha256);
     let written = emission.run(&outputs, &names, &data).map_err(|error| blame(&prepared.input, error))?;
+    if let Some(cache) = how.cache {
+        cache.tell(report);
+    }
     report.step("checking what was written", None);
     check::written(prepared, form, config.root.slot_b == SlotB::Copy, &written).map_err(|error| blame(&prepared.input, error))?;
     if how.verify {
@@ -81,7 +90,10 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how
     let mut record = Record::new(prepared, file);
     record.root.sha256 = Some(hex(&written.root_sha256));
     let map = written.map.map(|map| text(&outputs, &format!("{name}.img.bmap"), &map.to_xml())).transpose()?;
-    let pending = [("image", Some(written.image)), ("bmap", map), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
+    let places = config.output.places.then(|| places(&root)).transpose()?;
+    let places = places.map(|places| text(&outputs, &format!("{name}.places"), &places.to_text())).transpose()?;
+    let files = [("image", Some(written.image)), ("bmap", map), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
+    let pending = files.into_iter().chain([("places", places)]);
     for (kind, pending) in pending {
         let Some(pending) = pending else { continue };
         record.outputs.push(describe(kind, &pending)?);
@@ -113,6 +125,12 @@ fn keep_golden(prepared: &Prepared, dir: &Path, names: &Names) -> Result<(), Pro
 fn describe(kind: &'static str, pending: &Pending) -> Result<Output> {
     let file = pending.target().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Output { kind, file, size: pending.file().metadata()?.len() })
+}
+
+/// Where the root filesystem has its files.
+fn places(root: &Content) -> Result<Places> {
+    let root = ext4::read::Filesystem::open(Arc::new(root.clone())).and_then(|root| root.places());
+    root.context("listing the places of files")
 }
 
 /// A file with this text.

@@ -1,6 +1,7 @@
 //! Everything written. The root filesystem is read once: its chunks go to slot A of the image, into the Artifact and through the
 //! checksum in one pass; slot B is a copy of slot A within the image.
 
+use super::cache::Cache;
 use super::disk::{copy_range, copy_within, write_content, write_sparse};
 use super::frames::{Chunk, Compress, Pass, Plain};
 use super::outputs::{Outputs, Pending};
@@ -9,7 +10,7 @@ use crate::artifact::{self, Meta, Signer};
 use crate::image::target::{BlockMap, Mapped, Sums, sums};
 use crate::layout::Layout;
 use crate::report::Report;
-use crate::stream::{Codec, Compression, Content, ReadAt};
+use crate::stream::{Codec, Compression, Content, Lengths, ReadAt};
 use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -17,14 +18,9 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// What a frame is made of (bytes of plain content): long enough that a compressor loses little at its ends.
-fn chunk_size(codecs: &[Codec]) -> usize {
-    let one = |codec: &Codec| match codec.kind() {
-        Compression::None | Compression::Gzip => 1 << 20,
-        Compression::Zstd => 4 << 20,
-        Compression::Xz => 8 << 20,
-    };
-    codecs.iter().map(one).max().unwrap_or(1 << 20)
+/// The lengths of chunks that serve all these codecs.
+fn lengths(codecs: &[Codec]) -> Lengths {
+    codecs.iter().map(|codec| codec.kind().lengths()).max().unwrap_or_else(|| Compression::None.lengths())
 }
 
 /// The parts of the disk that are known before the root filesystem was read.
@@ -66,6 +62,8 @@ pub(crate) struct Emission<'a> {
     pub(crate) signer: Option<&'a Signer>,
     /// Threads.
     pub(crate) jobs: usize,
+    /// Frames of earlier conversions.
+    pub(crate) cache: Option<&'a Cache>,
     /// Progress.
     pub(crate) report: &'a dyn Report,
 }
@@ -202,7 +200,7 @@ impl Emission<'_> {
         let mut payload = FrameStream { file: artifact.file(), at: draft.data_offset(), codec: self.meta.codec, slot_start: 0 };
         payload.put(Bytes::Frame(&draft.head()?)).map_err(|e| artifact.writing(e))?;
         let codecs = self.codecs();
-        let compress: Vec<_> = codecs.iter().map(|codec| move |plain: &[u8]| codec.compress(plain)).collect();
+        let compress: Vec<_> = codecs.iter().map(|codec| move |plain: &[u8]| self.compress(*codec, plain)).collect();
         let slot = (self.form == Form::Raw).then_some(self.disk.layout.root_a.start);
         let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
             if let Some(start) = slot {
@@ -215,7 +213,7 @@ impl Emission<'_> {
         }
         let pass = Pass {
             content: root,
-            chunk: chunk_size(&codecs),
+            lengths: lengths(&codecs),
             compress: compress.iter().map(|one| one as &Compress).collect(),
             jobs: self.jobs,
             on_data: Some(&on_data),
@@ -240,6 +238,11 @@ impl Emission<'_> {
         payload.put(Bytes::Frame(&finished.back)).map_err(|e| artifact.writing(e))?;
         artifact.file().write_all_at(&finished.front, 0).map_err(|e| artifact.writing(e))?;
         Ok(sha256)
+    }
+
+    /// One frame, from the cache where it has it.
+    fn compress(&self, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
+        self.cache.map_or_else(|| codec.compress(plain), |cache| cache.frame(codec, plain))
     }
 
     /// The codecs of a pass, each once: a codec that the Artifact and the image share makes one frame for both.
@@ -314,8 +317,8 @@ impl Emission<'_> {
 
     fn stream_content(&self, stream: &mut FrameStream, content: &Content) -> io::Result<()> {
         let codec = stream.codec;
-        let compress = move |plain: &[u8]| codec.compress(plain);
-        let pass = Pass { content, chunk: chunk_size(&[codec]), compress: vec![&compress], jobs: self.jobs, on_data: None };
+        let compress = move |plain: &[u8]| self.compress(codec, plain);
+        let pass = Pass { content, lengths: codec.kind().lengths(), compress: vec![&compress], jobs: self.jobs, on_data: None };
         pass.run(&mut |chunk| stream.put(Bytes::Frame(&chunk.frames[0])))
     }
 }

@@ -163,7 +163,7 @@ impl From<&InstalledPackage> for Package {
 /// A file that was written.
 #[derive(Clone, Debug, Serialize)]
 pub struct Output {
-    /// `image`, `bmap`, `artifact` or `rootfs`.
+    /// `image`, `bmap`, `artifact`, `rootfs` or `places`.
     pub kind: &'static str,
     /// Its name, without directories.
     pub file: String,

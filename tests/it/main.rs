@@ -2,12 +2,14 @@
 
 mod arrows;
 mod artifact;
+mod cache;
 mod cli;
 mod config;
 mod convert;
 mod convert_boot;
 mod deb;
 mod determinism;
+mod ext4_like;
 mod ext4_read;
 mod ext4_write;
 mod fat;
@@ -18,6 +20,7 @@ mod grow_data;
 mod grub_boot;
 mod grubenv;
 mod hostile;
+mod like;
 mod manifest;
 mod nobody;
 mod outputs;
