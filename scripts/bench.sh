@@ -8,11 +8,11 @@ top=$(cd "$(dirname "$0")/.." && pwd)
 work=$top/target/bench${QUICK:+-quick}
 mkdir -p "$work"
 
-golden=$("$top/fixtures/golden.sh" rich)
 "$top/fixtures/debs.sh" "$top/target/debs"
 mini=$("$top/fixtures/golden.sh" mini)
 mini2=$("$top/fixtures/golden.sh" mini2)
-MINI=$mini MINI2=$mini2 "$top/scripts/bench/bench.py" "$goldsmith" "$compress" "$golden" "$top/target/debs" "$work"
+if [ -n "${QUICK:-}" ]; then golden=$mini; else golden=$("$top/fixtures/golden.sh" rich); fi
+"$top/scripts/bench/bench.py" "$goldsmith" "$compress" "$golden" "$mini" "$mini2" "$top/target/debs" "$work"
 
 page=$top/docs/performance.md
 if [ -n "${QUICK:-}" ]; then

@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""bench.py GOLDSMITH COMPRESS GOLDEN DEBS WORK: measures goldsmith, the same work by hand, and the floor, side by side.
+"""bench.py GOLDSMITH COMPRESS GOLDEN MINI MINI2 DEBS WORK: measures goldsmith, the same work by hand, and the floor, side by side.
 
-Writes WORK/results.json, which page.py makes a page of. QUICK=1 measures a small variant. Nothing is judged here.
+MINI and MINI2 are the golden images of two releases. Writes WORK/results.json, which page.py makes a page of. QUICK=1 measures a small
+variant, PARTS names the parts to measure. Nothing is judged here.
 """
 
 import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +17,18 @@ from pathlib import Path
 from measure import measure
 
 HERE = Path(__file__).resolve().parent
-GOLDSMITH, COMPRESS, GOLDEN, DEBS, WORK = (Path(arg).resolve() for arg in sys.argv[1:6])
+GOLDSMITH, COMPRESS, GOLDEN, MINI, MINI2, DEBS, WORK = (Path(arg).resolve() for arg in sys.argv[1:8])
 QUICK = os.environ.get("QUICK", "") not in ("", "0")
 GIB = 1 << 30
 
+# What the whole takes on the disk at most; with less the largest card is left out.
+NEEDED = 50 * GIB
 # Cards by name: MiB of files (0: those of the golden image alone) and of the card.
-SERIES = [1024, 2048, 4096, 8192] if not QUICK else [1000, 1400, 1800]
+SERIES = [1024, 2048, 4096, 8192] if not QUICK else [300, 600, 900]
 CARDS = {"image": (0, 2560)} | {f"used-{used}": (used, 3 * used) for used in SERIES}
+if not QUICK and shutil.disk_usage(WORK).free < NEEDED:
+    print(f"bench: less than {NEEDED // GIB} GiB are free for {WORK}: there will be no card with 8 GiB of files", flush=True)
+    CARDS.pop(f"used-{SERIES.pop()}")
 BIG = SERIES[2] if not QUICK else SERIES[1]
 CARDS |= {"card-8": (SERIES[1], 8192), "card-64": (SERIES[1], 65536)}
 ROUNDS = 1 if QUICK else 3
@@ -34,12 +41,18 @@ IMAGE = {"none": "raw", "gz": "gz", "xz": "xz", "zst": "zst"}
 ARTIFACT = {"none": "none", "gz": "gzip", "xz": "xz", "zst": "zstd"}
 
 
-def config(card_mib):
-    """The configuration of a conversion: a disk twice the card, so that both slots fit."""
+def disk(card):
+    """MiB of the disk that a card becomes: twice the card, so that both slots fit; as large as it where cards are compared."""
+    size = CARDS[card][1]
+    return size if card.startswith("card-") else max(2 * size, 8192)
+
+
+def config(disk_mib):
+    """The configuration of a conversion."""
     return f"""[board]
 device-type = ["qemux86-64"]
 [storage]
-size = "{max(2 * card_mib, 8192) if card_mib < 65536 else card_mib} MiB"
+size = "{disk_mib} MiB"
 [boot]
 size = "64 MiB"
 [data]
@@ -57,6 +70,7 @@ def convert(card, form, *more):
 
 
 RESULTS = []
+DELTA = []
 
 
 def run(group, name, card, form, script, **environment):
@@ -75,7 +89,6 @@ def warm(*files):
 
 def prepare(card):
     """Converts once: for the sizes, and for the root filesystem that compressors are measured on."""
-    (WORK / f"{card}.toml").write_text(config(CARDS[card][1]))
     into = WORK / "reference" / card
     measure(convert(card, "none", "-s", "output.rootfs=true", "-s", 'output.name="made"'), into, {})
     record = json.loads((into / "made.json").read_text())
@@ -130,11 +143,9 @@ def extract(card):
 def series():
     """Cost against used bytes, and against the size of the card."""
     for card in [f"used-{used}" for used in SERIES] + ["card-8", "card-64"]:
-        if not (WORK / f"{card}.toml").exists():
-            (WORK / f"{card}.toml").write_text(config(CARDS[card][1]))
         group = "cards" if card.startswith("card-") else "series"
         for _ in range(1 if QUICK else 2):
-            for form in ("none", "zst", "gz"):
+            for form in ("zst", "gz"):
                 warm(WORK / "cards" / f"{card}.img")
                 run(group, "goldsmith", card, form, convert(card, form))
 
@@ -158,6 +169,75 @@ def inputs():
         warm(source)
         script = convert(card, "zst").replace(f"'{plain}'", f"'{source}'")
         run("inputs", form, card, "zst", script)
+
+
+def offset(image):
+    """Where the root partition of a golden image begins, in bytes."""
+    return json.loads(said("sfdisk", "-J", str(image)))["partitiontable"]["partitions"][1]["start"] * 512
+
+
+def cache():
+    """Cold, warm, and after one file of the golden image was changed where it is."""
+    card = "image"
+    plain, changed = WORK / "cards" / f"{card}.img", WORK / "changed.img"
+    subprocess.run(["cp", "--sparse=always", plain, changed], check=True)
+    (WORK / "file").write_text("changed\n" * 5000)
+    script = f"rm /etc/bash.bashrc\nwrite {WORK}/file /etc/bash.bashrc\n"
+    command = ["debugfs", "-w", "-f", "-", f"{changed}?offset={offset(changed)}"]
+    subprocess.run(command, input=script.encode(), check=True, capture_output=True)
+    subprocess.run(["rm", "-rf", WORK / "cache"], check=True)
+    warm(plain, changed)
+    for form in ("gz", "zst"):
+        run("cache", f"{form}, without a cache", card, form, convert(card, form))
+        kept = convert(card, form, "--cache", WORK / "cache")
+        run("cache", f"{form}, an empty cache", card, form, kept)
+        run("cache", f"{form}, the same image again", card, form, kept)
+        run("cache", f"{form}, one file changed", card, form, kept.replace(f"'{plain}'", f"'{changed}'"))
+
+
+def differ(old, new):
+    """How many blocks of 4 KiB of two files differ, and how many of the new one are not zero."""
+    changed = used = 0
+    zeros = bytes(4096)
+    with open(old, "rb") as left, open(new, "rb") as right:
+        while part := right.read(1 << 22):
+            before = left.read(1 << 22)
+            for at in range(0, len(part), 4096):
+                block = part[at : at + 4096]
+                used += block != zeros
+                changed += block != before[at : at + 4096]
+    return changed, used
+
+
+def delta():
+    """What differs between the root filesystems of two releases."""
+    made = WORK / "delta"
+    names = {"goldsmith": "goldsmith", "like": "goldsmith, `--like`", "mke2fs": "`mke2fs -d`"}
+    (WORK / "mini.toml").write_text(config(8192))
+    subprocess.run(["rm", "-rf", "--one-file-system", made], check=True)
+    made.mkdir()
+    base = ["'" + str(GOLDSMITH) + "'", "convert", "-q", "-c", str(WORK / "mini.toml"), "-s", "output.rootfs=true", "-s", "artifact.compression=none"]
+    for release, image, more in (("1", MINI, []), ("2", MINI2, []), ("like", MINI2, ["--like", str(made / "1.ext4")])):
+        place = WORK / "run"
+        measure(" ".join([*base, *more, "-n", f"release-{release[0]}", "-s", "output.name=r", "--output-dir", ".", str(image)]), place, {})
+        (place / "r.ext4").rename(made / f"{release}.ext4")
+    for release, image in (("1", MINI), ("2", MINI2)):
+        tree = made / f"tree-{release}"
+        tree.mkdir()
+        size = (made / "1.ext4").stat().st_size // 1024
+        script = f"debugfs -R 'rdump / {tree}' '{image}?offset={offset(image)}'\n"
+        script += f"mke2fs -q -t ext4 -U 6b0c5b1e-7d43-4f4b-9c35-1f2f7a0f9e41 -E hash_seed=6b0c5b1e-7d43-4f4b-9c35-1f2f7a0f9e41 -d '{tree}' ../delta/mke2fs-{release}.ext4 {size}k"
+        measure(script if os.geteuid() == 0 else f"fakeroot bash <<'E'\n{script}\nE", WORK / "run", {})
+    pairs = {"goldsmith": ("1", "2"), "like": ("1", "like"), "mke2fs": ("mke2fs-1", "mke2fs-2")}
+    for name, (old, new) in pairs.items():
+        old, new, patch = made / f"{old}.ext4", made / f"{new}.ext4", made / "patch"
+        changed, used = differ(old, new)
+        subprocess.run(["zstd", "-q", "-f", "-9", "--long=31", f"--patch-from={old}", new, "-o", patch], check=True)
+        zstd = patch.stat().st_size
+        subprocess.run(["xdelta3", "-e", "-f", "-1", "-B", str(512 << 20), "-s", old, new, patch], check=True)
+        DELTA.append({"name": names[name], "changed": changed, "share": 100 * changed / used, "zstd": zstd, "xdelta3": patch.stat().st_size})
+        print(f"delta      {name:10} {changed} of {used} blocks, zstd {zstd}, xdelta3 {DELTA[-1]['xdelta3']}", flush=True)
+    subprocess.run(["rm", "-rf", "--one-file-system", made], check=True)
 
 
 def said(*command):
@@ -184,10 +264,12 @@ def main():
     about = machine()
     cards = [f"{name}:{used}:{size}" for name, (used, size) in sorted(CARDS.items(), key=lambda card: card[1])]
     subprocess.run([HERE / "cards.sh", WORK / "cards", GOLDEN, *cards], check=True)
-    parts = {"compare": compare, "series": series, "inputs": inputs}
+    for card in CARDS:
+        (WORK / f"{card}.toml").write_text(config(disk(card)))
+    parts = {"compare": compare, "series": series, "inputs": inputs, "cache": cache, "delta": delta}
     for name in os.environ.get("PARTS", " ".join(parts)).split():
         parts[name]()
-    (WORK / "results.json").write_text(json.dumps({"machine": about, "quick": QUICK, "results": RESULTS}, indent=1))
+    (WORK / "results.json").write_text(json.dumps({"machine": about, "quick": QUICK, "results": RESULTS, "delta": DELTA}, indent=1))
 
 
 main()

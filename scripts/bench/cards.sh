@@ -24,22 +24,32 @@ work=$directory/growing
 rm -rf --one-file-system "$work"
 trap 'rm -rf --one-file-system "$work"' EXIT
 used() { du -sm "$1" | cut -f1; }
+
+# Copies what fits of the directory $1 into $2, whole or in parts, and takes it from `left`.
+copy() {
+  local part size
+  for part in "$1"/*; do
+    if [ -L "$part" ]; then continue; fi
+    size=$(used "$part")
+    if [ "$size" -le "$left" ]; then
+      mkdir -p "$2"
+      cp -a "$part" "$2/"
+      left=$((left - size))
+    elif [ -d "$part" ] && [ "$left" -gt 10 ]; then
+      copy "$part" "$2/${part##*/}"
+    fi
+  done
+}
+
 for card in "$@"; do
   IFS=: read -r name used_mib card_mib <<<"$card"
   if [ -f "$directory/$name.img" ]; then continue; fi
   echo "bench: making a card of $card_mib MiB ($name)" >&2
   if [ ! -d "$work" ]; then cp -a "$directory/tree" "$work"; fi
-  copy=0
+  number=0
   while left=$((used_mib - $(used "$work"))) && [ $left -gt $((20 + used_mib / 50)) ]; do
-    copy=$((copy + 1))
-    into=$work/srv/$used_mib-$copy
-    mkdir "$into"
-    for part in "$directory"/tree/usr/*/*; do
-      size=$(used "$part")
-      if [ "$size" -gt $((left - 10)) ]; then continue; fi
-      cp -a --parents "$part" "$into"
-      left=$((left - size))
-    done
+    number=$((number + 1))
+    copy "$directory/tree/usr" "$work/srv/$used_mib-$number"
   done
   "$here/card.sh" "$work" "$golden" "$card_mib" "$directory/$name.img"
 done

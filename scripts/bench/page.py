@@ -102,8 +102,8 @@ def cache():
 
 
 def delta():
-    rows = [[row["name"], str(row["changed"]), f"{row['share']:.2f} %", f"{row['patch'] / MIB:.2f}"] for row in DATA.get("delta", [])]
-    return table(["root filesystems made by", "blocks of 4 KiB that differ", "of those in use", "patch by `zstd --patch-from` MiB"], rows)
+    rows = [[row["name"], str(row["changed"]), f"{row['share']:.2f} %", f"{row['zstd'] / MIB:.2f}", f"{row['xdelta3'] / MIB:.2f}"] for row in DATA.get("delta", [])]
+    return table(["root filesystems made by", "blocks of 4 KiB that differ", "of those in use", "`zstd --patch-from` MiB", "`xdelta3` MiB"], rows)
 
 
 def machine():

@@ -66,6 +66,7 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how
         signer: prepared.signer.as_ref(),
         jobs: how.jobs,
         cache: how.cache,
+        check: &|artifact, frames| check::artifact(prepared, artifact, frames, how.jobs),
         report,
     };
     let name = &prepared.name;
@@ -81,7 +82,7 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how
         cache.tell(report);
     }
     report.step("checking what was written", None);
-    check::written(prepared, form, config.root.slot_b == SlotB::Copy, &written).map_err(|error| blame(&prepared.input, error))?;
+    check::image(prepared, form, config.root.slot_b == SlotB::Copy, &written).map_err(|error| blame(&prepared.input, error))?;
     if how.verify {
         report.step("verifying the image", None);
         check::verified(prepared, &written).context("verifying the image")?;

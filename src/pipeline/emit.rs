@@ -3,6 +3,7 @@
 
 use super::cache::Cache;
 use super::disk::{copy_range, copy_within, write_content, write_sparse};
+use super::frame_stream::{Bytes, FrameStream};
 use super::frames::{Chunk, Compress, Pass, Plain};
 use super::outputs::{Outputs, Pending};
 use super::wrapped::{self, Wrap};
@@ -48,6 +49,9 @@ pub(crate) enum Form {
     Wrapped(Wrap),
 }
 
+/// Reads an Artifact back, told where the frames of its data are.
+pub(crate) type Check<'a> = dyn Fn(&File, &[Range<u64>]) -> Result<()> + Sync + 'a;
+
 /// What the emission of one conversion needs.
 pub(crate) struct Emission<'a> {
     /// The disk.
@@ -64,6 +68,8 @@ pub(crate) struct Emission<'a> {
     pub(crate) jobs: usize,
     /// Frames of earlier conversions.
     pub(crate) cache: Option<&'a Cache>,
+    /// Reads the Artifact back, told where the frames of its data are, while the rest of the image is written.
+    pub(crate) check: &'a Check<'a>,
     /// Progress.
     pub(crate) report: &'a dyn Report,
 }
@@ -156,7 +162,7 @@ impl Emission<'_> {
                 self.fixed_parts(image.file()).map_err(|e| image.writing(e))?;
                 None
             }
-            Form::Stream(codec) => Some(FrameStream { file: image.file(), at: 0, codec, slot_start: 0 }),
+            Form::Stream(codec) => Some(FrameStream::new(image.file(), 0, codec)),
             Form::Wrapped(_) => None,
         };
         if let Some(stream) = &mut stream {
@@ -164,15 +170,20 @@ impl Emission<'_> {
             stream.slot_start = stream.at;
         }
         let mut sums = self.map.then(|| Sums::new(self.disk.root));
-        let root_sha256 = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
-        self.report.step("writing slot B and the data partition", None);
+        let (root_sha256, frames) = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
+        self.report.step("writing slot B and the data partition, reading the Artifact back", None);
         let data = data(&root_sha256)?;
-        match (self.form, &mut stream) {
-            (Form::Wrapped(wrap), _) => self.wrapped(image.file(), wrap, &data),
-            (_, Some(stream)) => self.stream_back(stream, &data),
-            (_, None) => self.raw_back(image.file(), &data),
-        }
-        .map_err(|e| image.writing(e))?;
+        let (check, file) = (self.check, artifact.file());
+        std::thread::scope(|scope| {
+            let checked = scope.spawn(move || check(file, &frames));
+            let written = match (self.form, &mut stream) {
+                (Form::Wrapped(wrap), _) => self.wrapped(image.file(), wrap, &data),
+                (_, Some(stream)) => self.stream_back(stream, &data),
+                (_, None) => self.raw_back(image.file(), &data),
+            };
+            let checked = checked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            written.map_err(|e| image.writing(e)).map_err(Into::into).and(checked)
+        })?;
         let map = sums.map(|sums| self.disk.map(&sums.finish(), &data)).transpose().context("making the block map")?;
         Ok(Written { root_sha256, image, artifact, rootfs, map })
     }
@@ -185,7 +196,8 @@ impl Emission<'_> {
         write_content(file, self.disk.layout.boot.start, self.disk.boot)
     }
 
-    /// The one pass over the root filesystem: Artifact, checksum, slot A of either form, and the filesystem by itself.
+    /// The one pass over the root filesystem: Artifact, checksum, slot A of either form, and the filesystem by itself. Returns the
+    /// checksum, and where the frames of the Artifact's data are.
     fn root_pass(
         &self,
         artifact: &Pending,
@@ -193,11 +205,11 @@ impl Emission<'_> {
         image: &Pending,
         rootfs: Option<&Pending>,
         mut sums: Option<&mut Sums>,
-    ) -> Result<[u8; 32]> {
+    ) -> Result<([u8; 32], Vec<Range<u64>>)> {
         let root = self.disk.root;
         self.report.step("writing the root filesystem", Some(root.len()));
         let draft = artifact::Draft::new(self.meta, root.len(), self.signer).context("making the Artifact")?;
-        let mut payload = FrameStream { file: artifact.file(), at: draft.data_offset(), codec: self.meta.codec, slot_start: 0 };
+        let mut payload = FrameStream::new(artifact.file(), draft.data_offset(), self.meta.codec);
         payload.put(Bytes::Frame(&draft.head()?)).map_err(|e| artifact.writing(e))?;
         let codecs = self.codecs();
         let compress: Vec<_> = codecs.iter().map(|codec| move |plain: &[u8]| self.compress(*codec, plain)).collect();
@@ -235,9 +247,10 @@ impl Emission<'_> {
         payload.put(Bytes::Frame(&draft.tail()?)).map_err(|e| artifact.writing(e))?;
         let sha256: [u8; 32] = hash.finalize().into();
         let finished = draft.finish(&sha256, payload.at - draft.data_offset()).context("making the Artifact")?;
+        let frames = std::mem::take(&mut payload.frames);
         payload.put(Bytes::Frame(&finished.back)).map_err(|e| artifact.writing(e))?;
         artifact.file().write_all_at(&finished.front, 0).map_err(|e| artifact.writing(e))?;
-        Ok(sha256)
+        Ok((sha256, frames))
     }
 
     /// One frame, from the cache where it has it.
@@ -320,42 +333,6 @@ impl Emission<'_> {
         let compress = move |plain: &[u8]| self.compress(codec, plain);
         let pass = Pass { content, lengths: codec.kind().lengths(), compress: vec![&compress], jobs: self.jobs, on_data: None };
         pass.run(&mut |chunk| stream.put(Bytes::Frame(&chunk.frames[0])))
-    }
-}
-
-/// What is put into a stream.
-#[derive(Clone, Copy)]
-enum Bytes<'c> {
-    /// A frame.
-    Frame(&'c [u8]),
-    /// Plain bytes, stored as they are.
-    Plain(&'c Plain),
-}
-
-/// A file that frames are appended to; it may be read again behind the writer.
-struct FrameStream<'f> {
-    file: &'f File,
-    at: u64,
-    codec: Codec,
-    /// Where the frames of slot A begin.
-    slot_start: u64,
-}
-
-impl FrameStream<'_> {
-    fn put(&mut self, bytes: Bytes) -> io::Result<()> {
-        let len = match bytes {
-            Bytes::Frame(bytes) => {
-                self.file.write_all_at(bytes, self.at)?;
-                bytes.len() as u64
-            }
-            Bytes::Plain(Plain::Data(bytes)) => {
-                write_sparse(self.file, self.at, bytes)?;
-                bytes.len() as u64
-            }
-            Bytes::Plain(Plain::Zero(len)) => *len as u64,
-        };
-        self.at += len;
-        Ok(())
     }
 }
 
