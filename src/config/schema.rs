@@ -325,5 +325,7 @@ keys! {
         input_digest: Option<bool> => Flag { unset "`true` for a compressed image", like "true" }
         /// Whether the root filesystem is also written as a file of its own.
         rootfs: bool => Flag { default "false" }
+        /// Whether a list of the places of all files in the root filesystem is written, which a later release can be laid out by (`--like`).
+        places: bool => Flag { default "false" }
     }
 }

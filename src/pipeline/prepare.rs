@@ -39,6 +39,8 @@ pub struct Request<'a> {
     pub disk: &'a Path,
     /// More overlays of the root filesystem, after those of the configuration.
     pub overlays: &'a [PathBuf],
+    /// The places of an earlier release's files, which are kept.
+    pub like: Option<std::sync::Arc<ext4::Places>>,
     /// `SOURCE_DATE_EPOCH`, in seconds.
     pub epoch: Option<i64>,
     /// Whether the hooks run.
@@ -128,7 +130,7 @@ pub struct Prepared {
 pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
     let golden = Golden::read(request.config, request.report, &input).map_err(|error| blame(&input, error))?;
     let (config, note) = golden.settle(request.config)?;
-    let request = &Request { config: &config, ..*request };
+    let request = &Request { config: &config, like: request.like.clone(), ..*request };
     let mut plan = Plan::new(request, &golden)?;
     plan.notes.extend(note);
     let edited = edit(request, &plan, &golden).map_err(|error| blame(&input, error))?;
@@ -258,10 +260,11 @@ impl Plan {
         let seed = self.stamp.uuid("directory hash");
         let mut root_options = ext4::write::Options::new(uuid(config.root.uuid, "root filesystem"), seed, self.stamp.time);
         root_options.label = label;
+        root_options.like.clone_from(&request.like);
         let mut data_options = ext4::write::Options::new(uuid(config.data.uuid, "data filesystem"), seed, self.stamp.time);
         data_options.label = b"data".to_vec();
         let minimum = ext4::write::minimum_size(&trees.root, &root_options).context("measuring the root filesystem")?;
-        let root_size = root_size(config, minimum)?;
+        let root_size = root_size(config, minimum, request.like.as_ref().map(|like| like.size))?;
         let boot_options = boot_options(&self.stamp, boot.as_ref());
         let needs = Needs {
             total: config.storage.size,
