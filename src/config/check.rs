@@ -53,6 +53,10 @@ fn sizes(found: &mut Found<'_>) {
             found.add(key, "a size of 0");
         }
     }
+    let environment = config.boot.environment_size;
+    if !environment.is_multiple_of(SECTOR) || environment == 0 || environment > MIB {
+        found.add("boot.environment-size", &format!("{} is no multiple of {SECTOR} bytes up to 1 MiB", human(environment)));
+    }
     let most = match config.storage.table {
         // Sectors have 32 bits there.
         TableKind::Mbr => 2 << 40,

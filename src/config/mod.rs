@@ -25,7 +25,8 @@ pub use schema::{
 };
 pub use show::{Setting, quoted};
 pub use words::{
-    Architecture, Bootloader, Compression, Firmware, ImageFormat, MaintainerScript, Proof, SlotB, Source, TableKind, Target,
+    Architecture, Bootloader, Compression, EnvironmentPlace, Firmware, ImageFormat, MaintainerScript, Proof, SlotB, Source,
+    TableKind, Target,
 };
 
 use crate::problem::{Problem, Problems};

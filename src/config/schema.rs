@@ -7,7 +7,8 @@ use super::kind::{
     MountPoint, Name, Number, Offset, OneOf, Options, Room, Secret, Size, Some1, Sub, Subs, Text, Url,
 };
 use super::words::{
-    Architecture, Bootloader, Compression, Firmware, ImageFormat, MaintainerScript, Proof, SlotB, Source, TableKind, Target,
+    Architecture, Bootloader, Compression, EnvironmentPlace, Firmware, ImageFormat, MaintainerScript, Proof, SlotB, Source,
+    TableKind, Target,
 };
 use crate::pattern::Pattern;
 use crate::stamp::Uuid;
@@ -114,6 +115,17 @@ keys! {
         mount: Option<String> => MountPoint { unset "where the golden image mounts it", like "\"/boot/efi\"" }
         /// What starts the kernel.
         bootloader: Bootloader => OneOf<Bootloader> { default "\"auto\"" }
+        /// A U-Boot for the board, where the firmware of a Raspberry Pi starts it.
+        u_boot: Option<PathBuf> => HostPath { unset "that of the golden image", like "\"u-boot.bin\"" }
+        /// The end of the names of the kernels that U-Boot starts, where the image has kernels for several machines.
+        kernel_flavor: Option<String> => Name { unset "what suits the board, else that of the newest kernel", like "\"rpi-v8\"" }
+        /// Where U-Boot's environment is kept.
+        environment: EnvironmentPlace => OneOf<EnvironmentPlace> { default "\"files\"" }
+        /// The size of each copy of a raw environment, as U-Boot was built for it. The first begins at the first multiple of
+        /// `storage.alignment`, the second at the next; both are empty in the image, and U-Boot fills them on its first start.
+        environment_size: u64 => Size { default "\"16 KiB\"" }
+        /// Whether what lies in front of the golden image's first partition is copied: the boot loader of boards that look for it there.
+        copy_gap: Option<bool> => Flag { unset "only with U-Boot, and not for a Raspberry Pi", like "true" }
         /// Its mount options in `fstab`; `sync` is added, since the environment of the boot loader is there.
         options: Option<String> => Options { unset "those of the golden image", like "\"defaults,sync\"" }
     }
@@ -313,5 +325,7 @@ keys! {
         input_digest: Option<bool> => Flag { unset "`true` for a compressed image", like "true" }
         /// Whether the root filesystem is also written as a file of its own.
         rootfs: bool => Flag { default "false" }
+        /// Whether a list of the places of all files in the root filesystem is written, which a later release can be laid out by (`--like`).
+        places: bool => Flag { default "false" }
     }
 }

@@ -76,6 +76,14 @@ choices! {
         Image = "image",
     }
 
+    /// Where U-Boot's environment is kept.
+    pub enum EnvironmentPlace {
+        /// in two files of the boot partition, by a script that any U-Boot runs
+        Files = "files",
+        /// outside of all partitions, by a U-Boot that was built with the update client's own scripts
+        Raw = "raw",
+    }
+
     /// What the second root partition holds on a fresh device.
     pub enum SlotB {
         /// the same as the first

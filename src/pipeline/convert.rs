@@ -1,5 +1,6 @@
 //! A conversion: everything prepared is written, looked at once more, and given its names.
 
+use super::cache::Cache;
 use super::check;
 use super::emit::{Disk, Emission, Form, Names, Written};
 use super::hooks::{self, Stage};
@@ -9,15 +10,17 @@ use super::record::{Output, Record};
 use super::wrapped::Wrap;
 use crate::config::{Config, ImageFormat, SlotB};
 use crate::digest::{Digest, hex, sha256};
+use crate::fs::ext4::{self, Places};
 use crate::image::source::Input;
 use crate::problem::Problem;
 use crate::report::Report;
-use crate::stream::{Codec, Compression, FileSource};
+use crate::stream::{Codec, Compression, Content, FileSource};
 use crate::units::KIB;
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a conversion made.
 #[derive(Debug)]
@@ -30,11 +33,13 @@ pub struct Made {
 
 /// How a conversion is written.
 #[derive(Clone, Copy, Debug)]
-pub struct How {
+pub struct How<'a> {
     /// Threads, at least 1.
     pub jobs: usize,
     /// Whether the whole verification runs on the image.
     pub verify: bool,
+    /// Frames of earlier conversions.
+    pub cache: Option<&'a Cache>,
 }
 
 /// Writes image, Artifact and record into `dir`.
@@ -64,6 +69,8 @@ pub fn write(prepared: &Prepared, file: String, dir: &Path, how: How, report: &d
         meta: &prepared.meta,
         signer: prepared.signer.as_ref(),
         jobs: how.jobs,
+        cache: how.cache,
+        check: &|artifact, frames| check::artifact(prepared, artifact, frames, how.jobs),
         report,
     };
     let name = &prepared.name;
@@ -75,8 +82,11 @@ pub fn write(prepared: &Prepared, file: String, dir: &Path, how: How, report: &d
     keep_golden(prepared, dir, &names)?;
     let data = |sha256: &[u8; 32]| prepared.data_image(sha256);
     let written = emission.run(&outputs, &names, &data).map_err(|error| blame(&prepared.input, error))?;
+    if let Some(cache) = how.cache {
+        cache.tell(report);
+    }
     report.step("checking what was written", None);
-    check::written(prepared, form, config.root.slot_b == SlotB::Copy, &written).map_err(|error| blame(&prepared.input, error))?;
+    check::image(prepared, form, config.root.slot_b == SlotB::Copy, &written).map_err(|error| blame(&prepared.input, error))?;
     if how.verify {
         report.step("verifying the image", None);
         check::verified(prepared, &written).context("verifying the image")?;
@@ -87,7 +97,10 @@ pub fn write(prepared: &Prepared, file: String, dir: &Path, how: How, report: &d
     record.input.sha256 = input_digest(prepared, config, report)?;
     let extra = after_image(prepared, &outputs, &record, &written, report)?;
     let map = written.map.map(|map| text(&outputs, &format!("{name}.img.bmap"), &map.to_xml())).transpose()?;
-    let pending = [("image", Some(written.image)), ("bmap", map), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
+    let places = config.output.places.then(|| places(&root)).transpose()?;
+    let places = places.map(|places| text(&outputs, &format!("{name}.places"), &places.to_text())).transpose()?;
+    let files = [("image", Some(written.image)), ("bmap", map), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
+    let pending = files.into_iter().chain([("places", places)]);
     for (kind, pending) in pending {
         let Some(pending) = pending else { continue };
         let sum = match kind {
@@ -124,7 +137,7 @@ fn after_image(
         told["files"][kind] = std::path::absolute(pending.temporary())?.to_string_lossy().into();
     }
     let states = || made().map(|(_, pending)| pending.file().metadata().map(|m| (m.len(), m.modified().ok()))).collect::<Vec<_>>();
-    let mut taken = vec![format!("{}.json", prepared.name), format!("{}.img.bmap", prepared.name)];
+    let mut taken: Vec<String> = ["json", "img.bmap", "places"].map(|ending| format!("{}.{ending}", prepared.name)).into();
     taken.extend(made().filter_map(|(_, pending)| Some(pending.target().file_name()?.to_string_lossy().into_owned())));
     let mut extra = Vec::new();
     for (stage, program) in programs {
@@ -192,6 +205,12 @@ fn sum(file: &File) -> Result<Digest> {
 fn describe(kind: &'static str, pending: &Pending, sum: Option<Digest>) -> Result<Output> {
     let file = pending.target().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Output { kind, file, size: pending.file().metadata()?.len(), sha256: sum.map(|sum| hex(&sum)) })
+}
+
+/// Where the root filesystem has its files.
+fn places(root: &Content) -> Result<Places> {
+    let root = ext4::read::Filesystem::open(Arc::new(root.clone())).and_then(|root| root.places());
+    root.context("listing the places of files")
 }
 
 /// A file with this text.

@@ -2,19 +2,25 @@
 
 mod additions;
 mod board;
+pub mod cache;
 mod check;
 mod conditions;
 mod convert;
+mod cut;
 mod disk;
 pub mod edits;
 mod emit;
 pub mod flash;
+mod frame_stream;
 mod frames;
 mod hooks;
+pub mod like;
+mod loader;
 mod measure;
 pub mod outputs;
 mod prepare;
 mod raw;
+mod readback;
 mod record;
 pub mod survey;
 mod wrapped;

@@ -5,19 +5,21 @@ use super::board::{self, Image};
 use super::convert::blame;
 use super::edits::{Edit, net};
 use super::hooks::{Hook, Stage, Staged};
+use super::loader;
 use super::measure::{boot_options, boot_size, data_size, fitting, root_size, table};
 use super::raw::{self, Blob};
 use super::survey::{Boot, Root, Survey};
 use crate::artifact::{Checksum, Draft, KeyFile, Meta, Script, Signer, Software};
-use crate::boot::{self, Bootloader};
+use crate::boot;
 use crate::config::{self, Config};
 use crate::fs::{ext4, fat};
 use crate::image::source::Input;
 use crate::image::table;
 use crate::integrate::{fstab, packages, system};
-use crate::layout::{Layout, Margins, Needs};
+use crate::layout::{Layout, Needs};
 use crate::plan::facts::{self, Facts};
 use crate::plan::family::{Family, Naming, Role, Scheme};
+use crate::plan::loader::Loader;
 use crate::plan::platform::Platform;
 use crate::problem::{Problem, Problems, Usage};
 use crate::report::Report;
@@ -37,6 +39,8 @@ pub struct Request<'a> {
     pub disk: &'a Path,
     /// More overlays of the root filesystem, after those of the configuration.
     pub overlays: &'a [PathBuf],
+    /// The places of an earlier release's files, which are kept.
+    pub like: Option<std::sync::Arc<ext4::Places>>,
     /// `SOURCE_DATE_EPOCH`, in seconds.
     pub epoch: Option<i64>,
     /// Whether the hooks run.
@@ -89,6 +93,8 @@ pub struct Prepared {
     pub blobs: Vec<Blob>,
     /// The hooks of the configuration.
     pub hooks: Vec<Hook>,
+    /// What of the golden image lies in front of the boot partition: offsets and bytes.
+    pub gap: Vec<(u64, Vec<u8>)>,
     /// The filesystems.
     pub trees: Trees,
     /// Size of the root filesystem, in bytes.
@@ -124,7 +130,7 @@ pub struct Prepared {
 pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
     let golden = Golden::read(request.config, request.report, &input).map_err(|error| blame(&input, error))?;
     let (config, note) = golden.settle(request.config)?;
-    let request = &Request { config: &config, ..*request };
+    let request = &Request { config: &config, like: request.like.clone(), ..*request };
     let mut plan = Plan::new(request, &golden)?;
     plan.notes.extend(note);
     let edited = edit(request, &plan, &golden).map_err(|error| blame(&input, error))?;
@@ -190,7 +196,8 @@ pub(super) struct Plan {
     pub(super) device_types: Vec<String>,
     stamp: Stamp,
     pub(super) family: Family,
-    boot_mount: String,
+    pub(super) boot_mount: String,
+    pub(super) loader: Loader,
     meta: Meta,
     signer: Option<Signer>,
     notes: Vec<String>,
@@ -214,7 +221,8 @@ impl Plan {
         let name =
             config.output.name.clone().unwrap_or_else(|| format!("{stem}-{}-{artifact_name}", device_types[0]).replace('/', "_"));
         let boot_mount = config.boot.mount.clone().unwrap_or_else(|| golden_boot_mount(&root.tree, boot));
-        Ok(Self { name, artifact_name, device_types, stamp, family, boot_mount, meta, signer, notes })
+        let loader = loader::choose(config, &root.tree, boot.map(|boot| &boot.tree));
+        Ok(Self { name, artifact_name, device_types, stamp, family, boot_mount, loader, meta, signer, notes })
     }
 
     /// Runs the hooks of one stage before the image is written, when hooks run; `edited` are the paths that were changed so far.
@@ -252,24 +260,26 @@ impl Plan {
         let seed = self.stamp.uuid("directory hash");
         let mut root_options = ext4::write::Options::new(uuid(config.root.uuid, "root filesystem"), seed, self.stamp.time);
         root_options.label = label;
+        root_options.like.clone_from(&request.like);
         let mut data_options = ext4::write::Options::new(uuid(config.data.uuid, "data filesystem"), seed, self.stamp.time);
         data_options.label = b"data".to_vec();
         let minimum = ext4::write::minimum_size(&trees.root, &root_options).context("measuring the root filesystem")?;
-        let root_size = root_size(config, minimum)?;
+        let root_size = root_size(config, minimum, request.like.as_ref().map(|like| like.size))?;
         let boot_options = boot_options(&self.stamp, boot.as_ref());
         let needs = Needs {
             total: config.storage.size,
             alignment: config.storage.alignment,
-            margins: Margins::EFI,
+            margins: loader::margins(self.loader),
             boot: boot_size(config, boot.as_ref(), &trees.boot, &boot_options)?,
             root: root_size,
             data: data_size(config, &trees.data, &data_options)?,
         };
         let layout = Layout::new(&needs).map_err(|problem| fitting(problem, config, minimum))?;
-        let table = table(&self.family, &layout);
+        let table = table(&self.family, self.loader, &layout);
+        let gap = loader::gap(config, &self, &survey, &layout)?;
         // What writing would refuse is found before anything is written, and by `plan`.
         let tables = table.encode(layout.total).context("making the partition table")?;
-        raw::check(&blobs, &layout, &tables, &[])?;
+        raw::check(&blobs, &layout, &tables, &loader::reserved(config, &gap))?;
         Draft::new(&self.meta, root_size, self.signer.as_ref()).context("making the Artifact")?;
         let golden_boot_tree = boot.as_ref().map_or_else(|| Tree::new(trees.boot.root.stat.clone()), |boot| boot.tree.clone());
         let empty = Tree::new(trees.data.root.stat.clone());
@@ -292,6 +302,7 @@ impl Plan {
             table,
             blobs,
             hooks: hooks(config).map(|(stage, program)| Hook::new(stage, program)).collect(),
+            gap,
             trees,
             root_size,
             root_options,
@@ -524,8 +535,7 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
     }
     let partuuids = [Role::RootA, Role::RootB].map(|role| plan.family.partuuid(role));
     let arguments = request.config.root.kernel_args.join(" ");
-    let installed = wanted_loader(request.config)
-        .and_then(|()| bootloader(plan, facts, [&partuuids[0], &partuuids[1]], &arguments))
+    let installed = loader::bootloader(plan, request.config, facts, [&partuuids[0], &partuuids[1]], &arguments)
         .map_err(Problems::from)
         .and_then(|loader| loader.integrate(&mut root_editor, &mut boot_editor));
     system::move_data(&mut root_editor, &mut data_editor)?;
@@ -572,27 +582,4 @@ fn the_system<'p>(config: &Config, plan: &'p Plan, survey: &Survey, facts: &Fact
         systemd: facts.systemd,
         present,
     }
-}
-
-/// Refuses a boot loader that cannot be integrated.
-fn wanted_loader(config: &Config) -> Result<(), Problem> {
-    match config.boot.bootloader {
-        config::Bootloader::UBoot => Err(Problem::new("boot.bootloader is u-boot, for which no integration is there yet")
-            .hint("leave it out, or set it to grub-efi where the board has UEFI firmware")),
-        _ => Ok(()),
-    }
-}
-
-/// The boot loader and what its integration must know. `arguments` are added to the image's own.
-fn bootloader<'p>(plan: &'p Plan, facts: &Facts, partuuids: [&'p str; 2], arguments: &'p str) -> Result<Bootloader<'p>, Problem> {
-    let arch = facts.architecture.ok_or_else(|| Problem::new("the architecture of the image is not known"))?;
-    Ok(Bootloader::GrubEfi(boot::grub::Context {
-        roots: [Role::RootA.number(), Role::RootB.number()],
-        partuuids,
-        table: plan.family.scheme,
-        boot_mount: &plan.boot_mount,
-        arch,
-        more_arguments: arguments,
-        menu_seconds: 0,
-    }))
 }

@@ -201,7 +201,7 @@ impl From<&InstalledPackage> for Package {
 /// A file that was written.
 #[derive(Clone, Debug, Serialize)]
 pub struct Output {
-    /// `image`, `bmap`, `artifact`, `rootfs`, or `hook` for what a hook made.
+    /// `image`, `bmap`, `artifact`, `rootfs`, `places`, or `hook` for what a hook made.
     pub kind: &'static str,
     /// Its name, without directories.
     pub file: String,

@@ -226,7 +226,11 @@ fn settings_that_cannot_be_followed() {
         (on("-c bad.toml"), 2, "error: bad.toml:1:9: "),
         (on("-s artifact.key=no.key"), 1, "error: reading the signing key no.key: "),
         ("conver golden.img".to_owned(), 2, "error: unrecognized subcommand 'conver'\n"),
-        (on("-s boot.bootloader=u-boot"), 1, "error: boot.bootloader is u-boot, for which no integration is there yet\nhint: "),
+        (
+            on("-s boot.bootloader=u-boot"),
+            1,
+            "error: boot.bootloader is u-boot, which is integrated for arm64 and armhf; the image is for amd64\nhint: ",
+        ),
         ("artifact show golden.img".to_owned(), 1, "error: reading golden.img: "),
     ] {
         let output = run(at, &line);

@@ -7,7 +7,7 @@ use super::grubenv::{medium, number, place};
 use super::qemu::{Board, Firmware};
 use super::support::{must, scratch, tool};
 use goldsmith::boot::grub::{self, Context};
-use goldsmith::boot::state::{Block, Copy, Cut, Medium, Slot, Values};
+use goldsmith::boot::state::{Block, Copy, Cut, Environment as _, Medium, Slot, Values};
 use goldsmith::plan::facts::Architecture;
 use goldsmith::plan::family::Scheme;
 use goldsmith::stamp::Time;
@@ -420,7 +420,8 @@ fn boot_grub_after_a_power_cut_at_every_write() {
     let mut states = Vec::new();
     for start in [Values::pending(Slot::B), tried(Slot::B), Values::pending(Slot::A), tried(Slot::A)] {
         for at in 0..6 {
-            let mut medium = Medium { fuse: Some((at, Cut::Torn)), ..whole(start) };
+            let mut medium = whole(start);
+            medium.power.fuse = Some((at, Cut::Torn));
             medium.boot(|_| true).unwrap_err();
             states.push(Medium::new(medium.copies));
         }

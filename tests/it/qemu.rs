@@ -140,23 +140,9 @@ impl Board {
 
     /// Switches the power on. Waits until no other machine runs.
     pub(crate) fn power_on(&self) -> Machine {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let cycle = self.cycles.get() + 1;
         self.cycles.set(cycle);
-        let log = log_file(&format!("{}-{cycle}", self.name));
-        eprintln!("boot: {} (serial line in {})", self.name, log.display());
-        let mut child = Command::new(tool(self.firmware.emulator()).expect("looked for before"))
-            .args(self.arguments())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::create(log.with_extension("qemu")).expect("a file for the emulator's messages"))
-            .spawn()
-            .expect("starting QEMU");
-        let stdin = child.stdin.take().expect("piped");
-        let line = Arc::new(Line::default());
-        let reader = (child.stdout.take().expect("piped"), Arc::clone(&line), File::create(&log).expect("a log file"));
-        std::thread::spawn(move || listen(reader.0, &reader.1, reader.2));
-        Machine { name: self.name.clone(), child, stdin, line, log, seen: 0, commands: 0, _turn: turn }
+        Machine::start(&format!("{}-{cycle}", self.name), self.firmware.emulator(), &self.arguments())
     }
 
     /// QEMU's command line.
@@ -229,6 +215,25 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
+    /// Starts an emulator whose standard input and output are the serial line. Waits until no other machine runs.
+    pub(crate) fn start(name: &str, emulator: &str, arguments: &[String]) -> Self {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = log_file(name);
+        eprintln!("boot: {name} (serial line in {})", log.display());
+        let mut child = Command::new(tool(emulator).expect("looked for before"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(log.with_extension("qemu")).expect("a file for the emulator's messages"))
+            .spawn()
+            .expect("starting QEMU");
+        let stdin = child.stdin.take().expect("piped");
+        let line = Arc::new(Line::default());
+        let reader = (child.stdout.take().expect("piped"), Arc::clone(&line), File::create(&log).expect("a log file"));
+        std::thread::spawn(move || listen(reader.0, &reader.1, reader.2));
+        Self { name: name.into(), child, stdin, line, log, seen: 0, commands: 0, _turn: turn }
+    }
+
     /// Waits until the line says one of `patterns` after what was waited for before; returns which, and what came before it.
     /// `None` when the time is up or the machine has stopped.
     pub(crate) fn listen_for(&mut self, patterns: &[&str], timeout: Duration) -> Option<(usize, String)> {
