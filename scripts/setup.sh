@@ -13,9 +13,11 @@ packages=(gcc libc6-dev make)
 packages+=(mmdebstrap fakeroot fakechroot uidmap debian-archive-keyring e2fsprogs fdisk dosfstools mtools perl-base util-linux)
 if [ "${1:-test}" != demo ]; then
   # To boot them.
-  packages+=(qemu-system-x86 qemu-utils ovmf)
+  packages+=(qemu-system-x86 qemu-utils ovmf qemu-system-arm qemu-efi-aarch64)
+  # To make one of a foreign architecture.
+  packages+=(qemu-user-static binfmt-support arch-test)
   # To judge and to damage what was made.
-  packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck bzip2 xz-utils zstd grub-common bmap-tools android-sdk-libsparse-utils)
+  packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck bzip2 xz-utils zstd grub-common bmap-tools android-sdk-libsparse-utils u-boot-tools libubootenv-tool)
 fi
 if [ "${1:-test}" = bench ]; then
   # What others use for the same work.

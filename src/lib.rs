@@ -4,6 +4,7 @@
 //! may use those of the floors beneath it and nothing else, save where `tests/it/arrows.rs`, which holds us to it, says so.
 
 // Ground: the standard library and codecs.
+pub mod digest;
 pub mod pattern;
 pub mod problem;
 pub mod report;

@@ -1,9 +1,9 @@
 //! The header: an inner tar with `header-info` and `type-info` as JSON, and the state scripts.
 
-use super::manifest::{Digest, hex};
 use super::names::SCRIPTS;
 use super::tar::{END, append};
 use super::{Checksum, Meta, ROOTFS};
+use crate::digest::{Digest, hex};
 use serde::Serialize;
 use std::collections::BTreeMap;
 

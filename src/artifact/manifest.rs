@@ -1,20 +1,8 @@
 //! The manifest: a line for each file of the Artifact, `<SHA-256 in 64 lower-case digits>  <name>\n`; what a signature covers.
 
 use super::names::MEMBER_MAX;
+use crate::digest::{Digest, hex, unhex};
 use std::fmt::Write as _;
-
-/// A SHA-256.
-pub(super) type Digest = [u8; 32];
-
-/// The 64 digits of a digest.
-#[must_use]
-pub fn hex(digest: &Digest) -> String {
-    digest.iter().fold(String::with_capacity(64), |mut out, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
 
 /// The text of a manifest.
 pub(super) fn render(lines: &[(&str, Digest)]) -> String {
@@ -61,18 +49,6 @@ pub(super) fn parse(line: &str) -> Result<(&str, Digest), Fault> {
     }
     let digest = unhex(digits).ok_or(Fault::Digits)?;
     if name.len() > MEMBER_MAX { Err(Fault::Long) } else { Ok((name, digest)) }
-}
-
-/// The digest that 64 lower-case digits mean.
-pub(super) fn unhex(digits: &str) -> Option<Digest> {
-    let digit = |byte: &u8| match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    };
-    let values: Vec<u8> = digits.bytes().map(|byte| digit(&byte)).collect::<Option<_>>()?;
-    let bytes: Vec<u8> = values.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    bytes.try_into().ok()
 }
 
 #[cfg(test)]

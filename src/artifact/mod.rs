@@ -29,7 +29,6 @@ mod sign;
 mod tar;
 mod write;
 
-pub use manifest::hex;
 pub use names::{Misnamed, visible};
 pub use read::{Artifact, Examined, Finding, PayloadFile, Severity, Signature, show, validate, validate_unpacked};
 pub use sign::{KeyError, KeyFile, Signer, Verifier};

@@ -1,10 +1,11 @@
 //! Writing Artifacts.
 
-use super::manifest::{Digest, render};
+use super::manifest::render;
 use super::names::{self, DATA, Misnamed};
 use super::sign::{KeyError, Signer};
 use super::tar::{END, FIELD_MAX, Member, append, padding};
 use super::{Meta, header};
+use crate::digest::Digest;
 use crate::stream::ReadAt;
 use crate::units::{GIB, MIB, human};
 use sha2::{Digest as _, Sha256};

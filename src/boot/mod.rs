@@ -1,16 +1,28 @@
 //! What makes a device start one of two root filesystems, and go back when an update does not prove itself.
 
+mod arguments;
+mod divert;
+mod fat;
 pub mod grub;
 pub mod state;
+pub mod tools;
+pub mod uboot;
+mod version;
 
-use crate::problem::Problems;
+use crate::problem::{Problem, Problems};
 use crate::tree::editor::Editor;
+use crate::tree::{Entry, Kind, Tree, show};
+
+/// The longest text file that is read whole (bytes).
+const TEXT: u64 = 4 << 20;
 
 /// The boot loader of an image, with what its integration must know.
 #[derive(Clone, Debug)]
 pub enum Bootloader<'c> {
     /// GRUB, started by a UEFI firmware.
     GrubEfi(grub::Context<'c>),
+    /// U-Boot, started by a board's firmware or boot ROM.
+    UBoot(uboot::Context<'c>),
 }
 
 /// What the integration did.
@@ -18,6 +30,8 @@ pub enum Bootloader<'c> {
 pub enum Installed {
     /// GRUB, started by a UEFI firmware.
     GrubEfi(grub::Installed),
+    /// U-Boot, started by a board's firmware or boot ROM.
+    UBoot(uboot::Installed),
 }
 
 impl Bootloader<'_> {
@@ -28,6 +42,7 @@ impl Bootloader<'_> {
     pub fn integrate(&self, root: &mut Editor<'_>, boot: &mut Editor<'_>) -> Result<Installed, Problems> {
         match self {
             Self::GrubEfi(context) => grub::integrate(root, boot, context).map(Installed::GrubEfi),
+            Self::UBoot(context) => uboot::integrate(root, boot, context).map(Installed::UBoot),
         }
     }
 }
@@ -38,6 +53,7 @@ impl Installed {
     pub fn loader(&self) -> &'static str {
         match self {
             Self::GrubEfi(_) => "grub-efi",
+            Self::UBoot(_) => "u-boot",
         }
     }
 
@@ -46,6 +62,7 @@ impl Installed {
     pub fn program(&self) -> &str {
         match self {
             Self::GrubEfi(grub) => &grub.grub,
+            Self::UBoot(uboot) => &uboot.program,
         }
     }
 
@@ -54,6 +71,7 @@ impl Installed {
     pub fn secure_boot(&self) -> bool {
         match self {
             Self::GrubEfi(grub) => grub.secure_boot,
+            Self::UBoot(_) => false,
         }
     }
 
@@ -62,6 +80,7 @@ impl Installed {
     pub fn kernel(&self) -> &str {
         match self {
             Self::GrubEfi(grub) => &grub.kernel,
+            Self::UBoot(uboot) => &uboot.kernel,
         }
     }
 
@@ -70,6 +89,17 @@ impl Installed {
     pub fn arguments(&self) -> &str {
         match self {
             Self::GrubEfi(grub) => &grub.arguments,
+            Self::UBoot(uboot) => &uboot.arguments,
+        }
+    }
+
+    /// Where the copies of the environment are, which boot loader and update client share: paths on the boot partition, or disk, offset
+    /// and size.
+    #[must_use]
+    pub fn environment(&self) -> Vec<String> {
+        match self {
+            Self::GrubEfi(_) => grub::environment::copies().to_vec(),
+            Self::UBoot(uboot) => uboot.environment.clone(),
         }
     }
 
@@ -78,6 +108,27 @@ impl Installed {
     pub fn notes(&self) -> &[String] {
         match self {
             Self::GrubEfi(grub) => &grub.notes,
+            Self::UBoot(uboot) => &uboot.notes,
         }
     }
+}
+
+/// The value, or one more problem.
+fn keep<T>(problems: &mut Problems, result: Result<T, Problem>) -> Option<T> {
+    result.map_err(|problem| problems.push(problem)).ok()
+}
+
+/// Fills in a template.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value))
+}
+
+/// The names in a directory that a tree's regular files have.
+fn files_of(tree: &Tree, dir: &str) -> Vec<String> {
+    let Some(found) = tree.dir(dir) else { return Vec::new() };
+    let files = found.entries.iter().filter(|(_, entry)| match entry {
+        Entry::Leaf(id) => matches!(tree.leaf(*id).kind, Kind::File(_)),
+        Entry::Dir(_) => false,
+    });
+    files.map(|(name, _)| show(name)).collect()
 }

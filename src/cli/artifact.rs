@@ -1,6 +1,7 @@
 //! `goldsmith artifact`: what an Artifact says, and whether devices will take it.
 
-use crate::artifact::{self, Artifact, Examined, Finding, Severity, Verifier, hex, visible};
+use crate::artifact::{self, Artifact, Examined, Finding, Severity, Verifier, visible};
+use crate::digest::hex;
 use crate::units::human;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -182,7 +183,6 @@ fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
 
 /// What `show --json` prints.
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Shown<'a> {
     name: &'a str,
     group: Option<&'a str>,
@@ -201,7 +201,6 @@ struct Shown<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct FileShown<'a> {
     name: &'a str,
     size: u64,
@@ -236,7 +235,6 @@ impl<'a> From<&'a Artifact> for Shown<'a> {
 
 /// What `validate --json` prints.
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
 struct Verdict<'a> {
     valid: bool,
     complete: bool,

@@ -77,14 +77,14 @@ pub(super) struct ConvertArgs {
 pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(args.input.quiet);
     let config = args.input.config()?;
-    let prepared = args.input.prepare(&config, &*report)?;
+    let prepared = args.input.prepare(&config, true, &*report)?;
     let jobs = match args.jobs {
         Some(jobs) => usize::from(jobs),
         None => std::thread::available_parallelism().map_or(1, NonZero::get),
     };
     let cache = args.cache.as_deref().map(|dir| Cache::open(dir, args.cache_size)).transpose()?;
     let how = pipeline::How { jobs, verify: args.verify, cache: cache.as_ref() };
-    let made = pipeline::write(&prepared, &config, args.input.file_name(), &args.input.output_dir, how, &*report)?;
+    let made = pipeline::write(&prepared, args.input.file_name(), &args.input.output_dir, how, &*report)?;
     drop(report);
     if args.input.json {
         print(&made.record.json()?)?;
@@ -103,11 +103,19 @@ impl Input {
         config::load(&self.config, &sets).map_err(|config::Error(problems)| Usage(problems).into())
     }
 
-    /// Opens the image and does everything but writing.
-    pub(super) fn prepare(&self, config: &Config, report: &dyn Report) -> anyhow::Result<Prepared> {
+    /// The configuration with the board beneath it that the image is for; the image is opened only where none is named.
+    pub(super) fn settled(&self, config: Config, report: &dyn Report) -> anyhow::Result<Config> {
+        if config.board.device_type.is_some() {
+            return Ok(config);
+        }
+        pipeline::settled(&config, report, &open(&self.disk, &self.output_dir, &config, report)?)
+    }
+
+    /// Opens the image and does everything but writing; `hooks` says whether these run.
+    pub(super) fn prepare(&self, config: &Config, hooks: bool, report: &dyn Report) -> anyhow::Result<Prepared> {
         let epoch = epoch()?;
         let like = self.like.as_deref().map(pipeline::like::places).transpose()?.map(Arc::new);
-        let request = Request { config, disk: &self.disk, overlays: &self.overlay, like, epoch, report };
+        let request = Request { config, disk: &self.disk, overlays: &self.overlay, like, epoch, hooks, report };
         let prepared = pipeline::prepare(&request, open(&self.disk, &self.output_dir, config, report)?)?;
         if let Some(path) = &self.field {
             let record = pipeline::Record::new(&prepared, self.file_name());

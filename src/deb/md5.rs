@@ -1,5 +1,7 @@
 //! MD5 (RFC 1321). dpkg names files by it; nothing here relies on it against an adversary.
 
+use crate::digest::hex;
+
 /// The table T of RFC 1321, section 3.4: the integer part of 4294967296 times abs(sin(i)).
 const TABLE: [u32; 64] = [
     0xd76aa478, 0xe8c7b756, 0x242070db, 0xc1bdceee, 0xf57c0faf, 0x4787c62a, 0xa8304613, 0xfd469501, 0x698098d8, 0x8b44f7af,
@@ -85,12 +87,6 @@ impl Md5 {
         }
         self.filled = 0;
     }
-}
-
-/// Bytes in lower-case hexadecimal.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ mod relation;
 mod version;
 
 pub use archive::{DebError, Entry, EntryKind, Limits, Member, Package};
-pub use md5::{Md5, hex};
+pub use md5::Md5;
 pub use paragraph::{Paragraph, ParagraphError, stanzas};
 pub use relation::{Operator, Relation, RelationError, Relations};
 pub use version::{Version, VersionError};

@@ -29,6 +29,8 @@ pub struct Mount {
 pub struct Present {
     /// `TAG=value` specs that resolve on the new disk, in lower case.
     pub tags: BTreeSet<String>,
+    /// Those of them that name the boot partition, which is mounted once.
+    pub boot: BTreeSet<String>,
     /// `TAG=value` specs of the golden disk, in lower case, each with its partition in words.
     pub golden: BTreeMap<String, String>,
 }
@@ -65,7 +67,7 @@ pub fn merge(old: &str, mounts: &[Mount], present: &Present) -> Merged {
             }
         } else if let Some(problem) = entry.needed(present) {
             merged.problems.push(problem);
-        } else if let Some(why) = entry.gone(present) {
+        } else if let Some(why) = entry.gone(present).or_else(|| entry.elsewhere(mounts, present)) {
             merged.line(&format!("# {why}; the line was:"));
             merged.line(&format!("# {line}"));
             merged.notes.push(format!("/etc/fstab: {} on {} is commented out: {why}", entry.spec, entry.dir));
@@ -120,6 +122,13 @@ impl<'a> Entry<'a> {
             return None;
         }
         self.device_gone(present)
+    }
+
+    /// Why it would mount the boot partition a second time, with options of its own for both, if so.
+    fn elsewhere(&self, mounts: &[Mount], present: &Present) -> Option<String> {
+        let boot = mounts.iter().find(|mount| present.boot.contains(&mount.spec.to_lowercase()))?;
+        let same = present.boot.contains(&self.spec.replace('"', "").to_lowercase());
+        same.then(|| format!("the boot partition is mounted on {}", boot.dir))
     }
 
     /// Why its device cannot be on the converted disk, if so.
@@ -261,6 +270,16 @@ mod tests {
             &Present { tags: ["partuuid=b", "partuuid=d"].map(String::from).into(), ..Present::default() },
         );
         assert_eq!(again.text, merged.text);
+    }
+
+    #[test]
+    fn the_boot_partition_is_mounted_once() {
+        let boot = ["partuuid=b", "uuid=12-34"].map(String::from);
+        let present = Present { tags: boot.clone().into(), boot: boot.into(), ..Present::default() };
+        let merged = merge("UUID=12-34 /uboot vfat ro 0 1\nUUID=\"12-34\" /mnt vfat noauto 0 0\n", &mounts(), &present);
+        assert_eq!(merged.notes.len(), 2, "{:?}", merged.notes);
+        assert!(merged.notes[0].ends_with("UUID=12-34 on /uboot is commented out: the boot partition is mounted on /boot/efi"));
+        assert!(["/uboot", "/mnt"].iter().all(|dir| !super::mounts(&merged.text, dir)), "{}", merged.text);
     }
 
     #[test]

@@ -58,6 +58,13 @@ fn disk(prepared: &Prepared, both: bool, disk: &Source) -> Result<()> {
     if table.partitions != prepared.table.partitions || table.disk_id != prepared.table.disk_id {
         return Err(Problem::new("the partition table is not the planned one").into());
     }
+    for blob in &prepared.blobs {
+        let mut found = vec![0; blob.bytes.len()];
+        disk.read_exact_at(blob.offset, &mut found).context("reading what is beside the partitions")?;
+        if found != blob.bytes {
+            return Err(Problem::new(format!("{} at byte {} is not what was planned", blob.name, blob.offset)).into());
+        }
+    }
     let layout = &prepared.layout;
     let part = |extent: crate::layout::Extent| -> Source { Arc::new(Slice::new(Arc::clone(disk), extent.start, extent.len)) };
     let (boot, _) = fat::read(part(layout.boot)).context("reading the boot filesystem")?;

@@ -28,8 +28,8 @@ fn lengths(codecs: &[Codec]) -> Lengths {
 pub(crate) struct Disk<'a> {
     /// Where everything goes.
     pub(crate) layout: Layout,
-    /// Offsets and bytes of the partition tables.
-    pub(crate) tables: &'a [(u64, Vec<u8>)],
+    /// Offsets and bytes of the partition tables and of what else is beside the partitions, by offset.
+    pub(crate) fixed: &'a [(u64, Vec<u8>)],
     /// The boot filesystem.
     pub(crate) boot: &'a Content,
     /// The root filesystem, as long as itself and not as its slot.
@@ -103,21 +103,21 @@ impl Disk<'_> {
     fn content(&self, data: &Content) -> Content {
         let layout = &self.layout;
         let mut disk = Content::hole(0);
-        self.push_tables(&mut disk, 0..layout.boot.start);
+        self.push_fixed(&mut disk, 0..layout.boot.start);
         disk.push_content(layout.boot.start, self.boot);
         disk.push_content(layout.root_a.start, self.root);
         if self.copy_to_b {
             disk.push_content(layout.root_b.start, self.root);
         }
         disk.push_content(layout.data.start, data);
-        self.push_tables(&mut disk, layout.data.end()..layout.total);
+        self.push_fixed(&mut disk, layout.data.end()..layout.total);
         disk.set_len(layout.total);
         disk
     }
 
-    /// What the partition tables have within `range`, which `disk` reaches up to.
-    fn push_tables(&self, disk: &mut Content, range: Range<u64>) {
-        for (offset, bytes) in self.tables.iter().filter(|(offset, _)| range.contains(offset)) {
+    /// What is beside the partitions within `range`, which `disk` reaches up to.
+    fn push_fixed(&self, disk: &mut Content, range: Range<u64>) {
+        for (offset, bytes) in self.fixed.iter().filter(|(offset, _)| range.contains(offset)) {
             disk.push_bytes(*offset, bytes.clone());
         }
     }
@@ -126,7 +126,7 @@ impl Disk<'_> {
     fn map(&self, root: &[Mapped], data: &Content) -> io::Result<BlockMap> {
         let layout = &self.layout;
         let mut tables = Content::hole(layout.total);
-        self.push_tables(&mut tables, 0..layout.total);
+        self.push_fixed(&mut tables, 0..layout.total);
         let slot_b = if self.copy_to_b { root } else { &[] };
         let (boot, data) = (sums(self.boot)?, sums(data)?);
         let parts = [
@@ -188,9 +188,9 @@ impl Emission<'_> {
         Ok(Written { root_sha256, image, artifact, rootfs, map })
     }
 
-    /// Tables and boot partition of a raw image.
+    /// What is beside the partitions, and the boot partition, of a raw image.
     fn fixed_parts(&self, file: &File) -> io::Result<()> {
-        for (offset, bytes) in self.disk.tables {
+        for (offset, bytes) in self.disk.fixed {
             file.write_all_at(bytes, *offset)?;
         }
         write_content(file, self.disk.layout.boot.start, self.disk.boot)
@@ -298,7 +298,7 @@ impl Emission<'_> {
     fn stream_front(&self, stream: &mut FrameStream) -> io::Result<()> {
         let layout = &self.disk.layout;
         let mut front = Content::hole(0);
-        self.disk.push_tables(&mut front, 0..layout.boot.start);
+        self.disk.push_fixed(&mut front, 0..layout.boot.start);
         front.push_content(layout.boot.start, self.disk.boot);
         front.set_len(layout.root_a.start);
         self.stream_content(stream, &front)
@@ -321,7 +321,7 @@ impl Emission<'_> {
         self.stream_content(stream, &gap)?;
         let mut back = Content::hole(0);
         back.push_content(0, data);
-        for (offset, bytes) in self.disk.tables.iter().filter(|(offset, _)| *offset >= layout.data.end()) {
+        for (offset, bytes) in self.disk.fixed.iter().filter(|(offset, _)| *offset >= layout.data.end()) {
             back.push_bytes(offset - layout.data.start, bytes.clone());
         }
         back.set_len(layout.total - layout.data.start);

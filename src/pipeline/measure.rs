@@ -7,6 +7,7 @@ use crate::fs::{ext4, fat};
 use crate::image::table;
 use crate::layout::Layout;
 use crate::plan::family::{Family, Role, Scheme};
+use crate::plan::loader::Loader;
 use crate::problem::Problem;
 use crate::stamp::Stamp;
 use crate::stream::{Content, ReadAt};
@@ -73,19 +74,28 @@ pub(super) fn fitting(problem: Problem, config: &Config, minimum: u64) -> Proble
 }
 
 /// The partition table of the result.
-pub(super) fn table(family: &Family, layout: &Layout) -> table::Table {
+pub(super) fn table(family: &Family, loader: Loader, layout: &Layout) -> table::Table {
     let extents = [layout.boot, layout.root_a, layout.root_b, layout.data];
     let mut partitions = Vec::new();
     for (role, extent) in Role::ALL.into_iter().zip(extents) {
         let kind = match (family.scheme, role) {
             (Scheme::Gpt, Role::Boot) => table::types::GPT_ESP,
             (Scheme::Gpt, _) => table::types::GPT_LINUX,
+            // The firmware of some boards reads FAT partitions of this type only.
+            (Scheme::Mbr, Role::Boot) if loader != Loader::GrubEfi => table::types::MBR_FAT32_LBA,
             (Scheme::Mbr, Role::Boot) => table::types::MBR_ESP,
             (Scheme::Mbr, _) => table::types::MBR_LINUX,
         };
         let id = (family.scheme == Scheme::Gpt).then(|| family.guids[role.number() as usize - 1]);
         let sectors = Lba::from_bytes(extent.len).0;
         let mut partition = table::Partition::new(role.number(), Lba::from_bytes(extent.start), sectors, kind, id);
+        // U-Boot looks for its script on partitions that are marked for it.
+        if loader != Loader::GrubEfi && role == Role::Boot {
+            match family.scheme {
+                Scheme::Gpt => partition.attributes = table::BIOS_BOOTABLE,
+                Scheme::Mbr => partition.active = true,
+            }
+        }
         if family.scheme == Scheme::Gpt {
             partition.name = role.name().to_owned();
         }
@@ -99,6 +109,18 @@ pub(super) fn table(family: &Family, layout: &Layout) -> table::Table {
 }
 
 impl Prepared {
+    /// Offsets and bytes of all that is beside the partitions, by offset.
+    ///
+    /// # Errors
+    /// When the partition table cannot be written.
+    pub fn fixed(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+        let mut fixed = self.table.encode(self.layout.total).context("making the partition table")?;
+        fixed.extend(self.blobs.iter().map(|blob| (blob.offset, blob.bytes.clone())));
+        fixed.extend(self.gap.iter().cloned());
+        fixed.sort_by_key(|(offset, _)| *offset);
+        Ok(fixed)
+    }
+
     /// The root filesystem as it goes into both slots and the Artifact.
     ///
     /// # Errors

@@ -129,7 +129,7 @@ pub fn is_root(tree: &Tree) -> bool {
 /// True when this root filesystem is the result of a conversion.
 #[must_use]
 pub fn is_converted(tree: &Tree) -> bool {
-    tree.file("/etc/mender_grubenv.config").is_some()
+    ["/etc/mender_grubenv.config", "/etc/mender_ubootenv.config"].iter().any(|path| tree.file(path).is_some())
 }
 
 /// True when a program of this name is in one of the directories of a system's PATH.

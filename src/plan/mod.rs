@@ -2,3 +2,5 @@
 
 pub mod facts;
 pub mod family;
+pub mod loader;
+pub mod platform;

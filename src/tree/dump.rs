@@ -1,8 +1,8 @@
 //! The text form of a tree that tests compare: one sorted line for each path.
 
 use super::{Entry, Kind, LeafId, Stat, Tree, show};
+use crate::digest::{hex, sha256};
 use crate::stream::ReadAt;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
@@ -38,16 +38,7 @@ pub fn dump(tree: &Tree) -> io::Result<String> {
 fn kind_text(kind: &Kind) -> io::Result<String> {
     Ok(match kind {
         Kind::File(content) => {
-            let mut hash = Sha256::new();
-            let mut buf = vec![0; 1 << 16];
-            let mut at = 0;
-            while at < content.len() {
-                let part = usize::try_from((content.len() - at).min(1 << 16)).unwrap_or(0);
-                content.read_exact_at(at, &mut buf[..part])?;
-                hash.update(&buf[..part]);
-                at += part as u64;
-            }
-            let digest: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+            let digest = hex(&sha256(content)?);
             format!("file size={} sha256={digest}", content.len())
         }
         Kind::Symlink(target) => format!("symlink -> {}", show(target)),
@@ -64,8 +55,7 @@ fn stat_text(stat: &Stat) -> String {
         stat.mode, stat.uid, stat.gid, stat.mtime.seconds, stat.mtime.nanos, stat.flags
     );
     for (name, value) in &stat.xattrs {
-        let value: String = value.iter().map(|b| format!("{b:02x}")).collect();
-        let _ = write!(out, " {}={value}", show(name));
+        let _ = write!(out, " {}={}", show(name), hex(value));
     }
     out
 }

@@ -3,6 +3,7 @@
 
 use super::edit::EditError;
 use super::{Entry, Found, Kind, Leaf, LeafId, Stat, Time, Tree, show};
+use crate::stream::{Content, ReadAt};
 
 /// What was done to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,6 +61,12 @@ impl<'t> Editor<'t> {
 
     /// What was done so far, in order.
     #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// All that was done, in order.
+    #[must_use]
     pub fn finish(self) -> Vec<Change> {
         self.changes
     }
@@ -83,20 +90,41 @@ impl<'t> Editor<'t> {
         Ok(id)
     }
 
-    /// Puts a regular file of root's with these permission bits.
+    /// Whether what is at `path` (a last symlink not followed) is what `leaf` would be but for its times.
+    fn already(&self, path: &[u8], leaf: &Leaf) -> Result<bool, EditError> {
+        let Some(Found::Leaf(old)) = self.tree.find_nofollow(path) else { return Ok(false) };
+        let marks = |stat: &Stat| (stat.mode, stat.uid, stat.gid, stat.flags, stat.xattrs.clone());
+        let same = marks(&old.stat) == marks(&leaf.stat)
+            && match (&old.kind, &leaf.kind) {
+                (Kind::File(old), Kind::File(new)) => {
+                    old.len() == new.len() && bytes(path, old, new.len())? == bytes(path, new, new.len())?
+                }
+                (Kind::Symlink(old), Kind::Symlink(new)) => old == new,
+                _ => false,
+            };
+        Ok(same)
+    }
+
+    /// Puts a leaf, unless one that is the same but for its times is there: what was edited before needs no edit. The bytes of files
+    /// of the same length are read for it.
+    ///
+    /// # Errors
+    /// As [`Tree::put`], and what reading said.
+    pub fn place(&mut self, path: &[u8], leaf: Leaf, reason: &str) -> Result<(), EditError> {
+        if !self.already(path, &leaf)? {
+            self.put(path, leaf, reason)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a regular file of root's with these permission bits; one that is there and the same stays as it is.
     ///
     /// # Errors
     /// As [`Tree::put`].
-    pub fn file(
-        &mut self,
-        path: impl AsRef<[u8]>,
-        bytes: impl Into<Vec<u8>>,
-        mode: u16,
-        reason: &str,
-    ) -> Result<LeafId, EditError> {
+    pub fn file(&mut self, path: impl AsRef<[u8]>, bytes: impl Into<Vec<u8>>, mode: u16, reason: &str) -> Result<(), EditError> {
         let bytes: Vec<u8> = bytes.into();
-        let kind = Kind::File(crate::stream::Content::bytes(bytes));
-        self.put(path, Leaf { stat: Stat::root(mode, self.time), kind }, reason)
+        let kind = Kind::File(Content::bytes(bytes));
+        self.place(path.as_ref(), Leaf { stat: Stat::root(mode, self.time), kind }, reason)
     }
 
     /// Replaces the content of a file that exists (symlinks followed) and keeps its owner, mode and attributes; a file that is
@@ -104,13 +132,7 @@ impl<'t> Editor<'t> {
     ///
     /// # Errors
     /// As [`Tree::put`].
-    pub fn rewrite(
-        &mut self,
-        path: impl AsRef<[u8]>,
-        bytes: impl Into<Vec<u8>>,
-        mode: u16,
-        reason: &str,
-    ) -> Result<LeafId, EditError> {
+    pub fn rewrite(&mut self, path: impl AsRef<[u8]>, bytes: impl Into<Vec<u8>>, mode: u16, reason: &str) -> Result<(), EditError> {
         let path = path.as_ref();
         let real = self.tree.walk(path, true)?.path();
         let stat = match self.tree.find(path) {
@@ -118,15 +140,15 @@ impl<'t> Editor<'t> {
             _ => Stat::root(mode, self.time),
         };
         let bytes: Vec<u8> = bytes.into();
-        self.put(real, Leaf { stat, kind: Kind::File(crate::stream::Content::bytes(bytes)) }, reason)
+        self.place(&real, Leaf { stat, kind: Kind::File(Content::bytes(bytes)) }, reason)
     }
 
-    /// Puts a symlink.
+    /// Puts a symlink; one with this target stays as it is.
     ///
     /// # Errors
     /// As [`Tree::put`].
-    pub fn symlink(&mut self, path: impl AsRef<[u8]>, target: impl Into<Vec<u8>>, reason: &str) -> Result<LeafId, EditError> {
-        self.put(path, Leaf { stat: Stat::root(0o777, self.time), kind: Kind::Symlink(target.into()) }, reason)
+    pub fn symlink(&mut self, path: impl AsRef<[u8]>, target: impl Into<Vec<u8>>, reason: &str) -> Result<(), EditError> {
+        self.place(path.as_ref(), Leaf { stat: Stat::root(0o777, self.time), kind: Kind::Symlink(target.into()) }, reason)
     }
 
     /// Makes a directory of root's and its parents where they are missing; one that exists stays as it is.
@@ -193,6 +215,13 @@ impl<'t> Editor<'t> {
     }
 }
 
+/// All `len` bytes of a file that is as long as one of ours.
+fn bytes(path: &[u8], content: &Content, len: u64) -> Result<Vec<u8>, EditError> {
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    content.read_exact_at(0, &mut bytes).map_err(|e| EditError::Io(show(path), e))?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,10 +234,18 @@ mod tests {
         editor.file("/bin/tool", "a", 0o755, "r").unwrap();
         editor.rewrite("/bin/tool", "b", 0o600, "again").unwrap();
         editor.remove("/bin", "tidy").unwrap();
+        // What is there already is no change.
+        editor.symlink("/link", "x", "r").unwrap();
+        for _ in 0..2 {
+            editor.file("/usr/bin/tool", "b", 0o755, "third").unwrap();
+            editor.symlink("/link", "x", "twice").unwrap();
+            editor.rewrite("/usr/bin/tool", "b", 0o755, "twice").unwrap();
+        }
         let changes = editor.finish();
         let short: Vec<(String, Action)> = changes.iter().map(|c| (show(&c.path), c.action)).collect();
         let expected = [("/usr", Action::Added), ("/usr/bin", Action::Added), ("/usr/bin/tool", Action::Added)];
-        let expected = expected.into_iter().chain([("/usr/bin/tool", Action::Changed), ("/bin", Action::Removed)]);
+        let expected =
+            expected.into_iter().chain([("/usr/bin/tool", Action::Changed), ("/bin", Action::Removed), ("/link", Action::Added)]);
         assert_eq!(short, expected.map(|(p, a)| (p.to_owned(), a)).collect::<Vec<_>>());
     }
 }

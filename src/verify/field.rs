@@ -23,6 +23,8 @@ pub struct Contract {
     pub boot_mount: Option<String>,
     /// The boot loader, where that is known.
     pub boot_loader: Option<String>,
+    /// Where the copies of its environment are, where that is known.
+    pub environment: Vec<String>,
 }
 
 /// Holds `new` against the record (`<name>.json`) of an earlier release, whose devices shall take the new root filesystem.
@@ -59,7 +61,8 @@ pub fn check(old: &Value, new: &Contract) -> Vec<Finding> {
             );
         }
     }
-    let slots: Vec<String> = family["slots"].as_array().map(|slots| slots.iter().map(text).collect()).unwrap_or_default();
+    let texts = |value: &Value| -> Vec<String> { value.as_array().into_iter().flatten().map(text).collect() };
+    let slots = texts(&family["slots"]);
     if slots != new.slots {
         differ("field-slots", format!("clients in the field know the slots as {slots:?}, here they are {:?}", new.slots));
     }
@@ -76,6 +79,11 @@ pub fn check(old: &Value, new: &Contract) -> Vec<Finding> {
         {
             differ(code, format!("devices in the field {what} {old}, this release {new}"));
         }
+    }
+    let environment = texts(&family["environment"]);
+    if !environment.is_empty() && !new.environment.is_empty() && environment != new.environment {
+        let (old, new) = (environment.join(", "), new.environment.join(", "));
+        differ("field-environment", format!("devices in the field keep their boot environment in {old}, this release in {new}"));
     }
     out
 }

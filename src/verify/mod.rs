@@ -79,6 +79,7 @@ fn contract(disk: &Disk, roles: &Roles, device_types: Vec<String>) -> field::Con
         root_size: disk.files(roles.a).map_or(0, |files| files.size),
         boot_mount: relations::boot_mount(disk, roles),
         boot_loader: None,
+        environment: Vec::new(),
     }
 }
 

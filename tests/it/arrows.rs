@@ -14,23 +14,24 @@ const MAP: &[(&str, &[&str])] = &[
     ("problem", &[]),
     ("pattern", &[]),
     ("stream", &["units"]),
+    ("digest", &["stream"]),
     // Model. A tree's times are those of `stamp`, which names the type.
-    ("tree", &["stamp", "stream", "units"]),
+    ("tree", &["digest", "stamp", "stream", "units"]),
     // Formats: bytes to values and back.
     ("config", &["pattern", "problem", "stamp", "units"]),
-    ("image", &["problem", "report", "stamp", "stream", "units"]),
+    ("image", &["digest", "problem", "report", "stamp", "stream", "units"]),
     ("fs/ext4", &["stamp", "stream", "tree", "units"]),
     ("fs/fat", &["stamp", "stream", "tree", "units"]),
-    ("deb", &["stream", "tree", "units"]),
-    ("artifact", &["stream", "units"]),
+    ("deb", &["digest", "stream", "tree", "units"]),
+    ("artifact", &["digest", "stream", "units"]),
     // Decisions: values to values.
     ("plan", &["stamp", "stream", "tree", "units"]),
     ("layout", &["problem", "units"]),
     // Edits of trees. They ask the plan for names and identities; owner rules and packages are the formats that they apply.
-    ("boot", &["plan", "problem", "stamp", "stream", "tree", "units"]),
-    ("integrate", &["config", "deb", "plan", "problem", "stamp", "stream", "tree", "units"]),
+    ("boot", &["digest", "plan", "problem", "stamp", "stream", "tree", "units"]),
+    ("integrate", &["config", "deb", "digest", "plan", "problem", "stamp", "stream", "tree", "units"]),
     // Verification reads results with the formats and knows nothing of how they were made.
-    ("verify", &["artifact", "boot", "fs/ext4", "fs/fat", "image", "plan", "stream", "tree", "units"]),
+    ("verify", &["artifact", "boot", "digest", "fs/ext4", "fs/fat", "image", "plan", "stream", "tree", "units"]),
     // The story may name everything but the shell.
     ("pipeline", &["*"]),
     ("cli", &["*"]),

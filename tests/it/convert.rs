@@ -11,13 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The device type of all conversions here.
-pub(crate) const DEVICE_TYPE: &str = "qemux86-64";
-
 /// The family of devices that the golden images are converted for.
 const CONFIGURATION: &str = r#"
 [board]
-device-type = ["qemux86-64"]
+device-type = ["DEVICE_TYPE"]
 
 [storage]
 size = "2 GiB"
@@ -41,6 +38,41 @@ compression = "gzip"
 [output]
 image = "raw"
 "#;
+
+/// The same for the Raspberry Pi, whose golden image has the client already.
+const PI_CONFIGURATION: &str = r#"
+[board]
+device-type = ["DEVICE_TYPE"]
+
+[storage]
+size = "1 GiB"
+alignment = "4 MiB"
+device = "/dev/mmcblk0"
+
+[root]
+headroom = "10 %"
+kernel-args = ["panic=-1"]
+
+[data]
+grow = false
+
+[client]
+managed = false
+"#;
+
+/// The device type of conversions of the golden image `variant`: that of a built-in board.
+pub(crate) fn device_type(variant: &str) -> &'static str {
+    match variant {
+        "arm64" => "qemuarm64-uefi",
+        "pi" => "raspberrypi3_64",
+        _ => "qemux86-64",
+    }
+}
+
+/// The configuration for it.
+fn configuration(variant: &str) -> &'static str {
+    if variant == "pi" { PI_CONFIGURATION } else { CONFIGURATION }
+}
 
 /// A partition of an image, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -118,12 +150,14 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let workshop = Workshop::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
     let disk = workshop.bring(&golden, &format!("in/{variant}.img"));
-    for package in client_packages()? {
+    let device_type = device_type(variant);
+    for package in if variant == "pi" { Vec::new() } else { client_packages(variant == "arm64")? } {
         let file = package.file_name().expect("a name").to_string_lossy().into_owned();
         workshop.bring(&package, &format!("client/{file}"));
     }
     let config = workshop.path().join("family.toml");
-    fs::write(&config, CONFIGURATION).expect("writing the configuration");
+    let text = configuration(variant).replace("DEVICE_TYPE", device_type);
+    fs::write(&config, text).expect("writing the configuration");
     let arguments = ["convert", "--quiet", "--output-dir", "out", "--artifact-name", name, "--config"];
     let mut command = workshop.command(program);
     command.args(arguments).arg(&config).args(if variant == "rich" { &["--set", "storage.size=\"4 GiB\""][..] } else { &[] });
@@ -133,7 +167,7 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let keep = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("converted");
     fs::create_dir_all(&keep).expect("a directory for results");
     let take = |extension: &str| {
-        let file = format!("{variant}-{DEVICE_TYPE}-{name}.{extension}");
+        let file = format!("{variant}-{device_type}-{name}.{extension}");
         let to = keep.join(&file);
         must("mv", &[&workshop.path().join("out").join(&file), &to]);
         to
@@ -162,7 +196,7 @@ fn keeps_every_file(variant: &str) {
     let new = made.part(2);
     let old = manifest(Mount::new(&made.golden, old.start, old.size).expect("root").path());
     let new = manifest(Mount::new(&made.image, new.start, new.size).expect("root").path());
-    assert!(old.len() > 9_000, "the golden root holds a system");
+    assert!(old.len() > if variant == "pi" { 500 } else { 9_000 }, "the golden root holds a system");
     let found = unexplained(&differences(&old, &new), &made.edits());
     assert!(found.is_empty(), "{variant}: {} surprises\n{}", found.len(), found.join("\n"));
 }
@@ -180,6 +214,11 @@ fn so_does_one_of_a_cloud_image() {
 #[test]
 fn so_does_one_of_a_dos_disk() {
     keeps_every_file("mbr");
+}
+
+#[test]
+fn so_does_one_of_a_raspberry_pi() {
+    keeps_every_file("pi");
 }
 
 /// Lets the owners of every format look at the results for `variant`.
@@ -201,7 +240,7 @@ fn strangers_accept(variant: &str) {
 
     must(&mender_artifact, &[&"validate", &made.artifact]);
     let said = must(mender_artifact, &[&"read", &made.artifact]);
-    assert!(said.contains("Name: release-1") && said.contains(DEVICE_TYPE), "{said}");
+    assert!(said.contains("Name: release-1") && said.contains(device_type(variant)), "{said}");
     let payload = made.record["root"]["sha256"].as_str().expect("the payload's digest");
     assert!(said.contains(payload), "the Artifact holds another image than the report says: {said}");
     let length = made.record["root"]["size"].as_u64().expect("the payload's size");
@@ -217,6 +256,30 @@ fn strangers_accept_the_results() {
 #[test]
 fn strangers_accept_the_results_for_a_dos_disk() {
     strangers_accept("mbr");
+}
+
+#[test]
+fn strangers_accept_the_results_for_a_raspberry_pi() {
+    strangers_accept("pi");
+    let [Some(sfdisk), Some(mkimage), Some(mcopy)] = ["sfdisk", "mkimage", "mcopy"].map(tool) else { return };
+    let Some(made) = converted("pi", "release-1") else { return };
+    // What its firmware reads: a FAT partition that is marked as such, and as the one to boot from.
+    let table = must(&sfdisk, &[&"-d", &made.image]);
+    assert!(table.lines().any(|line| line.contains("start=       24576") && line.ends_with("type=c, bootable")), "{table}");
+    let scratch = scratch();
+    let script = scratch.path().join("boot.scr");
+    must(&mcopy, &[&"-i", &format!("{}@@12M", made.image.display()), &"::/boot.scr", &script]);
+    let said = must(mkimage, &[&"-l", &script]);
+    assert!(said.contains("ARM Linux Script"), "{said}");
+    // Nothing lies between the table and the boot partition.
+    let front = format!("head -c {} \"$0\" | tail -c +513 | tr -d '\\000' | wc -c", 12 << 20);
+    assert_eq!(must("sh", &[&"-c", &front, &made.image]).trim(), "0");
+}
+
+#[test]
+fn a_converted_raspberry_pi_is_verified() {
+    let Some(made) = converted("pi", "release-1") else { return };
+    must(goldsmith(), &[&"verify", &made.image, &"--artifact", &made.artifact]);
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn options() -> Options {
 }
 
 fn stat() -> Stat {
-    Stat::root(0o755, TIME)
+    Stat::root(0o644, TIME)
 }
 
 /// Bytes that differ from place to place.
@@ -52,8 +52,8 @@ fn tree(many: usize) -> Tree {
     for n in 0..many {
         put(&format!("/many/a rather long name {n:04}.dtb"), noise(n % 700, n as u64));
     }
-    tree.stat_mut("/cmdline.txt").unwrap().mode = 0o555;
-    tree.mkdir("/empty", &stat()).unwrap();
+    tree.stat_mut("/cmdline.txt").unwrap().mode = 0o444;
+    tree.mkdir("/empty", &Stat::root(0o755, TIME)).unwrap();
     tree
 }
 

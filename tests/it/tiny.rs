@@ -72,10 +72,15 @@ pub(crate) fn debian(dir: &Path, grub: usize) {
     fs::hard_link(dir.join("usr/sbin/sfdisk"), dir.join("usr/sbin/sfdisk.link")).unwrap();
 }
 
+/// A filesystem of `mib` MiB with the files of `tree`; `kind` is `ext2`, `ext3` or `ext4`.
+pub(crate) fn filesystem(kind: &str, tree: &Path, image: &Path, mib: u64) {
+    let mke2fs = tool("mke2fs").expect("looked for before");
+    must(mke2fs, &[&"-q", &"-F", &"-t", &kind, &"-d", &tree, &image, &format!("{mib}M")]);
+}
+
 /// An ext4 filesystem of `mib` MiB with the files of `tree`.
 pub(crate) fn ext4(tree: &Path, image: &Path, mib: u64) {
-    let mke2fs = tool("mke2fs").expect("looked for before");
-    must(mke2fs, &[&"-q", &"-F", &"-t", &"ext4", &"-d", &tree, &image, &format!("{mib}M")]);
+    filesystem("ext4", tree, image, mib);
 }
 
 /// A disk with a GPT and these partitions, each of a type and with the bytes of a file.

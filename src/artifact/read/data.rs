@@ -1,10 +1,11 @@
 //! The data archive.
 
+use super::super::ROOTFS;
 use super::super::names::{self, DATA, short};
-use super::super::{ROOTFS, manifest};
 use super::header::suffix;
 use super::untar::{Entry, Kind, Untar};
 use super::{Examiner, Hashing, Outer, PayloadFile, Stop};
+use crate::digest::hex;
 use crate::stream::{Compression, decoder};
 use crate::units::SECTOR;
 use std::io::Read;
@@ -103,7 +104,7 @@ impl Examiner<'_> {
             self.warn("payload-size", text);
         }
         for key in ["rootfs-image.checksum", "rootfs_image_checksum"] {
-            if self.out.artifact.provides.get(key).is_some_and(|provided| *provided != manifest::hex(&digest)) {
+            if self.out.artifact.provides.get(key).is_some_and(|provided| *provided != hex(&digest)) {
                 self.warn("checksum-provide", format!("`{key}` is provided with another checksum than that of the image"));
             }
         }

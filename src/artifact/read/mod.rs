@@ -5,9 +5,10 @@ mod header;
 mod info;
 mod untar;
 
-use super::manifest::{self, Digest};
+use super::manifest;
 use super::names::{DATA, short};
 use super::sign::{self, Verifier};
+use crate::digest::{Digest, hex};
 use crate::stream::Compression;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
@@ -388,7 +389,7 @@ impl Examiner<'_> {
                 listed.met = true;
                 let due = listed.digest;
                 if due != found {
-                    let (found, due) = (manifest::hex(&found), manifest::hex(&due));
+                    let (found, due) = (hex(&found), hex(&due));
                     self.error(code, format!("`{}` has the checksum {found} where the manifest has {due}", short(name)));
                 }
             }

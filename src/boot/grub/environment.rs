@@ -9,6 +9,7 @@
 //! `grub-mender-grubenv/mender_grubenv{1,2}/{env,lock,lock.sha256sum}`, names and contents as the update client's own tools for GRUB
 //! make them, so that those work on our devices and ours on theirs.
 
+use crate::digest::hex;
 use sha2::{Digest, Sha256};
 
 /// Where the environment is on the boot partition.
@@ -68,6 +69,12 @@ pub fn variables(block: &[u8]) -> Option<Vec<(String, String)>> {
     Some(out)
 }
 
+/// The two copies, as paths on the boot partition.
+#[must_use]
+pub fn copies() -> [String; 2] {
+    [1, 2].map(|copy| format!("{DIRECTORY}/mender_grubenv{copy}/env"))
+}
+
 /// The files of a new environment that starts partition `part`: paths below [`DIRECTORY`] and bytes.
 #[must_use]
 pub fn factory(part: u32) -> Vec<(String, Vec<u8>)> {
@@ -76,7 +83,7 @@ pub fn factory(part: u32) -> Vec<(String, Vec<u8>)> {
     let fits = "a few short variables fit";
     let env = block_of(&values, BLOCK).expect(fits);
     let lock = block_of(&[("editing", "0")], BLOCK).expect(fits);
-    let digest: String = Sha256::digest(&lock).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&Sha256::digest(&lock));
     let sum = format!("{digest}  lock\n").into_bytes();
     let files = [("env", env), ("lock", lock), ("lock.sha256sum", sum)];
     let copies = [1, 2].into_iter();
@@ -88,7 +95,7 @@ mod tests {
     use super::*;
 
     fn digest(bytes: &[u8]) -> String {
-        Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(bytes))
     }
 
     #[test]

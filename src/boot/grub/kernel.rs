@@ -2,13 +2,15 @@
 
 use super::binary::{Binary, HEAD};
 use super::environment::{self, BLOCK, TooLong};
-use super::{TEXT, files_of, menu};
+use super::{files_of, menu};
+use crate::boot::TEXT;
+use crate::boot::arguments::Arguments;
+use crate::boot::version::by_version;
 use crate::plan::facts::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::Tree;
 use crate::tree::editor::Editor;
-use std::cmp::Ordering;
 
 /// The pairs of names that the boot script tries, but for the newest `/boot/vmlinuz-*`, which comes last.
 const PAIRS: [[&str; 2]; 3] =
@@ -71,11 +73,14 @@ impl Kernels {
 
     /// A menu with one entry, until the device's `update-grub` writes its own.
     pub(super) fn menu(&self, arguments: &str) -> String {
-        let initrd = self.initrd.as_ref().map(|initrd| format!("\tinitrd {initrd}\n")).unwrap_or_default();
+        let (kernel, initrd) = match self.links.as_slice() {
+            [(kernel, _), (initrd, _)] => (*kernel, Some(*initrd)),
+            _ => (self.first.as_str(), self.initrd.as_deref()),
+        };
+        let initrd = initrd.map(|initrd| format!("\tinitrd {initrd}\n")).unwrap_or_default();
         format!(
             "# Shown on request of the boot partition's script, which says where the root is. update-grub writes it anew.\n\
-             set timeout=5\nmenuentry 'Linux' {{\n\tlinux {} root=${{mender_kernel_root}} {arguments}\n{initrd}}}\n",
-            self.first
+             set timeout=5\nmenuentry 'Linux' {{\n\tlinux {kernel} root=${{mender_kernel_root}} {arguments}\n{initrd}}}\n"
         )
     }
 }
@@ -102,68 +107,36 @@ fn check(path: &str, content: &Content, arch: Architecture) -> Result<bool, Prob
     Ok(binary.signed)
 }
 
-/// Compares versions as GRUB's `-pgt` does after a common beginning: runs of digits as numbers, all else as text.
-fn by_version(a: &str, b: &str) -> Ordering {
-    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
-    loop {
-        let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let ((left, a_rest), (right, b_rest)) = (a.split_at(digits(a)), b.split_at(digits(b)));
-        let trim = |text: &[u8]| text.iter().skip_while(|byte| **byte == b'0').copied().collect::<Vec<u8>>();
-        let (left, right) = (trim(left), trim(right));
-        let order = left.len().cmp(&right.len()).then(left.cmp(&right)).then(a_rest.first().cmp(&b_rest.first()));
-        if order != Ordering::Equal || a_rest.is_empty() {
-            return order;
+/// The arguments that the image boots with, and `more`: those of its default menu entry, else of `/etc/default/grub`.
+pub(super) fn arguments(root: &Editor<'_>, more: &str) -> Result<Arguments, Problem> {
+    let (origin, mut words) = from_image(root).map_err(|e| Problem::new(e.to_string()))?;
+    // What an earlier conversion added is decided anew.
+    for word in ours(&root.text(SETTINGS, TEXT).map_err(|e| Problem::new(e.to_string()))?.unwrap_or_default()) {
+        if let Some(at) = words.iter().rposition(|there| *there == word) {
+            words.remove(at);
         }
-        (a, b) = (a_rest.get(1..).unwrap_or_default(), b_rest.get(1..).unwrap_or_default());
     }
+    Arguments::new(root.tree(), origin, words, more)
 }
 
-/// Kernel arguments and their origin.
-#[derive(Debug)]
-pub(super) struct Arguments {
-    /// All but `root=`, blanks between them.
-    pub(super) text: String,
-    /// The file they came from.
-    pub(super) origin: String,
-    /// Those among them that the image's own settings do not have.
-    pub(super) added: Vec<String>,
-    /// What the user should know.
-    pub(super) notes: Vec<String>,
+/// Where the settings lie that make `update-grub` write a menu that fits both slots.
+pub(super) const SETTINGS: &str = "/etc/default/grub.d/zz-mender.cfg";
+/// How their line with kernel arguments begins.
+const ADDED: &str = "GRUB_CMDLINE_LINUX=\"${GRUB_CMDLINE_LINUX-} ";
+
+/// The text of these settings.
+pub(super) fn settings(added: &[String]) -> String {
+    let mut text = include_str!("../../../configs/grub/zz-mender.cfg").to_owned();
+    if !added.is_empty() {
+        text.push_str(&format!("{ADDED}{}\"\n", added.join(" ")));
+    }
+    text
 }
 
-impl Arguments {
-    /// Those of the golden image's default menu entry, else of `/etc/default/grub`; then `more`.
-    pub(super) fn find(root: &Editor<'_>, more: &str) -> Result<Self, Problem> {
-        let (origin, words) = from_image(root).map_err(|e| Problem::new(e.to_string()))?;
-        let mut notes = Vec::new();
-        let mut kept = Vec::new();
-        for word in words {
-            match word.split('=').next().unwrap_or_default() {
-                "root" | "BOOT_IMAGE" | "mender.slot" => {}
-                "resume" | "resume_offset" => notes.push(format!("kernel argument dropped: {word} (swap is not carried over)")),
-                _ if word.starts_with('$') => notes.push(format!("kernel argument dropped: {word} (only the menu knows it)")),
-                _ => kept.push(word),
-            }
-        }
-        let mut added: Vec<String> = more.split_whitespace().map(str::to_owned).collect();
-        if resumes(root.tree()) && !kept.contains(&"noresume".to_owned()) {
-            added.insert(0, "noresume".into());
-        }
-        // A kernel or initramfs that gives up must restart, or a bad update waits for a person instead of going back.
-        if !kept.iter().chain(&added).any(|word| word.starts_with("panic=")) {
-            added.push("panic=30".into());
-        }
-        if !kept.iter().any(|word| word == "ro" || word == "rw") {
-            kept.insert(0, "ro".into());
-        }
-        kept.extend(added.clone());
-        let bad = kept.iter().find(|word| word.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"$`".contains(c)));
-        if let Some(word) = bad {
-            let hint = "blanks, quotes and dollar signs cannot be passed on: change the arguments in the golden image";
-            return Err(Problem::new(format!("kernel argument `{}` of {origin}", word.escape_default())).hint(hint));
-        }
-        Ok(Self { text: kept.join(" "), origin, added, notes })
-    }
+/// The arguments that such settings add.
+fn ours(settings: &str) -> Vec<String> {
+    let line = settings.lines().find_map(|line| line.strip_prefix(ADDED)?.strip_suffix('"')).unwrap_or_default();
+    line.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 /// The arguments that the image boots with, and the file that says so.
@@ -186,27 +159,14 @@ fn from_image(root: &Editor<'_>) -> Result<(String, Vec<String>), crate::tree::e
     Ok((origin, menu::words(&words)))
 }
 
-/// Whether the initial RAM disk would wait for a swap partition (`initramfs-tools(7)`, RESUME).
-fn resumes(root: &Tree) -> bool {
-    let text = root.read("/etc/initramfs-tools/conf.d/resume", TEXT).ok().flatten().unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let device = menu::shell_variable(&[text], "RESUME").unwrap_or_default();
-    !matches!(device.as_str(), "" | "none" | "auto")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_compared_by_their_numbers() {
-        let ordered = ["5.10.0-30-amd64", "6.1.0-9-amd64", "6.1.0-10-amd64", "6.1.0-10-cloud-amd64", "6.1.0-21-amd64", "6.12.1"];
-        for pair in ordered.windows(2) {
-            assert_eq!(by_version(pair[0], pair[1]), Ordering::Less, "{pair:?}");
-            assert_eq!(by_version(pair[1], pair[0]), Ordering::Greater, "{pair:?}");
-        }
-        assert_eq!(by_version("6.1", "6.1"), Ordering::Equal);
-        assert_eq!(by_version("6.01", "6.1"), Ordering::Equal);
-        assert_eq!(by_version("6.1", "6.1.1"), Ordering::Less);
+    fn added_arguments_are_known_again() {
+        let added = ["noresume", "panic=30"].map(String::from);
+        assert_eq!(ours(&settings(&added)), added);
+        assert_eq!(ours(&settings(&[])), [""; 0]);
     }
 }

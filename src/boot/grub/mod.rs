@@ -13,17 +13,17 @@ pub mod kernel;
 pub mod menu;
 mod programs;
 
+use crate::boot::arguments::Arguments;
+use crate::boot::divert::divert;
+use crate::boot::fat::{find_name, names};
+use crate::boot::{files_of, fill, keep, tools};
 use crate::plan::facts::Architecture;
 use crate::plan::family::Scheme;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
-use crate::tree::{Entry, Kind, show};
 use kernel::Kernels;
 use programs::Programs;
-
-/// The longest text file that is read whole (bytes).
-const TEXT: u64 = 4 << 20;
 
 /// What the edits must know of the plan.
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ pub fn integrate(root: &mut Editor<'_>, boot: &mut Editor<'_>, context: &Context
     let mut problems = Problems::default();
     let programs = keep(&mut problems, Programs::find(root.tree(), boot.tree(), context.arch));
     let kernels = keep(&mut problems, Kernels::find(root.tree(), context.arch));
-    let arguments = keep(&mut problems, kernel::Arguments::find(root, context.more_arguments));
+    let arguments = keep(&mut problems, kernel::arguments(root, context.more_arguments));
     let (Some(programs), Some(kernels), Some(arguments)) = (programs, kernels, arguments) else {
         return Err(problems);
     };
@@ -99,11 +99,6 @@ pub fn integrate(root: &mut Editor<'_>, boot: &mut Editor<'_>, context: &Context
     })
 }
 
-/// The value, or one more problem.
-fn keep<T>(problems: &mut Problems, result: Result<T, Problem>) -> Option<T> {
-    result.map_err(|problem| problems.push(problem)).ok()
-}
-
 /// The programs and the script on the boot partition.
 fn install_programs(boot: &mut Editor<'_>, programs: &Programs, context: &Context<'_>) -> Result<(), EditError> {
     let suffix = context.arch.efi_suffix();
@@ -120,16 +115,18 @@ fn install_programs(boot: &mut Editor<'_>, programs: &Programs, context: &Contex
         }
         None => programs::copy(boot, &removable, &programs.grub, reason)?,
     }
-    let path = programs::find_name(boot.tree(), "/EFI/BOOT/grub.cfg");
+    let path = find_name(boot.tree(), "/EFI/BOOT/grub.cfg");
     boot.file(path, stage1(context), 0o644, "script that chooses the root filesystem")?;
-    let fallbacks: Vec<Vec<u8>> = programs::names(boot.tree(), "/EFI/BOOT").into_iter().filter(|name| is_fallback(name)).collect();
+    let fallbacks: Vec<Vec<u8>> = names(boot.tree(), "/EFI/BOOT").into_iter().filter(|name| is_fallback(name)).collect();
     for name in fallbacks {
-        let path = [programs::find_name(boot.tree(), "/EFI/BOOT"), name].join(&b'/');
+        let path = [find_name(boot.tree(), "/EFI/BOOT"), name].join(&b'/');
         boot.remove(path, "fallback program: it would make boot entries and start over instead of starting")?;
     }
-    let directory = programs::find_name(boot.tree(), &format!("/EFI/{}", programs.directory));
+    let directory = find_name(boot.tree(), &format!("/EFI/{}", programs.directory));
     if !programs.directory.eq_ignore_ascii_case("BOOT") {
-        boot.remove(&directory, "boot loader's old place: its configuration would be read instead of ours")?;
+        if boot.tree().dir(&directory).is_some() {
+            boot.remove(&directory, "boot loader's old place: its configuration would be read instead of ours")?;
+        }
         boot.file(&directory, PLACEHOLDER, 0o644, "keeps grub-install from making the old place again")?;
     }
     Ok(())
@@ -167,15 +164,10 @@ pub fn stage1(context: &Context<'_>) -> String {
     )
 }
 
-/// Fills in a template.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value))
-}
-
 /// The environment on the boot partition.
 fn install_environment(boot: &mut Editor<'_>, context: &Context<'_>) -> Result<(), EditError> {
     for (name, bytes) in environment::factory(context.roots[0]) {
-        let path = programs::find_name(boot.tree(), &format!("{}/{name}", environment::DIRECTORY));
+        let path = find_name(boot.tree(), &format!("{}/{name}", environment::DIRECTORY));
         boot.file(path, bytes, 0o644, "environment that boot loader and update client share")?;
     }
     Ok(())
@@ -184,25 +176,18 @@ fn install_environment(boot: &mut Editor<'_>, context: &Context<'_>) -> Result<(
 /// The tools of the environment in the root filesystem.
 fn install_tools(root: &mut Editor<'_>, context: &Context<'_>) -> Result<(), EditError> {
     let reason = "environment tools of the update client";
-    let tool = include_str!("../../../configs/grub/grubenv-tool.sh");
-    root.file("/usr/bin/grub-mender-grubenv-print", tool, 0o755, reason)?;
+    root.file("/usr/bin/grub-mender-grubenv-print", tools::grubenv(), 0o755, reason)?;
     root.symlink("/usr/bin/grub-mender-grubenv-set", "grub-mender-grubenv-print", reason)?;
     let [a, b] = context.roots;
     let mount = context.boot_mount;
     let config = format!("ENV_DIR = {mount}{}\nROOT_PARTITIONS = {a} {b}\n", environment::DIRECTORY);
     root.file("/etc/mender_grubenv.config", config, 0o644, reason)?;
-    if ["/lib/systemd/systemd", "/usr/lib/systemd/systemd"].iter().any(|path| root.tree().file(path).is_some()) {
-        let unit = fill(include_str!("../../../configs/grub/mender-grubenv.service"), &[("@BOOT_MOUNT@", mount)]);
-        let path = "/etc/systemd/system/mender-grubenv.service";
-        root.file(path, unit, 0o644, "mends the boot environment once for each boot")?;
-        let wanted = "/etc/systemd/system/multi-user.target.wants/mender-grubenv.service";
-        root.symlink(wanted, path, "mends the boot environment once for each boot")?;
-    }
+    tools::finish_on_boot(root, "mender-grubenv", "/usr/bin/grub-mender-grubenv-set", mount)?;
     Ok(())
 }
 
 /// What the script and the menu need of the root filesystem to start its kernel.
-fn install_kernel(root: &mut Editor<'_>, kernels: &Kernels, arguments: &kernel::Arguments) -> Result<(), EditError> {
+fn install_kernel(root: &mut Editor<'_>, kernels: &Kernels, arguments: &Arguments) -> Result<(), EditError> {
     for (path, target) in &kernels.links {
         root.symlink(path, target.as_bytes(), "the boot script takes the kernel that this names")?;
     }
@@ -211,11 +196,7 @@ fn install_kernel(root: &mut Editor<'_>, kernels: &Kernels, arguments: &kernel::
     root.file("/boot/mender-slot.env", slot_env, 0o644, "kernel arguments of this root filesystem")?;
     let menu = kernels.menu(&arguments.text);
     root.file("/boot/grub/grub.cfg", menu, 0o444, "the old one finds its root by a UUID that both root filesystems have")?;
-    let mut settings = include_str!("../../../configs/grub/zz-mender.cfg").to_owned();
-    if !arguments.added.is_empty() {
-        settings.push_str(&format!("GRUB_CMDLINE_LINUX=\"${{GRUB_CMDLINE_LINUX-}} {}\"\n", arguments.added.join(" ")));
-    }
-    root.file("/etc/default/grub.d/zz-mender.cfg", settings, 0o644, "makes update-grub write a menu that fits both slots")?;
+    root.file(kernel::SETTINGS, kernel::settings(&arguments.added), 0o644, "makes update-grub write a menu that fits both slots")?;
     let hook = include_str!("../../../configs/grub/42_mender");
     root.file("/etc/grub.d/42_mender", hook, 0o755, "makes update-grub pass kernel arguments to the boot script")?;
     Ok(())
@@ -228,35 +209,13 @@ fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditErr
             root.remove(format!("/boot/grub/{platform}/{name}"), "package updates run grub-install where this is")?;
         }
     }
-    let diversions = "/var/lib/dpkg/diversions";
-    let known = root.text(diversions, TEXT)?.unwrap_or_default();
-    if known.lines().step_by(3).any(|path| path == INSTALLER) {
-        notes.push(format!("{INSTALLER} is diverted already: what stands there now must not touch the boot partition"));
-        return Ok(());
-    }
-    let moved = format!("{INSTALLER}.distrib");
     let reason = "grub-install would undo the A/B integration: diverted as dpkg-divert does";
-    if let Some(Entry::Leaf(id)) = root.remove(INSTALLER, reason)? {
-        let leaf = root.tree().leaf(id).clone();
-        root.put(&moved, leaf, reason)?;
-    }
-    root.file(INSTALLER, include_str!("../../../configs/grub/grub-install"), 0o755, reason)?;
-    root.rewrite(diversions, format!("{known}{INSTALLER}\n{moved}\n:\n"), 0o644, reason)?;
+    notes.extend(divert(root, INSTALLER, reason)?);
     Ok(())
 }
 
 /// The program that package scripts run.
 const INSTALLER: &str = "/usr/sbin/grub-install";
-
-/// The names in a directory that a tree's regular files have.
-fn files_of(tree: &crate::tree::Tree, dir: &str) -> Vec<String> {
-    let Some(found) = tree.dir(dir) else { return Vec::new() };
-    let files = found.entries.iter().filter(|(_, entry)| match entry {
-        Entry::Leaf(id) => matches!(tree.leaf(*id).kind, Kind::File(_)),
-        Entry::Dir(_) => false,
-    });
-    files.map(|(name, _)| show(name)).collect()
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,13 @@
 //! Shim and GRUB of the golden image: from its packages' files, else from its old boot partition.
 
 use super::binary::Binary;
+use crate::boot::fat::{find_name, names};
 use crate::plan::facts::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
-use crate::tree::{Entry, Kind, Leaf, Stat, Tree};
+use crate::tree::{Kind, Leaf, Stat, Tree};
 
 /// The longest program that is believed to be one (bytes); GRUB has about 4 MiB.
 const LIMIT: u64 = 64 << 20;
@@ -99,26 +100,5 @@ impl Program {
 pub(super) fn copy(boot: &mut Editor<'_>, path: &str, program: &Program, reason: &str) -> Result<(), EditError> {
     let path = find_name(boot.tree(), path);
     let leaf = Leaf { stat: Stat::root(0o644, boot.time()), kind: Kind::File(program.content.clone()) };
-    boot.put(path, leaf, &format!("{reason} ({}, {} bytes)", program.origin, program.content.len())).map(drop)
-}
-
-/// `path` with each component in the case in which the tree has it already: a FAT filesystem knows no other difference.
-pub(super) fn find_name(tree: &Tree, path: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    for component in path.split('/').filter(|component| !component.is_empty()) {
-        let known = tree.dir(if out.is_empty() { b"/" } else { &out[..] }).and_then(|dir| {
-            let same = |name: &&Vec<u8>| name.eq_ignore_ascii_case(component.as_bytes());
-            dir.entries.keys().find(same).cloned()
-        });
-        out.push(b'/');
-        out.extend(known.unwrap_or_else(|| component.as_bytes().to_vec()));
-    }
-    out
-}
-
-/// The names in a directory of the boot partition.
-pub(super) fn names(tree: &Tree, path: &str) -> Vec<Vec<u8>> {
-    let dir = tree.dir(find_name(tree, path));
-    let entries = dir.map(|dir| dir.entries.iter()).into_iter().flatten();
-    entries.filter(|(_, entry)| matches!(entry, Entry::Dir(_) | Entry::Leaf(_))).map(|(name, _)| name.clone()).collect()
+    boot.place(&path, leaf, &format!("{reason} ({}, {} bytes)", program.origin, program.content.len()))
 }

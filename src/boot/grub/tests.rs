@@ -2,7 +2,7 @@ use super::binary::tests::program;
 use super::*;
 use crate::stamp::Time;
 use crate::tree::dump::dump;
-use crate::tree::{Stat, Tree};
+use crate::tree::{Entry, Kind, Stat, Tree, show};
 use std::collections::BTreeMap;
 
 fn stat() -> Stat {

@@ -1,5 +1,6 @@
 //! Every power cut at every write, several in a row, in every story of an update.
 
+use super::serial::{self, Pair};
 use super::*;
 
 /// What the client wanted, and how far the story got.
@@ -17,8 +18,8 @@ enum Wish {
 
 /// One device in one course of events.
 #[derive(Clone, Debug)]
-struct Story {
-    medium: Medium,
+struct Story<E> {
+    medium: E,
     new: Slot,
     wish: Wish,
     /// How often the new slot was started before it was committed.
@@ -35,10 +36,9 @@ struct Seen {
     violations: Vec<String>,
 }
 
-impl Story {
-    fn began(new: Slot) -> Self {
-        let medium = Medium::new([Copy::clean(Values::settled(new.other())); 2]);
-        Self { medium, new, wish: Wish::Update, trials: 0, fixed: None, faults: 0 }
+impl<E: Environment + std::fmt::Debug> Story<E> {
+    fn began(new: Slot, rested: fn(Values) -> E) -> Self {
+        Self { medium: rested(Values::settled(new.other())), new, wish: Wish::Update, trials: 0, fixed: None, faults: 0 }
     }
 
     /// Notes that `slot` was started and holds it against what must never happen.
@@ -61,13 +61,13 @@ impl Story {
 }
 
 /// A step of a story: true when the power held.
-type Step = fn(&mut Story, &mut Seen) -> bool;
+type Step<E> = fn(&mut Story<E>, &mut Seen) -> bool;
 
-fn install(story: &mut Story, _: &mut Seen) -> bool {
+fn install<E: Environment>(story: &mut Story<E>, _: &mut Seen) -> bool {
     story.medium.set(Values::pending(story.new)).is_ok()
 }
 
-fn commit(story: &mut Story, _: &mut Seen) -> bool {
+fn commit<E: Environment>(story: &mut Story<E>, _: &mut Seen) -> bool {
     story.wish = Wish::CommitBegun;
     let done = story.medium.set(Values { part: story.new, upgrade: false, count: true });
     if done == Ok(true) {
@@ -76,7 +76,7 @@ fn commit(story: &mut Story, _: &mut Seen) -> bool {
     done.is_ok()
 }
 
-fn roll_back(story: &mut Story, _: &mut Seen) -> bool {
+fn roll_back<E: Environment>(story: &mut Story<E>, _: &mut Seen) -> bool {
     let done = story.medium.set(Values { part: story.new.other(), upgrade: false, count: true });
     if done == Ok(true) {
         story.wish = Wish::RolledBack;
@@ -84,7 +84,7 @@ fn roll_back(story: &mut Story, _: &mut Seen) -> bool {
     done.is_ok()
 }
 
-fn start(story: &mut Story, seen: &mut Seen) -> bool {
+fn start<E: Environment + std::fmt::Debug>(story: &mut Story<E>, seen: &mut Seen) -> bool {
     let Ok(slot) = story.medium.boot(|_| true) else { return false };
     story.starts(slot, seen);
     slot.is_some_and(|slot| story.medium.finish(slot).is_ok())
@@ -92,7 +92,7 @@ fn start(story: &mut Story, seen: &mut Seen) -> bool {
 
 /// Tells `steps` in order; at every write of each the power may fail, after which the device starts, and the story ends with two
 /// more starts.
-fn tell(story: &Story, steps: &[Step], seen: &mut Seen) {
+fn tell<E: Environment + Clone + std::fmt::Debug>(story: &Story<E>, steps: &[Step<E>], seen: &mut Seen) {
     let Some((step, rest)) = steps.split_first() else {
         seen.runs += 1;
         let stable = !story.medium.believed().is_some_and(|values| values.upgrade);
@@ -102,18 +102,17 @@ fn tell(story: &Story, steps: &[Step], seen: &mut Seen) {
         return;
     };
     let mut calm = story.clone();
-    calm.medium.fuse = None;
-    calm.medium.writes = 0;
+    *calm.medium.power() = Power::default();
     assert!(step(&mut calm, seen));
     tell(&calm, rest, seen);
     if story.faults == 0 {
         return;
     }
-    for at in 0..calm.medium.writes {
+    for at in 0..calm.medium.power().writes {
         for cut in Cut::ALL {
             let mut cut_short = story.clone();
             cut_short.faults -= 1;
-            cut_short.medium.fuse = Some((at, cut));
+            cut_short.medium.power().fuse = Some((at, cut));
             assert!(!step(&mut cut_short, seen), "the fuse blows");
             if cut_short.medium.believed().is_none() {
                 seen.violations.push(format!("no good copy: {cut_short:?}"));
@@ -123,9 +122,19 @@ fn tell(story: &Story, steps: &[Step], seen: &mut Seen) {
     }
 }
 
-fn all(faults: usize) -> Seen {
+/// GRUB's environment at rest.
+fn blocks(values: Values) -> Medium {
+    Medium::new([Copy::clean(values); 2])
+}
+
+/// U-Boot's environment at rest, its serial number about to wrap.
+fn serials(values: Values) -> Pair {
+    Pair::new([Some(serial::Copy::good(255, values)), Some(serial::Copy::good(254, Values::pending(values.part.other())))])
+}
+
+fn all<E: Environment + Clone + std::fmt::Debug>(faults: usize, rested: fn(Values) -> E) -> Seen {
     let mut seen = Seen::default();
-    let stories: [&[Step]; 4] = [
+    let stories: [&[Step<E>]; 4] = [
         &[install, start, commit, start, start],
         &[install, start, start, start],
         &[install, start, roll_back, start, start],
@@ -133,7 +142,7 @@ fn all(faults: usize) -> Seen {
     ];
     for new in [Slot::A, Slot::B] {
         for steps in stories {
-            tell(&Story { faults, ..Story::began(new) }, steps, &mut seen);
+            tell(&Story { faults, ..Story::began(new, rested) }, steps, &mut seen);
         }
     }
     seen
@@ -142,7 +151,12 @@ fn all(faults: usize) -> Seen {
 #[test]
 fn up_to_three_power_cuts_anywhere_break_no_promise() {
     for (faults, runs) in [(0, 8), (1, 536), (2, 18_040), (3, 578_728)] {
-        let seen = all(faults);
+        let seen = all(faults, blocks);
+        assert_eq!(seen.violations, Vec::<String>::new());
+        assert_eq!(seen.runs, runs, "with {faults} faults");
+    }
+    for (faults, runs) in [(0, 8), (1, 96), (3, 2_272), (4, 9_088)] {
+        let seen = all(faults, serials);
         assert_eq!(seen.violations, Vec::<String>::new());
         assert_eq!(seen.runs, runs, "with {faults} faults");
     }
@@ -155,9 +169,9 @@ fn an_update_whose_kernel_does_not_load_ends_on_the_old_slot() {
             for cut in Cut::ALL {
                 let mut medium = Medium::new([Copy::clean(Values::settled(new.other())); 2]);
                 medium.set(Values::pending(new)).unwrap();
-                medium.fuse = Some((at, cut));
+                medium.power.fuse = Some((at, cut));
                 let _ = medium.boot(|slot| slot != new);
-                medium.fuse = None;
+                medium.power.fuse = None;
                 for _ in 0..2 {
                     let started = medium.boot(|slot| slot != new).unwrap();
                     assert_eq!(started, Some(new.other()), "cut {cut:?} at write {at}");
@@ -175,14 +189,15 @@ fn two_slots_that_do_not_load_change_nothing() {
     for values in [Values::settled(Slot::A), Values::settled(Slot::B)] {
         let mut medium = Medium::new([Copy::clean(values); 2]);
         assert_eq!(medium.boot(|_| false), Ok(None));
-        assert_eq!(medium.writes, 0);
+        assert_eq!(medium.power.writes, 0);
     }
 }
 
 #[test]
 fn a_trial_that_cannot_be_noted_does_not_start() {
     for new in [Slot::A, Slot::B] {
-        let mut medium = Medium { read_only: true, ..Medium::new([Copy::clean(Values::pending(new)); 2]) };
+        let mut medium = blocks(Values::pending(new));
+        medium.power.read_only = true;
         assert_eq!(medium.boot(|_| true), Ok(Some(new.other())));
         // One copy that the loader cannot repair: the system repairs it and withdraws the update.
         for torn in [0, 1] {

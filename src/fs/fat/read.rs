@@ -11,7 +11,7 @@ const MAX_DEPTH: usize = 128;
 /// How much of the table is read at once (bytes).
 const PAGE: u64 = 4096;
 
-/// Reads the FAT filesystem that `source` holds. Directories and files are root's with mode 0755, without the write bits where the
+/// Reads the FAT filesystem that `source` holds. Directories are root's with mode 0755, files with 0644, without the write bits where the
 /// entry is read-only.
 ///
 /// # Errors
@@ -255,7 +255,8 @@ impl Reader {
             Entry::Dir(self.dir(entry, path, depth)?)
         } else {
             let content = self.content(path, entry.cluster, entry.size)?;
-            Entry::Leaf(self.tree.add_leaf(Leaf { stat: entry.stat.clone(), kind: Kind::File(content) }))
+            let stat = Stat { mode: entry.stat.mode & 0o666, ..entry.stat.clone() };
+            Entry::Leaf(self.tree.add_leaf(Leaf { stat, kind: Kind::File(content) }))
         };
         if dir.entries.insert(name.into_bytes(), made).is_some() {
             return Err(corrupt(path, "two entries have this name".into()));

@@ -50,6 +50,14 @@ pub enum Form {
     BlockDevice,
 }
 
+impl Form {
+    /// Whether it must be decoded before any of it can be read.
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        !matches!(self, Self::Raw | Self::Qcow2 | Self::AndroidSparse | Self::BlockDevice)
+    }
+}
+
 impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -104,6 +112,15 @@ impl Input {
         let seen = self.fingerprint.as_ref().map(|fingerprint| fingerprint.seen);
         let there = std::fs::metadata(path).ok();
         seen.zip(there).is_some_and(|(seen, there)| (seen.1, seen.2) == (there.dev(), there.ino()))
+    }
+
+    /// The file as it is stored; `None` for what was read from a pipe.
+    ///
+    /// # Errors
+    /// What opening it a second time said.
+    pub fn stored(&self) -> io::Result<Option<FileSource>> {
+        let Some(fingerprint) = &self.fingerprint else { return Ok(None) };
+        Ok(Some(FileSource::new(fingerprint.file.try_clone()?, self.stored_len)))
     }
 
     /// Fails when the input's file was changed since it was opened. A pipe cannot change.

@@ -99,6 +99,9 @@ impl fmt::Display for PartitionType {
     }
 }
 
+/// The attribute of a GPT partition that legacy boot loaders look at (UEFI 5.3.3, bit 2).
+pub const BIOS_BOOTABLE: u64 = 1 << 2;
+
 /// One partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {

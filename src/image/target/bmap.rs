@@ -1,6 +1,7 @@
 //! Block maps of `bmaptool`, format 2.0 (`bmaptools/BmapCreate.py` and `BmapCopy.py` of bmap-tools): which blocks of an image a
 //! device must get, with their sums. Other blocks may keep what they hold.
 
+use crate::digest::{hex, unhex};
 use crate::stream::{Content, ReadAt};
 use crate::units::{KIB, MIB};
 use sha2::{Digest, Sha256};
@@ -257,21 +258,6 @@ fn range(piece: &str, block: u64, size: u64) -> Result<Mapped, MapError> {
     }
     let sum = piece.split_once("chksum=\"").and_then(|(_, text)| text.get(..DIGITS)).and_then(unhex).ok_or_else(bad)?;
     Ok(Mapped { bytes: start..end.min(size), sha256: sum })
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
-
-fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut out = [0; 32];
-    for (byte, digits) in out.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
-    }
-    Some(out)
 }
 
 #[cfg(test)]

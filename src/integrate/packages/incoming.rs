@@ -2,12 +2,11 @@
 
 use super::Request;
 use super::database::{Database, Facts, State};
-use crate::deb::{Limits, Package, hex};
+use crate::deb::{Limits, Package};
+use crate::digest;
 use crate::problem::{Problem, Problems};
 use crate::stream::Source;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::io;
 
 /// A package on its way in.
 #[derive(Clone, Debug)]
@@ -104,7 +103,7 @@ fn read(file: &str, source: &Source, database: &Database) -> Result<Incoming, St
     let left = left.map(|s| s.control.get("Config-Version").unwrap_or(s.control.text("Version")).to_owned());
     Ok(Incoming {
         file: file.to_owned(),
-        sha256: sha256(source).map_err(|e| e.to_string())?,
+        sha256: digest::sha256(&**source).map(|sum| digest::hex(&sum)).map_err(|e| e.to_string())?,
         package,
         facts,
         configured: installed.clone().or(left),
@@ -132,18 +131,4 @@ fn fits(incoming: &Incoming, database: &Database, problems: &mut Problems) {
         let text = format!("package {name} is half-installed in the image");
         problems.push(Problem::new(text).hint("run `dpkg --configure -a` in the golden image before it is taken"));
     }
-}
-
-fn sha256(source: &Source) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buf = vec![0; 1 << 16];
-    let mut at = 0;
-    while at < source.len() {
-        let len = usize::try_from(source.len() - at).unwrap_or(usize::MAX).min(buf.len());
-        let (part, _) = buf.split_at_mut(len);
-        source.read_exact_at(at, part)?;
-        hash.update(&*part);
-        at += len as u64;
-    }
-    Ok(hex(&hash.finalize()))
 }

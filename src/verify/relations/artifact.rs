@@ -4,7 +4,8 @@ use super::super::disk::{Disk, Roles};
 use super::super::finding::{Log, Place};
 use super::super::slots;
 use super::client::valid;
-use crate::artifact::{self, Verifier, hex};
+use crate::artifact::{self, Verifier};
+use crate::digest::hex;
 use crate::stream::{ReadAt, Source};
 use std::io::{self, Read};
 

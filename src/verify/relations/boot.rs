@@ -2,11 +2,12 @@
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Log, Place, Severity};
-use super::{grubenv, walk};
+use super::{grubenv, uboot, walk};
+use crate::boot::state;
 use crate::tree::{Entry, Tree, show};
 
 /// What our first stage can be told by: it asks the slot for its kernel and arguments.
-const OWN: &str = "mender-slot.env";
+pub(super) const OWN: &str = "mender-slot.env";
 
 /// The boot partition. FAT does not tell upper and lower case apart, so neither do look-ups here.
 pub(super) struct Boot<'d> {
@@ -41,7 +42,7 @@ impl Boot<'_> {
         Some(real)
     }
 
-    fn has(&self, path: &str) -> bool {
+    pub(super) fn has(&self, path: &str) -> bool {
         self.real(path).is_some()
     }
 
@@ -59,7 +60,9 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     let Some(boot) = boot else {
         return log.error("boot-missing", Place::whole(), "there is no boot partition that can be read");
     };
-    if boot.has("/grub-mender-grubenv") || boot.has("/EFI") {
+    if uboot::is_ours(&boot, root) {
+        uboot::check(disk, roles, &boot, root, log);
+    } else if boot.has("/grub-mender-grubenv") || boot.has("/EFI") {
         grubenv::check(&boot, [roles.a, roles.b], log);
         let stage1 = first_stage(disk, roles, &boot, log);
         let loads = kernels(root, roles.a, stage1.as_deref(), log);
@@ -67,7 +70,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             lives(disk, roles, &boot, log);
         }
     } else if root.file("/etc/fw_env.config").is_some() {
-        let text = "it starts by U-Boot, whose environment is made on the first boot: nothing of it can be checked";
+        let text =
+            "it starts by U-Boot with an environment of its own, which is made on the first boot: nothing of it can be checked";
         log.add(Severity::Note, "boot-unchecked", Place::partition(boot.number), text);
     } else {
         log.error(
@@ -80,14 +84,10 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
 
 /// Everything that can happen to a device from here on, in the model that our first stage implements.
 fn lives(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) {
-    let copies = grubenv::model(boot, [roles.a, roles.b]);
-    let walked = walk::walk(copies, [true, disk.files(roles.b).is_some()]);
-    log.passed(walked.runs);
-    log.check(walked.violation.is_none(), "boot-state", || {
-        let text =
-            format!("{} courses of events break a promise, first: {}", walked.violations, walked.violation.unwrap_or_default());
-        (boot.place("/grub-mender-grubenv"), text)
-    });
+    let medium = grubenv::model(boot, [roles.a, roles.b]);
+    let walked =
+        walk::walk(medium, [true, disk.files(roles.b).is_some()], |values| state::Medium::new([state::Copy::clean(values); 2]));
+    walked.report(boot.place("/grub-mender-grubenv"), log);
 }
 
 /// The script that GRUB reads first; its PARTUUIDs are those of this disk. Returns its text.
@@ -135,7 +135,7 @@ fn partuuids(text: &str) -> Vec<&str> {
 }
 
 /// A kernel that will be looked for is there, with its initrd. True when one can start.
-fn kernels(root: &Tree, number: u32, stage1: Option<&str>, log: &mut Log) -> bool {
+pub(super) fn kernels(root: &Tree, number: u32, stage1: Option<&str>, log: &mut Log) -> bool {
     let menu = read(root, "/boot/grub-mender-grubenv.cfg").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let own = stage1.is_some_and(|text| text.contains(OWN));
     let pairs = match menu {

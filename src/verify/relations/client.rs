@@ -3,7 +3,8 @@
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Log, Place, Severity};
 use super::elf;
-use crate::artifact::{self, Examined, hex};
+use crate::artifact::{self, Examined};
+use crate::digest::hex;
 use crate::tree::{Found, Kind, Leaf, Tree, show};
 
 /// Files that make a device who it is; two devices must never share them.

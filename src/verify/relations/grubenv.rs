@@ -81,8 +81,8 @@ fn block(boot: &Boot<'_>, path: &str, log: &mut Log) -> Option<Block> {
 }
 
 /// Both copies as the model of the state machine sees them.
-pub(super) fn model(boot: &Boot<'_>, slots: [u32; 2]) -> [state::Copy; 2] {
-    [1, 2].map(|copy| {
+pub(super) fn model(boot: &Boot<'_>, slots: [u32; 2]) -> state::Medium {
+    state::Medium::new([1, 2].map(|copy| {
         let dir = format!("/grub-mender-grubenv/mender_grubenv{copy}");
         let read = |name: &str| boot.read(&format!("{dir}/{name}")).filter(|bytes| bytes.len() == LEN && bytes.starts_with(HEAD));
         let env = read("env").map(|bytes| values(&bytes));
@@ -96,7 +96,7 @@ pub(super) fn model(boot: &Boot<'_>, slots: [u32; 2]) -> [state::Copy; 2] {
                 Some(state::Values { part, upgrade: bit(env.get("upgrade_available"))?, count: bit(env.get("bootcount"))? })
             })),
         }
-    })
+    }))
 }
 
 /// `name=value` lines.

@@ -6,6 +6,7 @@ mod client;
 mod elf;
 mod fstab;
 mod grubenv;
+mod uboot;
 mod walk;
 
 use super::disk::{Disk, Roles};

@@ -1,7 +1,9 @@
 //! The life of a device from this image on, in the model of the state machine: updates to either slot, good ones and bad ones,
 //! committed or not, with the power failing at any one write. What the image brings is where the walk begins.
 
-use crate::boot::state::{Copy, Cut, Medium, Slot, Values};
+use super::super::finding::{Log, Place};
+use crate::boot::state::{Cut, Environment, Power, Slot, Values};
+use std::fmt::Debug;
 
 /// What an update turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +35,8 @@ enum Step {
 
 /// One device in one course of events.
 #[derive(Clone, Debug)]
-struct Device {
-    medium: Medium,
+struct Device<E> {
+    medium: E,
     new: Slot,
     update: Update,
     /// Whether the slot that runs before the update has a kernel.
@@ -56,10 +58,10 @@ pub(super) struct Walked {
     pub(super) violations: u64,
 }
 
-/// Walks from the image's own environment; `loads` says whether slot A and B hold a kernel now.
-pub(super) fn walk(copies: [Copy; 2], loads: [bool; 2]) -> Walked {
+/// Walks from the image's own environment; `loads` says whether slot A and B hold a kernel now, and `rested` makes the environment
+/// that has said these values for long.
+pub(super) fn walk<E: Environment + Clone + Debug>(mut medium: E, loads: [bool; 2], rested: fn(Values) -> E) -> Walked {
     let mut walked = Walked::default();
-    let mut medium = Medium::new(copies);
     // A first start, as on every fresh device.
     let started = medium.boot(|slot| loads[usize::from(slot == Slot::B)]);
     let Ok(Some(first)) = started else {
@@ -71,16 +73,14 @@ pub(super) fn walk(copies: [Copy; 2], loads: [bool; 2]) -> Walked {
         walked.broken(|| format!("after the first start the environment is {:?}", medium.believed()));
         return walked;
     }
-    for (running, medium) in
-        [(first, medium.clone()), (first.other(), Medium::new([Copy::clean(Values::settled(first.other())); 2]))]
-    {
+    for (running, medium) in [(first, medium.clone()), (first.other(), rested(Values::settled(first.other())))] {
         updates(running, &medium, &mut walked);
     }
     walked
 }
 
 /// Every kind of update of a device that runs `running`.
-fn updates(running: Slot, medium: &Medium, walked: &mut Walked) {
+fn updates<E: Environment + Clone + Debug>(running: Slot, medium: &E, walked: &mut Walked) {
     use Step::{Commit, Install, RollBack, Start};
     let stories: [(Update, &[Step]); 6] = [
         (Update::Good, &[Install, Start, Commit, Start, Start]),
@@ -91,8 +91,10 @@ fn updates(running: Slot, medium: &Medium, walked: &mut Walked) {
         (Update::NoSystem, &[Install, Start, Start, Start]),
     ];
     for (update, steps) in stories {
+        let mut medium = medium.clone();
+        *medium.power() = Power::default();
         let device = Device {
-            medium: Medium::new(medium.copies),
+            medium,
             new: running.other(),
             update,
             old_loads: true,
@@ -106,7 +108,7 @@ fn updates(running: Slot, medium: &Medium, walked: &mut Walked) {
 }
 
 /// Tells the rest of a story (at most six steps), and again with the power failing at each write of each step.
-fn tell(device: &Device, steps: &[Step], walked: &mut Walked) {
+fn tell<E: Environment + Clone + Debug>(device: &Device<E>, steps: &[Step], walked: &mut Walked) {
     let Some((step, rest)) = steps.split_first() else {
         walked.runs += 1;
         let rests = device.medium.believed().is_some_and(|values| !values.upgrade) && device.medium.whole();
@@ -116,21 +118,22 @@ fn tell(device: &Device, steps: &[Step], walked: &mut Walked) {
         return;
     };
     let mut calm = device.clone();
-    (calm.medium.fuse, calm.medium.writes) = (None, 0);
+    *calm.medium.power() = Power::default();
     calm.step(*step, walked);
+    let writes = calm.medium.power().writes;
     tell(&calm, rest, walked);
-    for at in 0..if device.fault { calm.medium.writes } else { 0 } {
+    for at in 0..if device.fault { writes } else { 0 } {
         for cut in Cut::ALL {
             let mut cut_short = Device { fault: false, ..device.clone() };
-            cut_short.medium.fuse = Some((at, cut));
+            cut_short.medium.power().fuse = Some((at, cut));
             cut_short.step(*step, walked);
-            cut_short.medium.fuse = None;
+            cut_short.medium.power().fuse = None;
             tell(&cut_short, &[Step::Start, Step::Start, Step::Start], walked);
         }
     }
 }
 
-impl Device {
+impl<E: Environment + Debug> Device<E> {
     fn step(&mut self, step: Step, walked: &mut Walked) {
         match step {
             Step::Install => drop(self.medium.set(Values::pending(self.new))),
@@ -172,6 +175,15 @@ impl Device {
 }
 
 impl Walked {
+    /// Says what was found, at the place of the environment.
+    pub(super) fn report(self, place: Place, log: &mut Log) {
+        log.passed(self.runs);
+        log.check(self.violation.is_none(), "boot-state", || {
+            let first = self.violation.clone().unwrap_or_default();
+            (place, format!("{} courses of events break a promise, first: {first}", self.violations))
+        });
+    }
+
     fn broken(&mut self, what: impl FnOnce() -> String) {
         self.violations += 1;
         self.violation.get_or_insert_with(what);
@@ -181,13 +193,26 @@ impl Walked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::state::Block;
+    use crate::boot::state::serial::{self, Pair};
+    use crate::boot::state::{Block, Copy, Medium};
+
+    fn blocks(values: Values) -> Medium {
+        Medium::new([Copy::clean(values); 2])
+    }
+
+    fn serials(values: Values) -> Pair {
+        Pair::new([0, 1].map(|serial| Some(serial::Copy::good(serial, values))))
+    }
 
     #[test]
     fn from_a_fresh_image_no_promise_is_broken() {
-        let walked = walk([Copy::clean(Values::settled(Slot::A)); 2], [true, true]);
+        let walked = walk(blocks(Values::settled(Slot::A)), [true, true], blocks);
         assert_eq!((walked.violations, walked.violation), (0, None));
         assert!(walked.runs > 500, "{} runs", walked.runs);
+        let walked = walk(serials(Values::settled(Slot::A)), [true, true], serials);
+        assert_eq!((walked.violations, walked.violation), (0, None));
+        assert!(walked.runs > 100, "{} runs", walked.runs);
+        assert_eq!(walk(Pair::new([None; 2]), [true, true], serials).violation, None);
         // Nor from one whose slot B is empty, or one of whose copies is damaged.
         let torn = Copy { lock: Block::Torn, env: Block::Torn };
         for (copies, loads) in [
@@ -195,18 +220,19 @@ mod tests {
             ([torn, Copy::clean(Values::settled(Slot::B))], [true, true]),
             ([torn; 2], [true, true]),
         ] {
-            assert_eq!(walk(copies, loads).violation, None);
+            assert_eq!(walk(Medium::new(copies), loads, blocks).violation, None);
         }
     }
 
     #[test]
     fn what_does_not_start_is_found() {
-        let walked = walk([Copy::clean(Values::settled(Slot::A)); 2], [false, false]);
+        let walked = walk(blocks(Values::settled(Slot::A)), [false, false], blocks);
         assert_eq!(walked.violation.unwrap(), "on the first start neither slot starts");
-        let walked = walk([Copy::clean(Values::pending(Slot::B)); 2], [true, true]);
+        let walked = walk(blocks(Values::pending(Slot::B)), [true, true], blocks);
         assert!(walked.violation.unwrap().starts_with("after the first start the environment is"));
         let mut broken = Walked::default();
-        let medium = Medium { read_only: true, ..Medium::new([Copy::clean(Values::pending(Slot::B)); 2]) };
+        let mut medium = blocks(Values::pending(Slot::B));
+        medium.power.read_only = true;
         let device = Device {
             medium,
             new: Slot::B,

@@ -1,0 +1,40 @@
+//! The environment tools of the device: one shell script for each way to keep the environment, and a part that both share.
+
+use super::fill;
+use crate::tree::edit::EditError;
+use crate::tree::editor::Editor;
+
+/// What both scripts share.
+const COMMON: &str = include_str!("../../configs/device/bootenv-common.sh");
+
+/// `grub-mender-grubenv-print` and `-set`.
+#[must_use]
+pub fn grubenv() -> String {
+    with_common(include_str!("../../configs/grub/grubenv-tool.sh"))
+}
+
+/// `fw_printenv` and `fw_setenv`.
+#[must_use]
+pub fn uboot_env() -> String {
+    with_common(include_str!("../../configs/u-boot/fw-env.sh"))
+}
+
+/// The script with the common part in its place, whose first lines are for its checker.
+fn with_common(script: &str) -> String {
+    let body = COMMON.split_once("\n\n").map_or(COMMON, |(_, body)| body);
+    let here = "# shellcheck source=configs/device/bootenv-common.sh\n. \"${0%/*}/../device/bootenv-common.sh\"\n";
+    script.replace(here, body)
+}
+
+/// Runs `program --finish-boot` once for each boot, where systemd is the init system.
+pub(super) fn finish_on_boot(root: &mut Editor<'_>, name: &str, program: &str, mount: &str) -> Result<(), EditError> {
+    if !["/lib/systemd/systemd", "/usr/lib/systemd/systemd"].iter().any(|path| root.tree().file(path).is_some()) {
+        return Ok(());
+    }
+    let reason = "mends the boot environment once for each boot";
+    let unit = include_str!("../../configs/device/mender-bootenv.service");
+    let path = format!("/etc/systemd/system/{name}.service");
+    root.file(&path, fill(unit, &[("@BOOT_MOUNT@", mount), ("@PROGRAM@", program)]), 0o644, reason)?;
+    root.symlink(format!("/etc/systemd/system/multi-user.target.wants/{name}.service"), path, reason)?;
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! `config.txt`: lines `name=value` that apply to the machines that the last line `[filter]` above them names.
+
+use super::PROGRAM;
+use crate::plan::facts::Architecture;
+
+/// What stands in front of a line that counts no more.
+const OUT: &str = "#mender# ";
+/// What would start something else than U-Boot, in any section.
+const KERNELS: [&str; 9] = [
+    "kernel",
+    "kernel_address",
+    "kernel_old",
+    "initramfs",
+    "auto_initramfs",
+    "ramfsfile",
+    "ramfsaddr",
+    "arm_64bit",
+    "disable_commandline_tags",
+];
+/// What our lines begin with.
+const HEAD: &str = "# U-Boot chooses the root filesystem and starts its kernel. Arguments are those of the file for them, here.\n";
+
+/// The name that a line sets.
+fn name(line: &str) -> &str {
+    line.trim_start().split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or_default()
+}
+
+/// The text with each line that starts a kernel made a comment; all else as it is. What an earlier conversion added is taken out.
+pub(super) fn without_kernels(text: &str) -> String {
+    let text = [Architecture::Arm64, Architecture::Armhf].iter().fold(text.to_owned(), |text, arch| text.replace(&ours(*arch), ""));
+    let edit = |line: &str| if KERNELS.contains(&name(line)) { format!("{OUT}{line}") } else { line.to_owned() };
+    text.split_inclusive('\n').map(edit).collect()
+}
+
+/// The text and, for all machines, what starts U-Boot.
+pub(super) fn with_program(text: &str, arch: Architecture) -> String {
+    let mut out = text.to_owned();
+    if !out.is_empty() && !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out + &ours(arch)
+}
+
+/// Our lines. The serial line's clock follows that of the processor unless it is asked for.
+fn ours(arch: Architecture) -> String {
+    let wide = u8::from(arch == Architecture::Arm64);
+    format!("\n[all]\n{HEAD}kernel={PROGRAM}\narm_64bit={wide}\nauto_initramfs=0\nenable_uart=1\n")
+}
+
+/// What the last line for `name` says.
+pub(super) fn value(text: &str, wanted: &str) -> Option<String> {
+    let lines = text.lines().filter(|line| name(line) == wanted);
+    lines.filter_map(|line| line.split_once('=')).map(|(_, value)| value.trim().to_owned()).next_back()
+}
+
+/// The files that the text includes.
+pub(super) fn includes(text: &str) -> Vec<String> {
+    let lines = text.lines().filter(|line| name(line) == "include");
+    lines.filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_edited_within_their_sections() {
+        let old = "# kernel=comment\r\ndtparam=audio=on\n[pi4]\nkernel=mine.img\narm_boost=1\ninitramfs initrd8 followkernel\n[all]\nauto_initramfs=1\ncamera_auto_detect=1";
+        let text = with_program(&without_kernels(old), Architecture::Arm64);
+        let expected = "# kernel=comment\r\ndtparam=audio=on\n[pi4]\n#mender# kernel=mine.img\narm_boost=1\n#mender# initramfs initrd8 followkernel\n[all]\n#mender# auto_initramfs=1\ncamera_auto_detect=1\n";
+        let (kept, ours) = text.split_at(expected.len());
+        assert_eq!(kept, expected);
+        assert_eq!(ours, format!("\n[all]\n{HEAD}kernel=u-boot.bin\narm_64bit=1\nauto_initramfs=0\nenable_uart=1\n"));
+        assert_eq!(with_program(&without_kernels(&text), Architecture::Arm64), text, "once is enough");
+        assert_eq!(without_kernels("kernelish=1\ndtoverlay=kernel\n"), "kernelish=1\ndtoverlay=kernel\n");
+    }
+
+    #[test]
+    fn other_files_are_found() {
+        let text = "cmdline=old.txt\n[pi3]\ncmdline = new.txt\ninclude more.txt\n#include no.txt\n";
+        assert_eq!(value(text, "cmdline").as_deref(), Some("new.txt"));
+        assert_eq!(includes(text), ["more.txt"]);
+        assert_eq!(value("", "cmdline"), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! The boot script for one kind of board.
+
+use super::{Context, Storage, environment};
+use crate::boot::fill;
+use crate::plan::facts::Architecture;
+
+/// What the script must know of a board: where in memory things go, and where arguments and device tree come from.
+struct Board {
+    memory: &'static str,
+    tree: &'static str,
+    arguments: &'static str,
+}
+
+/// The firmware made a device tree with the overlays that config.txt asks for, and put the arguments of cmdline.txt into it. U-Boot's
+/// own addresses leave 38 MiB for a kernel; these leave 158, and room to unpack one of 96, all within the first 364 MiB.
+const RASPBERRY_PI: Board = Board {
+    memory: "setenv mender_memory 9f00000\nsetenv ramdisk_addr_r a100000\nsetenv kernel_comp_addr_r 10000000\n\
+             setenv kernel_comp_size 6000000\nsetenv mender_firmware_args\n\
+             if fdt addr ${fdt_addr}; then fdt get value mender_firmware_args /chosen bootargs; fi",
+    tree: "setenv mender_tree ${fdt_addr};",
+    arguments: "${mender_firmware_args} ",
+};
+
+/// The board's U-Boot says where things go, and which device tree is its own.
+const OTHER: Board = Board {
+    memory: "if test -z \"${scriptaddr}\"; then setenv scriptaddr ${loadaddr}; fi\nsetexpr mender_memory ${scriptaddr} + 20000\n\
+             setenv mender_console\nif test -n \"${console}\"; then setenv mender_console \"console=${console}\"; fi",
+    tree: "setenv mender_tree ${fdt_addr};\n  \
+           if test -z \"${mender_tree}\"; then setenv mender_tree ${fdtcontroladdr}; fi;\n  \
+           if test -n \"${fdtdir}\"; then\n    if test -n \"${fdtfile}\"; then\n      \
+           if load ${mender_root} ${fdt_addr_r} /${fdtdir}/${fdtfile}; then setenv mender_tree ${fdt_addr_r}; fi;\n    fi;\n  fi;",
+    arguments: "${mender_console} ",
+};
+
+/// The text of the script.
+#[must_use]
+pub fn text(context: &Context<'_>, is_pi: bool) -> String {
+    let board = if is_pi { RASPBERRY_PI } else { OTHER };
+    // Where the kernel's format has its magic number, and whether the command unpacks one that gzip packed.
+    let (command, at, magic, gzip) = match context.arch {
+        Architecture::Arm64 => ("booti", "38", "644d5241", "yes"),
+        _ => ("bootz", "24", "16f2818", "no"),
+    };
+    let [a, b] = context.roots.map(|number| number.to_string());
+    let [hex_a, hex_b] = context.roots.map(|number| format!("{number:x}"));
+    let [uuid_a, uuid_b] = context.partuuids.map(str::to_ascii_lowercase);
+    let arguments = format!("{}root=PARTUUID=${{mender_uuid}} mender.slot=${{mender_slot}} ${{args}}", board.arguments);
+    let template = match context.storage {
+        Storage::Files => include_str!("../../../configs/u-boot/boot.cmd"),
+        Storage::Raw { .. } => include_str!("../../../configs/u-boot/boot-raw.cmd"),
+    };
+    fill(
+        template,
+        &[
+            ("@ADDRESSES@", board.memory),
+            ("@DEVICE_TREE@", board.tree),
+            ("@ARGUMENTS@", &arguments),
+            ("@BOOT_COMMAND@", command),
+            ("@KERNEL_MAGIC_AT@", at),
+            ("@KERNEL_MAGIC@", magic),
+            ("@GZIP@", gzip),
+            ("@ROOT_A_NUMBER@", &a),
+            ("@ROOT_B_NUMBER@", &b),
+            ("@ROOT_A_HEX@", &hex_a),
+            ("@ROOT_B_HEX@", &hex_b),
+            ("@ROOT_A_PARTUUID@", &uuid_a),
+            ("@ROOT_B_PARTUUID@", &uuid_b),
+            ("@FILE_1@", environment::FILES[0]),
+            ("@FILE_2@", environment::FILES[1]),
+        ],
+    )
+}

@@ -1,0 +1,212 @@
+//! U-Boot on a Raspberry Pi and on a board of another kind, in trees.
+
+use super::*;
+use crate::stamp::Time;
+use crate::tree::{Stat, Tree};
+
+fn tree(files: &[(&str, Vec<u8>)]) -> Tree {
+    let stat = || Stat::root(0o644, Time::default());
+    let mut tree = Tree::new(Stat::root(0o755, Time::default()));
+    for (path, bytes) in files {
+        tree.put_file(path, bytes.clone(), stat()).unwrap();
+    }
+    tree
+}
+
+fn context(arch: Architecture) -> Context<'static> {
+    Context {
+        roots: [2, 10],
+        partuuids: ["4E639091-02", "4e639091-0a"],
+        boot_mount: "/boot/firmware",
+        arch,
+        more_arguments: "console=ttyS9",
+        flavor: None,
+        program: None,
+        storage: Storage::Files,
+    }
+}
+
+/// A kernel for 64 bits.
+fn image() -> Vec<u8> {
+    let mut out = vec![0; 64];
+    out[0x38..0x3c].copy_from_slice(b"ARM\x64");
+    out
+}
+
+fn text(tree: &Tree, path: &str) -> String {
+    let bytes = tree.read(path, TEXT_LIMIT).unwrap().unwrap_or_else(|| panic!("{path} is missing"));
+    String::from_utf8(bytes).unwrap()
+}
+
+const TEXT_LIMIT: u64 = 1 << 20;
+
+/// A golden Raspberry Pi OS.
+fn pi() -> [Tree; 2] {
+    let uboot = b"... U-Boot 2023.01 ...".to_vec();
+    let root = tree(&[
+        ("/boot/vmlinuz-6.6.31+rpt-rpi-v8", b"\x1f\x8bpacked".to_vec()),
+        ("/boot/initrd.img-6.6.31+rpt-rpi-v8", b"i".to_vec()),
+        ("/boot/vmlinuz-6.12.1+rpt-rpi-2712", b"\x1f\x8bpacked".to_vec()),
+        ("/boot/initrd.img-6.12.1+rpt-rpi-2712", b"i".to_vec()),
+        ("/usr/lib/u-boot/rpi_arm64/u-boot.bin", uboot),
+        ("/usr/lib/systemd/systemd", b"x".to_vec()),
+        ("/usr/lib/systemd/system/udisks2.service", b"x".to_vec()),
+        ("/etc/init.d/resize2fs_once", b"x".to_vec()),
+        ("/etc/rc3.d/S01resize2fs_once", b"x".to_vec()),
+        ("/etc/systemd/system/sysinit.target.wants/rpi-resize.service", b"x".to_vec()),
+        ("/etc/kernel/postinst.d/z50-raspi-firmware", b"cat >/boot/firmware/config.txt <<EOF".to_vec()),
+        ("/etc/kernel/postrm.d/z50-raspi-firmware", b"cp /boot/vmlinuz /boot/firmware/kernel8.img".to_vec()),
+    ]);
+    let cmdline = "console=serial0,115200 root=PARTUUID=1-02 rootwait init=/usr/lib/raspberrypi-sys-mods/firstboot\n";
+    let boot = tree(&[
+        ("/CONFIG.TXT", b"[pi4]\ninclude more.txt\n".to_vec()),
+        ("/more.txt", b"kernel=other.img\n".to_vec()),
+        ("/cmdline.txt", cmdline.into()),
+        ("/start4.elf", b"x".to_vec()),
+        ("/uboot.env", b"x".to_vec()),
+        ("/extlinux/extlinux.conf", b"x".to_vec()),
+    ]);
+    [root, boot]
+}
+
+fn integrated([mut root, mut boot]: [Tree; 2], context: &Context<'_>) -> Result<(Installed, [Tree; 2]), Problems> {
+    let mut editors = [Editor::new(&mut root, Time::default()), Editor::new(&mut boot, Time::default())];
+    let [root_editor, boot_editor] = &mut editors;
+    let installed = integrate(root_editor, boot_editor, context)?;
+    Ok((installed, [root, boot]))
+}
+
+#[test]
+fn a_raspberry_pi_starts_u_boot_and_the_script() {
+    let (installed, [root, boot]) = integrated(pi(), &context(Architecture::Arm64)).unwrap();
+    assert_eq!(installed.program, "/usr/lib/u-boot/rpi_arm64/u-boot.bin");
+    assert_eq!(installed.kernel, "/boot/vmlinuz-6.6.31+rpt-rpi-v8");
+    assert!(installed.arguments.contains("rootwait") && !installed.arguments.contains("root="), "{}", installed.arguments);
+    // The boot partition, whatever the case of its names.
+    assert!(text(&boot, "/CONFIG.TXT").ends_with("kernel=u-boot.bin\narm_64bit=1\nauto_initramfs=0\nenable_uart=1\n"));
+    assert_eq!(text(&boot, "/more.txt"), "#mender# kernel=other.img\n");
+    assert_eq!(text(&boot, "/cmdline.txt"), "console=serial0,115200 rootwait\n");
+    assert!(boot.find("/config.txt").is_none() && boot.find("/uboot.env").is_none() && boot.find("/extlinux").is_none());
+    let script = header::unwrap(&boot.read("/boot.scr", TEXT_LIMIT).unwrap().unwrap()).unwrap();
+    for part in ["4e639091-02", "4e639091-0a", "mender_slot_hex a;", "booti ${kernel_addr_r}", "mender_firmware_args"] {
+        assert!(script.contains(part), "{part}");
+    }
+    assert!(!script.contains('@'), "{script}");
+    for (path, copy) in environment::FILES.iter().zip(environment::factory(2)) {
+        assert!(boot.read(path, TEXT_LIMIT).unwrap() == Some(copy));
+    }
+    // The root filesystem.
+    let slot = text(&root, "/boot/mender-slot.env");
+    let lines = "kernel=boot/vmlinuz-6.6.31+rpt-rpi-v8\ninitrd=boot/initrd.img-6.6.31+rpt-rpi-v8\nargs=console=ttyS9 panic=30\n#";
+    assert!(slot.contains(lines), "{slot}");
+    assert!(text(&root, "/etc/default/mender-slot").ends_with("FLAVOR=\"rpi-v8\"\n"));
+    assert_eq!(
+        text(&root, "/etc/fw_env.config"),
+        "/boot/firmware/mender/env1/uboot.env 0x0 0x1000\n/boot/firmware/mender/env2/uboot.env 0x0 0x1000\n"
+    );
+    assert_eq!(text(&root, "/etc/mender_ubootenv.config"), "ROOT_PARTITIONS = 2 10\n");
+    assert_eq!(text(&root, "/usr/bin/fw_printenv"), tools::uboot_env());
+    let unit = text(&root, "/etc/systemd/system/mender-ubootenv.service");
+    assert!(unit.contains("RequiresMountsFor=/boot/firmware\n"), "{unit}");
+    assert!(unit.contains("ExecStart=/usr/lib/goldsmith/uboot-env --finish-boot\n"), "{unit}");
+    assert_eq!(facts::symlink(&root, "/etc/systemd/system/udisks2.service").as_deref(), Some("/dev/null"));
+    let gone = [
+        "/etc/init.d/resize2fs_once",
+        "/etc/rc3.d/S01resize2fs_once",
+        "/etc/systemd/system/sysinit.target.wants/rpi-resize.service",
+    ];
+    assert!(gone.iter().all(|path| root.find_nofollow(path).is_none()));
+    // Only the hook that writes config.txt is diverted.
+    assert!(text(&root, "/etc/kernel/postinst.d/z50-raspi-firmware").contains("nothing is installed"));
+    assert!(text(&root, "/etc/kernel/postrm.d/z50-raspi-firmware").starts_with("cp "));
+    let hook = "/etc/kernel/postinst.d/z50-raspi-firmware";
+    assert_eq!(text(&root, "/var/lib/dpkg/diversions"), format!("{hook}\n{hook}.distrib\n:\n"));
+}
+
+#[test]
+fn what_a_raspberry_pi_lacks_is_said() {
+    let mut without = pi();
+    without[0].remove("/usr/lib/u-boot").unwrap();
+    let problems = integrated(without, &context(Architecture::Arm64)).unwrap_err();
+    assert!(problems.0[0].message.starts_with("no U-Boot"), "{problems}");
+    let given = Context { program: Some(("mine.bin".into(), b"no".to_vec())), ..context(Architecture::Arm64) };
+    assert!(integrated(pi(), &given).unwrap_err().0[0].message.starts_with("mine.bin is no U-Boot"));
+    let flavor = Context { flavor: Some("rpi-v9"), ..context(Architecture::Arm64) };
+    assert!(integrated(pi(), &flavor).unwrap_err().0[0].message.contains("vmlinuz-*-rpi-v9"));
+    let mut zboot = pi();
+    zboot[0].put_file("/boot/vmlinuz-6.6.31+rpt-rpi-v8", "MZ\0\0zimg", Stat::root(0o644, Time::default())).unwrap();
+    assert!(integrated(zboot, &context(Architecture::Arm64)).unwrap_err().0[0].message.contains("CONFIG_EFI_ZBOOT"));
+}
+
+#[test]
+fn a_kernel_that_only_the_firmware_has_is_copied_into_the_root() {
+    let [mut root, mut boot] = pi();
+    root.remove("/boot").unwrap();
+    let stat = || Stat::root(0o644, Time::default());
+    boot.put_file("/kernel8.img", b"\x1f\x8bk".to_vec(), stat()).unwrap();
+    boot.put_file("/initramfs8", "i", stat()).unwrap();
+    let (installed, [root, _]) = integrated([root, boot], &context(Architecture::Arm64)).unwrap();
+    assert_eq!(installed.kernel, "/boot/kernel8.img");
+    assert!(root.file("/boot/kernel8.img").is_some() && root.file("/boot/initramfs8").is_some());
+    assert!(text(&root, "/boot/mender-slot.env").contains("kernel=boot/kernel8.img\ninitrd=boot/initramfs8\n"));
+    assert!(text(&root, "/etc/default/mender-slot").ends_with("FLAVOR=\"\"\n"));
+}
+
+#[test]
+fn another_board_keeps_its_own_u_boot() {
+    let menu = "default l0\nlabel l1\n linux /no\nlabel l0\n\tlinux /boot/vmlinuz-6.1.0-21-arm64\n\tinitrd /boot/initrd.img-6.1.0-21-arm64\n\tfdtdir /usr/lib/linux-image-6.1.0-21-arm64/\n\tappend root=/dev/mmcblk0p1 ro rootwait earlycon\n";
+    let root = tree(&[
+        ("/boot/vmlinuz-6.1.0-21-arm64", image()),
+        ("/boot/initrd.img-6.1.0-21-arm64", b"i".to_vec()),
+        ("/boot/vmlinuz-6.1.0-9-arm64", image()),
+        ("/usr/lib/linux-image-6.1.0-21-arm64/x.dtb", b"d".to_vec()),
+        ("/boot/extlinux/extlinux.conf", menu.into()),
+        ("/usr/sbin/flash-kernel", b"x".to_vec()),
+        ("/usr/bin/fw_printenv", b"theirs".to_vec()),
+        ("/usr/bin/fw_setenv", b"theirs".to_vec()),
+    ]);
+    let (installed, [root, boot]) = integrated([root, tree(&[])], &context(Architecture::Arm64)).unwrap();
+    assert_eq!(installed.arguments, "ro rootwait earlycon console=ttyS9 panic=30");
+    let lines = "kernel=boot/vmlinuz-6.1.0-21-arm64\ninitrd=boot/initrd.img-6.1.0-21-arm64\nfdtdir=usr/lib/linux-image-6.1.0-21-arm64\nargs=ro rootwait earlycon console=ttyS9 panic=30\n#";
+    assert!(text(&root, "/boot/mender-slot.env").contains(lines));
+    assert_eq!(text(&root, "/usr/bin/fw_printenv"), "theirs");
+    assert!(text(&root, "/usr/sbin/flash-kernel").contains("nothing is installed"));
+    let script = header::unwrap(&boot.read("/boot.scr", TEXT_LIMIT).unwrap().unwrap()).unwrap();
+    assert!(script.contains("setexpr mender_memory ${scriptaddr} + 20000") && !script.contains("firmware_args"));
+    assert!(boot.find("/config.txt").is_none());
+}
+
+#[test]
+fn an_environment_of_u_boots_own_is_left_empty() {
+    let storage = Storage::Raw { disk: "/dev/mmcblk0".into(), offsets: [4 << 20, 8 << 20], size: 0x4000 };
+    let raw = Context { storage, ..context(Architecture::Arm64) };
+    let (_, [root, boot]) = integrated(pi(), &raw).unwrap();
+    assert_eq!(text(&root, "/etc/fw_env.config"), "/dev/mmcblk0 0x400000 0x4000\n/dev/mmcblk0 0x800000 0x4000\n");
+    assert!(boot.find("/mender").is_none() && root.find("/etc/mender_ubootenv.config").is_none());
+    assert!(root.find("/etc/systemd/system/mender-ubootenv.service").is_none());
+    let script = header::unwrap(&boot.read("/boot.scr", TEXT_LIMIT).unwrap().unwrap()).unwrap();
+    assert!(script.contains("run mender_setup") && !script.contains('@'), "{script}");
+}
+
+#[test]
+fn flavors_are_what_is_not_counted() {
+    for (version, flavor) in [
+        ("6.6.31+rpt-rpi-v8", "rpi-v8"),
+        ("6.1.0-rpi4-rpi-v7l", "rpi-v7l"),
+        ("6.1.0-21-arm64", "arm64"),
+        ("6.1.0-0.deb11.21-cloud-arm64", "cloud-arm64"),
+        ("6.12.9+bpo-arm64", "arm64"),
+        ("5.15.84-v8+", "v8+"),
+        ("6.1", ""),
+    ] {
+        assert_eq!(kernel::flavor_of(version), flavor, "{version}");
+    }
+}
+
+#[test]
+fn settings_of_flash_kernel_are_taken() {
+    let root =
+        tree(&[("/etc/default/flash-kernel", b"LINUX_KERNEL_CMDLINE=\"quiet\"\nLINUX_KERNEL_CMDLINE_DEFAULTS=\"a b\"\n".to_vec())]);
+    let (origin, words) = settings::arguments(&root, &tree(&[]), false);
+    assert_eq!((origin.as_str(), words.join(" ").as_str()), ("/etc/default/flash-kernel", "quiet a b"));
+}

@@ -1,0 +1,84 @@
+//! Which boot loader a golden image starts by, as far as its files tell.
+
+use crate::tree::{Tree, show};
+
+/// A boot loader and the kind of board.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loader {
+    /// GRUB, started by UEFI firmware.
+    GrubEfi,
+    /// U-Boot, as it comes with the board or is in front of the first partition.
+    UBoot,
+    /// U-Boot, started by the firmware of a Raspberry Pi.
+    UBootOnRaspberryPi,
+}
+
+/// The names at the top of the boot partition, in lower case.
+fn top(boot: &Tree) -> Vec<String> {
+    boot.root.entries.keys().map(|name| show(name).to_lowercase()).collect()
+}
+
+/// Whether the boot partition is that of a Raspberry Pi that starts without UEFI.
+#[must_use]
+pub fn is_raspberry_pi(boot: &Tree) -> bool {
+    let names = top(boot);
+    let firmware = |name: &String| {
+        name == "bootcode.bin"
+            || (name.starts_with("start") && name.ends_with(".elf"))
+            || (name.starts_with("bcm27") && name.ends_with(".dtb"))
+    };
+    let has = |wanted: &str| names.iter().any(|name| name == wanted);
+    has("config.txt") && !has("rpi_efi.fd") && names.iter().any(firmware)
+}
+
+/// The loader that the image starts by. `u_boot` says that it shall be U-Boot, whatever else is there.
+#[must_use]
+pub fn guess(root: &Tree, boot: Option<&Tree>, u_boot: bool) -> Loader {
+    if boot.is_some_and(is_raspberry_pi) {
+        return Loader::UBootOnRaspberryPi;
+    }
+    let names = boot.map(top).unwrap_or_default();
+    let on_boot = |wanted: &[&str]| names.iter().any(|name| wanted.contains(&name.as_str()));
+    let on_root = |paths: &[&str]| paths.iter().any(|path| root.find(path).is_some());
+    let grub = on_boot(&["efi"]) && on_root(&["/boot/grub/grub.cfg", "/usr/sbin/grub-install"]);
+    let signs = on_boot(&["boot.scr", "boot.scr.uimg", "extlinux", "u-boot.bin", "uenv.txt"])
+        || on_root(&["/boot/boot.scr", "/boot/extlinux/extlinux.conf", "/usr/sbin/flash-kernel", "/usr/sbin/u-boot-update"]);
+    if u_boot || (signs && !grub) { Loader::UBoot } else { Loader::GrubEfi }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Stat, Time};
+
+    fn tree(paths: &[&str]) -> Tree {
+        let stat = || Stat::root(0o644, Time::default());
+        let mut tree = Tree::new(stat());
+        for path in paths {
+            tree.put_file(path, "x", stat()).unwrap();
+        }
+        tree
+    }
+
+    #[test]
+    fn a_loader_is_told_by_its_files() {
+        type Case = (&'static [&'static str], Option<&'static [&'static str]>, Loader);
+        let cases: [Case; 7] = [
+            (&[], Some(&["/config.txt", "/start4.elf"]), Loader::UBootOnRaspberryPi),
+            (&[], Some(&["/CONFIG.TXT", "/bcm2712-rpi-5-b.dtb"]), Loader::UBootOnRaspberryPi),
+            (
+                &["/boot/grub/grub.cfg"],
+                Some(&["/config.txt", "/start4.elf", "/RPI_EFI.fd", "/EFI/BOOT/BOOTAA64.EFI"]),
+                Loader::GrubEfi,
+            ),
+            (&[], Some(&["/boot.scr"]), Loader::UBoot),
+            (&["/boot/extlinux/extlinux.conf"], None, Loader::UBoot),
+            (&["/boot/extlinux/extlinux.conf", "/boot/grub/grub.cfg"], Some(&["/EFI/debian/grubx64.efi"]), Loader::GrubEfi),
+            (&[], None, Loader::GrubEfi),
+        ];
+        for (root, boot, loader) in cases {
+            assert_eq!(guess(&tree(root), boot.map(tree).as_ref(), false), loader, "{root:?} {boot:?}");
+        }
+        assert_eq!(guess(&tree(&[]), None, true), Loader::UBoot);
+    }
+}
