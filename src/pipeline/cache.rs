@@ -1,12 +1,12 @@
 //! Frames kept from one conversion to the next, by the digest of their plain bytes, codec and level: a second conversion after a small
 //! change compresses the change.
 //!
-//! A directory of files, each named by its key and holding the digest of key and frame, then the frame. So a frame that was cut short
+//! A directory of files, each named by its key, the digest of all that the frame depends on, and holding the digest of key and frame, then the frame. So a frame that was cut short
 //! by a crash or damaged on the disk is noticed and made anew; and since files appear by renaming, any number of conversions may use
 //! one directory at once. What is used least recently goes when there is no room. A cache never makes a conversion fail, nor
 //! changes a byte of it.
 
-use crate::digest::hex;
+use crate::digest::{Digest as Key, hex, unhex};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::Codec;
@@ -24,9 +24,6 @@ const HEAD: usize = 32;
 /// What files begin with that have not got their names yet.
 const PREFIX: &str = ".goldsmith-";
 const LOCK: &str = ".lock";
-
-/// What names a frame: the digest of all that it depends on.
-type Key = [u8; 32];
 
 /// An open cache.
 #[derive(Debug)]
@@ -78,7 +75,7 @@ impl Cache {
                 let _ = std::fs::remove_file(entry.path());
             }
             // Another conversion may have taken it away since.
-            if let (Some(key), Ok(metadata)) = (parse(&name), entry.metadata()) {
+            if let (Some(key), Ok(metadata)) = (unhex(&name), entry.metadata()) {
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 state.total += metadata.len();
                 state.unused.insert((used, key));
@@ -210,18 +207,6 @@ impl Cache {
 /// What is kept before a frame.
 fn seal(key: &Key, frame: &[u8]) -> [u8; HEAD] {
     Sha256::new().chain_update(key).chain_update(frame).finalize().into()
-}
-
-/// The key that a file name stands for.
-fn parse(name: &str) -> Option<Key> {
-    let mut key = [0; 32];
-    if name.len() != 64 || !name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-        return None;
-    }
-    for (byte, digits) in key.iter_mut().zip(0..) {
-        *byte = u8::from_str_radix(name.get(digits * 2..digits * 2 + 2)?, 16).ok()?;
-    }
-    Some(key)
 }
 
 /// Notes that a file was used now. The time says what may go first, and nothing else.

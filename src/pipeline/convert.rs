@@ -101,14 +101,20 @@ pub fn write(prepared: &Prepared, file: String, dir: &Path, how: How, report: &d
     let places = places.map(|places| text(&outputs, &format!("{name}.places"), &places.to_text())).transpose()?;
     let files = [("image", Some(written.image)), ("bmap", map), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
     let pending = files.into_iter().chain([("places", places)]);
-    for (kind, pending) in pending {
-        let Some(pending) = pending else { continue };
-        let sum = match kind {
-            "rootfs" => Some(written.root_sha256),
-            "image" if form == Form::Raw => None,
-            _ => Some(sum(pending.file())?),
-        };
-        record.outputs.push(describe(kind, &pending, sum)?);
+    let pending: Vec<(&str, Pending)> = pending.filter_map(|(kind, pending)| Some((kind, pending?))).collect();
+    let known = |kind: &str| match kind {
+        "rootfs" => Some(Some(written.root_sha256)),
+        "image" if form == Form::Raw => Some(None),
+        _ => None,
+    };
+    // At once: image and Artifact are large.
+    let sums: Vec<_> = std::thread::scope(|scope| {
+        let sum = |(kind, pending): &(&str, Pending)| known(kind).map_or_else(|| sum(pending.file()).map(Some), Ok);
+        let threads: Vec<_> = pending.iter().map(|one| scope.spawn(move || sum(one))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    for ((kind, pending), sum) in pending.into_iter().zip(sums) {
+        record.outputs.push(describe(kind, &pending, sum?)?);
         outputs.finish(pending);
     }
     for pending in extra {

@@ -15,7 +15,7 @@ fn chunk(seed: u32) -> Vec<u8> {
 
 fn frames(dir: &Path) -> Vec<PathBuf> {
     let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
-    names.filter(|entry| parse(entry.file_name().to_str().unwrap()).is_some()).map(|entry| entry.path()).collect()
+    names.filter(|entry| unhex(entry.file_name().to_str().unwrap()).is_some()).map(|entry| entry.path()).collect()
 }
 
 fn size(dir: &Path) -> u64 {
@@ -105,7 +105,7 @@ fn what_was_used_last_stays_and_foreign_files_do_too() {
     drop(Cache::open(dir.path(), 15_000).unwrap());
     assert_eq!(frames(dir.path()).len(), 1);
     let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.retain(|name| parse(name).is_none());
+    names.retain(|name| unhex(name).is_none());
     names.sort();
     assert_eq!(names, [".lock", "notes"]);
 }
