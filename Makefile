@@ -2,10 +2,10 @@
 
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 GOLDSMITH := target/$(HOST)/release/goldsmith
-SCRIPTS = $(shell grep -rlsIE '^\#! ?/bin/(ba)?sh' .ci scripts fixtures configs)
+SCRIPTS = $(shell grep -rlsIE '^\#! ?/bin/(ba)?sh' .ci scripts fixtures configs fuzz/*.sh)
 GOLDEN :=
 
-.PHONY: build demo setup test test-boot lint clean
+.PHONY: build demo setup test test-boot lint fuzz clean
 
 # The command as one static file, for any Linux of this architecture.
 build:
@@ -29,10 +29,15 @@ test: setup lint
 test-boot: setup
 	cargo test --locked --test it -- --ignored boot
 
+# Each fuzz target for FUZZ_SECONDS (30). Needs cargo-fuzz; what was found before is in `make test`.
+fuzz:
+	scripts/fuzz.sh
+
 lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	shellcheck -x $(SCRIPTS)
+	scripts/licences.sh
 
 clean:
 	cargo clean

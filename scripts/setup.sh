@@ -15,7 +15,7 @@ if [ "${1:-test}" = test ]; then
   # To boot them.
   packages+=(qemu-system-x86 qemu-utils ovmf)
   # To judge and to damage what was made.
-  packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck bzip2 xz-utils zstd grub-common bmap-tools android-sdk-libsparse-utils)
+  packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs jq hostname android-sdk-libsparse-utils)
 fi
 
 missing() {

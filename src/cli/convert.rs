@@ -56,9 +56,9 @@ pub(super) struct ConvertArgs {
     /// Threads [default: one for each processor]; never changes a byte of the result
     #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    /// Check the image as `verify` does before it gets its name; not with a compressed one
+    /// Only read the results back; by default they are checked as `verify` does before they get their names
     #[arg(long)]
-    verify: bool,
+    no_verify: bool,
 }
 
 /// Runs the command.
@@ -70,7 +70,7 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
         Some(jobs) => usize::from(jobs),
         None => std::thread::available_parallelism().map_or(1, NonZero::get),
     };
-    let how = pipeline::How { jobs, verify: args.verify };
+    let how = pipeline::How { jobs, verify: !args.no_verify };
     let made = pipeline::write(&prepared, &config, args.input.file_name(), &args.input.output_dir, how, &*report)?;
     drop(report);
     if args.input.json {

@@ -30,7 +30,7 @@ pub struct Made {
 pub struct How {
     /// Threads, at least 1.
     pub jobs: usize,
-    /// Whether the whole verification runs on the image.
+    /// Whether the whole verification runs on the result; without it, it is only read back.
     pub verify: bool,
 }
 
@@ -41,10 +41,6 @@ pub struct How {
 pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how: How, report: &dyn Report) -> Result<Made> {
     let mut outputs = Outputs::new(dir)?;
     let form = form(config, prepared.layout.total)?;
-    if how.verify && matches!(form, Form::Stream(_)) {
-        let problem = Problem::new("a compressed image cannot be verified while it is made");
-        return Err(problem.hint("leave out --verify and run `goldsmith verify` on the result").into());
-    }
     let tables = prepared.table.encode(prepared.layout.total).context("making the partition table")?;
     let (root, boot) = (prepared.root_image()?, prepared.boot_image()?);
     let emission = Emission {
@@ -72,11 +68,14 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how
     let data = |sha256: &[u8; 32]| prepared.data_image(sha256);
     let written = emission.run(&outputs, &names, &data).map_err(|error| blame(&prepared.input, error))?;
     report.step("checking what was written", None);
-    check::written(prepared, form, config.root.slot_b == SlotB::Copy, &written).map_err(|error| blame(&prepared.input, error))?;
+    let checking = check::How { form, both: emission.disk.copy_to_b, report };
     if how.verify {
-        report.step("verifying the image", None);
-        check::verified(prepared, &written).context("verifying the image")?;
+        let planned = emission.disk.content(&data(&written.root_sha256)?);
+        check::verified(prepared, &checking, &written, planned).context("verifying the image")
+    } else {
+        check::written(prepared, &checking, &written)
     }
+    .map_err(|error| blame(&prepared.input, error))?;
     prepared.input.check_unchanged().map_err(|error| error.problem()).context("reading the golden image")?;
     let mut record = Record::new(prepared, file);
     record.root.sha256 = Some(hex(&written.root_sha256));

@@ -92,11 +92,26 @@ pub(crate) struct Written {
     pub(crate) rootfs: Option<Pending>,
     /// The block map of the disk, when asked for.
     pub(crate) map: Option<BlockMap>,
+    /// Where the frames of the root filesystem are, when the image is a stream.
+    pub(crate) frames: Option<Frames>,
+}
+
+/// The compressed root filesystem in its places (bytes in the files); all of them hold the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Frames {
+    /// Its length.
+    pub(crate) len: u64,
+    /// Slot A in the image.
+    pub(crate) a: u64,
+    /// Slot B in the image, when it is a copy.
+    pub(crate) b: Option<u64>,
+    /// The payload of the Artifact, when that is compressed in the same way.
+    pub(crate) payload: Option<u64>,
 }
 
 impl Disk<'_> {
     /// The whole disk; slot B is the same runs as slot A.
-    fn content(&self, data: &Content) -> Content {
+    pub(crate) fn content(&self, data: &Content) -> Content {
         let layout = &self.layout;
         let mut disk = Content::hole(0);
         self.push_tables(&mut disk, 0..layout.boot.start);
@@ -158,25 +173,31 @@ impl Emission<'_> {
                 self.fixed_parts(image.file()).map_err(|e| image.writing(e))?;
                 None
             }
-            Form::Stream(codec) => Some(FrameStream { file: image.file(), at: 0, codec, slot_start: 0 }),
+            Form::Stream(codec) => Some(FrameStream { file: image.file(), at: 0, codec }),
             Form::Wrapped(_) => None,
         };
         if let Some(stream) = &mut stream {
             self.stream_front(stream).map_err(|e| image.writing(e))?;
-            stream.slot_start = stream.at;
         }
+        let slot_start = stream.as_ref().map_or(0, |stream| stream.at);
         let mut sums = self.map.then(|| Sums::new(self.disk.root));
-        let root_sha256 = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
+        let (root_sha256, payload) = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
         self.report.step("writing slot B and the data partition", None);
         let data = data(&root_sha256)?;
-        match (self.form, &mut stream) {
-            (Form::Wrapped(wrap), _) => self.wrapped(image.file(), wrap, &data),
-            (_, Some(stream)) => self.stream_back(stream, &data),
-            (_, None) => self.raw_back(image.file(), &data),
+        let mut frames = stream.as_ref().map(|stream| Frames {
+            len: stream.at - slot_start,
+            a: slot_start,
+            b: None,
+            payload: (stream.codec == self.meta.codec).then_some(payload),
+        });
+        match (self.form, &mut stream, &mut frames) {
+            (Form::Wrapped(wrap), ..) => self.wrapped(image.file(), wrap, &data),
+            (_, Some(stream), Some(frames)) => self.stream_back(stream, frames, &data),
+            _ => self.raw_back(image.file(), &data),
         }
         .map_err(|e| image.writing(e))?;
         let map = sums.map(|sums| self.disk.map(&sums.finish(), &data)).transpose().context("making the block map")?;
-        Ok(Written { root_sha256, image, artifact, rootfs, map })
+        Ok(Written { root_sha256, image, artifact, rootfs, map, frames })
     }
 
     /// Tables and boot partition of a raw image.
@@ -187,7 +208,8 @@ impl Emission<'_> {
         write_content(file, self.disk.layout.boot.start, self.disk.boot)
     }
 
-    /// The one pass over the root filesystem: Artifact, checksum, slot A of either form, and the filesystem by itself.
+    /// The one pass over the root filesystem: Artifact, checksum, slot A of either form, and the filesystem by itself. Returns the
+    /// checksum, and where its first frame is in the Artifact.
     fn root_pass(
         &self,
         artifact: &Pending,
@@ -195,12 +217,14 @@ impl Emission<'_> {
         image: &Pending,
         rootfs: Option<&Pending>,
         mut sums: Option<&mut Sums>,
-    ) -> Result<[u8; 32]> {
+    ) -> Result<([u8; 32], u64)> {
         let root = self.disk.root;
         self.report.step("writing the root filesystem", Some(root.len()));
         let draft = artifact::Draft::new(self.meta, root.len(), self.signer).context("making the Artifact")?;
-        let mut payload = FrameStream { file: artifact.file(), at: draft.data_offset(), codec: self.meta.codec, slot_start: 0 };
+        let start = draft.data_offset();
+        let mut payload = FrameStream { file: artifact.file(), at: start, codec: self.meta.codec };
         payload.put(Bytes::Frame(&draft.head()?)).map_err(|e| artifact.writing(e))?;
+        let frames = payload.at;
         let codecs = self.codecs();
         let compress: Vec<_> = codecs.iter().map(|codec| move |plain: &[u8]| codec.compress(plain)).collect();
         let slot = (self.form == Form::Raw).then_some(self.disk.layout.root_a.start);
@@ -236,10 +260,10 @@ impl Emission<'_> {
         .context("the root filesystem")?;
         payload.put(Bytes::Frame(&draft.tail()?)).map_err(|e| artifact.writing(e))?;
         let sha256: [u8; 32] = hash.finalize().into();
-        let finished = draft.finish(&sha256, payload.at - draft.data_offset()).context("making the Artifact")?;
+        let finished = draft.finish(&sha256, payload.at - start).context("making the Artifact")?;
         payload.put(Bytes::Frame(&finished.back)).map_err(|e| artifact.writing(e))?;
         artifact.file().write_all_at(&finished.front, 0).map_err(|e| artifact.writing(e))?;
-        Ok(sha256)
+        Ok((sha256, frames))
     }
 
     /// The codecs of a pass, each once: a codec that the Artifact and the image share makes one frame for both.
@@ -289,16 +313,15 @@ impl Emission<'_> {
     }
 
     /// The stream behind the root filesystem in slot A.
-    fn stream_back(&self, stream: &mut FrameStream, data: &Content) -> io::Result<()> {
+    fn stream_back(&self, stream: &mut FrameStream, frames: &mut Frames, data: &Content) -> io::Result<()> {
         let layout = &self.disk.layout;
         let root_len = self.disk.root.len();
         let gap = Content::hole(layout.root_a.len - root_len);
-        let (slot_start, slot_end) = (stream.slot_start, stream.at);
         self.stream_content(stream, &gap)?;
         if self.disk.copy_to_b {
-            let len = slot_end - slot_start;
-            copy_range(stream.file, slot_start, stream.file, stream.at, len)?;
-            stream.at += len;
+            frames.b = Some(stream.at);
+            copy_range(stream.file, frames.a, stream.file, stream.at, frames.len)?;
+            stream.at += frames.len;
         } else {
             self.stream_content(stream, &Content::hole(root_len))?;
         }
@@ -334,8 +357,6 @@ struct FrameStream<'f> {
     file: &'f File,
     at: u64,
     codec: Codec,
-    /// Where the frames of slot A begin.
-    slot_start: u64,
 }
 
 impl FrameStream<'_> {

@@ -12,6 +12,7 @@ mod measure;
 pub mod outputs;
 mod prepare;
 mod record;
+mod streamed;
 pub mod survey;
 mod wrapped;
 
