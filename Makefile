@@ -2,12 +2,12 @@
 
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 GOLDSMITH := target/$(HOST)/release/goldsmith
-SCRIPTS = $(shell grep -rlsIE '^\#! ?/bin/(ba)?sh' .ci scripts fixtures configs)
+SCRIPTS = $(shell grep -rlsIE '^\#! ?/bin/(ba)?sh' .ci scripts fixtures configs fuzz/*.sh)
 GOLDEN :=
 
 QUICK :=
 
-.PHONY: build demo setup test test-boot bench lint clean
+.PHONY: build demo setup test test-boot bench lint fuzz clean
 
 # The command as one static file, for any Linux of this architecture.
 build:
@@ -38,10 +38,15 @@ bench:
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST) --example compress
 	QUICK=$(QUICK) scripts/bench.sh $(GOLDSMITH) $(dir $(GOLDSMITH))examples/compress
 
+# Each fuzz target for FUZZ_SECONDS (30). Needs cargo-fuzz; what was found before is in `make test`.
+fuzz:
+	scripts/fuzz.sh
+
 lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	shellcheck -x $(SCRIPTS)
+	scripts/licences.sh
 
 clean:
 	cargo clean

@@ -62,9 +62,9 @@ pub(super) struct ConvertArgs {
     /// Threads [default: one for each processor]; never changes a byte of the result
     #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    /// Check the image as `verify` does before it gets its name; not with a compressed one
+    /// Only read the results back; by default they are checked as `verify` does before they get their names
     #[arg(long)]
-    verify: bool,
+    no_verify: bool,
     /// Directory that keeps compressed pieces for the next conversion, which then compresses only what is new; never changes a byte
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -83,7 +83,7 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
         None => std::thread::available_parallelism().map_or(1, NonZero::get),
     };
     let cache = args.cache.as_deref().map(|dir| Cache::open(dir, args.cache_size)).transpose()?;
-    let how = pipeline::How { jobs, verify: args.verify, cache: cache.as_ref() };
+    let how = pipeline::How { jobs, verify: !args.no_verify, cache: cache.as_ref() };
     let made = pipeline::write(&prepared, args.input.file_name(), &args.input.output_dir, how, &*report)?;
     drop(report);
     if args.input.json {

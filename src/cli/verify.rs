@@ -46,7 +46,8 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let key = args.key.as_deref().map(key).transpose()?;
     let field = args.field.as_deref().map(record).transpose()?;
     let artifact = args.artifact.as_deref().map(artifact).transpose()?;
-    let outcome = verify::image(&input.source, &Request { artifact, key: key.as_ref(), field: field.as_ref() });
+    let outcome =
+        verify::image(&input.source, &Request { artifact, key: key.as_ref(), field: field.as_ref(), ..Request::default() });
     let good = outcome.is_good();
     if args.json {
         let text = serde_json::to_string_pretty(&Shown { good, size: input.source.len(), outcome: &outcome })?;

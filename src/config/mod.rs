@@ -56,6 +56,10 @@ struct Merged {
     boards: Vec<String>,
 }
 
+/// The largest text that is taken for configuration (bytes), twenty times the example with every key: what it takes to explain a text
+/// that is none grows with its square.
+const MAX_TEXT: usize = 128 << 10;
+
 /// One file, board or argument, not yet merged with the others.
 #[derive(Clone, Debug)]
 pub struct Layer(Node);
@@ -66,6 +70,10 @@ impl Layer {
     /// # Errors
     /// Every place where the text is no TOML.
     pub fn parse(text: &str, origin: Origin) -> Result<Self, Error> {
+        if text.len() > MAX_TEXT {
+            let message = format!("{}: {} bytes, where no configuration has more than {MAX_TEXT}", origin.name, text.len());
+            return Err(Error(Problem::new(message).into()));
+        }
         Ok(Self(node::parse(text, &Arc::new(origin))?))
     }
 

@@ -36,7 +36,7 @@ pub struct Made {
 pub struct How<'a> {
     /// Threads, at least 1.
     pub jobs: usize,
-    /// Whether the whole verification runs on the image.
+    /// Whether the whole verification runs on the result; without it, it is only read back.
     pub verify: bool,
     /// Frames of earlier conversions.
     pub cache: Option<&'a Cache>,
@@ -50,10 +50,6 @@ pub fn write(prepared: &Prepared, file: String, dir: &Path, how: How, report: &d
     let config = &prepared.config;
     let mut outputs = Outputs::new(dir)?;
     let form = form(config, prepared.layout.total)?;
-    if how.verify && matches!(form, Form::Stream(_)) {
-        let problem = Problem::new("a compressed image cannot be verified while it is made");
-        return Err(problem.hint("leave out --verify and run `goldsmith verify` on the result").into());
-    }
     let fixed = prepared.fixed()?;
     let (root, boot) = (prepared.root_image()?, prepared.boot_image()?);
     let emission = Emission {
@@ -86,11 +82,14 @@ pub fn write(prepared: &Prepared, file: String, dir: &Path, how: How, report: &d
         cache.tell(report);
     }
     report.step("checking what was written", None);
-    check::image(prepared, form, config.root.slot_b == SlotB::Copy, &written).map_err(|error| blame(&prepared.input, error))?;
+    let checking = check::How { form, both: emission.disk.copy_to_b, report };
     if how.verify {
-        report.step("verifying the image", None);
-        check::verified(prepared, &written).context("verifying the image")?;
+        let planned = emission.disk.content(&data(&written.root_sha256)?);
+        check::verified(prepared, &checking, &written, planned).context("verifying the image")
+    } else {
+        check::image(prepared, &checking, &written)
     }
+    .map_err(|error| blame(&prepared.input, error))?;
     prepared.input.check_unchanged().map_err(|error| error.problem()).context("reading the golden image")?;
     let mut record = Record::new(prepared, file);
     record.root.sha256 = Some(hex(&written.root_sha256));

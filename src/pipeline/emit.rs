@@ -7,7 +7,7 @@ use super::frame_stream::{Bytes, FrameStream};
 use super::frames::{Chunk, Compress, Pass, Plain};
 use super::outputs::{Outputs, Pending};
 use super::wrapped::{self, Wrap};
-use crate::artifact::{self, Meta, Signer};
+use crate::artifact::{self, Examined, Meta, Signer};
 use crate::image::target::{BlockMap, Mapped, Sums, sums};
 use crate::layout::Layout;
 use crate::report::Report;
@@ -50,7 +50,7 @@ pub(crate) enum Form {
 }
 
 /// Reads an Artifact back, told where the frames of its data are.
-pub(crate) type Check<'a> = dyn Fn(&File, &[Range<u64>]) -> Result<()> + Sync + 'a;
+pub(crate) type Check<'a> = dyn Fn(&File, &[Range<u64>]) -> Result<Examined> + Sync + 'a;
 
 /// What the emission of one conversion needs.
 pub(crate) struct Emission<'a> {
@@ -96,11 +96,28 @@ pub(crate) struct Written {
     pub(crate) rootfs: Option<Pending>,
     /// The block map of the disk, when asked for.
     pub(crate) map: Option<BlockMap>,
+    /// What reading the Artifact back came to.
+    pub(crate) examined: Examined,
+    /// Where the frames of the root filesystem are, when the image is a stream.
+    pub(crate) copies: Option<Copies>,
+}
+
+/// The compressed root filesystem in its places (bytes in the files); all of them hold the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Copies {
+    /// Its length.
+    pub(crate) len: u64,
+    /// Slot A in the image.
+    pub(crate) a: u64,
+    /// Slot B in the image, when it is a copy.
+    pub(crate) b: Option<u64>,
+    /// The payload of the Artifact, when that is compressed in the same way.
+    pub(crate) payload: Option<u64>,
 }
 
 impl Disk<'_> {
     /// The whole disk; slot B is the same runs as slot A.
-    fn content(&self, data: &Content) -> Content {
+    pub(crate) fn content(&self, data: &Content) -> Content {
         let layout = &self.layout;
         let mut disk = Content::hole(0);
         self.push_fixed(&mut disk, 0..layout.boot.start);
@@ -167,25 +184,33 @@ impl Emission<'_> {
         };
         if let Some(stream) = &mut stream {
             self.stream_front(stream).map_err(|e| image.writing(e))?;
-            stream.slot_start = stream.at;
         }
+        let slot_start = stream.as_ref().map_or(0, |stream| stream.at);
         let mut sums = self.map.then(|| Sums::new(self.disk.root));
         let (root_sha256, frames) = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
         self.report.step("writing slot B and the data partition, reading the Artifact back", None);
         let data = data(&root_sha256)?;
         let (check, file) = (self.check, artifact.file());
-        std::thread::scope(|scope| {
+        // The first frame of the Artifact's data holds no byte of the root filesystem.
+        let payload = frames.first().map(|head| head.end);
+        let mut copies = stream.as_ref().map(|stream| Copies {
+            len: stream.at - slot_start,
+            a: slot_start,
+            b: None,
+            payload: payload.filter(|_| stream.codec == self.meta.codec),
+        });
+        let examined = std::thread::scope(|scope| {
             let checked = scope.spawn(move || check(file, &frames));
-            let written = match (self.form, &mut stream) {
-                (Form::Wrapped(wrap), _) => self.wrapped(image.file(), wrap, &data),
-                (_, Some(stream)) => self.stream_back(stream, &data),
-                (_, None) => self.raw_back(image.file(), &data),
+            let written = match (self.form, &mut stream, &mut copies) {
+                (Form::Wrapped(wrap), ..) => self.wrapped(image.file(), wrap, &data),
+                (_, Some(stream), Some(copies)) => self.stream_back(stream, copies, &data),
+                _ => self.raw_back(image.file(), &data),
             };
             let checked = checked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             written.map_err(|e| image.writing(e)).map_err(Into::into).and(checked)
         })?;
         let map = sums.map(|sums| self.disk.map(&sums.finish(), &data)).transpose().context("making the block map")?;
-        Ok(Written { root_sha256, image, artifact, rootfs, map })
+        Ok(Written { root_sha256, image, artifact, rootfs, map, examined, copies })
     }
 
     /// What is beside the partitions, and the boot partition, of a raw image.
@@ -305,16 +330,15 @@ impl Emission<'_> {
     }
 
     /// The stream behind the root filesystem in slot A.
-    fn stream_back(&self, stream: &mut FrameStream, data: &Content) -> io::Result<()> {
+    fn stream_back(&self, stream: &mut FrameStream, copies: &mut Copies, data: &Content) -> io::Result<()> {
         let layout = &self.disk.layout;
         let root_len = self.disk.root.len();
         let gap = Content::hole(layout.root_a.len - root_len);
-        let (slot_start, slot_end) = (stream.slot_start, stream.at);
         self.stream_content(stream, &gap)?;
         if self.disk.copy_to_b {
-            let len = slot_end - slot_start;
-            copy_range(stream.file, slot_start, stream.file, stream.at, len)?;
-            stream.at += len;
+            copies.b = Some(stream.at);
+            copy_range(stream.file, copies.a, stream.file, stream.at, copies.len)?;
+            stream.at += copies.len;
         } else {
             self.stream_content(stream, &Content::hole(root_len))?;
         }

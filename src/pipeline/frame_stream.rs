@@ -25,8 +25,6 @@ pub(super) struct FrameStream<'f> {
     pub(super) at: u64,
     /// What compresses frames.
     pub(super) codec: Codec,
-    /// Where the frames of slot A begin.
-    pub(super) slot_start: u64,
     /// Where frames are.
     pub(super) frames: Vec<Range<u64>>,
 }
@@ -34,7 +32,7 @@ pub(super) struct FrameStream<'f> {
 impl<'f> FrameStream<'f> {
     /// An empty stream from `at` on.
     pub(super) fn new(file: &'f File, at: u64, codec: Codec) -> Self {
-        Self { file, at, codec, slot_start: 0, frames: Vec::new() }
+        Self { file, at, codec, frames: Vec::new() }
     }
 
     /// Appends.

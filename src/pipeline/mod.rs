@@ -22,6 +22,7 @@ mod prepare;
 mod raw;
 mod readback;
 mod record;
+mod streamed;
 pub mod survey;
 mod wrapped;
 

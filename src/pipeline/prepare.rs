@@ -378,8 +378,9 @@ fn family(config: &Config, stamp: &Stamp, survey: &Survey, notes: &mut Vec<Strin
 fn signer(config: &Config) -> Result<(Option<Signer>, Option<String>)> {
     let Some(path) = &config.artifact.key else { return Ok((None, None)) };
     let KeyFile { signer, exposed } = Signer::open(path).with_context(|| format!("reading the signing key {}", path.display()))?;
-    let note =
-        exposed.map(|mode| format!("{} can be read by others (mode {mode:04o}): chmod 600 keeps the key yours", path.display()));
+    // Notes are part of the record, which no path of the host belongs in.
+    let name = path.file_name().unwrap_or_default().display();
+    let note = exposed.map(|mode| format!("the key {name} can be read by others (mode {mode:04o}): chmod 600 keeps it yours"));
     Ok((Some(signer), note))
 }
 

@@ -4,6 +4,9 @@ use super::path::{Found, WalkError};
 use super::{Dir, Entry, Kind, Leaf, LeafId, Stat, Tree, show};
 use crate::stream::Content;
 
+/// How deep directories may lie: as deep as the reader of ext4 goes. A tree is a nested value, so depth costs stack.
+const MAX_DEPTH: usize = 1024;
+
 /// Why an edit could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
@@ -19,6 +22,9 @@ pub enum EditError {
     /// A name that no filesystem holds.
     #[error("{0}: a name of {1} bytes (1 to 255 are possible)")]
     BadName(String, usize),
+    /// A directory deeper than what filesystems are read to.
+    #[error("{0}: more than {MAX_DEPTH} directories within each other")]
+    TooDeep(String),
     /// Reading a file failed.
     #[error("reading {0}: {1}")]
     Io(String, std::io::Error),
@@ -74,6 +80,9 @@ impl Tree {
     pub fn mkdir(&mut self, path: impl AsRef<[u8]>, stat: &Stat) -> Result<Vec<Vec<u8>>, EditError> {
         let path = path.as_ref();
         let walk = self.walk(path, true)?;
+        if walk.real.len() > MAX_DEPTH {
+            return Err(EditError::TooDeep(show(path)));
+        }
         let mut dir = &mut self.root;
         for name in &walk.real {
             check_name(path, name)?;
@@ -205,6 +214,14 @@ mod tests {
         assert!(tree.put_file("/usr", "", Stat::root(0o644, Time::default())).is_err());
         assert!(tree.remove("/bin").unwrap().is_some());
         assert!(tree.file("/usr/bin/sh").is_some());
+        // Back from what does not exist, and from what does.
+        assert_eq!(tree.walk(b"/none/below/../../usr/bin/sh", true).unwrap().path(), b"/usr/bin/sh");
+        assert_eq!(tree.walk(b"/usr/bin/../none/../bin", true).unwrap().path(), b"/usr/bin");
+        assert!(tree.walk(b"/usr/../up/../usr/bin/sh", true).unwrap().exists);
+        let deep = |depth: usize| "/d".repeat(depth);
+        tree.mkdir(deep(1024), &Stat::root(0o755, Time::default())).unwrap();
+        assert!(matches!(tree.mkdir(deep(1025), &Stat::root(0o755, Time::default())), Err(EditError::TooDeep(_))));
+        assert!(matches!(tree.put_file(deep(1026), "", Stat::root(0o644, Time::default())), Err(EditError::TooDeep(_))));
         tree.stat_mut("/usr/bin").unwrap().uid = 7;
         assert_eq!(tree.dir("/usr/bin").unwrap().stat.uid, 7);
     }

@@ -188,6 +188,16 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let text = read(dir.path(), TIME).unwrap_err().to_string();
         assert_eq!(text, format!("{}: a socket, where only files, directories and symbolic links can be taken", path.display()));
+        fs::remove_file(&path).unwrap();
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        for (kind, what) in [(FileType::CharacterDevice, "a character device"), (FileType::BlockDevice, "a block device")] {
+            // Only root can make one.
+            if mknodat(CWD, &path, kind, Mode::RUSR, 0x0103).is_ok() {
+                let text = read(dir.path(), TIME).unwrap_err().to_string();
+                assert!(text.starts_with(&format!("{}: {what}, where only files", path.display())), "{text}");
+                fs::remove_file(&path).unwrap();
+            }
+        }
         let missing = dir.path().join("missing");
         let text = read(&missing, TIME).unwrap_err().to_string();
         assert!(text.starts_with(&format!("reading {}: No such file", missing.display())), "{text}");

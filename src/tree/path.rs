@@ -66,21 +66,26 @@ impl Tree {
     pub fn walk(&self, path: &[u8], follow_last: bool) -> Result<Walk, WalkError> {
         let mut todo: VecDeque<Vec<u8>> = components(path).collect();
         let mut real: Vec<Vec<u8>> = Vec::new();
+        // The directories on the way, beginning with the root; as many as `real` has components and one, as long as all exist.
+        let mut dirs: Vec<&Dir> = vec![&self.root];
         let mut links = 0;
         let mut exists = true;
         while let Some(name) = todo.pop_front() {
             if name == b".." {
                 real.pop();
-                exists = self.entry_real(&real).is_some();
+                dirs.truncate(real.len() + 1);
+                exists = dirs.len() == real.len() + 1;
                 continue;
             }
+            let here = dirs.last().filter(|_| exists);
+            let entry = here.and_then(|dir| dir.entries.get(&name)).map(|entry| self.found(entry));
             real.push(name);
             if !exists {
                 continue;
             }
-            match self.entry_real(&real) {
+            match entry {
                 None => exists = false,
-                Some(Found::Dir(_)) => {}
+                Some(Found::Dir(dir)) => dirs.push(dir),
                 Some(Found::Leaf(Leaf { kind: Kind::Symlink(target), .. })) if follow_last || !todo.is_empty() => {
                     links += 1;
                     if links > MAX_LINKS {
@@ -89,6 +94,7 @@ impl Tree {
                     real.pop();
                     if target.first() == Some(&b'/') {
                         real.clear();
+                        dirs.truncate(1);
                     }
                     for part in components(target).collect::<Vec<_>>().into_iter().rev() {
                         todo.push_front(part);
@@ -114,10 +120,14 @@ impl Tree {
                 Entry::Leaf(_) => return None,
             }
         }
-        Some(match dir.entries.get(last)? {
+        Some(self.found(dir.entries.get(last)?))
+    }
+
+    fn found<'t>(&'t self, entry: &'t Entry) -> Found<'t> {
+        match entry {
             Entry::Dir(dir) => Found::Dir(dir),
             Entry::Leaf(id) => Found::Leaf(self.leaf(*id)),
-        })
+        }
     }
 
     /// The directory at real components, to change it.

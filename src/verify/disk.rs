@@ -186,7 +186,7 @@ fn ext(source: &Source, number: u32, others: &[Part], log: &mut Log) -> Option<F
             return Some(Files { tree: Rc::clone(&files.tree), size: files.size, uuid, label, is_fat: false });
         }
     }
-    let before = log.findings_mut().len();
+    let before = log.errors();
     ext4::check(&**source, Some(number), log);
     let filesystem = Filesystem::open(Arc::clone(source)).and_then(|fs| Ok((fs.info(), fs.tree()?)));
     match filesystem {
@@ -198,7 +198,7 @@ fn ext(source: &Source, number: u32, others: &[Part], log: &mut Log) -> Option<F
             is_fat: false,
         }),
         Err(e) => {
-            if log.findings_mut().len() == before {
+            if log.errors() == before {
                 log.error("ext4-files", Place::partition(number), format!("its files cannot be read: {e}"));
             }
             None
@@ -208,7 +208,7 @@ fn ext(source: &Source, number: u32, others: &[Part], log: &mut Log) -> Option<F
 
 fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
     log.group(format!("FAT on partition {number}"));
-    let before = log.findings_mut().len();
+    let before = log.errors();
     fat::check(&**source, Some(number), log);
     match crate::fs::fat::read(Arc::clone(source)) {
         Ok((tree, info)) => Some(Files {
@@ -219,7 +219,7 @@ fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
             is_fat: true,
         }),
         Err(e) => {
-            if log.findings_mut().len() == before {
+            if log.errors() == before {
                 log.error("fat-files", Place::partition(number), format!("its files cannot be read: {e}"));
             }
             None

@@ -176,6 +176,11 @@ impl Log {
         self.add(Severity::Error, code, place, text);
     }
 
+    /// How many errors there are so far.
+    pub(super) fn errors(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error).count()
+    }
+
     /// The findings so far, to complete them.
     pub(super) fn findings_mut(&mut self) -> &mut Vec<Finding> {
         &mut self.findings

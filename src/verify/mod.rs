@@ -18,11 +18,12 @@ mod table;
 
 pub use finding::{Finding, Group, Log, Outcome, Place, Severity};
 
-use crate::artifact::Verifier;
+use crate::artifact::{Examined, Verifier};
 use crate::image::table::DiskId;
 use crate::stream::{ReadAt, Source};
 use disk::{Disk, Roles};
 use serde_json::Value;
+use std::io;
 
 /// What an image is held against besides itself.
 #[derive(Debug, Default)]
@@ -33,11 +34,27 @@ pub struct Request<'a> {
     pub key: Option<&'a Verifier>,
     /// The record of an earlier release, whose devices shall take the Artifact.
     pub field: Option<&'a Value>,
+    /// What an Artifact that was read already came to; `artifact` and `key` are not asked then.
+    pub examined: Option<&'a Examined>,
+    /// SHA-256 of the filesystem in slot A, where whoever wrote it hashed what was written: it is not hashed again then.
+    pub root_sha256: Option<[u8; 32]>,
 }
 
-/// Verifies a disk image, or a filesystem image by itself.
+/// Verifies a disk image, or a filesystem image by itself. The Artifact, which takes longest, is read in a thread of its own.
 #[must_use]
 pub fn image(source: &Source, request: &Request<'_>) -> Outcome {
+    std::thread::scope(|scope| {
+        let artifact = request.artifact.as_ref().map(|artifact| scope.spawn(|| relations::examine(artifact, request.key)));
+        let read = || artifact.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let examined = || request.examined.cloned().map(Ok).or_else(read);
+        disk_image(source, request, Box::new(examined))
+    })
+}
+
+/// Waits for what reading the Artifact came to, when there is one.
+type Examine<'a> = Box<dyn FnOnce() -> Option<io::Result<Examined>> + 'a>;
+
+fn disk_image(source: &Source, request: &Request<'_>, examined: Examine<'_>) -> Outcome {
     let mut log = Log::default();
     if is_ext(&**source) && !has_table(&**source) {
         log.group("filesystem");
@@ -49,7 +66,7 @@ pub fn image(source: &Source, request: &Request<'_>) -> Outcome {
     let disk = Disk::read(source, table, &mut log);
     log.group("roles");
     let Some(roles) = disk.roles(&mut log) else { return log.finish() };
-    let learnt = relations::check(&disk, &roles, request, &mut log);
+    let learnt = relations::check(&disk, &roles, request, examined, &mut log);
     if let Some(old) = request.field {
         log.group("devices in the field");
         let contract = contract(&disk, &roles, learnt.device_types);

@@ -1,7 +1,7 @@
 //! Same input, same bytes: whoever converts, where, when, and with how many threads.
 
 use super::nobody::Workshop;
-use super::support::{goldsmith, must, scratch};
+use super::support::{goldsmith, must, root, scratch, tool};
 use super::tiny;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -92,6 +92,87 @@ fn nothing_but_the_input_matters() {
         assert!(one.len() >= 4, "{:?}", one.keys());
         assert_eq!(differing(&one, &two), Vec::<String>::new(), "{image}");
         fs::remove_dir_all(dir.path().join("deploy")).unwrap();
+    }
+}
+
+/// Filesystems with shared extents and without, where holes are found with other grain or not at all: the same bytes.
+#[test]
+fn the_filesystem_of_input_and_results_does_not_matter() {
+    if !tiny::can_make() || !root() {
+        return;
+    }
+    let (Some(mkfs), dir) = (tool("mkfs.btrfs"), scratch()) else { return };
+    materials(dir.path());
+    let known = fs::read_to_string("/proc/filesystems").unwrap().contains("\tbtrfs\n");
+    let workshop = Workshop::new();
+    let program = workshop.bring(goldsmith(), "goldsmith");
+    let shared = workshop.path().join("btrfs.img");
+    fs::File::create(&shared).unwrap().set_len(512 << 20).unwrap();
+    must(mkfs, &[&"-q", &shared]);
+    let mut results = BTreeMap::new();
+    for kind in ["tmpfs", "btrfs", "ext4"] {
+        let at = workshop.path().join(kind);
+        fs::create_dir(&at).unwrap();
+        let mounted = match kind {
+            "tmpfs" => Some(Mounted::new(&["-t", "tmpfs", "-o", "size=1g", "tmpfs"], &at)),
+            "btrfs" if known => Some(Mounted::new(&["-t", "btrfs", "-o", "loop", &shared.display().to_string()], &at)),
+            "btrfs" => continue,
+            _ => None,
+        };
+        for name in ["golden.img", "device.toml", "overlay"] {
+            must("cp", &[&"-r", &"--sparse=always", &dir.path().join(name), &at.join(name)]);
+        }
+        must("chmod", &[&"-R", &"a+rwX,go-w", &at]);
+        must("chown", &[&"-R", &"65534:65534", &at]);
+        let mut command = workshop.command(&program);
+        let output = command.args(arguments("2", "raw")).current_dir(&at).output().unwrap();
+        assert!(output.status.success(), "{kind}: {}", String::from_utf8_lossy(&output.stderr));
+        results.insert(kind, files(&at.join("deploy")));
+        drop(mounted);
+    }
+    let (kind, first) = results.pop_first().unwrap();
+    assert!(!results.is_empty() && first.len() >= 4);
+    for (other, files) in &results {
+        assert_eq!(differing(&first, files), Vec::<String>::new(), "{kind} and {other}");
+    }
+}
+
+/// A mount that goes away with the value.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn new(arguments: &[&str], at: &Path) -> Self {
+        let mut words: Vec<&dyn AsRef<std::ffi::OsStr>> = arguments.iter().map(|word| word as _).collect();
+        words.push(&at);
+        must("mount", &words);
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        must("umount", &[&self.0]);
+    }
+}
+
+/// A golden image that comes compressed gives the bytes of one that does not, but for what the record says of it.
+#[test]
+fn a_packed_input_gives_the_same_image() {
+    let (true, Some(zstd), Some(gzip)) = (tiny::can_make(), tool("zstd"), tool("gzip")) else { return };
+    let dir = scratch();
+    materials(dir.path());
+    let plain = here(dir.path(), "raw", None);
+    let at = |name: &str| dir.path().join(name);
+    fs::rename(at("golden.img"), at("plain")).unwrap();
+    let commands: [(&Path, &[&str]); 2] = [(&zstd, &["-q", "-1"]), (&gzip, &["-1"])];
+    for (program, options) in commands {
+        fs::remove_dir_all(at("deploy")).unwrap();
+        let output = Command::new(program).args(options).arg("-c").arg(at("plain")).output().unwrap();
+        assert!(output.status.success() && output.stdout.len() < 10 << 20);
+        fs::write(at("golden.img"), output.stdout).unwrap();
+        let packed = here(dir.path(), "raw", None);
+        let record: Vec<&String> = plain.keys().filter(|name| name.ends_with(".json")).collect();
+        assert_eq!(differing(&plain, &packed).iter().collect::<Vec<_>>(), record);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::support::{must, run, scratch, tool};
 use goldsmith::fs::ext4::read::Filesystem;
 use goldsmith::fs::ext4::write::{Error, Image, Journal, Options, minimum_size, write};
 use goldsmith::stamp::{Time, Uuid};
-use goldsmith::stream::{Content, MemSource, ReadAt as _, Run, Source};
+use goldsmith::stream::{Content, FileSource, MemSource, ReadAt as _, Run, Source};
 use goldsmith::tree::dump::dump;
 use goldsmith::tree::{Dir, Entry, Kind, Leaf, LeafId, Stat, Tree, flags};
 use goldsmith::units::{GIB, KIB, MIB};
@@ -915,6 +915,21 @@ pub(crate) mod random {
         sparse(at + tail, &ranges, tail)
     }
 
+    /// What debugfs, which shares nothing with the kernel, makes of regular files.
+    fn dumped(image: &Path, tree: &Tree, to: &Path) {
+        std::fs::create_dir(to).unwrap();
+        if debugfs(image, &format!("rdump / {}", to.display())).is_none() {
+            return;
+        }
+        tree.visit(&mut |path, entry| {
+            let Entry::Leaf(id) = entry else { return };
+            let Kind::File(content) = &tree.leaf(*id).kind else { return };
+            let place = to.join(OsStr::from_bytes(&path[1..]));
+            let theirs = std::fs::read(&place).unwrap_or_else(|e| panic!("{}: {e}", place.display()));
+            assert!(theirs == content.read_all(GIB).unwrap(), "{}", place.display());
+        });
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -931,7 +946,16 @@ pub(crate) mod random {
             let path = checked(&tree, size, &options, dir.path());
             if let Some(mount) = Mount::new(&path, &dir.path().join("mnt"), "ro") {
                 compare(&mount, &tree);
+                dumped(&path, &tree, &dir.path().join("dumped"));
             }
+            let source: Source = Arc::new(FileSource::open(&path).unwrap());
+            let outcome = goldsmith::verify::image(&source, &goldsmith::verify::Request::default());
+            assert!(outcome.findings.is_empty(), "{:?}", outcome.findings);
+            let mut read = Filesystem::open(source).unwrap().tree().unwrap();
+            if !tree.root.entries.contains_key(&b"lost+found"[..]) {
+                read.root.entries.remove(&b"lost+found"[..]);
+            }
+            assert_eq!(dump(&read).unwrap(), dump(&tree).unwrap());
         }
     }
 }

@@ -3,16 +3,15 @@
 
 use super::nobody::Workshop;
 use super::small::{ROOT, convert, small};
-use super::support::{goldsmith, must, root, scratch};
+use super::support::{Unreadable, goldsmith, must, root, scratch};
 use goldsmith::image::source::Input;
 use goldsmith::pipeline::{self, Request};
 use goldsmith::report::Silent;
-use goldsmith::stream::{FileSource, ReadAt};
+use goldsmith::stream::FileSource;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -155,30 +154,6 @@ fn a_full_disk_leaves_nothing_behind() {
     assert_eq!(failed, 16);
 }
 
-/// An image some of whose bytes cannot be read.
-#[derive(Debug)]
-struct Failing {
-    inner: FileSource,
-    bad: Range<u64>,
-}
-
-impl ReadAt for Failing {
-    fn len(&self) -> u64 {
-        self.inner.len()
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        if offset < self.bad.end && self.bad.start < offset + buf.len() as u64 {
-            return Err(io::Error::from_raw_os_error(5));
-        }
-        self.inner.read_exact_at(offset, buf)
-    }
-
-    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
-        self.inner.next_data(offset)
-    }
-}
-
 /// Converts the small image with 512 bytes at `at` unreadable into `out`; the text of the error, if any.
 fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
     let settings = super::small::SETTINGS.iter().chain(&["artifact.name=r1"]).map(|&setting| setting.to_owned());
@@ -186,9 +161,9 @@ fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
     let config = goldsmith::config::load(&[PathBuf::from("qemux86-64")], &settings).expect("a configuration");
     let request =
         Request { config: &config, disk: small, overlays: &[], like: None, epoch: Some(1), hooks: false, report: &Silent };
-    let input = Input::of(Arc::new(Failing { inner: FileSource::open(small).expect("the image"), bad: at..at + 512 }));
+    let input = Input::of(Arc::new(Unreadable { inner: Arc::new(FileSource::open(small).expect("the image")), bad: at..at + 512 }));
     let made = pipeline::prepare(&request, input).and_then(|prepared| {
-        pipeline::write(&prepared, "small.img".into(), out, pipeline::How { jobs: 2, verify: false, cache: None }, &Silent)
+        pipeline::write(&prepared, "small.img".into(), out, pipeline::How { jobs: 2, verify: true, cache: None }, &Silent)
     });
     made.err().map(|error| goldsmith::cli::message::render(&error))
 }

@@ -195,7 +195,7 @@ fn damaged_wrappings_are_refused_or_read() {
 }
 
 /// The members of a small package, in a directory for `dpkg-deb`.
-fn package(dir: &Path) {
+pub(crate) fn package(dir: &Path) {
     let write = |name: &str, text: &str| {
         fs::create_dir_all(dir.join(name).parent().expect("a parent")).expect("a directory");
         fs::write(dir.join(name), text).expect("a file");
@@ -267,7 +267,12 @@ fn damaged_configurations_are_refused_or_read() {
     let len = text.len() as u64;
     let refused = damaged(&file, &[0..len, 0..len / 2], 20, |_, what| show(what));
     assert!(refused > 10, "{refused}");
-    for (deep, code) in [("[".repeat(50_000), 2), (format!("a = {}", "[".repeat(50_000)), 2), ("a.".repeat(50_000) + "a = 1", 2)] {
+    for (deep, code) in [
+        ("[".repeat(50_000), 2),
+        (format!("a = {}", "[".repeat(50_000)), 2),
+        ("a.".repeat(50_000) + "a = 1", 2),
+        ("k = 1\n".repeat(30_000), 2),
+    ] {
         fs::write(&file, deep).expect("a file");
         assert_eq!(show("deep"), code);
     }

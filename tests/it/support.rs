@@ -1,7 +1,10 @@
 //! What the tests share: finding the strangers that judge our bytes, scratch space, running commands.
 #![allow(dead_code)]
 
+use goldsmith::stream::{ReadAt, Source};
 use std::ffi::OsStr;
+use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -58,4 +61,28 @@ pub(crate) fn root() -> bool {
 /// The binary under test.
 pub(crate) fn goldsmith() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_goldsmith"))
+}
+
+/// A source some of whose bytes cannot be read, as a disk has bad sectors.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) inner: Source,
+    pub(crate) bad: Range<u64>,
+}
+
+impl ReadAt for Unreadable {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        if offset < self.bad.end && self.bad.start < offset + buf.len() as u64 {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        self.inner.read_exact_at(offset, buf)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+        self.inner.next_data(offset)
+    }
 }

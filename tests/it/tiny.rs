@@ -41,12 +41,12 @@ fn program(prefix: Option<&str>, len: usize) -> Vec<u8> {
     out
 }
 
-/// The files of a small Debian below `dir`; its GRUB has `grub` bytes.
-pub(crate) fn debian(dir: &Path, grub: usize) {
+/// The regular files of a small Debian; its GRUB has `grub` bytes.
+pub(crate) fn files(grub: usize) -> Vec<(&'static str, Vec<u8>)> {
     let mut elf = vec![0; 64];
     elf[..4].copy_from_slice(b"\x7fELF");
     elf[18] = 62;
-    let files: [(&str, &[u8]); 9] = [
+    let files: [(&str, &[u8]); 10] = [
         ("usr/bin/dash", &elf),
         ("etc/os-release", b"ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Tiny Debian 12\"\n"),
         ("etc/fstab", b"UUID=1-2 / ext4 errors=remount-ro 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n"),
@@ -56,15 +56,18 @@ pub(crate) fn debian(dir: &Path, grub: usize) {
         ("usr/sbin/chronyd", &elf),
         ("boot/vmlinuz-6.1.0-1", &program(None, 5000)),
         ("boot/initrd.img-6.1.0-1", b"initrd"),
+        ("usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", &program(Some("/EFI/debian"), grub)),
     ];
-    for (path, bytes) in files {
+    files.map(|(path, bytes)| (path, bytes.to_vec())).to_vec()
+}
+
+/// The files of a small Debian below `dir`; its GRUB has `grub` bytes.
+pub(crate) fn debian(dir: &Path, grub: usize) {
+    for (path, bytes) in files(grub) {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
-    let grub_file = dir.join("usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed");
-    fs::create_dir_all(grub_file.parent().unwrap()).unwrap();
-    fs::write(grub_file, program(Some("/EFI/debian"), grub)).unwrap();
     symlink("dash", dir.join("usr/bin/sh")).unwrap();
     for name in ["bin", "sbin"] {
         symlink(format!("usr/{name}"), dir.join(name)).unwrap();

@@ -1,5 +1,6 @@
 //! Verification is itself verified: a good image has no finding, and each kind of damage has exactly its own.
 
+mod codes;
 mod ext4;
 mod fat;
 mod image;

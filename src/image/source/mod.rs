@@ -15,6 +15,7 @@ use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::{Compression, FileSource, Source, decoder};
 use crate::units::human;
+pub use reader::Reader;
 use reader::Watched;
 use spool::Spool;
 use std::fmt;

@@ -14,13 +14,15 @@ pub(super) fn head(source: &Source, len: usize) -> io::Result<Vec<u8>> {
 
 /// A source as a stream with a position.
 #[derive(Debug)]
-pub(super) struct Reader {
+pub struct Reader {
     source: Source,
     at: u64,
 }
 
 impl Reader {
-    pub(super) fn new(source: Source) -> Self {
+    /// At its start.
+    #[must_use]
+    pub fn new(source: Source) -> Self {
         Self { source, at: 0 }
     }
 }

@@ -9,6 +9,7 @@ use super::{Accept, Installed};
 use crate::problem::{Problem, Problems};
 use crate::tree::editor::Editor;
 use crate::tree::show;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Triggers whose work the device does by itself or that only keep a cache for comfort.
@@ -106,6 +107,8 @@ impl Session<'_, '_> {
             disabled: &self.disabled,
             unknown: Vec::new(),
             log: Vec::new(),
+            logged: BTreeSet::new(),
+            work: Cell::new(0),
             activated: Vec::new(),
             answers: BTreeMap::new(),
         };

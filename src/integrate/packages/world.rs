@@ -5,6 +5,7 @@ use crate::stream::{Content, ReadAt};
 use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, Editor};
 use crate::tree::{Dir, Entry, Found, Kind, Leaf, Stat};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Files that scripts read are small; larger ones are no text.
@@ -33,6 +34,10 @@ pub(super) struct World<'w, 't> {
     pub(super) unknown: Vec<(usize, String)>,
     /// What was done, for people.
     pub(super) log: Vec<String>,
+    /// The same, to find what is already there.
+    pub(super) logged: BTreeSet<String>,
+    /// How much was looked at so far: bytes of files, steps of patterns.
+    pub(super) work: Cell<u64>,
     /// Triggers that were activated by name.
     pub(super) activated: Vec<String>,
     /// Answers to debconf's questions, by this script.
@@ -48,9 +53,14 @@ impl World<'_, '_> {
     /// Notes what was done.
     pub(super) fn done(&mut self, what: impl Into<String>) {
         let what = what.into();
-        if !self.log.contains(&what) {
+        if self.logged.insert(what.clone()) {
             self.log.push(what);
         }
+    }
+
+    /// Counts work; the interpreter ends a script that does too much.
+    pub(super) fn works(&self, units: u64) {
+        self.work.set(self.work.get().saturating_add(units));
     }
 
     /// Why a change is made.
@@ -116,7 +126,9 @@ impl World<'_, '_> {
         if path == "/dev/null" {
             return Ok(Some(String::new()));
         }
-        Ok(self.editor.tree().read(path, TEXT_LIMIT)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        let bytes = self.editor.tree().read(path, TEXT_LIMIT)?;
+        self.works(bytes.as_ref().map_or(0, Vec::len) as u64);
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     /// Writes a file as `>` or `>>` would.
@@ -124,6 +136,7 @@ impl World<'_, '_> {
         let reason = self.reason();
         let mut all = if append { self.editor.tree().read(path, TEXT_LIMIT)?.unwrap_or_default() } else { Vec::new() };
         all.extend_from_slice(bytes);
+        self.works(all.len() as u64);
         self.editor.rewrite(path, all, 0o644, &reason)?;
         Ok(())
     }

@@ -4,43 +4,31 @@ use super::super::disk::{Disk, Roles};
 use super::super::finding::{Log, Place};
 use super::super::slots;
 use super::client::valid;
-use crate::artifact::{self, Verifier};
+use crate::artifact::{self, Examined, Verifier};
 use crate::digest::hex;
-use crate::stream::{ReadAt, Source};
-use std::io::{self, Read};
+use crate::image::source::Reader;
+use crate::stream::Source;
+use std::io;
+use std::sync::Arc;
 
-/// A source read from its start.
-struct Reader<'s> {
-    source: &'s dyn ReadAt,
-    at: u64,
-}
-
-impl Read for Reader<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = self.source.len() - self.at;
-        let part = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.source.read_exact_at(self.at, &mut buf[..part])?;
-        self.at += part as u64;
-        Ok(part)
-    }
+/// Reads all of an Artifact.
+pub(in super::super) fn examine(source: &Source, key: Option<&Verifier>) -> io::Result<Examined> {
+    let mut reader = io::BufReader::with_capacity(1 << 18, Reader::new(Arc::clone(source)));
+    artifact::validate(&mut reader, key)
 }
 
 /// What is given.
-pub(super) struct Given<'a> {
-    /// The Artifact.
-    pub(super) source: &'a Source,
-    /// Who must have signed it.
-    pub(super) key: Option<&'a Verifier>,
+pub(super) struct Given {
+    /// What reading the Artifact came to.
+    pub(super) examined: io::Result<Examined>,
     /// The digest of the filesystem in slot A.
     pub(super) slot: Option<[u8; 32]>,
 }
 
 /// Checks the Artifact and returns the device types that it is for; `kind` is the device's own.
-pub(super) fn check(disk: &Disk, roles: &Roles, given: &Given<'_>, kind: Option<&str>, log: &mut Log) -> Vec<String> {
-    let (source, key) = (given.source, given.key);
+pub(super) fn check(disk: &Disk, roles: &Roles, given: Given, kind: Option<&str>, log: &mut Log) -> Vec<String> {
     let place = Place::whole;
-    let mut reader = io::BufReader::with_capacity(1 << 18, Reader { source: &**source, at: 0 });
-    let examined = match artifact::validate(&mut reader, key) {
+    let examined = match given.examined {
         Ok(examined) => examined,
         Err(e) => {
             log.error("artifact-unreadable", place(), format!("reading the Artifact: {e}"));
@@ -51,11 +39,6 @@ pub(super) fn check(disk: &Disk, roles: &Roles, given: &Given<'_>, kind: Option<
         return Vec::new();
     }
     let artifact = &examined.artifact;
-    if key.is_some() {
-        log.check(artifact.signature.is_some(), "artifact-unsigned", || {
-            (place(), "it is not signed although a key is given".into())
-        });
-    }
     payload(disk, roles, artifact, given.slot, log);
     if let Some(kind) = kind {
         let types = &artifact.device_types;

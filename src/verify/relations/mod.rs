@@ -11,8 +11,9 @@ mod walk;
 
 use super::disk::{Disk, Roles};
 use super::finding::{Log, Place};
-use super::{Request, slots};
+use super::{Examine, Request, slots};
 
+pub(super) use artifact::examine;
 pub(super) use fstab::boot_mount;
 
 /// What was learnt on the way that the field's contract needs.
@@ -22,9 +23,9 @@ pub(super) struct Learnt {
 }
 
 /// Checks all relations.
-pub(super) fn check(disk: &Disk, roles: &Roles, request: &Request<'_>, log: &mut Log) -> Learnt {
+pub(super) fn check(disk: &Disk, roles: &Roles, request: &Request<'_>, examined: Examine<'_>, log: &mut Log) -> Learnt {
     log.group("slots");
-    let digest = check_slots(disk, roles, log);
+    let digest = check_slots(disk, roles, request.root_sha256, log);
     log.group("update client");
     let own = client::check(disk, roles, digest, log);
     log.group("mounts");
@@ -32,10 +33,10 @@ pub(super) fn check(disk: &Disk, roles: &Roles, request: &Request<'_>, log: &mut
     log.group("boot");
     boot::check(disk, roles, log);
     let mut learnt = Learnt { device_types: own.iter().cloned().collect() };
-    if let Some(reader) = &request.artifact {
+    if let Some(examined) = examined() {
         log.group("Artifact");
-        let found =
-            artifact::check(disk, roles, &artifact::Given { source: reader, key: request.key, slot: digest }, own.as_deref(), log);
+        let given = artifact::Given { examined, slot: digest };
+        let found = artifact::check(disk, roles, given, own.as_deref(), log);
         if !found.is_empty() {
             learnt.device_types = found;
         }
@@ -43,8 +44,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, request: &Request<'_>, log: &mut
     learnt
 }
 
-/// Slot B holds what slot A holds, or nothing; returns the digest of slot A over the length of its filesystem.
-fn check_slots(disk: &Disk, roles: &Roles, log: &mut Log) -> Option<[u8; 32]> {
+/// Slot B holds what slot A holds, or nothing; returns the digest of slot A over the length of its filesystem, which may be `known`.
+fn check_slots(disk: &Disk, roles: &Roles, known: Option<[u8; 32]>, log: &mut Log) -> Option<[u8; 32]> {
     let (a, b) = (disk.part(roles.a)?, disk.part(roles.b)?);
     let Some(size) = a.files.as_ref().map(|files| files.size) else {
         log.error("root-missing", Place::partition(roles.a), "slot A holds no filesystem that can be read");
@@ -66,6 +67,9 @@ fn check_slots(disk: &Disk, roles: &Roles, log: &mut Log) -> Option<[u8; 32]> {
             }
             Err(e) => log.error("slot-unreadable", Place::partition(roles.b), e.to_string()),
         }
+    }
+    if known.is_some() {
+        return known;
     }
     slots::digest(&*a.source, size).map_err(|e| log.error("slot-unreadable", Place::partition(roles.a), e.to_string())).ok()
 }

@@ -73,6 +73,10 @@ fn each_damage_of_fat_has_its_own_finding() {
         let ours: Vec<&str> = super::codes(&outcome).into_iter().filter(|code| code.starts_with("fat-")).collect();
         assert_eq!(ours, [code], "{:?}", outcome.findings);
     }
+    // A name that is no text: the check follows it, no reader can name it.
+    let surrogate = patched(&fat.disk, &[(long + 1, vec![0x00, 0xD8])]);
+    let found = super::codes(&verify(&surrogate));
+    assert!(found.contains(&"fat-files"), "{found:?}");
     // A cluster in use that no file has; the count of free ones stays as it was said to be.
     let mut lost = fat.set(free, 0x0FFF_FFFF);
     lost.push((info + 488, vec![0xFF; 4]));

@@ -28,6 +28,8 @@ pub(super) struct Build {
     pub(super) bootstrap: Meta,
     /// The digest that the bootstrap Artifact gets instead of the true one.
     pub(super) digest: Option<[u8; 32]>,
+    /// Leaves the bootstrap Artifact out.
+    pub(super) no_bootstrap: bool,
 }
 
 /// An image and its Artifact.
@@ -112,7 +114,7 @@ impl Build {
             payload_name: "rootfs.ext4".into(),
             ..Meta::default()
         };
-        Self { root: root(), boot: boot(), data: data(), table, bootstrap: meta.clone(), meta, digest: None }
+        Self { root: root(), boot: boot(), data: data(), table, bootstrap: meta.clone(), meta, digest: None, no_bootstrap: false }
     }
 
     pub(super) fn make(mut self) -> Made {
@@ -120,7 +122,7 @@ impl Build {
         let root = ext4::write::write(&self.root, A.1 * MIB, &options(6)).unwrap().content;
         let bytes = root.read_all(1 << 30).unwrap();
         let digest = self.digest.unwrap_or_else(|| Sha256::digest(&bytes).into());
-        if self.data.file("/mender/bootstrap.mender").is_none() {
+        if !self.no_bootstrap && self.data.file("/mender/bootstrap.mender").is_none() {
             put(&mut self.data, "/mender/bootstrap.mender", artifact::bootstrap(&self.bootstrap, &digest).unwrap());
         }
         let data = ext4::write::write(&self.data, DATA.1 * MIB, &options(7)).unwrap().content;

@@ -32,6 +32,7 @@ const CASES: &[Case] = &[
     ("device-type", |b| put(&mut b.data, "/mender/device_type", "device_type=a b\n")),
     ("artifact-info", |b| drop(b.root.remove("/etc/mender/artifact_info"))),
     ("bootstrap-invalid", |b| put(&mut b.data, "/mender/bootstrap.mender", "no Artifact")),
+    ("bootstrap-missing", |b| b.no_bootstrap = true),
     ("bootstrap-checksum", |b| b.digest = Some([7; 32])),
     ("bootstrap-name", |b| b.bootstrap.name = "release-2".into()),
     ("bootstrap-device-type", |b| b.bootstrap.device_types = vec!["other".into()]),

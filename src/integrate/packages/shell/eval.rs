@@ -14,6 +14,9 @@ const MAX_CALLS: usize = 16;
 /// Bytes that one script may make: values and output, all together.
 const MAX_BYTES: usize = 128 << 20;
 
+/// What one script may look at: bytes of files, steps of patterns.
+const MAX_WORK: u64 = 256 << 20;
+
 /// What a command reads and writes.
 #[derive(Debug, Default)]
 pub(in super::super) struct Io {
@@ -108,6 +111,13 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         if self.made > MAX_BYTES { Err(Ended::Broken(format!("line {}: more than {MAX_BYTES} bytes", self.line))) } else { Ok(()) }
     }
 
+    /// Counts work that is about to be done, and ends the script when there was too much.
+    pub(super) fn works(&self, units: u64) -> Result<(), Ended> {
+        self.world.works(units);
+        let over = self.world.work.get() > MAX_WORK;
+        if over { Err(Ended::Broken(format!("line {}: more than any script has to do", self.line))) } else { Ok(()) }
+    }
+
     /// Runs a whole script and returns its status, or what broke.
     pub(in super::super) fn script(&mut self, list: &List, io: &mut Io) -> Result<i32, String> {
         match self.list(list, io, false) {
@@ -193,6 +203,7 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             return Err(Ended::Broken(format!("line {}: more than {MAX_STEPS} commands", command.line)));
         }
         self.line = command.line;
+        self.works(1)?;
         if command.redirects.is_empty() {
             return self.kind(&command.kind, io, tested);
         }
@@ -279,7 +290,9 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
                 let text: Vec<char> = self.text(word)?.chars().collect();
                 for (patterns, body) in arms {
                     for pattern in patterns {
-                        if pattern::matches(&self.pattern(pattern)?, &text) {
+                        let pattern = self.pattern(pattern)?;
+                        self.works(pattern::cost(&pattern, text.len()))?;
+                        if pattern::matches(&pattern, &text) {
                             return self.list(body, io, tested);
                         }
                     }

@@ -4,6 +4,7 @@ use super::ast::{Modifier, Part, Word};
 use super::eval::{Ended, Io, Shell};
 use super::pattern::{self, PatternChar};
 use crate::tree::Tree;
+use std::cell::Cell;
 
 /// No value of a real script is longer (characters).
 const MAX_VALUE: usize = 1 << 20;
@@ -50,7 +51,13 @@ impl Shell<'_, '_, '_> {
             fields.cut();
             for field in fields.done {
                 let text: String = field.iter().map(|(c, _)| c).collect();
-                let found = if pattern::is_wild(&field) { glob(self.world.editor.tree(), &field) } else { Vec::new() };
+                let found = if pattern::is_wild(&field) {
+                    let (found, seen) = matching(self.world.editor.tree(), &field);
+                    self.works(seen.saturating_mul(pattern::cost(&field, 16)))?;
+                    found
+                } else {
+                    Vec::new()
+                };
                 if found.is_empty() { out.push(text) } else { out.extend(found) }
             }
         }
@@ -183,9 +190,17 @@ impl Shell<'_, '_, '_> {
             Modifier::Default { .. } | Modifier::Assign { .. } | Modifier::Require { .. } => Ok(value_text),
             Modifier::Alternative { colon } if missing(colon) => Ok(String::new()),
             Modifier::Alternative { .. } => self.text(word),
-            Modifier::Suffix { longest } => Ok(pattern::strip_suffix(&self.pattern(word)?, &value_text, longest)),
-            Modifier::Prefix { longest } => Ok(pattern::strip_prefix(&self.pattern(word)?, &value_text, longest)),
+            Modifier::Suffix { longest } => self.stripped(word, &value_text, |p, text| pattern::strip_suffix(p, text, longest)),
+            Modifier::Prefix { longest } => self.stripped(word, &value_text, |p, text| pattern::strip_prefix(p, text, longest)),
         }
+    }
+}
+
+impl Shell<'_, '_, '_> {
+    fn stripped(&mut self, word: &Word, text: &str, strip: impl Fn(&[PatternChar], &str) -> String) -> Result<String, Ended> {
+        let pattern = self.pattern(word)?;
+        self.works(pattern::cost(&pattern, text.len()))?;
+        Ok(strip(&pattern, text))
     }
 }
 
@@ -211,20 +226,34 @@ fn arithmetic(text: &str, variable: &dyn Fn(&str) -> String) -> Option<i64> {
 /// More matches than any script means: then there are none.
 const MAX_MATCHES: usize = 100_000;
 
+/// More names than any script looks at: then nothing matches.
+const MAX_SEEN: u64 = 1_000_000;
+
 /// The paths that a pattern matches, sorted.
 pub(in super::super) fn glob(tree: &Tree, field: &[PatternChar]) -> Vec<String> {
+    matching(tree, field).0
+}
+
+/// The same, and how many names were looked at.
+fn matching(tree: &Tree, field: &[PatternChar]) -> (Vec<String>, u64) {
     let mut found = vec![String::new()];
+    let seen = Cell::new(0_u64);
     if field.first().map(|(c, _)| *c) != Some('/') {
-        return Vec::new();
+        return (Vec::new(), 0);
     }
     for component in field.split(|(c, _)| *c == '/').filter(|component| !component.is_empty()) {
         let literal: String = component.iter().map(|(c, _)| c).collect();
         let step = |base: &String| -> Vec<String> {
+            if seen.get() > MAX_SEEN {
+                return Vec::new();
+            }
             if !pattern::is_wild(component) {
+                seen.set(seen.get() + 1);
                 let path = format!("{base}/{literal}");
                 return if tree.find_nofollow(&path).is_some() { vec![path] } else { Vec::new() };
             }
             let Some(dir) = tree.dir(if base.is_empty() { "/" } else { base }) else { return Vec::new() };
+            seen.set(seen.get() + dir.entries.len() as u64);
             let names = dir.entries.keys().map(|name| String::from_utf8_lossy(name).into_owned());
             let hidden = literal.starts_with('.');
             let fits = |name: &String| {
@@ -233,9 +262,9 @@ pub(in super::super) fn glob(tree: &Tree, field: &[PatternChar]) -> Vec<String> 
             names.filter(fits).map(|name| format!("{base}/{name}")).collect()
         };
         found = found.iter().flat_map(step).take(MAX_MATCHES + 1).collect();
-        if found.len() > MAX_MATCHES {
-            return Vec::new();
+        if found.len() > MAX_MATCHES || seen.get() > MAX_SEEN {
+            return (Vec::new(), seen.get());
         }
     }
-    found
+    (found, seen.get())
 }

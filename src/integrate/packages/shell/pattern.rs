@@ -44,10 +44,19 @@ fn one(pattern: &[PatternChar], c: Option<char>) -> Option<usize> {
     }
 }
 
+/// Where what is inside the bracket that opens a pattern begins: behind the sign that negates it.
+fn inside(pattern: &[PatternChar]) -> usize {
+    if matches!(pattern.get(1), Some(('!' | '^', false))) { 2 } else { 1 }
+}
+
+/// Where the bracket that opens a pattern is closed; right behind the opening one it would be an ordinary character.
+fn closing(pattern: &[PatternChar]) -> Option<usize> {
+    (inside(pattern) + 1..pattern.len()).find(|at| pattern.get(*at) == Some(&(']', false)))
+}
+
 fn bracket(pattern: &[PatternChar], c: char) -> Option<usize> {
-    let negated = matches!(pattern.get(1), Some(('!' | '^', false)));
-    let start = if negated { 2 } else { 1 };
-    let end = (start + 1..pattern.len()).find(|at| pattern.get(*at) == Some(&(']', false)))?;
+    let (start, end) = (inside(pattern), closing(pattern)?);
+    let negated = start == 2;
     let inner = pattern.get(start..end)?;
     let mut found = false;
     let mut at = 0;
@@ -66,20 +75,74 @@ fn bracket(pattern: &[PatternChar], c: char) -> Option<usize> {
     (found != negated).then_some(end + 1)
 }
 
+/// What holding a text of `len` characters against a pattern takes at most, where looking at a byte takes 1.
+pub(in super::super) fn cost(pattern: &[PatternChar], len: usize) -> u64 {
+    (pattern.len() as u64).saturating_mul(len as u64) / 2
+}
+
+/// One part of a pattern: what it matches.
+enum Token<'p> {
+    /// `*`
+    Any,
+    /// One character, by its own pattern.
+    One(&'p [PatternChar]),
+}
+
+fn tokens(pattern: &[PatternChar]) -> Vec<Token<'_>> {
+    let mut out = Vec::new();
+    let mut rest = pattern;
+    while let Some(first) = rest.first() {
+        let closed = if *first == ('[', false) { closing(rest) } else { None };
+        let (one, after) = rest.split_at(closed.map_or(1, |end| end + 1));
+        out.push(if *first == ('*', false) { Token::Any } else { Token::One(one) });
+        rest = after;
+    }
+    out
+}
+
+/// For each length, whether so many of the characters match all tokens. All lengths are found in one pass over the characters.
+fn hits<'p>(tokens: &[&Token<'p>], chars: impl Iterator<Item = char>) -> Vec<bool> {
+    // Which tokens may come next; the last means that all were matched.
+    let mut states = vec![false; tokens.len() + 1];
+    states[0] = true;
+    let skip_stars = |states: &mut [bool]| {
+        for (at, token) in tokens.iter().enumerate() {
+            if states[at] && matches!(token, Token::Any) {
+                states[at + 1] = true;
+            }
+        }
+    };
+    skip_stars(&mut states);
+    let mut out = vec![states[tokens.len()]];
+    for c in chars {
+        let mut next = vec![false; states.len()];
+        for (at, token) in tokens.iter().enumerate().filter(|(at, _)| states[*at]) {
+            match token {
+                Token::Any => next[at] = true,
+                Token::One(one) => next[at + 1] |= self::one(one, Some(c)) == Some(one.len()),
+            }
+        }
+        skip_stars(&mut next);
+        states = next;
+        out.push(states[tokens.len()]);
+    }
+    out
+}
+
 /// `text` without the shortest or longest beginning that matches.
 pub(in super::super) fn strip_prefix(pattern: &[PatternChar], text: &str, longest: bool) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    let hit = |len: &usize| chars.get(..*len).is_some_and(|part| matches(pattern, part));
-    let len = if longest { (0..=chars.len()).rev().find(hit) } else { (0..=chars.len()).find(hit) };
-    chars.into_iter().skip(len.unwrap_or(0)).collect()
+    let tokens = tokens(pattern);
+    let hits = hits(&tokens.iter().collect::<Vec<_>>(), text.chars());
+    let len = if longest { hits.iter().rposition(|hit| *hit) } else { hits.iter().position(|hit| *hit) };
+    text.chars().skip(len.unwrap_or(0)).collect()
 }
 
 /// `text` without the shortest or longest end that matches.
 pub(in super::super) fn strip_suffix(pattern: &[PatternChar], text: &str, longest: bool) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    let hit = |at: &usize| chars.get(*at..).is_some_and(|part| matches(pattern, part));
-    let at = if longest { (0..=chars.len()).find(hit) } else { (0..=chars.len()).rev().find(hit) };
-    chars.into_iter().take(at.unwrap_or(usize::MAX)).collect()
+    let tokens = tokens(pattern);
+    let hits = hits(&tokens.iter().rev().collect::<Vec<_>>(), text.chars().rev());
+    let len = if longest { hits.iter().rposition(|hit| *hit) } else { hits.iter().position(|hit| *hit) };
+    text.chars().take(hits.len() - 1 - len.unwrap_or(0)).collect()
 }
 
 #[cfg(test)]
@@ -103,5 +166,21 @@ mod tests {
         assert_eq!(strip_suffix(&plain(".*"), "a.b.c", false), "a.b");
         assert_eq!(strip_suffix(&plain(".*"), "a.b.c", true), "a");
         assert_eq!(strip_suffix(&plain("x"), "abc", true), "abc");
+        assert_eq!(strip_suffix(&plain("[0-9]*"), "a1b2", false), "a1b");
+        assert_eq!(strip_suffix(&plain("[0-9]*"), "a1b2", true), "a");
+        assert_eq!(strip_prefix(&plain("?[!]x]"), "]a[", false), "[");
+        assert_eq!(strip_prefix(&plain("[]a]b"), "]bc", true), "c");
+        assert_eq!((strip_prefix(&plain(""), "ab", true), strip_suffix(&plain("*"), "ab", true)), ("ab".into(), "".into()));
+        assert_eq!(strip_suffix(&plain("[b"), "a[b", true), "a");
+    }
+
+    /// As long as the pattern and the text are, each pair of places is looked at once.
+    #[test]
+    fn stars_do_not_multiply() {
+        let stars = plain(&"*a".repeat(300));
+        let text = "a".repeat(20_000);
+        assert_eq!(strip_suffix(&stars, &text, false).len(), 20_000 - 300);
+        assert_eq!(strip_prefix(&[&stars[..], &plain("b")].concat(), &text, true).len(), 20_000);
+        assert!(cost(&stars, text.len()) > 500_000);
     }
 }

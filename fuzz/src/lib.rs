@@ -1,0 +1,7 @@
+//! What is fuzzed: a function for each format, and the form in which a whole disk is a short input.
+#![forbid(unsafe_code)]
+
+mod sparse;
+mod targets;
+
+pub use targets::*;

@@ -1,0 +1,126 @@
+//! What stays at home: nothing of the host that converts, of who does it, where and with which key, is in a result, unpacked or not,
+//! or is said.
+
+use super::hostile::{holds, package};
+use super::nobody::Workshop;
+use super::small::small;
+use super::support::{goldsmith, must, root, tool};
+use goldsmith::stream::{Compression, decoder};
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// In the path of everything, in the environment and in the host's name.
+const MARK: &str = "marked-by-the-host";
+/// In the overlay, to see that the search finds what is there.
+const MEANT: &str = "marked-by-the-user";
+
+/// A workshop below a directory with a telling name: a golden image, an overlay, a package and a signing key of mode 0644.
+fn materials(small: &Path, dir: &Path) {
+    must("cp", &[&"--sparse=always", &small, &dir.join("golden.img")]);
+    fs::create_dir_all(dir.join("overlay/etc")).unwrap();
+    fs::write(dir.join("overlay/etc/meant"), MEANT).unwrap();
+    package(&dir.join("package"));
+    must("dpkg-deb", &[&"--root-owner-group", &"--build", &dir.join("package"), &dir.join("a.deb")]);
+    must("openssl", &[&"ecparam", &"-name", &"prime256v1", &"-genkey", &"-noout", &"-out", &dir.join("key.pem")]);
+    fs::set_permissions(dir.join("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    let config = "extends = \"qemux86-64\"\n[storage]\nsize = \"256 MiB\"\nalignment = \"1 MiB\"\n[boot]\nsize = \"8 MiB\"\n\
+                  [rootfs]\noverlays = [\"overlay\"]\n[data]\nsize = \"16 MiB\"\n[client]\npackages = [\"*.deb\"]\nmanaged = false\n\
+                  [artifact]\nkey = \"key.pem\"\n[output]\nrootfs = true\nname = \"r1\"\n";
+    fs::write(dir.join("device.toml"), config).unwrap();
+    must("chmod", &[&"-R", &"a+rwX", &dir]);
+}
+
+/// Converts with every variable that tells something saying [`MARK`], as root on a host of that name.
+fn convert(workshop: &Workshop, program: &Path, dir: &Path, image: &str, compression: &str) -> Output {
+    let mut command = workshop.command(program);
+    command.args(["convert", "-c"]).arg(dir.join("device.toml")).args(["-n", "r1", "-s", &format!("output.image={image}")]);
+    command
+        .args(["-s", &format!("artifact.compression={compression}"), "--output-dir"])
+        .arg(dir.join("out"))
+        .arg(dir.join("golden.img"));
+    let names =
+        ["HOME", "USER", "LOGNAME", "HOSTNAME", "HOST", "EMAIL", "DEBEMAIL", "LANG", "TZ", "PWD", "TMPDIR", "SSH_AUTH_SOCK", "CI"];
+    for name in names {
+        command.env(name, MARK);
+    }
+    if !root() {
+        return command.output().unwrap();
+    }
+    let mut host = Command::new("unshare");
+    host.args(["--uts", "sh", "-c", &format!("hostname {MARK} && cd \"$0\" && exec \"$@\"")]).arg(dir);
+    host.arg(command.get_program()).args(command.get_args());
+    host.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    host.output().unwrap()
+}
+
+/// All results, and what is packed in them, unpacked.
+fn unpacked(dir: &Path) -> Vec<PathBuf> {
+    let mut out: Vec<PathBuf> = fs::read_dir(dir.join("out")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let packed = |name: &str, kind| {
+        let to = dir.join(format!("{name}.unpacked"));
+        let mut plain = decoder(kind, File::open(dir.join("out").join(name)).unwrap()).unwrap();
+        std::io::copy(&mut plain, &mut File::create(&to).unwrap()).unwrap();
+        to
+    };
+    if dir.join("out/r1.img.zst").exists() {
+        out.push(packed("r1.img.zst", Compression::Zstd));
+        let artifact = dir.join("artifact");
+        fs::create_dir_all(&artifact).unwrap();
+        must("tar", &[&"-C", &artifact, &"-xf", &dir.join("out/r1.mender")]);
+        for inner in ["header.tar.gz", "data/0000.tar.gz"] {
+            let mut plain = decoder(Compression::Gzip, File::open(artifact.join(inner)).unwrap()).unwrap();
+            let to = dir.join(inner.replace('/', "-"));
+            std::io::copy(&mut plain, &mut File::create(&to).unwrap()).unwrap();
+            out.push(to);
+        }
+    }
+    out
+}
+
+#[test]
+fn nothing_of_the_host_reaches_a_result() {
+    let Some(small) = small() else { return };
+    if ["dpkg-deb", "openssl", "unshare", "hostname"].iter().any(|name| tool(name).is_none()) {
+        return;
+    }
+    let workshop = Workshop::new();
+    let dir = workshop.path().join(MARK);
+    fs::create_dir(&dir).unwrap();
+    materials(small, &dir);
+    let pem = fs::read_to_string(dir.join("key.pem")).unwrap();
+    let lines: Vec<&str> = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let text = lines.concat();
+    let der = must("openssl", &[&"ec", &"-in", &dir.join("key.pem"), &"-noout", &"-text"]);
+    let private: Vec<u8> = der
+        .split("pub:")
+        .next()
+        .and_then(|text| text.split("priv:").nth(1))
+        .map(|hex| hex.split(|c: char| !c.is_ascii_hexdigit()).filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect())
+        .unwrap();
+    assert!(private.len() >= 30 && text.len() > 100, "{der}");
+    let program = workshop.bring(goldsmith(), "goldsmith");
+    for (image, compression) in [("raw", "none"), ("zst", "gzip")] {
+        let output = convert(&workshop, &program, &dir, image, compression);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+        assert!(lines.iter().all(|line| !said.contains(line)), "the key is said: {said}");
+        let results = unpacked(&dir);
+        assert!(results.len() >= if image == "raw" { 5 } else { 8 }, "{results:?}");
+        for path in &results {
+            let secrets: [(&str, &[u8]); 4] = [
+                ("a mark of the host", MARK.as_bytes()),
+                ("a line of the key", lines[0].as_bytes()),
+                ("the key", &private),
+                ("the key", &private[private.len() - 24..]),
+            ];
+            for (what, secret) in secrets {
+                assert!(!holds(path, secret), "{what} is in {}", path.display());
+            }
+        }
+        let found = results.iter().filter(|path| holds(path, MEANT.as_bytes())).count();
+        assert!(found >= 3, "the search finds what the user put in only {found} times");
+        fs::remove_dir_all(dir.join("out")).unwrap();
+    }
+}
