@@ -110,7 +110,7 @@ mod tests {
             data: extent(12_288, 2048),
             total: 16_384,
         };
-        let root: Vec<u8> = (0..ROOT).map(|at| (at * at >> 3) as u8).collect();
+        let root: Vec<u8> = (0..ROOT).map(|at| ((at * at) >> 3) as u8).collect();
         let mut disk = vec![0; 16_384];
         disk[1024..1030].copy_from_slice(b"a boot");
         disk[4096..4096 + ROOT as usize].copy_from_slice(&root);
