@@ -5,7 +5,9 @@ GOLDSMITH := target/$(HOST)/release/goldsmith
 SCRIPTS = $(shell grep -rlsIE '^\#! ?/bin/(ba)?sh' .ci scripts fixtures configs)
 GOLDEN :=
 
-.PHONY: build demo setup test test-boot lint clean
+QUICK :=
+
+.PHONY: build demo setup test test-boot bench lint clean
 
 # The command as one static file, for any Linux of this architecture.
 build:
@@ -28,6 +30,13 @@ test: setup lint
 # The boots that take long.
 test-boot: setup
 	cargo test --locked --test it -- --ignored boot
+
+# Measures conversions beside the same work by other tools, and writes docs/performance.md; QUICK=1 for a small variant.
+bench:
+	scripts/setup.sh bench
+	$(MAKE) build
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST) --example compress
+	QUICK=$(QUICK) scripts/bench.sh $(GOLDSMITH) $(dir $(GOLDSMITH))examples/compress
 
 lint:
 	cargo fmt --check

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Installs the Debian packages that the project needs and this machine lacks.
 #
-#   scripts/setup.sh [demo|test]      what `make demo` needs, or (without an argument) that and what the tests need
+#   scripts/setup.sh [demo|test|bench]      what `make demo` needs, that and what the tests need (without an argument), or all of it
 #
 # Does nothing when all are there. As an ordinary user it asks sudo; where that is not possible it says what is missing.
 set -euo pipefail
@@ -11,11 +11,17 @@ export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 packages=(gcc libc6-dev make)
 # To make golden images, as root or as anyone.
 packages+=(mmdebstrap fakeroot fakechroot uidmap debian-archive-keyring e2fsprogs fdisk dosfstools mtools perl-base util-linux)
-if [ "${1:-test}" = test ]; then
+if [ "${1:-test}" != demo ]; then
   # To boot them.
-  packages+=(qemu-system-x86 qemu-system-arm qemu-utils ovmf)
+  packages+=(qemu-system-x86 qemu-utils ovmf qemu-system-arm qemu-efi-aarch64)
+  # To make one of a foreign architecture.
+  packages+=(qemu-user-static binfmt-support arch-test)
   # To judge and to damage what was made.
   packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck bzip2 xz-utils zstd grub-common bmap-tools android-sdk-libsparse-utils u-boot-tools libubootenv-tool)
+fi
+if [ "${1:-test}" = bench ]; then
+  # What others use for the same work.
+  packages+=(pigz xdelta3 python3)
 fi
 
 missing() {

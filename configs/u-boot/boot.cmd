@@ -1,5 +1,5 @@
 # Chooses the root filesystem, notes a trial before it starts, and goes back when an update does not prove itself.
-# Made with the image; the words between @ signs were filled in then.
+# Made with the image: what depends on its disk was filled in then.
 #
 # The environment is kept twice, in U-Boot's own format: a checksum, a serial number, the variables. A write goes to the copy that is
 # not believed, so the only good copy is never written to. What this script cannot write is written by the system that it starts,

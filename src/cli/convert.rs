@@ -3,15 +3,17 @@
 use super::{print, progress};
 use crate::config::{self, Config};
 use crate::image::source;
+use crate::pipeline::cache::Cache;
 use crate::pipeline::{self, Prepared, Request};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
-use crate::units::human;
+use crate::units::{human, parse_size};
 use anyhow::Context;
 use clap::{Args, value_parser};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// What to convert, and how
 #[derive(Args, Debug)]
@@ -31,6 +33,10 @@ pub(super) struct Input {
     /// Record (.json) of an earlier release whose devices shall take this one
     #[arg(long, value_name = "FILE")]
     field: Option<PathBuf>,
+    /// Earlier release (its .img, .ext4, or .json when it has a list of places) whose files stay where they are in the root filesystem, for
+    /// small deltas
+    #[arg(long, value_name = "OLDER")]
+    like: Option<PathBuf>,
     /// Directory for the results, also for what a compressed image is unpacked to
     #[arg(long, value_name = "DIR", default_value = "deploy")]
     pub(super) output_dir: PathBuf,
@@ -59,19 +65,26 @@ pub(super) struct ConvertArgs {
     /// Check the image as `verify` does before it gets its name; not with a compressed one
     #[arg(long)]
     verify: bool,
+    /// Directory that keeps compressed pieces for the next conversion, which then compresses only what is new; never changes a byte
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// The most that the cache may take; what was not used for the longest time goes
+    #[arg(long, value_name = "SIZE", default_value = "4 GiB", value_parser = parse_size)]
+    cache_size: u64,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(args.input.quiet);
     let config = args.input.config()?;
-    let prepared = args.input.prepare(&config, &*report)?;
+    let prepared = args.input.prepare(&config, true, &*report)?;
     let jobs = match args.jobs {
         Some(jobs) => usize::from(jobs),
         None => std::thread::available_parallelism().map_or(1, NonZero::get),
     };
-    let how = pipeline::How { jobs, verify: args.verify };
-    let made = pipeline::write(&prepared, &config, args.input.file_name(), &args.input.output_dir, how, &*report)?;
+    let cache = args.cache.as_deref().map(|dir| Cache::open(dir, args.cache_size)).transpose()?;
+    let how = pipeline::How { jobs, verify: args.verify, cache: cache.as_ref() };
+    let made = pipeline::write(&prepared, args.input.file_name(), &args.input.output_dir, how, &*report)?;
     drop(report);
     if args.input.json {
         print(&made.record.json()?)?;
@@ -90,10 +103,19 @@ impl Input {
         config::load(&self.config, &sets).map_err(|config::Error(problems)| Usage(problems).into())
     }
 
-    /// Opens the image and does everything but writing.
-    pub(super) fn prepare(&self, config: &Config, report: &dyn Report) -> anyhow::Result<Prepared> {
+    /// The configuration with the board beneath it that the image is for; the image is opened only where none is named.
+    pub(super) fn settled(&self, config: Config, report: &dyn Report) -> anyhow::Result<Config> {
+        if config.board.device_type.is_some() {
+            return Ok(config);
+        }
+        pipeline::settled(&config, report, &open(&self.disk, &self.output_dir, &config, report)?)
+    }
+
+    /// Opens the image and does everything but writing; `hooks` says whether these run.
+    pub(super) fn prepare(&self, config: &Config, hooks: bool, report: &dyn Report) -> anyhow::Result<Prepared> {
         let epoch = epoch()?;
-        let request = Request { config, disk: &self.disk, overlays: &self.overlay, epoch, report };
+        let like = self.like.as_deref().map(pipeline::like::places).transpose()?.map(Arc::new);
+        let request = Request { config, disk: &self.disk, overlays: &self.overlay, like, epoch, hooks, report };
         let prepared = pipeline::prepare(&request, open(&self.disk, &self.output_dir, config, report)?)?;
         if let Some(path) = &self.field {
             let record = pipeline::Record::new(&prepared, self.file_name());

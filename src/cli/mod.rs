@@ -1,6 +1,7 @@
 //! The command line: parses, prints, exits; decides nothing.
 
 pub mod artifact;
+pub mod boards;
 mod convert;
 mod flash;
 mod inspect;
@@ -34,8 +35,7 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
     Artifact(artifact::ArtifactArgs),
-    /// List the built-in boards
-    Boards,
+    Boards(boards::BoardsArgs),
 }
 
 /// Runs a command line and reports its error.
@@ -67,10 +67,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Artifact(args) => artifact::run(args),
-        Command::Boards => {
-            print(&crate::config::boards().map(|name| format!("{name}\n")).collect::<String>())?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Boards(args) => boards::run(args),
     }
 }
 

@@ -21,12 +21,14 @@ pub(super) struct PlanArgs {
 /// Runs the command.
 pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let config = args.input.config()?;
+    let report = progress::report(args.input.quiet);
     if args.show_config {
+        let config = args.input.settled(config, &*report)?;
+        drop(report);
         print(&config.show())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let report = progress::report(args.input.quiet);
-    let prepared = args.input.prepare(&config, &*report)?;
+    let prepared = args.input.prepare(&config, false, &*report)?;
     drop(report);
     let record = Record::new(&prepared, args.input.file_name());
     if args.input.json {
@@ -44,7 +46,11 @@ fn text(prepared: &Prepared, record: &Record) -> String {
         let _ = writeln!(out, "{name:<15} {value}");
     };
     row("Image", &format!("{} ({}, {})", record.input.file, record.input.form, human(record.input.size)));
-    row("System", &format!("{}, {}", record.input.system, record.input.architecture));
+    let maker = record.input.maker.as_ref().map(|maker| format!(" ({maker})")).unwrap_or_default();
+    row("System", &format!("{}, {}{maker}", record.input.system, record.input.architecture));
+    if !record.boards.is_empty() {
+        row("Boards", &record.boards.join(", "));
+    }
     row("Device types", &record.device_types.join(", "));
     row("Artifact", &record.artifact_name);
     let signed = if record.boot.secure_boot { ", Secure Boot" } else { "" };
@@ -53,6 +59,9 @@ fn text(prepared: &Prepared, record: &Record) -> String {
     row("Arguments", &record.boot.arguments);
     for package in &record.packages {
         row("Package", &format!("{} {} ({})", package.name, package.version, package.architecture));
+    }
+    for hook in &record.hooks {
+        row("Hook", &format!("{} {} (would run; what it stages is not in this plan)", hook.stage.name(), hook.program));
     }
     let _ = writeln!(out, "\nDisk of {} ({})", human(record.disk.size), record.disk.table.to_uppercase());
     let _ = writeln!(out, "  {:<3} {:<7} {:>12} {:>12}  PARTUUID", "#", "part", "start", "size");
@@ -66,6 +75,9 @@ fn text(prepared: &Prepared, record: &Record) -> String {
             human(part.size),
             part.partuuid
         );
+    }
+    for raw in &record.disk.raw {
+        let _ = writeln!(out, "  raw {:>20} {:>12}  {}", human(raw.offset), human(raw.size), raw.file);
     }
     let _ = writeln!(out, "  The root filesystem takes {} of each slot.", human(record.root.size));
     let _ = writeln!(out, "\nEdits ({})", record.edits.len());

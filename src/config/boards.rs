@@ -1,10 +1,35 @@
 //! The boards that are compiled in.
 
-/// Name and text of each, sorted by name.
-const BOARDS: &[(&str, &str)] = &[
-    ("generic-x86-64", include_str!("../../configs/boards/generic-x86-64.toml")),
-    ("qemux86-64", include_str!("../../configs/boards/qemux86-64.toml")),
-];
+use super::{Config, Error, load};
+
+/// The text of each board of this list, under its name.
+macro_rules! boards {
+    ($($name:literal)+) => {
+        /// Name and text of each, sorted by name.
+        const BOARDS: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../configs/boards/", $name, ".toml")))),+];
+    };
+}
+
+boards! {
+    "beaglebone"
+    "comfile-pi"
+    "generic-arm64"
+    "generic-u-boot-arm64"
+    "generic-u-boot-armhf"
+    "generic-x86-64"
+    "qemuarm64-uefi"
+    "qemux86-64"
+    "raspberrypi0-2w"
+    "raspberrypi0-2w-64"
+    "raspberrypi0w"
+    "raspberrypi3"
+    "raspberrypi3-64"
+    "raspberrypi4"
+    "raspberrypi4-64"
+    "raspberrypi5-64"
+    "rock64"
+    "rockpro64"
+}
 
 /// The names of all built-in boards, sorted.
 pub fn boards() -> impl Iterator<Item = &'static str> {
@@ -15,4 +40,12 @@ pub fn boards() -> impl Iterator<Item = &'static str> {
 #[must_use]
 pub fn board(name: &str) -> Option<&'static str> {
     BOARDS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+/// All built-in boards, sorted by name, each as a configuration of nothing else.
+///
+/// # Errors
+/// None: the tests read every board.
+pub fn built_in() -> Result<Vec<(&'static str, Config)>, Error> {
+    boards().map(|name| Ok((name, load(&[name.into()], &[])?))).collect()
 }

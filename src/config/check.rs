@@ -2,7 +2,7 @@
 
 use super::DiskId;
 use super::schema::Config;
-use super::words::{Compression, ImageFormat, TableKind};
+use super::words::{Compression, ImageFormat, Source, TableKind};
 use crate::problem::{Problem, Problems};
 use crate::units::{GIB, MIB, SECTOR, human};
 
@@ -12,6 +12,10 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
     sizes(&mut found);
     identities(&mut found);
     levels(&mut found);
+    for (at, raw) in config.raw.iter().enumerate().filter(|(_, raw)| raw.from == Source::Image && !raw.file.given.starts_with('/'))
+    {
+        found.add(&format!("raw[{at}].file"), &format!("`{}` is no absolute path of the image", raw.file.given));
+    }
     if config.output.name.as_ref().is_some_and(|name| name.contains('/')) {
         found.add("output.name", "a `/` in the name of a file; --output-dir names the directory");
     }

@@ -12,8 +12,17 @@ const INTRODUCTION: &str = "\
 # Configuration
 
 goldsmith is configured by TOML files (`--config`, any number of them) and by `--set` arguments. All of them are laid one on top of
-the other, the later over the earlier, the `--set` arguments last: tables are merged key by key; every other value, lists included,
-is replaced. A key that is not known is an error, and so is a value that would be hidden by a later one but is wrong.
+the other, the later over the earlier, the `--set` arguments last. `goldsmith plan --show-config` prints the result with the origin of
+every value. The rules:
+
+- Tables are merged key by key.
+- Lists of tables (`[[overlay]]`, `[[raw]]` and the like) are joined, those of the lower file first. An empty list such as
+  `overlay = []` drops all that is below it.
+- Every other value, other lists included, is replaced.
+- A key that is not known is an error, and so is a value that would be hidden by a later one but is wrong.
+
+Where no device type is set, the golden image decides: when it fits a built-in board, that board is laid beneath all of this.
+See [boards.md](boards.md).
 
 - `--set key.path=value` sets one key. The value is TOML; what is no TOML is taken as a string, so
   `--set \"root.size=2 GiB\"` needs no further quotes.
@@ -141,10 +150,14 @@ mod tests {
         let code = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
         let uncommented: String = text.lines().map(|line| code(line) + "\n").collect();
         let all = Config::parse(&uncommented).unwrap_or_else(|e| panic!("{e}"));
-        for key in all_keys().iter().filter(|key| !key.contains(".owner.") && !key.starts_with("client.accept.")) {
-            assert!(all.place(key).is_some(), "{key}");
+        for key in all_keys() {
+            let in_list = ["rootfs.owner", "data.owner", "client.accept", "overlay", "raw"]
+                .into_iter()
+                .find_map(|list| key.strip_prefix(list)?.strip_prefix('.').map(|name| format!("{list}[0].{name}")));
+            assert!(all.place(in_list.as_deref().unwrap_or(&key)).is_some(), "{key}");
         }
-        assert_eq!((all.rootfs.owner.len(), all.data.owner.len(), all.client.accept.len()), (1, 1, 1));
+        let lists = [all.rootfs.owner.len(), all.data.owner.len(), all.client.accept.len(), all.overlay.len(), all.raw.len()];
+        assert_eq!(lists, [1; 5]);
     }
 
     #[test]

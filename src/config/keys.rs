@@ -227,6 +227,11 @@ macro_rules! choices {
                     $(Self::$member => $word,)+
                 }
             }
+
+            /// Every word with its meaning.
+            pub fn meanings() -> impl Iterator<Item = (&'static str, &'static str)> {
+                <Self as Choice>::ALL.iter().map(|(_, word, doc)| (*word, doc.trim()))
+            }
         }
 
         impl Choice for $name {

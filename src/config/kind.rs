@@ -224,6 +224,30 @@ impl Kind for Size {
     }
 }
 
+/// A position on the disk in bytes.
+pub(super) struct Offset;
+
+impl Kind for Offset {
+    type Output = u64;
+
+    fn shape() -> Shape {
+        Shape::Plain("size, or a number of sectors of 512 bytes such as `\"64 s\"`".into())
+    }
+
+    fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<u64> {
+        let sectors = match &node.value {
+            Value::String(text) => text.trim().strip_suffix('s').map(str::trim).filter(|n| n.bytes().all(|b| b.is_ascii_digit())),
+            _ => None,
+        };
+        let Some(number) = sectors else { return Size::read(node, at, problems) };
+        let offset = number.parse().ok().and_then(|number: u64| number.checked_mul(units::SECTOR));
+        if offset.is_none() {
+            wrong(node, at, &format!("`{number} s` is no number of sectors"), None, problems);
+        }
+        offset
+    }
+}
+
 /// A percentage or a size.
 pub(super) struct Headroom;
 
@@ -308,6 +332,31 @@ impl Kind for HostPath {
             if value.is_empty() || value.contains('\0') { Err("an empty path".to_owned()) } else { Ok(PathBuf::from(value)) }
         })?;
         Some(node.place.origin.base.join(path))
+    }
+}
+
+/// A file of the host or of the image, where another key says which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePath {
+    /// As it is written.
+    pub given: String,
+    /// The file of the host that is meant then.
+    pub host: PathBuf,
+}
+
+/// The path of a file of the host or of the image.
+pub(super) struct EitherPath;
+
+impl Kind for EitherPath {
+    type Output = FilePath;
+
+    fn shape() -> Shape {
+        HostPath::shape()
+    }
+
+    fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<FilePath> {
+        let host = HostPath::read(node, at, problems)?;
+        string(node, at, "a path", problems).map(|given| FilePath { given: given.to_owned(), host })
     }
 }
 

@@ -52,6 +52,17 @@ pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, Error> {
     }
 }
 
+/// `config` with the built-in board `name` beneath all of it.
+///
+/// # Errors
+/// Everything that is wrong in the result.
+pub fn beneath(name: &str, config: &Config) -> Result<Config, Error> {
+    let mut loader = Loader::default();
+    loader.add(What::Board(name.to_owned()), None);
+    loader.problems.check()?;
+    config.above(loader.layers)
+}
+
 /// Something that can be extended.
 #[derive(Clone)]
 enum What {

@@ -15,14 +15,19 @@ mod schema;
 mod show;
 mod words;
 
-pub use boards::{board, boards};
+pub use boards::{board, boards, built_in};
 pub use doc::{example, manual};
-pub use kind::{Device, DiskId, Room, Secret, name};
-pub use load::{expand, load};
+pub use kind::{Device, DiskId, FilePath, Room, Secret, name};
+pub use load::{beneath, expand, load};
 pub use node::{Origin, OriginKind, Place};
-pub use schema::{Accept, Artifact, Board, Boot, Client, Config, Data, Ids, Output, OwnerRule, Root, Rootfs, Server, Storage};
+pub use schema::{
+    Accept, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay, OwnerRule, Raw, Root, Rootfs, Server, Storage,
+};
 pub use show::{Setting, quoted};
-pub use words::{Bootloader, Compression, EnvironmentPlace, ImageFormat, MaintainerScript, SlotB, TableKind};
+pub use words::{
+    Architecture, Bootloader, Compression, EnvironmentPlace, Firmware, ImageFormat, MaintainerScript, Proof, SlotB, Source,
+    TableKind, Target,
+};
 
 use crate::problem::{Problem, Problems};
 use keys::{DEFAULT, Key, Reader, Section, join};
@@ -40,6 +45,15 @@ impl From<Problems> for Error {
     fn from(problems: Problems) -> Self {
         Self(problems)
     }
+}
+
+/// What a configuration was read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Merged {
+    /// All values, each with its place.
+    node: Node,
+    /// The built-in boards that were laid down, in order.
+    boards: Vec<String>,
 }
 
 /// One file, board or argument, not yet merged with the others.
@@ -94,7 +108,9 @@ impl Config {
     pub fn from_layers(layers: Vec<Layer>) -> Result<Self, Error> {
         let mut problems = Problems::default();
         let mut merged = Node::empty(&DEFAULT);
+        let mut boards = Vec::new();
         for Layer(node) in layers {
+            boards.extend(node.place.origin.board().filter(|name| !boards.contains(name)));
             // Each layer alone too: what another one hides would be a surprise on the day that one goes.
             read(&node, &mut problems);
             merged.merge(node);
@@ -104,9 +120,28 @@ impl Config {
         let config = read(&merged, &mut problems);
         problems.check()?;
         let Some(mut config) = config else { return Err(Error(Problem::new("configuration: unreadable").into())) };
-        config.source = Some(merged);
+        config.source = Some(Merged { node: merged, boards });
         check::check(&config)?;
         Ok(config)
+    }
+
+    /// The same with `layers` beneath all of it.
+    ///
+    /// # Errors
+    /// Everything that is wrong in the result.
+    fn above(&self, mut layers: Vec<Layer>) -> Result<Self, Error> {
+        layers.extend(self.source.as_ref().map(|source| Layer(source.node.clone())));
+        let mut config = Self::from_layers(layers)?;
+        if let (Some(merged), Some(source)) = (&mut config.source, &self.source) {
+            merged.boards.extend(source.boards.iter().cloned());
+        }
+        Ok(config)
+    }
+
+    /// The built-in boards that it builds upon, the lowest first.
+    #[must_use]
+    pub fn built_upon(&self) -> &[String] {
+        self.source.as_ref().map_or(&[], |source| &source.boards)
     }
 }
 

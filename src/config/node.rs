@@ -35,6 +35,14 @@ pub struct Origin {
     pub base: PathBuf,
 }
 
+impl Origin {
+    /// The name of the built-in board that this is.
+    pub(super) fn board(&self) -> Option<String> {
+        let name = self.name.strip_prefix("board ").filter(|_| self.kind == OriginKind::Board);
+        name.map(ToOwned::to_owned)
+    }
+}
+
 /// The position of a value or key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -55,7 +63,8 @@ impl Place {
 
 impl Place {
     /// The place and the key whose value stands there; `--set` has named the key already.
-    pub(super) fn with_key(&self, key: &str) -> String {
+    #[must_use]
+    pub fn with_key(&self, key: &str) -> String {
         match self.origin.kind {
             OriginKind::Set if self.origin.name.ends_with(&format!(" {key}")) => self.to_string(),
             _ => format!("{self}: {key}"),
@@ -127,7 +136,8 @@ impl Node {
         }
     }
 
-    /// Lays `over` on top: tables merge key by key, everything else is replaced.
+    /// Lays `over` on top: tables merge key by key, lists of tables are joined, everything else is replaced. A table of a list that is
+    /// there already, from the same place, is not added twice.
     pub(super) fn merge(&mut self, over: Self) {
         match (&mut self.value, over) {
             (Value::Table(below), Self { value: Value::Table(above), .. }) => {
@@ -138,9 +148,18 @@ impl Node {
                     }
                 }
             }
+            (Value::Array(below), Self { value: Value::Array(above), .. }) if tables(below) && tables(&above) => {
+                let new: Vec<Self> = above.into_iter().filter(|item| below.iter().all(|there| there.place != item.place)).collect();
+                below.extend(new);
+            }
             (_, over) => *self = over,
         }
     }
+}
+
+/// Whether these are tables, `[[…]]`, and at least one.
+fn tables(items: &[Node]) -> bool {
+    !items.is_empty() && items.iter().all(|item| matches!(item.value, Value::Table(_)))
 }
 
 /// The lines of a text, to turn offsets into places.
@@ -295,6 +314,20 @@ mod tests {
         assert_eq!(plain(&below), plain(&merged));
         below.merge(file("d", "t = 1\n"));
         assert_eq!(below.get("t").unwrap().value, Value::Integer(1));
+    }
+
+    #[test]
+    fn lists_of_tables_are_joined_and_emptied() {
+        let mut below = file("a", "[[x]]\na = 1\n");
+        below.merge(file("b", "[[x]]\na = 2\n[[x]]\na = 3\n"));
+        assert_eq!(plain(&below), plain(&file("c", "x = [{a = 1}, {a = 2}, {a = 3}]\n")));
+        // A file that is laid down once more brings nothing new.
+        below.merge(file("a", "[[x]]\na = 1\n"));
+        assert_eq!(plain(&below), plain(&file("c", "x = [{a = 1}, {a = 2}, {a = 3}]\n")));
+        below.merge(file("d", "x = []\n"));
+        assert_eq!(plain(&below), plain(&file("c", "x = []\n")));
+        below.merge(file("e", "[[x]]\na = 4\n"));
+        assert_eq!(plain(&below), plain(&file("c", "x = [{a = 4}]\n")));
     }
 
     fn plain(node: &Node) -> String {

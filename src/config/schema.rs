@@ -1,12 +1,15 @@
 //! Every key that there is.
 
+use super::Merged;
 use super::keys::{Fallback, Key, Reader, Section, kebab, keys};
 use super::kind::{
-    Device, Disk, DiskId, DiskName, Flag, Glob, Headroom, Hidden, HostPath, Id, Kind, List, Map, Mode, MountPoint, Name, Number,
-    OneOf, Options, Room, Secret, Size, Some1, Sub, Subs, Text, Url,
+    Device, Disk, DiskId, DiskName, EitherPath, FilePath, Flag, Glob, Headroom, Hidden, HostPath, Id, Kind, List, Map, Mode,
+    MountPoint, Name, Number, Offset, OneOf, Options, Room, Secret, Size, Some1, Sub, Subs, Text, Url,
 };
-use super::node::Node;
-use super::words::{Bootloader, Compression, EnvironmentPlace, ImageFormat, MaintainerScript, SlotB, TableKind};
+use super::words::{
+    Architecture, Bootloader, Compression, EnvironmentPlace, Firmware, ImageFormat, MaintainerScript, Proof, SlotB, Source,
+    TableKind, Target,
+};
 use crate::pattern::Pattern;
 use crate::stamp::Uuid;
 use std::collections::BTreeMap;
@@ -33,6 +36,12 @@ keys! {
         data: Data => Sub<Data> { default "{}" }
         /// Changes of the root filesystem.
         rootfs: Rootfs => Sub<Rootfs> { default "{}" }
+        /// Directories that are laid over a filesystem where their conditions hold.
+        overlay: Vec<Overlay> => Subs<Overlay> { default "[]" }
+        /// Bytes that are written beside the partitions, such as a boot loader where the processor looks for it.
+        raw: Vec<Raw> => Subs<Raw> { default "[]" }
+        /// Programs of yours that take part in a conversion.
+        hooks: Hooks => Sub<Hooks> { default "{}" }
         /// The update client.
         client: Client => Sub<Client> { default "{}" }
         /// The server that the update client asks.
@@ -41,7 +50,7 @@ keys! {
         artifact: Artifact => Sub<Artifact> { default "{}" }
         /// What is written.
         output: Output => Sub<Output> { default "{}" }
-        plus source: Option<Node>;
+        plus source: Option<Merged>;
     }
 
     /// The devices that the image is for.
@@ -49,8 +58,22 @@ keys! {
         /// The device types that the Artifact may be installed on. The first is the one that the image gives its device, and the one that
         /// disk and partition ids are derived from.
         device_type: Option<Vec<String>> => Some1<Name> {
-            unset "an error: name it here, or extend a built-in board", like "[\"qemux86-64\"]"
+            unset "that of the built-in board that is recognised in the golden image", like "[\"qemux86-64\"]"
         }
+        /// What it is, for the list of boards.
+        title: Option<String> => Text { unset "none", like "\"a gateway with two radios\"" }
+        /// The architectures of which the golden image must be one; none for any.
+        architecture: Vec<Architecture> => List<OneOf<Architecture>> { default "[]" }
+        /// What must be able to start the golden image.
+        firmware: Option<Firmware> => OneOf<Firmware> { unset "not compared with the image", like "\"uefi\"" }
+        /// The systems of which the golden image must be one, by `os-release`: `debian`, `bookworm`, `12` or `debian-12`; none for any.
+        release: Vec<String> => List<Name> { default "[]" }
+        /// What makers of images call the board, such as `BOARD` in Armbian's `/etc/armbian-release`.
+        models: Vec<String> => List<Name> { default "[]" }
+        /// Whether a built-in board is chosen for every image that fits, where none is named.
+        automatic: bool => Flag { default "false" }
+        /// How well it is known that converted images work.
+        proof: Proof => OneOf<Proof> { default "\"untested\"" }
     }
 
     /// The disk of the device.
@@ -153,6 +176,49 @@ keys! {
         overlays: Vec<PathBuf> => List<HostPath> { default "[]" }
         /// Who owns what overlays bring, where it is not root. Of several rules for a path the last one counts.
         owner: Vec<OwnerRule> => Subs<OwnerRule> { default "[]" }
+    }
+
+    /// Directories that are laid over a filesystem, in this order and after those of `rootfs.overlays` and `data.overlay`, by the same
+    /// rules. One is left out where a condition does not hold; conditions that are not set always hold.
+    pub struct Overlay {
+        /// The directory.
+        dir: PathBuf => HostPath { required like "\"overlay\"" }
+        /// The filesystem. On the boot partition names differ in more than case.
+        target: Target => OneOf<Target> { default "\"rootfs\"" }
+        /// The boards: one of them is a device type of the image or a built-in board that the configuration builds upon.
+        board: Vec<String> => List<Name> { default "[]" }
+        /// The architectures of which the image has one.
+        arch: Vec<Architecture> => List<OneOf<Architecture>> { default "[]" }
+        /// The systems of which the image is one, as in `board.release`.
+        release: Vec<String> => List<Name> { default "[]" }
+    }
+
+    /// Bytes that are written beside the partitions, such as a boot loader where the processor looks for it. Conditions are those of
+    /// `[[overlay]]`. What would meet a partition, the partition table, an environment of the boot loader or another of these is refused.
+    pub struct Raw {
+        /// The file.
+        file: FilePath => EitherPath { required like "\"u-boot-sunxi-with-spl.bin\"" }
+        /// Where it is read from; in the image its path is absolute.
+        from: Source => OneOf<Source> { default "\"host\"" }
+        /// Where it begins on the disk.
+        offset: u64 => Offset { required like "\"8 KiB\"" }
+        /// The boards: one of them is a device type of the image or a built-in board that the configuration builds upon.
+        board: Vec<String> => List<Name> { default "[]" }
+        /// The architectures of which the image has one.
+        arch: Vec<Architecture> => List<OneOf<Architecture>> { default "[]" }
+        /// The systems of which the image is one, as in `board.release`.
+        release: Vec<String> => List<Name> { default "[]" }
+    }
+
+    /// Programs of yours that take part in a conversion, as the user who converts; [hooks.md](hooks.md) says what they are told and what
+    /// they may do. `plan` names them and runs none.
+    pub struct Hooks {
+        /// Before the edits: what they stage is laid over the golden image like an overlay.
+        before_edits: Vec<PathBuf> => List<HostPath> { default "[]" }
+        /// After the edits: what they stage is laid over the result, where it may not replace what the integration wrote.
+        after_edits: Vec<PathBuf> => List<HostPath> { default "[]" }
+        /// After the image and the Artifact were written and checked, before they get their names: what they stage is put beside them.
+        after_image: Vec<PathBuf> => List<HostPath> { default "[]" }
     }
 
     /// Who owns what overlays bring, where it is not root. Of several rules for a path the last one counts.
@@ -259,5 +325,7 @@ keys! {
         input_digest: Option<bool> => Flag { unset "`true` for a compressed image", like "true" }
         /// Whether the root filesystem is also written as a file of its own.
         rootfs: bool => Flag { default "false" }
+        /// Whether a list of the places of all files in the root filesystem is written, which a later release can be laid out by (`--like`).
+        places: bool => Flag { default "false" }
     }
 }

@@ -22,16 +22,22 @@ impl Config {
     #[must_use]
     pub fn origins(&self) -> Vec<Setting> {
         let mut out = Vec::new();
-        collect("", &Self::keys(), self.source.as_ref(), &mut out);
+        collect("", &Self::keys(), self.source.as_ref().map(|source| &source.node), &mut out);
         out
     }
 
-    /// Where the value of `key` (such as `storage.size`) stands; `None` when nobody set it.
+    /// Where the value of `key` (such as `storage.size`, `raw[0].file`) stands; `None` when nobody set it.
     #[must_use]
     pub fn place(&self, key: &str) -> Option<&Place> {
-        let mut node = self.source.as_ref()?;
+        let mut node = &self.source.as_ref()?.node;
         for name in key.split('.') {
+            let (name, index) =
+                name.strip_suffix(']').and_then(|name| name.split_once('[')).map_or((name, None), |(n, i)| (n, Some(i)));
             node = node.get(name)?;
+            if let Some(index) = index {
+                let Value::Array(items) = &node.value else { return None };
+                node = items.get(index.parse::<usize>().ok()?)?;
+            }
         }
         Some(&node.place)
     }
@@ -46,7 +52,11 @@ impl Config {
         for setting in &settings {
             let (parent, name) = split(&setting.key);
             if parent != table {
-                let _ = writeln!(out, "{}[{parent}]", if out.is_empty() { "" } else { "\n" });
+                let space = if out.is_empty() { "" } else { "\n" };
+                let _ = match parent.strip_suffix(']').and_then(|parent| parent.rsplit_once('[')) {
+                    Some((list, _)) => writeln!(out, "{space}[[{list}]]"),
+                    None => writeln!(out, "{space}[{parent}]"),
+                };
                 table = parent;
             }
             let _ = match &setting.value {
@@ -80,6 +90,9 @@ fn collect(at: &str, keys: &[Key], table: Option<&Node>, out: &mut Vec<Setting>)
         let path = join(at, &key.name);
         match (&key.shape, node.map(|node| &node.value)) {
             (Shape::Table(_, keys), _) => collect(&path, keys, node, out),
+            (Shape::Tables(_, keys), Some(Value::Array(items))) => {
+                items.iter().enumerate().for_each(|(at, item)| collect(&format!("{path}[{at}]"), keys, Some(item), out));
+            }
             (_, Some(Value::Table(children))) => out.extend(children.iter().map(|(name, (_, node))| Setting {
                 key: join(&path, name),
                 value: Some(toml_text(node)),
@@ -90,10 +103,15 @@ fn collect(at: &str, keys: &[Key], table: Option<&Node>, out: &mut Vec<Setting>)
     }
 }
 
-/// Whether a key is shown as a table of its own: one of known keys, or one of the user's that holds something.
+/// Whether a key is shown as a table of its own: one of known keys, or one of the user's or a list of tables that hold something.
 fn is_table(key: &Key, table: Option<&Node>) -> bool {
     let node = table.and_then(|table| table.get(&key.name)).map(|node| &node.value);
-    matches!(key.shape, Shape::Table(..)) || matches!(node, Some(Value::Table(children)) if !children.is_empty())
+    match (&key.shape, node) {
+        (Shape::Table(..), _) => true,
+        (Shape::Tables(..), Some(Value::Array(items))) => !items.is_empty(),
+        (_, Some(Value::Table(children))) => !children.is_empty(),
+        _ => false,
+    }
 }
 
 fn setting(path: String, key: &Key, node: Option<&Node>) -> Setting {

@@ -4,6 +4,40 @@ use super::keys::choices;
 use super::kind::Choice;
 
 choices! {
+    /// Processor architectures, by Debian's names.
+    pub enum Architecture {
+        /// x86, 64 bit
+        Amd64 = "amd64",
+        /// x86, 32 bit
+        I386 = "i386",
+        /// Arm, 64 bit
+        Arm64 = "arm64",
+        /// Arm, 32 bit with hardware floating point
+        Armhf = "armhf",
+    }
+
+    /// What a board's processor runs first.
+    pub enum Firmware {
+        /// UEFI firmware, which starts programs of the EFI system partition
+        Uefi = "uefi",
+        /// the BIOS of a PC
+        Bios = "bios",
+        /// the firmware of the Raspberry Pi, which reads `config.txt`
+        RaspberryPi = "raspberrypi",
+        /// U-Boot, on the disk or in the board's own memory
+        UBoot = "u-boot",
+    }
+
+    /// How well it is known that converted images work on a board.
+    pub enum Proof {
+        /// converted images are started, updated and rolled back by the project's tests, on this board or its emulation
+        Booted = "booted",
+        /// the boot scripts are tested on a board of the same kind, or by a model
+        Modelled = "modelled",
+        /// written from documentation
+        Untested = "untested",
+    }
+
     /// Kinds of partition table.
     pub enum TableKind {
         /// the kind that the golden image has
@@ -22,6 +56,24 @@ choices! {
         GrubEfi = "grub-efi",
         /// U-Boot
         UBoot = "u-boot",
+    }
+
+    /// The filesystems that overlays are laid over.
+    pub enum Target {
+        /// the root filesystem, in both slots and in the Artifact
+        Rootfs = "rootfs",
+        /// the boot partition
+        Boot = "boot",
+        /// the data partition
+        Data = "data",
+    }
+
+    /// Where a file is read from.
+    pub enum Source {
+        /// the computer that converts
+        Host = "host",
+        /// the golden image's root filesystem
+        Image = "image",
     }
 
     /// Where U-Boot's environment is kept.

@@ -1,27 +1,66 @@
 //! What the user adds to the golden image: packages, overlays, and what the update client is told.
 
+use super::board::Image;
+use super::conditions::Conditions;
+use super::hooks::Staged;
 use super::prepare::Plan;
-use crate::config::{self, Config, OwnerRule};
+use crate::config::{self, Config, OwnerRule, Target};
 use crate::integrate::{mender, overlay, packages};
 use crate::problem::{Problem, Problems};
 use crate::stream::{FileSource, Source};
 use crate::tree::editor::Editor;
-use crate::tree::{Tree, host};
+use crate::tree::{Entry, Tree, host, show};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The three filesystems being edited.
+pub(super) struct Filesystems<'e, 't> {
+    pub(super) root: &'e mut Editor<'t>,
+    pub(super) boot: &'e mut Editor<'t>,
+    pub(super) data: &'e mut Editor<'t>,
+}
+
+impl<'t> Filesystems<'_, 't> {
+    /// How many changes were made of each.
+    pub(super) fn changed(&self) -> [usize; 3] {
+        [self.root.changes().len(), self.boot.changes().len(), self.data.changes().len()]
+    }
+
+    /// The paths that were changed, each with its filesystem.
+    pub(super) fn paths(&self) -> Vec<(&'static str, String)> {
+        let all = [("root", &*self.root), ("boot", &*self.boot), ("data", &*self.data)];
+        let mut paths: Vec<_> = all
+            .into_iter()
+            .flat_map(|(name, editor)| editor.changes().iter().map(move |change| (name, show(&change.path))))
+            .collect();
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    fn of(&mut self, target: Target) -> &mut Editor<'t> {
+        match target {
+            Target::Rootfs => self.root,
+            Target::Boot => self.boot,
+            Target::Data => self.data,
+        }
+    }
+}
 
 /// Adds to the trees, and gathers what is wrong and what the user should read.
 pub(super) struct Additions<'a> {
     /// The merged configuration.
     pub(super) config: &'a Config,
+    /// What the golden image is.
+    pub(super) image: Image<'a>,
     /// What stands in the way.
     pub(super) problems: &'a mut Problems,
     /// What the user should read.
     pub(super) notes: &'a mut Vec<String>,
 }
 
-impl Additions<'_> {
+impl<'a> Additions<'a> {
     /// Installs the packages of `client.packages`.
     ///
     /// # Errors
@@ -72,34 +111,83 @@ impl Additions<'_> {
         }
     }
 
-    /// Lays the overlays of the configuration, then `more`, over the root filesystem, and those of the data partition over that.
-    pub(super) fn overlays(&mut self, more: &[PathBuf], root: &mut Editor, data: &mut Editor) {
+    /// Lays the overlays of the configuration, then `more`, over the root filesystem, and those of the other filesystems over these.
+    pub(super) fn overlays(&mut self, more: &[PathBuf], editors: &mut Filesystems) {
         let config = self.config;
-        let onto_root: Vec<&Path> = config.rootfs.overlays.iter().chain(more).map(PathBuf::as_path).collect();
-        let onto_data: Vec<&Path> = config.data.overlay.iter().map(PathBuf::as_path).collect();
-        self.graft(&onto_root, root, &config.rootfs.owner, "rootfs.owner");
-        self.graft(&onto_data, data, &config.data.owner, "data.owner");
+        let mut dirs: [Vec<&Path>; 3] = Default::default();
+        dirs[0].extend(config.rootfs.overlays.iter().map(PathBuf::as_path));
+        dirs[2].extend(config.data.overlay.iter().map(PathBuf::as_path));
+        for overlay in &config.overlay {
+            let conditions = Conditions { board: &overlay.board, arch: &overlay.arch, release: &overlay.release };
+            match conditions.unmet(config, self.image) {
+                None => dirs[overlay.target as usize].push(&overlay.dir),
+                Some(why) => self.notes.push(format!("overlay {} is left out: {why}", overlay.dir.display())),
+            }
+        }
+        dirs[0].extend(more.iter().map(PathBuf::as_path));
+        for (target, dirs) in [Target::Rootfs, Target::Boot, Target::Data].into_iter().zip(dirs) {
+            self.graft(target, &dirs, editors);
+        }
     }
 
-    fn graft(&mut self, dirs: &[&Path], editor: &mut Editor, owners: &[OwnerRule], key: &str) {
+    fn graft(&mut self, target: Target, dirs: &[&Path], editors: &mut Filesystems) {
+        let (key, owners) = self.owners(target);
+        let editor = editors.of(target);
         let mut trees = Vec::new();
         for dir in dirs {
-            let tree = match host::read(dir, editor.time()) {
-                Ok(tree) => tree,
-                Err(e) => {
-                    self.problems.push(Problem::new(format!("taking an overlay: {e}")));
-                    continue;
-                }
-            };
             let name = dir.file_name().map_or_else(|| "overlay".to_owned(), |name| name.to_string_lossy().into_owned());
-            if let Err(more) = overlay::graft(editor, &tree, owners, &format!("overlay {name}")) {
-                self.problems.0.extend(more.0);
-            }
-            trees.push(tree);
+            trees.extend(self.lay(target, dir, editor, &format!("overlay {name}"), None));
         }
         for rule in overlay::unused(&trees, owners) {
             self.notes.push(format!("{key}: no path in an overlay matches {}", rule.path));
         }
+    }
+
+    /// Who owns what overlays bring, and the key that says so. A boot partition has no owners.
+    fn owners(&self, target: Target) -> (&'static str, &'a [OwnerRule]) {
+        match target {
+            Target::Rootfs => ("rootfs.owner", &self.config.rootfs.owner),
+            Target::Boot => ("boot", &[]),
+            Target::Data => ("data.owner", &self.config.data.owner),
+        }
+    }
+
+    /// Lays what hooks staged over the filesystems. Of the changes that were made of each, those from `free` on are the integration's:
+    /// what they wrote stays.
+    pub(super) fn staged(&mut self, staged: &[Staged], editors: &mut Filesystems, free: [usize; 3]) {
+        for staged in staged {
+            let reason = format!("hook {}", staged.hook.program);
+            for (target, name) in [(Target::Rootfs, "rootfs"), (Target::Boot, "boot"), (Target::Data, "data")] {
+                let guarded = (staged.hook.stage == super::hooks::Stage::AfterEdits).then_some(free[target as usize]);
+                self.lay(target, &staged.dir(name), editors.of(target), &reason, guarded);
+            }
+        }
+    }
+
+    /// Lays the directory `dir` over one filesystem, and returns it as a tree. With `guarded`, what the changes from that number on
+    /// wrote is not replaced.
+    fn lay(&mut self, target: Target, dir: &Path, editor: &mut Editor, reason: &str, guarded: Option<usize>) -> Option<Tree> {
+        let mut tree = match host::read(dir, editor.time()) {
+            Ok(tree) => tree,
+            Err(e) => {
+                self.problems.push(Problem::new(format!("taking an overlay: {e}")));
+                return None;
+            }
+        };
+        if target == Target::Boot {
+            tree.root.entries = as_named(std::mem::take(&mut tree.root.entries), &editor.tree().root.entries);
+        }
+        let held = guarded.map_or_else(Vec::new, |from| replaced(&tree, editor, from));
+        for path in &held {
+            let problem = Problem::new(format!("{reason}: {} was written by the integration and cannot be replaced", show(path)));
+            self.problems.push(problem.hint("stage it before the edits, or set what it says by the configuration"));
+        }
+        if held.is_empty()
+            && let Err(more) = overlay::graft(editor, &tree, self.owners(target).1, reason)
+        {
+            self.problems.0.extend(more.0);
+        }
+        Some(tree)
     }
 
     /// Configures the update client.
@@ -116,6 +204,39 @@ impl Additions<'_> {
         Ok(())
     }
 }
+
+/// The paths of the overlay `tree` that one of the editor's changes from number `from` on wrote.
+fn replaced(tree: &Tree, editor: &Editor, from: usize) -> Vec<Vec<u8>> {
+    let written = editor.changes().get(from..).unwrap_or_default();
+    let mut out = Vec::new();
+    tree.visit(&mut |path, entry| {
+        let real = editor.tree().walk(path, false).map(|walk| walk.path()).unwrap_or_else(|_| path.to_vec());
+        if matches!(entry, Entry::Leaf(_)) && written.iter().any(|change| change.path == real) {
+            out.push(path.to_vec());
+        }
+    });
+    out
+}
+
+/// What an overlay has in a directory, under the names that the directory `there` of the boot partition has already: FAT does not tell
+/// cases apart.
+fn as_named(brought: Entries, there: &Entries) -> Entries {
+    let rename = |(name, entry): (crate::tree::Name, Entry)| {
+        let known = there.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name));
+        match (entry, known) {
+            (Entry::Dir(mut dir), Some((known, Entry::Dir(below)))) => {
+                dir.entries = as_named(dir.entries, &below.entries);
+                (known.clone(), Entry::Dir(dir))
+            }
+            (entry, Some((known, _))) => (known.clone(), entry),
+            (entry, None) => (name, entry),
+        }
+    };
+    brought.into_iter().map(rename).collect()
+}
+
+/// The entries of a directory by name.
+type Entries = std::collections::BTreeMap<crate::tree::Name, Entry>;
 
 /// What the client is told, from `[server]`.
 fn client<'p>(config: &'p Config, plan: &'p Plan) -> Result<mender::Client<'p>> {

@@ -1,22 +1,26 @@
 //! A conversion: everything prepared is written, looked at once more, and given its names.
 
+use super::cache::Cache;
 use super::check;
-use super::emit::{Disk, Emission, Form, Names};
+use super::emit::{Disk, Emission, Form, Names, Written};
+use super::hooks::{self, Stage};
 use super::outputs::{Outputs, Pending};
 use super::prepare::Prepared;
 use super::record::{Output, Record};
 use super::wrapped::Wrap;
 use crate::config::{Config, ImageFormat, SlotB};
 use crate::digest::{Digest, hex, sha256};
+use crate::fs::ext4::{self, Places};
 use crate::image::source::Input;
 use crate::problem::Problem;
 use crate::report::Report;
-use crate::stream::{Codec, Compression, FileSource};
+use crate::stream::{Codec, Compression, Content, FileSource};
 use crate::units::KIB;
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What a conversion made.
 #[derive(Debug)]
@@ -29,32 +33,33 @@ pub struct Made {
 
 /// How a conversion is written.
 #[derive(Clone, Copy, Debug)]
-pub struct How {
+pub struct How<'a> {
     /// Threads, at least 1.
     pub jobs: usize,
     /// Whether the whole verification runs on the image.
     pub verify: bool,
+    /// Frames of earlier conversions.
+    pub cache: Option<&'a Cache>,
 }
 
 /// Writes image, Artifact and record into `dir`.
 ///
 /// # Errors
 /// Whatever stands in the way; nothing then has a final name, and what had one before is untouched.
-pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how: How, report: &dyn Report) -> Result<Made> {
+pub fn write(prepared: &Prepared, file: String, dir: &Path, how: How, report: &dyn Report) -> Result<Made> {
+    let config = &prepared.config;
     let mut outputs = Outputs::new(dir)?;
     let form = form(config, prepared.layout.total)?;
     if how.verify && matches!(form, Form::Stream(_)) {
         let problem = Problem::new("a compressed image cannot be verified while it is made");
         return Err(problem.hint("leave out --verify and run `goldsmith verify` on the result").into());
     }
-    let mut tables = prepared.table.encode(prepared.layout.total).context("making the partition table")?;
-    tables.extend(prepared.gap.iter().cloned());
-    tables.sort_by_key(|(offset, _)| *offset);
+    let fixed = prepared.fixed()?;
     let (root, boot) = (prepared.root_image()?, prepared.boot_image()?);
     let emission = Emission {
         disk: Disk {
             layout: prepared.layout,
-            tables: &tables,
+            fixed: &fixed,
             boot: &boot,
             root: &root,
             copy_to_b: config.root.slot_b == SlotB::Copy,
@@ -64,6 +69,8 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how
         meta: &prepared.meta,
         signer: prepared.signer.as_ref(),
         jobs: how.jobs,
+        cache: how.cache,
+        check: &|artifact, frames| check::artifact(prepared, artifact, frames, how.jobs),
         report,
     };
     let name = &prepared.name;
@@ -75,8 +82,11 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how
     keep_golden(prepared, dir, &names)?;
     let data = |sha256: &[u8; 32]| prepared.data_image(sha256);
     let written = emission.run(&outputs, &names, &data).map_err(|error| blame(&prepared.input, error))?;
+    if let Some(cache) = how.cache {
+        cache.tell(report);
+    }
     report.step("checking what was written", None);
-    check::written(prepared, form, config.root.slot_b == SlotB::Copy, &written).map_err(|error| blame(&prepared.input, error))?;
+    check::image(prepared, form, config.root.slot_b == SlotB::Copy, &written).map_err(|error| blame(&prepared.input, error))?;
     if how.verify {
         report.step("verifying the image", None);
         check::verified(prepared, &written).context("verifying the image")?;
@@ -85,21 +95,82 @@ pub fn write(prepared: &Prepared, config: &Config, file: String, dir: &Path, how
     let mut record = Record::new(prepared, file);
     record.root.sha256 = Some(hex(&written.root_sha256));
     record.input.sha256 = input_digest(prepared, config, report)?;
+    let extra = after_image(prepared, &outputs, &record, &written, report)?;
     let map = written.map.map(|map| text(&outputs, &format!("{name}.img.bmap"), &map.to_xml())).transpose()?;
-    let pending = [("image", Some(written.image)), ("bmap", map), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
-    for (kind, pending) in pending {
-        let Some(pending) = pending else { continue };
-        let sum = match kind {
-            "rootfs" => Some(written.root_sha256),
-            "image" if form == Form::Raw => None,
-            _ => Some(sum(pending.file())?),
-        };
-        record.outputs.push(describe(kind, &pending, sum)?);
+    let places = config.output.places.then(|| places(&root)).transpose()?;
+    let places = places.map(|places| text(&outputs, &format!("{name}.places"), &places.to_text())).transpose()?;
+    let files = [("image", Some(written.image)), ("bmap", map), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
+    let pending = files.into_iter().chain([("places", places)]);
+    let pending: Vec<(&str, Pending)> = pending.filter_map(|(kind, pending)| Some((kind, pending?))).collect();
+    let known = |kind: &str| match kind {
+        "rootfs" => Some(Some(written.root_sha256)),
+        "image" if form == Form::Raw => Some(None),
+        _ => None,
+    };
+    // At once: image and Artifact are large.
+    let sums: Vec<_> = std::thread::scope(|scope| {
+        let sum = |(kind, pending): &(&str, Pending)| known(kind).map_or_else(|| sum(pending.file()).map(Some), Ok);
+        let threads: Vec<_> = pending.iter().map(|one| scope.spawn(move || sum(one))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    });
+    for ((kind, pending), sum) in pending.into_iter().zip(sums) {
+        record.outputs.push(describe(kind, &pending, sum?)?);
+        outputs.finish(pending);
+    }
+    for pending in extra {
+        let sum = sum(pending.file())?;
+        record.outputs.push(describe("hook", &pending, Some(sum))?);
         outputs.finish(pending);
     }
     outputs.finish(text(&outputs, &format!("{name}.json"), &record.json()?)?);
     let files = outputs.publish()?;
     Ok(Made { record, files })
+}
+
+/// Runs the hooks that come after the image, and takes what they staged.
+fn after_image(
+    prepared: &Prepared,
+    outputs: &Outputs,
+    record: &Record,
+    written: &Written,
+    report: &dyn Report,
+) -> Result<Vec<Pending>> {
+    let programs = super::prepare::hooks(&prepared.config).filter(|(stage, _)| *stage == Stage::AfterImage);
+    let made = [("image", Some(&written.image)), ("artifact", Some(&written.artifact)), ("rootfs", written.rootfs.as_ref())];
+    let made = || made.iter().filter_map(|(kind, pending)| Some((*kind, (*pending)?)));
+    let mut told = serde_json::to_value(record)?;
+    for (kind, pending) in made() {
+        told["files"][kind] = std::path::absolute(pending.temporary())?.to_string_lossy().into();
+    }
+    let states = || made().map(|(_, pending)| pending.file().metadata().map(|m| (m.len(), m.modified().ok()))).collect::<Vec<_>>();
+    let mut taken: Vec<String> = ["json", "img.bmap", "places"].map(|ending| format!("{}.{ending}", prepared.name)).into();
+    taken.extend(made().filter_map(|(_, pending)| Some(pending.target().file_name()?.to_string_lossy().into_owned())));
+    let mut extra = Vec::new();
+    for (stage, program) in programs {
+        let before: Vec<_> = states().into_iter().collect::<std::io::Result<_>>()?;
+        let staged = hooks::run(stage, program, &told, prepared.stamp.time, report)?;
+        let after: Vec<_> = states().into_iter().collect::<std::io::Result<_>>()?;
+        let hook = format!("the after-image hook {}", program.display());
+        if before != after {
+            return Err(Problem::new(format!("{hook} changed what was written and checked"))
+                .hint("change a copy of it, in the staging directory")
+                .into());
+        }
+        for entry in std::fs::read_dir(staged.dir("output"))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !entry.file_type()?.is_file() || name.starts_with('.') || taken.contains(&name) {
+                let problem = Problem::new(format!("{hook} staged {name}, which cannot be put beside the results"));
+                return Err(problem.hint("stage plain files under names of their own").into());
+            }
+            let pending = outputs.create(&name)?;
+            std::io::copy(&mut std::fs::File::open(entry.path())?, &mut pending.file()).map_err(|e| pending.writing(e))?;
+            taken.push(name);
+            extra.push(pending);
+        }
+    }
+    extra.sort_by(|a, b| a.target().cmp(b.target()));
+    Ok(extra)
 }
 
 /// The better reason for `error`: that the input was changed while it was read, where that is so.
@@ -140,6 +211,12 @@ fn sum(file: &File) -> Result<Digest> {
 fn describe(kind: &'static str, pending: &Pending, sum: Option<Digest>) -> Result<Output> {
     let file = pending.target().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Output { kind, file, size: pending.file().metadata()?.len(), sha256: sum.map(|sum| hex(&sum)) })
+}
+
+/// Where the root filesystem has its files.
+fn places(root: &Content) -> Result<Places> {
+    let root = ext4::read::Filesystem::open(Arc::new(root.clone())).and_then(|root| root.places());
+    root.context("listing the places of files")
 }
 
 /// A file with this text.

@@ -1,7 +1,9 @@
 //! Everything written. The root filesystem is read once: its chunks go to slot A of the image, into the Artifact and through the
 //! checksum in one pass; slot B is a copy of slot A within the image.
 
+use super::cache::Cache;
 use super::disk::{copy_range, copy_within, write_content, write_sparse};
+use super::frame_stream::{Bytes, FrameStream};
 use super::frames::{Chunk, Compress, Pass, Plain};
 use super::outputs::{Outputs, Pending};
 use super::wrapped::{self, Wrap};
@@ -9,7 +11,7 @@ use crate::artifact::{self, Meta, Signer};
 use crate::image::target::{BlockMap, Mapped, Sums, sums};
 use crate::layout::Layout;
 use crate::report::Report;
-use crate::stream::{Codec, Compression, Content, ReadAt};
+use crate::stream::{Codec, Compression, Content, Lengths, ReadAt};
 use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -17,22 +19,17 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-/// What a frame is made of (bytes of plain content): long enough that a compressor loses little at its ends.
-fn chunk_size(codecs: &[Codec]) -> usize {
-    let one = |codec: &Codec| match codec.kind() {
-        Compression::None | Compression::Gzip => 1 << 20,
-        Compression::Zstd => 4 << 20,
-        Compression::Xz => 8 << 20,
-    };
-    codecs.iter().map(one).max().unwrap_or(1 << 20)
+/// The lengths of chunks that serve all these codecs.
+fn lengths(codecs: &[Codec]) -> Lengths {
+    codecs.iter().map(|codec| codec.kind().lengths()).max().unwrap_or_else(|| Compression::None.lengths())
 }
 
 /// The parts of the disk that are known before the root filesystem was read.
 pub(crate) struct Disk<'a> {
     /// Where everything goes.
     pub(crate) layout: Layout,
-    /// Offsets and bytes of the partition tables.
-    pub(crate) tables: &'a [(u64, Vec<u8>)],
+    /// Offsets and bytes of the partition tables and of what else is beside the partitions, by offset.
+    pub(crate) fixed: &'a [(u64, Vec<u8>)],
     /// The boot filesystem.
     pub(crate) boot: &'a Content,
     /// The root filesystem, as long as itself and not as its slot.
@@ -52,6 +49,9 @@ pub(crate) enum Form {
     Wrapped(Wrap),
 }
 
+/// Reads an Artifact back, told where the frames of its data are.
+pub(crate) type Check<'a> = dyn Fn(&File, &[Range<u64>]) -> Result<()> + Sync + 'a;
+
 /// What the emission of one conversion needs.
 pub(crate) struct Emission<'a> {
     /// The disk.
@@ -66,6 +66,10 @@ pub(crate) struct Emission<'a> {
     pub(crate) signer: Option<&'a Signer>,
     /// Threads.
     pub(crate) jobs: usize,
+    /// Frames of earlier conversions.
+    pub(crate) cache: Option<&'a Cache>,
+    /// Reads the Artifact back, told where the frames of its data are, while the rest of the image is written.
+    pub(crate) check: &'a Check<'a>,
     /// Progress.
     pub(crate) report: &'a dyn Report,
 }
@@ -99,21 +103,21 @@ impl Disk<'_> {
     fn content(&self, data: &Content) -> Content {
         let layout = &self.layout;
         let mut disk = Content::hole(0);
-        self.push_tables(&mut disk, 0..layout.boot.start);
+        self.push_fixed(&mut disk, 0..layout.boot.start);
         disk.push_content(layout.boot.start, self.boot);
         disk.push_content(layout.root_a.start, self.root);
         if self.copy_to_b {
             disk.push_content(layout.root_b.start, self.root);
         }
         disk.push_content(layout.data.start, data);
-        self.push_tables(&mut disk, layout.data.end()..layout.total);
+        self.push_fixed(&mut disk, layout.data.end()..layout.total);
         disk.set_len(layout.total);
         disk
     }
 
-    /// What the partition tables have within `range`, which `disk` reaches up to.
-    fn push_tables(&self, disk: &mut Content, range: Range<u64>) {
-        for (offset, bytes) in self.tables.iter().filter(|(offset, _)| range.contains(offset)) {
+    /// What is beside the partitions within `range`, which `disk` reaches up to.
+    fn push_fixed(&self, disk: &mut Content, range: Range<u64>) {
+        for (offset, bytes) in self.fixed.iter().filter(|(offset, _)| range.contains(offset)) {
             disk.push_bytes(*offset, bytes.clone());
         }
     }
@@ -122,7 +126,7 @@ impl Disk<'_> {
     fn map(&self, root: &[Mapped], data: &Content) -> io::Result<BlockMap> {
         let layout = &self.layout;
         let mut tables = Content::hole(layout.total);
-        self.push_tables(&mut tables, 0..layout.total);
+        self.push_fixed(&mut tables, 0..layout.total);
         let slot_b = if self.copy_to_b { root } else { &[] };
         let (boot, data) = (sums(self.boot)?, sums(data)?);
         let parts = [
@@ -158,7 +162,7 @@ impl Emission<'_> {
                 self.fixed_parts(image.file()).map_err(|e| image.writing(e))?;
                 None
             }
-            Form::Stream(codec) => Some(FrameStream { file: image.file(), at: 0, codec, slot_start: 0 }),
+            Form::Stream(codec) => Some(FrameStream::new(image.file(), 0, codec)),
             Form::Wrapped(_) => None,
         };
         if let Some(stream) = &mut stream {
@@ -166,28 +170,34 @@ impl Emission<'_> {
             stream.slot_start = stream.at;
         }
         let mut sums = self.map.then(|| Sums::new(self.disk.root));
-        let root_sha256 = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
-        self.report.step("writing slot B and the data partition", None);
+        let (root_sha256, frames) = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
+        self.report.step("writing slot B and the data partition, reading the Artifact back", None);
         let data = data(&root_sha256)?;
-        match (self.form, &mut stream) {
-            (Form::Wrapped(wrap), _) => self.wrapped(image.file(), wrap, &data),
-            (_, Some(stream)) => self.stream_back(stream, &data),
-            (_, None) => self.raw_back(image.file(), &data),
-        }
-        .map_err(|e| image.writing(e))?;
+        let (check, file) = (self.check, artifact.file());
+        std::thread::scope(|scope| {
+            let checked = scope.spawn(move || check(file, &frames));
+            let written = match (self.form, &mut stream) {
+                (Form::Wrapped(wrap), _) => self.wrapped(image.file(), wrap, &data),
+                (_, Some(stream)) => self.stream_back(stream, &data),
+                (_, None) => self.raw_back(image.file(), &data),
+            };
+            let checked = checked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            written.map_err(|e| image.writing(e)).map_err(Into::into).and(checked)
+        })?;
         let map = sums.map(|sums| self.disk.map(&sums.finish(), &data)).transpose().context("making the block map")?;
         Ok(Written { root_sha256, image, artifact, rootfs, map })
     }
 
-    /// Tables and boot partition of a raw image.
+    /// What is beside the partitions, and the boot partition, of a raw image.
     fn fixed_parts(&self, file: &File) -> io::Result<()> {
-        for (offset, bytes) in self.disk.tables {
+        for (offset, bytes) in self.disk.fixed {
             file.write_all_at(bytes, *offset)?;
         }
         write_content(file, self.disk.layout.boot.start, self.disk.boot)
     }
 
-    /// The one pass over the root filesystem: Artifact, checksum, slot A of either form, and the filesystem by itself.
+    /// The one pass over the root filesystem: Artifact, checksum, slot A of either form, and the filesystem by itself. Returns the
+    /// checksum, and where the frames of the Artifact's data are.
     fn root_pass(
         &self,
         artifact: &Pending,
@@ -195,14 +205,14 @@ impl Emission<'_> {
         image: &Pending,
         rootfs: Option<&Pending>,
         mut sums: Option<&mut Sums>,
-    ) -> Result<[u8; 32]> {
+    ) -> Result<([u8; 32], Vec<Range<u64>>)> {
         let root = self.disk.root;
         self.report.step("writing the root filesystem", Some(root.len()));
         let draft = artifact::Draft::new(self.meta, root.len(), self.signer).context("making the Artifact")?;
-        let mut payload = FrameStream { file: artifact.file(), at: draft.data_offset(), codec: self.meta.codec, slot_start: 0 };
+        let mut payload = FrameStream::new(artifact.file(), draft.data_offset(), self.meta.codec);
         payload.put(Bytes::Frame(&draft.head()?)).map_err(|e| artifact.writing(e))?;
         let codecs = self.codecs();
-        let compress: Vec<_> = codecs.iter().map(|codec| move |plain: &[u8]| codec.compress(plain)).collect();
+        let compress: Vec<_> = codecs.iter().map(|codec| move |plain: &[u8]| self.compress(*codec, plain)).collect();
         let slot = (self.form == Form::Raw).then_some(self.disk.layout.root_a.start);
         let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
             if let Some(start) = slot {
@@ -215,7 +225,7 @@ impl Emission<'_> {
         }
         let pass = Pass {
             content: root,
-            chunk: chunk_size(&codecs),
+            lengths: lengths(&codecs),
             compress: compress.iter().map(|one| one as &Compress).collect(),
             jobs: self.jobs,
             on_data: Some(&on_data),
@@ -237,9 +247,15 @@ impl Emission<'_> {
         payload.put(Bytes::Frame(&draft.tail()?)).map_err(|e| artifact.writing(e))?;
         let sha256: [u8; 32] = hash.finalize().into();
         let finished = draft.finish(&sha256, payload.at - draft.data_offset()).context("making the Artifact")?;
+        let frames = std::mem::take(&mut payload.frames);
         payload.put(Bytes::Frame(&finished.back)).map_err(|e| artifact.writing(e))?;
         artifact.file().write_all_at(&finished.front, 0).map_err(|e| artifact.writing(e))?;
-        Ok(sha256)
+        Ok((sha256, frames))
+    }
+
+    /// One frame, from the cache where it has it.
+    fn compress(&self, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
+        self.cache.map_or_else(|| codec.compress(plain), |cache| cache.frame(codec, plain))
     }
 
     /// The codecs of a pass, each once: a codec that the Artifact and the image share makes one frame for both.
@@ -282,7 +298,7 @@ impl Emission<'_> {
     fn stream_front(&self, stream: &mut FrameStream) -> io::Result<()> {
         let layout = &self.disk.layout;
         let mut front = Content::hole(0);
-        self.disk.push_tables(&mut front, 0..layout.boot.start);
+        self.disk.push_fixed(&mut front, 0..layout.boot.start);
         front.push_content(layout.boot.start, self.disk.boot);
         front.set_len(layout.root_a.start);
         self.stream_content(stream, &front)
@@ -305,7 +321,7 @@ impl Emission<'_> {
         self.stream_content(stream, &gap)?;
         let mut back = Content::hole(0);
         back.push_content(0, data);
-        for (offset, bytes) in self.disk.tables.iter().filter(|(offset, _)| *offset >= layout.data.end()) {
+        for (offset, bytes) in self.disk.fixed.iter().filter(|(offset, _)| *offset >= layout.data.end()) {
             back.push_bytes(offset - layout.data.start, bytes.clone());
         }
         back.set_len(layout.total - layout.data.start);
@@ -314,45 +330,9 @@ impl Emission<'_> {
 
     fn stream_content(&self, stream: &mut FrameStream, content: &Content) -> io::Result<()> {
         let codec = stream.codec;
-        let compress = move |plain: &[u8]| codec.compress(plain);
-        let pass = Pass { content, chunk: chunk_size(&[codec]), compress: vec![&compress], jobs: self.jobs, on_data: None };
+        let compress = move |plain: &[u8]| self.compress(codec, plain);
+        let pass = Pass { content, lengths: codec.kind().lengths(), compress: vec![&compress], jobs: self.jobs, on_data: None };
         pass.run(&mut |chunk| stream.put(Bytes::Frame(&chunk.frames[0])))
-    }
-}
-
-/// What is put into a stream.
-#[derive(Clone, Copy)]
-enum Bytes<'c> {
-    /// A frame.
-    Frame(&'c [u8]),
-    /// Plain bytes, stored as they are.
-    Plain(&'c Plain),
-}
-
-/// A file that frames are appended to; it may be read again behind the writer.
-struct FrameStream<'f> {
-    file: &'f File,
-    at: u64,
-    codec: Codec,
-    /// Where the frames of slot A begin.
-    slot_start: u64,
-}
-
-impl FrameStream<'_> {
-    fn put(&mut self, bytes: Bytes) -> io::Result<()> {
-        let len = match bytes {
-            Bytes::Frame(bytes) => {
-                self.file.write_all_at(bytes, self.at)?;
-                bytes.len() as u64
-            }
-            Bytes::Plain(Plain::Data(bytes)) => {
-                write_sparse(self.file, self.at, bytes)?;
-                bytes.len() as u64
-            }
-            Bytes::Plain(Plain::Zero(len)) => *len as u64,
-        };
-        self.at += len;
-        Ok(())
     }
 }
 

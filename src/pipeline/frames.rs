@@ -1,9 +1,11 @@
-//! One pass over a content: chunks are read, looked at and compressed by several threads and handed on in order.
+//! One pass over a content: chunks are read in order by whichever thread is free, looked at and compressed by several at once, and
+//! handed on in order.
 //!
-//! Frame boundaries depend on the content's length alone, so the number of threads never changes a byte. Memory is bounded by the
-//! chunks in flight: [`WINDOW`] for each thread.
+//! Frame boundaries depend on the content alone, so the number of threads never changes a byte. Memory is bounded by the chunks in
+//! flight: [`WINDOW`] for each thread.
 
-use crate::stream::ReadAt;
+use super::cut::{Cutter, Piece};
+use crate::stream::{Lengths, ReadAt};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -39,8 +41,8 @@ pub(crate) type OnData<'a> = dyn Fn(u64, &[u8]) -> io::Result<()> + Sync + 'a;
 pub(crate) struct Pass<'a> {
     /// What is read.
     pub(crate) content: &'a dyn ReadAt,
-    /// Bytes in a chunk; the last one may be shorter.
-    pub(crate) chunk: usize,
+    /// How long chunks are.
+    pub(crate) lengths: Lengths,
     /// The compressors.
     pub(crate) compress: Vec<&'a Compress<'a>>,
     /// Threads, at least 1.
@@ -51,24 +53,59 @@ pub(crate) struct Pass<'a> {
 
 /// What the threads share.
 struct State {
-    next: usize,
     taken: usize,
     ready: BTreeMap<usize, io::Result<Chunk>>,
+    /// How many chunks there are, once that is known.
+    total: Option<usize>,
     stop: bool,
 }
 
-struct Shared {
+struct Shared<'a> {
+    /// Held while a chunk is read: so the content is read from front to back.
+    cutter: Mutex<Cutter<'a>>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
-impl Shared {
+impl Shared<'_> {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wait<'m>(&self, guard: MutexGuard<'m, State>) -> MutexGuard<'m, State> {
         self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state and tells everyone.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits until there is room for chunk `index`; false when it is wanted no more.
+    fn room(&self, index: usize, window: usize) -> bool {
+        let mut state = self.lock();
+        while !state.stop && index >= state.taken + window {
+            state = self.wait(state);
+        }
+        !state.stop
+    }
+
+    /// The chunk `index` as soon as it is ready; `None` behind the last one.
+    fn take(&self, index: usize) -> Option<io::Result<Chunk>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(chunk) = state.ready.remove(&index) {
+                state.taken = index + 1;
+                drop(state);
+                self.changed.notify_all();
+                return Some(chunk);
+            }
+            if state.total.is_some_and(|total| index >= total) {
+                return None;
+            }
+            state = self.wait(state);
+        }
     }
 }
 
@@ -78,66 +115,46 @@ impl Pass<'_> {
     /// # Errors
     /// The first error of reading, compressing or consuming.
     pub(crate) fn run(&self, consume: &mut dyn FnMut(Chunk) -> io::Result<()>) -> io::Result<()> {
-        let chunks = usize::try_from(self.content.len().div_ceil(self.chunk as u64)).map_err(io::Error::other)?;
-        let state = State { next: 0, taken: 0, ready: BTreeMap::new(), stop: false };
-        let shared = Shared { state: Mutex::new(state), changed: Condvar::new() };
+        let state = State { taken: 0, ready: BTreeMap::new(), total: None, stop: false };
+        let cutter = Mutex::new(Cutter::new(self.content, self.lengths));
+        let shared = Shared { cutter, state: Mutex::new(state), changed: Condvar::new() };
         let zeros = Zeros { frames: self.compress.iter().map(|_| OnceLock::new()).collect() };
         let jobs = self.jobs.max(1);
         std::thread::scope(|scope| {
             for _ in 0..jobs {
-                scope.spawn(|| self.work(&shared, &zeros, chunks, jobs * WINDOW));
+                scope.spawn(|| self.work(&shared, &zeros, jobs * WINDOW));
             }
-            let result = (0..chunks).try_for_each(|index| {
-                let mut state = shared.lock();
-                let chunk = loop {
-                    if let Some(chunk) = state.ready.remove(&index) {
-                        break chunk;
-                    }
-                    state = shared.wait(state);
-                };
-                state.taken = index + 1;
-                drop(state);
-                shared.changed.notify_all();
-                consume(chunk?)
-            });
-            shared.lock().stop = true;
-            shared.changed.notify_all();
+            let mut chunks = (0..).map_while(|index| shared.take(index));
+            let result = chunks.try_for_each(|chunk| consume(chunk?));
+            shared.change(|state| state.stop = true);
             result
         })
     }
 
     /// A thread: takes the next chunk while there is room for it.
-    fn work(&self, shared: &Shared, zeros: &Zeros, chunks: usize, window: usize) {
+    fn work(&self, shared: &Shared, zeros: &Zeros, window: usize) {
         loop {
-            let mut state = shared.lock();
-            while !state.stop && state.next < chunks && state.next >= state.taken + window {
-                state = shared.wait(state);
-            }
-            if state.stop || state.next >= chunks {
+            let mut cutter = shared.cutter.lock().unwrap_or_else(PoisonError::into_inner);
+            let index = cutter.count();
+            if !shared.room(index, window) {
                 return;
             }
-            let index = state.next;
-            state.next += 1;
-            drop(state);
-            let chunk = self.chunk(index, zeros);
-            shared.lock().ready.insert(index, chunk);
-            shared.changed.notify_all();
+            let piece = cutter.next();
+            drop(cutter);
+            let chunk = match piece {
+                Ok(Some((offset, piece))) => self.chunk(offset, piece, zeros),
+                Ok(None) => return shared.change(|state| state.total = Some(index)),
+                Err(error) => Err(error),
+            };
+            shared.change(|state| drop(state.ready.insert(index, chunk)));
         }
     }
 
-    fn chunk(&self, index: usize, zeros: &Zeros) -> io::Result<Chunk> {
-        let offset = index as u64 * self.chunk as u64;
-        let len = usize::try_from((self.content.len() - offset).min(self.chunk as u64)).map_err(io::Error::other)?;
-        let hole = self.content.next_data(offset)?.is_none_or(|data| data.start >= offset + len as u64);
-        if hole {
-            return self.zero(len, zeros);
-        }
-        let mut plain = vec![0; len];
-        let place = |e: io::Error| io::Error::new(e.kind(), format!("reading its {len} bytes at offset {offset}: {e}"));
-        self.content.read_exact_at(offset, &mut plain).map_err(place)?;
-        if is_zero(&plain) {
-            return self.zero(len, zeros);
-        }
+    fn chunk(&self, offset: u64, piece: Piece, zeros: &Zeros) -> io::Result<Chunk> {
+        let plain = match piece {
+            Piece::Zero(len) => return self.zero(len, zeros),
+            Piece::Data(plain) => plain,
+        };
         if let Some(on_data) = self.on_data {
             on_data(offset, &plain)?;
         }
@@ -150,10 +167,10 @@ impl Pass<'_> {
         let mut frames = Vec::new();
         for (compress, known) in self.compress.iter().zip(&zeros.frames) {
             let frame = match known.get() {
-                Some(frame) if len == self.chunk => Arc::clone(frame),
+                Some(frame) if len == self.lengths.most => Arc::clone(frame),
                 _ => {
                     let frame = Arc::new(compress(&vec![0; len])?);
-                    if len == self.chunk { Arc::clone(known.get_or_init(|| frame)) } else { frame }
+                    if len == self.lengths.most { Arc::clone(known.get_or_init(|| frame)) } else { frame }
                 }
             };
             frames.push(frame);
@@ -178,6 +195,8 @@ mod tests {
     use super::*;
     use crate::stream::Content;
 
+    const LENGTHS: Lengths = Lengths { least: 4096, one_in: 4, most: 16384 };
+
     /// Bytes that differ everywhere, with holes.
     fn content() -> Content {
         let mut content = Content::hole(0);
@@ -193,7 +212,7 @@ mod tests {
         let content = content();
         let double = |bytes: &[u8]| Ok([bytes, bytes].concat());
         for jobs in [1, 2, 7] {
-            let pass = Pass { content: &content, chunk: 4096, compress: vec![&double], jobs, on_data: None };
+            let pass = Pass { content: &content, lengths: LENGTHS, compress: vec![&double], jobs, on_data: None };
             let (mut plain, mut framed) = (Vec::new(), Vec::new());
             pass.run(&mut |chunk| {
                 match &chunk.plain {
@@ -213,9 +232,9 @@ mod tests {
     fn the_first_error_ends_the_pass() {
         let content = content();
         let fail = |_: &[u8]| Err(io::Error::other("no"));
-        let pass = Pass { content: &content, chunk: 4096, compress: vec![&fail], jobs: 3, on_data: None };
+        let pass = Pass { content: &content, lengths: LENGTHS, compress: vec![&fail], jobs: 3, on_data: None };
         assert_eq!(pass.run(&mut |_| Ok(())).unwrap_err().to_string(), "no");
-        let pass = Pass { content: &content, chunk: 4096, compress: vec![], jobs: 3, on_data: None };
+        let pass = Pass { content: &content, lengths: LENGTHS, compress: vec![], jobs: 3, on_data: None };
         assert_eq!(pass.run(&mut |_| Err(io::Error::other("full"))).unwrap_err().to_string(), "full");
     }
 }

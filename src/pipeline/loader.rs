@@ -95,6 +95,19 @@ fn raw_offsets(config: &Config) -> [u64; 2] {
     [config.storage.alignment, 2 * config.storage.alignment]
 }
 
+/// What besides tables and partitions has a place on the disk: a raw environment, and the pieces of `gap`.
+pub(super) fn reserved(config: &Config, gap: &[(u64, Vec<u8>)]) -> Vec<(String, Range<u64>)> {
+    let piece = |(offset, bytes): &(u64, Vec<u8>)| {
+        ("the golden image's own loader, which boot.copy-gap copies,".to_owned(), *offset..offset + bytes.len() as u64)
+    };
+    let mut reserved: Vec<_> = gap.iter().map(piece).collect();
+    if config.boot.environment == config::EnvironmentPlace::Raw {
+        let copy = |offset| ("the raw environment".to_owned(), offset..offset + config.boot.environment_size);
+        reserved.extend(raw_offsets(config).map(copy));
+    }
+    reserved
+}
+
 /// What lies in front of the golden image's first partition and belongs in front of ours: the loader of boards whose processor looks
 /// for it there. Offsets and bytes; what is not in it stays zero.
 ///

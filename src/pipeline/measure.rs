@@ -16,8 +16,8 @@ use crate::tree::editor::Editor;
 use crate::units::{Lba, MIB, align_up, enough, human};
 use anyhow::{Context, Result};
 
-/// The size of the root filesystem from what its files need.
-pub(super) fn root_size(config: &Config, minimum: u64) -> Result<u64, Problem> {
+/// The size of the root filesystem: as configured, or that of the `older` one it is laid out by, or from what its files need.
+pub(super) fn root_size(config: &Config, minimum: u64, older: Option<u64>) -> Result<u64, Problem> {
     let wanted = match (config.root.size, config.root.headroom) {
         (Some(size), _) if size < minimum => {
             let message =
@@ -25,6 +25,7 @@ pub(super) fn root_size(config: &Config, minimum: u64) -> Result<u64, Problem> {
             return Err(Problem::new(message).hint(format!("set root.size to at least \"{}\"", enough(minimum))));
         }
         (Some(size), _) => size,
+        (None, _) if older.is_some_and(|older| older >= minimum) => older.unwrap_or(minimum),
         (None, room) => room.above(minimum),
     };
     Ok(align_up(wanted, MIB))
@@ -108,6 +109,18 @@ pub(super) fn table(family: &Family, loader: Loader, layout: &Layout) -> table::
 }
 
 impl Prepared {
+    /// Offsets and bytes of all that is beside the partitions, by offset.
+    ///
+    /// # Errors
+    /// When the partition table cannot be written.
+    pub fn fixed(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+        let mut fixed = self.table.encode(self.layout.total).context("making the partition table")?;
+        fixed.extend(self.blobs.iter().map(|blob| (blob.offset, blob.bytes.clone())));
+        fixed.extend(self.gap.iter().cloned());
+        fixed.sort_by_key(|(offset, _)| *offset);
+        Ok(fixed)
+    }
+
     /// The root filesystem as it goes into both slots and the Artifact.
     ///
     /// # Errors

@@ -17,11 +17,13 @@ const SUFFIX: &str = ".part";
 struct Open {
     /// Temporary files.
     files: Vec<PathBuf>,
+    /// Temporary directories.
+    dirs: Vec<PathBuf>,
     /// Files have got their final names.
     published: bool,
 }
 
-static OPEN: Mutex<Open> = Mutex::new(Open { files: Vec::new(), published: false });
+static OPEN: Mutex<Open> = Mutex::new(Open { files: Vec::new(), dirs: Vec::new(), published: false });
 
 fn open() -> MutexGuard<'static, Open> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -35,6 +37,9 @@ pub fn abandon() -> bool {
         // Nothing else can be done about a failure here.
         let _ = std::fs::remove_file(path);
     }
+    for path in open.dirs.drain(..) {
+        let _ = std::fs::remove_dir_all(path);
+    }
     let published = open.published;
     std::mem::forget(open);
     published
@@ -42,6 +47,34 @@ pub fn abandon() -> bool {
 
 fn forget(path: &Path) {
     open().files.retain(|known| known != path);
+}
+
+/// An empty directory that goes away with the value, or by [`abandon`].
+#[derive(Debug)]
+pub(crate) struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    /// A new one, where the host keeps temporary files.
+    ///
+    /// # Errors
+    /// What making it said.
+    pub(crate) fn new() -> io::Result<Self> {
+        let mut open = open();
+        let dir = tempfile::Builder::new().prefix("goldsmith-").tempdir()?;
+        open.dirs.push(dir.path().to_owned());
+        Ok(Self(dir))
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        open().dirs.retain(|known| known != self.0.path());
+    }
 }
 
 /// A directory that outputs go to.
@@ -86,6 +119,11 @@ impl Pending {
             .map_err(|e| io::Error::new(e.kind(), format!("renaming to {}: {e}", self.target.display())))?;
         self.kept = true;
         Ok(self.target.clone())
+    }
+
+    /// Its name until then.
+    pub(crate) fn temporary(&self) -> &Path {
+        &self.temporary
     }
 
     /// Its final name.

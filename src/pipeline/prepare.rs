@@ -1,10 +1,13 @@
 //! Everything before the first byte is written: the input is read, planned, edited in memory and measured. `plan` ends here.
 
-use super::additions::Additions;
+use super::additions::{Additions, Filesystems};
+use super::board::{self, Image};
 use super::convert::blame;
 use super::edits::{Edit, net};
+use super::hooks::{Hook, Stage, Staged};
 use super::loader;
 use super::measure::{boot_options, boot_size, data_size, fitting, root_size, table};
+use super::raw::{self, Blob};
 use super::survey::{Boot, Root, Survey};
 use crate::artifact::{Checksum, Draft, KeyFile, Meta, Script, Signer, Software};
 use crate::boot;
@@ -17,6 +20,7 @@ use crate::layout::{Layout, Needs};
 use crate::plan::facts::{self, Facts};
 use crate::plan::family::{Family, Naming, Role, Scheme};
 use crate::plan::loader::Loader;
+use crate::plan::platform::Platform;
 use crate::problem::{Problem, Problems, Usage};
 use crate::report::Report;
 use crate::stamp::{Stamp, Time};
@@ -35,8 +39,12 @@ pub struct Request<'a> {
     pub disk: &'a Path,
     /// More overlays of the root filesystem, after those of the configuration.
     pub overlays: &'a [PathBuf],
+    /// The places of an earlier release's files, which are kept.
+    pub like: Option<std::sync::Arc<ext4::Places>>,
     /// `SOURCE_DATE_EPOCH`, in seconds.
     pub epoch: Option<i64>,
+    /// Whether the hooks run.
+    pub hooks: bool,
     /// Where progress goes.
     pub report: &'a dyn Report,
 }
@@ -55,6 +63,8 @@ pub struct Trees {
 /// A conversion that is ready to be written.
 #[derive(Debug)]
 pub struct Prepared {
+    /// The configuration, with the board beneath it that the image is for.
+    pub config: Config,
     /// The input, kept open.
     pub input: Input,
     /// Its table and partitions.
@@ -65,6 +75,8 @@ pub struct Prepared {
     pub golden_boot: Option<u32>,
     /// What the root tree revealed.
     pub facts: Facts,
+    /// Who made the image and what starts it.
+    pub platform: Platform,
     /// The base of the names of all outputs.
     pub name: String,
     /// Device types; the first is the device's.
@@ -77,6 +89,10 @@ pub struct Prepared {
     pub layout: Layout,
     /// The partition table.
     pub table: table::Table,
+    /// What is written beside the partitions, by offset.
+    pub blobs: Vec<Blob>,
+    /// The hooks of the configuration.
+    pub hooks: Vec<Hook>,
     /// What of the golden image lies in front of the boot partition: offsets and bytes.
     pub gap: Vec<(u64, Vec<u8>)>,
     /// The filesystems.
@@ -103,6 +119,8 @@ pub struct Prepared {
     pub edits: Vec<Edit>,
     /// What the user should read.
     pub notes: Vec<String>,
+    /// What hooks staged: kept, since its files are read when the image is written.
+    pub(super) _staged: Vec<Staged>,
 }
 
 /// Reads, plans, edits and measures.
@@ -110,12 +128,24 @@ pub struct Prepared {
 /// # Errors
 /// What reading the input said, or all problems of the plan at once.
 pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
-    let golden = Golden::read(request, &input).map_err(|error| blame(&input, error))?;
-    let plan = Plan::new(request, &golden)?;
-    request.report.step("editing the filesystems", None);
+    let golden = Golden::read(request.config, request.report, &input).map_err(|error| blame(&input, error))?;
+    let (config, note) = golden.settle(request.config)?;
+    let request = &Request { config: &config, like: request.like.clone(), ..*request };
+    let mut plan = Plan::new(request, &golden)?;
+    plan.notes.extend(note);
     let edited = edit(request, &plan, &golden).map_err(|error| blame(&input, error))?;
     request.report.step("measuring", None);
     plan.measured(request, input, golden, edited)
+}
+
+/// `config` as the golden image completes it: with the board beneath it that the image is for, where it names none.
+///
+/// # Errors
+/// What reading the input said; that no board can be chosen.
+pub fn settled(config: &Config, report: &dyn Report, input: &Input) -> Result<Config> {
+    let golden = Golden::read(config, report, input).map_err(|error| blame(input, error))?;
+    let chosen = board::settle(config, golden.image()).map_err(Usage::from)?;
+    Ok(chosen.0)
 }
 
 /// What was read of the golden image.
@@ -124,16 +154,38 @@ struct Golden {
     root: Root,
     boot: Option<Boot>,
     facts: Facts,
+    platform: Platform,
 }
 
 impl Golden {
-    fn read(request: &Request, input: &Input) -> Result<Self> {
-        request.report.step("reading the golden image", None);
+    fn read(config: &Config, report: &dyn Report, input: &Input) -> Result<Self> {
+        report.step("reading the golden image", None);
         let survey = Survey::new(std::sync::Arc::clone(&input.source))?;
-        let root = survey.root(request.config.root.partition)?;
-        let boot = survey.boot(request.config.boot.partition)?;
+        let root = survey.root(config.root.partition)?;
+        let boot = survey.boot(config.boot.partition)?;
         let facts = facts::gather(&root.tree).context("looking at the root filesystem")?;
-        Ok(Self { survey, root, boot, facts })
+        let platform = board::platform(&facts, &root, boot.as_ref()).context("looking at the root filesystem")?;
+        Ok(Self { survey, root, boot, facts, platform })
+    }
+
+    fn image(&self) -> Image<'_> {
+        Image { facts: &self.facts, platform: &self.platform }
+    }
+
+    /// The configuration with its board, and what the user should read; fails where the image contradicts it.
+    fn settle(&self, config: &Config) -> Result<(Config, Option<String>)> {
+        if self.facts.architecture.is_none() {
+            let message = "the architecture of the image cannot be told: /bin/sh is missing or is no program known here";
+            return Err(Problem::new(message).into());
+        }
+        board::check(config, self.image())?;
+        let mut wrong = Problems::default();
+        let settled = board::settle(config, self.image()).map_err(|problem| wrong.push(problem)).ok();
+        if config.artifact.name.as_ref().is_none_or(String::is_empty) {
+            wrong.push(Problem::new("no Artifact name is given").hint("name the release: --artifact-name release-1"));
+        }
+        wrong.check().map_err(Usage)?;
+        settled.ok_or_else(|| Problem::new("no board is chosen").into())
     }
 }
 
@@ -154,25 +206,11 @@ pub(super) struct Plan {
 impl Plan {
     /// Decides, or returns everything that is wrong.
     fn new(request: &Request, golden: &Golden) -> Result<Self> {
-        let Golden { survey, root, boot, facts } = golden;
+        let Golden { survey, root, boot, .. } = golden;
         let (config, boot) = (request.config, boot.as_ref());
-        let mut wrong = Problems::default();
         let device_types = config.board.device_type.clone().unwrap_or_default();
-        if device_types.is_empty() {
-            let boards: Vec<String> = config::boards().map(|name| format!("--config {name}")).collect();
-            let hint = format!("start from a built-in board ({}), or set board.device-type", boards.join(", "));
-            wrong.push(Problem::new(format!("no device type is given; the image is {}", describe(facts))).hint(hint));
-        }
         let artifact_name = config.artifact.name.clone().unwrap_or_default();
-        if artifact_name.is_empty() {
-            wrong.push(Problem::new("no Artifact name is given").hint("name the release: --artifact-name release-1"));
-        }
-        wrong.check().map_err(Usage)?;
-        if facts.architecture.is_none() {
-            let message = "the architecture of the image cannot be told: /bin/sh is missing or is no program known here";
-            return Err(Problem::new(message).into());
-        }
-        let stamp = Stamp { time: time(request, root), family: device_types[0].clone() };
+        let stamp = Stamp { time: time(request, root), family: device_types.first().cloned().unwrap_or_default() };
         let mut notes = Vec::new();
         let family = family(config, &stamp, survey, &mut notes)?;
         notes.extend(survey.table.warnings.iter().map(|warning| format!("partition table: {warning}")));
@@ -187,20 +225,46 @@ impl Plan {
         Ok(Self { name, artifact_name, device_types, stamp, family, boot_mount, loader, meta, signer, notes })
     }
 
+    /// Runs the hooks of one stage before the image is written, when hooks run; `edited` are the paths that were changed so far.
+    fn run_hooks(&self, request: &Request, golden: &Golden, stage: Stage, edited: &[(&str, String)]) -> Result<Vec<Staged>> {
+        let programs = hooks(request.config).filter(|(when, _)| *when == stage && request.hooks);
+        let file = request.disk.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned());
+        let told = serde_json::json!({
+            "format": 1,
+            "input": file,
+            "system": golden.facts.os,
+            "architecture": golden.facts.architecture.map(facts::Architecture::name),
+            "maker": golden.platform.maker,
+            "model": golden.platform.model,
+            "boards": request.config.built_upon(),
+            "device_types": self.device_types,
+            "artifact_name": self.artifact_name,
+            "name": self.name,
+            "time": self.stamp.time.seconds,
+            "disk_id": self.family.disk_id_text(),
+            "slots": [self.family.path(Role::RootA), self.family.path(Role::RootB)],
+            "boot_mount": self.boot_mount,
+            "edited": edited.iter().map(|(filesystem, path)| serde_json::json!({ "filesystem": filesystem, "path": path })).collect::<Vec<_>>(),
+        });
+        let run = |program: &Path| super::hooks::run(stage, program, &told, self.stamp.time, request.report);
+        Ok(programs.map(|(_, program)| run(program)).collect::<Result<Vec<_>, Problem>>()?)
+    }
+
     /// Measures the edited trees and places everything.
     fn measured(self, request: &Request, input: Input, golden: Golden, edited: Edited) -> Result<Prepared> {
         let config = request.config;
-        let Golden { survey, root, boot, facts } = golden;
-        let Edited { trees, installed, packages, changes, notes } = edited;
+        let Golden { survey, root, boot, facts, platform } = golden;
+        let Edited { trees, installed, packages, changes, blobs, staged, notes } = edited;
         let label = root.info.label.clone();
         let uuid = |configured: Option<crate::stamp::Uuid>, purpose: &str| configured.unwrap_or_else(|| self.stamp.uuid(purpose));
         let seed = self.stamp.uuid("directory hash");
         let mut root_options = ext4::write::Options::new(uuid(config.root.uuid, "root filesystem"), seed, self.stamp.time);
         root_options.label = label;
+        root_options.like.clone_from(&request.like);
         let mut data_options = ext4::write::Options::new(uuid(config.data.uuid, "data filesystem"), seed, self.stamp.time);
         data_options.label = b"data".to_vec();
         let minimum = ext4::write::minimum_size(&trees.root, &root_options).context("measuring the root filesystem")?;
-        let root_size = root_size(config, minimum)?;
+        let root_size = root_size(config, minimum, request.like.as_ref().map(|like| like.size))?;
         let boot_options = boot_options(&self.stamp, boot.as_ref());
         let needs = Needs {
             total: config.storage.size,
@@ -214,7 +278,8 @@ impl Plan {
         let table = table(&self.family, self.loader, &layout);
         let gap = loader::gap(config, &self, &survey, &layout)?;
         // What writing would refuse is found before anything is written, and by `plan`.
-        table.encode(layout.total).context("making the partition table")?;
+        let tables = table.encode(layout.total).context("making the partition table")?;
+        raw::check(&blobs, &layout, &tables, &loader::reserved(config, &gap))?;
         Draft::new(&self.meta, root_size, self.signer.as_ref()).context("making the Artifact")?;
         let golden_boot_tree = boot.as_ref().map_or_else(|| Tree::new(trees.boot.root.stat.clone()), |boot| boot.tree.clone());
         let empty = Tree::new(trees.data.root.stat.clone());
@@ -222,17 +287,21 @@ impl Plan {
         edits.extend(net("boot", &golden_boot_tree, &trees.boot, &changes.boot));
         edits.extend(net("data", &empty, &trees.data, &changes.data));
         Ok(Prepared {
+            config: config.clone(),
             input,
             survey,
             golden_root: (root.partition.number, root.info),
             golden_boot: boot.map(|boot| boot.partition.number),
             facts,
+            platform,
             name: self.name,
             device_types: self.device_types,
             stamp: self.stamp,
             family: self.family,
             layout,
             table,
+            blobs,
+            hooks: hooks(config).map(|(stage, program)| Hook::new(stage, program)).collect(),
             gap,
             trees,
             root_size,
@@ -246,15 +315,9 @@ impl Plan {
             packages,
             edits,
             notes: self.notes.into_iter().chain(notes).collect(),
+            _staged: staged,
         })
     }
-}
-
-/// The operating system in a few words.
-fn describe(facts: &Facts) -> String {
-    let os = if facts.os.pretty.is_empty() { "an unknown system" } else { &facts.os.pretty };
-    let architecture = facts.architecture.map_or("an unknown architecture", facts::Architecture::name);
-    format!("{os} for {architecture}")
 }
 
 /// The time that everything made carries: `SOURCE_DATE_EPOCH`, or the newest change of a file in the golden root filesystem. Files
@@ -413,7 +476,20 @@ struct Edited {
     installed: boot::Installed,
     packages: Vec<packages::InstalledPackage>,
     changes: Changes,
+    blobs: Vec<Blob>,
+    staged: Vec<Staged>,
     notes: Vec<String>,
+}
+
+/// Every hook of the configuration, in the order in which they run.
+pub(super) fn hooks(config: &Config) -> impl Iterator<Item = (Stage, &Path)> {
+    let hooks = &config.hooks;
+    let all = [
+        (Stage::BeforeEdits, &hooks.before_edits),
+        (Stage::AfterEdits, &hooks.after_edits),
+        (Stage::AfterImage, &hooks.after_image),
+    ];
+    all.into_iter().flat_map(|(stage, programs)| programs.iter().map(move |program| (stage, program.as_path())))
 }
 
 /// Applies every edit to copies of the golden trees. Overlays come after packages and before the integration, so that what they bring
@@ -421,6 +497,8 @@ struct Edited {
 fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
     let time = plan.stamp.time;
     let (facts, golden_boot) = (&golden.facts, golden.boot.as_ref());
+    let mut staged = plan.run_hooks(request, golden, Stage::BeforeEdits, &[])?;
+    request.report.step("editing the filesystems", None);
     let mut root = golden.root.tree.clone();
     let mut boot = golden_boot.map_or_else(|| Tree::new(Stat::root(0o755, time)), |boot| boot.tree.clone());
     let mut data = Tree::new(Stat::root(0o755, time));
@@ -430,11 +508,14 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
     let mut problems = Problems::default();
     let mut notes = Vec::new();
 
-    let mut additions = Additions { config: request.config, problems: &mut problems, notes: &mut notes };
+    let mut additions = Additions { config: request.config, image: golden.image(), problems: &mut problems, notes: &mut notes };
     let packages = additions.packages(&mut root_editor)?;
-    additions.overlays(request.overlays, &mut root_editor, &mut data_editor);
+    let mut editors = Filesystems { root: &mut root_editor, boot: &mut boot_editor, data: &mut data_editor };
+    additions.staged(&staged, &mut editors, [0; 3]);
+    additions.overlays(request.overlays, &mut editors);
+    let free = editors.changed();
     // Of the image with all that was added, which may have a clock and a new owner's keys.
-    additions.notes.extend(facts::gather(root_editor.tree()).context("looking at the edited root filesystem")?.remarks);
+    additions.notes.extend(facts::gather(editors.root.tree()).context("looking at the edited root filesystem")?.remarks);
     additions.client(plan, &mut root_editor, &mut data_editor)?;
     notes.extend(
         system::integrate(&mut root_editor, &the_system(request.config, plan, &golden.survey, facts, golden_boot), &mut problems)
@@ -458,6 +539,14 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
         .map_err(Problems::from)
         .and_then(|loader| loader.integrate(&mut root_editor, &mut boot_editor));
     system::move_data(&mut root_editor, &mut data_editor)?;
+    if problems.0.is_empty() && installed.is_ok() {
+        let mut editors = Filesystems { root: &mut root_editor, boot: &mut boot_editor, data: &mut data_editor };
+        let last = plan.run_hooks(request, golden, Stage::AfterEdits, &editors.paths())?;
+        let mut additions = Additions { config: request.config, image: golden.image(), problems: &mut problems, notes: &mut notes };
+        additions.staged(&last, &mut editors, free);
+        staged.extend(last);
+    }
+    let blobs = raw::read(request.config, golden.image(), root_editor.tree(), &mut notes, &mut problems);
     let changes = Changes { root: root_editor.finish(), boot: boot_editor.finish(), data: data_editor.finish() };
     let installed = match installed {
         Ok(installed) => Some(installed),
@@ -469,7 +558,7 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
     problems.check()?;
     let installed = installed.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
     notes.extend(installed.notes().iter().cloned());
-    Ok(Edited { trees: Trees { root, boot, data }, installed, packages, changes, notes })
+    Ok(Edited { trees: Trees { root, boot, data }, installed, packages, changes, blobs, staged, notes })
 }
 
 fn the_system<'p>(config: &Config, plan: &'p Plan, survey: &Survey, facts: &Facts, boot: Option<&Boot>) -> system::System<'p> {

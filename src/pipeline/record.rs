@@ -1,7 +1,10 @@
 //! `<name>.json`: what was made, from what, and what was changed, for people's scripts and for the next release.
 
 use super::edits::Edit;
+use super::hooks::Hook;
 use super::prepare::Prepared;
+use super::raw::Blob;
+use crate::digest::hex;
 use crate::integrate::packages::InstalledPackage;
 use crate::plan::family::Role;
 use crate::problem::{Problem, Problems};
@@ -34,6 +37,11 @@ pub struct Record {
     pub root: Root,
     /// How the device starts.
     pub boot: Boot,
+    /// The built-in boards that the configuration builds upon.
+    pub boards: Vec<String>,
+    /// Programs of the user's that took part; in a plan, that would.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
     /// Packages that were installed.
     pub packages: Vec<Package>,
     /// Every path that differs from the golden image, and why.
@@ -58,6 +66,9 @@ pub struct Input {
     pub root_partition: u32,
     /// The number of its boot partition.
     pub boot_partition: Option<u32>,
+    /// Who made it, where that is known, such as `Raspberry Pi OS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maker: Option<String>,
     /// `PRETTY_NAME` of its operating system.
     pub system: String,
     /// Debian's name of its architecture.
@@ -78,6 +89,22 @@ pub struct Disk {
     pub size: u64,
     /// The partitions in their order.
     pub partitions: Vec<Partition>,
+    /// What is written beside them, by offset.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub raw: Vec<Raw>,
+}
+
+/// Bytes beside the partitions.
+#[derive(Clone, Debug, Serialize)]
+pub struct Raw {
+    /// Their first byte on the disk.
+    pub offset: u64,
+    /// How many they are.
+    pub size: u64,
+    /// The file that they are from, without the host's directories, or its path in the image.
+    pub file: String,
+    /// Their SHA-256.
+    pub sha256: String,
 }
 
 /// A partition; offsets and sizes in bytes.
@@ -154,6 +181,12 @@ pub struct Package {
     pub sha256: String,
 }
 
+impl From<&Blob> for Raw {
+    fn from(blob: &Blob) -> Self {
+        Self { offset: blob.offset, size: blob.bytes.len() as u64, file: blob.name.clone(), sha256: hex(&blob.sha256()) }
+    }
+}
+
 impl From<&InstalledPackage> for Package {
     fn from(package: &InstalledPackage) -> Self {
         Self {
@@ -168,7 +201,7 @@ impl From<&InstalledPackage> for Package {
 /// A file that was written.
 #[derive(Clone, Debug, Serialize)]
 pub struct Output {
-    /// `image`, `bmap`, `artifact` or `rootfs`.
+    /// `image`, `bmap`, `artifact`, `rootfs`, `places`, or `hook` for what a hook made.
     pub kind: &'static str,
     /// Its name, without directories.
     pub file: String,
@@ -201,6 +234,7 @@ impl Record {
                 size: prepared.input.source.len(),
                 root_partition: prepared.golden_root.0,
                 boot_partition: prepared.golden_boot,
+                maker: prepared.platform.maker.clone(),
                 system: prepared.facts.os.pretty.clone(),
                 architecture: prepared.facts.architecture.map(|a| a.name().to_owned()).unwrap_or_default(),
                 root_uuid: prepared.golden_root.1.uuid.to_string(),
@@ -209,7 +243,12 @@ impl Record {
             artifact_name: prepared.meta.name.clone(),
             device_types: prepared.device_types.clone(),
             time: prepared.stamp.time.seconds,
-            disk: Disk { table: family.scheme.name().to_owned(), size: prepared.layout.total, partitions: partitions.collect() },
+            disk: Disk {
+                table: family.scheme.name().to_owned(),
+                size: prepared.layout.total,
+                partitions: partitions.collect(),
+                raw: prepared.blobs.iter().map(Raw::from).collect(),
+            },
             family: Contract {
                 device_type: prepared.device_types[0].clone(),
                 disk_id: family.disk_id_text(),
@@ -227,6 +266,8 @@ impl Record {
                 kernel: prepared.boot.kernel().to_owned(),
                 arguments: prepared.boot.arguments().to_owned(),
             },
+            boards: prepared.config.built_upon().to_vec(),
+            hooks: prepared.hooks.clone(),
             packages: prepared.packages.iter().map(Package::from).collect(),
             edits: prepared.edits.clone(),
             notes: prepared.notes.clone(),

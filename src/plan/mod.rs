@@ -3,3 +3,4 @@
 pub mod facts;
 pub mod family;
 pub mod loader;
+pub mod platform;

@@ -64,6 +64,17 @@ impl Compression {
         }
     }
 
+    /// How long the plain bytes of a frame are: long enough that a compressor loses little at its ends, short enough that several fit
+    /// into memory.
+    #[must_use]
+    pub fn lengths(self) -> Lengths {
+        match self {
+            Self::None | Self::Gzip => Lengths { least: 512 << 10, one_in: 128, most: 2 << 20 },
+            Self::Zstd => Lengths { least: 2 << 20, one_in: 512, most: 8 << 20 },
+            Self::Xz => Lengths { least: 4 << 20, one_in: 1024, most: 12 << 20 },
+        }
+    }
+
     /// The lowest, the default and the highest level.
     ///
     /// gzip 6: level 9 costs three times the time for 3 % less. xz 6 is the format's own default and the first level with an 8 MiB
@@ -93,6 +104,17 @@ impl std::str::FromStr for Compression {
         let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
         found.ok_or_else(|| format!("`{text}` is no compression (none, gzip, xz, zstd)"))
     }
+}
+
+/// The bounds of a frame's plain bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lengths {
+    /// None but the last one is shorter (bytes).
+    pub least: usize,
+    /// One block of 4096 bytes in so many ends a frame, once that is long enough.
+    pub one_in: u32,
+    /// None is longer (bytes).
+    pub most: usize,
 }
 
 /// A level outside of what the format knows.

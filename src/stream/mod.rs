@@ -8,6 +8,6 @@ mod content;
 mod read_at;
 mod stored;
 
-pub use codec::{Codec, Compression, LevelError, decoder};
+pub use codec::{Codec, Compression, Lengths, LevelError, decoder};
 pub use content::{Content, Run};
 pub use read_at::{FileSource, HostFile, MemSource, ReadAt, Slice, Source, Zeros};

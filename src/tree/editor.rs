@@ -61,6 +61,12 @@ impl<'t> Editor<'t> {
 
     /// What was done so far, in order.
     #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// All that was done, in order.
+    #[must_use]
     pub fn finish(self) -> Vec<Change> {
         self.changes
     }

@@ -2,7 +2,8 @@
 
 use crate::support::scratch;
 use goldsmith::config::{
-    Bootloader, Config, Device, Error, ImageFormat, OriginKind, Room, TableKind, boards, example, expand, load, manual,
+    Bootloader, Config, Device, Error, Firmware, ImageFormat, OriginKind, Room, TableKind, Target, boards, built_in, example,
+    expand, load, manual,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,6 +64,52 @@ fn built_in_boards_are_sound() {
     let qemu = load(&["qemux86-64".into()], &[]).unwrap();
     assert_eq!((qemu.boot.bootloader, qemu.storage.table), (Bootloader::GrubEfi, TableKind::Gpt));
     assert_eq!(qemu.place("boot.bootloader").unwrap().origin.kind, OriginKind::Board);
+    assert_eq!(qemu.built_upon(), ["generic-x86-64", "qemux86-64"]);
+    let all: Vec<&str> = boards().collect();
+    assert!(all.is_sorted(), "{all:?}");
+    for (name, board) in built_in().unwrap() {
+        let board = &board.board;
+        assert!(board.title.is_some() && !board.architecture.is_empty() && board.firmware.is_some(), "{name}");
+        assert_eq!(board.automatic, name.starts_with("generic-") && board.firmware == Some(Firmware::Uefi), "{name}");
+    }
+    let files = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("configs/boards")).unwrap();
+    let names = files.map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned());
+    assert_eq!(names.collect::<std::collections::BTreeSet<_>>(), all.into_iter().map(str::to_owned).collect());
+}
+
+#[test]
+fn lists_of_tables_are_joined_and_told_with_their_origins() {
+    let dir = scratch();
+    write(
+        dir.path(),
+        &[
+            (
+                "base/base.toml",
+                "extends = \"qemux86-64\"\n[[overlay]]\ndir = \"common\"\n[[raw]]\nfile = \"a\"\noffset = \"64 s\"\n",
+            ),
+            ("top.toml", "extends = \"base/base.toml\"\n[[overlay]]\ndir = \"own\"\ntarget = \"data\"\nboard = \"qemux86-64\"\n"),
+            ("none.toml", "extends = \"base/base.toml\"\noverlay = []\n"),
+        ],
+    );
+    let config = load_in(dir.path(), &["top.toml"], &["raw=[{file=\"/b\", from=\"image\", offset=\"1 MiB\"}]"]).unwrap();
+    let dirs: Vec<_> = config.overlay.iter().map(|overlay| (overlay.dir.clone(), overlay.target)).collect();
+    assert_eq!(dirs, [(dir.path().join("base/common"), Target::Rootfs), (dir.path().join("own"), Target::Data)]);
+    assert_eq!(config.raw.iter().map(|raw| raw.offset).collect::<Vec<_>>(), [64 * 512, 1 << 20]);
+    // Named once more by the user, a file brings its tables no second time.
+    assert_eq!(load_in(dir.path(), &["top.toml", "base/base.toml"], &[]).unwrap().overlay.len(), 2);
+    assert!(load_in(dir.path(), &["none.toml"], &[]).unwrap().overlay.is_empty());
+
+    let text = config.show().replace(&format!("{}/", dir.path().display()), "");
+    for part in [
+        "[[overlay]]\ndir = \"common\"  # base/base.toml:3:7\ntarget = \"rootfs\"  # default\nboard = []  # default\n",
+        "[[overlay]]\ndir = \"own\"  # top.toml:3:7\ntarget = \"data\"  # top.toml:4:10\nboard = \"qemux86-64\"  # top.toml:5:9\n",
+        "[[raw]]\nfile = \"/b\"  # --set raw\nfrom = \"image\"  # --set raw\n",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let again = Config::parse(&text).unwrap();
+    assert_eq!((again.overlay.len(), again.raw.len()), (2, 2));
+    assert!(load(&[], &[]).unwrap().show().starts_with("extends = []  # default\noverlay = []  # default\nraw = []  # default\n"));
 }
 
 #[test]
@@ -148,12 +195,15 @@ fn cycles_and_strangers_are_refused() {
     assert_eq!(wrong("self.toml"), "self.toml:1:11: extends itself: self.toml -> self.toml");
     assert_eq!(wrong("missing.toml"), "missing.toml:1:11: reading nowhere/x.toml: No such file or directory (os error 2)");
     assert_eq!(wrong("nothing.toml"), "reading nothing.toml: No such file or directory (os error 2)");
+    let all = boards().collect::<Vec<_>>().join(", ");
     assert_eq!(
         wrong("board.toml"),
-        "board.toml:1:12: no built-in board is called `qemux86_64`\n\
+        format!(
+            "board.toml:1:12: no built-in board is called `qemux86_64`\n\
          hint: did you mean `qemux86-64`? A file ends in `.toml` or is written with a `/`\n\
          board.toml:1:26: no built-in board is called `toaster`\n\
-         hint: there are generic-x86-64, qemux86-64; a file ends in `.toml` or is written with a `/`"
+         hint: there are {all}; a file ends in `.toml` or is written with a `/`"
+        )
     );
     assert_eq!(
         complaint(dir.path(), load_in(dir.path(), &[], &["extends=qemux86-64"])),
@@ -232,6 +282,23 @@ depends = { a = [\"b\"] }
         ("[artifact]\nlevel = 12\n", "x.toml:2:9: artifact.level: 12 is not between 1 and 9, the levels of gzip"),
         ("[client]\nmanaged = \"yes\"\n", "x.toml:2:11: client.managed: a string where true or false belongs"),
         ("[[client.accept]]\npackage = \"a\"\nscript = \"postinst\"\n", "x.toml:1:1: client.accept.reason is missing"),
+        ("[[overlay]]\n", "x.toml:1:1: overlay.dir is missing"),
+        (
+            "[[overlay]]\ndir = \"a\"\narch = \"x86\"\n",
+            "x.toml:3:8: overlay.arch: `x86` is not one of `amd64`, `i386`, `arm64`, `armhf`",
+        ),
+        (
+            "[[raw]]\nfile = \"a\"\noffset = \"64 sectors\"\n",
+            "x.toml:3:10: raw.offset: `sectors` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)",
+        ),
+        (
+            "[[raw]]\nfile = \"a\"\noffset = \"99999999999999999999 s\"\n",
+            "x.toml:3:10: raw.offset: `99999999999999999999 s` is no number of sectors",
+        ),
+        (
+            "[[raw]]\nfile = \"/a\"\noffset = 0\n[[raw]]\nfile = \"a\"\nfrom = \"image\"\noffset = 0\n",
+            "x.toml:5:8: raw[1].file: `a` is no absolute path of the image",
+        ),
         ("[client]\naccept = 1\n", "x.toml:2:10: client.accept: a number where tables belong (`[[client.accept]]`)"),
         ("[server]\nurl = \"mender\"\n", "x.toml:2:7: server.url: `mender` is no URL such as `https://mender.example.com`"),
         ("[[rootfs.owner]]\npath = \"a/b\"\n", "x.toml:2:8: rootfs.owner.path: `a/b` does not begin with `/`"),
@@ -268,9 +335,11 @@ fn everything_that_is_wrong_is_told_at_once() {
     );
     let sets = ["root.size=b", "nonsense"];
     let text = complaint(dir.path(), load_in(dir.path(), &["x.toml", "y.toml", "z.toml"], &sets));
-    let expected = "\
+    let all = boards().collect::<Vec<_>>().join(", ");
+    let expected = format!(
+        "\
 z.toml:1:11: no built-in board is called `toaster`
-hint: there are generic-x86-64, qemux86-64; a file ends in `.toml` or is written with a `/`
+hint: there are {all}; a file ends in `.toml` or is written with a `/`
 --set nonsense: no key and value
 hint: write key.path=value, such as `--set root.size=2GiB`
 x.toml:2:1: unknown key `storage.sise`
@@ -279,7 +348,8 @@ x.toml:3:9: storage.table: `x` is not one of `keep`, `gpt`, `mbr`
 x.toml:5:8: root.size: `a` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)
 y.toml:3:2: unknown key `oot`
 hint: did you mean `boot`?
---set root.size: `b` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)";
+--set root.size: `b` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)"
+    );
     assert_eq!(text, expected);
 }
 
@@ -293,7 +363,7 @@ fn every_value_tells_where_it_comes_from() {
         "extends = \"qemux86-64\"  # x.toml:1:11",
         "[storage]\nsize = \"8 GiB\"  # --set storage.size",
         "alignment = \"8 MiB\"  # default",
-        "table = \"gpt\"  # board generic-x86-64:7:9",
+        "table = \"gpt\"  # board generic-x86-64:12:9",
         "# disk-id: derived from the device type",
         "[data]\nsize = \"1 GiB\"  # x.toml:3:8",
         "tenant-token = \"***\"  # --set server.tenant-token",

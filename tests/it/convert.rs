@@ -11,13 +11,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The device type of all conversions here but that of the Raspberry Pi.
-pub(crate) const DEVICE_TYPE: &str = "qemux86-64";
-
 /// The family of devices that the golden images are converted for.
 const CONFIGURATION: &str = r#"
 [board]
-device-type = ["qemux86-64"]
+device-type = ["DEVICE_TYPE"]
 
 [storage]
 size = "2 GiB"
@@ -45,7 +42,7 @@ image = "raw"
 /// The same for the Raspberry Pi, whose golden image has the client already.
 const PI_CONFIGURATION: &str = r#"
 [board]
-device-type = ["raspberrypi3_64"]
+device-type = ["DEVICE_TYPE"]
 
 [storage]
 size = "1 GiB"
@@ -63,9 +60,18 @@ grow = false
 managed = false
 "#;
 
-/// The device type and the configuration for a golden image.
-fn family(variant: &str) -> (&'static str, &'static str) {
-    if variant == "pi" { ("raspberrypi3_64", PI_CONFIGURATION) } else { (DEVICE_TYPE, CONFIGURATION) }
+/// The device type of conversions of the golden image `variant`: that of a built-in board.
+pub(crate) fn device_type(variant: &str) -> &'static str {
+    match variant {
+        "arm64" => "qemuarm64-uefi",
+        "pi" => "raspberrypi3_64",
+        _ => "qemux86-64",
+    }
+}
+
+/// The configuration for it.
+fn configuration(variant: &str) -> &'static str {
+    if variant == "pi" { PI_CONFIGURATION } else { CONFIGURATION }
 }
 
 /// A partition of an image, in bytes.
@@ -144,13 +150,14 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let workshop = Workshop::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
     let disk = workshop.bring(&golden, &format!("in/{variant}.img"));
-    let (device_type, configuration) = family(variant);
-    for package in if variant == "pi" { Vec::new() } else { client_packages()? } {
+    let device_type = device_type(variant);
+    for package in if variant == "pi" { Vec::new() } else { client_packages(variant == "arm64")? } {
         let file = package.file_name().expect("a name").to_string_lossy().into_owned();
         workshop.bring(&package, &format!("client/{file}"));
     }
     let config = workshop.path().join("family.toml");
-    fs::write(&config, configuration).expect("writing the configuration");
+    let text = configuration(variant).replace("DEVICE_TYPE", device_type);
+    fs::write(&config, text).expect("writing the configuration");
     let arguments = ["convert", "--quiet", "--output-dir", "out", "--artifact-name", name, "--config"];
     let mut command = workshop.command(program);
     command.args(arguments).arg(&config).args(if variant == "rich" { &["--set", "storage.size=\"4 GiB\""][..] } else { &[] });
@@ -233,7 +240,7 @@ fn strangers_accept(variant: &str) {
 
     must(&mender_artifact, &[&"validate", &made.artifact]);
     let said = must(mender_artifact, &[&"read", &made.artifact]);
-    assert!(said.contains("Name: release-1") && said.contains(family(variant).0), "{said}");
+    assert!(said.contains("Name: release-1") && said.contains(device_type(variant)), "{said}");
     let payload = made.record["root"]["sha256"].as_str().expect("the payload's digest");
     assert!(said.contains(payload), "the Artifact holds another image than the report says: {said}");
     let length = made.record["root"]["size"].as_u64().expect("the payload's size");

@@ -2,9 +2,11 @@
 //!
 //! The first scenario runs with every `cargo test`; the others, named `boot_*`, with `make test-boot`.
 
-use super::convert::{Converted, DEVICE_TYPE, converted};
+use super::convert::{Converted, converted, device_type};
+use super::golden::boot_packages;
 use super::qemu::{Board, Firmware, Machine};
 use super::support::{must, scratch, tool};
+use goldsmith::config::Proof;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,7 +44,10 @@ impl Media {
         let to = self.files().join(name);
         let mender_artifact = tool("mender-artifact").expect("looked for before");
         let release = name.trim_end_matches(".mender");
-        must(mender_artifact, &[&"write", &"rootfs-image", &"-t", &DEVICE_TYPE, &"-n", &release, &"-f", &filesystem, &"-o", &to]);
+        must(
+            mender_artifact,
+            &[&"write", &"rootfs-image", &"-t", &device_type("mini"), &"-n", &release, &"-f", &filesystem, &"-o", &to],
+        );
     }
 
     /// The disk.
@@ -117,7 +122,7 @@ fn life(made: &Converted, next: &Converted, firmware: Firmware, name: &str, mark
     let mut machine = board.power_on();
     first_start(&mut machine, made);
     let secure = machine.must("od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
-    assert_eq!(secure.trim() == "1", firmware == Firmware::SecureBoot);
+    assert_eq!(secure.trim() == "1", firmware.is_secure());
 
     install(&mut machine, "release-2.mender");
     assert_eq!(environment(&mut machine), "mender_boot_part=3 upgrade_available=1 bootcount=0 ");
@@ -154,6 +159,91 @@ fn boot_life_of_a_rich_device() {
     }
     let (Some(made), Some(next)) = (converted("rich", "release-1"), converted("rich", "release-2")) else { return };
     life(&made, &next, Firmware::Uefi, "life-rich", "1");
+}
+
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_of_an_arm64_device() {
+    if tool("mke2fs").is_none() {
+        return;
+    }
+    let (Some(made), Some(next)) = (converted("arm64", "release-1"), converted("arm64", "release-2")) else { return };
+    life(&made, &next, Firmware::ArmUefi, "life-arm64", "1");
+    life(&made, &next, Firmware::ArmSecureBoot, "life-arm64-secure", "1");
+}
+
+/// All programs and scripts on the boot partition, by their sums.
+fn boot_programs(machine: &mut Machine) -> String {
+    machine.must("find /boot/efi/EFI -type f -exec sha256sum {} + | sort")
+}
+
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
+    if tool("mke2fs").is_none() {
+        return;
+    }
+    let (Some(made), Some(next), Some(packages)) =
+        (converted("mini", "release-1"), converted("mini2", "release-2"), boot_packages())
+    else {
+        return;
+    };
+    let media = Media::new();
+    media.add(&next.artifact, "release-2.mender");
+    for package in &packages {
+        media.add(package, &package.file_name().expect("a name").to_string_lossy());
+    }
+    let Some(mut board) = board("upgrade", &made, Firmware::SecureBoot) else { return };
+    board.insert(&media.image());
+    let mut machine = board.power_on();
+    first_start(&mut machine, &made);
+    let before = boot_programs(&mut machine);
+    machine.must("touch /tmp/before && mount -o ro /dev/vdb /mnt");
+
+    // What `apt upgrade` does once it has the packages. Their scripts run, with update-initramfs and update-grub.
+    let said = machine.must_within("DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i /mnt/*.deb", INSTALL);
+    for part in ["Generating grub configuration file", "update-initramfs: Generating"] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert!(!said.contains("\nW: "), "{said}");
+    machine.must_within("lsinitramfs /boot/initrd.img-* | grep -qx usr/sbin/fsck.ext4", INSTALL);
+    assert_eq!(machine.must("dpkg --audit"), "");
+    assert_eq!(
+        machine.must("find /boot/grub/grub.cfg /boot/mender-slot.env -newer /tmp/before"),
+        "/boot/grub/grub.cfg\n/boot/mender-slot.env\n"
+    );
+    assert!(
+        machine.must("cat /boot/grub/grub.cfg").contains("root=${mender_kernel_root}"),
+        "the menu finds its own root filesystem"
+    );
+    assert!(machine.must("cat /boot/mender-slot.env").contains("vendor.flag=golden"), "the arguments are kept");
+    // GRUB's own installer is still the one that leaves the boot partition alone.
+    machine.must("grub-install /dev/vda");
+    assert_eq!(machine.must("dpkg-divert --truename /usr/sbin/grub-install"), "/usr/sbin/grub-install.distrib\n");
+    assert_eq!(boot_programs(&mut machine), before);
+
+    machine.reboot();
+    runs(&mut machine, 2, "release-1", "1");
+    assert_eq!(environment(&mut machine), "mender_boot_part=2 upgrade_available=0 bootcount=0 ");
+    install(&mut machine, "release-2.mender");
+    machine.reboot();
+    assert_eq!(machine.must("findmnt -nro SOURCE /"), "/dev/vda3\n");
+    machine.reboot();
+    runs(&mut machine, 2, "release-1", "1");
+    install(&mut machine, "release-2.mender");
+    machine.reboot();
+    machine.must("mender commit");
+    machine.reboot();
+    runs(&mut machine, 3, "release-2", "2");
+    machine.power_off();
+}
+
+#[test]
+fn boards_that_are_called_booted_have_a_life_here() {
+    let booted =
+        goldsmith::config::built_in().expect("boards").into_iter().filter(|(_, config)| config.board.proof == Proof::Booted);
+    let lives: Vec<&str> = ["arm64", "mini"].into_iter().map(device_type).collect();
+    assert_eq!(booted.map(|(name, _)| name).collect::<Vec<_>>(), lives);
 }
 
 /// Converts the golden image `variant` and starts it once.

@@ -16,25 +16,25 @@ use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const BLOCK: u64 = 4096;
+pub(crate) const BLOCK: u64 = 4096;
 const TIME: Time = Time { seconds: 1_700_000_000, nanos: 123_456_789 };
 
-fn options() -> Options {
+pub(crate) fn options() -> Options {
     let mut options = Options::new(Uuid([0x51; 16]), Uuid([0xa7; 16]), TIME);
     options.label = b"root".to_vec();
     options
 }
 
-fn stat(mode: u16) -> Stat {
+pub(crate) fn stat(mode: u16) -> Stat {
     Stat::root(mode, TIME)
 }
 
-fn tree() -> Tree {
+pub(crate) fn tree() -> Tree {
     Tree::new(stat(0o755))
 }
 
 /// Bytes without a pattern that a mistake in an offset could hide behind.
-fn noise(len: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut out = Vec::with_capacity(len + 8);
     while out.len() < len {
@@ -64,12 +64,12 @@ fn sparse(len: u64, ranges: Ranges<'_>, seed: u64) -> Content {
     content
 }
 
-fn put(tree: &mut Tree, path: &str, kind: Kind) -> LeafId {
+pub(crate) fn put(tree: &mut Tree, path: &str, kind: Kind) -> LeafId {
     tree.put(path, Leaf { stat: stat(0o644), kind }).unwrap()
 }
 
 /// Writes the data of an image to a sparse file.
-fn save(image: &Image, path: &Path) {
+pub(crate) fn save(image: &Image, path: &Path) {
     let file = File::create(path).unwrap();
     file.set_len(image.content.len()).unwrap();
     let mut at = 0;
@@ -86,7 +86,7 @@ fn save(image: &Image, path: &Path) {
 }
 
 /// Writes `tree` into a file of `size` bytes and lets e2fsck judge it.
-fn checked(tree: &Tree, size: u64, options: &Options, dir: &Path) -> PathBuf {
+pub(crate) fn checked(tree: &Tree, size: u64, options: &Options, dir: &Path) -> PathBuf {
     let path = dir.join("fs.img");
     save(&write(tree, size, options).unwrap(), &path);
     clean(&path);
@@ -105,7 +105,7 @@ fn remarks(path: &Path) -> Option<(Option<i32>, Vec<String>)> {
 }
 
 /// Fails when e2fsck has a remark.
-fn clean(path: &Path) {
+pub(crate) fn clean(path: &Path) {
     if let Some(remarks) = remarks(path) {
         assert_eq!(remarks, (Some(0), Vec::new()), "{}", path.display());
     }
@@ -824,13 +824,13 @@ fn flags_are_kept() {
     }
 }
 
-mod random {
+pub(crate) mod random {
     use super::*;
     use proptest::prelude::*;
 
     /// A leaf or directory somewhere: few names, so that directories fill and links meet.
     #[derive(Clone, Debug)]
-    enum Act {
+    pub(crate) enum Act {
         File(u64, Vec<(u64, u64)>),
         Fifo,
         Symlink(usize),
@@ -840,7 +840,7 @@ mod random {
         Crowd(usize, usize),
     }
 
-    fn act() -> impl Strategy<Value = Act> {
+    pub(crate) fn act() -> impl Strategy<Value = Act> {
         let pieces = prop::collection::vec((0u64..30_000, 1u64..20_000), 0..12);
         prop_oneof![
             4 => (0u64..5000, pieces).prop_map(|(tail, pieces)| Act::File(tail, pieces)),
@@ -853,7 +853,7 @@ mod random {
         ]
     }
 
-    fn path() -> impl Strategy<Value = Vec<u8>> {
+    pub(crate) fn path() -> impl Strategy<Value = Vec<u8>> {
         let name = prop_oneof![3 => prop::collection::vec(b'a'..=b'e', 1..=2), 1 => prop::collection::vec(1u8..=255, 1..=40)];
         prop::collection::vec(name, 1..=3).prop_map(|names| {
             let clean =
@@ -862,7 +862,7 @@ mod random {
         })
     }
 
-    fn build(acts: Vec<(Vec<u8>, u16, Act)>) -> Tree {
+    pub(crate) fn build(acts: Vec<(Vec<u8>, u16, Act)>) -> Tree {
         let mut tree = tree();
         let mut last = None;
         for (path, mode, act) in acts {

@@ -184,10 +184,11 @@ fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
     let settings = super::small::SETTINGS.iter().chain(&["artifact.name=r1"]).map(|&setting| setting.to_owned());
     let settings: Vec<String> = settings.collect();
     let config = goldsmith::config::load(&[PathBuf::from("qemux86-64")], &settings).expect("a configuration");
-    let request = Request { config: &config, disk: small, overlays: &[], epoch: Some(1), report: &Silent };
+    let request =
+        Request { config: &config, disk: small, overlays: &[], like: None, epoch: Some(1), hooks: false, report: &Silent };
     let input = Input::of(Arc::new(Failing { inner: FileSource::open(small).expect("the image"), bad: at..at + 512 }));
     let made = pipeline::prepare(&request, input).and_then(|prepared| {
-        pipeline::write(&prepared, &config, "small.img".into(), out, pipeline::How { jobs: 2, verify: false }, &Silent)
+        pipeline::write(&prepared, "small.img".into(), out, pipeline::How { jobs: 2, verify: false, cache: None }, &Silent)
     });
     made.err().map(|error| goldsmith::cli::message::render(&error))
 }

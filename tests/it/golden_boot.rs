@@ -12,7 +12,7 @@ fn boots(variant: &str, firmware: Firmware) {
     assert_eq!(machine.must("cat /etc/release-marker"), "1\n");
     assert_eq!(machine.must("systemctl --failed --no-legend"), "");
     let secure = machine.must("od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
-    assert_eq!(secure.trim() == "1", firmware == Firmware::SecureBoot);
+    assert_eq!(secure.trim() == "1", firmware.is_secure());
     machine.power_off();
 }
 
@@ -38,6 +38,12 @@ fn boot_golden_cloud() {
 #[ignore = "a boot of its own; `make test-boot` runs it"]
 fn boot_golden_mbr() {
     boots("mbr", Firmware::Uefi);
+}
+
+#[test]
+#[ignore = "a boot of its own; `make test-boot` runs it"]
+fn boot_golden_arm64() {
+    boots("arm64", Firmware::ArmUefi);
 }
 
 #[test]

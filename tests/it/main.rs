@@ -2,12 +2,15 @@
 
 mod arrows;
 mod artifact;
+mod boards;
+mod cache;
 mod cli;
 mod config;
 mod convert;
 mod convert_boot;
 mod deb;
 mod determinism;
+mod ext4_like;
 mod ext4_read;
 mod ext4_write;
 mod fat;
@@ -20,6 +23,7 @@ mod grub_boot;
 mod grubenv;
 mod hostile;
 mod kinds;
+mod like;
 mod manifest;
 mod nobody;
 mod outputs;

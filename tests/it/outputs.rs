@@ -47,7 +47,7 @@ name = "disk"
 /// Converts the golden image into `dir`, its image in the form `form`.
 fn convert(dir: &Path, form: &str) -> Option<()> {
     let golden = golden("mini")?;
-    let packages = client_packages()?;
+    let packages = client_packages(false)?;
     fs::create_dir_all(dir).unwrap();
     let config = dir.join("family.toml");
     fs::write(&config, CONFIGURATION.replace("DEBS", packages[0].parent().unwrap().to_str().unwrap())).unwrap();

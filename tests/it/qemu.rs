@@ -8,6 +8,7 @@
 #![allow(dead_code)]
 
 use super::support::{must, tool};
+use goldsmith::plan::facts::Architecture;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -30,14 +31,41 @@ pub(crate) enum Firmware {
     Uefi,
     /// UEFI that starts only what Microsoft's keys vouch for.
     SecureBoot,
+    /// UEFI of a 64-bit Arm machine that starts anything.
+    ArmUefi,
+    /// The same that starts only what Microsoft's keys vouch for.
+    ArmSecureBoot,
 }
 
 impl Firmware {
+    /// What its machine's processor is.
+    pub(crate) fn architecture(self) -> Architecture {
+        match self {
+            Self::Uefi | Self::SecureBoot => Architecture::Amd64,
+            Self::ArmUefi | Self::ArmSecureBoot => Architecture::Arm64,
+        }
+    }
+
+    /// Whether it asks for signatures.
+    pub(crate) fn is_secure(self) -> bool {
+        matches!(self, Self::SecureBoot | Self::ArmSecureBoot)
+    }
+
+    /// The emulator of its machine.
+    fn emulator(self) -> &'static str {
+        match self.architecture() {
+            Architecture::Arm64 => "qemu-system-aarch64",
+            _ => "qemu-system-x86_64",
+        }
+    }
+
     /// The firmware's code and its variables as they leave the factory.
     fn files(self) -> [&'static Path; 2] {
         match self {
             Self::Uefi => ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
             Self::SecureBoot => ["/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
+            Self::ArmUefi => ["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"],
+            Self::ArmSecureBoot => ["/usr/share/AAVMF/AAVMF_CODE.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.ms.fd"],
         }
         .map(Path::new)
     }
@@ -45,8 +73,12 @@ impl Firmware {
     /// The arguments of QEMU that make this firmware of `code` and `vars`.
     fn arguments(self, code: &Path, vars: &Path) -> Vec<String> {
         let machine: &[&str] = match self {
-            Self::Uefi => &["-machine", "q35"],
-            Self::SecureBoot => &["-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"],
+            Self::Uefi => &["-cpu", "max", "-machine", "q35"],
+            Self::SecureBoot => {
+                &["-cpu", "max", "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]
+            }
+            // The newest processor would compute authentication codes of pointers, which takes long.
+            Self::ArmUefi | Self::ArmSecureBoot => &["-cpu", "cortex-a57", "-machine", "virt"],
         };
         let mut arguments: Vec<String> = machine.iter().map(ToString::to_string).collect();
         for (unit, mode, file) in [(0, ",readonly=on", code), (1, "", vars)] {
@@ -72,7 +104,7 @@ impl Board {
     /// A board with `image` as its first disk (raw; never written), made larger to `size` bytes where one is given, as a user's
     /// card is larger than the image. `None`, said aloud, when QEMU or its firmware is not installed.
     pub(crate) fn new(name: &str, image: &Path, size: Option<u64>, firmware: Firmware) -> Option<Self> {
-        tool("qemu-system-x86_64")?;
+        tool(firmware.emulator())?;
         let qemu_img = tool("qemu-img")?;
         let [code, vars] = firmware.files();
         if !(code.is_file() && vars.is_file()) {
@@ -110,14 +142,14 @@ impl Board {
     pub(crate) fn power_on(&self) -> Machine {
         let cycle = self.cycles.get() + 1;
         self.cycles.set(cycle);
-        Machine::start(&format!("{}-{cycle}", self.name), "qemu-system-x86_64", &self.arguments())
+        Machine::start(&format!("{}-{cycle}", self.name), self.firmware.emulator(), &self.arguments())
     }
 
     /// QEMU's command line.
     fn arguments(&self) -> Vec<String> {
         // Hardware's help is for those who ask: it is often there and broken where machines are virtual themselves.
         let accel = std::env::var("GOLDSMITH_QEMU_ACCEL").unwrap_or_else(|_| "tcg,thread=multi".into());
-        let fixed = "-nodefaults -no-user-config -display none -monitor none -net none -serial stdio -smp 2 -m 1024 -cpu max \
+        let fixed = "-nodefaults -no-user-config -display none -monitor none -net none -serial stdio -smp 2 -m 1024 \
                      -device virtio-rng-pci -accel";
         let mut arguments: Vec<String> = fixed.split_whitespace().map(String::from).collect();
         arguments.push(accel);

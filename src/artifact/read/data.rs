@@ -41,7 +41,11 @@ impl Examiner<'_> {
 
     /// The files of the payload. False when all names are known and nothing else is wanted.
     fn files(&mut self, kind: Compression, stored: &mut impl Read) -> Result<bool, Stop> {
-        let mut tar = match decoder(kind, stored) {
+        let unpacked = match self.data.take() {
+            Some(data) => Ok(Box::new(data) as Box<dyn Read + '_>),
+            None => decoder(kind, stored),
+        };
+        let mut tar = match unpacked {
             Ok(reader) => Untar::new(reader),
             Err(e) => return self.stop("unreadable", format!("the data cannot be read: {e}")),
         };

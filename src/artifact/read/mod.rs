@@ -20,6 +20,8 @@ use untar::{Entry, Kind, Tail, TarError, Untar};
 const VERSION_MAX: u64 = 4 << 10;
 const SIGNATURE_MAX: u64 = 16 << 10;
 const TEXT_MAX: u64 = 1 << 20;
+/// How much is hashed at once (bytes).
+const BUFFER: usize = 1 << 18;
 /// How many findings are kept.
 const FINDINGS_MAX: usize = 100;
 
@@ -129,7 +131,7 @@ impl Examined {
 /// # Errors
 /// What `reader` said. Whatever is wrong with the Artifact itself is a finding.
 pub fn show(reader: &mut dyn Read) -> io::Result<Examined> {
-    examine(reader, false, None)
+    examine(reader, None, false, None)
 }
 
 /// Reads all of an Artifact and holds it against every rule and checksum, with `key` also against its signature.
@@ -137,12 +139,29 @@ pub fn show(reader: &mut dyn Read) -> io::Result<Examined> {
 /// # Errors
 /// What `reader` said. Whatever is wrong with the Artifact itself is a finding.
 pub fn validate(reader: &mut dyn Read, key: Option<&Verifier>) -> io::Result<Examined> {
-    examine(reader, true, key)
+    examine(reader, None, true, key)
 }
 
-fn examine(reader: &mut dyn Read, whole: bool, key: Option<&Verifier>) -> io::Result<Examined> {
+/// The same for whoever can unpack the data archive in several threads: `data` gives what unpacking it gives.
+///
+/// # Errors
+/// What `reader` said. Whatever is wrong with the Artifact itself or with `data` is a finding.
+pub fn validate_unpacked<'k>(
+    reader: &mut dyn Read,
+    data: &'k mut (dyn Read + 'k),
+    key: Option<&'k Verifier>,
+) -> io::Result<Examined> {
+    examine(reader, Some(data), true, key)
+}
+
+fn examine<'k>(
+    reader: &mut dyn Read,
+    data: Option<&'k mut (dyn Read + 'k)>,
+    whole: bool,
+    key: Option<&'k Verifier>,
+) -> io::Result<Examined> {
     let mut source = Source { reader, failed: None };
-    let mut examiner = Examiner { key, whole, out: Examined::default(), listed: BTreeMap::new() };
+    let mut examiner = Examiner { key, whole, data, out: Examined::default(), listed: BTreeMap::new() };
     examiner.out.complete = examiner.walk(&mut Untar::new(&mut source)).is_ok();
     match source.failed {
         Some(error) => Err(error),
@@ -181,8 +200,15 @@ impl<R: Read> Hashing<R> {
 
     /// Reads to the end and returns the digest of everything.
     fn finish(mut self) -> io::Result<Digest> {
-        io::copy(&mut self, &mut io::sink())?;
-        Ok(self.hash.finalize().into())
+        let mut buf = vec![0; BUFFER];
+        loop {
+            match self.read(&mut buf) {
+                Ok(0) => return Ok(self.hash.finalize().into()),
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
     }
 }
 
@@ -210,6 +236,8 @@ type Outer<'a, 'b> = Untar<&'a mut Source<'b>>;
 
 struct Examiner<'k> {
     key: Option<&'k Verifier>,
+    /// The data archive unpacked, where somebody else does that.
+    data: Option<&'k mut (dyn Read + 'k)>,
     /// Whether to read on behind what [`show`] needs.
     whole: bool,
     out: Examined,

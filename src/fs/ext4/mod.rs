@@ -3,5 +3,8 @@
 //! Both directions share [`mod@format`], the structures as they are on disk.
 
 pub mod format;
+mod places;
 pub mod read;
 pub mod write;
+
+pub use places::{LineError, Place, Places};

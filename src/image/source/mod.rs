@@ -9,6 +9,7 @@ mod qcow2;
 mod reader;
 mod simg;
 mod spool;
+mod xz;
 
 use crate::problem::Problem;
 use crate::report::Report;
@@ -336,6 +337,8 @@ fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error
     options.report.step(&format!("decompressing {form}"), Some(stored.len()));
     let (spool, form) = if matches!(form, Form::Zip { .. }) {
         decode::unzip(stored, options)?
+    } else if let Some(spool) = if form == Form::Xz { xz::decode(&stored, options)? } else { None } {
+        (spool, form)
     } else {
         let watched = Watched::new(reader::Reader::new(stored), options.report);
         let mut input = BufReader::with_capacity(1 << 18, watched);

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How much is read at once (bytes).
 const BUFFER: usize = MIB as usize;
@@ -18,7 +19,7 @@ static ZEROS: [u8; PIECE] = [0; PIECE];
 pub(super) struct Spool<'a> {
     file: File,
     len: u64,
-    data: u64,
+    data: AtomicU64,
     options: &'a Options<'a>,
 }
 
@@ -26,7 +27,7 @@ impl<'a> Spool<'a> {
     /// Makes an empty one in the spool directory; it has no name, so nothing is left behind whatever happens.
     pub(super) fn new(options: &'a Options<'a>) -> Result<Self, Error> {
         let file = tempfile::tempfile_in(options.spool_dir).map_err(|e| Self::fault(options, e))?;
-        Ok(Self { file, len: 0, data: 0, options })
+        Ok(Self { file, len: 0, data: AtomicU64::new(0), options })
     }
 
     /// Reads `input` (decoded from `form`) to its end into a new spool.
@@ -52,30 +53,40 @@ impl<'a> Spool<'a> {
         if self.len.saturating_add(bytes.len() as u64) > self.options.max_size {
             return Err(Error::TooLarge(self.options.max_size));
         }
-        let mut start = 0;
-        for (index, piece) in bytes.chunks(PIECE).enumerate() {
-            let at = index * PIECE;
-            if piece == &ZEROS[..piece.len()] {
-                self.write_data(&bytes[start..at], start)?;
-                start = at + piece.len();
-            }
-        }
-        self.write_data(&bytes[start..], start)?;
+        self.put(self.len, bytes)?;
         self.len += bytes.len() as u64;
         Ok(())
     }
 
-    /// Writes bytes that lie `ahead` behind the end.
-    fn write_data(&mut self, bytes: &[u8], ahead: usize) -> Result<(), Error> {
-        self.file.write_all_at(bytes, self.len + ahead as u64).map_err(|e| Self::fault(self.options, e))?;
-        self.data += bytes.len() as u64;
+    /// Writes bytes to their place, zeros left out; several threads may.
+    pub(super) fn put(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let mut start = 0;
+        for (index, piece) in bytes.chunks(PIECE).enumerate() {
+            let at = index * PIECE;
+            if piece == &ZEROS[..piece.len()] {
+                self.write_data(&bytes[start..at], offset + start as u64)?;
+                start = at + piece.len();
+            }
+        }
+        self.write_data(&bytes[start..], offset + start as u64)
+    }
+
+    fn write_data(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        self.file.write_all_at(bytes, offset).map_err(|e| Self::fault(self.options, e))?;
+        self.data.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// The spool as a source, where [`Self::put`] wrote `len` bytes.
+    pub(super) fn finish_at(mut self, len: u64) -> Result<Source, Error> {
+        self.len = len;
+        self.finish()
     }
 
     /// The spool as a source.
     pub(super) fn finish(self) -> Result<Source, Error> {
         self.file.set_len(self.len).map_err(|e| Self::fault(self.options, e))?;
-        note_spool(self.options, self.len, self.data);
+        note_spool(self.options, self.len, self.data.load(Ordering::Relaxed));
         Ok(Arc::new(FileSource::new(self.file, self.len)))
     }
 
@@ -85,7 +96,7 @@ impl<'a> Spool<'a> {
 }
 
 /// What a decoder said: bad data is the input's fault, the rest is reading.
-fn fault(form: &Form, error: io::Error) -> Error {
+pub(super) fn fault(form: &Form, error: io::Error) -> Error {
     use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     match error.kind() {
         InvalidData | InvalidInput | UnexpectedEof | Other if *form != Form::Raw => {

@@ -8,6 +8,7 @@ use super::map;
 use super::volume::Volume;
 use super::xattr::{Attributes, Found};
 use crate::fs::ext4::format::{JOURNAL_INO, ROOT_INO, compat, inode_flags, mode};
+use crate::fs::ext4::{Place as FilePlace, Places};
 use crate::stream::Content;
 use crate::tree::{Dir, Entry, Kind, Leaf, LeafId, Name, Stat, Tree, flags};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,8 @@ pub(super) struct Files<'v> {
     claims: Claims,
     dirs: BTreeSet<u32>,
     leaves: BTreeMap<u32, LeafId>,
+    /// The blocks of the inode that was met last, when it was met for the first time.
+    mapped: Option<(u32, Vec<map::Span>)>,
 }
 
 impl<'v> Files<'v> {
@@ -54,19 +57,20 @@ impl<'v> Files<'v> {
             map::spans(volume, &inodes.get(JOURNAL_INO)?, &mut claims)?;
         }
         let attributes = Attributes::new(volume);
-        Ok(Self { volume, inodes, attributes, claims, dirs: BTreeSet::new(), leaves: BTreeMap::new() })
+        Ok(Self { volume, inodes, attributes, claims, dirs: BTreeSet::new(), leaves: BTreeMap::new(), mapped: None })
     }
 
-    /// Reads everything below the root.
+    /// Reads everything below the root; `places` takes down where it lies.
     ///
     /// # Errors
     /// [`Error`] at the first thing that is wrong.
-    pub(super) fn tree(mut self) -> Result<Tree, Error> {
+    pub(super) fn tree(mut self, mut places: Option<&mut Places>) -> Result<Tree, Error> {
         let root = self.inodes.get(ROOT_INO)?;
         if root.kind() != mode::DIR {
             return Err(root.place().corrupt(Fault::Fact("the root is no directory")));
         }
         let root = self.directory(root, Name::new(), ROOT_INO)?;
+        self.take_down(places.as_deref_mut(), &[], b"");
         let mut tree = Tree::new(root.dir.stat.clone());
         let mut stack = vec![root];
         while let Some(top) = stack.last_mut() {
@@ -82,7 +86,11 @@ impl<'v> Files<'v> {
             if top.dir.entries.contains_key(&name) {
                 return Err(Place::Inode(top.ino).corrupt(Fault::Entry { name, fact: "stands there twice" }));
             }
-            match self.node(&mut tree, ino, &name, top.ino)? {
+            let parent = top.ino;
+            let node = self.node(&mut tree, ino, &name, parent)?;
+            self.take_down(places.as_deref_mut(), &stack, &name);
+            let Some(top) = stack.last_mut() else { break };
+            match node {
                 Node::Leaf(id) => _ = top.dir.entries.insert(name, Entry::Leaf(id)),
                 Node::Dir(_) if stack.len() >= MAX_DEPTH => {
                     return Err(Place::Inode(ino).unsupported(format!("a directory below {MAX_DEPTH} others")));
@@ -93,8 +101,19 @@ impl<'v> Files<'v> {
         Ok(tree)
     }
 
+    /// Notes the place of what was met last: `name` in the innermost of the directories `stack`.
+    fn take_down(&mut self, places: Option<&mut Places>, stack: &[Frame], name: &[u8]) {
+        let (Some(places), Some((inode, spans))) = (places, self.mapped.take()) else { return };
+        let names = stack.iter().skip(1).map(|frame| &frame.name[..]).chain([name]);
+        let path = names.flat_map(|name| [b"/", name].concat()).collect();
+        let block = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let blocks = spans.iter().map(|span| block(span.physical)..block(span.physical + span.len)).collect();
+        places.insert(path, FilePlace { inode, blocks });
+    }
+
     /// What inode `ino` is, named by an entry of directory `parent`.
     fn node(&mut self, tree: &mut Tree, ino: u32, name: &[u8], parent: u32) -> Result<Node, Error> {
+        self.mapped = None;
         if let Some(id) = self.leaves.get(&ino) {
             return Ok(Node::Leaf(*id));
         }
@@ -108,6 +127,7 @@ impl<'v> Files<'v> {
         if inode.kind() == mode::DIR {
             return Ok(Node::Dir(self.directory(inode, name.to_vec(), parent)?));
         }
+        self.mapped = Some((ino, Vec::new()));
         let found = self.attributes.of(&inode, &mut self.inodes, &mut self.claims)?;
         let kind = self.kind(&inode, &found)?;
         let id = tree.add_leaf(Leaf { stat: stat(&inode, found), kind });
@@ -125,7 +145,9 @@ impl<'v> Files<'v> {
             dir::inline_entries(&inode, inline_rest(&inode, &found)?, parent)?
         } else {
             let spans = map::spans(self.volume, &inode, &mut self.claims)?;
-            dir::entries(self.volume, &inode, &spans, parent)?
+            let entries = dir::entries(self.volume, &inode, &spans, parent)?;
+            self.mapped = Some((inode.ino, spans));
+            entries
         };
         Ok(Frame { name, ino: inode.ino, dir: Dir::new(stat(&inode, found)), pending: pending.into_iter() })
     }
@@ -148,7 +170,9 @@ impl<'v> Files<'v> {
             return Ok(Content::bytes(inline(inode, found)?));
         }
         let spans = map::spans(self.volume, inode, &mut self.claims)?;
-        Ok(map::content(self.volume, inode, &spans))
+        let content = map::content(self.volume, inode, &spans);
+        self.mapped = Some((inode.ino, spans));
+        Ok(content)
     }
 
     /// The target of a symlink: in the inode when it is shorter than `i_block`, else in one block.

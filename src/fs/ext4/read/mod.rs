@@ -20,6 +20,7 @@ mod xattr;
 
 pub use error::{Error, Fault, Place};
 
+use crate::fs::ext4::Places;
 use crate::fs::ext4::format::{MAGIC, SUPERBLOCK_OFFSET, compat, incompat, ro_compat};
 use crate::stamp::{Time, Uuid};
 use crate::stream::{Content, ReadAt, Source};
@@ -165,7 +166,21 @@ impl Filesystem {
     /// # Errors
     /// [`Error`] at the first thing that is damaged or not supported: no part of a filesystem is silently left out.
     pub fn tree(&self) -> Result<Tree, Error> {
-        files::Files::new(&self.volume)?.tree()
+        files::Files::new(&self.volume)?.tree(None)
+    }
+
+    /// Where all files are, for a filesystem with blocks of 4096 bytes.
+    ///
+    /// # Errors
+    /// As [`Self::tree`]; [`Error::Unsupported`] for other blocks.
+    pub fn places(&self) -> Result<Places, Error> {
+        let layout = &self.volume.layout;
+        if layout.block_size() != 4096 {
+            return Err(Place::Superblock.unsupported(format!("blocks of {} bytes", layout.block_size())));
+        }
+        let mut places = Places::new(layout.blocks.saturating_mul(4096));
+        files::Files::new(&self.volume)?.tree(Some(&mut places))?;
+        Ok(places)
     }
 
     fn kind(&self) -> &'static str {

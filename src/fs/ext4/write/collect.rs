@@ -1,8 +1,10 @@
 //! The tree as a list of inodes: numbers, link counts, directory entries.
 
 use super::super::format::{FIRST_INO, LINK_MAX, ROOT_INO, file_type};
+use super::super::places::{Place, Places};
 use super::dir::Child;
 use super::error::Error;
+use super::like;
 use crate::tree::{Dir, Entry, Kind, Leaf, LeafId, Stat, Tree, show};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Iter;
@@ -26,12 +28,15 @@ pub(super) struct Node<'t> {
     pub(super) stat: &'t Stat,
     pub(super) links: u32,
     pub(super) what: What<'t>,
-    name: &'t [u8],
+    pub(super) name: &'t [u8],
     /// Index of the directory that names it first.
-    parent: usize,
+    pub(super) parent: usize,
+    /// Where an older filesystem has it.
+    pub(super) place: Option<&'t Place>,
 }
 
-/// All inodes of the tree: the root, `lost+found`, then the others depth first by path, so in ascending order of their numbers.
+/// All inodes of the tree in ascending order of their numbers: the root, `lost+found`, then the others, depth first by path unless
+/// an older filesystem numbers them.
 #[derive(Debug)]
 pub(super) struct Nodes<'t>(pub(super) Vec<Node<'t>>);
 
@@ -47,8 +52,13 @@ fn number(index: usize) -> u32 {
     }
 }
 
-/// Lists the inodes of `tree`; `lost_found` stands in when the tree has no such directory.
-pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Dir) -> Result<Nodes<'t>, Error> {
+/// The index of the node that was given this number.
+pub(super) fn index_of(number: u32) -> usize {
+    if number == ROOT_INO { ROOT } else { number.saturating_sub(FIRST_INO) as usize + LOST_FOUND_AT }
+}
+
+/// Lists the inodes of `tree`; `lost_found` stands in when the tree has no such directory. They are numbered as in `like`.
+pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Dir, like: Option<&'t Places>) -> Result<Nodes<'t>, Error> {
     let own = match tree.root.entries.get(LOST_FOUND) {
         Some(Entry::Dir(dir)) => dir,
         Some(Entry::Leaf(_)) => return Err(Error::LostFound),
@@ -67,6 +77,9 @@ pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Dir) -> Result<Nodes<'
     }
     if std::ptr::eq(own, lost_found) {
         walk.name_lost_found();
+    }
+    if let Some(like) = like {
+        like::renumber(&mut walk.nodes, like);
     }
     Ok(walk.nodes)
 }
@@ -87,7 +100,7 @@ impl<'t> Walk<'t> {
             return Err(Error::TooManyInodes { needed: index as u64 + RESERVED_INODES, max: u64::from(u32::MAX) });
         }
         let links = if matches!(what, What::Dir { .. }) { 2 } else { 1 };
-        self.nodes.0.push(Node { number: number(index), stat, links, what, name, parent });
+        self.nodes.0.push(Node { number: number(index), stat, links, what, name, parent, place: None });
         Ok(index)
     }
 

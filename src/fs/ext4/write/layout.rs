@@ -1,10 +1,12 @@
 //! Where everything goes: the plan and the geometry give every block a place, in ascending order - directories, targets and
-//! attributes first, then the files in the order of their sources, extent trees last.
+//! attributes first, then the files in the order of their sources, extent trees last. Where an older filesystem is to be followed, what
+//! it has keeps its blocks, and the rest fills what is left.
 
 use super::extents::{Extent, assign, node_count};
 use super::geometry::Geometry;
-use super::plan::{Body, Plan};
-use super::space::Span;
+use super::like;
+use super::plan::{Body, Inode, Plan};
+use super::space::{Free, Span};
 use crate::stream::Source;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,27 +29,49 @@ pub(super) struct Layout {
 }
 
 /// Gives everything its place; `None` when there is too little room.
-pub(super) fn lay_out(plan: &Plan<'_>, mut geometry: Geometry) -> Option<Layout> {
+pub(super) fn lay_out(plan: &Plan<'_>, geometry: Geometry) -> Option<Layout> {
+    let follows = plan.inodes.iter().any(|inode| inode.place.is_some());
+    // What is kept may leave so many small gaps that extent trees find no room; in a row everything fits.
+    let kept = if follows { arrange(plan, geometry.clone(), true) } else { None };
+    kept.or_else(|| arrange(plan, geometry, false))
+}
+
+fn arrange(plan: &Plan<'_>, mut geometry: Geometry, keep: bool) -> Option<Layout> {
     let journal = geometry.journal_extents();
     let free = &mut geometry.free;
     let mut extents = vec![Vec::new(); plan.inodes.len()];
     let resize_block = free.take(1)?.first()?.start;
-    for (inode, place) in plan.inodes.iter().zip(&mut extents) {
+    let kept = if keep { kept(plan, free) } else { vec![Vec::new(); plan.inodes.len()] };
+    for (index, (inode, place)) in plan.inodes.iter().zip(&mut extents).enumerate() {
         if matches!(inode.body, Body::Blocks(_)) {
             let map = inode.body.map();
-            *place = assign(&map, &free.take(length(&map))?);
+            *place = if keep { whole(&map, &kept[index], free)? } else { assign(&map, &free.take(length(&map))?) };
         }
     }
     let attribute_blocks = flat(&free.take(u32::try_from(plan.attribute_blocks.len()).ok()?)?);
     for index in placement_order(plan) {
         if let Body::Data { map, .. } = &plan.inodes[index].body {
-            extents[index] = assign(map, &free.take(length(map))?);
+            extents[index] = if keep { whole(map, &kept[index], free)? } else { assign(map, &free.take(length(map))?) };
         }
     }
     let mut nodes_for = |extents: &[Extent]| Some(flat(&free.take(u32::try_from(node_count(extents.len())).ok()?)?));
     let nodes = extents.iter().map(|extents| nodes_for(extents)).collect::<Option<_>>()?;
     let journal_nodes = nodes_for(&journal)?;
     Some(Layout { geometry, extents, nodes, attribute_blocks, resize_block, journal, journal_nodes })
+}
+
+/// What each inode keeps of the blocks that it had.
+fn kept(plan: &Plan<'_>, free: &mut Free) -> Vec<Vec<Span>> {
+    let one = |inode: &Inode<'_>| inode.place.map_or_else(Vec::new, |place| like::take(place, length(&inode.body.map()), free));
+    plan.inodes.iter().map(one).collect()
+}
+
+/// The blocks `kept` and as many more as the file needs, in one piece where there is one.
+fn whole(map: &[Span], kept: &[Span], free: &mut Free) -> Option<Vec<Extent>> {
+    let more = length(map) - length(kept);
+    let one = if more > 0 { free.take_whole(more, 0) } else { None };
+    let rest = one.map(|start| vec![Span { start, len: more }]).or_else(|| free.take(more))?;
+    Some(assign(map, &[kept, &rest].concat()))
 }
 
 fn length(map: &[Span]) -> u32 {

@@ -20,6 +20,7 @@ mod image;
 mod inode;
 mod journal;
 mod layout;
+mod like;
 mod minimum;
 mod plan;
 mod resize;
@@ -30,11 +31,13 @@ mod xattr;
 
 pub use error::Error;
 
+use super::Places;
 use crate::stamp::{Time, Uuid};
 use crate::stream::Content;
 use crate::tree::{Dir, Stat, Tree};
 use geometry::{BLOCK, Geometry};
 use plan::Plan;
+use std::sync::Arc;
 
 /// Whether there is a journal, and how large it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,8 @@ pub struct Options {
     pub journal: Journal,
     /// `s_last_mounted`, at most 63 bytes; empty for never.
     pub last_mounted: Vec<u8>,
+    /// The places of an older filesystem that are kept: inodes, and blocks of files that have not grown.
+    pub like: Option<Arc<Places>>,
 }
 
 impl Options {
@@ -87,6 +92,7 @@ impl Options {
             reserved_percent: 5,
             journal: Journal::Auto,
             last_mounted: Vec::new(),
+            like: None,
         }
     }
 
@@ -174,7 +180,7 @@ const MAX_SIZE: u64 = u32::MAX as u64 * BLOCK;
 fn with_plan<T>(tree: &Tree, options: &Options, then: impl FnOnce(&Plan<'_>) -> Result<T, Error>) -> Result<T, Error> {
     options.check()?;
     let lost_found = Dir::new(Stat::root(0o700, options.time));
-    let nodes = collect::collect(tree, &lost_found)?;
+    let nodes = collect::collect(tree, &lost_found, options.like.as_deref())?;
     then(&plan::plan(&nodes, options)?)
 }
 

@@ -1,6 +1,7 @@
 //! All that does not depend on the size of the filesystem: every inode with its bytes or its map of blocks, and what they demand.
 
 use super::super::format::{inode_flags, mode};
+use super::super::places::Place;
 use super::Options;
 use super::collect::{LOST_FOUND_AT, Node, Nodes, RESERVED_INODES, What};
 use super::dir::{self, Style};
@@ -54,6 +55,8 @@ pub(super) struct Inode<'t> {
     /// Extended attributes behind the fields, and the index of the block that has the others.
     pub(super) attributes: Vec<u8>,
     pub(super) attribute_block: Option<usize>,
+    /// Where an older filesystem has it.
+    pub(super) place: Option<&'t Place>,
 }
 
 /// A block of extended attributes and how many inodes share it.
@@ -127,7 +130,8 @@ pub(super) fn plan<'t>(nodes: &Nodes<'t>, options: &Options) -> Result<Plan<'t>,
     }
     let mut plan = planner.plan;
     // The root is one of the reserved inodes; the resize inode has one block of its own.
-    plan.demand.inodes = RESERVED_INODES + nodes.0.len() as u64 - 1 + u64::from(options.spare_inodes);
+    let last = nodes.0.last().map_or(0, |node| u64::from(node.number));
+    plan.demand.inodes = (RESERVED_INODES + nodes.0.len() as u64 - 1 + u64::from(options.spare_inodes)).max(last);
     plan.demand.blocks += plan.attribute_blocks.len() as u64 + 1;
     Ok(plan)
 }
@@ -164,6 +168,7 @@ impl<'t> Planner<'_, 't> {
             body: Body::Inline([0; 60]),
             attributes,
             attribute_block,
+            place: node.place,
         };
         match &node.what {
             What::Dir { children, parent } => {

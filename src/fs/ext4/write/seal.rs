@@ -32,6 +32,8 @@ const CONTINUE: u16 = 1;
 struct Count {
     free_blocks: u32,
     used_inodes: u32,
+    /// How far the inode table is used.
+    last_inode: u32,
     directories: u32,
 }
 
@@ -66,22 +68,27 @@ impl<'l> Seal<'l> {
         }
     }
 
-    /// Inodes are numbered without a gap, so a group is full, empty or the last used one.
     fn count_inodes(&mut self) {
         let each = self.layout.geometry.inodes_per_group;
-        let mut left = self.used_inodes();
-        for count in &mut self.counts {
-            count.used_inodes = left.min(each);
-            left -= count.used_inodes;
+        for number in self.numbers() {
+            let count = &mut self.counts[((number - 1) / each) as usize];
+            count.used_inodes += 1;
+            count.last_inode = (number - 1) % each + 1;
         }
         for inode in self.plan.inodes.iter().filter(|inode| inode.is_dir()) {
             self.counts[((inode.number - 1) / each) as usize].directories += 1;
         }
     }
 
-    /// Used inodes, which are also the first ones; the reserved ones count.
+    /// Numbers of used inodes in ascending order, the reserved ones first.
+    fn numbers(&self) -> impl Iterator<Item = u32> + use<'l> {
+        let plan: &'l Plan<'l> = self.plan;
+        (1..FIRST_INO).chain(plan.inodes.iter().map(|inode| inode.number).filter(|number| *number >= FIRST_INO))
+    }
+
+    /// Used inodes; the reserved ones count.
     pub(super) fn used_inodes(&self) -> u32 {
-        self.plan.inodes.last().map_or(0, |inode| inode.number).max(FIRST_INO)
+        self.counts.iter().map(|count| count.used_inodes).sum()
     }
 
     /// Free blocks of the filesystem.
@@ -138,8 +145,17 @@ impl<'l> Seal<'l> {
         if self.inodes_uninit(index) {
             return None;
         }
+        let each = self.layout.geometry.inodes_per_group;
+        let first = u32::try_from(index).unwrap_or(u32::MAX).saturating_mul(each);
         let mut bitmap = vec![0xFF; BLOCK_LEN];
-        fill(&mut bitmap, self.counts[index].used_inodes, self.layout.geometry.inodes_per_group, false);
+        fill(&mut bitmap, 0, each, false);
+        let own = if index == 0 { FIRST_INO - 1 } else { 0 };
+        fill(&mut bitmap, 0, own, true);
+        let inodes = &self.plan.inodes;
+        let start = inodes.partition_point(|inode| inode.number <= first);
+        for inode in inodes[start..].iter().take_while(|inode| inode.number - first <= each) {
+            fill(&mut bitmap, inode.number - first - 1, inode.number - first, true);
+        }
         Some(bitmap)
     }
 
@@ -175,7 +191,7 @@ impl<'l> Seal<'l> {
             | flag(self.inodes_uninit(index), bg_flags::INODE_UNINIT)
             | flag(self.blocks_uninit(index), bg_flags::BLOCK_UNINIT);
         desc.bg_flags = flags.into();
-        (desc.bg_itable_unused_lo, desc.bg_itable_unused_hi) = words(free_inodes);
+        (desc.bg_itable_unused_lo, desc.bg_itable_unused_hi) = words(each - count.last_inode);
         let sum = |bitmap: Option<Vec<u8>>, bits: u32| bitmap.and_then(|bitmap| self.sums.sum(&[&bitmap[..bits as usize / 8]]));
         let block_sum = sum(self.block_bitmap(index, group), BLOCKS_PER_GROUP).unwrap_or(0);
         let inode_sum = sum(self.inode_bitmap(index), each).unwrap_or(0);

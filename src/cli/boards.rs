@@ -1,0 +1,110 @@
+//! `goldsmith boards`: the built-in boards, and the page of the documentation that lists them.
+
+use super::print;
+use crate::config::{self, Board, Config, Proof};
+use clap::Args;
+use serde::Serialize;
+use std::fmt::Write;
+use std::process::ExitCode;
+
+/// List the built-in boards
+///
+/// PROOF says how well it is known that converted images work on a board: booted by the project's tests (on the board or its
+/// emulation), modelled (the same boot scripts are tested elsewhere), or untested.
+#[derive(Args, Debug)]
+pub(super) struct BoardsArgs {
+    /// Print a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints of each board.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    title: String,
+    architectures: Vec<&'static str>,
+    firmware: Option<&'static str>,
+    boot_loader: &'static str,
+    proof: &'static str,
+    automatic: bool,
+    device_types: Vec<String>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &BoardsArgs) -> anyhow::Result<ExitCode> {
+    let rows = rows()?;
+    if args.json {
+        print(&format!("{}\n", serde_json::to_string_pretty(&rows)?))?;
+    } else {
+        print(&text(&rows))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rows() -> anyhow::Result<Vec<Row>> {
+    Ok(config::built_in()?.into_iter().map(|(name, config)| row(name, config)).collect())
+}
+
+fn row(name: &'static str, config: Config) -> Row {
+    let Board { device_type, title, architecture, firmware, proof, automatic, .. } = config.board;
+    Row {
+        name,
+        title: title.unwrap_or_default(),
+        architectures: architecture.into_iter().map(config::Architecture::word).collect(),
+        firmware: firmware.map(config::Firmware::word),
+        boot_loader: config.boot.bootloader.word(),
+        proof: proof.word(),
+        automatic,
+        device_types: device_type.unwrap_or_default(),
+    }
+}
+
+impl Row {
+    fn architectures(&self) -> String {
+        if self.architectures.is_empty() { "any".to_owned() } else { self.architectures.join(", ") }
+    }
+
+    /// From power on to the kernel.
+    fn chain(&self) -> String {
+        match self.firmware {
+            Some(firmware) if firmware != self.boot_loader => format!("{firmware} > {}", self.boot_loader),
+            _ => self.boot_loader.to_owned(),
+        }
+    }
+}
+
+fn text(rows: &[Row]) -> String {
+    let mut out = format!("{:<22} {:<7} {:<22} {:<9} {}\n", "BOARD", "ARCH", "BOOT CHAIN", "PROOF", "WHAT IT IS");
+    for row in rows {
+        let _ = writeln!(out, "{:<22} {:<7} {:<22} {:<9} {}", row.name, row.architectures(), row.chain(), row.proof, row.title);
+    }
+    out
+}
+
+/// The table of all boards in Markdown, for the documentation.
+///
+/// # Errors
+/// None: the tests read every board.
+pub fn table() -> anyhow::Result<String> {
+    let mut out = String::from("| board | what it is | architecture | boot chain | proof |\n| --- | --- | --- | --- | --- |\n");
+    for row in rows()? {
+        let _ = writeln!(
+            out,
+            "| `{}` | {}{} | {} | {} | {} |",
+            row.name,
+            row.title,
+            if row.automatic { " (chosen for every image that fits, where no board is named)" } else { "" },
+            row.architectures(),
+            row.chain().replace('>', "\u{2192}"),
+            row.proof
+        );
+    }
+    Ok(out)
+}
+
+/// The levels of proof and what each means, in Markdown.
+#[must_use]
+pub fn proofs() -> String {
+    Proof::meanings().map(|(word, meaning)| format!("- **{word}**: {meaning}\n")).collect()
+}

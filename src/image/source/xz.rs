@@ -1,0 +1,307 @@
+//! xz files of several blocks, decoded by several threads (The .xz File Format 1.2). Streams lie end to end, and each says at its end
+//! where its blocks are:
+//!
+//! ```text
+//! stream   header (magic, flags, CRC32) | blocks | index | footer (CRC32, size of the index, flags, magic) | zeros, a multiple of 4
+//! index    0 | number of records | for each block: its size without padding, the size of its plain bytes | zeros | CRC32
+//! ```
+//!
+//! A thread gets one block between a header and an index made for it alone, so the decoder checks sizes and sums as in any stream.
+
+use super::reader::Reader;
+use super::spool::{Spool, fault};
+use super::{Error, Form, Options};
+use crate::stream::{Slice, Source};
+use crate::units::{MIB, align_up};
+use crc32fast::hash as crc32;
+use liblzma::read::XzDecoder;
+use liblzma::stream::Stream;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+const MAGIC: [u8; 6] = *b"\xfd7zXZ\0";
+const END: [u8; 2] = *b"YZ";
+/// Length of a stream's header, and of its footer (bytes).
+const HEAD: u64 = 12;
+/// The largest index that is read (bytes): of a million blocks.
+const INDEX_MOST: u64 = 32 * MIB;
+/// The identifier of the filter LZMA2.
+const LZMA2: u64 = 0x21;
+/// Memory for all threads together, and for one (bytes).
+const MOST: u64 = 512 * MIB;
+/// What a decoder needs besides its dictionary (bytes).
+const BESIDES: u64 = MIB;
+
+/// A block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Block {
+    /// Where it begins in the file.
+    at: u64,
+    /// Its length without padding.
+    unpadded: u64,
+    /// The length of its plain bytes, and where they begin.
+    plain: u64,
+    plain_at: u64,
+    /// The flags of its stream: the kind of its check.
+    flags: [u8; 2],
+}
+
+/// Decodes a file of several blocks; `None` when it has one only, or is not understood: then the decoder of streams tells what is wrong.
+pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<Source>, Error> {
+    let Some(blocks) = blocks(stored).filter(|blocks| blocks.len() > 1) else { return Ok(None) };
+    let len = blocks.last().map_or(0, |last| last.plain_at + last.plain);
+    if len > options.max_size {
+        return Err(Error::TooLarge(options.max_size));
+    }
+    let Some(dictionary) = blocks.iter().map(|block| dictionary(stored, block)).try_fold(0, |most, one| Some(one?.max(most)))
+    else {
+        return Ok(None);
+    };
+    let threads = u64::from(options.threads).min(blocks.len() as u64).min(MOST / (dictionary + BESIDES)).max(1);
+    let spool = Spool::new(options)?;
+    let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || -> Result<(), Error> {
+        while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed)) {
+            block.unpack(stored, &spool, options).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        // All are waited for, the first error is told.
+        joined.collect::<Vec<_>>().into_iter().collect::<Result<(), Error>>()
+    })?;
+    spool.finish_at(len).map(Some)
+}
+
+impl Block {
+    /// Decodes the block to its place.
+    fn unpack(&self, stored: &Source, spool: &Spool<'_>, options: &Options<'_>) -> Result<(), Error> {
+        let bytes = Reader::new(Arc::new(Slice::new(Arc::clone(stored), self.at, align_up(self.unpadded, 4))));
+        let (head, tail) = self.frame();
+        let stream = Stream::new_stream_decoder(MOST, 0).map_err(io::Error::other)?;
+        let mut decoder = XzDecoder::new_stream(io::Cursor::new(head).chain(bytes).chain(io::Cursor::new(tail)), stream);
+        let mut at = self.plain_at;
+        let mut buf = vec![0; MIB as usize];
+        loop {
+            let got = decoder.read(&mut buf).map_err(|e| fault(&Form::Xz, e))?;
+            if got == 0 {
+                break;
+            }
+            spool.put(at, &buf[..got])?;
+            at += got as u64;
+        }
+        options.report.advance(self.unpadded);
+        let found = at - self.plain_at;
+        let what = || format!("a block unpacks to {found} bytes, its index says {}", self.plain);
+        if found == self.plain { Ok(()) } else { Err(Error::Corrupt { form: Form::Xz, what: what() }) }
+    }
+
+    /// Header, and index with footer, of a stream of this block only.
+    fn frame(&self) -> (Vec<u8>, Vec<u8>) {
+        let sealed = |bytes: &[u8]| crc32(bytes).to_le_bytes();
+        let head = [&MAGIC[..], &self.flags, &sealed(&self.flags)].concat();
+        let mut tail = vec![0, 1];
+        put_number(&mut tail, self.unpadded);
+        put_number(&mut tail, self.plain);
+        tail.resize(tail.len().next_multiple_of(4), 0);
+        tail.extend(sealed(&tail));
+        let words = u32::try_from(tail.len() / 4 - 1).unwrap_or(u32::MAX);
+        let foot = [&words.to_le_bytes()[..], &self.flags].concat();
+        tail.extend(sealed(&foot));
+        tail.extend(foot);
+        tail.extend(END);
+        (head, tail)
+    }
+}
+
+/// All blocks of all streams, found from the end of the file to its start; `None` when something is not as it must be.
+fn blocks(stored: &Source) -> Option<Vec<Block>> {
+    let mut streams = Vec::new();
+    let mut end = stored.len();
+    while end > 0 {
+        if end.is_multiple_of(4) && end >= 4 && read::<4>(stored, end - 4)? == [0; 4] {
+            end -= 4;
+            continue;
+        }
+        let (start, blocks) = stream(stored, end)?;
+        streams.push(blocks);
+        end = start;
+    }
+    let mut blocks: Vec<Block> = streams.into_iter().rev().flatten().collect();
+    let mut plain_at = 0_u64;
+    for block in &mut blocks {
+        block.plain_at = plain_at;
+        plain_at = plain_at.checked_add(block.plain)?;
+    }
+    Some(blocks)
+}
+
+/// Where the stream that ends at `end` begins, and its blocks.
+fn stream(stored: &Source, end: u64) -> Option<(u64, Vec<Block>)> {
+    let footer: [u8; 12] = read(stored, end.checked_sub(HEAD)?)?;
+    let flags = [footer[8], footer[9]];
+    let sum = u32::from_le_bytes(footer[..4].try_into().ok()?);
+    let len = (u64::from(u32::from_le_bytes(footer[4..8].try_into().ok()?)) + 1) * 4;
+    let start = (end - HEAD).checked_sub(len)?;
+    if footer[10..] != END || sum != crc32(&footer[4..10]) || len > INDEX_MOST {
+        return None;
+    }
+    let mut index = vec![0; usize::try_from(len).ok()?];
+    stored.read_exact_at(start, &mut index).ok()?;
+    let records = records(&index)?;
+    let total = records.iter().try_fold(0_u64, |sum, (unpadded, _)| sum.checked_add(align_up(*unpadded, 4)))?;
+    let mut at = start.checked_sub(total)?;
+    let begin = at.checked_sub(HEAD)?;
+    let header: [u8; 12] = read(stored, begin)?;
+    if header[..6] != MAGIC || header[6..8] != flags || header[8..] != crc32(&flags).to_le_bytes() {
+        return None;
+    }
+    let mut blocks = Vec::with_capacity(records.len());
+    for (unpadded, plain) in records {
+        blocks.push(Block { at, unpadded, plain, plain_at: 0, flags });
+        at += align_up(unpadded, 4);
+    }
+    Some((begin, blocks))
+}
+
+/// The records of an index whose sum is right.
+fn records(index: &[u8]) -> Option<Vec<(u64, u64)>> {
+    let (body, sum) = index.split_at(index.len().checked_sub(4)?);
+    if crc32(body).to_le_bytes() != sum || body.first() != Some(&0) {
+        return None;
+    }
+    let mut rest = &body[1..];
+    let count = number(&mut rest)?;
+    let mut records = Vec::new();
+    for _ in 0..count {
+        let record = (number(&mut rest)?, number(&mut rest)?);
+        // A block has at least a header of 8 bytes; longer ones than any file would make sums overflow.
+        if !(8..1 << 60).contains(&record.0) {
+            return None;
+        }
+        records.push(record);
+    }
+    (rest.len() < 4 && rest.iter().all(|byte| *byte == 0)).then_some(records)
+}
+
+/// The size of a block's dictionary (bytes), by its header: flags, sizes where they are known, then its only filter.
+fn dictionary(stored: &Source, block: &Block) -> Option<u64> {
+    let size: [u8; 1] = read(stored, block.at)?;
+    let mut header = vec![0; usize::from(size[0]) * 4];
+    stored.read_exact_at(block.at + 1, &mut header).ok()?;
+    let (flags, mut rest) = header.split_first()?;
+    if flags & 0b11 != 0 {
+        return None;
+    }
+    for _ in 0..(flags >> 6).count_ones() {
+        number(&mut rest)?;
+    }
+    let (filter, len) = (number(&mut rest)?, number(&mut rest)?);
+    let bits = *rest.first()?;
+    match (filter, len, bits) {
+        (LZMA2, 1, 0..=39) => Some((2 | u64::from(bits & 1)) << (bits / 2 + 11)),
+        _ => None,
+    }
+}
+
+/// A number of the format: seven bits in each byte, the lowest first, the highest bit set but in the last.
+fn number(bytes: &mut &[u8]) -> Option<u64> {
+    let mut out = 0;
+    for shift in (0..63).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        out |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(out);
+        }
+    }
+    None
+}
+
+fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number.to_le_bytes()[0] | 0x80);
+        number >>= 7;
+    }
+    out.push(number.to_le_bytes()[0]);
+}
+
+fn read<const N: usize>(stored: &Source, at: u64) -> Option<[u8; N]> {
+    let mut out = [0; N];
+    stored.read_exact_at(at, &mut out).ok()?;
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Silent;
+    use crate::stream::{Codec, Compression, MemSource};
+    use liblzma::stream::{Check, MtStreamBuilder};
+    use std::path::Path;
+
+    fn plain(len: u32, seed: u32) -> Vec<u8> {
+        (0..len).flat_map(|n| (n.wrapping_mul(n) >> 5 ^ seed).to_le_bytes()).collect()
+    }
+
+    /// Several blocks in one stream, streams of one block, one of stored bytes, an empty one, with zeros between.
+    fn file() -> (Vec<u8>, Vec<u8>) {
+        let first = plain(200_000, 1);
+        let mut builder = MtStreamBuilder::new();
+        let encoder = builder.threads(2).block_size(100_000).preset(1).check(Check::Crc64).encoder().unwrap();
+        let mut packed = Vec::new();
+        liblzma::read::XzEncoder::new_stream(&first[..], encoder).read_to_end(&mut packed).unwrap();
+        let codec = Codec::new(Compression::Xz, Some(1)).unwrap();
+        let (second, third) = ([plain(50_000, 2), vec![0; 300_000], plain(9, 3)].concat(), plain(1000, 4));
+        packed.extend(codec.compress(&second).unwrap());
+        packed.extend([0; 8]);
+        packed.extend(codec.stored(&third));
+        packed.extend(codec.compress(&[]).unwrap());
+        packed.extend([0; 4]);
+        (packed, [first, second, third].concat())
+    }
+
+    fn decoded(bytes: &[u8], threads: u32, max_size: u64) -> Result<Option<Vec<u8>>, Error> {
+        let options = Options { spool_dir: Path::new("."), max_size, threads, report: &Silent };
+        let source: Source = Arc::new(MemSource(bytes.into()));
+        let Some(spool) = decode(&source, &options)? else { return Ok(None) };
+        let mut out = vec![0; usize::try_from(spool.len()).unwrap()];
+        spool.read_exact_at(0, &mut out)?;
+        Ok(Some(out))
+    }
+
+    #[test]
+    fn blocks_of_all_kinds_are_decoded_whatever_the_number_of_threads() {
+        let (packed, plain) = file();
+        let found = blocks(&(Arc::new(MemSource(packed.clone().into())) as Source)).unwrap();
+        assert!(found.len() > 9, "{found:?}");
+        for threads in [0, 1, 3, 40] {
+            assert!(decoded(&packed, threads, 1 << 30).unwrap().unwrap() == plain, "{threads}");
+        }
+        assert!(matches!(decoded(&packed, 2, plain.len() as u64 - 1), Err(Error::TooLarge(_))));
+        let one = Codec::from(Compression::Xz).compress(&plain[..1000]).unwrap();
+        assert!(decoded(&one, 2, 1 << 30).unwrap().is_none());
+    }
+
+    #[test]
+    fn damage_is_never_taken_for_an_image() {
+        let (packed, plain) = file();
+        let mut refused = 0;
+        for at in (0..packed.len()).step_by(packed.len() / 300).chain(packed.len() - 60..packed.len()) {
+            let mut bad = packed.clone();
+            bad[at] ^= 0x10;
+            match decoded(&bad, 2, 1 << 30) {
+                Err(Error::Corrupt { form: Form::Xz, .. }) => refused += 1,
+                // Left to the decoder of streams, which has the words for it.
+                Ok(None) => {}
+                Ok(Some(found)) => assert!(found == plain, "a flip at {at} went unnoticed"),
+                Err(other) => panic!("at {at}: {other}"),
+            }
+            assert!(!matches!(decoded(&packed[..at], 2, 1 << 30), Ok(Some(found)) if !plain.starts_with(&found)), "{at}");
+        }
+        assert!(refused > 200, "{refused}");
+    }
+}
