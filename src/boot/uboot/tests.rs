@@ -38,6 +38,11 @@ fn text(tree: &Tree, path: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
+/// Whether nothing of the template is left, but where its comment says what it was.
+fn is_filled(script: &str) -> bool {
+    script.lines().all(|line| line.starts_with('#') || !line.contains('@'))
+}
+
 const TEXT_LIMIT: u64 = 1 << 20;
 
 /// A golden Raspberry Pi OS.
@@ -91,7 +96,7 @@ fn a_raspberry_pi_starts_u_boot_and_the_script() {
     for part in ["4e639091-02", "4e639091-0a", "mender_slot_hex a;", "booti ${kernel_addr_r}", "mender_firmware_args"] {
         assert!(script.contains(part), "{part}");
     }
-    assert!(!script.contains('@'), "{script}");
+    assert!(is_filled(&script), "{script}");
     for (path, copy) in environment::FILES.iter().zip(environment::factory(2)) {
         assert!(boot.read(path, TEXT_LIMIT).unwrap() == Some(copy));
     }
@@ -185,7 +190,7 @@ fn an_environment_of_u_boots_own_is_left_empty() {
     assert!(boot.find("/mender").is_none() && root.find("/etc/mender_ubootenv.config").is_none());
     assert!(root.find("/etc/systemd/system/mender-ubootenv.service").is_none());
     let script = header::unwrap(&boot.read("/boot.scr", TEXT_LIMIT).unwrap().unwrap()).unwrap();
-    assert!(script.contains("run mender_setup") && !script.contains('@'), "{script}");
+    assert!(script.contains("run mender_setup") && is_filled(&script), "{script}");
 }
 
 #[test]
