@@ -11,10 +11,24 @@ macro_rules! boards {
 }
 
 boards! {
+    "beaglebone"
+    "comfile-pi"
     "generic-arm64"
+    "generic-u-boot-arm64"
+    "generic-u-boot-armhf"
     "generic-x86-64"
     "qemuarm64-uefi"
     "qemux86-64"
+    "raspberrypi0-2w"
+    "raspberrypi0-2w-64"
+    "raspberrypi0w"
+    "raspberrypi3"
+    "raspberrypi3-64"
+    "raspberrypi4"
+    "raspberrypi4-64"
+    "raspberrypi5-64"
+    "rock64"
+    "rockpro64"
 }
 
 /// The names of all built-in boards, sorted.

@@ -41,6 +41,7 @@ pub fn integrate(editor: &mut Editor, system: &System, problems: &mut Problems) 
     editor.dir(system.boot_mount, 0o755, "mount point of the boot partition")?;
     let mut notes = fstab(editor, system, problems)?;
     resume(editor, &mut notes)?;
+    initramfs(editor)?;
     if system.grow_data {
         if system.systemd {
             grow(editor, system.family)?;
@@ -60,6 +61,22 @@ pub fn integrate(editor: &mut Editor, system: &System, problems: &mut Problems) 
     }
     selinux(editor)?;
     Ok(notes)
+}
+
+/// Tells `initramfs-tools(7)` what the root filesystem is. It would ask the device that `fstab` names, which is none: the next initrd
+/// that the device makes would lack the program that checks the root filesystem.
+fn initramfs(editor: &mut Editor) -> Result<(), EditError> {
+    if editor.tree().dir("/etc/initramfs-tools").is_none() {
+        return Ok(());
+    }
+    let text = "# /dev/root in fstab has no type that could be asked for; both root filesystems are ext4.\nFSTYPE=ext4\n";
+    editor.file(
+        "/etc/initramfs-tools/conf.d/mender-root",
+        text,
+        0o644,
+        "initrds made on the device can check the root filesystem",
+    )?;
+    Ok(())
 }
 
 fn fstab(editor: &mut Editor, system: &System, problems: &mut Problems) -> Result<Vec<String>, EditError> {

@@ -515,7 +515,7 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
     additions.overlays(request.overlays, &mut editors);
     let free = editors.changed();
     // Of the image with all that was added, which may have a clock and a new owner's keys.
-    additions.notes.extend(facts::gather(root_editor.tree()).context("looking at the edited root filesystem")?.remarks);
+    additions.notes.extend(facts::gather(editors.root.tree()).context("looking at the edited root filesystem")?.remarks);
     additions.client(plan, &mut root_editor, &mut data_editor)?;
     notes.extend(
         system::integrate(&mut root_editor, &the_system(request.config, plan, &golden.survey, facts, golden_boot), &mut problems)

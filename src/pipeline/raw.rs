@@ -3,6 +3,7 @@
 use super::board::Image;
 use super::conditions::Conditions;
 use crate::config::{Config, FilePath, Raw, Source};
+use crate::digest::Digest;
 use crate::layout::Layout;
 use crate::problem::{Problem, Problems};
 use crate::stream::ReadAt as _;
@@ -35,7 +36,7 @@ impl Blob {
 
     /// The SHA-256 of its bytes.
     #[must_use]
-    pub fn sha256(&self) -> [u8; 32] {
+    pub fn sha256(&self) -> Digest {
         Sha256::digest(&self.bytes).into()
     }
 }

@@ -134,7 +134,10 @@ fn overlays_are_laid_where_their_conditions_hold() {
     for name in ["all", "board", "arch", "release", "not-board", "not-arch", "not-release"] {
         write(at, &format!("o/{name}/etc/from-{name}"), name);
     }
-    write(at, "o/boot/efi/BOOT/notes.txt", "on the boot partition");
+    write(at, "boot/EFI/Vendor/Note.txt", "old");
+    again(at, "golden.img");
+    write(at, "o/boot/efi/vendor/NOTE.TXT", "FAT does not tell cases apart");
+    write(at, "o/boot/efi/vendor/more.txt", "on the boot partition");
     write(at, "o/data/kept", "on the data partition");
     let entry = |dir: &str, more: &str| format!("[[overlay]]\ndir = \"{dir}\"\n{more}\n");
     let toml = [
@@ -164,7 +167,8 @@ fn overlays_are_laid_where_their_conditions_hold() {
         ("root", "/etc/from-arch"),
         ("root", "/etc/from-board"),
         ("root", "/etc/from-release"),
-        ("boot", "/efi/BOOT/notes.txt"),
+        ("boot", "/EFI/Vendor/Note.txt"),
+        ("boot", "/EFI/Vendor/more.txt"),
         ("data", "/kept"),
     ];
     assert!(expected.iter().all(|edit| edits.contains(edit)), "{edits:?}");

@@ -6,6 +6,7 @@ use super::convert::{Converted, converted, device_type};
 use super::golden::boot_packages;
 use super::qemu::{Board, Firmware, Machine};
 use super::support::{must, scratch, tool};
+use goldsmith::config::Proof;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -204,6 +205,8 @@ fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
     for part in ["Generating grub configuration file", "update-initramfs: Generating"] {
         assert!(said.contains(part), "{said}");
     }
+    assert!(!said.contains("\nW: "), "{said}");
+    machine.must_within("lsinitramfs /boot/initrd.img-* | grep -qx usr/sbin/fsck.ext4", INSTALL);
     assert_eq!(machine.must("dpkg --audit"), "");
     assert_eq!(
         machine.must("find /boot/grub/grub.cfg /boot/mender-slot.env -newer /tmp/before"),
@@ -233,6 +236,14 @@ fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
     machine.reboot();
     runs(&mut machine, 3, "release-2", "2");
     machine.power_off();
+}
+
+#[test]
+fn boards_that_are_called_booted_have_a_life_here() {
+    let booted =
+        goldsmith::config::built_in().expect("boards").into_iter().filter(|(_, config)| config.board.proof == Proof::Booted);
+    let lives: Vec<&str> = ["arm64", "mini"].into_iter().map(device_type).collect();
+    assert_eq!(booted.map(|(name, _)| name).collect::<Vec<_>>(), lives);
 }
 
 /// Converts the golden image `variant` and starts it once.
