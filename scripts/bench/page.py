@@ -82,7 +82,7 @@ def series():
     lines = {}
     for used, form, row in rows:
         lines.setdefault(FORMS[form], []).append((used, row["wall"]))
-    bars = [(f"{card.split('-')[1]} GiB, {form}", row["wall"]) for (card, form, _), row in sorted(cards.items(), key=lambda item: item[0][1])]
+    bars = [(f"{card.split('-')[1]} GiB, {form}", row["wall"], FORMS[form]) for (card, form, _), row in sorted(cards.items(), key=lambda item: item[0][1])]
     (PAGE.parent / "performance.svg").write_text(plot(lines, bars))
     text = []
     for used, form, row in sorted(rows, key=lambda row: (row[1], row[0])):
@@ -119,9 +119,9 @@ def main():
     needs = {ratios: "goldsmith", details: "goldsmith", series: "series", inputs: "inputs", cache: "cache", delta: "delta"}
     parts |= {part.__name__: part for part, group in needs.items() if group in have}
     for name, part in parts.items():
-        begin, end = f"<!-- begin {name} -->\n", f"\n<!-- end {name} -->"
+        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
         before, rest = page.split(begin, 1)
-        page = before + begin + part() + end + rest.split(end, 1)[1]
+        page = before + begin + part() + "\n" + end + rest.split(end, 1)[1]
     PAGE.write_text(page)
 
 

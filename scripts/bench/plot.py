@@ -36,14 +36,14 @@ def fit(points):
 
 
 def plot(lines, bars):
-    """`lines` maps a name to its points (GiB, seconds), `bars` are names and seconds."""
+    """`lines` maps a name to its points (GiB, seconds), `bars` are names, seconds and the line that they belong to."""
     most_x = max((x for points in lines.values() for x, _ in points), default=1)
     most_y = max((y for points in lines.values() for _, y in points), default=1) * 1.05
     at_x = lambda x: LEFT + (MIDDLE - LEFT) * x / most_x
     at_y = lambda y: BOTTOM - (BOTTOM - TOP) * y / most_y
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">']
     out.append(f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>')
-    out.append(text(LEFT, 24, "Seconds against GiB of files (dashed: the straight line through the points)", size=14))
+    out.append(text(LEFT, 24, "Seconds against GiB of files (dashed: straight line)", size=14))
     value, by = 0, step(most_y)
     while value <= most_y:
         out += [line(LEFT, at_y(value), MIDDLE, at_y(value)), text(LEFT - 8, at_y(value) + 4, f"{value:g}", "end")]
@@ -60,11 +60,12 @@ def plot(lines, bars):
         out += [f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="4" fill="{colour}"/>' for x, y in points]
         out.append(text(LEFT + 12, TOP + 16 + 18 * index, f"{name}: {base:.1f} s + {slope:.1f} s per GiB", colour=colour))
     out.append(text(RIGHT - 110, 24, "Seconds, same files on two cards", size=14))
-    longest = max((y for _, y in bars), default=1)
-    for index, (name, value) in enumerate(bars):
+    longest = max((y for _, y, _ in bars), default=1)
+    names = list(lines)
+    for index, (name, value, line_name) in enumerate(bars):
         y = TOP + 10 + 44 * index
         width = (BAR_END - 50 - RIGHT) * value / longest
-        colour = COLOURS[index // 2 % len(COLOURS)]
+        colour = COLOURS[names.index(line_name)]
         out.append(text(RIGHT - 8, y + 16, name, "end"))
         out.append(f'<rect x="{RIGHT}" y="{y}" width="{width:.1f}" height="24" fill="{colour}"/>')
         out.append(text(RIGHT + width + 6, y + 16, f"{value:.1f}"))
