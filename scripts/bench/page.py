@@ -89,7 +89,7 @@ def series():
         text.append([f"{used:.2f} GiB", form, *costs(row), f"{row['wall'] / used:.1f}"])
     for (card, form, _), row in sorted(cards.items(), key=lambda item: (item[0][1], len(item[0][0]), item[0])):
         text.append([f"card of {card.split('-')[1]} GiB", form, *costs(row), ""])
-    return table(["used", "form", *COSTS, "wall s per GiB"], text)
+    return "![cost against size](performance.svg)\n\n" + table(["used", "form", *COSTS, "wall s per GiB"], text)
 
 
 def inputs():
