@@ -70,6 +70,12 @@ impl Firmware {
         .map(Path::new)
     }
 
+    /// How many processors the machine has. Firmware in system management mode makes all of them meet at every write of a
+    /// variable, and emulated ones miss each other on a busy host.
+    fn processors(self) -> u32 {
+        if self == Self::SecureBoot { 1 } else { 2 }
+    }
+
     /// The arguments of QEMU that make this firmware of `code` and `vars`.
     fn arguments(self, code: &Path, vars: &Path) -> Vec<String> {
         let machine: &[&str] = match self {
@@ -149,10 +155,10 @@ impl Board {
     fn arguments(&self) -> Vec<String> {
         // Hardware's help is for those who ask: it is often there and broken where machines are virtual themselves.
         let accel = std::env::var("GOLDSMITH_QEMU_ACCEL").unwrap_or_else(|_| "tcg,thread=multi".into());
-        let fixed = "-nodefaults -no-user-config -display none -monitor none -net none -serial stdio -smp 2 -m 1024 \
+        let fixed = "-nodefaults -no-user-config -display none -monitor none -net none -serial stdio -m 1024 \
                      -device virtio-rng-pci -accel";
         let mut arguments: Vec<String> = fixed.split_whitespace().map(String::from).collect();
-        arguments.push(accel);
+        arguments.extend([accel, "-smp".into(), self.firmware.processors().to_string()]);
         arguments.extend(self.firmware.arguments(self.firmware.files()[0], &self.dir.path().join("vars.fd")));
         let first = match &self.bare {
             None => format!("format=qcow2,cache=unsafe,file={}", self.disk().display()),
