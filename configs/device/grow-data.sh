@@ -53,10 +53,31 @@ is_gpt() {
     return 1
 }
 
+tell_kernel() {
+    if have partx; then
+        partx --update --nr "$number" "$disk"
+    elif have partprobe; then
+        partprobe "$disk"
+    fi
+}
+
+# udev looks at a disk again once a program that wrote to it is gone. Where the new table and the kernel still differ, it knows the
+# partition no longer by its identity and takes its links away, and systemd gives up the mount. It keeps off a disk that is locked.
+# shellcheck disable=SC2094  # the descriptor is for the lock alone
+grow_by_sfdisk() (
+    if have flock && ! flock -w 60 9; then
+        say "$disk is locked by another program"
+        return 1
+    fi
+    # Also moves the backup GPT to the new end. The kernel is told afterwards, since the disk is in use.
+    echo ', +' | sfdisk --quiet --no-reread --no-tell-kernel --force -N "$number" "$disk" || return 1
+    tell_kernel
+) 9<"$disk"
+
+# parted and growpart tell the kernel before they let udev see the new table.
 grow_table() {
-    if have sfdisk; then
-        # Also moves the backup GPT to the new end. The kernel is told below, since the disk is in use.
-        echo ', +' | sfdisk --quiet --no-reread --no-tell-kernel --force -N "$number" "$disk" && return 0
+    if have sfdisk && grow_by_sfdisk; then
+        return 0
     fi
     if have sgdisk && is_gpt; then
         # Moves the backup GPT; it cannot make the kernel read the table of a disk in use, and says so.
@@ -71,14 +92,6 @@ grow_table() {
         growpart "$disk" "$number" && return 0
     fi
     return 1
-}
-
-tell_kernel() {
-    if have partx; then
-        partx --update --nr "$number" "$disk"
-    elif have partprobe; then
-        partprobe "$disk"
-    fi
 }
 
 grow_filesystem() {
@@ -96,7 +109,6 @@ if ! grow_table; then
     say "the partition table of $disk could not be changed"
     exit 0
 fi
-tell_kernel
 if [ "$(cat "$part/size")" -le "$before" ]; then
     say "$device has still $((before / 2048)) MiB"
     exit 0

@@ -29,14 +29,20 @@ fn grow(starts: [u32; 4]) -> (String, String) {
         write(&top.join(format!("dev/sda{number}")), "");
     }
     let log = top.join("log");
+    let device = top.join("dev/sda");
+    write(&device, "");
+    // Each tool says whether udev, which asks for the same lock, would keep off the disk meanwhile.
     let tool = |name: &str, then: &str| {
-        write(&top.join("bin").join(name), &format!("#!/bin/sh\necho {name} \"$@\" >>{}\n{then}\n", log.display()));
+        let lock = format!("flock -n -s {0} true && locked= || locked=' (disk locked)'", device.display());
+        let asked = format!("echo \"{name} $*$locked\" | sed 's|{}||' >>{}", top.display(), log.display());
+        write(&top.join("bin").join(name), &format!("#!/bin/sh\n{lock}\n{asked}\n{then}\n"));
     };
     tool("sfdisk", "cat >/dev/null");
     tool("partx", &format!("echo 2000000 >{}", disk.join("sda4/size").display()));
     tool("systemd-growfs", "");
     let script = include_str!("../../configs/device/grow-data.sh")
         .replace("/sys/class/block", &top.join("class").display().to_string())
+        .replace("disk=/dev/", &format!("disk={}/", top.join("dev").display()))
         .replace("/usr/lib/systemd/systemd-growfs", &top.join("bin/systemd-growfs").display().to_string());
     write(&top.join("script"), &script);
     let path = format!("{}:/usr/bin:/bin", top.join("bin").display());
@@ -56,8 +62,8 @@ fn the_partition_grows_and_then_what_is_mounted() {
     let (asked, said) = grow([2_048, 10_000, 20_000, 30_000]);
     assert_eq!(
         asked,
-        "sfdisk --quiet --no-reread --no-tell-kernel --force -N 4 /dev/sda\n\
-         partx --update --nr 4 /dev/sda\n\
+        "sfdisk --quiet --no-reread --no-tell-kernel --force -N 4 /dev/sda (disk locked)\n\
+         partx --update --nr 4 /dev/sda (disk locked)\n\
          systemd-growfs /data\n",
         "{said}"
     );
