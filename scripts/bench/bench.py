@@ -96,15 +96,20 @@ def prepare(card):
     # By another process: what this one holds would count as memory of those that it starts.
     blocks = [f"skip={boot['start'] >> 20}", f"count={boot['size'] >> 20}"]
     subprocess.run(["dd", "bs=1M", "status=none", *blocks, f"if={into / 'made.img'}", f"of={into / 'boot.fat'}"], check=True)
-    (into / "made.img").unlink()
-    (into / "made.mender").unlink()
+    if card != "image":
+        (into / "made.img").unlink()
+        (into / "made.mender").unlink()
     return into
 
 
 def floors(root, form):
-    """What no converter can beat: the used bytes copied, or the compressor alone."""
+    """What no converter can beat: the bytes copied, or the compressor alone."""
     if form == "none":
-        return {"cp --sparse=always": f"cp --sparse=always '{root}' copy", "dd conv=sparse": f"dd if='{root}' of=copy bs=1M conv=sparse status=none"}
+        copies = {"cp --sparse=always once": [root]}
+        results = [root.with_name("made.img"), root.with_name("made.mender")]
+        if all(file.exists() for file in results):
+            copies = {"cp --sparse=always of the results": results} | copies
+        return {name: "\n".join(f"cp --sparse=always '{file}' ." for file in files) for name, files in copies.items()}
     alone = {"gz": "pigz -6 -c", "xz": "xz -6 -T0 -c", "zst": "zstd -q -9 -T0 -c"}[form]
     return {f"{alone[:-3]} alone": f"{alone} '{root}' >out", "our compressor alone": f"'{COMPRESS}' {ARTIFACT[form]} '{root}' out"}
 
@@ -120,13 +125,16 @@ def compare():
         for turn in range(max(rounds for _, rounds in wanted)):
             for form in (form for form, rounds in wanted if turn < rounds):
                 warm(trees / f"{card}.img", root)
+                if form == "none":
+                    warm(*reference.glob("made.img"), *reference.glob("made.mender"))
                 run("goldsmith", "goldsmith", card, form, convert(card, form))
                 run("hand", "by hand", card, form, f"'{HERE}/handmade.sh'", FORM=form, **by_hand)
                 for name, script in floors(root, form).items():
                     run("floor", name, card, form, script)
         if tree != trees / "tree":
             subprocess.run(["rm", "-rf", "--one-file-system", tree], check=True)
-        root.unlink()
+        for file in (root, root.with_name("made.img"), root.with_name("made.mender")):
+            file.unlink(missing_ok=True)
 
 
 def extract(card):

@@ -2,7 +2,6 @@
 
 use super::read_at::{FileSource, MemSource, ReadAt, Source, Zeros, beyond};
 use crate::units::{align_down, align_up};
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -216,11 +215,6 @@ impl ReadAt for Content {
             }
         }
         Ok(None)
-    }
-
-    fn host_file(&self, offset: u64) -> Option<(&File, u64)> {
-        let run = self.runs.get(self.index_at(offset)).filter(|run| run.offset <= offset)?;
-        run.source.host_file(run.source_offset + (offset - run.offset))
     }
 }
 

@@ -32,11 +32,6 @@ pub trait ReadAt: Send + Sync + fmt::Debug {
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         Ok((offset < self.len()).then(|| offset..self.len()))
     }
-
-    /// The file of the host and the offset in it where `offset` lies, if it lies in one: lets a writer copy within the kernel.
-    fn host_file(&self, _offset: u64) -> Option<(&File, u64)> {
-        None
-    }
 }
 
 /// A shared [`ReadAt`].
@@ -148,10 +143,6 @@ impl ReadAt for FileSource {
         let end = seek(&self.file, SeekFrom::Hole(start)).unwrap_or(self.len);
         Ok((start < self.len).then(|| start..end.clamp(start, self.len)))
     }
-
-    fn host_file(&self, offset: u64) -> Option<(&File, u64)> {
-        Some((&self.file, offset))
-    }
 }
 
 /// A file of the host that is opened when it is first read and not kept open, so that thousands may be named at once.
@@ -217,10 +208,6 @@ impl ReadAt for Slice {
             let start = range.start - self.start;
             (start < self.len).then(|| start..(range.end - self.start).min(self.len))
         }))
-    }
-
-    fn host_file(&self, offset: u64) -> Option<(&File, u64)> {
-        self.inner.host_file(self.start + offset)
     }
 }
 
