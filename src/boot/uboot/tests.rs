@@ -178,6 +178,11 @@ fn another_board_keeps_its_own_u_boot() {
     assert!(text(&root, "/usr/sbin/flash-kernel").contains("nothing is installed"));
     let script = header::unwrap(&boot.read("/boot.scr", TEXT_LIMIT).unwrap().unwrap()).unwrap();
     assert!(script.contains("setexpr mender_memory ${scriptaddr} + 20000") && !script.contains("firmware_args"));
+    // What the board's U-Boot does not say about kernels that gzip packed.
+    assert!(
+        script.contains("if test -z \"${kernel_comp_addr_r}\"; then setexpr kernel_comp_addr_r ${ramdisk_addr_r} + 8000000; fi")
+    );
+    assert!(script.contains("if test -z \"${kernel_comp_size}\"; then setenv kernel_comp_size 4000000; fi"));
     assert!(boot.find("/config.txt").is_none());
 }
 
