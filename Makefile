@@ -6,6 +6,7 @@ SCRIPTS = $(shell grep -rlsIE '^\#! ?/bin/(ba)?sh' .ci scripts fixtures configs 
 GOLDEN :=
 
 QUICK :=
+FILTER :=
 
 .PHONY: build demo setup test test-boot bench lint fuzz clean
 
@@ -27,9 +28,9 @@ setup:
 test: setup lint
 	cargo test --locked
 
-# The boots that take long.
+# The boots that take long; FILTER=uboot for those whose name has that. Writes the results into docs/boards.md.
 test-boot: setup
-	cargo test --locked --test it -- --ignored boot
+	scripts/test-boot.sh $(FILTER)
 
 # Measures conversions beside the same work by other tools, and writes docs/performance.md; QUICK=1 for a small variant.
 bench:

@@ -2,12 +2,14 @@
 
 mod additions;
 mod board;
+mod boot_mount;
 pub mod cache;
 mod check;
 mod conditions;
 mod convert;
 mod cut;
 mod disk;
+mod edited;
 pub mod edits;
 mod emit;
 pub mod flash;

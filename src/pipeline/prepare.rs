@@ -1,8 +1,9 @@
 //! Everything before the first byte is written: the input is read, planned, edited in memory and measured. `plan` ends here.
 
-use super::additions::{Additions, Filesystems};
 use super::board::{self, Image};
+use super::boot_mount::boot_mount;
 use super::convert::blame;
+use super::edited::{Edited, edit};
 use super::edits::{Edit, net};
 use super::hooks::{Hook, Stage, Staged};
 use super::loader;
@@ -15,7 +16,7 @@ use crate::config::{self, Config};
 use crate::fs::{ext4, fat};
 use crate::image::source::Input;
 use crate::image::table;
-use crate::integrate::{fstab, packages, system};
+use crate::integrate::packages;
 use crate::layout::{Layout, Needs};
 use crate::plan::facts::{self, Facts};
 use crate::plan::family::{Family, Naming, Role, Scheme};
@@ -25,9 +26,7 @@ use crate::problem::{Problem, Problems, Usage};
 use crate::report::Report;
 use crate::stamp::{Stamp, Time};
 use crate::stream::{Codec, Compression};
-use crate::tree::editor::{Change, Editor};
 use crate::tree::{Entry, Stat, Tree};
-use crate::units::MIB;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -149,11 +148,11 @@ pub fn settled(config: &Config, report: &dyn Report, input: &Input) -> Result<Co
 }
 
 /// What was read of the golden image.
-struct Golden {
-    survey: Survey,
-    root: Root,
-    boot: Option<Boot>,
-    facts: Facts,
+pub(super) struct Golden {
+    pub(super) survey: Survey,
+    pub(super) root: Root,
+    pub(super) boot: Option<Boot>,
+    pub(super) facts: Facts,
     platform: Platform,
 }
 
@@ -168,7 +167,7 @@ impl Golden {
         Ok(Self { survey, root, boot, facts, platform })
     }
 
-    fn image(&self) -> Image<'_> {
+    pub(super) fn image(&self) -> Image<'_> {
         Image { facts: &self.facts, platform: &self.platform }
     }
 
@@ -194,7 +193,7 @@ pub(super) struct Plan {
     name: String,
     pub(super) artifact_name: String,
     pub(super) device_types: Vec<String>,
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
     pub(super) family: Family,
     pub(super) boot_mount: String,
     pub(super) loader: Loader,
@@ -207,7 +206,7 @@ impl Plan {
     /// Decides, or returns everything that is wrong.
     fn new(request: &Request, golden: &Golden) -> Result<Self> {
         let Golden { survey, root, boot, .. } = golden;
-        let (config, boot) = (request.config, boot.as_ref());
+        let config = request.config;
         let device_types = config.board.device_type.clone().unwrap_or_default();
         let artifact_name = config.artifact.name.clone().unwrap_or_default();
         let stamp = Stamp { time: time(request, root), family: device_types.first().cloned().unwrap_or_default() };
@@ -220,13 +219,19 @@ impl Plan {
         let stem = stem(request.disk);
         let name =
             config.output.name.clone().unwrap_or_else(|| format!("{stem}-{}-{artifact_name}", device_types[0]).replace('/', "_"));
-        let boot_mount = config.boot.mount.clone().unwrap_or_else(|| golden_boot_mount(&root.tree, boot));
-        let loader = loader::choose(config, &root.tree, boot.map(|boot| &boot.tree));
+        let loader = loader::choose(config, &root.tree, boot.as_ref().map(|boot| &boot.tree));
+        let boot_mount = config.boot.mount.clone().unwrap_or_else(|| boot_mount(&root.tree, loader));
         Ok(Self { name, artifact_name, device_types, stamp, family, boot_mount, loader, meta, signer, notes })
     }
 
     /// Runs the hooks of one stage before the image is written, when hooks run; `edited` are the paths that were changed so far.
-    fn run_hooks(&self, request: &Request, golden: &Golden, stage: Stage, edited: &[(&str, String)]) -> Result<Vec<Staged>> {
+    pub(super) fn run_hooks(
+        &self,
+        request: &Request,
+        golden: &Golden,
+        stage: Stage,
+        edited: &[(&str, String)],
+    ) -> Result<Vec<Staged>> {
         let programs = hooks(request.config).filter(|(when, _)| *when == stage && request.hooks);
         let file = request.disk.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned());
         let told = serde_json::json!({
@@ -454,34 +459,6 @@ fn stem(disk: &Path) -> String {
     name
 }
 
-/// Where the golden image mounts its boot partition, by `/etc/fstab` and the directories there are.
-fn golden_boot_mount(root: &Tree, boot: Option<&Boot>) -> String {
-    let fstab = root.read("/etc/fstab", MIB).ok().flatten().unwrap_or_default();
-    let fstab = String::from_utf8_lossy(&fstab).into_owned();
-    let listed = ["/boot/efi", "/boot/firmware", "/efi", "/uboot"].into_iter().find(|dir| fstab::mounts(&fstab, dir));
-    let efi = boot.is_none_or(|boot| super::survey::is_efi_system(boot.partition.kind));
-    listed.unwrap_or(if efi { "/boot/efi" } else { "/uboot" }).to_owned()
-}
-
-/// Changes of each filesystem, in order.
-#[derive(Debug, Default)]
-struct Changes {
-    root: Vec<Change>,
-    boot: Vec<Change>,
-    data: Vec<Change>,
-}
-
-/// The outcome of all edits.
-struct Edited {
-    trees: Trees,
-    installed: boot::Installed,
-    packages: Vec<packages::InstalledPackage>,
-    changes: Changes,
-    blobs: Vec<Blob>,
-    staged: Vec<Staged>,
-    notes: Vec<String>,
-}
-
 /// Every hook of the configuration, in the order in which they run.
 pub(super) fn hooks(config: &Config) -> impl Iterator<Item = (Stage, &Path)> {
     let hooks = &config.hooks;
@@ -491,96 +468,4 @@ pub(super) fn hooks(config: &Config) -> impl Iterator<Item = (Stage, &Path)> {
         (Stage::AfterImage, &hooks.after_image),
     ];
     all.into_iter().flat_map(|(stage, programs)| programs.iter().map(move |program| (stage, program.as_path())))
-}
-
-/// Applies every edit to copies of the golden trees. Overlays come after packages and before the integration, so that what they bring
-/// is integrated like the rest of the image and cannot switch A/B off.
-fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
-    let time = plan.stamp.time;
-    let (facts, golden_boot) = (&golden.facts, golden.boot.as_ref());
-    let mut staged = plan.run_hooks(request, golden, Stage::BeforeEdits, &[])?;
-    request.report.step("editing the filesystems", None);
-    let mut root = golden.root.tree.clone();
-    let mut boot = golden_boot.map_or_else(|| Tree::new(Stat::root(0o755, time)), |boot| boot.tree.clone());
-    let mut data = Tree::new(Stat::root(0o755, time));
-    let mut root_editor = Editor::new(&mut root, time);
-    let mut boot_editor = Editor::new(&mut boot, time);
-    let mut data_editor = Editor::new(&mut data, time);
-    let mut problems = Problems::default();
-    let mut notes = Vec::new();
-
-    let mut additions = Additions { config: request.config, image: golden.image(), problems: &mut problems, notes: &mut notes };
-    let packages = additions.packages(&mut root_editor)?;
-    let mut editors = Filesystems { root: &mut root_editor, boot: &mut boot_editor, data: &mut data_editor };
-    additions.staged(&staged, &mut editors, [0; 3]);
-    additions.overlays(request.overlays, &mut editors);
-    let free = editors.changed();
-    // Of the image with all that was added, which may have a clock and a new owner's keys.
-    additions.notes.extend(facts::gather(editors.root.tree()).context("looking at the edited root filesystem")?.remarks);
-    additions.client(plan, &mut root_editor, &mut data_editor)?;
-    notes.extend(
-        system::integrate(&mut root_editor, &the_system(request.config, plan, &golden.survey, facts, golden_boot), &mut problems)
-            .context("editing the root filesystem")?,
-    );
-    if facts.partition_tools.is_empty()
-        && request.config.data.grow
-        && facts.systemd
-        && !facts::program(root_editor.tree(), "sfdisk")
-    {
-        problems.push(
-            Problem::new(
-                "the data partition cannot grow on the device: the image has none of sfdisk, sgdisk with parted, parted, growpart",
-            )
-            .hint("install fdisk or parted in the golden image, or set data.grow = false"),
-        );
-    }
-    let partuuids = [Role::RootA, Role::RootB].map(|role| plan.family.partuuid(role));
-    let arguments = request.config.root.kernel_args.join(" ");
-    let installed = loader::bootloader(plan, request.config, facts, [&partuuids[0], &partuuids[1]], &arguments)
-        .map_err(Problems::from)
-        .and_then(|loader| loader.integrate(&mut root_editor, &mut boot_editor));
-    system::move_data(&mut root_editor, &mut data_editor)?;
-    if problems.0.is_empty() && installed.is_ok() {
-        let mut editors = Filesystems { root: &mut root_editor, boot: &mut boot_editor, data: &mut data_editor };
-        let last = plan.run_hooks(request, golden, Stage::AfterEdits, &editors.paths())?;
-        let mut additions = Additions { config: request.config, image: golden.image(), problems: &mut problems, notes: &mut notes };
-        additions.staged(&last, &mut editors, free);
-        staged.extend(last);
-    }
-    let blobs = raw::read(request.config, golden.image(), root_editor.tree(), &mut notes, &mut problems);
-    let changes = Changes { root: root_editor.finish(), boot: boot_editor.finish(), data: data_editor.finish() };
-    let installed = match installed {
-        Ok(installed) => Some(installed),
-        Err(more) => {
-            problems.0.extend(more.0);
-            None
-        }
-    };
-    problems.check()?;
-    let installed = installed.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
-    notes.extend(installed.notes().iter().cloned());
-    Ok(Edited { trees: Trees { root, boot, data }, installed, packages, changes, blobs, staged, notes })
-}
-
-fn the_system<'p>(config: &Config, plan: &'p Plan, survey: &Survey, facts: &Facts, boot: Option<&Boot>) -> system::System<'p> {
-    let mut present = fstab::Present { golden: survey.specs(), ..fstab::Present::default() };
-    for role in Role::ALL {
-        present.tags.insert(format!("partuuid={}", plan.family.partuuid(role)));
-    }
-    present.boot.insert(plan.family.fstab_spec(Role::Boot).to_lowercase());
-    if let Some(boot) = boot {
-        let id = boot.info.volume_id;
-        present.boot.insert(format!("uuid={:04x}-{:04x}", id >> 16, id & 0xffff));
-    }
-    present.tags.extend(present.boot.iter().cloned());
-    system::System {
-        family: &plan.family,
-        boot_mount: &plan.boot_mount,
-        options: [config.boot.options.clone(), config.root.options.clone(), config.data.options.clone()],
-        root_pass: config.root.fsck_pass,
-        data_pass: config.data.fsck_pass,
-        grow_data: config.data.grow,
-        systemd: facts.systemd,
-        present,
-    }
 }

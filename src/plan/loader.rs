@@ -18,17 +18,23 @@ fn top(boot: &Tree) -> Vec<String> {
     boot.root.entries.keys().map(|name| show(name).to_lowercase()).collect()
 }
 
-/// Whether the boot partition is that of a Raspberry Pi that starts without UEFI.
+/// Whether the boot partition has what the firmware of a Raspberry Pi reads: its settings, and a program of its own or a device tree.
+/// Ubuntu has the device trees in a directory of their own.
 #[must_use]
-pub fn is_raspberry_pi(boot: &Tree) -> bool {
+pub fn has_raspberry_firmware(boot: &Tree) -> bool {
     let names = top(boot);
     let firmware = |name: &String| {
         name == "bootcode.bin"
             || (name.starts_with("start") && name.ends_with(".elf"))
             || (name.starts_with("bcm27") && name.ends_with(".dtb"))
     };
-    let has = |wanted: &str| names.iter().any(|name| name == wanted);
-    has("config.txt") && !has("rpi_efi.fd") && names.iter().any(firmware)
+    names.iter().any(|name| name == "config.txt") && names.iter().any(firmware)
+}
+
+/// Whether the boot partition is that of a Raspberry Pi that starts without UEFI.
+#[must_use]
+pub fn is_raspberry_pi(boot: &Tree) -> bool {
+    has_raspberry_firmware(boot) && !top(boot).iter().any(|name| name == "rpi_efi.fd")
 }
 
 /// The loader that the image starts by. `u_boot` says that it shall be U-Boot, whatever else is there.

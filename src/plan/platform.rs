@@ -1,6 +1,7 @@
 //! What the trees reveal about who made the image and what starts it. Found by content, never by position.
 
 use super::facts::{Architecture, Facts};
+use super::loader::has_raspberry_firmware;
 use crate::tree::edit::EditError;
 use crate::tree::{Entry, Tree, show};
 use serde::Serialize;
@@ -77,7 +78,7 @@ fn starts(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Vec<Start> {
     let found = [
         ("uefi", efi_program(facts.architecture, root, boot)),
         ("bios", bios_grub(root)),
-        ("raspberrypi", boot.and_then(raspberry)),
+        ("raspberrypi", boot.filter(|tree| has_raspberry_firmware(tree)).map(|_| "config.txt on the boot partition".to_owned())),
         ("u-boot", boot.and_then(|tree| u_boot(tree, "")).or_else(|| u_boot(root, "/boot"))),
     ];
     found.into_iter().filter_map(|(firmware, evidence)| Some(Start { firmware, evidence: evidence? })).collect()
@@ -110,14 +111,6 @@ fn efi_program(architecture: Option<Architecture>, root: &Tree, boot: Option<&Tr
 fn bios_grub(root: &Tree) -> Option<String> {
     let path = "/boot/grub/i386-pc";
     root.dir(path).map(|_| path.to_owned())
-}
-
-/// What the firmware of the Raspberry Pi reads. Ubuntu has the device trees in a directory of their own.
-fn raspberry(boot: &Tree) -> Option<String> {
-    let has = |wanted: &dyn Fn(&str) -> bool| boot.root.entries.keys().any(|name| wanted(&show(&name.to_ascii_lowercase())));
-    let programs = |name: &str| name == "bootcode.bin" || name.starts_with("start") && name.ends_with(".elf");
-    let trees = |name: &str| name.starts_with("bcm27") && name.ends_with(".dtb");
-    (has(&|name| name == "config.txt") && (has(&programs) || has(&trees))).then(|| "config.txt on the boot partition".to_owned())
 }
 
 /// What the usual scripts of U-Boot look for, in the directory `dir` of `tree`.

@@ -33,6 +33,7 @@ pub(super) struct Part {
 
 /// All of a disk.
 pub(super) struct Disk {
+    pub(super) source: Source,
     pub(super) table: Table,
     pub(super) parts: Vec<Part>,
 }
@@ -63,7 +64,7 @@ impl Disk {
             let esp = partition.kind == types::GPT_ESP || partition.kind == types::MBR_ESP;
             parts.push(Part { number: partition.number, source, files, esp });
         }
-        Self { table, parts }
+        Self { source: Arc::clone(disk), table, parts }
     }
 
     /// The partition with this number.

@@ -60,18 +60,45 @@ grow = false
 managed = false
 "#;
 
+/// The same for a board with a U-Boot of its own, whose golden image has no boot partition.
+const U_BOOT_CONFIGURATION: &str = r#"
+extends = ["DEVICE_TYPE"]
+
+[board]
+device-type = ["DEVICE_TYPE"]
+
+[storage]
+size = "768 MiB"
+
+[root]
+headroom = "10 %"
+kernel-args = ["panic=-1"]
+
+[data]
+grow = false
+
+[client]
+managed = false
+"#;
+
 /// The device type of conversions of the golden image `variant`: that of a built-in board.
 pub(crate) fn device_type(variant: &str) -> &'static str {
     match variant {
         "arm64" => "qemuarm64-uefi",
         "pi" => "raspberrypi3_64",
+        "extlinux" | "extlinux-gpt" => "generic-u-boot-arm64",
+        "extlinux-armhf" => "generic-u-boot-armhf",
         _ => "qemux86-64",
     }
 }
 
 /// The configuration for it.
 fn configuration(variant: &str) -> &'static str {
-    if variant == "pi" { PI_CONFIGURATION } else { CONFIGURATION }
+    match variant {
+        "pi" => PI_CONFIGURATION,
+        "extlinux" | "extlinux-gpt" | "extlinux-armhf" => U_BOOT_CONFIGURATION,
+        _ => CONFIGURATION,
+    }
 }
 
 /// A partition of an image, in bytes.
@@ -146,12 +173,14 @@ pub(crate) fn converted(variant: &str, name: &str) -> Option<Arc<Converted>> {
 /// Converts `variant` as nobody, with what nobody can reach, and takes the results to `target/converted/`.
 fn convert(variant: &str, name: &str) -> Option<Converted> {
     tool("sfdisk")?;
-    let golden = golden(variant)?;
+    // Of the one image, with a table of another kind.
+    let golden = golden(variant.trim_end_matches("-gpt"))?;
     let workshop = Workshop::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
     let disk = workshop.bring(&golden, &format!("in/{variant}.img"));
     let device_type = device_type(variant);
-    for package in if variant == "pi" { Vec::new() } else { client_packages(variant == "arm64")? } {
+    let has_client = configuration(variant) != CONFIGURATION;
+    for package in if has_client { Vec::new() } else { client_packages(variant == "arm64")? } {
         let file = package.file_name().expect("a name").to_string_lossy().into_owned();
         workshop.bring(&package, &format!("client/{file}"));
     }
@@ -160,7 +189,12 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     fs::write(&config, text).expect("writing the configuration");
     let arguments = ["convert", "--quiet", "--output-dir", "out", "--artifact-name", name, "--config"];
     let mut command = workshop.command(program);
-    command.args(arguments).arg(&config).args(if variant == "rich" { &["--set", "storage.size=\"4 GiB\""][..] } else { &[] });
+    let set: &[&str] = match variant {
+        "rich" => &["--set", "storage.size=\"4 GiB\""],
+        "extlinux-gpt" => &["--set", "storage.table=\"gpt\""],
+        _ => &[],
+    };
+    command.args(arguments).arg(&config).args(set);
     let output = command.arg(&disk).output().expect("goldsmith starts");
     assert!(output.status.success(), "converting {variant}: {}", String::from_utf8_lossy(&output.stderr));
 
@@ -180,7 +214,7 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
 /// The number of the root partition of a golden image.
 fn golden_root(variant: &str) -> u32 {
     match variant {
-        "cloud" => 1,
+        "cloud" | "extlinux" => 1,
         "mbr" => 5,
         _ => 2,
     }
@@ -196,7 +230,8 @@ fn keeps_every_file(variant: &str) {
     let new = made.part(2);
     let old = manifest(Mount::new(&made.golden, old.start, old.size).expect("root").path());
     let new = manifest(Mount::new(&made.image, new.start, new.size).expect("root").path());
-    assert!(old.len() > if variant == "pi" { 500 } else { 9_000 }, "the golden root holds a system");
+    let small = configuration(variant) != CONFIGURATION;
+    assert!(old.len() > if small { 500 } else { 9_000 }, "the golden root holds a system");
     let found = unexplained(&differences(&old, &new), &made.edits());
     assert!(found.is_empty(), "{variant}: {} surprises\n{}", found.len(), found.join("\n"));
 }
@@ -219,6 +254,11 @@ fn so_does_one_of_a_dos_disk() {
 #[test]
 fn so_does_one_of_a_raspberry_pi() {
     keeps_every_file("pi");
+}
+
+#[test]
+fn so_does_one_of_a_board_without_a_boot_partition() {
+    keeps_every_file("extlinux");
 }
 
 /// Lets the owners of every format look at the results for `variant`.
@@ -277,9 +317,11 @@ fn strangers_accept_the_results_for_a_raspberry_pi() {
 }
 
 #[test]
-fn a_converted_raspberry_pi_is_verified() {
-    let Some(made) = converted("pi", "release-1") else { return };
-    must(goldsmith(), &[&"verify", &made.image, &"--artifact", &made.artifact]);
+fn what_starts_by_u_boot_is_verified() {
+    for variant in ["pi", "extlinux"] {
+        let Some(made) = converted(variant, "release-1") else { return };
+        must(goldsmith(), &[&"verify", &made.image, &"--artifact", &made.artifact]);
+    }
 }
 
 #[test]

@@ -151,6 +151,7 @@ fn a_device_lives_through_updates_under_secure_boot() {
     life(&made, &next, Firmware::SecureBoot, "life-secure", "2");
 }
 
+/// A device with many packages: first start, update, commit, an update that nobody commits; UEFI.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_life_of_a_rich_device() {
@@ -161,6 +162,7 @@ fn boot_life_of_a_rich_device() {
     life(&made, &next, Firmware::Uefi, "life-rich", "1");
 }
 
+/// The same of a small arm64 device, with and without Secure Boot.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_life_of_an_arm64_device() {
@@ -177,6 +179,7 @@ fn boot_programs(machine: &mut Machine) -> String {
     machine.must("find /boot/efi/EFI -type f -exec sha256sum {} + | sort")
 }
 
+/// Packages of kernel, GRUB and shim are installed on the device, then it is updated; Secure Boot.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
@@ -271,12 +274,14 @@ fn starts(variant: &str) {
     machine.power_off();
 }
 
+/// A device made of Debian's cloud image starts for the first time, slowly.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_first_start_of_a_cloud_image() {
     starts("cloud");
 }
 
+/// A device made of a disk with an MBR starts for the first time, slowly.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_first_start_of_a_dos_disk() {
@@ -293,6 +298,7 @@ fn damaged(next: &Converted, dir: &Path, name: &str, commands: &[&str]) -> PathB
     image
 }
 
+/// Updates without a filesystem, a kernel or an init system go back; so do power cuts while a slot is written.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_bad_updates_and_power_cuts_end_where_they_began() {

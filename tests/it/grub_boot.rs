@@ -374,6 +374,7 @@ fn grub_boot_with_nothing_left_of_the_environment() {
     boots("torn", Firmware::Uefi, GOOD, &[Medium::new([torn; 2])]);
 }
 
+/// GRUB with and without Secure Boot: update, commit, rollback by the first-stage script.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_update_and_commit() {
@@ -385,6 +386,7 @@ fn boot_grub_update_and_commit() {
     }
 }
 
+/// The same on arm64; a kernel with a forged signature goes back.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_on_arm64_under_secure_boot() {
@@ -399,6 +401,7 @@ fn boot_grub_on_arm64_under_secure_boot() {
     boots("arm64-no-links", Firmware::ArmSecureBoot, [NoLinks, HalfUpgraded], &[whole(Values::settled(Slot::B))]);
 }
 
+/// Slots without filesystem, with damaged or half-upgraded kernels.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_with_slots_that_do_not_load() {
@@ -413,6 +416,7 @@ fn boot_grub_with_slots_that_do_not_load() {
     boots("no-links", Firmware::Uefi, [NoLinks, HalfUpgraded], &[whole(Values::settled(Slot::A)), whole(Values::settled(Slot::B))]);
 }
 
+/// What a power cut leaves at each write of the first-stage script.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_after_a_power_cut_at_every_write() {
@@ -429,6 +433,7 @@ fn boot_grub_after_a_power_cut_at_every_write() {
     boots("cuts", Firmware::Uefi, GOOD, &states);
 }
 
+/// The golden image's own GRUB menu starts in the chosen slot.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_with_the_menu() {
@@ -446,6 +451,7 @@ fn boot_grub_with_the_menu() {
     assert!(!machine.transcript().contains("Loading /vmlinuz"), "the menu started it");
 }
 
+/// The same from a disk with an MBR.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_from_a_master_boot_record() {
@@ -526,6 +532,7 @@ fn differences(name: &str, script: &str, cases: &[(Medium, [bool; 2])]) -> Optio
     Some(cases.iter().enumerate().filter_map(differs).collect())
 }
 
+/// The decisions of the script in every state of the environment, held against the model.
 #[test]
 #[ignore = "goes through hundreds of states; `make test-boot` runs it"]
 fn boot_grub_decides_as_the_model_in_every_state() {
@@ -534,6 +541,7 @@ fn boot_grub_decides_as_the_model_in_every_state() {
     assert_eq!(differences, Vec::<String>::new());
 }
 
+/// A script that breaks the rule is told from the model.
 #[test]
 #[ignore = "boots; `make test-boot` runs it"]
 fn boot_grub_with_a_script_that_breaks_the_rule_is_noticed() {

@@ -3,6 +3,7 @@
 mod arrows;
 mod artifact;
 mod boards;
+mod boot_table;
 mod cache;
 mod cli;
 mod config;

@@ -1,185 +1,16 @@
-//! The boot script in the real U-Boot of Debian's packages, on an emulated Raspberry Pi 3, from the card that a conversion made: which
-//! root filesystem it starts and what it writes, held against the model of the state machine. A boot ends at the kernel's first lines.
+//! The boot script in the real U-Boot of Debian's packages, on emulated machines, from the card that a conversion made: which root
+//! filesystem it starts and what it writes, held against the model of the state machine. A boot ends at the kernel's first lines.
 
-use super::convert::{Converted, converted};
-use super::fw_env::{bytes, number, read};
+mod card;
+mod machine;
+
+use super::golden::golden;
 use super::qemu::Machine;
-use super::support::{must, scratch, tool};
+use card::{BOOT, Card, Content};
 use goldsmith::boot::state::serial::{Copy, Pair};
 use goldsmith::boot::state::{Cut, Environment as _, Slot, Values};
-use goldsmith::boot::uboot::environment::FILES;
-use std::fs;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
-
-const BOOT: Duration = Duration::from_secs(300);
-
-/// The programs of a Debian release, unpacked once; `None`, said aloud, where they cannot be fetched.
-fn programs(release: &str) -> Option<PathBuf> {
-    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("u-boot").join(release);
-    if !dir.is_dir() {
-        let mmdebstrap = tool("mmdebstrap")?;
-        let part = dir.with_extension("part");
-        let _ = fs::remove_dir_all(&part);
-        fs::create_dir_all(&part).unwrap();
-        let archive = part.join("tree.tar");
-        let plain =
-            ["--quiet", "--variant=extract", "--architectures=arm64", "--include=u-boot-rpi,u-boot-qemu", "--format=tar", release];
-        let output = std::process::Command::new(mmdebstrap).args(plain).arg(&archive).output().unwrap();
-        if !output.status.success() {
-            assert!(std::env::var_os("CI").is_none(), "fetching U-Boot: {}", String::from_utf8_lossy(&output.stderr));
-            eprintln!("SKIPPED: U-Boot of {release} cannot be fetched");
-            return None;
-        }
-        must("tar", &[&"-C", &part, &"-xf", &archive, &"./usr/lib/u-boot"]);
-        fs::remove_file(archive).unwrap();
-        fs::rename(part, &dir).unwrap();
-    }
-    Some(dir.join("usr/lib/u-boot"))
-}
-
-/// What is in slot B; slot A is always good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    /// The converted root filesystem.
-    Good,
-    /// No filesystem.
-    Nothing,
-    /// A kernel of noise.
-    Garbage,
-    /// Links to the kernel instead of a file that names it.
-    Links,
-    /// No initial RAM disk.
-    NoInitrd,
-}
-
-/// A card.
-struct Card {
-    made: Arc<Converted>,
-    dir: tempfile::TempDir,
-    program: PathBuf,
-    boots: std::cell::Cell<u32>,
-}
-
-impl Card {
-    /// A copy of the converted card, with slot B as it is said; `program` is the U-Boot that starts.
-    fn new(release: &str, program: &str, content: Content) -> Option<Self> {
-        for name in ["qemu-system-aarch64", "mcopy", "debugfs"] {
-            tool(name)?;
-        }
-        let made = converted("pi", "release-1")?;
-        let program = programs(release)?.join(program).join("u-boot.bin");
-        let dir = scratch();
-        must("cp", &[&"--sparse=always", &"--reflink=auto", &made.image, &dir.path().join("card.img")]);
-        let card = Self { made, dir, program, boots: 0.into() };
-        for name in ["bcm2837-rpi-3-b.dtb", "cmdline.txt", "boot.scr"] {
-            must("mcopy", &[&"-i", &card.fat(), &format!("::/{name}"), &card.path(name)]);
-        }
-        card.slot_b(content);
-        Some(card)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn image(&self) -> PathBuf {
-        self.path("card.img")
-    }
-
-    /// The boot partition as mtools name it.
-    fn fat(&self) -> String {
-        format!("{}@@{}", self.image().display(), self.made.part(1).start)
-    }
-
-    fn slot_b(&self, content: Content) {
-        let start = self.made.part(3).start;
-        let debugfs = |commands: &str| {
-            fs::write(self.path("commands"), commands).unwrap();
-            let slot = format!("{}?offset={start}", self.image().display());
-            must(tool("debugfs").unwrap(), &[&"-w", &"-f", &self.path("commands"), &slot]);
-        };
-        let version = "6.1.0+rpt-rpi-v8";
-        match content {
-            Content::Good => {}
-            Content::Nothing => {
-                let file = fs::OpenOptions::new().write(true).open(self.image()).unwrap();
-                file.write_all_at(&vec![0; 1 << 20], start).unwrap();
-            }
-            Content::Garbage => {
-                fs::write(self.path("noise"), vec![0x5a; 1 << 20]).unwrap();
-                let noise = self.path("noise");
-                debugfs(&format!("rm /boot/vmlinuz-{version}\nwrite {} /boot/vmlinuz-{version}\n", noise.display()));
-            }
-            Content::Links => debugfs(&format!(
-                "rm /boot/mender-slot.env\nsymlink /vmlinuz boot/vmlinuz-{version}\nsymlink /initrd.img boot/initrd.img-{version}\n"
-            )),
-            Content::NoInitrd => debugfs(&format!("rm /boot/initrd.img-{version}\n")),
-        }
-    }
-
-    /// Replaces the environment.
-    fn place(&self, state: &Pair) {
-        for (path, copy) in FILES.iter().zip(state.copies) {
-            fs::write(self.path("copy"), bytes(copy)).unwrap();
-            must("mcopy", &[&"-o", &"-i", &self.fat(), &self.path("copy"), &format!("::{path}")]);
-        }
-    }
-
-    /// The environment as it is now.
-    fn pair(&self) -> Pair {
-        Pair::new(FILES.map(|path| {
-            must("mcopy", &[&"-n", &"-o", &"-i", &self.fat(), &format!("::{path}"), &self.path("copy")]);
-            read(&fs::read(self.path("copy")).unwrap())
-        }))
-    }
-
-    /// Starts it; returns the slot whose kernel ran, `None` when the script gave up.
-    fn start(&self, name: &str) -> Option<Slot> {
-        self.boots.set(self.boots.get() + 1);
-        // The firmware's part: what cmdline.txt says, with the console of this machine.
-        let words = fs::read_to_string(self.path("cmdline.txt")).unwrap();
-        let words = words.split_whitespace().filter(|word| !word.starts_with("console=") && *word != "quiet");
-        let firmware = words.chain(["console=ttyS1,115200", "loglevel=6"]).collect::<Vec<_>>().join(" ");
-        let arguments = format!(
-            "-M raspi3b -accel tcg -display none -monitor none -serial null -serial stdio -net none -no-reboot -kernel {} -dtb {} -drive if=sd,format=raw,file={} -append",
-            self.program.display(),
-            self.path("bcm2837-rpi-3-b.dtb").display(),
-            self.image().display()
-        );
-        let arguments: Vec<String> = arguments.split(' ').map(str::to_owned).chain([firmware.clone()]).collect();
-        let mut machine = Machine::start(&format!("u-boot-{name}-{}", self.boots.get()), "qemu-system-aarch64", &arguments);
-        let ends = ["Kernel command line:", "Trying again in 30 seconds"];
-        let Some((which, _)) = machine.listen_for(&ends, BOOT) else { panic!("no end of the boot: {}", machine.transcript()) };
-        if which == 1 {
-            return None;
-        }
-        let line = machine.wait_for("\n", BOOT);
-        let slot = [Slot::A, Slot::B].into_iter().find(|slot| line.contains(&format!(" mender.slot={} ", number(*slot))));
-        let slot = slot.unwrap_or_else(|| panic!("no slot: {line}"));
-        let uuid = self.made.record["disk"]["partitions"][number(slot) as usize - 1]["partuuid"].as_str().unwrap();
-        assert!(line.contains(&format!(" root=PARTUUID={uuid} ")), "{line}");
-        assert!(line.contains("fsck.repair=yes") && line.contains("loglevel=6") && line.contains(" panic=-1"), "{line}");
-        assert_eq!(line.matches("root=").count(), 1, "{line}");
-        Some(slot)
-    }
-
-    /// One boot from each state, which must do what the model does.
-    fn boots(&self, name: &str, content: Content, states: &[Pair]) {
-        let loads = |slot| slot == Slot::A || matches!(content, Content::Good | Content::Links);
-        for state in states {
-            self.place(state);
-            let mut model = state.clone();
-            let expected = model.boot(loads).unwrap();
-            assert_eq!(self.start(name), expected, "{name}: from {state:?}");
-            assert_eq!(self.pair().copies, model.copies, "{name}: from {state:?}");
-        }
-    }
-}
+use machine::{Board, raspberry_pi, virt, virt_32};
+use std::path::Path;
 
 /// The environment with these values, and older ones in the other copy.
 fn newest(serial: u8, values: Values) -> Pair {
@@ -191,18 +22,29 @@ fn tried(part: Slot) -> Values {
     Values { part, upgrade: true, count: true }
 }
 
-const DEBIAN_12: [&str; 2] = ["bookworm", "rpi_3"];
-const DEBIAN_13: [&str; 2] = ["trixie", "rpi_3"];
+const PI_12: Board = raspberry_pi("bookworm", "rpi_3");
+const PI_13: Board = raspberry_pi("trixie", "rpi_3");
+/// The table of one has its mark for the boot partition in an MBR, that of the other in a GPT.
+const VIRT_12: Board = virt("bookworm", "extlinux");
+const VIRT_13: Board = virt("trixie", "extlinux-gpt");
 
-fn boots(name: &str, [release, program]: [&str; 2], content: Content, states: &[Pair]) {
-    if let Some(card) = Card::new(release, program, content) {
-        card.boots(name, content, states);
+const VIRT32_12: Board = virt_32("bookworm");
+const VIRT32_13: Board = virt_32("trixie");
+
+fn boots(name: &str, board: Board, content: Content, states: &[Pair]) {
+    if let Some(card) = Card::new(board, content) {
+        card.boots(name, states);
     }
 }
 
 #[test]
 fn uboot_boot_notes_a_trial_before_it_starts() {
-    boots("trial", DEBIAN_12, Content::Good, &[newest(255, Values::pending(Slot::B))]);
+    boots("trial", PI_12, Content::Good, &[newest(255, Values::pending(Slot::B))]);
+}
+
+#[test]
+fn uboot_boot_of_a_board_with_its_own_u_boot_notes_a_trial_before_it_starts() {
+    boots("virt-trial", VIRT_12, Content::Good, &[newest(255, Values::pending(Slot::B))]);
 }
 
 /// Every row of the table that needs no broken slot.
@@ -222,31 +64,51 @@ fn rows() -> Vec<Pair> {
     ]
 }
 
+/// Raspberry Pi 3, U-Boot of Debian 12: each state of the environment is left as in the model.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_by_every_row_of_the_table() {
-    boots("rows-12", DEBIAN_12, Content::Good, &rows());
+    boots("rows-12", PI_12, Content::Good, &rows());
 }
 
+/// Raspberry Pi 3, U-Boot of Debian 13: the same.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_debian_13_by_every_row_of_the_table() {
-    boots("rows-13", DEBIAN_13, Content::Good, &rows());
+    boots("rows-13", PI_13, Content::Good, &rows());
 }
 
+/// Board with its own U-Boot (QEMU virt, MBR), that of Debian 12: each state is left as in the model.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
-fn boot_uboot_through_updates() {
-    let Some(card) = Card::new(DEBIAN_12[0], DEBIAN_12[1], Content::Good) else { return };
-    // As the card left the factory.
-    assert_eq!(card.start("life"), Some(Slot::A));
+fn boot_uboot_of_a_board_by_every_row_of_the_table() {
+    boots("virt-rows-12", VIRT_12, Content::Good, &rows());
+}
+
+/// Board with its own U-Boot (QEMU virt, GPT), that of Debian 13: the same.
+#[test]
+#[ignore = "boots many times; `make test-boot` runs it"]
+fn boot_uboot_of_debian_13_of_a_board_by_every_row_of_the_table() {
+    boots("virt-rows-13", VIRT_13, Content::Good, &rows());
+}
+
+/// Board of 32 bits with its own U-Boot (QEMU virt), that of Debian 12: each state is left as in the model.
+#[test]
+#[ignore = "boots many times; `make test-boot` runs it"]
+fn boot_uboot_of_a_32_bit_board_by_every_row_of_the_table() {
+    boots("virt32-rows", VIRT32_12, Content::Good, &rows());
+}
+
+/// From the factory, over an update that is not committed, and one that is.
+fn updates(name: &str, board: Board) {
+    let Some(card) = Card::new(board, Content::Good) else { return };
+    assert_eq!(card.start(name), Some(Slot::A));
     let mut pair = card.pair();
     assert_eq!(pair.believed(), Some(Values::settled(Slot::A)));
-    // An update that is not committed, then one that is.
     for commit in [false, true] {
         pair.set(Values::pending(Slot::B)).unwrap();
         card.place(&pair);
-        assert_eq!(card.start("life"), Some(Slot::B));
+        assert_eq!(card.start(name), Some(Slot::B));
         pair = card.pair();
         assert_eq!(pair.believed(), Some(tried(Slot::B)));
         if commit {
@@ -254,26 +116,82 @@ fn boot_uboot_through_updates() {
             card.place(&pair);
         }
         let stays = if commit { Slot::B } else { Slot::A };
-        assert_eq!(card.start("life"), Some(stays));
+        assert_eq!(card.start(name), Some(stays));
         pair = card.pair();
         assert_eq!(pair.believed().map(|values| (values.part, values.upgrade)), Some((stays, false)));
     }
 }
 
+/// Raspberry Pi 3: an update that nobody commits, and one that is committed.
+#[test]
+#[ignore = "boots many times; `make test-boot` runs it"]
+fn boot_uboot_through_updates() {
+    updates("life", PI_12);
+}
+
+/// QEMU virt: an update that nobody commits, and one that is committed; U-Boot of Debian 12 and 13.
+#[test]
+#[ignore = "boots many times; `make test-boot` runs it"]
+fn boot_uboot_of_a_board_through_updates() {
+    updates("virt-life", VIRT_12);
+    updates("virt-life-13", VIRT_13);
+}
+
+/// An update that does not load, the system that does not any more, and going back to what is good.
+fn broken() -> [Pair; 3] {
+    [newest(4, Values::pending(Slot::B)), newest(4, Values::settled(Slot::B)), newest(4, tried(Slot::A))]
+}
+
+/// Each way to be broken.
+const BROKEN: [Content; 3] = [Content::Nothing, Content::Garbage, Content::NoInitrd];
+
+/// Raspberry Pi 3: no filesystem, a damaged kernel, no initrd; the other slot starts and is noted.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_with_a_slot_that_does_not_load() {
-    let states = [newest(4, Values::pending(Slot::B)), newest(4, Values::settled(Slot::B)), newest(4, tried(Slot::A))];
-    for content in [Content::Nothing, Content::Garbage, Content::NoInitrd] {
-        boots(&format!("{content:?}").to_lowercase(), DEBIAN_12, content, &states);
+    for content in BROKEN {
+        boots(&format!("{content:?}").to_lowercase(), PI_12, content, &broken());
     }
-    boots("links", DEBIAN_12, Content::Links, &states[..1]);
-    boots("nothing-13", DEBIAN_13, Content::Nothing, &states[..2]);
+    boots("links", PI_12, Content::Links, &broken()[..1]);
+    boots("nothing-13", PI_13, Content::Nothing, &broken()[..2]);
 }
 
+/// QEMU virt: no filesystem, a damaged kernel, no initrd; the other slot starts and is noted.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
-fn boot_uboot_after_a_power_cut_at_every_write() {
+fn boot_uboot_of_a_board_with_a_slot_that_does_not_load() {
+    for content in BROKEN {
+        boots(&format!("virt-{content:?}").to_lowercase(), VIRT_12, content, &broken());
+    }
+    boots("virt-links", VIRT_12, Content::Links, &broken()[..1]);
+    boots("virt-nothing-13", VIRT_13, Content::Nothing, &broken()[..2]);
+}
+
+/// QEMU virt of 32 bits, U-Boot of Debian 13: no filesystem, a damaged kernel, no initrd, links alone.
+#[test]
+#[ignore = "boots many times; `make test-boot` runs it"]
+fn boot_uboot_of_a_32_bit_board_with_a_slot_that_does_not_load() {
+    for content in BROKEN {
+        boots(&format!("virt32-{content:?}").to_lowercase(), VIRT32_13, content, &broken()[..1]);
+    }
+    boots("virt32-links", VIRT32_13, Content::Links, &broken()[..1]);
+}
+
+/// QEMU virt, whose U-Boot does not say where to unpack one: an update with a kernel packed by gzip starts.
+#[test]
+#[ignore = "boots; `make test-boot` runs it"]
+fn boot_uboot_of_a_board_with_a_kernel_that_gzip_packed() {
+    boots("virt-packed", VIRT_12, Content::Packed, &broken()[..1]);
+    boots("virt-packed-13", VIRT_13, Content::Packed, &broken()[..1]);
+    // It is the script that says where.
+    let Some(card) = Card::new(VIRT_12, Content::Packed) else { return };
+    card.change_script("setexpr kernel_comp_addr_r ${ramdisk_addr_r} + 8000000", "setenv kernel_comp_addr_r");
+    card.place(&broken()[0]);
+    assert_eq!(card.start("virt-packed-nowhere"), Some(Slot::A));
+}
+
+/// What is left when the power fails at each write.
+fn cuts() -> Vec<Pair> {
     let mut states = Vec::new();
     for start in [Values::pending(Slot::B), tried(Slot::A)] {
         for cut in [Cut::Torn, Cut::After] {
@@ -283,30 +201,69 @@ fn boot_uboot_after_a_power_cut_at_every_write() {
             states.push(Pair::new(pair.copies));
         }
     }
-    boots("cuts", DEBIAN_12, Content::Good, &states);
+    states
 }
 
+/// Raspberry Pi 3: what a power cut leaves at each write of the boot script.
+#[test]
+#[ignore = "boots many times; `make test-boot` runs it"]
+fn boot_uboot_after_a_power_cut_at_every_write() {
+    boots("cuts", PI_12, Content::Good, &cuts());
+}
+
+/// QEMU virt: what a power cut leaves at each write of the boot script; U-Boot of Debian 12 and 13.
+#[test]
+#[ignore = "boots many times; `make test-boot` runs it"]
+fn boot_uboot_of_a_board_after_a_power_cut_at_every_write() {
+    boots("virt-cuts", VIRT_12, Content::Good, &cuts());
+    boots("virt-cuts-13", VIRT_13, Content::Good, &cuts());
+}
+
+/// Raspberry Pi 3 with Debian's U-Boot for all 64-bit models: a trial is noted before it starts.
 #[test]
 #[ignore = "boots; `make test-boot` runs it"]
 fn boot_uboot_for_several_models() {
-    boots("arm64-12", ["bookworm", "rpi_arm64"], Content::Good, &[newest(1, Values::pending(Slot::B))]);
-    boots("arm64-13", ["trixie", "rpi_arm64"], Content::Good, &[newest(1, Values::pending(Slot::B))]);
+    boots("arm64-12", raspberry_pi("bookworm", "rpi_arm64"), Content::Good, &[newest(1, Values::pending(Slot::B))]);
+    boots("arm64-13", raspberry_pi("trixie", "rpi_arm64"), Content::Good, &[newest(1, Values::pending(Slot::B))]);
 }
 
-#[test]
-#[ignore = "boots; `make test-boot` runs it"]
-fn boot_uboot_with_a_script_that_breaks_the_rule_is_noticed() {
-    let Some(card) = Card::new(DEBIAN_12[0], DEBIAN_12[1], Content::Good) else { return };
-    let text = goldsmith::boot::uboot::header::unwrap(&fs::read(card.path("boot.scr")).unwrap()).unwrap();
+/// That a script which writes to the newest copy is seen.
+fn notices(name: &str, board: Board) {
+    let Some(card) = Card::new(board, Content::Good) else { return };
     let rule = "if test ${mender_newest} = 1; then\n  setenv mender_next 2;";
-    assert_eq!(text.matches(rule).count(), 1);
-    let broken = text.replace(rule, &rule.replace("= 1", "= 2"));
-    fs::write(card.path("boot.scr"), goldsmith::boot::uboot::header::wrap(&broken)).unwrap();
-    must("mcopy", &[&"-o", &"-i", &card.fat(), &card.path("boot.scr"), &"::/boot.scr"]);
+    card.change_script(rule, &rule.replace("= 1", "= 2"));
     let state = newest(1, Values::pending(Slot::B));
     card.place(&state);
-    assert_eq!(card.start("broken"), Some(Slot::B));
+    assert_eq!(card.start(name), Some(Slot::B));
     let mut model = state;
     model.boot(|_| true).unwrap();
     assert_ne!(card.pair().copies, model.copies, "the newest copy was written to");
+}
+
+/// A script that writes to the only good copy is told from the model, on both machines.
+#[test]
+#[ignore = "boots; `make test-boot` runs it"]
+fn boot_uboot_with_a_script_that_breaks_the_rule_is_noticed() {
+    notices("broken", PI_12);
+    notices("virt-broken", VIRT_12);
+}
+
+/// QEMU virt: a golden image that starts by extlinux.conf of u-boot-menu; converted, it starts by our script, menu or not.
+#[test]
+#[ignore = "boots; `make test-boot` runs it"]
+fn boot_uboot_of_a_board_whose_golden_image_starts_by_extlinux_conf() {
+    for (board, variant) in [(VIRT_12, "extlinux"), (VIRT_13, "extlinux"), (VIRT32_12, "extlinux-armhf")] {
+        let (Some(program), Some(image)) = (board.program(), golden(variant)) else { return };
+        let mut arguments = board.arguments(&program, Path::new(""), &image);
+        arguments.push("-snapshot".into());
+        let mut machine = Machine::start("virt-golden", board.emulator(), &arguments);
+        machine.wait_for("Kernel command line:", BOOT);
+        let line = machine.wait_for("\n", BOOT);
+        assert!(line.contains("root=PARTUUID=5b1f7e2d-01 ro rootwait") && !line.contains("mender"), "{line}");
+        assert!(machine.transcript().contains("extlinux"), "{}", machine.transcript());
+        drop(machine);
+        let Some(card) = Card::new(board, Content::Good) else { return };
+        assert!(card.has_in_slots("/boot/extlinux/extlinux.conf"));
+        assert_eq!(card.start("virt-converted"), Some(Slot::A));
+    }
 }

@@ -6,6 +6,7 @@ mod fat;
 mod image;
 mod relations;
 mod table;
+mod uboot;
 
 use goldsmith::stream::{ReadAt, Source};
 use goldsmith::verify::{self, Outcome, Request};

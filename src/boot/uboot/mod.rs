@@ -45,6 +45,18 @@ pub struct Context<'c> {
     pub storage: Storage,
 }
 
+/// What U-Boot starts before it looks for `boot.scr`. That of 2023.07 and later begins with programs for UEFI firmware, which it finds by
+/// their usual names or by the variables that it stored.
+pub const FIRST: [&str; 7] = [
+    "/boot.scr.uimg",
+    "/boot/boot.scr.uimg",
+    "/extlinux/extlinux.conf",
+    "/boot/extlinux/extlinux.conf",
+    "/EFI/BOOT/BOOTAA64.EFI",
+    "/EFI/BOOT/BOOTARM.EFI",
+    "/ubootefi.var",
+];
+
 /// Where the environment is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
@@ -131,8 +143,7 @@ fn install_script(boot: &mut Editor<'_>, context: &Context<'_>, is_pi: bool) -> 
     let reason = "script that chooses the root filesystem";
     let image = header::wrap(&script::text(context, is_pi));
     boot.file(find_name(boot.tree(), "/boot.scr"), image, 0o644, reason)?;
-    // U-Boot looks for these first.
-    for other in ["/boot.scr.uimg", "/extlinux", "/boot/extlinux", "/boot/boot.scr.uimg"] {
+    for other in FIRST.into_iter().chain(["/extlinux", "/boot/extlinux"]) {
         boot.remove(find_name(boot.tree(), other), "U-Boot would take it instead of the script that chooses the root filesystem")?;
     }
     if context.storage == Storage::Files {
@@ -212,6 +223,10 @@ fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditErr
     let reason = "it would replace the boot script: diverted as dpkg-divert does";
     if root.tree().file("/usr/sbin/flash-kernel").is_some() {
         notes.extend(divert(root, "/usr/sbin/flash-kernel", reason)?);
+    }
+    let menu = "/boot/extlinux/extlinux.conf";
+    if root.tree().file(menu).is_some() {
+        notes.push(format!("{menu}: U-Boot reads it no more; kernel and arguments are named in /boot/mender-slot.env"));
     }
     Ok(())
 }

@@ -21,9 +21,13 @@ const RASPBERRY_PI: Board = Board {
     arguments: "${mender_firmware_args} ",
 };
 
-/// The board's U-Boot says where things go, and which device tree is its own.
+/// The board's U-Boot says where things go, and which device tree is its own. Not every U-Boot says where `booti` may unpack a kernel
+/// that gzip packed, without which it refuses one: these defaults leave 128 MiB to the initial RAM disk in front of that place, and let
+/// a packed kernel have 64.
 const OTHER: Board = Board {
     memory: "if test -z \"${scriptaddr}\"; then setenv scriptaddr ${loadaddr}; fi\nsetexpr mender_memory ${scriptaddr} + 20000\n\
+             if test -z \"${kernel_comp_addr_r}\"; then setexpr kernel_comp_addr_r ${ramdisk_addr_r} + 8000000; fi\n\
+             if test -z \"${kernel_comp_size}\"; then setenv kernel_comp_size 4000000; fi\n\
              setenv mender_console\nif test -n \"${console}\"; then setenv mender_console \"console=${console}\"; fi",
     tree: "setenv mender_tree ${fdt_addr};\n  \
            if test -z \"${mender_tree}\"; then setenv mender_tree ${fdtcontroladdr}; fi;\n  \

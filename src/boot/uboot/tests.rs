@@ -70,6 +70,9 @@ fn pi() -> [Tree; 2] {
         ("/start4.elf", b"x".to_vec()),
         ("/uboot.env", b"x".to_vec()),
         ("/extlinux/extlinux.conf", b"x".to_vec()),
+        ("/efi/boot/bootaa64.efi", b"x".to_vec()),
+        ("/efi/debian/grub.cfg", b"x".to_vec()),
+        ("/ubootefi.var", b"x".to_vec()),
     ]);
     [root, boot]
 }
@@ -92,6 +95,7 @@ fn a_raspberry_pi_starts_u_boot_and_the_script() {
     assert_eq!(text(&boot, "/more.txt"), "#mender# kernel=other.img\n");
     assert_eq!(text(&boot, "/cmdline.txt"), "console=serial0,115200 rootwait\n");
     assert!(boot.find("/config.txt").is_none() && boot.find("/uboot.env").is_none() && boot.find("/extlinux").is_none());
+    assert!(FIRST.iter().all(|path| boot.find(find_name(&boot, path)).is_none()) && boot.find("/efi/debian/grub.cfg").is_some());
     let script = header::unwrap(&boot.read("/boot.scr", TEXT_LIMIT).unwrap().unwrap()).unwrap();
     for part in ["4e639091-02", "4e639091-0a", "mender_slot_hex a;", "booti ${kernel_addr_r}", "mender_firmware_args"] {
         assert!(script.contains(part), "{part}");
@@ -175,9 +179,15 @@ fn another_board_keeps_its_own_u_boot() {
     let lines = "kernel=boot/vmlinuz-6.1.0-21-arm64\ninitrd=boot/initrd.img-6.1.0-21-arm64\nfdtdir=usr/lib/linux-image-6.1.0-21-arm64\nargs=ro rootwait earlycon console=ttyS9 panic=30\n#";
     assert!(text(&root, "/boot/mender-slot.env").contains(lines));
     assert_eq!(text(&root, "/usr/bin/fw_printenv"), "theirs");
+    assert!(installed.notes.iter().any(|note| note.starts_with("/boot/extlinux/extlinux.conf: U-Boot reads it no more")));
     assert!(text(&root, "/usr/sbin/flash-kernel").contains("nothing is installed"));
     let script = header::unwrap(&boot.read("/boot.scr", TEXT_LIMIT).unwrap().unwrap()).unwrap();
     assert!(script.contains("setexpr mender_memory ${scriptaddr} + 20000") && !script.contains("firmware_args"));
+    // What the board's U-Boot does not say about kernels that gzip packed.
+    assert!(
+        script.contains("if test -z \"${kernel_comp_addr_r}\"; then setexpr kernel_comp_addr_r ${ramdisk_addr_r} + 8000000; fi")
+    );
+    assert!(script.contains("if test -z \"${kernel_comp_size}\"; then setenv kernel_comp_size 4000000; fi"));
     assert!(boot.find("/config.txt").is_none());
 }
 

@@ -1,13 +1,13 @@
 //! How the device starts: the boot partition's first stage, its environment, the kernels that it will look for.
 
 use super::super::disk::{Disk, Roles, read};
-use super::super::finding::{Log, Place, Severity};
-use super::{grubenv, uboot, walk};
+use super::super::finding::{Log, Place};
+use super::{grubenv, uboot, uboot_raw, walk};
 use crate::boot::state;
 use crate::tree::{Entry, Tree, show};
 
 /// What our first stage can be told by: it asks the slot for its kernel and arguments.
-pub(super) const OWN: &str = "mender-slot.env";
+const OWN: &str = "mender-slot.env";
 
 /// The boot partition. FAT does not tell upper and lower case apart, so neither do look-ups here.
 pub(super) struct Boot<'d> {
@@ -70,9 +70,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             lives(disk, roles, &boot, log);
         }
     } else if root.file("/etc/fw_env.config").is_some() {
-        let text =
-            "it starts by U-Boot with an environment of its own, which is made on the first boot: nothing of it can be checked";
-        log.add(Severity::Note, "boot-unchecked", Place::partition(boot.number), text);
+        uboot_raw::check(disk, roles, &boot, root, log);
     } else {
         log.error(
             "boot-missing",
@@ -134,8 +132,11 @@ fn partuuids(text: &str) -> Vec<&str> {
     lines.flat_map(|line| line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))).filter(is_id).collect()
 }
 
-/// A kernel that will be looked for is there, with its initrd. True when one can start.
-pub(super) fn kernels(root: &Tree, number: u32, stage1: Option<&str>, log: &mut Log) -> bool {
+/// A kernel and its initrd, by their paths.
+pub(super) type Pair = (String, Option<String>);
+
+/// A kernel that GRUB will look for is there, with its initrd. True when one can start.
+fn kernels(root: &Tree, number: u32, stage1: Option<&str>, log: &mut Log) -> bool {
     let menu = read(root, "/boot/grub-mender-grubenv.cfg").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let own = stage1.is_some_and(|text| text.contains(OWN));
     let pairs = match menu {
@@ -143,7 +144,17 @@ pub(super) fn kernels(root: &Tree, number: u32, stage1: Option<&str>, log: &mut 
         Some(menu) => menu_pairs(&menu),
         None => vec![("/boot/kernel".to_owned(), root.find_nofollow("/boot/initrd").map(|_| "/boot/initrd".to_owned()))],
     };
-    let there = |path: &str| root.file(path).is_some_and(|content| crate::stream::ReadAt::len(content) > 0);
+    loads(root, number, &pairs, log)
+}
+
+/// Whether a file is there and holds something.
+pub(super) fn there(root: &Tree, path: &str) -> bool {
+    root.file(path).is_some_and(|content| crate::stream::ReadAt::len(content) > 0)
+}
+
+/// One of the kernels is there, with its initrd where it has one. True when one can start.
+pub(super) fn loads(root: &Tree, number: u32, pairs: &[Pair], log: &mut Log) -> bool {
+    let there = |path: &str| there(root, path);
     let bootable = pairs.iter().any(|(kernel, initrd)| there(kernel) && initrd.as_deref().is_none_or(there));
     let kernel = pairs.iter().find(|(kernel, _)| there(kernel));
     let list = || pairs.iter().map(|(kernel, _)| kernel.as_str()).collect::<Vec<_>>().join(", ");
@@ -159,7 +170,7 @@ pub(super) fn kernels(root: &Tree, number: u32, stage1: Option<&str>, log: &mut 
 }
 
 /// What our first stage tries, in its order.
-fn own_pairs(root: &Tree) -> Vec<(String, Option<String>)> {
+fn own_pairs(root: &Tree) -> Vec<Pair> {
     let pair = |kernel: &str, initrd: &str| (kernel.to_owned(), Some(initrd.to_owned()));
     let mut out = Vec::new();
     let slot = read(root, "/boot/mender-slot.env").map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
@@ -179,8 +190,8 @@ fn own_pairs(root: &Tree) -> Vec<(String, Option<String>)> {
 }
 
 /// The kernels of a menu in GRUB's language.
-fn menu_pairs(menu: &str) -> Vec<(String, Option<String>)> {
-    let mut out: Vec<(String, Option<String>)> = Vec::new();
+fn menu_pairs(menu: &str) -> Vec<Pair> {
+    let mut out: Vec<Pair> = Vec::new();
     for line in menu.lines() {
         let mut words = line.split_whitespace();
         match (words.next(), words.next()) {

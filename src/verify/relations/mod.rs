@@ -6,7 +6,9 @@ mod client;
 mod elf;
 mod fstab;
 mod grubenv;
+mod slot_env;
 mod uboot;
+mod uboot_raw;
 mod walk;
 
 use super::disk::{Disk, Roles};

@@ -3,10 +3,11 @@
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::Log;
-use super::boot::{Boot, kernels};
-use super::walk;
+use super::boot::Boot;
+use super::{slot_env, walk};
 use crate::boot::state::serial::{Copy, Pair};
 use crate::boot::state::{Slot, Values};
+use crate::boot::uboot::FIRST;
 use crate::boot::uboot::environment::{FILES, SIZE, decode};
 use crate::boot::uboot::header;
 use crate::tree::Tree;
@@ -25,16 +26,17 @@ pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, lo
     if boot.has("/config.txt") {
         firmware(boot, log);
     }
-    if !kernels(root, roles.a, Some(super::boot::OWN), log) {
+    let loads = slot_env::check(disk, roles, log);
+    if !loads[0] {
         return;
     }
     let rested = |values| Pair::new([0, 1].map(|serial| Some(Copy::good(serial, values))));
-    let walked = walk::walk(pair, [true, disk.files(roles.b).is_some()], rested);
+    let walked = walk::walk(pair, loads, rested);
     walked.report(boot.place("/mender"), log);
 }
 
 /// The script is whole and names this disk's slots.
-fn script(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) {
+pub(super) fn script(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) {
     let path = "/boot.scr";
     let text = boot.read(path).map(|image| header::unwrap(&image).map_err(|e| e.to_string()));
     let text = text.unwrap_or_else(|| Err("the file is missing".into()));
@@ -44,8 +46,7 @@ fn script(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) {
     log.check(slots.iter().all(|id| text.contains(id.as_str())), "uboot-slots", || {
         (boot.place(path), format!("it does not name both slots ({} and {})", slots[0], slots[1]))
     });
-    let first =
-        ["/boot.scr.uimg", "/extlinux/extlinux.conf", "/boot/extlinux/extlinux.conf"].into_iter().find(|path| boot.has(path));
+    let first = FIRST.into_iter().find(|path| boot.has(path));
     log.check(first.is_none(), "uboot-script", || {
         (boot.place(first.unwrap_or_default()), "U-Boot starts by this, not by the script that chooses the root filesystem".into())
     });
@@ -101,8 +102,13 @@ fn tools(disk: &Disk, roles: &Roles, root: &Tree, log: &mut Log) {
                 && words.get(2).and_then(|size| number(size)) == Some(SIZE as u64)
         });
     log.check(fits, "uboot-tools", || (place(), format!("it does not name {} and {} with {SIZE:#x} bytes each", due[0], due[1])));
-    let programs = ["fw_printenv", "fw_setenv"];
-    let missing = programs.into_iter().find(|name| !crate::plan::facts::program(root, name));
+    programs(roles, root, log);
+}
+
+/// The programs by which the client knows the environment.
+pub(super) fn programs(roles: &Roles, root: &Tree, log: &mut Log) {
+    let place = || super::Place::partition(roles.a).path("/etc/fw_env.config");
+    let missing = ["fw_printenv", "fw_setenv"].into_iter().find(|name| !crate::plan::facts::program(root, name));
     log.check(missing.is_none(), "uboot-tools", || {
         (place(), format!("the update client finds no {}", missing.unwrap_or_default()))
     });

@@ -23,7 +23,7 @@ fn texts(dir: &Path) -> String {
 
 /// The string literals of `text` that look like a code: a known group, words in lower case, dashes.
 fn literals(text: &str) -> BTreeSet<&str> {
-    const GROUPS: [&str; 17] = [
+    const GROUPS: [&str; 18] = [
         "table",
         "ext4",
         "fat",
@@ -40,6 +40,7 @@ fn literals(text: &str) -> BTreeSet<&str> {
         "kernel",
         "initrd",
         "boot",
+        "uboot",
         "field",
     ];
     let is_code = |word: &&str| {

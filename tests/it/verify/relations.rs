@@ -2,8 +2,6 @@
 
 use super::image::{A, B, BOOT, Build, DATA, block, elf, put, stage1};
 use super::{Patch, expect, patched};
-use goldsmith::boot::uboot::environment::{FILES, SIZE, encode, factory, settled};
-use goldsmith::boot::uboot::header;
 use goldsmith::stamp::Uuid;
 use goldsmith::units::MIB;
 use goldsmith::verify::{Request, field, image};
@@ -16,12 +14,12 @@ fn env(build: &mut Build, copies: &[usize], values: &str) {
     copies.iter().for_each(|copy| put(&mut build.boot, &format!("{}/env", GRUBENV[*copy]), block(values)));
 }
 
-fn fstab(build: &mut Build, change: impl Fn(String) -> String) {
+pub(super) fn fstab(build: &mut Build, change: impl Fn(String) -> String) {
     let old = String::from_utf8(build.root.read("/etc/fstab", 4096).unwrap().unwrap()).unwrap();
     put(&mut build.root, "/etc/fstab", change(old));
 }
 
-type Case = (&'static str, fn(&mut Build));
+pub(super) type Case = (&'static str, fn(&mut Build));
 
 const CASES: &[Case] = &[
     ("data-missing", |b| drop(b.data.remove("/mender"))),
@@ -73,11 +71,6 @@ const CASES: &[Case] = &[
         b.boot.remove("/EFI").unwrap();
         b.boot.remove("/grub-mender-grubenv").unwrap();
     }),
-    ("boot-unchecked", |b| {
-        b.boot.remove("/EFI").unwrap();
-        b.boot.remove("/grub-mender-grubenv").unwrap();
-        put(&mut b.root, "/etc/fw_env.config", "/dev/mmcblk0 0x400000 0x4000\n");
-    }),
 ];
 
 #[test]
@@ -86,74 +79,6 @@ fn each_broken_relation_has_its_own_finding() {
         let mut build = Build::new();
         change(&mut build);
         expect(&image(&build.make().source(), &Request::default()), &[code], &format!("case {number}"));
-    }
-}
-
-/// Makes the image one that starts by U-Boot, as a conversion for a Raspberry Pi leaves it.
-fn uboot(build: &mut Build) {
-    build.boot.remove("/EFI").unwrap();
-    build.boot.remove("/grub-mender-grubenv").unwrap();
-    let script = format!("setenv a {}\nsetenv b {}\n", Uuid([2; 16]), Uuid([3; 16]));
-    put(&mut build.boot, "/boot.scr", header::wrap(&script));
-    for (path, copy) in FILES.iter().zip(factory(2)) {
-        put(&mut build.boot, path, copy);
-    }
-    put(&mut build.boot, "/config.txt", "[pi4]\narm_boost=1\n[all]\nkernel=u-boot.bin\n");
-    put(&mut build.boot, "/u-boot.bin", "... U-Boot 2023.01 ...");
-    put(&mut build.boot, "/cmdline.txt", "console=serial0,115200 rootwait\n");
-    put(&mut build.root, "/etc/fw_env.config", FILES.map(|path| format!("/boot/efi{path} 0x0 0x1000\n")).concat());
-    for name in ["/usr/bin/fw_printenv", "/usr/bin/fw_setenv"] {
-        put(&mut build.root, name, "#!/bin/sh\n");
-    }
-}
-
-fn copy(build: &mut Build, at: usize, serial: u8, changes: &[(&str, &str)]) {
-    let mut variables = settled(2);
-    variables.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    put(&mut build.boot, FILES[at], encode(serial, &variables, SIZE).unwrap());
-}
-
-const UBOOT_CASES: &[Case] = &[
-    ("uboot-script", |b| drop(b.boot.remove("/boot.scr"))),
-    ("uboot-script", |b| put(&mut b.boot, "/boot.scr", "echo no image")),
-    ("uboot-script", |b| put(&mut b.boot, "/extlinux/extlinux.conf", "default x")),
-    ("uboot-slots", |b| put(&mut b.boot, "/boot.scr", header::wrap("echo\n"))),
-    ("uboot-env", |b| drop(b.boot.remove(FILES[0]))),
-    ("uboot-env", |b| put(&mut b.boot, FILES[1], vec![0; SIZE])),
-    ("uboot-env", |b| put(&mut b.boot, FILES[1], encode(1, &settled(2), 2 * SIZE).unwrap())),
-    ("uboot-values", |b| copy(b, 0, 0, &[("bootcount", "2")])),
-    ("uboot-values", |b| copy(b, 0, 0, &[("mender_boot_part_hex", "3")])),
-    ("uboot-slot", |b| copy(b, 1, 1, &[("mender_boot_part", "3"), ("mender_boot_part_hex", "3")])),
-    ("uboot-tools", |b| put(&mut b.root, "/etc/fw_env.config", "/dev/mmcblk0 0x400000 0x4000\n")),
-    ("uboot-tools", |b| drop(b.root.remove("/usr/bin/fw_setenv"))),
-    ("uboot-tools", |b| put(&mut b.root, "/usr/bin/grub-mender-grubenv-print", "x")),
-    ("uboot-program", |b| put(&mut b.boot, "/u-boot.bin", "a kernel")),
-    ("uboot-program", |b| put(&mut b.boot, "/config.txt", "[all]\n")),
-    ("uboot-arguments", |b| put(&mut b.boot, "/cmdline.txt", "root=/dev/mmcblk0p2 rootwait\n")),
-    ("uboot-arguments", |b| put(&mut b.boot, "/cmdline.txt", "rootwait resize\n")),
-    ("kernel-missing", |b| {
-        b.root.remove("/boot/vmlinuz-6.1.0-1").unwrap();
-    }),
-    ("fstab-boot", |b| fstab(b, |old| old.replace("/boot/efi", "/boot/none"))),
-];
-
-#[test]
-fn each_broken_relation_of_u_boot_has_its_own_finding() {
-    let mut good = Build::new();
-    uboot(&mut good);
-    expect(&image(&good.make().source(), &Request::default()), &[], "a good image");
-    for (number, (code, change)) in UBOOT_CASES.iter().enumerate() {
-        let mut build = Build::new();
-        uboot(&mut build);
-        change(&mut build);
-        let outcome = image(&build.make().source(), &Request::default());
-        let found = super::codes(&outcome);
-        assert!(found.contains(code), "case {number}: no {code} in {found:?}");
-        // What is mounted elsewhere is not where the tools look; an update that starts in the factory breaks promises.
-        assert!(
-            found.iter().all(|other| other == code || ["uboot-tools", "boot-state"].contains(other)),
-            "case {number}: {found:?}"
-        );
     }
 }
 
