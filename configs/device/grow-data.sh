@@ -6,7 +6,7 @@
 # It is mounted on purpose: a partition in use is resized in place, where tools would otherwise remove and add it, and systemd gives
 # up a mount whose device goes away even for a moment.
 #
-# Works on GPT and MBR with whichever of sfdisk, sgdisk with parted, parted and growpart the system has. Nothing is written when
+# Works on GPT and MBR with whichever of sfdisk, parted and growpart (with sgdisk) the system has. Nothing is written when
 # less than 8 MiB could be won, so it may run at every boot. A failure is reported and never holds up the boot.
 set -u
 
@@ -74,19 +74,25 @@ grow_by_sfdisk() (
     tell_kernel
 ) 9<"$disk"
 
+# parted takes a DOS disk whose first byte is zero for a new one and gives it another identifier, which is part of every PARTUUID.
+parted_keeps_identity() {
+    is_gpt || [ "$(dd if="$disk" bs=1 count=1 2>/dev/null | od -An -tu1 | tr -d ' ')" != 0 ]
+}
+
 # parted and growpart tell the kernel before they let udev see the new table.
 grow_table() {
     if have sfdisk && grow_by_sfdisk; then
         return 0
     fi
-    if have sgdisk && is_gpt; then
-        # Moves the backup GPT; it cannot make the kernel read the table of a disk in use, and says so.
-        sgdisk -e "$disk" >/dev/null 2>&1
+    if have parted && parted_keeps_identity; then
+        # It asks whether to repair a GPT whose backup is not at the end of the disk, and then whether a partition in use is meant:
+        # where it asked anything, it forgets the rest of its arguments and asks for them too.
+        printf 'Fix\nFix\n' | parted ---pretend-input-tty "$disk" print >/dev/null 2>&1
+        printf 'Yes\n100%%\n' | parted ---pretend-input-tty "$disk" resizepart "$number" 100% >/dev/null 2>&1 && return 0
     fi
-    if have parted; then
-        # It asks whether to repair the table (Fix) and whether a partition in use is meant (Yes), each only where it applies; a
-        # wrong answer makes it ask again.
-        printf 'Fix\nYes\nFix\nYes\n' | parted ---pretend-input-tty "$disk" resizepart "$number" 100% >/dev/null 2>&1 && return 0
+    if have sgdisk && is_gpt; then
+        # Moves the backup GPT. It cannot resize, nor make the kernel read the table of a disk in use, and says so.
+        sgdisk -e "$disk" >/dev/null 2>&1
     fi
     if have growpart; then
         growpart "$disk" "$number" && return 0

@@ -118,6 +118,9 @@ impl Prepared {
         fixed.extend(self.blobs.iter().map(|blob| (blob.offset, blob.bytes.clone())));
         fixed.extend(self.gap.iter().cloned());
         fixed.sort_by_key(|(offset, _)| *offset);
+        if self.table.kind() == table::TableKind::Mbr && fixed.first().is_none_or(|(offset, _)| *offset >= table::BOOT_CODE) {
+            fixed.insert(0, (0, table::NO_BIOS.to_vec()));
+        }
         Ok(fixed)
     }
 

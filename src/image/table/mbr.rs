@@ -8,7 +8,12 @@ use mbrman::{CHS, MBRHeader, MBRPartitionEntry};
 use std::io::Cursor;
 
 /// Bytes of boot code at the start of sector 0, which belong to no table.
-pub(super) const BOOT_CODE: u64 = 440;
+pub const BOOT_CODE: u64 = 440;
+
+/// Boot code for disks that a BIOS cannot start: it hands back to the firmware (`int 0x18`), or halts. What it is there for is to be
+/// there: parted takes a first byte of zero for a new disk, to which it gives boot code and another identifier, and with that all
+/// partitions get other PARTUUIDs.
+pub const NO_BIOS: [u8; 5] = [0xcd, 0x18, 0xf4, 0xeb, 0xfd];
 /// As many links of a chain as Linux follows without a partition in between; more are taken for damage.
 const MAX_LINKS: u32 = 256;
 /// The geometry that every tool pretends since disks left CHS addressing behind.
