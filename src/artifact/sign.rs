@@ -101,7 +101,8 @@ fn scrubbed<T>(work: impl FnOnce() -> T) -> T {
     out
 }
 
-/// A private key. Its bytes are wiped from memory when it is dropped.
+/// A private key. Its bytes are wiped from memory when it is dropped, but for the primes of an RSA key, of which the library for RSA
+/// leaves copies in memory that it gave back.
 pub struct Signer(Private);
 
 enum Private {
@@ -150,11 +151,7 @@ impl Signer {
         if label == "ENCRYPTED PRIVATE KEY" || block.contains("Proc-Type: 4,ENCRYPTED") {
             return Err(KeyError::Encrypted);
         }
-        let rsa = |mut key: rsa::PrivateKey| {
-            // With them it would sign in a quarter of the time, and leave copies of the primes behind.
-            key.clear_precomputed();
-            Self(Private::Rsa(Box::new(pkcs1v15::SigningKey::new(key))))
-        };
+        let rsa = |key| Self(Private::Rsa(Box::new(pkcs1v15::SigningKey::new(key))));
         let ec = |key: p256::SecretKey| Self(Private::Ec(Box::new(key.into())));
         match label {
             "RSA PRIVATE KEY" => rsa::PrivateKey::from_pkcs1_pem(block).map(rsa).map_err(|e| unusable("RSA private key", e)),
