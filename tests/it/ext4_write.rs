@@ -749,6 +749,24 @@ fn what_is_written_is_read() {
     }
 }
 
+/// The comparison above has something to find.
+#[test]
+fn what_is_read_again_differently_is_seen() {
+    let dir = scratch();
+    let mut tree = tree();
+    put(&mut tree, "/file", Kind::File(sparse(20 * BLOCK, &[(5 * BLOCK, 2 * BLOCK)], 31)));
+    let path = checked(&tree, 16 * MIB, &options(), dir.path());
+    read_again(&path, &tree);
+    let seen = |tree: &Tree| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read_again(&path, tree))).is_err();
+    for pieces in [&[(5 * BLOCK, 2 * BLOCK), (9 * BLOCK, 1)][..], &[(5 * BLOCK, 2 * BLOCK - 1)], &[]] {
+        let mut other = super::ext4_write::tree();
+        put(&mut other, "/file", Kind::File(sparse(20 * BLOCK, pieces, 31)));
+        assert!(seen(&other), "{pieces:?}");
+    }
+    tree.stat_mut("/file").unwrap().uid = 1;
+    assert!(seen(&tree));
+}
+
 #[test]
 fn same_tree_same_bytes() {
     let digest = |tree: &Tree| {
