@@ -17,7 +17,7 @@ if [ "${1:-test}" != demo ]; then
   # To make one of a foreign architecture.
   packages+=(qemu-user-static binfmt-support arch-test)
   # To judge and to damage what was made.
-  packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs parted cloud-guest-utils jq hostname android-sdk-libsparse-utils u-boot-tools libubootenv-tool)
+  packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs parted cloud-guest-utils jq hostname android-sdk-libsparse-utils u-boot-tools libubootenv-tool strace)
 fi
 if [ "${1:-test}" = bench ]; then
   # What others use for the same work.

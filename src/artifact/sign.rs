@@ -83,12 +83,31 @@ fn read_key(path: &Path) -> Result<(Zeroizing<String>, File), KeyError> {
     Ok((text, file))
 }
 
-/// A private key. Its bytes are wiped from memory when it is dropped.
+/// What `work` leaves on the stack is overwritten: arithmetic moves keys by value, and of many places only the last one is wiped.
+/// What it returns must hold keys in boxes.
+fn scrubbed<T>(work: impl FnOnce() -> T) -> T {
+    /// Its frame and those below it lie where that of [`scrub`] will.
+    #[inline(never)]
+    fn apart<T>(work: impl FnOnce() -> T) -> T {
+        work()
+    }
+    #[inline(never)]
+    fn scrub() {
+        // Ten times what a signature takes, an eighth of the stack of a thread.
+        std::hint::black_box(&mut [0_u8; 256 << 10]);
+    }
+    let out = apart(work);
+    scrub();
+    out
+}
+
+/// A private key. Its bytes are wiped from memory when it is dropped, but for the primes of an RSA key, of which the library for RSA
+/// leaves copies in memory that it gave back.
 pub struct Signer(Private);
 
 enum Private {
     Rsa(Box<pkcs1v15::SigningKey<Sha256>>),
-    Ec(p256::ecdsa::SigningKey),
+    Ec(Box<p256::ecdsa::SigningKey>),
 }
 
 impl fmt::Debug for Signer {
@@ -123,13 +142,17 @@ impl Signer {
     /// # Errors
     /// When there is none, or none that can be used.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
+        scrubbed(|| Self::parsed(pem))
+    }
+
+    fn parsed(pem: &str) -> Result<Self, KeyError> {
         let labels = ["RSA PRIVATE KEY", "EC PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"];
         let (label, block) = block(pem, &labels).ok_or(KeyError::Absent { wanted: "private key" })?;
         if label == "ENCRYPTED PRIVATE KEY" || block.contains("Proc-Type: 4,ENCRYPTED") {
             return Err(KeyError::Encrypted);
         }
         let rsa = |key| Self(Private::Rsa(Box::new(pkcs1v15::SigningKey::new(key))));
-        let ec = |key: p256::SecretKey| Self(Private::Ec(key.into()));
+        let ec = |key: p256::SecretKey| Self(Private::Ec(Box::new(key.into())));
         match label {
             "RSA PRIVATE KEY" => rsa::PrivateKey::from_pkcs1_pem(block).map(rsa).map_err(|e| unusable("RSA private key", e)),
             "EC PRIVATE KEY" => p256::SecretKey::from_sec1_pem(block).map(ec).map_err(|e| unusable("EC private key (P-256)", e)),
@@ -145,6 +168,10 @@ impl Signer {
     /// # Errors
     /// When the key is too small for the signature.
     pub(super) fn sign(&self, manifest: &[u8]) -> Result<String, KeyError> {
+        scrubbed(|| self.signed(manifest))
+    }
+
+    fn signed(&self, manifest: &[u8]) -> Result<String, KeyError> {
         Ok(match &self.0 {
             Private::Rsa(key) => STANDARD.encode(key.try_sign(manifest).map_err(|e| unusable("RSA private key", e))?.to_bytes()),
             Private::Ec(key) => {

@@ -10,9 +10,13 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+
+/// The largest file that is taken for a record (bytes).
+const RECORD_MAX: u64 = 16 << 20;
 
 /// Check everything in a finished image that a device relies on
 ///
@@ -70,7 +74,11 @@ fn artifact(path: &Path) -> anyhow::Result<Source> {
 /// The record of an earlier release.
 pub(super) fn record(path: &Path) -> anyhow::Result<serde_json::Value> {
     let context = || format!("reading the record {}", path.display());
-    let bytes = std::fs::read(path).with_context(context)?;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).and_then(|file| file.take(RECORD_MAX + 1).read_to_end(&mut bytes)).with_context(context)?;
+    if bytes.len() as u64 > RECORD_MAX {
+        anyhow::bail!("{} is larger than {}, so no record of a release", path.display(), human(RECORD_MAX));
+    }
     serde_json::from_slice(&bytes).with_context(context)
 }
 

@@ -3,6 +3,7 @@
 use super::emit::{Form, Written};
 use super::outputs::Pending;
 use super::prepare::Prepared;
+use super::raw::Blob;
 use super::readback::Frames;
 use super::streamed::Streamed;
 use crate::artifact::{self, Examined, Severity, Signer};
@@ -65,7 +66,7 @@ pub(crate) fn verified(prepared: &Prepared, how: &How<'_>, written: &Written, pl
         })?
     } else {
         let image = source::in_place(stored).context("reading the image back")?;
-        beside(prepared, &image).context("reading the image back")?;
+        beside(&prepared.table, &prepared.blobs, &image).context("reading the image back")?;
         verify::image(&image, &request)
     };
     let mut problems = Problems::default();
@@ -91,23 +92,24 @@ fn opened(pending: &Pending) -> Result<Source> {
 }
 
 /// The table and what is beside the partitions are as planned.
-fn beside(prepared: &Prepared, disk: &Source) -> Result<()> {
+fn beside(planned: &Table, blobs: &[Blob], disk: &Source) -> Result<()> {
     let table = Table::read(&**disk)?;
-    if table.partitions != prepared.table.partitions || table.disk_id != prepared.table.disk_id {
+    if table.partitions != planned.partitions || table.disk_id != planned.disk_id {
         return Err(Problem::new("the partition table is not the planned one").into());
     }
-    for blob in &prepared.blobs {
+    for blob in blobs {
         let mut found = vec![0; blob.bytes.len()];
         disk.read_exact_at(blob.offset, &mut found).context("reading what is beside the partitions")?;
-        if found != blob.bytes {
-            return Err(Problem::new(format!("{} at byte {} is not what was planned", blob.name, blob.offset)).into());
+        if let Some(at) = (blob.offset..).zip(found.iter().zip(&blob.bytes)).find_map(|(at, (a, b))| (a != b).then_some(at)) {
+            let text = format!("{}, which begins at byte {}, is not what was planned from byte {at} on", blob.name, blob.offset);
+            return Err(Problem::new(text).into());
         }
     }
     Ok(())
 }
 
 fn disk(prepared: &Prepared, both: bool, disk: &Source) -> Result<()> {
-    beside(prepared, disk)?;
+    beside(&prepared.table, &prepared.blobs, disk)?;
     let layout = &prepared.layout;
     let part = |extent: crate::layout::Extent| -> Source { Arc::new(Slice::new(Arc::clone(disk), extent.start, extent.len)) };
     let (boot, _) = fat::read(part(layout.boot)).context("reading the boot filesystem")?;
@@ -143,5 +145,54 @@ fn examine(prepared: &Prepared, mut file: &File, frames: &[Range<u64>], jobs: us
     match error {
         None => Ok(examined),
         Some(finding) => Err(Problem::new(format!("{} ({})", finding.text, finding.code)).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::table::{DiskId, Partition, types};
+    use crate::stamp::Uuid;
+    use crate::stream::MemSource;
+    use crate::units::{Lba, MIB};
+
+    #[test]
+    fn one_wrong_byte_beside_the_partitions_is_found() {
+        let partition = Partition::new(1, Lba::from_bytes(MIB), 2048, types::GPT_LINUX, Some(Uuid([1; 16])));
+        let planned = Table { disk_id: DiskId::Gpt(Uuid([9; 16])), partitions: vec![partition], warnings: Vec::new() };
+        let blobs = [("first", 20_000, 500), ("second", 40_001, 3)].map(|(name, offset, len)| Blob {
+            name: name.into(),
+            offset,
+            bytes: vec![0xA5; len],
+        });
+        let mut disk = vec![0; 4 << 20];
+        let parts = planned.encode(4 << 20).unwrap().into_iter().chain(blobs.iter().map(|blob| (blob.offset, blob.bytes.clone())));
+        for (at, bytes) in parts {
+            disk[at as usize..at as usize + bytes.len()].copy_from_slice(&bytes);
+        }
+        let said = |disk: Vec<u8>| -> String {
+            let disk: Source = Arc::new(MemSource(disk.into()));
+            beside(&planned, &blobs, &disk).map_or_else(|e| format!("{e:#}"), |()| String::new())
+        };
+        assert_eq!(said(disk.clone()), "");
+        let flipped = |at: usize| {
+            let mut disk = disk.clone();
+            disk[at] ^= 1;
+            said(disk)
+        };
+        for (name, start, at) in [("first", 20_000, 20_000), ("first", 20_000, 20_499), ("second", 40_001, 40_003)] {
+            assert_eq!(flipped(at), format!("{name}, which begins at byte {start}, is not what was planned from byte {at} on"));
+        }
+        for at in [19_999, 20_500, 40_000, 40_004] {
+            assert_eq!(flipped(at), "", "byte {at} is nobody's");
+        }
+        // One sector less than planned.
+        let mut other = planned.clone();
+        other.partitions[0].sectors -= 1;
+        let disk: Source = Arc::new(MemSource(disk.clone().into()));
+        assert_eq!(beside(&other, &blobs, &disk).unwrap_err().to_string(), "the partition table is not the planned one");
+        let short: Source = Arc::new(Slice::new(disk, 0, 4 << 20));
+        let far = Blob { name: "far".into(), offset: (4 << 20) - 1, bytes: vec![0; 2] };
+        assert_eq!(beside(&planned, &[far], &short).unwrap_err().to_string(), "reading what is beside the partitions");
     }
 }

@@ -71,7 +71,7 @@ pub(super) fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Ed
     {
         problems.push(
             Problem::new(
-                "the data partition cannot grow on the device: the image has none of sfdisk, sgdisk with parted, parted, growpart",
+                "the data partition cannot grow on the device: the image has none of sfdisk, parted and growpart",
             )
             .hint("install fdisk or parted in the golden image, or set data.grow = false"),
         );

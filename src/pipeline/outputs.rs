@@ -3,6 +3,8 @@
 //! Each is written beside its final name as `.goldsmith-*.part`, locked while it is written. What a killed run left behind is not
 //! locked any more: the next run that writes into the directory removes it.
 
+mod publish;
+
 use crate::problem::Problem;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -113,14 +115,6 @@ impl Pending {
         io::Error::new(error.kind(), format!("writing {}: {error}", self.target.display()))
     }
 
-    /// Gives the file its final name.
-    fn publish(&mut self) -> io::Result<PathBuf> {
-        std::fs::rename(&self.temporary, &self.target)
-            .map_err(|e| io::Error::new(e.kind(), format!("renaming to {}: {e}", self.target.display())))?;
-        self.kept = true;
-        Ok(self.target.clone())
-    }
-
     /// Its name until then.
     pub(crate) fn temporary(&self) -> &Path {
         &self.temporary
@@ -162,9 +156,8 @@ impl Outputs {
 
     /// A new temporary file that is locked. Another process may have the same number, in another container.
     fn temporary(&self, name: &str) -> io::Result<(File, PathBuf)> {
-        let process = std::process::id();
         for attempt in 0_u32.. {
-            let path = self.dir.join(format!("{PREFIX}{process}-{attempt}-{name}{SUFFIX}"));
+            let path = self.hidden(attempt, name);
             match open_locked(&path) {
                 Ok(Some(file)) => return Ok((file, path)),
                 Ok(None) => {}
@@ -180,22 +173,9 @@ impl Outputs {
         self.done.push(pending);
     }
 
-    /// Gives all finished files their final names, in the order in which they were finished, and returns these. A signal comes
-    /// before all of that or after it.
-    ///
-    /// # Errors
-    /// What renaming said. Files that were renamed before keep their names.
-    pub(crate) fn publish(mut self) -> io::Result<Vec<PathBuf>> {
-        for pending in &self.done {
-            pending.file.sync_all().map_err(|e| pending.writing(e))?;
-        }
-        let mut open = open();
-        open.published = true;
-        let names: io::Result<Vec<PathBuf>> = self.done.iter_mut().map(Pending::publish).collect();
-        drop(open);
-        let names = names?;
-        File::open(&self.dir)?.sync_all()?;
-        Ok(names)
+    /// The path of a temporary file.
+    fn hidden(&self, attempt: u32, name: &str) -> PathBuf {
+        self.dir.join(format!("{PREFIX}{}-{attempt}-{name}{SUFFIX}", std::process::id()))
     }
 }
 
@@ -209,8 +189,10 @@ fn unusable(dir: &Path, error: &io::Error) -> Problem {
 fn open_locked(temporary: &Path) -> io::Result<Option<File>> {
     let mut open = open();
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(temporary)?;
-    file.lock()?;
-    if file.metadata()?.nlink() == 0 {
+    let locked = file.lock().and_then(|()| file.metadata());
+    // Where it cannot be locked it must not stay.
+    let taken = locked.inspect_err(|_| drop(std::fs::remove_file(temporary)))?.nlink() == 0;
+    if taken {
         return Ok(None);
     }
     open.files.push(temporary.to_owned());
@@ -242,7 +224,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn names(dir: &Path) -> Vec<String> {
+    pub(super) fn names(dir: &Path) -> Vec<String> {
         let mut names: Vec<String> =
             std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();

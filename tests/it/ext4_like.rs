@@ -1,8 +1,8 @@
 //! Filesystems that are laid out by an older one: judged by e2fsck, read back, and held against the older one's places.
 
 use super::ext4_write::random::{act, build, path};
-use super::ext4_write::{BLOCK, checked, noise, options, put, tree};
-use super::support::scratch;
+use super::ext4_write::{BLOCK, checked, options, put, tree};
+use super::support::{noise, scratch};
 use goldsmith::fs::ext4::Places;
 use goldsmith::fs::ext4::read::Filesystem;
 use goldsmith::fs::ext4::write::{Options, minimum_size, write};

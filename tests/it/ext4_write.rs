@@ -1,8 +1,8 @@
 //! ext4 filesystems that we write, judged by e2fsprogs, the kernel and GRUB.
 
-use crate::support::{must, run, scratch, tool};
+use crate::support::{must, noise, run, save, scratch, tool};
 use goldsmith::fs::ext4::read::Filesystem;
-use goldsmith::fs::ext4::write::{Error, Image, Journal, Options, minimum_size, write};
+use goldsmith::fs::ext4::write::{Error, Journal, Options, minimum_size, write};
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::{Content, FileSource, MemSource, ReadAt as _, Run, Source};
 use goldsmith::tree::dump::dump;
@@ -33,20 +33,6 @@ pub(crate) fn tree() -> Tree {
     Tree::new(stat(0o755))
 }
 
-/// Bytes without a pattern that a mistake in an offset could hide behind.
-pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut out = Vec::with_capacity(len + 8);
-    while out.len() < len {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        out.extend_from_slice(&state.to_le_bytes());
-    }
-    out.truncate(len);
-    out
-}
-
 /// Start and length in bytes.
 type Ranges<'r> = &'r [(u64, u64)];
 
@@ -68,27 +54,10 @@ pub(crate) fn put(tree: &mut Tree, path: &str, kind: Kind) -> LeafId {
     tree.put(path, Leaf { stat: stat(0o644), kind }).unwrap()
 }
 
-/// Writes the data of an image to a sparse file.
-pub(crate) fn save(image: &Image, path: &Path) {
-    let file = File::create(path).unwrap();
-    file.set_len(image.content.len()).unwrap();
-    let mut at = 0;
-    let mut buf = vec![0; MIB as usize];
-    while let Some(range) = image.content.next_data(at).unwrap() {
-        at = range.start;
-        while at < range.end {
-            let part = usize::try_from((range.end - at).min(MIB)).unwrap();
-            image.content.read_exact_at(at, &mut buf[..part]).unwrap();
-            file.write_all_at(&buf[..part], at).unwrap();
-            at += part as u64;
-        }
-    }
-}
-
 /// Writes `tree` into a file of `size` bytes and lets e2fsck judge it.
 pub(crate) fn checked(tree: &Tree, size: u64, options: &Options, dir: &Path) -> PathBuf {
     let path = dir.join("fs.img");
-    save(&write(tree, size, options).unwrap(), &path);
+    save(&write(tree, size, options).unwrap().content, &path);
     clean(&path);
     path
 }
@@ -178,6 +147,58 @@ fn compare(mount: &Mount, tree: &Tree) {
     paths.sort();
     found.sort();
     assert_eq!(paths, found);
+}
+
+/// Our own reader and the check that knows neither it nor the writer: the same tree, no finding.
+fn read_again(image: &Path, tree: &Tree) {
+    let source: Source = Arc::new(FileSource::open(image).unwrap());
+    let outcome = goldsmith::verify::image(&source, &goldsmith::verify::Request::default());
+    assert!(outcome.findings.is_empty(), "{:?}", outcome.findings);
+    let read = Filesystem::open(source).unwrap().tree().unwrap();
+    // Files get names of their content: what is as long as a disk is compared where there is data.
+    let (ours, theirs) = (by_path(tree), by_path(&read));
+    assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>());
+    for (path, entry) in &ours {
+        let name = String::from_utf8_lossy(path);
+        match (entry, &theirs[path]) {
+            (Entry::Dir(left), Entry::Dir(right)) => assert_eq!(left.stat, right.stat, "{name}"),
+            (Entry::Leaf(left), Entry::Leaf(right)) => {
+                let (left, right) = (tree.leaf(*left), read.leaf(*right));
+                assert_eq!(left.stat, right.stat, "{name}");
+                match (&left.kind, &right.kind) {
+                    (Kind::File(left), Kind::File(right)) => same_bytes(left, right, &name),
+                    (left, right) => assert_eq!(format!("{left:?}"), format!("{right:?}"), "{name}"),
+                }
+            }
+            _ => panic!("{name} is another kind"),
+        }
+    }
+}
+
+/// All entries but `lost+found`, which the writer adds.
+fn by_path(tree: &Tree) -> BTreeMap<Vec<u8>, &Entry> {
+    let mut out = BTreeMap::new();
+    tree.visit(&mut |path, entry| _ = out.insert(path.to_vec(), entry));
+    out.remove(&b"/lost+found"[..]);
+    out
+}
+
+/// Compares two contents wherever one of them has data.
+fn same_bytes(left: &Content, right: &Content, name: &str) {
+    assert_eq!(left.len(), right.len(), "{name}");
+    for content in [left, right] {
+        let mut at = 0;
+        while let Some(range) = content.next_data(at).unwrap() {
+            for start in range.clone().step_by(MIB as usize) {
+                let len = usize::try_from((range.end - start).min(MIB)).unwrap();
+                let mut buf = [vec![0; len], vec![0; len]];
+                left.read_exact_at(start, &mut buf[0]).unwrap();
+                right.read_exact_at(start, &mut buf[1]).unwrap();
+                assert!(buf[0] == buf[1], "{name} differs within 1 MiB from {start} on");
+            }
+            at = range.end;
+        }
+    }
 }
 
 fn list(dir: &Path, prefix: &[u8], out: &mut Vec<Vec<u8>>) {
@@ -366,7 +387,7 @@ fn e2fsck_sees_damage() {
     let options = options();
     let image = write(&motley(), 64 * MIB, &options).unwrap();
     let path = dir.path().join("fs.img");
-    save(&image, &path);
+    save(&image.content, &path);
     clean(&path);
     let Some(found) = debugfs(&path, "stat /etc/a") else { return };
     let field = |name: &str| {
@@ -410,7 +431,7 @@ fn dumpe2fs_reads_what_was_asked_for() {
     options.reserved_percent = 3;
     let image = write(&motley(), 2 * GIB, &options).unwrap();
     let path = dir.path().join("fs.img");
-    save(&image, &path);
+    save(&image.content, &path);
     let text = must(dumpe2fs, &[&path]);
     let field = |name: &str| {
         let line = text.lines().find(|line| line.starts_with(&format!("{name}:")));
@@ -445,7 +466,7 @@ fn dumpe2fs_reads_what_was_asked_for() {
     assert!(field("Filesystem created").starts_with("Tue Nov 14"), "{text}");
     assert!(text.contains("Group 1: (Blocks 32768-65535) csum") && text.contains("[INODE_UNINIT, BLOCK_UNINIT, ITABLE_ZEROED]"));
     options.metadata_csum = false;
-    save(&write(&motley(), 300 * MIB, &options).unwrap(), &path);
+    save(&write(&motley(), 300 * MIB, &options).unwrap().content, &path);
     let text = must(tool("dumpe2fs").unwrap(), &[&path]);
     assert!(!text.contains("_csum") && !text.contains("UNINIT") && !text.contains("Checksum"), "{text}");
     clean(&path);
@@ -467,7 +488,7 @@ fn sizes_from_tiny_to_large() {
         assert_eq!(image.content.len(), size);
         assert_eq!(image.summary.journal_blocks > 0, size >= 8 * MIB);
         let path = dir.path().join("fs.img");
-        save(&image, &path);
+        save(&image.content, &path);
         clean(&path);
         if at % 4 == 1 {
             let Some(mount) = Mount::new(&path, &dir.path().join("mnt"), "ro") else { continue };
@@ -618,6 +639,14 @@ fn edges_of_files() {
     }
     put(&mut tree, "/long", Kind::File(long));
     let path = checked(&tree, GIB, &options(), dir.path());
+    read_again(&path, &tree);
+    for name in ["/length/4097", "/extents/4", "/extents/5", "/extents/340", "/extents/341", "/extents/1361", "/holes/within-block"]
+    {
+        let out = dir.path().join("dumped");
+        if debugfs(&path, &format!("dump {name} {}", out.display())).is_some() {
+            assert!(std::fs::read(&out).unwrap() == tree.file(name).unwrap().read_all(GIB).unwrap(), "{name} by debugfs");
+        }
+    }
     let Some(mount) = Mount::new(&path, &dir.path().join("mnt"), "ro") else { return };
     compare(&mount, &tree);
 }
@@ -650,6 +679,7 @@ fn edges_of_directories_and_links() {
     (0..500).for_each(|n| deep += &format!("/{n}"));
     tree.put_file(&deep, "deep", stat(0o644)).unwrap();
     let path = checked(&tree, GIB, &options(), dir.path());
+    read_again(&path, &tree);
     if let Some(text) = debugfs(&path, "stat /wide") {
         assert!(text.contains("Links: 1 "), "{text}");
         assert!(debugfs(&path, "htree_dump /many").unwrap().contains("Indirect levels: 1"));
@@ -717,6 +747,24 @@ fn what_is_written_is_read() {
         let read = Filesystem::open(Arc::new(image.content)).unwrap().tree().unwrap();
         assert_eq!(dump(&read).unwrap(), dump(&tree).unwrap());
     }
+}
+
+/// The comparison above has something to find.
+#[test]
+fn what_is_read_again_differently_is_seen() {
+    let dir = scratch();
+    let mut tree = tree();
+    put(&mut tree, "/file", Kind::File(sparse(20 * BLOCK, &[(5 * BLOCK, 2 * BLOCK)], 31)));
+    let path = checked(&tree, 16 * MIB, &options(), dir.path());
+    read_again(&path, &tree);
+    let seen = |tree: &Tree| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| read_again(&path, tree))).is_err();
+    for pieces in [&[(5 * BLOCK, 2 * BLOCK), (9 * BLOCK, 1)][..], &[(5 * BLOCK, 2 * BLOCK - 1)], &[]] {
+        let mut other = super::ext4_write::tree();
+        put(&mut other, "/file", Kind::File(sparse(20 * BLOCK, pieces, 31)));
+        assert!(seen(&other), "{pieces:?}");
+    }
+    tree.stat_mut("/file").unwrap().uid = 1;
+    assert!(seen(&tree));
 }
 
 #[test]
@@ -838,6 +886,10 @@ pub(crate) mod random {
         Link,
         Attributes(Vec<(u8, usize)>),
         Crowd(usize, usize),
+        /// A file of so many blocks and bytes more or less.
+        Blocks(u64, i64),
+        /// A file of so many extents.
+        Extents(u64),
     }
 
     pub(crate) fn act() -> impl Strategy<Value = Act> {
@@ -850,6 +902,8 @@ pub(crate) mod random {
             2 => Just(Act::Link),
             2 => prop::collection::vec((0u8..5, 0usize..900), 0..4).prop_map(Act::Attributes),
             1 => (1usize..900, 5usize..250).prop_map(|(count, len)| Act::Crowd(count, len)),
+            1 => (prop::sample::select(vec![1, 11, 12, 13, 1024, 1036]), -1i64..=1).prop_map(|(blocks, more)| Act::Blocks(blocks, more)),
+            1 => prop::sample::select(vec![3, 4, 5, 339, 340, 341, 680, 1360, 1361]).prop_map(Act::Extents),
         ]
     }
 
@@ -870,6 +924,14 @@ pub(crate) mod random {
             stat.uid = u32::from(mode) * 65_537;
             let kind = match act {
                 Act::File(tail, pieces) => Kind::File(scattered(tail, &pieces)),
+                Act::Blocks(blocks, more) => {
+                    let len = (blocks * BLOCK).checked_add_signed(more).unwrap();
+                    Kind::File(Content::bytes(noise(usize::try_from(len).unwrap(), blocks)))
+                }
+                Act::Extents(count) => {
+                    let pieces: Vec<_> = (0..count).map(|n| (n * 2 * BLOCK + n % BLOCK, 20)).collect();
+                    Kind::File(sparse(count * 2 * BLOCK, &pieces, count))
+                }
                 Act::Fifo => Kind::Fifo,
                 Act::Symlink(len) => Kind::Symlink(vec![b't'; len]),
                 Act::Device(major, minor) => Kind::CharDevice { major, minor },

@@ -1,6 +1,6 @@
 //! FAT: ours before `fsck.vfat` and mtools, that of `mkfs.vfat` before us, the `fatfs` crate as third opinion, and damage.
 
-use crate::support::{must, run, scratch, tool};
+use crate::support::{must, noise, run, save, scratch, tool};
 use goldsmith::fs::fat::{self, Error, FatKind, Kind, Options};
 use goldsmith::stamp::Time;
 use goldsmith::stream::{Content, FileSource, MemSource, ReadAt};
@@ -25,17 +25,6 @@ fn stat() -> Stat {
 }
 
 /// Bytes that differ from place to place.
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()[3]
-    };
-    (0..len).map(|_| next()).collect()
-}
-
 /// A boot partition with names of every sort; `many` files in one directory.
 fn tree(many: usize) -> Tree {
     let mut tree = Tree::new(Stat::root(0o755, Time { seconds: 315_532_800, nanos: 0 }));
@@ -55,18 +44,6 @@ fn tree(many: usize) -> Tree {
     tree.stat_mut("/cmdline.txt").unwrap().mode = 0o444;
     tree.mkdir("/empty", &Stat::root(0o755, TIME)).unwrap();
     tree
-}
-
-fn save(content: &Content, path: &Path) {
-    let file = File::create(path).unwrap();
-    file.set_len(content.len()).unwrap();
-    let mut at = 0;
-    while let Some(range) = content.next_data(at).unwrap() {
-        let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
-        content.read_exact_at(range.start, &mut bytes).unwrap();
-        file.write_all_at(&bytes, range.start).unwrap();
-        at = range.end;
-    }
 }
 
 fn load(path: &Path) -> Result<(Tree, fat::Info), Error> {

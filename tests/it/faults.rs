@@ -1,6 +1,8 @@
 //! What happens when something goes wrong in the middle: the disk is full, the input cannot be read or changes, a signal comes.
 //! Whatever it is, nothing gets a final name, what had one before keeps its bytes, and no temporary file stays.
 
+mod injected;
+
 use super::nobody::Workshop;
 use super::small::{ROOT, convert, small};
 use super::support::{Unreadable, goldsmith, must, root, scratch};
@@ -112,13 +114,14 @@ impl Running {
     }
 }
 
-/// A filesystem in memory of so many bytes at a directory; it goes away with the value.
+/// A filesystem in memory at a directory; it goes away with the value.
 struct Memory(PathBuf);
 
 impl Memory {
-    fn new(at: PathBuf, size: u64) -> Self {
+    /// With these options, such as `size=64K`.
+    fn new(at: PathBuf, options: &str) -> Self {
         fs::create_dir_all(&at).expect("a directory");
-        must("mount", &[&"-t", &"tmpfs", &"-o", &format!("size={size}"), &"tmpfs", &at]);
+        must("mount", &[&"-t", &"tmpfs", &"-o", &options, &"tmpfs", &at]);
         Self(at)
     }
 }
@@ -139,7 +142,7 @@ fn a_full_disk_leaves_nothing_behind() {
     let mut failed = 0;
     for more in [&[][..], &["--set", "output.image=zst", "--set", "output.rootfs=true"][..]] {
         for kib in [64, 256, 1 << 10, 3 << 10, 6 << 10, 8 << 10, 12 << 10, 16 << 10, 64 << 10] {
-            let memory = Memory::new(scratch.path().join("full"), kib << 10);
+            let memory = Memory::new(scratch.path().join("full"), &format!("size={kib}K"));
             earlier(&memory.0);
             let output = convert(small, &memory.0).args(more).output().expect("goldsmith starts");
             if output.status.success() {
@@ -152,6 +155,47 @@ fn a_full_disk_leaves_nothing_behind() {
         }
     }
     assert_eq!(failed, 16);
+}
+
+/// No room for one more file: whichever it is, of the results or of the names that hold earlier ones for the moment.
+#[test]
+fn a_filesystem_without_room_for_files_leaves_nothing_behind() {
+    if !root() {
+        return;
+    }
+    let Some(small) = small() else { return };
+    let scratch = scratch();
+    let mut failed = 0;
+    for inodes in 5.. {
+        let memory = Memory::new(scratch.path().join("full"), &format!("size=64M,nr_inodes={inodes}"));
+        earlier(&memory.0);
+        let output = convert(small, &memory.0).output().expect("goldsmith starts");
+        if output.status.success() {
+            assert_eq!(names(&memory.0), RESULTS);
+            break;
+        }
+        refused(&output, &["No space left on device", "the output directory"]);
+        untouched(&memory.0, &format!("{inodes} inodes"));
+        failed += 1;
+    }
+    assert_eq!(failed, RESULTS.len());
+}
+
+#[test]
+fn a_filesystem_that_is_mounted_for_reading_is_named() {
+    if !root() {
+        return;
+    }
+    let Some(small) = small() else { return };
+    let scratch = scratch();
+    let memory = Memory::new(scratch.path().join("out"), "size=64M");
+    earlier(&memory.0);
+    must("mount", &[&"-o", &"remount,ro", &memory.0]);
+    let text = ["the output directory", "Read-only file system", "hint: name another one with --output-dir"];
+    refused(&convert(small, &memory.0).output().expect("goldsmith starts"), &text);
+    untouched(&memory.0, "mounted for reading");
+    refused(&convert(small, &memory.0.join("below")).output().expect("goldsmith starts"), &text);
+    untouched(&memory.0, "mounted for reading, and a directory to be made");
 }
 
 /// Converts the small image with 512 bytes at `at` unreadable into `out`; the text of the error, if any.

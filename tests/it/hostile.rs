@@ -1,8 +1,8 @@
 //! Input that means harm, or that chance has damaged: the command says what is wrong, within bounded memory and time. It never
 //! panics, never hangs, and nothing of the host gets into a result by a path that leaves its root.
 
-use super::small::{BOOT, ROOT, convert, noise, small, unchecked};
-use super::support::{goldsmith, must, scratch, tool};
+use super::small::{BOOT, ROOT, convert, small, unchecked};
+use super::support::{goldsmith, must, noise, scratch, tool};
 use std::ffi::OsString;
 use std::fs;
 use std::io;

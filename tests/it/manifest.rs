@@ -146,18 +146,21 @@ fn flags(file: &File) -> String {
     format!("{:#x}", rustix::fs::ioctl_getflags(file).expect("the flags").bits() & BY_USERS)
 }
 
-/// Where the file has data: ranges in blocks of 4096 bytes.
+/// Where the file has data: ranges in blocks of 4096 bytes, however small the blocks of its filesystem are.
 fn data(file: &File, size: u64) -> String {
-    let mut text = String::new();
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
     let mut at = 0;
     while at < size {
         let Ok(start) = rustix::fs::seek(file, SeekFrom::Data(at)) else { break };
         let end = rustix::fs::seek(file, SeekFrom::Hole(start)).expect("the end of data");
-        write!(text, "{}-{} ", start / 4096, end.div_ceil(4096)).expect("a string takes all");
+        match ranges.last_mut() {
+            Some(last) if last.1 >= start / 4096 => last.1 = end.div_ceil(4096),
+            _ => ranges.push((start / 4096, end.div_ceil(4096))),
+        }
         at = end;
     }
     rustix::fs::seek(file, SeekFrom::Start(0)).expect("the start");
-    text
+    ranges.iter().map(|(start, end)| format!("{start}-{end} ")).collect()
 }
 
 /// The SHA-256 of what is read from `file`.

@@ -2,7 +2,7 @@
 
 use super::convert::{Place, partitions};
 use super::golden::{client_packages, golden};
-use super::support::{goldsmith, must, root, run, scratch, tool};
+use super::support::{goldsmith, must, noise, root, run, scratch, tool};
 use goldsmith::fs::fat;
 use goldsmith::image::target::BlockMap;
 use goldsmith::stream::{Codec, Compression, Content, FileSource, Slice};
@@ -93,20 +93,9 @@ fn all_forms_hold_the_same_disk() {
     assert!(fs::metadata(raw.join("disk.mender")).unwrap().len() > 100 * MIB);
 }
 
-/// Bytes that are zero nowhere for long.
-fn noise(len: u64, seed: u64) -> Vec<u8> {
-    let mut state = seed;
-    std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as u8
-    })
-    .take(usize::try_from(len).unwrap())
-    .collect()
-}
-
 /// Fills `path` with `len` bytes of noise.
 fn soil(path: &Path, len: u64) {
-    let part = noise(MIB, 1);
+    let part = noise(1 << 20, 1);
     let mut file = File::create(path).unwrap();
     (0..len / MIB).for_each(|_| file.write_all(&part).unwrap());
 }
@@ -197,7 +186,7 @@ fn what_the_map_names_is_all_that_a_device_needs() {
     // Where nothing lies, the device keeps what it had.
     let mut rest = [0; 4096];
     File::open(&device).unwrap().read_exact_at(&mut rest, (1 << 30) - 2 * MIB).unwrap();
-    assert!(rest[..] == noise(MIB, 1)[..4096]);
+    assert!(rest[..] == noise(1 << 20, 1)[..4096]);
     // A map of the image file's data alone leaves the device's old bytes where filesystems count on zeros.
     let poor = dir.path().join("poor.bmap");
     must(tool("bmaptool").unwrap(), &[&"create", &"-o", &poor, &image]);
@@ -250,8 +239,8 @@ impl Drop for Loop {
 /// 16 MiB of which the map names 7.
 fn small() -> Content {
     let mut image = Content::hole(0);
-    image.push_bytes(0, noise(MIB, 5));
-    image.push_bytes(3 * MIB, noise(4 * MIB, 6));
+    image.push_bytes(0, noise(1 << 20, 5));
+    image.push_bytes(3 * MIB, noise(4 << 20, 6));
     image.set_len(16 * MIB);
     let zeros = 9 * MIB..11 * MIB;
     image.cover(&[zeros], 4096);
@@ -272,7 +261,7 @@ fn every_form_is_flashed_with_and_without_a_map() {
     let dir = scratch();
     let device = dir.path().join("device");
     let plain = small().read_all(1 << 30).unwrap();
-    let old = noise(MIB, 1).repeat(18);
+    let old = noise(1 << 20, 1).repeat(18);
     for kind in Compression::ALL {
         let image = save_small(dir.path(), kind);
         for mapped in [true, false] {
@@ -302,7 +291,7 @@ fn what_cannot_be_flashed_is_refused_and_left_alone() {
     let at = |name: &str| dir.path().join(name);
     let image = save_small(dir.path(), Compression::None);
     let device = at("device");
-    fs::write(&device, noise(16 * MIB - 512, 1)).unwrap();
+    fs::write(&device, noise((16 << 20) - 512, 1)).unwrap();
     let before = fs::read(&device).unwrap();
     let map = fs::read_to_string(at("small.img.bmap")).unwrap();
     fs::write(at("damaged.bmap"), map.replacen("0-255", "0-254", 1)).unwrap();
@@ -358,5 +347,5 @@ fn devices_in_use_are_refused() {
     let output = flash(&image, &attached.0, &[]);
     assert!(output.status.success(), "{}", text(&output));
     drop(attached);
-    assert!(fs::read(&device).unwrap()[..MIB as usize] == noise(MIB, 5));
+    assert!(fs::read(&device).unwrap()[..MIB as usize] == noise(1 << 20, 5));
 }

@@ -57,7 +57,7 @@ fn digest(bytes: &[u8]) -> String {
 
 /// Bytes that are the same on every machine.
 fn noise(len: usize) -> Vec<u8> {
-    super::small::noise(len, 7)
+    super::support::noise(len, 7)
 }
 
 /// A tree with a file of each kind, and more than one block or group of most things.

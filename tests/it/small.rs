@@ -2,7 +2,7 @@
 //! really start. Made by the tools of their owners once for all tests of a run.
 #![allow(dead_code)]
 
-use super::support::{goldsmith, must, tool};
+use super::support::{goldsmith, must, noise, program, tool};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,39 +18,6 @@ pub(crate) const BOOT: (u64, u64) = (1, 8);
 pub(crate) const SETTINGS: [&str; 5] =
     ["storage.size=256 MiB", "boot.size=8 MiB", "data.size=32 MiB", "data.grow=false", "artifact.compression=gzip"];
 
-/// A program as UEFI knows it, for x86-64; with a prefix it is a GRUB. See `goldsmith::boot::grub::binary` for the offsets.
-fn program(prefix: Option<&str>) -> Vec<u8> {
-    let mut out = vec![0; 0x200];
-    let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, b"MZ");
-    put(0x3c, &[0x40]);
-    put(0x40, b"PE\0\0\x64\x86\x01");
-    put(0x54, &[240]);
-    put(0x58, &[0x0b, 0x02]);
-    let Some(prefix) = prefix else { return out };
-    let mut mods = b"mimg".to_vec();
-    let object = [3, prefix.len() as u32 + 9];
-    mods.extend([0, 24, 0, 999, 0].into_iter().chain(object).flat_map(u32::to_le_bytes));
-    mods.extend(prefix.bytes().chain([0]));
-    let section = 0x58 + 240;
-    put(section, b"mods");
-    put(section + 16, &(mods.len() as u32).to_le_bytes());
-    put(section + 20, &0x200_u32.to_le_bytes());
-    [out, mods].concat()
-}
-
-/// Bytes without a pattern, always the same.
-pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 24) as u8
-    };
-    (0..len).map(|_| next()).collect()
-}
-
 /// The files of the root filesystem.
 fn plant(root: &Path) {
     let mut elf = vec![0; 64];
@@ -63,11 +30,11 @@ fn plant(root: &Path) {
         )
     };
     let status = paragraph("base-files") + &paragraph("dpkg");
-    let grub = program(Some("/EFI/debian"));
+    let grub = program(Some("/EFI/debian"), 0);
     let menu = "menuentry x {\nlinux /vmlinuz root=UUID=1234 ro quiet\n}\n";
     let files: [(&str, &[u8]); 11] = [
         ("bin/sh", &elf),
-        ("boot/vmlinuz-6.1.0-1", &program(None)),
+        ("boot/vmlinuz-6.1.0-1", &program(None, 0)),
         ("boot/initrd.img-6.1.0-1", b"initrd"),
         ("boot/grub/grub.cfg", menu.as_bytes()),
         ("etc/os-release", release.as_bytes()),
@@ -115,7 +82,7 @@ fn make(name: &str, features: &str) -> Option<PathBuf> {
     must(mke2fs, &[&"-q", &"-t", &"ext4", &"-O", &features, &"-E", &"root_owner=0:0", &"-d", &at("root"), &at("root.ext4"), &size]);
     blank("esp.fat", BOOT.1);
     must(mkfs_vfat, &[&"-n", &"ESP", &at("esp.fat")]);
-    fs::write(at("grubx64.efi"), program(Some("/EFI/debian"))).expect("a file");
+    fs::write(at("grubx64.efi"), program(Some("/EFI/debian"), 0)).expect("a file");
     must(mmd, &[&"-i", &at("esp.fat"), &"::/EFI", &"::/EFI/debian"]);
     must(mcopy, &[&"-i", &at("esp.fat"), &at("grubx64.efi"), &"::/EFI/debian/grubx64.efi"]);
     blank("small.img", 64);

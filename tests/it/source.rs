@@ -1,6 +1,6 @@
 //! Forms of input: what each tool makes of an image must read as the image.
 
-use crate::support::{must, scratch, tool};
+use crate::support::{must, noise, scratch, tool};
 use goldsmith::image::source::{self, Error, Form, Options};
 use goldsmith::report::{Report, Silent};
 use goldsmith::stream::ReadAt;
@@ -17,19 +17,11 @@ fn options(dir: &Path) -> Options<'_> {
     Options { spool_dir: dir, max_size: 64 * MIB, threads: 2, report: &Silent }
 }
 
-fn noise(len: u64, mut state: u64) -> Vec<u8> {
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    };
-    (0..len).map(|_| next()).collect()
-}
-
 /// A sparse image of noise, text, four bytes over and over, and holes. Its length is no multiple of qcow2's clusters.
 fn image(path: &Path) -> Vec<u8> {
     let file = File::create(path).unwrap();
     file.set_len(SIZE + 4096).unwrap();
-    file.write_all_at(&noise(300 * KIB, 1), 0).unwrap();
+    file.write_all_at(&noise(300 << 10, 1), 0).unwrap();
     file.write_all_at("text over and over\n".repeat(40_000).as_bytes(), MIB).unwrap();
     file.write_all_at(&[0xde, 0xad, 0xbe, 0xef].repeat(64 << 10), 4 * MIB).unwrap();
     file.write_all_at(&noise(4096, 2), SIZE).unwrap();

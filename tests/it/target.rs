@@ -1,6 +1,6 @@
 //! Images in other forms: the tools that read them must get the image back.
 
-use crate::support::{must, run, scratch, tool};
+use crate::support::{must, run, save, scratch, tool};
 use goldsmith::image::source::{self, Form, Options};
 use goldsmith::image::target::{BlockMap, android_sparse, qcow2};
 use goldsmith::report::Silent;
@@ -23,18 +23,6 @@ fn content() -> Content {
     image.push_bytes(600 * MIB, vec![3; 5 << 20]);
     image.push_bytes(1024 * MIB - 4096, vec![4; 4096]);
     image
-}
-
-fn save(content: &dyn ReadAt, path: &Path) {
-    let file = File::create(path).unwrap();
-    file.set_len(content.len()).unwrap();
-    let mut at = 0;
-    while let Some(range) = content.next_data(at).unwrap() {
-        let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
-        content.read_exact_at(range.start, &mut bytes).unwrap();
-        file.write_all_at(&bytes, range.start).unwrap();
-        at = range.end;
-    }
 }
 
 fn flip(path: &Path, offset: u64) {

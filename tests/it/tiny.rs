@@ -1,7 +1,7 @@
 //! Golden images of a few files, made within a second: enough of a Debian for a conversion, nothing that would boot.
 #![allow(dead_code)]
 
-use super::support::{must, tool};
+use super::support::{must, program, tool};
 use std::fs;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
@@ -13,32 +13,6 @@ pub(crate) const LINUX: &str = "L";
 /// Whether all programs that make images are there; says which is not.
 pub(crate) fn can_make() -> bool {
     ["mke2fs", "mkfs.vfat", "sfdisk"].iter().all(|name| tool(name).is_some())
-}
-
-/// A UEFI program of `len` bytes or more for amd64: headers alone, and GRUB's prefix where one is given (PE Format; include/grub/kernel.h).
-fn program(prefix: Option<&str>, len: usize) -> Vec<u8> {
-    let mut out = vec![0; 0x200];
-    let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, b"MZ");
-    put(0x3c, &[0x40]);
-    put(0x40, b"PE\0\0\x64\x86\x01");
-    put(0x54, &[240]);
-    put(0x58, &[0x0b, 0x02]);
-    if let Some(prefix) = prefix {
-        let mut mods = b"mimg".to_vec();
-        for word in [0_u32, 24, 0, 999, 0, 3, prefix.len() as u32 + 9] {
-            mods.extend(word.to_le_bytes());
-        }
-        mods.extend(prefix.as_bytes());
-        mods.push(0);
-        put(0x148, b"mods");
-        put(0x158, &(mods.len() as u32).to_le_bytes());
-        put(0x15c, &0x200_u32.to_le_bytes());
-        out.extend(mods);
-    }
-    // Bytes that do not compress to nothing and leave no holes.
-    out.extend((out.len()..len).map(|at| ((at * at) >> 7) as u8 | 1));
-    out
 }
 
 /// The regular files of a small Debian; its GRUB has `grub` bytes.

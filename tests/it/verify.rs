@@ -3,7 +3,9 @@
 mod codes;
 mod ext4;
 mod fat;
+mod field;
 mod image;
+mod others;
 mod relations;
 mod table;
 mod uboot;

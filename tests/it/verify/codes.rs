@@ -7,7 +7,7 @@ use goldsmith::artifact::{self, Meta};
 use goldsmith::image::table::{DiskId, PartitionType};
 use goldsmith::stream::{Content, MemSource, Source};
 use goldsmith::units::MIB;
-use goldsmith::verify::{Request, image};
+use goldsmith::verify::{Log, Request, image};
 use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::path::Path;
@@ -75,7 +75,15 @@ fn sectors_that_cannot_be_read_are_found_in_their_place() {
     let made = build.make();
     let large = made.disk.windows(5000).position(|window| window == b"large".repeat(1000)).unwrap() as u64 + 100_000;
     assert!((A.0 * MIB..B.0 * MIB).contains(&large));
-    let cases: [(u64, &[&str]); 7] = [
+    let root = &made.disk[(A.0 * MIB) as usize..];
+    let inodes = A.0 * MIB + u64::from(le32(root, 4096 + 8)) * 4096;
+    let fat = BOOT.0 * MIB + 512 * u64::from(le32(&made.disk, BOOT.0 * MIB + 14) & 0xFFFF);
+    let fat_len = 512 * u64::from(le32(&made.disk, BOOT.0 * MIB + 36));
+    let cases: [(u64, &[&str]); 11] = [
+        (1024, &["table-entries"]),
+        (inodes, &["ext4-unreadable"]),
+        (fat + fat_len, &["fat-unreadable"]),
+        (fat + 2 * fat_len, &["fat-unreadable"]),
         (0, &["table-unreadable"]),
         (made.source().len() - 512, &["table-unreadable"]),
         (BOOT.0 * MIB + 32 * 512, &["fat-unreadable"]),
@@ -86,9 +94,13 @@ fn sectors_that_cannot_be_read_are_found_in_their_place() {
         (large + (B.0 - A.0) * MIB, &["slot-unreadable"]),
     ];
     for (at, expected) in cases {
-        let found = codes(&image(&bad(made.source(), at), &Request::default()));
+        let request = Request { artifact: Some(Arc::clone(&made.artifact)), ..Default::default() };
+        let found = codes(&image(&bad(made.source(), at), &request));
         assert!(expected.iter().all(|code| found.contains(code)), "at {at:#x}: {found:?}");
     }
+    let mut log = Log::default();
+    goldsmith::verify::ext4::check(&*bad(made.source(), 1024), None, &mut log);
+    expect(&log.finish(), &["ext4-unreadable"], "a superblock that cannot be read");
     let request = Request { artifact: Some(bad(Arc::clone(&made.artifact), 1000)), ..Default::default() };
     expect(&image(&made.source(), &request), &["artifact-unreadable"], "an Artifact that cannot be read");
 }
@@ -102,6 +114,14 @@ fn a_payload_larger_than_the_slots_is_found() {
     let artifact: Source = Arc::new(MemSource(file.into_inner().into()));
     let request = Request { artifact: Some(artifact), ..Default::default() };
     expect(&image(&made.source(), &request), &["artifact-size"], "a payload of a slot and one MiB");
+}
+
+#[test]
+fn an_artifact_without_a_payload_is_found() {
+    let build = Build::new();
+    let bytes = artifact::bootstrap(&build.bootstrap, &[7; 32]).unwrap();
+    let request = Request { artifact: Some(Arc::new(MemSource(bytes.into()))), ..Default::default() };
+    expect(&image(&build.make().source(), &request), &["artifact-payload"], "the bootstrap Artifact as an update");
 }
 
 #[test]

@@ -43,10 +43,10 @@ fn make(dir: &Path, name: &str, features: &str) -> Option<PathBuf> {
     must(&mke2fs, &[&"-q", &"-t", &"ext4", &"-b", &"1024", &"-O", &features, &"-d", &tree, &image, &size]);
     let value = "v".repeat(300);
     // Two attributes too large for the inode, so that it has a block of them.
-    for command in
-        ["ea_set /two user.a ".to_owned() + &value, "ea_set /two user.b ".to_owned() + &value, "mknod null c 1 3".to_owned()]
-    {
-        debug(&debugfs, &image, &command);
+    let attribute = |name: &str| format!("ea_set /two {name} {value}");
+    // The last one lies in the inode.
+    for command in [&attribute("user.a"), &attribute("user.b"), "mknod null c 1 3", "ea_set /null user.c small"] {
+        debug(&debugfs, &image, command);
     }
     // debugfs does not keep the index of a directory; e2fsck makes it.
     run(tool("e2fsck")?, &[&"-fyD", &image]);
@@ -117,6 +117,15 @@ impl Image {
 const COMMANDS: &[(&str, &[&str])] = &[
     ("ext4-state", &["ssv state 0"]),
     ("ext4-state", &["ssv error_count 3"]),
+    ("ext4-free-blocks", &["ssv free_blocks_count 5"]),
+    ("ext4-free-inodes", &["ssv free_inodes_count 5"]),
+    ("ext4-journal", &["feature needs_recovery"]),
+    ("ext4-group", &["set_bg 0 itable_unused 9999", "set_bg 0 checksum calc"]),
+    ("ext4-block-bitmap", &["set_bg 0 flags 2", "set_bg 0 checksum calc"]),
+    ("ext4-symlink", &["sif /slow size 2000"]),
+    ("ext4-resize", &["sif <7> block[0] 5"]),
+    ("ext4-resize", &["sif <7> size 5"]),
+    ("ext4-inode-blocks", &["sif <7> blocks 5"]),
     ("ext4-orphans", &["ssv last_orphan 13"]),
     ("ext4-group", &["set_bg 0 inode_table 99999999", "set_bg 0 checksum calc"]),
     ("ext4-inode-mode", &["sif /one mode 0x91a4"]),
@@ -158,6 +167,10 @@ fn each_damage_by_debugfs_has_its_own_finding() {
         commands.iter().for_each(|command| drop(debug(&debugfs, &copy, command)));
         expect(&verify(&open(&copy)), &[code], &format!("{commands:?}"));
     }
+    // What is in a directory that cannot be read is missed elsewhere.
+    debug(&debugfs, &image, "sif /sub size 1000");
+    let found = verify(&open(&image)).findings;
+    assert!(found.iter().any(|finding| finding.code == "ext4-inode-size"), "{found:?}");
 }
 
 /// Damages by bytes on an image without checksums, where only the structure itself tells.
@@ -188,15 +201,23 @@ fn each_damage_of_a_structure_has_its_own_finding() {
         ("ext4-dir-duplicate", put(image.entry("/sub", "deep") + 8, b"link")),
         ("ext4-dir-dots", put(sub + 12, &[13])),
         ("ext4-dir-dots", put(root, &[13])),
+        ("ext4-dir-dots", put(root + 12, &[13])),
         ("ext4-dir-type", put(image.entry("/", "two") + 7, &[7])),
         ("ext4-dir-index", put(image.block("/many", 0) + 24 + 5, &[7])),
         ("ext4-dir-index", put(image.block("/many", 0) + 24 + 8 + 4, &[200])),
+        ("ext4-dir-index", put(image.block("/many", 0) + 32, &[3])),
+        ("ext4-dir-index", put(image.block("/many", 0) + 34, &[image.bytes[image.block("/many", 0) as usize + 34] - 1])),
         ("ext4-dir-hash", put(name_in_leaf, b"X")),
         ("ext4-journal", put(journal + 28, &[0, 0, 0, 1])),
         ("ext4-journal", put(1024 + 0x10C + 4 * 5, &[1])),
+        // Checksums are promised that are not there.
+        ("ext4-journal", put(journal + 40, &[0, 0, 0, 0x10])),
         ("ext4-resize", put(resize, &[1; 1024])),
         ("ext4-xattr", put(attributes, &[1])),
         ("ext4-xattr", put(attributes + 32 + 2, &[0xFF, 0xFF])),
+        ("ext4-xattr", put(image.inode("/null") + 160 + 4 + 2, &[0xFF, 0xFF])),
+        ("ext4-xattr", [put(attributes + 32 + 1, &[77]), put(attributes + 32 + 16 + 4 + 1, &[77])].concat()),
+        ("ext4-xattr-hash", put(attributes + 12, &[1, 2, 3, 4])),
         ("ext4-xattr-hash", put(value, b"w")),
         ("ext4-xattr-references", put(attributes + 4, &[7])),
         // The order alone: hashes of 0 say that there is none.
@@ -205,6 +226,23 @@ fn each_damage_of_a_structure_has_its_own_finding() {
     for (code, patches) in cases {
         expect(&verify(&patched(&image.bytes, &patches)), &[code], &format!("{code}: {patches:x?}"));
     }
+}
+
+#[test]
+fn special_inodes_that_are_gone_are_found() {
+    let dir = scratch();
+    let Some(path) = make(dir.path(), "good", "^metadata_csum,^uninit_bg,orphan_file") else { return };
+    let image = Image::new(path);
+    expect(&verify(&open(&image.path)), &[], "the good image");
+    let orphans = format!("<{}>", le32(&image.bytes, 1024 + 0x280));
+    let written = patched(&image.bytes, &[(image.block(&orphans, 0), vec![13, 0, 0, 0])]);
+    expect(&verify(&written), &["ext4-orphans"], "a name on the list of orphans");
+    // An inode whose map or life has gone leaves what it had to nobody.
+    let empty = image.inode("<8>") + 40 + 2;
+    let found = super::codes(&verify(&patched(&image.bytes, &[(empty, vec![0; 2])])));
+    assert!(found.contains(&"ext4-journal"), "{found:?}");
+    let found = super::codes(&verify(&patched(&image.bytes, &[(image.inode("<7>"), vec![0; 128])])));
+    assert!(found.contains(&"ext4-resize"), "{found:?}");
 }
 
 #[test]

@@ -66,6 +66,9 @@ fn each_damage_of_fat_has_its_own_finding() {
         ("fat-entry", vec![(program, vec![1])]),
         ("fat-duplicate", vec![(fat.entry(b"SECOND  EFI"), b"BOOTX64 EFI".to_vec())]),
         ("fat-long-name", vec![(long + 13, vec![fat.disk[long as usize + 13] ^ 1])]),
+        ("fat-long-name", [0, 32, 64].map(|back| (long - back + 13, vec![fat.disk[long as usize + 13] ^ 1])).to_vec()),
+        // The last part of it says that it is not the last.
+        ("fat-long-name", vec![(long, vec![fat.disk[long as usize] | 0x02])]),
         ("fat-dots", vec![(fat.data + u64::from(fat.first(boot_dir) - 2) * fat.cluster + 26, vec![99])]),
     ];
     for (code, patches) in cases {
@@ -81,6 +84,11 @@ fn each_damage_of_fat_has_its_own_finding() {
     let mut lost = fat.set(free, 0x0FFF_FFFF);
     lost.push((info + 488, vec![0xFF; 4]));
     expect(&verify(&patched(&fat.disk, &lost)), &["fat-lost"], "a lost cluster");
+    let deep = (0..129).fold(String::new(), |path, _| path + "/d");
+    let mut build = Build::new();
+    super::image::put(&mut build.boot, &format!("{deep}/file"), "deep");
+    let found = super::codes(&verify(&build.make().source()));
+    assert!(found.contains(&"fat-chain"), "{found:?}");
     let outcome = verify(&patched(&fat.disk, &[(start + 13, vec![3])]));
     assert!(super::codes(&outcome).contains(&"fat-boot-sector"), "{:?}", outcome.findings);
 }

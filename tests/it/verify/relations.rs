@@ -28,6 +28,7 @@ const CASES: &[Case] = &[
     ("client-slots", |b| put(&mut b.data, "/mender/mender.conf", r#"{"RootfsPartA":"/dev/sda2","RootfsPartB":"/dev/sda12"}"#)),
     ("client-slots", |b| put(&mut b.data, "/mender/mender.conf", r#"{"RootfsPartA":"/dev/sda2","RootfsPartB":"/dev/mmcblk0p2"}"#)),
     ("device-type", |b| put(&mut b.data, "/mender/device_type", "device_type=a b\n")),
+    ("device-type", |b| drop(b.data.remove("/mender/device_type"))),
     ("artifact-info", |b| drop(b.root.remove("/etc/mender/artifact_info"))),
     ("bootstrap-invalid", |b| put(&mut b.data, "/mender/bootstrap.mender", "no Artifact")),
     ("bootstrap-missing", |b| b.no_bootstrap = true),

@@ -1,0 +1,162 @@
+//! The moment in which finished files get their final names: all of them, or none.
+
+use super::{Outputs, Pending, open};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What had a final name before.
+enum Before {
+    Nothing,
+    /// A file, which has this name too.
+    Kept(PathBuf),
+    /// A file that could not get a second name.
+    Lost,
+}
+
+impl Before {
+    fn path(&self) -> Option<&Path> {
+        if let Self::Kept(path) = self { Some(path) } else { None }
+    }
+}
+
+impl Outputs {
+    /// Gives all finished files their final names, in the order in which they were finished, and returns these: all of them or none,
+    /// and not while another run does so in this directory. A signal comes before all of that or after it.
+    ///
+    /// # Errors
+    /// What renaming said; every name then holds what it held before, or the error says which does not. When all is done but the
+    /// directory, the error says so.
+    pub(crate) fn publish(mut self) -> io::Result<Vec<PathBuf>> {
+        for pending in &self.done {
+            pending.file.sync_all().map_err(|e| pending.writing(e))?;
+        }
+        let dir = File::open(&self.dir).map_err(|e| in_dir(&self.dir, "opening", &e))?;
+        // Filesystems without locks are taken as well.
+        let _ = dir.lock();
+        let mut open = open();
+        let before: Vec<Before> = self.done.iter().map(|pending| self.keep(&pending.target)).collect();
+        let failed = (0..).zip(&mut self.done).find_map(|(at, pending)| Some((at, pending.publish().err()?)));
+        let result = match failed {
+            None => {
+                open.published = true;
+                Ok(self.done.iter().map(|pending| pending.target.clone()).collect())
+            }
+            Some((at, error)) => Err(withdrawn(self.done.iter_mut().zip(&before).take(at), error)),
+        };
+        for kept in before.iter().filter_map(Before::path) {
+            // It is gone where its name was given back.
+            let _ = std::fs::remove_file(kept);
+        }
+        drop(open);
+        let names = result?;
+        match dir.sync_all() {
+            // Some filesystems do not know how.
+            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
+            result => {
+                result.map_err(|e| in_dir(&self.dir, "all results have their names, but a power cut may take them: syncing", &e))?
+            }
+        }
+        Ok(names)
+    }
+
+    /// Gives what is at `target` a second name.
+    fn keep(&self, target: &Path) -> Before {
+        match target.symlink_metadata() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Before::Nothing,
+            Err(_) => return Before::Lost,
+            Ok(_) => {}
+        }
+        for attempt in 0_u32.. {
+            let path = self.hidden(attempt, "earlier");
+            match std::fs::hard_link(target, &path) {
+                Ok(()) => return Before::Kept(path),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                // Not every filesystem has links.
+                Err(_) => return Before::Lost,
+            }
+        }
+        Before::Lost
+    }
+}
+
+impl Pending {
+    /// Gives the file its final name.
+    fn publish(&mut self) -> io::Result<()> {
+        std::fs::rename(&self.temporary, &self.target)
+            .map_err(|e| io::Error::new(e.kind(), format!("renaming to {}: {e}", self.target.display())))?;
+        self.kept = true;
+        Ok(())
+    }
+
+    /// Gives the final name back; false when that is not possible.
+    fn withdraw(&mut self, before: &Before) -> bool {
+        match before {
+            Before::Nothing => {
+                self.kept = std::fs::rename(&self.target, &self.temporary).is_err();
+                !self.kept
+            }
+            Before::Kept(path) => std::fs::rename(path, &self.target).is_ok(),
+            Before::Lost => false,
+        }
+    }
+}
+
+/// Takes the names of files that were `published` back and gives them to what had them before; `error` with what could not be.
+fn withdrawn<'a>(published: impl Iterator<Item = (&'a mut Pending, &'a Before)>, error: io::Error) -> io::Error {
+    let left: Vec<String> = published
+        .filter_map(|(pending, before)| (!pending.withdraw(before)).then(|| pending.target.display().to_string()))
+        .collect();
+    if left.is_empty() { error } else { io::Error::new(error.kind(), format!("{error}; already replaced: {}", left.join(", "))) }
+}
+
+fn in_dir(dir: &Path, what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what} {}: {error}", dir.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::names;
+    use super::*;
+    use std::io::Write;
+
+    /// Results of a run, written and finished.
+    fn finished(dir: &Path, names: &[&str]) -> Outputs {
+        let mut outputs = Outputs::new(dir).unwrap();
+        for name in names {
+            let pending = outputs.create(name).unwrap();
+            pending.file().write_all(b"new").unwrap();
+            outputs.finish(pending);
+        }
+        outputs
+    }
+
+    #[test]
+    fn a_name_that_is_refused_gives_the_others_back() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a"), "earlier").unwrap();
+        let outputs = finished(dir.path(), &["a", "b", "c", "d"]);
+        // Made behind our back: a file cannot be renamed to a directory.
+        std::fs::create_dir(dir.path().join("c")).unwrap();
+        let error = outputs.publish().unwrap_err().to_string();
+        assert!(error.starts_with("renaming to ") && !error.contains("already replaced"), "{error}");
+        assert_eq!(names(dir.path()), ["a", "c"]);
+        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"earlier");
+    }
+
+    #[test]
+    fn names_are_given_by_one_run_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let outputs = finished(dir.path(), &["a"]);
+        let other = File::open(dir.path()).unwrap();
+        other.lock().unwrap();
+        std::thread::scope(|scope| {
+            let published = scope.spawn(|| outputs.publish());
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            assert!(!dir.path().join("a").exists());
+            other.unlock().unwrap();
+            published.join().unwrap().unwrap();
+        });
+        assert_eq!(names(dir.path()), ["a"]);
+    }
+}
