@@ -179,15 +179,20 @@ fn package(control: &[u8], data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A member of a tar archive (POSIX.1-1988, ustar).
+/// A member of a tar archive.
 fn member(name: &str, bytes: &[u8]) -> Vec<u8> {
+    claimed(name, bytes.len() as u64, bytes)
+}
+
+/// A member of a tar archive (POSIX.1-1988, ustar) that says it has `size` bytes, and those that it has.
+pub fn claimed(name: &str, size: u64, bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![0; 512];
     let mut put = |at: usize, text: &str| out[at..at + text.len()].copy_from_slice(text.as_bytes());
     put(0, name);
     put(100, "0000755");
     put(108, "0000000");
     put(116, "0000000");
-    put(124, &format!("{:011o}", bytes.len()));
+    put(124, &format!("{size:011o}"));
     put(136, "00000000000");
     put(148, "        ");
     put(156, "0");

@@ -1,6 +1,8 @@
 //! Input that means harm, or that chance has damaged: the command says what is wrong, within bounded memory and time. It never
 //! panics, never hangs, and nothing of the host gets into a result by a path that leaves its root.
 
+mod endless;
+
 use super::small::{BOOT, ROOT, convert, small, unchecked};
 use super::support::{goldsmith, must, noise, scratch, tool};
 use std::ffi::OsString;

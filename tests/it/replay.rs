@@ -7,7 +7,7 @@
 mod sparse;
 #[allow(unreachable_pub)]
 #[path = "../../fuzz/src/targets.rs"]
-mod targets;
+pub(crate) mod targets;
 
 use std::fs;
 use std::path::{Path, PathBuf};
