@@ -70,10 +70,8 @@ pub(super) fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Ed
         && !facts::program(root_editor.tree(), "sfdisk")
     {
         problems.push(
-            Problem::new(
-                "the data partition cannot grow on the device: the image has none of sfdisk, parted and growpart",
-            )
-            .hint("install fdisk or parted in the golden image, or set data.grow = false"),
+            Problem::new("the data partition cannot grow on the device: the image has none of sfdisk, parted and growpart")
+                .hint("install fdisk or parted in the golden image, or set data.grow = false"),
         );
     }
     let partuuids = [Role::RootA, Role::RootB].map(|role| plan.family.partuuid(role));
