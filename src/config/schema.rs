@@ -112,7 +112,7 @@ keys! {
         /// The number of the golden image's boot partition.
         partition: Option<u32> => Number<1, 128> { unset "found by type and content", like "1" }
         /// Where it is mounted on the device.
-        mount: Option<String> => MountPoint { unset "where the golden image mounts it", like "\"/boot/efi\"" }
+        mount: Option<String> => MountPoint { unset "where the golden image mounts it; where that does not say, `/boot/efi` with GRUB, `/boot/firmware` on a Raspberry Pi, `/uboot` with another U-Boot", like "\"/boot/efi\"" }
         /// What starts the kernel.
         bootloader: Bootloader => OneOf<Bootloader> { default "\"auto\"" }
         /// A U-Boot for the board, where the firmware of a Raspberry Pi starts it.
