@@ -70,10 +70,10 @@ impl Firmware {
         .map(Path::new)
     }
 
-    /// How many processors the machine has. Firmware in system management mode makes all of them meet at every write of a
-    /// variable, and emulated ones miss each other on a busy host.
-    fn processors(self) -> u32 {
-        if self == Self::SecureBoot { 1 } else { 2 }
+    /// Whether it works in system management mode. On a busy host emulated processors do not always meet there, and do not always
+    /// come back from it when they are reset: such a machine has one processor, and its restarts are those of the power.
+    fn has_management_mode(self) -> bool {
+        self == Self::SecureBoot
     }
 
     /// The arguments of QEMU that make this firmware of `code` and `vars`.
@@ -148,7 +148,9 @@ impl Board {
     pub(crate) fn power_on(&self) -> Machine {
         let cycle = self.cycles.get() + 1;
         self.cycles.set(cycle);
-        Machine::start(&format!("{}-{cycle}", self.name), self.firmware.emulator(), &self.arguments())
+        let mut machine = Machine::start(&format!("{}-{cycle}", self.name), self.firmware.emulator(), &self.arguments());
+        machine.comes_back = self.firmware.has_management_mode();
+        machine
     }
 
     /// QEMU's command line.
@@ -158,7 +160,9 @@ impl Board {
         let fixed = "-nodefaults -no-user-config -display none -monitor none -net none -serial stdio -m 1024 \
                      -device virtio-rng-pci -accel";
         let mut arguments: Vec<String> = fixed.split_whitespace().map(String::from).collect();
-        arguments.extend([accel, "-smp".into(), self.firmware.processors().to_string()]);
+        arguments.push(accel);
+        let processors: &[&str] = if self.firmware.has_management_mode() { &["-smp", "1", "-no-reboot"] } else { &["-smp", "2"] };
+        arguments.extend(processors.iter().map(ToString::to_string));
         arguments.extend(self.firmware.arguments(self.firmware.files()[0], &self.dir.path().join("vars.fd")));
         let first = match &self.bare {
             None => format!("format=qcow2,cache=unsafe,file={}", self.disk().display()),
@@ -206,10 +210,31 @@ fn listen(mut from: impl Read, line: &Line, mut log: File) {
     }
 }
 
+/// An emulator whose serial line is copied into `line` and behind the end of `log`.
+fn spawn(emulator: &Path, arguments: &[String], line: &Arc<Line>, log: &Path) -> (Child, ChildStdin) {
+    let mut child = Command::new(emulator)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(File::create(log.with_extension("qemu")).expect("a file for the emulator's messages"))
+        .spawn()
+        .expect("starting QEMU");
+    let stdin = child.stdin.take().expect("piped");
+    let stdout = child.stdout.take().expect("piped");
+    let log = File::options().create(true).append(true).open(log).expect("a log file");
+    let line = Arc::clone(line);
+    std::thread::spawn(move || listen(stdout, &line, log));
+    (child, stdin)
+}
+
 /// A board under power.
 #[derive(Debug)]
 pub(crate) struct Machine {
     name: String,
+    emulator: PathBuf,
+    arguments: Vec<String>,
+    /// Whether the power comes back when the machine stops by itself.
+    comes_back: bool,
     child: Child,
     stdin: ChildStdin,
     line: Arc<Line>,
@@ -226,24 +251,39 @@ impl Machine {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let log = log_file(name);
         eprintln!("boot: {name} (serial line in {})", log.display());
-        let mut child = Command::new(tool(emulator).expect("looked for before"))
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(File::create(log.with_extension("qemu")).expect("a file for the emulator's messages"))
-            .spawn()
-            .expect("starting QEMU");
-        let stdin = child.stdin.take().expect("piped");
+        let emulator = tool(emulator).expect("looked for before");
+        let _ = fs::remove_file(&log);
         let line = Arc::new(Line::default());
-        let reader = (child.stdout.take().expect("piped"), Arc::clone(&line), File::create(&log).expect("a log file"));
-        std::thread::spawn(move || listen(reader.0, &reader.1, reader.2));
-        Self { name: name.into(), child, stdin, line, log, seen: 0, commands: 0, _turn: turn }
+        let (child, stdin) = spawn(&emulator, arguments, &line, &log);
+        let arguments = arguments.to_vec();
+        let name = name.into();
+        Self { name, emulator, arguments, comes_back: false, child, stdin, line, log, seen: 0, commands: 0, _turn: turn }
+    }
+
+    /// Starts the emulator again after it stopped in order, where the machine comes back.
+    fn again(&mut self) -> bool {
+        let again = self.comes_back && self.child.wait().is_ok_and(|status| status.success());
+        if again {
+            self.line.heard.lock().unwrap_or_else(PoisonError::into_inner).ended = false;
+            (self.child, self.stdin) = spawn(&self.emulator, &self.arguments, &self.line, &self.log);
+        }
+        again
     }
 
     /// Waits until the line says one of `patterns` after what was waited for before; returns which, and what came before it.
     /// `None` when the time is up or the machine has stopped.
     pub(crate) fn listen_for(&mut self, patterns: &[&str], timeout: Duration) -> Option<(usize, String)> {
         let deadline = Instant::now() + timeout;
+        loop {
+            let found = self.listen_once(patterns, deadline);
+            if found.is_some() || Instant::now() >= deadline || !self.again() {
+                return found;
+            }
+        }
+    }
+
+    /// The same until the machine stops.
+    fn listen_once(&mut self, patterns: &[&str], deadline: Instant) -> Option<(usize, String)> {
         let mut heard = self.line.heard.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let new = &heard.bytes[self.seen..];
