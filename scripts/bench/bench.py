@@ -2,7 +2,7 @@
 """bench.py GOLDSMITH COMPRESS GOLDEN MINI MINI2 DEBS WORK: measures goldsmith, the same work by hand, and the floor, side by side.
 
 MINI and MINI2 are the golden images of two releases. Writes WORK/results.json, which page.py makes a page of. QUICK=1 measures a small
-variant, PARTS names the parts to measure. Nothing is judged here.
+variant, PARTS names the parts to measure, COMPARE what is compared (card:form), ROUNDS how often. Nothing is judged here.
 """
 
 import json
@@ -31,11 +31,13 @@ if not QUICK and shutil.disk_usage(WORK).free < NEEDED:
     CARDS.pop(f"used-{SERIES.pop()}")
 BIG = SERIES[2] if not QUICK else SERIES[1]
 CARDS |= {"card-8": (SERIES[1], 8192), "card-64": (SERIES[1], 65536)}
-ROUNDS = 1 if QUICK else 2
+ROUNDS = int(os.environ.get("ROUNDS", 1 if QUICK else 2))
 COMPARED = [("image", form, ROUNDS if form != "xz" else 1) for form in ("none", "gz", "zst", "xz")]
 COMPARED += [(f"used-{BIG}", form, 1) for form in ("none", "gz")]
 if QUICK:
     COMPARED = [("image", form, 1) for form in ("none", "gz", "zst")]
+if wanted := os.environ.get("COMPARE", "").split():
+    COMPARED = [row for row in COMPARED if ":".join(row[:2]) in wanted]
 
 IMAGE = {"none": "raw", "gz": "gz", "xz": "xz", "zst": "zst"}
 ARTIFACT = {"none": "none", "gz": "gzip", "xz": "xz", "zst": "zstd"}
@@ -276,7 +278,9 @@ def main():
     parts = {"compare": compare, "series": series, "inputs": inputs, "cache": cache, "delta": delta}
     for name in os.environ.get("PARTS", " ".join(parts)).split():
         parts[name]()
-    (WORK / "results.json").write_text(json.dumps({"machine": about, "quick": QUICK, "results": RESULTS, "delta": DELTA}, indent=1))
+        # What was measured stays when a later part is cut short.
+        results = {"machine": about, "quick": QUICK, "results": RESULTS, "delta": DELTA}
+        (WORK / "results.json").write_text(json.dumps(results, indent=1))
 
 
 main()
