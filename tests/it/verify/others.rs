@@ -67,7 +67,8 @@ fn raspberry(build: &mut Build) {
     put(&mut build.boot, "/config.txt", "enable_uart=1\nkernel=kernel8.img\n");
     put(&mut build.boot, "/kernel8.img", "U-Boot 2022.10");
     put(&mut build.boot, "/cmdline.txt", "console=serial0,115200 root=${mender_kernel_root} rootwait\n");
-    put(&mut build.root, "/etc/fw_env.config", "/dev/mmcblk0 0x400000 0x4000\n/dev/mmcblk0 0x800000 0x4000\n");
+    put(&mut build.root, "/etc/fw_env.config", "/dev/mmcblk0 0x40000 0x4000\n/dev/mmcblk0 0x80000 0x4000\n");
+    super::uboot::tools(build);
     put(&mut build.root, "/boot/vmlinux", "kernel");
     put(&mut build.root, "/boot/firmware/.keep", "");
     build.root.remove("/boot/firmware/.keep").unwrap();
