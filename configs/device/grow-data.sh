@@ -66,8 +66,8 @@ tell_kernel() {
 # shellcheck disable=SC2094  # the descriptor is for the lock alone
 grow_by_sfdisk() (
     if have flock && ! flock -w 60 9; then
-        say "$disk is locked by another program"
-        return 1
+        say "$disk is locked by another program, not grown"
+        return 0
     fi
     # Also moves the backup GPT to the new end. The kernel is told afterwards, since the disk is in use.
     echo ', +' | sfdisk --quiet --no-reread --no-tell-kernel --force -N "$number" "$disk" || return 1

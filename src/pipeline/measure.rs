@@ -118,7 +118,9 @@ impl Prepared {
         fixed.extend(self.blobs.iter().map(|blob| (blob.offset, blob.bytes.clone())));
         fixed.extend(self.gap.iter().cloned());
         fixed.sort_by_key(|(offset, _)| *offset);
-        if self.table.kind() == table::TableKind::Mbr && fixed.first().is_none_or(|(offset, _)| *offset >= table::BOOT_CODE) {
+        // Where nobody has put boot code of another kind.
+        let free = fixed.first().is_none_or(|(offset, _)| *offset >= table::NO_BIOS.len() as u64);
+        if self.table.kind() == table::TableKind::Mbr && free {
             fixed.insert(0, (0, table::NO_BIOS.to_vec()));
         }
         Ok(fixed)

@@ -48,16 +48,6 @@ device-type = ["DEVICE_TYPE"]
 size = "1 GiB"
 alignment = "4 MiB"
 device = "/dev/mmcblk0"
-
-[root]
-headroom = "10 %"
-kernel-args = ["panic=-1"]
-
-[data]
-grow = false
-
-[client]
-managed = false
 "#;
 
 /// The same for a board with a U-Boot of its own, whose golden image has no boot partition.
@@ -69,7 +59,10 @@ device-type = ["DEVICE_TYPE"]
 
 [storage]
 size = "768 MiB"
+"#;
 
+/// What both have besides: they start as far as the initial RAM disk.
+const START_ONLY: &str = r#"
 [root]
 headroom = "10 %"
 kernel-args = ["panic=-1"]
@@ -93,11 +86,11 @@ pub(crate) fn device_type(variant: &str) -> &'static str {
 }
 
 /// The configuration for it.
-fn configuration(variant: &str) -> &'static str {
+fn configuration(variant: &str) -> String {
     match variant {
-        "pi" => PI_CONFIGURATION,
-        "extlinux" | "extlinux-gpt" | "extlinux-armhf" => U_BOOT_CONFIGURATION,
-        _ => CONFIGURATION,
+        "pi" => [PI_CONFIGURATION, START_ONLY].concat(),
+        "extlinux" | "extlinux-gpt" | "extlinux-armhf" => [U_BOOT_CONFIGURATION, START_ONLY].concat(),
+        _ => CONFIGURATION.into(),
     }
 }
 

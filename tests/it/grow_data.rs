@@ -15,8 +15,8 @@ fn write(path: &Path, text: &str) {
 }
 
 /// A disk `sda` of 1 GiB whose partitions 1 to 4 have the given starts; the last ends at 300,000 sectors. Returns what the tools were
-/// asked and what the script said.
-fn grow(starts: [u32; 4]) -> (String, String) {
+/// asked and what the script said. `locked` is whether another program has locked the disk.
+fn grow(starts: [u32; 4], locked: bool) -> (String, String) {
     let top = scratch();
     let top = top.path();
     let disk = top.join("devices/sda");
@@ -33,6 +33,10 @@ fn grow(starts: [u32; 4]) -> (String, String) {
     let log = top.join("log");
     let device = top.join("dev/sda");
     write(&device, "");
+    let held = fs::File::open(&device).expect("the disk");
+    if locked {
+        held.lock().expect("a lock");
+    }
     // Each tool says whether udev, which asks for the same lock, would keep off the disk meanwhile.
     let tool = |name: &str, then: &str| {
         let lock = format!("flock -n -s {0} true && locked= || locked=' (disk locked)'", device.display());
@@ -44,6 +48,7 @@ fn grow(starts: [u32; 4]) -> (String, String) {
     tool("systemd-growfs", "");
     let script = include_str!("../../configs/device/grow-data.sh")
         .replace("/sys/class/block", &top.join("class").display().to_string())
+        .replace("flock -w 60", "flock -w 1")
         .replace("disk=/dev/", &format!("disk={}/", top.join("dev").display()))
         .replace("/usr/lib/systemd/systemd-growfs", &top.join("bin/systemd-growfs").display().to_string());
     write(&top.join("script"), &script);
@@ -61,7 +66,7 @@ fn grow(starts: [u32; 4]) -> (String, String) {
 
 #[test]
 fn the_partition_grows_and_then_what_is_mounted() {
-    let (asked, said) = grow([2_048, 10_000, 20_000, 30_000]);
+    let (asked, said) = grow([2_048, 10_000, 20_000, 30_000], false);
     assert_eq!(
         asked,
         "sfdisk --quiet --no-reread --no-tell-kernel --force -N 4 /dev/sda (disk locked)\n\
@@ -72,8 +77,15 @@ fn the_partition_grows_and_then_what_is_mounted() {
 }
 
 #[test]
+fn a_disk_that_another_program_has_locked_is_left_alone() {
+    let (asked, said) = grow([2_048, 10_000, 20_000, 30_000], true);
+    assert_eq!(asked, "");
+    assert!(said.contains("locked by another program") && !said.contains("could not be changed"), "{said}");
+}
+
+#[test]
 fn it_stays_when_another_partition_lies_behind_it() {
-    let (asked, said) = grow([2_048, 10_000, 400_000, 30_000]);
+    let (asked, said) = grow([2_048, 10_000, 400_000, 30_000], false);
     assert_eq!(asked, "");
     assert!(said.contains("another partition"), "{said}");
 }

@@ -8,7 +8,7 @@ use mbrman::{CHS, MBRHeader, MBRPartitionEntry};
 use std::io::Cursor;
 
 /// Bytes of boot code at the start of sector 0, which belong to no table.
-pub const BOOT_CODE: u64 = 440;
+pub(super) const BOOT_CODE: u64 = 440;
 
 /// Boot code for disks that a BIOS cannot start: it hands back to the firmware (`int 0x18`), or halts. What it is there for is to be
 /// there: parted takes a first byte of zero for a new disk, to which it gives boot code and another identifier, and with that all

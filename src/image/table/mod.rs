@@ -17,7 +17,7 @@ mod probe;
 use crate::stamp::Uuid;
 use crate::stream::ReadAt;
 use crate::units::{Lba, SECTOR};
-pub use mbr::{BOOT_CODE, NO_BIOS};
+pub use mbr::NO_BIOS;
 pub use probe::Instead;
 use std::fmt;
 use std::io;
