@@ -11,9 +11,14 @@ pub(crate) fn golden(variant: &str) -> Option<PathBuf> {
         tool(name)?;
     }
     // Programs of a foreign architecture run by emulation, which root arranges.
-    if variant == "arm64"
-        && !(root() && ["qemu-aarch64-static", "update-binfmts", "arch-test"].iter().all(|name| tool(name).is_some()))
-    {
+    let emulator = match variant {
+        "arm64" => Some("qemu-aarch64-static"),
+        "armhf" => Some("qemu-arm-static"),
+        _ => None,
+    };
+    if emulator.is_some_and(|emulator| {
+        !(root() && [emulator, "update-binfmts", "arch-test"].iter().all(|name| tool(name).is_some()))
+    }) {
         return None;
     }
     let maker = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden.sh");
