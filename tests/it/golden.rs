@@ -16,9 +16,9 @@ pub(crate) fn golden(variant: &str) -> Option<PathBuf> {
         "armhf" => Some("qemu-arm-static"),
         _ => None,
     };
-    if emulator.is_some_and(|emulator| {
-        !(root() && [emulator, "update-binfmts", "arch-test"].iter().all(|name| tool(name).is_some()))
-    }) {
+    if emulator
+        .is_some_and(|emulator| !(root() && [emulator, "update-binfmts", "arch-test"].iter().all(|name| tool(name).is_some())))
+    {
         return None;
     }
     let maker = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/golden.sh");
