@@ -207,7 +207,7 @@ fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
         Request { config: &config, disk: small, overlays: &[], like: None, epoch: Some(1), hooks: false, report: &Silent };
     let input = Input::of(Arc::new(Unreadable { inner: Arc::new(FileSource::open(small).expect("the image")), bad: at..at + 512 }));
     let made = pipeline::prepare(&request, input).and_then(|prepared| {
-        pipeline::write(&prepared, "small.img".into(), out, pipeline::How { jobs: 2, verify: true, cache: None }, &Silent)
+        pipeline::write(prepared, "small.img".into(), out, pipeline::How { jobs: 2, verify: true, cache: None }, &Silent)
     });
     made.err().map(|error| goldsmith::cli::message::render(&error))
 }
