@@ -56,19 +56,14 @@ impl Builder<'_> {
         let (plan, layout) = (self.plan, self.layout);
         let inode = &plan.inodes[index];
         let (extents, nodes) = (&layout.extents[index], &layout.nodes[index]);
+        let mut in_blocks = |content: &Content| {
+            self.data(content, extents);
+            self.tree(inode.number, extents, nodes)
+        };
         let block = match &inode.body {
             Body::Inline(block) => *block,
-            Body::Blocks(bytes) => {
-                for extent in extents {
-                    let (start, end) = (extent.logical as usize * BLOCK_LEN, (extent.logical + extent.len) as usize * BLOCK_LEN);
-                    self.pieces.push((extent.physical, bytes[start..end].to_vec()));
-                }
-                self.tree(inode.number, extents, nodes)
-            }
-            Body::Data { content, .. } => {
-                self.data(content, extents);
-                self.tree(inode.number, extents, nodes)
-            }
+            Body::Blocks(content) => in_blocks(content),
+            Body::Data { content, .. } => in_blocks(content),
         };
         let attribute_block = inode.attribute_block.map_or(0, |at| layout.attribute_blocks[at]);
         let blocks = blocks(extents) + nodes.len() as u64 + u64::from(inode.attribute_block.is_some());
@@ -168,6 +163,9 @@ impl Builder<'_> {
         let index = (record.number - 1) as usize;
         let each = self.layout.geometry.inodes_per_group as usize;
         let (table, at) = (&mut self.tables[index / each], index % each * INODE_LEN);
+        if table.is_empty() {
+            table.reserve_exact(each * INODE_LEN);
+        }
         if table.len() < at + INODE_LEN {
             table.resize((at + INODE_LEN).next_multiple_of(BLOCK_LEN), 0);
         }
@@ -209,15 +207,10 @@ impl Builder<'_> {
         }
     }
 
-    /// All runs in order, neighbouring metadata in one buffer. Blocks in use that nothing was written to (journal, inode tables,
+    /// All runs in order. Blocks in use that nothing was written to (journal, inode tables,
     /// descriptors to come, zeros within files) are zeros that a device must have.
     fn content(mut self, size: u64) -> Content {
-        self.pieces.sort_unstable_by_key(|(place, _)| *place);
-        let mut pieces = self.pieces.into_iter().peekable();
-        while let Some((place, mut bytes)) = pieces.next() {
-            while let Some((_, more)) = pieces.next_if(|(next, _)| *next as usize == place as usize + bytes.len() / BLOCK_LEN) {
-                bytes.extend_from_slice(&more);
-            }
+        for (place, bytes) in self.pieces {
             let (offset, len) = (u64::from(place) * BLOCK, bytes.len() as u64);
             let source: Source = Arc::new(MemSource(bytes.into()));
             self.runs.push(Run { offset, len, source, source_offset: 0 });

@@ -34,8 +34,8 @@ const OTHER_FLAGS: u32 = flags::NODUMP | flags::NOATIME;
 pub(super) enum Body<'t> {
     /// `i_block` itself: a short target, device numbers, nothing.
     Inline([u8; 60]),
-    /// Bytes of whole blocks: directories and long targets.
-    Blocks(Vec<u8>),
+    /// Whole blocks: directories and long targets.
+    Blocks(Content),
     /// The blocks of the file that hold data, and where they come from.
     Data { map: Vec<Span>, content: &'t Content },
 }
@@ -182,7 +182,7 @@ impl<'t> Planner<'_, 't> {
                 inode.mode |= mode::DIR;
                 inode.flags |= if encoded.indexed { inode_flags::INDEX } else { 0 };
                 inode.size = encoded.blocks.len() as u64;
-                inode.body = Body::Blocks(encoded.blocks);
+                inode.body = Body::Blocks(without_zeros(&encoded.blocks));
             }
             What::Leaf(leaf) => self.leaf(index, leaf, &mut inode)?,
         }
@@ -240,7 +240,7 @@ impl<'t> Planner<'_, 't> {
         }
         let mut block = target.to_vec();
         block.resize(BLOCK_LEN, 0);
-        Ok(Body::Blocks(block))
+        Ok(Body::Blocks(without_zeros(&block)))
     }
 
     fn device(&self, index: usize, major: u32, minor: u32) -> Result<Body<'t>, Error> {
@@ -298,10 +298,28 @@ impl Body<'_> {
     pub(super) fn map(&self) -> Vec<Span> {
         match self {
             Self::Inline(_) => Vec::new(),
-            Self::Blocks(bytes) => vec![Span { start: 0, len: u32::try_from(bytes.len() / BLOCK_LEN).unwrap_or(u32::MAX) }],
+            Self::Blocks(content) => vec![Span { start: 0, len: u32::try_from(content.len() / BLOCK).unwrap_or(u32::MAX) }],
             Self::Data { map, .. } => map.clone(),
         }
     }
+}
+
+/// These bytes without their long stretches of zeros: most of a small directory's block is empty, and there are many of them.
+fn without_zeros(bytes: &[u8]) -> Content {
+    const CELL: usize = 256;
+    let mut content = Content::hole(0);
+    let is_zero = |cell: &[u8]| cell.iter().all(|byte| *byte == 0);
+    let mut at = 0;
+    for part in bytes.chunks(CELL).collect::<Vec<_>>().chunk_by(|a, b| is_zero(a) == is_zero(b)) {
+        let len: usize = part.iter().map(|cell| cell.len()).sum();
+        if !is_zero(part[0]) {
+            content.push_bytes(at as u64, &bytes[at..at + len]);
+        }
+        at += len;
+    }
+    content.set_len(bytes.len() as u64);
+    content.compact();
+    content
 }
 
 /// The blocks that runs of `content` touch.
@@ -327,6 +345,18 @@ mod tests {
         pub(in super::super) fn of(inodes: u64, blocks: u64) -> Self {
             Self { inodes, blocks, large: vec![(1, 5000), (300, 900)] }
         }
+    }
+
+    #[test]
+    fn stretches_of_zeros_take_no_memory() {
+        let mut bytes = vec![0; 3 * BLOCK_LEN];
+        for at in [0, 300, 4095, 4096, 9000] {
+            bytes[at] = 7;
+        }
+        let content = without_zeros(&bytes);
+        assert_eq!(content.read_all(1 << 20).unwrap(), bytes);
+        let runs: Vec<_> = content.runs().iter().map(|run| (run.offset, run.len)).collect();
+        assert_eq!(runs, [(0, 512), (3840, 512), (8960, 256)]);
     }
 
     #[test]
