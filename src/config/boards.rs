@@ -17,6 +17,7 @@ boards! {
     "generic-u-boot-arm64"
     "generic-u-boot-armhf"
     "generic-x86-64"
+    "qemuarm64-uboot"
     "qemuarm64-uefi"
     "qemux86-64"
     "raspberrypi0-2w"

@@ -34,13 +34,15 @@ pub(crate) fn client_packages(arm64: bool) -> Option<Vec<PathBuf>> {
     packages(arch, dir, &["mender-client"])
 }
 
-/// What starts the golden images of amd64, as the packages that these have already: the kernel, GRUB and shim.
-pub(crate) fn boot_packages() -> Option<Vec<PathBuf>> {
+/// What starts the golden images of amd64 or `arm64`, as the packages that these have already: the kernel, GRUB and shim.
+pub(crate) fn boot_packages(arm64: bool) -> Option<Vec<PathBuf>> {
+    let (arch, dir) = if arm64 { ("arm64", "target/debs-boot-arm64") } else { ("amd64", "target/debs-boot") };
     let kernel = "?narrow(?installed, ?name(^linux-image-[0-9]))";
-    let grub = ["grub-common", "grub2-common", "grub-efi-amd64", "grub-efi-amd64-bin", "grub-efi-amd64-signed"];
-    let shim = ["shim-signed", "shim-signed-common", "shim-unsigned", "shim-helpers-amd64-signed"];
-    let names: Vec<&str> = ["--reinstall"].into_iter().chain(grub).chain(shim).chain([kernel]).collect();
-    packages("amd64", "target/debs-boot", &names)
+    let grub = ["grub-common", "grub2-common", "grub-efi-@", "grub-efi-@-bin", "grub-efi-@-signed"];
+    let shim = ["shim-signed", "shim-signed-common", "shim-unsigned", "shim-helpers-@-signed"];
+    let names = ["--reinstall"].into_iter().chain(grub).chain(shim).chain([kernel]).map(|name| name.replace('@', arch));
+    let names: Vec<String> = names.collect();
+    packages(arch, dir, &names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// The packages `names` with what a golden image of `arch` lacks for them, in the directory `dir` of the checkout. Options of
