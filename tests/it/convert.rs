@@ -6,6 +6,7 @@ use super::golden::{client_packages, golden};
 use super::manifest::{Edit, Mount, differences, manifest, unexplained};
 use super::nobody::Workshop;
 use super::support::{goldsmith, must, root, run, scratch, tool};
+use goldsmith::plan::facts::Architecture;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,11 +79,18 @@ managed = false
 pub(crate) fn device_type(variant: &str) -> &'static str {
     match variant {
         "arm64" => "qemuarm64-uefi",
+        "armhf" => "qemuarm-uefi",
+        "i386" => "qemux86",
         "pi" => "raspberrypi3_64",
         "extlinux" | "extlinux-gpt" => "generic-u-boot-arm64",
         "extlinux-armhf" => "generic-u-boot-armhf",
         _ => "qemux86-64",
     }
+}
+
+/// The architecture of the golden image `variant`, one of those that start by UEFI.
+pub(crate) fn architecture(variant: &str) -> Architecture {
+    Architecture::ALL.into_iter().find(|arch| arch.name() == variant).unwrap_or(Architecture::Amd64)
 }
 
 /// The configuration for it.
@@ -173,7 +181,7 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let disk = workshop.bring(&golden, &format!("in/{variant}.img"));
     let device_type = device_type(variant);
     let has_client = configuration(variant) != CONFIGURATION;
-    for package in if has_client { Vec::new() } else { client_packages(variant == "arm64")? } {
+    for package in if has_client { Vec::new() } else { client_packages(architecture(variant))? } {
         let file = package.file_name().expect("a name").to_string_lossy().into_owned();
         workshop.bring(&package, &format!("client/{file}"));
     }

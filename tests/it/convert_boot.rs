@@ -112,6 +112,12 @@ fn first_start(machine: &mut Machine, made: &Converted) {
     machine.must("echo mine >/data/keep");
 }
 
+/// Whether the firmware asked for signatures.
+fn secure_boot(machine: &mut Machine) -> bool {
+    let secure = machine.must("od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+    secure.trim() == "1"
+}
+
 /// What every release must go through: update, commit, restart, an update that nobody commits.
 fn life(made: &Converted, next: &Converted, firmware: Firmware, name: &str, marker: &str) {
     let media = Media::new();
@@ -121,8 +127,7 @@ fn life(made: &Converted, next: &Converted, firmware: Firmware, name: &str, mark
     board.insert(&media.image());
     let mut machine = board.power_on();
     first_start(&mut machine, made);
-    let secure = machine.must("od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
-    assert_eq!(secure.trim() == "1", firmware.is_secure());
+    assert_eq!(secure_boot(&mut machine), firmware.is_secure());
 
     install(&mut machine, "release-2.mender");
     assert_eq!(environment(&mut machine), "mender_boot_part=3 upgrade_available=1 bootcount=0 ");
@@ -179,15 +184,14 @@ fn boot_programs(machine: &mut Machine) -> String {
     machine.must("find /boot/efi/EFI -type f -exec sha256sum {} + | sort")
 }
 
-/// Packages of kernel, GRUB and shim are installed on the device, then it is updated; Secure Boot.
-#[test]
-#[ignore = "takes long; `make test-boot` runs it"]
-fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
+/// Packages of kernel and boot loader are installed on a device that runs `variant`, which is then updated to `next_variant`.
+fn upgrade(variant: &str, next_variant: &str, firmware: Firmware) {
     if tool("mke2fs").is_none() {
         return;
     }
+    let packages = || boot_packages(firmware.architecture());
     let (Some(made), Some(next), Some(packages)) =
-        (converted("mini", "release-1"), converted("mini2", "release-2"), boot_packages())
+        (converted(variant, "release-1"), converted(next_variant, "release-2"), packages())
     else {
         return;
     };
@@ -196,10 +200,11 @@ fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
     for package in &packages {
         media.add(package, &package.file_name().expect("a name").to_string_lossy());
     }
-    let Some(mut board) = board("upgrade", &made, Firmware::SecureBoot) else { return };
+    let Some(mut board) = board(&format!("upgrade-{variant}"), &made, firmware) else { return };
     board.insert(&media.image());
     let mut machine = board.power_on();
     first_start(&mut machine, &made);
+    assert_eq!(secure_boot(&mut machine), firmware.is_secure());
     let before = boot_programs(&mut machine);
     machine.must("touch /tmp/before && mount -o ro /dev/vdb /mnt");
 
@@ -237,15 +242,44 @@ fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
     machine.reboot();
     machine.must("mender commit");
     machine.reboot();
-    runs(&mut machine, 3, "release-2", "2");
+    let marker = if next_variant == "mini2" { "2" } else { "1" };
+    runs(&mut machine, 3, "release-2", marker);
     machine.power_off();
+}
+
+/// Packages of kernel, GRUB and shim are installed on the device, then it is updated; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
+    upgrade("mini", "mini2", Firmware::SecureBoot);
+}
+
+/// The same upgrade on an arm64 device; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_arm64_device() {
+    upgrade("arm64", "arm64", Firmware::ArmSecureBoot);
+}
+
+/// The same on a 32-bit PC, whose data partition grows by sfdisk; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_i386_device() {
+    upgrade("i386", "i386", Firmware::SecureBoot32);
+}
+
+/// The same on 32-bit Arm, where nothing is signed and the data partition grows by sfdisk.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_armhf_device() {
+    upgrade("armhf", "armhf", Firmware::ArmUefi32);
 }
 
 #[test]
 fn boards_that_are_called_booted_have_a_life_here() {
     let booted =
         goldsmith::config::built_in().expect("boards").into_iter().filter(|(_, config)| config.board.proof == Proof::Booted);
-    let lives: Vec<&str> = ["arm64", "mini"].into_iter().map(device_type).collect();
+    let lives: Vec<&str> = ["armhf", "arm64", "i386", "mini"].into_iter().map(device_type).collect();
     assert_eq!(booted.map(|(name, _)| name).collect::<Vec<_>>(), lives);
 }
 
