@@ -6,6 +6,7 @@ use super::golden::{client_packages, golden};
 use super::manifest::{Edit, Mount, differences, manifest, unexplained};
 use super::nobody::Workshop;
 use super::support::{goldsmith, must, root, run, scratch, tool};
+use goldsmith::plan::facts::Architecture;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,12 +80,20 @@ pub(crate) fn device_type(variant: &str) -> &'static str {
     match variant {
         "arm64" => "qemuarm64-uefi",
         "arm64-u-boot" => "qemuarm64-uboot",
+        "armhf" => "qemuarm-uefi",
+        "i386" => "qemux86",
         "pi" => "raspberrypi3_64",
         "pi-armhf" => "raspberrypi3",
         "extlinux" | "extlinux-gpt" | "extlinux-raw" => "generic-u-boot-arm64",
         "extlinux-armhf" => "generic-u-boot-armhf",
         _ => "qemux86-64",
     }
+}
+
+/// The architecture of the golden image `variant`, one of those that start by UEFI.
+pub(crate) fn architecture(variant: &str) -> Architecture {
+    let name = variant.trim_end_matches("-u-boot");
+    Architecture::ALL.into_iter().find(|arch| arch.name() == name).unwrap_or(Architecture::Amd64)
 }
 
 /// Whether its golden image has no more than what starting needs, and the client.
@@ -181,7 +190,7 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let program = workshop.bring(goldsmith(), "goldsmith");
     let disk = workshop.bring(&golden, &format!("in/{variant}.img"));
     let device_type = device_type(variant);
-    for package in if is_small(variant) { Vec::new() } else { client_packages(variant.starts_with("arm64"))? } {
+    for package in if is_small(variant) { Vec::new() } else { client_packages(architecture(variant))? } {
         let file = package.file_name().expect("a name").to_string_lossy().into_owned();
         workshop.bring(&package, &format!("client/{file}"));
     }

@@ -7,7 +7,6 @@ use super::golden::boot_packages;
 use super::qemu::{Board, Firmware, Machine};
 use super::support::{must, scratch, tool};
 use goldsmith::config::Proof;
-use goldsmith::plan::facts::Architecture;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -223,37 +222,27 @@ fn boot_programs(machine: &mut Machine) -> String {
     machine.must("find /boot/efi -type f ! -path '*mender*/*env*' -exec sha256sum {} + | sort")
 }
 
-/// Packages of kernel, GRUB and shim are installed on the device, then it is updated; Secure Boot.
-#[test]
-#[ignore = "takes long; `make test-boot` runs it"]
-fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
+/// Packages of kernel and boot loader are installed on a device that runs `variant`, which is then updated to `next_variant`.
+fn upgrade(variant: &str, next_variant: &str, firmware: Firmware) {
     if tool("mke2fs").is_none() {
         return;
     }
-    let (Some(made), Some(next)) = (converted("mini", "release-1"), converted("mini2", "release-2")) else { return };
-    upgrade(&made, &next, Firmware::SecureBoot, "upgrade", "2");
-}
-
-/// The same packages are installed on a device that U-Boot starts.
-#[test]
-#[ignore = "takes long; `make test-boot` runs it"]
-fn boot_after_an_upgrade_of_kernel_and_grub_on_a_u_boot_device() {
-    let Some([made, next]) = u_boot_releases() else { return };
-    upgrade(&made, &next, Firmware::UBoot("trixie"), "upgrade-u-boot", "1");
-}
-
-/// Installs the packages that start the golden image on the device, then `next`, whose marker that is.
-fn upgrade(made: &Converted, next: &Converted, firmware: Firmware, name: &str, marker: &str) {
-    let Some(packages) = boot_packages(firmware.architecture() == Architecture::Arm64) else { return };
+    let packages = || boot_packages(firmware.architecture());
+    let (Some(made), Some(next), Some(packages)) =
+        (converted(variant, "release-1"), converted(next_variant, "release-2"), packages())
+    else {
+        return;
+    };
     let media = Media::new();
     media.add(&next.artifact, "release-2.mender");
     for package in &packages {
         media.add(package, &package.file_name().expect("a name").to_string_lossy());
     }
-    let Some(mut board) = board(name, made, firmware) else { return };
+    let Some(mut board) = board(&format!("upgrade-{variant}"), &made, firmware) else { return };
     board.insert(&media.image());
     let mut machine = board.power_on();
-    first_start(&mut machine, made);
+    first_start(&mut machine, &made);
+    started_by(&mut machine, firmware);
     let before = boot_programs(&mut machine);
     // What U-Boot starts is named in a file; GRUB has links and its menu.
     let names = if firmware.is_u_boot() { "sed -i s/=boot.vm/=boot.old/ /boot/mender-slot.env && " } else { "" };
@@ -298,15 +287,51 @@ fn upgrade(made: &Converted, next: &Converted, firmware: Firmware, name: &str, m
     machine.reboot();
     machine.must("mender commit");
     machine.reboot();
+    let marker = if next_variant == "mini2" { "2" } else { "1" };
     runs(&mut machine, 3, "release-2", marker);
     machine.power_off();
+}
+
+/// Packages of kernel, GRUB and shim are installed on the device, then it is updated; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
+    upgrade("mini", "mini2", Firmware::SecureBoot);
+}
+
+/// The same upgrade on an arm64 device; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_arm64_device() {
+    upgrade("arm64", "arm64", Firmware::ArmSecureBoot);
+}
+
+/// The same on a 32-bit PC, whose data partition grows by sfdisk; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_i386_device() {
+    upgrade("i386", "i386", Firmware::SecureBoot32);
+}
+
+/// The same on 32-bit Arm, where nothing is signed and the data partition grows by sfdisk.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_armhf_device() {
+    upgrade("armhf", "armhf", Firmware::ArmUefi32);
+}
+
+/// The same packages are installed on an arm64 device that U-Boot starts.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_of_kernel_and_grub_on_a_u_boot_device() {
+    upgrade("arm64-u-boot", "arm64-u-boot", Firmware::UBoot("trixie"));
 }
 
 #[test]
 fn boards_that_are_called_booted_have_a_life_here() {
     let booted =
         goldsmith::config::built_in().expect("boards").into_iter().filter(|(_, config)| config.board.proof == Proof::Booted);
-    let lives: Vec<&str> = ["arm64-u-boot", "arm64", "mini"].into_iter().map(device_type).collect();
+    let lives: Vec<&str> = ["armhf", "arm64-u-boot", "arm64", "i386", "mini"].into_iter().map(device_type).collect();
     assert_eq!(booted.map(|(name, _)| name).collect::<Vec<_>>(), lives);
 }
 

@@ -36,6 +36,12 @@ pub(crate) enum Firmware {
     ArmUefi,
     /// The same that starts only what Microsoft's keys vouch for.
     ArmSecureBoot,
+    /// UEFI of a 32-bit PC that starts anything.
+    Uefi32,
+    /// The same that starts only what Microsoft's keys vouch for.
+    SecureBoot32,
+    /// UEFI of a 32-bit Arm machine that starts anything.
+    ArmUefi32,
     /// U-Boot of the Debian release of this name, on a 64-bit Arm machine.
     UBoot(&'static str),
 }
@@ -46,6 +52,8 @@ impl Firmware {
         match self {
             Self::Uefi | Self::SecureBoot => Architecture::Amd64,
             Self::ArmUefi | Self::ArmSecureBoot | Self::UBoot(_) => Architecture::Arm64,
+            Self::Uefi32 | Self::SecureBoot32 => Architecture::I386,
+            Self::ArmUefi32 => Architecture::Armhf,
         }
     }
 
@@ -56,14 +64,16 @@ impl Firmware {
 
     /// Whether it asks for signatures.
     pub(crate) fn is_secure(self) -> bool {
-        matches!(self, Self::SecureBoot | Self::ArmSecureBoot)
+        matches!(self, Self::SecureBoot | Self::ArmSecureBoot | Self::SecureBoot32)
     }
 
     /// The emulator of its machine.
     fn emulator(self) -> &'static str {
         match self.architecture() {
+            Architecture::Amd64 => "qemu-system-x86_64",
+            Architecture::I386 => "qemu-system-i386",
             Architecture::Arm64 => "qemu-system-aarch64",
-            _ => "qemu-system-x86_64",
+            Architecture::Armhf => "qemu-system-arm",
         }
     }
 
@@ -75,6 +85,10 @@ impl Firmware {
             Self::SecureBoot => ["/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
             Self::ArmUefi => ["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"],
             Self::ArmSecureBoot => ["/usr/share/AAVMF/AAVMF_CODE.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.ms.fd"],
+            Self::Uefi32 => ["/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF32_VARS_4M.fd"],
+            // Variables, and so Microsoft's keys, are the same on both kinds of PC.
+            Self::SecureBoot32 => ["/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
+            Self::ArmUefi32 => ["/usr/share/AAVMF/AAVMF32_CODE.fd", "/usr/share/AAVMF/AAVMF32_VARS.fd"],
         };
         let files = files.map(PathBuf::from);
         if let Some(missing) = files.iter().find(|file| !file.is_file()) {
@@ -88,18 +102,19 @@ impl Firmware {
     /// Whether it works in system management mode. On a busy host emulated processors do not always meet there, and do not always
     /// come back from it when they are reset: such a machine has one processor, and its restarts are those of the power.
     fn has_management_mode(self) -> bool {
-        self == Self::SecureBoot
+        matches!(self, Self::SecureBoot | Self::Uefi32 | Self::SecureBoot32)
     }
 
     /// The arguments of QEMU that make this firmware of its files: the code, and variables of the board's own.
     fn arguments(self, files: &[PathBuf]) -> Vec<String> {
         let machine: &[&str] = match self {
             Self::Uefi => &["-cpu", "max", "-machine", "q35"],
-            Self::SecureBoot => {
+            Self::SecureBoot | Self::Uefi32 | Self::SecureBoot32 => {
                 &["-cpu", "max", "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]
             }
             // The newest processor would compute authentication codes of pointers, which takes long.
             Self::ArmUefi | Self::ArmSecureBoot | Self::UBoot(_) => &["-cpu", "cortex-a57", "-machine", "virt"],
+            Self::ArmUefi32 => &["-cpu", "cortex-a15", "-machine", "virt"],
         };
         let mut arguments: Vec<String> = machine.iter().map(ToString::to_string).collect();
         if let [program] = files {
