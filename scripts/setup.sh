@@ -13,7 +13,7 @@ packages=(gcc libc6-dev make)
 packages+=(mmdebstrap fakeroot fakechroot uidmap debian-archive-keyring e2fsprogs fdisk dosfstools mtools perl-base util-linux)
 if [ "${1:-test}" != demo ]; then
   # To boot them.
-  packages+=(qemu-system-x86 qemu-utils ovmf qemu-system-arm qemu-efi-aarch64)
+  packages+=(qemu-system-x86 qemu-utils ovmf ovmf-ia32 qemu-system-arm qemu-efi-aarch64 qemu-efi-arm)
   # To make one of a foreign architecture.
   packages+=(qemu-user-static binfmt-support arch-test)
   # To judge and to damage what was made.

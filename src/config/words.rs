@@ -24,7 +24,7 @@ choices! {
         Bios = "bios",
         /// the firmware of the Raspberry Pi, which reads `config.txt`
         RaspberryPi = "raspberrypi",
-        /// U-Boot, on the disk or in the board's own memory
+        /// U-Boot, on the disk or in the board's own memory, which starts what UEFI firmware starts too
         UBoot = "u-boot",
     }
 

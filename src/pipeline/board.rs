@@ -2,7 +2,7 @@
 
 use super::conditions::{is_architecture, is_release};
 use super::survey::{Boot, Root};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Firmware};
 use crate::plan::facts::{Architecture, Facts};
 use crate::plan::platform::{self, Platform};
 use crate::problem::{Problem, Problems};
@@ -104,6 +104,11 @@ fn firmware(name: &str) -> &str {
     }
 }
 
+/// Whether a firmware starts what `found` starts: U-Boot is UEFI firmware too.
+fn starts(wanted: Firmware, found: &str) -> bool {
+    found == wanted.word() || (wanted == Firmware::UBoot && found == "uefi")
+}
+
 /// What of the image the board of `config` does not take, each with the key that says so.
 fn misfits(config: &Config, image: Image<'_>) -> Vec<(&'static str, String)> {
     let Image { facts, platform } = image;
@@ -120,7 +125,7 @@ fn misfits(config: &Config, image: Image<'_>) -> Vec<(&'static str, String)> {
     }
     if let Some(wanted) = board.firmware
         && !platform.starts.is_empty()
-        && !platform.firmware().contains(&wanted.word())
+        && !platform.firmware().iter().any(|found| starts(wanted, found))
     {
         let found: Vec<String> =
             platform.starts.iter().map(|start| format!("{} ({})", firmware(start.firmware), start.evidence)).collect();
@@ -229,6 +234,11 @@ pub(super) mod tests {
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
+        // U-Boot starts what UEFI firmware starts, not the other way round.
+        let config = config::load(&["generic-u-boot-arm64".into()], &[]).unwrap();
+        assert_eq!(check(&config, Image { facts: &facts, platform: &self::platform(&["uefi"]) }), Ok(()));
+        let text = check(&config, Image { facts: &facts, platform: &self::platform(&["bios"]) }).unwrap_err().to_string();
+        assert!(text.contains("the board has U-Boot, the image is started by a BIOS (a file)"), "{text}");
         let own = Platform { own_scheme: Some("another".into()), ..Platform::default() };
         let config = Config::parse("").unwrap();
         let text = check(&config, Image { facts: &facts, platform: &own }).unwrap_err().to_string();

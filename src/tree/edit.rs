@@ -73,6 +73,16 @@ impl Tree {
         self.file(path).map(|content| content.read_all(limit).map_err(|e| EditError::Io(show(path), e))).transpose()
     }
 
+    /// The text of a regular file (symlinks followed), when it exists; bytes that are no UTF-8 are an error.
+    ///
+    /// # Errors
+    /// As [`Tree::read`], and [`EditError::Io`] for other bytes.
+    pub fn text(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Option<String>, EditError> {
+        let path = path.as_ref();
+        let utf8 = |bytes| String::from_utf8(bytes).map_err(|e| EditError::Io(show(path), std::io::Error::other(e)));
+        self.read(path, limit)?.map(utf8).transpose()
+    }
+
     /// Makes the directory at `path` and all parents that are missing with `stat`; directories that exist stay as they are.
     /// Returns the real components.
     ///

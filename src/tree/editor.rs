@@ -190,12 +190,9 @@ impl<'t> Editor<'t> {
     /// The text of a regular file (symlinks followed), when it exists; bytes that are no UTF-8 are an error.
     ///
     /// # Errors
-    /// As [`Tree::read`].
+    /// As [`Tree::text`].
     pub fn text(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Option<String>, EditError> {
-        let path = path.as_ref();
-        let bytes = self.tree.read(path, limit)?;
-        let utf8 = |bytes| String::from_utf8(bytes).map_err(|e| EditError::Io(show(path), std::io::Error::other(e)));
-        bytes.map(utf8).transpose()
+        self.tree.text(path, limit)
     }
 
     /// Makes and records the parents of `path` that are missing, as root's 0755.

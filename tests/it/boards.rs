@@ -96,12 +96,7 @@ fn the_image_chooses_its_board_or_says_what_it_is() {
 
     // A Raspberry Pi's card: no board is chosen, since several fit or none is near.
     fs::remove_dir_all(at.join("root/usr/lib/grub")).unwrap();
-    write(at, "root/usr/bin/dash", {
-        let mut elf = vec![0; 64];
-        elf[..4].copy_from_slice(b"\x7fELF");
-        elf[18] = 183;
-        elf
-    });
+    write(at, "root/usr/bin/dash", elf(183));
     write(at, "root/etc/rpi-issue", "Raspberry Pi reference 2024-11-19\n");
     write(at, "boot/config.txt", "arm_64bit=1\n");
     write(at, "boot/start4.elf", "");
@@ -125,6 +120,30 @@ fn the_image_chooses_its_board_or_says_what_it_is() {
     again(at, "turns.img");
     let said = refused(at, &format!("plan {SMALL} turns.img"), 1);
     assert!(said.starts_with("error: the image has a scheme of updates by turns already: Ubuntu's piboot-try"), "{said}");
+}
+
+/// The first bytes of a program for the processor `machine` (`e_machine` of the ELF header).
+fn elf(machine: u8) -> Vec<u8> {
+    let mut elf = vec![0; 64];
+    elf[..4].copy_from_slice(b"\x7fELF");
+    elf[18] = machine;
+    elf
+}
+
+#[test]
+fn every_architecture_with_uefi_firmware_has_a_board_of_its_own() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    for (machine, platform, board) in
+        [(3, "i386-efi", "generic-x86"), (40, "arm-efi", "generic-armhf"), (183, "arm64-efi", "generic-arm64")]
+    {
+        fs::remove_dir_all(at.join("root/usr/lib/grub")).unwrap();
+        write(at, "root/usr/bin/dash", elf(machine));
+        write(at, &format!("root/usr/lib/grub/{platform}/modinfo.sh"), "");
+        again(at, "golden.img");
+        let shown = fine(at, "plan -q --show-config golden.img");
+        assert!(shown.contains(&format!("device-type = [\"{board}\"]  # board {board}:")), "{shown}");
+    }
 }
 
 #[test]

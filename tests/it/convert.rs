@@ -6,6 +6,7 @@ use super::golden::{client_packages, golden};
 use super::manifest::{Edit, Mount, differences, manifest, unexplained};
 use super::nobody::Workshop;
 use super::support::{goldsmith, must, root, run, scratch, tool};
+use goldsmith::plan::facts::Architecture;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -78,18 +79,34 @@ managed = false
 pub(crate) fn device_type(variant: &str) -> &'static str {
     match variant {
         "arm64" => "qemuarm64-uefi",
+        "arm64-u-boot" => "qemuarm64-uboot",
+        "armhf" => "qemuarm-uefi",
+        "i386" => "qemux86",
         "pi" => "raspberrypi3_64",
-        "extlinux" | "extlinux-gpt" => "generic-u-boot-arm64",
+        "pi-armhf" => "raspberrypi3",
+        "extlinux" | "extlinux-gpt" | "extlinux-raw" => "generic-u-boot-arm64",
         "extlinux-armhf" => "generic-u-boot-armhf",
         _ => "qemux86-64",
     }
 }
 
+/// The architecture of the golden image `variant`, one of those that start by UEFI.
+pub(crate) fn architecture(variant: &str) -> Architecture {
+    let name = variant.trim_end_matches("-u-boot");
+    Architecture::ALL.into_iter().find(|arch| arch.name() == name).unwrap_or(Architecture::Amd64)
+}
+
+/// Whether its golden image has no more than what starting needs, and the client.
+fn is_small(variant: &str) -> bool {
+    variant.starts_with("pi") || variant.starts_with("extlinux")
+}
+
 /// The configuration for it.
 fn configuration(variant: &str) -> String {
     match variant {
-        "pi" => [PI_CONFIGURATION, START_ONLY].concat(),
-        "extlinux" | "extlinux-gpt" | "extlinux-armhf" => [U_BOOT_CONFIGURATION, START_ONLY].concat(),
+        "pi" | "pi-armhf" => [PI_CONFIGURATION, START_ONLY].concat(),
+        "arm64-u-boot" => ["extends = [\"DEVICE_TYPE\"]\n", CONFIGURATION].concat(),
+        "extlinux" | "extlinux-gpt" | "extlinux-raw" | "extlinux-armhf" => [U_BOOT_CONFIGURATION, START_ONLY].concat(),
         _ => CONFIGURATION.into(),
     }
 }
@@ -166,14 +183,14 @@ pub(crate) fn converted(variant: &str, name: &str) -> Option<Arc<Converted>> {
 /// Converts `variant` as nobody, with what nobody can reach, and takes the results to `target/converted/`.
 fn convert(variant: &str, name: &str) -> Option<Converted> {
     tool("sfdisk")?;
-    // Of the one image, with a table of another kind.
-    let golden = golden(variant.trim_end_matches("-gpt"))?;
+    // Of the one image, with a table, an environment or a boot loader of another kind.
+    let kinds = ["-gpt", "-raw", "-u-boot"];
+    let golden = golden(kinds.into_iter().find_map(|kind| variant.strip_suffix(kind)).unwrap_or(variant))?;
     let workshop = Workshop::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
     let disk = workshop.bring(&golden, &format!("in/{variant}.img"));
     let device_type = device_type(variant);
-    let has_client = configuration(variant) != CONFIGURATION;
-    for package in if has_client { Vec::new() } else { client_packages(variant == "arm64")? } {
+    for package in if is_small(variant) { Vec::new() } else { client_packages(architecture(variant))? } {
         let file = package.file_name().expect("a name").to_string_lossy().into_owned();
         workshop.bring(&package, &format!("client/{file}"));
     }
@@ -185,6 +202,7 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let set: &[&str] = match variant {
         "rich" => &["--set", "storage.size=\"4 GiB\""],
         "extlinux-gpt" => &["--set", "storage.table=\"gpt\""],
+        "extlinux-raw" => &["--set", "boot.environment=\"raw\"", "--set", "storage.device=\"/dev/mmcblk0\""],
         _ => &[],
     };
     command.args(arguments).arg(&config).args(set);
@@ -223,8 +241,7 @@ fn keeps_every_file(variant: &str) {
     let new = made.part(2);
     let old = manifest(Mount::new(&made.golden, old.start, old.size).expect("root").path());
     let new = manifest(Mount::new(&made.image, new.start, new.size).expect("root").path());
-    let small = configuration(variant) != CONFIGURATION;
-    assert!(old.len() > if small { 500 } else { 9_000 }, "the golden root holds a system");
+    assert!(old.len() > if is_small(variant) { 500 } else { 9_000 }, "the golden root holds a system");
     let found = unexplained(&differences(&old, &new), &made.edits());
     assert!(found.is_empty(), "{variant}: {} surprises\n{}", found.len(), found.join("\n"));
 }
@@ -247,6 +264,11 @@ fn so_does_one_of_a_dos_disk() {
 #[test]
 fn so_does_one_of_a_raspberry_pi() {
     keeps_every_file("pi");
+}
+
+#[test]
+fn so_does_one_of_a_raspberry_pi_of_32_bits() {
+    keeps_every_file("pi-armhf");
 }
 
 #[test]
@@ -311,7 +333,7 @@ fn strangers_accept_the_results_for_a_raspberry_pi() {
 
 #[test]
 fn what_starts_by_u_boot_is_verified() {
-    for variant in ["pi", "extlinux"] {
+    for variant in ["pi", "pi-armhf", "extlinux"] {
         let Some(made) = converted(variant, "release-1") else { return };
         must(goldsmith(), &[&"verify", &made.image, &"--artifact", &made.artifact]);
     }

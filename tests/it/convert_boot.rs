@@ -9,6 +9,7 @@ use super::support::{must, scratch, tool};
 use goldsmith::config::Proof;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest time that writing a slot takes.
@@ -39,14 +40,14 @@ impl Media {
         }
     }
 
-    /// Puts an Artifact on it that holds `filesystem`, whatever that is.
-    fn add_filesystem(&self, filesystem: &Path, name: &str) {
+    /// Puts an Artifact for devices of `variant` on it that holds `filesystem`, whatever that is.
+    fn add_filesystem(&self, variant: &str, filesystem: &Path, name: &str) {
         let to = self.files().join(name);
         let mender_artifact = tool("mender-artifact").expect("looked for before");
         let release = name.trim_end_matches(".mender");
         must(
             mender_artifact,
-            &[&"write", &"rootfs-image", &"-t", &device_type("mini"), &"-n", &release, &"-f", &filesystem, &"-o", &to],
+            &[&"write", &"rootfs-image", &"-t", &device_type(variant), &"-n", &release, &"-f", &filesystem, &"-o", &to],
         );
     }
 
@@ -86,9 +87,10 @@ fn runs(machine: &mut Machine, slot: u32, release: &str, marker: &str) {
     assert_eq!(machine.must("mender show-artifact").lines().last(), Some(release));
 }
 
-/// The three variables that boot loader and client share.
+/// The three variables that boot loader and client share, by the tool that the client takes: GRUB's, or else U-Boot's.
 fn environment(machine: &mut Machine) -> String {
-    machine.must("grub-mender-grubenv-print mender_boot_part upgrade_available bootcount").replace('\n', " ")
+    let tool = "$(command -v grub-mender-grubenv-print || command -v fw_printenv)";
+    machine.must(&format!("{tool} mender_boot_part upgrade_available bootcount")).replace('\n', " ")
 }
 
 /// Installs the Artifact `name` from the media and restarts into it; the caller waits for what comes.
@@ -112,6 +114,20 @@ fn first_start(machine: &mut Machine, made: &Converted) {
     machine.must("echo mine >/data/keep");
 }
 
+/// Holds what started the system against the firmware of its board.
+fn started_by(machine: &mut Machine, firmware: Firmware) {
+    if firmware.is_u_boot() {
+        // What starts through GRUB, or by itself as a program for UEFI, has the firmware's services.
+        machine.must("test ! -e /sys/firmware/efi");
+        machine.must("grep -q mender.slot=2 /proc/cmdline && ! command -v grub-mender-grubenv-print");
+        let said = machine.transcript();
+        assert!(said.contains("Starting /boot/vmlinuz-") && said.contains(" of partition 2 ..."), "{said}");
+        return;
+    }
+    let secure = machine.must("od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+    assert_eq!(secure.trim() == "1", firmware.is_secure());
+}
+
 /// What every release must go through: update, commit, restart, an update that nobody commits.
 fn life(made: &Converted, next: &Converted, firmware: Firmware, name: &str, marker: &str) {
     let media = Media::new();
@@ -121,8 +137,7 @@ fn life(made: &Converted, next: &Converted, firmware: Firmware, name: &str, mark
     board.insert(&media.image());
     let mut machine = board.power_on();
     first_start(&mut machine, made);
-    let secure = machine.must("od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
-    assert_eq!(secure.trim() == "1", firmware.is_secure());
+    started_by(&mut machine, firmware);
 
     install(&mut machine, "release-2.mender");
     assert_eq!(environment(&mut machine), "mender_boot_part=3 upgrade_available=1 bootcount=0 ");
@@ -174,20 +189,47 @@ fn boot_life_of_an_arm64_device() {
     life(&made, &next, Firmware::ArmSecureBoot, "life-arm64-secure", "1");
 }
 
-/// All programs and scripts on the boot partition, by their sums.
-fn boot_programs(machine: &mut Machine) -> String {
-    machine.must("find /boot/efi/EFI -type f -exec sha256sum {} + | sort")
+/// The releases 1 and 2 of a U-Boot device. The same golden image with the same packages starts by GRUB where UEFI is the firmware.
+fn u_boot_releases() -> Option<[Arc<Converted>; 2]> {
+    tool("mke2fs")?;
+    Some([converted("arm64-u-boot", "release-1")?, converted("arm64-u-boot", "release-2")?])
 }
 
-/// Packages of kernel, GRUB and shim are installed on the device, then it is updated; Secure Boot.
+/// U-Boot of Debian 13 (QEMU virt): first start, update, commit, an update that nobody commits; from an image that it would start by GRUB.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
-fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
+fn boot_life_of_a_u_boot_device() {
+    let Some([made, next]) = u_boot_releases() else { return };
+    let firmware = Firmware::UBoot("trixie");
+    let Some(board) = Board::new("golden-u-boot", &made.golden, None, firmware) else { return };
+    let mut machine = board.power_on();
+    machine.shell();
+    machine.must("test -e /sys/firmware/efi && test -f /boot/efi/EFI/BOOT/BOOTAA64.EFI");
+    drop(machine);
+    life(&made, &next, firmware, "life-u-boot", "1");
+}
+
+/// The same under U-Boot of Debian 12.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_of_a_u_boot_device_of_debian_12() {
+    let Some([made, next]) = u_boot_releases() else { return };
+    life(&made, &next, Firmware::UBoot("bookworm"), "life-u-boot-12", "1");
+}
+
+/// All programs and scripts on the boot partition, by their sums; not the environment.
+fn boot_programs(machine: &mut Machine) -> String {
+    machine.must("find /boot/efi -type f ! -path '*mender*/*env*' -exec sha256sum {} + | sort")
+}
+
+/// Packages of kernel and boot loader are installed on a device that runs `variant`, which is then updated to `next_variant`.
+fn upgrade(variant: &str, next_variant: &str, firmware: Firmware) {
     if tool("mke2fs").is_none() {
         return;
     }
+    let packages = || boot_packages(firmware.architecture());
     let (Some(made), Some(next), Some(packages)) =
-        (converted("mini", "release-1"), converted("mini2", "release-2"), boot_packages())
+        (converted(variant, "release-1"), converted(next_variant, "release-2"), packages())
     else {
         return;
     };
@@ -196,12 +238,15 @@ fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
     for package in &packages {
         media.add(package, &package.file_name().expect("a name").to_string_lossy());
     }
-    let Some(mut board) = board("upgrade", &made, Firmware::SecureBoot) else { return };
+    let Some(mut board) = board(&format!("upgrade-{variant}"), &made, firmware) else { return };
     board.insert(&media.image());
     let mut machine = board.power_on();
     first_start(&mut machine, &made);
+    started_by(&mut machine, firmware);
     let before = boot_programs(&mut machine);
-    machine.must("touch /tmp/before && mount -o ro /dev/vdb /mnt");
+    // What U-Boot starts is named in a file; GRUB has links and its menu.
+    let names = if firmware.is_u_boot() { "sed -i s/=boot.vm/=boot.old/ /boot/mender-slot.env && " } else { "" };
+    machine.must(&format!("{names}touch /tmp/before && mount -o ro /dev/vdb /mnt"));
 
     // What `apt upgrade` does once it has the packages. Their scripts run, with update-initramfs and update-grub.
     let said = machine.must_within("DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i /mnt/*.deb", INSTALL);
@@ -215,10 +260,15 @@ fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
         machine.must("find /boot/grub/grub.cfg /boot/mender-slot.env -newer /tmp/before"),
         "/boot/grub/grub.cfg\n/boot/mender-slot.env\n"
     );
-    assert!(
-        machine.must("cat /boot/grub/grub.cfg").contains("root=${mender_kernel_root}"),
-        "the menu finds its own root filesystem"
-    );
+    if firmware.is_u_boot() {
+        let kernel = machine.must("grep -x 'kernel=boot/vmlinuz-.*' /boot/mender-slot.env");
+        machine.must(&format!("test -f /{}", kernel.trim_start_matches("kernel=").trim()));
+    } else {
+        assert!(
+            machine.must("cat /boot/grub/grub.cfg").contains("root=${mender_kernel_root}"),
+            "the menu finds its own root filesystem"
+        );
+    }
     assert!(machine.must("cat /boot/mender-slot.env").contains("vendor.flag=golden"), "the arguments are kept");
     // GRUB's own installer is still the one that leaves the boot partition alone.
     machine.must("grub-install /dev/vda");
@@ -237,15 +287,51 @@ fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
     machine.reboot();
     machine.must("mender commit");
     machine.reboot();
-    runs(&mut machine, 3, "release-2", "2");
+    let marker = if next_variant == "mini2" { "2" } else { "1" };
+    runs(&mut machine, 3, "release-2", marker);
     machine.power_off();
+}
+
+/// Packages of kernel, GRUB and shim are installed on the device, then it is updated; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
+    upgrade("mini", "mini2", Firmware::SecureBoot);
+}
+
+/// The same upgrade on an arm64 device; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_arm64_device() {
+    upgrade("arm64", "arm64", Firmware::ArmSecureBoot);
+}
+
+/// The same on a 32-bit PC, whose data partition grows by sfdisk; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_i386_device() {
+    upgrade("i386", "i386", Firmware::SecureBoot32);
+}
+
+/// The same on 32-bit Arm, where nothing is signed and the data partition grows by sfdisk.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_armhf_device() {
+    upgrade("armhf", "armhf", Firmware::ArmUefi32);
+}
+
+/// The same packages are installed on an arm64 device that U-Boot starts.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_of_kernel_and_grub_on_a_u_boot_device() {
+    upgrade("arm64-u-boot", "arm64-u-boot", Firmware::UBoot("trixie"));
 }
 
 #[test]
 fn boards_that_are_called_booted_have_a_life_here() {
     let booted =
         goldsmith::config::built_in().expect("boards").into_iter().filter(|(_, config)| config.board.proof == Proof::Booted);
-    let lives: Vec<&str> = ["arm64", "mini"].into_iter().map(device_type).collect();
+    let lives: Vec<&str> = ["armhf", "arm64-u-boot", "arm64", "i386", "mini"].into_iter().map(device_type).collect();
     assert_eq!(booted.map(|(name, _)| name).collect::<Vec<_>>(), lives);
 }
 
@@ -288,32 +374,45 @@ fn damaged(next: &Converted, dir: &Path, name: &str, commands: &[&str]) -> PathB
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_bad_updates_and_power_cuts_end_where_they_began() {
+    let (Some(made), Some(next)) = (converted("mini", "release-1"), converted("mini2", "release-2")) else { return };
+    bad_updates("mini", &made, &next, Firmware::Uefi, "bad-updates", "2");
+}
+
+/// The same on a device that U-Boot starts.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_bad_updates_and_power_cuts_of_a_u_boot_device_end_where_they_began() {
+    let Some([made, next]) = u_boot_releases() else { return };
+    bad_updates("arm64-u-boot", &made, &next, Firmware::UBoot("trixie"), "bad-updates-u-boot", "1");
+}
+
+/// Installs damaged kinds of `next`, whose marker that is, on a device of `variant`, and cuts its power.
+fn bad_updates(variant: &str, made: &Converted, next: &Converted, firmware: Firmware, name: &str, marker: &str) {
     if ["mke2fs", "debugfs", "mender-artifact"].iter().any(|name| tool(name).is_none()) {
         return;
     }
-    let (Some(made), Some(next)) = (converted("mini", "release-1"), converted("mini2", "release-2")) else { return };
     let media = Media::new();
     let dir = scratch();
     media.add(&next.artifact, "release-2.mender");
     let garbage = dir.path().join("garbage");
     must("sh", &[&"-c", &"yes garbage | head -c 20000000 >\"$0\"", &garbage]);
-    media.add_filesystem(&garbage, "garbage.mender");
-    let listing = must(tool("debugfs").expect("looked for before"), &[&"-R", &"ls -p /boot", &slot(&next, dir.path())]);
+    media.add_filesystem(variant, &garbage, "garbage.mender");
+    let listing = must(tool("debugfs").expect("looked for before"), &[&"-R", &"ls -p /boot", &slot(next, dir.path())]);
     let kernels: Vec<String> =
         listing.split(['/', '\n']).filter(|name| name.starts_with("vmlinuz-")).map(|name| format!("rm /boot/{name}")).collect();
     assert!(!kernels.is_empty(), "release 2 has a kernel: {listing}");
     let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
-    media.add_filesystem(&damaged(&next, dir.path(), "no-kernel", &kernels), "no-kernel.mender");
+    media.add_filesystem(variant, &damaged(next, dir.path(), "no-kernel", &kernels), "no-kernel.mender");
     // A missing one would not do: the initial RAM disk then offers a shell.
     let init = "/usr/lib/systemd/systemd";
     let commands = [&format!("rm {init}"), &format!("write {} {init}", garbage.display()), &format!("sif {init} mode 0100755")];
-    let no_system = damaged(&next, dir.path(), "no-system", &commands.map(String::as_str));
-    media.add_filesystem(&no_system, "no-system.mender");
+    let no_system = damaged(next, dir.path(), "no-system", &commands.map(String::as_str));
+    media.add_filesystem(variant, &no_system, "no-system.mender");
 
-    let Some(mut board) = board("bad-updates", &made, Firmware::Uefi) else { return };
+    let Some(mut board) = board(name, made, firmware) else { return };
     board.insert(&media.image());
     let mut machine = board.power_on();
-    first_start(&mut machine, &made);
+    first_start(&mut machine, made);
 
     // Neither file system nor kernel: the boot loader itself comes back, in the same start.
     for name in ["garbage.mender", "no-kernel.mender"] {
@@ -348,7 +447,7 @@ fn boot_bad_updates_and_power_cuts_end_where_they_began() {
     drop(machine);
     let mut machine = board.power_on();
     machine.shell();
-    runs(&mut machine, 3, "release-2", "2");
+    runs(&mut machine, 3, "release-2", marker);
     machine.power_off();
 }
 

@@ -8,7 +8,7 @@ use goldsmith::boot::uboot::environment::{SIZE, decode, encode};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const SHELLS: [&[&str]; 3] = [&["dash"], &["busybox", "sh"], &["bash"]];
@@ -69,6 +69,20 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Copy> {
     Some(Copy { serial, values })
 }
 
+/// Puts the tools into a directory, with the files that they look for: `config`, `settings`, `cmdline` and a lock.
+pub(crate) fn install_tools(dir: &Path) {
+    let here = dir.display();
+    let text = goldsmith::boot::tools::uboot_env()
+        .replace("config=/etc/fw_env.config", &format!("config={here}/config"))
+        .replace("settings=/etc/mender_ubootenv.config", &format!("settings={here}/settings"))
+        .replace("interlock=/var/lock/", &format!("interlock={here}/"))
+        .replace("cmdline=/proc/cmdline", &format!("cmdline={here}/cmdline"));
+    assert_eq!(text.matches(&*here.to_string()).count(), 4, "the tool's paths");
+    for name in ["fw_printenv", "fw_setenv"] {
+        fs::write(dir.join(name), &text).unwrap();
+    }
+}
+
 /// A boot partition and the tools that work on it.
 struct Device {
     shell: &'static [&'static str],
@@ -90,16 +104,7 @@ impl Device {
         tool("flock")?;
         let dir = scratch();
         let path = dir.path();
-        let here = path.display();
-        let text = goldsmith::boot::tools::uboot_env()
-            .replace("config=/etc/fw_env.config", &format!("config={here}/config"))
-            .replace("settings=/etc/mender_ubootenv.config", &format!("settings={here}/settings"))
-            .replace("interlock=/var/lock/", &format!("interlock={here}/"))
-            .replace("cmdline=/proc/cmdline", &format!("cmdline={here}/cmdline"));
-        assert_eq!(text.matches(&*here.to_string()).count(), 4, "the tool's paths");
-        for name in ["fw_printenv", "fw_setenv"] {
-            fs::write(path.join(name), &text).unwrap();
-        }
+        install_tools(path);
         let device = Self { shell, dir };
         fs::write(device.path("config"), device.config()).unwrap();
         fs::write(device.path("settings"), "ROOT_PARTITIONS = 2 3\n").unwrap();

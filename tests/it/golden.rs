@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 use super::support::{must, root, tool};
+use goldsmith::plan::facts::Architecture;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -27,28 +28,38 @@ pub(crate) fn golden(variant: &str) -> Option<PathBuf> {
     Some(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim_end()))
 }
 
-/// The update client's packages for amd64 or `arm64` with what a golden image lacks for them, downloaded once. `None`, said aloud,
-/// without apt.
-pub(crate) fn client_packages(arm64: bool) -> Option<Vec<PathBuf>> {
-    let (arch, dir) = if arm64 { ("arm64", "target/debs-arm64") } else { ("amd64", "target/debs") };
-    packages(arch, dir, &["mender-client"])
+/// The update client's packages for `arch` with what a golden image lacks for them, downloaded once. `None`, said aloud, without apt.
+pub(crate) fn client_packages(arch: Architecture) -> Option<Vec<PathBuf>> {
+    packages(arch, "debs", &["mender-client"])
 }
 
-/// What starts the golden images of amd64, as the packages that these have already: the kernel, GRUB and shim.
-pub(crate) fn boot_packages() -> Option<Vec<PathBuf>> {
-    let kernel = "?narrow(?installed, ?name(^linux-image-[0-9]))";
-    let grub = ["grub-common", "grub2-common", "grub-efi-amd64", "grub-efi-amd64-bin", "grub-efi-amd64-signed"];
-    let shim = ["shim-signed", "shim-signed-common", "shim-unsigned", "shim-helpers-amd64-signed"];
-    let names: Vec<&str> = ["--reinstall"].into_iter().chain(grub).chain(shim).chain([kernel]).collect();
-    packages("amd64", "target/debs-boot", &names)
+/// What starts the golden images of `arch`, as the packages that these have already: the kernel, GRUB and shim.
+pub(crate) fn boot_packages(arch: Architecture) -> Option<Vec<PathBuf>> {
+    let grub = match arch {
+        Architecture::I386 => "ia32",
+        Architecture::Armhf => "arm",
+        _ => arch.name(),
+    };
+    let mut names: Vec<String> = ["--reinstall", "grub-common", "grub2-common"].map(str::to_owned).into();
+    names.extend(["", "-bin"].map(|part| format!("grub-efi-{grub}{part}")));
+    // Nothing is signed for 32-bit Arm.
+    if arch != Architecture::Armhf {
+        names.push(format!("grub-efi-{grub}-signed"));
+        names.extend(["shim-signed", "shim-signed-common", "shim-unsigned"].map(str::to_owned));
+        names.push(format!("shim-helpers-{}-signed", arch.name()));
+    }
+    names.push("?narrow(?installed, ?name(^linux-image-[0-9]))".into());
+    packages(arch, "debs-boot", &names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// The packages `names` with what a golden image of `arch` lacks for them, in the directory `dir` of the checkout. Options of
-/// `fixtures/debs.sh` may come first.
-fn packages(arch: &str, dir: &str, names: &[&str]) -> Option<Vec<PathBuf>> {
+/// The packages `names` with what a golden image of `arch` lacks for them, in the directory `target/DIR` of the checkout, whose name
+/// has a foreign architecture too. Options of `fixtures/debs.sh` may come first.
+fn packages(arch: Architecture, dir: &str, names: &[&str]) -> Option<Vec<PathBuf>> {
     tool("apt-get")?;
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let dir = top.join(dir);
+    let foreign = if arch == Architecture::Amd64 { String::new() } else { format!("-{}", arch.name()) };
+    let dir = top.join("target").join(format!("{dir}{foreign}"));
+    let arch = arch.name();
     let (options, names): (Vec<&&str>, Vec<&&str>) = names.iter().partition(|name| name.starts_with("--"));
     let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--arch", &arch];
     arguments.extend(options.into_iter().map(|option| option as &dyn AsRef<std::ffi::OsStr>));

@@ -39,5 +39,6 @@ mod support;
 mod table;
 mod target;
 mod tiny;
+mod u_boot;
 mod uboot_boot;
 mod verify;

@@ -5,6 +5,7 @@ use super::golden::{client_packages, golden};
 use super::support::{goldsmith, must, noise, root, run, scratch, tool};
 use goldsmith::fs::fat;
 use goldsmith::image::target::BlockMap;
+use goldsmith::plan::facts::Architecture;
 use goldsmith::stream::{Codec, Compression, Content, FileSource, Slice};
 use goldsmith::tree::dump::dump;
 use goldsmith::units::MIB;
@@ -47,7 +48,7 @@ name = "disk"
 /// Converts the golden image into `dir`, its image in the form `form`.
 fn convert(dir: &Path, form: &str) -> Option<()> {
     let golden = golden("mini")?;
-    let packages = client_packages(false)?;
+    let packages = client_packages(Architecture::Amd64)?;
     fs::create_dir_all(dir).unwrap();
     let config = dir.join("family.toml");
     fs::write(&config, CONFIGURATION.replace("DEBS", packages[0].parent().unwrap().to_str().unwrap())).unwrap();

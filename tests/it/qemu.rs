@@ -8,6 +8,7 @@
 #![allow(dead_code)]
 
 use super::support::{must, tool};
+use super::u_boot;
 use goldsmith::plan::facts::Architecture;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -35,6 +36,14 @@ pub(crate) enum Firmware {
     ArmUefi,
     /// The same that starts only what Microsoft's keys vouch for.
     ArmSecureBoot,
+    /// UEFI of a 32-bit PC that starts anything.
+    Uefi32,
+    /// The same that starts only what Microsoft's keys vouch for.
+    SecureBoot32,
+    /// UEFI of a 32-bit Arm machine that starts anything.
+    ArmUefi32,
+    /// U-Boot of the Debian release of this name, on a 64-bit Arm machine.
+    UBoot(&'static str),
 }
 
 impl Firmware {
@@ -42,52 +51,77 @@ impl Firmware {
     pub(crate) fn architecture(self) -> Architecture {
         match self {
             Self::Uefi | Self::SecureBoot => Architecture::Amd64,
-            Self::ArmUefi | Self::ArmSecureBoot => Architecture::Arm64,
+            Self::ArmUefi | Self::ArmSecureBoot | Self::UBoot(_) => Architecture::Arm64,
+            Self::Uefi32 | Self::SecureBoot32 => Architecture::I386,
+            Self::ArmUefi32 => Architecture::Armhf,
         }
+    }
+
+    /// Whether it is U-Boot, which starts the boot script, and not UEFI.
+    pub(crate) fn is_u_boot(self) -> bool {
+        matches!(self, Self::UBoot(_))
     }
 
     /// Whether it asks for signatures.
     pub(crate) fn is_secure(self) -> bool {
-        matches!(self, Self::SecureBoot | Self::ArmSecureBoot)
+        matches!(self, Self::SecureBoot | Self::ArmSecureBoot | Self::SecureBoot32)
     }
 
     /// The emulator of its machine.
     fn emulator(self) -> &'static str {
         match self.architecture() {
+            Architecture::Amd64 => "qemu-system-x86_64",
+            Architecture::I386 => "qemu-system-i386",
             Architecture::Arm64 => "qemu-system-aarch64",
-            _ => "qemu-system-x86_64",
+            Architecture::Armhf => "qemu-system-arm",
         }
     }
 
-    /// The firmware's code and its variables as they leave the factory.
-    fn files(self) -> [&'static Path; 2] {
-        match self {
+    /// The firmware's code and, for UEFI, its variables as they leave the factory. `None`, said aloud, when it is not installed.
+    fn files(self) -> Option<Vec<PathBuf>> {
+        let files = match self {
+            Self::UBoot(release) => return Some(vec![u_boot::program(release, "arm64", "qemu_arm64")?]),
             Self::Uefi => ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
             Self::SecureBoot => ["/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
             Self::ArmUefi => ["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"],
             Self::ArmSecureBoot => ["/usr/share/AAVMF/AAVMF_CODE.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.ms.fd"],
+            Self::Uefi32 => ["/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF32_VARS_4M.fd"],
+            // Variables, and so Microsoft's keys, are the same on both kinds of PC.
+            Self::SecureBoot32 => ["/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
+            Self::ArmUefi32 => ["/usr/share/AAVMF/AAVMF32_CODE.fd", "/usr/share/AAVMF/AAVMF32_VARS.fd"],
+        };
+        let files = files.map(PathBuf::from);
+        if let Some(missing) = files.iter().find(|file| !file.is_file()) {
+            assert!(std::env::var_os("CI").is_none(), "{} is missing; `make setup` installs it", missing.display());
+            eprintln!("SKIPPED: {} is not installed", missing.display());
+            return None;
         }
-        .map(Path::new)
+        Some(files.into())
     }
 
     /// Whether it works in system management mode. On a busy host emulated processors do not always meet there, and do not always
     /// come back from it when they are reset: such a machine has one processor, and its restarts are those of the power.
     fn has_management_mode(self) -> bool {
-        self == Self::SecureBoot
+        matches!(self, Self::SecureBoot | Self::Uefi32 | Self::SecureBoot32)
     }
 
-    /// The arguments of QEMU that make this firmware of `code` and `vars`.
-    fn arguments(self, code: &Path, vars: &Path) -> Vec<String> {
+    /// The arguments of QEMU that make this firmware of its files: the code, and variables of the board's own.
+    fn arguments(self, files: &[PathBuf]) -> Vec<String> {
         let machine: &[&str] = match self {
             Self::Uefi => &["-cpu", "max", "-machine", "q35"],
-            Self::SecureBoot => {
+            Self::SecureBoot | Self::Uefi32 | Self::SecureBoot32 => {
                 &["-cpu", "max", "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]
             }
             // The newest processor would compute authentication codes of pointers, which takes long.
-            Self::ArmUefi | Self::ArmSecureBoot => &["-cpu", "cortex-a57", "-machine", "virt"],
+            Self::ArmUefi | Self::ArmSecureBoot | Self::UBoot(_) => &["-cpu", "cortex-a57", "-machine", "virt"],
+            Self::ArmUefi32 => &["-cpu", "cortex-a15", "-machine", "virt"],
         };
         let mut arguments: Vec<String> = machine.iter().map(ToString::to_string).collect();
-        for (unit, mode, file) in [(0, ",readonly=on", code), (1, "", vars)] {
+        if let [program] = files {
+            arguments.extend(["-bios".into(), program.display().to_string()]);
+            return arguments;
+        }
+        for (unit, (file, mode)) in files.iter().zip([",readonly=on", ""]).enumerate() {
             arguments.push("-drive".into());
             arguments.push(format!("if=pflash,format=raw,unit={unit}{mode},file={}", file.display()));
         }
@@ -100,6 +134,8 @@ impl Firmware {
 pub(crate) struct Board {
     name: String,
     firmware: Firmware,
+    /// The firmware's files; what it writes to is in `dir`.
+    files: Vec<PathBuf>,
     dir: tempfile::TempDir,
     more_disks: Vec<PathBuf>,
     bare: Option<PathBuf>,
@@ -112,12 +148,7 @@ impl Board {
     pub(crate) fn new(name: &str, image: &Path, size: Option<u64>, firmware: Firmware) -> Option<Self> {
         tool(firmware.emulator())?;
         let qemu_img = tool("qemu-img")?;
-        let [code, vars] = firmware.files();
-        if !(code.is_file() && vars.is_file()) {
-            assert!(std::env::var_os("CI").is_none(), "{} is missing; `make setup` installs it", code.display());
-            eprintln!("SKIPPED: {} is not installed", code.display());
-            return None;
-        }
+        let mut files = firmware.files()?;
         let dir = super::support::scratch();
         let image = fs::canonicalize(image).unwrap_or_else(|e| panic!("{}: {e}", image.display()));
         let disk = dir.path().join("disk.qcow2");
@@ -125,8 +156,12 @@ impl Board {
         if let Some(size) = size {
             must(&qemu_img, &[&"resize", &"-q", &disk, &size.to_string()]);
         }
-        fs::copy(vars, dir.path().join("vars.fd")).expect("copying the firmware's variables");
-        Some(Self { name: name.into(), firmware, dir, more_disks: Vec::new(), bare: None, cycles: 0.into() })
+        if let [_, vars] = files.as_mut_slice() {
+            let own = dir.path().join("vars.fd");
+            fs::copy(&*vars, &own).expect("copying the firmware's variables");
+            *vars = own;
+        }
+        Some(Self { name: name.into(), firmware, files, dir, more_disks: Vec::new(), bare: None, cycles: 0.into() })
     }
 
     /// Uses `disk` itself as the first disk instead of an overlay: all that the machine wrote is there when the power goes.
@@ -163,7 +198,7 @@ impl Board {
         arguments.push(accel);
         let processors: &[&str] = if self.firmware.has_management_mode() { &["-smp", "1", "-no-reboot"] } else { &["-smp", "2"] };
         arguments.extend(processors.iter().map(ToString::to_string));
-        arguments.extend(self.firmware.arguments(self.firmware.files()[0], &self.dir.path().join("vars.fd")));
+        arguments.extend(self.firmware.arguments(&self.files));
         let first = match &self.bare {
             None => format!("format=qcow2,cache=unsafe,file={}", self.disk().display()),
             Some(disk) => format!("format=raw,file={}", disk.display()),

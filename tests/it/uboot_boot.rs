@@ -3,13 +3,14 @@
 
 mod card;
 mod machine;
+mod raw;
 
 use super::golden::golden;
 use super::qemu::Machine;
 use card::{BOOT, Card, Content};
 use goldsmith::boot::state::serial::{Copy, Pair};
 use goldsmith::boot::state::{Cut, Environment as _, Slot, Values};
-use machine::{Board, raspberry_pi, virt, virt_32};
+use machine::{Board, raspberry_pi, raspberry_pi_32, virt, virt_32, virt_raw};
 use std::path::Path;
 
 /// The environment with these values, and older ones in the other copy.
@@ -24,6 +25,8 @@ fn tried(part: Slot) -> Values {
 
 const PI_12: Board = raspberry_pi("bookworm", "rpi_3");
 const PI_13: Board = raspberry_pi("trixie", "rpi_3");
+/// That of Debian 13 stops on this emulated machine before it looks at the card.
+const PI32_12: Board = raspberry_pi_32("bookworm");
 /// The table of one has its mark for the boot partition in an MBR, that of the other in a GPT.
 const VIRT_12: Board = virt("bookworm", "extlinux");
 const VIRT_13: Board = virt("trixie", "extlinux-gpt");
@@ -97,6 +100,23 @@ fn boot_uboot_of_debian_13_of_a_board_by_every_row_of_the_table() {
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_a_32_bit_board_by_every_row_of_the_table() {
     boots("virt32-rows", VIRT32_12, Content::Good, &rows());
+}
+
+/// Raspberry Pi with a system of 32 bits (QEMU's model 2), U-Boot of Debian 12: each state is left as in the model.
+#[test]
+#[ignore = "boots many times; `make test-boot` runs it"]
+fn boot_uboot_of_a_32_bit_raspberry_pi_by_every_row_of_the_table() {
+    boots("rows-32", PI32_12, Content::Good, &rows());
+}
+
+/// The same Raspberry Pi: no filesystem, a damaged kernel, no initrd, links alone.
+#[test]
+#[ignore = "boots many times; `make test-boot` runs it"]
+fn boot_uboot_of_a_32_bit_raspberry_pi_with_a_slot_that_does_not_load() {
+    for content in BROKEN {
+        boots(&format!("pi32-{content:?}").to_lowercase(), PI32_12, content, &broken()[..1]);
+    }
+    boots("pi32-links", PI32_12, Content::Links, &broken()[..1]);
 }
 
 /// From the factory, over an update that is not committed, and one that is.
@@ -265,5 +285,21 @@ fn boot_uboot_of_a_board_whose_golden_image_starts_by_extlinux_conf() {
         let Some(card) = Card::new(board, Content::Good) else { return };
         assert!(card.has_in_slots("/boot/extlinux/extlinux.conf"));
         assert_eq!(card.start("virt-converted"), Some(Slot::A));
+    }
+}
+
+/// QEMU virt with an environment beside the partitions, a few variables playing the U-Boot for it: the slot that it names starts.
+#[test]
+#[ignore = "boots; `make test-boot` runs it"]
+fn boot_uboot_of_a_board_with_a_raw_environment() {
+    for board in [virt_raw("bookworm"), virt_raw("trixie")] {
+        for (content, starts) in [(Content::Good, Some(Slot::B)), (Content::Garbage, None)] {
+            let Some(card) = Card::new(board, content) else { return };
+            card.build_in();
+            for (slot, starts) in [(Slot::A, Some(Slot::A)), (Slot::B, starts)] {
+                card.place_raw(0, 1, slot);
+                assert_eq!(card.start("virt-raw"), starts, "{content:?}");
+            }
+        }
     }
 }

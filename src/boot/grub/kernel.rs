@@ -109,7 +109,7 @@ fn check(path: &str, content: &Content, arch: Architecture) -> Result<bool, Prob
 
 /// The arguments that the image boots with, and `more`: those of its default menu entry, else of `/etc/default/grub`.
 pub(super) fn arguments(root: &Editor<'_>, more: &str) -> Result<Arguments, Problem> {
-    let (origin, mut words) = from_image(root).map_err(|e| Problem::new(e.to_string()))?;
+    let (origin, mut words) = from_image(root.tree()).map_err(|e| Problem::new(e.to_string()))?;
     // What an earlier conversion added is decided anew.
     for word in ours(&root.text(SETTINGS, TEXT).map_err(|e| Problem::new(e.to_string()))?.unwrap_or_default()) {
         if let Some(at) = words.iter().rposition(|there| *there == word) {
@@ -140,7 +140,7 @@ fn ours(settings: &str) -> Vec<String> {
 }
 
 /// The arguments that the image boots with, and the file that says so.
-fn from_image(root: &Editor<'_>) -> Result<(String, Vec<String>), crate::tree::edit::EditError> {
+pub(in crate::boot) fn from_image(root: &Tree) -> Result<(String, Vec<String>), crate::tree::edit::EditError> {
     let config = "/boot/grub/grub.cfg";
     if let Some(text) = root.text(config, TEXT)? {
         let block = root.read("/boot/grub/grubenv", TEXT)?.and_then(|block| environment::variables(&block)).unwrap_or_default();
@@ -151,7 +151,7 @@ fn from_image(root: &Editor<'_>) -> Result<(String, Vec<String>), crate::tree::e
     }
     let mut files: Vec<String> = root.text("/etc/default/grub", TEXT)?.into_iter().collect();
     let origin = if files.is_empty() { "no file of the image".to_owned() } else { "/etc/default/grub".to_owned() };
-    for name in files_of(root.tree(), "/etc/default/grub.d").iter().filter(|name| name.ends_with(".cfg")) {
+    for name in files_of(root, "/etc/default/grub.d").iter().filter(|name| name.ends_with(".cfg")) {
         files.extend(root.text(format!("/etc/default/grub.d/{name}"), TEXT)?);
     }
     let value = |name| menu::shell_variable(&files, name).unwrap_or_default();

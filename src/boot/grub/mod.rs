@@ -215,7 +215,7 @@ fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditErr
 }
 
 /// The program that package scripts run.
-const INSTALLER: &str = "/usr/sbin/grub-install";
+pub(super) const INSTALLER: &str = "/usr/sbin/grub-install";
 
 #[cfg(test)]
 mod tests;

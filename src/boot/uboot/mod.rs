@@ -15,6 +15,7 @@ mod settings;
 use super::arguments::Arguments;
 use super::divert::divert;
 use super::fat::{find_name, names};
+use super::grub::INSTALLER;
 use super::grub::environment::{BLOCK, TooLong, block_of};
 use super::{keep, tools};
 use crate::plan::facts::{self, Architecture};
@@ -107,8 +108,9 @@ pub fn integrate(root: &mut Editor<'_>, boot: &mut Editor<'_>, context: &Context
     let mut notes = Vec::new();
     let is_pi = is_raspberry_pi(boot.tree());
     let kernel = keep(&mut problems, Kernel::find(root.tree(), boot.tree(), context, is_pi));
-    let read = settings::arguments(root.tree(), boot.tree(), is_pi);
-    let arguments = keep(&mut problems, Arguments::new(root.tree(), read.0, read.1, context.more_arguments));
+    let read = settings::arguments(root.tree(), boot.tree(), is_pi).map_err(|e| Problem::new(e.to_string()));
+    let arguments = read.and_then(|(origin, words)| Arguments::new(root.tree(), origin, words, context.more_arguments));
+    let arguments = keep(&mut problems, arguments);
     let (Some(kernel), Some(arguments)) = (kernel, arguments) else { return Err(problems) };
     notes.extend(kernel.notes.clone());
     notes.extend(arguments.notes.clone());
@@ -220,13 +222,17 @@ fn slot_env(kernel: &Kernel, arguments: &str) -> Result<Vec<u8>, TooLong> {
 
 /// Keeps package updates on the device from undoing the integration.
 fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
-    let reason = "it would replace the boot script: diverted as dpkg-divert does";
-    if root.tree().file("/usr/sbin/flash-kernel").is_some() {
-        notes.extend(divert(root, "/usr/sbin/flash-kernel", reason)?);
+    for (program, reason) in [
+        ("/usr/sbin/flash-kernel", "it would replace the boot script: diverted as dpkg-divert does"),
+        (INSTALLER, "U-Boot would start what it installs instead of the boot script: diverted as dpkg-divert does"),
+    ] {
+        if root.tree().file(program).is_some() {
+            notes.extend(divert(root, program, reason)?);
+        }
     }
-    let menu = "/boot/extlinux/extlinux.conf";
-    if root.tree().file(menu).is_some() {
-        notes.push(format!("{menu}: U-Boot reads it no more; kernel and arguments are named in /boot/mender-slot.env"));
+    let menus = ["/boot/extlinux/extlinux.conf", "/boot/grub/grub.cfg"];
+    for menu in menus.into_iter().filter(|menu| root.tree().file(menu).is_some()) {
+        notes.push(format!("{menu}: is read no more; kernel and arguments are named in /boot/mender-slot.env"));
     }
     Ok(())
 }

@@ -1,31 +1,33 @@
 //! What the image's own ways to start by U-Boot say: `extlinux.conf` of `u-boot-menu`, the settings of `flash-kernel`, and the
-//! `cmdline.txt` of a Raspberry Pi.
+//! `cmdline.txt` of a Raspberry Pi. An image that GRUB starts may be meant for a board with U-Boot too: then GRUB's menu says it.
 
 use super::kernel::Kernel;
 use super::pi;
 use crate::boot::TEXT;
 use crate::boot::fat::find_name;
+use crate::boot::grub::kernel::from_image;
 use crate::boot::grub::menu::{shell_variable, words};
 use crate::tree::Tree;
+use crate::tree::edit::EditError;
 
 /// The places of `extlinux.conf`.
 const MENUS: [&str; 2] = ["/boot/extlinux/extlinux.conf", "/extlinux/extlinux.conf"];
 
 /// The arguments that the image starts with, and the file that says so.
-pub(super) fn arguments(root: &Tree, boot: &Tree, is_pi: bool) -> (String, Vec<String>) {
+pub(super) fn arguments(root: &Tree, boot: &Tree, is_pi: bool) -> Result<(String, Vec<String>), EditError> {
     if is_pi {
-        return ("cmdline.txt".into(), words(&pi::kept_arguments(boot)));
+        return Ok(("cmdline.txt".into(), words(&pi::kept_arguments(boot))));
     }
     if let Some((path, entry)) = menu(root, boot) {
-        return (path, words(&entry.value("append").unwrap_or_default()));
+        return Ok((path, words(&entry.value("append").unwrap_or_default())));
     }
     let flash = "/etc/default/flash-kernel";
     if let Some(text) = text(root, flash) {
         let value = |name: &str| shell_variable(std::slice::from_ref(&text), name).unwrap_or_default();
         let all = format!("{} {}", value("LINUX_KERNEL_CMDLINE"), value("LINUX_KERNEL_CMDLINE_DEFAULTS"));
-        return (flash.into(), words(&all));
+        return Ok((flash.into(), words(&all)));
     }
-    ("no file of the image".into(), Vec::new())
+    from_image(root)
 }
 
 /// The kernel that the image's boot menu names.

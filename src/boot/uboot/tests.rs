@@ -179,7 +179,7 @@ fn another_board_keeps_its_own_u_boot() {
     let lines = "kernel=boot/vmlinuz-6.1.0-21-arm64\ninitrd=boot/initrd.img-6.1.0-21-arm64\nfdtdir=usr/lib/linux-image-6.1.0-21-arm64\nargs=ro rootwait earlycon console=ttyS9 panic=30\n#";
     assert!(text(&root, "/boot/mender-slot.env").contains(lines));
     assert_eq!(text(&root, "/usr/bin/fw_printenv"), "theirs");
-    assert!(installed.notes.iter().any(|note| note.starts_with("/boot/extlinux/extlinux.conf: U-Boot reads it no more")));
+    assert!(installed.notes.iter().any(|note| note.starts_with("/boot/extlinux/extlinux.conf: is read no more")));
     assert!(text(&root, "/usr/sbin/flash-kernel").contains("nothing is installed"));
     let script = header::unwrap(&boot.read("/boot.scr", TEXT_LIMIT).unwrap().unwrap()).unwrap();
     assert!(script.contains("setexpr mender_memory ${scriptaddr} + 20000") && !script.contains("firmware_args"));
@@ -222,6 +222,21 @@ fn flavors_are_what_is_not_counted() {
 fn settings_of_flash_kernel_are_taken() {
     let root =
         tree(&[("/etc/default/flash-kernel", b"LINUX_KERNEL_CMDLINE=\"quiet\"\nLINUX_KERNEL_CMDLINE_DEFAULTS=\"a b\"\n".to_vec())]);
-    let (origin, words) = settings::arguments(&root, &tree(&[]), false);
+    let (origin, words) = settings::arguments(&root, &tree(&[]), false).unwrap();
     assert_eq!((origin.as_str(), words.join(" ").as_str()), ("/etc/default/flash-kernel", "quiet a b"));
+}
+
+#[test]
+fn an_image_that_grub_starts_keeps_its_arguments_and_its_grub_install_away() {
+    let menu = "menuentry 'Debian' {\n\tlinux /boot/vmlinuz-6.1.0-21-arm64 root=UUID=1 ro console=ttyAMA0\n}\n";
+    let root = tree(&[
+        ("/boot/vmlinuz-6.1.0-21-arm64", image()),
+        ("/boot/grub/grub.cfg", menu.into()),
+        ("/usr/sbin/grub-install", b"x".to_vec()),
+    ]);
+    let (installed, [root, _]) = integrated([root, tree(&[])], &context(Architecture::Arm64)).unwrap();
+    assert_eq!(installed.arguments, "ro console=ttyAMA0 console=ttyS9 panic=30");
+    assert!(installed.notes.iter().any(|note| note.starts_with("/boot/grub/grub.cfg: is read no more")), "{:?}", installed.notes);
+    assert!(text(&root, "/usr/sbin/grub-install").contains("nothing is installed"));
+    assert_eq!(text(&root, "/usr/sbin/grub-install.distrib"), "x");
 }

@@ -69,11 +69,11 @@ impl Card {
         Some(card)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn image(&self) -> PathBuf {
+    pub(super) fn image(&self) -> PathBuf {
         self.path("card.img")
     }
 
@@ -113,16 +113,24 @@ impl Card {
         self.debugfs(&format!("stat {path}\n")).contains("Type: regular")
     }
 
+    /// A text file of slot B, which has what slot A has.
+    pub(super) fn text_in_slots(&self, path: &str) -> String {
+        self.debugfs(&format!("cat {path}\n"))
+    }
+
+    /// Writes bytes of the card.
+    pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) {
+        let file = fs::OpenOptions::new().write(true).open(self.image()).unwrap();
+        file.write_all_at(bytes, offset).unwrap();
+    }
+
     /// Makes slot B what it shall be.
     fn spoil(&self) {
         let kernel = self.made.record["boot"]["kernel"].as_str().unwrap();
         let initrd = kernel.replace("/vmlinuz-", "/initrd.img-");
         match self.content {
             Content::Good => {}
-            Content::Nothing => {
-                let file = fs::OpenOptions::new().write(true).open(self.image()).unwrap();
-                file.write_all_at(&vec![0; 1 << 20], self.made.part(3).start).unwrap();
-            }
+            Content::Nothing => self.write_at(self.made.part(3).start, &vec![0; 1 << 20]),
             Content::Garbage => {
                 fs::write(self.path("noise"), vec![0x5a; 1 << 20]).unwrap();
                 self.debugfs(&format!("rm {kernel}\nwrite {} {kernel}\n", self.path("noise").display()));

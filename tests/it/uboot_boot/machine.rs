@@ -1,6 +1,8 @@
 //! The emulated machines, and the U-Boot of Debian's packages that starts them.
 
 use super::super::support::{must, tool};
+use super::super::u_boot::program;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -19,15 +21,45 @@ pub(super) struct Board {
 /// What it is beside its U-Boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A Raspberry Pi 3 behind its firmware: that has loaded U-Boot and the device tree, and passes on the words of cmdline.txt.
-    RaspberryPi,
+    /// A Raspberry Pi behind its firmware: that has loaded U-Boot and the device tree, and passes on the words of cmdline.txt.
+    RaspberryPi(&'static Model),
     /// QEMU's machine `virt` with this processor: U-Boot is what starts; the card is a disk of virtio.
     Virt(&'static str),
 }
 
+/// A Raspberry Pi as QEMU has it.
+#[derive(Debug, PartialEq, Eq)]
+struct Model {
+    machine: &'static str,
+    /// The file of its device tree.
+    tree: &'static str,
+    /// The serial line that U-Boot uses, and Linux' name for it.
+    serial: &'static str,
+    console: &'static str,
+}
+
+const PI_3: Model = Model {
+    machine: "raspi3b",
+    tree: "bcm2837-rpi-3-b.dtb",
+    serial: "-serial null -serial stdio",
+    console: "console=ttyS1,115200",
+};
+/// The model with a processor of 32 bits.
+const PI_2: Model = Model {
+    machine: "raspi2b",
+    tree: "bcm2836-rpi-2-b.dtb",
+    serial: "-serial stdio",
+    console: "earlycon=pl011,mmio32,0x3f201000 console=ttyAMA0,115200",
+};
+
 /// A Raspberry Pi 3 with `program` of a release.
 pub(super) const fn raspberry_pi(release: &'static str, program: &'static str) -> Board {
-    Board { release, program, variant: "pi", kind: Kind::RaspberryPi }
+    Board { release, program, variant: "pi", kind: Kind::RaspberryPi(&PI_3) }
+}
+
+/// A Raspberry Pi 2, which has 32 bits.
+pub(super) const fn raspberry_pi_32(release: &'static str) -> Board {
+    Board { release, program: "rpi_2", variant: "pi-armhf", kind: Kind::RaspberryPi(&PI_2) }
 }
 
 /// The machine `virt` with U-Boot of a release, and a card with the partition table of `variant`.
@@ -35,27 +67,42 @@ pub(super) const fn virt(release: &'static str, variant: &'static str) -> Board 
     Board { release, program: "qemu_arm64", variant, kind: Kind::Virt("cortex-a57") }
 }
 
+/// The same with a U-Boot that was built for an environment beside the partitions, of which [`super::raw`] plays the part.
+pub(super) const fn virt_raw(release: &'static str) -> Board {
+    virt(release, "extlinux-raw")
+}
+
 /// The same with a processor of 32 bits.
 pub(super) const fn virt_32(release: &'static str) -> Board {
     Board { release, program: "qemu_arm", variant: "extlinux-armhf", kind: Kind::Virt("cortex-a15") }
 }
 
+/// The file of the second flash.
+pub(super) const FLASH: &str = "flash.img";
+
 impl Board {
     /// The program; `None`, said aloud, where it or the emulator cannot be had.
     pub(super) fn program(&self) -> Option<PathBuf> {
         tool(self.emulator())?;
-        Some(programs(self.release)?.join(self.program).join("u-boot.bin"))
+        tool("mkimage")?;
+        program(self.release, self.architecture(), self.program)
+    }
+
+    /// What Debian calls its processor.
+    fn architecture(&self) -> &'static str {
+        if self.variant.ends_with("-armhf") { "armhf" } else { "arm64" }
     }
 
     /// The emulator of its processor.
     pub(super) fn emulator(&self) -> &'static str {
-        if self.kind == Kind::Virt("cortex-a15") { "qemu-system-arm" } else { "qemu-system-aarch64" }
+        if self.architecture() == "armhf" { "qemu-system-arm" } else { "qemu-system-aarch64" }
     }
 
     /// The files of the boot partition that [`Self::arguments`] wants.
     pub(super) fn files(&self) -> &'static [&'static str] {
         match self.kind {
-            Kind::RaspberryPi => &["bcm2837-rpi-3-b.dtb", "cmdline.txt"],
+            Kind::RaspberryPi(&PI_3) => &["bcm2837-rpi-3-b.dtb", "cmdline.txt"],
+            Kind::RaspberryPi(_) => &["bcm2836-rpi-2-b.dtb", "cmdline.txt"],
             Kind::Virt(_) => &[],
         }
     }
@@ -65,55 +112,43 @@ impl Board {
         let [program, image] = [program, image].map(|path| path.display().to_string());
         let fixed = "-accel tcg -display none -monitor none -no-reboot -net none";
         let (machine, last) = match self.kind {
-            Kind::RaspberryPi => {
+            Kind::RaspberryPi(model) => {
+                let Model { machine, tree, serial, console } = model;
                 // The firmware's part: what cmdline.txt says, with the console of this machine.
                 let words = fs::read_to_string(dir.join("cmdline.txt")).unwrap();
                 let words = words.split_whitespace().filter(|word| !word.starts_with("console=") && *word != "quiet");
-                let words = words.chain(["console=ttyS1,115200", "loglevel=6"]).collect::<Vec<_>>().join(" ");
-                let tree = dir.join("bcm2837-rpi-3-b.dtb");
-                let tree = tree.display();
-                let machine = "-M raspi3b -serial null -serial stdio";
-                (format!("{machine} -kernel {program} -dtb {tree} -drive if=sd,format=raw,file={image} -append"), Some(words))
+                let words = words.chain([*console, "loglevel=6"]).collect::<Vec<_>>().join(" ");
+                let tree = dir.join(tree).display().to_string();
+                let program = if self.architecture() == "armhf" { in_place(&program, dir) } else { program };
+                let card = format!("-drive if=sd,format=raw,file={image}");
+                (format!("-M {machine} {serial} -kernel {program} -dtb {tree} {card} -append"), Some(words))
             }
             Kind::Virt(processor) => {
                 let machine = "-m 512 -nodefaults -serial stdio";
                 (format!("-M virt -cpu {processor} {machine} -bios {program} -drive if=virtio,format=raw,file={image}"), None)
             }
         };
-        fixed.split(' ').chain(machine.split(' ')).map(str::to_owned).chain(last).collect()
+        // The second flash holds the variables that were built into U-Boot.
+        let flash = format!("-drive if=pflash,unit=1,format=raw,file={}", dir.join(FLASH).display());
+        let flash = flash.split(' ').filter(|_| self.variant == "extlinux-raw");
+        fixed.split(' ').chain(flash).chain(machine.split(' ')).map(str::to_owned).chain(last).collect()
     }
 
     /// Words of the kernel's command line that come from the golden image, and from the firmware where there is one.
     pub(super) fn words(&self) -> [&'static str; 2] {
         match self.kind {
-            Kind::RaspberryPi => ["fsck.repair=yes", "loglevel=6"],
+            Kind::RaspberryPi(_) => ["fsck.repair=yes", "loglevel=6"],
             Kind::Virt(_) => ["vendor.flag=golden", "rootwait"],
         }
     }
 }
 
-/// The programs of a Debian release, unpacked once; `None`, said aloud, where they cannot be fetched.
-pub(super) fn programs(release: &str) -> Option<PathBuf> {
-    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("u-boot").join(release);
-    if !dir.is_dir() {
-        let mmdebstrap = tool("mmdebstrap")?;
-        let part = dir.with_extension("part");
-        let _ = fs::remove_dir_all(&part);
-        fs::create_dir_all(&part).unwrap();
-        let archive = part.join("tree.tar");
-        let plain =
-            ["--quiet", "--variant=extract", "--architectures=arm64", "--include=u-boot-rpi,u-boot-qemu", "--format=tar", release];
-        let output = std::process::Command::new(mmdebstrap).args(plain).arg(&archive).output().unwrap();
-        if !output.status.success() {
-            assert!(std::env::var_os("CI").is_none(), "fetching U-Boot: {}", String::from_utf8_lossy(&output.stderr));
-            eprintln!("SKIPPED: U-Boot of {release} cannot be fetched");
-            return None;
-        }
-        must("tar", &[&"-C", &part, &"-xf", &archive, &"./usr/lib/u-boot"]);
-        fs::remove_file(archive).unwrap();
-        fs::rename(part, &dir).unwrap();
-    }
-    Some(dir.join("usr/lib/u-boot"))
+/// U-Boot for a Raspberry Pi of 32 bits in a wrapping in `dir` that tells the emulator where the firmware loads it (to 0x8000), which is
+/// not where kernels go.
+fn in_place(program: &str, dir: &Path) -> String {
+    let wrapped = dir.join("u-boot.img");
+    let options = "-A arm -O linux -T kernel -C none -a 0x8000 -e 0x8000 -d".split(' ').map(Into::into);
+    let arguments: Vec<OsString> = options.chain([program.into(), wrapped.clone().into()]).collect();
+    must("mkimage", &arguments.iter().map(|argument| argument as &dyn AsRef<OsStr>).collect::<Vec<_>>());
+    wrapped.display().to_string()
 }
