@@ -38,7 +38,13 @@ compression = "gzip"
 
 [output]
 image = "raw"
+
+[[overlay]]
+dir = "patient"
 "#;
+
+/// What makes its systems wait for disks as long as it takes: emulated ones come late when the host is busy.
+const PATIENT: [&str; 2] = ["patient/etc/systemd/system.conf.d/patient.conf", "[Manager]\nDefaultDeviceTimeoutSec=15min\n"];
 
 /// The same for the Raspberry Pi, whose golden image has the client already.
 const PI_CONFIGURATION: &str = r#"
@@ -194,6 +200,10 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
         let file = package.file_name().expect("a name").to_string_lossy().into_owned();
         workshop.bring(&package, &format!("client/{file}"));
     }
+    let [patient, text] = PATIENT;
+    let patient = workshop.path().join(patient);
+    fs::create_dir_all(patient.parent().expect("a directory")).expect("a directory");
+    fs::write(patient, text).expect("writing an overlay");
     let config = workshop.path().join("family.toml");
     let text = configuration(variant).replace("DEVICE_TYPE", device_type);
     fs::write(&config, text).expect("writing the configuration");

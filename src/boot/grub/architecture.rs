@@ -42,7 +42,7 @@ impl Architecture {
             Self::Amd64 => "grub-efi-amd64-signed and shim-signed",
             Self::I386 => "grub-efi-ia32-signed and shim-signed",
             Self::Arm64 => "grub-efi-arm64-signed and shim-signed",
-            Self::Armhf => "grub-efi-arm-bin",
+            Self::Armhf => "grub-efi-arm",
         }
     }
 }

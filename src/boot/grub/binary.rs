@@ -94,12 +94,12 @@ fn prefix(mods: &[u8]) -> Option<String> {
     }
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Result<u16, BinaryError> {
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> Result<u16, BinaryError> {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk());
     found.map(|b| u16::from_le_bytes(*b)).ok_or(BinaryError::Short(bytes.len(), at))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Result<u32, BinaryError> {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> Result<u32, BinaryError> {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk());
     found.map(|b| u32::from_le_bytes(*b)).ok_or(BinaryError::Short(bytes.len(), at))
 }

@@ -7,6 +7,7 @@
 //! root filesystem's own menu, kept by its `update-grub`, is an offer of that script.
 
 mod architecture;
+pub mod assemble;
 pub mod binary;
 pub mod environment;
 pub mod kernel;

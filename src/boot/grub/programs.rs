@@ -1,6 +1,8 @@
-//! Shim and GRUB of the golden image: from its packages' files, else from its old boot partition.
+//! Shim and GRUB of the golden image: from its packages' files, else from its old boot partition, else made of what `grub-install` left.
 
+use super::assemble::assemble;
 use super::binary::Binary;
+use crate::boot::TEXT;
 use crate::boot::fat::{find_name, names};
 use crate::plan::facts::Architecture;
 use crate::problem::Problem;
@@ -27,7 +29,7 @@ pub(super) struct Programs {
     pub(super) grub: Program,
     /// Shim's key manager.
     pub(super) manager: Option<Program>,
-    /// The directory below `EFI` in which GRUB looks for its configuration first.
+    /// The directory below `EFI` in which GRUB looks for its configuration first, or from which it was started so far.
     pub(super) directory: String,
 }
 
@@ -47,12 +49,7 @@ impl Programs {
             Some((grub, other("shim"), other("mm")))
         };
         let found = of_packages().or_else(|| Self::of_partition(boot, arch));
-        let (grub, shim, manager) = found.ok_or_else(|| {
-            let text =
-                format!("no GRUB for UEFI that can be kept: no signed or monolithic grub{suffix}.efi in the root filesystem");
-            Problem::new(format!("{text}, and none on the boot partition whose prefix lies below /EFI"))
-                .hint(format!("install {} in the golden image", arch.grub_packages()))
-        })?;
+        let Some((grub, shim, manager)) = found else { return Self::of_installer(root, boot, arch) };
         let directory = grub.binary.directory().unwrap_or_default().to_owned();
         // Shim starts nothing that is not signed: in front of an unsigned GRUB it would only be in the way.
         let shim = shim.filter(|_| grub.binary.signed);
@@ -74,6 +71,40 @@ impl Programs {
             let shim = ["shim", "BOOT"].into_iter().find_map(|name| read(name).filter(|program| program.binary.prefix.is_none()));
             Some((grub, shim, read("mm")))
         })
+    }
+
+    /// One made of what `grub-install` left in the root filesystem.
+    fn of_installer(root: &Tree, boot: &Tree, arch: Architecture) -> Result<Self, Problem> {
+        let (suffix, dir) = (arch.efi_suffix(), format!("/boot/grub/{}", arch.grub_platform()));
+        let hint = format!("install {} in the golden image, or run grub-install there", arch.grub_packages());
+        let mut cores = ["core", "grub"].iter().filter_map(|name| {
+            let path = format!("{dir}/{name}.efi");
+            Program::read(root, &path, path.clone(), arch)
+                .filter(|program| program.binary.prefix.is_some() && !program.binary.signed)
+        });
+        let core = cores.next().ok_or_else(|| {
+            let text = format!("no GRUB for UEFI: no signed or monolithic grub{suffix}.efi in the root filesystem");
+            Problem::new(format!("{text}, none on the boot partition whose prefix lies below /EFI, and no {dir}/core.efi"))
+                .hint(&hint)
+        })?;
+        let failed =
+            |e: &dyn std::fmt::Display| Problem::new(format!("{}: no GRUB can be made of it: {e}", core.origin)).hint(&hint);
+        let read = |path: String| root.file(path)?.read_all(LIMIT).ok();
+        let dependencies = root.read(format!("{dir}/moddep.lst"), TEXT).map_err(|e| failed(&e))?.unwrap_or_default();
+        let module = |name: &str| read(format!("{dir}/{name}.mod"));
+        let core_bytes = core.content.read_all(LIMIT).map_err(|e| failed(&e))?;
+        let bytes = assemble(&core_bytes, &String::from_utf8_lossy(&dependencies), module, "/EFI/BOOT").map_err(|e| failed(&e))?;
+        let binary = Binary::parse(&bytes).map_err(|e| failed(&e))?;
+        let origin = format!("made of {} and its modules", core.origin);
+        let grub = Program { origin, content: Content::bytes(bytes), binary };
+        // Where grub-install put the same program.
+        let placed = |directory: &&String| {
+            let path = find_name(boot, &format!("/EFI/{directory}/grub{suffix}.efi"));
+            Program::read(boot, path, String::new(), arch).is_some_and(|program| program.binary.prefix.is_some())
+        };
+        let directories: Vec<String> = names(boot, "/EFI").into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
+        let directory = directories.iter().find(placed).map_or("BOOT", |name| name).to_owned();
+        Ok(Self { shim: None, grub, manager: None, directory })
     }
 
     /// Whether a firmware that insists on signatures starts them.

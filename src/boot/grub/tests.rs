@@ -174,6 +174,35 @@ fn without_signatures_grub_starts_without_shim() {
 }
 
 #[test]
+fn what_grub_install_left_is_made_into_a_grub() {
+    let arch = Architecture::Armhf;
+    let [mut root, mut boot] = golden(arch);
+    root.remove("/usr/lib/grub").unwrap();
+    root.remove("/usr/lib/shim").unwrap();
+    root.remove("/boot/grub/arm-efi/core.efi").unwrap();
+    let core = || assemble::tests::core(arch.pe_machine());
+    root.put_file("/boot/grub/arm-efi/core.efi", core(), stat()).unwrap();
+    boot.put_file("/efi/Vendor/GRUBARM.EFI", core(), stat()).unwrap();
+    let mut without = [root.clone(), boot.clone()];
+    let problems = run(&mut without, &context(arch)).unwrap_err().to_string();
+    assert!(
+        problems.contains("/boot/grub/arm-efi/core.efi: no GRUB can be made of it: the module normal is missing"),
+        "{problems}"
+    );
+    for name in assemble::NEEDED {
+        root.put_file(format!("/boot/grub/arm-efi/{name}.mod"), name, stat()).unwrap();
+    }
+    let mut trees = [root, boot];
+    let installed = run(&mut trees, &context(arch)).unwrap();
+    assert!(!installed.secure_boot && installed.shim.is_none());
+    assert_eq!(installed.grub, "made of /boot/grub/arm-efi/core.efi and its modules");
+    let program = trees[1].file("/efi/Boot/BOOTARM.EFI").unwrap().read_all(1 << 20).unwrap();
+    assert_eq!(binary::Binary::parse(&program).unwrap().directory(), Some("BOOT"));
+    let [_, boot] = trees.each_ref().map(texts);
+    assert!(boot["/efi/Vendor"].contains("keeps grub-install"), "the old place is taken");
+}
+
+#[test]
 fn problems_are_told_together() {
     let mut trees = [tree(&[("/boot/grub/grub.cfg", MENU.replace("ro ", "ro \"a=b c\" ").into())]), tree(&[])];
     let problems = run(&mut trees, &context(Architecture::Amd64)).unwrap_err().to_string();
