@@ -23,7 +23,7 @@ fn programs(release: &str, arch: &str) -> Option<PathBuf> {
         fs::create_dir_all(&part).unwrap();
         let archive = part.join("tree.tar");
         // As of the release: what came since is in a place of its own, which is not always whole.
-        let hook = "--setup-hook=sed -i /-security/d \"$1/etc/apt/sources.list\"";
+        let hook = "--setup-hook=sed -i -e /-security/d -e /-updates/d \"$1/etc/apt/sources.list\"";
         let architecture = format!("--architectures={arch}");
         let plain =
             ["--quiet", "--variant=extract", hook, &architecture, "--include=u-boot-rpi,u-boot-qemu", "--format=tar", release];

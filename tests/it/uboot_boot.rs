@@ -25,8 +25,8 @@ fn tried(part: Slot) -> Values {
 
 const PI_12: Board = raspberry_pi("bookworm", "rpi_3");
 const PI_13: Board = raspberry_pi("trixie", "rpi_3");
+/// That of Debian 13 stops on this emulated machine before it looks at the card.
 const PI32_12: Board = raspberry_pi_32("bookworm");
-const PI32_13: Board = raspberry_pi_32("trixie");
 /// The table of one has its mark for the boot partition in an MBR, that of the other in a GPT.
 const VIRT_12: Board = virt("bookworm", "extlinux");
 const VIRT_13: Board = virt("trixie", "extlinux-gpt");
@@ -109,14 +109,14 @@ fn boot_uboot_of_a_32_bit_raspberry_pi_by_every_row_of_the_table() {
     boots("rows-32", PI32_12, Content::Good, &rows());
 }
 
-/// The same Raspberry Pi, U-Boot of Debian 13: no filesystem, a damaged kernel, no initrd, links alone.
+/// The same Raspberry Pi: no filesystem, a damaged kernel, no initrd, links alone.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_a_32_bit_raspberry_pi_with_a_slot_that_does_not_load() {
     for content in BROKEN {
-        boots(&format!("pi32-{content:?}").to_lowercase(), PI32_13, content, &broken()[..1]);
+        boots(&format!("pi32-{content:?}").to_lowercase(), PI32_12, content, &broken()[..1]);
     }
-    boots("pi32-links", PI32_13, Content::Links, &broken()[..1]);
+    boots("pi32-links", PI32_12, Content::Links, &broken()[..1]);
 }
 
 /// From the factory, over an update that is not committed, and one that is.

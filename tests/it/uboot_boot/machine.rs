@@ -45,8 +45,12 @@ const PI_3: Model = Model {
     console: "console=ttyS1,115200",
 };
 /// The model with a processor of 32 bits.
-const PI_2: Model =
-    Model { machine: "raspi2b", tree: "bcm2836-rpi-2-b.dtb", serial: "-serial stdio", console: "console=ttyAMA0,115200" };
+const PI_2: Model = Model {
+    machine: "raspi2b",
+    tree: "bcm2836-rpi-2-b.dtb",
+    serial: "-serial stdio",
+    console: "earlycon=pl011,mmio32,0x3f201000 console=ttyAMA0,115200",
+};
 
 /// A Raspberry Pi 3 with `program` of a release.
 pub(super) const fn raspberry_pi(release: &'static str, program: &'static str) -> Board {
