@@ -30,7 +30,7 @@ mod tar;
 mod write;
 
 pub use names::{Misnamed, visible};
-pub use read::{Artifact, Examined, Finding, PayloadFile, Severity, Signature, show, validate, validate_unpacked};
+pub use read::{Artifact, Examined, Finding, Held, PayloadFile, Severity, Signature, show, validate, validate_held};
 pub use sign::{KeyError, KeyFile, Signer, Verifier};
 pub use write::{Draft, Error, Finished, bootstrap, write};
 

@@ -84,7 +84,7 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     };
     let cache = args.cache.as_deref().map(|dir| Cache::open(dir, args.cache_size)).transpose()?;
     let how = pipeline::How { jobs, verify: !args.no_verify, cache: cache.as_ref() };
-    let made = pipeline::write(&prepared, args.input.file_name(), &args.input.output_dir, how, &*report)?;
+    let made = pipeline::write(prepared, args.input.file_name(), &args.input.output_dir, how, &*report)?;
     drop(report);
     if args.input.json {
         print(&made.record.json()?)?;

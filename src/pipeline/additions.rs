@@ -224,9 +224,10 @@ fn as_named(brought: Entries, there: &Entries) -> Entries {
     let rename = |(name, entry): (crate::tree::Name, Entry)| {
         let known = there.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name));
         match (entry, known) {
-            (Entry::Dir(mut dir), Some((known, Entry::Dir(below)))) => {
+            (Entry::Dir(dir), Some((known, Entry::Dir(below)))) => {
+                let mut dir = Arc::unwrap_or_clone(dir);
                 dir.entries = as_named(dir.entries, &below.entries);
-                (known.clone(), Entry::Dir(dir))
+                (known.clone(), dir.into())
             }
             (entry, Some((known, _))) => (known.clone(), entry),
             (entry, None) => (name, entry),

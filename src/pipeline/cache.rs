@@ -97,7 +97,7 @@ impl Cache {
         if let Some(frame) = self.find(&key) {
             return Ok(frame);
         }
-        let frame = codec.compress(plain)?;
+        let frame = codec.proven(plain)?;
         if let Err(e) = self.store(&key, &frame) {
             self.state().fault.get_or_insert_with(|| e.to_string());
         }

@@ -46,12 +46,13 @@ pub struct How<'a> {
 ///
 /// # Errors
 /// Whatever stands in the way; nothing then has a final name, and what had one before is untouched.
-pub fn write(prepared: &Prepared, file: String, dir: &Path, how: How, report: &dyn Report) -> Result<Made> {
-    let config = &prepared.config;
+pub fn write(mut prepared: Prepared, file: String, dir: &Path, how: How, report: &dyn Report) -> Result<Made> {
     let mut outputs = Outputs::new(dir)?;
-    let form = form(config, prepared.layout.total)?;
+    let form = form(&prepared.config, prepared.layout.total)?;
     let fixed = prepared.fixed()?;
     let (root, boot) = (prepared.root_image()?, prepared.boot_image()?);
+    let prepared = &prepared;
+    let config = &prepared.config;
     let emission = Emission {
         disk: Disk {
             layout: prepared.layout,
@@ -66,7 +67,6 @@ pub fn write(prepared: &Prepared, file: String, dir: &Path, how: How, report: &d
         signer: prepared.signer.as_ref(),
         jobs: how.jobs,
         cache: how.cache,
-        check: &|artifact, frames| check::artifact(prepared, artifact, frames, how.jobs),
         report,
     };
     let name = &prepared.name;
@@ -82,14 +82,9 @@ pub fn write(prepared: &Prepared, file: String, dir: &Path, how: How, report: &d
         cache.tell(report);
     }
     report.step("checking what was written", None);
-    let checking = check::How { form, both: emission.disk.copy_to_b, report };
-    if how.verify {
-        let planned = emission.disk.content(&data(&written.root_sha256)?);
-        check::verified(prepared, &checking, &written, planned).context("verifying the image")
-    } else {
-        check::image(prepared, &checking, &written)
-    }
-    .map_err(|error| blame(&prepared.input, error))?;
+    let checking = check::How { fixed: &fixed, both: emission.disk.copy_to_b, report };
+    let planned = how.verify.then(|| data(&written.root_sha256).map(|data| emission.disk.content(&data))).transpose()?;
+    let sums = check::written(prepared, &checking, &written, planned).map_err(|error| blame(&prepared.input, error))?;
     prepared.input.check_unchanged().map_err(|error| error.problem()).context("reading the golden image")?;
     let mut record = Record::new(prepared, file);
     record.root.sha256 = Some(hex(&written.root_sha256));
@@ -101,19 +96,15 @@ pub fn write(prepared: &Prepared, file: String, dir: &Path, how: How, report: &d
     let files = [("image", Some(written.image)), ("bmap", map), ("artifact", Some(written.artifact)), ("rootfs", written.rootfs)];
     let pending = files.into_iter().chain([("places", places)]);
     let pending: Vec<(&str, Pending)> = pending.filter_map(|(kind, pending)| Some((kind, pending?))).collect();
-    let known = |kind: &str| match kind {
-        "rootfs" => Some(Some(written.root_sha256)),
-        "image" if form == Form::Raw => Some(None),
-        _ => None,
-    };
-    // At once: image and Artifact are large.
-    let sums: Vec<_> = std::thread::scope(|scope| {
-        let sum = |(kind, pending): &(&str, Pending)| known(kind).map_or_else(|| sum(pending.file()).map(Some), Ok);
-        let threads: Vec<_> = pending.iter().map(|one| scope.spawn(move || sum(one))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
-    });
-    for ((kind, pending), sum) in pending.into_iter().zip(sums) {
-        record.outputs.push(describe(kind, &pending, sum?)?);
+    for (kind, pending) in pending {
+        let sum = match kind {
+            "rootfs" => Some(written.root_sha256),
+            "artifact" => Some(sums.artifact),
+            // Summing up a raw image would take longer than all else: its block map has the sums.
+            "image" if !matches!(form, Form::Wrapped(_)) => sums.image,
+            _ => Some(sum(pending.file())?),
+        };
+        record.outputs.push(describe(kind, &pending, sum)?);
         outputs.finish(pending);
     }
     for pending in extra {

@@ -28,11 +28,13 @@ pub(crate) struct Cutter<'a> {
     at: u64,
     /// How many chunks there were.
     count: usize,
+    /// Where a chunk is read into before its length is known.
+    buf: Vec<u8>,
 }
 
 impl<'a> Cutter<'a> {
     pub(crate) fn new(content: &'a dyn ReadAt, lengths: Lengths) -> Self {
-        Self { content, lengths, at: 0, count: 0 }
+        Self { content, lengths, at: 0, count: 0, buf: Vec::new() }
     }
 
     /// How many chunks were cut: the index of the next one.
@@ -62,12 +64,24 @@ impl<'a> Cutter<'a> {
     }
 
     /// The chunk of at most `most` bytes that begins where the last one ended.
-    fn piece(&self, most: usize) -> io::Result<Piece> {
+    fn piece(&mut self, most: usize) -> io::Result<Piece> {
         let hole = self.content.next_data(self.at)?.is_none_or(|data| data.start - self.at >= most as u64);
         if hole {
             return Ok(Piece::Zero(most));
         }
-        let mut bytes = vec![0; most];
+        // The chunk gets a buffer of its own length: several of them wait at a time.
+        let mut buf = std::mem::take(&mut self.buf);
+        if buf.len() < most {
+            buf.resize(most, 0);
+        }
+        let piece = self.read(&mut buf[..most]);
+        self.buf = buf;
+        piece
+    }
+
+    /// The chunk that begins where the last one ended, read into `bytes`, which has room for the longest.
+    fn read(&self, bytes: &mut [u8]) -> io::Result<Piece> {
+        let most = bytes.len();
         let mut read = 0;
         let mut end = None;
         while end.is_none() && read < most {
@@ -78,8 +92,8 @@ impl<'a> Cutter<'a> {
                 (from..until).step_by(BLOCK).map(|at| at + BLOCK).find(|end| *end <= until && self.ends(&bytes[end - BLOCK..*end]));
             read = until;
         }
-        bytes.truncate(end.unwrap_or(most));
-        Ok(if is_zero(&bytes) { Piece::Zero(bytes.len()) } else { Piece::Data(bytes) })
+        let bytes = &bytes[..end.unwrap_or(most)];
+        Ok(if is_zero(bytes) { Piece::Zero(bytes.len()) } else { Piece::Data(bytes.to_vec()) })
     }
 
     /// Reads what begins `skip` bytes into the chunk.

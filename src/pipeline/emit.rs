@@ -1,13 +1,15 @@
 //! Everything written. The root filesystem is read once: its chunks go to slot A of the image, into the Artifact and through the
-//! checksum in one pass; slot B is a copy of slot A within the image.
+//! checksum in one pass; slot B is a copy of slot A within the image. Each frame is unpacked as soon as it was made and is what went
+//! into it, and what is put into a file is noted in a [`Ledger`]: reading the file back against that shows all of it.
 
 use super::cache::Cache;
-use super::disk::{copy_range, copy_within, write_content, write_sparse};
-use super::frame_stream::{Bytes, FrameStream};
+use super::disk::{copy_within, write_content, write_sparse};
+use super::frame_stream::{Bytes, FrameStream, Mark};
 use super::frames::{Chunk, Compress, Pass, Plain};
+use super::ledger::Ledger;
 use super::outputs::{Outputs, Pending};
 use super::wrapped::{self, Wrap};
-use crate::artifact::{self, Examined, Meta, Signer};
+use crate::artifact::{self, Meta, Signer};
 use crate::image::target::{BlockMap, Mapped, Sums, sums};
 use crate::layout::Layout;
 use crate::report::Report;
@@ -18,6 +20,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::mpsc::sync_channel;
 
 /// The lengths of chunks that serve all these codecs.
 fn lengths(codecs: &[Codec]) -> Lengths {
@@ -49,9 +52,6 @@ pub(crate) enum Form {
     Wrapped(Wrap),
 }
 
-/// Reads an Artifact back, told where the frames of its data are.
-pub(crate) type Check<'a> = dyn Fn(&File, &[Range<u64>]) -> Result<Examined> + Sync + 'a;
-
 /// What the emission of one conversion needs.
 pub(crate) struct Emission<'a> {
     /// The disk.
@@ -68,8 +68,6 @@ pub(crate) struct Emission<'a> {
     pub(crate) jobs: usize,
     /// Frames of earlier conversions.
     pub(crate) cache: Option<&'a Cache>,
-    /// Reads the Artifact back, told where the frames of its data are, while the rest of the image is written.
-    pub(crate) check: &'a Check<'a>,
     /// Progress.
     pub(crate) report: &'a dyn Report,
 }
@@ -96,23 +94,21 @@ pub(crate) struct Written {
     pub(crate) rootfs: Option<Pending>,
     /// The block map of the disk, when asked for.
     pub(crate) map: Option<BlockMap>,
-    /// What reading the Artifact back came to.
-    pub(crate) examined: Examined,
-    /// Where the frames of the root filesystem are, when the image is a stream.
-    pub(crate) copies: Option<Copies>,
+    /// What the image must hold, when it is a stream.
+    pub(crate) stream: Option<Ledger>,
+    /// What the Artifact must hold.
+    pub(crate) payload: Payload,
 }
 
-/// The compressed root filesystem in its places (bytes in the files); all of them hold the same bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Copies {
-    /// Its length.
-    pub(crate) len: u64,
-    /// Slot A in the image.
-    pub(crate) a: u64,
-    /// Slot B in the image, when it is a copy.
-    pub(crate) b: Option<u64>,
-    /// The payload of the Artifact, when that is compressed in the same way.
-    pub(crate) payload: Option<u64>,
+/// An Artifact as it was written.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    /// All of it.
+    pub(crate) ledger: Ledger,
+    /// Where its data archive is (bytes in the file).
+    pub(crate) data: Range<u64>,
+    /// The lengths of the first frame of that, the header of the root filesystem, and of the last, which is what follows (bytes).
+    pub(crate) ends: [u64; 2],
 }
 
 impl Disk<'_> {
@@ -185,32 +181,20 @@ impl Emission<'_> {
         if let Some(stream) = &mut stream {
             self.stream_front(stream).map_err(|e| image.writing(e))?;
         }
-        let slot_start = stream.as_ref().map_or(0, |stream| stream.at);
+        let slot = stream.as_ref().map(FrameStream::mark);
         let mut sums = self.map.then(|| Sums::new(self.disk.root));
-        let (root_sha256, frames) = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
-        self.report.step("writing slot B and the data partition, reading the Artifact back", None);
+        let (root_sha256, payload) = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
+        self.report.step("writing slot B and the data partition", None);
         let data = data(&root_sha256)?;
-        let (check, file) = (self.check, artifact.file());
-        // The first frame of the Artifact's data holds no byte of the root filesystem.
-        let payload = frames.first().map(|head| head.end);
-        let mut copies = stream.as_ref().map(|stream| Copies {
-            len: stream.at - slot_start,
-            a: slot_start,
-            b: None,
-            payload: payload.filter(|_| stream.codec == self.meta.codec),
-        });
-        let examined = std::thread::scope(|scope| {
-            let checked = scope.spawn(move || check(file, &frames));
-            let written = match (self.form, &mut stream, &mut copies) {
-                (Form::Wrapped(wrap), ..) => self.wrapped(image.file(), wrap, &data),
-                (_, Some(stream), Some(copies)) => self.stream_back(stream, copies, &data),
-                _ => self.raw_back(image.file(), &data),
-            };
-            let checked = checked.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            written.map_err(|e| image.writing(e)).map_err(Into::into).and(checked)
-        })?;
+        match (self.form, stream.as_mut().zip(slot)) {
+            (Form::Wrapped(wrap), _) => self.wrapped(image.file(), wrap, &data),
+            (_, Some((stream, slot))) => self.stream_back(stream, slot, &data),
+            _ => self.raw_back(image.file(), &data),
+        }
+        .map_err(|e| image.writing(e))?;
+        let stream = stream.map(|stream| stream.ledger);
         let map = sums.map(|sums| self.disk.map(&sums.finish(), &data)).transpose().context("making the block map")?;
-        Ok(Written { root_sha256, image, artifact, rootfs, map, examined, copies })
+        Ok(Written { root_sha256, image, artifact, rootfs, map, stream, payload })
     }
 
     /// What is beside the partitions, and the boot partition, of a raw image.
@@ -222,20 +206,21 @@ impl Emission<'_> {
     }
 
     /// The one pass over the root filesystem: Artifact, checksum, slot A of either form, and the filesystem by itself. Returns the
-    /// checksum, and where the frames of the Artifact's data are.
+    /// checksum, and what the Artifact must hold.
     fn root_pass(
         &self,
         artifact: &Pending,
         mut stream: Option<&mut FrameStream>,
         image: &Pending,
         rootfs: Option<&Pending>,
-        mut sums: Option<&mut Sums>,
-    ) -> Result<([u8; 32], Vec<Range<u64>>)> {
+        sums: Option<&mut Sums>,
+    ) -> Result<([u8; 32], Payload)> {
         let root = self.disk.root;
         self.report.step("writing the root filesystem", Some(root.len()));
         let draft = artifact::Draft::new(self.meta, root.len(), self.signer).context("making the Artifact")?;
         let mut payload = FrameStream::new(artifact.file(), draft.data_offset(), self.meta.codec);
-        payload.put(Bytes::Frame(&draft.head()?)).map_err(|e| artifact.writing(e))?;
+        let (head, tail) = (draft.head()?, draft.tail()?);
+        payload.put(Bytes::Frame(&head)).map_err(|e| artifact.writing(e))?;
         let codecs = self.codecs();
         let compress: Vec<_> = codecs.iter().map(|codec| move |plain: &[u8]| self.compress(*codec, plain)).collect();
         let slot = (self.form == Form::Raw).then_some(self.disk.layout.root_a.start);
@@ -256,31 +241,41 @@ impl Emission<'_> {
             on_data: Some(&on_data),
         };
         let mut hash = Sha256::new();
-        pass.run(&mut |chunk| {
-            update(&mut hash, &chunk.plain);
-            match (&mut sums, &chunk.plain) {
-                (Some(sums), Plain::Data(bytes)) => sums.update(bytes),
-                (Some(sums), Plain::Zero(len)) => sums.zeros(*len),
-                (None, _) => {}
-            }
-            self.report.advance(length(&chunk.plain));
-            let (payload_frame, image_frame) = self.pick(&chunk);
-            payload.put(payload_frame).map_err(|e| artifact.writing(e))?;
-            stream.as_mut().map_or(Ok(()), |stream| stream.put(image_frame)).map_err(|e| image.writing(e))
+        std::thread::scope(|scope| {
+            // The sums of the block map take as long as that of the whole, which must be made from front to back.
+            let chunks = sums.map(|sums| {
+                let (chunks, wanted) = sync_channel::<Plain>(1);
+                scope.spawn(move || wanted.into_iter().for_each(|plain| take(sums, &plain)));
+                chunks
+            });
+            pass.run(&mut |chunk| {
+                if let Some(chunks) = &chunks {
+                    // The thread ends when there are no more.
+                    let _ = chunks.send(chunk.plain.clone());
+                }
+                update(&mut hash, &chunk.plain);
+                self.report.advance(length(&chunk.plain));
+                let (payload_frame, image_frame) = self.pick(&chunk);
+                payload.put(payload_frame).map_err(|e| artifact.writing(e))?;
+                stream.as_mut().map_or(Ok(()), |stream| stream.put(image_frame)).map_err(|e| image.writing(e))
+            })
         })
         .context("the root filesystem")?;
-        payload.put(Bytes::Frame(&draft.tail()?)).map_err(|e| artifact.writing(e))?;
+        payload.put(Bytes::Frame(&tail)).map_err(|e| artifact.writing(e))?;
         let sha256: [u8; 32] = hash.finalize().into();
-        let finished = draft.finish(&sha256, payload.at - draft.data_offset()).context("making the Artifact")?;
-        let frames = std::mem::take(&mut payload.frames);
+        let data = draft.data_offset()..payload.at;
+        let finished = draft.finish(&sha256, data.end - data.start).context("making the Artifact")?;
         payload.put(Bytes::Frame(&finished.back)).map_err(|e| artifact.writing(e))?;
         artifact.file().write_all_at(&finished.front, 0).map_err(|e| artifact.writing(e))?;
-        Ok((sha256, frames))
+        let mut ledger = Ledger::default();
+        ledger.bytes(&finished.front);
+        ledger.append(&payload.ledger);
+        Ok((sha256, Payload { ledger, data, ends: [head.len() as u64, tail.len() as u64] }))
     }
 
     /// One frame, from the cache where it has it.
     fn compress(&self, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
-        self.cache.map_or_else(|| codec.compress(plain), |cache| cache.frame(codec, plain))
+        self.cache.map_or_else(|| codec.proven(plain), |cache| cache.frame(codec, plain))
     }
 
     /// The codecs of a pass, each once: a codec that the Artifact and the image share makes one frame for both.
@@ -329,16 +324,15 @@ impl Emission<'_> {
         self.stream_content(stream, &front)
     }
 
-    /// The stream behind the root filesystem in slot A.
-    fn stream_back(&self, stream: &mut FrameStream, copies: &mut Copies, data: &Content) -> io::Result<()> {
+    /// The stream behind the root filesystem in slot A, which begins at `slot`.
+    fn stream_back(&self, stream: &mut FrameStream, slot: Mark, data: &Content) -> io::Result<()> {
         let layout = &self.disk.layout;
+        let end = stream.mark();
         let root_len = self.disk.root.len();
         let gap = Content::hole(layout.root_a.len - root_len);
         self.stream_content(stream, &gap)?;
         if self.disk.copy_to_b {
-            copies.b = Some(stream.at);
-            copy_range(stream.file, copies.a, stream.file, stream.at, copies.len)?;
-            stream.at += copies.len;
+            stream.repeat(slot, end)?;
         } else {
             self.stream_content(stream, &Content::hole(root_len))?;
         }
@@ -357,6 +351,13 @@ impl Emission<'_> {
         let compress = move |plain: &[u8]| self.compress(codec, plain);
         let pass = Pass { content, lengths: codec.kind().lengths(), compress: vec![&compress], jobs: self.jobs, on_data: None };
         pass.run(&mut |chunk| stream.put(Bytes::Frame(&chunk.frames[0])))
+    }
+}
+
+fn take(sums: &mut Sums, plain: &Plain) {
+    match plain {
+        Plain::Data(bytes) => sums.update(bytes),
+        Plain::Zero(len) => sums.zeros(*len),
     }
 }
 

@@ -1,11 +1,11 @@
 //! A file that frames and plain bytes are appended to.
 
-use super::disk::write_sparse;
+use super::disk::{copy_range, write_sparse};
 use super::frames::Plain;
+use super::ledger::Ledger;
 use crate::stream::Codec;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 /// What is put into a stream.
@@ -17,6 +17,13 @@ pub(super) enum Bytes<'c> {
     Plain(&'c Plain),
 }
 
+/// A place in a stream.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    at: u64,
+    count: usize,
+}
+
 /// A file that frames are appended to; it may be read again behind the writer.
 pub(super) struct FrameStream<'f> {
     /// The file.
@@ -25,14 +32,30 @@ pub(super) struct FrameStream<'f> {
     pub(super) at: u64,
     /// What compresses frames.
     pub(super) codec: Codec,
-    /// Where frames are.
-    pub(super) frames: Vec<Range<u64>>,
+    /// What was appended.
+    pub(super) ledger: Ledger,
 }
 
 impl<'f> FrameStream<'f> {
     /// An empty stream from `at` on.
     pub(super) fn new(file: &'f File, at: u64, codec: Codec) -> Self {
-        Self { file, at, codec, frames: Vec::new() }
+        Self { file, at, codec, ledger: Ledger::default() }
+    }
+
+    /// Where the next frame goes.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { at: self.at, count: self.ledger.count() }
+    }
+
+    /// Appends what is between two places once more.
+    ///
+    /// # Errors
+    /// What copying said.
+    pub(super) fn repeat(&mut self, from: Mark, to: Mark) -> io::Result<()> {
+        copy_range(self.file, from.at, self.file, self.at, to.at - from.at)?;
+        self.ledger.again(from.count..to.count);
+        self.at += to.at - from.at;
+        Ok(())
     }
 
     /// Appends.
@@ -43,14 +66,18 @@ impl<'f> FrameStream<'f> {
         let len = match bytes {
             Bytes::Frame(bytes) => {
                 self.file.write_all_at(bytes, self.at)?;
-                self.frames.push(self.at..self.at + bytes.len() as u64);
+                self.ledger.bytes(bytes);
                 bytes.len() as u64
             }
             Bytes::Plain(Plain::Data(bytes)) => {
                 write_sparse(self.file, self.at, bytes)?;
+                self.ledger.bytes(bytes);
                 bytes.len() as u64
             }
-            Bytes::Plain(Plain::Zero(len)) => *len as u64,
+            Bytes::Plain(Plain::Zero(len)) => {
+                self.ledger.zeros(*len as u64);
+                *len as u64
+            }
         };
         self.at += len;
         Ok(())

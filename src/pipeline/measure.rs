@@ -11,8 +11,8 @@ use crate::plan::loader::Loader;
 use crate::problem::Problem;
 use crate::stamp::Stamp;
 use crate::stream::{Content, ReadAt};
-use crate::tree::Tree;
 use crate::tree::editor::Editor;
+use crate::tree::{Stat, Tree};
 use crate::units::{Lba, MIB, align_up, enough, human};
 use anyhow::{Context, Result};
 
@@ -126,13 +126,13 @@ impl Prepared {
         Ok(fixed)
     }
 
-    /// The root filesystem as it goes into both slots and the Artifact.
+    /// The root filesystem as it goes into both slots and the Artifact. Its tree, the largest thing in memory, is gone then.
     ///
     /// # Errors
     /// When the tree holds something that ext4 cannot.
-    pub fn root_image(&self) -> Result<Content> {
-        let image =
-            ext4::write::write(&self.trees.root, self.root_size, &self.root_options).context("making the root filesystem")?;
+    pub fn root_image(&mut self) -> Result<Content> {
+        let tree = std::mem::replace(&mut self.trees.root, Tree::new(Stat::root(0o755, self.stamp.time)));
+        let image = ext4::write::write(&tree, self.root_size, &self.root_options).context("making the root filesystem")?;
         debug_assert_eq!(image.content.len(), self.root_size);
         Ok(image.content)
     }

@@ -16,15 +16,14 @@ pub mod flash;
 mod frame_stream;
 mod frames;
 mod hooks;
+mod ledger;
 pub mod like;
 mod loader;
 mod measure;
 pub mod outputs;
 mod prepare;
 mod raw;
-mod readback;
 mod record;
-mod streamed;
 pub mod survey;
 mod wrapped;
 

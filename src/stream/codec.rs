@@ -14,9 +14,12 @@ use flate2::read::MultiGzDecoder;
 use flate2::{Compression as Deflate, GzBuilder};
 use liblzma::read::XzDecoder;
 use liblzma::stream::{CONCATENATED, Check, Filters, LzmaOptions, Stream};
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read, Write};
 
+/// How much is unpacked at once to be compared (bytes).
+const PART: usize = 1 << 16;
 /// The largest dictionary that we let xz use (bytes): a device needs this much memory to unpack.
 const XZ_DICTIONARY: u32 = 8 << 20;
 /// The memory that a foreign xz stream may ask for (bytes): `xz -9` asks for 65 MiB.
@@ -182,6 +185,20 @@ impl Codec {
         }
     }
 
+    /// As [`Codec::compress`]; the frame is unpacked again, and is `chunk`.
+    ///
+    /// # Errors
+    /// When it is not, or the compressor runs out of memory.
+    pub fn proven(self, chunk: &[u8]) -> io::Result<Vec<u8>> {
+        let frame = self.compress(chunk)?;
+        if self.kind != Compression::None {
+            is_of(self.kind, &frame, chunk).map_err(|e| {
+                io::Error::other(format!("{} bytes that {} packed do not come out again: {e}", chunk.len(), self.kind))
+            })?;
+        }
+        Ok(frame)
+    }
+
     /// `chunk` as one frame whose length is a function of the length of `chunk` only: nothing is compressed.
     #[must_use]
     pub fn stored(self, chunk: &[u8]) -> Vec<u8> {
@@ -214,6 +231,26 @@ pub fn decoder<'a>(kind: Compression, reader: impl Read + 'a) -> io::Result<Box<
     })
 }
 
+/// Fails unless `frame` unpacks to `chunk`.
+fn is_of(kind: Compression, frame: &[u8], chunk: &[u8]) -> io::Result<()> {
+    if kind == Compression::Zstd {
+        // At once, which takes half the time.
+        let plain = zstd::bulk::decompress(frame, chunk.len())?;
+        return if plain == chunk { Ok(()) } else { Err(io::Error::other("other bytes")) };
+    }
+    let mut plain = decoder(kind, frame)?;
+    let mut buf = vec![0; PART];
+    for due in chunk.chunks(PART) {
+        let found = &mut buf[..due.len()];
+        plain.read_exact(found)?;
+        if found != due {
+            return Err(io::Error::other("other bytes"));
+        }
+    }
+    // Reads the checksum at the end, too.
+    if plain.read(&mut buf)? == 0 { Ok(()) } else { Err(io::Error::other("more bytes")) }
+}
+
 fn gzip(chunk: &[u8], level: u32) -> io::Result<Vec<u8>> {
     // Operating system 255 is "unknown" (RFC 1952, section 2.3): nothing tells where the frame was made.
     let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Deflate::new(level));
@@ -234,12 +271,23 @@ fn xz(chunk: &[u8], level: u32) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
+thread_local! {
+    /// The last compressor of this thread: setting one up anew for each frame takes a tenth of the time. It remembers nothing else.
+    static ZSTD: RefCell<Option<(u32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) };
+}
+
 fn zstd(chunk: &[u8], level: u32) -> io::Result<Vec<u8>> {
-    let mut encoder = zstd::Encoder::new(Vec::new(), i32::try_from(level).unwrap_or(i32::MAX))?;
-    encoder.include_checksum(true)?;
-    encoder.set_pledged_src_size(Some(chunk.len() as u64))?;
-    encoder.write_all(chunk)?;
-    encoder.finish()
+    ZSTD.with_borrow_mut(|kept| {
+        let (_, compressor) = match kept.take().filter(|(known, _)| *known == level) {
+            Some(known) => kept.insert(known),
+            None => {
+                let mut compressor = zstd::bulk::Compressor::new(i32::try_from(level).unwrap_or(i32::MAX))?;
+                compressor.include_checksum(true)?;
+                kept.insert((level, compressor))
+            }
+        };
+        compressor.compress(chunk)
+    })
 }
 
 #[cfg(test)]
@@ -279,6 +327,20 @@ mod tests {
     }
 
     #[test]
+    fn what_a_thread_packed_before_leaves_no_mark() {
+        for kind in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
+            let [low, high] = [1, 5].map(|level| Codec::new(kind, Some(level)).unwrap());
+            let plain = [noise(900_000), vec![b'x'; 300_000], noise(70_000)].concat();
+            let alone = std::thread::scope(|scope| scope.spawn(|| low.compress(&plain).unwrap()).join().unwrap());
+            for before in [&plain[..1_000_000], &plain[5..], b"", &plain[..]] {
+                high.compress(before).unwrap();
+                low.compress(before).unwrap();
+                assert!(low.compress(&plain).unwrap() == alone, "{kind}");
+            }
+        }
+    }
+
+    #[test]
     fn stored_lengths_hang_on_the_length_only() {
         for kind in Compression::ALL {
             let codec = Codec::from(kind);
@@ -299,6 +361,24 @@ mod tests {
                 frame[middle] ^= 1;
                 assert!(unpack(kind, &frame).is_err(), "{kind}");
             }
+        }
+    }
+
+    #[test]
+    fn a_frame_of_other_bytes_is_told() {
+        for kind in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
+            let plain = noise(PART + 5000);
+            let codec = Codec::from(kind);
+            let frame = codec.proven(&plain).unwrap();
+            assert_eq!(frame, codec.compress(&plain).unwrap());
+            let is_of = |frame: &[u8], plain: &[u8]| is_of(kind, frame, plain).map_err(|e| e.to_string());
+            is_of(&frame, &plain).unwrap();
+            let mut other = plain.clone();
+            other[PART + 1] ^= 1;
+            assert_eq!(is_of(&frame, &other).unwrap_err(), "other bytes", "{kind}");
+            assert!(is_of(&frame, &plain[..PART]).is_err(), "{kind}");
+            assert!(is_of(&frame, &[&plain[..], b"x"].concat()).is_err(), "{kind}");
+            assert!(is_of(&frame[..frame.len() - 1], &plain).is_err(), "{kind}");
         }
     }
 

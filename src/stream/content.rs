@@ -153,6 +153,11 @@ impl Content {
         self.len = len;
     }
 
+    /// Gives back the memory that further runs would have taken.
+    pub fn compact(&mut self) {
+        self.runs.shrink_to_fit();
+    }
+
     /// Bytes covered by runs.
     #[must_use]
     pub fn data_len(&self) -> u64 {

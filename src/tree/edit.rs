@@ -3,6 +3,7 @@
 use super::path::{Found, WalkError};
 use super::{Dir, Entry, Kind, Leaf, LeafId, Stat, Tree, show};
 use crate::stream::Content;
+use std::sync::Arc;
 
 /// How deep directories may lie: as deep as the reader of ext4 goes. A tree is a nested value, so depth costs stack.
 const MAX_DEPTH: usize = 1024;
@@ -96,9 +97,9 @@ impl Tree {
         let mut dir = &mut self.root;
         for name in &walk.real {
             check_name(path, name)?;
-            let entry = dir.entries.entry(name.clone()).or_insert_with(|| Entry::Dir(Dir::new(stat.clone())));
+            let entry = dir.entries.entry(name.clone()).or_insert_with(|| Dir::new(stat.clone()).into());
             match entry {
-                Entry::Dir(next) => dir = next,
+                Entry::Dir(next) => dir = Arc::make_mut(next),
                 Entry::Leaf(_) => return Err(EditError::InTheWay(show(path), "not a directory", "a directory")),
             }
         }

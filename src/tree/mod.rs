@@ -12,6 +12,7 @@ pub use crate::stamp::Time;
 use crate::stream::Content;
 pub use path::{Found, Walk, WalkError, show};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A file name: any bytes but `/` and NUL, 1 to 255 of them.
 pub type Name = Vec<u8>;
@@ -139,18 +140,24 @@ impl Dir {
 /// A child of a directory.
 #[derive(Clone, Debug)]
 pub enum Entry {
-    /// A directory, which has one parent only.
-    Dir(Dir),
+    /// A directory, which has one parent only. A copy of the tree shares it until one of them changes it.
+    Dir(Arc<Dir>),
     /// A leaf of the tree, by its id.
     Leaf(LeafId),
 }
 
-/// The files of one filesystem.
+impl From<Dir> for Entry {
+    fn from(dir: Dir) -> Self {
+        Self::Dir(Arc::new(dir))
+    }
+}
+
+/// The files of one filesystem. A copy takes little memory: it shares what neither changes.
 #[derive(Clone, Debug)]
 pub struct Tree {
     /// The root directory.
     pub root: Dir,
-    leaves: Vec<Leaf>,
+    leaves: Vec<Arc<Leaf>>,
 }
 
 impl Tree {
@@ -162,8 +169,13 @@ impl Tree {
 
     /// Adds a leaf that no directory names yet.
     pub fn add_leaf(&mut self, leaf: Leaf) -> LeafId {
-        self.leaves.push(leaf);
+        self.leaves.push(Arc::new(leaf));
         LeafId(self.leaves.len() - 1)
+    }
+
+    /// Gives back the memory that further leaves would have taken.
+    pub fn compact(&mut self) {
+        self.leaves.shrink_to_fit();
     }
 
     /// The leaf with this id.
@@ -180,7 +192,7 @@ impl Tree {
     /// # Panics
     /// When the id is of another tree.
     pub fn leaf_mut(&mut self, id: LeafId) -> &mut Leaf {
-        &mut self.leaves[id.0]
+        Arc::make_mut(&mut self.leaves[id.0])
     }
 
     /// How many names each leaf has, by id; a leaf without one is no longer part of the filesystem.

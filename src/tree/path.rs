@@ -2,6 +2,7 @@
 
 use super::{Dir, Entry, Kind, Leaf, Tree};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// How many symlinks one path may pass, as in the kernel.
 const MAX_LINKS: usize = 40;
@@ -135,7 +136,7 @@ impl Tree {
         let mut dir = &mut self.root;
         for name in real {
             match dir.entries.get_mut(name)? {
-                Entry::Dir(next) => dir = next,
+                Entry::Dir(next) => dir = Arc::make_mut(next),
                 Entry::Leaf(_) => return None,
             }
         }

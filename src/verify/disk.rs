@@ -28,6 +28,8 @@ pub(super) struct Part {
     pub(super) number: u32,
     pub(super) source: Source,
     pub(super) files: Option<Files>,
+    /// The partition in front that holds the same filesystem, byte for byte.
+    pub(super) same_as: Option<u32>,
     esp: bool,
 }
 
@@ -48,21 +50,31 @@ pub(super) struct Roles {
 }
 
 impl Disk {
-    /// Checks every filesystem and reads those that can be read.
-    pub(super) fn read(disk: &Source, table: Table, log: &mut Log) -> Self {
+    /// Checks every filesystem and reads those that can be read. The partitions that begin at `twins` hold the same bytes.
+    pub(super) fn read(disk: &Source, table: Table, twins: Option<[u64; 2]>, log: &mut Log) -> Self {
         let mut parts: Vec<Part> = Vec::new();
         for partition in &table.partitions {
             let bytes = partition.bytes();
             let source: Source = Arc::new(Slice::new(Arc::clone(disk), bytes.start, bytes.end - bytes.start));
+            let mut same_as = None;
             let files = if is_ext(&*source) {
-                ext(&source, partition.number, &parts, log)
+                let known = twins.filter(|twins| twins[1] == bytes.start).map(|twins| twins[0]);
+                let known = table.partitions.iter().find(|other| Some(other.bytes().start) == known).map(|other| other.number);
+                log.group(format!("ext4 on partition {}", partition.number));
+                if let Some((other, files)) = twin(&source, known, &parts) {
+                    log.passed(1);
+                    same_as = Some(other);
+                    Some(files)
+                } else {
+                    ext(&source, partition.number, log)
+                }
             } else if is_fat(&*source) {
                 fat_files(&source, partition.number, log)
             } else {
                 None
             };
             let esp = partition.kind == types::GPT_ESP || partition.kind == types::MBR_ESP;
-            parts.push(Part { number: partition.number, source, files, esp });
+            parts.push(Part { number: partition.number, source, files, same_as, esp });
         }
         Self { source: Arc::clone(disk), table, parts }
     }
@@ -176,17 +188,19 @@ pub(super) fn read(tree: &Tree, path: &str) -> Option<Vec<u8>> {
     tree.read(path, 4 * MIB).ok().flatten()
 }
 
-/// Checks and reads an ext filesystem. One with the same bytes as another is not checked twice.
-fn ext(source: &Source, number: u32, others: &[Part], log: &mut Log) -> Option<Files> {
-    log.group(format!("ext4 on partition {number}"));
-    for other in others.iter().filter(|other| !other.files.as_ref().is_none_or(|files| files.is_fat)) {
-        let Some(files) = &other.files else { continue };
-        if source.len() >= files.size && matches!(slots::difference(&*other.source, &**source, files.size), Ok(None)) {
-            log.passed(1);
-            let (uuid, label) = (files.uuid.clone(), files.label.clone());
-            return Some(Files { tree: Rc::clone(&files.tree), size: files.size, uuid, label, is_fat: false });
-        }
-    }
+/// The partition among `others` that holds the ext filesystem of `source`, and its files: what was read once need not be read again.
+/// Where it is `known`, nothing is compared.
+fn twin(source: &Source, known: Option<u32>, others: &[Part]) -> Option<(u32, Files)> {
+    others.iter().find_map(|other| {
+        let files = other.files.as_ref().filter(|files| !files.is_fat && source.len() >= files.size)?;
+        let same = known == Some(other.number) || matches!(slots::difference(&*other.source, &**source, files.size), Ok(None));
+        let (uuid, label) = (files.uuid.clone(), files.label.clone());
+        same.then(|| (other.number, Files { tree: Rc::clone(&files.tree), size: files.size, uuid, label, is_fat: false }))
+    })
+}
+
+/// Checks and reads an ext filesystem.
+fn ext(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
     let before = log.errors();
     ext4::check(&**source, Some(number), log);
     let filesystem = Filesystem::open(Arc::clone(source)).and_then(|fs| Ok((fs.info(), fs.tree()?)));

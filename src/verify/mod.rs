@@ -36,6 +36,8 @@ pub struct Request<'a> {
     pub field: Option<&'a Value>,
     /// What an Artifact that was read already came to; `artifact` and `key` are not asked then.
     pub examined: Option<&'a Examined>,
+    /// Where two partitions begin (bytes) that hold the same bytes, where whoever made the image knows: they are not compared then.
+    pub twins: Option<[u64; 2]>,
     /// SHA-256 of the filesystem in slot A, where whoever wrote it hashed what was written: it is not hashed again then.
     pub root_sha256: Option<[u8; 32]>,
 }
@@ -63,7 +65,7 @@ fn disk_image(source: &Source, request: &Request<'_>, examined: Examine<'_>) -> 
     }
     log.group("partition table");
     let Some(table) = table::check(&**source, &mut log) else { return log.finish() };
-    let disk = Disk::read(source, table, &mut log);
+    let disk = Disk::read(source, table, request.twins, &mut log);
     log.group("roles");
     let Some(roles) = disk.roles(&mut log) else { return log.finish() };
     let learnt = relations::check(&disk, &roles, request, examined, &mut log);

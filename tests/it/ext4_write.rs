@@ -671,10 +671,10 @@ fn edges_of_directories_and_links() {
     }
     let mut wide = Dir::new(stat(0o755));
     for n in 0..65_010 {
-        wide.entries.insert(format!("{n}").into_bytes(), Entry::Dir(Dir::new(stat(0o711))));
+        wide.entries.insert(format!("{n}").into_bytes(), Dir::new(stat(0o711)).into());
     }
-    tree.root.entries.insert(b"many".to_vec(), Entry::Dir(many));
-    tree.root.entries.insert(b"wide".to_vec(), Entry::Dir(wide));
+    tree.root.entries.insert(b"many".to_vec(), many.into());
+    tree.root.entries.insert(b"wide".to_vec(), wide.into());
     let mut deep = String::new();
     (0..500).for_each(|n| deep += &format!("/{n}"));
     tree.put_file(&deep, "deep", stat(0o644)).unwrap();
@@ -827,7 +827,7 @@ fn what_ext4_cannot_hold_is_said() {
         ("/d/a/b: a name of 3 bytes", |t| {
             t.mkdir("/d", &stat(0o755)).unwrap();
             let Some(Entry::Dir(dir)) = t.root.entries.get_mut(b"d".as_slice()) else { panic!() };
-            dir.entries.insert(b"a/b".to_vec(), Entry::Dir(Dir::new(stat(0o755))));
+            std::sync::Arc::make_mut(dir).entries.insert(b"a/b".to_vec(), Dir::new(stat(0o755)).into());
         }),
         ("/lost+found: is not a directory", |t| _ = t.put_file("/lost+found", "", stat(0o644)).unwrap()),
     ];
@@ -958,7 +958,7 @@ pub(crate) mod random {
                         let leaf = Leaf { stat: stat.clone(), kind: Kind::Fifo };
                         dir.entries.insert(format!("{n:0len$}").into_bytes(), Entry::Leaf(tree.add_leaf(leaf)));
                     }
-                    tree.root.entries.insert(format!("crowd-{count}").into_bytes(), Entry::Dir(dir));
+                    tree.root.entries.insert(format!("crowd-{count}").into_bytes(), dir.into());
                     continue;
                 }
             };

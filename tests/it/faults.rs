@@ -207,7 +207,7 @@ fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
         Request { config: &config, disk: small, overlays: &[], like: None, epoch: Some(1), hooks: false, report: &Silent };
     let input = Input::of(Arc::new(Unreadable { inner: Arc::new(FileSource::open(small).expect("the image")), bad: at..at + 512 }));
     let made = pipeline::prepare(&request, input).and_then(|prepared| {
-        pipeline::write(&prepared, "small.img".into(), out, pipeline::How { jobs: 2, verify: true, cache: None }, &Silent)
+        pipeline::write(prepared, "small.img".into(), out, pipeline::How { jobs: 2, verify: true, cache: None }, &Silent)
     });
     made.err().map(|error| goldsmith::cli::message::render(&error))
 }
@@ -274,8 +274,10 @@ fn the_next_run_clears_what_a_killed_one_left_and_nothing_else() {
     assert!(!left.is_empty());
     let slow = Running::start(convert(small, &out).args(SLOW).args(["--set", "output.name=slow"]), &out);
     assert!(left.iter().all(|part| !out.join(part).exists()), "the second run left files of the killed one");
+    slow.signal(Signal::STOP);
     succeeded(&convert(small, &out).output().expect("goldsmith starts"));
     assert!(parts(&out).len() == 2 && parts(&out).iter().all(|part| part.contains("slow")), "{:?}", parts(&out));
+    slow.signal(Signal::CONT);
     succeeded(&slow.end());
     let artifact = must(goldsmith(), &[&"artifact", &"validate", &out.join("slow.mender")]);
     assert!(artifact.contains("valid, not signed"), "{artifact}");

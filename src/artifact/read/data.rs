@@ -5,7 +5,7 @@ use super::super::names::{self, DATA, short};
 use super::header::suffix;
 use super::untar::{Entry, Kind, Untar};
 use super::{Examiner, Hashing, Outer, PayloadFile, Stop};
-use crate::digest::hex;
+use crate::digest::{Digest, hex};
 use crate::stream::{Compression, decoder};
 use crate::units::SECTOR;
 use std::io::Read;
@@ -41,9 +41,9 @@ impl Examiner<'_> {
 
     /// The files of the payload. False when all names are known and nothing else is wanted.
     fn files(&mut self, kind: Compression, stored: &mut impl Read) -> Result<bool, Stop> {
-        let unpacked = match self.data.take() {
-            Some(data) => Ok(Box::new(data) as Box<dyn Read + '_>),
-            None => decoder(kind, stored),
+        let (unpacked, known) = match self.held.take() {
+            Some(held) => (Ok(Box::new(held.archive) as Box<dyn Read + '_>), Some(held.sha256)),
+            None => (decoder(kind, stored), None),
         };
         let mut tar = match unpacked {
             Ok(reader) => Untar::new(reader),
@@ -55,7 +55,7 @@ impl Examiner<'_> {
                 return Ok(false);
             }
             match tar.next() {
-                Ok(Some(entry)) => self.file(&mut tar, entry)?,
+                Ok(Some(entry)) => self.file(&mut tar, entry, known)?,
                 Ok(None) => break,
                 Err(e) => return self.broken("the data", &e),
             }
@@ -64,7 +64,8 @@ impl Examiner<'_> {
         Ok(true)
     }
 
-    fn file(&mut self, tar: &mut impl Read, entry: Entry) -> Result<(), Stop> {
+    /// The next file, whose sum may be `known`.
+    fn file(&mut self, tar: &mut impl Read, entry: Entry, known: Option<Digest>) -> Result<(), Stop> {
         let name = short(&entry.name);
         if let Kind::Other(kind) = entry.kind {
             self.error("payload-kind", format!("`{name}` in the data is a {kind}; only plain files may be there"));
@@ -83,7 +84,7 @@ impl Examiner<'_> {
         let sha256 = Some(listed.digest);
         self.check_rootfs(&entry, listed.digest);
         if self.whole {
-            match Hashing::new(tar).finish() {
+            match known.map_or_else(|| Hashing::new(tar).finish(), Ok) {
                 Ok(found) => self.compare("checksum-payload", &path, found),
                 Err(e) => return self.stop("unreadable", format!("`{name}` in the data cannot be read: {e}")),
             }

@@ -142,26 +142,25 @@ pub fn validate(reader: &mut dyn Read, key: Option<&Verifier>) -> io::Result<Exa
     examine(reader, None, true, key)
 }
 
-/// The same for whoever can unpack the data archive in several threads: `data` gives what unpacking it gives.
-///
-/// # Errors
-/// What `reader` said. Whatever is wrong with the Artifact itself or with `data` is a finding.
-pub fn validate_unpacked<'k>(
-    reader: &mut dyn Read,
-    data: &'k mut (dyn Read + 'k),
-    key: Option<&'k Verifier>,
-) -> io::Result<Examined> {
-    examine(reader, Some(data), true, key)
+/// The data of an Artifact for whoever has unpacked it and summed up its one file already.
+pub struct Held<'k> {
+    /// The data archive. Of the file only the length matters.
+    pub archive: &'k mut (dyn Read + 'k),
+    /// The SHA-256 of the file.
+    pub sha256: Digest,
 }
 
-fn examine<'k>(
-    reader: &mut dyn Read,
-    data: Option<&'k mut (dyn Read + 'k)>,
-    whole: bool,
-    key: Option<&'k Verifier>,
-) -> io::Result<Examined> {
+/// As [`validate`] where the data is `held`: then nothing of it is unpacked or hashed.
+///
+/// # Errors
+/// What `reader` said. Whatever is wrong with the Artifact itself or with the archive is a finding.
+pub fn validate_held<'k>(reader: &mut dyn Read, held: Held<'k>, key: Option<&'k Verifier>) -> io::Result<Examined> {
+    examine(reader, Some(held), true, key)
+}
+
+fn examine<'k>(reader: &mut dyn Read, held: Option<Held<'k>>, whole: bool, key: Option<&'k Verifier>) -> io::Result<Examined> {
     let mut source = Source { reader, failed: None };
-    let mut examiner = Examiner { key, whole, data, out: Examined::default(), listed: BTreeMap::new() };
+    let mut examiner = Examiner { key, whole, held, out: Examined::default(), listed: BTreeMap::new() };
     examiner.out.complete = examiner.walk(&mut Untar::new(&mut source)).is_ok();
     match source.failed {
         Some(error) => Err(error),
@@ -236,8 +235,8 @@ type Outer<'a, 'b> = Untar<&'a mut Source<'b>>;
 
 struct Examiner<'k> {
     key: Option<&'k Verifier>,
-    /// The data archive unpacked, where somebody else does that.
-    data: Option<&'k mut (dyn Read + 'k)>,
+    /// The data, where somebody else unpacks it.
+    held: Option<Held<'k>>,
     /// Whether to read on behind what [`show`] needs.
     whole: bool,
     out: Examined,

@@ -252,7 +252,7 @@ impl Reader {
             self.info.hidden.push(path.clone());
         }
         let made = if entry.attributes & attr::DIRECTORY != 0 {
-            Entry::Dir(self.dir(entry, path, depth)?)
+            self.dir(entry, path, depth)?.into()
         } else {
             let content = self.content(path, entry.cluster, entry.size)?;
             let stat = Stat { mode: entry.stat.mode & 0o666, ..entry.stat.clone() };

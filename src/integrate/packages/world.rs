@@ -7,6 +7,7 @@ use crate::tree::editor::{Action, Editor};
 use crate::tree::{Dir, Entry, Found, Kind, Leaf, Stat};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Files that scripts read are small; larger ones are no text.
 const TEXT_LIMIT: u64 = 16 << 20;
@@ -167,7 +168,7 @@ impl World<'_, '_> {
         let parents = Stat::root(0o755, self.editor.time());
         match entry {
             Entry::Leaf(id) => self.editor.tree_mut().link(path, id, &parents)?,
-            Entry::Dir(dir) => self.place_dir(path, dir)?,
+            Entry::Dir(dir) => self.place_dir(path, Arc::unwrap_or_clone(dir))?,
         }
         self.editor.record(walk.path(), if walk.exists { Action::Changed } else { Action::Added }, &reason);
         Ok(())
@@ -185,7 +186,7 @@ impl World<'_, '_> {
                     Entry::Leaf(id) => self.editor.tree_mut().link(&path, id, &parents)?,
                     Entry::Dir(inner) => {
                         self.editor.tree_mut().mkdir(&path, &inner.stat.clone())?;
-                        todo.push((path, inner));
+                        todo.push((path, Arc::unwrap_or_clone(inner)));
                     }
                 }
             }

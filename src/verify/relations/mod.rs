@@ -56,7 +56,9 @@ fn check_slots(disk: &Disk, roles: &Roles, known: Option<[u8; 32]>, log: &mut Lo
     let fits = log.check(b.source.len() >= size, "slot-size", || {
         (Place::partition(roles.b), format!("slot B has {} bytes, the root filesystem {size}", b.source.len()))
     });
-    if fits {
+    if b.same_as == Some(a.number) || a.same_as == Some(b.number) {
+        log.passed(1);
+    } else if fits {
         match slots::difference(&*a.source, &*b.source, size) {
             Ok(None) => log.passed(1),
             Ok(Some(_)) if slots::is_empty(&*b.source, size).unwrap_or(false) => {

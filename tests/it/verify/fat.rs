@@ -78,8 +78,7 @@ fn each_damage_of_fat_has_its_own_finding() {
     }
     // A name that is no text: the check follows it, no reader can name it.
     let surrogate = patched(&fat.disk, &[(long + 1, vec![0x00, 0xD8])]);
-    let found = super::codes(&verify(&surrogate));
-    assert!(found.contains(&"fat-files"), "{found:?}");
+    expect(&verify(&surrogate), &["boot-missing", "fat-files"], "a name that is no text");
     // A cluster in use that no file has; the count of free ones stays as it was said to be.
     let mut lost = fat.set(free, 0x0FFF_FFFF);
     lost.push((info + 488, vec![0xFF; 4]));
@@ -87,10 +86,9 @@ fn each_damage_of_fat_has_its_own_finding() {
     let deep = (0..129).fold(String::new(), |path, _| path + "/d");
     let mut build = Build::new();
     super::image::put(&mut build.boot, &format!("{deep}/file"), "deep");
-    let found = super::codes(&verify(&build.make().source()));
-    assert!(found.contains(&"fat-chain"), "{found:?}");
+    expect(&verify(&build.make().source()), &["boot-missing", "fat-chain"], "directories in 129 others");
     let outcome = verify(&patched(&fat.disk, &[(start + 13, vec![3])]));
-    assert!(super::codes(&outcome).contains(&"fat-boot-sector"), "{:?}", outcome.findings);
+    expect(&outcome, &["boot-missing", "fat-boot-sector"], "clusters of three sectors");
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl<'v> Files<'v> {
             let Some((name, ino)) = top.pending.next() else {
                 let done = stack.pop().map(|frame| (frame.name, frame.dir));
                 match (done, stack.last_mut()) {
-                    (Some((name, dir)), Some(parent)) => _ = parent.dir.entries.insert(name, Entry::Dir(dir)),
+                    (Some((name, dir)), Some(parent)) => _ = parent.dir.entries.insert(name, dir.into()),
                     (Some((_, dir)), None) => tree.root = dir,
                     (None, _) => {}
                 }
@@ -98,6 +98,7 @@ impl<'v> Files<'v> {
                 Node::Dir(frame) => stack.push(frame),
             }
         }
+        tree.compact();
         Ok(tree)
     }
 

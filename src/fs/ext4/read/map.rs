@@ -55,6 +55,7 @@ pub(super) fn content(volume: &Volume, inode: &Inode, spans: &[Span]) -> Content
         content.push_range(start, &volume.view, span.physical * block, len);
     }
     content.set_len(inode.size);
+    content.compact();
     content
 }
 
