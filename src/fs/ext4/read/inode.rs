@@ -12,7 +12,7 @@ use zerocopy::{FromZeros, IntoBytes};
 /// Bytes of inode table read at once: 512 inodes of 256 bytes.
 const WINDOW: u64 = 128 << 10;
 /// Windows kept; beyond it all are dropped, so that memory does not grow with the filesystem.
-const MAX_WINDOWS: usize = 256;
+const MAX_WINDOWS: usize = 64;
 /// `i_extra_isize` that all of [`format::Inode`] needs; the kernel assumes it where the field is 0.
 const FULL_EXTRA: usize = 32;
 /// Where `i_checksum_lo` and `i_checksum_hi` are.

@@ -10,11 +10,21 @@ use super::seal::{Seal, first_block};
 use super::sums::Sums;
 use super::{Image, Options, Summary, journal, resize, xattr};
 use crate::stream::{Content, MemSource, Run, Source};
+use std::ops::Range;
 use std::sync::Arc;
 use zerocopy::IntoBytes;
 
 /// Composes the image of `size` bytes.
-pub(super) fn compose(plan: &Plan<'_>, layout: &Layout, size: u64, options: &Options) -> Image {
+pub(super) fn compose(plan: Plan<'_>, layout: Layout, size: u64, options: &Options) -> Image {
+    let (runs, summary) = build(&plan, &layout, options);
+    let used = layout.geometry.used();
+    // Together they are as large as the runs, which are now needed twice.
+    drop((plan, layout));
+    Image { content: content(runs, &used, size), summary }
+}
+
+/// All that the image holds, in any order, and its numbers.
+fn build(plan: &Plan<'_>, layout: &Layout, options: &Options) -> (Vec<Run>, Summary) {
     let mut builder = Builder {
         plan,
         layout,
@@ -34,7 +44,7 @@ pub(super) fn compose(plan: &Plan<'_>, layout: &Layout, size: u64, options: &Opt
     builder.tables();
     builder.seal(&seal, journal.as_ref());
     let summary = builder.summary(&seal);
-    Image { content: builder.content(size), summary }
+    (builder.finish(), summary)
 }
 
 struct Builder<'b> {
@@ -207,38 +217,38 @@ impl Builder<'_> {
         }
     }
 
-    /// All runs in order. Blocks in use that nothing was written to (journal, inode tables,
-    /// descriptors to come, zeros within files) are zeros that a device must have.
-    fn content(mut self, size: u64) -> Content {
+    /// The runs, with those of the metadata.
+    fn finish(mut self) -> Vec<Run> {
         for (place, bytes) in self.pieces {
             let (offset, len) = (u64::from(place) * BLOCK, bytes.len() as u64);
             let source: Source = Arc::new(MemSource(bytes.into()));
             self.runs.push(Run { offset, len, source, source_offset: 0 });
         }
-        self.runs.sort_unstable_by_key(|run| run.offset);
-        let mut content = Content::hole(0);
-        join(self.runs).into_iter().for_each(|run| content.push(run));
-        content.set_len(size);
-        content.cover(&self.layout.geometry.used(), BLOCK);
-        content
+        self.runs
     }
+}
+
+/// All runs in order. Blocks of `used` that nothing was written to (journal, inode tables, descriptors to come, zeros within files)
+/// are zeros that a device must have.
+fn content(mut runs: Vec<Run>, used: &[Range<u64>], size: u64) -> Content {
+    runs.sort_unstable_by_key(|run| run.offset);
+    // Neighbours that are neighbours in one source too are one run.
+    runs.dedup_by(|run, last| {
+        let joins = last.end() == run.offset && continues(last, run);
+        last.len += if joins { run.len } else { 0 };
+        joins
+    });
+    let mut content = Content::hole(0);
+    runs.into_iter().for_each(|run| content.push(run));
+    content.set_len(size);
+    content.cover(used, BLOCK);
+    content.compact();
+    content
 }
 
 /// Blocks of extents.
 fn blocks(extents: &[Extent]) -> u64 {
     extents.iter().map(|extent| u64::from(extent.len)).sum()
-}
-
-/// Makes one run of neighbours that are neighbours in one source too.
-fn join(runs: Vec<Run>) -> Vec<Run> {
-    let mut out: Vec<Run> = Vec::with_capacity(runs.len());
-    for run in runs {
-        match out.last_mut() {
-            Some(last) if last.end() == run.offset && continues(last, &run) => last.len += run.len,
-            _ => out.push(run),
-        }
-    }
-    out
 }
 
 /// Whether the second run begins in the source where the first one ends.

@@ -153,7 +153,7 @@ pub struct Summary {
 /// # Errors
 /// [`Error`] when the tree holds what ext4 cannot, or no size is enough.
 pub fn minimum_size(tree: &Tree, options: &Options) -> Result<u64, Error> {
-    with_plan(tree, options, |plan| smallest(plan, options))
+    with_plan(tree, options, |plan| smallest(&plan, options))
 }
 
 /// Writes `tree` into a filesystem of `size` bytes (a rest of less than a block stays unused).
@@ -164,12 +164,12 @@ pub fn write(tree: &Tree, size: u64, options: &Options) -> Result<Image, Error> 
     with_plan(tree, options, |plan| {
         let blocks = u32::try_from(size / BLOCK).map_err(|_| Error::TooLarge { size, max: MAX_SIZE })?;
         let geometry = Geometry::new(blocks, plan.demand.inodes, options);
-        let Some(geometry) = geometry else { return Err(no_space(plan, size, None, options)) };
+        let Some(geometry) = geometry else { return Err(no_space(&plan, size, None, options)) };
         if plan.demand.blocks_in(&geometry) > u64::from(geometry.free.blocks()) {
-            return Err(no_space(plan, size, Some(&geometry), options));
+            return Err(no_space(&plan, size, Some(&geometry), options));
         }
-        let layout = layout::lay_out(plan, geometry).ok_or_else(|| no_space(plan, size, None, options))?;
-        Ok(image::compose(plan, &layout, size, options))
+        let layout = layout::lay_out(&plan, geometry).ok_or_else(|| no_space(&plan, size, None, options))?;
+        Ok(image::compose(plan, layout, size, options))
     })
 }
 
@@ -177,11 +177,14 @@ pub fn write(tree: &Tree, size: u64, options: &Options) -> Result<Image, Error> 
 const MAX_SIZE: u64 = u32::MAX as u64 * BLOCK;
 
 /// Plans and hands the plan to `then`: the first half of both entry points.
-fn with_plan<T>(tree: &Tree, options: &Options, then: impl FnOnce(&Plan<'_>) -> Result<T, Error>) -> Result<T, Error> {
+fn with_plan<T>(tree: &Tree, options: &Options, then: impl FnOnce(Plan<'_>) -> Result<T, Error>) -> Result<T, Error> {
     options.check()?;
     let lost_found = Dir::new(Stat::root(0o700, options.time));
     let nodes = collect::collect(tree, &lost_found, options.like.as_deref())?;
-    then(&plan::plan(&nodes, options)?)
+    let plan = plan::plan(&nodes, options)?;
+    // As large as the plan itself, and no longer needed.
+    drop(nodes);
+    then(plan)
 }
 
 /// The smallest size (bytes).
