@@ -1,8 +1,12 @@
 //! The command `goldsmith`.
 
-/// Gives memory back as it becomes free, which the C library's allocator keeps (`docs/decisions/0010-allocator.md`).
+use mimalloc::MiMalloc;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Gives memory back as it becomes free, which the C library's allocator keeps, and not before it was overwritten: a signing key leaves no
+/// copy behind (`docs/decisions/0010-allocator.md`).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> std::process::ExitCode {
     goldsmith::cli::main()

@@ -101,8 +101,8 @@ fn scrubbed<T>(work: impl FnOnce() -> T) -> T {
     out
 }
 
-/// A private key. Its bytes are wiped from memory when it is dropped, but for the primes of an RSA key, of which the library for RSA
-/// leaves copies in memory that it gave back.
+/// A private key. Its bytes are wiped from memory when it is dropped. The library for RSA leaves copies of the primes in memory that it
+/// gave back, which an allocator must overwrite, as that of the command does.
 pub struct Signer(Private);
 
 enum Private {

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Chunks that may wait for their turn, for each thread.
-const WINDOW: usize = 3;
+const WINDOW: usize = 2;
 
 /// The plain bytes of a chunk.
 #[derive(Clone, Debug)]

@@ -5,9 +5,11 @@
 
 mod codec;
 mod content;
+mod packed;
 mod read_at;
 mod stored;
 
 pub use codec::{Codec, Compression, Lengths, LevelError, decoder};
 pub use content::{Content, Run};
+pub use packed::Packed;
 pub use read_at::{FileSource, HostFile, MemSource, ReadAt, Slice, Source, Zeros};

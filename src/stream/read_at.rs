@@ -43,7 +43,7 @@ pub(crate) fn beyond(offset: u64, len: usize, end: u64) -> io::Error {
 }
 
 /// Fails unless `len` bytes at `offset` lie within `end` bytes.
-fn check(offset: u64, len: usize, end: u64) -> io::Result<()> {
+pub(super) fn check(offset: u64, len: usize, end: u64) -> io::Result<()> {
     let inside = u64::try_from(len).ok().and_then(|len| offset.checked_add(len)).is_some_and(|stop| stop <= end);
     if inside { Ok(()) } else { Err(beyond(offset, len, end)) }
 }

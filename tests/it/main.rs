@@ -42,3 +42,7 @@ mod tiny;
 mod u_boot;
 mod uboot_boot;
 mod verify;
+
+/// That of the command, which wipes what is freed.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<mimalloc::MiMalloc> = zeroizing_alloc::ZeroAlloc(mimalloc::MiMalloc);

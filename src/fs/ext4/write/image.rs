@@ -9,7 +9,7 @@ use super::plan::{Body, Inode, Plan};
 use super::seal::{Seal, first_block};
 use super::sums::Sums;
 use super::{Image, Options, Summary, journal, resize, xattr};
-use crate::stream::{Content, MemSource, Run, Source};
+use crate::stream::{Content, MemSource, Packed, ReadAt as _, Run, Source};
 use std::ops::Range;
 use std::sync::Arc;
 use zerocopy::IntoBytes;
@@ -31,7 +31,8 @@ fn build(plan: &Plan<'_>, layout: &Layout, options: &Options) -> (Vec<Run>, Summ
         options,
         sums: Sums::of_filesystem(options.uuid, options.metadata_csum),
         pieces: Vec::new(),
-        tables: layout.geometry.groups.iter().map(|_| Vec::new()).collect(),
+        tables: layout.geometry.groups.iter().map(|_| Table::default()).collect(),
+        open: FIRST_GROUP,
         runs: Vec::new(),
     };
     let seal = Seal::new(plan, layout, options);
@@ -47,6 +48,17 @@ fn build(plan: &Plan<'_>, layout: &Layout, options: &Options) -> (Vec<Run>, Summ
     (builder.finish(), summary)
 }
 
+/// The used part of an inode table.
+#[derive(Default)]
+struct Table {
+    bytes: Vec<u8>,
+    /// The same, once nothing is added to it.
+    done: Option<Packed>,
+}
+
+/// Where the inodes of the format itself are, which come last.
+const FIRST_GROUP: usize = 0;
+
 struct Builder<'b> {
     plan: &'b Plan<'b>,
     layout: &'b Layout,
@@ -54,10 +66,20 @@ struct Builder<'b> {
     sums: Sums,
     /// Metadata: whole blocks and where they begin.
     pieces: Vec<(u32, Vec<u8>)>,
-    /// The used part of each group's inode table.
-    tables: Vec<Vec<u8>>,
+    /// Each group's inode table.
+    tables: Vec<Table>,
+    /// The group whose inodes are being written.
+    open: usize,
     /// Data of files.
     runs: Vec<Run>,
+}
+
+impl Table {
+    fn pack(&mut self) {
+        if !self.bytes.is_empty() {
+            self.done = Some(Packed::new(&std::mem::take(&mut self.bytes)));
+        }
+    }
 }
 
 impl Builder<'_> {
@@ -172,7 +194,16 @@ impl Builder<'_> {
     fn record(&mut self, record: &Record<'_>) {
         let index = (record.number - 1) as usize;
         let each = self.layout.geometry.inodes_per_group as usize;
-        let (table, at) = (&mut self.tables[index / each], index % each * INODE_LEN);
+        let (group, at) = (index / each, index % each * INODE_LEN);
+        // The inodes of files come in order, so a table that was left is whole. Together they would take most of the memory.
+        if group != self.open && group != FIRST_GROUP {
+            if self.open != FIRST_GROUP {
+                self.tables[self.open].pack();
+            }
+            self.open = group;
+        }
+        assert!(self.tables[group].done.is_none(), "inode {} comes after its table", record.number);
+        let table = &mut self.tables[group].bytes;
         if table.is_empty() {
             table.reserve_exact(each * INODE_LEN);
         }
@@ -182,10 +213,14 @@ impl Builder<'_> {
         table[at..at + INODE_LEN].copy_from_slice(&inode::encode(record, self.sums));
     }
 
+    /// The runs of the inode tables.
     fn tables(&mut self) {
-        let tables = std::mem::take(&mut self.tables);
-        let places = self.layout.geometry.groups.iter().map(|group| group.inode_table);
-        self.pieces.extend(places.zip(tables).filter(|(_, table)| !table.is_empty()));
+        for (group, mut table) in self.layout.geometry.groups.iter().zip(std::mem::take(&mut self.tables)) {
+            table.pack();
+            let Some(packed) = table.done else { continue };
+            let (offset, len) = (u64::from(group.inode_table) * BLOCK, packed.len());
+            self.runs.push(Run { offset, len, source: Arc::new(packed), source_offset: 0 });
+        }
     }
 
     /// Writes superblock, descriptors and bitmaps.
