@@ -40,6 +40,9 @@ pub(super) struct Input {
     /// Directory for the results, also for what a compressed image is unpacked to
     #[arg(long, value_name = "DIR", default_value = "deploy")]
     pub(super) output_dir: PathBuf,
+    /// Threads [default: one for each processor]; never changes a byte of the result
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
@@ -59,9 +62,6 @@ pub(super) struct Input {
 pub(super) struct ConvertArgs {
     #[command(flatten)]
     input: Input,
-    /// Threads [default: one for each processor]; never changes a byte of the result
-    #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
-    jobs: Option<u16>,
     /// Only read the results back; by default they are checked as `verify` does before they get their names
     #[arg(long)]
     no_verify: bool,
@@ -78,12 +78,8 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(args.input.quiet);
     let config = args.input.config()?;
     let prepared = args.input.prepare(&config, true, &*report)?;
-    let jobs = match args.jobs {
-        Some(jobs) => usize::from(jobs),
-        None => std::thread::available_parallelism().map_or(1, NonZero::get),
-    };
     let cache = args.cache.as_deref().map(|dir| Cache::open(dir, args.cache_size)).transpose()?;
-    let how = pipeline::How { jobs, verify: !args.no_verify, cache: cache.as_ref() };
+    let how = pipeline::How { jobs: args.input.jobs(), verify: !args.no_verify, cache: cache.as_ref() };
     let made = pipeline::write(prepared, args.input.file_name(), &args.input.output_dir, how, &*report)?;
     drop(report);
     if args.input.json {
@@ -108,7 +104,7 @@ impl Input {
         if config.board.device_type.is_some() {
             return Ok(config);
         }
-        pipeline::settled(&config, report, &open(&self.disk, &self.output_dir, &config, report)?)
+        pipeline::settled(&config, report, &self.open(&config, report)?)
     }
 
     /// Opens the image and does everything but writing; `hooks` says whether these run.
@@ -116,7 +112,7 @@ impl Input {
         let epoch = epoch()?;
         let like = self.like.as_deref().map(pipeline::like::places).transpose()?.map(Arc::new);
         let request = Request { config, disk: &self.disk, overlays: &self.overlay, like, epoch, hooks, report };
-        let prepared = pipeline::prepare(&request, open(&self.disk, &self.output_dir, config, report)?)?;
+        let prepared = pipeline::prepare(&request, self.open(config, report)?)?;
         if let Some(path) = &self.field {
             let record = pipeline::Record::new(&prepared, self.file_name());
             record.fits(&super::verify::record(path)?).with_context(|| format!("comparing with {}", path.display()))?;
@@ -127,19 +123,34 @@ impl Input {
         Ok(prepared)
     }
 
+    fn open(&self, config: &Config, report: &dyn Report) -> anyhow::Result<source::Input> {
+        open(&self.disk, &self.output_dir, config, self.jobs(), report)
+    }
+
+    /// How many threads may work.
+    fn jobs(&self) -> usize {
+        self.jobs.map_or_else(processors, usize::from)
+    }
+
     /// The image's name without its directory: no path of the build machine reaches an output.
     pub(super) fn file_name(&self) -> String {
         self.disk.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned())
     }
 }
 
-/// Opens a disk image; one that must be unpacked goes to a temporary file in `spool`, or in its nearest parent that exists.
-pub(super) fn open(disk: &Path, spool: &Path, config: &Config, report: &dyn Report) -> anyhow::Result<source::Input> {
+/// How many threads work where nobody said it.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Opens a disk image; one that must be unpacked goes, by `jobs` threads, to a temporary file in `spool`, or in its nearest parent that
+/// exists.
+pub(super) fn open(disk: &Path, spool: &Path, config: &Config, jobs: usize, report: &dyn Report) -> anyhow::Result<source::Input> {
     let spool = spool.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
     // What is unpacked. A golden card may be larger than the new one; eight times is no longer the same card, but an archive made to
     // fill the disk.
     let max_size = config.storage.size.saturating_mul(8);
-    let threads = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    let threads = u32::try_from(jobs).unwrap_or(u32::MAX);
     let options = source::Options { spool_dir: spool, max_size, report, threads };
     source::open(disk, &options).map_err(|error| refused(disk, error))
 }

@@ -71,7 +71,7 @@ struct System {
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
     let config = Config::parse("").map_err(|error| anyhow::anyhow!(error))?;
-    let input = super::convert::open(&args.disk, Path::new("."), &config, &*report)?;
+    let input = super::convert::open(&args.disk, Path::new("."), &config, super::convert::processors(), &*report)?;
     let survey = Survey::new(Arc::clone(&input.source))?;
     let mut found = Found {
         form: input.form.to_string(),

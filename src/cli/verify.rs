@@ -46,7 +46,7 @@ pub(super) struct VerifyArgs {
 pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
     let config = Config::parse("").map_err(|error| anyhow::anyhow!(error))?;
-    let input = super::convert::open(&args.image, Path::new("."), &config, &*report)?;
+    let input = super::convert::open(&args.image, Path::new("."), &config, super::convert::processors(), &*report)?;
     let key = args.key.as_deref().map(key).transpose()?;
     let field = args.field.as_deref().map(record).transpose()?;
     let artifact = args.artifact.as_deref().map(artifact).transpose()?;

@@ -48,6 +48,11 @@ pub(crate) fn written(prepared: &Prepared, how: &How<'_>, written: &Written, pla
     std::thread::scope(|scope| {
         let image = scope.spawn(|| stream.map(|stream| stream.read_back(written.image.file())).transpose());
         let artifact = scope.spawn(|| written.payload.ledger.read_back(written.artifact.file()));
+        // The disk is at work meanwhile: publishing, which waits for it too, then finds little to do.
+        let files = [Some(&written.artifact), Some(&written.image), written.rootfs.as_ref()];
+        let synced = scope.spawn(move || {
+            files.into_iter().flatten().try_for_each(|pending| pending.file().sync_data().map_err(|e| pending.writing(e)))
+        });
         let contents = examine(prepared, written).context("reading the Artifact back").and_then(|examined| match planned {
             Some(planned) => verified(prepared, how, written, planned, &examined).context("verifying the image"),
             None if stream.is_none() => image_of(prepared, how, written).context("reading the image back"),
@@ -57,6 +62,7 @@ pub(crate) fn written(prepared: &Prepared, how: &How<'_>, written: &Written, pla
             image.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).context("reading the image back"),
             artifact.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(Some).context("reading the Artifact back"),
         ];
+        synced.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         // What was written wrong explains whatever else is wrong.
         let sums = Sums { image: image?, artifact: artifact?.unwrap_or_default() };
         contents.map(|()| sums)

@@ -3,8 +3,10 @@
 //! threads nor whether zeros are holes.
 
 use super::frames::is_zero;
+use super::pool::{Buffer, Pool};
 use crate::stream::{Lengths, ReadAt};
 use std::io;
+use std::sync::Arc;
 
 /// Chunks end at multiples of this (bytes): files begin at blocks of filesystems.
 const BLOCK: usize = 4096;
@@ -12,12 +14,12 @@ const BLOCK: usize = 4096;
 const STEP: usize = 1 << 16;
 
 /// The bytes of a chunk.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Piece {
     /// So many zeros.
     Zero(usize),
     /// These, not all zero.
-    Data(Vec<u8>),
+    Data(Buffer),
 }
 
 /// Cuts a content from front to back.
@@ -28,13 +30,13 @@ pub(crate) struct Cutter<'a> {
     at: u64,
     /// How many chunks there were.
     count: usize,
-    /// Where a chunk is read into before its length is known.
-    buf: Vec<u8>,
+    /// What chunks are read into.
+    pool: Arc<Pool>,
 }
 
 impl<'a> Cutter<'a> {
     pub(crate) fn new(content: &'a dyn ReadAt, lengths: Lengths) -> Self {
-        Self { content, lengths, at: 0, count: 0, buf: Vec::new() }
+        Self { content, lengths, at: 0, count: 0, pool: Pool::new(lengths.most) }
     }
 
     /// How many chunks were cut: the index of the next one.
@@ -69,18 +71,14 @@ impl<'a> Cutter<'a> {
         if hole {
             return Ok(Piece::Zero(most));
         }
-        // The chunk gets a buffer of its own length: several of them wait at a time.
-        let mut buf = std::mem::take(&mut self.buf);
-        if buf.len() < most {
-            buf.resize(most, 0);
-        }
-        let piece = self.read(&mut buf[..most]);
-        self.buf = buf;
-        piece
+        let mut buffer = self.pool.take();
+        let len = self.read(&mut buffer.whole()[..most])?;
+        let buffer = buffer.cut(len);
+        Ok(if is_zero(&buffer) { Piece::Zero(len) } else { Piece::Data(buffer) })
     }
 
-    /// The chunk that begins where the last one ended, read into `bytes`, which has room for the longest.
-    fn read(&self, bytes: &mut [u8]) -> io::Result<Piece> {
+    /// Reads the chunk that begins where the last one ended into `bytes`, which has room for the longest; returns its length.
+    fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
         let most = bytes.len();
         let mut read = 0;
         let mut end = None;
@@ -92,8 +90,7 @@ impl<'a> Cutter<'a> {
                 (from..until).step_by(BLOCK).map(|at| at + BLOCK).find(|end| *end <= until && self.ends(&bytes[end - BLOCK..*end]));
             read = until;
         }
-        let bytes = &bytes[..end.unwrap_or(most)];
-        Ok(if is_zero(bytes) { Piece::Zero(bytes.len()) } else { Piece::Data(bytes.to_vec()) })
+        Ok(end.unwrap_or(most))
     }
 
     /// Reads what begins `skip` bytes into the chunk.
@@ -124,6 +121,16 @@ mod tests {
             block[7..15].copy_from_slice(&(at as u64 + 1).to_le_bytes());
         }
         out
+    }
+
+    impl PartialEq for Piece {
+        fn eq(&self, other: &Self) -> bool {
+            match (self, other) {
+                (Self::Zero(a), Self::Zero(b)) => a == b,
+                (Self::Data(a), Self::Data(b)) => **a == **b,
+                _ => false,
+            }
+        }
     }
 
     fn cut(content: &Content) -> Vec<(u64, Piece)> {
@@ -175,6 +182,6 @@ mod tests {
     }
 
     fn data(piece: Piece) -> Option<Vec<u8>> {
-        if let Piece::Data(bytes) = piece { Some(bytes) } else { None }
+        if let Piece::Data(bytes) = piece { Some(bytes.to_vec()) } else { None }
     }
 }

@@ -5,6 +5,7 @@
 //! flight: [`WINDOW`] for each thread.
 
 use super::cut::{Cutter, Piece};
+use super::pool::Buffer;
 use crate::stream::{Lengths, ReadAt};
 use std::collections::BTreeMap;
 use std::io;
@@ -19,7 +20,7 @@ pub(crate) enum Plain {
     /// So many zeros.
     Zero(usize),
     /// These bytes, not all zero.
-    Data(Arc<Vec<u8>>),
+    Data(Arc<Buffer>),
 }
 
 /// A chunk in its plain and its compressed forms.

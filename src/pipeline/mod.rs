@@ -21,6 +21,7 @@ pub mod like;
 mod loader;
 mod measure;
 pub mod outputs;
+mod pool;
 mod prepare;
 mod raw;
 mod record;

@@ -10,6 +10,7 @@ use crate::plan::family::Role;
 use crate::problem::{Problem, Problems};
 use crate::verify::{Finding, field};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 /// The version of this file's form; it grows when a field changes its meaning.
 const FORMAT: u32 = 1;
@@ -151,6 +152,10 @@ pub struct Root {
     /// SHA-256 of its bytes: the Artifact's payload and both slots. Missing in a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// SHA-256 of the list of places that it is laid out by, however the earlier release was named: that of the `places` among the
+    /// outputs of the earlier record, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<String>,
 }
 
 /// How the device starts.
@@ -258,7 +263,12 @@ impl Record {
                 boot_loader: prepared.boot.loader().to_owned(),
                 environment: prepared.boot.environment(),
             },
-            root: Root { size: prepared.root_size, uuid: prepared.root_options.uuid.to_string(), sha256: None },
+            root: Root {
+                size: prepared.root_size,
+                uuid: prepared.root_options.uuid.to_string(),
+                sha256: None,
+                like: prepared.root_options.like.as_ref().map(|places| hex(&Sha256::digest(places.to_text()))),
+            },
             boot: Boot {
                 loader: prepared.boot.loader().to_owned(),
                 program: prepared.boot.program().to_owned(),

@@ -74,8 +74,8 @@ impl Compression {
     pub fn lengths(self) -> Lengths {
         match self {
             Self::None | Self::Gzip => Lengths { least: 512 << 10, one_in: 128, most: 2 << 20 },
-            Self::Zstd => Lengths { least: 2 << 20, one_in: 512, most: 8 << 20 },
-            Self::Xz => Lengths { least: 4 << 20, one_in: 1024, most: 12 << 20 },
+            Self::Zstd => Lengths { least: 2 << 20, one_in: 512, most: 6 << 20 },
+            Self::Xz => Lengths { least: 4 << 20, one_in: 1024, most: 10 << 20 },
         }
     }
 

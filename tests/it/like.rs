@@ -16,6 +16,10 @@ fn release(small: &Path, out: &Path, like: Option<&Path>, overlay: Option<&Path>
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+fn record(dir: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(dir.join("r.json")).unwrap()).unwrap()
+}
+
 fn changed(old: &Path, new: &Path) -> usize {
     let (old, new) = (fs::read(old).unwrap(), fs::read(new).unwrap());
     assert_eq!(old.len(), new.len());
@@ -40,7 +44,12 @@ fn every_way_to_name_an_older_release_gives_the_same_and_few_blocks_change() {
         for name in ["r.img", "r.mender", "r.places"] {
             assert!(fs::read(at(older).join(name)).unwrap() == fs::read(at("r.img").join(name)).unwrap(), "{name} by {older}");
         }
+        // The record says which list of places that was.
+        let outputs = record(&at("older"))["outputs"].clone();
+        let places = outputs.as_array().unwrap().iter().find(|output| output["kind"] == "places").unwrap();
+        assert_eq!(record(&at(older))["root"]["like"], places["sha256"]);
     }
+    assert!(record(&at("alone"))["root"].get("like").is_none());
     let root = at("r.img").join("r.ext4");
     let (few, many) = (changed(&at("older/r.ext4"), &root), changed(&at("older/r.ext4"), &at("alone/r.ext4")));
     assert!(few < 60 && few * 10 < many, "{few} blocks changed, without --like {many}");
