@@ -2,9 +2,9 @@
 //! change compresses the change.
 //!
 //! A directory of files, each named by its key, the digest of all that the frame depends on, and holding the digest of key and frame,
-//! then the frame. So a frame that was cut short by a crash or damaged on the disk is noticed and made anew; and since files appear by renaming, any number of conversions may use
-//! one directory at once. What is used least recently goes when there is no room. A cache never makes a conversion fail, nor
-//! changes a byte of it.
+//! then the frame. So a frame that was cut short by a crash or damaged on the disk is noticed and made anew; and since files appear by
+//! renaming, any number of conversions may use one directory at once. What is used least recently goes when there is no room. A cache
+//! never makes a conversion fail, nor changes a byte of it.
 
 use crate::digest::{Digest as Key, hex, unhex};
 use crate::problem::Problem;
