@@ -371,7 +371,7 @@ fn length(plain: &Plain) -> u64 {
 fn update(hash: &mut Sha256, plain: &Plain) {
     static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     match plain {
-        Plain::Data(bytes) => hash.update(&***bytes),
+        Plain::Data(bytes) => hash.update(&bytes[..]),
         Plain::Zero(len) => {
             for _ in 0..len / ZEROS.len() {
                 hash.update(ZEROS.as_slice());

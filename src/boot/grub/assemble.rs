@@ -56,6 +56,9 @@ const WELCOME: [&str; 16] = [
     "efifwsetup",
 ];
 
+/// The largest alignment in the file that the format knows (bytes; PE Format, "FileAlignment").
+const ALIGNED: u64 = 64 << 10;
+
 /// Why no GRUB can be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssembleError {
@@ -68,6 +71,9 @@ pub enum AssembleError {
     /// Its headers leave no place for one more section.
     #[error("no GRUB: its headers end at byte {0}, and its {1} sections leave no room for another, or none is called mods")]
     Headers(usize, u16),
+    /// Its sections are aligned to more than the format knows.
+    #[error("no GRUB: its sections are aligned to {0} bytes in the file, the format knows at most {1}")]
+    Alignment(u64, u64),
     /// It is larger than its headers can say.
     #[error("more than 4 GiB")]
     Size,
@@ -133,6 +139,9 @@ fn replace(core: &[u8], modules: &[Vec<u8>], prefix: &str) -> Result<Vec<u8>, As
     let [size, in_memory, in_file, whole] =
         [8, 32, 36, 56].map(|at| u32_at(core, optional + at).map(u64::from)).map(|word| word.unwrap_or(0));
     let [in_memory, in_file] = [in_memory, in_file].map(|align| align.next_power_of_two().max(1));
+    if in_file > ALIGNED {
+        return Err(AssembleError::Alignment(in_file, ALIGNED));
+    }
 
     let address = align_up(whole, in_memory);
     let place = align_up(core.len() as u64, in_file);
@@ -243,6 +252,9 @@ pub(super) mod tests {
         let mut full = old.clone();
         full[0x58 + 60..][..4].copy_from_slice(&0x170_u32.to_le_bytes());
         assert_eq!(assemble(&full, "", all, ""), Err(AssembleError::Headers(0x170, 1)));
+        let mut wide = old.clone();
+        wide[0x58 + 36..][..4].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
+        assert_eq!(assemble(&wide, "", all, ""), Err(AssembleError::Alignment(1 << 31, 64 << 10)));
         let plain = program(0x1c2, false, None);
         assert!(matches!(assemble(&plain, "", all, ""), Err(AssembleError::Headers(..))));
         for len in 0..old.len() {
