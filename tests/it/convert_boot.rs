@@ -253,7 +253,9 @@ fn upgrade(variant: &str, next_variant: &str, firmware: Firmware) {
     for part in ["Generating grub configuration file", "update-initramfs: Generating"] {
         assert!(said.contains(part), "{said}");
     }
-    assert!(!said.contains("\nW: "), "{said}");
+    // A driver in the kernel of 32-bit Arm would like firmware that no image has.
+    let warnings = said.lines().filter(|line| line.starts_with("W: ") && !line.starts_with("W: Possible missing firmware"));
+    assert_eq!(warnings.collect::<Vec<_>>(), Vec::<&str>::new(), "{said}");
     machine.must_within("lsinitramfs /boot/initrd.img-* | grep -qx usr/sbin/fsck.ext4", INSTALL);
     assert_eq!(machine.must("dpkg --audit"), "");
     assert_eq!(
