@@ -61,43 +61,47 @@ tell_kernel() {
     fi
 }
 
-# udev looks at a disk again once a program that wrote to it is gone. Where the new table and the kernel still differ, it knows the
-# partition no longer by its identity and takes its links away, and systemd gives up the mount. It keeps off a disk that is locked.
-# shellcheck disable=SC2094  # the descriptor is for the lock alone
-grow_by_sfdisk() (
-    if have flock && ! flock -w 60 9; then
-        say "$disk is locked by another program, not grown"
-        return 0
-    fi
-    # Also moves the backup GPT to the new end. The kernel is told afterwards, since the disk is in use.
-    echo ', +' | sfdisk --quiet --no-reread --no-tell-kernel --force -N "$number" "$disk" || return 1
-    tell_kernel
-) 9<"$disk"
+# Also moves the backup GPT to the new end. The kernel is told afterwards, since the disk is in use.
+by_sfdisk() {
+    echo ', +' | sfdisk --quiet --no-reread --no-tell-kernel --force -N "$number" "$disk" && tell_kernel
+}
 
 # parted takes a DOS disk whose first byte is zero for a new one and gives it another identifier, which is part of every PARTUUID.
 parted_keeps_identity() {
     is_gpt || [ "$(dd if="$disk" bs=1 count=1 2>/dev/null | od -An -tu1 | tr -d ' ')" != 0 ]
 }
 
-# parted and growpart tell the kernel before they let udev see the new table.
-grow_table() {
-    if have sfdisk && grow_by_sfdisk; then
+# It asks whether to repair a GPT whose backup is not at the end of the disk, and then whether a partition in use is meant: where it asked
+# anything, it forgets the rest of its arguments and asks for them too. Between the new table and the kernel it would wait for udev, by
+# udevadm, which it does not find here.
+by_parted() {
+    parted=$(command -v parted)
+    printf 'Fix\nFix\n' | PATH=/nowhere "$parted" ---pretend-input-tty "$disk" print >/dev/null 2>&1
+    printf 'Yes\n100%%\n' | PATH=/nowhere "$parted" ---pretend-input-tty "$disk" resizepart "$number" 100% >/dev/null 2>&1
+}
+
+# udev looks at a disk again once a program that wrote to it is gone, sooner or later. Where it finds another table than the kernel has, it
+# knows the partition no longer by its identity and takes its links away, and systemd gives up the mount. It keeps off a disk that is locked.
+# shellcheck disable=SC2094  # the descriptor is for the lock alone
+grow_locked() (
+    if have flock && ! flock -w 60 9; then
+        say "$disk is locked by another program, not grown"
         return 0
     fi
-    if have parted && parted_keeps_identity; then
-        # It asks whether to repair a GPT whose backup is not at the end of the disk, and then whether a partition in use is meant:
-        # where it asked anything, it forgets the rest of its arguments and asks for them too.
-        printf 'Fix\nFix\n' | parted ---pretend-input-tty "$disk" print >/dev/null 2>&1
-        printf 'Yes\n100%%\n' | parted ---pretend-input-tty "$disk" resizepart "$number" 100% >/dev/null 2>&1 && return 0
+    if have sfdisk && by_sfdisk; then return 0; fi
+    have parted && parted_keeps_identity && by_parted
+) 9<"$disk"
+
+grow_table() {
+    if grow_locked; then
+        return 0
     fi
-    if have sgdisk && is_gpt; then
+    # growpart locks the disk itself.
+    if have sgdisk && have growpart && is_gpt; then
         # Moves the backup GPT. It cannot resize, nor make the kernel read the table of a disk in use, and says so.
         sgdisk -e "$disk" >/dev/null 2>&1
     fi
-    if have growpart; then
-        growpart "$disk" "$number" && return 0
-    fi
-    return 1
+    have growpart && growpart "$disk" "$number"
 }
 
 grow_filesystem() {

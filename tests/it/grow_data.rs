@@ -15,8 +15,8 @@ fn write(path: &Path, text: &str) {
 }
 
 /// A disk `sda` of 1 GiB whose partitions 1 to 4 have the given starts; the last ends at 300,000 sectors. Returns what the tools were
-/// asked and what the script said. `locked` is whether another program has locked the disk.
-fn grow(starts: [u32; 4], locked: bool) -> (String, String) {
+/// asked and what the script said. `by` is what the system has to change partitions, `locked` whether another program has locked the disk.
+fn grow(by: &str, starts: [u32; 4], locked: bool) -> (String, String) {
     let top = scratch();
     let top = top.path();
     let disk = top.join("devices/sda");
@@ -32,19 +32,26 @@ fn grow(starts: [u32; 4], locked: bool) -> (String, String) {
     }
     let log = top.join("log");
     let device = top.join("dev/sda");
-    write(&device, "");
+    write(&device, "boot code");
     let held = fs::File::open(&device).expect("the disk");
     if locked {
         held.lock().expect("a lock");
     }
-    // Each tool says whether udev, which asks for the same lock, would keep off the disk meanwhile.
+    // Each tool says whether udev, which asks for the same lock, would keep off the disk meanwhile, and whether it could wait for udev.
+    write(&top.join("bin/udevadm"), "#!/bin/sh\n");
     let tool = |name: &str, then: &str| {
+        let waits = "command -v udevadm >/dev/null && waits= || waits=' without udev'\nPATH=/usr/bin:/bin";
         let lock = format!("flock -n -s {0} true && locked= || locked=' (disk locked)'", device.display());
-        let asked = format!("echo \"{name} $*$locked\" | sed 's|{}||' >>{}", top.display(), log.display());
-        write(&top.join("bin").join(name), &format!("#!/bin/sh\n{lock}\n{asked}\n{then}\n"));
+        let asked = format!("echo \"{name} $*$locked$waits\" | sed 's|{}||' >>{}", top.display(), log.display());
+        write(&top.join("bin").join(name), &format!("#!/bin/sh\n{waits}\n{lock}\n{asked}\n{then}\n"));
     };
-    tool("sfdisk", "cat >/dev/null");
-    tool("partx", &format!("echo 2000000 >{}", disk.join("sda4/size").display()));
+    let grown = format!("echo 2000000 >{}", disk.join("sda4/size").display());
+    tool("partx", &grown);
+    tool(by, &if by == "parted" { grown } else { "cat >/dev/null".into() });
+    for name in ["sfdisk", "parted"].into_iter().filter(|name| *name != by) {
+        // Hides the one of this system.
+        tool(name, "exit 1");
+    }
     tool("systemd-growfs", "");
     let script = include_str!("../../configs/device/grow-data.sh")
         .replace("/sys/class/block", &top.join("class").display().to_string())
@@ -66,7 +73,7 @@ fn grow(starts: [u32; 4], locked: bool) -> (String, String) {
 
 #[test]
 fn the_partition_grows_and_then_what_is_mounted() {
-    let (asked, said) = grow([2_048, 10_000, 20_000, 30_000], false);
+    let (asked, said) = grow("sfdisk", [2_048, 10_000, 20_000, 30_000], false);
     assert_eq!(
         asked,
         "sfdisk --quiet --no-reread --no-tell-kernel --force -N 4 /dev/sda (disk locked)\n\
@@ -77,15 +84,30 @@ fn the_partition_grows_and_then_what_is_mounted() {
 }
 
 #[test]
+fn udev_keeps_off_while_parted_grows_it() {
+    let (asked, said) = grow("parted", [2_048, 10_000, 20_000, 30_000], false);
+    let (_, asked) = asked.split_once('\n').expect("sfdisk does not help");
+    assert_eq!(
+        asked,
+        "parted ---pretend-input-tty /dev/sda print (disk locked) without udev\n\
+         parted ---pretend-input-tty /dev/sda resizepart 4 100% (disk locked) without udev\n\
+         systemd-growfs /data\n",
+        "{said}"
+    );
+}
+
+#[test]
 fn a_disk_that_another_program_has_locked_is_left_alone() {
-    let (asked, said) = grow([2_048, 10_000, 20_000, 30_000], true);
-    assert_eq!(asked, "");
-    assert!(said.contains("locked by another program") && !said.contains("could not be changed"), "{said}");
+    for by in ["sfdisk", "parted"] {
+        let (asked, said) = grow(by, [2_048, 10_000, 20_000, 30_000], true);
+        assert_eq!(asked, "");
+        assert!(said.contains("locked by another program") && !said.contains("could not be changed"), "{said}");
+    }
 }
 
 #[test]
 fn it_stays_when_another_partition_lies_behind_it() {
-    let (asked, said) = grow([2_048, 10_000, 400_000, 30_000], false);
+    let (asked, said) = grow("sfdisk", [2_048, 10_000, 400_000, 30_000], false);
     assert_eq!(asked, "");
     assert!(said.contains("another partition"), "{said}");
 }
