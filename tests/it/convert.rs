@@ -9,6 +9,7 @@ use super::support::{goldsmith, must, root, run, scratch, tool};
 use goldsmith::plan::facts::Architecture;
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -45,6 +46,22 @@ dir = "patient"
 
 /// What makes its systems wait for disks as long as it takes: emulated ones come late when the host is busy.
 const PATIENT: [&str; 2] = ["patient/etc/systemd/system.conf.d/patient.conf", "[Manager]\nDefaultDeviceTimeoutSec=15min\n"];
+
+/// Between systems and their parted: udev looks at the data partition again and again while it grows.
+const BUSY: [&str; 2] = [
+    "patient/usr/local/sbin/parted",
+    "#!/bin/sh
+(
+  n=0
+  while [ $n -lt 60 ]; do
+    /usr/bin/udevadm trigger --action=change /sys/class/block/vda4
+    /usr/bin/sleep 0.05
+    n=$((n + 1))
+  done
+) </dev/null >/dev/null 2>&1 &
+exec /usr/sbin/parted \"$@\"
+",
+];
 
 /// The same for the Raspberry Pi, whose golden image has the client already.
 const PI_CONFIGURATION: &str = r#"
@@ -89,6 +106,7 @@ pub(crate) fn device_type(variant: &str) -> &'static str {
         "armhf" => "qemuarm-uefi",
         "i386" => "qemux86",
         "pi" => "raspberrypi3_64",
+        "pi-system" => "raspberrypi3-64",
         "pi-armhf" => "raspberrypi3",
         "extlinux" | "extlinux-gpt" | "extlinux-raw" => "generic-u-boot-arm64",
         "extlinux-armhf" => "generic-u-boot-armhf",
@@ -96,22 +114,22 @@ pub(crate) fn device_type(variant: &str) -> &'static str {
     }
 }
 
-/// The architecture of the golden image `variant`, one of those that start by UEFI.
+/// The architecture of the golden image `variant`, one of those that hold a whole system.
 pub(crate) fn architecture(variant: &str) -> Architecture {
-    let name = variant.trim_end_matches("-u-boot");
+    let name = if variant == "pi-system" { "arm64" } else { variant.trim_end_matches("-u-boot") };
     Architecture::ALL.into_iter().find(|arch| arch.name() == name).unwrap_or(Architecture::Amd64)
 }
 
 /// Whether its golden image has no more than what starting needs, and the client.
 fn is_small(variant: &str) -> bool {
-    variant.starts_with("pi") || variant.starts_with("extlinux")
+    ["pi", "pi-armhf"].contains(&variant) || variant.starts_with("extlinux")
 }
 
 /// The configuration for it.
 fn configuration(variant: &str) -> String {
     match variant {
         "pi" | "pi-armhf" => [PI_CONFIGURATION, START_ONLY].concat(),
-        "arm64-u-boot" => ["extends = [\"DEVICE_TYPE\"]\n", CONFIGURATION].concat(),
+        "arm64-u-boot" | "pi-system" => ["extends = [\"DEVICE_TYPE\"]\n", CONFIGURATION].concat(),
         "extlinux" | "extlinux-gpt" | "extlinux-raw" | "extlinux-armhf" => [U_BOOT_CONFIGURATION, START_ONLY].concat(),
         _ => CONFIGURATION.into(),
     }
@@ -190,7 +208,7 @@ pub(crate) fn converted(variant: &str, name: &str) -> Option<Arc<Converted>> {
 fn convert(variant: &str, name: &str) -> Option<Converted> {
     tool("sfdisk")?;
     // Of the one image, with a table, an environment or a boot loader of another kind.
-    let kinds = ["-gpt", "-raw", "-u-boot"];
+    let kinds = ["-busy", "-gpt", "-raw", "-u-boot"];
     let golden = golden(kinds.into_iter().find_map(|kind| variant.strip_suffix(kind)).unwrap_or(variant))?;
     let workshop = Workshop::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
@@ -200,10 +218,13 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
         let file = package.file_name().expect("a name").to_string_lossy().into_owned();
         workshop.bring(&package, &format!("client/{file}"));
     }
-    let [patient, text] = PATIENT;
-    let patient = workshop.path().join(patient);
-    fs::create_dir_all(patient.parent().expect("a directory")).expect("a directory");
-    fs::write(patient, text).expect("writing an overlay");
+    let overlay = std::iter::once((PATIENT, 0o644)).chain(variant.ends_with("-busy").then_some((BUSY, 0o755)));
+    for ([path, text], mode) in overlay {
+        let path = workshop.path().join(path);
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        fs::write(&path, text).expect("writing an overlay");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode");
+    }
     let config = workshop.path().join("family.toml");
     let text = configuration(variant).replace("DEVICE_TYPE", device_type);
     fs::write(&config, text).expect("writing the configuration");
@@ -211,6 +232,7 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let mut command = workshop.command(program);
     let set: &[&str] = match variant {
         "rich" => &["--set", "storage.size=\"4 GiB\""],
+        "pi-system" => &["--set", "storage.size=\"4 GiB\"", "--set", "boot.size=\"192 MiB\"", "--set", "data.size=\"512 MiB\""],
         "extlinux-gpt" => &["--set", "storage.table=\"gpt\""],
         "extlinux-raw" => &["--set", "boot.environment=\"raw\"", "--set", "storage.device=\"/dev/mmcblk0\""],
         _ => &[],

@@ -13,7 +13,7 @@ pub(crate) fn golden(variant: &str) -> Option<PathBuf> {
     }
     // Programs of a foreign architecture run by emulation, which root arranges.
     let emulator = match variant {
-        "arm64" => Some("qemu-aarch64-static"),
+        "arm64" | "pi-system" => Some("qemu-aarch64-static"),
         "armhf" => Some("qemu-arm-static"),
         _ => None,
     };
@@ -52,6 +52,16 @@ pub(crate) fn boot_packages(arch: Architecture) -> Option<Vec<PathBuf>> {
     packages(arch, "debs-boot", &names.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+/// The same for the golden image `pi-system`: the kernel, the firmware's files and U-Boot.
+pub(crate) fn raspberry_pi_packages() -> Option<Vec<PathBuf>> {
+    let kernel = "?narrow(?installed, ?name(^linux-image-[0-9]))";
+    packages(
+        Architecture::Arm64,
+        "debs-boot-pi",
+        &["--reinstall", "--tree", "pi-system-tree", "raspi-firmware", "u-boot-rpi", kernel],
+    )
+}
+
 /// The packages `names` with what a golden image of `arch` lacks for them, in the directory `target/DIR` of the checkout, whose name
 /// has a foreign architecture too. Options of `fixtures/debs.sh` may come first.
 fn packages(arch: Architecture, dir: &str, names: &[&str]) -> Option<Vec<PathBuf>> {
@@ -60,7 +70,8 @@ fn packages(arch: Architecture, dir: &str, names: &[&str]) -> Option<Vec<PathBuf
     let foreign = if arch == Architecture::Amd64 { String::new() } else { format!("-{}", arch.name()) };
     let dir = top.join("target").join(format!("{dir}{foreign}"));
     let arch = arch.name();
-    let (options, names): (Vec<&&str>, Vec<&&str>) = names.iter().partition(|name| name.starts_with("--"));
+    let (options, names): (Vec<&&str>, Vec<&&str>) =
+        names.iter().partition(|name| name.starts_with("--") || name.ends_with("-tree"));
     let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--arch", &arch];
     arguments.extend(options.into_iter().map(|option| option as &dyn AsRef<std::ffi::OsStr>));
     arguments.push(&dir);

@@ -7,6 +7,7 @@
 //! Emulation takes all the processors there are, so one machine runs at a time.
 #![allow(dead_code)]
 
+use super::convert::partitions;
 use super::support::{must, tool};
 use super::u_boot;
 use goldsmith::plan::facts::Architecture;
@@ -44,6 +45,8 @@ pub(crate) enum Firmware {
     ArmUefi32,
     /// U-Boot of the Debian release of this name, on a 64-bit Arm machine.
     UBoot(&'static str),
+    /// The same on a Raspberry Pi 3, whose own firmware has loaded it.
+    RaspberryPi(&'static str),
 }
 
 impl Firmware {
@@ -51,7 +54,7 @@ impl Firmware {
     pub(crate) fn architecture(self) -> Architecture {
         match self {
             Self::Uefi | Self::SecureBoot => Architecture::Amd64,
-            Self::ArmUefi | Self::ArmSecureBoot | Self::UBoot(_) => Architecture::Arm64,
+            Self::ArmUefi | Self::ArmSecureBoot | Self::UBoot(_) | Self::RaspberryPi(_) => Architecture::Arm64,
             Self::Uefi32 | Self::SecureBoot32 => Architecture::I386,
             Self::ArmUefi32 => Architecture::Armhf,
         }
@@ -59,7 +62,22 @@ impl Firmware {
 
     /// Whether it is U-Boot, which starts the boot script, and not UEFI.
     pub(crate) fn is_u_boot(self) -> bool {
-        matches!(self, Self::UBoot(_))
+        matches!(self, Self::UBoot(_) | Self::RaspberryPi(_))
+    }
+
+    /// Whether it is a Raspberry Pi's.
+    pub(crate) fn is_raspberry_pi(self) -> bool {
+        matches!(self, Self::RaspberryPi(_))
+    }
+
+    /// What the kernel calls partitions of the first disk, without the number.
+    fn partition(self) -> &'static str {
+        if self.is_raspberry_pi() { "/dev/mmcblk0p" } else { "/dev/vda" }
+    }
+
+    /// How `mount` is told of the second disk.
+    fn media(self) -> &'static str {
+        if self.is_raspberry_pi() { "-o loop /data/media" } else { "/dev/vdb" }
     }
 
     /// Whether it asks for signatures.
@@ -81,6 +99,7 @@ impl Firmware {
     fn files(self) -> Option<Vec<PathBuf>> {
         let files = match self {
             Self::UBoot(release) => return Some(vec![u_boot::program(release, "arm64", "qemu_arm64")?]),
+            Self::RaspberryPi(release) => return Some(vec![u_boot::program(release, "arm64", "rpi_3")?]),
             Self::Uefi => ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
             Self::SecureBoot => ["/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
             Self::ArmUefi => ["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"],
@@ -105,6 +124,11 @@ impl Firmware {
         matches!(self, Self::SecureBoot | Self::Uefi32 | Self::SecureBoot32)
     }
 
+    /// Whether the power goes off and on again when the system restarts. The firmware of a Raspberry Pi starts all over then.
+    fn restarts_by_power(self) -> bool {
+        self.has_management_mode() || self.is_raspberry_pi()
+    }
+
     /// The arguments of QEMU that make this firmware of its files: the code, and variables of the board's own.
     fn arguments(self, files: &[PathBuf]) -> Vec<String> {
         let machine: &[&str] = match self {
@@ -115,10 +139,12 @@ impl Firmware {
             // The newest processor would compute authentication codes of pointers, which takes long.
             Self::ArmUefi | Self::ArmSecureBoot | Self::UBoot(_) => &["-cpu", "cortex-a57", "-machine", "virt"],
             Self::ArmUefi32 => &["-cpu", "cortex-a15", "-machine", "virt"],
+            Self::RaspberryPi(_) => &["-machine", u_boot::PI_3.machine],
         };
         let mut arguments: Vec<String> = machine.iter().map(ToString::to_string).collect();
         if let [program] = files {
-            arguments.extend(["-bios".into(), program.display().to_string()]);
+            let option = if self.is_raspberry_pi() { "-kernel" } else { "-bios" };
+            arguments.extend([option.into(), program.display().to_string()]);
             return arguments;
         }
         for (unit, (file, mode)) in files.iter().zip([",readonly=on", ""]).enumerate() {
@@ -136,6 +162,8 @@ pub(crate) struct Board {
     firmware: Firmware,
     /// The firmware's files; what it writes to is in `dir`.
     files: Vec<PathBuf>,
+    image: PathBuf,
+    size: Option<u64>,
     dir: tempfile::TempDir,
     more_disks: Vec<PathBuf>,
     bare: Option<PathBuf>,
@@ -151,17 +179,16 @@ impl Board {
         let mut files = firmware.files()?;
         let dir = super::support::scratch();
         let image = fs::canonicalize(image).unwrap_or_else(|e| panic!("{}: {e}", image.display()));
-        let disk = dir.path().join("disk.qcow2");
-        must(&qemu_img, &[&"create", &"-q", &"-f", &"qcow2", &"-F", &"raw", &"-b", &image, &disk]);
-        if let Some(size) = size {
-            must(&qemu_img, &[&"resize", &"-q", &disk, &size.to_string()]);
+        overlay(&qemu_img, &image, size, dir.path());
+        if firmware.is_raspberry_pi() {
+            u_boot::PI_3.load(&image, dir.path());
         }
         if let [_, vars] = files.as_mut_slice() {
             let own = dir.path().join("vars.fd");
             fs::copy(&*vars, &own).expect("copying the firmware's variables");
             *vars = own;
         }
-        Some(Self { name: name.into(), firmware, files, dir, more_disks: Vec::new(), bare: None, cycles: 0.into() })
+        Some(Self { name: name.into(), firmware, files, image, size, dir, more_disks: Vec::new(), bare: None, cycles: 0.into() })
     }
 
     /// Uses `disk` itself as the first disk instead of an overlay: all that the machine wrote is there when the power goes.
@@ -169,8 +196,18 @@ impl Board {
         self.bare = Some(disk.to_owned());
     }
 
-    /// Puts in one more disk (raw, read only): `/dev/vdb`, then `/dev/vdc`.
+    /// Puts in one more disk (raw, read only), before the power is on for the first time. A Raspberry Pi has one slot, and what QEMU has
+    /// for its USB Linux does not get along with: the disk is a file of the data partition there.
     pub(crate) fn insert(&mut self, image: &Path) {
+        if self.firmware.is_raspberry_pi() {
+            let card = self.dir.path().join("card.img");
+            must("cp", &[&"--sparse=always", &self.image, &card]);
+            let data = format!("{}?offset={}", card.display(), partitions(&card)[&4].start);
+            let debugfs = tool("debugfs").expect("what makes filesystems");
+            must(debugfs, &[&"-w", &"-R", &format!("write {} media", image.display()), &data]);
+            overlay(&tool("qemu-img").expect("looked for before"), &card, self.size, self.dir.path());
+            return;
+        }
         self.more_disks.push(fs::canonicalize(image).unwrap_or_else(|e| panic!("{}: {e}", image.display())));
     }
 
@@ -184,7 +221,8 @@ impl Board {
         let cycle = self.cycles.get() + 1;
         self.cycles.set(cycle);
         let mut machine = Machine::start(&format!("{}-{cycle}", self.name), self.firmware.emulator(), &self.arguments());
-        machine.comes_back = self.firmware.has_management_mode();
+        machine.comes_back = self.firmware.restarts_by_power();
+        machine.firmware = self.firmware;
         machine
     }
 
@@ -192,21 +230,40 @@ impl Board {
     fn arguments(&self) -> Vec<String> {
         // Hardware's help is for those who ask: it is often there and broken where machines are virtual themselves.
         let accel = std::env::var("GOLDSMITH_QEMU_ACCEL").unwrap_or_else(|_| "tcg,thread=multi".into());
-        let fixed = "-nodefaults -no-user-config -display none -monitor none -net none -serial stdio -m 1024 \
-                     -device virtio-rng-pci -accel";
+        let fixed = "-nodefaults -no-user-config -display none -monitor none -net none -m 1024 -accel";
         let mut arguments: Vec<String> = fixed.split_whitespace().map(String::from).collect();
         arguments.push(accel);
-        let processors: &[&str] = if self.firmware.has_management_mode() { &["-smp", "1", "-no-reboot"] } else { &["-smp", "2"] };
-        arguments.extend(processors.iter().map(ToString::to_string));
+        let raspberry_pi = self.firmware.is_raspberry_pi();
+        let own = match (raspberry_pi, self.firmware.has_management_mode()) {
+            (true, _) => u_boot::PI_3.serial,
+            (_, true) => "-serial stdio -device virtio-rng-pci -smp 1",
+            (_, false) => "-serial stdio -device virtio-rng-pci -smp 2",
+        };
+        let no_reboot = self.firmware.restarts_by_power().then_some("-no-reboot");
+        arguments.extend(own.split(' ').chain(no_reboot).map(String::from));
         arguments.extend(self.firmware.arguments(&self.files));
         let first = match &self.bare {
             None => format!("format=qcow2,cache=unsafe,file={}", self.disk().display()),
             Some(disk) => format!("format=raw,file={}", disk.display()),
         };
+        if raspberry_pi {
+            arguments.extend(["-drive".into(), format!("if=sd,{first}")]);
+            arguments.extend(u_boot::PI_3.passed_on(self.dir.path(), ""));
+            return arguments;
+        }
         let disks = std::iter::once(first)
             .chain(self.more_disks.iter().map(|disk| format!("format=raw,readonly=on,file={}", disk.display())));
         arguments.extend(disks.flat_map(|disk| ["-drive".into(), format!("if=virtio,{disk}")]));
         arguments
+    }
+}
+
+/// Makes the overlay of a board in `dir`, empty, over `image`.
+fn overlay(qemu_img: &Path, image: &Path, size: Option<u64>, dir: &Path) {
+    let disk = dir.join("disk.qcow2");
+    must(qemu_img, &[&"create", &"-q", &"-f", &"qcow2", &"-F", &"raw", &"-b", &image, &disk]);
+    if let Some(size) = size {
+        must(qemu_img, &[&"resize", &"-q", &disk, &size.to_string()]);
     }
 }
 
@@ -270,6 +327,7 @@ pub(crate) struct Machine {
     arguments: Vec<String>,
     /// Whether the power comes back when the machine stops by itself.
     comes_back: bool,
+    firmware: Firmware,
     child: Child,
     stdin: ChildStdin,
     line: Arc<Line>,
@@ -292,7 +350,8 @@ impl Machine {
         let (child, stdin) = spawn(&emulator, arguments, &line, &log);
         let arguments = arguments.to_vec();
         let name = name.into();
-        Self { name, emulator, arguments, comes_back: false, child, stdin, line, log, seen: 0, commands: 0, _turn: turn }
+        let firmware = Firmware::Uefi;
+        Self { name, emulator, arguments, comes_back: false, firmware, child, stdin, line, log, seen: 0, commands: 0, _turn: turn }
     }
 
     /// Starts the emulator again after it stopped in order, where the machine comes back.
@@ -410,6 +469,16 @@ impl Machine {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// What its kernel calls partition `number` of the first disk.
+    pub(crate) fn partition(&self, number: u32) -> String {
+        format!("{}{number}", self.firmware.partition())
+    }
+
+    /// How `mount` is told of the disk that was put in.
+    pub(crate) fn media(&self) -> &'static str {
+        self.firmware.media()
     }
 
     /// All that the line said so far.

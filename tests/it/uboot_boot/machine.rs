@@ -1,9 +1,8 @@
 //! The emulated machines, and the U-Boot of Debian's packages that starts them.
 
 use super::super::support::{must, tool};
-use super::super::u_boot::program;
+use super::super::u_boot::{PI_2, PI_3, RaspberryPi, program};
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A machine with the U-Boot that it has.
@@ -22,35 +21,10 @@ pub(super) struct Board {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A Raspberry Pi behind its firmware: that has loaded U-Boot and the device tree, and passes on the words of cmdline.txt.
-    RaspberryPi(&'static Model),
+    RaspberryPi(&'static RaspberryPi),
     /// QEMU's machine `virt` with this processor: U-Boot is what starts; the card is a disk of virtio.
     Virt(&'static str),
 }
-
-/// A Raspberry Pi as QEMU has it.
-#[derive(Debug, PartialEq, Eq)]
-struct Model {
-    machine: &'static str,
-    /// The file of its device tree.
-    tree: &'static str,
-    /// The serial line that U-Boot uses, and Linux' name for it.
-    serial: &'static str,
-    console: &'static str,
-}
-
-const PI_3: Model = Model {
-    machine: "raspi3b",
-    tree: "bcm2837-rpi-3-b.dtb",
-    serial: "-serial null -serial stdio",
-    console: "console=ttyS1,115200",
-};
-/// The model with a processor of 32 bits.
-const PI_2: Model = Model {
-    machine: "raspi2b",
-    tree: "bcm2836-rpi-2-b.dtb",
-    serial: "-serial stdio",
-    console: "earlycon=pl011,mmio32,0x3f201000 console=ttyAMA0,115200",
-};
 
 /// A Raspberry Pi 3 with `program` of a release.
 pub(super) const fn raspberry_pi(release: &'static str, program: &'static str) -> Board {
@@ -99,11 +73,10 @@ impl Board {
     }
 
     /// The files of the boot partition that [`Self::arguments`] wants.
-    pub(super) fn files(&self) -> &'static [&'static str] {
+    pub(super) fn files(&self) -> Vec<&'static str> {
         match self.kind {
-            Kind::RaspberryPi(&PI_3) => &["bcm2837-rpi-3-b.dtb", "cmdline.txt"],
-            Kind::RaspberryPi(_) => &["bcm2836-rpi-2-b.dtb", "cmdline.txt"],
-            Kind::Virt(_) => &[],
+            Kind::RaspberryPi(model) => model.files().into(),
+            Kind::Virt(_) => Vec::new(),
         }
     }
 
@@ -113,15 +86,10 @@ impl Board {
         let fixed = "-accel tcg -display none -monitor none -no-reboot -net none";
         let (machine, last) = match self.kind {
             Kind::RaspberryPi(model) => {
-                let Model { machine, tree, serial, console } = model;
-                // The firmware's part: what cmdline.txt says, with the console of this machine.
-                let words = fs::read_to_string(dir.join("cmdline.txt")).unwrap();
-                let words = words.split_whitespace().filter(|word| !word.starts_with("console=") && *word != "quiet");
-                let words = words.chain([*console, "loglevel=6"]).collect::<Vec<_>>().join(" ");
-                let tree = dir.join(tree).display().to_string();
+                let RaspberryPi { machine, serial, .. } = model;
                 let program = if self.architecture() == "armhf" { in_place(&program, dir) } else { program };
                 let card = format!("-drive if=sd,format=raw,file={image}");
-                (format!("-M {machine} {serial} -kernel {program} -dtb {tree} {card} -append"), Some(words))
+                (format!("-M {machine} {serial} -kernel {program} {card}"), Some(model.passed_on(dir, "loglevel=6")))
             }
             Kind::Virt(processor) => {
                 let machine = "-m 512 -nodefaults -serial stdio";
@@ -131,7 +99,7 @@ impl Board {
         // The second flash holds the variables that were built into U-Boot.
         let flash = format!("-drive if=pflash,unit=1,format=raw,file={}", dir.join(FLASH).display());
         let flash = flash.split(' ').filter(|_| self.variant == "extlinux-raw");
-        fixed.split(' ').chain(flash).chain(machine.split(' ')).map(str::to_owned).chain(last).collect()
+        fixed.split(' ').chain(flash).chain(machine.split(' ')).map(str::to_owned).chain(last.into_iter().flatten()).collect()
     }
 
     /// Words of the kernel's command line that come from the golden image, and from the firmware where there is one.
