@@ -53,11 +53,18 @@ is_gpt() {
     return 1
 }
 
+# Between a new table and the kernel parted's programs would wait for udev, by udevadm, which they do not find here.
+without_udev() {
+    tool=$(command -v "$1")
+    shift
+    PATH=/nowhere "$tool" "$@"
+}
+
 tell_kernel() {
     if have partx; then
         partx --update --nr "$number" "$disk"
     elif have partprobe; then
-        partprobe "$disk"
+        without_udev partprobe "$disk"
     fi
 }
 
@@ -71,17 +78,16 @@ parted_keeps_identity() {
     is_gpt || [ "$(dd if="$disk" bs=1 count=1 2>/dev/null | od -An -tu1 | tr -d ' ')" != 0 ]
 }
 
-# It asks whether to repair a GPT whose backup is not at the end of the disk, and then whether a partition in use is meant: where it asked
-# anything, it forgets the rest of its arguments and asks for them too. Between the new table and the kernel it would wait for udev, by
-# udevadm, which it does not find here.
+# It asks whether to repair a GPT whose backup is not at the end of the disk, and then whether a partition in use is meant: where it
+# asked anything, it forgets the rest of its arguments and asks for them too.
 by_parted() {
-    parted=$(command -v parted)
-    printf 'Fix\nFix\n' | PATH=/nowhere "$parted" ---pretend-input-tty "$disk" print >/dev/null 2>&1
-    printf 'Yes\n100%%\n' | PATH=/nowhere "$parted" ---pretend-input-tty "$disk" resizepart "$number" 100% >/dev/null 2>&1
+    printf 'Fix\nFix\n' | without_udev parted ---pretend-input-tty "$disk" print >/dev/null 2>&1
+    printf 'Yes\n100%%\n' | without_udev parted ---pretend-input-tty "$disk" resizepart "$number" 100% >/dev/null 2>&1
 }
 
-# udev looks at a disk again once a program that wrote to it is gone, sooner or later. Where it finds another table than the kernel has, it
-# knows the partition no longer by its identity and takes its links away, and systemd gives up the mount. It keeps off a disk that is locked.
+# udev looks at a disk again once a program that wrote to it is gone, sooner or later. Where it finds another table than the kernel
+# has, it knows the partition no longer by its identity and takes its links away, and systemd gives up the mount. It keeps off a disk
+# that is locked.
 # shellcheck disable=SC2094  # the descriptor is for the lock alone
 grow_locked() (
     if have flock && ! flock -w 60 9; then
