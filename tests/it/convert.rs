@@ -232,7 +232,17 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let mut command = workshop.command(program);
     let set: &[&str] = match variant {
         "rich" => &["--set", "storage.size=\"4 GiB\""],
-        "pi-system" => &["--set", "storage.size=\"4 GiB\"", "--set", "boot.size=\"192 MiB\"", "--set", "data.size=\"512 MiB\""],
+        // Room for a kernel beside the old one, and for Artifacts on the data partition.
+        "pi-system" => &[
+            "--set",
+            "storage.size=\"4 GiB\"",
+            "--set",
+            "boot.size=\"192 MiB\"",
+            "--set",
+            "root.headroom=\"90 %\"",
+            "--set",
+            "data.size=\"512 MiB\"",
+        ],
         "extlinux-gpt" => &["--set", "storage.table=\"gpt\""],
         "extlinux-raw" => &["--set", "boot.environment=\"raw\"", "--set", "storage.device=\"/dev/mmcblk0\""],
         _ => &[],

@@ -217,6 +217,17 @@ fn boot_life_of_a_u_boot_device_of_debian_12() {
     life(&made, &next, Firmware::UBoot("bookworm"), "life-u-boot-12", "1");
 }
 
+/// The same on a Raspberry Pi 3 with a card that has an MBR, under U-Boot of Debian 12.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_of_a_raspberry_pi() {
+    if tool("mke2fs").is_none() {
+        return;
+    }
+    let (Some(made), Some(next)) = (converted("pi-system", "release-1"), converted("pi-system", "release-2")) else { return };
+    life(&made, &next, Firmware::RaspberryPi("bookworm"), "life-raspberry-pi", "1");
+}
+
 /// All programs and scripts on the boot partition, by their sums; not the environment.
 fn boot_programs(machine: &mut Machine) -> String {
     let dir = "$(findmnt -nro TARGET /boot/efi || findmnt -nro TARGET /boot/firmware)";
@@ -331,7 +342,7 @@ fn boot_after_an_upgrade_of_kernel_and_grub_on_a_u_boot_device() {
     upgrade("arm64-u-boot", "arm64-u-boot", Firmware::UBoot("trixie"));
 }
 
-/// The same on a Raspberry Pi 3 whose card has an MBR: kernel, raspi-firmware and U-Boot of Debian 12.
+/// The same on a Raspberry Pi 3: kernel, raspi-firmware and U-Boot of Debian 12.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_after_an_upgrade_on_a_raspberry_pi() {
