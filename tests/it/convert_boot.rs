@@ -353,7 +353,7 @@ fn boot_after_an_upgrade_on_a_raspberry_pi() {
 fn boards_that_are_called_booted_have_a_life_here() {
     let booted =
         goldsmith::config::built_in().expect("boards").into_iter().filter(|(_, config)| config.board.proof == Proof::Booted);
-    let lives: Vec<&str> = ["armhf", "arm64-u-boot", "arm64", "i386", "mini"].into_iter().map(device_type).collect();
+    let lives: Vec<&str> = ["armhf", "arm64-u-boot", "arm64", "i386", "mini", "pi-system"].into_iter().map(device_type).collect();
     assert_eq!(booted.map(|(name, _)| name).collect::<Vec<_>>(), lives);
 }
 
