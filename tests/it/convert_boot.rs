@@ -283,7 +283,9 @@ fn upgrade(variant: &str, next_variant: &str, firmware: Firmware) {
             "the menu finds its own root filesystem"
         );
     }
-    assert!(machine.must("cat /boot/mender-slot.env").contains("vendor.flag=golden"), "the arguments are kept");
+    // A Raspberry Pi's firmware has them from the boot partition.
+    let arguments = if firmware.is_raspberry_pi() { "/boot/firmware/cmdline.txt" } else { "/boot/mender-slot.env" };
+    assert!(machine.must(&format!("cat {arguments}")).contains("vendor.flag=golden"), "the arguments are kept");
     // What would write to the boot partition is still that which leaves it alone.
     let installer = if has_grub { "/usr/sbin/grub-install" } else { "/etc/kernel/postinst.d/z50-raspi-firmware" };
     machine.must(&format!("{installer} /dev/vda"));
