@@ -47,7 +47,8 @@ dir = "patient"
 /// What makes its systems wait for disks as long as it takes: emulated ones come late when the host is busy.
 const PATIENT: [&str; 2] = ["patient/etc/systemd/system.conf.d/patient.conf", "[Manager]\nDefaultDeviceTimeoutSec=15min\n"];
 
-/// Between systems and their parted: udev looks at the data partition again and again while it grows.
+/// Between a system and its parted: udev looks at the data partition again and again while it grows. The lock, descriptor 9, is not held
+/// any longer for that.
 const BUSY: [&str; 2] = [
     "patient/usr/local/sbin/parted",
     "#!/bin/sh
@@ -58,12 +59,12 @@ const BUSY: [&str; 2] = [
     /usr/bin/sleep 0.05
     n=$((n + 1))
   done
-) </dev/null >/dev/null 2>&1 &
+) </dev/null >/dev/null 2>&1 9<&- &
 exec /usr/sbin/parted \"$@\"
 ",
 ];
 
-/// The same for the Raspberry Pi, whose golden image has the client already.
+/// The configuration for the Raspberry Pi, whose golden image has the client already.
 const PI_CONFIGURATION: &str = r#"
 [board]
 device-type = ["DEVICE_TYPE"]

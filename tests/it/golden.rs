@@ -55,11 +55,7 @@ pub(crate) fn boot_packages(arch: Architecture) -> Option<Vec<PathBuf>> {
 /// The same for the golden image `pi-system`: the kernel, the firmware's files and U-Boot.
 pub(crate) fn raspberry_pi_packages() -> Option<Vec<PathBuf>> {
     let kernel = "?narrow(?installed, ?name(^linux-image-[0-9]))";
-    packages(
-        Architecture::Arm64,
-        "debs-boot-pi",
-        &["--reinstall", "--tree", "pi-system-tree", "raspi-firmware", "u-boot-rpi", kernel],
-    )
+    packages(Architecture::Arm64, "debs-boot-pi", &["--reinstall", "--tree=pi-system-tree", "raspi-firmware", "u-boot-rpi", kernel])
 }
 
 /// The packages `names` with what a golden image of `arch` lacks for them, in the directory `target/DIR` of the checkout, whose name
@@ -70,8 +66,7 @@ fn packages(arch: Architecture, dir: &str, names: &[&str]) -> Option<Vec<PathBuf
     let foreign = if arch == Architecture::Amd64 { String::new() } else { format!("-{}", arch.name()) };
     let dir = top.join("target").join(format!("{dir}{foreign}"));
     let arch = arch.name();
-    let (options, names): (Vec<&&str>, Vec<&&str>) =
-        names.iter().partition(|name| name.starts_with("--") || name.ends_with("-tree"));
+    let (options, names): (Vec<&&str>, Vec<&&str>) = names.iter().partition(|name| name.starts_with("--"));
     let mut arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = vec![&"--arch", &arch];
     arguments.extend(options.into_iter().map(|option| option as &dyn AsRef<std::ffi::OsStr>));
     arguments.push(&dir);
