@@ -1,5 +1,6 @@
-//! `compress none|gzip|xz|zstd INPUT OUTPUT`: the compressor of goldsmith alone, on all cores, for the benchmark: what remains of a
-//! conversion when nothing is converted. Frames are about as long as those of a conversion.
+//! `compress none|gzip|xz|zstd INPUT OUTPUT`: the compressor of goldsmith alone, on all cores, for
+//! the benchmark: what remains of a conversion when nothing is converted. Frames are about as long
+//! as those of a conversion.
 
 use goldsmith::stream::{Codec, Compression};
 use std::fs::File;
@@ -9,7 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The next chunk, and where the next frame goes. Frames lie in the order in which they were done: only their cost counts here.
+/// The next chunk, and where the next frame goes. Frames lie in the order in which they were done:
+/// only their cost counts here.
 struct Shared {
     next: AtomicU64,
     end: Mutex<u64>,
@@ -17,12 +19,17 @@ struct Shared {
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [kind, input, output] = &arguments[..] else { return Err(Error::other("usage: compress KIND INPUT OUTPUT")) };
+    let [kind, input, output] = &arguments[..] else {
+        return Err(Error::other("usage: compress KIND INPUT OUTPUT"));
+    };
     let kind: Compression = kind.parse().map_err(Error::other)?;
     let (codec, chunk) = (Codec::from(kind), kind.lengths().least * 2);
     let (input, output) = (File::open(input)?, File::create(output)?);
     let len = input.metadata()?.len();
-    let shared = Shared { next: AtomicU64::new(0), end: Mutex::new(0) };
+    let shared = Shared {
+        next: AtomicU64::new(0),
+        end: Mutex::new(0),
+    };
     let work = || -> io::Result<()> {
         loop {
             let at = shared.next.fetch_add(1, Ordering::Relaxed) * chunk as u64;
@@ -42,6 +49,8 @@ fn main() -> io::Result<()> {
     let jobs = std::thread::available_parallelism().map_or(1, NonZero::get);
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| Error::other("a thread died"))?)
+        threads
+            .into_iter()
+            .try_for_each(|thread| thread.join().map_err(|_| Error::other("a thread died"))?)
     })
 }

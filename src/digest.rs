@@ -12,7 +12,10 @@ pub type Digest = [u8; 32];
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |value: u8| char::from(DIGITS[usize::from(value & 15)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(*byte)])
+        .collect()
 }
 
 /// The sum that 64 lower-case digits mean.
@@ -24,7 +27,10 @@ pub fn unhex(digits: &str) -> Option<Digest> {
         _ => None,
     };
     let values: Vec<u8> = digits.bytes().map(digit).collect::<Option<_>>()?;
-    let bytes: Vec<u8> = values.chunks(2).filter_map(|pair| Some(pair[0] << 4 | pair.get(1)?)).collect();
+    let bytes: Vec<u8> = values
+        .chunks(2)
+        .filter_map(|pair| Some(pair[0] << 4 | pair.get(1)?))
+        .collect();
     bytes.try_into().ok().filter(|_| values.len() == 64)
 }
 
@@ -37,7 +43,9 @@ pub fn sha256(source: &dyn ReadAt) -> io::Result<Digest> {
     let mut buf = vec![0; 1 << 18];
     let mut at = 0;
     while at < source.len() {
-        let len = usize::try_from(source.len() - at).unwrap_or(usize::MAX).min(buf.len());
+        let len = usize::try_from(source.len() - at)
+            .unwrap_or(usize::MAX)
+            .min(buf.len());
         let (part, _) = buf.split_at_mut(len);
         source.read_exact_at(at, part)?;
         hash.update(&*part);
@@ -58,7 +66,14 @@ mod tests {
         let digits = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hex(&sum), digits);
         assert_eq!(unhex(digits), Some(sum));
-        for bad in [&digits[..62], &digits[..63], &digits.to_uppercase(), &format!("{digits}0"), &format!("{digits}00"), "é"] {
+        for bad in [
+            &digits[..62],
+            &digits[..63],
+            &digits.to_uppercase(),
+            &format!("{digits}0"),
+            &format!("{digits}00"),
+            "é",
+        ] {
             assert_eq!(unhex(bad), None, "{bad}");
         }
     }

@@ -1,7 +1,8 @@
 //! goldsmith turns a golden disk image into an A/B image and an update Artifact.
 //!
-//! Data flows one way: *input image -> tree -> plan -> edits -> layout -> outputs*. The modules stand below from the ground up; each
-//! may use those of the floors beneath it and nothing else, save where `tests/it/arrows.rs`, which holds us to it, says so.
+//! Data flows one way: *input image -> tree -> plan -> edits -> layout -> outputs*. The modules
+//! stand below from the ground up; each may use those of the floors beneath it and nothing else,
+//! save where `tests/it/arrows.rs`, which holds us to it, says so.
 
 // Ground: the standard library and codecs.
 pub mod digest;

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 /// A pattern that whole paths are held against.
 ///
-/// `*` stands for any bytes but `/`, `?` for one of them, a component `**` for any number of components, none included. All else
-/// stands for itself.
+/// `*` stands for any bytes but `/`, `?` for one of them, a component `**` for any number of
+/// components, none included. All else stands for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
@@ -25,7 +25,10 @@ impl Pattern {
     /// Whether `path` matches; a leading `/` and doubled slashes of either side do not count.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
-        let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).collect();
+        let names: Vec<&[u8]> = path
+            .split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty())
+            .collect();
         star_match(
             &self.parts,
             &names,
@@ -41,12 +44,22 @@ impl Pattern {
 /// Whether one component matches `pattern`, which may hold `*` and `?`.
 #[must_use]
 pub fn component_matches(pattern: &[u8], name: &[u8]) -> bool {
-    star_match(pattern, name, |byte| *byte == b'*', |pattern, byte| *pattern == b'?' || pattern == byte)
+    star_match(
+        pattern,
+        name,
+        |byte| *byte == b'*',
+        |pattern, byte| *pattern == b'?' || pattern == byte,
+    )
 }
 
-/// Matches `items` against `pattern`, in which a star stands for any number of items. Only the last star is ever retried, so the
-/// time is the product of the lengths at worst.
-fn star_match<P, I>(pattern: &[P], items: &[I], star: impl Fn(&P) -> bool, equal: impl Fn(&P, &I) -> bool) -> bool {
+/// Matches `items` against `pattern`, in which a star stands for any number of items. Only the last
+/// star is ever retried, so the time is the product of the lengths at worst.
+fn star_match<P, I>(
+    pattern: &[P],
+    items: &[I],
+    star: impl Fn(&P) -> bool,
+    equal: impl Fn(&P, &I) -> bool,
+) -> bool {
     let (mut p, mut i) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
     while let Some(item) = items.get(i) {
@@ -60,7 +73,9 @@ fn star_match<P, I>(pattern: &[P], items: &[I], star: impl Fn(&P) -> bool, equal
                 i += 1;
             }
             _ => {
-                let Some((after, from)) = retry else { return false };
+                let Some((after, from)) = retry else {
+                    return false;
+                };
                 retry = Some((after, from + 1));
                 p = after;
                 i = from + 1;
@@ -82,9 +97,16 @@ impl FromStr for Pattern {
             if name.contains("**") && name != "**" {
                 return Err(format!("`{text}` holds `**` beside other characters"));
             }
-            parts.push(if name == "**" { Part::Any } else { Part::One(name.to_owned()) });
+            parts.push(if name == "**" {
+                Part::Any
+            } else {
+                Part::One(name.to_owned())
+            });
         }
-        Ok(Self { text: text.to_owned(), parts })
+        Ok(Self {
+            text: text.to_owned(),
+            parts,
+        })
     }
 }
 
@@ -122,15 +144,25 @@ mod tests {
             ("/", "/a", false),
             ("**", "/", true),
         ] {
-            assert_eq!(pattern.parse::<Pattern>().unwrap().matches(path.as_bytes()), expected, "{pattern} {path}");
+            assert_eq!(
+                pattern.parse::<Pattern>().unwrap().matches(path.as_bytes()),
+                expected,
+                "{pattern} {path}"
+            );
         }
         assert!("/*".parse::<Pattern>().unwrap().matches(b"/\xff"));
     }
 
     #[test]
     fn bad_patterns_are_refused() {
-        assert_eq!("/a/../b".parse::<Pattern>().unwrap_err(), "`/a/../b` holds the component `..`");
-        assert_eq!("/a**".parse::<Pattern>().unwrap_err(), "`/a**` holds `**` beside other characters");
+        assert_eq!(
+            "/a/../b".parse::<Pattern>().unwrap_err(),
+            "`/a/../b` holds the component `..`"
+        );
+        assert_eq!(
+            "/a**".parse::<Pattern>().unwrap_err(),
+            "`/a**` holds `**` beside other characters"
+        );
     }
 
     #[test]

@@ -1,11 +1,13 @@
-//! What stands in the way of a conversion, in the user's words. Problems are gathered and shown together.
+//! What stands in the way of a conversion, in the user's words. Problems are gathered and shown
+//! together.
 
 use std::fmt;
 
 /// One thing that is wrong, and the way out where there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What is wrong: a lower-case fact that names the place and the numbers, without a final period.
+    /// What is wrong: a lower-case fact that names the place and the numbers, without a final
+    /// period.
     pub message: String,
     /// What the user can do about it.
     pub hint: Option<String>,
@@ -15,7 +17,10 @@ impl Problem {
     /// A problem without a hint.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self {
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// The same with a hint.

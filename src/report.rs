@@ -1,4 +1,5 @@
-//! What a long conversion tells its user while it runs: a small trait handed down, with a silent twin.
+//! What a long conversion tells its user while it runs: a small trait handed down, with a silent
+//! twin.
 
 /// Receives progress. Nothing outside `cli` prints; all else speaks through this.
 pub trait Report: Send + Sync {

@@ -34,7 +34,10 @@ impl std::str::FromStr for Uuid {
         let bad = || format!("`{text}` is no UUID (32 hexadecimal digits in groups 8-4-4-4-12)");
         let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
         let dashes: Vec<usize> = text.match_indices('-').map(|(at, _)| at).collect();
-        if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) || dashes != [8, 13, 18, 23] {
+        if digits.len() != 32
+            || !digits.iter().all(u8::is_ascii_hexdigit)
+            || dashes != [8, 13, 18, 23]
+        {
             return Err(bad());
         }
         let mut out = [0; 16];
@@ -51,7 +54,8 @@ impl std::str::FromStr for Uuid {
 pub struct Stamp {
     /// The time that everything made (not copied) carries.
     pub time: Time,
-    /// What the device family is named by: identities must survive from release to release, so they hang on nothing else.
+    /// What the device family is named by: identities must survive from release to release, so they
+    /// hang on nothing else.
     pub family: String,
 }
 
@@ -94,14 +98,27 @@ mod tests {
 
     #[test]
     fn uuids_hang_on_family_and_purpose_only() {
-        let a = Stamp { time: Time::default(), family: "board".into() };
-        let b = Stamp { time: Time { seconds: 7, nanos: 1 }, family: "board".into() };
+        let a = Stamp {
+            time: Time::default(),
+            family: "board".into(),
+        };
+        let b = Stamp {
+            time: Time {
+                seconds: 7,
+                nanos: 1,
+            },
+            family: "board".into(),
+        };
         assert_eq!(a.uuid("root-a"), b.uuid("root-a"));
         assert_ne!(a.uuid("root-a"), a.uuid("root-b"));
         let text = a.uuid("root-a").to_string();
         assert_eq!(text.parse(), Ok(a.uuid("root-a")));
         assert_eq!(text.as_bytes()[14], b'8');
         assert!("no".parse::<Uuid>().is_err());
-        assert!("+c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b01".parse::<Uuid>().is_err());
+        assert!(
+            "+c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b01"
+                .parse::<Uuid>()
+                .is_err()
+        );
     }
 }

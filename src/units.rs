@@ -1,11 +1,13 @@
 //! Sizes and positions: rounding, overflow and the human forms of sizes live here alone.
 //!
-//! A plain `u64` named `offset`, `len` or `size` is in bytes everywhere in this crate; positions in other units
-//! have a type of their own: [`Lba`] counts 512-byte sectors, [`FsBlock`] counts blocks of one filesystem.
+//! A plain `u64` named `offset`, `len` or `size` is in bytes everywhere in this crate; positions in
+//! other units have a type of their own: [`Lba`] counts 512-byte sectors, [`FsBlock`] counts blocks
+//! of one filesystem.
 
 use std::fmt;
 
-/// Bytes in a sector, the unit of partition tables (this program writes 512-byte-sector disks only).
+/// Bytes in a sector, the unit of partition tables (this program writes 512-byte-sector disks
+/// only).
 pub const SECTOR: u64 = 512;
 /// Bytes in a kibibyte.
 pub const KIB: u64 = 1 << 10;
@@ -55,7 +57,13 @@ impl fmt::Display for FsBlock {
 #[must_use]
 pub fn align_up(value: u64, step: u64) -> u64 {
     let rest = value % step;
-    if rest == 0 { value } else { value.checked_add(step - rest).unwrap_or(u64::MAX - u64::MAX % step) }
+    if rest == 0 {
+        value
+    } else {
+        value
+            .checked_add(step - rest)
+            .unwrap_or(u64::MAX - u64::MAX % step)
+    }
 }
 
 /// `value` rounded down to a multiple of `step` (`step` > 0).
@@ -64,7 +72,8 @@ pub fn align_down(value: u64, step: u64) -> u64 {
     value - value % step
 }
 
-/// A size for people: exact (`8 GiB`, `66 MiB`, `512 B`) where a binary unit divides it, else one decimal (`1.4 GiB`).
+/// A size for people: exact (`8 GiB`, `66 MiB`, `512 B`) where a binary unit divides it, else one
+/// decimal (`1.4 GiB`).
 #[must_use]
 pub fn human(bytes: u64) -> String {
     for (unit, name) in [(TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")] {
@@ -80,20 +89,28 @@ pub fn human(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
-/// A size of at least `bytes` to be told as a way out: short, never less than what is needed, and read back by [`parse_size`].
+/// A size of at least `bytes` to be told as a way out: short, never less than what is needed, and
+/// read back by [`parse_size`].
 #[must_use]
 pub fn enough(bytes: u64) -> String {
     let rounded = align_up(bytes, MIB);
-    if rounded >= GIB && rounded.is_multiple_of(GIB) { format!("{} GiB", rounded / GIB) } else { format!("{} MiB", rounded / MIB) }
+    if rounded >= GIB && rounded.is_multiple_of(GIB) {
+        format!("{} GiB", rounded / GIB)
+    } else {
+        format!("{} MiB", rounded / MIB)
+    }
 }
 
-/// Reads a size as people write it: `8 GiB`, `64MiB`, `4096`, `512 B`, `1.5 GiB`, also decimal `8 GB`, `64 MB`, `10 kB`.
+/// Reads a size as people write it: `8 GiB`, `64MiB`, `4096`, `512 B`, `1.5 GiB`, also decimal `8
+/// GB`, `64 MB`, `10 kB`.
 ///
 /// # Errors
 /// A sentence that says what is wrong with `text`.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
-    let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let split = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(text.len());
     let (number, unit) = (&text[..split], text[split..].trim());
     let scale: u64 = match unit {
         "" | "B" => 1,
@@ -105,18 +122,34 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
         "TB" => 1_000_000_000_000,
-        _ => return Err(format!("`{unit}` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)")),
+        _ => {
+            return Err(format!(
+                "`{unit}` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)"
+            ));
+        }
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() || fraction.contains('.') || fraction.len() > 9 {
-        return Err(format!("`{text}` is no size (a number and a unit, such as `64 MiB`)"));
+        return Err(format!(
+            "`{text}` is no size (a number and a unit, such as `64 MiB`)"
+        ));
     }
     let too_large = || format!("`{text}` is too large");
-    let mut bytes = whole.parse::<u64>().ok().and_then(|n| n.checked_mul(scale)).ok_or_else(too_large)?;
+    let mut bytes = whole
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(scale))
+        .ok_or_else(too_large)?;
     if !fraction.is_empty() {
-        let parts: u128 = fraction.parse().map_err(|_| format!("`{text}` is no size"))?;
-        let add = parts * u128::from(scale) / 10u128.pow(u32::try_from(fraction.len()).unwrap_or(9));
-        bytes = u64::try_from(add).ok().and_then(|add| bytes.checked_add(add)).ok_or_else(too_large)?;
+        let parts: u128 = fraction
+            .parse()
+            .map_err(|_| format!("`{text}` is no size"))?;
+        let add =
+            parts * u128::from(scale) / 10u128.pow(u32::try_from(fraction.len()).unwrap_or(9));
+        bytes = u64::try_from(add)
+            .ok()
+            .and_then(|add| bytes.checked_add(add))
+            .ok_or_else(too_large)?;
     }
     Ok(bytes)
 }
@@ -127,11 +160,23 @@ mod tests {
 
     #[test]
     fn what_is_said_to_be_enough_is_enough() {
-        for bytes in [0, 1, MIB, MIB + 1, GIB - 1, GIB, 8 * GIB + 16 * MIB, 5 * GIB + 1] {
+        for bytes in [
+            0,
+            1,
+            MIB,
+            MIB + 1,
+            GIB - 1,
+            GIB,
+            8 * GIB + 16 * MIB,
+            5 * GIB + 1,
+        ] {
             let said = parse_size(&enough(bytes)).unwrap();
             assert!(said >= bytes && said - bytes < MIB, "{bytes}");
         }
-        assert_eq!((enough(8200 * MIB), enough(9 * GIB)), ("8200 MiB".into(), "9 GiB".into()));
+        assert_eq!(
+            (enough(8200 * MIB), enough(9 * GIB)),
+            ("8200 MiB".into(), "9 GiB".into())
+        );
     }
 
     #[test]

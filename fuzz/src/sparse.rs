@@ -28,19 +28,27 @@ impl Sparse {
         let (len, mut rest) = number(input)?;
         let mut blocks = BTreeMap::new();
         while let Some((block, more)) = number(rest) {
-            let Some((len, more)) = number(more) else { break };
+            let Some((len, more)) = number(more) else {
+                break;
+            };
             let taken = usize::try_from(len.min(BLOCK)).ok()?.min(more.len());
             let mut bytes = more[..taken].to_vec();
             bytes.resize(BLOCK as usize, 0);
             blocks.insert(block, bytes);
             rest = &more[taken..];
         }
-        Some(Self { len: len * BLOCK, blocks })
+        Some(Self {
+            len: len * BLOCK,
+            blocks,
+        })
     }
 
     /// An empty disk of so many bytes.
     pub(crate) fn blank(len: u64) -> Self {
-        Self { len, blocks: BTreeMap::new() }
+        Self {
+            len,
+            blocks: BTreeMap::new(),
+        }
     }
 
     /// The bytes of a range that lies inside, to change them.
@@ -53,7 +61,10 @@ impl Sparse {
     /// Puts bytes somewhere inside.
     pub(crate) fn put(&mut self, at: u64, bytes: &[u8]) {
         for (at, byte) in (at..).zip(bytes) {
-            let block = self.blocks.entry(at / BLOCK).or_insert_with(|| vec![0; BLOCK as usize]);
+            let block = self
+                .blocks
+                .entry(at / BLOCK)
+                .or_insert_with(|| vec![0; BLOCK as usize]);
             block[(at % BLOCK) as usize] = *byte;
         }
     }
@@ -74,7 +85,9 @@ impl ReadAt for Sparse {
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.len);
+        let end = offset
+            .checked_add(buf.len() as u64)
+            .filter(|end| *end <= self.len);
         let end = end.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         buf.fill(0);
         for (number, bytes) in self.blocks.range(offset / BLOCK..end.div_ceil(BLOCK)) {
@@ -88,9 +101,12 @@ impl ReadAt for Sparse {
 
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         let next = self.blocks.range(offset / BLOCK..).next();
-        Ok(next.map(|(number, _)| number * BLOCK).filter(|start| *start < self.len).map(|start| {
-            let start = start.max(offset);
-            start..(start / BLOCK + 1).saturating_mul(BLOCK).min(self.len)
-        }))
+        Ok(next
+            .map(|(number, _)| number * BLOCK)
+            .filter(|start| *start < self.len)
+            .map(|start| {
+                let start = start.max(offset);
+                start..(start / BLOCK + 1).saturating_mul(BLOCK).min(self.len)
+            }))
     }
 }

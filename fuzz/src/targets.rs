@@ -1,5 +1,6 @@
-//! One function for each format. None may panic, run long or take memory out of proportion, whatever it is given; those that can say more
-//! about a good result do so. `tests/it/replay.rs` calls the same functions without a fuzzer.
+//! One function for each format. None may panic, run long or take memory out of proportion,
+//! whatever it is given; those that can say more about a good result do so. `tests/it/replay.rs`
+//! calls the same functions without a fuzzer.
 
 use super::sparse::Sparse;
 use goldsmith::artifact;
@@ -21,18 +22,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const MIB: u64 = 1 << 20;
-const TIME: Time = Time { seconds: 1_700_000_000, nanos: 0 };
+const TIME: Time = Time {
+    seconds: 1_700_000_000,
+    nanos: 0,
+};
 
 fn memory(data: &[u8]) -> Source {
     Arc::new(MemSource(data.into()))
 }
 
-/// The disk of an input whose first byte says whether the sums of its GPTs are made right, which chance never would.
+/// The disk of an input whose first byte says whether the sums of its GPTs are made right, which
+/// chance never would.
 fn disk(data: &[u8]) -> Option<Source> {
     let (how, rest) = data.split_first()?;
     let mut disk = Sparse::decode(rest)?;
     if how & 1 == 1 {
-        for header in [Some(512), disk.len().checked_sub(512)].into_iter().flatten() {
+        for header in [Some(512), disk.len().checked_sub(512)]
+            .into_iter()
+            .flatten()
+        {
             reseal(&mut disk, header);
         }
     }
@@ -46,7 +54,11 @@ fn reseal(disk: &mut Sparse, at: u64) -> Option<()> {
         return None;
     }
     let entries = u64::from_le_bytes(header[72..80].try_into().ok()?).checked_mul(512)?;
-    let word = |at: usize| u64::from(u32::from_le_bytes(std::array::from_fn(|byte| header[at + byte])));
+    let word = |at: usize| {
+        u64::from(u32::from_le_bytes(std::array::from_fn(|byte| {
+            header[at + byte]
+        })))
+    };
     let len = word(80).checked_mul(word(84)).filter(|len| *len <= MIB)?;
     let sum = crc32fast::hash(&disk.get(entries, usize::try_from(len).ok()?)?);
     header[88..92].copy_from_slice(&sum.to_le_bytes());
@@ -60,12 +72,17 @@ fn reseal(disk: &mut Sparse, at: u64) -> Option<()> {
 /// Partition tables: what can be read can be written, and reads the same again.
 pub fn table(data: &[u8]) {
     let Some(disk) = disk(data) else { return };
-    let Ok(table) = Table::read(&*disk) else { return };
+    let Ok(table) = Table::read(&*disk) else {
+        return;
+    };
     if table.partitions.is_empty() {
-        // An extended partition with nothing in it is read as a table of nothing, which is not written.
+        // An extended partition with nothing in it is read as a table of nothing, which is not
+        // written.
         return;
     }
-    let Ok(parts) = table.encode(disk.len()) else { return };
+    let Ok(parts) = table.encode(disk.len()) else {
+        return;
+    };
     let mut copy = Sparse::blank(disk.len());
     for (at, bytes) in parts {
         copy.put(at, &bytes);
@@ -81,7 +98,9 @@ fn walk(tree: &Tree) {
     let mut buf = vec![0; 1 << 16];
     tree.visit(&mut |_, entry| {
         let Entry::Leaf(id) = entry else { return };
-        let Kind::File(content) = &tree.leaf(*id).kind else { return };
+        let Kind::File(content) = &tree.leaf(*id).kind else {
+            return;
+        };
         let mut at = 0;
         while let Ok(Some(range)) = content.next_data(at) {
             let part = (range.end - range.start).min(left).min(buf.len() as u64);
@@ -98,9 +117,12 @@ fn walk(tree: &Tree) {
     });
 }
 
-/// ext2, ext3 and ext4: the reader, and the check that knows nothing of it. What the check finds good can be read.
+/// ext2, ext3 and ext4: the reader, and the check that knows nothing of it. What the check finds
+/// good can be read.
 pub fn ext4(data: &[u8]) {
-    let Some(disk) = Sparse::decode(data) else { return };
+    let Some(disk) = Sparse::decode(data) else {
+        return;
+    };
     let source = disk.source();
     let mut log = Log::default();
     verify::ext4::check(&*source, None, &mut log);
@@ -112,20 +134,30 @@ pub fn ext4(data: &[u8]) {
 
 /// Whatever the reader of ext4 takes, the writer writes without a fault, or refuses.
 pub fn carry(data: &[u8]) {
-    let Some(disk) = Sparse::decode(data) else { return };
-    let Ok(tree) = ext4::read::Filesystem::open(disk.source()).and_then(|fs| fs.tree()) else { return };
+    let Some(disk) = Sparse::decode(data) else {
+        return;
+    };
+    let Ok(tree) = ext4::read::Filesystem::open(disk.source()).and_then(|fs| fs.tree()) else {
+        return;
+    };
     let options = ext4::write::Options::new(Uuid([1; 16]), Uuid([2; 16]), TIME);
-    let Ok(size) = ext4::write::minimum_size(&tree, &options) else { return };
+    let Ok(size) = ext4::write::minimum_size(&tree, &options) else {
+        return;
+    };
     if size > 64 * MIB {
         return;
     }
-    let Ok(image) = ext4::write::write(&tree, size, &options) else { return };
+    let Ok(image) = ext4::write::write(&tree, size, &options) else {
+        return;
+    };
     let mut log = Log::default();
     verify::ext4::check(&image.content, None, &mut log);
     let outcome = log.finish();
     assert!(outcome.is_good(), "{:?}", outcome.findings);
     let source: Source = Arc::new(image.content);
-    let again = ext4::read::Filesystem::open(source).and_then(|fs| fs.tree()).expect("a filesystem of ours");
+    let again = ext4::read::Filesystem::open(source)
+        .and_then(|fs| fs.tree())
+        .expect("a filesystem of ours");
     let count = |tree: &Tree| {
         let mut count = 0;
         tree.visit(&mut |_, _| count += 1);
@@ -137,26 +169,50 @@ pub fn carry(data: &[u8]) {
 
 /// FAT: the reader, and the writer with what it read.
 pub fn fat(data: &[u8]) {
-    let Some(disk) = Sparse::decode(data) else { return };
-    let Ok((tree, _)) = fat::read(disk.source()) else { return };
+    let Some(disk) = Sparse::decode(data) else {
+        return;
+    };
+    let Ok((tree, _)) = fat::read(disk.source()) else {
+        return;
+    };
     walk(&tree);
-    let options = fat::Options { volume_id: 1, label: None, time: TIME, kind: fat::Kind::Auto, hidden_sectors: 0 };
-    let Ok(size) = fat::minimum_size(&tree, &options) else { return };
+    let options = fat::Options {
+        volume_id: 1,
+        label: None,
+        time: TIME,
+        kind: fat::Kind::Auto,
+        hidden_sectors: 0,
+    };
+    let Ok(size) = fat::minimum_size(&tree, &options) else {
+        return;
+    };
     if size > 64 * MIB {
         return;
     }
-    let Ok(image) = fat::write(&tree, size, &options) else { return };
+    let Ok(image) = fat::write(&tree, size, &options) else {
+        return;
+    };
     fat::read(Arc::new(image)).expect("a filesystem of ours");
 }
 
 fn limits() -> Limits {
-    Limits { control: MIB, data: 16 * MIB, entries: 10_000 }
+    Limits {
+        control: MIB,
+        data: 16 * MIB,
+        entries: 10_000,
+    }
 }
 
 /// Debian packages, with everything that is a language of its own in them.
 pub fn deb(data: &[u8]) {
-    let Ok(package) = Package::read(&memory(data), limits()) else { return };
-    let fields: Vec<(String, String)> = package.control.fields().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let Ok(package) = Package::read(&memory(data), limits()) else {
+        return;
+    };
+    let fields: Vec<(String, String)> = package
+        .control
+        .fields()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
     for (name, value) in fields {
         let _ = Relations::parse(&value, "amd64");
         if name == "Version" {
@@ -171,8 +227,22 @@ pub fn deb(data: &[u8]) {
 /// The ar archive of a package with these archives.
 fn package(control: &[u8], data: &[u8]) -> Vec<u8> {
     let mut out = b"!<arch>\n".to_vec();
-    for (name, bytes) in [("debian-binary", b"2.0\n".as_slice()), ("control.tar", control), ("data.tar", data)] {
-        out.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", bytes.len()).bytes());
+    for (name, bytes) in [
+        ("debian-binary", b"2.0\n".as_slice()),
+        ("control.tar", control),
+        ("data.tar", data),
+    ] {
+        out.extend(
+            format!(
+                "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+                0,
+                0,
+                0,
+                "100644",
+                bytes.len()
+            )
+            .bytes(),
+        );
         out.extend(bytes);
         out.resize(out.len().next_multiple_of(2), b'\n');
     }
@@ -184,7 +254,8 @@ fn member(name: &str, bytes: &[u8]) -> Vec<u8> {
     claimed(name, bytes.len() as u64, bytes)
 }
 
-/// A member of a tar archive (POSIX.1-1988, ustar) that says it has `size` bytes, and those that it has.
+/// A member of a tar archive (POSIX.1-1988, ustar) that says it has `size` bytes, and those that it
+/// has.
 pub fn claimed(name: &str, size: u64, bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![0; 512];
     let mut put = |at: usize, text: &str| out[at..at + text.len()].copy_from_slice(text.as_bytes());
@@ -204,13 +275,17 @@ pub fn claimed(name: &str, size: u64, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-const CONTROL: &[u8] = b"Package: a\nVersion: 1\nArchitecture: amd64\nMaintainer: M <m@example.org>\nDescription: a\n";
+const CONTROL: &[u8] =
+    b"Package: a\nVersion: 1\nArchitecture: amd64\nMaintainer: M <m@example.org>\nDescription: a\n";
 
 /// A system that packages are installed into.
 fn system() -> Tree {
     let mut tree = Tree::new(Stat::root(0o755, TIME));
     let files: [(&str, &str); 8] = [
-        ("/var/lib/dpkg/status", "Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21\n\n"),
+        (
+            "/var/lib/dpkg/status",
+            "Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21\n\n",
+        ),
         ("/var/lib/dpkg/arch", "amd64\n"),
         ("/var/lib/dpkg/info/format", "1\n"),
         ("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\n"),
@@ -220,10 +295,12 @@ fn system() -> Tree {
         ("/usr/bin/adduser", ""),
     ];
     for (path, text) in files {
-        tree.put_file(path, text, Stat::root(0o755, TIME)).expect("a file");
+        tree.put_file(path, text, Stat::root(0o755, TIME))
+            .expect("a file");
     }
     tree.put_symlink("/lib", "usr/lib", TIME).expect("a link");
-    tree.put_symlink("/out", "/../../../etc", TIME).expect("a link");
+    tree.put_symlink("/out", "/../../../etc", TIME)
+        .expect("a link");
     tree
 }
 
@@ -232,11 +309,18 @@ fn install(deb: &[u8]) {
     let mut tree = system();
     let before = goldsmith::tree::dump::dump(&tree).expect("a dump");
     let mut editor = Editor::new(&mut tree, TIME);
-    let request = packages::Request { debs: vec![("a.deb".into(), memory(deb))], ..Default::default() };
+    let request = packages::Request {
+        debs: vec![("a.deb".into(), memory(deb))],
+        ..Default::default()
+    };
     let done = packages::install(&mut editor, &request);
     drop(editor);
     if done.is_err() {
-        assert_eq!(goldsmith::tree::dump::dump(&tree).expect("a dump"), before, "refused and half done");
+        assert_eq!(
+            goldsmith::tree::dump::dump(&tree).expect("a dump"),
+            before,
+            "refused and half done"
+        );
     }
 }
 
@@ -260,7 +344,9 @@ pub fn artifact(data: &[u8]) {
 
 /// Configuration: as a file, and as arguments.
 pub fn config(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
     if let Ok(config) = Config::parse(text) {
         // What is shown is itself a configuration.
         let shown = config.show();
@@ -268,15 +354,23 @@ pub fn config(data: &[u8]) {
             panic!("{error:?}\n{shown}");
         }
     }
-    let origin = Origin { kind: OriginKind::File, name: "device.toml".into(), base: PathBuf::new() };
+    let origin = Origin {
+        kind: OriginKind::File,
+        name: "device.toml".into(),
+        base: PathBuf::new(),
+    };
     let layers = [Layer::parse(text, origin), Layer::set(text, PathBuf::new())];
     let _ = Config::from_layers(layers.into_iter().flatten().collect());
 }
 
 /// Block maps: what can be read is written in a form that reads the same.
 pub fn bmap(data: &[u8]) {
-    let Ok(text) = std::str::from_utf8(data) else { return };
-    let Ok(map) = BlockMap::parse(text) else { return };
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let Ok(map) = BlockMap::parse(text) else {
+        return;
+    };
     let _ = map.mapped_len();
 }
 
@@ -285,7 +379,9 @@ fn skim(image: &dyn ReadAt) {
     let mut buf = vec![0; 4096];
     let mut at = 0;
     for _ in 0..2000 {
-        let Ok(Some(range)) = image.next_data(at) else { return };
+        let Ok(Some(range)) = image.next_data(at) else {
+            return;
+        };
         let part = (range.end - range.start).min(buf.len() as u64) as usize;
         if image.read_exact_at(range.start, &mut buf[..part]).is_err() || part == 0 {
             return;
@@ -319,7 +415,12 @@ pub fn simg(data: &[u8]) {
 
 /// Images in any compressed form, decoded into a file of at most 16 MiB.
 pub fn packed(data: &[u8]) {
-    let options = Options { spool_dir: Path::new("/tmp"), max_size: 16 * MIB, threads: 1, report: &Silent };
+    let options = Options {
+        spool_dir: Path::new("/tmp"),
+        max_size: 16 * MIB,
+        threads: 1,
+        report: &Silent,
+    };
     if let Ok(input) = source::from_stream(data, &options) {
         skim(&*input.source);
     }

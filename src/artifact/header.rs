@@ -102,24 +102,46 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 fn header_info(meta: &Meta, kind: Option<&str>, depends: (&[String], &[String])) -> Vec<u8> {
     json(&HeaderInfo {
         payloads: [Payload { r#type: kind }],
-        artifact_provides: Provides { artifact_name: &meta.name, artifact_group: meta.group.as_deref() },
-        artifact_depends: Depends { artifact_name: depends.0, device_type: &meta.device_types, artifact_group: depends.1 },
+        artifact_provides: Provides {
+            artifact_name: &meta.name,
+            artifact_group: meta.group.as_deref(),
+        },
+        artifact_depends: Depends {
+            artifact_name: depends.0,
+            device_type: &meta.device_types,
+            artifact_group: depends.1,
+        },
     })
 }
 
-/// The header of an update by an image with checksum `digest`. Its length does not depend on the digits of `digest`.
+/// The header of an update by an image with checksum `digest`. Its length does not depend on the
+/// digits of `digest`.
 pub(super) fn rootfs(meta: &Meta, digest: &Digest) -> Vec<u8> {
     let mut out = Vec::new();
-    let info = header_info(meta, Some(ROOTFS), (&meta.depends_names, &meta.depends_groups));
+    let info = header_info(
+        meta,
+        Some(ROOTFS),
+        (&meta.depends_names, &meta.depends_groups),
+    );
     append(&mut out, "header-info", 0o600, meta.time, &info);
     let mut scripts: Vec<_> = meta.scripts.iter().collect();
     scripts.sort_by(|a, b| a.name.cmp(&b.name));
     for script in scripts {
-        append(&mut out, &format!("{SCRIPTS}{}", script.name), 0o755, meta.time, &script.bytes);
+        append(
+            &mut out,
+            &format!("{SCRIPTS}{}", script.name),
+            0o755,
+            meta.time,
+            &script.bytes,
+        );
     }
     let info = json(&TypeInfo {
         r#type: Some(ROOTFS),
-        artifact_depends: meta.depends.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect(),
+        artifact_depends: meta
+            .depends
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect(),
         artifact_provides: provides(meta, digest),
         clears_artifact_provides: clears(meta),
     });
@@ -132,7 +154,13 @@ pub(super) fn rootfs(meta: &Meta, digest: &Digest) -> Vec<u8> {
 /// The header of an Artifact without payload: no scripts, no depends, no meta-data.
 pub(super) fn bootstrap(meta: &Meta, digest: &Digest) -> Vec<u8> {
     let mut out = Vec::new();
-    append(&mut out, "header-info", 0o600, meta.time, &header_info(meta, None, (&[], &[])));
+    append(
+        &mut out,
+        "header-info",
+        0o600,
+        meta.time,
+        &header_info(meta, None, (&[], &[])),
+    );
     let info = json(&TypeInfo {
         r#type: None,
         artifact_depends: BTreeMap::new(),
@@ -150,11 +178,18 @@ mod tests {
     use super::*;
 
     fn meta() -> Meta {
-        Meta { name: "release-1".into(), device_types: vec!["dev-a".into(), "dev-b".into()], ..Meta::default() }
+        Meta {
+            name: "release-1".into(),
+            device_types: vec!["dev-a".into(), "dev-b".into()],
+            ..Meta::default()
+        }
     }
 
     fn keys(meta: &Meta) -> (String, String) {
-        let provides: Vec<_> = provides(meta, &[0; 32]).into_iter().map(|(k, v)| format!("{k}={}", &v[..v.len().min(9)])).collect();
+        let provides: Vec<_> = provides(meta, &[0; 32])
+            .into_iter()
+            .map(|(k, v)| format!("{k}={}", &v[..v.len().min(9)]))
+            .collect();
         (provides.join(" "), clears(meta).join(" "))
     }
 
@@ -171,33 +206,82 @@ mod tests {
     /// The pairs that the reference writes for its options.
     #[test]
     fn provides_and_clears() {
-        let software = |filesystem: Option<&str>, name: Option<&str>, version: Option<&str>| Software {
-            filesystem: filesystem.map(Into::into),
-            name: name.map(Into::into),
-            version: version.map(Into::into),
-            no_default_version: false,
-        };
+        let software =
+            |filesystem: Option<&str>, name: Option<&str>, version: Option<&str>| Software {
+                filesystem: filesystem.map(Into::into),
+                name: name.map(Into::into),
+                version: version.map(Into::into),
+                no_default_version: false,
+            };
         let all = "artifact_group rootfs_image_checksum rootfs-image.*";
         let sum = "rootfs-image.checksum=000000000";
         let table = [
             (meta(), format!("{sum} rootfs-image.version=release-1"), all),
-            (Meta { software: software(None, None, Some("2.0")), ..meta() }, format!("{sum} rootfs-image.version=2.0"), all),
             (
-                Meta { software: software(None, Some("app"), None), ..meta() },
+                Meta {
+                    software: software(None, None, Some("2.0")),
+                    ..meta()
+                },
+                format!("{sum} rootfs-image.version=2.0"),
+                all,
+            ),
+            (
+                Meta {
+                    software: software(None, Some("app"), None),
+                    ..meta()
+                },
                 format!("rootfs-image.app.version=release-1 {sum}"),
                 "rootfs-image.app.*",
             ),
-            (Meta { software: software(Some("data"), None, None), ..meta() }, format!("data.version=release-1 {sum}"), "data.*"),
-            (Meta { software: Software { no_default_version: true, ..Software::default() }, ..meta() }, sum.into(), ""),
-            (Meta { no_default_clears: true, ..meta() }, format!("{sum} rootfs-image.version=release-1"), ""),
-            (Meta { checksum: Checksum::Omitted, ..meta() }, "rootfs-image.version=release-1".into(), all),
             (
-                Meta { checksum: Checksum::Legacy, ..meta() },
+                Meta {
+                    software: software(Some("data"), None, None),
+                    ..meta()
+                },
+                format!("data.version=release-1 {sum}"),
+                "data.*",
+            ),
+            (
+                Meta {
+                    software: Software {
+                        no_default_version: true,
+                        ..Software::default()
+                    },
+                    ..meta()
+                },
+                sum.into(),
+                "",
+            ),
+            (
+                Meta {
+                    no_default_clears: true,
+                    ..meta()
+                },
+                format!("{sum} rootfs-image.version=release-1"),
+                "",
+            ),
+            (
+                Meta {
+                    checksum: Checksum::Omitted,
+                    ..meta()
+                },
+                "rootfs-image.version=release-1".into(),
+                all,
+            ),
+            (
+                Meta {
+                    checksum: Checksum::Legacy,
+                    ..meta()
+                },
                 "rootfs-image.version=release-1 rootfs_image_checksum=000000000".into(),
                 all,
             ),
             (
-                Meta { provides: [("a".into(), "b".into())].into(), clears: vec!["x.*".into()], ..meta() },
+                Meta {
+                    provides: [("a".into(), "b".into())].into(),
+                    clears: vec!["x.*".into()],
+                    ..meta()
+                },
                 format!("a=b {sum} rootfs-image.version=release-1"),
                 "x.* artifact_group rootfs_image_checksum rootfs-image.*",
             ),

@@ -1,4 +1,5 @@
-//! The manifest: a line for each file of the Artifact, `<SHA-256 in 64 lower-case digits>  <name>\n`; what a signature covers.
+//! The manifest: a line for each file of the Artifact, `<SHA-256 in 64 lower-case digits>
+//! <name>\n`; what a signature covers.
 
 use super::names::MEMBER_MAX;
 use crate::digest::{Digest, hex, unhex};
@@ -30,9 +31,18 @@ impl Fault {
     pub(super) fn describe(self) -> (&'static str, String) {
         match self {
             Self::Empty => ("manifest-line", "is empty".into()),
-            Self::Form => ("manifest-line", "is not a checksum, two blanks and a name".into()),
-            Self::Digits => ("manifest-digits", "has a checksum that is not of the digits 0-9 a-f".into()),
-            Self::Long => ("manifest-name-length", format!("has a name of more than {MEMBER_MAX} bytes")),
+            Self::Form => (
+                "manifest-line",
+                "is not a checksum, two blanks and a name".into(),
+            ),
+            Self::Digits => (
+                "manifest-digits",
+                "has a checksum that is not of the digits 0-9 a-f".into(),
+            ),
+            Self::Long => (
+                "manifest-name-length",
+                format!("has a name of more than {MEMBER_MAX} bytes"),
+            ),
         }
     }
 }
@@ -48,7 +58,11 @@ pub(super) fn parse(line: &str) -> Result<(&str, Digest), Fault> {
         return Err(Fault::Form);
     }
     let digest = unhex(digits).ok_or(Fault::Digits)?;
-    if name.len() > MEMBER_MAX { Err(Fault::Long) } else { Ok((name, digest)) }
+    if name.len() > MEMBER_MAX {
+        Err(Fault::Long)
+    } else {
+        Ok((name, digest))
+    }
 }
 
 #[cfg(test)]
@@ -62,10 +76,22 @@ mod tests {
         let line = text.strip_suffix('\n').unwrap();
         assert_eq!(parse(line), Ok(("version", digest)));
         assert_eq!(parse(""), Err(Fault::Empty));
-        assert_eq!(parse(&line.to_uppercase().replace("VERSION", "version")), Err(Fault::Digits));
-        for bad in [line.replace("  ", " "), line.replace("  ", "   "), format!("{line} "), format!("{line}\r"), "é".repeat(40)] {
+        assert_eq!(
+            parse(&line.to_uppercase().replace("VERSION", "version")),
+            Err(Fault::Digits)
+        );
+        for bad in [
+            line.replace("  ", " "),
+            line.replace("  ", "   "),
+            format!("{line} "),
+            format!("{line}\r"),
+            "é".repeat(40),
+        ] {
             assert_eq!(parse(&bad), Err(Fault::Form), "{bad:?}");
         }
-        assert_eq!(parse(&format!("{}  {}", hex(&digest), "x".repeat(101))), Err(Fault::Long));
+        assert_eq!(
+            parse(&format!("{}  {}", hex(&digest), "x".repeat(101))),
+            Err(Fault::Long)
+        );
     }
 }

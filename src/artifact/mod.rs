@@ -1,5 +1,5 @@
-//! Mender Artifacts, format version 3: the file that a device updates itself from. Specification: `mender-artifact`,
-//! `Documentation/artifact-format-v3.md`.
+//! Mender Artifacts, format version 3: the file that a device updates itself from. Specification:
+//! `mender-artifact`, `Documentation/artifact-format-v3.md`.
 //!
 //! ```text
 //! version                       {"format":"mender","version":3}
@@ -13,13 +13,16 @@
 //! ```
 //!
 //! # Writing in one pass
-//! The manifest stands in front of the image and holds its checksum. So that the image need not be read twice, everything in front of it has
-//! a length that is known beforehand: [`Draft::data_offset`] says where the compressed image begins, and [`Draft::finish`] makes the bytes in
-//! front of and behind it once checksum and length are known. The header is stored, not compressed, in the container of its codec
-//! ([`crate::stream::Codec::stored`]), because the length of compressed text would hang on the digits of the checksum.
+//! The manifest stands in front of the image and holds its checksum. So that the image need not be
+//! read twice, everything in front of it has a length that is known beforehand:
+//! [`Draft::data_offset`] says where the compressed image begins, and [`Draft::finish`] makes the
+//! bytes in front of and behind it once checksum and length are known. The header is stored, not
+//! compressed, in the container of its codec ([`crate::stream::Codec::stored`]), because the length
+//! of compressed text would hang on the digits of the checksum.
 //!
 //! # Reading
-//! [`show`] and [`validate`] read the Artifacts of any writer, forwards, in bounded memory, and report what clients or tools would refuse.
+//! [`show`] and [`validate`] read the Artifacts of any writer, forwards, in bounded memory, and
+//! report what clients or tools would refuse.
 
 mod header;
 mod manifest;
@@ -30,7 +33,10 @@ mod tar;
 mod write;
 
 pub use names::{Misnamed, visible};
-pub use read::{Artifact, Examined, Finding, Held, PayloadFile, Severity, Signature, show, validate, validate_held};
+pub use read::{
+    Artifact, Examined, Finding, Held, PayloadFile, Severity, Signature, show, validate,
+    validate_held,
+};
 pub use sign::{KeyError, KeyFile, Signer, Verifier};
 pub use write::{Draft, Error, Finished, bootstrap, write};
 
@@ -40,7 +46,8 @@ use std::collections::BTreeMap;
 /// The type of a payload that replaces the root filesystem.
 pub const ROOTFS: &str = "rootfs-image";
 
-/// What an Artifact says about itself. Everything but [`Meta::name`] and [`Meta::device_types`] may stay at its default.
+/// What an Artifact says about itself. Everything but [`Meta::name`] and [`Meta::device_types`] may
+/// stay at its default.
 #[derive(Clone, Debug, Default)]
 pub struct Meta {
     /// The name of the release; a device knows by it what it runs.
@@ -57,8 +64,9 @@ pub struct Meta {
     pub provides: BTreeMap<String, String>,
     /// What the device must provide before the update.
     pub depends: BTreeMap<String, String>,
-    /// Patterns of provides (`*` matches anything) that the update removes, beside the defaults. When there are none at all the key is
-    /// left out, as the reference does, and clients then clear everything.
+    /// Patterns of provides (`*` matches anything) that the update removes, beside the defaults.
+    /// When there are none at all the key is left out, as the reference does, and clients then
+    /// clear everything.
     pub clears: Vec<String>,
     /// Under which keys the version of the software is provided.
     pub software: Software,
@@ -76,7 +84,8 @@ pub struct Meta {
     pub time: u64,
 }
 
-/// How the key `<filesystem>[.<name>].version` is made, which tells the version of the software, and the pattern that clears it.
+/// How the key `<filesystem>[.<name>].version` is made, which tells the version of the software,
+/// and the pattern that clears it.
 #[derive(Clone, Debug, Default)]
 pub struct Software {
     /// `rootfs-image` when not set.

@@ -1,18 +1,26 @@
-//! What may be called how. Each rule is the strictest among the update clients and the tools that read Artifacts, so that what passes
-//! here passes everywhere.
+//! What may be called how. Each rule is the strictest among the update clients and the tools that
+//! read Artifacts, so that what passes here passes everywhere.
 
 /// The longest text of the header that tools take (bytes).
 const TEXT_MAX: usize = 256;
-/// The longest name in a manifest that the client takes, and the longest that fits a ustar header (bytes).
+/// The longest name in a manifest that the client takes, and the longest that fits a ustar header
+/// (bytes).
 pub(super) const MEMBER_MAX: usize = 100;
 /// Where payload files are, as manifests name them.
 pub(super) const DATA: &str = "data/0000/";
 /// Where state scripts are in the header.
 pub(super) const SCRIPTS: &str = "scripts/";
 
-/// The states of an update that an Artifact may bring scripts for; all others belong to the root filesystem.
-const STATES: [&str; 6] =
-    ["ArtifactInstall", "ArtifactReboot", "ArtifactCommit", "ArtifactRollback", "ArtifactRollbackReboot", "ArtifactFailure"];
+/// The states of an update that an Artifact may bring scripts for; all others belong to the root
+/// filesystem.
+const STATES: [&str; 6] = [
+    "ArtifactInstall",
+    "ArtifactReboot",
+    "ArtifactCommit",
+    "ArtifactRollback",
+    "ArtifactRollbackReboot",
+    "ArtifactFailure",
+];
 /// What a script can be run at.
 const ACTIONS: [&str; 3] = ["Enter", "Leave", "Error"];
 
@@ -42,17 +50,26 @@ pub(super) fn short(text: &str) -> String {
 pub fn visible(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
-        if printable(c) { out.push(c) } else { out.extend(c.escape_default()) }
+        if printable(c) {
+            out.push(c)
+        } else {
+            out.extend(c.escape_default())
+        }
     }
     out
 }
 
 fn misnamed(what: &'static str, value: &str, rule: impl Into<String>) -> Misnamed {
-    Misnamed { what, value: value.to_owned(), rule: rule.into() }
+    Misnamed {
+        what,
+        value: value.to_owned(),
+        rule: rule.into(),
+    }
 }
 
-/// True for letters, marks, numbers, punctuation, symbols and the space. `str::escape_debug` writes exactly the rest as code points,
-/// apart from a few controls; the letter in front keeps combining marks from being escaped.
+/// True for letters, marks, numbers, punctuation, symbols and the space. `str::escape_debug` writes
+/// exactly the rest as code points, apart from a few controls; the letter in front keeps combining
+/// marks from being escaped.
 fn printable(c: char) -> bool {
     !c.is_control() && !format!("a{c}").escape_debug().to_string().contains("\\u{")
 }
@@ -63,10 +80,18 @@ pub(super) fn text(what: &'static str, value: &str) -> Result<(), Misnamed> {
         return Err(misnamed(what, value, "is empty"));
     }
     if value.len() > TEXT_MAX {
-        return Err(misnamed(what, value, format!("has {} bytes, more than {TEXT_MAX}", value.len())));
+        return Err(misnamed(
+            what,
+            value,
+            format!("has {} bytes, more than {TEXT_MAX}", value.len()),
+        ));
     }
     match value.chars().find(|c| !printable(*c)) {
-        Some(c) => Err(misnamed(what, value, format!("holds U+{:04X}, which is not printable", u32::from(c)))),
+        Some(c) => Err(misnamed(
+            what,
+            value,
+            format!("holds U+{:04X}, which is not printable", u32::from(c)),
+        )),
         None => Ok(()),
     }
 }
@@ -74,10 +99,15 @@ pub(super) fn text(what: &'static str, value: &str) -> Result<(), Misnamed> {
 /// The name of an Artifact: a text without white space.
 pub(super) fn artifact(value: &str) -> Result<(), Misnamed> {
     text("artifact name", value)?;
-    if value.chars().any(char::is_whitespace) { Err(misnamed("artifact name", value, "holds white space")) } else { Ok(()) }
+    if value.chars().any(char::is_whitespace) {
+        Err(misnamed("artifact name", value, "holds white space"))
+    } else {
+        Ok(())
+    }
 }
 
-/// The name of a payload file: letters and digits of ASCII and `_ - . ,`, at most 90 bytes (100 with `data/0000/` in front).
+/// The name of a payload file: letters and digits of ASCII and `_ - . ,`, at most 90 bytes (100
+/// with `data/0000/` in front).
 pub(super) fn payload(value: &str) -> Result<(), Misnamed> {
     let what = "payload name";
     let max = MEMBER_MAX - DATA.len();
@@ -85,10 +115,24 @@ pub(super) fn payload(value: &str) -> Result<(), Misnamed> {
         return Err(misnamed(what, value, "is no file name"));
     }
     if value.len() > max {
-        return Err(misnamed(what, value, format!("has {} bytes, more than {max}", value.len())));
+        return Err(misnamed(
+            what,
+            value,
+            format!("has {} bytes, more than {max}", value.len()),
+        ));
     }
-    match value.chars().find(|c| !(c.is_ascii_alphanumeric() || "_-.,".contains(*c))) {
-        Some(c) => Err(misnamed(what, value, format!("holds `{}`; allowed are letters, digits and _ - . ,", c.escape_debug()))),
+    match value
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || "_-.,".contains(*c)))
+    {
+        Some(c) => Err(misnamed(
+            what,
+            value,
+            format!(
+                "holds `{}`; allowed are letters, digits and _ - . ,",
+                c.escape_debug()
+            ),
+        )),
         None => Ok(()),
     }
 }
@@ -98,33 +142,53 @@ pub(super) fn script(value: &str) -> Result<(), Misnamed> {
     let what = "state script";
     let max = MEMBER_MAX - SCRIPTS.len();
     if value.len() > max {
-        return Err(misnamed(what, value, format!("has {} bytes, more than {max}", value.len())));
+        return Err(misnamed(
+            what,
+            value,
+            format!("has {} bytes, more than {max}", value.len()),
+        ));
     }
     let mut parts = value.splitn(4, '_');
     let state = parts.next().unwrap_or_default();
     if !STATES.contains(&state) {
-        return Err(misnamed(what, value, format!("begins with none of {}", STATES.join(", "))));
+        return Err(misnamed(
+            what,
+            value,
+            format!("begins with none of {}", STATES.join(", ")),
+        ));
     }
     if !parts.next().is_some_and(|action| ACTIONS.contains(&action)) {
-        return Err(misnamed(what, value, format!("has none of {} behind the state", ACTIONS.join(", "))));
+        return Err(misnamed(
+            what,
+            value,
+            format!("has none of {} behind the state", ACTIONS.join(", ")),
+        ));
     }
-    if !parts.next().is_some_and(|order| order.len() == 2 && order.bytes().all(|b| b.is_ascii_digit())) {
+    if !parts
+        .next()
+        .is_some_and(|order| order.len() == 2 && order.bytes().all(|b| b.is_ascii_digit()))
+    {
         return Err(misnamed(what, value, "has no two digits behind the action"));
     }
     match parts.next() {
         Some("") => Err(misnamed(what, value, "ends in `_`")),
-        Some(text) if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'/') => {
-            Err(misnamed(what, value, "holds white space, `/` or characters that are not ASCII"))
-        }
+        Some(text) if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'/') => Err(misnamed(
+            what,
+            value,
+            "holds white space, `/` or characters that are not ASCII",
+        )),
         _ => Ok(()),
     }
 }
 
-/// The key of a provide or depend of the payload: a text that is not reserved for the Artifact itself.
+/// The key of a provide or depend of the payload: a text that is not reserved for the Artifact
+/// itself.
 pub(super) fn key(what: &'static str, value: &str) -> Result<(), Misnamed> {
     text(what, value)?;
     match value {
-        "artifact_name" | "artifact_group" | "device_type" => Err(misnamed(what, value, "is reserved for the Artifact itself")),
+        "artifact_name" | "artifact_group" | "device_type" => {
+            Err(misnamed(what, value, "is reserved for the Artifact itself"))
+        }
         _ => Ok(()),
     }
 }
@@ -135,19 +199,41 @@ mod tests {
 
     #[test]
     fn texts() {
-        for good in ["release-1", "Ünïcode 🦀", "e\u{301}", "\"quoted\" \\", &"x".repeat(256)] {
+        for good in [
+            "release-1",
+            "Ünïcode 🦀",
+            "e\u{301}",
+            "\"quoted\" \\",
+            &"x".repeat(256),
+        ] {
             assert_eq!(text("x", good), Ok(()), "{good}");
         }
-        for bad in ["", "a\tb", "a\u{200b}", "a\u{a0}b", "a\nb", &"x".repeat(257)] {
+        for bad in [
+            "",
+            "a\tb",
+            "a\u{200b}",
+            "a\u{a0}b",
+            "a\nb",
+            &"x".repeat(257),
+        ] {
             assert!(text("x", bad).is_err(), "{bad:?}");
         }
-        assert_eq!(artifact("a b").unwrap_err().to_string(), "artifact name `a b` holds white space");
+        assert_eq!(
+            artifact("a b").unwrap_err().to_string(),
+            "artifact name `a b` holds white space"
+        );
     }
 
     #[test]
     fn terminals_are_safe() {
-        assert_eq!(visible("ok é \u{1b}[31m\n\u{202e}"), "ok é \\u{1b}[31m\\n\\u{202e}");
-        assert_eq!(short(&"\u{1b}".repeat(90)), format!("{}...", "\\u{1b}".repeat(80)));
+        assert_eq!(
+            visible("ok é \u{1b}[31m\n\u{202e}"),
+            "ok é \\u{1b}[31m\\n\\u{202e}"
+        );
+        assert_eq!(
+            short(&"\u{1b}".repeat(90)),
+            format!("{}...", "\\u{1b}".repeat(80))
+        );
     }
 
     #[test]
@@ -162,7 +248,10 @@ mod tests {
 
     #[test]
     fn scripts() {
-        for good in ["ArtifactInstall_Enter_00", "ArtifactRollbackReboot_Error_99_a_b-c.sh"] {
+        for good in [
+            "ArtifactInstall_Enter_00",
+            "ArtifactRollbackReboot_Error_99_a_b-c.sh",
+        ] {
             assert_eq!(script(good), Ok(()), "{good}");
         }
         let bad = [
@@ -173,9 +262,11 @@ mod tests {
             "ArtifactInstall_Enter_1",
             "ArtifactInstall_Enter_001",
         ];
-        for bad in
-            bad.into_iter().chain(["ArtifactInstall_Enter_01_", "ArtifactInstall_Enter_01_a b", "ArtifactInstall_Enter_01_a/b"])
-        {
+        for bad in bad.into_iter().chain([
+            "ArtifactInstall_Enter_01_",
+            "ArtifactInstall_Enter_01_a b",
+            "ArtifactInstall_Enter_01_a/b",
+        ]) {
             assert!(script(bad).is_err(), "{bad:?}");
         }
         assert!(script(&format!("ArtifactInstall_Enter_01_{}", "x".repeat(68))).is_err());

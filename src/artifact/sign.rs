@@ -1,7 +1,9 @@
-//! Signing manifests, and checking signatures: RSASSA-PKCS1-v1_5 (RFC 8017, section 8.2) and ECDSA on the curve P-256 with the nonce of
-//! RFC 6979, both over SHA-256. So the same key signs the same manifest with the same bytes, always.
+//! Signing manifests, and checking signatures: RSASSA-PKCS1-v1_5 (RFC 8017, section 8.2) and ECDSA
+//! on the curve P-256 with the nonce of RFC 6979, both over SHA-256. So the same key signs the same
+//! manifest with the same bytes, always.
 //!
-//! A signature is stored as base64 on one line without a newline; that of ECDSA is r and s in 32 bytes each, not DER.
+//! A signature is stored as base64 on one line without a newline; that of ECDSA is r and s in 32
+//! bytes each, not DER.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -50,15 +52,21 @@ pub enum KeyError {
 }
 
 fn unusable(kind: &'static str, why: impl fmt::Display) -> KeyError {
-    KeyError::Unusable { kind, why: why.to_string() }
+    KeyError::Unusable {
+        kind,
+        why: why.to_string(),
+    }
 }
 
-/// The first block of PEM with one of `labels`, so that blocks such as `EC PARAMETERS` are passed over.
+/// The first block of PEM with one of `labels`, so that blocks such as `EC PARAMETERS` are passed
+/// over.
 fn block<'a, 'l>(pem: &'a str, labels: &[&'l str]) -> Option<(&'l str, &'a str)> {
     let mut rest = pem;
     while let Some(at) = rest.find("-----BEGIN ") {
         rest = &rest[at..];
-        let label = labels.iter().find(|label| rest["-----BEGIN ".len()..].starts_with(&format!("{label}-----")));
+        let label = labels
+            .iter()
+            .find(|label| rest["-----BEGIN ".len()..].starts_with(&format!("{label}-----")));
         let Some(label) = label else {
             rest = &rest["-----BEGIN ".len()..];
             continue;
@@ -75,7 +83,9 @@ fn read_key(path: &Path) -> Result<(Zeroizing<String>, File), KeyError> {
     let mut file = File::open(path)?;
     // Reserved in full, so that growing never leaves a copy of the key behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_MAX + 2));
-    (&mut file).take(KEY_FILE_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    (&mut file)
+        .take(KEY_FILE_MAX as u64 + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() > KEY_FILE_MAX {
         return Err(KeyError::TooLarge);
     }
@@ -83,8 +93,8 @@ fn read_key(path: &Path) -> Result<(Zeroizing<String>, File), KeyError> {
     Ok((text, file))
 }
 
-/// What `work` leaves on the stack is overwritten: arithmetic moves keys by value, and of many places only the last one is wiped.
-/// What it returns must hold keys in boxes.
+/// What `work` leaves on the stack is overwritten: arithmetic moves keys by value, and of many
+/// places only the last one is wiped. What it returns must hold keys in boxes.
 fn scrubbed<T>(work: impl FnOnce() -> T) -> T {
     /// Its frame and those below it lie where that of [`scrub`] will.
     #[inline(never)]
@@ -101,8 +111,9 @@ fn scrubbed<T>(work: impl FnOnce() -> T) -> T {
     out
 }
 
-/// A private key. Its bytes are wiped from memory when it is dropped. The library for RSA leaves copies of the primes in memory that it
-/// gave back, which an allocator must overwrite, as that of the command does.
+/// A private key. Its bytes are wiped from memory when it is dropped. The library for RSA leaves
+/// copies of the primes in memory that it gave back, which an allocator must overwrite, as that of
+/// the command does.
 pub struct Signer(Private);
 
 enum Private {
@@ -134,7 +145,10 @@ impl Signer {
         use std::os::unix::fs::PermissionsExt;
         let (pem, file) = read_key(path)?;
         let mode = file.metadata()?.permissions().mode() & 0o7777;
-        Ok(KeyFile { signer: Self::from_pem(&pem)?, exposed: (mode & 0o044 != 0).then_some(mode) })
+        Ok(KeyFile {
+            signer: Self::from_pem(&pem)?,
+            exposed: (mode & 0o044 != 0).then_some(mode),
+        })
     }
 
     /// Takes an RSA key as PKCS#1 or PKCS#8, or a key on P-256 as SEC 1 or PKCS#8.
@@ -146,19 +160,32 @@ impl Signer {
     }
 
     fn parsed(pem: &str) -> Result<Self, KeyError> {
-        let labels = ["RSA PRIVATE KEY", "EC PRIVATE KEY", "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"];
-        let (label, block) = block(pem, &labels).ok_or(KeyError::Absent { wanted: "private key" })?;
+        let labels = [
+            "RSA PRIVATE KEY",
+            "EC PRIVATE KEY",
+            "PRIVATE KEY",
+            "ENCRYPTED PRIVATE KEY",
+        ];
+        let (label, block) = block(pem, &labels).ok_or(KeyError::Absent {
+            wanted: "private key",
+        })?;
         if label == "ENCRYPTED PRIVATE KEY" || block.contains("Proc-Type: 4,ENCRYPTED") {
             return Err(KeyError::Encrypted);
         }
         let rsa = |key| Self(Private::Rsa(Box::new(pkcs1v15::SigningKey::new(key))));
         let ec = |key: p256::SecretKey| Self(Private::Ec(Box::new(key.into())));
         match label {
-            "RSA PRIVATE KEY" => rsa::PrivateKey::from_pkcs1_pem(block).map(rsa).map_err(|e| unusable("RSA private key", e)),
-            "EC PRIVATE KEY" => p256::SecretKey::from_sec1_pem(block).map(ec).map_err(|e| unusable("EC private key (P-256)", e)),
+            "RSA PRIVATE KEY" => rsa::PrivateKey::from_pkcs1_pem(block)
+                .map(rsa)
+                .map_err(|e| unusable("RSA private key", e)),
+            "EC PRIVATE KEY" => p256::SecretKey::from_sec1_pem(block)
+                .map(ec)
+                .map_err(|e| unusable("EC private key (P-256)", e)),
             _ => match p256::SecretKey::from_pkcs8_pem(block) {
                 Ok(key) => Ok(ec(key)),
-                Err(_) => rsa::PrivateKey::from_pkcs8_pem(block).map(rsa).map_err(|e| unusable("private key (RSA or P-256)", e)),
+                Err(_) => rsa::PrivateKey::from_pkcs8_pem(block)
+                    .map(rsa)
+                    .map_err(|e| unusable("private key (RSA or P-256)", e)),
             },
         }
     }
@@ -173,9 +200,15 @@ impl Signer {
 
     fn signed(&self, manifest: &[u8]) -> Result<String, KeyError> {
         Ok(match &self.0 {
-            Private::Rsa(key) => STANDARD.encode(key.try_sign(manifest).map_err(|e| unusable("RSA private key", e))?.to_bytes()),
+            Private::Rsa(key) => STANDARD.encode(
+                key.try_sign(manifest)
+                    .map_err(|e| unusable("RSA private key", e))?
+                    .to_bytes(),
+            ),
             Private::Ec(key) => {
-                let signature: EcSignature = key.try_sign(manifest).map_err(|e| unusable("EC private key", e))?;
+                let signature: EcSignature = key
+                    .try_sign(manifest)
+                    .map_err(|e| unusable("EC private key", e))?;
                 STANDARD.encode(signature.to_bytes())
             }
         })
@@ -236,12 +269,17 @@ impl Verifier {
     /// # Errors
     /// When there is none, or none that can be used.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        let (_, block) = block(pem, &["PUBLIC KEY"]).ok_or(KeyError::Absent { wanted: "public key" })?;
+        let (_, block) = block(pem, &["PUBLIC KEY"]).ok_or(KeyError::Absent {
+            wanted: "public key",
+        })?;
         if let Ok(key) = p256::ecdsa::VerifyingKey::from_public_key_pem(block) {
             return Ok(Self(Public::Ec(key)));
         }
-        let key = rsa::PublicKey::from_public_key_pem(block).map_err(|e| unusable("public key (RSA or P-256)", e))?;
-        Ok(Self(Public::Rsa(Box::new(pkcs1v15::VerifyingKey::new(key)))))
+        let key = rsa::PublicKey::from_public_key_pem(block)
+            .map_err(|e| unusable("public key (RSA or P-256)", e))?;
+        Ok(Self(Public::Rsa(Box::new(pkcs1v15::VerifyingKey::new(
+            key,
+        )))))
     }
 
     /// `RSA 3072` or `ECDSA P-256`.
@@ -256,8 +294,11 @@ impl Verifier {
     /// True when `signature`, decoded, is one of this key over `manifest`.
     pub(super) fn accepts(&self, manifest: &[u8], signature: &[u8]) -> bool {
         match &self.0 {
-            Public::Rsa(key) => pkcs1v15::Signature::try_from(signature).is_ok_and(|it| key.verify(manifest, &it).is_ok()),
-            Public::Ec(key) => EcSignature::from_slice(signature).is_ok_and(|it| key.verify(manifest, &it).is_ok()),
+            Public::Rsa(key) => pkcs1v15::Signature::try_from(signature)
+                .is_ok_and(|it| key.verify(manifest, &it).is_ok()),
+            Public::Ec(key) => {
+                EcSignature::from_slice(signature).is_ok_and(|it| key.verify(manifest, &it).is_ok())
+            }
         }
     }
 }
@@ -276,17 +317,27 @@ mod tests {
         let pem = "x\n-----BEGIN EC PARAMETERS-----\nAA\n-----END EC PARAMETERS-----\n-----BEGIN EC PRIVATE KEY-----\nBB\n-----END EC PRIVATE KEY-----\n";
         let (label, found) = block(pem, &["RSA PRIVATE KEY", "EC PRIVATE KEY"]).unwrap();
         assert_eq!(label, "EC PRIVATE KEY");
-        assert!(found.starts_with("-----BEGIN EC PRIVATE KEY-----") && found.ends_with("-----END EC PRIVATE KEY-----"));
+        assert!(
+            found.starts_with("-----BEGIN EC PRIVATE KEY-----")
+                && found.ends_with("-----END EC PRIVATE KEY-----")
+        );
         assert!(block(pem, &["PRIVATE KEY"]).is_none());
         assert!(block("-----BEGIN PRIVATE KEY-----\n", &["PRIVATE KEY"]).is_none());
     }
 
     #[test]
     fn what_is_no_key_is_refused() {
-        assert!(matches!(Signer::from_pem("hello"), Err(KeyError::Absent { .. })));
-        let locked = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA\n-----END ENCRYPTED PRIVATE KEY-----";
+        assert!(matches!(
+            Signer::from_pem("hello"),
+            Err(KeyError::Absent { .. })
+        ));
+        let locked =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA\n-----END ENCRYPTED PRIVATE KEY-----";
         assert!(matches!(Signer::from_pem(locked), Err(KeyError::Encrypted)));
         let broken = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----";
-        assert!(matches!(Signer::from_pem(broken), Err(KeyError::Unusable { .. })));
+        assert!(matches!(
+            Signer::from_pem(broken),
+            Err(KeyError::Unusable { .. })
+        ));
     }
 }

@@ -1,5 +1,5 @@
-//! Writing tar: POSIX ustar headers, and a pax extended header where a size does not fit (POSIX.1-2024, pax, "ustar Interchange
-//! Format" and "pax Extended Header").
+//! Writing tar: POSIX ustar headers, and a pax extended header where a size does not fit
+//! (POSIX.1-2024, pax, "ustar Interchange Format" and "pax Extended Header").
 //!
 //! | at | bytes | field | ours |
 //! |---|---|---|---|
@@ -18,7 +18,8 @@ use crate::units::align_up;
 
 /// Headers and contents fill whole blocks of this size (bytes).
 pub(super) const BLOCK: u64 = 512;
-/// What an archive ends with: two blocks of zeros. More would be unpacked content that some readers take for data.
+/// What an archive ends with: two blocks of zeros. More would be unpacked content that some readers
+/// take for data.
 pub(super) const END: [u8; 1024] = [0; 1024];
 /// The largest number that eleven octal digits hold.
 pub(super) const FIELD_MAX: u64 = (1 << 33) - 1;
@@ -37,7 +38,8 @@ pub(super) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// The blocks in front of the content: one, or three when the size needs, or shall have room for, an extended header.
+    /// The blocks in front of the content: one, or three when the size needs, or shall have room
+    /// for, an extended header.
     pub(super) fn header(&self, wide: bool) -> Vec<u8> {
         if !wide && self.size <= FIELD_MAX {
             return self.block(b'0', self.size).to_vec();
@@ -46,7 +48,12 @@ impl Member<'_> {
         let base = self.name.rsplit('/').next().unwrap_or(self.name);
         let name = format!("PaxHeaders.0/{base}");
         let name = &name[..name.len().min(MEMBER_MAX)];
-        let extended = Member { name, mode: 0, mtime: 0, size: record.len() as u64 };
+        let extended = Member {
+            name,
+            mode: 0,
+            mtime: 0,
+            size: record.len() as u64,
+        };
         let mut out = extended.block(b'x', extended.size).to_vec();
         out.extend(record.as_bytes());
         pad(&mut out);
@@ -56,7 +63,8 @@ impl Member<'_> {
 
     fn block(&self, kind: u8, size: u64) -> [u8; 512] {
         let mut block = [0; 512];
-        let mut put = |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
+        let mut put =
+            |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
         put(0, self.name);
         put(100, &format!("{:07o}", self.mode));
         for at in [108, 116, 329, 337] {
@@ -95,7 +103,15 @@ fn pad(out: &mut Vec<u8>) {
 
 /// Appends a file made in memory.
 pub(super) fn append(out: &mut Vec<u8>, name: &str, mode: u32, mtime: u64, content: &[u8]) {
-    out.extend(Member { name, mode, mtime, size: content.len() as u64 }.header(false));
+    out.extend(
+        Member {
+            name,
+            mode,
+            mtime,
+            size: content.len() as u64,
+        }
+        .header(false),
+    );
     out.extend(content);
     pad(out);
 }
@@ -107,7 +123,13 @@ mod tests {
     /// The block that the reference implementation writes for `version`.
     #[test]
     fn the_header_of_version() {
-        let block = Member { name: "version", mode: 0o600, mtime: 0, size: 31 }.header(false);
+        let block = Member {
+            name: "version",
+            mode: 0o600,
+            mtime: 0,
+            size: 31,
+        }
+        .header(false);
         let fields: [(usize, &[u8]); 9] = [
             (0, b"version\0"),
             (100, b"0000600\x000000000\x000000000\x0000000000037\0"),
@@ -126,13 +148,26 @@ mod tests {
 
     #[test]
     fn large_sizes_go_into_an_extended_header() {
-        let member = Member { name: "data/0000.tar.gz", mode: 0o600, mtime: 0, size: 8_590_983_168 };
+        let member = Member {
+            name: "data/0000.tar.gz",
+            mode: 0o600,
+            mtime: 0,
+            size: 8_590_983_168,
+        };
         let blocks = member.header(false);
         assert_eq!(blocks.len(), 1536);
         assert!(blocks.starts_with(b"PaxHeaders.0/0000.tar.gz\0"));
         assert_eq!(&blocks[512..532], b"19 size=8590983168\n\0");
         assert_eq!(&blocks[1024 + 124..1024 + 136], b"00000000000\0");
-        assert_eq!(Member { size: FIELD_MAX, ..member }.header(false).len(), 512);
+        assert_eq!(
+            Member {
+                size: FIELD_MAX,
+                ..member
+            }
+            .header(false)
+            .len(),
+            512
+        );
         assert_eq!(Member { size: 5, ..member }.header(true).len(), 1536);
         assert_eq!(size_record(5), "9 size=5\n");
         assert_eq!(size_record(50), "11 size=50\n");

@@ -14,8 +14,8 @@ use std::io::{self, Seek, SeekFrom, Write};
 
 /// The content of `version`.
 pub(super) const VERSION: &[u8] = br#"{"format":"mender","version":3}"#;
-/// From this size of the image on, room is kept for a compressed length that does not fit a ustar header. No codec makes data longer by
-/// a seventh.
+/// From this size of the image on, room is kept for a compressed length that does not fit a ustar
+/// header. No codec makes data longer by a seventh.
 const WIDE_FROM: u64 = 7 * GIB;
 /// How much of the image [`write()`] makes a frame of (bytes).
 const CHUNK: u64 = 4 * MIB;
@@ -83,7 +83,12 @@ impl<'a> Draft<'a> {
     pub fn new(meta: &'a Meta, size: u64, signer: Option<&'a Signer>) -> Result<Self, Error> {
         check(meta)?;
         names::payload(&meta.payload_name)?;
-        let mut draft = Self { meta, size, signer, data_offset: 0 };
+        let mut draft = Self {
+            meta,
+            size,
+            signer,
+            data_offset: 0,
+        };
         draft.data_offset = draft.front(&[0; 32], 0)?.len() as u64;
         Ok(draft)
     }
@@ -99,8 +104,21 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// As [`crate::stream::Codec::compress`].
     pub fn head(&self) -> io::Result<Vec<u8>> {
-        let Meta { payload_name: name, time, codec, .. } = self.meta;
-        codec.compress(&Member { name, mode: 0o644, mtime: *time, size: self.size }.header(false))
+        let Meta {
+            payload_name: name,
+            time,
+            codec,
+            ..
+        } = self.meta;
+        codec.compress(
+            &Member {
+                name,
+                mode: 0o644,
+                mtime: *time,
+                size: self.size,
+            }
+            .header(false),
+        )
     }
 
     /// The last frame of the stream: padding of the image and the end of its archive.
@@ -108,19 +126,29 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// As [`crate::stream::Codec::compress`].
     pub fn tail(&self) -> io::Result<Vec<u8>> {
-        self.meta.codec.compress(&vec![0; padding(self.size) + END.len()])
+        self.meta
+            .codec
+            .compress(&vec![0; padding(self.size) + END.len()])
     }
 
-    /// What surrounds the stream, given the SHA-256 of the image and the length of all frames from [`Draft::head`] to [`Draft::tail`].
+    /// What surrounds the stream, given the SHA-256 of the image and the length of all frames from
+    /// [`Draft::head`] to [`Draft::tail`].
     ///
     /// # Errors
     /// When signing fails, or the frames are longer than any codec makes them.
     pub fn finish(&self, sha256: &[u8; 32], compressed_len: u64) -> Result<Finished, Error> {
         if compressed_len > FIELD_MAX && !self.wide() {
-            return Err(Error::TooLarge { len: compressed_len, size: self.size });
+            return Err(Error::TooLarge {
+                len: compressed_len,
+                size: self.size,
+            });
         }
         let front = self.front(sha256, compressed_len)?;
-        assert_eq!(front.len() as u64, self.data_offset, "the front of an Artifact has one length only");
+        assert_eq!(
+            front.len() as u64,
+            self.data_offset,
+            "the front of an Artifact has one length only"
+        );
         let mut back = vec![0; padding(compressed_len)];
         back.extend(END);
         Ok(Finished { front, back })
@@ -133,11 +161,29 @@ impl<'a> Draft<'a> {
 
     /// All in front of the stream. Its length is the same for all `sha256` and `compressed_len`.
     fn front(&self, sha256: &Digest, compressed_len: u64) -> Result<Vec<u8>, Error> {
-        let Meta { payload_name, time, codec, .. } = self.meta;
+        let Meta {
+            payload_name,
+            time,
+            codec,
+            ..
+        } = self.meta;
         let header = codec.stored(&header::rootfs(self.meta, sha256));
-        let mut out = opening(self.meta, self.signer, Some((payload_name, *sha256)), &header)?;
+        let mut out = opening(
+            self.meta,
+            self.signer,
+            Some((payload_name, *sha256)),
+            &header,
+        )?;
         let name = data_name(self.meta);
-        out.extend(Member { name: &name, mode: 0o600, mtime: *time, size: compressed_len }.header(self.wide()));
+        out.extend(
+            Member {
+                name: &name,
+                mode: 0o600,
+                mtime: *time,
+                size: compressed_len,
+            }
+            .header(self.wide()),
+        );
         Ok(out)
     }
 }
@@ -159,10 +205,16 @@ fn check(meta: &Meta) -> Result<(), Error> {
         ("software version", meta.software.version.as_slice()),
     ];
     for (what, values) in texts {
-        values.iter().try_for_each(|value| names::text(what, value))?;
+        values
+            .iter()
+            .try_for_each(|value| names::text(what, value))?;
     }
-    meta.provides.keys().try_for_each(|key| names::key("provide", key))?;
-    meta.depends.keys().try_for_each(|key| names::key("depend", key))?;
+    meta.provides
+        .keys()
+        .try_for_each(|key| names::key("provide", key))?;
+    meta.depends
+        .keys()
+        .try_for_each(|key| names::key("depend", key))?;
     let mut seen = BTreeSet::new();
     for script in &meta.scripts {
         names::script(&script.name)?;
@@ -170,7 +222,11 @@ fn check(meta: &Meta) -> Result<(), Error> {
             return Err(Error::ScriptTwice(script.name.clone()));
         }
     }
-    if meta.time > FIELD_MAX { Err(Error::Time(meta.time)) } else { Ok(()) }
+    if meta.time > FIELD_MAX {
+        Err(Error::Time(meta.time))
+    } else {
+        Ok(())
+    }
 }
 
 /// The name of the data archive.
@@ -179,11 +235,19 @@ fn data_name(meta: &Meta) -> String {
 }
 
 /// The members up to the header.
-fn opening(meta: &Meta, signer: Option<&Signer>, payload: Option<(&str, Digest)>, header: &[u8]) -> Result<Vec<u8>, Error> {
+fn opening(
+    meta: &Meta,
+    signer: Option<&Signer>,
+    payload: Option<(&str, Digest)>,
+    header: &[u8],
+) -> Result<Vec<u8>, Error> {
     let sum = |bytes: &[u8]| -> Digest { Sha256::digest(bytes).into() };
     let header_name = format!("header.tar{}", meta.codec.kind().suffix());
     let payload = payload.map(|(name, digest)| (format!("{DATA}{name}"), digest));
-    let mut lines: Vec<(&str, Digest)> = payload.iter().map(|(name, digest)| (name.as_str(), *digest)).collect();
+    let mut lines: Vec<(&str, Digest)> = payload
+        .iter()
+        .map(|(name, digest)| (name.as_str(), *digest))
+        .collect();
     lines.push((&header_name, sum(header)));
     lines.push(("version", sum(VERSION)));
     let manifest = render(&lines);
@@ -191,14 +255,21 @@ fn opening(meta: &Meta, signer: Option<&Signer>, payload: Option<(&str, Digest)>
     append(&mut out, "version", 0o600, meta.time, VERSION);
     append(&mut out, "manifest", 0o600, meta.time, manifest.as_bytes());
     if let Some(signer) = signer {
-        append(&mut out, "manifest.sig", 0o600, meta.time, signer.sign(manifest.as_bytes())?.as_bytes());
+        append(
+            &mut out,
+            "manifest.sig",
+            0o600,
+            meta.time,
+            signer.sign(manifest.as_bytes())?.as_bytes(),
+        );
     }
     append(&mut out, &header_name, 0o600, meta.time, header);
     Ok(out)
 }
 
-/// An Artifact without payload that tells a fresh device what it runs: name, provides, and the checksum of its root filesystem.
-/// Its place on the device is `/var/lib/mender/bootstrap.mender`; payload, scripts and depends of `meta` have no part in it.
+/// An Artifact without payload that tells a fresh device what it runs: name, provides, and the
+/// checksum of its root filesystem. Its place on the device is `/var/lib/mender/bootstrap.mender`;
+/// payload, scripts and depends of `meta` have no part in it.
 ///
 /// # Errors
 /// When a name breaks a rule or no device type is given.
@@ -206,7 +277,13 @@ pub fn bootstrap(meta: &Meta, sha256: &[u8; 32]) -> Result<Vec<u8>, Error> {
     check(meta)?;
     let header = meta.codec.compress(&header::bootstrap(meta, sha256))?;
     let mut out = opening(meta, None, None, &header)?;
-    append(&mut out, &data_name(meta), 0o600, meta.time, &meta.codec.compress(&END)?);
+    append(
+        &mut out,
+        &data_name(meta),
+        0o600,
+        meta.time,
+        &meta.codec.compress(&END)?,
+    );
     out.extend(END);
     Ok(out)
 }
@@ -215,7 +292,12 @@ pub fn bootstrap(meta: &Meta, sha256: &[u8; 32]) -> Result<Vec<u8>, Error> {
 ///
 /// # Errors
 /// As [`Draft::new`] and [`Draft::finish`], and what reading and writing said.
-pub fn write(out: &mut (impl Write + Seek), meta: &Meta, image: &dyn ReadAt, signer: Option<&Signer>) -> Result<(), Error> {
+pub fn write(
+    out: &mut (impl Write + Seek),
+    meta: &Meta,
+    image: &dyn ReadAt,
+    signer: Option<&Signer>,
+) -> Result<(), Error> {
     let draft = Draft::new(meta, image.len(), signer)?;
     out.seek(SeekFrom::Start(draft.data_offset()))?;
     let mut len = 0;
@@ -250,7 +332,12 @@ mod tests {
 
     fn meta() -> Meta {
         let payload_name = "rootfs.ext4".into();
-        Meta { name: "release-1".into(), device_types: vec!["dev-a".into()], payload_name, ..Meta::default() }
+        Meta {
+            name: "release-1".into(),
+            device_types: vec!["dev-a".into()],
+            payload_name,
+            ..Meta::default()
+        }
     }
 
     fn made(meta: &Meta, image: &[u8]) -> Vec<u8> {
@@ -262,7 +349,10 @@ mod tests {
     #[test]
     fn the_front_has_one_length() {
         for kind in Compression::ALL {
-            let meta = Meta { codec: Codec::from(kind), ..meta() };
+            let meta = Meta {
+                codec: Codec::from(kind),
+                ..meta()
+            };
             for size in [0, 512, WIDE_FROM - 1, WIDE_FROM, 64 * GIB] {
                 let draft = Draft::new(&meta, size, None).unwrap();
                 assert_eq!(draft.data_offset() % 512, 0);
@@ -270,14 +360,20 @@ mod tests {
                     let finished = draft.finish(&digest, len).unwrap();
                     assert_eq!(finished.front.len() as u64, draft.data_offset());
                 }
-                assert_eq!(draft.finish(&[0; 32], FIELD_MAX + 1).is_ok(), size >= WIDE_FROM);
+                assert_eq!(
+                    draft.finish(&[0; 32], FIELD_MAX + 1).is_ok(),
+                    size >= WIDE_FROM
+                );
             }
         }
     }
 
     #[test]
     fn without_compression_every_byte_has_its_known_place() {
-        let meta = Meta { codec: Codec::from(Compression::None), ..meta() };
+        let meta = Meta {
+            codec: Codec::from(Compression::None),
+            ..meta()
+        };
         let bytes = made(&meta, &[7; 4096]);
         let at = bytes.len() - 1024 - (512 + 4096 + 1024);
         assert!(bytes[at..].starts_with(b"rootfs.ext4\0"));
@@ -289,23 +385,71 @@ mod tests {
 
     #[test]
     fn what_somebody_would_refuse_is_not_written() {
-        let script = |name: &str| Script { name: name.into(), bytes: Vec::new() };
-        let twice = vec![script("ArtifactCommit_Enter_01"), script("ArtifactCommit_Enter_01")];
+        let script = |name: &str| Script {
+            name: name.into(),
+            bytes: Vec::new(),
+        };
+        let twice = vec![
+            script("ArtifactCommit_Enter_01"),
+            script("ArtifactCommit_Enter_01"),
+        ];
         let table = [
-            (Meta { name: String::new(), ..meta() }, "artifact name `` is empty"),
-            (Meta { name: "a b".into(), ..meta() }, "artifact name `a b` holds white space"),
-            (Meta { device_types: vec![], ..meta() }, "no device type is given"),
-            (Meta { device_types: vec!["a\n".into()], ..meta() }, "device type `a\\n` holds U+000A, which is not printable"),
             (
-                Meta { payload_name: "a+b".into(), ..meta() },
+                Meta {
+                    name: String::new(),
+                    ..meta()
+                },
+                "artifact name `` is empty",
+            ),
+            (
+                Meta {
+                    name: "a b".into(),
+                    ..meta()
+                },
+                "artifact name `a b` holds white space",
+            ),
+            (
+                Meta {
+                    device_types: vec![],
+                    ..meta()
+                },
+                "no device type is given",
+            ),
+            (
+                Meta {
+                    device_types: vec!["a\n".into()],
+                    ..meta()
+                },
+                "device type `a\\n` holds U+000A, which is not printable",
+            ),
+            (
+                Meta {
+                    payload_name: "a+b".into(),
+                    ..meta()
+                },
                 "payload name `a+b` holds `+`; allowed are letters, digits and _ - . ,",
             ),
-            (Meta { scripts: twice, ..meta() }, "two state scripts are called `ArtifactCommit_Enter_01`"),
             (
-                Meta { provides: [("artifact_name".into(), "x".into())].into(), ..meta() },
+                Meta {
+                    scripts: twice,
+                    ..meta()
+                },
+                "two state scripts are called `ArtifactCommit_Enter_01`",
+            ),
+            (
+                Meta {
+                    provides: [("artifact_name".into(), "x".into())].into(),
+                    ..meta()
+                },
                 "provide `artifact_name` is reserved for the Artifact itself",
             ),
-            (Meta { time: 1 << 33, ..meta() }, "the time 8589934592 is behind 8589934591, the last second of a tar header"),
+            (
+                Meta {
+                    time: 1 << 33,
+                    ..meta()
+                },
+                "the time 8589934592 is behind 8589934591, the last second of a tar header",
+            ),
         ];
         for (meta, text) in table {
             assert_eq!(Draft::new(&meta, 512, None).unwrap_err().to_string(), text);

@@ -19,15 +19,25 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// The image's own `words` without what A/B or the new disk decides, then `more`, and what every device needs.
-    pub(super) fn new(root: &Tree, origin: String, words: Vec<String>, more: &str) -> Result<Self, Problem> {
+    /// The image's own `words` without what A/B or the new disk decides, then `more`, and what
+    /// every device needs.
+    pub(super) fn new(
+        root: &Tree,
+        origin: String,
+        words: Vec<String>,
+        more: &str,
+    ) -> Result<Self, Problem> {
         let mut notes = Vec::new();
         let mut kept = Vec::new();
         for word in words {
             match word.split('=').next().unwrap_or_default() {
                 "root" | "BOOT_IMAGE" | "mender.slot" => {}
-                "resume" | "resume_offset" => notes.push(format!("kernel argument dropped: {word} (swap is not carried over)")),
-                _ if word.starts_with('$') => notes.push(format!("kernel argument dropped: {word} (only the menu knows it)")),
+                "resume" | "resume_offset" => notes.push(format!(
+                    "kernel argument dropped: {word} (swap is not carried over)"
+                )),
+                _ if word.starts_with('$') => notes.push(format!(
+                    "kernel argument dropped: {word} (only the menu knows it)"
+                )),
                 _ => kept.push(word),
             }
         }
@@ -35,26 +45,46 @@ impl Arguments {
         if resumes(root) && !kept.contains(&"noresume".to_owned()) {
             added.insert(0, "noresume".into());
         }
-        // A kernel or initramfs that gives up must restart, or a bad update waits for a person instead of going back.
-        if !kept.iter().chain(&added).any(|word| word.starts_with("panic=")) {
+        // A kernel or initramfs that gives up must restart, or a bad update waits for a person
+        // instead of going back.
+        if !kept
+            .iter()
+            .chain(&added)
+            .any(|word| word.starts_with("panic="))
+        {
             added.push("panic=30".into());
         }
         if !kept.iter().any(|word| word == "ro" || word == "rw") {
             kept.insert(0, "ro".into());
         }
         kept.extend(added.clone());
-        let bad = kept.iter().find(|word| word.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"$`".contains(c)));
+        let bad = kept.iter().find(|word| {
+            word.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"$`".contains(c))
+        });
         if let Some(word) = bad {
             let hint = "blanks, quotes and dollar signs cannot be passed on: change the arguments in the golden image";
-            return Err(Problem::new(format!("kernel argument `{}` of {origin}", word.escape_default())).hint(hint));
+            return Err(Problem::new(format!(
+                "kernel argument `{}` of {origin}",
+                word.escape_default()
+            ))
+            .hint(hint));
         }
-        Ok(Self { text: kept.join(" "), origin, added, notes })
+        Ok(Self {
+            text: kept.join(" "),
+            origin,
+            added,
+            notes,
+        })
     }
 }
 
 /// Whether the initial RAM disk would wait for a swap partition (`initramfs-tools(7)`, RESUME).
 fn resumes(root: &Tree) -> bool {
-    let text = root.read("/etc/initramfs-tools/conf.d/resume", TEXT).ok().flatten().unwrap_or_default();
+    let text = root
+        .read("/etc/initramfs-tools/conf.d/resume", TEXT)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
     let device = menu::shell_variable(&[text], "RESUME").unwrap_or_default();
     !matches!(device.as_str(), "" | "none" | "auto")

@@ -1,4 +1,5 @@
-//! Diversions: a package's file keeps another name, whatever version of it is installed later, and something of ours stands there.
+//! Diversions: a package's file keeps another name, whatever version of it is installed later, and
+//! something of ours stands there.
 
 use super::TEXT;
 use crate::tree::Entry;
@@ -10,12 +11,18 @@ const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 /// What stands there.
 const STAND_IN: &str = include_str!("../../configs/device/stand-in.sh");
 
-/// Diverts the program at `path`, as `dpkg-divert` does, and puts one that does nothing in its place. Returns what the user should
-/// know.
-pub(super) fn divert(root: &mut Editor<'_>, path: &str, reason: &str) -> Result<Option<String>, EditError> {
+/// Diverts the program at `path`, as `dpkg-divert` does, and puts one that does nothing in its
+/// place. Returns what the user should know.
+pub(super) fn divert(
+    root: &mut Editor<'_>,
+    path: &str,
+    reason: &str,
+) -> Result<Option<String>, EditError> {
     let known = root.text(DIVERSIONS, TEXT)?.unwrap_or_default();
     if known.lines().step_by(3).any(|diverted| diverted == path) {
-        let ours = root.read(path, TEXT)?.is_some_and(|bytes| bytes == STAND_IN.as_bytes());
+        let ours = root
+            .read(path, TEXT)?
+            .is_some_and(|bytes| bytes == STAND_IN.as_bytes());
         return Ok((!ours).then(|| format!("{path} is diverted already: what stands there now must not touch the boot partition")));
     }
     let moved = format!("{path}.distrib");
@@ -24,6 +31,11 @@ pub(super) fn divert(root: &mut Editor<'_>, path: &str, reason: &str) -> Result<
         root.put(&moved, leaf, reason)?;
     }
     root.file(path, STAND_IN, 0o755, reason)?;
-    root.rewrite(DIVERSIONS, format!("{known}{path}\n{moved}\n:\n"), 0o644, reason)?;
+    root.rewrite(
+        DIVERSIONS,
+        format!("{known}{path}\n{moved}\n:\n"),
+        0o644,
+        reason,
+    )?;
     Ok(None)
 }

@@ -1,4 +1,5 @@
-//! What makes a device start one of two root filesystems, and go back when an update does not prove itself.
+//! What makes a device start one of two root filesystems, and go back when an update does not prove
+//! itself.
 
 mod arguments;
 mod divert;
@@ -39,7 +40,11 @@ impl Bootloader<'_> {
     ///
     /// # Errors
     /// All [`Problems`] that were found; the trees are then half edited.
-    pub fn integrate(&self, root: &mut Editor<'_>, boot: &mut Editor<'_>) -> Result<Installed, Problems> {
+    pub fn integrate(
+        &self,
+        root: &mut Editor<'_>,
+        boot: &mut Editor<'_>,
+    ) -> Result<Installed, Problems> {
         match self {
             Self::GrubEfi(context) => grub::integrate(root, boot, context).map(Installed::GrubEfi),
             Self::UBoot(context) => uboot::integrate(root, boot, context).map(Installed::UBoot),
@@ -93,8 +98,8 @@ impl Installed {
         }
     }
 
-    /// Where the copies of the environment are, which boot loader and update client share: paths on the boot partition, or disk, offset
-    /// and size.
+    /// Where the copies of the environment are, which boot loader and update client share: paths on
+    /// the boot partition, or disk, offset and size.
     #[must_use]
     pub fn environment(&self) -> Vec<String> {
         match self {
@@ -120,12 +125,18 @@ fn keep<T>(problems: &mut Problems, result: Result<T, Problem>) -> Option<T> {
 
 /// Fills in a template.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(name, value))
+    values
+        .iter()
+        .fold(template.to_owned(), |text, (name, value)| {
+            text.replace(name, value)
+        })
 }
 
 /// The names in a directory that a tree's regular files have.
 fn files_of(tree: &Tree, dir: &str) -> Vec<String> {
-    let Some(found) = tree.dir(dir) else { return Vec::new() };
+    let Some(found) = tree.dir(dir) else {
+        return Vec::new();
+    };
     let files = found.entries.iter().filter(|(_, entry)| match entry {
         Entry::Leaf(id) => matches!(tree.leaf(*id).kind, Kind::File(_)),
         Entry::Dir(_) => false,

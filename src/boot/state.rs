@@ -1,5 +1,6 @@
-//! The state machine of an A/B update, as a model: the redundant environment, those who write it, and the power that may fail
-//! between and within any two writes. The loaders' scripts and the environment tools implement it; their tests compare them to it.
+//! The state machine of an A/B update, as a model: the redundant environment, those who write it,
+//! and the power that may fail between and within any two writes. The loaders' scripts and the
+//! environment tools implement it; their tests compare them to it.
 //!
 //! The rows of the table are [`Environment::boot`], the same for every loader:
 //!
@@ -14,15 +15,18 @@
 //! | 7 | the chosen slot does not load | load the other, then name it, nothing pending | the other slot |
 //! | 8 | neither loads | write nothing, wait, start over | - |
 //!
-//! One rule stands above the table: **the only good copy is never written to.** Who cannot make the other copy good first leaves
-//! the environment alone; what could not be written is written by the running system ([`Environment::finish`]). So one write
-//! that the power cuts can never take the last good copy, however often that happens.
+//! One rule stands above the table: **the only good copy is never written to.** Who cannot make the
+//! other copy good first leaves the environment alone; what could not be written is written by the
+//! running system ([`Environment::finish`]). So one write that the power cuts can never take the
+//! last good copy, however often that happens.
 //!
-//! How the environment is kept is the loader's own way, of which there are two, each twice on the medium:
+//! How the environment is kept is the loader's own way, of which there are two, each twice on the
+//! medium:
 //!
-//! - [`Medium`], for GRUB: each copy is two blocks; `lock` says whether the copy is being edited, `env` holds the values. A writer
-//!   changes copy 2, then copy 1, each as *lock, values, unlock*.
-//! - [`serial::Pair`], for U-Boot: each copy has a serial number and a checksum. A writer changes the copy that is not believed.
+//! - [`Medium`], for GRUB: each copy is two blocks; `lock` says whether the copy is being edited,
+//!   `env` holds the values. A writer changes copy 2, then copy 1, each as *lock, values, unlock*.
+//! - [`serial::Pair`], for U-Boot: each copy has a serial number and a checksum. A writer changes
+//!   the copy that is not believed.
 
 pub mod serial;
 
@@ -61,13 +65,21 @@ impl Values {
     /// `part` is the system and no update is pending.
     #[must_use]
     pub fn settled(part: Slot) -> Self {
-        Self { part, upgrade: false, count: false }
+        Self {
+            part,
+            upgrade: false,
+            count: false,
+        }
     }
 
     /// `part` was just written and shall be tried.
     #[must_use]
     pub fn pending(part: Slot) -> Self {
-        Self { part, upgrade: true, count: false }
+        Self {
+            part,
+            upgrade: true,
+            count: false,
+        }
     }
 }
 
@@ -95,7 +107,10 @@ impl Copy {
     /// A copy at rest.
     #[must_use]
     pub fn clean(values: Values) -> Self {
-        Self { lock: Block::Whole(false), env: Block::Whole(values) }
+        Self {
+            lock: Block::Whole(false),
+            env: Block::Whole(values),
+        }
     }
 
     /// The values, when they are in range, whatever the lock says.
@@ -191,7 +206,8 @@ pub trait Environment {
     /// Whether both copies are as a writer leaves them.
     fn whole(&self) -> bool;
 
-    /// Rows 1 and 2: finds the truth, or `default`, and mends the copies where `writer` can and should.
+    /// Rows 1 and 2: finds the truth, or `default`, and mends the copies where `writer` can and
+    /// should.
     ///
     /// # Errors
     /// [`PowerCut`] when the fuse blew.
@@ -206,7 +222,8 @@ pub trait Environment {
     /// What may happen to the medium.
     fn power(&mut self) -> &mut Power;
 
-    /// The loader's part of a start: rows 1 to 8. `loads` says whether a slot's kernel can be loaded. Returns what was started.
+    /// The loader's part of a start: rows 1 to 8. `loads` says whether a slot's kernel can be
+    /// loaded. Returns what was started.
     ///
     /// # Errors
     /// [`PowerCut`] when the fuse blew.
@@ -215,7 +232,17 @@ pub trait Environment {
         let back = Values::settled(values.part.other());
         let first = match (values.upgrade, values.count) {
             (false, _) => values.part,
-            (true, false) if self.store(Writer::Loader, Values { count: true, ..values })? => values.part,
+            (true, false)
+                if self.store(
+                    Writer::Loader,
+                    Values {
+                        count: true,
+                        ..values
+                    },
+                )? =>
+            {
+                values.part
+            }
             (true, false) => back.part,
             (true, true) => {
                 self.store(Writer::Loader, back)?;
@@ -233,8 +260,8 @@ pub trait Environment {
         Ok(Some(second))
     }
 
-    /// The running system's part of a start, before the update client runs: repairs the copies, and writes what the loader could
-    /// not. The loader tells the system which slot it started.
+    /// The running system's part of a start, before the update client runs: repairs the copies, and
+    /// writes what the loader could not. The loader tells the system which slot it started.
     ///
     /// # Errors
     /// [`PowerCut`] when the fuse blew.
@@ -272,7 +299,10 @@ impl Medium {
     /// A medium as it leaves the factory, or after a rest.
     #[must_use]
     pub fn new(copies: [Copy; 2]) -> Self {
-        Self { copies, power: Power::default() }
+        Self {
+            copies,
+            power: Power::default(),
+        }
     }
 
     fn write_copy(&mut self, writer: Writer, copy: usize, values: Values) -> Result<(), PowerCut> {
@@ -296,7 +326,11 @@ impl Medium {
         }
         let cut = self.power.draw();
         *block(&mut self.copies) = cut.unwrap_or(Cut::After).leaves(old, new);
-        if cut.is_some() { Err(PowerCut) } else { Ok(true) }
+        if cut.is_some() {
+            Err(PowerCut)
+        } else {
+            Ok(true)
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The environment tools of the device: one shell script for each way to keep the environment, and a part that both share.
+//! The environment tools of the device: one shell script for each way to keep the environment, and
+//! a part that both share.
 
 use super::fill;
 use crate::tree::edit::EditError;
@@ -27,14 +28,31 @@ fn with_common(script: &str) -> String {
 }
 
 /// Runs `program --finish-boot` once for each boot, where systemd is the init system.
-pub(super) fn finish_on_boot(root: &mut Editor<'_>, name: &str, program: &str, mount: &str) -> Result<(), EditError> {
-    if !["/lib/systemd/systemd", "/usr/lib/systemd/systemd"].iter().any(|path| root.tree().file(path).is_some()) {
+pub(super) fn finish_on_boot(
+    root: &mut Editor<'_>,
+    name: &str,
+    program: &str,
+    mount: &str,
+) -> Result<(), EditError> {
+    if !["/lib/systemd/systemd", "/usr/lib/systemd/systemd"]
+        .iter()
+        .any(|path| root.tree().file(path).is_some())
+    {
         return Ok(());
     }
     let reason = "mends the boot environment once for each boot";
     let unit = include_str!("../../configs/device/mender-bootenv.service");
     let path = format!("/etc/systemd/system/{name}.service");
-    root.file(&path, fill(unit, &[("@BOOT_MOUNT@", mount), ("@PROGRAM@", program)]), 0o644, reason)?;
-    root.symlink(format!("/etc/systemd/system/multi-user.target.wants/{name}.service"), path, reason)?;
+    root.file(
+        &path,
+        fill(unit, &[("@BOOT_MOUNT@", mount), ("@PROGRAM@", program)]),
+        0o644,
+        reason,
+    )?;
+    root.symlink(
+        format!("/etc/systemd/system/multi-user.target.wants/{name}.service"),
+        path,
+        reason,
+    )?;
     Ok(())
 }

@@ -59,26 +59,47 @@ pub fn run(args: &ArtifactArgs) -> anyhow::Result<ExitCode> {
 fn show(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let examined = read(path, artifact::show)?;
     if !examined.complete {
-        let reason = examined.findings.last().map_or_else(String::new, |finding| finding.text.clone());
+        let reason = examined
+            .findings
+            .last()
+            .map_or_else(String::new, |finding| finding.text.clone());
         anyhow::bail!("reading {}: {reason}", path.display());
     }
-    let text = if json { to_json(&Shown::from(&examined.artifact))? } else { table(&examined.artifact) };
+    let text = if json {
+        to_json(&Shown::from(&examined.artifact))?
+    } else {
+        table(&examined.artifact)
+    };
     print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn validate(path: &Path, key: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
     let key = match key {
-        Some(path) => Some(Verifier::open(path).with_context(|| format!("reading the public key {}", path.display()))?),
+        Some(path) => Some(
+            Verifier::open(path)
+                .with_context(|| format!("reading the public key {}", path.display()))?,
+        ),
         None => None,
     };
     let examined = read(path, |reader| artifact::validate(reader, key.as_ref()))?;
-    let text = if json { to_json(&Verdict::from(&examined))? } else { verdict(path, &examined) };
+    let text = if json {
+        to_json(&Verdict::from(&examined))?
+    } else {
+        verdict(path, &examined)
+    };
     print(&text)?;
-    Ok(if examined.is_valid() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if examined.is_valid() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
-fn read(path: &Path, how: impl FnOnce(&mut dyn io::Read) -> io::Result<Examined>) -> anyhow::Result<Examined> {
+fn read(
+    path: &Path,
+    how: impl FnOnce(&mut dyn io::Read) -> io::Result<Examined>,
+) -> anyhow::Result<Examined> {
     let examined = File::open(path).and_then(|mut file| how(&mut file));
     examined.with_context(|| format!("reading {}", path.display()))
 }
@@ -94,15 +115,35 @@ fn print(text: &str) -> io::Result<()> {
 /// An Artifact as two columns: what, and its values one below the other.
 fn table(artifact: &Artifact) -> String {
     let pairs = |map: &BTreeMap<String, String>| {
-        let width = map.keys().map(|key| visible(key).chars().count()).max().unwrap_or(0).min(40);
-        map.iter().map(|(key, value)| format!("{:width$}  {}", visible(key), visible(value))).collect::<Vec<_>>()
+        let width = map
+            .keys()
+            .map(|key| visible(key).chars().count())
+            .max()
+            .unwrap_or(0)
+            .min(40);
+        map.iter()
+            .map(|(key, value)| format!("{:width$}  {}", visible(key), visible(value)))
+            .collect::<Vec<_>>()
     };
-    let lines = |values: &[String]| values.iter().map(|value| visible(value)).collect::<Vec<_>>();
+    let lines = |values: &[String]| {
+        values
+            .iter()
+            .map(|value| visible(value))
+            .collect::<Vec<_>>()
+    };
     let rows = [
         ("Artifact", vec![visible(&artifact.name)]),
         ("Group", lines(artifact.group.as_slice())),
         ("Device types", lines(&artifact.device_types)),
-        ("Payload", vec![artifact.payload_type.as_ref().map_or("none".into(), |kind| visible(kind))]),
+        (
+            "Payload",
+            vec![
+                artifact
+                    .payload_type
+                    .as_ref()
+                    .map_or("none".into(), |kind| visible(kind)),
+            ],
+        ),
         ("Files", files(artifact)),
         ("Provides", pairs(&artifact.provides)),
         ("Clears", clears(artifact)),
@@ -130,7 +171,10 @@ fn files(artifact: &Artifact) -> Vec<String> {
     };
     let file = |file: &artifact::PayloadFile| {
         let sum = file.sha256.map(|sum| format!("sha256 {}", hex(&sum)));
-        [Some(format!("{}  {}", visible(&file.name), size(file.size))), sum]
+        [
+            Some(format!("{}  {}", visible(&file.name), size(file.size))),
+            sum,
+        ]
     };
     artifact.files.iter().flat_map(file).flatten().collect()
 }
@@ -159,13 +203,22 @@ fn verdict(path: &Path, examined: &Examined) -> String {
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let mut out = String::new();
     for finding in &findings {
-        let _ = writeln!(out, "{}[{}]: {}", finding.severity, finding.code, visible(&finding.text));
+        let _ = writeln!(
+            out,
+            "{}[{}]: {}",
+            finding.severity,
+            finding.code,
+            visible(&finding.text)
+        );
     }
     let path = path.display();
     let _ = match (examined.is_valid(), examined.complete) {
         (true, _) => writeln!(out, "{path}: valid{}", trust(&examined.artifact)),
         (false, true) => writeln!(out, "{path}: not valid"),
-        (false, false) => writeln!(out, "{path}: not valid; what follows the last error was not checked"),
+        (false, false) => writeln!(
+            out,
+            "{path}: not valid; what follows the last error was not checked"
+        ),
     };
     out
 }
@@ -256,8 +309,11 @@ impl<'a> From<&'a Examined> for Verdict<'a> {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        let finding =
-            |finding: &'a Finding| FindingShown { severity: severity(finding.severity), code: finding.code, text: &finding.text };
+        let finding = |finding: &'a Finding| FindingShown {
+            severity: severity(finding.severity),
+            code: finding.code,
+            text: &finding.text,
+        };
         let signature = examined.artifact.signature.as_ref();
         Self {
             valid: examined.is_valid(),

@@ -9,8 +9,9 @@ use std::process::ExitCode;
 
 /// List the built-in boards
 ///
-/// PROOF says how well it is known that converted images work on a board: booted by the project's tests (on the board or its
-/// emulation), modelled (the same boot scripts are tested elsewhere), or untested.
+/// PROOF says how well it is known that converted images work on a board: booted by the project's
+/// tests (on the board or its emulation), modelled (the same boot scripts are tested elsewhere), or
+/// untested.
 #[derive(Args, Debug)]
 pub(super) struct BoardsArgs {
     /// Print a JSON array
@@ -43,15 +44,29 @@ pub(super) fn run(args: &BoardsArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn rows() -> anyhow::Result<Vec<Row>> {
-    Ok(config::built_in()?.into_iter().map(|(name, config)| row(name, config)).collect())
+    Ok(config::built_in()?
+        .into_iter()
+        .map(|(name, config)| row(name, config))
+        .collect())
 }
 
 fn row(name: &'static str, config: Config) -> Row {
-    let Board { device_type, title, architecture, firmware, proof, automatic, .. } = config.board;
+    let Board {
+        device_type,
+        title,
+        architecture,
+        firmware,
+        proof,
+        automatic,
+        ..
+    } = config.board;
     Row {
         name,
         title: title.unwrap_or_default(),
-        architectures: architecture.into_iter().map(config::Architecture::word).collect(),
+        architectures: architecture
+            .into_iter()
+            .map(config::Architecture::word)
+            .collect(),
         firmware: firmware.map(config::Firmware::word),
         boot_loader: config.boot.bootloader.word(),
         proof: proof.word(),
@@ -62,22 +77,39 @@ fn row(name: &'static str, config: Config) -> Row {
 
 impl Row {
     fn architectures(&self) -> String {
-        if self.architectures.is_empty() { "any".to_owned() } else { self.architectures.join(", ") }
+        if self.architectures.is_empty() {
+            "any".to_owned()
+        } else {
+            self.architectures.join(", ")
+        }
     }
 
     /// From power on to the kernel.
     fn chain(&self) -> String {
         match self.firmware {
-            Some(firmware) if firmware != self.boot_loader => format!("{firmware} > {}", self.boot_loader),
+            Some(firmware) if firmware != self.boot_loader => {
+                format!("{firmware} > {}", self.boot_loader)
+            }
             _ => self.boot_loader.to_owned(),
         }
     }
 }
 
 fn text(rows: &[Row]) -> String {
-    let mut out = format!("{:<22} {:<7} {:<22} {:<9} {}\n", "BOARD", "ARCH", "BOOT CHAIN", "PROOF", "WHAT IT IS");
+    let mut out = format!(
+        "{:<22} {:<7} {:<22} {:<9} {}\n",
+        "BOARD", "ARCH", "BOOT CHAIN", "PROOF", "WHAT IT IS"
+    );
     for row in rows {
-        let _ = writeln!(out, "{:<22} {:<7} {:<22} {:<9} {}", row.name, row.architectures(), row.chain(), row.proof, row.title);
+        let _ = writeln!(
+            out,
+            "{:<22} {:<7} {:<22} {:<9} {}",
+            row.name,
+            row.architectures(),
+            row.chain(),
+            row.proof,
+            row.title
+        );
     }
     out
 }
@@ -87,14 +119,20 @@ fn text(rows: &[Row]) -> String {
 /// # Errors
 /// None: the tests read every board.
 pub fn table() -> anyhow::Result<String> {
-    let mut out = String::from("| board | what it is | architecture | boot chain | proof |\n| --- | --- | --- | --- | --- |\n");
+    let mut out = String::from(
+        "| board | what it is | architecture | boot chain | proof |\n| --- | --- | --- | --- | --- |\n",
+    );
     for row in rows()? {
         let _ = writeln!(
             out,
             "| `{}` | {}{} | {} | {} | {} |",
             row.name,
             row.title,
-            if row.automatic { " (chosen for every image that fits, where no board is named)" } else { "" },
+            if row.automatic {
+                " (chosen for every image that fits, where no board is named)"
+            } else {
+                ""
+            },
             row.architectures(),
             row.chain().replace('>', "\u{2192}"),
             row.proof
@@ -106,5 +144,7 @@ pub fn table() -> anyhow::Result<String> {
 /// The levels of proof and what each means, in Markdown.
 #[must_use]
 pub fn proofs() -> String {
-    Proof::meanings().map(|(word, meaning)| format!("- **{word}**: {meaning}\n")).collect()
+    Proof::meanings()
+        .map(|(word, meaning)| format!("- **{word}**: {meaning}\n"))
+        .collect()
 }

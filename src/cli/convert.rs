@@ -33,8 +33,8 @@ pub(super) struct Input {
     /// Record (.json) of an earlier release whose devices shall take this one
     #[arg(long, value_name = "FILE")]
     field: Option<PathBuf>,
-    /// Earlier release (its .img, .ext4, or .json when it has a list of places) whose files stay where they are in the root filesystem, for
-    /// small deltas
+    /// Earlier release (its .img, .ext4, or .json when it has a list of places) whose files stay
+    /// where they are in the root filesystem, for small deltas
     #[arg(long, value_name = "OLDER")]
     like: Option<PathBuf>,
     /// Directory for the results, also for what a compressed image is unpacked to
@@ -56,16 +56,19 @@ pub(super) struct Input {
 
 /// Convert a golden image into an A/B image and an update Artifact
 ///
-/// Writes <name>.img, <name>.mender and <name>.json, where <name> is <image>-<device type>-<artifact name>, and prints their paths.
-/// A file gets its name only when everything is complete.
+/// Writes <name>.img, <name>.mender and <name>.json, where <name> is <image>-<device
+/// type>-<artifact name>, and prints their paths. A file gets its name only when everything is
+/// complete.
 #[derive(Args, Debug)]
 pub(super) struct ConvertArgs {
     #[command(flatten)]
     input: Input,
-    /// Only read the results back; by default they are checked as `verify` does before they get their names
+    /// Only read the results back; by default they are checked as `verify` does before they get
+    /// their names
     #[arg(long)]
     no_verify: bool,
-    /// Directory that keeps compressed pieces for the next conversion, which then compresses only what is new; never changes a byte
+    /// Directory that keeps compressed pieces for the next conversion, which then compresses only
+    /// what is new; never changes a byte
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     /// The most that the cache may take; what was not used for the longest time goes
@@ -78,14 +81,34 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(args.input.quiet);
     let config = args.input.config()?;
     let prepared = args.input.prepare(&config, true, &*report)?;
-    let cache = args.cache.as_deref().map(|dir| Cache::open(dir, args.cache_size)).transpose()?;
-    let how = pipeline::How { jobs: args.input.jobs(), verify: !args.no_verify, cache: cache.as_ref() };
-    let made = pipeline::write(prepared, args.input.file_name(), &args.input.output_dir, how, &*report)?;
+    let cache = args
+        .cache
+        .as_deref()
+        .map(|dir| Cache::open(dir, args.cache_size))
+        .transpose()?;
+    let how = pipeline::How {
+        jobs: args.input.jobs(),
+        verify: !args.no_verify,
+        cache: cache.as_ref(),
+    };
+    let made = pipeline::write(
+        prepared,
+        args.input.file_name(),
+        &args.input.output_dir,
+        how,
+        &*report,
+    )?;
     drop(report);
     if args.input.json {
         print(&made.record.json()?)?;
     } else {
-        print(&made.files.iter().map(|path| format!("{}\n", path.display())).collect::<String>())?;
+        print(
+            &made
+                .files
+                .iter()
+                .map(|path| format!("{}\n", path.display()))
+                .collect::<String>(),
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -95,11 +118,16 @@ impl Input {
     pub(super) fn config(&self) -> anyhow::Result<Config> {
         let mut sets = self.set.clone();
         // Uppermost: the shorter way to say the same, so it means the same.
-        sets.extend(self.artifact_name.as_ref().map(|name| format!("artifact.name={}", config::quoted(name))));
+        sets.extend(
+            self.artifact_name
+                .as_ref()
+                .map(|name| format!("artifact.name={}", config::quoted(name))),
+        );
         config::load(&self.config, &sets).map_err(|config::Error(problems)| Usage(problems).into())
     }
 
-    /// The configuration with the board beneath it that the image is for; the image is opened only where none is named.
+    /// The configuration with the board beneath it that the image is for; the image is opened only
+    /// where none is named.
     pub(super) fn settled(&self, config: Config, report: &dyn Report) -> anyhow::Result<Config> {
         if config.board.device_type.is_some() {
             return Ok(config);
@@ -108,14 +136,34 @@ impl Input {
     }
 
     /// Opens the image and does everything but writing; `hooks` says whether these run.
-    pub(super) fn prepare(&self, config: &Config, hooks: bool, report: &dyn Report) -> anyhow::Result<Prepared> {
+    pub(super) fn prepare(
+        &self,
+        config: &Config,
+        hooks: bool,
+        report: &dyn Report,
+    ) -> anyhow::Result<Prepared> {
         let epoch = epoch()?;
-        let like = self.like.as_deref().map(pipeline::like::places).transpose()?.map(Arc::new);
-        let request = Request { config, disk: &self.disk, overlays: &self.overlay, like, epoch, hooks, report };
+        let like = self
+            .like
+            .as_deref()
+            .map(pipeline::like::places)
+            .transpose()?
+            .map(Arc::new);
+        let request = Request {
+            config,
+            disk: &self.disk,
+            overlays: &self.overlay,
+            like,
+            epoch,
+            hooks,
+            report,
+        };
         let prepared = pipeline::prepare(&request, self.open(config, report)?)?;
         if let Some(path) = &self.field {
             let record = pipeline::Record::new(&prepared, self.file_name());
-            record.fits(&super::verify::record(path)?).with_context(|| format!("comparing with {}", path.display()))?;
+            record
+                .fits(&super::verify::record(path)?)
+                .with_context(|| format!("comparing with {}", path.display()))?;
         }
         for note in &prepared.notes {
             report.note(note);
@@ -134,7 +182,9 @@ impl Input {
 
     /// The image's name without its directory: no path of the build machine reaches an output.
     pub(super) fn file_name(&self) -> String {
-        self.disk.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned())
+        self.disk
+            .file_name()
+            .map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned())
     }
 }
 
@@ -143,24 +193,41 @@ pub(super) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Opens a disk image; one that must be unpacked goes, by `jobs` threads, to a temporary file in `spool`, or in its nearest parent that
-/// exists.
-pub(super) fn open(disk: &Path, spool: &Path, config: &Config, jobs: usize, report: &dyn Report) -> anyhow::Result<source::Input> {
-    let spool = spool.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("."));
-    // What is unpacked. A golden card may be larger than the new one; eight times is no longer the same card, but an archive made to
-    // fill the disk.
+/// Opens a disk image; one that must be unpacked goes, by `jobs` threads, to a temporary file in
+/// `spool`, or in its nearest parent that exists.
+pub(super) fn open(
+    disk: &Path,
+    spool: &Path,
+    config: &Config,
+    jobs: usize,
+    report: &dyn Report,
+) -> anyhow::Result<source::Input> {
+    let spool = spool
+        .ancestors()
+        .find(|dir| dir.is_dir())
+        .unwrap_or(Path::new("."));
+    // What is unpacked. A golden card may be larger than the new one; eight times is no longer the
+    // same card, but an archive made to fill the disk.
     let max_size = config.storage.size.saturating_mul(8);
     let threads = u32::try_from(jobs).unwrap_or(u32::MAX);
-    let options = source::Options { spool_dir: spool, max_size, report, threads };
+    let options = source::Options {
+        spool_dir: spool,
+        max_size,
+        report,
+        threads,
+    };
     source::open(disk, &options).map_err(|error| refused(disk, error))
 }
 
 fn refused(disk: &Path, error: source::Error) -> anyhow::Error {
     let name = disk.display();
     match error {
-        source::Error::TooLarge(most) => Problem::new(format!("{name} is larger than {}, the most that is taken", human(most)))
-            .hint("raise storage.size: what an image unpacks to may have up to eight times that")
-            .into(),
+        source::Error::TooLarge(most) => Problem::new(format!(
+            "{name} is larger than {}, the most that is taken",
+            human(most)
+        ))
+        .hint("raise storage.size: what an image unpacks to may have up to eight times that")
+        .into(),
         // Some of these errors name the file already.
         error if error.to_string().contains(&name.to_string()) => error.into(),
         error => anyhow::Error::from(error).context(format!("opening {name}")),
@@ -169,9 +236,19 @@ fn refused(disk: &Path, error: source::Error) -> anyhow::Error {
 
 /// `SOURCE_DATE_EPOCH`, see reproducible-builds.org.
 fn epoch() -> anyhow::Result<Option<i64>> {
-    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
-    let parsed = value.to_str().and_then(|text| text.trim().parse::<u32>().ok());
-    let problem =
-        || Problem::new(format!("SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970", value.to_string_lossy()));
-    Ok(Some(i64::from(parsed.ok_or_else(|| Usage::from(problem()))?)))
+    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else {
+        return Ok(None);
+    };
+    let parsed = value
+        .to_str()
+        .and_then(|text| text.trim().parse::<u32>().ok());
+    let problem = || {
+        Problem::new(format!(
+            "SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970",
+            value.to_string_lossy()
+        ))
+    };
+    Ok(Some(i64::from(
+        parsed.ok_or_else(|| Usage::from(problem()))?,
+    )))
 }

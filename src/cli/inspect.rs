@@ -71,13 +71,24 @@ struct System {
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
     let config = Config::parse("").map_err(|error| anyhow::anyhow!(error))?;
-    let input = super::convert::open(&args.disk, Path::new("."), &config, super::convert::processors(), &*report)?;
+    let input = super::convert::open(
+        &args.disk,
+        Path::new("."),
+        &config,
+        super::convert::processors(),
+        &*report,
+    )?;
     let survey = Survey::new(Arc::clone(&input.source))?;
     let mut found = Found {
         form: input.form.to_string(),
         size: input.source.len(),
         table: survey.table.kind().to_string(),
-        warnings: survey.table.warnings.iter().map(ToString::to_string).collect(),
+        warnings: survey
+            .table
+            .warnings
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         partitions: Vec::new(),
         systems: Vec::new(),
     };
@@ -103,15 +114,26 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn look(survey: &Survey, partition: &Partition) -> anyhow::Result<(Option<Filesystem>, Option<System>)> {
+fn look(
+    survey: &Survey,
+    partition: &Partition,
+) -> anyhow::Result<(Option<Filesystem>, Option<System>)> {
     let context = || format!("reading partition {}", partition.number);
     match partition.holds {
         Holds::Ext => {
-            let filesystem = crate::fs::ext4::read::Filesystem::open(survey.source(partition)).with_context(context)?;
+            let filesystem = crate::fs::ext4::read::Filesystem::open(survey.source(partition))
+                .with_context(context)?;
             let info = filesystem.info();
             let tree = filesystem.tree().with_context(context)?;
-            let facts = if facts::is_root(&tree) { Some(facts::gather(&tree).with_context(context)?) } else { None };
-            let features = [info.compat, info.incompat, info.ro_compat].into_iter().flat_map(|word| word.names).collect();
+            let facts = if facts::is_root(&tree) {
+                Some(facts::gather(&tree).with_context(context)?)
+            } else {
+                None
+            };
+            let features = [info.compat, info.incompat, info.ro_compat]
+                .into_iter()
+                .flat_map(|word| word.names)
+                .collect();
             let shown = Filesystem {
                 kind: info.kind.to_owned(),
                 id: info.uuid.to_string(),
@@ -121,13 +143,23 @@ fn look(survey: &Survey, partition: &Partition) -> anyhow::Result<(Option<Filesy
                 features,
                 journal_replayed: info.replayed,
             };
-            Ok((Some(shown), facts.map(|facts| System { partition: partition.number, facts })))
+            Ok((
+                Some(shown),
+                facts.map(|facts| System {
+                    partition: partition.number,
+                    facts,
+                }),
+            ))
         }
         Holds::Fat => {
             let (_, info) = crate::fs::fat::read(survey.source(partition)).with_context(context)?;
             let shown = Filesystem {
                 kind: info.kind.to_string(),
-                id: format!("{:04X}-{:04X}", info.volume_id >> 16, info.volume_id & 0xffff),
+                id: format!(
+                    "{:04X}-{:04X}",
+                    info.volume_id >> 16,
+                    info.volume_id & 0xffff
+                ),
                 label: info.label.unwrap_or_default(),
                 size: Some(info.size),
                 free: None,
@@ -143,16 +175,33 @@ fn look(survey: &Survey, partition: &Partition) -> anyhow::Result<(Option<Filesy
 /// The same for people.
 fn text(found: &Found) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "{} image, {}, {} table", found.form, human(found.size), found.table);
+    let _ = writeln!(
+        out,
+        "{} image, {}, {} table",
+        found.form,
+        human(found.size),
+        found.table
+    );
     for warning in &found.warnings {
         let _ = writeln!(out, "warning: {warning}");
     }
-    let _ = writeln!(out, "\n  {:<3} {:>10} {:>10}  {:<10}  content", "#", "start", "size", "type");
+    let _ = writeln!(
+        out,
+        "\n  {:<3} {:>10} {:>10}  {:<10}  content",
+        "#", "start", "size", "type"
+    );
     for part in &found.partitions {
         let content = match &part.filesystem {
             Some(fs) => {
-                let label = if fs.label.is_empty() { String::new() } else { format!(" \"{}\"", fs.label.trim_end()) };
-                let free = fs.free.map(|free| format!(", {} free", human(free))).unwrap_or_default();
+                let label = if fs.label.is_empty() {
+                    String::new()
+                } else {
+                    format!(" \"{}\"", fs.label.trim_end())
+                };
+                let free = fs
+                    .free
+                    .map(|free| format!(", {} free", human(free)))
+                    .unwrap_or_default();
                 format!("{} {}{label}{free}", fs.kind, fs.id)
             }
             None => part.holds.clone(),
@@ -172,7 +221,8 @@ fn text(found: &Found) -> String {
     out
 }
 
-/// The type of a partition in words, or as the table has it: a GUID is cut to its first part, `--json` has it whole.
+/// The type of a partition in words, or as the table has it: a GUID is cut to its first part,
+/// `--json` has it whole.
 fn kind_name(kind: PartitionType) -> String {
     let name = match kind {
         types::GPT_ESP | types::MBR_ESP => "EFI system",
@@ -181,14 +231,27 @@ fn kind_name(kind: PartitionType) -> String {
         types::GPT_LVM | types::MBR_LVM => "Linux LVM",
         types::GPT_BASIC_DATA => "basic data",
         types::MBR_FAT16_LBA | types::MBR_FAT32_LBA => "FAT",
-        other => return other.to_string().split('-').next().unwrap_or_default().to_owned(),
+        other => {
+            return other
+                .to_string()
+                .split('-')
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+        }
     };
     name.to_owned()
 }
 
 fn system_text(out: &mut String, System { partition, facts }: &System) {
-    let architecture = facts.architecture.map_or("unknown architecture", facts::Architecture::name);
-    let _ = writeln!(out, "\nSystem on partition {partition}: {}, {architecture}", facts.os.pretty);
+    let architecture = facts
+        .architecture
+        .map_or("unknown architecture", facts::Architecture::name);
+    let _ = writeln!(
+        out,
+        "\nSystem on partition {partition}: {}, {architecture}",
+        facts.os.pretty
+    );
     for kernel in &facts.kernels {
         let initrd = kernel.initrd.as_deref().unwrap_or("no initrd");
         let _ = writeln!(out, "  kernel {} ({initrd})", kernel.version);

@@ -1,4 +1,5 @@
-//! Errors for people: the chain of causes as one sentence, then the hints, each on a line of its own.
+//! Errors for people: the chain of causes as one sentence, then the hints, each on a line of its
+//! own.
 
 use crate::fs::ext4;
 use crate::image::{source, target};
@@ -10,7 +11,11 @@ use std::io;
 /// The exit code that an error stands for: 2 for wrong usage or configuration, else 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.is::<Usage>()) { 2 } else { 1 }
+    if error.chain().any(|cause| cause.is::<Usage>()) {
+        2
+    } else {
+        1
+    }
 }
 
 /// The text for standard error.
@@ -24,31 +29,55 @@ pub fn render(error: &anyhow::Error) -> String {
             .downcast_ref::<Problems>()
             .or_else(|| cause.downcast_ref::<Usage>().map(|usage| &usage.0))
             .map(|problems| problems.0.clone())
-            .or_else(|| cause.downcast_ref::<Problem>().map(|problem| vec![problem.clone()]));
+            .or_else(|| {
+                cause
+                    .downcast_ref::<Problem>()
+                    .map(|problem| vec![problem.clone()])
+            });
         if let Some(problems) = problems {
-            return problems.iter().map(|problem| one(&context, problem)).collect();
+            return problems
+                .iter()
+                .map(|problem| one(&context, problem))
+                .collect();
         }
         let text = cause.to_string();
         // Some errors repeat their cause in their own text, some causes the act that failed.
         match context.last() {
             Some(last) if last.ends_with(&text) => {}
-            Some(last) if text.starts_with(last.as_str()) => drop(context.splice(context.len() - 1.., [text])),
+            Some(last) if text.starts_with(last.as_str()) => {
+                drop(context.splice(context.len() - 1.., [text]))
+            }
             _ => context.push(text),
         }
     }
-    let problem = Problem { message: context.pop().unwrap_or_default(), hint };
+    let problem = Problem {
+        message: context.pop().unwrap_or_default(),
+        hint,
+    };
     one(&context, &problem)
 }
 
 /// What an error of a format advises; one may lie in an error of reading.
 fn hint(cause: &(dyn Error + 'static)) -> Option<String> {
-    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let inner = cause
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
     if let Some(inner) = inner {
         return hint(inner);
     }
-    let found = cause.downcast_ref::<source::Error>().and_then(source::Error::hint);
-    let found = found.or_else(|| cause.downcast_ref::<ext4::read::Error>().and_then(ext4::read::Error::hint));
-    let found = found.or_else(|| cause.downcast_ref::<target::MapError>().and_then(target::MapError::hint));
+    let found = cause
+        .downcast_ref::<source::Error>()
+        .and_then(source::Error::hint);
+    let found = found.or_else(|| {
+        cause
+            .downcast_ref::<ext4::read::Error>()
+            .and_then(ext4::read::Error::hint)
+    });
+    let found = found.or_else(|| {
+        cause
+            .downcast_ref::<target::MapError>()
+            .and_then(target::MapError::hint)
+    });
     found.map(str::to_owned)
 }
 
@@ -68,9 +97,13 @@ fn one(context: &[String], problem: &Problem) -> String {
 
 /// Rust's text for an error of the system, without the number that it puts behind the words.
 fn without_number(text: &str) -> Cow<'_, str> {
-    let Some((before, rest)) = text.split_once(" (os error ") else { return Cow::Borrowed(text) };
+    let Some((before, rest)) = text.split_once(" (os error ") else {
+        return Cow::Borrowed(text);
+    };
     match rest.split_once(')') {
-        Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => Cow::Owned(format!("{before}{after}")),
+        Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Cow::Owned(format!("{before}{after}"))
+        }
         _ => Cow::Borrowed(text),
     }
 }
@@ -82,23 +115,43 @@ mod tests {
 
     #[test]
     fn chains_read_as_one_sentence_and_hints_stand_alone() {
-        let error = Err::<(), _>(std::io::Error::other("extent depth 7 exceeds 5")).context("reading partition 2").unwrap_err();
-        assert_eq!(render(&error), "error: reading partition 2: extent depth 7 exceeds 5\n");
+        let error = Err::<(), _>(std::io::Error::other("extent depth 7 exceeds 5"))
+            .context("reading partition 2")
+            .unwrap_err();
+        assert_eq!(
+            render(&error),
+            "error: reading partition 2: extent depth 7 exceeds 5\n"
+        );
         let problems = Problems(vec![Problem::new("a").hint("do b"), Problem::new("c")]);
-        let error = Err::<(), _>(problems.clone()).context("planning").unwrap_err();
-        assert_eq!(render(&error), "error: planning: a\nhint: do b\nerror: planning: c\n");
+        let error = Err::<(), _>(problems.clone())
+            .context("planning")
+            .unwrap_err();
+        assert_eq!(
+            render(&error),
+            "error: planning: a\nhint: do b\nerror: planning: c\n"
+        );
         assert_eq!(exit_code(&error), 1);
         let missing = std::io::Error::from_raw_os_error(2);
         let error = anyhow::anyhow!("opening a: {missing}").context("opening a");
-        assert_eq!(render(&error), "error: opening a: No such file or directory\n");
+        assert_eq!(
+            render(&error),
+            "error: opening a: No such file or directory\n"
+        );
         assert_eq!(exit_code(&Usage(problems).into()), 2);
     }
 
     #[test]
     fn formats_give_hints_too() {
         let error = || source::Error::Directory("x".into());
-        let text = "error: opening x: x is no image: it is a directory\nhint: name the image file\n";
-        assert_eq!(render(&anyhow::Error::new(error()).context("opening x")), text);
-        assert_eq!(render(&anyhow::Error::new(io::Error::other(error())).context("opening x")), text);
+        let text =
+            "error: opening x: x is no image: it is a directory\nhint: name the image file\n";
+        assert_eq!(
+            render(&anyhow::Error::new(error()).context("opening x")),
+            text
+        );
+        assert_eq!(
+            render(&anyhow::Error::new(io::Error::other(error())).context("opening x")),
+            text
+        );
     }
 }

@@ -16,12 +16,19 @@ use std::process::ExitCode;
 
 /// Turn a golden disk image into an A/B image with over-the-air updates
 ///
-/// Reads one hand-tuned Debian system and makes of it what a fleet can be flashed with and updated by: a disk image with two root
-/// slots, and an update Artifact for the Mender client. Needs no privilege of any kind.
+/// Reads one hand-tuned Debian system and makes of it what a fleet can be flashed with and updated
+/// by: a disk image with two root slots, and an update Artifact for the Mender client. Needs no
+/// privilege of any kind.
 ///
-/// Exit codes: 0 done; 1 could not do it; 2 the arguments or the configuration are wrong or incomplete; 128 + N ended by signal N.
+/// Exit codes: 0 done; 1 could not do it; 2 the arguments or the configuration are wrong or
+/// incomplete; 128 + N ended by signal N.
 #[derive(Debug, Parser)]
-#[command(name = "goldsmith", version, max_term_width = 80, arg_required_else_help = true)]
+#[command(
+    name = "goldsmith",
+    version,
+    max_term_width = 80,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -71,10 +78,13 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// SIGINT, SIGTERM and SIGHUP take the temporary files away and end the program with 128 + their number, as shells expect.
+/// SIGINT, SIGTERM and SIGHUP take the temporary files away and end the program with 128 + their
+/// number, as shells expect.
 fn on_signals() {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
+        return;
+    };
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             let published = crate::pipeline::outputs::abandon();

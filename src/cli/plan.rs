@@ -45,26 +45,74 @@ fn text(prepared: &Prepared, record: &Record) -> String {
     let mut row = |name: &str, value: &str| {
         let _ = writeln!(out, "{name:<15} {value}");
     };
-    row("Image", &format!("{} ({}, {})", record.input.file, record.input.form, human(record.input.size)));
-    let maker = record.input.maker.as_ref().map(|maker| format!(" ({maker})")).unwrap_or_default();
-    row("System", &format!("{}, {}{maker}", record.input.system, record.input.architecture));
+    row(
+        "Image",
+        &format!(
+            "{} ({}, {})",
+            record.input.file,
+            record.input.form,
+            human(record.input.size)
+        ),
+    );
+    let maker = record
+        .input
+        .maker
+        .as_ref()
+        .map(|maker| format!(" ({maker})"))
+        .unwrap_or_default();
+    row(
+        "System",
+        &format!(
+            "{}, {}{maker}",
+            record.input.system, record.input.architecture
+        ),
+    );
     if !record.boards.is_empty() {
         row("Boards", &record.boards.join(", "));
     }
     row("Device types", &record.device_types.join(", "));
     row("Artifact", &record.artifact_name);
-    let signed = if record.boot.secure_boot { ", Secure Boot" } else { "" };
-    row("Boot loader", &format!("{} ({}{signed})", record.boot.loader, record.boot.program));
+    let signed = if record.boot.secure_boot {
+        ", Secure Boot"
+    } else {
+        ""
+    };
+    row(
+        "Boot loader",
+        &format!("{} ({}{signed})", record.boot.loader, record.boot.program),
+    );
     row("Kernel", &record.boot.kernel);
     row("Arguments", &record.boot.arguments);
     for package in &record.packages {
-        row("Package", &format!("{} {} ({})", package.name, package.version, package.architecture));
+        row(
+            "Package",
+            &format!(
+                "{} {} ({})",
+                package.name, package.version, package.architecture
+            ),
+        );
     }
     for hook in &record.hooks {
-        row("Hook", &format!("{} {} (would run; what it stages is not in this plan)", hook.stage.name(), hook.program));
+        row(
+            "Hook",
+            &format!(
+                "{} {} (would run; what it stages is not in this plan)",
+                hook.stage.name(),
+                hook.program
+            ),
+        );
     }
-    let _ = writeln!(out, "\nDisk of {} ({})", human(record.disk.size), record.disk.table.to_uppercase());
-    let _ = writeln!(out, "  {:<3} {:<7} {:>12} {:>12}  PARTUUID", "#", "part", "start", "size");
+    let _ = writeln!(
+        out,
+        "\nDisk of {} ({})",
+        human(record.disk.size),
+        record.disk.table.to_uppercase()
+    );
+    let _ = writeln!(
+        out,
+        "  {:<3} {:<7} {:>12} {:>12}  PARTUUID",
+        "#", "part", "start", "size"
+    );
     for part in &record.disk.partitions {
         let _ = writeln!(
             out,
@@ -77,13 +125,31 @@ fn text(prepared: &Prepared, record: &Record) -> String {
         );
     }
     for raw in &record.disk.raw {
-        let _ = writeln!(out, "  raw {:>20} {:>12}  {}", human(raw.offset), human(raw.size), raw.file);
+        let _ = writeln!(
+            out,
+            "  raw {:>20} {:>12}  {}",
+            human(raw.offset),
+            human(raw.size),
+            raw.file
+        );
     }
-    let _ = writeln!(out, "  The root filesystem takes {} of each slot.", human(record.root.size));
+    let _ = writeln!(
+        out,
+        "  The root filesystem takes {} of each slot.",
+        human(record.root.size)
+    );
     let _ = writeln!(out, "\nEdits ({})", record.edits.len());
     for edit in &record.edits {
-        let _ = writeln!(out, "  {:<5} {:<8} {}  ({})", edit.filesystem, edit.action, edit.path, edit.reason);
+        let _ = writeln!(
+            out,
+            "  {:<5} {:<8} {}  ({})",
+            edit.filesystem, edit.action, edit.path, edit.reason
+        );
     }
-    let _ = writeln!(out, "\nWould write {0}.img, {0}.mender, {0}.json", prepared.name);
+    let _ = writeln!(
+        out,
+        "\nWould write {0}.img, {0}.mender, {0}.json",
+        prepared.name
+    );
     out
 }

@@ -1,4 +1,5 @@
-//! Progress for people: bars on a terminal, plain lines elsewhere, nothing with `--quiet`. All on standard error.
+//! Progress for people: bars on a terminal, plain lines elsewhere, nothing with `--quiet`. All on
+//! standard error.
 
 use crate::report::{Report, Silent};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -11,7 +12,9 @@ pub(super) fn report(quiet: bool) -> Box<dyn Report> {
     if quiet {
         Box::new(Silent)
     } else if std::io::stderr().is_terminal() {
-        Box::new(Terminal { bar: Mutex::new(None) })
+        Box::new(Terminal {
+            bar: Mutex::new(None),
+        })
     } else {
         Box::new(Lines)
     }
@@ -71,12 +74,19 @@ impl Report for Terminal {
             None => "{msg}",
         };
         // Cleared before the next one is drawn, or it would stay above it.
-        if let Some(old) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(old) = self
+            .bar
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+        {
             old.finish_and_clear();
         }
         let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
         // The templates above are constants; should one not parse, the default style serves.
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_style(
+            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
         bar.set_message(what.to_owned());
         bar.tick();
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);

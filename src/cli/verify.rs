@@ -20,9 +20,10 @@ const RECORD_MAX: u64 = 16 << 20;
 
 /// Check everything in a finished image that a device relies on
 ///
-/// Reads the image back and holds everything against everything else: the partition table, each filesystem down to its last bit,
-/// and what files say about partitions, boot loader, update client and Artifact. Images of other converters are judged the same
-/// way. Exits with 0 when there is no error, else with 1.
+/// Reads the image back and holds everything against everything else: the partition table, each
+/// filesystem down to its last bit, and what files say about partitions, boot loader, update client
+/// and Artifact. Images of other converters are judged the same way. Exits with 0 when there is no
+/// error, else with 1.
 #[derive(Args, Debug)]
 pub(super) struct VerifyArgs {
     /// The Artifact that was made with the image
@@ -46,20 +47,41 @@ pub(super) struct VerifyArgs {
 pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
     let config = Config::parse("").map_err(|error| anyhow::anyhow!(error))?;
-    let input = super::convert::open(&args.image, Path::new("."), &config, super::convert::processors(), &*report)?;
+    let input = super::convert::open(
+        &args.image,
+        Path::new("."),
+        &config,
+        super::convert::processors(),
+        &*report,
+    )?;
     let key = args.key.as_deref().map(key).transpose()?;
     let field = args.field.as_deref().map(record).transpose()?;
     let artifact = args.artifact.as_deref().map(artifact).transpose()?;
-    let outcome =
-        verify::image(&input.source, &Request { artifact, key: key.as_ref(), field: field.as_ref(), ..Request::default() });
+    let outcome = verify::image(
+        &input.source,
+        &Request {
+            artifact,
+            key: key.as_ref(),
+            field: field.as_ref(),
+            ..Request::default()
+        },
+    );
     let good = outcome.is_good();
     if args.json {
-        let text = serde_json::to_string_pretty(&Shown { good, size: input.source.len(), outcome: &outcome })?;
+        let text = serde_json::to_string_pretty(&Shown {
+            good,
+            size: input.source.len(),
+            outcome: &outcome,
+        })?;
         print(&format!("{text}\n"))?;
     } else {
         print(&text(&args.image, input.source.len(), &outcome))?;
     }
-    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn key(path: &Path) -> anyhow::Result<Verifier> {
@@ -67,7 +89,8 @@ fn key(path: &Path) -> anyhow::Result<Verifier> {
 }
 
 fn artifact(path: &Path) -> anyhow::Result<Source> {
-    let file = FileSource::open(path).with_context(|| format!("opening the Artifact {}", path.display()))?;
+    let file = FileSource::open(path)
+        .with_context(|| format!("opening the Artifact {}", path.display()))?;
     Ok(Arc::new(file))
 }
 
@@ -75,9 +98,15 @@ fn artifact(path: &Path) -> anyhow::Result<Source> {
 pub(super) fn record(path: &Path) -> anyhow::Result<serde_json::Value> {
     let context = || format!("reading the record {}", path.display());
     let mut bytes = Vec::new();
-    std::fs::File::open(path).and_then(|file| file.take(RECORD_MAX + 1).read_to_end(&mut bytes)).with_context(context)?;
+    std::fs::File::open(path)
+        .and_then(|file| file.take(RECORD_MAX + 1).read_to_end(&mut bytes))
+        .with_context(context)?;
     if bytes.len() as u64 > RECORD_MAX {
-        anyhow::bail!("{} is larger than {}, so no record of a release", path.display(), human(RECORD_MAX));
+        anyhow::bail!(
+            "{} is larger than {}, so no record of a release",
+            path.display(),
+            human(RECORD_MAX)
+        );
     }
     serde_json::from_slice(&bytes).with_context(context)
 }
@@ -94,20 +123,52 @@ struct Shown<'a> {
 /// The checks by group, then the findings, then the verdict.
 fn text(path: &Path, size: u64, outcome: &Outcome) -> String {
     let mut out = String::new();
-    let width = outcome.groups.iter().map(|group| group.name.len()).max().unwrap_or(0);
+    let width = outcome
+        .groups
+        .iter()
+        .map(|group| group.name.len())
+        .max()
+        .unwrap_or(0);
     for group in &outcome.groups {
-        let failed = if group.failed == 0 { String::new() } else { format!(", {} failed", group.failed) };
-        let _ = writeln!(out, "{:width$}  {:>9} passed{failed}", group.name, group.passed);
+        let failed = if group.failed == 0 {
+            String::new()
+        } else {
+            format!(", {} failed", group.failed)
+        };
+        let _ = writeln!(
+            out,
+            "{:width$}  {:>9} passed{failed}",
+            group.name, group.passed
+        );
     }
     for finding in &outcome.findings {
         let _ = writeln!(out, "{finding}");
     }
     if outcome.omitted > 0 {
-        let _ = writeln!(out, "{} more findings like these were left out", outcome.omitted);
+        let _ = writeln!(
+            out,
+            "{} more findings like these were left out",
+            outcome.omitted
+        );
     }
-    let count = |severity| outcome.findings.iter().filter(|finding| finding.severity == severity).count();
+    let count = |severity| {
+        outcome
+            .findings
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count()
+    };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let verdict = if outcome.is_good() { "good" } else { "not good" };
-    let _ = writeln!(out, "{} ({}): {verdict}, {errors} errors, {warnings} warnings", path.display(), human(size));
+    let verdict = if outcome.is_good() {
+        "good"
+    } else {
+        "not good"
+    };
+    let _ = writeln!(
+        out,
+        "{} ({}): {verdict}, {errors} errors, {warnings} warnings",
+        path.display(),
+        human(size)
+    );
     out
 }

@@ -44,7 +44,10 @@ pub fn boards() -> impl Iterator<Item = &'static str> {
 /// The configuration of the built-in board `name`, as TOML.
 #[must_use]
 pub fn board(name: &str) -> Option<&'static str> {
-    BOARDS.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+    BOARDS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map(|(_, text)| *text)
 }
 
 /// All built-in boards, sorted by name, each as a configuration of nothing else.
@@ -52,5 +55,7 @@ pub fn board(name: &str) -> Option<&'static str> {
 /// # Errors
 /// None: the tests read every board.
 pub fn built_in() -> Result<Vec<(&'static str, Config)>, Error> {
-    boards().map(|name| Ok((name, load(&[name.into()], &[])?))).collect()
+    boards()
+        .map(|name| Ok((name, load(&[name.into()], &[])?)))
+        .collect()
 }

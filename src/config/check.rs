@@ -8,16 +8,34 @@ use crate::units::{GIB, MIB, SECTOR, human};
 
 /// Everything that does not go together.
 pub(super) fn check(config: &Config) -> Result<(), Problems> {
-    let mut found = Found { config, problems: Problems::default() };
+    let mut found = Found {
+        config,
+        problems: Problems::default(),
+    };
     sizes(&mut found);
     identities(&mut found);
     levels(&mut found);
-    for (at, raw) in config.raw.iter().enumerate().filter(|(_, raw)| raw.from == Source::Image && !raw.file.given.starts_with('/'))
+    for (at, raw) in config
+        .raw
+        .iter()
+        .enumerate()
+        .filter(|(_, raw)| raw.from == Source::Image && !raw.file.given.starts_with('/'))
     {
-        found.add(&format!("raw[{at}].file"), &format!("`{}` is no absolute path of the image", raw.file.given));
+        found.add(
+            &format!("raw[{at}].file"),
+            &format!("`{}` is no absolute path of the image", raw.file.given),
+        );
     }
-    if config.output.name.as_ref().is_some_and(|name| name.contains('/')) {
-        found.add("output.name", "a `/` in the name of a file; --output-dir names the directory");
+    if config
+        .output
+        .name
+        .as_ref()
+        .is_some_and(|name| name.contains('/'))
+    {
+        found.add(
+            "output.name",
+            "a `/` in the name of a file; --output-dir names the directory",
+        );
     }
     found.problems.check()
 }
@@ -30,7 +48,10 @@ struct Found<'c> {
 impl Found<'_> {
     /// Notes a problem of `key`, at the place where it was set.
     fn add(&mut self, key: &str, what: &str) {
-        let place = self.config.place(key).map_or_else(|| format!("default: {key}"), |place| place.with_key(key));
+        let place = self
+            .config
+            .place(key)
+            .map_or_else(|| format!("default: {key}"), |place| place.with_key(key));
         self.problems.push(Problem::new(format!("{place}: {what}")));
     }
 }
@@ -40,7 +61,13 @@ fn sizes(found: &mut Found<'_>) {
     let alignment = config.storage.alignment;
     // Less has no room for the partition table in front of the first partition.
     if !alignment.is_power_of_two() || !(MIB..=GIB).contains(&alignment) {
-        found.add("storage.alignment", &format!("{} is no power of two from 1 MiB to 1 GiB", human(alignment)));
+        found.add(
+            "storage.alignment",
+            &format!(
+                "{} is no power of two from 1 MiB to 1 GiB",
+                human(alignment)
+            ),
+        );
     }
     let sizes = [
         ("storage.size", Some(config.storage.size)),
@@ -55,7 +82,13 @@ fn sizes(found: &mut Found<'_>) {
     }
     let environment = config.boot.environment_size;
     if !environment.is_multiple_of(SECTOR) || environment == 0 || environment > MIB {
-        found.add("boot.environment-size", &format!("{} is no multiple of {SECTOR} bytes up to 1 MiB", human(environment)));
+        found.add(
+            "boot.environment-size",
+            &format!(
+                "{} is no multiple of {SECTOR} bytes up to 1 MiB",
+                human(environment)
+            ),
+        );
     }
     let most = match config.storage.table {
         // Sectors have 32 bits there.
@@ -63,9 +96,22 @@ fn sizes(found: &mut Found<'_>) {
         TableKind::Gpt | TableKind::Keep => 1 << 50,
     };
     if config.storage.size > most {
-        found.add("storage.size", &format!("{} where at most {} are possible", human(config.storage.size), human(most)));
+        found.add(
+            "storage.size",
+            &format!(
+                "{} where at most {} are possible",
+                human(config.storage.size),
+                human(most)
+            ),
+        );
     } else if !config.storage.size.is_multiple_of(SECTOR) {
-        found.add("storage.size", &format!("{} bytes, no multiple of a sector of {SECTOR}", config.storage.size));
+        found.add(
+            "storage.size",
+            &format!(
+                "{} bytes, no multiple of a sector of {SECTOR}",
+                config.storage.size
+            ),
+        );
     }
     if config.boot.partition.is_some() && config.boot.partition == config.root.partition {
         found.add("root.partition", "the same as boot.partition");
@@ -75,7 +121,9 @@ fn sizes(found: &mut Found<'_>) {
 fn identities(found: &mut Found<'_>) {
     let config = found.config;
     let wrong = match (config.storage.table, config.storage.disk_id) {
-        (TableKind::Gpt, Some(DiskId::Mbr(_))) => Some("the id of an MBR where storage.table is `gpt`"),
+        (TableKind::Gpt, Some(DiskId::Mbr(_))) => {
+            Some("the id of an MBR where storage.table is `gpt`")
+        }
         (TableKind::Mbr, Some(DiskId::Gpt(_))) => Some("a GUID where storage.table is `mbr`"),
         _ => None,
     };
@@ -95,7 +143,10 @@ fn identities(found: &mut Found<'_>) {
         ("storage.ids.data", ids.data),
     ];
     for (at, (key, id)) in named.iter().enumerate() {
-        if let Some((other, _)) = named[..at].iter().find(|(_, taken)| id.is_some() && taken == id) {
+        if let Some((other, _)) = named[..at]
+            .iter()
+            .find(|(_, taken)| id.is_some() && taken == id)
+        {
             found.add(key, &format!("the same as {other}"));
         }
     }
@@ -119,14 +170,22 @@ fn levels(found: &mut Found<'_>) {
         ImageFormat::Raw | ImageFormat::Qcow2 | ImageFormat::AndroidSparse => None,
     };
     let checks = [
-        ("artifact.level", artifact.level, payload, artifact.compression.word()),
+        (
+            "artifact.level",
+            artifact.level,
+            payload,
+            artifact.compression.word(),
+        ),
         ("output.level", output.level, image, output.image.word()),
     ];
     for (key, level, range, word) in checks {
         if let (Some(level), Some((min, max))) = (level, range)
             && !(min..=max).contains(&level)
         {
-            found.add(key, &format!("{level} is not between {min} and {max}, the levels of {word}"));
+            found.add(
+                key,
+                &format!("{level} is not between {min} and {max}, the levels of {word}"),
+            );
         }
     }
 }

@@ -54,7 +54,11 @@ fn manual_table(at: &str, keys: &[Key], out: &mut String) {
                 manual_table(&path, keys, out);
             }
             Shape::Tables(doc, keys) => {
-                let _ = writeln!(out, "\n## `[[{path}]]`\n\n{} There may be any number of these tables.", paragraph(doc));
+                let _ = writeln!(
+                    out,
+                    "\n## `[[{path}]]`\n\n{} There may be any number of these tables.",
+                    paragraph(doc)
+                );
                 manual_table(&path, keys, out);
             }
             Shape::Plain(_) | Shape::Secret => manual_key(&path, key, out),
@@ -68,8 +72,14 @@ fn manual_key(path: &str, key: &Key, out: &mut String) {
     let _ = writeln!(out, "- Takes: {}", key.shape.text());
     let _ = match key.fallback {
         Fallback::Default(toml) => writeln!(out, "- Default: `{toml}`"),
-        Fallback::Unset { meaning, example } => writeln!(out, "- Not set: {meaning}\n- Example: `{} = {example}`", key.name),
-        Fallback::Required { example } => writeln!(out, "- Must be set\n- Example: `{} = {example}`", key.name),
+        Fallback::Unset { meaning, example } => writeln!(
+            out,
+            "- Not set: {meaning}\n- Example: `{} = {example}`",
+            key.name
+        ),
+        Fallback::Required { example } => {
+            writeln!(out, "- Must be set\n- Example: `{} = {example}`", key.name)
+        }
     };
 }
 
@@ -107,13 +117,20 @@ fn example_key(key: &Key, out: &mut String) {
         Fallback::Unset { meaning, example } => (format!(" Not set: {meaning}."), example),
         Fallback::Required { example } => (" Must be set.".to_owned(), example),
     };
-    let _ = writeln!(out, "\n{}#{} = {value}", comment(&format!("{}{note}", paragraph(key.doc))), key.name);
+    let _ = writeln!(
+        out,
+        "\n{}#{} = {value}",
+        comment(&format!("{}{note}", paragraph(key.doc))),
+        key.name
+    );
 }
 
 /// Plain keys before tables, as TOML needs them.
 fn plain_first(keys: &[Key]) -> impl Iterator<Item = &Key> {
     let is_table = |key: &&Key| matches!(key.shape, Shape::Table(..) | Shape::Tables(..));
-    keys.iter().filter(move |key| !is_table(key)).chain(keys.iter().filter(is_table))
+    keys.iter()
+        .filter(move |key| !is_table(key))
+        .chain(keys.iter().filter(is_table))
 }
 
 /// A doc comment as one paragraph.
@@ -146,17 +163,46 @@ mod tests {
     fn the_example_and_the_example_uncommented_are_configurations() {
         let text = example();
         let plain = Config::parse(&text).unwrap();
-        assert!(plain.origins().iter().all(|setting| setting.origin != "configuration"));
-        let code = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ')).unwrap_or(line).to_owned();
+        assert!(
+            plain
+                .origins()
+                .iter()
+                .all(|setting| setting.origin != "configuration")
+        );
+        let code = |line: &str| {
+            line.strip_prefix('#')
+                .filter(|rest| !rest.starts_with(' '))
+                .unwrap_or(line)
+                .to_owned()
+        };
         let uncommented: String = text.lines().map(|line| code(line) + "\n").collect();
         let all = Config::parse(&uncommented).unwrap_or_else(|e| panic!("{e}"));
         for key in all_keys() {
-            let in_list = ["rootfs.owner", "data.owner", "client.accept", "overlay", "raw"]
-                .into_iter()
-                .find_map(|list| key.strip_prefix(list)?.strip_prefix('.').map(|name| format!("{list}[0].{name}")));
-            assert!(all.place(in_list.as_deref().unwrap_or(&key)).is_some(), "{key}");
+            let in_list = [
+                "rootfs.owner",
+                "data.owner",
+                "client.accept",
+                "overlay",
+                "raw",
+            ]
+            .into_iter()
+            .find_map(|list| {
+                key.strip_prefix(list)?
+                    .strip_prefix('.')
+                    .map(|name| format!("{list}[0].{name}"))
+            });
+            assert!(
+                all.place(in_list.as_deref().unwrap_or(&key)).is_some(),
+                "{key}"
+            );
         }
-        let lists = [all.rootfs.owner.len(), all.data.owner.len(), all.client.accept.len(), all.overlay.len(), all.raw.len()];
+        let lists = [
+            all.rootfs.owner.len(),
+            all.data.owner.len(),
+            all.client.accept.len(),
+            all.overlay.len(),
+            all.raw.len(),
+        ];
         assert_eq!(lists, [1; 5]);
     }
 
@@ -166,6 +212,10 @@ mod tests {
         for key in all_keys() {
             assert!(manual.contains(&format!("# `{key}`\n")), "{key}");
         }
-        assert!(Config::keys().iter().all(|key| !paragraph(key.doc).is_empty() && key.name == kebab(&key.name)));
+        assert!(
+            Config::keys()
+                .iter()
+                .all(|key| !paragraph(key.doc).is_empty() && key.name == kebab(&key.name))
+        );
     }
 }

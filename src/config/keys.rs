@@ -1,4 +1,5 @@
-//! The one definition of a key: its name, meaning, kind and default drive the reader, the manual and the example alike.
+//! The one definition of a key: its name, meaning, kind and default drive the reader, the manual
+//! and the example alike.
 
 use super::kind::{Kind, Shape};
 use super::nearest::nearest;
@@ -51,8 +52,13 @@ pub(super) trait Section: Sized {
 }
 
 /// Where values come from that nobody set.
-pub(super) static DEFAULT: LazyLock<Arc<Origin>> =
-    LazyLock::new(|| Arc::new(Origin { kind: OriginKind::Default, name: "default".into(), base: PathBuf::new() }));
+pub(super) static DEFAULT: LazyLock<Arc<Origin>> = LazyLock::new(|| {
+    Arc::new(Origin {
+        kind: OriginKind::Default,
+        name: "default".into(),
+        base: PathBuf::new(),
+    })
+});
 
 /// Reads the keys of one table.
 pub(super) struct Reader<'r> {
@@ -64,16 +70,28 @@ pub(super) struct Reader<'r> {
 
 impl<'r> Reader<'r> {
     /// Reads `table`, which stands at `place` under the name `at` (empty for the root).
-    pub(super) fn new(place: &'r Place, table: &'r Table, at: &'r str, problems: &'r mut Problems) -> Self {
-        Self { place, table, at, problems }
+    pub(super) fn new(
+        place: &'r Place,
+        table: &'r Table,
+        at: &'r str,
+        problems: &'r mut Problems,
+    ) -> Self {
+        Self {
+            place,
+            table,
+            at,
+            problems,
+        }
     }
 
     /// Notes every key that is none of `keys`.
     pub(super) fn refuse_unknown(&mut self, keys: &[Key]) {
         for (name, (place, _)) in self.table {
             if keys.iter().all(|key| key.name != *name) {
-                let problem = Problem::new(format!("{place}: unknown key `{}`", join(self.at, name)));
-                self.problems.push(problem.hint(advice(self.at, name, keys)));
+                let problem =
+                    Problem::new(format!("{place}: unknown key `{}`", join(self.at, name)));
+                self.problems
+                    .push(problem.hint(advice(self.at, name, keys)));
             }
         }
     }
@@ -94,7 +112,9 @@ impl<'r> Reader<'r> {
             return Some(value);
         }
         let at = join(self.at, &kebab(field));
-        let node = literal(default).map_err(|problems| self.problems.0.extend(problems.0)).ok()?;
+        let node = literal(default)
+            .map_err(|problems| self.problems.0.extend(problems.0))
+            .ok()?;
         K::read(&node, &at, self.problems)
     }
 
@@ -103,7 +123,8 @@ impl<'r> Reader<'r> {
         let value = self.optional::<K>(field)?;
         if value.is_none() {
             let at = join(self.at, &kebab(field));
-            self.problems.push(Problem::new(format!("{}: {at} is missing", self.place)));
+            self.problems
+                .push(Problem::new(format!("{}: {at} is missing", self.place)));
         }
         value
     }
@@ -112,7 +133,9 @@ impl<'r> Reader<'r> {
 /// A value written in TOML by ourselves.
 fn literal(text: &str) -> Result<Node, Problems> {
     let root = parse(&format!("value = {text}"), &DEFAULT)?;
-    root.get("value").cloned().ok_or_else(|| Problem::new(format!("default: no value: {text}")).into())
+    root.get("value")
+        .cloned()
+        .ok_or_else(|| Problem::new(format!("default: no value: {text}")).into())
 }
 
 /// What to do about an unknown key.
@@ -120,7 +143,10 @@ fn advice(at: &str, name: &str, keys: &[Key]) -> String {
     if let Some(near) = nearest(name, keys.iter().map(|key| key.name.as_str())) {
         return format!("did you mean `{}`?", join(at, near));
     }
-    let elsewhere: Vec<String> = super::all_keys().into_iter().filter(|path| path.rsplit('.').next() == Some(name)).collect();
+    let elsewhere: Vec<String> = super::all_keys()
+        .into_iter()
+        .filter(|path| path.rsplit('.').next() == Some(name))
+        .collect();
     match elsewhere.first() {
         Some(path) => format!("there is a key `{path}`"),
         None => {
@@ -133,7 +159,11 @@ fn advice(at: &str, name: &str, keys: &[Key]) -> String {
 /// The full name of a key in the table `at`.
 pub(super) fn join(at: &str, name: &str) -> String {
     let name = super::show::key_text(name);
-    if at.is_empty() { name } else { format!("{at}.{name}") }
+    if at.is_empty() {
+        name
+    } else {
+        format!("{at}.{name}")
+    }
 }
 
 /// The name of the key that is read into the field `field`.
@@ -143,8 +173,9 @@ pub(super) fn kebab(field: &str) -> String {
 
 /// Defines tables of keys: a struct with a field for each, and its [`Section`].
 ///
-/// A field reads `name: type => Kind { fallback }`; the fallback is one of `default "TOML"`, `unset "meaning", like "TOML"` (the type
-/// is then an `Option`) and `required like "TOML"`. A final `plus name: type;` adds a field that is no key.
+/// A field reads `name: type => Kind { fallback }`; the fallback is one of `default "TOML"`, `unset
+/// "meaning", like "TOML"` (the type is then an `Option`) and `required like "TOML"`. A final `plus
+/// name: type;` adds a field that is no key.
 macro_rules! keys {
     (@fallback default $toml:literal) => { Fallback::Default($toml) };
     (@fallback unset $meaning:literal, like $toml:literal) => { Fallback::Unset { meaning: $meaning, example: $toml } };

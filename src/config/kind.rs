@@ -53,11 +53,24 @@ fn wrong(node: &Node, at: &str, what: &str, hint: Option<String>, problems: &mut
 }
 
 /// The string at `node`; what `--set` gave counts as one even where TOML sees a number.
-fn string<'n>(node: &'n Node, at: &str, expected: &str, problems: &mut Problems) -> Option<&'n str> {
+fn string<'n>(
+    node: &'n Node,
+    at: &str,
+    expected: &str,
+    problems: &mut Problems,
+) -> Option<&'n str> {
     match (&node.value, &node.typed) {
         (Value::String(text), _) => return Some(text),
-        (Value::Integer(_) | Value::Boolean(_) | Value::Other(..), Some(typed)) => return Some(typed),
-        _ => wrong(node, at, &format!("{} where {expected} belongs", node.what()), None, problems),
+        (Value::Integer(_) | Value::Boolean(_) | Value::Other(..), Some(typed)) => {
+            return Some(typed);
+        }
+        _ => wrong(
+            node,
+            at,
+            &format!("{} where {expected} belongs", node.what()),
+            None,
+            problems,
+        ),
     }
     None
 }
@@ -71,7 +84,9 @@ fn parsed<T>(
     parse: impl FnOnce(&str) -> Result<T, String>,
 ) -> Option<T> {
     let text = string(node, at, expected, problems)?;
-    parse(text).map_err(|what| wrong(node, at, &what, None, problems)).ok()
+    parse(text)
+        .map_err(|what| wrong(node, at, &what, None, problems))
+        .ok()
 }
 
 /// Defines kinds that are strings of a certain form.
@@ -97,7 +112,8 @@ macro_rules! text_kinds {
 text_kinds! {
     /// Free text on one line, not empty.
     Text -> String, "string", text;
-    /// A name on one line without white space, of at most 256 bytes: what the server and the client accept.
+    /// A name on one line without white space, of at most 256 bytes: what the server and the client
+    /// accept.
     Name -> String, "name", name;
     /// The address of a server.
     Url -> String, "URL", url;
@@ -146,7 +162,9 @@ impl Kind for Hidden {
     }
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Secret> {
-        parsed(node, at, "a secret string", problems, |value| text(value).map(Secret))
+        parsed(node, at, "a secret string", problems, |value| {
+            text(value).map(Secret)
+        })
     }
 }
 
@@ -160,12 +178,15 @@ pub enum Device {
 }
 
 impl Device {
-    /// The kernel's name of partition `number` of the disk, when it is named so: a `p` stands between a final digit and the number.
+    /// The kernel's name of partition `number` of the disk, when it is named so: a `p` stands
+    /// between a final digit and the number.
     #[must_use]
     pub fn partition(&self, number: u32) -> Option<String> {
         match self {
             Self::PartUuid => None,
-            Self::Disk(disk) if disk.ends_with(|c: char| c.is_ascii_digit()) => Some(format!("{disk}p{number}")),
+            Self::Disk(disk) if disk.ends_with(|c: char| c.is_ascii_digit()) => {
+                Some(format!("{disk}p{number}"))
+            }
             Self::Disk(disk) => Some(format!("{disk}{number}")),
         }
     }
@@ -217,7 +238,16 @@ impl Kind for Size {
         match &node.value {
             Value::Integer(bytes) => {
                 let size = u64::try_from(*bytes);
-                size.map_err(|_| wrong(node, at, &format!("{bytes} is no size: it is negative"), None, problems)).ok()
+                size.map_err(|_| {
+                    wrong(
+                        node,
+                        at,
+                        &format!("{bytes} is no size: it is negative"),
+                        None,
+                        problems,
+                    )
+                })
+                .ok()
             }
             _ => parsed(node, at, "a size", problems, units::parse_size),
         }
@@ -236,13 +266,28 @@ impl Kind for Offset {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<u64> {
         let sectors = match &node.value {
-            Value::String(text) => text.trim().strip_suffix('s').map(str::trim).filter(|n| n.bytes().all(|b| b.is_ascii_digit())),
+            Value::String(text) => text
+                .trim()
+                .strip_suffix('s')
+                .map(str::trim)
+                .filter(|n| n.bytes().all(|b| b.is_ascii_digit())),
             _ => None,
         };
-        let Some(number) = sectors else { return Size::read(node, at, problems) };
-        let offset = number.parse().ok().and_then(|number: u64| number.checked_mul(units::SECTOR));
+        let Some(number) = sectors else {
+            return Size::read(node, at, problems);
+        };
+        let offset = number
+            .parse()
+            .ok()
+            .and_then(|number: u64| number.checked_mul(units::SECTOR));
         if offset.is_none() {
-            wrong(node, at, &format!("`{number} s` is no number of sectors"), None, problems);
+            wrong(
+                node,
+                at,
+                &format!("`{number} s` is no number of sectors"),
+                None,
+                problems,
+            );
         }
         offset
     }
@@ -263,13 +308,27 @@ impl Kind for Headroom {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Room> {
         let percentage = match &node.value {
-            Value::String(text) => text.trim().strip_suffix('%').map(|number| (text, number.trim())),
+            Value::String(text) => text
+                .trim()
+                .strip_suffix('%')
+                .map(|number| (text, number.trim())),
             _ => None,
         };
-        let Some((text, number)) = percentage else { return Size::read(node, at, problems).map(Room::Bytes) };
-        let percent = number.parse().ok().filter(|percent| *percent <= MAX_PERCENT);
+        let Some((text, number)) = percentage else {
+            return Size::read(node, at, problems).map(Room::Bytes);
+        };
+        let percent = number
+            .parse()
+            .ok()
+            .filter(|percent| *percent <= MAX_PERCENT);
         if percent.is_none() {
-            wrong(node, at, &format!("`{text}` is no percentage from 0 % to {MAX_PERCENT} %"), None, problems);
+            wrong(
+                node,
+                at,
+                &format!("`{text}` is no percentage from 0 % to {MAX_PERCENT} %"),
+                None,
+                problems,
+            );
         }
         percent.map(Room::Percent)
     }
@@ -287,7 +346,13 @@ impl Kind for Flag {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<bool> {
         let Value::Boolean(flag) = node.value else {
-            wrong(node, at, &format!("{} where true or false belongs", node.what()), None, problems);
+            wrong(
+                node,
+                at,
+                &format!("{} where true or false belongs", node.what()),
+                None,
+                problems,
+            );
             return None;
         };
         Some(flag)
@@ -306,12 +371,26 @@ impl<const MIN: u32, const MAX: u32> Kind for Number<MIN, MAX> {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<u32> {
         let Value::Integer(number) = node.value else {
-            wrong(node, at, &format!("{} where a number from {MIN} to {MAX} belongs", node.what()), None, problems);
+            wrong(
+                node,
+                at,
+                &format!("{} where a number from {MIN} to {MAX} belongs", node.what()),
+                None,
+                problems,
+            );
             return None;
         };
-        let inside = u32::try_from(number).ok().filter(|number| (MIN..=MAX).contains(number));
+        let inside = u32::try_from(number)
+            .ok()
+            .filter(|number| (MIN..=MAX).contains(number));
         if inside.is_none() {
-            wrong(node, at, &format!("{number} is not between {MIN} and {MAX}"), None, problems);
+            wrong(
+                node,
+                at,
+                &format!("{number} is not between {MIN} and {MAX}"),
+                None,
+                problems,
+            );
         }
         inside
     }
@@ -329,7 +408,11 @@ impl Kind for HostPath {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<PathBuf> {
         let path = parsed(node, at, "a path", problems, |value| {
-            if value.is_empty() || value.contains('\0') { Err("an empty path".to_owned()) } else { Ok(PathBuf::from(value)) }
+            if value.is_empty() || value.contains('\0') {
+                Err("an empty path".to_owned())
+            } else {
+                Ok(PathBuf::from(value))
+            }
         })?;
         Some(node.place.origin.base.join(path))
     }
@@ -356,7 +439,10 @@ impl Kind for EitherPath {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<FilePath> {
         let host = HostPath::read(node, at, problems)?;
-        string(node, at, "a path", problems).map(|given| FilePath { given: given.to_owned(), host })
+        string(node, at, "a path", problems).map(|given| FilePath {
+            given: given.to_owned(),
+            host,
+        })
     }
 }
 
@@ -371,9 +457,14 @@ impl<K: Kind> Kind for List<K> {
     }
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Self::Output> {
-        let Value::Array(items) = &node.value else { return K::read(node, at, problems).map(|item| vec![item]) };
+        let Value::Array(items) = &node.value else {
+            return K::read(node, at, problems).map(|item| vec![item]);
+        };
         // All items are read, so that all problems are found.
-        let read: Vec<Option<K::Output>> = items.iter().map(|item| K::read(item, at, problems)).collect();
+        let read: Vec<Option<K::Output>> = items
+            .iter()
+            .map(|item| K::read(item, at, problems))
+            .collect();
         read.into_iter().collect()
     }
 }
@@ -410,7 +501,13 @@ impl<K: Kind> Kind for Map<K> {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Self::Output> {
         let Value::Table(table) = &node.value else {
-            wrong(node, at, &format!("{} where a table belongs", node.what()), None, problems);
+            wrong(
+                node,
+                at,
+                &format!("{} where a table belongs", node.what()),
+                None,
+                problems,
+            );
             return None;
         };
         let mut read: Vec<Option<(String, K::Output)>> = Vec::new();
@@ -438,7 +535,10 @@ impl<C: Choice> Kind for OneOf<C> {
     type Output = C;
 
     fn shape() -> Shape {
-        let words: Vec<String> = C::ALL.iter().map(|(_, word, doc)| format!("`\"{word}\"` ({})", doc.trim())).collect();
+        let words: Vec<String> = C::ALL
+            .iter()
+            .map(|(_, word, doc)| format!("`\"{word}\"` ({})", doc.trim()))
+            .collect();
         Shape::Plain(words.join(", "))
     }
 
@@ -447,10 +547,19 @@ impl<C: Choice> Kind for OneOf<C> {
         let quoted: Vec<String> = words().map(|word| format!("`{word}`")).collect();
         let expected = format!("one of {}", quoted.join(", "));
         let text = string(node, at, &expected, problems)?;
-        let found = C::ALL.iter().find(|(_, word, _)| *word == text).map(|(choice, _, _)| *choice);
+        let found = C::ALL
+            .iter()
+            .find(|(_, word, _)| *word == text)
+            .map(|(choice, _, _)| *choice);
         if found.is_none() {
             let hint = nearest(text, words()).map(|word| format!("did you mean `{word}`?"));
-            wrong(node, at, &format!("`{text}` is not {expected}"), hint, problems);
+            wrong(
+                node,
+                at,
+                &format!("`{text}` is not {expected}"),
+                hint,
+                problems,
+            );
         }
         found
     }
@@ -468,7 +577,13 @@ impl<S: Section> Kind for Sub<S> {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<S> {
         let Value::Table(table) = &node.value else {
-            wrong(node, at, &format!("{} where a table belongs", node.what()), None, problems);
+            wrong(
+                node,
+                at,
+                &format!("{} where a table belongs", node.what()),
+                None,
+                problems,
+            );
             return None;
         };
         S::read(&mut Reader::new(&node.place, table, at, problems))
@@ -491,14 +606,20 @@ impl<S: Section> Kind for Subs<S> {
             wrong(node, at, &what, None, problems);
             return None;
         };
-        let read: Vec<Option<S>> = items.iter().map(|item| Sub::<S>::read(item, at, problems)).collect();
+        let read: Vec<Option<S>> = items
+            .iter()
+            .map(|item| Sub::<S>::read(item, at, problems))
+            .collect();
         read.into_iter().collect()
     }
 }
 
 fn text(value: &str) -> Result<String, String> {
     match value.chars().find(|c| c.is_control()) {
-        Some(control) => Err(format!("a control character ({})", control.escape_unicode())),
+        Some(control) => Err(format!(
+            "a control character ({})",
+            control.escape_unicode()
+        )),
         None if value.trim().is_empty() => Err("an empty string".to_owned()),
         None => Ok(value.to_owned()),
     }
@@ -514,28 +635,42 @@ const MAX_NAME: usize = 256;
 pub fn name(value: &str) -> Result<String, String> {
     let value = text(value)?;
     if value.len() > MAX_NAME {
-        return Err(format!("{} bytes where at most {MAX_NAME} are possible", value.len()));
+        return Err(format!(
+            "{} bytes where at most {MAX_NAME} are possible",
+            value.len()
+        ));
     }
-    match value.chars().find(|c| c.is_whitespace() || is_invisible(*c)) {
+    match value
+        .chars()
+        .find(|c| c.is_whitespace() || is_invisible(*c))
+    {
         Some(c) if c.is_whitespace() => Err(format!("`{value}` holds white space")),
-        Some(c) => Err(format!("a character that cannot be seen ({})", c.escape_unicode())),
+        Some(c) => Err(format!(
+            "a character that cannot be seen ({})",
+            c.escape_unicode()
+        )),
         None => Ok(value),
     }
 }
 
-/// Zero-width and direction marks, private use and the like: no control characters, yet nothing that is printed.
+/// Zero-width and direction marks, private use and the like: no control characters, yet nothing
+/// that is printed.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}'
         | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{10ffff}')
 }
 
 fn url(value: &str) -> Result<String, String> {
-    let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    let rest = value
+        .strip_prefix("https://")
+        .or_else(|| value.strip_prefix("http://"));
     let fine = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
     if fine && !value.contains(|c: char| c.is_whitespace() || c.is_control()) {
         Ok(value.to_owned())
     } else {
-        Err(format!("`{value}` is no URL such as `https://mender.example.com`"))
+        Err(format!(
+            "`{value}` is no URL such as `https://mender.example.com`"
+        ))
     }
 }
 
@@ -543,8 +678,17 @@ fn mount_point(value: &str) -> Result<String, String> {
     let mut names = value.split('/').skip(1);
     let fine = value.len() > 1
         && value.starts_with('/')
-        && names.all(|name| !matches!(name, "" | "." | "..") && !name.contains(|c: char| c.is_whitespace() || c.is_control()));
-    if fine { Ok(value.to_owned()) } else { Err(format!("`{value}` is no absolute path of a directory, such as `/boot/efi`")) }
+        && names.all(|name| {
+            !matches!(name, "" | "." | "..")
+                && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+        });
+    if fine {
+        Ok(value.to_owned())
+    } else {
+        Err(format!(
+            "`{value}` is no absolute path of a directory, such as `/boot/efi`"
+        ))
+    }
 }
 
 fn device(value: &str) -> Result<Device, String> {
@@ -552,11 +696,19 @@ fn device(value: &str) -> Result<Device, String> {
         return Ok(Device::PartUuid);
     }
     let disk = value.strip_prefix("/dev/").unwrap_or_default();
-    if disk.is_empty() || !disk.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) {
-        return Err(format!("`{value}` is neither `partuuid` nor a disk such as `/dev/mmcblk0`"));
+    if disk.is_empty()
+        || !disk
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    {
+        return Err(format!(
+            "`{value}` is neither `partuuid` nor a disk such as `/dev/mmcblk0`"
+        ));
     }
     match whole_disk(disk) {
-        Some(whole) => Err(format!("`{value}` is a partition; the disk is `/dev/{whole}`")),
+        Some(whole) => Err(format!(
+            "`{value}` is a partition; the disk is `/dev/{whole}`"
+        )),
         None => Ok(Device::Disk(value.to_owned())),
     }
 }
@@ -564,22 +716,31 @@ fn device(value: &str) -> Result<Device, String> {
 /// The disk that the kernel's name `name` is a partition of, when it is one.
 fn whole_disk(name: &str) -> Option<&str> {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-    let letters = ["sd", "vd", "hd", "xvd"]
-        .iter()
-        .any(|bus| stem.strip_prefix(bus).is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_lowercase())));
+    let letters = ["sd", "vd", "hd", "xvd"].iter().any(|bus| {
+        stem.strip_prefix(bus)
+            .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_lowercase()))
+    });
     if letters {
         return (stem.len() < name.len()).then_some(stem);
     }
-    let numbered = ["mmcblk", "nvme", "loop", "nbd"].iter().any(|bus| name.starts_with(bus));
-    let disk = stem.strip_suffix('p').filter(|disk| disk.ends_with(|c: char| c.is_ascii_digit()));
+    let numbered = ["mmcblk", "nvme", "loop", "nbd"]
+        .iter()
+        .any(|bus| name.starts_with(bus));
+    let disk = stem
+        .strip_suffix('p')
+        .filter(|disk| disk.ends_with(|c: char| c.is_ascii_digit()));
     disk.filter(|_| numbered)
 }
 
 fn disk_id(value: &str) -> Result<DiskId, String> {
     if value.len() == 8 {
         let digits = value.bytes().all(|b| b.is_ascii_hexdigit());
-        let id = u32::from_str_radix(value, 16).ok().filter(|id| digits && *id != 0);
-        return id.map(DiskId::Mbr).ok_or_else(|| format!("`{value}` is no disk id (8 hexadecimal digits, not all 0)"));
+        let id = u32::from_str_radix(value, 16)
+            .ok()
+            .filter(|id| digits && *id != 0);
+        return id
+            .map(DiskId::Mbr)
+            .ok_or_else(|| format!("`{value}` is no disk id (8 hexadecimal digits, not all 0)"));
     }
     let bad = |_| format!("`{value}` is no disk id (8 hexadecimal digits for MBR, a GUID for GPT)");
     let id: Uuid = value.to_ascii_lowercase().parse().map_err(bad)?;
@@ -587,12 +748,24 @@ fn disk_id(value: &str) -> Result<DiskId, String> {
 }
 
 fn not_nil(id: Uuid) -> Result<Uuid, String> {
-    if id == Uuid::default() { Err("a UUID of zeros".to_owned()) } else { Ok(id) }
+    if id == Uuid::default() {
+        Err("a UUID of zeros".to_owned())
+    } else {
+        Ok(id)
+    }
 }
 
 fn mount_options(value: &str) -> Result<String, String> {
-    let fine = value.split(',').all(|option| !option.is_empty() && !option.contains(|c: char| c.is_whitespace() || c.is_control()));
-    if fine { Ok(value.to_owned()) } else { Err(format!("`{value}` is no list of mount options such as `defaults,noatime`")) }
+    let fine = value.split(',').all(|option| {
+        !option.is_empty() && !option.contains(|c: char| c.is_whitespace() || c.is_control())
+    });
+    if fine {
+        Ok(value.to_owned())
+    } else {
+        Err(format!(
+            "`{value}` is no list of mount options such as `defaults,noatime`"
+        ))
+    }
 }
 
 fn pattern(value: &str) -> Result<Pattern, String> {
@@ -604,7 +777,9 @@ fn pattern(value: &str) -> Result<Pattern, String> {
 
 fn mode(value: &str) -> Result<u16, String> {
     let fine = (3..=5).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
-    let mode = u16::from_str_radix(value, 8).ok().filter(|mode| fine && *mode <= 0o7777);
+    let mode = u16::from_str_radix(value, 8)
+        .ok()
+        .filter(|mode| fine && *mode <= 0o7777);
     mode.ok_or_else(|| format!("`{value}` is no file mode such as `\"0644\"`"))
 }
 
@@ -615,13 +790,25 @@ mod tests {
     #[test]
     fn devices_and_their_partitions() {
         assert_eq!(device("partuuid"), Ok(Device::PartUuid));
-        for (disk, second) in [("/dev/sda", "/dev/sda2"), ("/dev/mmcblk0", "/dev/mmcblk0p2"), ("/dev/nvme0n1", "/dev/nvme0n1p2")] {
+        for (disk, second) in [
+            ("/dev/sda", "/dev/sda2"),
+            ("/dev/mmcblk0", "/dev/mmcblk0p2"),
+            ("/dev/nvme0n1", "/dev/nvme0n1p2"),
+        ] {
             assert_eq!(device(disk).unwrap().partition(2).unwrap(), second);
         }
-        for (part, disk) in
-            [("/dev/sda1", "sda"), ("/dev/mmcblk0p", "mmcblk0"), ("/dev/nvme0n1p12", "nvme0n1"), ("/dev/vdb3", "vdb")]
-        {
-            assert_eq!(device(part), Err(format!("`{part}` is a partition; the disk is `/dev/{disk}`")));
+        for (part, disk) in [
+            ("/dev/sda1", "sda"),
+            ("/dev/mmcblk0p", "mmcblk0"),
+            ("/dev/nvme0n1p12", "nvme0n1"),
+            ("/dev/vdb3", "vdb"),
+        ] {
+            assert_eq!(
+                device(part),
+                Err(format!(
+                    "`{part}` is a partition; the disk is `/dev/{disk}`"
+                ))
+            );
         }
         for bad in ["", "sda", "/dev/", "/dev/disk/by-uuid/x", "/dev/s da"] {
             assert!(device(bad).is_err(), "{bad}");
@@ -633,7 +820,16 @@ mod tests {
         for good in ["release-1", "Ünï_1.0+x:y", &"x".repeat(256)] {
             assert!(name(good).is_ok(), "{good}");
         }
-        for bad in ["", " ", "a b", "a\u{a0}b", "a\nb", "a\u{200b}b", "\u{e000}", &"x".repeat(257)] {
+        for bad in [
+            "",
+            " ",
+            "a b",
+            "a\u{a0}b",
+            "a\nb",
+            "a\u{200b}b",
+            "\u{e000}",
+            &"x".repeat(257),
+        ] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
     }
@@ -641,13 +837,18 @@ mod tests {
     #[test]
     fn ids_modes_and_rooms() {
         assert_eq!(disk_id("DEADbeef"), Ok(DiskId::Mbr(0xdead_beef)));
-        assert!(disk_id("00000000").is_err() && disk_id("+eadbeef").is_err() && disk_id("xyz").is_err());
+        assert!(
+            disk_id("00000000").is_err() && disk_id("+eadbeef").is_err() && disk_id("xyz").is_err()
+        );
         assert!(disk_id("C12A7328-F81F-11D2-BA4B-00A0C93EC93B").is_ok());
         assert!(disk_id("00000000-0000-0000-0000-000000000000").is_err());
         assert_eq!((mode("0640"), mode("4755")), (Ok(0o640), Ok(0o4755)));
         for bad in ["", "+644", "0888", "rw-r--r--", "64", "100644"] {
             assert!(mode(bad).is_err(), "{bad}");
         }
-        assert_eq!((Room::Percent(50).above(100), Room::Bytes(7).above(u64::MAX)), (150, u64::MAX));
+        assert_eq!(
+            (Room::Percent(50).above(100), Room::Bytes(7).above(u64::MAX)),
+            (150, u64::MAX)
+        );
     }
 }

@@ -16,10 +16,11 @@ const MAX_FILE: u64 = 1 << 20;
 /// How many files may extend one another in a row.
 const MAX_CHAIN: usize = 16;
 
-/// Reads `files` in order, each after what it extends, then `sets` (each `key.path=value`), the later over the earlier.
+/// Reads `files` in order, each after what it extends, then `sets` (each `key.path=value`), the
+/// later over the earlier.
 ///
-/// A file may also be named like a built-in board, which is then meant. Relative paths in a file stand under its directory, those in `sets` under the
-/// current directory.
+/// A file may also be named like a built-in board, which is then meant. Relative paths in a file
+/// stand under its directory, those in `sets` under the current directory.
 ///
 /// # Errors
 /// Everything that is wrong in any of them.
@@ -36,13 +37,19 @@ pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, Error> {
         match Layer::set(set, PathBuf::new()) {
             Ok(layer) if !layer.extends().is_empty() => {
                 let problem = Problem::new("--set extends: only files can extend others");
-                loader.problems.push(problem.hint("name the board or file with --config"));
+                loader
+                    .problems
+                    .push(problem.hint("name the board or file with --config"));
             }
             Ok(layer) => loader.layers.push(layer),
             Err(Error(problems)) => loader.problems.0.extend(problems.0),
         }
     }
-    let Loader { layers, mut problems, .. } = loader;
+    let Loader {
+        layers,
+        mut problems,
+        ..
+    } = loader;
     match Config::from_layers(layers) {
         Ok(config) => problems.check().map(|()| config).map_err(Error),
         Err(Error(more)) => {
@@ -99,22 +106,42 @@ impl What {
         match self {
             Self::Board(name) => {
                 let text = board(name).ok_or_else(|| unknown_board(name))?;
-                Ok((text.to_owned(), Origin { kind: OriginKind::Board, name: self.show(), base: PathBuf::new() }))
+                Ok((
+                    text.to_owned(),
+                    Origin {
+                        kind: OriginKind::Board,
+                        name: self.show(),
+                        base: PathBuf::new(),
+                    },
+                ))
             }
             Self::File(path) => {
                 let text = read_file(path).map_err(|e| unreadable(path, &e))?;
                 let base = path.parent().unwrap_or(Path::new("")).to_owned();
-                Ok((text, Origin { kind: OriginKind::File, name: self.show(), base }))
+                Ok((
+                    text,
+                    Origin {
+                        kind: OriginKind::File,
+                        name: self.show(),
+                        base,
+                    },
+                ))
             }
         }
     }
 }
 
-/// A file that is missing under a name without ending or directory was most likely meant to be a board.
+/// A file that is missing under a name without ending or directory was most likely meant to be a
+/// board.
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
     let problem = Problem::new(format!("reading {}: {error}", path.display()));
-    match path.to_str().filter(|name| error.kind() == io::ErrorKind::NotFound && !name.contains('/') && !name.ends_with(".toml")) {
-        Some(name) => Problem { hint: unknown_board(name).hint, ..problem },
+    match path.to_str().filter(|name| {
+        error.kind() == io::ErrorKind::NotFound && !name.contains('/') && !name.ends_with(".toml")
+    }) {
+        Some(name) => Problem {
+            hint: unknown_board(name).hint,
+            ..problem
+        },
         None => problem,
     }
 }
@@ -122,16 +149,25 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
 fn unknown_board(name: &str) -> Problem {
     let problem = Problem::new(format!("no built-in board is called `{name}`"));
     problem.hint(match nearest(name, boards()) {
-        Some(near) => format!("did you mean `{near}`? A file ends in `.toml` or is written with a `/`"),
-        None => format!("there are {}; a file ends in `.toml` or is written with a `/`", boards().collect::<Vec<_>>().join(", ")),
+        Some(near) => {
+            format!("did you mean `{near}`? A file ends in `.toml` or is written with a `/`")
+        }
+        None => format!(
+            "there are {}; a file ends in `.toml` or is written with a `/`",
+            boards().collect::<Vec<_>>().join(", ")
+        ),
     })
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    File::open(path)?
+        .take(MAX_FILE + 1)
+        .read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE {
-        return Err(io::Error::other(format!("more than {MAX_FILE} bytes, which is no configuration")));
+        return Err(io::Error::other(format!(
+            "more than {MAX_FILE} bytes, which is no configuration"
+        )));
     }
     Ok(text)
 }
@@ -148,26 +184,39 @@ struct Loader {
 }
 
 impl Loader {
-    /// Lays down `what` after all that it extends. `from` is the place that names it; what the user named is laid down even when it
-    /// was before.
+    /// Lays down `what` after all that it extends. `from` is the place that names it; what the user
+    /// named is laid down even when it was before.
     fn add(&mut self, what: What, from: Option<&Place>) {
         let identity = what.identity();
         let at = from.map_or_else(String::new, |place| format!("{place}: "));
         if let Some(start) = self.chain.iter().position(|(open, _)| *open == identity) {
-            let names: Vec<&str> = self.chain[start..].iter().map(|(_, name)| name.as_str()).collect();
+            let names: Vec<&str> = self.chain[start..]
+                .iter()
+                .map(|(_, name)| name.as_str())
+                .collect();
             let what = what.show();
-            self.problems.push(Problem::new(format!("{at}extends itself: {} -> {what}", names.join(" -> "))));
+            self.problems.push(Problem::new(format!(
+                "{at}extends itself: {} -> {what}",
+                names.join(" -> ")
+            )));
             return;
         }
         if self.chain.len() >= MAX_CHAIN {
-            self.problems.push(Problem::new(format!("{at}more than {MAX_CHAIN} files extend one another")));
+            self.problems.push(Problem::new(format!(
+                "{at}more than {MAX_CHAIN} files extend one another"
+            )));
             return;
         }
         if from.is_some() && !self.done.insert(identity.clone()) {
             return;
         }
-        let read = what.read().map_err(|problem| Problem { message: format!("{at}{}", problem.message), ..problem });
-        let parsed = read.map_err(Problems::from).and_then(|(text, origin)| Layer::parse(&text, origin).map_err(|e| e.0));
+        let read = what.read().map_err(|problem| Problem {
+            message: format!("{at}{}", problem.message),
+            ..problem
+        });
+        let parsed = read
+            .map_err(Problems::from)
+            .and_then(|(text, origin)| Layer::parse(&text, origin).map_err(|e| e.0));
         match parsed {
             Ok(layer) => {
                 self.chain.push((identity.clone(), what.show()));
@@ -183,8 +232,8 @@ impl Loader {
     }
 }
 
-/// The files that `path` names, sorted: `*` and `?` in its parts stand for any characters, but not for a leading dot. A path without
-/// them names itself, there or not.
+/// The files that `path` names, sorted: `*` and `?` in its parts stand for any characters, but not
+/// for a leading dot. A path without them names itself, there or not.
 ///
 /// # Errors
 /// What listing a directory said; one that is not there lists nothing.
@@ -192,7 +241,9 @@ pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![PathBuf::new()];
     for part in path.components() {
         let text = part.as_os_str().as_bytes();
-        if !matches!(part, Component::Normal(_)) || !text.iter().any(|byte| matches!(byte, b'*' | b'?')) {
+        if !matches!(part, Component::Normal(_))
+            || !text.iter().any(|byte| matches!(byte, b'*' | b'?'))
+        {
             found.iter_mut().for_each(|path| path.push(part));
             continue;
         }
@@ -208,11 +259,27 @@ pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// What in the directory `dir` matches `pattern`.
 fn list(dir: &Path, pattern: &[u8]) -> io::Result<Vec<PathBuf>> {
-    let here = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    let here = if dir.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        dir
+    };
     let entries = match std::fs::read_dir(here) {
         Ok(entries) => entries,
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(Vec::new()),
-        Err(e) => return Err(io::Error::new(e.kind(), format!("listing {}: {e}", here.display()))),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(Vec::new());
+        }
+        Err(e) => {
+            return Err(io::Error::new(
+                e.kind(),
+                format!("listing {}: {e}", here.display()),
+            ));
+        }
     };
     let mut out = Vec::new();
     for entry in entries {

@@ -1,7 +1,9 @@
-//! What the user wants: TOML files, built-in boards and `--set` arguments, laid one on top of the other and read into a [`Config`].
+//! What the user wants: TOML files, built-in boards and `--set` arguments, laid one on top of the
+//! other and read into a [`Config`].
 //!
-//! Every key has one definition (`schema`), which drives the reader, [`manual`] and [`example`]. The text is read without touching
-//! the host ([`Layer`], [`Config::from_layers`]); [`load`] is the one function that opens files.
+//! Every key has one definition (`schema`), which drives the reader, [`manual`] and [`example`].
+//! The text is read without touching the host ([`Layer`], [`Config::from_layers`]); [`load`] is the
+//! one function that opens files.
 
 mod boards;
 mod check;
@@ -21,12 +23,13 @@ pub use kind::{Device, DiskId, FilePath, Room, Secret, name};
 pub use load::{beneath, expand, load};
 pub use node::{Origin, OriginKind, Place};
 pub use schema::{
-    Accept, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay, OwnerRule, Raw, Root, Rootfs, Server, Storage,
+    Accept, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay, OwnerRule,
+    Raw, Root, Rootfs, Server, Storage,
 };
 pub use show::{Setting, quoted};
 pub use words::{
-    Architecture, Bootloader, Compression, EnvironmentPlace, Firmware, ImageFormat, MaintainerScript, Proof, SlotB, Source,
-    TableKind, Target,
+    Architecture, Bootloader, Compression, EnvironmentPlace, Firmware, ImageFormat,
+    MaintainerScript, Proof, SlotB, Source, TableKind, Target,
 };
 
 use crate::problem::{Problem, Problems};
@@ -56,8 +59,8 @@ struct Merged {
     boards: Vec<String>,
 }
 
-/// The largest text that is taken for configuration (bytes), twenty times the example with every key: what it takes to explain a text
-/// that is none grows with its square.
+/// The largest text that is taken for configuration (bytes), twenty times the example with every
+/// key: what it takes to explain a text that is none grows with its square.
 const MAX_TEXT: usize = 128 << 10;
 
 /// One file, board or argument, not yet merged with the others.
@@ -71,13 +74,18 @@ impl Layer {
     /// Every place where the text is no TOML.
     pub fn parse(text: &str, origin: Origin) -> Result<Self, Error> {
         if text.len() > MAX_TEXT {
-            let message = format!("{}: {} bytes, where no configuration has more than {MAX_TEXT}", origin.name, text.len());
+            let message = format!(
+                "{}: {} bytes, where no configuration has more than {MAX_TEXT}",
+                origin.name,
+                text.len()
+            );
             return Err(Error(Problem::new(message).into()));
         }
         Ok(Self(node::parse(text, &Arc::new(origin))?))
     }
 
-    /// Reads `key.path=value`, as `--set` takes it; the value is TOML, or else a string. Relative paths stand under `base`.
+    /// Reads `key.path=value`, as `--set` takes it; the value is TOML, or else a string. Relative
+    /// paths stand under `base`.
     ///
     /// # Errors
     /// When it has not that form.
@@ -92,7 +100,10 @@ impl Layer {
             _ => None,
         };
         match self.0.get("extends") {
-            Some(Node { value: Value::Array(items), .. }) => items.iter().filter_map(entry).collect(),
+            Some(Node {
+                value: Value::Array(items),
+                ..
+            }) => items.iter().filter_map(entry).collect(),
             Some(node) => entry(node).into_iter().collect(),
             None => Vec::new(),
         }
@@ -105,11 +116,16 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let origin = Origin { kind: OriginKind::File, name: "configuration".into(), base: PathBuf::new() };
+        let origin = Origin {
+            kind: OriginKind::File,
+            name: "configuration".into(),
+            base: PathBuf::new(),
+        };
         Self::from_layers(vec![Layer::parse(text, origin)?])
     }
 
-    /// Lays the layers one on top of the other, the last one uppermost, and reads the result. `extends` was followed before: see [`load`].
+    /// Lays the layers one on top of the other, the last one uppermost, and reads the result.
+    /// `extends` was followed before: see [`load`].
     ///
     /// # Errors
     /// Everything that is wrong, in each layer and in the result.
@@ -118,8 +134,14 @@ impl Config {
         let mut merged = Node::empty(&DEFAULT);
         let mut boards = Vec::new();
         for Layer(node) in layers {
-            boards.extend(node.place.origin.board().filter(|name| !boards.contains(name)));
-            // Each layer alone too: what another one hides would be a surprise on the day that one goes.
+            boards.extend(
+                node.place
+                    .origin
+                    .board()
+                    .filter(|name| !boards.contains(name)),
+            );
+            // Each layer alone too: what another one hides would be a surprise on the day that one
+            // goes.
             read(&node, &mut problems);
             merged.merge(node);
         }
@@ -127,8 +149,13 @@ impl Config {
         let mut problems = Problems::default();
         let config = read(&merged, &mut problems);
         problems.check()?;
-        let Some(mut config) = config else { return Err(Error(Problem::new("configuration: unreadable").into())) };
-        config.source = Some(Merged { node: merged, boards });
+        let Some(mut config) = config else {
+            return Err(Error(Problem::new("configuration: unreadable").into()));
+        };
+        config.source = Some(Merged {
+            node: merged,
+            boards,
+        });
         check::check(&config)?;
         Ok(config)
     }
@@ -138,7 +165,11 @@ impl Config {
     /// # Errors
     /// Everything that is wrong in the result.
     fn above(&self, mut layers: Vec<Layer>) -> Result<Self, Error> {
-        layers.extend(self.source.as_ref().map(|source| Layer(source.node.clone())));
+        layers.extend(
+            self.source
+                .as_ref()
+                .map(|source| Layer(source.node.clone())),
+        );
         let mut config = Self::from_layers(layers)?;
         if let (Some(merged), Some(source)) = (&mut config.source, &self.source) {
             merged.boards.extend(source.boards.iter().cloned());

@@ -1,13 +1,21 @@
 //! What the user may have meant by a word that nobody knows.
 
 /// The candidate that is nearest to `word`, if one is near enough to be meant.
-pub(super) fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(super) fn nearest<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
     let tolerance = (word.chars().count() / 3).max(1);
-    let near = candidates.into_iter().map(|candidate| (distance(word, candidate), candidate));
-    near.filter(|(distance, _)| *distance <= tolerance).min().map(|(_, candidate)| candidate)
+    let near = candidates
+        .into_iter()
+        .map(|candidate| (distance(word, candidate), candidate));
+    near.filter(|(distance, _)| *distance <= tolerance)
+        .min()
+        .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be added, dropped, changed or swapped with their neighbour to turn `a` into `b` (optimal string alignment).
+/// How many letters must be added, dropped, changed or swapped with their neighbour to turn `a`
+/// into `b` (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().take(64).collect();
     let b: Vec<char> = b.chars().take(64).collect();
@@ -16,7 +24,9 @@ fn distance(a: &str, b: &str) -> usize {
         rows.rotate_left(1);
         let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
-            let mut best = (rows[1][j + 1] + 1).min(row[j] + 1).min(rows[1][j] + usize::from(x != y));
+            let mut best = (rows[1][j + 1] + 1)
+                .min(row[j] + 1)
+                .min(rows[1][j] + usize::from(x != y));
             if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
                 best = best.min(rows[0][j - 1] + 1);
             }
@@ -33,8 +43,18 @@ mod tests {
 
     #[test]
     fn slips_are_recognised() {
-        for (a, b, expected) in [("", "", 0), ("abc", "", 3), ("size", "sise", 1), ("size", "szie", 1), ("kitten", "sitting", 3)] {
-            assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a} {b}");
+        for (a, b, expected) in [
+            ("", "", 0),
+            ("abc", "", 3),
+            ("size", "sise", 1),
+            ("size", "szie", 1),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!(
+                (distance(a, b), distance(b, a)),
+                (expected, expected),
+                "{a} {b}"
+            );
         }
         let keys = ["size", "alignment", "device-type", "url"];
         assert_eq!(nearest("device_type", keys), Some("device-type"));

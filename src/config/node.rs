@@ -38,7 +38,10 @@ pub struct Origin {
 impl Origin {
     /// The name of the built-in board that this is.
     pub(super) fn board(&self) -> Option<String> {
-        let name = self.name.strip_prefix("board ").filter(|_| self.kind == OriginKind::Board);
+        let name = self
+            .name
+            .strip_prefix("board ")
+            .filter(|_| self.kind == OriginKind::Board);
         name.map(ToOwned::to_owned)
     }
 }
@@ -57,7 +60,11 @@ pub struct Place {
 impl Place {
     /// The beginning of an origin.
     pub(super) fn start(origin: &Arc<Origin>) -> Self {
-        Self { origin: Arc::clone(origin), line: 1, column: 1 }
+        Self {
+            origin: Arc::clone(origin),
+            line: 1,
+            column: 1,
+        }
     }
 }
 
@@ -75,7 +82,9 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.origin.kind {
-            OriginKind::File | OriginKind::Board => write!(f, "{}:{}:{}", self.origin.name, self.line, self.column),
+            OriginKind::File | OriginKind::Board => {
+                write!(f, "{}:{}:{}", self.origin.name, self.line, self.column)
+            }
             OriginKind::Set | OriginKind::Default => f.write_str(&self.origin.name),
         }
     }
@@ -86,7 +95,8 @@ impl fmt::Display for Place {
 pub(super) struct Node {
     pub(super) place: Place,
     pub(super) value: Value,
-    /// The text as typed, of values that come from `--set`: `artifact.name=1.0` means a name though TOML sees a number.
+    /// The text as typed, of values that come from `--set`: `artifact.name=1.0` means a name though
+    /// TOML sees a number.
     pub(super) typed: Option<String>,
 }
 
@@ -108,7 +118,11 @@ pub(super) type Table = BTreeMap<String, (Place, Node)>;
 impl Node {
     /// A value at a place.
     pub(super) fn new(place: Place, value: Value) -> Self {
-        Self { place, value, typed: None }
+        Self {
+            place,
+            value,
+            typed: None,
+        }
     }
 
     /// An empty table.
@@ -136,11 +150,17 @@ impl Node {
         }
     }
 
-    /// Lays `over` on top: tables merge key by key, lists of tables are joined, everything else is replaced. A table of a list that is
-    /// there already, from the same place, is not added twice.
+    /// Lays `over` on top: tables merge key by key, lists of tables are joined, everything else is
+    /// replaced. A table of a list that is there already, from the same place, is not added twice.
     pub(super) fn merge(&mut self, over: Self) {
         match (&mut self.value, over) {
-            (Value::Table(below), Self { value: Value::Table(above), .. }) => {
+            (
+                Value::Table(below),
+                Self {
+                    value: Value::Table(above),
+                    ..
+                },
+            ) => {
                 for (key, (place, node)) in above {
                     match below.get_mut(&key) {
                         Some((_, old)) => old.merge(node),
@@ -148,8 +168,17 @@ impl Node {
                     }
                 }
             }
-            (Value::Array(below), Self { value: Value::Array(above), .. }) if tables(below) && tables(&above) => {
-                let new: Vec<Self> = above.into_iter().filter(|item| below.iter().all(|there| there.place != item.place)).collect();
+            (
+                Value::Array(below),
+                Self {
+                    value: Value::Array(above),
+                    ..
+                },
+            ) if tables(below) && tables(&above) => {
+                let new: Vec<Self> = above
+                    .into_iter()
+                    .filter(|item| below.iter().all(|there| there.place != item.place))
+                    .collect();
                 below.extend(new);
             }
             (_, over) => *self = over,
@@ -159,7 +188,10 @@ impl Node {
 
 /// Whether these are tables, `[[…]]`, and at least one.
 fn tables(items: &[Node]) -> bool {
-    !items.is_empty() && items.iter().all(|item| matches!(item.value, Value::Table(_)))
+    !items.is_empty()
+        && items
+            .iter()
+            .all(|item| matches!(item.value, Value::Table(_)))
 }
 
 /// The lines of a text, to turn offsets into places.
@@ -171,15 +203,32 @@ struct Lines<'t> {
 
 impl<'t> Lines<'t> {
     fn new(text: &'t str, origin: &'t Arc<Origin>) -> Self {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { text, origin, starts }
+        let starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        Self {
+            text,
+            origin,
+            starts,
+        }
     }
 
     fn place(&self, span: &Range<usize>) -> Place {
-        let line = self.starts.partition_point(|start| *start <= span.start).max(1);
+        let line = self
+            .starts
+            .partition_point(|start| *start <= span.start)
+            .max(1);
         let start = self.starts.get(line - 1).copied().unwrap_or(0);
-        let column = self.text.get(start..span.start).map_or(0, |text| text.chars().count()) + 1;
-        Place { origin: Arc::clone(self.origin), line, column }
+        let column = self
+            .text
+            .get(start..span.start)
+            .map_or(0, |text| text.chars().count())
+            + 1;
+        Place {
+            origin: Arc::clone(self.origin),
+            line,
+            column,
+        }
     }
 }
 
@@ -193,7 +242,10 @@ pub(super) fn parse(text: &str, origin: &Arc<Origin>) -> Result<Node, Problems> 
     let mut problems = Problems::default();
     for error in errors {
         let place = lines.place(&error.span().unwrap_or(0..0));
-        problems.push(Problem::new(format!("{place}: {}", one_line(error.message()))));
+        problems.push(Problem::new(format!(
+            "{place}: {}",
+            one_line(error.message())
+        )));
     }
     problems.check()?;
     let value = table(root.get_ref(), &lines, 0)?;
@@ -207,7 +259,11 @@ pub(super) fn parse(text: &str, origin: &Arc<Origin>) -> Result<Node, Problems> 
 pub(super) fn parse_set(argument: &str, base: PathBuf) -> Result<Node, Problems> {
     let (key, text) = argument.split_once('=').unwrap_or((argument, ""));
     // The value stays out of the name: it may be a secret.
-    let origin = Arc::new(Origin { kind: OriginKind::Set, name: format!("--set {}", key.trim()), base });
+    let origin = Arc::new(Origin {
+        kind: OriginKind::Set,
+        name: format!("--set {}", key.trim()),
+        base,
+    });
     let form = || {
         let problem = Problem::new(format!("{}: no key and value", origin.name));
         Problems::from(problem.hint("write key.path=value, such as `--set root.size=2GiB`"))
@@ -222,9 +278,16 @@ pub(super) fn parse_set(argument: &str, base: PathBuf) -> Result<Node, Problems>
         Ok(parsed) => value(parsed.get_ref(), &place, &Lines::new(text, &origin), 0)?,
         Err(_) => Value::String(text.to_owned()),
     };
-    let mut node = Node { place: place.clone(), value, typed: Some(text.to_owned()) };
+    let mut node = Node {
+        place: place.clone(),
+        value,
+        typed: Some(text.to_owned()),
+    };
     while let Some(name) = path.pop() {
-        node = Node::new(place.clone(), Value::Table(Table::from([(name, (place.clone(), node))])));
+        node = Node::new(
+            place.clone(),
+            Value::Table(Table::from([(name, (place.clone(), node))])),
+        );
     }
     Ok(node)
 }
@@ -262,7 +325,12 @@ fn table(from: &DeTable<'_>, lines: &Lines<'_>, depth: usize) -> Result<Value, P
     Ok(Value::Table(out))
 }
 
-fn value(from: &DeValue<'_>, place: &Place, lines: &Lines<'_>, depth: usize) -> Result<Value, Problems> {
+fn value(
+    from: &DeValue<'_>,
+    place: &Place,
+    lines: &Lines<'_>,
+    depth: usize,
+) -> Result<Value, Problems> {
     if depth > MAX_DEPTH {
         return Err(Problem::new(format!("{place}: nested deeper than {MAX_DEPTH} levels")).into());
     }
@@ -270,7 +338,9 @@ fn value(from: &DeValue<'_>, place: &Place, lines: &Lines<'_>, depth: usize) -> 
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(number) => {
             let parsed = i64::from_str_radix(number.as_str(), number.radix());
-            Value::Integer(parsed.map_err(|_| Problem::new(format!("{place}: {number} is too large")))?)
+            Value::Integer(
+                parsed.map_err(|_| Problem::new(format!("{place}: {number} is too large")))?,
+            )
         }
         DeValue::Boolean(flag) => Value::Boolean(*flag),
         DeValue::Float(number) => Value::Other("a fraction", number.as_str().to_owned()),
@@ -279,7 +349,10 @@ fn value(from: &DeValue<'_>, place: &Place, lines: &Lines<'_>, depth: usize) -> 
             let mut out = Vec::new();
             for item in items {
                 let place = lines.place(&item.span());
-                out.push(Node::new(place.clone(), value(item.get_ref(), &place, lines, depth + 1)?));
+                out.push(Node::new(
+                    place.clone(),
+                    value(item.get_ref(), &place, lines, depth + 1)?,
+                ));
             }
             Value::Array(out)
         }
@@ -292,16 +365,25 @@ mod tests {
     use super::*;
 
     fn file(name: &str, text: &str) -> Node {
-        let origin = Arc::new(Origin { kind: OriginKind::File, name: name.into(), base: PathBuf::new() });
+        let origin = Arc::new(Origin {
+            kind: OriginKind::File,
+            name: name.into(),
+            base: PathBuf::new(),
+        });
         parse(text, &origin).unwrap()
     }
 
     #[test]
     fn values_know_their_place() {
-        let node = file("a.toml", "# é\n[root]\nsize = \"1\"\n  list = [\n 1, 'ü', 2]\n");
+        let node = file(
+            "a.toml",
+            "# é\n[root]\nsize = \"1\"\n  list = [\n 1, 'ü', 2]\n",
+        );
         let root = node.get("root").unwrap();
         assert_eq!(root.get("size").unwrap().place.to_string(), "a.toml:3:8");
-        let Value::Array(items) = &root.get("list").unwrap().value else { panic!("no list") };
+        let Value::Array(items) = &root.get("list").unwrap().value else {
+            panic!("no list")
+        };
         assert_eq!(items[2].place.to_string(), "a.toml:5:10");
     }
 
@@ -310,7 +392,10 @@ mod tests {
         let mut below = file("a", "x = 1\ny = [1, 2]\n[t]\na = 1\nb = {c = 1}\n");
         below.merge(file("b", "y = [3]\n[t]\nb = {d = 2}\n[t.e]\nf = 1\n"));
         below.merge(parse_set("t.a=7", PathBuf::new()).unwrap());
-        let merged = file("c", "x = 1\ny = [3]\n[t]\na = 7\nb = {c = 1, d = 2}\ne = {f = 1}\n");
+        let merged = file(
+            "c",
+            "x = 1\ny = [3]\n[t]\na = 7\nb = {c = 1, d = 2}\ne = {f = 1}\n",
+        );
         assert_eq!(plain(&below), plain(&merged));
         below.merge(file("d", "t = 1\n"));
         assert_eq!(below.get("t").unwrap().value, Value::Integer(1));
@@ -320,10 +405,16 @@ mod tests {
     fn lists_of_tables_are_joined_and_emptied() {
         let mut below = file("a", "[[x]]\na = 1\n");
         below.merge(file("b", "[[x]]\na = 2\n[[x]]\na = 3\n"));
-        assert_eq!(plain(&below), plain(&file("c", "x = [{a = 1}, {a = 2}, {a = 3}]\n")));
+        assert_eq!(
+            plain(&below),
+            plain(&file("c", "x = [{a = 1}, {a = 2}, {a = 3}]\n"))
+        );
         // A file that is laid down once more brings nothing new.
         below.merge(file("a", "[[x]]\na = 1\n"));
-        assert_eq!(plain(&below), plain(&file("c", "x = [{a = 1}, {a = 2}, {a = 3}]\n")));
+        assert_eq!(
+            plain(&below),
+            plain(&file("c", "x = [{a = 1}, {a = 2}, {a = 3}]\n"))
+        );
         below.merge(file("d", "x = []\n"));
         assert_eq!(plain(&below), plain(&file("c", "x = []\n")));
         below.merge(file("e", "[[x]]\na = 4\n"));
@@ -333,7 +424,13 @@ mod tests {
     fn plain(node: &Node) -> String {
         match &node.value {
             Value::Array(items) => format!("{:?}", items.iter().map(plain).collect::<Vec<_>>()),
-            Value::Table(table) => format!("{:?}", table.iter().map(|(k, (_, v))| (k, plain(v))).collect::<Vec<_>>()),
+            Value::Table(table) => format!(
+                "{:?}",
+                table
+                    .iter()
+                    .map(|(k, (_, v))| (k, plain(v)))
+                    .collect::<Vec<_>>()
+            ),
             other => format!("{other:?}"),
         }
     }
@@ -341,13 +438,42 @@ mod tests {
     #[test]
     fn set_takes_toml_or_text() {
         let set = |text: &str| parse_set(text, PathBuf::new());
-        let at = |node: &Node, path: &[&str]| path.iter().fold(node.clone(), |node, key| node.get(key).unwrap().clone()).value;
-        assert_eq!(at(&set("root.size=2 GiB").unwrap(), &["root", "size"]), Value::String("2 GiB".into()));
-        assert_eq!(at(&set("a = \"x = y\"").unwrap(), &["a"]), Value::String("x = y".into()));
-        assert_eq!(at(&set("a.\"b.c\".d=true").unwrap(), &["a", "b.c", "d"]), Value::Boolean(true));
-        assert_eq!(at(&set("a=").unwrap(), &["a"]), Value::String(String::new()));
-        assert_eq!(at(&set("a=1\nb=2").unwrap(), &["a"]), Value::String("1\nb=2".into()));
-        for bad in ["", "a", "=1", "a b=1", "a\nb=1", "a.=1", "[a]=1", "a = 1 # \nb=1", "# a=1"] {
+        let at = |node: &Node, path: &[&str]| {
+            path.iter()
+                .fold(node.clone(), |node, key| node.get(key).unwrap().clone())
+                .value
+        };
+        assert_eq!(
+            at(&set("root.size=2 GiB").unwrap(), &["root", "size"]),
+            Value::String("2 GiB".into())
+        );
+        assert_eq!(
+            at(&set("a = \"x = y\"").unwrap(), &["a"]),
+            Value::String("x = y".into())
+        );
+        assert_eq!(
+            at(&set("a.\"b.c\".d=true").unwrap(), &["a", "b.c", "d"]),
+            Value::Boolean(true)
+        );
+        assert_eq!(
+            at(&set("a=").unwrap(), &["a"]),
+            Value::String(String::new())
+        );
+        assert_eq!(
+            at(&set("a=1\nb=2").unwrap(), &["a"]),
+            Value::String("1\nb=2".into())
+        );
+        for bad in [
+            "",
+            "a",
+            "=1",
+            "a b=1",
+            "a\nb=1",
+            "a.=1",
+            "[a]=1",
+            "a = 1 # \nb=1",
+            "# a=1",
+        ] {
             let ok = set(bad);
             assert!(ok.is_err() || bad.starts_with("a = 1"), "{bad:?}: {ok:?}");
         }
@@ -355,11 +481,20 @@ mod tests {
 
     #[test]
     fn nesting_is_bounded() {
-        let origin = Arc::new(Origin { kind: OriginKind::File, name: "a".into(), base: PathBuf::new() });
+        let origin = Arc::new(Origin {
+            kind: OriginKind::File,
+            name: "a".into(),
+            base: PathBuf::new(),
+        });
         let dotted = format!("{} = 1", vec!["a"; 5000].join("."));
         let tables = format!("[{}]\nx = 1", vec!["a"; 40].join("."));
         let inline = format!("a = {}1{}", "[".repeat(60), "]".repeat(60));
-        for text in [dotted, tables, inline, format!("a = {}", "[".repeat(100_000))] {
+        for text in [
+            dotted,
+            tables,
+            inline,
+            format!("a = {}", "[".repeat(100_000)),
+        ] {
             assert!(parse(&text, &origin).is_err());
         }
     }

@@ -3,12 +3,13 @@
 use super::Merged;
 use super::keys::{Fallback, Key, Reader, Section, kebab, keys};
 use super::kind::{
-    Device, Disk, DiskId, DiskName, EitherPath, FilePath, Flag, Glob, Headroom, Hidden, HostPath, Id, Kind, List, Map, Mode,
-    MountPoint, Name, Number, Offset, OneOf, Options, Room, Secret, Size, Some1, Sub, Subs, Text, Url,
+    Device, Disk, DiskId, DiskName, EitherPath, FilePath, Flag, Glob, Headroom, Hidden, HostPath,
+    Id, Kind, List, Map, Mode, MountPoint, Name, Number, Offset, OneOf, Options, Room, Secret,
+    Size, Some1, Sub, Subs, Text, Url,
 };
 use super::words::{
-    Architecture, Bootloader, Compression, EnvironmentPlace, Firmware, ImageFormat, MaintainerScript, Proof, SlotB, Source,
-    TableKind, Target,
+    Architecture, Bootloader, Compression, EnvironmentPlace, Firmware, ImageFormat,
+    MaintainerScript, Proof, SlotB, Source, TableKind, Target,
 };
 use crate::pattern::Pattern;
 use crate::stamp::Uuid;
@@ -21,8 +22,9 @@ const YEAR: u32 = 31_536_000;
 keys! {
     /// What the user wants, as the user wrote it: `None` is left to the plan.
     pub struct Config {
-        /// What this file builds upon: built-in boards by name, other files by path (ending in `.toml` or with a `/`), relative to this
-        /// file. They are laid down in this order, then this file on top. A file that is named twice counts once, where it comes first.
+        /// What this file builds upon: built-in boards by name, other files by path (ending in
+        /// `.toml` or with a `/`), relative to this file. They are laid down in this order, then
+        /// this file on top. A file that is named twice counts once, where it comes first.
         extends: Vec<String> => List<Text> { default "[]" }
         /// The devices that the image is for.
         board: Board => Sub<Board> { default "{}" }
@@ -38,7 +40,8 @@ keys! {
         rootfs: Rootfs => Sub<Rootfs> { default "{}" }
         /// Directories that are laid over a filesystem where their conditions hold.
         overlay: Vec<Overlay> => Subs<Overlay> { default "[]" }
-        /// Bytes that are written beside the partitions, such as a boot loader where the processor looks for it.
+        /// Bytes that are written beside the partitions, such as a boot loader where the processor
+        /// looks for it.
         raw: Vec<Raw> => Subs<Raw> { default "[]" }
         /// Programs of yours that take part in a conversion.
         hooks: Hooks => Sub<Hooks> { default "{}" }
@@ -55,8 +58,8 @@ keys! {
 
     /// The devices that the image is for.
     pub struct Board {
-        /// The device types that the Artifact may be installed on. The first is the one that the image gives its device, and the one that
-        /// disk and partition ids are derived from.
+        /// The device types that the Artifact may be installed on. The first is the one that the
+        /// image gives its device, and the one that disk and partition ids are derived from.
         device_type: Option<Vec<String>> => Some1<Name> {
             unset "that of the built-in board that is recognised in the golden image", like "[\"qemux86-64\"]"
         }
@@ -66,9 +69,11 @@ keys! {
         architecture: Vec<Architecture> => List<OneOf<Architecture>> { default "[]" }
         /// What must be able to start the golden image.
         firmware: Option<Firmware> => OneOf<Firmware> { unset "not compared with the image", like "\"uefi\"" }
-        /// The systems of which the golden image must be one, by `os-release`: `debian`, `bookworm`, `12` or `debian-12`; none for any.
+        /// The systems of which the golden image must be one, by `os-release`: `debian`,
+        /// `bookworm`, `12` or `debian-12`; none for any.
         release: Vec<String> => List<Name> { default "[]" }
-        /// What makers of images call the board, such as `BOARD` in Armbian's `/etc/armbian-release`.
+        /// What makers of images call the board, such as `BOARD` in Armbian's
+        /// `/etc/armbian-release`.
         models: Vec<String> => List<Name> { default "[]" }
         /// Whether a built-in board is chosen for every image that fits, where none is named.
         automatic: bool => Flag { default "false" }
@@ -78,14 +83,15 @@ keys! {
 
     /// The disk of the device.
     pub struct Storage {
-        /// The size of the disk image. The two root partitions share what the other partitions leave.
+        /// The size of the disk image. The two root partitions share what the other partitions
+        /// leave.
         size: u64 => Size { default "\"8 GiB\"" }
         /// Every partition begins at a multiple of this: a power of two from 1 MiB to 1 GiB.
         alignment: u64 => Size { default "\"8 MiB\"" }
         /// The kind of partition table.
         table: TableKind => OneOf<TableKind> { default "\"keep\"" }
-        /// How the device names the disk, in `fstab`, on the kernel's command line and for the update client: by the ids of its
-        /// partitions, or as the kernel does.
+        /// How the device names the disk, in `fstab`, on the kernel's command line and for the
+        /// update client: by the ids of its partitions, or as the kernel does.
         device: Device => DiskName { default "\"partuuid\"" }
         /// The identity of the disk. It must never change between releases for the same devices.
         disk_id: Option<DiskId> => Disk { unset "derived from the device type", like "\"8f2c11d0\"" }
@@ -93,7 +99,8 @@ keys! {
         ids: Ids => Sub<Ids> { default "{}" }
     }
 
-    /// The unique GUIDs of partitions in a GPT. They must never change between releases for the same devices. With an MBR they have no effect.
+    /// The unique GUIDs of partitions in a GPT. They must never change between releases for the
+    /// same devices. With an MBR they have no effect.
     pub struct Ids {
         /// Of the boot partition.
         boot: Option<Uuid> => Id { unset "derived from the device type", like "\"0c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b01\"" }
@@ -117,24 +124,30 @@ keys! {
         bootloader: Bootloader => OneOf<Bootloader> { default "\"auto\"" }
         /// A U-Boot for the board, where the firmware of a Raspberry Pi starts it.
         u_boot: Option<PathBuf> => HostPath { unset "that of the golden image", like "\"u-boot.bin\"" }
-        /// The end of the names of the kernels that U-Boot starts, where the image has kernels for several machines.
+        /// The end of the names of the kernels that U-Boot starts, where the image has kernels for
+        /// several machines.
         kernel_flavor: Option<String> => Name { unset "what suits the board, else that of the newest kernel", like "\"rpi-v8\"" }
         /// Where U-Boot's environment is kept.
         environment: EnvironmentPlace => OneOf<EnvironmentPlace> { default "\"files\"" }
-        /// The size of each copy of a raw environment, as U-Boot was built for it. The first begins at the first multiple of
-        /// `storage.alignment`, the second at the next; both are empty in the image, and U-Boot fills them on its first start.
+        /// The size of each copy of a raw environment, as U-Boot was built for it. The first begins
+        /// at the first multiple of `storage.alignment`, the second at the next; both are empty in
+        /// the image, and U-Boot fills them on its first start.
         environment_size: u64 => Size { default "\"16 KiB\"" }
-        /// Whether what lies in front of the golden image's first partition is copied: the boot loader of boards that look for it there.
+        /// Whether what lies in front of the golden image's first partition is copied: the boot
+        /// loader of boards that look for it there.
         copy_gap: Option<bool> => Flag { unset "only with U-Boot, and not for a Raspberry Pi", like "true" }
-        /// Its mount options in `fstab`; `sync` is added, since the environment of the boot loader is there.
+        /// Its mount options in `fstab`; `sync` is added, since the environment of the boot loader
+        /// is there.
         options: Option<String> => Options { unset "those of the golden image", like "\"defaults,sync\"" }
     }
 
     /// The two root partitions, of which one runs and the other takes the next update.
     pub struct Root {
-        /// The size of the root filesystem, which may be smaller than its partition; `headroom` then has no effect.
+        /// The size of the root filesystem, which may be smaller than its partition; `headroom`
+        /// then has no effect.
         size: Option<u64> => Size { unset "from `headroom`", like "\"2 GiB\"" }
-        /// How much larger the root filesystem is than what its files need: room for what changes on the device.
+        /// How much larger the root filesystem is than what its files need: room for what changes
+        /// on the device.
         headroom: Room => Headroom { default "\"50 %\"" }
         /// The number of the golden image's root partition.
         partition: Option<u32> => Number<1, 128> { unset "found by type and content", like "2" }
@@ -154,9 +167,11 @@ keys! {
     pub struct Data {
         /// The size of the partition in the image.
         size: u64 => Size { default "\"128 MiB\"" }
-        /// Directories whose files go onto the data partition, in this order; the top of each is `/data`.
+        /// Directories whose files go onto the data partition, in this order; the top of each is
+        /// `/data`.
         overlay: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// Who owns what these bring, where it is not root. Of several rules for a path the last one counts.
+        /// Who owns what these bring, where it is not root. Of several rules for a path the last
+        /// one counts.
         owner: Vec<OwnerRule> => Subs<OwnerRule> { default "[]" }
         /// Whether the partition grows to the end of the device's disk on the first boot.
         grow: bool => Flag { default "true" }
@@ -170,22 +185,26 @@ keys! {
 
     /// Changes of the root filesystem.
     pub struct Rootfs {
-        /// Directories whose files are laid over the root filesystem, in this order. Files carry the permission bits that they have in the
-        /// directory, belong to root and carry the time of the conversion; directories of the golden image keep their owner and mode;
-        /// symbolic links of the golden image to directories are followed. Nothing is ever deleted.
+        /// Directories whose files are laid over the root filesystem, in this order. Files carry
+        /// the permission bits that they have in the directory, belong to root and carry the time
+        /// of the conversion; directories of the golden image keep their owner and mode; symbolic
+        /// links of the golden image to directories are followed. Nothing is ever deleted.
         overlays: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// Who owns what overlays bring, where it is not root. Of several rules for a path the last one counts.
+        /// Who owns what overlays bring, where it is not root. Of several rules for a path the last
+        /// one counts.
         owner: Vec<OwnerRule> => Subs<OwnerRule> { default "[]" }
     }
 
-    /// Directories that are laid over a filesystem, in this order and after those of `rootfs.overlays` and `data.overlay`, by the same
-    /// rules. One is left out where a condition does not hold; conditions that are not set always hold.
+    /// Directories that are laid over a filesystem, in this order and after those of
+    /// `rootfs.overlays` and `data.overlay`, by the same rules. One is left out where a condition
+    /// does not hold; conditions that are not set always hold.
     pub struct Overlay {
         /// The directory.
         dir: PathBuf => HostPath { required like "\"overlay\"" }
         /// The filesystem. On the boot partition names differ in more than case.
         target: Target => OneOf<Target> { default "\"rootfs\"" }
-        /// The boards: one of them is a device type of the image or a built-in board that the configuration builds upon.
+        /// The boards: one of them is a device type of the image or a built-in board that the
+        /// configuration builds upon.
         board: Vec<String> => List<Name> { default "[]" }
         /// The architectures of which the image has one.
         arch: Vec<Architecture> => List<OneOf<Architecture>> { default "[]" }
@@ -193,8 +212,9 @@ keys! {
         release: Vec<String> => List<Name> { default "[]" }
     }
 
-    /// Bytes that are written beside the partitions, such as a boot loader where the processor looks for it. Conditions are those of
-    /// `[[overlay]]`. What would meet a partition, the partition table, an environment of the boot loader or another of these is refused.
+    /// Bytes that are written beside the partitions, such as a boot loader where the processor
+    /// looks for it. Conditions are those of `[[overlay]]`. What would meet a partition, the
+    /// partition table, an environment of the boot loader or another of these is refused.
     pub struct Raw {
         /// The file.
         file: FilePath => EitherPath { required like "\"u-boot-sunxi-with-spl.bin\"" }
@@ -202,7 +222,8 @@ keys! {
         from: Source => OneOf<Source> { default "\"host\"" }
         /// Where it begins on the disk.
         offset: u64 => Offset { required like "\"8 KiB\"" }
-        /// The boards: one of them is a device type of the image or a built-in board that the configuration builds upon.
+        /// The boards: one of them is a device type of the image or a built-in board that the
+        /// configuration builds upon.
         board: Vec<String> => List<Name> { default "[]" }
         /// The architectures of which the image has one.
         arch: Vec<Architecture> => List<OneOf<Architecture>> { default "[]" }
@@ -210,41 +231,51 @@ keys! {
         release: Vec<String> => List<Name> { default "[]" }
     }
 
-    /// Programs of yours that take part in a conversion, as the user who converts; [hooks.md](hooks.md) says what they are told and what
-    /// they may do. `plan` names them and runs none.
+    /// Programs of yours that take part in a conversion, as the user who converts;
+    /// [hooks.md](hooks.md) says what they are told and what they may do. `plan` names them and
+    /// runs none.
     pub struct Hooks {
         /// Before the edits: what they stage is laid over the golden image like an overlay.
         before_edits: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// After the edits: what they stage is laid over the result, where it may not replace what the integration wrote.
+        /// After the edits: what they stage is laid over the result, where it may not replace what
+        /// the integration wrote.
         after_edits: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// After the image and the Artifact were written and checked, before they get their names: what they stage is put beside them.
+        /// After the image and the Artifact were written and checked, before they get their names:
+        /// what they stage is put beside them.
         after_image: Vec<PathBuf> => List<HostPath> { default "[]" }
     }
 
-    /// Who owns what overlays bring, where it is not root. Of several rules for a path the last one counts.
+    /// Who owns what overlays bring, where it is not root. Of several rules for a path the last one
+    /// counts.
     pub struct OwnerRule {
-        /// The paths in the overlay, from its top: `*` stands for any characters within a name, `?` for one, a name `**` for any number of
-        /// directories, none included (`/home/user/**` names `/home/user` too).
+        /// The paths in the overlay, from its top: `*` stands for any characters within a name, `?`
+        /// for one, a name `**` for any number of directories, none included (`/home/user/**` names
+        /// `/home/user` too).
         path: Pattern => Glob { required like "\"/home/user/**\"" }
         /// The number of the user.
         uid: u32 => Number<0, 4_294_967_294> { default "0" }
         /// The number of the group.
         gid: u32 => Number<0, 4_294_967_294> { default "0" }
-        /// The permission bits, in octal. Directories get the right to pass wherever this grants the right to read; symbolic links have none.
+        /// The permission bits, in octal. Directories get the right to pass wherever this grants
+        /// the right to read; symbolic links have none.
         mode: Option<u16> => Mode { unset "as in the overlay", like "\"0640\"" }
     }
 
     /// The update client.
     pub struct Client {
-        /// The Debian packages of the client and of all that it needs beyond the golden image. Their paths may hold `*` and `?`.
+        /// The Debian packages of the client and of all that it needs beyond the golden image.
+        /// Their paths may hold `*` and `?`.
         packages: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// Whether the client asks a server for updates; otherwise it waits for commands on the device.
+        /// Whether the client asks a server for updates; otherwise it waits for commands on the
+        /// device.
         managed: bool => Flag { default "true" }
-        /// Maintainer scripts of packages that do what cannot be foreseen, and that you have found to be unnecessary.
+        /// Maintainer scripts of packages that do what cannot be foreseen, and that you have found
+        /// to be unnecessary.
         accept: Vec<Accept> => Subs<Accept> { default "[]" }
     }
 
-    /// Maintainer scripts of packages that do what cannot be foreseen, and that you have found to be unnecessary.
+    /// Maintainer scripts of packages that do what cannot be foreseen, and that you have found to
+    /// be unnecessary.
     pub struct Accept {
         /// The name of the package.
         package: String => Name { required like "\"mender-client\"" }
@@ -258,7 +289,8 @@ keys! {
     pub struct Server {
         /// Its address.
         url: Option<String> => Url { unset "as in the golden image, the packages or an overlay", like "\"https://hosted.mender.io\"" }
-        /// The token that assigns new devices to your organisation. It is shown nowhere but in the image.
+        /// The token that assigns new devices to your organisation. It is shown nowhere but in the
+        /// image.
         tenant_token: Option<Secret> => Hidden { unset "none", like "\"…\"" }
         /// A file with the certificate of the server, where it is not signed by a known authority.
         certificate: Option<PathBuf> => HostPath { unset "none", like "\"server.crt\"" }
@@ -278,17 +310,21 @@ keys! {
         name: Option<String> => Name { unset "an error: name it here or with `--artifact-name`", like "\"release-1\"" }
         /// How the payload is compressed.
         compression: Compression => OneOf<Compression> { default "\"gzip\"" }
-        /// How hard the compressor tries: 1 to 9 for gzip, 0 to 9 for xz, 1 to 22 for zstd. Without compression it has no effect.
+        /// How hard the compressor tries: 1 to 9 for gzip, 0 to 9 for xz, 1 to 22 for zstd. Without
+        /// compression it has no effect.
         level: Option<u32> => Number<0, 22> { unset "the compressor's own", like "6" }
-        /// A file with the private key that the Artifact is signed with (PEM; RSA or EC on the curve P-256).
+        /// A file with the private key that the Artifact is signed with (PEM; RSA or EC on the
+        /// curve P-256).
         key: Option<PathBuf> => HostPath { unset "not signed", like "\"artifact.key\"" }
         /// State scripts, and directories of them.
         scripts: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// What the device can be asked for once the Artifact is installed, beyond what every Artifact provides.
+        /// What the device can be asked for once the Artifact is installed, beyond what every
+        /// Artifact provides.
         provides: BTreeMap<String, String> => Map<Text> { default "{}" }
         /// What the device must provide so that the Artifact may be installed.
         depends: BTreeMap<String, String> => Map<Text> { default "{}" }
-        /// What the device no longer provides once the Artifact is installed; `*` stands for any characters.
+        /// What the device no longer provides once the Artifact is installed; `*` stands for any
+        /// characters.
         clears: Vec<String> => List<Name> { default "[]" }
         /// The group of releases that the device belongs to once the Artifact is installed.
         group: Option<String> => Name { unset "none", like "\"stable\"" }
@@ -316,16 +352,19 @@ keys! {
         name: Option<String> => Name { unset "`<input>-<device type>-<artifact name>`", like "\"gateway\"" }
         /// The form of the disk image.
         image: ImageFormat => OneOf<ImageFormat> { default "\"raw\"" }
-        /// How hard the compressor tries: 1 to 9 for gz, 0 to 9 for xz, 1 to 22 for zst. For other forms it has no effect.
+        /// How hard the compressor tries: 1 to 9 for gz, 0 to 9 for xz, 1 to 22 for zst. For other
+        /// forms it has no effect.
         level: Option<u32> => Number<0, 22> { unset "the compressor's own", like "6" }
-        /// Whether a block map is written beside a raw or compressed image, so that flashing skips what is empty.
+        /// Whether a block map is written beside a raw or compressed image, so that flashing skips
+        /// what is empty.
         bmap: bool => Flag { default "true" }
-        /// Whether the record has the SHA-256 of the golden image as it is stored; what comes through a pipe
-        /// has none. A raw image must be read once more for it.
+        /// Whether the record has the SHA-256 of the golden image as it is stored; what comes
+        /// through a pipe has none. A raw image must be read once more for it.
         input_digest: Option<bool> => Flag { unset "`true` for a compressed image", like "true" }
         /// Whether the root filesystem is also written as a file of its own.
         rootfs: bool => Flag { default "false" }
-        /// Whether a list of the places of all files in the root filesystem is written, which a later release can be laid out by (`--like`).
+        /// Whether a list of the places of all files in the root filesystem is written, which a
+        /// later release can be laid out by (`--like`).
         places: bool => Flag { default "false" }
     }
 }

@@ -22,28 +22,38 @@ impl Config {
     #[must_use]
     pub fn origins(&self) -> Vec<Setting> {
         let mut out = Vec::new();
-        collect("", &Self::keys(), self.source.as_ref().map(|source| &source.node), &mut out);
+        collect(
+            "",
+            &Self::keys(),
+            self.source.as_ref().map(|source| &source.node),
+            &mut out,
+        );
         out
     }
 
-    /// Where the value of `key` (such as `storage.size`, `raw[0].file`) stands; `None` when nobody set it.
+    /// Where the value of `key` (such as `storage.size`, `raw[0].file`) stands; `None` when nobody
+    /// set it.
     #[must_use]
     pub fn place(&self, key: &str) -> Option<&Place> {
         let mut node = &self.source.as_ref()?.node;
         for name in key.split('.') {
-            let (name, index) =
-                name.strip_suffix(']').and_then(|name| name.split_once('[')).map_or((name, None), |(n, i)| (n, Some(i)));
+            let (name, index) = name
+                .strip_suffix(']')
+                .and_then(|name| name.split_once('['))
+                .map_or((name, None), |(n, i)| (n, Some(i)));
             node = node.get(name)?;
             if let Some(index) = index {
-                let Value::Array(items) = &node.value else { return None };
+                let Value::Array(items) = &node.value else {
+                    return None;
+                };
                 node = items.get(index.parse::<usize>().ok()?)?;
             }
         }
         Some(&node.place)
     }
 
-    /// All values in TOML, each with its origin as a comment: read again, it means the same, save for secrets and for relative paths of
-    /// files in other directories.
+    /// All values in TOML, each with its origin as a comment: read again, it means the same, save
+    /// for secrets and for relative paths of files in other directories.
     #[must_use]
     pub fn show(&self) -> String {
         let mut out = String::new();
@@ -53,7 +63,10 @@ impl Config {
             let (parent, name) = split(&setting.key);
             if parent != table {
                 let space = if out.is_empty() { "" } else { "\n" };
-                let _ = match parent.strip_suffix(']').and_then(|parent| parent.rsplit_once('[')) {
+                let _ = match parent
+                    .strip_suffix(']')
+                    .and_then(|parent| parent.rsplit_once('['))
+                {
                     Some((list, _)) => writeln!(out, "{space}[[{list}]]"),
                     None => writeln!(out, "{space}[{parent}]"),
                 };
@@ -91,21 +104,28 @@ fn collect(at: &str, keys: &[Key], table: Option<&Node>, out: &mut Vec<Setting>)
         match (&key.shape, node.map(|node| &node.value)) {
             (Shape::Table(_, keys), _) => collect(&path, keys, node, out),
             (Shape::Tables(_, keys), Some(Value::Array(items))) => {
-                items.iter().enumerate().for_each(|(at, item)| collect(&format!("{path}[{at}]"), keys, Some(item), out));
+                items.iter().enumerate().for_each(|(at, item)| {
+                    collect(&format!("{path}[{at}]"), keys, Some(item), out)
+                });
             }
-            (_, Some(Value::Table(children))) => out.extend(children.iter().map(|(name, (_, node))| Setting {
-                key: join(&path, name),
-                value: Some(toml_text(node)),
-                origin: node.place.to_string(),
-            })),
+            (_, Some(Value::Table(children))) => {
+                out.extend(children.iter().map(|(name, (_, node))| Setting {
+                    key: join(&path, name),
+                    value: Some(toml_text(node)),
+                    origin: node.place.to_string(),
+                }))
+            }
             _ => {}
         }
     }
 }
 
-/// Whether a key is shown as a table of its own: one of known keys, or one of the user's or a list of tables that hold something.
+/// Whether a key is shown as a table of its own: one of known keys, or one of the user's or a list
+/// of tables that hold something.
 fn is_table(key: &Key, table: Option<&Node>) -> bool {
-    let node = table.and_then(|table| table.get(&key.name)).map(|node| &node.value);
+    let node = table
+        .and_then(|table| table.get(&key.name))
+        .map(|node| &node.value);
     match (&key.shape, node) {
         (Shape::Table(..), _) => true,
         (Shape::Tables(..), Some(Value::Array(items))) => !items.is_empty(),
@@ -122,8 +142,14 @@ fn setting(path: String, key: &Key, node: Option<&Node>) -> Setting {
         (None, Fallback::Unset { meaning, .. }) => (None, Some(meaning.to_owned())),
         (None, Fallback::Required { .. }) => (None, Some("missing".to_owned())),
     };
-    let origin = origin.or_else(|| node.map(|node| node.place.to_string())).unwrap_or_default();
-    Setting { key: path, value, origin }
+    let origin = origin
+        .or_else(|| node.map(|node| node.place.to_string()))
+        .unwrap_or_default();
+    Setting {
+        key: path,
+        value,
+        origin,
+    }
 }
 
 /// A value as TOML on one line.
@@ -138,7 +164,9 @@ fn toml_text(node: &Node) -> String {
         Value::Array(items) => format!("[{}]", list(items.iter().map(toml_text).collect())),
         Value::Table(table) if table.is_empty() => "{}".to_owned(),
         Value::Table(table) => {
-            let pairs = table.iter().map(|(key, (_, node))| format!("{} = {}", key_text(key), toml_text(node)));
+            let pairs = table
+                .iter()
+                .map(|(key, (_, node))| format!("{} = {}", key_text(key), toml_text(node)));
             format!("{{ {} }}", list(pairs.collect()))
         }
     }
@@ -152,6 +180,9 @@ pub fn quoted(text: &str) -> String {
 
 /// A key as TOML writes it: bare where it can be.
 pub(super) fn key_text(key: &str) -> String {
-    let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let bare = !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
     if bare { key.to_owned() } else { quoted(key) }
 }

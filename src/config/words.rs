@@ -24,13 +24,15 @@ choices! {
         Bios = "bios",
         /// the firmware of the Raspberry Pi, which reads `config.txt`
         RaspberryPi = "raspberrypi",
-        /// U-Boot, on the disk or in the board's own memory, which starts what UEFI firmware starts too
+        /// U-Boot, on the disk or in the board's own memory, which starts what UEFI firmware starts
+        /// too
         UBoot = "u-boot",
     }
 
     /// How well it is known that converted images work on a board.
     pub enum Proof {
-        /// converted images are started, updated and rolled back by the project's tests, on this board or its emulation
+        /// converted images are started, updated and rolled back by the project's tests, on this
+        /// board or its emulation
         Booted = "booted",
         /// the boot scripts are tested on a board of the same kind, or by a model
         Modelled = "modelled",
@@ -80,7 +82,8 @@ choices! {
     pub enum EnvironmentPlace {
         /// in two files of the boot partition, by a script that any U-Boot runs
         Files = "files",
-        /// outside of all partitions, by a U-Boot that was built with the update client's own scripts
+        /// outside of all partitions, by a U-Boot that was built with the update client's own
+        /// scripts
         Raw = "raw",
     }
 

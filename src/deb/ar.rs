@@ -30,18 +30,27 @@ pub(super) struct Member {
 /// All members in order.
 pub(super) fn members(source: &Source) -> Result<Vec<Member>, DebError> {
     let mut magic = [0; 8];
-    source.read_exact_at(0, &mut magic).map_err(|e| DebError::Io("the archive's magic", e))?;
+    source
+        .read_exact_at(0, &mut magic)
+        .map_err(|e| DebError::Io("the archive's magic", e))?;
     if &magic != MAGIC {
-        return Err(DebError::Corrupt("no ar archive: the magic `!<arch>` is missing".into()));
+        return Err(DebError::Corrupt(
+            "no ar archive: the magic `!<arch>` is missing".into(),
+        ));
     }
     let mut members = Vec::new();
     let mut at = MAGIC.len() as u64;
     while at < source.len() {
         let member = member(source, at)?;
-        at = member.offset.saturating_add(member.len).saturating_add(member.len % 2);
+        at = member
+            .offset
+            .saturating_add(member.len)
+            .saturating_add(member.len % 2);
         members.push(member);
         if members.len() > MAX_MEMBERS {
-            return Err(DebError::Corrupt(format!("more than {MAX_MEMBERS} members in the archive")));
+            return Err(DebError::Corrupt(format!(
+                "more than {MAX_MEMBERS} members in the archive"
+            )));
         }
     }
     Ok(members)
@@ -49,18 +58,33 @@ pub(super) fn members(source: &Source) -> Result<Vec<Member>, DebError> {
 
 fn member(source: &Source, at: u64) -> Result<Member, DebError> {
     let mut header = [0; HEADER as usize];
-    source.read_exact_at(at, &mut header).map_err(|e| DebError::Io("a member's header", e))?;
-    let size = header.get(48..58).and_then(|size| std::str::from_utf8(size).ok()).and_then(|size| size.trim_end().parse().ok());
-    let name = header.get(..16).and_then(|name| std::str::from_utf8(name).ok());
-    let (Some(len), Some(name), true) = (size, name, header.ends_with(b"`\n")) else { return Err(bad_header(at)) };
+    source
+        .read_exact_at(at, &mut header)
+        .map_err(|e| DebError::Io("a member's header", e))?;
+    let size = header
+        .get(48..58)
+        .and_then(|size| std::str::from_utf8(size).ok())
+        .and_then(|size| size.trim_end().parse().ok());
+    let name = header
+        .get(..16)
+        .and_then(|name| std::str::from_utf8(name).ok());
+    let (Some(len), Some(name), true) = (size, name, header.ends_with(b"`\n")) else {
+        return Err(bad_header(at));
+    };
     let offset = at.saturating_add(HEADER);
     let end = offset.checked_add(len).filter(|end| *end <= source.len());
     if end.is_none() {
         let name = name.trim_end();
         let left = source.len().saturating_sub(offset);
-        return Err(DebError::Corrupt(format!("member {name} has {len} bytes where {left} are left")));
+        return Err(DebError::Corrupt(format!(
+            "member {name} has {len} bytes where {left} are left"
+        )));
     }
-    Ok(Member { name: name.trim_end().trim_end_matches('/').to_owned(), offset, len })
+    Ok(Member {
+        name: name.trim_end().trim_end_matches('/').to_owned(),
+        offset,
+        len,
+    })
 }
 
 fn bad_header(at: u64) -> DebError {

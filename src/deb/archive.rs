@@ -1,4 +1,5 @@
-//! A package as a value: its control paragraph, its control members, and the files of its data archive.
+//! A package as a value: its control paragraph, its control members, and the files of its data
+//! archive.
 
 use super::ar;
 use super::paragraph::{Paragraph, ParagraphError};
@@ -40,7 +41,8 @@ pub enum DebError {
 pub struct Limits {
     /// Bytes of the unpacked control archive.
     pub control: u64,
-    /// Bytes of the unpacked data archive, which is held in memory; never more than 64 MiB or 64 times its packed length.
+    /// Bytes of the unpacked data archive, which is held in memory; never more than 64 MiB or 64
+    /// times its packed length.
     pub data: u64,
     /// Members of either archive.
     pub entries: u64,
@@ -48,7 +50,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { control: 16 << 20, data: 1 << 30, entries: 100_000 }
+        Self {
+            control: 16 << 20,
+            data: 1 << 30,
+            entries: 100_000,
+        }
     }
 }
 
@@ -83,7 +89,8 @@ pub enum EntryKind {
 /// An entry of the data archive.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The absolute path, components parted by single slashes, none of them `.` or `..`; the root itself is `/`.
+    /// The absolute path, components parted by single slashes, none of them `.` or `..`; the root
+    /// itself is `/`.
     pub path: Vec<u8>,
     /// Permission bits with setuid, setgid and sticky.
     pub mode: u16,
@@ -116,25 +123,42 @@ impl Package {
     /// Reads a package.
     ///
     /// # Errors
-    /// [`DebError`]; nothing in a damaged or hostile package makes this panic or take more memory than `limits` say.
+    /// [`DebError`]; nothing in a damaged or hostile package makes this panic or take more memory
+    /// than `limits` say.
     pub fn read(source: &Source, limits: Limits) -> Result<Self, DebError> {
         let members = ar::members(source)?;
-        let first = members.first().filter(|member| member.name == "debian-binary");
-        let first = first.ok_or_else(|| DebError::Corrupt("the first member is not debian-binary".into()))?;
+        let first = members
+            .first()
+            .filter(|member| member.name == "debian-binary");
+        let first = first
+            .ok_or_else(|| DebError::Corrupt("the first member is not debian-binary".into()))?;
         let version = unpack(source, first, 64, "debian-binary")?;
         if !version.starts_with(b"2.") {
             let version = show(version.trim_ascii());
-            return Err(DebError::Unsupported(format!("package format {version} where 2.0 is known")));
+            return Err(DebError::Unsupported(format!(
+                "package format {version} where 2.0 is known"
+            )));
         }
         let find = |stem: &str| {
-            let found = members.iter().find(|member| member.name.strip_prefix(stem).is_some_and(|rest| rest.starts_with(".tar")));
+            let found = members.iter().find(|member| {
+                member
+                    .name
+                    .strip_prefix(stem)
+                    .is_some_and(|rest| rest.starts_with(".tar"))
+            });
             found.ok_or_else(|| DebError::Corrupt(format!("no member {stem}.tar")))
         };
         let control = unpack(source, find("control")?, limits.control, "control.tar")?;
         let mut members = control_members(&control, limits)?;
-        let paragraph = members.remove("control").ok_or_else(|| DebError::Corrupt("control.tar has no file control".into()))?;
+        let paragraph = members
+            .remove("control")
+            .ok_or_else(|| DebError::Corrupt("control.tar has no file control".into()))?;
         let data = unpack(source, find("data")?, limits.data, "data.tar")?;
-        Ok(Self { control: Paragraph::parse(&paragraph.bytes)?, members, entries: entries(data.into(), limits)? })
+        Ok(Self {
+            control: Paragraph::parse(&paragraph.bytes)?,
+            members,
+            entries: entries(data.into(), limits)?,
+        })
     }
 }
 
@@ -147,7 +171,9 @@ struct Forward {
 
 impl Read for Forward {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let len = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX).min(buf.len());
+        let len = usize::try_from(self.end.saturating_sub(self.at))
+            .unwrap_or(usize::MAX)
+            .min(buf.len());
         let (part, _) = buf.split_at_mut(len);
         self.source.read_exact_at(self.at, part)?;
         self.at += len as u64;
@@ -158,30 +184,60 @@ impl Read for Forward {
 /// The most memory that an xz stream may ask for; `xz -9` asks for 65 MiB.
 const XZ_MEMORY: u64 = 256 << 20;
 
-/// What any archive may unfold to (bytes), and how many times its packed length a longer one: real packages stay far below, and what
-/// is allocated stays in proportion to what was read.
+/// What any archive may unfold to (bytes), and how many times its packed length a longer one: real
+/// packages stay far below, and what is allocated stays in proportion to what was read.
 const UNFOLDED: u64 = 64 << 20;
 const RATIO: u64 = 64;
 
 /// The bytes of a member, decompressed by its suffix, at most `limit` of them.
-fn unpack(source: &Source, member: &ar::Member, limit: u64, what: &'static str) -> Result<Vec<u8>, DebError> {
-    let raw = Forward { source: source.clone(), at: member.offset, end: member.offset.saturating_add(member.len) };
+fn unpack(
+    source: &Source,
+    member: &ar::Member,
+    limit: u64,
+    what: &'static str,
+) -> Result<Vec<u8>, DebError> {
+    let raw = Forward {
+        source: source.clone(),
+        at: member.offset,
+        end: member.offset.saturating_add(member.len),
+    };
     let limit = limit.min(member.len.saturating_mul(RATIO).max(UNFOLDED));
     let io = |e| DebError::Io(what, e);
-    let reader: Box<dyn Read> = match member.name.rsplit_once('.').map_or("", |(_, suffix)| suffix) {
+    let reader: Box<dyn Read> = match member
+        .name
+        .rsplit_once('.')
+        .map_or("", |(_, suffix)| suffix)
+    {
         "" | "tar" => Box::new(raw),
         "gz" => Box::new(flate2::read::MultiGzDecoder::new(raw)),
         "xz" => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(XZ_MEMORY, liblzma::stream::CONCATENATED);
-            Box::new(liblzma::read::XzDecoder::new_stream(raw, stream.map_err(io::Error::other).map_err(io)?))
+            let stream = liblzma::stream::Stream::new_stream_decoder(
+                XZ_MEMORY,
+                liblzma::stream::CONCATENATED,
+            );
+            Box::new(liblzma::read::XzDecoder::new_stream(
+                raw,
+                stream.map_err(io::Error::other).map_err(io)?,
+            ))
         }
         "zst" => Box::new(zstd::Decoder::new(raw).map_err(io)?),
-        other => return Err(DebError::Unsupported(format!("{what} is compressed as .{other} (.gz, .xz and .zst are known)"))),
+        other => {
+            return Err(DebError::Unsupported(format!(
+                "{what} is compressed as .{other} (.gz, .xz and .zst are known)"
+            )));
+        }
     };
     let mut out = Vec::new();
-    reader.take(limit.saturating_add(1)).read_to_end(&mut out).map_err(io)?;
+    reader
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut out)
+        .map_err(io)?;
     if out.len() as u64 > limit {
-        return Err(DebError::TooLarge { what: what.to_owned(), limit, unit: "bytes" });
+        return Err(DebError::TooLarge {
+            what: what.to_owned(),
+            limit,
+            unit: "bytes",
+        });
     }
     Ok(out)
 }
@@ -200,11 +256,24 @@ fn control_members(bytes: &[u8], limits: Limits) -> Result<BTreeMap<String, Memb
             continue;
         }
         let fine = |b: &u8| b.is_ascii_alphanumeric() || b"-_.".contains(b);
-        let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty() && name.bytes().all(|b| fine(&b)));
-        let name = name.ok_or_else(|| DebError::Corrupt(format!("control.tar: {} is no name of a member", show(&path))))?;
+        let name = std::str::from_utf8(name)
+            .ok()
+            .filter(|name| !name.is_empty() && name.bytes().all(|b| fine(&b)));
+        let name = name.ok_or_else(|| {
+            DebError::Corrupt(format!(
+                "control.tar: {} is no name of a member",
+                show(&path)
+            ))
+        })?;
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).map_err(io)?;
-        members.insert(name.to_owned(), Member { bytes, mode: mode(entry.header())? });
+        members.insert(
+            name.to_owned(),
+            Member {
+                bytes,
+                mode: mode(entry.header())?,
+            },
+        );
     }
     Ok(members)
 }
@@ -212,7 +281,15 @@ fn control_members(bytes: &[u8], limits: Limits) -> Result<BTreeMap<String, Memb
 fn counted(count: &mut u64, limits: Limits, what: &str) -> Result<(), DebError> {
     *count += 1;
     let over = *count > limits.entries;
-    if over { Err(DebError::TooLarge { what: what.to_owned(), limit: limits.entries, unit: "entries" }) } else { Ok(()) }
+    if over {
+        Err(DebError::TooLarge {
+            what: what.to_owned(),
+            limit: limits.entries,
+            unit: "entries",
+        })
+    } else {
+        Ok(())
+    }
 }
 
 /// The entries of the data archive; contents stay where they are in `bytes`.
@@ -227,9 +304,11 @@ fn entries(bytes: Arc<[u8]>, limits: Limits) -> Result<Vec<Entry>, DebError> {
         let path = path(&entry.path_bytes(), "data.tar")?;
         let header = entry.header();
         let id = |id: io::Result<u64>| -> Result<u32, DebError> {
-            u32::try_from(id.map_err(io)?).map_err(|_| DebError::Corrupt(format!("data.tar: {}: a bad owner", show(&path))))
+            u32::try_from(id.map_err(io)?)
+                .map_err(|_| DebError::Corrupt(format!("data.tar: {}: a bad owner", show(&path))))
         };
-        let name = |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or_default()).into_owned();
+        let name =
+            |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or_default()).into_owned();
         out.push(Entry {
             mode: mode(header)?,
             uid: id(header.uid())?,
@@ -247,13 +326,23 @@ fn entries(bytes: Arc<[u8]>, limits: Limits) -> Result<Vec<Entry>, DebError> {
 fn kind(entry: &tar::Entry<'_, &[u8]>, path: &[u8], data: &Source) -> Result<EntryKind, DebError> {
     use tar::EntryType;
     let target = || {
-        let link = entry.link_name_bytes().map(|link| link.into_owned()).filter(|link| !link.is_empty() && !link.contains(&0));
-        link.ok_or_else(|| DebError::Corrupt(format!("data.tar: {}: a link without a target", show(path))))
+        let link = entry
+            .link_name_bytes()
+            .map(|link| link.into_owned())
+            .filter(|link| !link.is_empty() && !link.contains(&0));
+        link.ok_or_else(|| {
+            DebError::Corrupt(format!("data.tar: {}: a link without a target", show(path)))
+        })
     };
     let device = || {
         let number = |n: io::Result<Option<u32>>| n.ok().flatten();
         let both = number(entry.header().device_major()).zip(number(entry.header().device_minor()));
-        both.ok_or_else(|| DebError::Corrupt(format!("data.tar: {}: a device without numbers", show(path))))
+        both.ok_or_else(|| {
+            DebError::Corrupt(format!(
+                "data.tar: {}: a device without numbers",
+                show(path)
+            ))
+        })
     };
     Ok(match entry.header().entry_type() {
         EntryType::Directory => EntryKind::Dir,
@@ -264,7 +353,11 @@ fn kind(entry: &tar::Entry<'_, &[u8]>, path: &[u8], data: &Source) -> Result<Ent
         EntryType::Block => device().map(|(major, minor)| EntryKind::BlockDevice(major, minor))?,
         EntryType::Fifo => EntryKind::Fifo,
         other => {
-            let text = format!("data.tar: {}: an entry of type {:?}", show(path), char::from(other.as_byte()));
+            let text = format!(
+                "data.tar: {}: an entry of type {:?}",
+                show(path),
+                char::from(other.as_byte())
+            );
             return Err(DebError::Unsupported(text));
         }
     })
@@ -273,12 +366,23 @@ fn kind(entry: &tar::Entry<'_, &[u8]>, path: &[u8], data: &Source) -> Result<Ent
 /// The stretch of the archive that holds a file.
 fn content(entry: &tar::Entry<'_, &[u8]>, path: &[u8], data: &Source) -> Result<Content, DebError> {
     let (source_offset, len) = (entry.raw_file_position(), entry.size());
-    if source_offset.checked_add(len).is_none_or(|end| end > data.len()) {
+    if source_offset
+        .checked_add(len)
+        .is_none_or(|end| end > data.len())
+    {
         let left = data.len().saturating_sub(source_offset);
-        return Err(DebError::Corrupt(format!("data.tar: {}: {len} bytes where {left} are left", show(path))));
+        return Err(DebError::Corrupt(format!(
+            "data.tar: {}: {len} bytes where {left} are left",
+            show(path)
+        )));
     }
     let mut content = Content::hole(len);
-    content.push(Run { offset: 0, len, source: data.clone(), source_offset });
+    content.push(Run {
+        offset: 0,
+        len,
+        source: data.clone(),
+        source_offset,
+    });
     Ok(content)
 }
 
@@ -287,8 +391,8 @@ fn mode(header: &tar::Header) -> Result<u16, DebError> {
     Ok(u16::try_from(mode & 0o7777).unwrap_or(0))
 }
 
-/// A name of an archive as an absolute path. Names that are absolute or climb are refused: no package has them, and what they
-/// would mean is for an attacker to choose.
+/// A name of an archive as an absolute path. Names that are absolute or climb are refused: no
+/// package has them, and what they would mean is for an attacker to choose.
 fn path(name: &[u8], archive: &str) -> Result<Vec<u8>, DebError> {
     let refuse = |why: &str| DebError::Corrupt(format!("{archive}: the name {} {why}", show(name)));
     if name.starts_with(b"/") {
@@ -298,7 +402,10 @@ fn path(name: &[u8], archive: &str) -> Result<Vec<u8>, DebError> {
         return Err(refuse("has a line feed or NUL"));
     }
     let mut out = Vec::with_capacity(name.len() + 1);
-    for part in name.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".") {
+    for part in name
+        .split(|b| *b == b'/')
+        .filter(|part| !part.is_empty() && *part != b".")
+    {
         if part == b".." {
             return Err(refuse("climbs with .."));
         }

@@ -7,7 +7,8 @@
 //!   data.tar[.gz|.xz|.zst]      the files, with names relative to the root
 //! ```
 //!
-//! This layer knows the formats and no policy: what a package means for an image is decided in `integrate::packages`.
+//! This layer knows the formats and no policy: what a package means for an image is decided in
+//! `integrate::packages`.
 
 mod ar;
 mod archive;

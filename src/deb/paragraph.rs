@@ -33,8 +33,13 @@ impl Paragraph {
                 continue;
             }
             if line.trim().is_empty() {
-                let rest = text.lines().skip(at).position(|line| !line.trim().is_empty());
-                return rest.map_or(Ok(paragraph), |ahead| Err(ParagraphError::Line(at + ahead + 1)));
+                let rest = text
+                    .lines()
+                    .skip(at)
+                    .position(|line| !line.trim().is_empty());
+                return rest.map_or(Ok(paragraph), |ahead| {
+                    Err(ParagraphError::Line(at + ahead + 1))
+                });
             }
             paragraph.line(line, at + 1)?;
         }
@@ -59,10 +64,14 @@ impl Paragraph {
         Ok(())
     }
 
-    /// The value of a field (its name in any case): the first line without the blanks around it, continuation lines as they are.
+    /// The value of a field (its name in any case): the first line without the blanks around it,
+    /// continuation lines as they are.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.fields
+            .iter()
+            .find(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The value of a field, or an empty text.
@@ -73,11 +82,14 @@ impl Paragraph {
 
     /// Names and values in order.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
-/// Cuts a file of paragraphs apart at its blank lines. Each piece has its line feeds, the blank lines are dropped.
+/// Cuts a file of paragraphs apart at its blank lines. Each piece has its line feeds, the blank
+/// lines are dropped.
 #[must_use]
 pub fn stanzas(bytes: &[u8]) -> Vec<&[u8]> {
     let mut out = Vec::new();
@@ -101,20 +113,38 @@ mod tests {
 
     #[test]
     fn fields_and_their_continuations() {
-        let p = Paragraph::parse(b"\nPackage: a\n# remark\nDescription: short\n long\n .\n more \nVersion:  1\n\n").unwrap();
+        let p = Paragraph::parse(
+            b"\nPackage: a\n# remark\nDescription: short\n long\n .\n more \nVersion:  1\n\n",
+        )
+        .unwrap();
         assert_eq!(p.get("description"), Some("short\n long\n .\n more"));
         assert_eq!(p.text("Version"), "1");
         assert_eq!(p.fields().count(), 3);
         assert_eq!(Paragraph::parse(b" x\n"), Err(ParagraphError::Line(1)));
-        assert_eq!(Paragraph::parse(b"A: 1\nx y\n"), Err(ParagraphError::Line(2)));
-        assert_eq!(Paragraph::parse(b"A: 1\na: 2\n"), Err(ParagraphError::Twice(2, "a".into())));
-        assert_eq!(Paragraph::parse(b"A: 1\n\nB: 2\n"), Err(ParagraphError::Line(3)));
-        assert_eq!(Paragraph::parse(b"A: \xff\n"), Err(ParagraphError::Encoding));
+        assert_eq!(
+            Paragraph::parse(b"A: 1\nx y\n"),
+            Err(ParagraphError::Line(2))
+        );
+        assert_eq!(
+            Paragraph::parse(b"A: 1\na: 2\n"),
+            Err(ParagraphError::Twice(2, "a".into()))
+        );
+        assert_eq!(
+            Paragraph::parse(b"A: 1\n\nB: 2\n"),
+            Err(ParagraphError::Line(3))
+        );
+        assert_eq!(
+            Paragraph::parse(b"A: \xff\n"),
+            Err(ParagraphError::Encoding)
+        );
     }
 
     #[test]
     fn stanzas_keep_their_bytes() {
-        assert_eq!(stanzas(b"A: 1\nB: 2\n\n\nC: 3"), [&b"A: 1\nB: 2\n"[..], b"C: 3"]);
+        assert_eq!(
+            stanzas(b"A: 1\nB: 2\n\n\nC: 3"),
+            [&b"A: 1\nB: 2\n"[..], b"C: 3"]
+        );
         assert!(stanzas(b"\n\n").is_empty());
     }
 }

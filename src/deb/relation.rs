@@ -1,4 +1,5 @@
-//! Relations between packages: `Depends`, `Conflicts`, `Provides` and their kin (`deb-control(5)`, Debian Policy chapter 7).
+//! Relations between packages: `Depends`, `Conflicts`, `Provides` and their kin (`deb-control(5)`,
+//! Debian Policy chapter 7).
 
 use super::version::Version;
 use std::cmp::Ordering;
@@ -53,7 +54,9 @@ impl Operator {
             ("<", Self::EarlierEqual),
             (">", Self::LaterEqual),
         ];
-        table.into_iter().find_map(|(sign, operator)| Some((operator, text.strip_prefix(sign)?)))
+        table
+            .into_iter()
+            .find_map(|(sign, operator)| Some((operator, text.strip_prefix(sign)?)))
     }
 }
 
@@ -78,7 +81,8 @@ pub struct Relation {
     pub qualifier: Option<String>,
     /// The versions meant; all without it.
     pub version: Option<(Operator, Version)>,
-    /// The architectures in brackets for which the relation holds (`!` in front: for all but these); all when empty.
+    /// The architectures in brackets for which the relation holds (`!` in front: for all but
+    /// these); all when empty.
     pub architectures: Vec<String>,
 }
 
@@ -86,22 +90,33 @@ impl Relation {
     /// Whether `version` is among the versions meant.
     #[must_use]
     pub fn admits(&self, version: &Version) -> bool {
-        self.version.as_ref().is_none_or(|(operator, bound)| operator.holds(version, bound))
+        self.version
+            .as_ref()
+            .is_none_or(|(operator, bound)| operator.holds(version, bound))
     }
 
     /// Whether the relation holds for packages of `architecture`.
     #[must_use]
     pub fn holds_for(&self, architecture: &str) -> bool {
-        let mut listed = self.architectures.iter().map(|name| name.strip_prefix('!').unwrap_or(name));
+        let mut listed = self
+            .architectures
+            .iter()
+            .map(|name| name.strip_prefix('!').unwrap_or(name));
         let named = listed.any(|name| name == architecture || name == "any");
         let negated = self.architectures.iter().any(|name| name.starts_with('!'));
         self.architectures.is_empty() || named != negated
     }
 
     fn parse(text: &str) -> Result<Self, RelationError> {
-        let bad = |reason: String| RelationError { relation: text.trim().to_owned(), reason };
+        let bad = |reason: String| RelationError {
+            relation: text.trim().to_owned(),
+            reason,
+        };
         let rest = text.trim();
-        let (name, mut rest) = rest.split_at(rest.find(|c: char| c.is_whitespace() || "([<".contains(c)).unwrap_or(rest.len()));
+        let (name, mut rest) = rest.split_at(
+            rest.find(|c: char| c.is_whitespace() || "([<".contains(c))
+                .unwrap_or(rest.len()),
+        );
         let (name, qualifier) = match name.split_once(':') {
             Some((name, qualifier)) => (name, Some(qualifier.to_owned())),
             None => (name, None),
@@ -114,18 +129,31 @@ impl Relation {
         let mut architectures = Vec::new();
         while !rest.trim_start().is_empty() {
             rest = rest.trim_start();
-            if let Some((inner, after)) = rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
-                let (operator, number) = Operator::split(inner.trim()).unwrap_or((Operator::Equal, inner));
-                version = Some((operator, number.trim().parse().map_err(|e| bad(format!("{e}")))?));
+            if let Some((inner, after)) =
+                rest.strip_prefix('(').and_then(|rest| rest.split_once(')'))
+            {
+                let (operator, number) =
+                    Operator::split(inner.trim()).unwrap_or((Operator::Equal, inner));
+                version = Some((
+                    operator,
+                    number.trim().parse().map_err(|e| bad(format!("{e}")))?,
+                ));
                 rest = after;
-            } else if let Some((inner, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            } else if let Some((inner, after)) =
+                rest.strip_prefix('[').and_then(|rest| rest.split_once(']'))
+            {
                 architectures = inner.split_whitespace().map(str::to_owned).collect();
                 rest = after;
             } else {
                 return Err(bad(format!("`{rest}` is not understood")));
             }
         }
-        Ok(Self { name: name.to_owned(), qualifier, version, architectures })
+        Ok(Self {
+            name: name.to_owned(),
+            qualifier,
+            version,
+            architectures,
+        })
     }
 }
 
@@ -154,17 +182,34 @@ impl Relations {
     pub fn parse(text: &str, architecture: &str) -> Result<Self, RelationError> {
         let groups = text.split(',').filter(|group| !group.trim().is_empty());
         let group = |group: &str| -> Result<Vec<Relation>, RelationError> {
-            let all = group.split('|').map(Relation::parse).collect::<Result<Vec<_>, _>>()?;
-            Ok(all.into_iter().filter(|relation| relation.holds_for(architecture)).collect())
+            let all = group
+                .split('|')
+                .map(Relation::parse)
+                .collect::<Result<Vec<_>, _>>()?;
+            Ok(all
+                .into_iter()
+                .filter(|relation| relation.holds_for(architecture))
+                .collect())
         };
         let groups = groups.map(group).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self(groups.into_iter().filter(|group| !group.is_empty()).collect()))
+        Ok(Self(
+            groups
+                .into_iter()
+                .filter(|group| !group.is_empty())
+                .collect(),
+        ))
     }
 }
 
 impl fmt::Display for Relations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let group = |group: &Vec<Relation>| group.iter().map(Relation::to_string).collect::<Vec<_>>().join(" | ");
+        let group = |group: &Vec<Relation>| {
+            group
+                .iter()
+                .map(Relation::to_string)
+                .collect::<Vec<_>>()
+                .join(" | ")
+        };
         f.write_str(&self.0.iter().map(group).collect::<Vec<_>>().join(", "))
     }
 }
@@ -175,18 +220,37 @@ mod tests {
 
     #[test]
     fn fields_read_and_written() {
-        let text = "a (>=1.0) ,b|c:any( << 2~ ),\n d [amd64 arm64] , e [!amd64], f:native (= 1:1-1)";
+        let text =
+            "a (>=1.0) ,b|c:any( << 2~ ),\n d [amd64 arm64] , e [!amd64], f:native (= 1:1-1)";
         let read = Relations::parse(text, "amd64").unwrap();
-        assert_eq!(read.to_string(), "a (>= 1.0), b | c:any (<< 2~), d, f:native (= 1:1-1)");
-        assert_eq!(Relations::parse(" ", "amd64").unwrap(), Relations::default());
-        for bad in ["a (>= )", "a b", "a (1", "(>= 1)", "a <!nocheck>", "a: (= 1)", "a | "] {
+        assert_eq!(
+            read.to_string(),
+            "a (>= 1.0), b | c:any (<< 2~), d, f:native (= 1:1-1)"
+        );
+        assert_eq!(
+            Relations::parse(" ", "amd64").unwrap(),
+            Relations::default()
+        );
+        for bad in [
+            "a (>= )",
+            "a b",
+            "a (1",
+            "(>= 1)",
+            "a <!nocheck>",
+            "a: (= 1)",
+            "a | ",
+        ] {
             assert!(Relations::parse(bad, "amd64").is_err(), "{bad}");
         }
     }
 
     #[test]
     fn operators() {
-        let admits = |relation: &str, version: &str| Relation::parse(relation).unwrap().admits(&version.parse().unwrap());
+        let admits = |relation: &str, version: &str| {
+            Relation::parse(relation)
+                .unwrap()
+                .admits(&version.parse().unwrap())
+        };
         for (relation, below, same, above) in [
             ("a (<< 2)", true, false, false),
             ("a (<= 2)", true, true, false),
@@ -195,7 +259,11 @@ mod tests {
             ("a (>> 2)", false, false, true),
             ("a", true, true, true),
         ] {
-            let got = (admits(relation, "2~"), admits(relation, "2"), admits(relation, "2+b1"));
+            let got = (
+                admits(relation, "2~"),
+                admits(relation, "2"),
+                admits(relation, "2+b1"),
+            );
             assert_eq!(got, (below, same, above), "{relation}");
         }
     }

@@ -14,7 +14,8 @@ pub struct VersionError {
     pub reason: &'static str,
 }
 
-/// `[epoch:]upstream[-revision]`. Two versions are equal when neither sorts before the other (`1.0` and `1.00-0`).
+/// `[epoch:]upstream[-revision]`. Two versions are equal when neither sorts before the other (`1.0`
+/// and `1.00-0`).
 #[derive(Clone, Debug)]
 pub struct Version {
     epoch: u32,
@@ -28,9 +29,19 @@ impl FromStr for Version {
 
     fn from_str(text: &str) -> Result<Self, VersionError> {
         let text = text.trim();
-        let bad = |reason| VersionError { text: text.to_owned(), reason };
+        let bad = |reason| VersionError {
+            text: text.to_owned(),
+            reason,
+        };
         let (epoch, rest) = match text.split_once(':') {
-            Some((epoch, rest)) => (epoch.parse().ok().filter(|n| *n <= i32::MAX as u32).ok_or_else(|| bad("a bad epoch"))?, rest),
+            Some((epoch, rest)) => (
+                epoch
+                    .parse()
+                    .ok()
+                    .filter(|n| *n <= i32::MAX as u32)
+                    .ok_or_else(|| bad("a bad epoch"))?,
+                rest,
+            ),
             None => (0, text),
         };
         let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
@@ -40,11 +51,17 @@ impl FromStr for Version {
         if rest.ends_with('-') {
             return Err(bad("an empty revision"));
         }
-        let fine = |extra: &'static str| move |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
+        let fine =
+            |extra: &'static str| move |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
         if !upstream.chars().all(fine(".-+~:")) || !revision.chars().all(fine(".+~")) {
             return Err(bad("a character that versions do not have"));
         }
-        Ok(Self { epoch, upstream: upstream.to_owned(), revision: revision.to_owned(), text: text.to_owned() })
+        Ok(Self {
+            epoch,
+            upstream: upstream.to_owned(),
+            revision: revision.to_owned(),
+            text: text.to_owned(),
+        })
     }
 }
 
@@ -56,7 +73,10 @@ impl fmt::Display for Version {
 
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
-        let parts = || compare(&self.upstream, &other.upstream).then_with(|| compare(&self.revision, &other.revision));
+        let parts = || {
+            compare(&self.upstream, &other.upstream)
+                .then_with(|| compare(&self.revision, &other.revision))
+        };
         self.epoch.cmp(&other.epoch).then_with(parts)
     }
 }
@@ -105,7 +125,10 @@ fn words(a: &str, b: &str) -> Ordering {
     };
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let steps = (0..a.len().max(b.len())).map(|at| weight(a.get(at)).cmp(&weight(b.get(at))));
-    steps.into_iter().find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
+    steps
+        .into_iter()
+        .find(|order| order.is_ne())
+        .unwrap_or(Ordering::Equal)
 }
 
 /// Numbers of any length: the one with more digits is larger.
@@ -120,7 +143,18 @@ mod tests {
 
     #[test]
     fn bad_versions() {
-        for bad in ["", "1:", "x:1", "-1", "1-", "1 2", "1_2", "9999999999:1", "1-ä", ":1"] {
+        for bad in [
+            "",
+            "1:",
+            "x:1",
+            "-1",
+            "1-",
+            "1 2",
+            "1_2",
+            "9999999999:1",
+            "1-ä",
+            ":1",
+        ] {
             assert!(bad.parse::<Version>().is_err(), "{bad}");
         }
         assert_eq!("1:2-3".parse::<Version>().unwrap().to_string(), "1:2-3");
@@ -128,7 +162,10 @@ mod tests {
 
     #[test]
     fn order() {
-        let sorted = ["0~", "0", "0a", "0+", "1~~", "1~", "1", "1-0.1", "1-1", "1-1+b1", "1.0a", "1.0+1", "1.10", "2", "1:0"];
+        let sorted = [
+            "0~", "0", "0a", "0+", "1~~", "1~", "1", "1-0.1", "1-1", "1-1+b1", "1.0a", "1.0+1",
+            "1.10", "2", "1:0",
+        ];
         for (at, low) in sorted.iter().enumerate() {
             for high in &sorted[at + 1..] {
                 let (low, high): (Version, Version) = (low.parse().unwrap(), high.parse().unwrap());

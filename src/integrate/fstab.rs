@@ -1,4 +1,5 @@
-//! Merging `/etc/fstab` (`fstab(5)`): our four mounts, the owner's own lines, and a note where a device is gone.
+//! Merging `/etc/fstab` (`fstab(5)`): our four mounts, the owner's own lines, and a note where a
+//! device is gone.
 
 use crate::problem::Problem;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +37,15 @@ pub struct Present {
 }
 
 /// Directories without which a system does not start or is not whole.
-const NEEDED: [&str; 7] = ["/boot", "/etc", "/opt", "/usr", "/usr/local", "/var", "/var/lib"];
+const NEEDED: [&str; 7] = [
+    "/boot",
+    "/etc",
+    "/opt",
+    "/usr",
+    "/usr/local",
+    "/var",
+    "/var/lib",
+];
 
 /// The merged text, and what happened to lines that could not stay as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,8 +58,8 @@ pub struct Merged {
     pub problems: Vec<Problem>,
 }
 
-/// Merges `old` with our mounts: lines of ours replace the line with the same mount point in its place; lines whose device is gone
-/// are commented out with a note; all else stays as it is.
+/// Merges `old` with our mounts: lines of ours replace the line with the same mount point in its
+/// place; lines whose device is gone are commented out with a note; all else stays as it is.
 #[must_use]
 pub fn merge(old: &str, mounts: &[Mount], present: &Present) -> Merged {
     let mut merged = Merged::default();
@@ -67,15 +76,24 @@ pub fn merge(old: &str, mounts: &[Mount], present: &Present) -> Merged {
             }
         } else if let Some(problem) = entry.needed(present) {
             merged.problems.push(problem);
-        } else if let Some(why) = entry.gone(present).or_else(|| entry.elsewhere(mounts, present)) {
+        } else if let Some(why) = entry
+            .gone(present)
+            .or_else(|| entry.elsewhere(mounts, present))
+        {
             merged.line(&format!("# {why}; the line was:"));
             merged.line(&format!("# {line}"));
-            merged.notes.push(format!("/etc/fstab: {} on {} is commented out: {why}", entry.spec, entry.dir));
+            merged.notes.push(format!(
+                "/etc/fstab: {} on {} is commented out: {why}",
+                entry.spec, entry.dir
+            ));
         } else {
             merged.line(line);
         }
     }
-    for mount in mounts.iter().filter(|mount| !done.contains(mount.dir.as_str())) {
+    for mount in mounts
+        .iter()
+        .filter(|mount| !done.contains(mount.dir.as_str()))
+    {
         merged.line(&mount.line(None));
     }
     merged
@@ -90,14 +108,33 @@ impl Merged {
 
 impl Mount {
     fn line(&self, golden: Option<&str>) -> String {
-        let base = self.options.as_deref().or(golden).unwrap_or(&self.default_options);
-        let mut options: Vec<&str> = base.split(',').filter(|option| !self.dropped.iter().any(|drop| drop == option)).collect();
-        let missing: Vec<&str> = self.required.iter().map(String::as_str).filter(|option| !options.contains(option)).collect();
+        let base = self
+            .options
+            .as_deref()
+            .or(golden)
+            .unwrap_or(&self.default_options);
+        let mut options: Vec<&str> = base
+            .split(',')
+            .filter(|option| !self.dropped.iter().any(|drop| drop == option))
+            .collect();
+        let missing: Vec<&str> = self
+            .required
+            .iter()
+            .map(String::as_str)
+            .filter(|option| !options.contains(option))
+            .collect();
         options.extend(missing);
         if options.is_empty() {
             options.push("defaults");
         }
-        format!("{:<23} {:<15} {:<7} {} 0 {}", self.spec, self.dir, self.kind, options.join(","), self.pass)
+        format!(
+            "{:<23} {:<15} {:<7} {} 0 {}",
+            self.spec,
+            self.dir,
+            self.kind,
+            options.join(","),
+            self.pass
+        )
     }
 }
 
@@ -113,21 +150,35 @@ impl<'a> Entry<'a> {
     fn parse(line: &'a str) -> Option<Self> {
         let mut fields = line.split_whitespace();
         let spec = fields.next().filter(|spec| !spec.starts_with('#'))?;
-        Some(Self { spec, dir: fields.next()?, kind: fields.next()?, options: fields.next().unwrap_or("defaults") })
+        Some(Self {
+            spec,
+            dir: fields.next()?,
+            kind: fields.next()?,
+            options: fields.next().unwrap_or("defaults"),
+        })
     }
 
     /// Why this line would hold up the boot, if it would.
     fn gone(&self, present: &Present) -> Option<String> {
-        if self.options.split(',').any(|option| matches!(option, "nofail" | "noauto")) {
+        if self
+            .options
+            .split(',')
+            .any(|option| matches!(option, "nofail" | "noauto"))
+        {
             return None;
         }
         self.device_gone(present)
     }
 
-    /// Why it would mount the boot partition a second time, with options of its own for both, if so.
+    /// Why it would mount the boot partition a second time, with options of its own for both, if
+    /// so.
     fn elsewhere(&self, mounts: &[Mount], present: &Present) -> Option<String> {
-        let boot = mounts.iter().find(|mount| present.boot.contains(&mount.spec.to_lowercase()))?;
-        let same = present.boot.contains(&self.spec.replace('"', "").to_lowercase());
+        let boot = mounts
+            .iter()
+            .find(|mount| present.boot.contains(&mount.spec.to_lowercase()))?;
+        let same = present
+            .boot
+            .contains(&self.spec.replace('"', "").to_lowercase());
         same.then(|| format!("the boot partition is mounted on {}", boot.dir))
     }
 
@@ -138,12 +189,24 @@ impl<'a> Entry<'a> {
             && matches!(tag, "UUID" | "LABEL" | "PARTUUID" | "PARTLABEL")
         {
             let wanted = format!("{tag}={}", value.trim_matches('"')).to_lowercase();
-            return (!present.tags.contains(&wanted))
-                .then(|| format!("no filesystem of the converted disk has {tag} {}", value.trim_matches('"')));
+            return (!present.tags.contains(&wanted)).then(|| {
+                format!(
+                    "no filesystem of the converted disk has {tag} {}",
+                    value.trim_matches('"')
+                )
+            });
         }
-        let disk = ["/dev/sd", "/dev/vd", "/dev/hd", "/dev/xvd", "/dev/mmcblk", "/dev/nvme", "/dev/disk/by-"]
-            .iter()
-            .any(|p| spec.starts_with(p));
+        let disk = [
+            "/dev/sd",
+            "/dev/vd",
+            "/dev/hd",
+            "/dev/xvd",
+            "/dev/mmcblk",
+            "/dev/nvme",
+            "/dev/disk/by-",
+        ]
+        .iter()
+        .any(|p| spec.starts_with(p));
         let mapped = spec.starts_with("/dev/mapper/") || spec.starts_with("/dev/md");
         if disk || mapped {
             return Some(format!("{spec} does not exist on the converted disk"));
@@ -156,20 +219,29 @@ impl Entry<'_> {
     /// Whether its options are those of the filesystem that `mount` has.
     fn fits(&self, mount: &Mount) -> bool {
         let ext = |kind: &str| matches!(kind, "ext2" | "ext3" | "ext4");
-        self.kind.split(',').any(|kind| kind == "auto" || kind == mount.kind || (ext(kind) && ext(&mount.kind)))
+        self.kind
+            .split(',')
+            .any(|kind| kind == "auto" || kind == mount.kind || (ext(kind) && ext(&mount.kind)))
     }
 
     /// The partition of the golden disk that the line names, in words, or what it says.
     fn place(&self, present: &Present) -> String {
         let spec = self.spec.replace('"', "");
-        present.golden.get(&spec.to_lowercase()).cloned().unwrap_or(spec)
+        present
+            .golden
+            .get(&spec.to_lowercase())
+            .cloned()
+            .unwrap_or(spec)
     }
 
     /// A note when the golden image had its own partition where our data partition goes.
     fn left_behind(&self, mount: &Mount, present: &Present) -> Option<String> {
         let lost = mount.dir == "/data" && self.spec != mount.spec;
         lost.then(|| {
-            format!("/etc/fstab: what {} held on /data does not come along, the data partition is new", self.place(present))
+            format!(
+                "/etc/fstab: what {} held on /data does not come along, the data partition is new",
+                self.place(present)
+            )
         })
     }
 
@@ -178,16 +250,25 @@ impl Entry<'_> {
         let dir = NEEDED.into_iter().find(|dir| same_dir(dir, self.dir))?;
         self.device_gone(present)?;
         let place = self.place(present);
-        let message = format!("{place} is mounted on {dir} by /etc/fstab, but only the root filesystem goes into the slots");
-        let hint =
-            format!("copy what is on it to {dir} of the root filesystem in the golden image, and take its line out of /etc/fstab");
+        let message = format!(
+            "{place} is mounted on {dir} by /etc/fstab, but only the root filesystem goes into the slots"
+        );
+        let hint = format!(
+            "copy what is on it to {dir} of the root filesystem in the golden image, and take its line out of /etc/fstab"
+        );
         Some(Problem::new(message).hint(hint))
     }
 }
 
 /// True for the same directory but for slashes at the end.
 fn same_dir(ours: &str, theirs: &str) -> bool {
-    let trim = |dir: &str| if dir == "/" { "/".to_owned() } else { dir.trim_end_matches('/').to_owned() };
+    let trim = |dir: &str| {
+        if dir == "/" {
+            "/".to_owned()
+        } else {
+            dir.trim_end_matches('/').to_owned()
+        }
+    };
     trim(ours) == trim(theirs)
 }
 
@@ -201,15 +282,17 @@ impl Entry<'_> {
 /// True when a line of the text mounts something on `dir`.
 #[must_use]
 pub fn mounts(text: &str, dir: &str) -> bool {
-    text.lines().filter_map(Entry::parse).any(|entry| same_dir(dir, entry.dir))
+    text.lines()
+        .filter_map(Entry::parse)
+        .any(|entry| same_dir(dir, entry.dir))
 }
 
 /// True when the text names swap space on a device that the merge leaves in place.
 #[must_use]
 pub fn has_device_swap(text: &str) -> bool {
-    text.lines()
-        .filter_map(Entry::parse)
-        .any(|entry| entry.is_swap() && (entry.spec.contains('=') || entry.spec.starts_with("/dev/")))
+    text.lines().filter_map(Entry::parse).any(|entry| {
+        entry.is_swap() && (entry.spec.contains('=') || entry.spec.starts_with("/dev/"))
+    })
 }
 
 #[cfg(test)]
@@ -227,9 +310,16 @@ mod tests {
             dropped: vec!["x-systemd.growfs".into()],
             pass,
         };
-        let data =
-            Mount { required: vec!["x-systemd.growfs".into()], dropped: Vec::new(), ..mount("PARTUUID=d", "/data", "ext4", 0) };
-        vec![mount("/dev/root", "/", "ext4", 1), mount("PARTUUID=b", "/boot/efi", "vfat", 0), data]
+        let data = Mount {
+            required: vec!["x-systemd.growfs".into()],
+            dropped: Vec::new(),
+            ..mount("PARTUUID=d", "/data", "ext4", 0)
+        };
+        vec![
+            mount("/dev/root", "/", "ext4", 1),
+            mount("PARTUUID=b", "/boot/efi", "vfat", 0),
+            data,
+        ]
     }
 
     #[test]
@@ -239,11 +329,23 @@ mod tests {
         let merged = merge(old, &mounts(), &Present::default());
         let lines: Vec<&str> = merged.text.lines().collect();
         assert_eq!(lines[0], "# a comment");
-        assert_eq!(lines[1], "/dev/root               /               ext4    errors=remount-ro 0 1");
-        assert_eq!(lines[2], "PARTUUID=b              /boot/efi       vfat    umask=0077 0 0");
-        assert_eq!(lines[3], "# no filesystem of the converted disk has UUID 3; the line was:");
+        assert_eq!(
+            lines[1],
+            "/dev/root               /               ext4    errors=remount-ro 0 1"
+        );
+        assert_eq!(
+            lines[2],
+            "PARTUUID=b              /boot/efi       vfat    umask=0077 0 0"
+        );
+        assert_eq!(
+            lines[3],
+            "# no filesystem of the converted disk has UUID 3; the line was:"
+        );
         assert_eq!(lines[4], "# UUID=3 none swap sw 0 0");
-        assert_eq!(lines[5], "# /dev/sda5 does not exist on the converted disk; the line was:");
+        assert_eq!(
+            lines[5],
+            "# /dev/sda5 does not exist on the converted disk; the line was:"
+        );
         assert_eq!(
             &lines[7..11],
             [
@@ -253,7 +355,10 @@ mod tests {
                 "/swapfile none swap sw 0 0"
             ]
         );
-        assert_eq!(lines[11], "PARTUUID=d              /data           ext4    defaults,x-systemd.growfs 0 0");
+        assert_eq!(
+            lines[11],
+            "PARTUUID=d              /data           ext4    defaults,x-systemd.growfs 0 0"
+        );
         assert_eq!(merged.notes.len(), 2);
         assert!(!has_device_swap(&merged.text));
         assert!(has_device_swap(old));
@@ -263,11 +368,21 @@ mod tests {
     fn no_mount_point_occurs_twice() {
         let twice = "UUID=1 / ext4 defaults 0 1\nUUID=2 / ext4 defaults 0 1\n";
         let merged = merge(twice, &mounts(), &Present::default());
-        assert_eq!(merged.text.lines().filter(|line| line.contains(" / ")).count(), 1);
+        assert_eq!(
+            merged
+                .text
+                .lines()
+                .filter(|line| line.contains(" / "))
+                .count(),
+            1
+        );
         let again = merge(
             &merged.text,
             &mounts(),
-            &Present { tags: ["partuuid=b", "partuuid=d"].map(String::from).into(), ..Present::default() },
+            &Present {
+                tags: ["partuuid=b", "partuuid=d"].map(String::from).into(),
+                ..Present::default()
+            },
         );
         assert_eq!(again.text, merged.text);
     }
@@ -275,23 +390,56 @@ mod tests {
     #[test]
     fn the_boot_partition_is_mounted_once() {
         let boot = ["partuuid=b", "uuid=12-34"].map(String::from);
-        let present = Present { tags: boot.clone().into(), boot: boot.into(), ..Present::default() };
-        let merged = merge("UUID=12-34 /uboot vfat ro 0 1\nUUID=\"12-34\" /mnt vfat noauto 0 0\n", &mounts(), &present);
+        let present = Present {
+            tags: boot.clone().into(),
+            boot: boot.into(),
+            ..Present::default()
+        };
+        let merged = merge(
+            "UUID=12-34 /uboot vfat ro 0 1\nUUID=\"12-34\" /mnt vfat noauto 0 0\n",
+            &mounts(),
+            &present,
+        );
         assert_eq!(merged.notes.len(), 2, "{:?}", merged.notes);
-        assert!(merged.notes[0].ends_with("UUID=12-34 on /uboot is commented out: the boot partition is mounted on /boot/efi"));
-        assert!(["/uboot", "/mnt"].iter().all(|dir| !super::mounts(&merged.text, dir)), "{}", merged.text);
+        assert!(merged.notes[0].ends_with(
+            "UUID=12-34 on /uboot is commented out: the boot partition is mounted on /boot/efi"
+        ));
+        assert!(
+            ["/uboot", "/mnt"]
+                .iter()
+                .all(|dir| !super::mounts(&merged.text, dir)),
+            "{}",
+            merged.text
+        );
     }
 
     #[test]
     fn a_part_of_the_system_on_its_own_partition_is_no_line_to_lose() {
-        let golden = [("uuid=ab-cd".to_owned(), "partition 3 (1 GiB, ext2/3/4)".to_owned())].into();
-        let present = Present { golden, ..Present::default() };
+        let golden = [(
+            "uuid=ab-cd".to_owned(),
+            "partition 3 (1 GiB, ext2/3/4)".to_owned(),
+        )]
+        .into();
+        let present = Present {
+            golden,
+            ..Present::default()
+        };
         let old = "UUID=AB-CD /boot/ ext4 defaults 0 2\n/dev/sda7 /var ext4 nofail 0 2\ntmpfs /var/lib tmpfs defaults 0 0\n/dev/sda8 /home ext4 defaults 0 2\n";
         let merged = merge(old, &mounts(), &present);
-        let problems: Vec<&str> = merged.problems.iter().map(|problem| problem.message.as_str()).collect();
+        let problems: Vec<&str> = merged
+            .problems
+            .iter()
+            .map(|problem| problem.message.as_str())
+            .collect();
         assert_eq!(problems.len(), 2, "{problems:?}");
-        assert!(problems[0].starts_with("partition 3 (1 GiB, ext2/3/4) is mounted on /boot by"), "{problems:?}");
-        assert!(problems[1].starts_with("/dev/sda7 is mounted on /var by"), "{problems:?}");
+        assert!(
+            problems[0].starts_with("partition 3 (1 GiB, ext2/3/4) is mounted on /boot by"),
+            "{problems:?}"
+        );
+        assert!(
+            problems[1].starts_with("/dev/sda7 is mounted on /var by"),
+            "{problems:?}"
+        );
         assert_eq!(merged.notes.len(), 1, "{:?}", merged.notes);
     }
 
@@ -300,8 +448,14 @@ mod tests {
         let old = "UUID=1 /data btrfs subvol=@data,compress=zstd 0 0\nUUID=2 / ext3 noatime 0 1\nUUID=3 /boot/efi auto ro 0 0\n";
         let merged = merge(old, &mounts(), &Present::default());
         let fields = |dir: &str| {
-            let line = merged.text.lines().find(|line| line.contains(&format!(" {dir} "))).unwrap();
-            line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+            let line = merged
+                .text
+                .lines()
+                .find(|line| line.contains(&format!(" {dir} ")))
+                .unwrap();
+            line.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
         };
         assert_eq!(fields("/data")[3], "defaults,x-systemd.growfs");
         assert_eq!(fields("/")[3], "noatime");

@@ -1,5 +1,5 @@
-//! The update client's configuration and identity, split between the root filesystem (replaced by updates) and the data
-//! partition (kept).
+//! The update client's configuration and identity, split between the root filesystem (replaced by
+//! updates) and the data partition (kept).
 
 use super::system::link_to_data;
 use crate::plan::family::{Family, Role};
@@ -39,11 +39,28 @@ pub struct Client<'a> {
 ///
 /// # Errors
 /// A [`Problem`] when files of the image cannot be merged.
-pub fn integrate(editor: &mut Editor, data: &mut Editor, client: &Client) -> Result<Vec<String>, Problem> {
+pub fn integrate(
+    editor: &mut Editor,
+    data: &mut Editor,
+    client: &Client,
+) -> Result<Vec<String>, Problem> {
     let failed = |e: EditError| Problem::new(format!("configuring the update client: {e}"));
-    // The configuration may come with a directory that becomes a link: links first, so that what lies there moves along.
-    for name in ["mender", "mender-configure", "mender-monitor", "mender-orchestrator"] {
-        link_to_data(editor, &format!("/var/lib/{name}"), &format!("/data/{name}"), data, &format!("/{name}")).map_err(failed)?;
+    // The configuration may come with a directory that becomes a link: links first, so that what
+    // lies there moves along.
+    for name in [
+        "mender",
+        "mender-configure",
+        "mender-monitor",
+        "mender-orchestrator",
+    ] {
+        link_to_data(
+            editor,
+            &format!("/var/lib/{name}"),
+            &format!("/data/{name}"),
+            data,
+            &format!("/{name}"),
+        )
+        .map_err(failed)?;
     }
     main_conf(editor, data, client)?;
     identity(editor, data, client).map_err(failed)?;
@@ -63,11 +80,14 @@ fn settings(editor: &Editor, path: &str) -> Result<Option<Map<String, Value>>, P
             .hint("correct the file, or remove it and set the values under [server]")
     };
     let bytes = editor.read(path, LIMIT).map_err(|e| broken(&e))?;
-    bytes.map(|bytes| serde_json::from_slice(&bytes).map_err(|e| broken(&e))).transpose()
+    bytes
+        .map(|bytes| serde_json::from_slice(&bytes).map_err(|e| broken(&e)))
+        .transpose()
 }
 
-/// `/etc/mender/mender.conf`: what the image has, overridden by the configuration, without the keys that belong on the data partition.
-/// What the image has in the client's fallback file, which the data partition's own replaces, comes along below all else.
+/// `/etc/mender/mender.conf`: what the image has, overridden by the configuration, without the keys
+/// that belong on the data partition. What the image has in the client's fallback file, which the
+/// data partition's own replaces, comes along below all else.
 fn main_conf(editor: &mut Editor, data: &Editor, client: &Client) -> Result<(), Problem> {
     let old = settings(editor, CONF)?;
     let mut conf = settings(data, FALLBACK)?.unwrap_or_default();
@@ -86,18 +106,36 @@ fn main_conf(editor: &mut Editor, data: &Editor, client: &Client) -> Result<(), 
     let reason = "settings of the update client";
     editor.dir("/etc/mender", 0o755, reason).map_err(failed)?;
     for (path, bytes, mode) in &client.files {
-        editor.file(path, bytes.clone(), *mode, "named by the configuration of the update client").map_err(failed)?;
+        editor
+            .file(
+                path,
+                bytes.clone(),
+                *mode,
+                "named by the configuration of the update client",
+            )
+            .map_err(failed)?;
     }
     if conf.is_empty() && old.is_none() {
         return Ok(());
     }
     if old.as_ref() != Some(&conf) {
-        let text = serde_json::to_string_pretty(&conf).map_err(|e| Problem::new(format!("writing {CONF}: {e}")))?;
-        editor.rewrite(CONF, format!("{text}\n"), 0o600, reason).map_err(failed)?;
+        let text = serde_json::to_string_pretty(&conf)
+            .map_err(|e| Problem::new(format!("writing {CONF}: {e}")))?;
+        editor
+            .rewrite(CONF, format!("{text}\n"), 0o600, reason)
+            .map_err(failed)?;
     }
     // It may hold the tenant's token.
-    let real = editor.tree().walk(CONF.as_bytes(), true).map_err(|e| failed(e.into()))?.path();
-    if let Some(stat) = editor.tree_mut().stat_mut(&real).filter(|stat| stat.mode & 0o177 != 0) {
+    let real = editor
+        .tree()
+        .walk(CONF.as_bytes(), true)
+        .map_err(|e| failed(e.into()))?
+        .path();
+    if let Some(stat) = editor
+        .tree_mut()
+        .stat_mut(&real)
+        .filter(|stat| stat.mode & 0o177 != 0)
+    {
         stat.mode &= 0o600;
         editor.record(real, Action::Changed, "it may hold the tenant's token");
     }
@@ -107,7 +145,8 @@ fn main_conf(editor: &mut Editor, data: &Editor, client: &Client) -> Result<(), 
 /// A managed client that no configuration tells a server waits for ever.
 fn no_server(root: &Tree) -> Option<String> {
     let bytes = root.read(CONF, LIMIT).ok().flatten().unwrap_or_default();
-    let named = serde_json::from_slice::<Map<String, Value>>(&bytes).is_ok_and(|conf| names_server(&conf));
+    let named =
+        serde_json::from_slice::<Map<String, Value>>(&bytes).is_ok_and(|conf| names_server(&conf));
     (!named).then(|| {
         "the update client is managed but knows no server: set server.url, or client.managed = false for one that waits for commands"
             .to_owned()
@@ -116,9 +155,14 @@ fn no_server(root: &Tree) -> Option<String> {
 
 /// True when the settings name a server, in the form with one or with several.
 fn names_server(conf: &Map<String, Value>) -> bool {
-    let full = |value: Option<&Value>| value.and_then(Value::as_str).is_some_and(|url| !url.is_empty());
+    let full = |value: Option<&Value>| {
+        value
+            .and_then(Value::as_str)
+            .is_some_and(|url| !url.is_empty())
+    };
     let listed = conf.get("Servers").and_then(Value::as_array);
-    full(conf.get("ServerURL")) || listed.is_some_and(|servers| servers.iter().any(|server| full(server.get("ServerURL"))))
+    full(conf.get("ServerURL"))
+        || listed.is_some_and(|servers| servers.iter().any(|server| full(server.get("ServerURL"))))
 }
 
 fn identity(editor: &mut Editor, data: &mut Editor, client: &Client) -> Result<(), EditError> {
@@ -128,12 +172,30 @@ fn identity(editor: &mut Editor, data: &mut Editor, client: &Client) -> Result<(
         client.family.path(Role::RootB)
     );
     data.file(FALLBACK, parts, 0o600, "the partitions that updates go to")?;
-    data.file("/mender/device_type", format!("device_type={}\n", client.device_type), 0o444, "the device's type")?;
-    let group = client.artifact_group.map(|group| format!("artifact_group={group}\n")).unwrap_or_default();
+    data.file(
+        "/mender/device_type",
+        format!("device_type={}\n", client.device_type),
+        0o444,
+        "the device's type",
+    )?;
+    let group = client
+        .artifact_group
+        .map(|group| format!("artifact_group={group}\n"))
+        .unwrap_or_default();
     let info = format!("artifact_name={}\n{group}", client.artifact_name);
-    editor.rewrite("/etc/mender/artifact_info", info, 0o644, "the name of this release")?;
+    editor.rewrite(
+        "/etc/mender/artifact_info",
+        info,
+        0o644,
+        "the name of this release",
+    )?;
     if editor.tree().file("/etc/mender/scripts/version").is_none() {
-        editor.file("/etc/mender/scripts/version", "3", 0o644, "the version of state scripts")?;
+        editor.file(
+            "/etc/mender/scripts/version",
+            "3",
+            0o644,
+            "the version of state scripts",
+        )?;
     }
     Ok(())
 }
@@ -143,13 +205,26 @@ fn scripts(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError
     let reason = "a managed client needs it and its package has none";
     let identity = "/usr/share/mender/identity/mender-device-identity";
     if editor.tree().find_nofollow(identity).is_none() {
-        editor.file(identity, include_str!("../../configs/device/mender-device-identity.sh"), 0o755, reason)?;
+        editor.file(
+            identity,
+            include_str!("../../configs/device/mender-device-identity.sh"),
+            0o755,
+            reason,
+        )?;
         notes.push(format!("{identity}: the device is told apart by the hardware address of its first network interface"));
     }
-    let has_inventory = editor.tree().dir("/usr/share/mender/inventory").is_some_and(|dir| !dir.entries.is_empty());
+    let has_inventory = editor
+        .tree()
+        .dir("/usr/share/mender/inventory")
+        .is_some_and(|dir| !dir.entries.is_empty());
     if !has_inventory {
         let inventory = "/usr/share/mender/inventory/mender-inventory-system";
-        editor.file(inventory, include_str!("../../configs/device/mender-inventory-system.sh"), 0o755, reason)?;
+        editor.file(
+            inventory,
+            include_str!("../../configs/device/mender-inventory-system.sh"),
+            0o755,
+            reason,
+        )?;
     }
     Ok(())
 }
@@ -157,23 +232,42 @@ fn scripts(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError
 /// The client's units start after `/data` is there.
 fn ordering(editor: &mut Editor) -> Result<(), EditError> {
     for unit in ["mender-client", "mender-authd", "mender-updated"] {
-        let dirs = ["/lib/systemd/system", "/usr/lib/systemd/system", "/etc/systemd/system"];
-        if dirs.iter().any(|dir| editor.tree().file(format!("{dir}/{unit}.service")).is_some()) {
+        let dirs = [
+            "/lib/systemd/system",
+            "/usr/lib/systemd/system",
+            "/etc/systemd/system",
+        ];
+        if dirs.iter().any(|dir| {
+            editor
+                .tree()
+                .file(format!("{dir}/{unit}.service"))
+                .is_some()
+        }) {
             let path = format!("/etc/systemd/system/{unit}.service.d/10-data.conf");
-            editor.file(path, "[Unit]\nRequiresMountsFor=/data\n", 0o644, "the client starts after its data is mounted")?;
+            editor.file(
+                path,
+                "[Unit]\nRequiresMountsFor=/data\n",
+                0o644,
+                "the client starts after its data is mounted",
+            )?;
         }
     }
     Ok(())
 }
 
-/// The client's version by the name of its program: for messages and for what an old client cannot do.
+/// The client's version by the name of its program: for messages and for what an old client cannot
+/// do.
 #[must_use]
 pub fn client_programs(tree: &Tree) -> Vec<String> {
-    ["/usr/bin/mender", "/usr/bin/mender-update", "/usr/bin/mender-auth"]
-        .iter()
-        .filter(|path| tree.file(path).is_some())
-        .map(|path| show(path.as_bytes()))
-        .collect()
+    [
+        "/usr/bin/mender",
+        "/usr/bin/mender-update",
+        "/usr/bin/mender-auth",
+    ]
+    .iter()
+    .filter(|path| tree.file(path).is_some())
+    .map(|path| show(path.as_bytes()))
+    .collect()
 }
 
 #[cfg(test)]
@@ -184,25 +278,47 @@ mod tests {
     use crate::tree::Stat;
 
     /// The notes and the main configuration after integration into an image that has `conf`.
-    fn integrated(conf: Option<&str>, settings: &[(&str, &str)], managed: bool) -> (Vec<String>, Option<String>) {
+    fn integrated(
+        conf: Option<&str>,
+        settings: &[(&str, &str)],
+        managed: bool,
+    ) -> (Vec<String>, Option<String>) {
         let files: Vec<(&str, &str)> = conf.map(|conf| (CONF, conf)).into_iter().collect();
         integrated_into(&files, settings, managed)
     }
 
     /// The same for an image with these files.
-    fn integrated_into(files: &[(&str, &str)], settings: &[(&str, &str)], managed: bool) -> (Vec<String>, Option<String>) {
+    fn integrated_into(
+        files: &[(&str, &str)],
+        settings: &[(&str, &str)],
+        managed: bool,
+    ) -> (Vec<String>, Option<String>) {
         let (time, stat) = (Time::default(), Stat::root(0o644, Time::default()));
-        let (mut root, mut data) = (Tree::new(Stat::root(0o755, time)), Tree::new(Stat::root(0o755, time)));
+        let (mut root, mut data) = (
+            Tree::new(Stat::root(0o755, time)),
+            Tree::new(Stat::root(0o755, time)),
+        );
         for (path, text) in files {
-            root.put_file(path, text.as_bytes().to_vec(), stat.clone()).unwrap();
+            root.put_file(path, text.as_bytes().to_vec(), stat.clone())
+                .unwrap();
         }
-        let family = Family::derive(&Stamp { time, family: "board".into() }, Scheme::Gpt, Naming::Partuuid);
+        let family = Family::derive(
+            &Stamp {
+                time,
+                family: "board".into(),
+            },
+            Scheme::Gpt,
+            Naming::Partuuid,
+        );
         let client = Client {
             family: &family,
             device_type: "board",
             artifact_name: "release-1",
             artifact_group: None,
-            settings: settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).into())).collect(),
+            settings: settings
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+                .collect(),
             files: Vec::new(),
             managed,
         };
@@ -216,14 +332,21 @@ mod tests {
     #[test]
     fn a_managed_client_without_a_server_is_told_of() {
         let told = |conf, settings: &[(&str, &str)], managed| {
-            integrated(conf, settings, managed).0.iter().any(|note| note.contains("knows no server"))
+            integrated(conf, settings, managed)
+                .0
+                .iter()
+                .any(|note| note.contains("knows no server"))
         };
         assert!(told(None, &[], true));
         assert!(told(Some(r#"{"ServerURL": "", "Servers": []}"#), &[], true));
         assert!(!told(None, &[], false));
         assert!(!told(None, &[("ServerURL", "https://a")], true));
         assert!(!told(Some(r#"{"ServerURL": "https://a"}"#), &[], true));
-        assert!(!told(Some(r#"{"Servers": [{"ServerURL": "https://a"}]}"#), &[], true));
+        assert!(!told(
+            Some(r#"{"Servers": [{"ServerURL": "https://a"}]}"#),
+            &[],
+            true
+        ));
     }
 
     #[test]
@@ -231,17 +354,29 @@ mod tests {
         let old = r#"{"Servers": [{"ServerURL": "https://old"}], "RootfsPartA": "/dev/sda1", "UpdateLogPath": "/data/log"}"#;
         let (_, conf) = integrated(Some(old), &[("ServerURL", "https://new")], true);
         let conf: Map<String, Value> = serde_json::from_str(&conf.unwrap()).unwrap();
-        assert_eq!(Value::Object(conf), serde_json::json!({"UpdateLogPath": "/data/log", "ServerURL": "https://new"}));
+        assert_eq!(
+            Value::Object(conf),
+            serde_json::json!({"UpdateLogPath": "/data/log", "ServerURL": "https://new"})
+        );
     }
 
     #[test]
     fn settings_of_the_fallback_file_come_along() {
-        let fallback =
-            ("/var/lib/mender/mender.conf", r#"{"ServerURL": "https://a", "RootfsPartA": "/dev/sda2", "RetryPollCount": 3}"#);
-        let conf =
-            |files: &[(&str, &str)]| -> Value { serde_json::from_str(&integrated_into(files, &[], true).1.unwrap()).unwrap() };
-        assert_eq!(conf(&[fallback]), serde_json::json!({"ServerURL": "https://a", "RetryPollCount": 3}));
+        let fallback = (
+            "/var/lib/mender/mender.conf",
+            r#"{"ServerURL": "https://a", "RootfsPartA": "/dev/sda2", "RetryPollCount": 3}"#,
+        );
+        let conf = |files: &[(&str, &str)]| -> Value {
+            serde_json::from_str(&integrated_into(files, &[], true).1.unwrap()).unwrap()
+        };
+        assert_eq!(
+            conf(&[fallback]),
+            serde_json::json!({"ServerURL": "https://a", "RetryPollCount": 3})
+        );
         let main = (CONF, r#"{"Servers": [{"ServerURL": "https://b"}]}"#);
-        assert_eq!(conf(&[fallback, main]), serde_json::json!({"Servers": [{"ServerURL": "https://b"}], "RetryPollCount": 3}));
+        assert_eq!(
+            conf(&[fallback, main]),
+            serde_json::json!({"Servers": [{"ServerURL": "https://b"}], "RetryPollCount": 3})
+        );
     }
 }

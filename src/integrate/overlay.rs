@@ -17,16 +17,24 @@ use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, Editor};
 use crate::tree::{Entry, Found, Kind, Leaf, Stat, Tree, show};
 
-/// Merges `overlay` onto the root of the tree; `reason` names the overlay. Everything carries the owner that the last matching rule of
-/// `owners` says, or else the one it has in the overlay.
+/// Merges `overlay` onto the root of the tree; `reason` names the overlay. Everything carries the
+/// owner that the last matching rule of `owners` says, or else the one it has in the overlay.
 ///
 /// # Errors
 /// Everything that stands in the way of something. The tree then holds the rest.
-pub fn graft(editor: &mut Editor<'_>, overlay: &Tree, owners: &[OwnerRule], reason: &str) -> Result<(), Problems> {
+pub fn graft(
+    editor: &mut Editor<'_>,
+    overlay: &Tree,
+    owners: &[OwnerRule],
+    reason: &str,
+) -> Result<(), Problems> {
     let mut problems = Problems::default();
     let mut blocked: Option<Vec<u8>> = None;
     for (path, entry) in rows(overlay) {
-        if blocked.as_ref().is_some_and(|blocked| is_below(&path, blocked)) {
+        if blocked
+            .as_ref()
+            .is_some_and(|blocked| is_below(&path, blocked))
+        {
             continue;
         }
         let rule = owners.iter().rfind(|rule| rule.path.matches(&path));
@@ -45,8 +53,15 @@ pub fn graft(editor: &mut Editor<'_>, overlay: &Tree, owners: &[OwnerRule], reas
 /// The rules that match nothing in any of the overlays: most likely slips.
 #[must_use]
 pub fn unused<'r>(overlays: &[Tree], owners: &'r [OwnerRule]) -> Vec<&'r OwnerRule> {
-    let paths: Vec<Vec<u8>> = overlays.iter().flat_map(rows).map(|(path, _)| path).collect();
-    owners.iter().filter(|rule| !paths.iter().any(|path| rule.path.matches(path))).collect()
+    let paths: Vec<Vec<u8>> = overlays
+        .iter()
+        .flat_map(rows)
+        .map(|(path, _)| path)
+        .collect();
+    owners
+        .iter()
+        .filter(|rule| !paths.iter().any(|path| rule.path.matches(path)))
+        .collect()
 }
 
 /// Every path below the root with what is there, parents first.
@@ -57,27 +72,52 @@ fn rows(tree: &Tree) -> Vec<(Vec<u8>, &Entry)> {
 }
 
 fn is_below(path: &[u8], dir: &[u8]) -> bool {
-    path.strip_prefix(dir).is_some_and(|rest| rest.first() == Some(&b'/'))
+    path.strip_prefix(dir)
+        .is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
 /// `stat` with what `rule` says of it.
 fn owned(stat: &Stat, rule: Option<&OwnerRule>, is_dir: bool) -> Stat {
-    let Some(rule) = rule else { return stat.clone() };
+    let Some(rule) = rule else {
+        return stat.clone();
+    };
     let mode = rule.mode.unwrap_or(stat.mode);
     // Who may read a directory may pass it: a mode fit for files would close it.
-    let pass = if is_dir && rule.mode.is_some() { (mode & 0o444) >> 2 } else { 0 };
-    Stat { mode: mode | pass, uid: rule.uid, gid: rule.gid, ..stat.clone() }
+    let pass = if is_dir && rule.mode.is_some() {
+        (mode & 0o444) >> 2
+    } else {
+        0
+    };
+    Stat {
+        mode: mode | pass,
+        uid: rule.uid,
+        gid: rule.gid,
+        ..stat.clone()
+    }
 }
 
-fn directory(editor: &mut Editor<'_>, path: &[u8], stat: Stat, rule: Option<&OwnerRule>, reason: &str) -> Result<(), EditError> {
+fn directory(
+    editor: &mut Editor<'_>,
+    path: &[u8],
+    stat: Stat,
+    rule: Option<&OwnerRule>,
+    reason: &str,
+) -> Result<(), EditError> {
     let walk = editor.tree().walk(path, true)?;
     let real = walk.path();
     match editor.tree().find(&real) {
         Some(Found::Leaf(_)) => {
-            return Err(EditError::InTheWay(name(path, &real), "not a directory", "the directory of the overlay"));
+            return Err(EditError::InTheWay(
+                name(path, &real),
+                "not a directory",
+                "the directory of the overlay",
+            ));
         }
         Some(Found::Dir(there)) => {
-            let new = rule.map_or_else(|| there.stat.clone(), |rule| owned(&there.stat, Some(rule), true));
+            let new = rule.map_or_else(
+                || there.stat.clone(),
+                |rule| owned(&there.stat, Some(rule), true),
+            );
             if new == there.stat {
                 return Ok(());
             }
@@ -98,9 +138,19 @@ fn set_stat(editor: &mut Editor<'_>, real: &[u8], stat: Stat) {
     }
 }
 
-fn leaf(editor: &mut Editor<'_>, path: &[u8], leaf: &Leaf, rule: Option<&OwnerRule>, reason: &str) -> Result<(), EditError> {
+fn leaf(
+    editor: &mut Editor<'_>,
+    path: &[u8],
+    leaf: &Leaf,
+    rule: Option<&OwnerRule>,
+    reason: &str,
+) -> Result<(), EditError> {
     let real = editor.tree().walk(path, false)?.path();
-    let what = if matches!(leaf.kind, Kind::Symlink(_)) { "the symbolic link of the overlay" } else { "the file of the overlay" };
+    let what = if matches!(leaf.kind, Kind::Symlink(_)) {
+        "the symbolic link of the overlay"
+    } else {
+        "the file of the overlay"
+    };
     let in_the_way = |stands| Err(EditError::InTheWay(name(path, &real), stands, what));
     let brings_file = matches!(leaf.kind, Kind::File(_));
     match editor.tree().find_nofollow(&real) {
@@ -111,16 +161,30 @@ fn leaf(editor: &mut Editor<'_>, path: &[u8], leaf: &Leaf, rule: Option<&OwnerRu
         _ => {}
     }
     let stat = match leaf.kind {
-        Kind::Symlink(_) => Stat { mode: leaf.stat.mode, ..owned(&leaf.stat, rule, false) },
+        Kind::Symlink(_) => Stat {
+            mode: leaf.stat.mode,
+            ..owned(&leaf.stat, rule, false)
+        },
         _ => owned(&leaf.stat, rule, false),
     };
-    editor.put(&real, Leaf { stat, kind: leaf.kind.clone() }, reason)?;
+    editor.put(
+        &real,
+        Leaf {
+            stat,
+            kind: leaf.kind.clone(),
+        },
+        reason,
+    )?;
     Ok(())
 }
 
 /// The path in the overlay, and the one in the image where symlinks lead elsewhere.
 fn name(path: &[u8], real: &[u8]) -> String {
-    if path == real { show(path) } else { format!("{} ({} in the image)", show(path), show(real)) }
+    if path == real {
+        show(path)
+    } else {
+        format!("{} ({} in the image)", show(path), show(real))
+    }
 }
 
 #[cfg(test)]
@@ -129,10 +193,17 @@ mod tests {
     use crate::tree::Time;
     use crate::tree::dump::dump;
 
-    const OLD: Time = Time { seconds: 1, nanos: 0 };
-    const NEW: Time = Time { seconds: 2, nanos: 0 };
+    const OLD: Time = Time {
+        seconds: 1,
+        nanos: 0,
+    };
+    const NEW: Time = Time {
+        seconds: 2,
+        nanos: 0,
+    };
 
-    /// A tree of `path` (directory when it ends in `/`), `path -> target` (symlink), `path = text` (file).
+    /// A tree of `path` (directory when it ends in `/`), `path -> target` (symlink), `path = text`
+    /// (file).
     fn tree(time: Time, lines: &[&str]) -> Tree {
         let mut tree = Tree::new(Stat::root(0o755, time));
         for line in lines {
@@ -148,52 +219,114 @@ mod tests {
     }
 
     fn rule(path: &str, uid: u32, mode: Option<u16>) -> OwnerRule {
-        OwnerRule { path: path.parse().unwrap(), uid, gid: uid, mode }
+        OwnerRule {
+            path: path.parse().unwrap(),
+            uid,
+            gid: uid,
+            mode,
+        }
     }
 
     /// What became of the image: the changes as `+`, `~` and a path, and the problems.
     fn graft_text(image: &mut Tree, overlay: &Tree, owners: &[OwnerRule]) -> (Vec<String>, String) {
         let mut editor = Editor::new(image, NEW);
-        let problems = graft(&mut editor, overlay, owners, "overlay x").err().map(|p| p.to_string()).unwrap_or_default();
+        let problems = graft(&mut editor, overlay, owners, "overlay x")
+            .err()
+            .map(|p| p.to_string())
+            .unwrap_or_default();
         let mark = |action| if action == Action::Added { '+' } else { '~' };
         let changes = editor.finish();
         assert!(changes.iter().all(|change| change.reason == "overlay x"));
-        (changes.iter().map(|change| format!("{}{}", mark(change.action), show(&change.path))).collect(), problems)
+        (
+            changes
+                .iter()
+                .map(|change| format!("{}{}", mark(change.action), show(&change.path)))
+                .collect(),
+            problems,
+        )
     }
 
     #[test]
     fn the_table_of_merges() {
-        let image =
-            ["/usr/lib/", "/lib -> usr/lib", "/var/lib/mender -> /data/mender", "/etc/file = old", "/etc/to-file -> file", "/d/"];
+        let image = [
+            "/usr/lib/",
+            "/lib -> usr/lib",
+            "/var/lib/mender -> /data/mender",
+            "/etc/file = old",
+            "/etc/to-file -> file",
+            "/d/",
+        ];
         for (overlay, changes, problem) in [
             ("/new/a = 1", vec!["+/new", "+/new/a"], ""),
             ("/lib/x = 1", vec!["+/usr/lib/x"], ""),
-            ("/lib/sub/x = 1", vec!["+/usr/lib/sub", "+/usr/lib/sub/x"], ""),
-            ("/var/lib/mender/x = 1", vec!["+/data", "+/data/mender", "+/data/mender/x"], ""),
+            (
+                "/lib/sub/x = 1",
+                vec!["+/usr/lib/sub", "+/usr/lib/sub/x"],
+                "",
+            ),
+            (
+                "/var/lib/mender/x = 1",
+                vec!["+/data", "+/data/mender", "+/data/mender/x"],
+                "",
+            ),
             ("/etc/", vec![], ""),
             ("/etc/file = new", vec!["~/etc/file"], ""),
             ("/etc/to-file = new", vec!["~/etc/to-file"], ""),
             ("/lib -> elsewhere", vec!["~/lib"], ""),
-            ("/etc/file/x = 1", vec![], "/etc/file: is not a directory, which the directory of the overlay cannot replace"),
+            (
+                "/etc/file/x = 1",
+                vec![],
+                "/etc/file: is not a directory, which the directory of the overlay cannot replace",
+            ),
             (
                 "/etc/to-file/",
                 vec![],
                 "/etc/to-file (/etc/file in the image): is not a directory, which the directory of the overlay cannot replace",
             ),
-            ("/d = 1", vec![], "/d: is a directory, which the file of the overlay cannot replace"),
-            ("/d -> x", vec![], "/d: is a directory, which the symbolic link of the overlay cannot replace"),
-            ("/lib = 1", vec![], "/lib: is a symbolic link to a directory, which the file of the overlay cannot replace"),
+            (
+                "/d = 1",
+                vec![],
+                "/d: is a directory, which the file of the overlay cannot replace",
+            ),
+            (
+                "/d -> x",
+                vec![],
+                "/d: is a directory, which the symbolic link of the overlay cannot replace",
+            ),
+            (
+                "/lib = 1",
+                vec![],
+                "/lib: is a symbolic link to a directory, which the file of the overlay cannot replace",
+            ),
         ] {
-            let expected = if problem.is_empty() { String::new() } else { format!("overlay x: {problem}") };
+            let expected = if problem.is_empty() {
+                String::new()
+            } else {
+                format!("overlay x: {problem}")
+            };
             let found = graft_text(&mut tree(OLD, &image), &tree(NEW, &[overlay]), &[]);
-            assert_eq!(found, (changes.into_iter().map(str::to_owned).collect(), expected), "{overlay}");
+            assert_eq!(
+                found,
+                (changes.into_iter().map(str::to_owned).collect(), expected),
+                "{overlay}"
+            );
         }
     }
 
     #[test]
     fn all_problems_are_gathered_and_the_rest_is_laid_down() {
         let mut image = tree(OLD, &["/a = 1", "/b/", "/loop -> loop"]);
-        let overlay = tree(NEW, &["/a/x = 1", "/a/y = 1", "/ab = 1", "/b = 1", "/loop/x = 1", "/z = 1"]);
+        let overlay = tree(
+            NEW,
+            &[
+                "/a/x = 1",
+                "/a/y = 1",
+                "/ab = 1",
+                "/b = 1",
+                "/loop/x = 1",
+                "/z = 1",
+            ],
+        );
         let (changes, problems) = graft_text(&mut image, &overlay, &[]);
         assert_eq!(changes, ["+/ab", "+/z"]);
         let expected = [
@@ -209,11 +342,29 @@ mod tests {
         let mut image = tree(OLD, &["/srv/", "/home/user/"]);
         image.stat_mut("/srv").unwrap().uid = 33;
         image.stat_mut("/srv").unwrap().mode = 0o2770;
-        let overlay = tree(NEW, &["/srv/x = 1", "/home/user/.ssh/", "/home/user/.ssh/keys = k", "/home/user/link -> x"]);
-        let owners = [rule("/home/user/**", 1000, None), rule("/home/user/.ssh/**", 1000, Some(0o600)), rule("/none", 1, None)];
+        let overlay = tree(
+            NEW,
+            &[
+                "/srv/x = 1",
+                "/home/user/.ssh/",
+                "/home/user/.ssh/keys = k",
+                "/home/user/link -> x",
+            ],
+        );
+        let owners = [
+            rule("/home/user/**", 1000, None),
+            rule("/home/user/.ssh/**", 1000, Some(0o600)),
+            rule("/none", 1, None),
+        ];
         let (changes, problems) = graft_text(&mut image, &overlay, &owners);
         assert_eq!(problems, "");
-        let expected = ["~/home/user", "+/home/user/.ssh", "+/home/user/.ssh/keys", "+/home/user/link", "+/srv/x"];
+        let expected = [
+            "~/home/user",
+            "+/home/user/.ssh",
+            "+/home/user/.ssh/keys",
+            "+/home/user/link",
+            "+/srv/x",
+        ];
         assert_eq!(changes, expected);
         let stat = |path: &str| match image.find_nofollow(path).unwrap() {
             Found::Dir(dir) => (dir.stat.mode, dir.stat.uid, dir.stat.mtime),
@@ -231,11 +382,37 @@ mod tests {
 
     #[test]
     fn nothing_leaves_the_root() {
-        let mut image = tree(OLD, &["/etc/", "/up -> ../../../../etc", "/abs -> /etc", "/gone -> /../../nowhere/deep"]);
-        let overlay = tree(NEW, &["/up/a = 1", "/abs/b = 1", "/gone/c = 1", "/out -> /../../tmp"]);
+        let mut image = tree(
+            OLD,
+            &[
+                "/etc/",
+                "/up -> ../../../../etc",
+                "/abs -> /etc",
+                "/gone -> /../../nowhere/deep",
+            ],
+        );
+        let overlay = tree(
+            NEW,
+            &[
+                "/up/a = 1",
+                "/abs/b = 1",
+                "/gone/c = 1",
+                "/out -> /../../tmp",
+            ],
+        );
         let (changes, problems) = graft_text(&mut image, &overlay, &[]);
         assert_eq!(problems, "");
-        assert_eq!(changes, ["+/etc/b", "+/nowhere", "+/nowhere/deep", "+/nowhere/deep/c", "+/out", "+/etc/a"]);
+        assert_eq!(
+            changes,
+            [
+                "+/etc/b",
+                "+/nowhere",
+                "+/nowhere/deep",
+                "+/nowhere/deep/c",
+                "+/out",
+                "+/etc/a"
+            ]
+        );
         // A second overlay goes through the link of the first, and still stays inside.
         let (changes, _) = graft_text(&mut image, &tree(NEW, &["/out/x = 1"]), &[]);
         assert_eq!(changes, ["+/tmp", "+/tmp/x"]);

@@ -1,4 +1,5 @@
-//! The system around the update client: mount points, `/etc/fstab`, what moves to the data partition, and its growth.
+//! The system around the update client: mount points, `/etc/fstab`, what moves to the data
+//! partition, and its growth.
 
 use super::fstab::{Mount, Present, merge};
 use crate::plan::family::{Family, Role};
@@ -31,14 +32,22 @@ pub struct System<'a> {
     pub present: Present,
 }
 
-/// Makes mount points, merges `/etc/fstab`, arranges the growth of the data partition. Returns notes for the report and adds to the
-/// problems of the plan.
+/// Makes mount points, merges `/etc/fstab`, arranges the growth of the data partition. Returns
+/// notes for the report and adds to the problems of the plan.
 ///
 /// # Errors
 /// What editing said.
-pub fn integrate(editor: &mut Editor, system: &System, problems: &mut Problems) -> Result<Vec<String>, EditError> {
+pub fn integrate(
+    editor: &mut Editor,
+    system: &System,
+    problems: &mut Problems,
+) -> Result<Vec<String>, EditError> {
     editor.dir("/data", 0o755, "mount point of the data partition")?;
-    editor.dir(system.boot_mount, 0o755, "mount point of the boot partition")?;
+    editor.dir(
+        system.boot_mount,
+        0o755,
+        "mount point of the boot partition",
+    )?;
     let mut notes = fstab(editor, system, problems)?;
     resume(editor, &mut notes)?;
     initramfs(editor)?;
@@ -50,8 +59,7 @@ pub fn integrate(editor: &mut Editor, system: &System, problems: &mut Problems) 
         }
     }
     if system.systemd {
-        let tmpfiles =
-            "# The update client's directory, should the data partition ever be made anew.\nd /data/mender 0700 root root -\n";
+        let tmpfiles = "# The update client's directory, should the data partition ever be made anew.\nd /data/mender 0700 root root -\n";
         editor.file(
             "/usr/lib/tmpfiles.d/mender-data.conf",
             tmpfiles,
@@ -63,8 +71,9 @@ pub fn integrate(editor: &mut Editor, system: &System, problems: &mut Problems) 
     Ok(notes)
 }
 
-/// Tells `initramfs-tools(7)` what the root filesystem is. It would ask the device that `fstab` names, which is none: the next initrd
-/// that the device makes would lack the program that checks the root filesystem.
+/// Tells `initramfs-tools(7)` what the root filesystem is. It would ask the device that `fstab`
+/// names, which is none: the next initrd that the device makes would lack the program that checks
+/// the root filesystem.
 fn initramfs(editor: &mut Editor) -> Result<(), EditError> {
     if editor.tree().dir("/etc/initramfs-tools").is_none() {
         return Ok(());
@@ -79,10 +88,19 @@ fn initramfs(editor: &mut Editor) -> Result<(), EditError> {
     Ok(())
 }
 
-fn fstab(editor: &mut Editor, system: &System, problems: &mut Problems) -> Result<Vec<String>, EditError> {
+fn fstab(
+    editor: &mut Editor,
+    system: &System,
+    problems: &mut Problems,
+) -> Result<Vec<String>, EditError> {
     let old = editor.text("/etc/fstab", TEXT_LIMIT)?.unwrap_or_default();
     let [boot, root, data] = system.options.clone();
-    let owned = |options: &[&str]| options.iter().map(|option| (*option).to_owned()).collect::<Vec<_>>();
+    let owned = |options: &[&str]| {
+        options
+            .iter()
+            .map(|option| (*option).to_owned())
+            .collect::<Vec<_>>()
+    };
     let growfs = "x-systemd.growfs";
     let mounts = [
         Mount {
@@ -101,7 +119,8 @@ fn fstab(editor: &mut Editor, system: &System, problems: &mut Problems) -> Resul
             kind: "vfat".into(),
             options: boot,
             default_options: "defaults".into(),
-            // The environment of the boot loader is here: what is written must be on the medium when the writer goes on.
+            // The environment of the boot loader is here: what is written must be on the medium
+            // when the writer goes on.
             required: owned(&["sync"]),
             dropped: owned(&["flush", "async", growfs]),
             pass: 0,
@@ -112,7 +131,11 @@ fn fstab(editor: &mut Editor, system: &System, problems: &mut Problems) -> Resul
             kind: "ext4".into(),
             options: data,
             default_options: "defaults".into(),
-            required: if system.grow_data { owned(&[growfs]) } else { Vec::new() },
+            required: if system.grow_data {
+                owned(&[growfs])
+            } else {
+                Vec::new()
+            },
             dropped: owned(&["noauto", "nofail"]),
             pass: system.data_pass,
         },
@@ -126,11 +149,22 @@ fn fstab(editor: &mut Editor, system: &System, problems: &mut Problems) -> Resul
 /// Resuming from a swap partition that is gone makes the initramfs wait half a minute at each boot.
 fn resume(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError> {
     const PATH: &str = "/etc/initramfs-tools/conf.d/resume";
-    let Some(text) = editor.text(PATH, TEXT_LIMIT)? else { return Ok(()) };
-    let names_device = text.lines().any(|line| line.trim().starts_with("RESUME=") && !line.contains("=none"));
+    let Some(text) = editor.text(PATH, TEXT_LIMIT)? else {
+        return Ok(());
+    };
+    let names_device = text
+        .lines()
+        .any(|line| line.trim().starts_with("RESUME=") && !line.contains("=none"));
     if names_device {
-        editor.rewrite(PATH, "RESUME=none\n", 0o644, "the swap partition of the golden image is gone")?;
-        notes.push(format!("{PATH}: hibernation is off, its swap partition is not on the converted disk"));
+        editor.rewrite(
+            PATH,
+            "RESUME=none\n",
+            0o644,
+            "the swap partition of the golden image is gone",
+        )?;
+        notes.push(format!(
+            "{PATH}: hibernation is off, its swap partition is not on the converted disk"
+        ));
     }
     Ok(())
 }
@@ -138,7 +172,12 @@ fn resume(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError>
 fn grow(editor: &mut Editor, family: &Family) -> Result<(), EditError> {
     let reason = "the data partition grows to the end of the disk";
     let device = family.path(Role::Data);
-    editor.file("/usr/lib/goldsmith/grow-data", include_str!("../../configs/device/grow-data.sh"), 0o755, reason)?;
+    editor.file(
+        "/usr/lib/goldsmith/grow-data",
+        include_str!("../../configs/device/grow-data.sh"),
+        0o755,
+        reason,
+    )?;
     let unit = format!(
         "[Unit]\n\
          Description=Grow the data partition to the end of its disk\n\
@@ -152,17 +191,37 @@ fn grow(editor: &mut Editor, family: &Family) -> Result<(), EditError> {
          Type=oneshot\n\
          ExecStart=/usr/lib/goldsmith/grow-data {device} /data\n"
     );
-    editor.file("/etc/systemd/system/mender-grow-data.service", unit, 0o644, reason)?;
-    editor.symlink("/etc/systemd/system/data.mount.wants/mender-grow-data.service", "../mender-grow-data.service", reason)?;
+    editor.file(
+        "/etc/systemd/system/mender-grow-data.service",
+        unit,
+        0o644,
+        reason,
+    )?;
+    editor.symlink(
+        "/etc/systemd/system/data.mount.wants/mender-grow-data.service",
+        "../mender-grow-data.service",
+        reason,
+    )?;
     Ok(())
 }
 
 /// New files have no labels: SELinux must label the filesystem at first boot.
 fn selinux(editor: &mut Editor) -> Result<(), EditError> {
-    let Some(text) = editor.text("/etc/selinux/config", TEXT_LIMIT)? else { return Ok(()) };
-    let mode = text.lines().filter_map(|line| line.trim().strip_prefix("SELINUX=")).next_back().map(str::to_lowercase);
+    let Some(text) = editor.text("/etc/selinux/config", TEXT_LIMIT)? else {
+        return Ok(());
+    };
+    let mode = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("SELINUX="))
+        .next_back()
+        .map(str::to_lowercase);
     if matches!(mode.as_deref(), Some("enforcing" | "permissive")) {
-        editor.file("/.autorelabel", "", 0o644, "SELinux labels the new files at first boot")?;
+        editor.file(
+            "/.autorelabel",
+            "",
+            0o644,
+            "SELinux labels the new files at first boot",
+        )?;
     }
     Ok(())
 }
@@ -176,18 +235,30 @@ pub fn move_data(editor: &mut Editor, data: &mut Editor) -> Result<(), Problem> 
         .map_err(|e| Problem::new(format!("moving /data to the data partition: {e}")))
 }
 
-/// Moves what is in the directory `from` (of `editor`'s tree) into the directory `to` of `data`'s tree; links between files that
-/// move stay links. Nothing happens when `from` is no directory.
+/// Moves what is in the directory `from` (of `editor`'s tree) into the directory `to` of `data`'s
+/// tree; links between files that move stay links. Nothing happens when `from` is no directory.
 ///
 /// # Errors
 /// What editing said, when both sides have something under one name that cannot be merged.
-pub fn move_below(editor: &mut Editor, from: &str, data: &mut Editor, to: &str, reason: &str) -> Result<(), EditError> {
-    if !matches!(editor.tree().find_nofollow(from), Some(Found::Dir(dir)) if !dir.entries.is_empty()) {
+pub fn move_below(
+    editor: &mut Editor,
+    from: &str,
+    data: &mut Editor,
+    to: &str,
+    reason: &str,
+) -> Result<(), EditError> {
+    if !matches!(editor.tree().find_nofollow(from), Some(Found::Dir(dir)) if !dir.entries.is_empty())
+    {
         return Ok(());
     }
     let source = editor.tree().clone();
-    let Some(Found::Dir(dir)) = source.find_nofollow(from) else { return Ok(()) };
-    let mut copier = Copier { source: &source, ids: std::collections::BTreeMap::new() };
+    let Some(Found::Dir(dir)) = source.find_nofollow(from) else {
+        return Ok(());
+    };
+    let mut copier = Copier {
+        source: &source,
+        ids: std::collections::BTreeMap::new(),
+    };
     let base = to.trim_end_matches('/').as_bytes().to_vec();
     copier.copy(&dir.entries, &base, data, reason)?;
     for name in dir.entries.keys() {
@@ -227,10 +298,17 @@ impl Copier<'_> {
         Ok(())
     }
 
-    fn leaf(&mut self, id: crate::tree::LeafId, path: &[u8], data: &mut Editor, reason: &str) -> Result<(), EditError> {
+    fn leaf(
+        &mut self,
+        id: crate::tree::LeafId,
+        path: &[u8],
+        data: &mut Editor,
+        reason: &str,
+    ) -> Result<(), EditError> {
         if let Some(known) = self.ids.get(&id) {
             let time = data.time();
-            data.tree_mut().link(path, *known, &crate::tree::Stat::root(0o755, time))?;
+            data.tree_mut()
+                .link(path, *known, &crate::tree::Stat::root(0o755, time))?;
             data.record(path, Action::Added, reason);
         } else {
             let copy = data.put(path, self.source.leaf(id).clone(), reason)?;
@@ -240,15 +318,25 @@ impl Copier<'_> {
     }
 }
 
-/// Makes `path` a symlink to `target`; a directory that stands there moves its content to `to` on the data partition.
+/// Makes `path` a symlink to `target`; a directory that stands there moves its content to `to` on
+/// the data partition.
 ///
 /// # Errors
 /// What editing said.
-pub fn link_to_data(editor: &mut Editor, path: &str, target: &str, data: &mut Editor, to: &str) -> Result<(), EditError> {
+pub fn link_to_data(
+    editor: &mut Editor,
+    path: &str,
+    target: &str,
+    data: &mut Editor,
+    to: &str,
+) -> Result<(), EditError> {
     let reason = "state of the update client, on the data partition";
     data.dir(to, if to == "/mender" { 0o700 } else { 0o755 }, reason)?;
     match editor.tree().find_nofollow(path) {
-        Some(Found::Leaf(Leaf { kind: Kind::Symlink(old), .. })) if old == target.as_bytes() => return Ok(()),
+        Some(Found::Leaf(Leaf {
+            kind: Kind::Symlink(old),
+            ..
+        })) if old == target.as_bytes() => return Ok(()),
         Some(Found::Dir(_)) => {
             move_below(editor, path, data, to, reason)?;
             editor.remove(path, reason)?;
@@ -270,17 +358,28 @@ mod tests {
         let mut root = Tree::new(stat.clone());
         let id = root.put_file("/data/app/a", "x", stat.clone()).unwrap();
         root.link("/data/app/b", id, &stat).unwrap();
-        root.put_file("/var/lib/mender/key", "k", stat.clone()).unwrap();
+        root.put_file("/var/lib/mender/key", "k", stat.clone())
+            .unwrap();
         let mut data = Tree::new(stat.clone());
         let mut editor = Editor::new(&mut root, Time::default());
         let mut target = Editor::new(&mut data, Time::default());
-        link_to_data(&mut editor, "/var/lib/mender", "/data/mender", &mut target, "/mender").unwrap();
+        link_to_data(
+            &mut editor,
+            "/var/lib/mender",
+            "/data/mender",
+            &mut target,
+            "/mender",
+        )
+        .unwrap();
         move_data(&mut editor, &mut target).unwrap();
         drop((editor, target));
         assert!(root.dir("/data").unwrap().entries.is_empty());
         assert_eq!(data.link_counts().values().max(), Some(&2));
         assert_eq!(data.read("/mender/key", 9).unwrap().unwrap(), b"k");
         assert_eq!(data.dir("/mender").unwrap().stat.mode, 0o700);
-        assert_eq!(crate::plan::facts::symlink(&root, "/var/lib/mender").as_deref(), Some("/data/mender"));
+        assert_eq!(
+            crate::plan::facts::symlink(&root, "/var/lib/mender").as_deref(),
+            Some("/data/mender")
+        );
     }
 }

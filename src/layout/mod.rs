@@ -9,11 +9,12 @@
 use crate::problem::Problem;
 use crate::units::{align_up, enough, human};
 
-/// Where the partitions begin and what is kept free around them, in alignments: boot loaders that live in front of the first
-/// partition need room there.
+/// Where the partitions begin and what is kept free around them, in alignments: boot loaders that
+/// live in front of the first partition need room there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Margins {
-    /// Alignments in front of the boot partition: 1 with GRUB on UEFI, 3 where two raw environments lie there.
+    /// Alignments in front of the boot partition: 1 with GRUB on UEFI, 3 where two raw environments
+    /// lie there.
     pub head: u64,
     /// Alignments kept out of the partitions altogether: 4 and 6.
     pub overhead: u64,
@@ -21,9 +22,15 @@ pub struct Margins {
 
 impl Margins {
     /// GRUB on UEFI: only the table is in front.
-    pub const EFI: Self = Self { head: 1, overhead: 4 };
+    pub const EFI: Self = Self {
+        head: 1,
+        overhead: 4,
+    };
     /// U-Boot: two alignments for its environments.
-    pub const UBOOT: Self = Self { head: 3, overhead: 6 };
+    pub const UBOOT: Self = Self {
+        head: 3,
+        overhead: 6,
+    };
 }
 
 /// What has to be placed; all in bytes.
@@ -79,33 +86,69 @@ impl Layout {
     /// Places everything.
     ///
     /// # Errors
-    /// A [`Problem`] with all numbers and the smallest values that would do, when something does not fit.
+    /// A [`Problem`] with all numbers and the smallest values that would do, when something does
+    /// not fit.
     pub fn new(needs: &Needs) -> Result<Self, Problem> {
-        let Needs { total, alignment, margins, .. } = *needs;
+        let Needs {
+            total,
+            alignment,
+            margins,
+            ..
+        } = *needs;
         let boot = align_up(needs.boot, alignment);
         let data = align_up(needs.data, alignment);
-        let fixed = boot.saturating_add(data).saturating_add(margins.overhead.saturating_mul(alignment));
+        let fixed = boot
+            .saturating_add(data)
+            .saturating_add(margins.overhead.saturating_mul(alignment));
         let slot = align_up(total.saturating_sub(fixed) / 2, alignment);
         if total <= fixed || slot < needs.root {
             return Err(too_small(needs, boot, data, slot));
         }
-        let boot = Extent { start: margins.head * alignment, len: boot };
-        let root_a = Extent { start: boot.end(), len: slot };
-        let root_b = Extent { start: root_a.end(), len: slot };
-        Ok(Self { total, boot, root_a, root_b, data: Extent { start: root_b.end(), len: data } })
+        let boot = Extent {
+            start: margins.head * alignment,
+            len: boot,
+        };
+        let root_a = Extent {
+            start: boot.end(),
+            len: slot,
+        };
+        let root_b = Extent {
+            start: root_a.end(),
+            len: slot,
+        };
+        Ok(Self {
+            total,
+            boot,
+            root_a,
+            root_b,
+            data: Extent {
+                start: root_b.end(),
+                len: data,
+            },
+        })
     }
 }
 
-/// The smallest disk, in alignments, on which a root filesystem of `root` bytes fits into each slot. Half of what the fixed parts
-/// leave is rounded up to a slot, so one alignment less than two slots is enough.
+/// The smallest disk, in alignments, on which a root filesystem of `root` bytes fits into each
+/// slot. Half of what the fixed parts leave is rounded up to a slot, so one alignment less than two
+/// slots is enough.
 fn smallest_total(needs: &Needs, boot: u64, data: u64) -> u64 {
-    let slots = align_up(needs.root, needs.alignment).saturating_mul(2).saturating_sub(needs.alignment);
-    slots.saturating_add(boot).saturating_add(data).saturating_add(needs.margins.overhead.saturating_mul(needs.alignment))
+    let slots = align_up(needs.root, needs.alignment)
+        .saturating_mul(2)
+        .saturating_sub(needs.alignment);
+    slots
+        .saturating_add(boot)
+        .saturating_add(data)
+        .saturating_add(needs.margins.overhead.saturating_mul(needs.alignment))
 }
 
 fn too_small(needs: &Needs, boot: u64, data: u64, slot: u64) -> Problem {
     let overhead = needs.margins.overhead.saturating_mul(needs.alignment);
-    let left = needs.total.saturating_sub(boot).saturating_sub(data).saturating_sub(overhead);
+    let left = needs
+        .total
+        .saturating_sub(boot)
+        .saturating_sub(data)
+        .saturating_sub(overhead);
     let slot = if left == 0 { 0 } else { slot };
     let message = format!(
         "the root filesystem needs {} ({} bytes) but each of the two slots has {}: of {} the boot partition takes {}, data {}, and {} stay free for alignment and tables",
@@ -130,14 +173,33 @@ mod tests {
     use crate::units::{GIB, MIB};
 
     fn needs() -> Needs {
-        Needs { total: 8 * GIB, alignment: 8 * MIB, margins: Margins::EFI, boot: 40 * MIB, root: GIB, data: 128 * MIB }
+        Needs {
+            total: 8 * GIB,
+            alignment: 8 * MIB,
+            margins: Margins::EFI,
+            boot: 40 * MIB,
+            root: GIB,
+            data: 128 * MIB,
+        }
     }
 
     #[test]
     fn the_documented_geometry() {
         let layout = Layout::new(&needs()).unwrap();
-        assert_eq!(layout.boot, Extent { start: 8 * MIB, len: 40 * MIB });
-        assert_eq!(layout.root_a, Extent { start: 48 * MIB, len: 3996 * MIB + 4 * MIB });
+        assert_eq!(
+            layout.boot,
+            Extent {
+                start: 8 * MIB,
+                len: 40 * MIB
+            }
+        );
+        assert_eq!(
+            layout.root_a,
+            Extent {
+                start: 48 * MIB,
+                len: 3996 * MIB + 4 * MIB
+            }
+        );
         assert_eq!(layout.root_b.start, layout.root_a.end());
         assert_eq!(layout.data.start, layout.root_b.end());
         assert!(layout.total - layout.data.end() >= 33 * 512);
@@ -145,20 +207,46 @@ mod tests {
 
     #[test]
     fn the_smallest_size_named_is_enough_and_one_alignment_less_is_not() {
-        let tight = Needs { root: 5 * GIB, ..needs() };
+        let tight = Needs {
+            root: 5 * GIB,
+            ..needs()
+        };
         let problem = Layout::new(&tight).unwrap_err();
         assert!(problem.message.contains("needs 5 GiB"), "{problem}");
         let smallest = smallest_total(&tight, 40 * MIB, 128 * MIB);
-        assert!(Layout::new(&Needs { total: smallest, ..tight }).is_ok());
-        assert!(Layout::new(&Needs { total: smallest - 8 * MIB, ..tight }).is_err());
-        assert!(Layout::new(&Needs { total: 64 * MIB, ..tight }).is_err());
+        assert!(
+            Layout::new(&Needs {
+                total: smallest,
+                ..tight
+            })
+            .is_ok()
+        );
+        assert!(
+            Layout::new(&Needs {
+                total: smallest - 8 * MIB,
+                ..tight
+            })
+            .is_err()
+        );
+        assert!(
+            Layout::new(&Needs {
+                total: 64 * MIB,
+                ..tight
+            })
+            .is_err()
+        );
     }
 
     #[test]
     fn something_is_always_left_for_the_backup_table() {
         for total in (4 * GIB..4 * GIB + 64 * MIB).step_by(512 * 1013) {
             for alignment in [MIB, 4 * MIB, 8 * MIB] {
-                let layout = Layout::new(&Needs { total, alignment, ..needs() }).unwrap();
+                let layout = Layout::new(&Needs {
+                    total,
+                    alignment,
+                    ..needs()
+                })
+                .unwrap();
                 assert!(total - layout.data.end() >= 33 * 512, "{total} {alignment}");
             }
         }

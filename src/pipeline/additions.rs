@@ -24,15 +24,28 @@ pub(super) struct Filesystems<'e, 't> {
 impl<'t> Filesystems<'_, 't> {
     /// How many changes were made of each.
     pub(super) fn changed(&self) -> [usize; 3] {
-        [self.root.changes().len(), self.boot.changes().len(), self.data.changes().len()]
+        [
+            self.root.changes().len(),
+            self.boot.changes().len(),
+            self.data.changes().len(),
+        ]
     }
 
     /// The paths that were changed, each with its filesystem.
     pub(super) fn paths(&self) -> Vec<(&'static str, String)> {
-        let all = [("root", &*self.root), ("boot", &*self.boot), ("data", &*self.data)];
+        let all = [
+            ("root", &*self.root),
+            ("boot", &*self.boot),
+            ("data", &*self.data),
+        ];
         let mut paths: Vec<_> = all
             .into_iter()
-            .flat_map(|(name, editor)| editor.changes().iter().map(move |change| (name, show(&change.path))))
+            .flat_map(|(name, editor)| {
+                editor
+                    .changes()
+                    .iter()
+                    .map(move |change| (name, show(&change.path)))
+            })
             .collect();
         paths.sort();
         paths.dedup();
@@ -65,19 +78,33 @@ impl<'a> Additions<'a> {
     ///
     /// # Errors
     /// What listing directories said.
-    pub(super) fn packages(&mut self, editor: &mut Editor) -> Result<Vec<packages::InstalledPackage>> {
+    pub(super) fn packages(
+        &mut self,
+        editor: &mut Editor,
+    ) -> Result<Vec<packages::InstalledPackage>> {
         let client = &self.config.client;
         let mut debs = Vec::new();
         for pattern in &client.packages {
-            let found = config::expand(pattern).with_context(|| format!("looking for packages {}", pattern.display()))?;
+            let found = config::expand(pattern)
+                .with_context(|| format!("looking for packages {}", pattern.display()))?;
             if found.is_empty() {
-                let problem = Problem::new(format!("client.packages: {} names no file", pattern.display()));
-                self.problems.push(problem.hint("relative paths stand under the directory of the file that names them"));
+                let problem = Problem::new(format!(
+                    "client.packages: {} names no file",
+                    pattern.display()
+                ));
+                self.problems.push(
+                    problem.hint(
+                        "relative paths stand under the directory of the file that names them",
+                    ),
+                );
             }
             for path in found {
                 match FileSource::open(&path) {
                     Ok(source) => debs.push((path, Arc::new(source) as Source)),
-                    Err(e) => self.problems.push(Problem::new(format!("opening the package {}: {e}", path.display()))),
+                    Err(e) => self.problems.push(Problem::new(format!(
+                        "opening the package {}: {e}",
+                        path.display()
+                    ))),
                 }
             }
         }
@@ -87,11 +114,26 @@ impl<'a> Additions<'a> {
             statement: None,
             reason: accept.reason.clone(),
         });
-        let wanted = packages::Request { debs, managed: client.managed, accept: accept.collect() };
-        let installed = if wanted.debs.is_empty() { packages::Installed::default() } else { self.install(editor, &wanted) };
+        let wanted = packages::Request {
+            debs,
+            managed: client.managed,
+            accept: accept.collect(),
+        };
+        let installed = if wanted.debs.is_empty() {
+            packages::Installed::default()
+        } else {
+            self.install(editor, &wanted)
+        };
         for accept in &client.accept {
-            if !installed.packages.iter().any(|package| package.name == accept.package) {
-                self.notes.push(format!("client.accept: no package {} is installed", accept.package));
+            if !installed
+                .packages
+                .iter()
+                .any(|package| package.name == accept.package)
+            {
+                self.notes.push(format!(
+                    "client.accept: no package {} is installed",
+                    accept.package
+                ));
             }
         }
         Ok(installed.packages)
@@ -111,21 +153,32 @@ impl<'a> Additions<'a> {
         }
     }
 
-    /// Lays the overlays of the configuration, then `more`, over the root filesystem, and those of the other filesystems over these.
+    /// Lays the overlays of the configuration, then `more`, over the root filesystem, and those of
+    /// the other filesystems over these.
     pub(super) fn overlays(&mut self, more: &[PathBuf], editors: &mut Filesystems) {
         let config = self.config;
         let mut dirs: [Vec<&Path>; 3] = Default::default();
         dirs[0].extend(config.rootfs.overlays.iter().map(PathBuf::as_path));
         dirs[2].extend(config.data.overlay.iter().map(PathBuf::as_path));
         for overlay in &config.overlay {
-            let conditions = Conditions { board: &overlay.board, arch: &overlay.arch, release: &overlay.release };
+            let conditions = Conditions {
+                board: &overlay.board,
+                arch: &overlay.arch,
+                release: &overlay.release,
+            };
             match conditions.unmet(config, self.image) {
                 None => dirs[overlay.target as usize].push(&overlay.dir),
-                Some(why) => self.notes.push(format!("overlay {} is left out: {why}", overlay.dir.display())),
+                Some(why) => self.notes.push(format!(
+                    "overlay {} is left out: {why}",
+                    overlay.dir.display()
+                )),
             }
         }
         dirs[0].extend(more.iter().map(PathBuf::as_path));
-        for (target, dirs) in [Target::Rootfs, Target::Boot, Target::Data].into_iter().zip(dirs) {
+        for (target, dirs) in [Target::Rootfs, Target::Boot, Target::Data]
+            .into_iter()
+            .zip(dirs)
+        {
             self.graft(target, &dirs, editors);
         }
     }
@@ -135,11 +188,17 @@ impl<'a> Additions<'a> {
         let editor = editors.of(target);
         let mut trees = Vec::new();
         for dir in dirs {
-            let name = dir.file_name().map_or_else(|| "overlay".to_owned(), |name| name.to_string_lossy().into_owned());
+            let name = dir.file_name().map_or_else(
+                || "overlay".to_owned(),
+                |name| name.to_string_lossy().into_owned(),
+            );
             trees.extend(self.lay(target, dir, editor, &format!("overlay {name}"), None));
         }
         for rule in overlay::unused(&trees, owners) {
-            self.notes.push(format!("{key}: no path in an overlay matches {}", rule.path));
+            self.notes.push(format!(
+                "{key}: no path in an overlay matches {}",
+                rule.path
+            ));
         }
     }
 
@@ -152,35 +211,67 @@ impl<'a> Additions<'a> {
         }
     }
 
-    /// Lays what hooks staged over the filesystems. Of the changes that were made of each, those from `free` on are the integration's:
-    /// what they wrote stays.
-    pub(super) fn staged(&mut self, staged: &[Staged], editors: &mut Filesystems, free: [usize; 3]) {
+    /// Lays what hooks staged over the filesystems. Of the changes that were made of each, those
+    /// from `free` on are the integration's: what they wrote stays.
+    pub(super) fn staged(
+        &mut self,
+        staged: &[Staged],
+        editors: &mut Filesystems,
+        free: [usize; 3],
+    ) {
         for staged in staged {
             let reason = format!("hook {}", staged.hook.program);
-            for (target, name) in [(Target::Rootfs, "rootfs"), (Target::Boot, "boot"), (Target::Data, "data")] {
-                let guarded = (staged.hook.stage == super::hooks::Stage::AfterEdits).then_some(free[target as usize]);
-                self.lay(target, &staged.dir(name), editors.of(target), &reason, guarded);
+            for (target, name) in [
+                (Target::Rootfs, "rootfs"),
+                (Target::Boot, "boot"),
+                (Target::Data, "data"),
+            ] {
+                let guarded = (staged.hook.stage == super::hooks::Stage::AfterEdits)
+                    .then_some(free[target as usize]);
+                self.lay(
+                    target,
+                    &staged.dir(name),
+                    editors.of(target),
+                    &reason,
+                    guarded,
+                );
             }
         }
     }
 
-    /// Lays the directory `dir` over one filesystem, and returns it as a tree. With `guarded`, what the changes from that number on
-    /// wrote is not replaced.
-    fn lay(&mut self, target: Target, dir: &Path, editor: &mut Editor, reason: &str, guarded: Option<usize>) -> Option<Tree> {
+    /// Lays the directory `dir` over one filesystem, and returns it as a tree. With `guarded`, what
+    /// the changes from that number on wrote is not replaced.
+    fn lay(
+        &mut self,
+        target: Target,
+        dir: &Path,
+        editor: &mut Editor,
+        reason: &str,
+        guarded: Option<usize>,
+    ) -> Option<Tree> {
         let mut tree = match host::read(dir, editor.time()) {
             Ok(tree) => tree,
             Err(e) => {
-                self.problems.push(Problem::new(format!("taking an overlay: {e}")));
+                self.problems
+                    .push(Problem::new(format!("taking an overlay: {e}")));
                 return None;
             }
         };
         if target == Target::Boot {
-            tree.root.entries = as_named(std::mem::take(&mut tree.root.entries), &editor.tree().root.entries);
+            tree.root.entries = as_named(
+                std::mem::take(&mut tree.root.entries),
+                &editor.tree().root.entries,
+            );
         }
         let held = guarded.map_or_else(Vec::new, |from| replaced(&tree, editor, from));
         for path in &held {
-            let problem = Problem::new(format!("{reason}: {} was written by the integration and cannot be replaced", show(path)));
-            self.problems.push(problem.hint("stage it before the edits, or set what it says by the configuration"));
+            let problem = Problem::new(format!(
+                "{reason}: {} was written by the integration and cannot be replaced",
+                show(path)
+            ));
+            self.problems.push(
+                problem.hint("stage it before the edits, or set what it says by the configuration"),
+            );
         }
         if held.is_empty()
             && let Err(more) = overlay::graft(editor, &tree, self.owners(target).1, reason)
@@ -194,7 +285,12 @@ impl<'a> Additions<'a> {
     ///
     /// # Errors
     /// What reading the files that `[server]` names said.
-    pub(super) fn client(&mut self, plan: &Plan, root: &mut Editor, data: &mut Editor) -> Result<()> {
+    pub(super) fn client(
+        &mut self,
+        plan: &Plan,
+        root: &mut Editor,
+        data: &mut Editor,
+    ) -> Result<()> {
         let client = client(self.config, plan)?;
         match mender::integrate(root, data, &client) {
             Ok(more) => self.notes.extend(more),
@@ -210,7 +306,11 @@ fn replaced(tree: &Tree, editor: &Editor, from: usize) -> Vec<Vec<u8>> {
     let written = editor.changes().get(from..).unwrap_or_default();
     let mut out = Vec::new();
     tree.visit(&mut |path, entry| {
-        let real = editor.tree().walk(path, false).map(|walk| walk.path()).unwrap_or_else(|_| path.to_vec());
+        let real = editor
+            .tree()
+            .walk(path, false)
+            .map(|walk| walk.path())
+            .unwrap_or_else(|_| path.to_vec());
         if matches!(entry, Entry::Leaf(_)) && written.iter().any(|change| change.path == real) {
             out.push(path.to_vec());
         }
@@ -218,11 +318,13 @@ fn replaced(tree: &Tree, editor: &Editor, from: usize) -> Vec<Vec<u8>> {
     out
 }
 
-/// What an overlay has in a directory, under the names that the directory `there` of the boot partition has already: FAT does not tell
-/// cases apart.
+/// What an overlay has in a directory, under the names that the directory `there` of the boot
+/// partition has already: FAT does not tell cases apart.
 fn as_named(brought: Entries, there: &Entries) -> Entries {
     let rename = |(name, entry): (crate::tree::Name, Entry)| {
-        let known = there.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name));
+        let known = there
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(&name));
         match (entry, known) {
             (Entry::Dir(dir), Some((known, Entry::Dir(below)))) => {
                 let mut dir = Arc::unwrap_or_clone(dir);
@@ -245,7 +347,8 @@ fn client<'p>(config: &'p Config, plan: &'p Plan) -> Result<mender::Client<'p>> 
     let mut settings = serde_json::Map::new();
     let mut files = Vec::new();
     let mut read = |path: &Path, target: String| -> Result<String> {
-        let bytes = std::fs::read(path).with_context(|| format!("reading {}, which [server] names", path.display()))?;
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("reading {}, which [server] names", path.display()))?;
         files.push((target.clone(), bytes, 0o644));
         Ok(target)
     };
@@ -257,22 +360,34 @@ fn client<'p>(config: &'p Config, plan: &'p Plan) -> Result<mender::Client<'p>> 
         set("TenantToken", token.expose().into());
     }
     if let Some(path) = &server.certificate {
-        set("ServerCertificate", read(path, "/etc/mender/server.crt".into())?.into());
+        set(
+            "ServerCertificate",
+            read(path, "/etc/mender/server.crt".into())?.into(),
+        );
     }
     match server.verify_key.as_slice() {
         [] => {}
-        [one] => drop(set("ArtifactVerifyKey", read(one, "/etc/mender/artifact-verify-key.pem".into())?.into())),
+        [one] => drop(set(
+            "ArtifactVerifyKey",
+            read(one, "/etc/mender/artifact-verify-key.pem".into())?.into(),
+        )),
         many => {
             let mut names = Vec::new();
             for (at, path) in many.iter().enumerate() {
-                names.push(read(path, format!("/etc/mender/artifact-verify-key-{}.pem", at + 1))?);
+                names.push(read(
+                    path,
+                    format!("/etc/mender/artifact-verify-key-{}.pem", at + 1),
+                )?);
             }
             set("ArtifactVerifyKeys", names.into());
         }
     }
     for (key, seconds) in [
         ("UpdatePollIntervalSeconds", server.update_poll_interval),
-        ("InventoryPollIntervalSeconds", server.inventory_poll_interval),
+        (
+            "InventoryPollIntervalSeconds",
+            server.inventory_poll_interval,
+        ),
         ("RetryPollIntervalSeconds", server.retry_poll_interval),
     ] {
         if let Some(seconds) = seconds {

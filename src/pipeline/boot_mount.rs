@@ -8,12 +8,19 @@ use crate::units::MIB;
 /// Where Debian and Raspberry Pi OS have the partition that the firmware of a Raspberry Pi reads.
 const FIRMWARE: &str = "/boot/firmware";
 
-/// Where the golden image mounts its boot partition by `/etc/fstab`; where that does not say, what systems that `loader` starts are
-/// used to. An older Raspberry Pi OS, which has it on `/boot`, is refused when its `fstab` is merged: its kernels would be gone.
+/// Where the golden image mounts its boot partition by `/etc/fstab`; where that does not say, what
+/// systems that `loader` starts are used to. An older Raspberry Pi OS, which has it on `/boot`, is
+/// refused when its `fstab` is merged: its kernels would be gone.
 pub(super) fn boot_mount(root: &Tree, loader: Loader) -> String {
-    let text = root.read("/etc/fstab", MIB).ok().flatten().unwrap_or_default();
+    let text = root
+        .read("/etc/fstab", MIB)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
-    let listed = ["/boot/efi", FIRMWARE, "/efi", "/uboot"].into_iter().find(|dir| fstab::mounts(&text, dir));
+    let listed = ["/boot/efi", FIRMWARE, "/efi", "/uboot"]
+        .into_iter()
+        .find(|dir| fstab::mounts(&text, dir));
     let usual = match loader {
         Loader::GrubEfi => "/boot/efi",
         Loader::UBootOnRaspberryPi => FIRMWARE,
@@ -44,7 +51,14 @@ mod tests {
     fn the_golden_fstab_says_it() {
         for dir in ["/boot/efi", "/boot/firmware", "/efi", "/uboot"] {
             for loader in [Loader::GrubEfi, Loader::UBoot, Loader::UBootOnRaspberryPi] {
-                assert_eq!(mount(Some(&format!("LABEL=x {dir} vfat defaults 0 0\n")), &[], loader), dir);
+                assert_eq!(
+                    mount(
+                        Some(&format!("LABEL=x {dir} vfat defaults 0 0\n")),
+                        &[],
+                        loader
+                    ),
+                    dir
+                );
             }
         }
     }
@@ -55,9 +69,18 @@ mod tests {
         for text in [None, Some(commented)] {
             assert_eq!(mount(text, &[], Loader::GrubEfi), "/boot/efi");
             assert_eq!(mount(text, &[], Loader::UBoot), "/uboot");
-            assert_eq!(mount(text, &[], Loader::UBootOnRaspberryPi), "/boot/firmware");
+            assert_eq!(
+                mount(text, &[], Loader::UBootOnRaspberryPi),
+                "/boot/firmware"
+            );
         }
-        assert_eq!(mount(None, &["/boot/firmware"], Loader::UBoot), "/boot/firmware");
-        assert_eq!(mount(None, &["/boot/firmware"], Loader::GrubEfi), "/boot/efi");
+        assert_eq!(
+            mount(None, &["/boot/firmware"], Loader::UBoot),
+            "/boot/firmware"
+        );
+        assert_eq!(
+            mount(None, &["/boot/firmware"], Loader::GrubEfi),
+            "/boot/efi"
+        );
     }
 }

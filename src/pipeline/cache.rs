@@ -1,10 +1,11 @@
-//! Frames kept from one conversion to the next, by the digest of their plain bytes, codec and level: a second conversion after a small
-//! change compresses the change.
+//! Frames kept from one conversion to the next, by the digest of their plain bytes, codec and
+//! level: a second conversion after a small change compresses the change.
 //!
-//! A directory of files, each named by its key, the digest of all that the frame depends on, and holding the digest of key and frame,
-//! then the frame. So a frame that was cut short by a crash or damaged on the disk is noticed and made anew; and since files appear by
-//! renaming, any number of conversions may use one directory at once. What is used least recently goes when there is no room. A cache
-//! never makes a conversion fail, nor changes a byte of it.
+//! A directory of files, each named by its key, the digest of all that the frame depends on, and
+//! holding the digest of key and frame, then the frame. So a frame that was cut short by a crash or
+//! damaged on the disk is noticed and made anew; and since files appear by renaming, any number of
+//! conversions may use one directory at once. What is used least recently goes when there is no
+//! room. A cache never makes a conversion fail, nor changes a byte of it.
 
 use crate::digest::{Digest as Key, hex, unhex};
 use crate::problem::Problem;
@@ -32,7 +33,8 @@ pub struct Cache {
     /// The most that all frames may take (bytes).
     most: u64,
     state: Mutex<State>,
-    /// Held, shared, as long as this conversion writes: whoever gets it for itself alone may take leftovers away.
+    /// Held, shared, as long as this conversion writes: whoever gets it for itself alone may take
+    /// leftovers away.
     _lock: File,
 }
 
@@ -54,7 +56,8 @@ struct State {
 }
 
 impl Cache {
-    /// Opens the cache in `dir`, which is made where it is missing, and brings it below `most` bytes.
+    /// Opens the cache in `dir`, which is made where it is missing, and brings it below `most`
+    /// bytes.
     ///
     /// # Errors
     /// A [`Problem`] when the directory cannot be used.
@@ -64,14 +67,24 @@ impl Cache {
                 .hint("name another directory with --cache, or leave it out")
         };
         std::fs::create_dir_all(dir).map_err(unusable)?;
-        let lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(dir.join(LOCK)).map_err(unusable)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(dir.join(LOCK))
+            .map_err(unusable)?;
         let alone = lock.try_lock().is_ok();
         let mut state = State::default();
-        for entry in std::fs::read_dir(dir).map_err(unusable)?.filter_map(Result::ok) {
+        for entry in std::fs::read_dir(dir)
+            .map_err(unusable)?
+            .filter_map(Result::ok)
+        {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if alone && name.starts_with(PREFIX) {
-                // Left by a conversion that was killed. What cannot be removed is met again next time.
+                // Left by a conversion that was killed. What cannot be removed is met again next
+                // time.
                 let _ = std::fs::remove_file(entry.path());
             }
             // Another conversion may have taken it away since.
@@ -83,7 +96,12 @@ impl Cache {
             }
         }
         lock.lock_shared().map_err(unusable)?;
-        let cache = Self { dir: dir.to_owned(), most, state: Mutex::new(state), _lock: lock };
+        let cache = Self {
+            dir: dir.to_owned(),
+            most,
+            state: Mutex::new(state),
+            _lock: lock,
+        };
         cache.make_room(&mut cache.state(), 0);
         Ok(cache)
     }
@@ -108,13 +126,23 @@ impl Cache {
     pub(crate) fn tell(&self, report: &dyn Report) {
         let state = self.state();
         if let Some(fault) = &state.fault {
-            report.warn(&format!("the cache {} could not take a frame: {fault}", self.dir.display()));
+            report.warn(&format!(
+                "the cache {} could not take a frame: {fault}",
+                self.dir.display()
+            ));
         }
         if state.damaged > 0 {
-            report.warn(&format!("{} frames in the cache {} were damaged and made anew", state.damaged, self.dir.display()));
+            report.warn(&format!(
+                "{} frames in the cache {} were damaged and made anew",
+                state.damaged,
+                self.dir.display()
+            ));
         }
         let (found, all) = (state.found, state.found + state.made);
-        report.note(&format!("cache: {found} of {all} frames were there; it takes {}", human(state.total)));
+        report.note(&format!(
+            "cache: {found} of {all} frames were there; it takes {}",
+            human(state.total)
+        ));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -130,13 +158,21 @@ impl Cache {
         Ok(digest(&[&mark, &(plain.len() as u64).to_le_bytes(), plain]))
     }
 
-    /// What tells codecs, levels and versions of compressors apart: another version makes other bytes of this sample.
+    /// What tells codecs, levels and versions of compressors apart: another version makes other
+    /// bytes of this sample.
     fn mark(&self, codec: Codec) -> io::Result<Key> {
         if let Some((_, mark)) = self.state().marks.iter().find(|(known, _)| *known == codec) {
             return Ok(*mark);
         }
-        let sample: Vec<u8> = (0..40_000_u32).flat_map(|n| (n.wrapping_mul(n) >> 7).to_le_bytes()).collect();
-        let name = format!("{} {} {}", env!("CARGO_PKG_VERSION"), codec.kind(), codec.level());
+        let sample: Vec<u8> = (0..40_000_u32)
+            .flat_map(|n| (n.wrapping_mul(n) >> 7).to_le_bytes())
+            .collect();
+        let name = format!(
+            "{} {} {}",
+            env!("CARGO_PKG_VERSION"),
+            codec.kind(),
+            codec.level()
+        );
         let mark = digest(&[name.as_bytes(), &codec.compress(&sample)?]);
         self.state().marks.push((codec, mark));
         Ok(mark)
@@ -148,7 +184,11 @@ impl Cache {
         let mut file = File::open(&path).ok()?;
         let mut head = [0; HEAD];
         let mut frame = Vec::new();
-        let whole = file.read_exact(&mut head).and_then(|()| file.read_to_end(&mut frame)).is_ok() && seal(key, &frame) == head;
+        let whole = file
+            .read_exact(&mut head)
+            .and_then(|()| file.read_to_end(&mut frame))
+            .is_ok()
+            && seal(key, &frame) == head;
         let mut state = self.state();
         if let Some((used, len)) = state.known.remove(key) {
             state.unused.remove(&(used, *key));
@@ -178,11 +218,14 @@ impl Cache {
             }
             state.total += len;
         }
-        let written = tempfile::Builder::new().prefix(PREFIX).tempfile_in(&self.dir).and_then(|mut file| {
-            file.write_all(&seal(key, frame))?;
-            file.write_all(frame)?;
-            file.persist(self.path(key)).map(drop).map_err(|e| e.error)
-        });
+        let written = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempfile_in(&self.dir)
+            .and_then(|mut file| {
+                file.write_all(&seal(key, frame))?;
+                file.write_all(frame)?;
+                file.persist(self.path(key)).map(drop).map_err(|e| e.error)
+            });
         if written.is_err() {
             let mut state = self.state();
             state.total = state.total.saturating_sub(len);
@@ -190,10 +233,13 @@ impl Cache {
         written
     }
 
-    /// Removes what was not used for the longest time until `more` bytes fit; false when they do not.
+    /// Removes what was not used for the longest time until `more` bytes fit; false when they do
+    /// not.
     fn make_room(&self, state: &mut State, more: u64) -> bool {
         while state.total.saturating_add(more) > self.most {
-            let Some((_, key)) = state.unused.pop_first() else { return false };
+            let Some((_, key)) = state.unused.pop_first() else {
+                return false;
+            };
             if let Some((_, len)) = state.known.remove(&key) {
                 state.total = state.total.saturating_sub(len);
             }
@@ -221,7 +267,13 @@ fn touch(file: &File) {
     use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
     let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
     // A cache of another user: it stays as old as it is.
-    let _ = futimens(file, &Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) });
+    let _ = futimens(
+        file,
+        &Timestamps {
+            last_access: at(UTIME_OMIT),
+            last_modification: at(UTIME_NOW),
+        },
+    );
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The conditions of `[[overlay]]` and `[[raw]]`: which boards, architectures and systems they are for.
+//! The conditions of `[[overlay]]` and `[[raw]]`: which boards, architectures and systems they are
+//! for.
 
 use super::board::Image;
 use crate::config::{self, Config};
@@ -18,7 +19,9 @@ impl Conditions<'_> {
     /// The condition that does not hold, in words; `None` when all of them hold.
     pub(super) fn unmet(&self, config: &Config, image: Image<'_>) -> Option<String> {
         let types = config.board.device_type.iter().flatten();
-        let is_board = types.chain(config.built_upon()).any(|name| self.board.contains(name));
+        let is_board = types
+            .chain(config.built_upon())
+            .any(|name| self.board.contains(name));
         if !self.board.is_empty() && !is_board {
             return Some(format!("for board {}", self.board.join(" or ")));
         }
@@ -26,20 +29,31 @@ impl Conditions<'_> {
             let names: Vec<&str> = self.arch.iter().map(|one| one.word()).collect();
             return Some(format!("for architecture {}", names.join(" or ")));
         }
-        let is_one = self.release.iter().any(|name| is_release(&image.facts.os, name));
-        (!self.release.is_empty() && !is_one).then(|| format!("for release {}", self.release.join(" or ")))
+        let is_one = self
+            .release
+            .iter()
+            .any(|name| is_release(&image.facts.os, name));
+        (!self.release.is_empty() && !is_one)
+            .then(|| format!("for release {}", self.release.join(" or ")))
     }
 }
 
 /// Whether `name` is one of the names of a system: `debian`, `12`, `bookworm` or `debian-12`.
 pub(super) fn is_release(os: &OsRelease, name: &str) -> bool {
     let both = format!("{}-{}", os.id, os.version_id);
-    [&os.id, &os.version_id, &os.codename, &both].into_iter().any(|known| !known.is_empty() && known.eq_ignore_ascii_case(name))
+    [&os.id, &os.version_id, &os.codename, &both]
+        .into_iter()
+        .any(|known| !known.is_empty() && known.eq_ignore_ascii_case(name))
 }
 
 /// Whether the condition `wanted` names `architecture` or nothing.
-pub(super) fn is_architecture(architecture: Option<Architecture>, wanted: &[config::Architecture]) -> bool {
-    wanted.is_empty() || architecture.is_some_and(|found| wanted.iter().any(|wanted| wanted.word() == found.name()))
+pub(super) fn is_architecture(
+    architecture: Option<Architecture>,
+    wanted: &[config::Architecture],
+) -> bool {
+    wanted.is_empty()
+        || architecture
+            .is_some_and(|found| wanted.iter().any(|wanted| wanted.word() == found.name()))
 }
 
 #[cfg(test)]
@@ -61,19 +75,52 @@ mod tests {
 
     #[test]
     fn all_conditions_must_hold() {
-        let config = config::load(&["qemux86-64".into()], &["board.device-type=mine".into()]).unwrap();
+        let config =
+            config::load(&["qemux86-64".into()], &["board.device-type=mine".into()]).unwrap();
         let (facts, platform) = (facts(Architecture::Amd64), platform(&[]));
-        let image = Image { facts: &facts, platform: &platform };
-        let strings = |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
+        let image = Image {
+            facts: &facts,
+            platform: &platform,
+        };
+        let strings =
+            |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
         let unmet = |board: &[&str], arch: &[config::Architecture], release: &[&str]| {
             let (board, release) = (strings(board), strings(release));
-            Conditions { board: &board, arch, release: &release }.unmet(&config, image)
+            Conditions {
+                board: &board,
+                arch,
+                release: &release,
+            }
+            .unmet(&config, image)
         };
-        for board in [&[][..], &["mine"], &["qemux86-64"], &["generic-x86-64"], &["other", "mine"]] {
-            assert_eq!(unmet(board, &[config::Architecture::Amd64], &["bookworm", "trixie"]), None, "{board:?}");
+        for board in [
+            &[][..],
+            &["mine"],
+            &["qemux86-64"],
+            &["generic-x86-64"],
+            &["other", "mine"],
+        ] {
+            assert_eq!(
+                unmet(
+                    board,
+                    &[config::Architecture::Amd64],
+                    &["bookworm", "trixie"]
+                ),
+                None,
+                "{board:?}"
+            );
         }
-        assert_eq!(unmet(&["other", "another"], &[], &[]).unwrap(), "for board other or another");
-        assert_eq!(unmet(&["mine"], &[config::Architecture::Arm64], &[]).unwrap(), "for architecture arm64");
-        assert_eq!(unmet(&["mine"], &[], &["trixie"]).unwrap(), "for release trixie");
+        assert_eq!(
+            unmet(&["other", "another"], &[], &[]).unwrap(),
+            "for board other or another"
+        );
+        assert_eq!(
+            unmet(&["mine"], &[config::Architecture::Arm64], &[]).unwrap(),
+            "for architecture arm64"
+        );
+        assert_eq!(
+            unmet(&["mine"], &[], &["trixie"]).unwrap(),
+            "for release trixie"
+        );
     }
 }

@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// The grain of holes in what we write (bytes): the block of every filesystem that images are kept on.
+/// The grain of holes in what we write (bytes): the block of every filesystem that images are kept
+/// on.
 const GRAIN: usize = 4096;
 /// Bytes read at a time.
 const PART: u64 = 1 << 20;
@@ -39,14 +40,20 @@ pub(crate) fn write_sparse(file: &File, offset: u64, bytes: &[u8]) -> io::Result
 /// # Errors
 /// What reading or writing said.
 pub(crate) fn write_content(file: &File, offset: u64, content: &dyn ReadAt) -> io::Result<()> {
-    each_part(content, &mut |at, bytes| write_sparse(file, offset + at, bytes))
+    each_part(content, &mut |at, bytes| {
+        write_sparse(file, offset + at, bytes)
+    })
 }
 
-/// Calls `f` with all data of a content in order, in parts of at most 1 MiB that begin at multiples of it.
+/// Calls `f` with all data of a content in order, in parts of at most 1 MiB that begin at multiples
+/// of it.
 ///
 /// # Errors
 /// What reading or `f` said.
-pub(crate) fn each_part(content: &dyn ReadAt, f: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
+pub(crate) fn each_part(
+    content: &dyn ReadAt,
+    f: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
     let mut at = 0;
     let mut buf = vec![0; PART as usize];
     while let Some(range) = content.next_data(at)? {
@@ -59,8 +66,8 @@ pub(crate) fn each_part(content: &dyn ReadAt, f: &mut dyn FnMut(u64, &[u8]) -> i
     Ok(())
 }
 
-/// Copies `len` bytes of `file` from `from` to `to`, which is a hole behind it; holes stay holes. The kernel copies, by sharing
-/// blocks where the filesystem can.
+/// Copies `len` bytes of `file` from `from` to `to`, which is a hole behind it; holes stay holes.
+/// The kernel copies, by sharing blocks where the filesystem can.
 ///
 /// # Errors
 /// What copying said.
@@ -68,7 +75,13 @@ pub(crate) fn copy_within(file: &File, from: u64, to: u64, len: u64) -> io::Resu
     let source = FileSource::new(file.try_clone()?, from + len);
     let mut at = from;
     while let Some(range) = source.next_data(at)? {
-        copy_range(file, range.start, file, to + (range.start - from), range.end - range.start)?;
+        copy_range(
+            file,
+            range.start,
+            file,
+            to + (range.start - from),
+            range.end - range.start,
+        )?;
         at = range.end;
     }
     Ok(())
@@ -78,11 +91,23 @@ pub(crate) fn copy_within(file: &File, from: u64, to: u64, len: u64) -> io::Resu
 ///
 /// # Errors
 /// What copying said.
-pub(crate) fn copy_range(from: &File, mut from_offset: u64, to: &File, mut to_offset: u64, mut len: u64) -> io::Result<()> {
+pub(crate) fn copy_range(
+    from: &File,
+    mut from_offset: u64,
+    to: &File,
+    mut to_offset: u64,
+    mut len: u64,
+) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     while len > 0 {
         let part = usize::try_from(len.min(1 << 30)).unwrap_or(1 << 30);
-        match rustix::fs::copy_file_range(from, Some(&mut from_offset), to, Some(&mut to_offset), part) {
+        match rustix::fs::copy_file_range(
+            from,
+            Some(&mut from_offset),
+            to,
+            Some(&mut to_offset),
+            part,
+        ) {
             Ok(done) if done > 0 => len -= done as u64,
             // Not between these filesystems, or not on this kernel: by hand.
             _ => break,

@@ -35,15 +35,19 @@ pub(super) struct Edited {
     pub(super) notes: Vec<String>,
 }
 
-/// Applies every edit to copies of the golden trees. Overlays come after packages and before the integration, so that what they bring
-/// is integrated like the rest of the image and cannot switch A/B off.
+/// Applies every edit to copies of the golden trees. Overlays come after packages and before the
+/// integration, so that what they bring is integrated like the rest of the image and cannot switch
+/// A/B off.
 pub(super) fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Edited> {
     let time = plan.stamp.time;
     let (facts, golden_boot) = (&golden.facts, golden.boot.as_ref());
     let mut staged = plan.run_hooks(request, golden, Stage::BeforeEdits, &[])?;
     request.report.step("editing the filesystems", None);
     let mut root = golden.root.tree.clone();
-    let mut boot = golden_boot.map_or_else(|| Tree::new(Stat::root(0o755, time)), |boot| boot.tree.clone());
+    let mut boot = golden_boot.map_or_else(
+        || Tree::new(Stat::root(0o755, time)),
+        |boot| boot.tree.clone(),
+    );
     let mut data = Tree::new(Stat::root(0o755, time));
     let mut root_editor = Editor::new(&mut root, time);
     let mut boot_editor = Editor::new(&mut boot, time);
@@ -51,18 +55,35 @@ pub(super) fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Ed
     let mut problems = Problems::default();
     let mut notes = Vec::new();
 
-    let mut additions = Additions { config: request.config, image: golden.image(), problems: &mut problems, notes: &mut notes };
+    let mut additions = Additions {
+        config: request.config,
+        image: golden.image(),
+        problems: &mut problems,
+        notes: &mut notes,
+    };
     let packages = additions.packages(&mut root_editor)?;
-    let mut editors = Filesystems { root: &mut root_editor, boot: &mut boot_editor, data: &mut data_editor };
+    let mut editors = Filesystems {
+        root: &mut root_editor,
+        boot: &mut boot_editor,
+        data: &mut data_editor,
+    };
     additions.staged(&staged, &mut editors, [0; 3]);
     additions.overlays(request.overlays, &mut editors);
     let free = editors.changed();
     // Of the image with all that was added, which may have a clock and a new owner's keys.
-    additions.notes.extend(facts::gather(editors.root.tree()).context("looking at the edited root filesystem")?.remarks);
+    additions.notes.extend(
+        facts::gather(editors.root.tree())
+            .context("looking at the edited root filesystem")?
+            .remarks,
+    );
     additions.client(plan, &mut root_editor, &mut data_editor)?;
     notes.extend(
-        system::integrate(&mut root_editor, &the_system(request.config, plan, &golden.survey, facts, golden_boot), &mut problems)
-            .context("editing the root filesystem")?,
+        system::integrate(
+            &mut root_editor,
+            &the_system(request.config, plan, &golden.survey, facts, golden_boot),
+            &mut problems,
+        )
+        .context("editing the root filesystem")?,
     );
     if facts.partition_tools.is_empty()
         && request.config.data.grow
@@ -76,19 +97,44 @@ pub(super) fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Ed
     }
     let partuuids = [Role::RootA, Role::RootB].map(|role| plan.family.partuuid(role));
     let arguments = request.config.root.kernel_args.join(" ");
-    let installed = loader::bootloader(plan, request.config, facts, [&partuuids[0], &partuuids[1]], &arguments)
-        .map_err(Problems::from)
-        .and_then(|loader| loader.integrate(&mut root_editor, &mut boot_editor));
+    let installed = loader::bootloader(
+        plan,
+        request.config,
+        facts,
+        [&partuuids[0], &partuuids[1]],
+        &arguments,
+    )
+    .map_err(Problems::from)
+    .and_then(|loader| loader.integrate(&mut root_editor, &mut boot_editor));
     system::move_data(&mut root_editor, &mut data_editor)?;
     if problems.0.is_empty() && installed.is_ok() {
-        let mut editors = Filesystems { root: &mut root_editor, boot: &mut boot_editor, data: &mut data_editor };
+        let mut editors = Filesystems {
+            root: &mut root_editor,
+            boot: &mut boot_editor,
+            data: &mut data_editor,
+        };
         let last = plan.run_hooks(request, golden, Stage::AfterEdits, &editors.paths())?;
-        let mut additions = Additions { config: request.config, image: golden.image(), problems: &mut problems, notes: &mut notes };
+        let mut additions = Additions {
+            config: request.config,
+            image: golden.image(),
+            problems: &mut problems,
+            notes: &mut notes,
+        };
         additions.staged(&last, &mut editors, free);
         staged.extend(last);
     }
-    let blobs = raw::read(request.config, golden.image(), root_editor.tree(), &mut notes, &mut problems);
-    let changes = Changes { root: root_editor.finish(), boot: boot_editor.finish(), data: data_editor.finish() };
+    let blobs = raw::read(
+        request.config,
+        golden.image(),
+        root_editor.tree(),
+        &mut notes,
+        &mut problems,
+    );
+    let changes = Changes {
+        root: root_editor.finish(),
+        boot: boot_editor.finish(),
+        data: data_editor.finish(),
+    };
     let installed = match installed {
         Ok(installed) => Some(installed),
         Err(more) => {
@@ -97,26 +143,54 @@ pub(super) fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Ed
         }
     };
     problems.check()?;
-    let installed = installed.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
+    let installed =
+        installed.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
     notes.extend(installed.notes().iter().cloned());
-    Ok(Edited { trees: Trees { root, boot, data }, installed, packages, changes, blobs, staged, notes })
+    Ok(Edited {
+        trees: Trees { root, boot, data },
+        installed,
+        packages,
+        changes,
+        blobs,
+        staged,
+        notes,
+    })
 }
 
-fn the_system<'p>(config: &Config, plan: &'p Plan, survey: &Survey, facts: &Facts, boot: Option<&Boot>) -> system::System<'p> {
-    let mut present = fstab::Present { golden: survey.specs(), ..fstab::Present::default() };
+fn the_system<'p>(
+    config: &Config,
+    plan: &'p Plan,
+    survey: &Survey,
+    facts: &Facts,
+    boot: Option<&Boot>,
+) -> system::System<'p> {
+    let mut present = fstab::Present {
+        golden: survey.specs(),
+        ..fstab::Present::default()
+    };
     for role in Role::ALL {
-        present.tags.insert(format!("partuuid={}", plan.family.partuuid(role)));
+        present
+            .tags
+            .insert(format!("partuuid={}", plan.family.partuuid(role)));
     }
-    present.boot.insert(plan.family.fstab_spec(Role::Boot).to_lowercase());
+    present
+        .boot
+        .insert(plan.family.fstab_spec(Role::Boot).to_lowercase());
     if let Some(boot) = boot {
         let id = boot.info.volume_id;
-        present.boot.insert(format!("uuid={:04x}-{:04x}", id >> 16, id & 0xffff));
+        present
+            .boot
+            .insert(format!("uuid={:04x}-{:04x}", id >> 16, id & 0xffff));
     }
     present.tags.extend(present.boot.iter().cloned());
     system::System {
         family: &plan.family,
         boot_mount: &plan.boot_mount,
-        options: [config.boot.options.clone(), config.root.options.clone(), config.data.options.clone()],
+        options: [
+            config.boot.options.clone(),
+            config.root.options.clone(),
+            config.data.options.clone(),
+        ],
         root_pass: config.root.fsck_pass,
         data_pass: config.data.fsck_pass,
         grow_data: config.data.grow,

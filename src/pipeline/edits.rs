@@ -18,7 +18,8 @@ pub struct Edit {
     pub reason: String,
 }
 
-/// The net effect of `changes`: what was added and removed again is left out, the last reason wins, paths in bytewise order.
+/// The net effect of `changes`: what was added and removed again is left out, the last reason wins,
+/// paths in bytewise order.
 #[must_use]
 pub fn net(filesystem: &'static str, golden: &Tree, after: &Tree, changes: &[Change]) -> Vec<Edit> {
     let mut last: BTreeMap<&[u8], &Change> = BTreeMap::new();
@@ -34,7 +35,12 @@ pub fn net(filesystem: &'static str, golden: &Tree, after: &Tree, changes: &[Cha
             (true, false) => "removed",
             (true, true) => "changed",
         };
-        out.push(Edit { filesystem, path: show(path), action, reason: change.reason.clone() });
+        out.push(Edit {
+            filesystem,
+            path: show(path),
+            action,
+            reason: change.reason.clone(),
+        });
     }
     out
 }
@@ -48,8 +54,12 @@ mod tests {
     #[test]
     fn only_what_is_left_counts() {
         let mut golden = Tree::new(Stat::root(0o755, Time::default()));
-        golden.put_file("/old", "1", Stat::root(0o644, Time::default())).unwrap();
-        golden.put_file("/gone", "1", Stat::root(0o644, Time::default())).unwrap();
+        golden
+            .put_file("/old", "1", Stat::root(0o644, Time::default()))
+            .unwrap();
+        golden
+            .put_file("/gone", "1", Stat::root(0o644, Time::default()))
+            .unwrap();
         let mut after = golden.clone();
         let mut editor = Editor::new(&mut after, Time::default());
         editor.file("/new", "", 0o644, "first").unwrap();
@@ -60,7 +70,17 @@ mod tests {
         editor.remove("/gone", "r").unwrap();
         let changes = editor.finish();
         let edits = net("root", &golden, &after, &changes);
-        let short: Vec<_> = edits.iter().map(|e| (e.path.as_str(), e.action, e.reason.as_str())).collect();
-        assert_eq!(short, [("/gone", "removed", "r"), ("/new", "added", "last"), ("/old", "changed", "r")]);
+        let short: Vec<_> = edits
+            .iter()
+            .map(|e| (e.path.as_str(), e.action, e.reason.as_str()))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("/gone", "removed", "r"),
+                ("/new", "added", "last"),
+                ("/old", "changed", "r")
+            ]
+        );
     }
 }

@@ -1,6 +1,7 @@
-//! Everything written. The root filesystem is read once: its chunks go to slot A of the image, into the Artifact and through the
-//! checksum in one pass; slot B is a copy of slot A within the image. Each frame is unpacked as soon as it was made and is what went
-//! into it, and what is put into a file is noted in a [`Ledger`]: reading the file back against that shows all of it.
+//! Everything written. The root filesystem is read once: its chunks go to slot A of the image, into
+//! the Artifact and through the checksum in one pass; slot B is a copy of slot A within the image.
+//! Each frame is unpacked as soon as it was made and is what went into it, and what is put into a
+//! file is noted in a [`Ledger`]: reading the file back against that shows all of it.
 
 use super::cache::Cache;
 use super::disk::{copy_within, write_content, write_sparse};
@@ -24,14 +25,19 @@ use std::sync::mpsc::sync_channel;
 
 /// The lengths of chunks that serve all these codecs.
 fn lengths(codecs: &[Codec]) -> Lengths {
-    codecs.iter().map(|codec| codec.kind().lengths()).max().unwrap_or_else(|| Compression::None.lengths())
+    codecs
+        .iter()
+        .map(|codec| codec.kind().lengths())
+        .max()
+        .unwrap_or_else(|| Compression::None.lengths())
 }
 
 /// The parts of the disk that are known before the root filesystem was read.
 pub(crate) struct Disk<'a> {
     /// Where everything goes.
     pub(crate) layout: Layout,
-    /// Offsets and bytes of the partition tables and of what else is beside the partitions, by offset.
+    /// Offsets and bytes of the partition tables and of what else is beside the partitions, by
+    /// offset.
     pub(crate) fixed: &'a [(u64, Vec<u8>)],
     /// The boot filesystem.
     pub(crate) boot: &'a Content,
@@ -107,7 +113,8 @@ pub(crate) struct Payload {
     pub(crate) ledger: Ledger,
     /// Where its data archive is (bytes in the file).
     pub(crate) data: Range<u64>,
-    /// The lengths of the first frame of that, the header of the root filesystem, and of the last, which is what follows (bytes).
+    /// The lengths of the first frame of that, the header of the root filesystem, and of the last,
+    /// which is what follows (bytes).
     pub(crate) ends: [u64; 2],
 }
 
@@ -130,7 +137,11 @@ impl Disk<'_> {
 
     /// What is beside the partitions within `range`, which `disk` reaches up to.
     fn push_fixed(&self, disk: &mut Content, range: Range<u64>) {
-        for (offset, bytes) in self.fixed.iter().filter(|(offset, _)| range.contains(offset)) {
+        for (offset, bytes) in self
+            .fixed
+            .iter()
+            .filter(|(offset, _)| range.contains(offset))
+        {
             disk.push_bytes(*offset, bytes.clone());
         }
     }
@@ -150,29 +161,46 @@ impl Disk<'_> {
         ];
         let mut ranges = sums(&tables)?;
         for (start, part) in parts {
-            ranges.extend(
-                part.iter()
-                    .map(|mapped| Mapped { bytes: start + mapped.bytes.start..start + mapped.bytes.end, sha256: mapped.sha256 }),
-            );
+            ranges.extend(part.iter().map(|mapped| Mapped {
+                bytes: start + mapped.bytes.start..start + mapped.bytes.end,
+                sha256: mapped.sha256,
+            }));
         }
         ranges.sort_unstable_by_key(|mapped| mapped.bytes.start);
-        Ok(BlockMap { size: layout.total, ranges })
+        Ok(BlockMap {
+            size: layout.total,
+            ranges,
+        })
     }
 }
 
 impl Emission<'_> {
-    /// Writes the image and the Artifact. `data` makes the data filesystem once the checksum of the root filesystem is known.
+    /// Writes the image and the Artifact. `data` makes the data filesystem once the checksum of the
+    /// root filesystem is known.
     ///
     /// # Errors
     /// What reading, compressing or writing said, with the file that it concerns.
-    pub(crate) fn run(&self, outputs: &Outputs, names: &Names, data: &dyn Fn(&[u8; 32]) -> Result<Content>) -> Result<Written> {
+    pub(crate) fn run(
+        &self,
+        outputs: &Outputs,
+        names: &Names,
+        data: &dyn Fn(&[u8; 32]) -> Result<Content>,
+    ) -> Result<Written> {
         let image = outputs.create(&names.image)?;
         let artifact = outputs.create(&names.artifact)?;
-        let rootfs = names.rootfs.as_ref().map(|name| outputs.create(name)).transpose()?;
+        let rootfs = names
+            .rootfs
+            .as_ref()
+            .map(|name| outputs.create(name))
+            .transpose()?;
         let mut stream = match self.form {
             Form::Raw => {
-                image.file().set_len(self.disk.layout.total).map_err(|e| image.writing(e))?;
-                self.fixed_parts(image.file()).map_err(|e| image.writing(e))?;
+                image
+                    .file()
+                    .set_len(self.disk.layout.total)
+                    .map_err(|e| image.writing(e))?;
+                self.fixed_parts(image.file())
+                    .map_err(|e| image.writing(e))?;
                 None
             }
             Form::Stream(codec) => Some(FrameStream::new(image.file(), 0, codec)),
@@ -183,8 +211,15 @@ impl Emission<'_> {
         }
         let slot = stream.as_ref().map(FrameStream::mark);
         let mut sums = self.map.then(|| Sums::new(self.disk.root));
-        let (root_sha256, payload) = self.root_pass(&artifact, stream.as_mut(), &image, rootfs.as_ref(), sums.as_mut())?;
-        self.report.step("writing slot B and the data partition", None);
+        let (root_sha256, payload) = self.root_pass(
+            &artifact,
+            stream.as_mut(),
+            &image,
+            rootfs.as_ref(),
+            sums.as_mut(),
+        )?;
+        self.report
+            .step("writing slot B and the data partition", None);
         let data = data(&root_sha256)?;
         match (self.form, stream.as_mut().zip(slot)) {
             (Form::Wrapped(wrap), _) => self.wrapped(image.file(), wrap, &data),
@@ -193,8 +228,19 @@ impl Emission<'_> {
         }
         .map_err(|e| image.writing(e))?;
         let stream = stream.map(|stream| stream.ledger);
-        let map = sums.map(|sums| self.disk.map(&sums.finish(), &data)).transpose().context("making the block map")?;
-        Ok(Written { root_sha256, image, artifact, rootfs, map, stream, payload })
+        let map = sums
+            .map(|sums| self.disk.map(&sums.finish(), &data))
+            .transpose()
+            .context("making the block map")?;
+        Ok(Written {
+            root_sha256,
+            image,
+            artifact,
+            rootfs,
+            map,
+            stream,
+            payload,
+        })
     }
 
     /// What is beside the partitions, and the boot partition, of a raw image.
@@ -205,8 +251,8 @@ impl Emission<'_> {
         write_content(file, self.disk.layout.boot.start, self.disk.boot)
     }
 
-    /// The one pass over the root filesystem: Artifact, checksum, slot A of either form, and the filesystem by itself. Returns the
-    /// checksum, and what the Artifact must hold.
+    /// The one pass over the root filesystem: Artifact, checksum, slot A of either form, and the
+    /// filesystem by itself. Returns the checksum, and what the Artifact must hold.
     fn root_pass(
         &self,
         artifact: &Pending,
@@ -216,22 +262,34 @@ impl Emission<'_> {
         sums: Option<&mut Sums>,
     ) -> Result<([u8; 32], Payload)> {
         let root = self.disk.root;
-        self.report.step("writing the root filesystem", Some(root.len()));
-        let draft = artifact::Draft::new(self.meta, root.len(), self.signer).context("making the Artifact")?;
+        self.report
+            .step("writing the root filesystem", Some(root.len()));
+        let draft = artifact::Draft::new(self.meta, root.len(), self.signer)
+            .context("making the Artifact")?;
         let mut payload = FrameStream::new(artifact.file(), draft.data_offset(), self.meta.codec);
         let (head, tail) = (draft.head()?, draft.tail()?);
-        payload.put(Bytes::Frame(&head)).map_err(|e| artifact.writing(e))?;
+        payload
+            .put(Bytes::Frame(&head))
+            .map_err(|e| artifact.writing(e))?;
         let codecs = self.codecs();
-        let compress: Vec<_> = codecs.iter().map(|codec| move |plain: &[u8]| self.compress(*codec, plain)).collect();
+        let compress: Vec<_> = codecs
+            .iter()
+            .map(|codec| move |plain: &[u8]| self.compress(*codec, plain))
+            .collect();
         let slot = (self.form == Form::Raw).then_some(self.disk.layout.root_a.start);
         let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
             if let Some(start) = slot {
                 write_sparse(image.file(), start + offset, plain).map_err(|e| image.writing(e))?;
             }
-            rootfs.map_or(Ok(()), |rootfs| write_sparse(rootfs.file(), offset, plain).map_err(|e| rootfs.writing(e)))
+            rootfs.map_or(Ok(()), |rootfs| {
+                write_sparse(rootfs.file(), offset, plain).map_err(|e| rootfs.writing(e))
+            })
         };
         if let Some(rootfs) = rootfs {
-            rootfs.file().set_len(root.len()).map_err(|e| rootfs.writing(e))?;
+            rootfs
+                .file()
+                .set_len(root.len())
+                .map_err(|e| rootfs.writing(e))?;
         }
         let pass = Pass {
             content: root,
@@ -242,7 +300,8 @@ impl Emission<'_> {
         };
         let mut hash = Sha256::new();
         std::thread::scope(|scope| {
-            // The sums of the block map take as long as that of the whole, which must be made from front to back.
+            // The sums of the block map take as long as that of the whole, which must be made from
+            // front to back.
             let chunks = sums.map(|sums| {
                 let (chunks, wanted) = sync_channel::<Plain>(1);
                 scope.spawn(move || wanted.into_iter().for_each(|plain| take(sums, &plain)));
@@ -256,29 +315,52 @@ impl Emission<'_> {
                 update(&mut hash, &chunk.plain);
                 self.report.advance(length(&chunk.plain));
                 let (payload_frame, image_frame) = self.pick(&chunk);
-                payload.put(payload_frame).map_err(|e| artifact.writing(e))?;
-                stream.as_mut().map_or(Ok(()), |stream| stream.put(image_frame)).map_err(|e| image.writing(e))
+                payload
+                    .put(payload_frame)
+                    .map_err(|e| artifact.writing(e))?;
+                stream
+                    .as_mut()
+                    .map_or(Ok(()), |stream| stream.put(image_frame))
+                    .map_err(|e| image.writing(e))
             })
         })
         .context("the root filesystem")?;
-        payload.put(Bytes::Frame(&tail)).map_err(|e| artifact.writing(e))?;
+        payload
+            .put(Bytes::Frame(&tail))
+            .map_err(|e| artifact.writing(e))?;
         let sha256: [u8; 32] = hash.finalize().into();
         let data = draft.data_offset()..payload.at;
-        let finished = draft.finish(&sha256, data.end - data.start).context("making the Artifact")?;
-        payload.put(Bytes::Frame(&finished.back)).map_err(|e| artifact.writing(e))?;
-        artifact.file().write_all_at(&finished.front, 0).map_err(|e| artifact.writing(e))?;
+        let finished = draft
+            .finish(&sha256, data.end - data.start)
+            .context("making the Artifact")?;
+        payload
+            .put(Bytes::Frame(&finished.back))
+            .map_err(|e| artifact.writing(e))?;
+        artifact
+            .file()
+            .write_all_at(&finished.front, 0)
+            .map_err(|e| artifact.writing(e))?;
         let mut ledger = Ledger::default();
         ledger.bytes(&finished.front);
         ledger.append(&payload.ledger);
-        Ok((sha256, Payload { ledger, data, ends: [head.len() as u64, tail.len() as u64] }))
+        Ok((
+            sha256,
+            Payload {
+                ledger,
+                data,
+                ends: [head.len() as u64, tail.len() as u64],
+            },
+        ))
     }
 
     /// One frame, from the cache where it has it.
     fn compress(&self, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
-        self.cache.map_or_else(|| codec.proven(plain), |cache| cache.frame(codec, plain))
+        self.cache
+            .map_or_else(|| codec.proven(plain), |cache| cache.frame(codec, plain))
     }
 
-    /// The codecs of a pass, each once: a codec that the Artifact and the image share makes one frame for both.
+    /// The codecs of a pass, each once: a codec that the Artifact and the image share makes one
+    /// frame for both.
     fn codecs(&self) -> Vec<Codec> {
         let mut codecs = vec![self.meta.codec];
         if let Form::Stream(codec) = self.form
@@ -290,18 +372,28 @@ impl Emission<'_> {
         codecs
     }
 
-    /// The bytes of a chunk for the Artifact and for the image: the first and the last of its frames, see [`Self::codecs`].
+    /// The bytes of a chunk for the Artifact and for the image: the first and the last of its
+    /// frames, see [`Self::codecs`].
     fn pick<'c>(&self, chunk: &'c Chunk) -> (Bytes<'c>, Bytes<'c>) {
-        let bytes =
-            |frame: Option<&'c std::sync::Arc<Vec<u8>>>| frame.map_or(Bytes::Plain(&chunk.plain), |frame| Bytes::Frame(frame));
-        let payload = if self.meta.codec.kind() == Compression::None { None } else { chunk.frames.first() };
+        let bytes = |frame: Option<&'c std::sync::Arc<Vec<u8>>>| {
+            frame.map_or(Bytes::Plain(&chunk.plain), |frame| Bytes::Frame(frame))
+        };
+        let payload = if self.meta.codec.kind() == Compression::None {
+            None
+        } else {
+            chunk.frames.first()
+        };
         (bytes(payload), bytes(chunk.frames.last()))
     }
 
     /// The whole image in another format.
     fn wrapped(&self, file: &File, wrap: Wrap, data: &Content) -> io::Result<()> {
         let layout = &self.disk.layout;
-        let twin = wrapped::Twin { from: layout.root_a.start, to: layout.root_b.start, len: self.disk.root.len() };
+        let twin = wrapped::Twin {
+            from: layout.root_a.start,
+            to: layout.root_b.start,
+            len: self.disk.root.len(),
+        };
         wrapped::write(file, wrap, self.disk.content(data), twin)
     }
 
@@ -309,7 +401,12 @@ impl Emission<'_> {
     fn raw_back(&self, file: &File, data: &Content) -> io::Result<()> {
         let layout = &self.disk.layout;
         if self.disk.copy_to_b {
-            copy_within(file, layout.root_a.start, layout.root_b.start, self.disk.root.len())?;
+            copy_within(
+                file,
+                layout.root_a.start,
+                layout.root_b.start,
+                self.disk.root.len(),
+            )?;
         }
         write_content(file, layout.data.start, data)
     }
@@ -339,7 +436,12 @@ impl Emission<'_> {
         self.stream_content(stream, &gap)?;
         let mut back = Content::hole(0);
         back.push_content(0, data);
-        for (offset, bytes) in self.disk.fixed.iter().filter(|(offset, _)| *offset >= layout.data.end()) {
+        for (offset, bytes) in self
+            .disk
+            .fixed
+            .iter()
+            .filter(|(offset, _)| *offset >= layout.data.end())
+        {
             back.push_bytes(offset - layout.data.start, bytes.clone());
         }
         back.set_len(layout.total - layout.data.start);
@@ -349,7 +451,13 @@ impl Emission<'_> {
     fn stream_content(&self, stream: &mut FrameStream, content: &Content) -> io::Result<()> {
         let codec = stream.codec;
         let compress = move |plain: &[u8]| self.compress(codec, plain);
-        let pass = Pass { content, lengths: codec.kind().lengths(), compress: vec![&compress], jobs: self.jobs, on_data: None };
+        let pass = Pass {
+            content,
+            lengths: codec.kind().lengths(),
+            compress: vec![&compress],
+            jobs: self.jobs,
+            on_data: None,
+        };
         pass.run(&mut |chunk| stream.put(Bytes::Frame(&chunk.frames[0])))
     }
 }

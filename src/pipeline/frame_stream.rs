@@ -39,12 +39,20 @@ pub(super) struct FrameStream<'f> {
 impl<'f> FrameStream<'f> {
     /// An empty stream from `at` on.
     pub(super) fn new(file: &'f File, at: u64, codec: Codec) -> Self {
-        Self { file, at, codec, ledger: Ledger::default() }
+        Self {
+            file,
+            at,
+            codec,
+            ledger: Ledger::default(),
+        }
     }
 
     /// Where the next frame goes.
     pub(super) fn mark(&self) -> Mark {
-        Mark { at: self.at, count: self.ledger.count() }
+        Mark {
+            at: self.at,
+            count: self.ledger.count(),
+        }
     }
 
     /// Appends what is between two places once more.

@@ -1,8 +1,8 @@
-//! One pass over a content: chunks are read in order by whichever thread is free, looked at and compressed by several at once, and
-//! handed on in order.
+//! One pass over a content: chunks are read in order by whichever thread is free, looked at and
+//! compressed by several at once, and handed on in order.
 //!
-//! Frame boundaries depend on the content alone, so the number of threads never changes a byte. Memory is bounded by the chunks in
-//! flight: [`WINDOW`] for each thread.
+//! Frame boundaries depend on the content alone, so the number of threads never changes a byte.
+//! Memory is bounded by the chunks in flight: [`WINDOW`] for each thread.
 
 use super::cut::{Cutter, Piece};
 use super::pool::Buffer;
@@ -35,7 +35,8 @@ pub(crate) struct Chunk {
 /// Turns plain bytes into a frame that stands for itself.
 pub(crate) type Compress<'a> = dyn Fn(&[u8]) -> io::Result<Vec<u8>> + Sync + 'a;
 
-/// What a thread does with a chunk of data as soon as it was read, in any order: the offset in the content and the bytes.
+/// What a thread does with a chunk of data as soon as it was read, in any order: the offset in the
+/// content and the bytes.
 pub(crate) type OnData<'a> = dyn Fn(u64, &[u8]) -> io::Result<()> + Sync + 'a;
 
 /// How a pass is made.
@@ -74,7 +75,9 @@ impl Shared<'_> {
     }
 
     fn wait<'m>(&self, guard: MutexGuard<'m, State>) -> MutexGuard<'m, State> {
-        self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner)
+        self.changed
+            .wait(guard)
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes the state and tells everyone.
@@ -116,10 +119,21 @@ impl Pass<'_> {
     /// # Errors
     /// The first error of reading, compressing or consuming.
     pub(crate) fn run(&self, consume: &mut dyn FnMut(Chunk) -> io::Result<()>) -> io::Result<()> {
-        let state = State { taken: 0, ready: BTreeMap::new(), total: None, stop: false };
+        let state = State {
+            taken: 0,
+            ready: BTreeMap::new(),
+            total: None,
+            stop: false,
+        };
         let cutter = Mutex::new(Cutter::new(self.content, self.lengths));
-        let shared = Shared { cutter, state: Mutex::new(state), changed: Condvar::new() };
-        let zeros = Zeros { frames: self.compress.iter().map(|_| OnceLock::new()).collect() };
+        let shared = Shared {
+            cutter,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        };
+        let zeros = Zeros {
+            frames: self.compress.iter().map(|_| OnceLock::new()).collect(),
+        };
         let jobs = self.jobs.max(1);
         std::thread::scope(|scope| {
             for _ in 0..jobs {
@@ -159,8 +173,15 @@ impl Pass<'_> {
         if let Some(on_data) = self.on_data {
             on_data(offset, &plain)?;
         }
-        let frames = self.compress.iter().map(|compress| compress(&plain).map(Arc::new)).collect::<io::Result<_>>()?;
-        Ok(Chunk { plain: Plain::Data(Arc::new(plain)), frames })
+        let frames = self
+            .compress
+            .iter()
+            .map(|compress| compress(&plain).map(Arc::new))
+            .collect::<io::Result<_>>()?;
+        Ok(Chunk {
+            plain: Plain::Data(Arc::new(plain)),
+            frames,
+        })
     }
 
     /// A chunk of zeros; those of full length are compressed once.
@@ -171,12 +192,19 @@ impl Pass<'_> {
                 Some(frame) if len == self.lengths.most => Arc::clone(frame),
                 _ => {
                     let frame = Arc::new(compress(&vec![0; len])?);
-                    if len == self.lengths.most { Arc::clone(known.get_or_init(|| frame)) } else { frame }
+                    if len == self.lengths.most {
+                        Arc::clone(known.get_or_init(|| frame))
+                    } else {
+                        frame
+                    }
                 }
             };
             frames.push(frame);
         }
-        Ok(Chunk { plain: Plain::Zero(len), frames })
+        Ok(Chunk {
+            plain: Plain::Zero(len),
+            frames,
+        })
     }
 }
 
@@ -196,12 +224,18 @@ mod tests {
     use super::*;
     use crate::stream::Content;
 
-    const LENGTHS: Lengths = Lengths { least: 4096, one_in: 4, most: 16384 };
+    const LENGTHS: Lengths = Lengths {
+        least: 4096,
+        one_in: 4,
+        most: 16384,
+    };
 
     /// Bytes that differ everywhere, with holes.
     fn content() -> Content {
         let mut content = Content::hole(0);
-        let bytes: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let bytes: Vec<u8> = (0..100_000u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect();
         content.push_bytes(3_000, bytes.clone());
         content.push_bytes(900_000, bytes);
         content.set_len(1_234_567);
@@ -213,7 +247,13 @@ mod tests {
         let content = content();
         let double = |bytes: &[u8]| Ok([bytes, bytes].concat());
         for jobs in [1, 2, 7] {
-            let pass = Pass { content: &content, lengths: LENGTHS, compress: vec![&double], jobs, on_data: None };
+            let pass = Pass {
+                content: &content,
+                lengths: LENGTHS,
+                compress: vec![&double],
+                jobs,
+                on_data: None,
+            };
             let (mut plain, mut framed) = (Vec::new(), Vec::new());
             pass.run(&mut |chunk| {
                 match &chunk.plain {
@@ -233,9 +273,26 @@ mod tests {
     fn the_first_error_ends_the_pass() {
         let content = content();
         let fail = |_: &[u8]| Err(io::Error::other("no"));
-        let pass = Pass { content: &content, lengths: LENGTHS, compress: vec![&fail], jobs: 3, on_data: None };
+        let pass = Pass {
+            content: &content,
+            lengths: LENGTHS,
+            compress: vec![&fail],
+            jobs: 3,
+            on_data: None,
+        };
         assert_eq!(pass.run(&mut |_| Ok(())).unwrap_err().to_string(), "no");
-        let pass = Pass { content: &content, lengths: LENGTHS, compress: vec![], jobs: 3, on_data: None };
-        assert_eq!(pass.run(&mut |_| Err(io::Error::other("full"))).unwrap_err().to_string(), "full");
+        let pass = Pass {
+            content: &content,
+            lengths: LENGTHS,
+            compress: vec![],
+            jobs: 3,
+            on_data: None,
+        };
+        assert_eq!(
+            pass.run(&mut |_| Err(io::Error::other("full")))
+                .unwrap_err()
+                .to_string(),
+            "full"
+        );
     }
 }

@@ -14,21 +14,32 @@ use std::sync::Arc;
 /// The most that a record or a list of places may have (bytes): a hundred times what they need.
 const MOST: u64 = 1 << 30;
 
-/// The places in a root filesystem, in slot A of a disk image, or in the list that the record of a conversion names.
+/// The places in a root filesystem, in slot A of a disk image, or in the list that the record of a
+/// conversion names.
 ///
 /// # Errors
 /// A [`Problem`] when there is none; what reading said.
 pub fn places(path: &Path) -> Result<Places> {
-    let listed = path.extension().is_some_and(|extension| extension == "json");
-    let found = if listed { of_record(path) } else { of_image(path) };
+    let listed = path
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    let found = if listed {
+        of_record(path)
+    } else {
+        of_image(path)
+    };
     found.with_context(|| format!("taking the places of files from {}", path.display()))
 }
 
 /// The list beside the record `path`.
 fn of_record(path: &Path) -> Result<Places> {
-    let record: serde_json::Value = serde_json::from_str(&text(path)?).context("reading the record")?;
+    let record: serde_json::Value =
+        serde_json::from_str(&text(path)?).context("reading the record")?;
     let outputs = record["outputs"].as_array().map_or(&[][..], Vec::as_slice);
-    let name = outputs.iter().find(|output| output["kind"] == "places").and_then(|output| output["file"].as_str());
+    let name = outputs
+        .iter()
+        .find(|output| output["kind"] == "places")
+        .and_then(|output| output["file"].as_str());
     // The name of a file beside the record, not a way to elsewhere.
     let Some(name) = name.and_then(|name| Path::new(name).file_name()) else {
         return Err(Problem::new("that conversion wrote no list of places")
@@ -43,7 +54,11 @@ fn text(path: &Path) -> Result<String> {
     let reading = || format!("reading {}", path.display());
     let len = std::fs::metadata(path).with_context(reading)?.len();
     if len > MOST {
-        return Err(Problem::new(format!("{} has {len} bytes, more than any list of places", path.display())).into());
+        return Err(Problem::new(format!(
+            "{} has {len} bytes, more than any list of places",
+            path.display()
+        ))
+        .into());
     }
     std::fs::read_to_string(path).with_context(reading)
 }
@@ -53,16 +68,34 @@ fn of_image(path: &Path) -> Result<Places> {
     let image: Source = match source::open_forwards(path).map_err(|error| error.problem())? {
         Forwards::InPlace(image) => image,
         Forwards::Stream(_) => {
-            return Err(Problem::new("it is compressed").hint("unpack it, or name the record of that conversion").into());
+            return Err(Problem::new("it is compressed")
+                .hint("unpack it, or name the record of that conversion")
+                .into());
         }
     };
-    let root = if read::probe(&*image)? { image } else { slot_a(&image)? };
+    let root = if read::probe(&*image)? {
+        image
+    } else {
+        slot_a(&image)?
+    };
     Ok(read::Filesystem::open(root)?.places()?)
 }
 
 fn slot_a(disk: &Source) -> Result<Source> {
     let table = Table::read(&**disk)?;
-    let slot = table.partitions.iter().find(|partition| partition.number == Role::RootA.number());
-    let slot = slot.ok_or_else(|| Problem::new(format!("it has no partition {}, where slot A is", Role::RootA.number())))?;
-    Ok(Arc::new(Slice::new(Arc::clone(disk), slot.start.bytes(), slot.sectors.saturating_mul(SECTOR))))
+    let slot = table
+        .partitions
+        .iter()
+        .find(|partition| partition.number == Role::RootA.number());
+    let slot = slot.ok_or_else(|| {
+        Problem::new(format!(
+            "it has no partition {}, where slot A is",
+            Role::RootA.number()
+        ))
+    })?;
+    Ok(Arc::new(Slice::new(
+        Arc::clone(disk),
+        slot.start.bytes(),
+        slot.sectors.saturating_mul(SECTOR),
+    )))
 }

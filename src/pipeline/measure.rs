@@ -1,4 +1,5 @@
-//! Sizes of the three filesystems from what their files need, the partition table from the layout, and the filesystems themselves.
+//! Sizes of the three filesystems from what their files need, the partition table from the layout,
+//! and the filesystems themselves.
 
 use super::prepare::Prepared;
 use super::survey::Boot;
@@ -16,13 +17,18 @@ use crate::tree::{Stat, Tree};
 use crate::units::{Lba, MIB, align_up, enough, human};
 use anyhow::{Context, Result};
 
-/// The size of the root filesystem: as configured, or that of the `older` one it is laid out by, or from what its files need.
+/// The size of the root filesystem: as configured, or that of the `older` one it is laid out by, or
+/// from what its files need.
 pub(super) fn root_size(config: &Config, minimum: u64, older: Option<u64>) -> Result<u64, Problem> {
     let wanted = match (config.root.size, config.root.headroom) {
         (Some(size), _) if size < minimum => {
-            let message =
-                format!("root.size is {} ({size} bytes) but the files need {} ({minimum} bytes)", human(size), human(minimum));
-            return Err(Problem::new(message).hint(format!("set root.size to at least \"{}\"", enough(minimum))));
+            let message = format!(
+                "root.size is {} ({size} bytes) but the files need {} ({minimum} bytes)",
+                human(size),
+                human(minimum)
+            );
+            return Err(Problem::new(message)
+                .hint(format!("set root.size to at least \"{}\"", enough(minimum))));
         }
         (Some(size), _) => size,
         (None, _) if older.is_some_and(|older| older >= minimum) => older.unwrap_or(minimum),
@@ -37,29 +43,57 @@ pub(super) fn boot_options(stamp: &Stamp, boot: Option<&Boot>) -> fat::Options {
         Some(boot) => (boot.info.volume_id, boot.info.label.clone()),
         None => (stamp.id32("boot filesystem"), Some("BOOT".to_owned())),
     };
-    fat::Options { volume_id, label, time: stamp.time, kind: fat::Kind::Auto, hidden_sectors: 0 }
+    fat::Options {
+        volume_id,
+        label,
+        time: stamp.time,
+        kind: fat::Kind::Auto,
+        hidden_sectors: 0,
+    }
 }
 
 /// The boot partition: as configured, or 40 MiB, or as large as the golden one.
-pub(super) fn boot_size(config: &Config, boot: Option<&Boot>, tree: &Tree, options: &fat::Options) -> Result<u64> {
+pub(super) fn boot_size(
+    config: &Config,
+    boot: Option<&Boot>,
+    tree: &Tree,
+    options: &fat::Options,
+) -> Result<u64> {
     let golden = boot.map_or(0, |boot| boot.partition.len);
     let size = config.boot.size.unwrap_or((40 * MIB).max(golden));
     let minimum = fat::minimum_size(tree, options).context("measuring the boot filesystem")?;
     if align_up(size, config.storage.alignment) < minimum {
-        let message = format!("boot.size is {} but its files need {} ({minimum} bytes)", human(size), human(minimum));
-        return Err(Problem::new(message).hint(format!("set boot.size to at least \"{}\"", enough(minimum))).into());
+        let message = format!(
+            "boot.size is {} but its files need {} ({minimum} bytes)",
+            human(size),
+            human(minimum)
+        );
+        return Err(Problem::new(message)
+            .hint(format!("set boot.size to at least \"{}\"", enough(minimum)))
+            .into());
     }
     Ok(size)
 }
 
 /// The data partition: as configured when its files fit.
-pub(super) fn data_size(config: &Config, tree: &Tree, options: &ext4::write::Options) -> Result<u64> {
+pub(super) fn data_size(
+    config: &Config,
+    tree: &Tree,
+    options: &ext4::write::Options,
+) -> Result<u64> {
     let size = config.data.size;
     // The bootstrap Artifact comes later; a mebibyte is many times what it takes.
-    let minimum = ext4::write::minimum_size(tree, options).context("measuring the data filesystem")? + MIB;
+    let minimum =
+        ext4::write::minimum_size(tree, options).context("measuring the data filesystem")? + MIB;
     if align_up(size, config.storage.alignment) < minimum {
-        let message = format!("data.size is {} but its files need {} ({minimum} bytes)", human(size), human(minimum));
-        return Err(Problem::new(message).hint(format!("set data.size to at least \"{}\"", enough(minimum))).into());
+        let message = format!(
+            "data.size is {} but its files need {} ({minimum} bytes)",
+            human(size),
+            human(minimum)
+        );
+        return Err(Problem::new(message)
+            .hint(format!("set data.size to at least \"{}\"", enough(minimum)))
+            .into());
     }
     Ok(size)
 }
@@ -68,9 +102,16 @@ pub(super) fn data_size(config: &Config, tree: &Tree, options: &ext4::write::Opt
 pub(super) fn fitting(problem: Problem, config: &Config, minimum: u64) -> Problem {
     let message = match config.root.size {
         Some(_) => problem.message,
-        None => format!("{} (its files need {}; the rest is root.headroom)", problem.message, human(minimum)),
+        None => format!(
+            "{} (its files need {}; the rest is root.headroom)",
+            problem.message,
+            human(minimum)
+        ),
     };
-    Problem { message, hint: problem.hint }
+    Problem {
+        message,
+        hint: problem.hint,
+    }
 }
 
 /// The partition table of the result.
@@ -88,7 +129,13 @@ pub(super) fn table(family: &Family, loader: Loader, layout: &Layout) -> table::
         };
         let id = (family.scheme == Scheme::Gpt).then(|| family.guids[role.number() as usize - 1]);
         let sectors = Lba::from_bytes(extent.len).0;
-        let mut partition = table::Partition::new(role.number(), Lba::from_bytes(extent.start), sectors, kind, id);
+        let mut partition = table::Partition::new(
+            role.number(),
+            Lba::from_bytes(extent.start),
+            sectors,
+            kind,
+            id,
+        );
         // U-Boot looks for its script on partitions that are marked for it.
         if loader != Loader::GrubEfi && role == Role::Boot {
             match family.scheme {
@@ -105,7 +152,11 @@ pub(super) fn table(family: &Family, loader: Loader, layout: &Layout) -> table::
         Scheme::Gpt => table::DiskId::Gpt(family.disk_guid),
         Scheme::Mbr => table::DiskId::Mbr(family.disk_id),
     };
-    table::Table { disk_id, partitions, warnings: Vec::new() }
+    table::Table {
+        disk_id,
+        partitions,
+        warnings: Vec::new(),
+    }
 }
 
 impl Prepared {
@@ -114,25 +165,39 @@ impl Prepared {
     /// # Errors
     /// When the partition table cannot be written.
     pub fn fixed(&self) -> Result<Vec<(u64, Vec<u8>)>> {
-        let mut fixed = self.table.encode(self.layout.total).context("making the partition table")?;
-        fixed.extend(self.blobs.iter().map(|blob| (blob.offset, blob.bytes.clone())));
+        let mut fixed = self
+            .table
+            .encode(self.layout.total)
+            .context("making the partition table")?;
+        fixed.extend(
+            self.blobs
+                .iter()
+                .map(|blob| (blob.offset, blob.bytes.clone())),
+        );
         fixed.extend(self.gap.iter().cloned());
         fixed.sort_by_key(|(offset, _)| *offset);
         // Where nobody has put boot code of another kind.
-        let free = fixed.first().is_none_or(|(offset, _)| *offset >= table::NO_BIOS.len() as u64);
+        let free = fixed
+            .first()
+            .is_none_or(|(offset, _)| *offset >= table::NO_BIOS.len() as u64);
         if self.table.kind() == table::TableKind::Mbr && free {
             fixed.insert(0, (0, table::NO_BIOS.to_vec()));
         }
         Ok(fixed)
     }
 
-    /// The root filesystem as it goes into both slots and the Artifact. Its tree, the largest thing in memory, is gone then.
+    /// The root filesystem as it goes into both slots and the Artifact. Its tree, the largest thing
+    /// in memory, is gone then.
     ///
     /// # Errors
     /// When the tree holds something that ext4 cannot.
     pub fn root_image(&mut self) -> Result<Content> {
-        let tree = std::mem::replace(&mut self.trees.root, Tree::new(Stat::root(0o755, self.stamp.time)));
-        let image = ext4::write::write(&tree, self.root_size, &self.root_options).context("making the root filesystem")?;
+        let tree = std::mem::replace(
+            &mut self.trees.root,
+            Tree::new(Stat::root(0o755, self.stamp.time)),
+        );
+        let image = ext4::write::write(&tree, self.root_size, &self.root_options)
+            .context("making the root filesystem")?;
         debug_assert_eq!(image.content.len(), self.root_size);
         Ok(image.content)
     }
@@ -142,20 +207,29 @@ impl Prepared {
     /// # Errors
     /// When the tree holds something that FAT cannot.
     pub fn boot_image(&self) -> Result<Content> {
-        fat::write(&self.trees.boot, self.layout.boot.len, &self.boot_options).context("making the boot filesystem")
+        fat::write(&self.trees.boot, self.layout.boot.len, &self.boot_options)
+            .context("making the boot filesystem")
     }
 
-    /// The data filesystem, as long as its partition, with the bootstrap Artifact that names `root_sha256`.
+    /// The data filesystem, as long as its partition, with the bootstrap Artifact that names
+    /// `root_sha256`.
     ///
     /// # Errors
     /// When the tree holds something that ext4 cannot.
     pub fn data_image(&self, root_sha256: &[u8; 32]) -> Result<Content> {
         let mut data = self.trees.data.clone();
-        let bootstrap = crate::artifact::bootstrap(&self.meta, root_sha256).context("making the bootstrap Artifact")?;
+        let bootstrap = crate::artifact::bootstrap(&self.meta, root_sha256)
+            .context("making the bootstrap Artifact")?;
         let mut editor = Editor::new(&mut data, self.stamp.time);
-        editor.file("/mender/bootstrap.mender", bootstrap, 0o600, "what a fresh device runs")?;
+        editor.file(
+            "/mender/bootstrap.mender",
+            bootstrap,
+            0o600,
+            "what a fresh device runs",
+        )?;
         drop(editor);
-        let image = ext4::write::write(&data, self.layout.data.len, &self.data_options).context("making the data filesystem")?;
+        let image = ext4::write::write(&data, self.layout.data.len, &self.data_options)
+            .context("making the data filesystem")?;
         Ok(image.content)
     }
 }

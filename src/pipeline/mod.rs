@@ -1,4 +1,5 @@
-//! The story of a conversion, in calls that one can read aloud: [`prepare`] reads, plans, edits and measures; [`write`] writes.
+//! The story of a conversion, in calls that one can read aloud: [`prepare`] reads, plans, edits and
+//! measures; [`write`] writes.
 
 mod additions;
 mod board;

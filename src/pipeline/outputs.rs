@@ -1,7 +1,8 @@
 //! Files that appear under their final name only when they are complete.
 //!
-//! Each is written beside its final name as `.goldsmith-*.part`, locked while it is written. What a killed run left behind is not
-//! locked any more: the next run that writes into the directory removes it.
+//! Each is written beside its final name as `.goldsmith-*.part`, locked while it is written. What a
+//! killed run left behind is not locked any more: the next run that writes into the directory
+//! removes it.
 
 mod publish;
 
@@ -25,14 +26,19 @@ struct Open {
     published: bool,
 }
 
-static OPEN: Mutex<Open> = Mutex::new(Open { files: Vec::new(), dirs: Vec::new(), published: false });
+static OPEN: Mutex<Open> = Mutex::new(Open {
+    files: Vec::new(),
+    dirs: Vec::new(),
+    published: false,
+});
 
 fn open() -> MutexGuard<'static, Open> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes the temporary files of this process: for the moment before it is ended by a signal. Whoever creates or publishes files
-/// afterwards waits for the end. Returns whether files have got their final names.
+/// Removes the temporary files of this process: for the moment before it is ended by a signal.
+/// Whoever creates or publishes files afterwards waits for the end. Returns whether files have got
+/// their final names.
 pub fn abandon() -> bool {
     let mut open = open();
     for path in open.files.drain(..) {
@@ -112,7 +118,10 @@ impl Pending {
 
     /// The error of writing it, with its name.
     pub(crate) fn writing(&self, error: io::Error) -> io::Error {
-        io::Error::new(error.kind(), format!("writing {}: {error}", self.target.display()))
+        io::Error::new(
+            error.kind(),
+            format!("writing {}: {error}", self.target.display()),
+        )
     }
 
     /// Its name until then.
@@ -138,7 +147,10 @@ impl Outputs {
         }
         std::fs::create_dir_all(dir).map_err(failed)?;
         clear_leftovers(dir).map_err(failed)?;
-        Ok(Self { dir: dir.to_owned(), done: Vec::new() })
+        Ok(Self {
+            dir: dir.to_owned(),
+            done: Vec::new(),
+        })
     }
 
     /// Starts the file `name`.
@@ -148,13 +160,22 @@ impl Outputs {
     pub(crate) fn create(&self, name: &str) -> Result<Pending, Problem> {
         let target = self.dir.join(name);
         if target.is_dir() {
-            return Err(Problem::new(format!("{} is a directory, where a file would be written", target.display())));
+            return Err(Problem::new(format!(
+                "{} is a directory, where a file would be written",
+                target.display()
+            )));
         }
         let (file, temporary) = self.temporary(name).map_err(|e| unusable(&self.dir, &e))?;
-        Ok(Pending { file, temporary, target, kept: false })
+        Ok(Pending {
+            file,
+            temporary,
+            target,
+            kept: false,
+        })
     }
 
-    /// A new temporary file that is locked. Another process may have the same number, in another container.
+    /// A new temporary file that is locked. Another process may have the same number, in another
+    /// container.
     fn temporary(&self, name: &str) -> io::Result<(File, PathBuf)> {
         for attempt in 0_u32.. {
             let path = self.hidden(attempt, name);
@@ -175,23 +196,36 @@ impl Outputs {
 
     /// The path of a temporary file.
     fn hidden(&self, attempt: u32, name: &str) -> PathBuf {
-        self.dir.join(format!("{PREFIX}{}-{attempt}-{name}{SUFFIX}", std::process::id()))
+        self.dir.join(format!(
+            "{PREFIX}{}-{attempt}-{name}{SUFFIX}",
+            std::process::id()
+        ))
     }
 }
 
 fn unusable(dir: &Path, error: &io::Error) -> Problem {
-    Problem::new(format!("the output directory {} cannot be used: {error}", dir.display()))
-        .hint("name another one with --output-dir")
+    Problem::new(format!(
+        "the output directory {} cannot be used: {error}",
+        dir.display()
+    ))
+    .hint("name another one with --output-dir")
 }
 
-/// Creates a temporary file, known to [`abandon`] and locked against the clearing of another run; `None` when such a run was faster
-/// than the lock and took it away.
+/// Creates a temporary file, known to [`abandon`] and locked against the clearing of another run;
+/// `None` when such a run was faster than the lock and took it away.
 fn open_locked(temporary: &Path) -> io::Result<Option<File>> {
     let mut open = open();
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(temporary)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(temporary)?;
     let locked = file.lock().and_then(|()| file.metadata());
     // Where it cannot be locked it must not stay.
-    let taken = locked.inspect_err(|_| drop(std::fs::remove_file(temporary)))?.nlink() == 0;
+    let taken = locked
+        .inspect_err(|_| drop(std::fs::remove_file(temporary)))?
+        .nlink()
+        == 0;
     if taken {
         return Ok(None);
     }
@@ -203,8 +237,10 @@ fn open_locked(temporary: &Path) -> io::Result<Option<File>> {
 fn clear_leftovers(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
-        let ours =
-            path.file_name().and_then(|name| name.to_str()).is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
+        let ours = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
         if ours
             && let Ok(file) = File::open(&path)
             && file.try_lock().is_ok()
@@ -225,8 +261,10 @@ mod tests {
     use std::io::Write;
 
     pub(super) fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<String> =
-            std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<String> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -234,7 +272,11 @@ mod tests {
     #[test]
     fn nothing_has_its_name_before_all_is_done_and_leftovers_go() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(".goldsmith-1-x.part"), "left by a killed run").unwrap();
+        std::fs::write(
+            dir.path().join(".goldsmith-1-x.part"),
+            "left by a killed run",
+        )
+        .unwrap();
         std::fs::write(dir.path().join("a"), "the user's earlier output").unwrap();
         let mut outputs = Outputs::new(dir.path()).unwrap();
         assert_eq!(names(dir.path()), ["a"]);
@@ -244,7 +286,10 @@ mod tests {
         let other = Outputs::new(dir.path()).unwrap();
         assert_eq!(names(dir.path()).len(), 2);
         drop(other);
-        assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"the user's earlier output");
+        assert_eq!(
+            std::fs::read(dir.path().join("a")).unwrap(),
+            b"the user's earlier output"
+        );
         outputs.finish(pending);
         assert_eq!(outputs.publish().unwrap(), [dir.path().join("a")]);
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"new");

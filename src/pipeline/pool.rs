@@ -1,4 +1,5 @@
-//! Buffers that are used again: one for each chunk in flight, and none is copied, given back or made anew for the next chunk.
+//! Buffers that are used again: one for each chunk in flight, and none is copied, given back or
+//! made anew for the next chunk.
 
 use std::fmt;
 use std::ops::Deref;
@@ -14,13 +15,24 @@ pub(crate) struct Pool {
 impl Pool {
     /// Of buffers of `len` bytes.
     pub(crate) fn new(len: usize) -> Arc<Self> {
-        Arc::new(Self { len, free: Mutex::default() })
+        Arc::new(Self {
+            len,
+            free: Mutex::default(),
+        })
     }
 
     /// A buffer; what is in it is of no meaning.
     pub(crate) fn take(self: &Arc<Self>) -> Buffer {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Buffer { bytes: free.unwrap_or_else(|| vec![0; self.len]), used: self.len, pool: Arc::clone(self) }
+        let free = self
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        Buffer {
+            bytes: free.unwrap_or_else(|| vec![0; self.len]),
+            used: self.len,
+            pool: Arc::clone(self),
+        }
     }
 }
 
@@ -55,7 +67,11 @@ impl Deref for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        self.pool.free.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+        self.pool
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(bytes);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Everything before the first byte is written: the input is read, planned, edited in memory and measured. `plan` ends here.
+//! Everything before the first byte is written: the input is read, planned, edited in memory and
+//! measured. `plan` ends here.
 
 use super::board::{self, Image};
 use super::boot_mount::boot_mount;
@@ -127,9 +128,14 @@ pub struct Prepared {
 /// # Errors
 /// What reading the input said, or all problems of the plan at once.
 pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
-    let golden = Golden::read(request.config, request.report, &input).map_err(|error| blame(&input, error))?;
+    let golden = Golden::read(request.config, request.report, &input)
+        .map_err(|error| blame(&input, error))?;
     let (config, note) = golden.settle(request.config)?;
-    let request = &Request { config: &config, like: request.like.clone(), ..*request };
+    let request = &Request {
+        config: &config,
+        like: request.like.clone(),
+        ..*request
+    };
     let mut plan = Plan::new(request, &golden)?;
     plan.notes.extend(note);
     let edited = edit(request, &plan, &golden).map_err(|error| blame(&input, error))?;
@@ -137,7 +143,8 @@ pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
     plan.measured(request, input, golden, edited)
 }
 
-/// `config` as the golden image completes it: with the board beneath it that the image is for, where it names none.
+/// `config` as the golden image completes it: with the board beneath it that the image is for,
+/// where it names none.
 ///
 /// # Errors
 /// What reading the input said; that no board can be chosen.
@@ -163,15 +170,26 @@ impl Golden {
         let root = survey.root(config.root.partition)?;
         let boot = survey.boot(config.boot.partition)?;
         let facts = facts::gather(&root.tree).context("looking at the root filesystem")?;
-        let platform = board::platform(&facts, &root, boot.as_ref()).context("looking at the root filesystem")?;
-        Ok(Self { survey, root, boot, facts, platform })
+        let platform = board::platform(&facts, &root, boot.as_ref())
+            .context("looking at the root filesystem")?;
+        Ok(Self {
+            survey,
+            root,
+            boot,
+            facts,
+            platform,
+        })
     }
 
     pub(super) fn image(&self) -> Image<'_> {
-        Image { facts: &self.facts, platform: &self.platform }
+        Image {
+            facts: &self.facts,
+            platform: &self.platform,
+        }
     }
 
-    /// The configuration with its board, and what the user should read; fails where the image contradicts it.
+    /// The configuration with its board, and what the user should read; fails where the image
+    /// contradicts it.
     fn settle(&self, config: &Config) -> Result<(Config, Option<String>)> {
         if self.facts.architecture.is_none() {
             let message = "the architecture of the image cannot be told: /bin/sh is missing or is no program known here";
@@ -179,9 +197,14 @@ impl Golden {
         }
         board::check(config, self.image())?;
         let mut wrong = Problems::default();
-        let settled = board::settle(config, self.image()).map_err(|problem| wrong.push(problem)).ok();
+        let settled = board::settle(config, self.image())
+            .map_err(|problem| wrong.push(problem))
+            .ok();
         if config.artifact.name.as_ref().is_none_or(String::is_empty) {
-            wrong.push(Problem::new("no Artifact name is given").hint("name the release: --artifact-name release-1"));
+            wrong.push(
+                Problem::new("no Artifact name is given")
+                    .hint("name the release: --artifact-name release-1"),
+            );
         }
         wrong.check().map_err(Usage)?;
         settled.ok_or_else(|| Problem::new("no board is chosen").into())
@@ -205,26 +228,54 @@ pub(super) struct Plan {
 impl Plan {
     /// Decides, or returns everything that is wrong.
     fn new(request: &Request, golden: &Golden) -> Result<Self> {
-        let Golden { survey, root, boot, .. } = golden;
+        let Golden {
+            survey, root, boot, ..
+        } = golden;
         let config = request.config;
         let device_types = config.board.device_type.clone().unwrap_or_default();
         let artifact_name = config.artifact.name.clone().unwrap_or_default();
-        let stamp = Stamp { time: time(request, root), family: device_types.first().cloned().unwrap_or_default() };
+        let stamp = Stamp {
+            time: time(request, root),
+            family: device_types.first().cloned().unwrap_or_default(),
+        };
         let mut notes = Vec::new();
         let family = family(config, &stamp, survey, &mut notes)?;
-        notes.extend(survey.table.warnings.iter().map(|warning| format!("partition table: {warning}")));
+        notes.extend(
+            survey
+                .table
+                .warnings
+                .iter()
+                .map(|warning| format!("partition table: {warning}")),
+        );
         let (signer, note) = signer(config)?;
         notes.extend(note);
         let meta = meta(config, &artifact_name, &device_types, &stamp)?;
         let stem = stem(request.disk);
-        let name =
-            config.output.name.clone().unwrap_or_else(|| format!("{stem}-{}-{artifact_name}", device_types[0]).replace('/', "_"));
+        let name = config.output.name.clone().unwrap_or_else(|| {
+            format!("{stem}-{}-{artifact_name}", device_types[0]).replace('/', "_")
+        });
         let loader = loader::choose(config, &root.tree, boot.as_ref().map(|boot| &boot.tree));
-        let boot_mount = config.boot.mount.clone().unwrap_or_else(|| boot_mount(&root.tree, loader));
-        Ok(Self { name, artifact_name, device_types, stamp, family, boot_mount, loader, meta, signer, notes })
+        let boot_mount = config
+            .boot
+            .mount
+            .clone()
+            .unwrap_or_else(|| boot_mount(&root.tree, loader));
+        Ok(Self {
+            name,
+            artifact_name,
+            device_types,
+            stamp,
+            family,
+            boot_mount,
+            loader,
+            meta,
+            signer,
+            notes,
+        })
     }
 
-    /// Runs the hooks of one stage before the image is written, when hooks run; `edited` are the paths that were changed so far.
+    /// Runs the hooks of one stage before the image is written, when hooks run; `edited` are the
+    /// paths that were changed so far.
     pub(super) fn run_hooks(
         &self,
         request: &Request,
@@ -233,7 +284,10 @@ impl Plan {
         edited: &[(&str, String)],
     ) -> Result<Vec<Staged>> {
         let programs = hooks(request.config).filter(|(when, _)| *when == stage && request.hooks);
-        let file = request.disk.file_name().map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned());
+        let file = request
+            .disk
+            .file_name()
+            .map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned());
         let told = serde_json::json!({
             "format": 1,
             "input": file,
@@ -251,24 +305,59 @@ impl Plan {
             "boot_mount": self.boot_mount,
             "edited": edited.iter().map(|(filesystem, path)| serde_json::json!({ "filesystem": filesystem, "path": path })).collect::<Vec<_>>(),
         });
-        let run = |program: &Path| super::hooks::run(stage, program, &told, self.stamp.time, request.report);
-        Ok(programs.map(|(_, program)| run(program)).collect::<Result<Vec<_>, Problem>>()?)
+        let run = |program: &Path| {
+            super::hooks::run(stage, program, &told, self.stamp.time, request.report)
+        };
+        Ok(programs
+            .map(|(_, program)| run(program))
+            .collect::<Result<Vec<_>, Problem>>()?)
     }
 
     /// Measures the edited trees and places everything.
-    fn measured(self, request: &Request, input: Input, golden: Golden, edited: Edited) -> Result<Prepared> {
+    fn measured(
+        self,
+        request: &Request,
+        input: Input,
+        golden: Golden,
+        edited: Edited,
+    ) -> Result<Prepared> {
         let config = request.config;
-        let Golden { survey, root, boot, facts, platform } = golden;
-        let Edited { trees, installed, packages, changes, blobs, staged, notes } = edited;
+        let Golden {
+            survey,
+            root,
+            boot,
+            facts,
+            platform,
+        } = golden;
+        let Edited {
+            trees,
+            installed,
+            packages,
+            changes,
+            blobs,
+            staged,
+            notes,
+        } = edited;
         let label = root.info.label.clone();
-        let uuid = |configured: Option<crate::stamp::Uuid>, purpose: &str| configured.unwrap_or_else(|| self.stamp.uuid(purpose));
+        let uuid = |configured: Option<crate::stamp::Uuid>, purpose: &str| {
+            configured.unwrap_or_else(|| self.stamp.uuid(purpose))
+        };
         let seed = self.stamp.uuid("directory hash");
-        let mut root_options = ext4::write::Options::new(uuid(config.root.uuid, "root filesystem"), seed, self.stamp.time);
+        let mut root_options = ext4::write::Options::new(
+            uuid(config.root.uuid, "root filesystem"),
+            seed,
+            self.stamp.time,
+        );
         root_options.label = label;
         root_options.like.clone_from(&request.like);
-        let mut data_options = ext4::write::Options::new(uuid(config.data.uuid, "data filesystem"), seed, self.stamp.time);
+        let mut data_options = ext4::write::Options::new(
+            uuid(config.data.uuid, "data filesystem"),
+            seed,
+            self.stamp.time,
+        );
         data_options.label = b"data".to_vec();
-        let minimum = ext4::write::minimum_size(&trees.root, &root_options).context("measuring the root filesystem")?;
+        let minimum = ext4::write::minimum_size(&trees.root, &root_options)
+            .context("measuring the root filesystem")?;
         let root_size = root_size(config, minimum, request.like.as_ref().map(|like| like.size))?;
         let boot_options = boot_options(&self.stamp, boot.as_ref());
         let needs = Needs {
@@ -283,10 +372,15 @@ impl Plan {
         let table = table(&self.family, self.loader, &layout);
         let gap = loader::gap(config, &self, &survey, &layout)?;
         // What writing would refuse is found before anything is written, and by `plan`.
-        let tables = table.encode(layout.total).context("making the partition table")?;
+        let tables = table
+            .encode(layout.total)
+            .context("making the partition table")?;
         raw::check(&blobs, &layout, &tables, &loader::reserved(config, &gap))?;
         Draft::new(&self.meta, root_size, self.signer.as_ref()).context("making the Artifact")?;
-        let golden_boot_tree = boot.as_ref().map_or_else(|| Tree::new(trees.boot.root.stat.clone()), |boot| boot.tree.clone());
+        let golden_boot_tree = boot.as_ref().map_or_else(
+            || Tree::new(trees.boot.root.stat.clone()),
+            |boot| boot.tree.clone(),
+        );
         let empty = Tree::new(trees.data.root.stat.clone());
         let mut edits = net("root", &root.tree, &trees.root, &changes.root);
         edits.extend(net("boot", &golden_boot_tree, &trees.boot, &changes.boot));
@@ -306,7 +400,9 @@ impl Plan {
             layout,
             table,
             blobs,
-            hooks: hooks(config).map(|(stage, program)| Hook::new(stage, program)).collect(),
+            hooks: hooks(config)
+                .map(|(stage, program)| Hook::new(stage, program))
+                .collect(),
             gap,
             trees,
             root_size,
@@ -325,8 +421,9 @@ impl Plan {
     }
 }
 
-/// The time that everything made carries: `SOURCE_DATE_EPOCH`, or the newest change of a file in the golden root filesystem. Files
-/// that claim to be newer than the last write to their filesystem are no witnesses.
+/// The time that everything made carries: `SOURCE_DATE_EPOCH`, or the newest change of a file in
+/// the golden root filesystem. Files that claim to be newer than the last write to their filesystem
+/// are no witnesses.
 fn time(request: &Request, root: &Root) -> Time {
     if let Some(seconds) = request.epoch {
         return Time { seconds, nanos: 0 };
@@ -342,11 +439,19 @@ fn time(request: &Request, root: &Root) -> Time {
         Entry::Dir(dir) => look(&dir.stat),
         Entry::Leaf(id) => look(&root.tree.leaf(*id).stat),
     });
-    Time { seconds: newest, nanos: 0 }
+    Time {
+        seconds: newest,
+        nanos: 0,
+    }
 }
 
 /// The contract of the family: derived, where the configuration says nothing else.
-fn family(config: &Config, stamp: &Stamp, survey: &Survey, notes: &mut Vec<String>) -> Result<Family> {
+fn family(
+    config: &Config,
+    stamp: &Stamp,
+    survey: &Survey,
+    notes: &mut Vec<String>,
+) -> Result<Family> {
     let scheme = match config.storage.table {
         config::TableKind::Gpt => Scheme::Gpt,
         config::TableKind::Mbr => Scheme::Mbr,
@@ -364,28 +469,44 @@ fn family(config: &Config, stamp: &Stamp, survey: &Survey, notes: &mut Vec<Strin
         (Some(config::DiskId::Gpt(id)), Scheme::Gpt) => family.disk_guid = id,
         (Some(config::DiskId::Mbr(id)), Scheme::Mbr) => family.disk_id = id,
         (Some(_), _) => {
-            let message = format!("storage.disk-id is not of the kind that the disk's {} has", scheme.name().to_uppercase());
+            let message = format!(
+                "storage.disk-id is not of the kind that the disk's {} has",
+                scheme.name().to_uppercase()
+            );
             let hint = "write 8 hexadecimal digits for an MBR, a GUID for a GPT, or choose the table with storage.table";
             return Err(Usage::from(Problem::new(message).hint(hint)).into());
         }
         (None, _) => {}
     }
     let ids = &config.storage.ids;
-    for (guid, configured) in family.guids.iter_mut().zip([ids.boot, ids.root_a, ids.root_b, ids.data]) {
+    for (guid, configured) in family
+        .guids
+        .iter_mut()
+        .zip([ids.boot, ids.root_a, ids.root_b, ids.data])
+    {
         *guid = configured.unwrap_or(*guid);
     }
-    if scheme == Scheme::Mbr && [ids.boot, ids.root_a, ids.root_b, ids.data].iter().any(Option::is_some) {
+    if scheme == Scheme::Mbr
+        && [ids.boot, ids.root_a, ids.root_b, ids.data]
+            .iter()
+            .any(Option::is_some)
+    {
         notes.push("storage.ids has no effect: an MBR keeps no ids of partitions".to_owned());
     }
     Ok(family)
 }
 
 fn signer(config: &Config) -> Result<(Option<Signer>, Option<String>)> {
-    let Some(path) = &config.artifact.key else { return Ok((None, None)) };
-    let KeyFile { signer, exposed } = Signer::open(path).with_context(|| format!("reading the signing key {}", path.display()))?;
+    let Some(path) = &config.artifact.key else {
+        return Ok((None, None));
+    };
+    let KeyFile { signer, exposed } = Signer::open(path)
+        .with_context(|| format!("reading the signing key {}", path.display()))?;
     // Notes are part of the record, which no path of the host belongs in.
     let name = path.file_name().unwrap_or_default().display();
-    let note = exposed.map(|mode| format!("the key {name} can be read by others (mode {mode:04o}): chmod 600 keeps it yours"));
+    let note = exposed.map(|mode| {
+        format!("the key {name} can be read by others (mode {mode:04o}): chmod 600 keeps it yours")
+    });
     Ok((Some(signer), note))
 }
 
@@ -426,7 +547,9 @@ fn scripts(paths: &[PathBuf]) -> Result<Vec<Script>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
-            for entry in std::fs::read_dir(path).with_context(|| format!("reading {}", path.display()))? {
+            for entry in
+                std::fs::read_dir(path).with_context(|| format!("reading {}", path.display()))?
+            {
                 files.push(entry?.path());
             }
         } else {
@@ -434,8 +557,12 @@ fn scripts(paths: &[PathBuf]) -> Result<Vec<Script>> {
         }
     }
     let read = |path: PathBuf| {
-        let bytes = std::fs::read(&path).with_context(|| format!("reading the state script {}", path.display()))?;
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let bytes = std::fs::read(&path)
+            .with_context(|| format!("reading the state script {}", path.display()))?;
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         Ok(Script { name, bytes })
     };
     let mut scripts = files.into_iter().map(read).collect::<Result<Vec<_>>>()?;
@@ -445,14 +572,24 @@ fn scripts(paths: &[PathBuf]) -> Result<Vec<Script>> {
 
 /// The input's name without the endings of images and compressors.
 fn stem(disk: &Path) -> String {
-    let mut name = disk.file_name().map_or_else(|| "image".to_owned(), |name| name.to_string_lossy().into_owned());
+    let mut name = disk.file_name().map_or_else(
+        || "image".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
     if name == "-" {
         return "image".to_owned();
     }
-    for endings in
-        [&[".gz", ".xz", ".zst", ".bz2", ".zip"][..], &[".img", ".raw", ".qcow2", ".wic", ".sdimg", ".simg", ".iso", ".bin"][..]]
-    {
-        if let Some(rest) = endings.iter().find_map(|ending| name.strip_suffix(ending)).filter(|rest| !rest.is_empty()) {
+    for endings in [
+        &[".gz", ".xz", ".zst", ".bz2", ".zip"][..],
+        &[
+            ".img", ".raw", ".qcow2", ".wic", ".sdimg", ".simg", ".iso", ".bin",
+        ][..],
+    ] {
+        if let Some(rest) = endings
+            .iter()
+            .find_map(|ending| name.strip_suffix(ending))
+            .filter(|rest| !rest.is_empty())
+        {
             name = rest.to_owned();
         }
     }
@@ -467,5 +604,9 @@ pub(super) fn hooks(config: &Config) -> impl Iterator<Item = (Stage, &Path)> {
         (Stage::AfterEdits, &hooks.after_edits),
         (Stage::AfterImage, &hooks.after_image),
     ];
-    all.into_iter().flat_map(|(stage, programs)| programs.iter().map(move |program| (stage, program.as_path())))
+    all.into_iter().flat_map(|(stage, programs)| {
+        programs
+            .iter()
+            .map(move |program| (stage, program.as_path()))
+    })
 }

@@ -1,4 +1,5 @@
-//! `<name>.json`: what was made, from what, and what was changed, for people's scripts and for the next release.
+//! `<name>.json`: what was made, from what, and what was changed, for people's scripts and for the
+//! next release.
 
 use super::edits::Edit;
 use super::hooks::Hook;
@@ -76,7 +77,8 @@ pub struct Input {
     pub architecture: String,
     /// The UUID of its root filesystem.
     pub root_uuid: String,
-    /// SHA-256 of the file as it is stored: where it is compressed, or `output.input-digest` asks for it. Missing in a plan.
+    /// SHA-256 of the file as it is stored: where it is compressed, or `output.input-digest` asks
+    /// for it. Missing in a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -152,8 +154,8 @@ pub struct Root {
     /// SHA-256 of its bytes: the Artifact's payload and both slots. Missing in a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// SHA-256 of the list of places that it is laid out by, however the earlier release was named: that of the `places` among the
-    /// outputs of the earlier record, where it has one.
+    /// SHA-256 of the list of places that it is laid out by, however the earlier release was named:
+    /// that of the `places` among the outputs of the earlier record, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub like: Option<String>,
 }
@@ -188,7 +190,12 @@ pub struct Package {
 
 impl From<&Blob> for Raw {
     fn from(blob: &Blob) -> Self {
-        Self { offset: blob.offset, size: blob.bytes.len() as u64, file: blob.name.clone(), sha256: hex(&blob.sha256()) }
+        Self {
+            offset: blob.offset,
+            size: blob.bytes.len() as u64,
+            file: blob.name.clone(),
+            sha256: hex(&blob.sha256()),
+        }
     }
 }
 
@@ -222,14 +229,22 @@ impl Record {
     #[must_use]
     pub fn new(prepared: &Prepared, file: String) -> Self {
         let family = &prepared.family;
-        let extents = [prepared.layout.boot, prepared.layout.root_a, prepared.layout.root_b, prepared.layout.data];
-        let partitions = Role::ALL.into_iter().zip(extents).map(|(role, extent)| Partition {
-            number: role.number(),
-            role: role.name(),
-            start: extent.start,
-            size: extent.len,
-            partuuid: family.partuuid(role),
-        });
+        let extents = [
+            prepared.layout.boot,
+            prepared.layout.root_a,
+            prepared.layout.root_b,
+            prepared.layout.data,
+        ];
+        let partitions = Role::ALL
+            .into_iter()
+            .zip(extents)
+            .map(|(role, extent)| Partition {
+                number: role.number(),
+                role: role.name(),
+                start: extent.start,
+                size: extent.len,
+                partuuid: family.partuuid(role),
+            });
         Self {
             format: FORMAT,
             generator: concat!("goldsmith ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -241,7 +256,11 @@ impl Record {
                 boot_partition: prepared.golden_boot,
                 maker: prepared.platform.maker.clone(),
                 system: prepared.facts.os.pretty.clone(),
-                architecture: prepared.facts.architecture.map(|a| a.name().to_owned()).unwrap_or_default(),
+                architecture: prepared
+                    .facts
+                    .architecture
+                    .map(|a| a.name().to_owned())
+                    .unwrap_or_default(),
                 root_uuid: prepared.golden_root.1.uuid.to_string(),
                 sha256: None,
             },
@@ -267,7 +286,11 @@ impl Record {
                 size: prepared.root_size,
                 uuid: prepared.root_options.uuid.to_string(),
                 sha256: None,
-                like: prepared.root_options.like.as_ref().map(|places| hex(&Sha256::digest(places.to_text()))),
+                like: prepared
+                    .root_options
+                    .like
+                    .as_ref()
+                    .map(|places| hex(&Sha256::digest(places.to_text()))),
             },
             boot: Boot {
                 loader: prepared.boot.loader().to_owned(),
@@ -291,7 +314,8 @@ impl Record {
     /// Everything that stands against it.
     pub fn fits(&self, old: &serde_json::Value) -> Result<(), Problems> {
         let family = &self.family;
-        let partition = |part: &Partition| (part.role.to_owned(), part.number, part.partuuid.clone());
+        let partition =
+            |part: &Partition| (part.role.to_owned(), part.number, part.partuuid.clone());
         let new = field::Contract {
             device_types: self.device_types.clone(),
             disk_id: family.disk_id.clone(),
@@ -302,7 +326,8 @@ impl Record {
             boot_loader: Some(family.boot_loader.clone()),
             environment: family.environment.clone(),
         };
-        let problem = |finding: Finding| Problem::new(format!("{} ({})", finding.text, finding.code));
+        let problem =
+            |finding: Finding| Problem::new(format!("{} ({})", finding.text, finding.code));
         Problems(field::check(old, &new).into_iter().map(problem).collect()).check()
     }
 

@@ -1,4 +1,5 @@
-//! What is on the input: its partitions, what each holds, and which of them are boot and root. Decided by type and content.
+//! What is on the input: its partitions, what each holds, and which of them are boot and root.
+//! Decided by type and content.
 
 use crate::fs::{ext4, fat};
 use crate::image::table::{self, PartitionType, Table, types};
@@ -90,19 +91,36 @@ impl Survey {
         for entry in &table.partitions {
             let (start, len) = (entry.start.bytes(), Lba(entry.sectors).bytes());
             let slice = Slice::new(Arc::clone(&disk), start, len);
-            let holds = probe(&slice).with_context(|| format!("reading the start of partition {}", entry.number))?;
-            partitions.push(Partition { number: entry.number, start, len, kind: entry.kind, name: entry.name.clone(), holds });
+            let holds = probe(&slice)
+                .with_context(|| format!("reading the start of partition {}", entry.number))?;
+            partitions.push(Partition {
+                number: entry.number,
+                start,
+                len,
+                kind: entry.kind,
+                name: entry.name.clone(),
+                holds,
+            });
         }
-        Ok(Self { disk, table, partitions })
+        Ok(Self {
+            disk,
+            table,
+            partitions,
+        })
     }
 
     /// The bytes of a partition.
     #[must_use]
     pub fn source(&self, partition: &Partition) -> Source {
-        Arc::new(Slice::new(Arc::clone(&self.disk), partition.start, partition.len))
+        Arc::new(Slice::new(
+            Arc::clone(&self.disk),
+            partition.start,
+            partition.len,
+        ))
     }
 
-    /// Finds and reads the root filesystem: the one with an operating system on it, or the partition that `wanted` names.
+    /// Finds and reads the root filesystem: the one with an operating system on it, or the
+    /// partition that `wanted` names.
     ///
     /// # Errors
     /// A [`Problem`] when there is none or more than one; what reading it said.
@@ -113,7 +131,11 @@ impl Survey {
         }
         self.refuse_unreadable()?;
         let mut found: Vec<Root> = Vec::new();
-        for partition in self.partitions.iter().filter(|partition| partition.holds == Holds::Ext) {
+        for partition in self
+            .partitions
+            .iter()
+            .filter(|partition| partition.holds == Holds::Ext)
+        {
             let root = self.read_root(partition)?;
             if facts::is_root(&root.tree) {
                 found.push(root);
@@ -121,14 +143,23 @@ impl Survey {
         }
         match found.len() {
             1 => Ok(found.remove(0)),
-            0 => Err(self.nothing("a root filesystem (ext2, ext3 or ext4 with an operating system on it)").into()),
-            _ if found.iter().any(|root| facts::is_converted(&root.tree)) => Err(converted(&found).into()),
-            _ => Err(several("root filesystem", found.iter().map(|root| &root.partition), "root.partition").into()),
+            0 => Err(self
+                .nothing("a root filesystem (ext2, ext3 or ext4 with an operating system on it)")
+                .into()),
+            _ if found.iter().any(|root| facts::is_converted(&root.tree)) => {
+                Err(converted(&found).into())
+            }
+            _ => Err(several(
+                "root filesystem",
+                found.iter().map(|root| &root.partition),
+                "root.partition",
+            )
+            .into()),
         }
     }
 
-    /// Finds and reads the boot partition: the EFI system partition, or else a FAT partition with boot files; `None` when there is
-    /// none.
+    /// Finds and reads the boot partition: the EFI system partition, or else a FAT partition with
+    /// boot files; `None` when there is none.
     ///
     /// # Errors
     /// A [`Problem`] when there is more than one; what reading it said.
@@ -137,13 +168,23 @@ impl Survey {
             let partition = self.numbered(number, "boot.partition", Holds::Fat)?;
             return self.read_boot(partition).map(Some);
         }
-        let fats = || self.partitions.iter().filter(|partition| partition.holds == Holds::Fat);
-        let typed: Vec<&Partition> = fats().filter(|partition| is_efi_system(partition.kind)).collect();
+        let fats = || {
+            self.partitions
+                .iter()
+                .filter(|partition| partition.holds == Holds::Fat)
+        };
+        let typed: Vec<&Partition> = fats()
+            .filter(|partition| is_efi_system(partition.kind))
+            .collect();
         if let [only] = typed.as_slice() {
             return self.read_boot(only).map(Some);
         }
         let mut found = Vec::new();
-        for partition in if typed.is_empty() { fats().collect() } else { typed } {
+        for partition in if typed.is_empty() {
+            fats().collect()
+        } else {
+            typed
+        } {
             let boot = self.read_boot(partition)?;
             if has_boot_files(&boot.tree) {
                 found.push(boot);
@@ -152,22 +193,34 @@ impl Survey {
         match found.len() {
             0 => Ok(None),
             1 => Ok(found.pop()),
-            _ => Err(several("boot partition", found.iter().map(|boot| &boot.partition), "boot.partition").into()),
+            _ => Err(several(
+                "boot partition",
+                found.iter().map(|boot| &boot.partition),
+                "boot.partition",
+            )
+            .into()),
         }
     }
 
-    /// What `fstab(5)` can call the partitions and their filesystems, `TAG=value` in lower case, each with the partition in words.
+    /// What `fstab(5)` can call the partitions and their filesystems, `TAG=value` in lower case,
+    /// each with the partition in words.
     #[must_use]
     pub fn specs(&self) -> BTreeMap<String, String> {
         let mut specs = BTreeMap::new();
         for (partition, entry) in self.partitions.iter().zip(&self.table.partitions) {
             let mut add = |tag: &str, value: String| {
                 if !value.is_empty() {
-                    specs.insert(format!("{tag}={value}").to_lowercase(), partition.describe());
+                    specs.insert(
+                        format!("{tag}={value}").to_lowercase(),
+                        partition.describe(),
+                    );
                 }
             };
             add("partlabel", partition.name.clone());
-            add("partuuid", entry.id.map(|id| id.to_string()).unwrap_or_default());
+            add(
+                "partuuid",
+                entry.id.map(|id| id.to_string()).unwrap_or_default(),
+            );
             // One that cannot be opened has no name that matters here.
             if partition.holds == Holds::Ext
                 && let Ok(filesystem) = ext4::read::Filesystem::open(self.source(partition))
@@ -182,40 +235,80 @@ impl Survey {
 
     /// The partition that the user named for what it should hold.
     fn numbered(&self, number: u32, key: &str, holds: Holds) -> Result<&Partition, Problem> {
-        let wrong = |but: String| Problem::new(format!("{key} is {number} but {but}; the disk has {}", self.list()));
-        match self.partitions.iter().find(|partition| partition.number == number) {
+        let wrong = |but: String| {
+            Problem::new(format!(
+                "{key} is {number} but {but}; the disk has {}",
+                self.list()
+            ))
+        };
+        match self
+            .partitions
+            .iter()
+            .find(|partition| partition.number == number)
+        {
             None => Err(wrong(format!("there is no partition {number}"))),
-            Some(partition) if partition.holds != holds => {
-                Err(wrong(format!("partition {number} holds {}, not {}", partition.holds.name(), holds.name())))
-            }
+            Some(partition) if partition.holds != holds => Err(wrong(format!(
+                "partition {number} holds {}, not {}",
+                partition.holds.name(),
+                holds.name()
+            ))),
             Some(partition) => Ok(partition),
         }
     }
 
     fn read_root(&self, partition: &Partition) -> anyhow::Result<Root> {
-        let context = || format!("reading the root filesystem of partition {}", partition.number);
-        let filesystem = ext4::read::Filesystem::open(self.source(partition)).with_context(context)?;
+        let context = || {
+            format!(
+                "reading the root filesystem of partition {}",
+                partition.number
+            )
+        };
+        let filesystem =
+            ext4::read::Filesystem::open(self.source(partition)).with_context(context)?;
         let tree = filesystem.tree().with_context(context)?;
-        Ok(Root { partition: partition.clone(), tree, info: filesystem.info() })
+        Ok(Root {
+            partition: partition.clone(),
+            tree,
+            info: filesystem.info(),
+        })
     }
 
     fn read_boot(&self, partition: &Partition) -> anyhow::Result<Boot> {
-        let context = || format!("reading the boot filesystem of partition {}", partition.number);
+        let context = || {
+            format!(
+                "reading the boot filesystem of partition {}",
+                partition.number
+            )
+        };
         let (tree, info) = fat::read(self.source(partition)).with_context(context)?;
-        Ok(Boot { partition: partition.clone(), tree, info })
+        Ok(Boot {
+            partition: partition.clone(),
+            tree,
+            info,
+        })
     }
 
     /// LVM and encryption hide the root filesystem: say so rather than that there is none.
     fn refuse_unreadable(&self) -> Result<(), Problem> {
-        let hidden = self.partitions.iter().find_map(|partition| match partition.holds {
-            Holds::Other(name) => Some((partition, name)),
-            _ => None,
-        });
-        let has_ext = self.partitions.iter().any(|partition| partition.holds == Holds::Ext);
+        let hidden = self
+            .partitions
+            .iter()
+            .find_map(|partition| match partition.holds {
+                Holds::Other(name) => Some((partition, name)),
+                _ => None,
+            });
+        let has_ext = self
+            .partitions
+            .iter()
+            .any(|partition| partition.holds == Holds::Ext);
         match hidden {
             Some((partition, name)) if !has_ext => {
                 let hint = "convert an image whose root filesystem is ext2, ext3 or ext4 in a partition of its own";
-                Err(Problem::new(format!("partition {} holds {name}, which cannot be read", partition.number)).hint(hint))
+                Err(Problem::new(format!(
+                    "partition {} holds {name}, which cannot be read",
+                    partition.number
+                ))
+                .hint(hint))
             }
             _ => Ok(()),
         }
@@ -223,13 +316,21 @@ impl Survey {
 
     fn nothing(&self, what: &str) -> Problem {
         let hint = "if one of them is what you mean, name it: --set root.partition=NUMBER";
-        Problem::new(format!("no partition holds {what}; the disk has {}", self.list())).hint(hint)
+        Problem::new(format!(
+            "no partition holds {what}; the disk has {}",
+            self.list()
+        ))
+        .hint(hint)
     }
 
     /// The partitions on one line.
     fn list(&self) -> String {
         let parts: Vec<String> = self.partitions.iter().map(Partition::describe).collect();
-        if parts.is_empty() { "no partitions".into() } else { parts.join(", ") }
+        if parts.is_empty() {
+            "no partitions".into()
+        } else {
+            parts.join(", ")
+        }
     }
 }
 
@@ -237,7 +338,12 @@ impl Partition {
     /// Number, size and content in a few words.
     #[must_use]
     pub fn describe(&self) -> String {
-        format!("partition {} ({}, {})", self.number, human(self.len), self.holds.name())
+        format!(
+            "partition {} ({}, {})",
+            self.number,
+            human(self.len),
+            self.holds.name()
+        )
     }
 }
 
@@ -275,9 +381,18 @@ fn converted(roots: &[Root]) -> Problem {
 
 fn several<'a>(what: &str, found: impl Iterator<Item = &'a Partition>, key: &str) -> Problem {
     let names: Vec<String> = found.map(Partition::describe).collect();
-    let first = names.first().and_then(|name| name.split(' ').nth(1)).unwrap_or("1").to_owned();
-    Problem::new(format!("more than one partition could be the {what}: {}", names.join(", ")))
-        .hint(format!("say which one with `{key}`, such as --set {key}={first}"))
+    let first = names
+        .first()
+        .and_then(|name| name.split(' ').nth(1))
+        .unwrap_or("1")
+        .to_owned();
+    Problem::new(format!(
+        "more than one partition could be the {what}: {}",
+        names.join(", ")
+    ))
+    .hint(format!(
+        "say which one with `{key}`, such as --set {key}={first}"
+    ))
 }
 
 /// True for the type of EFI system partitions, in either kind of table.
@@ -288,9 +403,20 @@ pub fn is_efi_system(kind: PartitionType) -> bool {
 
 /// True when a FAT filesystem has what firmware or boot loaders look for.
 fn has_boot_files(tree: &Tree) -> bool {
-    let wanted: [&[u8]; 8] =
-        [b"efi", b"bootcode.bin", b"config.txt", b"boot.scr", b"extlinux", b"uenv.txt", b"u-boot.bin", b"cmdline.txt"];
-    tree.root.entries.keys().any(|name| wanted.contains(&name.to_ascii_lowercase().as_slice()))
+    let wanted: [&[u8]; 8] = [
+        b"efi",
+        b"bootcode.bin",
+        b"config.txt",
+        b"boot.scr",
+        b"extlinux",
+        b"uenv.txt",
+        b"u-boot.bin",
+        b"cmdline.txt",
+    ];
+    tree.root
+        .entries
+        .keys()
+        .any(|name| wanted.contains(&name.to_ascii_lowercase().as_slice()))
 }
 
 /// Recognises filesystems by the magic numbers that libblkid uses.
@@ -318,8 +444,13 @@ fn probe(source: &dyn ReadAt) -> std::io::Result<Holds> {
     if at(4086, b"SWAPSPACE2") {
         return Ok(Holds::Swap);
     }
-    // A boot sector of FAT: its signature, a jump, and a name of the format where one of the widths has it.
+    // A boot sector of FAT: its signature, a jump, and a name of the format where one of the widths
+    // has it.
     let jump = matches!(head.first(), Some(0xeb | 0xe9));
     let named = at(0x36, b"FAT") || at(0x52, b"FAT32");
-    Ok(if at(510, b"\x55\xaa") && jump && named { Holds::Fat } else { Holds::Unknown })
+    Ok(if at(510, b"\x55\xaa") && jump && named {
+        Holds::Fat
+    } else {
+        Holds::Unknown
+    })
 }

@@ -1,5 +1,5 @@
-//! The disk image in a format that has its data in pieces: qcow2, Android sparse. Slot B is copied from slot A within the file, so
-//! the root filesystem is read once for it.
+//! The disk image in a format that has its data in pieces: qcow2, Android sparse. Slot B is copied
+//! from slot A within the file, so the root filesystem is read once for it.
 
 use super::disk::{copy_range, write_content};
 use crate::image::target::{android_sparse, qcow2};
@@ -29,7 +29,8 @@ pub(crate) struct Twin {
     pub(crate) len: u64,
 }
 
-/// The grain of what formats store: holes of the file that is written keep to it, so a copy may begin anywhere on it (bytes).
+/// The grain of what formats store: holes of the file that is written keep to it, so a copy may
+/// begin anywhere on it (bytes).
 const GRAIN: u64 = 4096;
 
 /// Writes `disk` in the format `wrap` into the empty file `file`.
@@ -63,11 +64,17 @@ fn same(one: &Source, other: &Source) -> bool {
 /// `len` bytes of a run from its byte `skip` on.
 fn part(run: &Run, skip: u64, len: u64) -> Content {
     let mut content = Content::hole(0);
-    content.push(Run { offset: 0, len, source: Arc::clone(&run.source), source_offset: run.source_offset + skip });
+    content.push(Run {
+        offset: 0,
+        len,
+        source: Arc::clone(&run.source),
+        source_offset: run.source_offset + skip,
+    });
     content
 }
 
-/// Writes a run of the disk: what is in the second place of `twin` is copied from where the first one was written.
+/// Writes a run of the disk: what is in the second place of `twin` is copied from where the first
+/// one was written.
 fn write_run(file: &File, run: &Run, done: &[&Run], twin: Twin) -> io::Result<()> {
     let end = run.source_offset + run.len;
     let mut at = run.source_offset;
@@ -83,7 +90,8 @@ fn write_run(file: &File, run: &Run, done: &[&Run], twin: Twin) -> io::Result<()
     Ok(())
 }
 
-/// How far the disk from `at` on comes from one place: to be read, or to be copied from the place in the file that is returned.
+/// How far the disk from `at` on comes from one place: to be read, or to be copied from the place
+/// in the file that is returned.
 fn stretch(at: u64, end: u64, done: &[&Run], twin: Twin) -> (u64, Option<u64>) {
     let twin_end = twin.to + align_down(twin.len, GRAIN);
     if at < twin.to {
@@ -97,7 +105,10 @@ fn stretch(at: u64, end: u64, done: &[&Run], twin: Twin) -> (u64, Option<u64>) {
     match done.get(index) {
         Some(run) if run.source_offset <= first => {
             let there = (run.source_offset + run.len - first).min(twin_end - at);
-            (end.min(at + there), Some(run.offset + (first - run.source_offset)))
+            (
+                end.min(at + there),
+                Some(run.offset + (first - run.source_offset)),
+            )
         }
         // Not stored in the first place: zeros, but the format has them here.
         Some(run) => (end.min(at + (run.source_offset - first)), None),
@@ -124,7 +135,9 @@ mod tests {
 
         fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
             self.0.fetch_add(buf.len() as u64, Ordering::Relaxed);
-            (offset..).zip(buf).for_each(|(at, byte)| *byte = (at / 1000 + at % 7) as u8 | 1);
+            (offset..)
+                .zip(buf)
+                .for_each(|(at, byte)| *byte = (at / 1000 + at % 7) as u8 | 1);
             Ok(())
         }
 
@@ -138,8 +151,18 @@ mod tests {
         for wrap in [Wrap::Qcow2, Wrap::AndroidSparse] {
             let slot = Arc::new(Counted(AtomicU64::new(0)));
             let mut root = Content::hole(6 << 20);
-            root.push(Run { offset: 4096, len: 70_000, source: slot.clone(), source_offset: 0 });
-            root.push(Run { offset: 1 << 20, len: 4 << 20, source: slot.clone(), source_offset: 100_000 });
+            root.push(Run {
+                offset: 4096,
+                len: 70_000,
+                source: slot.clone(),
+                source_offset: 0,
+            });
+            root.push(Run {
+                offset: 1 << 20,
+                len: 4 << 20,
+                source: slot.clone(),
+                source_offset: 100_000,
+            });
             let mut disk = Content::hole(0);
             disk.push_bytes(0, vec![1; 1 << 20]);
             disk.push_content(1 << 20, &root);
@@ -147,8 +170,21 @@ mod tests {
             disk.push_bytes(14 << 20, vec![2; 4096]);
             disk.set_len(16 << 20);
             let mut file = tempfile::tempfile().unwrap();
-            write(&file, wrap, disk.clone(), Twin { from: 1 << 20, to: 8 << 20, len: 6 << 20 }).unwrap();
-            assert!(slot.0.load(Ordering::Relaxed) < 5 << 20, "{wrap:?}: read more than once");
+            write(
+                &file,
+                wrap,
+                disk.clone(),
+                Twin {
+                    from: 1 << 20,
+                    to: 8 << 20,
+                    len: 6 << 20,
+                },
+            )
+            .unwrap();
+            assert!(
+                slot.0.load(Ordering::Relaxed) < 5 << 20,
+                "{wrap:?}: read more than once"
+            );
             let mut bytes = Vec::new();
             io::Seek::rewind(&mut file).unwrap();
             file.read_to_end(&mut bytes).unwrap();

@@ -33,7 +33,8 @@ impl Architecture {
         }
     }
 
-    /// From the first bytes of a program: `e_machine` of the ELF header, at offset 18 (System V ABI).
+    /// From the first bytes of a program: `e_machine` of the ELF header, at offset 18 (System V
+    /// ABI).
     #[must_use]
     pub fn from_elf(head: &[u8]) -> Option<Self> {
         if head.get(..4)? != b"\x7fELF" {
@@ -104,12 +105,18 @@ const TEXT_LIMIT: u64 = 1 << 20;
 pub fn gather(root: &Tree) -> Result<Facts, EditError> {
     let os = os_release(root)?;
     let kernels = kernels(root);
-    let systemd = root.find("/lib/systemd/systemd").is_some() || root.find("/usr/lib/systemd/systemd").is_some();
+    let systemd = root.find("/lib/systemd/systemd").is_some()
+        || root.find("/usr/lib/systemd/systemd").is_some();
     Ok(Facts {
         architecture: architecture(root)?,
-        hostname: text(root, "/etc/hostname")?.map(|text| text.trim().to_owned()).filter(|name| !name.is_empty()),
+        hostname: text(root, "/etc/hostname")?
+            .map(|text| text.trim().to_owned())
+            .filter(|name| !name.is_empty()),
         dpkg: root.file("/var/lib/dpkg/status").is_some(),
-        partition_tools: ["sfdisk", "sgdisk", "parted", "growpart"].into_iter().filter(|name| program(root, name)).collect(),
+        partition_tools: ["sfdisk", "sgdisk", "parted", "growpart"]
+            .into_iter()
+            .filter(|name| program(root, name))
+            .collect(),
         remarks: remarks(root, &kernels, systemd)?,
         os,
         kernels,
@@ -120,26 +127,40 @@ pub fn gather(root: &Tree) -> Result<Facts, EditError> {
 /// True when `tree` looks like the root of a system: it has an `os-release` and something to start.
 #[must_use]
 pub fn is_root(tree: &Tree) -> bool {
-    let release = ["/etc/os-release", "/usr/lib/os-release"].iter().any(|path| tree.file(path).is_some());
-    let init =
-        ["/sbin/init", "/lib/systemd/systemd", "/usr/lib/systemd/systemd", "/bin/sh"].iter().any(|path| tree.find(path).is_some());
+    let release = ["/etc/os-release", "/usr/lib/os-release"]
+        .iter()
+        .any(|path| tree.file(path).is_some());
+    let init = [
+        "/sbin/init",
+        "/lib/systemd/systemd",
+        "/usr/lib/systemd/systemd",
+        "/bin/sh",
+    ]
+    .iter()
+    .any(|path| tree.find(path).is_some());
     release && init
 }
 
 /// True when this root filesystem is the result of a conversion.
 #[must_use]
 pub fn is_converted(tree: &Tree) -> bool {
-    ["/etc/mender_grubenv.config", "/etc/mender_ubootenv.config"].iter().any(|path| tree.file(path).is_some())
+    ["/etc/mender_grubenv.config", "/etc/mender_ubootenv.config"]
+        .iter()
+        .any(|path| tree.file(path).is_some())
 }
 
 /// True when a program of this name is in one of the directories of a system's PATH.
 #[must_use]
 pub fn program(tree: &Tree, name: &str) -> bool {
-    ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"].iter().any(|dir| tree.file(format!("{dir}{name}")).is_some())
+    ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"]
+        .iter()
+        .any(|dir| tree.file(format!("{dir}{name}")).is_some())
 }
 
 fn text(tree: &Tree, path: &str) -> Result<Option<String>, EditError> {
-    Ok(tree.read(path, TEXT_LIMIT)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    Ok(tree
+        .read(path, TEXT_LIMIT)?
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 fn architecture(root: &Tree) -> Result<Option<Architecture>, EditError> {
@@ -147,7 +168,9 @@ fn architecture(root: &Tree) -> Result<Option<Architecture>, EditError> {
     for path in ["/bin/sh", "/usr/bin/env", "/sbin/init"] {
         if let Some(content) = root.file(path).filter(|content| content.len() >= 20) {
             let mut head = [0; 20];
-            content.read_exact_at(0, &mut head).map_err(|e| EditError::Io(path.to_owned(), e))?;
+            content
+                .read_exact_at(0, &mut head)
+                .map_err(|e| EditError::Io(path.to_owned(), e))?;
             if let Some(found) = Architecture::from_elf(&head) {
                 return Ok(Some(found));
             }
@@ -163,7 +186,9 @@ fn os_release(root: &Tree) -> Result<OsRelease, EditError> {
     };
     let mut os = OsRelease::default();
     for line in text.lines() {
-        let Some((key, value)) = line.split_once('=') else { continue };
+        let Some((key, value)) = line.split_once('=') else {
+            continue;
+        };
         let value = value.trim().trim_matches(['"', '\'']).to_owned();
         match key.trim() {
             "ID" => os.id = value,
@@ -177,14 +202,24 @@ fn os_release(root: &Tree) -> Result<OsRelease, EditError> {
 }
 
 fn kernels(root: &Tree) -> Vec<Kernel> {
-    let Some(boot) = root.dir("/boot") else { return Vec::new() };
-    let has = |name: String| boot.entries.contains_key(name.as_bytes()).then(|| format!("/boot/{name}"));
+    let Some(boot) = root.dir("/boot") else {
+        return Vec::new();
+    };
+    let has = |name: String| {
+        boot.entries
+            .contains_key(name.as_bytes())
+            .then(|| format!("/boot/{name}"))
+    };
     boot.entries
         .keys()
         .filter_map(|name| {
             let version = std::str::from_utf8(name).ok()?.strip_prefix("vmlinuz-")?;
             let path = format!("/boot/vmlinuz-{version}");
-            Some(Kernel { version: version.to_owned(), path, initrd: has(format!("initrd.img-{version}")) })
+            Some(Kernel {
+                version: version.to_owned(),
+                path,
+                initrd: has(format!("initrd.img-{version}")),
+            })
         })
         .collect()
 }
@@ -192,23 +227,33 @@ fn kernels(root: &Tree) -> Vec<Kernel> {
 /// What the update client or a fleet's owner would stumble over later.
 fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>, EditError> {
     let mut out = Vec::new();
-    if root
-        .dir("/etc/ssh")
-        .is_some_and(|dir| dir.entries.keys().any(|name| name.starts_with(b"ssh_host_") && name.ends_with(b"_key")))
-    {
+    if root.dir("/etc/ssh").is_some_and(|dir| {
+        dir.entries
+            .keys()
+            .any(|name| name.starts_with(b"ssh_host_") && name.ends_with(b"_key"))
+    }) {
         out.push(
             "/etc/ssh holds host keys, which every device will share; remove them and let the first boot make new ones".to_owned(),
         );
     }
-    if text(root, "/etc/machine-id")?.is_some_and(|id| !id.trim().is_empty() && id.trim() != "uninitialized") {
+    if text(root, "/etc/machine-id")?
+        .is_some_and(|id| !id.trim().is_empty() && id.trim() != "uninitialized")
+    {
         out.push(
             "/etc/machine-id is set, so every device will have the same one; an empty file lets the first boot set it".to_owned(),
         );
     }
     if is_converted(root) {
-        out.push("this image was converted before; what its data partition held does not come along".to_owned());
+        out.push(
+            "this image was converted before; what its data partition held does not come along"
+                .to_owned(),
+        );
     }
-    for path in ["/data/mender", "/var/lib/mender/mender-agent.pem", "/var/lib/mender/mender-store"] {
+    for path in [
+        "/data/mender",
+        "/var/lib/mender/mender-agent.pem",
+        "/var/lib/mender/mender-store",
+    ] {
         if root.find(path).is_some() {
             out.push(format!("{path} exists: this image was used with an update client before, and its identity would be cloned"));
         }
@@ -224,7 +269,13 @@ fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>
             }
         }
     }
-    let clocks = ["/lib/systemd/systemd-timesyncd", "/usr/sbin/chronyd", "/usr/sbin/ntpd", "/usr/sbin/ntpsec", "/usr/bin/openntpd"];
+    let clocks = [
+        "/lib/systemd/systemd-timesyncd",
+        "/usr/sbin/chronyd",
+        "/usr/sbin/ntpd",
+        "/usr/sbin/ntpsec",
+        "/usr/bin/openntpd",
+    ];
     if !clocks.iter().any(|path| root.find(path).is_some()) {
         out.push("nothing in the image sets the clock (systemd-timesyncd, chrony, ntpsec): TLS to an update server fails while it is wrong".to_owned());
     }
@@ -235,7 +286,10 @@ fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>
 #[must_use]
 pub fn symlink(tree: &Tree, path: &str) -> Option<String> {
     match tree.find_nofollow(path)? {
-        Found::Leaf(Leaf { kind: Kind::Symlink(target), .. }) => Some(show(target)),
+        Found::Leaf(Leaf {
+            kind: Kind::Symlink(target),
+            ..
+        }) => Some(show(target)),
         _ => None,
     }
 }
@@ -253,16 +307,32 @@ mod tests {
         elf[..4].copy_from_slice(b"\x7fELF");
         elf[18] = 183;
         tree.put_file("/usr/bin/dash", elf, stat(0o755)).unwrap();
-        tree.put_symlink("/usr/bin/sh", "dash", Time::default()).unwrap();
-        tree.put_symlink("/bin", "usr/bin", Time::default()).unwrap();
-        tree.put_file("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\n", stat(0o644)).unwrap();
-        tree.put_file("/boot/vmlinuz-6.1.0-1", "k", stat(0o644)).unwrap();
-        tree.put_file("/boot/initrd.img-6.1.0-1", "i", stat(0o644)).unwrap();
-        tree.put_file("/etc/ssh/ssh_host_rsa_key", "s", stat(0o600)).unwrap();
+        tree.put_symlink("/usr/bin/sh", "dash", Time::default())
+            .unwrap();
+        tree.put_symlink("/bin", "usr/bin", Time::default())
+            .unwrap();
+        tree.put_file(
+            "/etc/os-release",
+            "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\n",
+            stat(0o644),
+        )
+        .unwrap();
+        tree.put_file("/boot/vmlinuz-6.1.0-1", "k", stat(0o644))
+            .unwrap();
+        tree.put_file("/boot/initrd.img-6.1.0-1", "i", stat(0o644))
+            .unwrap();
+        tree.put_file("/etc/ssh/ssh_host_rsa_key", "s", stat(0o600))
+            .unwrap();
         let facts = gather(&tree).unwrap();
         assert_eq!(facts.architecture, Some(Architecture::Arm64));
-        assert_eq!((facts.os.id.as_str(), facts.os.version_id.as_str()), ("debian", "12"));
-        assert_eq!(facts.kernels[0].initrd.as_deref(), Some("/boot/initrd.img-6.1.0-1"));
+        assert_eq!(
+            (facts.os.id.as_str(), facts.os.version_id.as_str()),
+            ("debian", "12")
+        );
+        assert_eq!(
+            facts.kernels[0].initrd.as_deref(),
+            Some("/boot/initrd.img-6.1.0-1")
+        );
         assert!(facts.remarks.iter().any(|r| r.contains("host keys")));
         assert!(is_root(&tree));
         assert!(!is_root(&Tree::new(stat(0o755))));

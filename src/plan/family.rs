@@ -1,5 +1,6 @@
-//! The contract of a device family: what every release of a root filesystem says about its disk, and so must never change
-//! from one release to the next. It hangs on the device type and the configuration only.
+//! The contract of a device family: what every release of a root filesystem says about its disk,
+//! and so must never change from one release to the next. It hangs on the device type and the
+//! configuration only.
 
 use crate::stamp::{Stamp, Uuid};
 use serde::Serialize;
@@ -104,7 +105,8 @@ impl Family {
         }
     }
 
-    /// The PARTUUID as the kernel and udev write it: a lower-case GUID, or disk id and number (`1234abcd-02`).
+    /// The PARTUUID as the kernel and udev write it: a lower-case GUID, or disk id and number
+    /// (`1234abcd-02`).
     #[must_use]
     pub fn partuuid(&self, role: Role) -> String {
         match self.scheme {
@@ -122,13 +124,18 @@ impl Family {
         }
     }
 
-    /// The device path that the update client is told: `/dev/disk/by-partuuid/...` or `/dev/mmcblk0p2`.
+    /// The device path that the update client is told: `/dev/disk/by-partuuid/...` or
+    /// `/dev/mmcblk0p2`.
     #[must_use]
     pub fn path(&self, role: Role) -> String {
         match &self.naming {
             Naming::Partuuid => format!("/dev/disk/by-partuuid/{}", self.partuuid(role)),
             Naming::Device(disk) => {
-                let p = if disk.ends_with(|c: char| c.is_ascii_digit()) { "p" } else { "" };
+                let p = if disk.ends_with(|c: char| c.is_ascii_digit()) {
+                    "p"
+                } else {
+                    ""
+                };
                 format!("{disk}{p}{}", role.number())
             }
         }
@@ -150,13 +157,25 @@ mod tests {
 
     #[test]
     fn names_of_partitions() {
-        let stamp = Stamp { time: crate::stamp::Time::default(), family: "board".into() };
+        let stamp = Stamp {
+            time: crate::stamp::Time::default(),
+            family: "board".into(),
+        };
         let gpt = Family::derive(&stamp, Scheme::Gpt, Naming::Partuuid);
-        assert_eq!(gpt.path(Role::RootA), format!("/dev/disk/by-partuuid/{}", stamp.uuid("partition root-a")));
-        let mbr = Family { disk_id: 0xab, ..Family::derive(&stamp, Scheme::Mbr, Naming::Device("/dev/mmcblk0".into())) };
+        assert_eq!(
+            gpt.path(Role::RootA),
+            format!("/dev/disk/by-partuuid/{}", stamp.uuid("partition root-a"))
+        );
+        let mbr = Family {
+            disk_id: 0xab,
+            ..Family::derive(&stamp, Scheme::Mbr, Naming::Device("/dev/mmcblk0".into()))
+        };
         assert_eq!(mbr.partuuid(Role::Data), "000000ab-04");
         assert_eq!(mbr.path(Role::RootB), "/dev/mmcblk0p3");
-        let sda = Family { naming: Naming::Device("/dev/sda".into()), ..mbr };
+        let sda = Family {
+            naming: Naming::Device("/dev/sda".into()),
+            ..mbr
+        };
         assert_eq!(sda.fstab_spec(Role::Boot), "/dev/sda1");
     }
 }

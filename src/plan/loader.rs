@@ -15,11 +15,15 @@ pub enum Loader {
 
 /// The names at the top of the boot partition, in lower case.
 fn top(boot: &Tree) -> Vec<String> {
-    boot.root.entries.keys().map(|name| show(name).to_lowercase()).collect()
+    boot.root
+        .entries
+        .keys()
+        .map(|name| show(name).to_lowercase())
+        .collect()
 }
 
-/// Whether the boot partition has what the firmware of a Raspberry Pi reads: its settings, and a program of its own or a device tree.
-/// Ubuntu has the device trees in a directory of their own.
+/// Whether the boot partition has what the firmware of a Raspberry Pi reads: its settings, and a
+/// program of its own or a device tree. Ubuntu has the device trees in a directory of their own.
 #[must_use]
 pub fn has_raspberry_firmware(boot: &Tree) -> bool {
     let names = top(boot);
@@ -37,7 +41,8 @@ pub fn is_raspberry_pi(boot: &Tree) -> bool {
     has_raspberry_firmware(boot) && !top(boot).iter().any(|name| name == "rpi_efi.fd")
 }
 
-/// The loader that the image starts by. `u_boot` says that it shall be U-Boot, whatever else is there.
+/// The loader that the image starts by. `u_boot` says that it shall be U-Boot, whatever else is
+/// there.
 #[must_use]
 pub fn guess(root: &Tree, boot: Option<&Tree>, u_boot: bool) -> Loader {
     if boot.is_some_and(is_raspberry_pi) {
@@ -47,9 +52,23 @@ pub fn guess(root: &Tree, boot: Option<&Tree>, u_boot: bool) -> Loader {
     let on_boot = |wanted: &[&str]| names.iter().any(|name| wanted.contains(&name.as_str()));
     let on_root = |paths: &[&str]| paths.iter().any(|path| root.find(path).is_some());
     let grub = on_boot(&["efi"]) && on_root(&["/boot/grub/grub.cfg", "/usr/sbin/grub-install"]);
-    let signs = on_boot(&["boot.scr", "boot.scr.uimg", "extlinux", "u-boot.bin", "uenv.txt"])
-        || on_root(&["/boot/boot.scr", "/boot/extlinux/extlinux.conf", "/usr/sbin/flash-kernel", "/usr/sbin/u-boot-update"]);
-    if u_boot || (signs && !grub) { Loader::UBoot } else { Loader::GrubEfi }
+    let signs = on_boot(&[
+        "boot.scr",
+        "boot.scr.uimg",
+        "extlinux",
+        "u-boot.bin",
+        "uenv.txt",
+    ]) || on_root(&[
+        "/boot/boot.scr",
+        "/boot/extlinux/extlinux.conf",
+        "/usr/sbin/flash-kernel",
+        "/usr/sbin/u-boot-update",
+    ]);
+    if u_boot || (signs && !grub) {
+        Loader::UBoot
+    } else {
+        Loader::GrubEfi
+    }
 }
 
 #[cfg(test)]
@@ -68,22 +87,47 @@ mod tests {
 
     #[test]
     fn a_loader_is_told_by_its_files() {
-        type Case = (&'static [&'static str], Option<&'static [&'static str]>, Loader);
+        type Case = (
+            &'static [&'static str],
+            Option<&'static [&'static str]>,
+            Loader,
+        );
         let cases: [Case; 7] = [
-            (&[], Some(&["/config.txt", "/start4.elf"]), Loader::UBootOnRaspberryPi),
-            (&[], Some(&["/CONFIG.TXT", "/bcm2712-rpi-5-b.dtb"]), Loader::UBootOnRaspberryPi),
+            (
+                &[],
+                Some(&["/config.txt", "/start4.elf"]),
+                Loader::UBootOnRaspberryPi,
+            ),
+            (
+                &[],
+                Some(&["/CONFIG.TXT", "/bcm2712-rpi-5-b.dtb"]),
+                Loader::UBootOnRaspberryPi,
+            ),
             (
                 &["/boot/grub/grub.cfg"],
-                Some(&["/config.txt", "/start4.elf", "/RPI_EFI.fd", "/EFI/BOOT/BOOTAA64.EFI"]),
+                Some(&[
+                    "/config.txt",
+                    "/start4.elf",
+                    "/RPI_EFI.fd",
+                    "/EFI/BOOT/BOOTAA64.EFI",
+                ]),
                 Loader::GrubEfi,
             ),
             (&[], Some(&["/boot.scr"]), Loader::UBoot),
             (&["/boot/extlinux/extlinux.conf"], None, Loader::UBoot),
-            (&["/boot/extlinux/extlinux.conf", "/boot/grub/grub.cfg"], Some(&["/EFI/debian/grubx64.efi"]), Loader::GrubEfi),
+            (
+                &["/boot/extlinux/extlinux.conf", "/boot/grub/grub.cfg"],
+                Some(&["/EFI/debian/grubx64.efi"]),
+                Loader::GrubEfi,
+            ),
             (&[], None, Loader::GrubEfi),
         ];
         for (root, boot, loader) in cases {
-            assert_eq!(guess(&tree(root), boot.map(tree).as_ref(), false), loader, "{root:?} {boot:?}");
+            assert_eq!(
+                guess(&tree(root), boot.map(tree).as_ref(), false),
+                loader,
+                "{root:?} {boot:?}"
+            );
         }
         assert_eq!(guess(&tree(&[]), None, true), Loader::UBoot);
     }

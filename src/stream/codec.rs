@@ -1,5 +1,6 @@
-//! Compression in independent frames: a stream is cut, each piece becomes a frame of its own, and the frames laid end to end
-//! are again one valid stream. So pieces are compressed in parallel, and a frame once made can be used in several outputs.
+//! Compression in independent frames: a stream is cut, each piece becomes a frame of its own, and
+//! the frames laid end to end are again one valid stream. So pieces are compressed in parallel, and
+//! a frame once made can be used in several outputs.
 //!
 //! | codec | a frame is | concatenation is allowed by |
 //! |---|---|---|
@@ -7,7 +8,8 @@
 //! | xz | a stream with one block, CRC64 | The .xz File Format, section 2 |
 //! | zstd | a frame with a content checksum | RFC 8878, section 3 |
 //!
-//! [`Codec::stored`] makes frames that do not compress: their length hangs on the length of the input alone, never on its bytes.
+//! [`Codec::stored`] makes frames that do not compress: their length hangs on the length of the
+//! input alone, never on its bytes.
 
 use super::stored;
 use flate2::read::MultiGzDecoder;
@@ -20,12 +22,13 @@ use std::io::{self, Read, Write};
 
 /// How much is unpacked at once to be compared (bytes).
 const PART: usize = 1 << 16;
-/// The largest dictionary that we let xz use (bytes): a device needs this much memory to unpack, and each of our threads twelve times
-/// as much to pack.
+/// The largest dictionary that we let xz use (bytes): a device needs this much memory to unpack,
+/// and each of our threads twelve times as much to pack.
 const XZ_DICTIONARY: u32 = 4 << 20;
 /// The memory that a foreign xz stream may ask for (bytes): `xz -9` asks for 65 MiB.
 const XZ_DECODER_MEMORY: u64 = 256 << 20;
-/// The base-two logarithm of the largest window that a foreign zstd frame may ask for: the default of the `zstd` command.
+/// The base-two logarithm of the largest window that a foreign zstd frame may ask for: the default
+/// of the `zstd` command.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// A compression format.
@@ -68,22 +71,35 @@ impl Compression {
         }
     }
 
-    /// How long the plain bytes of a frame are: long enough that a compressor loses little at its ends, short enough that several fit
-    /// into memory.
+    /// How long the plain bytes of a frame are: long enough that a compressor loses little at its
+    /// ends, short enough that several fit into memory.
     #[must_use]
     pub fn lengths(self) -> Lengths {
         match self {
-            Self::None | Self::Gzip => Lengths { least: 512 << 10, one_in: 128, most: 2 << 20 },
-            Self::Zstd => Lengths { least: 2 << 20, one_in: 512, most: 6 << 20 },
-            Self::Xz => Lengths { least: 4 << 20, one_in: 1024, most: 10 << 20 },
+            Self::None | Self::Gzip => Lengths {
+                least: 512 << 10,
+                one_in: 128,
+                most: 2 << 20,
+            },
+            Self::Zstd => Lengths {
+                least: 2 << 20,
+                one_in: 512,
+                most: 6 << 20,
+            },
+            Self::Xz => Lengths {
+                least: 4 << 20,
+                one_in: 1024,
+                most: 10 << 20,
+            },
         }
     }
 
     /// The lowest, the default and the highest level.
     ///
-    /// gzip 6: level 9 costs three times the time for 3 % less. xz 6 is the format's own default; higher ones only enlarge the
-    /// dictionary, which is held at 4 MiB from level 5 on. zstd 9 still compresses ten times as fast as xz does and
-    /// leaves images a fifth smaller than level 3.
+    /// gzip 6: level 9 costs three times the time for 3 % less. xz 6 is the format's own default;
+    /// higher ones only enlarge the dictionary, which is held at 4 MiB from level 5 on. zstd 9
+    /// still compresses ten times as fast as xz does and leaves images a fifth smaller than level
+    /// 3.
     #[must_use]
     pub fn levels(self) -> (u32, u32, u32) {
         match self {
@@ -146,7 +162,10 @@ impl Default for Codec {
 
 impl From<Compression> for Codec {
     fn from(kind: Compression) -> Self {
-        Self { kind, level: kind.levels().1 }
+        Self {
+            kind,
+            level: kind.levels().1,
+        }
     }
 }
 
@@ -158,7 +177,16 @@ impl Codec {
     pub fn new(kind: Compression, level: Option<u32>) -> Result<Self, LevelError> {
         let (min, default, max) = kind.levels();
         let level = level.unwrap_or(default);
-        if (min..=max).contains(&level) { Ok(Self { kind, level }) } else { Err(LevelError { kind, level, min, max }) }
+        if (min..=max).contains(&level) {
+            Ok(Self { kind, level })
+        } else {
+            Err(LevelError {
+                kind,
+                level,
+                min,
+                max,
+            })
+        }
     }
 
     /// The format.
@@ -173,7 +201,8 @@ impl Codec {
         self.level
     }
 
-    /// `chunk` as one frame. Same chunk, same bytes; no bytes at all for an empty chunk without compression.
+    /// `chunk` as one frame. Same chunk, same bytes; no bytes at all for an empty chunk without
+    /// compression.
     ///
     /// # Errors
     /// When the compressor runs out of memory.
@@ -194,13 +223,18 @@ impl Codec {
         let frame = self.compress(chunk)?;
         if self.kind != Compression::None {
             is_of(self.kind, &frame, chunk).map_err(|e| {
-                io::Error::other(format!("{} bytes that {} packed do not come out again: {e}", chunk.len(), self.kind))
+                io::Error::other(format!(
+                    "{} bytes that {} packed do not come out again: {e}",
+                    chunk.len(),
+                    self.kind
+                ))
             })?;
         }
         Ok(frame)
     }
 
-    /// `chunk` as one frame whose length is a function of the length of `chunk` only: nothing is compressed.
+    /// `chunk` as one frame whose length is a function of the length of `chunk` only: nothing is
+    /// compressed.
     #[must_use]
     pub fn stored(self, chunk: &[u8]) -> Vec<u8> {
         match self.kind {
@@ -212,7 +246,8 @@ impl Codec {
     }
 }
 
-/// Unpacks a stream of any number of frames of `kind`; memory is bounded whatever the stream asks for.
+/// Unpacks a stream of any number of frames of `kind`; memory is bounded whatever the stream asks
+/// for.
 ///
 /// # Errors
 /// When the decompressor cannot be set up. Corrupt input is an error of reading.
@@ -221,7 +256,8 @@ pub fn decoder<'a>(kind: Compression, reader: impl Read + 'a) -> io::Result<Box<
         Compression::None => Box::new(reader),
         Compression::Gzip => Box::new(MultiGzDecoder::new(reader)),
         Compression::Xz => {
-            let stream = Stream::new_stream_decoder(XZ_DECODER_MEMORY, CONCATENATED).map_err(io::Error::other)?;
+            let stream = Stream::new_stream_decoder(XZ_DECODER_MEMORY, CONCATENATED)
+                .map_err(io::Error::other)?;
             Box::new(XzDecoder::new_stream(reader, stream))
         }
         Compression::Zstd => {
@@ -237,7 +273,11 @@ fn is_of(kind: Compression, frame: &[u8], chunk: &[u8]) -> io::Result<()> {
     if kind == Compression::Zstd {
         // At once, which takes half the time.
         let plain = zstd::bulk::decompress(frame, chunk.len())?;
-        return if plain == chunk { Ok(()) } else { Err(io::Error::other("other bytes")) };
+        return if plain == chunk {
+            Ok(())
+        } else {
+            Err(io::Error::other("other bytes"))
+        };
     }
     let mut plain = decoder(kind, frame)?;
     let mut buf = vec![0; PART];
@@ -249,12 +289,20 @@ fn is_of(kind: Compression, frame: &[u8], chunk: &[u8]) -> io::Result<()> {
         }
     }
     // Reads the checksum at the end, too.
-    if plain.read(&mut buf)? == 0 { Ok(()) } else { Err(io::Error::other("more bytes")) }
+    if plain.read(&mut buf)? == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::other("more bytes"))
+    }
 }
 
 fn gzip(chunk: &[u8], level: u32) -> io::Result<Vec<u8>> {
-    // Operating system 255 is "unknown" (RFC 1952, section 2.3): nothing tells where the frame was made.
-    let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Deflate::new(level));
+    // Operating system 255 is "unknown" (RFC 1952, section 2.3): nothing tells where the frame was
+    // made.
+    let mut encoder = GzBuilder::new()
+        .mtime(0)
+        .operating_system(255)
+        .write(Vec::new(), Deflate::new(level));
     encoder.write_all(chunk)?;
     encoder.finish()
 }
@@ -273,7 +321,8 @@ fn xz(chunk: &[u8], level: u32) -> io::Result<Vec<u8>> {
 }
 
 thread_local! {
-    /// The last compressor of this thread: setting one up anew for each frame takes a tenth of the time. It remembers nothing else.
+    /// The last compressor of this thread: setting one up anew for each frame takes a tenth of the
+    /// time. It remembers nothing else.
     static ZSTD: RefCell<Option<(u32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) };
 }
 
@@ -282,7 +331,8 @@ fn zstd(chunk: &[u8], level: u32) -> io::Result<Vec<u8>> {
         let (_, compressor) = match kept.take().filter(|(known, _)| *known == level) {
             Some(known) => kept.insert(known),
             None => {
-                let mut compressor = zstd::bulk::Compressor::new(i32::try_from(level).unwrap_or(i32::MAX))?;
+                let mut compressor =
+                    zstd::bulk::Compressor::new(i32::try_from(level).unwrap_or(i32::MAX))?;
                 compressor.include_checksum(true)?;
                 kept.insert((level, compressor))
             }
@@ -303,7 +353,9 @@ mod tests {
     fn noise(len: usize) -> Vec<u8> {
         let mut state = 1_u64;
         std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             u8::try_from(state >> 56).unwrap()
         })
         .take(len)
@@ -322,7 +374,11 @@ mod tests {
                 stream.extend(frame);
                 stream.extend(codec.stored(chunk));
             }
-            let expected: Vec<u8> = plain.iter().flat_map(|chunk| [chunk.clone(), chunk.clone()]).flatten().collect();
+            let expected: Vec<u8> = plain
+                .iter()
+                .flat_map(|chunk| [chunk.clone(), chunk.clone()])
+                .flatten()
+                .collect();
             assert!(unpack(kind, &stream).unwrap() == expected, "{kind}");
         }
     }
@@ -332,7 +388,12 @@ mod tests {
         for kind in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
             let [low, high] = [1, 5].map(|level| Codec::new(kind, Some(level)).unwrap());
             let plain = [noise(900_000), vec![b'x'; 300_000], noise(70_000)].concat();
-            let alone = std::thread::scope(|scope| scope.spawn(|| low.compress(&plain).unwrap()).join().unwrap());
+            let alone = std::thread::scope(|scope| {
+                scope
+                    .spawn(|| low.compress(&plain).unwrap())
+                    .join()
+                    .unwrap()
+            });
             for before in [&plain[..1_000_000], &plain[5..], b"", &plain[..]] {
                 high.compress(before).unwrap();
                 low.compress(before).unwrap();
@@ -345,10 +406,16 @@ mod tests {
     fn stored_lengths_hang_on_the_length_only() {
         for kind in Compression::ALL {
             let codec = Codec::from(kind);
-            for len in [0, 1, 2, 3, 4, 255, 256, 257, 512, 4608, 65_535, 65_536, 65_537, 131_072, 131_073, 400_000] {
+            for len in [
+                0, 1, 2, 3, 4, 255, 256, 257, 512, 4608, 65_535, 65_536, 65_537, 131_072, 131_073,
+                400_000,
+            ] {
                 let frame = codec.stored(&vec![0; len]);
                 assert_eq!(frame.len(), codec.stored(&noise(len)).len(), "{kind} {len}");
-                assert!(unpack(kind, &codec.stored(&noise(len))).unwrap() == noise(len), "{kind} {len}");
+                assert!(
+                    unpack(kind, &codec.stored(&noise(len))).unwrap() == noise(len),
+                    "{kind} {len}"
+                );
             }
         }
     }
@@ -356,7 +423,10 @@ mod tests {
     #[test]
     fn damage_is_noticed() {
         for kind in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
-            for mut frame in [Codec::from(kind).compress(&noise(5000)).unwrap(), Codec::from(kind).stored(&noise(5000))] {
+            for mut frame in [
+                Codec::from(kind).compress(&noise(5000)).unwrap(),
+                Codec::from(kind).stored(&noise(5000)),
+            ] {
                 let middle = frame.len() / 2;
                 assert!(unpack(kind, &frame[..middle]).is_err(), "{kind}");
                 frame[middle] ^= 1;
@@ -372,13 +442,17 @@ mod tests {
             let codec = Codec::from(kind);
             let frame = codec.proven(&plain).unwrap();
             assert_eq!(frame, codec.compress(&plain).unwrap());
-            let is_of = |frame: &[u8], plain: &[u8]| is_of(kind, frame, plain).map_err(|e| e.to_string());
+            let is_of =
+                |frame: &[u8], plain: &[u8]| is_of(kind, frame, plain).map_err(|e| e.to_string());
             is_of(&frame, &plain).unwrap();
             let mut other = plain.clone();
             other[PART + 1] ^= 1;
             assert_eq!(is_of(&frame, &other).unwrap_err(), "other bytes", "{kind}");
             assert!(is_of(&frame, &plain[..PART]).is_err(), "{kind}");
-            assert!(is_of(&frame, &[&plain[..], b"x"].concat()).is_err(), "{kind}");
+            assert!(
+                is_of(&frame, &[&plain[..], b"x"].concat()).is_err(),
+                "{kind}"
+            );
             assert!(is_of(&frame[..frame.len() - 1], &plain).is_err(), "{kind}");
         }
     }

@@ -1,4 +1,5 @@
-//! A [`Content`]: a length and sorted runs of sources; what no run covers is a hole and reads as zeros.
+//! A [`Content`]: a length and sorted runs of sources; what no run covers is a hole and reads as
+//! zeros.
 
 use super::read_at::{FileSource, MemSource, ReadAt, Source, Zeros, beyond};
 use crate::units::{align_down, align_up};
@@ -27,7 +28,8 @@ impl Run {
     }
 }
 
-/// A length in bytes and the runs that fill it, sorted and without overlap; holes between them read as zeros.
+/// A length in bytes and the runs that fill it, sorted and without overlap; holes between them read
+/// as zeros.
 #[derive(Clone, Debug, Default)]
 pub struct Content {
     len: u64,
@@ -38,7 +40,10 @@ impl Content {
     /// `len` bytes of hole.
     #[must_use]
     pub fn hole(len: u64) -> Self {
-        Self { len, runs: Vec::new() }
+        Self {
+            len,
+            runs: Vec::new(),
+        }
     }
 
     /// These bytes.
@@ -52,11 +57,17 @@ impl Content {
     #[must_use]
     pub fn whole(source: Source) -> Self {
         let mut content = Self::hole(source.len());
-        content.push(Run { offset: 0, len: source.len(), source, source_offset: 0 });
+        content.push(Run {
+            offset: 0,
+            len: source.len(),
+            source,
+            source_offset: 0,
+        });
         content
     }
 
-    /// Appends a run; a run of length 0 is dropped. Runs must come in order; the length grows to hold the run.
+    /// Appends a run; a run of length 0 is dropped. Runs must come in order; the length grows to
+    /// hold the run.
     ///
     /// # Panics
     /// When `run` begins before the end of the last one: the caller's order is wrong.
@@ -64,7 +75,11 @@ impl Content {
         if run.len == 0 {
             return;
         }
-        assert!(run.offset >= self.runs.last().map_or(0, Run::end), "runs out of order at offset {}", run.offset);
+        assert!(
+            run.offset >= self.runs.last().map_or(0, Run::end),
+            "runs out of order at offset {}",
+            run.offset
+        );
         self.len = self.len.max(run.end());
         self.runs.push(run);
     }
@@ -72,13 +87,16 @@ impl Content {
     /// Appends all runs of `other` from `offset` on.
     pub fn push_content(&mut self, offset: u64, other: &Self) {
         for run in &other.runs {
-            self.push(Run { offset: offset + run.offset, ..run.clone() });
+            self.push(Run {
+                offset: offset + run.offset,
+                ..run.clone()
+            });
         }
         self.len = self.len.max(offset + other.len);
     }
 
-    /// Appends at `offset` what `other` holds from byte `start` on, `len` bytes long; its holes stay holes. The runs point to the
-    /// sources of `other`, not to `other`.
+    /// Appends at `offset` what `other` holds from byte `start` on, `len` bytes long; its holes
+    /// stay holes. The runs point to the sources of `other`, not to `other`.
     pub fn push_range(&mut self, offset: u64, other: &Self, start: u64, len: u64) {
         let end = start.saturating_add(len).min(other.len);
         for run in &other.runs[other.index_at(start)..] {
@@ -99,11 +117,17 @@ impl Content {
     /// Appends bytes of ours at `offset`.
     pub fn push_bytes(&mut self, offset: u64, bytes: impl Into<Arc<[u8]>>) {
         let bytes: Arc<[u8]> = bytes.into();
-        self.push(Run { offset, len: bytes.len() as u64, source: Arc::new(MemSource(bytes)), source_offset: 0 });
+        self.push(Run {
+            offset,
+            len: bytes.len() as u64,
+            source: Arc::new(MemSource(bytes)),
+            source_offset: 0,
+        });
     }
 
-    /// Makes runs of zeros of what no run covers within `ranges` (sorted, in bytes), so that they belong to the content. Blocks of
-    /// `grain` bytes that a run begins or ends in count as covered.
+    /// Makes runs of zeros of what no run covers within `ranges` (sorted, in bytes), so that they
+    /// belong to the content. Blocks of `grain` bytes that a run begins or ends in count as
+    /// covered.
     pub fn cover(&mut self, ranges: &[Range<u64>], grain: u64) {
         let zeros: Source = Arc::new(Zeros(ranges.last().map_or(0, |last| last.end)));
         let mut gaps = Vec::new();
@@ -119,7 +143,12 @@ impl Content {
         for gap in gaps.into_iter().filter(|gap| gap.start < gap.end) {
             self.len = self.len.max(gap.end);
             let (offset, len) = (gap.start, gap.end - gap.start);
-            self.runs.push(Run { offset, len, source: Arc::clone(&zeros), source_offset: offset });
+            self.runs.push(Run {
+                offset,
+                len,
+                source: Arc::clone(&zeros),
+                source_offset: offset,
+            });
         }
         self.runs.sort_by_key(|run| run.offset);
     }
@@ -149,7 +178,10 @@ impl Content {
     /// # Panics
     /// When a run reaches behind `len`.
     pub fn set_len(&mut self, len: u64) {
-        assert!(len >= self.runs.last().map_or(0, Run::end), "length {len} cuts a run");
+        assert!(
+            len >= self.runs.last().map_or(0, Run::end),
+            "length {len} cuts a run"
+        );
         self.len = len;
     }
 
@@ -190,7 +222,9 @@ impl ReadAt for Content {
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.len);
+        let end = offset
+            .checked_add(buf.len() as u64)
+            .filter(|end| *end <= self.len);
         let end = end.ok_or_else(|| beyond(offset, buf.len(), self.len))?;
         let mut done = offset;
         for run in &self.runs[self.index_at(offset)..] {
@@ -201,7 +235,10 @@ impl ReadAt for Content {
             let stop = run.end().min(end);
             let at = |position: u64| usize::try_from(position - offset).unwrap_or(usize::MAX);
             buf[at(done)..at(start)].fill(0);
-            run.source.read_exact_at(run.source_offset + (start - run.offset), &mut buf[at(start)..at(stop)])?;
+            run.source.read_exact_at(
+                run.source_offset + (start - run.offset),
+                &mut buf[at(start)..at(stop)],
+            )?;
             done = stop;
         }
         let at = usize::try_from(done - offset).unwrap_or(usize::MAX);
@@ -214,7 +251,11 @@ impl ReadAt for Content {
             let start = run.offset.max(offset);
             let base = run.source_offset + (start - run.offset);
             let stop = run.source_offset + run.len;
-            if let Some(found) = run.source.next_data(base)?.filter(|found| found.start < stop) {
+            if let Some(found) = run
+                .source
+                .next_data(base)?
+                .filter(|found| found.start < stop)
+            {
                 let place = |position: u64| run.offset + (position - run.source_offset);
                 return Ok(Some(place(found.start)..place(found.end.min(stop))));
             }

@@ -1,7 +1,9 @@
-//! Bytes at rest and in motion: [`ReadAt`], where something can be read, and [`Content`], runs of such places with holes between.
+//! Bytes at rest and in motion: [`ReadAt`], where something can be read, and [`Content`], runs of
+//! such places with holes between.
 //!
-//! A file of the golden image, a filesystem that we write and a whole disk are the same kind of value: a [`Content`]. So each can be
-//! read at any offset, in parallel, by whoever needs it, before anything was written.
+//! A file of the golden image, a filesystem that we write and a whole disk are the same kind of
+//! value: a [`Content`]. So each can be read at any offset, in parallel, by whoever needs it,
+//! before anything was written.
 
 mod codec;
 mod content;

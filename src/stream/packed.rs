@@ -28,7 +28,11 @@ impl Packed {
     /// Holds `bytes`.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
-        Self { len: bytes.len() as u64, frames: bytes.chunks(FRAME).map(Frame::new).collect(), last: Mutex::default() }
+        Self {
+            len: bytes.len() as u64,
+            frames: bytes.chunks(FRAME).map(Frame::new).collect(),
+            last: Mutex::default(),
+        }
     }
 
     /// Calls `then` with the plain bytes of a frame.
@@ -52,7 +56,9 @@ impl Packed {
 
 impl Frame {
     fn new(plain: &[u8]) -> Self {
-        let packed = Codec::new(Compression::Zstd, Some(LEVEL)).ok().and_then(|codec| codec.proven(plain).ok());
+        let packed = Codec::new(Compression::Zstd, Some(LEVEL))
+            .ok()
+            .and_then(|codec| codec.proven(plain).ok());
         match packed.filter(|packed| packed.len() < plain.len()) {
             // With no room to spare: there are thousands.
             Some(packed) => Self::Packed(packed.into_boxed_slice().into_vec()),
@@ -80,7 +86,9 @@ impl ReadAt for Packed {
             let (index, skip) = (at / FRAME, at % FRAME);
             let len = rest.len().min(FRAME - skip);
             let (part, behind) = rest.split_at_mut(len);
-            self.plain(index, |plain| part.copy_from_slice(&plain[skip..skip + len]))?;
+            self.plain(index, |plain| {
+                part.copy_from_slice(&plain[skip..skip + len])
+            })?;
             at += len;
             rest = behind;
         }
@@ -94,16 +102,34 @@ mod tests {
 
     #[test]
     fn any_part_is_what_it_was() {
-        let mut plain: Vec<u8> = (0..3 * FRAME + 1000).map(|at| u8::try_from(at / 100 % 256).unwrap()).collect();
+        let mut plain: Vec<u8> = (0..3 * FRAME + 1000)
+            .map(|at| u8::try_from(at / 100 % 256).unwrap())
+            .collect();
         // A frame that nothing makes smaller.
         let mut state = 1_u64;
         for byte in &mut plain[FRAME..2 * FRAME] {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             *byte = u8::try_from(state >> 56).unwrap();
         }
         let packed = Packed::new(&plain);
-        assert!(matches!(packed.frames[..], [Frame::Packed(_), Frame::Plain(_), Frame::Packed(_), Frame::Packed(_)]));
-        for (start, end) in [(0, plain.len()), (5, 10), (FRAME - 3, FRAME + 3), (3 * FRAME - 1, plain.len()), (7, 7)] {
+        assert!(matches!(
+            packed.frames[..],
+            [
+                Frame::Packed(_),
+                Frame::Plain(_),
+                Frame::Packed(_),
+                Frame::Packed(_)
+            ]
+        ));
+        for (start, end) in [
+            (0, plain.len()),
+            (5, 10),
+            (FRAME - 3, FRAME + 3),
+            (3 * FRAME - 1, plain.len()),
+            (7, 7),
+        ] {
             let mut found = vec![0; end - start];
             packed.read_exact_at(start as u64, &mut found).unwrap();
             assert!(found == plain[start..end], "{start} {end}");

@@ -24,8 +24,9 @@ pub trait ReadAt: Send + Sync + fmt::Debug {
     /// [`io::ErrorKind::UnexpectedEof`] when the range leaves the source, else what reading said.
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
-    /// The first range at or after `offset` that may hold bytes other than zero; all between `offset` and its start is zero.
-    /// `None`: zero until the end. The answer may be coarser than the truth, never finer.
+    /// The first range at or after `offset` that may hold bytes other than zero; all between
+    /// `offset` and its start is zero. `None`: zero until the end. The answer may be coarser than
+    /// the truth, never finer.
     ///
     /// # Errors
     /// What asking the source said.
@@ -39,13 +40,23 @@ pub type Source = Arc<dyn ReadAt>;
 
 /// The error of a range that leaves its source.
 pub(crate) fn beyond(offset: u64, len: usize, end: u64) -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, format!("{len} bytes at offset {offset} leave the {end} bytes there are"))
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        format!("{len} bytes at offset {offset} leave the {end} bytes there are"),
+    )
 }
 
 /// Fails unless `len` bytes at `offset` lie within `end` bytes.
 pub(super) fn check(offset: u64, len: usize, end: u64) -> io::Result<()> {
-    let inside = u64::try_from(len).ok().and_then(|len| offset.checked_add(len)).is_some_and(|stop| stop <= end);
-    if inside { Ok(()) } else { Err(beyond(offset, len, end)) }
+    let inside = u64::try_from(len)
+        .ok()
+        .and_then(|len| offset.checked_add(len))
+        .is_some_and(|stop| stop <= end);
+    if inside {
+        Ok(())
+    } else {
+        Err(beyond(offset, len, end))
+    }
 }
 
 /// Bytes of ours in memory.
@@ -71,7 +82,8 @@ impl ReadAt for MemSource {
     }
 }
 
-/// So many zeros: what must read as zero, where a hole of a [`super::Content`] is only known to be of no use.
+/// So many zeros: what must read as zero, where a hole of a [`super::Content`] is only known to be
+/// of no use.
 #[derive(Clone, Copy, Debug)]
 pub struct Zeros(pub u64);
 
@@ -124,7 +136,12 @@ impl ReadAt for FileSource {
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check(offset, buf.len(), self.len)?;
         let len = buf.len();
-        let place = |e: io::Error| io::Error::new(e.kind(), format!("reading {len} bytes at offset {offset}: {e}"));
+        let place = |e: io::Error| {
+            io::Error::new(
+                e.kind(),
+                format!("reading {len} bytes at offset {offset}: {e}"),
+            )
+        };
         self.file.read_exact_at(buf, offset).map_err(place)
     }
 
@@ -134,7 +151,8 @@ impl ReadAt for FileSource {
         if offset >= self.len {
             return Ok(None);
         }
-        // All reads are positioned, so the shared file position is free for this use; a race moves it, never the answer.
+        // All reads are positioned, so the shared file position is free for this use; a race moves
+        // it, never the answer.
         let start = match seek(&self.file, SeekFrom::Data(offset)) {
             Ok(start) => start,
             Err(rustix::io::Errno::NXIO) => return Ok(None),
@@ -145,7 +163,8 @@ impl ReadAt for FileSource {
     }
 }
 
-/// A file of the host that is opened when it is first read and not kept open, so that thousands may be named at once.
+/// A file of the host that is opened when it is first read and not kept open, so that thousands may
+/// be named at once.
 #[derive(Debug)]
 pub struct HostFile {
     path: PathBuf,
@@ -167,8 +186,11 @@ impl ReadAt for HostFile {
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         check(offset, buf.len(), self.len)?;
-        let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", self.path.display()));
-        File::open(&self.path).and_then(|file| file.read_exact_at(buf, offset)).map_err(named)
+        let named =
+            |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", self.path.display()));
+        File::open(&self.path)
+            .and_then(|file| file.read_exact_at(buf, offset))
+            .map_err(named)
     }
 }
 
@@ -223,7 +245,10 @@ mod tests {
         let mut buf = [0; 4];
         slice.read_exact_at(6, &mut buf).unwrap();
         assert_eq!(buf, [96, 97, 98, 99]);
-        assert_eq!(slice.read_exact_at(7, &mut buf).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(
+            slice.read_exact_at(7, &mut buf).unwrap_err().kind(),
+            io::ErrorKind::UnexpectedEof
+        );
         assert_eq!(slice.next_data(3).unwrap(), Some(3..10));
     }
 }

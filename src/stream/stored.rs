@@ -1,5 +1,5 @@
-//! Frames that hold their bytes as they are. Their length hangs on the input's length only, so room for one can be kept before
-//! its bytes are known.
+//! Frames that hold their bytes as they are. Their length hangs on the input's length only, so room
+//! for one can be kept before its bytes are known.
 
 use crc32fast::hash as crc32;
 
@@ -10,10 +10,16 @@ const LZMA2_CHUNK: usize = 1 << 16;
 /// The most that a block of zstd holds (RFC 8878, section 3.1.1.2).
 const ZSTD_BLOCK: usize = 1 << 17;
 
-/// `chunk` in pieces of at most `size`, each with whether it is the last one; an empty chunk is one empty piece.
+/// `chunk` in pieces of at most `size`, each with whether it is the last one; an empty chunk is one
+/// empty piece.
 fn pieces(chunk: &[u8], size: usize) -> impl Iterator<Item = (&[u8], bool)> {
     let count = chunk.len().div_ceil(size).max(1);
-    (0..count).map(move |at| (&chunk[at * size..chunk.len().min((at + 1) * size)], at + 1 == count))
+    (0..count).map(move |at| {
+        (
+            &chunk[at * size..chunk.len().min((at + 1) * size)],
+            at + 1 == count,
+        )
+    })
 }
 
 /// The low `N` bytes of `value`, the lowest first: every length here fits by construction.
@@ -22,7 +28,8 @@ fn low<const N: usize>(value: usize) -> [u8; N] {
     std::array::from_fn(|at| bytes[at])
 }
 
-/// A gzip member of stored blocks: header, blocks of (last, length, its complement, bytes), CRC-32, length.
+/// A gzip member of stored blocks: header, blocks of (last, length, its complement, bytes), CRC-32,
+/// length.
 pub(super) fn gzip(chunk: &[u8]) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     for (piece, last) in pieces(chunk, DEFLATE_BLOCK) {
@@ -37,24 +44,31 @@ pub(super) fn gzip(chunk: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A zstd frame of raw blocks: single segment, content size in 8 bytes, and its checksum, the low half of XXH64.
+/// A zstd frame of raw blocks: single segment, content size in 8 bytes, and its checksum, the low
+/// half of XXH64.
 pub(super) fn zstd(chunk: &[u8]) -> Vec<u8> {
-    // Frame_Header_Descriptor: Frame_Content_Size_flag 3, Single_Segment_flag, Content_Checksum_flag (RFC 8878, 3.1.1.1.1).
+    // Frame_Header_Descriptor: Frame_Content_Size_flag 3, Single_Segment_flag,
+    // Content_Checksum_flag (RFC 8878, 3.1.1.1.1).
     let mut out = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1110_0100];
     out.extend(low::<8>(chunk.len()));
-    // A block must not exceed the window, which is the content's size here; the last piece is shorter anyway.
+    // A block must not exceed the window, which is the content's size here; the last piece is
+    // shorter anyway.
     for (piece, last) in pieces(chunk, ZSTD_BLOCK) {
         out.extend(low::<3>(piece.len() << 3 | usize::from(last)));
         out.extend(piece);
     }
-    out.extend(low::<4>(usize::try_from(xxh64(chunk) & 0xffff_ffff).unwrap_or_default()));
+    out.extend(low::<4>(
+        usize::try_from(xxh64(chunk) & 0xffff_ffff).unwrap_or_default(),
+    ));
     out
 }
 
-/// A stream of one block whose only filter is LZMA2 with uncompressed chunks (The .xz File Format, sections 2 to 4; CRC32).
+/// A stream of one block whose only filter is LZMA2 with uncompressed chunks (The .xz File Format,
+/// sections 2 to 4; CRC32).
 pub(super) fn xz(chunk: &[u8]) -> Vec<u8> {
     const FLAGS: [u8; 2] = [0, 1];
-    // Block header: size in words - 1, one filter, LZMA2 (0x21) with one byte of properties: a dictionary of 64 KiB (8).
+    // Block header: size in words - 1, one filter, LZMA2 (0x21) with one byte of properties: a
+    // dictionary of 64 KiB (8).
     const BLOCK: [u8; 8] = [2, 0, 0x21, 1, 8, 0, 0, 0];
     let mut out = vec![0xfd, b'7', b'z', b'X', b'Z', 0];
     checked(&mut out, &FLAGS);
@@ -86,7 +100,8 @@ fn checked(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(crc32(bytes).to_le_bytes());
 }
 
-/// Pads to the multiple of four that all of .xz keeps (its parts begin at such offsets, so counting from the front is right).
+/// Pads to the multiple of four that all of .xz keeps (its parts begin at such offsets, so counting
+/// from the front is right).
 fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(4), 0);
 }
@@ -108,23 +123,42 @@ fn index(unpadded: usize, uncompressed: usize) -> Vec<u8> {
 
 /// XXH64 with seed 0 (xxHash fast digest algorithm, section "XXH64 algorithm description").
 fn xxh64(bytes: &[u8]) -> u64 {
-    let word = |at: &[u8]| at.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    let word = |at: &[u8]| {
+        at.iter()
+            .rev()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    };
     let stripes = bytes.chunks_exact(32);
     let rest = stripes.remainder();
-    let mut hash =
-        if bytes.len() < 32 { P5 } else { lanes(stripes.map(|stripe| [0, 8, 16, 24].map(|at| word(&stripe[at..at + 8])))) };
+    let mut hash = if bytes.len() < 32 {
+        P5
+    } else {
+        lanes(stripes.map(|stripe| [0, 8, 16, 24].map(|at| word(&stripe[at..at + 8]))))
+    };
     hash = hash.wrapping_add(bytes.len() as u64);
     let words = rest.chunks_exact(8);
     let half = words.remainder();
     for lane in words {
-        hash = (hash ^ round(0, word(lane))).rotate_left(27).wrapping_mul(P1).wrapping_add(P4);
+        hash = (hash ^ round(0, word(lane)))
+            .rotate_left(27)
+            .wrapping_mul(P1)
+            .wrapping_add(P4);
     }
-    let (half, tail) = if half.len() >= 4 { half.split_at(4) } else { half.split_at(0) };
+    let (half, tail) = if half.len() >= 4 {
+        half.split_at(4)
+    } else {
+        half.split_at(0)
+    };
     if !half.is_empty() {
-        hash = (hash ^ word(half).wrapping_mul(P1)).rotate_left(23).wrapping_mul(P2).wrapping_add(P3);
+        hash = (hash ^ word(half).wrapping_mul(P1))
+            .rotate_left(23)
+            .wrapping_mul(P2)
+            .wrapping_add(P3);
     }
     for byte in tail {
-        hash = (hash ^ u64::from(*byte).wrapping_mul(P5)).rotate_left(11).wrapping_mul(P1);
+        hash = (hash ^ u64::from(*byte).wrapping_mul(P5))
+            .rotate_left(11)
+            .wrapping_mul(P1);
     }
     hash = (hash ^ hash >> 33).wrapping_mul(P2);
     hash = (hash ^ hash >> 29).wrapping_mul(P3);
@@ -138,7 +172,9 @@ const P4: u64 = 0x85eb_ca77_c2b2_ae63;
 const P5: u64 = 0x27d4_eb2f_1656_67c5;
 
 fn round(sum: u64, lane: u64) -> u64 {
-    sum.wrapping_add(lane.wrapping_mul(P2)).rotate_left(31).wrapping_mul(P1)
+    sum.wrapping_add(lane.wrapping_mul(P2))
+        .rotate_left(31)
+        .wrapping_mul(P1)
 }
 
 /// The four accumulators over all stripes of 32 bytes, converged.
@@ -149,6 +185,13 @@ fn lanes(stripes: impl Iterator<Item = [u64; 4]>) -> u64 {
             *sum = round(*sum, lane);
         }
     }
-    let turned = sums.iter().zip([1, 7, 12, 18]).fold(0_u64, |all, (sum, by)| all.wrapping_add(sum.rotate_left(by)));
-    sums.iter().fold(turned, |all, sum| (all ^ round(0, *sum)).wrapping_mul(P1).wrapping_add(P4))
+    let turned = sums
+        .iter()
+        .zip([1, 7, 12, 18])
+        .fold(0_u64, |all, (sum, by)| {
+            all.wrapping_add(sum.rotate_left(by))
+        });
+    sums.iter().fold(turned, |all, sum| {
+        (all ^ round(0, *sum)).wrapping_mul(P1).wrapping_add(P4)
+    })
 }

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 
-/// One line for each path: `path type mode uid gid size rdev nlink-group mtime.ns flags content xattrs`. Regular files are read
-/// and named by their SHA-256; hard links by the first path of the file.
+/// One line for each path: `path type mode uid gid size rdev nlink-group mtime.ns flags content
+/// xattrs`. Regular files are read and named by their SHA-256; hard links by the first path of the
+/// file.
 ///
 /// # Errors
 /// What reading a file said.

@@ -1,11 +1,13 @@
-//! Reading and changing a tree by path. Every path is walked inside the root (see [`Tree::walk`]): nothing can leave it.
+//! Reading and changing a tree by path. Every path is walked inside the root (see [`Tree::walk`]):
+//! nothing can leave it.
 
 use super::path::{Found, WalkError};
 use super::{Dir, Entry, Kind, Leaf, LeafId, Stat, Tree, show};
 use crate::stream::Content;
 use std::sync::Arc;
 
-/// How deep directories may lie: as deep as the reader of ext4 goes. A tree is a nested value, so depth costs stack.
+/// How deep directories may lie: as deep as the reader of ext4 goes. A tree is a nested value, so
+/// depth costs stack.
 const MAX_DEPTH: usize = 1024;
 
 /// Why an edit could not be made.
@@ -32,17 +34,24 @@ pub enum EditError {
 }
 
 impl Tree {
-    /// What stands at `path`, the last symlink followed; `None` when nothing does or the walk fails.
+    /// What stands at `path`, the last symlink followed; `None` when nothing does or the walk
+    /// fails.
     #[must_use]
     pub fn find(&self, path: impl AsRef<[u8]>) -> Option<Found<'_>> {
-        let walk = self.walk(path.as_ref(), true).ok().filter(|walk| walk.exists)?;
+        let walk = self
+            .walk(path.as_ref(), true)
+            .ok()
+            .filter(|walk| walk.exists)?;
         self.entry_real(&walk.real)
     }
 
     /// What stands at `path`, the last symlink not followed.
     #[must_use]
     pub fn find_nofollow(&self, path: impl AsRef<[u8]>) -> Option<Found<'_>> {
-        let walk = self.walk(path.as_ref(), false).ok().filter(|walk| walk.exists)?;
+        let walk = self
+            .walk(path.as_ref(), false)
+            .ok()
+            .filter(|walk| walk.exists)?;
         self.entry_real(&walk.real)
     }
 
@@ -59,36 +68,54 @@ impl Tree {
     #[must_use]
     pub fn file(&self, path: impl AsRef<[u8]>) -> Option<&Content> {
         match self.find(path)? {
-            Found::Leaf(Leaf { kind: Kind::File(content), .. }) => Some(content),
+            Found::Leaf(Leaf {
+                kind: Kind::File(content),
+                ..
+            }) => Some(content),
             _ => None,
         }
     }
 
-    /// The bytes of the regular file at `path` (symlinks followed), at most `limit` of them; `None` when there is no such file.
+    /// The bytes of the regular file at `path` (symlinks followed), at most `limit` of them; `None`
+    /// when there is no such file.
     ///
     /// # Errors
     /// [`EditError::Io`] when reading fails or the file is larger.
     pub fn read(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Option<Vec<u8>>, EditError> {
         let path = path.as_ref();
-        self.file(path).map(|content| content.read_all(limit).map_err(|e| EditError::Io(show(path), e))).transpose()
+        self.file(path)
+            .map(|content| {
+                content
+                    .read_all(limit)
+                    .map_err(|e| EditError::Io(show(path), e))
+            })
+            .transpose()
     }
 
-    /// The text of a regular file (symlinks followed), when it exists; bytes that are no UTF-8 are an error.
+    /// The text of a regular file (symlinks followed), when it exists; bytes that are no UTF-8 are
+    /// an error.
     ///
     /// # Errors
     /// As [`Tree::read`], and [`EditError::Io`] for other bytes.
     pub fn text(&self, path: impl AsRef<[u8]>, limit: u64) -> Result<Option<String>, EditError> {
         let path = path.as_ref();
-        let utf8 = |bytes| String::from_utf8(bytes).map_err(|e| EditError::Io(show(path), std::io::Error::other(e)));
+        let utf8 = |bytes| {
+            String::from_utf8(bytes)
+                .map_err(|e| EditError::Io(show(path), std::io::Error::other(e)))
+        };
         self.read(path, limit)?.map(utf8).transpose()
     }
 
-    /// Makes the directory at `path` and all parents that are missing with `stat`; directories that exist stay as they are.
-    /// Returns the real components.
+    /// Makes the directory at `path` and all parents that are missing with `stat`; directories that
+    /// exist stay as they are. Returns the real components.
     ///
     /// # Errors
     /// [`EditError`] when a leaf stands in the way.
-    pub fn mkdir(&mut self, path: impl AsRef<[u8]>, stat: &Stat) -> Result<Vec<Vec<u8>>, EditError> {
+    pub fn mkdir(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        stat: &Stat,
+    ) -> Result<Vec<Vec<u8>>, EditError> {
         let path = path.as_ref();
         let walk = self.walk(path, true)?;
         if walk.real.len() > MAX_DEPTH {
@@ -97,17 +124,27 @@ impl Tree {
         let mut dir = &mut self.root;
         for name in &walk.real {
             check_name(path, name)?;
-            let entry = dir.entries.entry(name.clone()).or_insert_with(|| Dir::new(stat.clone()).into());
+            let entry = dir
+                .entries
+                .entry(name.clone())
+                .or_insert_with(|| Dir::new(stat.clone()).into());
             match entry {
                 Entry::Dir(next) => dir = Arc::make_mut(next),
-                Entry::Leaf(_) => return Err(EditError::InTheWay(show(path), "not a directory", "a directory")),
+                Entry::Leaf(_) => {
+                    return Err(EditError::InTheWay(
+                        show(path),
+                        "not a directory",
+                        "a directory",
+                    ));
+                }
             }
         }
         Ok(walk.real)
     }
 
-    /// Puts a leaf at `path`, replacing the leaf there (a symlink at the end is replaced, not followed; those before it are followed).
-    /// Missing parents are made as root's 0755 directories with the leaf's mtime. Other hard links of what was there stay.
+    /// Puts a leaf at `path`, replacing the leaf there (a symlink at the end is replaced, not
+    /// followed; those before it are followed). Missing parents are made as root's 0755 directories
+    /// with the leaf's mtime. Other hard links of what was there stay.
     ///
     /// # Errors
     /// [`EditError`] when a directory is there.
@@ -122,9 +159,20 @@ impl Tree {
     ///
     /// # Errors
     /// As [`Tree::put`].
-    pub fn put_file(&mut self, path: impl AsRef<[u8]>, bytes: impl Into<Vec<u8>>, stat: Stat) -> Result<LeafId, EditError> {
+    pub fn put_file(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        bytes: impl Into<Vec<u8>>,
+        stat: Stat,
+    ) -> Result<LeafId, EditError> {
         let bytes: Vec<u8> = bytes.into();
-        self.put(path, Leaf { stat, kind: Kind::File(Content::bytes(bytes)) })
+        self.put(
+            path,
+            Leaf {
+                stat,
+                kind: Kind::File(Content::bytes(bytes)),
+            },
+        )
     }
 
     /// Puts a symlink at `path`: see [`Tree::put`].
@@ -137,21 +185,34 @@ impl Tree {
         target: impl Into<Vec<u8>>,
         time: super::Time,
     ) -> Result<LeafId, EditError> {
-        self.put(path, Leaf { stat: Stat::root(0o777, time), kind: Kind::Symlink(target.into()) })
+        self.put(
+            path,
+            Leaf {
+                stat: Stat::root(0o777, time),
+                kind: Kind::Symlink(target.into()),
+            },
+        )
     }
 
     /// Gives a leaf one more name, replacing the leaf that has it. Missing parents get `parents`.
     ///
     /// # Errors
     /// [`EditError`] when a directory is there.
-    pub fn link(&mut self, path: impl AsRef<[u8]>, id: LeafId, parents: &Stat) -> Result<(), EditError> {
+    pub fn link(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        id: LeafId,
+        parents: &Stat,
+    ) -> Result<(), EditError> {
         let path = path.as_ref();
         let walk = self.walk(path, false)?;
         let in_the_way = || EditError::InTheWay(show(path), "a directory", "a file");
         let (name, parent) = walk.real.split_last().ok_or_else(in_the_way)?;
         check_name(path, name)?;
         let parent = self.mkdir(join(parent), parents)?;
-        let dir = self.dir_real_mut(&parent).ok_or_else(|| EditError::Missing(show(path)))?;
+        let dir = self
+            .dir_real_mut(&parent)
+            .ok_or_else(|| EditError::Missing(show(path)))?;
         if matches!(dir.entries.get(name), Some(Entry::Dir(_))) {
             return Err(in_the_way());
         }
@@ -159,21 +220,31 @@ impl Tree {
         Ok(())
     }
 
-    /// Takes what is at `path` out of the tree (the last symlink not followed) and returns it; `None` when nothing is there.
+    /// Takes what is at `path` out of the tree (the last symlink not followed) and returns it;
+    /// `None` when nothing is there.
     ///
     /// # Errors
     /// [`EditError::Walk`].
     pub fn remove(&mut self, path: impl AsRef<[u8]>) -> Result<Option<Entry>, EditError> {
         let walk = self.walk(path.as_ref(), false)?;
-        let Some((name, parent)) = walk.real.split_last() else { return Ok(None) };
-        Ok(self.dir_real_mut(parent).and_then(|dir| dir.entries.remove(name)))
+        let Some((name, parent)) = walk.real.split_last() else {
+            return Ok(None);
+        };
+        Ok(self
+            .dir_real_mut(parent)
+            .and_then(|dir| dir.entries.remove(name)))
     }
 
     /// The stat of what is at `path`, to change it (the last symlink not followed).
     #[must_use]
     pub fn stat_mut(&mut self, path: impl AsRef<[u8]>) -> Option<&mut Stat> {
-        let walk = self.walk(path.as_ref(), false).ok().filter(|walk| walk.exists)?;
-        let Some((name, parent)) = walk.real.split_last() else { return Some(&mut self.root.stat) };
+        let walk = self
+            .walk(path.as_ref(), false)
+            .ok()
+            .filter(|walk| walk.exists)?;
+        let Some((name, parent)) = walk.real.split_last() else {
+            return Some(&mut self.root.stat);
+        };
         let id = match self.dir_real_mut(parent)?.entries.get(name)? {
             Entry::Leaf(id) => *id,
             Entry::Dir(_) => return self.dir_real_mut(&walk.real).map(|dir| &mut dir.stat),
@@ -194,7 +265,11 @@ fn join(real: &[Vec<u8>]) -> Vec<u8> {
 /// Refuses names that no filesystem holds.
 fn check_name(path: &[u8], name: &[u8]) -> Result<(), EditError> {
     let fine = (1..=255).contains(&name.len()) && !name.contains(&0) && name != b"..";
-    if fine { Ok(()) } else { Err(EditError::BadName(show(path), name.len())) }
+    if fine {
+        Ok(())
+    } else {
+        Err(EditError::BadName(show(path), name.len()))
+    }
 }
 
 #[cfg(test)]
@@ -203,9 +278,13 @@ mod tests {
     use super::*;
 
     fn tree() -> Tree {
-        let time = Time { seconds: 1, nanos: 0 };
+        let time = Time {
+            seconds: 1,
+            nanos: 0,
+        };
         let mut tree = Tree::new(Stat::root(0o755, time));
-        tree.put_file("/usr/bin/sh", "sh", Stat::root(0o755, time)).unwrap();
+        tree.put_file("/usr/bin/sh", "sh", Stat::root(0o755, time))
+            .unwrap();
         tree.put_symlink("/bin", "usr/bin", time).unwrap();
         tree.put_symlink("/up", "../../../etc", time).unwrap();
         tree.put_symlink("/loop", "/loop", time).unwrap();
@@ -216,23 +295,49 @@ mod tests {
     fn symlinks_are_followed_inside_the_root() {
         let mut tree = tree();
         assert_eq!(tree.read("/bin/sh", 10).unwrap().unwrap(), b"sh");
-        tree.put_file("/up/../../passwd", "x", Stat::root(0o644, Time::default())).unwrap();
+        tree.put_file("/up/../../passwd", "x", Stat::root(0o644, Time::default()))
+            .unwrap();
         assert!(tree.file("/passwd").is_some());
-        tree.put_file("/up/hosts", "y", Stat::root(0o644, Time::default())).unwrap();
+        tree.put_file("/up/hosts", "y", Stat::root(0o644, Time::default()))
+            .unwrap();
         assert!(tree.file("/etc/hosts").is_some());
-        assert!(matches!(tree.mkdir("/loop/x", &Stat::root(0o755, Time::default())), Err(EditError::Walk(WalkError::Loop(_)))));
-        assert!(tree.put_file("/usr/bin/sh/x", "", Stat::root(0o644, Time::default())).is_err());
-        assert!(tree.put_file("/usr", "", Stat::root(0o644, Time::default())).is_err());
+        assert!(matches!(
+            tree.mkdir("/loop/x", &Stat::root(0o755, Time::default())),
+            Err(EditError::Walk(WalkError::Loop(_)))
+        ));
+        assert!(
+            tree.put_file("/usr/bin/sh/x", "", Stat::root(0o644, Time::default()))
+                .is_err()
+        );
+        assert!(
+            tree.put_file("/usr", "", Stat::root(0o644, Time::default()))
+                .is_err()
+        );
         assert!(tree.remove("/bin").unwrap().is_some());
         assert!(tree.file("/usr/bin/sh").is_some());
         // Back from what does not exist, and from what does.
-        assert_eq!(tree.walk(b"/none/below/../../usr/bin/sh", true).unwrap().path(), b"/usr/bin/sh");
-        assert_eq!(tree.walk(b"/usr/bin/../none/../bin", true).unwrap().path(), b"/usr/bin");
+        assert_eq!(
+            tree.walk(b"/none/below/../../usr/bin/sh", true)
+                .unwrap()
+                .path(),
+            b"/usr/bin/sh"
+        );
+        assert_eq!(
+            tree.walk(b"/usr/bin/../none/../bin", true).unwrap().path(),
+            b"/usr/bin"
+        );
         assert!(tree.walk(b"/usr/../up/../usr/bin/sh", true).unwrap().exists);
         let deep = |depth: usize| "/d".repeat(depth);
-        tree.mkdir(deep(1024), &Stat::root(0o755, Time::default())).unwrap();
-        assert!(matches!(tree.mkdir(deep(1025), &Stat::root(0o755, Time::default())), Err(EditError::TooDeep(_))));
-        assert!(matches!(tree.put_file(deep(1026), "", Stat::root(0o644, Time::default())), Err(EditError::TooDeep(_))));
+        tree.mkdir(deep(1024), &Stat::root(0o755, Time::default()))
+            .unwrap();
+        assert!(matches!(
+            tree.mkdir(deep(1025), &Stat::root(0o755, Time::default())),
+            Err(EditError::TooDeep(_))
+        ));
+        assert!(matches!(
+            tree.put_file(deep(1026), "", Stat::root(0o644, Time::default())),
+            Err(EditError::TooDeep(_))
+        ));
         tree.stat_mut("/usr/bin").unwrap().uid = 7;
         assert_eq!(tree.dir("/usr/bin").unwrap().stat.uid, 7);
     }

@@ -1,5 +1,6 @@
-//! An [`Editor`] changes a tree and keeps the list of what it changed and why: the list goes into the report, and a comparison of
-//! the result with the golden image must find these changes and no others.
+//! An [`Editor`] changes a tree and keeps the list of what it changed and why: the list goes into
+//! the report, and a comparison of the result with the golden image must find these changes and no
+//! others.
 
 use super::edit::EditError;
 use super::{Entry, Found, Kind, Leaf, LeafId, Stat, Time, Tree, show};
@@ -39,7 +40,11 @@ impl<'t> Editor<'t> {
     /// Starts to edit `tree`; what is made carries `time`.
     #[must_use]
     pub fn new(tree: &'t mut Tree, time: Time) -> Self {
-        Self { tree, time, changes: Vec::new() }
+        Self {
+            tree,
+            time,
+            changes: Vec::new(),
+        }
     }
 
     /// The tree as it is now.
@@ -73,31 +78,60 @@ impl<'t> Editor<'t> {
 
     /// Records a change made by hand.
     pub fn record(&mut self, path: impl Into<Vec<u8>>, action: Action, reason: &str) {
-        self.changes.push(Change { path: path.into(), action, reason: reason.to_owned() });
+        self.changes.push(Change {
+            path: path.into(),
+            action,
+            reason: reason.to_owned(),
+        });
     }
 
-    /// Puts any leaf at `path` (the last symlink is replaced, not followed), with parents as [`Tree::put`] makes them; missing
-    /// parents are recorded too.
+    /// Puts any leaf at `path` (the last symlink is replaced, not followed), with parents as
+    /// [`Tree::put`] makes them; missing parents are recorded too.
     ///
     /// # Errors
     /// As [`Tree::put`].
-    pub fn put(&mut self, path: impl AsRef<[u8]>, leaf: Leaf, reason: &str) -> Result<LeafId, EditError> {
+    pub fn put(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        leaf: Leaf,
+        reason: &str,
+    ) -> Result<LeafId, EditError> {
         let path = path.as_ref();
         self.parents(path, reason)?;
         let walk = self.tree.walk(path, false)?;
         let id = self.tree.put(path, leaf)?;
-        self.record(walk.path(), if walk.exists { Action::Changed } else { Action::Added }, reason);
+        self.record(
+            walk.path(),
+            if walk.exists {
+                Action::Changed
+            } else {
+                Action::Added
+            },
+            reason,
+        );
         Ok(id)
     }
 
-    /// Whether what is at `path` (a last symlink not followed) is what `leaf` would be but for its times.
+    /// Whether what is at `path` (a last symlink not followed) is what `leaf` would be but for its
+    /// times.
     fn already(&self, path: &[u8], leaf: &Leaf) -> Result<bool, EditError> {
-        let Some(Found::Leaf(old)) = self.tree.find_nofollow(path) else { return Ok(false) };
-        let marks = |stat: &Stat| (stat.mode, stat.uid, stat.gid, stat.flags, stat.xattrs.clone());
+        let Some(Found::Leaf(old)) = self.tree.find_nofollow(path) else {
+            return Ok(false);
+        };
+        let marks = |stat: &Stat| {
+            (
+                stat.mode,
+                stat.uid,
+                stat.gid,
+                stat.flags,
+                stat.xattrs.clone(),
+            )
+        };
         let same = marks(&old.stat) == marks(&leaf.stat)
             && match (&old.kind, &leaf.kind) {
                 (Kind::File(old), Kind::File(new)) => {
-                    old.len() == new.len() && bytes(path, old, new.len())? == bytes(path, new, new.len())?
+                    old.len() == new.len()
+                        && bytes(path, old, new.len())? == bytes(path, new, new.len())?
                 }
                 (Kind::Symlink(old), Kind::Symlink(new)) => old == new,
                 _ => false,
@@ -105,8 +139,8 @@ impl<'t> Editor<'t> {
         Ok(same)
     }
 
-    /// Puts a leaf, unless one that is the same but for its times is there: what was edited before needs no edit. The bytes of files
-    /// of the same length are read for it.
+    /// Puts a leaf, unless one that is the same but for its times is there: what was edited before
+    /// needs no edit. The bytes of files of the same length are read for it.
     ///
     /// # Errors
     /// As [`Tree::put`], and what reading said.
@@ -117,45 +151,94 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
-    /// Puts a regular file of root's with these permission bits; one that is there and the same stays as it is.
+    /// Puts a regular file of root's with these permission bits; one that is there and the same
+    /// stays as it is.
     ///
     /// # Errors
     /// As [`Tree::put`].
-    pub fn file(&mut self, path: impl AsRef<[u8]>, bytes: impl Into<Vec<u8>>, mode: u16, reason: &str) -> Result<(), EditError> {
+    pub fn file(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        bytes: impl Into<Vec<u8>>,
+        mode: u16,
+        reason: &str,
+    ) -> Result<(), EditError> {
         let bytes: Vec<u8> = bytes.into();
         let kind = Kind::File(Content::bytes(bytes));
-        self.place(path.as_ref(), Leaf { stat: Stat::root(mode, self.time), kind }, reason)
+        self.place(
+            path.as_ref(),
+            Leaf {
+                stat: Stat::root(mode, self.time),
+                kind,
+            },
+            reason,
+        )
     }
 
-    /// Replaces the content of a file that exists (symlinks followed) and keeps its owner, mode and attributes; a file that is
-    /// missing is made with `mode`.
+    /// Replaces the content of a file that exists (symlinks followed) and keeps its owner, mode and
+    /// attributes; a file that is missing is made with `mode`.
     ///
     /// # Errors
     /// As [`Tree::put`].
-    pub fn rewrite(&mut self, path: impl AsRef<[u8]>, bytes: impl Into<Vec<u8>>, mode: u16, reason: &str) -> Result<(), EditError> {
+    pub fn rewrite(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        bytes: impl Into<Vec<u8>>,
+        mode: u16,
+        reason: &str,
+    ) -> Result<(), EditError> {
         let path = path.as_ref();
         let real = self.tree.walk(path, true)?.path();
         let stat = match self.tree.find(path) {
-            Some(Found::Leaf(leaf)) => Stat { mtime: self.time, ctime: self.time, ..leaf.stat.clone() },
+            Some(Found::Leaf(leaf)) => Stat {
+                mtime: self.time,
+                ctime: self.time,
+                ..leaf.stat.clone()
+            },
             _ => Stat::root(mode, self.time),
         };
         let bytes: Vec<u8> = bytes.into();
-        self.place(&real, Leaf { stat, kind: Kind::File(Content::bytes(bytes)) }, reason)
+        self.place(
+            &real,
+            Leaf {
+                stat,
+                kind: Kind::File(Content::bytes(bytes)),
+            },
+            reason,
+        )
     }
 
     /// Puts a symlink; one with this target stays as it is.
     ///
     /// # Errors
     /// As [`Tree::put`].
-    pub fn symlink(&mut self, path: impl AsRef<[u8]>, target: impl Into<Vec<u8>>, reason: &str) -> Result<(), EditError> {
-        self.place(path.as_ref(), Leaf { stat: Stat::root(0o777, self.time), kind: Kind::Symlink(target.into()) }, reason)
+    pub fn symlink(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        target: impl Into<Vec<u8>>,
+        reason: &str,
+    ) -> Result<(), EditError> {
+        self.place(
+            path.as_ref(),
+            Leaf {
+                stat: Stat::root(0o777, self.time),
+                kind: Kind::Symlink(target.into()),
+            },
+            reason,
+        )
     }
 
-    /// Makes a directory of root's and its parents where they are missing; one that exists stays as it is.
+    /// Makes a directory of root's and its parents where they are missing; one that exists stays as
+    /// it is.
     ///
     /// # Errors
     /// As [`Tree::mkdir`].
-    pub fn dir(&mut self, path: impl AsRef<[u8]>, mode: u16, reason: &str) -> Result<(), EditError> {
+    pub fn dir(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        mode: u16,
+        reason: &str,
+    ) -> Result<(), EditError> {
         let path = path.as_ref();
         self.parents(path, reason)?;
         let walk = self.tree.walk(path, true)?;
@@ -170,7 +253,11 @@ impl<'t> Editor<'t> {
     ///
     /// # Errors
     /// As [`Tree::remove`].
-    pub fn remove(&mut self, path: impl AsRef<[u8]>, reason: &str) -> Result<Option<Entry>, EditError> {
+    pub fn remove(
+        &mut self,
+        path: impl AsRef<[u8]>,
+        reason: &str,
+    ) -> Result<Option<Entry>, EditError> {
         let real = self.tree.walk(path.as_ref(), false)?.path();
         let gone = self.tree.remove(path)?;
         if gone.is_some() {
@@ -187,7 +274,8 @@ impl<'t> Editor<'t> {
         self.tree.read(path, limit)
     }
 
-    /// The text of a regular file (symlinks followed), when it exists; bytes that are no UTF-8 are an error.
+    /// The text of a regular file (symlinks followed), when it exists; bytes that are no UTF-8 are
+    /// an error.
     ///
     /// # Errors
     /// As [`Tree::text`].
@@ -198,7 +286,9 @@ impl<'t> Editor<'t> {
     /// Makes and records the parents of `path` that are missing, as root's 0755.
     fn parents(&mut self, path: &[u8], reason: &str) -> Result<(), EditError> {
         let walk = self.tree.walk(path, false)?;
-        let Some((_, parents)) = walk.real.split_last() else { return Ok(()) };
+        let Some((_, parents)) = walk.real.split_last() else {
+            return Ok(());
+        };
         let mut at = Vec::new();
         for name in parents {
             at.push(b'/');
@@ -215,7 +305,9 @@ impl<'t> Editor<'t> {
 /// All `len` bytes of a file that is as long as one of ours.
 fn bytes(path: &[u8], content: &Content, len: u64) -> Result<Vec<u8>, EditError> {
     let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-    content.read_exact_at(0, &mut bytes).map_err(|e| EditError::Io(show(path), e))?;
+    content
+        .read_exact_at(0, &mut bytes)
+        .map_err(|e| EditError::Io(show(path), e))?;
     Ok(bytes)
 }
 
@@ -226,7 +318,8 @@ mod tests {
     #[test]
     fn every_change_is_recorded_at_its_real_path() {
         let mut tree = Tree::new(Stat::root(0o755, Time::default()));
-        tree.put_symlink("/bin", "usr/bin", Time::default()).unwrap();
+        tree.put_symlink("/bin", "usr/bin", Time::default())
+            .unwrap();
         let mut editor = Editor::new(&mut tree, Time::default());
         editor.file("/bin/tool", "a", 0o755, "r").unwrap();
         editor.rewrite("/bin/tool", "b", 0o600, "again").unwrap();
@@ -236,13 +329,26 @@ mod tests {
         for _ in 0..2 {
             editor.file("/usr/bin/tool", "b", 0o755, "third").unwrap();
             editor.symlink("/link", "x", "twice").unwrap();
-            editor.rewrite("/usr/bin/tool", "b", 0o755, "twice").unwrap();
+            editor
+                .rewrite("/usr/bin/tool", "b", 0o755, "twice")
+                .unwrap();
         }
         let changes = editor.finish();
-        let short: Vec<(String, Action)> = changes.iter().map(|c| (show(&c.path), c.action)).collect();
-        let expected = [("/usr", Action::Added), ("/usr/bin", Action::Added), ("/usr/bin/tool", Action::Added)];
-        let expected =
-            expected.into_iter().chain([("/usr/bin/tool", Action::Changed), ("/bin", Action::Removed), ("/link", Action::Added)]);
-        assert_eq!(short, expected.map(|(p, a)| (p.to_owned(), a)).collect::<Vec<_>>());
+        let short: Vec<(String, Action)> =
+            changes.iter().map(|c| (show(&c.path), c.action)).collect();
+        let expected = [
+            ("/usr", Action::Added),
+            ("/usr/bin", Action::Added),
+            ("/usr/bin/tool", Action::Added),
+        ];
+        let expected = expected.into_iter().chain([
+            ("/usr/bin/tool", Action::Changed),
+            ("/bin", Action::Removed),
+            ("/link", Action::Added),
+        ]);
+        assert_eq!(
+            short,
+            expected.map(|(p, a)| (p.to_owned(), a)).collect::<Vec<_>>()
+        );
     }
 }

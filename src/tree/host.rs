@@ -1,8 +1,9 @@
 //! A directory of the host as a [`Tree`], for overlays.
 //!
-//! The same files, checked out on another machine, by another user, on another day, must give the same tree. So everything belongs to
-//! root and carries the time that is passed in, and extended attributes are left out. Permission bits are taken as they are: whether
-//! a file can be executed is part of what is checked in.
+//! The same files, checked out on another machine, by another user, on another day, must give the
+//! same tree. So everything belongs to root and carries the time that is passed in, and extended
+//! attributes are left out. Permission bits are taken as they are: whether a file can be executed
+//! is part of what is checked in.
 
 use super::edit::EditError;
 use super::{Kind, Leaf, Stat, Time, Tree};
@@ -45,14 +46,18 @@ pub enum Error {
 
 impl Error {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
-        move |source| Self::Io { path: path.to_owned(), source }
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
 /// The files below `dir`, with `dir` as the root.
 ///
-/// Contents are named, not read, yet each file is opened once, so that one that cannot be read is found now. Holes stay holes.
-/// Symbolic links are taken as they are, wherever they lead; each name of a file with several becomes a file of its own.
+/// Contents are named, not read, yet each file is opened once, so that one that cannot be read is
+/// found now. Holes stay holes. Symbolic links are taken as they are, wherever they lead; each name
+/// of a file with several becomes a file of its own.
 ///
 /// # Errors
 /// [`Error`]; device nodes, pipes and sockets are refused.
@@ -65,7 +70,11 @@ pub fn read(dir: &Path, time: Time) -> Result<Tree, Error> {
     for entry in WalkDir::new(dir).min_depth(1).sort_by_file_name() {
         let entry = entry.map_err(|e| walk_error(dir, e))?;
         let path = entry.path();
-        let below = path.strip_prefix(dir).unwrap_or(path).as_os_str().as_bytes();
+        let below = path
+            .strip_prefix(dir)
+            .unwrap_or(path)
+            .as_os_str()
+            .as_bytes();
         let meta = entry.metadata().map_err(|e| walk_error(dir, e))?;
         if meta.is_dir() {
             tree.mkdir(below, &stat(&meta, time))?;
@@ -78,24 +87,41 @@ pub fn read(dir: &Path, time: Time) -> Result<Tree, Error> {
 
 fn walk_error(dir: &Path, error: walkdir::Error) -> Error {
     let path = error.path().unwrap_or(dir).to_owned();
-    Error::Io { path, source: error.into_io_error().unwrap_or_else(|| io::Error::other("a loop of directories")) }
+    Error::Io {
+        path,
+        source: error
+            .into_io_error()
+            .unwrap_or_else(|| io::Error::other("a loop of directories")),
+    }
 }
 
 fn stat(meta: &Metadata, time: Time) -> Stat {
-    Stat::root(u16::try_from(meta.permissions().mode() & 0o7777).unwrap_or_default(), time)
+    Stat::root(
+        u16::try_from(meta.permissions().mode() & 0o7777).unwrap_or_default(),
+        time,
+    )
 }
 
 fn leaf(entry: &DirEntry, meta: &Metadata, time: Time) -> Result<Leaf, Error> {
     let path = entry.path();
     if meta.is_symlink() {
         let target = std::fs::read_link(path).map_err(Error::io(path))?;
-        return Ok(Leaf { stat: Stat::root(0o777, time), kind: Kind::Symlink(target.into_os_string().into_vec()) });
+        return Ok(Leaf {
+            stat: Stat::root(0o777, time),
+            kind: Kind::Symlink(target.into_os_string().into_vec()),
+        });
     }
     if !meta.is_file() {
-        return Err(Error::Special { path: path.to_owned(), what: special(meta.file_type()) });
+        return Err(Error::Special {
+            path: path.to_owned(),
+            what: special(meta.file_type()),
+        });
     }
     let content = content(path).map_err(Error::io(path))?;
-    Ok(Leaf { stat: stat(meta, time), kind: Kind::File(content) })
+    Ok(Leaf {
+        stat: stat(meta, time),
+        kind: Kind::File(content),
+    })
 }
 
 fn special(kind: FileType) -> &'static str {
@@ -119,7 +145,12 @@ fn content(path: &Path) -> io::Result<Content> {
     let mut content = Content::hole(0);
     let mut at = 0;
     while let Some(data) = open.next_data(at)? {
-        let run = Run { offset: data.start, len: data.end - data.start, source: Arc::clone(&source), source_offset: data.start };
+        let run = Run {
+            offset: data.start,
+            len: data.end - data.start,
+            source: Arc::clone(&source),
+            source_offset: data.start,
+        };
         at = data.end;
         content.push(run);
     }
@@ -136,10 +167,16 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
 
-    const TIME: Time = Time { seconds: 7, nanos: 0 };
+    const TIME: Time = Time {
+        seconds: 7,
+        nanos: 0,
+    };
 
     fn scratch() -> tempfile::TempDir {
-        tempfile::Builder::new().prefix("host-").tempdir_in(env!("CARGO_MANIFEST_DIR").to_owned() + "/target").unwrap()
+        tempfile::Builder::new()
+            .prefix("host-")
+            .tempdir_in(env!("CARGO_MANIFEST_DIR").to_owned() + "/target")
+            .unwrap()
     }
 
     fn set_mode(path: &Path, mode: u32) {
@@ -164,8 +201,14 @@ mod tests {
         let text = make(&["a", "b"]);
         assert_eq!(text, make(&["b", "a"]));
         assert!(text.contains("/etc/a file size=1 "), "{text}");
-        assert!(text.contains("link=/hard mode=0640 owner=0:0 mtime=7.000000000"), "{text}");
-        assert!(text.contains("link=/etc/a "), "names are files of their own: {text}");
+        assert!(
+            text.contains("link=/hard mode=0640 owner=0:0 mtime=7.000000000"),
+            "{text}"
+        );
+        assert!(
+            text.contains("link=/etc/a "),
+            "names are files of their own: {text}"
+        );
         assert!(text.contains("/link symlink -> ../../outside "), "{text}");
     }
 
@@ -176,9 +219,20 @@ mod tests {
         let file = fs::File::create(dir.path().join(name)).unwrap();
         file.set_len(1 << 20).unwrap();
         let tree = read(dir.path(), TIME).unwrap();
-        let Some(Found::Leaf(Leaf { kind: Kind::File(content), .. })) = tree.find(b"/caf\xe9") else { panic!("not there") };
+        let Some(Found::Leaf(Leaf {
+            kind: Kind::File(content),
+            ..
+        })) = tree.find(b"/caf\xe9")
+        else {
+            panic!("not there")
+        };
         assert_eq!((content.len(), content.data_len()), (1 << 20, 0));
-        tree.visit(&mut |path, entry| assert_eq!((show(path), matches!(entry, Entry::Leaf(_))), ("/caf\\xe9".into(), true)));
+        tree.visit(&mut |path, entry| {
+            assert_eq!(
+                (show(path), matches!(entry, Entry::Leaf(_))),
+                ("/caf\\xe9".into(), true)
+            )
+        });
     }
 
     #[test]
@@ -187,22 +241,40 @@ mod tests {
         let path = dir.path().join("pipe");
         let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let text = read(dir.path(), TIME).unwrap_err().to_string();
-        assert_eq!(text, format!("{}: a socket, where only files, directories and symbolic links can be taken", path.display()));
+        assert_eq!(
+            text,
+            format!(
+                "{}: a socket, where only files, directories and symbolic links can be taken",
+                path.display()
+            )
+        );
         fs::remove_file(&path).unwrap();
         use rustix::fs::{CWD, FileType, Mode, mknodat};
-        for (kind, what) in [(FileType::CharacterDevice, "a character device"), (FileType::BlockDevice, "a block device")] {
+        for (kind, what) in [
+            (FileType::CharacterDevice, "a character device"),
+            (FileType::BlockDevice, "a block device"),
+        ] {
             // Only root can make one.
             if mknodat(CWD, &path, kind, Mode::RUSR, 0x0103).is_ok() {
                 let text = read(dir.path(), TIME).unwrap_err().to_string();
-                assert!(text.starts_with(&format!("{}: {what}, where only files", path.display())), "{text}");
+                assert!(
+                    text.starts_with(&format!("{}: {what}, where only files", path.display())),
+                    "{text}"
+                );
                 fs::remove_file(&path).unwrap();
             }
         }
         let missing = dir.path().join("missing");
         let text = read(&missing, TIME).unwrap_err().to_string();
-        assert!(text.starts_with(&format!("reading {}: No such file", missing.display())), "{text}");
+        assert!(
+            text.starts_with(&format!("reading {}: No such file", missing.display())),
+            "{text}"
+        );
         fs::write(&missing, "").unwrap();
-        assert_eq!(read(&missing, TIME).unwrap_err().to_string(), format!("{}: not a directory", missing.display()));
+        assert_eq!(
+            read(&missing, TIME).unwrap_err().to_string(),
+            format!("{}: not a directory", missing.display())
+        );
     }
 
     #[test]
@@ -216,7 +288,10 @@ mod tests {
             return;
         }
         let text = read(dir.path(), TIME).unwrap_err().to_string();
-        assert!(text.starts_with(&format!("reading {}: Permission denied", path.display())), "{text}");
+        assert!(
+            text.starts_with(&format!("reading {}: Permission denied", path.display())),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
-//! The files of a filesystem as a value: directories, leaves, stat, extended attributes, hard links by identity.
+//! The files of a filesystem as a value: directories, leaves, stat, extended attributes, hard links
+//! by identity.
 //!
-//! Names and paths are bytes; children are ordered bytewise. Metadata is in memory, file data never: a leaf says where its bytes are.
+//! Names and paths are bytes; children are ordered bytewise. Metadata is in memory, file data
+//! never: a leaf says where its bytes are.
 
 pub mod dump;
 pub mod edit;
@@ -17,7 +19,8 @@ use std::sync::Arc;
 /// A file name: any bytes but `/` and NUL, 1 to 255 of them.
 pub type Name = Vec<u8>;
 
-/// The inode flags that a file carries from one filesystem to the next (`FS_*_FL` of `linux/fs.h`, same values as ext4's).
+/// The inode flags that a file carries from one filesystem to the next (`FS_*_FL` of `linux/fs.h`,
+/// same values as ext4's).
 pub mod flags {
     /// `chattr +s`: secure deletion asked for.
     pub const SECRM: u32 = 0x1;
@@ -44,8 +47,18 @@ pub mod flags {
     /// `chattr +T`: top of a directory hierarchy.
     pub const TOPDIR: u32 = 0x2_0000;
     /// All of these: what a copy keeps.
-    pub const KEPT: u32 =
-        SECRM | UNRM | COMPR | SYNC | IMMUTABLE | APPEND | NODUMP | NOATIME | JOURNAL_DATA | NOTAIL | DIRSYNC | TOPDIR;
+    pub const KEPT: u32 = SECRM
+        | UNRM
+        | COMPR
+        | SYNC
+        | IMMUTABLE
+        | APPEND
+        | NODUMP
+        | NOATIME
+        | JOURNAL_DATA
+        | NOTAIL
+        | DIRSYNC
+        | TOPDIR;
 }
 
 /// What every inode has besides its kind and content.
@@ -67,8 +80,9 @@ pub struct Stat {
     pub crtime: Option<Time>,
     /// Inode flags, of [`flags::KEPT`] only.
     pub flags: u32,
-    /// Extended attributes by full name (`user.x`, `security.capability`, `system.posix_acl_access`); values as `getxattr(2)` gives
-    /// them, so an ACL is in the version 2 form of `linux/posix_acl_xattr.h`.
+    /// Extended attributes by full name (`user.x`, `security.capability`,
+    /// `system.posix_acl_access`); values as `getxattr(2)` gives them, so an ACL is in the version
+    /// 2 form of `linux/posix_acl_xattr.h`.
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
@@ -76,7 +90,17 @@ impl Stat {
     /// A stat of root's with these permission bits and this time.
     #[must_use]
     pub fn root(mode: u16, time: Time) -> Self {
-        Self { mode, uid: 0, gid: 0, mtime: time, ctime: time, atime: time, crtime: Some(time), flags: 0, xattrs: BTreeMap::new() }
+        Self {
+            mode,
+            uid: 0,
+            gid: 0,
+            mtime: time,
+            ctime: time,
+            atime: time,
+            crtime: Some(time),
+            flags: 0,
+            xattrs: BTreeMap::new(),
+        }
     }
 }
 
@@ -133,14 +157,18 @@ impl Dir {
     /// An empty directory.
     #[must_use]
     pub fn new(stat: Stat) -> Self {
-        Self { stat, entries: BTreeMap::new() }
+        Self {
+            stat,
+            entries: BTreeMap::new(),
+        }
     }
 }
 
 /// A child of a directory.
 #[derive(Clone, Debug)]
 pub enum Entry {
-    /// A directory, which has one parent only. A copy of the tree shares it until one of them changes it.
+    /// A directory, which has one parent only. A copy of the tree shares it until one of them
+    /// changes it.
     Dir(Arc<Dir>),
     /// A leaf of the tree, by its id.
     Leaf(LeafId),
@@ -164,7 +192,10 @@ impl Tree {
     /// A tree with an empty root directory.
     #[must_use]
     pub fn new(root: Stat) -> Self {
-        Self { root: Dir::new(root), leaves: Vec::new() }
+        Self {
+            root: Dir::new(root),
+            leaves: Vec::new(),
+        }
     }
 
     /// Adds a leaf that no directory names yet.
@@ -207,8 +238,8 @@ impl Tree {
         counts
     }
 
-    /// Calls `f` with every path (bytes, with a leading `/`) and entry below the root, parents before children, in bytewise order
-    /// of names within each directory.
+    /// Calls `f` with every path (bytes, with a leading `/`) and entry below the root, parents
+    /// before children, in bytewise order of names within each directory.
     pub fn visit<'t>(&'t self, f: &mut dyn FnMut(&[u8], &'t Entry)) {
         fn walk<'t>(dir: &'t Dir, path: &mut Vec<u8>, f: &mut dyn FnMut(&[u8], &'t Entry)) {
             for (name, entry) in &dir.entries {

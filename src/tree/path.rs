@@ -1,4 +1,5 @@
-//! Paths within a tree: resolved as a process with the tree as its root would, so no symlink leads out of it.
+//! Paths within a tree: resolved as a process with the tree as its root would, so no symlink leads
+//! out of it.
 
 use super::{Dir, Entry, Kind, Leaf, Tree};
 use std::collections::VecDeque;
@@ -13,7 +14,11 @@ pub fn show(bytes: &[u8]) -> String {
     let mut out = String::new();
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() { out.extend(c.escape_default()) } else { out.push(c) }
+            if c.is_control() {
+                out.extend(c.escape_default())
+            } else {
+                out.push(c)
+            }
         }
         for byte in chunk.invalid() {
             out.push_str(&format!("\\x{byte:02x}"));
@@ -38,7 +43,8 @@ pub enum WalkError {
 pub struct Walk {
     /// The components of the real path; empty for the root.
     pub real: Vec<Vec<u8>>,
-    /// Whether something is there. When false, the components up to some point exist as directories and the rest does not.
+    /// Whether something is there. When false, the components up to some point exist as directories
+    /// and the rest does not.
     pub exists: bool,
 }
 
@@ -59,15 +65,17 @@ impl Walk {
 }
 
 impl Tree {
-    /// Follows `path` (absolute or relative to the root) inside the tree: `..` stops at the root, symlinks are followed inside the
-    /// root, the last one only with `follow_last`. What does not exist yet is kept as written.
+    /// Follows `path` (absolute or relative to the root) inside the tree: `..` stops at the root,
+    /// symlinks are followed inside the root, the last one only with `follow_last`. What does not
+    /// exist yet is kept as written.
     ///
     /// # Errors
     /// [`WalkError`] when a symlink loop or a leaf stands in the way.
     pub fn walk(&self, path: &[u8], follow_last: bool) -> Result<Walk, WalkError> {
         let mut todo: VecDeque<Vec<u8>> = components(path).collect();
         let mut real: Vec<Vec<u8>> = Vec::new();
-        // The directories on the way, beginning with the root; as many as `real` has components and one, as long as all exist.
+        // The directories on the way, beginning with the root; as many as `real` has components and
+        // one, as long as all exist.
         let mut dirs: Vec<&Dir> = vec![&self.root];
         let mut links = 0;
         let mut exists = true;
@@ -79,7 +87,9 @@ impl Tree {
                 continue;
             }
             let here = dirs.last().filter(|_| exists);
-            let entry = here.and_then(|dir| dir.entries.get(&name)).map(|entry| self.found(entry));
+            let entry = here
+                .and_then(|dir| dir.entries.get(&name))
+                .map(|entry| self.found(entry));
             real.push(name);
             if !exists {
                 continue;
@@ -87,7 +97,10 @@ impl Tree {
             match entry {
                 None => exists = false,
                 Some(Found::Dir(dir)) => dirs.push(dir),
-                Some(Found::Leaf(Leaf { kind: Kind::Symlink(target), .. })) if follow_last || !todo.is_empty() => {
+                Some(Found::Leaf(Leaf {
+                    kind: Kind::Symlink(target),
+                    ..
+                })) if follow_last || !todo.is_empty() => {
                     links += 1;
                     if links > MAX_LINKS {
                         return Err(WalkError::Loop(show(path)));
@@ -114,7 +127,9 @@ impl Tree {
     /// What stands at real components (no symlink is followed).
     pub(super) fn entry_real(&self, real: &[Vec<u8>]) -> Option<Found<'_>> {
         let mut dir = &self.root;
-        let Some((last, parents)) = real.split_last() else { return Some(Found::Dir(dir)) };
+        let Some((last, parents)) = real.split_last() else {
+            return Some(Found::Dir(dir));
+        };
         for name in parents {
             match dir.entries.get(name)? {
                 Entry::Dir(next) => dir = next,
@@ -155,5 +170,7 @@ pub enum Found<'t> {
 
 /// The components of a path, `.` and empty ones dropped.
 pub(super) fn components(path: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
-    path.split(|b| *b == b'/').filter(|name| !name.is_empty() && *name != b".").map(<[u8]>::to_vec)
+    path.split(|b| *b == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
+        .map(<[u8]>::to_vec)
 }

@@ -50,16 +50,32 @@ pub(super) struct Roles {
 }
 
 impl Disk {
-    /// Checks every filesystem and reads those that can be read. The partitions that begin at `twins` hold the same bytes.
-    pub(super) fn read(disk: &Source, table: Table, twins: Option<[u64; 2]>, log: &mut Log) -> Self {
+    /// Checks every filesystem and reads those that can be read. The partitions that begin at
+    /// `twins` hold the same bytes.
+    pub(super) fn read(
+        disk: &Source,
+        table: Table,
+        twins: Option<[u64; 2]>,
+        log: &mut Log,
+    ) -> Self {
         let mut parts: Vec<Part> = Vec::new();
         for partition in &table.partitions {
             let bytes = partition.bytes();
-            let source: Source = Arc::new(Slice::new(Arc::clone(disk), bytes.start, bytes.end - bytes.start));
+            let source: Source = Arc::new(Slice::new(
+                Arc::clone(disk),
+                bytes.start,
+                bytes.end - bytes.start,
+            ));
             let mut same_as = None;
             let files = if is_ext(&*source) {
-                let known = twins.filter(|twins| twins[1] == bytes.start).map(|twins| twins[0]);
-                let known = table.partitions.iter().find(|other| Some(other.bytes().start) == known).map(|other| other.number);
+                let known = twins
+                    .filter(|twins| twins[1] == bytes.start)
+                    .map(|twins| twins[0]);
+                let known = table
+                    .partitions
+                    .iter()
+                    .find(|other| Some(other.bytes().start) == known)
+                    .map(|other| other.number);
                 log.group(format!("ext4 on partition {}", partition.number));
                 if let Some((other, files)) = twin(&source, known, &parts) {
                     log.passed(1);
@@ -74,9 +90,19 @@ impl Disk {
                 None
             };
             let esp = partition.kind == types::GPT_ESP || partition.kind == types::MBR_ESP;
-            parts.push(Part { number: partition.number, source, files, same_as, esp });
+            parts.push(Part {
+                number: partition.number,
+                source,
+                files,
+                same_as,
+                esp,
+            });
         }
-        Self { source: Arc::clone(disk), table, parts }
+        Self {
+            source: Arc::clone(disk),
+            table,
+            parts,
+        }
     }
 
     /// The partition with this number.
@@ -91,25 +117,46 @@ impl Disk {
 
     /// The partition that a device path means on this disk.
     pub(super) fn resolve(&self, path: &str) -> Option<u32> {
-        let named = |find: &dyn Fn(u32) -> bool| self.parts.iter().map(|part| part.number).find(|number| find(*number));
+        let named = |find: &dyn Fn(u32) -> bool| {
+            self.parts
+                .iter()
+                .map(|part| part.number)
+                .find(|number| find(*number))
+        };
         if let Some(id) = path.strip_prefix("/dev/disk/by-partuuid/") {
             return named(&|number| self.table.partuuid(number).as_deref() == Some(id));
         }
         if let Some(label) = path.strip_prefix("/dev/disk/by-partlabel/") {
-            return named(&|number| self.table.partition(number).is_some_and(|partition| partition.name == label));
+            return named(&|number| {
+                self.table
+                    .partition(number)
+                    .is_some_and(|partition| partition.name == label)
+            });
         }
-        let name = path.strip_prefix("/dev/").filter(|name| !name.contains('/'))?;
+        let name = path
+            .strip_prefix("/dev/")
+            .filter(|name| !name.contains('/'))?;
         let digits = name.trim_start_matches(|c: char| !c.is_ascii_digit());
-        let digits = digits.rsplit(|c: char| !c.is_ascii_digit()).next().unwrap_or(digits);
+        let digits = digits
+            .rsplit(|c: char| !c.is_ascii_digit())
+            .next()
+            .unwrap_or(digits);
         let number: u32 = digits.parse().ok()?;
         named(&|other| other == number)
     }
 
-    /// Finds slots, data and boot partition by content and by what the client is told; reports what stands in the way.
+    /// Finds slots, data and boot partition by content and by what the client is told; reports what
+    /// stands in the way.
     pub(super) fn roles(&self, log: &mut Log) -> Option<Roles> {
-        let is_data = |tree: &Tree| ["/mender/device_type", "/mender/mender.conf"].iter().any(|path| tree.file(path).is_some());
+        let is_data = |tree: &Tree| {
+            ["/mender/device_type", "/mender/mender.conf"]
+                .iter()
+                .any(|path| tree.file(path).is_some())
+        };
         let holds = |part: &&Part, find: &dyn Fn(&Tree) -> bool| {
-            part.files.as_ref().is_some_and(|files| !files.is_fat && find(&files.tree))
+            part.files
+                .as_ref()
+                .is_some_and(|files| !files.is_fat && find(&files.tree))
         };
         let data = self.parts.iter().find(|part| holds(part, &is_data));
         let Some(data) = data else {
@@ -120,16 +167,37 @@ impl Disk {
             );
             return None;
         };
-        let systems: Vec<u32> = self.parts.iter().filter(|part| holds(part, &facts::is_root)).map(|part| part.number).collect();
+        let systems: Vec<u32> = self
+            .parts
+            .iter()
+            .filter(|part| holds(part, &facts::is_root))
+            .map(|part| part.number)
+            .collect();
         let Some(first) = systems.first() else {
-            log.error("root-missing", Place::whole(), "no partition holds a root filesystem");
+            log.error(
+                "root-missing",
+                Place::whole(),
+                "no partition holds a root filesystem",
+            );
             return None;
         };
-        let boot = self.parts.iter().find(|part| part.esp && part.files.is_some());
-        let any_fat = || self.parts.iter().find(|part| part.files.as_ref().is_some_and(|files| files.is_fat));
+        let boot = self
+            .parts
+            .iter()
+            .find(|part| part.esp && part.files.is_some());
+        let any_fat = || {
+            self.parts
+                .iter()
+                .find(|part| part.files.as_ref().is_some_and(|files| files.is_fat))
+        };
         let boot = boot.or_else(any_fat).map(|part| part.number);
         let [a, b] = self.told(*first, data.number, log)?;
-        Some(Roles { a, b, data: data.number, boot })
+        Some(Roles {
+            a,
+            b,
+            data: data.number,
+            boot,
+        })
     }
 
     /// The slots that `mender.conf` names: both on this disk, with different numbers.
@@ -144,7 +212,10 @@ impl Disk {
                 let text = if value.is_empty() {
                     format!("{key} is not set")
                 } else {
-                    format!("{key} is `{value}`, which is no partition of this disk ({})", self.names())
+                    format!(
+                        "{key} is `{value}`, which is no partition of this disk ({})",
+                        self.names()
+                    )
                 };
                 (Place::partition(data).path("/mender/mender.conf"), text)
             });
@@ -152,7 +223,10 @@ impl Disk {
         }
         let slots: [u32; 2] = slots.try_into().ok()?;
         let differ = log.check(slots[0] != slots[1], "client-slots", || {
-            let text = format!("RootfsPartA and RootfsPartB are both partition {}", slots[0]);
+            let text = format!(
+                "RootfsPartA and RootfsPartB are both partition {}",
+                slots[0]
+            );
             (Place::partition(data).path("/mender/mender.conf"), text)
         });
         differ.then_some(slots)
@@ -163,22 +237,40 @@ impl Disk {
         let mut quiet = Log::default();
         let mut merged = self.conf(roles.data, "/mender/mender.conf", &mut quiet);
         merged.extend(self.conf(roles.a, "/etc/mender/mender.conf", &mut quiet));
-        ["RootfsPartA", "RootfsPartB"].map(|key| merged.get(key).and_then(Value::as_str).unwrap_or_default().to_owned())
+        ["RootfsPartA", "RootfsPartB"].map(|key| {
+            merged
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        })
     }
 
     fn conf(&self, number: u32, path: &str, log: &mut Log) -> Map<String, Value> {
-        let Some(bytes) = self.files(number).and_then(|files| read(&files.tree, path)) else { return Map::new() };
+        let Some(bytes) = self.files(number).and_then(|files| read(&files.tree, path)) else {
+            return Map::new();
+        };
         match serde_json::from_slice(&bytes) {
             Ok(map) => map,
             Err(e) => {
-                log.error("client-conf", Place::partition(number).path(path), format!("it is no JSON object: {e}"));
+                log.error(
+                    "client-conf",
+                    Place::partition(number).path(path),
+                    format!("it is no JSON object: {e}"),
+                );
                 Map::new()
             }
         }
     }
 
     fn names(&self) -> String {
-        let one = |part: &Part| format!("{} is {}", part.number, self.table.partuuid(part.number).unwrap_or_default());
+        let one = |part: &Part| {
+            format!(
+                "{} is {}",
+                part.number,
+                self.table.partuuid(part.number).unwrap_or_default()
+            )
+        };
         self.parts.iter().map(one).collect::<Vec<_>>().join(", ")
     }
 }
@@ -188,14 +280,32 @@ pub(super) fn read(tree: &Tree, path: &str) -> Option<Vec<u8>> {
     tree.read(path, 4 * MIB).ok().flatten()
 }
 
-/// The partition among `others` that holds the ext filesystem of `source`, and its files: what was read once need not be read again.
-/// Where it is `known`, nothing is compared.
+/// The partition among `others` that holds the ext filesystem of `source`, and its files: what was
+/// read once need not be read again. Where it is `known`, nothing is compared.
 fn twin(source: &Source, known: Option<u32>, others: &[Part]) -> Option<(u32, Files)> {
     others.iter().find_map(|other| {
-        let files = other.files.as_ref().filter(|files| !files.is_fat && source.len() >= files.size)?;
-        let same = known == Some(other.number) || matches!(slots::difference(&*other.source, &**source, files.size), Ok(None));
+        let files = other
+            .files
+            .as_ref()
+            .filter(|files| !files.is_fat && source.len() >= files.size)?;
+        let same = known == Some(other.number)
+            || matches!(
+                slots::difference(&*other.source, &**source, files.size),
+                Ok(None)
+            );
         let (uuid, label) = (files.uuid.clone(), files.label.clone());
-        same.then(|| (other.number, Files { tree: Rc::clone(&files.tree), size: files.size, uuid, label, is_fat: false }))
+        same.then(|| {
+            (
+                other.number,
+                Files {
+                    tree: Rc::clone(&files.tree),
+                    size: files.size,
+                    uuid,
+                    label,
+                    is_fat: false,
+                },
+            )
+        })
     })
 }
 
@@ -203,7 +313,8 @@ fn twin(source: &Source, known: Option<u32>, others: &[Part]) -> Option<(u32, Fi
 fn ext(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
     let before = log.errors();
     ext4::check(&**source, Some(number), log);
-    let filesystem = Filesystem::open(Arc::clone(source)).and_then(|fs| Ok((fs.info(), fs.tree()?)));
+    let filesystem =
+        Filesystem::open(Arc::clone(source)).and_then(|fs| Ok((fs.info(), fs.tree()?)));
     match filesystem {
         Ok((info, tree)) => Some(Files {
             tree: Rc::new(tree),
@@ -214,7 +325,11 @@ fn ext(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
         }),
         Err(e) => {
             if log.errors() == before {
-                log.error("ext4-files", Place::partition(number), format!("its files cannot be read: {e}"));
+                log.error(
+                    "ext4-files",
+                    Place::partition(number),
+                    format!("its files cannot be read: {e}"),
+                );
             }
             None
         }
@@ -229,13 +344,21 @@ fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
         Ok((tree, info)) => Some(Files {
             tree: Rc::new(tree),
             size: info.size,
-            uuid: format!("{:04x}-{:04x}", info.volume_id >> 16, info.volume_id & 0xFFFF),
+            uuid: format!(
+                "{:04x}-{:04x}",
+                info.volume_id >> 16,
+                info.volume_id & 0xFFFF
+            ),
             label: info.label.unwrap_or_default(),
             is_fat: true,
         }),
         Err(e) => {
             if log.errors() == before {
-                log.error("fat-files", Place::partition(number), format!("its files cannot be read: {e}"));
+                log.error(
+                    "fat-files",
+                    Place::partition(number),
+                    format!("its files cannot be read: {e}"),
+                );
             }
             None
         }

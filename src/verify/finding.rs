@@ -53,31 +53,46 @@ impl Place {
     /// A partition.
     #[must_use]
     pub fn partition(number: u32) -> Self {
-        Self { partition: Some(number), ..Self::default() }
+        Self {
+            partition: Some(number),
+            ..Self::default()
+        }
     }
 
     /// A partition, or the whole of what is checked where there is none.
     #[must_use]
     pub fn of(partition: Option<u32>) -> Self {
-        Self { partition, ..Self::default() }
+        Self {
+            partition,
+            ..Self::default()
+        }
     }
 
     /// The same with an inode.
     #[must_use]
     pub fn inode(self, number: u32) -> Self {
-        Self { inode: Some(number), ..self }
+        Self {
+            inode: Some(number),
+            ..self
+        }
     }
 
     /// The same with an offset in bytes.
     #[must_use]
     pub fn offset(self, offset: u64) -> Self {
-        Self { offset: Some(offset), ..self }
+        Self {
+            offset: Some(offset),
+            ..self
+        }
     }
 
     /// The same with a path.
     #[must_use]
     pub fn path(self, path: impl Into<String>) -> Self {
-        Self { path: Some(path.into()), ..self }
+        Self {
+            path: Some(path.into()),
+            ..self
+        }
     }
 }
 
@@ -99,7 +114,8 @@ impl fmt::Display for Place {
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
-    /// A name for this kind of finding that stays the same from version to version, such as `ext4-links`.
+    /// A name for this kind of finding that stays the same from version to version, such as
+    /// `ext4-links`.
     pub code: &'static str,
     /// Where.
     pub place: Place,
@@ -111,7 +127,11 @@ impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = self.place.to_string();
         let colon = if place.is_empty() { "" } else { ": " };
-        write!(f, "{}[{}]: {place}{colon}{}", self.severity, self.code, self.text)
+        write!(
+            f,
+            "{}[{}]: {place}{colon}{}",
+            self.severity, self.code, self.text
+        )
     }
 }
 
@@ -140,11 +160,21 @@ pub struct Log {
 impl Log {
     /// What follows belongs to the group `name`.
     pub fn group(&mut self, name: impl Into<String>) {
-        self.groups.push(Group { name: name.into(), passed: 0, failed: 0 });
+        self.groups.push(Group {
+            name: name.into(),
+            passed: 0,
+            failed: 0,
+        });
     }
 
-    /// Counts one check; when it did not hold, `what` says where and what is wrong, and it is an error. Returns `holds`.
-    pub fn check(&mut self, holds: bool, code: &'static str, what: impl FnOnce() -> (Place, String)) -> bool {
+    /// Counts one check; when it did not hold, `what` says where and what is wrong, and it is an
+    /// error. Returns `holds`.
+    pub fn check(
+        &mut self,
+        holds: bool,
+        code: &'static str,
+        what: impl FnOnce() -> (Place, String),
+    ) -> bool {
         if holds {
             self.current().passed += 1;
         } else {
@@ -160,14 +190,25 @@ impl Log {
     }
 
     /// Adds a finding.
-    pub fn add(&mut self, severity: Severity, code: &'static str, place: Place, text: impl Into<String>) {
+    pub fn add(
+        &mut self,
+        severity: Severity,
+        code: &'static str,
+        place: Place,
+        text: impl Into<String>,
+    ) {
         if severity != Severity::Note {
             self.current().failed += 1;
         }
         let seen = self.seen.entry((self.groups.len(), code)).or_default();
         *seen += 1;
         if *seen <= KEPT {
-            self.findings.push(Finding { severity, code, place, text: text.into() });
+            self.findings.push(Finding {
+                severity,
+                code,
+                place,
+                text: text.into(),
+            });
         }
     }
 
@@ -178,7 +219,10 @@ impl Log {
 
     /// How many errors there are so far.
     pub(super) fn errors(&self) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == Severity::Error).count()
+        self.findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .count()
     }
 
     /// The findings so far, to complete them.
@@ -194,12 +238,22 @@ impl Log {
         &mut self.groups[last]
     }
 
-    /// Ends the collection: the worst findings first, otherwise in the order in which they were met.
+    /// Ends the collection: the worst findings first, otherwise in the order in which they were
+    /// met.
     #[must_use]
     pub fn finish(mut self) -> Outcome {
-        self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        let omitted = self.seen.values().map(|seen| seen.saturating_sub(KEPT)).sum();
-        Outcome { findings: self.findings, groups: self.groups, omitted }
+        self.findings
+            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let omitted = self
+            .seen
+            .values()
+            .map(|seen| seen.saturating_sub(KEPT))
+            .sum();
+        Outcome {
+            findings: self.findings,
+            groups: self.groups,
+            omitted,
+        }
     }
 }
 
@@ -218,7 +272,9 @@ impl Outcome {
     /// True when there is no error.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.findings.iter().all(|finding| finding.severity != Severity::Error)
+        self.findings
+            .iter()
+            .all(|finding| finding.severity != Severity::Error)
     }
 }
 
@@ -232,14 +288,22 @@ mod tests {
         log.group("one");
         log.add(Severity::Note, "a-note", Place::whole(), "by the way");
         for inode in 0..30 {
-            log.check(inode > 100, "a-code", || (Place::partition(2).inode(inode), "1 is not 2".into()));
+            log.check(inode > 100, "a-code", || {
+                (Place::partition(2).inode(inode), "1 is not 2".into())
+            });
         }
         log.group("two");
         assert!(log.check(true, "a-code", || unreachable!()));
         let outcome = log.finish();
         assert_eq!((outcome.findings.len(), outcome.omitted), (21, 10));
-        assert_eq!((outcome.groups[0].failed, outcome.groups[1].passed), (30, 1));
-        assert_eq!(outcome.findings[0].to_string(), "error[a-code]: partition 2, inode 0: 1 is not 2");
+        assert_eq!(
+            (outcome.groups[0].failed, outcome.groups[1].passed),
+            (30, 1)
+        );
+        assert_eq!(
+            outcome.findings[0].to_string(),
+            "error[a-code]: partition 2, inode 0: 1 is not 2"
+        );
         assert_eq!(outcome.findings[20].to_string(), "note[a-note]: by the way");
         assert!(!outcome.is_good());
     }

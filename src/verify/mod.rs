@@ -1,7 +1,9 @@
-//! Verification of a finished image: everything that a device relies on is read back and held against everything else.
+//! Verification of a finished image: everything that a device relies on is read back and held
+//! against everything else.
 //!
-//! Nothing here asks how the image was made: images of other converters are judged the same way. Checks of a format use code that
-//! shares nothing with its writer and reader; checks of relations between files use the readers.
+//! Nothing here asks how the image was made: images of other converters are judged the same way.
+//! Checks of a format use code that shares nothing with its writer and reader; checks of relations
+//! between files use the readers.
 //!
 //! ```text
 //! partition table -> each filesystem by itself -> slots, client, mounts, boot -> Artifact -> devices in the field
@@ -36,18 +38,30 @@ pub struct Request<'a> {
     pub field: Option<&'a Value>,
     /// What an Artifact that was read already came to; `artifact` and `key` are not asked then.
     pub examined: Option<&'a Examined>,
-    /// Where two partitions begin (bytes) that hold the same bytes, where whoever made the image knows: they are not compared then.
+    /// Where two partitions begin (bytes) that hold the same bytes, where whoever made the image
+    /// knows: they are not compared then.
     pub twins: Option<[u64; 2]>,
-    /// SHA-256 of the filesystem in slot A, where whoever wrote it hashed what was written: it is not hashed again then.
+    /// SHA-256 of the filesystem in slot A, where whoever wrote it hashed what was written: it is
+    /// not hashed again then.
     pub root_sha256: Option<[u8; 32]>,
 }
 
-/// Verifies a disk image, or a filesystem image by itself. The Artifact, which takes longest, is read in a thread of its own.
+/// Verifies a disk image, or a filesystem image by itself. The Artifact, which takes longest, is
+/// read in a thread of its own.
 #[must_use]
 pub fn image(source: &Source, request: &Request<'_>) -> Outcome {
     std::thread::scope(|scope| {
-        let artifact = request.artifact.as_ref().map(|artifact| scope.spawn(|| relations::examine(artifact, request.key)));
-        let read = || artifact.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let artifact = request
+            .artifact
+            .as_ref()
+            .map(|artifact| scope.spawn(|| relations::examine(artifact, request.key)));
+        let read = || {
+            artifact.map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+        };
         let examined = || request.examined.cloned().map(Ok).or_else(read);
         disk_image(source, request, Box::new(examined))
     })
@@ -64,10 +78,14 @@ fn disk_image(source: &Source, request: &Request<'_>, examined: Examine<'_>) -> 
         return log.finish();
     }
     log.group("partition table");
-    let Some(table) = table::check(&**source, &mut log) else { return log.finish() };
+    let Some(table) = table::check(&**source, &mut log) else {
+        return log.finish();
+    };
     let disk = Disk::read(source, table, request.twins, &mut log);
     log.group("roles");
-    let Some(roles) = disk.roles(&mut log) else { return log.finish() };
+    let Some(roles) = disk.roles(&mut log) else {
+        return log.finish();
+    };
     let learnt = relations::check(&disk, &roles, request, examined, &mut log);
     if let Some(old) = request.field {
         log.group("devices in the field");
@@ -83,9 +101,20 @@ fn disk_image(source: &Source, request: &Request<'_>, examined: Examine<'_>) -> 
 
 /// What the image says about its family.
 fn contract(disk: &Disk, roles: &Roles, device_types: Vec<String>) -> field::Contract {
-    let numbers = [("boot", roles.boot), ("root-a", Some(roles.a)), ("root-b", Some(roles.b)), ("data", Some(roles.data))];
+    let numbers = [
+        ("boot", roles.boot),
+        ("root-a", Some(roles.a)),
+        ("root-b", Some(roles.b)),
+        ("data", Some(roles.data)),
+    ];
     let part = |(role, number): (&str, Option<u32>)| {
-        number.map(|number| (role.to_owned(), number, disk.table.partuuid(number).unwrap_or_default()))
+        number.map(|number| {
+            (
+                role.to_owned(),
+                number,
+                disk.table.partuuid(number).unwrap_or_default(),
+            )
+        })
     };
     field::Contract {
         device_types,

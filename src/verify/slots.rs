@@ -13,14 +13,23 @@ pub(super) fn difference(a: &dyn ReadAt, b: &dyn ReadAt, len: u64) -> io::Result
     let (mut left, mut right) = (vec![0; PART as usize], vec![0; PART as usize]);
     let mut at = 0;
     while at < len {
-        let next = [a.next_data(at)?, b.next_data(at)?].into_iter().flatten().map(|range| range.start).min().unwrap_or(len);
+        let next = [a.next_data(at)?, b.next_data(at)?]
+            .into_iter()
+            .flatten()
+            .map(|range| range.start)
+            .min()
+            .unwrap_or(len);
         at = next.min(len);
         let part = usize::try_from(PART.min(len - at)).unwrap_or(0);
         let (left, right) = (&mut left[..part], &mut right[..part]);
         a.read_exact_at(at, left)?;
         b.read_exact_at(at, right)?;
         if left != right {
-            let inner = left.iter().zip(right.iter()).position(|(x, y)| x != y).unwrap_or(0);
+            let inner = left
+                .iter()
+                .zip(right.iter())
+                .position(|(x, y)| x != y)
+                .unwrap_or(0);
             return Ok(Some(at + inner as u64));
         }
         at += part as u64;
@@ -34,7 +43,9 @@ pub(super) fn digest(source: &dyn ReadAt, len: u64) -> io::Result<[u8; 32]> {
     let mut buf = vec![0; PART as usize];
     let mut at = 0;
     while at < len {
-        let next = source.next_data(at)?.map_or(len, |range| range.start.min(len));
+        let next = source
+            .next_data(at)?
+            .map_or(len, |range| range.start.min(len));
         while at < next {
             let part = (next - at).min(ZEROS.len() as u64);
             hash.update(&ZEROS[..usize::try_from(part).unwrap_or(0)]);
@@ -76,7 +87,10 @@ mod tests {
         holed.set_len(5 << 20);
         let plain = Content::bytes(holed.read_all(1 << 30).unwrap());
         assert_eq!(difference(&holed, &plain, 5 << 20).unwrap(), None);
-        assert_eq!(digest(&holed, 5 << 20).unwrap(), <[u8; 32]>::from(Sha256::digest(plain.read_all(1 << 30).unwrap())));
+        assert_eq!(
+            digest(&holed, 5 << 20).unwrap(),
+            <[u8; 32]>::from(Sha256::digest(plain.read_all(1 << 30).unwrap()))
+        );
         let other = Content::hole(5 << 20);
         assert_eq!(difference(&holed, &other, 5 << 20).unwrap(), Some(3 << 20));
         assert_eq!(difference(&holed, &other, 3 << 20).unwrap(), None);

@@ -1,6 +1,7 @@
 //! The partition table: both GPTs and all their sums, the protective MBR, bounds, overlaps.
 //!
-//! Source: UEFI Specification 2.10, section 5.3 (table 5.5 for the header, 5.6 for entries, 5.2 for the protective MBR).
+//! Source: UEFI Specification 2.10, section 5.3 (table 5.5 for the header, 5.6 for entries, 5.2 for
+//! the protective MBR).
 
 use super::finding::{Log, Place, Severity};
 use crate::image::table::{Error, Partition, Table, TableKind};
@@ -32,7 +33,9 @@ struct Header {
 }
 
 fn le32(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    bytes
+        .get(at..at + 4)
+        .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
 }
 
 fn le64(bytes: &[u8], at: usize) -> u64 {
@@ -48,7 +51,9 @@ pub(super) fn check(disk: &dyn ReadAt, log: &mut Log) -> Option<Table> {
             None
         }
     };
-    let gpt = table.as_ref().is_none_or(|table| table.kind() == TableKind::Gpt);
+    let gpt = table
+        .as_ref()
+        .is_none_or(|table| table.kind() == TableKind::Gpt);
     if gpt && (table.is_some() || has_header(disk)) {
         check_gpt(disk, log, table.is_some());
     }
@@ -56,7 +61,12 @@ pub(super) fn check(disk: &dyn ReadAt, log: &mut Log) -> Option<Table> {
     log.passed(2 * table.partitions.len() as u64);
     if table.kind() == TableKind::Mbr {
         for warning in &table.warnings {
-            log.add(Severity::Warning, "table-warning", Place::whole(), warning.to_string());
+            log.add(
+                Severity::Warning,
+                "table-warning",
+                Place::whole(),
+                warning.to_string(),
+            );
         }
     }
     check_partitions(&table, log);
@@ -82,14 +92,53 @@ fn has_header(disk: &dyn ReadAt) -> bool {
 fn check_gpt(disk: &dyn ReadAt, log: &mut Log, readable: bool) {
     check_protective(disk, log);
     let last = Lba::from_bytes(disk.len()).0.saturating_sub(1);
-    let first = copy(disk, Lba(1), "first", ["table-header", "table-entries"], log);
-    let backup = copy(disk, Lba(last), "backup", ["table-backup-header", "table-backup-entries"], log);
-    let (Some((first, entries)), Some((backup, backup_entries))) = (first, backup) else { return };
-    let agree = (first.own, first.other, first.first, first.last, first.disk, first.count, first.size)
-        == (backup.other, backup.own, backup.first, backup.last, backup.disk, backup.count, backup.size);
+    let first = copy(
+        disk,
+        Lba(1),
+        "first",
+        ["table-header", "table-entries"],
+        log,
+    );
+    let backup = copy(
+        disk,
+        Lba(last),
+        "backup",
+        ["table-backup-header", "table-backup-entries"],
+        log,
+    );
+    let (Some((first, entries)), Some((backup, backup_entries))) = (first, backup) else {
+        return;
+    };
+    let agree = (
+        first.own,
+        first.other,
+        first.first,
+        first.last,
+        first.disk,
+        first.count,
+        first.size,
+    ) == (
+        backup.other,
+        backup.own,
+        backup.first,
+        backup.last,
+        backup.disk,
+        backup.count,
+        backup.size,
+    );
     log.check(agree && entries == backup_entries, "table-copies", || {
-        let what = if agree { "their entries differ" } else { "their headers differ" };
-        (Place::whole(), format!("the GPT at sector {} and the one at sector {} are not copies: {what}", first.own, backup.own))
+        let what = if agree {
+            "their entries differ"
+        } else {
+            "their headers differ"
+        };
+        (
+            Place::whole(),
+            format!(
+                "the GPT at sector {} and the one at sector {} are not copies: {what}",
+                first.own, backup.own
+            ),
+        )
     });
     let behind = first.entries + (u64::from(first.count) * u64::from(first.size)).div_ceil(SECTOR);
     let usable = first.first >= behind && first.last < backup.entries && first.first <= first.last;
@@ -111,60 +160,117 @@ fn check_gpt(disk: &dyn ReadAt, log: &mut Log, readable: bool) {
 fn check_protective(disk: &dyn ReadAt, log: &mut Log) {
     let mut mbr = [0; 512];
     if let Err(e) = disk.read_exact_at(0, &mut mbr) {
-        return log.error("table-unreadable", Place::whole().offset(0), format!("reading sector 0: {e}"));
+        return log.error(
+            "table-unreadable",
+            Place::whole().offset(0),
+            format!("reading sector 0: {e}"),
+        );
     }
     let last = Lba::from_bytes(disk.len()).0.saturating_sub(1);
     let due = u32::try_from(last).unwrap_or(u32::MAX);
     let slots: Vec<&[u8]> = mbr[446..510].chunks_exact(16).collect();
     let protective = slots.iter().find(|slot| slot[4] == PROTECTIVE);
     let range = protective.map(|slot| (le32(slot, 8), le32(slot, 12)));
-    log.check(range.is_some_and(|(start, len)| start == 1 && (len == due || len == u32::MAX)), "table-protective", || {
-        let found = range.map_or_else(
-            || "has no partition of type 0xee".to_owned(),
-            |(start, len)| format!("protects {len} sectors from {start}"),
-        );
-        (Place::whole().offset(446), format!("the MBR {found} where {due} sectors from 1 are due"))
-    });
-    let others = slots.iter().filter(|slot| slot[4] != PROTECTIVE && slot[4] != 0).count();
+    log.check(
+        range.is_some_and(|(start, len)| start == 1 && (len == due || len == u32::MAX)),
+        "table-protective",
+        || {
+            let found = range.map_or_else(
+                || "has no partition of type 0xee".to_owned(),
+                |(start, len)| format!("protects {len} sectors from {start}"),
+            );
+            (
+                Place::whole().offset(446),
+                format!("the MBR {found} where {due} sectors from 1 are due"),
+            )
+        },
+    );
+    let others = slots
+        .iter()
+        .filter(|slot| slot[4] != PROTECTIVE && slot[4] != 0)
+        .count();
     log.check(others == 0, "table-protective", || {
-        (Place::whole().offset(446), format!("the MBR names {others} partitions besides the protective one"))
+        (
+            Place::whole().offset(446),
+            format!("the MBR names {others} partitions besides the protective one"),
+        )
     });
 }
 
 /// Reads one copy: header, sums, entries.
-fn copy(disk: &dyn ReadAt, at: Lba, which: &str, codes: [&'static str; 2], log: &mut Log) -> Option<(Header, Vec<u8>)> {
+fn copy(
+    disk: &dyn ReadAt,
+    at: Lba,
+    which: &str,
+    codes: [&'static str; 2],
+    log: &mut Log,
+) -> Option<(Header, Vec<u8>)> {
     let place = || Place::whole().offset(at.bytes());
     let mut sector = vec![0; 512];
     if let Err(e) = disk.read_exact_at(at.bytes(), &mut sector) {
-        log.error("table-unreadable", place(), format!("reading the {which} GPT header: {e}"));
+        log.error(
+            "table-unreadable",
+            place(),
+            format!("reading the {which} GPT header: {e}"),
+        );
         return None;
     }
     let size = le32(&sector, 12) as usize;
-    let mut plain = sector.get(..size.clamp(HEADER, 512)).unwrap_or_default().to_vec();
-    plain.iter_mut().skip(SUM_AT).take(4).for_each(|byte| *byte = 0);
+    let mut plain = sector
+        .get(..size.clamp(HEADER, 512))
+        .unwrap_or_default()
+        .to_vec();
+    plain
+        .iter_mut()
+        .skip(SUM_AT)
+        .take(4)
+        .for_each(|byte| *byte = 0);
     let (stored, computed) = (le32(&sector, SUM_AT), crc32fast::hash(&plain));
     let header = Header {
         own: le64(&sector, 24),
         other: le64(&sector, 32),
         first: le64(&sector, 40),
         last: le64(&sector, 48),
-        disk: sector.get(56..72).and_then(|id| id.try_into().ok()).unwrap_or_default(),
+        disk: sector
+            .get(56..72)
+            .and_then(|id| id.try_into().ok())
+            .unwrap_or_default(),
         entries: le64(&sector, 72),
         count: le32(&sector, 80),
         size: le32(&sector, 84),
         entries_sum: le32(&sector, 88),
     };
     let facts = [
-        (sector.starts_with(b"EFI PART"), format!("sector {at} holds no {which} GPT header")),
-        ((HEADER..=512).contains(&size), format!("the {which} GPT header has {size} bytes, not {HEADER} to 512")),
+        (
+            sector.starts_with(b"EFI PART"),
+            format!("sector {at} holds no {which} GPT header"),
+        ),
+        (
+            (HEADER..=512).contains(&size),
+            format!("the {which} GPT header has {size} bytes, not {HEADER} to 512"),
+        ),
         (
             stored == computed,
-            format!("the {which} GPT header has the checksum {stored:#010x} where its bytes give {computed:#010x}"),
+            format!(
+                "the {which} GPT header has the checksum {stored:#010x} where its bytes give {computed:#010x}"
+            ),
         ),
-        (header.own == at.0, format!("the {which} GPT header says it lies at sector {}, it lies at {at}", header.own)),
         (
-            header.count <= MAX_ENTRIES && header.size >= 128 && header.size.is_power_of_two() && header.size <= 4096,
-            format!("the {which} GPT header has {} entries of {} bytes", header.count, header.size),
+            header.own == at.0,
+            format!(
+                "the {which} GPT header says it lies at sector {}, it lies at {at}",
+                header.own
+            ),
+        ),
+        (
+            header.count <= MAX_ENTRIES
+                && header.size >= 128
+                && header.size.is_power_of_two()
+                && header.size <= 4096,
+            format!(
+                "the {which} GPT header has {} entries of {} bytes",
+                header.count, header.size
+            ),
         ),
     ];
     for (holds, text) in facts {
@@ -176,12 +282,25 @@ fn copy(disk: &dyn ReadAt, at: Lba, which: &str, codes: [&'static str; 2], log: 
     Some((header, entries))
 }
 
-fn read_entries(disk: &dyn ReadAt, header: &Header, which: &str, code: &'static str, log: &mut Log) -> Option<Vec<u8>> {
+fn read_entries(
+    disk: &dyn ReadAt,
+    header: &Header,
+    which: &str,
+    code: &'static str,
+    log: &mut Log,
+) -> Option<Vec<u8>> {
     let place = Place::whole().offset(Lba(header.entries).bytes());
     let len = u64::from(header.count) * u64::from(header.size);
     let mut bytes = vec![0; usize::try_from(len).ok()?];
     if let Err(e) = disk.read_exact_at(Lba(header.entries).bytes(), &mut bytes) {
-        log.error(code, place, format!("reading the entries of the {which} GPT at sector {}: {e}", header.entries));
+        log.error(
+            code,
+            place,
+            format!(
+                "reading the entries of the {which} GPT at sector {}: {e}",
+                header.entries
+            ),
+        );
         return None;
     }
     let (stored, computed) = (header.entries_sum, crc32fast::hash(&bytes));
@@ -195,16 +314,31 @@ fn read_entries(disk: &dyn ReadAt, header: &Header, which: &str, code: &'static 
 fn check_entries(header: &Header, entries: &[u8], log: &mut Log) {
     let mut ids = BTreeSet::new();
     for (number, entry) in (1..).zip(entries.chunks_exact(header.size as usize)) {
-        if entry.get(..16).is_none_or(|kind| kind.iter().all(|byte| *byte == 0)) {
+        if entry
+            .get(..16)
+            .is_none_or(|kind| kind.iter().all(|byte| *byte == 0))
+        {
             continue;
         }
         let (start, end) = (le64(entry, 32), le64(entry, 40));
-        log.check(start >= header.first && end <= header.last, "table-range", || {
-            let text = format!("sectors {start} to {end} leave the usable sectors {} to {}", header.first, header.last);
-            (Place::partition(number), text)
-        });
+        log.check(
+            start >= header.first && end <= header.last,
+            "table-range",
+            || {
+                let text = format!(
+                    "sectors {start} to {end} leave the usable sectors {} to {}",
+                    header.first, header.last
+                );
+                (Place::partition(number), text)
+            },
+        );
         let fresh = ids.insert(entry.get(16..32).unwrap_or_default().to_vec());
-        log.check(fresh, "table-duplicate", || (Place::partition(number), "another partition has the same unique GUID".into()));
+        log.check(fresh, "table-duplicate", || {
+            (
+                Place::partition(number),
+                "another partition has the same unique GUID".into(),
+            )
+        });
     }
 }
 
@@ -212,7 +346,16 @@ fn check_entries(header: &Header, entries: &[u8], log: &mut Log) {
 fn check_partitions(table: &Table, log: &mut Log) {
     let odd = |partition: &&Partition| !partition.start.bytes().is_multiple_of(MIB);
     for partition in table.partitions.iter().filter(odd) {
-        let text = format!("starts at sector {}, which is no multiple of {}: writes will be slow", partition.start, human(MIB));
-        log.add(Severity::Note, "table-alignment", Place::partition(partition.number), text);
+        let text = format!(
+            "starts at sector {}, which is no multiple of {}: writes will be slow",
+            partition.start,
+            human(MIB)
+        );
+        log.add(
+            Severity::Note,
+            "table-alignment",
+            Place::partition(partition.number),
+            text,
+        );
     }
 }

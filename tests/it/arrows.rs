@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Every module and the modules that it may use, from the ground up. `fs/ext4` and `fs/fat` count as modules of their own: formats do
-/// not know their siblings.
+/// Every module and the modules that it may use, from the ground up. `fs/ext4` and `fs/fat` count
+/// as modules of their own: formats do not know their siblings.
 const MAP: &[(&str, &[&str])] = &[
     // Ground.
     ("units", &[]),
@@ -19,7 +19,10 @@ const MAP: &[(&str, &[&str])] = &[
     ("tree", &["digest", "stamp", "stream", "units"]),
     // Formats: bytes to values and back.
     ("config", &["pattern", "problem", "stamp", "units"]),
-    ("image", &["digest", "problem", "report", "stamp", "stream", "units"]),
+    (
+        "image",
+        &["digest", "problem", "report", "stamp", "stream", "units"],
+    ),
     ("fs/ext4", &["stamp", "stream", "tree", "units"]),
     ("fs/fat", &["stamp", "stream", "tree", "units"]),
     ("deb", &["digest", "stream", "tree", "units"]),
@@ -27,11 +30,28 @@ const MAP: &[(&str, &[&str])] = &[
     // Decisions: values to values.
     ("plan", &["stamp", "stream", "tree", "units"]),
     ("layout", &["problem", "units"]),
-    // Edits of trees. They ask the plan for names and identities; owner rules and packages are the formats that they apply.
-    ("boot", &["digest", "plan", "problem", "stamp", "stream", "tree", "units"]),
-    ("integrate", &["config", "deb", "digest", "plan", "problem", "stamp", "stream", "tree", "units"]),
+    // Edits of trees. They ask the plan for names and identities; owner rules and packages are the
+    // formats that they apply.
+    (
+        "boot",
+        &[
+            "digest", "plan", "problem", "stamp", "stream", "tree", "units",
+        ],
+    ),
+    (
+        "integrate",
+        &[
+            "config", "deb", "digest", "plan", "problem", "stamp", "stream", "tree", "units",
+        ],
+    ),
     // Verification reads results with the formats and knows nothing of how they were made.
-    ("verify", &["artifact", "boot", "digest", "fs/ext4", "fs/fat", "image", "plan", "stream", "tree", "units"]),
+    (
+        "verify",
+        &[
+            "artifact", "boot", "digest", "fs/ext4", "fs/fat", "image", "plan", "stream", "tree",
+            "units",
+        ],
+    ),
     // The story may name everything but the shell.
     ("pipeline", &["*"]),
     ("cli", &["*"]),
@@ -58,7 +78,9 @@ const DOORS: &[(&str, &[&str])] = &[
 /// The module that the file at `path` (below `src/`) belongs to.
 fn module(path: &str) -> &str {
     let end = if path.starts_with("fs/") {
-        path.match_indices('/').nth(1).map_or(path.len(), |(at, _)| at)
+        path.match_indices('/')
+            .nth(1)
+            .map_or(path.len(), |(at, _)| at)
     } else {
         path.find('/').unwrap_or(path.len())
     };
@@ -67,8 +89,13 @@ fn module(path: &str) -> &str {
 
 /// The source without comments, and without the tests at its end: these may build what they need.
 fn code(text: &str) -> String {
-    let body = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text);
-    let lines = body.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let body = text
+        .split("\n#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or(text);
+    let lines = body
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -112,7 +139,11 @@ fn group_members(group: &str) -> Vec<String> {
 
 /// The module that a path begins with: its first part, of `fs` the first two.
 fn path_head(path: &str) -> String {
-    let mut parts = path.split("::").map(|part| part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>());
+    let mut parts = path.split("::").map(|part| {
+        part.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect::<String>()
+    });
     let first = parts.next().unwrap_or_default();
     match (first.as_str(), parts.next()) {
         ("fs", Some(second)) if !second.is_empty() => format!("fs/{second}"),
@@ -146,10 +177,15 @@ fn violations(path: &str, text: &str) -> Vec<String> {
     }
     for (name, doors) in DOORS {
         if names_crate(&code, name) && !doors.iter().any(|door| path.starts_with(door)) {
-            out.push(format!("{path}: the crate {name} is met in {} only", doors.join(" and ")));
+            out.push(format!(
+                "{path}: the crate {name} is met in {} only",
+                doors.join(" and ")
+            ));
         }
     }
-    let prints = ["println!", "print!", "eprint!", "dbg!", "stdout()", "stderr()"];
+    let prints = [
+        "println!", "print!", "eprint!", "dbg!", "stdout()", "stderr()",
+    ];
     if module != "cli" && prints.iter().any(|print| code.contains(print)) {
         out.push(format!("{path}: only cli prints"));
     }
@@ -170,16 +206,25 @@ fn sources() -> BTreeMap<String, String> {
         }
     }
     let mut out = BTreeMap::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut out);
+    walk(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        "",
+        &mut out,
+    );
     out
 }
 
 #[test]
 fn every_module_uses_only_what_the_map_allows() {
     // The roots name everything; tests may build what they need.
-    let exempt = |path: &str| ["lib.rs", "main.rs", "fs/mod.rs"].contains(&path) || path.ends_with("/tests.rs");
-    let found: Vec<String> =
-        sources().iter().filter(|(path, _)| !exempt(path)).flat_map(|(path, text)| violations(path, text)).collect();
+    let exempt = |path: &str| {
+        ["lib.rs", "main.rs", "fs/mod.rs"].contains(&path) || path.ends_with("/tests.rs")
+    };
+    let found: Vec<String> = sources()
+        .iter()
+        .filter(|(path, _)| !exempt(path))
+        .flat_map(|(path, text)| violations(path, text))
+        .collect();
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
@@ -187,10 +232,16 @@ fn every_module_uses_only_what_the_map_allows() {
 fn the_map_names_only_what_there_is_and_points_downwards() {
     let sources = sources();
     for (at, (name, allowed)) in MAP.iter().enumerate() {
-        assert!(sources.keys().any(|path| module(path) == *name), "{name} is in the map and not in src");
+        assert!(
+            sources.keys().any(|path| module(path) == *name),
+            "{name} is in the map and not in src"
+        );
         let below: Vec<&str> = MAP[..at].iter().map(|(name, _)| *name).collect();
         for used in allowed.iter().filter(|used| **used != "*") {
-            assert!(below.contains(used), "{name} uses {used}, which does not stand below it");
+            assert!(
+                below.contains(used),
+                "{name} uses {used}, which does not stand below it"
+            );
         }
     }
 }
@@ -198,19 +249,52 @@ fn the_map_names_only_what_there_is_and_points_downwards() {
 #[test]
 fn the_checker_sees_what_is_forbidden() {
     let one = |path, text| violations(path, text).join("; ");
-    assert_eq!(one("tree/edit.rs", "use crate::stream::Content;\nuse super::Tree;\n"), "");
-    assert_eq!(one("tree/edit.rs", "use crate::plan::facts;\n"), "tree/edit.rs: tree may not use plan");
-    assert_eq!(one("deb/ar.rs", "fn f() { crate::artifact::hex(&[]) }\n"), "deb/ar.rs: deb may not use artifact");
-    assert_eq!(one("fs/fat/read.rs", "use crate::fs::ext4::read;\n"), "fs/fat/read.rs: fs/fat may not use fs/ext4");
+    assert_eq!(
+        one(
+            "tree/edit.rs",
+            "use crate::stream::Content;\nuse super::Tree;\n"
+        ),
+        ""
+    );
+    assert_eq!(
+        one("tree/edit.rs", "use crate::plan::facts;\n"),
+        "tree/edit.rs: tree may not use plan"
+    );
+    assert_eq!(
+        one("deb/ar.rs", "fn f() { crate::artifact::hex(&[]) }\n"),
+        "deb/ar.rs: deb may not use artifact"
+    );
+    assert_eq!(
+        one("fs/fat/read.rs", "use crate::fs::ext4::read;\n"),
+        "fs/fat/read.rs: fs/fat may not use fs/ext4"
+    );
     let group = "use crate::{units::{KIB, MIB}, fs::ext4, problem::Problem};\n";
-    assert_eq!(one("layout/mod.rs", group), "layout/mod.rs: layout may not use fs/ext4");
-    assert_eq!(one("pipeline/emit.rs", "use crate::cli::print;\n"), "pipeline/emit.rs: pipeline may not use cli");
+    assert_eq!(
+        one("layout/mod.rs", group),
+        "layout/mod.rs: layout may not use fs/ext4"
+    );
+    assert_eq!(
+        one("pipeline/emit.rs", "use crate::cli::print;\n"),
+        "pipeline/emit.rs: pipeline may not use cli"
+    );
     assert_eq!(
         one("image/mod.rs", "fn f() -> anyhow::Result<()> {}\n"),
         "image/mod.rs: the crate anyhow is met in pipeline/ and cli/ only"
     );
-    assert_eq!(one("plan/mod.rs", "fn f() { eprintln!(\"\") }\n"), "plan/mod.rs: only cli prints");
-    assert_eq!(one("new/mod.rs", ""), "new/mod.rs: the map has no module `new`");
+    assert_eq!(
+        one("plan/mod.rs", "fn f() { eprintln!(\"\") }\n"),
+        "plan/mod.rs: only cli prints"
+    );
+    assert_eq!(
+        one("new/mod.rs", ""),
+        "new/mod.rs: the map has no module `new`"
+    );
     // Neither words in comments nor what tests use count.
-    assert_eq!(one("layout/mod.rs", "//! [`crate::cli`]\n\n#[cfg(test)]\nmod tests {\n    use crate::cli;\n}\n"), "");
+    assert_eq!(
+        one(
+            "layout/mod.rs",
+            "//! [`crate::cli`]\n\n#[cfg(test)]\nmod tests {\n    use crate::cli;\n}\n"
+        ),
+        ""
+    );
 }

@@ -8,14 +8,20 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// What makes every conversion here small.
-const SMALL: &str =
-    "-q -n r1 -s storage.alignment=1MiB -s storage.size=96MiB -s data.size=16MiB -s boot.size=8MiB --output-dir out";
+const SMALL: &str = "-q -n r1 -s storage.alignment=1MiB -s storage.size=96MiB -s data.size=16MiB -s boot.size=8MiB --output-dir out";
 
 /// Runs goldsmith in `dir`; `line` is split at blanks.
 fn run(dir: &Path, line: &str) -> Output {
     let mut command = Command::new(goldsmith());
-    command.args(line.split_whitespace()).current_dir(dir).stdin(Stdio::null()).env_remove("SOURCE_DATE_EPOCH");
-    command.env("HOME", "/secret").output().expect("starting goldsmith")
+    command
+        .args(line.split_whitespace())
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .env_remove("SOURCE_DATE_EPOCH");
+    command
+        .env("HOME", "/secret")
+        .output()
+        .expect("starting goldsmith")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -32,7 +38,13 @@ fn fine(dir: &Path, line: &str) -> String {
 /// Runs a line that must be refused; returns why.
 fn refused(dir: &Path, line: &str, code: i32) -> String {
     let output = run(dir, line);
-    assert_eq!(output.status.code(), Some(code), "{line}: {}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{line}: {}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     text(&output.stderr)
 }
 
@@ -42,14 +54,21 @@ fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Makes the disk of `dir` once more, of what is below `root` now and of a boot partition with the files below `boot`.
+/// Makes the disk of `dir` once more, of what is below `root` now and of a boot partition with the
+/// files below `boot`.
 fn again(dir: &Path, name: &str) {
     tiny::ext4(&dir.join("root"), &dir.join("root.ext4"), 16);
     let esp = dir.join("esp.fat");
     for entry in fs::read_dir(dir.join("boot")).into_iter().flatten() {
-        must(tool("mcopy").unwrap(), &[&"-s", &"-o", &"-i", &esp, &entry.unwrap().path(), &"::/"]);
+        must(
+            tool("mcopy").unwrap(),
+            &[&"-s", &"-o", &"-i", &esp, &entry.unwrap().path(), &"::/"],
+        );
     }
-    tiny::disk(&dir.join(name), &[(tiny::ESP, &esp), (tiny::LINUX, &dir.join("root.ext4"))]);
+    tiny::disk(
+        &dir.join(name),
+        &[(tiny::ESP, &esp), (tiny::LINUX, &dir.join("root.ext4"))],
+    );
 }
 
 /// A golden image in a directory of its own; `None`, said aloud, when tools are missing.
@@ -73,8 +92,17 @@ fn the_image_chooses_its_board_or_says_what_it_is() {
     assert!(said.contains(note), "{said}");
     assert!(text(&output.stdout).contains("Device types    generic-x86-64\n"));
     let shown = fine(at, "plan -q --show-config golden.img");
-    assert!(shown.contains("device-type = [\"generic-x86-64\"]  # board generic-x86-64:4:15\n"), "{shown}");
-    assert!(fine(at, "plan -q --show-config -s board.device-type=mine none.img").contains("device-type = \"mine\""));
+    assert!(
+        shown.contains("device-type = [\"generic-x86-64\"]  # board generic-x86-64:4:15\n"),
+        "{shown}"
+    );
+    assert!(
+        fine(
+            at,
+            "plan -q --show-config -s board.device-type=mine none.img"
+        )
+        .contains("device-type = \"mine\"")
+    );
 
     for (line, says) in [
         (
@@ -90,14 +118,22 @@ fn the_image_chooses_its_board_or_says_what_it_is() {
             "error: --set board.firmware: the board has a BIOS, the image is started by UEFI firmware (",
         ),
     ] {
-        let said = refused(at, &format!("plan {SMALL} {} golden.img", line.trim_end_matches(',')), 1);
+        let said = refused(
+            at,
+            &format!("plan {SMALL} {} golden.img", line.trim_end_matches(',')),
+            1,
+        );
         assert!(said.starts_with(says), "{line}: {said}");
     }
 
     // A Raspberry Pi's card: no board is chosen, since several fit or none is near.
     fs::remove_dir_all(at.join("root/usr/lib/grub")).unwrap();
     write(at, "root/usr/bin/dash", elf(183));
-    write(at, "root/etc/rpi-issue", "Raspberry Pi reference 2024-11-19\n");
+    write(
+        at,
+        "root/etc/rpi-issue",
+        "Raspberry Pi reference 2024-11-19\n",
+    );
     write(at, "boot/config.txt", "arm_64bit=1\n");
     write(at, "boot/start4.elf", "");
     again(at, "pi.img");
@@ -116,10 +152,19 @@ fn the_image_chooses_its_board_or_says_what_it_is() {
     );
 
     // One that updates its boot files by turns by itself.
-    write(at, "root/usr/lib/systemd/system/piboot-try-validate.service", "[Unit]\n");
+    write(
+        at,
+        "root/usr/lib/systemd/system/piboot-try-validate.service",
+        "[Unit]\n",
+    );
     again(at, "turns.img");
     let said = refused(at, &format!("plan {SMALL} turns.img"), 1);
-    assert!(said.starts_with("error: the image has a scheme of updates by turns already: Ubuntu's piboot-try"), "{said}");
+    assert!(
+        said.starts_with(
+            "error: the image has a scheme of updates by turns already: Ubuntu's piboot-try"
+        ),
+        "{said}"
+    );
 }
 
 /// The first bytes of a program for the processor `machine` (`e_machine` of the ELF header).
@@ -134,15 +179,20 @@ fn elf(machine: u8) -> Vec<u8> {
 fn every_architecture_with_uefi_firmware_has_a_board_of_its_own() {
     let Some(dir) = golden() else { return };
     let at = dir.path();
-    for (machine, platform, board) in
-        [(3, "i386-efi", "generic-x86"), (40, "arm-efi", "generic-armhf"), (183, "arm64-efi", "generic-arm64")]
-    {
+    for (machine, platform, board) in [
+        (3, "i386-efi", "generic-x86"),
+        (40, "arm-efi", "generic-armhf"),
+        (183, "arm64-efi", "generic-arm64"),
+    ] {
         fs::remove_dir_all(at.join("root/usr/lib/grub")).unwrap();
         write(at, "root/usr/bin/dash", elf(machine));
         write(at, &format!("root/usr/lib/grub/{platform}/modinfo.sh"), "");
         again(at, "golden.img");
         let shown = fine(at, "plan -q --show-config golden.img");
-        assert!(shown.contains(&format!("device-type = [\"{board}\"]  # board {board}:")), "{shown}");
+        assert!(
+            shown.contains(&format!("device-type = [\"{board}\"]  # board {board}:")),
+            "{shown}"
+        );
     }
 }
 
@@ -150,17 +200,30 @@ fn every_architecture_with_uefi_firmware_has_a_board_of_its_own() {
 fn overlays_are_laid_where_their_conditions_hold() {
     let Some(dir) = golden() else { return };
     let at = dir.path();
-    for name in ["all", "board", "arch", "release", "not-board", "not-arch", "not-release"] {
+    for name in [
+        "all",
+        "board",
+        "arch",
+        "release",
+        "not-board",
+        "not-arch",
+        "not-release",
+    ] {
         write(at, &format!("o/{name}/etc/from-{name}"), name);
     }
     write(at, "boot/EFI/Vendor/Note.txt", "old");
     again(at, "golden.img");
-    write(at, "o/boot/efi/vendor/NOTE.TXT", "FAT does not tell cases apart");
+    write(
+        at,
+        "o/boot/efi/vendor/NOTE.TXT",
+        "FAT does not tell cases apart",
+    );
     write(at, "o/boot/efi/vendor/more.txt", "on the boot partition");
     write(at, "o/data/kept", "on the data partition");
     let entry = |dir: &str, more: &str| format!("[[overlay]]\ndir = \"{dir}\"\n{more}\n");
     let toml = [
-        "extends = [\"qemux86-64\"]\n[[rootfs.owner]]\npath = \"/etc/from-arch\"\nuid = 7\n".to_owned(),
+        "extends = [\"qemux86-64\"]\n[[rootfs.owner]]\npath = \"/etc/from-arch\"\nuid = 7\n"
+            .to_owned(),
         entry("all", ""),
         entry("board", "board = [\"other\", \"generic-x86-64\"]"),
         entry("arch", "arch = \"amd64\""),
@@ -179,7 +242,12 @@ fn overlays_are_laid_where_their_conditions_hold() {
         .unwrap()
         .iter()
         .filter(|edit| edit["reason"].as_str().unwrap().starts_with("overlay "))
-        .map(|edit| (edit["filesystem"].as_str().unwrap(), edit["path"].as_str().unwrap()))
+        .map(|edit| {
+            (
+                edit["filesystem"].as_str().unwrap(),
+                edit["path"].as_str().unwrap(),
+            )
+        })
         .collect();
     let expected = [
         ("root", "/etc/from-all"),
@@ -190,12 +258,28 @@ fn overlays_are_laid_where_their_conditions_hold() {
         ("boot", "/EFI/Vendor/more.txt"),
         ("data", "/kept"),
     ];
-    assert!(expected.iter().all(|edit| edits.contains(edit)), "{edits:?}");
-    assert!(!edits.iter().any(|(_, path)| path.contains("not-")), "{edits:?}");
-    let notes: Vec<&str> = plan["notes"].as_array().unwrap().iter().filter_map(|note| note.as_str()).collect();
-    for why in ["for board raspberrypi4-64", "for architecture arm64 or armhf", "for release trixie"] {
+    assert!(
+        expected.iter().all(|edit| edits.contains(edit)),
+        "{edits:?}"
+    );
+    assert!(
+        !edits.iter().any(|(_, path)| path.contains("not-")),
+        "{edits:?}"
+    );
+    let notes: Vec<&str> = plan["notes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|note| note.as_str())
+        .collect();
+    for why in [
+        "for board raspberrypi4-64",
+        "for architecture arm64 or armhf",
+        "for release trixie",
+    ] {
         assert!(
-            notes.iter().any(|note| note.starts_with("overlay ") && note.ends_with(&format!("is left out: {why}"))),
+            notes.iter().any(|note| note.starts_with("overlay ")
+                && note.ends_with(&format!("is left out: {why}"))),
             "{notes:?}"
         );
     }
@@ -205,7 +289,11 @@ fn overlays_are_laid_where_their_conditions_hold() {
 fn raw_bytes_are_in_every_form_of_image_and_in_the_record() {
     let Some(dir) = golden() else { return };
     let at = dir.path();
-    write(at, "blobs/first.bin", [vec![0xa5; 5000], vec![0; 9000], vec![0x5a; 700]].concat());
+    write(
+        at,
+        "blobs/first.bin",
+        [vec![0xa5; 5000], vec![0; 9000], vec![0x5a; 700]].concat(),
+    );
     write(at, "root/usr/lib/loader.bin", [0xc3; 3000]);
     again(at, "golden.img");
     let last = (96 << 20) - 40 * 512;
@@ -215,32 +303,71 @@ fn raw_bytes_are_in_every_form_of_image_and_in_the_record() {
     );
     write(at, "blobs/top.toml", toml);
     let plan = fine(at, &format!("plan {SMALL} -c blobs/top.toml golden.img"));
-    assert!(plan.contains("      32 KiB     14.3 KiB  first.bin\n"), "{plan}");
+    assert!(
+        plan.contains("      32 KiB     14.3 KiB  first.bin\n"),
+        "{plan}"
+    );
     fine(at, &format!("convert {SMALL} -c blobs/top.toml golden.img"));
     let image = fs::read(at.join("out/golden-qemux86-64-r1.img")).unwrap();
     let first = fs::read(at.join("blobs/first.bin")).unwrap();
     assert!(image[64 * 512..64 * 512 + first.len()] == first[..]);
     assert!(image[last..last + 3000] == [0xc3; 3000]);
-    let record: serde_json::Value = serde_json::from_slice(&fs::read(at.join("out/golden-qemux86-64-r1.json")).unwrap()).unwrap();
-    assert_eq!((&record["disk"]["raw"][0]["offset"], &record["disk"]["raw"][0]["size"]), (&32768.into(), &14700.into()));
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(at.join("out/golden-qemux86-64-r1.json")).unwrap())
+            .unwrap();
+    assert_eq!(
+        (
+            &record["disk"]["raw"][0]["offset"],
+            &record["disk"]["raw"][0]["size"]
+        ),
+        (&32768.into(), &14700.into())
+    );
     assert_eq!(record["disk"]["raw"][1]["file"], "/usr/lib/loader.bin");
     assert_eq!(record["disk"]["raw"].as_array().unwrap().len(), 2);
     // What skips by the block map has the same bytes.
     fs::write(at.join("card"), vec![0; image.len()]).unwrap();
     if let Some(bmaptool) = tool("bmaptool") {
-        must(bmaptool, &[&"-q", &"copy", &at.join("out/golden-qemux86-64-r1.img"), &at.join("card")]);
+        must(
+            bmaptool,
+            &[
+                &"-q",
+                &"copy",
+                &at.join("out/golden-qemux86-64-r1.img"),
+                &at.join("card"),
+            ],
+        );
         assert!(fs::read(at.join("card")).unwrap() == image);
     }
     for (form, file, unpack) in [("gz", "img.gz", "gzip"), ("zst", "img.zst", "zstd")] {
-        fine(at, &format!("convert {SMALL} -s output.image={form} -c blobs/top.toml golden.img"));
+        fine(
+            at,
+            &format!("convert {SMALL} -s output.image={form} -c blobs/top.toml golden.img"),
+        );
         let Some(unpack) = tool(unpack) else { continue };
         let packed = at.join(format!("out/golden-qemux86-64-r1.{file}"));
-        let plain = Command::new(unpack).arg("-dc").arg(packed).output().unwrap().stdout;
+        let plain = Command::new(unpack)
+            .arg("-dc")
+            .arg(packed)
+            .output()
+            .unwrap()
+            .stdout;
         assert!(plain == image, "{form}");
     }
     if let Some(qemu_img) = tool("qemu-img") {
-        fine(at, &format!("convert {SMALL} -s output.image=qcow2 -c blobs/top.toml golden.img"));
-        must(qemu_img, &[&"convert", &"-O", &"raw", &at.join("out/golden-qemux86-64-r1.qcow2"), &at.join("plain")]);
+        fine(
+            at,
+            &format!("convert {SMALL} -s output.image=qcow2 -c blobs/top.toml golden.img"),
+        );
+        must(
+            qemu_img,
+            &[
+                &"convert",
+                &"-O",
+                &"raw",
+                &at.join("out/golden-qemux86-64-r1.qcow2"),
+                &at.join("plain"),
+            ],
+        );
         assert!(fs::read(at.join("plain")).unwrap() == image);
     }
 }
@@ -251,9 +378,18 @@ fn raw_bytes_that_have_no_place_are_refused() {
     let at = dir.path();
     write(at, "loader", [1; 4096]);
     write(at, "nothing", "");
-    let with = |entries: &str| refused(at, &format!("plan {SMALL} -c qemux86-64 -s raw=[{entries}] golden.img"), 1);
+    let with = |entries: &str| {
+        refused(
+            at,
+            &format!("plan {SMALL} -c qemux86-64 -s raw=[{entries}] golden.img"),
+            1,
+        )
+    };
     for (entries, says) in [
-        ("{file=\"loader\",offset=0}", "error: raw: loader takes bytes 0 to 4095, where the partition table is (bytes 440 to "),
+        (
+            "{file=\"loader\",offset=0}",
+            "error: raw: loader takes bytes 0 to 4095, where the partition table is (bytes 440 to ",
+        ),
         (
             "{file=\"loader\",offset=\"1020KiB\"},{file=\"loader\",offset=\"1023KiB\"}",
             "error: raw: loader takes bytes 1047552 to 1051647, where the partition boot is (bytes 1048576 to 9437183)\n",
@@ -266,9 +402,18 @@ fn raw_bytes_that_have_no_place_are_refused() {
             "{file=\"loader\",offset=\"96MiB\"}",
             "error: raw: loader takes bytes 100663296 to 100667391 but the disk ends at 100663296\n",
         ),
-        ("{file=\"none\",offset=1}", "error: raw: reading none: No such file or directory"),
-        ("{file=\"nothing\",offset=1}", "error: raw: nothing is empty\n"),
-        ("{file=\"/none\",from=\"image\",offset=1}", "error: raw: the image has no file /none\n"),
+        (
+            "{file=\"none\",offset=1}",
+            "error: raw: reading none: No such file or directory",
+        ),
+        (
+            "{file=\"nothing\",offset=1}",
+            "error: raw: nothing is empty\n",
+        ),
+        (
+            "{file=\"/none\",from=\"image\",offset=1}",
+            "error: raw: the image has no file /none\n",
+        ),
     ] {
         let said = with(entries);
         assert!(said.contains(says), "{entries}: {said}");
@@ -290,7 +435,11 @@ fn hooks_take_part_and_the_plan_runs_none() {
         "hooks/before",
         "cat >data/plan.json; mkdir -p rootfs/etc; echo \"${HOME-none}\" >rootfs/etc/home; chmod 600 rootfs/etc/home; ln -s ../../../outside rootfs/etc/link; pwd >data/where; echo said",
     );
-    hook(at, "hooks/after", "grep -q '/boot/mender-slot.env' && mkdir boot/efi && echo late >boot/efi/late.txt");
+    hook(
+        at,
+        "hooks/after",
+        "grep -q '/boot/mender-slot.env' && mkdir boot/efi && echo late >boot/efi/late.txt",
+    );
     hook(
         at,
         "hooks/image",
@@ -302,35 +451,80 @@ fn hooks_take_part_and_the_plan_runs_none() {
         "extends = [\"qemux86-64\"]\n[hooks]\nbefore-edits = \"hooks/before\"\nafter-edits = [\"hooks/after\"]\nafter-image = \"hooks/image\"\n",
     );
     let plan = fine(at, &format!("plan {SMALL} -c top.toml golden.img"));
-    for line in ["Hook            before-edits before (would run;", "Hook            after-image image (would run;"] {
+    for line in [
+        "Hook            before-edits before (would run;",
+        "Hook            after-image image (would run;",
+    ] {
         assert!(plan.contains(line), "{plan}");
     }
     assert!(!plan.contains("/etc/home"), "{plan}");
 
     let files = fine(at, &format!("convert {SMALL} -c top.toml golden.img"));
     assert!(files.contains("out/boot-sector\n"), "{files}");
-    assert_eq!(fs::read(at.join("out/boot-sector")).unwrap()[510..], [0x55, 0xaa]);
-    let record: serde_json::Value = serde_json::from_slice(&fs::read(at.join("out/golden-qemux86-64-r1.json")).unwrap()).unwrap();
-    assert_eq!(record["hooks"][1], serde_json::json!({ "stage": "after-edits", "program": "after" }));
-    let edit =
-        |path: &str| record["edits"].as_array().unwrap().iter().find(|edit| edit["path"] == path).cloned().unwrap_or_default();
-    for (path, reason) in [("/etc/home", "hook before"), ("/EFI/late.txt", "hook after"), ("/plan.json", "hook before")] {
+    assert_eq!(
+        fs::read(at.join("out/boot-sector")).unwrap()[510..],
+        [0x55, 0xaa]
+    );
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(at.join("out/golden-qemux86-64-r1.json")).unwrap())
+            .unwrap();
+    assert_eq!(
+        record["hooks"][1],
+        serde_json::json!({ "stage": "after-edits", "program": "after" })
+    );
+    let edit = |path: &str| {
+        record["edits"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|edit| edit["path"] == path)
+            .cloned()
+            .unwrap_or_default()
+    };
+    for (path, reason) in [
+        ("/etc/home", "hook before"),
+        ("/EFI/late.txt", "hook after"),
+        ("/plan.json", "hook before"),
+    ] {
         assert_eq!(edit(path)["reason"], reason, "{path}");
     }
-    let Some(debugfs) = tool("debugfs") else { return };
+    let Some(debugfs) = tool("debugfs") else {
+        return;
+    };
     let part = |number: usize, name: &str| {
         let place = &record["disk"]["partitions"][number];
-        let (start, size) = (place["start"].as_u64().unwrap() as usize, place["size"].as_u64().unwrap() as usize);
-        fs::write(at.join(name), &fs::read(at.join("out/golden-qemux86-64-r1.img")).unwrap()[start..start + size]).unwrap();
+        let (start, size) = (
+            place["start"].as_u64().unwrap() as usize,
+            place["size"].as_u64().unwrap() as usize,
+        );
+        fs::write(
+            at.join(name),
+            &fs::read(at.join("out/golden-qemux86-64-r1.img")).unwrap()[start..start + size],
+        )
+        .unwrap();
     };
     part(1, "slot");
     part(3, "kept");
-    assert_eq!(must(&debugfs, &[&"-R", &"cat /etc/home", &at.join("slot")]), "none\n");
-    let stat = must(&debugfs, &[&"-R", &"stat /etc/home", &at.join("slot")]);
-    assert!(stat.contains("Mode:  0600") && stat.contains("User:     0   Group:     0"), "{stat}");
-    let told: serde_json::Value = serde_json::from_str(&must(&debugfs, &[&"-R", &"cat /plan.json", &at.join("kept")])).unwrap();
     assert_eq!(
-        (&told["artifact_name"], &told["architecture"], &told["stage"]),
+        must(&debugfs, &[&"-R", &"cat /etc/home", &at.join("slot")]),
+        "none\n"
+    );
+    let stat = must(&debugfs, &[&"-R", &"stat /etc/home", &at.join("slot")]);
+    assert!(
+        stat.contains("Mode:  0600") && stat.contains("User:     0   Group:     0"),
+        "{stat}"
+    );
+    let told: serde_json::Value = serde_json::from_str(&must(
+        &debugfs,
+        &[&"-R", &"cat /plan.json", &at.join("kept")],
+    ))
+    .unwrap();
+    assert_eq!(
+        (
+            &told["artifact_name"],
+            &told["architecture"],
+            &told["stage"]
+        ),
         (&"r1".into(), &"amd64".into(), &"before-edits".into())
     );
     let place = must(&debugfs, &[&"-R", &"cat /where", &at.join("kept")]);
@@ -344,26 +538,62 @@ fn hooks_that_do_wrong_stop_the_conversion() {
     hook(at, "fails", "echo no network >&2; exit 7");
     hook(at, "fstab", "mkdir rootfs/etc; echo mine >rootfs/etc/fstab");
     hook(at, "twice", "echo x >output/golden-qemux86-64-r1.mender");
-    hook(at, "changes", "image=$(sed -n 's/^ *\"image\": \"\\(.*\\)\",*$/\\1/p'); echo x >>\"$image\"");
+    hook(
+        at,
+        "changes",
+        "image=$(sed -n 's/^ *\"image\": \"\\(.*\\)\",*$/\\1/p'); echo x >>\"$image\"",
+    );
     for (stage, program, says) in [
-        ("before-edits", "fails", "error: the before-edits hook fails: exit status: 7; it said:\nno network\n"),
-        ("after-edits", "fails", "error: the after-edits hook fails: exit status: 7; it said:\nno network\n"),
-        ("after-image", "fails", "error: the after-image hook fails: exit status: 7; it said:\nno network\n"),
-        ("before-edits", "none", "error: the before-edits hook none: it cannot be started: No such file or directory"),
-        ("after-edits", "fstab", "error: hook fstab: /etc/fstab was written by the integration and cannot be replaced\n"),
+        (
+            "before-edits",
+            "fails",
+            "error: the before-edits hook fails: exit status: 7; it said:\nno network\n",
+        ),
+        (
+            "after-edits",
+            "fails",
+            "error: the after-edits hook fails: exit status: 7; it said:\nno network\n",
+        ),
+        (
+            "after-image",
+            "fails",
+            "error: the after-image hook fails: exit status: 7; it said:\nno network\n",
+        ),
+        (
+            "before-edits",
+            "none",
+            "error: the before-edits hook none: it cannot be started: No such file or directory",
+        ),
+        (
+            "after-edits",
+            "fstab",
+            "error: hook fstab: /etc/fstab was written by the integration and cannot be replaced\n",
+        ),
         (
             "after-image",
             "twice",
             "error: the after-image hook twice staged golden-qemux86-64-r1.mender, which cannot be put beside the results\n",
         ),
-        ("after-image", "changes", "error: the after-image hook changes changed what was written and checked\n"),
+        (
+            "after-image",
+            "changes",
+            "error: the after-image hook changes changed what was written and checked\n",
+        ),
     ] {
-        let said = refused(at, &format!("convert {SMALL} -c qemux86-64 -s hooks.{stage}={program} golden.img"), 1);
+        let said = refused(
+            at,
+            &format!("convert {SMALL} -c qemux86-64 -s hooks.{stage}={program} golden.img"),
+            1,
+        );
         assert!(said.starts_with(says), "{stage} {program}: {said}");
-        let left: Vec<_> =
-            fs::read_dir(at.join("out")).map(|dir| dir.map(|entry| entry.unwrap().file_name()).collect()).unwrap_or_default();
+        let left: Vec<_> = fs::read_dir(at.join("out"))
+            .map(|dir| dir.map(|entry| entry.unwrap().file_name()).collect())
+            .unwrap_or_default();
         assert!(left.is_empty(), "{stage} {program}: {left:?}");
     }
     // Before the edits it may: the integration works on what it finds.
-    fine(at, &format!("convert {SMALL} -c qemux86-64 -s hooks.before-edits=fstab golden.img"));
+    fine(
+        at,
+        &format!("convert {SMALL} -c qemux86-64 -s hooks.before-edits=fstab golden.img"),
+    );
 }

@@ -1,10 +1,12 @@
-//! `docs/boards.md` has a line for each test that boots and is not part of every run, with what came of it.
+//! `docs/boards.md` has a line for each test that boots and is not part of every run, with what
+//! came of it.
 
 use super::support::{must, run, scratch};
 use std::fs;
 use std::path::Path;
 
-const EMPTY: &str = "# Page\n\n<!-- boots: written by make test-boot -->\n<!-- end of boots -->\n\nmore\n";
+const EMPTY: &str =
+    "# Page\n\n<!-- boots: written by make test-boot -->\n<!-- end of boots -->\n\nmore\n";
 
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -20,8 +22,11 @@ fn write(page: &Path, dir: &Path, results: &str) {
 
 /// The lines of the table without results.
 fn rows(page: &str) -> Vec<String> {
-    let rows = page.lines().filter(|line| line.starts_with("| `") && line.contains("::boot_"));
-    rows.map(|line| line.split(" | ").take(2).collect::<Vec<_>>().join(" | ")).collect()
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains("::boot_"));
+    rows.map(|line| line.split(" | ").take(2).collect::<Vec<_>>().join(" | "))
+        .collect()
 }
 
 #[test]
@@ -37,8 +42,19 @@ fn the_page_names_every_test_that_boots_and_none_that_failed() {
         write(&page, &tests, "");
     }
     let page = fs::read_to_string(page).unwrap();
-    assert!(due.len() > 30 && due.iter().all(|row| row.split(" | ").nth(1).is_some_and(|shows| shows.len() > 20)), "{due:#?}");
-    assert_eq!(rows(&page), due, "docs/boards.md is older than the tests; run them with GOLDSMITH_BLESS=1");
+    assert!(
+        due.len() > 30
+            && due.iter().all(|row| row
+                .split(" | ")
+                .nth(1)
+                .is_some_and(|shows| shows.len() > 20)),
+        "{due:#?}"
+    );
+    assert_eq!(
+        rows(&page),
+        due,
+        "docs/boards.md is older than the tests; run them with GOLDSMITH_BLESS=1"
+    );
     assert!(!page.contains("| failed |"));
 }
 
@@ -47,7 +63,9 @@ fn what_did_not_run_keeps_its_result() {
     let dir = scratch();
     let [page, tests] = ["page.md", "some.rs"].map(|name| dir.path().join(name));
     fs::write(&page, EMPTY).unwrap();
-    let test = |name: &str, shows: &str, ignore: &str| format!("/// {shows}\n#[test]\n{ignore}fn {name}() {{\n    body();\n}}\n\n");
+    let test = |name: &str, shows: &str, ignore: &str| {
+        format!("/// {shows}\n#[test]\n{ignore}fn {name}() {{\n    body();\n}}\n\n")
+    };
     let ignore = "#[ignore = \"boots\"]\n";
     let all = [
         test("boot_one", "Shows one.", ignore),
@@ -61,13 +79,26 @@ fn what_did_not_run_keeps_its_result() {
         let text = fs::read_to_string(&page).unwrap();
         let (front, rest) = text.split_once("| --- | --- | --- | --- |\n").unwrap();
         let (rows, back) = rest.split_once("<!-- end of boots -->\n").unwrap();
-        assert!(front.starts_with("# Page\n\n<!-- boots: written by make test-boot -->\n| test |") && back == "\nmore\n", "{text}");
+        assert!(
+            front.starts_with("# Page\n\n<!-- boots: written by make test-boot -->\n| test |")
+                && back == "\nmore\n",
+            "{text}"
+        );
         rows.to_owned()
     };
-    let [one, two] = ["| `some::boot_one` | Shows one | ", "| `some::boot_two` | Shows two, and more | "];
+    let [one, two] = [
+        "| `some::boot_one` | Shows one | ",
+        "| `some::boot_two` | Shows two, and more | ",
+    ];
     assert_eq!(table(""), format!("{one}not run |  |\n{two}not run |  |\n"));
-    assert_eq!(table("some::boot_two ok 12\nsome::gone ok 1\n"), format!("{one}not run |  |\n{two}passed | 12 |\n"));
-    assert_eq!(table("some::boot_one FAILED 7\n"), format!("{one}failed | 7 |\n{two}passed | 12 |\n"));
+    assert_eq!(
+        table("some::boot_two ok 12\nsome::gone ok 1\n"),
+        format!("{one}not run |  |\n{two}passed | 12 |\n")
+    );
+    assert_eq!(
+        table("some::boot_one FAILED 7\n"),
+        format!("{one}failed | 7 |\n{two}passed | 12 |\n")
+    );
     // A page without a place for the table is left alone.
     fs::write(&page, "# Page\n").unwrap();
     let said = run(top().join("scripts/boot-table.sh"), &[&page, &dir.path()]);

@@ -1,5 +1,5 @@
-//! Conversions of real Debian images, run by nobody and judged by strangers: the kernel, e2fsprogs, dosfstools, fdisk and
-//! mender-artifact.
+//! Conversions of real Debian images, run by nobody and judged by strangers: the kernel, e2fsprogs,
+//! dosfstools, fdisk and mender-artifact.
 #![allow(dead_code)]
 
 use super::golden::{client_packages, golden};
@@ -44,11 +44,15 @@ image = "raw"
 dir = "patient"
 "#;
 
-/// What makes its systems wait for disks as long as it takes: emulated ones come late when the host is busy.
-const PATIENT: [&str; 2] = ["patient/etc/systemd/system.conf.d/patient.conf", "[Manager]\nDefaultDeviceTimeoutSec=15min\n"];
+/// What makes its systems wait for disks as long as it takes: emulated ones come late when the host
+/// is busy.
+const PATIENT: [&str; 2] = [
+    "patient/etc/systemd/system.conf.d/patient.conf",
+    "[Manager]\nDefaultDeviceTimeoutSec=15min\n",
+];
 
-/// Between a system and its parted: udev looks at the data partition again and again while it grows. The lock, descriptor 9, is not held
-/// any longer for that.
+/// Between a system and its parted: udev looks at the data partition again and again while it
+/// grows. The lock, descriptor 9, is not held any longer for that.
 const BUSY: [&str; 2] = [
     "patient/usr/local/sbin/parted",
     "#!/bin/sh
@@ -117,8 +121,15 @@ pub(crate) fn device_type(variant: &str) -> &'static str {
 
 /// The architecture of the golden image `variant`, one of those that hold a whole system.
 pub(crate) fn architecture(variant: &str) -> Architecture {
-    let name = if variant == "pi-system" { "arm64" } else { variant.trim_end_matches("-u-boot") };
-    Architecture::ALL.into_iter().find(|arch| arch.name() == name).unwrap_or(Architecture::Amd64)
+    let name = if variant == "pi-system" {
+        "arm64"
+    } else {
+        variant.trim_end_matches("-u-boot")
+    };
+    Architecture::ALL
+        .into_iter()
+        .find(|arch| arch.name() == name)
+        .unwrap_or(Architecture::Amd64)
 }
 
 /// Whether its golden image has no more than what starting needs, and the client.
@@ -131,7 +142,9 @@ fn configuration(variant: &str) -> String {
     match variant {
         "pi" | "pi-armhf" => [PI_CONFIGURATION, START_ONLY].concat(),
         "arm64-u-boot" | "pi-system" => ["extends = [\"DEVICE_TYPE\"]\n", CONFIGURATION].concat(),
-        "extlinux" | "extlinux-gpt" | "extlinux-raw" | "extlinux-armhf" => [U_BOOT_CONFIGURATION, START_ONLY].concat(),
+        "extlinux" | "extlinux-gpt" | "extlinux-raw" | "extlinux-armhf" => {
+            [U_BOOT_CONFIGURATION, START_ONLY].concat()
+        }
         _ => CONFIGURATION.into(),
     }
 }
@@ -145,16 +158,27 @@ pub(crate) struct Place {
 
 /// The partitions of a disk image by number, as sfdisk reads them.
 pub(crate) fn partitions(image: &Path) -> BTreeMap<u32, Place> {
-    let text = must(tool("sfdisk").expect("looked for before"), &[&"--json", &image]);
+    let text = must(
+        tool("sfdisk").expect("looked for before"),
+        &[&"--json", &image],
+    );
     let table: serde_json::Value = serde_json::from_str(&text).expect("sfdisk speaks JSON");
     let number = |value: &serde_json::Value| value.as_u64().expect("a number");
     let part = |entry: &serde_json::Value| {
         let node = entry["node"].as_str().expect("a name");
         let digits = node.len() - node.bytes().rev().take_while(u8::is_ascii_digit).count();
-        let place = Place { start: number(&entry["start"]) * 512, size: number(&entry["size"]) * 512 };
+        let place = Place {
+            start: number(&entry["start"]) * 512,
+            size: number(&entry["size"]) * 512,
+        };
         (node[digits..].parse().expect("a number"), place)
     };
-    table["partitiontable"]["partitions"].as_array().expect("partitions").iter().map(part).collect()
+    table["partitiontable"]["partitions"]
+        .as_array()
+        .expect("partitions")
+        .iter()
+        .map(part)
+        .collect()
 }
 
 /// What a conversion made.
@@ -173,8 +197,12 @@ pub(crate) struct Converted {
 impl Converted {
     /// The edits of the root filesystem, from the report.
     fn edits(&self) -> Vec<Edit> {
-        let edits: Vec<Edit> = serde_json::from_value(self.record["edits"].clone()).expect("the edits");
-        edits.into_iter().filter(|edit| edit.filesystem == "root").collect()
+        let edits: Vec<Edit> =
+            serde_json::from_value(self.record["edits"].clone()).expect("the edits");
+        edits
+            .into_iter()
+            .filter(|edit| edit.filesystem == "root")
+            .collect()
     }
 
     /// Partition `number` of the converted image.
@@ -186,13 +214,31 @@ impl Converted {
     pub(crate) fn extract(&self, number: u32, to: &Path) {
         let Place { start, size } = self.part(number);
         let mib = |bytes: u64| (bytes >> 20).to_string();
-        let [skip, count] = [format!("skip={}", mib(start)), format!("count={}", mib(size))];
-        let [from, to] = [format!("if={}", self.image.display()), format!("of={}", to.display())];
-        must("dd", &[&from, &to, &"bs=1M", &skip, &count, &"conv=sparse", &"status=none"]);
+        let [skip, count] = [
+            format!("skip={}", mib(start)),
+            format!("count={}", mib(size)),
+        ];
+        let [from, to] = [
+            format!("if={}", self.image.display()),
+            format!("of={}", to.display()),
+        ];
+        must(
+            "dd",
+            &[
+                &from,
+                &to,
+                &"bs=1M",
+                &skip,
+                &count,
+                &"conv=sparse",
+                &"status=none",
+            ],
+        );
     }
 }
 
-/// The golden image `variant` converted as release `name`; done once for all tests. `None`, said aloud, when tools are missing.
+/// The golden image `variant` converted as release `name`; done once for all tests. `None`, said
+/// aloud, when tools are missing.
 pub(crate) fn converted(variant: &str, name: &str) -> Option<Arc<Converted>> {
     static DONE: Mutex<BTreeMap<String, Arc<Converted>>> = Mutex::new(BTreeMap::new());
     let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,21 +251,36 @@ pub(crate) fn converted(variant: &str, name: &str) -> Option<Arc<Converted>> {
     Some(made)
 }
 
-/// Converts `variant` as nobody, with what nobody can reach, and takes the results to `target/converted/`.
+/// Converts `variant` as nobody, with what nobody can reach, and takes the results to
+/// `target/converted/`.
 fn convert(variant: &str, name: &str) -> Option<Converted> {
     tool("sfdisk")?;
     // Of the one image, with a table, an environment or a boot loader of another kind.
     let kinds = ["-busy", "-gpt", "-raw", "-u-boot"];
-    let golden = golden(kinds.into_iter().find_map(|kind| variant.strip_suffix(kind)).unwrap_or(variant))?;
+    let golden = golden(
+        kinds
+            .into_iter()
+            .find_map(|kind| variant.strip_suffix(kind))
+            .unwrap_or(variant),
+    )?;
     let workshop = Workshop::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
     let disk = workshop.bring(&golden, &format!("in/{variant}.img"));
     let device_type = device_type(variant);
-    for package in if is_small(variant) { Vec::new() } else { client_packages(architecture(variant))? } {
-        let file = package.file_name().expect("a name").to_string_lossy().into_owned();
+    for package in if is_small(variant) {
+        Vec::new()
+    } else {
+        client_packages(architecture(variant))?
+    } {
+        let file = package
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
         workshop.bring(&package, &format!("client/{file}"));
     }
-    let overlay = std::iter::once((PATIENT, 0o644)).chain(variant.ends_with("-busy").then_some((BUSY, 0o755)));
+    let overlay = std::iter::once((PATIENT, 0o644))
+        .chain(variant.ends_with("-busy").then_some((BUSY, 0o755)));
     for ([path, text], mode) in overlay {
         let path = workshop.path().join(path);
         fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
@@ -229,7 +290,15 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let config = workshop.path().join("family.toml");
     let text = configuration(variant).replace("DEVICE_TYPE", device_type);
     fs::write(&config, text).expect("writing the configuration");
-    let arguments = ["convert", "--quiet", "--output-dir", "out", "--artifact-name", name, "--config"];
+    let arguments = [
+        "convert",
+        "--quiet",
+        "--output-dir",
+        "out",
+        "--artifact-name",
+        name,
+        "--config",
+    ];
     let mut command = workshop.command(program);
     let set: &[&str] = match variant {
         "rich" => &["--set", "storage.size=\"4 GiB\""],
@@ -245,12 +314,21 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
             "data.size=\"512 MiB\"",
         ],
         "extlinux-gpt" => &["--set", "storage.table=\"gpt\""],
-        "extlinux-raw" => &["--set", "boot.environment=\"raw\"", "--set", "storage.device=\"/dev/mmcblk0\""],
+        "extlinux-raw" => &[
+            "--set",
+            "boot.environment=\"raw\"",
+            "--set",
+            "storage.device=\"/dev/mmcblk0\"",
+        ],
         _ => &[],
     };
     command.args(arguments).arg(&config).args(set);
     let output = command.arg(&disk).output().expect("goldsmith starts");
-    assert!(output.status.success(), "converting {variant}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "converting {variant}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 
     let keep = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("converted");
     fs::create_dir_all(&keep).expect("a directory for results");
@@ -262,7 +340,12 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     };
     let record = fs::read(take("json")).expect("the report");
     let record = serde_json::from_slice(&record).expect("the report is JSON");
-    Some(Converted { golden, image: take("img"), artifact: take("mender"), record })
+    Some(Converted {
+        golden,
+        image: take("img"),
+        artifact: take("mender"),
+        record,
+    })
 }
 
 /// The number of the root partition of a golden image.
@@ -279,14 +362,32 @@ fn keeps_every_file(variant: &str) {
     if !root() {
         return;
     }
-    let Some(made) = converted(variant, "release-1") else { return };
+    let Some(made) = converted(variant, "release-1") else {
+        return;
+    };
     let old = partitions(&made.golden)[&golden_root(variant)];
     let new = made.part(2);
-    let old = manifest(Mount::new(&made.golden, old.start, old.size).expect("root").path());
-    let new = manifest(Mount::new(&made.image, new.start, new.size).expect("root").path());
-    assert!(old.len() > if is_small(variant) { 500 } else { 9_000 }, "the golden root holds a system");
+    let old = manifest(
+        Mount::new(&made.golden, old.start, old.size)
+            .expect("root")
+            .path(),
+    );
+    let new = manifest(
+        Mount::new(&made.image, new.start, new.size)
+            .expect("root")
+            .path(),
+    );
+    assert!(
+        old.len() > if is_small(variant) { 500 } else { 9_000 },
+        "the golden root holds a system"
+    );
     let found = unexplained(&differences(&old, &new), &made.edits());
-    assert!(found.is_empty(), "{variant}: {} surprises\n{}", found.len(), found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "{variant}: {} surprises\n{}",
+        found.len(),
+        found.join("\n")
+    );
 }
 
 #[test]
@@ -322,8 +423,18 @@ fn so_does_one_of_a_board_without_a_boot_partition() {
 /// Lets the owners of every format look at the results for `variant`.
 fn strangers_accept(variant: &str) {
     let tools = ["sfdisk", "e2fsck", "fsck.vfat", "mender-artifact"];
-    let [Some(sfdisk), Some(e2fsck), Some(fsck_vfat), Some(mender_artifact)] = tools.map(tool) else { return };
-    let Some(made) = converted(variant, "release-1") else { return };
+    let [
+        Some(sfdisk),
+        Some(e2fsck),
+        Some(fsck_vfat),
+        Some(mender_artifact),
+    ] = tools.map(tool)
+    else {
+        return;
+    };
+    let Some(made) = converted(variant, "release-1") else {
+        return;
+    };
     must(sfdisk, &[&"--verify", &made.image]);
     let scratch = scratch();
     let file = |number: u32| scratch.path().join(format!("part-{number}"));
@@ -338,12 +449,33 @@ fn strangers_accept(variant: &str) {
 
     must(&mender_artifact, &[&"validate", &made.artifact]);
     let said = must(mender_artifact, &[&"read", &made.artifact]);
-    assert!(said.contains("Name: release-1") && said.contains(device_type(variant)), "{said}");
-    let payload = made.record["root"]["sha256"].as_str().expect("the payload's digest");
-    assert!(said.contains(payload), "the Artifact holds another image than the report says: {said}");
-    let length = made.record["root"]["size"].as_u64().expect("the payload's size");
-    let slot = must("sh", &[&"-c", &format!("head -c {length} \"$0\" | sha256sum"), &file(2)]);
-    assert_eq!(slot.split(' ').next(), Some(payload), "slot A holds another image than the Artifact");
+    assert!(
+        said.contains("Name: release-1") && said.contains(device_type(variant)),
+        "{said}"
+    );
+    let payload = made.record["root"]["sha256"]
+        .as_str()
+        .expect("the payload's digest");
+    assert!(
+        said.contains(payload),
+        "the Artifact holds another image than the report says: {said}"
+    );
+    let length = made.record["root"]["size"]
+        .as_u64()
+        .expect("the payload's size");
+    let slot = must(
+        "sh",
+        &[
+            &"-c",
+            &format!("head -c {length} \"$0\" | sha256sum"),
+            &file(2),
+        ],
+    );
+    assert_eq!(
+        slot.split(' ').next(),
+        Some(payload),
+        "slot A holds another image than the Artifact"
+    );
 }
 
 #[test]
@@ -359,40 +491,92 @@ fn strangers_accept_the_results_for_a_dos_disk() {
 #[test]
 fn strangers_accept_the_results_for_a_raspberry_pi() {
     strangers_accept("pi");
-    let [Some(sfdisk), Some(mkimage), Some(mcopy)] = ["sfdisk", "mkimage", "mcopy"].map(tool) else { return };
-    let Some(made) = converted("pi", "release-1") else { return };
+    let [Some(sfdisk), Some(mkimage), Some(mcopy)] = ["sfdisk", "mkimage", "mcopy"].map(tool)
+    else {
+        return;
+    };
+    let Some(made) = converted("pi", "release-1") else {
+        return;
+    };
     // What its firmware reads: a FAT partition that is marked as such, and as the one to boot from.
     let table = must(&sfdisk, &[&"-d", &made.image]);
-    assert!(table.lines().any(|line| line.contains("start=       24576") && line.ends_with("type=c, bootable")), "{table}");
+    assert!(
+        table
+            .lines()
+            .any(|line| line.contains("start=       24576") && line.ends_with("type=c, bootable")),
+        "{table}"
+    );
     let scratch = scratch();
     let script = scratch.path().join("boot.scr");
-    must(&mcopy, &[&"-i", &format!("{}@@12M", made.image.display()), &"::/boot.scr", &script]);
+    must(
+        &mcopy,
+        &[
+            &"-i",
+            &format!("{}@@12M", made.image.display()),
+            &"::/boot.scr",
+            &script,
+        ],
+    );
     let said = must(mkimage, &[&"-l", &script]);
     assert!(said.contains("ARM Linux Script"), "{said}");
     // Nothing lies between the table and the boot partition.
-    let front = format!("head -c {} \"$0\" | tail -c +513 | tr -d '\\000' | wc -c", 12 << 20);
+    let front = format!(
+        "head -c {} \"$0\" | tail -c +513 | tr -d '\\000' | wc -c",
+        12 << 20
+    );
     assert_eq!(must("sh", &[&"-c", &front, &made.image]).trim(), "0");
 }
 
 #[test]
 fn what_starts_by_u_boot_is_verified() {
     for variant in ["pi", "pi-armhf", "extlinux"] {
-        let Some(made) = converted(variant, "release-1") else { return };
-        must(goldsmith(), &[&"verify", &made.image, &"--artifact", &made.artifact]);
+        let Some(made) = converted(variant, "release-1") else {
+            return;
+        };
+        must(
+            goldsmith(),
+            &[&"verify", &made.image, &"--artifact", &made.artifact],
+        );
     }
 }
 
 #[test]
 fn strangers_refuse_what_is_damaged() {
-    let [Some(e2fsck), Some(mender_artifact)] = ["e2fsck", "mender-artifact"].map(tool) else { return };
-    let Some(made) = converted("mini", "release-1") else { return };
+    let [Some(e2fsck), Some(mender_artifact)] = ["e2fsck", "mender-artifact"].map(tool) else {
+        return;
+    };
+    let Some(made) = converted("mini", "release-1") else {
+        return;
+    };
     let scratch = scratch();
     let [slot, artifact] = ["slot", "artifact"].map(|name| scratch.path().join(name));
     made.extract(2, &slot);
     // The superblock's size of an inode.
-    must("sh", &[&"-c", &"printf damage | dd of=\"$0\" bs=1 seek=$((1024 + 88)) conv=notrunc status=none", &slot]);
-    assert!(!run(e2fsck, &[&"-f", &"-n", &slot]).status.success(), "a damaged superblock passes");
+    must(
+        "sh",
+        &[
+            &"-c",
+            &"printf damage | dd of=\"$0\" bs=1 seek=$((1024 + 88)) conv=notrunc status=none",
+            &slot,
+        ],
+    );
+    assert!(
+        !run(e2fsck, &[&"-f", &"-n", &slot]).status.success(),
+        "a damaged superblock passes"
+    );
     fs::copy(&made.artifact, &artifact).expect("copying the Artifact");
-    must("sh", &[&"-c", &"printf damage | dd of=\"$0\" bs=1 seek=5000000 conv=notrunc status=none", &artifact]);
-    assert!(!run(mender_artifact, &[&"validate", &artifact]).status.success(), "a damaged payload passes");
+    must(
+        "sh",
+        &[
+            &"-c",
+            &"printf damage | dd of=\"$0\" bs=1 seek=5000000 conv=notrunc status=none",
+            &artifact,
+        ],
+    );
+    assert!(
+        !run(mender_artifact, &[&"validate", &artifact])
+            .status
+            .success(),
+        "a damaged payload passes"
+    );
 }

@@ -1,4 +1,5 @@
-//! Packages installed into a tree, held against what dpkg itself makes of the same packages in the same root.
+//! Packages installed into a tree, held against what dpkg itself makes of the same packages in the
+//! same root.
 
 use crate::support::{run, scratch, tool};
 use goldsmith::integrate::packages::{Installed, Request, install};
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-/// The root and packages of `fixtures/minbase.sh`, made once; `None` (said aloud) without root or the tools.
+/// The root and packages of `fixtures/minbase.sh`, made once; `None` (said aloud) without root or
+/// the tools.
 fn fixture() -> Option<&'static Path> {
     static FIXTURE: OnceLock<Option<PathBuf>> = OnceLock::new();
     let make = || {
@@ -30,7 +32,11 @@ fn fixture() -> Option<&'static Path> {
         if !dir.join("root.tar").is_file() {
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/minbase.sh");
             let made = run("sh", &[&script, &dir]);
-            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+            assert!(
+                made.status.success(),
+                "{}",
+                String::from_utf8_lossy(&made.stderr)
+            );
         }
         Some(dir)
     };
@@ -47,11 +53,26 @@ fn tree_of(tar: &Path) -> Tree {
     for entry in archive.entries_with_seek().unwrap() {
         let entry = entry.unwrap();
         let header = entry.header();
-        let time = Time { seconds: i64::try_from(header.mtime().unwrap()).unwrap(), nanos: 0 };
+        let time = Time {
+            seconds: i64::try_from(header.mtime().unwrap()).unwrap(),
+            nanos: 0,
+        };
         let id = |id: u64| u32::try_from(id).unwrap();
         let mode = u16::try_from(header.mode().unwrap() & 0o7777).unwrap();
-        let stat = Stat { uid: id(header.uid().unwrap()), gid: id(header.gid().unwrap()), ..Stat::root(mode, time) };
-        let path = [b"/", entry.path_bytes().trim_ascii_start().strip_prefix(b"./").unwrap_or(b"")].concat();
+        let stat = Stat {
+            uid: id(header.uid().unwrap()),
+            gid: id(header.gid().unwrap()),
+            ..Stat::root(mode, time)
+        };
+        let path = [
+            b"/",
+            entry
+                .path_bytes()
+                .trim_ascii_start()
+                .strip_prefix(b"./")
+                .unwrap_or(b""),
+        ]
+        .concat();
         let path = path.strip_suffix(b"/").unwrap_or(&path).to_vec();
         let kind = match header.entry_type() {
             tar::EntryType::Directory if path.is_empty() => continue,
@@ -66,9 +87,10 @@ fn tree_of(tar: &Path) -> Tree {
                 continue;
             }
             tar::EntryType::Symlink => Kind::Symlink(entry.link_name_bytes().unwrap().into_owned()),
-            tar::EntryType::Char => {
-                Kind::CharDevice { major: header.device_major().unwrap().unwrap(), minor: header.device_minor().unwrap().unwrap() }
-            }
+            tar::EntryType::Char => Kind::CharDevice {
+                major: header.device_major().unwrap().unwrap(),
+                minor: header.device_minor().unwrap().unwrap(),
+            },
             _ => {
                 let mut content = Content::hole(entry.size());
                 let offset = entry.raw_file_position();
@@ -105,8 +127,13 @@ fn materialise(tree: &Tree, root: &Path) {
                 first.insert(*id, to.clone());
                 let leaf = tree.leaf(*id);
                 match &leaf.kind {
-                    Kind::File(content) => fs::write(&to, content.read_all(1 << 30).unwrap()).unwrap(),
-                    Kind::Symlink(target) => std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), &to).unwrap(),
+                    Kind::File(content) => {
+                        fs::write(&to, content.read_all(1 << 30).unwrap()).unwrap()
+                    }
+                    Kind::Symlink(target) => {
+                        std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), &to)
+                            .unwrap()
+                    }
                     Kind::CharDevice { major, minor } => {
                         let (major, minor) = (major.to_string(), minor.to_string());
                         assert!(run("mknod", &[&to, &"c", &major, &minor]).status.success());
@@ -129,7 +156,12 @@ fn listing(root: &Path) -> BTreeMap<String, String> {
     for entry in walkdir::WalkDir::new(root).min_depth(1) {
         let entry = entry.unwrap();
         let meta = entry.path().symlink_metadata().unwrap();
-        let path = entry.path().strip_prefix(root).unwrap().display().to_string();
+        let path = entry
+            .path()
+            .strip_prefix(root)
+            .unwrap()
+            .display()
+            .to_string();
         let what = if meta.is_symlink() {
             format!("-> {}", fs::read_link(entry.path()).unwrap().display())
         } else if meta.is_file() {
@@ -137,7 +169,10 @@ fn listing(root: &Path) -> BTreeMap<String, String> {
         } else {
             String::new()
         };
-        out.insert(path, format!("{:o} {}:{} {what}", meta.mode(), meta.uid(), meta.gid()));
+        out.insert(
+            path,
+            format!("{:o} {}:{} {what}", meta.mode(), meta.uid(), meta.gid()),
+        );
     }
     out
 }
@@ -152,39 +187,75 @@ fn tree_listing(tree: &Tree) -> BTreeMap<String, String> {
             Entry::Leaf(id) => {
                 let leaf = tree.leaf(*id);
                 let (kind, what) = match &leaf.kind {
-                    Kind::File(bytes) => (0o100_000, content(&path, &bytes.read_all(1 << 30).unwrap())),
-                    Kind::Symlink(target) => (0o120_000, format!("-> {}", String::from_utf8_lossy(target))),
+                    Kind::File(bytes) => {
+                        (0o100_000, content(&path, &bytes.read_all(1 << 30).unwrap()))
+                    }
+                    Kind::Symlink(target) => {
+                        (0o120_000, format!("-> {}", String::from_utf8_lossy(target)))
+                    }
                     Kind::CharDevice { .. } => (0o020_000, String::new()),
                     other => panic!("{path}: {other:?}"),
                 };
                 (&leaf.stat, kind, what)
             }
         };
-        out.insert(path, format!("{:o} {}:{} {what}", kind | u32::from(stat.mode), stat.uid, stat.gid));
+        out.insert(
+            path,
+            format!(
+                "{:o} {}:{} {what}",
+                kind | u32::from(stat.mode),
+                stat.uid,
+                stat.gid
+            ),
+        );
     });
     out
 }
 
 fn content(path: &str, bytes: &[u8]) -> String {
     // dpkg writes these in the order of its hash table.
-    if let Some(group) = [("statoverride", 1), ("diversions", 3)].iter().find(|(name, _)| path == format!("var/lib/dpkg/{name}")) {
+    if let Some(group) = [("statoverride", 1), ("diversions", 3)]
+        .iter()
+        .find(|(name, _)| path == format!("var/lib/dpkg/{name}"))
+    {
         let lines: Vec<&str> = std::str::from_utf8(bytes).unwrap().lines().collect();
         let mut records: Vec<String> = lines.chunks(group.1).map(|lines| lines.join(" ")).collect();
         records.sort_unstable();
         return records.join("; ");
     }
-    let small = std::str::from_utf8(bytes).ok().filter(|text| text.len() < 4000 && path.starts_with("var/lib/"));
-    small.map_or_else(|| Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(), str::to_owned)
+    let small = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| text.len() < 4000 && path.starts_with("var/lib/"));
+    small.map_or_else(
+        || {
+            Sha256::digest(bytes)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect()
+        },
+        str::to_owned,
+    )
 }
 
 fn chroot(root: &Path, command: &[&str]) -> (bool, String) {
-    let output = Command::new("chroot").arg(root).args(command).env("DEBIAN_FRONTEND", "noninteractive").output().unwrap();
+    let output = Command::new("chroot")
+        .arg(root)
+        .args(command)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .output()
+        .unwrap();
     let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
 }
 
 fn debs(dir: &Path) -> Vec<PathBuf> {
-    let mut out: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut out: Vec<PathBuf> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     out.retain(|path| path.extension().is_some_and(|extension| extension == "deb"));
     out.sort();
     out
@@ -192,15 +263,32 @@ fn debs(dir: &Path) -> Vec<PathBuf> {
 
 fn request(paths: &[PathBuf], managed: bool) -> Request {
     let source = |path: &PathBuf| -> (PathBuf, Arc<dyn ReadAt>) {
-        (path.clone(), Arc::new(HostFile::new(path.clone(), fs::metadata(path).unwrap().len())))
+        (
+            path.clone(),
+            Arc::new(HostFile::new(
+                path.clone(),
+                fs::metadata(path).unwrap().len(),
+            )),
+        )
     };
-    Request { debs: paths.iter().map(source).collect(), managed, accept: Vec::new() }
+    Request {
+        debs: paths.iter().map(source).collect(),
+        managed,
+        accept: Vec::new(),
+    }
 }
 
 /// The time of today, so that the day of a new account's password is that of dpkg's run.
 fn today() -> Time {
     let output = Command::new("date").arg("+%s").output().unwrap();
-    Time { seconds: String::from_utf8(output.stdout).unwrap().trim().parse().unwrap(), nanos: 0 }
+    Time {
+        seconds: String::from_utf8(output.stdout)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap(),
+        nanos: 0,
+    }
 }
 
 fn installed(tree: &mut Tree, request: &Request) -> Installed {
@@ -210,13 +298,19 @@ fn installed(tree: &mut Tree, request: &Request) -> Installed {
 
 /// Paths that dpkg leaves different, and why that does not matter.
 const EXPECTED: [(&str, &str); 12] = [
-    ("etc/ld.so.cache", "ldconfig's cache; the loader falls back to the standard directories"),
+    (
+        "etc/ld.so.cache",
+        "ldconfig's cache; the loader falls back to the standard directories",
+    ),
     ("var/cache/ldconfig", "the same"),
     ("var/log/", "logs of the run"),
     ("var/lib/dpkg/status-old", "a backup"),
     ("var/lib/dpkg/diversions-old", "a backup"),
     ("var/lib/dpkg/statoverride-old", "a backup"),
-    ("var/cache/debconf/", "debconf loads templates when it is next asked"),
+    (
+        "var/cache/debconf/",
+        "debconf loads templates when it is next asked",
+    ),
     ("etc/passwd-", "a backup"),
     ("etc/group-", "a backup"),
     ("etc/shadow-", "a backup"),
@@ -235,7 +329,11 @@ fn the_tree_is_what_dpkg_makes() {
     assert_eq!(done.packages.len(), debs.len(), "{done:#?}");
 
     fs::create_dir(&theirs).unwrap();
-    assert!(run("tar", &[&"-C", &theirs, &"-xf", &fixture.join("root.tar")]).status.success());
+    assert!(
+        run("tar", &[&"-C", &theirs, &"-xf", &fixture.join("root.tar")])
+            .status
+            .success()
+    );
     let policy = theirs.join("usr/sbin/policy-rc.d");
     fs::write(&policy, "#!/bin/sh\nexit 101\n").unwrap();
     fs::set_permissions(&policy, fs::Permissions::from_mode(0o755)).unwrap();
@@ -245,7 +343,10 @@ fn the_tree_is_what_dpkg_makes() {
         fs::copy(deb, theirs.join(name)).unwrap();
         command.push(format!("/{name}"));
     }
-    let (fine, said) = chroot(&theirs, &command.iter().map(String::as_str).collect::<Vec<_>>());
+    let (fine, said) = chroot(
+        &theirs,
+        &command.iter().map(String::as_str).collect::<Vec<_>>(),
+    );
     assert!(fine, "{said}");
     for deb in &debs {
         fs::remove_file(theirs.join(deb.file_name().unwrap())).unwrap();
@@ -256,18 +357,32 @@ fn the_tree_is_what_dpkg_makes() {
     let found = differences(&tree, &theirs);
     assert!(found.is_empty(), "{}\n{done:#?}", found.join("\n"));
     // The comparison sees a link that is missing and a mode that is wrong.
-    tree.remove("/etc/systemd/system/multi-user.target.wants/mender-client.service").unwrap();
+    tree.remove("/etc/systemd/system/multi-user.target.wants/mender-client.service")
+        .unwrap();
     tree.stat_mut("/usr/bin/mender").unwrap().mode = 0o700;
-    tree.put_file("/etc/chrony/chrony.conf", "", Stat::root(0o644, Time::default())).unwrap();
+    tree.put_file(
+        "/etc/chrony/chrony.conf",
+        "",
+        Stat::root(0o644, Time::default()),
+    )
+    .unwrap();
     assert_eq!(differences(&tree, &theirs).len(), 3);
 }
 
 fn differences(ours: &Tree, b: &BTreeMap<String, String>) -> Vec<String> {
     let a = tree_listing(ours);
     let mut out = Vec::new();
-    for path in a.keys().chain(b.keys().filter(|path| !a.contains_key(*path))) {
-        if a.get(path) != b.get(path) && !EXPECTED.iter().any(|(known, _)| path.starts_with(known)) {
-            out.push(format!("{path}\n  ours   {:?}\n  dpkg's {:?}", a.get(path), b.get(path)));
+    for path in a
+        .keys()
+        .chain(b.keys().filter(|path| !a.contains_key(*path)))
+    {
+        if a.get(path) != b.get(path) && !EXPECTED.iter().any(|(known, _)| path.starts_with(known))
+        {
+            out.push(format!(
+                "{path}\n  ours   {:?}\n  dpkg's {:?}",
+                a.get(path),
+                b.get(path)
+            ));
         }
     }
     out
@@ -297,9 +412,20 @@ fn the_image_lives_on_with_dpkg() {
     said(&["apt-get", "check"]);
     assert!(said(&["mender", "--version"]).contains("3.4.0"));
     said(&["chronyd", "--version"]);
-    assert!(!root.join("etc/systemd/system/multi-user.target.wants/mender-client.service").is_symlink());
-    assert!(!root.join("etc/systemd/system/multi-user.target.wants/mender-connect.service").is_symlink());
-    assert!(root.join("etc/systemd/system/multi-user.target.wants/chrony.service").is_symlink());
+    assert!(
+        !root
+            .join("etc/systemd/system/multi-user.target.wants/mender-client.service")
+            .is_symlink()
+    );
+    assert!(
+        !root
+            .join("etc/systemd/system/multi-user.target.wants/mender-connect.service")
+            .is_symlink()
+    );
+    assert!(
+        root.join("etc/systemd/system/multi-user.target.wants/chrony.service")
+            .is_symlink()
+    );
     if tool("systemctl").is_some() {
         let state = |unit: &str| {
             let root = format!("--root={}", root.display());
@@ -310,17 +436,39 @@ fn the_image_lives_on_with_dpkg() {
     }
     // A device's dpkg sees a damaged file, and puts the same packages over ours without a question.
     fs::write(root.join("usr/bin/mender"), "damaged").unwrap();
-    assert!(chroot(&root, &["dpkg", "-V", "mender-client"]).1.contains("/usr/bin/mender"));
+    assert!(
+        chroot(&root, &["dpkg", "-V", "mender-client"])
+            .1
+            .contains("/usr/bin/mender")
+    );
     fs::write(root.join("usr/sbin/policy-rc.d"), "#!/bin/sh\nexit 101\n").unwrap();
-    fs::set_permissions(root.join("usr/sbin/policy-rc.d"), fs::Permissions::from_mode(0o755)).unwrap();
-    for deb in debs.iter().filter(|deb| ["chrony", "mender-c"].iter().any(|name| file_name(deb).starts_with(name))) {
+    fs::set_permissions(
+        root.join("usr/sbin/policy-rc.d"),
+        fs::Permissions::from_mode(0o755),
+    )
+    .unwrap();
+    for deb in debs.iter().filter(|deb| {
+        ["chrony", "mender-c"]
+            .iter()
+            .any(|name| file_name(deb).starts_with(name))
+    }) {
         fs::copy(deb, root.join("x.deb")).unwrap();
         said(&["dpkg", "-i", "/x.deb"]);
     }
     assert_eq!(said(&["dpkg", "--audit"]), "");
     // What was left disabled stays so.
-    assert!(!root.join("etc/systemd/system/multi-user.target.wants/mender-client.service").is_symlink());
-    said(&["dpkg", "--purge", "mender-connect", "mender-client", "chrony"]);
+    assert!(
+        !root
+            .join("etc/systemd/system/multi-user.target.wants/mender-client.service")
+            .is_symlink()
+    );
+    said(&[
+        "dpkg",
+        "--purge",
+        "mender-connect",
+        "mender-client",
+        "chrony",
+    ]);
     assert!(!root.join("usr/bin/mender").exists());
 }
 
@@ -338,20 +486,37 @@ fn build(dir: &Path, control: &str, members: &[(&str, &str)], files: &[(&str, &s
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
     };
     fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let control = format!("{control}\nArchitecture: all\nMaintainer: M <m@example.org>\nDescription: test\n");
+    let control =
+        format!("{control}\nArchitecture: all\nMaintainer: M <m@example.org>\nDescription: test\n");
     put("DEBIAN/control", &control, 0o644);
     for (name, text) in members {
-        put(&format!("DEBIAN/{name}"), text, if name.contains("inst") || name.contains("rm") { 0o755 } else { 0o644 });
+        put(
+            &format!("DEBIAN/{name}"),
+            text,
+            if name.contains("inst") || name.contains("rm") {
+                0o755
+            } else {
+                0o644
+            },
+        );
     }
     for (path, text) in files {
         put(path, text, 0o644);
     }
     let file = dir.join(format!("{}.deb", Sha256::digest(control.as_bytes())[0]));
-    assert!(run("dpkg-deb", &[&"--root-owner-group", &"--build", &root.path(), &file]).status.success());
+    assert!(
+        run(
+            "dpkg-deb",
+            &[&"--root-owner-group", &"--build", &root.path(), &file]
+        )
+        .status
+        .success()
+    );
     file
 }
 
-/// An upgrade with configuration files in every state, files that move to another package, links and accounts.
+/// An upgrade with configuration files in every state, files that move to another package, links
+/// and accounts.
 #[test]
 fn an_upgrade_is_what_dpkg_makes() {
     let Some(fixture) = fixture() else { return };
@@ -361,7 +526,9 @@ fn an_upgrade_is_what_dpkg_makes() {
     for dir in ["1", "2", "theirs"] {
         fs::create_dir(base.join(dir)).unwrap();
     }
-    let conffiles = ["same", "edited", "gone", "both", "dropped", "renamed"].map(|name| format!("/etc/a/{name}\n")).concat();
+    let conffiles = ["same", "edited", "gone", "both", "dropped", "renamed"]
+        .map(|name| format!("/etc/a/{name}\n"))
+        .concat();
     let old = [
         ("etc/a/same", "1"),
         ("etc/a/edited", "1"),
@@ -373,7 +540,12 @@ fn an_upgrade_is_what_dpkg_makes() {
         ("usr/share/a/moves", "a's"),
         ("usr/share/a/stays", "1"),
     ];
-    let first = build(&base.join("1"), "Package: aa\nVersion: 1", &[("conffiles", &conffiles)], &old);
+    let first = build(
+        &base.join("1"),
+        "Package: aa\nVersion: 1",
+        &[("conffiles", &conffiles)],
+        &old,
+    );
     let script = "#!/bin/sh\nset -e\ndpkg-maintscript-helper mv_conffile /etc/a/renamed /etc/a/new 2~ aa -- \"$@\"\n";
     let postinst = format!(
         "{script}if [ \"$1\" = configure ] && dpkg --compare-versions \"$2\" lt 2; then\n\
@@ -392,8 +564,15 @@ fn an_upgrade_is_what_dpkg_makes() {
         ("usr/share/a/new", "x"),
         ("usr/share/a/stays", "2"),
     ];
-    let conffiles = ["same", "edited", "gone", "both", "new"].map(|name| format!("/etc/a/{name}\n")).concat();
-    let members = [("conffiles", conffiles.as_str()), ("preinst", script), ("postinst", &postinst), ("postrm", script)];
+    let conffiles = ["same", "edited", "gone", "both", "new"]
+        .map(|name| format!("/etc/a/{name}\n"))
+        .concat();
+    let members = [
+        ("conffiles", conffiles.as_str()),
+        ("preinst", script),
+        ("postinst", &postinst),
+        ("postrm", script),
+    ];
     let relations = "Package: aa\nVersion: 2\nDepends: bb (>=1),adduser|passwd\nMulti-Arch: foreign\nX-Own: field";
     let second = build(&base.join("2"), relations, &members, &new);
     let divert = "#!/bin/sh\nset -e\ndpkg-divert --package bb --add --rename --divert /usr/bin/tac.real /usr/bin/tac\n";
@@ -404,14 +583,21 @@ fn an_upgrade_is_what_dpkg_makes() {
         &[("usr/share/a/moves", "b's"), ("usr/bin/tac", "#!/bin/sh\n")],
     );
 
-    assert!(run("tar", &[&"-C", &theirs, &"-xf", &fixture.join("root.tar")]).status.success());
+    assert!(
+        run("tar", &[&"-C", &theirs, &"-xf", &fixture.join("root.tar")])
+            .status
+            .success()
+    );
     let dpkg = |debs: &[&PathBuf]| {
         let mut command = "dpkg --force-confdef --force-confold -i".to_owned();
         for (at, deb) in debs.iter().enumerate() {
             fs::copy(deb, theirs.join(format!("{at}.deb"))).unwrap();
             command += &format!(" /{at}.deb");
         }
-        let (fine, said) = chroot(&theirs, &["sh", "-c", &format!("{command} && rm -f /*.deb")]);
+        let (fine, said) = chroot(
+            &theirs,
+            &["sh", "-c", &format!("{command} && rm -f /*.deb")],
+        );
         assert!(fine, "{said}");
     };
     dpkg(&[&first]);
@@ -419,7 +605,14 @@ fn an_upgrade_is_what_dpkg_makes() {
     fs::write(theirs.join("etc/a/both"), "2").unwrap();
     fs::remove_file(theirs.join("etc/a/gone")).unwrap();
     let tar = base.join("golden.tar");
-    assert!(run("tar", &[&"-C", &theirs, &"--numeric-owner", &"-cf", &tar, &"."]).status.success());
+    assert!(
+        run(
+            "tar",
+            &[&"-C", &theirs, &"--numeric-owner", &"-cf", &tar, &"."]
+        )
+        .status
+        .success()
+    );
 
     let mut tree = tree_of(&tar);
     installed(&mut tree, &request(&[second.clone(), other.clone()], true));
@@ -461,9 +654,17 @@ fn versions_stand_as_dpkg_sorts_them() {
     ];
     for a in versions {
         for b in versions {
-            let holds = |operator: &str| run(&dpkg, &[&"--compare-versions", &a, &operator, &b]).status.success();
+            let holds = |operator: &str| {
+                run(&dpkg, &[&"--compare-versions", &a, &operator, &b])
+                    .status
+                    .success()
+            };
             let order = a.parse::<Version>().unwrap().cmp(&b.parse().unwrap());
-            assert_eq!((order.is_lt(), order.is_eq()), (holds("lt"), holds("eq")), "{a} {b}");
+            assert_eq!(
+                (order.is_lt(), order.is_eq()),
+                (holds("lt"), holds("eq")),
+                "{a} {b}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Filesystems that are laid out by an older one: judged by e2fsck, read back, and held against the older one's places.
+//! Filesystems that are laid out by an older one: judged by e2fsck, read back, and held against the
+//! older one's places.
 
 use super::ext4_write::random::{act, build, path};
 use super::ext4_write::{BLOCK, checked, options, put, tree};
@@ -19,7 +20,10 @@ fn places(image: Source) -> Places {
 }
 
 fn like(places: &Places, options: Options) -> Options {
-    Options { like: Some(Arc::new(places.clone())), ..options }
+    Options {
+        like: Some(Arc::new(places.clone())),
+        ..options
+    }
 }
 
 /// The blocks of an image, one after the other.
@@ -28,26 +32,44 @@ fn bytes(content: &Content) -> Vec<u8> {
 }
 
 fn changed(old: &[u8], new: &[u8]) -> usize {
-    old.chunks(4096).zip(new.chunks(4096)).filter(|(old, new)| old != new).count()
+    old.chunks(4096)
+        .zip(new.chunks(4096))
+        .filter(|(old, new)| old != new)
+        .count()
 }
 
-/// Every file that is in both by the same name has its inode still, and the blocks that it had as far as it needs them.
+/// Every file that is in both by the same name has its inode still, and the blocks that it had as
+/// far as it needs them.
 fn kept(old: &Places, new: &Places, tree: &Tree) {
     let mut paths = Vec::new();
     tree.visit(&mut |path, _| paths.push([b"/", path].concat()));
-    let count = |blocks: &[std::ops::Range<u32>]| -> Vec<u32> { blocks.iter().cloned().flatten().collect() };
+    let count = |blocks: &[std::ops::Range<u32>]| -> Vec<u32> {
+        blocks.iter().cloned().flatten().collect()
+    };
     for path in paths {
-        let (Some(old), Some(new)) = (old.get(&path), new.get(&path)) else { continue };
+        let (Some(old), Some(new)) = (old.get(&path), new.get(&path)) else {
+            continue;
+        };
         assert_eq!(old.inode, new.inode, "{}", path.escape_ascii());
         let (old, new) = (count(&old.blocks), count(&new.blocks));
         if new.len() <= old.len() {
-            assert!(old.starts_with(&new), "{}: {old:?} {new:?}", path.escape_ascii());
+            assert!(
+                old.starts_with(&new),
+                "{}: {old:?} {new:?}",
+                path.escape_ascii()
+            );
         }
     }
 }
 
 fn dumped(image: &Path) -> String {
-    dump(&Filesystem::open(Arc::new(FileSource::open(image).unwrap())).unwrap().tree().unwrap()).unwrap()
+    dump(
+        &Filesystem::open(Arc::new(FileSource::open(image).unwrap()))
+            .unwrap()
+            .tree()
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -61,7 +83,11 @@ fn a_small_change_changes_few_blocks() {
     let (mut before, mut after) = (tree(), tree());
     files(&mut before, 999);
     files(&mut after, 1000);
-    put(&mut after, "/etc/new", Kind::File(Content::bytes(noise(9000, 5))));
+    put(
+        &mut after,
+        "/etc/new",
+        Kind::File(Content::bytes(noise(9000, 5))),
+    );
     let size = minimum_size(&before, &options()).unwrap() + 2 * MIB;
     let old = write(&before, size, &options()).unwrap().content;
     let old_places = places(Arc::new(old.clone()));
@@ -70,20 +96,40 @@ fn a_small_change_changes_few_blocks() {
     let alone = write(&after, size, &options()).unwrap().content;
     let (old, new, alone) = (bytes(&old), bytes(&new), bytes(&alone));
     let (few, many) = (changed(&old, &new), changed(&old, &alone));
-    assert!(few < 40 && many > 1000, "{few} blocks changed, without the older one {many}");
+    assert!(
+        few < 40 && many > 1000,
+        "{few} blocks changed, without the older one {many}"
+    );
     let dir = scratch();
     let path = checked(&after, size, &follows, dir.path());
-    assert!(std::fs::read(&path).unwrap() == new, "not the same bytes again");
-    kept(&old_places, &places(Arc::new(FileSource::open(&path).unwrap())), &after);
+    assert!(
+        std::fs::read(&path).unwrap() == new,
+        "not the same bytes again"
+    );
+    kept(
+        &old_places,
+        &places(Arc::new(FileSource::open(&path).unwrap())),
+        &after,
+    );
     // What follows itself is what it was.
-    assert!(bytes(&write(&before, size, &like(&old_places, options())).unwrap().content) == old);
+    assert!(
+        bytes(
+            &write(&before, size, &like(&old_places, options()))
+                .unwrap()
+                .content
+        ) == old
+    );
 }
 
 #[test]
 fn places_that_cannot_be_do_no_harm() {
     let mut tree = tree();
     for n in 0..50 {
-        put(&mut tree, &format!("/{n}"), Kind::File(Content::bytes(noise(20_000, n))));
+        put(
+            &mut tree,
+            &format!("/{n}"),
+            Kind::File(Content::bytes(noise(20_000, n))),
+        );
     }
     let size = minimum_size(&tree, &options()).unwrap() + MIB;
     let dir = scratch();
@@ -104,7 +150,10 @@ fn places_that_cannot_be_do_no_harm() {
     let text = format!("goldsmith places 1 size {size}\n{}\n", lines.join("\n"));
     let strange = like(&Places::parse(&text).unwrap(), options());
     let path = checked(&tree, size, &strange, dir.path());
-    assert_eq!(dumped(&path), dumped(&checked(&tree, size, &options(), dir.path())));
+    assert_eq!(
+        dumped(&path),
+        dumped(&checked(&tree, size, &options(), dir.path()))
+    );
 }
 
 proptest! {
@@ -139,5 +188,8 @@ proptest! {
 /// The tree as it is read back: what is written without the older one's help.
 fn with_lost_found(tree: &Tree, options: &Options) -> Tree {
     let size = minimum_size(tree, options).unwrap();
-    Filesystem::open(Arc::new(write(tree, size, options).unwrap().content)).unwrap().tree().unwrap()
+    Filesystem::open(Arc::new(write(tree, size, options).unwrap().content))
+        .unwrap()
+        .tree()
+        .unwrap()
 }

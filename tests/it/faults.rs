@@ -1,5 +1,6 @@
-//! What happens when something goes wrong in the middle: the disk is full, the input cannot be read or changes, a signal comes.
-//! Whatever it is, nothing gets a final name, what had one before keeps its bytes, and no temporary file stays.
+//! What happens when something goes wrong in the middle: the disk is full, the input cannot be read
+//! or changes, a signal comes. Whatever it is, nothing gets a final name, what had one before keeps
+//! its bytes, and no temporary file stays.
 
 mod injected;
 
@@ -21,15 +22,33 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The names of the results of `small.img`.
-const RESULTS: [&str; 4] =
-    ["small-qemux86-64-r1.img", "small-qemux86-64-r1.img.bmap", "small-qemux86-64-r1.json", "small-qemux86-64-r1.mender"];
+const RESULTS: [&str; 4] = [
+    "small-qemux86-64-r1.img",
+    "small-qemux86-64-r1.img.bmap",
+    "small-qemux86-64-r1.json",
+    "small-qemux86-64-r1.mender",
+];
 /// What takes a conversion long enough to be met in its middle.
-const SLOW: [&str; 6] = ["--jobs", "1", "--set", "artifact.compression=xz", "--set", "artifact.level=9"];
+const SLOW: [&str; 6] = [
+    "--jobs",
+    "1",
+    "--set",
+    "artifact.compression=xz",
+    "--set",
+    "artifact.level=9",
+];
 
 /// Names in a directory, in order.
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).expect("a directory");
-    let mut names: Vec<String> = entries.map(|e| e.expect("an entry").file_name().into_string().expect("text")).collect();
+    let mut names: Vec<String> = entries
+        .map(|e| {
+            e.expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("text")
+        })
+        .collect();
     names.sort();
     names
 }
@@ -37,7 +56,11 @@ fn names(dir: &Path) -> Vec<String> {
 /// The temporary files in a directory.
 fn parts(dir: &Path) -> Vec<String> {
     let part = |name: &String| name.starts_with(".goldsmith-") && name.ends_with(".part");
-    if dir.is_dir() { names(dir).into_iter().filter(part).collect() } else { Vec::new() }
+    if dir.is_dir() {
+        names(dir).into_iter().filter(part).collect()
+    } else {
+        Vec::new()
+    }
 }
 
 /// Puts earlier results of the user into a directory.
@@ -52,7 +75,11 @@ fn earlier(dir: &Path) {
 fn untouched(dir: &Path, when: &str) {
     assert_eq!(names(dir), RESULTS, "{when}: something was left behind");
     for name in RESULTS {
-        assert_eq!(fs::read_to_string(dir.join(name)).expect("text"), format!("the earlier {name}"), "{when}: {name} was touched");
+        assert_eq!(
+            fs::read_to_string(dir.join(name)).expect("text"),
+            format!("the earlier {name}"),
+            "{when}: {name} was touched"
+        );
     }
 }
 
@@ -65,7 +92,10 @@ fn said(output: &Output) -> String {
 fn refused(output: &Output, texts: &[&str]) {
     let said = said(output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(texts.iter().all(|text| said.contains(text)) && !said.contains("panicked"), "not said: {texts:?}\n{said}");
+    assert!(
+        texts.iter().all(|text| said.contains(text)) && !said.contains("panicked"),
+        "not said: {texts:?}\n{said}"
+    );
 }
 
 /// Fails unless the command succeeded.
@@ -75,8 +105,17 @@ fn succeeded(output: &Output) {
 
 /// A digest for each result.
 fn digests(dir: &Path) -> BTreeMap<&'static str, String> {
-    let digest = |name| must("sha256sum", &[&dir.join(name)]).split(' ').next().expect("a digest").to_owned();
-    RESULTS.into_iter().map(|name| (name, digest(name))).collect()
+    let digest = |name| {
+        must("sha256sum", &[&dir.join(name)])
+            .split(' ')
+            .next()
+            .expect("a digest")
+            .to_owned()
+    };
+    RESULTS
+        .into_iter()
+        .map(|name| (name, digest(name)))
+        .collect()
 }
 
 /// A conversion in the background.
@@ -86,9 +125,19 @@ impl Running {
     /// Starts one, waits until it writes into `dir` and stops it there.
     fn start(command: &mut Command, dir: &Path) -> Self {
         let before = parts(dir);
-        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("goldsmith starts");
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("goldsmith starts");
         let mut running = Self(child);
-        running.wait_until(|| parts(dir).iter().filter(|part| !before.contains(part)).count() >= 2);
+        running.wait_until(|| {
+            parts(dir)
+                .iter()
+                .filter(|part| !before.contains(part))
+                .count()
+                >= 2
+        });
         running.signal(Signal::STOP);
         running
     }
@@ -96,8 +145,14 @@ impl Running {
     fn wait_until(&mut self, reached: impl Fn() -> bool) {
         let start = Instant::now();
         while !reached() {
-            assert!(self.0.try_wait().expect("asking").is_none(), "it ended before it was met");
-            assert!(start.elapsed() < Duration::from_secs(60), "it did not come so far");
+            assert!(
+                self.0.try_wait().expect("asking").is_none(),
+                "it ended before it was met"
+            );
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "it did not come so far"
+            );
             std::thread::sleep(Duration::from_millis(2));
         }
     }
@@ -140,16 +195,39 @@ fn a_full_disk_leaves_nothing_behind() {
     let Some(small) = small() else { return };
     let scratch = scratch();
     let mut failed = 0;
-    for more in [&[][..], &["--set", "output.image=zst", "--set", "output.rootfs=true"][..]] {
-        for kib in [64, 256, 1 << 10, 3 << 10, 6 << 10, 8 << 10, 12 << 10, 16 << 10, 64 << 10] {
+    for more in [
+        &[][..],
+        &["--set", "output.image=zst", "--set", "output.rootfs=true"][..],
+    ] {
+        for kib in [
+            64,
+            256,
+            1 << 10,
+            3 << 10,
+            6 << 10,
+            8 << 10,
+            12 << 10,
+            16 << 10,
+            64 << 10,
+        ] {
             let memory = Memory::new(scratch.path().join("full"), &format!("size={kib}K"));
             earlier(&memory.0);
-            let output = convert(small, &memory.0).args(more).output().expect("goldsmith starts");
+            let output = convert(small, &memory.0)
+                .args(more)
+                .output()
+                .expect("goldsmith starts");
             if output.status.success() {
                 assert_eq!(kib, 64 << 10, "{kib} KiB are enough?");
                 continue;
             }
-            refused(&output, &["No space left on device", "writing ", "small-qemux86-64-r1."]);
+            refused(
+                &output,
+                &[
+                    "No space left on device",
+                    "writing ",
+                    "small-qemux86-64-r1.",
+                ],
+            );
             untouched(&memory.0, &format!("a disk of {kib} KiB with {more:?}"));
             failed += 1;
         }
@@ -157,7 +235,8 @@ fn a_full_disk_leaves_nothing_behind() {
     assert_eq!(failed, 16);
 }
 
-/// No room for one more file: whichever it is, of the results or of the names that hold earlier ones for the moment.
+/// No room for one more file: whichever it is, of the results or of the names that hold earlier
+/// ones for the moment.
 #[test]
 fn a_filesystem_without_room_for_files_leaves_nothing_behind() {
     if !root() {
@@ -167,14 +246,22 @@ fn a_filesystem_without_room_for_files_leaves_nothing_behind() {
     let scratch = scratch();
     let mut failed = 0;
     for inodes in 5.. {
-        let memory = Memory::new(scratch.path().join("full"), &format!("size=64M,nr_inodes={inodes}"));
+        let memory = Memory::new(
+            scratch.path().join("full"),
+            &format!("size=64M,nr_inodes={inodes}"),
+        );
         earlier(&memory.0);
-        let output = convert(small, &memory.0).output().expect("goldsmith starts");
+        let output = convert(small, &memory.0)
+            .output()
+            .expect("goldsmith starts");
         if output.status.success() {
             assert_eq!(names(&memory.0), RESULTS);
             break;
         }
-        refused(&output, &["No space left on device", "the output directory"]);
+        refused(
+            &output,
+            &["No space left on device", "the output directory"],
+        );
         untouched(&memory.0, &format!("{inodes} inodes"));
         failed += 1;
     }
@@ -191,25 +278,65 @@ fn a_filesystem_that_is_mounted_for_reading_is_named() {
     let memory = Memory::new(scratch.path().join("out"), "size=64M");
     earlier(&memory.0);
     must("mount", &[&"-o", &"remount,ro", &memory.0]);
-    let text = ["the output directory", "Read-only file system", "hint: name another one with --output-dir"];
-    refused(&convert(small, &memory.0).output().expect("goldsmith starts"), &text);
+    let text = [
+        "the output directory",
+        "Read-only file system",
+        "hint: name another one with --output-dir",
+    ];
+    refused(
+        &convert(small, &memory.0)
+            .output()
+            .expect("goldsmith starts"),
+        &text,
+    );
     untouched(&memory.0, "mounted for reading");
-    refused(&convert(small, &memory.0.join("below")).output().expect("goldsmith starts"), &text);
+    refused(
+        &convert(small, &memory.0.join("below"))
+            .output()
+            .expect("goldsmith starts"),
+        &text,
+    );
     untouched(&memory.0, "mounted for reading, and a directory to be made");
 }
 
-/// Converts the small image with 512 bytes at `at` unreadable into `out`; the text of the error, if any.
+/// Converts the small image with 512 bytes at `at` unreadable into `out`; the text of the error, if
+/// any.
 fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
-    let settings = super::small::SETTINGS.iter().chain(&["artifact.name=r1"]).map(|&setting| setting.to_owned());
+    let settings = super::small::SETTINGS
+        .iter()
+        .chain(&["artifact.name=r1"])
+        .map(|&setting| setting.to_owned());
     let settings: Vec<String> = settings.collect();
-    let config = goldsmith::config::load(&[PathBuf::from("qemux86-64")], &settings).expect("a configuration");
-    let request =
-        Request { config: &config, disk: small, overlays: &[], like: None, epoch: Some(1), hooks: false, report: &Silent };
-    let input = Input::of(Arc::new(Unreadable { inner: Arc::new(FileSource::open(small).expect("the image")), bad: at..at + 512 }));
+    let config = goldsmith::config::load(&[PathBuf::from("qemux86-64")], &settings)
+        .expect("a configuration");
+    let request = Request {
+        config: &config,
+        disk: small,
+        overlays: &[],
+        like: None,
+        epoch: Some(1),
+        hooks: false,
+        report: &Silent,
+    };
+    let input = Input::of(Arc::new(Unreadable {
+        inner: Arc::new(FileSource::open(small).expect("the image")),
+        bad: at..at + 512,
+    }));
     let made = pipeline::prepare(&request, input).and_then(|prepared| {
-        pipeline::write(prepared, "small.img".into(), out, pipeline::How { jobs: 2, verify: true, cache: None }, &Silent)
+        pipeline::write(
+            prepared,
+            "small.img".into(),
+            out,
+            pipeline::How {
+                jobs: 2,
+                verify: true,
+                cache: None,
+            },
+            &Silent,
+        )
     });
-    made.err().map(|error| goldsmith::cli::message::render(&error))
+    made.err()
+        .map(|error| goldsmith::cli::message::render(&error))
 }
 
 #[test]
@@ -223,11 +350,24 @@ fn an_unreadable_sector_is_reported_with_its_place() {
     let mut places = BTreeMap::<&str, usize>::new();
     for at in structures.into_iter().chain(everywhere) {
         earlier(&out);
-        let Some(error) = with_bad_sector(small, at, &out) else { continue };
+        let Some(error) = with_bad_sector(small, at, &out) else {
+            continue;
+        };
         untouched(&out, &format!("a bad sector at {at}"));
-        assert!(error.contains("Input/output error") || error.contains("os error 5"), "at {at}: {error}");
-        let known = ["the partition table", "partition 1", "of partition 2", "the root filesystem: reading its"];
-        let place = known.iter().find(|place| error.contains(**place)).unwrap_or_else(|| panic!("no place: {error}"));
+        assert!(
+            error.contains("Input/output error") || error.contains("os error 5"),
+            "at {at}: {error}"
+        );
+        let known = [
+            "the partition table",
+            "partition 1",
+            "of partition 2",
+            "the root filesystem: reading its",
+        ];
+        let place = known
+            .iter()
+            .find(|place| error.contains(**place))
+            .unwrap_or_else(|| panic!("no place: {error}"));
         *places.entry(place).or_default() += 1;
     }
     assert_eq!(places.len(), 4, "{places:?}");
@@ -244,14 +384,24 @@ fn a_signal_ends_a_run_and_takes_its_files_away() {
         running.signal(signal);
         let output = running.end();
         assert_eq!(output.status.code(), Some(code), "{}", said(&output));
-        assert!(said(&output).contains("error: interrupted; nothing was written"), "{}", said(&output));
+        assert!(
+            said(&output).contains("error: interrupted; nothing was written"),
+            "{}",
+            said(&output)
+        );
         untouched(&out, &format!("{signal:?}"));
     }
     // While the input arrives.
     let out = scratch.path().join("out-pipe");
     fs::create_dir(&out).expect("a directory");
     let mut command = convert(Path::new("-"), &out);
-    let mut running = Running(command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("goldsmith starts"));
+    let mut running = Running(
+        command
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("goldsmith starts"),
+    );
     let bytes = fs::read(small).expect("the image");
     let mut stdin = running.0.stdin.take().expect("a pipe");
     io::Write::write_all(&mut stdin, &bytes[..8 << 20]).expect("the image's start");
@@ -272,14 +422,29 @@ fn the_next_run_clears_what_a_killed_one_left_and_nothing_else() {
     killed.end();
     let left = parts(&out);
     assert!(!left.is_empty());
-    let slow = Running::start(convert(small, &out).args(SLOW).args(["--set", "output.name=slow"]), &out);
-    assert!(left.iter().all(|part| !out.join(part).exists()), "the second run left files of the killed one");
+    let slow = Running::start(
+        convert(small, &out)
+            .args(SLOW)
+            .args(["--set", "output.name=slow"]),
+        &out,
+    );
+    assert!(
+        left.iter().all(|part| !out.join(part).exists()),
+        "the second run left files of the killed one"
+    );
     slow.signal(Signal::STOP);
     succeeded(&convert(small, &out).output().expect("goldsmith starts"));
-    assert!(parts(&out).len() == 2 && parts(&out).iter().all(|part| part.contains("slow")), "{:?}", parts(&out));
+    assert!(
+        parts(&out).len() == 2 && parts(&out).iter().all(|part| part.contains("slow")),
+        "{:?}",
+        parts(&out)
+    );
     slow.signal(Signal::CONT);
     succeeded(&slow.end());
-    let artifact = must(goldsmith(), &[&"artifact", &"validate", &out.join("slow.mender")]);
+    let artifact = must(
+        goldsmith(),
+        &[&"artifact", &"validate", &out.join("slow.mender")],
+    );
     assert!(artifact.contains("valid, not signed"), "{artifact}");
     assert_eq!(names(&out).len(), 9, "{:?}", names(&out));
 }
@@ -290,7 +455,13 @@ fn runs_at_once_into_one_directory_are_all_whole() {
     let scratch = scratch();
     let [alone, shared] = ["alone", "shared"].map(|name| scratch.path().join(name));
     succeeded(&convert(small, &alone).output().expect("goldsmith starts"));
-    let spawn = |_| convert(small, &shared).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("goldsmith starts");
+    let spawn = |_| {
+        convert(small, &shared)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("goldsmith starts")
+    };
     let runs: Vec<Child> = (0..4).map(spawn).collect();
     for run in runs {
         succeeded(&run.wait_with_output().expect("its end"));
@@ -307,17 +478,27 @@ fn a_directory_that_cannot_be_written_to_is_named() {
     let disk = workshop.bring(small, "in/small.img");
     let run = |out: &str| {
         let mut command = workshop.command(&program);
-        let arguments: Vec<_> = convert(&disk, Path::new(out)).get_args().map(ToOwned::to_owned).collect();
+        let arguments: Vec<_> = convert(&disk, Path::new(out))
+            .get_args()
+            .map(ToOwned::to_owned)
+            .collect();
         command.args(arguments).output().expect("goldsmith starts")
     };
     let at = |name: &str| workshop.path().join(name);
     earlier(&at("closed"));
-    fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o555)).expect("closing a directory");
+    fs::set_permissions(at("closed"), fs::Permissions::from_mode(0o555))
+        .expect("closing a directory");
     refused(&run("closed"), &["Permission denied", "closed"]);
     untouched(&at("closed"), "a closed directory");
     fs::write(at("file"), "of the user").expect("a file");
-    refused(&run("file"), &["the output directory file cannot be used", "hint: "]);
-    refused(&run("file/below"), &["the output directory file/below cannot be used"]);
+    refused(
+        &run("file"),
+        &["the output directory file cannot be used", "hint: "],
+    );
+    refused(
+        &run("file/below"),
+        &["the output directory file/below cannot be used"],
+    );
     assert_eq!(fs::read_to_string(at("file")).expect("text"), "of the user");
     succeeded(&run("missing/parents/out"));
     assert_eq!(names(&at("missing/parents/out")), RESULTS);
@@ -330,7 +511,10 @@ fn a_directory_in_the_place_of_a_result_is_refused() {
     for name in RESULTS {
         let out = scratch.path().join(format!("out-{name}"));
         fs::create_dir_all(out.join(name)).expect("a directory");
-        refused(&convert(small, &out).output().expect("goldsmith starts"), &["is a directory", name]);
+        refused(
+            &convert(small, &out).output().expect("goldsmith starts"),
+            &["is a directory", name],
+        );
         assert_eq!(names(&out), [name]);
     }
 }
@@ -343,7 +527,10 @@ fn the_golden_image_is_never_replaced() {
     fs::copy(small, &disk).expect("a copy");
     let mut command = convert(&disk, scratch.path());
     refused(
-        &command.args(["--set", "output.name=golden"]).output().expect("goldsmith starts"),
+        &command
+            .args(["--set", "output.name=golden"])
+            .output()
+            .expect("goldsmith starts"),
         &["would replace the golden image"],
     );
     assert_eq!(names(scratch.path()), ["golden.img"]);
@@ -356,9 +543,13 @@ fn an_input_that_changes_is_not_converted() {
     let scratch = scratch();
     type Change = fn(&fs::File) -> io::Result<()>;
     let changes: [(&str, Change); 4] = [
-        ("touched", |file| file.set_modified(std::time::SystemTime::UNIX_EPOCH)),
+        ("touched", |file| {
+            file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+        }),
         ("appended to", |file| file.write_all_at(b"more", 64 << 20)),
-        ("overwritten", |file| file.write_all_at(b"other", (ROOT.0 + 20) << 20)),
+        ("overwritten", |file| {
+            file.write_all_at(b"other", (ROOT.0 + 20) << 20)
+        }),
         ("cut short", |file| file.set_len((ROOT.0 + 4) << 20)),
     ];
     for (what, change) in changes {
@@ -367,10 +558,19 @@ fn an_input_that_changes_is_not_converted() {
         let out = scratch.path().join(what);
         earlier(&out);
         let running = Running::start(convert(&disk, &out).args(SLOW), &out);
-        change(&fs::OpenOptions::new().write(true).open(&disk).expect("the copy")).expect("changing it");
+        change(
+            &fs::OpenOptions::new()
+                .write(true)
+                .open(&disk)
+                .expect("the copy"),
+        )
+        .expect("changing it");
         refused(
             &running.end(),
-            &["reading the golden image: the input was changed while it was read", "hint: copy the image first"],
+            &[
+                "reading the golden image: the input was changed while it was read",
+                "hint: copy the image first",
+            ],
         );
         untouched(&out, what);
     }
@@ -380,18 +580,37 @@ fn an_input_that_changes_is_not_converted() {
 fn nobody_listening_is_no_error() {
     let Some(small) = small() else { return };
     let scratch = scratch();
-    for (name, redirect) in [("out", ">&-"), ("err", "2>&-"), ("both", ">&- 2>&-"), ("pipe", "2>&1 | true"), ("in", "<&-")] {
+    for (name, redirect) in [
+        ("out", ">&-"),
+        ("err", "2>&-"),
+        ("both", ">&- 2>&-"),
+        ("pipe", "2>&1 | true"),
+        ("in", "<&-"),
+    ] {
         let out = scratch.path().join(name);
         let command = convert(small, &out);
         let script = format!("set -o pipefail; \"$@\" {redirect}");
-        let output =
-            Command::new("bash").args(["-c", &script, "bash"]).arg(command.get_program()).args(command.get_args()).output();
+        let output = Command::new("bash")
+            .args(["-c", &script, "bash"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .output();
         succeeded(&output.expect("bash starts"));
         assert_eq!(names(&out), RESULTS, "{name}");
     }
     // Here somebody would wait for the names in vain.
     let mut command = convert(small, &scratch.path().join("full"));
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
-    refused(&command.stdout(full).stderr(Stdio::piped()).output().expect("goldsmith starts"), &["No space left on device"]);
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("a full device");
+    refused(
+        &command
+            .stdout(full)
+            .stderr(Stdio::piped())
+            .output()
+            .expect("goldsmith starts"),
+        &["No space left on device"],
+    );
     assert_eq!(names(&scratch.path().join("full")), RESULTS);
 }

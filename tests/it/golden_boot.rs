@@ -6,7 +6,14 @@ use super::qemu::{Board, Firmware};
 /// Boots the image `variant` and looks around.
 fn boots(variant: &str, firmware: Firmware) {
     let Some(image) = golden(variant) else { return };
-    let Some(board) = Board::new(&format!("golden-{variant}-{firmware:?}"), &image, None, firmware) else { return };
+    let Some(board) = Board::new(
+        &format!("golden-{variant}-{firmware:?}"),
+        &image,
+        None,
+        firmware,
+    ) else {
+        return;
+    };
     let mut machine = board.power_on();
     machine.shell();
     assert_eq!(machine.must("cat /etc/release-marker"), "1\n");

@@ -1,5 +1,5 @@
-//! The program that grows the data partition, run with stand-ins for the kernel's view of a disk and for the tools that change it, and
-//! with the real ones on converted images.
+//! The program that grows the data partition, run with stand-ins for the kernel's view of a disk
+//! and for the tools that change it, and with the real ones on converted images.
 
 use super::convert::converted;
 use super::support::{must, root, run, scratch, tool};
@@ -14,8 +14,9 @@ fn write(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("its mode");
 }
 
-/// A disk `sda` of 1 GiB whose partitions 1 to 4 have the given starts; the last ends at 300,000 sectors. Returns what the tools were
-/// asked and what the script said. `by` is what the system has to change partitions, `locked` whether another program has locked the disk.
+/// A disk `sda` of 1 GiB whose partitions 1 to 4 have the given starts; the last ends at 300,000
+/// sectors. Returns what the tools were asked and what the script said. `by` is what the system has
+/// to change partitions, `locked` whether another program has locked the disk.
 fn grow(by: &str, starts: [u32; 4], locked: bool) -> (String, String) {
     let top = scratch();
     let top = top.path();
@@ -26,7 +27,17 @@ fn grow(by: &str, starts: [u32; 4], locked: bool) -> (String, String) {
         let part = disk.join(format!("sda{number}"));
         write(&part.join("partition"), &format!("{number}\n"));
         write(&part.join("start"), &format!("{start}\n"));
-        write(&part.join("size"), &format!("{}\n", if number == 4 { 300_000 - starts[3] } else { 1_000 }));
+        write(
+            &part.join("size"),
+            &format!(
+                "{}\n",
+                if number == 4 {
+                    300_000 - starts[3]
+                } else {
+                    1_000
+                }
+            ),
+        );
         symlink(&part, top.join(format!("class/sda{number}"))).expect("a link");
         write(&top.join(format!("dev/sda{number}")), "");
     }
@@ -37,17 +48,36 @@ fn grow(by: &str, starts: [u32; 4], locked: bool) -> (String, String) {
     if locked {
         held.lock().expect("a lock");
     }
-    // Each tool says whether udev, which asks for the same lock, would keep off the disk meanwhile, and whether it could wait for udev.
+    // Each tool says whether udev, which asks for the same lock, would keep off the disk meanwhile,
+    // and whether it could wait for udev.
     write(&top.join("bin/udevadm"), "#!/bin/sh\n");
     let tool = |name: &str, then: &str| {
-        let waits = "command -v udevadm >/dev/null && waits= || waits=' without udev'\nPATH=/usr/bin:/bin";
-        let lock = format!("flock -n -s {0} true && locked= || locked=' (disk locked)'", device.display());
-        let asked = format!("echo \"{name} $*$locked$waits\" | sed 's|{}||' >>{}", top.display(), log.display());
-        write(&top.join("bin").join(name), &format!("#!/bin/sh\n{waits}\n{lock}\n{asked}\n{then}\n"));
+        let waits =
+            "command -v udevadm >/dev/null && waits= || waits=' without udev'\nPATH=/usr/bin:/bin";
+        let lock = format!(
+            "flock -n -s {0} true && locked= || locked=' (disk locked)'",
+            device.display()
+        );
+        let asked = format!(
+            "echo \"{name} $*$locked$waits\" | sed 's|{}||' >>{}",
+            top.display(),
+            log.display()
+        );
+        write(
+            &top.join("bin").join(name),
+            &format!("#!/bin/sh\n{waits}\n{lock}\n{asked}\n{then}\n"),
+        );
     };
     let grown = format!("echo 2000000 >{}", disk.join("sda4/size").display());
     tool("partx", &grown);
-    tool(by, &if by == "parted" { grown } else { "cat >/dev/null".into() });
+    tool(
+        by,
+        &if by == "parted" {
+            grown
+        } else {
+            "cat >/dev/null".into()
+        },
+    );
     for name in ["sfdisk", "parted"].into_iter().filter(|name| *name != by) {
         // Hides the one of this system.
         tool(name, "exit 1");
@@ -56,8 +86,14 @@ fn grow(by: &str, starts: [u32; 4], locked: bool) -> (String, String) {
     let script = include_str!("../../configs/device/grow-data.sh")
         .replace("/sys/class/block", &top.join("class").display().to_string())
         .replace("flock -w 60", "flock -w 1")
-        .replace("disk=/dev/", &format!("disk={}/", top.join("dev").display()))
-        .replace("/usr/lib/systemd/systemd-growfs", &top.join("bin/systemd-growfs").display().to_string());
+        .replace(
+            "disk=/dev/",
+            &format!("disk={}/", top.join("dev").display()),
+        )
+        .replace(
+            "/usr/lib/systemd/systemd-growfs",
+            &top.join("bin/systemd-growfs").display().to_string(),
+        );
     write(&top.join("script"), &script);
     let path = format!("{}:/usr/bin:/bin", top.join("bin").display());
     let output = Command::new("sh")
@@ -67,8 +103,14 @@ fn grow(by: &str, starts: [u32; 4], locked: bool) -> (String, String) {
         .env("PATH", path)
         .output()
         .expect("a shell");
-    assert!(output.status.success(), "a failure would hold up the boot: {output:?}");
-    (fs::read_to_string(log).unwrap_or_default(), String::from_utf8_lossy(&output.stdout).into_owned())
+    assert!(
+        output.status.success(),
+        "a failure would hold up the boot: {output:?}"
+    );
+    (
+        fs::read_to_string(log).unwrap_or_default(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
 }
 
 #[test]
@@ -101,7 +143,10 @@ fn a_disk_that_another_program_has_locked_is_left_alone() {
     for by in ["sfdisk", "parted"] {
         let (asked, said) = grow(by, [2_048, 10_000, 20_000, 30_000], true);
         assert_eq!(asked, "");
-        assert!(said.contains("locked by another program") && !said.contains("could not be changed"), "{said}");
+        assert!(
+            said.contains("locked by another program") && !said.contains("could not be changed"),
+            "{said}"
+        );
     }
 }
 
@@ -119,21 +164,29 @@ struct Disk {
 }
 
 impl Disk {
-    /// `None`, said aloud, where loop devices or tools are missing. `first` replaces the first byte of the disk.
+    /// `None`, said aloud, where loop devices or tools are missing. `first` replaces the first byte
+    /// of the disk.
     fn new(variant: &str, first: Option<u8>) -> Option<Self> {
         let (losetup, _) = (tool("losetup").filter(|_| root())?, tool("sfdisk")?);
         let made = converted(variant, "release-1")?;
         let dir = scratch();
         let card = dir.path().join("card");
         must("cp", &[&"--sparse=always", &made.image, &card]);
-        let file = fs::OpenOptions::new().write(true).open(&card).expect("the card");
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(&card)
+            .expect("the card");
         file.set_len(3 << 30).expect("a larger card");
-        file.write_all_at(first.as_slice(), 0).expect("its first byte");
-        let device = must(losetup, &[&"--find", &"--show", &"--partscan", &card]).trim().to_owned();
+        file.write_all_at(first.as_slice(), 0)
+            .expect("its first byte");
+        let device = must(losetup, &[&"--find", &"--show", &"--partscan", &card])
+            .trim()
+            .to_owned();
         let disk = Self { dir, device };
         // Not every kernel looks for partitions by itself.
         run("partx", &[&"--add", &disk.device]);
-        let number = fs::read_to_string(disk.block().join("dev")).expect("the number of the device");
+        let number =
+            fs::read_to_string(disk.block().join("dev")).expect("the number of the device");
         let (major, minor) = number.trim().split_once(':').expect("two numbers");
         if !disk.part().exists() {
             must("mknod", &[&disk.part(), &"b", &major, &minor]);
@@ -163,25 +216,58 @@ impl Disk {
 
     /// What the table says, without sizes.
     fn identity(&self) -> Vec<String> {
-        let table = must(tool("sfdisk").expect("looked for before"), &[&"--dump", &self.device]);
+        let table = must(
+            tool("sfdisk").expect("looked for before"),
+            &[&"--dump", &self.device],
+        );
         let lines = table.lines().filter(|line| !line.starts_with("last-lba"));
-        lines.map(|line| line.split(", ").filter(|field| !field.contains("size=")).collect::<Vec<_>>().join(", ")).collect()
+        lines
+            .map(|line| {
+                line.split(", ")
+                    .filter(|field| !field.contains("size="))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            })
+            .collect()
     }
 
-    /// Runs the program where only `tools` can change a table; `more` is searched for commands besides.
+    /// Runs the program where only `tools` can change a table; `more` is searched for commands
+    /// besides.
     fn grow(&self, tools: &[&str], more: &str) -> Option<String> {
         let bin = self.dir.path().join("bin");
         fs::create_dir_all(&bin).expect("a directory");
-        for name in ["cat", "dd", "flock", "od", "partx", "readlink", "resize2fs", "sh", "tr"].iter().chain(tools) {
+        for name in [
+            "cat",
+            "dd",
+            "flock",
+            "od",
+            "partx",
+            "readlink",
+            "resize2fs",
+            "sh",
+            "tr",
+        ]
+        .iter()
+        .chain(tools)
+        {
             symlink(tool(name)?, bin.join(name)).expect("a link");
         }
         let script = self.dir.path().join("script");
         write(&script, include_str!("../../configs/device/grow-data.sh"));
         let path = format!("{}{more}", bin.display());
-        let output =
-            Command::new(bin.join("sh")).arg(script).arg(self.part()).arg(self.data()).env("PATH", path).output().expect("a shell");
+        let output = Command::new(bin.join("sh"))
+            .arg(script)
+            .arg(self.part())
+            .arg(self.data())
+            .env("PATH", path)
+            .output()
+            .expect("a shell");
         assert!(output.status.success(), "{output:?}");
-        Some(format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr)))
+        Some(format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ))
     }
 }
 
@@ -204,27 +290,53 @@ fn partitions_keep_their_identities_whichever_tool_grows_the_last() {
         ("mbr", &["parted"], ""),
     ];
     for (variant, tools, more) in cases {
-        let Some(disk) = Disk::new(variant, None) else { return };
+        let Some(disk) = Disk::new(variant, None) else {
+            return;
+        };
         let before = (disk.identity(), disk.size());
-        let Some(said) = disk.grow(tools, more) else { return };
+        let Some(said) = disk.grow(tools, more) else {
+            return;
+        };
         assert_eq!(disk.identity(), before.0, "{variant} by {tools:?}: {said}");
-        assert!(disk.size() > before.1 + 1000, "{variant} by {tools:?}: {}: {said}", disk.size());
-        // That the mounted filesystem follows is seen where converted images start: it takes a right that containers lack.
-        must(tool("sfdisk").expect("looked for before"), &[&"--verify", &disk.device]);
+        assert!(
+            disk.size() > before.1 + 1000,
+            "{variant} by {tools:?}: {}: {said}",
+            disk.size()
+        );
+        // That the mounted filesystem follows is seen where converted images start: it takes a
+        // right that containers lack.
+        must(
+            tool("sfdisk").expect("looked for before"),
+            &[&"--verify", &disk.device],
+        );
         must("umount", &[&disk.data()]);
-        must(tool("e2fsck").expect("of the package of resize2fs"), &[&"-f", &"-n", &disk.part()]);
+        must(
+            tool("e2fsck").expect("of the package of resize2fs"),
+            &[&"-f", &"-n", &disk.part()],
+        );
     }
 }
 
 #[test]
 fn a_disk_that_parted_would_take_for_a_new_one_is_left_alone() {
-    let Some(disk) = Disk::new("mbr", Some(0)) else { return };
+    let Some(disk) = Disk::new("mbr", Some(0)) else {
+        return;
+    };
     let before = (disk.identity(), disk.size());
-    let Some(said) = disk.grow(&["parted"], "") else { return };
+    let Some(said) = disk.grow(&["parted"], "") else {
+        return;
+    };
     assert!(said.contains("could not be changed"), "{said}");
     assert_eq!((disk.identity(), disk.size()), before);
     // It would be another one.
     let parted = tool("parted").expect("linked before");
-    run(parted, &[&"--script", &disk.device, &"set", &"1", &"boot", &"on"]);
-    assert_ne!(disk.identity()[1], before.0[1], "parted keeps the identifier: is the rule still needed?");
+    run(
+        parted,
+        &[&"--script", &disk.device, &"set", &"1", &"boot", &"on"],
+    );
+    assert_ne!(
+        disk.identity()[1],
+        before.0[1],
+        "parted keeps the identifier: is the rule still needed?"
+    );
 }

@@ -1,7 +1,8 @@
-//! The boot script in the real GRUB, behind the real shim, under emulation: which root filesystem it starts and what it writes,
-//! held against the model of the state machine.
+//! The boot script in the real GRUB, behind the real shim, under emulation: which root filesystem
+//! it starts and what it writes, held against the model of the state machine.
 //!
-//! The kernel and the boot programs are Debian's, fetched once into `target/boot-packages/`. A boot ends at the kernel's first lines.
+//! The kernel and the boot programs are Debian's, fetched once into `target/boot-packages/`. A boot
+//! ends at the kernel's first lines.
 
 use super::grubenv::{medium, number, place};
 use super::qemu::{Board, Firmware};
@@ -23,13 +24,20 @@ use std::time::Duration;
 const MIB: u64 = 1 << 20;
 /// Where the partitions begin and how long they are (MiB): the boot partition, slot A, slot B.
 const PARTITIONS: [(u64, u64); 3] = [(1, 32), (33, 64), (97, 64)];
-const PARTUUIDS: [&str; 3] =
-    ["11111111-2222-4333-8444-555555555501", "11111111-2222-4333-8444-555555555502", "11111111-2222-4333-8444-555555555503"];
+const PARTUUIDS: [&str; 3] = [
+    "11111111-2222-4333-8444-555555555501",
+    "11111111-2222-4333-8444-555555555502",
+    "11111111-2222-4333-8444-555555555503",
+];
 const BOOT: Duration = Duration::from_secs(180);
 
 /// The unpacked packages of an architecture; `None`, said aloud, where they cannot be fetched.
 fn packages(arch: Architecture) -> Option<PathBuf> {
-    let name = if arch == Architecture::Amd64 { "boot-packages".to_owned() } else { format!("boot-packages-{}", arch.name()) };
+    let name = if arch == Architecture::Amd64 {
+        "boot-packages".to_owned()
+    } else {
+        format!("boot-packages-{}", arch.name())
+    };
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(name);
     if !dir.join("complete").exists() {
         let _ = fs::remove_dir_all(&dir);
@@ -40,20 +48,27 @@ fn packages(arch: Architecture) -> Option<PathBuf> {
     Some(dir)
 }
 
-/// Apt, working in `dir`; for a foreign architecture with lists of its own, which do not disturb the host's.
+/// Apt, working in `dir`; for a foreign architecture with lists of its own, which do not disturb
+/// the host's.
 fn apt(arch: Architecture, dir: &Path) -> Option<Command> {
     let mut command = Command::new(tool("apt-get")?);
     command.arg("-q").current_dir(dir);
     if arch != Architecture::Amd64 {
         let lists = dir.join("lists");
         fs::create_dir_all(lists.join("partial")).unwrap();
-        for (key, value) in
-            [("APT::Architecture", arch.name()), ("APT::Architectures", arch.name()), ("APT::Sandbox::User", "root")]
-        {
+        for (key, value) in [
+            ("APT::Architecture", arch.name()),
+            ("APT::Architectures", arch.name()),
+            ("APT::Sandbox::User", "root"),
+        ] {
             command.args(["-o", &format!("{key}={value}")]);
         }
-        command.args(["-o", "Acquire::Languages=none", "-o"]).arg(format!("Dir::State::lists={}", lists.display()));
-        command.arg("-o").arg(format!("Dir::Cache={}", dir.display()));
+        command
+            .args(["-o", "Acquire::Languages=none", "-o"])
+            .arg(format!("Dir::State::lists={}", lists.display()));
+        command
+            .arg("-o")
+            .arg(format!("Dir::Cache={}", dir.display()));
     }
     Some(command)
 }
@@ -61,12 +76,30 @@ fn apt(arch: Architecture, dir: &Path) -> Option<Command> {
 fn fetch(arch: Architecture, dir: &Path) -> Option<()> {
     let dpkg_deb = tool("dpkg-deb")?;
     let debs = || {
-        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "deb"))
+        fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "deb"))
     };
     let names: &[&str] = match arch {
-        Architecture::Amd64 => &["linux-image-cloud-amd64", "grub-efi-amd64-signed", "shim-signed", "shim-helpers-amd64-signed"],
-        Architecture::Arm64 => &["linux-image-cloud-arm64", "grub-efi-arm64-signed", "shim-signed", "shim-helpers-arm64-signed"],
-        Architecture::I386 => &["linux-image-686-pae", "grub-efi-ia32-signed", "shim-signed", "shim-helpers-i386-signed"],
+        Architecture::Amd64 => &[
+            "linux-image-cloud-amd64",
+            "grub-efi-amd64-signed",
+            "shim-signed",
+            "shim-helpers-amd64-signed",
+        ],
+        Architecture::Arm64 => &[
+            "linux-image-cloud-arm64",
+            "grub-efi-arm64-signed",
+            "shim-signed",
+            "shim-helpers-arm64-signed",
+        ],
+        Architecture::I386 => &[
+            "linux-image-686-pae",
+            "grub-efi-ia32-signed",
+            "shim-signed",
+            "shim-helpers-i386-signed",
+        ],
         // Nothing is signed, and GRUB is in pieces.
         Architecture::Armhf => &["linux-image-armmp-lpae", "grub-efi-arm-bin"],
     };
@@ -75,15 +108,25 @@ fn fetch(arch: Architecture, dir: &Path) -> Option<()> {
         apt(arch, dir)?.arg("update").output().unwrap();
     }
     let download = |names: &[&str]| {
-        let output = apt(arch, dir)?.arg("download").args(names).output().unwrap();
+        let output = apt(arch, dir)?
+            .arg("download")
+            .args(names)
+            .output()
+            .unwrap();
         if !output.status.success() {
-            assert!(std::env::var_os("CI").is_none(), "fetching {names:?}: {}", String::from_utf8_lossy(&output.stderr));
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "fetching {names:?}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             eprintln!("SKIPPED: {names:?} cannot be fetched");
         }
         output.status.success().then_some(())
     };
     download(names)?;
-    let kernel = debs().find(|path| path.to_str().unwrap().contains(names[0])).unwrap();
+    let kernel = debs()
+        .find(|path| path.to_str().unwrap().contains(names[0]))
+        .unwrap();
     let depends = must(&dpkg_deb, &[&"-f", &kernel, &"Depends"]);
     download(&[depends.split([' ', ',']).next().unwrap()])?;
     for deb in debs().collect::<Vec<_>>() {
@@ -106,16 +149,26 @@ fn golden(arch: Architecture) -> Option<&'static Golden> {
     if let Some((_, found)) = golden.iter().find(|(known, _)| *known == arch) {
         return *found;
     }
-    let tools = ["sgdisk", "mformat", "mcopy", "mke2fs"].iter().all(|name| tool(name).is_some());
+    let tools = ["sgdisk", "mformat", "mcopy", "mke2fs"]
+        .iter()
+        .all(|name| tool(name).is_some());
     // Kept until the process ends, like every fixture of a run.
-    let made = if tools { packages(arch).map(|packages| &*Box::leak(Box::new(make_golden(arch, &packages)))) } else { None };
+    let made = if tools {
+        packages(arch).map(|packages| &*Box::leak(Box::new(make_golden(arch, &packages))))
+    } else {
+        None
+    };
     golden.push((arch, made));
     made
 }
 
 /// The first serial line, as Linux calls it.
 fn serial(arch: Architecture) -> &'static str {
-    if matches!(arch, Architecture::Arm64 | Architecture::Armhf) { "ttyAMA0" } else { "ttyS0" }
+    if matches!(arch, Architecture::Arm64 | Architecture::Armhf) {
+        "ttyAMA0"
+    } else {
+        "ttyS0"
+    }
 }
 
 fn context(arch: Architecture) -> Context<'static> {
@@ -134,28 +187,51 @@ fn make_golden(arch: Architecture, packages: &Path) -> Golden {
     let suffix = arch.efi_suffix();
     let kernels = fs::read_dir(packages.join("boot")).unwrap();
     let mut names = kernels.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let version = names.find_map(|name| Some(name.strip_prefix("vmlinuz-")?.to_owned())).unwrap();
+    let version = names
+        .find_map(|name| Some(name.strip_prefix("vmlinuz-")?.to_owned()))
+        .unwrap();
     let stat = || Stat::root(0o755, Time::default());
     let [mut root, mut boot] = [Tree::new(stat()), Tree::new(stat())];
     let platform = arch.grub_platform();
     let mut paths = vec![format!("/boot/vmlinuz-{version}")];
     if arch == Architecture::Armhf {
-        install_grub(&mut root, &packages.join("usr/lib/grub").join(platform), platform);
+        install_grub(
+            &mut root,
+            &packages.join("usr/lib/grub").join(platform),
+            platform,
+        );
     } else {
-        paths.extend(["shim", "mm", "fb"].map(|name| format!("/usr/lib/shim/{name}{suffix}.efi.signed")));
-        paths.push(format!("/usr/lib/grub/{platform}-signed/grub{suffix}.efi.signed"));
+        paths.extend(
+            ["shim", "mm", "fb"].map(|name| format!("/usr/lib/shim/{name}{suffix}.efi.signed")),
+        );
+        paths.push(format!(
+            "/usr/lib/grub/{platform}-signed/grub{suffix}.efi.signed"
+        ));
     }
     for path in paths {
-        root.put_file(&path, fs::read(packages.join(&path[1..])).unwrap(), stat()).unwrap();
+        root.put_file(&path, fs::read(packages.join(&path[1..])).unwrap(), stat())
+            .unwrap();
     }
-    root.put_file(format!("/boot/initrd.img-{version}"), empty_cpio(), stat()).unwrap();
-    let menu = format!("menuentry x {{\nlinux /vmlinuz root=UUID=1234 ro console={} loglevel=6\n}}\n", serial(arch));
+    root.put_file(format!("/boot/initrd.img-{version}"), empty_cpio(), stat())
+        .unwrap();
+    let menu = format!(
+        "menuentry x {{\nlinux /vmlinuz root=UUID=1234 ro console={} loglevel=6\n}}\n",
+        serial(arch)
+    );
     root.put_file("/boot/grub/grub.cfg", menu, stat()).unwrap();
-    boot.put_file("/efi/debian/grub.cfg", "echo old\n", stat()).unwrap();
-    let mut editors = [Editor::new(&mut root, Time::default()), Editor::new(&mut boot, Time::default())];
+    boot.put_file("/efi/debian/grub.cfg", "echo old\n", stat())
+        .unwrap();
+    let mut editors = [
+        Editor::new(&mut root, Time::default()),
+        Editor::new(&mut boot, Time::default()),
+    ];
     let [root_editor, boot_editor] = &mut editors;
     let installed = grub::integrate(root_editor, boot_editor, &context(arch)).unwrap();
-    assert_eq!(installed.secure_boot, arch != Architecture::Armhf, "{installed:?}");
+    assert_eq!(
+        installed.secure_boot,
+        arch != Architecture::Armhf,
+        "{installed:?}"
+    );
     let _ = root.remove("/usr");
     let dir = scratch();
     write_tree(&root, &dir.path().join("root"));
@@ -163,24 +239,50 @@ fn make_golden(arch: Architecture, packages: &Path) -> Golden {
     Golden { dir, arch, version }
 }
 
-/// What grub-install puts below `/boot/grub`, from the modules in `dir`: they, and a program that looks for them there.
+/// What grub-install puts below `/boot/grub`, from the modules in `dir`: they, and a program that
+/// looks for them there.
 fn install_grub(root: &mut Tree, dir: &Path, platform: &str) {
     let scratch = scratch();
     let core = scratch.path().join("core.efi");
     let grub_mkimage = tool("grub-mkimage").expect("of the same package as grub-script-check");
-    must(grub_mkimage, &[&"-O", &platform, &"-d", &dir, &"-p", &"(,gpt2)/boot/grub", &"-o", &core, &"part_gpt", &"ext2"]);
-    let modules = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+    must(
+        grub_mkimage,
+        &[
+            &"-O",
+            &platform,
+            &"-d",
+            &dir,
+            &"-p",
+            &"(,gpt2)/boot/grub",
+            &"-o",
+            &core,
+            &"part_gpt",
+            &"ext2",
+        ],
+    );
+    let modules = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file());
     for path in modules.chain([core]) {
         let name = path.file_name().unwrap().to_str().unwrap();
-        root.put_file(format!("/boot/grub/{platform}/{name}"), fs::read(&path).unwrap(), Stat::root(0o644, Time::default()))
-            .unwrap();
+        root.put_file(
+            format!("/boot/grub/{platform}/{name}"),
+            fs::read(&path).unwrap(),
+            Stat::root(0o644, Time::default()),
+        )
+        .unwrap();
     }
 }
 
 /// An archive of no files, as `cpio -o -H newc` makes it.
 fn empty_cpio() -> Vec<u8> {
     let mut out = b"070701".to_vec();
-    out.extend([0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 11, 0].iter().flat_map(|field| format!("{field:08x}").into_bytes()));
+    out.extend(
+        [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 11, 0]
+            .iter()
+            .flat_map(|field| format!("{field:08x}").into_bytes()),
+    );
     out.extend(b"TRAILER!!!\0\0\0\0");
     out.resize(512, 0);
     out
@@ -193,7 +295,9 @@ fn write_tree(tree: &Tree, to: &Path) {
         match entry {
             Entry::Dir(_) => fs::create_dir_all(path).unwrap(),
             Entry::Leaf(id) => match &tree.leaf(*id).kind {
-                Kind::File(content) => fs::write(path, content.read_all(content.len()).unwrap()).unwrap(),
+                Kind::File(content) => {
+                    fs::write(path, content.read_all(content.len()).unwrap()).unwrap()
+                }
                 Kind::Symlink(target) => {
                     std::os::unix::fs::symlink(std::str::from_utf8(target).unwrap(), path).unwrap();
                 }
@@ -239,22 +343,43 @@ impl Content {
         must("cp", &[&"-a", &golden.dir.path().join("root"), &dir]);
         let kernel = dir.join(format!("boot/vmlinuz-{}", golden.version));
         if self == Self::NoLinks || self == Self::HalfUpgraded {
-            ["vmlinuz", "initrd.img"].iter().for_each(|name| fs::remove_file(dir.join(name)).unwrap());
+            ["vmlinuz", "initrd.img"]
+                .iter()
+                .for_each(|name| fs::remove_file(dir.join(name)).unwrap());
         }
         match self {
-            Self::HalfUpgraded => fs::write(dir.join("boot/vmlinuz-99.1-cloud-new"), "new").unwrap(),
+            Self::HalfUpgraded => {
+                fs::write(dir.join("boot/vmlinuz-99.1-cloud-new"), "new").unwrap()
+            }
             Self::Garbage => fs::write(&kernel, vec![0x5a; 1 << 20]).unwrap(),
             Self::Forged => {
                 let mut bytes = fs::read(&kernel).unwrap();
                 // The version text of the setup code: signed, and of no use to who boots.
-                let at = bytes.windows(7).position(|text| text == b"debian-").unwrap();
+                let at = bytes
+                    .windows(7)
+                    .position(|text| text == b"debian-")
+                    .unwrap();
                 bytes[at] = b'D';
                 fs::write(&kernel, bytes).unwrap();
             }
             _ => {}
         }
         let offset = format!("offset={}", start * MIB);
-        must(tool("mke2fs").unwrap(), &[&"-q", &"-F", &"-t", &"ext4", &"-d", &dir, &"-E", &offset, &disk, &format!("{len}M")]);
+        must(
+            tool("mke2fs").unwrap(),
+            &[
+                &"-q",
+                &"-F",
+                &"-t",
+                &"ext4",
+                &"-d",
+                &dir,
+                &"-E",
+                &offset,
+                &disk,
+                &format!("{len}M"),
+            ],
+        );
     }
 }
 
@@ -277,19 +402,51 @@ impl Disk {
         for (at, (start, len)) in PARTITIONS.iter().enumerate() {
             let number = at + 1;
             let range = format!("{number}:{}:{}", start * 2048, (start + len) * 2048 - 1);
-            let kind = if at == 0 { "1:ef00".to_owned() } else { format!("{number}:8300") };
+            let kind = if at == 0 {
+                "1:ef00".to_owned()
+            } else {
+                format!("{number}:8300")
+            };
             let uuid = format!("{number}:{}", PARTUUIDS[at]);
-            must(&sgdisk, &[&"-a", &"2048", &"-n", &range, &"-t", &kind, &"-u", &uuid, &path]);
+            must(
+                &sgdisk,
+                &[
+                    &"-a", &"2048", &"-n", &range, &"-t", &kind, &"-u", &uuid, &path,
+                ],
+            );
         }
         let esp = format!("{}@@1M", path.display());
-        must("mformat", &[&"-i", &esp, &"-T", &(PARTITIONS[0].1 * 2048).to_string(), &"-h", &"64", &"-s", &"32", &"::"]);
+        must(
+            "mformat",
+            &[
+                &"-i",
+                &esp,
+                &"-T",
+                &(PARTITIONS[0].1 * 2048).to_string(),
+                &"-h",
+                &"64",
+                &"-s",
+                &"32",
+                &"::",
+            ],
+        );
         for entry in fs::read_dir(golden.dir.path().join("boot")).unwrap() {
-            must("mcopy", &[&"-s", &"-i", &esp, &entry.unwrap().path(), &"::/"]);
+            must(
+                "mcopy",
+                &[&"-s", &"-i", &esp, &entry.unwrap().path(), &"::/"],
+            );
         }
         for (content, place) in contents.iter().zip(&PARTITIONS[1..]) {
             content.write(golden, dir.path(), &path, *place);
         }
-        Self { dir, path, esp, contents, arch: golden.arch, uuids: context(golden.arch).partuuids }
+        Self {
+            dir,
+            path,
+            esp,
+            contents,
+            arch: golden.arch,
+            uuids: context(golden.arch).partuuids,
+        }
     }
 
     /// Replaces the script.
@@ -299,7 +456,10 @@ impl Disk {
         if let Some(check) = tool("grub-script-check") {
             must(&check, &[&script]);
         }
-        must("mcopy", &[&"-o", &"-i", &self.esp, &script, &"::/EFI/BOOT/grub.cfg"]);
+        must(
+            "mcopy",
+            &[&"-o", &"-i", &self.esp, &script, &"::/EFI/BOOT/grub.cfg"],
+        );
     }
 
     /// Replaces the environment.
@@ -314,7 +474,17 @@ impl Disk {
         let out = self.dir.path().join("out");
         let _ = fs::remove_dir_all(&out);
         fs::create_dir(&out).unwrap();
-        must("mcopy", &[&"-s", &"-n", &"-i", &self.esp, &"::/grub-mender-grubenv", &out]);
+        must(
+            "mcopy",
+            &[
+                &"-s",
+                &"-n",
+                &"-i",
+                &self.esp,
+                &"::/grub-mender-grubenv",
+                &out,
+            ],
+        );
         medium(&out.join("grub-mender-grubenv"))
     }
 
@@ -335,24 +505,38 @@ impl Disk {
             return None;
         }
         let line = machine.wait_for("\n", BOOT);
-        let slot = [Slot::A, Slot::B].into_iter().find(|slot| line.contains(&format!("mender.slot={}", number(*slot))));
+        let slot = [Slot::A, Slot::B]
+            .into_iter()
+            .find(|slot| line.contains(&format!("mender.slot={}", number(*slot))));
         let slot = slot.unwrap_or_else(|| panic!("no slot: {line}"));
         let uuid = self.uuids[slot as usize];
         assert!(line.contains(&format!(" root=PARTUUID={uuid} ")), "{line}");
-        assert!(line.contains(&format!(" ro console={} loglevel=6 panic=-1", serial(self.arch))), "{line}");
+        assert!(
+            line.contains(&format!(
+                " ro console={} loglevel=6 panic=-1",
+                serial(self.arch)
+            )),
+            "{line}"
+        );
         Some(slot)
     }
 }
 
 /// One boot from each state, which must do what the model does.
 fn boots(name: &str, firmware: Firmware, contents: [Content; 2], states: &[Medium]) {
-    let Some(golden) = golden(firmware.architecture()) else { return };
+    let Some(golden) = golden(firmware.architecture()) else {
+        return;
+    };
     let disk = Disk::new(golden, contents);
-    let Some(board) = disk.board(&format!("grub-{name}"), firmware) else { return };
+    let Some(board) = disk.board(&format!("grub-{name}"), firmware) else {
+        return;
+    };
     for state in states {
         disk.place(state);
         let mut model = state.clone();
-        let expected = model.boot(|slot| disk.contents[slot as usize].loads(firmware)).unwrap();
+        let expected = model
+            .boot(|slot| disk.contents[slot as usize].loads(firmware))
+            .unwrap();
         assert_eq!(disk.start(&board), expected, "{name}: from {state:?}");
         assert_eq!(disk.medium().copies, model.copies, "{name}: from {state:?}");
     }
@@ -366,17 +550,33 @@ const GOOD: [Content; 2] = [Content::Good; 2];
 
 #[test]
 fn grub_boot_plain_under_secure_boot() {
-    boots("plain", Firmware::SecureBoot, GOOD, &[whole(Values::settled(Slot::A))]);
+    boots(
+        "plain",
+        Firmware::SecureBoot,
+        GOOD,
+        &[whole(Values::settled(Slot::A))],
+    );
 }
 
 /// An update to slot B that nobody commits.
 fn goes_back(name: &str, firmware: Firmware) {
-    let Some(golden) = golden(firmware.architecture()) else { return };
+    let Some(golden) = golden(firmware.architecture()) else {
+        return;
+    };
     let disk = Disk::new(golden, GOOD);
-    let Some(board) = disk.board(name, firmware) else { return };
+    let Some(board) = disk.board(name, firmware) else {
+        return;
+    };
     disk.place(&whole(Values::pending(Slot::B)));
     assert_eq!(disk.start(&board), Some(Slot::B));
-    assert_eq!(disk.medium(), whole(Values { part: Slot::B, upgrade: true, count: true }));
+    assert_eq!(
+        disk.medium(),
+        whole(Values {
+            part: Slot::B,
+            upgrade: true,
+            count: true
+        })
+    );
     assert_eq!(disk.start(&board), Some(Slot::A));
     assert_eq!(disk.medium(), whole(Values::settled(Slot::A)));
 }
@@ -398,24 +598,49 @@ fn grub_boot_on_armhf_goes_back_without_a_commit() {
 
 #[test]
 fn grub_boot_goes_back_when_the_update_does_not_load() {
-    boots("garbage", Firmware::Uefi, [Content::Good, Content::Garbage], &[whole(Values::pending(Slot::B))]);
+    boots(
+        "garbage",
+        Firmware::Uefi,
+        [Content::Good, Content::Garbage],
+        &[whole(Values::pending(Slot::B))],
+    );
 }
 
 #[test]
 fn grub_boot_with_nothing_left_of_the_environment() {
-    let torn = Copy { lock: Block::Torn, env: Block::Torn };
+    let torn = Copy {
+        lock: Block::Torn,
+        env: Block::Torn,
+    };
     boots("torn", Firmware::Uefi, GOOD, &[Medium::new([torn; 2])]);
 }
 
-/// GRUB on all architectures, with and without Secure Boot: update, commit, rollback by the first-stage script.
+/// GRUB on all architectures, with and without Secure Boot: update, commit, rollback by the
+/// first-stage script.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_update_and_commit() {
-    let commit = Values { part: Slot::B, upgrade: false, count: true };
+    let commit = Values {
+        part: Slot::B,
+        upgrade: false,
+        count: true,
+    };
     use Firmware::*;
-    for firmware in [Uefi, SecureBoot, ArmUefi, ArmSecureBoot, Uefi32, SecureBoot32, ArmUefi32] {
-        let states =
-            [whole(Values::settled(Slot::A)), whole(Values::pending(Slot::B)), whole(commit), whole(Values::pending(Slot::A))];
+    for firmware in [
+        Uefi,
+        SecureBoot,
+        ArmUefi,
+        ArmSecureBoot,
+        Uefi32,
+        SecureBoot32,
+        ArmUefi32,
+    ] {
+        let states = [
+            whole(Values::settled(Slot::A)),
+            whole(Values::pending(Slot::B)),
+            whole(commit),
+            whole(Values::pending(Slot::A)),
+        ];
         boots(&format!("commit-{firmware:?}"), firmware, GOOD, &states);
     }
 }
@@ -426,13 +651,32 @@ fn boot_grub_update_and_commit() {
 fn boot_grub_on_arm64_under_secure_boot() {
     use Content::*;
     goes_back("grub-arm64-secure-trial", Firmware::ArmSecureBoot);
-    let tried = whole(Values { part: Slot::B, upgrade: true, count: true });
+    let tried = whole(Values {
+        part: Slot::B,
+        upgrade: true,
+        count: true,
+    });
     boots("arm64-tried", Firmware::ArmSecureBoot, GOOD, &[tried]);
     for content in [Garbage, Nothing, Forged] {
-        boots(&format!("arm64-{content:?}"), Firmware::ArmSecureBoot, [Good, content], &[whole(Values::pending(Slot::B))]);
+        boots(
+            &format!("arm64-{content:?}"),
+            Firmware::ArmSecureBoot,
+            [Good, content],
+            &[whole(Values::pending(Slot::B))],
+        );
     }
-    boots("arm64-forged-unnoticed", Firmware::ArmUefi, [Good, Forged], &[whole(Values::pending(Slot::B))]);
-    boots("arm64-no-links", Firmware::ArmSecureBoot, [NoLinks, HalfUpgraded], &[whole(Values::settled(Slot::B))]);
+    boots(
+        "arm64-forged-unnoticed",
+        Firmware::ArmUefi,
+        [Good, Forged],
+        &[whole(Values::pending(Slot::B))],
+    );
+    boots(
+        "arm64-no-links",
+        Firmware::ArmSecureBoot,
+        [NoLinks, HalfUpgraded],
+        &[whole(Values::settled(Slot::B))],
+    );
 }
 
 /// Slots without filesystem, with damaged or half-upgraded kernels.
@@ -442,21 +686,61 @@ fn boot_grub_with_slots_that_do_not_load() {
     use Content::*;
     let pending = || [whole(Values::pending(Slot::B))];
     boots("nothing", Firmware::Uefi, [Good, Nothing], &pending());
-    boots("garbage-secure", Firmware::SecureBoot, [Good, Garbage], &pending());
+    boots(
+        "garbage-secure",
+        Firmware::SecureBoot,
+        [Good, Garbage],
+        &pending(),
+    );
     boots("forged", Firmware::SecureBoot, [Good, Forged], &pending());
-    boots("forged-unnoticed", Firmware::Uefi, [Good, Forged], &pending());
-    boots("committed", Firmware::Uefi, [Garbage, Good], &[whole(Values::settled(Slot::A))]);
-    boots("neither", Firmware::Uefi, [Nothing, Garbage], &[whole(Values::settled(Slot::A)), whole(Values::settled(Slot::B))]);
-    boots("no-links", Firmware::Uefi, [NoLinks, HalfUpgraded], &[whole(Values::settled(Slot::A)), whole(Values::settled(Slot::B))]);
+    boots(
+        "forged-unnoticed",
+        Firmware::Uefi,
+        [Good, Forged],
+        &pending(),
+    );
+    boots(
+        "committed",
+        Firmware::Uefi,
+        [Garbage, Good],
+        &[whole(Values::settled(Slot::A))],
+    );
+    boots(
+        "neither",
+        Firmware::Uefi,
+        [Nothing, Garbage],
+        &[
+            whole(Values::settled(Slot::A)),
+            whole(Values::settled(Slot::B)),
+        ],
+    );
+    boots(
+        "no-links",
+        Firmware::Uefi,
+        [NoLinks, HalfUpgraded],
+        &[
+            whole(Values::settled(Slot::A)),
+            whole(Values::settled(Slot::B)),
+        ],
+    );
 }
 
 /// What a power cut leaves at each write of the first-stage script.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_after_a_power_cut_at_every_write() {
-    let tried = |part| Values { part, upgrade: true, count: true };
+    let tried = |part| Values {
+        part,
+        upgrade: true,
+        count: true,
+    };
     let mut states = Vec::new();
-    for start in [Values::pending(Slot::B), tried(Slot::B), Values::pending(Slot::A), tried(Slot::A)] {
+    for start in [
+        Values::pending(Slot::B),
+        tried(Slot::B),
+        Values::pending(Slot::A),
+        tried(Slot::A),
+    ] {
         for at in 0..6 {
             let mut medium = whole(start);
             medium.power.fuse = Some((at, Cut::Torn));
@@ -471,25 +755,40 @@ fn boot_grub_after_a_power_cut_at_every_write() {
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_with_the_menu() {
-    let Some(golden) = golden(Architecture::Amd64) else { return };
+    let Some(golden) = golden(Architecture::Amd64) else {
+        return;
+    };
     let disk = Disk::new(golden, GOOD);
-    disk.script(&grub::stage1(&Context { menu_seconds: 5, ..context(Architecture::Amd64) }));
-    let Some(board) = disk.board("grub-menu", Firmware::Uefi) else { return };
+    disk.script(&grub::stage1(&Context {
+        menu_seconds: 5,
+        ..context(Architecture::Amd64)
+    }));
+    let Some(board) = disk.board("grub-menu", Firmware::Uefi) else {
+        return;
+    };
     disk.place(&whole(Values::settled(Slot::B)));
     let mut machine = board.power_on();
     machine.wait_for("Press ESC for the menu", BOOT);
     machine.send("\u{1b}");
     machine.wait_for("Kernel command line:", BOOT);
     let line = machine.wait_for("\n", BOOT);
-    assert!(line.contains(&format!(" root=PARTUUID={} ", PARTUUIDS[2])), "{line}");
-    assert!(!machine.transcript().contains("Loading /vmlinuz"), "the menu started it");
+    assert!(
+        line.contains(&format!(" root=PARTUUID={} ", PARTUUIDS[2])),
+        "{line}"
+    );
+    assert!(
+        !machine.transcript().contains("Loading /vmlinuz"),
+        "the menu started it"
+    );
 }
 
 /// The same from a disk with an MBR.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_from_a_master_boot_record() {
-    let Some(golden) = golden(Architecture::Amd64) else { return };
+    let Some(golden) = golden(Architecture::Amd64) else {
+        return;
+    };
     let mut disk = Disk::new(golden, GOOD);
     must(tool("sgdisk").unwrap(), &[&"-m", &"1:2:3", &disk.path]);
     let file = fs::File::options().write(true).open(&disk.path).unwrap();
@@ -500,26 +799,54 @@ fn boot_grub_from_a_master_boot_record() {
         partuuids: ["1234ABCD-02", "1234ABCD-03"],
         ..context(Architecture::Amd64)
     }));
-    let Some(board) = disk.board("grub-mbr", Firmware::Uefi) else { return };
+    let Some(board) = disk.board("grub-mbr", Firmware::Uefi) else {
+        return;
+    };
     disk.place(&whole(Values::pending(Slot::B)));
     assert_eq!(disk.start(&board), Some(Slot::B));
     assert_eq!(disk.start(&board), Some(Slot::A));
 }
 
-/// Every state of the two copies, with every pair of slots that load or do not where both copies are whole.
+/// Every state of the two copies, with every pair of slots that load or do not where both copies
+/// are whole.
 fn cases() -> Vec<(Medium, [bool; 2])> {
-    let tried = |part| Values { part, upgrade: true, count: true };
-    let values = [Slot::A, Slot::B].into_iter().flat_map(|s| [Values::settled(s), Values::pending(s), tried(s)]);
-    let whole = values.clone().flat_map(|v| [[true, false], [false, true], [false; 2]].map(|loads| (whole(v), loads)));
-    let some = [Values::settled(Slot::A), Values::settled(Slot::B), Values::pending(Slot::B), tried(Slot::B)];
-    let envs: Vec<Block<Values>> = some.into_iter().map(Block::Whole).chain([Block::Void, Block::Torn]).collect();
+    let tried = |part| Values {
+        part,
+        upgrade: true,
+        count: true,
+    };
+    let values = [Slot::A, Slot::B]
+        .into_iter()
+        .flat_map(|s| [Values::settled(s), Values::pending(s), tried(s)]);
+    let whole = values
+        .clone()
+        .flat_map(|v| [[true, false], [false, true], [false; 2]].map(|loads| (whole(v), loads)));
+    let some = [
+        Values::settled(Slot::A),
+        Values::settled(Slot::B),
+        Values::pending(Slot::B),
+        tried(Slot::B),
+    ];
+    let envs: Vec<Block<Values>> = some
+        .into_iter()
+        .map(Block::Whole)
+        .chain([Block::Void, Block::Torn])
+        .collect();
     let locks = [Block::Whole(false), Block::Whole(true), Block::Torn];
-    let copies: Vec<Copy> = envs.iter().flat_map(|env| locks.map(|lock| Copy { lock, env: *env })).collect();
-    let pairs = copies.iter().flat_map(|one| copies.iter().map(|two| (Medium::new([*one, *two]), [true; 2])));
+    let copies: Vec<Copy> = envs
+        .iter()
+        .flat_map(|env| locks.map(|lock| Copy { lock, env: *env }))
+        .collect();
+    let pairs = copies.iter().flat_map(|one| {
+        copies
+            .iter()
+            .map(|two| (Medium::new([*one, *two]), [true; 2]))
+    });
     whole.chain(pairs).collect()
 }
 
-/// The script with its last part, which starts kernels, cut off; the rest as a function that is called for each case.
+/// The script with its last part, which starts kernels, cut off; the rest as a function that is
+/// called for each case.
 fn decisions(script: &str, calls: &str) -> String {
     let (functions, main) = script.split_once("\nsettle\n").unwrap();
     let (choice, starts) = main.split_once("set last_resort=\"0\"\n").unwrap();
@@ -531,37 +858,54 @@ fn decisions(script: &str, calls: &str) -> String {
          if [ \"$last_resort\" = \"1\" ]; then store \"$slot\" 0 0; fi\n      set started=\"$slot\"\n    fi\n  fi\n}\n",
     );
     out.push_str(&format!("function decide {{\nset started=\"none\"\nset root=\"$esp\"\nsettle\n{choice}\nset last_resort=\"0\"\n{starts}\necho \"case=$1=$started=\"\n}}\n"));
-    out.push_str("function one {\n  set dir=\"($esp)/cases/$1\"\n  set loads=\"$2\"\n  decide \"$1\"\n}\n");
+    out.push_str(
+        "function one {\n  set dir=\"($esp)/cases/$1\"\n  set loads=\"$2\"\n  decide \"$1\"\n}\n",
+    );
     out.push_str(calls);
     out.push_str("echo \"all cases\"\nsleep 1000\n");
     out
 }
 
-/// Goes through `cases` in one boot; says where script and model differ, `None` when that cannot be found out here.
+/// Goes through `cases` in one boot; says where script and model differ, `None` when that cannot be
+/// found out here.
 fn differences(name: &str, script: &str, cases: &[(Medium, [bool; 2])]) -> Option<Vec<String>> {
     let disk = Disk::new(golden(Architecture::Amd64)?, [Content::Nothing; 2]);
     let dir = disk.dir.path().join("cases");
     let mut calls = String::new();
     for (at, (state, loads)) in cases.iter().enumerate() {
         place(&dir.join(at.to_string()), state);
-        let loads: String = [Slot::A, Slot::B].iter().filter(|s| loads[**s as usize]).map(|s| number(*s).to_string()).collect();
+        let loads: String = [Slot::A, Slot::B]
+            .iter()
+            .filter(|s| loads[**s as usize])
+            .map(|s| number(*s).to_string())
+            .collect();
         calls.push_str(&format!("one {at} \"{loads}\"\n"));
     }
     must("mcopy", &[&"-s", &"-i", &disk.esp, &dir, &"::/"]);
     disk.script(&decisions(script, &calls));
     let board = disk.board(name, Firmware::Uefi)?;
-    let said = board.power_on().wait_for("all cases", Duration::from_secs(900));
+    let said = board
+        .power_on()
+        .wait_for("all cases", Duration::from_secs(900));
     let said: String = said.chars().filter(|c| !c.is_whitespace()).collect();
     let out = disk.dir.path().join("out");
     fs::create_dir(&out).unwrap();
-    must("mcopy", &[&"-s", &"-n", &"-i", &disk.esp, &"::/cases", &out]);
+    must(
+        "mcopy",
+        &[&"-s", &"-n", &"-i", &disk.esp, &"::/cases", &out],
+    );
     let differs = |(at, (state, loads)): (usize, &(Medium, [bool; 2]))| {
         let mut model = state.clone();
         let started = model.boot(|slot| loads[slot as usize]).unwrap();
         let started = started.map_or("none".to_owned(), |slot| number(slot).to_string());
         let found = medium(&out.join(format!("cases/{at}"))).copies;
         let same = said.contains(&format!("case={at}={started}=")) && found == model.copies;
-        (!same).then(|| format!("case {at}: {state:?}, {loads:?}: not {started} and {:?} but {found:?}", model.copies))
+        (!same).then(|| {
+            format!(
+                "case {at}: {state:?}, {loads:?}: not {started} and {:?} but {found:?}",
+                model.copies
+            )
+        })
     };
     Some(cases.iter().enumerate().filter_map(differs).collect())
 }
@@ -571,7 +915,9 @@ fn differences(name: &str, script: &str, cases: &[(Medium, [bool; 2])]) -> Optio
 #[ignore = "goes through hundreds of states; `make test-boot` runs it"]
 fn boot_grub_decides_as_the_model_in_every_state() {
     let script = grub::stage1(&context(Architecture::Amd64));
-    let Some(differences) = differences("grub-decisions", &script, &cases()) else { return };
+    let Some(differences) = differences("grub-decisions", &script, &cases()) else {
+        return;
+    };
     assert_eq!(differences, Vec::<String>::new());
 }
 
@@ -582,10 +928,21 @@ fn boot_grub_with_a_script_that_breaks_the_rule_is_noticed() {
     let rule = "\"$state1\" != \"good\" -o \"$state2\" != \"good\" -o \"$values1\" != \"$values2\" ]; then return";
     let script = grub::stage1(&context(Architecture::Amd64));
     assert_eq!(script.matches(rule).count(), 1);
-    let torn = Copy { lock: Block::Whole(false), env: Block::Torn };
+    let torn = Copy {
+        lock: Block::Whole(false),
+        env: Block::Torn,
+    };
     let one = Medium::new([torn, Copy::clean(Values::pending(Slot::B))]);
-    let cases = [(whole(Values::pending(Slot::B)), [true; 2]), (one, [true; 2])];
+    let cases = [
+        (whole(Values::pending(Slot::B)), [true; 2]),
+        (one, [true; 2]),
+    ];
     let broken = script.replace(rule, &rule.replace("return", "true"));
-    let Some(differences) = differences("grub-broken", &broken, &cases) else { return };
-    assert!(differences.len() == 1 && differences[0].starts_with("case 1:"), "{differences:?}");
+    let Some(differences) = differences("grub-broken", &broken, &cases) else {
+        return;
+    };
+    assert!(
+        differences.len() == 1 && differences[0].starts_with("case 1:"),
+        "{differences:?}"
+    );
 }

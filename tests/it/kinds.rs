@@ -1,15 +1,33 @@
-//! Golden images of other kinds than Debian's usual one: older filesystems, no boot partition, named devices.
+//! Golden images of other kinds than Debian's usual one: older filesystems, no boot partition,
+//! named devices.
 
 use super::support::{goldsmith, must, scratch, tool};
 use super::tiny;
 use std::fs;
 use std::process::Command;
 
-/// Converts a golden image with a root filesystem of `kind`, with or without a boot partition, for `device`; strangers and `verify`
-/// judge. Returns the device's fstab, the client's settings on the data partition, and the feature line of slot A.
+/// Converts a golden image with a root filesystem of `kind`, with or without a boot partition, for
+/// `device`; strangers and `verify` judge. Returns the device's fstab, the client's settings on the
+/// data partition, and the feature line of slot A.
 fn converted(kind: &str, esp: bool, device: &str) -> Option<[String; 3]> {
-    let [Some(_), Some(_), Some(_), Some(fsck), Some(e2fsck), Some(debugfs), Some(sfdisk)] =
-        ["mke2fs", "mkfs.vfat", "sfdisk", "fsck.vfat", "e2fsck", "debugfs", "sfdisk"].map(tool)
+    let [
+        Some(_),
+        Some(_),
+        Some(_),
+        Some(fsck),
+        Some(e2fsck),
+        Some(debugfs),
+        Some(sfdisk),
+    ] = [
+        "mke2fs",
+        "mkfs.vfat",
+        "sfdisk",
+        "fsck.vfat",
+        "e2fsck",
+        "debugfs",
+        "sfdisk",
+    ]
+    .map(tool)
     else {
         return None;
     };
@@ -38,20 +56,45 @@ fn converted(kind: &str, esp: bool, device: &str) -> Option<[String; 3]> {
         "--set",
         "output.name=out",
     ]);
-    for setting in ["storage.size=256 MiB", "boot.size=36 MiB", "data.size=32 MiB", &format!("storage.device={device}")] {
+    for setting in [
+        "storage.size=256 MiB",
+        "boot.size=36 MiB",
+        "data.size=32 MiB",
+        &format!("storage.device={device}"),
+    ] {
         command.args(["--set", setting]);
     }
-    let output = command.arg("--output-dir").arg(dir.path()).arg(at("golden.img")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .arg("--output-dir")
+        .arg(dir.path())
+        .arg(at("golden.img"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let image = at("out.img");
-    must(goldsmith(), &[&"verify", &image, &"--artifact", &at("out.mender")]);
+    must(
+        goldsmith(),
+        &[&"verify", &image, &"--artifact", &at("out.mender")],
+    );
     must(sfdisk, &[&"--verify", &image]);
     must(e2fsck, &[&"-fn", &at("out.ext4")]);
-    let record: serde_json::Value = serde_json::from_slice(&fs::read(at("out.json")).unwrap()).unwrap();
-    let part = |role: usize, key: &str| record["disk"]["partitions"][role][key].as_u64().unwrap() >> 20;
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(at("out.json")).unwrap()).unwrap();
+    let part =
+        |role: usize, key: &str| record["disk"]["partitions"][role][key].as_u64().unwrap() >> 20;
     for (role, name) in [(0, "boot"), (3, "data")] {
-        let (skip, count) = (format!("skip={}", part(role, "start")), format!("count={}", part(role, "size")));
-        let [from, to] = [format!("if={}", image.display()), format!("of={}", at(name).display())];
+        let (skip, count) = (
+            format!("skip={}", part(role, "start")),
+            format!("count={}", part(role, "size")),
+        );
+        let [from, to] = [
+            format!("if={}", image.display()),
+            format!("of={}", at(name).display()),
+        ];
         must("dd", &[&from, &to, &"bs=1M", &skip, &count, &"status=none"]);
     }
     must(fsck, &[&"-n", &at("boot")]);
@@ -59,31 +102,63 @@ fn converted(kind: &str, esp: bool, device: &str) -> Option<[String; 3]> {
     Some([
         read("out.ext4", "cat /etc/fstab"),
         read("data", "cat /mender/mender.conf"),
-        read("out.ext4", "show_super_stats -h").lines().find(|line| line.starts_with("Filesystem features")).unwrap().to_owned(),
+        read("out.ext4", "show_super_stats -h")
+            .lines()
+            .find(|line| line.starts_with("Filesystem features"))
+            .unwrap()
+            .to_owned(),
     ])
 }
 
 #[test]
 fn an_ext2_root_becomes_ext4() {
-    let Some([fstab, settings, features]) = converted("ext2", true, "partuuid") else { return };
-    assert!(features.contains("extent") && features.contains("metadata_csum"), "{features}");
-    assert!(fstab.lines().any(|line| line.starts_with("PARTUUID=") && line.contains(" /data ")), "{fstab}");
+    let Some([fstab, settings, features]) = converted("ext2", true, "partuuid") else {
+        return;
+    };
+    assert!(
+        features.contains("extent") && features.contains("metadata_csum"),
+        "{features}"
+    );
+    assert!(
+        fstab
+            .lines()
+            .any(|line| line.starts_with("PARTUUID=") && line.contains(" /data ")),
+        "{fstab}"
+    );
     assert!(settings.contains("/dev/disk/by-partuuid/"), "{settings}");
 }
 
 #[test]
 fn an_ext3_root_for_a_disk_of_nvme() {
-    let Some([fstab, settings, features]) = converted("ext3", true, "/dev/nvme0n1") else { return };
+    let Some([fstab, settings, features]) = converted("ext3", true, "/dev/nvme0n1") else {
+        return;
+    };
     assert!(features.contains("extent"), "{features}");
     for (part, dir) in [("/dev/nvme0n1p1", "/boot/efi"), ("/dev/nvme0n1p4", "/data")] {
-        assert!(fstab.lines().any(|line| line.split_whitespace().take(2).eq([part, dir])), "{fstab}");
+        assert!(
+            fstab
+                .lines()
+                .any(|line| line.split_whitespace().take(2).eq([part, dir])),
+            "{fstab}"
+        );
     }
-    assert!(settings.contains("\"/dev/nvme0n1p2\"") && settings.contains("\"/dev/nvme0n1p3\""), "{settings}");
+    assert!(
+        settings.contains("\"/dev/nvme0n1p2\"") && settings.contains("\"/dev/nvme0n1p3\""),
+        "{settings}"
+    );
 }
 
 #[test]
 fn a_golden_image_without_a_boot_partition_gets_one() {
-    let Some([fstab, settings, _]) = converted("ext4", false, "/dev/mmcblk0") else { return };
-    assert!(fstab.lines().any(|line| line.split_whitespace().take(2).eq(["/dev/mmcblk0p1", "/boot/efi"])), "{fstab}");
+    let Some([fstab, settings, _]) = converted("ext4", false, "/dev/mmcblk0") else {
+        return;
+    };
+    assert!(
+        fstab.lines().any(|line| line
+            .split_whitespace()
+            .take(2)
+            .eq(["/dev/mmcblk0p1", "/boot/efi"])),
+        "{fstab}"
+    );
     assert!(settings.contains("\"/dev/mmcblk0p2\""), "{settings}");
 }

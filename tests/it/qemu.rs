@@ -1,8 +1,9 @@
 //! A whole computer around an image: firmware, disk and a root shell on the serial line.
 //!
-//! A [`Board`] is what stays when the power goes: an overlay over the image (which itself is never written) and the firmware's
-//! variables. A [`Machine`] is a board under power: its serial line is read all the time, kept under `target/boot-logs/`, and
-//! searched by [`Machine::wait_for`]; [`Machine::run`] runs a command in the root shell. Dropping it cuts the power.
+//! A [`Board`] is what stays when the power goes: an overlay over the image (which itself is never
+//! written) and the firmware's variables. A [`Machine`] is a board under power: its serial line is
+//! read all the time, kept under `target/boot-logs/`, and searched by [`Machine::wait_for`];
+//! [`Machine::run`] runs a command in the root shell. Dropping it cuts the power.
 //!
 //! Emulation takes all the processors there are, so one machine runs at a time.
 #![allow(dead_code)]
@@ -18,7 +19,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The longest time from power to a root shell. A rich image takes about 100 s by emulation on two processors.
+/// The longest time from power to a root shell. A rich image takes about 100 s by emulation on two
+/// processors.
 pub(crate) const BOOT: Duration = Duration::from_secs(900);
 /// The longest time for a command that does little.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
@@ -54,7 +56,9 @@ impl Firmware {
     pub(crate) fn architecture(self) -> Architecture {
         match self {
             Self::Uefi | Self::SecureBoot => Architecture::Amd64,
-            Self::ArmUefi | Self::ArmSecureBoot | Self::UBoot(_) | Self::RaspberryPi(_) => Architecture::Arm64,
+            Self::ArmUefi | Self::ArmSecureBoot | Self::UBoot(_) | Self::RaspberryPi(_) => {
+                Architecture::Arm64
+            }
             Self::Uefi32 | Self::SecureBoot32 => Architecture::I386,
             Self::ArmUefi32 => Architecture::Armhf,
         }
@@ -72,17 +76,28 @@ impl Firmware {
 
     /// What the kernel calls partitions of the first disk, without the number.
     fn partition(self) -> &'static str {
-        if self.is_raspberry_pi() { "/dev/mmcblk0p" } else { "/dev/vda" }
+        if self.is_raspberry_pi() {
+            "/dev/mmcblk0p"
+        } else {
+            "/dev/vda"
+        }
     }
 
     /// How `mount` is told of the second disk.
     fn media(self) -> &'static str {
-        if self.is_raspberry_pi() { "-o loop /data/media" } else { "/dev/vdb" }
+        if self.is_raspberry_pi() {
+            "-o loop /data/media"
+        } else {
+            "/dev/vdb"
+        }
     }
 
     /// Whether it asks for signatures.
     pub(crate) fn is_secure(self) -> bool {
-        matches!(self, Self::SecureBoot | Self::ArmSecureBoot | Self::SecureBoot32)
+        matches!(
+            self,
+            Self::SecureBoot | Self::ArmSecureBoot | Self::SecureBoot32
+        )
     }
 
     /// The emulator of its machine.
@@ -95,67 +110,116 @@ impl Firmware {
         }
     }
 
-    /// The firmware's code and, for UEFI, its variables as they leave the factory. `None`, said aloud, when it is not installed.
+    /// The firmware's code and, for UEFI, its variables as they leave the factory. `None`, said
+    /// aloud, when it is not installed.
     fn files(self) -> Option<Vec<PathBuf>> {
         let files = match self {
-            Self::UBoot(release) => return Some(vec![u_boot::program(release, "arm64", "qemu_arm64")?]),
-            Self::RaspberryPi(release) => return Some(vec![u_boot::program(release, "arm64", "rpi_3")?]),
-            Self::Uefi => ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
-            Self::SecureBoot => ["/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
-            Self::ArmUefi => ["/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"],
-            Self::ArmSecureBoot => ["/usr/share/AAVMF/AAVMF_CODE.ms.fd", "/usr/share/AAVMF/AAVMF_VARS.ms.fd"],
-            Self::Uefi32 => ["/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF32_VARS_4M.fd"],
+            Self::UBoot(release) => {
+                return Some(vec![u_boot::program(release, "arm64", "qemu_arm64")?]);
+            }
+            Self::RaspberryPi(release) => {
+                return Some(vec![u_boot::program(release, "arm64", "rpi_3")?]);
+            }
+            Self::Uefi => [
+                "/usr/share/OVMF/OVMF_CODE_4M.fd",
+                "/usr/share/OVMF/OVMF_VARS_4M.fd",
+            ],
+            Self::SecureBoot => [
+                "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
+                "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
+            ],
+            Self::ArmUefi => [
+                "/usr/share/AAVMF/AAVMF_CODE.fd",
+                "/usr/share/AAVMF/AAVMF_VARS.fd",
+            ],
+            Self::ArmSecureBoot => [
+                "/usr/share/AAVMF/AAVMF_CODE.ms.fd",
+                "/usr/share/AAVMF/AAVMF_VARS.ms.fd",
+            ],
+            Self::Uefi32 => [
+                "/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd",
+                "/usr/share/OVMF/OVMF32_VARS_4M.fd",
+            ],
             // Variables, and so Microsoft's keys, are the same on both kinds of PC.
-            Self::SecureBoot32 => ["/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"],
-            Self::ArmUefi32 => ["/usr/share/AAVMF/AAVMF32_CODE.fd", "/usr/share/AAVMF/AAVMF32_VARS.fd"],
+            Self::SecureBoot32 => [
+                "/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd",
+                "/usr/share/OVMF/OVMF_VARS_4M.ms.fd",
+            ],
+            Self::ArmUefi32 => [
+                "/usr/share/AAVMF/AAVMF32_CODE.fd",
+                "/usr/share/AAVMF/AAVMF32_VARS.fd",
+            ],
         };
         let files = files.map(PathBuf::from);
         if let Some(missing) = files.iter().find(|file| !file.is_file()) {
-            assert!(std::env::var_os("CI").is_none(), "{} is missing; `make setup` installs it", missing.display());
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "{} is missing; `make setup` installs it",
+                missing.display()
+            );
             eprintln!("SKIPPED: {} is not installed", missing.display());
             return None;
         }
         Some(files.into())
     }
 
-    /// Whether it works in system management mode. On a busy host emulated processors do not always meet there, and do not always
-    /// come back from it when they are reset: such a machine has one processor, and its restarts are those of the power.
+    /// Whether it works in system management mode. On a busy host emulated processors do not always
+    /// meet there, and do not always come back from it when they are reset: such a machine has one
+    /// processor, and its restarts are those of the power.
     fn has_management_mode(self) -> bool {
         matches!(self, Self::SecureBoot | Self::Uefi32 | Self::SecureBoot32)
     }
 
-    /// Whether the power goes off and on again when the system restarts. The firmware of a Raspberry Pi starts all over then.
+    /// Whether the power goes off and on again when the system restarts. The firmware of a
+    /// Raspberry Pi starts all over then.
     fn restarts_by_power(self) -> bool {
         self.has_management_mode() || self.is_raspberry_pi()
     }
 
-    /// The arguments of QEMU that make this firmware of its files: the code, and variables of the board's own.
+    /// The arguments of QEMU that make this firmware of its files: the code, and variables of the
+    /// board's own.
     fn arguments(self, files: &[PathBuf]) -> Vec<String> {
         let machine: &[&str] = match self {
             Self::Uefi => &["-cpu", "max", "-machine", "q35"],
-            Self::SecureBoot | Self::Uefi32 | Self::SecureBoot32 => {
-                &["-cpu", "max", "-machine", "q35,smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"]
+            Self::SecureBoot | Self::Uefi32 | Self::SecureBoot32 => &[
+                "-cpu",
+                "max",
+                "-machine",
+                "q35,smm=on",
+                "-global",
+                "driver=cfi.pflash01,property=secure,value=on",
+            ],
+            // The newest processor would compute authentication codes of pointers, which takes
+            // long.
+            Self::ArmUefi | Self::ArmSecureBoot | Self::UBoot(_) => {
+                &["-cpu", "cortex-a57", "-machine", "virt"]
             }
-            // The newest processor would compute authentication codes of pointers, which takes long.
-            Self::ArmUefi | Self::ArmSecureBoot | Self::UBoot(_) => &["-cpu", "cortex-a57", "-machine", "virt"],
             Self::ArmUefi32 => &["-cpu", "cortex-a15", "-machine", "virt"],
             Self::RaspberryPi(_) => &["-machine", u_boot::PI_3.machine],
         };
         let mut arguments: Vec<String> = machine.iter().map(ToString::to_string).collect();
         if let [program] = files {
-            let option = if self.is_raspberry_pi() { "-kernel" } else { "-bios" };
+            let option = if self.is_raspberry_pi() {
+                "-kernel"
+            } else {
+                "-bios"
+            };
             arguments.extend([option.into(), program.display().to_string()]);
             return arguments;
         }
         for (unit, (file, mode)) in files.iter().zip([",readonly=on", ""]).enumerate() {
             arguments.push("-drive".into());
-            arguments.push(format!("if=pflash,format=raw,unit={unit}{mode},file={}", file.display()));
+            arguments.push(format!(
+                "if=pflash,format=raw,unit={unit}{mode},file={}",
+                file.display()
+            ));
         }
         arguments
     }
 }
 
-/// A board without power. Its overlay and variables live in a directory that goes away with the value.
+/// A board without power. Its overlay and variables live in a directory that goes away with the
+/// value.
 #[derive(Debug)]
 pub(crate) struct Board {
     name: String,
@@ -171,9 +235,15 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// A board with `image` as its first disk (raw; never written), made larger to `size` bytes where one is given, as a user's
-    /// card is larger than the image. `None`, said aloud, when QEMU or its firmware is not installed.
-    pub(crate) fn new(name: &str, image: &Path, size: Option<u64>, firmware: Firmware) -> Option<Self> {
+    /// A board with `image` as its first disk (raw; never written), made larger to `size` bytes
+    /// where one is given, as a user's card is larger than the image. `None`, said aloud, when QEMU
+    /// or its firmware is not installed.
+    pub(crate) fn new(
+        name: &str,
+        image: &Path,
+        size: Option<u64>,
+        firmware: Firmware,
+    ) -> Option<Self> {
         tool(firmware.emulator())?;
         let qemu_img = tool("qemu-img")?;
         let mut files = firmware.files()?;
@@ -188,27 +258,53 @@ impl Board {
             fs::copy(&*vars, &own).expect("copying the firmware's variables");
             *vars = own;
         }
-        Some(Self { name: name.into(), firmware, files, image, size, dir, more_disks: Vec::new(), bare: None, cycles: 0.into() })
+        Some(Self {
+            name: name.into(),
+            firmware,
+            files,
+            image,
+            size,
+            dir,
+            more_disks: Vec::new(),
+            bare: None,
+            cycles: 0.into(),
+        })
     }
 
-    /// Uses `disk` itself as the first disk instead of an overlay: all that the machine wrote is there when the power goes.
+    /// Uses `disk` itself as the first disk instead of an overlay: all that the machine wrote is
+    /// there when the power goes.
     pub(crate) fn write_to(&mut self, disk: &Path) {
         self.bare = Some(disk.to_owned());
     }
 
-    /// Puts in one more disk (raw, read only), before the power is on for the first time. A Raspberry Pi has one slot, and what QEMU has
-    /// for its USB Linux does not get along with: the disk is a file of the data partition there.
+    /// Puts in one more disk (raw, read only), before the power is on for the first time. A
+    /// Raspberry Pi has one slot, and what QEMU has for its USB Linux does not get along with: the
+    /// disk is a file of the data partition there.
     pub(crate) fn insert(&mut self, image: &Path) {
         if self.firmware.is_raspberry_pi() {
             let card = self.dir.path().join("card.img");
             must("cp", &[&"--sparse=always", &self.image, &card]);
             let data = format!("{}?offset={}", card.display(), partitions(&card)[&4].start);
             let debugfs = tool("debugfs").expect("what makes filesystems");
-            must(debugfs, &[&"-w", &"-R", &format!("write {} media", image.display()), &data]);
-            overlay(&tool("qemu-img").expect("looked for before"), &card, self.size, self.dir.path());
+            must(
+                debugfs,
+                &[
+                    &"-w",
+                    &"-R",
+                    &format!("write {} media", image.display()),
+                    &data,
+                ],
+            );
+            overlay(
+                &tool("qemu-img").expect("looked for before"),
+                &card,
+                self.size,
+                self.dir.path(),
+            );
             return;
         }
-        self.more_disks.push(fs::canonicalize(image).unwrap_or_else(|e| panic!("{}: {e}", image.display())));
+        self.more_disks
+            .push(fs::canonicalize(image).unwrap_or_else(|e| panic!("{}: {e}", image.display())));
     }
 
     /// The first disk: an overlay in QEMU's own format.
@@ -220,7 +316,11 @@ impl Board {
     pub(crate) fn power_on(&self) -> Machine {
         let cycle = self.cycles.get() + 1;
         self.cycles.set(cycle);
-        let mut machine = Machine::start(&format!("{}-{cycle}", self.name), self.firmware.emulator(), &self.arguments());
+        let mut machine = Machine::start(
+            &format!("{}-{cycle}", self.name),
+            self.firmware.emulator(),
+            &self.arguments(),
+        );
         machine.comes_back = self.firmware.restarts_by_power();
         machine.firmware = self.firmware;
         machine
@@ -228,9 +328,12 @@ impl Board {
 
     /// QEMU's command line.
     fn arguments(&self) -> Vec<String> {
-        // Hardware's help is for those who ask: it is often there and broken where machines are virtual themselves.
-        let accel = std::env::var("GOLDSMITH_QEMU_ACCEL").unwrap_or_else(|_| "tcg,thread=multi".into());
-        let fixed = "-nodefaults -no-user-config -display none -monitor none -net none -m 1024 -accel";
+        // Hardware's help is for those who ask: it is often there and broken where machines are
+        // virtual themselves.
+        let accel =
+            std::env::var("GOLDSMITH_QEMU_ACCEL").unwrap_or_else(|_| "tcg,thread=multi".into());
+        let fixed =
+            "-nodefaults -no-user-config -display none -monitor none -net none -m 1024 -accel";
         let mut arguments: Vec<String> = fixed.split_whitespace().map(String::from).collect();
         arguments.push(accel);
         let raspberry_pi = self.firmware.is_raspberry_pi();
@@ -251,8 +354,11 @@ impl Board {
             arguments.extend(u_boot::PI_3.passed_on(self.dir.path(), ""));
             return arguments;
         }
-        let disks = std::iter::once(first)
-            .chain(self.more_disks.iter().map(|disk| format!("format=raw,readonly=on,file={}", disk.display())));
+        let disks = std::iter::once(first).chain(
+            self.more_disks
+                .iter()
+                .map(|disk| format!("format=raw,readonly=on,file={}", disk.display())),
+        );
         arguments.extend(disks.flat_map(|disk| ["-drive".into(), format!("if=virtio,{disk}")]));
         arguments
     }
@@ -261,7 +367,12 @@ impl Board {
 /// Makes the overlay of a board in `dir`, empty, over `image`.
 fn overlay(qemu_img: &Path, image: &Path, size: Option<u64>, dir: &Path) {
     let disk = dir.join("disk.qcow2");
-    must(qemu_img, &[&"create", &"-q", &"-f", &"qcow2", &"-F", &"raw", &"-b", &image, &disk]);
+    must(
+        qemu_img,
+        &[
+            &"create", &"-q", &"-f", &"qcow2", &"-F", &"raw", &"-b", &image, &disk,
+        ],
+    );
     if let Some(size) = size {
         must(qemu_img, &[&"resize", &"-q", &disk, &size.to_string()]);
     }
@@ -303,17 +414,28 @@ fn listen(mut from: impl Read, line: &Line, mut log: File) {
 }
 
 /// An emulator whose serial line is copied into `line` and behind the end of `log`.
-fn spawn(emulator: &Path, arguments: &[String], line: &Arc<Line>, log: &Path) -> (Child, ChildStdin) {
+fn spawn(
+    emulator: &Path,
+    arguments: &[String],
+    line: &Arc<Line>,
+    log: &Path,
+) -> (Child, ChildStdin) {
     let mut child = Command::new(emulator)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(File::create(log.with_extension("qemu")).expect("a file for the emulator's messages"))
+        .stderr(
+            File::create(log.with_extension("qemu")).expect("a file for the emulator's messages"),
+        )
         .spawn()
         .expect("starting QEMU");
     let stdin = child.stdin.take().expect("piped");
     let stdout = child.stdout.take().expect("piped");
-    let log = File::options().create(true).append(true).open(log).expect("a log file");
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .expect("a log file");
     let line = Arc::clone(line);
     std::thread::spawn(move || listen(stdout, &line, log));
     (child, stdin)
@@ -339,7 +461,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Starts an emulator whose standard input and output are the serial line. Waits until no other machine runs.
+    /// Starts an emulator whose standard input and output are the serial line. Waits until no other
+    /// machine runs.
     pub(crate) fn start(name: &str, emulator: &str, arguments: &[String]) -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let log = log_file(name);
@@ -351,22 +474,44 @@ impl Machine {
         let arguments = arguments.to_vec();
         let name = name.into();
         let firmware = Firmware::Uefi;
-        Self { name, emulator, arguments, comes_back: false, firmware, child, stdin, line, log, seen: 0, commands: 0, _turn: turn }
+        Self {
+            name,
+            emulator,
+            arguments,
+            comes_back: false,
+            firmware,
+            child,
+            stdin,
+            line,
+            log,
+            seen: 0,
+            commands: 0,
+            _turn: turn,
+        }
     }
 
     /// Starts the emulator again after it stopped in order, where the machine comes back.
     fn again(&mut self) -> bool {
         let again = self.comes_back && self.child.wait().is_ok_and(|status| status.success());
         if again {
-            self.line.heard.lock().unwrap_or_else(PoisonError::into_inner).ended = false;
-            (self.child, self.stdin) = spawn(&self.emulator, &self.arguments, &self.line, &self.log);
+            self.line
+                .heard
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .ended = false;
+            (self.child, self.stdin) =
+                spawn(&self.emulator, &self.arguments, &self.line, &self.log);
         }
         again
     }
 
-    /// Waits until the line says one of `patterns` after what was waited for before; returns which, and what came before it.
-    /// `None` when the time is up or the machine has stopped.
-    pub(crate) fn listen_for(&mut self, patterns: &[&str], timeout: Duration) -> Option<(usize, String)> {
+    /// Waits until the line says one of `patterns` after what was waited for before; returns which,
+    /// and what came before it. `None` when the time is up or the machine has stopped.
+    pub(crate) fn listen_for(
+        &mut self,
+        patterns: &[&str],
+        timeout: Duration,
+    ) -> Option<(usize, String)> {
         let deadline = Instant::now() + timeout;
         loop {
             let found = self.listen_once(patterns, deadline);
@@ -378,38 +523,59 @@ impl Machine {
 
     /// The same until the machine stops.
     fn listen_once(&mut self, patterns: &[&str], deadline: Instant) -> Option<(usize, String)> {
-        let mut heard = self.line.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut heard = self
+            .line
+            .heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         loop {
             let new = &heard.bytes[self.seen..];
-            let hit = patterns.iter().enumerate().filter_map(|(which, text)| Some((find(new, text.as_bytes())?, which))).min();
+            let hit = patterns
+                .iter()
+                .enumerate()
+                .filter_map(|(which, text)| Some((find(new, text.as_bytes())?, which)))
+                .min();
             if let Some((at, which)) = hit {
                 let before = String::from_utf8_lossy(&new[..at]).into_owned();
                 self.seen += at + patterns[which].len();
                 return Some((which, before));
             }
-            let left = deadline.checked_duration_since(Instant::now()).filter(|_| !heard.ended)?;
-            heard = self.line.news.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
+            let left = deadline
+                .checked_duration_since(Instant::now())
+                .filter(|_| !heard.ended)?;
+            heard = self
+                .line
+                .news
+                .wait_timeout(heard, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
     /// Waits until the line says `pattern`, which it must; returns what came before it.
     pub(crate) fn wait_for(&mut self, pattern: &str, timeout: Duration) -> String {
         let found = self.listen_for(&[pattern], timeout);
-        let Some((_, before)) = found else { self.give_up(&format!("no {pattern:?} within {timeout:?}")) };
+        let Some((_, before)) = found else {
+            self.give_up(&format!("no {pattern:?} within {timeout:?}"))
+        };
         before
     }
 
     /// Types a line.
     pub(crate) fn send(&mut self, line: &str) {
-        let sent =
-            self.stdin.write_all(line.as_bytes()).and_then(|()| self.stdin.write_all(b"\n")).and_then(|()| self.stdin.flush());
+        let sent = self
+            .stdin
+            .write_all(line.as_bytes())
+            .and_then(|()| self.stdin.write_all(b"\n"))
+            .and_then(|()| self.stdin.flush());
         if let Err(e) = sent {
             self.give_up(&format!("typing {line:?}: {e}"));
         }
     }
 
-    /// Waits for the root shell that the golden images start on the serial line, and makes it quiet: no echo, no prompt, no
-    /// messages of the kernel or of the service manager between the lines of a command's output.
+    /// Waits for the root shell that the golden images start on the serial line, and makes it
+    /// quiet: no echo, no prompt, no messages of the kernel or of the service manager between the
+    /// lines of a command's output.
     pub(crate) fn shell(&mut self) {
         self.wait_for("root@", BOOT);
         self.wait_for("# ", SOON);
@@ -426,11 +592,16 @@ impl Machine {
 
     /// [`Machine::run`] for a command that takes longer.
     pub(crate) fn run_within(&mut self, command: &str, timeout: Duration) -> (i32, String) {
-        assert!(!command.contains('\n') && command.len() < 3800, "one line that a terminal takes: {command}");
+        assert!(
+            !command.contains('\n') && command.len() < 3800,
+            "one line that a terminal takes: {command}"
+        );
         self.commands += 1;
         // The quotes keep an echo of the line from looking like its output.
         let mark = format!("=={}==", self.commands);
-        self.send(&format!("echo \"begin\"{mark}; {{ {command} ; }} 2>&1 </dev/null; echo \"end\"{mark}$?\".\""));
+        self.send(&format!(
+            "echo \"begin\"{mark}; {{ {command} ; }} 2>&1 </dev/null; echo \"end\"{mark}$?\".\""
+        ));
         self.wait_for(&format!("begin{mark}"), timeout);
         let said = self.wait_for(&format!("end{mark}"), timeout);
         let status = self.wait_for(".", SOON);
@@ -483,7 +654,11 @@ impl Machine {
 
     /// All that the line said so far.
     pub(crate) fn transcript(&self) -> String {
-        let heard = self.line.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = self
+            .line
+            .heard
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&heard.bytes).into_owned()
     }
 
@@ -492,7 +667,11 @@ impl Machine {
         let all = self.transcript();
         let lines: Vec<&str> = all.lines().collect();
         let last = lines[lines.len().saturating_sub(40)..].join("\n");
-        panic!("{}: {why}\n--- the last lines of {} ---\n{last}", self.name, self.log.display())
+        panic!(
+            "{}: {why}\n--- the last lines of {} ---\n{last}",
+            self.name,
+            self.log.display()
+        )
     }
 }
 
@@ -505,5 +684,7 @@ impl Drop for Machine {
 
 /// Where `needle` begins in `haystack`.
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 
 fn record(dir: &Path, name: &str) -> Value {
-    serde_json::from_slice(&fs::read(dir.join(format!("{name}-qemux86-64-r1.json"))).unwrap()).unwrap()
+    serde_json::from_slice(&fs::read(dir.join(format!("{name}-qemux86-64-r1.json"))).unwrap())
+        .unwrap()
 }
 
 fn sum(path: &Path) -> String {
@@ -16,14 +17,24 @@ fn sum(path: &Path) -> String {
 
 #[test]
 fn what_went_in_and_came_out_has_its_sum() {
-    let (Some(small), Some(gzip)) = (small::small(), tool("gzip")) else { return };
+    let (Some(small), Some(gzip)) = (small::small(), tool("gzip")) else {
+        return;
+    };
     let dir = scratch();
     let packed = dir.path().join("packed.img.gz");
-    must("sh", &[&"-c", &"\"$0\" -1 <\"$1\" >\"$2\"", &gzip, &small, &packed]);
+    must(
+        "sh",
+        &[&"-c", &"\"$0\" -1 <\"$1\" >\"$2\"", &gzip, &small, &packed],
+    );
     let raw = dir.path().join("raw.img");
     must("cp", &[&"--sparse=always", &small, &raw]);
     let cases = [
-        (&packed, "packed", vec!["output.image=gz", "output.rootfs=true"], true),
+        (
+            &packed,
+            "packed",
+            vec!["output.image=gz", "output.rootfs=true"],
+            true,
+        ),
         (&packed, "packed", vec!["output.input-digest=false"], false),
         (&raw, "raw", vec!["output.image=qcow2"], false),
         (&raw, "raw", vec!["output.input-digest=true"], true),
@@ -52,13 +63,30 @@ fn what_went_in_and_came_out_has_its_sum() {
 fn a_second_conversion_has_nothing_to_edit() {
     let Some(small) = small::small() else { return };
     let dir = scratch();
-    assert!(small::convert(small, dir.path()).status().unwrap().success());
+    assert!(
+        small::convert(small, dir.path())
+            .status()
+            .unwrap()
+            .success()
+    );
     let once = dir.path().join("small-qemux86-64-r1.img");
     let mut command = small::convert(&once, dir.path());
-    command.args(["-q", "--set", "root.partition=2", "--set", "output.name=twice-qemux86-64-r1"]);
+    command.args([
+        "-q",
+        "--set",
+        "root.partition=2",
+        "--set",
+        "output.name=twice-qemux86-64-r1",
+    ]);
     assert!(command.status().unwrap().success());
     let edits = record(dir.path(), "twice")["edits"].clone();
-    let kept = edits.as_array().unwrap().iter().filter(|edit| edit["filesystem"] != "data");
-    let kept: Vec<String> = kept.map(|edit| format!("{} {}", edit["action"], edit["path"])).collect();
+    let kept = edits
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|edit| edit["filesystem"] != "data");
+    let kept: Vec<String> = kept
+        .map(|edit| format!("{} {}", edit["action"], edit["path"]))
+        .collect();
     assert_eq!(kept, [""; 0]);
 }

@@ -1,5 +1,6 @@
-//! Inputs that once did harm, or that show a rule: each fuzz target takes all files of `tests/regressions/<target>/`, without a fuzzer,
-//! within bounded memory and time, whole and cut short.
+//! Inputs that once did harm, or that show a rule: each fuzz target takes all files of
+//! `tests/regressions/<target>/`, without a fuzzer, within bounded memory and time, whole and cut
+//! short.
 
 // What is public there is so for the programs of the fuzzer.
 #[allow(unreachable_pub)]
@@ -38,9 +39,15 @@ const MEMORY: &str = "1048576";
 const SECONDS: &str = "120";
 
 fn inputs(target: &str) -> Vec<PathBuf> {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/regressions").join(target);
-    let Ok(entries) = fs::read_dir(dir) else { return Vec::new() };
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/regressions")
+        .join(target);
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
     files.sort();
     files
 }
@@ -50,8 +57,17 @@ fn inputs(target: &str) -> Vec<PathBuf> {
 fn every_target_is_replayed() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let names = |dir: &str| -> Vec<String> {
-        let entries = fs::read_dir(top.join(dir)).expect("a directory").map(|entry| entry.expect("an entry").path());
-        let mut names: Vec<String> = entries.map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
+        let entries = fs::read_dir(top.join(dir))
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").path());
+        let mut names: Vec<String> = entries
+            .map(|path| {
+                path.file_stem()
+                    .expect("a name")
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
         names.sort();
         names
     };
@@ -68,8 +84,16 @@ fn the_short_form_keeps_a_disk() {
     let decoded = sparse::Sparse::decode(b"\x0a\0\x04\0\x03\0abc\x09\0\x01\0z").expect("a disk");
     let mut disk = vec![1; 10 << 10];
     decoded.read_exact_at(0, &mut disk).expect("reading it");
-    let data: Vec<(usize, u8)> = disk.iter().copied().enumerate().filter(|(_, byte)| *byte != 0).collect();
-    assert_eq!(data, [(4096, b'a'), (4097, b'b'), (4098, b'c'), (9216, b'z')]);
+    let data: Vec<(usize, u8)> = disk
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(_, byte)| *byte != 0)
+        .collect();
+    assert_eq!(
+        data,
+        [(4096, b'a'), (4097, b'b'), (4098, b'c'), (9216, b'z')]
+    );
     assert_eq!(decoded.next_data(0).expect("asking"), Some(4096..5120));
     assert_eq!(decoded.next_data(4500).expect("asking"), Some(4500..5120));
     assert_eq!(decoded.next_data(5120).expect("asking"), Some(9216..10_240));
@@ -82,10 +106,22 @@ fn inputs_that_did_harm_do_none() {
         assert!(!inputs(name).is_empty(), "no input for {name}");
         let script = "ulimit -v \"$0\" && exec timeout \"$1\" \"${@:2}\"";
         let mut command = Command::new("bash");
-        command.args(["-c", script, MEMORY, SECONDS]).arg(&program).args(["--ignored", "--exact", "replay::one_target"]);
-        let output = command.env("REPLAY", name).env("MALLOC_ARENA_MAX", "1").output().expect("bash starts");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success() && said.contains("1 passed"), "{name}: {}\n{said}", output.status);
+        command
+            .args(["-c", script, MEMORY, SECONDS])
+            .arg(&program)
+            .args(["--ignored", "--exact", "replay::one_target"]);
+        let output = command
+            .env("REPLAY", name)
+            .env("MALLOC_ARENA_MAX", "1")
+            .output()
+            .expect("bash starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && said.contains("1 passed"),
+            "{name}: {}\n{said}",
+            output.status
+        );
     }
 }
 

@@ -14,16 +14,24 @@ use std::sync::Mutex;
 const SIZE: u64 = 8 * MIB;
 
 fn options(dir: &Path) -> Options<'_> {
-    Options { spool_dir: dir, max_size: 64 * MIB, threads: 2, report: &Silent }
+    Options {
+        spool_dir: dir,
+        max_size: 64 * MIB,
+        threads: 2,
+        report: &Silent,
+    }
 }
 
-/// A sparse image of noise, text, four bytes over and over, and holes. Its length is no multiple of qcow2's clusters.
+/// A sparse image of noise, text, four bytes over and over, and holes. Its length is no multiple of
+/// qcow2's clusters.
 fn image(path: &Path) -> Vec<u8> {
     let file = File::create(path).unwrap();
     file.set_len(SIZE + 4096).unwrap();
     file.write_all_at(&noise(300 << 10, 1), 0).unwrap();
-    file.write_all_at("text over and over\n".repeat(40_000).as_bytes(), MIB).unwrap();
-    file.write_all_at(&[0xde, 0xad, 0xbe, 0xef].repeat(64 << 10), 4 * MIB).unwrap();
+    file.write_all_at("text over and over\n".repeat(40_000).as_bytes(), MIB)
+        .unwrap();
+    file.write_all_at(&[0xde, 0xad, 0xbe, 0xef].repeat(64 << 10), 4 * MIB)
+        .unwrap();
     file.write_all_at(&noise(4096, 2), SIZE).unwrap();
     fs::read(path).unwrap()
 }
@@ -36,7 +44,9 @@ fn content(source: &dyn ReadAt) -> Vec<u8> {
     let mut at = 0;
     while let Some(range) = source.next_data(at).unwrap() {
         let part = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
-        source.read_exact_at(range.start, &mut sparse[part]).unwrap();
+        source
+            .read_exact_at(range.start, &mut sparse[part])
+            .unwrap();
         at = range.end;
     }
     assert!(sparse == out, "holes lie");
@@ -51,14 +61,21 @@ fn content(source: &dyn ReadAt) -> Vec<u8> {
 /// Opens a file, checks its form and content, and says how much of the result may be data.
 fn opens(path: &Path, form: &Form, expected: &[u8]) -> u64 {
     let dir = path.parent().unwrap();
-    let input = source::open(path, &options(dir)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let input =
+        source::open(path, &options(dir)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     assert_eq!(&input.form, form);
     assert_eq!(input.stored_len, fs::metadata(path).unwrap().len());
     assert!(content(&*input.source) == expected, "{form}");
     input.check_unchanged().unwrap();
     let streamed = source::from_stream(File::open(path).unwrap(), &options(dir)).unwrap();
-    assert_eq!((&streamed.form, streamed.stored_len), (form, input.stored_len));
-    assert!(content(&*streamed.source) == expected, "{form} from a stream");
+    assert_eq!(
+        (&streamed.form, streamed.stored_len),
+        (form, input.stored_len)
+    );
+    assert!(
+        content(&*streamed.source) == expected,
+        "{form} from a stream"
+    );
     let (mut data, mut at) = (0, 0);
     while let Some(range) = input.source.next_data(at).unwrap() {
         data += range.end - range.start;
@@ -68,7 +85,10 @@ fn opens(path: &Path, form: &Form, expected: &[u8]) -> u64 {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -87,8 +107,16 @@ fn raw_images_keep_their_holes() {
     let expected = image(&path);
     assert!(opens(&path, &Form::Raw, &expected) < 3 * MIB);
     let input = source::open(&path, &options(dir.path())).unwrap();
-    File::options().write(true).open(&path).unwrap().write_all_at(b"x", 9).unwrap();
-    assert!(matches!(input.check_unchanged(), Err(Error::Changed { .. })));
+    File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .write_all_at(b"x", 9)
+        .unwrap();
+    assert!(matches!(
+        input.check_unchanged(),
+        Err(Error::Changed { .. })
+    ));
     assert!(refused(dir.path()).contains("is a directory"));
     assert!(refused(&dir.path().join("missing")).contains("missing: No such file"));
 }
@@ -115,7 +143,11 @@ fn compressed_images_are_spooled_without_their_zeros() {
         shell(format!("{tool} {arguments} < {} > {out}", path.display()));
         assert!(opens(&packed, &form, &expected) < 3 * MIB, "{name}");
         // Several streams in one file.
-        shell(format!("for f in {} {}; do {tool} {arguments} < $f; done > {out}", first.display(), second.display()));
+        shell(format!(
+            "for f in {} {}; do {tool} {arguments} < $f; done > {out}",
+            first.display(),
+            second.display()
+        ));
         opens(&packed, &form, &expected);
         if form != Form::Zstd {
             shell(format!("head -c 512 /dev/zero >> {out}"));
@@ -124,11 +156,19 @@ fn compressed_images_are_spooled_without_their_zeros() {
         // Cut short, turned over.
         let bytes = fs::read(&packed).unwrap();
         fs::write(&packed, &bytes[..bytes.len() * 2 / 3]).unwrap();
-        assert!(refused(&packed).starts_with(&format!("damaged {form}: ")), "{}", refused(&packed));
+        assert!(
+            refused(&packed).starts_with(&format!("damaged {form}: ")),
+            "{}",
+            refused(&packed)
+        );
         let mut turned = bytes.clone();
         turned[bytes.len() / 2] ^= 0x10;
         fs::write(&packed, turned).unwrap();
-        assert!(refused(&packed).starts_with(&format!("damaged {form}: ")), "{}", refused(&packed));
+        assert!(
+            refused(&packed).starts_with(&format!("damaged {form}: ")),
+            "{}",
+            refused(&packed)
+        );
         fs::remove_file(&packed).unwrap();
     }
     assert_eq!(names(dir.path()), ["first", "second", "x"]);
@@ -140,8 +180,20 @@ fn a_bomb_stops_at_the_limit() {
     for name in ["gzip", "xz", "zstd", "bzip2"] {
         let Some(program) = tool(name) else { continue };
         let path = dir.path().join(name);
-        must("sh", &[&"-c", &format!("head -c 70M /dev/zero | {} -c > {}", program.display(), path.display())]);
-        assert!(matches!(source::open(&path, &options(dir.path())), Err(Error::TooLarge(max)) if max == 64 * MIB));
+        must(
+            "sh",
+            &[
+                &"-c",
+                &format!(
+                    "head -c 70M /dev/zero | {} -c > {}",
+                    program.display(),
+                    path.display()
+                ),
+            ],
+        );
+        assert!(
+            matches!(source::open(&path, &options(dir.path())), Err(Error::TooLarge(max)) if max == 64 * MIB)
+        );
     }
 }
 
@@ -155,15 +207,30 @@ fn a_zip_holds_one_image() {
     fs::write(dir.path().join("other.IMG"), "no").unwrap();
     let pack = |name: &str, members: &[&str]| -> PathBuf {
         let out = dir.path().join(format!("{name}.zip"));
-        let members = members.iter().map(|m| dir.path().join(m).display().to_string()).collect::<Vec<_>>().join(" ");
-        must("sh", &[&"-c", &format!("{} -q -j {} {members}", zip.display(), out.display())]);
+        let members = members
+            .iter()
+            .map(|m| dir.path().join(m).display().to_string())
+            .collect::<Vec<_>>()
+            .join(" ");
+        must(
+            "sh",
+            &[
+                &"-c",
+                &format!("{} -q -j {} {members}", zip.display(), out.display()),
+            ],
+        );
         out
     };
-    let form = Form::Zip { member: "disk.img".into() };
+    let form = Form::Zip {
+        member: "disk.img".into(),
+    };
     assert!(opens(&pack("one", &["disk.img"]), &form, &expected) < 3 * MIB);
     opens(&pack("noted", &["README", "disk.img"]), &form, &expected);
     let two = refused(&pack("two", &["disk.img", "other.IMG"]));
-    assert!(two.contains("disk.img") && two.contains("other.IMG"), "{two}");
+    assert!(
+        two.contains("disk.img") && two.contains("other.IMG"),
+        "{two}"
+    );
     let bytes = fs::read(dir.path().join("one.zip")).unwrap();
     fs::write(dir.path().join("cut.zip"), &bytes[..bytes.len() / 2]).unwrap();
     assert!(refused(&dir.path().join("cut.zip")).starts_with("damaged zip"));
@@ -187,30 +254,71 @@ fn qcow2_is_read_in_place() {
         "-c -o compat=1.1,compression_type=zstd",
         "-S 0 -o preallocation=metadata",
     ] {
-        let script = format!("{} convert -f raw -O qcow2 {arguments} {} {}", qemu.display(), path.display(), out.display());
+        let script = format!(
+            "{} convert -f raw -O qcow2 {arguments} {} {}",
+            qemu.display(),
+            path.display(),
+            out.display()
+        );
         must("sh", &[&"-c", &script]);
         let data = opens(&out, &Form::Qcow2, &expected);
-        assert!(data < 5 * MIB || arguments.contains("-S 0"), "{arguments}: {data}");
+        assert!(
+            data < 5 * MIB || arguments.contains("-S 0"),
+            "{arguments}: {data}"
+        );
     }
     // One more wrapping.
     if let Some(xz) = tool("xz") {
-        must("sh", &[&"-c", &format!("{} -0 -c {} > {}.xz", xz.display(), out.display(), out.display())]);
+        must(
+            "sh",
+            &[
+                &"-c",
+                &format!(
+                    "{} -0 -c {} > {}.xz",
+                    xz.display(),
+                    out.display(),
+                    out.display()
+                ),
+            ],
+        );
         opens(&dir.path().join("q.xz"), &Form::Xz, &expected);
     }
     let make = |arguments: &str| {
-        must("sh", &[&"-c", &format!("{} create -q -f qcow2 {arguments}", qemu.display())]);
+        must(
+            "sh",
+            &[
+                &"-c",
+                &format!("{} create -q -f qcow2 {arguments}", qemu.display()),
+            ],
+        );
         refused(&out)
     };
     let shown = out.display();
     assert!(make(&format!("-F raw -b {} {shown}", path.display())).contains("backing file"));
     assert!(make(&format!("-o extended_l2=on {shown} 1M")).contains("subclusters"));
-    assert!(make(&format!("-o data_file={} {shown} 1M", dir.path().join("data").display())).contains("another file"));
+    assert!(
+        make(&format!(
+            "-o data_file={} {shown} 1M",
+            dir.path().join("data").display()
+        ))
+        .contains("another file")
+    );
     // What is read in place costs nothing, so it may have any size.
     must(&qemu, &[&"create", &"-q", &"-f", &"qcow2", &out, &"1T"]);
-    assert_eq!(source::open(&out, &options(dir.path())).unwrap().source.len(), 1 << 40);
+    assert_eq!(
+        source::open(&out, &options(dir.path()))
+            .unwrap()
+            .source
+            .len(),
+        1 << 40
+    );
     must(&qemu, &[&"create", &"-q", &"-f", &"qcow2", &out, &"1M"]);
     let file = File::options().write(true).open(&out).unwrap();
-    for (bit, says) in [(1u64, "dirty"), (2, "corrupt"), (1 << 40, "unknown incompatible feature 40")] {
+    for (bit, says) in [
+        (1u64, "dirty"),
+        (2, "corrupt"),
+        (1 << 40, "unknown incompatible feature 40"),
+    ] {
         file.write_all_at(&bit.to_be_bytes(), 72).unwrap();
         assert!(refused(&out).contains(says), "{}", refused(&out));
     }
@@ -218,7 +326,9 @@ fn qcow2_is_read_in_place() {
 
 #[test]
 fn android_sparse_is_read_in_place() {
-    let Some(img2simg) = tool("img2simg") else { return };
+    let Some(img2simg) = tool("img2simg") else {
+        return;
+    };
     let dir = scratch();
     let (path, out) = (dir.path().join("raw"), dir.path().join("sparse"));
     let expected = image(&path);
@@ -236,12 +346,22 @@ fn android_sparse_is_read_in_place() {
 fn what_is_not_read_has_a_name() {
     let dir = scratch();
     let path = dir.path().join("x");
-    for (bytes, says) in [(&b"KDMV"[..], "VMDK"), (b"7z\xbc\xaf\x27\x1c", "7-Zip"), (b"!<arch>\ndebian", "Debian package")] {
+    for (bytes, says) in [
+        (&b"KDMV"[..], "VMDK"),
+        (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+        (b"!<arch>\ndebian", "Debian package"),
+    ] {
         fs::write(&path, bytes).unwrap();
         assert!(refused(&path).contains(says));
     }
     fs::write(&path, "").unwrap();
-    assert_eq!(source::open(&path, &options(dir.path())).unwrap().source.len(), 0);
+    assert_eq!(
+        source::open(&path, &options(dir.path()))
+            .unwrap()
+            .source
+            .len(),
+        0
+    );
 }
 
 #[test]
@@ -261,14 +381,37 @@ fn a_spool_is_told_and_its_want_of_room_too() {
     let path = dir.path().join("x");
     fs::write(&path, packed).unwrap();
     let notes = Notes::default();
-    source::open(&path, &Options { report: &notes, ..options(dir.path()) }).unwrap();
+    source::open(
+        &path,
+        &Options {
+            report: &notes,
+            ..options(dir.path())
+        },
+    )
+    .unwrap();
     let said = notes.0.into_inner().unwrap();
-    assert!(said.contains("decoded 1 MiB into") && said.contains("0 B of it data"), "{said}");
+    assert!(
+        said.contains("decoded 1 MiB into") && said.contains("0 B of it data"),
+        "{said}"
+    );
     let nowhere = dir.path().join("nowhere");
-    assert!(matches!(source::open(&path, &options(&nowhere)), Err(Error::Spool(..))));
-    if let Some(losetup) = tool("losetup").filter(|_| fs::metadata("/proc/self").unwrap().uid() == 0) {
+    assert!(matches!(
+        source::open(&path, &options(&nowhere)),
+        Err(Error::Spool(..))
+    ));
+    if let Some(losetup) =
+        tool("losetup").filter(|_| fs::metadata("/proc/self").unwrap().uid() == 0)
+    {
         let expected = image(&dir.path().join("disk"));
-        let made = crate::support::run(&losetup, &[&"--find", &"--show", &"--read-only", &dir.path().join("disk")]);
+        let made = crate::support::run(
+            &losetup,
+            &[
+                &"--find",
+                &"--show",
+                &"--read-only",
+                &dir.path().join("disk"),
+            ],
+        );
         if !made.status.success() {
             eprintln!("SKIPPED: no loop devices here");
             return;
@@ -288,12 +431,19 @@ fn flips_never_panic() {
     let raw = dir.path().join("raw");
     let small = File::create(&raw).unwrap();
     small.set_len(256 * KIB).unwrap();
-    small.write_all_at(&"some text\n".repeat(5000).into_bytes(), 64 * KIB).unwrap();
+    small
+        .write_all_at(&"some text\n".repeat(5000).into_bytes(), 64 * KIB)
+        .unwrap();
     let path = dir.path().join("x");
     let mut inputs: Vec<Vec<u8>> = vec![];
     if let Some(qemu) = tool("qemu-img") {
         for extra in ["", "-c", "-c -o compression_type=zstd"] {
-            let script = format!("{} convert -f raw -O qcow2 {extra} {} {}", qemu.display(), raw.display(), path.display());
+            let script = format!(
+                "{} convert -f raw -O qcow2 {extra} {} {}",
+                qemu.display(),
+                raw.display(),
+                path.display()
+            );
             must("sh", &[&"-c", &script]);
             inputs.push(fs::read(&path).unwrap());
         }
@@ -313,12 +463,20 @@ fn flips_never_panic() {
     let mut state = 7u64;
     for bytes in inputs {
         // The bytes that say something: not the zeros of unused clusters.
-        let places: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0 || *at < 112).collect();
+        let places: Vec<usize> = (0..bytes.len())
+            .filter(|at| bytes[*at] != 0 || *at < 112)
+            .collect();
         for round in 0..250 {
             let mut copy = bytes.clone();
             for _ in 0..1 + round % 3 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let most = if round % 2 == 0 { places.len() } else { places.len().min(130) };
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                let most = if round % 2 == 0 {
+                    places.len()
+                } else {
+                    places.len().min(130)
+                };
                 copy[places[(state >> 33) as usize % most]] ^= 1 << (state >> 60 & 7);
             }
             fs::write(&path, copy).unwrap();

@@ -1,4 +1,5 @@
-//! What the tests share: finding the strangers that judge our bytes, scratch space, running commands.
+//! What the tests share: finding the strangers that judge our bytes, scratch space, running
+//! commands.
 #![allow(dead_code)]
 
 use goldsmith::stream::{ReadAt, Source};
@@ -10,13 +11,18 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The program `name` from PATH or the system directories. Missing: at home `None`, said aloud; in CI a failure.
+/// The program `name` from PATH or the system directories. Missing: at home `None`, said aloud; in
+/// CI a failure.
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from));
+    let dirs =
+        std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from));
     let found = dirs.map(|dir| dir.join(name)).find(|file| file.is_file());
     if found.is_none() {
-        assert!(std::env::var_os("CI").is_none(), "{name} is missing; `make setup` installs it");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{name} is missing; `make setup` installs it"
+        );
         eprintln!("SKIPPED: {name} is not installed");
     }
     found
@@ -24,14 +30,20 @@ pub(crate) fn tool(name: &str) -> Option<PathBuf> {
 
 /// An empty directory under `target/` that goes away with the value.
 pub(crate) fn scratch() -> tempfile::TempDir {
-    tempfile::Builder::new().prefix("it-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a scratch directory")
+    tempfile::Builder::new()
+        .prefix("it-")
+        .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+        .expect("a scratch directory")
 }
 
 /// Runs a command and returns what it said, whatever its status.
 pub(crate) fn run(program: impl AsRef<OsStr>, args: &[&dyn AsRef<OsStr>]) -> Output {
     let program = program.as_ref();
     let args = args.iter().map(AsRef::as_ref);
-    Command::new(program).args(args).output().unwrap_or_else(|e| panic!("starting {}: {e}", program.display()))
+    Command::new(program)
+        .args(args)
+        .output()
+        .unwrap_or_else(|e| panic!("starting {}: {e}", program.display()))
 }
 
 /// Runs a command that must succeed and returns its standard output.
@@ -54,7 +66,10 @@ pub(crate) fn must(program: impl AsRef<OsStr>, args: &[&dyn AsRef<OsStr>]) -> St
 pub(crate) fn root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        assert!(std::env::var_os("CI").is_none(), "this test mounts filesystems and needs root");
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "this test mounts filesystems and needs root"
+        );
         eprintln!("SKIPPED: mounting needs root");
     }
     root
@@ -86,14 +101,17 @@ pub(crate) fn save(content: &dyn ReadAt, path: &Path) {
         at = range.start;
         while at < range.end {
             let part = (range.end - at).min(1 << 20);
-            content.read_exact_at(at, &mut buf[..part as usize]).unwrap();
+            content
+                .read_exact_at(at, &mut buf[..part as usize])
+                .unwrap();
             file.write_all_at(&buf[..part as usize], at).unwrap();
             at += part;
         }
     }
 }
 
-/// A UEFI program of `len` bytes or more for amd64: headers alone, and GRUB's prefix where one is given (PE Format; include/grub/kernel.h).
+/// A UEFI program of `len` bytes or more for amd64: headers alone, and GRUB's prefix where one is
+/// given (PE Format; include/grub/kernel.h).
 pub(crate) fn program(prefix: Option<&str>, len: usize) -> Vec<u8> {
     let mut out = vec![0; 0x200];
     let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);

@@ -1,7 +1,9 @@
 //! Partition tables: ours before `sgdisk` and `sfdisk`, theirs before us, and damage.
 
 use crate::support::{must, run, scratch, tool};
-use goldsmith::image::table::{DiskId, Error, Instead, Partition, Table, TableKind, Warning, types};
+use goldsmith::image::table::{
+    DiskId, Error, Instead, Partition, Table, TableKind, Warning, types,
+};
 use goldsmith::stamp::Uuid;
 use goldsmith::stream::{FileSource, MemSource};
 use goldsmith::units::{Lba, MIB};
@@ -23,7 +25,11 @@ fn gpt() -> Table {
     root.attributes = 1 << 2 | 1 << 60;
     let bios = Partition::new(14, Lba(2048), 6144, types::GPT_BIOS_BOOT, id(14));
     let esp = Partition::new(15, Lba(49152), 131_072 - 33 - 49152, types::GPT_ESP, id(15));
-    Table { disk_id: DiskId::Gpt(Uuid([0xd1; 16])), partitions: vec![root, bios, esp], warnings: vec![] }
+    Table {
+        disk_id: DiskId::Gpt(Uuid([0xd1; 16])),
+        partitions: vec![root, bios, esp],
+        warnings: vec![],
+    }
 }
 
 fn mbr() -> Table {
@@ -31,7 +37,11 @@ fn mbr() -> Table {
     boot.active = true;
     let a = Partition::new(2, Lba(24576), 40960, types::MBR_LINUX, None);
     let data = Partition::new(4, Lba(65536), 65536, types::MBR_LINUX, None);
-    Table { disk_id: DiskId::Mbr(0xdead_beef), partitions: vec![boot, a, data], warnings: vec![] }
+    Table {
+        disk_id: DiskId::Mbr(0xdead_beef),
+        partitions: vec![boot, a, data],
+        warnings: vec![],
+    }
 }
 
 fn write(path: &Path, table: &Table) {
@@ -54,7 +64,12 @@ fn flip(path: &Path, offset: u64) {
 }
 
 fn script(path: &Path, text: &str) {
-    let mut child = Command::new("/usr/sbin/sfdisk").arg("--quiet").arg(path).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new("/usr/sbin/sfdisk")
+        .arg("--quiet")
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
     std::io::Write::write_all(child.stdin.as_mut().unwrap(), text.as_bytes()).unwrap();
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
@@ -71,22 +86,42 @@ fn a_written_gpt_comes_back_and_satisfies_strangers() {
     write(&path, &gpt());
     assert_eq!(read(&path).unwrap(), gpt());
     assert_eq!(gpt().encode(SIZE).unwrap(), gpt().encode(SIZE).unwrap());
-    assert_eq!(gpt().partuuid(14).unwrap(), "0e0e0e0e-0e0e-0e0e-0e0e-0e0e0e0e0e0e");
-    let (Some(sgdisk), Some(sfdisk)) = (tool("sgdisk"), tool("sfdisk")) else { return };
+    assert_eq!(
+        gpt().partuuid(14).unwrap(),
+        "0e0e0e0e-0e0e-0e0e-0e0e-0e0e0e0e0e0e"
+    );
+    let (Some(sgdisk), Some(sfdisk)) = (tool("sgdisk"), tool("sfdisk")) else {
+        return;
+    };
     let said = must(&sgdisk, &[&"-v", &path]);
     assert!(said.contains("No problems found"), "{said}");
     let verified = run(&sfdisk, &[&"--verify", &path]);
-    assert!(String::from_utf8_lossy(&verified.stdout).contains("No errors detected"), "{verified:?}");
+    assert!(
+        String::from_utf8_lossy(&verified.stdout).contains("No errors detected"),
+        "{verified:?}"
+    );
     let dump = must(&sfdisk, &[&"--dump", &path]);
-    assert!(dump.contains("label-id: D1D1D1D1-D1D1-D1D1-D1D1-D1D1D1D1D1D1"), "{dump}");
-    let line = format!("{}14 : start=        2048, size=        6144, type=21686148-6449-6E6F-744E-656564454649", path.display());
+    assert!(
+        dump.contains("label-id: D1D1D1D1-D1D1-D1D1-D1D1-D1D1D1D1D1D1"),
+        "{dump}"
+    );
+    let line = format!(
+        "{}14 : start=        2048, size=        6144, type=21686148-6449-6E6F-744E-656564454649",
+        path.display()
+    );
     assert!(dump.contains(&line), "{dump}");
-    assert!(dump.contains("attrs=\"LegacyBIOSBootable GUID:60\""), "{dump}");
+    assert!(
+        dump.contains("attrs=\"LegacyBIOSBootable GUID:60\""),
+        "{dump}"
+    );
     flip(&path, 512 + 40);
     let said = String::from_utf8_lossy(&run(&sgdisk, &[&"-v", &path]).stdout).into_owned();
     assert!(said.contains("corrupt GPT"), "{said}");
     let said = run(&sfdisk, &[&"--verify", &path]);
-    assert!(String::from_utf8_lossy(&said.stderr).contains("corrupt"), "{said:?}");
+    assert!(
+        String::from_utf8_lossy(&said.stderr).contains("corrupt"),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -98,7 +133,10 @@ fn a_written_mbr_comes_back_and_satisfies_strangers() {
     assert_eq!(mbr().partuuid(4).unwrap(), "deadbeef-04");
     let Some(sfdisk) = tool("sfdisk") else { return };
     let said = must(&sfdisk, &[&"--verify", &path]);
-    assert!(!said.contains("rror") || said.contains("No errors"), "{said}");
+    assert!(
+        !said.contains("rror") || said.contains("No errors"),
+        "{said}"
+    );
     // The same table by sfdisk's own hand has the same bytes, CHS fields too.
     let theirs = dir.path().join("theirs");
     blank(&theirs);
@@ -108,10 +146,17 @@ fn a_written_mbr_comes_back_and_satisfies_strangers() {
     let bytes = |path: &Path| fs::read(path).unwrap()[..512].to_vec();
     assert_eq!(bytes(&path)[440..], bytes(&theirs)[440..]);
     let file = File::options().write(true).open(&path).unwrap();
-    file.write_all_at(&100_000u32.to_le_bytes(), 446 + 12).unwrap();
+    file.write_all_at(&100_000u32.to_le_bytes(), 446 + 12)
+        .unwrap();
     let said = run(&sfdisk, &[&"--verify", &path]);
-    assert!(String::from_utf8_lossy(&said.stderr).contains("overlap") || !said.status.success(), "{said:?}");
-    assert!(matches!(read(&path), Err(Error::Overlap(1, 2, Lba(108_192), Lba(24576)))));
+    assert!(
+        String::from_utf8_lossy(&said.stderr).contains("overlap") || !said.status.success(),
+        "{said:?}"
+    );
+    assert!(matches!(
+        read(&path),
+        Err(Error::Overlap(1, 2, Lba(108_192), Lba(24576)))
+    ));
 }
 
 #[test]
@@ -126,8 +171,17 @@ fn logical_partitions_are_read_as_sfdisk_reads_them() {
                  5: start=6144,size=2048,type=83\n6: start=10240,size=4096,type=82\n7: start=20480,size=80000,type=83\n";
     script(&path, lines);
     let table = read(&path).unwrap();
-    let all: Vec<_> = table.partitions.iter().map(|p| (p.number, p.start.0, p.sectors, p.logical)).collect();
-    let expected = [(1, 2048, 2048, false), (5, 6144, 2048, true), (6, 10240, 4096, true), (7, 20480, 80000, true)];
+    let all: Vec<_> = table
+        .partitions
+        .iter()
+        .map(|p| (p.number, p.start.0, p.sectors, p.logical))
+        .collect();
+    let expected = [
+        (1, 2048, 2048, false),
+        (5, 6144, 2048, true),
+        (6, 10240, 4096, true),
+        (7, 20480, 80000, true),
+    ];
     assert_eq!(all, expected);
     assert!(matches!(table.encode(SIZE), Err(Error::Unwritable(5, _))));
     // A chain that comes back to its start.
@@ -151,15 +205,30 @@ fn a_damaged_gpt_is_read_from_its_other_copy() {
     flip(&path, 1024 + 128 * 13 + 60);
     let table = read(&path).unwrap();
     assert_eq!(table.partitions, gpt().partitions);
-    assert!(matches!(&table.warnings[..], [Warning::PrimaryDamaged(_)]), "{:?}", table.warnings);
+    assert!(
+        matches!(&table.warnings[..], [Warning::PrimaryDamaged(_)]),
+        "{:?}",
+        table.warnings
+    );
     flip(&path, SIZE - 500);
     assert!(matches!(read(&path), Err(Error::BothDamaged { .. })));
     write(&path, &gpt());
     flip(&path, SIZE - 500);
-    assert!(matches!(&read(&path).unwrap().warnings[..], [Warning::BackupDamaged(_)]));
+    assert!(matches!(
+        &read(&path).unwrap().warnings[..],
+        [Warning::BackupDamaged(_)]
+    ));
     write(&path, &gpt());
-    File::options().write(true).open(&path).unwrap().write_all_at(&[0; 512], 0).unwrap();
-    assert!(matches!(&read(&path).unwrap().warnings[..], [Warning::NoProtective]));
+    File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .write_all_at(&[0; 512], 0)
+        .unwrap();
+    assert!(matches!(
+        &read(&path).unwrap().warnings[..],
+        [Warning::NoProtective]
+    ));
 }
 
 #[test]
@@ -168,11 +237,31 @@ fn sgdisk_tables_hybrid_and_4096() {
     let dir = scratch();
     let path = dir.path().join("disk");
     blank(&path);
-    must(&sgdisk, &[&"-n1:2048:+10M", &"-t1:ef00", &"-c1:EFI", &"-n5:40960:0", &"-A5:set:2", &path]);
+    must(
+        &sgdisk,
+        &[
+            &"-n1:2048:+10M",
+            &"-t1:ef00",
+            &"-c1:EFI",
+            &"-n5:40960:0",
+            &"-A5:set:2",
+            &path,
+        ],
+    );
     let table = read(&path).unwrap();
     assert_eq!(table.kind(), TableKind::Gpt);
-    assert_eq!(table.partitions.iter().map(|p| p.number).collect::<Vec<_>>(), [1, 5]);
-    assert_eq!((table.partitions[0].kind, table.partitions[0].name.as_str()), (types::GPT_ESP, "EFI"));
+    assert_eq!(
+        table
+            .partitions
+            .iter()
+            .map(|p| p.number)
+            .collect::<Vec<_>>(),
+        [1, 5]
+    );
+    assert_eq!(
+        (table.partitions[0].kind, table.partitions[0].name.as_str()),
+        (types::GPT_ESP, "EFI")
+    );
     assert_eq!(table.partitions[1].attributes, 4);
     must(&sgdisk, &[&"--hybrid=1", &path]);
     assert_eq!(read(&path).unwrap().warnings, [Warning::Hybrid]);
@@ -201,7 +290,10 @@ fn what_is_no_disk_gets_its_name() {
     if let Some(mke2fs) = tool("mke2fs") {
         blank(&path);
         must(mke2fs, &[&"-q", &"-F", &path]);
-        assert_eq!(instead(&path), Instead::Bare("ext2, ext3 or ext4 filesystem"));
+        assert_eq!(
+            instead(&path),
+            Instead::Bare("ext2, ext3 or ext4 filesystem")
+        );
     }
     if let Some(mkfs) = tool("mkfs.vfat") {
         blank(&path);
@@ -209,7 +301,12 @@ fn what_is_no_disk_gets_its_name() {
         assert_eq!(instead(&path), Instead::Bare("FAT filesystem"));
     }
     write(&path, &mbr());
-    File::options().write(true).open(&path).unwrap().write_all_at(b"CD001", 0x8001).unwrap();
+    File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .write_all_at(b"CD001", 0x8001)
+        .unwrap();
     assert_eq!(instead(&path), Instead::Iso);
 }
 
@@ -217,7 +314,10 @@ fn what_is_no_disk_gets_its_name() {
 fn what_cannot_be_written_is_refused_with_numbers() {
     let mut table = gpt();
     table.partitions[2].sectors += 1;
-    assert!(matches!(table.encode(SIZE), Err(Error::Beyond { number: 15, .. })));
+    assert!(matches!(
+        table.encode(SIZE),
+        Err(Error::Beyond { number: 15, .. })
+    ));
     let mut table = gpt();
     table.partitions[0].number = 14;
     assert!(matches!(table.encode(SIZE), Err(Error::Twice(14))));
@@ -227,10 +327,16 @@ fn what_cannot_be_written_is_refused_with_numbers() {
     let mut table = gpt();
     table.partitions[0].start = Lba(2000);
     table.partitions[0].sectors = 100;
-    assert!(matches!(table.encode(SIZE), Err(Error::Overlap(1, 14, Lba(2100), Lba(2048)))));
+    assert!(matches!(
+        table.encode(SIZE),
+        Err(Error::Overlap(1, 14, Lba(2100), Lba(2048)))
+    ));
     assert!(matches!(gpt().encode(SIZE + 1), Err(Error::Disk(..))));
     assert!(matches!(gpt().encode(1024), Err(Error::Disk(..))));
-    assert!(matches!(mbr().encode(SIZE / 2), Err(Error::Beyond { number: 4, .. })));
+    assert!(matches!(
+        mbr().encode(SIZE / 2),
+        Err(Error::Beyond { number: 4, .. })
+    ));
 }
 
 #[test]
@@ -256,7 +362,9 @@ fn flips_never_panic() {
         for _ in 0..400 {
             let mut copy = small.clone();
             for _ in 0..3 {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                seed = seed
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 let at = (seed >> 33) as usize % 2048;
                 copy[at] ^= 1 << (seed >> 60 & 7);
             }

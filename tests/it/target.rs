@@ -34,7 +34,12 @@ fn flip(path: &Path, offset: u64) {
 
 /// Opens what was written with our own reader, and compares.
 fn opens(path: &Path, form: &Form) {
-    let options = Options { spool_dir: path.parent().unwrap(), max_size: 2048 * MIB, threads: 1, report: &Silent };
+    let options = Options {
+        spool_dir: path.parent().unwrap(),
+        max_size: 2048 * MIB,
+        threads: 1,
+        report: &Silent,
+    };
     let input = source::open(path, &options).unwrap();
     assert_eq!(&input.form, form);
     let (ours, theirs) = (image(), input.source);
@@ -58,9 +63,16 @@ fn qemu_finds_our_qcow2_faultless_and_equal() {
     let Some(qemu) = tool("qemu-img") else { return };
     save(&*image(), &raw);
     must(&qemu, &[&"check", &"-f", &"qcow2", &path]);
-    must(&qemu, &[&"compare", &"-f", &"raw", &"-F", &"qcow2", &raw, &path]);
+    must(
+        &qemu,
+        &[&"compare", &"-f", &"raw", &"-F", &"qcow2", &raw, &path],
+    );
     flip(&path, 2 * 65536 + 1);
-    assert!(!run(&qemu, &[&"check", &"-f", &"qcow2", &path]).status.success());
+    assert!(
+        !run(&qemu, &[&"check", &"-f", &"qcow2", &path])
+            .status
+            .success()
+    );
     // Nothing, and less than a cluster.
     for len in [0, 512] {
         let small: Source = Arc::new(Content::bytes(vec![7; len]));
@@ -77,7 +89,9 @@ fn simg2img_gets_the_image_back() {
     assert!(fs::metadata(&path).unwrap().len() < 6 * MIB);
     opens(&path, &Form::AndroidSparse);
     assert!(android_sparse(&(Arc::new(Content::hole(512)) as Source)).is_err());
-    let Some(simg2img) = tool("simg2img") else { return };
+    let Some(simg2img) = tool("simg2img") else {
+        return;
+    };
     must(&simg2img, &[&path, &back]);
     opens(&back, &Form::Raw);
     flip(&path, 20);
@@ -87,16 +101,34 @@ fn simg2img_gets_the_image_back() {
 #[test]
 fn bmaptool_copies_by_our_map() {
     let dir = scratch();
-    let (raw, map, back) = (dir.path().join("raw"), dir.path().join("map"), dir.path().join("back"));
+    let (raw, map, back) = (
+        dir.path().join("raw"),
+        dir.path().join("map"),
+        dir.path().join("back"),
+    );
     let text = BlockMap::of(&content()).unwrap().to_xml();
-    assert!(text.contains("> 153600-154879 </Range>") && text.contains("<MappedBlocksCount> 1357 </MappedBlocksCount>"), "{text}");
-    let Some(bmaptool) = tool("bmaptool") else { return };
+    assert!(
+        text.contains("> 153600-154879 </Range>")
+            && text.contains("<MappedBlocksCount> 1357 </MappedBlocksCount>"),
+        "{text}"
+    );
+    let Some(bmaptool) = tool("bmaptool") else {
+        return;
+    };
     save(&*image(), &raw);
     fs::write(&map, &text).unwrap();
     must(&bmaptool, &[&"copy", &"--bmap", &map, &raw, &back]);
     opens(&back, &Form::Raw);
     flip(&raw, 600 * MIB + 5);
-    assert!(!run(&bmaptool, &[&"copy", &"--bmap", &map, &raw, &back]).status.success());
+    assert!(
+        !run(&bmaptool, &[&"copy", &"--bmap", &map, &raw, &back])
+            .status
+            .success()
+    );
     fs::write(&map, text.replace("153600-154879", "153600-154878")).unwrap();
-    assert!(!run(&bmaptool, &[&"copy", &"--bmap", &map, &raw, &back]).status.success());
+    assert!(
+        !run(&bmaptool, &[&"copy", &"--bmap", &map, &raw, &back])
+            .status
+            .success()
+    );
 }

@@ -1,4 +1,5 @@
-//! Golden images of a few files, made within a second: enough of a Debian for a conversion, nothing that would boot.
+//! Golden images of a few files, made within a second: enough of a Debian for a conversion, nothing
+//! that would boot.
 #![allow(dead_code)]
 
 use super::support::{must, program, tool};
@@ -12,7 +13,9 @@ pub(crate) const LINUX: &str = "L";
 
 /// Whether all programs that make images are there; says which is not.
 pub(crate) fn can_make() -> bool {
-    ["mke2fs", "mkfs.vfat", "sfdisk"].iter().all(|name| tool(name).is_some())
+    ["mke2fs", "mkfs.vfat", "sfdisk"]
+        .iter()
+        .all(|name| tool(name).is_some())
 }
 
 /// The regular files of a small Debian; its GRUB has `grub` bytes.
@@ -22,15 +25,24 @@ pub(crate) fn files(grub: usize) -> Vec<(&'static str, Vec<u8>)> {
     elf[18] = 62;
     let files: [(&str, &[u8]); 10] = [
         ("usr/bin/dash", &elf),
-        ("etc/os-release", b"ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Tiny Debian 12\"\n"),
-        ("etc/fstab", b"UUID=1-2 / ext4 errors=remount-ro 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n"),
+        (
+            "etc/os-release",
+            b"ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Tiny Debian 12\"\n",
+        ),
+        (
+            "etc/fstab",
+            b"UUID=1-2 / ext4 errors=remount-ro 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n",
+        ),
         ("etc/default/grub", b"GRUB_CMDLINE_LINUX=\"quiet\"\n"),
         ("var/lib/dpkg/status", b""),
         ("usr/sbin/sfdisk", &elf),
         ("usr/sbin/chronyd", &elf),
         ("boot/vmlinuz-6.1.0-1", &program(None, 5000)),
         ("boot/initrd.img-6.1.0-1", b"initrd"),
-        ("usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed", &program(Some("/EFI/debian"), grub)),
+        (
+            "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed",
+            &program(Some("/EFI/debian"), grub),
+        ),
     ];
     files.map(|(path, bytes)| (path, bytes.to_vec())).to_vec()
 }
@@ -46,13 +58,29 @@ pub(crate) fn debian(dir: &Path, grub: usize) {
     for name in ["bin", "sbin"] {
         symlink(format!("usr/{name}"), dir.join(name)).unwrap();
     }
-    fs::hard_link(dir.join("usr/sbin/sfdisk"), dir.join("usr/sbin/sfdisk.link")).unwrap();
+    fs::hard_link(
+        dir.join("usr/sbin/sfdisk"),
+        dir.join("usr/sbin/sfdisk.link"),
+    )
+    .unwrap();
 }
 
 /// A filesystem of `mib` MiB with the files of `tree`; `kind` is `ext2`, `ext3` or `ext4`.
 pub(crate) fn filesystem(kind: &str, tree: &Path, image: &Path, mib: u64) {
     let mke2fs = tool("mke2fs").expect("looked for before");
-    must(mke2fs, &[&"-q", &"-F", &"-t", &kind, &"-d", &tree, &image, &format!("{mib}M")]);
+    must(
+        mke2fs,
+        &[
+            &"-q",
+            &"-F",
+            &"-t",
+            &kind,
+            &"-d",
+            &tree,
+            &image,
+            &format!("{mib}M"),
+        ],
+    );
 }
 
 /// An ext4 filesystem of `mib` MiB with the files of `tree`.
@@ -67,14 +95,27 @@ pub(crate) fn disk(image: &Path, partitions: &[(&str, &Path)]) {
     let mut at = START;
     for (kind, file) in partitions {
         let len = fs::metadata(file).unwrap().len();
-        script.push_str(&format!("start={}, size={}, type={kind}\n", at / 512, len / 512));
+        script.push_str(&format!(
+            "start={}, size={}, type={kind}\n",
+            at / 512,
+            len / 512
+        ));
         at += len;
     }
     let out = fs::File::create(image).unwrap();
     out.set_len(at + START).unwrap();
     let script_file = image.with_extension("sfdisk");
     fs::write(&script_file, script).unwrap();
-    must("sh", &[&"-c", &"sfdisk --quiet --no-reread --no-tell-kernel \"$1\" <\"$2\"", &"sh", &image, &script_file]);
+    must(
+        "sh",
+        &[
+            &"-c",
+            &"sfdisk --quiet --no-reread --no-tell-kernel \"$1\" <\"$2\"",
+            &"sh",
+            &image,
+            &script_file,
+        ],
+    );
     let mut at = START;
     for (_, file) in partitions {
         let bytes = fs::read(file).unwrap();
@@ -89,6 +130,12 @@ pub(crate) fn golden(dir: &Path) {
     debian(&root, 3 << 20);
     ext4(&root, &filesystem, 16);
     fs::File::create(&esp).unwrap().set_len(8 << 20).unwrap();
-    must(tool("mkfs.vfat").expect("looked for before"), &[&"-n", &"ESP", &"-i", &"12345678", &esp]);
-    disk(&dir.join("golden.img"), &[(ESP, &esp), (LINUX, &filesystem)]);
+    must(
+        tool("mkfs.vfat").expect("looked for before"),
+        &[&"-n", &"ESP", &"-i", &"12345678", &esp],
+    );
+    disk(
+        &dir.join("golden.img"),
+        &[(ESP, &esp), (LINUX, &filesystem)],
+    );
 }

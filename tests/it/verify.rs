@@ -1,4 +1,5 @@
-//! Verification is itself verified: a good image has no finding, and each kind of damage has exactly its own.
+//! Verification is itself verified: a good image has no finding, and each kind of damage has
+//! exactly its own.
 
 mod codes;
 mod ext4;
@@ -29,7 +30,9 @@ impl ReadAt for Patched {
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let end = offset.checked_add(buf.len() as u64).filter(|end| *end <= self.len());
+        let end = offset
+            .checked_add(buf.len() as u64)
+            .filter(|end| *end <= self.len());
         let end = end.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
         buf.copy_from_slice(&self.base[offset as usize..end as usize]);
         for (at, byte) in self.bytes.range(offset..end) {
@@ -44,8 +47,13 @@ type Patch = (u64, Vec<u8>);
 
 /// `base` with stretches of bytes replaced.
 fn patched(base: &Arc<Vec<u8>>, patches: &[Patch]) -> Source {
-    let each = patches.iter().flat_map(|(at, bytes)| (*at..).zip(bytes.iter().copied()));
-    Arc::new(Patched { base: Arc::clone(base), bytes: each.collect() })
+    let each = patches
+        .iter()
+        .flat_map(|(at, bytes)| (*at..).zip(bytes.iter().copied()));
+    Arc::new(Patched {
+        base: Arc::clone(base),
+        bytes: each.collect(),
+    })
 }
 
 fn verify(source: &Source) -> Outcome {
@@ -54,7 +62,11 @@ fn verify(source: &Source) -> Outcome {
 
 /// The codes of all findings, each once.
 fn codes(outcome: &Outcome) -> Vec<&'static str> {
-    let mut codes: Vec<&str> = outcome.findings.iter().map(|finding| finding.code).collect();
+    let mut codes: Vec<&str> = outcome
+        .findings
+        .iter()
+        .map(|finding| finding.code)
+        .collect();
     codes.sort_unstable();
     codes.dedup();
     codes

@@ -15,17 +15,33 @@ impl Examiner<'_> {
     pub(super) fn data(&mut self, tar: &mut Outer<'_, '_>) -> Result<bool, Stop> {
         let Some(entry) = self.member(tar)? else {
             if self.out.artifact.payload_type.is_some() {
-                return self.stop("structure", "the Artifact ends where `data/0000.tar` is due");
+                return self.stop(
+                    "structure",
+                    "the Artifact ends where `data/0000.tar` is due",
+                );
             }
             return Ok(true);
         };
         let Some(kind) = suffix(&entry.name, "data/0000.tar") else {
-            let code = if entry.name.starts_with("header-augment") { "augment" } else { "structure" };
-            return self.stop(code, format!("`{}` stands where `data/0000.tar` is due", short(&entry.name)));
+            let code = if entry.name.starts_with("header-augment") {
+                "augment"
+            } else {
+                "structure"
+            };
+            return self.stop(
+                code,
+                format!(
+                    "`{}` stands where `data/0000.tar` is due",
+                    short(&entry.name)
+                ),
+            );
         };
         let header = self.out.artifact.compression;
         if kind != header {
-            self.warn("suffix-mixed", format!("the header is packed as {header}, the data as {kind}"));
+            self.warn(
+                "suffix-mixed",
+                format!("the header is packed as {header}, the data as {kind}"),
+            );
         }
         if !self.files(kind, tar)? {
             return Ok(false);
@@ -33,16 +49,23 @@ impl Examiner<'_> {
         self.count();
         match self.member(tar)? {
             None => Ok(true),
-            Some(entry) => {
-                self.stop("structure", format!("`{}` stands behind the data; there must be nothing", short(&entry.name)))
-            }
+            Some(entry) => self.stop(
+                "structure",
+                format!(
+                    "`{}` stands behind the data; there must be nothing",
+                    short(&entry.name)
+                ),
+            ),
         }
     }
 
     /// The files of the payload. False when all names are known and nothing else is wanted.
     fn files(&mut self, kind: Compression, stored: &mut impl Read) -> Result<bool, Stop> {
         let (unpacked, known) = match self.held.take() {
-            Some(held) => (Ok(Box::new(held.archive) as Box<dyn Read + '_>), Some(held.sha256)),
+            Some(held) => (
+                Ok(Box::new(held.archive) as Box<dyn Read + '_>),
+                Some(held.sha256),
+            ),
             None => (decoder(kind, stored), None),
         };
         let mut tar = match unpacked {
@@ -65,10 +88,18 @@ impl Examiner<'_> {
     }
 
     /// The next file, whose sum may be `known`.
-    fn file(&mut self, tar: &mut impl Read, entry: Entry, known: Option<Digest>) -> Result<(), Stop> {
+    fn file(
+        &mut self,
+        tar: &mut impl Read,
+        entry: Entry,
+        known: Option<Digest>,
+    ) -> Result<(), Stop> {
         let name = short(&entry.name);
         if let Kind::Other(kind) = entry.kind {
-            self.error("payload-kind", format!("`{name}` in the data is a {kind}; only plain files may be there"));
+            self.error(
+                "payload-kind",
+                format!("`{name}` in the data is a {kind}; only plain files may be there"),
+            );
             return Ok(());
         }
         if let Err(misnamed) = names::payload(&entry.name) {
@@ -76,7 +107,10 @@ impl Examiner<'_> {
         }
         let path = format!("{DATA}{}", entry.name);
         let Some(listed) = self.listed.get(&path) else {
-            return self.stop("manifest-missing", format!("`{DATA}{name}` is not listed in the manifest"));
+            return self.stop(
+                "manifest-missing",
+                format!("`{DATA}{name}` is not listed in the manifest"),
+            );
         };
         if listed.met {
             return self.stop("payload-twice", format!("`{name}` is in the data twice"));
@@ -86,12 +120,21 @@ impl Examiner<'_> {
         if self.whole {
             match known.map_or_else(|| Hashing::new(tar).finish(), Ok) {
                 Ok(found) => self.compare("checksum-payload", &path, found),
-                Err(e) => return self.stop("unreadable", format!("`{name}` in the data cannot be read: {e}")),
+                Err(e) => {
+                    return self.stop(
+                        "unreadable",
+                        format!("`{name}` in the data cannot be read: {e}"),
+                    );
+                }
             }
         } else if let Some(listed) = self.listed.get_mut(&path) {
             listed.met = true;
         }
-        self.out.artifact.files.push(PayloadFile { name: entry.name, size: entry.size, sha256 });
+        self.out.artifact.files.push(PayloadFile {
+            name: entry.name,
+            size: entry.size,
+            sha256,
+        });
         Ok(())
     }
 
@@ -101,12 +144,25 @@ impl Examiner<'_> {
             return;
         }
         if !entry.size.is_multiple_of(SECTOR) {
-            let text = format!("`{}` has {} bytes, no multiple of {SECTOR}", short(&entry.name), entry.size);
+            let text = format!(
+                "`{}` has {} bytes, no multiple of {SECTOR}",
+                short(&entry.name),
+                entry.size
+            );
             self.warn("payload-size", text);
         }
         for key in ["rootfs-image.checksum", "rootfs_image_checksum"] {
-            if self.out.artifact.provides.get(key).is_some_and(|provided| *provided != hex(&digest)) {
-                self.warn("checksum-provide", format!("`{key}` is provided with another checksum than that of the image"));
+            if self
+                .out
+                .artifact
+                .provides
+                .get(key)
+                .is_some_and(|provided| *provided != hex(&digest))
+            {
+                self.warn(
+                    "checksum-provide",
+                    format!("`{key}` is provided with another checksum than that of the image"),
+                );
             }
         }
     }
@@ -115,9 +171,15 @@ impl Examiner<'_> {
     fn count(&mut self) {
         let count = self.out.artifact.files.len();
         match self.out.artifact.payload_type.as_deref() {
-            None if count > 0 => self.error("payload-count", format!("there are {count} files in a payload without type")),
+            None if count > 0 => self.error(
+                "payload-count",
+                format!("there are {count} files in a payload without type"),
+            ),
             Some(ROOTFS) if count != 1 => {
-                self.error("payload-count", format!("there are {count} files in the payload; a root filesystem is one"));
+                self.error(
+                    "payload-count",
+                    format!("there are {count} files in the payload; a root filesystem is one"),
+                );
             }
             _ => {}
         }

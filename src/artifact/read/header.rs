@@ -22,28 +22,47 @@ enum Place {
 /// The codec whose suffix stands behind `stem` in `name`.
 pub(super) fn suffix(name: &str, stem: &str) -> Option<Compression> {
     let rest = name.strip_prefix(stem)?;
-    Compression::ALL.into_iter().find(|kind| kind.suffix() == rest)
+    Compression::ALL
+        .into_iter()
+        .find(|kind| kind.suffix() == rest)
 }
 
 impl Examiner<'_> {
     /// The member behind manifest and signature.
-    pub(super) fn header(&mut self, tar: &mut Outer<'_, '_>, entry: Option<Entry>) -> Result<(), Stop> {
+    pub(super) fn header(
+        &mut self,
+        tar: &mut Outer<'_, '_>,
+        entry: Option<Entry>,
+    ) -> Result<(), Stop> {
         let Some(entry) = entry else {
             return self.stop("structure", "the Artifact ends where `header.tar` is due");
         };
         let Some(kind) = suffix(&entry.name, "header.tar") else {
-            let code = if entry.name == "manifest-augment" { "augment" } else { "structure" };
-            return self.stop(code, format!("`{}` stands where `header.tar` is due", short(&entry.name)));
+            let code = if entry.name == "manifest-augment" {
+                "augment"
+            } else {
+                "structure"
+            };
+            return self.stop(
+                code,
+                format!("`{}` stands where `header.tar` is due", short(&entry.name)),
+            );
         };
         self.out.artifact.compression = kind;
         let before = self.out.findings.len();
         let mut stored = Hashing::new(tar);
         let outcome = self.archive(kind, &mut stored);
-        // Whatever damage did to the content, its cause is the wrong checksum, so that is told first.
+        // Whatever damage did to the content, its cause is the wrong checksum, so that is told
+        // first.
         let after = self.out.findings.split_off(before);
         match stored.finish() {
             Ok(digest) => self.compare("checksum-header", &entry.name, digest),
-            Err(e) => return self.stop("unreadable", format!("`{}` cannot be read: {e}", entry.name)),
+            Err(e) => {
+                return self.stop(
+                    "unreadable",
+                    format!("`{}` cannot be read: {e}", entry.name),
+                );
+            }
         }
         self.out.findings.extend(after);
         outcome
@@ -63,16 +82,28 @@ impl Examiner<'_> {
             }
         }
         if place < Place::TypeInfo {
-            let missing = if place == Place::Start { "header-info" } else { "headers/0000/type-info" };
+            let missing = if place == Place::Start {
+                "header-info"
+            } else {
+                "headers/0000/type-info"
+            };
             return self.stop("header-incomplete", format!("the header lacks `{missing}`"));
         }
         self.end(&mut tar, "the header", kind != Compression::None)
     }
 
-    fn header_member(&mut self, tar: &mut impl Read, entry: &Entry, place: &mut Place) -> Result<(), Stop> {
+    fn header_member(
+        &mut self,
+        tar: &mut impl Read,
+        entry: &Entry,
+        place: &mut Place,
+    ) -> Result<(), Stop> {
         let name = short(&entry.name);
         if let Kind::Other(kind) = entry.kind {
-            self.error("header-member", format!("`{name}` in the header is a {kind}; only plain files may be there"));
+            self.error(
+                "header-member",
+                format!("`{name}` in the header is a {kind}; only plain files may be there"),
+            );
             return Ok(());
         }
         let (is, repeats) = match entry.name.as_str() {
@@ -81,7 +112,10 @@ impl Examiner<'_> {
             "headers/0000/meta-data" => (Place::MetaData, false),
             other if other.starts_with(SCRIPTS) => (Place::Scripts, true),
             other if other.starts_with("headers/") => {
-                self.error("header-member", format!("`{name}` belongs to a second payload, or to none; there is one only"));
+                self.error(
+                    "header-member",
+                    format!("`{name}` belongs to a second payload, or to none; there is one only"),
+                );
                 return Ok(());
             }
             _ => {
@@ -90,15 +124,25 @@ impl Examiner<'_> {
             }
         };
         let follows = if repeats { *place <= is } else { *place < is };
-        let complete = (*place >= Place::Info || is == Place::Info) && (*place >= Place::TypeInfo || is != Place::MetaData);
+        let complete = (*place >= Place::Info || is == Place::Info)
+            && (*place >= Place::TypeInfo || is != Place::MetaData);
         if !(follows && complete) {
-            return self.stop("header-order", format!("`{name}` is out of place in the header, or there twice"));
+            return self.stop(
+                "header-order",
+                format!("`{name}` is out of place in the header, or there twice"),
+            );
         }
         *place = is;
         match is {
-            Place::Info => self.small(tar, entry, TEXT_MAX).and_then(|text| self.header_info(&text)),
-            Place::TypeInfo => self.small(tar, entry, TEXT_MAX).and_then(|text| self.type_info(&text)),
-            Place::MetaData => self.small(tar, entry, TEXT_MAX).map(|text| self.meta_data(&text)),
+            Place::Info => self
+                .small(tar, entry, TEXT_MAX)
+                .and_then(|text| self.header_info(&text)),
+            Place::TypeInfo => self
+                .small(tar, entry, TEXT_MAX)
+                .and_then(|text| self.type_info(&text)),
+            Place::MetaData => self
+                .small(tar, entry, TEXT_MAX)
+                .map(|text| self.meta_data(&text)),
             Place::Scripts | Place::Start => self.script(&entry.name),
         }
     }
@@ -109,7 +153,10 @@ impl Examiner<'_> {
             self.error("script-name", misnamed.to_string());
         }
         if self.out.artifact.scripts.len() >= SCRIPTS_MAX {
-            return self.stop("script-count", format!("there are more than {SCRIPTS_MAX} state scripts"));
+            return self.stop(
+                "script-count",
+                format!("there are more than {SCRIPTS_MAX} state scripts"),
+            );
         }
         self.out.artifact.scripts.push(short(name));
         Ok(())

@@ -17,7 +17,8 @@ impl Examiner<'_> {
         }
     }
 
-    /// Takes the object at `key`; an empty one when it is absent or something else, which is an error.
+    /// Takes the object at `key`; an empty one when it is absent or something else, which is an
+    /// error.
     fn child(&mut self, object: &mut Object, place: &str, key: &str) -> Object {
         match object.remove(key) {
             Some(Value::Object(child)) => child,
@@ -40,7 +41,10 @@ impl Examiner<'_> {
             _ => None,
         };
         if found.is_none() {
-            self.error("json-type", format!("`{key}` in {place} is no array of strings"));
+            self.error(
+                "json-type",
+                format!("`{key}` in {place} is no array of strings"),
+            );
         }
         found
     }
@@ -54,7 +58,10 @@ impl Examiner<'_> {
                 for (name, value) in pairs {
                     match string(value) {
                         Some(value) => drop(out.insert(name, value)),
-                        None => self.error("json-type", format!("`{}` within `{key}` in {place} is no string", short(&name))),
+                        None => self.error(
+                            "json-type",
+                            format!("`{}` within `{key}` in {place} is no string", short(&name)),
+                        ),
                     }
                 }
             }
@@ -66,7 +73,10 @@ impl Examiner<'_> {
     /// Reports what is left of an object of which all known keys were taken.
     fn unknown(&mut self, place: &str, object: &Object) {
         for key in object.keys() {
-            self.error("json-key", format!("`{}` in {place} is unknown", short(key)));
+            self.error(
+                "json-key",
+                format!("`{}` in {place} is unknown", short(key)),
+            );
         }
     }
 
@@ -98,13 +108,26 @@ impl Examiner<'_> {
             return self.stop("payload-type", "`payloads` in header-info is no array");
         };
         let [Value::Object(payload)] = payloads.as_slice() else {
-            return self.stop("payload-count", format!("header-info has {} payloads, clients take one", payloads.len()));
+            return self.stop(
+                "payload-count",
+                format!(
+                    "header-info has {} payloads, clients take one",
+                    payloads.len()
+                ),
+            );
         };
         let mut payload = payload.clone();
         match payload.remove("type") {
             Some(Value::Null) => {}
-            Some(Value::String(kind)) if !kind.is_empty() => self.out.artifact.payload_type = Some(kind),
-            _ => return self.stop("payload-type", "the type of the payload in header-info is no text, nor null"),
+            Some(Value::String(kind)) if !kind.is_empty() => {
+                self.out.artifact.payload_type = Some(kind)
+            }
+            _ => {
+                return self.stop(
+                    "payload-type",
+                    "the type of the payload in header-info is no text, nor null",
+                );
+            }
         }
         self.unknown("header-info", &payload);
         Ok(())
@@ -133,20 +156,34 @@ impl Examiner<'_> {
     fn artifact_depends(&mut self, depends: &mut Object) {
         let place = "header-info";
         let before = self.out.findings.len();
-        let types = self.strings(depends, place, "device_type").unwrap_or_default();
+        let types = self
+            .strings(depends, place, "device_type")
+            .unwrap_or_default();
         if types.is_empty() && self.out.findings.len() == before {
             self.error("device-type", "header-info names no device type");
         }
-        let names = self.strings(depends, place, "artifact_name").unwrap_or_default();
-        let groups = self.strings(depends, place, "artifact_group").unwrap_or_default();
-        let texts = [("device type", &types), ("artifact name to depend on", &names), ("artifact group to depend on", &groups)];
+        let names = self
+            .strings(depends, place, "artifact_name")
+            .unwrap_or_default();
+        let groups = self
+            .strings(depends, place, "artifact_group")
+            .unwrap_or_default();
+        let texts = [
+            ("device type", &types),
+            ("artifact name to depend on", &names),
+            ("artifact group to depend on", &groups),
+        ];
         for (what, values) in texts {
             for value in values {
                 self.text(names::text(what, value));
             }
         }
         let artifact = &mut self.out.artifact;
-        (artifact.device_types, artifact.depends_names, artifact.depends_groups) = (types, names, groups);
+        (
+            artifact.device_types,
+            artifact.depends_names,
+            artifact.depends_groups,
+        ) = (types, names, groups);
     }
 
     pub(super) fn type_info(&mut self, text: &[u8]) -> Result<(), Stop> {
@@ -154,8 +191,14 @@ impl Examiner<'_> {
         let mut info = self.object(place, text)?;
         self.same_type(info.remove("type"));
         let provides = self.pairs(&mut info, place, "artifact_provides");
-        for key in ["artifact_name", "artifact_group"].into_iter().filter(|key| provides.contains_key(*key)) {
-            self.error("provides-conflict", format!("`{key}` is provided by type-info, which is the part of header-info"));
+        for key in ["artifact_name", "artifact_group"]
+            .into_iter()
+            .filter(|key| provides.contains_key(*key))
+        {
+            self.error(
+                "provides-conflict",
+                format!("`{key}` is provided by type-info, which is the part of header-info"),
+            );
         }
         let depends = self.pairs(&mut info, place, "artifact_depends");
         let clears = self.strings(&mut info, place, "clears_artifact_provides");
@@ -171,21 +214,41 @@ impl Examiner<'_> {
         let found = match found {
             Some(Value::String(found)) => Some(found),
             Some(Value::Null) => None,
-            _ => return self.error("type-mismatch", "the type in type-info is no text, nor null"),
+            _ => {
+                return self.error(
+                    "type-mismatch",
+                    "the type in type-info is no text, nor null",
+                );
+            }
         };
         if found == due {
             return;
         }
-        let shown = |kind: &Option<String>| kind.as_ref().map_or("null".to_owned(), |kind| format!("`{}`", short(kind)));
-        let text = format!("the type in type-info is {} where header-info has {}", shown(&found), shown(&due));
+        let shown = |kind: &Option<String>| {
+            kind.as_ref()
+                .map_or("null".to_owned(), |kind| format!("`{}`", short(kind)))
+        };
+        let text = format!(
+            "the type in type-info is {} where header-info has {}",
+            shown(&found),
+            shown(&due)
+        );
         // Writers before 4.4 left it empty for root filesystems, which every client overlooks.
-        if found.as_deref() == Some("") { self.warn("type-mismatch", text) } else { self.error("type-mismatch", text) }
+        if found.as_deref() == Some("") {
+            self.warn("type-mismatch", text)
+        } else {
+            self.error("type-mismatch", text)
+        }
     }
 
     pub(super) fn meta_data(&mut self, text: &[u8]) {
         if self.out.artifact.payload_type.is_none() {
-            self.error("meta-data", "there is meta-data although there is no payload");
-        } else if !text.is_empty() && !matches!(serde_json::from_slice(text), Ok(Value::Object(_))) {
+            self.error(
+                "meta-data",
+                "there is meta-data although there is no payload",
+            );
+        } else if !text.is_empty() && !matches!(serde_json::from_slice(text), Ok(Value::Object(_)))
+        {
             self.error("meta-data", "meta-data is neither empty nor a JSON object");
         }
     }

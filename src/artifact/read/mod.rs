@@ -16,7 +16,8 @@ use std::fmt;
 use std::io::{self, Read};
 use untar::{Entry, Kind, Tail, TarError, Untar};
 
-/// The most that `version`, `manifest.sig`, a manifest and a file of JSON may hold (bytes): a hundred times what they need.
+/// The most that `version`, `manifest.sig`, a manifest and a file of JSON may hold (bytes): a
+/// hundred times what they need.
 const VERSION_MAX: u64 = 4 << 10;
 const SIGNATURE_MAX: u64 = 16 << 10;
 const TEXT_MAX: u64 = 1 << 20;
@@ -122,7 +123,9 @@ impl Examined {
     /// True when there is no error among the findings.
     #[must_use]
     pub fn is_valid(&self) -> bool {
-        self.findings.iter().all(|finding| finding.severity != Severity::Error)
+        self.findings
+            .iter()
+            .all(|finding| finding.severity != Severity::Error)
     }
 }
 
@@ -134,7 +137,8 @@ pub fn show(reader: &mut dyn Read) -> io::Result<Examined> {
     examine(reader, None, false, None)
 }
 
-/// Reads all of an Artifact and holds it against every rule and checksum, with `key` also against its signature.
+/// Reads all of an Artifact and holds it against every rule and checksum, with `key` also against
+/// its signature.
 ///
 /// # Errors
 /// What `reader` said. Whatever is wrong with the Artifact itself is a finding.
@@ -154,13 +158,31 @@ pub struct Held<'k> {
 ///
 /// # Errors
 /// What `reader` said. Whatever is wrong with the Artifact itself or with the archive is a finding.
-pub fn validate_held<'k>(reader: &mut dyn Read, held: Held<'k>, key: Option<&'k Verifier>) -> io::Result<Examined> {
+pub fn validate_held<'k>(
+    reader: &mut dyn Read,
+    held: Held<'k>,
+    key: Option<&'k Verifier>,
+) -> io::Result<Examined> {
     examine(reader, Some(held), true, key)
 }
 
-fn examine<'k>(reader: &mut dyn Read, held: Option<Held<'k>>, whole: bool, key: Option<&'k Verifier>) -> io::Result<Examined> {
-    let mut source = Source { reader, failed: None };
-    let mut examiner = Examiner { key, whole, held, out: Examined::default(), listed: BTreeMap::new() };
+fn examine<'k>(
+    reader: &mut dyn Read,
+    held: Option<Held<'k>>,
+    whole: bool,
+    key: Option<&'k Verifier>,
+) -> io::Result<Examined> {
+    let mut source = Source {
+        reader,
+        failed: None,
+    };
+    let mut examiner = Examiner {
+        key,
+        whole,
+        held,
+        out: Examined::default(),
+        listed: BTreeMap::new(),
+    };
     examiner.out.complete = examiner.walk(&mut Untar::new(&mut source)).is_ok();
     match source.failed {
         Some(error) => Err(error),
@@ -194,7 +216,10 @@ struct Hashing<R> {
 
 impl<R: Read> Hashing<R> {
     fn new(reader: R) -> Self {
-        Self { reader, hash: Sha256::new() }
+        Self {
+            reader,
+            hash: Sha256::new(),
+        }
     }
 
     /// Reads to the end and returns the digest of everything.
@@ -246,7 +271,11 @@ struct Examiner<'k> {
 impl Examiner<'_> {
     fn note(&mut self, severity: Severity, code: &'static str, text: impl Into<String>) {
         if self.out.findings.len() < FINDINGS_MAX {
-            self.out.findings.push(Finding { severity, code, text: text.into() });
+            self.out.findings.push(Finding {
+                severity,
+                code,
+                text: text.into(),
+            });
         }
     }
 
@@ -293,9 +322,17 @@ impl Examiner<'_> {
     /// The next member of the file, which must be a plain file.
     fn member(&mut self, tar: &mut Outer<'_, '_>) -> Result<Option<Entry>, Stop> {
         match tar.next() {
-            Ok(Some(Entry { name, kind: Kind::Other(kind), .. })) => {
-                self.stop("member-kind", format!("`{}` is a {kind}; only plain files may be in an Artifact", short(&name)))
-            }
+            Ok(Some(Entry {
+                name,
+                kind: Kind::Other(kind),
+                ..
+            })) => self.stop(
+                "member-kind",
+                format!(
+                    "`{}` is a {kind}; only plain files may be in an Artifact",
+                    short(&name)
+                ),
+            ),
             Ok(entry) => Ok(entry),
             Err(e) => self.broken("the Artifact", &e),
         }
@@ -305,14 +342,24 @@ impl Examiner<'_> {
     fn expect(&mut self, tar: &mut Outer<'_, '_>, name: &str) -> Result<Entry, Stop> {
         match self.member(tar)? {
             Some(entry) if entry.name == name => Ok(entry),
-            Some(entry) => self.stop("structure", format!("`{}` stands where `{name}` is due", short(&entry.name))),
-            None => self.stop("structure", format!("the Artifact ends where `{name}` is due")),
+            Some(entry) => self.stop(
+                "structure",
+                format!("`{}` stands where `{name}` is due", short(&entry.name)),
+            ),
+            None => self.stop(
+                "structure",
+                format!("the Artifact ends where `{name}` is due"),
+            ),
         }
     }
 
     /// Stops because an archive is damaged.
     fn broken<T>(&mut self, place: &str, error: &TarError) -> Result<T, Stop> {
-        let code = if matches!(error, TarError::Io(_)) { "unreadable" } else { "archive" };
+        let code = if matches!(error, TarError::Io(_)) {
+            "unreadable"
+        } else {
+            "archive"
+        };
         self.stop(code, format!("{place} cannot be read: {error}"))
     }
 
@@ -320,7 +367,10 @@ impl Examiner<'_> {
     fn small(&mut self, reader: &mut impl Read, entry: &Entry, max: u64) -> Result<Vec<u8>, Stop> {
         let name = short(&entry.name);
         if entry.size > max {
-            return self.stop("member-size", format!("`{name}` has {} bytes, more than {max}", entry.size));
+            return self.stop(
+                "member-size",
+                format!("`{name}` has {} bytes, more than {max}", entry.size),
+            );
         }
         let mut out = Vec::new();
         match reader.read_to_end(&mut out) {
@@ -329,14 +379,24 @@ impl Examiner<'_> {
         }
     }
 
-    /// Reads what stands behind the end of an archive. Zeros there are harmless as they are, but behind packed content they are packed
-    /// too, and a client that looks for zeros finds others.
+    /// Reads what stands behind the end of an archive. Zeros there are harmless as they are, but
+    /// behind packed content they are packed too, and a client that looks for zeros finds others.
     fn end<R: Read>(&mut self, tar: &mut Untar<R>, place: &str, packed: bool) -> Result<(), Stop> {
         match tar.tail() {
-            Ok(Tail::Data) => self.error("trailing-data", format!("{place} goes on behind its end")),
-            Ok(Tail::Zeros) if packed => self.error("trailing-zeros", format!("{place} is padded behind its two blocks of zeros")),
+            Ok(Tail::Data) => {
+                self.error("trailing-data", format!("{place} goes on behind its end"))
+            }
+            Ok(Tail::Zeros) if packed => self.error(
+                "trailing-zeros",
+                format!("{place} is padded behind its two blocks of zeros"),
+            ),
             Ok(Tail::Zeros | Tail::Nothing) => {}
-            Err(e) => return self.stop("unreadable", format!("{place} cannot be read behind its end: {e}")),
+            Err(e) => {
+                return self.stop(
+                    "unreadable",
+                    format!("{place} cannot be read behind its end: {e}"),
+                );
+            }
         }
         Ok(())
     }
@@ -348,11 +408,17 @@ impl Examiner<'_> {
         let version = value["version"].as_u64();
         self.out.artifact.version = version;
         if value["format"] != "mender" {
-            return self.stop("version-format", "`version` does not say that the format is `mender`");
+            return self.stop(
+                "version-format",
+                "`version` does not say that the format is `mender`",
+            );
         }
         match version {
             Some(3) => Ok(Sha256::digest(&text).into()),
-            Some(other) => self.stop("version-unsupported", format!("version {other} of the format is not supported, only 3 is")),
+            Some(other) => self.stop(
+                "version-unsupported",
+                format!("version {other} of the format is not supported, only 3 is"),
+            ),
             None => self.stop("version-format", "`version` holds no version"),
         }
     }
@@ -362,13 +428,28 @@ impl Examiner<'_> {
             return self.stop("manifest-line", "the manifest is not UTF-8");
         };
         if !text.ends_with('\n') {
-            self.error("manifest-unterminated", "the last line of the manifest does not end in a newline");
+            self.error(
+                "manifest-unterminated",
+                "the last line of the manifest does not end in a newline",
+            );
         }
-        for (at, line) in text.strip_suffix('\n').unwrap_or(text).split('\n').enumerate() {
+        for (at, line) in text
+            .strip_suffix('\n')
+            .unwrap_or(text)
+            .split('\n')
+            .enumerate()
+        {
             match manifest::parse(line) {
                 Ok((name, digest)) => {
-                    if self.listed.insert(name.to_owned(), Listed { digest, met: false }).is_some() {
-                        self.error("manifest-duplicate", format!("the manifest lists `{}` twice", short(name)));
+                    if self
+                        .listed
+                        .insert(name.to_owned(), Listed { digest, met: false })
+                        .is_some()
+                    {
+                        self.error(
+                            "manifest-duplicate",
+                            format!("the manifest lists `{}` twice", short(name)),
+                        );
                     }
                 }
                 Err(fault) => {
@@ -383,13 +464,22 @@ impl Examiner<'_> {
     /// Holds the digest of a file against its line of the manifest.
     fn compare(&mut self, code: &'static str, name: &str, found: Digest) {
         match self.listed.get_mut(name) {
-            None => self.error("manifest-missing", format!("`{}` is not listed in the manifest", short(name))),
+            None => self.error(
+                "manifest-missing",
+                format!("`{}` is not listed in the manifest", short(name)),
+            ),
             Some(listed) => {
                 listed.met = true;
                 let due = listed.digest;
                 if due != found {
                     let (found, due) = (hex(&found), hex(&due));
-                    self.error(code, format!("`{}` has the checksum {found} where the manifest has {due}", short(name)));
+                    self.error(
+                        code,
+                        format!(
+                            "`{}` has the checksum {found} where the manifest has {due}",
+                            short(name)
+                        ),
+                    );
                 }
             }
         }
@@ -397,16 +487,27 @@ impl Examiner<'_> {
 
     /// Reports files of the manifest that the Artifact does not hold.
     fn surplus(&mut self) {
-        let missing: Vec<String> = self.listed.iter().filter(|(_, listed)| !listed.met).map(|(name, _)| short(name)).collect();
+        let missing: Vec<String> = self
+            .listed
+            .iter()
+            .filter(|(_, listed)| !listed.met)
+            .map(|(name, _)| short(name))
+            .collect();
         for name in missing {
-            self.error("manifest-surplus", format!("`{name}` is listed in the manifest but not in the Artifact"));
+            self.error(
+                "manifest-surplus",
+                format!("`{name}` is listed in the manifest but not in the Artifact"),
+            );
         }
     }
 
     fn signature(&mut self, manifest: &[u8], text: &[u8]) {
         let line = text.trim_ascii_end();
         if line.len() != text.len() {
-            self.error("signature-newline", "manifest.sig does not end with its base64; clients compare the lengths");
+            self.error(
+                "signature-newline",
+                "manifest.sig does not end with its base64; clients compare the lengths",
+            );
         }
         let Some(bytes) = sign::decode(line) else {
             self.error("signature-base64", "manifest.sig is not base64 on one line");
@@ -416,17 +517,29 @@ impl Examiner<'_> {
         match self.key {
             Some(key) if key.accepts(manifest, &bytes) => verified = Some(key.kind()),
             Some(key) => {
-                let text =
-                    format!("manifest.sig ({} bytes) is no signature of the manifest by this {} key", bytes.len(), key.kind());
+                let text = format!(
+                    "manifest.sig ({} bytes) is no signature of the manifest by this {} key",
+                    bytes.len(),
+                    key.kind()
+                );
                 self.error("signature-wrong", text);
             }
-            None => self.warn("signature-unchecked", "the signature was not checked, no key was given"),
+            None => self.warn(
+                "signature-unchecked",
+                "the signature was not checked, no key was given",
+            ),
         }
-        self.out.artifact.signature = Some(Signature { len: bytes.len(), verified });
+        self.out.artifact.signature = Some(Signature {
+            len: bytes.len(),
+            verified,
+        });
     }
 
     /// The names of the payload's files in the manifest.
     fn payload_count(&self) -> usize {
-        self.listed.keys().filter(|name| name.starts_with(DATA)).count()
+        self.listed
+            .keys()
+            .filter(|name| name.starts_with(DATA))
+            .count()
     }
 }

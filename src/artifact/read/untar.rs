@@ -63,7 +63,12 @@ pub(super) struct Untar<R> {
 
 impl<R: Read> Untar<R> {
     pub(super) fn new(reader: R) -> Self {
-        Self { reader, offset: 0, left: 0, padding: 0 }
+        Self {
+            reader,
+            offset: 0,
+            left: 0,
+            padding: 0,
+        }
     }
 
     /// The header of the next member, or `None` at the end of the archive.
@@ -71,13 +76,24 @@ impl<R: Read> Untar<R> {
         self.skip()?;
         let mut extended = Extended::default();
         for _ in 0..=EXTENSIONS_MAX {
-            let Some(block) = self.header()? else { return Ok(None) };
+            let Some(block) = self.header()? else {
+                return Ok(None);
+            };
             let size = self.number(&block, 124, 12)?;
             match block[156] {
-                b'x' => extended.records(&self.extension(size)?).map_err(|what| self.bad(what))?,
-                b'L' => extended.name = Some(text(&self.extension(size)?).map_err(|what| self.bad(what))?),
+                b'x' => extended
+                    .records(&self.extension(size)?)
+                    .map_err(|what| self.bad(what))?,
+                b'L' => {
+                    extended.name =
+                        Some(text(&self.extension(size)?).map_err(|what| self.bad(what))?)
+                }
                 b'g' | b'K' => drop(self.extension(size)?),
-                kind => return self.entry(&block, kind, extended.size.unwrap_or(size), extended).map(Some),
+                kind => {
+                    return self
+                        .entry(&block, kind, extended.size.unwrap_or(size), extended)
+                        .map(Some);
+                }
             }
         }
         Err(self.bad("follows more extended headers than any member needs"))
@@ -99,7 +115,10 @@ impl<R: Read> Untar<R> {
     }
 
     fn bad(&self, what: impl Into<String>) -> TarError {
-        TarError::Header { offset: self.offset.saturating_sub(BLOCK), what: what.into() }
+        TarError::Header {
+            offset: self.offset.saturating_sub(BLOCK),
+            what: what.into(),
+        }
     }
 
     /// Reads to the next header.
@@ -115,7 +134,11 @@ impl<R: Read> Untar<R> {
         let mut block = [0; 512];
         match self.reader.read_exact(&mut block) {
             Ok(()) => self.offset = self.offset.saturating_add(BLOCK),
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Err(TarError::NoEnd { offset: self.offset }),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(TarError::NoEnd {
+                    offset: self.offset,
+                });
+            }
             Err(e) => return Err(e.into()),
         }
         Ok(block)
@@ -130,21 +153,42 @@ impl<R: Read> Untar<R> {
                 _ => Err(self.bad("follows a single block of zeros")),
             };
         }
-        let sum: u64 =
-            block.iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u64::from(*byte) }).sum();
+        let sum: u64 = block
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| {
+                if (148..156).contains(&at) {
+                    32
+                } else {
+                    u64::from(*byte)
+                }
+            })
+            .sum();
         let stored = self.number(&block, 148, 8)?;
-        if sum == stored { Ok(Some(block)) } else { Err(self.bad(format!("has the checksum {stored} where {sum} is due"))) }
+        if sum == stored {
+            Ok(Some(block))
+        } else {
+            Err(self.bad(format!("has the checksum {stored} where {sum} is due")))
+        }
     }
 
-    /// The number in the field of `len` bytes at `at`: octal digits, or big endian behind a set high bit (GNU).
+    /// The number in the field of `len` bytes at `at`: octal digits, or big endian behind a set
+    /// high bit (GNU).
     fn number(&self, block: &[u8; 512], at: usize, len: usize) -> Result<u64, TarError> {
         let field = &block[at..at + len];
         let value = if field[0] == 0x80 {
-            field[1..].iter().try_fold(0_u64, |sum, byte| sum.checked_mul(256).map(|sum| sum | u64::from(*byte)))
+            field[1..].iter().try_fold(0_u64, |sum, byte| {
+                sum.checked_mul(256).map(|sum| sum | u64::from(*byte))
+            })
         } else {
-            let digits = field.split(|byte| matches!(byte, 0 | b' ')).find(|digits| !digits.is_empty()).unwrap_or_default();
+            let digits = field
+                .split(|byte| matches!(byte, 0 | b' '))
+                .find(|digits| !digits.is_empty())
+                .unwrap_or_default();
             let digit = |byte: &u8| matches!(byte, b'0'..=b'7').then(|| u64::from(byte - b'0'));
-            digits.iter().try_fold(0_u64, |sum, byte| sum.checked_mul(8)?.checked_add(digit(byte)?))
+            digits.iter().try_fold(0_u64, |sum, byte| {
+                sum.checked_mul(8)?.checked_add(digit(byte)?)
+            })
         };
         value.ok_or_else(|| self.bad(format!("holds no number at its byte {at}")))
     }
@@ -152,7 +196,9 @@ impl<R: Read> Untar<R> {
     /// The content of an extended header.
     fn extension(&mut self, size: u64) -> Result<Vec<u8>, TarError> {
         if size > EXTENSION_MAX {
-            return Err(self.bad(format!("has {size} bytes of extension, more than {EXTENSION_MAX}")));
+            return Err(self.bad(format!(
+                "has {size} bytes of extension, more than {EXTENSION_MAX}"
+            )));
         }
         self.enter(size);
         let mut out = Vec::new();
@@ -167,7 +213,13 @@ impl<R: Read> Untar<R> {
         self.padding = (BLOCK - size % BLOCK) % BLOCK;
     }
 
-    fn entry(&mut self, block: &[u8; 512], kind: u8, size: u64, extended: Extended) -> Result<Entry, TarError> {
+    fn entry(
+        &mut self,
+        block: &[u8; 512],
+        kind: u8,
+        size: u64,
+        extended: Extended,
+    ) -> Result<Entry, TarError> {
         let name = match extended.name {
             Some(name) => name,
             None => short_name(block).map_err(|what| self.bad(what))?,
@@ -185,7 +237,11 @@ impl<R: Read> Untar<R> {
             _ => return Err(self.bad(format!("is of the unknown type {:?}", char::from(kind)))),
         };
         // Only files have content, whatever the header of a link or directory says.
-        let size = if matches!(kind, Kind::File | Kind::Other("sparse file")) { size } else { 0 };
+        let size = if matches!(kind, Kind::File | Kind::Other("sparse file")) {
+            size
+        } else {
+            0
+        };
         self.enter(size);
         Ok(Entry { name, kind, size })
     }
@@ -193,7 +249,9 @@ impl<R: Read> Untar<R> {
 
 impl<R: Read> Read for Untar<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let want = buf.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let want = buf
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
         if want == 0 {
             return Ok(0);
         }
@@ -208,7 +266,10 @@ impl<R: Read> Read for Untar<R> {
 }
 
 fn cut_off() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the archive is cut off within a member")
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the archive is cut off within a member",
+    )
 }
 
 /// What extended headers say of the member behind them.
@@ -225,8 +286,14 @@ impl Extended {
         const BROKEN: &str = "has a broken record in its extension";
         while !bytes.is_empty() {
             let blank = bytes.iter().position(|byte| *byte == b' ').ok_or(BROKEN)?;
-            let len: usize = std::str::from_utf8(&bytes[..blank]).ok().and_then(|len| len.parse().ok()).ok_or(BROKEN)?;
-            let record = bytes.get(blank + 1..len).and_then(|record| record.strip_suffix(b"\n")).ok_or(BROKEN)?;
+            let len: usize = std::str::from_utf8(&bytes[..blank])
+                .ok()
+                .and_then(|len| len.parse().ok())
+                .ok_or(BROKEN)?;
+            let record = bytes
+                .get(blank + 1..len)
+                .and_then(|record| record.strip_suffix(b"\n"))
+                .ok_or(BROKEN)?;
             let equals = record.iter().position(|byte| *byte == b'=').ok_or(BROKEN)?;
             let value = &record[equals + 1..];
             match &record[..equals] {
@@ -243,15 +310,26 @@ impl Extended {
 
 /// Bytes up to the first NUL as text.
 fn text(bytes: &[u8]) -> Result<String, &'static str> {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(bytes.len());
     String::from_utf8(bytes[..end].to_vec()).map_err(|_| "has a name that is not UTF-8")
 }
 
 /// The name in the header itself, with the prefix in front if the dialect has one.
 fn short_name(block: &[u8; 512]) -> Result<String, &'static str> {
     let name = text(&block[..100])?;
-    let prefix = if &block[257..263] == b"ustar\0" { text(&block[345..500])? } else { String::new() };
-    Ok(if prefix.is_empty() { name } else { format!("{prefix}/{name}") })
+    let prefix = if &block[257..263] == b"ustar\0" {
+        text(&block[345..500])?
+    } else {
+        String::new()
+    };
+    Ok(if prefix.is_empty() {
+        name
+    } else {
+        format!("{prefix}/{name}")
+    })
 }
 
 #[cfg(test)]
@@ -272,12 +350,23 @@ mod tests {
     fn what_is_written_is_read() {
         let mut bytes = Vec::new();
         append(&mut bytes, "a", 0o600, 0, b"hello");
-        bytes.extend(Member { name: "b", mode: 0, mtime: 0, size: 3 }.header(true));
+        bytes.extend(
+            Member {
+                name: "b",
+                mode: 0,
+                mtime: 0,
+                size: 3,
+            }
+            .header(true),
+        );
         bytes.extend([1; 3]);
         bytes.extend([0; 509]);
         append(&mut bytes, "c", 0o600, 0, b"");
         bytes.extend(END);
-        assert_eq!(names(&bytes).unwrap(), [("a".into(), 5), ("b".into(), 3), ("c".into(), 0)]);
+        assert_eq!(
+            names(&bytes).unwrap(),
+            [("a".into(), 5), ("b".into(), 3), ("c".into(), 0)]
+        );
         let mut tar = Untar::new(bytes.as_slice());
         tar.next().unwrap();
         let mut content = String::new();
@@ -292,9 +381,25 @@ mod tests {
     fn gnu_and_pax_names() {
         let mut bytes = Vec::new();
         let long = "d/".repeat(80);
-        let mut header = Member { name: "././@LongLink", mode: 0, mtime: 0, size: long.len() as u64 }.header(false);
+        let mut header = Member {
+            name: "././@LongLink",
+            mode: 0,
+            mtime: 0,
+            size: long.len() as u64,
+        }
+        .header(false);
         header[156] = b'L';
-        let sum: u32 = header.iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { 32 } else { u32::from(*b) }).sum();
+        let sum: u32 = header
+            .iter()
+            .enumerate()
+            .map(|(at, b)| {
+                if (148..156).contains(&at) {
+                    32
+                } else {
+                    u32::from(*b)
+                }
+            })
+            .sum();
         header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
         bytes.extend(header);
         bytes.extend(long.as_bytes());
@@ -306,8 +411,21 @@ mod tests {
 
     #[test]
     fn broken_records_are_errors() {
-        for bad in ["x", "5", "5 a=b", "99 a=b\n", "0 a=b\n", "3 a=b\n", "6 ab\n\n", "18446744073709551615 a=b\n", "9 size=x\n"] {
-            assert!(Extended::default().records(bad.as_bytes()).is_err(), "{bad:?}");
+        for bad in [
+            "x",
+            "5",
+            "5 a=b",
+            "99 a=b\n",
+            "0 a=b\n",
+            "3 a=b\n",
+            "6 ab\n\n",
+            "18446744073709551615 a=b\n",
+            "9 size=x\n",
+        ] {
+            assert!(
+                Extended::default().records(bad.as_bytes()).is_err(),
+                "{bad:?}"
+            );
         }
         let mut extended = Extended::default();
         extended.records(b"6 a=b\n19 size=8590983168\n").unwrap();

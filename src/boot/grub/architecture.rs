@@ -3,7 +3,8 @@
 use crate::plan::facts::Architecture;
 
 impl Architecture {
-    /// What names of UEFI programs end in: `BOOTX64.EFI` (UEFI, "Removable Media Boot Behavior"), `grubx64.efi`.
+    /// What names of UEFI programs end in: `BOOTX64.EFI` (UEFI, "Removable Media Boot Behavior"),
+    /// `grubx64.efi`.
     #[must_use]
     pub fn efi_suffix(self) -> &'static str {
         match self {

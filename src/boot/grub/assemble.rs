@@ -1,9 +1,10 @@
 //! A GRUB for the boot partition, made of the one that `grub-install` left in `/boot/grub`.
 //!
-//! Where no package brings a GRUB that is whole (Debian has none for 32-bit Arm), `grub-install` makes a `core.efi`: GRUB's kernel with
-//! the few modules that find the rest in the root filesystem. The kernel is kept; its section `mods` gives way to one with all modules
-//! that our script needs, and with a prefix on the boot partition. The old section stays where it is under another name, since what
-//! follows it cannot move.
+//! Where no package brings a GRUB that is whole (Debian has none for 32-bit Arm), `grub-install`
+//! makes a `core.efi`: GRUB's kernel with the few modules that find the rest in the root
+//! filesystem. The kernel is kept; its section `mods` gives way to one with all modules that our
+//! script needs, and with a prefix on the boot partition. The old section stays where it is under
+//! another name, since what follows it cannot move.
 //!
 //! ```text
 //! moddep.lst        NAME: NAME...                                  one line for each module, those it needs behind the colon
@@ -69,17 +70,22 @@ pub enum AssembleError {
     #[error("the module {0} is missing")]
     Module(String),
     /// Its headers leave no place for one more section.
-    #[error("no GRUB: its headers end at byte {0}, and its {1} sections leave no room for another, or none is called mods")]
+    #[error(
+        "no GRUB: its headers end at byte {0}, and its {1} sections leave no room for another, or none is called mods"
+    )]
     Headers(usize, u16),
     /// Its sections are aligned to more than the format knows.
-    #[error("no GRUB: its sections are aligned to {0} bytes in the file, the format knows at most {1}")]
+    #[error(
+        "no GRUB: its sections are aligned to {0} bytes in the file, the format knows at most {1}"
+    )]
     Alignment(u64, u64),
     /// It is larger than its headers can say.
     #[error("more than 4 GiB")]
     Size,
 }
 
-/// A GRUB of the kernel in `core` and of modules that `module` finds by name, with `prefix`; `dependencies` is the text of `moddep.lst`.
+/// A GRUB of the kernel in `core` and of modules that `module` finds by name, with `prefix`;
+/// `dependencies` is the text of `moddep.lst`.
 ///
 /// # Errors
 /// [`AssembleError`].
@@ -101,11 +107,15 @@ pub fn assemble(
     replace(core, &modules, prefix)
 }
 
-/// Appends `name` to `order` behind all that it needs: GRUB links modules in the order in which they lie.
+/// Appends `name` to `order` behind all that it needs: GRUB links modules in the order in which
+/// they lie.
 fn add<'t>(name: &'t str, dependencies: &'t str, order: &mut Vec<&'t str>) {
-    // A stack of names, each with what it still waits for: a list that goes round in circles comes to an end, too.
+    // A stack of names, each with what it still waits for: a list that goes round in circles comes
+    // to an end, too.
     let needs = |name: &str| {
-        let line = dependencies.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let line = dependencies
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.unwrap_or_default().split_whitespace()
     };
     let mut open = vec![(name, needs(name))];
@@ -132,12 +142,24 @@ fn replace(core: &[u8], modules: &[Vec<u8>], prefix: &str) -> Result<Vec<u8>, As
     let sections = optional + usize::from(u16_at(core, pe + 20)?);
     let end = sections + usize::from(count) * 40;
     let headers = u32_at(core, optional + 60)? as usize;
-    let old = (sections..end).step_by(40).find(|at| core.get(*at..).is_some_and(|rest| rest.starts_with(b"mods\0")));
-    let room = headers <= core.len() && end + 40 <= headers && core[end..end + 40].iter().all(|byte| *byte == 0);
-    let (Some(old), true) = (old, room) else { return Err(AssembleError::Headers(headers, count)) };
-    let word = |value: u64| u32::try_from(value).map(u32::to_le_bytes).map_err(|_| AssembleError::Size);
-    let [size, in_memory, in_file, whole] =
-        [8, 32, 36, 56].map(|at| u32_at(core, optional + at).map(u64::from)).map(|word| word.unwrap_or(0));
+    let old = (sections..end).step_by(40).find(|at| {
+        core.get(*at..)
+            .is_some_and(|rest| rest.starts_with(b"mods\0"))
+    });
+    let room = headers <= core.len()
+        && end + 40 <= headers
+        && core[end..end + 40].iter().all(|byte| *byte == 0);
+    let (Some(old), true) = (old, room) else {
+        return Err(AssembleError::Headers(headers, count));
+    };
+    let word = |value: u64| {
+        u32::try_from(value)
+            .map(u32::to_le_bytes)
+            .map_err(|_| AssembleError::Size)
+    };
+    let [size, in_memory, in_file, whole] = [8, 32, 36, 56]
+        .map(|at| u32_at(core, optional + at).map(u64::from))
+        .map(|word| word.unwrap_or(0));
     let [in_memory, in_file] = [in_memory, in_file].map(|align| align.next_power_of_two().max(1));
     if in_file > ALIGNED {
         return Err(AssembleError::Alignment(in_file, ALIGNED));
@@ -146,7 +168,10 @@ fn replace(core: &[u8], modules: &[Vec<u8>], prefix: &str) -> Result<Vec<u8>, As
     let address = align_up(whole, in_memory);
     let place = align_up(core.len() as u64, in_file);
     let mut section = objects(modules, prefix, wide)?;
-    section.resize(usize::try_from(align_up(section.len() as u64, in_file.max(4))).unwrap_or(usize::MAX), 0);
+    section.resize(
+        usize::try_from(align_up(section.len() as u64, in_file.max(4))).unwrap_or(usize::MAX),
+        0,
+    );
     let len = section.len() as u64;
 
     let mut out = core.to_vec();
@@ -172,10 +197,18 @@ fn objects(modules: &[Vec<u8>], prefix: &str, wide: bool) -> Result<Vec<u8>, Ass
     let pointer = if wide { 8 } else { 4 };
     let mut all = Vec::new();
     let prefix = [prefix.as_bytes(), b"\0"].concat();
-    for (kind, data) in modules.iter().map(|module| (0_u32, module)).chain([(3, &prefix)]) {
+    for (kind, data) in modules
+        .iter()
+        .map(|module| (0_u32, module))
+        .chain([(3, &prefix)])
+    {
         let len = data.len().next_multiple_of(pointer);
         all.extend(kind.to_le_bytes());
-        all.extend(u32::try_from(len + 8).map_err(|_| AssembleError::Size)?.to_le_bytes());
+        all.extend(
+            u32::try_from(len + 8)
+                .map_err(|_| AssembleError::Size)?
+                .to_le_bytes(),
+        );
         all.extend(data);
         all.resize(all.len() + len - data.len(), 0);
     }
@@ -186,7 +219,11 @@ fn objects(modules: &[Vec<u8>], prefix: &str, wide: bool) -> Result<Vec<u8>, Ass
         out.extend((24 + all.len() as u64).to_le_bytes());
     } else {
         out.extend(12_u32.to_le_bytes());
-        out.extend(u32::try_from(12 + all.len()).map_err(|_| AssembleError::Size)?.to_le_bytes());
+        out.extend(
+            u32::try_from(12 + all.len())
+                .map_err(|_| AssembleError::Size)?
+                .to_le_bytes(),
+        );
     }
     out.extend(all);
     Ok(out)
@@ -215,18 +252,42 @@ pub(super) mod tests {
     fn modules_and_prefix_take_the_place_of_the_old() {
         for machine in [0x8664, 0xaa64, 0x14c, 0x1c2] {
             let old = core(machine);
-            assert_eq!(Binary::parse(&old).unwrap().prefix.as_deref(), Some("(,gpt2)/boot/grub"));
+            assert_eq!(
+                Binary::parse(&old).unwrap().prefix.as_deref(),
+                Some("(,gpt2)/boot/grub")
+            );
             let module = |name: &str| (name != "zstd").then(|| format!("<{name}>").into_bytes());
             let new = assemble(&old, "normal: boot\nboot:\n", module, "/EFI/BOOT").unwrap();
-            assert_eq!(Binary::parse(&new).unwrap().directory(), Some("BOOT"), "{machine:#x}");
+            assert_eq!(
+                Binary::parse(&new).unwrap().directory(),
+                Some("BOOT"),
+                "{machine:#x}"
+            );
             assert_eq!(new[0x46], 2);
             let section = &new[0x58 + 240 + 40..][..40];
-            let [size, address, len, place] = [8, 12, 16, 20].map(|at| u32_at(section, at).unwrap() as usize);
-            assert_eq!((size, address, place % 0x200, place + len), (len, 0x2000, 0, new.len()));
-            assert_eq!(u32_at(&new, 0x58 + 56).unwrap() as usize, (0x2000 + len).next_multiple_of(0x1000));
+            let [size, address, len, place] =
+                [8, 12, 16, 20].map(|at| u32_at(section, at).unwrap() as usize);
+            assert_eq!(
+                (size, address, place % 0x200, place + len),
+                (len, 0x2000, 0, new.len())
+            );
+            assert_eq!(
+                u32_at(&new, 0x58 + 56).unwrap() as usize,
+                (0x2000 + len).next_multiple_of(0x1000)
+            );
             let text = String::from_utf8_lossy(&new[place..]).into_owned();
-            assert!(text.find("<boot>") < text.find("<normal>") && text.contains("<search>") && !text.contains("<zstd>"), "{text}");
-            assert!(NEEDED.iter().all(|name| text.matches(&format!("<{name}>")).count() == 1), "{text}");
+            assert!(
+                text.find("<boot>") < text.find("<normal>")
+                    && text.contains("<search>")
+                    && !text.contains("<zstd>"),
+                "{text}"
+            );
+            assert!(
+                NEEDED
+                    .iter()
+                    .all(|name| text.matches(&format!("<{name}>")).count() == 1),
+                "{text}"
+            );
         }
     }
 
@@ -244,19 +305,36 @@ pub(super) mod tests {
         let old = core(0x1c2);
         let all = |_: &str| Some(Vec::new());
         let without = |name: &str| (name != "loadenv").then(Vec::new);
-        assert_eq!(assemble(&old, "", without, "/EFI/BOOT"), Err(AssembleError::Module("loadenv".into())));
         assert_eq!(
-            assemble(&old, "fat: fshelp\n", |name| (name != "fshelp").then(Vec::new), ""),
+            assemble(&old, "", without, "/EFI/BOOT"),
+            Err(AssembleError::Module("loadenv".into()))
+        );
+        assert_eq!(
+            assemble(
+                &old,
+                "fat: fshelp\n",
+                |name| (name != "fshelp").then(Vec::new),
+                ""
+            ),
             Err(AssembleError::Module("fshelp".into()))
         );
         let mut full = old.clone();
         full[0x58 + 60..][..4].copy_from_slice(&0x170_u32.to_le_bytes());
-        assert_eq!(assemble(&full, "", all, ""), Err(AssembleError::Headers(0x170, 1)));
+        assert_eq!(
+            assemble(&full, "", all, ""),
+            Err(AssembleError::Headers(0x170, 1))
+        );
         let mut wide = old.clone();
         wide[0x58 + 36..][..4].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
-        assert_eq!(assemble(&wide, "", all, ""), Err(AssembleError::Alignment(1 << 31, 64 << 10)));
+        assert_eq!(
+            assemble(&wide, "", all, ""),
+            Err(AssembleError::Alignment(1 << 31, 64 << 10))
+        );
         let plain = program(0x1c2, false, None);
-        assert!(matches!(assemble(&plain, "", all, ""), Err(AssembleError::Headers(..))));
+        assert!(matches!(
+            assemble(&plain, "", all, ""),
+            Err(AssembleError::Headers(..))
+        ));
         for len in 0..old.len() {
             let _ = assemble(&old[..len], "", all, "");
         }

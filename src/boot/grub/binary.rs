@@ -1,4 +1,5 @@
-//! What a UEFI program reveals: its machine, whether it is signed, and where a GRUB looks for its configuration.
+//! What a UEFI program reveals: its machine, whether it is signed, and where a GRUB looks for its
+//! configuration.
 //!
 //! ```text
 //! 0x3c              u32 offset of "PE\0\0"                                  (PE Format, "MS-DOS Stub")
@@ -38,7 +39,8 @@ pub struct Binary {
 }
 
 impl Binary {
-    /// Reads the headers; `bytes` is the whole file, or its first [`HEAD`] bytes when the prefix does not matter.
+    /// Reads the headers; `bytes` is the whole file, or its first [`HEAD`] bytes when the prefix
+    /// does not matter.
     ///
     /// # Errors
     /// [`BinaryError`].
@@ -47,7 +49,10 @@ impl Binary {
             return Err(BinaryError::NotPe("MZ", 0));
         }
         let pe = usize::try_from(u32_at(bytes, 0x3c)?).unwrap_or(usize::MAX);
-        if bytes.get(pe..).is_none_or(|rest| !rest.starts_with(b"PE\0\0")) {
+        if bytes
+            .get(pe..)
+            .is_none_or(|rest| !rest.starts_with(b"PE\0\0"))
+        {
             return Err(BinaryError::NotPe("PE", pe));
         }
         let optional = usize::from(u16_at(bytes, pe + 20)?);
@@ -56,17 +61,30 @@ impl Binary {
             0x20b => 112,
             other => return Err(BinaryError::Magic(other)),
         };
-        let signed = directories + 40 <= optional && u32_at(bytes, pe + 24 + directories + 4 * 8 + 4)? > 0;
-        let sections = bytes.get(pe + 24 + optional..).unwrap_or_default().chunks_exact(40);
-        let mods = sections.take(usize::from(u16_at(bytes, pe + 6)?)).find(|section| section.starts_with(b"mods\0"));
+        let signed =
+            directories + 40 <= optional && u32_at(bytes, pe + 24 + directories + 4 * 8 + 4)? > 0;
+        let sections = bytes
+            .get(pe + 24 + optional..)
+            .unwrap_or_default()
+            .chunks_exact(40);
+        let mods = sections
+            .take(usize::from(u16_at(bytes, pe + 6)?))
+            .find(|section| section.starts_with(b"mods\0"));
         let prefix = mods.and_then(|section| prefix(contents(bytes, section)?));
-        Ok(Self { machine: u16_at(bytes, pe + 4)?, signed, prefix })
+        Ok(Self {
+            machine: u16_at(bytes, pe + 4)?,
+            signed,
+            prefix,
+        })
     }
 
     /// The directory below `EFI` that a GRUB's prefix names, when it lies there.
     #[must_use]
     pub fn directory(&self) -> Option<&str> {
-        self.prefix.as_deref()?.strip_prefix("/EFI/").filter(|name| !name.is_empty() && !name.contains('/'))
+        self.prefix
+            .as_deref()?
+            .strip_prefix("/EFI/")
+            .filter(|name| !name.is_empty() && !name.contains('/'))
     }
 }
 
@@ -77,8 +95,8 @@ fn contents<'b>(bytes: &'b [u8], section: &[u8]) -> Option<&'b [u8]> {
     bytes.get(start..start.checked_add(size)?)
 }
 
-/// The prefix among GRUB's embedded objects. The 64-bit header has 4 bytes of padding after the magic, where the 32-bit one has the
-/// offset, which is never 0.
+/// The prefix among GRUB's embedded objects. The 64-bit header has 4 bytes of padding after the
+/// magic, where the 32-bit one has the offset, which is never 0.
 fn prefix(mods: &[u8]) -> Option<String> {
     mods.strip_prefix(b"mimg")?;
     let at = if u32_at(mods, 4).ok()? == 0 { 8 } else { 4 };
@@ -96,12 +114,16 @@ fn prefix(mods: &[u8]) -> Option<String> {
 
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> Result<u16, BinaryError> {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    found.map(|b| u16::from_le_bytes(*b)).ok_or(BinaryError::Short(bytes.len(), at))
+    found
+        .map(|b| u16::from_le_bytes(*b))
+        .ok_or(BinaryError::Short(bytes.len(), at))
 }
 
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> Result<u32, BinaryError> {
     let found = bytes.get(at..).and_then(|rest| rest.first_chunk());
-    found.map(|b| u32::from_le_bytes(*b)).ok_or(BinaryError::Short(bytes.len(), at))
+    found
+        .map(|b| u32::from_le_bytes(*b))
+        .ok_or(BinaryError::Short(bytes.len(), at))
 }
 
 #[cfg(test)]
@@ -123,7 +145,11 @@ pub(crate) mod tests {
         out[0x58 + directories + 36] = u8::from(signed);
         let Some(prefix) = prefix else { return out };
         let mut mods = b"mimg".to_vec();
-        let words: &[u32] = if wide { &[0, 24, 0, 999, 0] } else { &[12, 999] };
+        let words: &[u32] = if wide {
+            &[0, 24, 0, 999, 0]
+        } else {
+            &[12, 999]
+        };
         for word in words {
             mods.extend(word.to_le_bytes());
         }
@@ -147,7 +173,14 @@ pub(crate) mod tests {
             for signed in [false, true] {
                 let bytes = program(machine, signed, Some("/EFI/debian"));
                 let binary = Binary::parse(&bytes).unwrap();
-                assert_eq!(binary, Binary { machine, signed, prefix: Some("/EFI/debian".into()) });
+                assert_eq!(
+                    binary,
+                    Binary {
+                        machine,
+                        signed,
+                        prefix: Some("/EFI/debian".into())
+                    }
+                );
                 assert_eq!(binary.directory(), Some("debian"));
             }
         }
@@ -171,6 +204,9 @@ pub(crate) mod tests {
             }
         }
         assert_eq!(Binary::parse(b"ELF"), Err(BinaryError::NotPe("MZ", 0)));
-        assert_eq!(Binary::parse(&bytes[..0x50]), Err(BinaryError::Short(0x50, 0x54)));
+        assert_eq!(
+            Binary::parse(&bytes[..0x50]),
+            Err(BinaryError::Short(0x50, 0x54))
+        );
     }
 }

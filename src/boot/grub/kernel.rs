@@ -1,4 +1,5 @@
-//! The kernels of a root filesystem in the order in which the boot script tries them, and the arguments they start with.
+//! The kernels of a root filesystem in the order in which the boot script tries them, and the
+//! arguments they start with.
 
 use super::binary::{Binary, HEAD};
 use super::environment::{self, BLOCK, TooLong};
@@ -12,9 +13,13 @@ use crate::stream::{Content, ReadAt as _};
 use crate::tree::Tree;
 use crate::tree::editor::Editor;
 
-/// The pairs of names that the boot script tries, but for the newest `/boot/vmlinuz-*`, which comes last.
-const PAIRS: [[&str; 2]; 3] =
-    [["/vmlinuz", "/initrd.img"], ["/boot/vmlinuz", "/boot/initrd.img"], ["/vmlinuz.old", "/initrd.img.old"]];
+/// The pairs of names that the boot script tries, but for the newest `/boot/vmlinuz-*`, which comes
+/// last.
+const PAIRS: [[&str; 2]; 3] = [
+    ["/vmlinuz", "/initrd.img"],
+    ["/boot/vmlinuz", "/boot/initrd.img"],
+    ["/vmlinuz.old", "/initrd.img.old"],
+];
 
 /// What was found.
 #[derive(Debug)]
@@ -34,28 +39,52 @@ pub(super) struct Kernels {
 impl Kernels {
     /// Looks for the kernel that the boot script will start, and checks that GRUB can.
     pub(super) fn find(root: &Tree, arch: Architecture) -> Result<Self, Problem> {
-        let pair = PAIRS.iter().find(|pair| pair.iter().all(|path| root.file(path).is_some()));
-        let mut versions: Vec<String> =
-            files_of(root, "/boot").iter().filter_map(|name| name.strip_prefix("vmlinuz-")).map(str::to_owned).collect();
+        let pair = PAIRS
+            .iter()
+            .find(|pair| pair.iter().all(|path| root.file(path).is_some()));
+        let mut versions: Vec<String> = files_of(root, "/boot")
+            .iter()
+            .filter_map(|name| name.strip_prefix("vmlinuz-"))
+            .map(str::to_owned)
+            .collect();
         versions.sort_by(|a, b| by_version(a, b).reverse());
-        let has_initrd = |version: &&String| root.file(format!("/boot/initrd.img-{version}")).is_some();
-        let mut found = Self { first: String::new(), initrd: None, signed: false, links: Vec::new(), notes: Vec::new() };
+        let has_initrd =
+            |version: &&String| root.file(format!("/boot/initrd.img-{version}")).is_some();
+        let mut found = Self {
+            first: String::new(),
+            initrd: None,
+            signed: false,
+            links: Vec::new(),
+            notes: Vec::new(),
+        };
         if let Some([kernel, initrd]) = pair {
             (found.first, found.initrd) = ((*kernel).into(), Some((*initrd).into()));
         } else if let Some(version) = versions.iter().find(has_initrd) {
-            (found.first, found.initrd) = (format!("/boot/vmlinuz-{version}"), Some(format!("/boot/initrd.img-{version}")));
+            (found.first, found.initrd) = (
+                format!("/boot/vmlinuz-{version}"),
+                Some(format!("/boot/initrd.img-{version}")),
+            );
             if keeps_links(root) {
-                found.links =
-                    vec![("/vmlinuz", format!("boot/vmlinuz-{version}")), ("/initrd.img", format!("boot/initrd.img-{version}"))];
+                found.links = vec![
+                    ("/vmlinuz", format!("boot/vmlinuz-{version}")),
+                    ("/initrd.img", format!("boot/initrd.img-{version}")),
+                ];
             }
         } else if let Some(version) = versions.first() {
             found.first = format!("/boot/vmlinuz-{version}");
-            found.notes.push(format!("{}: has no initrd, so this kernel alone starts, whatever is installed later", found.first));
+            found.notes.push(format!(
+                "{}: has no initrd, so this kernel alone starts, whatever is installed later",
+                found.first
+            ));
         } else {
             let hint = "install a kernel package of the distribution in the golden image";
-            return Err(Problem::new("no kernel: neither /vmlinuz nor /boot/vmlinuz-* is there").hint(hint));
+            return Err(
+                Problem::new("no kernel: neither /vmlinuz nor /boot/vmlinuz-* is there").hint(hint),
+            );
         }
-        let content = root.file(&found.first).ok_or_else(|| Problem::new(format!("{}: is no file", found.first)))?;
+        let content = root
+            .file(&found.first)
+            .ok_or_else(|| Problem::new(format!("{}: is no file", found.first)))?;
         found.signed = check(&found.first, content, arch)?;
         Ok(found)
     }
@@ -77,7 +106,9 @@ impl Kernels {
             [(kernel, _), (initrd, _)] => (*kernel, Some(*initrd)),
             _ => (self.first.as_str(), self.initrd.as_deref()),
         };
-        let initrd = initrd.map(|initrd| format!("\tinitrd {initrd}\n")).unwrap_or_default();
+        let initrd = initrd
+            .map(|initrd| format!("\tinitrd {initrd}\n"))
+            .unwrap_or_default();
         format!(
             "# Shown on request of the boot partition's script, which says where the root is. update-grub writes it anew.\n\
              set timeout=5\nmenuentry 'Linux' {{\n\tlinux {kernel} root=${{mender_kernel_root}} {arguments}\n{initrd}}}\n"
@@ -85,33 +116,50 @@ impl Kernels {
     }
 }
 
-/// Whether the kernel packages keep the links in `/` (`kernel-img.conf(5)`): otherwise new ones would go stale.
+/// Whether the kernel packages keep the links in `/` (`kernel-img.conf(5)`): otherwise new ones
+/// would go stale.
 fn keeps_links(root: &Tree) -> bool {
-    let text = root.read("/etc/kernel-img.conf", TEXT).ok().flatten().unwrap_or_default();
+    let text = root
+        .read("/etc/kernel-img.conf", TEXT)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
     !String::from_utf8_lossy(&text).lines().any(|line| {
         let line: String = line.to_lowercase().split_whitespace().collect();
-        matches!(line.as_str(), "do_symlinks=no" | "do_symlinks=0" | "do_symlinks=false" | "link_in_boot=yes")
+        matches!(
+            line.as_str(),
+            "do_symlinks=no" | "do_symlinks=0" | "do_symlinks=false" | "link_in_boot=yes"
+        )
     })
 }
 
 /// Whether GRUB can start the kernel on UEFI; returns whether it is signed.
 fn check(path: &str, content: &Content, arch: Architecture) -> Result<bool, Problem> {
     let mut head = vec![0; usize::try_from(content.len().min(HEAD)).unwrap_or(0)];
-    content.read_exact_at(0, &mut head).map_err(|e| Problem::new(format!("reading {path}: {e}")))?;
+    content
+        .read_exact_at(0, &mut head)
+        .map_err(|e| Problem::new(format!("reading {path}: {e}")))?;
     // GRUB unpacks what it loads.
     if head.starts_with(&[0x1f, 0x8b]) && arch == Architecture::Arm64 {
         return Ok(false);
     }
     let hint = "a kernel with CONFIG_EFI_STUB=y is needed";
-    let binary = Binary::parse(&head).map_err(|e| Problem::new(format!("{path}: cannot start on UEFI: {e}")).hint(hint))?;
+    let binary = Binary::parse(&head)
+        .map_err(|e| Problem::new(format!("{path}: cannot start on UEFI: {e}")).hint(hint))?;
     Ok(binary.signed)
 }
 
-/// The arguments that the image boots with, and `more`: those of its default menu entry, else of `/etc/default/grub`.
+/// The arguments that the image boots with, and `more`: those of its default menu entry, else of
+/// `/etc/default/grub`.
 pub(super) fn arguments(root: &Editor<'_>, more: &str) -> Result<Arguments, Problem> {
     let (origin, mut words) = from_image(root.tree()).map_err(|e| Problem::new(e.to_string()))?;
     // What an earlier conversion added is decided anew.
-    for word in ours(&root.text(SETTINGS, TEXT).map_err(|e| Problem::new(e.to_string()))?.unwrap_or_default()) {
+    for word in ours(
+        &root
+            .text(SETTINGS, TEXT)
+            .map_err(|e| Problem::new(e.to_string()))?
+            .unwrap_or_default(),
+    ) {
         if let Some(at) = words.iter().rposition(|there| *there == word) {
             words.remove(at);
         }
@@ -135,27 +183,52 @@ pub(super) fn settings(added: &[String]) -> String {
 
 /// The arguments that such settings add.
 fn ours(settings: &str) -> Vec<String> {
-    let line = settings.lines().find_map(|line| line.strip_prefix(ADDED)?.strip_suffix('"')).unwrap_or_default();
-    line.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    let line = settings
+        .lines()
+        .find_map(|line| line.strip_prefix(ADDED)?.strip_suffix('"'))
+        .unwrap_or_default();
+    line.split(' ')
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The arguments that the image boots with, and the file that says so.
-pub(in crate::boot) fn from_image(root: &Tree) -> Result<(String, Vec<String>), crate::tree::edit::EditError> {
+pub(in crate::boot) fn from_image(
+    root: &Tree,
+) -> Result<(String, Vec<String>), crate::tree::edit::EditError> {
     let config = "/boot/grub/grub.cfg";
     if let Some(text) = root.text(config, TEXT)? {
-        let block = root.read("/boot/grub/grubenv", TEXT)?.and_then(|block| environment::variables(&block)).unwrap_or_default();
-        let saved = block.iter().find(|(name, _)| name == "saved_entry").map(|(_, value)| value.as_str());
+        let block = root
+            .read("/boot/grub/grubenv", TEXT)?
+            .and_then(|block| environment::variables(&block))
+            .unwrap_or_default();
+        let saved = block
+            .iter()
+            .find(|(name, _)| name == "saved_entry")
+            .map(|(_, value)| value.as_str());
         if let Some(words) = menu::default_arguments(&text, saved) {
             return Ok((config.into(), words));
         }
     }
     let mut files: Vec<String> = root.text("/etc/default/grub", TEXT)?.into_iter().collect();
-    let origin = if files.is_empty() { "no file of the image".to_owned() } else { "/etc/default/grub".to_owned() };
-    for name in files_of(root, "/etc/default/grub.d").iter().filter(|name| name.ends_with(".cfg")) {
+    let origin = if files.is_empty() {
+        "no file of the image".to_owned()
+    } else {
+        "/etc/default/grub".to_owned()
+    };
+    for name in files_of(root, "/etc/default/grub.d")
+        .iter()
+        .filter(|name| name.ends_with(".cfg"))
+    {
         files.extend(root.text(format!("/etc/default/grub.d/{name}"), TEXT)?);
     }
     let value = |name| menu::shell_variable(&files, name).unwrap_or_default();
-    let words = format!("{} {}", value("GRUB_CMDLINE_LINUX"), value("GRUB_CMDLINE_LINUX_DEFAULT"));
+    let words = format!(
+        "{} {}",
+        value("GRUB_CMDLINE_LINUX"),
+        value("GRUB_CMDLINE_LINUX_DEFAULT")
+    );
     Ok((origin, menu::words(&words)))
 }
 

@@ -1,6 +1,8 @@
-//! The kernel arguments that the golden image's own GRUB menu uses: what its vendor really boots with.
+//! The kernel arguments that the golden image's own GRUB menu uses: what its vendor really boots
+//! with.
 
-/// The words of a line of GRUB's or the shell's language: quotes and backslashes taken away, variables left as they are.
+/// The words of a line of GRUB's or the shell's language: quotes and backslashes taken away,
+/// variables left as they are.
 #[must_use]
 pub fn words(line: &str) -> Vec<String> {
     let mut out = Vec::new();
@@ -40,22 +42,36 @@ struct Entry {
     words: Vec<String>,
 }
 
-/// The words after the kernel's name on the `linux` line of the entry that `default` selects, else of the first entry. `saved` is
-/// the environment block's `saved_entry`.
+/// The words after the kernel's name on the `linux` line of the entry that `default` selects, else
+/// of the first entry. `saved` is the environment block's `saved_entry`.
 #[must_use]
 pub fn default_arguments(config: &str, saved: Option<&str>) -> Option<Vec<String>> {
-    let mut frames = vec![Frame { names: None, children: 0 }];
+    let mut frames = vec![Frame {
+        names: None,
+        children: 0,
+    }];
     let mut entries: Vec<Entry> = Vec::new();
     let mut default = None;
     for line in config.lines() {
         let words = words(line);
         let Some(first) = words.first() else { continue };
         match first.as_str() {
-            "set" => default = words.get(1).and_then(|word| default_of(word, saved)).or(default),
+            "set" => {
+                default = words
+                    .get(1)
+                    .and_then(|word| default_of(word, saved))
+                    .or(default)
+            }
             "linux" | "linux16" | "linuxefi" => {
-                let path: Vec<_> = frames.iter().filter_map(|frame| frame.names.clone()).collect();
+                let path: Vec<_> = frames
+                    .iter()
+                    .filter_map(|frame| frame.names.clone())
+                    .collect();
                 if entries.last().is_none_or(|entry| entry.path != path) && !path.is_empty() {
-                    entries.push(Entry { path, words: words.into_iter().skip(2).collect() });
+                    entries.push(Entry {
+                        path,
+                        words: words.into_iter().skip(2).collect(),
+                    });
                 }
             }
             "}" => drop(frames.pop().filter(|_| !frames.is_empty())),
@@ -64,7 +80,10 @@ pub fn default_arguments(config: &str, saved: Option<&str>) -> Option<Vec<String
         }
     }
     let wanted = default.unwrap_or_default();
-    let chosen = entries.iter().position(|entry| selects(&wanted, &entry.path)).unwrap_or(0);
+    let chosen = entries
+        .iter()
+        .position(|entry| selects(&wanted, &entry.path))
+        .unwrap_or(0);
     entries.into_iter().nth(chosen).map(|entry| entry.words)
 }
 
@@ -81,30 +100,53 @@ fn default_of(word: &str, saved: Option<&str>) -> Option<String> {
 fn open(frames: &mut Vec<Frame>, words: &[String]) {
     let mut names = None;
     if let ("menuentry" | "submenu", Some(parent)) = (words[0].as_str(), frames.last_mut()) {
-        let id = words.iter().position(|word| word == "--id" || word == "$menuentry_id_option");
-        let id = id.and_then(|at| words.get(at + 1)).cloned().unwrap_or_default();
-        names = Some([parent.children.to_string(), words.get(1).cloned().unwrap_or_default(), id]);
+        let id = words
+            .iter()
+            .position(|word| word == "--id" || word == "$menuentry_id_option");
+        let id = id
+            .and_then(|at| words.get(at + 1))
+            .cloned()
+            .unwrap_or_default();
+        names = Some([
+            parent.children.to_string(),
+            words.get(1).cloned().unwrap_or_default(),
+            id,
+        ]);
         parent.children += 1;
     }
     frames.push(Frame { names, children: 0 });
 }
 
-/// Whether `default` (numbers, titles or ids, joined by `>`) names the entry, or a submenu around it.
+/// Whether `default` (numbers, titles or ids, joined by `>`) names the entry, or a submenu around
+/// it.
 fn selects(default: &str, path: &[[String; 3]]) -> bool {
     let mut path = path.iter();
-    !default.is_empty() && default.split('>').all(|part| path.next().is_some_and(|names| names.iter().any(|name| name == part)))
+    !default.is_empty()
+        && default.split('>').all(|part| {
+            path.next()
+                .is_some_and(|names| names.iter().any(|name| name == part))
+        })
 }
 
-/// The value of a shell variable after these files of `/etc/default` were read in order: the last assignment, in which the
-/// variable itself may occur.
+/// The value of a shell variable after these files of `/etc/default` were read in order: the last
+/// assignment, in which the variable itself may occur.
 #[must_use]
 pub fn shell_variable(files: &[String], name: &str) -> Option<String> {
     let mut found: Option<String> = None;
     for line in files.iter().flat_map(|file| file.lines()) {
         let words = words(line.trim_start().strip_prefix("export ").unwrap_or(line));
-        let Some(value) = words.first().and_then(|word| word.strip_prefix(name)?.strip_prefix('=')) else { continue };
+        let Some(value) = words
+            .first()
+            .and_then(|word| word.strip_prefix(name)?.strip_prefix('='))
+        else {
+            continue;
+        };
         let before = found.unwrap_or_default();
-        found = Some(value.replace(&format!("${{{name}}}"), &before).replace(&format!("${name}"), &before));
+        found = Some(
+            value
+                .replace(&format!("${{{name}}}"), &before)
+                .replace(&format!("${name}"), &before),
+        );
     }
     found
 }
@@ -158,11 +200,24 @@ menuentry "It's {last}" {
             ("${saved_entry}", "four"),
         ];
         for (default, marker) in cases {
-            let found = default_arguments(&CONFIG.replace("DEFAULT", default), Some("1>1")).unwrap();
-            assert!(found.iter().any(|word| word == marker), "{default}: {found:?}");
+            let found =
+                default_arguments(&CONFIG.replace("DEFAULT", default), Some("1>1")).unwrap();
+            assert!(
+                found.iter().any(|word| word == marker),
+                "{default}: {found:?}"
+            );
         }
         let first = default_arguments(CONFIG, None).unwrap();
-        assert_eq!(first, ["root=UUID=1234", "ro", "console=ttyS0", "quiet", "$vt_handoff"]);
+        assert_eq!(
+            first,
+            [
+                "root=UUID=1234",
+                "ro",
+                "console=ttyS0",
+                "quiet",
+                "$vt_handoff"
+            ]
+        );
         let five = default_arguments(&CONFIG.replace("DEFAULT", "1"), None).unwrap();
         assert_eq!(five[3], "dyndbg=file a +p");
         assert_eq!(default_arguments("}\n}\nlinux /x y\n", None), None);
@@ -175,8 +230,14 @@ menuentry "It's {last}" {
             "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX c\"\n",
         ];
         let files = files.map(String::from);
-        assert_eq!(shell_variable(&files, "GRUB_CMDLINE_LINUX").as_deref(), Some("a b c"));
-        assert_eq!(shell_variable(&files, "GRUB_CMDLINE_LINUX_DEFAULT").as_deref(), Some("quiet"));
+        assert_eq!(
+            shell_variable(&files, "GRUB_CMDLINE_LINUX").as_deref(),
+            Some("a b c")
+        );
+        assert_eq!(
+            shell_variable(&files, "GRUB_CMDLINE_LINUX_DEFAULT").as_deref(),
+            Some("quiet")
+        );
         assert_eq!(shell_variable(&files, "GRUB"), None);
     }
 }

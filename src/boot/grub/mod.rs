@@ -1,10 +1,13 @@
-//! GRUB on UEFI machines: the golden image's own, signed programs, with our script in the place of their configuration.
+//! GRUB on UEFI machines: the golden image's own, signed programs, with our script in the place of
+//! their configuration.
 //!
-//! All is an edit of two trees: the root filesystem, and the boot partition (the EFI system partition), whose names are found
-//! whatever their case. Shim and GRUB are copied as they are, so Secure Boot stays as good as it was.
+//! All is an edit of two trees: the root filesystem, and the boot partition (the EFI system
+//! partition), whose names are found whatever their case. Shim and GRUB are copied as they are, so
+//! Secure Boot stays as good as it was.
 //!
-//! `grub.cfg` on the boot partition is `configs/grub/stage1.cfg`: it loads the kernel itself and so notices when that fails. The
-//! root filesystem's own menu, kept by its `update-grub`, is an offer of that script.
+//! `grub.cfg` on the boot partition is `configs/grub/stage1.cfg`: it loads the kernel itself and so
+//! notices when that fails. The root filesystem's own menu, kept by its `update-grub`, is an offer
+//! of that script.
 
 mod architecture;
 pub mod assemble;
@@ -68,11 +71,21 @@ pub struct Installed {
 ///
 /// # Errors
 /// All [`Problems`] that were found; the trees are then half edited.
-pub fn integrate(root: &mut Editor<'_>, boot: &mut Editor<'_>, context: &Context<'_>) -> Result<Installed, Problems> {
+pub fn integrate(
+    root: &mut Editor<'_>,
+    boot: &mut Editor<'_>,
+    context: &Context<'_>,
+) -> Result<Installed, Problems> {
     let mut problems = Problems::default();
-    let programs = keep(&mut problems, Programs::find(root.tree(), boot.tree(), context.arch));
+    let programs = keep(
+        &mut problems,
+        Programs::find(root.tree(), boot.tree(), context.arch),
+    );
     let kernels = keep(&mut problems, Kernels::find(root.tree(), context.arch));
-    let arguments = keep(&mut problems, kernel::arguments(root, context.more_arguments));
+    let arguments = keep(
+        &mut problems,
+        kernel::arguments(root, context.more_arguments),
+    );
     let (Some(programs), Some(kernels), Some(arguments)) = (programs, kernels, arguments) else {
         return Err(problems);
     };
@@ -101,7 +114,11 @@ pub fn integrate(root: &mut Editor<'_>, boot: &mut Editor<'_>, context: &Context
 }
 
 /// The programs and the script on the boot partition.
-fn install_programs(boot: &mut Editor<'_>, programs: &Programs, context: &Context<'_>) -> Result<(), EditError> {
+fn install_programs(
+    boot: &mut Editor<'_>,
+    programs: &Programs,
+    context: &Context<'_>,
+) -> Result<(), EditError> {
     let suffix = context.arch.efi_suffix();
     let removable = format!("/EFI/BOOT/BOOT{}.EFI", suffix.to_uppercase());
     let grub = format!("/EFI/BOOT/grub{suffix}.efi");
@@ -117,18 +134,37 @@ fn install_programs(boot: &mut Editor<'_>, programs: &Programs, context: &Contex
         None => programs::copy(boot, &removable, &programs.grub, reason)?,
     }
     let path = find_name(boot.tree(), "/EFI/BOOT/grub.cfg");
-    boot.file(path, stage1(context), 0o644, "script that chooses the root filesystem")?;
-    let fallbacks: Vec<Vec<u8>> = names(boot.tree(), "/EFI/BOOT").into_iter().filter(|name| is_fallback(name)).collect();
+    boot.file(
+        path,
+        stage1(context),
+        0o644,
+        "script that chooses the root filesystem",
+    )?;
+    let fallbacks: Vec<Vec<u8>> = names(boot.tree(), "/EFI/BOOT")
+        .into_iter()
+        .filter(|name| is_fallback(name))
+        .collect();
     for name in fallbacks {
         let path = [find_name(boot.tree(), "/EFI/BOOT"), name].join(&b'/');
-        boot.remove(path, "fallback program: it would make boot entries and start over instead of starting")?;
+        boot.remove(
+            path,
+            "fallback program: it would make boot entries and start over instead of starting",
+        )?;
     }
     let directory = find_name(boot.tree(), &format!("/EFI/{}", programs.directory));
     if !programs.directory.eq_ignore_ascii_case("BOOT") {
         if boot.tree().dir(&directory).is_some() {
-            boot.remove(&directory, "boot loader's old place: its configuration would be read instead of ours")?;
+            boot.remove(
+                &directory,
+                "boot loader's old place: its configuration would be read instead of ours",
+            )?;
         }
-        boot.file(&directory, PLACEHOLDER, 0o644, "keeps grub-install from making the old place again")?;
+        boot.file(
+            &directory,
+            PLACEHOLDER,
+            0o644,
+            "keeps grub-install from making the old place again",
+        )?;
     }
     Ok(())
 }
@@ -140,8 +176,7 @@ fn is_fallback(name: &[u8]) -> bool {
 }
 
 /// The content of the file that stands where the boot loader's directory was.
-const PLACEHOLDER: &str =
-    "This file keeps grub-install from writing here: the boot loader is in EFI/BOOT, managed for A/B updates.\n";
+const PLACEHOLDER: &str = "This file keeps grub-install from writing here: the boot loader is in EFI/BOOT, managed for A/B updates.\n";
 
 /// The text of the script.
 #[must_use]
@@ -169,7 +204,12 @@ pub fn stage1(context: &Context<'_>) -> String {
 fn install_environment(boot: &mut Editor<'_>, context: &Context<'_>) -> Result<(), EditError> {
     for (name, bytes) in environment::factory(context.roots[0]) {
         let path = find_name(boot.tree(), &format!("{}/{name}", environment::DIRECTORY));
-        boot.file(path, bytes, 0o644, "environment that boot loader and update client share")?;
+        boot.file(
+            path,
+            bytes,
+            0o644,
+            "environment that boot loader and update client share",
+        )?;
     }
     Ok(())
 }
@@ -177,29 +217,75 @@ fn install_environment(boot: &mut Editor<'_>, context: &Context<'_>) -> Result<(
 /// The tools of the environment in the root filesystem.
 fn install_tools(root: &mut Editor<'_>, context: &Context<'_>) -> Result<(), EditError> {
     let reason = "environment tools of the update client";
-    root.file("/usr/bin/grub-mender-grubenv-print", tools::grubenv(), 0o755, reason)?;
-    root.symlink("/usr/bin/grub-mender-grubenv-set", "grub-mender-grubenv-print", reason)?;
+    root.file(
+        "/usr/bin/grub-mender-grubenv-print",
+        tools::grubenv(),
+        0o755,
+        reason,
+    )?;
+    root.symlink(
+        "/usr/bin/grub-mender-grubenv-set",
+        "grub-mender-grubenv-print",
+        reason,
+    )?;
     let [a, b] = context.roots;
     let mount = context.boot_mount;
-    let config = format!("ENV_DIR = {mount}{}\nROOT_PARTITIONS = {a} {b}\n", environment::DIRECTORY);
+    let config = format!(
+        "ENV_DIR = {mount}{}\nROOT_PARTITIONS = {a} {b}\n",
+        environment::DIRECTORY
+    );
     root.file("/etc/mender_grubenv.config", config, 0o644, reason)?;
-    tools::finish_on_boot(root, "mender-grubenv", "/usr/bin/grub-mender-grubenv-set", mount)?;
+    tools::finish_on_boot(
+        root,
+        "mender-grubenv",
+        "/usr/bin/grub-mender-grubenv-set",
+        mount,
+    )?;
     Ok(())
 }
 
 /// What the script and the menu need of the root filesystem to start its kernel.
-fn install_kernel(root: &mut Editor<'_>, kernels: &Kernels, arguments: &Arguments) -> Result<(), EditError> {
+fn install_kernel(
+    root: &mut Editor<'_>,
+    kernels: &Kernels,
+    arguments: &Arguments,
+) -> Result<(), EditError> {
     for (path, target) in &kernels.links {
-        root.symlink(path, target.as_bytes(), "the boot script takes the kernel that this names")?;
+        root.symlink(
+            path,
+            target.as_bytes(),
+            "the boot script takes the kernel that this names",
+        )?;
     }
-    let slot_env =
-        kernels.slot_env(&arguments.text).map_err(|e| EditError::Io("/boot/mender-slot.env".into(), std::io::Error::other(e)))?;
-    root.file("/boot/mender-slot.env", slot_env, 0o644, "kernel arguments of this root filesystem")?;
+    let slot_env = kernels
+        .slot_env(&arguments.text)
+        .map_err(|e| EditError::Io("/boot/mender-slot.env".into(), std::io::Error::other(e)))?;
+    root.file(
+        "/boot/mender-slot.env",
+        slot_env,
+        0o644,
+        "kernel arguments of this root filesystem",
+    )?;
     let menu = kernels.menu(&arguments.text);
-    root.file("/boot/grub/grub.cfg", menu, 0o444, "the old one finds its root by a UUID that both root filesystems have")?;
-    root.file(kernel::SETTINGS, kernel::settings(&arguments.added), 0o644, "makes update-grub write a menu that fits both slots")?;
+    root.file(
+        "/boot/grub/grub.cfg",
+        menu,
+        0o444,
+        "the old one finds its root by a UUID that both root filesystems have",
+    )?;
+    root.file(
+        kernel::SETTINGS,
+        kernel::settings(&arguments.added),
+        0o644,
+        "makes update-grub write a menu that fits both slots",
+    )?;
     let hook = include_str!("../../../configs/grub/42_mender");
-    root.file("/etc/grub.d/42_mender", hook, 0o755, "makes update-grub pass kernel arguments to the boot script")?;
+    root.file(
+        "/etc/grub.d/42_mender",
+        hook,
+        0o755,
+        "makes update-grub pass kernel arguments to the boot script",
+    )?;
     Ok(())
 }
 
@@ -207,7 +293,10 @@ fn install_kernel(root: &mut Editor<'_>, kernels: &Kernels, arguments: &Argument
 fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
     for platform in Architecture::ALL.map(Architecture::grub_platform) {
         for name in ["core.efi", "grub.efi"] {
-            root.remove(format!("/boot/grub/{platform}/{name}"), "package updates run grub-install where this is")?;
+            root.remove(
+                format!("/boot/grub/{platform}/{name}"),
+                "package updates run grub-install where this is",
+            )?;
         }
     }
     let reason = "grub-install would undo the A/B integration: diverted as dpkg-divert does";

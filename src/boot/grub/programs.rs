@@ -1,4 +1,5 @@
-//! Shim and GRUB of the golden image: from its packages' files, else from its old boot partition, else made of what `grub-install` left.
+//! Shim and GRUB of the golden image: from its packages' files, else from its old boot partition,
+//! else made of what `grub-install` left.
 
 use super::assemble::assemble;
 use super::binary::Binary;
@@ -29,7 +30,8 @@ pub(super) struct Programs {
     pub(super) grub: Program,
     /// Shim's key manager.
     pub(super) manager: Option<Program>,
-    /// The directory below `EFI` in which GRUB looks for its configuration first, or from which it was started so far.
+    /// The directory below `EFI` in which GRUB looks for its configuration first, or from which it
+    /// was started so far.
     pub(super) directory: String,
 }
 
@@ -40,8 +42,13 @@ impl Programs {
         let of_packages = || {
             let platform = arch.grub_platform();
             let signed = format!("/usr/lib/grub/{platform}-signed/grub{suffix}.efi.signed");
-            let grub = [signed, format!("/usr/lib/grub/{platform}/monolithic/grub{suffix}.efi")];
-            let grub = grub.iter().find_map(|path| Program::read(root, path, path.clone(), arch).filter(Program::is_grub))?;
+            let grub = [
+                signed,
+                format!("/usr/lib/grub/{platform}/monolithic/grub{suffix}.efi"),
+            ];
+            let grub = grub.iter().find_map(|path| {
+                Program::read(root, path, path.clone(), arch).filter(Program::is_grub)
+            })?;
             let other = |name: &str| {
                 let path = format!("/usr/lib/shim/{name}{suffix}.efi.signed");
                 Program::read(root, &path, path.clone(), arch)
@@ -49,34 +56,62 @@ impl Programs {
             Some((grub, other("shim"), other("mm")))
         };
         let found = of_packages().or_else(|| Self::of_partition(boot, arch));
-        let Some((grub, shim, manager)) = found else { return Self::of_installer(root, boot, arch) };
+        let Some((grub, shim, manager)) = found else {
+            return Self::of_installer(root, boot, arch);
+        };
         let directory = grub.binary.directory().unwrap_or_default().to_owned();
-        // Shim starts nothing that is not signed: in front of an unsigned GRUB it would only be in the way.
+        // Shim starts nothing that is not signed: in front of an unsigned GRUB it would only be in
+        // the way.
         let shim = shim.filter(|_| grub.binary.signed);
-        Ok(Self { manager: manager.filter(|_| shim.is_some()), shim, grub, directory })
+        Ok(Self {
+            manager: manager.filter(|_| shim.is_some()),
+            shim,
+            grub,
+            directory,
+        })
     }
 
     /// Those of the old boot partition: `EFI/BOOT` first, then the others.
-    fn of_partition(boot: &Tree, arch: Architecture) -> Option<(Program, Option<Program>, Option<Program>)> {
+    fn of_partition(
+        boot: &Tree,
+        arch: Architecture,
+    ) -> Option<(Program, Option<Program>, Option<Program>)> {
         let suffix = arch.efi_suffix();
-        let mut directories: Vec<String> =
-            names(boot, "/EFI").into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
+        let mut directories: Vec<String> = names(boot, "/EFI")
+            .into_iter()
+            .filter_map(|name| String::from_utf8(name).ok())
+            .collect();
         directories.sort_by_key(|name| !name.eq_ignore_ascii_case("BOOT"));
         directories.iter().find_map(|directory| {
             let read = |name: &str| {
                 let path = format!("/EFI/{directory}/{name}{suffix}.efi");
-                Program::read(boot, find_name(boot, &path), format!("{path} of the boot partition"), arch)
+                Program::read(
+                    boot,
+                    find_name(boot, &path),
+                    format!("{path} of the boot partition"),
+                    arch,
+                )
             };
-            let grub = ["grub", "BOOT"].into_iter().find_map(|name| read(name).filter(Program::is_grub))?;
-            let shim = ["shim", "BOOT"].into_iter().find_map(|name| read(name).filter(|program| program.binary.prefix.is_none()));
+            let grub = ["grub", "BOOT"]
+                .into_iter()
+                .find_map(|name| read(name).filter(Program::is_grub))?;
+            let shim = ["shim", "BOOT"]
+                .into_iter()
+                .find_map(|name| read(name).filter(|program| program.binary.prefix.is_none()));
             Some((grub, shim, read("mm")))
         })
     }
 
     /// One made of what `grub-install` left in the root filesystem.
     fn of_installer(root: &Tree, boot: &Tree, arch: Architecture) -> Result<Self, Problem> {
-        let (suffix, dir) = (arch.efi_suffix(), format!("/boot/grub/{}", arch.grub_platform()));
-        let hint = format!("install {} in the golden image, or run grub-install there", arch.grub_packages());
+        let (suffix, dir) = (
+            arch.efi_suffix(),
+            format!("/boot/grub/{}", arch.grub_platform()),
+        );
+        let hint = format!(
+            "install {} in the golden image, or run grub-install there",
+            arch.grub_packages()
+        );
         let mut cores = ["core", "grub"].iter().filter_map(|name| {
             let path = format!("{dir}/{name}.efi");
             Program::read(root, &path, path.clone(), arch)
@@ -87,24 +122,51 @@ impl Programs {
             Problem::new(format!("{text}, none on the boot partition whose prefix lies below /EFI, and no {dir}/core.efi"))
                 .hint(&hint)
         })?;
-        let failed =
-            |e: &dyn std::fmt::Display| Problem::new(format!("{}: no GRUB can be made of it: {e}", core.origin)).hint(&hint);
+        let failed = |e: &dyn std::fmt::Display| {
+            Problem::new(format!("{}: no GRUB can be made of it: {e}", core.origin)).hint(&hint)
+        };
         let read = |path: String| root.file(path)?.read_all(LIMIT).ok();
-        let dependencies = root.read(format!("{dir}/moddep.lst"), TEXT).map_err(|e| failed(&e))?.unwrap_or_default();
+        let dependencies = root
+            .read(format!("{dir}/moddep.lst"), TEXT)
+            .map_err(|e| failed(&e))?
+            .unwrap_or_default();
         let module = |name: &str| read(format!("{dir}/{name}.mod"));
         let core_bytes = core.content.read_all(LIMIT).map_err(|e| failed(&e))?;
-        let bytes = assemble(&core_bytes, &String::from_utf8_lossy(&dependencies), module, "/EFI/BOOT").map_err(|e| failed(&e))?;
+        let bytes = assemble(
+            &core_bytes,
+            &String::from_utf8_lossy(&dependencies),
+            module,
+            "/EFI/BOOT",
+        )
+        .map_err(|e| failed(&e))?;
         let binary = Binary::parse(&bytes).map_err(|e| failed(&e))?;
         let origin = format!("made of {} and its modules", core.origin);
-        let grub = Program { origin, content: Content::bytes(bytes), binary };
+        let grub = Program {
+            origin,
+            content: Content::bytes(bytes),
+            binary,
+        };
         // Where grub-install put the same program.
         let placed = |directory: &&String| {
             let path = find_name(boot, &format!("/EFI/{directory}/grub{suffix}.efi"));
-            Program::read(boot, path, String::new(), arch).is_some_and(|program| program.binary.prefix.is_some())
+            Program::read(boot, path, String::new(), arch)
+                .is_some_and(|program| program.binary.prefix.is_some())
         };
-        let directories: Vec<String> = names(boot, "/EFI").into_iter().filter_map(|name| String::from_utf8(name).ok()).collect();
-        let directory = directories.iter().find(placed).map_or("BOOT", |name| name).to_owned();
-        Ok(Self { shim: None, grub, manager: None, directory })
+        let directories: Vec<String> = names(boot, "/EFI")
+            .into_iter()
+            .filter_map(|name| String::from_utf8(name).ok())
+            .collect();
+        let directory = directories
+            .iter()
+            .find(placed)
+            .map_or("BOOT", |name| name)
+            .to_owned();
+        Ok(Self {
+            shim: None,
+            grub,
+            manager: None,
+            directory,
+        })
     }
 
     /// Whether a firmware that insists on signatures starts them.
@@ -115,10 +177,19 @@ impl Programs {
 
 impl Program {
     /// The program at `path`, when there is one for `arch`.
-    fn read(tree: &Tree, path: impl AsRef<[u8]>, origin: String, arch: Architecture) -> Option<Self> {
+    fn read(
+        tree: &Tree,
+        path: impl AsRef<[u8]>,
+        origin: String,
+        arch: Architecture,
+    ) -> Option<Self> {
         let content = tree.file(path)?.clone();
         let binary = Binary::parse(&content.read_all(LIMIT).ok()?).ok()?;
-        (binary.machine == arch.pe_machine()).then_some(Self { origin, content, binary })
+        (binary.machine == arch.pe_machine()).then_some(Self {
+            origin,
+            content,
+            binary,
+        })
     }
 
     /// Whether it is a GRUB that reads a configuration of ours.
@@ -128,8 +199,24 @@ impl Program {
 }
 
 /// Puts a program on the boot partition.
-pub(super) fn copy(boot: &mut Editor<'_>, path: &str, program: &Program, reason: &str) -> Result<(), EditError> {
+pub(super) fn copy(
+    boot: &mut Editor<'_>,
+    path: &str,
+    program: &Program,
+    reason: &str,
+) -> Result<(), EditError> {
     let path = find_name(boot.tree(), path);
-    let leaf = Leaf { stat: Stat::root(0o644, boot.time()), kind: Kind::File(program.content.clone()) };
-    boot.place(&path, leaf, &format!("{reason} ({}, {} bytes)", program.origin, program.content.len()))
+    let leaf = Leaf {
+        stat: Stat::root(0o644, boot.time()),
+        kind: Kind::File(program.content.clone()),
+    };
+    boot.place(
+        &path,
+        leaf,
+        &format!(
+            "{reason} ({}, {} bytes)",
+            program.origin,
+            program.content.len()
+        ),
+    )
 }

@@ -1,5 +1,6 @@
-//! The environment as U-Boot keeps it: each copy has a checksum, which tells whether it is whole, and a serial number, which tells
-//! which of two is newer. A write goes to the copy that is not believed, so it can take no good one, and one write is all it takes.
+//! The environment as U-Boot keeps it: each copy has a checksum, which tells whether it is whole,
+//! and a serial number, which tells which of two is newer. A write goes to the copy that is not
+//! believed, so it can take no good one, and one write is all it takes.
 
 use super::{Cut, Environment, Power, PowerCut, Slot, Values, Writer};
 
@@ -16,11 +17,15 @@ impl Copy {
     /// A good copy.
     #[must_use]
     pub fn good(serial: u8, values: Values) -> Self {
-        Self { serial, values: Some(values) }
+        Self {
+            serial,
+            values: Some(values),
+        }
     }
 }
 
-/// Both copies, on a medium that can lose power. `None` is one whose checksum is wrong, or that is not there.
+/// Both copies, on a medium that can lose power. `None` is one whose checksum is wrong, or that is
+/// not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
     /// Copy 1 and copy 2.
@@ -33,13 +38,19 @@ impl Pair {
     /// A medium as it leaves the factory, or after a rest.
     #[must_use]
     pub fn new(copies: [Option<Copy>; 2]) -> Self {
-        Self { copies, power: Power::default() }
+        Self {
+            copies,
+            power: Power::default(),
+        }
     }
 
     /// The copy that the next reader believes: the newer of two good ones.
     #[must_use]
     pub fn newest(&self) -> Option<usize> {
-        let good = |copy: &Option<Copy>| copy.filter(|copy| copy.values.is_some()).map(|copy| copy.serial);
+        let good = |copy: &Option<Copy>| {
+            copy.filter(|copy| copy.values.is_some())
+                .map(|copy| copy.serial)
+        };
         match [good(&self.copies[0]), good(&self.copies[1])] {
             [Some(first), Some(second)] => Some(usize::from(is_newer(second, first))),
             [Some(_), None] => Some(0),
@@ -84,10 +95,13 @@ impl Environment for Pair {
 
     /// Both copies are good; one is older.
     fn whole(&self) -> bool {
-        self.copies.iter().all(|copy| copy.is_some_and(|copy| copy.values.is_some()))
+        self.copies
+            .iter()
+            .all(|copy| copy.is_some_and(|copy| copy.values.is_some()))
     }
 
-    /// The loader leaves a bad copy to its next write, which goes there; the system mends it at once.
+    /// The loader leaves a bad copy to its next write, which goes there; the system mends it at
+    /// once.
     fn settle(&mut self, writer: Writer, default: Slot) -> Result<Values, PowerCut> {
         let Some(truth) = self.believed() else {
             let truth = Values::settled(default);
@@ -103,8 +117,13 @@ impl Environment for Pair {
 
     fn store(&mut self, _: Writer, values: Values) -> Result<bool, PowerCut> {
         let newest = self.newest();
-        let serial = newest.and_then(|copy| self.copies[copy]).map_or(0, |copy| copy.serial.wrapping_add(1));
-        self.write(newest.map_or(0, |copy| 1 - copy), Copy::good(serial, values))?;
+        let serial = newest
+            .and_then(|copy| self.copies[copy])
+            .map_or(0, |copy| copy.serial.wrapping_add(1));
+        self.write(
+            newest.map_or(0, |copy| 1 - copy),
+            Copy::good(serial, values),
+        )?;
         Ok(self.believed() == Some(values))
     }
 

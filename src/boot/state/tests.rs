@@ -38,12 +38,21 @@ struct Seen {
 
 impl<E: Environment + std::fmt::Debug> Story<E> {
     fn began(new: Slot, rested: fn(Values) -> E) -> Self {
-        Self { medium: rested(Values::settled(new.other())), new, wish: Wish::Update, trials: 0, fixed: None, faults: 0 }
+        Self {
+            medium: rested(Values::settled(new.other())),
+            new,
+            wish: Wish::Update,
+            trials: 0,
+            fixed: None,
+            faults: 0,
+        }
     }
 
     /// Notes that `slot` was started and holds it against what must never happen.
     fn starts(&mut self, slot: Option<Slot>, seen: &mut Seen) {
-        let Some(slot) = slot else { return seen.violations.push(format!("nothing starts: {self:?}")) };
+        let Some(slot) = slot else {
+            return seen.violations.push(format!("nothing starts: {self:?}"));
+        };
         let is_new = slot == self.new;
         let fine = match self.wish {
             Wish::Update => {
@@ -69,7 +78,11 @@ fn install<E: Environment>(story: &mut Story<E>, _: &mut Seen) -> bool {
 
 fn commit<E: Environment>(story: &mut Story<E>, _: &mut Seen) -> bool {
     story.wish = Wish::CommitBegun;
-    let done = story.medium.set(Values { part: story.new, upgrade: false, count: true });
+    let done = story.medium.set(Values {
+        part: story.new,
+        upgrade: false,
+        count: true,
+    });
     if done == Ok(true) {
         story.wish = Wish::Committed;
     }
@@ -77,7 +90,11 @@ fn commit<E: Environment>(story: &mut Story<E>, _: &mut Seen) -> bool {
 }
 
 fn roll_back<E: Environment>(story: &mut Story<E>, _: &mut Seen) -> bool {
-    let done = story.medium.set(Values { part: story.new.other(), upgrade: false, count: true });
+    let done = story.medium.set(Values {
+        part: story.new.other(),
+        upgrade: false,
+        count: true,
+    });
     if done == Ok(true) {
         story.wish = Wish::RolledBack;
     }
@@ -85,14 +102,20 @@ fn roll_back<E: Environment>(story: &mut Story<E>, _: &mut Seen) -> bool {
 }
 
 fn start<E: Environment + std::fmt::Debug>(story: &mut Story<E>, seen: &mut Seen) -> bool {
-    let Ok(slot) = story.medium.boot(|_| true) else { return false };
+    let Ok(slot) = story.medium.boot(|_| true) else {
+        return false;
+    };
     story.starts(slot, seen);
     slot.is_some_and(|slot| story.medium.finish(slot).is_ok())
 }
 
-/// Tells `steps` in order; at every write of each the power may fail, after which the device starts, and the story ends with two
-/// more starts.
-fn tell<E: Environment + Clone + std::fmt::Debug>(story: &Story<E>, steps: &[Step<E>], seen: &mut Seen) {
+/// Tells `steps` in order; at every write of each the power may fail, after which the device
+/// starts, and the story ends with two more starts.
+fn tell<E: Environment + Clone + std::fmt::Debug>(
+    story: &Story<E>,
+    steps: &[Step<E>],
+    seen: &mut Seen,
+) {
     let Some((step, rest)) = steps.split_first() else {
         seen.runs += 1;
         let stable = !story.medium.believed().is_some_and(|values| values.upgrade);
@@ -129,7 +152,13 @@ fn blocks(values: Values) -> Medium {
 
 /// U-Boot's environment at rest, its serial number about to wrap.
 fn serials(values: Values) -> Pair {
-    Pair::new([Some(serial::Copy::good(255, values)), Some(serial::Copy::good(254, Values::pending(values.part.other())))])
+    Pair::new([
+        Some(serial::Copy::good(255, values)),
+        Some(serial::Copy::good(
+            254,
+            Values::pending(values.part.other()),
+        )),
+    ])
 }
 
 fn all<E: Environment + Clone + std::fmt::Debug>(faults: usize, rested: fn(Values) -> E) -> Seen {
@@ -142,7 +171,14 @@ fn all<E: Environment + Clone + std::fmt::Debug>(faults: usize, rested: fn(Value
     ];
     for new in [Slot::A, Slot::B] {
         for steps in stories {
-            tell(&Story { faults, ..Story::began(new, rested) }, steps, &mut seen);
+            tell(
+                &Story {
+                    faults,
+                    ..Story::began(new, rested)
+                },
+                steps,
+                &mut seen,
+            );
         }
     }
     seen
@@ -205,7 +241,10 @@ fn a_trial_that_cannot_be_noted_does_not_start() {
             medium.copies[torn].env = Block::Torn;
             assert_eq!(medium.boot(|_| true), Ok(Some(new.other())));
             medium.finish(new.other()).unwrap();
-            assert_eq!(medium.copies, [Copy::clean(Values::settled(new.other())); 2]);
+            assert_eq!(
+                medium.copies,
+                [Copy::clean(Values::settled(new.other())); 2]
+            );
         }
         // One that it can repair.
         let mut medium = Medium::new([Copy::clean(Values::pending(new)); 2]);
@@ -216,7 +255,10 @@ fn a_trial_that_cannot_be_noted_does_not_start() {
 
 #[test]
 fn a_lost_environment_starts_the_first_slot_and_is_made_again() {
-    let torn = Copy { lock: Block::Torn, env: Block::Torn };
+    let torn = Copy {
+        lock: Block::Torn,
+        env: Block::Torn,
+    };
     for (loads, started) in [([true, true], Slot::A), ([false, true], Slot::B)] {
         let mut medium = Medium::new([torn; 2]);
         assert_eq!(medium.set(Values::pending(Slot::B)), Ok(false));
@@ -225,7 +267,10 @@ fn a_lost_environment_starts_the_first_slot_and_is_made_again() {
         assert_eq!(medium.copies, [Copy::clean(Values::settled(started)); 2]);
     }
     // Values in range are worth more than a guess, even where a lock was left behind.
-    let dirty = Copy { lock: Block::Whole(true), ..Copy::clean(Values::settled(Slot::B)) };
+    let dirty = Copy {
+        lock: Block::Whole(true),
+        ..Copy::clean(Values::settled(Slot::B))
+    };
     let mut medium = Medium::new([torn, dirty]);
     assert_eq!(medium.boot(|_| true), Ok(Some(Slot::B)));
     assert_eq!(medium.believed(), Some(Values::settled(Slot::B)));

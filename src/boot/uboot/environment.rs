@@ -3,8 +3,9 @@
 //! ```text
 //! 0 CRC-32 of all from byte 5 on, little endian    4 serial number modulo 256    5 name=value NUL ... NUL    then zeros
 //! ```
-//! (`include/env_internal.h` of U-Boot, `env_t` with `CONFIG_SYS_REDUNDAND_ENVIRONMENT`.) Each file is in a directory of its own, so
-//! that damage to one sector of a directory takes no more than one.
+//! (`include/env_internal.h` of U-Boot, `env_t` with `CONFIG_SYS_REDUNDAND_ENVIRONMENT`.) Each file
+//! is in a directory of its own, so that damage to one sector of a directory takes no more than
+//! one.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +31,11 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 ///
 /// # Errors
 /// [`TooLong`].
-pub fn encode(serial: u8, variables: &BTreeMap<String, String>, size: usize) -> Result<Vec<u8>, TooLong> {
+pub fn encode(
+    serial: u8,
+    variables: &BTreeMap<String, String>,
+    size: usize,
+) -> Result<Vec<u8>, TooLong> {
     let mut out = vec![0; HEAD - 1];
     out.push(serial);
     for (name, value) in variables {
@@ -51,7 +56,9 @@ pub fn encode(serial: u8, variables: &BTreeMap<String, String>, size: usize) -> 
 pub fn decode(copy: &[u8]) -> Option<(u8, BTreeMap<String, String>)> {
     let sum = u32::from_le_bytes(copy.get(..4)?.try_into().ok()?);
     let data = copy.get(HEAD..).filter(|data| crc32(data) == sum)?;
-    let entries = data.split(|byte| *byte == 0).take_while(|entry| !entry.is_empty());
+    let entries = data
+        .split(|byte| *byte == 0)
+        .take_while(|entry| !entry.is_empty());
     let variables = entries.filter_map(|entry| {
         let (name, value) = std::str::from_utf8(entry).ok()?.split_once('=')?;
         Some((name.to_owned(), value.to_owned()))
@@ -91,7 +98,8 @@ mod tests {
     fn a_copy_is_laid_out_as_the_format_says() {
         let copy = &factory(10)[1];
         assert_eq!((copy.len(), copy[4]), (SIZE, 1));
-        let text = b"bootcount=0\0mender_boot_part=10\0mender_boot_part_hex=a\0upgrade_available=0\0\0\0";
+        let text =
+            b"bootcount=0\0mender_boot_part=10\0mender_boot_part_hex=a\0upgrade_available=0\0\0\0";
         assert_eq!(&copy[5..5 + text.len()], text);
         assert_eq!(decode(copy), Some((1, settled(10))));
         let mut torn = copy.clone();

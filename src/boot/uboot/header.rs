@@ -60,7 +60,10 @@ pub enum NoScript {
 /// [`NoScript`].
 pub fn unwrap(image: &[u8]) -> Result<String, NoScript> {
     let word = |at: usize| Some(u32::from_be_bytes(image.get(at..at + 4)?.try_into().ok()?));
-    let header = image.get(..HEADER).filter(|_| word(0) == Some(MAGIC)).ok_or(NoScript::Magic)?;
+    let header = image
+        .get(..HEADER)
+        .filter(|_| word(0) == Some(MAGIC))
+        .ok_or(NoScript::Magic)?;
     let mut blank = header.to_vec();
     blank[4..8].fill(0);
     if word(4) != Some(crc32(&blank)) {
@@ -69,12 +72,19 @@ pub fn unwrap(image: &[u8]) -> Result<String, NoScript> {
     if header[30] != KIND[2] {
         return Err(NoScript::Kind(header[30]));
     }
-    let length = |at: usize| word(at).and_then(|len| usize::try_from(len).ok()).ok_or(NoScript::Length);
+    let length = |at: usize| {
+        word(at)
+            .and_then(|len| usize::try_from(len).ok())
+            .ok_or(NoScript::Length)
+    };
     let data = image[HEADER..].get(..length(12)?).ok_or(NoScript::Length)?;
     if word(24) != Some(crc32(data)) {
         return Err(NoScript::Sum("data"));
     }
-    let text = data.get(8..).and_then(|text| text.get(..length(HEADER).ok()?)).ok_or(NoScript::Length)?;
+    let text = data
+        .get(8..)
+        .and_then(|text| text.get(..length(HEADER).ok()?))
+        .ok_or(NoScript::Length)?;
     Ok(String::from_utf8_lossy(text).into_owned())
 }
 
@@ -85,9 +95,15 @@ mod tests {
     #[test]
     fn a_script_is_wrapped_as_the_format_says() {
         let image = wrap("echo hello\n");
-        let dump: Vec<String> = image[..32].chunks(4).map(|word| word.iter().map(|byte| format!("{byte:02x}")).collect()).collect();
+        let dump: Vec<String> = image[..32]
+            .chunks(4)
+            .map(|word| word.iter().map(|byte| format!("{byte:02x}")).collect())
+            .collect();
         assert_eq!(dump[0], "27051956");
-        assert_eq!(&dump[2..6], ["00000000", "00000013", "00000000", "00000000"]);
+        assert_eq!(
+            &dump[2..6],
+            ["00000000", "00000013", "00000000", "00000000"]
+        );
         assert_eq!(dump[7], "05020600");
         assert_eq!(&image[64..72], [0, 0, 0, 11, 0, 0, 0, 0]);
         assert_eq!(unwrap(&image).as_deref(), Ok("echo hello\n"));

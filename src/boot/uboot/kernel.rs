@@ -27,8 +27,14 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
-    /// Looks for the kernel: by version in `/boot`, by the image's own boot menu, by the firmware's name on the boot partition.
-    pub(super) fn find(root: &Tree, boot: &Tree, context: &Context<'_>, is_pi: bool) -> Result<Self, Problem> {
+    /// Looks for the kernel: by version in `/boot`, by the image's own boot menu, by the firmware's
+    /// name on the boot partition.
+    pub(super) fn find(
+        root: &Tree,
+        boot: &Tree,
+        context: &Context<'_>,
+        is_pi: bool,
+    ) -> Result<Self, Problem> {
         let found = by_versions(root, context, is_pi)
             .or_else(|| settings::menu_kernel(root, boot))
             .or_else(|| of_partition(boot, context.arch))
@@ -37,7 +43,11 @@ impl Kernel {
                 Problem::new(format!("no kernel: the image has no /boot/{wanted}, and its boot partition none of its own"))
                     .hint("install a kernel package of the distribution in the golden image")
             })?;
-        let copied = found.copies.iter().find(|(path, _)| *path == found.path).map(|(_, content)| content);
+        let copied = found
+            .copies
+            .iter()
+            .find(|(path, _)| *path == found.path)
+            .map(|(_, content)| content);
         let content = copied.or_else(|| root.file(&found.path));
         let content = content.ok_or_else(|| Problem::new(format!("{}: is no file", found.path)))?;
         check(&found.path, content, context.arch)?;
@@ -48,7 +58,10 @@ impl Kernel {
 /// The newest kernel of one flavor that has an initial RAM disk, or the newest.
 fn by_versions(root: &Tree, context: &Context<'_>, is_pi: bool) -> Option<Kernel> {
     let names = files_of(root, "/boot");
-    let mut versions: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix("vmlinuz-")).collect();
+    let mut versions: Vec<&str> = names
+        .iter()
+        .filter_map(|name| name.strip_prefix("vmlinuz-"))
+        .collect();
     versions.sort_by(|a, b| by_version(b, a));
     let preferred: &[&str] = match (is_pi, context.arch) {
         (true, Architecture::Arm64) => &["rpi-v8", "v8+", "arm64"],
@@ -58,31 +71,59 @@ fn by_versions(root: &Tree, context: &Context<'_>, is_pi: bool) -> Option<Kernel
     let has = |flavor: &str| versions.iter().any(|version| flavor_of(version) == flavor);
     let flavor = match context.flavor {
         Some(flavor) => flavor.to_owned(),
-        None => preferred
-            .iter()
-            .find(|flavor| has(flavor))
-            .map_or_else(|| versions.first().map(|version| flavor_of(version).to_owned()), |flavor| Some((*flavor).to_owned()))?,
+        None => preferred.iter().find(|flavor| has(flavor)).map_or_else(
+            || {
+                versions
+                    .first()
+                    .map(|version| flavor_of(version).to_owned())
+            },
+            |flavor| Some((*flavor).to_owned()),
+        )?,
     };
     versions.retain(|version| flavor_of(version) == flavor);
-    let initrd = |version: &str| Some(format!("/boot/initrd.img-{version}")).filter(|path| root.file(path).is_some());
-    let version = versions.iter().find(|version| initrd(version).is_some()).or(versions.first())?;
-    let trees = ["/usr/lib/linux-image-@", "/boot/dtbs/@", "/boot/dtb-@", "/usr/lib/firmware/@/device-tree"];
-    let tree = trees.iter().map(|path| path.replace('@', version)).find(|path| root.dir(path).is_some());
+    let initrd = |version: &str| {
+        Some(format!("/boot/initrd.img-{version}")).filter(|path| root.file(path).is_some())
+    };
+    let version = versions
+        .iter()
+        .find(|version| initrd(version).is_some())
+        .or(versions.first())?;
+    let trees = [
+        "/usr/lib/linux-image-@",
+        "/boot/dtbs/@",
+        "/boot/dtb-@",
+        "/usr/lib/firmware/@/device-tree",
+    ];
+    let tree = trees
+        .iter()
+        .map(|path| path.replace('@', version))
+        .find(|path| root.dir(path).is_some());
     let path = format!("/boot/vmlinuz-{version}");
-    Some(Kernel { path, initrd: initrd(version), tree, flavor, ..Kernel::default() })
+    Some(Kernel {
+        path,
+        initrd: initrd(version),
+        tree,
+        flavor,
+        ..Kernel::default()
+    })
 }
 
-/// The end of a kernel's name that tells for which machines it is: `rpi-v8` of `6.6.31+rpt-rpi-v8` and of `6.1.0-rpi4-rpi-v8`, `arm64`
-/// of `6.1.0-21-arm64`. What is counted, or marks a build, is no part of it.
+/// The end of a kernel's name that tells for which machines it is: `rpi-v8` of `6.6.31+rpt-rpi-v8`
+/// and of `6.1.0-rpi4-rpi-v8`, `arm64` of `6.1.0-21-arm64`. What is counted, or marks a build, is
+/// no part of it.
 pub(super) fn flavor_of(version: &str) -> &str {
     if let Some(at) = version.rfind("-rpi-") {
         return &version[at + 1..];
     }
     let starts = version.match_indices('-').map(|(at, _)| &version[at + 1..]);
-    starts.into_iter().find(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic())).unwrap_or_default()
+    starts
+        .into_iter()
+        .find(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))
+        .unwrap_or_default()
 }
 
-/// A kernel that only the firmware's partition has: it is copied, so that each root filesystem has its own.
+/// A kernel that only the firmware's partition has: it is copied, so that each root filesystem has
+/// its own.
 fn of_partition(boot: &Tree, arch: Architecture) -> Option<Kernel> {
     let pairs: &[[&str; 2]] = match arch {
         Architecture::Arm64 => &[["kernel8.img", "initramfs8"], ["vmlinuz", "initrd.img"]],
@@ -94,22 +135,34 @@ fn of_partition(boot: &Tree, arch: Architecture) -> Option<Kernel> {
         ],
     };
     let there = top(boot);
-    let [kernel, initrd] = pairs.iter().find(|[kernel, _]| there.iter().any(|name| name == kernel))?;
+    let [kernel, initrd] = pairs
+        .iter()
+        .find(|[kernel, _]| there.iter().any(|name| name == kernel))?;
     let content = |name: &str| boot.file(find_name(boot, &format!("/{name}"))).cloned();
-    let mut found = Kernel { path: format!("/boot/{kernel}"), ..Kernel::default() };
+    let mut found = Kernel {
+        path: format!("/boot/{kernel}"),
+        ..Kernel::default()
+    };
     found.copies.push((found.path.clone(), content(kernel)?));
     if let Some(initrd_content) = content(initrd) {
         found.initrd = Some(format!("/boot/{initrd}"));
-        found.copies.push((format!("/boot/{initrd}"), initrd_content));
+        found
+            .copies
+            .push((format!("/boot/{initrd}"), initrd_content));
     }
-    found.notes.push(format!("{}: taken from the boot partition; the device's kernel packages do not keep it current", found.path));
+    found.notes.push(format!(
+        "{}: taken from the boot partition; the device's kernel packages do not keep it current",
+        found.path
+    ));
     Some(found)
 }
 
 /// Whether U-Boot can start the kernel.
 fn check(path: &str, content: &Content, arch: Architecture) -> Result<(), Problem> {
     let mut head = vec![0; usize::try_from(content.len().min(64)).unwrap_or(0)];
-    content.read_exact_at(0, &mut head).map_err(|e| Problem::new(format!("reading {path}: {e}")))?;
+    content
+        .read_exact_at(0, &mut head)
+        .map_err(|e| Problem::new(format!("reading {path}: {e}")))?;
     let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
     let image = at(0, &super::header::MAGIC.to_be_bytes()) || at(0, b"\xd0\x0d\xfe\xed");
     let fine = match arch {
@@ -120,9 +173,15 @@ fn check(path: &str, content: &Content, arch: Architecture) -> Result<(), Proble
         return Ok(());
     }
     let (what, hint) = if at(0, b"MZ") && at(4, b"zimg") {
-        ("is packed for UEFI firmware alone (CONFIG_EFI_ZBOOT)", "install a kernel that is an Image, packed by gzip or not at all")
+        (
+            "is packed for UEFI firmware alone (CONFIG_EFI_ZBOOT)",
+            "install a kernel that is an Image, packed by gzip or not at all",
+        )
     } else {
-        ("is no kernel that U-Boot starts on this architecture", "install a kernel package of the distribution in the golden image")
+        (
+            "is no kernel that U-Boot starts on this architecture",
+            "install a kernel package of the distribution in the golden image",
+        )
     };
     Err(Problem::new(format!("{path}: {what}")).hint(hint))
 }

@@ -1,8 +1,10 @@
-//! U-Boot: a script of ours that chooses the root filesystem, beside the firmware on the boot partition.
+//! U-Boot: a script of ours that chooses the root filesystem, beside the firmware on the boot
+//! partition.
 //!
-//! `boot.scr` is `configs/u-boot/boot.cmd`, which any U-Boot with the commands of Debian's builds runs by itself. It keeps the
-//! environment in two files of the boot partition and loads kernel, initial RAM disk and device tree from the root filesystem that
-//! it chose, by the names in `/boot/mender-slot.env`, which hooks of the kernel packages keep current.
+//! `boot.scr` is `configs/u-boot/boot.cmd`, which any U-Boot with the commands of Debian's builds
+//! runs by itself. It keeps the environment in two files of the boot partition and loads kernel,
+//! initial RAM disk and device tree from the root filesystem that it chose, by the names in
+//! `/boot/mender-slot.env`, which hooks of the kernel packages keep current.
 
 pub mod environment;
 pub mod header;
@@ -46,8 +48,9 @@ pub struct Context<'c> {
     pub storage: Storage,
 }
 
-/// What U-Boot starts before it looks for `boot.scr`. That of 2023.07 and later begins with programs for UEFI firmware, which it finds by
-/// their usual names or by the variables that it stored.
+/// What U-Boot starts before it looks for `boot.scr`. That of 2023.07 and later begins with
+/// programs for UEFI firmware, which it finds by their usual names or by the variables that it
+/// stored.
 pub const FIRST: [&str; 7] = [
     "/boot.scr.uimg",
     "/boot/boot.scr.uimg",
@@ -63,7 +66,8 @@ pub const FIRST: [&str; 7] = [
 pub enum Storage {
     /// In two files of the boot partition, by our script.
     Files,
-    /// Outside of all partitions, by a U-Boot that was built for that with the update client's own scripts in its environment.
+    /// Outside of all partitions, by a U-Boot that was built for that with the update client's own
+    /// scripts in its environment.
     Raw {
         /// The disk as the device knows it.
         disk: String,
@@ -79,7 +83,13 @@ impl Storage {
     fn raw_lines(&self) -> Vec<String> {
         match self {
             Self::Files => Vec::new(),
-            Self::Raw { disk, offsets, size } => offsets.map(|offset| format!("{disk} {offset:#x} {size:#x}")).to_vec(),
+            Self::Raw {
+                disk,
+                offsets,
+                size,
+            } => offsets
+                .map(|offset| format!("{disk} {offset:#x} {size:#x}"))
+                .to_vec(),
         }
     }
 }
@@ -93,7 +103,8 @@ pub struct Installed {
     pub kernel: String,
     /// The initial kernel arguments.
     pub arguments: String,
-    /// Where the copies of the environment are: paths on the boot partition, or disk, offset and size.
+    /// Where the copies of the environment are: paths on the boot partition, or disk, offset and
+    /// size.
     pub environment: Vec<String>,
     /// What the user should know.
     pub notes: Vec<String>,
@@ -103,26 +114,46 @@ pub struct Installed {
 ///
 /// # Errors
 /// All [`Problems`] that were found; the trees are then half edited.
-pub fn integrate(root: &mut Editor<'_>, boot: &mut Editor<'_>, context: &Context<'_>) -> Result<Installed, Problems> {
+pub fn integrate(
+    root: &mut Editor<'_>,
+    boot: &mut Editor<'_>,
+    context: &Context<'_>,
+) -> Result<Installed, Problems> {
     let mut problems = Problems::default();
     let mut notes = Vec::new();
     let is_pi = is_raspberry_pi(boot.tree());
-    let kernel = keep(&mut problems, Kernel::find(root.tree(), boot.tree(), context, is_pi));
-    let read = settings::arguments(root.tree(), boot.tree(), is_pi).map_err(|e| Problem::new(e.to_string()));
-    let arguments = read.and_then(|(origin, words)| Arguments::new(root.tree(), origin, words, context.more_arguments));
+    let kernel = keep(
+        &mut problems,
+        Kernel::find(root.tree(), boot.tree(), context, is_pi),
+    );
+    let read = settings::arguments(root.tree(), boot.tree(), is_pi)
+        .map_err(|e| Problem::new(e.to_string()));
+    let arguments = read.and_then(|(origin, words)| {
+        Arguments::new(root.tree(), origin, words, context.more_arguments)
+    });
     let arguments = keep(&mut problems, arguments);
-    let (Some(kernel), Some(arguments)) = (kernel, arguments) else { return Err(problems) };
+    let (Some(kernel), Some(arguments)) = (kernel, arguments) else {
+        return Err(problems);
+    };
     notes.extend(kernel.notes.clone());
     notes.extend(arguments.notes.clone());
     let program = if is_pi {
-        let (program, more) = keep(&mut problems, pi::integrate(root, boot, context, &kernel.flavor)).unwrap_or_default();
+        let (program, more) = keep(
+            &mut problems,
+            pi::integrate(root, boot, context, &kernel.flavor),
+        )
+        .unwrap_or_default();
         notes.extend(more);
         program
     } else {
         "the board's own".to_owned()
     };
     // The firmware of a Raspberry Pi adds what cmdline.txt says, which stays on the boot partition.
-    let of_slot = if is_pi { arguments.added.join(" ") } else { arguments.text.clone() };
+    let of_slot = if is_pi {
+        arguments.added.join(" ")
+    } else {
+        arguments.text.clone()
+    };
     let edits = [
         install_script(boot, context, is_pi),
         install_tools(root, context, &mut notes),
@@ -137,38 +168,74 @@ pub fn integrate(root: &mut Editor<'_>, boot: &mut Editor<'_>, context: &Context
         Storage::Files => environment::FILES.map(str::to_owned).to_vec(),
         Storage::Raw { .. } => context.storage.raw_lines(),
     };
-    Ok(Installed { program, kernel: kernel.path, arguments: arguments.text, environment, notes })
+    Ok(Installed {
+        program,
+        kernel: kernel.path,
+        arguments: arguments.text,
+        environment,
+        notes,
+    })
 }
 
 /// The script and the environment on the boot partition.
-fn install_script(boot: &mut Editor<'_>, context: &Context<'_>, is_pi: bool) -> Result<(), EditError> {
+fn install_script(
+    boot: &mut Editor<'_>,
+    context: &Context<'_>,
+    is_pi: bool,
+) -> Result<(), EditError> {
     let reason = "script that chooses the root filesystem";
     let image = header::wrap(&script::text(context, is_pi));
     boot.file(find_name(boot.tree(), "/boot.scr"), image, 0o644, reason)?;
     for other in FIRST.into_iter().chain(["/extlinux", "/boot/extlinux"]) {
-        boot.remove(find_name(boot.tree(), other), "U-Boot would take it instead of the script that chooses the root filesystem")?;
+        boot.remove(
+            find_name(boot.tree(), other),
+            "U-Boot would take it instead of the script that chooses the root filesystem",
+        )?;
     }
     if context.storage == Storage::Files {
         let copies = environment::factory(context.roots[0]);
         for (path, copy) in environment::FILES.into_iter().zip(copies) {
-            boot.file(find_name(boot.tree(), path), copy, 0o644, "environment that boot loader and update client share")?;
+            boot.file(
+                find_name(boot.tree(), path),
+                copy,
+                0o644,
+                "environment that boot loader and update client share",
+            )?;
         }
-        boot.remove(find_name(boot.tree(), "/uboot.env"), "U-Boot's own stored environment: the script takes its defaults")?;
+        boot.remove(
+            find_name(boot.tree(), "/uboot.env"),
+            "U-Boot's own stored environment: the script takes its defaults",
+        )?;
     }
     Ok(())
 }
 
 /// The tools of the environment in the root filesystem.
-fn install_tools(root: &mut Editor<'_>, context: &Context<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
+fn install_tools(
+    root: &mut Editor<'_>,
+    context: &Context<'_>,
+    notes: &mut Vec<String>,
+) -> Result<(), EditError> {
     let reason = "environment tools of the update client";
     let config = match &context.storage {
         Storage::Files => {
-            let line = |file: &str| format!("{}{file} 0x0 {:#x}\n", context.boot_mount, environment::SIZE);
+            let line = |file: &str| {
+                format!(
+                    "{}{file} 0x0 {:#x}\n",
+                    context.boot_mount,
+                    environment::SIZE
+                )
+            };
             environment::FILES.map(line).concat()
         }
         Storage::Raw { .. } => context.storage.raw_lines().join("\n") + "\n",
     };
-    root.file("/etc/fw_env.config", config, 0o644, "where the boot environment is")?;
+    root.file(
+        "/etc/fw_env.config",
+        config,
+        0o644,
+        "where the boot environment is",
+    )?;
     let tool = "/usr/lib/goldsmith/uboot-env";
     root.file(tool, tools::uboot_env(), 0o755, reason)?;
     let own = ["fw_printenv", "fw_setenv"].map(|name| facts::program(root.tree(), name));
@@ -177,34 +244,77 @@ fn install_tools(root: &mut Editor<'_>, context: &Context<'_>, notes: &mut Vec<S
             root.symlink(format!("/usr/bin/{name}"), tool, reason)?;
         }
     }
-    if root.tree().find("/usr/bin/grub-mender-grubenv-print").is_some() {
+    if root
+        .tree()
+        .find("/usr/bin/grub-mender-grubenv-print")
+        .is_some()
+    {
         notes.push("grub-mender-grubenv-print is in the image: the update client would take it for the boot loader's tool".into());
-        root.remove("/usr/bin/grub-mender-grubenv-print", "the update client would take it for the boot loader's tool")?;
+        root.remove(
+            "/usr/bin/grub-mender-grubenv-print",
+            "the update client would take it for the boot loader's tool",
+        )?;
     }
     if context.storage == Storage::Files {
         let [a, b] = context.roots;
-        root.file("/etc/mender_ubootenv.config", format!("ROOT_PARTITIONS = {a} {b}\n"), 0o644, reason)?;
+        root.file(
+            "/etc/mender_ubootenv.config",
+            format!("ROOT_PARTITIONS = {a} {b}\n"),
+            0o644,
+            reason,
+        )?;
         tools::finish_on_boot(root, "mender-ubootenv", tool, context.boot_mount)?;
     }
     Ok(())
 }
 
 /// The names of the kernel and what belongs to it, and the hooks that keep them current.
-fn install_kernel(root: &mut Editor<'_>, kernel: &Kernel, arguments: &str) -> Result<(), EditError> {
+fn install_kernel(
+    root: &mut Editor<'_>,
+    kernel: &Kernel,
+    arguments: &str,
+) -> Result<(), EditError> {
     for (path, content) in &kernel.copies {
-        let leaf =
-            crate::tree::Leaf { stat: crate::tree::Stat::root(0o644, root.time()), kind: crate::tree::Kind::File(content.clone()) };
-        root.place(path.as_bytes(), leaf, "each root filesystem starts its own kernel")?;
+        let leaf = crate::tree::Leaf {
+            stat: crate::tree::Stat::root(0o644, root.time()),
+            kind: crate::tree::Kind::File(content.clone()),
+        };
+        root.place(
+            path.as_bytes(),
+            leaf,
+            "each root filesystem starts its own kernel",
+        )?;
     }
-    let block = slot_env(kernel, arguments).map_err(|e| EditError::Io("/boot/mender-slot.env".into(), std::io::Error::other(e)))?;
-    root.file("/boot/mender-slot.env", block, 0o644, "kernel and arguments of this root filesystem")?;
+    let block = slot_env(kernel, arguments)
+        .map_err(|e| EditError::Io("/boot/mender-slot.env".into(), std::io::Error::other(e)))?;
+    root.file(
+        "/boot/mender-slot.env",
+        block,
+        0o644,
+        "kernel and arguments of this root filesystem",
+    )?;
     let reason = "keeps the names of the kernel current";
-    root.file("/usr/lib/goldsmith/slot-env", include_str!("../../../configs/u-boot/slot-env.sh"), 0o755, reason)?;
-    let flavor =
-        format!("# The end of the names of the kernels that may start: vmlinuz-*-$FLAVOR.\nFLAVOR=\"{}\"\n", kernel.flavor);
+    root.file(
+        "/usr/lib/goldsmith/slot-env",
+        include_str!("../../../configs/u-boot/slot-env.sh"),
+        0o755,
+        reason,
+    )?;
+    let flavor = format!(
+        "# The end of the names of the kernels that may start: vmlinuz-*-$FLAVOR.\nFLAVOR=\"{}\"\n",
+        kernel.flavor
+    );
     root.file("/etc/default/mender-slot", flavor, 0o644, reason)?;
-    for hook in ["/etc/kernel/postinst.d", "/etc/kernel/postrm.d", "/etc/initramfs/post-update.d"] {
-        root.symlink(format!("{hook}/zz-mender"), "/usr/lib/goldsmith/slot-env", reason)?;
+    for hook in [
+        "/etc/kernel/postinst.d",
+        "/etc/kernel/postrm.d",
+        "/etc/initramfs/post-update.d",
+    ] {
+        root.symlink(
+            format!("{hook}/zz-mender"),
+            "/usr/lib/goldsmith/slot-env",
+            reason,
+        )?;
     }
     Ok(())
 }
@@ -213,33 +323,60 @@ fn install_kernel(root: &mut Editor<'_>, kernel: &Kernel, arguments: &str) -> Re
 fn slot_env(kernel: &Kernel, arguments: &str) -> Result<Vec<u8>, TooLong> {
     let relative = |path: &str| path.trim_start_matches('/').to_owned();
     let mut variables = vec![("kernel", relative(&kernel.path))];
-    variables.extend(kernel.initrd.as_deref().map(|path| ("initrd", relative(path))));
-    variables.extend(kernel.tree.as_deref().map(|path| ("fdtdir", relative(path))));
+    variables.extend(
+        kernel
+            .initrd
+            .as_deref()
+            .map(|path| ("initrd", relative(path))),
+    );
+    variables.extend(
+        kernel
+            .tree
+            .as_deref()
+            .map(|path| ("fdtdir", relative(path))),
+    );
     variables.push(("args", arguments.to_owned()));
-    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let variables: Vec<(&str, &str)> = variables
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
     block_of(&variables, BLOCK).or_else(|TooLong(needed)| block_of(&variables, needed))
 }
 
 /// Keeps package updates on the device from undoing the integration.
 fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
     for (program, reason) in [
-        ("/usr/sbin/flash-kernel", "it would replace the boot script: diverted as dpkg-divert does"),
-        (INSTALLER, "U-Boot would start what it installs instead of the boot script: diverted as dpkg-divert does"),
+        (
+            "/usr/sbin/flash-kernel",
+            "it would replace the boot script: diverted as dpkg-divert does",
+        ),
+        (
+            INSTALLER,
+            "U-Boot would start what it installs instead of the boot script: diverted as dpkg-divert does",
+        ),
     ] {
         if root.tree().file(program).is_some() {
             notes.extend(divert(root, program, reason)?);
         }
     }
     let menus = ["/boot/extlinux/extlinux.conf", "/boot/grub/grub.cfg"];
-    for menu in menus.into_iter().filter(|menu| root.tree().file(menu).is_some()) {
-        notes.push(format!("{menu}: is read no more; kernel and arguments are named in /boot/mender-slot.env"));
+    for menu in menus
+        .into_iter()
+        .filter(|menu| root.tree().file(menu).is_some())
+    {
+        notes.push(format!(
+            "{menu}: is read no more; kernel and arguments are named in /boot/mender-slot.env"
+        ));
     }
     Ok(())
 }
 
 /// The names of the files at the top of the boot partition, in lower case.
 fn top(boot: &crate::tree::Tree) -> Vec<String> {
-    names(boot, "/").iter().map(|name| crate::tree::show(name).to_lowercase()).collect()
+    names(boot, "/")
+        .iter()
+        .map(|name| crate::tree::show(name).to_lowercase())
+        .collect()
 }
 
 #[cfg(test)]

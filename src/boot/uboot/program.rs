@@ -1,4 +1,5 @@
-//! The U-Boot that a Raspberry Pi's firmware starts: one that the user gives, that of Debian's package, or that of the image.
+//! The U-Boot that a Raspberry Pi's firmware starts: one that the user gives, that of Debian's
+//! package, or that of the image.
 
 use super::{Context, top};
 use crate::boot::fat::find_name;
@@ -12,12 +13,18 @@ const LIMIT: u64 = 8 << 20;
 const BANNER: &[u8] = b"U-Boot 20";
 
 /// Where it came from, and its bytes.
-pub(super) fn find(root: &Tree, boot: &Tree, context: &Context<'_>, flavor: &str) -> Result<(String, Vec<u8>), Problem> {
+pub(super) fn find(
+    root: &Tree,
+    boot: &Tree,
+    context: &Context<'_>,
+    flavor: &str,
+) -> Result<(String, Vec<u8>), Problem> {
     if let Some((origin, bytes)) = context.program.clone() {
         return if is_uboot(&bytes) {
             Ok((origin, bytes))
         } else {
-            Err(Problem::new(format!("{origin} is no U-Boot")).hint("name the file `u-boot.bin` that is built for the board"))
+            Err(Problem::new(format!("{origin} is no U-Boot"))
+                .hint("name the file `u-boot.bin` that is built for the board"))
         };
     }
     // A build for several models first, then the one for the kernel's.
@@ -28,20 +35,31 @@ pub(super) fn find(root: &Tree, boot: &Tree, context: &Context<'_>, flavor: &str
         (_, "rpi-v6") => &["rpi_0_w", "rpi"],
         _ => &["rpi_3_32b", "rpi_4_32b", "rpi_2"],
     };
-    let paths = builds.iter().map(|build| format!("/usr/lib/u-boot/{build}/u-boot.bin"));
-    let mut of_package = paths.filter_map(|path| Some((path.clone(), root.file(path)?.read_all(LIMIT).ok()?)));
+    let paths = builds
+        .iter()
+        .map(|build| format!("/usr/lib/u-boot/{build}/u-boot.bin"));
+    let mut of_package =
+        paths.filter_map(|path| Some((path.clone(), root.file(path)?.read_all(LIMIT).ok()?)));
     let of_partition = || {
-        let names = top(boot).into_iter().filter(|name| name.ends_with(".bin") || name.ends_with(".img"));
+        let names = top(boot)
+            .into_iter()
+            .filter(|name| name.ends_with(".bin") || name.ends_with(".img"));
         let mut files = names.filter_map(|name| {
             let content = boot.file(find_name(boot, &format!("/{name}")))?;
-            Some((format!("{name} of the boot partition"), content.read_all(LIMIT).ok()?))
+            Some((
+                format!("{name} of the boot partition"),
+                content.read_all(LIMIT).ok()?,
+            ))
         });
         files.find(|(_, bytes)| is_uboot(bytes))
     };
-    of_package.find(|(_, bytes)| is_uboot(bytes)).or_else(of_partition).ok_or_else(|| {
-        Problem::new("no U-Boot for this Raspberry Pi is in the image")
-            .hint("install u-boot-rpi in the golden image, or name a program with boot.u-boot")
-    })
+    of_package
+        .find(|(_, bytes)| is_uboot(bytes))
+        .or_else(of_partition)
+        .ok_or_else(|| {
+            Problem::new("no U-Boot for this Raspberry Pi is in the image")
+                .hint("install u-boot-rpi in the golden image, or name a program with boot.u-boot")
+        })
 }
 
 fn is_uboot(bytes: &[u8]) -> bool {

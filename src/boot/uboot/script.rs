@@ -4,15 +4,17 @@ use super::{Context, Storage, environment};
 use crate::boot::fill;
 use crate::plan::facts::Architecture;
 
-/// What the script must know of a board: where in memory things go, and where arguments and device tree come from.
+/// What the script must know of a board: where in memory things go, and where arguments and device
+/// tree come from.
 struct Board {
     memory: &'static str,
     tree: &'static str,
     arguments: &'static str,
 }
 
-/// The firmware made a device tree with the overlays that config.txt asks for, and put the arguments of cmdline.txt into it. U-Boot's
-/// own addresses leave 38 MiB for a kernel; these leave 158, and room to unpack one of 96, all within the first 364 MiB.
+/// The firmware made a device tree with the overlays that config.txt asks for, and put the
+/// arguments of cmdline.txt into it. U-Boot's own addresses leave 38 MiB for a kernel; these leave
+/// 158, and room to unpack one of 96, all within the first 364 MiB.
 const RASPBERRY_PI: Board = Board {
     memory: "setenv mender_memory 9f00000\nsetenv ramdisk_addr_r a100000\nsetenv kernel_comp_addr_r 10000000\n\
              setenv kernel_comp_size 6000000\nsetenv mender_firmware_args\n\
@@ -21,9 +23,9 @@ const RASPBERRY_PI: Board = Board {
     arguments: "${mender_firmware_args} ",
 };
 
-/// The board's U-Boot says where things go, and which device tree is its own. Not every U-Boot says where `booti` may unpack a kernel
-/// that gzip packed, without which it refuses one: these defaults leave 128 MiB to the initial RAM disk in front of that place, and let
-/// a packed kernel have 64.
+/// The board's U-Boot says where things go, and which device tree is its own. Not every U-Boot says
+/// where `booti` may unpack a kernel that gzip packed, without which it refuses one: these defaults
+/// leave 128 MiB to the initial RAM disk in front of that place, and let a packed kernel have 64.
 const OTHER: Board = Board {
     memory: "if test -z \"${scriptaddr}\"; then setenv scriptaddr ${loadaddr}; fi\nsetexpr mender_memory ${scriptaddr} + 20000\n\
              if test -z \"${kernel_comp_addr_r}\"; then setexpr kernel_comp_addr_r ${ramdisk_addr_r} + 8000000; fi\n\
@@ -40,7 +42,8 @@ const OTHER: Board = Board {
 #[must_use]
 pub fn text(context: &Context<'_>, is_pi: bool) -> String {
     let board = if is_pi { RASPBERRY_PI } else { OTHER };
-    // Where the kernel's format has its magic number, and whether the command unpacks one that gzip packed.
+    // Where the kernel's format has its magic number, and whether the command unpacks one that gzip
+    // packed.
     let (command, at, magic, gzip) = match context.arch {
         Architecture::Arm64 => ("booti", "38", "644d5241", "yes"),
         _ => ("bootz", "24", "16f2818", "no"),
@@ -48,7 +51,10 @@ pub fn text(context: &Context<'_>, is_pi: bool) -> String {
     let [a, b] = context.roots.map(|number| number.to_string());
     let [hex_a, hex_b] = context.roots.map(|number| format!("{number:x}"));
     let [uuid_a, uuid_b] = context.partuuids.map(str::to_ascii_lowercase);
-    let arguments = format!("{}root=PARTUUID=${{mender_uuid}} mender.slot=${{mender_slot}} ${{args}}", board.arguments);
+    let arguments = format!(
+        "{}root=PARTUUID=${{mender_uuid}} mender.slot=${{mender_slot}} ${{args}}",
+        board.arguments
+    );
     let template = match context.storage {
         Storage::Files => include_str!("../../../configs/u-boot/boot.cmd"),
         Storage::Raw { .. } => include_str!("../../../configs/u-boot/boot-raw.cmd"),

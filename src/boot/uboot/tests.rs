@@ -34,13 +34,18 @@ fn image() -> Vec<u8> {
 }
 
 fn text(tree: &Tree, path: &str) -> String {
-    let bytes = tree.read(path, TEXT_LIMIT).unwrap().unwrap_or_else(|| panic!("{path} is missing"));
+    let bytes = tree
+        .read(path, TEXT_LIMIT)
+        .unwrap()
+        .unwrap_or_else(|| panic!("{path} is missing"));
     String::from_utf8(bytes).unwrap()
 }
 
 /// Whether nothing of the template is left, but where its comment says what it was.
 fn is_filled(script: &str) -> bool {
-    script.lines().all(|line| line.starts_with('#') || !line.contains('@'))
+    script
+        .lines()
+        .all(|line| line.starts_with('#') || !line.contains('@'))
 }
 
 const TEXT_LIMIT: u64 = 1 << 20;
@@ -49,18 +54,33 @@ const TEXT_LIMIT: u64 = 1 << 20;
 fn pi() -> [Tree; 2] {
     let uboot = b"... U-Boot 2023.01 ...".to_vec();
     let root = tree(&[
-        ("/boot/vmlinuz-6.6.31+rpt-rpi-v8", b"\x1f\x8bpacked".to_vec()),
+        (
+            "/boot/vmlinuz-6.6.31+rpt-rpi-v8",
+            b"\x1f\x8bpacked".to_vec(),
+        ),
         ("/boot/initrd.img-6.6.31+rpt-rpi-v8", b"i".to_vec()),
-        ("/boot/vmlinuz-6.12.1+rpt-rpi-2712", b"\x1f\x8bpacked".to_vec()),
+        (
+            "/boot/vmlinuz-6.12.1+rpt-rpi-2712",
+            b"\x1f\x8bpacked".to_vec(),
+        ),
         ("/boot/initrd.img-6.12.1+rpt-rpi-2712", b"i".to_vec()),
         ("/usr/lib/u-boot/rpi_arm64/u-boot.bin", uboot),
         ("/usr/lib/systemd/systemd", b"x".to_vec()),
         ("/usr/lib/systemd/system/udisks2.service", b"x".to_vec()),
         ("/etc/init.d/resize2fs_once", b"x".to_vec()),
         ("/etc/rc3.d/S01resize2fs_once", b"x".to_vec()),
-        ("/etc/systemd/system/sysinit.target.wants/rpi-resize.service", b"x".to_vec()),
-        ("/etc/kernel/postinst.d/z50-raspi-firmware", b"cat >/boot/firmware/config.txt <<EOF".to_vec()),
-        ("/etc/kernel/postrm.d/z50-raspi-firmware", b"cp /boot/vmlinuz /boot/firmware/kernel8.img".to_vec()),
+        (
+            "/etc/systemd/system/sysinit.target.wants/rpi-resize.service",
+            b"x".to_vec(),
+        ),
+        (
+            "/etc/kernel/postinst.d/z50-raspi-firmware",
+            b"cat >/boot/firmware/config.txt <<EOF".to_vec(),
+        ),
+        (
+            "/etc/kernel/postrm.d/z50-raspi-firmware",
+            b"cp /boot/vmlinuz /boot/firmware/kernel8.img".to_vec(),
+        ),
     ]);
     let cmdline = "console=serial0,115200 root=PARTUUID=1-02 rootwait init=/usr/lib/raspberrypi-sys-mods/firstboot\n";
     let boot = tree(&[
@@ -77,8 +97,14 @@ fn pi() -> [Tree; 2] {
     [root, boot]
 }
 
-fn integrated([mut root, mut boot]: [Tree; 2], context: &Context<'_>) -> Result<(Installed, [Tree; 2]), Problems> {
-    let mut editors = [Editor::new(&mut root, Time::default()), Editor::new(&mut boot, Time::default())];
+fn integrated(
+    [mut root, mut boot]: [Tree; 2],
+    context: &Context<'_>,
+) -> Result<(Installed, [Tree; 2]), Problems> {
+    let mut editors = [
+        Editor::new(&mut root, Time::default()),
+        Editor::new(&mut boot, Time::default()),
+    ];
     let [root_editor, boot_editor] = &mut editors;
     let installed = integrate(root_editor, boot_editor, context)?;
     Ok((installed, [root, boot]))
@@ -89,15 +115,40 @@ fn a_raspberry_pi_starts_u_boot_and_the_script() {
     let (installed, [root, boot]) = integrated(pi(), &context(Architecture::Arm64)).unwrap();
     assert_eq!(installed.program, "/usr/lib/u-boot/rpi_arm64/u-boot.bin");
     assert_eq!(installed.kernel, "/boot/vmlinuz-6.6.31+rpt-rpi-v8");
-    assert!(installed.arguments.contains("rootwait") && !installed.arguments.contains("root="), "{}", installed.arguments);
+    assert!(
+        installed.arguments.contains("rootwait") && !installed.arguments.contains("root="),
+        "{}",
+        installed.arguments
+    );
     // The boot partition, whatever the case of its names.
-    assert!(text(&boot, "/CONFIG.TXT").ends_with("kernel=u-boot.bin\narm_64bit=1\nauto_initramfs=0\nenable_uart=1\n"));
+    assert!(
+        text(&boot, "/CONFIG.TXT")
+            .ends_with("kernel=u-boot.bin\narm_64bit=1\nauto_initramfs=0\nenable_uart=1\n")
+    );
     assert_eq!(text(&boot, "/more.txt"), "#mender# kernel=other.img\n");
-    assert_eq!(text(&boot, "/cmdline.txt"), "console=serial0,115200 rootwait\n");
-    assert!(boot.find("/config.txt").is_none() && boot.find("/uboot.env").is_none() && boot.find("/extlinux").is_none());
-    assert!(FIRST.iter().all(|path| boot.find(find_name(&boot, path)).is_none()) && boot.find("/efi/debian/grub.cfg").is_some());
+    assert_eq!(
+        text(&boot, "/cmdline.txt"),
+        "console=serial0,115200 rootwait\n"
+    );
+    assert!(
+        boot.find("/config.txt").is_none()
+            && boot.find("/uboot.env").is_none()
+            && boot.find("/extlinux").is_none()
+    );
+    assert!(
+        FIRST
+            .iter()
+            .all(|path| boot.find(find_name(&boot, path)).is_none())
+            && boot.find("/efi/debian/grub.cfg").is_some()
+    );
     let script = header::unwrap(&boot.read("/boot.scr", TEXT_LIMIT).unwrap().unwrap()).unwrap();
-    for part in ["4e639091-02", "4e639091-0a", "mender_slot_hex a;", "booti ${kernel_addr_r}", "mender_firmware_args"] {
+    for part in [
+        "4e639091-02",
+        "4e639091-0a",
+        "mender_slot_hex a;",
+        "booti ${kernel_addr_r}",
+        "mender_firmware_args",
+    ] {
         assert!(script.contains(part), "{part}");
     }
     assert!(is_filled(&script), "{script}");
@@ -113,12 +164,24 @@ fn a_raspberry_pi_starts_u_boot_and_the_script() {
         text(&root, "/etc/fw_env.config"),
         "/boot/firmware/mender/env1/uboot.env 0x0 0x1000\n/boot/firmware/mender/env2/uboot.env 0x0 0x1000\n"
     );
-    assert_eq!(text(&root, "/etc/mender_ubootenv.config"), "ROOT_PARTITIONS = 2 10\n");
+    assert_eq!(
+        text(&root, "/etc/mender_ubootenv.config"),
+        "ROOT_PARTITIONS = 2 10\n"
+    );
     assert_eq!(text(&root, "/usr/bin/fw_printenv"), tools::uboot_env());
     let unit = text(&root, "/etc/systemd/system/mender-ubootenv.service");
-    assert!(unit.contains("RequiresMountsFor=/boot/firmware\n"), "{unit}");
-    assert!(unit.contains("ExecStart=/usr/lib/goldsmith/uboot-env --finish-boot\n"), "{unit}");
-    assert_eq!(facts::symlink(&root, "/etc/systemd/system/udisks2.service").as_deref(), Some("/dev/null"));
+    assert!(
+        unit.contains("RequiresMountsFor=/boot/firmware\n"),
+        "{unit}"
+    );
+    assert!(
+        unit.contains("ExecStart=/usr/lib/goldsmith/uboot-env --finish-boot\n"),
+        "{unit}"
+    );
+    assert_eq!(
+        facts::symlink(&root, "/etc/systemd/system/udisks2.service").as_deref(),
+        Some("/dev/null")
+    );
     let gone = [
         "/etc/init.d/resize2fs_once",
         "/etc/rc3.d/S01resize2fs_once",
@@ -126,10 +189,15 @@ fn a_raspberry_pi_starts_u_boot_and_the_script() {
     ];
     assert!(gone.iter().all(|path| root.find_nofollow(path).is_none()));
     // Only the hook that writes config.txt is diverted.
-    assert!(text(&root, "/etc/kernel/postinst.d/z50-raspi-firmware").contains("nothing is installed"));
+    assert!(
+        text(&root, "/etc/kernel/postinst.d/z50-raspi-firmware").contains("nothing is installed")
+    );
     assert!(text(&root, "/etc/kernel/postrm.d/z50-raspi-firmware").starts_with("cp "));
     let hook = "/etc/kernel/postinst.d/z50-raspi-firmware";
-    assert_eq!(text(&root, "/var/lib/dpkg/diversions"), format!("{hook}\n{hook}.distrib\n:\n"));
+    assert_eq!(
+        text(&root, "/var/lib/dpkg/diversions"),
+        format!("{hook}\n{hook}.distrib\n:\n")
+    );
 }
 
 #[test]
@@ -138,13 +206,39 @@ fn what_a_raspberry_pi_lacks_is_said() {
     without[0].remove("/usr/lib/u-boot").unwrap();
     let problems = integrated(without, &context(Architecture::Arm64)).unwrap_err();
     assert!(problems.0[0].message.starts_with("no U-Boot"), "{problems}");
-    let given = Context { program: Some(("mine.bin".into(), b"no".to_vec())), ..context(Architecture::Arm64) };
-    assert!(integrated(pi(), &given).unwrap_err().0[0].message.starts_with("mine.bin is no U-Boot"));
-    let flavor = Context { flavor: Some("rpi-v9"), ..context(Architecture::Arm64) };
-    assert!(integrated(pi(), &flavor).unwrap_err().0[0].message.contains("vmlinuz-*-rpi-v9"));
+    let given = Context {
+        program: Some(("mine.bin".into(), b"no".to_vec())),
+        ..context(Architecture::Arm64)
+    };
+    assert!(
+        integrated(pi(), &given).unwrap_err().0[0]
+            .message
+            .starts_with("mine.bin is no U-Boot")
+    );
+    let flavor = Context {
+        flavor: Some("rpi-v9"),
+        ..context(Architecture::Arm64)
+    };
+    assert!(
+        integrated(pi(), &flavor).unwrap_err().0[0]
+            .message
+            .contains("vmlinuz-*-rpi-v9")
+    );
     let mut zboot = pi();
-    zboot[0].put_file("/boot/vmlinuz-6.6.31+rpt-rpi-v8", "MZ\0\0zimg", Stat::root(0o644, Time::default())).unwrap();
-    assert!(integrated(zboot, &context(Architecture::Arm64)).unwrap_err().0[0].message.contains("CONFIG_EFI_ZBOOT"));
+    zboot[0]
+        .put_file(
+            "/boot/vmlinuz-6.6.31+rpt-rpi-v8",
+            "MZ\0\0zimg",
+            Stat::root(0o644, Time::default()),
+        )
+        .unwrap();
+    assert!(
+        integrated(zboot, &context(Architecture::Arm64))
+            .unwrap_err()
+            .0[0]
+            .message
+            .contains("CONFIG_EFI_ZBOOT")
+    );
 }
 
 #[test]
@@ -152,12 +246,16 @@ fn a_kernel_that_only_the_firmware_has_is_copied_into_the_root() {
     let [mut root, mut boot] = pi();
     root.remove("/boot").unwrap();
     let stat = || Stat::root(0o644, Time::default());
-    boot.put_file("/kernel8.img", b"\x1f\x8bk".to_vec(), stat()).unwrap();
+    boot.put_file("/kernel8.img", b"\x1f\x8bk".to_vec(), stat())
+        .unwrap();
     boot.put_file("/initramfs8", "i", stat()).unwrap();
     let (installed, [root, _]) = integrated([root, boot], &context(Architecture::Arm64)).unwrap();
     assert_eq!(installed.kernel, "/boot/kernel8.img");
     assert!(root.file("/boot/kernel8.img").is_some() && root.file("/boot/initramfs8").is_some());
-    assert!(text(&root, "/boot/mender-slot.env").contains("kernel=boot/kernel8.img\ninitrd=boot/initramfs8\n"));
+    assert!(
+        text(&root, "/boot/mender-slot.env")
+            .contains("kernel=boot/kernel8.img\ninitrd=boot/initramfs8\n")
+    );
     assert!(text(&root, "/etc/default/mender-slot").ends_with("FLAVOR=\"\"\n"));
 }
 
@@ -174,33 +272,65 @@ fn another_board_keeps_its_own_u_boot() {
         ("/usr/bin/fw_printenv", b"theirs".to_vec()),
         ("/usr/bin/fw_setenv", b"theirs".to_vec()),
     ]);
-    let (installed, [root, boot]) = integrated([root, tree(&[])], &context(Architecture::Arm64)).unwrap();
-    assert_eq!(installed.arguments, "ro rootwait earlycon console=ttyS9 panic=30");
+    let (installed, [root, boot]) =
+        integrated([root, tree(&[])], &context(Architecture::Arm64)).unwrap();
+    assert_eq!(
+        installed.arguments,
+        "ro rootwait earlycon console=ttyS9 panic=30"
+    );
     let lines = "kernel=boot/vmlinuz-6.1.0-21-arm64\ninitrd=boot/initrd.img-6.1.0-21-arm64\nfdtdir=usr/lib/linux-image-6.1.0-21-arm64\nargs=ro rootwait earlycon console=ttyS9 panic=30\n#";
     assert!(text(&root, "/boot/mender-slot.env").contains(lines));
     assert_eq!(text(&root, "/usr/bin/fw_printenv"), "theirs");
-    assert!(installed.notes.iter().any(|note| note.starts_with("/boot/extlinux/extlinux.conf: is read no more")));
+    assert!(
+        installed
+            .notes
+            .iter()
+            .any(|note| note.starts_with("/boot/extlinux/extlinux.conf: is read no more"))
+    );
     assert!(text(&root, "/usr/sbin/flash-kernel").contains("nothing is installed"));
     let script = header::unwrap(&boot.read("/boot.scr", TEXT_LIMIT).unwrap().unwrap()).unwrap();
-    assert!(script.contains("setexpr mender_memory ${scriptaddr} + 20000") && !script.contains("firmware_args"));
+    assert!(
+        script.contains("setexpr mender_memory ${scriptaddr} + 20000")
+            && !script.contains("firmware_args")
+    );
     // What the board's U-Boot does not say about kernels that gzip packed.
     assert!(
         script.contains("if test -z \"${kernel_comp_addr_r}\"; then setexpr kernel_comp_addr_r ${ramdisk_addr_r} + 8000000; fi")
     );
-    assert!(script.contains("if test -z \"${kernel_comp_size}\"; then setenv kernel_comp_size 4000000; fi"));
+    assert!(
+        script.contains(
+            "if test -z \"${kernel_comp_size}\"; then setenv kernel_comp_size 4000000; fi"
+        )
+    );
     assert!(boot.find("/config.txt").is_none());
 }
 
 #[test]
 fn an_environment_of_u_boots_own_is_left_empty() {
-    let storage = Storage::Raw { disk: "/dev/mmcblk0".into(), offsets: [4 << 20, 8 << 20], size: 0x4000 };
-    let raw = Context { storage, ..context(Architecture::Arm64) };
+    let storage = Storage::Raw {
+        disk: "/dev/mmcblk0".into(),
+        offsets: [4 << 20, 8 << 20],
+        size: 0x4000,
+    };
+    let raw = Context {
+        storage,
+        ..context(Architecture::Arm64)
+    };
     let (_, [root, boot]) = integrated(pi(), &raw).unwrap();
-    assert_eq!(text(&root, "/etc/fw_env.config"), "/dev/mmcblk0 0x400000 0x4000\n/dev/mmcblk0 0x800000 0x4000\n");
+    assert_eq!(
+        text(&root, "/etc/fw_env.config"),
+        "/dev/mmcblk0 0x400000 0x4000\n/dev/mmcblk0 0x800000 0x4000\n"
+    );
     assert!(boot.find("/mender").is_none() && root.find("/etc/mender_ubootenv.config").is_none());
-    assert!(root.find("/etc/systemd/system/mender-ubootenv.service").is_none());
+    assert!(
+        root.find("/etc/systemd/system/mender-ubootenv.service")
+            .is_none()
+    );
     let script = header::unwrap(&boot.read("/boot.scr", TEXT_LIMIT).unwrap().unwrap()).unwrap();
-    assert!(script.contains("run mender_setup") && is_filled(&script), "{script}");
+    assert!(
+        script.contains("run mender_setup") && is_filled(&script),
+        "{script}"
+    );
 }
 
 #[test]
@@ -220,10 +350,15 @@ fn flavors_are_what_is_not_counted() {
 
 #[test]
 fn settings_of_flash_kernel_are_taken() {
-    let root =
-        tree(&[("/etc/default/flash-kernel", b"LINUX_KERNEL_CMDLINE=\"quiet\"\nLINUX_KERNEL_CMDLINE_DEFAULTS=\"a b\"\n".to_vec())]);
+    let root = tree(&[(
+        "/etc/default/flash-kernel",
+        b"LINUX_KERNEL_CMDLINE=\"quiet\"\nLINUX_KERNEL_CMDLINE_DEFAULTS=\"a b\"\n".to_vec(),
+    )]);
     let (origin, words) = settings::arguments(&root, &tree(&[]), false).unwrap();
-    assert_eq!((origin.as_str(), words.join(" ").as_str()), ("/etc/default/flash-kernel", "quiet a b"));
+    assert_eq!(
+        (origin.as_str(), words.join(" ").as_str()),
+        ("/etc/default/flash-kernel", "quiet a b")
+    );
 }
 
 #[test]
@@ -234,9 +369,20 @@ fn an_image_that_grub_starts_keeps_its_arguments_and_its_grub_install_away() {
         ("/boot/grub/grub.cfg", menu.into()),
         ("/usr/sbin/grub-install", b"x".to_vec()),
     ]);
-    let (installed, [root, _]) = integrated([root, tree(&[])], &context(Architecture::Arm64)).unwrap();
-    assert_eq!(installed.arguments, "ro console=ttyAMA0 console=ttyS9 panic=30");
-    assert!(installed.notes.iter().any(|note| note.starts_with("/boot/grub/grub.cfg: is read no more")), "{:?}", installed.notes);
+    let (installed, [root, _]) =
+        integrated([root, tree(&[])], &context(Architecture::Arm64)).unwrap();
+    assert_eq!(
+        installed.arguments,
+        "ro console=ttyAMA0 console=ttyS9 panic=30"
+    );
+    assert!(
+        installed
+            .notes
+            .iter()
+            .any(|note| note.starts_with("/boot/grub/grub.cfg: is read no more")),
+        "{:?}",
+        installed.notes
+    );
     assert!(text(&root, "/usr/sbin/grub-install").contains("nothing is installed"));
     assert_eq!(text(&root, "/usr/sbin/grub-install.distrib"), "x");
 }

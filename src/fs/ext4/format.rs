@@ -1,7 +1,9 @@
-//! ext4 on disk: raw little-endian structures, constants, checksums and the directory hash, by the names that the kernel uses.
+//! ext4 on disk: raw little-endian structures, constants, checksums and the directory hash, by the
+//! names that the kernel uses.
 //!
-//! Sources: `Documentation/filesystems/ext4/` of the Linux kernel (pages `super`, `group_descr`, `inodes`, `ifork`, `directory`,
-//! `attributes`, `journal`, `checksums`) and `fs/ext4/ext4.h` for names and values.
+//! Sources: `Documentation/filesystems/ext4/` of the Linux kernel (pages `super`, `group_descr`,
+//! `inodes`, `ifork`, `directory`, `attributes`, `journal`, `checksums`) and `fs/ext4/ext4.h` for
+//! names and values.
 //!
 //! ```text
 //! group 0:  1024 bytes pad | superblock | descriptors | reserved descriptors | block bitmap | inode bitmap | inode table | data
@@ -31,7 +33,8 @@ pub const FIRST_INO: u32 = 11;
 pub const XATTR_MAGIC: u32 = 0xEA02_0000;
 /// `eh_magic`.
 pub const EXTENT_MAGIC: u16 = 0xF30A;
-/// Longest extent that is initialised (blocks); `ee_len` above it marks `ee_len - 32768` unwritten blocks.
+/// Longest extent that is initialised (blocks); `ee_len` above it marks `ee_len - 32768` unwritten
+/// blocks.
 pub const MAX_EXTENT_LEN: u32 = 32768;
 /// Largest link count; a directory with more subdirectories has 1 (`dir_nlink`).
 pub const LINK_MAX: u32 = 65000;
@@ -97,7 +100,8 @@ pub mod bg_flags {
     pub const INODE_ZEROED: u16 = 0x4;
 }
 
-/// `i_flags` that say how an inode is stored (those that a copy keeps are in [`crate::tree::flags`]).
+/// `i_flags` that say how an inode is stored (those that a copy keeps are in
+/// [`crate::tree::flags`]).
 pub mod inode_flags {
     #![allow(missing_docs)]
     pub const ENCRYPT: u32 = 0x800;
@@ -263,7 +267,8 @@ pub struct GroupDesc {
     pub bg_reserved: U32,
 }
 
-/// `struct ext4_inode` with all fields of 160 bytes; on an inode of 128 bytes those from `i_extra_isize` on do not exist.
+/// `struct ext4_inode` with all fields of 160 bytes; on an inode of 128 bytes those from
+/// `i_extra_isize` on do not exist.
 #[derive(Clone, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 #[allow(missing_docs)]
@@ -373,7 +378,8 @@ pub struct XattrEntry {
     pub e_hash: U32,
 }
 
-/// `e_name_index` and the prefix that it stands for, in the order of the indexes; the ACL names are whole names.
+/// `e_name_index` and the prefix that it stands for, in the order of the indexes; the ACL names are
+/// whole names.
 pub const XATTR_PREFIXES: [(u8, &[u8]); 8] = [
     (1, b"user."),
     (2, b"system.posix_acl_access"),
@@ -385,7 +391,8 @@ pub const XATTR_PREFIXES: [(u8, &[u8]); 8] = [
     (9, b"encryption."),
 ];
 
-/// CRC-32C as ext4 and jbd2 use it: continued from `seed`, no inversion at the end (so the start is usually `!0`).
+/// CRC-32C as ext4 and jbd2 use it: continued from `seed`, no inversion at the end (so the start is
+/// usually `!0`).
 #[must_use]
 pub fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
     // The crate inverts on the way in and out; undo both.
@@ -398,7 +405,11 @@ pub fn crc16(mut crc: u16, bytes: &[u8]) -> u16 {
     for byte in bytes {
         crc ^= u16::from(*byte);
         for _ in 0..8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0xA001 } else { crc >> 1 };
+            crc = if crc & 1 == 1 {
+                crc >> 1 ^ 0xA001
+            } else {
+                crc >> 1
+            };
         }
     }
     crc

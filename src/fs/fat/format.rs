@@ -109,7 +109,9 @@ pub(super) struct Geometry {
 
 /// A little-endian number of two bytes; `bytes` holds them.
 pub(super) fn le16(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..at + 2).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]))
+    bytes
+        .get(at..at + 2)
+        .map_or(0, |b| u16::from_le_bytes([b[0], b[1]]))
 }
 
 /// A little-endian number of four bytes.
@@ -118,28 +120,43 @@ pub(super) fn le32(bytes: &[u8], at: usize) -> u32 {
 }
 
 impl Geometry {
-    /// Reads the boot sector of a source of `len` bytes (fatgen103, "Boot Sector and BPB", "FAT Type Determination").
+    /// Reads the boot sector of a source of `len` bytes (fatgen103, "Boot Sector and BPB", "FAT
+    /// Type Determination").
     pub(super) fn parse(boot: &[u8; 512], len: u64) -> Result<Self, Error> {
         let refuse = |what: String| Err(Error::NotFat(what));
         let sector = u64::from(le16(boot, 11));
         let per_cluster = u64::from(boot[13]);
-        let (reserved, fats, root_entries) = (u64::from(le16(boot, 14)), u64::from(boot[16]), u64::from(le16(boot, 17)));
+        let (reserved, fats, root_entries) = (
+            u64::from(le16(boot, 14)),
+            u64::from(boot[16]),
+            u64::from(le16(boot, 17)),
+        );
         if boot[510..] != [0x55, 0xaa] || !matches!(boot[0], 0xeb | 0xe9) {
             return refuse("the first sector is no boot sector".into());
         }
         if !matches!(sector, 512 | 1024 | 2048 | 4096) || !per_cluster.is_power_of_two() {
-            return refuse(format!("sectors of {sector} bytes, {per_cluster} in a cluster"));
+            return refuse(format!(
+                "sectors of {sector} bytes, {per_cluster} in a cluster"
+            ));
         }
         if reserved == 0 || !matches!(fats, 1 | 2) {
             return refuse(format!("{reserved} reserved sectors, {fats} tables"));
         }
-        let total = Some(u64::from(le16(boot, 19))).filter(|n| *n != 0).unwrap_or(u64::from(le32(boot, 32)));
+        let total = Some(u64::from(le16(boot, 19)))
+            .filter(|n| *n != 0)
+            .unwrap_or(u64::from(le32(boot, 32)));
         let wide = le16(boot, 22) == 0;
-        let fat_sectors = if wide { u64::from(le32(boot, 36)) } else { u64::from(le16(boot, 22)) };
+        let fat_sectors = if wide {
+            u64::from(le32(boot, 36))
+        } else {
+            u64::from(le16(boot, 22))
+        };
         let root_sectors = (root_entries * ENTRY as u64).div_ceil(sector);
         let before = reserved + fats * fat_sectors + root_sectors;
         if fat_sectors == 0 || total <= before || total * sector > len {
-            return refuse(format!("{total} sectors of {sector} bytes, {before} of them before the clusters, in {len} bytes"));
+            return refuse(format!(
+                "{total} sectors of {sector} bytes, {before} of them before the clusters, in {len} bytes"
+            ));
         }
         let clusters = (total - before) / per_cluster;
         let kind = match clusters {
@@ -149,7 +166,9 @@ impl Geometry {
         };
         let entries = fat_sectors * sector * 8 / kind.bits();
         // A table shorter than the clusters bounds them, as in Linux.
-        let clusters = clusters.min(entries.saturating_sub(2)).min(u64::from(kind.marks()) - 2);
+        let clusters = clusters
+            .min(entries.saturating_sub(2))
+            .min(u64::from(kind.marks()) - 2);
         let extra = if wide { 64 } else { 36 };
         let has_id = matches!(boot[extra + 2], 0x28 | 0x29);
         let mut label = [b' '; 11];
@@ -161,8 +180,15 @@ impl Geometry {
             cluster: per_cluster * sector,
             clusters: u32::try_from(clusters).unwrap_or(u32::MAX),
             fat: reserved * sector,
-            root: ((reserved + fats * fat_sectors) * sector, root_entries * ENTRY as u64),
-            root_cluster: if wide { le32(boot, 44) & 0x0fff_ffff } else { 0 },
+            root: (
+                (reserved + fats * fat_sectors) * sector,
+                root_entries * ENTRY as u64,
+            ),
+            root_cluster: if wide {
+                le32(boot, 44) & 0x0fff_ffff
+            } else {
+                0
+            },
             data: before * sector,
             end: total * sector,
             volume_id: if has_id { le32(boot, extra + 3) } else { 0 },
@@ -173,7 +199,9 @@ impl Geometry {
 
     /// Where a cluster begins; `None` when there is no such cluster.
     pub(super) fn offset(&self, cluster: u32) -> Option<u64> {
-        let index = cluster.checked_sub(2).filter(|index| *index < self.clusters)?;
+        let index = cluster
+            .checked_sub(2)
+            .filter(|index| *index < self.clusters)?;
         Some(self.data + u64::from(index) * self.cluster)
     }
 }
@@ -182,7 +210,10 @@ impl Geometry {
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let shifted = if month > 2 { year } else { year - 1 };
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    365 * shifted + shifted.div_euclid(4) - shifted.div_euclid(100) + shifted.div_euclid(400) + day_of_year - 719_468
+    365 * shifted + shifted.div_euclid(4) - shifted.div_euclid(100)
+        + shifted.div_euclid(400)
+        + day_of_year
+        - 719_468
 }
 
 /// Year, month and day of a day counted from 1970-01-01.
@@ -193,16 +224,31 @@ fn date(day: i64) -> (i64, i64, i64) {
     let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * of_year + 2) / 153;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, of_year - (153 * shifted_month + 2) / 5 + 1)
 }
 
 /// Seconds of a FAT date and time; a field out of range (month 0) counts as its least value.
 pub(super) fn from_dos(day: u16, time: u16) -> Time {
-    let (year, month, mday) = (i64::from(day >> 9) + 1980, i64::from(day >> 5 & 15).clamp(1, 12), i64::from(day & 31).max(1));
-    let (hour, minute, second) = (i64::from(time >> 11), i64::from(time >> 5 & 63), i64::from(time & 31) * 2);
-    Time { seconds: days(year, month, mday) * 86_400 + hour * 3600 + minute * 60 + second, nanos: 0 }
+    let (year, month, mday) = (
+        i64::from(day >> 9) + 1980,
+        i64::from(day >> 5 & 15).clamp(1, 12),
+        i64::from(day & 31).max(1),
+    );
+    let (hour, minute, second) = (
+        i64::from(time >> 11),
+        i64::from(time >> 5 & 63),
+        i64::from(time & 31) * 2,
+    );
+    Time {
+        seconds: days(year, month, mday) * 86_400 + hour * 3600 + minute * 60 + second,
+        nanos: 0,
+    }
 }
 
 /// A time as FAT date and time, cut to 1980..=2107 and even seconds.
@@ -213,7 +259,10 @@ pub(super) fn to_dos(time: Time) -> (u16, u16) {
     let of_day = seconds.rem_euclid(86_400);
     let packed_day = ((year - 1980) << 9) | (month << 5) | day;
     let packed_time = ((of_day / 3600) << 11) | ((of_day / 60 % 60) << 5) | (of_day % 60 / 2);
-    (u16::try_from(packed_day).unwrap_or(u16::MAX), u16::try_from(packed_time).unwrap_or(u16::MAX))
+    (
+        u16::try_from(packed_day).unwrap_or(u16::MAX),
+        u16::try_from(packed_time).unwrap_or(u16::MAX),
+    )
 }
 
 #[cfg(test)]
@@ -231,9 +280,28 @@ mod tests {
             (4_107_542_400, 4_107_542_400), // 1 March 2100
         ] {
             let (day, time) = to_dos(Time { seconds, nanos: 5 });
-            assert_eq!(from_dos(day, time), Time { seconds: expected, nanos: 0 }, "{seconds}");
+            assert_eq!(
+                from_dos(day, time),
+                Time {
+                    seconds: expected,
+                    nanos: 0
+                },
+                "{seconds}"
+            );
         }
-        assert_eq!(to_dos(Time { seconds: 315_532_800, nanos: 0 }), (0x21, 0));
-        assert_eq!(from_dos(0, 0), Time { seconds: 315_532_800, nanos: 0 });
+        assert_eq!(
+            to_dos(Time {
+                seconds: 315_532_800,
+                nanos: 0
+            }),
+            (0x21, 0)
+        );
+        assert_eq!(
+            from_dos(0, 0),
+            Time {
+                seconds: 315_532_800,
+                nanos: 0
+            }
+        );
     }
 }

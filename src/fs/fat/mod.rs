@@ -1,4 +1,5 @@
-//! FAT12, FAT16 and FAT32 with long names: bytes to a [`crate::tree::Tree`] and back, file data never moved.
+//! FAT12, FAT16 and FAT32 with long names: bytes to a [`crate::tree::Tree`] and back, file data
+//! never moved.
 //!
 //! ```text
 //! reserved sectors | FAT | FAT | root directory (FAT12, FAT16) | clusters 2, 3, ...
@@ -6,9 +7,11 @@
 //!   FAT32: FSInfo 1, copies 6, 7
 //! ```
 //!
-//! Source of all format facts: *Microsoft Extensible Firmware Initiative FAT32 File System Specification* 1.03 ("fatgen103"), with
-//! the case bits of NT and the label rules as `Documentation/filesystems/vfat.rst` and `fs/fat` of Linux have them. Times are taken
-//! as UTC in both directions, as Linux does with `tz=UTC`. Why this is no crate's work: `docs/decisions/0008-fat.md`.
+//! Source of all format facts: *Microsoft Extensible Firmware Initiative FAT32 File System
+//! Specification* 1.03 ("fatgen103"), with the case bits of NT and the label rules as
+//! `Documentation/filesystems/vfat.rst` and `fs/fat` of Linux have them. Times are taken as UTC in
+//! both directions, as Linux does with `tz=UTC`. Why this is no crate's work:
+//! `docs/decisions/0008-fat.md`.
 
 mod format;
 mod name;

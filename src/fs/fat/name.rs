@@ -16,18 +16,34 @@ const CP437: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£�
 
 /// The sum of a short name that ties long parts to it (fatgen103, "ChkSum").
 pub(super) fn checksum(short: &Short) -> u8 {
-    short.iter().fold(0u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte))
+    short
+        .iter()
+        .fold(0u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte))
 }
 
-/// A short name as text; `case` are the bits of NT: 0x08 the base, 0x10 the extension in lower case.
+/// A short name as text; `case` are the bits of NT: 0x08 the base, 0x10 the extension in lower
+/// case.
 pub(super) fn show_short(short: &Short, case: u8) -> String {
     let mut raw = *short;
     if raw[0] == 0x05 {
         raw[0] = 0xe5; // 0xe5 itself would mark a deleted entry
     }
-    let text = |part: &[u8], lower: bool| if lower { oem_text(part).to_ascii_lowercase() } else { oem_text(part) };
-    let (base, extension) = (text(&raw[..8], case & 0x08 != 0), text(&raw[8..], case & 0x10 != 0));
-    if extension.is_empty() { base } else { format!("{base}.{extension}") }
+    let text = |part: &[u8], lower: bool| {
+        if lower {
+            oem_text(part).to_ascii_lowercase()
+        } else {
+            oem_text(part)
+        }
+    };
+    let (base, extension) = (
+        text(&raw[..8], case & 0x08 != 0),
+        text(&raw[8..], case & 0x10 != 0),
+    );
+    if extension.is_empty() {
+        base
+    } else {
+        format!("{base}.{extension}")
+    }
 }
 
 /// Bytes of code page 437 as text, blanks at the end cut.
@@ -39,7 +55,10 @@ pub(super) fn oem_text(bytes: &[u8]) -> String {
 fn oem(byte: u8) -> char {
     match byte {
         0..=0x7f => char::from(byte),
-        _ => CP437.chars().nth(usize::from(byte - 0x80)).unwrap_or('\u{fffd}'),
+        _ => CP437
+            .chars()
+            .nth(usize::from(byte - 0x80))
+            .unwrap_or('\u{fffd}'),
     }
 }
 
@@ -58,15 +77,21 @@ impl LongParts {
         let (order, sum) = (entry[0], entry[13]);
         let first = order & 0x40 != 0;
         let number = order & 0x3f;
-        let follows = !self.units.is_empty() && number.checked_add(1) == Some(self.order) && sum == self.sum;
-        if number == 0 || usize::from(number) > MAX_UNITS.div_ceil(UNITS.len()) || !(first || follows) {
+        let follows =
+            !self.units.is_empty() && number.checked_add(1) == Some(self.order) && sum == self.sum;
+        if number == 0
+            || usize::from(number) > MAX_UNITS.div_ceil(UNITS.len())
+            || !(first || follows)
+        {
             *self = Self::default();
             return;
         }
         if first {
             self.units.clear();
         }
-        let part = UNITS.iter().map(|at| u16::from_le_bytes([entry[*at], entry[*at + 1]]));
+        let part = UNITS
+            .iter()
+            .map(|at| u16::from_le_bytes([entry[*at], entry[*at + 1]]));
         self.units.splice(..0, part);
         (self.order, self.sum) = (number, sum);
     }
@@ -75,14 +100,22 @@ impl LongParts {
     pub(super) fn take(&mut self, short: &Short) -> Option<Vec<u16>> {
         let parts = std::mem::take(self);
         let whole = parts.order == 1 && parts.sum == checksum(short);
-        let end = parts.units.iter().position(|unit| *unit == 0).unwrap_or(parts.units.len());
+        let end = parts
+            .units
+            .iter()
+            .position(|unit| *unit == 0)
+            .unwrap_or(parts.units.len());
         (whole && end > 0).then(|| parts.units[..end].to_vec())
     }
 }
 
-/// Why FAT cannot hold `name`, if it cannot (fatgen103, "Long Directory Entries"; trailing dots and blanks are cut by readers).
+/// Why FAT cannot hold `name`, if it cannot (fatgen103, "Long Directory Entries"; trailing dots and
+/// blanks are cut by readers).
 pub(super) fn fault(name: &str) -> Option<String> {
-    if let Some(bad) = name.chars().find(|c| c.is_control() || "\"*/:<>?\\|".contains(*c)) {
+    if let Some(bad) = name
+        .chars()
+        .find(|c| c.is_control() || "\"*/:<>?\\|".contains(*c))
+    {
         return Some(format!("FAT holds no name with {bad:?}"));
     }
     if name.ends_with(['.', ' ']) {
@@ -92,7 +125,8 @@ pub(super) fn fault(name: &str) -> Option<String> {
     (units > MAX_UNITS).then(|| format!("a name of {units} UTF-16 units exceeds {MAX_UNITS}"))
 }
 
-/// The long parts of `name` for an entry with this short name, in the order in which they are written.
+/// The long parts of `name` for an entry with this short name, in the order in which they are
+/// written.
 pub(super) fn long_parts(name: &str, short: &Short) -> Vec<u8> {
     let mut units: Vec<u16> = name.encode_utf16().collect();
     let parts = units.len().div_ceil(UNITS.len());
@@ -101,9 +135,18 @@ pub(super) fn long_parts(name: &str, short: &Short) -> Vec<u8> {
     }
     units.resize(parts * UNITS.len(), 0xffff);
     let mut out = Vec::with_capacity(parts * ENTRY);
-    for (number, part) in (1u8..).zip(units.chunks(UNITS.len())).collect::<Vec<_>>().into_iter().rev() {
+    for (number, part) in (1u8..)
+        .zip(units.chunks(UNITS.len()))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+    {
         let mut entry = [0; ENTRY];
-        entry[0] = if usize::from(number) == parts { number | 0x40 } else { number };
+        entry[0] = if usize::from(number) == parts {
+            number | 0x40
+        } else {
+            number
+        };
         (entry[11], entry[13]) = (attr::LONG_NAME, checksum(short));
         for (at, unit) in UNITS.iter().zip(part) {
             entry[*at..*at + 2].copy_from_slice(&unit.to_le_bytes());
@@ -121,8 +164,13 @@ fn is_short(c: char) -> bool {
 /// The short name that differs from `name` in nothing but case, if there is one.
 fn exact(name: &str) -> Option<Short> {
     let (base, extension) = name.split_once('.').unwrap_or((name, ""));
-    let fits = (1..=8).contains(&base.len()) && extension.len() <= 3 && (extension.is_empty() != name.contains('.'));
-    let plain = base.chars().chain(extension.chars()).all(|c| is_short(c.to_ascii_uppercase()));
+    let fits = (1..=8).contains(&base.len())
+        && extension.len() <= 3
+        && (extension.is_empty() != name.contains('.'));
+    let plain = base
+        .chars()
+        .chain(extension.chars())
+        .all(|c| is_short(c.to_ascii_uppercase()));
     (fits && plain).then(|| padded(&base.to_ascii_uppercase(), &extension.to_ascii_uppercase()))
 }
 
@@ -138,19 +186,31 @@ fn padded(base: &str, extension: &str) -> Short {
     out
 }
 
-/// `text` in the characters of short names: blanks and dots dropped, others that do not fit replaced.
+/// `text` in the characters of short names: blanks and dots dropped, others that do not fit
+/// replaced.
 fn squeezed(text: &str, most: usize) -> String {
-    let upper = text.chars().filter(|c| !matches!(c, ' ' | '.')).map(|c| c.to_ascii_uppercase());
-    upper.map(|c| if is_short(c) { c } else { '_' }).take(most).collect()
+    let upper = text
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '.'))
+        .map(|c| c.to_ascii_uppercase());
+    upper
+        .map(|c| if is_short(c) { c } else { '_' })
+        .take(most)
+        .collect()
 }
 
-/// Short names for all names of a directory, none twice: `README.TXT` as it is, `long name.txt` as `LONGNA~1.TXT`, numbered in the
-/// order of the names. `None` in place of a name for which no number is left.
+/// Short names for all names of a directory, none twice: `README.TXT` as it is, `long name.txt` as
+/// `LONGNA~1.TXT`, numbered in the order of the names. `None` in place of a name for which no
+/// number is left.
 pub(super) fn shorten(names: &[&str]) -> Vec<Option<Short>> {
     let mut out: Vec<Option<Short>> = names.iter().map(|name| exact(name)).collect();
     let mut taken: BTreeSet<Short> = out.iter().flatten().copied().collect();
     let mut next: BTreeMap<(String, String), u32> = BTreeMap::new();
-    for (name, slot) in names.iter().zip(&mut out).filter(|(_, slot)| slot.is_none()) {
+    for (name, slot) in names
+        .iter()
+        .zip(&mut out)
+        .filter(|(_, slot)| slot.is_none())
+    {
         let stem = name.trim_start_matches('.');
         let (base, extension) = stem.rsplit_once('.').unwrap_or((stem, ""));
         let (base, extension) = (squeezed(base, 6), squeezed(extension, 3));
@@ -180,24 +240,59 @@ mod tests {
 
     #[test]
     fn short_names_are_unique_and_long_names_come_back() {
-        let names =
-            ["LONGNA~1.TXT", "README.TXT", "kernel8.img", "long name.txt", "long name2.txt", ".profile", "größe", "a.b.c", "x+y"];
-        let shorts: Vec<String> = shorten(&names).iter().map(|s| show_short(&s.unwrap(), 0)).collect();
-        let expected =
-            ["LONGNA~1.TXT", "README.TXT", "KERNEL8.IMG", "LONGNA~2.TXT", "LONGNA~3.TXT", "PROFIL~1", "GR__E~1", "AB~1.C", "X_Y~1"];
+        let names = [
+            "LONGNA~1.TXT",
+            "README.TXT",
+            "kernel8.img",
+            "long name.txt",
+            "long name2.txt",
+            ".profile",
+            "größe",
+            "a.b.c",
+            "x+y",
+        ];
+        let shorts: Vec<String> = shorten(&names)
+            .iter()
+            .map(|s| show_short(&s.unwrap(), 0))
+            .collect();
+        let expected = [
+            "LONGNA~1.TXT",
+            "README.TXT",
+            "KERNEL8.IMG",
+            "LONGNA~2.TXT",
+            "LONGNA~3.TXT",
+            "PROFIL~1",
+            "GR__E~1",
+            "AB~1.C",
+            "X_Y~1",
+        ];
         assert_eq!(shorts, expected);
-        for name in ["x", "a name of 13", "exactly13char", "exactly thirteen x 2 = 26!", "größe 😀", &"n".repeat(255)] {
+        for name in [
+            "x",
+            "a name of 13",
+            "exactly13char",
+            "exactly thirteen x 2 = 26!",
+            "größe 😀",
+            &"n".repeat(255),
+        ] {
             let short = shorten(&[name])[0].unwrap();
             let mut parts = LongParts::default();
-            long_parts(name, &short).chunks(ENTRY).for_each(|part| parts.push(part));
-            assert_eq!(String::from_utf16(&parts.take(&short).unwrap()).unwrap(), name);
+            long_parts(name, &short)
+                .chunks(ENTRY)
+                .for_each(|part| parts.push(part));
+            assert_eq!(
+                String::from_utf16(&parts.take(&short).unwrap()).unwrap(),
+                name
+            );
             assert!(parts.take(&short).is_none());
         }
     }
 
     #[test]
     fn many_alike_stay_unique() {
-        let names: Vec<String> = (0..2000).map(|n| format!("very long common prefix {n:05}.conf")).collect();
+        let names: Vec<String> = (0..2000)
+            .map(|n| format!("very long common prefix {n:05}.conf"))
+            .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let unique: BTreeSet<Short> = shorten(&names).into_iter().map(Option::unwrap).collect();
         assert_eq!(unique.len(), 2000);
@@ -208,7 +303,9 @@ mod tests {
         let short = padded("ABC", "");
         let other = padded("ABD", "");
         let mut parts = LongParts::default();
-        long_parts("a long name of two parts", &short).chunks(ENTRY).for_each(|part| parts.push(part));
+        long_parts("a long name of two parts", &short)
+            .chunks(ENTRY)
+            .for_each(|part| parts.push(part));
         assert!(parts.take(&other).is_none());
         parts.push(&long_parts("a long name of two parts", &short)[ENTRY..]);
         assert!(parts.take(&short).is_none());

@@ -1,4 +1,5 @@
-//! FAT to a tree. Every cluster may belong to one file only, so loops and crossings end the reading; contents are runs of the source.
+//! FAT to a tree. Every cluster may belong to one file only, so loops and crossings end the
+//! reading; contents are runs of the source.
 
 use super::Error;
 use super::format::{ENTRY, FatKind, Geometry, Info, MAX_ENTRIES, attr, from_dos, le16, le32};
@@ -6,13 +7,14 @@ use super::name::{LongParts, Short, oem_text, show_short};
 use crate::stream::{Content, ReadAt, Run, Source};
 use crate::tree::{Dir, Entry, Kind, Leaf, Stat, Time, Tree, show};
 
-/// Directories within directories beyond this are taken for damage: no path of a living system is so long.
+/// Directories within directories beyond this are taken for damage: no path of a living system is
+/// so long.
 const MAX_DEPTH: usize = 128;
 /// How much of the table is read at once (bytes).
 const PAGE: u64 = 4096;
 
-/// Reads the FAT filesystem that `source` holds. Directories are root's with mode 0755, files with 0644, without the write bits where the
-/// entry is read-only.
+/// Reads the FAT filesystem that `source` holds. Directories are root's with mode 0755, files with
+/// 0644, without the write bits where the entry is read-only.
 ///
 /// # Errors
 /// [`Error::NotFat`], [`Error::Corrupt`] or [`Error::Io`].
@@ -31,7 +33,14 @@ pub fn read(source: Source) -> Result<(Tree, Info), Error> {
     };
     let seen = vec![0; usize::try_from(geometry.clusters / 64 + 1).unwrap_or(0)];
     let tree = Tree::new(Stat::root(0o755, from_dos(0, 0)));
-    let mut reader = Reader { source, geometry, page: (u64::MAX, Vec::new()), seen, tree, info };
+    let mut reader = Reader {
+        source,
+        geometry,
+        page: (u64::MAX, Vec::new()),
+        seen,
+        tree,
+        info,
+    };
     reader.info.dirty = reader.geometry.mounted || reader.is_unclean()?;
     let bytes = reader.root_bytes()?;
     let mut root = Dir::new(Stat::root(0o755, from_dos(0, 0)));
@@ -55,11 +64,24 @@ struct Reader {
 
 fn read_at(source: &Source, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
     let len = buf.len();
-    source.read_exact_at(offset, buf).map_err(|source| Error::Io { offset, len, source })
+    source
+        .read_exact_at(offset, buf)
+        .map_err(|source| Error::Io {
+            offset,
+            len,
+            source,
+        })
 }
 
 fn corrupt(path: &[u8], what: String) -> Error {
-    Error::Corrupt { path: if path.is_empty() { "/".into() } else { show(path) }, what }
+    Error::Corrupt {
+        path: if path.is_empty() {
+            "/".into()
+        } else {
+            show(path)
+        },
+        what,
+    }
 }
 
 /// Eleven bytes of a label as text; `None` when blank or the text that stands for none.
@@ -87,14 +109,40 @@ impl Short32 {
         let mtime = from_dos(le16(raw, 24), le16(raw, 22));
         let tenths = u32::from(raw[13].min(199));
         let created = from_dos(le16(raw, 16), le16(raw, 14));
-        let created = Time { seconds: created.seconds + i64::from(tenths / 100), nanos: tenths % 100 * 10_000_000 };
-        let mode = if attributes & attr::READ_ONLY != 0 { 0o555 } else { 0o755 };
-        let atime = if le16(raw, 18) == 0 { mtime } else { from_dos(le16(raw, 18), 0) };
+        let created = Time {
+            seconds: created.seconds + i64::from(tenths / 100),
+            nanos: tenths % 100 * 10_000_000,
+        };
+        let mode = if attributes & attr::READ_ONLY != 0 {
+            0o555
+        } else {
+            0o755
+        };
+        let atime = if le16(raw, 18) == 0 {
+            mtime
+        } else {
+            from_dos(le16(raw, 18), 0)
+        };
         let crtime = (le16(raw, 16) != 0).then_some(created);
-        let stat = Stat { atime, crtime, ..Stat::root(mode, mtime) };
-        let high = if kind == FatKind::Fat32 { u32::from(le16(raw, 20)) << 16 } else { 0 };
+        let stat = Stat {
+            atime,
+            crtime,
+            ..Stat::root(mode, mtime)
+        };
+        let high = if kind == FatKind::Fat32 {
+            u32::from(le16(raw, 20)) << 16
+        } else {
+            0
+        };
         let cluster = (high | u32::from(le16(raw, 26))) & 0x0fff_ffff;
-        Self { short, attributes, case: raw[12], stat, cluster, size: le32(raw, 28) }
+        Self {
+            short,
+            attributes,
+            case: raw[12],
+            stat,
+            cluster,
+            size: le32(raw, 28),
+        }
     }
 }
 
@@ -109,7 +157,8 @@ impl Reader {
             FatKind::Fat12 => low & 0xfff,
             FatKind::Fat16 => low,
             FatKind::Fat32 => {
-                let high = u32::from(self.table_byte(at + 2)?) | u32::from(self.table_byte(at + 3)?) << 8;
+                let high =
+                    u32::from(self.table_byte(at + 2)?) | u32::from(self.table_byte(at + 3)?) << 8;
                 (high << 16 | low) & 0x0fff_ffff
             }
         })
@@ -128,7 +177,8 @@ impl Reader {
         Ok(self.page.1.get(index).copied().unwrap_or(0))
     }
 
-    /// Whether entry 1 of the table lacks the marks "unmounted" and "no errors" (fatgen103, "FAT Volume Initialization").
+    /// Whether entry 1 of the table lacks the marks "unmounted" and "no errors" (fatgen103, "FAT
+    /// Volume Initialization").
     fn is_unclean(&mut self) -> Result<bool, Error> {
         let mask = match self.geometry.kind {
             FatKind::Fat12 => return Ok(false),
@@ -138,14 +188,20 @@ impl Reader {
         Ok(self.next(1)? & mask != mask)
     }
 
-    /// The clusters of the file that begins at `first`, as ranges of the source in the file's order; `most` bytes at most. A chain
-    /// that runs on behind `most` is cut.
+    /// The clusters of the file that begins at `first`, as ranges of the source in the file's
+    /// order; `most` bytes at most. A chain that runs on behind `most` is cut.
     fn chain(&mut self, path: &[u8], first: u32, most: u64) -> Result<Vec<(u64, u64)>, Error> {
         let mut out: Vec<(u64, u64)> = Vec::new();
         let (mut cluster, mut left) = (first, most);
         while left > 0 {
             let Some(offset) = self.geometry.offset(cluster) else {
-                return Err(corrupt(path, format!("its chain leads to cluster {cluster} of {}", self.geometry.clusters)));
+                return Err(corrupt(
+                    path,
+                    format!(
+                        "its chain leads to cluster {cluster} of {}",
+                        self.geometry.clusters
+                    ),
+                ));
             };
             self.claim(path, cluster)?;
             let part = left.min(self.geometry.cluster);
@@ -169,7 +225,14 @@ impl Reader {
         let bit = 1 << (cluster % 64);
         match self.seen.get_mut(index) {
             Some(word) if *word & bit == 0 => *word |= bit,
-            _ => return Err(corrupt(path, format!("cluster {cluster} belongs to another file too, or comes twice in this one"))),
+            _ => {
+                return Err(corrupt(
+                    path,
+                    format!(
+                        "cluster {cluster} belongs to another file too, or comes twice in this one"
+                    ),
+                ));
+            }
         }
         Ok(())
     }
@@ -194,16 +257,28 @@ impl Reader {
             out.resize(at + usize::try_from(len).unwrap_or(0), 0);
             read_at(&self.source, offset, &mut out[at..])?;
         }
-        let used = out.chunks_exact(ENTRY).take_while(|raw| raw[0] != 0).count();
+        let used = out
+            .chunks_exact(ENTRY)
+            .take_while(|raw| raw[0] != 0)
+            .count();
         out.truncate(used * ENTRY);
         out.shrink_to_fit();
         Ok(out)
     }
 
     /// Puts the entries in `bytes` into `dir`, and what is below them.
-    fn fill(&mut self, dir: &mut Dir, bytes: &[u8], path: &mut Vec<u8>, depth: usize) -> Result<(), Error> {
+    fn fill(
+        &mut self,
+        dir: &mut Dir,
+        bytes: &[u8],
+        path: &mut Vec<u8>,
+        depth: usize,
+    ) -> Result<(), Error> {
         if depth > MAX_DEPTH {
-            return Err(corrupt(path, format!("more than {MAX_DEPTH} directories within each other")));
+            return Err(corrupt(
+                path,
+                format!("more than {MAX_DEPTH} directories within each other"),
+            ));
         }
         let mut long = LongParts::default();
         for raw in bytes.chunks_exact(ENTRY).take_while(|raw| raw[0] != 0) {
@@ -236,13 +311,17 @@ impl Reader {
             return Ok(());
         }
         let name = match long {
-            Some(units) => String::from_utf16(&units).map_err(|_| corrupt(path, format!("a name is no UTF-16: {units:04x?}")))?,
+            Some(units) => String::from_utf16(&units)
+                .map_err(|_| corrupt(path, format!("a name is no UTF-16: {units:04x?}")))?,
             None => show_short(&entry.short, entry.case),
         };
         if depth > 0 && (name == "." || name == "..") {
             return Ok(());
         }
-        if matches!(name.as_str(), "" | "." | "..") || name.contains(['/', '\0']) || name.len() > 255 * 3 {
+        if matches!(name.as_str(), "" | "." | "..")
+            || name.contains(['/', '\0'])
+            || name.len() > 255 * 3
+        {
             return Err(corrupt(path, format!("an entry has the name {name:?}")));
         }
         let len = path.len();
@@ -255,8 +334,14 @@ impl Reader {
             self.dir(entry, path, depth)?.into()
         } else {
             let content = self.content(path, entry.cluster, entry.size)?;
-            let stat = Stat { mode: entry.stat.mode & 0o666, ..entry.stat.clone() };
-            Entry::Leaf(self.tree.add_leaf(Leaf { stat, kind: Kind::File(content) }))
+            let stat = Stat {
+                mode: entry.stat.mode & 0o666,
+                ..entry.stat.clone()
+            };
+            Entry::Leaf(self.tree.add_leaf(Leaf {
+                stat,
+                kind: Kind::File(content),
+            }))
         };
         if dir.entries.insert(name.into_bytes(), made).is_some() {
             return Err(corrupt(path, "two entries have this name".into()));
@@ -277,10 +362,18 @@ impl Reader {
         let mut content = Content::hole(0);
         for (source_offset, len) in self.chain(path, first, u64::from(size))? {
             let source = self.source.clone();
-            content.push(Run { offset: content.len(), len, source, source_offset });
+            content.push(Run {
+                offset: content.len(),
+                len,
+                source,
+                source_offset,
+            });
         }
         if content.len() != u64::from(size) {
-            return Err(corrupt(path, format!("it has {size} bytes, its clusters hold {}", content.len())));
+            return Err(corrupt(
+                path,
+                format!("it has {size} bytes, its clusters hold {}", content.len()),
+            ));
         }
         Ok(content)
     }

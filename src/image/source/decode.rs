@@ -10,28 +10,49 @@ use liblzma::stream::{MtStreamBuilder, Stream};
 use std::io::{self, BufRead, BufReader};
 use zip::ZipArchive;
 
-/// Memory for decoding xz in several threads; blocks that need more are decoded one after the other (bytes).
+/// Memory for decoding xz in several threads; blocks that need more are decoded one after the other
+/// (bytes).
 const XZ_THREADING: u64 = 512 * MIB;
 /// Memory beyond which an xz stream is refused: its header names what it needs (bytes).
 const XZ_MOST: u64 = 512 * MIB;
-/// Endings of files in a zip archive that are images, when there are other files (checksums, notes).
-const IMAGES: [&str; 7] = [".img", ".raw", ".wic", ".sdimg", ".rpi-sdimg", ".bin", ".qcow2"];
+/// Endings of files in a zip archive that are images, when there are other files (checksums,
+/// notes).
+const IMAGES: [&str; 7] = [
+    ".img",
+    ".raw",
+    ".wic",
+    ".sdimg",
+    ".rpi-sdimg",
+    ".bin",
+    ".qcow2",
+];
 
 /// Whether a form can be decoded while it arrives.
 pub(super) fn is_stream(form: &Form) -> bool {
     matches!(form, Form::Gzip | Form::Xz | Form::Zstd | Form::Bzip2)
 }
 
-/// Decodes `input` to its end. A file may hold several streams one after the other, with zeros behind each (xz file format 1.2,
-/// section 2.2; tapes did the same to gzip); every decoder takes one.
-pub(super) fn decode(form: &Form, mut input: &mut dyn BufRead, options: &Options<'_>) -> Result<Source, Error> {
+/// Decodes `input` to its end. A file may hold several streams one after the other, with zeros
+/// behind each (xz file format 1.2, section 2.2; tapes did the same to gzip); every decoder takes
+/// one.
+pub(super) fn decode(
+    form: &Form,
+    mut input: &mut dyn BufRead,
+    options: &Options<'_>,
+) -> Result<Source, Error> {
     let mut spool = Spool::new(options)?;
     while !input.fill_buf()?.is_empty() {
         match form {
             Form::Gzip => spool.append(&mut flate2::bufread::GzDecoder::new(&mut input), form)?,
             Form::Bzip2 => spool.append(&mut bzip2::bufread::BzDecoder::new(&mut input), form)?,
-            Form::Zstd => spool.append(&mut zstd::stream::read::Decoder::with_buffer(&mut input)?.single_frame(), form)?,
-            Form::Xz => spool.append(&mut XzDecoder::new_stream(&mut input, xz_decoder(options)?), form)?,
+            Form::Zstd => spool.append(
+                &mut zstd::stream::read::Decoder::with_buffer(&mut input)?.single_frame(),
+                form,
+            )?,
+            Form::Xz => spool.append(
+                &mut XzDecoder::new_stream(&mut input, xz_decoder(options)?),
+                form,
+            )?,
             _ => spool.append(&mut input, form)?,
         }
         skip_zeros(input)?;
@@ -41,7 +62,10 @@ pub(super) fn decode(form: &Form, mut input: &mut dyn BufRead, options: &Options
 
 fn xz_decoder(options: &Options<'_>) -> io::Result<Stream> {
     let mut builder = MtStreamBuilder::new();
-    builder.threads(options.threads.max(1)).memlimit_threading(XZ_THREADING).memlimit_stop(XZ_MOST);
+    builder
+        .threads(options.threads.max(1))
+        .memlimit_threading(XZ_THREADING)
+        .memlimit_stop(XZ_MOST);
     Ok(builder.decoder()?)
 }
 
@@ -59,9 +83,18 @@ fn skip_zeros(input: &mut dyn BufRead) -> io::Result<()> {
 
 /// Decodes the one image of a zip archive.
 pub(super) fn unzip(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error> {
-    let nameless = Form::Zip { member: String::new() };
-    let corrupt = |e: zip::result::ZipError| Error::Corrupt { form: nameless.clone(), what: e.to_string() };
-    let mut archive = ZipArchive::new(BufReader::new(Watched::new(Reader::new(stored), options.report))).map_err(corrupt)?;
+    let nameless = Form::Zip {
+        member: String::new(),
+    };
+    let corrupt = |e: zip::result::ZipError| Error::Corrupt {
+        form: nameless.clone(),
+        what: e.to_string(),
+    };
+    let mut archive = ZipArchive::new(BufReader::new(Watched::new(
+        Reader::new(stored),
+        options.report,
+    )))
+    .map_err(corrupt)?;
     let mut files = Vec::new();
     for index in 0..archive.len() {
         let member = archive.by_index_raw(index).map_err(corrupt)?;
@@ -78,10 +111,20 @@ pub(super) fn unzip(stored: Source, options: &Options<'_>) -> Result<(Source, Fo
 
 /// The only file, or the only one that is an image by its name.
 fn only_image(files: Vec<(usize, String)>) -> Result<(usize, String), Error> {
-    let is_image = |name: &str| IMAGES.iter().any(|ending| name.to_ascii_lowercase().ends_with(ending));
-    let images: Vec<_> = files.iter().filter(|(_, name)| files.len() == 1 || is_image(name)).cloned().collect();
+    let is_image = |name: &str| {
+        IMAGES
+            .iter()
+            .any(|ending| name.to_ascii_lowercase().ends_with(ending))
+    };
+    let images: Vec<_> = files
+        .iter()
+        .filter(|(_, name)| files.len() == 1 || is_image(name))
+        .cloned()
+        .collect();
     match <[_; 1]>::try_from(images) {
         Ok([only]) => Ok(only),
-        Err(_) => Err(Error::Members(files.into_iter().map(|(_, name)| name).collect())),
+        Err(_) => Err(Error::Members(
+            files.into_iter().map(|(_, name)| name).collect(),
+        )),
     }
 }

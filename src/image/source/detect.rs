@@ -10,8 +10,18 @@ const KNOWN: [(&[u8], Form); 7] = [
     (b"\x1f\x8b\x08", Form::Gzip),
     (b"\xfd7zXZ\0", Form::Xz),
     (b"\x28\xb5\x2f\xfd", Form::Zstd),
-    (b"PK\x03\x04", Form::Zip { member: String::new() }),
-    (b"PK\x05\x06", Form::Zip { member: String::new() }),
+    (
+        b"PK\x03\x04",
+        Form::Zip {
+            member: String::new(),
+        },
+    ),
+    (
+        b"PK\x05\x06",
+        Form::Zip {
+            member: String::new(),
+        },
+    ),
     (b"QFI\xfb", Form::Qcow2),
     (b"\x3a\xff\x26\xed", Form::AndroidSparse),
 ];
@@ -25,7 +35,11 @@ const OTHERS: [(usize, &[u8], &str); 11] = [
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
     (0, b"\x04\x22\x4d\x18", "lz4 compression"),
     (0, b"LZIP", "lzip compression"),
-    (0, b"\x5d\x00\x00", "lzma compression (the forerunner of xz)"),
+    (
+        0,
+        b"\x5d\x00\x00",
+        "lzma compression (the forerunner of xz)",
+    ),
     (0, b"Rar!", "a RAR archive"),
     (0, b"!<arch>\n", "a Debian package or ar archive"),
     (257, b"ustar", "a tar archive (extract the image first)"),
@@ -45,7 +59,10 @@ pub(super) fn form(head: &[u8]) -> Result<Form, Error> {
     if head.starts_with(b"BZh") && head.get(4..10).is_some_and(|mark| marks.contains(&mark)) {
         return Ok(Form::Bzip2);
     }
-    match OTHERS.iter().find(|(at, magic, _)| head.get(*at..).is_some_and(|tail| tail.starts_with(magic))) {
+    match OTHERS
+        .iter()
+        .find(|(at, magic, _)| head.get(*at..).is_some_and(|tail| tail.starts_with(magic)))
+    {
         Some((_, _, name)) => Err(Error::Unsupported((*name).to_owned())),
         None => Ok(Form::Raw),
     }

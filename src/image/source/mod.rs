@@ -1,7 +1,8 @@
 //! The input image, in whatever form it comes, as bytes that can be read at any offset.
 //!
-//! A form is recognised by its first bytes, never by a file's name. Raw images, qcow2 and Android sparse images are read where they
-//! lie, holes kept; compressed ones are decoded once into a spool, a sparse file without a name that vanishes with the process.
+//! A form is recognised by its first bytes, never by a file's name. Raw images, qcow2 and Android
+//! sparse images are read where they lie, holes kept; compressed ones are decoded once into a
+//! spool, a sparse file without a name that vanishes with the process.
 
 mod decode;
 mod detect;
@@ -55,7 +56,10 @@ impl Form {
     /// Whether it must be decoded before any of it can be read.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
-        !matches!(self, Self::Raw | Self::Qcow2 | Self::AndroidSparse | Self::BlockDevice)
+        !matches!(
+            self,
+            Self::Raw | Self::Qcow2 | Self::AndroidSparse | Self::BlockDevice
+        )
     }
 }
 
@@ -80,7 +84,8 @@ impl fmt::Display for Form {
 pub struct Options<'a> {
     /// Where a spool goes: a directory on a disk with room for the used bytes of the image.
     pub spool_dir: &'a Path,
-    /// The largest image that is unpacked (bytes): what bounds compressed bombs. What is read in place takes no room.
+    /// The largest image that is unpacked (bytes): what bounds compressed bombs. What is read in
+    /// place takes no room.
     pub max_size: u64,
     /// How many threads may decode.
     pub threads: u32,
@@ -101,18 +106,28 @@ pub struct Input {
 }
 
 impl Input {
-    /// An image that is read from elsewhere than a file of the host; whether it changes is the caller's concern.
+    /// An image that is read from elsewhere than a file of the host; whether it changes is the
+    /// caller's concern.
     #[must_use]
     pub fn of(source: Source) -> Self {
-        Self { stored_len: source.len(), source, form: Form::Raw, fingerprint: None }
+        Self {
+            stored_len: source.len(),
+            source,
+            form: Form::Raw,
+            fingerprint: None,
+        }
     }
 
     /// Whether the file at `path` is this input: it must not be written to.
     #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
-        let seen = self.fingerprint.as_ref().map(|fingerprint| fingerprint.seen);
+        let seen = self
+            .fingerprint
+            .as_ref()
+            .map(|fingerprint| fingerprint.seen);
         let there = std::fs::metadata(path).ok();
-        seen.zip(there).is_some_and(|(seen, there)| (seen.1, seen.2) == (there.dev(), there.ino()))
+        seen.zip(there)
+            .is_some_and(|(seen, there)| (seen.1, seen.2) == (there.dev(), there.ino()))
     }
 
     /// The file as it is stored; `None` for what was read from a pipe.
@@ -120,8 +135,13 @@ impl Input {
     /// # Errors
     /// What opening it a second time said.
     pub fn stored(&self) -> io::Result<Option<FileSource>> {
-        let Some(fingerprint) = &self.fingerprint else { return Ok(None) };
-        Ok(Some(FileSource::new(fingerprint.file.try_clone()?, self.stored_len)))
+        let Some(fingerprint) = &self.fingerprint else {
+            return Ok(None);
+        };
+        Ok(Some(FileSource::new(
+            fingerprint.file.try_clone()?,
+            self.stored_len,
+        )))
     }
 
     /// Fails when the input's file was changed since it was opened. A pipe cannot change.
@@ -129,11 +149,14 @@ impl Input {
     /// # Errors
     /// [`Error::Changed`].
     pub fn check_unchanged(&self) -> Result<(), Error> {
-        self.fingerprint.as_ref().map_or(Ok(()), Fingerprint::check_unchanged)
+        self.fingerprint
+            .as_ref()
+            .map_or(Ok(()), Fingerprint::check_unchanged)
     }
 }
 
-/// What tells whether a file was written to: length, time of the last change and inode, as they were at first sight.
+/// What tells whether a file was written to: length, time of the last change and inode, as they
+/// were at first sight.
 #[derive(Debug)]
 pub struct Fingerprint {
     file: File,
@@ -157,11 +180,24 @@ impl Fingerprint {
     /// [`Error::Changed`] with both lengths.
     pub fn check_unchanged(&self) -> Result<(), Error> {
         let now = Self::key(&self.file.metadata()?);
-        if now == self.seen { Ok(()) } else { Err(Error::Changed { before: self.seen.0, now: now.0 }) }
+        if now == self.seen {
+            Ok(())
+        } else {
+            Err(Error::Changed {
+                before: self.seen.0,
+                now: now.0,
+            })
+        }
     }
 
     fn key(metadata: &Metadata) -> (u64, u64, u64, i64, i64) {
-        (metadata.len(), metadata.dev(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec())
+        (
+            metadata.len(),
+            metadata.dev(),
+            metadata.ino(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+        )
     }
 }
 
@@ -224,7 +260,10 @@ impl Error {
     /// For people, with what they can do about it.
     #[must_use]
     pub fn problem(&self) -> Problem {
-        Problem { message: self.to_string(), hint: self.hint().map(str::to_owned) }
+        Problem {
+            message: self.to_string(),
+            hint: self.hint().map(str::to_owned),
+        }
     }
 
     /// What the user can do about it.
@@ -234,15 +273,17 @@ impl Error {
             Self::Refused { hint, .. } => Some(hint),
             Self::Members(_) | Self::Nested => Some("extract the disk image and name it as input"),
             Self::Directory(_) => Some("name the image file"),
-            Self::TooLarge(_) => Some("unpack it first: an image that is read in place may have any size"),
+            Self::TooLarge(_) => {
+                Some("unpack it first: an image that is read in place may have any size")
+            }
             Self::Changed { .. } => Some("copy the image first, or stop what writes to it"),
             _ => None,
         }
     }
 }
 
-/// Opens the image at `path`; `-` is standard input. Regular files are recognised by content, block devices taken as they are, all else
-/// (pipes) read to its end.
+/// Opens the image at `path`; `-` is standard input. Regular files are recognised by content, block
+/// devices taken as they are, all else (pipes) read to its end.
 ///
 /// # Errors
 /// [`Error`].
@@ -260,7 +301,12 @@ pub fn open(path: &Path, options: &Options<'_>) -> Result<Input, Error> {
     if kind.is_block_device() {
         let len = file.seek(SeekFrom::End(0))?;
         let source = Arc::new(FileSource::new(file, len));
-        return Ok(Input { source, form: Form::BlockDevice, stored_len: len, fingerprint: None });
+        return Ok(Input {
+            source,
+            form: Form::BlockDevice,
+            stored_len: len,
+            fingerprint: None,
+        });
     }
     if !kind.is_file() {
         return from_stream(file, options);
@@ -268,7 +314,12 @@ pub fn open(path: &Path, options: &Options<'_>) -> Result<Input, Error> {
     let fingerprint = Fingerprint::of(&file)?;
     let source: Source = Arc::new(FileSource::new(file, metadata.len()));
     let (source, form) = unwrap(source, options)?;
-    let input = Input { source, form, stored_len: metadata.len(), fingerprint: Some(fingerprint) };
+    let input = Input {
+        source,
+        form,
+        stored_len: metadata.len(),
+        fingerprint: Some(fingerprint),
+    };
     input.check_unchanged()?;
     Ok(input)
 }
@@ -281,8 +332,8 @@ pub enum Forwards {
     Stream(Box<dyn Read>),
 }
 
-/// Opens the image at `path` for reading it forwards: raw, qcow2 and Android sparse images and block devices where they lie, gzip, xz
-/// and Zstandard decoded on the way.
+/// Opens the image at `path` for reading it forwards: raw, qcow2 and Android sparse images and
+/// block devices where they lie, gzip, xz and Zstandard decoded on the way.
 ///
 /// # Errors
 /// [`Error`].
@@ -300,21 +351,34 @@ pub fn open_forwards(path: &Path) -> Result<Forwards, Error> {
         Form::Xz => Compression::Xz,
         Form::Zstd => Compression::Zstd,
         _ => {
-            let unpack = |form| Error::Refused { form, what: "it must be unpacked first".into(), hint: "unpack it" };
-            return viewed(&stored, &form)?.map(Forwards::InPlace).ok_or_else(|| unpack(form));
+            let unpack = |form| Error::Refused {
+                form,
+                what: "it must be unpacked first".into(),
+                hint: "unpack it",
+            };
+            return viewed(&stored, &form)?
+                .map(Forwards::InPlace)
+                .ok_or_else(|| unpack(form));
         }
     };
-    Ok(Forwards::Stream(decoder(kind, BufReader::with_capacity(1 << 18, reader::Reader::new(stored)))?))
+    Ok(Forwards::Stream(decoder(
+        kind,
+        BufReader::with_capacity(1 << 18, reader::Reader::new(stored)),
+    )?))
 }
 
-/// Reads an image from a stream to its end. One that is compressed is decoded on the way, so nothing is stored twice.
+/// Reads an image from a stream to its end. One that is compressed is decoded on the way, so
+/// nothing is stored twice.
 ///
 /// # Errors
 /// [`Error`].
 pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Error> {
     let mut counted = Watched::new(stream, options.report);
     let mut head = Vec::new();
-    counted.by_ref().take(detect::HEAD as u64).read_to_end(&mut head)?;
+    counted
+        .by_ref()
+        .take(detect::HEAD as u64)
+        .read_to_end(&mut head)?;
     let form = detect::form(&head)?;
     let mut input = BufReader::with_capacity(1 << 18, head.chain(counted.by_ref()));
     let spool = if decode::is_stream(&form) {
@@ -325,8 +389,17 @@ pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Er
         Spool::fill(&mut input, &form, options)?
     };
     drop(input);
-    let (source, form) = if decode::is_stream(&form) { (inner(spool)?, form) } else { unwrap(spool, options)? };
-    Ok(Input { source, form, stored_len: counted.count(), fingerprint: None })
+    let (source, form) = if decode::is_stream(&form) {
+        (inner(spool)?, form)
+    } else {
+        unwrap(spool, options)?
+    };
+    Ok(Input {
+        source,
+        form,
+        stored_len: counted.count(),
+        fingerprint: None,
+    })
 }
 
 /// The image in `stored`, and the form around it.
@@ -335,10 +408,16 @@ fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error
     if let Some(image) = viewed(&stored, &form)? {
         return Ok((image, form));
     }
-    options.report.step(&format!("decompressing {form}"), Some(stored.len()));
+    options
+        .report
+        .step(&format!("decompressing {form}"), Some(stored.len()));
     let (spool, form) = if matches!(form, Form::Zip { .. }) {
         decode::unzip(stored, options)?
-    } else if let Some(spool) = if form == Form::Xz { xz::decode(&stored, options)? } else { None } {
+    } else if let Some(spool) = if form == Form::Xz {
+        xz::decode(&stored, options)?
+    } else {
+        None
+    } {
         (spool, form)
     } else {
         let watched = Watched::new(reader::Reader::new(stored), options.report);
@@ -376,5 +455,9 @@ fn viewed(stored: &Source, form: &Form) -> Result<Option<Source>, Error> {
 /// Tells what a spool came to.
 fn note_spool(options: &Options<'_>, len: u64, stored: u64) {
     let place = options.spool_dir.display();
-    options.report.note(&format!("decoded {} into a nameless file in {place}, {} of it data", human(len), human(stored)));
+    options.report.note(&format!(
+        "decoded {} into a nameless file in {place}, {} of it data",
+        human(len),
+        human(stored)
+    ));
 }

@@ -1,4 +1,5 @@
-//! qcow2 images, versions 2 and 3, read in place (`docs/interop/qcow2.txt` of QEMU). All numbers are big-endian.
+//! qcow2 images, versions 2 and 3, read in place (`docs/interop/qcow2.txt` of QEMU). All numbers
+//! are big-endian.
 //!
 //! ```text
 //! header   0 magic | 4 version | 8 backing file | 20 cluster bits | 24 size | 32 encryption | 36 L1 entries | 40 L1 offset
@@ -32,11 +33,18 @@ const REPAIR: &str = "`qemu-img check -r all` may repair it";
 const CONVERT: &str = "`qemu-img convert -O raw` makes an image that can be read";
 
 fn corrupt<T>(what: String) -> Result<T, Error> {
-    Err(Error::Corrupt { form: Form::Qcow2, what })
+    Err(Error::Corrupt {
+        form: Form::Qcow2,
+        what,
+    })
 }
 
 fn refuse<T>(what: impl Into<String>, hint: &'static str) -> Result<T, Error> {
-    Err(Error::Refused { form: Form::Qcow2, what: what.into(), hint })
+    Err(Error::Refused {
+        form: Form::Qcow2,
+        what: what.into(),
+        hint,
+    })
 }
 
 fn be32(bytes: &[u8], at: usize) -> u32 {
@@ -74,7 +82,10 @@ impl Header {
             return corrupt(format!("its {len} bytes are no header"));
         }
         if !matches!(version, 2 | 3) {
-            return refuse(format!("it has version {version} (only 2 and 3 are read)"), CONVERT);
+            return refuse(
+                format!("it has version {version} (only 2 and 3 are read)"),
+                CONVERT,
+            );
         }
         if be64(&raw, 8) != 0 {
             return refuse("it has a backing file", CONVERT);
@@ -82,7 +93,11 @@ impl Header {
         if be32(&raw, 32) != 0 {
             return refuse("it is encrypted", CONVERT);
         }
-        let codec = if version == 3 { features(&raw)? } else { Codec::Zlib };
+        let codec = if version == 3 {
+            features(&raw)?
+        } else {
+            Codec::Zlib
+        };
         let header = Self {
             cluster_bits: be32(&raw, 20),
             size: be64(&raw, 24),
@@ -95,15 +110,31 @@ impl Header {
 
     fn check(&self, file: u64) -> Result<(), Error> {
         if !(9..=21).contains(&self.cluster_bits) {
-            return corrupt(format!("its cluster bits are {} (9 to 21 are possible)", self.cluster_bits));
+            return corrupt(format!(
+                "its cluster bits are {} (9 to 21 are possible)",
+                self.cluster_bits
+            ));
         }
-        let needed = self.size.div_ceil(self.cluster()).div_ceil(self.l2_entries());
+        let needed = self
+            .size
+            .div_ceil(self.cluster())
+            .div_ceil(self.l2_entries());
         let bytes = self.l1_entries * 8;
         if self.l1_entries < needed || bytes > L1_MOST {
-            return corrupt(format!("its L1 table has {} entries, {needed} are needed", self.l1_entries));
+            return corrupt(format!(
+                "its L1 table has {} entries, {needed} are needed",
+                self.l1_entries
+            ));
         }
-        if self.l1_offset.checked_add(bytes).is_none_or(|end| end > file) {
-            return corrupt(format!("its L1 table at offset {} leaves the file of {file} bytes", self.l1_offset));
+        if self
+            .l1_offset
+            .checked_add(bytes)
+            .is_none_or(|end| end > file)
+        {
+            return corrupt(format!(
+                "its L1 table at offset {} leaves the file of {file} bytes",
+                self.l1_offset
+            ));
         }
         Ok(())
     }
@@ -124,27 +155,42 @@ fn features(raw: &[u8; 112]) -> Result<Codec, Error> {
         match INCOMPATIBLE.get(bit) {
             Some(None) => {}
             Some(Some((reason, hint))) => return refuse(*reason, hint),
-            None => return refuse(format!("it has the unknown incompatible feature {bit}"), CONVERT),
+            None => {
+                return refuse(
+                    format!("it has the unknown incompatible feature {bit}"),
+                    CONVERT,
+                );
+            }
         }
     }
     match raw[104] {
         _ if be32(raw, 100) <= 104 || bits & 8 == 0 => Ok(Codec::Zlib),
         0 => Ok(Codec::Zlib),
         1 => Ok(Codec::Zstd),
-        other => refuse(format!("it has the unknown compression type {other}"), CONVERT),
+        other => refuse(
+            format!("it has the unknown compression type {other}"),
+            CONVERT,
+        ),
     }
 }
 
 /// The image in a qcow2 file, as runs of it. What is not allocated or reads as zeros is a hole.
 pub(super) fn read(source: &Source) -> Result<Content, Error> {
     let header = Header::parse(source)?;
-    let mut map = Map { source, header: &header, plain: Vec::new(), packed: Vec::new() };
+    let mut map = Map {
+        source,
+        header: &header,
+        plain: Vec::new(),
+        packed: Vec::new(),
+    };
     let l1 = read_table(source, header.l1_offset, header.l1_entries)?;
     let mut seen = BTreeSet::new();
     for (index, entry) in (0..).zip(&l1).filter(|(_, entry)| **entry & OFFSET != 0) {
         let offset = entry & OFFSET;
         if !seen.insert(offset) {
-            return corrupt(format!("two L1 entries name the L2 table at offset {offset}"));
+            return corrupt(format!(
+                "two L1 entries name the L2 table at offset {offset}"
+            ));
         }
         map.add_l2(index * header.l2_entries(), offset)?;
     }
@@ -155,7 +201,10 @@ pub(super) fn read(source: &Source) -> Result<Content, Error> {
 fn read_table(source: &Source, offset: u64, entries: u64) -> Result<Vec<u64>, Error> {
     let len = entries * 8;
     if offset.checked_add(len).is_none_or(|end| end > source.len()) {
-        return corrupt(format!("the table at offset {offset} leaves the file of {} bytes", source.len()));
+        return corrupt(format!(
+            "the table at offset {offset} leaves the file of {} bytes",
+            source.len()
+        ));
     }
     let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
     source.read_exact_at(offset, &mut bytes)?;
@@ -183,10 +232,14 @@ impl Map<'_> {
     /// Takes the L2 table at `offset`, whose first entry is cluster `first`.
     fn add_l2(&mut self, first: u64, offset: u64) -> Result<(), Error> {
         if !offset.is_multiple_of(self.header.cluster()) {
-            return corrupt(format!("the L2 table at offset {offset} is not at a cluster"));
+            return corrupt(format!(
+                "the L2 table at offset {offset} is not at a cluster"
+            ));
         }
         let clusters = self.header.size.div_ceil(self.header.cluster());
-        for (index, entry) in (first..clusters).zip(read_table(self.source, offset, self.header.l2_entries())?) {
+        for (index, entry) in
+            (first..clusters).zip(read_table(self.source, offset, self.header.l2_entries())?)
+        {
             if entry & COMPRESSED != 0 {
                 self.add_packed(index, entry)?;
             } else if entry & ZERO == 0 && entry & OFFSET != 0 {
@@ -199,26 +252,35 @@ impl Map<'_> {
     fn add_plain(&mut self, index: u64, offset: u64) -> Result<(), Error> {
         let (cluster, file) = (self.header.cluster(), self.source.len());
         if !offset.is_multiple_of(cluster) || offset >= file {
-            return corrupt(format!("cluster {index} lies at offset {offset} of {file} bytes"));
+            return corrupt(format!(
+                "cluster {index} lies at offset {offset} of {file} bytes"
+            ));
         }
         let at = index * cluster;
-        // Image and file may both end within their last cluster; what the file lacks reads as zeros.
+        // Image and file may both end within their last cluster; what the file lacks reads as
+        // zeros.
         let len = cluster.min(self.header.size - at).min(file - offset);
         match self.plain.last_mut() {
-            Some((start, run, place)) if *start + *run == at && *place + *run == offset => *run += len,
+            Some((start, run, place)) if *start + *run == at && *place + *run == offset => {
+                *run += len
+            }
             _ => self.plain.push((at, len, offset)),
         }
         Ok(())
     }
 
-    /// A compressed cluster: the low bits are its offset in bytes, those above count sectors behind its first.
+    /// A compressed cluster: the low bits are its offset in bytes, those above count sectors behind
+    /// its first.
     fn add_packed(&mut self, index: u64, entry: u64) -> Result<(), Error> {
         let split = 62 - (self.header.cluster_bits - 8);
         let offset = entry & ((1 << split) - 1);
         let sectors = ((entry & (COMPRESSED - 1)) >> split) + 1;
         let len = (sectors * 512 - offset % 512).min(self.source.len().saturating_sub(offset));
         if len == 0 {
-            return corrupt(format!("the compressed cluster {index} lies at offset {offset} of {} bytes", self.source.len()));
+            return corrupt(format!(
+                "the compressed cluster {index} lies at offset {offset} of {} bytes",
+                self.source.len()
+            ));
         }
         self.packed.push(Packed { index, offset, len });
         Ok(())
@@ -227,7 +289,10 @@ impl Map<'_> {
     fn finish(self) -> Result<Content, Error> {
         let (cluster, size) = (self.header.cluster(), self.header.size);
         let mut runs: Vec<Run> = Vec::new();
-        let raw = self.plain.iter().map(|(offset, len, source_offset)| (*offset, *len, *source_offset, false));
+        let raw = self
+            .plain
+            .iter()
+            .map(|(offset, len, source_offset)| (*offset, *len, *source_offset, false));
         let packed = self.packed.iter().map(|at| {
             let offset = at.index * cluster;
             (offset, cluster.min(size - offset), offset, true)
@@ -243,10 +308,25 @@ impl Map<'_> {
             last: Mutex::new((u64::MAX, Arc::from([]))),
         });
         for (offset, len, source_offset, is_packed) in all {
-            let source = if is_packed { unpacked.clone() } else { self.source.clone() };
+            let source = if is_packed {
+                unpacked.clone()
+            } else {
+                self.source.clone()
+            };
             match runs.last_mut() {
-                Some(last) if is_packed && last.end() == offset && Arc::ptr_eq(&last.source, &unpacked) => last.len += len,
-                _ => runs.push(Run { offset, len, source, source_offset }),
+                Some(last)
+                    if is_packed
+                        && last.end() == offset
+                        && Arc::ptr_eq(&last.source, &unpacked) =>
+                {
+                    last.len += len
+                }
+                _ => runs.push(Run {
+                    offset,
+                    len,
+                    source,
+                    source_offset,
+                }),
             }
         }
         let mut image = Content::hole(0);
@@ -269,12 +349,18 @@ struct Unpacked {
 
 impl fmt::Debug for Unpacked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Unpacked({} clusters of {:?})", self.clusters.len(), self.codec)
+        write!(
+            f,
+            "Unpacked({} clusters of {:?})",
+            self.clusters.len(),
+            self.codec
+        )
     }
 }
 
 impl Unpacked {
-    /// Copies from `within` of a cluster as far as cluster and `buf` go. Nobody waits while another thread decodes.
+    /// Copies from `within` of a cluster as far as cluster and `buf` go. Nobody waits while another
+    /// thread decodes.
     fn copy(&self, index: u64, within: usize, buf: &mut [u8]) -> io::Result<usize> {
         let cached = {
             let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -291,9 +377,19 @@ impl Unpacked {
     }
 
     fn decode(&self, index: u64) -> io::Result<Vec<u8>> {
-        let bad = |what: String| io::Error::new(io::ErrorKind::InvalidData, format!("compressed qcow2 cluster {index}: {what}"));
-        let found = self.clusters.binary_search_by_key(&index, |cluster| cluster.index);
-        let place = found.ok().and_then(|at| self.clusters.get(at)).ok_or_else(|| bad("is none".into()))?;
+        let bad = |what: String| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("compressed qcow2 cluster {index}: {what}"),
+            )
+        };
+        let found = self
+            .clusters
+            .binary_search_by_key(&index, |cluster| cluster.index);
+        let place = found
+            .ok()
+            .and_then(|at| self.clusters.get(at))
+            .ok_or_else(|| bad("is none".into()))?;
         let mut packed = vec![0; usize::try_from(place.len).map_err(io::Error::other)?];
         self.source.read_exact_at(place.offset, &mut packed)?;
         let len = usize::try_from(self.cluster).map_err(io::Error::other)?;
@@ -301,7 +397,11 @@ impl Unpacked {
             Codec::Zlib => inflate(&packed, len),
             Codec::Zstd => unzstd(&packed, len),
         }?;
-        if out.len() == len { Ok(out) } else { Err(bad(format!("{} bytes of {len}", out.len()))) }
+        if out.len() == len {
+            Ok(out)
+        } else {
+            Err(bad(format!("{} bytes of {len}", out.len())))
+        }
     }
 }
 
@@ -309,7 +409,9 @@ impl Unpacked {
 fn inflate(packed: &[u8], len: usize) -> io::Result<Vec<u8>> {
     let mut out = vec![0; len];
     let mut inflater = flate2::Decompress::new(false);
-    inflater.decompress(packed, &mut out, flate2::FlushDecompress::Finish).map_err(io::Error::other)?;
+    inflater
+        .decompress(packed, &mut out, flate2::FlushDecompress::Finish)
+        .map_err(io::Error::other)?;
     out.truncate(usize::try_from(inflater.total_out()).unwrap_or(len));
     Ok(out)
 }
@@ -317,7 +419,10 @@ fn inflate(packed: &[u8], len: usize) -> io::Result<Vec<u8>> {
 fn unzstd(packed: &[u8], len: usize) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut out = Vec::new();
-    zstd::stream::read::Decoder::with_buffer(packed)?.single_frame().take(len as u64).read_to_end(&mut out)?;
+    zstd::stream::read::Decoder::with_buffer(packed)?
+        .single_frame()
+        .take(len as u64)
+        .read_to_end(&mut out)?;
     Ok(out)
 }
 
@@ -330,7 +435,10 @@ impl ReadAt for Unpacked {
         let mut done = 0;
         while done < buf.len() {
             let at = offset + done as u64;
-            let (index, within) = (at / self.cluster, usize::try_from(at % self.cluster).map_err(io::Error::other)?);
+            let (index, within) = (
+                at / self.cluster,
+                usize::try_from(at % self.cluster).map_err(io::Error::other)?,
+            );
             done += self.copy(index, within, &mut buf[done..])?;
         }
         Ok(())

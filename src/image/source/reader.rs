@@ -44,7 +44,9 @@ impl Seek for Reader {
             SeekFrom::End(by) => self.source.len().checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
         };
-        self.at = target.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "seeking before the start"))?;
+        self.at = target.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "seeking before the start")
+        })?;
         Ok(self.at)
     }
 }
@@ -58,7 +60,11 @@ pub(super) struct Watched<'a, R> {
 
 impl<'a, R> Watched<'a, R> {
     pub(super) fn new(inner: R, report: &'a dyn Report) -> Self {
-        Self { inner, count: 0, report }
+        Self {
+            inner,
+            count: 0,
+            report,
+        }
     }
 
     /// The bytes read so far.

@@ -24,14 +24,24 @@ pub(super) struct Spool<'a> {
 }
 
 impl<'a> Spool<'a> {
-    /// Makes an empty one in the spool directory; it has no name, so nothing is left behind whatever happens.
+    /// Makes an empty one in the spool directory; it has no name, so nothing is left behind
+    /// whatever happens.
     pub(super) fn new(options: &'a Options<'a>) -> Result<Self, Error> {
         let file = tempfile::tempfile_in(options.spool_dir).map_err(|e| Self::fault(options, e))?;
-        Ok(Self { file, len: 0, data: AtomicU64::new(0), options })
+        Ok(Self {
+            file,
+            len: 0,
+            data: AtomicU64::new(0),
+            options,
+        })
     }
 
     /// Reads `input` (decoded from `form`) to its end into a new spool.
-    pub(super) fn fill(input: &mut dyn Read, form: &Form, options: &Options<'_>) -> Result<Source, Error> {
+    pub(super) fn fill(
+        input: &mut dyn Read,
+        form: &Form,
+        options: &Options<'_>,
+    ) -> Result<Source, Error> {
         let mut spool = Spool::new(options)?;
         spool.append(input, form)?;
         spool.finish()
@@ -72,7 +82,9 @@ impl<'a> Spool<'a> {
     }
 
     fn write_data(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
-        self.file.write_all_at(bytes, offset).map_err(|e| Self::fault(self.options, e))?;
+        self.file
+            .write_all_at(bytes, offset)
+            .map_err(|e| Self::fault(self.options, e))?;
         self.data.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(())
     }
@@ -85,7 +97,9 @@ impl<'a> Spool<'a> {
 
     /// The spool as a source.
     pub(super) fn finish(self) -> Result<Source, Error> {
-        self.file.set_len(self.len).map_err(|e| Self::fault(self.options, e))?;
+        self.file
+            .set_len(self.len)
+            .map_err(|e| Self::fault(self.options, e))?;
         note_spool(self.options, self.len, self.data.load(Ordering::Relaxed));
         Ok(Arc::new(FileSource::new(self.file, self.len)))
     }
@@ -100,7 +114,10 @@ pub(super) fn fault(form: &Form, error: io::Error) -> Error {
     use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     match error.kind() {
         InvalidData | InvalidInput | UnexpectedEof | Other if *form != Form::Raw => {
-            Error::Corrupt { form: form.clone(), what: error.to_string() }
+            Error::Corrupt {
+                form: form.clone(),
+                what: error.to_string(),
+            }
         }
         _ => Error::Io(error),
     }

@@ -1,12 +1,13 @@
-//! xz files of several blocks, decoded by several threads (The .xz File Format 1.2). Streams lie end to end, and each says at its end
-//! where its blocks are:
+//! xz files of several blocks, decoded by several threads (The .xz File Format 1.2). Streams lie
+//! end to end, and each says at its end where its blocks are:
 //!
 //! ```text
 //! stream   header (magic, flags, CRC32) | blocks | index | footer (CRC32, size of the index, flags, magic) | zeros, a multiple of 4
 //! index    0 | number of records | for each block: its size without padding, the size of its plain bytes | zeros | CRC32
 //! ```
 //!
-//! A thread gets one block between a header and an index made for it alone, so the decoder checks sizes and sums as in any stream.
+//! A thread gets one block between a header and an index made for it alone, so the decoder checks
+//! sizes and sums as in any stream.
 
 use super::reader::Reader;
 use super::spool::{Spool, fault};
@@ -47,42 +48,77 @@ struct Block {
     flags: [u8; 2],
 }
 
-/// Decodes a file of several blocks; `None` when it has one only, or is not understood: then the decoder of streams tells what is wrong.
+/// Decodes a file of several blocks; `None` when it has one only, or is not understood: then the
+/// decoder of streams tells what is wrong.
 pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<Source>, Error> {
-    let Some(blocks) = blocks(stored).filter(|blocks| blocks.len() > 1) else { return Ok(None) };
+    let Some(blocks) = blocks(stored).filter(|blocks| blocks.len() > 1) else {
+        return Ok(None);
+    };
     let len = blocks.last().map_or(0, |last| last.plain_at + last.plain);
     if len > options.max_size {
         return Err(Error::TooLarge(options.max_size));
     }
-    let Some(dictionary) = blocks.iter().map(|block| dictionary(stored, block)).try_fold(0, |most, one| Some(one?.max(most)))
+    let Some(dictionary) = blocks
+        .iter()
+        .map(|block| dictionary(stored, block))
+        .try_fold(0, |most, one| Some(one?.max(most)))
     else {
         return Ok(None);
     };
-    let threads = u64::from(options.threads).min(blocks.len() as u64).min(MOST / (dictionary + BESIDES)).max(1);
+    let threads = u64::from(options.threads)
+        .min(blocks.len() as u64)
+        .min(MOST / (dictionary + BESIDES))
+        .max(1);
     let spool = Spool::new(options)?;
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let work = || -> Result<(), Error> {
-        while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| !failed.load(Ordering::Relaxed)) {
-            block.unpack(stored, &spool, options).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+        while let Some(block) = blocks
+            .get(next.fetch_add(1, Ordering::Relaxed))
+            .filter(|_| !failed.load(Ordering::Relaxed))
+        {
+            block
+                .unpack(stored, &spool, options)
+                .inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
         }
         Ok(())
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let joined = threads.into_iter().map(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
         // All are waited for, the first error is told.
-        joined.collect::<Vec<_>>().into_iter().collect::<Result<(), Error>>()
+        joined
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect::<Result<(), Error>>()
     })?;
     spool.finish_at(len).map(Some)
 }
 
 impl Block {
     /// Decodes the block to its place.
-    fn unpack(&self, stored: &Source, spool: &Spool<'_>, options: &Options<'_>) -> Result<(), Error> {
-        let bytes = Reader::new(Arc::new(Slice::new(Arc::clone(stored), self.at, align_up(self.unpadded, 4))));
+    fn unpack(
+        &self,
+        stored: &Source,
+        spool: &Spool<'_>,
+        options: &Options<'_>,
+    ) -> Result<(), Error> {
+        let bytes = Reader::new(Arc::new(Slice::new(
+            Arc::clone(stored),
+            self.at,
+            align_up(self.unpadded, 4),
+        )));
         let (head, tail) = self.frame();
         let stream = Stream::new_stream_decoder(MOST, 0).map_err(io::Error::other)?;
-        let mut decoder = XzDecoder::new_stream(io::Cursor::new(head).chain(bytes).chain(io::Cursor::new(tail)), stream);
+        let mut decoder = XzDecoder::new_stream(
+            io::Cursor::new(head)
+                .chain(bytes)
+                .chain(io::Cursor::new(tail)),
+            stream,
+        );
         let mut at = self.plain_at;
         let mut buf = vec![0; MIB as usize];
         loop {
@@ -95,8 +131,20 @@ impl Block {
         }
         options.report.advance(self.unpadded);
         let found = at - self.plain_at;
-        let what = || format!("a block unpacks to {found} bytes, its index says {}", self.plain);
-        if found == self.plain { Ok(()) } else { Err(Error::Corrupt { form: Form::Xz, what: what() }) }
+        let what = || {
+            format!(
+                "a block unpacks to {found} bytes, its index says {}",
+                self.plain
+            )
+        };
+        if found == self.plain {
+            Ok(())
+        } else {
+            Err(Error::Corrupt {
+                form: Form::Xz,
+                what: what(),
+            })
+        }
     }
 
     /// Header, and index with footer, of a stream of this block only.
@@ -117,7 +165,8 @@ impl Block {
     }
 }
 
-/// All blocks of all streams, found from the end of the file to its start; `None` when something is not as it must be.
+/// All blocks of all streams, found from the end of the file to its start; `None` when something is
+/// not as it must be.
 fn blocks(stored: &Source) -> Option<Vec<Block>> {
     let mut streams = Vec::new();
     let mut end = stored.len();
@@ -152,7 +201,9 @@ fn stream(stored: &Source, end: u64) -> Option<(u64, Vec<Block>)> {
     let mut index = vec![0; usize::try_from(len).ok()?];
     stored.read_exact_at(start, &mut index).ok()?;
     let records = records(&index)?;
-    let total = records.iter().try_fold(0_u64, |sum, (unpadded, _)| sum.checked_add(align_up(*unpadded, 4)))?;
+    let total = records.iter().try_fold(0_u64, |sum, (unpadded, _)| {
+        sum.checked_add(align_up(*unpadded, 4))
+    })?;
     let mut at = start.checked_sub(total)?;
     let begin = at.checked_sub(HEAD)?;
     let header: [u8; 12] = read(stored, begin)?;
@@ -161,7 +212,13 @@ fn stream(stored: &Source, end: u64) -> Option<(u64, Vec<Block>)> {
     }
     let mut blocks = Vec::with_capacity(records.len());
     for (unpadded, plain) in records {
-        blocks.push(Block { at, unpadded, plain, plain_at: 0, flags });
+        blocks.push(Block {
+            at,
+            unpadded,
+            plain,
+            plain_at: 0,
+            flags,
+        });
         at += align_up(unpadded, 4);
     }
     Some((begin, blocks))
@@ -178,7 +235,8 @@ fn records(index: &[u8]) -> Option<Vec<(u64, u64)>> {
     let mut records = Vec::new();
     for _ in 0..count {
         let record = (number(&mut rest)?, number(&mut rest)?);
-        // A block has at least a header of 8 bytes; longer ones than any file would make sums overflow.
+        // A block has at least a header of 8 bytes; longer ones than any file would make sums
+        // overflow.
         if !(8..1 << 60).contains(&record.0) {
             return None;
         }
@@ -187,7 +245,8 @@ fn records(index: &[u8]) -> Option<Vec<(u64, u64)>> {
     (rest.len() < 4 && rest.iter().all(|byte| *byte == 0)).then_some(records)
 }
 
-/// The size of a block's dictionary (bytes), by its header: flags, sizes where they are known, then its only filter.
+/// The size of a block's dictionary (bytes), by its header: flags, sizes where they are known, then
+/// its only filter.
 fn dictionary(stored: &Source, block: &Block) -> Option<u64> {
     let size: [u8; 1] = read(stored, block.at)?;
     let mut header = vec![0; usize::from(size[0]) * 4];
@@ -207,7 +266,8 @@ fn dictionary(stored: &Source, block: &Block) -> Option<u64> {
     }
 }
 
-/// A number of the format: seven bits in each byte, the lowest first, the highest bit set but in the last.
+/// A number of the format: seven bits in each byte, the lowest first, the highest bit set but in
+/// the last.
 fn number(bytes: &mut &[u8]) -> Option<u64> {
     let mut out = 0;
     for shift in (0..63).step_by(7) {
@@ -244,18 +304,32 @@ mod tests {
     use std::path::Path;
 
     fn plain(len: u32, seed: u32) -> Vec<u8> {
-        (0..len).flat_map(|n| (n.wrapping_mul(n) >> 5 ^ seed).to_le_bytes()).collect()
+        (0..len)
+            .flat_map(|n| (n.wrapping_mul(n) >> 5 ^ seed).to_le_bytes())
+            .collect()
     }
 
-    /// Several blocks in one stream, streams of one block, one of stored bytes, an empty one, with zeros between.
+    /// Several blocks in one stream, streams of one block, one of stored bytes, an empty one, with
+    /// zeros between.
     fn file() -> (Vec<u8>, Vec<u8>) {
         let first = plain(200_000, 1);
         let mut builder = MtStreamBuilder::new();
-        let encoder = builder.threads(2).block_size(100_000).preset(1).check(Check::Crc64).encoder().unwrap();
+        let encoder = builder
+            .threads(2)
+            .block_size(100_000)
+            .preset(1)
+            .check(Check::Crc64)
+            .encoder()
+            .unwrap();
         let mut packed = Vec::new();
-        liblzma::read::XzEncoder::new_stream(&first[..], encoder).read_to_end(&mut packed).unwrap();
+        liblzma::read::XzEncoder::new_stream(&first[..], encoder)
+            .read_to_end(&mut packed)
+            .unwrap();
         let codec = Codec::new(Compression::Xz, Some(1)).unwrap();
-        let (second, third) = ([plain(50_000, 2), vec![0; 300_000], plain(9, 3)].concat(), plain(1000, 4));
+        let (second, third) = (
+            [plain(50_000, 2), vec![0; 300_000], plain(9, 3)].concat(),
+            plain(1000, 4),
+        );
         packed.extend(codec.compress(&second).unwrap());
         packed.extend([0; 8]);
         packed.extend(codec.stored(&third));
@@ -265,9 +339,16 @@ mod tests {
     }
 
     fn decoded(bytes: &[u8], threads: u32, max_size: u64) -> Result<Option<Vec<u8>>, Error> {
-        let options = Options { spool_dir: Path::new("."), max_size, threads, report: &Silent };
+        let options = Options {
+            spool_dir: Path::new("."),
+            max_size,
+            threads,
+            report: &Silent,
+        };
         let source: Source = Arc::new(MemSource(bytes.into()));
-        let Some(spool) = decode(&source, &options)? else { return Ok(None) };
+        let Some(spool) = decode(&source, &options)? else {
+            return Ok(None);
+        };
         let mut out = vec![0; usize::try_from(spool.len()).unwrap()];
         spool.read_exact_at(0, &mut out)?;
         Ok(Some(out))
@@ -279,10 +360,18 @@ mod tests {
         let found = blocks(&(Arc::new(MemSource(packed.clone().into())) as Source)).unwrap();
         assert!(found.len() > 9, "{found:?}");
         for threads in [0, 1, 3, 40] {
-            assert!(decoded(&packed, threads, 1 << 30).unwrap().unwrap() == plain, "{threads}");
+            assert!(
+                decoded(&packed, threads, 1 << 30).unwrap().unwrap() == plain,
+                "{threads}"
+            );
         }
-        assert!(matches!(decoded(&packed, 2, plain.len() as u64 - 1), Err(Error::TooLarge(_))));
-        let one = Codec::from(Compression::Xz).compress(&plain[..1000]).unwrap();
+        assert!(matches!(
+            decoded(&packed, 2, plain.len() as u64 - 1),
+            Err(Error::TooLarge(_))
+        ));
+        let one = Codec::from(Compression::Xz)
+            .compress(&plain[..1000])
+            .unwrap();
         assert!(decoded(&one, 2, 1 << 30).unwrap().is_none());
     }
 
@@ -290,7 +379,10 @@ mod tests {
     fn damage_is_never_taken_for_an_image() {
         let (packed, plain) = file();
         let mut refused = 0;
-        for at in (0..packed.len()).step_by(packed.len() / 300).chain(packed.len() - 60..packed.len()) {
+        for at in (0..packed.len())
+            .step_by(packed.len() / 300)
+            .chain(packed.len() - 60..packed.len())
+        {
             let mut bad = packed.clone();
             bad[at] ^= 0x10;
             match decoded(&bad, 2, 1 << 30) {
@@ -300,7 +392,10 @@ mod tests {
                 Ok(Some(found)) => assert!(found == plain, "a flip at {at} went unnoticed"),
                 Err(other) => panic!("at {at}: {other}"),
             }
-            assert!(!matches!(decoded(&packed[..at], 2, 1 << 30), Ok(Some(found)) if !plain.starts_with(&found)), "{at}");
+            assert!(
+                !matches!(decoded(&packed[..at], 2, 1 << 30), Ok(Some(found)) if !plain.starts_with(&found)),
+                "{at}"
+            );
         }
         assert!(refused > 200, "{refused}");
     }

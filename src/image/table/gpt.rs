@@ -1,5 +1,6 @@
-//! GPT (UEFI Specification 2.10, section 5.3). The crate `gpt` parses and serialises headers and entries, always on a few sectors in
-//! memory; we choose the sectors and check what it takes on trust.
+//! GPT (UEFI Specification 2.10, section 5.3). The crate `gpt` parses and serialises headers and
+//! entries, always on a few sectors in memory; we choose the sectors and check what it takes on
+//! trust.
 
 use super::{DiskId, Error, Instead, Partition, PartitionType, Table, Warning};
 use crate::stamp::Uuid;
@@ -68,35 +69,63 @@ fn is_4096(disk: &dyn ReadAt) -> bool {
     disk.read_exact_at(HEADER_4096, &mut magic).is_ok() && &magic == b"EFI PART"
 }
 
-/// The table whose header lies at `at`, and the place of the other header; or what is wrong with it.
+/// The table whose header lies at `at`, and the place of the other header; or what is wrong with
+/// it.
 fn read_copy(disk: &dyn ReadAt, at: Lba) -> Result<(Table, Lba), String> {
     let header = read_header(disk, at)?;
     let len = u64::from(header.num_parts) * u64::from(ENTRY_SIZE);
     let mut bytes = vec![0; usize::try_from(len).map_err(|e| e.to_string())?];
     let start = Lba(header.part_start);
-    disk.read_exact_at(start.bytes(), &mut bytes).map_err(|e| format!("reading its entries at sector {start}: {e}"))?;
-    let moved = Header { part_start: 0, ..header.clone() };
-    let entries = file_read_partitions(&mut Cursor::new(bytes), &moved, Lb512).map_err(|e| e.to_string())?;
-    let partitions = entries.iter().filter(|(_, entry)| entry.is_used()).map(|(number, entry)| partition(*number, entry)).collect();
+    disk.read_exact_at(start.bytes(), &mut bytes)
+        .map_err(|e| format!("reading its entries at sector {start}: {e}"))?;
+    let moved = Header {
+        part_start: 0,
+        ..header.clone()
+    };
+    let entries =
+        file_read_partitions(&mut Cursor::new(bytes), &moved, Lb512).map_err(|e| e.to_string())?;
+    let partitions = entries
+        .iter()
+        .filter(|(_, entry)| entry.is_used())
+        .map(|(number, entry)| partition(*number, entry))
+        .collect();
     let disk_id = DiskId::Gpt(Uuid(*header.disk_guid.as_bytes()));
-    Ok((Table { disk_id, partitions, warnings: Vec::new() }, Lba(header.backup_lba)))
+    Ok((
+        Table {
+            disk_id,
+            partitions,
+            warnings: Vec::new(),
+        },
+        Lba(header.backup_lba),
+    ))
 }
 
 /// The header at `at`, its sum and its numbers checked.
 fn read_header(disk: &dyn ReadAt, at: Lba) -> Result<Header, String> {
     // The crate looks for the header in the second sector of what it is given.
     let mut sectors = vec![0; 1024];
-    disk.read_exact_at(at.bytes(), &mut sectors[512..]).map_err(|e| format!("reading its header at sector {at}: {e}"))?;
-    let header = read_header_from_arbitrary_device(&mut Cursor::new(sectors), Lb512).map_err(|e| match e {
-        HeaderError::InvalidGptSignature => format!("no header at sector {at}"),
-        HeaderError::InvalidCRC32Checksum => format!("the header at sector {at} does not match its checksum"),
-        other => other.to_string(),
-    })?;
+    disk.read_exact_at(at.bytes(), &mut sectors[512..])
+        .map_err(|e| format!("reading its header at sector {at}: {e}"))?;
+    let header = read_header_from_arbitrary_device(&mut Cursor::new(sectors), Lb512).map_err(
+        |e| match e {
+            HeaderError::InvalidGptSignature => format!("no header at sector {at}"),
+            HeaderError::InvalidCRC32Checksum => {
+                format!("the header at sector {at} does not match its checksum")
+            }
+            other => other.to_string(),
+        },
+    )?;
     if header.current_lba != at.0 {
-        return Err(format!("the header at sector {at} says it lies at sector {}", header.current_lba));
+        return Err(format!(
+            "the header at sector {at} says it lies at sector {}",
+            header.current_lba
+        ));
     }
     if header.part_size != ENTRY_SIZE {
-        return Err(format!("entries of {} bytes are not supported (only {ENTRY_SIZE})", header.part_size));
+        return Err(format!(
+            "entries of {} bytes are not supported (only {ENTRY_SIZE})",
+            header.part_size
+        ));
     }
     if header.num_parts > MAX_ENTRIES {
         return Err(format!("{} entries exceed {MAX_ENTRIES}", header.num_parts));
@@ -106,11 +135,25 @@ fn read_header(disk: &dyn ReadAt, at: Lba) -> Result<Header, String> {
 
 fn partition(number: u32, entry: &Entry) -> Partition {
     // An entry that ends before it begins becomes one of no sectors, which `Table::check` refuses.
-    let sectors = entry.last_lba.checked_add(1).and_then(|end| end.checked_sub(entry.first_lba)).unwrap_or(0);
+    let sectors = entry
+        .last_lba
+        .checked_add(1)
+        .and_then(|end| end.checked_sub(entry.first_lba))
+        .unwrap_or(0);
     let kind = PartitionType::Gpt(Uuid(*entry.part_type_guid.guid.as_bytes()));
     let id = Some(Uuid(*entry.part_guid.as_bytes()));
     let (name, attributes) = (entry.name.clone(), entry.flags);
-    Partition { number, start: Lba(entry.first_lba), sectors, kind, id, name, attributes, active: false, logical: false }
+    Partition {
+        number,
+        start: Lba(entry.first_lba),
+        sectors,
+        kind,
+        id,
+        name,
+        attributes,
+        active: false,
+        logical: false,
+    }
 }
 
 /// A few sectors of a disk that lie in memory, addressed as on the disk.
@@ -123,7 +166,10 @@ struct Window {
 impl Window {
     fn new(start: Lba, sectors: u64) -> Self {
         let len = usize::try_from(sectors * SECTOR).unwrap_or(usize::MAX);
-        Self { base: start.bytes(), bytes: Cursor::new(vec![0; len]) }
+        Self {
+            base: start.bytes(),
+            bytes: Cursor::new(vec![0; len]),
+        }
     }
 
     fn into_bytes(self) -> (u64, Vec<u8>) {
@@ -150,9 +196,11 @@ impl Write for Window {
 impl Seek for Window {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let to = match to {
-            SeekFrom::Start(offset) => {
-                SeekFrom::Start(offset.checked_sub(self.base).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?)
-            }
+            SeekFrom::Start(offset) => SeekFrom::Start(
+                offset
+                    .checked_sub(self.base)
+                    .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?,
+            ),
             other => other,
         };
         Ok(self.base.saturating_add(self.bytes.seek(to)?))
@@ -160,9 +208,15 @@ impl Seek for Window {
 }
 
 /// Both copies and the protective MBR for a disk of `sectors`.
-pub(super) fn encode(disk: Uuid, partitions: &[Partition], sectors: Lba) -> Result<Vec<(u64, Vec<u8>)>, Error> {
-    let entries: Vec<(u32, Entry)> =
-        partitions.iter().map(|partition| Ok((partition.number, entry(partition)?))).collect::<Result<_, Error>>()?;
+pub(super) fn encode(
+    disk: Uuid,
+    partitions: &[Partition],
+    sectors: Lba,
+) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+    let entries: Vec<(u32, Entry)> = partitions
+        .iter()
+        .map(|partition| Ok((partition.number, entry(partition)?)))
+        .collect::<Result<_, Error>>()?;
     let unwritable = |e: HeaderError| Error::Unwritable(0, e.to_string());
     let backup = Lba(sectors.0.saturating_sub(BACKUP_SECTORS));
     let mut builder = HeaderBuilder::new();
@@ -170,10 +224,14 @@ pub(super) fn encode(disk: Uuid, partitions: &[Partition], sectors: Lba) -> Resu
 
     let mut primary = Window::new(Lba(0), FIRST_USABLE.0);
     let mbr = ProtectiveMBR::with_lb_size(u32::try_from(sectors.0 - 1).unwrap_or(u32::MAX));
-    primary.write_all(&mbr.to_bytes()).map_err(|e| Error::Io(Lba(0), e))?;
+    primary
+        .write_all(&mbr.to_bytes())
+        .map_err(|e| Error::Io(Lba(0), e))?;
     let mut header = builder.primary(true).build(Lb512).map_err(unwritable)?;
     write_entries(&mut primary, &header, &entries)?;
-    header.write_primary(&mut primary, Lb512).map_err(unwritable)?;
+    header
+        .write_primary(&mut primary, Lb512)
+        .map_err(unwritable)?;
 
     let mut end = Window::new(backup, BACKUP_SECTORS);
     let mut header = builder.primary(false).build(Lb512).map_err(unwritable)?;
@@ -181,10 +239,20 @@ pub(super) fn encode(disk: Uuid, partitions: &[Partition], sectors: Lba) -> Resu
     header.write_backup(&mut end, Lb512).map_err(unwritable)?;
 
     let (_, first) = primary.into_bytes();
-    Ok(vec![(super::mbr::BOOT_CODE, first[super::mbr::BOOT_CODE as usize..].to_vec()), end.into_bytes()])
+    Ok(vec![
+        (
+            super::mbr::BOOT_CODE,
+            first[super::mbr::BOOT_CODE as usize..].to_vec(),
+        ),
+        end.into_bytes(),
+    ])
 }
 
-fn write_entries(window: &mut Window, header: &Header, entries: &[(u32, Entry)]) -> Result<(), Error> {
+fn write_entries(
+    window: &mut Window,
+    header: &Header,
+    entries: &[(u32, Entry)],
+) -> Result<(), Error> {
     for (number, entry) in entries {
         let index = u64::from(*number) - 1;
         let written = entry.write_to_device(window, index, header.part_start, Lb512, ENTRY_SIZE);
@@ -200,16 +268,25 @@ fn entry(partition: &Partition) -> Result<Entry, Error> {
     if !(1..=128).contains(&number) {
         return Err(refuse("its number is not among 1 to 128"));
     }
-    let PartitionType::Gpt(kind) = partition.kind else { return Err(refuse("its type is one of an MBR, the table is a GPT")) };
-    let id = partition.id.ok_or_else(|| refuse("it has no unique GUID"))?;
+    let PartitionType::Gpt(kind) = partition.kind else {
+        return Err(refuse("its type is one of an MBR, the table is a GPT"));
+    };
+    let id = partition
+        .id
+        .ok_or_else(|| refuse("it has no unique GUID"))?;
     if partition.active || partition.logical {
         return Err(refuse("a GPT knows neither active nor logical partitions"));
     }
     if partition.name.encode_utf16().count() > 36 || partition.name.contains('\0') {
-        return Err(refuse("its name is longer than 36 UTF-16 units or holds a NUL"));
+        return Err(refuse(
+            "its name is longer than 36 UTF-16 units or holds a NUL",
+        ));
     }
     Ok(Entry {
-        part_type_guid: Type { guid: guid(kind, number)?, os: OperatingSystem::None },
+        part_type_guid: Type {
+            guid: guid(kind, number)?,
+            os: OperatingSystem::None,
+        },
         part_guid: guid(id, number)?,
         first_lba: partition.start.0,
         last_lba: partition.end().0 - 1,
@@ -218,10 +295,16 @@ fn entry(partition: &Partition) -> Result<Entry, Error> {
     })
 }
 
-/// Our UUID as the type that the crate wants (which it does not name in its interface, so the target type is inferred).
+/// Our UUID as the type that the crate wants (which it does not name in its interface, so the
+/// target type is inferred).
 fn guid<T: std::str::FromStr>(uuid: Uuid, number: u32) -> Result<T, Error> {
     if uuid == Uuid::default() {
-        return Err(Error::Unwritable(number, "a GUID of zeros marks an unused entry".into()));
+        return Err(Error::Unwritable(
+            number,
+            "a GUID of zeros marks an unused entry".into(),
+        ));
     }
-    uuid.to_string().parse().map_err(|_| Error::Unwritable(number, format!("{uuid} is no GUID")))
+    uuid.to_string()
+        .parse()
+        .map_err(|_| Error::Unwritable(number, format!("{uuid} is no GUID")))
 }

@@ -1,5 +1,6 @@
-//! MBR and its extended partitions. The crate `mbrman` parses and serialises sectors; an extended sector has the form of an MBR, so
-//! the same parser reads it, and the chain is walked here with checked arithmetic and bounds.
+//! MBR and its extended partitions. The crate `mbrman` parses and serialises sectors; an extended
+//! sector has the form of an MBR, so the same parser reads it, and the chain is walked here with
+//! checked arithmetic and bounds.
 
 use super::{DiskId, Error, Partition, PartitionType, Table, sector};
 use crate::stream::ReadAt;
@@ -10,27 +11,39 @@ use std::io::Cursor;
 /// Bytes of boot code at the start of sector 0, which belong to no table.
 pub(super) const BOOT_CODE: u64 = 440;
 
-/// Boot code for disks that a BIOS cannot start: it hands back to the firmware (`int 0x18`), or halts. What it is there for is to be
-/// there: parted takes a first byte of zero for a new disk, to which it gives boot code and another identifier, and with that all
-/// partitions get other PARTUUIDs.
+/// Boot code for disks that a BIOS cannot start: it hands back to the firmware (`int 0x18`), or
+/// halts. What it is there for is to be there: parted takes a first byte of zero for a new disk, to
+/// which it gives boot code and another identifier, and with that all partitions get other
+/// PARTUUIDs.
 pub const NO_BIOS: [u8; 5] = [0xcd, 0x18, 0xf4, 0xeb, 0xfd];
-/// As many links of a chain as Linux follows without a partition in between; more are taken for damage.
+/// As many links of a chain as Linux follows without a partition in between; more are taken for
+/// damage.
 const MAX_LINKS: u32 = 256;
 /// The geometry that every tool pretends since disks left CHS addressing behind.
 const HEADS: u8 = 255;
 /// Sectors per track of that geometry.
 const TRACK: u8 = 63;
 /// What stands for sectors beyond cylinder 1023: the last address there is (UEFI 5.2.1).
-const CHS_BEYOND: CHS = CHS { cylinder: 1023, head: 254, sector: 63 };
+const CHS_BEYOND: CHS = CHS {
+    cylinder: 1023,
+    head: 254,
+    sector: 63,
+};
 
 /// Reads the partitions that `header` (sector 0) names, and the logical ones.
 pub(super) fn read(disk: &dyn ReadAt, header: &MBRHeader) -> Result<Table, Error> {
     let mut partitions = Vec::new();
     let mut extended = None;
-    for (number, entry) in (1..).zip(entries(header)).filter(|(_, entry)| is_used(entry)) {
+    for (number, entry) in (1..)
+        .zip(entries(header))
+        .filter(|(_, entry)| is_used(entry))
+    {
         if entry.is_extended() {
             if extended.replace(entry).is_some() {
-                return Err(Error::Mbr(Lba(0), "more than one extended partition".into()));
+                return Err(Error::Mbr(
+                    Lba(0),
+                    "more than one extended partition".into(),
+                ));
             }
         } else {
             partitions.push(partition(number, entry, Lba(0), false));
@@ -39,11 +52,19 @@ pub(super) fn read(disk: &dyn ReadAt, header: &MBRHeader) -> Result<Table, Error
     if let Some(extended) = extended {
         read_chain(disk, extended, &mut partitions)?;
     }
-    Ok(Table { disk_id: DiskId::Mbr(u32::from_le_bytes(header.disk_signature)), partitions, warnings: Vec::new() })
+    Ok(Table {
+        disk_id: DiskId::Mbr(u32::from_le_bytes(header.disk_signature)),
+        partitions,
+        warnings: Vec::new(),
+    })
 }
 
 /// Follows the chain of extended sectors.
-fn read_chain(disk: &dyn ReadAt, extended: &MBRPartitionEntry, out: &mut Vec<Partition>) -> Result<(), Error> {
+fn read_chain(
+    disk: &dyn ReadAt,
+    extended: &MBRPartitionEntry,
+    out: &mut Vec<Partition>,
+) -> Result<(), Error> {
     let base = Lba(u64::from(extended.starting_lba));
     let end = Lba(base.0 + u64::from(extended.sectors));
     let mut at = base;
@@ -51,33 +72,64 @@ fn read_chain(disk: &dyn ReadAt, extended: &MBRPartitionEntry, out: &mut Vec<Par
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..MAX_LINKS {
         if at < base || at >= end {
-            return Err(Error::Mbr(at, format!("the chain of logical partitions leaves its extended partition ({base} to {end})")));
+            return Err(Error::Mbr(
+                at,
+                format!(
+                    "the chain of logical partitions leaves its extended partition ({base} to {end})"
+                ),
+            ));
         }
         if !seen.insert(at) {
-            return Err(Error::Mbr(at, "the chain of logical partitions comes back to this sector".into()));
+            return Err(Error::Mbr(
+                at,
+                "the chain of logical partitions comes back to this sector".into(),
+            ));
         }
         let bytes = sector(disk, at)?;
         if at == base && bytes.iter().all(|byte| *byte == 0) {
             return Ok(()); // an extended partition that never held a logical one
         }
-        let record = MBRHeader::read_from(&mut Cursor::new(&bytes)).map_err(|e| Error::Mbr(at, e.to_string()))?;
+        let record = MBRHeader::read_from(&mut Cursor::new(&bytes))
+            .map_err(|e| Error::Mbr(at, e.to_string()))?;
         let pair = [&record.partition_1, &record.partition_2];
-        if let Some(entry) = pair.iter().find(|entry| is_used(entry) && !entry.is_extended()) {
+        if let Some(entry) = pair
+            .iter()
+            .find(|entry| is_used(entry) && !entry.is_extended())
+        {
             let logical = partition(number, entry, at, true);
             if logical.start <= at || logical.end() > end {
-                return Err(Error::Beyond { number, start: logical.start, end: logical.end(), from: at, to: end });
+                return Err(Error::Beyond {
+                    number,
+                    start: logical.start,
+                    end: logical.end(),
+                    from: at,
+                    to: end,
+                });
             }
             out.push(logical);
             number += 1;
         }
-        let Some(next) = pair.iter().find(|entry| is_used(entry) && entry.is_extended()) else { return Ok(()) };
+        let Some(next) = pair
+            .iter()
+            .find(|entry| is_used(entry) && entry.is_extended())
+        else {
+            return Ok(());
+        };
         at = Lba(base.0 + u64::from(next.starting_lba));
     }
-    Err(Error::Mbr(at, format!("the chain of logical partitions has more than {MAX_LINKS} links")))
+    Err(Error::Mbr(
+        at,
+        format!("the chain of logical partitions has more than {MAX_LINKS} links"),
+    ))
 }
 
 fn entries(header: &MBRHeader) -> [&MBRPartitionEntry; 4] {
-    [&header.partition_1, &header.partition_2, &header.partition_3, &header.partition_4]
+    [
+        &header.partition_1,
+        &header.partition_2,
+        &header.partition_3,
+        &header.partition_4,
+    ]
 }
 
 /// An entry of no type or no sectors names no partition.
@@ -87,8 +139,18 @@ fn is_used(entry: &MBRPartitionEntry) -> bool {
 
 fn partition(number: u32, entry: &MBRPartitionEntry, base: Lba, logical: bool) -> Partition {
     let start = Lba(base.0 + u64::from(entry.starting_lba));
-    let plain = Partition::new(number, start, u64::from(entry.sectors), PartitionType::Mbr(entry.sys), None);
-    Partition { active: entry.is_active(), logical, ..plain }
+    let plain = Partition::new(
+        number,
+        start,
+        u64::from(entry.sectors),
+        PartitionType::Mbr(entry.sys),
+        None,
+    );
+    Partition {
+        active: entry.is_active(),
+        logical,
+        ..plain
+    }
 }
 
 /// Disk id, entries and signature: bytes 440 to 512 of sector 0.
@@ -100,25 +162,49 @@ pub(super) fn encode(disk: u32, partitions: &[Partition]) -> Result<Vec<(u64, Ve
         if partition.logical {
             return Err(refuse("logical partitions cannot be written"));
         }
-        let slot = usize::try_from(number).ok().and_then(|index| header.get_mut(index));
+        let slot = usize::try_from(number)
+            .ok()
+            .and_then(|index| header.get_mut(index));
         *slot.ok_or_else(|| refuse("its number is not among 1 to 4"))? = entry(partition)?;
     }
     let mut bytes = Cursor::new(Vec::new());
-    header.write_into(&mut bytes).map_err(|e| Error::Mbr(Lba(0), e.to_string()))?;
-    Ok(vec![(BOOT_CODE, bytes.into_inner().split_off(BOOT_CODE as usize))])
+    header
+        .write_into(&mut bytes)
+        .map_err(|e| Error::Mbr(Lba(0), e.to_string()))?;
+    Ok(vec![(
+        BOOT_CODE,
+        bytes.into_inner().split_off(BOOT_CODE as usize),
+    )])
 }
 
 fn entry(partition: &Partition) -> Result<MBRPartitionEntry, Error> {
     let refuse = |why: &str| Error::Unwritable(partition.number, why.to_owned());
-    let PartitionType::Mbr(sys) = partition.kind else { return Err(refuse("its type is one of a GPT, the table is an MBR")) };
-    if matches!(sys, 0 | 0x05 | 0x0f | 0x85) || partition.id.is_some() || !partition.name.is_empty() || partition.attributes != 0 {
-        return Err(refuse("an MBR holds no such type, or no GUID, name or attributes"));
+    let PartitionType::Mbr(sys) = partition.kind else {
+        return Err(refuse("its type is one of a GPT, the table is an MBR"));
+    };
+    if matches!(sys, 0 | 0x05 | 0x0f | 0x85)
+        || partition.id.is_some()
+        || !partition.name.is_empty()
+        || partition.attributes != 0
+    {
+        return Err(refuse(
+            "an MBR holds no such type, or no GUID, name or attributes",
+        ));
     }
-    let narrow = |sector: u64| u32::try_from(sector).map_err(|_| refuse("it reaches behind sector 4294967295"));
+    let narrow = |sector: u64| {
+        u32::try_from(sector).map_err(|_| refuse("it reaches behind sector 4294967295"))
+    };
     let (starting_lba, sectors) = (narrow(partition.start.0)?, narrow(partition.sectors)?);
     let last = narrow(partition.end().0 - 1)?;
     let boot = if partition.active { 0x80 } else { 0 };
-    Ok(MBRPartitionEntry { boot, first_chs: chs(starting_lba), sys, last_chs: chs(last), starting_lba, sectors })
+    Ok(MBRPartitionEntry {
+        boot,
+        first_chs: chs(starting_lba),
+        sys,
+        last_chs: chs(last),
+        starting_lba,
+        sectors,
+    })
 }
 
 fn chs(sector: u32) -> CHS {

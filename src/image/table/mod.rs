@@ -6,9 +6,10 @@
 //!       extended partition: a chain of sectors of the same form, each with one logical partition and the link to the next
 //! ```
 //!
-//! Sources: UEFI Specification 2.10, section 5 (GPT, protective MBR); `block/partitions/msdos.c` of Linux for extended chains.
-//! Sectors have 512 bytes. The crates `gpt` and `mbrman` are met only in this module: they parse and serialise the sectors,
-//! the walking, bounds and checks are ours (`docs/decisions/0007-partition-tables.md` has the reasons).
+//! Sources: UEFI Specification 2.10, section 5 (GPT, protective MBR); `block/partitions/msdos.c` of
+//! Linux for extended chains. Sectors have 512 bytes. The crates `gpt` and `mbrman` are met only in
+//! this module: they parse and serialise the sectors, the walking, bounds and checks are ours
+//! (`docs/decisions/0007-partition-tables.md` has the reasons).
 
 mod gpt;
 mod mbr;
@@ -29,20 +30,33 @@ pub mod types {
     use crate::stamp::Uuid;
 
     /// EFI system partition, `C12A7328-F81F-11D2-BA4B-00A0C93EC93B` (UEFI 5.3.3).
-    pub const GPT_ESP: PartitionType =
-        PartitionType::Gpt(Uuid([0xc1, 0x2a, 0x73, 0x28, 0xf8, 0x1f, 0x11, 0xd2, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9, 0x3b]));
-    /// Linux filesystem data, `0FC63DAF-8483-4772-8E79-3D69D8477DE4` (Discoverable Partitions Specification).
-    pub const GPT_LINUX: PartitionType =
-        PartitionType::Gpt(Uuid([0x0f, 0xc6, 0x3d, 0xaf, 0x84, 0x83, 0x47, 0x72, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d, 0xe4]));
-    /// GRUB's BIOS boot partition, `21686148-6449-6E6F-744E-656564454649` (GRUB manual, "BIOS installation").
-    pub const GPT_BIOS_BOOT: PartitionType =
-        PartitionType::Gpt(Uuid([0x21, 0x68, 0x61, 0x48, 0x64, 0x49, 0x6e, 0x6f, 0x74, 0x4e, 0x65, 0x65, 0x64, 0x45, 0x46, 0x49]));
+    pub const GPT_ESP: PartitionType = PartitionType::Gpt(Uuid([
+        0xc1, 0x2a, 0x73, 0x28, 0xf8, 0x1f, 0x11, 0xd2, 0xba, 0x4b, 0x00, 0xa0, 0xc9, 0x3e, 0xc9,
+        0x3b,
+    ]));
+    /// Linux filesystem data, `0FC63DAF-8483-4772-8E79-3D69D8477DE4` (Discoverable Partitions
+    /// Specification).
+    pub const GPT_LINUX: PartitionType = PartitionType::Gpt(Uuid([
+        0x0f, 0xc6, 0x3d, 0xaf, 0x84, 0x83, 0x47, 0x72, 0x8e, 0x79, 0x3d, 0x69, 0xd8, 0x47, 0x7d,
+        0xe4,
+    ]));
+    /// GRUB's BIOS boot partition, `21686148-6449-6E6F-744E-656564454649` (GRUB manual, "BIOS
+    /// installation").
+    pub const GPT_BIOS_BOOT: PartitionType = PartitionType::Gpt(Uuid([
+        0x21, 0x68, 0x61, 0x48, 0x64, 0x49, 0x6e, 0x6f, 0x74, 0x4e, 0x65, 0x65, 0x64, 0x45, 0x46,
+        0x49,
+    ]));
     /// Linux LVM, `E6D6D379-F507-44C2-A23C-238F2A3DF928`.
-    pub const GPT_LVM: PartitionType =
-        PartitionType::Gpt(Uuid([0xe6, 0xd6, 0xd3, 0x79, 0xf5, 0x07, 0x44, 0xc2, 0xa2, 0x3c, 0x23, 0x8f, 0x2a, 0x3d, 0xf9, 0x28]));
-    /// Microsoft basic data, `EBD0A0A2-B9E5-4433-87C0-68B6B72699C7`: FAT data partitions, firmware partitions of some boards.
-    pub const GPT_BASIC_DATA: PartitionType =
-        PartitionType::Gpt(Uuid([0xeb, 0xd0, 0xa0, 0xa2, 0xb9, 0xe5, 0x44, 0x33, 0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7]));
+    pub const GPT_LVM: PartitionType = PartitionType::Gpt(Uuid([
+        0xe6, 0xd6, 0xd3, 0x79, 0xf5, 0x07, 0x44, 0xc2, 0xa2, 0x3c, 0x23, 0x8f, 0x2a, 0x3d, 0xf9,
+        0x28,
+    ]));
+    /// Microsoft basic data, `EBD0A0A2-B9E5-4433-87C0-68B6B72699C7`: FAT data partitions, firmware
+    /// partitions of some boards.
+    pub const GPT_BASIC_DATA: PartitionType = PartitionType::Gpt(Uuid([
+        0xeb, 0xd0, 0xa0, 0xa2, 0xb9, 0xe5, 0x44, 0x33, 0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99,
+        0xc7,
+    ]));
     /// FAT32 with LBA addressing.
     pub const MBR_FAT32_LBA: PartitionType = PartitionType::Mbr(0x0c);
     /// FAT16 with LBA addressing.
@@ -106,8 +120,8 @@ pub const BIOS_BOOTABLE: u64 = 1 << 2;
 /// One partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
-    /// The number by which systems know it (`sda14`): the place of its GPT entry + 1; 1 to 4 for MBR primaries, from 5 on for
-    /// logical partitions.
+    /// The number by which systems know it (`sda14`): the place of its GPT entry + 1; 1 to 4 for
+    /// MBR primaries, from 5 on for logical partitions.
     pub number: u32,
     /// Its first sector.
     pub start: Lba,
@@ -130,8 +144,24 @@ pub struct Partition {
 impl Partition {
     /// A partition without label, attributes and flags.
     #[must_use]
-    pub fn new(number: u32, start: Lba, sectors: u64, kind: PartitionType, id: Option<Uuid>) -> Self {
-        Self { number, start, sectors, kind, id, name: String::new(), attributes: 0, active: false, logical: false }
+    pub fn new(
+        number: u32,
+        start: Lba,
+        sectors: u64,
+        kind: PartitionType,
+        id: Option<Uuid>,
+    ) -> Self {
+        Self {
+            number,
+            start,
+            sectors,
+            kind,
+            id,
+            name: String::new(),
+            attributes: 0,
+            active: false,
+            logical: false,
+        }
     }
 
     /// The first sector behind it.
@@ -152,7 +182,8 @@ impl Partition {
 pub struct Table {
     /// What identifies the disk, and so the kind of the table.
     pub disk_id: DiskId,
-    /// The partitions by number. An extended partition is not among them, its logical partitions are.
+    /// The partitions by number. An extended partition is not among them, its logical partitions
+    /// are.
     pub partitions: Vec<Partition>,
     /// What was odd about the table that was read.
     pub warnings: Vec<Warning>,
@@ -169,15 +200,22 @@ pub enum Warning {
     Hybrid,
     /// Sector 0 holds no protective partition, so most systems see no partitions on this disk.
     NoProtective,
-    /// Sector 0 holds an MBR, and a GPT without protection lies behind it; the MBR was used, as systems do.
+    /// Sector 0 holds an MBR, and a GPT without protection lies behind it; the MBR was used, as
+    /// systems do.
     StaleGpt,
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::PrimaryDamaged(why) => write!(f, "the GPT at the disk's start is damaged ({why}); used the one at its end"),
-            Self::BackupDamaged(why) => write!(f, "the GPT at the disk's end is damaged ({why}); used the one at its start"),
+            Self::PrimaryDamaged(why) => write!(
+                f,
+                "the GPT at the disk's start is damaged ({why}); used the one at its end"
+            ),
+            Self::BackupDamaged(why) => write!(
+                f,
+                "the GPT at the disk's end is damaged ({why}); used the one at its start"
+            ),
             Self::Hybrid => f.write_str("a hybrid MBR names partitions of its own; used the GPT"),
             Self::NoProtective => f.write_str("the GPT has no protective MBR"),
             Self::StaleGpt => f.write_str("an old GPT lies behind the MBR; used the MBR"),
@@ -195,7 +233,9 @@ pub enum Error {
     #[error("no partition table: the image holds {0}")]
     NoTable(Instead),
     /// A GPT for sectors of another size.
-    #[error("the GPT is made for 4096-byte sectors, 4096-byte sectors are not supported (only 512)")]
+    #[error(
+        "the GPT is made for 4096-byte sectors, 4096-byte sectors are not supported (only 512)"
+    )]
     SectorSize,
     /// Neither GPT is whole.
     #[error("both GPTs are damaged: at the disk's start {primary}, at its end {backup}")]
@@ -261,7 +301,11 @@ impl Table {
             probe::First::Instead(Instead::Unknown) => return gpt::read_unprotected(disk),
             probe::First::Instead(instead) => return Err(Error::NoTable(instead)),
         };
-        let mut table = if first.protective { gpt::read(disk)? } else { mbr::read(disk, &first.header)? };
+        let mut table = if first.protective {
+            gpt::read(disk)?
+        } else {
+            mbr::read(disk, &first.header)?
+        };
         match table.kind() {
             TableKind::Gpt if first.others => table.warnings.push(Warning::Hybrid),
             TableKind::Mbr if gpt::is_there(disk) => table.warnings.push(Warning::StaleGpt),
@@ -272,18 +316,25 @@ impl Table {
         Ok(table)
     }
 
-    /// The sectors that partitions may take on a disk of `disk_len` bytes; empty when it is too small.
+    /// The sectors that partitions may take on a disk of `disk_len` bytes; empty when it is too
+    /// small.
     #[must_use]
     pub fn usable(kind: TableKind, disk_len: u64) -> Range<Lba> {
         let sectors = disk_len / SECTOR;
         match kind {
-            TableKind::Gpt => gpt::FIRST_USABLE..Lba(sectors.saturating_sub(gpt::BACKUP_SECTORS).max(gpt::FIRST_USABLE.0)),
+            TableKind::Gpt => {
+                gpt::FIRST_USABLE
+                    ..Lba(sectors
+                        .saturating_sub(gpt::BACKUP_SECTORS)
+                        .max(gpt::FIRST_USABLE.0))
+            }
             TableKind::Mbr => Lba(1)..Lba(sectors.clamp(1, 1 << 32)),
         }
     }
 
-    /// The table's bytes and their offsets on a disk of `disk_len` bytes, in ascending order. The 440 bytes of boot code at the start
-    /// of sector 0 are left to whoever owns them. Logical partitions cannot be written.
+    /// The table's bytes and their offsets on a disk of `disk_len` bytes, in ascending order. The
+    /// 440 bytes of boot code at the start of sector 0 are left to whoever owns them. Logical
+    /// partitions cannot be written.
     ///
     /// # Errors
     /// [`Error`] when the table does not fit this disk or this kind.
@@ -305,11 +356,14 @@ impl Table {
     /// The partition with this number.
     #[must_use]
     pub fn partition(&self, number: u32) -> Option<&Partition> {
-        self.partitions.iter().find(|partition| partition.number == number)
+        self.partitions
+            .iter()
+            .find(|partition| partition.number == number)
     }
 
-    /// The name of partition `number` under `/dev/disk/by-partuuid`, as Linux and udev form it: the GUID in lower case, or the disk
-    /// id and the number in hexadecimal. `None` when a GPT has no such partition.
+    /// The name of partition `number` under `/dev/disk/by-partuuid`, as Linux and udev form it: the
+    /// GUID in lower case, or the disk id and the number in hexadecimal. `None` when a GPT has no
+    /// such partition.
     #[must_use]
     pub fn partuuid(&self, number: u32) -> Option<String> {
         match self.disk_id {
@@ -322,7 +376,10 @@ impl Table {
     fn check(&self, usable: Range<Lba>) -> Result<(), Error> {
         let mut sorted: Vec<&Partition> = self.partitions.iter().collect();
         sorted.sort_by_key(|partition| partition.number);
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0].number == pair[1].number) {
+        if let Some(pair) = sorted
+            .windows(2)
+            .find(|pair| pair[0].number == pair[1].number)
+        {
             return Err(Error::Twice(pair[0].number));
         }
         for partition in &sorted {
@@ -331,12 +388,23 @@ impl Table {
                 return Err(Error::Backwards(number, end, start));
             }
             if start < usable.start || end > usable.end {
-                return Err(Error::Beyond { number, start, end, from: usable.start, to: usable.end });
+                return Err(Error::Beyond {
+                    number,
+                    start,
+                    end,
+                    from: usable.start,
+                    to: usable.end,
+                });
             }
         }
         sorted.sort_by_key(|partition| partition.start);
         match sorted.windows(2).find(|pair| pair[0].end() > pair[1].start) {
-            Some(pair) => Err(Error::Overlap(pair[0].number, pair[1].number, pair[0].end(), pair[1].start)),
+            Some(pair) => Err(Error::Overlap(
+                pair[0].number,
+                pair[1].number,
+                pair[0].end(),
+                pair[1].start,
+            )),
             None => Ok(()),
         }
     }
@@ -345,6 +413,7 @@ impl Table {
 /// Reads one sector.
 fn sector(disk: &dyn ReadAt, at: Lba) -> Result<[u8; 512], Error> {
     let mut out = [0; 512];
-    disk.read_exact_at(at.bytes(), &mut out).map_err(|e| Error::Io(at, e))?;
+    disk.read_exact_at(at.bytes(), &mut out)
+        .map_err(|e| Error::Io(at, e))?;
     Ok(out)
 }

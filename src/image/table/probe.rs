@@ -1,4 +1,5 @@
-//! What lies in sector 0: an MBR, or something that is no partition table at all and deserves a name.
+//! What lies in sector 0: an MBR, or something that is no partition table at all and deserves a
+//! name.
 
 use super::{Error, sector};
 use crate::stream::ReadAt;
@@ -37,7 +38,8 @@ impl fmt::Display for Instead {
     }
 }
 
-/// Magic bytes of what may begin at offset 0 of an image, from `libblkid`'s tables and each format's own documentation.
+/// Magic bytes of what may begin at offset 0 of an image, from `libblkid`'s tables and each
+/// format's own documentation.
 const MAGICS: [(u64, &[u8], &str); 8] = [
     (1080, b"\x53\xef", "ext2, ext3 or ext4 filesystem"),
     (0, b"XFSB", "XFS filesystem"),
@@ -73,17 +75,27 @@ pub(super) fn first_sector(disk: &dyn ReadAt) -> Result<First, Error> {
     if has(disk, 0x8001, b"CD001") {
         return Ok(First::Instead(Instead::Iso));
     }
-    let header = MBRHeader::read_from(&mut Cursor::new(&bytes)).ok().filter(|_| !is_fat(&bytes));
+    let header = MBRHeader::read_from(&mut Cursor::new(&bytes))
+        .ok()
+        .filter(|_| !is_fat(&bytes));
     let is_mbr = header.is_some();
     if let Some(header) = header.filter(|header| header.iter().any(|(_, entry)| entry.is_used())) {
         let protective = header.iter().any(|(_, entry)| entry.sys == 0xee);
-        let others = header.iter().any(|(_, entry)| entry.is_used() && entry.sys != 0xee);
-        return Ok(First::Table(Box::new(Mbr { header, protective, others })));
+        let others = header
+            .iter()
+            .any(|(_, entry)| entry.is_used() && entry.sys != 0xee);
+        return Ok(First::Table(Box::new(Mbr {
+            header,
+            protective,
+            others,
+        })));
     }
     if is_fat(&bytes) {
         return Ok(First::Instead(Instead::Bare("FAT filesystem")));
     }
-    let bare = MAGICS.iter().find(|(offset, magic, _)| has(disk, *offset, magic));
+    let bare = MAGICS
+        .iter()
+        .find(|(offset, magic, _)| has(disk, *offset, magic));
     Ok(First::Instead(match bare {
         Some((_, _, name)) => Instead::Bare(name),
         None if is_mbr => Instead::NoPartitions,
@@ -98,7 +110,8 @@ fn has(disk: &dyn ReadAt, offset: u64, magic: &[u8]) -> bool {
     disk.read_exact_at(offset, &mut found).is_ok() && found == magic
 }
 
-/// A FAT boot sector ends in 55 aa as an MBR does; the type text at 54 or 82 tells (fatgen103, "Boot Sector and BPB").
+/// A FAT boot sector ends in 55 aa as an MBR does; the type text at 54 or 82 tells (fatgen103,
+/// "Boot Sector and BPB").
 fn is_fat(bytes: &[u8; 512]) -> bool {
     matches!(bytes[0], 0xeb | 0xe9) && (&bytes[54..57] == b"FAT" || &bytes[82..87] == b"FAT32")
 }

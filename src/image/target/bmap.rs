@@ -1,5 +1,6 @@
-//! Block maps of `bmaptool`, format 2.0 (`bmaptools/BmapCreate.py` and `BmapCopy.py` of bmap-tools): which blocks of an image a
-//! device must get, with their sums. Other blocks may keep what they hold.
+//! Block maps of `bmaptool`, format 2.0 (`bmaptools/BmapCreate.py` and `BmapCopy.py` of
+//! bmap-tools): which blocks of an image a device must get, with their sums. Other blocks may keep
+//! what they hold.
 
 use crate::digest::{hex, unhex};
 use crate::stream::{Content, ReadAt};
@@ -13,7 +14,8 @@ use std::ops::Range;
 const BLOCK: u64 = 4 * KIB;
 /// How much is hashed at once (bytes).
 const BUFFER: u64 = MIB;
-/// The longest range in our maps (bytes): a reader can hold one in memory and check it before it writes.
+/// The longest range in our maps (bytes): a reader can hold one in memory and check it before it
+/// writes.
 const LONGEST: u64 = 16 * MIB;
 /// The digits of a sum.
 const DIGITS: usize = 64;
@@ -51,7 +53,9 @@ impl MapError {
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
-        Some("make it again with `bmaptool create`, or leave it out: without a map every block is written")
+        Some(
+            "make it again with `bmaptool create`, or leave it out: without a map every block is written",
+        )
     }
 }
 
@@ -71,23 +75,36 @@ impl Sums {
     pub fn new(content: &Content) -> Self {
         let mut wanted = pieces(content).into_iter();
         let current = wanted.next();
-        Self { wanted, current, hash: Sha256::new(), at: 0, done: Vec::new() }
+        Self {
+            wanted,
+            current,
+            hash: Sha256::new(),
+            at: 0,
+            done: Vec::new(),
+        }
     }
 
     /// Takes the next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while let Some(range) = self.current.clone() {
-            let skip = usize::try_from(range.start.saturating_sub(self.at)).unwrap_or(usize::MAX).min(bytes.len());
+            let skip = usize::try_from(range.start.saturating_sub(self.at))
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
             let rest = &bytes[skip..];
             self.at += skip as u64;
-            let part = usize::try_from(range.end - self.at).unwrap_or(usize::MAX).min(rest.len());
+            let part = usize::try_from(range.end - self.at)
+                .unwrap_or(usize::MAX)
+                .min(rest.len());
             self.hash.update(&rest[..part]);
             self.at += part as u64;
             bytes = &rest[part..];
             if self.at < range.end {
                 return;
             }
-            self.done.push(Mapped { bytes: range, sha256: self.hash.finalize_reset().into() });
+            self.done.push(Mapped {
+                bytes: range,
+                sha256: self.hash.finalize_reset().into(),
+            });
             self.current = self.wanted.next();
         }
     }
@@ -113,7 +130,9 @@ impl Sums {
 fn pieces(content: &Content) -> Vec<Range<u64>> {
     let cut = |range: Range<u64>| {
         let end = range.end.min(content.len());
-        (range.start..end).step_by(LONGEST as usize).map(move |start| start..end.min(start + LONGEST))
+        (range.start..end)
+            .step_by(LONGEST as usize)
+            .map(move |start| start..end.min(start + LONGEST))
     };
     content.covered(BLOCK).into_iter().flat_map(cut).collect()
 }
@@ -131,7 +150,10 @@ pub fn sums(content: &Content) -> io::Result<Vec<Mapped>> {
             content.read_exact_at(at, &mut buf[..part])?;
             hash.update(&buf[..part]);
         }
-        Ok(Mapped { bytes, sha256: hash.finalize().into() })
+        Ok(Mapped {
+            bytes,
+            sha256: hash.finalize().into(),
+        })
     };
     pieces(content).into_iter().map(sum).collect()
 }
@@ -142,7 +164,10 @@ impl BlockMap {
     /// # Errors
     /// What reading said.
     pub fn of(image: &Content) -> io::Result<Self> {
-        Ok(Self { size: image.len(), ranges: sums(image)? })
+        Ok(Self {
+            size: image.len(),
+            ranges: sums(image)?,
+        })
     }
 
     /// The map as XML.
@@ -153,8 +178,16 @@ impl BlockMap {
         for range in &self.ranges {
             let (first, end) = (range.bytes.start / BLOCK, range.bytes.end.div_ceil(BLOCK));
             let last = end.saturating_sub(1);
-            let blocks = if first == last { last.to_string() } else { format!("{first}-{last}") };
-            let _ = writeln!(map, "        <Range chksum=\"{}\"> {blocks} </Range>", hex(&range.sha256));
+            let blocks = if first == last {
+                last.to_string()
+            } else {
+                format!("{first}-{last}")
+            };
+            let _ = writeln!(
+                map,
+                "        <Range chksum=\"{}\"> {blocks} </Range>",
+                hex(&range.sha256)
+            );
             mapped += end - first;
         }
         let file = |own: &str| {
@@ -178,19 +211,28 @@ impl BlockMap {
     /// [`MapError`].
     pub fn parse(text: &str) -> Result<Self, MapError> {
         let bare = without_comments(text)?;
-        let version = attribute(&bare, "<bmap ", "version").ok_or_else(|| corrupt("it has no version"))?;
+        let version =
+            attribute(&bare, "<bmap ", "version").ok_or_else(|| corrupt("it has no version"))?;
         let kind = element(&bare, "ChecksumType").unwrap_or("no checksums");
         if !matches!(version, "1.4" | "2.0") || kind != "sha256" {
-            return Err(MapError::Unsupported(format!("version {version} and {kind}")));
+            return Err(MapError::Unsupported(format!(
+                "version {version} and {kind}"
+            )));
         }
         own_sum(text, &bare)?;
         let block = number(element(&bare, "BlockSize"), "BlockSize")?;
         let size = number(element(&bare, "ImageSize"), "ImageSize")?;
-        let mut map = Self { size, ranges: Vec::new() };
+        let mut map = Self {
+            size,
+            ranges: Vec::new(),
+        };
         for piece in bare.split("<Range").skip(1) {
             let range = range(piece, block, size)?;
             if range.bytes.start < map.ranges.last().map_or(0, |last| last.bytes.end) {
-                return Err(corrupt(format!("its ranges overlap at byte {}", range.bytes.start)));
+                return Err(corrupt(format!(
+                    "its ranges overlap at byte {}",
+                    range.bytes.start
+                )));
             }
             map.ranges.push(range);
         }
@@ -200,7 +242,10 @@ impl BlockMap {
     /// Bytes in all ranges.
     #[must_use]
     pub fn mapped_len(&self) -> u64 {
-        self.ranges.iter().map(|range| range.bytes.end - range.bytes.start).sum()
+        self.ranges
+            .iter()
+            .map(|range| range.bytes.end - range.bytes.start)
+            .sum()
     }
 }
 
@@ -214,7 +259,10 @@ fn without_comments(text: &str) -> Result<String, MapError> {
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once("<!--") {
         out.push_str(before);
-        rest = behind.split_once("-->").ok_or_else(|| corrupt("a comment does not end"))?.1;
+        rest = behind
+            .split_once("-->")
+            .ok_or_else(|| corrupt("a comment does not end"))?
+            .1;
     }
     out.push_str(rest);
     Ok(out)
@@ -229,35 +277,78 @@ fn element<'t>(text: &'t str, name: &str) -> Option<&'t str> {
 /// The attribute `name` of what begins with `start`.
 fn attribute<'t>(text: &'t str, start: &str, name: &str) -> Option<&'t str> {
     let inside = text.split_once(start)?.1.split_once('>')?.0;
-    inside.split_once(&format!("{name}=\""))?.1.split_once('"').map(|(value, _)| value)
+    inside
+        .split_once(&format!("{name}=\""))?
+        .1
+        .split_once('"')
+        .map(|(value, _)| value)
 }
 
 fn number(text: Option<&str>, name: &str) -> Result<u64, MapError> {
     let found = text.and_then(|text| text.parse().ok()).filter(|n| *n > 0);
-    found.ok_or_else(|| corrupt(format!("{name} is {}, no number above 0", text.unwrap_or("missing"))))
+    found.ok_or_else(|| {
+        corrupt(format!(
+            "{name} is {}, no number above 0",
+            text.unwrap_or("missing")
+        ))
+    })
 }
 
 fn own_sum(text: &str, bare: &str) -> Result<(), MapError> {
     let stored = element(bare, "BmapFileChecksum").filter(|sum| sum.len() == DIGITS);
     let stored = stored.ok_or_else(|| corrupt("it has no sum of its own"))?;
-    let computed = hex(&Sha256::digest(text.replacen(stored, &"0".repeat(DIGITS), 1)));
-    if stored == computed { Ok(()) } else { Err(corrupt(format!("its sum is {computed} where it says {stored}"))) }
+    let computed = hex(&Sha256::digest(text.replacen(
+        stored,
+        &"0".repeat(DIGITS),
+        1,
+    )));
+    if stored == computed {
+        Ok(())
+    } else {
+        Err(corrupt(format!(
+            "its sum is {computed} where it says {stored}"
+        )))
+    }
 }
 
 /// What follows `<Range`: ` chksum="..."> 5-7 </Range>`.
 fn range(piece: &str, block: u64, size: u64) -> Result<Mapped, MapError> {
-    let bad = || corrupt(format!("a range cannot be read: {}", piece.split('<').next().unwrap_or_default().trim()));
-    let blocks = piece.split_once('>').and_then(|(_, text)| text.split_once('<')).map(|(text, _)| text.trim());
+    let bad = || {
+        corrupt(format!(
+            "a range cannot be read: {}",
+            piece.split('<').next().unwrap_or_default().trim()
+        ))
+    };
+    let blocks = piece
+        .split_once('>')
+        .and_then(|(_, text)| text.split_once('<'))
+        .map(|(text, _)| text.trim());
     let blocks = blocks.ok_or_else(bad)?;
     let (first, last) = blocks.split_once('-').unwrap_or((blocks, blocks));
-    let (first, last): (u64, u64) = (first.parse().map_err(|_| bad())?, last.parse().map_err(|_| bad())?);
-    let start = first.checked_mul(block).filter(|start| *start < size && first <= last).ok_or_else(bad)?;
-    let end = last.checked_add(1).and_then(|end| end.checked_mul(block)).ok_or_else(bad)?;
+    let (first, last): (u64, u64) = (
+        first.parse().map_err(|_| bad())?,
+        last.parse().map_err(|_| bad())?,
+    );
+    let start = first
+        .checked_mul(block)
+        .filter(|start| *start < size && first <= last)
+        .ok_or_else(bad)?;
+    let end = last
+        .checked_add(1)
+        .and_then(|end| end.checked_mul(block))
+        .ok_or_else(bad)?;
     if end - end.min(size) >= block {
         return Err(bad());
     }
-    let sum = piece.split_once("chksum=\"").and_then(|(_, text)| text.get(..DIGITS)).and_then(unhex).ok_or_else(bad)?;
-    Ok(Mapped { bytes: start..end.min(size), sha256: sum })
+    let sum = piece
+        .split_once("chksum=\"")
+        .and_then(|(_, text)| text.get(..DIGITS))
+        .and_then(unhex)
+        .ok_or_else(bad)?;
+    Ok(Mapped {
+        bytes: start..end.min(size),
+        sha256: sum,
+    })
 }
 
 #[cfg(test)]
@@ -278,11 +369,17 @@ mod tests {
         let image = image();
         let map = BlockMap::of(&image).unwrap();
         assert_eq!(BlockMap::parse(&map.to_xml()).unwrap(), map);
-        assert!(map.ranges.iter().all(|range| range.bytes.end - range.bytes.start <= LONGEST));
+        assert!(
+            map.ranges
+                .iter()
+                .all(|range| range.bytes.end - range.bytes.start <= LONGEST)
+        );
         assert_eq!(map.mapped_len(), 4096 + (42 << 20));
         let mut sums = Sums::new(&image);
         let bytes = image.read_all(1 << 30).unwrap();
-        bytes[..45 << 20].chunks(77_777).for_each(|chunk| sums.update(chunk));
+        bytes[..45 << 20]
+            .chunks(77_777)
+            .for_each(|chunk| sums.update(chunk));
         sums.zeros(15 << 20);
         assert_eq!(sums.finish(), map.ranges);
     }
@@ -290,17 +387,36 @@ mod tests {
     #[test]
     fn damaged_maps_are_refused() {
         let text = BlockMap::of(&image()).unwrap().to_xml();
-        for (from, to) in
-            [("60", "61"), ("> 0 <", "> 0-9999999 <"), ("</BlockMap>", ""), ("version=\"2.0\"", ""), ("sha256", "md5")]
-        {
+        for (from, to) in [
+            ("60", "61"),
+            ("> 0 <", "> 0-9999999 <"),
+            ("</BlockMap>", ""),
+            ("version=\"2.0\"", ""),
+            ("sha256", "md5"),
+        ] {
             assert!(text.contains(from));
-            assert!(BlockMap::parse(&text.replacen(from, to, 1)).is_err(), "{from}");
+            assert!(
+                BlockMap::parse(&text.replacen(from, to, 1)).is_err(),
+                "{from}"
+            );
         }
         let good = range(" chksum=\"", 4096, 1 << 20);
         assert!(good.is_err());
         let piece = |blocks: &str| format!(" chksum=\"{}\"> {blocks} </Range>", "ab".repeat(32));
-        assert_eq!(range(&piece("2-3"), 4096, 16_000).unwrap().bytes, 8192..16_000);
-        for blocks in ["", "x", "3-2", "4", "0-4", "-1", "18446744073709551615", "1-18446744073709551615"] {
+        assert_eq!(
+            range(&piece("2-3"), 4096, 16_000).unwrap().bytes,
+            8192..16_000
+        );
+        for blocks in [
+            "",
+            "x",
+            "3-2",
+            "4",
+            "0-4",
+            "-1",
+            "18446744073709551615",
+            "1-18446744073709551615",
+        ] {
             assert!(range(&piece(blocks), 4096, 16_000).is_err(), "{blocks}");
         }
     }

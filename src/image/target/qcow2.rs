@@ -1,4 +1,5 @@
-//! qcow2 version 3 (`docs/interop/qcow2.txt` of QEMU), uncompressed: header, reference counts, L1, L2, then the clusters with data.
+//! qcow2 version 3 (`docs/interop/qcow2.txt` of QEMU), uncompressed: header, reference counts, L1,
+//! L2, then the clusters with data.
 
 use super::units;
 use crate::stream::{Content, Run, Source};
@@ -14,7 +15,8 @@ const COUNTS: u64 = CLUSTER / 2;
 /// Bit 63 of L1 and L2 entries: the reference count is exactly one.
 const COPIED: u64 = 1 << 63;
 
-/// How many clusters each part of the file has; they follow each other in this order, behind the header's one.
+/// How many clusters each part of the file has; they follow each other in this order, behind the
+/// header's one.
 #[derive(Debug)]
 struct Parts {
     table: u64,
@@ -27,7 +29,13 @@ struct Parts {
 impl Parts {
     /// Sizes the reference counts so that they count themselves too.
     fn new(l1: u64, l2: u64, data: u64) -> Self {
-        let mut parts = Self { table: 1, blocks: 1, l1, l2, data };
+        let mut parts = Self {
+            table: 1,
+            blocks: 1,
+            l1,
+            l2,
+            data,
+        };
         loop {
             let blocks = parts.total().div_ceil(COUNTS);
             let table = blocks.div_ceil(ENTRIES);
@@ -62,14 +70,24 @@ pub fn qcow2(image: &Source) -> io::Result<Content> {
     let mut tables: Vec<u64> = clusters().map(|cluster| cluster / ENTRIES).collect();
     tables.dedup();
     let count = clusters().count() as u64;
-    let parts = Parts::new((l1_entries * 8).div_ceil(CLUSTER), tables.len() as u64, count);
+    let parts = Parts::new(
+        (l1_entries * 8).div_ceil(CLUSTER),
+        tables.len() as u64,
+        count,
+    );
     let [blocks, l1, l2, data] = parts.offsets();
 
     let mut out = Content::hole(0);
     out.push_bytes(0, header(image.len(), l1_entries, l1, parts.table));
-    let table: Vec<u64> = (0..parts.blocks).map(|index| blocks + index * CLUSTER).collect();
+    let table: Vec<u64> = (0..parts.blocks)
+        .map(|index| blocks + index * CLUSTER)
+        .collect();
     out.push_bytes(CLUSTER, bytes(&table));
-    out.push_bytes(blocks, 1u16.to_be_bytes().repeat(usize::try_from(parts.total()).map_err(io::Error::other)?));
+    out.push_bytes(
+        blocks,
+        1u16.to_be_bytes()
+            .repeat(usize::try_from(parts.total()).map_err(io::Error::other)?),
+    );
     let mut first = vec![0; usize::try_from(l1_entries).map_err(io::Error::other)?];
     for (index, table) in (0..).zip(&tables) {
         first[usize::try_from(*table).map_err(io::Error::other)?] = (l2 + index * CLUSTER) | COPIED;
@@ -82,14 +100,20 @@ pub fn qcow2(image: &Source) -> io::Result<Content> {
             table += 1;
         }
         let slot = table as u64 * ENTRIES + cluster % ENTRIES;
-        second[usize::try_from(slot).map_err(io::Error::other)?] = (data + index * CLUSTER) | COPIED;
+        second[usize::try_from(slot).map_err(io::Error::other)?] =
+            (data + index * CLUSTER) | COPIED;
     }
     out.push_bytes(l2, bytes(&second));
     let mut at = data;
     for range in &ranges {
         let offset = range.start * CLUSTER;
         let len = (range.end * CLUSTER).min(image.len()) - offset;
-        out.push(Run { offset: at, len, source: image.clone(), source_offset: offset });
+        out.push(Run {
+            offset: at,
+            len,
+            source: image.clone(),
+            source_offset: offset,
+        });
         at += align_up(len, CLUSTER);
     }
     out.set_len(parts.total() * CLUSTER);
@@ -97,7 +121,10 @@ pub fn qcow2(image: &Source) -> io::Result<Content> {
 }
 
 fn bytes(entries: &[u64]) -> Vec<u8> {
-    entries.iter().flat_map(|entry| entry.to_be_bytes()).collect()
+    entries
+        .iter()
+        .flat_map(|entry| entry.to_be_bytes())
+        .collect()
 }
 
 fn header(size: u64, l1_entries: u64, l1: u64, table: u64) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! Android sparse images (`libsparse/sparse_format.h`; the layout is drawn at the reader, `crate::image::source`).
+//! Android sparse images (`libsparse/sparse_format.h`; the layout is drawn at the reader,
+//! `crate::image::source`).
 
 use super::units;
 use crate::stream::{Content, ReadAt, Run, Source};
@@ -12,15 +13,28 @@ const CHUNK: u64 = GIB / BLOCK;
 const HEADER: u64 = 28;
 const CHUNK_HEADER: u64 = 12;
 
-/// `image` as an Android sparse image. Holes become fills with zero, not "don't care": the device shall hold the image exactly.
+/// `image` as an Android sparse image. Holes become fills with zero, not "don't care": the device
+/// shall hold the image exactly.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidInput`] when the image is no multiple of 4 KiB or too large, else what asking for its holes said.
+/// [`io::ErrorKind::InvalidInput`] when the image is no multiple of 4 KiB or too large, else what
+/// asking for its holes said.
 pub fn android_sparse(image: &Source) -> io::Result<Content> {
-    let blocks = u32::try_from(image.len() / BLOCK).ok().filter(|_| image.len().is_multiple_of(BLOCK));
-    let refuse = || io::Error::new(io::ErrorKind::InvalidInput, format!("{} bytes are no Android sparse image", image.len()));
+    let blocks = u32::try_from(image.len() / BLOCK)
+        .ok()
+        .filter(|_| image.len().is_multiple_of(BLOCK));
+    let refuse = || {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} bytes are no Android sparse image", image.len()),
+        )
+    };
     let blocks = blocks.ok_or_else(refuse)?;
-    let mut file = Chunks { image, out: Content::hole(HEADER), count: 0 };
+    let mut file = Chunks {
+        image,
+        out: Content::hole(HEADER),
+        count: 0,
+    };
     let mut done = 0;
     for range in units(&**image, BLOCK)? {
         file.fill(done, range.start);
@@ -77,7 +91,12 @@ impl Chunks<'_> {
             let blocks = CHUNK.min(to - at);
             let len = blocks * BLOCK;
             self.head(0xcac1, blocks, len, &[]);
-            self.out.push(Run { offset: self.out.len(), len, source: self.image.clone(), source_offset: at * BLOCK });
+            self.out.push(Run {
+                offset: self.out.len(),
+                len,
+                source: self.image.clone(),
+                source_offset: at * BLOCK,
+            });
             at += blocks;
         }
     }

@@ -21,7 +21,8 @@ pub(super) enum MultiArch {
     Allowed,
 }
 
-/// What relations are about: a package's name, architecture and version, and what it says of others.
+/// What relations are about: a package's name, architecture and version, and what it says of
+/// others.
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) name: String,
@@ -40,19 +41,31 @@ impl Facts {
     /// Reads them from a control paragraph.
     pub(super) fn read(control: &Paragraph) -> Result<Self, String> {
         let architecture = control.text("Architecture");
-        let relations = |field: &str| Relations::parse(control.text(field), architecture).map_err(|e| format!("{field}: {e}"));
+        let relations = |field: &str| {
+            Relations::parse(control.text(field), architecture).map_err(|e| format!("{field}: {e}"))
+        };
         let name = control.text("Package");
         let fine = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
-        if name.is_empty() || !name.bytes().all(fine) || !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        if name.is_empty()
+            || !name.bytes().all(fine)
+            || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        {
             return Err(format!("Package: `{name}` is no package name"));
         }
-        if architecture.is_empty() || !architecture.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        if architecture.is_empty()
+            || !architecture
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        {
             return Err(format!("Architecture: `{architecture}` is no architecture"));
         }
         Ok(Self {
             name: name.to_owned(),
             architecture: architecture.to_owned(),
-            version: control.text("Version").parse().map_err(|e| format!("Version: {e}"))?,
+            version: control
+                .text("Version")
+                .parse()
+                .map_err(|e| format!("Version: {e}"))?,
             multi_arch: match control.text("Multi-Arch") {
                 "same" => MultiArch::Same,
                 "foreign" => MultiArch::Foreign,
@@ -68,9 +81,14 @@ impl Facts {
         })
     }
 
-    /// The name of the package's files in `info`: with the architecture where several can be installed at once.
+    /// The name of the package's files in `info`: with the architecture where several can be
+    /// installed at once.
     pub(super) fn base(&self) -> String {
-        if self.multi_arch == MultiArch::Same { format!("{}:{}", self.name, self.architecture) } else { self.name.clone() }
+        if self.multi_arch == MultiArch::Same {
+            format!("{}:{}", self.name, self.architecture)
+        } else {
+            self.name.clone()
+        }
     }
 }
 
@@ -108,19 +126,32 @@ impl Stanza {
             _ => State::Half,
         };
         let facts = Facts::read(&control).map_err(|e| format!("package {name}: {e}"))?;
-        Ok(Self { raw: raw.to_vec(), control, facts, state })
+        Ok(Self {
+            raw: raw.to_vec(),
+            control,
+            facts,
+            state,
+        })
     }
 
     /// Path and MD5 sum of each configuration file, and whether a newer version dropped it.
     pub(super) fn conffiles(&self) -> Vec<(String, String, bool)> {
-        let lines = self.control.text("Conffiles").lines().filter(|line| !line.trim().is_empty());
+        let lines = self
+            .control
+            .text("Conffiles")
+            .lines()
+            .filter(|line| !line.trim().is_empty());
         let line = |line: &str| {
             let mut words = line.trim().rsplitn(2, ' ').collect::<Vec<_>>();
             let obsolete = words.first() == Some(&"obsolete");
             if obsolete {
                 words = words.get(1)?.rsplitn(2, ' ').collect();
             }
-            Some(((*words.get(1)?).to_owned(), (*words.first()?).to_owned(), obsolete))
+            Some((
+                (*words.get(1)?).to_owned(),
+                (*words.first()?).to_owned(),
+                obsolete,
+            ))
         };
         lines.filter_map(line).collect()
     }
@@ -162,7 +193,8 @@ impl Database {
         let mut problems = Problems::default();
         let status = text(tree, "status").map_err(|e| Problem::new(e.to_string()))?;
         let status = status.ok_or_else(|| {
-            Problem::new(format!("the image has no {DIR}/status")).hint("packages can be added to images that have dpkg's database")
+            Problem::new(format!("the image has no {DIR}/status"))
+                .hint("packages can be added to images that have dpkg's database")
         })?;
         let mut stanzas_read = Vec::new();
         for raw in stanzas(&status) {
@@ -171,11 +203,22 @@ impl Database {
                 Err(e) => problems.push(Problem::new(format!("{DIR}/status: {e}"))),
             }
         }
-        if tree.dir(format!("{DIR}/updates")).is_some_and(|dir| !dir.entries.is_empty()) {
+        if tree
+            .dir(format!("{DIR}/updates"))
+            .is_some_and(|dir| !dir.entries.is_empty())
+        {
             let hint = "run `dpkg --configure -a` in the golden image before it is taken";
-            problems.push(Problem::new(format!("{DIR}/updates is not empty: dpkg was interrupted in the image")).hint(hint));
+            problems.push(
+                Problem::new(format!(
+                    "{DIR}/updates is not empty: dpkg was interrupted in the image"
+                ))
+                .hint(hint),
+            );
         }
-        let mut database = Self { stanzas: stanzas_read, ..Self::default() };
+        let mut database = Self {
+            stanzas: stanzas_read,
+            ..Self::default()
+        };
         if let Err(e) = database.rest(tree) {
             problems.push(Problem::new(e.to_string()));
         }
@@ -185,7 +228,11 @@ impl Database {
     fn rest(&mut self, tree: &Tree) -> Result<(), EditError> {
         let arch = text(tree, "arch")?.unwrap_or_default();
         let mut arch = lines(&arch).map(|line| String::from_utf8_lossy(line).into_owned());
-        let of_dpkg = self.stanzas.iter().find(|s| s.facts.name == "dpkg").map(|s| s.facts.architecture.clone());
+        let of_dpkg = self
+            .stanzas
+            .iter()
+            .find(|s| s.facts.name == "dpkg")
+            .map(|s| s.facts.architecture.clone());
         self.native = of_dpkg.or_else(|| arch.next()).unwrap_or_default();
         self.foreign = arch.filter(|name| *name != self.native).collect();
         self.diversions = diversions(&text(tree, "diversions")?.unwrap_or_default());
@@ -193,7 +240,10 @@ impl Database {
         for stanza in &self.stanzas {
             let base = stanza.facts.base();
             for line in lines(&text(tree, &format!("info/{base}.list"))?.unwrap_or_default()) {
-                self.owners.entry(line.to_vec()).or_default().insert(base.clone());
+                self.owners
+                    .entry(line.to_vec())
+                    .or_default()
+                    .insert(base.clone());
             }
         }
         Ok(())
@@ -202,34 +252,47 @@ impl Database {
     /// The place of a package in `stanzas`; `all` and the native architecture are one.
     pub(super) fn position(&self, name: &str, architecture: &str) -> Option<usize> {
         let same = |a: &str| self.real(a) == self.real(architecture);
-        self.stanzas.iter().position(|s| s.facts.name == name && same(&s.facts.architecture))
+        self.stanzas
+            .iter()
+            .position(|s| s.facts.name == name && same(&s.facts.architecture))
     }
 
     /// What the database has of a package that is to be installed.
     pub(super) fn old(&self, new: &Facts) -> Option<&Stanza> {
-        self.position(&new.name, &new.architecture).and_then(|at| self.stanzas.get(at))
+        self.position(&new.name, &new.architecture)
+            .and_then(|at| self.stanzas.get(at))
     }
 
     /// A package by its name in `info`.
     pub(super) fn by_base(&self, base: &str) -> Option<&Stanza> {
-        self.stanzas.iter().find(|stanza| stanza.facts.base() == base)
+        self.stanzas
+            .iter()
+            .find(|stanza| stanza.facts.base() == base)
     }
 
     /// A package as users name it: `name` or `name:architecture`.
     pub(super) fn named(&self, name: &str) -> Option<&Stanza> {
         let (name, architecture) = name.split_once(':').unwrap_or((name, &self.native));
         let at = self.position(name, architecture);
-        at.and_then(|at| self.stanzas.get(at)).or_else(|| self.stanzas.iter().find(|s| s.facts.name == name))
+        at.and_then(|at| self.stanzas.get(at))
+            .or_else(|| self.stanzas.iter().find(|s| s.facts.name == name))
     }
 
     /// The architecture that `all` stands for.
     pub(super) fn real<'a>(&'a self, architecture: &'a str) -> &'a str {
-        if architecture == "all" { &self.native } else { architecture }
+        if architecture == "all" {
+            &self.native
+        } else {
+            architecture
+        }
     }
 
     /// Where `path` of `package` goes when a diversion moves it.
     pub(super) fn diverted(&self, path: &[u8], package: &str) -> Option<&[u8]> {
-        let found = self.diversions.iter().find(|d| d.from == path && d.package.as_deref() != Some(package));
+        let found = self
+            .diversions
+            .iter()
+            .find(|d| d.from == path && d.package.as_deref() != Some(package));
         found.map(|diversion| diversion.to.as_slice())
     }
 }
@@ -260,23 +323,37 @@ fn diversions(bytes: &[u8]) -> Vec<Diversion> {
 fn overrides(bytes: &[u8]) -> Vec<Override> {
     let read = |line: &[u8]| {
         let mut words = line.splitn(4, |b| *b == b' ');
-        let mut word = || words.next().map(|word| String::from_utf8_lossy(word).into_owned());
+        let mut word = || {
+            words
+                .next()
+                .map(|word| String::from_utf8_lossy(word).into_owned())
+        };
         let (user, group) = (word()?, word()?);
         let mode = u16::from_str_radix(&word()?, 8).ok()?;
-        Some(Override { user, group, mode, path: words.next()?.to_vec() })
+        Some(Override {
+            user,
+            group,
+            mode,
+            path: words.next()?.to_vec(),
+        })
     };
     lines(bytes).filter_map(read).collect()
 }
 
 /// The names of the files in `info` that belong to a package, with their suffixes.
 pub(super) fn info_files(tree: &Tree, base: &str) -> Vec<(String, Vec<u8>)> {
-    let Some(dir) = tree.dir(format!("{DIR}/info")) else { return Vec::new() };
+    let Some(dir) = tree.dir(format!("{DIR}/info")) else {
+        return Vec::new();
+    };
     let suffix = |name: &Vec<u8>| {
         let rest = name.strip_prefix(base.as_bytes())?.strip_prefix(b".")?;
         let fine = !rest.is_empty() && !rest.contains(&b'.') && !rest.contains(&b':');
         fine.then(|| (String::from_utf8_lossy(rest).into_owned(), name.clone()))
     };
-    let leaves = dir.entries.iter().filter(|(_, entry)| matches!(entry, Entry::Leaf(_)));
+    let leaves = dir
+        .entries
+        .iter()
+        .filter(|(_, entry)| matches!(entry, Entry::Leaf(_)));
     leaves.filter_map(|(name, _)| suffix(name)).collect()
 }
 
@@ -292,7 +369,10 @@ mod tests {
         assert_eq!(read[1].package, None);
         let read = overrides(b"root _chrony 0640 /etc/chrony/chrony.keys\nbad line\n");
         assert_eq!(read.len(), 1);
-        assert_eq!((read[0].mode, read[0].path.as_slice()), (0o640, &b"/etc/chrony/chrony.keys"[..]));
+        assert_eq!(
+            (read[0].mode, read[0].path.as_slice()),
+            (0o640, &b"/etc/chrony/chrony.keys"[..])
+        );
     }
 
     #[test]
@@ -300,7 +380,10 @@ mod tests {
         let raw = b"Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\nConffiles:\n /etc/a 0123\n /etc/b b 4567 obsolete\n";
         let stanza = Stanza::read(raw).unwrap();
         assert_eq!(stanza.state, State::Installed);
-        let expected = [("/etc/a".into(), "0123".into(), false), ("/etc/b b".into(), "4567".into(), true)];
+        let expected = [
+            ("/etc/a".into(), "0123".into(), false),
+            ("/etc/b b".into(), "4567".into(), true),
+        ];
         assert_eq!(stanza.conffiles(), expected);
     }
 }

@@ -33,19 +33,34 @@ pub(super) struct Conffiles {
 impl Incoming {
     /// Whether this very version is installed.
     fn is_there(&self, database: &Database) -> bool {
-        database.old(&self.facts).is_some_and(|s| s.state == State::Installed && s.facts.version == self.facts.version)
+        database
+            .old(&self.facts)
+            .is_some_and(|s| s.state == State::Installed && s.facts.version == self.facts.version)
     }
 
     /// The lines of `conffiles` that name a file of the package.
     pub(super) fn conffile_lines(&self) -> Vec<&str> {
-        let bytes = self.package.members.get("conffiles").map(|member| member.bytes.as_slice()).unwrap_or_default();
+        let bytes = self
+            .package
+            .members
+            .get("conffiles")
+            .map(|member| member.bytes.as_slice())
+            .unwrap_or_default();
         let text = std::str::from_utf8(bytes).unwrap_or_default();
-        text.lines().map(str::trim).filter(|line| line.starts_with('/')).collect()
+        text.lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with('/'))
+            .collect()
     }
 
     /// The configuration files that the package declares.
     pub(super) fn conffiles(&self) -> Conffiles {
-        let bytes = self.package.members.get("conffiles").map(|member| member.bytes.as_slice()).unwrap_or_default();
+        let bytes = self
+            .package
+            .members
+            .get("conffiles")
+            .map(|member| member.bytes.as_slice())
+            .unwrap_or_default();
         let mut out = Conffiles::default();
         for line in super::database::lines(bytes).map(<[u8]>::trim_ascii) {
             match line.strip_prefix(b"remove-on-upgrade ") {
@@ -63,26 +78,44 @@ impl Incoming {
 
     /// The text of a maintainer script, when the package has it.
     pub(super) fn script(&self, name: &str) -> Option<&[u8]> {
-        self.package.members.get(name).map(|member| member.bytes.as_slice())
+        self.package
+            .members
+            .get(name)
+            .map(|member| member.bytes.as_slice())
     }
 }
 
 /// Whether `facts` says that it replaces files of `other`.
 pub(super) fn replaces(facts: &Facts, other: &Facts) -> bool {
     facts.replaces.0.iter().flatten().any(|relation| {
-        let provided = relation.version.is_none() && other.provides.0.iter().flatten().any(|p| p.name == relation.name);
+        let provided = relation.version.is_none()
+            && other
+                .provides
+                .0
+                .iter()
+                .flatten()
+                .any(|p| p.name == relation.name);
         provided || (relation.name == other.name && relation.admits(&other.version))
     })
 }
 
-/// Reads all packages of a request. Those that the image has in the same version are left out, with a note.
-pub(super) fn read_all(request: &Request, database: &Database, notes: &mut Vec<String>, problems: &mut Problems) -> Vec<Incoming> {
+/// Reads all packages of a request. Those that the image has in the same version are left out, with
+/// a note.
+pub(super) fn read_all(
+    request: &Request,
+    database: &Database,
+    notes: &mut Vec<String>,
+    problems: &mut Problems,
+) -> Vec<Incoming> {
     let mut out = Vec::new();
     for (path, source) in &request.debs {
         let file = path.display().to_string();
         match read(&file, source, database) {
             Ok(incoming) if incoming.is_there(database) => {
-                notes.push(format!("{} {} is in the image already", incoming.facts.name, incoming.facts.version));
+                notes.push(format!(
+                    "{} {} is in the image already",
+                    incoming.facts.name, incoming.facts.version
+                ));
             }
             Ok(incoming) => {
                 fits(&incoming, database, problems);
@@ -98,12 +131,21 @@ fn read(file: &str, source: &Source, database: &Database) -> Result<Incoming, St
     let package = Package::read(source, Limits::default()).map_err(|e| e.to_string())?;
     let facts = Facts::read(&package.control)?;
     let stanza = database.old(&facts);
-    let installed = stanza.filter(|s| s.state == State::Installed).map(|s| s.facts.version.to_string());
+    let installed = stanza
+        .filter(|s| s.state == State::Installed)
+        .map(|s| s.facts.version.to_string());
     let left = stanza.filter(|s| s.state == State::ConfigFiles);
-    let left = left.map(|s| s.control.get("Config-Version").unwrap_or(s.control.text("Version")).to_owned());
+    let left = left.map(|s| {
+        s.control
+            .get("Config-Version")
+            .unwrap_or(s.control.text("Version"))
+            .to_owned()
+    });
     Ok(Incoming {
         file: file.to_owned(),
-        sha256: digest::sha256(&**source).map(|sum| digest::hex(&sum)).map_err(|e| e.to_string())?,
+        sha256: digest::sha256(&**source)
+            .map(|sum| digest::hex(&sum))
+            .map_err(|e| e.to_string())?,
         package,
         facts,
         configured: installed.clone().or(left),
@@ -115,20 +157,37 @@ fn read(file: &str, source: &Source, database: &Database) -> Result<Incoming, St
 fn fits(incoming: &Incoming, database: &Database, problems: &mut Problems) {
     let facts = &incoming.facts;
     let (name, version, architecture) = (&facts.name, &facts.version, &facts.architecture);
-    let known = architecture == "all" || *architecture == database.native || database.foreign.contains(architecture);
+    let known = architecture == "all"
+        || *architecture == database.native
+        || database.foreign.contains(architecture);
     if !known {
         let mut have = vec![database.native.as_str()];
         have.extend(database.foreign.iter().map(String::as_str));
-        let text = format!("package {name} {version} is for {architecture}; the image is for {}", have.join(", "));
-        problems.push(Problem::new(text).hint("take the package built for the image's architecture"));
+        let text = format!(
+            "package {name} {version} is for {architecture}; the image is for {}",
+            have.join(", ")
+        );
+        problems
+            .push(Problem::new(text).hint("take the package built for the image's architecture"));
     }
-    let Some(old) = database.old(facts) else { return };
+    let Some(old) = database.old(facts) else {
+        return;
+    };
     if old.state == State::Installed && facts.version < old.facts.version {
-        let text = format!("package {name} {version} would replace the newer {} of the image", old.facts.version);
-        problems.push(Problem::new(text).hint("downgrades are not supported: take a newer package or an older image"));
+        let text = format!(
+            "package {name} {version} would replace the newer {} of the image",
+            old.facts.version
+        );
+        problems.push(
+            Problem::new(text)
+                .hint("downgrades are not supported: take a newer package or an older image"),
+        );
     }
     if old.state == State::Half {
         let text = format!("package {name} is half-installed in the image");
-        problems.push(Problem::new(text).hint("run `dpkg --configure -a` in the golden image before it is taken"));
+        problems.push(
+            Problem::new(text)
+                .hint("run `dpkg --configure -a` in the golden image before it is taken"),
+        );
     }
 }

@@ -4,9 +4,10 @@
 //! packages -> read -> relations hold? -> for each: preinst, files, info, paragraph -> for each: postinst -> triggers
 //! ```
 //!
-//! All of it happens on a copy of the tree: with any problem the tree stays as it was, and all problems are told together.
-//! Maintainer scripts are read by an interpreter of the shell's language (`shell`) whose commands (`commands`) are models
-//! that change the tree; a statement outside of it is a problem, or is accepted by configuration and then left out, aloud.
+//! All of it happens on a copy of the tree: with any problem the tree stays as it was, and all
+//! problems are told together. Maintainer scripts are read by an interpreter of the shell's
+//! language (`shell`) whose commands (`commands`) are models that change the tree; a statement
+//! outside of it is a problem, or is accepted by configuration and then left out, aloud.
 
 mod commands;
 mod database;
@@ -49,7 +50,8 @@ pub struct Accept {
 pub struct Request {
     /// Each package's file name, for messages, and its bytes.
     pub debs: Vec<(PathBuf, Source)>,
-    /// Whether the services of the update client are enabled; otherwise they are left disabled, as by a systemd preset.
+    /// Whether the services of the update client are enabled; otherwise they are left disabled, as
+    /// by a systemd preset.
     pub managed: bool,
     /// Statements that may be left out.
     pub accept: Vec<Accept>,
@@ -106,7 +108,11 @@ pub fn install(editor: &mut Editor<'_>, request: &Request) -> Result<Installed, 
         out: &mut out,
         problems: &mut problems,
         accept: &request.accept,
-        disabled: if request.managed { BTreeSet::new() } else { client_units(&order) },
+        disabled: if request.managed {
+            BTreeSet::new()
+        } else {
+            client_units(&order)
+        },
         activated: Vec::new(),
         used: BTreeSet::new(),
     };
@@ -120,20 +126,36 @@ pub fn install(editor: &mut Editor<'_>, request: &Request) -> Result<Installed, 
     Ok(out)
 }
 
-/// The packages in an order in which each comes behind those that it depends on, as far as there is one.
+/// The packages in an order in which each comes behind those that it depends on, as far as there is
+/// one.
 fn order(incoming: &[Incoming]) -> Vec<&Incoming> {
     let mut left: Vec<&Incoming> = incoming.iter().collect();
     let mut out = Vec::new();
     while !left.is_empty() {
         let needs = |package: &Incoming| {
             let facts = &package.facts;
-            let wanted: BTreeSet<&str> =
-                facts.pre_depends.0.iter().chain(&facts.depends.0).flatten().map(|relation| relation.name.as_str()).collect();
+            let wanted: BTreeSet<&str> = facts
+                .pre_depends
+                .0
+                .iter()
+                .chain(&facts.depends.0)
+                .flatten()
+                .map(|relation| relation.name.as_str())
+                .collect();
             let gives = |other: &Incoming| {
-                let provided = other.facts.provides.0.iter().flatten().map(|relation| relation.name.as_str());
-                provided.chain([other.facts.name.as_str()]).any(|name| wanted.contains(name))
+                let provided = other
+                    .facts
+                    .provides
+                    .0
+                    .iter()
+                    .flatten()
+                    .map(|relation| relation.name.as_str());
+                provided
+                    .chain([other.facts.name.as_str()])
+                    .any(|name| wanted.contains(name))
             };
-            left.iter().any(|other| other.facts.name != facts.name && gives(other))
+            left.iter()
+                .any(|other| other.facts.name != facts.name && gives(other))
         };
         // In a circle the first of the request goes first.
         let next = left.iter().position(|package| !needs(package)).unwrap_or(0);
@@ -142,13 +164,15 @@ fn order(incoming: &[Incoming]) -> Vec<&Incoming> {
     out
 }
 
-/// Does everything on the copy of the tree: first all packages are unpacked, then all are configured, then triggers run.
+/// Does everything on the copy of the tree: first all packages are unpacked, then all are
+/// configured, then triggers run.
 fn apply(session: &mut Session<'_, '_>, order: &[&Incoming]) -> Result<(), Problem> {
     for incoming in order {
         unpack(session, incoming)?;
     }
     if !order.is_empty() {
-        register::status(session.editor, session.database).map_err(|e| Problem::new(e.to_string()))?;
+        register::status(session.editor, session.database)
+            .map_err(|e| Problem::new(e.to_string()))?;
     }
     for incoming in order {
         let configured = incoming.configured.as_deref().unwrap_or_default();
@@ -171,7 +195,10 @@ fn apply(session: &mut Session<'_, '_>, order: &[&Incoming]) -> Result<(), Probl
 fn unpack(session: &mut Session<'_, '_>, incoming: &Incoming) -> Result<(), Problem> {
     let (name, version) = (&incoming.facts.name, incoming.facts.version.to_string());
     let failed = |e: &dyn std::fmt::Display| Problem::new(format!("package {name}: {e}"));
-    let old = session.database.old(&incoming.facts).filter(|_| incoming.upgraded_from.is_some());
+    let old = session
+        .database
+        .old(&incoming.facts)
+        .filter(|_| incoming.upgraded_from.is_some());
     let old = old.map(|stanza| stanza.facts.base());
     if let Some(base) = &old {
         session.installed(base, "prerm", &["upgrade", &version]);
@@ -182,24 +209,37 @@ fn unpack(session: &mut Session<'_, '_>, incoming: &Incoming) -> Result<(), Prob
         (None, None) => vec!["install"],
     };
     session.incoming(incoming, "preinst", &arguments);
-    let unpacked = unpack::unpack(session.editor, session.database, incoming, session.problems).map_err(|e| failed(&e))?;
+    let unpacked = unpack::unpack(session.editor, session.database, incoming, session.problems)
+        .map_err(|e| failed(&e))?;
     if let Some(base) = &old {
         session.installed(base, "postrm", &["upgrade", &version]);
     }
     register::info(session.editor, incoming, &unpacked).map_err(|e| failed(&e))?;
     register::interests(session.editor, incoming).map_err(|e| failed(&e))?;
     register::enter(session.database, incoming, &unpacked.conffiles).map_err(|e| failed(&e))?;
-    session.out.notes.extend(unpacked.notes.iter().map(|note| format!("{name}: {note}")));
+    session
+        .out
+        .notes
+        .extend(unpacked.notes.iter().map(|note| format!("{name}: {note}")));
     Ok(())
 }
 
 /// The units of the update client among the packages: those whose name begins with `mender`.
 fn client_units(order: &[&Incoming]) -> BTreeSet<String> {
-    let paths = order.iter().flat_map(|incoming| incoming.package.entries.iter().map(|entry| entry.path.as_slice()));
+    let paths = order.iter().flat_map(|incoming| {
+        incoming
+            .package
+            .entries
+            .iter()
+            .map(|entry| entry.path.as_slice())
+    });
     let unit = |path: &[u8]| {
         let (dir, name) = path.split_at(path.iter().rposition(|b| *b == b'/')? + 1);
-        let name = std::str::from_utf8(name).ok().filter(|name| name.starts_with("mender"))?;
-        dir.ends_with(b"lib/systemd/system/").then(|| name.to_owned())
+        let name = std::str::from_utf8(name)
+            .ok()
+            .filter(|name| name.starts_with("mender"))?;
+        dir.ends_with(b"lib/systemd/system/")
+            .then(|| name.to_owned())
     };
     paths.filter_map(unit).collect()
 }
@@ -212,7 +252,10 @@ fn adopt(editor: &mut Editor<'_>, tree: Tree, changes: Vec<Change>) {
         if first.insert(change.path.clone(), ()).is_some() {
             continue;
         }
-        let (before, after) = (old.find_nofollow(&change.path).is_some(), editor.tree().find_nofollow(&change.path).is_some());
+        let (before, after) = (
+            old.find_nofollow(&change.path).is_some(),
+            editor.tree().find_nofollow(&change.path).is_some(),
+        );
         let action = match (before, after) {
             (false, true) => Action::Added,
             (true, true) => Action::Changed,

@@ -1,4 +1,5 @@
-//! The package enters the database: its paragraph in `status` and its files in `info`, byte for byte as dpkg writes them.
+//! The package enters the database: its paragraph in `status` and its files in `info`, byte for
+//! byte as dpkg writes them.
 
 use super::database::{DIR, Database, Facts, Stanza, info_files, lines, text};
 use super::incoming::Incoming;
@@ -9,8 +10,8 @@ use crate::tree::editor::Editor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// The fields that dpkg knows, in the order in which it writes them (`fieldinfos` of its `lib/dpkg/parse.c`, as of 1.21);
-/// fields unknown to it follow in the order of the control file.
+/// The fields that dpkg knows, in the order in which it writes them (`fieldinfos` of its
+/// `lib/dpkg/parse.c`, as of 1.21); fields unknown to it follow in the order of the control file.
 const ORDER: [&str; 27] = [
     "Package",
     "Essential",
@@ -42,8 +43,17 @@ const ORDER: [&str; 27] = [
 ];
 
 /// Fields of relations, which dpkg writes in a form of its own.
-const RELATIONS: [&str; 9] =
-    ["Replaces", "Provides", "Depends", "Pre-Depends", "Recommends", "Suggests", "Breaks", "Conflicts", "Enhances"];
+const RELATIONS: [&str; 9] = [
+    "Replaces",
+    "Provides",
+    "Depends",
+    "Pre-Depends",
+    "Recommends",
+    "Suggests",
+    "Breaks",
+    "Conflicts",
+    "Enhances",
+];
 
 /// The paragraph of an installed package.
 pub(super) fn stanza(incoming: &Incoming, conffiles: &[Conffile]) -> String {
@@ -61,7 +71,9 @@ pub(super) fn stanza(incoming: &Incoming, conffiles: &[Conffile]) -> String {
             _ => control.text(field).to_owned(),
         };
         // dpkg leaves out what says the default.
-        if value.is_empty() || value == "no" && matches!(field, "Essential" | "Protected" | "Multi-Arch") {
+        if value.is_empty()
+            || value == "no" && matches!(field, "Essential" | "Protected" | "Multi-Arch")
+        {
             continue;
         }
         field_line(&mut out, field, &value);
@@ -80,11 +92,16 @@ fn field_line(out: &mut String, field: &str, value: &str) {
 }
 
 fn relations(text: &str, facts: &Facts) -> String {
-    Relations::parse(text, &facts.architecture).map_or_else(|_| text.to_owned(), |relations| relations.to_string())
+    Relations::parse(text, &facts.architecture)
+        .map_or_else(|_| text.to_owned(), |relations| relations.to_string())
 }
 
 /// Writes the files of the package in `info` and takes those of its older version away.
-pub(super) fn info(editor: &mut Editor<'_>, incoming: &Incoming, unpacked: &Unpacked) -> Result<(), EditError> {
+pub(super) fn info(
+    editor: &mut Editor<'_>,
+    incoming: &Incoming,
+    unpacked: &Unpacked,
+) -> Result<(), EditError> {
     let base = incoming.facts.base();
     let reason = format!("package {}", incoming.facts.name);
     for (_, name) in info_files(editor.tree(), &base) {
@@ -93,13 +110,28 @@ pub(super) fn info(editor: &mut Editor<'_>, incoming: &Incoming, unpacked: &Unpa
     if editor.tree().file(format!("{DIR}/info/format")).is_none() {
         editor.file(format!("{DIR}/info/format"), "1\n", 0o644, &reason)?;
     }
-    let list = unpacked.list.iter().flat_map(|path| [path.as_slice(), b"\n"]).collect::<Vec<_>>().concat();
+    let list = unpacked
+        .list
+        .iter()
+        .flat_map(|path| [path.as_slice(), b"\n"])
+        .collect::<Vec<_>>()
+        .concat();
     editor.file(format!("{DIR}/info/{base}.list"), list, 0o644, &reason)?;
     for (name, member) in &incoming.package.members {
-        editor.file(format!("{DIR}/info/{base}.{name}"), member.bytes.clone(), member.mode & 0o777, &reason)?;
+        editor.file(
+            format!("{DIR}/info/{base}.{name}"),
+            member.bytes.clone(),
+            member.mode & 0o777,
+            &reason,
+        )?;
     }
     if !incoming.package.members.contains_key("md5sums") && !unpacked.md5sums.is_empty() {
-        editor.file(format!("{DIR}/info/{base}.md5sums"), unpacked.md5sums.clone(), 0o644, &reason)?;
+        editor.file(
+            format!("{DIR}/info/{base}.md5sums"),
+            unpacked.md5sums.clone(),
+            0o644,
+            &reason,
+        )?;
     }
     for (loser, paths) in &unpacked.losers {
         shorten(editor, loser, paths, &reason)?;
@@ -108,15 +140,33 @@ pub(super) fn info(editor: &mut Editor<'_>, incoming: &Incoming, unpacked: &Unpa
 }
 
 /// Takes paths out of the list of the package that lost them.
-fn shorten(editor: &mut Editor<'_>, base: &str, paths: &BTreeSet<Vec<u8>>, reason: &str) -> Result<(), EditError> {
+fn shorten(
+    editor: &mut Editor<'_>,
+    base: &str,
+    paths: &BTreeSet<Vec<u8>>,
+    reason: &str,
+) -> Result<(), EditError> {
     let list = text(editor.tree(), &format!("info/{base}.list"))?.unwrap_or_default();
-    let kept: Vec<&[u8]> = lines(&list).filter(|line| !paths.contains(*line)).flat_map(|line| [line, b"\n"]).collect();
-    editor.rewrite(format!("{DIR}/info/{base}.list"), kept.concat(), 0o644, reason)?;
+    let kept: Vec<&[u8]> = lines(&list)
+        .filter(|line| !paths.contains(*line))
+        .flat_map(|line| [line, b"\n"])
+        .collect();
+    editor.rewrite(
+        format!("{DIR}/info/{base}.list"),
+        kept.concat(),
+        0o644,
+        reason,
+    )?;
     Ok(())
 }
 
-/// Puts the paragraph of a package into the database, in place of its older one or where its name sorts.
-pub(super) fn enter(database: &mut Database, incoming: &Incoming, conffiles: &[Conffile]) -> Result<(), String> {
+/// Puts the paragraph of a package into the database, in place of its older one or where its name
+/// sorts.
+pub(super) fn enter(
+    database: &mut Database,
+    incoming: &Incoming,
+    conffiles: &[Conffile],
+) -> Result<(), String> {
     let raw = stanza(incoming, conffiles);
     let read = Stanza::read(raw.as_bytes())?;
     let facts = &incoming.facts;
@@ -124,8 +174,13 @@ pub(super) fn enter(database: &mut Database, incoming: &Incoming, conffiles: &[C
         Some(at) => database.stanzas[at] = read,
         None => {
             let key = |facts: &Facts| (facts.name.clone(), facts.architecture.clone());
-            let after = database.stanzas.iter().position(|s| key(&s.facts) > key(facts));
-            database.stanzas.insert(after.unwrap_or(database.stanzas.len()), read);
+            let after = database
+                .stanzas
+                .iter()
+                .position(|s| key(&s.facts) > key(facts));
+            database
+                .stanzas
+                .insert(after.unwrap_or(database.stanzas.len()), read);
         }
     }
     Ok(())
@@ -158,8 +213,14 @@ impl Triggers {
     pub(super) fn read(bytes: &[u8]) -> Self {
         let mut out = Self::default();
         for line in String::from_utf8_lossy(bytes).lines() {
-            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-            let (Some(verb), Some(name)) = (words.next(), words.next()) else { continue };
+            let mut words = line
+                .split('#')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace();
+            let (Some(verb), Some(name)) = (words.next(), words.next()) else {
+                continue;
+            };
             match verb {
                 "interest" | "interest-await" => out.interests.push((name.to_owned(), false)),
                 "interest-noawait" => out.interests.push((name.to_owned(), true)),
@@ -175,7 +236,10 @@ impl Triggers {
 pub(super) fn interests(editor: &mut Editor<'_>, incoming: &Incoming) -> Result<(), EditError> {
     let base = incoming.facts.base();
     let reason = format!("package {}", incoming.facts.name);
-    let triggers = incoming.script("triggers").map(Triggers::read).unwrap_or_default();
+    let triggers = incoming
+        .script("triggers")
+        .map(Triggers::read)
+        .unwrap_or_default();
     let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, noawait) in &triggers.interests {
         let suffix = if *noawait { "/noawait" } else { "" };
@@ -188,11 +252,24 @@ pub(super) fn interests(editor: &mut Editor<'_>, incoming: &Incoming) -> Result<
     }
     for (file, new) in files {
         let old = text(editor.tree(), &format!("triggers/{file}"))?.unwrap_or_default();
-        let owner = |line: &str| line.rsplit(' ').next().map(|word| word.trim_end_matches("/noawait") == base).unwrap_or(false);
+        let owner = |line: &str| {
+            line.rsplit(' ')
+                .next()
+                .map(|word| word.trim_end_matches("/noawait") == base)
+                .unwrap_or(false)
+        };
         let old = String::from_utf8_lossy(&old).into_owned();
-        let mut all: Vec<&str> = old.lines().filter(|line| !line.is_empty() && !owner(line)).collect();
+        let mut all: Vec<&str> = old
+            .lines()
+            .filter(|line| !line.is_empty() && !owner(line))
+            .collect();
         all.extend(new.iter().map(String::as_str));
-        editor.rewrite(format!("{DIR}/triggers/{file}"), all.join("\n") + "\n", 0o644, &reason)?;
+        editor.rewrite(
+            format!("{DIR}/triggers/{file}"),
+            all.join("\n") + "\n",
+            0o644,
+            &reason,
+        )?;
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Whether what packages ask of each other holds once the new ones are in (Debian Policy chapter 7, `deb-control(5)`).
+//! Whether what packages ask of each other holds once the new ones are in (Debian Policy chapter 7,
+//! `deb-control(5)`).
 
 use super::database::{Database, Facts, MultiArch, State};
 use crate::deb::Relation;
@@ -15,22 +16,41 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    /// The image's installed packages with `new` in place of those of the same name and architecture.
+    /// The image's installed packages with `new` in place of those of the same name and
+    /// architecture.
     pub(super) fn new(database: &'a Database, new: &[&'a Facts]) -> Self {
         let stays = |facts: &Facts| {
             let real = |a: &'a str| database.real(a);
-            !new.iter().any(|n| n.name == facts.name && real(&n.architecture) == database.real(&facts.architecture))
+            !new.iter().any(|n| {
+                n.name == facts.name && real(&n.architecture) == database.real(&facts.architecture)
+            })
         };
-        let old = database.stanzas.iter().filter(|s| s.state == State::Installed && stays(&s.facts));
-        let packages: Vec<_> = old.map(|s| (&s.facts, false)).chain(new.iter().map(|facts| (*facts, true))).collect();
+        let old = database
+            .stanzas
+            .iter()
+            .filter(|s| s.state == State::Installed && stays(&s.facts));
+        let packages: Vec<_> = old
+            .map(|s| (&s.facts, false))
+            .chain(new.iter().map(|facts| (*facts, true)))
+            .collect();
         let mut by_name: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (at, (facts, _)) in packages.iter().enumerate() {
-            let provided = facts.provides.0.iter().flatten().map(|relation| relation.name.as_str());
+            let provided = facts
+                .provides
+                .0
+                .iter()
+                .flatten()
+                .map(|relation| relation.name.as_str());
             for name in provided.chain([facts.name.as_str()]) {
                 by_name.entry(name).or_default().push(at);
             }
         }
-        Self { native: &database.native, packages, by_name, database }
+        Self {
+            native: &database.native,
+            packages,
+            by_name,
+            database,
+        }
     }
 
     /// The packages that have or provide a name, and whether each is new.
@@ -40,21 +60,35 @@ impl<'a> World<'a> {
     }
 
     fn real<'b>(&'b self, architecture: &'b str) -> &'b str {
-        if architecture == "all" { self.native } else { architecture }
+        if architecture == "all" {
+            self.native
+        } else {
+            architecture
+        }
     }
 
-    /// Whether `relation`, asked by a package of `asking`, may be met by a package of these properties.
-    fn reaches(&self, relation: &Relation, asking: &str, architecture: &str, multi_arch: MultiArch) -> bool {
+    /// Whether `relation`, asked by a package of `asking`, may be met by a package of these
+    /// properties.
+    fn reaches(
+        &self,
+        relation: &Relation,
+        asking: &str,
+        architecture: &str,
+        multi_arch: MultiArch,
+    ) -> bool {
         let (asking, has) = (self.real(asking), self.real(architecture));
         match relation.qualifier.as_deref() {
             None => asking == has || multi_arch == MultiArch::Foreign,
-            Some("any") => asking == has || matches!(multi_arch, MultiArch::Allowed | MultiArch::Foreign),
+            Some("any") => {
+                asking == has || matches!(multi_arch, MultiArch::Allowed | MultiArch::Foreign)
+            }
             Some("native") => has == self.native,
             Some(named) => named == has,
         }
     }
 
-    /// Whether `by` meets `relation` by its name or by what it provides; any architecture counts for conflicts.
+    /// Whether `by` meets `relation` by its name or by what it provides; any architecture counts
+    /// for conflicts.
     fn meets(&self, relation: &Relation, asking: &str, by: &Facts, conflict: bool) -> bool {
         let unqualified = conflict && relation.qualifier.is_none();
         if !(unqualified || self.reaches(relation, asking, &by.architecture, by.multi_arch)) {
@@ -68,31 +102,51 @@ impl<'a> World<'a> {
                     (Some(_), None) => false,
                 }
         };
-        (by.name == relation.name && relation.admits(&by.version)) || by.provides.0.iter().flatten().any(provided)
+        (by.name == relation.name && relation.admits(&by.version))
+            || by.provides.0.iter().flatten().any(provided)
     }
 
     fn met(&self, group: &[Relation], asking: &Facts) -> bool {
-        let one =
-            |relation: &Relation| self.called(&relation.name).any(|(by, _)| self.meets(relation, &asking.architecture, by, false));
+        let one = |relation: &Relation| {
+            self.called(&relation.name)
+                .any(|(by, _)| self.meets(relation, &asking.architecture, by, false))
+        };
         group.iter().any(one)
     }
 
     /// What the image has under the names of a group, for the message.
     fn has(&self, group: &[Relation]) -> String {
         let found = |relation: &Relation| {
-            let replaced = |facts: &Facts| self.packages.iter().any(|(new, is_new)| *is_new && new.name == facts.name);
-            let known = self.database.stanzas.iter().filter(|s| s.facts.name == relation.name && s.state != State::Gone);
+            let replaced = |facts: &Facts| {
+                self.packages
+                    .iter()
+                    .any(|(new, is_new)| *is_new && new.name == facts.name)
+            };
+            let known = self
+                .database
+                .stanzas
+                .iter()
+                .filter(|s| s.facts.name == relation.name && s.state != State::Gone);
             let known = known.filter(|s| !replaced(&s.facts));
-            let in_new = self.packages.iter().filter(|(facts, new)| *new && facts.name == relation.name);
+            let in_new = self
+                .packages
+                .iter()
+                .filter(|(facts, new)| *new && facts.name == relation.name);
             let shown = known.map(|s| match s.state {
                 State::Installed => format!("{} {}", s.facts.name, s.facts.version),
                 State::ConfigFiles => format!("{} removed, its configuration left", s.facts.name),
                 _ => format!("{} {} half-installed", s.facts.name, s.facts.version),
             });
-            shown.chain(in_new.map(|(facts, _)| format!("{} {}", facts.name, facts.version))).collect::<Vec<_>>()
+            shown
+                .chain(in_new.map(|(facts, _)| format!("{} {}", facts.name, facts.version)))
+                .collect::<Vec<_>>()
         };
         let all: Vec<String> = group.iter().flat_map(found).collect();
-        if all.is_empty() { "none".into() } else { all.join(", ") }
+        if all.is_empty() {
+            "none".into()
+        } else {
+            all.join(", ")
+        }
     }
 
     /// Everything that does not hold.
@@ -108,24 +162,43 @@ impl<'a> World<'a> {
     }
 
     fn check_depends(&self, facts: &Facts, problems: &mut Problems) {
-        for (field, relations) in [("depends", &facts.depends), ("pre-depends", &facts.pre_depends)] {
+        for (field, relations) in [
+            ("depends", &facts.depends),
+            ("pre-depends", &facts.pre_depends),
+        ] {
             for group in relations.0.iter().filter(|group| !self.met(group, facts)) {
-                let wanted = group.iter().map(Relation::to_string).collect::<Vec<_>>().join(" | ");
+                let wanted = group
+                    .iter()
+                    .map(Relation::to_string)
+                    .collect::<Vec<_>>()
+                    .join(" | ");
                 let has = self.has(group);
-                let text = format!("package {} {} {field} on {wanted}; the image has {has}", facts.name, facts.version);
-                problems.push(Problem::new(text).hint("add a package that provides it, for the image's release, to the packages"));
+                let text = format!(
+                    "package {} {} {field} on {wanted}; the image has {has}",
+                    facts.name, facts.version
+                );
+                problems.push(Problem::new(text).hint(
+                    "add a package that provides it, for the image's release, to the packages",
+                ));
             }
         }
     }
 
     /// Conflicts and Breaks of one package with all others, where at least one of the two is new.
     fn check_conflicts(&self, facts: &Facts, new: bool, problems: &mut Problems) {
-        for (verb, relations) in [("conflicts with", &facts.conflicts), ("breaks", &facts.breaks)] {
+        for (verb, relations) in [
+            ("conflicts with", &facts.conflicts),
+            ("breaks", &facts.breaks),
+        ] {
             for relation in relations.0.iter().flatten() {
                 for (other, other_new) in self.called(&relation.name) {
                     let concerned = (new || other_new) && other.name != facts.name;
                     if concerned && self.meets(relation, &facts.architecture, other, true) {
-                        let place = if other_new { "is to be installed" } else { "is in the image" };
+                        let place = if other_new {
+                            "is to be installed"
+                        } else {
+                            "is in the image"
+                        };
                         problems.push(Problem::new(format!(
                             "package {} {} {verb} {relation}, and {} {} {place}",
                             facts.name, facts.version, other.name, other.version
@@ -142,32 +215,59 @@ impl<'a> World<'a> {
         for (facts, _) in self.packages.iter().filter(|(_, new)| !new) {
             for group in facts.depends.0.iter().chain(&facts.pre_depends.0) {
                 if !self.met(group, facts) && before.met(group, facts) {
-                    let wanted = group.iter().map(Relation::to_string).collect::<Vec<_>>().join(" | ");
+                    let wanted = group
+                        .iter()
+                        .map(Relation::to_string)
+                        .collect::<Vec<_>>()
+                        .join(" | ");
                     let (name, version, has) = (&facts.name, &facts.version, self.has(group));
-                    let text =
-                        format!("package {name} {version} of the image depends on {wanted}, which would no longer hold ({has})");
-                    problems.push(Problem::new(text).hint("add a newer version of that package too"));
+                    let text = format!(
+                        "package {name} {version} of the image depends on {wanted}, which would no longer hold ({has})"
+                    );
+                    problems
+                        .push(Problem::new(text).hint("add a newer version of that package too"));
                 }
             }
         }
     }
 
-    /// Several packages of one name: only of different architectures, all `Multi-Arch: same` and of one version.
+    /// Several packages of one name: only of different architectures, all `Multi-Arch: same` and of
+    /// one version.
     fn check_instances(&self, problems: &mut Problems) {
-        // The new packages stand behind the old ones, so each pair with a new one is met once, from its later side.
-        for (at, (facts, _)) in self.packages.iter().enumerate().filter(|(_, (_, new))| *new) {
-            for (other, _) in self.packages.iter().take(at).filter(|(other, _)| other.name == facts.name) {
-                let (a, b) = (self.real(&facts.architecture), self.real(&other.architecture));
-                let same = facts.multi_arch == MultiArch::Same && other.multi_arch == MultiArch::Same;
+        // The new packages stand behind the old ones, so each pair with a new one is met once, from
+        // its later side.
+        for (at, (facts, _)) in self
+            .packages
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, new))| *new)
+        {
+            for (other, _) in self
+                .packages
+                .iter()
+                .take(at)
+                .filter(|(other, _)| other.name == facts.name)
+            {
+                let (a, b) = (
+                    self.real(&facts.architecture),
+                    self.real(&other.architecture),
+                );
+                let same =
+                    facts.multi_arch == MultiArch::Same && other.multi_arch == MultiArch::Same;
                 let (name, version) = (&facts.name, &facts.version);
                 if a == b {
-                    problems.push(Problem::new(format!("package {name} is given twice: {} and {version}", other.version)));
+                    problems.push(Problem::new(format!(
+                        "package {name} is given twice: {} and {version}",
+                        other.version
+                    )));
                 } else if !same {
                     problems
                         .push(Problem::new(format!("package {name} of {a} cannot be beside the one of {b}: not Multi-Arch: same")));
                 } else if facts.version != other.version {
-                    let text =
-                        format!("package {name}:{a} {version} cannot be beside {name}:{b} {}: versions differ", other.version);
+                    let text = format!(
+                        "package {name}:{a} {version} cannot be beside {name}:{b} {}: versions differ",
+                        other.version
+                    );
                     problems.push(Problem::new(text));
                 }
             }

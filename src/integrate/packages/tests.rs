@@ -6,7 +6,10 @@ use crate::stream::MemSource;
 use crate::tree::{Found, Kind, Leaf, Stat, Time};
 use std::sync::Arc;
 
-const TIME: Time = Time { seconds: 1_000_000_000, nanos: 0 };
+const TIME: Time = Time {
+    seconds: 1_000_000_000,
+    nanos: 0,
+};
 
 /// A package in the making.
 #[derive(Clone)]
@@ -21,7 +24,11 @@ impl Deb {
         let control = format!(
             "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: M <m@example.org>\n{fields}Description: test\n"
         );
-        Self { control, members: Vec::new(), tar: Vec::new() }
+        Self {
+            control,
+            members: Vec::new(),
+            tar: Vec::new(),
+        }
     }
 
     fn member(mut self, name: &'static str, text: impl Into<String>) -> Self {
@@ -33,7 +40,14 @@ impl Deb {
         self.member("postinst", format!("#!/bin/sh\nset -e\n{body}"))
     }
 
-    fn entry(mut self, kind: tar::EntryType, name: &str, mode: u32, target: &str, bytes: &[u8]) -> Self {
+    fn entry(
+        mut self,
+        kind: tar::EntryType,
+        name: &str,
+        mode: u32,
+        target: &str,
+        bytes: &[u8],
+    ) -> Self {
         append(&mut self.tar, kind, name, mode, target, bytes);
         self
     }
@@ -48,17 +62,45 @@ impl Deb {
 
     fn bytes(&self) -> Vec<u8> {
         let mut control = Vec::new();
-        append(&mut control, tar::EntryType::Regular, "./control", 0o644, "", self.control.as_bytes());
+        append(
+            &mut control,
+            tar::EntryType::Regular,
+            "./control",
+            0o644,
+            "",
+            self.control.as_bytes(),
+        );
         for (name, text) in &self.members {
-            append(&mut control, tar::EntryType::Regular, &format!("./{name}"), 0o755, "", text.as_bytes());
+            append(
+                &mut control,
+                tar::EntryType::Regular,
+                &format!("./{name}"),
+                0o755,
+                "",
+                text.as_bytes(),
+            );
         }
         let mut out = b"!<arch>\n".to_vec();
-        for (name, bytes) in [("debian-binary", b"2.0\n".as_slice()), ("control.tar", &control), ("data.tar", &self.tar)] {
+        for (name, bytes) in [
+            ("debian-binary", b"2.0\n".as_slice()),
+            ("control.tar", &control),
+            ("data.tar", &self.tar),
+        ] {
             let mut bytes = bytes.to_vec();
             if name != "debian-binary" {
                 bytes.extend([0; 1024]);
             }
-            out.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", bytes.len()).bytes());
+            out.extend(
+                format!(
+                    "{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+                    0,
+                    0,
+                    0,
+                    "100644",
+                    bytes.len()
+                )
+                .bytes(),
+            );
             out.extend(&bytes);
             out.resize(out.len().next_multiple_of(2), b'\n');
         }
@@ -67,7 +109,14 @@ impl Deb {
 }
 
 /// Appends an entry, with a name that the `tar` crate would refuse to write too.
-fn append(tar: &mut Vec<u8>, kind: tar::EntryType, name: &str, mode: u32, target: &str, bytes: &[u8]) {
+fn append(
+    tar: &mut Vec<u8>,
+    kind: tar::EntryType,
+    name: &str,
+    mode: u32,
+    target: &str,
+    bytes: &[u8],
+) {
     let mut header = tar::Header::new_gnu();
     let gnu = header.as_gnu_mut().unwrap();
     gnu.name[..name.len()].copy_from_slice(name.as_bytes());
@@ -90,18 +139,34 @@ fn image(status: &str) -> Tree {
     let mut put = |path: &str, text: &str, mode: u16| {
         tree.put_file(path, text, Stat::root(mode, TIME)).unwrap();
     };
-    let dpkg = "Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21\n\n";
+    let dpkg =
+        "Package: dpkg\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.21\n\n";
     put("/var/lib/dpkg/status", &format!("{dpkg}{status}"), 0o644);
     put("/var/lib/dpkg/arch", "amd64\narm64\n", 0o644);
     put("/var/lib/dpkg/info/format", "1\n", 0o644);
-    put("/etc/passwd", "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/:/usr/sbin/nologin\n", 0o644);
-    put("/etc/group", "root:x:0:\ndaemon:x:1:\nadm:x:4:\nusers:x:100:\nnogroup:x:65534:\n", 0o644);
+    put(
+        "/etc/passwd",
+        "root:x:0:0:root:/root:/bin/bash\ndaemon:x:1:1:daemon:/:/usr/sbin/nologin\n",
+        0o644,
+    );
+    put(
+        "/etc/group",
+        "root:x:0:\ndaemon:x:1:\nadm:x:4:\nusers:x:100:\nnogroup:x:65534:\n",
+        0o644,
+    );
     put("/etc/shadow", "root:*:1::::::\n", 0o640);
     put("/etc/gshadow", "root:*::\n", 0o640);
     put("/usr/bin/tool", "", 0o755);
-    for name in
-        ["deb-systemd-helper", "deb-systemd-invoke", "adduser", "addgroup", "useradd", "systemd-sysusers", "getent", "update-rc.d"]
-    {
+    for name in [
+        "deb-systemd-helper",
+        "deb-systemd-invoke",
+        "adduser",
+        "addgroup",
+        "useradd",
+        "systemd-sysusers",
+        "getent",
+        "update-rc.d",
+    ] {
         put(&format!("/usr/bin/{name}"), "", 0o755);
     }
     tree.put_symlink("/lib", "usr/lib", TIME).unwrap();
@@ -110,35 +175,59 @@ fn image(status: &str) -> Tree {
 }
 
 fn stanza(name: &str, version: &str, more: &str) -> String {
-    format!("Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n{more}\n")
+    format!(
+        "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n{more}\n"
+    )
 }
 
 fn put(tree: &mut Tree, debs: &[Deb]) -> Result<Installed, String> {
     put_with(tree, debs, Vec::new(), true)
 }
 
-fn put_with(tree: &mut Tree, debs: &[Deb], accept: Vec<Accept>, managed: bool) -> Result<Installed, String> {
-    let source =
-        |(at, deb): (usize, &Deb)| -> (PathBuf, Source) { (format!("{at}.deb").into(), Arc::new(MemSource(deb.bytes().into()))) };
-    let request = Request { debs: debs.iter().enumerate().map(source).collect(), managed, accept };
+fn put_with(
+    tree: &mut Tree,
+    debs: &[Deb],
+    accept: Vec<Accept>,
+    managed: bool,
+) -> Result<Installed, String> {
+    let source = |(at, deb): (usize, &Deb)| -> (PathBuf, Source) {
+        (
+            format!("{at}.deb").into(),
+            Arc::new(MemSource(deb.bytes().into())),
+        )
+    };
+    let request = Request {
+        debs: debs.iter().enumerate().map(source).collect(),
+        managed,
+        accept,
+    };
     let before = crate::tree::dump::dump(tree).unwrap();
     let mut editor = Editor::new(tree, TIME);
     let out = install(&mut editor, &request).map_err(|problems| problems.to_string());
     let changes = editor.finish();
     if out.is_err() {
         assert!(changes.is_empty());
-        assert_eq!(crate::tree::dump::dump(tree).unwrap(), before, "a refused request changed the tree");
+        assert_eq!(
+            crate::tree::dump::dump(tree).unwrap(),
+            before,
+            "a refused request changed the tree"
+        );
     }
     out
 }
 
 fn text(tree: &Tree, path: &str) -> Option<String> {
-    tree.read(path, 1 << 20).unwrap().map(|bytes| String::from_utf8(bytes).unwrap())
+    tree.read(path, 1 << 20)
+        .unwrap()
+        .map(|bytes| String::from_utf8(bytes).unwrap())
 }
 
 fn link(tree: &Tree, path: &str) -> Option<String> {
     match tree.find_nofollow(path)? {
-        Found::Leaf(Leaf { kind: Kind::Symlink(target), .. }) => Some(String::from_utf8(target.clone()).unwrap()),
+        Found::Leaf(Leaf {
+            kind: Kind::Symlink(target),
+            ..
+        }) => Some(String::from_utf8(target.clone()).unwrap()),
         _ => None,
     }
 }
@@ -146,34 +235,65 @@ fn link(tree: &Tree, path: &str) -> Option<String> {
 #[test]
 fn a_package_is_unpacked_and_registered() {
     let mut tree = image("");
-    let deb = Deb::new("a", "1.0-1", "Depends: dpkg (>=1.0)\nHomepage: h\nMulti-Arch: same\nSection: misc\n")
-        .dir("./")
-        .dir("./lib/")
-        .entry(tar::EntryType::Regular, "./lib/x", 0o4755, "", b"hello")
-        .entry(tar::EntryType::Link, "./lib/y", 0o644, "./lib/x", b"")
-        .entry(tar::EntryType::Symlink, "./lib/z", 0o777, "x", b"");
+    let deb = Deb::new(
+        "a",
+        "1.0-1",
+        "Depends: dpkg (>=1.0)\nHomepage: h\nMulti-Arch: same\nSection: misc\n",
+    )
+    .dir("./")
+    .dir("./lib/")
+    .entry(tar::EntryType::Regular, "./lib/x", 0o4755, "", b"hello")
+    .entry(tar::EntryType::Link, "./lib/y", 0o644, "./lib/x", b"")
+    .entry(tar::EntryType::Symlink, "./lib/z", 0o777, "x", b"");
     let done = put(&mut tree, std::slice::from_ref(&deb)).unwrap();
-    assert_eq!((done.packages[0].name.as_str(), done.packages[0].version.as_str()), ("a", "1.0-1"));
+    assert_eq!(
+        (
+            done.packages[0].name.as_str(),
+            done.packages[0].version.as_str()
+        ),
+        ("a", "1.0-1")
+    );
     assert_eq!(text(&tree, "/usr/lib/x").unwrap(), "hello");
     assert_eq!(link(&tree, "/lib").unwrap(), "usr/lib");
     assert_eq!(link(&tree, "/usr/lib/z").unwrap(), "x");
-    let Some(Found::Leaf(leaf)) = tree.find("/usr/lib/y") else { panic!() };
+    let Some(Found::Leaf(leaf)) = tree.find("/usr/lib/y") else {
+        panic!()
+    };
     assert_eq!((leaf.stat.mode, leaf.stat.mtime.seconds), (0o4755, 12345));
-    assert_eq!(text(&tree, "/var/lib/dpkg/info/a:amd64.list").unwrap(), "/.\n/lib\n/lib/x\n/lib/y\n/lib/z\n");
-    assert_eq!(text(&tree, "/var/lib/dpkg/info/a:amd64.md5sums").unwrap(), format!("{}  lib/x\n", Md5::of(b"hello")));
+    assert_eq!(
+        text(&tree, "/var/lib/dpkg/info/a:amd64.list").unwrap(),
+        "/.\n/lib\n/lib/x\n/lib/y\n/lib/z\n"
+    );
+    assert_eq!(
+        text(&tree, "/var/lib/dpkg/info/a:amd64.md5sums").unwrap(),
+        format!("{}  lib/x\n", Md5::of(b"hello"))
+    );
     let expected = "Package: a\nStatus: install ok installed\nSection: misc\nMaintainer: M <m@example.org>\nArchitecture: amd64\n\
         Multi-Arch: same\nVersion: 1.0-1\nDepends: dpkg (>= 1.0)\nDescription: test\nHomepage: h\n\n";
-    assert!(text(&tree, "/var/lib/dpkg/status").unwrap().starts_with(expected));
+    assert!(
+        text(&tree, "/var/lib/dpkg/status")
+            .unwrap()
+            .starts_with(expected)
+    );
     let again = put(&mut tree, &[deb]).unwrap();
-    assert_eq!((again.packages.len(), again.notes), (0, vec!["a 1.0-1 is in the image already".to_owned()]));
+    assert_eq!(
+        (again.packages.len(), again.notes),
+        (0, vec!["a 1.0-1 is in the image already".to_owned()])
+    );
 }
 
 #[test]
 fn all_relations_that_do_not_hold_are_told_at_once() {
-    let mut tree = image(&(stanza("old", "1", "Breaks: a (<< 2)\n") + &stanza("has", "1", "Provides: virtual (= 3), plain\n")));
-    let fields =
-        "Depends: none, has (>= 2) | other, virtual (>= 3), plain, plain (>= 1), new\nPre-Depends: dpkg (>> 9)\nConflicts: plain\n";
-    let said = put(&mut tree, &[Deb::new("a", "1", fields), Deb::new("new", "1", "")]).unwrap_err();
+    let mut tree = image(
+        &(stanza("old", "1", "Breaks: a (<< 2)\n")
+            + &stanza("has", "1", "Provides: virtual (= 3), plain\n")),
+    );
+    let fields = "Depends: none, has (>= 2) | other, virtual (>= 3), plain, plain (>= 1), new\nPre-Depends: dpkg (>> 9)\nConflicts: plain\n";
+    let said = put(
+        &mut tree,
+        &[Deb::new("a", "1", fields), Deb::new("new", "1", "")],
+    )
+    .unwrap_err();
     let expected = "package old 1 breaks a (<< 2), and a 1 is to be installed\n\
         package a 1 depends on none; the image has none\n\
         hint: add a package that provides it, for the image's release, to the packages\n\
@@ -192,9 +312,17 @@ fn upgrades_may_not_break_what_stays_nor_go_backwards() {
     let status = stanza("lib", "2", "") + &stanza("app", "1", "Depends: lib (= 2)\n");
     let mut tree = image(&status);
     let said = put(&mut tree, &[Deb::new("lib", "3", "")]).unwrap_err();
-    assert!(said.starts_with("package app 1 of the image depends on lib (= 2), which would no longer hold (lib 3)"), "{said}");
+    assert!(
+        said.starts_with(
+            "package app 1 of the image depends on lib (= 2), which would no longer hold (lib 3)"
+        ),
+        "{said}"
+    );
     let said = put(&mut tree, &[Deb::new("lib", "1", "")]).unwrap_err();
-    assert!(said.contains("package lib 1 would replace the newer 2 of the image"), "{said}");
+    assert!(
+        said.contains("package lib 1 would replace the newer 2 of the image"),
+        "{said}"
+    );
     let said = put(&mut tree, &[Deb::new("x", "1", ""), Deb::new("x", "2", "")]).unwrap_err();
     assert!(said.contains("package x is given twice"), "{said}");
 }
@@ -217,31 +345,72 @@ fn architectures() {
     let mut deb = Deb::new("a", "1", "");
     deb.control = deb.control.replace("amd64", "riscv64");
     let said = put(&mut tree, &[deb]).unwrap_err();
-    assert!(said.starts_with("package a 1 is for riscv64; the image is for amd64, arm64"), "{said}");
+    assert!(
+        said.starts_with("package a 1 is for riscv64; the image is for amd64, arm64"),
+        "{said}"
+    );
 }
 
 #[test]
 fn files_of_other_packages() {
     let make = || {
         let mut tree = image(&stanza("b", "1", ""));
-        tree.put_file("/var/lib/dpkg/info/b.list", "/.\n/f\n/g\n", Stat::root(0o644, TIME)).unwrap();
-        tree.put_file("/f", "theirs", Stat::root(0o644, TIME)).unwrap();
+        tree.put_file(
+            "/var/lib/dpkg/info/b.list",
+            "/.\n/f\n/g\n",
+            Stat::root(0o644, TIME),
+        )
+        .unwrap();
+        tree.put_file("/f", "theirs", Stat::root(0o644, TIME))
+            .unwrap();
         tree
     };
     let mut tree = make();
     let said = put(&mut tree, &[Deb::new("a", "1", "").file("./f", "ours")]).unwrap_err();
-    assert_eq!(said, "package a 1: /f is also in package b 1, which it does not replace");
-    put(&mut tree, &[Deb::new("a", "1", "Replaces: b (<< 2)\n").file("./f", "ours")]).unwrap();
+    assert_eq!(
+        said,
+        "package a 1: /f is also in package b 1, which it does not replace"
+    );
+    put(
+        &mut tree,
+        &[Deb::new("a", "1", "Replaces: b (<< 2)\n").file("./f", "ours")],
+    )
+    .unwrap();
     assert_eq!(text(&tree, "/f").unwrap(), "ours");
-    assert_eq!(text(&tree, "/var/lib/dpkg/info/b.list").unwrap(), "/.\n/g\n");
+    assert_eq!(
+        text(&tree, "/var/lib/dpkg/info/b.list").unwrap(),
+        "/.\n/g\n"
+    );
 
     let mut tree = make();
-    tree.put_file("/var/lib/dpkg/diversions", "/f\n/f.moved\nb\n", Stat::root(0o644, TIME)).unwrap();
-    tree.put_file("/var/lib/dpkg/statoverride", "daemon adm 4711 /h\n", Stat::root(0o644, TIME)).unwrap();
-    put(&mut tree, &[Deb::new("a", "1", "").file("./f", "ours").file("./h", "x")]).unwrap();
-    assert_eq!((text(&tree, "/f").unwrap(), text(&tree, "/f.moved").unwrap()), ("theirs".into(), "ours".into()));
-    let Some(Found::Leaf(leaf)) = tree.find("/h") else { panic!() };
-    assert_eq!((leaf.stat.uid, leaf.stat.gid, leaf.stat.mode), (1, 4, 0o4711));
+    tree.put_file(
+        "/var/lib/dpkg/diversions",
+        "/f\n/f.moved\nb\n",
+        Stat::root(0o644, TIME),
+    )
+    .unwrap();
+    tree.put_file(
+        "/var/lib/dpkg/statoverride",
+        "daemon adm 4711 /h\n",
+        Stat::root(0o644, TIME),
+    )
+    .unwrap();
+    put(
+        &mut tree,
+        &[Deb::new("a", "1", "").file("./f", "ours").file("./h", "x")],
+    )
+    .unwrap();
+    assert_eq!(
+        (text(&tree, "/f").unwrap(), text(&tree, "/f.moved").unwrap()),
+        ("theirs".into(), "ours".into())
+    );
+    let Some(Found::Leaf(leaf)) = tree.find("/h") else {
+        panic!()
+    };
+    assert_eq!(
+        (leaf.stat.uid, leaf.stat.gid, leaf.stat.mode),
+        (1, 4, 0o4711)
+    );
 }
 
 #[test]
@@ -251,31 +420,61 @@ fn nothing_leaves_the_root() {
         let said = put(&mut image(""), &[Deb::new("a", "1", "").file(name, "x")]).unwrap_err();
         assert!(said.contains("data.tar: the name"), "{name}: {said}");
     }
-    let through = Deb::new("a", "1", "").entry(tar::EntryType::Symlink, "./out", 0o777, "/etc", b"").file("./out/x", "x");
+    let through = Deb::new("a", "1", "")
+        .entry(tar::EntryType::Symlink, "./out", 0o777, "/etc", b"")
+        .file("./out/x", "x");
     let said = put(&mut image(""), &[through]).unwrap_err();
-    assert_eq!(said, "package a 1: /out/x lies behind a symbolic link of the same package");
-    let hard = Deb::new("a", "1", "").entry(tar::EntryType::Link, "./l", 0o644, "./etc/shadow", b"");
+    assert_eq!(
+        said,
+        "package a 1: /out/x lies behind a symbolic link of the same package"
+    );
+    let hard =
+        Deb::new("a", "1", "").entry(tar::EntryType::Link, "./l", 0o644, "./etc/shadow", b"");
     let said = put(&mut image(""), &[hard]).unwrap_err();
-    assert!(said.contains("/l is a hard link to /etc/shadow, which is no earlier file of the package"), "{said}");
+    assert!(
+        said.contains("/l is a hard link to /etc/shadow, which is no earlier file of the package"),
+        "{said}"
+    );
     let mut tree = image("");
     tree.put_symlink("/up", "../../..", TIME).unwrap();
     put(&mut tree, &[Deb::new("a", "1", "").file("./up/x", "x")]).unwrap();
     assert_eq!(text(&tree, "/x").unwrap(), "x");
     let said = put(&mut image(""), &[Deb::new("a", "1", "").file("./etc", "x")]).unwrap_err();
-    assert!(said.contains("/etc is a file of the package and a directory of the image"), "{said}");
-    let said = put(&mut image(""), &[Deb::new("a", "1", "").dir("./etc/passwd")]).unwrap_err();
-    assert!(said.contains("/etc/passwd is a directory of the package and a file of the image"), "{said}");
+    assert!(
+        said.contains("/etc is a file of the package and a directory of the image"),
+        "{said}"
+    );
+    let said = put(
+        &mut image(""),
+        &[Deb::new("a", "1", "").dir("./etc/passwd")],
+    )
+    .unwrap_err();
+    assert!(
+        said.contains("/etc/passwd is a directory of the package and a file of the image"),
+        "{said}"
+    );
 }
 
-/// Upgrades a package with one configuration file: what the image has now, what it shipped, what the new one ships.
+/// Upgrades a package with one configuration file: what the image has now, what it shipped, what
+/// the new one ships.
 fn upgraded(current: Option<&str>, old: Option<&str>, new: Option<&str>) -> Tree {
-    let known = old.map(|old| format!("Conffiles:\n /etc/c {}\n", Md5::of(old.as_bytes()))).unwrap_or_default();
+    let known = old
+        .map(|old| format!("Conffiles:\n /etc/c {}\n", Md5::of(old.as_bytes())))
+        .unwrap_or_default();
     let mut tree = image(&stanza("a", "1", &known));
-    tree.put_file("/var/lib/dpkg/info/a.list", "/.\n/etc\n/etc/c\n/gone/f\n/gone\n", Stat::root(0o644, TIME)).unwrap();
-    tree.put_file("/var/lib/dpkg/info/a.shlibs", "", Stat::root(0o644, TIME)).unwrap();
-    tree.put_file("/gone/f", "x", Stat::root(0o644, TIME)).unwrap();
+    tree.put_file(
+        "/var/lib/dpkg/info/a.list",
+        "/.\n/etc\n/etc/c\n/gone/f\n/gone\n",
+        Stat::root(0o644, TIME),
+    )
+    .unwrap();
+    tree.put_file("/var/lib/dpkg/info/a.shlibs", "", Stat::root(0o644, TIME))
+        .unwrap();
+    tree.put_file("/gone/f", "x", Stat::root(0o644, TIME))
+        .unwrap();
     if let Some(current) = current {
-        tree.put_file("/etc/c", current, Stat::root(0o600, TIME)).unwrap();
+        tree.put_file("/etc/c", current, Stat::root(0o600, TIME))
+            .unwrap();
     }
     let mut deb = Deb::new("a", "2", "").dir("./").dir("./etc/");
     if let Some(new) = new {
@@ -292,8 +491,13 @@ fn upgraded(current: Option<&str>, old: Option<&str>, new: Option<&str>) -> Tree
 fn configuration_files_survive_as_dpkg_decides() {
     let state = |tree: &Tree| (text(tree, "/etc/c"), text(tree, "/etc/c.dpkg-dist"));
     let some = |text: &str| Some(text.to_owned());
-    let md5 =
-        |tree: &Tree| text(tree, "/var/lib/dpkg/status").unwrap().lines().find(|l| l.starts_with(" /etc/c")).map(str::to_owned);
+    let md5 = |tree: &Tree| {
+        text(tree, "/var/lib/dpkg/status")
+            .unwrap()
+            .lines()
+            .find(|l| l.starts_with(" /etc/c"))
+            .map(str::to_owned)
+    };
     for (current, old, new, file, dist) in [
         (Some("1"), Some("1"), "2", some("2"), None),
         (Some("x"), Some("1"), "2", some("x"), some("2")),
@@ -306,19 +510,33 @@ fn configuration_files_survive_as_dpkg_decides() {
     ] {
         let tree = upgraded(current, old, Some(new));
         assert_eq!(state(&tree), (file, dist), "{current:?} {old:?} {new}");
-        assert_eq!(md5(&tree).unwrap(), format!(" /etc/c {}", Md5::of(new.as_bytes())));
+        assert_eq!(
+            md5(&tree).unwrap(),
+            format!(" /etc/c {}", Md5::of(new.as_bytes()))
+        );
         if let Some(Found::Leaf(leaf)) = tree.find("/etc/c").filter(|_| current.is_some()) {
-            assert_eq!(leaf.stat.mode, 0o600, "the file's mode is the administrator's");
+            assert_eq!(
+                leaf.stat.mode, 0o600,
+                "the file's mode is the administrator's"
+            );
         }
     }
     let tree = upgraded(Some("1"), Some("1"), None);
-    assert_eq!(md5(&tree).unwrap(), format!(" /etc/c {} obsolete", Md5::of(b"1")));
-    assert!(text(&tree, "/var/lib/dpkg/info/a.list").unwrap().ends_with("/etc/c\n"));
+    assert_eq!(
+        md5(&tree).unwrap(),
+        format!(" /etc/c {} obsolete", Md5::of(b"1"))
+    );
+    assert!(
+        text(&tree, "/var/lib/dpkg/info/a.list")
+            .unwrap()
+            .ends_with("/etc/c\n")
+    );
 }
 
 #[test]
 fn statements_outside_of_the_model_are_problems_unless_accepted() {
-    let deb = Deb::new("a", "1", "").postinst("tool --all\nif false; then\n  tool never\nfi\ntool --more \"$1\"\n");
+    let deb = Deb::new("a", "1", "")
+        .postinst("tool --all\nif false; then\n  tool never\nfi\ntool --more \"$1\"\n");
     let mut tree = image("");
     let said = put(&mut tree, std::slice::from_ref(&deb)).unwrap_err();
     let expected = "package a 1: postinst has statements whose effect is not known:\n  line 3: tool --all\n  line 7: tool --more \"$1\"\n\
@@ -331,28 +549,76 @@ fn statements_outside_of_the_model_are_problems_unless_accepted() {
         statement: statement.map(str::to_owned),
         reason: "not needed".into(),
     };
-    let said = put_with(&mut tree, std::slice::from_ref(&deb), vec![accept(Some("--all"))], true).unwrap_err();
-    assert!(said.contains("line 7") && !said.contains("line 3"), "{said}");
-    let done = put_with(&mut tree, &[deb], vec![accept(None), Accept { package: "b".into(), ..accept(None) }], true).unwrap();
-    assert_eq!(done.accepted[0], "package a 1: postinst line 3 left out: `tool --all`; accepted: not needed");
+    let said = put_with(
+        &mut tree,
+        std::slice::from_ref(&deb),
+        vec![accept(Some("--all"))],
+        true,
+    )
+    .unwrap_err();
+    assert!(
+        said.contains("line 7") && !said.contains("line 3"),
+        "{said}"
+    );
+    let done = put_with(
+        &mut tree,
+        &[deb],
+        vec![
+            accept(None),
+            Accept {
+                package: "b".into(),
+                ..accept(None)
+            },
+        ],
+        true,
+    )
+    .unwrap();
+    assert_eq!(
+        done.accepted[0],
+        "package a 1: postinst line 3 left out: `tool --all`; accepted: not needed"
+    );
     assert_eq!(done.accepted.len(), 2);
     assert_eq!(done.notes, ["accept entry 2 (b postinst) was not needed"]);
-    let deep = format!("#!/bin/sh\nf() {{ {}f{}; }}\nf\n", "echo ${a-$(".repeat(15), ")}".repeat(15));
+    let deep = format!(
+        "#!/bin/sh\nf() {{ {}f{}; }}\nf\n",
+        "echo ${a-$(".repeat(15),
+        ")}".repeat(15)
+    );
     for (script, what) in [
         ("#!/usr/bin/perl\n", "is no shell script"),
         ("#!/bin/sh\nif true; then\n", "line 3: `then`"),
         ("#!/bin/sh\nexit 3\n", "fails with status 3"),
-        ("#!/bin/sh\nset -e\nfalse\ntrue\n", "fails with status 1 at line 3"),
-        ("#!/bin/sh\nwhile true; do :; done\n", "more than 100000 commands"),
+        (
+            "#!/bin/sh\nset -e\nfalse\ntrue\n",
+            "fails with status 1 at line 3",
+        ),
+        (
+            "#!/bin/sh\nwhile true; do :; done\n",
+            "more than 100000 commands",
+        ),
         ("#!/bin/sh\nf() { f; }; f\n", "deeper than"),
-        ("#!/bin/sh\nx=abcdefgh; while true; do x=\"$x$x\"; done\n", "a value of more than"),
-        ("#!/bin/sh\nx=$(cat /etc/passwd); while :; do echo \"$x\" >> /f; cat /f /f >/g; cat /g >/f; done\n", "bytes"),
+        (
+            "#!/bin/sh\nx=abcdefgh; while true; do x=\"$x$x\"; done\n",
+            "a value of more than",
+        ),
+        (
+            "#!/bin/sh\nx=$(cat /etc/passwd); while :; do echo \"$x\" >> /f; cat /f /f >/g; cat /g >/f; done\n",
+            "bytes",
+        ),
         ("#!/bin/sh\ncd /usr\n", "line 2: cd /usr"),
         (deep.as_str(), "deeper than"),
         ("#!/bin/sh\nsleep 1 &\n", "a command in the background"),
     ] {
-        let said = put(&mut image(""), &[Deb::new("a", "1", "").member("postinst", script)]).unwrap_err();
-        let what = if what.contains("`then`") { "is not understood: line" } else { what };
+        let said = put(
+            &mut image(""),
+            &[Deb::new("a", "1", "").member("postinst", script)],
+        )
+        .unwrap_err();
+        let what = if what.contains("`then`") {
+            "is not understood: line"
+        } else {
+            what
+        };
         assert!(said.contains(what), "{script}: {said}");
     }
 }
@@ -385,8 +651,7 @@ false || true
 "#;
     let mut tree = image("");
     put(&mut tree, &[Deb::new("a", "1", "").postinst(script)]).unwrap();
-    let expected =
-        "f:1 2:2\none\nelif\nye es 3 def 4 y\nhere yes\nraw $a\nl=a\nl=b\nfound\nstatus 3\nq 1\n/etc/passwd /none*\n[a]\n";
+    let expected = "f:1 2:2\none\nelif\nye es 3 def 4 y\nhere yes\nraw $a\nl=a\nl=b\nfound\nstatus 3\nq 1\n/etc/passwd /none*\n[a]\n";
     assert_eq!(text(&tree, "/out").unwrap(), expected);
 }
 
@@ -399,7 +664,10 @@ fn with_unit(name: &str) -> Deb {
     let unit = format!("{name}.service");
     Deb::new(name, "1", "")
         .file(&format!("./lib/systemd/system/{unit}"), UNIT)
-        .file("./lib/systemd/system/more.socket", "[Install]\nWantedBy=sockets.target\n")
+        .file(
+            "./lib/systemd/system/more.socket",
+            "[Install]\nWantedBy=sockets.target\n",
+        )
         .postinst(&SYSTEMD.replace('U', &unit))
 }
 
@@ -408,23 +676,59 @@ fn units_are_enabled_and_remembered() {
     let mut tree = image("");
     put(&mut tree, &[with_unit("mender-x")]).unwrap();
     let wants = "/etc/systemd/system/multi-user.target.wants/mender-x.service";
-    assert_eq!(link(&tree, wants).unwrap(), "/lib/systemd/system/mender-x.service");
-    assert_eq!(link(&tree, "/etc/systemd/system/other.service").unwrap(), "/lib/systemd/system/mender-x.service");
-    assert_eq!(link(&tree, "/etc/systemd/system/sockets.target.wants/more.socket").unwrap(), "/lib/systemd/system/more.socket");
+    assert_eq!(
+        link(&tree, wants).unwrap(),
+        "/lib/systemd/system/mender-x.service"
+    );
+    assert_eq!(
+        link(&tree, "/etc/systemd/system/other.service").unwrap(),
+        "/lib/systemd/system/mender-x.service"
+    );
+    assert_eq!(
+        link(
+            &tree,
+            "/etc/systemd/system/sockets.target.wants/more.socket"
+        )
+        .unwrap(),
+        "/lib/systemd/system/more.socket"
+    );
     let state = "/var/lib/systemd/deb-systemd-helper-enabled";
-    assert_eq!(text(&tree, &format!("{state}/mender-x.service.dsh-also")).unwrap().lines().count(), 3);
-    assert_eq!(text(&tree, &format!("{state}/multi-user.target.wants/mender-x.service")).unwrap(), "");
+    assert_eq!(
+        text(&tree, &format!("{state}/mender-x.service.dsh-also"))
+            .unwrap()
+            .lines()
+            .count(),
+        3
+    );
+    assert_eq!(
+        text(
+            &tree,
+            &format!("{state}/multi-user.target.wants/mender-x.service")
+        )
+        .unwrap(),
+        ""
+    );
 
     let mut tree = image("");
     let done = put_with(&mut tree, &[with_unit("mender-x")], Vec::new(), false).unwrap();
     assert!(link(&tree, wants).is_none());
     assert!(text(&tree, &format!("{state}/mender-x.service.dsh-also")).is_some());
-    assert!(done.modelled.contains(&"mender-x postinst: mender-x.service left disabled".to_owned()), "{done:?}");
+    assert!(
+        done.modelled
+            .contains(&"mender-x postinst: mender-x.service left disabled".to_owned()),
+        "{done:?}"
+    );
 
     let mut tree = image("");
-    tree.put_file("/usr/bin/systemctl", "", Stat::root(0o755, TIME)).unwrap();
+    tree.put_file("/usr/bin/systemctl", "", Stat::root(0o755, TIME))
+        .unwrap();
     let preset = "# remark\nenable nothing.service\ndisable mender-*\n";
-    tree.put_file("/etc/systemd/system-preset/50.preset", preset, Stat::root(0o644, TIME)).unwrap();
+    tree.put_file(
+        "/etc/systemd/system-preset/50.preset",
+        preset,
+        Stat::root(0o644, TIME),
+    )
+    .unwrap();
     put(&mut tree, &[with_unit("mender-x")]).unwrap();
     assert!(link(&tree, wants).is_none());
 }
@@ -436,17 +740,40 @@ fn accounts_are_the_same_every_time() {
         systemd-sysusers a.conf\nif ! getent group grp >/dev/null; then exit 1; fi\nchown _a:grp /var/lib/a\nchmod 0750 /var/lib/a\n";
     let conf = "# x\ng sg -\nu su - \"S u\" /var/su\nm su adm\nu fixed 333 - -\n";
     let mut tree = image("");
-    put(&mut tree, &[Deb::new("a", "1", "").file("./usr/lib/sysusers.d/a.conf", conf).postinst(script)]).unwrap();
+    put(
+        &mut tree,
+        &[Deb::new("a", "1", "")
+            .file("./usr/lib/sysusers.d/a.conf", conf)
+            .postinst(script)],
+    )
+    .unwrap();
     let expected = "_a:x:100:101:A b,,,:/var/lib/a:/usr/sbin/nologin\nu:x:999:999::/run/u:/bin/false\n\
         su:x:997:997:S u:/var/su:/usr/sbin/nologin\nfixed:x:333:333::/:/usr/sbin/nologin\n";
-    assert!(text(&tree, "/etc/passwd").unwrap().ends_with(expected), "{}", text(&tree, "/etc/passwd").unwrap());
+    assert!(
+        text(&tree, "/etc/passwd").unwrap().ends_with(expected),
+        "{}",
+        text(&tree, "/etc/passwd").unwrap()
+    );
     let expected = "_a:x:101:\ngrp:x:102:\nu:x:999:\nsg:x:998:\nsu:x:997:\nfixed:x:333:\n";
-    assert!(text(&tree, "/etc/group").unwrap().ends_with(expected), "{}", text(&tree, "/etc/group").unwrap());
-    assert!(text(&tree, "/etc/group").unwrap().contains("adm:x:4:_a,su\n"));
+    assert!(
+        text(&tree, "/etc/group").unwrap().ends_with(expected),
+        "{}",
+        text(&tree, "/etc/group").unwrap()
+    );
+    assert!(
+        text(&tree, "/etc/group")
+            .unwrap()
+            .contains("adm:x:4:_a,su\n")
+    );
     let shadow = "_a:!:11574::::::\nu:!:11574::::::\nsu:!*:11574::::::\nfixed:!*:11574::::::\n";
     assert!(text(&tree, "/etc/shadow").unwrap().ends_with(shadow));
-    let Some(Found::Dir(dir)) = tree.find("/var/lib/a") else { panic!() };
-    assert_eq!((dir.stat.uid, dir.stat.gid, dir.stat.mode), (100, 102, 0o750));
+    let Some(Found::Dir(dir)) = tree.find("/var/lib/a") else {
+        panic!()
+    };
+    assert_eq!(
+        (dir.stat.uid, dir.stat.gid, dir.stat.mode),
+        (100, 102, 0o750)
+    );
 }
 
 #[test]
@@ -456,26 +783,49 @@ fn alternatives_overrides_diversions_and_init_scripts() {
         dpkg-divert --package a --add --rename --divert /usr/bin/tool.real /usr/bin/tool\nupdate-rc.d a defaults >/dev/null\n";
     let init = "#!/bin/sh\n### BEGIN INIT INFO\n# Default-Start:  2 3\n# Default-Stop: 0\n### END INIT INFO\n";
     let mut tree = image("");
-    let deb = Deb::new("a", "1", "").file("./usr/bin/aed", "").file("./usr/share/aed.1", "").file("./etc/init.d/a", init);
+    let deb = Deb::new("a", "1", "")
+        .file("./usr/bin/aed", "")
+        .file("./usr/share/aed.1", "")
+        .file("./etc/init.d/a", init);
     put(&mut tree, &[deb.postinst(script)]).unwrap();
     assert_eq!(link(&tree, "/usr/bin/ed").unwrap(), "/etc/alternatives/ed");
-    assert_eq!(link(&tree, "/etc/alternatives/ed.1").unwrap(), "/usr/share/aed.1");
-    let state = "auto\n/usr/bin/ed\ned.1\n/usr/share/ed.1\n\n/usr/bin/aed\n10\n/usr/share/aed.1\n\n";
+    assert_eq!(
+        link(&tree, "/etc/alternatives/ed.1").unwrap(),
+        "/usr/share/aed.1"
+    );
+    let state =
+        "auto\n/usr/bin/ed\ned.1\n/usr/share/ed.1\n\n/usr/bin/aed\n10\n/usr/share/aed.1\n\n";
     assert_eq!(text(&tree, "/var/lib/dpkg/alternatives/ed").unwrap(), state);
-    assert_eq!(text(&tree, "/var/lib/dpkg/statoverride").unwrap(), "root adm 2750 /usr/bin/aed\n");
-    assert_eq!(text(&tree, "/var/lib/dpkg/diversions").unwrap(), "/usr/bin/tool\n/usr/bin/tool.real\na\n");
+    assert_eq!(
+        text(&tree, "/var/lib/dpkg/statoverride").unwrap(),
+        "root adm 2750 /usr/bin/aed\n"
+    );
+    assert_eq!(
+        text(&tree, "/var/lib/dpkg/diversions").unwrap(),
+        "/usr/bin/tool\n/usr/bin/tool.real\na\n"
+    );
     assert!(tree.find("/usr/bin/tool").is_none() && tree.find("/usr/bin/tool.real").is_some());
-    let links = ["/etc/rc2.d/S01a", "/etc/rc3.d/S01a", "/etc/rc0.d/K01a"].map(|path| link(&tree, path).unwrap());
+    let links = ["/etc/rc2.d/S01a", "/etc/rc3.d/S01a", "/etc/rc0.d/K01a"]
+        .map(|path| link(&tree, path).unwrap());
     assert_eq!(links, ["../init.d/a"; 3]);
 }
 
 #[test]
 fn the_helper_for_dropped_files() {
     let md5 = Md5::of(b"1");
-    let mut tree = image(&stanza("a", "1", &format!("Conffiles:\n /etc/old {md5}\n /etc/from {md5}\n /etc/mine {md5}\n")));
+    let mut tree = image(&stanza(
+        "a",
+        "1",
+        &format!("Conffiles:\n /etc/old {md5}\n /etc/from {md5}\n /etc/mine {md5}\n"),
+    ));
     let list = "/.\n/etc/old\n/etc/from\n/etc/mine\n/usr/share/d\n";
-    tree.put_file("/var/lib/dpkg/info/a.list", list, Stat::root(0o644, TIME)).unwrap();
-    for (path, text) in [("/etc/old", "1"), ("/etc/from", "changed"), ("/etc/mine", "changed")] {
+    tree.put_file("/var/lib/dpkg/info/a.list", list, Stat::root(0o644, TIME))
+        .unwrap();
+    for (path, text) in [
+        ("/etc/old", "1"),
+        ("/etc/from", "changed"),
+        ("/etc/mine", "changed"),
+    ] {
         tree.put_file(path, text, Stat::root(0o644, TIME)).unwrap();
     }
     tree.put_symlink("/usr/share/d", "/usr/lib", TIME).unwrap();
@@ -483,34 +833,83 @@ fn the_helper_for_dropped_files() {
         dpkg-maintscript-helper rm_conffile /etc/mine 2~ a -- \"$@\"\n\
         dpkg-maintscript-helper mv_conffile /etc/from /etc/to 2~ -- \"$@\"\n\
         dpkg-maintscript-helper symlink_to_dir /usr/share/d /usr/lib 2~ -- \"$@\"\n";
-    let deb = Deb::new("a", "2", "").member("conffiles", "/etc/to\n").file("./etc/to", "2").dir("./usr/share/d/");
-    let deb = deb.file("./usr/share/d/x", "").member("preinst", format!("#!/bin/sh\nset -e\n{helper}"));
+    let deb = Deb::new("a", "2", "")
+        .member("conffiles", "/etc/to\n")
+        .file("./etc/to", "2")
+        .dir("./usr/share/d/");
+    let deb = deb
+        .file("./usr/share/d/x", "")
+        .member("preinst", format!("#!/bin/sh\nset -e\n{helper}"));
     put(&mut tree, &[deb.postinst(helper)]).unwrap();
     assert!(text(&tree, "/etc/old").is_none());
     assert_eq!(text(&tree, "/etc/mine.dpkg-bak").unwrap(), "changed");
-    assert_eq!((text(&tree, "/etc/to").unwrap(), text(&tree, "/etc/to.dpkg-new").unwrap()), ("changed".into(), "2".into()));
-    assert!(tree.dir("/usr/share/d").is_some_and(|dir| dir.entries.len() == 1) && link(&tree, "/usr/share/d").is_none());
+    assert_eq!(
+        (
+            text(&tree, "/etc/to").unwrap(),
+            text(&tree, "/etc/to.dpkg-new").unwrap()
+        ),
+        ("changed".into(), "2".into())
+    );
+    assert!(
+        tree.dir("/usr/share/d")
+            .is_some_and(|dir| dir.entries.len() == 1)
+            && link(&tree, "/usr/share/d").is_none()
+    );
 }
 
 #[test]
 fn triggers_run_in_the_packages_that_wait_for_them() {
     let mut tree = image(&stanza("w", "1", ""));
-    tree.put_file("/var/lib/dpkg/triggers/File", "/usr/share/w w/noawait\n", Stat::root(0o644, TIME)).unwrap();
-    tree.put_file("/var/lib/dpkg/triggers/named", "w\n", Stat::root(0o644, TIME)).unwrap();
+    tree.put_file(
+        "/var/lib/dpkg/triggers/File",
+        "/usr/share/w w/noawait\n",
+        Stat::root(0o644, TIME),
+    )
+    .unwrap();
+    tree.put_file(
+        "/var/lib/dpkg/triggers/named",
+        "w\n",
+        Stat::root(0o644, TIME),
+    )
+    .unwrap();
     let script = "#!/bin/sh\n[ \"$1\" = triggered ] || exit 1\necho \"$2\" > /ran\n";
-    tree.put_file("/var/lib/dpkg/info/w.postinst", script, Stat::root(0o755, TIME)).unwrap();
+    tree.put_file(
+        "/var/lib/dpkg/info/w.postinst",
+        script,
+        Stat::root(0o755, TIME),
+    )
+    .unwrap();
     let triggers = "interest-noawait /own\nactivate named\n";
-    put(&mut tree, &[Deb::new("a", "1", "").file("./usr/share/w/x", "").member("triggers", triggers)]).unwrap();
+    put(
+        &mut tree,
+        &[Deb::new("a", "1", "")
+            .file("./usr/share/w/x", "")
+            .member("triggers", triggers)],
+    )
+    .unwrap();
     assert_eq!(text(&tree, "/ran").unwrap(), "/usr/share/w named\n");
-    assert_eq!(text(&tree, "/var/lib/dpkg/triggers/File").unwrap(), "/usr/share/w w/noawait\n/own a/noawait\n");
+    assert_eq!(
+        text(&tree, "/var/lib/dpkg/triggers/File").unwrap(),
+        "/usr/share/w w/noawait\n/own a/noawait\n"
+    );
 }
 
 #[test]
 fn hostile_packages_are_refused() {
-    let good = Deb::new("a", "1", "").postinst("true\n").file("./x", "content").bytes();
+    let good = Deb::new("a", "1", "")
+        .postinst("true\n")
+        .file("./x", "content")
+        .bytes();
     let read = |bytes: Vec<u8>| {
         let source: Source = Arc::new(MemSource(bytes.into()));
-        crate::deb::Package::read(&source, crate::deb::Limits { control: 10_000, data: 10_000, entries: 10 })
+        crate::deb::Package::read(
+            &source,
+            crate::deb::Limits {
+                control: 10_000,
+                data: 10_000,
+                entries: 10,
+            },
+        )
     };
     assert!(read(good.clone()).is_ok());
     for len in 0..good.len() - 1024 {
@@ -523,11 +922,25 @@ fn hostile_packages_are_refused() {
             let _ = read(bad);
         }
     }
-    let said = read(Deb::new("a", "1", "").file("./x", &"x".repeat(20_000)).bytes()).unwrap_err().to_string();
+    let said = read(
+        Deb::new("a", "1", "")
+            .file("./x", &"x".repeat(20_000))
+            .bytes(),
+    )
+    .unwrap_err()
+    .to_string();
     assert_eq!(said, "data.tar is more than 10000 bytes");
     let many = (0..11).fold(Deb::new("a", "1", ""), |deb, n| deb.dir(&format!("./{n}/")));
-    assert_eq!(read(many.bytes()).unwrap_err().to_string(), "data.tar is more than 10 entries");
+    assert_eq!(
+        read(many.bytes()).unwrap_err().to_string(),
+        "data.tar is more than 10 entries"
+    );
     let mut huge = good;
     huge[8 + 48..8 + 58].copy_from_slice(b"9999999999");
-    assert!(read(huge).unwrap_err().to_string().contains("member debian-binary has 9999999999 bytes"));
+    assert!(
+        read(huge)
+            .unwrap_err()
+            .to_string()
+            .contains("member debian-binary has 9999999999 bytes")
+    );
 }

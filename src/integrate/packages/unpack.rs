@@ -43,7 +43,9 @@ pub(super) fn md5_of(content: &Content) -> io::Result<String> {
     let mut buf = vec![0; 1 << 16];
     let mut at = 0;
     while at < content.len() {
-        let len = usize::try_from(content.len() - at).unwrap_or(usize::MAX).min(buf.len());
+        let len = usize::try_from(content.len() - at)
+            .unwrap_or(usize::MAX)
+            .min(buf.len());
         let (part, _) = buf.split_at_mut(len);
         content.read_exact_at(at, part)?;
         md5.update(part);
@@ -54,7 +56,9 @@ pub(super) fn md5_of(content: &Content) -> io::Result<String> {
 
 /// The MD5 sum of the regular file at `path`, symlinks followed.
 pub(super) fn md5_at(tree: &Tree, path: &[u8]) -> Result<Option<String>, EditError> {
-    tree.file(path).map(|content| md5_of(content).map_err(|e| EditError::Io(show(path), e))).transpose()
+    tree.file(path)
+        .map(|content| md5_of(content).map_err(|e| EditError::Io(show(path), e)))
+        .transpose()
 }
 
 /// One package on its way into the tree.
@@ -71,7 +75,8 @@ pub(super) struct Unpacker<'w, 't> {
     links: BTreeSet<Vec<u8>>,
 }
 
-/// Puts the files of `incoming` into the tree and takes those of its older version out that the new one lacks.
+/// Puts the files of `incoming` into the tree and takes those of its older version out that the new
+/// one lacks.
 pub(super) fn unpack(
     editor: &mut Editor<'_>,
     database: &mut Database,
@@ -104,16 +109,31 @@ pub(super) fn unpack(
 impl Unpacker<'_, '_> {
     fn problem(&mut self, text: String) {
         let (name, version) = (&self.incoming.facts.name, &self.incoming.facts.version);
-        self.problems.push(Problem::new(format!("package {name} {version}: {text}")));
+        self.problems
+            .push(Problem::new(format!("package {name} {version}: {text}")));
     }
 
     fn entry(&mut self, entry: &deb::Entry) -> Result<(), EditError> {
-        let listed = if entry.path == b"/" { b"/.".to_vec() } else { entry.path.clone() };
-        if self.links.iter().any(|link| entry.path.starts_with(link) && entry.path.get(link.len()) == Some(&b'/')) {
-            self.problem(format!("{} lies behind a symbolic link of the same package", show(&entry.path)));
+        let listed = if entry.path == b"/" {
+            b"/.".to_vec()
+        } else {
+            entry.path.clone()
+        };
+        if self
+            .links
+            .iter()
+            .any(|link| entry.path.starts_with(link) && entry.path.get(link.len()) == Some(&b'/'))
+        {
+            self.problem(format!(
+                "{} lies behind a symbolic link of the same package",
+                show(&entry.path)
+            ));
             return Ok(());
         }
-        let path = match self.database.diverted(&entry.path, &self.incoming.facts.name) {
+        let path = match self
+            .database
+            .diverted(&entry.path, &self.incoming.facts.name)
+        {
             Some(to) => to.to_vec(),
             None => entry.path.clone(),
         };
@@ -131,10 +151,26 @@ impl Unpacker<'_, '_> {
     }
 
     fn stat(&self, entry: &deb::Entry) -> Stat {
-        let mtime = Time { seconds: entry.mtime, nanos: 0 };
-        let (uid, gid) = (self.names.user(&entry.user).unwrap_or(entry.uid), self.names.group(&entry.group).unwrap_or(entry.gid));
-        let mut stat = Stat { uid, gid, mtime, ..Stat::root(entry.mode, self.editor.time()) };
-        if let Some(set) = self.database.overrides.iter().find(|set| set.path == entry.path) {
+        let mtime = Time {
+            seconds: entry.mtime,
+            nanos: 0,
+        };
+        let (uid, gid) = (
+            self.names.user(&entry.user).unwrap_or(entry.uid),
+            self.names.group(&entry.group).unwrap_or(entry.gid),
+        );
+        let mut stat = Stat {
+            uid,
+            gid,
+            mtime,
+            ..Stat::root(entry.mode, self.editor.time())
+        };
+        if let Some(set) = self
+            .database
+            .overrides
+            .iter()
+            .find(|set| set.path == entry.path)
+        {
             stat.mode = set.mode;
             stat.uid = self.names.user(&set.user).unwrap_or(stat.uid);
             stat.gid = self.names.group(&set.group).unwrap_or(stat.gid);
@@ -146,11 +182,17 @@ impl Unpacker<'_, '_> {
         match self.editor.tree().find(path) {
             Some(Found::Dir(_)) => return Ok(()),
             Some(Found::Leaf(_)) => {
-                self.problem(format!("{} is a directory of the package and a file of the image", show(path)));
+                self.problem(format!(
+                    "{} is a directory of the package and a file of the image",
+                    show(path)
+                ));
                 return Ok(());
             }
             None if self.editor.tree().find_nofollow(path).is_some() => {
-                self.problem(format!("{} is a directory of the package and a dangling symbolic link of the image", show(path)));
+                self.problem(format!(
+                    "{} is a directory of the package and a dangling symbolic link of the image",
+                    show(path)
+                ));
                 return Ok(());
             }
             None => {}
@@ -164,25 +206,48 @@ impl Unpacker<'_, '_> {
         Ok(())
     }
 
-    /// Whether the package may have the path: no other has it, or `Replaces` gives it away. Said aloud when not.
+    /// Whether the package may have the path: no other has it, or `Replaces` gives it away. Said
+    /// aloud when not.
     fn claim(&mut self, entry: &deb::Entry) -> Result<bool, EditError> {
         let own = self.incoming.facts.base();
-        let others = self.database.owners.get(&entry.path).cloned().unwrap_or_default();
+        let others = self
+            .database
+            .owners
+            .get(&entry.path)
+            .cloned()
+            .unwrap_or_default();
         for other in others.iter().filter(|other| **other != own) {
-            let Some(stanza) = self.database.by_base(other).map(|s| (s.facts.clone(), s.state)) else { continue };
+            let Some(stanza) = self
+                .database
+                .by_base(other)
+                .map(|s| (s.facts.clone(), s.state))
+            else {
+                continue;
+            };
             let (facts, state) = stanza;
-            let diverted = self.database.diversions.iter().any(|d| d.from == entry.path);
+            let diverted = self
+                .database
+                .diversions
+                .iter()
+                .any(|d| d.from == entry.path);
             if diverted || state == State::ConfigFiles {
                 continue;
             }
             if facts.name == self.incoming.facts.name {
                 if facts.multi_arch == MultiArch::Same && !self.shared(entry)? {
-                    self.problem(format!("{} differs from that of {other}", show(&entry.path)));
+                    self.problem(format!(
+                        "{} differs from that of {other}",
+                        show(&entry.path)
+                    ));
                 }
                 continue;
             }
             if self.incoming.replaces(&facts) {
-                self.out.losers.entry(other.clone()).or_default().insert(entry.path.clone());
+                self.out
+                    .losers
+                    .entry(other.clone())
+                    .or_default()
+                    .insert(entry.path.clone());
                 if let Some(owners) = self.database.owners.get_mut(&entry.path) {
                     owners.remove(other);
                 }
@@ -190,10 +255,17 @@ impl Unpacker<'_, '_> {
             }
             let own = &self.incoming.facts;
             if super::incoming::replaces(&facts, own) {
-                self.out.notes.push(format!("{} stays that of {other}, which replaces it", show(&entry.path)));
+                self.out.notes.push(format!(
+                    "{} stays that of {other}, which replaces it",
+                    show(&entry.path)
+                ));
                 return Ok(false);
             }
-            self.problem(format!("{} is also in package {other} {}, which it does not replace", show(&entry.path), facts.version));
+            self.problem(format!(
+                "{} is also in package {other} {}, which it does not replace",
+                show(&entry.path),
+                facts.version
+            ));
             return Ok(false);
         }
         Ok(true)
@@ -203,10 +275,20 @@ impl Unpacker<'_, '_> {
     fn shared(&self, entry: &deb::Entry) -> Result<bool, EditError> {
         let io = |e| EditError::Io(show(&entry.path), e);
         match (&entry.kind, self.editor.tree().find_nofollow(&entry.path)) {
-            (EntryKind::File(new), Some(Found::Leaf(Leaf { kind: Kind::File(old), .. }))) => {
-                Ok(new.len() == old.len() && md5_of(new).map_err(io)? == md5_of(old).map_err(io)?)
-            }
-            (EntryKind::Symlink(new), Some(Found::Leaf(Leaf { kind: Kind::Symlink(old), .. }))) => Ok(new == old),
+            (
+                EntryKind::File(new),
+                Some(Found::Leaf(Leaf {
+                    kind: Kind::File(old),
+                    ..
+                })),
+            ) => Ok(new.len() == old.len() && md5_of(new).map_err(io)? == md5_of(old).map_err(io)?),
+            (
+                EntryKind::Symlink(new),
+                Some(Found::Leaf(Leaf {
+                    kind: Kind::Symlink(old),
+                    ..
+                })),
+            ) => Ok(new == old),
             _ => Ok(true),
         }
     }
@@ -214,9 +296,15 @@ impl Unpacker<'_, '_> {
     fn leaf(&mut self, entry: &deb::Entry, path: &[u8]) -> Result<(), EditError> {
         if let Some(Found::Dir(_)) = self.editor.tree().find_nofollow(path) {
             if matches!(entry.kind, EntryKind::Symlink(_)) {
-                self.out.notes.push(format!("{} stays a directory where the package has a symbolic link", show(path)));
+                self.out.notes.push(format!(
+                    "{} stays a directory where the package has a symbolic link",
+                    show(path)
+                ));
             } else {
-                self.problem(format!("{} is a file of the package and a directory of the image", show(path)));
+                self.problem(format!(
+                    "{} is a file of the package and a directory of the image",
+                    show(path)
+                ));
             }
             return Ok(());
         }
@@ -233,13 +321,26 @@ impl Unpacker<'_, '_> {
                 self.links.insert(entry.path.clone());
                 Kind::Symlink(target.clone())
             }
-            EntryKind::CharDevice(major, minor) => Kind::CharDevice { major: *major, minor: *minor },
-            EntryKind::BlockDevice(major, minor) => Kind::BlockDevice { major: *major, minor: *minor },
+            EntryKind::CharDevice(major, minor) => Kind::CharDevice {
+                major: *major,
+                minor: *minor,
+            },
+            EntryKind::BlockDevice(major, minor) => Kind::BlockDevice {
+                major: *major,
+                minor: *minor,
+            },
             EntryKind::Fifo => Kind::Fifo,
             EntryKind::Hardlink(target) => return self.hardlink(path, target),
             EntryKind::Dir => return Ok(()),
         };
-        let stat = if matches!(kind, Kind::Symlink(_)) { Stat { mode: 0o777, ..stat } } else { stat };
+        let stat = if matches!(kind, Kind::Symlink(_)) {
+            Stat {
+                mode: 0o777,
+                ..stat
+            }
+        } else {
+            stat
+        };
         let reason = self.reason.clone();
         let id = self.editor.put(path, Leaf { stat, kind }, &reason)?;
         self.placed.insert(entry.path.clone(), id);
@@ -250,34 +351,57 @@ impl Unpacker<'_, '_> {
     fn sum(&mut self, path: &[u8], content: &Content) -> Result<String, EditError> {
         let md5 = md5_of(content).map_err(|e| EditError::Io(show(path), e))?;
         let name = path.strip_prefix(b"/").unwrap_or(path);
-        self.out.md5sums.extend([md5.as_bytes(), b"  ", name, b"\n"].concat());
+        self.out
+            .md5sums
+            .extend([md5.as_bytes(), b"  ", name, b"\n"].concat());
         Ok(md5)
     }
 
     fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), EditError> {
         let Some(id) = self.placed.get(target).copied() else {
-            self.problem(format!("{} is a hard link to {}, which is no earlier file of the package", show(path), show(target)));
+            self.problem(format!(
+                "{} is a hard link to {}, which is no earlier file of the package",
+                show(path),
+                show(target)
+            ));
             return Ok(());
         };
         let walk = self.editor.tree().walk(path, false)?;
         let parents = Stat::root(0o755, self.editor.time());
         self.editor.tree_mut().link(path, id, &parents)?;
-        let action = if walk.exists { Action::Changed } else { Action::Added };
+        let action = if walk.exists {
+            Action::Changed
+        } else {
+            Action::Added
+        };
         let reason = self.reason.clone();
         self.editor.record(walk.path(), action, &reason);
         Ok(())
     }
 
-    /// The MD5 sum that the database has for a configuration file, of this package or of one that gives it away.
+    /// The MD5 sum that the database has for a configuration file, of this package or of one that
+    /// gives it away.
     fn old_md5(&self, path: &str) -> Option<String> {
-        let all = self.database.old(&self.incoming.facts).into_iter().chain(&self.database.stanzas);
-        all.flat_map(|stanza| stanza.conffiles()).find(|(name, _, _)| name == path).map(|(_, md5, _)| md5)
+        let all = self
+            .database
+            .old(&self.incoming.facts)
+            .into_iter()
+            .chain(&self.database.stanzas);
+        all.flat_map(|stanza| stanza.conffiles())
+            .find(|(name, _, _)| name == path)
+            .map(|(_, md5, _)| md5)
     }
 
-    /// A configuration file, decided as dpkg does with its default answers: what the administrator did not change is
-    /// replaced; what was changed, removed or put there by hand stays, and a new version that differs is put beside it as
-    /// `.dpkg-dist`.
-    fn conffile(&mut self, name: &[u8], path: &[u8], content: &Content, stat: Stat) -> Result<(), EditError> {
+    /// A configuration file, decided as dpkg does with its default answers: what the administrator
+    /// did not change is replaced; what was changed, removed or put there by hand stays, and a new
+    /// version that differs is put beside it as `.dpkg-dist`.
+    fn conffile(
+        &mut self,
+        name: &[u8],
+        path: &[u8],
+        content: &Content,
+        stat: Stat,
+    ) -> Result<(), EditError> {
         let text = String::from_utf8_lossy(name).into_owned();
         let new = self.sum(name, content)?;
         let old = self.old_md5(&text);
@@ -287,7 +411,11 @@ impl Unpacker<'_, '_> {
             Some(Found::Leaf(leaf)) => Some(leaf.stat.clone()),
             _ => None,
         };
-        self.out.conffiles.push(Conffile { path: text.clone(), md5: new.clone(), obsolete: false });
+        self.out.conffiles.push(Conffile {
+            path: text.clone(),
+            md5: new.clone(),
+            obsolete: false,
+        });
         let place = match (&old, &current) {
             (None, None) => Some(path),
             (Some(old), None) => (*old != new).then(|| [&path[..], b".dpkg-dist"].concat()),
@@ -298,42 +426,74 @@ impl Unpacker<'_, '_> {
         };
         let Some(place) = place else { return Ok(()) };
         if place.ends_with(b".dpkg-dist") {
-            self.out.notes.push(format!("{text} of the image stays; the package's version is beside it as .dpkg-dist"));
+            self.out.notes.push(format!(
+                "{text} of the image stays; the package's version is beside it as .dpkg-dist"
+            ));
         }
         let stat = match current_stat {
-            Some(old) => Stat { mode: old.mode, uid: old.uid, gid: old.gid, ..stat },
+            Some(old) => Stat {
+                mode: old.mode,
+                uid: old.uid,
+                gid: old.gid,
+                ..stat
+            },
             None => stat,
         };
         if content.len() > CONFFILE_LIMIT {
-            self.problem(format!("{text} is a configuration file of {} bytes", content.len()));
+            self.problem(format!(
+                "{text} is a configuration file of {} bytes",
+                content.len()
+            ));
         }
         let reason = self.reason.clone();
-        self.editor.put(&place, Leaf { stat, kind: Kind::File(content.clone()) }, &reason)?;
+        self.editor.put(
+            &place,
+            Leaf {
+                stat,
+                kind: Kind::File(content.clone()),
+            },
+            &reason,
+        )?;
         Ok(())
     }
 
     /// Conffiles in the order in which the package declares them.
     fn order_conffiles(&mut self) {
         let declared = self.incoming.conffile_lines();
-        let place = |path: &str| declared.iter().position(|line| *line == path).unwrap_or(usize::MAX);
-        self.out.conffiles.sort_by_key(|conffile| place(&conffile.path));
+        let place = |path: &str| {
+            declared
+                .iter()
+                .position(|line| *line == path)
+                .unwrap_or(usize::MAX)
+        };
+        self.out
+            .conffiles
+            .sort_by_key(|conffile| place(&conffile.path));
     }
 
-    /// Takes the files of the older version out that the new one lacks; its dropped configuration files stay and are obsolete.
+    /// Takes the files of the older version out that the new one lacks; its dropped configuration
+    /// files stay and are obsolete.
     fn drop_old(&mut self, removed: &BTreeSet<Vec<u8>>) -> Result<(), EditError> {
-        let Some(old) = self.database.old(&self.incoming.facts).cloned() else { return Ok(()) };
+        let Some(old) = self.database.old(&self.incoming.facts).cloned() else {
+            return Ok(());
+        };
         let base = old.facts.base();
-        let list = super::database::text(self.editor.tree(), &format!("info/{base}.list"))?.unwrap_or_default();
+        let list = super::database::text(self.editor.tree(), &format!("info/{base}.list"))?
+            .unwrap_or_default();
         let new: BTreeSet<Vec<u8>> = self.out.list.iter().cloned().collect();
         let mut new_real = BTreeSet::new();
         for path in &new {
             new_real.insert(self.editor.tree().walk(path, false)?.path());
         }
         let conffiles = old.conffiles();
-        let mut gone: Vec<&[u8]> = super::database::lines(&list).filter(|path| !new.contains(*path) && *path != b"/.").collect();
+        let mut gone: Vec<&[u8]> = super::database::lines(&list)
+            .filter(|path| !new.contains(*path) && *path != b"/.")
+            .collect();
         gone.sort_unstable();
         for path in gone.into_iter().rev() {
-            let known = conffiles.iter().find(|(name, _, _)| name.as_bytes() == path);
+            let known = conffiles
+                .iter()
+                .find(|(name, _, _)| name.as_bytes() == path);
             if let Some((name, md5, _)) = known {
                 self.drop_conffile(name, md5, removed)?;
                 continue;
@@ -350,10 +510,21 @@ impl Unpacker<'_, '_> {
         Ok(())
     }
 
-    fn drop_conffile(&mut self, name: &str, md5: &str, removed: &BTreeSet<Vec<u8>>) -> Result<(), EditError> {
-        let Some(current) = md5_at(self.editor.tree(), name.as_bytes())? else { return Ok(()) };
+    fn drop_conffile(
+        &mut self,
+        name: &str,
+        md5: &str,
+        removed: &BTreeSet<Vec<u8>>,
+    ) -> Result<(), EditError> {
+        let Some(current) = md5_at(self.editor.tree(), name.as_bytes())? else {
+            return Ok(());
+        };
         if !removed.contains(name.as_bytes()) {
-            self.out.conffiles.push(Conffile { path: name.to_owned(), md5: md5.to_owned(), obsolete: true });
+            self.out.conffiles.push(Conffile {
+                path: name.to_owned(),
+                md5: md5.to_owned(),
+                obsolete: true,
+            });
             self.out.list.push(name.as_bytes().to_vec());
             return Ok(());
         }

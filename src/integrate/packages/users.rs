@@ -75,7 +75,10 @@ impl Accounts {
             let bytes = tree.read(path, LIMIT)?;
             let lines = bytes.map(|bytes| {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                text.lines().filter(|line| !line.is_empty()).map(|line| line.split(':').map(str::to_owned).collect()).collect()
+                text.lines()
+                    .filter(|line| !line.is_empty())
+                    .map(|line| line.split(':').map(str::to_owned).collect())
+                    .collect()
             });
             Ok(lines)
         };
@@ -89,7 +92,12 @@ impl Accounts {
 
     /// Writes them back.
     pub(super) fn write(&self, editor: &mut Editor<'_>, reason: &str) -> Result<(), EditError> {
-        let text = |lines: &[Line]| lines.iter().map(|line| line.join(":") + "\n").collect::<String>();
+        let text = |lines: &[Line]| {
+            lines
+                .iter()
+                .map(|line| line.join(":") + "\n")
+                .collect::<String>()
+        };
         let mut put = |path: &str, lines: &[Line], mode: u16| -> Result<(), EditError> {
             let new = text(lines).into_bytes();
             if editor.read(path, LIMIT)?.as_deref() != Some(&new[..]) {
@@ -144,15 +152,30 @@ impl Accounts {
     }
 
     fn push_group(&mut self, name: &str, gid: u32, password: &str) {
-        self.group.push(vec![name.into(), "x".into(), gid.to_string(), String::new()]);
+        self.group.push(vec![
+            name.into(),
+            "x".into(),
+            gid.to_string(),
+            String::new(),
+        ]);
         if let Some(gshadow) = &mut self.gshadow {
-            gshadow.push(vec![name.into(), password.into(), String::new(), String::new()]);
+            gshadow.push(vec![
+                name.into(),
+                password.into(),
+                String::new(),
+                String::new(),
+            ]);
         }
     }
 
-    /// Adds a user at the end; `day` counts from 1970-01-01 and is the day of the password's last change.
+    /// Adds a user at the end; `day` counts from 1970-01-01 and is the day of the password's last
+    /// change.
     pub(super) fn add_user(&mut self, user: &NewUser, day: i64) {
-        let password = if self.shadow.is_some() { "x" } else { user.password };
+        let password = if self.shadow.is_some() {
+            "x"
+        } else {
+            user.password
+        };
         let numbers = (user.uid.to_string(), user.gid.to_string());
         let tail = [user.comment.clone(), user.home.clone(), user.shell.clone()];
         let head = [user.name.clone(), password.to_owned(), numbers.0, numbers.1];
@@ -170,11 +193,17 @@ impl Accounts {
             if let Some(members) = line.get_mut(3)
                 && !members.split(',').any(|member| member == user)
             {
-                *members = if members.is_empty() { user.to_owned() } else { format!("{members},{user}") };
+                *members = if members.is_empty() {
+                    user.to_owned()
+                } else {
+                    format!("{members},{user}")
+                };
             }
         };
         let named = |line: &&mut Line| line.first().is_some_and(|name| name == group);
-        let Some(line) = self.group.iter_mut().find(named) else { return false };
+        let Some(line) = self.group.iter_mut().find(named) else {
+            return false;
+        };
         add(line);
         if let Some(line) = self.gshadow.iter_mut().flatten().find(named) {
             add(line);
@@ -184,7 +213,11 @@ impl Accounts {
 }
 
 fn find<'a>(lines: &'a [Line], name: &str) -> Option<&'a Line> {
-    let by = |field: usize| lines.iter().find(|line| line.get(field).is_some_and(|value| value == name));
+    let by = |field: usize| {
+        lines
+            .iter()
+            .find(|line| line.get(field).is_some_and(|value| value == name))
+    };
     by(0).or_else(|| name.parse::<u32>().ok().and_then(|_| by(2)))
 }
 

@@ -1,4 +1,5 @@
-//! What a maintainer script sees and changes: the tree, the database, and the record of what was done.
+//! What a maintainer script sees and changes: the tree, the database, and the record of what was
+//! done.
 
 use super::database::Database;
 use crate::stream::{Content, ReadAt};
@@ -82,7 +83,10 @@ impl World<'_, '_> {
     /// Whether a symlink stands at a path, and its target.
     pub(super) fn link_target(&self, path: &str) -> Option<String> {
         match self.find_nofollow(path)? {
-            Found::Leaf(Leaf { kind: Kind::Symlink(target), .. }) => Some(String::from_utf8_lossy(target).into_owned()),
+            Found::Leaf(Leaf {
+                kind: Kind::Symlink(target),
+                ..
+            }) => Some(String::from_utf8_lossy(target).into_owned()),
             _ => None,
         }
     }
@@ -104,7 +108,11 @@ impl World<'_, '_> {
 
     /// The stat of what stands at a path.
     pub(super) fn stat(&self, path: &str, follow: bool) -> Option<&Stat> {
-        match if follow { self.find(path) } else { self.find_nofollow(path) }? {
+        match if follow {
+            self.find(path)
+        } else {
+            self.find_nofollow(path)
+        }? {
             Found::Dir(dir) => Some(&dir.stat),
             Found::Leaf(leaf) => Some(&leaf.stat),
         }
@@ -112,14 +120,26 @@ impl World<'_, '_> {
 
     /// The path of a program, as the shell finds it: a path as it is, a name along `PATH`.
     pub(super) fn program(&self, name: &str) -> Option<String> {
-        let runs = |path: &String| self.is_file(path) && self.stat(path, true).is_some_and(|stat| stat.mode & 0o111 != 0);
+        let runs = |path: &String| {
+            self.is_file(path)
+                && self
+                    .stat(path, true)
+                    .is_some_and(|stat| stat.mode & 0o111 != 0)
+        };
         if name.contains('/') {
             return Some(name.to_owned()).filter(runs);
         }
-        ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-            .into_iter()
-            .map(|dir| format!("{dir}/{name}"))
-            .find(runs)
+        [
+            "/usr/local/sbin",
+            "/usr/local/bin",
+            "/usr/sbin",
+            "/usr/bin",
+            "/sbin",
+            "/bin",
+        ]
+        .into_iter()
+        .map(|dir| format!("{dir}/{name}"))
+        .find(runs)
     }
 
     /// The text of a file; bytes that are no UTF-8 are replaced.
@@ -133,9 +153,21 @@ impl World<'_, '_> {
     }
 
     /// Writes a file as `>` or `>>` would.
-    pub(super) fn write(&mut self, path: &str, bytes: &[u8], append: bool) -> Result<(), EditError> {
+    pub(super) fn write(
+        &mut self,
+        path: &str,
+        bytes: &[u8],
+        append: bool,
+    ) -> Result<(), EditError> {
         let reason = self.reason();
-        let mut all = if append { self.editor.tree().read(path, TEXT_LIMIT)?.unwrap_or_default() } else { Vec::new() };
+        let mut all = if append {
+            self.editor
+                .tree()
+                .read(path, TEXT_LIMIT)?
+                .unwrap_or_default()
+        } else {
+            Vec::new()
+        };
         all.extend_from_slice(bytes);
         self.works(all.len() as u64);
         self.editor.rewrite(path, all, 0o644, &reason)?;
@@ -145,7 +177,11 @@ impl World<'_, '_> {
     /// Makes a directory of root's and its parents; one that exists stays as it is.
     pub(super) fn mkdir(&mut self, path: &str, mode: u16) -> Result<(), EditError> {
         let reason = self.reason();
-        if self.is_dir(path) { Ok(()) } else { self.editor.dir(path, mode, &reason) }
+        if self.is_dir(path) {
+            Ok(())
+        } else {
+            self.editor.dir(path, mode, &reason)
+        }
     }
 
     /// Takes a path out of the tree.
@@ -170,7 +206,15 @@ impl World<'_, '_> {
             Entry::Leaf(id) => self.editor.tree_mut().link(path, id, &parents)?,
             Entry::Dir(dir) => self.place_dir(path, Arc::unwrap_or_clone(dir))?,
         }
-        self.editor.record(walk.path(), if walk.exists { Action::Changed } else { Action::Added }, &reason);
+        self.editor.record(
+            walk.path(),
+            if walk.exists {
+                Action::Changed
+            } else {
+                Action::Added
+            },
+            &reason,
+        );
         Ok(())
     }
 
@@ -196,7 +240,9 @@ impl World<'_, '_> {
 
     /// Copies a regular file with mode, owner and time, as `cp -p`.
     pub(super) fn copy(&mut self, from: &str, to: &str) -> Result<bool, EditError> {
-        let Some(Found::Leaf(leaf)) = self.find(from) else { return Ok(false) };
+        let Some(Found::Leaf(leaf)) = self.find(from) else {
+            return Ok(false);
+        };
         let leaf = leaf.clone();
         let reason = self.reason();
         self.editor.put(to, leaf, &reason)?;
@@ -204,11 +250,23 @@ impl World<'_, '_> {
     }
 
     /// Changes the stat of what stands at a path; `false` when nothing does.
-    pub(super) fn change(&mut self, path: &str, follow: bool, f: impl FnOnce(&mut Stat)) -> Result<bool, EditError> {
+    pub(super) fn change(
+        &mut self,
+        path: &str,
+        follow: bool,
+        f: impl FnOnce(&mut Stat),
+    ) -> Result<bool, EditError> {
         let reason = self.reason();
         let walk = self.editor.tree().walk(path.as_bytes(), follow)?;
         let real = walk.path();
-        let Some(stat) = self.editor.tree_mut().stat_mut(&real).filter(|_| walk.exists) else { return Ok(false) };
+        let Some(stat) = self
+            .editor
+            .tree_mut()
+            .stat_mut(&real)
+            .filter(|_| walk.exists)
+        else {
+            return Ok(false);
+        };
         let before = stat.clone();
         f(stat);
         if *stat != before {

@@ -7,7 +7,9 @@ const CODEC: Compression = Compression::Zstd;
 fn chunk(seed: u32) -> Vec<u8> {
     let mut state = u64::from(seed) + 1;
     let next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 56) as u8
     };
     std::iter::repeat_with(next).take(10_000).collect()
@@ -15,11 +17,17 @@ fn chunk(seed: u32) -> Vec<u8> {
 
 fn frames(dir: &Path) -> Vec<PathBuf> {
     let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
-    names.filter(|entry| unhex(entry.file_name().to_str().unwrap()).is_some()).map(|entry| entry.path()).collect()
+    names
+        .filter(|entry| unhex(entry.file_name().to_str().unwrap()).is_some())
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn size(dir: &Path) -> u64 {
-    frames(dir).iter().map(|path| path.metadata().unwrap().len()).sum()
+    frames(dir)
+        .iter()
+        .map(|path| path.metadata().unwrap().len())
+        .sum()
 }
 
 fn counts(cache: &Cache) -> (usize, usize, usize) {
@@ -37,19 +45,29 @@ fn frames_come_back_and_only_for_the_same_bytes_codec_and_level() {
     assert_eq!(cache.frame(codec, &chunk(1)).unwrap(), first);
     assert_eq!(counts(&cache), (1, 1, 0));
     cache.frame(codec, &chunk(2)).unwrap();
-    cache.frame(Codec::new(CODEC, Some(1)).unwrap(), &chunk(1)).unwrap();
-    cache.frame(Codec::from(Compression::Gzip), &chunk(1)).unwrap();
+    cache
+        .frame(Codec::new(CODEC, Some(1)).unwrap(), &chunk(1))
+        .unwrap();
+    cache
+        .frame(Codec::from(Compression::Gzip), &chunk(1))
+        .unwrap();
     assert_eq!(counts(&cache), (1, 4, 0));
     let again = Cache::open(dir.path(), 1 << 20).unwrap();
     assert_eq!(again.frame(codec, &chunk(1)).unwrap(), first);
-    assert_eq!((counts(&again), again.state().total), ((1, 0, 0), size(dir.path())));
+    assert_eq!(
+        (counts(&again), again.state().total),
+        ((1, 0, 0), size(dir.path()))
+    );
 }
 
 #[test]
 fn damage_is_noticed_and_repaired() {
     let dir = tempfile::tempdir().unwrap();
     let codec = Codec::from(CODEC);
-    let right = Cache::open(dir.path(), 1 << 20).unwrap().frame(codec, &chunk(1)).unwrap();
+    let right = Cache::open(dir.path(), 1 << 20)
+        .unwrap()
+        .frame(codec, &chunk(1))
+        .unwrap();
     let path = frames(dir.path()).remove(0);
     let whole = std::fs::read(&path).unwrap();
     let mut flipped = whole.clone();
@@ -65,7 +83,10 @@ fn damage_is_noticed_and_repaired() {
     // A whole frame under the name of another one is no better.
     let cache = Cache::open(dir.path(), 1 << 20).unwrap();
     cache.frame(codec, &chunk(2)).unwrap();
-    let other = frames(dir.path()).into_iter().find(|name| *name != path).unwrap();
+    let other = frames(dir.path())
+        .into_iter()
+        .find(|name| *name != path)
+        .unwrap();
     std::fs::copy(&other, &path).unwrap();
     assert_eq!(cache.frame(codec, &chunk(1)).unwrap(), right);
     assert_eq!(counts(&cache), (0, 2, 1));
@@ -82,7 +103,10 @@ fn what_was_used_last_stays_and_foreign_files_do_too() {
         cache.frame(codec, &chunk(seed)).unwrap();
     }
     // All were used by this conversion: there is no room for a fourth, which is made nevertheless.
-    assert_eq!(cache.frame(codec, &chunk(3)).unwrap(), codec.compress(&chunk(3)).unwrap());
+    assert_eq!(
+        cache.frame(codec, &chunk(3)).unwrap(),
+        codec.compress(&chunk(3)).unwrap()
+    );
     assert_eq!(frames(dir.path()).len(), 3);
     drop(cache);
     let old = |seconds| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
@@ -104,7 +128,10 @@ fn what_was_used_last_stays_and_foreign_files_do_too() {
     // A smaller bound evicts at once; the rest keeps to it.
     drop(Cache::open(dir.path(), 15_000).unwrap());
     assert_eq!(frames(dir.path()).len(), 1);
-    let mut names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.retain(|name| unhex(name).is_none());
     names.sort();
     assert_eq!(names, [".lock", "notes"]);
@@ -119,7 +146,10 @@ fn many_use_one_cache_at_once() {
             scope.spawn(move || {
                 let cache = Cache::open(dir, most).unwrap();
                 for seed in (0..12).chain(0..12) {
-                    assert_eq!(cache.frame(codec, &chunk(seed)).unwrap(), codec.compress(&chunk(seed)).unwrap());
+                    assert_eq!(
+                        cache.frame(codec, &chunk(seed)).unwrap(),
+                        codec.compress(&chunk(seed)).unwrap()
+                    );
                 }
                 assert_eq!(counts(&cache).2, 0);
             });

@@ -16,17 +16,22 @@ enum Before {
 
 impl Before {
     fn path(&self) -> Option<&Path> {
-        if let Self::Kept(path) = self { Some(path) } else { None }
+        if let Self::Kept(path) = self {
+            Some(path)
+        } else {
+            None
+        }
     }
 }
 
 impl Outputs {
-    /// Gives all finished files their final names, in the order in which they were finished, and returns these: all of them or none,
-    /// and not while another run does so in this directory. A signal comes before all of that or after it.
+    /// Gives all finished files their final names, in the order in which they were finished, and
+    /// returns these: all of them or none, and not while another run does so in this directory. A
+    /// signal comes before all of that or after it.
     ///
     /// # Errors
-    /// What renaming said; every name then holds what it held before, or the error says which does not. When all is done but the
-    /// directory, the error says so.
+    /// What renaming said; every name then holds what it held before, or the error says which does
+    /// not. When all is done but the directory, the error says so.
     pub(crate) fn publish(mut self) -> io::Result<Vec<PathBuf>> {
         for pending in &self.done {
             pending.file.sync_all().map_err(|e| pending.writing(e))?;
@@ -35,12 +40,22 @@ impl Outputs {
         // Filesystems without locks are taken as well.
         let _ = dir.lock();
         let mut open = open();
-        let before: Vec<Before> = self.done.iter().map(|pending| self.keep(&pending.target)).collect();
-        let failed = (0..).zip(&mut self.done).find_map(|(at, pending)| Some((at, pending.publish().err()?)));
+        let before: Vec<Before> = self
+            .done
+            .iter()
+            .map(|pending| self.keep(&pending.target))
+            .collect();
+        let failed = (0..)
+            .zip(&mut self.done)
+            .find_map(|(at, pending)| Some((at, pending.publish().err()?)));
         let result = match failed {
             None => {
                 open.published = true;
-                Ok(self.done.iter().map(|pending| pending.target.clone()).collect())
+                Ok(self
+                    .done
+                    .iter()
+                    .map(|pending| pending.target.clone())
+                    .collect())
             }
             Some((at, error)) => Err(withdrawn(self.done.iter_mut().zip(&before).take(at), error)),
         };
@@ -52,10 +67,18 @@ impl Outputs {
         let names = result?;
         match dir.sync_all() {
             // Some filesystems do not know how.
-            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
-            result => {
-                result.map_err(|e| in_dir(&self.dir, "all results have their names, but a power cut may take them: syncing", &e))?
-            }
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported
+                ) => {}
+            result => result.map_err(|e| {
+                in_dir(
+                    &self.dir,
+                    "all results have their names, but a power cut may take them: syncing",
+                    &e,
+                )
+            })?,
         }
         Ok(names)
     }
@@ -83,8 +106,12 @@ impl Outputs {
 impl Pending {
     /// Gives the file its final name.
     fn publish(&mut self) -> io::Result<()> {
-        std::fs::rename(&self.temporary, &self.target)
-            .map_err(|e| io::Error::new(e.kind(), format!("renaming to {}: {e}", self.target.display())))?;
+        std::fs::rename(&self.temporary, &self.target).map_err(|e| {
+            io::Error::new(
+                e.kind(),
+                format!("renaming to {}: {e}", self.target.display()),
+            )
+        })?;
         self.kept = true;
         Ok(())
     }
@@ -102,12 +129,25 @@ impl Pending {
     }
 }
 
-/// Takes the names of files that were `published` back and gives them to what had them before; `error` with what could not be.
-fn withdrawn<'a>(published: impl Iterator<Item = (&'a mut Pending, &'a Before)>, error: io::Error) -> io::Error {
+/// Takes the names of files that were `published` back and gives them to what had them before;
+/// `error` with what could not be.
+fn withdrawn<'a>(
+    published: impl Iterator<Item = (&'a mut Pending, &'a Before)>,
+    error: io::Error,
+) -> io::Error {
     let left: Vec<String> = published
-        .filter_map(|(pending, before)| (!pending.withdraw(before)).then(|| pending.target.display().to_string()))
+        .filter_map(|(pending, before)| {
+            (!pending.withdraw(before)).then(|| pending.target.display().to_string())
+        })
         .collect();
-    if left.is_empty() { error } else { io::Error::new(error.kind(), format!("{error}; already replaced: {}", left.join(", "))) }
+    if left.is_empty() {
+        error
+    } else {
+        io::Error::new(
+            error.kind(),
+            format!("{error}; already replaced: {}", left.join(", ")),
+        )
+    }
 }
 
 fn in_dir(dir: &Path, what: &str, error: &io::Error) -> io::Error {
@@ -139,7 +179,10 @@ mod tests {
         // Made behind our back: a file cannot be renamed to a directory.
         std::fs::create_dir(dir.path().join("c")).unwrap();
         let error = outputs.publish().unwrap_err().to_string();
-        assert!(error.starts_with("renaming to ") && !error.contains("already replaced"), "{error}");
+        assert!(
+            error.starts_with("renaming to ") && !error.contains("already replaced"),
+            "{error}"
+        );
         assert_eq!(names(dir.path()), ["a", "c"]);
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"earlier");
     }

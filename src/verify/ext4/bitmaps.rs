@@ -21,37 +21,83 @@ impl Checker<'_> {
             let group = self.groups[number].clone();
             let first = self.group_start(number as u64);
             let blocks = self.fs.blocks_per_group.min(self.fs.blocks - first);
-            let counts =
-                Counts { free_blocks: self.block_bitmap(number, &group, first, blocks), ..self.inode_bitmap(number, &group) };
+            let counts = Counts {
+                free_blocks: self.block_bitmap(number, &group, first, blocks),
+                ..self.inode_bitmap(number, &group)
+            };
             self.check_counts(number, &group, counts);
             total.free_blocks += counts.free_blocks;
             total.free_inodes += counts.free_inodes;
         }
         let sb = &self.fs.sb;
-        let high = if self.fs.incompat(incompat::BIT64) { u64::from(sb.s_free_blocks_count_hi.get()) << 32 } else { 0 };
-        let (blocks, inodes) = (high | u64::from(sb.s_free_blocks_count_lo.get()), u64::from(sb.s_free_inodes_count.get()));
-        let place = self.place().offset(crate::fs::ext4::format::SUPERBLOCK_OFFSET);
+        let high = if self.fs.incompat(incompat::BIT64) {
+            u64::from(sb.s_free_blocks_count_hi.get()) << 32
+        } else {
+            0
+        };
+        let (blocks, inodes) = (
+            high | u64::from(sb.s_free_blocks_count_lo.get()),
+            u64::from(sb.s_free_inodes_count.get()),
+        );
+        let place = self
+            .place()
+            .offset(crate::fs::ext4::format::SUPERBLOCK_OFFSET);
         if !self.maps_broken {
-            self.log.check(blocks == total.free_blocks, "ext4-free-blocks", || {
-                (place.clone(), format!("the superblock counts {blocks} free blocks, {} are free", total.free_blocks))
-            });
+            self.log
+                .check(blocks == total.free_blocks, "ext4-free-blocks", || {
+                    (
+                        place.clone(),
+                        format!(
+                            "the superblock counts {blocks} free blocks, {} are free",
+                            total.free_blocks
+                        ),
+                    )
+                });
         }
-        self.log.check(inodes == total.free_inodes, "ext4-free-inodes", || {
-            (place, format!("the superblock counts {inodes} free inodes, {} are free", total.free_inodes))
-        });
+        self.log
+            .check(inodes == total.free_inodes, "ext4-free-inodes", || {
+                (
+                    place,
+                    format!(
+                        "the superblock counts {inodes} free inodes, {} are free",
+                        total.free_inodes
+                    ),
+                )
+            });
     }
 
     fn check_counts(&mut self, number: usize, group: &Group, counts: Counts) {
         let facts = [
-            ("ext4-free-blocks", "free blocks", u64::from(group.free_blocks), counts.free_blocks, !self.maps_broken),
-            ("ext4-free-inodes", "free inodes", u64::from(group.free_inodes), counts.free_inodes, true),
-            ("ext4-used-dirs", "directories", u64::from(group.used_dirs), counts.dirs, !self.names_broken),
+            (
+                "ext4-free-blocks",
+                "free blocks",
+                u64::from(group.free_blocks),
+                counts.free_blocks,
+                !self.maps_broken,
+            ),
+            (
+                "ext4-free-inodes",
+                "free inodes",
+                u64::from(group.free_inodes),
+                counts.free_inodes,
+                true,
+            ),
+            (
+                "ext4-used-dirs",
+                "directories",
+                u64::from(group.used_dirs),
+                counts.dirs,
+                !self.names_broken,
+            ),
         ];
         for (code, what, stored, found, known) in facts {
             let place = self.place();
             if known {
                 self.log.check(stored == found, code, || {
-                    (place, format!("group {number} counts {stored} {what} where there are {found}"))
+                    (
+                        place,
+                        format!("group {number} counts {stored} {what} where there are {found}"),
+                    )
                 });
             }
         }
@@ -60,7 +106,11 @@ impl Checker<'_> {
     /// Compares the block bitmap of a group; returns how many of its blocks are free.
     fn block_bitmap(&mut self, number: usize, group: &Group, first: u64, blocks: u64) -> u64 {
         let used = clip(&self.ranges, first, first + blocks);
-        let free = blocks - used.iter().map(|range| range.end - range.start).sum::<u64>();
+        let free = blocks
+            - used
+                .iter()
+                .map(|range| range.end - range.start)
+                .sum::<u64>();
         if self.blocks_uninit(group) {
             let due = blocks - self.metadata_in(first, first + blocks);
             if !self.maps_broken {
@@ -76,9 +126,18 @@ impl Checker<'_> {
             }
             return free;
         }
-        let Some(bytes) = self.read_block(group.block_bitmap) else { return free };
+        let Some(bytes) = self.read_block(group.block_bitmap) else {
+            return free;
+        };
         let bits = self.fs.blocks_per_group;
-        self.bitmap_sum("block", number, group.block_bitmap, &bytes, bits, (group.block_sum, group.wide_sums));
+        self.bitmap_sum(
+            "block",
+            number,
+            group.block_bitmap,
+            &bytes,
+            bits,
+            (group.block_sum, group.wide_sums),
+        );
         if self.maps_broken {
             return free;
         }
@@ -87,44 +146,96 @@ impl Checker<'_> {
             fill(&mut due, range);
         }
         fill(&mut due, blocks..bytes.len() as u64 * 8);
-        self.compare("ext4-block-bitmap", ("block", first), number, group.block_bitmap, &bytes, &due);
+        self.compare(
+            "ext4-block-bitmap",
+            ("block", first),
+            number,
+            group.block_bitmap,
+            &bytes,
+            &due,
+        );
         free
     }
 
     /// Compares the inode bitmap of a group; returns its free inodes and its directories.
     fn inode_bitmap(&mut self, number: usize, group: &Group) -> Counts {
         let each = self.fs.inodes_per_group;
-        let first = u32::try_from(number).unwrap_or(u32::MAX).saturating_mul(each) + 1;
-        let mut counts = Counts { free_inodes: each.into(), ..Counts::default() };
+        let first = u32::try_from(number)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(each)
+            + 1;
+        let mut counts = Counts {
+            free_inodes: each.into(),
+            ..Counts::default()
+        };
         let mut due = vec![0; self.fs.block_len()];
         let reserved = (first..self.fs.first_ino()).take(each as usize);
         let used = self.used.range(first..first.saturating_add(each));
-        for ino in reserved.chain(used.clone().map(|(ino, _)| *ino).filter(|ino| *ino >= self.fs.first_ino())) {
+        for ino in reserved.chain(
+            used.clone()
+                .map(|(ino, _)| *ino)
+                .filter(|ino| *ino >= self.fs.first_ino()),
+        ) {
             let bit = u64::from(ino - first);
             fill(&mut due, bit..bit + 1);
             counts.free_inodes -= 1;
         }
-        counts.dirs = used.filter(|(_, used)| used.mode & mode::TYPE == mode::DIR).count() as u64;
+        counts.dirs = used
+            .filter(|(_, used)| used.mode & mode::TYPE == mode::DIR)
+            .count() as u64;
         if self.inodes_uninit(group) {
             return counts;
         }
-        let Some(bytes) = self.read_block(group.inode_bitmap) else { return counts };
-        self.bitmap_sum("inode", number, group.inode_bitmap, &bytes, each.into(), (group.inode_sum, group.wide_sums));
+        let Some(bytes) = self.read_block(group.inode_bitmap) else {
+            return counts;
+        };
+        self.bitmap_sum(
+            "inode",
+            number,
+            group.inode_bitmap,
+            &bytes,
+            each.into(),
+            (group.inode_sum, group.wide_sums),
+        );
         let padding = u64::from(each)..bytes.len() as u64 * 8;
         fill(&mut due, padding);
-        self.compare("ext4-inode-bitmap", ("inode", first.into()), number, group.inode_bitmap, &bytes, &due);
+        self.compare(
+            "ext4-inode-bitmap",
+            ("inode", first.into()),
+            number,
+            group.inode_bitmap,
+            &bytes,
+            &due,
+        );
         counts
     }
 
-    fn bitmap_sum(&mut self, what: &str, number: usize, block: u64, bytes: &[u8], bits: u64, stored: (u32, bool)) {
+    fn bitmap_sum(
+        &mut self,
+        what: &str,
+        number: usize,
+        block: u64,
+        bytes: &[u8],
+        bits: u64,
+        stored: (u32, bool),
+    ) {
         if !self.fs.sums() {
             return;
         }
-        let len = usize::try_from(bits.div_ceil(8)).unwrap_or(usize::MAX).min(bytes.len());
+        let len = usize::try_from(bits.div_ceil(8))
+            .unwrap_or(usize::MAX)
+            .min(bytes.len());
         let mask = if stored.1 { u32::MAX } else { 0xFFFF };
-        let (stored, computed) = (stored.0 & mask, crc32c(self.fs.seed, bytes.get(..len).unwrap_or_default()) & mask);
+        let (stored, computed) = (
+            stored.0 & mask,
+            crc32c(self.fs.seed, bytes.get(..len).unwrap_or_default()) & mask,
+        );
         let place = self.place().offset(block * self.fs.block_size);
-        let code = if what == "block" { "ext4-block-bitmap-checksum" } else { "ext4-inode-bitmap-checksum" };
+        let code = if what == "block" {
+            "ext4-block-bitmap-checksum"
+        } else {
+            "ext4-inode-bitmap-checksum"
+        };
         self.log.check(stored == computed, code, || {
             (
                 place,
@@ -136,8 +247,20 @@ impl Checker<'_> {
     }
 
     /// One finding for each bitmap: how many bits differ, and the first.
-    fn compare(&mut self, code: &'static str, what: (&str, u64), number: usize, block: u64, found: &[u8], due: &[u8]) {
-        let differing: u32 = found.iter().zip(due).map(|(a, b)| (a ^ b).count_ones()).sum();
+    fn compare(
+        &mut self,
+        code: &'static str,
+        what: (&str, u64),
+        number: usize,
+        block: u64,
+        found: &[u8],
+        due: &[u8],
+    ) {
+        let differing: u32 = found
+            .iter()
+            .zip(due)
+            .map(|(a, b)| (a ^ b).count_ones())
+            .sum();
         let place = self.place().offset(block * self.fs.block_size);
         self.log.check(differing == 0, code, || {
             let at = found.iter().zip(due).position(|(a, b)| a != b).unwrap_or(0);
@@ -153,15 +276,24 @@ impl Checker<'_> {
 
     /// Blocks of metadata between two blocks.
     fn metadata_in(&self, start: u64, end: u64) -> u64 {
-        clip(self.claims.metadata(), start, end).iter().map(|range| range.end - range.start).sum()
+        clip(self.claims.metadata(), start, end)
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum()
     }
 }
 
 /// The parts of sorted ranges that lie between two numbers, counted from the first.
 fn clip(ranges: &[Range<u64>], start: u64, end: u64) -> Vec<Range<u64>> {
     let first = ranges.partition_point(|range| range.end <= start);
-    let inside = ranges.get(first..).unwrap_or_default().iter().take_while(|range| range.start < end);
-    inside.map(|range| range.start.max(start) - start..range.end.min(end) - start).collect()
+    let inside = ranges
+        .get(first..)
+        .unwrap_or_default()
+        .iter()
+        .take_while(|range| range.start < end);
+    inside
+        .map(|range| range.start.max(start) - start..range.end.min(end) - start)
+        .collect()
 }
 
 /// Sets bits.
@@ -169,7 +301,10 @@ fn fill(bitmap: &mut [u8], bits: Range<u64>) {
     let mut at = bits.start;
     while at < bits.end {
         let whole = at.is_multiple_of(8) && bits.end - at >= 8;
-        if let Some(byte) = usize::try_from(at / 8).ok().and_then(|index| bitmap.get_mut(index)) {
+        if let Some(byte) = usize::try_from(at / 8)
+            .ok()
+            .and_then(|index| bitmap.get_mut(index))
+        {
             *byte |= if whole { 0xFF } else { 1 << (at % 8) };
         }
         at += if whole { 8 } else { 1 };

@@ -1,4 +1,5 @@
-//! Who has which blocks: collected in any order, then sorted, so that memory grows with what is used and not with the disk.
+//! Who has which blocks: collected in any order, then sorted, so that memory grows with what is
+//! used and not with the disk.
 
 use std::ops::Range;
 
@@ -32,11 +33,16 @@ pub(super) struct Overlap {
 impl Claims {
     /// For a filesystem of `blocks` blocks.
     pub(super) fn new(blocks: u64) -> Self {
-        Self { list: Vec::new(), total: 0, limit: blocks, metadata: Vec::new() }
+        Self {
+            list: Vec::new(),
+            total: 0,
+            limit: blocks,
+            metadata: Vec::new(),
+        }
     }
 
-    /// `owner` has `len` blocks from `start`. False once more blocks are claimed than there are: some are claimed twice then, and
-    /// following more maps would only cost time.
+    /// `owner` has `len` blocks from `start`. False once more blocks are claimed than there are:
+    /// some are claimed twice then, and following more maps would only cost time.
     pub(super) fn take(&mut self, start: u64, len: u64, owner: u32) -> bool {
         let full = self.total > self.limit;
         if !full {
@@ -46,11 +52,15 @@ impl Claims {
         !full
     }
 
-    /// Sorts; returns blocks that have several owners (at most `most` stretches) and all claimed ranges, merged.
+    /// Sorts; returns blocks that have several owners (at most `most` stretches) and all claimed
+    /// ranges, merged.
     pub(super) fn settle(&mut self, most: usize) -> (Vec<Overlap>, Vec<Range<u64>>) {
         self.list.sort_unstable();
         for claim in self.list.iter().filter(|claim| claim.owner == METADATA) {
-            merge(&mut self.metadata, claim.start..claim.start.saturating_add(claim.len));
+            merge(
+                &mut self.metadata,
+                claim.start..claim.start.saturating_add(claim.len),
+            );
         }
         let mut overlaps = Vec::new();
         let mut ranges: Vec<Range<u64>> = Vec::new();
@@ -59,7 +69,11 @@ impl Claims {
             let end = claim.start.saturating_add(claim.len);
             if claim.start < reach.0 && overlaps.len() < most {
                 let len = end.min(reach.0) - claim.start;
-                overlaps.push(Overlap { start: claim.start, len, owners: [reach.1, claim.owner] });
+                overlaps.push(Overlap {
+                    start: claim.start,
+                    len,
+                    owners: [reach.1, claim.owner],
+                });
             }
             merge(&mut ranges, claim.start..end);
             if end > reach.0 {
@@ -94,7 +108,14 @@ mod tests {
             assert!(claims.take(start, len, owner));
         }
         let (overlaps, ranges) = claims.settle(9);
-        assert_eq!(overlaps, [Overlap { start: 14, len: 1, owners: [12, 13] }]);
+        assert_eq!(
+            overlaps,
+            [Overlap {
+                start: 14,
+                len: 1,
+                owners: [12, 13]
+            }]
+        );
         assert_eq!(ranges, [0..15, 20..22]);
         assert!(claims.take(0, 90, 15));
         assert!(!claims.take(0, 1, 15));

@@ -2,7 +2,9 @@
 
 use super::htree::Bounds;
 use super::{Checker, Directory};
-use crate::fs::ext4::format::{DirEntry, LINK_MAX, ROOT_INO, crc32c, file_type, incompat, inode_flags, mode, ro_compat};
+use crate::fs::ext4::format::{
+    DirEntry, LINK_MAX, ROOT_INO, crc32c, file_type, incompat, inode_flags, mode, ro_compat,
+};
 use crate::tree::show;
 use std::collections::BTreeSet;
 use zerocopy::FromBytes;
@@ -37,17 +39,34 @@ pub(super) fn entries(block: &[u8]) -> Result<Vec<Entry<'_>>, String> {
     let mut at = 0;
     while at < block.len() {
         let rest = block.get(at..).unwrap_or_default();
-        let (head, tail) = DirEntry::read_from_prefix(rest).map_err(|_| format!("the entry at byte {at} is cut off"))?;
+        let (head, tail) = DirEntry::read_from_prefix(rest)
+            .map_err(|_| format!("the entry at byte {at} is cut off"))?;
         let stored = usize::from(head.rec_len.get());
         // 16 bits cannot say 65536.
-        let len = if block.len() == 1 << 16 && matches!(stored, 0 | 0xFFFF) { 1 << 16 } else { stored };
+        let len = if block.len() == 1 << 16 && matches!(stored, 0 | 0xFFFF) {
+            1 << 16
+        } else {
+            stored
+        };
         let name_len = usize::from(head.name_len);
-        let least = if head.inode.get() == 0 { HEAD } else { (HEAD + name_len).next_multiple_of(4).max(TAIL) };
+        let least = if head.inode.get() == 0 {
+            HEAD
+        } else {
+            (HEAD + name_len).next_multiple_of(4).max(TAIL)
+        };
         if len < least || len > rest.len() || !len.is_multiple_of(4) {
-            return Err(format!("the entry at byte {at} has {len} bytes, not {least} to {} in steps of 4", rest.len()));
+            return Err(format!(
+                "the entry at byte {at} has {len} bytes, not {least} to {} in steps of 4",
+                rest.len()
+            ));
         }
         let name = tail.get(..name_len.min(len - HEAD)).unwrap_or_default();
-        out.push(Entry { at, ino: head.inode.get(), kind: head.file_type, name });
+        out.push(Entry {
+            at,
+            ino: head.inode.get(),
+            kind: head.file_type,
+            name,
+        });
         at += len;
     }
     Ok(out)
@@ -60,15 +79,22 @@ impl Checker<'_> {
         for dir in &dirs {
             self.directory(dir);
         }
-        let root = self.used.get(&ROOT_INO).is_some_and(|root| root.mode & mode::TYPE == mode::DIR);
+        let root = self
+            .used
+            .get(&ROOT_INO)
+            .is_some_and(|root| root.mode & mode::TYPE == mode::DIR);
         let place = self.at(ROOT_INO);
-        self.names_broken |= !self.log.check(root, "ext4-root", || (place, "the root directory is no directory".into()));
+        self.names_broken |= !self.log.check(root, "ext4-root", || {
+            (place, "the root directory is no directory".into())
+        });
         self.dirs = dirs;
     }
 
     /// A block of a directory and where it is.
     pub(super) fn dir_bytes(&mut self, dir: &Directory, number: u64) -> Option<(Vec<u8>, u64)> {
-        let at = dir.runs.partition_point(|run| run.logical + run.len <= number);
+        let at = dir
+            .runs
+            .partition_point(|run| run.logical + run.len <= number);
         let run = dir.runs.get(at).filter(|run| run.logical <= number)?;
         let physical = run.physical + (number - run.logical);
         Some((self.read_block(physical)?, physical))
@@ -79,7 +105,10 @@ impl Checker<'_> {
         let index = if indexed { self.check_index(dir) } else { None };
         let mut names = BTreeSet::new();
         for number in 0..dir.blocks {
-            let leaf = index.as_ref().filter(|_| number > 0).map(|index| index.get(&number).cloned().flatten());
+            let leaf = index
+                .as_ref()
+                .filter(|_| number > 0)
+                .map(|index| index.get(&number).cloned().flatten());
             let bounds = match leaf {
                 // A node of the index: no entries.
                 Some(None) => continue,
@@ -90,7 +119,13 @@ impl Checker<'_> {
                 self.names_broken = true;
                 return;
             };
-            let block = Block { bytes: &bytes, physical, first: number == 0, indexed, bounds };
+            let block = Block {
+                bytes: &bytes,
+                physical,
+                first: number == 0,
+                indexed,
+                bounds,
+            };
             if !self.dir_block(dir, &block, index.is_some(), &mut names) {
                 self.names_broken = true;
                 return;
@@ -99,7 +134,13 @@ impl Checker<'_> {
     }
 
     /// One block; false when it cannot be read on.
-    fn dir_block(&mut self, dir: &Directory, block: &Block<'_>, index_known: bool, names: &mut BTreeSet<Vec<u8>>) -> bool {
+    fn dir_block(
+        &mut self,
+        dir: &Directory,
+        block: &Block<'_>,
+        index_known: bool,
+        names: &mut BTreeSet<Vec<u8>>,
+    ) -> bool {
         let place = self.at_block(dir.ino, block.physical);
         if self.fs.sums() && (!block.indexed || (index_known && !block.first)) {
             self.check_tail(dir, block.bytes, block.physical);
@@ -133,9 +174,20 @@ impl Checker<'_> {
     /// With `metadata_csum` a block ends in an entry that holds its checksum.
     fn check_tail(&mut self, dir: &Directory, bytes: &[u8], physical: u64) {
         let place = self.at_block(dir.ino, physical);
-        let Some((front, tail)) = bytes.len().checked_sub(TAIL).and_then(|at| bytes.split_at_checked(at)) else { return };
-        let Ok((mark, stored)) = DirEntry::read_from_prefix(tail) else { return };
-        let marked = mark.inode.get() == 0 && mark.rec_len.get() == 12 && mark.name_len == 0 && mark.file_type == file_type::CSUM;
+        let Some((front, tail)) = bytes
+            .len()
+            .checked_sub(TAIL)
+            .and_then(|at| bytes.split_at_checked(at))
+        else {
+            return;
+        };
+        let Ok((mark, stored)) = DirEntry::read_from_prefix(tail) else {
+            return;
+        };
+        let marked = mark.inode.get() == 0
+            && mark.rec_len.get() == 12
+            && mark.name_len == 0
+            && mark.file_type == file_type::CSUM;
         let stored = U32::read_from_bytes(stored).map_or(0, |sum| sum.get());
         let computed = crc32c(dir.seed, front);
         self.log.check(marked && stored == computed, "ext4-dir-checksum", || {
@@ -152,8 +204,18 @@ impl Checker<'_> {
         let place = self.at_block(dir.ino, physical);
         let good = matches!(dots, [dot, dotdot] if dot.name == b"." && dotdot.name == b".." && dot.ino == dir.ino);
         self.log.check(good, "ext4-dir-dots", || {
-            let found: Vec<String> = dots.iter().map(|entry| format!("`{}` (inode {})", show(entry.name), entry.ino)).collect();
-            (place, format!("the directory begins with {}, not with `.` (inode {}) and `..`", found.join(" and "), dir.ino))
+            let found: Vec<String> = dots
+                .iter()
+                .map(|entry| format!("`{}` (inode {})", show(entry.name), entry.ino))
+                .collect();
+            (
+                place,
+                format!(
+                    "the directory begins with {}, not with `.` (inode {}) and `..`",
+                    found.join(" and "),
+                    dir.ino
+                ),
+            )
         });
         if let (true, Some(dotdot)) = (good, dots.get(1)) {
             self.parents.insert(dir.ino, dotdot.ino);
@@ -162,27 +224,59 @@ impl Checker<'_> {
 
     /// One entry in use: its name, its inode, its type.
     fn entry(&mut self, dir: &Directory, physical: u64, entry: &Entry<'_>) {
-        let place = self.at(dir.ino).offset(physical * self.fs.block_size + entry.at as u64);
+        let place = self
+            .at(dir.ino)
+            .offset(physical * self.fs.block_size + entry.at as u64);
         let shown = || show(entry.name);
-        let bad =
-            entry.name.is_empty() || entry.name == b"." || entry.name == b".." || entry.name.iter().any(|b| matches!(b, b'/' | 0));
-        self.log.check(!bad, "ext4-dir-name", || (place.clone(), format!("`{}` is no name of a file", shown())));
+        let bad = entry.name.is_empty()
+            || entry.name == b"."
+            || entry.name == b".."
+            || entry.name.iter().any(|b| matches!(b, b'/' | 0));
+        self.log.check(!bad, "ext4-dir-name", || {
+            (place.clone(), format!("`{}` is no name of a file", shown()))
+        });
         let special = entry.ino < self.fs.first_ino();
         let Some(used) = self.used.get_mut(&entry.ino).filter(|_| !special) else {
-            self.log.error("ext4-dir-inode", place, format!("`{}` names inode {}, which is not in use", shown(), entry.ino));
+            self.log.error(
+                "ext4-dir-inode",
+                place,
+                format!(
+                    "`{}` names inode {}, which is not in use",
+                    shown(),
+                    entry.ino
+                ),
+            );
             return;
         };
         let first = used.refs == 0;
         used.refs = used.refs.saturating_add(1);
         let kind = used.mode & mode::TYPE;
-        let due = if self.fs.incompat(incompat::FILETYPE) { type_of(kind) } else { 0 };
-        self.log.check(entry.kind == due || type_of(kind) == 0, "ext4-dir-type", || {
-            (place, format!("`{}` has the file type {} where its inode {} is {due}", shown(), entry.kind, entry.ino))
-        });
+        let due = if self.fs.incompat(incompat::FILETYPE) {
+            type_of(kind)
+        } else {
+            0
+        };
+        self.log.check(
+            entry.kind == due || type_of(kind) == 0,
+            "ext4-dir-type",
+            || {
+                (
+                    place,
+                    format!(
+                        "`{}` has the file type {} where its inode {} is {due}",
+                        shown(),
+                        entry.kind,
+                        entry.ino
+                    ),
+                )
+            },
+        );
         if kind == mode::DIR && first {
             self.subdirs.entry(dir.ino).or_default().push(entry.ino);
         }
-        self.names.entry(entry.ino).or_insert_with(|| (dir.ino, entry.name.to_vec()));
+        self.names
+            .entry(entry.ino)
+            .or_insert_with(|| (dir.ino, entry.name.to_vec()));
     }
 
     /// Link counts, one parent for each directory, everything reached from the root.
@@ -192,32 +286,52 @@ impl Checker<'_> {
         }
         self.check_parents();
         let reached = self.reached();
-        let used: Vec<(u32, super::Used)> = self.used.iter().map(|(ino, used)| (*ino, *used)).collect();
+        let used: Vec<(u32, super::Used)> =
+            self.used.iter().map(|(ino, used)| (*ino, *used)).collect();
         for (ino, used) in used {
             if self.is_nameless(ino) {
                 continue;
             }
             let is_dir = used.mode & mode::TYPE == mode::DIR;
             let place = self.at(ino);
-            let there = if is_dir { reached.contains(&ino) } else { used.refs > 0 };
+            let there = if is_dir {
+                reached.contains(&ino)
+            } else {
+                used.refs > 0
+            };
             if !self.log.check(there, "ext4-unreachable", || {
-                (place.clone(), "the inode is in use but no path from the root leads to it".into())
+                (
+                    place.clone(),
+                    "the inode is in use but no path from the root leads to it".into(),
+                )
             }) {
                 continue;
             }
-            let due = if is_dir { self.dir_links(ino) } else { used.refs };
+            let due = if is_dir {
+                self.dir_links(ino)
+            } else {
+                used.refs
+            };
             let links = u32::from(used.links);
             self.log.check(links == due, "ext4-links", || {
-                (place, format!("the inode has {links} links where {due} names were counted"))
+                (
+                    place,
+                    format!("the inode has {links} links where {due} names were counted"),
+                )
             });
         }
     }
 
-    /// Links of a directory: its name, its `.`, the `..` of each subdirectory; 1 when that is more than the field holds.
+    /// Links of a directory: its name, its `.`, the `..` of each subdirectory; 1 when that is more
+    /// than the field holds.
     fn dir_links(&self, ino: u32) -> u32 {
         let below = self.subdirs.get(&ino).map_or(0, Vec::len);
         let links = u32::try_from(below).unwrap_or(u32::MAX).saturating_add(2);
-        if links > LINK_MAX && self.fs.ro_compat(ro_compat::DIR_NLINK) { 1 } else { links }
+        if links > LINK_MAX && self.fs.ro_compat(ro_compat::DIR_NLINK) {
+            1
+        } else {
+            links
+        }
     }
 
     fn check_parents(&mut self) {
@@ -226,19 +340,32 @@ impl Checker<'_> {
                 let place = self.at(*child);
                 let refs = self.used.get(child).map_or(0, |used| used.refs);
                 self.log.check(refs == 1, "ext4-dir-parents", || {
-                    (place.clone(), format!("the directory has {refs} names where 1 is possible"))
+                    (
+                        place.clone(),
+                        format!("the directory has {refs} names where 1 is possible"),
+                    )
                 });
                 let found = self.parents.get(child).copied().unwrap_or(dir);
-                self.log.check(refs != 1 || found == dir, "ext4-dir-dots", || {
-                    (place, format!("`..` is inode {found} but the directory stands in inode {dir}"))
-                });
+                self.log
+                    .check(refs != 1 || found == dir, "ext4-dir-dots", || {
+                        (
+                            place,
+                            format!(
+                                "`..` is inode {found} but the directory stands in inode {dir}"
+                            ),
+                        )
+                    });
             }
             self.subdirs.insert(dir, below);
         }
         let place = self.at(ROOT_INO);
         let found = self.parents.get(&ROOT_INO).copied().unwrap_or(ROOT_INO);
-        self.log
-            .check(found == ROOT_INO, "ext4-dir-dots", || (place, format!("`..` of the root is inode {found}, not {ROOT_INO}")));
+        self.log.check(found == ROOT_INO, "ext4-dir-dots", || {
+            (
+                place,
+                format!("`..` of the root is inode {found}, not {ROOT_INO}"),
+            )
+        });
     }
 
     /// The directories to which paths from the root lead.

@@ -1,8 +1,11 @@
-//! Maps of files: extent trees, and the indirect blocks of ext2 and ext3. Every block is claimed as it is met.
+//! Maps of files: extent trees, and the indirect blocks of ext2 and ext3. Every block is claimed as
+//! it is met.
 
 use super::inodes::Mapped;
 use super::{Checker, Run};
-use crate::fs::ext4::format::{EXTENT_MAGIC, Extent, ExtentHeader, ExtentIdx, Inode, MAX_EXTENT_LEN, crc32c, inode_flags};
+use crate::fs::ext4::format::{
+    EXTENT_MAGIC, Extent, ExtentHeader, ExtentIdx, Inode, MAX_EXTENT_LEN, crc32c, inode_flags,
+};
 use std::ops::Range;
 use zerocopy::FromBytes;
 use zerocopy::little_endian::U32;
@@ -28,7 +31,12 @@ struct Walk {
 impl Checker<'_> {
     /// Follows the map of an inode.
     pub(super) fn map(&mut self, ino: u32, raw: &Inode, seed: u32) -> Mapped {
-        let mut walk = Walk { ino, seed, next: 0, mapped: Mapped::default() };
+        let mut walk = Walk {
+            ino,
+            seed,
+            next: 0,
+            mapped: Mapped::default(),
+        };
         if raw.i_flags.get() & inode_flags::EXTENTS != 0 {
             walk.mapped.most = MAX_FILE_BLOCKS;
             self.extent_node(&mut walk, &raw.i_block, None, None, 0..MAX_FILE_BLOCKS);
@@ -45,19 +53,50 @@ impl Checker<'_> {
         walk.mapped.broken = true;
     }
 
-    /// A node of an extent tree, in the inode (`block` `None`) or in a block; its entries must lie within `bounds`.
-    fn extent_node(&mut self, walk: &mut Walk, bytes: &[u8], block: Option<u64>, depth: Option<u16>, bounds: Range<u64>) {
-        let Ok((header, entries)) = ExtentHeader::read_from_prefix(bytes) else { return };
-        let (magic, found, count, most) =
-            (header.eh_magic.get(), header.eh_depth.get(), header.eh_entries.get(), header.eh_max.get());
+    /// A node of an extent tree, in the inode (`block` `None`) or in a block; its entries must lie
+    /// within `bounds`.
+    fn extent_node(
+        &mut self,
+        walk: &mut Walk,
+        bytes: &[u8],
+        block: Option<u64>,
+        depth: Option<u16>,
+        bounds: Range<u64>,
+    ) {
+        let Ok((header, entries)) = ExtentHeader::read_from_prefix(bytes) else {
+            return;
+        };
+        let (magic, found, count, most) = (
+            header.eh_magic.get(),
+            header.eh_depth.get(),
+            header.eh_entries.get(),
+            header.eh_max.get(),
+        );
         let room = (bytes.len() - ENTRY) / ENTRY;
         let due = depth.unwrap_or_else(|| found.min(MAX_DEPTH));
         let faults = [
-            (magic == EXTENT_MAGIC, format!("the extent node has the magic number {magic:#06x} where {EXTENT_MAGIC:#06x} is due")),
-            (found == due, format!("the extent node has the depth {found} where {due} is due")),
-            (usize::from(most) <= room && most > 0, format!("the extent node claims room for {most} entries, it has {room}")),
-            (count <= most, format!("the extent node has {count} entries in the room of {most}")),
-            (count > 0 || (found == 0 && depth.is_none()), "the extent node is empty".to_owned()),
+            (
+                magic == EXTENT_MAGIC,
+                format!(
+                    "the extent node has the magic number {magic:#06x} where {EXTENT_MAGIC:#06x} is due"
+                ),
+            ),
+            (
+                found == due,
+                format!("the extent node has the depth {found} where {due} is due"),
+            ),
+            (
+                usize::from(most) <= room && most > 0,
+                format!("the extent node claims room for {most} entries, it has {room}"),
+            ),
+            (
+                count <= most,
+                format!("the extent node has {count} entries in the room of {most}"),
+            ),
+            (
+                count > 0 || (found == 0 && depth.is_none()),
+                "the extent node is empty".to_owned(),
+            ),
         ];
         if let Some((_, text)) = faults.into_iter().find(|(holds, _)| !holds) {
             return self.broken(walk, "ext4-extent-tree", block, text);
@@ -75,7 +114,9 @@ impl Checker<'_> {
 
     /// The checksum of a node lies behind the room for its entries.
     fn node_sum(&mut self, walk: &Walk, bytes: &[u8], block: u64, room: u16) {
-        let Some((front, tail)) = bytes.split_at_checked(ENTRY + ENTRY * usize::from(room)) else { return };
+        let Some((front, tail)) = bytes.split_at_checked(ENTRY + ENTRY * usize::from(room)) else {
+            return;
+        };
         if !self.fs.sums() {
             return;
         }
@@ -87,41 +128,79 @@ impl Checker<'_> {
         });
     }
 
-    fn leaf(&mut self, walk: &mut Walk, entries: &[u8], count: u16, block: Option<u64>, bounds: Range<u64>) {
+    fn leaf(
+        &mut self,
+        walk: &mut Walk,
+        entries: &[u8],
+        count: u16,
+        block: Option<u64>,
+        bounds: Range<u64>,
+    ) {
         for bytes in entries.chunks_exact(ENTRY).take(count.into()) {
-            let Ok(extent) = Extent::read_from_bytes(bytes) else { return };
+            let Ok(extent) = Extent::read_from_bytes(bytes) else {
+                return;
+            };
             let stored = u64::from(extent.ee_len.get());
             let limit = u64::from(MAX_EXTENT_LEN);
-            let (len, written) = if stored > limit { (stored - limit, false) } else { (stored, true) };
+            let (len, written) = if stored > limit {
+                (stored - limit, false)
+            } else {
+                (stored, true)
+            };
             let logical = u64::from(extent.ee_block.get());
-            let physical = u64::from(extent.ee_start_hi.get()) << 32 | u64::from(extent.ee_start_lo.get());
+            let physical =
+                u64::from(extent.ee_start_hi.get()) << 32 | u64::from(extent.ee_start_lo.get());
             let (least, end) = (walk.next.max(bounds.start), bounds.end);
             if len == 0 || logical < least || logical + len > end {
-                let text = format!("an extent of {len} blocks begins at block {logical} of the file, not among {least} to {end}");
+                let text = format!(
+                    "an extent of {len} blocks begins at block {logical} of the file, not among {least} to {end}"
+                );
                 return self.broken(walk, "ext4-extent-order", block, text);
             }
             walk.next = logical + len;
             if !self.take(walk, physical, len, "ext4-extent-range", block) {
                 return;
             }
-            walk.mapped.runs.push(Run { logical, physical, len, written });
+            walk.mapped.runs.push(Run {
+                logical,
+                physical,
+                len,
+                written,
+            });
         }
     }
 
-    fn index(&mut self, walk: &mut Walk, entries: &[u8], count: u16, depth: u16, block: Option<u64>, bounds: Range<u64>) {
-        let list: Vec<ExtentIdx> =
-            entries.chunks_exact(ENTRY).take(count.into()).filter_map(|bytes| ExtentIdx::read_from_bytes(bytes).ok()).collect();
+    fn index(
+        &mut self,
+        walk: &mut Walk,
+        entries: &[u8],
+        count: u16,
+        depth: u16,
+        block: Option<u64>,
+        bounds: Range<u64>,
+    ) {
+        let list: Vec<ExtentIdx> = entries
+            .chunks_exact(ENTRY)
+            .take(count.into())
+            .filter_map(|bytes| ExtentIdx::read_from_bytes(bytes).ok())
+            .collect();
         for (at, entry) in list.iter().enumerate() {
             let start = u64::from(entry.ei_block.get());
-            let end = list.get(at + 1).map_or(bounds.end, |next| next.ei_block.get().into());
+            let end = list
+                .get(at + 1)
+                .map_or(bounds.end, |next| next.ei_block.get().into());
             let least = walk.next.max(bounds.start);
             if start < least || end <= start || end > bounds.end {
-                let text =
-                    format!("an index entry covers blocks {start} to {end} of the file, not within {least} to {}", bounds.end);
+                let text = format!(
+                    "an index entry covers blocks {start} to {end} of the file, not within {least} to {}",
+                    bounds.end
+                );
                 return self.broken(walk, "ext4-extent-order", block, text);
             }
             let child = u64::from(entry.ei_leaf_hi.get()) << 32 | u64::from(entry.ei_leaf_lo.get());
-            let Some(bytes) = self.node(walk, child, "ext4-extent-range", block) else { return };
+            let Some(bytes) = self.node(walk, child, "ext4-extent-range", block) else {
+                return;
+            };
             self.extent_node(walk, &bytes, Some(child), Some(depth - 1), start..end);
             if walk.mapped.broken {
                 return;
@@ -130,7 +209,13 @@ impl Checker<'_> {
     }
 
     /// Claims and reads a block of a map.
-    fn node(&mut self, walk: &mut Walk, child: u64, code: &'static str, block: Option<u64>) -> Option<Vec<u8>> {
+    fn node(
+        &mut self,
+        walk: &mut Walk,
+        child: u64,
+        code: &'static str,
+        block: Option<u64>,
+    ) -> Option<Vec<u8>> {
         if !self.take(walk, child, 1, code, block) {
             return None;
         }
@@ -141,10 +226,19 @@ impl Checker<'_> {
     }
 
     /// Claims blocks of a file. False when they lie outside or too many are claimed already.
-    fn take(&mut self, walk: &mut Walk, start: u64, len: u64, code: &'static str, block: Option<u64>) -> bool {
+    fn take(
+        &mut self,
+        walk: &mut Walk,
+        start: u64,
+        len: u64,
+        code: &'static str,
+        block: Option<u64>,
+    ) -> bool {
         if !self.fs.inside(start, len) {
-            let text =
-                format!("{len} blocks from {start} leave the blocks {} to {} of the filesystem", self.fs.first, self.fs.blocks);
+            let text = format!(
+                "{len} blocks from {start} leave the blocks {} to {} of the filesystem",
+                self.fs.first, self.fs.blocks
+            );
             self.broken(walk, code, block, text);
             return false;
         }
@@ -168,19 +262,24 @@ impl Checker<'_> {
         }
     }
 
-    /// Pointers that lead through `level` more blocks of pointers (at most 3); the first stands for block `walk.next` of the file.
+    /// Pointers that lead through `level` more blocks of pointers (at most 3); the first stands for
+    /// block `walk.next` of the file.
     fn pointers(&mut self, walk: &mut Walk, bytes: &[u8], block: Option<u64>, level: u32) {
         let step = (self.fs.block_size / 4).pow(level);
         for pointer in bytes.chunks_exact(4) {
             let at = walk.next;
-            let physical = u64::from(u32::from_le_bytes([pointer[0], pointer[1], pointer[2], pointer[3]]));
+            let physical = u64::from(u32::from_le_bytes([
+                pointer[0], pointer[1], pointer[2], pointer[3],
+            ]));
             if physical != 0 && level == 0 {
                 if !self.take(walk, physical, 1, "ext4-block-map", block) {
                     return;
                 }
                 push(&mut walk.mapped.runs, at, physical);
             } else if physical != 0 {
-                let Some(bytes) = self.node(walk, physical, "ext4-block-map", block) else { return };
+                let Some(bytes) = self.node(walk, physical, "ext4-block-map", block) else {
+                    return;
+                };
                 self.pointers(walk, &bytes, Some(physical), level - 1);
                 if walk.mapped.broken {
                     return;
@@ -194,7 +293,16 @@ impl Checker<'_> {
 /// Adds one block, to the last run where it continues that.
 fn push(runs: &mut Vec<Run>, logical: u64, physical: u64) {
     match runs.last_mut() {
-        Some(last) if last.logical + last.len == logical && last.physical + last.len == physical => last.len += 1,
-        _ => runs.push(Run { logical, physical, len: 1, written: true }),
+        Some(last)
+            if last.logical + last.len == logical && last.physical + last.len == physical =>
+        {
+            last.len += 1
+        }
+        _ => runs.push(Run {
+            logical,
+            physical,
+            len: 1,
+            written: true,
+        }),
     }
 }

@@ -1,16 +1,25 @@
-//! The hashes by which indexed directories are sorted: the old one of ext2, half MD4 and TEA, each over signed or unsigned bytes
-//! (kernel's page `directory`, `fs/ext4/hash.c` for the names).
+//! The hashes by which indexed directories are sorted: the old one of ext2, half MD4 and TEA, each
+//! over signed or unsigned bytes (kernel's page `directory`, `fs/ext4/hash.c` for the names).
 
 /// The start of half MD4 and TEA without a seed.
 const START: [u32; 4] = [0x6745_2301, 0xEFCD_AB89, 0x98BA_DCFE, 0x1032_5476];
 /// The largest hash is kept for the end of a directory.
 const END: u32 = 0xFFFF_FFFE;
 
-/// The hash of `name`, its lowest bit cleared; `None` for a `version` that is not known. Versions 3 to 5 are 0 to 2 over unsigned bytes.
+/// The hash of `name`, its lowest bit cleared; `None` for a `version` that is not known. Versions 3
+/// to 5 are 0 to 2 over unsigned bytes.
 pub(super) fn hash(version: u8, name: &[u8], seed: &[u32; 4]) -> Option<u32> {
     let unsigned = version >= 3;
-    let bytes: Vec<u32> =
-        name.iter().map(|byte| if unsigned { u32::from(*byte) } else { i32::from(byte.cast_signed()).cast_unsigned() }).collect();
+    let bytes: Vec<u32> = name
+        .iter()
+        .map(|byte| {
+            if unsigned {
+                u32::from(*byte)
+            } else {
+                i32::from(byte.cast_signed()).cast_unsigned()
+            }
+        })
+        .collect();
     let start = if *seed == [0; 4] { START } else { *seed };
     let raw = match version % 3 {
         _ if version > 5 => return None,
@@ -35,7 +44,12 @@ fn old(bytes: &[u32]) -> u32 {
 }
 
 /// Mixes a name in pieces of `N` words into four words of state and returns one of them.
-fn chained<const N: usize>(bytes: &[u32], mut state: [u32; 4], mix: fn(&mut [u32; 4], &[u32; N]), which: usize) -> u32 {
+fn chained<const N: usize>(
+    bytes: &[u32],
+    mut state: [u32; 4],
+    mix: fn(&mut [u32; 4], &[u32; N]),
+    which: usize,
+) -> u32 {
     let mut rest = bytes;
     while !rest.is_empty() {
         mix(&mut state, &words(rest));
@@ -51,7 +65,9 @@ fn words<const N: usize>(rest: &[u32]) -> [u32; N] {
     let pad = pad | pad << 16;
     let mut out = [pad; N];
     for (word, piece) in out.iter_mut().zip(rest.chunks(4)) {
-        *word = piece.iter().fold(pad, |word, byte| (word << 8).wrapping_add(*byte));
+        *word = piece
+            .iter()
+            .fold(pad, |word, byte| (word << 8).wrapping_add(*byte));
     }
     out
 }
@@ -62,7 +78,10 @@ fn half_md4(state: &mut [u32; 4], input: &[u32; 8]) {
     let h = |x: u32, y: u32, z: u32| x ^ y ^ z;
     let [mut a, mut b, mut c, mut d] = *state;
     let mut step = |value: u32, word: usize, add: u32, turn: u32| {
-        let sum = a.wrapping_add(value).wrapping_add(input[word]).wrapping_add(add);
+        let sum = a
+            .wrapping_add(value)
+            .wrapping_add(input[word])
+            .wrapping_add(add);
         (a, b, c, d) = (d, sum.rotate_left(turn), b, c);
         (b, c, d)
     };
@@ -70,10 +89,16 @@ fn half_md4(state: &mut [u32; 4], input: &[u32; 8]) {
     for (word, turn) in [3, 7, 11, 19, 3, 7, 11, 19].into_iter().enumerate() {
         at = step(f(at.0, at.1, at.2), word, 0, turn);
     }
-    for (word, turn) in [1, 3, 5, 7, 0, 2, 4, 6].into_iter().zip([3, 5, 9, 13, 3, 5, 9, 13]) {
+    for (word, turn) in [1, 3, 5, 7, 0, 2, 4, 6]
+        .into_iter()
+        .zip([3, 5, 9, 13, 3, 5, 9, 13])
+    {
         at = step(g(at.0, at.1, at.2), word, 0x5A82_7999, turn);
     }
-    for (word, turn) in [3, 7, 2, 6, 1, 5, 0, 4].into_iter().zip([3, 9, 11, 15, 3, 9, 11, 15]) {
+    for (word, turn) in [3, 7, 2, 6, 1, 5, 0, 4]
+        .into_iter()
+        .zip([3, 9, 11, 15, 3, 9, 11, 15])
+    {
         at = step(h(at.0, at.1, at.2), word, 0x6ED9_EBA1, turn);
     }
     for (word, add) in state.iter_mut().zip([a, b, c, d]) {
@@ -87,7 +112,9 @@ fn tea(state: &mut [u32; 4], input: &[u32; 4]) {
     for _ in 0..16 {
         sum = sum.wrapping_add(0x9E37_79B9);
         let mix = |half: u32, low: u32, high: u32| {
-            (half << 4).wrapping_add(input[low as usize]) ^ half.wrapping_add(sum) ^ (half >> 5).wrapping_add(input[high as usize])
+            (half << 4).wrapping_add(input[low as usize])
+                ^ half.wrapping_add(sum)
+                ^ (half >> 5).wrapping_add(input[high as usize])
         };
         left = left.wrapping_add(mix(right, 0, 1));
         right = right.wrapping_add(mix(left, 2, 3));
@@ -100,7 +127,8 @@ fn tea(state: &mut [u32; 4], input: &[u32; 4]) {
 mod tests {
     use super::*;
 
-    /// 7e49f4ad-7d93-458d-bc75-c15c87093f37 as the superblock holds it; the hashes are those that `dx_hash` of debugfs says.
+    /// 7e49f4ad-7d93-458d-bc75-c15c87093f37 as the superblock holds it; the hashes are those that
+    /// `dx_hash` of debugfs says.
     #[test]
     fn known_names() {
         let seed = [0xadf4_497e, 0x8d45_937d, 0x5cc1_75bc, 0x373f_0987];
@@ -111,9 +139,17 @@ mod tests {
             (2, [0x49b1_4152, 0xef95_7e0e, 0xcf78_bddc]),
         ] {
             for (name, expected) in ["hello", "größe", &long].into_iter().zip(hashes) {
-                assert_eq!(hash(version, name.as_bytes(), &seed), Some(expected), "{version} {name}");
+                assert_eq!(
+                    hash(version, name.as_bytes(), &seed),
+                    Some(expected),
+                    "{version} {name}"
+                );
                 // Where all bytes are ASCII the sign makes no difference.
-                assert_eq!(hash(version + 3, name.as_bytes(), &seed) == Some(expected), name.is_ascii(), "{version} {name}");
+                assert_eq!(
+                    hash(version + 3, name.as_bytes(), &seed) == Some(expected),
+                    name.is_ascii(),
+                    "{version} {name}"
+                );
             }
         }
         assert_eq!(hash(6, b"a", &seed), None);

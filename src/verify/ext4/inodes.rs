@@ -1,7 +1,10 @@
 //! Inodes: found in their tables, each checked by itself, their blocks claimed.
 
 use super::{Checker, Directory, Run, Used};
-use crate::fs::ext4::format::{Inode, JOURNAL_INO, RESIZE_INO, ROOT_INO, compat, crc32c, incompat, inode_flags, mode, ro_compat};
+use crate::fs::ext4::format::{
+    Inode, JOURNAL_INO, RESIZE_INO, ROOT_INO, compat, crc32c, incompat, inode_flags, mode,
+    ro_compat,
+};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Bytes of inode table read at once.
@@ -13,8 +16,13 @@ const CHECKSUM_LO: usize = 0x7C;
 const CHECKSUM_HI: usize = 0x82;
 /// Inode of bad blocks.
 const BAD_INO: u32 = 1;
-/// `i_flags` of features that are not followed here (encrypt, inline_data, ea_inode, casefold), and `EXT4_IMAGIC_FL` of AFS.
-const FOREIGN_FLAGS: u32 = inode_flags::ENCRYPT | inode_flags::INLINE_DATA | inode_flags::EA_INODE | inode_flags::CASEFOLD | 0x2000;
+/// `i_flags` of features that are not followed here (encrypt, inline_data, ea_inode, casefold), and
+/// `EXT4_IMAGIC_FL` of AFS.
+const FOREIGN_FLAGS: u32 = inode_flags::ENCRYPT
+    | inode_flags::INLINE_DATA
+    | inode_flags::EA_INODE
+    | inode_flags::CASEFOLD
+    | 0x2000;
 
 /// What a map came to.
 #[derive(Debug, Default)]
@@ -42,14 +50,21 @@ impl Checker<'_> {
             if self.inodes_uninit(&group) {
                 continue;
             }
-            let unused = if self.fs.lazy() { group.unused_inodes } else { 0 };
+            let unused = if self.fs.lazy() {
+                group.unused_inodes
+            } else {
+                0
+            };
             let count = self.fs.inodes_per_group.saturating_sub(unused);
-            let first = u32::try_from(number).unwrap_or(u32::MAX).saturating_mul(self.fs.inodes_per_group);
+            let first = u32::try_from(number)
+                .unwrap_or(u32::MAX)
+                .saturating_mul(self.fs.inodes_per_group);
             self.scan_table(group.inode_table * self.fs.block_size, first, count);
         }
     }
 
-    /// `count` inodes from number `first` + 1 on, whose table begins at byte `start`; holes hold none.
+    /// `count` inodes from number `first` + 1 on, whose table begins at byte `start`; holes hold
+    /// none.
     fn scan_table(&mut self, start: u64, first: u32, count: u32) {
         let size = self.fs.inode_size as u64;
         let end = start + u64::from(count) * size;
@@ -68,7 +83,11 @@ impl Checker<'_> {
             let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
             if let Err(e) = self.fs.source.read_exact_at(at, &mut bytes) {
                 let place = self.place().offset(at);
-                self.log.error("ext4-unreadable", place, format!("reading the inode table: {e}"));
+                self.log.error(
+                    "ext4-unreadable",
+                    place,
+                    format!("reading the inode table: {e}"),
+                );
                 self.maps_broken = true;
                 return;
             }
@@ -84,8 +103,15 @@ impl Checker<'_> {
 
     fn inode(&mut self, ino: u32, bytes: &[u8], offset: u64) {
         let mut raw = Inode::new_zeroed();
-        raw.as_mut_bytes().iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        let extra = if bytes.len() > OLD_SIZE { usize::from(raw.i_extra_isize.get()) } else { 0 };
+        raw.as_mut_bytes()
+            .iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
+        let extra = if bytes.len() > OLD_SIZE {
+            usize::from(raw.i_extra_isize.get())
+        } else {
+            0
+        };
         let seed = self.fs.inode_seed(ino, raw.i_generation.get());
         let place = self.at(ino).offset(offset);
         if self.fs.sums() {
@@ -99,21 +125,41 @@ impl Checker<'_> {
             self.check_unused(ino, &raw, place);
             return;
         }
-        self.used.insert(ino, Used { mode: kind, links, refs: 0 });
+        self.used.insert(
+            ino,
+            Used {
+                mode: kind,
+                links,
+                refs: 0,
+            },
+        );
         let room = bytes.len() - OLD_SIZE;
         let fits = extra <= room && extra.is_multiple_of(4) && (extra == 0 || extra >= 4);
         self.log.check(fits, "ext4-inode-extra", || {
-            (place.clone(), format!("the inode says that {extra} bytes of its {room} are fields"))
+            (
+                place.clone(),
+                format!("the inode says that {extra} bytes of its {room} are fields"),
+            )
         });
         if ino == BAD_INO {
             return;
         }
         let known = matches!(
             kind & mode::TYPE,
-            mode::FIFO | mode::CHAR | mode::DIR | mode::BLOCK | mode::FILE | mode::SYMLINK | mode::SOCKET
+            mode::FIFO
+                | mode::CHAR
+                | mode::DIR
+                | mode::BLOCK
+                | mode::FILE
+                | mode::SYMLINK
+                | mode::SOCKET
         );
-        if !self.log.check(known, "ext4-inode-mode", || (place, format!("the inode has the mode {kind:#o}, whose type is unknown")))
-        {
+        if !self.log.check(known, "ext4-inode-mode", || {
+            (
+                place,
+                format!("the inode has the mode {kind:#o}, whose type is unknown"),
+            )
+        }) {
             self.maps_broken = true;
             return;
         }
@@ -121,7 +167,11 @@ impl Checker<'_> {
             self.check_resize(&raw);
             return;
         }
-        let attributes = if fits && extra > 0 { bytes.get(OLD_SIZE + extra..).unwrap_or_default() } else { &[] };
+        let attributes = if fits && extra > 0 {
+            bytes.get(OLD_SIZE + extra..).unwrap_or_default()
+        } else {
+            &[]
+        };
         self.content(ino, &raw, seed, attributes);
     }
 
@@ -138,7 +188,12 @@ impl Checker<'_> {
             mode::SYMLINK => {
                 let len = raw.i_block.iter().position(|byte| *byte == 0).unwrap_or(60) as u64;
                 let place = self.at(ino);
-                self.log.check(len == size, "ext4-symlink", || (place, format!("the target has {len} bytes, the size is {size}")));
+                self.log.check(len == size, "ext4-symlink", || {
+                    (
+                        place,
+                        format!("the target has {len} bytes, the size is {size}"),
+                    )
+                });
                 Mapped::default()
             }
             _ => self.special_file(ino, raw),
@@ -154,8 +209,16 @@ impl Checker<'_> {
     /// Flags and fields that mean nothing in this filesystem or for this kind of file.
     fn check_fields(&mut self, ino: u32, raw: &Inode) {
         let (kind, flags) = (raw.i_mode.get() & mode::TYPE, raw.i_flags.get());
-        let extents = if self.fs.incompat(incompat::EXTENTS) { 0 } else { inode_flags::EXTENTS };
-        let index = if kind == mode::DIR && self.fs.compat(compat::DIR_INDEX) { 0 } else { inode_flags::INDEX };
+        let extents = if self.fs.incompat(incompat::EXTENTS) {
+            0
+        } else {
+            inode_flags::EXTENTS
+        };
+        let index = if kind == mode::DIR && self.fs.compat(compat::DIR_INDEX) {
+            0
+        } else {
+            inode_flags::INDEX
+        };
         let foreign = flags & (FOREIGN_FLAGS | extents | index);
         let place = self.at(ino);
         self.log.check(foreign == 0, "ext4-inode-flags", || {
@@ -166,33 +229,63 @@ impl Checker<'_> {
         });
         let deleted = raw.i_dtime.get();
         self.log.check(deleted == 0, "ext4-inode-deleted", || {
-            (place.clone(), format!("the inode is in use but says that it was deleted at {deleted}"))
+            (
+                place.clone(),
+                format!("the inode is in use but says that it was deleted at {deleted}"),
+            )
         });
-        let wide = kind == mode::FILE || (kind == mode::DIR && self.fs.incompat(incompat::LARGEDIR));
+        let wide =
+            kind == mode::FILE || (kind == mode::DIR && self.fs.incompat(incompat::LARGEDIR));
         let unused = [
             ("i_obso_faddr", raw.i_obso_faddr.get(), true),
             ("i_size_high", raw.i_size_high.get(), !wide),
-            ("i_blocks_high", raw.i_blocks_high.get().into(), !self.fs.ro_compat(ro_compat::HUGE_FILE)),
-            ("i_file_acl_high", raw.i_file_acl_high.get().into(), !self.fs.incompat(incompat::BIT64)),
+            (
+                "i_blocks_high",
+                raw.i_blocks_high.get().into(),
+                !self.fs.ro_compat(ro_compat::HUGE_FILE),
+            ),
+            (
+                "i_file_acl_high",
+                raw.i_file_acl_high.get().into(),
+                !self.fs.incompat(incompat::BIT64),
+            ),
         ];
-        let set = unused.into_iter().find(|(_, value, applies)| *applies && *value != 0);
+        let set = unused
+            .into_iter()
+            .find(|(_, value, applies)| *applies && *value != 0);
         self.log.check(set.is_none(), "ext4-inode-reserved", || {
             let (name, value, _) = set.unwrap_or_default();
-            (place, format!("{name} is {value:#x} where it has no meaning and must be 0"))
+            (
+                place,
+                format!("{name} is {value:#x} where it has no meaning and must be 0"),
+            )
         });
     }
 
-    /// An inode without links: deleted, or one of the reserved ones that is not used, which has no content.
+    /// An inode without links: deleted, or one of the reserved ones that is not used, which has no
+    /// content.
     fn check_unused(&mut self, ino: u32, raw: &Inode, place: super::Place) {
         if ino < self.fs.first_ino() {
             let empty = raw.i_block.iter().all(|byte| *byte == 0) && raw.i_file_acl_lo.get() == 0;
-            self.log.check(empty, "ext4-inode-reserved", || (place, "the reserved inode is not in use but has blocks".into()));
+            self.log.check(empty, "ext4-inode-reserved", || {
+                (
+                    place,
+                    "the reserved inode is not in use but has blocks".into(),
+                )
+            });
             return;
         }
         let kind = raw.i_mode.get();
-        self.log.check(kind == 0 || raw.i_dtime.get() != 0, "ext4-inode-deleted", || {
-            (place, format!("the inode has no links but the mode {kind:#o} and was never deleted"))
-        });
+        self.log.check(
+            kind == 0 || raw.i_dtime.get() != 0,
+            "ext4-inode-deleted",
+            || {
+                (
+                    place,
+                    format!("the inode has no links but the mode {kind:#o} and was never deleted"),
+                )
+            },
+        );
     }
 
     /// Keeps the runs of what is read later.
@@ -200,18 +293,28 @@ impl Checker<'_> {
         if raw.i_mode.get() & mode::TYPE == mode::DIR {
             let blocks = size / self.fs.block_size;
             self.names_broken |= mapped.broken;
-            self.dirs.push(Directory { ino, seed, flags: raw.i_flags.get(), runs: mapped.runs, blocks });
+            self.dirs.push(Directory {
+                ino,
+                seed,
+                flags: raw.i_flags.get(),
+                runs: mapped.runs,
+                blocks,
+            });
         } else if ino == self.journal_ino() {
             self.check_journal_backup(raw);
             self.journal = mapped.runs;
-        } else if self.fs.compat(compat::ORPHAN_FILE) && ino == self.fs.sb.s_orphan_file_inum.get() {
+        } else if self.fs.compat(compat::ORPHAN_FILE) && ino == self.fs.sb.s_orphan_file_inum.get()
+        {
             self.orphan_file = mapped.runs;
         }
     }
 
     /// The journal's inode; 0 when there is none.
     pub(super) fn journal_ino(&self) -> u32 {
-        match (self.fs.compat(compat::HAS_JOURNAL), self.fs.sb.s_journal_inum.get()) {
+        match (
+            self.fs.compat(compat::HAS_JOURNAL),
+            self.fs.sb.s_journal_inum.get(),
+        ) {
             (false, _) => 0,
             (true, 0) if self.fs.sb.s_journal_dev.get() == 0 => JOURNAL_INO,
             (true, ino) => ino,
@@ -219,14 +322,26 @@ impl Checker<'_> {
     }
 
     pub(super) fn size(&self, raw: &Inode) -> u64 {
-        let wide = raw.i_mode.get() & mode::TYPE == mode::FILE || self.fs.incompat(incompat::LARGEDIR);
-        u64::from(raw.i_size_lo.get()) | if wide { u64::from(raw.i_size_high.get()) << 32 } else { 0 }
+        let wide =
+            raw.i_mode.get() & mode::TYPE == mode::FILE || self.fs.incompat(incompat::LARGEDIR);
+        u64::from(raw.i_size_lo.get())
+            | if wide {
+                u64::from(raw.i_size_high.get()) << 32
+            } else {
+                0
+            }
     }
 
     /// Devices, fifos, sockets: no flags of maps, nothing behind the device numbers.
     fn special_file(&mut self, ino: u32, raw: &Inode) -> Mapped {
-        let flags = raw.i_flags.get() & (inode_flags::EXTENTS | inode_flags::INDEX | inode_flags::INLINE_DATA);
-        let rest = raw.i_block.get(16..).unwrap_or_default().iter().all(|byte| *byte == 0);
+        let flags = raw.i_flags.get()
+            & (inode_flags::EXTENTS | inode_flags::INDEX | inode_flags::INLINE_DATA);
+        let rest = raw
+            .i_block
+            .get(16..)
+            .unwrap_or_default()
+            .iter()
+            .all(|byte| *byte == 0);
         let place = self.at(ino);
         self.log.check(flags == 0 && rest, "ext4-inode-flags", || {
             (place, format!("a special file has the flags {flags:#x} of a map or bytes where it could have blocks"))
@@ -237,30 +352,55 @@ impl Checker<'_> {
     /// `i_blocks`: sectors of 512 bytes, or blocks where the inode says so.
     fn check_blocks(&mut self, ino: u32, raw: &Inode, blocks: u64) {
         let huge = self.fs.ro_compat(ro_compat::HUGE_FILE);
-        let high = if huge { u64::from(raw.i_blocks_high.get()) << 32 } else { 0 };
+        let high = if huge {
+            u64::from(raw.i_blocks_high.get()) << 32
+        } else {
+            0
+        };
         let stored = high | u64::from(raw.i_blocks_lo.get());
         let counts_blocks = huge && raw.i_flags.get() & inode_flags::HUGE_FILE != 0;
-        let expected = if counts_blocks { blocks } else { blocks * (self.fs.block_size / 512) };
+        let expected = if counts_blocks {
+            blocks
+        } else {
+            blocks * (self.fs.block_size / 512)
+        };
         let place = self.at(ino);
         self.log.check(stored == expected, "ext4-inode-blocks", || {
-            (place, format!("the inode counts {stored} sectors of its {expected}"))
+            (
+                place,
+                format!("the inode counts {stored} sectors of its {expected}"),
+            )
         });
     }
 
     fn check_size(&mut self, ino: u32, kind: u16, size: u64, mapped: &Mapped) {
         let block = self.fs.block_size;
         let place = self.at(ino);
-        let last = mapped.runs.iter().rfind(|run| run.written).map_or(0, |run| run.logical + run.len - 1);
+        let last = mapped
+            .runs
+            .iter()
+            .rfind(|run| run.written)
+            .map_or(0, |run| run.logical + run.len - 1);
         match kind {
             mode::DIR => {
                 let held = mapped.data();
                 let whole = size.is_multiple_of(block) && size > 0;
                 self.log.check(whole, "ext4-inode-size", || {
-                    (place.clone(), format!("the directory has {size} bytes, no multiple of {block}"))
+                    (
+                        place.clone(),
+                        format!("the directory has {size} bytes, no multiple of {block}"),
+                    )
                 });
-                self.log.check(!whole || held == size / block, "ext4-dir-hole", || {
-                    (place, format!("the directory has {} blocks by its size and {held} by its map", size / block))
-                });
+                self.log
+                    .check(!whole || held == size / block, "ext4-dir-hole", || {
+                        (
+                            place,
+                            format!(
+                                "the directory has {} blocks by its size and {held} by its map",
+                                size / block
+                            ),
+                        )
+                    });
             }
             mode::FILE => {
                 let reach = last.saturating_mul(block);
@@ -281,13 +421,31 @@ impl Checker<'_> {
 
     fn check_long_symlink(&mut self, ino: u32, size: u64, mapped: &Mapped) {
         let place = self.at(ino);
-        let Some(first) = mapped.runs.first().filter(|run| run.logical == 0 && size < self.fs.block_size) else {
-            self.log.error("ext4-symlink", place, format!("the target of {size} bytes is not in one block"));
+        let Some(first) = mapped
+            .runs
+            .first()
+            .filter(|run| run.logical == 0 && size < self.fs.block_size)
+        else {
+            self.log.error(
+                "ext4-symlink",
+                place,
+                format!("the target of {size} bytes is not in one block"),
+            );
             return;
         };
-        let Some(bytes) = self.read_block(first.physical) else { return };
-        let len = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()) as u64;
-        self.log.check(len == size, "ext4-symlink", || (place, format!("the target has {len} bytes, the size is {size}")));
+        let Some(bytes) = self.read_block(first.physical) else {
+            return;
+        };
+        let len = bytes
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(bytes.len()) as u64;
+        self.log.check(len == size, "ext4-symlink", || {
+            (
+                place,
+                format!("the target has {len} bytes, the size is {size}"),
+            )
+        });
     }
 
     /// Whether an inode may be in use without a name.
@@ -295,8 +453,16 @@ impl Checker<'_> {
         let sb = &self.fs.sb;
         let orphans = self.fs.compat(compat::ORPHAN_FILE) && ino == sb.s_orphan_file_inum.get();
         let quota = self.fs.ro_compat(ro_compat::QUOTA)
-            && [sb.s_usr_quota_inum.get(), sb.s_grp_quota_inum.get(), sb.s_prj_quota_inum.get()].contains(&ino);
-        (ino < self.fs.first_ino() && ino != ROOT_INO) || orphans || quota || ino == self.journal_ino()
+            && [
+                sb.s_usr_quota_inum.get(),
+                sb.s_grp_quota_inum.get(),
+                sb.s_prj_quota_inum.get(),
+            ]
+            .contains(&ino);
+        (ino < self.fs.first_ino() && ino != ROOT_INO)
+            || orphans
+            || quota
+            || ino == self.journal_ino()
     }
 }
 
@@ -309,7 +475,10 @@ fn sums(seed: u32, bytes: &[u8], raw: &Inode, extra: usize) -> (u32, u32) {
     let low = u32::from(raw.i_checksum_lo.get());
     if wide {
         clear(CHECKSUM_HI);
-        return (u32::from(raw.i_checksum_hi.get()) << 16 | low, crc32c(seed, &plain));
+        return (
+            u32::from(raw.i_checksum_hi.get()) << 16 | low,
+            crc32c(seed, &plain),
+        );
     }
     (low, crc32c(seed, &plain) & 0xFFFF)
 }

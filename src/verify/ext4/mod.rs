@@ -1,14 +1,15 @@
-//! A second opinion on ext2, ext3 and ext4: every structure is held against the others, by code that shares nothing with the
-//! writer and the reader but the names of the fields.
+//! A second opinion on ext2, ext3 and ext4: every structure is held against the others, by code
+//! that shares nothing with the writer and the reader but the names of the fields.
 //!
 //! ```text
 //! superblock -> groups -> inodes -> maps, attributes -> claims of blocks -> bitmaps and counts
 //!                            \-> directories -> references -> link counts, reachability
 //! ```
 //!
-//! Sources: `Documentation/filesystems/ext4/` of the Linux kernel; the problem list of e2fsck for what may go wrong. What is
-//! damaged is reported once: checks whose premises are damaged are left out, so that one fault gives one finding. Time and
-//! memory are bounded by the filesystem: once more blocks are claimed than there are, no more are followed.
+//! Sources: `Documentation/filesystems/ext4/` of the Linux kernel; the problem list of e2fsck for
+//! what may go wrong. What is damaged is reported once: checks whose premises are damaged are left
+//! out, so that one fault gives one finding. Time and memory are bounded by the filesystem: once
+//! more blocks are claimed than there are, no more are followed.
 
 mod bitmaps;
 mod claims;
@@ -96,8 +97,9 @@ pub struct Summary {
     pub size: u64,
 }
 
-/// Checks the filesystem that begins at the start of `source`, which is partition `partition` if it is one. `None` when its superblock is too
-/// damaged, or its features are too foreign, for any further check.
+/// Checks the filesystem that begins at the start of `source`, which is partition `partition` if it
+/// is one. `None` when its superblock is too damaged, or its features are too foreign, for any
+/// further check.
 pub fn check(source: &dyn ReadAt, partition: Option<u32>, log: &mut Log) -> Option<Summary> {
     let fs = Fs::open(source, partition, log)?;
     let size = fs.blocks * fs.block_size;
@@ -154,7 +156,8 @@ impl Checker<'_> {
 
     /// A block of inode `ino`.
     fn at_block(&self, ino: u32, block: u64) -> Place {
-        self.at(ino).offset(block.saturating_mul(self.fs.block_size))
+        self.at(ino)
+            .offset(block.saturating_mul(self.fs.block_size))
     }
 
     /// Reads a block that lies inside; reports what the disk said when it could not be read.

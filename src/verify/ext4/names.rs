@@ -26,7 +26,11 @@ mod tests {
 
     #[test]
     fn paths_end_at_the_root() {
-        let names = BTreeMap::from([(12, (2, b"a".to_vec())), (13, (12, b"b".to_vec())), (14, (14, b"loop".to_vec()))]);
+        let names = BTreeMap::from([
+            (12, (2, b"a".to_vec())),
+            (13, (12, b"b".to_vec())),
+            (14, (14, b"loop".to_vec())),
+        ]);
         assert_eq!(path(&names, 13).unwrap(), "/a/b");
         assert_eq!(path(&names, ROOT_INO).unwrap(), "/");
         assert_eq!(path(&names, 14), None);

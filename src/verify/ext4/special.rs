@@ -1,14 +1,17 @@
-//! Inodes that the filesystem keeps for itself: the journal, room to grow, the file of half-deleted inodes.
+//! Inodes that the filesystem keeps for itself: the journal, room to grow, the file of half-deleted
+//! inodes.
 
 use super::Checker;
 use super::claims::METADATA;
 use crate::fs::ext4::format::{Inode, RESIZE_INO, compat, crc32c, inode_flags};
 use zerocopy::IntoBytes;
 
-/// `h_magic` of every block of a journal; `h_blocktype` of its superblock in two versions (kernel's page `journal`).
+/// `h_magic` of every block of a journal; `h_blocktype` of its superblock in two versions (kernel's
+/// page `journal`).
 const JOURNAL_MAGIC: u32 = 0xC03B_3998;
 const JOURNAL_TYPES: [u32; 2] = [3, 4];
-/// `s_feature_incompat` of a journal with CRC-32C over its blocks, in two versions; where its own checksum is.
+/// `s_feature_incompat` of a journal with CRC-32C over its blocks, in two versions; where its own
+/// checksum is.
 const JOURNAL_SUMS: u32 = 0x8 | 0x10;
 const JOURNAL_SUM_AT: usize = 0xFC;
 /// `ob_magic` at the end of each block of the orphan file.
@@ -17,7 +20,9 @@ const ORPHAN_MAGIC: u32 = 0x0B10_CA04;
 const DOUBLE_INDIRECT: usize = 13;
 
 fn be32(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
+    bytes
+        .get(at..at + 4)
+        .map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
 }
 
 fn le32(bytes: &[u8], at: usize) -> u32 {
@@ -32,14 +37,27 @@ impl Checker<'_> {
         }
         let outside = self.fs.sb.s_journal_dev.get() != 0 || self.fs.sb.s_journal_uuid != [0; 16];
         let place = self.at(journal);
-        self.log.check(self.fs.sb.s_journal_inum.get() == 0 || !outside, "ext4-journal", || {
-            (place, "the superblock names both an inode and a device of its own as the journal".into())
-        });
+        self.log.check(
+            self.fs.sb.s_journal_inum.get() == 0 || !outside,
+            "ext4-journal",
+            || {
+                (
+                    place,
+                    "the superblock names both an inode and a device of its own as the journal"
+                        .into(),
+                )
+            },
+        );
         let reserved = u64::from(self.fs.sb.s_reserved_gdt_blocks.get());
         let place = self.at(RESIZE_INO);
         let has = !self.fs.compat(compat::RESIZE_INODE) || self.used.contains_key(&RESIZE_INO);
         self.log.check(has, "ext4-resize", || {
-            (place, format!("{reserved} blocks are reserved for descriptors but their inode is not in use"))
+            (
+                place,
+                format!(
+                    "{reserved} blocks are reserved for descriptors but their inode is not in use"
+                ),
+            )
         });
         self.check_orphan_file();
     }
@@ -47,18 +65,26 @@ impl Checker<'_> {
     /// The first block of the journal: its numbers, and that nothing waits to be replayed.
     fn check_journal(&mut self, ino: u32) {
         let blocks: u64 = self.journal.iter().map(|run| run.len).sum();
-        let first = self.journal.first().filter(|run| run.logical == 0).map(|run| run.physical);
+        let first = self
+            .journal
+            .first()
+            .filter(|run| run.logical == 0)
+            .map(|run| run.physical);
         let place = self.at(ino);
         let Some(first) = first else {
             if !self.maps_broken {
-                self.log.error("ext4-journal", place, "the journal has no blocks");
+                self.log
+                    .error("ext4-journal", place, "the journal has no blocks");
             }
             return;
         };
-        let Some(bytes) = self.read_block(first) else { return };
+        let Some(bytes) = self.read_block(first) else {
+            return;
+        };
         let place = self.at_block(ino, first);
         let word = |index: usize| be32(&bytes, 4 * index);
-        let (magic, kind, size, len, start, errno) = (word(0), word(1), word(3), word(4), word(7), word(8));
+        let (magic, kind, size, len, start, errno) =
+            (word(0), word(1), word(3), word(4), word(7), word(8));
         let facts = [
             (
                 magic == JOURNAL_MAGIC && JOURNAL_TYPES.contains(&kind),
@@ -66,20 +92,41 @@ impl Checker<'_> {
             ),
             (
                 u64::from(size) == self.fs.block_size,
-                format!("the journal has blocks of {size} bytes, the filesystem {}", self.fs.block_size),
+                format!(
+                    "the journal has blocks of {size} bytes, the filesystem {}",
+                    self.fs.block_size
+                ),
             ),
-            (u64::from(len) <= blocks, format!("the journal counts {len} blocks, its inode has {blocks}")),
-            (start == 0, format!("the journal holds changes from its block {start} on that were not written back")),
-            (errno == 0, format!("the journal recorded the error {errno}")),
+            (
+                u64::from(len) <= blocks,
+                format!("the journal counts {len} blocks, its inode has {blocks}"),
+            ),
+            (
+                start == 0,
+                format!(
+                    "the journal holds changes from its block {start} on that were not written back"
+                ),
+            ),
+            (
+                errno == 0,
+                format!("the journal recorded the error {errno}"),
+            ),
         ];
         for (holds, text) in facts {
-            if !self.log.check(holds, "ext4-journal", || (place.clone(), text)) {
+            if !self
+                .log
+                .check(holds, "ext4-journal", || (place.clone(), text))
+            {
                 return;
             }
         }
         if kind == JOURNAL_TYPES[1] && be32(&bytes, 0x28) & JOURNAL_SUMS != 0 {
             let mut plain = bytes.get(..1024).unwrap_or_default().to_vec();
-            plain.iter_mut().skip(JOURNAL_SUM_AT).take(4).for_each(|byte| *byte = 0);
+            plain
+                .iter_mut()
+                .skip(JOURNAL_SUM_AT)
+                .take(4)
+                .for_each(|byte| *byte = 0);
             let (stored, computed) = (be32(&bytes, JOURNAL_SUM_AT), crc32c(!0, &plain));
             self.log.check(stored == computed, "ext4-journal", || {
                 (place, format!("the journal has the checksum {stored:#010x} where its bytes give {computed:#010x}"))
@@ -93,19 +140,38 @@ impl Checker<'_> {
         if sb.s_jnl_backup_type != 1 {
             return;
         }
-        let copy: Vec<u8> = sb.s_jnl_blocks.iter().take(15).flat_map(|word| word.as_bytes().to_vec()).collect();
-        let sizes = [sb.s_jnl_blocks[16].get(), sb.s_jnl_blocks[15].get()] == [raw.i_size_lo.get(), raw.i_size_high.get()];
+        let copy: Vec<u8> = sb
+            .s_jnl_blocks
+            .iter()
+            .take(15)
+            .flat_map(|word| word.as_bytes().to_vec())
+            .collect();
+        let sizes = [sb.s_jnl_blocks[16].get(), sb.s_jnl_blocks[15].get()]
+            == [raw.i_size_lo.get(), raw.i_size_high.get()];
         let place = self.at(self.journal_ino());
-        self.log.check(copy == raw.i_block && sizes, "ext4-journal", || {
-            (place, "the superblock's copy of the journal's map and size differs from the inode".into())
-        });
+        self.log
+            .check(copy == raw.i_block && sizes, "ext4-journal", || {
+                (
+                    place,
+                    "the superblock's copy of the journal's map and size differs from the inode"
+                        .into(),
+                )
+            });
     }
 
-    /// The resize inode: its double indirect block names the reserved descriptor blocks of group 0, each of which names its copies.
+    /// The resize inode: its double indirect block names the reserved descriptor blocks of group 0,
+    /// each of which names its copies.
     pub(super) fn check_resize(&mut self, raw: &Inode) {
-        let pointers: Vec<u32> = raw.i_block.chunks_exact(4).map(|word| le32(word, 0)).collect();
+        let pointers: Vec<u32> = raw
+            .i_block
+            .chunks_exact(4)
+            .map(|word| le32(word, 0))
+            .collect();
         let double = u64::from(pointers.get(DOUBLE_INDIRECT).copied().unwrap_or(0));
-        let others = pointers.iter().enumerate().any(|(at, pointer)| at != DOUBLE_INDIRECT && *pointer != 0);
+        let others = pointers
+            .iter()
+            .enumerate()
+            .any(|(at, pointer)| at != DOUBLE_INDIRECT && *pointer != 0);
         let extents = raw.i_flags.get() & inode_flags::EXTENTS != 0;
         let place = self.at(RESIZE_INO);
         let good = !others && !extents && self.fs.inside(double, 1);
@@ -116,7 +182,9 @@ impl Checker<'_> {
             return;
         }
         self.claims.take(double, 1, RESIZE_INO);
-        let Some(bytes) = self.read_block(double) else { return };
+        let Some(bytes) = self.read_block(double) else {
+            return;
+        };
         let per_block = self.fs.block_size / 4;
         let backups: Vec<u64> = (1..u64::from(self.fs.groups))
             .filter(|group| self.has_super(*group))
@@ -124,40 +192,61 @@ impl Checker<'_> {
             .collect();
         let reserved = u64::from(self.fs.sb.s_reserved_gdt_blocks.get());
         let range = self.desc_blocks()..self.desc_blocks() + reserved;
-        let due: Vec<(u64, u64)> = range.map(|index| (index % per_block, self.fs.first + 1 + index)).collect();
+        let due: Vec<(u64, u64)> = range
+            .map(|index| (index % per_block, self.fs.first + 1 + index))
+            .collect();
         if !self.resize_block(double, &bytes, &due) {
             return;
         }
         for (_, block) in &due {
-            let copies: Vec<(u64, u64)> = (0..).zip(backups.iter().map(|start| start + block)).collect();
+            let copies: Vec<(u64, u64)> = (0..)
+                .zip(backups.iter().map(|start| start + block))
+                .collect();
             if !self.fs.inside(*block, 1) {
                 return;
             }
-            let Some(bytes) = self.read_block(*block) else { return };
+            let Some(bytes) = self.read_block(*block) else {
+                return;
+            };
             if !self.resize_block(*block, &bytes, &copies) {
                 return;
             }
         }
-        let (size, reach) = (self.size(raw), (12 + per_block + per_block * per_block) * self.fs.block_size);
+        let (size, reach) = (
+            self.size(raw),
+            (12 + per_block + per_block * per_block) * self.fs.block_size,
+        );
         let place = self.at(RESIZE_INO);
         self.log.check(size == reach, "ext4-resize", || {
             (place, format!("the resize inode has {size} bytes where its double indirect block reaches {reach}"))
         });
         let count = 1 + reserved * (1 + backups.len() as u64);
-        let (stored, due) = (u64::from(raw.i_blocks_lo.get()), count * (self.fs.block_size / 512));
+        let (stored, due) = (
+            u64::from(raw.i_blocks_lo.get()),
+            count * (self.fs.block_size / 512),
+        );
         let place = self.at(RESIZE_INO);
-        self.log.check(stored == due, "ext4-inode-blocks", || (place, format!("the inode counts {stored} sectors of its {due}")));
+        self.log.check(stored == due, "ext4-inode-blocks", || {
+            (
+                place,
+                format!("the inode counts {stored} sectors of its {due}"),
+            )
+        });
     }
 
     /// A block of the resize inode: the entries that are due, and zeros.
     fn resize_block(&mut self, holder: u64, bytes: &[u8], due: &[(u64, u64)]) -> bool {
         let mut expected = vec![0_u64; bytes.len() / 4];
         for (entry, block) in due {
-            if let Some(slot) = usize::try_from(*entry).ok().and_then(|entry| expected.get_mut(entry)) {
+            if let Some(slot) = usize::try_from(*entry)
+                .ok()
+                .and_then(|entry| expected.get_mut(entry))
+            {
                 *slot = *block;
             }
         }
-        let wrong = (0..expected.len()).find(|entry| u64::from(le32(bytes, 4 * entry)) != expected[*entry]);
+        let wrong =
+            (0..expected.len()).find(|entry| u64::from(le32(bytes, 4 * entry)) != expected[*entry]);
         let place = self.at_block(RESIZE_INO, holder);
         self.log.check(wrong.is_none(), "ext4-resize", || {
             let entry = wrong.unwrap_or(0);
@@ -174,8 +263,12 @@ impl Checker<'_> {
         let ino = self.fs.sb.s_orphan_file_inum.get();
         for run in std::mem::take(&mut self.orphan_file) {
             for block in run.physical..run.physical + run.len {
-                let Some(bytes) = self.read_block(block) else { return };
-                let Some((entries, tail)) = bytes.split_at_checked(bytes.len() - 8) else { return };
+                let Some(bytes) = self.read_block(block) else {
+                    return;
+                };
+                let Some((entries, tail)) = bytes.split_at_checked(bytes.len() - 8) else {
+                    return;
+                };
                 let place = self.at_block(ino, block);
                 let mark = le32(tail, 0);
                 let empty = entries.iter().all(|byte| *byte == 0);
@@ -199,10 +292,23 @@ impl Checker<'_> {
         self.maps_broken |= !overlaps.is_empty();
         for overlap in overlaps {
             let [one, other] = overlap.owners;
-            let place = if other == METADATA { self.at(one) } else { self.at(other) };
-            let text =
-                format!("{} blocks from {} belong to {} and to {}", overlap.len, overlap.start, self.owner(one), self.owner(other));
-            self.log.error("ext4-shared-block", place.offset(overlap.start * self.fs.block_size), text);
+            let place = if other == METADATA {
+                self.at(one)
+            } else {
+                self.at(other)
+            };
+            let text = format!(
+                "{} blocks from {} belong to {} and to {}",
+                overlap.len,
+                overlap.start,
+                self.owner(one),
+                self.owner(other)
+            );
+            self.log.error(
+                "ext4-shared-block",
+                place.offset(overlap.start * self.fs.block_size),
+                text,
+            );
         }
         self.ranges = ranges;
     }

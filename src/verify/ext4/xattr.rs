@@ -1,8 +1,11 @@
-//! Extended attributes, behind the fields of an inode and in blocks that inodes share (kernel's page `attributes`).
+//! Extended attributes, behind the fields of an inode and in blocks that inodes share (kernel's
+//! page `attributes`).
 
 use super::claims::METADATA;
 use super::{Checker, Shared};
-use crate::fs::ext4::format::{Inode, XATTR_MAGIC, XATTR_PREFIXES, XattrEntry, XattrHeader, crc32c, incompat};
+use crate::fs::ext4::format::{
+    Inode, XATTR_MAGIC, XATTR_PREFIXES, XattrEntry, XattrHeader, crc32c, incompat,
+};
 use crate::tree::show;
 use std::ops::Range;
 use zerocopy::FromBytes;
@@ -25,16 +28,26 @@ struct Attribute<'b> {
 impl Checker<'_> {
     /// Checks the attributes of an inode; true when it has a block of them.
     pub(super) fn check_attributes(&mut self, ino: u32, raw: &Inode, inside: &[u8]) -> bool {
-        let magic = inside.get(..4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let magic = inside
+            .get(..4)
+            .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
         if magic == XATTR_MAGIC {
             let body = inside.get(INODE_HEADER..).unwrap_or_default();
             let place = self.at(ino);
             match attributes(body, 0) {
                 Ok(list) => self.check_hashes(&list, &place),
-                Err(text) => self.log.error("ext4-xattr", place, format!("the attributes in the inode: {text}")),
+                Err(text) => self.log.error(
+                    "ext4-xattr",
+                    place,
+                    format!("the attributes in the inode: {text}"),
+                ),
             }
         }
-        let high = if self.fs.incompat(incompat::BIT64) { u64::from(raw.i_file_acl_high.get()) << 32 } else { 0 };
+        let high = if self.fs.incompat(incompat::BIT64) {
+            u64::from(raw.i_file_acl_high.get()) << 32
+        } else {
+            0
+        };
         let block = high | u64::from(raw.i_file_acl_lo.get());
         if block != 0 {
             self.attribute_block(ino, block);
@@ -51,13 +64,28 @@ impl Checker<'_> {
         let place = self.at(ino);
         let inside = self.fs.inside(block, 1);
         self.maps_broken |= !inside;
-        if !self.log.check(inside, "ext4-xattr", || (place, format!("attribute block {block} is not among {first} to {blocks}"))) {
+        if !self.log.check(inside, "ext4-xattr", || {
+            (
+                place,
+                format!("attribute block {block} is not among {first} to {blocks}"),
+            )
+        }) {
             return;
         }
         self.claims.take(block, 1, ino);
-        let Some(bytes) = self.read_block(block) else { return };
-        let Ok((header, _)) = XattrHeader::read_from_prefix(&bytes) else { return };
-        self.xattr_blocks.insert(block, Shared { stored: header.h_refcount.get(), found: 1 });
+        let Some(bytes) = self.read_block(block) else {
+            return;
+        };
+        let Ok((header, _)) = XattrHeader::read_from_prefix(&bytes) else {
+            return;
+        };
+        self.xattr_blocks.insert(
+            block,
+            Shared {
+                stored: header.h_refcount.get(),
+                found: 1,
+            },
+        );
         let place = self.at_block(ino, block);
         let (magic, count) = (header.h_magic.get(), header.h_blocks.get());
         let good = self.log.check(magic == XATTR_MAGIC && count == 1, "ext4-xattr", || {
@@ -69,7 +97,13 @@ impl Checker<'_> {
         if good {
             self.check_block(&bytes, block, &header, ino);
         } else {
-            self.xattr_blocks.insert(block, Shared { stored: 0, found: 0 });
+            self.xattr_blocks.insert(
+                block,
+                Shared {
+                    stored: 0,
+                    found: 0,
+                },
+            );
         }
     }
 
@@ -89,16 +123,33 @@ impl Checker<'_> {
         }
         let list = match attributes(bytes, BLOCK_HEADER) {
             Ok(list) => list,
-            Err(text) => return self.log.error("ext4-xattr", place, format!("the attribute block: {text}")),
+            Err(text) => {
+                return self
+                    .log
+                    .error("ext4-xattr", place, format!("the attribute block: {text}"));
+            }
         };
-        let key = |attribute: &Attribute<'_>| (attribute.raw.e_name_index, attribute.name.len(), attribute.name.to_vec());
+        let key = |attribute: &Attribute<'_>| {
+            (
+                attribute.raw.e_name_index,
+                attribute.name.len(),
+                attribute.name.to_vec(),
+            )
+        };
         let sorted = list.windows(2).all(|pair| key(&pair[0]) < key(&pair[1]));
         self.log.check(sorted, "ext4-xattr-order", || {
-            (place.clone(), "the attributes are not in the order in which the kernel looks for them".into())
+            (
+                place.clone(),
+                "the attributes are not in the order in which the kernel looks for them".into(),
+            )
         });
         self.check_hashes(&list, &place);
         let hashes = list.iter().map(|attribute| attribute.raw.e_hash.get());
-        let due = if hashes.clone().any(|hash| hash == 0) { 0 } else { hashes.fold(0u32, |sum, hash| sum.rotate_left(16) ^ hash) };
+        let due = if hashes.clone().any(|hash| hash == 0) {
+            0
+        } else {
+            hashes.fold(0u32, |sum, hash| sum.rotate_left(16) ^ hash)
+        };
         let stored = header.h_hash.get();
         self.log.check(stored == 0 || stored == due, "ext4-xattr-hash", || {
             (place, format!("the attribute block has the hash {stored:#010x} where its entries give {due:#010x}"))
@@ -118,10 +169,20 @@ impl Checker<'_> {
                 );
                 (place.clone(), text)
             });
-            let known = XATTR_PREFIXES.iter().find(|(index, _)| *index == attribute.raw.e_name_index);
-            let fits = known.is_some_and(|(_, prefix)| prefix.ends_with(b".") != attribute.name.is_empty());
+            let known = XATTR_PREFIXES
+                .iter()
+                .find(|(index, _)| *index == attribute.raw.e_name_index);
+            let fits = known
+                .is_some_and(|(_, prefix)| prefix.ends_with(b".") != attribute.name.is_empty());
             self.log.check(fits, "ext4-xattr", || {
-                (place.clone(), format!("the attribute `{}` is of the kind {}", show(attribute.name), attribute.raw.e_name_index))
+                (
+                    place.clone(),
+                    format!(
+                        "the attribute `{}` is of the kind {}",
+                        show(attribute.name),
+                        attribute.raw.e_name_index
+                    ),
+                )
             });
         }
     }
@@ -133,18 +194,29 @@ impl Checker<'_> {
                 continue;
             }
             let place = self.place().offset(block * self.fs.block_size);
-            self.log.check(shared.stored == shared.found, "ext4-xattr-references", || {
-                (
-                    place,
-                    format!("attribute block {block} counts {} references where {} inodes have it", shared.stored, shared.found),
-                )
-            });
+            self.log.check(
+                shared.stored == shared.found,
+                "ext4-xattr-references",
+                || {
+                    (
+                        place,
+                        format!(
+                            "attribute block {block} counts {} references where {} inodes have it",
+                            shared.stored, shared.found
+                        ),
+                    )
+                },
+            );
         }
     }
 
     /// What has several owners, by number.
     pub(super) fn owner(&self, ino: u32) -> String {
-        if ino == METADATA { "the filesystem's own structures".into() } else { format!("inode {ino}") }
+        if ino == METADATA {
+            "the filesystem's own structures".into()
+        } else {
+            format!("inode {ino}")
+        }
     }
 }
 
@@ -153,29 +225,45 @@ fn attributes(bytes: &[u8], start: usize) -> Result<Vec<Attribute<'_>>, String> 
     let mut list: Vec<Attribute<'_>> = Vec::new();
     let mut at = start;
     loop {
-        let head = bytes.get(at..at + 4).ok_or_else(|| format!("the entries run into the end at byte {at}"))?;
+        let head = bytes
+            .get(at..at + 4)
+            .ok_or_else(|| format!("the entries run into the end at byte {at}"))?;
         if head == [0; 4] {
             break;
         }
         let rest = bytes.get(at..).unwrap_or_default();
-        let (raw, rest) = XattrEntry::read_from_prefix(rest).map_err(|_| format!("the entry at byte {at} is cut off"))?;
-        let name = rest.get(..raw.e_name_len.into()).ok_or_else(|| format!("the name at byte {at} is cut off"))?;
+        let (raw, rest) = XattrEntry::read_from_prefix(rest)
+            .map_err(|_| format!("the entry at byte {at} is cut off"))?;
+        let name = rest
+            .get(..raw.e_name_len.into())
+            .ok_or_else(|| format!("the name at byte {at} is cut off"))?;
         at += (ENTRY + name.len()).next_multiple_of(4);
-        list.push(Attribute { raw, name, value: &[] });
+        list.push(Attribute {
+            raw,
+            name,
+            value: &[],
+        });
     }
     let mut taken: Vec<Range<usize>> = Vec::new();
     for attribute in &mut list {
         let size = attribute.raw.e_value_size.get() as usize;
         let offset = usize::from(attribute.raw.e_value_offs.get());
         if attribute.raw.e_value_inum.get() != 0 {
-            return Err("a value lies in another inode, which the filesystem's features do not allow".into());
+            return Err(
+                "a value lies in another inode, which the filesystem's features do not allow"
+                    .into(),
+            );
         }
         if size == 0 {
             continue;
         }
         let range = offset..offset.saturating_add(size);
         let fits = offset >= at + 4 && range.end <= bytes.len() && offset.is_multiple_of(4);
-        if !fits || taken.iter().any(|other| other.start < range.end && range.start < other.end) {
+        if !fits
+            || taken
+                .iter()
+                .any(|other| other.start < range.end && range.start < other.end)
+        {
             return Err(format!(
                 "the value of {size} bytes at byte {offset} does not lie by itself behind the entries, which end at {at}"
             ));
@@ -188,11 +276,22 @@ fn attributes(bytes: &[u8], start: usize) -> Result<Vec<Attribute<'_>>, String> 
 
 /// `e_hash`: the name by 5 bits a byte, then the value by 16 bits a word.
 fn entry_hash(attribute: &Attribute<'_>, signed: bool) -> u32 {
-    let wide = |byte: u8| if signed { i32::from(byte.cast_signed()).cast_unsigned() } else { byte.into() };
-    let name = attribute.name.iter().fold(0u32, |hash, byte| hash.rotate_left(5) ^ wide(*byte));
+    let wide = |byte: u8| {
+        if signed {
+            i32::from(byte.cast_signed()).cast_unsigned()
+        } else {
+            byte.into()
+        }
+    };
+    let name = attribute
+        .name
+        .iter()
+        .fold(0u32, |hash, byte| hash.rotate_left(5) ^ wide(*byte));
     attribute.value.chunks(4).fold(name, |hash, chunk| {
         let mut word = [0; 4];
-        word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+        word.iter_mut()
+            .zip(chunk)
+            .for_each(|(to, from)| *to = *from);
         hash.rotate_left(16) ^ u32::from_le_bytes(word)
     })
 }

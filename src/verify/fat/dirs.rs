@@ -38,7 +38,12 @@ struct Long {
 impl Checker<'_> {
     /// Reads every directory from the root on and follows the chain of every file.
     pub(super) fn check_tree(&mut self) {
-        let mut todo = vec![Todo { path: String::new(), first: self.shape.root_cluster, parent: None, depth: 0 }];
+        let mut todo = vec![Todo {
+            path: String::new(),
+            first: self.shape.root_cluster,
+            parent: None,
+            depth: 0,
+        }];
         while let Some(dir) = todo.pop() {
             let Some(bytes) = self.dir_bytes(&dir) else {
                 self.broken = true;
@@ -73,7 +78,11 @@ impl Checker<'_> {
         match self.source.read_exact_at(offset, &mut bytes) {
             Ok(()) => Some(bytes),
             Err(e) => {
-                self.log.error("fat-unreadable", self.place_of(path).offset(offset), format!("reading {len} bytes: {e}"));
+                self.log.error(
+                    "fat-unreadable",
+                    self.place_of(path).offset(offset),
+                    format!("reading {len} bytes: {e}"),
+                );
                 None
             }
         }
@@ -83,19 +92,24 @@ impl Checker<'_> {
         super::Place::of(self.partition).path(path)
     }
 
-    /// The clusters from `first` on; `None`, reported, when the chain leaves the table or meets a cluster that another file has.
+    /// The clusters from `first` on; `None`, reported, when the chain leaves the table or meets a
+    /// cluster that another file has.
     fn chain(&mut self, path: &str, first: u32) -> Option<Vec<u32>> {
         let mut chain = Vec::new();
         let mut at = first;
         loop {
             let place = self.place_of(path);
             let Some(offset) = self.shape.offset(at) else {
-                let text = format!("cluster {at} follows in its chain, there are clusters 2 to {}", self.shape.clusters + 1);
+                let text = format!(
+                    "cluster {at} follows in its chain, there are clusters 2 to {}",
+                    self.shape.clusters + 1
+                );
                 self.log.error("fat-chain", place, text);
                 return None;
             };
             if !self.owners.take(at) {
-                let text = format!("cluster {at} belongs to this and to another file, or twice to this");
+                let text =
+                    format!("cluster {at} belongs to this and to another file, or twice to this");
                 self.log.error("fat-shared", place.offset(offset), text);
                 return None;
             }
@@ -127,17 +141,29 @@ impl Checker<'_> {
                 }
                 _ => {}
             }
-            let short: [u8; 11] = entry.get(..11).and_then(|name| name.try_into().ok()).unwrap_or_default();
-            let name = self.end_long(dir, long.take(), Some(&short)).unwrap_or_else(|| shown(&short));
+            let short: [u8; 11] = entry
+                .get(..11)
+                .and_then(|name| name.try_into().ok())
+                .unwrap_or_default();
+            let name = self
+                .end_long(dir, long.take(), Some(&short))
+                .unwrap_or_else(|| shown(&short));
             if attributes & VOLUME != 0 {
                 continue;
             }
             let path = format!("{}/{name}", dir.path);
             let place = self.place_of(&path);
             let valid = short.iter().all(|byte| *byte >= 0x20 || *byte == 0x05) && short[0] != b' ';
-            self.log.check(valid, "fat-entry", || (place.clone(), "the short name has characters that none can have".into()));
+            self.log.check(valid, "fat-entry", || {
+                (
+                    place.clone(),
+                    "the short name has characters that none can have".into(),
+                )
+            });
             let fresh = shorts.insert(short) & longs.insert(name.to_lowercase());
-            self.log.check(fresh, "fat-duplicate", || (place, "the name occurs twice in its directory".into()));
+            self.log.check(fresh, "fat-duplicate", || {
+                (place, "the name occurs twice in its directory".into())
+            });
             self.entry(dir, path, entry, todo);
         }
         self.end_long(dir, long, None);
@@ -145,34 +171,64 @@ impl Checker<'_> {
 
     /// A file's chain is as long as its size; a directory is read later.
     fn entry(&mut self, dir: &Todo, path: String, entry: &[u8], todo: &mut Vec<Todo>) {
-        let high = if self.shape.width == Width::Fat32 { u32::from(le16(entry, 20)) << 16 } else { 0 };
+        let high = if self.shape.width == Width::Fat32 {
+            u32::from(le16(entry, 20)) << 16
+        } else {
+            0
+        };
         let first = high | u32::from(le16(entry, 26));
         let size = u64::from(le32(entry, 28));
         if entry[11] & DIRECTORY != 0 {
             let parent = if dir.parent.is_none() { 0 } else { dir.first };
             let place = self.place_of(&path);
-            self.log.check(size == 0, "fat-entry", || (place, format!("the directory has the size {size}, not 0")));
-            todo.push(Todo { path, first, parent: Some(parent), depth: dir.depth + 1 });
+            self.log.check(size == 0, "fat-entry", || {
+                (place, format!("the directory has the size {size}, not 0"))
+            });
+            todo.push(Todo {
+                path,
+                first,
+                parent: Some(parent),
+                depth: dir.depth + 1,
+            });
             return;
         }
         let due = size.div_ceil(self.shape.cluster);
-        let chain = if first == 0 { Some(Vec::new()) } else { self.chain(&path, first) };
+        let chain = if first == 0 {
+            Some(Vec::new())
+        } else {
+            self.chain(&path, first)
+        };
         let Some(chain) = chain else {
             self.broken = true;
             return;
         };
         let place = self.place_of(&path);
         self.log.check(chain.len() as u64 == due, "fat-size", || {
-            (place, format!("{size} bytes need {due} clusters, the chain has {}", chain.len()))
+            (
+                place,
+                format!(
+                    "{size} bytes need {due} clusters, the chain has {}",
+                    chain.len()
+                ),
+            )
         });
     }
 
     /// `.` and `..` begin every directory but the root; returns how many entries to pass.
     fn check_dots(&mut self, dir: &Todo, bytes: &[u8]) -> usize {
         let Some(parent) = dir.parent else { return 0 };
-        let at = |number: usize| bytes.get(number * ENTRY..(number + 1) * ENTRY).unwrap_or_default();
+        let at = |number: usize| {
+            bytes
+                .get(number * ENTRY..(number + 1) * ENTRY)
+                .unwrap_or_default()
+        };
         let cluster = |entry: &[u8]| {
-            u32::from(le16(entry, 26)) | if self.shape.width == Width::Fat32 { u32::from(le16(entry, 20)) << 16 } else { 0 }
+            u32::from(le16(entry, 26))
+                | if self.shape.width == Width::Fat32 {
+                    u32::from(le16(entry, 20)) << 16
+                } else {
+                    0
+                }
         };
         let named = at(0).starts_with(b".          ") && at(1).starts_with(b"..         ");
         let (own, up) = (cluster(at(0)), cluster(at(1)));
@@ -180,24 +236,47 @@ impl Checker<'_> {
         let right = named && own == dir.first && (up == parent || (parent == 0 && up == root));
         let place = self.place_of(&dir.path);
         self.log.check(right, "fat-dots", || {
-            (place, format!("`.` is cluster {own} and `..` {up} where {} and {parent} are due", dir.first))
+            (
+                place,
+                format!(
+                    "`.` is cluster {own} and `..` {up} where {} and {parent} are due",
+                    dir.first
+                ),
+            )
         });
         2
     }
 
     /// Adds a part of a long name; they come last part first.
-    fn long_part(&mut self, dir: &Todo, number: usize, before: Option<Long>, entry: &[u8]) -> Option<Long> {
+    fn long_part(
+        &mut self,
+        dir: &Todo,
+        number: usize,
+        before: Option<Long>,
+        entry: &[u8],
+    ) -> Option<Long> {
         let (order, sum) = (entry[0], entry[13]);
         let units: Vec<u16> = UNITS.iter().map(|at| le16(entry, *at)).collect();
         let starts = order & 0x40 != 0;
         if starts {
             self.end_long(dir, before, None);
-            return Some(Long { units, due: (order & 0x1F).saturating_sub(1), sum });
+            return Some(Long {
+                units,
+                due: (order & 0x1F).saturating_sub(1),
+                sum,
+            });
         }
-        let fits = before.as_ref().is_some_and(|long| long.due == order && long.due > 0 && long.sum == sum);
+        let fits = before
+            .as_ref()
+            .is_some_and(|long| long.due == order && long.due > 0 && long.sum == sum);
         let place = self.place_of(&dir.path);
         self.log.check(fits, "fat-long-name", || {
-            (place, format!("part {order} of a long name (entry {number}) does not follow its other parts"))
+            (
+                place,
+                format!(
+                    "part {order} of a long name (entry {number}) does not follow its other parts"
+                ),
+            )
         });
         let mut long = before.filter(|_| fits)?;
         long.units.splice(0..0, units);
@@ -206,15 +285,32 @@ impl Checker<'_> {
     }
 
     /// Ends a long name at the short one that it belongs to, and returns it.
-    fn end_long(&mut self, dir: &Todo, long: Option<Long>, short: Option<&[u8; 11]>) -> Option<String> {
+    fn end_long(
+        &mut self,
+        dir: &Todo,
+        long: Option<Long>,
+        short: Option<&[u8; 11]>,
+    ) -> Option<String> {
         let long = long?;
-        let sum = short.map(|short| short.iter().fold(0u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte)));
+        let sum = short.map(|short| {
+            short
+                .iter()
+                .fold(0u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte))
+        });
         let place = self.place_of(&dir.path);
-        let units: Vec<u16> = long.units.iter().copied().take_while(|unit| *unit != 0).collect();
+        let units: Vec<u16> = long
+            .units
+            .iter()
+            .copied()
+            .take_while(|unit| *unit != 0)
+            .collect();
         let name = String::from_utf16_lossy(&units);
         let good = long.due == 0 && sum == Some(long.sum);
         self.log.check(good, "fat-long-name", || {
-            let due = sum.map_or_else(|| "no short name follows".to_owned(), |sum| format!("the short name gives {sum:#04x}"));
+            let due = sum.map_or_else(
+                || "no short name follows".to_owned(),
+                |sum| format!("the short name gives {sum:#04x}"),
+            );
             (
                 place,
                 format!(
@@ -232,6 +328,13 @@ impl Checker<'_> {
 /// A short name for reports.
 fn shown(short: &[u8; 11]) -> String {
     let (base, extension) = short.split_at(8);
-    let (base, extension) = (show(base.trim_ascii_end()), show(extension.trim_ascii_end()));
-    if extension.is_empty() { base } else { format!("{base}.{extension}") }
+    let (base, extension) = (
+        show(base.trim_ascii_end()),
+        show(extension.trim_ascii_end()),
+    );
+    if extension.is_empty() {
+        base
+    } else {
+        format!("{base}.{extension}")
+    }
 }

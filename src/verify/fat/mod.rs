@@ -1,8 +1,8 @@
-//! A second opinion on FAT12, FAT16 and FAT32: both tables, every chain, every entry, by code that shares nothing with the reader
-//! and the writer.
+//! A second opinion on FAT12, FAT16 and FAT32: both tables, every chain, every entry, by code that
+//! shares nothing with the reader and the writer.
 //!
-//! Source: *Microsoft Extensible Firmware Initiative FAT32 File System Specification* 1.03. Time and memory are bounded by the
-//! number of clusters: each is followed once.
+//! Source: *Microsoft Extensible Firmware Initiative FAT32 File System Specification* 1.03. Time
+//! and memory are bounded by the number of clusters: each is followed once.
 
 mod dirs;
 mod table;
@@ -12,7 +12,9 @@ use crate::stream::ReadAt;
 use table::{Table, Width};
 
 fn le16(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..at + 2).map_or(0, |b| u16::from_le_bytes([b[0], b[1]]))
+    bytes
+        .get(at..at + 2)
+        .map_or(0, |b| u16::from_le_bytes([b[0], b[1]]))
 }
 
 fn le32(bytes: &[u8], at: usize) -> u32 {
@@ -50,7 +52,9 @@ struct Owners {
 impl Owners {
     /// Marks a cluster; false when it was marked before.
     fn take(&mut self, cluster: u32) -> bool {
-        let Some(word) = self.taken.get_mut(cluster as usize / 64) else { return false };
+        let Some(word) = self.taken.get_mut(cluster as usize / 64) else {
+            return false;
+        };
         let bit = 1 << (cluster % 64);
         let fresh = *word & bit == 0;
         *word |= bit;
@@ -58,7 +62,9 @@ impl Owners {
     }
 
     fn has(&self, cluster: u32) -> bool {
-        self.taken.get(cluster as usize / 64).is_some_and(|word| word >> (cluster % 64) & 1 == 1)
+        self.taken
+            .get(cluster as usize / 64)
+            .is_some_and(|word| word >> (cluster % 64) & 1 == 1)
     }
 }
 
@@ -79,7 +85,11 @@ pub(super) fn check(source: &dyn ReadAt, partition: Option<u32>, log: &mut Log) 
     let place = || Place::of(partition);
     let mut boot = [0; 512];
     if let Err(e) = source.read_exact_at(0, &mut boot) {
-        return log.error("fat-unreadable", place().offset(0), format!("reading the boot sector: {e}"));
+        return log.error(
+            "fat-unreadable",
+            place().offset(0),
+            format!("reading the boot sector: {e}"),
+        );
     }
     let shape = match Shape::new(&boot, source.len()) {
         Ok(shape) => shape,
@@ -88,10 +98,26 @@ pub(super) fn check(source: &dyn ReadAt, partition: Option<u32>, log: &mut Log) 
     log.passed(8);
     let table = match Table::read(source, &shape) {
         Ok(table) => table,
-        Err(e) => return log.error("fat-unreadable", place().offset(shape.fat), format!("reading the table: {e}")),
+        Err(e) => {
+            return log.error(
+                "fat-unreadable",
+                place().offset(shape.fat),
+                format!("reading the table: {e}"),
+            );
+        }
     };
-    let owners = Owners { taken: vec![0; shape.clusters as usize / 64 + 1] };
-    let mut checker = Checker { source, partition, log, shape, table, owners, broken: false };
+    let owners = Owners {
+        taken: vec![0; shape.clusters as usize / 64 + 1],
+    };
+    let mut checker = Checker {
+        source,
+        partition,
+        log,
+        shape,
+        table,
+        owners,
+        broken: false,
+    };
     checker.check_copies(&boot);
     checker.check_marks();
     checker.check_tree();
@@ -105,7 +131,11 @@ impl Shape {
             return Err("the boot sector does not end in 55 aa".into());
         }
         let sector = u64::from(le16(boot, 11));
-        let (per_cluster, reserved, copies) = (u64::from(boot[13]), u64::from(le16(boot, 14)), u64::from(boot[16]));
+        let (per_cluster, reserved, copies) = (
+            u64::from(boot[13]),
+            u64::from(le16(boot, 14)),
+            u64::from(boot[16]),
+        );
         if !matches!(sector, 512 | 1024 | 2048 | 4096)
             || !per_cluster.is_power_of_two()
             || reserved == 0
@@ -117,11 +147,22 @@ impl Shape {
         }
         let wide = le16(boot, 22) == 0;
         let root_len = u64::from(le16(boot, 17)) * 32;
-        let total = if le16(boot, 19) == 0 { u64::from(le32(boot, 32)) } else { u64::from(le16(boot, 19)) };
-        let fat_sectors = if wide { u64::from(le32(boot, 36)) } else { u64::from(le16(boot, 22)) };
+        let total = if le16(boot, 19) == 0 {
+            u64::from(le32(boot, 32))
+        } else {
+            u64::from(le16(boot, 19))
+        };
+        let fat_sectors = if wide {
+            u64::from(le32(boot, 36))
+        } else {
+            u64::from(le16(boot, 22))
+        };
         let before = reserved + copies * fat_sectors + root_len.div_ceil(sector);
         if fat_sectors == 0 || total <= before || total.saturating_mul(sector) > len {
-            return Err(format!("{total} sectors, {before} of them before the first cluster, in {} sectors", len / sector));
+            return Err(format!(
+                "{total} sectors, {before} of them before the first cluster, in {} sectors",
+                len / sector
+            ));
         }
         let clusters = (total - before) / per_cluster;
         let width = match clusters {
@@ -131,10 +172,15 @@ impl Shape {
         };
         let room = fat_sectors * sector * 8 / width.bits();
         if clusters + 2 > room || clusters > u64::from(width.end()) - 8 {
-            return Err(format!("the table has room for {room} entries, {} are needed", clusters + 2));
+            return Err(format!(
+                "the table has room for {room} entries, {} are needed",
+                clusters + 2
+            ));
         }
         if wide && root_len != 0 {
-            return Err(format!("FAT32 has a root directory of {root_len} bytes in front of the clusters, not 0"));
+            return Err(format!(
+                "FAT32 has a root directory of {root_len} bytes in front of the clusters, not 0"
+            ));
         }
         Ok(Self {
             width,
@@ -145,7 +191,11 @@ impl Shape {
             copies,
             root: (reserved + copies * fat_sectors) * sector,
             root_len,
-            root_cluster: if wide { le32(boot, 44) & 0x0FFF_FFFF } else { 0 },
+            root_cluster: if wide {
+                le32(boot, 44) & 0x0FFF_FFFF
+            } else {
+                0
+            },
             data: before * sector,
             sector,
             info_sector: if wide { le16(boot, 48).into() } else { 0 },
@@ -157,7 +207,9 @@ impl Shape {
 
     /// Where a cluster begins; `None` when there is no such cluster.
     fn offset(&self, cluster: u32) -> Option<u64> {
-        let index = cluster.checked_sub(2).filter(|index| *index < self.clusters)?;
+        let index = cluster
+            .checked_sub(2)
+            .filter(|index| *index < self.clusters)?;
         Some(self.data + u64::from(index) * self.cluster)
     }
 }
@@ -178,10 +230,17 @@ impl Checker<'_> {
                 Ok(at) => {
                     self.log.check(at.is_none(), "fat-copies", || {
                         let at = at.unwrap_or(0);
-                        (place.offset(fat + len + at), format!("the second table differs from the first at byte {at}"))
+                        (
+                            place.offset(fat + len + at),
+                            format!("the second table differs from the first at byte {at}"),
+                        )
                     });
                 }
-                Err(e) => self.log.error("fat-unreadable", place, format!("comparing the tables: {e}")),
+                Err(e) => self.log.error(
+                    "fat-unreadable",
+                    place,
+                    format!("comparing the tables: {e}"),
+                ),
             }
         }
         let backup = self.shape.backup_sector * self.shape.sector;
@@ -189,7 +248,9 @@ impl Checker<'_> {
             let mut copy = [0; 512];
             let same = self.source.read_exact_at(backup, &mut copy).is_ok() && copy == *boot;
             let place = self.place().offset(backup);
-            self.log.check(same, "fat-backup", || (place, "the copy of the boot sector differs from it".into()));
+            self.log.check(same, "fat-backup", || {
+                (place, "the copy of the boot sector differs from it".into())
+            });
         }
     }
 
@@ -221,11 +282,17 @@ impl Checker<'_> {
             .collect();
         let place = self.place();
         let first = lost.first().copied();
-        let offset = first.and_then(|first| self.shape.offset(first)).unwrap_or(0);
+        let offset = first
+            .and_then(|first| self.shape.offset(first))
+            .unwrap_or(0);
         self.log.check(lost.is_empty(), "fat-lost", || {
             (
                 place.offset(offset),
-                format!("{} clusters are in use but belong to no file, first cluster {}", lost.len(), first.unwrap_or(0)),
+                format!(
+                    "{} clusters are in use but belong to no file, first cluster {}",
+                    lost.len(),
+                    first.unwrap_or(0)
+                ),
             )
         });
     }
@@ -242,19 +309,38 @@ impl Checker<'_> {
             return;
         }
         let marks = [le32(&info, 0), le32(&info, 484), le32(&info, 508)];
-        self.log.check(marks == [0x4161_5252, 0x6141_7272, 0xAA55_0000], "fat-info", || {
-            (place.clone(), format!("FSInfo has the marks {:#x}, {:#x}, {:#x}", marks[0], marks[1], marks[2]))
-        });
-        let free = (2..self.shape.clusters + 2).filter(|cluster| self.table.entry(*cluster) == 0).count();
+        self.log.check(
+            marks == [0x4161_5252, 0x6141_7272, 0xAA55_0000],
+            "fat-info",
+            || {
+                (
+                    place.clone(),
+                    format!(
+                        "FSInfo has the marks {:#x}, {:#x}, {:#x}",
+                        marks[0], marks[1], marks[2]
+                    ),
+                )
+            },
+        );
+        let free = (2..self.shape.clusters + 2)
+            .filter(|cluster| self.table.entry(*cluster) == 0)
+            .count();
         let (stored, next) = (le32(&info, 488), le32(&info, 492));
         let right = stored == u32::MAX || stored as usize == free;
         if !right {
             let text = format!("FSInfo counts {stored} free clusters, {free} are free");
-            self.log.add(Severity::Error, "fat-info", place.clone(), text);
+            self.log
+                .add(Severity::Error, "fat-info", place.clone(), text);
         }
         let inside = next == u32::MAX || (2..self.shape.clusters + 2).contains(&next);
         self.log.check(inside, "fat-info", || {
-            (place, format!("FSInfo names {next} as the next free cluster, there are {}", self.shape.clusters))
+            (
+                place,
+                format!(
+                    "FSInfo names {next} as the next free cluster, there are {}",
+                    self.shape.clusters
+                ),
+            )
         });
     }
 }

@@ -57,7 +57,10 @@ impl Table {
         let len = ((u64::from(shape.clusters) + 2) * shape.width.bits()).div_ceil(8);
         let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
         source.read_exact_at(shape.fat, &mut bytes)?;
-        Ok(Self { width: shape.width, bytes })
+        Ok(Self {
+            width: shape.width,
+            bytes,
+        })
     }
 
     /// The entry of a cluster; 0 for one that there is not.
@@ -66,7 +69,11 @@ impl Table {
         match self.width {
             Width::Fat12 => {
                 let pair = u32::from(super::le16(&self.bytes, index + index / 2));
-                if index.is_multiple_of(2) { pair & 0xFFF } else { pair >> 4 }
+                if index.is_multiple_of(2) {
+                    pair & 0xFFF
+                } else {
+                    pair >> 4
+                }
             }
             Width::Fat16 => super::le16(&self.bytes, 2 * index).into(),
             Width::Fat32 => super::le32(&self.bytes, 4 * index) & 0x0FFF_FFFF,

@@ -26,12 +26,22 @@ pub(super) struct Given {
 }
 
 /// Checks the Artifact and returns the device types that it is for; `kind` is the device's own.
-pub(super) fn check(disk: &Disk, roles: &Roles, given: Given, kind: Option<&str>, log: &mut Log) -> Vec<String> {
+pub(super) fn check(
+    disk: &Disk,
+    roles: &Roles,
+    given: Given,
+    kind: Option<&str>,
+    log: &mut Log,
+) -> Vec<String> {
     let place = Place::whole;
     let examined = match given.examined {
         Ok(examined) => examined,
         Err(e) => {
-            log.error("artifact-unreadable", place(), format!("reading the Artifact: {e}"));
+            log.error(
+                "artifact-unreadable",
+                place(),
+                format!("reading the Artifact: {e}"),
+            );
             return Vec::new();
         }
     };
@@ -42,45 +52,94 @@ pub(super) fn check(disk: &Disk, roles: &Roles, given: Given, kind: Option<&str>
     payload(disk, roles, artifact, given.slot, log);
     if let Some(kind) = kind {
         let types = &artifact.device_types;
-        log.check(types.iter().any(|one| one == kind), "artifact-device-type", || {
-            (place(), format!("it is for {types:?}, the image's device is a `{kind}`"))
-        });
+        log.check(
+            types.iter().any(|one| one == kind),
+            "artifact-device-type",
+            || {
+                (
+                    place(),
+                    format!("it is for {types:?}, the image's device is a `{kind}`"),
+                )
+            },
+        );
     }
-    let name = disk.files(roles.a).and_then(|files| super::super::disk::read(&files.tree, "/etc/mender/artifact_info"));
+    let name = disk
+        .files(roles.a)
+        .and_then(|files| super::super::disk::read(&files.tree, "/etc/mender/artifact_info"));
     if let Some(text) = name.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) {
-        let own = text.lines().find_map(|line| line.strip_prefix("artifact_name=")).unwrap_or_default().trim().to_owned();
+        let own = text
+            .lines()
+            .find_map(|line| line.strip_prefix("artifact_name="))
+            .unwrap_or_default()
+            .trim()
+            .to_owned();
         log.check(own == artifact.name, "artifact-name", || {
-            (place(), format!("it is called `{}`, /etc/mender/artifact_info says `{own}`", artifact.name))
+            (
+                place(),
+                format!(
+                    "it is called `{}`, /etc/mender/artifact_info says `{own}`",
+                    artifact.name
+                ),
+            )
         });
     }
     artifact.device_types.clone()
 }
 
 /// The payload is slot A, byte for byte, and fits into both slots.
-fn payload(disk: &Disk, roles: &Roles, artifact: &artifact::Artifact, slot: Option<[u8; 32]>, log: &mut Log) {
+fn payload(
+    disk: &Disk,
+    roles: &Roles,
+    artifact: &artifact::Artifact,
+    slot: Option<[u8; 32]>,
+    log: &mut Log,
+) {
     let [file] = artifact.files.as_slice() else {
-        return log.error("artifact-payload", Place::whole(), format!("it has {} files as payload, not 1", artifact.files.len()));
+        return log.error(
+            "artifact-payload",
+            Place::whole(),
+            format!("it has {} files as payload, not 1", artifact.files.len()),
+        );
     };
-    let lengths = [roles.a, roles.b].map(|number| disk.part(number).map_or(0, |part| part.source.len()));
+    let lengths =
+        [roles.a, roles.b].map(|number| disk.part(number).map_or(0, |part| part.source.len()));
     let fits = lengths.iter().all(|len| *len >= file.size);
     log.check(fits, "artifact-size", || {
-        (Place::whole(), format!("the payload has {} bytes, the slots {} and {}", file.size, lengths[0], lengths[1]))
+        (
+            Place::whole(),
+            format!(
+                "the payload has {} bytes, the slots {} and {}",
+                file.size, lengths[0], lengths[1]
+            ),
+        )
     });
-    let (Some(part), Some(sum), true) = (disk.part(roles.a), file.sha256, fits) else { return };
+    let (Some(part), Some(sum), true) = (disk.part(roles.a), file.sha256, fits) else {
+        return;
+    };
     let due = hex(&sum);
-    let known = slot.filter(|_| part.files.as_ref().is_some_and(|files| files.size == file.size));
+    let known = slot.filter(|_| {
+        part.files
+            .as_ref()
+            .is_some_and(|files| files.size == file.size)
+    });
     match known.map_or_else(|| slots::digest(&*part.source, file.size), Ok) {
         Ok(found) => {
             let found = hex(&found);
             log.check(found == due, "artifact-payload", || {
-                (Place::partition(roles.a), format!("slot A has the checksum {found}, the payload {due}"))
+                (
+                    Place::partition(roles.a),
+                    format!("slot A has the checksum {found}, the payload {due}"),
+                )
             });
         }
         Err(e) => log.error("slot-unreadable", Place::partition(roles.a), e.to_string()),
     }
     if let Some(provided) = artifact.provides.get("rootfs-image.checksum") {
         log.check(*provided == due, "artifact-checksum", || {
-            (Place::whole(), format!("it provides the checksum {provided}, its payload has {due}"))
+            (
+                Place::whole(),
+                format!("it provides the checksum {provided}, its payload has {due}"),
+            )
         });
     }
 }

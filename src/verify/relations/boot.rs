@@ -1,4 +1,5 @@
-//! How the device starts: the boot partition's first stage, its environment, the kernels that it will look for.
+//! How the device starts: the boot partition's first stage, its environment, the kernels that it
+//! will look for.
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Log, Place};
@@ -30,7 +31,10 @@ impl Boot<'_> {
         let mut real = String::new();
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         for (at, part) in parts.iter().enumerate() {
-            let (name, entry) = dir.entries.iter().find(|(name, _)| name.eq_ignore_ascii_case(part.as_bytes()))?;
+            let (name, entry) = dir
+                .entries
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(part.as_bytes()))?;
             real.push('/');
             real.push_str(&show(name));
             match entry {
@@ -49,16 +53,29 @@ impl Boot<'_> {
     /// The names in a directory.
     fn names(&self, path: &str) -> Vec<String> {
         let dir = self.real(path).and_then(|real| self.tree.dir(&real));
-        dir.map_or_else(Vec::new, |dir| dir.entries.keys().map(|name| show(name)).collect())
+        dir.map_or_else(Vec::new, |dir| {
+            dir.entries.keys().map(|name| show(name)).collect()
+        })
     }
 }
 
 /// Checks the way from the firmware to a kernel.
 pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
-    let Some(root) = disk.files(roles.a).map(|files| &*files.tree) else { return };
-    let boot = roles.boot.and_then(|number| Some(Boot { tree: &disk.files(number)?.tree, number }));
+    let Some(root) = disk.files(roles.a).map(|files| &*files.tree) else {
+        return;
+    };
+    let boot = roles.boot.and_then(|number| {
+        Some(Boot {
+            tree: &disk.files(number)?.tree,
+            number,
+        })
+    });
     let Some(boot) = boot else {
-        return log.error("boot-missing", Place::whole(), "there is no boot partition that can be read");
+        return log.error(
+            "boot-missing",
+            Place::whole(),
+            "there is no boot partition that can be read",
+        );
     };
     if uboot::is_ours(&boot, root) {
         uboot::check(disk, roles, &boot, root, log);
@@ -80,42 +97,84 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     }
 }
 
-/// Everything that can happen to a device from here on, in the model that our first stage implements.
+/// Everything that can happen to a device from here on, in the model that our first stage
+/// implements.
 fn lives(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) {
     let medium = grubenv::model(boot, [roles.a, roles.b]);
-    let walked =
-        walk::walk(medium, [true, disk.files(roles.b).is_some()], |values| state::Medium::new([state::Copy::clean(values); 2]));
+    let walked = walk::walk(medium, [true, disk.files(roles.b).is_some()], |values| {
+        state::Medium::new([state::Copy::clean(values); 2])
+    });
     walked.report(boot.place("/grub-mender-grubenv"), log);
 }
 
 /// The script that GRUB reads first; its PARTUUIDs are those of this disk. Returns its text.
 fn first_stage(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) -> Option<String> {
     let programs = boot.names("/EFI/BOOT");
-    let program =
-        programs.iter().any(|name| name.to_ascii_lowercase().starts_with("boot") && name.to_ascii_lowercase().ends_with(".efi"));
+    let program = programs.iter().any(|name| {
+        name.to_ascii_lowercase().starts_with("boot") && name.to_ascii_lowercase().ends_with(".efi")
+    });
     log.check(program, "stage1-program", || {
-        (boot.place("/EFI/BOOT"), format!("there is no BOOT*.EFI that firmware would start, only {programs:?}"))
+        (
+            boot.place("/EFI/BOOT"),
+            format!("there is no BOOT*.EFI that firmware would start, only {programs:?}"),
+        )
     });
     let paths = ["/EFI/BOOT/grub.cfg", "/grub-mender-grubenv/grub.cfg"];
-    let texts: Vec<(&str, String)> =
-        paths.into_iter().filter_map(|path| Some((path, String::from_utf8_lossy(&boot.read(path)?).into_owned()))).collect();
+    let texts: Vec<(&str, String)> = paths
+        .into_iter()
+        .filter_map(|path| {
+            Some((
+                path,
+                String::from_utf8_lossy(&boot.read(path)?).into_owned(),
+            ))
+        })
+        .collect();
     log.check(!texts.is_empty(), "stage1-missing", || {
-        (boot.place(paths[0]), "there is no script that chooses between the slots".into())
+        (
+            boot.place(paths[0]),
+            "there is no script that chooses between the slots".into(),
+        )
     });
-    let known: Vec<String> = disk.parts.iter().filter_map(|part| disk.table.partuuid(part.number)).collect();
+    let known: Vec<String> = disk
+        .parts
+        .iter()
+        .filter_map(|part| disk.table.partuuid(part.number))
+        .collect();
     for (path, text) in &texts {
         for id in partuuids(text) {
             let ours = known.contains(&id.to_lowercase());
             log.check(ours, "stage1-partuuid", || {
-                (boot.place(path), format!("it names PARTUUID {id}, the disk has {}", known.join(", ")))
+                (
+                    boot.place(path),
+                    format!("it names PARTUUID {id}, the disk has {}", known.join(", ")),
+                )
             });
         }
     }
-    let (path, all) = (texts.first()?.0, texts.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n"));
+    let (path, all) = (
+        texts.first()?.0,
+        texts
+            .iter()
+            .map(|(_, text)| text.as_str())
+            .collect::<Vec<_>>()
+            .join("\n"),
+    );
     let by_name = all.contains("mender_kernel_root_base=");
     let slots = [roles.a, roles.b].map(|number| disk.table.partuuid(number).unwrap_or_default());
-    let named = by_name || partuuids(&all).is_empty() || slots.iter().all(|id| all.to_lowercase().contains(id.as_str()));
-    log.check(named, "stage1-slots", || (boot.place(path), format!("it does not name both slots ({} and {})", slots[0], slots[1])));
+    let named = by_name
+        || partuuids(&all).is_empty()
+        || slots
+            .iter()
+            .all(|id| all.to_lowercase().contains(id.as_str()));
+    log.check(named, "stage1-slots", || {
+        (
+            boot.place(path),
+            format!(
+                "it does not name both slots ({} and {})",
+                slots[0], slots[1]
+            ),
+        )
+    });
     Some(all)
 }
 
@@ -124,12 +183,26 @@ fn partuuids(text: &str) -> Vec<&str> {
     let groups: [&[usize]; 2] = [&[8, 4, 4, 4, 12], &[8, 2]];
     let is_id = |word: &&str| {
         let parts: Vec<&str> = word.split('-').collect();
-        let hex = parts.iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        hex && groups.iter().any(|group| parts.iter().map(|part| part.len()).eq(group.iter().copied()))
+        let hex = parts
+            .iter()
+            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        hex && groups.iter().any(|group| {
+            parts
+                .iter()
+                .map(|part| part.len())
+                .eq(group.iter().copied())
+        })
     };
-    let sets = |line: &&str| line.split_once('=').is_some_and(|(name, _)| name.contains("uuid")) && !line.contains("search");
+    let sets = |line: &&str| {
+        line.split_once('=')
+            .is_some_and(|(name, _)| name.contains("uuid"))
+            && !line.contains("search")
+    };
     let lines = text.lines().filter(sets);
-    lines.flat_map(|line| line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))).filter(is_id).collect()
+    lines
+        .flat_map(|line| line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')))
+        .filter(is_id)
+        .collect()
 }
 
 /// A kernel and its initrd, by their paths.
@@ -137,33 +210,56 @@ pub(super) type Pair = (String, Option<String>);
 
 /// A kernel that GRUB will look for is there, with its initrd. True when one can start.
 fn kernels(root: &Tree, number: u32, stage1: Option<&str>, log: &mut Log) -> bool {
-    let menu = read(root, "/boot/grub-mender-grubenv.cfg").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let menu = read(root, "/boot/grub-mender-grubenv.cfg")
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let own = stage1.is_some_and(|text| text.contains(OWN));
     let pairs = match menu {
         _ if own => own_pairs(root),
         Some(menu) => menu_pairs(&menu),
-        None => vec![("/boot/kernel".to_owned(), root.find_nofollow("/boot/initrd").map(|_| "/boot/initrd".to_owned()))],
+        None => vec![(
+            "/boot/kernel".to_owned(),
+            root.find_nofollow("/boot/initrd")
+                .map(|_| "/boot/initrd".to_owned()),
+        )],
     };
     loads(root, number, &pairs, log)
 }
 
 /// Whether a file is there and holds something.
 pub(super) fn there(root: &Tree, path: &str) -> bool {
-    root.file(path).is_some_and(|content| crate::stream::ReadAt::len(content) > 0)
+    root.file(path)
+        .is_some_and(|content| crate::stream::ReadAt::len(content) > 0)
 }
 
 /// One of the kernels is there, with its initrd where it has one. True when one can start.
 pub(super) fn loads(root: &Tree, number: u32, pairs: &[Pair], log: &mut Log) -> bool {
     let there = |path: &str| there(root, path);
-    let bootable = pairs.iter().any(|(kernel, initrd)| there(kernel) && initrd.as_deref().is_none_or(there));
+    let bootable = pairs
+        .iter()
+        .any(|(kernel, initrd)| there(kernel) && initrd.as_deref().is_none_or(there));
     let kernel = pairs.iter().find(|(kernel, _)| there(kernel));
-    let list = || pairs.iter().map(|(kernel, _)| kernel.as_str()).collect::<Vec<_>>().join(", ");
+    let list = || {
+        pairs
+            .iter()
+            .map(|(kernel, _)| kernel.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     if log.check(kernel.is_some(), "kernel-missing", || {
-        (Place::partition(number), format!("none of the kernels that will be looked for is there: {}", list()))
+        (
+            Place::partition(number),
+            format!(
+                "none of the kernels that will be looked for is there: {}",
+                list()
+            ),
+        )
     }) {
         let (kernel, initrd) = kernel.cloned().unwrap_or_default();
         log.check(bootable, "initrd-missing", || {
-            (Place::partition(number).path(kernel), format!("its initrd {} is not there", initrd.unwrap_or_default()))
+            (
+                Place::partition(number).path(kernel),
+                format!("its initrd {} is not there", initrd.unwrap_or_default()),
+            )
         });
     }
     bootable
@@ -173,18 +269,37 @@ pub(super) fn loads(root: &Tree, number: u32, pairs: &[Pair], log: &mut Log) -> 
 fn own_pairs(root: &Tree) -> Vec<Pair> {
     let pair = |kernel: &str, initrd: &str| (kernel.to_owned(), Some(initrd.to_owned()));
     let mut out = Vec::new();
-    let slot = read(root, "/boot/mender-slot.env").map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let value =
-        |name: &str| slot.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('=')).filter(|value| !value.is_empty());
+    let slot = read(root, "/boot/mender-slot.env")
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
+    let value = |name: &str| {
+        slot.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+            .filter(|value| !value.is_empty())
+    };
     if let Some(kernel) = value("kernel") {
-        out.push((format!("/{kernel}"), value("initrd").map(|initrd| format!("/{initrd}"))));
+        out.push((
+            format!("/{kernel}"),
+            value("initrd").map(|initrd| format!("/{initrd}")),
+        ));
     }
     out.push(pair("/vmlinuz", "/initrd.img"));
     out.push(pair("/boot/vmlinuz", "/boot/initrd.img"));
     out.push(pair("/vmlinuz.old", "/initrd.img.old"));
-    let boot = root.dir("/boot").map(|dir| dir.entries.keys().map(|name| show(name)).collect::<Vec<_>>()).unwrap_or_default();
+    let boot = root
+        .dir("/boot")
+        .map(|dir| {
+            dir.entries
+                .keys()
+                .map(|name| show(name))
+                .collect::<Vec<_>>()
+        })
+        .unwrap_or_default();
     for version in boot.iter().filter_map(|name| name.strip_prefix("vmlinuz-")) {
-        out.push(pair(&format!("/boot/vmlinuz-{version}"), &format!("/boot/initrd.img-{version}")));
+        out.push(pair(
+            &format!("/boot/vmlinuz-{version}"),
+            &format!("/boot/initrd.img-{version}"),
+        ));
     }
     out
 }

@@ -10,15 +10,31 @@ use crate::tree::{Found, Kind, Leaf, Tree, show};
 /// Files that make a device who it is; two devices must never share them.
 const IDENTITY: [&str; 3] = ["mender-agent.pem", "mender-store", "mender-store-lock"];
 /// Programs of the client in its two families.
-const PROGRAMS: [&str; 3] = ["/usr/bin/mender", "/usr/bin/mender-update", "/usr/bin/mender-auth"];
+const PROGRAMS: [&str; 3] = [
+    "/usr/bin/mender",
+    "/usr/bin/mender-update",
+    "/usr/bin/mender-auth",
+];
 
 /// Checks the client; returns the device type. `digest` is that of slot A.
-pub(super) fn check(disk: &Disk, roles: &Roles, digest: Option<[u8; 32]>, log: &mut Log) -> Option<String> {
+pub(super) fn check(
+    disk: &Disk,
+    roles: &Roles,
+    digest: Option<[u8; 32]>,
+    log: &mut Log,
+) -> Option<String> {
     let root = &disk.files(roles.a)?.tree;
     let data = &disk.files(roles.data)?.tree;
     let kind = device_type(data, roles.data, log);
     let name = artifact_info(root, roles.a, log);
-    bootstrap(data, roles.data, digest, name.as_deref(), kind.as_deref(), log);
+    bootstrap(
+        data,
+        roles.data,
+        digest,
+        name.as_deref(),
+        kind.as_deref(),
+        log,
+    );
     state(root, data, roles, log);
     programs(root, roles.a, log);
     kind
@@ -33,9 +49,17 @@ fn device_type(data: &Tree, number: u32, log: &mut Log) -> Option<String> {
         return None;
     };
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let value = text.strip_suffix('\n').and_then(|line| line.strip_prefix("device_type=")).unwrap_or_default();
+    let value = text
+        .strip_suffix('\n')
+        .and_then(|line| line.strip_prefix("device_type="))
+        .unwrap_or_default();
     let good = !value.is_empty() && !value.contains(char::is_whitespace);
-    log.check(good, "device-type", || (place(), format!("it holds {text:?}, not one line `device_type=<type>`")));
+    log.check(good, "device-type", || {
+        (
+            place(),
+            format!("it holds {text:?}, not one line `device_type=<type>`"),
+        )
+    });
     good.then(|| value.to_owned())
 }
 
@@ -43,20 +67,33 @@ fn device_type(data: &Tree, number: u32, log: &mut Log) -> Option<String> {
 fn artifact_info(root: &Tree, number: u32, log: &mut Log) -> Option<String> {
     let path = "/etc/mender/artifact_info";
     let bytes = read(root, path);
-    let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
-    let name = text.lines().find_map(|line| line.strip_prefix("artifact_name=")).map(|name| name.trim().to_owned());
+    let text = bytes
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default();
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("artifact_name="))
+        .map(|name| name.trim().to_owned());
     let name = name.filter(|name| !name.is_empty());
     log.check(name.is_some(), "artifact-info", || {
         (
             Place::partition(number).path(path),
-            "it does not say `artifact_name=<name>`, so a client 3.x does not know what it runs".into(),
+            "it does not say `artifact_name=<name>`, so a client 3.x does not know what it runs"
+                .into(),
         )
     });
     name
 }
 
 /// The bootstrap Artifact tells a fresh client what it runs.
-fn bootstrap(data: &Tree, number: u32, digest: Option<[u8; 32]>, name: Option<&str>, kind: Option<&str>, log: &mut Log) {
+fn bootstrap(
+    data: &Tree,
+    number: u32,
+    digest: Option<[u8; 32]>,
+    name: Option<&str>,
+    kind: Option<&str>,
+    log: &mut Log,
+) {
     let path = "/mender/bootstrap.mender";
     let place = || Place::partition(number).path(path);
     let Some(bytes) = read(data, path) else {
@@ -67,31 +104,56 @@ fn bootstrap(data: &Tree, number: u32, digest: Option<[u8; 32]>, name: Option<&s
     if !valid(&examined, "bootstrap-invalid", &place(), log) {
         return;
     }
-    let found = examined.artifact.provides.get("rootfs-image.checksum").cloned().unwrap_or_default();
+    let found = examined
+        .artifact
+        .provides
+        .get("rootfs-image.checksum")
+        .cloned()
+        .unwrap_or_default();
     if let Some(digest) = digest {
         let due = hex(&digest);
-        log.check(found == due, "bootstrap-checksum", || (place(), format!("it provides the checksum {found}, slot A has {due}")));
+        log.check(found == due, "bootstrap-checksum", || {
+            (
+                place(),
+                format!("it provides the checksum {found}, slot A has {due}"),
+            )
+        });
     }
     if let Some(name) = name {
         let own = &examined.artifact.name;
         log.check(own == name, "bootstrap-name", || {
-            (place(), format!("it is called `{own}`, /etc/mender/artifact_info says `{name}`"))
+            (
+                place(),
+                format!("it is called `{own}`, /etc/mender/artifact_info says `{name}`"),
+            )
         });
     }
     if let Some(kind) = kind {
         let types = &examined.artifact.device_types;
         let fits = types.iter().any(|one| one == kind);
-        log.check(fits, "bootstrap-device-type", || (place(), format!("it is for {types:?}, the device is a `{kind}`")));
+        log.check(fits, "bootstrap-device-type", || {
+            (
+                place(),
+                format!("it is for {types:?}, the device is a `{kind}`"),
+            )
+        });
     }
 }
 
 /// Reports what devices would refuse an Artifact for. False when there is something.
 pub(super) fn valid(examined: &Examined, code: &'static str, place: &Place, log: &mut Log) -> bool {
-    let errors = examined.findings.iter().filter(|finding| finding.severity == artifact::Severity::Error);
+    let errors = examined
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == artifact::Severity::Error);
     let mut good = examined.complete;
     for finding in errors {
         good = false;
-        log.error(code, place.clone(), format!("{} ({})", finding.text, finding.code));
+        log.error(
+            code,
+            place.clone(),
+            format!("{} ({})", finding.text, finding.code),
+        );
     }
     if good {
         log.passed(1);
@@ -99,7 +161,8 @@ pub(super) fn valid(examined: &Examined, code: &'static str, place: &Place, log:
     good
 }
 
-/// The client's state lies on the data partition, and no state is shipped that belongs to one device.
+/// The client's state lies on the data partition, and no state is shipped that belongs to one
+/// device.
 fn state(root: &Tree, data: &Tree, roles: &Roles, log: &mut Log) {
     let place = |path: &str| Place::partition(roles.a).path(path);
     let mounted = root.dir("/data").map(|dir| dir.entries.len());
@@ -111,35 +174,68 @@ fn state(root: &Tree, data: &Tree, roles: &Roles, log: &mut Log) {
         (place("/data"), text)
     });
     let link = match root.find_nofollow("/var/lib/mender") {
-        Some(Found::Leaf(Leaf { kind: Kind::Symlink(target), .. })) => show(target),
+        Some(Found::Leaf(Leaf {
+            kind: Kind::Symlink(target),
+            ..
+        })) => show(target),
         Some(_) => "no link".to_owned(),
         None => "missing".to_owned(),
     };
     log.check(link == "/data/mender", "client-state", || {
-        (place("/var/lib/mender"), format!("it is {link}, not a link to /data/mender: updates would lose the client's state"))
+        (
+            place("/var/lib/mender"),
+            format!(
+                "it is {link}, not a link to /data/mender: updates would lose the client's state"
+            ),
+        )
     });
-    for (tree, number, dir) in [(data, roles.data, "/mender"), (root, roles.a, "/var/lib/mender"), (root, roles.a, "/etc/mender")] {
+    for (tree, number, dir) in [
+        (data, roles.data, "/mender"),
+        (root, roles.a, "/var/lib/mender"),
+        (root, roles.a, "/etc/mender"),
+    ] {
         for name in IDENTITY {
             let path = format!("{dir}/{name}");
-            log.check(tree.find_nofollow(&path).is_none(), "client-identity", || {
-                (Place::partition(number).path(&path), "it would be the same on every device".into())
-            });
+            log.check(
+                tree.find_nofollow(&path).is_none(),
+                "client-identity",
+                || {
+                    (
+                        Place::partition(number).path(&path),
+                        "it would be the same on every device".into(),
+                    )
+                },
+            );
         }
     }
 }
 
 /// The programs are there and find their libraries in the image.
 fn programs(root: &Tree, number: u32, log: &mut Log) {
-    let found: Vec<&str> = PROGRAMS.into_iter().filter(|path| root.file(path).is_some()).collect();
+    let found: Vec<&str> = PROGRAMS
+        .into_iter()
+        .filter(|path| root.file(path).is_some())
+        .collect();
     if found.is_empty() {
         let text = "the image holds no update client (/usr/bin/mender, mender-update)";
-        log.add(Severity::Warning, "client-missing", Place::partition(number), text);
+        log.add(
+            Severity::Warning,
+            "client-missing",
+            Place::partition(number),
+            text,
+        );
     }
     for path in found {
         match elf::missing(root, path) {
             Ok(missing) => {
                 log.check(missing.is_empty(), "client-library", || {
-                    (Place::partition(number).path(path), format!("it needs {}, which the image does not have", missing.join(", ")))
+                    (
+                        Place::partition(number).path(path),
+                        format!(
+                            "it needs {}, which the image does not have",
+                            missing.join(", ")
+                        ),
+                    )
                 });
             }
             Err(text) => log.error("client-program", Place::partition(number).path(path), text),

@@ -1,5 +1,5 @@
-//! Which libraries a program needs and where the dynamic loader would find them (System V ABI, "Program Loading and Dynamic
-//! Linking"; search order of `ld.so(8)` without `RPATH`).
+//! Which libraries a program needs and where the dynamic loader would find them (System V ABI,
+//! "Program Loading and Dynamic Linking"; search order of `ld.so(8)` without `RPATH`).
 
 use crate::tree::Tree;
 use crate::units::MIB;
@@ -32,12 +32,21 @@ struct Elf<'b> {
 impl Elf<'_> {
     fn number(&self, at: usize, len: usize) -> Option<u64> {
         let bytes = self.bytes.get(at..at.checked_add(len)?)?;
-        Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        Some(
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |number, byte| number << 8 | u64::from(*byte)),
+        )
     }
 
     /// An address or offset, at `wide` or `narrow` by the width.
     fn word(&self, base: usize, narrow: usize, wide: usize) -> Option<u64> {
-        if self.wide { self.number(base.checked_add(wide)?, 8) } else { self.number(base.checked_add(narrow)?, 4) }
+        if self.wide {
+            self.number(base.checked_add(wide)?, 8)
+        } else {
+            self.number(base.checked_add(narrow)?, 4)
+        }
     }
 
     fn text(&self, at: u64) -> Option<String> {
@@ -55,7 +64,12 @@ impl Elf<'_> {
         for index in 0..count {
             let at = start.checked_add(index.checked_mul(size)?)?;
             let kind = u32::try_from(self.number(at, 4)?).ok()?;
-            out.push((kind, self.word(at, 4, 8)?, self.word(at, 8, 16)?, self.word(at, 16, 32)?));
+            out.push((
+                kind,
+                self.word(at, 4, 8)?,
+                self.word(at, 8, 16)?,
+                self.word(at, 16, 32)?,
+            ));
         }
         Some(out)
     }
@@ -65,7 +79,13 @@ impl Elf<'_> {
         let of = |kind: u32| headers.iter().find(|header| header.0 == kind);
         let interpreter = of(PT_INTERP).and_then(|header| self.text(header.1));
         let machine = u16::try_from(self.number(18, 2)?).ok()?;
-        let Some((_, start, _, len)) = of(PT_DYNAMIC) else { return Some(Program { machine, interpreter, needed: Vec::new() }) };
+        let Some((_, start, _, len)) = of(PT_DYNAMIC) else {
+            return Some(Program {
+                machine,
+                interpreter,
+                needed: Vec::new(),
+            });
+        };
         let step = if self.wide { 16 } else { 8 };
         let mut entries = Vec::new();
         for index in 0..len / step {
@@ -73,20 +93,30 @@ impl Elf<'_> {
             entries.push((self.word(at, 0, 0)?, self.word(at, 4, 8)?));
         }
         let strings = entries.iter().find(|(tag, _)| *tag == DT_STRTAB)?.1;
-        let load = headers
-            .iter()
-            .find(|(kind, _, address, len)| *kind == PT_LOAD && (*address..address.saturating_add(*len)).contains(&strings))?;
+        let load = headers.iter().find(|(kind, _, address, len)| {
+            *kind == PT_LOAD && (*address..address.saturating_add(*len)).contains(&strings)
+        })?;
         let base = strings.checked_sub(load.2)?.checked_add(load.1)?;
-        let names =
-            entries.iter().filter(|(tag, _)| *tag == DT_NEEDED).map(|(_, at)| base.checked_add(*at).and_then(|at| self.text(at)));
-        Some(Program { machine, interpreter, needed: names.collect::<Option<_>>()? })
+        let names = entries
+            .iter()
+            .filter(|(tag, _)| *tag == DT_NEEDED)
+            .map(|(_, at)| base.checked_add(*at).and_then(|at| self.text(at)));
+        Some(Program {
+            machine,
+            interpreter,
+            needed: names.collect::<Option<_>>()?,
+        })
     }
 }
 
 fn parse(bytes: &[u8]) -> Option<Program> {
     let elf = bytes.starts_with(b"\x7fELF") && bytes.get(5) == Some(&1);
     let wide = *bytes.get(4)? == 2;
-    if elf { Elf { bytes, wide }.program() } else { None }
+    if elf {
+        Elf { bytes, wide }.program()
+    } else {
+        None
+    }
 }
 
 /// Directories in which the loader looks, by `e_machine`.
@@ -106,33 +136,48 @@ fn dirs(machine: u16) -> Vec<String> {
     out
 }
 
-/// The libraries that the program at `path` needs, itself or through others, and that the image does not have. A script needs none.
+/// The libraries that the program at `path` needs, itself or through others, and that the image
+/// does not have. A script needs none.
 ///
 /// # Errors
 /// A sentence when the program cannot be read or is damaged.
 pub(super) fn missing(root: &Tree, path: &str) -> Result<Vec<String>, String> {
-    let bytes = root.read(path, LIMIT).map_err(|e| e.to_string())?.ok_or("it is no file")?;
+    let bytes = root
+        .read(path, LIMIT)
+        .map_err(|e| e.to_string())?
+        .ok_or("it is no file")?;
     if bytes.starts_with(b"#!") {
         return Ok(Vec::new());
     }
     let program = parse(&bytes).ok_or("it is no program of a known kind, or is damaged")?;
     let dirs = dirs(program.machine);
-    let mut absent: Vec<String> = program.interpreter.iter().filter(|path| root.file(path.as_bytes()).is_none()).cloned().collect();
+    let mut absent: Vec<String> = program
+        .interpreter
+        .iter()
+        .filter(|path| root.file(path.as_bytes()).is_none())
+        .cloned()
+        .collect();
     let mut seen: BTreeSet<String> = program.needed.iter().cloned().collect();
     let mut todo = program.needed;
     while let Some(name) = todo.pop() {
         let found = if name.contains('/') {
             Some(name.clone()).filter(|path| root.file(path).is_some())
         } else {
-            dirs.iter().map(|dir| format!("{dir}/{name}")).find(|path| root.file(path).is_some())
+            dirs.iter()
+                .map(|dir| format!("{dir}/{name}"))
+                .find(|path| root.file(path).is_some())
         };
         let Some(found) = found else {
             absent.push(name);
             continue;
         };
-        let library = root.read(&found, LIMIT).map_err(|e| e.to_string())?.unwrap_or_default();
+        let library = root
+            .read(&found, LIMIT)
+            .map_err(|e| e.to_string())?
+            .unwrap_or_default();
         let library = parse(&library).filter(|library| library.machine == program.machine);
-        let library = library.ok_or_else(|| format!("its library {found} is for another processor or damaged"))?;
+        let library = library
+            .ok_or_else(|| format!("its library {found} is for another processor or damaged"))?;
         for next in library.needed {
             if seen.len() < MAX_LIBRARIES && seen.insert(next.clone()) {
                 todo.push(next);

@@ -22,8 +22,16 @@ fn lines(root: &Tree) -> Vec<Line> {
         let spec = fields.next().filter(|spec| !spec.starts_with('#'))?;
         let dir = fields.next()?;
         fields.next()?;
-        let dir = if dir == "/" { dir } else { dir.trim_end_matches('/').to_owned() };
-        Some(Line { spec, dir, options: fields.next().unwrap_or_default() })
+        let dir = if dir == "/" {
+            dir
+        } else {
+            dir.trim_end_matches('/').to_owned()
+        };
+        Some(Line {
+            spec,
+            dir,
+            options: fields.next().unwrap_or_default(),
+        })
     };
     text.lines().filter_map(parse).collect()
 }
@@ -44,12 +52,18 @@ fn target(disk: &Disk, spec: &str) -> Target {
     if let Some((tag, value)) = spec.split_once('=') {
         let value = value.trim_matches('"');
         let with = |find: &dyn Fn(&super::super::disk::Files) -> bool| {
-            to(disk.parts.iter().find(|part| part.files.as_ref().is_some_and(find)).map(|part| part.number))
+            to(disk
+                .parts
+                .iter()
+                .find(|part| part.files.as_ref().is_some_and(find))
+                .map(|part| part.number))
         };
         return match tag {
             "UUID" => with(&|files| files.uuid.eq_ignore_ascii_case(value)),
             "LABEL" => with(&|files| files.label.trim_end() == value),
-            "PARTUUID" => to(disk.resolve(&format!("/dev/disk/by-partuuid/{}", value.to_lowercase()))),
+            "PARTUUID" => {
+                to(disk.resolve(&format!("/dev/disk/by-partuuid/{}", value.to_lowercase())))
+            }
             "PARTLABEL" => to(disk.resolve(&format!("/dev/disk/by-partlabel/{value}"))),
             _ => Target::Other,
         };
@@ -69,30 +83,57 @@ fn target(disk: &Disk, spec: &str) -> Target {
 
 /// Checks the mounts of the root filesystem.
 pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
-    let Some(root) = disk.files(roles.a).map(|files| &files.tree) else { return };
+    let Some(root) = disk.files(roles.a).map(|files| &files.tree) else {
+        return;
+    };
     let place = || Place::partition(roles.a).path(FSTAB);
     let list = lines(root);
     let mut dirs = BTreeSet::new();
     for line in &list {
         if line.dir.starts_with('/') {
             let fresh = dirs.insert(&line.dir);
-            log.check(fresh, "fstab-duplicate", || (place(), format!("{} is mounted twice", line.dir)));
+            log.check(fresh, "fstab-duplicate", || {
+                (place(), format!("{} is mounted twice", line.dir))
+            });
         }
-        let waits = !line.options.split(',').any(|option| matches!(option, "nofail" | "noauto"));
+        let waits = !line
+            .options
+            .split(',')
+            .any(|option| matches!(option, "nofail" | "noauto"));
         let there = target(disk, &line.spec) != Target::Gone;
         log.check(there || !waits, "fstab-device", || {
-            (place(), format!("{} for {} is on no partition of this disk: the boot would wait for it", line.spec, line.dir))
+            (
+                place(),
+                format!(
+                    "{} for {} is on no partition of this disk: the boot would wait for it",
+                    line.spec, line.dir
+                ),
+            )
         });
     }
-    let on = |number: u32| list.iter().find(|line| target(disk, &line.spec) == Target::Partition(number));
+    let on = |number: u32| {
+        list.iter()
+            .find(|line| target(disk, &line.spec) == Target::Partition(number))
+    };
     let data = on(roles.data).map(|line| line.dir.clone());
-    let unit = ["/etc", "/usr/lib", "/lib"].iter().any(|dir| root.file(format!("{dir}/systemd/system/data.mount")).is_some());
-    log.check(data.as_deref() == Some("/data") || unit, "fstab-data", || {
-        (
-            place(),
-            format!("the data partition {} is mounted at {}, not at /data", roles.data, data.as_deref().unwrap_or("no place")),
-        )
+    let unit = ["/etc", "/usr/lib", "/lib"].iter().any(|dir| {
+        root.file(format!("{dir}/systemd/system/data.mount"))
+            .is_some()
     });
+    log.check(
+        data.as_deref() == Some("/data") || unit,
+        "fstab-data",
+        || {
+            (
+                place(),
+                format!(
+                    "the data partition {} is mounted at {}, not at /data",
+                    roles.data,
+                    data.as_deref().unwrap_or("no place")
+                ),
+            )
+        },
+    );
     if let Some(boot) = roles.boot {
         let dir = on(boot).map(|line| line.dir.clone());
         let exists = dir.as_ref().is_some_and(|dir| root.dir(dir).is_some());
@@ -104,9 +145,14 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             (place(), text)
         });
     }
-    let fixed = list.iter().find(|line| line.dir == "/" && matches!(target(disk, &line.spec), Target::Partition(_)));
+    let fixed = list
+        .iter()
+        .find(|line| line.dir == "/" && matches!(target(disk, &line.spec), Target::Partition(_)));
     if let Some(line) = fixed {
-        let text = format!("/ is {}, which is one slot, whichever slot runs: /dev/root is right in both", line.spec);
+        let text = format!(
+            "/ is {}, which is one slot, whichever slot runs: /dev/root is right in both",
+            line.spec
+        );
         log.add(Severity::Warning, "fstab-root", place(), text);
     } else {
         log.passed(1);
@@ -117,5 +163,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
 pub(in super::super) fn boot_mount(disk: &Disk, roles: &Roles) -> Option<String> {
     let root = &disk.files(roles.a)?.tree;
     let boot = Target::Partition(roles.boot?);
-    lines(root).into_iter().find(|line| target(disk, &line.spec) == boot).map(|line| line.dir)
+    lines(root)
+        .into_iter()
+        .find(|line| target(disk, &line.spec) == boot)
+        .map(|line| line.dir)
 }

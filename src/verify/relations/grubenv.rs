@@ -1,4 +1,5 @@
-//! The boot environment on the boot partition: two copies of `env` and `lock`, in blocks of GRUB's form.
+//! The boot environment on the boot partition: two copies of `env` and `lock`, in blocks of GRUB's
+//! form.
 
 use super::super::finding::Log;
 use super::boot::Boot;
@@ -14,14 +15,22 @@ const NAMES: [&str; 3] = ["mender_boot_part", "upgrade_available", "bootcount"];
 /// Checks both copies; `slots` are the numbers of slot A and B.
 pub(super) fn check(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) {
     let copies = [1, 2].map(|copy| one(boot, copy, slots, log));
-    let [Some(first), Some(second)] = copies else { return };
-    let differs = NAMES.iter().find(|name| first.get(**name) != second.get(**name));
+    let [Some(first), Some(second)] = copies else {
+        return;
+    };
+    let differs = NAMES
+        .iter()
+        .find(|name| first.get(**name) != second.get(**name));
     log.check(differs.is_none(), "grubenv-copies", || {
         let name = differs.copied().unwrap_or_default();
         let value = |copy: &BTreeMap<String, String>| copy.get(name).cloned().unwrap_or_default();
         (
             boot.place("/grub-mender-grubenv"),
-            format!("{name} is {} in the first copy and {} in the second", value(&first), value(&second)),
+            format!(
+                "{name} is {} in the first copy and {} in the second",
+                value(&first),
+                value(&second)
+            ),
         )
     });
     let (part, pending) = (&first["mender_boot_part"], &first["upgrade_available"]);
@@ -35,25 +44,53 @@ pub(super) fn check(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) {
 }
 
 /// One copy; its values when they can be believed.
-fn one(boot: &Boot<'_>, copy: u32, slots: [u32; 2], log: &mut Log) -> Option<BTreeMap<String, String>> {
+fn one(
+    boot: &Boot<'_>,
+    copy: u32,
+    slots: [u32; 2],
+    log: &mut Log,
+) -> Option<BTreeMap<String, String>> {
     let dir = format!("/grub-mender-grubenv/mender_grubenv{copy}");
     let lock = block(boot, &format!("{dir}/lock"), log)?;
     let path = format!("{dir}/env");
     let env = block(boot, &path, log)?;
     let editing = lock.values.get("editing").cloned().unwrap_or_default();
-    let mut good = log
-        .check(editing == "0", "grubenv-lock", || (boot.place(&format!("{dir}/lock")), format!("editing is `{editing}`, not 0")));
-    let sum: String = Sha256::digest(&lock.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let stored = boot.read(&format!("{dir}/lock.sha256sum")).unwrap_or_default();
-    let stored = String::from_utf8_lossy(&stored).split_whitespace().next().unwrap_or_default().to_owned();
-    good &= log.check(stored == sum, "grubenv-lock", || {
-        (boot.place(&format!("{dir}/lock.sha256sum")), format!("the sum of the lock is {sum}, the file says {stored}"))
+    let mut good = log.check(editing == "0", "grubenv-lock", || {
+        (
+            boot.place(&format!("{dir}/lock")),
+            format!("editing is `{editing}`, not 0"),
+        )
     });
-    let allowed = [slots.map(|number| number.to_string()).to_vec(), vec!["0".into(), "1".into()], vec!["0".into(), "1".into()]];
+    let sum: String = Sha256::digest(&lock.bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let stored = boot
+        .read(&format!("{dir}/lock.sha256sum"))
+        .unwrap_or_default();
+    let stored = String::from_utf8_lossy(&stored)
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    good &= log.check(stored == sum, "grubenv-lock", || {
+        (
+            boot.place(&format!("{dir}/lock.sha256sum")),
+            format!("the sum of the lock is {sum}, the file says {stored}"),
+        )
+    });
+    let allowed = [
+        slots.map(|number| number.to_string()).to_vec(),
+        vec!["0".into(), "1".into()],
+        vec!["0".into(), "1".into()],
+    ];
     for (name, allowed) in NAMES.iter().zip(allowed) {
         let value = env.values.get(*name).cloned().unwrap_or_default();
         good &= log.check(allowed.contains(&value), "grubenv-values", || {
-            (boot.place(&path), format!("{name} is `{value}`, not {}", allowed.join(" or ")))
+            (
+                boot.place(&path),
+                format!("{name} is `{value}`, not {}", allowed.join(" or ")),
+            )
         });
     }
     good.then_some(env.values)
@@ -70,9 +107,19 @@ fn block(boot: &Boot<'_>, path: &str, log: &mut Log) -> Option<Block> {
         log.error("grubenv-format", boot.place(path), "the file is missing");
         return None;
     };
-    let good = log.check(bytes.len() == LEN && bytes.starts_with(HEAD), "grubenv-format", || {
-        (boot.place(path), format!("it is no environment block: {} bytes, not {LEN}, or another first line", bytes.len()))
-    });
+    let good = log.check(
+        bytes.len() == LEN && bytes.starts_with(HEAD),
+        "grubenv-format",
+        || {
+            (
+                boot.place(path),
+                format!(
+                    "it is no environment block: {} bytes, not {LEN}, or another first line",
+                    bytes.len()
+                ),
+            )
+        },
+    );
     if !good {
         return None;
     }
@@ -84,16 +131,26 @@ fn block(boot: &Boot<'_>, path: &str, log: &mut Log) -> Option<Block> {
 pub(super) fn model(boot: &Boot<'_>, slots: [u32; 2]) -> state::Medium {
     state::Medium::new([1, 2].map(|copy| {
         let dir = format!("/grub-mender-grubenv/mender_grubenv{copy}");
-        let read = |name: &str| boot.read(&format!("{dir}/{name}")).filter(|bytes| bytes.len() == LEN && bytes.starts_with(HEAD));
+        let read = |name: &str| {
+            boot.read(&format!("{dir}/{name}"))
+                .filter(|bytes| bytes.len() == LEN && bytes.starts_with(HEAD))
+        };
         let env = read("env").map(|bytes| values(&bytes));
         let lock = read("lock").map(|bytes| values(&bytes));
         state::Copy {
             lock: in_model(lock.map(|lock| bit(lock.get("editing")))),
             env: in_model(env.map(|env| {
                 let part = env.get("mender_boot_part")?;
-                let part =
-                    [state::Slot::A, state::Slot::B].into_iter().zip(slots).find(|(_, number)| number.to_string() == *part)?.0;
-                Some(state::Values { part, upgrade: bit(env.get("upgrade_available"))?, count: bit(env.get("bootcount"))? })
+                let part = [state::Slot::A, state::Slot::B]
+                    .into_iter()
+                    .zip(slots)
+                    .find(|(_, number)| number.to_string() == *part)?
+                    .0;
+                Some(state::Values {
+                    part,
+                    upgrade: bit(env.get("upgrade_available"))?,
+                    count: bit(env.get("bootcount"))?,
+                })
             })),
         }
     }))
@@ -102,8 +159,13 @@ pub(super) fn model(boot: &Boot<'_>, slots: [u32; 2]) -> state::Medium {
 /// `name=value` lines.
 fn values(bytes: &[u8]) -> BTreeMap<String, String> {
     let text = String::from_utf8_lossy(bytes).into_owned();
-    let pairs = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    let pairs = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='));
+    pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 fn bit(value: Option<&String>) -> Option<bool> {

@@ -25,7 +25,13 @@ pub(super) struct Learnt {
 }
 
 /// Checks all relations.
-pub(super) fn check(disk: &Disk, roles: &Roles, request: &Request<'_>, examined: Examine<'_>, log: &mut Log) -> Learnt {
+pub(super) fn check(
+    disk: &Disk,
+    roles: &Roles,
+    request: &Request<'_>,
+    examined: Examine<'_>,
+    log: &mut Log,
+) -> Learnt {
     log.group("slots");
     let digest = check_slots(disk, roles, request.root_sha256, log);
     log.group("update client");
@@ -34,10 +40,15 @@ pub(super) fn check(disk: &Disk, roles: &Roles, request: &Request<'_>, examined:
     fstab::check(disk, roles, log);
     log.group("boot");
     boot::check(disk, roles, log);
-    let mut learnt = Learnt { device_types: own.iter().cloned().collect() };
+    let mut learnt = Learnt {
+        device_types: own.iter().cloned().collect(),
+    };
     if let Some(examined) = examined() {
         log.group("Artifact");
-        let given = artifact::Given { examined, slot: digest };
+        let given = artifact::Given {
+            examined,
+            slot: digest,
+        };
         let found = artifact::check(disk, roles, given, own.as_deref(), log);
         if !found.is_empty() {
             learnt.device_types = found;
@@ -46,15 +57,31 @@ pub(super) fn check(disk: &Disk, roles: &Roles, request: &Request<'_>, examined:
     learnt
 }
 
-/// Slot B holds what slot A holds, or nothing; returns the digest of slot A over the length of its filesystem, which may be `known`.
-fn check_slots(disk: &Disk, roles: &Roles, known: Option<[u8; 32]>, log: &mut Log) -> Option<[u8; 32]> {
+/// Slot B holds what slot A holds, or nothing; returns the digest of slot A over the length of its
+/// filesystem, which may be `known`.
+fn check_slots(
+    disk: &Disk,
+    roles: &Roles,
+    known: Option<[u8; 32]>,
+    log: &mut Log,
+) -> Option<[u8; 32]> {
     let (a, b) = (disk.part(roles.a)?, disk.part(roles.b)?);
     let Some(size) = a.files.as_ref().map(|files| files.size) else {
-        log.error("root-missing", Place::partition(roles.a), "slot A holds no filesystem that can be read");
+        log.error(
+            "root-missing",
+            Place::partition(roles.a),
+            "slot A holds no filesystem that can be read",
+        );
         return None;
     };
     let fits = log.check(b.source.len() >= size, "slot-size", || {
-        (Place::partition(roles.b), format!("slot B has {} bytes, the root filesystem {size}", b.source.len()))
+        (
+            Place::partition(roles.b),
+            format!(
+                "slot B has {} bytes, the root filesystem {size}",
+                b.source.len()
+            ),
+        )
     });
     if b.same_as == Some(a.number) || a.same_as == Some(b.number) {
         log.passed(1);
@@ -63,10 +90,18 @@ fn check_slots(disk: &Disk, roles: &Roles, known: Option<[u8; 32]>, log: &mut Lo
             Ok(None) => log.passed(1),
             Ok(Some(_)) if slots::is_empty(&*b.source, size).unwrap_or(false) => {
                 let text = "slot B is empty: the first update fills it, until then nothing can be gone back to";
-                log.add(super::Severity::Note, "slot-empty", Place::partition(roles.b), text);
+                log.add(
+                    super::Severity::Note,
+                    "slot-empty",
+                    Place::partition(roles.b),
+                    text,
+                );
             }
             Ok(Some(at)) => {
-                let text = format!("slot B differs from slot A (partition {}) from this byte on, within {size} bytes", roles.a);
+                let text = format!(
+                    "slot B differs from slot A (partition {}) from this byte on, within {size} bytes",
+                    roles.a
+                );
                 log.error("slot-differs", Place::partition(roles.b).offset(at), text);
             }
             Err(e) => log.error("slot-unreadable", Place::partition(roles.b), e.to_string()),
@@ -75,5 +110,7 @@ fn check_slots(disk: &Disk, roles: &Roles, known: Option<[u8; 32]>, log: &mut Lo
     if known.is_some() {
         return known;
     }
-    slots::digest(&*a.source, size).map_err(|e| log.error("slot-unreadable", Place::partition(roles.a), e.to_string())).ok()
+    slots::digest(&*a.source, size)
+        .map_err(|e| log.error("slot-unreadable", Place::partition(roles.a), e.to_string()))
+        .ok()
 }

@@ -1,4 +1,5 @@
-//! What the boot script of U-Boot loads from each slot: what `/boot/mender-slot.env` names, else the usual links.
+//! What the boot script of U-Boot loads from each slot: what `/boot/mender-slot.env` names, else
+//! the usual links.
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Log, Place};
@@ -12,7 +13,9 @@ const LIMIT: usize = 0x4000;
 
 /// Whether slot A and slot B hold something that starts. What a slot names must be there.
 pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) -> [bool; 2] {
-    let Some(a) = disk.files(roles.a) else { return [false; 2] };
+    let Some(a) = disk.files(roles.a) else {
+        return [false; 2];
+    };
     let a_loads = slot(&a.tree, roles.a, log);
     let b_loads = match disk.files(roles.b) {
         None => false,
@@ -27,31 +30,54 @@ fn slot(root: &Tree, number: u32, log: &mut Log) -> bool {
     let place = || Place::partition(number).path(PATH);
     let bytes = read(root, PATH).unwrap_or_default();
     log.check(bytes.len() <= LIMIT, "uboot-slot-env", || {
-        (place(), format!("it has {} bytes, the boot script reads {LIMIT}", bytes.len()))
+        (
+            place(),
+            format!(
+                "it has {} bytes, the boot script reads {LIMIT}",
+                bytes.len()
+            ),
+        )
     });
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let value = |name: &str| {
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.filter(|value| !value.is_empty()).map(|value| format!("/{value}"))
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        value
+            .filter(|value| !value.is_empty())
+            .map(|value| format!("/{value}"))
     };
     let named = value("kernel").map(|kernel| (kernel, value("initrd")));
     let links = [("", ""), ("/boot", ""), ("", ".old"), ("/boot", ".old")];
-    let links = links.map(|(dir, end)| (format!("{dir}/vmlinuz{end}"), Some(format!("{dir}/initrd.img{end}"))));
+    let links = links.map(|(dir, end)| {
+        (
+            format!("{dir}/vmlinuz{end}"),
+            Some(format!("{dir}/initrd.img{end}")),
+        )
+    });
     let pairs: Vec<Pair> = named.clone().into_iter().chain(links).collect();
     if !loads(root, number, &pairs, log) {
         return false;
     }
     log.check(!bytes.is_empty(), "uboot-slot-env", || {
-        (place(), "it is not there: links may name the kernel, but nothing its arguments".into())
+        (
+            place(),
+            "it is not there: links may name the kernel, but nothing its arguments".into(),
+        )
     });
     // Another kernel starts in the place of one that is not there: one that nobody asked for.
     let (kernel, initrd) = named.unzip();
     for path in [kernel, initrd.flatten()].into_iter().flatten() {
-        log.check(super::boot::there(root, &path), "uboot-slot-env", || (place(), format!("it names {path}, which is not there")));
+        log.check(super::boot::there(root, &path), "uboot-slot-env", || {
+            (place(), format!("it names {path}, which is not there"))
+        });
     }
     if let Some(dir) = value("fdtdir") {
         log.check(root.dir(&dir).is_some(), "uboot-slot-env", || {
-            (place(), format!("it names the device trees in {dir}, which is no directory"))
+            (
+                place(),
+                format!("it names the device trees in {dir}, which is no directory"),
+            )
         });
     }
     true

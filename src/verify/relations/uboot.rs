@@ -1,5 +1,5 @@
-//! A device that starts by U-Boot with our script: the script, the environment in its two files, the tools that share it, and what the
-//! firmware of a Raspberry Pi reads.
+//! A device that starts by U-Boot with our script: the script, the environment in its two files,
+//! the tools that share it, and what the firmware of a Raspberry Pi reads.
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::Log;
@@ -15,7 +15,9 @@ use crate::tree::Tree;
 /// Whether the image is for this check: it has one of the files, or tells its tools that there are.
 pub(super) fn is_ours(boot: &Boot<'_>, root: &Tree) -> bool {
     let told = read(root, "/etc/fw_env.config").unwrap_or_default();
-    FILES.iter().any(|path| boot.has(path) || String::from_utf8_lossy(&told).contains(path))
+    FILES
+        .iter()
+        .any(|path| boot.has(path) || String::from_utf8_lossy(&told).contains(path))
 }
 
 /// Checks the way from U-Boot to a kernel.
@@ -38,17 +40,34 @@ pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, lo
 /// The script is whole and names this disk's slots.
 pub(super) fn script(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) {
     let path = "/boot.scr";
-    let text = boot.read(path).map(|image| header::unwrap(&image).map_err(|e| e.to_string()));
+    let text = boot
+        .read(path)
+        .map(|image| header::unwrap(&image).map_err(|e| e.to_string()));
     let text = text.unwrap_or_else(|| Err("the file is missing".into()));
-    let Ok(text) = text.map_err(|e| log.error("uboot-script", boot.place(path), e)) else { return };
+    let Ok(text) = text.map_err(|e| log.error("uboot-script", boot.place(path), e)) else {
+        return;
+    };
     log.passed(1);
     let slots = [roles.a, roles.b].map(|number| disk.table.partuuid(number).unwrap_or_default());
-    log.check(slots.iter().all(|id| text.contains(id.as_str())), "uboot-slots", || {
-        (boot.place(path), format!("it does not name both slots ({} and {})", slots[0], slots[1]))
-    });
+    log.check(
+        slots.iter().all(|id| text.contains(id.as_str())),
+        "uboot-slots",
+        || {
+            (
+                boot.place(path),
+                format!(
+                    "it does not name both slots ({} and {})",
+                    slots[0], slots[1]
+                ),
+            )
+        },
+    );
     let first = FIRST.into_iter().find(|path| boot.has(path));
     log.check(first.is_none(), "uboot-script", || {
-        (boot.place(first.unwrap_or_default()), "U-Boot starts by this, not by the script that chooses the root filesystem".into())
+        (
+            boot.place(first.unwrap_or_default()),
+            "U-Boot starts by this, not by the script that chooses the root filesystem".into(),
+        )
     });
 }
 
@@ -58,29 +77,72 @@ fn environment(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) -> Pair {
         let bytes = boot.read(path).unwrap_or_default();
         let found = decode(&bytes).filter(|_| bytes.len() == SIZE);
         let sound = log.check(found.is_some(), "uboot-env", || {
-            (boot.place(path), format!("it is no copy of the environment: {} bytes, not {SIZE}, or a wrong checksum", bytes.len()))
+            (
+                boot.place(path),
+                format!(
+                    "it is no copy of the environment: {} bytes, not {SIZE}, or a wrong checksum",
+                    bytes.len()
+                ),
+            )
         });
         let (serial, variables) = found.filter(|_| sound)?;
         let get = |name: &str| variables.get(name).map(String::as_str).unwrap_or_default();
-        let bit = |name: &str| ["0", "1"].iter().position(|known| *known == get(name)).map(|at| at == 1);
-        let part = [Slot::A, Slot::B].into_iter().zip(slots).find(|(_, number)| number.to_string() == get("mender_boot_part"));
-        let hex = part.is_some_and(|(_, number)| format!("{number:x}") == get("mender_boot_part_hex").to_lowercase());
-        let values = (|| Some(Values { part: part?.0, upgrade: bit("upgrade_available")?, count: bit("bootcount")? }))();
+        let bit = |name: &str| {
+            ["0", "1"]
+                .iter()
+                .position(|known| *known == get(name))
+                .map(|at| at == 1)
+        };
+        let part = [Slot::A, Slot::B]
+            .into_iter()
+            .zip(slots)
+            .find(|(_, number)| number.to_string() == get("mender_boot_part"));
+        let hex = part.is_some_and(|(_, number)| {
+            format!("{number:x}") == get("mender_boot_part_hex").to_lowercase()
+        });
+        let values = (|| {
+            Some(Values {
+                part: part?.0,
+                upgrade: bit("upgrade_available")?,
+                count: bit("bootcount")?,
+            })
+        })();
         log.check(values.is_some() && hex, "uboot-values", || {
-            let names = ["mender_boot_part", "mender_boot_part_hex", "upgrade_available", "bootcount"];
-            let all: Vec<String> = names.iter().map(|name| format!("{name}={}", get(name))).collect();
-            (boot.place(path), format!("values are out of range or do not fit together: {}", all.join(" ")))
+            let names = [
+                "mender_boot_part",
+                "mender_boot_part_hex",
+                "upgrade_available",
+                "bootcount",
+            ];
+            let all: Vec<String> = names
+                .iter()
+                .map(|name| format!("{name}={}", get(name)))
+                .collect();
+            (
+                boot.place(path),
+                format!(
+                    "values are out of range or do not fit together: {}",
+                    all.join(" ")
+                ),
+            )
         });
         Some(Copy { serial, values })
     }));
     if let Some(newest) = pair.newest() {
         let values = pair.copies[newest].and_then(|copy| copy.values);
-        log.check(values == Some(Values::settled(Slot::A)), "uboot-slot", || {
-            (
-                boot.place(FILES[newest]),
-                format!("it does not start slot A ({}) without an update, as a fresh device does", slots[0]),
-            )
-        });
+        log.check(
+            values == Some(Values::settled(Slot::A)),
+            "uboot-slot",
+            || {
+                (
+                    boot.place(FILES[newest]),
+                    format!(
+                        "it does not start slot A ({}) without an update, as a fresh device does",
+                        slots[0]
+                    ),
+                )
+            },
+        );
     }
     pair
 }
@@ -91,8 +153,13 @@ fn tools(disk: &Disk, roles: &Roles, root: &Tree, log: &mut Log) {
     let place = || super::Place::partition(roles.a).path(config);
     let text = String::from_utf8_lossy(&read(root, config).unwrap_or_default()).into_owned();
     let mount = super::boot_mount(disk, roles).unwrap_or_default();
-    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#')).map(|line| line.split_whitespace().collect());
-    let lines: Vec<Vec<&str>> = lines.filter(|words: &Vec<&str>| !words.is_empty()).collect();
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with('#'))
+        .map(|line| line.split_whitespace().collect());
+    let lines: Vec<Vec<&str>> = lines
+        .filter(|words: &Vec<&str>| !words.is_empty())
+        .collect();
     let due = FILES.map(|path| format!("{mount}{path}"));
     let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
     let fits = lines.len() == 2
@@ -101,16 +168,29 @@ fn tools(disk: &Disk, roles: &Roles, root: &Tree, log: &mut Log) {
                 && words.get(1).and_then(|offset| number(offset)) == Some(0)
                 && words.get(2).and_then(|size| number(size)) == Some(SIZE as u64)
         });
-    log.check(fits, "uboot-tools", || (place(), format!("it does not name {} and {} with {SIZE:#x} bytes each", due[0], due[1])));
+    log.check(fits, "uboot-tools", || {
+        (
+            place(),
+            format!(
+                "it does not name {} and {} with {SIZE:#x} bytes each",
+                due[0], due[1]
+            ),
+        )
+    });
     programs(roles, root, log);
 }
 
 /// The programs by which the client knows the environment.
 pub(super) fn programs(roles: &Roles, root: &Tree, log: &mut Log) {
     let place = || super::Place::partition(roles.a).path("/etc/fw_env.config");
-    let missing = ["fw_printenv", "fw_setenv"].into_iter().find(|name| !crate::plan::facts::program(root, name));
+    let missing = ["fw_printenv", "fw_setenv"]
+        .into_iter()
+        .find(|name| !crate::plan::facts::program(root, name));
     log.check(missing.is_none(), "uboot-tools", || {
-        (place(), format!("the update client finds no {}", missing.unwrap_or_default()))
+        (
+            place(),
+            format!("the update client finds no {}", missing.unwrap_or_default()),
+        )
     });
     log.check(!crate::plan::facts::program(root, "grub-mender-grubenv-print"), "uboot-tools", || {
         (place(), "the update client takes grub-mender-grubenv-print for the tool of this boot loader".into())
@@ -119,18 +199,32 @@ pub(super) fn programs(roles: &Roles, root: &Tree, log: &mut Log) {
 
 /// What the firmware of a Raspberry Pi starts, and the arguments that it passes on.
 fn firmware(boot: &Boot<'_>, log: &mut Log) {
-    let text = |path: &str| String::from_utf8_lossy(&boot.read(path).unwrap_or_default()).into_owned();
+    let text =
+        |path: &str| String::from_utf8_lossy(&boot.read(path).unwrap_or_default()).into_owned();
     let config = text("/config.txt");
-    let value = |name: &str| config.lines().filter_map(|line| line.trim().strip_prefix(name)?.trim().strip_prefix('=')).next_back();
+    let value = |name: &str| {
+        config
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix(name)?.trim().strip_prefix('='))
+            .next_back()
+    };
     let kernel = value("kernel").unwrap_or("kernel8.img").trim().to_owned();
     let program = boot.read(&format!("/{kernel}")).unwrap_or_default();
-    log.check(program.windows(9).any(|window| window == b"U-Boot 20"), "uboot-program", || {
-        (boot.place("/config.txt"), format!("the firmware starts {kernel}, which is no U-Boot"))
-    });
+    log.check(
+        program.windows(9).any(|window| window == b"U-Boot 20"),
+        "uboot-program",
+        || {
+            (
+                boot.place("/config.txt"),
+                format!("the firmware starts {kernel}, which is no U-Boot"),
+            )
+        },
+    );
     let path = format!("/{}", value("cmdline").unwrap_or("cmdline.txt").trim());
     let words = text(&path);
     let wrong = words.split_whitespace().find(|word| {
-        let init = word.starts_with("init=") && (word.ends_with("init_resize.sh") || word.ends_with("firstboot"));
+        let init = word.starts_with("init=")
+            && (word.ends_with("init_resize.sh") || word.ends_with("firstboot"));
         word.starts_with("root=") || *word == "resize" || word.starts_with("systemd.run=") || init
     });
     log.check(wrong.is_none(), "uboot-arguments", || {

@@ -1,4 +1,5 @@
-//! A device whose U-Boot keeps its environment outside of all partitions: where `/etc/fw_env.config` says that it is must be free.
+//! A device whose U-Boot keeps its environment outside of all partitions: where
+//! `/etc/fw_env.config` says that it is must be free.
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Log, Place, Severity};
@@ -17,7 +18,8 @@ const CONFIG: &str = "/etc/fw_env.config";
 /// The longest copy that is looked at (bytes).
 const LIMIT: u64 = 1 << 20;
 
-/// Checks the places of the environment, what is in them, and what the script loads where the image has one.
+/// Checks the places of the environment, what is in them, and what the script loads where the image
+/// has one.
 pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, log: &mut Log) {
     uboot::programs(roles, root, log);
     let copies = copies(disk, root);
@@ -26,17 +28,25 @@ pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, lo
         let obstacle = obstacle(disk, copy, &copies[..at]);
         let free = log.check(obstacle.is_none(), "uboot-raw", || {
             let what = obstacle.unwrap_or_default();
-            (place(roles), format!("the environment at {:#x}, {:#x} bytes, is {what}", copy.start, copy.end - copy.start))
+            (
+                place(roles),
+                format!(
+                    "the environment at {:#x}, {:#x} bytes, is {what}",
+                    copy.start,
+                    copy.end - copy.start
+                ),
+            )
         });
         empty &= free && content(disk, copy, log);
     }
-    if boot.read("/boot.scr").is_some_and(|image| header::unwrap(&image).is_ok_and(|text| text.contains("run mender_setup"))) {
+    if boot.read("/boot.scr").is_some_and(|image| {
+        header::unwrap(&image).is_ok_and(|text| text.contains("run mender_setup"))
+    }) {
         uboot::script(disk, roles, boot, log);
         slot_env::check(disk, roles, log);
     }
     if empty || copies.is_empty() {
-        let text =
-            "it starts by U-Boot with an environment of its own, which is made on the first boot: its values cannot be checked";
+        let text = "it starts by U-Boot with an environment of its own, which is made on the first boot: its values cannot be checked";
         log.add(Severity::Note, "boot-unchecked", boot.place("/"), text);
     }
 }
@@ -50,12 +60,15 @@ fn copies(disk: &Disk, root: &Tree) -> Vec<Range<u64>> {
     let text = String::from_utf8_lossy(&read(root, CONFIG).unwrap_or_default()).into_owned();
     let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
     // Flash memory and the boot areas of an eMMC are no part of the image.
-    let elsewhere = |device: &str| device.starts_with("/dev/mtd") || device.ends_with("boot0") || device.ends_with("boot1");
+    let elsewhere = |device: &str| {
+        device.starts_with("/dev/mtd") || device.ends_with("boot0") || device.ends_with("boot1")
+    };
     let copy = |line: &str| {
         let mut words = line.split_whitespace();
         let device = words.next()?;
         let (start, len) = (number(words.next()?)?, number(words.next()?)?);
-        let whole = device.starts_with("/dev/") && !elsewhere(device) && disk.resolve(device).is_none();
+        let whole =
+            device.starts_with("/dev/") && !elsewhere(device) && disk.resolve(device).is_none();
         whole.then(|| start..start.saturating_add(len))
     };
     text.lines().filter_map(copy).collect()
@@ -65,9 +78,17 @@ fn copies(disk: &Disk, root: &Tree) -> Vec<Range<u64>> {
 fn obstacle(disk: &Disk, copy: &Range<u64>, others: &[Range<u64>]) -> Option<String> {
     let end = disk.source.len();
     // Sectors at either end: the MBR; the header and the usual 128 entries of a GPT.
-    let [first, last] = if matches!(disk.table.disk_id, DiskId::Gpt(_)) { [34, 33] } else { [1, 0] };
+    let [first, last] = if matches!(disk.table.disk_id, DiskId::Gpt(_)) {
+        [34, 33]
+    } else {
+        [1, 0]
+    };
     let meets = |other: &Range<u64>| copy.start < other.end && other.start < copy.end;
-    let partition = disk.table.partitions.iter().find(|partition| meets(&partition.bytes()));
+    let partition = disk
+        .table
+        .partitions
+        .iter()
+        .find(|partition| meets(&partition.bytes()));
     if copy.end > end {
         Some(format!("beyond the end of the disk, which has {end} bytes"))
     } else if copy.start < first * 512 || copy.end > end.saturating_sub(last * 512) {
@@ -75,7 +96,10 @@ fn obstacle(disk: &Disk, copy: &Range<u64>, others: &[Range<u64>]) -> Option<Str
     } else if let Some(partition) = partition {
         Some(format!("within partition {}", partition.number))
     } else {
-        others.iter().find(|other| meets(other)).map(|_| "where the other copy is".to_owned())
+        others
+            .iter()
+            .find(|other| meets(other))
+            .map(|_| "where the other copy is".to_owned())
     }
 }
 
@@ -88,7 +112,10 @@ fn content(disk: &Disk, copy: &Range<u64>, log: &mut Log) -> bool {
         return true;
     }
     let bytes = usize::try_from(len.min(LIMIT)).map(|len| vec![0; len]);
-    let read = bytes.ok().filter(|_| len <= LIMIT).and_then(|mut bytes| part.read_exact_at(0, &mut bytes).ok().map(|()| bytes));
+    let read = bytes
+        .ok()
+        .filter(|_| len <= LIMIT)
+        .and_then(|mut bytes| part.read_exact_at(0, &mut bytes).ok().map(|()| bytes));
     log.check(read.as_deref().and_then(decode).is_some(), "uboot-env", || {
         (place(), format!("it is neither empty nor a copy of the environment of {len} bytes with a right checksum"))
     });

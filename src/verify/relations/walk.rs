@@ -1,5 +1,6 @@
-//! The life of a device from this image on, in the model of the state machine: updates to either slot, good ones and bad ones,
-//! committed or not, with the power failing at any one write. What the image brings is where the walk begins.
+//! The life of a device from this image on, in the model of the state machine: updates to either
+//! slot, good ones and bad ones, committed or not, with the power failing at any one write. What
+//! the image brings is where the walk begins.
 
 use super::super::finding::{Log, Place};
 use crate::boot::state::{Cut, Environment, Power, Slot, Values};
@@ -58,9 +59,13 @@ pub(super) struct Walked {
     pub(super) violations: u64,
 }
 
-/// Walks from the image's own environment; `loads` says whether slot A and B hold a kernel now, and `rested` makes the environment
-/// that has said these values for long.
-pub(super) fn walk<E: Environment + Clone + Debug>(mut medium: E, loads: [bool; 2], rested: fn(Values) -> E) -> Walked {
+/// Walks from the image's own environment; `loads` says whether slot A and B hold a kernel now, and
+/// `rested` makes the environment that has said these values for long.
+pub(super) fn walk<E: Environment + Clone + Debug>(
+    mut medium: E,
+    loads: [bool; 2],
+    rested: fn(Values) -> E,
+) -> Walked {
     let mut walked = Walked::default();
     // A first start, as on every fresh device.
     let started = medium.boot(|slot| loads[usize::from(slot == Slot::B)]);
@@ -70,10 +75,18 @@ pub(super) fn walk<E: Environment + Clone + Debug>(mut medium: E, loads: [bool; 
     };
     let _ = medium.finish(first);
     if medium.believed() != Some(Values::settled(first)) {
-        walked.broken(|| format!("after the first start the environment is {:?}", medium.believed()));
+        walked.broken(|| {
+            format!(
+                "after the first start the environment is {:?}",
+                medium.believed()
+            )
+        });
         return walked;
     }
-    for (running, medium) in [(first, medium.clone()), (first.other(), rested(Values::settled(first.other())))] {
+    for (running, medium) in [
+        (first, medium.clone()),
+        (first.other(), rested(Values::settled(first.other()))),
+    ] {
         updates(running, &medium, &mut walked);
     }
     walked
@@ -107,11 +120,16 @@ fn updates<E: Environment + Clone + Debug>(running: Slot, medium: &E, walked: &m
     }
 }
 
-/// Tells the rest of a story (at most six steps), and again with the power failing at each write of each step.
+/// Tells the rest of a story (at most six steps), and again with the power failing at each write of
+/// each step.
 fn tell<E: Environment + Clone + Debug>(device: &Device<E>, steps: &[Step], walked: &mut Walked) {
     let Some((step, rest)) = steps.split_first() else {
         walked.runs += 1;
-        let rests = device.medium.believed().is_some_and(|values| !values.upgrade) && device.medium.whole();
+        let rests = device
+            .medium
+            .believed()
+            .is_some_and(|values| !values.upgrade)
+            && device.medium.whole();
         if !rests {
             walked.broken(|| format!("an update stays pending or a copy damaged: {device:?}"));
         }
@@ -124,7 +142,10 @@ fn tell<E: Environment + Clone + Debug>(device: &Device<E>, steps: &[Step], walk
     tell(&calm, rest, walked);
     for at in 0..if device.fault { writes } else { 0 } {
         for cut in Cut::ALL {
-            let mut cut_short = Device { fault: false, ..device.clone() };
+            let mut cut_short = Device {
+                fault: false,
+                ..device.clone()
+            };
             cut_short.medium.power().fuse = Some((at, cut));
             cut_short.step(*step, walked);
             cut_short.medium.power().fuse = None;
@@ -139,12 +160,22 @@ impl<E: Environment + Debug> Device<E> {
             Step::Install => drop(self.medium.set(Values::pending(self.new))),
             Step::Commit => {
                 self.wish = Wish::CommitBegun;
-                if self.medium.set(Values { part: self.new, upgrade: false, count: true }) == Ok(true) {
+                if self.medium.set(Values {
+                    part: self.new,
+                    upgrade: false,
+                    count: true,
+                }) == Ok(true)
+                {
                     self.wish = Wish::Committed;
                 }
             }
             Step::RollBack => {
-                if self.medium.set(Values { part: self.new.other(), upgrade: false, count: true }) == Ok(true) {
+                if self.medium.set(Values {
+                    part: self.new.other(),
+                    upgrade: false,
+                    count: true,
+                }) == Ok(true)
+                {
                     self.wish = Wish::RolledBack;
                 }
             }
@@ -154,8 +185,18 @@ impl<E: Environment + Debug> Device<E> {
 
     fn start(&mut self, walked: &mut Walked) {
         let (new, update, old_loads) = (self.new, self.update, self.old_loads);
-        let Ok(started) = self.medium.boot(|slot| if slot == new { update != Update::NoKernel } else { old_loads }) else { return };
-        let Some(slot) = started else { return walked.broken(|| format!("nothing starts: {self:?}")) };
+        let Ok(started) = self.medium.boot(|slot| {
+            if slot == new {
+                update != Update::NoKernel
+            } else {
+                old_loads
+            }
+        }) else {
+            return;
+        };
+        let Some(slot) = started else {
+            return walked.broken(|| format!("nothing starts: {self:?}"));
+        };
         let is_new = slot == self.new;
         self.trials += u32::from(is_new && self.wish == Wish::Nothing);
         let fine = match self.wish {
@@ -180,7 +221,13 @@ impl Walked {
         log.passed(self.runs);
         log.check(self.violation.is_none(), "boot-state", || {
             let first = self.violation.clone().unwrap_or_default();
-            (place, format!("{} courses of events break a promise, first: {first}", self.violations))
+            (
+                place,
+                format!(
+                    "{} courses of events break a promise, first: {first}",
+                    self.violations
+                ),
+            )
         });
     }
 
@@ -212,9 +259,15 @@ mod tests {
         let walked = walk(serials(Values::settled(Slot::A)), [true, true], serials);
         assert_eq!((walked.violations, walked.violation), (0, None));
         assert!(walked.runs > 100, "{} runs", walked.runs);
-        assert_eq!(walk(Pair::new([None; 2]), [true, true], serials).violation, None);
+        assert_eq!(
+            walk(Pair::new([None; 2]), [true, true], serials).violation,
+            None
+        );
         // Nor from one whose slot B is empty, or one of whose copies is damaged.
-        let torn = Copy { lock: Block::Torn, env: Block::Torn };
+        let torn = Copy {
+            lock: Block::Torn,
+            env: Block::Torn,
+        };
         for (copies, loads) in [
             ([Copy::clean(Values::settled(Slot::A)); 2], [true, false]),
             ([torn, Copy::clean(Values::settled(Slot::B))], [true, true]),
@@ -227,9 +280,17 @@ mod tests {
     #[test]
     fn what_does_not_start_is_found() {
         let walked = walk(blocks(Values::settled(Slot::A)), [false, false], blocks);
-        assert_eq!(walked.violation.unwrap(), "on the first start neither slot starts");
+        assert_eq!(
+            walked.violation.unwrap(),
+            "on the first start neither slot starts"
+        );
         let walked = walk(blocks(Values::pending(Slot::B)), [true, true], blocks);
-        assert!(walked.violation.unwrap().starts_with("after the first start the environment is"));
+        assert!(
+            walked
+                .violation
+                .unwrap()
+                .starts_with("after the first start the environment is")
+        );
         let mut broken = Walked::default();
         let mut medium = blocks(Values::pending(Slot::B));
         medium.power.read_only = true;

@@ -1,4 +1,5 @@
-//! What is known of every path, once as the kernel says it of a mount or a directory and once as our tree says it.
+//! What is known of every path, once as the kernel says it of a mount or a directory and once as
+//! our tree says it.
 
 use goldsmith::stream::{FileSource, ReadAt};
 use goldsmith::tree::{Entry, Kind, LeafId, Stat, Time, Tree, flags, show};
@@ -31,9 +32,18 @@ fn path_below(root: &Path, path: &Path) -> Vec<u8> {
 }
 
 fn host_facts(file: &Path, path: &[u8], first: &mut BTreeMap<u64, String>) -> String {
-    let stat = rustix::fs::statx(CWD, file, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS | StatxFlags::BTIME).unwrap();
+    let stat = rustix::fs::statx(
+        CWD,
+        file,
+        AtFlags::SYMLINK_NOFOLLOW,
+        StatxFlags::BASIC_STATS | StatxFlags::BTIME,
+    )
+    .unwrap();
     let kind = u32::from(stat.stx_mode) & 0o170_000;
-    let time = |t: rustix::fs::StatxTimestamp| Time { seconds: t.tv_sec, nanos: t.tv_nsec };
+    let time = |t: rustix::fs::StatxTimestamp| Time {
+        seconds: t.tv_sec,
+        nanos: t.tv_nsec,
+    };
     let has_birth = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
     let stat_facts = Stat {
         mode: stat.stx_mode & 0o7777,
@@ -43,13 +53,20 @@ fn host_facts(file: &Path, path: &[u8], first: &mut BTreeMap<u64, String>) -> St
         ctime: time(stat.stx_ctime),
         atime: time(stat.stx_atime),
         crtime: has_birth.then(|| time(stat.stx_btime)),
-        flags: if matches!(kind, 0o100_000 | 0o040_000) { host_flags(file) } else { 0 },
+        flags: if matches!(kind, 0o100_000 | 0o040_000) {
+            host_flags(file)
+        } else {
+            0
+        },
         xattrs: host_xattrs(file),
     };
     let what = match kind {
         0o040_000 => return format!("dir {}", stat_text(&stat_facts)),
         0o100_000 => file_text(&FileSource::open(file).unwrap()),
-        0o120_000 => format!("symlink {}", show(std::fs::read_link(file).unwrap().as_os_str().as_bytes())),
+        0o120_000 => format!(
+            "symlink {}",
+            show(std::fs::read_link(file).unwrap().as_os_str().as_bytes())
+        ),
         0o020_000 => format!("char {}:{}", stat.stx_rdev_major, stat.stx_rdev_minor),
         0o060_000 => format!("block {}:{}", stat.stx_rdev_major, stat.stx_rdev_minor),
         0o010_000 => "fifo".into(),
@@ -61,14 +78,18 @@ fn host_facts(file: &Path, path: &[u8], first: &mut BTreeMap<u64, String>) -> St
 }
 
 fn host_flags(file: &Path) -> u32 {
-    let Ok(fd) = rustix::fs::open(file, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) else { return 0 };
+    let Ok(fd) = rustix::fs::open(file, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) else {
+        return 0;
+    };
     rustix::fs::ioctl_getflags(&fd).map_or(0, |found| found.bits() & flags::KEPT)
 }
 
 fn host_xattrs(file: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut list = vec![0; 1 << 16];
     let len = rustix::fs::llistxattr(file, &mut list[..]).unwrap();
-    let names = list[..len].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    let names = list[..len]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty());
     names
         .map(|name| {
             let mut value = vec![0; 1 << 16];
@@ -111,11 +132,28 @@ pub(super) fn of_tree(tree: &Tree) -> Facts {
 
 fn stat_text(stat: &Stat) -> String {
     let time = |t: Time| format!("{}.{:09}", t.seconds, t.nanos);
-    let mut out = format!("mode={:o} owner={}:{} flags={:x}", stat.mode, stat.uid, stat.gid, stat.flags);
-    let _ = write!(out, " m={} c={} a={}", time(stat.mtime), time(stat.ctime), time(stat.atime));
-    let _ = write!(out, " birth={}", stat.crtime.map_or_else(|| "-".into(), time));
+    let mut out = format!(
+        "mode={:o} owner={}:{} flags={:x}",
+        stat.mode, stat.uid, stat.gid, stat.flags
+    );
+    let _ = write!(
+        out,
+        " m={} c={} a={}",
+        time(stat.mtime),
+        time(stat.ctime),
+        time(stat.atime)
+    );
+    let _ = write!(
+        out,
+        " birth={}",
+        stat.crtime.map_or_else(|| "-".into(), time)
+    );
     for (name, value) in &stat.xattrs {
-        let shown = if value.len() > 64 { format!("sha256:{}", hex(&Sha256::digest(value))) } else { hex(value) };
+        let shown = if value.len() > 64 {
+            format!("sha256:{}", hex(&Sha256::digest(value)))
+        } else {
+            hex(value)
+        };
         let _ = write!(out, " {}={shown}", show(name));
     }
     out
@@ -128,8 +166,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Size and digest; the digest is over the offset and bytes of each 4 KiB that is not all zeros, so that gigabytes of hole are quick
-/// however the hole is kept.
+/// Size and digest; the digest is over the offset and bytes of each 4 KiB that is not all zeros, so
+/// that gigabytes of hole are quick however the hole is kept.
 fn file_text(file: &dyn ReadAt) -> String {
     let mut hash = Sha256::new();
     let mut buf = vec![0; 1 << 16];
@@ -163,7 +201,23 @@ pub(super) fn compare(what: &str, ours: &Facts, theirs: &Facts) {
 /// One text for each path that is not the same in both.
 pub(super) fn differences(ours: &Facts, theirs: &Facts) -> Vec<String> {
     let all: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
-    let differing = all.into_iter().filter(|path| ours.get(*path) != theirs.get(*path));
-    let side = |facts: &Facts, path| facts.get(path).cloned().unwrap_or_else(|| "(missing)".into());
-    differing.map(|path| format!("{}\n  ours   {}\n  theirs {}", show(path), side(ours, path), side(theirs, path))).collect()
+    let differing = all
+        .into_iter()
+        .filter(|path| ours.get(*path) != theirs.get(*path));
+    let side = |facts: &Facts, path| {
+        facts
+            .get(path)
+            .cloned()
+            .unwrap_or_else(|| "(missing)".into())
+    };
+    differing
+        .map(|path| {
+            format!(
+                "{}\n  ours   {}\n  theirs {}",
+                show(path),
+                side(ours, path),
+                side(theirs, path)
+            )
+        })
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! The kernel refuses one call of a conversion, whichever it is, or a signal comes at that moment: strace does both.
+//! The kernel refuses one call of a conversion, whichever it is, or a signal comes at that moment:
+//! strace does both.
 
 use super::{RESULTS, convert, earlier, names, parts, refused, said, small, succeeded, untouched};
 use crate::support::{run, scratch, tool};
@@ -9,7 +10,9 @@ use std::process::{Command, Output};
 /// The tracer, where it may trace.
 fn strace() -> Option<PathBuf> {
     let strace = tool("strace")?;
-    let works = run(&strace, &[&"-f", &"-qq", &"-e", &"trace=none", &"true"]).status.success();
+    let works = run(&strace, &[&"-f", &"-qq", &"-e", &"trace=none", &"true"])
+        .status
+        .success();
     if !works {
         eprintln!("SKIPPED: processes cannot be traced here");
     }
@@ -26,23 +29,35 @@ struct Bench {
 impl Bench {
     fn new() -> Option<Self> {
         let (strace, small, dir) = (strace()?, small()?, scratch());
-        succeeded(&convert(small, &dir.path().join("good")).output().expect("goldsmith starts"));
+        succeeded(
+            &convert(small, &dir.path().join("good"))
+                .output()
+                .expect("goldsmith starts"),
+        );
         Some(Self { strace, small, dir })
     }
 
-    /// Converts onto earlier results with `what` at the `number`th call of `call` that a thread makes; and whether there was one.
+    /// Converts onto earlier results with `what` at the `number`th call of `call` that a thread
+    /// makes; and whether there was one.
     fn run(&self, call: &str, what: &str, number: usize) -> (Output, PathBuf, bool) {
         let (out, log) = (self.dir.path().join("out"), self.dir.path().join("log"));
         let _ = fs::remove_dir_all(&out);
         earlier(&out);
         let goldsmith = convert(self.small, &out);
         let mut command = Command::new(&self.strace);
-        command.args(["-f", "-qq", "-o"]).arg(&log).args(["-e", &format!("trace={call}")]);
+        command
+            .args(["-f", "-qq", "-o"])
+            .arg(&log)
+            .args(["-e", &format!("trace={call}")]);
         command.args(["-e", &format!("inject={call}:{what}:when={number}")]);
-        command.arg(goldsmith.get_program()).args(goldsmith.get_args()).args(["--quiet", "--jobs", "1"]);
+        command
+            .arg(goldsmith.get_program())
+            .args(goldsmith.get_args())
+            .args(["--quiet", "--jobs", "1"]);
         let output = command.output().expect("strace starts");
         let log = fs::read(&log).expect("what strace saw");
-        let met = log.windows(10).any(|window| window == b"(INJECTED)") || log.windows(4).any(|window| window == b"--- ");
+        let met = log.windows(10).any(|window| window == b"(INJECTED)")
+            || log.windows(4).any(|window| window == b"--- ");
         (output, out, met)
     }
 
@@ -50,7 +65,10 @@ impl Bench {
     fn is_good(&self, out: &Path, name: &str) -> bool {
         let (file, good) = (out.join(name), self.dir.path().join("good").join(name));
         let same = run("cmp", &[&"-s", &file, &good]).status.success();
-        assert!(same || fs::read(&file).expect("a file") == format!("the earlier {name}").into_bytes(), "{name} is neither");
+        assert!(
+            same || fs::read(&file).expect("a file") == format!("the earlier {name}").into_bytes(),
+            "{name} is neither"
+        );
         same
     }
 
@@ -91,11 +109,16 @@ fn a_call_that_fails_leaves_all_or_nothing() {
             }
             match output.status.code() {
                 // It went another way.
-                Some(0) if call == "unlink" => assert!(RESULTS.iter().all(|name| bench.is_good(&out, name)), "{when}"),
+                Some(0) if call == "unlink" => assert!(
+                    RESULTS.iter().all(|name| bench.is_good(&out, name)),
+                    "{when}"
+                ),
                 Some(0) => bench.whole(&out, &when),
                 // The loader of programs found no library.
                 Some(127) => untouched(&out, &when),
-                _ if said(&output).contains("all results have their names") => bench.whole(&out, &when),
+                _ if said(&output).contains("all results have their names") => {
+                    bench.whole(&out, &when)
+                }
                 _ => {
                     refused(&output, &["error: "]);
                     untouched(&out, &when);
@@ -111,7 +134,13 @@ fn a_call_that_fails_leaves_all_or_nothing() {
 }
 
 /// Calls between which results get their names, and some before.
-const MOMENTS: [(&str, usize); 5] = [("pwrite64", 8), ("fsync", 2), ("linkat", 1), ("rename", 1), ("unlink", 2)];
+const MOMENTS: [(&str, usize); 5] = [
+    ("pwrite64", 8),
+    ("fsync", 2),
+    ("linkat", 1),
+    ("rename", 1),
+    ("unlink", 2),
+];
 
 #[test]
 fn a_signal_at_any_call_leaves_all_or_nothing() {
@@ -124,9 +153,20 @@ fn a_signal_at_any_call_leaves_all_or_nothing() {
             if !met {
                 break;
             }
-            assert!(matches!(output.status.code(), Some(0 | 143)), "{when}: {}: {}", output.status, said(&output));
-            let good = RESULTS.iter().filter(|name| bench.is_good(&out, name)).count();
-            assert!(good == 0 || good == RESULTS.len(), "{when}: {good} of the results have their names");
+            assert!(
+                matches!(output.status.code(), Some(0 | 143)),
+                "{when}: {}: {}",
+                output.status,
+                said(&output)
+            );
+            let good = RESULTS
+                .iter()
+                .filter(|name| bench.is_good(&out, name))
+                .count();
+            assert!(
+                good == 0 || good == RESULTS.len(),
+                "{when}: {good} of the results have their names"
+            );
             assert_eq!(names(&out), RESULTS, "{when}");
             after[usize::from(good > 0)] += 1;
         }
@@ -146,10 +186,21 @@ fn what_is_killed_at_any_call_is_cleared_by_the_next_run() {
                 break;
             }
             // Each name holds one or the other, whole; other names are recognised.
-            RESULTS.iter().for_each(|name| _ = bench.is_good(&out, name));
+            RESULTS
+                .iter()
+                .for_each(|name| _ = bench.is_good(&out, name));
             left += usize::from(!parts(&out).is_empty());
-            assert_eq!(names(&out).len(), RESULTS.len() + parts(&out).len(), "{when}: {:?}", names(&out));
-            succeeded(&convert(bench.small, &out).output().expect("goldsmith starts"));
+            assert_eq!(
+                names(&out).len(),
+                RESULTS.len() + parts(&out).len(),
+                "{when}: {:?}",
+                names(&out)
+            );
+            succeeded(
+                &convert(bench.small, &out)
+                    .output()
+                    .expect("goldsmith starts"),
+            );
             bench.whole(&out, &when);
         }
     }

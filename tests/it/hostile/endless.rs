@@ -14,10 +14,20 @@ fn an_artifact_whose_header_is_a_bomb_is_not_unpacked() {
     let scratch = scratch();
     let at = |name: &str| scratch.path().join(name);
     const SIZE: u64 = 4 << 30;
-    // Members of a stream may stand beside each other: one for the start, and one for each 64 MiB of zeros.
+    // Members of a stream may stand beside each other: one for the start, and one for each 64 MiB
+    // of zeros.
     fs::write(at("start"), member("header-info", SIZE, b"")).expect("a file");
-    fs::File::create(at("zeros")).and_then(|file| file.set_len(64 << 20)).expect("zeros");
-    let packed = |name: &str| Command::new(&gzip).args(["-9", "-n", "-c"]).arg(at(name)).output().expect("gzip starts").stdout;
+    fs::File::create(at("zeros"))
+        .and_then(|file| file.set_len(64 << 20))
+        .expect("zeros");
+    let packed = |name: &str| {
+        Command::new(&gzip)
+            .args(["-9", "-n", "-c"])
+            .arg(at(name))
+            .output()
+            .expect("gzip starts")
+            .stdout
+    };
     let header = [packed("start"), packed("zeros").repeat(64)].concat();
     let version = b"{\"format\":\"mender\",\"version\":3}";
     let manifest = format!("{}  version\n", "0".repeat(64));
@@ -31,11 +41,21 @@ fn an_artifact_whose_header_is_a_bomb_is_not_unpacked() {
     for verb in ["show", "validate"] {
         let script = "ulimit -v 200000 && exec timeout 20 \"$@\"";
         let mut command = Command::new("bash");
-        command.args(["-c", script, "bash"]).arg(goldsmith()).args(["artifact", verb]).arg(at("bomb.mender"));
+        command
+            .args(["-c", script, "bash"])
+            .arg(goldsmith())
+            .args(["artifact", verb])
+            .arg(at("bomb.mender"));
         let output = command.output().expect("bash starts");
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        let said = [output.stdout, output.stderr]
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .concat();
         let text = format!("`header-info` has {SIZE} bytes, more than 1048576");
-        assert!(output.status.code() == Some(1) && said.contains(&text), "{verb}: {}: {said}", output.status);
+        assert!(
+            output.status.code() == Some(1) && said.contains(&text),
+            "{verb}: {}: {said}",
+            output.status
+        );
     }
 }
 
@@ -52,17 +72,51 @@ fn files_without_an_end_are_refused() {
     };
     let small = || small.as_os_str().to_owned();
     let cases: [(Vec<OsString>, &str); 9] = [
-        (vec!["plan".into(), "-c".into(), endless(), small()], "which is no configuration"),
         (
-            vec!["plan".into(), "-c".into(), "qemux86-64".into(), "-n".into(), "r".into(), "--like".into(), endless(), small()],
+            vec!["plan".into(), "-c".into(), endless(), small()],
+            "which is no configuration",
+        ),
+        (
+            vec![
+                "plan".into(),
+                "-c".into(),
+                "qemux86-64".into(),
+                "-n".into(),
+                "r".into(),
+                "--like".into(),
+                endless(),
+                small(),
+            ],
             "/dev/zero",
         ),
         (
-            vec!["plan".into(), "-c".into(), "qemux86-64".into(), "-n".into(), "r".into(), "--field".into(), endless(), small()],
+            vec![
+                "plan".into(),
+                "-c".into(),
+                "qemux86-64".into(),
+                "-n".into(),
+                "r".into(),
+                "--field".into(),
+                endless(),
+                small(),
+            ],
             "no record",
         ),
-        (vec!["artifact".into(), "show".into(), endless()], "reading /dev/zero"),
-        (vec!["verify".into(), "--artifact".into(), endless(), "--key".into(), endless(), small()], "so no key"),
+        (
+            vec!["artifact".into(), "show".into(), endless()],
+            "reading /dev/zero",
+        ),
+        (
+            vec![
+                "verify".into(),
+                "--artifact".into(),
+                endless(),
+                "--key".into(),
+                endless(),
+                small(),
+            ],
+            "so no key",
+        ),
         (set("artifact.key=\"/dev/zero\""), "so no key"),
         (set("client.packages=[\"/dev/zero\"]"), "reading /dev/zero"),
         (set("rootfs.overlays=[\"/dev\"]"), "a character device"),

@@ -52,7 +52,8 @@ pub(super) struct Card {
 }
 
 impl Card {
-    /// A copy of the converted card for `board`, with slot B as it is said. `None`, said aloud, when something is not installed.
+    /// A copy of the converted card for `board`, with slot B as it is said. `None`, said aloud,
+    /// when something is not installed.
     pub(super) fn new(board: Board, content: Content) -> Option<Self> {
         for name in ["mcopy", "debugfs"] {
             tool(name)?;
@@ -60,8 +61,23 @@ impl Card {
         let program = board.program()?;
         let made = converted(board.variant, "release-1")?;
         let dir = scratch();
-        must("cp", &[&"--sparse=always", &"--reflink=auto", &made.image, &dir.path().join("card.img")]);
-        let card = Self { board, content, made, dir, program, boots: 0.into() };
+        must(
+            "cp",
+            &[
+                &"--sparse=always",
+                &"--reflink=auto",
+                &made.image,
+                &dir.path().join("card.img"),
+            ],
+        );
+        let card = Self {
+            board,
+            content,
+            made,
+            dir,
+            program,
+            boots: 0.into(),
+        };
         for name in board.files() {
             card.take_out(name);
         }
@@ -84,14 +100,33 @@ impl Card {
 
     /// Copies a file at the top of the boot partition to the card's directory; returns it.
     fn take_out(&self, name: &str) -> PathBuf {
-        must("mcopy", &[&"-n", &"-o", &"-i", &self.fat(), &format!("::/{name}"), &self.path(name)]);
+        must(
+            "mcopy",
+            &[
+                &"-n",
+                &"-o",
+                &"-i",
+                &self.fat(),
+                &format!("::/{name}"),
+                &self.path(name),
+            ],
+        );
         self.path(name)
     }
 
     /// Puts a file of the boot partition in its place.
     fn put_in(&self, path: &str, bytes: &[u8]) {
         fs::write(self.path("put"), bytes).unwrap();
-        must("mcopy", &[&"-o", &"-i", &self.fat(), &self.path("put"), &format!("::{path}")]);
+        must(
+            "mcopy",
+            &[
+                &"-o",
+                &"-i",
+                &self.fat(),
+                &self.path("put"),
+                &format!("::{path}"),
+            ],
+        );
     }
 
     /// Changes a place of the boot script, which it has once.
@@ -104,13 +139,21 @@ impl Card {
     /// Runs commands of debugfs on slot B; returns what it said.
     fn debugfs(&self, commands: &str) -> String {
         fs::write(self.path("commands"), commands).unwrap();
-        let slot = format!("{}?offset={}", self.image().display(), self.made.part(3).start);
-        must(tool("debugfs").unwrap(), &[&"-w", &"-f", &self.path("commands"), &slot])
+        let slot = format!(
+            "{}?offset={}",
+            self.image().display(),
+            self.made.part(3).start
+        );
+        must(
+            tool("debugfs").unwrap(),
+            &[&"-w", &"-f", &self.path("commands"), &slot],
+        )
     }
 
     /// Whether slot B, which has what slot A has, has a file.
     pub(super) fn has_in_slots(&self, path: &str) -> bool {
-        self.debugfs(&format!("stat {path}\n")).contains("Type: regular")
+        self.debugfs(&format!("stat {path}\n"))
+            .contains("Type: regular")
     }
 
     /// A text file of slot B, which has what slot A has.
@@ -120,7 +163,10 @@ impl Card {
 
     /// Writes bytes of the card.
     pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) {
-        let file = fs::OpenOptions::new().write(true).open(self.image()).unwrap();
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(self.image())
+            .unwrap();
         file.write_all_at(bytes, offset).unwrap();
     }
 
@@ -133,7 +179,10 @@ impl Card {
             Content::Nothing => self.write_at(self.made.part(3).start, &vec![0; 1 << 20]),
             Content::Garbage => {
                 fs::write(self.path("noise"), vec![0x5a; 1 << 20]).unwrap();
-                self.debugfs(&format!("rm {kernel}\nwrite {} {kernel}\n", self.path("noise").display()));
+                self.debugfs(&format!(
+                    "rm {kernel}\nwrite {} {kernel}\n",
+                    self.path("noise").display()
+                ));
             }
             Content::Links => {
                 let [kernel, initrd] = [kernel, &initrd].map(|path| &path[1..]);
@@ -144,7 +193,10 @@ impl Card {
                 let plain = self.path("plain");
                 self.debugfs(&format!("dump {kernel} {}\n", plain.display()));
                 must("gzip", &[&"-n", &"-1", &plain]);
-                self.debugfs(&format!("rm {kernel}\nwrite {}.gz {kernel}\n", plain.display()));
+                self.debugfs(&format!(
+                    "rm {kernel}\nwrite {}.gz {kernel}\n",
+                    plain.display()
+                ));
             }
         }
     }
@@ -159,7 +211,17 @@ impl Card {
     /// The environment as it is now.
     pub(super) fn pair(&self) -> Pair {
         Pair::new(FILES.map(|path| {
-            must("mcopy", &[&"-n", &"-o", &"-i", &self.fat(), &format!("::{path}"), &self.path("copy")]);
+            must(
+                "mcopy",
+                &[
+                    &"-n",
+                    &"-o",
+                    &"-i",
+                    &self.fat(),
+                    &format!("::{path}"),
+                    &self.path("copy"),
+                ],
+            );
             read(&fs::read(self.path("copy")).unwrap())
         }))
     }
@@ -167,23 +229,44 @@ impl Card {
     /// Starts it; returns the slot whose kernel ran, `None` when the script gave up.
     pub(super) fn start(&self, name: &str) -> Option<Slot> {
         self.boots.set(self.boots.get() + 1);
-        let arguments = self.board.arguments(&self.program, self.dir.path(), &self.image());
-        let mut machine = Machine::start(&format!("u-boot-{name}-{}", self.boots.get()), self.board.emulator(), &arguments);
+        let arguments = self
+            .board
+            .arguments(&self.program, self.dir.path(), &self.image());
+        let mut machine = Machine::start(
+            &format!("u-boot-{name}-{}", self.boots.get()),
+            self.board.emulator(),
+            &arguments,
+        );
         let ends = ["Kernel command line:", "Trying again in 30 seconds"];
-        let Some((which, _)) = machine.listen_for(&ends, BOOT) else { panic!("no end of the boot: {}", machine.transcript()) };
-        // The script keeps its own environment; U-Boot's would freeze its defaults on the card or in flash.
-        assert!(!machine.transcript().contains("Saving Environment"), "{}", machine.transcript());
+        let Some((which, _)) = machine.listen_for(&ends, BOOT) else {
+            panic!("no end of the boot: {}", machine.transcript())
+        };
+        // The script keeps its own environment; U-Boot's would freeze its defaults on the card or
+        // in flash.
+        assert!(
+            !machine.transcript().contains("Saving Environment"),
+            "{}",
+            machine.transcript()
+        );
         if which == 1 {
             return None;
         }
         let line = machine.wait_for("\n", BOOT);
-        let slot = [Slot::A, Slot::B].into_iter().find(|slot| line.contains(&format!(" mender.slot={} ", number(*slot))));
+        let slot = [Slot::A, Slot::B]
+            .into_iter()
+            .find(|slot| line.contains(&format!(" mender.slot={} ", number(*slot))));
         let slot = slot.unwrap_or_else(|| panic!("no slot: {line}"));
-        let uuid = self.made.record["disk"]["partitions"][number(slot) as usize - 1]["partuuid"].as_str().unwrap();
+        let uuid = self.made.record["disk"]["partitions"][number(slot) as usize - 1]["partuuid"]
+            .as_str()
+            .unwrap();
         assert!(line.contains(&format!(" root=PARTUUID={uuid} ")), "{line}");
         // The arguments of a slot are in the file that names its kernel.
         if slot == Slot::A || self.content != Content::Links {
-            assert!(self.board.words().iter().all(|word| line.contains(word)) && line.contains(" panic=-1"), "{line}");
+            assert!(
+                self.board.words().iter().all(|word| line.contains(word))
+                    && line.contains(" panic=-1"),
+                "{line}"
+            );
         }
         assert_eq!(line.matches("root=").count(), 1, "{line}");
         Some(slot)
@@ -194,7 +277,9 @@ impl Card {
         for state in states {
             self.place(state);
             let mut model = state.clone();
-            let expected = model.boot(|slot| slot == Slot::A || self.content.loads()).unwrap();
+            let expected = model
+                .boot(|slot| slot == Slot::A || self.content.loads())
+                .unwrap();
             assert_eq!(self.start(name), expected, "{name}: from {state:?}");
             assert_eq!(self.pair().copies, model.copies, "{name}: from {state:?}");
         }

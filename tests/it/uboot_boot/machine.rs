@@ -20,35 +20,58 @@ pub(super) struct Board {
 /// What it is beside its U-Boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A Raspberry Pi behind its firmware: that has loaded U-Boot and the device tree, and passes on the words of cmdline.txt.
+    /// A Raspberry Pi behind its firmware: that has loaded U-Boot and the device tree, and passes
+    /// on the words of cmdline.txt.
     RaspberryPi(&'static RaspberryPi),
-    /// QEMU's machine `virt` with this processor: U-Boot is what starts; the card is a disk of virtio.
+    /// QEMU's machine `virt` with this processor: U-Boot is what starts; the card is a disk of
+    /// virtio.
     Virt(&'static str),
 }
 
 /// A Raspberry Pi 3 with `program` of a release.
 pub(super) const fn raspberry_pi(release: &'static str, program: &'static str) -> Board {
-    Board { release, program, variant: "pi", kind: Kind::RaspberryPi(&PI_3) }
+    Board {
+        release,
+        program,
+        variant: "pi",
+        kind: Kind::RaspberryPi(&PI_3),
+    }
 }
 
 /// A Raspberry Pi 2, which has 32 bits.
 pub(super) const fn raspberry_pi_32(release: &'static str) -> Board {
-    Board { release, program: "rpi_2", variant: "pi-armhf", kind: Kind::RaspberryPi(&PI_2) }
+    Board {
+        release,
+        program: "rpi_2",
+        variant: "pi-armhf",
+        kind: Kind::RaspberryPi(&PI_2),
+    }
 }
 
 /// The machine `virt` with U-Boot of a release, and a card with the partition table of `variant`.
 pub(super) const fn virt(release: &'static str, variant: &'static str) -> Board {
-    Board { release, program: "qemu_arm64", variant, kind: Kind::Virt("cortex-a57") }
+    Board {
+        release,
+        program: "qemu_arm64",
+        variant,
+        kind: Kind::Virt("cortex-a57"),
+    }
 }
 
-/// The same with a U-Boot that was built for an environment beside the partitions, of which [`super::raw`] plays the part.
+/// The same with a U-Boot that was built for an environment beside the partitions, of which
+/// [`super::raw`] plays the part.
 pub(super) const fn virt_raw(release: &'static str) -> Board {
     virt(release, "extlinux-raw")
 }
 
 /// The same with a processor of 32 bits.
 pub(super) const fn virt_32(release: &'static str) -> Board {
-    Board { release, program: "qemu_arm", variant: "extlinux-armhf", kind: Kind::Virt("cortex-a15") }
+    Board {
+        release,
+        program: "qemu_arm",
+        variant: "extlinux-armhf",
+        kind: Kind::Virt("cortex-a15"),
+    }
 }
 
 /// The file of the second flash.
@@ -64,12 +87,20 @@ impl Board {
 
     /// What Debian calls its processor.
     fn architecture(&self) -> &'static str {
-        if self.variant.ends_with("-armhf") { "armhf" } else { "arm64" }
+        if self.variant.ends_with("-armhf") {
+            "armhf"
+        } else {
+            "arm64"
+        }
     }
 
     /// The emulator of its processor.
     pub(super) fn emulator(&self) -> &'static str {
-        if self.architecture() == "armhf" { "qemu-system-arm" } else { "qemu-system-aarch64" }
+        if self.architecture() == "armhf" {
+            "qemu-system-arm"
+        } else {
+            "qemu-system-aarch64"
+        }
     }
 
     /// The files of the boot partition that [`Self::arguments`] wants.
@@ -80,29 +111,54 @@ impl Board {
         }
     }
 
-    /// The emulator's arguments to start `program` with the card `image`. `dir` has the files of the boot partition.
+    /// The emulator's arguments to start `program` with the card `image`. `dir` has the files of
+    /// the boot partition.
     pub(super) fn arguments(&self, program: &Path, dir: &Path, image: &Path) -> Vec<String> {
         let [program, image] = [program, image].map(|path| path.display().to_string());
         let fixed = "-accel tcg -display none -monitor none -no-reboot -net none";
         let (machine, last) = match self.kind {
             Kind::RaspberryPi(model) => {
-                let RaspberryPi { machine, serial, .. } = model;
-                let program = if self.architecture() == "armhf" { in_place(&program, dir) } else { program };
+                let RaspberryPi {
+                    machine, serial, ..
+                } = model;
+                let program = if self.architecture() == "armhf" {
+                    in_place(&program, dir)
+                } else {
+                    program
+                };
                 let card = format!("-drive if=sd,format=raw,file={image}");
-                (format!("-M {machine} {serial} -kernel {program} {card}"), Some(model.passed_on(dir, "loglevel=6")))
+                (
+                    format!("-M {machine} {serial} -kernel {program} {card}"),
+                    Some(model.passed_on(dir, "loglevel=6")),
+                )
             }
             Kind::Virt(processor) => {
                 let machine = "-m 512 -nodefaults -serial stdio";
-                (format!("-M virt -cpu {processor} {machine} -bios {program} -drive if=virtio,format=raw,file={image}"), None)
+                (
+                    format!(
+                        "-M virt -cpu {processor} {machine} -bios {program} -drive if=virtio,format=raw,file={image}"
+                    ),
+                    None,
+                )
             }
         };
         // The second flash holds the variables that were built into U-Boot.
-        let flash = format!("-drive if=pflash,unit=1,format=raw,file={}", dir.join(FLASH).display());
+        let flash = format!(
+            "-drive if=pflash,unit=1,format=raw,file={}",
+            dir.join(FLASH).display()
+        );
         let flash = flash.split(' ').filter(|_| self.variant == "extlinux-raw");
-        fixed.split(' ').chain(flash).chain(machine.split(' ')).map(str::to_owned).chain(last.into_iter().flatten()).collect()
+        fixed
+            .split(' ')
+            .chain(flash)
+            .chain(machine.split(' '))
+            .map(str::to_owned)
+            .chain(last.into_iter().flatten())
+            .collect()
     }
 
-    /// Words of the kernel's command line that come from the golden image, and from the firmware where there is one.
+    /// Words of the kernel's command line that come from the golden image, and from the firmware
+    /// where there is one.
     pub(super) fn words(&self) -> [&'static str; 2] {
         match self.kind {
             Kind::RaspberryPi(_) => ["fsck.repair=yes", "loglevel=6"],
@@ -111,12 +167,22 @@ impl Board {
     }
 }
 
-/// U-Boot for a Raspberry Pi of 32 bits in a wrapping in `dir` that tells the emulator where the firmware loads it (to 0x8000), which is
-/// not where kernels go.
+/// U-Boot for a Raspberry Pi of 32 bits in a wrapping in `dir` that tells the emulator where the
+/// firmware loads it (to 0x8000), which is not where kernels go.
 fn in_place(program: &str, dir: &Path) -> String {
     let wrapped = dir.join("u-boot.img");
-    let options = "-A arm -O linux -T kernel -C none -a 0x8000 -e 0x8000 -d".split(' ').map(Into::into);
-    let arguments: Vec<OsString> = options.chain([program.into(), wrapped.clone().into()]).collect();
-    must("mkimage", &arguments.iter().map(|argument| argument as &dyn AsRef<OsStr>).collect::<Vec<_>>());
+    let options = "-A arm -O linux -T kernel -C none -a 0x8000 -e 0x8000 -d"
+        .split(' ')
+        .map(Into::into);
+    let arguments: Vec<OsString> = options
+        .chain([program.into(), wrapped.clone().into()])
+        .collect();
+    must(
+        "mkimage",
+        &arguments
+            .iter()
+            .map(|argument| argument as &dyn AsRef<OsStr>)
+            .collect::<Vec<_>>(),
+    );
     wrapped.display().to_string()
 }

@@ -1,5 +1,5 @@
-//! ext4: damages by debugfs, which keeps checksums right, and by patching bytes; many kinds of good filesystems; and e2fsck as
-//! the judge of random flips.
+//! ext4: damages by debugfs, which keeps checksums right, and by patching bytes; many kinds of good
+//! filesystems; and e2fsck as the judge of random flips.
 
 use super::super::support::{must, root, run, scratch, tool};
 use super::{Patch, expect, le32, patched, verify};
@@ -21,13 +21,19 @@ fn fill(dir: &Path) {
     symlink("t".repeat(100), dir.join("slow")).unwrap();
     std::fs::create_dir(dir.join("many")).unwrap();
     for number in 0..260 {
-        std::fs::write(dir.join(format!("many/a file with a long name, number {number:04}")), "").unwrap();
+        std::fs::write(
+            dir.join(format!("many/a file with a long name, number {number:04}")),
+            "",
+        )
+        .unwrap();
     }
     // Holes make an extent tree with nodes of its own.
     let holes = std::fs::File::create(dir.join("holes")).unwrap();
     for number in 0..40 {
         use std::os::unix::fs::FileExt;
-        holes.write_all_at(&DATA.repeat(128), number * 4096).unwrap();
+        holes
+            .write_all_at(&DATA.repeat(128), number * 4096)
+            .unwrap();
     }
 }
 
@@ -40,12 +46,22 @@ fn make(dir: &Path, name: &str, features: &str) -> Option<PathBuf> {
     }
     let image = dir.join(name);
     let size = "10M";
-    must(&mke2fs, &[&"-q", &"-t", &"ext4", &"-b", &"1024", &"-O", &features, &"-d", &tree, &image, &size]);
+    must(
+        &mke2fs,
+        &[
+            &"-q", &"-t", &"ext4", &"-b", &"1024", &"-O", &features, &"-d", &tree, &image, &size,
+        ],
+    );
     let value = "v".repeat(300);
     // Two attributes too large for the inode, so that it has a block of them.
     let attribute = |name: &str| format!("ea_set /two {name} {value}");
     // The last one lies in the inode.
-    for command in [&attribute("user.a"), &attribute("user.b"), "mknod null c 1 3", "ea_set /null user.c small"] {
+    for command in [
+        &attribute("user.a"),
+        &attribute("user.b"),
+        "mknod null c 1 3",
+        "ea_set /null user.c small",
+    ] {
         debug(&debugfs, &image, command);
     }
     // debugfs does not keep the index of a directory; e2fsck makes it.
@@ -63,9 +79,19 @@ fn open(image: &Path) -> Source {
 
 /// What debugfs says in the first number behind `word`.
 fn number(text: &str, word: &str) -> u64 {
-    let rest = text.split(word).nth(1).unwrap_or_else(|| panic!("no `{word}` in {text}"));
-    let digits: String = rest.trim_start().chars().take_while(|c| c.is_ascii_hexdigit() || *c == 'x').collect();
-    digits.strip_prefix("0x").map_or_else(|| digits.parse().unwrap(), |hex| u64::from_str_radix(hex, 16).unwrap())
+    let rest = text
+        .split(word)
+        .nth(1)
+        .unwrap_or_else(|| panic!("no `{word}` in {text}"));
+    let digits: String = rest
+        .trim_start()
+        .chars()
+        .take_while(|c| c.is_ascii_hexdigit() || *c == 'x')
+        .collect();
+    digits.strip_prefix("0x").map_or_else(
+        || digits.parse().unwrap(),
+        |hex| u64::from_str_radix(hex, 16).unwrap(),
+    )
 }
 
 /// An image in memory, and where things are in it.
@@ -78,7 +104,11 @@ struct Image {
 impl Image {
     fn new(path: PathBuf) -> Self {
         let bytes = Arc::new(std::fs::read(&path).unwrap());
-        Self { path, bytes, debugfs: tool("debugfs").unwrap() }
+        Self {
+            path,
+            bytes,
+            debugfs: tool("debugfs").unwrap(),
+        }
     }
 
     fn ask(&self, command: &str) -> String {
@@ -104,7 +134,9 @@ impl Image {
 
     fn entry_in(&self, block: u64, name: &str) -> u64 {
         let end = block as usize + 1024;
-        let found = self.bytes[block as usize..end].windows(name.len()).position(|window| window == name.as_bytes());
+        let found = self.bytes[block as usize..end]
+            .windows(name.len())
+            .position(|window| window == name.as_bytes());
         block + found.unwrap_or_else(|| panic!("no {name}")) as u64 - 8
     }
 
@@ -120,21 +152,33 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("ext4-free-blocks", &["ssv free_blocks_count 5"]),
     ("ext4-free-inodes", &["ssv free_inodes_count 5"]),
     ("ext4-journal", &["feature needs_recovery"]),
-    ("ext4-group", &["set_bg 0 itable_unused 9999", "set_bg 0 checksum calc"]),
-    ("ext4-block-bitmap", &["set_bg 0 flags 2", "set_bg 0 checksum calc"]),
+    (
+        "ext4-group",
+        &["set_bg 0 itable_unused 9999", "set_bg 0 checksum calc"],
+    ),
+    (
+        "ext4-block-bitmap",
+        &["set_bg 0 flags 2", "set_bg 0 checksum calc"],
+    ),
     ("ext4-symlink", &["sif /slow size 2000"]),
     ("ext4-resize", &["sif <7> block[0] 5"]),
     ("ext4-resize", &["sif <7> size 5"]),
     ("ext4-inode-blocks", &["sif <7> blocks 5"]),
     ("ext4-orphans", &["ssv last_orphan 13"]),
-    ("ext4-group", &["set_bg 0 inode_table 99999999", "set_bg 0 checksum calc"]),
+    (
+        "ext4-group",
+        &["set_bg 0 inode_table 99999999", "set_bg 0 checksum calc"],
+    ),
     ("ext4-inode-mode", &["sif /one mode 0x91a4"]),
     ("ext4-inode-flags", &["sif /null flags 0x80000"]),
     ("ext4-inode-flags", &["sif /one flags 0x81000"]),
     ("ext4-inode-deleted", &["sif /one dtime 1700000000"]),
     ("ext4-inode-reserved", &["sif /one faddr 5"]),
     ("ext4-inode-reserved", &["sif <6> block[2] 700"]),
-    ("ext4-journal", &["ssv journal_uuid 01020304-0000-0000-0000-000000000000"]),
+    (
+        "ext4-journal",
+        &["ssv journal_uuid 01020304-0000-0000-0000-000000000000"],
+    ),
     ("ext4-inode-size", &["sif /one size 100"]),
     ("ext4-inode-blocks", &["sif /one blocks 99"]),
     ("ext4-symlink", &["sif /fast size 2"]),
@@ -148,9 +192,18 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("ext4-links", &["sif /one links_count 5"]),
     ("ext4-unreachable", &["unlink /two"]),
     ("ext4-root", &["sif <2> mode 0100755"]),
-    ("ext4-free-blocks", &["set_bg 0 free_blocks_count 5", "set_bg 0 checksum calc"]),
-    ("ext4-free-inodes", &["set_bg 0 free_inodes_count 5", "set_bg 0 checksum calc"]),
-    ("ext4-used-dirs", &["set_bg 0 used_dirs_count 9", "set_bg 0 checksum calc"]),
+    (
+        "ext4-free-blocks",
+        &["set_bg 0 free_blocks_count 5", "set_bg 0 checksum calc"],
+    ),
+    (
+        "ext4-free-inodes",
+        &["set_bg 0 free_inodes_count 5", "set_bg 0 checksum calc"],
+    ),
+    (
+        "ext4-used-dirs",
+        &["set_bg 0 used_dirs_count 9", "set_bg 0 checksum calc"],
+    ),
     ("ext4-block-bitmap", &["freeb 700"]),
     ("ext4-inode-bitmap", &["freei /one"]),
 ];
@@ -158,26 +211,37 @@ const COMMANDS: &[(&str, &[&str])] = &[
 #[test]
 fn each_damage_by_debugfs_has_its_own_finding() {
     let dir = scratch();
-    let Some(image) = make(dir.path(), "good", "metadata_csum,^uninit_bg") else { return };
+    let Some(image) = make(dir.path(), "good", "metadata_csum,^uninit_bg") else {
+        return;
+    };
     expect(&verify(&open(&image)), &[], "the good image");
     let debugfs = tool("debugfs").unwrap();
     for (code, commands) in COMMANDS {
         let copy = dir.path().join("bad");
         std::fs::copy(&image, &copy).unwrap();
-        commands.iter().for_each(|command| drop(debug(&debugfs, &copy, command)));
+        commands
+            .iter()
+            .for_each(|command| drop(debug(&debugfs, &copy, command)));
         expect(&verify(&open(&copy)), &[code], &format!("{commands:?}"));
     }
     // What is in a directory that cannot be read is missed elsewhere.
     debug(&debugfs, &image, "sif /sub size 1000");
     let found = verify(&open(&image)).findings;
-    assert!(found.iter().any(|finding| finding.code == "ext4-inode-size"), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|finding| finding.code == "ext4-inode-size"),
+        "{found:?}"
+    );
 }
 
 /// Damages by bytes on an image without checksums, where only the structure itself tells.
 #[test]
 fn each_damage_of_a_structure_has_its_own_finding() {
     let dir = scratch();
-    let Some(path) = make(dir.path(), "good", "^metadata_csum,^uninit_bg") else { return };
+    let Some(path) = make(dir.path(), "good", "^metadata_csum,^uninit_bg") else {
+        return;
+    };
     let image = Image::new(path);
     expect(&verify(&open(&image.path)), &[], "the good image");
     let (root, sub) = (image.block("/", 0), image.block("/sub", 0));
@@ -198,15 +262,30 @@ fn each_damage_of_a_structure_has_its_own_finding() {
         ("ext4-inode-extra", put(image.inode("/one") + 128, &[33])),
         ("ext4-dir-entry", put(image.entry("/", "two") + 4, &[11])),
         ("ext4-dir-name", put(image.entry("/", "two") + 9, b"/")),
-        ("ext4-dir-duplicate", put(image.entry("/sub", "deep") + 8, b"link")),
+        (
+            "ext4-dir-duplicate",
+            put(image.entry("/sub", "deep") + 8, b"link"),
+        ),
         ("ext4-dir-dots", put(sub + 12, &[13])),
         ("ext4-dir-dots", put(root, &[13])),
         ("ext4-dir-dots", put(root + 12, &[13])),
         ("ext4-dir-type", put(image.entry("/", "two") + 7, &[7])),
-        ("ext4-dir-index", put(image.block("/many", 0) + 24 + 5, &[7])),
-        ("ext4-dir-index", put(image.block("/many", 0) + 24 + 8 + 4, &[200])),
+        (
+            "ext4-dir-index",
+            put(image.block("/many", 0) + 24 + 5, &[7]),
+        ),
+        (
+            "ext4-dir-index",
+            put(image.block("/many", 0) + 24 + 8 + 4, &[200]),
+        ),
         ("ext4-dir-index", put(image.block("/many", 0) + 32, &[3])),
-        ("ext4-dir-index", put(image.block("/many", 0) + 34, &[image.bytes[image.block("/many", 0) as usize + 34] - 1])),
+        (
+            "ext4-dir-index",
+            put(
+                image.block("/many", 0) + 34,
+                &[image.bytes[image.block("/many", 0) as usize + 34] - 1],
+            ),
+        ),
         ("ext4-dir-hash", put(name_in_leaf, b"X")),
         ("ext4-journal", put(journal + 28, &[0, 0, 0, 1])),
         ("ext4-journal", put(1024 + 0x10C + 4 * 5, &[1])),
@@ -215,86 +294,175 @@ fn each_damage_of_a_structure_has_its_own_finding() {
         ("ext4-resize", put(resize, &[1; 1024])),
         ("ext4-xattr", put(attributes, &[1])),
         ("ext4-xattr", put(attributes + 32 + 2, &[0xFF, 0xFF])),
-        ("ext4-xattr", put(image.inode("/null") + 160 + 4 + 2, &[0xFF, 0xFF])),
-        ("ext4-xattr", [put(attributes + 32 + 1, &[77]), put(attributes + 32 + 16 + 4 + 1, &[77])].concat()),
+        (
+            "ext4-xattr",
+            put(image.inode("/null") + 160 + 4 + 2, &[0xFF, 0xFF]),
+        ),
+        (
+            "ext4-xattr",
+            [
+                put(attributes + 32 + 1, &[77]),
+                put(attributes + 32 + 16 + 4 + 1, &[77]),
+            ]
+            .concat(),
+        ),
         ("ext4-xattr-hash", put(attributes + 12, &[1, 2, 3, 4])),
         ("ext4-xattr-hash", put(value, b"w")),
         ("ext4-xattr-references", put(attributes + 4, &[7])),
         // The order alone: hashes of 0 say that there is none.
-        ("ext4-xattr-order", [put(attributes + 12, &[0; 4]), put(attributes + 32 + 12, &[0; 4]), put(first_name, b"z")].concat()),
+        (
+            "ext4-xattr-order",
+            [
+                put(attributes + 12, &[0; 4]),
+                put(attributes + 32 + 12, &[0; 4]),
+                put(first_name, b"z"),
+            ]
+            .concat(),
+        ),
     ];
     for (code, patches) in cases {
-        expect(&verify(&patched(&image.bytes, &patches)), &[code], &format!("{code}: {patches:x?}"));
+        expect(
+            &verify(&patched(&image.bytes, &patches)),
+            &[code],
+            &format!("{code}: {patches:x?}"),
+        );
     }
 }
 
 #[test]
 fn special_inodes_that_are_gone_are_found() {
     let dir = scratch();
-    let Some(path) = make(dir.path(), "good", "^metadata_csum,^uninit_bg,orphan_file") else { return };
+    let Some(path) = make(dir.path(), "good", "^metadata_csum,^uninit_bg,orphan_file") else {
+        return;
+    };
     let image = Image::new(path);
     expect(&verify(&open(&image.path)), &[], "the good image");
     let orphans = format!("<{}>", le32(&image.bytes, 1024 + 0x280));
-    let written = patched(&image.bytes, &[(image.block(&orphans, 0), vec![13, 0, 0, 0])]);
-    expect(&verify(&written), &["ext4-orphans"], "a name on the list of orphans");
+    let written = patched(
+        &image.bytes,
+        &[(image.block(&orphans, 0), vec![13, 0, 0, 0])],
+    );
+    expect(
+        &verify(&written),
+        &["ext4-orphans"],
+        "a name on the list of orphans",
+    );
     // An inode whose map or life has gone leaves what it had to nobody.
     let empty = image.inode("<8>") + 40 + 2;
     let journal = verify(&patched(&image.bytes, &[(empty, vec![0; 2])]));
-    expect(&journal, &["ext4-block-bitmap", "ext4-free-blocks", "ext4-inode-blocks", "ext4-journal"], "a journal without a map");
-    let resize = verify(&patched(&image.bytes, &[(image.inode("<7>"), vec![0; 128])]));
-    expect(&resize, &["ext4-block-bitmap", "ext4-free-blocks", "ext4-resize"], "no inode for growing");
+    expect(
+        &journal,
+        &[
+            "ext4-block-bitmap",
+            "ext4-free-blocks",
+            "ext4-inode-blocks",
+            "ext4-journal",
+        ],
+        "a journal without a map",
+    );
+    let resize = verify(&patched(
+        &image.bytes,
+        &[(image.inode("<7>"), vec![0; 128])],
+    ));
+    expect(
+        &resize,
+        &["ext4-block-bitmap", "ext4-free-blocks", "ext4-resize"],
+        "no inode for growing",
+    );
 }
 
 #[test]
 fn shared_and_foreign_blocks_are_found_in_maps_without_extents() {
     let dir = scratch();
-    let Some(path) = make(dir.path(), "good", "^extent,^64bit,^metadata_csum,^uninit_bg") else { return };
+    let Some(path) = make(
+        dir.path(),
+        "good",
+        "^extent,^64bit,^metadata_csum,^uninit_bg",
+    ) else {
+        return;
+    };
     let image = Image::new(path);
     expect(&verify(&open(&image.path)), &[], "the good image");
     let (one, two) = (image.inode("/one") + 40, image.inode("/two") + 40);
     let block = image.bytes[one as usize..one as usize + 4].to_vec();
-    expect(&verify(&patched(&image.bytes, &[(two, block)])), &["ext4-shared-block"], "a block of two files");
-    expect(&verify(&patched(&image.bytes, &[(two, vec![0xFF; 4])])), &["ext4-block-map"], "a block outside");
-    expect(&verify(&patched(&image.bytes, &[(two, vec![5, 0, 0, 0])])), &["ext4-shared-block"], "a block of metadata");
+    expect(
+        &verify(&patched(&image.bytes, &[(two, block)])),
+        &["ext4-shared-block"],
+        "a block of two files",
+    );
+    expect(
+        &verify(&patched(&image.bytes, &[(two, vec![0xFF; 4])])),
+        &["ext4-block-map"],
+        "a block outside",
+    );
+    expect(
+        &verify(&patched(&image.bytes, &[(two, vec![5, 0, 0, 0])])),
+        &["ext4-shared-block"],
+        "a block of metadata",
+    );
 }
 
 /// Every checksum: one byte that nothing else looks at.
 #[test]
 fn each_checksum_is_checked() {
     let dir = scratch();
-    let Some(path) = make(dir.path(), "good", "metadata_csum") else { return };
+    let Some(path) = make(dir.path(), "good", "metadata_csum") else {
+        return;
+    };
     let image = Image::new(path);
     expect(&verify(&open(&image.path)), &[], "the good image");
     let extents = u64::from(le32(&image.bytes, image.inode("/holes") + 40 + 16)) * 1024;
     let attributes = u64::from(le32(&image.bytes, image.inode("/two") + 0x68)) * 1024;
     let desc = 2048;
-    let (blocks, inodes) = (u64::from(le32(&image.bytes, desc)) * 1024, u64::from(le32(&image.bytes, desc + 4)) * 1024);
+    let (blocks, inodes) = (
+        u64::from(le32(&image.bytes, desc)) * 1024,
+        u64::from(le32(&image.bytes, desc + 4)) * 1024,
+    );
     let cases = [
         ("ext4-superblock-checksum", 1024 + 0x88),
         ("ext4-group-checksum", desc + 0x3C),
         ("ext4-inode-checksum", image.inode("/one") + 8),
-        ("ext4-extent-checksum", extents + 12 + 12 * u64::from(le32(&image.bytes, extents + 4) & 0xFFFF)),
+        (
+            "ext4-extent-checksum",
+            extents + 12 + 12 * u64::from(le32(&image.bytes, extents + 4) & 0xFFFF),
+        ),
         ("ext4-dir-checksum", image.block("/sub", 0) + 1023),
         ("ext4-dir-checksum", image.block("/many", 0) + 1023),
         ("ext4-xattr-checksum", attributes + 20),
         ("ext4-backup", 8193 * 1024 + 0x18),
     ];
     for (code, at) in cases {
-        expect(&verify(&patched(&image.bytes, &[image.flip(at)])), &[code], &format!("{code} at {at:#x}"));
+        expect(
+            &verify(&patched(&image.bytes, &[image.flip(at)])),
+            &[code],
+            &format!("{code} at {at:#x}"),
+        );
     }
     // A wrong bit gives the wrong checksum as well.
     for (at, expected) in [
-        (blocks + 700, ["ext4-block-bitmap", "ext4-block-bitmap-checksum"]),
-        (inodes + 1, ["ext4-inode-bitmap", "ext4-inode-bitmap-checksum"]),
+        (
+            blocks + 700,
+            ["ext4-block-bitmap", "ext4-block-bitmap-checksum"],
+        ),
+        (
+            inodes + 1,
+            ["ext4-inode-bitmap", "ext4-inode-bitmap-checksum"],
+        ),
     ] {
-        expect(&verify(&patched(&image.bytes, &[image.flip(at)])), &expected, &format!("{at:#x}"));
+        expect(
+            &verify(&patched(&image.bytes, &[image.flip(at)])),
+            &expected,
+            &format!("{at:#x}"),
+        );
     }
 }
 
 #[test]
 fn features_that_cannot_be_followed_are_named() {
     let dir = scratch();
-    let Some(path) = make(dir.path(), "inline", "inline_data") else { return };
+    let Some(path) = make(dir.path(), "inline", "inline_data") else {
+        return;
+    };
     let outcome = verify(&open(&path));
     expect(&outcome, &["ext4-unchecked"], "inline data");
     assert!(outcome.is_good());
@@ -322,7 +490,9 @@ fn good_filesystems_of_many_features_have_no_findings() {
         "^filetype",
     ];
     for (number, features) in features.into_iter().enumerate() {
-        let Some(image) = make(dir.path(), &format!("image{number}"), features) else { return };
+        let Some(image) = make(dir.path(), &format!("image{number}"), features) else {
+            return;
+        };
         expect(&verify(&open(&image)), &[], features);
         std::fs::remove_file(image).unwrap();
     }
@@ -335,12 +505,18 @@ fn filesystems_that_the_kernel_wrote_have_no_findings() {
     }
     let dir = scratch();
     for features in ["metadata_csum,orphan_file", "^extent,^64bit,^metadata_csum"] {
-        let Some(image) = make(dir.path(), "mounted", features) else { return };
+        let Some(image) = make(dir.path(), "mounted", features) else {
+            return;
+        };
         let mount = dir.path().join("mount");
         std::fs::create_dir_all(&mount).unwrap();
         must("mount", &[&"-o", &"loop", &image, &mount]);
         for number in 0..1500 {
-            std::fs::write(mount.join(format!("many/made by the kernel {number}")), "x".repeat(number % 90)).unwrap();
+            std::fs::write(
+                mount.join(format!("many/made by the kernel {number}")),
+                "x".repeat(number % 90),
+            )
+            .unwrap();
         }
         for number in (0..1500).step_by(3) {
             std::fs::remove_file(mount.join(format!("many/made by the kernel {number}"))).unwrap();
@@ -356,8 +532,11 @@ fn filesystems_that_the_kernel_wrote_have_no_findings() {
 /// Offsets of bytes of metadata: those of blocks that are neither empty nor filled by a file.
 fn metadata(bytes: &[u8]) -> Vec<u64> {
     let blocks = bytes.chunks_exact(1024).enumerate();
-    let kept = blocks.filter(|(_, block)| block.iter().any(|byte| *byte != 0) && !block.windows(8).any(|window| window == DATA));
-    kept.flat_map(|(number, _)| number as u64 * 1024..(number as u64 + 1) * 1024).collect()
+    let kept = blocks.filter(|(_, block)| {
+        block.iter().any(|byte| *byte != 0) && !block.windows(8).any(|window| window == DATA)
+    });
+    kept.flat_map(|(number, _)| number as u64 * 1024..(number as u64 + 1) * 1024)
+        .collect()
 }
 
 /// Where e2fsck finds an error in one flipped byte, so does this verification.
@@ -373,7 +552,9 @@ fn e2fsck_finds_nothing_in_random_damage_that_goes_unnoticed() {
         state
     };
     for features in ["metadata_csum", "^metadata_csum,^uninit_bg"] {
-        let Some(path) = make(dir.path(), "good", features) else { return };
+        let Some(path) = make(dir.path(), "good", features) else {
+            return;
+        };
         let bytes = std::fs::read(&path).unwrap();
         let places = metadata(&bytes);
         let (mut both, mut ours_only, mut neither, mut missed) = (0, 0, 0, Vec::new());
@@ -388,11 +569,21 @@ fn e2fsck_finds_nothing_in_random_damage_that_goes_unnoticed() {
                 (true, true) => neither += 1,
                 (true, false) => ours_only += 1,
                 (false, false) => both += 1,
-                (false, true) => missed.push(format!("{at:#x}: {}", String::from_utf8_lossy(&theirs.stdout))),
+                (false, true) => missed.push(format!(
+                    "{at:#x}: {}",
+                    String::from_utf8_lossy(&theirs.stdout)
+                )),
             }
         }
-        println!("{features}: both {both}, only ours {ours_only}, neither {neither}, only e2fsck {}", missed.len());
-        assert!(missed.is_empty(), "{features}: e2fsck alone found\n{}", missed.join("\n"));
+        println!(
+            "{features}: both {both}, only ours {ours_only}, neither {neither}, only e2fsck {}",
+            missed.len()
+        );
+        assert!(
+            missed.is_empty(),
+            "{features}: e2fsck alone found\n{}",
+            missed.join("\n")
+        );
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -52,7 +52,10 @@ fn stat(mode: u16) -> Stat {
     Stat::root(mode, TIME)
 }
 
-const TIME: Time = Time { seconds: 1_700_000_000, nanos: 0 };
+const TIME: Time = Time {
+    seconds: 1_700_000_000,
+    nanos: 0,
+};
 
 /// Puts a file into a tree.
 pub(super) fn put(tree: &mut Tree, path: &str, bytes: impl Into<Vec<u8>>) {
@@ -80,7 +83,11 @@ pub(super) fn elf(needed: &[&str]) -> Vec<u8> {
     out.extend([64_u16, 56, 2, 0, 0, 0].map(u16::to_le_bytes).concat());
     for (kind, start, len) in [(1_u32, 0, total), (2, dynamic, strtab - dynamic)] {
         out.extend([kind, 4].map(u32::to_le_bytes).concat());
-        out.extend([start, start, start, len, len, 8].map(u64::to_le_bytes).concat());
+        out.extend(
+            [start, start, start, len, len, 8]
+                .map(u64::to_le_bytes)
+                .concat(),
+        );
     }
     for (tag, value) in entries {
         out.extend([tag, value].map(u64::to_le_bytes).concat());
@@ -102,43 +109,92 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 impl Build {
     pub(super) fn new() -> Self {
-        let parts = [(1, BOOT, types::GPT_ESP), (2, A, types::GPT_LINUX), (3, B, types::GPT_LINUX), (4, DATA, types::GPT_LINUX)];
+        let parts = [
+            (1, BOOT, types::GPT_ESP),
+            (2, A, types::GPT_LINUX),
+            (3, B, types::GPT_LINUX),
+            (4, DATA, types::GPT_LINUX),
+        ];
         let partition = |(number, (start, len), kind): (u32, (u64, u64), _)| {
             let id = Some(uuid(number as u8));
-            Partition::new(number, Lba::from_bytes(start * MIB), len * MIB / 512, kind, id)
+            Partition::new(
+                number,
+                Lba::from_bytes(start * MIB),
+                len * MIB / 512,
+                kind,
+                id,
+            )
         };
-        let table = Table { disk_id: DiskId::Gpt(uuid(9)), partitions: parts.map(partition).to_vec(), warnings: Vec::new() };
+        let table = Table {
+            disk_id: DiskId::Gpt(uuid(9)),
+            partitions: parts.map(partition).to_vec(),
+            warnings: Vec::new(),
+        };
         let meta = Meta {
             name: "release-1".into(),
             device_types: vec!["board".into()],
             payload_name: "rootfs.ext4".into(),
             ..Meta::default()
         };
-        Self { root: root(), boot: boot(), data: data(), table, bootstrap: meta.clone(), meta, digest: None, no_bootstrap: false }
+        Self {
+            root: root(),
+            boot: boot(),
+            data: data(),
+            table,
+            bootstrap: meta.clone(),
+            meta,
+            digest: None,
+            no_bootstrap: false,
+        }
     }
 
     pub(super) fn make(mut self) -> Made {
         let options = |number| ext4::write::Options::new(uuid(number), uuid(5), TIME);
-        let root = ext4::write::write(&self.root, A.1 * MIB, &options(6)).unwrap().content;
+        let root = ext4::write::write(&self.root, A.1 * MIB, &options(6))
+            .unwrap()
+            .content;
         let bytes = root.read_all(1 << 30).unwrap();
         let digest = self.digest.unwrap_or_else(|| Sha256::digest(&bytes).into());
         if !self.no_bootstrap && self.data.file("/mender/bootstrap.mender").is_none() {
-            put(&mut self.data, "/mender/bootstrap.mender", artifact::bootstrap(&self.bootstrap, &digest).unwrap());
+            put(
+                &mut self.data,
+                "/mender/bootstrap.mender",
+                artifact::bootstrap(&self.bootstrap, &digest).unwrap(),
+            );
         }
-        let data = ext4::write::write(&self.data, DATA.1 * MIB, &options(7)).unwrap().content;
-        let kind = fat::Options { volume_id: 0x1234_ABCD, label: None, time: TIME, kind: fat::Kind::Fat32, hidden_sectors: 0 };
+        let data = ext4::write::write(&self.data, DATA.1 * MIB, &options(7))
+            .unwrap()
+            .content;
+        let kind = fat::Options {
+            volume_id: 0x1234_ABCD,
+            label: None,
+            time: TIME,
+            kind: fat::Kind::Fat32,
+            hidden_sectors: 0,
+        };
         let boot = fat::write(&self.boot, BOOT.1 * MIB, &kind).unwrap();
         let mut disk = Content::hole(0);
-        let (front, back): (Vec<_>, Vec<_>) = self.table.encode(TOTAL).unwrap().into_iter().partition(|(at, _)| *at < MIB);
-        front.into_iter().for_each(|(at, bytes)| disk.push_bytes(at, bytes));
+        let (front, back): (Vec<_>, Vec<_>) = self
+            .table
+            .encode(TOTAL)
+            .unwrap()
+            .into_iter()
+            .partition(|(at, _)| *at < MIB);
+        front
+            .into_iter()
+            .for_each(|(at, bytes)| disk.push_bytes(at, bytes));
         for ((start, _), content) in [(BOOT, &boot), (A, &root), (B, &root), (DATA, &data)] {
             disk.push_content(start * MIB, content);
         }
-        back.into_iter().for_each(|(at, bytes)| disk.push_bytes(at, bytes));
+        back.into_iter()
+            .for_each(|(at, bytes)| disk.push_bytes(at, bytes));
         disk.set_len(TOTAL);
         let mut artifact = Cursor::new(Vec::new());
         artifact::write(&mut artifact, &self.meta, &root, None).unwrap();
-        Made { disk: Arc::new(disk.read_all(TOTAL).unwrap()), artifact: Arc::new(MemSource(artifact.into_inner().into())) }
+        Made {
+            disk: Arc::new(disk.read_all(TOTAL).unwrap()),
+            artifact: Arc::new(MemSource(artifact.into_inner().into())),
+        }
     }
 }
 
@@ -152,15 +208,26 @@ fn root() -> Tree {
         uuid(7)
     );
     put(&mut tree, "/etc/fstab", fstab);
-    put(&mut tree, "/etc/mender/artifact_info", "artifact_name=release-1\n");
+    put(
+        &mut tree,
+        "/etc/mender/artifact_info",
+        "artifact_name=release-1\n",
+    );
     put(&mut tree, "/usr/bin/mender-update", elf(&["libone.so.1"]));
-    put(&mut tree, "/usr/lib/x86_64-linux-gnu/libone.so.1", elf(&["libtwo.so.2"]));
+    put(
+        &mut tree,
+        "/usr/lib/x86_64-linux-gnu/libone.so.1",
+        elf(&["libtwo.so.2"]),
+    );
     put(&mut tree, "/lib/libtwo.so.2", elf(&[]));
     put(&mut tree, "/boot/vmlinuz-6.1.0-1", "kernel");
     put(&mut tree, "/boot/initrd.img-6.1.0-1", "initrd");
-    tree.put_symlink("/vmlinuz", "boot/vmlinuz-6.1.0-1", TIME).unwrap();
-    tree.put_symlink("/initrd.img", "boot/initrd.img-6.1.0-1", TIME).unwrap();
-    tree.put_symlink("/var/lib/mender", "/data/mender", TIME).unwrap();
+    tree.put_symlink("/vmlinuz", "boot/vmlinuz-6.1.0-1", TIME)
+        .unwrap();
+    tree.put_symlink("/initrd.img", "boot/initrd.img-6.1.0-1", TIME)
+        .unwrap();
+    tree.put_symlink("/var/lib/mender", "/data/mender", TIME)
+        .unwrap();
     tree.mkdir("/data", &stat(0o755)).unwrap();
     tree.mkdir("/boot/efi", &stat(0o755)).unwrap();
     tree
@@ -168,13 +235,19 @@ fn root() -> Tree {
 
 /// The first stage that names these PARTUUIDs.
 pub(super) fn stage1(a: &str, b: &str) -> String {
-    format!("set uuid_a=\"{a}\"\nset uuid_b=\"{b}\"\nload_env --file \"($root)/boot/mender-slot.env\" kernel initrd args\n")
+    format!(
+        "set uuid_a=\"{a}\"\nset uuid_b=\"{b}\"\nload_env --file \"($root)/boot/mender-slot.env\" kernel initrd args\n"
+    )
 }
 
 fn boot() -> Tree {
     let mut tree = Tree::new(stat(0o755));
     put(&mut tree, "/EFI/BOOT/BOOTX64.EFI", "MZ".repeat(2000));
-    put(&mut tree, "/EFI/BOOT/grub.cfg", stage1(&uuid(2).to_string(), &uuid(3).to_string()));
+    put(
+        &mut tree,
+        "/EFI/BOOT/grub.cfg",
+        stage1(&uuid(2).to_string(), &uuid(3).to_string()),
+    );
     put(&mut tree, "/EFI/BOOT/SECOND.EFI", "MZ");
     put(&mut tree, "/EFI/BOOT/a file with a long name.txt", "text");
     for copy in ["mender_grubenv1", "mender_grubenv2"] {
@@ -184,8 +257,16 @@ fn boot() -> Tree {
             &format!("/grub-mender-grubenv/{copy}/env"),
             block("bootcount=0\nmender_boot_part=2\nupgrade_available=0\n"),
         );
-        put(&mut tree, &format!("/grub-mender-grubenv/{copy}/lock.sha256sum"), format!("{}  lock\n", hex(&Sha256::digest(&lock))));
-        put(&mut tree, &format!("/grub-mender-grubenv/{copy}/lock"), lock);
+        put(
+            &mut tree,
+            &format!("/grub-mender-grubenv/{copy}/lock.sha256sum"),
+            format!("{}  lock\n", hex(&Sha256::digest(&lock))),
+        );
+        put(
+            &mut tree,
+            &format!("/grub-mender-grubenv/{copy}/lock"),
+            lock,
+        );
     }
     tree
 }
@@ -205,9 +286,16 @@ fn data() -> Tree {
 #[test]
 fn the_good_image_has_no_finding() {
     let made = Build::new().make();
-    let request = goldsmith::verify::Request { artifact: Some(Arc::clone(&made.artifact)), ..Default::default() };
+    let request = goldsmith::verify::Request {
+        artifact: Some(Arc::clone(&made.artifact)),
+        ..Default::default()
+    };
     let outcome = goldsmith::verify::image(&made.source(), &request);
     super::expect(&outcome, &[], "the good image");
-    assert!(outcome.groups.iter().all(|group| group.passed > 0), "{:?}", outcome.groups);
+    assert!(
+        outcome.groups.iter().all(|group| group.passed > 0),
+        "{:?}",
+        outcome.groups
+    );
     assert_eq!(made.source().len(), TOTAL);
 }

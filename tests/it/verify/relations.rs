@@ -8,10 +8,19 @@ use goldsmith::verify::{Request, field, image};
 use serde_json::json;
 use std::sync::Arc;
 
-const GRUBENV: [&str; 2] = ["/grub-mender-grubenv/mender_grubenv1", "/grub-mender-grubenv/mender_grubenv2"];
+const GRUBENV: [&str; 2] = [
+    "/grub-mender-grubenv/mender_grubenv1",
+    "/grub-mender-grubenv/mender_grubenv2",
+];
 
 fn env(build: &mut Build, copies: &[usize], values: &str) {
-    copies.iter().for_each(|copy| put(&mut build.boot, &format!("{}/env", GRUBENV[*copy]), block(values)));
+    copies.iter().for_each(|copy| {
+        put(
+            &mut build.boot,
+            &format!("{}/env", GRUBENV[*copy]),
+            block(values),
+        )
+    });
 }
 
 pub(super) fn fstab(build: &mut Build, change: impl Fn(String) -> String) {
@@ -24,23 +33,55 @@ pub(super) type Case = (&'static str, fn(&mut Build));
 const CASES: &[Case] = &[
     ("data-missing", |b| drop(b.data.remove("/mender"))),
     ("root-missing", |b| drop(b.root.remove("/etc/os-release"))),
-    ("client-conf", |b| put(&mut b.root, "/etc/mender/mender.conf", "no JSON")),
-    ("client-slots", |b| put(&mut b.data, "/mender/mender.conf", r#"{"RootfsPartA":"/dev/sda2","RootfsPartB":"/dev/sda12"}"#)),
-    ("client-slots", |b| put(&mut b.data, "/mender/mender.conf", r#"{"RootfsPartA":"/dev/sda2","RootfsPartB":"/dev/mmcblk0p2"}"#)),
-    ("device-type", |b| put(&mut b.data, "/mender/device_type", "device_type=a b\n")),
-    ("device-type", |b| drop(b.data.remove("/mender/device_type"))),
-    ("artifact-info", |b| drop(b.root.remove("/etc/mender/artifact_info"))),
-    ("bootstrap-invalid", |b| put(&mut b.data, "/mender/bootstrap.mender", "no Artifact")),
+    ("client-conf", |b| {
+        put(&mut b.root, "/etc/mender/mender.conf", "no JSON")
+    }),
+    ("client-slots", |b| {
+        put(
+            &mut b.data,
+            "/mender/mender.conf",
+            r#"{"RootfsPartA":"/dev/sda2","RootfsPartB":"/dev/sda12"}"#,
+        )
+    }),
+    ("client-slots", |b| {
+        put(
+            &mut b.data,
+            "/mender/mender.conf",
+            r#"{"RootfsPartA":"/dev/sda2","RootfsPartB":"/dev/mmcblk0p2"}"#,
+        )
+    }),
+    ("device-type", |b| {
+        put(&mut b.data, "/mender/device_type", "device_type=a b\n")
+    }),
+    ("device-type", |b| {
+        drop(b.data.remove("/mender/device_type"))
+    }),
+    ("artifact-info", |b| {
+        drop(b.root.remove("/etc/mender/artifact_info"))
+    }),
+    ("bootstrap-invalid", |b| {
+        put(&mut b.data, "/mender/bootstrap.mender", "no Artifact")
+    }),
     ("bootstrap-missing", |b| b.no_bootstrap = true),
     ("bootstrap-checksum", |b| b.digest = Some([7; 32])),
     ("bootstrap-name", |b| b.bootstrap.name = "release-2".into()),
-    ("bootstrap-device-type", |b| b.bootstrap.device_types = vec!["other".into()]),
+    ("bootstrap-device-type", |b| {
+        b.bootstrap.device_types = vec!["other".into()]
+    }),
     ("data-mount", |b| put(&mut b.root, "/data/left", "here")),
     ("client-state", |b| drop(b.root.remove("/var/lib/mender"))),
-    ("client-identity", |b| put(&mut b.data, "/mender/mender-agent.pem", "key")),
-    ("client-missing", |b| drop(b.root.remove("/usr/bin/mender-update"))),
-    ("client-library", |b| drop(b.root.remove("/lib/libtwo.so.2"))),
-    ("client-program", |b| put(&mut b.root, "/usr/bin/mender-auth", "text")),
+    ("client-identity", |b| {
+        put(&mut b.data, "/mender/mender-agent.pem", "key")
+    }),
+    ("client-missing", |b| {
+        drop(b.root.remove("/usr/bin/mender-update"))
+    }),
+    ("client-library", |b| {
+        drop(b.root.remove("/lib/libtwo.so.2"))
+    }),
+    ("client-program", |b| {
+        put(&mut b.root, "/usr/bin/mender-auth", "text")
+    }),
     ("client-program", |b| {
         put(&mut b.root, "/lib/libtwo.so.2", {
             let mut other = elf(&[]);
@@ -48,20 +89,78 @@ const CASES: &[Case] = &[
             other
         })
     }),
-    ("fstab-duplicate", |b| fstab(b, |old| old + "tmpfs /tmp tmpfs defaults 0 0\n")),
-    ("fstab-device", |b| fstab(b, |old| old + "UUID=0000 /home ext4 defaults 0 2\n")),
-    ("fstab-device", |b| fstab(b, |old| old + "/dev/sda9 none swap sw 0 0\n")),
-    ("fstab-data", |b| fstab(b, |old| old.replace(" /data ", " /srv "))),
-    ("fstab-boot", |b| fstab(b, |old| old.replace("/boot/efi", "/boot/none"))),
-    ("fstab-root", |b| fstab(b, |old| old.replace("/dev/root", &format!("PARTUUID={}", Uuid([2; 16]))))),
-    ("grubenv-format", |b| put(&mut b.boot, "/grub-mender-grubenv/mender_grubenv1/env", "short")),
-    ("grubenv-lock", |b| put(&mut b.boot, "/grub-mender-grubenv/mender_grubenv2/lock.sha256sum", "0  lock\n")),
-    ("grubenv-values", |b| env(b, &[1], "bootcount=2\nmender_boot_part=2\nupgrade_available=0\n")),
-    ("grubenv-copies", |b| env(b, &[1], "bootcount=1\nmender_boot_part=2\nupgrade_available=0\n")),
-    ("grubenv-slot", |b| env(b, &[0, 1], "bootcount=0\nmender_boot_part=3\nupgrade_available=0\n")),
-    ("stage1-program", |b| drop(b.boot.remove("/EFI/BOOT/BOOTX64.EFI"))),
-    ("stage1-partuuid", |b| put(&mut b.boot, "/grub-mender-grubenv/grub.cfg", stage1(&Uuid([2; 16]).to_string(), "0123abcd-03"))),
-    ("stage1-slots", |b| put(&mut b.boot, "/EFI/BOOT/grub.cfg", stage1(&Uuid([2; 16]).to_string(), ""))),
+    ("fstab-duplicate", |b| {
+        fstab(b, |old| old + "tmpfs /tmp tmpfs defaults 0 0\n")
+    }),
+    ("fstab-device", |b| {
+        fstab(b, |old| old + "UUID=0000 /home ext4 defaults 0 2\n")
+    }),
+    ("fstab-device", |b| {
+        fstab(b, |old| old + "/dev/sda9 none swap sw 0 0\n")
+    }),
+    ("fstab-data", |b| {
+        fstab(b, |old| old.replace(" /data ", " /srv "))
+    }),
+    ("fstab-boot", |b| {
+        fstab(b, |old| old.replace("/boot/efi", "/boot/none"))
+    }),
+    ("fstab-root", |b| {
+        fstab(b, |old| {
+            old.replace("/dev/root", &format!("PARTUUID={}", Uuid([2; 16])))
+        })
+    }),
+    ("grubenv-format", |b| {
+        put(
+            &mut b.boot,
+            "/grub-mender-grubenv/mender_grubenv1/env",
+            "short",
+        )
+    }),
+    ("grubenv-lock", |b| {
+        put(
+            &mut b.boot,
+            "/grub-mender-grubenv/mender_grubenv2/lock.sha256sum",
+            "0  lock\n",
+        )
+    }),
+    ("grubenv-values", |b| {
+        env(
+            b,
+            &[1],
+            "bootcount=2\nmender_boot_part=2\nupgrade_available=0\n",
+        )
+    }),
+    ("grubenv-copies", |b| {
+        env(
+            b,
+            &[1],
+            "bootcount=1\nmender_boot_part=2\nupgrade_available=0\n",
+        )
+    }),
+    ("grubenv-slot", |b| {
+        env(
+            b,
+            &[0, 1],
+            "bootcount=0\nmender_boot_part=3\nupgrade_available=0\n",
+        )
+    }),
+    ("stage1-program", |b| {
+        drop(b.boot.remove("/EFI/BOOT/BOOTX64.EFI"))
+    }),
+    ("stage1-partuuid", |b| {
+        put(
+            &mut b.boot,
+            "/grub-mender-grubenv/grub.cfg",
+            stage1(&Uuid([2; 16]).to_string(), "0123abcd-03"),
+        )
+    }),
+    ("stage1-slots", |b| {
+        put(
+            &mut b.boot,
+            "/EFI/BOOT/grub.cfg",
+            stage1(&Uuid([2; 16]).to_string(), ""),
+        )
+    }),
     ("kernel-missing", |b| {
         b.root.remove("/boot/vmlinuz-6.1.0-1").unwrap();
     }),
@@ -79,7 +178,11 @@ fn each_broken_relation_has_its_own_finding() {
     for (number, (code, change)) in CASES.iter().enumerate() {
         let mut build = Build::new();
         change(&mut build);
-        expect(&image(&build.make().source(), &Request::default()), &[code], &format!("case {number}"));
+        expect(
+            &image(&build.make().source(), &Request::default()),
+            &[code],
+            &format!("case {number}"),
+        );
     }
 }
 
@@ -88,24 +191,44 @@ fn a_missing_first_stage_is_one_finding_and_its_kernels_another() {
     let mut build = Build::new();
     build.boot.remove("/EFI/BOOT/grub.cfg").unwrap();
     // Without it nothing says where kernels are looked for but the names of standalone scripts.
-    expect(&image(&build.make().source(), &Request::default()), &["kernel-missing", "stage1-missing"], "no first stage");
+    expect(
+        &image(&build.make().source(), &Request::default()),
+        &["kernel-missing", "stage1-missing"],
+        "no first stage",
+    );
     let mut build = Build::new();
-    put(&mut build.boot, "/grub-mender-grubenv/mender_grubenv1/lock", block("editing=1\n"));
-    expect(&image(&build.make().source(), &Request::default()), &["grubenv-lock"], "a held lock");
+    put(
+        &mut build.boot,
+        "/grub-mender-grubenv/mender_grubenv1/lock",
+        block("editing=1\n"),
+    );
+    expect(
+        &image(&build.make().source(), &Request::default()),
+        &["grubenv-lock"],
+        "a held lock",
+    );
 }
 
 #[test]
 fn slots_must_be_equal_or_b_empty() {
     let made = Build::new().make();
     let at = (B.0 + B.1) * MIB - 5;
-    expect(&image(&patched(&made.disk, &[(at, vec![1])]), &Request::default()), &["slot-differs"], "the last block of slot B");
+    expect(
+        &image(&patched(&made.disk, &[(at, vec![1])]), &Request::default()),
+        &["slot-differs"],
+        "the last block of slot B",
+    );
     let empty = patched(&made.disk, &[(B.0 * MIB, vec![0; (B.1 * MIB) as usize])]);
     let outcome = image(&empty, &Request::default());
     expect(&outcome, &["slot-empty"], "no slot B");
     assert!(outcome.is_good());
     let mut build = Build::new();
     build.table.partitions[2].sectors -= 8;
-    expect(&image(&build.make().source(), &Request::default()), &["ext4-superblock", "slot-size"], "a small slot B");
+    expect(
+        &image(&build.make().source(), &Request::default()),
+        &["ext4-superblock", "slot-size"],
+        "a small slot B",
+    );
 }
 
 #[test]
@@ -115,16 +238,46 @@ fn the_artifact_must_be_that_of_the_image() {
         let mut build = Build::new();
         change(&mut build);
         let made = build.make();
-        image(&good.source(), &Request { artifact: Some(Arc::clone(&made.artifact)), ..Default::default() })
+        image(
+            &good.source(),
+            &Request {
+                artifact: Some(Arc::clone(&made.artifact)),
+                ..Default::default()
+            },
+        )
     };
     expect(&with(|_| ()), &[], "its own");
-    expect(&with(|b| put(&mut b.root, "/etc/hostname", "other")), &["artifact-payload"], "another root filesystem");
-    expect(&with(|b| b.meta.device_types = vec!["other".into()]), &["artifact-device-type"], "another device type");
-    expect(&with(|b| b.meta.name = "release-2".into()), &["artifact-name"], "another name");
-    let wrong = |b: &mut Build| drop(b.meta.provides.insert("rootfs-image.checksum".into(), "00".repeat(32)));
+    expect(
+        &with(|b| put(&mut b.root, "/etc/hostname", "other")),
+        &["artifact-payload"],
+        "another root filesystem",
+    );
+    expect(
+        &with(|b| b.meta.device_types = vec!["other".into()]),
+        &["artifact-device-type"],
+        "another device type",
+    );
+    expect(
+        &with(|b| b.meta.name = "release-2".into()),
+        &["artifact-name"],
+        "another name",
+    );
+    let wrong = |b: &mut Build| {
+        drop(
+            b.meta
+                .provides
+                .insert("rootfs-image.checksum".into(), "00".repeat(32)),
+        )
+    };
     expect(&with(wrong), &["artifact-checksum"], "another checksum");
     let garbage = goldsmith::stream::MemSource(b"garbage".to_vec().into());
-    let outcome = image(&good.source(), &Request { artifact: Some(Arc::new(garbage)), ..Default::default() });
+    let outcome = image(
+        &good.source(),
+        &Request {
+            artifact: Some(Arc::new(garbage)),
+            ..Default::default()
+        },
+    );
     expect(&outcome, &["artifact-invalid"], "no Artifact");
 }
 
@@ -144,7 +297,12 @@ fn hostile_bytes_end_in_findings() {
     for round in 0..60 {
         let flips = 1 << (round % 8);
         let patches: Vec<Patch> = (0..flips)
-            .map(|_| (areas[random(4) as usize] + random(MIB / 2), vec![[0, 1, 0xFF, random(256) as u8][random(4) as usize]]))
+            .map(|_| {
+                (
+                    areas[random(4) as usize] + random(MIB / 2),
+                    vec![[0, 1, 0xFF, random(256) as u8][random(4) as usize]],
+                )
+            })
             .collect();
         let outcome = image(&patched(&made.disk, &patches), &Request::default());
         assert!(!outcome.groups.is_empty(), "round {round}");
@@ -168,13 +326,25 @@ fn record() -> serde_json::Value {
 #[test]
 fn the_field_must_be_able_to_take_the_update() {
     let made = Build::new().make();
-    let with = |old: &serde_json::Value| image(&made.source(), &Request { field: Some(old), ..Default::default() });
+    let with = |old: &serde_json::Value| {
+        image(
+            &made.source(),
+            &Request {
+                field: Some(old),
+                ..Default::default()
+            },
+        )
+    };
     expect(&with(&record()), &[], "the same family");
     let cases = [
         ("field-record", "/format", json!(2)),
         ("field-device-type", "/family/device_type", json!("other")),
         ("field-disk-id", "/family/disk_id", json!("0123abcd")),
-        ("field-partitions", "/disk/partitions/1/partuuid", json!("0")),
+        (
+            "field-partitions",
+            "/disk/partitions/1/partuuid",
+            json!("0"),
+        ),
         ("field-partitions", "/disk/partitions/2/number", json!(5)),
         ("field-partitions", "/disk/partitions/3/role", json!("home")),
         ("field-slots", "/family/slots/1", json!("/dev/sda3")),
@@ -189,7 +359,23 @@ fn the_field_must_be_able_to_take_the_update() {
     let mut old = record();
     old["family"]["environment"] = json!(["/env1", "/env2"]);
     let environment = vec!["/env2".into()];
-    let new = field::Contract { boot_loader: Some("U-Boot".into()), environment, ..Default::default() };
-    let found: Vec<&str> = field::check(&old, &new).iter().map(|finding| finding.code).collect();
-    assert_eq!(found, ["field-device-type", "field-disk-id", "field-slots", "field-boot-loader", "field-environment"]);
+    let new = field::Contract {
+        boot_loader: Some("U-Boot".into()),
+        environment,
+        ..Default::default()
+    };
+    let found: Vec<&str> = field::check(&old, &new)
+        .iter()
+        .map(|finding| finding.code)
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "field-device-type",
+            "field-disk-id",
+            "field-slots",
+            "field-boot-loader",
+            "field-environment"
+        ]
+    );
 }

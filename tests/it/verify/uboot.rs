@@ -1,4 +1,5 @@
-//! The relations of an image that starts by U-Boot: one thing is changed, exactly one finding is made.
+//! The relations of an image that starts by U-Boot: one thing is changed, exactly one finding is
+//! made.
 
 use super::image::{A, B, BOOT, Build, DATA, put};
 use super::relations::{Case, fstab};
@@ -20,13 +21,31 @@ fn uboot(build: &mut Build) {
     for (path, copy) in FILES.iter().zip(factory(2)) {
         put(&mut build.boot, path, copy);
     }
-    put(&mut build.boot, "/config.txt", "[pi4]\narm_boost=1\n[all]\nkernel=u-boot.bin\n");
+    put(
+        &mut build.boot,
+        "/config.txt",
+        "[pi4]\narm_boost=1\n[all]\nkernel=u-boot.bin\n",
+    );
     put(&mut build.boot, "/u-boot.bin", "... U-Boot 2023.01 ...");
-    put(&mut build.boot, "/cmdline.txt", "console=serial0,115200 rootwait\n");
-    put(&mut build.root, "/etc/fw_env.config", FILES.map(|path| format!("/boot/efi{path} 0x0 0x1000\n")).concat());
+    put(
+        &mut build.boot,
+        "/cmdline.txt",
+        "console=serial0,115200 rootwait\n",
+    );
+    put(
+        &mut build.root,
+        "/etc/fw_env.config",
+        FILES
+            .map(|path| format!("/boot/efi{path} 0x0 0x1000\n"))
+            .concat(),
+    );
     tools(build);
     put(&mut build.root, "/boot/dtbs/board.dtb", "device tree");
-    put(&mut build.root, SLOT_ENV, "kernel=boot/vmlinuz-6.1.0-1\ninitrd=boot/initrd.img-6.1.0-1\nfdtdir=boot/dtbs\nargs=ro\n#####");
+    put(
+        &mut build.root,
+        SLOT_ENV,
+        "kernel=boot/vmlinuz-6.1.0-1\ninitrd=boot/initrd.img-6.1.0-1\nfdtdir=boot/dtbs\nargs=ro\n#####",
+    );
 }
 
 /// The programs that know the environment.
@@ -45,34 +64,87 @@ fn links(build: &mut Build) {
 
 fn copy(build: &mut Build, at: usize, serial: u8, changes: &[(&str, &str)]) {
     let mut variables = settled(2);
-    variables.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    put(&mut build.boot, FILES[at], encode(serial, &variables, SIZE).unwrap());
+    variables.extend(
+        changes
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
+    put(
+        &mut build.boot,
+        FILES[at],
+        encode(serial, &variables, SIZE).unwrap(),
+    );
 }
 
 const UBOOT_CASES: &[Case] = &[
     ("uboot-script", |b| drop(b.boot.remove("/boot.scr"))),
-    ("uboot-script", |b| put(&mut b.boot, "/boot.scr", "echo no image")),
-    ("uboot-script", |b| put(&mut b.boot, "/extlinux/extlinux.conf", "default x")),
-    ("uboot-script", |b| put(&mut b.boot, "/efi/boot/bootaa64.efi", "GRUB")),
-    ("uboot-slots", |b| put(&mut b.boot, "/boot.scr", header::wrap("echo\n"))),
+    ("uboot-script", |b| {
+        put(&mut b.boot, "/boot.scr", "echo no image")
+    }),
+    ("uboot-script", |b| {
+        put(&mut b.boot, "/extlinux/extlinux.conf", "default x")
+    }),
+    ("uboot-script", |b| {
+        put(&mut b.boot, "/efi/boot/bootaa64.efi", "GRUB")
+    }),
+    ("uboot-slots", |b| {
+        put(&mut b.boot, "/boot.scr", header::wrap("echo\n"))
+    }),
     ("uboot-env", |b| drop(b.boot.remove(FILES[0]))),
     ("uboot-env", |b| put(&mut b.boot, FILES[1], vec![0; SIZE])),
-    ("uboot-env", |b| put(&mut b.boot, FILES[1], encode(1, &settled(2), 2 * SIZE).unwrap())),
+    ("uboot-env", |b| {
+        put(
+            &mut b.boot,
+            FILES[1],
+            encode(1, &settled(2), 2 * SIZE).unwrap(),
+        )
+    }),
     ("uboot-values", |b| copy(b, 0, 0, &[("bootcount", "2")])),
-    ("uboot-values", |b| copy(b, 0, 0, &[("mender_boot_part_hex", "3")])),
-    ("uboot-slot", |b| copy(b, 1, 1, &[("mender_boot_part", "3"), ("mender_boot_part_hex", "3")])),
-    ("uboot-tools", |b| put(&mut b.root, "/etc/fw_env.config", "/dev/mmcblk0 0x400000 0x4000\n")),
+    ("uboot-values", |b| {
+        copy(b, 0, 0, &[("mender_boot_part_hex", "3")])
+    }),
+    ("uboot-slot", |b| {
+        copy(
+            b,
+            1,
+            1,
+            &[("mender_boot_part", "3"), ("mender_boot_part_hex", "3")],
+        )
+    }),
+    ("uboot-tools", |b| {
+        put(
+            &mut b.root,
+            "/etc/fw_env.config",
+            "/dev/mmcblk0 0x400000 0x4000\n",
+        )
+    }),
     ("uboot-tools", |b| drop(b.root.remove("/usr/bin/fw_setenv"))),
-    ("uboot-tools", |b| put(&mut b.root, "/usr/bin/grub-mender-grubenv-print", "x")),
-    ("uboot-program", |b| put(&mut b.boot, "/u-boot.bin", "a kernel")),
-    ("uboot-program", |b| put(&mut b.boot, "/config.txt", "[all]\n")),
-    ("uboot-arguments", |b| put(&mut b.boot, "/cmdline.txt", "root=/dev/mmcblk0p2 rootwait\n")),
-    ("uboot-arguments", |b| put(&mut b.boot, "/cmdline.txt", "rootwait resize\n")),
+    ("uboot-tools", |b| {
+        put(&mut b.root, "/usr/bin/grub-mender-grubenv-print", "x")
+    }),
+    ("uboot-program", |b| {
+        put(&mut b.boot, "/u-boot.bin", "a kernel")
+    }),
+    ("uboot-program", |b| {
+        put(&mut b.boot, "/config.txt", "[all]\n")
+    }),
+    ("uboot-arguments", |b| {
+        put(
+            &mut b.boot,
+            "/cmdline.txt",
+            "root=/dev/mmcblk0p2 rootwait\n",
+        )
+    }),
+    ("uboot-arguments", |b| {
+        put(&mut b.boot, "/cmdline.txt", "rootwait resize\n")
+    }),
     ("kernel-missing", |b| {
         b.root.remove("/boot/vmlinuz-6.1.0-1").unwrap();
     }),
     ("uboot-slot-env", |b| drop(b.root.remove(SLOT_ENV))),
-    ("initrd-missing", |b| drop(b.root.remove("/boot/initrd.img-6.1.0-1"))),
+    ("initrd-missing", |b| {
+        drop(b.root.remove("/boot/initrd.img-6.1.0-1"))
+    }),
     ("uboot-slot-env", |b| {
         links(b);
         b.root.remove("/boot/vmlinuz-6.1.0-1").unwrap();
@@ -86,24 +158,36 @@ const UBOOT_CASES: &[Case] = &[
         let long = format!("kernel=boot/vmlinuz-6.1.0-1\nargs={}\n", "x".repeat(0x4000));
         put(&mut b.root, SLOT_ENV, long);
     }),
-    ("fstab-boot", |b| fstab(b, |old| old.replace("/boot/efi", "/boot/none"))),
+    ("fstab-boot", |b| {
+        fstab(b, |old| old.replace("/boot/efi", "/boot/none"))
+    }),
 ];
 
 #[test]
 fn each_broken_relation_of_u_boot_has_its_own_finding() {
     let mut good = Build::new();
     uboot(&mut good);
-    expect(&image(&good.make().source(), &Request::default()), &[], "a good image");
+    expect(
+        &image(&good.make().source(), &Request::default()),
+        &[],
+        "a good image",
+    );
     for (number, (code, change)) in UBOOT_CASES.iter().enumerate() {
         let mut build = Build::new();
         uboot(&mut build);
         change(&mut build);
         let outcome = image(&build.make().source(), &Request::default());
         let found = codes(&outcome);
-        assert!(found.contains(code), "case {number}: no {code} in {found:?}");
-        // What is mounted elsewhere is not where the tools look; an update that starts in the factory breaks promises.
         assert!(
-            found.iter().all(|other| other == code || ["uboot-tools", "boot-state"].contains(other)),
+            found.contains(code),
+            "case {number}: no {code} in {found:?}"
+        );
+        // What is mounted elsewhere is not where the tools look; an update that starts in the
+        // factory breaks promises.
+        assert!(
+            found
+                .iter()
+                .all(|other| other == code || ["uboot-tools", "boot-state"].contains(other)),
             "case {number}: {found:?}"
         );
     }
@@ -121,9 +205,20 @@ fn what_only_slot_b_lacks_is_found_there() {
     };
     let (good, other) = (made(|_| ()), made(|b| drop(b.root.remove("/boot/dtbs"))));
     let slot = (B.0 * MIB) as usize..((B.0 + B.1) * MIB) as usize;
-    let outcome = image(&patched(&good, &[(slot.start as u64, other[slot].to_vec())]), &Request::default());
-    expect(&outcome, &["slot-differs", "uboot-slot-env"], "a directory that slot B lacks");
-    let found = outcome.findings.iter().find(|finding| finding.code == "uboot-slot-env").unwrap();
+    let outcome = image(
+        &patched(&good, &[(slot.start as u64, other[slot].to_vec())]),
+        &Request::default(),
+    );
+    expect(
+        &outcome,
+        &["slot-differs", "uboot-slot-env"],
+        "a directory that slot B lacks",
+    );
+    let found = outcome
+        .findings
+        .iter()
+        .find(|finding| finding.code == "uboot-slot-env")
+        .unwrap();
     assert_eq!(found.place.partition, Some(3));
 }
 
@@ -136,8 +231,15 @@ fn raw(copies: &[u64], script: Option<&str>) -> Build {
     build.boot.remove("/EFI").unwrap();
     build.boot.remove("/grub-mender-grubenv").unwrap();
     tools(&mut build);
-    let lines: String = copies.iter().map(|at| format!("/dev/mmcblk0 {at:#x} 0x4000\n")).collect();
-    put(&mut build.root, "/etc/fw_env.config", format!("# MTD device name\n{lines}"));
+    let lines: String = copies
+        .iter()
+        .map(|at| format!("/dev/mmcblk0 {at:#x} 0x4000\n"))
+        .collect();
+    put(
+        &mut build.root,
+        "/etc/fw_env.config",
+        format!("# MTD device name\n{lines}"),
+    );
     if let Some(text) = script {
         put(&mut build.boot, "/boot.scr", header::wrap(text));
     }
@@ -146,7 +248,12 @@ fn raw(copies: &[u64], script: Option<&str>) -> Build {
 
 #[test]
 fn an_environment_beside_the_partitions_needs_a_free_place() {
-    let found = |copies: &[u64]| codes(&image(&raw(copies, None).make().source(), &Request::default()));
+    let found = |copies: &[u64]| {
+        codes(&image(
+            &raw(copies, None).make().source(),
+            &Request::default(),
+        ))
+    };
     assert_eq!(found(&[FREE, FREE + 0x4000]), ["boot-unchecked"]);
     for copies in [
         [0x400, FREE],
@@ -160,11 +267,23 @@ fn an_environment_beside_the_partitions_needs_a_free_place() {
     }
     // What cannot be seen in the image is not judged.
     let mut flash = raw(&[], None);
-    put(&mut flash.root, "/etc/fw_env.config", "/dev/mtd1 0x0 0x4000\n");
-    expect(&image(&flash.make().source(), &Request::default()), &["boot-unchecked"], "in flash memory");
+    put(
+        &mut flash.root,
+        "/etc/fw_env.config",
+        "/dev/mtd1 0x0 0x4000\n",
+    );
+    expect(
+        &image(&flash.make().source(), &Request::default()),
+        &["boot-unchecked"],
+        "in flash memory",
+    );
     let mut without = raw(&[FREE], None);
     without.root.remove("/usr/bin/fw_printenv").unwrap();
-    expect(&image(&without.make().source(), &Request::default()), &["boot-unchecked", "uboot-tools"], "no tools");
+    expect(
+        &image(&without.make().source(), &Request::default()),
+        &["boot-unchecked", "uboot-tools"],
+        "no tools",
+    );
 }
 
 #[test]
@@ -172,7 +291,10 @@ fn what_is_in_that_place_is_looked_at() {
     let made = raw(&[FREE, FREE + 0x4000], None).make();
     let with = |first: Vec<u8>| {
         let second = encode(1, &settled(2), 0x4000).unwrap();
-        image(&patched(&made.disk, &[(FREE, first), (FREE + 0x4000, second)]), &Request::default())
+        image(
+            &patched(&made.disk, &[(FREE, first), (FREE + 0x4000, second)]),
+            &Request::default(),
+        )
     };
     let good = encode(0, &settled(2), 0x4000).unwrap();
     expect(&with(good.clone()), &[], "two copies");
@@ -183,7 +305,11 @@ fn what_is_in_that_place_is_looked_at() {
 
 #[test]
 fn a_script_that_asks_such_an_environment_names_slots_and_kernels() {
-    let script = format!("run mender_setup\nsetenv a {}\nsetenv b {}\n", Uuid([2; 16]), Uuid([3; 16]));
+    let script = format!(
+        "run mender_setup\nsetenv a {}\nsetenv b {}\n",
+        Uuid([2; 16]),
+        Uuid([3; 16])
+    );
     let made = |script: &str, slot_env: &str| {
         let mut build = raw(&[FREE], Some(script));
         put(&mut build.root, SLOT_ENV, slot_env);
@@ -191,6 +317,14 @@ fn a_script_that_asks_such_an_environment_names_slots_and_kernels() {
     };
     let kernel = "kernel=boot/vmlinuz-6.1.0-1\n";
     expect(&made(&script, kernel), &["boot-unchecked"], "a good script");
-    expect(&made("run mender_setup\n", kernel), &["boot-unchecked", "uboot-slots"], "a script without slots");
-    expect(&made(&script, "kernel=boot/none\n"), &["boot-unchecked", "uboot-slot-env"], "a kernel that is not there");
+    expect(
+        &made("run mender_setup\n", kernel),
+        &["boot-unchecked", "uboot-slots"],
+        "a script without slots",
+    );
+    expect(
+        &made(&script, "kernel=boot/none\n"),
+        &["boot-unchecked", "uboot-slot-env"],
+        "a kernel that is not there",
+    );
 }

@@ -19,7 +19,10 @@ fn goes(word: &str) -> bool {
 pub(super) fn edit(text: &str) -> (String, Vec<String>) {
     let line = text.lines().next().unwrap_or_default();
     let (gone, kept): (Vec<&str>, Vec<&str>) = line.split_whitespace().partition(|word| goes(word));
-    (kept.join(" ") + "\n", gone.into_iter().map(str::to_owned).collect())
+    (
+        kept.join(" ") + "\n",
+        gone.into_iter().map(str::to_owned).collect(),
+    )
 }
 
 #[cfg(test)]
@@ -30,12 +33,28 @@ mod tests {
     fn the_words_of_a_first_start_go() {
         let old = "console=serial0,115200 console=tty1 root=PARTUUID=4e639091-02 rootfstype=ext4 fsck.repair=yes rootwait quiet init=/usr/lib/raspberrypi-sys-mods/firstboot\n";
         let (text, gone) = edit(old);
-        assert_eq!(text, "console=serial0,115200 console=tty1 rootfstype=ext4 fsck.repair=yes rootwait quiet\n");
-        assert_eq!(gone, ["root=PARTUUID=4e639091-02", "init=/usr/lib/raspberrypi-sys-mods/firstboot"]);
-        let trixie = "root=ROOTDEV rootwait resize cfg80211.ieee80211_regdom=GB ds=nocloud;i=rpi-imager-1";
-        assert_eq!(edit(trixie).0, "rootwait cfg80211.ieee80211_regdom=GB ds=nocloud;i=rpi-imager-1\n");
+        assert_eq!(
+            text,
+            "console=serial0,115200 console=tty1 rootfstype=ext4 fsck.repair=yes rootwait quiet\n"
+        );
+        assert_eq!(
+            gone,
+            [
+                "root=PARTUUID=4e639091-02",
+                "init=/usr/lib/raspberrypi-sys-mods/firstboot"
+            ]
+        );
+        let trixie =
+            "root=ROOTDEV rootwait resize cfg80211.ieee80211_regdom=GB ds=nocloud;i=rpi-imager-1";
+        assert_eq!(
+            edit(trixie).0,
+            "rootwait cfg80211.ieee80211_regdom=GB ds=nocloud;i=rpi-imager-1\n"
+        );
         let old = "a init=/usr/lib/raspi-config/init_resize.sh sdhci.debug_quirks2=4 systemd.run=/boot/firstrun.sh systemd.run_success_action=reboot systemd.unit=kernel-command-line.target b";
         assert_eq!(edit(old).0, "a b\n");
-        assert_eq!(edit("init=/bin/systemd systemd.unit=rescue.target resize2=1").1, Vec::<String>::new());
+        assert_eq!(
+            edit("init=/bin/systemd systemd.unit=rescue.target resize2=1").1,
+            Vec::<String>::new()
+        );
     }
 }

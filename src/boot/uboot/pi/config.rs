@@ -1,4 +1,5 @@
-//! `config.txt`: lines `name=value` that apply to the machines that the last line `[filter]` above them names.
+//! `config.txt`: lines `name=value` that apply to the machines that the last line `[filter]` above
+//! them names.
 
 use super::PROGRAM;
 use crate::plan::facts::Architecture;
@@ -22,13 +23,25 @@ const HEAD: &str = "# U-Boot chooses the root filesystem and starts its kernel. 
 
 /// The name that a line sets.
 fn name(line: &str) -> &str {
-    line.trim_start().split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or_default()
+    line.trim_start()
+        .split(|c: char| c == '=' || c.is_whitespace())
+        .next()
+        .unwrap_or_default()
 }
 
-/// The text with each line that starts a kernel made a comment; all else as it is. What an earlier conversion added is taken out.
+/// The text with each line that starts a kernel made a comment; all else as it is. What an earlier
+/// conversion added is taken out.
 pub(super) fn without_kernels(text: &str) -> String {
-    let text = [Architecture::Arm64, Architecture::Armhf].iter().fold(text.to_owned(), |text, arch| text.replace(&ours(*arch), ""));
-    let edit = |line: &str| if KERNELS.contains(&name(line)) { format!("{OUT}{line}") } else { line.to_owned() };
+    let text = [Architecture::Arm64, Architecture::Armhf]
+        .iter()
+        .fold(text.to_owned(), |text, arch| text.replace(&ours(*arch), ""));
+    let edit = |line: &str| {
+        if KERNELS.contains(&name(line)) {
+            format!("{OUT}{line}")
+        } else {
+            line.to_owned()
+        }
+    };
     text.split_inclusive('\n').map(edit).collect()
 }
 
@@ -50,13 +63,19 @@ fn ours(arch: Architecture) -> String {
 /// What the last line for `name` says.
 pub(super) fn value(text: &str, wanted: &str) -> Option<String> {
     let lines = text.lines().filter(|line| name(line) == wanted);
-    lines.filter_map(|line| line.split_once('=')).map(|(_, value)| value.trim().to_owned()).next_back()
+    lines
+        .filter_map(|line| line.split_once('='))
+        .map(|(_, value)| value.trim().to_owned())
+        .next_back()
 }
 
 /// The files that the text includes.
 pub(super) fn includes(text: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| name(line) == "include");
-    lines.filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
+    lines
+        .filter_map(|line| line.split_whitespace().nth(1))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -70,9 +89,21 @@ mod tests {
         let expected = "# kernel=comment\r\ndtparam=audio=on\n[pi4]\n#mender# kernel=mine.img\narm_boost=1\n#mender# initramfs initrd8 followkernel\n[all]\n#mender# auto_initramfs=1\ncamera_auto_detect=1\n";
         let (kept, ours) = text.split_at(expected.len());
         assert_eq!(kept, expected);
-        assert_eq!(ours, format!("\n[all]\n{HEAD}kernel=u-boot.bin\narm_64bit=1\nauto_initramfs=0\nenable_uart=1\n"));
-        assert_eq!(with_program(&without_kernels(&text), Architecture::Arm64), text, "once is enough");
-        assert_eq!(without_kernels("kernelish=1\ndtoverlay=kernel\n"), "kernelish=1\ndtoverlay=kernel\n");
+        assert_eq!(
+            ours,
+            format!(
+                "\n[all]\n{HEAD}kernel=u-boot.bin\narm_64bit=1\nauto_initramfs=0\nenable_uart=1\n"
+            )
+        );
+        assert_eq!(
+            with_program(&without_kernels(&text), Architecture::Arm64),
+            text,
+            "once is enough"
+        );
+        assert_eq!(
+            without_kernels("kernelish=1\ndtoverlay=kernel\n"),
+            "kernelish=1\ndtoverlay=kernel\n"
+        );
     }
 
     #[test]

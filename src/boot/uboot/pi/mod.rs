@@ -1,7 +1,8 @@
-//! Raspberry Pi: the firmware's files on the boot partition, and the services of Raspberry Pi OS that A/B does not go with.
+//! Raspberry Pi: the firmware's files on the boot partition, and the services of Raspberry Pi OS
+//! that A/B does not go with.
 //!
-//! The firmware starts U-Boot as it would start a kernel, `config.txt` names it. Device trees and overlays stay with the firmware: both
-//! root filesystems share them.
+//! The firmware starts U-Boot as it would start a kernel, `config.txt` names it. Device trees and
+//! overlays stay with the firmware: both root filesystems share them.
 
 mod cmdline;
 mod config;
@@ -15,7 +16,8 @@ use crate::tree::Tree;
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
 
-/// The name of U-Boot on the boot partition: not that of a kernel, which hooks of kernel packages would put there.
+/// The name of U-Boot on the boot partition: not that of a kernel, which hooks of kernel packages
+/// would put there.
 pub const PROGRAM: &str = "u-boot.bin";
 /// How many files may include each other.
 const DEPTH: usize = 5;
@@ -29,11 +31,17 @@ pub(super) fn kept_arguments(boot: &Tree) -> String {
 
 /// The file that `config.txt` takes the arguments from.
 fn cmdline_name(boot: &Tree) -> String {
-    let text = boot.read(find_name(boot, "/config.txt"), TEXT).ok().flatten().unwrap_or_default();
-    config::value(&String::from_utf8_lossy(&text), "cmdline").unwrap_or_else(|| "cmdline.txt".into())
+    let text = boot
+        .read(find_name(boot, "/config.txt"), TEXT)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    config::value(&String::from_utf8_lossy(&text), "cmdline")
+        .unwrap_or_else(|| "cmdline.txt".into())
 }
 
-/// Makes the firmware start U-Boot, and the system leave disk and environment alone. Returns where U-Boot came from, and notes.
+/// Makes the firmware start U-Boot, and the system leave disk and environment alone. Returns where
+/// U-Boot came from, and notes.
 pub(super) fn integrate(
     root: &mut Editor<'_>,
     boot: &mut Editor<'_>,
@@ -42,22 +50,41 @@ pub(super) fn integrate(
 ) -> Result<(String, Vec<String>), Problem> {
     let (origin, bytes) = program::find(root.tree(), boot.tree(), context, flavor)?;
     let mut notes = Vec::new();
-    let edits = firmware(boot, context, bytes, &mut notes).and_then(|()| services::neutralise(root, context, &mut notes));
+    let edits = firmware(boot, context, bytes, &mut notes)
+        .and_then(|()| services::neutralise(root, context, &mut notes));
     edits.map_err(|e| Problem::new(e.to_string()))?;
     Ok((origin, notes))
 }
 
 /// The files of the firmware.
-fn firmware(boot: &mut Editor<'_>, context: &Context<'_>, program: Vec<u8>, notes: &mut Vec<String>) -> Result<(), EditError> {
+fn firmware(
+    boot: &mut Editor<'_>,
+    context: &Context<'_>,
+    program: Vec<u8>,
+    notes: &mut Vec<String>,
+) -> Result<(), EditError> {
     let path = find_name(boot.tree(), &format!("/{PROGRAM}"));
-    boot.file(path, program, 0o644, "U-Boot, which the firmware starts instead of a kernel")?;
+    boot.file(
+        path,
+        program,
+        0o644,
+        "U-Boot, which the firmware starts instead of a kernel",
+    )?;
     let cmdline = format!("/{}", cmdline_name(boot.tree()));
     let path = find_name(boot.tree(), &cmdline);
     let old = boot.text(&path, TEXT)?.unwrap_or_default();
     let (text, gone) = cmdline::edit(&old);
     if !gone.is_empty() {
-        notes.push(format!("{cmdline} of the boot partition: taken out: {}", gone.join(" ")));
-        boot.rewrite(path, text, 0o644, "the boot script says which root filesystem it is; nothing may resize or restart")?;
+        notes.push(format!(
+            "{cmdline} of the boot partition: taken out: {}",
+            gone.join(" ")
+        ));
+        boot.rewrite(
+            path,
+            text,
+            0o644,
+            "the boot script says which root filesystem it is; nothing may resize or restart",
+        )?;
     }
     let mut files = vec!["config.txt".to_owned()];
     let mut at = 0;
@@ -65,11 +92,26 @@ fn firmware(boot: &mut Editor<'_>, context: &Context<'_>, program: Vec<u8>, note
         let path = find_name(boot.tree(), &format!("/{name}"));
         let old = boot.text(&path, TEXT)?.unwrap_or_default();
         let text = config::without_kernels(&old);
-        let text = if at == 0 { config::with_program(&text, context.arch) } else { text };
+        let text = if at == 0 {
+            config::with_program(&text, context.arch)
+        } else {
+            text
+        };
         if text != old {
-            boot.rewrite(path, text, 0o644, "the firmware starts U-Boot, which loads kernel and initial RAM disk")?;
+            boot.rewrite(
+                path,
+                text,
+                0o644,
+                "the firmware starts U-Boot, which loads kernel and initial RAM disk",
+            )?;
         }
-        files.extend(config::includes(&old).into_iter().take(DEPTH).filter(|name| !files.contains(name)).collect::<Vec<_>>());
+        files.extend(
+            config::includes(&old)
+                .into_iter()
+                .take(DEPTH)
+                .filter(|name| !files.contains(name))
+                .collect::<Vec<_>>(),
+        );
         at += 1;
     }
     Ok(())

@@ -9,9 +9,16 @@ use crate::tree::{Found, show};
 
 /// Where Raspberry Pi OS has the boot partition, and its scripts expect it.
 const FIRMWARE: &str = "/boot/firmware";
-/// Services of the first start that resize the root filesystem, and would restart in the time that an update has to prove itself.
-const RESIZERS: [&str; 4] = ["rpi-resize.service", "resize2fs_once.service", "raspi-resize.service", "rpi-set-sysconf.service"];
-/// The hooks by which Debian's `raspi-firmware` writes the boot partition anew, `config.txt` and `cmdline.txt` too.
+/// Services of the first start that resize the root filesystem, and would restart in the time that
+/// an update has to prove itself.
+const RESIZERS: [&str; 4] = [
+    "rpi-resize.service",
+    "resize2fs_once.service",
+    "raspi-resize.service",
+    "rpi-set-sysconf.service",
+];
+/// The hooks by which Debian's `raspi-firmware` writes the boot partition anew, `config.txt` and
+/// `cmdline.txt` too.
 const HOOKS: [&str; 3] = [
     "/etc/kernel/postinst.d/z50-raspi-firmware",
     "/etc/kernel/postrm.d/z50-raspi-firmware",
@@ -19,23 +26,43 @@ const HOOKS: [&str; 3] = [
 ];
 
 /// Switches it off.
-pub(super) fn neutralise(root: &mut Editor<'_>, context: &Context<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
+pub(super) fn neutralise(
+    root: &mut Editor<'_>,
+    context: &Context<'_>,
+    notes: &mut Vec<String>,
+) -> Result<(), EditError> {
     resizers(root)?;
-    if ["/lib", "/usr/lib"].iter().any(|dir| root.tree().find(format!("{dir}/systemd/system/udisks2.service")).is_some()) {
-        root.symlink("/etc/systemd/system/udisks2.service", "/dev/null", "it would mount the slot that does not run")?;
+    if ["/lib", "/usr/lib"].iter().any(|dir| {
+        root.tree()
+            .find(format!("{dir}/systemd/system/udisks2.service"))
+            .is_some()
+    }) {
+        root.symlink(
+            "/etc/systemd/system/udisks2.service",
+            "/dev/null",
+            "it would mount the slot that does not run",
+        )?;
     }
     for hook in HOOKS {
         let text = root.read(hook, TEXT)?.unwrap_or_default();
         // The one of Raspberry Pi OS copies kernels and device trees only, which harms nothing.
         if String::from_utf8_lossy(&text).contains(">/boot/firmware/config.txt") {
-            let reason = "it would write config.txt anew, without U-Boot: diverted as dpkg-divert does";
+            let reason =
+                "it would write config.txt anew, without U-Boot: diverted as dpkg-divert does";
             notes.extend(divert(root, hook, reason)?);
         }
     }
     let is_empty_dir = matches!(root.tree().find_nofollow(FIRMWARE), Some(Found::Dir(dir)) if dir.entries.is_empty());
     if context.boot_mount != FIRMWARE && is_empty_dir {
-        root.remove(FIRMWARE, "scripts of the image expect the boot partition here")?;
-        root.symlink(FIRMWARE, context.boot_mount, "scripts of the image expect the boot partition here")?;
+        root.remove(
+            FIRMWARE,
+            "scripts of the image expect the boot partition here",
+        )?;
+        root.symlink(
+            FIRMWARE,
+            context.boot_mount,
+            "scripts of the image expect the boot partition here",
+        )?;
     }
     let wizard = "/etc/systemd/system/multi-user.target.wants/userconfig.service";
     if root.tree().find_nofollow(wizard).is_some() {
@@ -50,15 +77,32 @@ fn resizers(root: &mut Editor<'_>) -> Result<(), EditError> {
     root.remove("/etc/init.d/resize2fs_once", reason)?;
     let mut links = Vec::new();
     let mut look = |dir: &str, wanted: &dyn Fn(&str) -> bool| {
-        let Some(found) = root.tree().dir(dir) else { return };
+        let Some(found) = root.tree().dir(dir) else {
+            return;
+        };
         let names = found.entries.keys().map(|name| show(name));
-        links.extend(names.filter(|name| wanted(name)).map(|name| format!("{dir}/{name}")));
+        links.extend(
+            names
+                .filter(|name| wanted(name))
+                .map(|name| format!("{dir}/{name}")),
+        );
     };
     for level in ["0", "1", "2", "3", "4", "5", "6", "S"] {
-        look(&format!("/etc/rc{level}.d"), &|name| name.ends_with("resize2fs_once"));
+        look(&format!("/etc/rc{level}.d"), &|name| {
+            name.ends_with("resize2fs_once")
+        });
     }
-    for target in ["multi-user", "sysinit", "basic", "local-fs", "first-boot-complete"] {
-        look(&format!("/etc/systemd/system/{target}.target.wants"), &|name| RESIZERS.contains(&name));
+    for target in [
+        "multi-user",
+        "sysinit",
+        "basic",
+        "local-fs",
+        "first-boot-complete",
+    ] {
+        look(
+            &format!("/etc/systemd/system/{target}.target.wants"),
+            &|name| RESIZERS.contains(&name),
+        );
     }
     for link in links {
         root.remove(link, reason)?;

@@ -1,4 +1,5 @@
-//! Who owns which block. Every block belongs to one thing, which also bounds the work that any image can ask for.
+//! Who owns which block. Every block belongs to one thing, which also bounds the work that any
+//! image can ask for.
 
 use super::error::{Error, Fault, Place};
 use std::collections::BTreeMap;
@@ -8,7 +9,8 @@ use std::collections::BTreeMap;
 pub(super) struct Claims(BTreeMap<u64, u64>);
 
 impl Claims {
-    /// Takes `count` blocks from `start` for the thing at `place`. The caller has checked that the range does not overflow.
+    /// Takes `count` blocks from `start` for the thing at `place`. The caller has checked that the
+    /// range does not overflow.
     ///
     /// # Errors
     /// [`Fault::Shared`] when any of them is taken.

@@ -1,5 +1,5 @@
-//! Directories (page `directory`): every block is scanned for entries. The blocks of a hash index look like empty ones to such a scan,
-//! by design, so the index need not be followed.
+//! Directories (page `directory`): every block is scanned for entries. The blocks of a hash index
+//! look like empty ones to such a scan, by design, so the index need not be followed.
 
 use super::error::{Error, Fault, Place};
 use super::inode::Inode;
@@ -18,7 +18,8 @@ const HEAD: usize = size_of::<DirEntry>();
 const TAIL: usize = 12;
 /// `rec_len` of an entry as long as a block of 64 KiB, which 16 bits cannot hold.
 const WHOLE_64K: [u16; 2] = [0, 0xFFFC | 3];
-/// Where the count and limit of an index node are: in the first block of the directory and in the others.
+/// Where the count and limit of an index node are: in the first block of the directory and in the
+/// others.
 const ROOT_COUNT: usize = 32;
 const NODE_COUNT: usize = 8;
 
@@ -29,7 +30,12 @@ pub(super) type Named = (Name, u32);
 ///
 /// # Errors
 /// [`Error`] at the inode or a block, also when `..` is not `parent`.
-pub(super) fn entries(volume: &Volume, inode: &Inode, spans: &[Span], parent: u32) -> Result<Vec<Named>, Error> {
+pub(super) fn entries(
+    volume: &Volume,
+    inode: &Inode,
+    spans: &[Span],
+    parent: u32,
+) -> Result<Vec<Named>, Error> {
     let mut out = Vec::new();
     let mut next = 0;
     check_size(volume, inode, spans)?;
@@ -37,10 +43,19 @@ pub(super) fn entries(volume: &Volume, inode: &Inode, spans: &[Span], parent: u3
         for start in (0..span.len).step_by(usize::try_from(BATCH).unwrap_or(1)) {
             let count = BATCH.min(span.len - start);
             let bytes = volume.blocks(inode.place(), span.physical + start, count)?;
-            for (number, block) in (span.physical + start..).zip(bytes.chunks_exact(volume.layout.block_size)) {
-                let place = Place::Block { ino: inode.ino, block: number };
+            for (number, block) in
+                (span.physical + start..).zip(bytes.chunks_exact(volume.layout.block_size))
+            {
+                let place = Place::Block {
+                    ino: inode.ino,
+                    block: number,
+                };
                 check_block(volume, inode, place, block, next == 0)?;
-                let rest = if next == 0 { dots(place, block, inode.ino, parent)? } else { block };
+                let rest = if next == 0 {
+                    dots(place, block, inode.ino, parent)?
+                } else {
+                    block
+                };
                 scan(place, rest, block.len(), &mut out)?;
                 next += 1;
             }
@@ -49,14 +64,16 @@ pub(super) fn entries(volume: &Volume, inode: &Inode, spans: &[Span], parent: u3
     Ok(out)
 }
 
-/// The entries of a directory that lies in its inode: 4 bytes of parent and entries in `i_block`, more in `rest`.
+/// The entries of a directory that lies in its inode: 4 bytes of parent and entries in `i_block`,
+/// more in `rest`.
 ///
 /// # Errors
 /// [`Error`] at the inode, also when the parent is not `parent`.
 pub(super) fn inline_entries(inode: &Inode, rest: &[u8], parent: u32) -> Result<Vec<Named>, Error> {
     let place = inode.place();
     let (dotdot, body) = inode.raw.i_block.split_at(4);
-    let stored = U32::read_from_bytes(dotdot).map_err(|_| place.corrupt(Fault::Fact("it is cut off")))?;
+    let stored =
+        U32::read_from_bytes(dotdot).map_err(|_| place.corrupt(Fault::Fact("it is cut off")))?;
     place.equal("parent directory", stored.get().into(), parent.into())?;
     let mut out = Vec::new();
     scan(place, body, body.len(), &mut out)?;
@@ -67,13 +84,20 @@ pub(super) fn inline_entries(inode: &Inode, rest: &[u8], parent: u32) -> Result<
 /// A directory has no holes and no end within a block.
 fn check_size(volume: &Volume, inode: &Inode, spans: &[Span]) -> Result<(), Error> {
     let block = volume.layout.block_size();
-    inode.place().within("size of the directory", inode.size, block, volume.layout.len())?;
+    inode.place().within(
+        "size of the directory",
+        inode.size,
+        block,
+        volume.layout.len(),
+    )?;
     let held: u64 = spans.iter().map(|span| span.len).sum();
-    inode.place().equal("size of the directory", inode.size, held * block)
+    inode
+        .place()
+        .equal("size of the directory", inode.size, held * block)
 }
 
-/// Checks `.` and `..`, which begin the first block, and returns what is behind them. (The root of a hash index hides in the length of
-/// `..`, which then reaches to the end of the block.)
+/// Checks `.` and `..`, which begin the first block, and returns what is behind them. (The root of
+/// a hash index hides in the length of `..`, which then reaches to the end of the block.)
 fn dots(place: Place, block: &[u8], own: u32, parent: u32) -> Result<&[u8], Error> {
     let (dot, name, behind) = entry(place, block, block.len())?;
     check_dot(place, name, b".", dot.inode.get(), own)?;
@@ -82,11 +106,24 @@ fn dots(place: Place, block: &[u8], own: u32, parent: u32) -> Result<&[u8], Erro
     Ok(rest)
 }
 
-fn check_dot(place: Place, name: &[u8], expected: &'static [u8], found: u32, ino: u32) -> Result<(), Error> {
+fn check_dot(
+    place: Place,
+    name: &[u8],
+    expected: &'static [u8],
+    found: u32,
+    ino: u32,
+) -> Result<(), Error> {
     if name != expected {
-        return Err(place.corrupt(Fault::Entry { name: name.to_vec(), fact: "stands where `.` and `..` must" }));
+        return Err(place.corrupt(Fault::Entry {
+            name: name.to_vec(),
+            fact: "stands where `.` and `..` must",
+        }));
     }
-    let what = if expected == b"." { "inode of `.`" } else { "inode of `..`" };
+    let what = if expected == b"." {
+        "inode of `.`"
+    } else {
+        "inode of `..`"
+    };
     place.equal(what, found.into(), ino.into())
 }
 
@@ -98,11 +135,16 @@ fn scan(place: Place, mut bytes: &[u8], size: usize, out: &mut Vec<Named>) -> Re
             let fact = match name {
                 b"" => Some("is empty"),
                 b"." | b".." => Some("stands where it must not"),
-                _ if name.contains(&b'/') || name.contains(&0) => Some("has a byte that no name can have"),
+                _ if name.contains(&b'/') || name.contains(&0) => {
+                    Some("has a byte that no name can have")
+                }
                 _ => None,
             };
             if let Some(fact) = fact {
-                return Err(place.corrupt(Fault::Entry { name: name.to_vec(), fact }));
+                return Err(place.corrupt(Fault::Entry {
+                    name: name.to_vec(),
+                    fact,
+                }));
             }
             out.push((name.to_vec(), head.inode.get()));
         }
@@ -113,12 +155,22 @@ fn scan(place: Place, mut bytes: &[u8], size: usize, out: &mut Vec<Named>) -> Re
 
 /// The first entry of `bytes`, its name, and the bytes behind it.
 fn entry(place: Place, bytes: &[u8], size: usize) -> Result<(&DirEntry, &[u8], &[u8]), Error> {
-    let (head, _) = DirEntry::ref_from_prefix(bytes).map_err(|_| place.corrupt(Fault::Fact("an entry is cut off")))?;
+    let (head, _) = DirEntry::ref_from_prefix(bytes)
+        .map_err(|_| place.corrupt(Fault::Fact("an entry is cut off")))?;
     let len = rec_len(&head.rec_len, size);
     let name_end = HEAD + usize::from(head.name_len);
     // The name of an unused entry is stale and may be cut.
-    let least = if head.inode.get() == 0 { HEAD } else { name_end.next_multiple_of(4).max(TAIL) };
-    place.within("length of an entry", len as u64, least as u64, bytes.len() as u64)?;
+    let least = if head.inode.get() == 0 {
+        HEAD
+    } else {
+        name_end.next_multiple_of(4).max(TAIL)
+    };
+    place.within(
+        "length of an entry",
+        len as u64,
+        least as u64,
+        bytes.len() as u64,
+    )?;
     if !len.is_multiple_of(4) {
         return Err(place.corrupt(Fault::Fact("the length of an entry is no multiple of 4")));
     }
@@ -134,33 +186,65 @@ fn rec_len(stored: &U16, size: usize) -> usize {
     }
 }
 
-/// The checksum of a block with `metadata_csum`: in the tail of a leaf or behind the room for entries of an index node.
-fn check_block(volume: &Volume, inode: &Inode, place: Place, block: &[u8], first: bool) -> Result<(), Error> {
+/// The checksum of a block with `metadata_csum`: in the tail of a leaf or behind the room for
+/// entries of an index node.
+fn check_block(
+    volume: &Volume,
+    inode: &Inode,
+    place: Place,
+    block: &[u8],
+    first: bool,
+) -> Result<(), Error> {
     if !volume.layout.has_checksums() {
         return Ok(());
     }
-    let head = DirEntry::ref_from_prefix(block).map_err(|_| place.corrupt(Fault::Fact("it is cut off")))?.0;
+    let head = DirEntry::ref_from_prefix(block)
+        .map_err(|_| place.corrupt(Fault::Fact("it is cut off")))?
+        .0;
     let empty = head.inode.get() == 0 && rec_len(&head.rec_len, block.len()) == block.len();
     if inode.flag(inode_flags::INDEX) && (first || empty) {
-        return check_index(inode, place, block, if first { ROOT_COUNT } else { NODE_COUNT });
+        return check_index(
+            inode,
+            place,
+            block,
+            if first { ROOT_COUNT } else { NODE_COUNT },
+        );
     }
     let missing = || place.corrupt(Fault::Fact("it has no checksum"));
-    let (front, tail) = block.split_at_checked(block.len().saturating_sub(TAIL)).ok_or_else(missing)?;
+    let (front, tail) = block
+        .split_at_checked(block.len().saturating_sub(TAIL))
+        .ok_or_else(missing)?;
     let (mark, stored) = DirEntry::ref_from_prefix(tail).map_err(|_| missing())?;
     let stored = U32::read_from_bytes(stored).map_err(|_| missing())?;
-    if mark.inode.get() != 0 || mark.rec_len.get() != 12 || mark.name_len != 0 || mark.file_type != file_type::CSUM {
+    if mark.inode.get() != 0
+        || mark.rec_len.get() != 12
+        || mark.name_len != 0
+        || mark.file_type != file_type::CSUM
+    {
         return Err(missing());
     }
     place.checksum(stored.get(), crc32c(inode.seed, front))
 }
 
-/// `struct dx_countlimit` at `at`, entries of 8 bytes (the first shares its place), then `struct dx_tail` behind the last possible.
+/// `struct dx_countlimit` at `at`, entries of 8 bytes (the first shares its place), then `struct
+/// dx_tail` behind the last possible.
 fn check_index(inode: &Inode, place: Place, block: &[u8], at: usize) -> Result<(), Error> {
     let cut = || place.corrupt(Fault::Fact("its index node is cut off"));
-    let [limit, count] = <[U16; 2]>::read_from_prefix(block.get(at..).unwrap_or_default()).map_err(|_| cut())?.0;
-    place.within("entries of the index node", count.get().into(), 1, limit.get().into())?;
-    let used = block.get(..at + 8 * usize::from(count.get())).ok_or_else(cut)?;
-    let tail = block.get(at + 8 * usize::from(limit.get())..).ok_or_else(cut)?;
+    let [limit, count] = <[U16; 2]>::read_from_prefix(block.get(at..).unwrap_or_default())
+        .map_err(|_| cut())?
+        .0;
+    place.within(
+        "entries of the index node",
+        count.get().into(),
+        1,
+        limit.get().into(),
+    )?;
+    let used = block
+        .get(..at + 8 * usize::from(count.get()))
+        .ok_or_else(cut)?;
+    let tail = block
+        .get(at + 8 * usize::from(limit.get())..)
+        .ok_or_else(cut)?;
     let [reserved, stored] = <[U32; 2]>::read_from_prefix(tail).map_err(|_| cut())?.0;
     let crc = crc32c(crc32c(inode.seed, used), &reserved.get().to_le_bytes());
     place.checksum(stored.get(), crc32c(crc, &[0; 4]))
@@ -187,9 +271,23 @@ mod tests {
             let mut out = Vec::new();
             scan(place, bytes, 1024, &mut out).map(|()| out)
         };
-        let good = [make(12, 12, b"a"), make(0, 12, b"stale"), make(13, 40, b"\xFF\n")].concat();
-        assert_eq!(found(&good).unwrap(), [(b"a".to_vec(), 12), (b"\xFF\n".to_vec(), 13)]);
-        for bad in [make(12, 12, b"a/b"), make(12, 12, b".."), make(12, 12, b""), make(12, 12, b"a\0"), make(12, 12, b"toolong")] {
+        let good = [
+            make(12, 12, b"a"),
+            make(0, 12, b"stale"),
+            make(13, 40, b"\xFF\n"),
+        ]
+        .concat();
+        assert_eq!(
+            found(&good).unwrap(),
+            [(b"a".to_vec(), 12), (b"\xFF\n".to_vec(), 13)]
+        );
+        for bad in [
+            make(12, 12, b"a/b"),
+            make(12, 12, b".."),
+            make(12, 12, b""),
+            make(12, 12, b"a\0"),
+            make(12, 12, b"toolong"),
+        ] {
             assert!(found(&bad).is_err(), "{bad:?}");
         }
         assert!(found(&make(12, 14, b"a")).is_err());

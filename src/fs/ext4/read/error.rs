@@ -48,26 +48,59 @@ impl Place {
     }
 
     pub(super) fn unsupported(self, what: impl Into<String>) -> Error {
-        Error::Unsupported { place: self, what: what.into() }
+        Error::Unsupported {
+            place: self,
+            what: what.into(),
+        }
     }
 
     pub(super) fn io(self) -> impl FnOnce(io::Error) -> Error {
-        move |source| Error::Io { place: self, source }
+        move |source| Error::Io {
+            place: self,
+            source,
+        }
     }
 
     /// Fails unless the two checksums are equal.
     pub(super) fn checksum(self, stored: u32, computed: u32) -> Result<(), Error> {
-        if stored == computed { Ok(()) } else { Err(self.corrupt(Fault::Checksum { stored, computed })) }
+        if stored == computed {
+            Ok(())
+        } else {
+            Err(self.corrupt(Fault::Checksum { stored, computed }))
+        }
     }
 
     /// Fails unless `found` is `expected`.
     pub(super) fn equal(self, what: &'static str, found: u64, expected: u64) -> Result<(), Error> {
-        if found == expected { Ok(()) } else { Err(self.corrupt(Fault::Differs { what, found, expected })) }
+        if found == expected {
+            Ok(())
+        } else {
+            Err(self.corrupt(Fault::Differs {
+                what,
+                found,
+                expected,
+            }))
+        }
     }
 
     /// Fails unless `min <= found <= max`.
-    pub(super) fn within(self, what: &'static str, found: u64, min: u64, max: u64) -> Result<(), Error> {
-        if (min..=max).contains(&found) { Ok(()) } else { Err(self.corrupt(Fault::Outside { what, found, min, max })) }
+    pub(super) fn within(
+        self,
+        what: &'static str,
+        found: u64,
+        min: u64,
+        max: u64,
+    ) -> Result<(), Error> {
+        if (min..=max).contains(&found) {
+            Ok(())
+        } else {
+            Err(self.corrupt(Fault::Outside {
+                what,
+                found,
+                min,
+                max,
+            }))
+        }
     }
 }
 
@@ -159,10 +192,13 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Corrupt { .. } => Some("check and repair the filesystem with `e2fsck -f` on a copy of the image"),
-            Self::Unsupported { place: Place::Journal | Place::Log(_), .. } => {
-                Some("let `e2fsck -f` replay the journal on a copy of the image")
+            Self::Corrupt { .. } => {
+                Some("check and repair the filesystem with `e2fsck -f` on a copy of the image")
             }
+            Self::Unsupported {
+                place: Place::Journal | Place::Log(_),
+                ..
+            } => Some("let `e2fsck -f` replay the journal on a copy of the image"),
             Self::Unsupported { .. } | Self::Io { .. } => None,
         }
     }

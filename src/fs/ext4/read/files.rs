@@ -13,8 +13,8 @@ use crate::stream::Content;
 use crate::tree::{Dir, Entry, Kind, Leaf, LeafId, Name, Stat, Tree, flags};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How deep directories may lie. A tree is a nested value, so depth costs stack; no path a process can name in one go (`PATH_MAX`) has
-/// more than twice as many components.
+/// How deep directories may lie. A tree is a nested value, so depth costs stack; no path a process
+/// can name in one go (`PATH_MAX`) has more than twice as many components.
 const MAX_DEPTH: usize = 1024;
 /// The longest target of a symlink (`PATH_MAX` without its NUL).
 const MAX_TARGET: u64 = 4095;
@@ -53,11 +53,21 @@ impl<'v> Files<'v> {
     pub(super) fn new(volume: &'v Volume) -> Result<Self, Error> {
         let mut claims = volume.claim_metadata()?;
         let mut inodes = Inodes::new(volume);
-        if volume.layout.compat(compat::HAS_JOURNAL) && volume.layout.raw.s_journal_inum.get() == JOURNAL_INO {
+        if volume.layout.compat(compat::HAS_JOURNAL)
+            && volume.layout.raw.s_journal_inum.get() == JOURNAL_INO
+        {
             map::spans(volume, &inodes.get(JOURNAL_INO)?, &mut claims)?;
         }
         let attributes = Attributes::new(volume);
-        Ok(Self { volume, inodes, attributes, claims, dirs: BTreeSet::new(), leaves: BTreeMap::new(), mapped: None })
+        Ok(Self {
+            volume,
+            inodes,
+            attributes,
+            claims,
+            dirs: BTreeSet::new(),
+            leaves: BTreeMap::new(),
+            mapped: None,
+        })
     }
 
     /// Reads everything below the root; `places` takes down where it lies.
@@ -67,7 +77,9 @@ impl<'v> Files<'v> {
     pub(super) fn tree(mut self, mut places: Option<&mut Places>) -> Result<Tree, Error> {
         let root = self.inodes.get(ROOT_INO)?;
         if root.kind() != mode::DIR {
-            return Err(root.place().corrupt(Fault::Fact("the root is no directory")));
+            return Err(root
+                .place()
+                .corrupt(Fault::Fact("the root is no directory")));
         }
         let root = self.directory(root, Name::new(), ROOT_INO)?;
         self.take_down(places.as_deref_mut(), &[], b"");
@@ -77,14 +89,19 @@ impl<'v> Files<'v> {
             let Some((name, ino)) = top.pending.next() else {
                 let done = stack.pop().map(|frame| (frame.name, frame.dir));
                 match (done, stack.last_mut()) {
-                    (Some((name, dir)), Some(parent)) => _ = parent.dir.entries.insert(name, dir.into()),
+                    (Some((name, dir)), Some(parent)) => {
+                        _ = parent.dir.entries.insert(name, dir.into())
+                    }
                     (Some((_, dir)), None) => tree.root = dir,
                     (None, _) => {}
                 }
                 continue;
             };
             if top.dir.entries.contains_key(&name) {
-                return Err(Place::Inode(top.ino).corrupt(Fault::Entry { name, fact: "stands there twice" }));
+                return Err(Place::Inode(top.ino).corrupt(Fault::Entry {
+                    name,
+                    fact: "stands there twice",
+                }));
             }
             let parent = top.ino;
             let node = self.node(&mut tree, ino, &name, parent)?;
@@ -93,7 +110,8 @@ impl<'v> Files<'v> {
             match node {
                 Node::Leaf(id) => _ = top.dir.entries.insert(name, Entry::Leaf(id)),
                 Node::Dir(_) if stack.len() >= MAX_DEPTH => {
-                    return Err(Place::Inode(ino).unsupported(format!("a directory below {MAX_DEPTH} others")));
+                    return Err(Place::Inode(ino)
+                        .unsupported(format!("a directory below {MAX_DEPTH} others")));
                 }
                 Node::Dir(frame) => stack.push(frame),
             }
@@ -104,11 +122,20 @@ impl<'v> Files<'v> {
 
     /// Notes the place of what was met last: `name` in the innermost of the directories `stack`.
     fn take_down(&mut self, places: Option<&mut Places>, stack: &[Frame], name: &[u8]) {
-        let (Some(places), Some((inode, spans))) = (places, self.mapped.take()) else { return };
-        let names = stack.iter().skip(1).map(|frame| &frame.name[..]).chain([name]);
+        let (Some(places), Some((inode, spans))) = (places, self.mapped.take()) else {
+            return;
+        };
+        let names = stack
+            .iter()
+            .skip(1)
+            .map(|frame| &frame.name[..])
+            .chain([name]);
         let path = names.flat_map(|name| [b"/", name].concat()).collect();
         let block = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        let blocks = spans.iter().map(|span| block(span.physical)..block(span.physical + span.len)).collect();
+        let blocks = spans
+            .iter()
+            .map(|span| block(span.physical)..block(span.physical + span.len))
+            .collect();
         places.insert(path, FilePlace { inode, blocks });
     }
 
@@ -119,29 +146,45 @@ impl<'v> Files<'v> {
             return Ok(Node::Leaf(*id));
         }
         if ino < self.volume.layout.first_ino() {
-            return Err(Place::Inode(parent).corrupt(Fault::Entry { name: name.to_vec(), fact: "names a reserved inode" }));
+            return Err(Place::Inode(parent).corrupt(Fault::Entry {
+                name: name.to_vec(),
+                fact: "names a reserved inode",
+            }));
         }
         let inode = self.inodes.get(ino)?;
         if inode.flag(inode_flags::EA_INODE) {
-            return Err(Place::Inode(parent).corrupt(Fault::Entry { name: name.to_vec(), fact: "names an attribute's inode" }));
+            return Err(Place::Inode(parent).corrupt(Fault::Entry {
+                name: name.to_vec(),
+                fact: "names an attribute's inode",
+            }));
         }
         if inode.kind() == mode::DIR {
             return Ok(Node::Dir(self.directory(inode, name.to_vec(), parent)?));
         }
         self.mapped = Some((ino, Vec::new()));
-        let found = self.attributes.of(&inode, &mut self.inodes, &mut self.claims)?;
+        let found = self
+            .attributes
+            .of(&inode, &mut self.inodes, &mut self.claims)?;
         let kind = self.kind(&inode, &found)?;
-        let id = tree.add_leaf(Leaf { stat: stat(&inode, found), kind });
+        let id = tree.add_leaf(Leaf {
+            stat: stat(&inode, found),
+            kind,
+        });
         self.leaves.insert(ino, id);
         Ok(Node::Leaf(id))
     }
 
-    /// Opens a directory, which must not have been met before: a second name would make a cycle or a second parent.
+    /// Opens a directory, which must not have been met before: a second name would make a cycle or
+    /// a second parent.
     fn directory(&mut self, inode: Inode, name: Name, parent: u32) -> Result<Frame, Error> {
         if !self.dirs.insert(inode.ino) {
-            return Err(inode.place().corrupt(Fault::Fact("the directory has two names")));
+            return Err(inode
+                .place()
+                .corrupt(Fault::Fact("the directory has two names")));
         }
-        let found = self.attributes.of(&inode, &mut self.inodes, &mut self.claims)?;
+        let found = self
+            .attributes
+            .of(&inode, &mut self.inodes, &mut self.claims)?;
         let pending = if inode.flag(inode_flags::INLINE_DATA) {
             dir::inline_entries(&inode, inline_rest(&inode, &found)?, parent)?
         } else {
@@ -150,7 +193,12 @@ impl<'v> Files<'v> {
             self.mapped = Some((inode.ino, spans));
             entries
         };
-        Ok(Frame { name, ino: inode.ino, dir: Dir::new(stat(&inode, found)), pending: pending.into_iter() })
+        Ok(Frame {
+            name,
+            ino: inode.ino,
+            dir: Dir::new(stat(&inode, found)),
+            pending: pending.into_iter(),
+        })
     }
 
     fn kind(&mut self, inode: &Inode, found: &Found) -> Result<Kind, Error> {
@@ -162,7 +210,11 @@ impl<'v> Files<'v> {
             mode::BLOCK => Kind::BlockDevice { major, minor },
             mode::FIFO => Kind::Fifo,
             mode::SOCKET => Kind::Socket,
-            _ => return Err(inode.place().corrupt(Fault::Fact("its mode says no type of file"))),
+            _ => {
+                return Err(inode
+                    .place()
+                    .corrupt(Fault::Fact("its mode says no type of file")));
+            }
         })
     }
 
@@ -186,7 +238,9 @@ impl<'v> Files<'v> {
             let len = usize::try_from(inode.size).unwrap_or(usize::MAX);
             inode.raw.i_block.get(..len).unwrap_or_default().to_vec()
         } else {
-            self.content(inode, found)?.read_all(MAX_TARGET).map_err(place.io())?
+            self.content(inode, found)?
+                .read_all(MAX_TARGET)
+                .map_err(place.io())?
         };
         if target.contains(&0) {
             return Err(place.corrupt(Fault::Fact("the target of the symlink has a NUL in it")));
@@ -194,10 +248,15 @@ impl<'v> Files<'v> {
         Ok(target)
     }
 
-    /// Whether a symlink is in its inode. Without blocks but those of its attributes it is, as for the kernel.
+    /// Whether a symlink is in its inode. Without blocks but those of its attributes it is, as for
+    /// the kernel.
     fn is_fast(&self, inode: &Inode) -> bool {
         let attributes = inode.raw.i_file_acl_lo.get() != 0 || inode.raw.i_file_acl_high.get() != 0;
-        let attributes = if attributes { self.volume.layout.cluster_sectors() } else { 0 };
+        let attributes = if attributes {
+            self.volume.layout.cluster_sectors()
+        } else {
+            0
+        };
         let fits = inode.size < inode.raw.i_block.len() as u64;
         fits && (!inode.flag(inode_flags::EXTENTS) || inode.sectors() == attributes)
     }
@@ -207,8 +266,12 @@ impl<'v> Files<'v> {
 fn inline_rest<'f>(inode: &Inode, found: &'f Found) -> Result<&'f [u8], Error> {
     let room = inode.raw.i_block.len();
     let limit = (room + found.inline.len()) as u64;
-    inode.place().within("size of inline data", inode.size, 0, limit)?;
-    let rest = usize::try_from(inode.size).unwrap_or(usize::MAX).saturating_sub(room);
+    inode
+        .place()
+        .within("size of inline data", inode.size, 0, limit)?;
+    let rest = usize::try_from(inode.size)
+        .unwrap_or(usize::MAX)
+        .saturating_sub(room);
     Ok(found.inline.get(..rest).unwrap_or_default())
 }
 

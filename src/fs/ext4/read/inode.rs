@@ -64,7 +64,8 @@ impl Inode {
 
     /// Time of creation, where the inode is large enough to have it.
     pub(super) fn crtime(&self) -> Option<Time> {
-        (self.extra >= 0x94 - OLD_INODE_SIZE).then(|| time(self.raw.i_crtime.get(), self.raw.i_crtime_extra.get()))
+        (self.extra >= 0x94 - OLD_INODE_SIZE)
+            .then(|| time(self.raw.i_crtime.get(), self.raw.i_crtime_extra.get()))
     }
 
     /// Last change of the content.
@@ -87,11 +88,15 @@ impl Inode {
         u64::from(self.raw.i_blocks_high.get()) << 32 | u64::from(self.raw.i_blocks_lo.get())
     }
 
-    /// The device of a device inode: the old form of 8 and 8 bits in the first word or the new of 12 and 20 in the second.
+    /// The device of a device inode: the old form of 8 and 8 bits in the first word or the new of
+    /// 12 and 20 in the second.
     pub(super) fn device(&self) -> (u32, u32) {
         let word = |at: usize| {
             let bytes = self.raw.i_block.get(at..at + 4).unwrap_or_default();
-            bytes.iter().rev().fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+            bytes
+                .iter()
+                .rev()
+                .fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
         };
         match (word(0), word(4)) {
             (0, new) => ((new >> 8) & 0xFFF, (new & 0xFF) | (new >> 12 & 0xF_FF00)),
@@ -103,9 +108,21 @@ impl Inode {
     fn parse(volume: &Volume, ino: u32, bytes: &[u8]) -> Result<Self, Error> {
         let place = Place::Inode(ino);
         let mut raw = format::Inode::new_zeroed();
-        raw.as_mut_bytes().iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        let stored_extra = if bytes.len() > OLD_INODE_SIZE { usize::from(raw.i_extra_isize.get()) } else { 0 };
-        place.within("extra size", stored_extra as u64, 0, (bytes.len() - OLD_INODE_SIZE) as u64)?;
+        raw.as_mut_bytes()
+            .iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
+        let stored_extra = if bytes.len() > OLD_INODE_SIZE {
+            usize::from(raw.i_extra_isize.get())
+        } else {
+            0
+        };
+        place.within(
+            "extra size",
+            stored_extra as u64,
+            0,
+            (bytes.len() - OLD_INODE_SIZE) as u64,
+        )?;
         let extra = match stored_extra {
             0 if bytes.len() > OLD_INODE_SIZE => FULL_EXTRA,
             stored => stored,
@@ -114,23 +131,44 @@ impl Inode {
         if volume.layout.has_checksums() {
             check_checksum(place, seed, bytes, &raw, stored_extra)?;
         }
-        raw.as_mut_bytes().iter_mut().skip(OLD_INODE_SIZE + extra).for_each(|byte| *byte = 0);
+        raw.as_mut_bytes()
+            .iter_mut()
+            .skip(OLD_INODE_SIZE + extra)
+            .for_each(|byte| *byte = 0);
         if raw.i_mode.get() == 0 || raw.i_links_count.get() == 0 {
             return Err(place.corrupt(Fault::Fact("it has a name but is free")));
         }
-        let wide = raw.i_mode.get() & mode::TYPE == mode::FILE || volume.layout.incompat(incompat::LARGEDIR);
-        let high = if wide { u64::from(raw.i_size_high.get()) << 32 } else { 0 };
+        let wide = raw.i_mode.get() & mode::TYPE == mode::FILE
+            || volume.layout.incompat(incompat::LARGEDIR);
+        let high = if wide {
+            u64::from(raw.i_size_high.get()) << 32
+        } else {
+            0
+        };
         let size = high | u64::from(raw.i_size_lo.get());
         let attributes = match stored_extra {
             0 => Vec::new(),
-            stored => bytes.get(OLD_INODE_SIZE + stored..).unwrap_or_default().to_vec(),
+            stored => bytes
+                .get(OLD_INODE_SIZE + stored..)
+                .unwrap_or_default()
+                .to_vec(),
         };
-        Ok(Self { ino, size, seed, attributes, extra, raw })
+        Ok(Self {
+            ino,
+            size,
+            seed,
+            attributes,
+            extra,
+            raw,
+        })
     }
 
     /// Refuses what a copy would silently lose.
     fn check_flags(&self) -> Result<(), Error> {
-        for (flag, what) in [(inode_flags::ENCRYPT, "an encrypted file"), (inode_flags::CASEFOLD, "a case-insensitive directory")] {
+        for (flag, what) in [
+            (inode_flags::ENCRYPT, "an encrypted file"),
+            (inode_flags::CASEFOLD, "a case-insensitive directory"),
+        ] {
             if self.flag(flag) {
                 return Err(self.place().unsupported(what));
             }
@@ -141,11 +179,21 @@ impl Inode {
 
 /// What the checksums of an inode and its blocks begin with.
 fn seed(filesystem: u32, ino: u32, generation: u32) -> u32 {
-    format::crc32c(format::crc32c(filesystem, &ino.to_le_bytes()), &generation.to_le_bytes())
+    format::crc32c(
+        format::crc32c(filesystem, &ino.to_le_bytes()),
+        &generation.to_le_bytes(),
+    )
 }
 
-/// The checksum over the whole inode with its own two fields taken as 0; the high one exists where the inode is large enough.
-fn check_checksum(place: Place, seed: u32, bytes: &[u8], raw: &format::Inode, extra: usize) -> Result<(), Error> {
+/// The checksum over the whole inode with its own two fields taken as 0; the high one exists where
+/// the inode is large enough.
+fn check_checksum(
+    place: Place,
+    seed: u32,
+    bytes: &[u8],
+    raw: &format::Inode,
+    extra: usize,
+) -> Result<(), Error> {
     let wide = OLD_INODE_SIZE + extra >= CHECKSUM_HI + 2;
     let part = |from: usize, to: usize| bytes.get(from..to).unwrap_or_default();
     let mut crc = format::crc32c(seed, part(0, CHECKSUM_LO));
@@ -161,10 +209,14 @@ fn check_checksum(place: Place, seed: u32, bytes: &[u8], raw: &format::Inode, ex
     place.checksum(raw.i_checksum_lo.get().into(), crc & 0xFFFF)
 }
 
-/// Seconds are signed 32 bits plus 2 bits of epoch (1901 to 2446), nanoseconds the 30 bits above them (page `inodes`). The 30 bits
-/// can hold a little more than a second; the kernel never writes that, and it is cut.
+/// Seconds are signed 32 bits plus 2 bits of epoch (1901 to 2446), nanoseconds the 30 bits above
+/// them (page `inodes`). The 30 bits can hold a little more than a second; the kernel never writes
+/// that, and it is cut.
 fn time(seconds: u32, extra: u32) -> Time {
-    Time { seconds: i64::from(seconds.cast_signed()) + (i64::from(extra & 3) << 32), nanos: (extra >> 2).min(999_999_999) }
+    Time {
+        seconds: i64::from(seconds.cast_signed()) + (i64::from(extra & 3) << 32),
+        nanos: (extra >> 2).min(999_999_999),
+    }
 }
 
 /// Inodes by number; the tables are read in large pieces, since neighbours are wanted together.
@@ -177,7 +229,10 @@ pub(super) struct Inodes<'v> {
 impl<'v> Inodes<'v> {
     /// Of this filesystem.
     pub(super) fn new(volume: &'v Volume) -> Self {
-        Self { volume, windows: BTreeMap::new() }
+        Self {
+            volume,
+            windows: BTreeMap::new(),
+        }
     }
 
     /// Inode `ino`, which must be in use.
@@ -188,16 +243,31 @@ impl<'v> Inodes<'v> {
         let place = Place::Inode(ino);
         let volume = self.volume;
         let layout = &volume.layout;
-        place.within("inode number", ino.into(), 1, layout.raw.s_inodes_count.get().into())?;
-        let (group, index) = ((ino - 1) / layout.inodes_per_group, (ino - 1) % layout.inodes_per_group);
-        let group = usize::try_from(group).ok().and_then(|group| volume.groups.get(group));
-        let table = group.ok_or_else(|| place.corrupt(Fault::Fact("its group does not exist")))?.inode_table;
+        place.within(
+            "inode number",
+            ino.into(),
+            1,
+            layout.raw.s_inodes_count.get().into(),
+        )?;
+        let (group, index) = (
+            (ino - 1) / layout.inodes_per_group,
+            (ino - 1) % layout.inodes_per_group,
+        );
+        let group = usize::try_from(group)
+            .ok()
+            .and_then(|group| volume.groups.get(group));
+        let table = group
+            .ok_or_else(|| place.corrupt(Fault::Fact("its group does not exist")))?
+            .inode_table;
         let size = layout.inode_size;
         let offset = table * layout.block_size() + u64::from(index) * size as u64;
-        // Windows begin at multiples of their size and inodes at multiples of theirs, so none lies in two.
+        // Windows begin at multiples of their size and inodes at multiples of theirs, so none lies
+        // in two.
         let window = self.window(place, offset - offset % WINDOW)?;
         let start = usize::try_from(offset % WINDOW).unwrap_or(usize::MAX);
-        let bytes = window.get(start..start.saturating_add(size)).ok_or_else(|| place.corrupt(Fault::Fact("it is cut off")))?;
+        let bytes = window
+            .get(start..start.saturating_add(size))
+            .ok_or_else(|| place.corrupt(Fault::Fact("it is cut off")))?;
         let inode = Inode::parse(volume, ino, bytes)?;
         inode.check_flags()?;
         Ok(inode)
@@ -212,7 +282,10 @@ impl<'v> Inodes<'v> {
             std::collections::btree_map::Entry::Vacant(entry) => {
                 let len = WINDOW.min(self.volume.layout.len().saturating_sub(start));
                 let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
-                self.volume.view.read_exact_at(start, &mut bytes).map_err(place.io())?;
+                self.volume
+                    .view
+                    .read_exact_at(start, &mut bytes)
+                    .map_err(place.io())?;
                 Ok(entry.insert(bytes))
             }
         }
@@ -229,13 +302,22 @@ mod tests {
             let mut raw = format::Inode::new_zeroed();
             raw.i_flags = flags.into();
             raw.i_block[..i_block.len()].copy_from_slice(i_block);
-            Self { ino: 12, raw, size, seed: 0, attributes: Vec::new(), extra: 0 }
+            Self {
+                ino: 12,
+                raw,
+                size,
+                seed: 0,
+                attributes: Vec::new(),
+                extra: 0,
+            }
         }
     }
 
     #[test]
     fn devices_have_two_forms() {
-        let device = |words: [u32; 2]| Inode::small(0, 0, words.map(u32::to_le_bytes).as_flattened()).device();
+        let device = |words: [u32; 2]| {
+            Inode::small(0, 0, words.map(u32::to_le_bytes).as_flattened()).device()
+        };
         assert_eq!(device([0x0803, 0]), (8, 3));
         assert_eq!(device([0, 0x4931_03E0]), (259, 300_000));
         assert_eq!(device([0, 0xFFFF_FFFF]), (4095, 0xF_FFFF));

@@ -1,11 +1,13 @@
-//! ext2, ext3 and ext4 read into a [`Tree`]: metadata into memory, file contents as runs of the source.
+//! ext2, ext3 and ext4 read into a [`Tree`]: metadata into memory, file contents as runs of the
+//! source.
 //!
 //! ```text
 //! superblock -> group descriptors -> (journal: an overlay of blocks) -> inode tables -> maps, attributes -> directories -> tree
 //! ```
 //!
-//! Everything is checked as it is read: checksums where the filesystem has them, every number against its range, every block for
-//! having one owner. So damaged or hostile bytes end in an [`Error`], in bounded time and memory.
+//! Everything is checked as it is read: checksums where the filesystem has them, every number
+//! against its range, every block for having one owner. So damaged or hostile bytes end in an
+//! [`Error`], in bounded time and memory.
 
 mod claims;
 mod dir;
@@ -31,7 +33,8 @@ use volume::Volume;
 
 /// `s_state`: errors were found.
 const STATE_ERRORS: u16 = 2;
-/// What a driver of ext3 knows of `s_feature_incompat` and `s_feature_ro_compat`; any other bit makes the filesystem an ext4.
+/// What a driver of ext3 knows of `s_feature_incompat` and `s_feature_ro_compat`; any other bit
+/// makes the filesystem an ext4.
 const EXT3_INCOMPAT: u32 = incompat::FILETYPE | incompat::RECOVER | incompat::META_BG;
 const EXT3_RO_COMPAT: u32 = ro_compat::SPARSE_SUPER | ro_compat::LARGE_FILE | 0x4;
 
@@ -59,7 +62,10 @@ pub struct Features {
 
 impl Features {
     fn new(word: u32, table: &[(u32, &str)]) -> Self {
-        Self { word, names: names(word, table) }
+        Self {
+            word,
+            names: names(word, table),
+        }
     }
 }
 
@@ -100,7 +106,8 @@ pub struct Info {
     pub ro_compat: Features,
     /// The kernel or a check found errors that were not repaired.
     pub has_errors: bool,
-    /// How many blocks the journal gave a newer content; `None`: the filesystem was unmounted cleanly.
+    /// How many blocks the journal gave a newer content; `None`: the filesystem was unmounted
+    /// cleanly.
     pub replayed: Option<usize>,
 }
 
@@ -112,19 +119,26 @@ pub struct Filesystem {
 }
 
 impl Filesystem {
-    /// Opens the filesystem at the start of `source`. One that was not unmounted is recovered from its journal in memory; files that
-    /// were deleted while open (the orphan list) have no name and are not seen.
+    /// Opens the filesystem at the start of `source`. One that was not unmounted is recovered from
+    /// its journal in memory; files that were deleted while open (the orphan list) have no name and
+    /// are not seen.
     ///
     /// # Errors
-    /// [`Error::Corrupt`] when superblock, descriptors or journal are damaged or `source` is shorter than the filesystem;
-    /// [`Error::Unsupported`] for a feature not known here.
+    /// [`Error::Corrupt`] when superblock, descriptors or journal are damaged or `source` is
+    /// shorter than the filesystem; [`Error::Unsupported`] for a feature not known here.
     pub fn open(source: Source) -> Result<Self, Error> {
         let volume = Volume::open(Content::whole(source))?;
         if !volume.layout.incompat(incompat::RECOVER) {
-            return Ok(Self { volume, replayed: None });
+            return Ok(Self {
+                volume,
+                replayed: None,
+            });
         }
         let recovered = journal::recover(&volume)?;
-        Ok(Self { volume: Volume::open(recovered.view)?, replayed: Some(recovered.blocks) })
+        Ok(Self {
+            volume: Volume::open(recovered.view)?,
+            replayed: Some(recovered.blocks),
+        })
     }
 
     /// What the superblock says.
@@ -133,10 +147,17 @@ impl Filesystem {
         let layout = &self.volume.layout;
         let raw = &layout.raw;
         let wide = layout.incompat(incompat::BIT64);
-        let high = if wide { u64::from(raw.s_free_blocks_count_hi.get()) << 32 } else { 0 };
+        let high = if wide {
+            u64::from(raw.s_free_blocks_count_hi.get()) << 32
+        } else {
+            0
+        };
         let time = |low: u32, high: usize| {
             let high = raw.s_times_hi.get(high).copied().unwrap_or(0);
-            Time { seconds: i64::from(high) << 32 | i64::from(low), nanos: 0 }
+            Time {
+                seconds: i64::from(high) << 32 | i64::from(low),
+                nanos: 0,
+            }
         };
         // `s_times_hi` holds, in this order, the high bytes of s_wtime, s_mtime and s_mkfs_time.
         Info {
@@ -164,7 +185,8 @@ impl Filesystem {
     /// All files.
     ///
     /// # Errors
-    /// [`Error`] at the first thing that is damaged or not supported: no part of a filesystem is silently left out.
+    /// [`Error`] at the first thing that is damaged or not supported: no part of a filesystem is
+    /// silently left out.
     pub fn tree(&self) -> Result<Tree, Error> {
         files::Files::new(&self.volume)?.tree(None)
     }
@@ -176,7 +198,9 @@ impl Filesystem {
     pub fn places(&self) -> Result<Places, Error> {
         let layout = &self.volume.layout;
         if layout.block_size() != 4096 {
-            return Err(Place::Superblock.unsupported(format!("blocks of {} bytes", layout.block_size())));
+            return Err(
+                Place::Superblock.unsupported(format!("blocks of {} bytes", layout.block_size()))
+            );
         }
         let mut places = Places::new(layout.blocks.saturating_mul(4096));
         files::Files::new(&self.volume)?.tree(Some(&mut places))?;
@@ -185,7 +209,8 @@ impl Filesystem {
 
     fn kind(&self) -> &'static str {
         let raw = &self.volume.layout.raw;
-        let later = raw.s_feature_incompat.get() & !EXT3_INCOMPAT != 0 || raw.s_feature_ro_compat.get() & !EXT3_RO_COMPAT != 0;
+        let later = raw.s_feature_incompat.get() & !EXT3_INCOMPAT != 0
+            || raw.s_feature_ro_compat.get() & !EXT3_RO_COMPAT != 0;
         match (later, self.volume.layout.compat(compat::HAS_JOURNAL)) {
             (true, _) => "ext4",
             (false, true) => "ext3",
@@ -196,5 +221,9 @@ impl Filesystem {
 
 /// Bytes up to the first NUL.
 fn unpadded(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().copied().take_while(|byte| *byte != 0).collect()
+    bytes
+        .iter()
+        .copied()
+        .take_while(|byte| *byte != 0)
+        .collect()
 }

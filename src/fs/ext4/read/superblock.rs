@@ -79,7 +79,8 @@ pub(super) const RO_COMPAT_NAMES: [(u32, &str); 16] = [
     name(ro_compat::ORPHAN_PRESENT, "orphan_present"),
 ];
 
-/// What this reader understands of `s_feature_incompat`. `encrypt` and `casefold` are refused where an inode uses them.
+/// What this reader understands of `s_feature_incompat`. `encrypt` and `casefold` are refused where
+/// an inode uses them.
 const SUPPORTED_INCOMPAT: u32 = incompat::FILETYPE
     | incompat::RECOVER
     | incompat::META_BG
@@ -97,7 +98,13 @@ const SUPPORTED_INCOMPAT: u32 = incompat::FILETYPE
 /// The names of the bits set in `word`; a bit without a name is shown as a number.
 pub(super) fn names(word: u32, table: &[(u32, &str)]) -> Vec<String> {
     let bits = (0..32).map(|at| 1 << at).filter(|bit| word & bit != 0);
-    bits.map(|bit| table.iter().find(|(b, _)| *b == bit).map_or_else(|| format!("{bit:#x}"), |(_, n)| (*n).to_owned())).collect()
+    bits.map(|bit| {
+        table
+            .iter()
+            .find(|(b, _)| *b == bit)
+            .map_or_else(|| format!("{bit:#x}"), |(_, n)| (*n).to_owned())
+    })
+    .collect()
 }
 
 /// The superblock and what follows from it.
@@ -130,12 +137,20 @@ impl Layout {
     /// [`Error::Corrupt`] and [`Error::Unsupported`] at [`Place::Superblock`].
     pub(super) fn parse(bytes: &[u8], available: u64) -> Result<Self, Error> {
         let place = Place::Superblock;
-        let raw = Superblock::read_from_bytes(bytes).map_err(|_| place.corrupt(Fault::Fact("it is cut off")))?;
+        let raw = Superblock::read_from_bytes(bytes)
+            .map_err(|_| place.corrupt(Fault::Fact("it is cut off")))?;
         place.equal("magic number", raw.s_magic.get().into(), MAGIC.into())?;
         check_features(&raw)?;
         if raw.s_feature_ro_compat.get() & ro_compat::METADATA_CSUM != 0 {
-            place.equal("checksum type", raw.s_checksum_type.into(), CHECKSUM_CRC32C.into())?;
-            place.checksum(raw.s_checksum.get(), crc32c(!0, bytes.get(..CHECKSUM_OFFSET).unwrap_or_default()))?;
+            place.equal(
+                "checksum type",
+                raw.s_checksum_type.into(),
+                CHECKSUM_CRC32C.into(),
+            )?;
+            place.checksum(
+                raw.s_checksum.get(),
+                crc32c(!0, bytes.get(..CHECKSUM_OFFSET).unwrap_or_default()),
+            )?;
         }
         let layout = Self::numbers(raw, available)?;
         layout.check_groups()?;
@@ -146,14 +161,28 @@ impl Layout {
     fn numbers(raw: Superblock, available: u64) -> Result<Self, Error> {
         let place = Place::Superblock;
         let log = raw.s_log_block_size.get();
-        place.within("block size (log2 - 10)", log.into(), 0, MAX_LOG_BLOCK_SIZE.into())?;
+        place.within(
+            "block size (log2 - 10)",
+            log.into(),
+            0,
+            MAX_LOG_BLOCK_SIZE.into(),
+        )?;
         let block_size = 1024_usize << log;
         let wide = raw.s_feature_incompat.get() & incompat::BIT64 != 0;
-        let high = if wide { u64::from(raw.s_blocks_count_hi.get()) << 32 } else { 0 };
+        let high = if wide {
+            u64::from(raw.s_blocks_count_hi.get()) << 32
+        } else {
+            0
+        };
         let blocks = high | u64::from(raw.s_blocks_count_lo.get());
         let first = u64::from(raw.s_first_data_block.get());
         place.within("first data block", first, 0, 1)?;
-        place.within("number of blocks", blocks, first + 2, available >> (10 + log))?;
+        place.within(
+            "number of blocks",
+            blocks,
+            first + 2,
+            available >> (10 + log),
+        )?;
         let blocks_per_group = u64::from(raw.s_blocks_per_group.get());
         place.within("blocks per group", blocks_per_group, 8, u64::from(u32::MAX))?;
         let groups = (blocks - first).div_ceil(blocks_per_group);
@@ -181,13 +210,24 @@ impl Layout {
         let bits = self.block_size() * 8;
         place.within("inodes per group", self.inodes_per_group.into(), 1, bits)?;
         let inodes = u64::from(self.inodes_per_group) * u64::from(self.groups);
-        place.equal("number of inodes", self.raw.s_inodes_count.get().into(), inodes)?;
+        place.equal(
+            "number of inodes",
+            self.raw.s_inodes_count.get().into(),
+            inodes,
+        )?;
         if self.ro_compat(ro_compat::BIGALLOC) {
-            let (log, block) = (self.raw.s_log_cluster_size.get(), self.raw.s_log_block_size.get());
+            let (log, block) = (
+                self.raw.s_log_cluster_size.get(),
+                self.raw.s_log_block_size.get(),
+            );
             place.within("cluster size (log2 - 10)", log.into(), block.into(), 20)?;
             let clusters = u64::from(self.raw.s_clusters_per_group.get());
             place.within("clusters per group", clusters, 1, bits)?;
-            return place.equal("blocks per group", self.blocks_per_group, clusters << (log - block));
+            return place.equal(
+                "blocks per group",
+                self.blocks_per_group,
+                clusters << (log - block),
+            );
         }
         place.within("blocks per group", self.blocks_per_group, 8, bits)
     }
@@ -224,12 +264,20 @@ impl Layout {
 
     /// First inode that is not reserved.
     pub(super) fn first_ino(&self) -> u32 {
-        if self.raw.s_rev_level.get() == 0 { 11 } else { self.raw.s_first_ino.get() }
+        if self.raw.s_rev_level.get() == 0 {
+            11
+        } else {
+            self.raw.s_first_ino.get()
+        }
     }
 
     /// Sectors of 512 bytes in a cluster (a block, without `bigalloc`).
     pub(super) fn cluster_sectors(&self) -> u64 {
-        let log = if self.ro_compat(ro_compat::BIGALLOC) { &self.raw.s_log_cluster_size } else { &self.raw.s_log_block_size };
+        let log = if self.ro_compat(ro_compat::BIGALLOC) {
+            &self.raw.s_log_cluster_size
+        } else {
+            &self.raw.s_log_block_size
+        };
         2_u64 << log.get().min(20)
     }
 }
@@ -252,8 +300,17 @@ fn inode_size(raw: &Superblock, block_size: usize) -> Result<usize, Error> {
         return Ok(OLD_INODE_SIZE);
     }
     let size = usize::from(raw.s_inode_size.get());
-    Place::Superblock.within("inode size", size as u64, OLD_INODE_SIZE as u64, block_size as u64)?;
-    if size.is_power_of_two() { Ok(size) } else { Err(Place::Superblock.corrupt(Fault::Fact("inode size is no power of two"))) }
+    Place::Superblock.within(
+        "inode size",
+        size as u64,
+        OLD_INODE_SIZE as u64,
+        block_size as u64,
+    )?;
+    if size.is_power_of_two() {
+        Ok(size)
+    } else {
+        Err(Place::Superblock.corrupt(Fault::Fact("inode size is no power of two")))
+    }
 }
 
 /// Bytes of a group descriptor: a power of two.
@@ -290,16 +347,37 @@ mod tests {
     #[test]
     fn numbers_are_checked() {
         let layout = Layout::parse(small().as_bytes(), 64 << 10).unwrap();
-        assert_eq!((layout.block_size, layout.blocks, layout.groups, layout.inode_size), (1024, 64, 1, 128));
-        let text = |raw: Superblock, available| Layout::parse(raw.as_bytes(), available).unwrap_err().to_string();
-        assert_eq!(text(small(), 63 << 10), "superblock: number of blocks is 64, outside 3 to 63");
+        assert_eq!(
+            (
+                layout.block_size,
+                layout.blocks,
+                layout.groups,
+                layout.inode_size
+            ),
+            (1024, 64, 1, 128)
+        );
+        let text = |raw: Superblock, available| {
+            Layout::parse(raw.as_bytes(), available)
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            text(small(), 63 << 10),
+            "superblock: number of blocks is 64, outside 3 to 63"
+        );
         let mut raw = small();
         raw.s_feature_incompat = 0x8000_1000.into();
-        assert_eq!(text(raw, 64 << 10), "superblock: feature dirdata, 0x80000000 (incompat bits 0x80001000) is not supported");
+        assert_eq!(
+            text(raw, 64 << 10),
+            "superblock: feature dirdata, 0x80000000 (incompat bits 0x80001000) is not supported"
+        );
         let mut raw = small();
         raw.s_feature_ro_compat = ro_compat::METADATA_CSUM.into();
         raw.s_checksum_type = 1;
-        assert!(text(raw, 64 << 10).starts_with("superblock: checksum 0x0 is stored where the bytes give 0x"));
+        assert!(
+            text(raw, 64 << 10)
+                .starts_with("superblock: checksum 0x0 is stored where the bytes give 0x")
+        );
         for field in 0..6 {
             let mut raw = small();
             match field {
@@ -310,7 +388,13 @@ mod tests {
                 4 => raw.s_magic = 0.into(),
                 _ => raw.s_rev_level = 2.into(),
             }
-            assert!(matches!(Layout::parse(raw.as_bytes(), 64 << 10), Err(Error::Corrupt { .. })), "{field}");
+            assert!(
+                matches!(
+                    Layout::parse(raw.as_bytes(), 64 << 10),
+                    Err(Error::Corrupt { .. })
+                ),
+                "{field}"
+            );
         }
     }
 }

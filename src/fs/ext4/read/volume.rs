@@ -3,7 +3,9 @@
 use super::claims::Claims;
 use super::error::{Error, Fault, Place};
 use super::superblock::Layout;
-use crate::fs::ext4::format::{GroupDesc, SUPERBLOCK_OFFSET, compat, crc16, crc32c, incompat, ro_compat};
+use crate::fs::ext4::format::{
+    GroupDesc, SUPERBLOCK_OFFSET, compat, crc16, crc32c, incompat, ro_compat,
+};
 use crate::stream::{Content, ReadAt};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -37,9 +39,14 @@ impl Volume {
     /// [`Error`] at the superblock or a group.
     pub(super) fn open(view: Content) -> Result<Self, Error> {
         let mut bytes = [0; 1024];
-        view.read_exact_at(SUPERBLOCK_OFFSET, &mut bytes).map_err(Place::Superblock.io())?;
+        view.read_exact_at(SUPERBLOCK_OFFSET, &mut bytes)
+            .map_err(Place::Superblock.io())?;
         let layout = Layout::parse(&bytes, view.len())?;
-        let mut volume = Self { layout, groups: Vec::new(), view };
+        let mut volume = Self {
+            layout,
+            groups: Vec::new(),
+            view,
+        };
         volume.groups = volume.read_groups()?;
         Ok(volume)
     }
@@ -48,22 +55,38 @@ impl Volume {
     pub(super) fn blocks(&self, place: Place, block: u64, count: u64) -> Result<Vec<u8>, Error> {
         self.check_range(place, block, count)?;
         let len = count.saturating_mul(self.layout.block_size());
-        let mut bytes = vec![0; usize::try_from(len).map_err(|_| place.corrupt(Fault::Fact("it is too large")))?];
-        self.view.read_exact_at(block * self.layout.block_size(), &mut bytes).map_err(place.io())?;
+        let mut bytes = vec![
+            0;
+            usize::try_from(len)
+                .map_err(|_| place.corrupt(Fault::Fact("it is too large")))?
+        ];
+        self.view
+            .read_exact_at(block * self.layout.block_size(), &mut bytes)
+            .map_err(place.io())?;
         Ok(bytes)
     }
 
-    /// Fails unless `count` blocks from `block` lie behind the superblock's block and inside the filesystem.
+    /// Fails unless `count` blocks from `block` lie behind the superblock's block and inside the
+    /// filesystem.
     pub(super) fn check_range(&self, place: Place, block: u64, count: u64) -> Result<(), Error> {
         let first = u64::from(self.layout.raw.s_first_data_block.get()) + 1;
         place.within("block number", block, first, self.layout.blocks - 1)?;
-        place.within("last block number", block.saturating_add(count.saturating_sub(1)), block, self.layout.blocks - 1)
+        place.within(
+            "last block number",
+            block.saturating_add(count.saturating_sub(1)),
+            block,
+            self.layout.blocks - 1,
+        )
     }
 
     /// The blocks of superblock, descriptors, bitmaps and inode tables, which no file can own.
     pub(super) fn claim_metadata(&self) -> Result<Claims, Error> {
         let mut claims = Claims::default();
-        claims.take(Place::Superblock, 0, u64::from(self.layout.raw.s_first_data_block.get()) + 1)?;
+        claims.take(
+            Place::Superblock,
+            0,
+            u64::from(self.layout.raw.s_first_data_block.get()) + 1,
+        )?;
         for block in 0..self.desc_blocks() {
             claims.take(Place::Superblock, self.desc_block(block), 1)?;
         }
@@ -92,12 +115,15 @@ impl Volume {
         u64::from(self.layout.groups).div_ceil(self.descs_per_block())
     }
 
-    /// Where the `index`th block of descriptors is: behind the superblock or, with `meta_bg`, in the first group that it describes
-    /// (`ext4_descriptor_loc` of the kernel, whose special case of 1 KiB blocks that begin at block 0 is `bigalloc`'s).
+    /// Where the `index`th block of descriptors is: behind the superblock or, with `meta_bg`, in
+    /// the first group that it describes (`ext4_descriptor_loc` of the kernel, whose special case
+    /// of 1 KiB blocks that begin at block 0 is `bigalloc`'s).
     fn desc_block(&self, index: u64) -> u64 {
         let layout = &self.layout;
         let superblock = u64::from(layout.block_size == 1024);
-        if !layout.incompat(incompat::META_BG) || index < u64::from(layout.raw.s_first_meta_bg.get()) {
+        if !layout.incompat(incompat::META_BG)
+            || index < u64::from(layout.raw.s_first_meta_bg.get())
+        {
             return superblock + 1 + index;
         }
         let group = index * self.descs_per_block();
@@ -113,9 +139,15 @@ impl Volume {
             return true;
         }
         if layout.compat(compat::SPARSE_SUPER2) {
-            return layout.raw.s_backup_bgs.iter().any(|backup| u64::from(backup.get()) == group);
+            return layout
+                .raw
+                .s_backup_bgs
+                .iter()
+                .any(|backup| u64::from(backup.get()) == group);
         }
-        group == 1 || !layout.ro_compat(ro_compat::SPARSE_SUPER) || [3, 5, 7].iter().any(|base| is_power(group, *base))
+        group == 1
+            || !layout.ro_compat(ro_compat::SPARSE_SUPER)
+            || [3, 5, 7].iter().any(|base| is_power(group, *base))
     }
 
     fn read_groups(&self) -> Result<Vec<Group>, Error> {
@@ -154,8 +186,15 @@ impl Volume {
         Ok(group)
     }
 
-    /// The checksum of a descriptor: 16 bits of CRC-32C (`metadata_csum`) or CRC-16 (`uninit_bg`), page `checksums`.
-    fn check_group(&self, place: Place, number: u32, bytes: &[u8], raw: &GroupDesc) -> Result<(), Error> {
+    /// The checksum of a descriptor: 16 bits of CRC-32C (`metadata_csum`) or CRC-16 (`uninit_bg`),
+    /// page `checksums`.
+    fn check_group(
+        &self,
+        place: Place,
+        number: u32,
+        bytes: &[u8],
+        raw: &GroupDesc,
+    ) -> Result<(), Error> {
         let (front, back) = bytes.split_at(BG_CHECKSUM.min(bytes.len()));
         let back = back.get(2..).unwrap_or_default();
         let computed = if self.layout.has_checksums() {
@@ -194,14 +233,22 @@ mod tests {
             raw.s_inodes_per_group = 16.into();
             raw.s_inodes_count = 16.into();
             let layout = Layout::parse(raw.as_bytes(), bytes.len() as u64).unwrap();
-            Self { layout, groups: Vec::new(), view: Content::bytes(bytes) }
+            Self {
+                layout,
+                groups: Vec::new(),
+                view: Content::bytes(bytes),
+            }
         }
     }
 
     #[test]
     fn superblocks_have_copies_in_few_groups() {
         let mut volume = Volume::small(vec![0; 4096]);
-        let copies = |volume: &Volume| (0..130).filter(|group| volume.has_superblock(*group)).collect::<Vec<u64>>();
+        let copies = |volume: &Volume| {
+            (0..130)
+                .filter(|group| volume.has_superblock(*group))
+                .collect::<Vec<u64>>()
+        };
         assert_eq!(copies(&volume).len(), 130);
         volume.layout.raw.s_feature_ro_compat = ro_compat::SPARSE_SUPER.into();
         assert_eq!(copies(&volume), [0, 1, 3, 5, 7, 9, 25, 27, 49, 81, 125]);
@@ -218,8 +265,14 @@ mod tests {
         assert_eq!([0, 1, 2].map(|index| volume.desc_block(index)), [2, 3, 4]);
         volume.layout.raw.s_feature_incompat = incompat::META_BG.into();
         // 32 descriptors of 32 bytes in a block: group 32 has no superblock in front of them.
-        assert_eq!([0, 1].map(|index| volume.desc_block(index)), [2, 1 + 32 * 8192]);
+        assert_eq!(
+            [0, 1].map(|index| volume.desc_block(index)),
+            [2, 1 + 32 * 8192]
+        );
         volume.layout.raw.s_first_meta_bg = 2.into();
-        assert_eq!([0, 1, 2].map(|index| volume.desc_block(index)), [2, 3, 1 + 64 * 8192]);
+        assert_eq!(
+            [0, 1, 2].map(|index| volume.desc_block(index)),
+            [2, 3, 1 + 64 * 8192]
+        );
     }
 }

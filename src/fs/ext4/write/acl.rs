@@ -1,5 +1,6 @@
-//! Access control lists: from the form that `getxattr(2)` gives (version 2, `linux/posix_acl_xattr.h`) to the one on disk
-//! (version 1, `fs/ext4/acl.h`), where entries without an id are four bytes short.
+//! Access control lists: from the form that `getxattr(2)` gives (version 2,
+//! `linux/posix_acl_xattr.h`) to the one on disk (version 1, `fs/ext4/acl.h`), where entries
+//! without an id are four bytes short.
 
 /// `POSIX_ACL_XATTR_VERSION`.
 const XATTR_VERSION: [u8; 4] = [2, 0, 0, 0];
@@ -23,7 +24,11 @@ pub(super) fn to_disk(value: &[u8]) -> Option<Vec<u8>> {
     }
     for entry in chunks {
         let tag = u16::from_le_bytes([entry[0], entry[1]]);
-        let len = if NAMED.contains(&tag) { ENTRY_LEN } else { ENTRY_LEN / 2 };
+        let len = if NAMED.contains(&tag) {
+            ENTRY_LEN
+        } else {
+            ENTRY_LEN / 2
+        };
         if len < ENTRY_LEN && !UNNAMED.contains(&tag) {
             return None;
         }
@@ -38,8 +43,16 @@ mod tests {
 
     #[test]
     fn named_entries_keep_their_id() {
-        let list = [&XATTR_VERSION[..], &[1, 0, 7, 0, 255, 255, 255, 255], &[2, 0, 5, 0, 232, 3, 0, 0]].concat();
-        assert_eq!(to_disk(&list).unwrap(), [1, 0, 0, 0, 1, 0, 7, 0, 2, 0, 5, 0, 232, 3, 0, 0]);
+        let list = [
+            &XATTR_VERSION[..],
+            &[1, 0, 7, 0, 255, 255, 255, 255],
+            &[2, 0, 5, 0, 232, 3, 0, 0],
+        ]
+        .concat();
+        assert_eq!(
+            to_disk(&list).unwrap(),
+            [1, 0, 0, 0, 1, 0, 7, 0, 2, 0, 5, 0, 232, 3, 0, 0]
+        );
         assert_eq!(to_disk(&list[..list.len() - 1]), None);
         assert_eq!(to_disk(&[1, 0, 0, 0]), None);
         assert_eq!(to_disk(&[2, 0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0]), None);

@@ -17,7 +17,10 @@ pub(super) const RESERVED_INODES: u64 = FIRST_INO as u64 - 1;
 /// What a node is.
 #[derive(Debug)]
 pub(super) enum What<'t> {
-    Dir { children: Vec<Child<'t>>, parent: u32 },
+    Dir {
+        children: Vec<Child<'t>>,
+        parent: u32,
+    },
     Leaf(&'t Leaf),
 }
 
@@ -35,8 +38,8 @@ pub(super) struct Node<'t> {
     pub(super) place: Option<&'t Place>,
 }
 
-/// All inodes of the tree in ascending order of their numbers: the root, `lost+found`, then the others, depth first by path unless
-/// an older filesystem numbers them.
+/// All inodes of the tree in ascending order of their numbers: the root, `lost+found`, then the
+/// others, depth first by path unless an older filesystem numbers them.
 #[derive(Debug)]
 pub(super) struct Nodes<'t>(pub(super) Vec<Node<'t>>);
 
@@ -48,25 +51,57 @@ pub(super) const LOST_FOUND_AT: usize = 1;
 fn number(index: usize) -> u32 {
     match index {
         ROOT => ROOT_INO,
-        _ => u32::try_from(index - LOST_FOUND_AT).unwrap_or(u32::MAX).saturating_add(FIRST_INO),
+        _ => u32::try_from(index - LOST_FOUND_AT)
+            .unwrap_or(u32::MAX)
+            .saturating_add(FIRST_INO),
     }
 }
 
 /// The index of the node that was given this number.
 pub(super) fn index_of(number: u32) -> usize {
-    if number == ROOT_INO { ROOT } else { number.saturating_sub(FIRST_INO) as usize + LOST_FOUND_AT }
+    if number == ROOT_INO {
+        ROOT
+    } else {
+        number.saturating_sub(FIRST_INO) as usize + LOST_FOUND_AT
+    }
 }
 
-/// Lists the inodes of `tree`; `lost_found` stands in when the tree has no such directory. They are numbered as in `like`.
-pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Dir, like: Option<&'t Places>) -> Result<Nodes<'t>, Error> {
+/// Lists the inodes of `tree`; `lost_found` stands in when the tree has no such directory. They are
+/// numbered as in `like`.
+pub(super) fn collect<'t>(
+    tree: &'t Tree,
+    lost_found: &'t Dir,
+    like: Option<&'t Places>,
+) -> Result<Nodes<'t>, Error> {
     let own = match tree.root.entries.get(LOST_FOUND) {
         Some(Entry::Dir(dir)) => dir,
         Some(Entry::Leaf(_)) => return Err(Error::LostFound),
         None => lost_found,
     };
-    let mut walk = Walk { tree, nodes: Nodes(Vec::new()), seen: BTreeMap::new(), open: Vec::new() };
-    walk.add(b"", &tree.root.stat, ROOT, What::Dir { children: Vec::new(), parent: ROOT_INO })?;
-    walk.add(LOST_FOUND, &own.stat, ROOT, What::Dir { children: Vec::new(), parent: ROOT_INO })?;
+    let mut walk = Walk {
+        tree,
+        nodes: Nodes(Vec::new()),
+        seen: BTreeMap::new(),
+        open: Vec::new(),
+    };
+    walk.add(
+        b"",
+        &tree.root.stat,
+        ROOT,
+        What::Dir {
+            children: Vec::new(),
+            parent: ROOT_INO,
+        },
+    )?;
+    walk.add(
+        LOST_FOUND,
+        &own.stat,
+        ROOT,
+        What::Dir {
+            children: Vec::new(),
+            parent: ROOT_INO,
+        },
+    )?;
     walk.open.push((ROOT, tree.root.entries.iter()));
     while let Some((at, entries)) = walk.open.last_mut() {
         let at = *at;
@@ -94,29 +129,62 @@ struct Walk<'t> {
 
 impl<'t> Walk<'t> {
     /// Adds a node with one link (two for a directory).
-    fn add(&mut self, name: &'t [u8], stat: &'t Stat, parent: usize, what: What<'t>) -> Result<usize, Error> {
+    fn add(
+        &mut self,
+        name: &'t [u8],
+        stat: &'t Stat,
+        parent: usize,
+        what: What<'t>,
+    ) -> Result<usize, Error> {
         let index = self.nodes.0.len();
         if number(index) == u32::MAX {
-            return Err(Error::TooManyInodes { needed: index as u64 + RESERVED_INODES, max: u64::from(u32::MAX) });
+            return Err(Error::TooManyInodes {
+                needed: index as u64 + RESERVED_INODES,
+                max: u64::from(u32::MAX),
+            });
         }
-        let links = if matches!(what, What::Dir { .. }) { 2 } else { 1 };
-        self.nodes.0.push(Node { number: number(index), stat, links, what, name, parent, place: None });
+        let links = if matches!(what, What::Dir { .. }) {
+            2
+        } else {
+            1
+        };
+        self.nodes.0.push(Node {
+            number: number(index),
+            stat,
+            links,
+            what,
+            name,
+            parent,
+            place: None,
+        });
         Ok(index)
     }
 
     /// Takes an entry of the directory `at` in.
     fn entry(&mut self, at: usize, name: &'t [u8], entry: &'t Entry) -> Result<(), Error> {
-        let fine =
-            (1..=255).contains(&name.len()) && !name.iter().any(|byte| matches!(byte, 0 | b'/')) && name != b"." && name != b"..";
+        let fine = (1..=255).contains(&name.len())
+            && !name.iter().any(|byte| matches!(byte, 0 | b'/'))
+            && name != b"."
+            && name != b"..";
         if !fine {
-            return Err(Error::Name { path: self.nodes.path_in(at, name), len: name.len() });
+            return Err(Error::Name {
+                path: self.nodes.path_in(at, name),
+                len: name.len(),
+            });
         }
         let index = match entry {
             Entry::Dir(dir) => self.dir(at, name, dir)?,
             Entry::Leaf(id) => self.leaf(at, name, *id)?,
         };
         let file_type = self.nodes.0[index].what.file_type();
-        self.nodes.push_child(at, Child { name, number: number(index), file_type });
+        self.nodes.push_child(
+            at,
+            Child {
+                name,
+                number: number(index),
+                file_type,
+            },
+        );
         Ok(())
     }
 
@@ -124,7 +192,15 @@ impl<'t> Walk<'t> {
         let index = if at == ROOT && name == LOST_FOUND {
             LOST_FOUND_AT
         } else {
-            self.add(name, &dir.stat, at, What::Dir { children: Vec::new(), parent: number(at) })?
+            self.add(
+                name,
+                &dir.stat,
+                at,
+                What::Dir {
+                    children: Vec::new(),
+                    parent: number(at),
+                },
+            )?
         };
         self.nodes.0[at].links += 1;
         self.open.push((index, dir.entries.iter()));
@@ -147,7 +223,14 @@ impl<'t> Walk<'t> {
         self.nodes.0[ROOT].links += 1;
         if let What::Dir { children, .. } = &mut self.nodes.0[ROOT].what {
             let place = children.partition_point(|child| child.name < LOST_FOUND);
-            children.insert(place, Child { name: LOST_FOUND, number: FIRST_INO, file_type: file_type::DIR });
+            children.insert(
+                place,
+                Child {
+                    name: LOST_FOUND,
+                    number: FIRST_INO,
+                    file_type: file_type::DIR,
+                },
+            );
         }
     }
 }
@@ -161,7 +244,11 @@ impl<'t> Nodes<'t> {
 
     /// The path of a node for people.
     pub(super) fn path(&self, index: usize) -> String {
-        if index == ROOT { "/".into() } else { self.path_in(self.0[index].parent, self.0[index].name) }
+        if index == ROOT {
+            "/".into()
+        } else {
+            self.path_in(self.0[index].parent, self.0[index].name)
+        }
     }
 
     /// The path of `name` in the directory `parent` for people.
@@ -171,10 +258,14 @@ impl<'t> Nodes<'t> {
             names.push(self.0[at].name);
             at = self.0[at].parent;
         }
-        names.into_iter().rev().fold(String::new(), |path, name| path + "/" + &show(name))
+        names
+            .into_iter()
+            .rev()
+            .fold(String::new(), |path, name| path + "/" + &show(name))
     }
 
-    /// The link count as the inode stores it: a directory with more than it can hold has 1 (`dir_nlink`).
+    /// The link count as the inode stores it: a directory with more than it can hold has 1
+    /// (`dir_nlink`).
     pub(super) fn stored_links(&self, index: usize) -> Result<u16, Error> {
         let node = &self.0[index];
         if node.links <= LINK_MAX {
@@ -182,7 +273,11 @@ impl<'t> Nodes<'t> {
         }
         match node.what {
             What::Dir { .. } => Ok(1),
-            What::Leaf(_) => Err(Error::Links { path: self.path(index), links: node.links, max: LINK_MAX }),
+            What::Leaf(_) => Err(Error::Links {
+                path: self.path(index),
+                links: node.links,
+                max: LINK_MAX,
+            }),
         }
     }
 }
@@ -190,7 +285,9 @@ impl<'t> Nodes<'t> {
 impl What<'_> {
     /// The type that a directory entry shows.
     fn file_type(&self) -> u8 {
-        let What::Leaf(leaf) = self else { return file_type::DIR };
+        let What::Leaf(leaf) = self else {
+            return file_type::DIR;
+        };
         match leaf.kind {
             Kind::File(_) => file_type::FILE,
             Kind::Symlink(_) => file_type::SYMLINK,

@@ -1,5 +1,5 @@
-//! Directories: one block of entries where that is enough, else leaves sorted by hash under an index of one or two levels
-//! (kernel's page `directory`).
+//! Directories: one block of entries where that is enough, else leaves sorted by hash under an
+//! index of one or two levels (kernel's page `directory`).
 //!
 //! ```text
 //! block 0, index:   . (12) | .. | dx_root_info | limit, count, first block | hash, block | ... | tail
@@ -68,28 +68,48 @@ pub(super) struct TooMany {
 }
 
 /// Encodes the directory `number` within `parent`; `least` blocks at least when it needs no index.
-pub(super) fn encode(number: u32, parent: u32, children: &[Child<'_>], least: usize, style: Style) -> Result<Encoded, TooMany> {
+pub(super) fn encode(
+    number: u32,
+    parent: u32,
+    children: &[Child<'_>],
+    least: usize,
+    style: Style,
+) -> Result<Encoded, TooMany> {
     let dots = [dot(b".", number), dot(b"..", parent)];
-    let writer = Writer { sums: style.sums.of_inode(number), dots };
+    let writer = Writer {
+        sums: style.sums.of_inode(number),
+        dots,
+    };
     let len = 2 * DOT_LEN + children.iter().map(Child::len).sum::<usize>();
     if len > writer.leaf_room() {
         return writer
             .index(leaves(children, writer.leaf_room(), &style.hash_seed))
-            .map(|blocks| Encoded { blocks, indexed: true });
+            .map(|blocks| Encoded {
+                blocks,
+                indexed: true,
+            });
     }
     let mut blocks = Vec::new();
     writer.leaf(&mut blocks, dots.iter().chain(children));
     for _ in 1..least {
         writer.leaf(&mut blocks, [].iter());
     }
-    Ok(Encoded { blocks, indexed: false })
+    Ok(Encoded {
+        blocks,
+        indexed: false,
+    })
 }
 
 fn dot(name: &'static [u8], number: u32) -> Child<'static> {
-    Child { name, number, file_type: file_type::DIR }
+    Child {
+        name,
+        number,
+        file_type: file_type::DIR,
+    }
 }
 
-/// The entries of a leaf block and its key in the index: the least hash, odd when entries of that hash are in the leaf before too.
+/// The entries of a leaf block and its key in the index: the least hash, odd when entries of that
+/// hash are in the leaf before too.
 struct Leaf<'a, 't> {
     key: u32,
     children: Vec<&'a Child<'t>>,
@@ -97,7 +117,10 @@ struct Leaf<'a, 't> {
 
 /// Shares the children out to leaves, by hash.
 fn leaves<'a, 't>(children: &'a [Child<'t>], room: usize, seed: &[u32; 4]) -> Vec<Leaf<'a, 't>> {
-    let mut sorted: Vec<_> = children.iter().map(|child| (half_md4(child.name, seed), child.name, child)).collect();
+    let mut sorted: Vec<_> = children
+        .iter()
+        .map(|child| (half_md4(child.name, seed), child.name, child))
+        .collect();
     sorted.sort_unstable_by_key(|(hash, name, _)| (*hash, *name));
     let mut out: Vec<Leaf<'_, '_>> = Vec::new();
     let (mut used, mut last) = (0, None);
@@ -107,8 +130,15 @@ fn leaves<'a, 't>(children: &'a [Child<'t>], room: usize, seed: &[u32; 4]) -> Ve
         match out.last_mut() {
             Some(leaf) if used + child.len() <= limit => leaf.children.push(child),
             _ => {
-                let key = if out.is_empty() { 0 } else { hash | u32::from(collides) };
-                out.push(Leaf { key, children: vec![child] });
+                let key = if out.is_empty() {
+                    0
+                } else {
+                    hash | u32::from(collides)
+                };
+                out.push(Leaf {
+                    key,
+                    children: vec![child],
+                });
                 used = 0;
             }
         }
@@ -139,17 +169,32 @@ impl Writer<'_> {
     fn index(&self, leaves: Vec<Leaf<'_, '_>>) -> Result<Vec<u8>, TooMany> {
         let (in_root, in_node) = (self.limit(ROOT_COUNT), self.limit(NODE_COUNT));
         if leaves.len() > in_root * in_node {
-            return Err(TooMany { needed: leaves.len(), max: in_root * in_node });
+            return Err(TooMany {
+                needed: leaves.len(),
+                max: in_root * in_node,
+            });
         }
-        let nodes = if leaves.len() > in_root { leaves.len().div_ceil(in_node) } else { 0 };
+        let nodes = if leaves.len() > in_root {
+            leaves.len().div_ceil(in_node)
+        } else {
+            0
+        };
         let block = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
-        let keys: Vec<_> = leaves.iter().enumerate().map(|(at, leaf)| (leaf.key, block(1 + nodes + at))).collect();
+        let keys: Vec<_> = leaves
+            .iter()
+            .enumerate()
+            .map(|(at, leaf)| (leaf.key, block(1 + nodes + at)))
+            .collect();
         let mut out = Vec::with_capacity((1 + nodes + leaves.len()) * BLOCK_LEN);
         if nodes == 0 {
             self.root(&mut out, &keys, 0);
         } else {
             let chunks: Vec<_> = keys.chunks(leaves.len().div_ceil(nodes)).collect();
-            let above: Vec<_> = chunks.iter().enumerate().map(|(at, chunk)| (chunk[0].0, block(1 + at))).collect();
+            let above: Vec<_> = chunks
+                .iter()
+                .enumerate()
+                .map(|(at, chunk)| (chunk[0].0, block(1 + at)))
+                .collect();
             self.root(&mut out, &above, 1);
             chunks.iter().for_each(|chunk| self.node(&mut out, chunk));
             out.resize((1 + nodes) * BLOCK_LEN, 0);
@@ -166,17 +211,35 @@ impl Writer<'_> {
         let end = start + self.leaf_room();
         let mut children = children.peekable();
         if children.peek().is_none() {
-            entry(out, &Child { name: b"", number: 0, file_type: 0 }, self.leaf_room());
+            entry(
+                out,
+                &Child {
+                    name: b"",
+                    number: 0,
+                    file_type: 0,
+                },
+                self.leaf_room(),
+            );
         }
         while let Some(child) = children.next() {
-            let len = if children.peek().is_some() { child.len() } else { end - out.len() };
+            let len = if children.peek().is_some() {
+                child.len()
+            } else {
+                end - out.len()
+            };
             entry(out, child, len);
         }
         out.resize(start + BLOCK_LEN, 0);
         if self.sums.enabled() {
-            let tail = DirEntry { inode: 0.into(), rec_len: 12.into(), name_len: 0, file_type: file_type::CSUM };
+            let tail = DirEntry {
+                inode: 0.into(),
+                rec_len: 12.into(),
+                name_len: 0,
+                file_type: file_type::CSUM,
+            };
             out[end..end + HEAD_LEN].copy_from_slice(tail.as_bytes());
-            self.sums.seal_tail(&mut out[start..], end - start, end - start + HEAD_LEN);
+            self.sums
+                .seal_tail(&mut out[start..], end - start, end - start + HEAD_LEN);
         }
     }
 
@@ -193,7 +256,15 @@ impl Writer<'_> {
     /// Appends a block of the second level of an index.
     fn node(&self, out: &mut Vec<u8>, keys: &[(u32, u32)]) {
         let start = out.len();
-        entry(out, &Child { name: b"", number: 0, file_type: 0 }, BLOCK_LEN);
+        entry(
+            out,
+            &Child {
+                name: b"",
+                number: 0,
+                file_type: 0,
+            },
+            BLOCK_LEN,
+        );
         self.keys(&mut out[start..], NODE_COUNT, keys);
     }
 
@@ -235,15 +306,27 @@ mod tests {
     use crate::stamp::Uuid;
 
     fn style() -> Style {
-        Style { hash_seed: [1, 2, 3, 4], sums: Sums::of_filesystem(Uuid([1; 16]), true) }
+        Style {
+            hash_seed: [1, 2, 3, 4],
+            sums: Sums::of_filesystem(Uuid([1; 16]), true),
+        }
     }
 
     fn names(count: usize, len: usize) -> Vec<Vec<u8>> {
-        (0..count).map(|n| format!("{n:0len$}").into_bytes()).collect()
+        (0..count)
+            .map(|n| format!("{n:0len$}").into_bytes())
+            .collect()
     }
 
     fn encoded(names: &[Vec<u8>], least: usize) -> Result<Encoded, TooMany> {
-        let children: Vec<_> = names.iter().map(|name| Child { name, number: 20, file_type: 1 }).collect();
+        let children: Vec<_> = names
+            .iter()
+            .map(|name| Child {
+                name,
+                number: 20,
+                file_type: 1,
+            })
+            .collect();
         encode(11, 2, &children, least, style())
     }
 
@@ -264,18 +347,41 @@ mod tests {
         assert!(two.indexed && two.blocks[30] == 1);
         let one = encoded(&long[..507 * 11], 1).unwrap();
         assert!(one.indexed && one.blocks[30] == 0 && one.blocks.len() == 508 * 4096);
-        let leaves = (0..507 * 510 + 1).map(|_| Leaf { key: 0, children: Vec::new() }).collect();
-        let writer = Writer { sums: style().sums, dots: [dot(b".", 11), dot(b"..", 2)] };
-        assert_eq!(writer.index(leaves).unwrap_err(), TooMany { needed: 507 * 510 + 1, max: 507 * 510 });
+        let leaves = (0..507 * 510 + 1)
+            .map(|_| Leaf {
+                key: 0,
+                children: Vec::new(),
+            })
+            .collect();
+        let writer = Writer {
+            sums: style().sums,
+            dots: [dot(b".", 11), dot(b"..", 2)],
+        };
+        assert_eq!(
+            writer.index(leaves).unwrap_err(),
+            TooMany {
+                needed: 507 * 510 + 1,
+                max: 507 * 510
+            }
+        );
     }
 
     /// No two names of any use collide; so one name many times stands for those that do.
     #[test]
     fn collisions_stay_together_or_are_continued() {
         let name = vec![b'n'; 255];
-        let same: Vec<_> = (0..20).map(|_| Child { name: &name, number: 20, file_type: 1 }).collect();
+        let same: Vec<_> = (0..20)
+            .map(|_| Child {
+                name: &name,
+                number: 20,
+                file_type: 1,
+            })
+            .collect();
         let hash = half_md4(&name, &[1; 4]).0;
-        let keys: Vec<_> = leaves(&same, 4084, &[1; 4]).iter().map(|leaf| (leaf.key, leaf.children.len())).collect();
+        let keys: Vec<_> = leaves(&same, 4084, &[1; 4])
+            .iter()
+            .map(|leaf| (leaf.key, leaf.children.len()))
+            .collect();
         assert_eq!(keys, [(0, 15), (hash | 1, 5)]);
     }
 }

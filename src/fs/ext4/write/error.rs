@@ -2,7 +2,8 @@
 
 use crate::units::human;
 
-/// Why a filesystem could not be written. Sizes are in bytes; paths are in the form of [`crate::tree::show`].
+/// Why a filesystem could not be written. Sizes are in bytes; paths are in the form of
+/// [`crate::tree::show`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -19,7 +20,11 @@ pub enum Error {
         smallest: u64,
     },
     /// More than 32-bit block numbers reach.
-    #[error("a filesystem of {} bytes exceeds the {} bytes that 32-bit block numbers reach", size, max)]
+    #[error(
+        "a filesystem of {} bytes exceeds the {} bytes that 32-bit block numbers reach",
+        size,
+        max
+    )]
     TooLarge {
         /// The size asked for or needed.
         size: u64,
@@ -48,7 +53,9 @@ pub enum Error {
     #[error("/lost+found: is not a directory")]
     LostFound,
     /// A name that no directory can hold.
-    #[error("{path}: a name of {len} bytes that cannot be stored (1 to 255 bytes, neither `.` nor `..`, no `/`, no NUL)")]
+    #[error(
+        "{path}: a name of {len} bytes that cannot be stored (1 to 255 bytes, neither `.` nor `..`, no `/`, no NUL)"
+    )]
     Name {
         /// Where.
         path: String,
@@ -66,7 +73,9 @@ pub enum Error {
         max: u32,
     },
     /// A symlink without or with too long a target.
-    #[error("{path}: a symlink target of {len} bytes that cannot be stored (1 to {max} bytes, no NUL)")]
+    #[error(
+        "{path}: a symlink target of {len} bytes that cannot be stored (1 to {max} bytes, no NUL)"
+    )]
     Target {
         /// Where.
         path: String,
@@ -98,7 +107,9 @@ pub enum Error {
         max: usize,
     },
     /// A time before 1901-12-13 or after 2446-05-10, or a nanosecond out of range.
-    #[error("{path}: {which} of {seconds} s and {nanos} ns cannot be stored (-2147483648 to 15032385535 s, below 1000000000 ns)")]
+    #[error(
+        "{path}: {which} of {seconds} s and {nanos} ns cannot be stored (-2147483648 to 15032385535 s, below 1000000000 ns)"
+    )]
     Time {
         /// Where.
         path: String,
@@ -128,7 +139,9 @@ pub enum Error {
         name: String,
     },
     /// Extended attributes that do not fit beside the inode and into one block.
-    #[error("{path}: extended attributes that do not fit beside the inode need {needed} bytes where a block has {available}")]
+    #[error(
+        "{path}: extended attributes that do not fit beside the inode need {needed} bytes where a block has {available}"
+    )]
     AttributeSpace {
         /// Where.
         path: String,

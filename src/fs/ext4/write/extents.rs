@@ -1,10 +1,13 @@
-//! Extent trees: four entries in the inode, 340 in each block below (kernel's page `ifork`, "Extent Tree").
+//! Extent trees: four entries in the inode, 340 in each block below (kernel's page `ifork`, "Extent
+//! Tree").
 //!
 //! ```text
 //! i_block:  header | 4 entries          block:  header | 340 entries | checksum
 //! ```
 
-use super::super::format::{EXTENT_MAGIC, Extent as RawExtent, ExtentHeader, ExtentIdx, MAX_EXTENT_LEN};
+use super::super::format::{
+    EXTENT_MAGIC, Extent as RawExtent, ExtentHeader, ExtentIdx, MAX_EXTENT_LEN,
+};
 use super::geometry::BLOCK_LEN;
 use super::space::Span;
 use super::sums::Sums;
@@ -12,7 +15,8 @@ use zerocopy::IntoBytes;
 
 /// Entries in the inode.
 const IN_INODE: usize = 4;
-/// Entries in a block, with room for the checksum behind them (which stays unused without checksums).
+/// Entries in a block, with room for the checksum behind them (which stays unused without
+/// checksums).
 const IN_BLOCK: usize = 340;
 /// Bytes of a header and of either kind of entry.
 const ENTRY_LEN: usize = 12;
@@ -30,7 +34,8 @@ pub(super) struct Extent {
     pub(super) len: u32,
 }
 
-/// Gives the blocks of a file (`logical`) those of the filesystem (`physical`), of which there are as many.
+/// Gives the blocks of a file (`logical`) those of the filesystem (`physical`), of which there are
+/// as many.
 pub(super) fn assign(logical: &[Span], physical: &[Span]) -> Vec<Extent> {
     let mut out = Vec::with_capacity(logical.len());
     let mut places = physical.iter().copied();
@@ -39,11 +44,17 @@ pub(super) fn assign(logical: &[Span], physical: &[Span]) -> Vec<Extent> {
         let mut left = *span;
         while left.len > 0 {
             if place.len == 0 {
-                let Some(next) = places.next() else { return out };
+                let Some(next) = places.next() else {
+                    return out;
+                };
                 place = next;
             }
             let len = left.len.min(place.len).min(MAX_EXTENT_LEN);
-            out.push(Extent { logical: left.start, physical: place.start, len });
+            out.push(Extent {
+                logical: left.start,
+                physical: place.start,
+                len,
+            });
             (left.start, left.len) = (left.start + len, left.len - len);
             (place.start, place.len) = (place.start + len, place.len - len);
         }
@@ -65,8 +76,15 @@ pub(super) fn node_count(extents: usize) -> usize {
 type Entry = [u8; ENTRY_LEN];
 
 /// The tree: what goes into `i_block`, and the blocks at `places` ([`node_count`] of them).
-pub(super) fn encode(extents: &[Extent], places: &[u32], sums: Sums) -> ([u8; 60], Vec<(u32, Vec<u8>)>) {
-    let mut level: Vec<(u32, Entry)> = extents.iter().map(|extent| (extent.logical, leaf_entry(extent))).collect();
+pub(super) fn encode(
+    extents: &[Extent],
+    places: &[u32],
+    sums: Sums,
+) -> ([u8; 60], Vec<(u32, Vec<u8>)>) {
+    let mut level: Vec<(u32, Entry)> = extents
+        .iter()
+        .map(|extent| (extent.logical, leaf_entry(extent)))
+        .collect();
     let (mut depth, mut places, mut nodes) = (0, places.iter(), Vec::new());
     while level.len() > IN_INODE {
         let mut above = Vec::new();
@@ -112,7 +130,12 @@ fn leaf_entry(extent: &Extent) -> Entry {
 }
 
 fn index_entry(logical: u32, place: u32) -> Entry {
-    let raw = ExtentIdx { ei_block: logical.into(), ei_leaf_lo: place.into(), ei_leaf_hi: 0.into(), ei_unused: 0.into() };
+    let raw = ExtentIdx {
+        ei_block: logical.into(),
+        ei_leaf_lo: place.into(),
+        ei_leaf_hi: 0.into(),
+        ei_unused: 0.into(),
+    };
     zerocopy::transmute!(raw)
 }
 
@@ -124,19 +147,52 @@ mod tests {
     #[test]
     fn blocks_are_assigned_in_order_and_split_at_the_longest_extent() {
         let span = |start, len| Span { start, len };
-        let extents = assign(&[span(0, 3), span(10, 40_000)], &[span(100, 5), span(1000, 39_998)]);
-        let found: Vec<_> = extents.iter().map(|e| (e.logical, e.physical, e.len)).collect();
-        assert_eq!(found, [(0, 100, 3), (10, 103, 2), (12, 1000, 32768), (32780, 33768, 7230)]);
+        let extents = assign(
+            &[span(0, 3), span(10, 40_000)],
+            &[span(100, 5), span(1000, 39_998)],
+        );
+        let found: Vec<_> = extents
+            .iter()
+            .map(|e| (e.logical, e.physical, e.len))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (0, 100, 3),
+                (10, 103, 2),
+                (12, 1000, 32768),
+                (32780, 33768, 7230)
+            ]
+        );
     }
 
     #[test]
     fn depth_grows_where_it_must() {
-        for (extents, nodes) in [(0, 0), (4, 0), (5, 1), (340, 1), (341, 2), (1360, 4), (1361, 6), (2000, 7)] {
+        for (extents, nodes) in [
+            (0, 0),
+            (4, 0),
+            (5, 1),
+            (340, 1),
+            (341, 2),
+            (1360, 4),
+            (1361, 6),
+            (2000, 7),
+        ] {
             assert_eq!(node_count(extents), nodes, "{extents}");
         }
-        let extents: Vec<_> = (0..1361).map(|n| Extent { logical: n * 2, physical: 5000 + n * 2, len: 1 }).collect();
+        let extents: Vec<_> = (0..1361)
+            .map(|n| Extent {
+                logical: n * 2,
+                physical: 5000 + n * 2,
+                len: 1,
+            })
+            .collect();
         let places: Vec<u32> = (100..106).collect();
-        let (root, nodes) = encode(&extents, &places, Sums::of_filesystem(Uuid([7; 16]), true).of_inode(12));
+        let (root, nodes) = encode(
+            &extents,
+            &places,
+            Sums::of_filesystem(Uuid([7; 16]), true).of_inode(12),
+        );
         assert_eq!((root[2], root[6], nodes.len()), (1, 2, 6));
         assert_eq!(nodes[5].0, 105);
         assert_eq!(&nodes[5].1[12..20], [0, 0, 0, 0, 100, 0, 0, 0]);

@@ -1,5 +1,6 @@
-//! Where groups, descriptors, bitmaps, inode tables and the journal lie in a filesystem of a given size: the same numbers that
-//! `mke2fs` would choose, the metadata of each flex group packed at its start (kernel's pages `blockgroup`, `group_descr`).
+//! Where groups, descriptors, bitmaps, inode tables and the journal lie in a filesystem of a given
+//! size: the same numbers that `mke2fs` would choose, the metadata of each flex group packed at its
+//! start (kernel's pages `blockgroup`, `group_descr`).
 
 use super::extents::{Extent, assign};
 use super::space::{Free, Span};
@@ -34,7 +35,8 @@ const LEAST_IN_LAST_GROUP: u32 = 50;
 /// How far growth is provided for: this many times the size, or the reach of block numbers.
 const GROWTH: u32 = 1024;
 
-/// Journal blocks by filesystem size in blocks, `ext2fs_default_journal_size`: from each size on, that many. Below: none.
+/// Journal blocks by filesystem size in blocks, `ext2fs_default_journal_size`: from each size on,
+/// that many. Below: none.
 pub(super) const JOURNAL_TIERS: [(u32, u32); 8] = [
     (2048, 1024),
     (32 << 10, 4096),
@@ -63,7 +65,8 @@ pub(super) struct Group {
     pub(super) inode_table: u32,
 }
 
-/// The numbers of a filesystem and what is free once its static metadata and the journal have their places.
+/// The numbers of a filesystem and what is free once its static metadata and the journal have their
+/// places.
 #[derive(Clone, Debug)]
 pub(super) struct Geometry {
     /// Blocks of the filesystem, which may be fewer than were asked for.
@@ -82,8 +85,8 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// The geometry of `blocks` blocks and at least `inodes` inodes; `None` when static metadata and journal do not fit, or so
-    /// many inodes do not fit the groups.
+    /// The geometry of `blocks` blocks and at least `inodes` inodes; `None` when static metadata
+    /// and journal do not fit, or so many inodes do not fit the groups.
     pub(super) fn new(blocks: u32, inodes: u64, options: &Options) -> Option<Self> {
         let mut geometry = Self::numbers(blocks, inodes, options)?;
         geometry.free = geometry.between_supers()?;
@@ -91,16 +94,24 @@ impl Geometry {
         geometry.static_blocks = geometry.blocks - geometry.free.blocks();
         let journal = journal_blocks(geometry.blocks, options);
         if journal > 0 {
-            let whole = geometry.free.take_whole(journal, 0).map(|start| vec![Span { start, len: journal }]);
+            let whole = geometry.free.take_whole(journal, 0).map(|start| {
+                vec![Span {
+                    start,
+                    len: journal,
+                }]
+            });
             geometry.journal = whole.or_else(|| geometry.free.take(journal))?;
         }
         Some(geometry)
     }
 
-    /// The counts, before anything has a place. A last group too small for its own metadata is dropped once.
+    /// The counts, before anything has a place. A last group too small for its own metadata is
+    /// dropped once.
     fn numbers(blocks: u32, inodes: u64, options: &Options) -> Option<Self> {
         let mut blocks = blocks;
-        let mut wanted = (u64::from(blocks) * BLOCK / options.inode_ratio).max(inodes).max(1);
+        let mut wanted = (u64::from(blocks) * BLOCK / options.inode_ratio)
+            .max(inodes)
+            .max(1);
         loop {
             let groups = blocks.div_ceil(BLOCKS_PER_GROUP);
             let inodes_per_group = inodes_per_group(wanted, groups)?;
@@ -136,7 +147,12 @@ impl Geometry {
 
     /// Blocks of a group's metadata if they all lay within it.
     fn own_metadata(&self, group: u32) -> u32 {
-        2 + self.table_blocks + if has_super(group) { self.super_blocks() } else { 0 }
+        2 + self.table_blocks
+            + if has_super(group) {
+                self.super_blocks()
+            } else {
+                0
+            }
     }
 
     /// All that lies between the copies of the superblock.
@@ -147,7 +163,9 @@ impl Geometry {
         for group in super_groups().take_while(|group| *group < count) {
             let first = group * BLOCKS_PER_GROUP;
             free.push(start, first);
-            start = first.checked_add(self.super_blocks()).filter(|end| *end <= self.blocks)?;
+            start = first
+                .checked_add(self.super_blocks())
+                .filter(|end| *end <= self.blocks)?;
         }
         free.push(start, self.blocks);
         Some(free)
@@ -183,7 +201,9 @@ impl Geometry {
 
     /// Contiguous blocks from `from` on, else anywhere.
     fn place(&mut self, blocks: u32, from: u32) -> Option<u32> {
-        self.free.take_whole(blocks, from).or_else(|| self.free.take_whole(blocks, 0))
+        self.free
+            .take_whole(blocks, from)
+            .or_else(|| self.free.take_whole(blocks, 0))
     }
 
     /// What is not free, as ranges of bytes in ascending order.
@@ -202,7 +222,8 @@ impl Geometry {
 
     /// All inodes.
     pub(super) fn inodes(&self) -> u32 {
-        u32::try_from(u64::from(self.inodes_per_group) * self.groups.len() as u64).unwrap_or(u32::MAX)
+        u32::try_from(u64::from(self.inodes_per_group) * self.groups.len() as u64)
+            .unwrap_or(u32::MAX)
     }
 
     /// The journal as extents.
@@ -220,30 +241,43 @@ impl Geometry {
 /// Blocks of the journal of a filesystem of this many blocks.
 fn journal_blocks(blocks: u32, options: &Options) -> u32 {
     match options.journal {
-        Journal::Auto => JOURNAL_TIERS.iter().rev().find(|(from, _)| blocks >= *from).map_or(0, |(_, journal)| *journal),
+        Journal::Auto => JOURNAL_TIERS
+            .iter()
+            .rev()
+            .find(|(from, _)| blocks >= *from)
+            .map_or(0, |(_, journal)| *journal),
         Journal::Off => 0,
         Journal::Blocks(journal) => journal,
     }
 }
 
-/// Inodes in each group: all wanted ones shared out, whole blocks of inode table; `None` when inode numbers do not reach.
+/// Inodes in each group: all wanted ones shared out, whole blocks of inode table; `None` when inode
+/// numbers do not reach.
 fn inodes_per_group(wanted: u64, groups: u32) -> Option<u32> {
     let step = u64::from(INODES_PER_BLOCK);
-    let each = align_up(wanted.div_ceil(u64::from(groups)), step).min(u64::from(MAX_INODES_PER_GROUP));
+    let each =
+        align_up(wanted.div_ceil(u64::from(groups)), step).min(u64::from(MAX_INODES_PER_GROUP));
     let reach = u64::from(u32::MAX) / u64::from(groups) / step * step;
     u32::try_from(each.min(reach)).ok()
 }
 
-/// `s_reserved_gdt_blocks`: descriptors for a filesystem [`GROWTH`] times as large, as many as the resize inode can name.
+/// `s_reserved_gdt_blocks`: descriptors for a filesystem [`GROWTH`] times as large, as many as the
+/// resize inode can name.
 fn reserved_descriptor_blocks(blocks: u32, descriptor_blocks: u32) -> u32 {
-    let grown = if blocks < u32::MAX / GROWTH { blocks * GROWTH } else { u32::MAX };
+    let grown = if blocks < u32::MAX / GROWTH {
+        blocks * GROWTH
+    } else {
+        u32::MAX
+    };
     let all = grown.div_ceil(BLOCKS_PER_GROUP).div_ceil(DESCS_PER_BLOCK);
     all.saturating_sub(descriptor_blocks).min(ADDRS_PER_BLOCK)
 }
 
 /// Whether `sparse_super` puts a superblock at the start of this group.
 pub(super) fn has_super(group: u32) -> bool {
-    super_groups().take_while(|at| *at <= group).any(|at| at == group)
+    super_groups()
+        .take_while(|at| *at <= group)
+        .any(|at| at == group)
 }
 
 /// 0, 1 and the powers of 3, 5 and 7 in ascending order.
@@ -252,7 +286,11 @@ fn super_groups() -> impl Iterator<Item = u32> {
     let powers = std::iter::from_fn(move || {
         let least = next.into_iter().min()?;
         let base = [3, 5, 7];
-        for (at, power) in next.iter_mut().enumerate().filter(|(_, power)| **power == least) {
+        for (at, power) in next
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, power)| **power == least)
+        {
             *power *= base[at];
         }
         u32::try_from(least).ok()
@@ -267,12 +305,22 @@ mod tests {
 
     #[test]
     fn copies_of_the_superblock() {
-        assert_eq!(super_groups().take(13).collect::<Vec<_>>(), [0, 1, 3, 5, 7, 9, 25, 27, 49, 81, 125, 243, 343]);
-        assert!(has_super(0) && has_super(1) && has_super(49) && !has_super(2) && !has_super(6) && !has_super(15));
+        assert_eq!(
+            super_groups().take(13).collect::<Vec<_>>(),
+            [0, 1, 3, 5, 7, 9, 25, 27, 49, 81, 125, 243, 343]
+        );
+        assert!(
+            has_super(0)
+                && has_super(1)
+                && has_super(49)
+                && !has_super(2)
+                && !has_super(6)
+                && !has_super(15)
+        );
     }
 
-    /// Inodes, blocks, reserved descriptor blocks, inodes per group, journal blocks and `s_overhead_clusters` as
-    /// `mke2fs -b 4096 -i 16384` and `dumpe2fs` 1.47.0 give them.
+    /// Inodes, blocks, reserved descriptor blocks, inodes per group, journal blocks and
+    /// `s_overhead_clusters` as `mke2fs -b 4096 -i 16384` and `dumpe2fs` 1.47.0 give them.
     #[test]
     fn the_same_numbers_as_mke2fs() {
         let table = [
@@ -296,19 +344,42 @@ mod tests {
             (40960, 2_621_440, 10_485_760, 1024, 8192, 65536, 242_376),
             (65536, 4_194_304, 16_777_216, 1024, 8192, 131_072, 407_669),
             (132_096, 8_454_144, 33_816_576, 1024, 8192, 262_144, 808_222),
-            (307_200, 19_660_800, 78_643_200, 1024, 8192, 262_144, 1_512_752),
-            (2 << 20, 134_217_728, 536_870_912, 1024, 8192, 262_144, 8_709_140),
+            (
+                307_200, 19_660_800, 78_643_200, 1024, 8192, 262_144, 1_512_752,
+            ),
+            (
+                2 << 20,
+                134_217_728,
+                536_870_912,
+                1024,
+                8192,
+                262_144,
+                8_709_140,
+            ),
         ];
         for (mebibytes, inodes, blocks, reserved, per_group, journal, overhead) in table {
             let geometry = Geometry::new(mebibytes * 256, 12, &options()).unwrap();
             let journal_blocks: u32 = geometry.journal.iter().map(|span| span.len).sum();
             assert_eq!(geometry.inodes(), inodes, "inodes of {mebibytes} MiB");
             assert_eq!(geometry.blocks, blocks, "blocks of {mebibytes} MiB");
-            assert_eq!(geometry.reserved_descriptor_blocks, reserved, "reserved descriptors of {mebibytes} MiB");
-            assert_eq!(geometry.inodes_per_group, per_group, "inodes per group of {mebibytes} MiB");
+            assert_eq!(
+                geometry.reserved_descriptor_blocks, reserved,
+                "reserved descriptors of {mebibytes} MiB"
+            );
+            assert_eq!(
+                geometry.inodes_per_group, per_group,
+                "inodes per group of {mebibytes} MiB"
+            );
             assert_eq!(journal_blocks, journal, "journal of {mebibytes} MiB");
-            assert_eq!(geometry.static_blocks + journal, overhead, "overhead of {mebibytes} MiB");
-            assert_eq!(geometry.blocks, geometry.static_blocks + journal + geometry.free.blocks());
+            assert_eq!(
+                geometry.static_blocks + journal,
+                overhead,
+                "overhead of {mebibytes} MiB"
+            );
+            assert_eq!(
+                geometry.blocks,
+                geometry.static_blocks + journal + geometry.free.blocks()
+            );
         }
     }
 
@@ -318,7 +389,15 @@ mod tests {
         dense.inode_ratio = 4096;
         let geometry = Geometry::new(64 * BLOCKS_PER_GROUP, 12, &dense).unwrap();
         assert_eq!(geometry.inodes_per_group, 32768);
-        assert_eq!(geometry.groups.iter().map(|g| g.inode_table).collect::<std::collections::BTreeSet<_>>().len(), 64);
+        assert_eq!(
+            geometry
+                .groups
+                .iter()
+                .map(|g| g.inode_table)
+                .collect::<std::collections::BTreeSet<_>>()
+                .len(),
+            64
+        );
         assert!(Geometry::new(4, 12, &options()).is_none());
         assert!(Geometry::new(2000, 40_000, &options()).is_none());
         assert!(Geometry::new(3 * BLOCKS_PER_GROUP, 3 * 32768 + 1, &options()).is_none());

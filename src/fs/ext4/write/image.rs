@@ -1,4 +1,5 @@
-//! The filesystem as a [`Content`]: bytes of ours for metadata, runs into the sources of the files for data, holes elsewhere.
+//! The filesystem as a [`Content`]: bytes of ours for metadata, runs into the sources of the files
+//! for data, holes elsewhere.
 
 use super::super::format::{JOURNAL_INO, RESIZE_INO, inode_flags, mode};
 use super::extents::{self, Extent};
@@ -20,7 +21,10 @@ pub(super) fn compose(plan: Plan<'_>, layout: Layout, size: u64, options: &Optio
     let used = layout.geometry.used();
     // Together they are as large as the runs, which are now needed twice.
     drop((plan, layout));
-    Image { content: content(runs, &used, size), summary }
+    Image {
+        content: content(runs, &used, size),
+        summary,
+    }
 }
 
 /// All that the image holds, in any order, and its numbers.
@@ -31,7 +35,12 @@ fn build(plan: &Plan<'_>, layout: &Layout, options: &Options) -> (Vec<Run>, Summ
         options,
         sums: Sums::of_filesystem(options.uuid, options.metadata_csum),
         pieces: Vec::new(),
-        tables: layout.geometry.groups.iter().map(|_| Table::default()).collect(),
+        tables: layout
+            .geometry
+            .groups
+            .iter()
+            .map(|_| Table::default())
+            .collect(),
         open: FIRST_GROUP,
         runs: Vec::new(),
     };
@@ -97,8 +106,11 @@ impl Builder<'_> {
             Body::Blocks(content) => in_blocks(content),
             Body::Data { content, .. } => in_blocks(content),
         };
-        let attribute_block = inode.attribute_block.map_or(0, |at| layout.attribute_blocks[at]);
-        let blocks = blocks(extents) + nodes.len() as u64 + u64::from(inode.attribute_block.is_some());
+        let attribute_block = inode
+            .attribute_block
+            .map_or(0, |at| layout.attribute_blocks[at]);
+        let blocks =
+            blocks(extents) + nodes.len() as u64 + u64::from(inode.attribute_block.is_some());
         self.record(&Record {
             number: inode.number,
             mode: inode.mode,
@@ -110,7 +122,12 @@ impl Builder<'_> {
             block,
             attribute_block,
             attributes: &inode.attributes,
-            times: [inode.stat.atime, inode.stat.ctime, inode.stat.mtime, inode.stat.crtime.unwrap_or(self.options.time)],
+            times: [
+                inode.stat.atime,
+                inode.stat.ctime,
+                inode.stat.mtime,
+                inode.stat.crtime.unwrap_or(self.options.time),
+            ],
         });
     }
 
@@ -170,8 +187,17 @@ impl Builder<'_> {
         let first = extents.first()?.physical;
         let data = blocks(extents);
         let block = self.tree(JOURNAL_INO, extents, nodes);
-        self.pieces.push((first, journal::superblock(u32::try_from(data).unwrap_or(u32::MAX), self.options.uuid)));
-        self.own_inode(JOURNAL_INO, data * BLOCK, data + nodes.len() as u64, inode_flags::EXTENTS, block);
+        self.pieces.push((
+            first,
+            journal::superblock(u32::try_from(data).unwrap_or(u32::MAX), self.options.uuid),
+        ));
+        self.own_inode(
+            JOURNAL_INO,
+            data * BLOCK,
+            data + nodes.len() as u64,
+            inode_flags::EXTENTS,
+            block,
+        );
         Some(block)
     }
 
@@ -179,11 +205,22 @@ impl Builder<'_> {
     fn resize(&mut self) {
         let (geometry, block) = (&self.layout.geometry, self.layout.resize_block);
         self.pieces.extend(resize::encode(geometry, block));
-        self.own_inode(RESIZE_INO, resize::RESIZE_LEN, resize::blocks(geometry), 0, resize::map(block));
+        self.own_inode(
+            RESIZE_INO,
+            resize::RESIZE_LEN,
+            resize::blocks(geometry),
+            0,
+            resize::map(block),
+        );
     }
 
     fn attribute_blocks(&mut self) {
-        for (block, place) in self.plan.attribute_blocks.iter().zip(&self.layout.attribute_blocks) {
+        for (block, place) in self
+            .plan
+            .attribute_blocks
+            .iter()
+            .zip(&self.layout.attribute_blocks)
+        {
             let mut bytes = block.bytes.clone();
             xattr::seal(&mut bytes, block.refs, *place, self.sums);
             self.pieces.push((*place, bytes));
@@ -195,14 +232,19 @@ impl Builder<'_> {
         let index = (record.number - 1) as usize;
         let each = self.layout.geometry.inodes_per_group as usize;
         let (group, at) = (index / each, index % each * INODE_LEN);
-        // The inodes of files come in order, so a table that was left is whole. Together they would take most of the memory.
+        // The inodes of files come in order, so a table that was left is whole. Together they would
+        // take most of the memory.
         if group != self.open && group != FIRST_GROUP {
             if self.open != FIRST_GROUP {
                 self.tables[self.open].pack();
             }
             self.open = group;
         }
-        assert!(self.tables[group].done.is_none(), "inode {} comes after its table", record.number);
+        assert!(
+            self.tables[group].done.is_none(),
+            "inode {} comes after its table",
+            record.number
+        );
         let table = &mut self.tables[group].bytes;
         if table.is_empty() {
             table.reserve_exact(each * INODE_LEN);
@@ -215,20 +257,36 @@ impl Builder<'_> {
 
     /// The runs of the inode tables.
     fn tables(&mut self) {
-        for (group, mut table) in self.layout.geometry.groups.iter().zip(std::mem::take(&mut self.tables)) {
+        for (group, mut table) in self
+            .layout
+            .geometry
+            .groups
+            .iter()
+            .zip(std::mem::take(&mut self.tables))
+        {
             table.pack();
             let Some(packed) = table.done else { continue };
             let (offset, len) = (u64::from(group.inode_table) * BLOCK, packed.len());
-            self.runs.push(Run { offset, len, source: Arc::new(packed), source_offset: 0 });
+            self.runs.push(Run {
+                offset,
+                len,
+                source: Arc::new(packed),
+                source_offset: 0,
+            });
         }
     }
 
     /// Writes superblock, descriptors and bitmaps.
     fn seal(&mut self, seal: &Seal<'_>, journal: Option<&[u8; 60]>) {
         let descriptors = seal.descriptors();
-        self.pieces.push((0, first_block(&seal.superblock(0, journal))));
+        self.pieces
+            .push((0, first_block(&seal.superblock(0, journal))));
         self.pieces.push((1, descriptors.clone()));
-        for (number, group) in (0..).zip(&self.layout.geometry.groups).skip(1).filter(|(_, group)| group.has_super) {
+        for (number, group) in (0..)
+            .zip(&self.layout.geometry.groups)
+            .skip(1)
+            .filter(|(_, group)| group.has_super)
+        {
             let mut bytes = seal.superblock(number, journal).as_bytes().to_vec();
             bytes.resize(BLOCK_LEN, 0);
             bytes.extend_from_slice(&descriptors);
@@ -257,14 +315,19 @@ impl Builder<'_> {
         for (place, bytes) in self.pieces {
             let (offset, len) = (u64::from(place) * BLOCK, bytes.len() as u64);
             let source: Source = Arc::new(MemSource(bytes.into()));
-            self.runs.push(Run { offset, len, source, source_offset: 0 });
+            self.runs.push(Run {
+                offset,
+                len,
+                source,
+                source_offset: 0,
+            });
         }
         self.runs
     }
 }
 
-/// All runs in order. Blocks of `used` that nothing was written to (journal, inode tables, descriptors to come, zeros within files)
-/// are zeros that a device must have.
+/// All runs in order. Blocks of `used` that nothing was written to (journal, inode tables,
+/// descriptors to come, zeros within files) are zeros that a device must have.
 fn content(mut runs: Vec<Run>, used: &[Range<u64>], size: u64) -> Content {
     runs.sort_unstable_by_key(|run| run.offset);
     // Neighbours that are neighbours in one source too are one run.
@@ -288,7 +351,8 @@ fn blocks(extents: &[Extent]) -> u64 {
 
 /// Whether the second run begins in the source where the first one ends.
 fn continues(first: &Run, second: &Run) -> bool {
-    identity(&first.source) == identity(&second.source) && first.source_offset + first.len == second.source_offset
+    identity(&first.source) == identity(&second.source)
+        && first.source_offset + first.len == second.source_offset
 }
 
 impl Inode<'_> {

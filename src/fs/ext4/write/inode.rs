@@ -78,7 +78,8 @@ pub(super) fn halves<T: From<u32>>(value: u64) -> (T, T) {
     (part(0), part(32))
 }
 
-/// Least and greatest second that fits: 32 bits with a sign and two more that count further rounds of 2^32 seconds.
+/// Least and greatest second that fits: 32 bits with a sign and two more that count further rounds
+/// of 2^32 seconds.
 const SECONDS: std::ops::RangeInclusive<i64> = -(1 << 31)..=(1 << 31) - 1 + (3 << 32);
 
 /// Whether an inode can hold this time.
@@ -90,16 +91,21 @@ pub(super) fn can_hold(time: Time) -> bool {
 fn encode_time(time: Time) -> (u32, u32) {
     let word = halves::<u32>(time.seconds.cast_unsigned()).0;
     let epoch = (time.seconds - i64::from(word.cast_signed())) >> 32;
-    (word, time.nanos << 2 | u32::try_from(epoch & 3).unwrap_or(0))
+    (
+        word,
+        time.nanos << 2 | u32::try_from(epoch & 3).unwrap_or(0),
+    )
 }
 
-/// `i_block` of a device: numbers below 256 in the old form, others in the new one (`old_encode_dev`, `new_encode_dev`).
+/// `i_block` of a device: numbers below 256 in the old form, others in the new one
+/// (`old_encode_dev`, `new_encode_dev`).
 pub(super) fn device(major: u32, minor: u32) -> [u8; 60] {
     let mut out = [0; 60];
     if major < 256 && minor < 256 {
         out[..4].copy_from_slice(&(major << 8 | minor).to_le_bytes());
     } else {
-        out[4..8].copy_from_slice(&(minor & 0xFF | major << 8 | (minor & !0xFF) << 12).to_le_bytes());
+        out[4..8]
+            .copy_from_slice(&(minor & 0xFF | major << 8 | (minor & !0xFF) << 12).to_le_bytes());
     }
     out
 }
@@ -118,13 +124,23 @@ mod tests {
         assert_eq!(encode_time(time(0x8000_0000)), (0x8000_0000, 21));
         assert_eq!(encode_time(time(0x1_0000_0000)), (0, 21));
         assert_eq!(encode_time(time(0x3_7FFF_FFFF)), (0x7FFF_FFFF, 23));
-        assert!(can_hold(time(0x3_7FFF_FFFF)) && !can_hold(time(0x3_8000_0000)) && !can_hold(time(-(1 << 31) - 1)));
-        assert!(!can_hold(Time { seconds: 0, nanos: 1_000_000_000 }));
+        assert!(
+            can_hold(time(0x3_7FFF_FFFF))
+                && !can_hold(time(0x3_8000_0000))
+                && !can_hold(time(-(1 << 31) - 1))
+        );
+        assert!(!can_hold(Time {
+            seconds: 0,
+            nanos: 1_000_000_000
+        }));
     }
 
     #[test]
     fn devices_in_both_forms() {
         assert_eq!(&device(8, 1)[..8], [1, 8, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(&device(259, 0x12345)[..8], [0, 0, 0, 0, 0x45, 0x03, 0x31, 0x12]);
+        assert_eq!(
+            &device(259, 0x12345)[..8],
+            [0, 0, 0, 0, 0x45, 0x03, 0x31, 0x12]
+        );
     }
 }

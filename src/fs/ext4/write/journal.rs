@@ -1,4 +1,5 @@
-//! The journal: empty and clean, in the form that `mke2fs` leaves (kernel's page `journal`; all numbers big end first).
+//! The journal: empty and clean, in the form that `mke2fs` leaves (kernel's page `journal`; all
+//! numbers big end first).
 
 use super::geometry::{BLOCK, BLOCK_LEN};
 use crate::stamp::Uuid;
@@ -14,8 +15,17 @@ const USERS_AT: usize = 64;
 /// The first block of a journal of `blocks` blocks; the others are zero.
 pub(super) fn superblock(blocks: u32, uuid: Uuid) -> Vec<u8> {
     let mut out = vec![0; BLOCK_LEN];
-    // h_magic, h_blocktype, h_sequence, s_blocksize, s_maxlen, s_first, s_sequence; s_start 0 says that there is nothing to replay.
-    let words = [MAGIC, SUPERBLOCK_V2, 0, u32::try_from(BLOCK).unwrap_or(0), blocks, 1, 1];
+    // h_magic, h_blocktype, h_sequence, s_blocksize, s_maxlen, s_first, s_sequence; s_start 0 says
+    // that there is nothing to replay.
+    let words = [
+        MAGIC,
+        SUPERBLOCK_V2,
+        0,
+        u32::try_from(BLOCK).unwrap_or(0),
+        blocks,
+        1,
+        1,
+    ];
     for (place, word) in out.chunks_exact_mut(4).zip(words) {
         place.copy_from_slice(&word.to_be_bytes());
     }

@@ -1,13 +1,14 @@
-//! A tree written as ext4: block size 4096, what `mke2fs -t ext4` makes since 2015, and nothing that GRUB 2.06, U-Boot 2020 or
-//! Linux 4.19 cannot read. No sink is needed: the filesystem is a [`Content`], so it can be read at any offset before anything was
-//! written.
+//! A tree written as ext4: block size 4096, what `mke2fs -t ext4` makes since 2015, and nothing
+//! that GRUB 2.06, U-Boot 2020 or Linux 4.19 cannot read. No sink is needed: the filesystem is a
+//! [`Content`], so it can be read at any offset before anything was written.
 //!
-//! Two phases. `plan` makes all that does not hang on the size: inodes, directories, attributes, maps of blocks. `geometry` and
-//! `layout` give it places in a filesystem of some size; `minimum` asks the same routines which size is enough. Then every
-//! metadata byte is known and `image` composes it, checksums last.
+//! Two phases. `plan` makes all that does not hang on the size: inodes, directories, attributes,
+//! maps of blocks. `geometry` and `layout` give it places in a filesystem of some size; `minimum`
+//! asks the same routines which size is enough. Then every metadata byte is known and `image`
+//! composes it, checksums last.
 //!
-//! Features, always: `ext_attr resize_inode dir_index filetype extent 64bit flex_bg sparse_super large_file huge_file dir_nlink
-//! extra_isize`; by option: `has_journal`, `metadata_csum`.
+//! Features, always: `ext_attr resize_inode dir_index filetype extent 64bit flex_bg sparse_super
+//! large_file huge_file dir_nlink extra_isize`; by option: `has_journal`, `metadata_csum`.
 
 mod acl;
 mod collect;
@@ -59,13 +60,15 @@ pub struct Options {
     pub label: Vec<u8>,
     /// Seed of the directory hash.
     pub hash_seed: Uuid,
-    /// When the filesystem was made; also the times of what the tree does not have (journal, a missing `lost+found`).
+    /// When the filesystem was made; also the times of what the tree does not have (journal, a
+    /// missing `lost+found`).
     pub time: Time,
     /// Bytes of filesystem for each inode, 1024 to 64 MiB.
     pub inode_ratio: u64,
     /// Inodes to leave free at least, where `inode_ratio` would not.
     pub spare_inodes: u32,
-    /// Checksums over metadata (`metadata_csum`). Without them no group is marked uninitialised either.
+    /// Checksums over metadata (`metadata_csum`). Without them no group is marked uninitialised
+    /// either.
     pub metadata_csum: bool,
     /// Blocks that only root may use, 0 to 50 percent.
     pub reserved_percent: u32,
@@ -73,7 +76,8 @@ pub struct Options {
     pub journal: Journal,
     /// `s_last_mounted`, at most 63 bytes; empty for never.
     pub last_mounted: Vec<u8>,
-    /// The places of an older filesystem that are kept: inodes, and blocks of files that have not grown.
+    /// The places of an older filesystem that are kept: inodes, and blocks of files that have not
+    /// grown.
     pub like: Option<Arc<Places>>,
 }
 
@@ -98,17 +102,58 @@ impl Options {
 
     /// Refuses what no filesystem can have.
     fn check(&self) -> Result<(), Error> {
-        let journal = if let Journal::Blocks(blocks) = self.journal { u64::from(blocks) } else { 1024 };
+        let journal = if let Journal::Blocks(blocks) = self.journal {
+            u64::from(blocks)
+        } else {
+            1024
+        };
         let settings = [
-            ("label length", self.label.len() as u64, 0..=16, "0 to 16 bytes"),
-            ("last mount point length", self.last_mounted.len() as u64, 0..=63, "0 to 63 bytes"),
-            ("inode ratio", self.inode_ratio, 1024..=64 << 20, "1024 to 67108864 bytes"),
-            ("reserved share", u64::from(self.reserved_percent), 0..=50, "0 to 50 percent"),
-            ("journal size", journal, 1024..=10_240_000, "1024 to 10240000 blocks"),
-            ("time", self.time.seconds.cast_unsigned(), 0..=15_032_385_535, "1970 to 2446"),
-            ("nanoseconds", u64::from(self.time.nanos), 0..=999_999_999, "below 1000000000"),
+            (
+                "label length",
+                self.label.len() as u64,
+                0..=16,
+                "0 to 16 bytes",
+            ),
+            (
+                "last mount point length",
+                self.last_mounted.len() as u64,
+                0..=63,
+                "0 to 63 bytes",
+            ),
+            (
+                "inode ratio",
+                self.inode_ratio,
+                1024..=64 << 20,
+                "1024 to 67108864 bytes",
+            ),
+            (
+                "reserved share",
+                u64::from(self.reserved_percent),
+                0..=50,
+                "0 to 50 percent",
+            ),
+            (
+                "journal size",
+                journal,
+                1024..=10_240_000,
+                "1024 to 10240000 blocks",
+            ),
+            (
+                "time",
+                self.time.seconds.cast_unsigned(),
+                0..=15_032_385_535,
+                "1970 to 2446",
+            ),
+            (
+                "nanoseconds",
+                u64::from(self.time.nanos),
+                0..=999_999_999,
+                "below 1000000000",
+            ),
         ];
-        let bad = settings.into_iter().find(|(_, value, range, _)| !range.contains(value));
+        let bad = settings
+            .into_iter()
+            .find(|(_, value, range, _)| !range.contains(value));
         match bad {
             Some((what, value, _, range)) => Err(Error::Setting { what, value, range }),
             None => Ok(()),
@@ -119,8 +164,8 @@ impl Options {
 /// A filesystem and what is in it.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// The filesystem, of the length that was asked for. Its runs cover all blocks in use, so a device may keep what it has where
-    /// there are none.
+    /// The filesystem, of the length that was asked for. Its runs cover all blocks in use, so a
+    /// device may keep what it has where there are none.
     pub content: Content,
     /// Its numbers.
     pub summary: Summary,
@@ -147,8 +192,8 @@ pub struct Summary {
     pub free_inodes: u64,
 }
 
-/// The size in bytes (a multiple of 4096) from which on a filesystem of any size holds `tree`. Below 256 GiB the next smaller one
-/// does not.
+/// The size in bytes (a multiple of 4096) from which on a filesystem of any size holds `tree`.
+/// Below 256 GiB the next smaller one does not.
 ///
 /// # Errors
 /// [`Error`] when the tree holds what ext4 cannot, or no size is enough.
@@ -162,13 +207,19 @@ pub fn minimum_size(tree: &Tree, options: &Options) -> Result<u64, Error> {
 /// [`Error`] when the tree holds what ext4 cannot, or does not fit.
 pub fn write(tree: &Tree, size: u64, options: &Options) -> Result<Image, Error> {
     with_plan(tree, options, |plan| {
-        let blocks = u32::try_from(size / BLOCK).map_err(|_| Error::TooLarge { size, max: MAX_SIZE })?;
+        let blocks = u32::try_from(size / BLOCK).map_err(|_| Error::TooLarge {
+            size,
+            max: MAX_SIZE,
+        })?;
         let geometry = Geometry::new(blocks, plan.demand.inodes, options);
-        let Some(geometry) = geometry else { return Err(no_space(&plan, size, None, options)) };
+        let Some(geometry) = geometry else {
+            return Err(no_space(&plan, size, None, options));
+        };
         if plan.demand.blocks_in(&geometry) > u64::from(geometry.free.blocks()) {
             return Err(no_space(&plan, size, Some(&geometry), options));
         }
-        let layout = layout::lay_out(&plan, geometry).ok_or_else(|| no_space(&plan, size, None, options))?;
+        let layout =
+            layout::lay_out(&plan, geometry).ok_or_else(|| no_space(&plan, size, None, options))?;
         Ok(image::compose(plan, layout, size, options))
     })
 }
@@ -177,7 +228,11 @@ pub fn write(tree: &Tree, size: u64, options: &Options) -> Result<Image, Error> 
 const MAX_SIZE: u64 = u32::MAX as u64 * BLOCK;
 
 /// Plans and hands the plan to `then`: the first half of both entry points.
-fn with_plan<T>(tree: &Tree, options: &Options, then: impl FnOnce(Plan<'_>) -> Result<T, Error>) -> Result<T, Error> {
+fn with_plan<T>(
+    tree: &Tree,
+    options: &Options,
+    then: impl FnOnce(Plan<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
     options.check()?;
     let lost_found = Dir::new(Stat::root(0o700, options.time));
     let nodes = collect::collect(tree, &lost_found, options.like.as_deref())?;
@@ -191,15 +246,27 @@ fn with_plan<T>(tree: &Tree, options: &Options, then: impl FnOnce(Plan<'_>) -> R
 fn smallest(plan: &Plan<'_>, options: &Options) -> Result<u64, Error> {
     let blocks = minimum::minimum(&plan.demand, options);
     let size = plan.demand.blocks.saturating_mul(BLOCK);
-    blocks.map(|blocks| u64::from(blocks) * BLOCK).ok_or(Error::TooLarge { size, max: MAX_SIZE })
+    blocks
+        .map(|blocks| u64::from(blocks) * BLOCK)
+        .ok_or(Error::TooLarge {
+            size,
+            max: MAX_SIZE,
+        })
 }
 
 /// The error of a filesystem that is too small; without a geometry not even its own metadata fit.
 fn no_space(plan: &Plan<'_>, size: u64, geometry: Option<&Geometry>, options: &Options) -> Error {
-    let needed = geometry.map_or(plan.demand.blocks, |geometry| plan.demand.blocks_in(geometry)) * BLOCK;
+    let needed = geometry.map_or(plan.demand.blocks, |geometry| {
+        plan.demand.blocks_in(geometry)
+    }) * BLOCK;
     let available = geometry.map_or(0, |geometry| u64::from(geometry.free.blocks()) * BLOCK);
     match smallest(plan, options) {
-        Ok(smallest) => Error::NoSpace { size, needed, available, smallest },
+        Ok(smallest) => Error::NoSpace {
+            size,
+            needed,
+            available,
+            smallest,
+        },
         Err(error) => error,
     }
 }
@@ -210,7 +277,10 @@ mod tests {
 
     /// Options of the tests.
     pub(super) fn options() -> Options {
-        let time = Time { seconds: 1_700_000_000, nanos: 0 };
+        let time = Time {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        };
         Options::new(Uuid([0x11; 16]), Uuid([0x22; 16]), time)
     }
 }

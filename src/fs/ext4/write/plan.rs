@@ -1,4 +1,5 @@
-//! All that does not depend on the size of the filesystem: every inode with its bytes or its map of blocks, and what they demand.
+//! All that does not depend on the size of the filesystem: every inode with its bytes or its map of
+//! blocks, and what they demand.
 
 use super::super::format::{inode_flags, mode};
 use super::super::places::Place;
@@ -17,15 +18,17 @@ use crate::stream::ReadAt as _;
 use crate::tree::{Kind, Leaf, Stat, flags};
 use std::collections::HashMap;
 
-/// Longest file: block numbers within a file have 32 bits and the last one is not used (`ext4_max_size`).
+/// Longest file: block numbers within a file have 32 bits and the last one is not used
+/// (`ext4_max_size`).
 pub(super) const MAX_FILE_LEN: u64 = (u32::MAX as u64) * BLOCK;
 /// Longest symlink target that `i_block` holds, and longest at all: a block with its NUL.
 const MAX_FAST_TARGET: usize = 59;
 const MAX_TARGET: usize = BLOCK_LEN - 1;
 /// Blocks of `lost+found` at least: `e2fsck` must not need to allocate when it puts things there.
 const LOST_FOUND_BLOCKS: usize = 4;
-/// The kept flags that have a meaning where only a regular file (no [`flags::DIRSYNC`], no [`flags::TOPDIR`]) or neither file nor
-/// directory is, as the kernel masks them (`ext4_mask_flags`).
+/// The kept flags that have a meaning where only a regular file (no [`flags::DIRSYNC`], no
+/// [`flags::TOPDIR`]) or neither file nor directory is, as the kernel masks them
+/// (`ext4_mask_flags`).
 const FILE_FLAGS: u32 = flags::KEPT & !(flags::DIRSYNC | flags::TOPDIR);
 const OTHER_FLAGS: u32 = flags::NODUMP | flags::NOATIME;
 
@@ -37,7 +40,10 @@ pub(super) enum Body<'t> {
     /// Whole blocks: directories and long targets.
     Blocks(Content),
     /// The blocks of the file that hold data, and where they come from.
-    Data { map: Vec<Span>, content: &'t Content },
+    Data {
+        map: Vec<Span>,
+        content: &'t Content,
+    },
 }
 
 /// An inode without a place.
@@ -81,11 +87,13 @@ pub(super) struct Demand {
     pub(super) inodes: u64,
     /// Blocks of data, directories, targets, attributes and the resize inode.
     pub(super) blocks: u64,
-    /// Extents without any gap, and blocks, of each file that may come to need blocks of extent tree.
+    /// Extents without any gap, and blocks, of each file that may come to need blocks of extent
+    /// tree.
     large: Vec<(usize, u32)>,
 }
 
-/// A file with fewer extents and fewer blocks than these needs no extent tree even where one gap splits it.
+/// A file with fewer extents and fewer blocks than these needs no extent tree even where one gap
+/// splits it.
 const FEW_EXTENTS: usize = 4;
 const FEW_BLOCKS: u32 = 512;
 
@@ -93,7 +101,10 @@ impl Demand {
     /// Notes a file or directory of these blocks.
     fn add(&mut self, map: &[Span]) {
         let blocks: u32 = map.iter().map(|span| span.len).sum();
-        let extents = map.iter().map(|span| span.len.div_ceil(super::super::format::MAX_EXTENT_LEN) as usize).sum();
+        let extents = map
+            .iter()
+            .map(|span| span.len.div_ceil(super::super::format::MAX_EXTENT_LEN) as usize)
+            .sum();
         self.blocks += u64::from(blocks);
         if extents >= FEW_EXTENTS || blocks >= FEW_BLOCKS {
             self.large.push((extents, blocks));
@@ -102,14 +113,21 @@ impl Demand {
 
     /// Blocks needed in `geometry`, extent trees counted at their largest.
     ///
-    /// A file that touches `n` free spans fills all of them but its first and last one, so it is split no more often than the
-    /// shortest inner span fits into it, and once more. A small file can be split twice only where an inner span is very short.
+    /// A file that touches `n` free spans fills all of them but its first and last one, so it is
+    /// split no more often than the shortest inner span fits into it, and once more. A small file
+    /// can be split twice only where an inner span is very short.
     pub(super) fn blocks_in(&self, geometry: &Geometry) -> u64 {
         let spans = geometry.free.spans();
-        let inner = if spans.len() > 2 { &spans[1..spans.len() - 1] } else { &[] };
+        let inner = if spans.len() > 2 {
+            &spans[1..spans.len() - 1]
+        } else {
+            &[]
+        };
         let shortest = inner.iter().map(|span| span.len).min().unwrap_or(u32::MAX);
         let gaps = spans.len().saturating_sub(1);
-        let nodes = |(extents, blocks): &(usize, u32)| node_count(extents + gaps.min((blocks / shortest) as usize + 1));
+        let nodes = |(extents, blocks): &(usize, u32)| {
+            node_count(extents + gaps.min((blocks / shortest) as usize + 1))
+        };
         let large: usize = self.large.iter().map(nodes).sum();
         let small = if shortest < FEW_BLOCKS { gaps } else { 0 };
         self.blocks + (large + small + node_count(geometry.journal_extents().len())) as u64
@@ -121,8 +139,15 @@ pub(super) fn plan<'t>(nodes: &Nodes<'t>, options: &Options) -> Result<Plan<'t>,
     let sums = Sums::of_filesystem(options.uuid, options.metadata_csum);
     let mut planner = Planner {
         nodes,
-        style: Style { hash_seed: hash_seed(options), sums },
-        plan: Plan { inodes: Vec::with_capacity(nodes.0.len()), attribute_blocks: Vec::new(), demand: Demand::default() },
+        style: Style {
+            hash_seed: hash_seed(options),
+            sums,
+        },
+        plan: Plan {
+            inodes: Vec::with_capacity(nodes.0.len()),
+            attribute_blocks: Vec::new(),
+            demand: Demand::default(),
+        },
         shared: HashMap::new(),
     };
     for (index, node) in nodes.0.iter().enumerate() {
@@ -131,7 +156,8 @@ pub(super) fn plan<'t>(nodes: &Nodes<'t>, options: &Options) -> Result<Plan<'t>,
     let mut plan = planner.plan;
     // The root is one of the reserved inodes; the resize inode has one block of its own.
     let last = nodes.0.last().map_or(0, |node| u64::from(node.number));
-    plan.demand.inodes = (RESERVED_INODES + nodes.0.len() as u64 - 1 + u64::from(options.spare_inodes)).max(last);
+    plan.demand.inodes =
+        (RESERVED_INODES + nodes.0.len() as u64 - 1 + u64::from(options.spare_inodes)).max(last);
     plan.demand.blocks += plan.attribute_blocks.len() as u64 + 1;
     Ok(plan)
 }
@@ -172,15 +198,24 @@ impl<'t> Planner<'_, 't> {
         };
         match &node.what {
             What::Dir { children, parent } => {
-                let least = if index == LOST_FOUND_AT { LOST_FOUND_BLOCKS } else { 1 };
-                let encoded = dir::encode(node.number, *parent, children, least, self.style).map_err(|many| Error::Directory {
-                    path: self.nodes.path(index),
-                    entries: children.len(),
-                    needed: many.needed,
-                    max: many.max,
-                })?;
+                let least = if index == LOST_FOUND_AT {
+                    LOST_FOUND_BLOCKS
+                } else {
+                    1
+                };
+                let encoded = dir::encode(node.number, *parent, children, least, self.style)
+                    .map_err(|many| Error::Directory {
+                        path: self.nodes.path(index),
+                        entries: children.len(),
+                        needed: many.needed,
+                        max: many.max,
+                    })?;
                 inode.mode |= mode::DIR;
-                inode.flags |= if encoded.indexed { inode_flags::INDEX } else { 0 };
+                inode.flags |= if encoded.indexed {
+                    inode_flags::INDEX
+                } else {
+                    0
+                };
                 inode.size = encoded.blocks.len() as u64;
                 inode.body = Body::Blocks(without_zeros(&encoded.blocks));
             }
@@ -196,7 +231,11 @@ impl<'t> Planner<'_, 't> {
 
     /// Fills in what a leaf is.
     fn leaf(&self, index: usize, leaf: &'t Leaf, inode: &mut Inode<'t>) -> Result<(), Error> {
-        inode.flags &= if matches!(leaf.kind, Kind::File(_)) { FILE_FLAGS } else { OTHER_FLAGS };
+        inode.flags &= if matches!(leaf.kind, Kind::File(_)) {
+            FILE_FLAGS
+        } else {
+            OTHER_FLAGS
+        };
         inode.mode |= match &leaf.kind {
             Kind::File(content) => {
                 inode.size = content.len();
@@ -224,14 +263,25 @@ impl<'t> Planner<'_, 't> {
 
     fn file(&self, index: usize, content: &'t Content) -> Result<Body<'t>, Error> {
         if content.len() > MAX_FILE_LEN {
-            return Err(Error::FileLength { path: self.nodes.path(index), len: content.len(), max: MAX_FILE_LEN });
+            return Err(Error::FileLength {
+                path: self.nodes.path(index),
+                len: content.len(),
+                max: MAX_FILE_LEN,
+            });
         }
-        Ok(Body::Data { map: data_blocks(content), content })
+        Ok(Body::Data {
+            map: data_blocks(content),
+            content,
+        })
     }
 
     fn symlink(&self, index: usize, target: &[u8]) -> Result<Body<'t>, Error> {
         if target.is_empty() || target.len() > MAX_TARGET || target.contains(&0) {
-            return Err(Error::Target { path: self.nodes.path(index), len: target.len(), max: MAX_TARGET });
+            return Err(Error::Target {
+                path: self.nodes.path(index),
+                len: target.len(),
+                max: MAX_TARGET,
+            });
         }
         if target.len() <= MAX_FAST_TARGET {
             let mut inline = [0; 60];
@@ -245,7 +295,11 @@ impl<'t> Planner<'_, 't> {
 
     fn device(&self, index: usize, major: u32, minor: u32) -> Result<Body<'t>, Error> {
         if major >= 1 << 12 || minor >= 1 << 20 {
-            return Err(Error::Device { path: self.nodes.path(index), major, minor });
+            return Err(Error::Device {
+                path: self.nodes.path(index),
+                major,
+                minor,
+            });
         }
         Ok(Body::Inline(device(major, minor)))
     }
@@ -257,9 +311,17 @@ impl<'t> Planner<'_, 't> {
             ("modification", Some(stat.mtime)),
             ("creation", stat.crtime),
         ];
-        for (which, time) in times.into_iter().filter_map(|(which, time)| Some((which, time?))) {
+        for (which, time) in times
+            .into_iter()
+            .filter_map(|(which, time)| Some((which, time?)))
+        {
             if !can_hold(time) {
-                return Err(Error::Time { path: self.nodes.path(index), which, seconds: time.seconds, nanos: time.nanos });
+                return Err(Error::Time {
+                    path: self.nodes.path(index),
+                    which,
+                    seconds: time.seconds,
+                    nanos: time.nanos,
+                });
             }
         }
         Ok(())
@@ -273,8 +335,16 @@ impl<'t> Planner<'_, 't> {
         let path = || self.nodes.path(index);
         let encoded = xattr::encode(&stat.xattrs).map_err(|refusal| match refusal {
             Refusal::Name(name) => Error::AttributeName { path: path(), name },
-            Refusal::Acl(name, len) => Error::Acl { path: path(), name, len },
-            Refusal::Space { needed, available } => Error::AttributeSpace { path: path(), needed, available },
+            Refusal::Acl(name, len) => Error::Acl {
+                path: path(),
+                name,
+                len,
+            },
+            Refusal::Space { needed, available } => Error::AttributeSpace {
+                path: path(),
+                needed,
+                available,
+            },
         })?;
         let block = encoded.block.map(|block| self.share(block));
         Ok((encoded.in_inode, block))
@@ -283,11 +353,18 @@ impl<'t> Planner<'_, 't> {
     /// The index of a block of these bytes that one more inode may use.
     fn share(&mut self, bytes: Vec<u8>) -> usize {
         let blocks = &mut self.plan.attribute_blocks;
-        if let Some(&index) = self.shared.get(&bytes).filter(|index| blocks[**index].refs < MAX_REFS) {
+        if let Some(&index) = self
+            .shared
+            .get(&bytes)
+            .filter(|index| blocks[**index].refs < MAX_REFS)
+        {
             blocks[index].refs += 1;
             return index;
         }
-        blocks.push(AttributeBlock { bytes: bytes.clone(), refs: 1 });
+        blocks.push(AttributeBlock {
+            bytes: bytes.clone(),
+            refs: 1,
+        });
         self.shared.insert(bytes, blocks.len() - 1);
         blocks.len() - 1
     }
@@ -298,19 +375,27 @@ impl Body<'_> {
     pub(super) fn map(&self) -> Vec<Span> {
         match self {
             Self::Inline(_) => Vec::new(),
-            Self::Blocks(content) => vec![Span { start: 0, len: u32::try_from(content.len() / BLOCK).unwrap_or(u32::MAX) }],
+            Self::Blocks(content) => vec![Span {
+                start: 0,
+                len: u32::try_from(content.len() / BLOCK).unwrap_or(u32::MAX),
+            }],
             Self::Data { map, .. } => map.clone(),
         }
     }
 }
 
-/// These bytes without their long stretches of zeros: most of a small directory's block is empty, and there are many of them.
+/// These bytes without their long stretches of zeros: most of a small directory's block is empty,
+/// and there are many of them.
 fn without_zeros(bytes: &[u8]) -> Content {
     const CELL: usize = 256;
     let mut content = Content::hole(0);
     let is_zero = |cell: &[u8]| cell.iter().all(|byte| *byte == 0);
     let mut at = 0;
-    for part in bytes.chunks(CELL).collect::<Vec<_>>().chunk_by(|a, b| is_zero(a) == is_zero(b)) {
+    for part in bytes
+        .chunks(CELL)
+        .collect::<Vec<_>>()
+        .chunk_by(|a, b| is_zero(a) == is_zero(b))
+    {
         let len: usize = part.iter().map(|cell| cell.len()).sum();
         if !is_zero(part[0]) {
             content.push_bytes(at as u64, &bytes[at..at + len]);
@@ -330,7 +415,10 @@ fn data_blocks(content: &Content) -> Vec<Span> {
         let (start, end) = (block(run.offset / BLOCK), block(run.end().div_ceil(BLOCK)));
         match out.last_mut() {
             Some(last) if last.end() >= start => last.len = end.max(last.end()) - last.start,
-            _ => out.push(Span { start, len: end - start }),
+            _ => out.push(Span {
+                start,
+                len: end - start,
+            }),
         }
     }
     out
@@ -343,7 +431,11 @@ mod tests {
     impl Demand {
         /// Of so many inodes and blocks.
         pub(in super::super) fn of(inodes: u64, blocks: u64) -> Self {
-            Self { inodes, blocks, large: vec![(1, 5000), (300, 900)] }
+            Self {
+                inodes,
+                blocks,
+                large: vec![(1, 5000), (300, 900)],
+            }
         }
     }
 
@@ -355,7 +447,11 @@ mod tests {
         }
         let content = without_zeros(&bytes);
         assert_eq!(content.read_all(1 << 20).unwrap(), bytes);
-        let runs: Vec<_> = content.runs().iter().map(|run| (run.offset, run.len)).collect();
+        let runs: Vec<_> = content
+            .runs()
+            .iter()
+            .map(|run| (run.offset, run.len))
+            .collect();
         assert_eq!(runs, [(0, 512), (3840, 512), (8960, 256)]);
     }
 
@@ -367,7 +463,10 @@ mod tests {
         content.push_bytes(3 * 4096, vec![1; 4096]);
         content.push_bytes(4 * 4096 + 4095, vec![1; 1]);
         content.push_bytes(9 * 4096, vec![1; 1]);
-        let found: Vec<_> = data_blocks(&content).iter().map(|span| (span.start, span.len)).collect();
+        let found: Vec<_> = data_blocks(&content)
+            .iter()
+            .map(|span| (span.start, span.len))
+            .collect();
         assert_eq!(found, [(0, 2), (3, 2), (9, 1)]);
     }
 }

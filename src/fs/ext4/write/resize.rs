@@ -1,5 +1,6 @@
-//! The resize inode: a file whose blocks are the reserved descriptor blocks, so that a filesystem can grow where it is
-//! (`lib/ext2fs/res_gdt.c` of e2fsprogs and `reserve_backup_gdb` of the kernel agree on this form).
+//! The resize inode: a file whose blocks are the reserved descriptor blocks, so that a filesystem
+//! can grow where it is (`lib/ext2fs/res_gdt.c` of e2fsprogs and `reserve_backup_gdb` of the kernel
+//! agree on this form).
 //!
 //! ```text
 //! i_block[13] -> double indirect block: entry n -> reserved block of descriptor block n in group 0
@@ -9,7 +10,8 @@
 use super::geometry::{ADDRS_PER_BLOCK, BLOCK, BLOCK_LEN, Geometry};
 
 /// `i_size`: as far as a double indirect block reaches.
-pub(super) const RESIZE_LEN: u64 = (12 + ADDRS_PER_BLOCK as u64 + (ADDRS_PER_BLOCK as u64) * (ADDRS_PER_BLOCK as u64)) * BLOCK;
+pub(super) const RESIZE_LEN: u64 =
+    (12 + ADDRS_PER_BLOCK as u64 + (ADDRS_PER_BLOCK as u64) * (ADDRS_PER_BLOCK as u64)) * BLOCK;
 /// The double indirect block in `i_block`.
 const DOUBLE_INDIRECT: usize = 13;
 

@@ -1,12 +1,15 @@
-//! Superblock, group descriptors and bitmaps: what says which blocks and inodes are used, with the checksums over it all
-//! (kernel's pages `super`, `group_descr`, `bitmaps`, `checksums`).
+//! Superblock, group descriptors and bitmaps: what says which blocks and inodes are used, with the
+//! checksums over it all (kernel's pages `super`, `group_descr`, `bitmaps`, `checksums`).
 
 use super::super::format::{
-    FIRST_INO, GroupDesc, JOURNAL_INO, MAGIC, SUPERBLOCK_OFFSET, Superblock, bg_flags, compat, crc32c, incompat, ro_compat,
+    FIRST_INO, GroupDesc, JOURNAL_INO, MAGIC, SUPERBLOCK_OFFSET, Superblock, bg_flags, compat,
+    crc32c, incompat, ro_compat,
 };
 use super::Options;
 use super::dir::HASH_VERSION;
-use super::geometry::{BLOCK, BLOCK_LEN, BLOCKS_PER_GROUP, DESC_LEN, Group, INODE_LEN, LOG_GROUPS_PER_FLEX};
+use super::geometry::{
+    BLOCK, BLOCK_LEN, BLOCKS_PER_GROUP, DESC_LEN, Group, INODE_LEN, LOG_GROUPS_PER_FLEX,
+};
 use super::inode::{EXTRA_LEN, halves};
 use super::layout::Layout;
 use super::plan::{Plan, hash_seed};
@@ -51,7 +54,13 @@ impl<'l> Seal<'l> {
     pub(super) fn new(plan: &'l Plan<'l>, layout: &'l Layout, options: &'l Options) -> Self {
         let sums = Sums::of_filesystem(options.uuid, options.metadata_csum);
         let counts = vec![Count::default(); layout.geometry.groups.len()];
-        let mut seal = Self { plan, layout, options, sums, counts };
+        let mut seal = Self {
+            plan,
+            layout,
+            options,
+            sums,
+            counts,
+        };
         seal.count_blocks();
         seal.count_inodes();
         seal
@@ -61,7 +70,9 @@ impl<'l> Seal<'l> {
         for span in self.layout.geometry.free.spans() {
             let mut start = span.start;
             while start < span.end() {
-                let end = span.end().min((start / BLOCKS_PER_GROUP + 1).saturating_mul(BLOCKS_PER_GROUP));
+                let end = span
+                    .end()
+                    .min((start / BLOCKS_PER_GROUP + 1).saturating_mul(BLOCKS_PER_GROUP));
                 self.counts[(start / BLOCKS_PER_GROUP) as usize].free_blocks += end - start;
                 start = end;
             }
@@ -83,7 +94,12 @@ impl<'l> Seal<'l> {
     /// Numbers of used inodes in ascending order, the reserved ones first.
     fn numbers(&self) -> impl Iterator<Item = u32> + use<'l> {
         let plan: &'l Plan<'l> = self.plan;
-        (1..FIRST_INO).chain(plan.inodes.iter().map(|inode| inode.number).filter(|number| *number >= FIRST_INO))
+        (1..FIRST_INO).chain(
+            plan.inodes
+                .iter()
+                .map(|inode| inode.number)
+                .filter(|number| *number >= FIRST_INO),
+        )
     }
 
     /// Used inodes; the reserved ones count.
@@ -98,30 +114,45 @@ impl<'l> Seal<'l> {
 
     /// Blocks reserved for root.
     pub(super) fn reserved_blocks(&self) -> u32 {
-        let share = u64::from(self.layout.geometry.blocks) * u64::from(self.options.reserved_percent) / 100;
+        let share =
+            u64::from(self.layout.geometry.blocks) * u64::from(self.options.reserved_percent) / 100;
         u32::try_from(share).unwrap_or(u32::MAX)
     }
 
-    /// `BLOCK_UNINIT`: nothing is used but the copies of superblock and descriptors, which the kernel finds by itself. The last
-    /// group is left out because its bitmap also says where the filesystem ends.
+    /// `BLOCK_UNINIT`: nothing is used but the copies of superblock and descriptors, which the
+    /// kernel finds by itself. The last group is left out because its bitmap also says where the
+    /// filesystem ends.
     fn blocks_uninit(&self, index: usize) -> bool {
         let geometry = &self.layout.geometry;
         let group = &geometry.groups[index];
-        let own = if group.has_super { geometry.super_blocks() } else { 0 };
-        self.sums.enabled() && index + 1 < geometry.groups.len() && self.counts[index].free_blocks + own == group.blocks
+        let own = if group.has_super {
+            geometry.super_blocks()
+        } else {
+            0
+        };
+        self.sums.enabled()
+            && index + 1 < geometry.groups.len()
+            && self.counts[index].free_blocks + own == group.blocks
     }
 
     fn inodes_uninit(&self, index: usize) -> bool {
         self.sums.enabled() && self.counts[index].used_inodes == 0
     }
 
-    /// The bitmaps that are on disk, with their blocks; those of groups marked uninitialised are left zero.
+    /// The bitmaps that are on disk, with their blocks; those of groups marked uninitialised are
+    /// left zero.
     pub(super) fn bitmaps(&self) -> Vec<(u32, Vec<u8>)> {
         let groups = self.layout.geometry.groups.iter().enumerate();
         let mut out = Vec::new();
         for (index, group) in groups {
-            out.extend(self.block_bitmap(index, group).map(|bitmap| (group.block_bitmap, bitmap)));
-            out.extend(self.inode_bitmap(index).map(|bitmap| (group.inode_bitmap, bitmap)));
+            out.extend(
+                self.block_bitmap(index, group)
+                    .map(|bitmap| (group.block_bitmap, bitmap)),
+            );
+            out.extend(
+                self.inode_bitmap(index)
+                    .map(|bitmap| (group.inode_bitmap, bitmap)),
+            );
         }
         out
     }
@@ -136,7 +167,12 @@ impl<'l> Seal<'l> {
         let first = spans.partition_point(|span| span.end() <= group.first);
         let mut bitmap = vec![0xFF; BLOCK_LEN];
         for span in spans[first..].iter().take_while(|span| span.start < end) {
-            fill(&mut bitmap, span.start.max(group.first) - group.first, span.end().min(end) - group.first, false);
+            fill(
+                &mut bitmap,
+                span.start.max(group.first) - group.first,
+                span.end().min(end) - group.first,
+                false,
+            );
         }
         Some(bitmap)
     }
@@ -146,15 +182,25 @@ impl<'l> Seal<'l> {
             return None;
         }
         let each = self.layout.geometry.inodes_per_group;
-        let first = u32::try_from(index).unwrap_or(u32::MAX).saturating_mul(each);
+        let first = u32::try_from(index)
+            .unwrap_or(u32::MAX)
+            .saturating_mul(each);
         let mut bitmap = vec![0xFF; BLOCK_LEN];
         fill(&mut bitmap, 0, each, false);
         let own = if index == 0 { FIRST_INO - 1 } else { 0 };
         fill(&mut bitmap, 0, own, true);
         let inodes = &self.plan.inodes;
         let start = inodes.partition_point(|inode| inode.number <= first);
-        for inode in inodes[start..].iter().take_while(|inode| inode.number - first <= each) {
-            fill(&mut bitmap, inode.number - first - 1, inode.number - first, true);
+        for inode in inodes[start..]
+            .iter()
+            .take_while(|inode| inode.number - first <= each)
+        {
+            fill(
+                &mut bitmap,
+                inode.number - first - 1,
+                inode.number - first,
+                true,
+            );
         }
         Some(bitmap)
     }
@@ -192,7 +238,9 @@ impl<'l> Seal<'l> {
             | flag(self.blocks_uninit(index), bg_flags::BLOCK_UNINIT);
         desc.bg_flags = flags.into();
         (desc.bg_itable_unused_lo, desc.bg_itable_unused_hi) = words(each - count.last_inode);
-        let sum = |bitmap: Option<Vec<u8>>, bits: u32| bitmap.and_then(|bitmap| self.sums.sum(&[&bitmap[..bits as usize / 8]]));
+        let sum = |bitmap: Option<Vec<u8>>, bits: u32| {
+            bitmap.and_then(|bitmap| self.sums.sum(&[&bitmap[..bits as usize / 8]]))
+        };
         let block_sum = sum(self.block_bitmap(index, group), BLOCKS_PER_GROUP).unwrap_or(0);
         let inode_sum = sum(self.inode_bitmap(index), each).unwrap_or(0);
         (desc.bg_block_bitmap_csum_lo, desc.bg_block_bitmap_csum_hi) = words(block_sum);
@@ -226,7 +274,12 @@ impl<'l> Seal<'l> {
 
     /// Blocks of the journal.
     pub(super) fn journal_blocks(&self) -> u32 {
-        self.layout.geometry.journal.iter().map(|span| span.len).sum()
+        self.layout
+            .geometry
+            .journal
+            .iter()
+            .map(|span| span.len)
+            .sum()
     }
 
     /// A superblock with all that is counted.
@@ -262,20 +315,30 @@ impl<'l> Seal<'l> {
         sb.s_inode_size = words(INODE_LEN as u32).0;
         sb.s_desc_size = words(DESC_LEN as u32).0;
         (sb.s_min_extra_isize, sb.s_want_extra_isize) = (EXTRA_LEN.into(), EXTRA_LEN.into());
-        (sb.s_wtime, sb.s_mkfs_time, sb.s_lastcheck) = (seconds.into(), seconds.into(), seconds.into());
+        (sb.s_wtime, sb.s_mkfs_time, sb.s_lastcheck) =
+            (seconds.into(), seconds.into(), seconds.into());
         // s_wtime_hi, s_mtime_hi, s_mkfs_time_hi, s_lastcheck_hi: the eight bits above.
         let hi = seconds_hi.to_le_bytes()[0];
         sb.s_times_hi = [hi, 0, hi, hi, 0, 0, 0, 0];
         sb.s_feature_compat = (compat::EXT_ATTR | compat::RESIZE_INODE | compat::DIR_INDEX).into();
-        sb.s_feature_incompat = (incompat::FILETYPE | incompat::EXTENTS | incompat::BIT64 | incompat::FLEX_BG).into();
+        sb.s_feature_incompat =
+            (incompat::FILETYPE | incompat::EXTENTS | incompat::BIT64 | incompat::FLEX_BG).into();
         let read_only = ro_compat::SPARSE_SUPER
             | ro_compat::LARGE_FILE
             | ro_compat::HUGE_FILE
             | ro_compat::DIR_NLINK
             | ro_compat::EXTRA_ISIZE
-            | if self.sums.enabled() { ro_compat::METADATA_CSUM } else { 0 };
+            | if self.sums.enabled() {
+                ro_compat::METADATA_CSUM
+            } else {
+                0
+            };
         sb.s_feature_ro_compat = read_only.into();
-        sb.s_checksum_type = if self.sums.enabled() { CHECKSUM_TYPE } else { 0 };
+        sb.s_checksum_type = if self.sums.enabled() {
+            CHECKSUM_TYPE
+        } else {
+            0
+        };
         sb.s_uuid = options.uuid.0;
         sb.s_volume_name[..options.label.len()].copy_from_slice(&options.label);
         sb.s_last_mounted[..options.last_mounted.len()].copy_from_slice(&options.last_mounted);
@@ -304,6 +367,10 @@ fn words<T: From<u16>>(value: u32) -> (T, T) {
 fn fill(bitmap: &mut [u8], start: u32, end: u32, value: bool) {
     for bit in start..end {
         let (byte, mask) = ((bit / 8) as usize, 1 << (bit % 8));
-        if value { bitmap[byte] |= mask } else { bitmap[byte] &= !mask }
+        if value {
+            bitmap[byte] |= mask
+        } else {
+            bitmap[byte] &= !mask
+        }
     }
 }

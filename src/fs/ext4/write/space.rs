@@ -26,7 +26,10 @@ impl Free {
     /// Adds blocks behind all others.
     pub(super) fn push(&mut self, start: u32, end: u32) {
         if start < end {
-            self.spans.push(Span { start, len: end - start });
+            self.spans.push(Span {
+                start,
+                len: end - start,
+            });
         }
     }
 
@@ -47,7 +50,10 @@ impl Free {
         while left > 0 {
             let span = self.spans.get(index)?;
             let part = span.len.min(left);
-            out.push(Span { start: span.start, len: part });
+            out.push(Span {
+                start: span.start,
+                len: part,
+            });
             left -= part;
             index += 1;
         }
@@ -63,14 +69,24 @@ impl Free {
     /// Takes exactly these blocks, which do not overlap; none and false when they are not all free.
     pub(super) fn take_exact(&mut self, wanted: &[Span]) -> bool {
         let holder = |free: &Self, span: &Span| {
-            let index = free.first + free.spans().partition_point(|free| free.end() <= span.start);
-            let holds = free.spans.get(index).is_some_and(|free| free.start <= span.start && span.end() <= free.end());
+            let index = free.first
+                + free
+                    .spans()
+                    .partition_point(|free| free.end() <= span.start);
+            let holds = free
+                .spans
+                .get(index)
+                .is_some_and(|free| free.start <= span.start && span.end() <= free.end());
             holds.then_some(index)
         };
         let mut sorted = wanted.to_vec();
         sorted.sort_unstable_by_key(|span| span.start);
         let apart = sorted.windows(2).all(|pair| pair[0].end() <= pair[1].start);
-        if !apart || wanted.iter().any(|span| span.start.checked_add(span.len).is_none() || holder(self, span).is_none()) {
+        if !apart
+            || wanted.iter().any(|span| {
+                span.start.checked_add(span.len).is_none() || holder(self, span).is_none()
+            })
+        {
             return false;
         }
         for span in wanted {
@@ -84,8 +100,16 @@ impl Free {
     /// Takes the blocks from `start` to `end` out of the span at `index`.
     fn cut(&mut self, index: usize, start: u32, end: u32) {
         let span = self.spans[index];
-        let rest = [(span.start, start), (end, span.end())].into_iter().filter(|(start, end)| start < end);
-        self.spans.splice(index..=index, rest.map(|(start, end)| Span { start, len: end - start }));
+        let rest = [(span.start, start), (end, span.end())]
+            .into_iter()
+            .filter(|(start, end)| start < end);
+        self.spans.splice(
+            index..=index,
+            rest.map(|(start, end)| Span {
+                start,
+                len: end - start,
+            }),
+        );
     }
 
     /// Takes the first `blocks` blocks at or behind `from` that are contiguous.
@@ -121,7 +145,10 @@ mod tests {
         assert_eq!(free.take(9), Some(vec![span(14, 6), span(37, 3)]));
         assert_eq!((free.blocks(), free.take(0)), (18, Some(Vec::new())));
         assert_eq!(free.take(18), Some(vec![span(42, 18)]));
-        assert_eq!((free.blocks(), free.take(1), free.take_whole(1, 0)), (0, None, None));
+        assert_eq!(
+            (free.blocks(), free.take(1), free.take_whole(1, 0)),
+            (0, None, None)
+        );
     }
 
     #[test]
@@ -130,9 +157,14 @@ mod tests {
         free.push(10, 20);
         free.push(30, 60);
         assert!(free.take(2).is_some());
-        for bad in
-            [&[span(11, 2)][..], &[span(18, 3)], &[span(25, 1)], &[span(40, 5), span(44, 2)], &[span(70, 1)], &[span(12, u32::MAX)]]
-        {
+        for bad in [
+            &[span(11, 2)][..],
+            &[span(18, 3)],
+            &[span(25, 1)],
+            &[span(40, 5), span(44, 2)],
+            &[span(70, 1)],
+            &[span(12, u32::MAX)],
+        ] {
             assert!(!free.take_exact(bad), "{bad:?}");
         }
         assert_eq!(free.spans(), [span(12, 8), span(30, 30)]);

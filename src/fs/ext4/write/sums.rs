@@ -25,7 +25,8 @@ impl Sums {
 
     /// The checksum over `parts`, one after the other.
     pub(super) fn sum(self, parts: &[&[u8]]) -> Option<u32> {
-        self.0.map(|seed| parts.iter().fold(seed, |sum, part| crc32c(sum, part)))
+        self.0
+            .map(|seed| parts.iter().fold(seed, |sum, part| crc32c(sum, part)))
     }
 
     /// Puts the checksum over the first `covered` bytes at `at`.

@@ -1,4 +1,5 @@
-//! Extended attributes: as many as fit behind the inode's fields, the others in one block (kernel's page `attributes`).
+//! Extended attributes: as many as fit behind the inode's fields, the others in one block (kernel's
+//! page `attributes`).
 //!
 //! ```text
 //! inode:  160 bytes of fields | magic | entries, ascending ... 4 zero bytes ... values, from the end downwards
@@ -42,7 +43,8 @@ pub(super) struct Encoded {
     pub(super) block: Option<Vec<u8>>,
 }
 
-/// An attribute with its name split and its value in the form on disk; ordered as the kernel searches.
+/// An attribute with its name split and its value in the form on disk; ordered as the kernel
+/// searches.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Attribute<'t> {
     index: u8,
@@ -63,7 +65,10 @@ impl Attribute<'_> {
 
 /// Encodes attributes: those that fit beside the inode go there, in the order of the search.
 pub(super) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Encoded, Refusal> {
-    let mut attributes = xattrs.iter().map(|(name, value)| attribute(name, value)).collect::<Result<Vec<_>, _>>()?;
+    let mut attributes = xattrs
+        .iter()
+        .map(|(name, value)| attribute(name, value))
+        .collect::<Result<Vec<_>, _>>()?;
     attributes.sort();
     let mut room = IN_INODE - END_LEN;
     let (inside, outside): (Vec<_>, Vec<_>) = attributes.into_iter().partition(|attribute| {
@@ -73,10 +78,20 @@ pub(super) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Encoded, Ref
     });
     let needed = HEADER_LEN + END_LEN + outside.iter().map(Attribute::len).sum::<usize>();
     if needed > BLOCK_LEN {
-        return Err(Refusal::Space { needed, available: BLOCK_LEN });
+        return Err(Refusal::Space {
+            needed,
+            available: BLOCK_LEN,
+        });
     }
-    let in_inode = if inside.is_empty() { Vec::new() } else { beside_inode(&inside) };
-    Ok(Encoded { in_inode, block: (!outside.is_empty()).then(|| block(&outside)) })
+    let in_inode = if inside.is_empty() {
+        Vec::new()
+    } else {
+        beside_inode(&inside)
+    };
+    Ok(Encoded {
+        in_inode,
+        block: (!outside.is_empty()).then(|| block(&outside)),
+    })
 }
 
 /// Splits the name and brings the value into the form on disk.
@@ -84,7 +99,8 @@ fn attribute<'t>(full: &'t [u8], value: &[u8]) -> Result<Attribute<'t>, Refusal>
     let split = XATTR_PREFIXES.iter().find_map(|(index, prefix)| {
         let name = full.strip_prefix(*prefix)?;
         let whole = !prefix.ends_with(b".");
-        (name.is_empty() == whole && name.len() <= 255 && !name.contains(&0)).then_some((*index, name))
+        (name.is_empty() == whole && name.len() <= 255 && !name.contains(&0))
+            .then_some((*index, name))
     });
     let (index, name) = split.ok_or_else(|| Refusal::Name(show(full)))?;
     let value = if matches!(index, 2 | 3) {
@@ -92,7 +108,12 @@ fn attribute<'t>(full: &'t [u8], value: &[u8]) -> Result<Attribute<'t>, Refusal>
     } else {
         value.to_vec()
     };
-    Ok(Attribute { index, name_len: name.len(), name, value })
+    Ok(Attribute {
+        index,
+        name_len: name.len(),
+        name,
+        value,
+    })
 }
 
 fn beside_inode(attributes: &[Attribute<'_>]) -> Vec<u8> {
@@ -106,7 +127,11 @@ fn block(attributes: &[Attribute<'_>]) -> Vec<u8> {
     let mut out = vec![0; BLOCK_LEN];
     fill(&mut out, HEADER_LEN, attributes, entry_hash);
     let hashes = attributes.iter().map(entry_hash);
-    let all = if hashes.clone().any(|hash| hash == 0) { 0 } else { hashes.fold(0u32, |sum, hash| sum.rotate_left(16) ^ hash) };
+    let all = if hashes.clone().any(|hash| hash == 0) {
+        0
+    } else {
+        hashes.fold(0u32, |sum, hash| sum.rotate_left(16) ^ hash)
+    };
     let header = XattrHeader {
         h_magic: XATTR_MAGIC.into(),
         h_refcount: 0.into(),
@@ -119,8 +144,14 @@ fn block(attributes: &[Attribute<'_>]) -> Vec<u8> {
     out
 }
 
-/// Writes entries from `at` on and values from the end of `out` downwards; offsets of values count from the start of `out`.
-fn fill(out: &mut [u8], mut at: usize, attributes: &[Attribute<'_>], hash: impl Fn(&Attribute<'_>) -> u32) {
+/// Writes entries from `at` on and values from the end of `out` downwards; offsets of values count
+/// from the start of `out`.
+fn fill(
+    out: &mut [u8],
+    mut at: usize,
+    attributes: &[Attribute<'_>],
+    hash: impl Fn(&Attribute<'_>) -> u32,
+) {
     let mut end = out.len();
     let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
     for attribute in attributes {
@@ -129,7 +160,12 @@ fn fill(out: &mut [u8], mut at: usize, attributes: &[Attribute<'_>], hash: impl 
         let entry = XattrEntry {
             e_name_len: u8::try_from(attribute.name.len()).unwrap_or(u8::MAX),
             e_name_index: attribute.index,
-            e_value_offs: if attribute.value.is_empty() { 0 } else { short(end) }.into(),
+            e_value_offs: if attribute.value.is_empty() {
+                0
+            } else {
+                short(end)
+            }
+            .into(),
             e_value_inum: 0.into(),
             e_value_size: u32::from(short(attribute.value.len())).into(),
             e_hash: hash(attribute).into(),
@@ -143,7 +179,10 @@ fn fill(out: &mut [u8], mut at: usize, attributes: &[Attribute<'_>], hash: impl 
 
 /// `e_hash`: the name by 5 bits a byte, then the value by 16 bits a word.
 fn entry_hash(attribute: &Attribute<'_>) -> u32 {
-    let name = attribute.name.iter().fold(0u32, |hash, byte| hash.rotate_left(5) ^ u32::from(*byte));
+    let name = attribute
+        .name
+        .iter()
+        .fold(0u32, |hash, byte| hash.rotate_left(5) ^ u32::from(*byte));
     attribute.value.chunks(4).fold(name, |hash, chunk| {
         let mut word = [0; 4];
         word[..chunk.len()].copy_from_slice(chunk);
@@ -164,27 +203,55 @@ mod tests {
     use super::*;
 
     fn map(pairs: &[(&str, usize)]) -> BTreeMap<Vec<u8>, Vec<u8>> {
-        pairs.iter().map(|(name, len)| (name.as_bytes().to_vec(), vec![b'x'; *len])).collect()
+        pairs
+            .iter()
+            .map(|(name, len)| (name.as_bytes().to_vec(), vec![b'x'; *len]))
+            .collect()
     }
 
     #[test]
     fn the_inode_comes_first() {
-        let encoded = encode(&map(&[("user.a", 10), ("user.large", 200), ("security.b", 20)])).unwrap();
+        let encoded = encode(&map(&[
+            ("user.a", 10),
+            ("user.large", 200),
+            ("security.b", 20),
+        ]))
+        .unwrap();
         assert_eq!(encoded.in_inode.len(), 96);
         assert_eq!(&encoded.in_inode[4..8], [1, 1, 80, 0]);
         let block = encoded.block.unwrap();
         assert_eq!(&block[32..36], [5, 1, 0x38, 0x0f]);
         assert!(encode(&map(&[])).unwrap().in_inode.is_empty());
-        assert!(encode(&map(&[("user.only", 70)])).unwrap().in_inode.is_empty());
+        assert!(
+            encode(&map(&[("user.only", 70)]))
+                .unwrap()
+                .in_inode
+                .is_empty()
+        );
     }
 
     #[test]
     fn what_cannot_be_stored() {
-        assert_eq!(encode(&map(&[("user.a", 4096)])).unwrap_err(), Refusal::Space { needed: 36 + 20 + 4096, available: 4096 });
+        assert_eq!(
+            encode(&map(&[("user.a", 4096)])).unwrap_err(),
+            Refusal::Space {
+                needed: 36 + 20 + 4096,
+                available: 4096
+            }
+        );
         assert!(encode(&map(&[("user.a", 4096 - 36 - 20)])).is_ok());
-        assert_eq!(encode(&map(&[("user.", 1)])).unwrap_err(), Refusal::Name("user.".into()));
-        assert_eq!(encode(&map(&[("other.x", 1)])).unwrap_err(), Refusal::Name("other.x".into()));
+        assert_eq!(
+            encode(&map(&[("user.", 1)])).unwrap_err(),
+            Refusal::Name("user.".into())
+        );
+        assert_eq!(
+            encode(&map(&[("other.x", 1)])).unwrap_err(),
+            Refusal::Name("other.x".into())
+        );
         let acl = "system.posix_acl_access";
-        assert_eq!(encode(&map(&[(acl, 3)])).unwrap_err(), Refusal::Acl(acl.into(), 3));
+        assert_eq!(
+            encode(&map(&[(acl, 3)])).unwrap_err(),
+            Refusal::Acl(acl.into(), 3)
+        );
     }
 }

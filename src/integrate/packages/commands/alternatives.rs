@@ -1,7 +1,8 @@
 //! `update-alternatives(1)`: links of one name that several packages can provide.
 //!
-//! The state file `/var/lib/dpkg/alternatives/<name>`: status (`auto` or `manual`), link, then name and link of each slave, an
-//! empty line, then for each choice its path, priority and the slaves' paths, and an empty line at the end.
+//! The state file `/var/lib/dpkg/alternatives/<name>`: status (`auto` or `manual`), link, then name
+//! and link of each slave, an empty line, then for each choice its path, priority and the slaves'
+//! paths, and an empty line at the end.
 
 use super::super::shell::Io;
 use super::super::world::World;
@@ -26,7 +27,11 @@ struct Group {
 impl Group {
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
-        let mut out = Self { manual: lines.next()? == "manual", link: lines.next()?.to_owned(), ..Self::default() };
+        let mut out = Self {
+            manual: lines.next()? == "manual",
+            link: lines.next()?.to_owned(),
+            ..Self::default()
+        };
         while let Some(name) = lines.next().filter(|name| !name.is_empty()) {
             out.slaves.insert(name.to_owned(), lines.next()?.to_owned());
         }
@@ -43,7 +48,11 @@ impl Group {
     }
 
     fn write(&self) -> String {
-        let mut out = format!("{}\n{}\n", if self.manual { "manual" } else { "auto" }, self.link);
+        let mut out = format!(
+            "{}\n{}\n",
+            if self.manual { "manual" } else { "auto" },
+            self.link
+        );
         for (name, link) in &self.slaves {
             out.push_str(&format!("{name}\n{link}\n"));
         }
@@ -51,7 +60,10 @@ impl Group {
         for (path, (priority, targets)) in &self.choices {
             out.push_str(&format!("{path}\n{priority}\n"));
             for name in self.slaves.keys() {
-                out.push_str(&format!("{}\n", targets.get(name).map(String::as_str).unwrap_or_default()));
+                out.push_str(&format!(
+                    "{}\n",
+                    targets.get(name).map(String::as_str).unwrap_or_default()
+                ));
             }
         }
         out.push('\n');
@@ -71,12 +83,20 @@ impl Group {
 }
 
 pub(super) fn run(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
-    let args: Vec<&str> = args.iter().copied().filter(|arg| !matches!(*arg, "--quiet" | "--force" | "--verbose")).collect();
+    let args: Vec<&str> = args
+        .iter()
+        .copied()
+        .filter(|arg| !matches!(*arg, "--quiet" | "--force" | "--verbose"))
+        .collect();
     match args.as_slice() {
-        ["--install", link, name, path, priority, slaves @ ..] => install(world, link, name, path, priority, slaves),
+        ["--install", link, name, path, priority, slaves @ ..] => {
+            install(world, link, name, path, priority, slaves)
+        }
         ["--remove", name, path] => remove(world, name, path),
         ["--query", name] | ["--list", name] => {
-            let Some(group) = load(world, name)? else { return Ok(Some(2)) };
+            let Some(group) = load(world, name)? else {
+                return Ok(Some(2));
+            };
             for path in group.choices.keys() {
                 text::say(io, path);
             }
@@ -87,11 +107,23 @@ pub(super) fn run(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran 
 }
 
 fn load(world: &World<'_, '_>, name: &str) -> Result<Option<Group>, EditError> {
-    Ok(world.text(&format!("{STATE}/{name}"))?.as_deref().and_then(Group::parse))
+    Ok(world
+        .text(&format!("{STATE}/{name}"))?
+        .as_deref()
+        .and_then(Group::parse))
 }
 
-fn install(world: &mut World<'_, '_>, link: &str, name: &str, path: &str, priority: &str, slaves: &[&str]) -> Ran {
-    let Ok(priority) = priority.parse::<i32>() else { return Ok(Some(2)) };
+fn install(
+    world: &mut World<'_, '_>,
+    link: &str,
+    name: &str,
+    path: &str,
+    priority: &str,
+    slaves: &[&str],
+) -> Ran {
+    let Ok(priority) = priority.parse::<i32>() else {
+        return Ok(Some(2));
+    };
     if !world.exists(path) {
         return Ok(Some(2));
     }
@@ -102,8 +134,12 @@ fn install(world: &mut World<'_, '_>, link: &str, name: &str, path: &str, priori
     group.link = link.to_owned();
     let mut targets = BTreeMap::new();
     for slave in slaves.chunks(4) {
-        let ["--slave", slave_link, slave_name, slave_path] = slave else { return Ok(None) };
-        group.slaves.insert((*slave_name).to_owned(), (*slave_link).to_owned());
+        let ["--slave", slave_link, slave_name, slave_path] = slave else {
+            return Ok(None);
+        };
+        group
+            .slaves
+            .insert((*slave_name).to_owned(), (*slave_link).to_owned());
         targets.insert((*slave_name).to_owned(), (*slave_path).to_owned());
     }
     group.choices.insert(path.to_owned(), (priority, targets));
@@ -114,7 +150,9 @@ fn install(world: &mut World<'_, '_>, link: &str, name: &str, path: &str, priori
 }
 
 fn remove(world: &mut World<'_, '_>, name: &str, path: &str) -> Ran {
-    let Some(mut group) = load(world, name)? else { return Ok(Some(0)) };
+    let Some(mut group) = load(world, name)? else {
+        return Ok(Some(0));
+    };
     if group.choices.remove(path).is_none() {
         return Ok(Some(0));
     }
@@ -142,18 +180,29 @@ fn apply(world: &mut World<'_, '_>, name: &str, group: &Group) -> Result<(), Edi
         (Some(current), true) if group.choices.contains_key(current) => Some(current),
         _ => group.best(),
     };
-    let Some((path, (_, targets))) = chosen.and_then(|path| group.choices.get_key_value(path)) else { return Ok(()) };
+    let Some((path, (_, targets))) = chosen.and_then(|path| group.choices.get_key_value(path))
+    else {
+        return Ok(());
+    };
     let (path, targets) = (path.clone(), targets.clone());
     point(world, name, &group.link, Some(&path))?;
     for (slave, link) in &group.slaves {
-        let target = targets.get(slave).filter(|target| world.exists(target)).cloned();
+        let target = targets
+            .get(slave)
+            .filter(|target| world.exists(target))
+            .cloned();
         point(world, slave, link, target.as_deref())?;
     }
     Ok(())
 }
 
 /// `link` -> `/etc/alternatives/<name>` -> `target`, or neither. A file that is no link stays.
-fn point(world: &mut World<'_, '_>, name: &str, link: &str, target: Option<&str>) -> Result<(), EditError> {
+fn point(
+    world: &mut World<'_, '_>,
+    name: &str,
+    link: &str,
+    target: Option<&str>,
+) -> Result<(), EditError> {
     let middle = format!("{LINKS}/{name}");
     let Some(target) = target else {
         world.remove(&middle)?;

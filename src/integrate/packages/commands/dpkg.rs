@@ -1,4 +1,5 @@
-//! `dpkg(1)`, `dpkg-query(1)`, `dpkg-statoverride(1)`, `dpkg-divert(1)` and `dpkg-trigger(1)` as scripts call them.
+//! `dpkg(1)`, `dpkg-query(1)`, `dpkg-statoverride(1)`, `dpkg-divert(1)` and `dpkg-trigger(1)` as
+//! scripts call them.
 
 use super::super::database::{DIR, Diversion, Override, State};
 use super::super::shell::Io;
@@ -15,7 +16,10 @@ pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str], io: &mut
         "dpkg-statoverride" => statoverride(world, args, io),
         "dpkg-divert" => divert(world, args, io),
         "dpkg-trigger" => {
-            let names = args.iter().filter(|arg| !arg.starts_with('-')).map(|arg| (*arg).to_owned());
+            let names = args
+                .iter()
+                .filter(|arg| !arg.starts_with('-'))
+                .map(|arg| (*arg).to_owned());
             world.activated.extend(names);
             Ok(Some(0))
         }
@@ -36,8 +40,8 @@ fn dpkg(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
     }
 }
 
-/// Compares versions as `dpkg --compare-versions` does: for `lt`, `le`, `ge` and `gt` no version is the earliest, for their
-/// `-nl` forms the latest.
+/// Compares versions as `dpkg --compare-versions` does: for `lt`, `le`, `ge` and `gt` no version is
+/// the earliest, for their `-nl` forms the latest.
 pub(super) fn compare(a: &str, operator: &str, b: &str) -> Option<bool> {
     let (relation, latest) = match operator {
         "lt" | "<<" => (Operator::Earlier, false),
@@ -52,11 +56,21 @@ pub(super) fn compare(a: &str, operator: &str, b: &str) -> Option<bool> {
         "gt-nl" => (Operator::Later, true),
         _ => return None,
     };
-    let (empty_a, empty_b) = (a.is_empty() || a == "<unknown>", b.is_empty() || b == "<unknown>");
+    let (empty_a, empty_b) = (
+        a.is_empty() || a == "<unknown>",
+        b.is_empty() || b == "<unknown>",
+    );
     if empty_a || empty_b {
-        let equal = matches!(relation, Operator::Equal | Operator::EarlierEqual | Operator::LaterEqual);
+        let equal = matches!(
+            relation,
+            Operator::Equal | Operator::EarlierEqual | Operator::LaterEqual
+        );
         let earlier = matches!(relation, Operator::Earlier | Operator::EarlierEqual);
-        return Some(if empty_a && empty_b { equal } else { relation != Operator::Equal && (empty_a != latest) == earlier });
+        return Some(if empty_a && empty_b {
+            equal
+        } else {
+            relation != Operator::Equal && (empty_a != latest) == earlier
+        });
     }
     Some(relation.holds(&a.parse().ok()?, &b.parse().ok()?))
 }
@@ -65,29 +79,53 @@ fn query(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
     let (format, name) = match args {
         ["-L" | "--listfiles", name] => {
             let base = world.database.named(name)?.facts.base();
-            for (path, _) in world.database.owners.iter().filter(|(_, owners)| owners.contains(&base)) {
+            for (path, _) in world
+                .database
+                .owners
+                .iter()
+                .filter(|(_, owners)| owners.contains(&base))
+            {
                 text::say(io, &show(path));
             }
             return Some(0);
         }
         ["-s" | "--status", name] => ("", *name),
-        ["-W", format, name] | [format, "-W", name] | ["-W", "-f", format, name] => (*format, *name),
-        ["--show", format, name] | [format, "--show", name] | ["-f", format, "-W", name] => (*format, *name),
+        ["-W", format, name] | [format, "-W", name] | ["-W", "-f", format, name] => {
+            (*format, *name)
+        }
+        ["--show", format, name] | [format, "--show", name] | ["-f", format, "-W", name] => {
+            (*format, *name)
+        }
         ["-W" | "--show", name] => ("${Package}\t${Version}\n", *name),
         _ => return None,
     };
-    let found = world.database.named(name).filter(|stanza| stanza.state != State::Gone);
+    let found = world
+        .database
+        .named(name)
+        .filter(|stanza| stanza.state != State::Gone);
     let Some(stanza) = found else { return Some(1) };
     if format.is_empty() {
         text::say(io, &String::from_utf8_lossy(&stanza.raw));
         return Some(0);
     }
-    let format = ["-f=", "--showformat=", "-f"].iter().find_map(|prefix| format.strip_prefix(prefix)).unwrap_or(format);
+    let format = ["-f=", "--showformat=", "-f"]
+        .iter()
+        .find_map(|prefix| format.strip_prefix(prefix))
+        .unwrap_or(format);
     let mut out = format.replace("\\n", "\n").replace("\\t", "\t");
     let status = stanza.control.text("Status");
     let word = |at: usize| status.split(' ').nth(at).unwrap_or_default();
-    let abbreviated = word(0).chars().take(1).chain(word(2).chars().take(1)).collect::<String>() + " ";
-    let special = [("Status", status), ("db:Status-Status", word(2)), ("db:Status-Abbrev", &abbreviated)];
+    let abbreviated = word(0)
+        .chars()
+        .take(1)
+        .chain(word(2).chars().take(1))
+        .collect::<String>()
+        + " ";
+    let special = [
+        ("Status", status),
+        ("db:Status-Status", word(2)),
+        ("db:Status-Abbrev", &abbreviated),
+    ];
     for (field, value) in special.into_iter().chain(stanza.control.fields()) {
         out = out.replace(&format!("${{{field}}}"), value);
     }
@@ -103,33 +141,62 @@ fn query(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
 
 fn statoverride(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
     let update = args.contains(&"--update");
-    let args: Vec<&str> =
-        args.iter().copied().filter(|arg| !matches!(*arg, "--update" | "--quiet" | "--force" | "--force-all")).collect();
+    let args: Vec<&str> = args
+        .iter()
+        .copied()
+        .filter(|arg| !matches!(*arg, "--update" | "--quiet" | "--force" | "--force-all"))
+        .collect();
     let names = Names::read(world.editor.tree())?;
     match args.as_slice() {
         ["--list", path] => {
-            let found = world.database.overrides.iter().find(|set| set.path == path.as_bytes());
+            let found = world
+                .database
+                .overrides
+                .iter()
+                .find(|set| set.path == path.as_bytes());
             let Some(set) = found else { return Ok(Some(1)) };
-            Ok(text::say(io, &format!("{} {} {:o} {path}", set.user, set.group, set.mode)))
+            Ok(text::say(
+                io,
+                &format!("{} {} {:o} {path}", set.user, set.group, set.mode),
+            ))
         }
         ["--add", user, group, bits, path] => {
-            if world.database.overrides.iter().any(|set| set.path == path.as_bytes()) {
+            if world
+                .database
+                .overrides
+                .iter()
+                .any(|set| set.path == path.as_bytes())
+            {
                 return Ok(Some(2));
             }
-            let (Some(uid), Some(gid)) = (names.user(user), names.group(group)) else { return Ok(Some(2)) };
-            let Some(bits) = mode(bits, 0, false) else { return Ok(None) };
-            let set = Override { user: (*user).to_owned(), group: (*group).to_owned(), mode: bits, path: path.as_bytes().to_vec() };
+            let (Some(uid), Some(gid)) = (names.user(user), names.group(group)) else {
+                return Ok(Some(2));
+            };
+            let Some(bits) = mode(bits, 0, false) else {
+                return Ok(None);
+            };
+            let set = Override {
+                user: (*user).to_owned(),
+                group: (*group).to_owned(),
+                mode: bits,
+                path: path.as_bytes().to_vec(),
+            };
             world.database.overrides.push(set);
             save_overrides(world)?;
             if update {
-                world.change(path, true, |stat| (stat.uid, stat.gid, stat.mode) = (uid, gid, bits))?;
+                world.change(path, true, |stat| {
+                    (stat.uid, stat.gid, stat.mode) = (uid, gid, bits)
+                })?;
             }
             world.done(format!("{path} is {user}:{group} {bits:04o} from now on"));
             Ok(Some(0))
         }
         ["--remove", path] => {
             let before = world.database.overrides.len();
-            world.database.overrides.retain(|set| set.path != path.as_bytes());
+            world
+                .database
+                .overrides
+                .retain(|set| set.path != path.as_bytes());
             if world.database.overrides.len() == before {
                 return Ok(Some(2));
             }
@@ -141,7 +208,15 @@ fn statoverride(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
 }
 
 fn save_overrides(world: &mut World<'_, '_>) -> Result<(), crate::tree::edit::EditError> {
-    let line = |set: &Override| format!("{} {} {:o} {}\n", set.user, set.group, set.mode, String::from_utf8_lossy(&set.path));
+    let line = |set: &Override| {
+        format!(
+            "{} {} {:o} {}\n",
+            set.user,
+            set.group,
+            set.mode,
+            String::from_utf8_lossy(&set.path)
+        )
+    };
     let text: String = world.database.overrides.iter().map(line).collect();
     world.write(&format!("{DIR}/statoverride"), text.as_bytes(), false)
 }
@@ -167,16 +242,29 @@ fn divert(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
             "--rename" => call.rename = true,
             "--no-rename" => call.rename = false,
             "--quiet" => {}
-            "--add" | "--remove" | "--list" | "--truename" | "--listpackage" => call.action = Some(arg),
+            "--add" | "--remove" | "--list" | "--truename" | "--listpackage" => {
+                call.action = Some(arg)
+            }
             path if path.starts_with('/') => call.path = Some(path),
             _ => return Ok(None),
         }
     }
-    let Some(path) = call.path else { return Ok(None) };
-    let known = world.database.diversions.iter().position(|d| d.from == path.as_bytes());
-    let diversion = known.and_then(|at| world.database.diversions.get(at)).cloned();
+    let Some(path) = call.path else {
+        return Ok(None);
+    };
+    let known = world
+        .database
+        .diversions
+        .iter()
+        .position(|d| d.from == path.as_bytes());
+    let diversion = known
+        .and_then(|at| world.database.diversions.get(at))
+        .cloned();
     match call.action.unwrap_or("--add") {
-        "--truename" => Ok(text::say(io, &diversion.map_or_else(|| path.to_owned(), |d| show(&d.to)))),
+        "--truename" => Ok(text::say(
+            io,
+            &diversion.map_or_else(|| path.to_owned(), |d| show(&d.to)),
+        )),
         "--listpackage" => {
             if let Some(d) = diversion {
                 text::say(io, d.package.as_deref().unwrap_or("LOCAL"));
@@ -185,14 +273,29 @@ fn divert(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
         }
         "--list" => {
             if let Some(d) = diversion {
-                let by = d.package.map_or("local diversion".to_owned(), |_| "diversion".into());
-                text::say(io, &format!("{by} of {path} to {} by {}", show(&d.to), world.package.name));
+                let by = d
+                    .package
+                    .map_or("local diversion".to_owned(), |_| "diversion".into());
+                text::say(
+                    io,
+                    &format!(
+                        "{by} of {path} to {} by {}",
+                        show(&d.to),
+                        world.package.name
+                    ),
+                );
             }
             Ok(Some(0))
         }
         "--add" => {
-            let to = call.to.map_or_else(|| format!("{path}.distrib"), str::to_owned);
-            let new = Diversion { from: path.into(), to: to.clone().into(), package: call.package.map(str::to_owned) };
+            let to = call
+                .to
+                .map_or_else(|| format!("{path}.distrib"), str::to_owned);
+            let new = Diversion {
+                from: path.into(),
+                to: to.clone().into(),
+                package: call.package.map(str::to_owned),
+            };
             if let Some(old) = diversion {
                 return Ok(Some(if old == new { 0 } else { 2 }));
             }
@@ -205,7 +308,9 @@ fn divert(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
             Ok(Some(0))
         }
         _ => {
-            let (Some(at), Some(old)) = (known, diversion) else { return Ok(Some(0)) };
+            let (Some(at), Some(old)) = (known, diversion) else {
+                return Ok(Some(0));
+            };
             world.database.diversions.remove(at);
             save_diversions(world)?;
             if call.rename && world.find_nofollow(&show(&old.to)).is_some() {

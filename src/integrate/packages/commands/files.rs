@@ -23,12 +23,20 @@ pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
     }
 }
 
-/// Takes the value of an option such as `-m 755`, `-m755`, `--mode=755` or `--mode 755` out of the arguments.
+/// Takes the value of an option such as `-m 755`, `-m755`, `--mode=755` or `--mode 755` out of the
+/// arguments.
 fn take<'a>(args: &mut Vec<&'a str>, short: &str, long: &str) -> Option<&'a str> {
-    let at = args.iter().position(|arg| arg.starts_with(short) && !arg.starts_with("--") || arg.starts_with(long))?;
+    let at = args.iter().position(|arg| {
+        arg.starts_with(short) && !arg.starts_with("--") || arg.starts_with(long)
+    })?;
     let arg = args.remove(at);
-    let joined = arg.strip_prefix(long).and_then(|rest| rest.strip_prefix('='));
-    let joined = joined.or_else(|| arg.strip_prefix(short).filter(|rest| !rest.is_empty() && !arg.starts_with("--")));
+    let joined = arg
+        .strip_prefix(long)
+        .and_then(|rest| rest.strip_prefix('='));
+    let joined = joined.or_else(|| {
+        arg.strip_prefix(short)
+            .filter(|rest| !rest.is_empty() && !arg.starts_with("--"))
+    });
     joined.or_else(|| (at < args.len()).then(|| args.remove(at)))
 }
 
@@ -47,7 +55,9 @@ fn mkdir(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
             status |= i32::from(!parents);
             continue;
         }
-        let Some(mode) = set.map_or(Some(0o755), |text| mode(text, 0o777, true)) else { return Ok(None) };
+        let Some(mode) = set.map_or(Some(0o755), |text| mode(text, 0o777, true)) else {
+            return Ok(None);
+        };
         world.mkdir(dir, 0o755)?;
         world.change(dir, true, |stat| stat.mode = mode)?;
         world.done(format!("made directory {dir}"));
@@ -114,14 +124,21 @@ fn rm(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     Ok(Some(status))
 }
 
-/// The paths below and with each path, where a command works recursively; symlinks on the way are not followed.
+/// The paths below and with each path, where a command works recursively; symlinks on the way are
+/// not followed.
 fn below(world: &World<'_, '_>, path: &str, recursive: bool) -> Vec<String> {
     let mut out = vec![path.to_owned()];
     let mut todo = vec![path.to_owned()];
     while let Some(base) = todo.pop().filter(|_| recursive) {
-        let Some(Found::Dir(dir)) = world.find_nofollow(&base) else { continue };
+        let Some(Found::Dir(dir)) = world.find_nofollow(&base) else {
+            continue;
+        };
         for (name, entry) in &dir.entries {
-            let path = format!("{}/{}", base.trim_end_matches('/'), String::from_utf8_lossy(name));
+            let path = format!(
+                "{}/{}",
+                base.trim_end_matches('/'),
+                String::from_utf8_lossy(name)
+            );
             if matches!(entry, Entry::Dir(_)) {
                 todo.push(path.clone());
             }
@@ -137,7 +154,9 @@ fn chmod(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     if !known(&options, "Rfv", &["--recursive", "--quiet", "--silent"]) {
         return Ok(None);
     }
-    let Some((text, paths)) = operands.split_first() else { return Ok(None) };
+    let Some((text, paths)) = operands.split_first() else {
+        return Ok(None);
+    };
     let mut status = 0;
     for path in paths {
         if !world.exists(path) {
@@ -146,8 +165,12 @@ fn chmod(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
         }
         for path in below(world, path, has(&options, 'R')) {
             let dir = world.is_dir(&path);
-            let Some(old) = world.stat(&path, true).map(|stat| stat.mode) else { continue };
-            let Some(new) = mode(text, old, dir) else { return Ok(None) };
+            let Some(old) = world.stat(&path, true).map(|stat| stat.mode) else {
+                continue;
+            };
+            let Some(new) = mode(text, old, dir) else {
+                return Ok(None);
+            };
             world.change(&path, true, |stat| stat.mode = new)?;
         }
         world.done(format!("mode of {path} set to {text}"));
@@ -157,18 +180,35 @@ fn chmod(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
 
 fn chown(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
     let (options, operands) = options(args);
-    if !known(&options, "Rhfv", &["--recursive", "--no-dereference", "--quiet"]) {
+    if !known(
+        &options,
+        "Rhfv",
+        &["--recursive", "--no-dereference", "--quiet"],
+    ) {
         return Ok(None);
     }
-    let Some((owner, paths)) = operands.split_first() else { return Ok(None) };
+    let Some((owner, paths)) = operands.split_first() else {
+        return Ok(None);
+    };
     let names = Names::read(world.editor.tree())?;
     let (user, group) = match owner.split_once([':', '.']) {
         _ if word == "chgrp" => ("", *owner),
         Some((user, group)) => (user, group),
         None => (*owner, ""),
     };
-    let look = |name: &str, number: Option<u32>| if name.is_empty() { Some(None) } else { number.map(Some) };
-    let (Some(uid), Some(gid)) = (look(user, names.user(user)), look(group, names.group(group))) else { return Ok(Some(1)) };
+    let look = |name: &str, number: Option<u32>| {
+        if name.is_empty() {
+            Some(None)
+        } else {
+            number.map(Some)
+        }
+    };
+    let (Some(uid), Some(gid)) = (
+        look(user, names.user(user)),
+        look(group, names.group(group)),
+    ) else {
+        return Ok(Some(1));
+    };
     let follow = !(has(&options, 'h') || options.contains(&"--no-dereference"));
     let recursive = has(&options, 'R') || options.contains(&"--recursive");
     let mut status = 0;
@@ -192,21 +232,39 @@ fn chown(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
 
 /// Where a file lands that is moved, copied or linked to `to`: inside it when that is a directory.
 fn landing(world: &World<'_, '_>, from: &str, to: &str) -> String {
-    let name = from.trim_end_matches('/').rsplit('/').next().unwrap_or(from);
-    if world.is_dir(to) { format!("{}/{name}", to.trim_end_matches('/')) } else { to.to_owned() }
+    let name = from
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or(from);
+    if world.is_dir(to) {
+        format!("{}/{name}", to.trim_end_matches('/'))
+    } else {
+        to.to_owned()
+    }
 }
 
 fn ln(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     let (options, operands) = options(args);
-    if !known(&options, "sfnvT", &["--symbolic", "--force", "--no-dereference"]) {
+    if !known(
+        &options,
+        "sfnvT",
+        &["--symbolic", "--force", "--no-dereference"],
+    ) {
         return Ok(None);
     }
-    let [target, path] = operands.as_slice() else { return Ok(None) };
+    let [target, path] = operands.as_slice() else {
+        return Ok(None);
+    };
     if !(has(&options, 's') || options.contains(&"--symbolic")) {
         return Ok(None);
     }
     let as_is = has(&options, 'T') || has(&options, 'n') && world.link_target(path).is_some();
-    let path = if as_is { (*path).to_owned() } else { landing(world, target, path) };
+    let path = if as_is {
+        (*path).to_owned()
+    } else {
+        landing(world, target, path)
+    };
     if world.find_nofollow(&path).is_some() {
         let force = has(&options, 'f') || options.contains(&"--force");
         if !force || matches!(world.find_nofollow(&path), Some(Found::Dir(_))) {
@@ -223,11 +281,17 @@ fn mv(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     if !known(&options, "fnvT", &["--force"]) {
         return Ok(None);
     }
-    let [from, to] = operands.as_slice() else { return Ok(None) };
+    let [from, to] = operands.as_slice() else {
+        return Ok(None);
+    };
     if world.find_nofollow(from).is_none() {
         return Ok(Some(1));
     }
-    let to = if has(&options, 'T') { (*to).to_owned() } else { landing(world, from, to) };
+    let to = if has(&options, 'T') {
+        (*to).to_owned()
+    } else {
+        landing(world, from, to)
+    };
     if has(&options, 'n') && world.find_nofollow(&to).is_some() {
         return Ok(Some(0));
     }
@@ -236,7 +300,11 @@ fn mv(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
 }
 
 /// Moves what stands at a path, over a leaf at the new one.
-pub(super) fn move_path(world: &mut World<'_, '_>, from: &str, to: &str) -> Result<(), crate::tree::edit::EditError> {
+pub(super) fn move_path(
+    world: &mut World<'_, '_>,
+    from: &str,
+    to: &str,
+) -> Result<(), crate::tree::edit::EditError> {
     if let Some(entry) = world.remove(from)? {
         world.place(to, entry)?;
         world.done(format!("moved {from} to {to}"));
@@ -249,18 +317,39 @@ fn cp(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     if !known(&options, "pfvPa", &["--preserve", "--force", "--archive"]) {
         return Ok(None);
     }
-    let [from, to] = operands.as_slice() else { return Ok(None) };
-    let Some(Found::Leaf(leaf)) = world.find(from) else { return Ok(if world.exists(from) { None } else { Some(1) }) };
-    let Leaf { kind: Kind::File(content), stat } = leaf else { return Ok(None) };
+    let [from, to] = operands.as_slice() else {
+        return Ok(None);
+    };
+    let Some(Found::Leaf(leaf)) = world.find(from) else {
+        return Ok(if world.exists(from) { None } else { Some(1) });
+    };
+    let Leaf {
+        kind: Kind::File(content),
+        stat,
+    } = leaf
+    else {
+        return Ok(None);
+    };
     let (content, stat) = (content.clone(), stat.clone());
     let to = landing(world, from, to);
-    let keep = has(&options, 'p') || has(&options, 'a') || options.iter().any(|o| matches!(*o, "--preserve" | "--archive"));
-    put(world, &to, content, (!keep).then_some(stat.mode & 0o755), &stat)?;
+    let keep = has(&options, 'p')
+        || has(&options, 'a')
+        || options
+            .iter()
+            .any(|o| matches!(*o, "--preserve" | "--archive"));
+    put(
+        world,
+        &to,
+        content,
+        (!keep).then_some(stat.mode & 0o755),
+        &stat,
+    )?;
     world.done(format!("copied {from} to {to}"));
     Ok(Some(0))
 }
 
-/// Writes a copy: with the source's stat, or as a new file of `fresh` mode (an existing one keeps its own).
+/// Writes a copy: with the source's stat, or as a new file of `fresh` mode (an existing one keeps
+/// its own).
 fn put(
     world: &mut World<'_, '_>,
     to: &str,
@@ -273,10 +362,21 @@ fn put(
     let real = show(&world.editor.tree().walk(to.as_bytes(), true)?.path());
     let stat = match (fresh, world.stat(&real, false)) {
         (None, _) => stat.clone(),
-        (Some(_), Some(old)) => Stat { mtime: time, ctime: time, ..old.clone() },
+        (Some(_), Some(old)) => Stat {
+            mtime: time,
+            ctime: time,
+            ..old.clone()
+        },
         (Some(mode), None) => Stat::root(mode, time),
     };
-    world.editor.put(&real, Leaf { stat, kind: Kind::File(content) }, &reason)?;
+    world.editor.put(
+        &real,
+        Leaf {
+            stat,
+            kind: Kind::File(content),
+        },
+        &reason,
+    )?;
     Ok(())
 }
 
@@ -298,24 +398,34 @@ fn touch(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
 fn install(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     let mut args = args.to_vec();
     let set = take(&mut args, "-m", "--mode");
-    let (owner, group) = (take(&mut args, "-o", "--owner"), take(&mut args, "-g", "--group"));
+    let (owner, group) = (
+        take(&mut args, "-o", "--owner"),
+        take(&mut args, "-g", "--group"),
+    );
     let (options, operands) = options(&args);
     if !known(&options, "dDcpvT", &["--directory"]) {
         return Ok(None);
     }
     let names = Names::read(world.editor.tree())?;
-    let (uid, gid) = (owner.map(|name| names.user(name)), group.map(|name| names.group(name)));
+    let (uid, gid) = (
+        owner.map(|name| names.user(name)),
+        group.map(|name| names.group(name)),
+    );
     if uid == Some(None) || gid == Some(None) {
         return Ok(Some(1));
     }
-    let Some(bits) = set.map_or(Some(0o755), |text| mode(text, 0, false)) else { return Ok(None) };
+    let Some(bits) = set.map_or(Some(0o755), |text| mode(text, 0, false)) else {
+        return Ok(None);
+    };
     let paths: Vec<String> = if has(&options, 'd') || options.contains(&"--directory") {
         for dir in &operands {
             world.mkdir(dir, 0o755)?;
         }
         operands.iter().map(|dir| (*dir).to_owned()).collect()
     } else {
-        let [from, to] = operands.as_slice() else { return Ok(None) };
+        let [from, to] = operands.as_slice() else {
+            return Ok(None);
+        };
         let content = match world.content(from) {
             Some(content) => content.clone(),
             None if *from == "/dev/null" => Content::hole(0),
@@ -323,7 +433,13 @@ fn install(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
         };
         let to = landing(world, from, to);
         world.remove(&to)?;
-        put(world, &to, content, Some(bits), &Stat::root(bits, world.editor.time()))?;
+        put(
+            world,
+            &to,
+            content,
+            Some(bits),
+            &Stat::root(bits, world.editor.time()),
+        )?;
         vec![to]
     };
     for path in paths {
@@ -339,10 +455,16 @@ fn install(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
 
 fn cmp(world: &World<'_, '_>, args: &[&str]) -> Ran {
     let (options, operands) = options(args);
-    let [a, b] = operands.as_slice() else { return Ok(None) };
+    let [a, b] = operands.as_slice() else {
+        return Ok(None);
+    };
     if !known(&options, "s", &["--quiet", "--silent"]) {
         return Ok(None);
     }
     let (a, b) = (world.text(a)?, world.text(b)?);
-    Ok(Some(if a.is_none() || b.is_none() { 2 } else { i32::from(a != b) }))
+    Ok(Some(if a.is_none() || b.is_none() {
+        2
+    } else {
+        i32::from(a != b)
+    }))
 }

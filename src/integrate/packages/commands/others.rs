@@ -15,7 +15,9 @@ pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str], io: &mut
         "systemctl" => systemctl(world, args),
         "aa-enabled" | "aa-status" | "ischroot" => Some(1),
         "ldconfig" => {
-            world.done("the loader's cache is left as it is: it falls back to the standard directories");
+            world.done(
+                "the loader's cache is left as it is: it falls back to the standard directories",
+            );
             Some(0)
         }
         "systemd-tmpfiles" => {
@@ -26,7 +28,11 @@ pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str], io: &mut
             world.done("Python modules are compiled when they are first used");
             Some(0)
         }
-        "mandb" | "update-mime-database" | "update-desktop-database" | "gtk-update-icon-cache" | "update-icon-caches" => {
+        "mandb"
+        | "update-mime-database"
+        | "update-desktop-database"
+        | "gtk-update-icon-cache"
+        | "update-icon-caches" => {
             world.done(format!("{word}: its cache is left as it is"));
             Some(0)
         }
@@ -41,8 +47,8 @@ pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str], io: &mut
 fn systemctl(world: &mut World<'_, '_>, args: &[&str]) -> Option<i32> {
     let verb = args.iter().find(|arg| !arg.starts_with('-'))?;
     match *verb {
-        "daemon-reload" | "daemon-reexec" | "start" | "stop" | "restart" | "try-restart" | "reload" | "reload-or-restart"
-        | "reset-failed" | "kill" => {
+        "daemon-reload" | "daemon-reexec" | "start" | "stop" | "restart" | "try-restart"
+        | "reload" | "reload-or-restart" | "reset-failed" | "kill" => {
             world.done(format!("systemctl {verb} has no effect on an image"));
             Some(0)
         }
@@ -51,7 +57,8 @@ fn systemctl(world: &mut World<'_, '_>, args: &[&str]) -> Option<i32> {
     }
 }
 
-/// Schemas are compiled into one binary file, which is beyond the model; without any there is nothing to do.
+/// Schemas are compiled into one binary file, which is beyond the model; without any there is
+/// nothing to do.
 fn compile_schemas(world: &World<'_, '_>, args: &[&str]) -> Option<i32> {
     let [dir] = args else { return None };
     let schemas = format!("{dir}/*.gschema.xml");
@@ -72,7 +79,11 @@ fn query_modules(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
 
 /// Prints the files that have capabilities.
 fn getcap(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
-    let marked = |path: &&&str| world.stat(path, true).is_some_and(|s| s.xattrs.contains_key(&b"security.capability"[..]));
+    let marked = |path: &&&str| {
+        world
+            .stat(path, true)
+            .is_some_and(|s| s.xattrs.contains_key(&b"security.capability"[..]))
+    };
     for path in args.iter().filter(marked) {
         text::say(io, &format!("{path} cap"));
     }
@@ -84,7 +95,12 @@ fn chronyd(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
     if args != ["-p"] {
         return Ok(None);
     }
-    for line in world.text("/etc/chrony/chrony.conf")?.unwrap_or_default().lines().map(str::trim) {
+    for line in world
+        .text("/etc/chrony/chrony.conf")?
+        .unwrap_or_default()
+        .lines()
+        .map(str::trim)
+    {
         if line.is_empty() || line.starts_with(['!', ';', '#', '%']) {
             continue;
         }
@@ -92,7 +108,10 @@ fn chronyd(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
         match words.next() {
             Some("confdir") => {
                 for dir in words {
-                    for file in super::super::shell::glob(world.editor.tree(), &plain(&format!("{dir}/*.conf"))) {
+                    for file in super::super::shell::glob(
+                        world.editor.tree(),
+                        &plain(&format!("{dir}/*.conf")),
+                    ) {
                         io.out.push_str(&world.text(&file)?.unwrap_or_default());
                     }
                 }

@@ -1,4 +1,5 @@
-//! `update-rc.d`: the links of init scripts in `/etc/rc?.d` (its manual page, and the behaviour of version 1.65).
+//! `update-rc.d`: the links of init scripts in `/etc/rc?.d` (its manual page, and the behaviour of
+//! version 1.65).
 
 use super::super::world::World;
 use super::{Ran, options};
@@ -10,16 +11,23 @@ pub(super) fn update_rc_d(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     if !options.iter().all(|option| *option == "-f") || beyond {
         return Ok(None);
     }
-    let [script, action, ..] = operands.as_slice() else { return Ok(Some(1)) };
+    let [script, action, ..] = operands.as_slice() else {
+        return Ok(Some(1));
+    };
     match *action {
         "defaults" | "defaults-disabled" => {
             if present(world, script).is_empty() {
                 let start = if *action == "defaults" { 'S' } else { 'K' };
                 let path = format!("/etc/init.d/{script}");
-                let Some(text) = world.text(&path)? else { return Ok(Some(1)) };
+                let Some(text) = world.text(&path)? else {
+                    return Ok(Some(1));
+                };
                 for (header, letter) in [("# Default-Start:", start), ("# Default-Stop:", 'K')] {
                     for level in levels(&text, header) {
-                        world.symlink(&format!("/etc/rc{level}.d/{letter}01{script}"), &format!("../init.d/{script}"))?;
+                        world.symlink(
+                            &format!("/etc/rc{level}.d/{letter}01{script}"),
+                            &format!("../init.d/{script}"),
+                        )?;
                     }
                 }
                 world.done(format!("links of init script {script}"));
@@ -38,11 +46,18 @@ pub(super) fn update_rc_d(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
 
 /// The run levels behind a header line of the script's LSB block.
 fn levels(text: &str, header: &str) -> Vec<String> {
-    let block = text.lines().skip_while(|line| line.trim_end() != "### BEGIN INIT INFO");
+    let block = text
+        .lines()
+        .skip_while(|line| line.trim_end() != "### BEGIN INIT INFO");
     let mut block = block.take_while(|line| line.trim_end() != "### END INIT INFO");
-    let line = block.find_map(|line| line.strip_prefix(header)).unwrap_or_default();
+    let line = block
+        .find_map(|line| line.strip_prefix(header))
+        .unwrap_or_default();
     let fine = |level: &&str| level.len() == 1 && level.chars().all(|c| c.is_ascii_alphanumeric());
-    line.split_whitespace().filter(fine).map(str::to_owned).collect()
+    line.split_whitespace()
+        .filter(fine)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The links that a script has.
@@ -50,10 +65,18 @@ fn present(world: &World<'_, '_>, script: &str) -> Vec<String> {
     let mut out = Vec::new();
     for level in "0123456S".chars() {
         let dir = format!("/etc/rc{level}.d");
-        let Some(entries) = world.editor.tree().dir(&dir) else { continue };
-        for name in entries.entries.keys().filter_map(|name| std::str::from_utf8(name).ok()) {
+        let Some(entries) = world.editor.tree().dir(&dir) else {
+            continue;
+        };
+        for name in entries
+            .entries
+            .keys()
+            .filter_map(|name| std::str::from_utf8(name).ok())
+        {
             let rest = name.strip_prefix(['S', 'K']).unwrap_or_default();
-            let digits = rest.get(..2).is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+            let digits = rest
+                .get(..2)
+                .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
             if digits && rest.get(2..) == Some(script) {
                 out.push(format!("{dir}/{name}"));
             }

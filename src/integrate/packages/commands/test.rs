@@ -37,12 +37,22 @@ fn joined(world: &World<'_, '_>, args: &[&str]) -> Option<bool> {
 }
 
 fn binary_operator(text: &str) -> bool {
-    matches!(text, "=" | "==" | "!=" | "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge")
+    matches!(
+        text,
+        "=" | "==" | "!=" | "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge"
+    )
 }
 
 fn binary(args: &[&str]) -> Option<bool> {
-    let [left, operator, right] = args else { return None };
-    let numbers = || Some((left.trim().parse::<i64>().ok()?, right.trim().parse::<i64>().ok()?));
+    let [left, operator, right] = args else {
+        return None;
+    };
+    let numbers = || {
+        Some((
+            left.trim().parse::<i64>().ok()?,
+            right.trim().parse::<i64>().ok()?,
+        ))
+    };
     Some(match *operator {
         "=" | "==" => left == right,
         "!=" => left != right,
@@ -69,10 +79,19 @@ fn unary(world: &World<'_, '_>, operator: &str, operand: &str) -> Option<bool> {
         "-d" => world.is_dir(operand),
         "-h" | "-L" => world.link_target(operand).is_some(),
         "-r" | "-w" => world.exists(operand),
-        "-x" => world.is_dir(operand) || world.stat(operand, true).is_some_and(|stat| stat.mode & 0o111 != 0),
+        "-x" => {
+            world.is_dir(operand)
+                || world
+                    .stat(operand, true)
+                    .is_some_and(|stat| stat.mode & 0o111 != 0)
+        }
         "-s" => world.is_dir(operand) || world.size(operand) > 0,
-        "-u" => world.stat(operand, true).is_some_and(|stat| stat.mode & 0o4000 != 0),
-        "-g" => world.stat(operand, true).is_some_and(|stat| stat.mode & 0o2000 != 0),
+        "-u" => world
+            .stat(operand, true)
+            .is_some_and(|stat| stat.mode & 0o4000 != 0),
+        "-g" => world
+            .stat(operand, true)
+            .is_some_and(|stat| stat.mode & 0o2000 != 0),
         "-p" => matches!(kind(operand), Some(Kind::Fifo)),
         "-S" => matches!(kind(operand), Some(Kind::Socket)),
         "-b" => matches!(kind(operand), Some(Kind::BlockDevice { .. })),

@@ -39,7 +39,8 @@ fn echo(args: &[&str], io: &mut Io) -> i32 {
     0
 }
 
-/// `printf` with `%s`, `%d`, `%%` and the usual escapes; the format is used again while arguments are left.
+/// `printf` with `%s`, `%d`, `%%` and the usual escapes; the format is used again while arguments
+/// are left.
 fn printf(args: &[&str], io: &mut Io) -> Option<i32> {
     let (format, mut rest) = args.split_first()?;
     loop {
@@ -72,12 +73,16 @@ fn printf(args: &[&str], io: &mut Io) -> Option<i32> {
     }
 }
 
-const BUILTIN: [&str; 14] =
-    ["echo", "printf", "test", "[", "command", "type", "cd", "read", "set", "exit", "export", "local", "true", "false"];
+const BUILTIN: [&str; 14] = [
+    "echo", "printf", "test", "[", "command", "type", "cd", "read", "set", "exit", "export",
+    "local", "true", "false",
+];
 
 fn which(world: &World<'_, '_>, word: &str, args: &[&str], io: &mut Io) -> Option<i32> {
     let (options, names) = options(args);
-    if !(options.is_empty() || word == "command" && options == ["-v"]) || word == "command" && options.is_empty() {
+    if !(options.is_empty() || word == "command" && options == ["-v"])
+        || word == "command" && options.is_empty()
+    {
         return None;
     }
     let mut status = i32::from(names.is_empty());
@@ -99,7 +104,11 @@ fn cat(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
     }
     let mut status = 0;
     for file in if files.is_empty() { vec!["-"] } else { files } {
-        let text = if file == "-" { Some(io.rest()) } else { world.text(file)? };
+        let text = if file == "-" {
+            Some(io.rest())
+        } else {
+            world.text(file)?
+        };
         match text {
             Some(text) => io.out.push_str(&text),
             None => status = 1,
@@ -119,18 +128,33 @@ impl Needle {
     /// Expressions are known as far as they are fixed text between `^` and `$`.
     fn read(text: &str, fixed: bool, whole_line: bool) -> Option<Self> {
         if fixed {
-            return Some(Self { text: text.to_owned(), start: whole_line, end: whole_line });
+            return Some(Self {
+                text: text.to_owned(),
+                start: whole_line,
+                end: whole_line,
+            });
         }
-        let (start, rest) = text.strip_prefix('^').map_or((whole_line, text), |rest| (true, rest));
-        let (end, rest) = rest.strip_suffix('$').map_or((whole_line, rest), |rest| (true, rest));
+        let (start, rest) = text
+            .strip_prefix('^')
+            .map_or((whole_line, text), |rest| (true, rest));
+        let (end, rest) = rest
+            .strip_suffix('$')
+            .map_or((whole_line, rest), |rest| (true, rest));
         let special = |c: char| "\\[]*^$.?+|(){}".contains(c);
         let rest_fixed = rest.replace("\\.", "\u{1}").replace("\\/", "/");
-        (!rest_fixed.contains(special)).then(|| Self { text: rest_fixed.replace('\u{1}', "."), start, end })
+        (!rest_fixed.contains(special)).then(|| Self {
+            text: rest_fixed.replace('\u{1}', "."),
+            start,
+            end,
+        })
     }
 
     fn hits(&self, line: &str, ignore_case: bool) -> bool {
-        let (line, text) =
-            if ignore_case { (line.to_lowercase(), self.text.to_lowercase()) } else { (line.to_owned(), self.text.clone()) };
+        let (line, text) = if ignore_case {
+            (line.to_lowercase(), self.text.to_lowercase())
+        } else {
+            (line.to_owned(), self.text.clone())
+        };
         match (self.start, self.end) {
             (true, true) => line == text,
             (true, false) => line.starts_with(&text),
@@ -142,13 +166,27 @@ impl Needle {
 
 fn grep(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
     let (options, operands) = options(args);
-    let long = ["--quiet", "--silent", "--fixed-strings", "--line-regexp", "--no-messages"];
+    let long = [
+        "--quiet",
+        "--silent",
+        "--fixed-strings",
+        "--line-regexp",
+        "--no-messages",
+    ];
     if !known(&options, "qsFxEvie", &long) {
         return Ok(None);
     }
     let set = |letter, name: &str| has(&options, letter) || options.contains(&name);
-    let Some((needle, files)) = operands.split_first() else { return Ok(None) };
-    let Some(needle) = Needle::read(needle, set('F', "--fixed-strings"), set('x', "--line-regexp")) else { return Ok(None) };
+    let Some((needle, files)) = operands.split_first() else {
+        return Ok(None);
+    };
+    let Some(needle) = Needle::read(
+        needle,
+        set('F', "--fixed-strings"),
+        set('x', "--line-regexp"),
+    ) else {
+        return Ok(None);
+    };
     let mut text = String::new();
     let mut status = 1;
     for file in files {
@@ -161,7 +199,10 @@ fn grep(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
         text = io.rest();
     }
     let quiet = set('q', "--quiet") || options.contains(&"--silent");
-    for line in text.lines().filter(|line| needle.hits(line, has(&options, 'i')) != has(&options, 'v')) {
+    for line in text
+        .lines()
+        .filter(|line| needle.hits(line, has(&options, 'i')) != has(&options, 'v'))
+    {
         status = 0;
         if !quiet {
             say(io, line);
@@ -177,7 +218,11 @@ fn cut(args: &[&str], io: &mut Io) -> Option<i32> {
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {
         let (letter, value) = (arg.get(..2)?, arg.get(2..)?);
-        let value = if value.is_empty() { rest.next()? } else { value };
+        let value = if value.is_empty() {
+            rest.next()?
+        } else {
+            value
+        };
         match letter {
             "-d" => delimiter = value.to_owned(),
             "-f" => field = value.parse::<usize>().ok(),
@@ -186,7 +231,11 @@ fn cut(args: &[&str], io: &mut Io) -> Option<i32> {
     }
     let field = field?.checked_sub(1)?;
     while let Some(line) = io.line() {
-        let part = if line.contains(&delimiter) { line.split(&delimiter).nth(field).unwrap_or_default() } else { &line };
+        let part = if line.contains(&delimiter) {
+            line.split(&delimiter).nth(field).unwrap_or_default()
+        } else {
+            &line
+        };
         io.out.push_str(&format!("{part}\n"));
     }
     Some(0)
@@ -195,7 +244,11 @@ fn cut(args: &[&str], io: &mut Io) -> Option<i32> {
 fn head(args: &[&str], io: &mut Io) -> Option<i32> {
     let count: usize = match args {
         ["-n", count] => count.parse().ok()?,
-        [one] => one.strip_prefix("-n").or_else(|| one.strip_prefix('-'))?.parse().ok()?,
+        [one] => one
+            .strip_prefix("-n")
+            .or_else(|| one.strip_prefix('-'))?
+            .parse()
+            .ok()?,
         _ => return None,
     };
     for _ in 0..count {
@@ -206,7 +259,10 @@ fn head(args: &[&str], io: &mut Io) -> Option<i32> {
 }
 
 fn seq(args: &[&str], io: &mut Io) -> Option<i32> {
-    let numbers: Vec<i64> = args.iter().map(|arg| arg.parse().ok()).collect::<Option<_>>()?;
+    let numbers: Vec<i64> = args
+        .iter()
+        .map(|arg| arg.parse().ok())
+        .collect::<Option<_>>()?;
     let (first, step, last) = match numbers.as_slice() {
         [last] => (1, 1, *last),
         [first, last] => (*first, 1, *last),
@@ -231,16 +287,23 @@ fn path_part(word: &str, args: &[&str], io: &mut Io) -> Option<i32> {
     };
     let path = path.trim_end_matches('/');
     let (dir, name) = path.rsplit_once('/').unwrap_or((".", path));
-    let name = name.strip_suffix(suffix).filter(|name| !name.is_empty()).unwrap_or(name);
+    let name = name
+        .strip_suffix(suffix)
+        .filter(|name| !name.is_empty())
+        .unwrap_or(name);
     let dir = if dir.is_empty() { "/" } else { dir };
     say(io, if word == "basename" { name } else { dir })
 }
 
 fn readlink(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
     let (options, operands) = options(args);
-    let [path] = operands.as_slice() else { return Ok(None) };
+    let [path] = operands.as_slice() else {
+        return Ok(None);
+    };
     if options.is_empty() {
-        let Some(target) = world.link_target(path) else { return Ok(Some(1)) };
+        let Some(target) = world.link_target(path) else {
+            return Ok(Some(1));
+        };
         return Ok(say(io, &target));
     }
     if !known(&options, "fmeqn", &[]) {
@@ -259,9 +322,15 @@ fn stat(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
         ["-c" | "--format", format, path] | ["-L", "-c", format, path] => (*format, *path),
         _ => return None,
     };
-    let Some(stat) = world.stat(path, args.first() == Some(&"-L")) else { return Some(1) };
-    let mut out = format.replace("%u", &stat.uid.to_string()).replace("%g", &stat.gid.to_string());
-    out = out.replace("%a", &format!("{:o}", stat.mode)).replace("%n", path);
+    let Some(stat) = world.stat(path, args.first() == Some(&"-L")) else {
+        return Some(1);
+    };
+    let mut out = format
+        .replace("%u", &stat.uid.to_string())
+        .replace("%g", &stat.gid.to_string());
+    out = out
+        .replace("%a", &format!("{:o}", stat.mode))
+        .replace("%n", path);
     if out.contains('%') {
         return None;
     }

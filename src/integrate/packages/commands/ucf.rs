@@ -1,7 +1,9 @@
-//! `ucf(1)` and `ucfr(1)`: configuration files that are not in a package's archive but are treated with the same respect.
+//! `ucf(1)` and `ucfr(1)`: configuration files that are not in a package's archive but are treated
+//! with the same respect.
 //!
-//! `/var/lib/ucf/hashfile` has a line `md5  path` for each file as last shipped, `registry` a line `package <TAB> path`,
-//! each with its older forms as `.0` to `.7`; `cache` holds the shipped file itself, for merging.
+//! `/var/lib/ucf/hashfile` has a line `md5 path` for each file as last shipped, `registry` a line
+//! `package <TAB> path`, each with its older forms as `.0` to `.7`; `cache` holds the shipped file
+//! itself, for merging.
 
 use super::super::unpack::md5_at;
 use super::super::world::World;
@@ -14,7 +16,11 @@ const CACHED: u64 = 25_600;
 
 pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
     if world.exists("/etc/ucf.conf")
-        && world.text("/etc/ucf.conf")?.unwrap_or_default().lines().any(|line| line.starts_with("conf_"))
+        && world
+            .text("/etc/ucf.conf")?
+            .unwrap_or_default()
+            .lines()
+            .any(|line| line.starts_with("conf_"))
     {
         return Ok(None);
     }
@@ -28,16 +34,28 @@ pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
             path => operands.push(path),
         }
     }
-    let [first, second] = operands.as_slice() else { return Ok(None) };
-    if word == "ucfr" { register(world, first, second) } else { place(world, first, second, three_way) }
+    let [first, second] = operands.as_slice() else {
+        return Ok(None);
+    };
+    if word == "ucfr" {
+        register(world, first, second)
+    } else {
+        place(world, first, second, three_way)
+    }
 }
 
 /// Enters a file under a package.
 fn register(world: &mut World<'_, '_>, package: &str, path: &str) -> Ran {
     let registry = format!("{DIR}/registry");
     let text = world.text(&registry)?.unwrap_or_default();
-    let words = |line: &str| line.split_once('\t').map(|(owner, path)| (owner.trim().to_owned(), path.trim().to_owned()));
-    let held = text.lines().filter_map(words).find(|(_, known)| known == path);
+    let words = |line: &str| {
+        line.split_once('\t')
+            .map(|(owner, path)| (owner.trim().to_owned(), path.trim().to_owned()))
+    };
+    let held = text
+        .lines()
+        .filter_map(words)
+        .find(|(_, known)| known == path);
     match held {
         Some((owner, _)) if owner == package => {}
         Some(_) => return Ok(None),
@@ -46,7 +64,11 @@ fn register(world: &mut World<'_, '_>, package: &str, path: &str) -> Ran {
                 world.write(&registry, b"", false)?;
             }
             rotate(world, &registry)?;
-            world.write(&registry, format!("{text}{package} \t {path}\n").as_bytes(), false)?;
+            world.write(
+                &registry,
+                format!("{text}{package} \t {path}\n").as_bytes(),
+                false,
+            )?;
         }
     }
     Ok(Some(0))
@@ -71,7 +93,9 @@ fn place(world: &mut World<'_, '_>, new: &str, path: &str, three_way: bool) -> R
     let md5 = |world: &World<'_, '_>, path: &str| md5_at(world.editor.tree(), path.as_bytes());
     let shipped = md5(world, new)?.unwrap_or_default();
     let hashes = world.text(&format!("{DIR}/hashfile"))?.unwrap_or_default();
-    let last = hashes.lines().find_map(|line| line.split_once("  ").filter(|(_, known)| *known == path));
+    let last = hashes
+        .lines()
+        .find_map(|line| line.split_once("  ").filter(|(_, known)| *known == path));
     let last = last.map(|(md5, _)| md5.to_owned());
     match (md5(world, path)?, last) {
         (None, None) => {
@@ -80,7 +104,8 @@ fn place(world: &mut World<'_, '_>, new: &str, path: &str, three_way: bool) -> R
             remember(world, new, path, &shipped, three_way)?;
             world.done(format!("configuration file {path} made from {new}"));
         }
-        // Removed by the administrator: it stays away unless the shipped file changed, which is a question.
+        // Removed by the administrator: it stays away unless the shipped file changed, which is a
+        // question.
         (None, Some(last)) if last != shipped => return Ok(None),
         (None, Some(_)) => {}
         (Some(_), Some(last)) if last == shipped => {}
@@ -104,13 +129,23 @@ fn replace(world: &mut World<'_, '_>, new: &str, path: &str) -> Result<(), EditE
     Ok(())
 }
 
-fn remember(world: &mut World<'_, '_>, new: &str, path: &str, md5: &str, three_way: bool) -> Result<(), EditError> {
+fn remember(
+    world: &mut World<'_, '_>,
+    new: &str,
+    path: &str,
+    md5: &str,
+    three_way: bool,
+) -> Result<(), EditError> {
     let file = format!("{DIR}/hashfile");
     let old = world.text(&file)?;
     let mut text = String::new();
     if let Some(old) = &old {
         rotate(world, &file)?;
-        text = old.lines().filter(|line| !line.ends_with(&format!(" {path}"))).map(|line| format!("{line}\n")).collect();
+        text = old
+            .lines()
+            .filter(|line| !line.ends_with(&format!(" {path}")))
+            .map(|line| format!("{line}\n"))
+            .collect();
     }
     text.push_str(&format!("{md5}  {path}\n"));
     world.write(&file, text.as_bytes(), false)?;

@@ -9,7 +9,8 @@ use std::rc::Rc;
 
 /// Commands that one script may run; every real one stays far below.
 const MAX_STEPS: usize = 100_000;
-/// Calls of functions within each other; with the depth of the language it bounds the walk's recursion.
+/// Calls of functions within each other; with the depth of the language it bounds the walk's
+/// recursion.
 const MAX_CALLS: usize = 16;
 /// Bytes that one script may make: values and output, all together.
 const MAX_BYTES: usize = 128 << 20;
@@ -37,7 +38,10 @@ impl Io {
 
     /// The next line of the input without its end.
     pub(in super::super) fn line(&mut self) -> Option<String> {
-        let rest = self.input.get(self.read..).filter(|rest| !rest.is_empty())?;
+        let rest = self
+            .input
+            .get(self.read..)
+            .filter(|rest| !rest.is_empty())?;
         let line = rest.split_inclusive('\n').next().unwrap_or(rest);
         self.read += line.len();
         Some(line.trim_end_matches('\n').to_owned())
@@ -81,7 +85,10 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
     pub(in super::super) fn new(world: &'s mut World<'w, 't>, parameters: Vec<String>) -> Self {
         let package = world.package.clone();
         let variables = [
-            ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            (
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            ),
             ("DPKG_MAINTSCRIPT_PACKAGE", &package.name),
             ("DPKG_MAINTSCRIPT_ARCH", &package.architecture),
             ("DPKG_MAINTSCRIPT_NAME", &package.script),
@@ -89,7 +96,10 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             ("DPKG_ADMINDIR", "/var/lib/dpkg"),
             ("DPKG_ROOT", ""),
         ];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+        let variables = variables
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect();
         Self {
             world,
             variables,
@@ -108,14 +118,28 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
     /// Counts bytes that the script makes.
     pub(super) fn makes(&mut self, bytes: usize) -> Result<(), Ended> {
         self.made = self.made.saturating_add(bytes);
-        if self.made > MAX_BYTES { Err(Ended::Broken(format!("line {}: more than {MAX_BYTES} bytes", self.line))) } else { Ok(()) }
+        if self.made > MAX_BYTES {
+            Err(Ended::Broken(format!(
+                "line {}: more than {MAX_BYTES} bytes",
+                self.line
+            )))
+        } else {
+            Ok(())
+        }
     }
 
     /// Counts work that is about to be done, and ends the script when there was too much.
     pub(super) fn works(&self, units: u64) -> Result<(), Ended> {
         self.world.works(units);
         let over = self.world.work.get() > MAX_WORK;
-        if over { Err(Ended::Broken(format!("line {}: more than any script has to do", self.line))) } else { Ok(()) }
+        if over {
+            Err(Ended::Broken(format!(
+                "line {}: more than any script has to do",
+                self.line
+            )))
+        } else {
+            Ok(())
+        }
     }
 
     /// Runs a whole script and returns its status, or what broke.
@@ -148,7 +172,11 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
                 final_ran = false;
             }
         }
-        let negated = statement.rest.last().map_or(&statement.first, |(_, pipeline)| pipeline).negated;
+        let negated = statement
+            .rest
+            .last()
+            .map_or(&statement.first, |(_, pipeline)| pipeline)
+            .negated;
         if status != 0 && self.errexit && !tested && final_ran && !negated {
             return Err(Ended::Exit(status));
         }
@@ -161,7 +189,11 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             [only] => self.command(only, io, tested)?,
             commands => self.pipe(commands, io)?,
         };
-        let status = if pipeline.negated { i32::from(status == 0) } else { status };
+        let status = if pipeline.negated {
+            i32::from(status == 0)
+        } else {
+            status
+        };
         self.status = status;
         Ok(status)
     }
@@ -171,18 +203,35 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         let mut input = io.rest();
         let mut status = 0;
         for (at, command) in commands.iter().enumerate() {
-            let mut own = Io { input: std::mem::take(&mut input), ..Io::default() };
+            let mut own = Io {
+                input: std::mem::take(&mut input),
+                ..Io::default()
+            };
             status = self.isolated(&mut own, |shell, io| shell.command(command, io, true))?;
-            if at + 1 == commands.len() { io.out.push_str(&own.out) } else { input = own.out }
+            if at + 1 == commands.len() {
+                io.out.push_str(&own.out)
+            } else {
+                input = own.out
+            }
         }
         Ok(status)
     }
 
     /// Runs something whose variables and `exit` stay its own.
     fn isolated(&mut self, io: &mut Io, f: impl FnOnce(&mut Self, &mut Io) -> Walked) -> Walked {
-        let kept = (self.variables.clone(), self.parameters.clone(), self.functions.clone(), self.errexit);
+        let kept = (
+            self.variables.clone(),
+            self.parameters.clone(),
+            self.functions.clone(),
+            self.errexit,
+        );
         let result = f(self, io);
-        (self.variables, self.parameters, self.functions, self.errexit) = kept;
+        (
+            self.variables,
+            self.parameters,
+            self.functions,
+            self.errexit,
+        ) = kept;
         match result {
             Err(Ended::Broken(what)) => Err(Ended::Broken(what)),
             Err(Ended::Exit(status) | Ended::Return(status)) | Ok(status) => Ok(status),
@@ -200,27 +249,45 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
     fn command(&mut self, command: &Command, io: &mut Io, tested: bool) -> Walked {
         self.steps += 1;
         if self.steps > MAX_STEPS {
-            return Err(Ended::Broken(format!("line {}: more than {MAX_STEPS} commands", command.line)));
+            return Err(Ended::Broken(format!(
+                "line {}: more than {MAX_STEPS} commands",
+                command.line
+            )));
         }
         self.line = command.line;
         self.works(1)?;
         if command.redirects.is_empty() {
             return self.kind(&command.kind, io, tested);
         }
-        self.redirected(&command.redirects, io, |shell, io| shell.kind(&command.kind, io, tested))
+        self.redirected(&command.redirects, io, |shell, io| {
+            shell.kind(&command.kind, io, tested)
+        })
     }
 
-    fn redirected(&mut self, redirects: &[Redirect], io: &mut Io, f: impl FnOnce(&mut Self, &mut Io) -> Walked) -> Walked {
+    fn redirected(
+        &mut self,
+        redirects: &[Redirect],
+        io: &mut Io,
+        f: impl FnOnce(&mut Self, &mut Io) -> Walked,
+    ) -> Walked {
         let mut input = None;
         let mut sink = Sink::Same;
         for redirect in redirects {
             match (&redirect.to, redirect.fd) {
                 (Target::Here(body), 0) => {
-                    input = Some(body.get().map(|word| self.text(word)).transpose()?.unwrap_or_default());
+                    input = Some(
+                        body.get()
+                            .map(|word| self.text(word))
+                            .transpose()?
+                            .unwrap_or_default(),
+                    );
                 }
                 (Target::Read(word), 0) => {
                     let path = self.text(word)?;
-                    let text = self.world.text(&path).map_err(|e| Ended::Broken(e.to_string()))?;
+                    let text = self
+                        .world
+                        .text(&path)
+                        .map_err(|e| Ended::Broken(e.to_string()))?;
                     let Some(text) = text else { return Ok(1) };
                     input = Some(text);
                 }
@@ -233,7 +300,8 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
                 (Target::Write(word) | Target::Append(word), _) => {
                     let path = self.text(word)?;
                     if !path.starts_with("/dev/") {
-                        self.world.unknown(self.line, "standard error is kept in a file");
+                        self.world
+                            .unknown(self.line, "standard error is kept in a file");
                     }
                 }
                 _ => {}
@@ -263,7 +331,10 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             Kind::Simple { assigns, words } => self.simple(assigns, words, io, tested),
             Kind::Group(list) => self.list(list, io, tested),
             Kind::Subshell(list) => self.isolated(io, |shell, io| shell.list(list, io, tested)),
-            Kind::If { branches, otherwise } => {
+            Kind::If {
+                branches,
+                otherwise,
+            } => {
                 for (condition, body) in branches {
                     if self.list(condition, io, true)? == 0 {
                         return self.list(body, io, tested);
@@ -278,14 +349,20 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
                 };
                 let mut values = values.into_iter();
                 self.repeat(body, io, tested, |shell, _| {
-                    let Some(value) = values.next() else { return Ok(false) };
+                    let Some(value) = values.next() else {
+                        return Ok(false);
+                    };
                     shell.variables.insert(name.clone(), value);
                     Ok(true)
                 })
             }
-            Kind::While { until, condition, body } => {
-                self.repeat(body, io, tested, |shell, io| Ok((shell.list(condition, io, true)? == 0) != *until))
-            }
+            Kind::While {
+                until,
+                condition,
+                body,
+            } => self.repeat(body, io, tested, |shell, io| {
+                Ok((shell.list(condition, io, true)? == 0) != *until)
+            }),
             Kind::Case { word, arms } => {
                 let text: Vec<char> = self.text(word)?.chars().collect();
                 for (patterns, body) in arms {
@@ -318,7 +395,10 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         while again(self, io)? {
             self.steps += 1;
             if self.steps > MAX_STEPS {
-                return Err(Ended::Broken(format!("line {}: more than {MAX_STEPS} commands", self.line)));
+                return Err(Ended::Broken(format!(
+                    "line {}: more than {MAX_STEPS} commands",
+                    self.line
+                )));
             }
             match self.list(body, io, tested) {
                 Ok(last) => status = last,
@@ -332,7 +412,13 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         Ok(status)
     }
 
-    fn simple(&mut self, assigns: &[(String, super::ast::Word)], words: &[super::ast::Word], io: &mut Io, tested: bool) -> Walked {
+    fn simple(
+        &mut self,
+        assigns: &[(String, super::ast::Word)],
+        words: &[super::ast::Word],
+        io: &mut Io,
+        tested: bool,
+    ) -> Walked {
         // Expansion may run commands, whose lines must not stick.
         let line = self.line;
         self.substituted = 0;
@@ -344,7 +430,9 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             values.push((name.clone(), old));
         }
         self.line = line;
-        let Some((name, arguments)) = fields.split_first() else { return Ok(self.substituted) };
+        let Some((name, arguments)) = fields.split_first() else {
+            return Ok(self.substituted);
+        };
         let status = self.call(name, arguments, io, tested);
         for (name, old) in values.into_iter().rev() {
             match old {
@@ -369,16 +457,28 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
         match ran {
             Ok(Some(status)) => Ok(status),
             Ok(None) => {
-                self.world.unknown(line, &[&[name.to_owned()][..], arguments].concat().join(" "));
+                self.world.unknown(
+                    line,
+                    &[&[name.to_owned()][..], arguments].concat().join(" "),
+                );
                 Ok(0)
             }
             Err(e) => Err(Ended::Broken(format!("line {line}: {e}"))),
         }
     }
 
-    fn function(&mut self, body: &Command, arguments: &[String], io: &mut Io, tested: bool) -> Walked {
+    fn function(
+        &mut self,
+        body: &Command,
+        arguments: &[String],
+        io: &mut Io,
+        tested: bool,
+    ) -> Walked {
         if self.locals.len() >= MAX_CALLS {
-            return Err(Ended::Broken(format!("line {}: functions call each other deeper than {MAX_CALLS}", self.line)));
+            return Err(Ended::Broken(format!(
+                "line {}: functions call each other deeper than {MAX_CALLS}",
+                self.line
+            )));
         }
         let parameters = std::mem::replace(&mut self.parameters, arguments.to_vec());
         self.locals.push(Vec::new());
@@ -397,7 +497,12 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
     }
 
     /// Commands that change the shell itself.
-    fn special(&mut self, word: &str, arguments: &[String], io: &mut Io) -> Result<Option<i32>, Ended> {
+    fn special(
+        &mut self,
+        word: &str,
+        arguments: &[String],
+        io: &mut Io,
+    ) -> Result<Option<i32>, Ended> {
         let number = arguments.first().and_then(|n| n.parse::<i32>().ok());
         let levels = usize::try_from(number.unwrap_or(1)).unwrap_or(1).max(1);
         Ok(Some(match word {
@@ -407,13 +512,17 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
             "continue" => return Err(Ended::Continue(levels)),
             "set" => return Ok(self.set(arguments)),
             "shift" => {
-                let count = usize::try_from(number.unwrap_or(1)).unwrap_or(0).min(self.parameters.len());
+                let count = usize::try_from(number.unwrap_or(1))
+                    .unwrap_or(0)
+                    .min(self.parameters.len());
                 self.parameters.drain(..count);
                 0
             }
             "export" | "readonly" | "local" => {
                 for argument in arguments {
-                    let (name, value) = argument.split_once('=').map_or((argument.as_str(), None), |(n, v)| (n, Some(v)));
+                    let (name, value) = argument
+                        .split_once('=')
+                        .map_or((argument.as_str(), None), |(n, v)| (n, Some(v)));
                     if let Some(scope) = self.locals.last_mut().filter(|_| word == "local") {
                         scope.push((name.to_owned(), self.variables.get(name).cloned()));
                     }
@@ -430,17 +539,27 @@ impl<'s, 'w, 't> Shell<'s, 'w, 't> {
                 0
             }
             "read" => {
-                let Some(line) = io.line() else { return Ok(Some(1)) };
-                let names: Vec<&String> = arguments.iter().filter(|name| !name.starts_with('-')).collect();
+                let Some(line) = io.line() else {
+                    return Ok(Some(1));
+                };
+                let names: Vec<&String> = arguments
+                    .iter()
+                    .filter(|name| !name.starts_with('-'))
+                    .collect();
                 let mut words = line.splitn(names.len().max(1), ' ').map(str::trim);
                 for name in names {
-                    self.variables.insert(name.clone(), words.next().unwrap_or_default().to_owned());
+                    self.variables
+                        .insert(name.clone(), words.next().unwrap_or_default().to_owned());
                 }
                 0
             }
-            // What is to happen when a script ends early does not happen here: it does not end early.
+            // What is to happen when a script ends early does not happen here: it does not end
+            // early.
             "trap" | "umask" | "wait" | "cd"
-                if word == "trap" || arguments.iter().all(|a| matches!(a.as_str(), "022" | "0022" | "/")) =>
+                if word == "trap"
+                    || arguments
+                        .iter()
+                        .all(|a| matches!(a.as_str(), "022" | "0022" | "/")) =>
             {
                 0
             }

@@ -21,7 +21,9 @@ struct Fields {
 
 impl Fields {
     fn push(&mut self, text: &str, quoted: bool) {
-        self.current.get_or_insert_default().extend(text.chars().map(|c| (c, quoted)));
+        self.current
+            .get_or_insert_default()
+            .extend(text.chars().map(|c| (c, quoted)));
     }
 
     fn cut(&mut self) {
@@ -31,7 +33,11 @@ impl Fields {
     /// Unquoted text: blanks part fields.
     fn split(&mut self, text: &str) {
         for c in text.chars() {
-            if matches!(c, ' ' | '\t' | '\n') { self.cut() } else { self.current.get_or_insert_default().push((c, false)) }
+            if matches!(c, ' ' | '\t' | '\n') {
+                self.cut()
+            } else {
+                self.current.get_or_insert_default().push((c, false))
+            }
         }
     }
 }
@@ -58,7 +64,11 @@ impl Shell<'_, '_, '_> {
                 } else {
                     Vec::new()
                 };
-                if found.is_empty() { out.push(text) } else { out.extend(found) }
+                if found.is_empty() {
+                    out.push(text)
+                } else {
+                    out.extend(found)
+                }
             }
         }
         Ok(out)
@@ -76,7 +86,9 @@ impl Shell<'_, '_, '_> {
             match part {
                 Part::Text(text) => out.extend(text.chars().map(|c| (c, false))),
                 Part::Literal(text) => out.extend(text.chars().map(|c| (c, true))),
-                Part::Quoted(inner) => out.extend(self.pattern(inner)?.into_iter().map(|(c, _)| (c, true))),
+                Part::Quoted(inner) => {
+                    out.extend(self.pattern(inner)?.into_iter().map(|(c, _)| (c, true)))
+                }
                 _ => out.extend(self.value(part)?.chars().map(|c| (c, false))),
             }
             self.bounded(out.len())?;
@@ -86,7 +98,13 @@ impl Shell<'_, '_, '_> {
 
     fn bounded(&mut self, len: usize) -> Result<(), Ended> {
         self.makes(len)?;
-        if len > MAX_VALUE { Err(Ended::Broken(format!("a value of more than {MAX_VALUE} characters"))) } else { Ok(()) }
+        if len > MAX_VALUE {
+            Err(Ended::Broken(format!(
+                "a value of more than {MAX_VALUE} characters"
+            )))
+        } else {
+            Ok(())
+        }
     }
 
     fn parts(&mut self, word: &Word, quoted: bool, fields: &mut Fields) -> Result<(), Ended> {
@@ -95,7 +113,8 @@ impl Shell<'_, '_, '_> {
                 Part::Text(text) => fields.push(text, quoted),
                 Part::Literal(text) => fields.push(text, true),
                 Part::Quoted(inner) => {
-                    // "$@" without parameters is no field at all; every other quoted word is one, if empty.
+                    // "$@" without parameters is no field at all; every other quoted word is one,
+                    // if empty.
                     if !matches!(inner.as_slice(), [Part::Variable(name, None)] if name == "@") {
                         fields.push("", true);
                     }
@@ -107,17 +126,29 @@ impl Shell<'_, '_, '_> {
                         self.parts(inner, false, fields)?;
                     }
                 }
-                Part::Variable(name, Some((Modifier::Alternative { colon }, inner))) if name == "@" => {
+                Part::Variable(name, Some((Modifier::Alternative { colon }, inner)))
+                    if name == "@" =>
+                {
                     if self.is_set(name, *colon) {
                         self.parts(inner, true, fields)?;
                     }
                 }
                 _ => {
                     let value = self.value(part)?;
-                    if quoted { fields.push(&value, true) } else { fields.split(&value) }
+                    if quoted {
+                        fields.push(&value, true)
+                    } else {
+                        fields.split(&value)
+                    }
                 }
             }
-            self.bounded(fields.current.as_ref().map_or(0, Vec::len).max(fields.done.len()))?;
+            self.bounded(
+                fields
+                    .current
+                    .as_ref()
+                    .map_or(0, Vec::len)
+                    .max(fields.done.len()),
+            )?;
         }
         Ok(())
     }
@@ -127,7 +158,11 @@ impl Shell<'_, '_, '_> {
             if at > 0 {
                 fields.cut();
             }
-            if quoted { fields.push(parameter, true) } else { fields.split(parameter) }
+            if quoted {
+                fields.push(parameter, true)
+            } else {
+                fields.split(parameter)
+            }
         }
     }
 
@@ -143,8 +178,15 @@ impl Shell<'_, '_, '_> {
             "#" => Some(self.parameters.len().to_string()),
             "?" => Some(self.status.to_string()),
             "$" => Some("1".into()),
-            "-" => Some(if self.errexit { "e".into() } else { String::new() }),
-            "0" => Some(format!("/var/lib/dpkg/info/{}.{}", self.world.package.base, self.world.package.script)),
+            "-" => Some(if self.errexit {
+                "e".into()
+            } else {
+                String::new()
+            }),
+            "0" => Some(format!(
+                "/var/lib/dpkg/info/{}.{}",
+                self.world.package.base, self.world.package.script
+            )),
             _ => match name.parse::<usize>() {
                 Ok(number) => self.parameters.get(number.checked_sub(1)?).cloned(),
                 Err(_) => self.variables.get(name).cloned(),
@@ -167,7 +209,9 @@ impl Shell<'_, '_, '_> {
             Part::Arithmetic(word) => {
                 let text = self.text(word)?;
                 let value = arithmetic(&text, &|name| self.variable(name).unwrap_or_default());
-                value.map(|n| n.to_string()).ok_or_else(|| Ended::Broken(format!("`$(({text}))` is not understood")))
+                value
+                    .map(|n| n.to_string())
+                    .ok_or_else(|| Ended::Broken(format!("`$(({text}))` is not understood")))
             }
         }
     }
@@ -184,20 +228,31 @@ impl Shell<'_, '_, '_> {
                 self.variables.insert(name.to_owned(), text.clone());
                 Ok(text)
             }
-            Modifier::Require { colon } if missing(colon) => {
-                Err(Ended::Broken(format!("{name} is not set, which the script requires")))
+            Modifier::Require { colon } if missing(colon) => Err(Ended::Broken(format!(
+                "{name} is not set, which the script requires"
+            ))),
+            Modifier::Default { .. } | Modifier::Assign { .. } | Modifier::Require { .. } => {
+                Ok(value_text)
             }
-            Modifier::Default { .. } | Modifier::Assign { .. } | Modifier::Require { .. } => Ok(value_text),
             Modifier::Alternative { colon } if missing(colon) => Ok(String::new()),
             Modifier::Alternative { .. } => self.text(word),
-            Modifier::Suffix { longest } => self.stripped(word, &value_text, |p, text| pattern::strip_suffix(p, text, longest)),
-            Modifier::Prefix { longest } => self.stripped(word, &value_text, |p, text| pattern::strip_prefix(p, text, longest)),
+            Modifier::Suffix { longest } => self.stripped(word, &value_text, |p, text| {
+                pattern::strip_suffix(p, text, longest)
+            }),
+            Modifier::Prefix { longest } => self.stripped(word, &value_text, |p, text| {
+                pattern::strip_prefix(p, text, longest)
+            }),
         }
     }
 }
 
 impl Shell<'_, '_, '_> {
-    fn stripped(&mut self, word: &Word, text: &str, strip: impl Fn(&[PatternChar], &str) -> String) -> Result<String, Ended> {
+    fn stripped(
+        &mut self,
+        word: &Word,
+        text: &str,
+        strip: impl Fn(&[PatternChar], &str) -> String,
+    ) -> Result<String, Ended> {
         let pattern = self.pattern(word)?;
         self.works(pattern::cost(&pattern, text.len()))?;
         Ok(strip(&pattern, text))
@@ -210,7 +265,9 @@ fn arithmetic(text: &str, variable: &dyn Fn(&str) -> String) -> Option<i64> {
     let mut sign = 1;
     let mut rest = text.trim();
     loop {
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .unwrap_or(rest.len());
         let (term, after) = rest.split_at(end);
         let number: Option<i64> = term.parse().ok().or_else(|| variable(term).parse().ok());
         total = total.checked_add(number.filter(|_| !term.is_empty())?.checked_mul(sign)?)?;
@@ -241,7 +298,10 @@ fn matching(tree: &Tree, field: &[PatternChar]) -> (Vec<String>, u64) {
     if field.first().map(|(c, _)| *c) != Some('/') {
         return (Vec::new(), 0);
     }
-    for component in field.split(|(c, _)| *c == '/').filter(|component| !component.is_empty()) {
+    for component in field
+        .split(|(c, _)| *c == '/')
+        .filter(|component| !component.is_empty())
+    {
         let literal: String = component.iter().map(|(c, _)| c).collect();
         let step = |base: &String| -> Vec<String> {
             if seen.get() > MAX_SEEN {
@@ -250,16 +310,29 @@ fn matching(tree: &Tree, field: &[PatternChar]) -> (Vec<String>, u64) {
             if !pattern::is_wild(component) {
                 seen.set(seen.get() + 1);
                 let path = format!("{base}/{literal}");
-                return if tree.find_nofollow(&path).is_some() { vec![path] } else { Vec::new() };
+                return if tree.find_nofollow(&path).is_some() {
+                    vec![path]
+                } else {
+                    Vec::new()
+                };
             }
-            let Some(dir) = tree.dir(if base.is_empty() { "/" } else { base }) else { return Vec::new() };
+            let Some(dir) = tree.dir(if base.is_empty() { "/" } else { base }) else {
+                return Vec::new();
+            };
             seen.set(seen.get() + dir.entries.len() as u64);
-            let names = dir.entries.keys().map(|name| String::from_utf8_lossy(name).into_owned());
+            let names = dir
+                .entries
+                .keys()
+                .map(|name| String::from_utf8_lossy(name).into_owned());
             let hidden = literal.starts_with('.');
             let fits = |name: &String| {
-                (hidden || !name.starts_with('.')) && pattern::matches(component, &name.chars().collect::<Vec<_>>())
+                (hidden || !name.starts_with('.'))
+                    && pattern::matches(component, &name.chars().collect::<Vec<_>>())
             };
-            names.filter(fits).map(|name| format!("{base}/{name}")).collect()
+            names
+                .filter(fits)
+                .map(|name| format!("{base}/{name}"))
+                .collect()
         };
         found = found.iter().flat_map(step).take(MAX_MATCHES + 1).collect();
         if found.len() > MAX_MATCHES || seen.get() > MAX_SEEN {

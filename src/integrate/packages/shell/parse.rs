@@ -24,7 +24,13 @@ pub(in super::super) fn parse(text: &str) -> Parsed<List> {
 }
 
 pub(super) fn parse_at(text: &str, line: usize, depth: usize) -> Parsed<List> {
-    let mut parser = Parser { text: text.chars().collect(), at: 0, line, depth, heredocs: Vec::new() };
+    let mut parser = Parser {
+        text: text.chars().collect(),
+        at: 0,
+        line,
+        depth,
+        heredocs: Vec::new(),
+    };
     let list = parser.list()?;
     if parser.at < parser.text.len() {
         return Err(parser.unexpected());
@@ -47,13 +53,18 @@ pub(super) struct Parser {
     pub(super) heredocs: Vec<Heredoc>,
 }
 
-const RESERVED: [&str; 16] =
-    ["if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "{", "}", "!", "in"];
+const RESERVED: [&str; 16] = [
+    "if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "{",
+    "}", "!", "in",
+];
 const CLOSERS: [&str; 8] = ["then", "else", "elif", "fi", "do", "done", "esac", "}"];
 
 impl Parser {
     pub(super) fn error<T>(&self, what: impl Into<String>) -> Parsed<T> {
-        Err(ParseError { line: self.line, what: what.into() })
+        Err(ParseError {
+            line: self.line,
+            what: what.into(),
+        })
     }
 
     pub(super) fn unexpected(&self) -> ParseError {
@@ -61,7 +72,10 @@ impl Parser {
             Some(c) => format!("unexpected `{}`", c.escape_default()),
             None => "unexpected end".to_owned(),
         };
-        ParseError { line: self.line, what }
+        ParseError {
+            line: self.line,
+            what,
+        }
     }
 
     pub(super) fn peek(&self) -> Option<char> {
@@ -82,7 +96,10 @@ impl Parser {
     }
 
     pub(super) fn eat(&mut self, text: &str) -> bool {
-        let found = text.chars().enumerate().all(|(by, c)| self.ahead(by) == Some(c));
+        let found = text
+            .chars()
+            .enumerate()
+            .all(|(by, c)| self.ahead(by) == Some(c));
         if found {
             for _ in text.chars() {
                 self.next();
@@ -125,14 +142,26 @@ impl Parser {
 
     /// The reserved word that stands here, if one does.
     pub(super) fn reserved(&self) -> Option<&'static str> {
-        let delimited = |len: usize| self.ahead(len).is_none_or(|c| c.is_whitespace() || ";&|()<>".contains(c));
-        let here = |word: &&&str| word.chars().enumerate().all(|(by, c)| self.ahead(by) == Some(c)) && delimited(word.len());
+        let delimited = |len: usize| {
+            self.ahead(len)
+                .is_none_or(|c| c.is_whitespace() || ";&|()<>".contains(c))
+        };
+        let here = |word: &&&str| {
+            word.chars()
+                .enumerate()
+                .all(|(by, c)| self.ahead(by) == Some(c))
+                && delimited(word.len())
+        };
         RESERVED.iter().find(here).copied()
     }
 
     pub(super) fn expect(&mut self, word: &str) -> Parsed<()> {
         self.newlines()?;
-        if self.reserved() == Some(word) && self.eat(word) { Ok(()) } else { self.error(format!("`{word}` expected")) }
+        if self.reserved() == Some(word) && self.eat(word) {
+            Ok(())
+        } else {
+            self.error(format!("`{word}` expected"))
+        }
     }
 
     pub(super) fn nested<T>(&mut self, f: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
@@ -237,12 +266,20 @@ impl Parser {
         while let Some(redirect) = self.redirect()? {
             redirects.push(redirect);
         }
-        Ok(Command { line, kind, redirects })
+        Ok(Command {
+            line,
+            kind,
+            redirects,
+        })
     }
 
     pub(super) fn close(&mut self) -> Parsed<()> {
         self.newlines()?;
-        if self.eat(")") { Ok(()) } else { Err(self.unexpected()) }
+        if self.eat(")") {
+            Ok(())
+        } else {
+            Err(self.unexpected())
+        }
     }
 
     pub(super) fn if_command(&mut self) -> Parsed<Kind> {
@@ -258,11 +295,17 @@ impl Parser {
                     self.eat("else");
                     let otherwise = self.list()?;
                     self.expect("fi")?;
-                    return Ok(Kind::If { branches, otherwise });
+                    return Ok(Kind::If {
+                        branches,
+                        otherwise,
+                    });
                 }
                 _ => {
                     self.expect("fi")?;
-                    return Ok(Kind::If { branches, otherwise: Vec::new() });
+                    return Ok(Kind::If {
+                        branches,
+                        otherwise: Vec::new(),
+                    });
                 }
             };
         }
@@ -272,7 +315,11 @@ impl Parser {
         self.eat(word);
         let condition = self.list()?;
         let body = self.do_group()?;
-        Ok(Kind::While { until: word == "until", condition, body })
+        Ok(Kind::While {
+            until: word == "until",
+            condition,
+            body,
+        })
     }
 
     pub(super) fn do_group(&mut self) -> Parsed<List> {
@@ -284,7 +331,10 @@ impl Parser {
 
     pub(super) fn name(&mut self) -> String {
         let mut out = String::new();
-        while let Some(c) = self.peek().filter(|c| c.is_ascii_alphanumeric() || *c == '_') {
+        while let Some(c) = self
+            .peek()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+        {
             out.push(c);
             self.next();
         }
@@ -319,7 +369,9 @@ impl Parser {
     pub(super) fn case_command(&mut self) -> Parsed<Kind> {
         self.eat("case");
         self.blanks();
-        let Some(word) = self.word()? else { return Err(self.unexpected()) };
+        let Some(word) = self.word()? else {
+            return Err(self.unexpected());
+        };
         self.expect("in")?;
         let mut arms = Vec::new();
         loop {
@@ -332,7 +384,9 @@ impl Parser {
             let mut patterns = Vec::new();
             loop {
                 self.blanks();
-                let Some(pattern) = self.word()? else { return Err(self.unexpected()) };
+                let Some(pattern) = self.word()? else {
+                    return Err(self.unexpected());
+                };
                 patterns.push(pattern);
                 self.blanks();
                 if !self.eat("|") {
@@ -375,7 +429,11 @@ impl Parser {
         if assigns.is_empty() && words.is_empty() && redirects.is_empty() {
             return Err(self.unexpected());
         }
-        Ok(Command { line, kind: Kind::Simple { assigns, words }, redirects })
+        Ok(Command {
+            line,
+            kind: Kind::Simple { assigns, words },
+            redirects,
+        })
     }
 
     /// Whether `(` follows the first word, perhaps behind blanks.
@@ -389,7 +447,11 @@ impl Parser {
         self.close()?;
         self.newlines()?;
         let body = Rc::new(self.nested(Self::command)?);
-        Ok(Command { line, kind: Kind::Function { name, body }, redirects: Vec::new() })
+        Ok(Command {
+            line,
+            kind: Kind::Function { name, body },
+            redirects: Vec::new(),
+        })
     }
 
     /// The name of the variable whose assignment begins here.
@@ -398,7 +460,12 @@ impl Parser {
         loop {
             match self.ahead(name.len())? {
                 '=' if !name.is_empty() => return Some(name),
-                c if c == '_' || c.is_ascii_alphabetic() || (c.is_ascii_digit() && !name.is_empty()) => name.push(c),
+                c if c == '_'
+                    || c.is_ascii_alphabetic()
+                    || (c.is_ascii_digit() && !name.is_empty()) =>
+                {
+                    name.push(c)
+                }
                 _ => return None,
             }
         }
@@ -415,10 +482,14 @@ impl Parser {
         }
         self.eat(&digits);
         let signs = ["<<-", "<<", "<&", "<", ">>", ">&", ">|", ">"];
-        let Some(sign) = signs.into_iter().find(|sign| self.eat(sign)) else { return Err(self.unexpected()) };
+        let Some(sign) = signs.into_iter().find(|sign| self.eat(sign)) else {
+            return Err(self.unexpected());
+        };
         let fd = digits.parse().unwrap_or(u32::from(sign.starts_with('>')));
         self.blanks();
-        let Some(word) = self.word()? else { return Err(self.unexpected()) };
+        let Some(word) = self.word()? else {
+            return Err(self.unexpected());
+        };
         let to = match sign {
             "<" => Target::Read(word),
             ">" | ">|" => Target::Write(word),
@@ -458,7 +529,13 @@ mod tests {
         ] {
             assert_eq!(parse(bad).map(|_| ()).unwrap_err().line, line, "{bad}");
         }
-        for deep in ["(".repeat(10_000), "$(".repeat(10_000), "{ ".repeat(10_000), "${a-".repeat(10_000), "if ".repeat(10_000)] {
+        for deep in [
+            "(".repeat(10_000),
+            "$(".repeat(10_000),
+            "{ ".repeat(10_000),
+            "${a-".repeat(10_000),
+            "if ".repeat(10_000),
+        ] {
             assert!(parse(&deep).is_err());
         }
     }

@@ -10,7 +10,9 @@ pub(in super::super) fn plain(text: &str) -> Vec<PatternChar> {
 
 /// Whether the pattern has a character that stands for others.
 pub(in super::super) fn is_wild(pattern: &[PatternChar]) -> bool {
-    pattern.iter().any(|(c, quoted)| !quoted && "*?[".contains(*c))
+    pattern
+        .iter()
+        .any(|(c, quoted)| !quoted && "*?[".contains(*c))
 }
 
 /// Whether `pattern` matches all of `text`.
@@ -46,10 +48,15 @@ fn one(pattern: &[PatternChar], c: Option<char>) -> Option<usize> {
 
 /// Where what is inside the bracket that opens a pattern begins: behind the sign that negates it.
 fn inside(pattern: &[PatternChar]) -> usize {
-    if matches!(pattern.get(1), Some(('!' | '^', false))) { 2 } else { 1 }
+    if matches!(pattern.get(1), Some(('!' | '^', false))) {
+        2
+    } else {
+        1
+    }
 }
 
-/// Where the bracket that opens a pattern is closed; right behind the opening one it would be an ordinary character.
+/// Where the bracket that opens a pattern is closed; right behind the opening one it would be an
+/// ordinary character.
 fn closing(pattern: &[PatternChar]) -> Option<usize> {
     (inside(pattern) + 1..pattern.len()).find(|at| pattern.get(*at) == Some(&(']', false)))
 }
@@ -75,7 +82,8 @@ fn bracket(pattern: &[PatternChar], c: char) -> Option<usize> {
     (found != negated).then_some(end + 1)
 }
 
-/// What holding a text of `len` characters against a pattern takes at most, where looking at a byte takes 1.
+/// What holding a text of `len` characters against a pattern takes at most, where looking at a byte
+/// takes 1.
 pub(in super::super) fn cost(pattern: &[PatternChar], len: usize) -> u64 {
     (pattern.len() as u64).saturating_mul(len as u64) / 2
 }
@@ -92,15 +100,24 @@ fn tokens(pattern: &[PatternChar]) -> Vec<Token<'_>> {
     let mut out = Vec::new();
     let mut rest = pattern;
     while let Some(first) = rest.first() {
-        let closed = if *first == ('[', false) { closing(rest) } else { None };
+        let closed = if *first == ('[', false) {
+            closing(rest)
+        } else {
+            None
+        };
         let (one, after) = rest.split_at(closed.map_or(1, |end| end + 1));
-        out.push(if *first == ('*', false) { Token::Any } else { Token::One(one) });
+        out.push(if *first == ('*', false) {
+            Token::Any
+        } else {
+            Token::One(one)
+        });
         rest = after;
     }
     out
 }
 
-/// For each length, whether so many of the characters match all tokens. All lengths are found in one pass over the characters.
+/// For each length, whether so many of the characters match all tokens. All lengths are found in
+/// one pass over the characters.
 fn hits<'p>(tokens: &[&Token<'p>], chars: impl Iterator<Item = char>) -> Vec<bool> {
     // Which tokens may come next; the last means that all were matched.
     let mut states = vec![false; tokens.len() + 1];
@@ -133,7 +150,11 @@ fn hits<'p>(tokens: &[&Token<'p>], chars: impl Iterator<Item = char>) -> Vec<boo
 pub(in super::super) fn strip_prefix(pattern: &[PatternChar], text: &str, longest: bool) -> String {
     let tokens = tokens(pattern);
     let hits = hits(&tokens.iter().collect::<Vec<_>>(), text.chars());
-    let len = if longest { hits.iter().rposition(|hit| *hit) } else { hits.iter().position(|hit| *hit) };
+    let len = if longest {
+        hits.iter().rposition(|hit| *hit)
+    } else {
+        hits.iter().position(|hit| *hit)
+    };
     text.chars().skip(len.unwrap_or(0)).collect()
 }
 
@@ -141,8 +162,14 @@ pub(in super::super) fn strip_prefix(pattern: &[PatternChar], text: &str, longes
 pub(in super::super) fn strip_suffix(pattern: &[PatternChar], text: &str, longest: bool) -> String {
     let tokens = tokens(pattern);
     let hits = hits(&tokens.iter().rev().collect::<Vec<_>>(), text.chars().rev());
-    let len = if longest { hits.iter().rposition(|hit| *hit) } else { hits.iter().position(|hit| *hit) };
-    text.chars().take(hits.len() - 1 - len.unwrap_or(0)).collect()
+    let len = if longest {
+        hits.iter().rposition(|hit| *hit)
+    } else {
+        hits.iter().position(|hit| *hit)
+    };
+    text.chars()
+        .take(hits.len() - 1 - len.unwrap_or(0))
+        .collect()
 }
 
 #[cfg(test)]
@@ -151,13 +178,26 @@ mod tests {
 
     #[test]
     fn patterns() {
-        let is = |pattern: &str, text: &str| matches(&plain(pattern), &text.chars().collect::<Vec<_>>());
-        for (pattern, text) in
-            [("*", ""), ("a*c", "abbc"), ("?[a-c]x", "qbx"), ("[!a]", "b"), ("*.d/*", "x.d/y"), ("[", "["), ("[]a]", "]")]
-        {
+        let is =
+            |pattern: &str, text: &str| matches(&plain(pattern), &text.chars().collect::<Vec<_>>());
+        for (pattern, text) in [
+            ("*", ""),
+            ("a*c", "abbc"),
+            ("?[a-c]x", "qbx"),
+            ("[!a]", "b"),
+            ("*.d/*", "x.d/y"),
+            ("[", "["),
+            ("[]a]", "]"),
+        ] {
             assert!(is(pattern, text), "{pattern} {text}");
         }
-        for (pattern, text) in [("a", "b"), ("a*c", "abd"), ("[!a]", "a"), ("?", ""), ("[ab", "a")] {
+        for (pattern, text) in [
+            ("a", "b"),
+            ("a*c", "abd"),
+            ("[!a]", "a"),
+            ("?", ""),
+            ("[ab", "a"),
+        ] {
             assert!(!is(pattern, text), "{pattern} {text}");
         }
         assert!(!matches(&[('*', true)], &['a']));
@@ -170,7 +210,13 @@ mod tests {
         assert_eq!(strip_suffix(&plain("[0-9]*"), "a1b2", true), "a");
         assert_eq!(strip_prefix(&plain("?[!]x]"), "]a[", false), "[");
         assert_eq!(strip_prefix(&plain("[]a]b"), "]bc", true), "c");
-        assert_eq!((strip_prefix(&plain(""), "ab", true), strip_suffix(&plain("*"), "ab", true)), ("ab".into(), "".into()));
+        assert_eq!(
+            (
+                strip_prefix(&plain(""), "ab", true),
+                strip_suffix(&plain("*"), "ab", true)
+            ),
+            ("ab".into(), "".into())
+        );
         assert_eq!(strip_suffix(&plain("[b"), "a[b", true), "a");
     }
 
@@ -180,7 +226,10 @@ mod tests {
         let stars = plain(&"*a".repeat(300));
         let text = "a".repeat(20_000);
         assert_eq!(strip_suffix(&stars, &text, false).len(), 20_000 - 300);
-        assert_eq!(strip_prefix(&[&stars[..], &plain("b")].concat(), &text, true).len(), 20_000);
+        assert_eq!(
+            strip_prefix(&[&stars[..], &plain("b")].concat(), &text, true).len(),
+            20_000
+        );
         assert!(cost(&stars, text.len()) > 500_000);
     }
 }

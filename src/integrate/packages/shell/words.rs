@@ -17,14 +17,25 @@ impl Parser {
                     quoted = true;
                 }
                 Part::Quoted(inner) if inner.iter().all(|part| matches!(part, Part::Text(_))) => {
-                    delimiter.extend(inner.iter().map(|part| if let Part::Text(text) = part { text.as_str() } else { "" }));
+                    delimiter.extend(inner.iter().map(|part| {
+                        if let Part::Text(text) = part {
+                            text.as_str()
+                        } else {
+                            ""
+                        }
+                    }));
                     quoted = true;
                 }
                 _ => return self.error("a here-document with an expansion in its delimiter"),
             }
         }
         let body = Rc::new(OnceCell::new());
-        self.heredocs.push(Heredoc { body: body.clone(), delimiter, strip, quoted });
+        self.heredocs.push(Heredoc {
+            body: body.clone(),
+            delimiter,
+            strip,
+            quoted,
+        });
         Ok(body)
     }
 
@@ -34,20 +45,31 @@ impl Parser {
             let mut text = String::new();
             loop {
                 if self.peek().is_none() {
-                    return self.error(format!("here-document without its end `{}`", heredoc.delimiter));
+                    return self.error(format!(
+                        "here-document without its end `{}`",
+                        heredoc.delimiter
+                    ));
                 }
                 let mut line = String::new();
                 while let Some(c) = self.next().filter(|c| *c != '\n') {
                     line.push(c);
                 }
-                let line = if heredoc.strip { line.trim_start_matches('\t') } else { &line };
+                let line = if heredoc.strip {
+                    line.trim_start_matches('\t')
+                } else {
+                    &line
+                };
                 if line == heredoc.delimiter {
                     break;
                 }
                 text.push_str(line);
                 text.push('\n');
             }
-            let word = if heredoc.quoted { vec![Part::Literal(text)] } else { self.quoted_text(&text, first)? };
+            let word = if heredoc.quoted {
+                vec![Part::Literal(text)]
+            } else {
+                self.quoted_text(&text, first)?
+            };
             let _ = heredoc.body.set(word);
         }
         Ok(())
@@ -55,7 +77,13 @@ impl Parser {
 
     /// Text with expansions but without quotes, as in a here-document.
     pub(super) fn quoted_text(&self, text: &str, line: usize) -> Parsed<Word> {
-        let mut inner = Parser { text: text.chars().collect(), at: 0, line, depth: self.depth + 1, heredocs: Vec::new() };
+        let mut inner = Parser {
+            text: text.chars().collect(),
+            at: 0,
+            line,
+            depth: self.depth + 1,
+            heredocs: Vec::new(),
+        };
         if inner.depth > MAX_DEPTH {
             return self.error(format!("nested deeper than {MAX_DEPTH}"));
         }
@@ -172,13 +200,16 @@ impl Parser {
         loop {
             match self.next() {
                 Some('`') => break,
-                Some('\\') if self.peek().is_some_and(|c| "$`\\".contains(c)) => text.extend(self.next()),
+                Some('\\') if self.peek().is_some_and(|c| "$`\\".contains(c)) => {
+                    text.extend(self.next())
+                }
                 Some(c) => text.push(c),
                 None => return self.error("a backquote without its end"),
             }
         }
         let depth = self.depth;
-        self.nested(|_| parse_at(&text, line, depth + 1)).map(|list| Part::Command(Rc::new(list)))
+        self.nested(|_| parse_at(&text, line, depth + 1))
+            .map(|list| Part::Command(Rc::new(list)))
     }
 
     pub(super) fn arithmetic(&mut self) -> Parsed<Part> {
@@ -197,14 +228,22 @@ impl Parser {
                 None => return Err(self.unexpected()),
             }
         }
-        if self.eat("))") { Ok(Part::Arithmetic(parts)) } else { Err(self.unexpected()) }
+        if self.eat("))") {
+            Ok(Part::Arithmetic(parts))
+        } else {
+            Err(self.unexpected())
+        }
     }
 
     pub(super) fn braced(&mut self) -> Parsed<Part> {
         let length = self.peek() == Some('#') && self.ahead(1) != Some('}') && self.eat("#");
         let mut name = self.name();
         if name.is_empty() {
-            name = self.next().filter(|c| "@*#?-$!".contains(*c)).map(String::from).unwrap_or_default();
+            name = self
+                .next()
+                .filter(|c| "@*#?-$!".contains(*c))
+                .map(String::from)
+                .unwrap_or_default();
         }
         if name.is_empty() {
             return Err(self.unexpected());
@@ -225,12 +264,20 @@ impl Parser {
             Some('=') => Modifier::Assign { colon },
             Some('?') => Modifier::Require { colon },
             Some('+') => Modifier::Alternative { colon },
-            Some('%') if !colon => Modifier::Suffix { longest: self.eat("%") },
-            Some('#') if !colon => Modifier::Prefix { longest: self.eat("#") },
+            Some('%') if !colon => Modifier::Suffix {
+                longest: self.eat("%"),
+            },
+            Some('#') if !colon => Modifier::Prefix {
+                longest: self.eat("#"),
+            },
             _ => return self.error("an expansion that sh does not have"),
         };
         let word = self.word_until(|c| c == '}')?.unwrap_or_default();
-        if self.eat("}") { Ok(Part::Variable(name, Some((modifier, word)))) } else { Err(self.unexpected()) }
+        if self.eat("}") {
+            Ok(Part::Variable(name, Some((modifier, word))))
+        } else {
+            Err(self.unexpected())
+        }
     }
 }
 

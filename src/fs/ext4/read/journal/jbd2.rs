@@ -1,4 +1,5 @@
-//! Structures of the journal on disk, big-endian (page `journal` of the kernel's documentation, names of `linux/jbd2.h`).
+//! Structures of the journal on disk, big-endian (page `journal` of the kernel's documentation,
+//! names of `linux/jbd2.h`).
 
 use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -107,12 +108,17 @@ pub(super) struct Tag {
     pub(super) t_flags: U16,
 }
 
-/// CRC-32 with the most significant bit first, polynomial 0x04C11DB7, no inversion (`crc32_be` of the kernel).
+/// CRC-32 with the most significant bit first, polynomial 0x04C11DB7, no inversion (`crc32_be` of
+/// the kernel).
 pub(super) fn crc32_be(mut crc: u32, bytes: &[u8]) -> u32 {
     for byte in bytes {
         crc ^= u32::from(*byte) << 24;
         for _ in 0..8 {
-            crc = if crc >> 31 == 1 { crc << 1 ^ 0x04C1_1DB7 } else { crc << 1 };
+            crc = if crc >> 31 == 1 {
+                crc << 1 ^ 0x04C1_1DB7
+            } else {
+                crc << 1
+            };
         }
     }
     crc

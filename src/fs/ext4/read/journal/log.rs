@@ -50,7 +50,8 @@ pub(super) struct Log {
 struct Open {
     copies: Vec<Copy>,
     revoked: Vec<u64>,
-    /// A checksum was wrong: what was read is either left over from long ago or damaged; the time of the commit tells.
+    /// A checksum was wrong: what was read is either left over from long ago or damaged; the time
+    /// of the commit tells.
     doubtful: Option<u32>,
     /// CRC-32 of descriptors and copies, for the oldest kind of checksum.
     crc: u32,
@@ -78,7 +79,10 @@ impl Log {
         let mut reader = Reader {
             journal,
             log: Self::default(),
-            open: Open { crc: !0, ..Open::default() },
+            open: Open {
+                crc: !0,
+                ..Open::default()
+            },
             transaction: 0,
             last_commit: 0,
             next: journal.start,
@@ -105,9 +109,13 @@ impl Reader<'_> {
 
     /// Reads one block of the log and what it describes; false at the end of the log.
     fn step(&mut self) -> Result<bool, Error> {
-        let Some(number) = self.take() else { return Ok(false) };
+        let Some(number) = self.take() else {
+            return Ok(false);
+        };
         let block = self.journal.block(number)?;
-        let header = Header::ref_from_prefix(&block).map_err(|_| Place::Log(number).corrupt(Fault::Fact("it is cut off")))?.0;
+        let header = Header::ref_from_prefix(&block)
+            .map_err(|_| Place::Log(number).corrupt(Fault::Fact("it is cut off")))?
+            .0;
         if header.h_magic.get() != MAGIC || header.h_sequence.get() != self.sequence() {
             return Ok(false);
         }
@@ -133,14 +141,20 @@ impl Reader<'_> {
 
     fn descriptor(&mut self, number: u32, block: &[u8]) -> Result<bool, Error> {
         self.check_tail(number, block);
-        let room = if self.journal.has_checksums() { block.len() - CHECKSUM } else { block.len() };
+        let room = if self.journal.has_checksums() {
+            block.len() - CHECKSUM
+        } else {
+            block.len()
+        };
         let mut tags = block.get(HEADER..room).unwrap_or_default();
         let old = self.journal.has_old_checksums();
         if old {
             self.open.crc = crc32_be(self.open.crc, block);
         }
         while let Some((mut copy, flags, rest)) = tag(self.journal, tags) {
-            let Some(number) = self.take() else { return Ok(false) };
+            let Some(number) = self.take() else {
+                return Ok(false);
+            };
             copy.block = number;
             copy.transaction = self.transaction;
             self.open.copies.push(copy);
@@ -155,45 +169,73 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// `struct jbd2_journal_revoke_header_s`: behind the header the bytes in use, then block numbers.
+    /// `struct jbd2_journal_revoke_header_s`: behind the header the bytes in use, then block
+    /// numbers.
     fn revoke(&mut self, number: u32, block: &[u8]) -> Result<bool, Error> {
         self.check_tail(number, block);
         let place = Place::Log(number);
-        let room = if self.journal.has_checksums() { block.len() - CHECKSUM } else { block.len() };
-        let used = U32::read_from_prefix(block.get(HEADER..).unwrap_or_default()).map_or(0, |(used, _)| used.get());
+        let room = if self.journal.has_checksums() {
+            block.len() - CHECKSUM
+        } else {
+            block.len()
+        };
+        let used = U32::read_from_prefix(block.get(HEADER..).unwrap_or_default())
+            .map_or(0, |(used, _)| used.get());
         if self.open.doubtful.is_some() {
             return Ok(true);
         }
         place.within("bytes in use", used.into(), HEADER as u64 + 4, room as u64)?;
-        let records = block.get(HEADER + 4..usize::try_from(used).unwrap_or(room)).unwrap_or_default();
+        let records = block
+            .get(HEADER + 4..usize::try_from(used).unwrap_or(room))
+            .unwrap_or_default();
         if self.journal.has(incompat::BIT64) {
-            self.open.revoked.extend(records.chunks_exact(8).filter_map(|r| U64::read_from_bytes(r).ok()).map(U64::get));
+            self.open.revoked.extend(
+                records
+                    .chunks_exact(8)
+                    .filter_map(|r| U64::read_from_bytes(r).ok())
+                    .map(U64::get),
+            );
         } else {
-            self.open
-                .revoked
-                .extend(records.chunks_exact(4).filter_map(|r| U32::read_from_bytes(r).ok()).map(|r| u64::from(r.get())));
+            self.open.revoked.extend(
+                records
+                    .chunks_exact(4)
+                    .filter_map(|r| U32::read_from_bytes(r).ok())
+                    .map(|r| u64::from(r.get())),
+            );
         }
         Ok(true)
     }
 
-    /// Ends a transaction. With a wrong checksum the log ends in front of it, as in the kernel, unless it was committed after the one
-    /// before it: then it is no leftover but damaged.
+    /// Ends a transaction. With a wrong checksum the log ends in front of it, as in the kernel,
+    /// unless it was committed after the one before it: then it is no leftover but damaged.
     fn commit(&mut self, number: u32, block: &[u8]) -> Result<bool, Error> {
-        let commit = Commit::read_from_prefix(block).map_err(|_| Place::Log(number).corrupt(Fault::Fact("it is cut off")))?.0;
+        let commit = Commit::read_from_prefix(block)
+            .map_err(|_| Place::Log(number).corrupt(Fault::Fact("it is cut off")))?
+            .0;
         let time = commit.h_commit_sec.get();
         if let Some(doubtful) = self.open.doubtful {
             if time < self.last_commit {
                 return Ok(false);
             }
-            return Err(Place::Log(doubtful).corrupt(Fault::Fact("the checksum is wrong in a committed transaction")));
+            return Err(Place::Log(doubtful).corrupt(Fault::Fact(
+                "the checksum is wrong in a committed transaction",
+            )));
         }
         if !self.is_committed(&commit, block) {
             return Ok(false);
         }
-        let open = std::mem::replace(&mut self.open, Open { crc: !0, ..Open::default() });
+        let open = std::mem::replace(
+            &mut self.open,
+            Open {
+                crc: !0,
+                ..Open::default()
+            },
+        );
         self.log.copies.extend(open.copies);
         let transaction = self.transaction;
-        self.log.revoked.extend(open.revoked.into_iter().map(|block| (block, transaction)));
+        self.log
+            .revoked
+            .extend(open.revoked.into_iter().map(|block| (block, transaction)));
         self.transaction = self.transaction.wrapping_add(1);
         self.last_commit = time;
         Ok(true)
@@ -209,30 +251,58 @@ impl Reader<'_> {
         }
         if self.journal.has_old_checksums() {
             let kind = (commit.h_chksum_type, commit.h_chksum_size);
-            return kind == CRC32 && stored.get() == self.open.crc || kind == (0, 0) && stored.get() == 0;
+            return kind == CRC32 && stored.get() == self.open.crc
+                || kind == (0, 0) && stored.get() == 0;
         }
         true
     }
 }
 
-/// The first tag of `tags`: what it names, its flags, and the bytes behind it. Its size depends on the journal's features
-/// (`journal_tag_bytes` of the kernel; version 2 checksums made it two bytes longer than meant, and so it has stayed).
+/// The first tag of `tags`: what it names, its flags, and the bytes behind it. Its size depends on
+/// the journal's features (`journal_tag_bytes` of the kernel; version 2 checksums made it two bytes
+/// longer than meant, and so it has stayed).
 fn tag<'b>(journal: &Journal, tags: &'b [u8]) -> Option<(Copy, u32, &'b [u8])> {
     let wide = journal.has(incompat::BIT64);
     let (low, high, flags, checksum, size) = if journal.has(incompat::CSUM_V3) {
         let tag = Tag3::read_from_prefix(tags).ok()?.0;
-        (tag.t_blocknr, tag.t_blocknr_high.get(), tag.t_flags.get(), tag.t_checksum.get(), size_of::<Tag3>())
+        (
+            tag.t_blocknr,
+            tag.t_blocknr_high.get(),
+            tag.t_flags.get(),
+            tag.t_checksum.get(),
+            size_of::<Tag3>(),
+        )
     } else {
         let (tag, rest) = Tag::read_from_prefix(tags).ok()?;
-        let high = if wide { U32::read_from_prefix(rest).ok()?.0.get() } else { 0 };
+        let high = if wide {
+            U32::read_from_prefix(rest).ok()?.0.get()
+        } else {
+            0
+        };
         let extra = if journal.has(incompat::CSUM_V2) { 2 } else { 0 };
         let size = size_of::<Tag>() + extra + if wide { 4 } else { 0 };
-        (tag.t_blocknr, high, tag.t_flags.get().into(), tag.t_checksum.get().into(), size)
+        (
+            tag.t_blocknr,
+            high,
+            tag.t_flags.get().into(),
+            tag.t_checksum.get().into(),
+            size,
+        )
     };
     let high = if wide { u64::from(high) << 32 } else { 0 };
-    let size = if flags & tag_flags::SAME_UUID == 0 { size + UUID } else { size };
+    let size = if flags & tag_flags::SAME_UUID == 0 {
+        size + UUID
+    } else {
+        size
+    };
     let escaped = flags & tag_flags::ESCAPE != 0;
-    let copy = Copy { target: high | u64::from(low.get()), block: 0, escaped, checksum, transaction: 0 };
+    let copy = Copy {
+        target: high | u64::from(low.get()),
+        block: 0,
+        escaped,
+        checksum,
+        transaction: 0,
+    };
     // The UUID of the last tag may be cut off by the end of the block; the tag itself counts.
     Some((copy, flags, tags.get(size..).unwrap_or_default()))
 }

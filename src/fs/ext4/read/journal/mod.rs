@@ -1,8 +1,9 @@
-//! Recovery: a filesystem that was not unmounted has its newest metadata in the journal. Nothing is written; the blocks of complete
-//! transactions are laid over the filesystem's own.
+//! Recovery: a filesystem that was not unmounted has its newest metadata in the journal. Nothing is
+//! written; the blocks of complete transactions are laid over the filesystem's own.
 //!
-//! The log is read as the kernel reads it (`fs/jbd2/recovery.c`): from `s_start` on, transaction by transaction, until a block is not
-//! the one that must come next. A transaction counts when its commit block is there and its checksums are right.
+//! The log is read as the kernel reads it (`fs/jbd2/recovery.c`): from `s_start` on, transaction by
+//! transaction, until a block is not the one that must come next. A transaction counts when its
+//! commit block is there and its checksums are right.
 
 mod jbd2;
 mod log;
@@ -21,11 +22,13 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// Blocks at the journal's end for fast commits where `s_num_fc_blks` is 0.
 const DEFAULT_FAST_COMMIT_BLOCKS: u32 = 256;
-/// Blocks that a log keeps at least (`JBD2_MIN_JOURNAL_BLOCKS`); a journal too small for them has no fast commits.
+/// Blocks that a log keeps at least (`JBD2_MIN_JOURNAL_BLOCKS`); a journal too small for them has
+/// no fast commits.
 const MIN_LOG_BLOCKS: u32 = 1024;
 /// `s_checksum_type` of CRC-32C.
 const CHECKSUM_CRC32C: u8 = 4;
-/// What a fast commit begins with: tag `EXT4_FC_TAG_HEAD` and its length (`fs/ext4/fast_commit.h`), both little-endian.
+/// What a fast commit begins with: tag `EXT4_FC_TAG_HEAD` and its length (`fs/ext4/fast_commit.h`),
+/// both little-endian.
 const FAST_COMMIT_HEAD: [u8; 4] = [9, 0, 8, 0];
 
 /// The filesystem after recovery.
@@ -45,7 +48,8 @@ struct Journal {
     first: u32,
     /// The block behind the last of the log.
     end: u32,
-    /// The first block of the fast commits, one further on by the kernel's reckoning (`j_fc_first`).
+    /// The first block of the fast commits, one further on by the kernel's reckoning
+    /// (`j_fc_first`).
     fast_commits: Option<u32>,
     /// Where the oldest transaction begins; 0: the log is empty.
     start: u32,
@@ -61,7 +65,8 @@ struct Journal {
 /// Lays the complete transactions of the journal over `volume`.
 ///
 /// # Errors
-/// [`Error`] at the journal: damaged, not inside the filesystem, or with fast commits, which are not replayed here.
+/// [`Error`] at the journal: damaged, not inside the filesystem, or with fast commits, which are
+/// not replayed here.
 pub(super) fn recover(volume: &Volume) -> Result<Recovered, Error> {
     let journal = Journal::open(volume)?;
     let mut blocks = BTreeMap::new();
@@ -70,7 +75,10 @@ pub(super) fn recover(volume: &Volume) -> Result<Recovered, Error> {
         journal.refuse_fast_commits(log.next_sequence)?;
         blocks = journal.newest(volume, &log)?;
     }
-    Ok(Recovered { view: overlay(volume, &journal, &blocks), blocks: blocks.len() })
+    Ok(Recovered {
+        view: overlay(volume, &journal, &blocks),
+        blocks: blocks.len(),
+    })
 }
 
 impl Journal {
@@ -84,7 +92,11 @@ impl Journal {
             JOURNAL_INO => {}
             0 => return Err(place.unsupported("recovery from a journal on another device")),
             other => {
-                return Err(place.corrupt(Fault::Differs { what: "inode", found: other.into(), expected: JOURNAL_INO.into() }));
+                return Err(place.corrupt(Fault::Differs {
+                    what: "inode",
+                    found: other.into(),
+                    expected: JOURNAL_INO.into(),
+                }));
             }
         }
         let inode = Inodes::new(volume).get(JOURNAL_INO)?;
@@ -97,43 +109,95 @@ impl Journal {
 
     fn parse(bytes: &[u8], content: Content, block_size: usize) -> Result<Self, Error> {
         let place = Place::Journal;
-        let raw = Superblock::read_from_bytes(bytes).map_err(|_| place.corrupt(Fault::Fact("it is cut off")))?;
-        place.equal("magic number", raw.s_header.h_magic.get().into(), jbd2::MAGIC.into())?;
+        let raw = Superblock::read_from_bytes(bytes)
+            .map_err(|_| place.corrupt(Fault::Fact("it is cut off")))?;
+        place.equal(
+            "magic number",
+            raw.s_header.h_magic.get().into(),
+            jbd2::MAGIC.into(),
+        )?;
         let kind = raw.s_header.h_blocktype.get();
-        place.within("type of the first block", kind.into(), block_type::SUPERBLOCK_V1.into(), block_type::SUPERBLOCK_V2.into())?;
-        place.equal("block size", raw.s_blocksize.get().into(), block_size as u64)?;
+        place.within(
+            "type of the first block",
+            kind.into(),
+            block_type::SUPERBLOCK_V1.into(),
+            block_type::SUPERBLOCK_V2.into(),
+        )?;
+        place.equal(
+            "block size",
+            raw.s_blocksize.get().into(),
+            block_size as u64,
+        )?;
         let (compat, incompat) = match kind {
             block_type::SUPERBLOCK_V1 => (0, 0),
             _ => (raw.s_feature_compat.get(), raw.s_feature_incompat.get()),
         };
         check_features(incompat)?;
         if incompat & (incompat::CSUM_V2 | incompat::CSUM_V3) != 0 {
-            place.equal("checksum type", raw.s_checksum_type.into(), CHECKSUM_CRC32C.into())?;
-            let cleared = Superblock { s_checksum: 0.into(), ..raw };
+            place.equal(
+                "checksum type",
+                raw.s_checksum_type.into(),
+                CHECKSUM_CRC32C.into(),
+            )?;
+            let cleared = Superblock {
+                s_checksum: 0.into(),
+                ..raw
+            };
             place.checksum(raw.s_checksum.get(), crc32c(!0, cleared.as_bytes()))?;
         }
         let length = raw.s_maxlen.get();
-        place.within("number of blocks", length.into(), 2, content.len() / block_size as u64)?;
+        place.within(
+            "number of blocks",
+            length.into(),
+            2,
+            content.len() / block_size as u64,
+        )?;
         let fast = match (incompat & incompat::FAST_COMMIT, raw.s_num_fc_blks.get()) {
             (0, _) => 0,
             (_, 0) => DEFAULT_FAST_COMMIT_BLOCKS,
             (_, some) => some,
         };
-        let end = length.checked_sub(fast).filter(|end| *end >= MIN_LOG_BLOCKS).unwrap_or(length);
+        let end = length
+            .checked_sub(fast)
+            .filter(|end| *end >= MIN_LOG_BLOCKS)
+            .unwrap_or(length);
         let fast_commits = Some(end + 1).filter(|block| *block < length);
         let (first, start) = (raw.s_first.get(), raw.s_start.get());
-        place.within("first block of the log", first.into(), 1, u64::from(end.saturating_sub(1)))?;
+        place.within(
+            "first block of the log",
+            first.into(),
+            1,
+            u64::from(end.saturating_sub(1)),
+        )?;
         if start != 0 {
-            place.within("start of the log", start.into(), first.into(), u64::from(end - 1))?;
+            place.within(
+                "start of the log",
+                start.into(),
+                first.into(),
+                u64::from(end - 1),
+            )?;
         }
         let seed = crc32c(!0, &raw.s_uuid);
-        Ok(Self { content, block_size, first, end, fast_commits, start, sequence: raw.s_sequence.get(), compat, incompat, seed })
+        Ok(Self {
+            content,
+            block_size,
+            first,
+            end,
+            fast_commits,
+            start,
+            sequence: raw.s_sequence.get(),
+            compat,
+            incompat,
+            seed,
+        })
     }
 
     /// The bytes of a block of the journal.
     fn block(&self, number: u32) -> Result<Vec<u8>, Error> {
         let mut bytes = vec![0; self.block_size];
-        self.content.read_exact_at(self.offset(number), &mut bytes).map_err(Place::Log(number).io())?;
+        self.content
+            .read_exact_at(self.offset(number), &mut bytes)
+            .map_err(Place::Log(number).io())?;
         Ok(bytes)
     }
 
@@ -156,25 +220,38 @@ impl Journal {
 
     /// The block that follows another in the log, which is a ring.
     fn after(&self, number: u32) -> u32 {
-        if number + 1 >= self.end { self.first } else { number + 1 }
+        if number + 1 >= self.end {
+            self.first
+        } else {
+            number + 1
+        }
     }
 
     /// A fast commit counts only when it builds on the last transaction of the log.
     fn refuse_fast_commits(&self, next_sequence: u32) -> Result<(), Error> {
-        let Some(number) = self.fast_commits else { return Ok(()) };
+        let Some(number) = self.fast_commits else {
+            return Ok(());
+        };
         let block = self.block(number)?;
         let sequence = block.get(8..12).unwrap_or_default();
         if block.starts_with(&FAST_COMMIT_HEAD) && sequence == next_sequence.to_le_bytes() {
-            return Err(Place::Log(number).unsupported("recovery from fast commits (feature fast_commit)"));
+            return Err(
+                Place::Log(number).unsupported("recovery from fast commits (feature fast_commit)")
+            );
         }
         Ok(())
     }
 
-    /// For each block of the filesystem that the log holds, the copy that counts: the newest that no later transaction revoked.
+    /// For each block of the filesystem that the log holds, the copy that counts: the newest that
+    /// no later transaction revoked.
     fn newest(&self, volume: &Volume, log: &Log) -> Result<BTreeMap<u64, Copy>, Error> {
         let mut newest = BTreeMap::new();
         for copy in &log.copies {
-            if log.revoked.get(&copy.target).is_some_and(|transaction| *transaction >= copy.transaction) {
+            if log
+                .revoked
+                .get(&copy.target)
+                .is_some_and(|transaction| *transaction >= copy.transaction)
+            {
                 continue;
             }
             let place = Place::Log(copy.block);
@@ -191,18 +268,31 @@ impl Journal {
             return Ok(());
         }
         let sequence = self.sequence.wrapping_add(copy.transaction);
-        let crc = crc32c(crc32c(self.seed, &sequence.to_be_bytes()), &self.block(copy.block)?);
-        let crc = if self.has(incompat::CSUM_V3) { crc } else { crc & 0xFFFF };
+        let crc = crc32c(
+            crc32c(self.seed, &sequence.to_be_bytes()),
+            &self.block(copy.block)?,
+        );
+        let crc = if self.has(incompat::CSUM_V3) {
+            crc
+        } else {
+            crc & 0xFFFF
+        };
         Place::Log(copy.block).checksum(copy.checksum, crc)
     }
 }
 
 /// Refuses a log that would be misread.
 fn check_features(word: u32) -> Result<(), Error> {
-    let known =
-        incompat::REVOKE | incompat::BIT64 | incompat::ASYNC_COMMIT | incompat::CSUM_V2 | incompat::CSUM_V3 | incompat::FAST_COMMIT;
+    let known = incompat::REVOKE
+        | incompat::BIT64
+        | incompat::ASYNC_COMMIT
+        | incompat::CSUM_V2
+        | incompat::CSUM_V3
+        | incompat::FAST_COMMIT;
     if word & !known != 0 {
-        return Err(Place::Journal.unsupported(format!("a feature (incompat bits {:#x})", word & !known)));
+        return Err(
+            Place::Journal.unsupported(format!("a feature (incompat bits {:#x})", word & !known))
+        );
     }
     if word & incompat::CSUM_V2 != 0 && word & incompat::CSUM_V3 != 0 {
         return Err(Place::Journal.corrupt(Fault::Fact("it has checksums of two versions")));
@@ -223,10 +313,20 @@ fn overlay(volume: &Volume, journal: &Journal, blocks: &BTreeMap<u64, Copy>) -> 
         if copy.escaped {
             view.push_bytes(start, jbd2::MAGIC.to_be_bytes());
         }
-        view.push_range(start + skip, &journal.content, journal.offset(copy.block) + skip, size - skip);
+        view.push_range(
+            start + skip,
+            &journal.content,
+            journal.offset(copy.block) + skip,
+            size - skip,
+        );
         next = start + size;
     }
-    view.push_range(next, &volume.view, next, volume.view.len().saturating_sub(next));
+    view.push_range(
+        next,
+        &volume.view,
+        next,
+        volume.view.len().saturating_sub(next),
+    );
     view
 }
 

@@ -20,23 +20,59 @@ struct Form {
 
 impl Form {
     fn length(self) -> u32 {
-        if self.incompat & incompat::FAST_COMMIT == 0 { LENGTH } else { FAST_LENGTH }
+        if self.incompat & incompat::FAST_COMMIT == 0 {
+            LENGTH
+        } else {
+            FAST_LENGTH
+        }
     }
 
     /// The block behind the log.
     fn end(self) -> u32 {
-        if self.incompat & incompat::FAST_COMMIT == 0 { LENGTH } else { FAST_LENGTH - 3 }
+        if self.incompat & incompat::FAST_COMMIT == 0 {
+            LENGTH
+        } else {
+            FAST_LENGTH - 3
+        }
     }
 }
 
 const FORMS: [Form; 7] = [
-    Form { v1: true, compat: 0, incompat: 0 },
-    Form { v1: false, compat: 0, incompat: 0 },
-    Form { v1: false, compat: 0, incompat: incompat::BIT64 },
-    Form { v1: false, compat: COMPAT_CHECKSUM, incompat: incompat::REVOKE },
-    Form { v1: false, compat: 0, incompat: incompat::CSUM_V2 },
-    Form { v1: false, compat: 0, incompat: incompat::CSUM_V2 | incompat::BIT64 },
-    Form { v1: false, compat: 0, incompat: incompat::CSUM_V3 | incompat::BIT64 | incompat::FAST_COMMIT },
+    Form {
+        v1: true,
+        compat: 0,
+        incompat: 0,
+    },
+    Form {
+        v1: false,
+        compat: 0,
+        incompat: 0,
+    },
+    Form {
+        v1: false,
+        compat: 0,
+        incompat: incompat::BIT64,
+    },
+    Form {
+        v1: false,
+        compat: COMPAT_CHECKSUM,
+        incompat: incompat::REVOKE,
+    },
+    Form {
+        v1: false,
+        compat: 0,
+        incompat: incompat::CSUM_V2,
+    },
+    Form {
+        v1: false,
+        compat: 0,
+        incompat: incompat::CSUM_V2 | incompat::BIT64,
+    },
+    Form {
+        v1: false,
+        compat: 0,
+        incompat: incompat::CSUM_V3 | incompat::BIT64 | incompat::FAST_COMMIT,
+    },
 ];
 
 /// A log being written, block by block, from `start` round the ring.
@@ -54,8 +90,18 @@ impl Writer {
     fn new(form: Form, start: u32) -> Self {
         let mut blocks = vec![vec![0; BLOCK]; form.length() as usize];
         // What was left over from long ago must not count.
-        blocks[4..].iter_mut().for_each(|block| block[..12].copy_from_slice(&header(block_type::COMMIT, 3)));
-        Self { form, blocks, start, next: start, sequence: 0xFFFF_FFFE, time: 100, crc: !0 }
+        blocks[4..]
+            .iter_mut()
+            .for_each(|block| block[..12].copy_from_slice(&header(block_type::COMMIT, 3)));
+        Self {
+            form,
+            blocks,
+            start,
+            next: start,
+            sequence: 0xFFFF_FFFE,
+            time: 100,
+            crc: !0,
+        }
     }
 
     fn checksums(&self) -> bool {
@@ -84,8 +130,13 @@ impl Writer {
             let mut copy = bytes.to_vec();
             let escaped = copy[..4] == jbd2::MAGIC.to_be_bytes();
             copy[..4].copy_from_slice(if escaped { &[0; 4] } else { &bytes[..4] });
-            let flags = u16::from(escaped) | if at > 0 { 2 } else { 0 } | if at + 1 == copies.len() { 8 } else { 0 };
-            let crc = crc32c(crc32c(crc32c(!0, &[0; 16]), &self.sequence.to_be_bytes()), &copy);
+            let flags = u16::from(escaped)
+                | if at > 0 { 2 } else { 0 }
+                | if at + 1 == copies.len() { 8 } else { 0 };
+            let crc = crc32c(
+                crc32c(crc32c(!0, &[0; 16]), &self.sequence.to_be_bytes()),
+                &copy,
+            );
             self.tag(&mut descriptor, *target, flags, crc);
             stored.push(copy);
         }
@@ -125,7 +176,11 @@ impl Writer {
         let mut block = header(block_type::REVOKE, self.sequence).to_vec();
         block.extend_from_slice(&[0; 4]);
         for target in targets {
-            let skip = if self.form.incompat & incompat::BIT64 == 0 { 4 } else { 0 };
+            let skip = if self.form.incompat & incompat::BIT64 == 0 {
+                4
+            } else {
+                0
+            };
             block.extend_from_slice(&target.to_be_bytes()[skip..]);
         }
         let used = u32::try_from(block.len()).unwrap();
@@ -138,8 +193,11 @@ impl Writer {
     /// Ends a transaction; returns the commit's block.
     fn commit(&mut self) -> usize {
         let mut commit = Commit::new_zeroed();
-        commit.header =
-            Header { h_magic: jbd2::MAGIC.into(), h_blocktype: block_type::COMMIT.into(), h_sequence: self.sequence.into() };
+        commit.header = Header {
+            h_magic: jbd2::MAGIC.into(),
+            h_blocktype: block_type::COMMIT.into(),
+            h_sequence: self.sequence.into(),
+        };
         commit.h_commit_sec = self.time.into();
         if self.form.compat & COMPAT_CHECKSUM != 0 {
             (commit.h_chksum_type, commit.h_chksum_size) = (1, 4);
@@ -160,8 +218,16 @@ impl Writer {
     /// The filesystem with the journal behind it, and the journal opened.
     fn finish(mut self) -> Result<(Volume, Journal), Error> {
         let mut raw = Superblock::new_zeroed();
-        let kind = if self.form.v1 { block_type::SUPERBLOCK_V1 } else { block_type::SUPERBLOCK_V2 };
-        raw.s_header = Header { h_magic: jbd2::MAGIC.into(), h_blocktype: kind.into(), h_sequence: 0.into() };
+        let kind = if self.form.v1 {
+            block_type::SUPERBLOCK_V1
+        } else {
+            block_type::SUPERBLOCK_V2
+        };
+        raw.s_header = Header {
+            h_magic: jbd2::MAGIC.into(),
+            h_blocktype: kind.into(),
+            h_sequence: 0.into(),
+        };
         raw.s_blocksize = 1024.into();
         raw.s_maxlen = self.form.length().into();
         raw.s_first = 1.into();
@@ -175,7 +241,9 @@ impl Writer {
             raw.s_checksum = crc32c(!0, raw.as_bytes()).into();
         }
         self.blocks[0] = raw.as_bytes().to_vec();
-        let bytes: Vec<u8> = (0..BLOCKS).flat_map(|at| [u8::try_from(at).unwrap(); BLOCK]).collect();
+        let bytes: Vec<u8> = (0..BLOCKS)
+            .flat_map(|at| [u8::try_from(at).unwrap(); BLOCK])
+            .collect();
         let volume = Volume::small(bytes);
         let content = Content::bytes(self.blocks.concat());
         let journal = Journal::parse(raw.as_bytes(), content, BLOCK)?;
@@ -190,13 +258,22 @@ impl Writer {
         let view = overlay(&volume, &journal, &journal.newest(&volume, &log)?);
         assert_eq!(view.len(), volume.view.len());
         let bytes = view.read_all(view.len()).unwrap();
-        let ends = bytes.chunks(BLOCK).map(|block| [block[0], block[BLOCK - 1]]);
-        Ok(ends.enumerate().filter(|(at, ends)| *ends != [u8::try_from(*at).unwrap(); 2]).collect())
+        let ends = bytes
+            .chunks(BLOCK)
+            .map(|block| [block[0], block[BLOCK - 1]]);
+        Ok(ends
+            .enumerate()
+            .filter(|(at, ends)| *ends != [u8::try_from(*at).unwrap(); 2])
+            .collect())
     }
 }
 
 fn header(kind: u32, sequence: u32) -> [u8; 12] {
-    let header = Header { h_magic: jbd2::MAGIC.into(), h_blocktype: kind.into(), h_sequence: sequence.into() };
+    let header = Header {
+        h_magic: jbd2::MAGIC.into(),
+        h_blocktype: kind.into(),
+        h_sequence: sequence.into(),
+    };
     header.as_bytes().try_into().unwrap()
 }
 
@@ -224,7 +301,11 @@ const AFTER_ONE: [(usize, [u8; 2]); 3] = [(20, [201; 2]), (21, [202; 2]), (22, [
 fn complete_transactions_are_recovered_in_every_form() {
     for form in FORMS {
         for start in [1, form.end() - 7] {
-            assert_eq!(two(form, start).0.recovered().unwrap(), AFTER_TWO, "{form:?} from {start}");
+            assert_eq!(
+                two(form, start).0.recovered().unwrap(),
+                AFTER_TWO,
+                "{form:?} from {start}"
+            );
         }
     }
 }
@@ -240,7 +321,9 @@ fn a_transaction_without_its_commit_does_not_count() {
 
 #[test]
 fn a_wrong_checksum_of_a_commit_ends_the_log() {
-    for form in FORMS.into_iter().filter(|form| form.compat != 0 || form.incompat & (incompat::CSUM_V2 | incompat::CSUM_V3) != 0) {
+    for form in FORMS.into_iter().filter(|form| {
+        form.compat != 0 || form.incompat & (incompat::CSUM_V2 | incompat::CSUM_V3) != 0
+    }) {
         let (mut writer, [.., commit]) = two(form, 1);
         writer.blocks[commit][18] ^= 1;
         assert_eq!(writer.recovered().unwrap(), AFTER_ONE, "{form:?}");
@@ -249,7 +332,10 @@ fn a_wrong_checksum_of_a_commit_ends_the_log() {
 
 #[test]
 fn damage_inside_a_committed_transaction_is_an_error_but_leftovers_are_not() {
-    for form in FORMS.into_iter().filter(|form| form.incompat & (incompat::CSUM_V2 | incompat::CSUM_V3) != 0) {
+    for form in FORMS
+        .into_iter()
+        .filter(|form| form.incompat & (incompat::CSUM_V2 | incompat::CSUM_V3) != 0)
+    {
         for (offset, block) in [(900, 0), (500, 1)] {
             let (mut writer, [_, _, second, _]) = two(form, 1);
             writer.blocks[second + block][offset] ^= 1;
@@ -275,10 +361,19 @@ fn targets_outside_are_refused_and_a_full_ring_ends() {
     let mut writer = Writer::new(FORMS[0], 1);
     writer.write(&[(64, [1; BLOCK])]);
     writer.commit();
-    assert_eq!(writer.recovered().unwrap_err().to_string(), "journal: block 2: block to recover is 64, outside 0 to 63");
+    assert_eq!(
+        writer.recovered().unwrap_err().to_string(),
+        "journal: block 2: block to recover is 64, outside 0 to 63"
+    );
     let mut writer = Writer::new(FORMS[0], 1);
     for _ in 1..LENGTH {
-        writer.emit(header(block_type::DESCRIPTOR, 0xFFFF_FFFE).iter().copied().chain([0; BLOCK - 12]).collect());
+        writer.emit(
+            header(block_type::DESCRIPTOR, 0xFFFF_FFFE)
+                .iter()
+                .copied()
+                .chain([0; BLOCK - 12])
+                .collect(),
+        );
     }
     assert_eq!(writer.recovered().unwrap(), []);
 }
@@ -290,7 +385,11 @@ fn fast_commits_of_the_last_transaction_are_refused() {
         let (mut writer, _) = two(form, 1);
         let head = [&FAST_COMMIT_HEAD[..], &[0; 4], &sequence.to_le_bytes()].concat();
         writer.blocks[FAST_LENGTH as usize - 2][..12].copy_from_slice(&head);
-        assert_eq!(matches!(writer.recovered(), Err(Error::Unsupported { .. })), refused, "{sequence:x}");
+        assert_eq!(
+            matches!(writer.recovered(), Err(Error::Unsupported { .. })),
+            refused,
+            "{sequence:x}"
+        );
     }
 }
 
@@ -309,6 +408,9 @@ fn a_superblock_that_cannot_be_is_refused() {
             5 => raw.s_header.h_blocktype = 5.into(),
             _ => raw.s_feature_incompat = (incompat::CSUM_V2 | incompat::CSUM_V3).into(),
         }
-        assert!(Journal::parse(raw.as_bytes(), journal.content.clone(), BLOCK).is_err(), "{field}");
+        assert!(
+            Journal::parse(raw.as_bytes(), journal.content.clone(), BLOCK).is_err(),
+            "{field}"
+        );
     }
 }
