@@ -1,8 +1,9 @@
-//! goldsmith turns a golden disk image into an A/B image and an update Artifact.
+//! goldsmith converts the disk image of one hand-configured Debian system into an A/B image to
+//! flash and a Mender Artifact to update with.
 //!
-//! Data flows one way: *input image -> tree -> plan -> edits -> layout -> outputs*. The modules
-//! stand below from the ground up; each may use those of the floors beneath it and nothing else,
-//! save where `tests/it/arrows.rs`, which holds us to it, says so.
+//! Data flows one way: *golden image -> plan -> edits -> layout -> outputs*. The modules are listed
+//! from the ground up; each may use those of the floors below it and nothing else, except where
+//! `tests/it/house/arrows.rs`, which checks this, says so.
 
 // Ground: the standard library and codecs.
 pub mod digest;
@@ -18,22 +19,26 @@ pub mod tree;
 
 // Formats: bytes to values and back.
 pub mod artifact;
+pub mod compress;
 pub mod config;
 pub mod deb;
 pub mod fs;
 pub mod image;
+pub mod shell;
 
-// Decisions: values to values.
-pub mod layout;
+// Facts and decisions: values to values.
+pub mod golden;
 pub mod plan;
 
 // Edits: a plan applied to trees.
 pub mod boot;
-pub mod integrate;
+pub mod dpkg;
+pub mod edit;
 
-// Story: the places that know every name.
-pub mod pipeline;
+// Outputs: written, checked and published; verified; flashed.
+pub mod convert;
+pub mod flash;
 pub mod verify;
 
-// Shell: parses, prints, exits.
+// Command line: parses, prints, exits.
 pub mod cli;

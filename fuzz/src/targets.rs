@@ -5,13 +5,13 @@
 use super::sparse::Sparse;
 use goldsmith::artifact;
 use goldsmith::config::{Config, Layer, Origin, OriginKind};
+use goldsmith::convert;
 use goldsmith::deb::{Limits, Package, Relations, Version, stanzas};
+use goldsmith::dpkg;
 use goldsmith::fs::{ext4, fat};
+use goldsmith::image::output::BlockMap;
 use goldsmith::image::source::{self, Input, Options};
 use goldsmith::image::table::Table;
-use goldsmith::image::target::BlockMap;
-use goldsmith::integrate::packages;
-use goldsmith::pipeline;
 use goldsmith::report::Silent;
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::{MemSource, ReadAt, Source};
@@ -309,11 +309,11 @@ fn install(deb: &[u8]) {
     let mut tree = system();
     let before = goldsmith::tree::dump::dump(&tree).expect("a dump");
     let mut editor = Editor::new(&mut tree, TIME);
-    let request = packages::Request {
+    let request = dpkg::Request {
         debs: vec![("a.deb".into(), memory(deb))],
         ..Default::default()
     };
-    let done = packages::install(&mut editor, &request);
+    let done = dpkg::install(&mut editor, &request);
     drop(editor);
     if done.is_err() {
         assert_eq!(
@@ -432,7 +432,7 @@ pub fn plan(data: &[u8]) {
     let text = "[board]\ndevice-type = [\"a\"]\n[storage]\nsize = \"64 MiB\"\n[boot]\nsize = \"4 MiB\"\n[data]\nsize = \"8 MiB\"\n\
                 [artifact]\nname = \"r1\"\n";
     let config = Config::parse(text).unwrap_or_else(|error| panic!("{error:?}"));
-    let request = pipeline::Request {
+    let request = convert::Request {
         config: &config,
         disk: Path::new("a.img"),
         overlays: &[],
@@ -441,7 +441,7 @@ pub fn plan(data: &[u8]) {
         hooks: false,
         report: &Silent,
     };
-    let _ = pipeline::prepare(&request, Input::of(disk));
+    let _ = convert::prepare(&request, Input::of(disk));
 }
 
 /// A finished image.

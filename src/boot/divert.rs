@@ -9,7 +9,7 @@ use crate::tree::editor::Editor;
 /// Where dpkg keeps diversions: three lines for each, the path, where it goes, and for whom.
 const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 /// What stands there.
-const STAND_IN: &str = include_str!("../../configs/device/stand-in.sh");
+const STAND_IN: &str = include_str!("../../configs/device/common/stand-in.sh");
 
 /// Diverts the program at `path`, as `dpkg-divert` does, and puts one that does nothing in its
 /// place. Returns what the user should know.

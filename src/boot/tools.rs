@@ -6,24 +6,24 @@ use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
 
 /// What both scripts share.
-const COMMON: &str = include_str!("../../configs/device/bootenv-common.sh");
+const COMMON: &str = include_str!("../../configs/device/common/bootenv-common.sh");
 
 /// `grub-mender-grubenv-print` and `-set`.
 #[must_use]
 pub fn grubenv() -> String {
-    with_common(include_str!("../../configs/grub/grubenv-tool.sh"))
+    with_common(include_str!("../../configs/device/grub/grubenv-tool.sh"))
 }
 
 /// `fw_printenv` and `fw_setenv`.
 #[must_use]
 pub fn uboot_env() -> String {
-    with_common(include_str!("../../configs/u-boot/fw-env.sh"))
+    with_common(include_str!("../../configs/device/u-boot/fw-env.sh"))
 }
 
 /// The script with the common part in its place, whose first lines are for its checker.
 fn with_common(script: &str) -> String {
     let body = COMMON.split_once("\n\n").map_or(COMMON, |(_, body)| body);
-    let here = "# shellcheck source=configs/device/bootenv-common.sh\n. \"${0%/*}/../device/bootenv-common.sh\"\n";
+    let here = "# shellcheck source=configs/device/common/bootenv-common.sh\n. \"${0%/*}/../common/bootenv-common.sh\"\n";
     script.replace(here, body)
 }
 
@@ -41,7 +41,7 @@ pub(super) fn finish_on_boot(
         return Ok(());
     }
     let reason = "mends the boot environment once for each boot";
-    let unit = include_str!("../../configs/device/mender-bootenv.service");
+    let unit = include_str!("../../configs/device/common/mender-bootenv.service");
     let path = format!("/etc/systemd/system/{name}.service");
     root.file(
         &path,

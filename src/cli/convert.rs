@@ -1,10 +1,10 @@
 //! `goldsmith convert`, and the arguments that it shares with `plan`.
 
 use super::{print, progress};
+use crate::compress::cache::Cache;
 use crate::config::{self, Config};
+use crate::convert::{self, Prepared, Request};
 use crate::image::source;
-use crate::pipeline::cache::Cache;
-use crate::pipeline::{self, Prepared, Request};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
 use crate::units::{human, parse_size};
@@ -86,12 +86,12 @@ pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
         .as_deref()
         .map(|dir| Cache::open(dir, args.cache_size))
         .transpose()?;
-    let how = pipeline::How {
+    let how = convert::How {
         jobs: args.input.jobs(),
         verify: !args.no_verify,
         cache: cache.as_ref(),
     };
-    let made = pipeline::write(
+    let made = convert::write(
         prepared,
         args.input.file_name(),
         &args.input.output_dir,
@@ -132,7 +132,7 @@ impl Input {
         if config.board.device_type.is_some() {
             return Ok(config);
         }
-        pipeline::settled(&config, report, &self.open(&config, report)?)
+        convert::settled(&config, report, &self.open(&config, report)?)
     }
 
     /// Opens the image and does everything but writing; `hooks` says whether these run.
@@ -146,7 +146,7 @@ impl Input {
         let like = self
             .like
             .as_deref()
-            .map(pipeline::like::places)
+            .map(crate::plan::file_layout::places)
             .transpose()?
             .map(Arc::new);
         let request = Request {
@@ -158,9 +158,9 @@ impl Input {
             hooks,
             report,
         };
-        let prepared = pipeline::prepare(&request, self.open(config, report)?)?;
+        let prepared = convert::prepare(&request, self.open(config, report)?)?;
         if let Some(path) = &self.field {
-            let record = pipeline::Record::new(&prepared, self.file_name());
+            let record = convert::Record::new(&prepared, self.file_name());
             record
                 .fits(&super::verify::record(path)?)
                 .with_context(|| format!("comparing with {}", path.display()))?;

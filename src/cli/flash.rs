@@ -1,7 +1,7 @@
 //! `goldsmith flash`: an image onto a device.
 
 use super::progress;
-use crate::pipeline::flash::{Image, Target};
+use crate::flash::{Image, Target};
 use crate::problem::{Problem, Usage};
 use crate::units::human;
 use clap::Args;

@@ -2,9 +2,9 @@
 
 use super::{print, progress};
 use crate::config::Config;
+use crate::golden::disk::{Holds, Partition, Survey};
+use crate::golden::facts::{self, Facts};
 use crate::image::table::{PartitionType, types};
-use crate::pipeline::survey::{Holds, Partition, Survey};
-use crate::plan::facts::{self, Facts};
 use crate::units::human;
 use anyhow::Context;
 use clap::Args;

@@ -2,7 +2,7 @@
 //! own.
 
 use crate::fs::ext4;
-use crate::image::{source, target};
+use crate::image::{output, source};
 use crate::problem::{Problem, Problems, Usage};
 use std::borrow::Cow;
 use std::error::Error;
@@ -75,8 +75,8 @@ fn hint(cause: &(dyn Error + 'static)) -> Option<String> {
     });
     let found = found.or_else(|| {
         cause
-            .downcast_ref::<target::MapError>()
-            .and_then(target::MapError::hint)
+            .downcast_ref::<output::MapError>()
+            .and_then(output::MapError::hint)
     });
     found.map(str::to_owned)
 }

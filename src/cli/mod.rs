@@ -87,7 +87,7 @@ fn on_signals() {
     };
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            let published = crate::pipeline::outputs::abandon();
+            let published = crate::convert::outputs::abandon();
             let half = flash::UNDERWAY.load(std::sync::atomic::Ordering::Relaxed);
             let state = match (half, published) {
                 (true, _) => "the device holds part of the image",

@@ -2,7 +2,7 @@
 
 use super::convert::Input;
 use super::{print, progress};
-use crate::pipeline::{Prepared, Record};
+use crate::convert::{Prepared, Record};
 use crate::units::human;
 use clap::Args;
 use std::fmt::Write;

@@ -134,7 +134,7 @@ fn plain_first(keys: &[Key]) -> impl Iterator<Item = &Key> {
 }
 
 /// A doc comment as one paragraph.
-fn paragraph(doc: &str) -> String {
+pub(super) fn paragraph(doc: &str) -> String {
     doc.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

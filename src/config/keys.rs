@@ -236,7 +236,7 @@ macro_rules! choices {
         $(#[doc = $about:literal])+
         pub enum $name:ident {
             $(
-                #[doc = $doc:literal]
+                $(#[doc = $doc:literal])+
                 $member:ident = $word:literal,
             )+
         }
@@ -245,7 +245,7 @@ macro_rules! choices {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
             $(
-                #[doc = $doc]
+                $(#[doc = $doc])+
                 $member,
             )+
         }
@@ -260,13 +260,15 @@ macro_rules! choices {
             }
 
             /// Every word with its meaning.
-            pub fn meanings() -> impl Iterator<Item = (&'static str, &'static str)> {
-                <Self as Choice>::ALL.iter().map(|(_, word, doc)| (*word, doc.trim()))
+            pub fn meanings() -> impl Iterator<Item = (&'static str, String)> {
+                <Self as Choice>::ALL
+                    .iter()
+                    .map(|(_, word, doc)| (*word, crate::config::doc::paragraph(doc)))
             }
         }
 
         impl Choice for $name {
-            const ALL: &'static [(Self, &'static str, &'static str)] = &[$((Self::$member, $word, $doc)),+];
+            const ALL: &'static [(Self, &'static str, &'static str)] = &[$((Self::$member, $word, concat!($($doc, "\n"),+))),+];
         }
     )+};
 }

@@ -537,7 +537,7 @@ impl<C: Choice> Kind for OneOf<C> {
     fn shape() -> Shape {
         let words: Vec<String> = C::ALL
             .iter()
-            .map(|(_, word, doc)| format!("`\"{word}\"` ({})", doc.trim()))
+            .map(|(_, word, doc)| format!("`\"{word}\"` ({})", super::doc::paragraph(doc)))
             .collect();
         Shape::Plain(words.join(", "))
     }

@@ -3,8 +3,8 @@
 use super::finding::{Log, Place};
 use super::{ext4, fat, is_ext, slots};
 use crate::fs::ext4::read::Filesystem;
+use crate::golden::facts;
 use crate::image::table::{Table, types};
-use crate::plan::facts;
 use crate::stream::{ReadAt, Slice, Source};
 use crate::tree::Tree;
 use crate::units::MIB;

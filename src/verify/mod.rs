@@ -9,10 +9,11 @@
 //! partition table -> each filesystem by itself -> slots, client, mounts, boot -> Artifact -> devices in the field
 //! ```
 
+pub mod compatibility;
 mod disk;
 pub mod ext4;
 mod fat;
-pub mod field;
+
 mod finding;
 mod relations;
 mod slots;
@@ -90,7 +91,7 @@ fn disk_image(source: &Source, request: &Request<'_>, examined: Examine<'_>) -> 
     if let Some(old) = request.field {
         log.group("devices in the field");
         let contract = contract(&disk, &roles, learnt.device_types);
-        let findings = field::check(old, &contract);
+        let findings = compatibility::check(old, &contract);
         log.passed(8_u64.saturating_sub(findings.len() as u64));
         for finding in findings {
             log.add(finding.severity, finding.code, finding.place, finding.text);
@@ -100,7 +101,7 @@ fn disk_image(source: &Source, request: &Request<'_>, examined: Examine<'_>) -> 
 }
 
 /// What the image says about its family.
-fn contract(disk: &Disk, roles: &Roles, device_types: Vec<String>) -> field::Contract {
+fn contract(disk: &Disk, roles: &Roles, device_types: Vec<String>) -> compatibility::Contract {
     let numbers = [
         ("boot", roles.boot),
         ("root-a", Some(roles.a)),
@@ -116,7 +117,7 @@ fn contract(disk: &Disk, roles: &Roles, device_types: Vec<String>) -> field::Con
             )
         })
     };
-    field::Contract {
+    compatibility::Contract {
         device_types,
         disk_id: match disk.table.disk_id {
             DiskId::Gpt(id) => id.to_string(),

@@ -18,7 +18,7 @@
 use super::binary::{BinaryError, u16_at, u32_at};
 use crate::units::align_up;
 
-/// What the boot script cannot do without: `configs/grub/stage1.cfg`.
+/// What the boot script cannot do without: `configs/device/grub/stage1.cfg`.
 pub(super) const NEEDED: [&str; 15] = [
     "normal",
     "configfile",

@@ -7,7 +7,7 @@ use super::{files_of, menu};
 use crate::boot::TEXT;
 use crate::boot::arguments::Arguments;
 use crate::boot::version::by_version;
-use crate::plan::facts::Architecture;
+use crate::golden::facts::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::Tree;
@@ -174,7 +174,7 @@ const ADDED: &str = "GRUB_CMDLINE_LINUX=\"${GRUB_CMDLINE_LINUX-} ";
 
 /// The text of these settings.
 pub(super) fn settings(added: &[String]) -> String {
-    let mut text = include_str!("../../../configs/grub/zz-mender.cfg").to_owned();
+    let mut text = include_str!("../../../configs/device/grub/zz-mender.cfg").to_owned();
     if !added.is_empty() {
         text.push_str(&format!("{ADDED}{}\"\n", added.join(" ")));
     }

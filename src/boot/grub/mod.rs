@@ -5,7 +5,7 @@
 //! partition), whose names are found whatever their case. Shim and GRUB are copied as they are, so
 //! Secure Boot stays as good as it was.
 //!
-//! `grub.cfg` on the boot partition is `configs/grub/stage1.cfg`: it loads the kernel itself and so
+//! `grub.cfg` on the boot partition is `configs/device/grub/stage1.cfg`: it loads the kernel itself and so
 //! notices when that fails. The root filesystem's own menu, kept by its `update-grub`, is an offer
 //! of that script.
 
@@ -21,7 +21,7 @@ use crate::boot::arguments::Arguments;
 use crate::boot::divert::divert;
 use crate::boot::fat::{find_name, names};
 use crate::boot::{files_of, fill, keep, tools};
-use crate::plan::facts::Architecture;
+use crate::golden::facts::Architecture;
 use crate::plan::family::Scheme;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
@@ -188,7 +188,7 @@ pub fn stage1(context: &Context<'_>) -> String {
         Scheme::Mbr => "msdos",
     };
     fill(
-        include_str!("../../../configs/grub/stage1.cfg"),
+        include_str!("../../../configs/device/grub/stage1.cfg"),
         &[
             ("@ROOT_A_NUMBER@", &number_a),
             ("@ROOT_B_NUMBER@", &number_b),
@@ -279,7 +279,7 @@ fn install_kernel(
         0o644,
         "makes update-grub write a menu that fits both slots",
     )?;
-    let hook = include_str!("../../../configs/grub/42_mender");
+    let hook = include_str!("../../../configs/device/grub/42_mender");
     root.file(
         "/etc/grub.d/42_mender",
         hook,

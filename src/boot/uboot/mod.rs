@@ -1,7 +1,7 @@
 //! U-Boot: a script of ours that chooses the root filesystem, beside the firmware on the boot
 //! partition.
 //!
-//! `boot.scr` is `configs/u-boot/boot.cmd`, which any U-Boot with the commands of Debian's builds
+//! `boot.scr` is `configs/device/u-boot/boot.cmd`, which any U-Boot with the commands of Debian's builds
 //! runs by itself. It keeps the environment in two files of the boot partition and loads kernel,
 //! initial RAM disk and device tree from the root filesystem that it chose, by the names in
 //! `/boot/mender-slot.env`, which hooks of the kernel packages keep current.
@@ -20,8 +20,8 @@ use super::fat::{find_name, names};
 use super::grub::INSTALLER;
 use super::grub::environment::{BLOCK, TooLong, block_of};
 use super::{keep, tools};
-use crate::plan::facts::{self, Architecture};
-use crate::plan::loader::is_raspberry_pi;
+use crate::golden::bootloader::is_raspberry_pi;
+use crate::golden::facts::{self, Architecture};
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
@@ -296,7 +296,7 @@ fn install_kernel(
     let reason = "keeps the names of the kernel current";
     root.file(
         "/usr/lib/goldsmith/slot-env",
-        include_str!("../../../configs/u-boot/slot-env.sh"),
+        include_str!("../../../configs/device/u-boot/slot-env.sh"),
         0o755,
         reason,
     )?;

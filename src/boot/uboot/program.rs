@@ -3,7 +3,7 @@
 
 use super::{Context, top};
 use crate::boot::fat::find_name;
-use crate::plan::facts::Architecture;
+use crate::golden::facts::Architecture;
 use crate::problem::Problem;
 use crate::tree::Tree;
 

@@ -2,7 +2,7 @@
 
 use super::{Context, Storage, environment};
 use crate::boot::fill;
-use crate::plan::facts::Architecture;
+use crate::golden::facts::Architecture;
 
 /// What the script must know of a board: where in memory things go, and where arguments and device
 /// tree come from.
@@ -56,8 +56,8 @@ pub fn text(context: &Context<'_>, is_pi: bool) -> String {
         board.arguments
     );
     let template = match context.storage {
-        Storage::Files => include_str!("../../../configs/u-boot/boot.cmd"),
-        Storage::Raw { .. } => include_str!("../../../configs/u-boot/boot-raw.cmd"),
+        Storage::Files => include_str!("../../../configs/device/u-boot/boot.cmd"),
+        Storage::Raw { .. } => include_str!("../../../configs/device/u-boot/boot-raw.cmd"),
     };
     fill(
         template,

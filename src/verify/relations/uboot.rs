@@ -185,14 +185,14 @@ pub(super) fn programs(roles: &Roles, root: &Tree, log: &mut Log) {
     let place = || super::Place::partition(roles.a).path("/etc/fw_env.config");
     let missing = ["fw_printenv", "fw_setenv"]
         .into_iter()
-        .find(|name| !crate::plan::facts::program(root, name));
+        .find(|name| !crate::golden::facts::program(root, name));
     log.check(missing.is_none(), "uboot-tools", || {
         (
             place(),
             format!("the update client finds no {}", missing.unwrap_or_default()),
         )
     });
-    log.check(!crate::plan::facts::program(root, "grub-mender-grubenv-print"), "uboot-tools", || {
+    log.check(!crate::golden::facts::program(root, "grub-mender-grubenv-print"), "uboot-tools", || {
         (place(), "the update client takes grub-mender-grubenv-print for the tool of this boot loader".into())
     });
 }

@@ -1,9 +1,9 @@
 //! That every code has a test, and those whose damage is rare: sectors that cannot be read, what
 //! only a reader refuses.
 
-use super::super::support::{Unreadable, must, scratch, tool};
 use super::image::{A, B, BOOT, Build, DATA, put};
 use super::{Patch, expect, le32, patched};
+use crate::support::{Unreadable, must, scratch, tool};
 use goldsmith::artifact::{self, Meta};
 use goldsmith::image::table::{DiskId, PartitionType};
 use goldsmith::stream::{Content, MemSource, Source};

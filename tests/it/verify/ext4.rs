@@ -1,8 +1,8 @@
 //! ext4: damages by debugfs, which keeps checksums right, and by patching bytes; many kinds of good
 //! filesystems; and e2fsck as the judge of random flips.
 
-use super::super::support::{must, root, run, scratch, tool};
 use super::{Patch, expect, le32, patched, verify};
+use crate::support::{must, root, run, scratch, tool};
 use goldsmith::stream::{FileSource, Source};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

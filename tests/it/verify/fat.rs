@@ -149,7 +149,7 @@ fn each_damage_of_fat_has_its_own_finding() {
 
 #[test]
 fn filesystems_of_mkfs_have_no_findings() {
-    use super::super::support::{must, scratch, tool};
+    use crate::support::{must, scratch, tool};
     let (Some(mkfs), Some(mcopy), Some(_)) = (tool("mkfs.vfat"), tool("mcopy"), tool("mmd")) else {
         return;
     };

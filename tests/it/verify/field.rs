@@ -1,7 +1,7 @@
 //! The record of an earlier release, as the command takes it.
 
-use super::super::small::{convert, small};
-use super::super::support::{goldsmith, run, scratch};
+use crate::support::small::{convert, small};
+use crate::support::{goldsmith, run, scratch};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;

@@ -12,34 +12,34 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 /// Where the partitions begin and how long they are, in MiB.
-pub(super) const BOOT: (u64, u64) = (1, 36);
-pub(super) const A: (u64, u64) = (37, 10);
-pub(super) const B: (u64, u64) = (47, 10);
-pub(super) const DATA: (u64, u64) = (57, 10);
+pub(crate) const BOOT: (u64, u64) = (1, 36);
+pub(crate) const A: (u64, u64) = (37, 10);
+pub(crate) const B: (u64, u64) = (47, 10);
+pub(crate) const DATA: (u64, u64) = (57, 10);
 const TOTAL: u64 = 68 * MIB;
 
 /// Everything that an image is made of.
-pub(super) struct Build {
-    pub(super) root: Tree,
-    pub(super) boot: Tree,
-    pub(super) data: Tree,
-    pub(super) table: Table,
-    pub(super) meta: Meta,
-    pub(super) bootstrap: Meta,
+pub(crate) struct Build {
+    pub(crate) root: Tree,
+    pub(crate) boot: Tree,
+    pub(crate) data: Tree,
+    pub(crate) table: Table,
+    pub(crate) meta: Meta,
+    pub(crate) bootstrap: Meta,
     /// The digest that the bootstrap Artifact gets instead of the true one.
-    pub(super) digest: Option<[u8; 32]>,
+    pub(crate) digest: Option<[u8; 32]>,
     /// Leaves the bootstrap Artifact out.
-    pub(super) no_bootstrap: bool,
+    pub(crate) no_bootstrap: bool,
 }
 
 /// An image and its Artifact.
-pub(super) struct Made {
-    pub(super) disk: Arc<Vec<u8>>,
-    pub(super) artifact: Source,
+pub(crate) struct Made {
+    pub(crate) disk: Arc<Vec<u8>>,
+    pub(crate) artifact: Source,
 }
 
 impl Made {
-    pub(super) fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Source {
         super::patched(&self.disk, &[])
     }
 }
@@ -58,12 +58,12 @@ const TIME: Time = Time {
 };
 
 /// Puts a file into a tree.
-pub(super) fn put(tree: &mut Tree, path: &str, bytes: impl Into<Vec<u8>>) {
+pub(crate) fn put(tree: &mut Tree, path: &str, bytes: impl Into<Vec<u8>>) {
     tree.put_file(path, bytes, stat(0o755)).unwrap();
 }
 
 /// A program of 64 bits for x86 that needs these libraries.
-pub(super) fn elf(needed: &[&str]) -> Vec<u8> {
+pub(crate) fn elf(needed: &[&str]) -> Vec<u8> {
     let mut strings = vec![0];
     let mut entries: Vec<(u64, u64)> = Vec::new();
     for name in needed {
@@ -97,18 +97,18 @@ pub(super) fn elf(needed: &[&str]) -> Vec<u8> {
 }
 
 /// An environment block of 1024 bytes.
-pub(super) fn block(values: &str) -> Vec<u8> {
+pub(crate) fn block(values: &str) -> Vec<u8> {
     let mut out = format!("# GRUB Environment Block\n{values}").into_bytes();
     out.resize(1024, b'#');
     out
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Build {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let parts = [
             (1, BOOT, types::GPT_ESP),
             (2, A, types::GPT_LINUX),
@@ -148,7 +148,7 @@ impl Build {
         }
     }
 
-    pub(super) fn make(mut self) -> Made {
+    pub(crate) fn make(mut self) -> Made {
         let options = |number| ext4::write::Options::new(uuid(number), uuid(5), TIME);
         let root = ext4::write::write(&self.root, A.1 * MIB, &options(6))
             .unwrap()
@@ -234,7 +234,7 @@ fn root() -> Tree {
 }
 
 /// The first stage that names these PARTUUIDs.
-pub(super) fn stage1(a: &str, b: &str) -> String {
+pub(crate) fn stage1(a: &str, b: &str) -> String {
     format!(
         "set uuid_a=\"{a}\"\nset uuid_b=\"{b}\"\nload_env --file \"($root)/boot/mender-slot.env\" kernel initrd args\n"
     )

@@ -4,7 +4,7 @@ use super::image::{A, B, BOOT, Build, DATA, block, elf, put, stage1};
 use super::{Patch, expect, patched};
 use goldsmith::stamp::Uuid;
 use goldsmith::units::MIB;
-use goldsmith::verify::{Request, field, image};
+use goldsmith::verify::{Request, compatibility, image};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ fn env(build: &mut Build, copies: &[usize], values: &str) {
     });
 }
 
-pub(super) fn fstab(build: &mut Build, change: impl Fn(String) -> String) {
+pub(crate) fn fstab(build: &mut Build, change: impl Fn(String) -> String) {
     let old = String::from_utf8(build.root.read("/etc/fstab", 4096).unwrap().unwrap()).unwrap();
     put(&mut build.root, "/etc/fstab", change(old));
 }
 
-pub(super) type Case = (&'static str, fn(&mut Build));
+pub(crate) type Case = (&'static str, fn(&mut Build));
 
 const CASES: &[Case] = &[
     ("data-missing", |b| drop(b.data.remove("/mender"))),
@@ -359,12 +359,12 @@ fn the_field_must_be_able_to_take_the_update() {
     let mut old = record();
     old["family"]["environment"] = json!(["/env1", "/env2"]);
     let environment = vec!["/env2".into()];
-    let new = field::Contract {
+    let new = compatibility::Contract {
         boot_loader: Some("U-Boot".into()),
         environment,
         ..Default::default()
     };
-    let found: Vec<&str> = field::check(&old, &new)
+    let found: Vec<&str> = compatibility::check(&old, &new)
         .iter()
         .map(|finding| finding.code)
         .collect();

@@ -49,7 +49,7 @@ fn uboot(build: &mut Build) {
 }
 
 /// The programs that know the environment.
-pub(super) fn tools(build: &mut Build) {
+pub(crate) fn tools(build: &mut Build) {
     for name in ["/usr/bin/fw_printenv", "/usr/bin/fw_setenv"] {
         put(&mut build.root, name, "#!/bin/sh\n");
     }

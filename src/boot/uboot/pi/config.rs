@@ -2,7 +2,7 @@
 //! them names.
 
 use super::PROGRAM;
-use crate::plan::facts::Architecture;
+use crate::golden::facts::Architecture;
 
 /// What stands in front of a line that counts no more.
 const OUT: &str = "#mender# ";

@@ -1,0 +1,349 @@
+//! `<name>.json`: what was made, from what, and what was changed, for people's scripts and for the
+//! next release.
+
+use crate::convert::hooks::Hook;
+use crate::convert::prepare::Prepared;
+use crate::digest::hex;
+use crate::dpkg::InstalledPackage;
+use crate::edit::changes::Edit;
+use crate::plan::family::Role;
+use crate::plan::raw::Blob;
+use crate::problem::{Problem, Problems};
+use crate::verify::{Finding, compatibility};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+/// The version of this file's form; it grows when a field changes its meaning.
+const FORMAT: u32 = 1;
+
+/// Everything about one conversion.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// The version of this form.
+    pub format: u32,
+    /// Who made it.
+    pub generator: String,
+    /// The golden image.
+    pub input: Input,
+    /// The Artifact's name.
+    pub artifact_name: String,
+    /// The device types.
+    pub device_types: Vec<String>,
+    /// The time that new files carry, in seconds since 1970.
+    pub time: i64,
+    /// The disk.
+    pub disk: Disk,
+    /// What must stay the same for all releases of the family.
+    pub family: Contract,
+    /// The root filesystem.
+    pub root: Root,
+    /// How the device starts.
+    pub boot: Boot,
+    /// The built-in boards that the configuration builds upon.
+    pub boards: Vec<String>,
+    /// Programs of the user's that took part; in a plan, that would.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
+    /// Packages that were installed.
+    pub packages: Vec<Package>,
+    /// Every path that differs from the golden image, and why.
+    pub edits: Vec<Edit>,
+    /// What the user should read.
+    pub notes: Vec<String>,
+    /// Files that were written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Output>,
+}
+
+/// The golden image.
+#[derive(Clone, Debug, Serialize)]
+pub struct Input {
+    /// Its file name, without directories.
+    pub file: String,
+    /// How it is stored.
+    pub form: String,
+    /// The disk's length in bytes.
+    pub size: u64,
+    /// The number of its root partition.
+    pub root_partition: u32,
+    /// The number of its boot partition.
+    pub boot_partition: Option<u32>,
+    /// Who made it, where that is known, such as `Raspberry Pi OS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maker: Option<String>,
+    /// `PRETTY_NAME` of its operating system.
+    pub system: String,
+    /// Debian's name of its architecture.
+    pub architecture: String,
+    /// The UUID of its root filesystem.
+    pub root_uuid: String,
+    /// SHA-256 of the file as it is stored: where it is compressed, or `output.input-digest` asks
+    /// for it. Missing in a plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// The disk.
+#[derive(Clone, Debug, Serialize)]
+pub struct Disk {
+    /// `gpt` or `mbr`.
+    pub table: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The partitions in their order.
+    pub partitions: Vec<Partition>,
+    /// What is written beside them, by offset.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub raw: Vec<Raw>,
+}
+
+/// Bytes beside the partitions.
+#[derive(Clone, Debug, Serialize)]
+pub struct Raw {
+    /// Their first byte on the disk.
+    pub offset: u64,
+    /// How many they are.
+    pub size: u64,
+    /// The file that they are from, without the host's directories, or its path in the image.
+    pub file: String,
+    /// Their SHA-256.
+    pub sha256: String,
+}
+
+/// A partition; offsets and sizes in bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Partition {
+    /// Its number.
+    pub number: u32,
+    /// `boot`, `root-a`, `root-b`, `data`.
+    pub role: &'static str,
+    /// Its first byte.
+    pub start: u64,
+    /// Its length.
+    pub size: u64,
+    /// Its PARTUUID.
+    pub partuuid: String,
+}
+
+/// What releases of one family share.
+#[derive(Clone, Debug, Serialize)]
+pub struct Contract {
+    /// The device type that identities derive from.
+    pub device_type: String,
+    /// Disk GUID or disk id.
+    pub disk_id: String,
+    /// Device paths of both slots, as the update client knows them.
+    pub slots: [String; 2],
+    /// Bytes in each slot.
+    pub slot_size: u64,
+    /// Where the boot partition is mounted.
+    pub boot_mount: String,
+    /// The boot loader.
+    pub boot_loader: String,
+    /// Where the copies of its environment are: paths on the boot partition.
+    pub environment: Vec<String>,
+}
+
+/// The root filesystem.
+#[derive(Clone, Debug, Serialize)]
+pub struct Root {
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its UUID, the same in both slots.
+    pub uuid: String,
+    /// SHA-256 of its bytes: the Artifact's payload and both slots. Missing in a plan.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// SHA-256 of the list of places that it is laid out by, however the earlier release was named:
+    /// that of the `places` among the outputs of the earlier record, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<String>,
+}
+
+/// How the device starts.
+#[derive(Clone, Debug, Serialize)]
+pub struct Boot {
+    /// The boot loader.
+    pub loader: String,
+    /// Where its program came from.
+    pub program: String,
+    /// Whether the chain is signed from the firmware to the kernel.
+    pub secure_boot: bool,
+    /// The kernel that starts first.
+    pub kernel: String,
+    /// Kernel arguments, without `root=`.
+    pub arguments: String,
+}
+
+/// An installed package.
+#[derive(Clone, Debug, Serialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its architecture.
+    pub architecture: String,
+    /// SHA-256 of the file that it came from.
+    pub sha256: String,
+}
+
+impl From<&Blob> for Raw {
+    fn from(blob: &Blob) -> Self {
+        Self {
+            offset: blob.offset,
+            size: blob.bytes.len() as u64,
+            file: blob.name.clone(),
+            sha256: hex(&blob.sha256()),
+        }
+    }
+}
+
+impl From<&InstalledPackage> for Package {
+    fn from(package: &InstalledPackage) -> Self {
+        Self {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            architecture: package.architecture.clone(),
+            sha256: package.sha256.clone(),
+        }
+    }
+}
+
+/// A file that was written.
+#[derive(Clone, Debug, Serialize)]
+pub struct Output {
+    /// `image`, `bmap`, `artifact`, `rootfs`, `places`, or `hook` for what a hook made.
+    pub kind: &'static str,
+    /// Its name, without directories.
+    pub file: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its SHA-256. A sparse image has none: its block map has the sums of what is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+impl Record {
+    /// What is known before anything was written.
+    #[must_use]
+    pub fn new(prepared: &Prepared, file: String) -> Self {
+        let family = &prepared.family;
+        let extents = [
+            prepared.layout.boot,
+            prepared.layout.root_a,
+            prepared.layout.root_b,
+            prepared.layout.data,
+        ];
+        let partitions = Role::ALL
+            .into_iter()
+            .zip(extents)
+            .map(|(role, extent)| Partition {
+                number: role.number(),
+                role: role.name(),
+                start: extent.start,
+                size: extent.len,
+                partuuid: family.partuuid(role),
+            });
+        Self {
+            format: FORMAT,
+            generator: concat!("goldsmith ", env!("CARGO_PKG_VERSION")).to_owned(),
+            input: Input {
+                file,
+                form: prepared.input.form.to_string(),
+                size: prepared.input.source.len(),
+                root_partition: prepared.golden_root.0,
+                boot_partition: prepared.golden_boot,
+                maker: prepared.platform.maker.clone(),
+                system: prepared.facts.os.pretty.clone(),
+                architecture: prepared
+                    .facts
+                    .architecture
+                    .map(|a| a.name().to_owned())
+                    .unwrap_or_default(),
+                root_uuid: prepared.golden_root.1.uuid.to_string(),
+                sha256: None,
+            },
+            artifact_name: prepared.meta.name.clone(),
+            device_types: prepared.device_types.clone(),
+            time: prepared.stamp.time.seconds,
+            disk: Disk {
+                table: family.scheme.name().to_owned(),
+                size: prepared.layout.total,
+                partitions: partitions.collect(),
+                raw: prepared.blobs.iter().map(Raw::from).collect(),
+            },
+            family: Contract {
+                device_type: prepared.device_types[0].clone(),
+                disk_id: family.disk_id_text(),
+                slots: [family.path(Role::RootA), family.path(Role::RootB)],
+                slot_size: prepared.layout.root_a.len,
+                boot_mount: prepared.boot_mount.clone(),
+                boot_loader: prepared.boot.loader().to_owned(),
+                environment: prepared.boot.environment(),
+            },
+            root: Root {
+                size: prepared.root_size,
+                uuid: prepared.root_options.uuid.to_string(),
+                sha256: None,
+                like: prepared
+                    .root_options
+                    .like
+                    .as_ref()
+                    .map(|places| hex(&Sha256::digest(places.to_text()))),
+            },
+            boot: Boot {
+                loader: prepared.boot.loader().to_owned(),
+                program: prepared.boot.program().to_owned(),
+                secure_boot: prepared.boot.secure_boot(),
+                kernel: prepared.boot.kernel().to_owned(),
+                arguments: prepared.boot.arguments().to_owned(),
+            },
+            boards: prepared.config.built_upon().to_vec(),
+            hooks: prepared.hooks.clone(),
+            packages: prepared.packages.iter().map(Package::from).collect(),
+            edits: prepared.edits.clone(),
+            notes: prepared.notes.clone(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Whether devices that were made with the release of record `old` can take this one.
+    ///
+    /// # Errors
+    /// Everything that stands against it.
+    pub fn fits(&self, old: &serde_json::Value) -> Result<(), Problems> {
+        let family = &self.family;
+        let partition =
+            |part: &Partition| (part.role.to_owned(), part.number, part.partuuid.clone());
+        let new = compatibility::Contract {
+            device_types: self.device_types.clone(),
+            disk_id: family.disk_id.clone(),
+            partitions: self.disk.partitions.iter().map(partition).collect(),
+            slots: family.slots.clone(),
+            root_size: self.root.size,
+            boot_mount: Some(family.boot_mount.clone()),
+            boot_loader: Some(family.boot_loader.clone()),
+            environment: family.environment.clone(),
+        };
+        let problem =
+            |finding: Finding| Problem::new(format!("{} ({})", finding.text, finding.code));
+        Problems(
+            compatibility::check(old, &new)
+                .into_iter()
+                .map(problem)
+                .collect(),
+        )
+        .check()
+    }
+
+    /// As JSON text.
+    ///
+    /// # Errors
+    /// Never for these types; the caller passes it on.
+    pub fn json(&self) -> serde_json::Result<String> {
+        let mut text = serde_json::to_string_pretty(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+}

@@ -1,0 +1,558 @@
+//! Commands that make users and groups: `adduser(8)`, `useradd(8)`, `groupadd(8)`, `usermod(8)`,
+//! `systemd-sysusers(8)`, `getent(1)`. Numbers are chosen as each of them chooses, from what the
+//! image has, so they are the same every time.
+
+use super::super::users::{Accounts, NewUser};
+use super::super::world::World;
+use super::{Ran, text};
+use crate::shell::Io;
+use crate::tree::edit::EditError;
+
+/// The lowest and highest number for system accounts, as `/etc/adduser.conf` has them by default.
+const RANGE: (u32, u32) = (100, 999);
+
+pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str], io: &mut Io) -> Ran {
+    match word {
+        "adduser" | "addgroup" => adduser(world, word, args),
+        "useradd" => useradd(world, args),
+        "groupadd" => groupadd(world, args),
+        "usermod" | "gpasswd" => usermod(world, word, args),
+        "systemd-sysusers" => sysusers(world, args),
+        "getent" => getent(world, args, io),
+        _ => Ok(None),
+    }
+}
+
+/// Options with and without values, and operands.
+#[derive(Debug, Default)]
+struct Parsed<'a> {
+    flags: Vec<&'a str>,
+    values: Vec<(&'a str, &'a str)>,
+    operands: Vec<&'a str>,
+}
+
+impl<'a> Parsed<'a> {
+    /// `with_value` names the options that take one, `flags` those that do not; any other is
+    /// outside of the model.
+    fn read(args: &[&'a str], with_value: &[&str], flags: &[&str]) -> Option<Self> {
+        let mut out = Self::default();
+        let mut rest = args.iter();
+        while let Some(arg) = rest.next() {
+            let (name, joined) = arg
+                .split_once('=')
+                .map_or((*arg, None), |(name, value)| (name, Some(value)));
+            if !arg.starts_with('-') {
+                out.operands.push(arg);
+            } else if with_value.contains(&name) {
+                out.values
+                    .push((name, joined.or_else(|| rest.next().copied())?));
+            } else if flags.contains(arg) {
+                out.flags.push(arg);
+            } else {
+                return None;
+            }
+        }
+        Some(out)
+    }
+
+    fn value(&self, names: &[&str]) -> Option<&'a str> {
+        self.values
+            .iter()
+            .find(|(name, _)| names.contains(name))
+            .map(|(_, value)| *value)
+    }
+
+    fn flag(&self, names: &[&str]) -> bool {
+        self.flags.iter().any(|flag| names.contains(flag))
+    }
+}
+
+/// A setting of a file of `KEY=value` or `KEY value` lines.
+fn setting(world: &World<'_, '_>, path: &str, key: &str) -> Result<Option<String>, EditError> {
+    let text = world.text(path)?.unwrap_or_default();
+    let find = |line: &str| {
+        let rest = line.trim().strip_prefix(key)?;
+        let value = rest
+            .strip_prefix(['=', ' ', '\t'])?
+            .trim()
+            .trim_matches('"');
+        Some(value.to_owned())
+    };
+    Ok(text.lines().find_map(find))
+}
+
+fn number(world: &World<'_, '_>, path: &str, key: &str, default: u32) -> Result<u32, EditError> {
+    Ok(setting(world, path, key)?
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default))
+}
+
+/// The day of the conversion's time, counted from 1970-01-01.
+fn day(world: &World<'_, '_>) -> i64 {
+    world.editor.time().seconds.div_euclid(86_400)
+}
+
+fn save(world: &mut World<'_, '_>, accounts: &Accounts, done: String) -> Ran {
+    let reason = world.reason();
+    accounts.write(world.editor, &reason)?;
+    world.done(done);
+    Ok(Some(0))
+}
+
+fn adduser(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
+    let with_value = [
+        "--home",
+        "--shell",
+        "--uid",
+        "--gid",
+        "--ingroup",
+        "--gecos",
+        "--comment",
+    ];
+    let flags = [
+        "--system",
+        "--group",
+        "--quiet",
+        "--no-create-home",
+        "--disabled-password",
+        "--disabled-login",
+        "--force-badname",
+        "--allow-bad-names",
+        "--allow-all-names",
+        "--allow-badname",
+        "-q",
+    ];
+    let Some(parsed) = Parsed::read(args, &with_value, &flags) else {
+        return Ok(None);
+    };
+    match parsed.operands.as_slice() {
+        [user, group] => join(world, user, group),
+        [name]
+            if word == "addgroup" || parsed.flag(&["--group"]) && !parsed.flag(&["--system"]) =>
+        {
+            if parsed.flag(&["--system"]) {
+                system_group(world, name, &parsed)
+            } else {
+                Ok(None)
+            }
+        }
+        [name] if parsed.flag(&["--system"]) => system_user(world, name, &parsed),
+        _ => Ok(None),
+    }
+}
+
+fn join(world: &mut World<'_, '_>, user: &str, group: &str) -> Ran {
+    let mut accounts = Accounts::read(world.editor.tree())?;
+    if accounts.user(user).is_none() || !accounts.join(user, group) {
+        return Ok(Some(1));
+    }
+    save(world, &accounts, format!("user {user} in group {group}"))
+}
+
+fn first_free(range: (u32, u32), free: impl Fn(u32) -> bool) -> Option<u32> {
+    (range.0..=range.1).find(|number| free(*number))
+}
+
+fn system_range(world: &World<'_, '_>, kind: &str) -> Result<(u32, u32), EditError> {
+    let get = |which: &str, default| {
+        number(
+            world,
+            "/etc/adduser.conf",
+            &format!("{which}_SYSTEM_{kind}"),
+            default,
+        )
+    };
+    Ok((get("FIRST", RANGE.0)?, get("LAST", RANGE.1)?))
+}
+
+fn system_group(world: &mut World<'_, '_>, name: &str, parsed: &Parsed<'_>) -> Ran {
+    let mut accounts = Accounts::read(world.editor.tree())?;
+    let range = system_range(world, "GID")?;
+    if let Some(gid) = accounts.gid(name) {
+        let system = (range.0..=range.1).contains(&gid);
+        return Ok(Some(i32::from(!system)));
+    }
+    let given = parsed.value(&["--gid"]).and_then(|gid| gid.parse().ok());
+    let Some(gid) = given.or_else(|| first_free(range, |gid| accounts.gid_free(gid))) else {
+        return Ok(Some(1));
+    };
+    accounts.add_group(name, gid);
+    save(world, &accounts, format!("group {name} ({gid})"))
+}
+
+fn system_user(world: &mut World<'_, '_>, name: &str, parsed: &Parsed<'_>) -> Ran {
+    let mut accounts = Accounts::read(world.editor.tree())?;
+    let range = system_range(world, "UID")?;
+    if let Some(line) = accounts.user(name) {
+        let uid: u32 = line.get(2).and_then(|uid| uid.parse().ok()).unwrap_or(0);
+        return Ok(Some(i32::from(!(range.0..=range.1).contains(&uid))));
+    }
+    let own_group = parsed.flag(&["--group"]);
+    let existing = accounts.gid(name).filter(|_| own_group);
+    let given: Option<u32> = parsed.value(&["--uid"]).and_then(|uid| uid.parse().ok());
+    let Some(uid) = given.or_else(|| first_free(range, |uid| accounts.uid_free(uid))) else {
+        return Ok(Some(1));
+    };
+    let group = parsed.value(&["--ingroup", "--gid"]).unwrap_or("nogroup");
+    // Without a wish, user and group each take the first number that is free.
+    let own_gid = || given.or_else(|| first_free(range, |gid| accounts.gid_free(gid)));
+    let gid = if own_group {
+        existing.or_else(own_gid)
+    } else {
+        accounts.gid(group)
+    };
+    let Some(gid) = gid else { return Ok(Some(1)) };
+    if own_group && existing.is_none() {
+        accounts.add_group(name, gid);
+    }
+    let home = parsed
+        .value(&["--home"])
+        .unwrap_or("/nonexistent")
+        .to_owned();
+    let user = NewUser {
+        name: name.to_owned(),
+        uid,
+        gid,
+        // chfn(1), which adduser calls, writes all parts of the comment.
+        comment: parsed
+            .value(&["--gecos", "--comment"])
+            .map(|comment| format!("{comment},,,"))
+            .unwrap_or_default(),
+        home: home.clone(),
+        shell: parsed
+            .value(&["--shell"])
+            .unwrap_or("/usr/sbin/nologin")
+            .to_owned(),
+        password: "!",
+    };
+    accounts.add_user(&user, day(world));
+    if !parsed.flag(&["--no-create-home"]) && home != "/nonexistent" && !world.exists(&home) {
+        world.mkdir(&home, 0o755)?;
+        world.change(&home, true, |stat| (stat.uid, stat.gid) = (uid, gid))?;
+    }
+    save(world, &accounts, format!("user {name} ({uid}:{gid})"))
+}
+
+/// The number that `useradd -r` and `groupadd -r` take: below the lowest one used in the range, or
+/// the highest free one (`find_new_uid` of shadow's `libmisc`).
+fn downwards(
+    world: &World<'_, '_>,
+    kind: &str,
+    used: &[u32],
+    free: impl Fn(u32) -> bool,
+) -> Result<Option<u32>, EditError> {
+    let max = number(world, "/etc/login.defs", &format!("{kind}_MIN"), 1000)?.saturating_sub(1);
+    let max = number(world, "/etc/login.defs", &format!("SYS_{kind}_MAX"), max)?;
+    let min = number(world, "/etc/login.defs", &format!("SYS_{kind}_MIN"), 101)?;
+    let lowest = used
+        .iter()
+        .copied()
+        .filter(|id| (min..=max).contains(id))
+        .min()
+        .unwrap_or(max.saturating_add(1));
+    let below = lowest.checked_sub(1).filter(|id| *id >= min && free(*id));
+    Ok(below.or_else(|| (min..=max).rev().find(|id| free(*id))))
+}
+
+fn numbers(lines: &[Vec<String>]) -> Vec<u32> {
+    lines
+        .iter()
+        .filter_map(|line| line.get(2)?.parse().ok())
+        .collect()
+}
+
+fn groupadd(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+    let Some(parsed) = Parsed::read(args, &["-g", "--gid"], &["-r", "--system", "-f", "--force"])
+    else {
+        return Ok(None);
+    };
+    let [name] = parsed.operands.as_slice() else {
+        return Ok(None);
+    };
+    let mut accounts = Accounts::read(world.editor.tree())?;
+    if accounts.group(name).is_some() {
+        return Ok(Some(if parsed.flag(&["-f", "--force"]) {
+            0
+        } else {
+            9
+        }));
+    }
+    if !parsed.flag(&["-r", "--system"]) && parsed.values.is_empty() {
+        return Ok(None);
+    }
+    let given = parsed
+        .value(&["-g", "--gid"])
+        .and_then(|gid| gid.parse().ok());
+    let chosen = downwards(world, "GID", &numbers(&accounts.group), |gid| {
+        accounts.gid_free(gid)
+    })?;
+    let Some(gid) = given.or(chosen) else {
+        return Ok(Some(10));
+    };
+    accounts.add_group(name, gid);
+    save(world, &accounts, format!("group {name} ({gid})"))
+}
+
+fn useradd(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+    let with_value = [
+        "-d",
+        "--home",
+        "--home-dir",
+        "-s",
+        "--shell",
+        "-c",
+        "--comment",
+        "-g",
+        "--gid",
+        "-u",
+        "--uid",
+        "-G",
+        "--groups",
+    ];
+    let flags = [
+        "-r",
+        "--system",
+        "-M",
+        "--no-create-home",
+        "-U",
+        "--user-group",
+        "-N",
+        "--no-user-group",
+    ];
+    let Some(parsed) = Parsed::read(args, &with_value, &flags) else {
+        return Ok(None);
+    };
+    let [name] = parsed.operands.as_slice() else {
+        return Ok(None);
+    };
+    if !parsed.flag(&["-r", "--system"]) {
+        return Ok(None);
+    }
+    let mut accounts = Accounts::read(world.editor.tree())?;
+    if accounts.user(name).is_some() {
+        return Ok(Some(9));
+    }
+    let given = parsed
+        .value(&["-u", "--uid"])
+        .and_then(|uid| uid.parse().ok());
+    let Some(uid) = given.or(downwards(
+        world,
+        "UID",
+        &numbers(&accounts.passwd),
+        |uid| accounts.uid_free(uid),
+    )?) else {
+        return Ok(Some(4));
+    };
+    let gid = match parsed.value(&["-g", "--gid"]) {
+        Some(group) => accounts.gid(group),
+        None if parsed.flag(&["-N", "--no-user-group"]) => Some(100),
+        None if accounts.group(name).is_some() => return Ok(Some(9)),
+        None if accounts.gid_free(uid) => Some(uid),
+        None => downwards(world, "GID", &numbers(&accounts.group), |gid| {
+            accounts.gid_free(gid)
+        })?,
+    };
+    let Some(gid) = gid else { return Ok(Some(6)) };
+    if accounts.gid_free(gid) {
+        accounts.add_group(name, gid);
+    }
+    let user = NewUser {
+        name: (*name).to_owned(),
+        uid,
+        gid,
+        comment: parsed
+            .value(&["-c", "--comment"])
+            .unwrap_or_default()
+            .to_owned(),
+        home: parsed
+            .value(&["-d", "--home", "--home-dir"])
+            .map_or_else(|| format!("/home/{name}"), str::to_owned),
+        shell: parsed
+            .value(&["-s", "--shell"])
+            .unwrap_or("/bin/sh")
+            .to_owned(),
+        password: "!",
+    };
+    accounts.add_user(&user, day(world));
+    for group in parsed
+        .value(&["-G", "--groups"])
+        .unwrap_or_default()
+        .split(',')
+        .filter(|group| !group.is_empty())
+    {
+        if !accounts.join(name, group) {
+            return Ok(Some(6));
+        }
+    }
+    save(world, &accounts, format!("user {name} ({uid}:{gid})"))
+}
+
+/// `usermod -aG GROUP USER` and `gpasswd -a USER GROUP`.
+fn usermod(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
+    match (word, args) {
+        (
+            "usermod",
+            ["-aG" | "-Ga", groups, user] | ["-a", "-G", groups, user] | ["-G", groups, "-a", user],
+        ) => {
+            for group in groups.split(',') {
+                if join(world, user, group)? != Some(0) {
+                    return Ok(Some(6));
+                }
+            }
+            Ok(Some(0))
+        }
+        ("gpasswd", ["-a", user, group]) => join(world, user, group),
+        _ => Ok(None),
+    }
+}
+
+fn getent(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
+    let [database @ ("passwd" | "group"), name] = args else {
+        return Ok(None);
+    };
+    let accounts = Accounts::read(world.editor.tree())?;
+    let line = if *database == "passwd" {
+        accounts.user(name)
+    } else {
+        accounts.group(name)
+    };
+    Ok(Some(match line {
+        Some(line) => text::say(io, &line.join(":")).unwrap_or(0),
+        None => 2,
+    }))
+}
+
+/// `systemd-sysusers FILE...`: the accounts of `sysusers.d(5)` files, made now so that files can
+/// belong to them.
+fn sysusers(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+    let mut accounts = Accounts::read(world.editor.tree())?;
+    for name in args {
+        if name.starts_with('-') {
+            return Ok(None);
+        }
+        let dirs = ["/etc/sysusers.d", "/run/sysusers.d", "/usr/lib/sysusers.d"];
+        let path = dirs
+            .iter()
+            .map(|dir| format!("{dir}/{name}"))
+            .find(|path| world.is_file(path));
+        let path = path.unwrap_or_else(|| (*name).to_owned());
+        let Some(text) = world.text(&path)? else {
+            return Ok(Some(1));
+        };
+        for line in text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            if sysusers_line(&mut accounts, &fields(line), day(world)).is_none() {
+                return Ok(None);
+            }
+        }
+        world.done(format!("users and groups of {path}"));
+    }
+    let reason = world.reason();
+    accounts.write(world.editor, &reason)?;
+    Ok(Some(0))
+}
+
+/// The fields of a line, quotes taken off.
+fn fields(line: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut rest = line.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let (field, after) = match first {
+            '"' | '\'' => rest
+                .get(1..)
+                .unwrap_or_default()
+                .split_once(first)
+                .unwrap_or((rest.get(1..).unwrap_or_default(), "")),
+            _ => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
+        };
+        out.push(field.to_owned());
+        rest = after.trim_start();
+    }
+    out
+}
+
+/// `None` for a line outside of the model.
+fn sysusers_line(accounts: &mut Accounts, fields: &[String], day: i64) -> Option<()> {
+    let field = |at: usize| {
+        fields
+            .get(at)
+            .map(String::as_str)
+            .filter(|text| *text != "-" && !text.is_empty())
+    };
+    let name = field(1)?;
+    if fields
+        .iter()
+        .take(3)
+        .any(|field| field.contains(['%', '/']))
+    {
+        return None;
+    }
+    match field(0)? {
+        "g" => {
+            if accounts.group(name).is_none() {
+                let gid = field(2).and_then(|id| id.parse().ok());
+                let gid = gid.or_else(|| {
+                    (RANGE.0..=RANGE.1)
+                        .rev()
+                        .find(|id| accounts.gid_free(*id) && accounts.uid_free(*id))
+                })?;
+                accounts.add_group_locked(name, gid);
+            }
+            Some(())
+        }
+        "u" | "u!" => sysusers_user(accounts, name, fields, day),
+        "m" => {
+            let group = field(2)?;
+            (accounts.user(name).is_some() && accounts.join(name, group)).then_some(())
+        }
+        "r" => Some(()),
+        _ => None,
+    }
+}
+
+fn sysusers_user(accounts: &mut Accounts, name: &str, fields: &[String], day: i64) -> Option<()> {
+    let field = |at: usize| {
+        fields
+            .get(at)
+            .map(String::as_str)
+            .filter(|text| *text != "-" && !text.is_empty())
+    };
+    if accounts.user(name).is_some() {
+        return Some(());
+    }
+    let (uid, group) = match field(2) {
+        Some(id) => id.split_once(':').map_or((Some(id), None), |(uid, group)| {
+            (Some(uid).filter(|uid| *uid != "-"), Some(group))
+        }),
+        None => (None, None),
+    };
+    let given = match uid {
+        Some(uid) => Some(uid.parse::<u32>().ok()?),
+        None => accounts
+            .gid(name)
+            .filter(|gid| group.is_none() && accounts.uid_free(*gid)),
+    };
+    let both = |id: &u32| accounts.uid_free(*id) && accounts.gid_free(*id);
+    let uid = given.or_else(|| (RANGE.0..=RANGE.1).rev().find(both))?;
+    let gid = match group {
+        Some(group) => accounts.gid(group).or_else(|| group.parse().ok())?,
+        None => accounts.gid(name).unwrap_or(uid),
+    };
+    if group.is_none() && accounts.group(name).is_none() {
+        accounts.add_group_locked(name, gid);
+    }
+    let user = NewUser {
+        name: name.to_owned(),
+        uid,
+        gid,
+        comment: field(3).unwrap_or_default().to_owned(),
+        home: field(4).unwrap_or("/").to_owned(),
+        shell: field(5).unwrap_or("/usr/sbin/nologin").to_owned(),
+        password: "!*",
+    };
+    accounts.add_user(&user, day);
+    Some(())
+}

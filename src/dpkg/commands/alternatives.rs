@@ -1,0 +1,236 @@
+//! `update-alternatives(1)`: links of one name that several packages can provide.
+//!
+//! The state file `/var/lib/dpkg/alternatives/<name>`: status (`auto` or `manual`), link, then name
+//! and link of each slave, an empty line, then for each choice its path, priority and the slaves'
+//! paths, and an empty line at the end.
+
+use super::super::world::World;
+use super::{Ran, text};
+use crate::shell::Io;
+use crate::tree::edit::EditError;
+use std::collections::BTreeMap;
+
+const STATE: &str = "/var/lib/dpkg/alternatives";
+const LINKS: &str = "/etc/alternatives";
+
+/// A group of alternatives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Group {
+    manual: bool,
+    link: String,
+    /// Links of the slaves by name.
+    slaves: BTreeMap<String, String>,
+    /// Priority and the slaves' targets by the choice's path.
+    choices: BTreeMap<String, (i32, BTreeMap<String, String>)>,
+}
+
+impl Group {
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let mut out = Self {
+            manual: lines.next()? == "manual",
+            link: lines.next()?.to_owned(),
+            ..Self::default()
+        };
+        while let Some(name) = lines.next().filter(|name| !name.is_empty()) {
+            out.slaves.insert(name.to_owned(), lines.next()?.to_owned());
+        }
+        while let Some(path) = lines.next().filter(|path| !path.is_empty()) {
+            let priority = lines.next()?.parse().ok()?;
+            let mut targets = BTreeMap::new();
+            for name in out.slaves.keys() {
+                targets.insert(name.clone(), lines.next()?.to_owned());
+            }
+            targets.retain(|_, target| !target.is_empty());
+            out.choices.insert(path.to_owned(), (priority, targets));
+        }
+        Some(out)
+    }
+
+    fn write(&self) -> String {
+        let mut out = format!(
+            "{}\n{}\n",
+            if self.manual { "manual" } else { "auto" },
+            self.link
+        );
+        for (name, link) in &self.slaves {
+            out.push_str(&format!("{name}\n{link}\n"));
+        }
+        out.push('\n');
+        for (path, (priority, targets)) in &self.choices {
+            out.push_str(&format!("{path}\n{priority}\n"));
+            for name in self.slaves.keys() {
+                out.push_str(&format!(
+                    "{}\n",
+                    targets.get(name).map(String::as_str).unwrap_or_default()
+                ));
+            }
+        }
+        out.push('\n');
+        out
+    }
+
+    /// The choice of the highest priority, the first by path among equals.
+    fn best(&self) -> Option<&String> {
+        let mut best: Option<(&String, i32)> = None;
+        for (path, (priority, _)) in &self.choices {
+            if best.is_none_or(|(_, highest)| *priority > highest) {
+                best = Some((path, *priority));
+            }
+        }
+        best.map(|(path, _)| path)
+    }
+}
+
+pub(super) fn run(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
+    let args: Vec<&str> = args
+        .iter()
+        .copied()
+        .filter(|arg| !matches!(*arg, "--quiet" | "--force" | "--verbose"))
+        .collect();
+    match args.as_slice() {
+        ["--install", link, name, path, priority, slaves @ ..] => {
+            install(world, link, name, path, priority, slaves)
+        }
+        ["--remove", name, path] => remove(world, name, path),
+        ["--query", name] | ["--list", name] => {
+            let Some(group) = load(world, name)? else {
+                return Ok(Some(2));
+            };
+            for path in group.choices.keys() {
+                text::say(io, path);
+            }
+            Ok(Some(0))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn load(world: &World<'_, '_>, name: &str) -> Result<Option<Group>, EditError> {
+    Ok(world
+        .text(&format!("{STATE}/{name}"))?
+        .as_deref()
+        .and_then(Group::parse))
+}
+
+fn install(
+    world: &mut World<'_, '_>,
+    link: &str,
+    name: &str,
+    path: &str,
+    priority: &str,
+    slaves: &[&str],
+) -> Ran {
+    let Ok(priority) = priority.parse::<i32>() else {
+        return Ok(Some(2));
+    };
+    if !world.exists(path) {
+        return Ok(Some(2));
+    }
+    let mut group = load(world, name)?.unwrap_or_default();
+    if !group.link.is_empty() && group.link != link {
+        return Ok(None);
+    }
+    group.link = link.to_owned();
+    let mut targets = BTreeMap::new();
+    for slave in slaves.chunks(4) {
+        let ["--slave", slave_link, slave_name, slave_path] = slave else {
+            return Ok(None);
+        };
+        group
+            .slaves
+            .insert((*slave_name).to_owned(), (*slave_link).to_owned());
+        targets.insert((*slave_name).to_owned(), (*slave_path).to_owned());
+    }
+    group.choices.insert(path.to_owned(), (priority, targets));
+    world.write(&format!("{STATE}/{name}"), group.write().as_bytes(), false)?;
+    apply(world, name, &group)?;
+    world.done(format!("alternative {path} of {name}"));
+    Ok(Some(0))
+}
+
+fn remove(world: &mut World<'_, '_>, name: &str, path: &str) -> Ran {
+    let Some(mut group) = load(world, name)? else {
+        return Ok(Some(0));
+    };
+    if group.choices.remove(path).is_none() {
+        return Ok(Some(0));
+    }
+    let current = world.link_target(&format!("{LINKS}/{name}"));
+    group.manual &= current.as_deref() != Some(path);
+    if group.choices.is_empty() {
+        for (slave, link) in group.slaves.iter().chain([(&name.to_owned(), &group.link)]) {
+            world.remove(&format!("{LINKS}/{slave}"))?;
+            if world.link_target(link).is_some() {
+                world.remove(link)?;
+            }
+        }
+        world.remove(&format!("{STATE}/{name}"))?;
+        return Ok(Some(0));
+    }
+    world.write(&format!("{STATE}/{name}"), group.write().as_bytes(), false)?;
+    apply(world, name, &group)?;
+    Ok(Some(0))
+}
+
+/// Points the links of a group that chooses by itself to its best choice.
+fn apply(world: &mut World<'_, '_>, name: &str, group: &Group) -> Result<(), EditError> {
+    let current = world.link_target(&format!("{LINKS}/{name}"));
+    let chosen = match (&current, group.manual) {
+        (Some(current), true) if group.choices.contains_key(current) => Some(current),
+        _ => group.best(),
+    };
+    let Some((path, (_, targets))) = chosen.and_then(|path| group.choices.get_key_value(path))
+    else {
+        return Ok(());
+    };
+    let (path, targets) = (path.clone(), targets.clone());
+    point(world, name, &group.link, Some(&path))?;
+    for (slave, link) in &group.slaves {
+        let target = targets
+            .get(slave)
+            .filter(|target| world.exists(target))
+            .cloned();
+        point(world, slave, link, target.as_deref())?;
+    }
+    Ok(())
+}
+
+/// `link` -> `/etc/alternatives/<name>` -> `target`, or neither. A file that is no link stays.
+fn point(
+    world: &mut World<'_, '_>,
+    name: &str,
+    link: &str,
+    target: Option<&str>,
+) -> Result<(), EditError> {
+    let middle = format!("{LINKS}/{name}");
+    let Some(target) = target else {
+        world.remove(&middle)?;
+        if world.link_target(link).is_some_and(|to| to == middle) {
+            world.remove(link)?;
+        }
+        return Ok(());
+    };
+    if world.link_target(&middle).as_deref() != Some(target) {
+        world.symlink(&middle, target)?;
+    }
+    let taken = world.find_nofollow(link).is_some() && world.link_target(link).is_none();
+    if !taken && world.link_target(link).as_deref() != Some(&middle) {
+        world.symlink(link, &middle)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_file() {
+        let text = "auto\n/usr/bin/pager\npager.1.gz\n/usr/share/man/man1/pager.1.gz\n\n/bin/more\n50\n/m\n/usr/bin/less\n77\n\n\n";
+        let group = Group::parse(text).unwrap();
+        assert_eq!(group.best().unwrap(), "/usr/bin/less");
+        assert_eq!(group.write(), text);
+        assert_eq!(Group::parse("auto\n/x\n\n/a\nnine\n"), None);
+    }
+}

@@ -1,0 +1,355 @@
+//! `dpkg(1)`, `dpkg-query(1)`, `dpkg-statoverride(1)`, `dpkg-divert(1)` and `dpkg-trigger(1)` as
+//! scripts call them.
+
+use super::super::database::{DIR, Diversion, Override, State};
+use super::super::users::Names;
+use super::super::world::World;
+use super::{Ran, files, mode, text};
+use crate::deb::{Operator, Version};
+use crate::shell::Io;
+use crate::tree::show;
+
+pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str], io: &mut Io) -> Ran {
+    match word {
+        "dpkg" => Ok(dpkg(world, args, io)),
+        "dpkg-query" => Ok(query(world, args, io)),
+        "dpkg-statoverride" => statoverride(world, args, io),
+        "dpkg-divert" => divert(world, args, io),
+        "dpkg-trigger" => {
+            let names = args
+                .iter()
+                .filter(|arg| !arg.starts_with('-'))
+                .map(|arg| (*arg).to_owned());
+            world.activated.extend(names);
+            Ok(Some(0))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn dpkg(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
+    match args {
+        ["--compare-versions", "--", rest @ ..] | ["--compare-versions", rest @ ..] => {
+            let [a, operator, b] = rest else { return None };
+            compare(a, operator, b).map(|holds| i32::from(!holds))
+        }
+        ["--validate-version", version] => Some(i32::from(version.parse::<Version>().is_err())),
+        ["--print-architecture"] => text::say(io, &world.database.native),
+        ["-s" | "--status" | "-L" | "--listfiles", ..] => query(world, args, io),
+        _ => None,
+    }
+}
+
+/// Compares versions as `dpkg --compare-versions` does: for `lt`, `le`, `ge` and `gt` no version is
+/// the earliest, for their `-nl` forms the latest.
+pub(super) fn compare(a: &str, operator: &str, b: &str) -> Option<bool> {
+    let (relation, latest) = match operator {
+        "lt" | "<<" => (Operator::Earlier, false),
+        "le" | "<=" | "<" => (Operator::EarlierEqual, false),
+        "eq" | "=" => (Operator::Equal, false),
+        "ne" => return compare(a, "eq", b).map(|equal| !equal),
+        "ge" | ">=" | ">" => (Operator::LaterEqual, false),
+        "gt" | ">>" => (Operator::Later, false),
+        "lt-nl" => (Operator::Earlier, true),
+        "le-nl" => (Operator::EarlierEqual, true),
+        "ge-nl" => (Operator::LaterEqual, true),
+        "gt-nl" => (Operator::Later, true),
+        _ => return None,
+    };
+    let (empty_a, empty_b) = (
+        a.is_empty() || a == "<unknown>",
+        b.is_empty() || b == "<unknown>",
+    );
+    if empty_a || empty_b {
+        let equal = matches!(
+            relation,
+            Operator::Equal | Operator::EarlierEqual | Operator::LaterEqual
+        );
+        let earlier = matches!(relation, Operator::Earlier | Operator::EarlierEqual);
+        return Some(if empty_a && empty_b {
+            equal
+        } else {
+            relation != Operator::Equal && (empty_a != latest) == earlier
+        });
+    }
+    Some(relation.holds(&a.parse().ok()?, &b.parse().ok()?))
+}
+
+fn query(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
+    let (format, name) = match args {
+        ["-L" | "--listfiles", name] => {
+            let base = world.database.named(name)?.facts.base();
+            for (path, _) in world
+                .database
+                .owners
+                .iter()
+                .filter(|(_, owners)| owners.contains(&base))
+            {
+                text::say(io, &show(path));
+            }
+            return Some(0);
+        }
+        ["-s" | "--status", name] => ("", *name),
+        ["-W", format, name] | [format, "-W", name] | ["-W", "-f", format, name] => {
+            (*format, *name)
+        }
+        ["--show", format, name] | [format, "--show", name] | ["-f", format, "-W", name] => {
+            (*format, *name)
+        }
+        ["-W" | "--show", name] => ("${Package}\t${Version}\n", *name),
+        _ => return None,
+    };
+    let found = world
+        .database
+        .named(name)
+        .filter(|stanza| stanza.state != State::Gone);
+    let Some(stanza) = found else { return Some(1) };
+    if format.is_empty() {
+        text::say(io, &String::from_utf8_lossy(&stanza.raw));
+        return Some(0);
+    }
+    let format = ["-f=", "--showformat=", "-f"]
+        .iter()
+        .find_map(|prefix| format.strip_prefix(prefix))
+        .unwrap_or(format);
+    let mut out = format.replace("\\n", "\n").replace("\\t", "\t");
+    let status = stanza.control.text("Status");
+    let word = |at: usize| status.split(' ').nth(at).unwrap_or_default();
+    let abbreviated = word(0)
+        .chars()
+        .take(1)
+        .chain(word(2).chars().take(1))
+        .collect::<String>()
+        + " ";
+    let special = [
+        ("Status", status),
+        ("db:Status-Status", word(2)),
+        ("db:Status-Abbrev", &abbreviated),
+    ];
+    for (field, value) in special.into_iter().chain(stanza.control.fields()) {
+        out = out.replace(&format!("${{{field}}}"), value);
+    }
+    for field in ["Conffiles", "Multi-Arch", "Essential"] {
+        out = out.replace(&format!("${{{field}}}"), "");
+    }
+    if out.contains("${") {
+        return None;
+    }
+    io.out.push_str(&out);
+    Some(0)
+}
+
+fn statoverride(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
+    let update = args.contains(&"--update");
+    let args: Vec<&str> = args
+        .iter()
+        .copied()
+        .filter(|arg| !matches!(*arg, "--update" | "--quiet" | "--force" | "--force-all"))
+        .collect();
+    let names = Names::read(world.editor.tree())?;
+    match args.as_slice() {
+        ["--list", path] => {
+            let found = world
+                .database
+                .overrides
+                .iter()
+                .find(|set| set.path == path.as_bytes());
+            let Some(set) = found else { return Ok(Some(1)) };
+            Ok(text::say(
+                io,
+                &format!("{} {} {:o} {path}", set.user, set.group, set.mode),
+            ))
+        }
+        ["--add", user, group, bits, path] => {
+            if world
+                .database
+                .overrides
+                .iter()
+                .any(|set| set.path == path.as_bytes())
+            {
+                return Ok(Some(2));
+            }
+            let (Some(uid), Some(gid)) = (names.user(user), names.group(group)) else {
+                return Ok(Some(2));
+            };
+            let Some(bits) = mode(bits, 0, false) else {
+                return Ok(None);
+            };
+            let set = Override {
+                user: (*user).to_owned(),
+                group: (*group).to_owned(),
+                mode: bits,
+                path: path.as_bytes().to_vec(),
+            };
+            world.database.overrides.push(set);
+            save_overrides(world)?;
+            if update {
+                world.change(path, true, |stat| {
+                    (stat.uid, stat.gid, stat.mode) = (uid, gid, bits)
+                })?;
+            }
+            world.done(format!("{path} is {user}:{group} {bits:04o} from now on"));
+            Ok(Some(0))
+        }
+        ["--remove", path] => {
+            let before = world.database.overrides.len();
+            world
+                .database
+                .overrides
+                .retain(|set| set.path != path.as_bytes());
+            if world.database.overrides.len() == before {
+                return Ok(Some(2));
+            }
+            save_overrides(world)?;
+            Ok(Some(0))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn save_overrides(world: &mut World<'_, '_>) -> Result<(), crate::tree::edit::EditError> {
+    let line = |set: &Override| {
+        format!(
+            "{} {} {:o} {}\n",
+            set.user,
+            set.group,
+            set.mode,
+            String::from_utf8_lossy(&set.path)
+        )
+    };
+    let text: String = world.database.overrides.iter().map(line).collect();
+    world.write(&format!("{DIR}/statoverride"), text.as_bytes(), false)
+}
+
+/// The options of a call of `dpkg-divert`.
+#[derive(Default)]
+struct Divert<'a> {
+    package: Option<&'a str>,
+    to: Option<&'a str>,
+    rename: bool,
+    action: Option<&'a str>,
+    path: Option<&'a str>,
+}
+
+fn divert(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
+    let mut call = Divert::default();
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        match *arg {
+            "--package" => call.package = rest.next().copied(),
+            "--divert" => call.to = rest.next().copied(),
+            "--local" => call.package = None,
+            "--rename" => call.rename = true,
+            "--no-rename" => call.rename = false,
+            "--quiet" => {}
+            "--add" | "--remove" | "--list" | "--truename" | "--listpackage" => {
+                call.action = Some(arg)
+            }
+            path if path.starts_with('/') => call.path = Some(path),
+            _ => return Ok(None),
+        }
+    }
+    let Some(path) = call.path else {
+        return Ok(None);
+    };
+    let known = world
+        .database
+        .diversions
+        .iter()
+        .position(|d| d.from == path.as_bytes());
+    let diversion = known
+        .and_then(|at| world.database.diversions.get(at))
+        .cloned();
+    match call.action.unwrap_or("--add") {
+        "--truename" => Ok(text::say(
+            io,
+            &diversion.map_or_else(|| path.to_owned(), |d| show(&d.to)),
+        )),
+        "--listpackage" => {
+            if let Some(d) = diversion {
+                text::say(io, d.package.as_deref().unwrap_or("LOCAL"));
+            }
+            Ok(Some(0))
+        }
+        "--list" => {
+            if let Some(d) = diversion {
+                let by = d
+                    .package
+                    .map_or("local diversion".to_owned(), |_| "diversion".into());
+                text::say(
+                    io,
+                    &format!(
+                        "{by} of {path} to {} by {}",
+                        show(&d.to),
+                        world.package.name
+                    ),
+                );
+            }
+            Ok(Some(0))
+        }
+        "--add" => {
+            let to = call
+                .to
+                .map_or_else(|| format!("{path}.distrib"), str::to_owned);
+            let new = Diversion {
+                from: path.into(),
+                to: to.clone().into(),
+                package: call.package.map(str::to_owned),
+            };
+            if let Some(old) = diversion {
+                return Ok(Some(if old == new { 0 } else { 2 }));
+            }
+            world.database.diversions.push(new);
+            save_diversions(world)?;
+            if call.rename && world.find_nofollow(path).is_some() {
+                files::move_path(world, path, &to)?;
+            }
+            world.done(format!("{path} diverted to {to}"));
+            Ok(Some(0))
+        }
+        _ => {
+            let (Some(at), Some(old)) = (known, diversion) else {
+                return Ok(Some(0));
+            };
+            world.database.diversions.remove(at);
+            save_diversions(world)?;
+            if call.rename && world.find_nofollow(&show(&old.to)).is_some() {
+                files::move_path(world, &show(&old.to), path)?;
+            }
+            world.done(format!("{path} no longer diverted"));
+            Ok(Some(0))
+        }
+    }
+}
+
+fn save_diversions(world: &mut World<'_, '_>) -> Result<(), crate::tree::edit::EditError> {
+    let mut out = Vec::new();
+    for d in &world.database.diversions {
+        let package = d.package.as_deref().unwrap_or(":").as_bytes();
+        out.extend([&d.from[..], b"\n", &d.to, b"\n", package, b"\n"].concat());
+    }
+    world.write(&format!("{DIR}/diversions"), &out, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comparing_with_nothing() {
+        for (a, operator, b, holds) in [
+            ("", "lt", "1", true),
+            ("", "lt-nl", "1", false),
+            ("1", "le-nl", "", true),
+            ("1", "le", "", false),
+            ("", "eq", "", true),
+            ("1", "eq", "", false),
+            ("1", "gt", "", true),
+            ("1", "gt-nl", "", false),
+            ("1", "lt", "2", true),
+        ] {
+            assert_eq!(compare(a, operator, b), Some(holds), "{a} {operator} {b}");
+        }
+        assert_eq!(compare("1", "about", "2"), None);
+    }
+}

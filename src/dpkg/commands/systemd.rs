@@ -1,0 +1,321 @@
+//! `deb-systemd-helper`: which units are enabled, and the record that it keeps of it (its manual
+//! page, and the behaviour of version 1.65 of init-system-helpers).
+
+use super::super::world::World;
+use super::{Ran, options};
+use crate::shell::pattern::{matches, plain};
+use crate::tree::edit::EditError;
+use std::collections::BTreeSet;
+
+/// Units that one unit may draw in by `Also=`; real ones name a few.
+const MAX_UNITS: usize = 100;
+
+/// A link that enables a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Link {
+    path: String,
+    target: String,
+}
+
+/// The system's units, or those of all users' sessions.
+struct Instance {
+    name: &'static str,
+    enabled: &'static str,
+    masked: &'static str,
+}
+
+const SYSTEM: Instance = Instance {
+    name: "system",
+    enabled: "/var/lib/systemd/deb-systemd-helper-enabled",
+    masked: "/var/lib/systemd/deb-systemd-helper-masked",
+};
+const USER: Instance = Instance {
+    name: "user",
+    enabled: "/var/lib/systemd/deb-systemd-user-helper-enabled",
+    masked: "/var/lib/systemd/deb-systemd-user-helper-masked",
+};
+
+pub(super) fn helper(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+    let (options, operands) = options(args);
+    if !options
+        .iter()
+        .all(|option| matches!(*option, "--quiet" | "--user" | "--system"))
+    {
+        return Ok(None);
+    }
+    let instance = if options.contains(&"--user") {
+        &USER
+    } else {
+        &SYSTEM
+    };
+    let Some((action, units)) = operands.split_first() else {
+        return Ok(Some(0));
+    };
+    let mut status = i32::from(matches!(
+        *action,
+        "is-enabled" | "was-enabled" | "debian-installed"
+    ));
+    for unit in units {
+        let true_status = |yes: bool, status: i32| if yes { 0 } else { status };
+        match *action {
+            "unmask" => unmask(world, instance, unit)?,
+            "mask" => mask(world, instance, unit)?,
+            "enable" => enable(world, instance, unit)?,
+            "update-state" => update_state(world, instance, unit)?,
+            "was-enabled" => status = true_status(was_enabled(world, instance, unit)?, status),
+            "debian-installed" => {
+                status = true_status(world.is_file(&state_path(instance, unit)), status)
+            }
+            "is-enabled" => {
+                let links = links(world, instance, unit)?;
+                status = true_status(
+                    links
+                        .iter()
+                        .all(|link| world.link_target(&link.path).is_some()),
+                    status,
+                );
+            }
+            "disable" | "purge" => disable(world, instance, unit, *action == "purge")?,
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(status))
+}
+
+fn state_path(instance: &Instance, unit: &str) -> String {
+    format!(
+        "{}/{}.dsh-also",
+        instance.enabled,
+        unit.rsplit('/').next().unwrap_or(unit)
+    )
+}
+
+fn find_unit(world: &World<'_, '_>, instance: &Instance, unit: &str) -> String {
+    let dirs =
+        ["/etc", "/lib", "/usr/lib"].map(|dir| format!("{dir}/systemd/{}/{unit}", instance.name));
+    dirs.into_iter()
+        .find(|path| world.is_file(path))
+        .unwrap_or_else(|| unit.to_owned())
+}
+
+/// The links that `[Install]` of a unit asks for, and those of the units that it names by `Also=`.
+fn links(world: &World<'_, '_>, instance: &Instance, unit: &str) -> Result<Vec<Link>, EditError> {
+    let mut out = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut todo = vec![unit.to_owned()];
+    while let Some(unit) = todo.pop().filter(|_| seen.len() < MAX_UNITS) {
+        if seen.insert(unit.clone()) {
+            todo.extend(unit_links(world, instance, &unit, &mut out)?);
+        }
+    }
+    Ok(out)
+}
+
+fn unit_links(
+    world: &World<'_, '_>,
+    instance: &Instance,
+    unit: &str,
+    out: &mut Vec<Link>,
+) -> Result<Vec<String>, EditError> {
+    let target = find_unit(world, instance, unit);
+    let text = world.text(&target)?.unwrap_or_default();
+    let name = target.rsplit('/').next().unwrap_or(unit).to_owned();
+    let mut wanted = name.clone();
+    let (mut dirs, mut also) = (Vec::new(), Vec::new());
+    let etc = format!("/etc/systemd/{}", instance.name);
+    for line in text.lines() {
+        let Some((key, value)) = line.trim_start().split_once('=') else {
+            continue;
+        };
+        let values = value
+            .split_whitespace()
+            .map(|value| value.trim_matches(['"', '\'']).to_owned());
+        match key {
+            "WantedBy" => dirs.extend(values.map(|value| format!("{etc}/{value}.wants"))),
+            "RequiredBy" => dirs.extend(values.map(|value| format!("{etc}/{value}.requires"))),
+            "Also" => also.extend(values.filter(|value| *value != name)),
+            "Alias" => out.extend(values.filter(|value| *value != name).map(|value| Link {
+                path: format!("{etc}/{value}"),
+                target: target.clone(),
+            })),
+            "DefaultInstance" => {
+                if let Some((stem, suffix)) = name.split_once("@.") {
+                    wanted = format!("{stem}@{}.{suffix}", value.trim().trim_matches(['"', '\'']));
+                }
+            }
+            _ => {}
+        }
+    }
+    out.extend(dirs.into_iter().map(|dir| Link {
+        path: format!("{dir}/{wanted}"),
+        target: target.clone(),
+    }));
+    Ok(also)
+}
+
+fn was_enabled(world: &World<'_, '_>, instance: &Instance, unit: &str) -> Result<bool, EditError> {
+    let state = world.text(&state_path(instance, unit))?.unwrap_or_default();
+    Ok(state.lines().all(|link| world.link_target(link).is_some()))
+}
+
+/// Whether the image's presets, or the wish that the update client stays off, allow a unit to be
+/// enabled (`systemd.preset(5)`: files by name, the first of a name counts; the first rule that
+/// fits; without one: enabled).
+fn preset(world: &World<'_, '_>, instance: &Instance, unit: &str) -> Result<bool, EditError> {
+    let mut files = std::collections::BTreeMap::new();
+    for dir in ["/etc", "/run", "/usr/local/lib", "/usr/lib"] {
+        let dir = format!("{dir}/systemd/{}-preset", instance.name);
+        let names = world
+            .editor
+            .tree()
+            .dir(&dir)
+            .into_iter()
+            .flat_map(|dir| dir.entries.keys());
+        for name in names
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .filter(|name| name.ends_with(".preset"))
+        {
+            files
+                .entry(name.clone())
+                .or_insert_with(|| format!("{dir}/{name}"));
+        }
+    }
+    for path in files.values() {
+        for line in world.text(path)?.unwrap_or_default().lines() {
+            let mut words = line.split_whitespace();
+            let (Some(verb @ ("enable" | "disable")), Some(pattern)) = (words.next(), words.next())
+            else {
+                continue;
+            };
+            if matches(&plain(pattern), &unit.chars().collect::<Vec<_>>()) {
+                return Ok(verb == "enable");
+            }
+        }
+    }
+    Ok(true)
+}
+
+fn enable(world: &mut World<'_, '_>, instance: &Instance, unit: &str) -> Result<(), EditError> {
+    let wanted = links(world, instance, unit)?;
+    let systemctl = ["/bin/systemctl", "/usr/bin/systemctl"]
+        .iter()
+        .any(|path| world.exists(path));
+    let known = world.is_file(&state_path(instance, unit));
+    let kept_off = world.disabled.contains(unit);
+    let create = if systemctl && known {
+        wanted
+            .iter()
+            .any(|link| world.link_target(&link.path).is_some())
+    } else {
+        !kept_off && (!systemctl || preset(world, instance, unit)?)
+    };
+    // Where systemctl is, the first installation asks it for the links, and it makes all of them.
+    let preset_links = create && systemctl && !known;
+    for link in &wanted {
+        record(world, instance, unit, &link.path)?;
+        if preset_links && world.link_target(&link.path).is_none() {
+            world.symlink(&link.path, &link.target)?;
+        }
+        let state = marker(instance.enabled, instance, &link.path);
+        if world.exists(&state) {
+            continue;
+        }
+        if create && world.link_target(&link.path).is_none() {
+            world.symlink(&link.path, &link.target)?;
+        }
+        world.write(&state, b"", false)?;
+    }
+    let what = if create { "enabled" } else { "left disabled" };
+    world.done(format!("{unit} {what}"));
+    Ok(())
+}
+
+/// The file that remembers a link.
+fn marker(dir: &str, instance: &Instance, link: &str) -> String {
+    format!(
+        "{dir}{}",
+        link.strip_prefix(&format!("/etc/systemd/{}", instance.name))
+            .unwrap_or(link)
+    )
+}
+
+fn record(
+    world: &mut World<'_, '_>,
+    instance: &Instance,
+    unit: &str,
+    link: &str,
+) -> Result<(), EditError> {
+    let path = state_path(instance, unit);
+    let mut text = world.text(&path)?.unwrap_or_default();
+    if !text.lines().any(|line| line == link) {
+        text.push_str(&format!("{link}\n"));
+        world.write(&path, text.as_bytes(), false)?;
+    }
+    Ok(())
+}
+
+fn update_state(
+    world: &mut World<'_, '_>,
+    instance: &Instance,
+    unit: &str,
+) -> Result<(), EditError> {
+    let text: String = links(world, instance, unit)?
+        .iter()
+        .map(|link| format!("{}\n", link.path))
+        .collect();
+    world.write(&state_path(instance, unit), text.as_bytes(), false)
+}
+
+fn disable(
+    world: &mut World<'_, '_>,
+    instance: &Instance,
+    unit: &str,
+    purge: bool,
+) -> Result<(), EditError> {
+    let state = state_path(instance, unit);
+    let text = world.text(&state)?.unwrap_or_default();
+    for link in text.lines() {
+        let there = world.link_target(link).is_some();
+        if purge || there {
+            world.remove(&marker(instance.enabled, instance, link))?;
+        }
+        if there {
+            world.remove(link)?;
+        }
+    }
+    if purge {
+        world.remove(&state)?;
+    }
+    world.done(format!("{unit} disabled"));
+    Ok(())
+}
+
+fn mask_path(instance: &Instance, unit: &str) -> String {
+    format!(
+        "/etc/systemd/{}/{}",
+        instance.name,
+        unit.rsplit('/').next().unwrap_or(unit)
+    )
+}
+
+fn unmask(world: &mut World<'_, '_>, instance: &Instance, unit: &str) -> Result<(), EditError> {
+    let path = mask_path(instance, unit);
+    let state = marker(instance.masked, instance, &path);
+    if world.link_target(&path).as_deref() == Some("/dev/null") && world.exists(&state) {
+        world.remove(&path)?;
+        world.remove(&state)?;
+        world.done(format!("{unit} unmasked"));
+    }
+    Ok(())
+}
+
+fn mask(world: &mut World<'_, '_>, instance: &Instance, unit: &str) -> Result<(), EditError> {
+    let path = mask_path(instance, unit);
+    if world.find_nofollow(&path).is_none() {
+        world.symlink(&path, "/dev/null")?;
+        let state = marker(instance.masked, instance, &path);
+        world.write(&state, b"", false)?;
+        world.done(format!("{unit} masked"));
+    }
+    Ok(())
+}

@@ -1,0 +1,389 @@
+//! The image's dpkg database, as `dpkg(1)` keeps it below `/var/lib/dpkg`.
+
+use crate::deb::{Paragraph, Relations, Version, stanzas};
+use crate::problem::{Problem, Problems};
+use crate::tree::edit::EditError;
+use crate::tree::{Entry, Tree};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where the database is.
+pub(crate) const DIR: &str = "/var/lib/dpkg";
+/// No database file of a real system comes near this many bytes.
+pub(crate) const LIMIT: u64 = 256 << 20;
+
+/// The value of `Multi-Arch`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MultiArch {
+    #[default]
+    No,
+    Same,
+    Foreign,
+    Allowed,
+}
+
+/// What relations are about: a package's name, architecture and version, and what it says of
+/// others.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    pub(crate) name: String,
+    pub(crate) architecture: String,
+    pub(crate) version: Version,
+    pub(crate) multi_arch: MultiArch,
+    pub(crate) depends: Relations,
+    pub(crate) pre_depends: Relations,
+    pub(crate) conflicts: Relations,
+    pub(crate) breaks: Relations,
+    pub(crate) provides: Relations,
+    pub(crate) replaces: Relations,
+}
+
+impl Facts {
+    /// Reads them from a control paragraph.
+    pub(crate) fn read(control: &Paragraph) -> Result<Self, String> {
+        let architecture = control.text("Architecture");
+        let relations = |field: &str| {
+            Relations::parse(control.text(field), architecture).map_err(|e| format!("{field}: {e}"))
+        };
+        let name = control.text("Package");
+        let fine = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+        if name.is_empty()
+            || !name.bytes().all(fine)
+            || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        {
+            return Err(format!("Package: `{name}` is no package name"));
+        }
+        if architecture.is_empty()
+            || !architecture
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        {
+            return Err(format!("Architecture: `{architecture}` is no architecture"));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            architecture: architecture.to_owned(),
+            version: control
+                .text("Version")
+                .parse()
+                .map_err(|e| format!("Version: {e}"))?,
+            multi_arch: match control.text("Multi-Arch") {
+                "same" => MultiArch::Same,
+                "foreign" => MultiArch::Foreign,
+                "allowed" => MultiArch::Allowed,
+                _ => MultiArch::No,
+            },
+            depends: relations("Depends")?,
+            pre_depends: relations("Pre-Depends")?,
+            conflicts: relations("Conflicts")?,
+            breaks: relations("Breaks")?,
+            provides: relations("Provides")?,
+            replaces: relations("Replaces")?,
+        })
+    }
+
+    /// The name of the package's files in `info`: with the architecture where several can be
+    /// installed at once.
+    pub(crate) fn base(&self) -> String {
+        if self.multi_arch == MultiArch::Same {
+            format!("{}:{}", self.name, self.architecture)
+        } else {
+            self.name.clone()
+        }
+    }
+}
+
+/// How far a package is installed: the third word of `Status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// `installed`, `triggers-awaited` and `triggers-pending`: it satisfies relations.
+    Installed,
+    /// Only its configuration is left.
+    ConfigFiles,
+    /// Unpacked or worse: dpkg was interrupted.
+    Half,
+    /// `not-installed`.
+    Gone,
+}
+
+/// A package of the database.
+#[derive(Clone, Debug)]
+pub(crate) struct Stanza {
+    /// Its paragraph as it stands in `status`.
+    pub(crate) raw: Vec<u8>,
+    pub(crate) control: Paragraph,
+    pub(crate) facts: Facts,
+    pub(crate) state: State,
+}
+
+impl Stanza {
+    pub(crate) fn read(raw: &[u8]) -> Result<Self, String> {
+        let control = Paragraph::parse(raw).map_err(|e| e.to_string())?;
+        let name = control.text("Package").to_owned();
+        let state = match control.text("Status").split_whitespace().nth(2) {
+            Some("installed" | "triggers-awaited" | "triggers-pending") => State::Installed,
+            Some("config-files") => State::ConfigFiles,
+            Some("not-installed") => State::Gone,
+            _ => State::Half,
+        };
+        let facts = Facts::read(&control).map_err(|e| format!("package {name}: {e}"))?;
+        Ok(Self {
+            raw: raw.to_vec(),
+            control,
+            facts,
+            state,
+        })
+    }
+
+    /// Path and MD5 sum of each configuration file, and whether a newer version dropped it.
+    pub(crate) fn conffiles(&self) -> Vec<(String, String, bool)> {
+        let lines = self
+            .control
+            .text("Conffiles")
+            .lines()
+            .filter(|line| !line.trim().is_empty());
+        let line = |line: &str| {
+            let mut words = line.trim().rsplitn(2, ' ').collect::<Vec<_>>();
+            let obsolete = words.first() == Some(&"obsolete");
+            if obsolete {
+                words = words.get(1)?.rsplitn(2, ' ').collect();
+            }
+            Some((
+                (*words.get(1)?).to_owned(),
+                (*words.first()?).to_owned(),
+                obsolete,
+            ))
+        };
+        lines.filter_map(line).collect()
+    }
+}
+
+/// A path that packages other than one find moved aside (`dpkg-divert(1)`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Diversion {
+    pub(crate) from: Vec<u8>,
+    pub(crate) to: Vec<u8>,
+    /// The package that is not diverted; `:` in the file for a local diversion.
+    pub(crate) package: Option<String>,
+}
+
+/// Owner and mode set by the administrator (`dpkg-statoverride(1)`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Override {
+    pub(crate) user: String,
+    pub(crate) group: String,
+    pub(crate) mode: u16,
+    pub(crate) path: Vec<u8>,
+}
+
+/// The database as a value.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Database {
+    pub(crate) stanzas: Vec<Stanza>,
+    pub(crate) native: String,
+    pub(crate) foreign: Vec<String>,
+    pub(crate) diversions: Vec<Diversion>,
+    pub(crate) overrides: Vec<Override>,
+    /// Which packages (by [`Facts::base`]) have a path in their lists.
+    pub(crate) owners: BTreeMap<Vec<u8>, BTreeSet<String>>,
+}
+
+impl Database {
+    /// Reads it from the image.
+    pub(crate) fn read(tree: &Tree) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let status = text(tree, "status").map_err(|e| Problem::new(e.to_string()))?;
+        let status = status.ok_or_else(|| {
+            Problem::new(format!("the image has no {DIR}/status"))
+                .hint("packages can be added to images that have dpkg's database")
+        })?;
+        let mut stanzas_read = Vec::new();
+        for raw in stanzas(&status) {
+            match Stanza::read(raw) {
+                Ok(stanza) => stanzas_read.push(stanza),
+                Err(e) => problems.push(Problem::new(format!("{DIR}/status: {e}"))),
+            }
+        }
+        if tree
+            .dir(format!("{DIR}/updates"))
+            .is_some_and(|dir| !dir.entries.is_empty())
+        {
+            let hint = "run `dpkg --configure -a` in the golden image before it is taken";
+            problems.push(
+                Problem::new(format!(
+                    "{DIR}/updates is not empty: dpkg was interrupted in the image"
+                ))
+                .hint(hint),
+            );
+        }
+        let mut database = Self {
+            stanzas: stanzas_read,
+            ..Self::default()
+        };
+        if let Err(e) = database.rest(tree) {
+            problems.push(Problem::new(e.to_string()));
+        }
+        problems.check().map(|()| database)
+    }
+
+    fn rest(&mut self, tree: &Tree) -> Result<(), EditError> {
+        let arch = text(tree, "arch")?.unwrap_or_default();
+        let mut arch = lines(&arch).map(|line| String::from_utf8_lossy(line).into_owned());
+        let of_dpkg = self
+            .stanzas
+            .iter()
+            .find(|s| s.facts.name == "dpkg")
+            .map(|s| s.facts.architecture.clone());
+        self.native = of_dpkg.or_else(|| arch.next()).unwrap_or_default();
+        self.foreign = arch.filter(|name| *name != self.native).collect();
+        self.diversions = diversions(&text(tree, "diversions")?.unwrap_or_default());
+        self.overrides = overrides(&text(tree, "statoverride")?.unwrap_or_default());
+        for stanza in &self.stanzas {
+            let base = stanza.facts.base();
+            for line in lines(&text(tree, &format!("info/{base}.list"))?.unwrap_or_default()) {
+                self.owners
+                    .entry(line.to_vec())
+                    .or_default()
+                    .insert(base.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The place of a package in `stanzas`; `all` and the native architecture are one.
+    pub(crate) fn position(&self, name: &str, architecture: &str) -> Option<usize> {
+        let same = |a: &str| self.real(a) == self.real(architecture);
+        self.stanzas
+            .iter()
+            .position(|s| s.facts.name == name && same(&s.facts.architecture))
+    }
+
+    /// What the database has of a package that is to be installed.
+    pub(crate) fn old(&self, new: &Facts) -> Option<&Stanza> {
+        self.position(&new.name, &new.architecture)
+            .and_then(|at| self.stanzas.get(at))
+    }
+
+    /// A package by its name in `info`.
+    pub(crate) fn by_base(&self, base: &str) -> Option<&Stanza> {
+        self.stanzas
+            .iter()
+            .find(|stanza| stanza.facts.base() == base)
+    }
+
+    /// A package as users name it: `name` or `name:architecture`.
+    pub(crate) fn named(&self, name: &str) -> Option<&Stanza> {
+        let (name, architecture) = name.split_once(':').unwrap_or((name, &self.native));
+        let at = self.position(name, architecture);
+        at.and_then(|at| self.stanzas.get(at))
+            .or_else(|| self.stanzas.iter().find(|s| s.facts.name == name))
+    }
+
+    /// The architecture that `all` stands for.
+    pub(crate) fn real<'a>(&'a self, architecture: &'a str) -> &'a str {
+        if architecture == "all" {
+            &self.native
+        } else {
+            architecture
+        }
+    }
+
+    /// Where `path` of `package` goes when a diversion moves it.
+    pub(crate) fn diverted(&self, path: &[u8], package: &str) -> Option<&[u8]> {
+        let found = self
+            .diversions
+            .iter()
+            .find(|d| d.from == path && d.package.as_deref() != Some(package));
+        found.map(|diversion| diversion.to.as_slice())
+    }
+}
+
+/// The bytes of a file of the database.
+pub(crate) fn text(tree: &Tree, name: &str) -> Result<Option<Vec<u8>>, EditError> {
+    tree.read(format!("{DIR}/{name}"), LIMIT)
+}
+
+/// The lines that are not empty.
+pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty())
+}
+
+fn diversions(bytes: &[u8]) -> Vec<Diversion> {
+    let lines: Vec<&[u8]> = lines(bytes).collect();
+    let read = |three: &[&[u8]]| match three {
+        [from, to, package] => Some(Diversion {
+            from: from.to_vec(),
+            to: to.to_vec(),
+            package: (*package != b":").then(|| String::from_utf8_lossy(package).into_owned()),
+        }),
+        _ => None,
+    };
+    lines.chunks(3).filter_map(read).collect()
+}
+
+fn overrides(bytes: &[u8]) -> Vec<Override> {
+    let read = |line: &[u8]| {
+        let mut words = line.splitn(4, |b| *b == b' ');
+        let mut word = || {
+            words
+                .next()
+                .map(|word| String::from_utf8_lossy(word).into_owned())
+        };
+        let (user, group) = (word()?, word()?);
+        let mode = u16::from_str_radix(&word()?, 8).ok()?;
+        Some(Override {
+            user,
+            group,
+            mode,
+            path: words.next()?.to_vec(),
+        })
+    };
+    lines(bytes).filter_map(read).collect()
+}
+
+/// The names of the files in `info` that belong to a package, with their suffixes.
+pub(crate) fn info_files(tree: &Tree, base: &str) -> Vec<(String, Vec<u8>)> {
+    let Some(dir) = tree.dir(format!("{DIR}/info")) else {
+        return Vec::new();
+    };
+    let suffix = |name: &Vec<u8>| {
+        let rest = name.strip_prefix(base.as_bytes())?.strip_prefix(b".")?;
+        let fine = !rest.is_empty() && !rest.contains(&b'.') && !rest.contains(&b':');
+        fine.then(|| (String::from_utf8_lossy(rest).into_owned(), name.clone()))
+    };
+    let leaves = dir
+        .entries
+        .iter()
+        .filter(|(_, entry)| matches!(entry, Entry::Leaf(_)));
+    leaves.filter_map(|(name, _)| suffix(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_small_files() {
+        let read = diversions(b"/a\n/a.distrib\ndash\n/b\n/b.x\n:\n");
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[0].package.as_deref(), Some("dash"));
+        assert_eq!(read[1].package, None);
+        let read = overrides(b"root _chrony 0640 /etc/chrony/chrony.keys\nbad line\n");
+        assert_eq!(read.len(), 1);
+        assert_eq!(
+            (read[0].mode, read[0].path.as_slice()),
+            (0o640, &b"/etc/chrony/chrony.keys"[..])
+        );
+    }
+
+    #[test]
+    fn conffiles_of_a_stanza() {
+        let raw = b"Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\nConffiles:\n /etc/a 0123\n /etc/b b 4567 obsolete\n";
+        let stanza = Stanza::read(raw).unwrap();
+        assert_eq!(stanza.state, State::Installed);
+        let expected = [
+            ("/etc/a".into(), "0123".into(), false),
+            ("/etc/b b".into(), "4567".into(), true),
+        ];
+        assert_eq!(stanza.conffiles(), expected);
+    }
+}

@@ -1,0 +1,382 @@
+//! The update client's configuration and identity, split between the root filesystem (replaced by
+//! updates) and the data partition (kept).
+
+use crate::edit::system::link_to_data;
+use crate::plan::family::{Family, Role};
+use crate::problem::Problem;
+use crate::tree::edit::EditError;
+use crate::tree::editor::{Action, Editor};
+use crate::tree::{Tree, show};
+use serde_json::{Map, Value};
+
+const CONF: &str = "/etc/mender/mender.conf";
+/// On the data partition; the client reads it first, and lets the other override it.
+const FALLBACK: &str = "/mender/mender.conf";
+/// Of these a configuration has one.
+const SERVER_KEYS: [&str; 2] = ["ServerURL", "Servers"];
+const LIMIT: u64 = 1 << 20;
+
+/// What the client is told.
+#[derive(Clone, Debug)]
+pub struct Client<'a> {
+    /// Identities of the partitions.
+    pub family: &'a Family,
+    /// The device type that is written on the device.
+    pub device_type: &'a str,
+    /// The Artifact's name.
+    pub artifact_name: &'a str,
+    /// The Artifact's group, where it has one.
+    pub artifact_group: Option<&'a str>,
+    /// Settings for `mender.conf`, by the client's own key names.
+    pub settings: Map<String, Value>,
+    /// Files that the settings name: path on the device, content, permission bits.
+    pub files: Vec<(String, Vec<u8>, u16)>,
+    /// Whether the client is managed by a server.
+    pub managed: bool,
+}
+
+/// Writes everything that Go (3.x) and C++ (4.x, 5.x) clients read. Returns notes for the report.
+///
+/// # Errors
+/// A [`Problem`] when files of the image cannot be merged.
+pub fn integrate(
+    editor: &mut Editor,
+    data: &mut Editor,
+    client: &Client,
+) -> Result<Vec<String>, Problem> {
+    let failed = |e: EditError| Problem::new(format!("configuring the update client: {e}"));
+    // The configuration may come with a directory that becomes a link: links first, so that what
+    // lies there moves along.
+    for name in [
+        "mender",
+        "mender-configure",
+        "mender-monitor",
+        "mender-orchestrator",
+    ] {
+        link_to_data(
+            editor,
+            &format!("/var/lib/{name}"),
+            &format!("/data/{name}"),
+            data,
+            &format!("/{name}"),
+        )
+        .map_err(failed)?;
+    }
+    main_conf(editor, data, client)?;
+    identity(editor, data, client).map_err(failed)?;
+    let mut notes = Vec::new();
+    if client.managed {
+        scripts(editor, &mut notes).map_err(failed)?;
+        notes.extend(no_server(editor.tree()));
+    }
+    ordering(editor).map_err(failed)?;
+    Ok(notes)
+}
+
+/// A configuration of the client in a tree, when there is one.
+fn settings(editor: &Editor, path: &str) -> Result<Option<Map<String, Value>>, Problem> {
+    let broken = |e: &dyn std::fmt::Display| {
+        Problem::new(format!("{path} of the image is not a JSON object: {e}"))
+            .hint("correct the file, or remove it and set the values under [server]")
+    };
+    let bytes = editor.read(path, LIMIT).map_err(|e| broken(&e))?;
+    bytes
+        .map(|bytes| serde_json::from_slice(&bytes).map_err(|e| broken(&e)))
+        .transpose()
+}
+
+/// `/etc/mender/mender.conf`: what the image has, overridden by the configuration, without the keys
+/// that belong on the data partition. What the image has in the client's fallback file, which the
+/// data partition's own replaces, comes along below all else.
+fn main_conf(editor: &mut Editor, data: &Editor, client: &Client) -> Result<(), Problem> {
+    let old = settings(editor, CONF)?;
+    let mut conf = settings(data, FALLBACK)?.unwrap_or_default();
+    if old.as_ref().is_some_and(names_server) {
+        conf.retain(|key, _| !SERVER_KEYS.contains(&key.as_str()));
+    }
+    conf.extend(old.clone().unwrap_or_default());
+    if client.settings.contains_key("ServerURL") {
+        conf.remove("Servers");
+    }
+    conf.extend(client.settings.clone());
+    for key in ["RootfsPartA", "RootfsPartB"] {
+        conf.remove(key);
+    }
+    let failed = |e: EditError| Problem::new(format!("writing {CONF}: {e}"));
+    let reason = "settings of the update client";
+    editor.dir("/etc/mender", 0o755, reason).map_err(failed)?;
+    for (path, bytes, mode) in &client.files {
+        editor
+            .file(
+                path,
+                bytes.clone(),
+                *mode,
+                "named by the configuration of the update client",
+            )
+            .map_err(failed)?;
+    }
+    if conf.is_empty() && old.is_none() {
+        return Ok(());
+    }
+    if old.as_ref() != Some(&conf) {
+        let text = serde_json::to_string_pretty(&conf)
+            .map_err(|e| Problem::new(format!("writing {CONF}: {e}")))?;
+        editor
+            .rewrite(CONF, format!("{text}\n"), 0o600, reason)
+            .map_err(failed)?;
+    }
+    // It may hold the tenant's token.
+    let real = editor
+        .tree()
+        .walk(CONF.as_bytes(), true)
+        .map_err(|e| failed(e.into()))?
+        .path();
+    if let Some(stat) = editor
+        .tree_mut()
+        .stat_mut(&real)
+        .filter(|stat| stat.mode & 0o177 != 0)
+    {
+        stat.mode &= 0o600;
+        editor.record(real, Action::Changed, "it may hold the tenant's token");
+    }
+    Ok(())
+}
+
+/// A managed client that no configuration tells a server waits for ever.
+fn no_server(root: &Tree) -> Option<String> {
+    let bytes = root.read(CONF, LIMIT).ok().flatten().unwrap_or_default();
+    let named =
+        serde_json::from_slice::<Map<String, Value>>(&bytes).is_ok_and(|conf| names_server(&conf));
+    (!named).then(|| {
+        "the update client is managed but knows no server: set server.url, or client.managed = false for one that waits for commands"
+            .to_owned()
+    })
+}
+
+/// True when the settings name a server, in the form with one or with several.
+fn names_server(conf: &Map<String, Value>) -> bool {
+    let full = |value: Option<&Value>| {
+        value
+            .and_then(Value::as_str)
+            .is_some_and(|url| !url.is_empty())
+    };
+    let listed = conf.get("Servers").and_then(Value::as_array);
+    full(conf.get("ServerURL"))
+        || listed.is_some_and(|servers| servers.iter().any(|server| full(server.get("ServerURL"))))
+}
+
+fn identity(editor: &mut Editor, data: &mut Editor, client: &Client) -> Result<(), EditError> {
+    let parts = format!(
+        "{{\n    \"RootfsPartA\" : \"{}\",\n    \"RootfsPartB\" : \"{}\"\n}}\n",
+        client.family.path(Role::RootA),
+        client.family.path(Role::RootB)
+    );
+    data.file(FALLBACK, parts, 0o600, "the partitions that updates go to")?;
+    data.file(
+        "/mender/device_type",
+        format!("device_type={}\n", client.device_type),
+        0o444,
+        "the device's type",
+    )?;
+    let group = client
+        .artifact_group
+        .map(|group| format!("artifact_group={group}\n"))
+        .unwrap_or_default();
+    let info = format!("artifact_name={}\n{group}", client.artifact_name);
+    editor.rewrite(
+        "/etc/mender/artifact_info",
+        info,
+        0o644,
+        "the name of this release",
+    )?;
+    if editor.tree().file("/etc/mender/scripts/version").is_none() {
+        editor.file(
+            "/etc/mender/scripts/version",
+            "3",
+            0o644,
+            "the version of state scripts",
+        )?;
+    }
+    Ok(())
+}
+
+/// Programs that a managed client calls and that Debian's package of it does not install.
+fn scripts(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError> {
+    let reason = "a managed client needs it and its package has none";
+    let identity = "/usr/share/mender/identity/mender-device-identity";
+    if editor.tree().find_nofollow(identity).is_none() {
+        editor.file(
+            identity,
+            include_str!("../../configs/device/common/mender-device-identity.sh"),
+            0o755,
+            reason,
+        )?;
+        notes.push(format!("{identity}: the device is told apart by the hardware address of its first network interface"));
+    }
+    let has_inventory = editor
+        .tree()
+        .dir("/usr/share/mender/inventory")
+        .is_some_and(|dir| !dir.entries.is_empty());
+    if !has_inventory {
+        let inventory = "/usr/share/mender/inventory/mender-inventory-system";
+        editor.file(
+            inventory,
+            include_str!("../../configs/device/common/mender-inventory-system.sh"),
+            0o755,
+            reason,
+        )?;
+    }
+    Ok(())
+}
+
+/// The client's units start after `/data` is there.
+fn ordering(editor: &mut Editor) -> Result<(), EditError> {
+    for unit in ["mender-client", "mender-authd", "mender-updated"] {
+        let dirs = [
+            "/lib/systemd/system",
+            "/usr/lib/systemd/system",
+            "/etc/systemd/system",
+        ];
+        if dirs.iter().any(|dir| {
+            editor
+                .tree()
+                .file(format!("{dir}/{unit}.service"))
+                .is_some()
+        }) {
+            let path = format!("/etc/systemd/system/{unit}.service.d/10-data.conf");
+            editor.file(
+                path,
+                "[Unit]\nRequiresMountsFor=/data\n",
+                0o644,
+                "the client starts after its data is mounted",
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// The client's version by the name of its program: for messages and for what an old client cannot
+/// do.
+#[must_use]
+pub fn client_programs(tree: &Tree) -> Vec<String> {
+    [
+        "/usr/bin/mender",
+        "/usr/bin/mender-update",
+        "/usr/bin/mender-auth",
+    ]
+    .iter()
+    .filter(|path| tree.file(path).is_some())
+    .map(|path| show(path.as_bytes()))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::family::{Naming, Scheme};
+    use crate::stamp::{Stamp, Time};
+    use crate::tree::Stat;
+
+    /// The notes and the main configuration after integration into an image that has `conf`.
+    fn integrated(
+        conf: Option<&str>,
+        settings: &[(&str, &str)],
+        managed: bool,
+    ) -> (Vec<String>, Option<String>) {
+        let files: Vec<(&str, &str)> = conf.map(|conf| (CONF, conf)).into_iter().collect();
+        integrated_into(&files, settings, managed)
+    }
+
+    /// The same for an image with these files.
+    fn integrated_into(
+        files: &[(&str, &str)],
+        settings: &[(&str, &str)],
+        managed: bool,
+    ) -> (Vec<String>, Option<String>) {
+        let (time, stat) = (Time::default(), Stat::root(0o644, Time::default()));
+        let (mut root, mut data) = (
+            Tree::new(Stat::root(0o755, time)),
+            Tree::new(Stat::root(0o755, time)),
+        );
+        for (path, text) in files {
+            root.put_file(path, text.as_bytes().to_vec(), stat.clone())
+                .unwrap();
+        }
+        let family = Family::derive(
+            &Stamp {
+                time,
+                family: "board".into(),
+            },
+            Scheme::Gpt,
+            Naming::Partuuid,
+        );
+        let client = Client {
+            family: &family,
+            device_type: "board",
+            artifact_name: "release-1",
+            artifact_group: None,
+            settings: settings
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).into()))
+                .collect(),
+            files: Vec::new(),
+            managed,
+        };
+        let (mut editor, mut target) = (Editor::new(&mut root, time), Editor::new(&mut data, time));
+        let notes = integrate(&mut editor, &mut target, &client).unwrap();
+        drop((editor, target));
+        let conf = root.read(CONF, LIMIT).unwrap();
+        (notes, conf.map(|bytes| String::from_utf8(bytes).unwrap()))
+    }
+
+    #[test]
+    fn a_managed_client_without_a_server_is_told_of() {
+        let told = |conf, settings: &[(&str, &str)], managed| {
+            integrated(conf, settings, managed)
+                .0
+                .iter()
+                .any(|note| note.contains("knows no server"))
+        };
+        assert!(told(None, &[], true));
+        assert!(told(Some(r#"{"ServerURL": "", "Servers": []}"#), &[], true));
+        assert!(!told(None, &[], false));
+        assert!(!told(None, &[("ServerURL", "https://a")], true));
+        assert!(!told(Some(r#"{"ServerURL": "https://a"}"#), &[], true));
+        assert!(!told(
+            Some(r#"{"Servers": [{"ServerURL": "https://a"}]}"#),
+            &[],
+            true
+        ));
+    }
+
+    #[test]
+    fn settings_win_over_the_image_and_the_rest_stays() {
+        let old = r#"{"Servers": [{"ServerURL": "https://old"}], "RootfsPartA": "/dev/sda1", "UpdateLogPath": "/data/log"}"#;
+        let (_, conf) = integrated(Some(old), &[("ServerURL", "https://new")], true);
+        let conf: Map<String, Value> = serde_json::from_str(&conf.unwrap()).unwrap();
+        assert_eq!(
+            Value::Object(conf),
+            serde_json::json!({"UpdateLogPath": "/data/log", "ServerURL": "https://new"})
+        );
+    }
+
+    #[test]
+    fn settings_of_the_fallback_file_come_along() {
+        let fallback = (
+            "/var/lib/mender/mender.conf",
+            r#"{"ServerURL": "https://a", "RootfsPartA": "/dev/sda2", "RetryPollCount": 3}"#,
+        );
+        let conf = |files: &[(&str, &str)]| -> Value {
+            serde_json::from_str(&integrated_into(files, &[], true).1.unwrap()).unwrap()
+        };
+        assert_eq!(
+            conf(&[fallback]),
+            serde_json::json!({"ServerURL": "https://a", "RetryPollCount": 3})
+        );
+        let main = (CONF, r#"{"Servers": [{"ServerURL": "https://b"}]}"#);
+        assert_eq!(
+            conf(&[fallback, main]),
+            serde_json::json!({"Servers": [{"ServerURL": "https://b"}], "RetryPollCount": 3})
+        );
+    }
+}

@@ -1,0 +1,385 @@
+//! The system around the update client: mount points, `/etc/fstab`, what moves to the data
+//! partition, and its growth.
+
+use crate::edit::fstab::{Mount, Present, merge};
+use crate::plan::family::{Family, Role};
+use crate::problem::{Problem, Problems};
+use crate::tree::edit::EditError;
+use crate::tree::editor::{Action, Editor};
+use crate::tree::{Entry, Found, Kind, Leaf, Tree};
+
+/// How much of a text file is read.
+const TEXT_LIMIT: u64 = 4 << 20;
+
+/// What the system edits need to know.
+#[derive(Clone, Debug)]
+pub struct System<'a> {
+    /// Identities of the partitions.
+    pub family: &'a Family,
+    /// Where the boot partition is mounted, absolute.
+    pub boot_mount: &'a str,
+    /// Configured mount options of boot, root and data.
+    pub options: [Option<String>; 3],
+    /// The order of the root filesystem's check at boot, 0 for none.
+    pub root_pass: u32,
+    /// The order of the data filesystem's check at boot, 0 for none.
+    pub data_pass: u32,
+    /// Whether the data partition grows to the end of the disk.
+    pub grow_data: bool,
+    /// Whether systemd is the init system.
+    pub systemd: bool,
+    /// Filesystems of the new disk, besides ours, that lines of the golden `fstab` may name.
+    pub present: Present,
+}
+
+/// Makes mount points, merges `/etc/fstab`, arranges the growth of the data partition. Returns
+/// notes for the report and adds to the problems of the plan.
+///
+/// # Errors
+/// What editing said.
+pub fn integrate(
+    editor: &mut Editor,
+    system: &System,
+    problems: &mut Problems,
+) -> Result<Vec<String>, EditError> {
+    editor.dir("/data", 0o755, "mount point of the data partition")?;
+    editor.dir(
+        system.boot_mount,
+        0o755,
+        "mount point of the boot partition",
+    )?;
+    let mut notes = fstab(editor, system, problems)?;
+    resume(editor, &mut notes)?;
+    initramfs(editor)?;
+    if system.grow_data {
+        if system.systemd {
+            grow(editor, system.family)?;
+        } else {
+            notes.push("the init system is not systemd: the data partition keeps its size until /usr/lib/goldsmith/grow-data and resize2fs are run".into());
+        }
+    }
+    if system.systemd {
+        let tmpfiles = "# The update client's directory, should the data partition ever be made anew.\nd /data/mender 0700 root root -\n";
+        editor.file(
+            "/usr/lib/tmpfiles.d/mender-data.conf",
+            tmpfiles,
+            0o644,
+            "the update client's directory on the data partition",
+        )?;
+    }
+    selinux(editor)?;
+    Ok(notes)
+}
+
+/// Tells `initramfs-tools(7)` what the root filesystem is. It would ask the device that `fstab`
+/// names, which is none: the next initrd that the device makes would lack the program that checks
+/// the root filesystem.
+fn initramfs(editor: &mut Editor) -> Result<(), EditError> {
+    if editor.tree().dir("/etc/initramfs-tools").is_none() {
+        return Ok(());
+    }
+    let text = "# /dev/root in fstab has no type that could be asked for; both root filesystems are ext4.\nFSTYPE=ext4\n";
+    editor.file(
+        "/etc/initramfs-tools/conf.d/mender-root",
+        text,
+        0o644,
+        "initrds made on the device can check the root filesystem",
+    )?;
+    Ok(())
+}
+
+fn fstab(
+    editor: &mut Editor,
+    system: &System,
+    problems: &mut Problems,
+) -> Result<Vec<String>, EditError> {
+    let old = editor.text("/etc/fstab", TEXT_LIMIT)?.unwrap_or_default();
+    let [boot, root, data] = system.options.clone();
+    let owned = |options: &[&str]| {
+        options
+            .iter()
+            .map(|option| (*option).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let growfs = "x-systemd.growfs";
+    let mounts = [
+        Mount {
+            spec: "/dev/root".into(),
+            dir: "/".into(),
+            kind: "ext4".into(),
+            options: root,
+            default_options: "defaults".into(),
+            required: Vec::new(),
+            dropped: owned(&[growfs, "x-systemd.makefs"]),
+            pass: system.root_pass,
+        },
+        Mount {
+            spec: system.family.fstab_spec(Role::Boot),
+            dir: system.boot_mount.into(),
+            kind: "vfat".into(),
+            options: boot,
+            default_options: "defaults".into(),
+            // The environment of the boot loader is here: what is written must be on the medium
+            // when the writer goes on.
+            required: owned(&["sync"]),
+            dropped: owned(&["flush", "async", growfs]),
+            pass: 0,
+        },
+        Mount {
+            spec: system.family.fstab_spec(Role::Data),
+            dir: "/data".into(),
+            kind: "ext4".into(),
+            options: data,
+            default_options: "defaults".into(),
+            required: if system.grow_data {
+                owned(&[growfs])
+            } else {
+                Vec::new()
+            },
+            dropped: owned(&["noauto", "nofail"]),
+            pass: system.data_pass,
+        },
+    ];
+    let merged = merge(&old, &mounts, &system.present);
+    editor.rewrite("/etc/fstab", merged.text, 0o644, "mounts of the A/B layout")?;
+    problems.0.extend(merged.problems);
+    Ok(merged.notes)
+}
+
+/// Resuming from a swap partition that is gone makes the initramfs wait half a minute at each boot.
+fn resume(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError> {
+    const PATH: &str = "/etc/initramfs-tools/conf.d/resume";
+    let Some(text) = editor.text(PATH, TEXT_LIMIT)? else {
+        return Ok(());
+    };
+    let names_device = text
+        .lines()
+        .any(|line| line.trim().starts_with("RESUME=") && !line.contains("=none"));
+    if names_device {
+        editor.rewrite(
+            PATH,
+            "RESUME=none\n",
+            0o644,
+            "the swap partition of the golden image is gone",
+        )?;
+        notes.push(format!(
+            "{PATH}: hibernation is off, its swap partition is not on the converted disk"
+        ));
+    }
+    Ok(())
+}
+
+fn grow(editor: &mut Editor, family: &Family) -> Result<(), EditError> {
+    let reason = "the data partition grows to the end of the disk";
+    let device = family.path(Role::Data);
+    editor.file(
+        "/usr/lib/goldsmith/grow-data",
+        include_str!("../../configs/device/common/grow-data.sh"),
+        0o755,
+        reason,
+    )?;
+    let unit = format!(
+        "[Unit]\n\
+         Description=Grow the data partition to the end of its disk\n\
+         DefaultDependencies=no\n\
+         Requires=data.mount\n\
+         After=data.mount systemd-growfs@data.service\n\
+         Before=local-fs.target shutdown.target\n\
+         Conflicts=shutdown.target\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart=/usr/lib/goldsmith/grow-data {device} /data\n"
+    );
+    editor.file(
+        "/etc/systemd/system/mender-grow-data.service",
+        unit,
+        0o644,
+        reason,
+    )?;
+    editor.symlink(
+        "/etc/systemd/system/data.mount.wants/mender-grow-data.service",
+        "../mender-grow-data.service",
+        reason,
+    )?;
+    Ok(())
+}
+
+/// New files have no labels: SELinux must label the filesystem at first boot.
+fn selinux(editor: &mut Editor) -> Result<(), EditError> {
+    let Some(text) = editor.text("/etc/selinux/config", TEXT_LIMIT)? else {
+        return Ok(());
+    };
+    let mode = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("SELINUX="))
+        .next_back()
+        .map(str::to_lowercase);
+    if matches!(mode.as_deref(), Some("enforcing" | "permissive")) {
+        editor.file(
+            "/.autorelabel",
+            "",
+            0o644,
+            "SELinux labels the new files at first boot",
+        )?;
+    }
+    Ok(())
+}
+
+/// Moves all that is below `/data` to the data tree, so that the directory is an empty mount point.
+///
+/// # Errors
+/// A [`Problem`] when something in the way cannot be moved.
+pub fn move_data(editor: &mut Editor, data: &mut Editor) -> Result<(), Problem> {
+    move_below(editor, "/data", data, "/", "moved to the data partition")
+        .map_err(|e| Problem::new(format!("moving /data to the data partition: {e}")))
+}
+
+/// Moves what is in the directory `from` (of `editor`'s tree) into the directory `to` of `data`'s
+/// tree; links between files that move stay links. Nothing happens when `from` is no directory.
+///
+/// # Errors
+/// What editing said, when both sides have something under one name that cannot be merged.
+pub fn move_below(
+    editor: &mut Editor,
+    from: &str,
+    data: &mut Editor,
+    to: &str,
+    reason: &str,
+) -> Result<(), EditError> {
+    if !matches!(editor.tree().find_nofollow(from), Some(Found::Dir(dir)) if !dir.entries.is_empty())
+    {
+        return Ok(());
+    }
+    let source = editor.tree().clone();
+    let Some(Found::Dir(dir)) = source.find_nofollow(from) else {
+        return Ok(());
+    };
+    let mut copier = Copier {
+        source: &source,
+        ids: std::collections::BTreeMap::new(),
+    };
+    let base = to.trim_end_matches('/').as_bytes().to_vec();
+    copier.copy(&dir.entries, &base, data, reason)?;
+    for name in dir.entries.keys() {
+        let path = [from.as_bytes(), b"/", name].concat();
+        editor.remove(path, reason)?;
+    }
+    Ok(())
+}
+
+/// Copies entries between trees and keeps hard links.
+struct Copier<'a> {
+    source: &'a Tree,
+    ids: std::collections::BTreeMap<crate::tree::LeafId, crate::tree::LeafId>,
+}
+
+impl Copier<'_> {
+    fn copy(
+        &mut self,
+        entries: &std::collections::BTreeMap<Vec<u8>, Entry>,
+        base: &[u8],
+        data: &mut Editor,
+        reason: &str,
+    ) -> Result<(), EditError> {
+        for (name, entry) in entries {
+            let path = [base, b"/", name].concat();
+            match entry {
+                Entry::Dir(dir) => {
+                    if data.tree().find_nofollow(&path).is_none() {
+                        data.tree_mut().mkdir(&path, &dir.stat)?;
+                        data.record(path.clone(), Action::Added, reason);
+                    }
+                    self.copy(&dir.entries, &path, data, reason)?;
+                }
+                Entry::Leaf(id) => self.leaf(*id, &path, data, reason)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn leaf(
+        &mut self,
+        id: crate::tree::LeafId,
+        path: &[u8],
+        data: &mut Editor,
+        reason: &str,
+    ) -> Result<(), EditError> {
+        if let Some(known) = self.ids.get(&id) {
+            let time = data.time();
+            data.tree_mut()
+                .link(path, *known, &crate::tree::Stat::root(0o755, time))?;
+            data.record(path, Action::Added, reason);
+        } else {
+            let copy = data.put(path, self.source.leaf(id).clone(), reason)?;
+            self.ids.insert(id, copy);
+        }
+        Ok(())
+    }
+}
+
+/// Makes `path` a symlink to `target`; a directory that stands there moves its content to `to` on
+/// the data partition.
+///
+/// # Errors
+/// What editing said.
+pub fn link_to_data(
+    editor: &mut Editor,
+    path: &str,
+    target: &str,
+    data: &mut Editor,
+    to: &str,
+) -> Result<(), EditError> {
+    let reason = "state of the update client, on the data partition";
+    data.dir(to, if to == "/mender" { 0o700 } else { 0o755 }, reason)?;
+    match editor.tree().find_nofollow(path) {
+        Some(Found::Leaf(Leaf {
+            kind: Kind::Symlink(old),
+            ..
+        })) if old == target.as_bytes() => return Ok(()),
+        Some(Found::Dir(_)) => {
+            move_below(editor, path, data, to, reason)?;
+            editor.remove(path, reason)?;
+        }
+        _ => {}
+    }
+    editor.symlink(path, target, reason)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Stat, Time};
+
+    #[test]
+    fn data_moves_with_its_hard_links() {
+        let stat = Stat::root(0o755, Time::default());
+        let mut root = Tree::new(stat.clone());
+        let id = root.put_file("/data/app/a", "x", stat.clone()).unwrap();
+        root.link("/data/app/b", id, &stat).unwrap();
+        root.put_file("/var/lib/mender/key", "k", stat.clone())
+            .unwrap();
+        let mut data = Tree::new(stat.clone());
+        let mut editor = Editor::new(&mut root, Time::default());
+        let mut target = Editor::new(&mut data, Time::default());
+        link_to_data(
+            &mut editor,
+            "/var/lib/mender",
+            "/data/mender",
+            &mut target,
+            "/mender",
+        )
+        .unwrap();
+        move_data(&mut editor, &mut target).unwrap();
+        drop((editor, target));
+        assert!(root.dir("/data").unwrap().entries.is_empty());
+        assert_eq!(data.link_counts().values().max(), Some(&2));
+        assert_eq!(data.read("/mender/key", 9).unwrap().unwrap(), b"k");
+        assert_eq!(data.dir("/mender").unwrap().stat.mode, 0o700);
+        assert_eq!(
+            crate::golden::facts::symlink(&root, "/var/lib/mender").as_deref(),
+            Some("/data/mender")
+        );
+    }
+}

@@ -1,0 +1,419 @@
+//! An image written to a device: what its block map names, or else everything, checked before it is
+//! written and read back.
+
+mod device;
+
+pub use device::Target;
+
+use crate::compress::parallel::is_zero;
+use crate::image::output::{BlockMap, Mapped};
+use crate::image::source::{Forwards, open_forwards};
+use crate::problem::Problem;
+use crate::report::Report;
+use crate::stream::Source;
+use crate::units::{MIB, human};
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// How much is read, written and compared at a time (bytes).
+const PIECE: usize = 4 * MIB as usize;
+/// Ranges of a map up to this long are checked in memory before they are written (bytes). Ours are
+/// no longer than a quarter of it.
+const HELD: u64 = 64 * MIB;
+
+/// An image that is to be written.
+pub struct Image {
+    path: PathBuf,
+    feed: Feed,
+    map: Option<(PathBuf, BlockMap)>,
+}
+
+/// A range of the device and its SHA-256; none for zeros.
+struct Written {
+    bytes: Range<u64>,
+    sha256: Option<[u8; 32]>,
+}
+
+impl Image {
+    /// Opens the image at `path` and its block map: the one at `map`, or the one beside the image.
+    ///
+    /// # Errors
+    /// What reading either said; a map that is for another image.
+    pub fn open(path: &Path, map: Option<&Path>) -> Result<Self> {
+        let opened = open_forwards(path).with_context(|| format!("opening {}", path.display()))?;
+        let feed = match opened {
+            Forwards::InPlace(source) => Feed::InPlace(source),
+            Forwards::Stream(reader) => Feed::Stream { reader, at: 0 },
+        };
+        let map = map.map(Path::to_owned).or_else(|| beside(path));
+        let map = map
+            .map(|path| read_map(&path).map(|map| (path, map)))
+            .transpose()?;
+        let image = Self {
+            path: path.to_owned(),
+            feed,
+            map,
+        };
+        if let (Some((path, map)), Feed::InPlace(source)) = (&image.map, &image.feed)
+            && map.size != source.len()
+        {
+            let message = format!(
+                "{} is for an image of {} bytes, {} has {}",
+                path.display(),
+                map.size,
+                image.path.display(),
+                source.len()
+            );
+            return Err(Problem::new(message)
+                .hint("name the right map with --bmap, or move the wrong one away")
+                .into());
+        }
+        Ok(image)
+    }
+
+    /// The block map's path, if there is one.
+    #[must_use]
+    pub fn map(&self) -> Option<&Path> {
+        self.map.as_ref().map(|(path, _)| path.as_path())
+    }
+
+    /// The image's length in bytes, where it is known before everything was read.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        match (&self.map, &self.feed) {
+            (Some((_, map)), _) => Some(map.size),
+            (None, Feed::InPlace(source)) => Some(source.len()),
+            (None, Feed::Stream { .. }) => None,
+        }
+    }
+
+    /// Fails when the device is too small for the image, as far as its size is known.
+    ///
+    /// # Errors
+    /// A [`Problem`] with both sizes.
+    pub fn check_fits(&self, target: &Target) -> Result<(), Problem> {
+        self.size()
+            .filter(|size| *size > target.size)
+            .map_or(Ok(()), |size| {
+                Err(too_small(target, &format!("{size} bytes")))
+            })
+    }
+
+    /// Writes the image, waits until the device has it, and with `verify` reads it back. Returns
+    /// how many bytes were written; the others were left as they are.
+    ///
+    /// # Errors
+    /// What reading or writing said; bytes that are not those of the map, or not those that were
+    /// written.
+    pub fn write(mut self, target: &Target, verify: bool, report: &dyn Report) -> Result<u64> {
+        self.check_fits(target)?;
+        let shown = target.path.display();
+        let total = self
+            .map
+            .as_ref()
+            .map(|(_, map)| map.mapped_len())
+            .or(self.size());
+        report.step(&format!("writing {shown}"), total);
+        let written = match self.map.take() {
+            Some((path, map)) => self.by_map(&path, &map, target, report),
+            None => self.whole(target, report),
+        };
+        let written = written
+            .with_context(|| format!("writing {shown}, which now holds part of the image"))?;
+        report.step(&format!("waiting for {shown}"), None);
+        target.sync().with_context(|| format!("writing {shown}"))?;
+        let len = written
+            .iter()
+            .map(|part| part.bytes.end - part.bytes.start)
+            .sum();
+        if verify {
+            report.step(&format!("reading {shown} back"), Some(len));
+            target
+                .forget()
+                .with_context(|| format!("reading {shown} back"))?;
+            written
+                .iter()
+                .try_for_each(|part| check_back(target, part, report))?;
+        }
+        Ok(len)
+    }
+
+    fn by_map(
+        &mut self,
+        path: &Path,
+        map: &BlockMap,
+        target: &Target,
+        report: &dyn Report,
+    ) -> Result<Vec<Written>> {
+        let mut out = Vec::new();
+        for range in &map.ranges {
+            self.mapped(range, path, target, report)?;
+            out.push(Written {
+                bytes: range.bytes.clone(),
+                sha256: Some(range.sha256),
+            });
+        }
+        Ok(out)
+    }
+
+    /// Writes one range of a map. A short one is checked first; a longer one while it is written.
+    fn mapped(
+        &mut self,
+        range: &Mapped,
+        map: &Path,
+        target: &Target,
+        report: &dyn Report,
+    ) -> Result<()> {
+        let Range { start, end } = range.bytes;
+        let piece = if end - start <= HELD {
+            end - start
+        } else {
+            PIECE as u64
+        };
+        let mut buf = vec![0; usize::try_from(piece)?];
+        let mut hash = Sha256::new();
+        let mut at = start;
+        while at < end {
+            let part = &mut buf[..usize::try_from(piece.min(end - at))?];
+            let filled = self.feed.read(at, part).with_context(|| self.reading())?;
+            if filled < part.len() {
+                let message = format!(
+                    "{} ends at byte {}, its block map names byte {}",
+                    self.path.display(),
+                    at + filled as u64,
+                    end - 1
+                );
+                return Err(Problem::new(message)
+                    .hint("the image is cut short: copy it again")
+                    .into());
+            }
+            hash.update(&*part);
+            let last = at + part.len() as u64 == end;
+            if last && hash.finalize_reset().as_slice() != range.sha256 {
+                return Err(self.not_as_mapped(range, map).into());
+            }
+            target.write(at, part)?;
+            report.advance(part.len() as u64);
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    fn reading(&self) -> String {
+        format!("reading {}", self.path.display())
+    }
+
+    fn not_as_mapped(&self, range: &Mapped, map: &Path) -> Problem {
+        let message = format!(
+            "bytes {} to {} of {} are not those that {} was made for",
+            range.bytes.start,
+            range.bytes.end - 1,
+            self.path.display(),
+            map.display()
+        );
+        Problem::new(message)
+            .hint("the image is damaged, or the map belongs to another one: copy both again")
+    }
+
+    /// Writes every byte. What the device had is overwritten with zeros where the image has none
+    /// but these.
+    fn whole(&mut self, target: &Target, report: &dyn Report) -> Result<Vec<Written>> {
+        let mut buf = vec![0; PIECE];
+        let mut out = Vec::new();
+        let mut at = 0;
+        loop {
+            let filled = self
+                .feed
+                .read(at, &mut buf)
+                .with_context(|| self.reading())?;
+            let (bytes, part) = (at..at + filled as u64, &buf[..filled]);
+            if part.is_empty() {
+                return Ok(out);
+            }
+            if bytes.end > target.size {
+                return Err(too_small(target, &format!("at least {} bytes", bytes.end)).into());
+            }
+            if is_zero(part) {
+                target.zero(bytes.clone())?;
+                out.push(Written {
+                    bytes,
+                    sha256: None,
+                });
+            } else {
+                target.write(at, part)?;
+                out.push(Written {
+                    bytes,
+                    sha256: Some(Sha256::digest(part).into()),
+                });
+            }
+            report.advance(filled as u64);
+            at += filled as u64;
+        }
+    }
+}
+
+fn too_small(target: &Target, needed: &str) -> Problem {
+    let message = format!(
+        "{} has {} bytes ({}), the image has {needed}",
+        target.path.display(),
+        target.size,
+        human(target.size)
+    );
+    Problem::new(message).hint("take a larger device, or convert with a smaller storage.size")
+}
+
+/// The block map beside an image: for `disk.img.gz` that is `disk.img.gz.bmap`, `disk.img.bmap` or
+/// `disk.bmap`.
+fn beside(image: &Path) -> Option<PathBuf> {
+    let mut stem = image.to_owned();
+    for _ in 0..3 {
+        let mut name = stem.clone().into_os_string();
+        name.push(".bmap");
+        if Path::new(&name).is_file() {
+            return Some(name.into());
+        }
+        stem.set_extension("");
+    }
+    None
+}
+
+fn read_map(path: &Path) -> Result<BlockMap> {
+    /// A map has less than a hundred bytes for each range; one for each block of a terabyte is
+    /// still below.
+    const MOST: u64 = 64 * MIB;
+    let reading = || format!("reading {}", path.display());
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MOST).read_to_string(&mut text))
+        .with_context(reading)?;
+    BlockMap::parse(&text).with_context(reading)
+}
+
+/// Reads a part of the device and holds it against what was written.
+fn check_back(target: &Target, part: &Written, report: &dyn Report) -> Result<()> {
+    let mut buf = vec![0; PIECE];
+    let mut hash = Sha256::new();
+    let mut zeros = true;
+    for at in part.bytes.clone().step_by(PIECE) {
+        let len = usize::try_from(part.bytes.end - at).map_or(PIECE, |left| left.min(PIECE));
+        target
+            .read(at, &mut buf[..len])
+            .with_context(|| format!("reading {} back", target.path.display()))?;
+        match part.sha256 {
+            Some(_) => hash.update(&buf[..len]),
+            None => zeros = zeros && is_zero(&buf[..len]),
+        }
+        report.advance(len as u64);
+    }
+    let same = part
+        .sha256
+        .map_or(zeros, |sha256| hash.finalize().as_slice() == sha256);
+    if same {
+        Ok(())
+    } else {
+        Err(differs(target, part).into())
+    }
+}
+
+fn differs(target: &Target, part: &Written) -> Problem {
+    let (shown, last) = (target.path.display(), part.bytes.end - 1);
+    Problem::new(format!(
+        "{shown} does not hold what was written to bytes {} to {last}",
+        part.bytes.start
+    ))
+    .hint("the device is worn out or smaller than it claims to be: take another one")
+}
+
+/// The image's bytes, asked for in ascending order.
+enum Feed {
+    InPlace(Source),
+    Stream { reader: Box<dyn Read>, at: u64 },
+}
+
+impl Feed {
+    /// Fills `buf` from `offset` as far as the image goes, and returns how far.
+    fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::InPlace(source) => {
+                let left = source.len().saturating_sub(offset);
+                let len = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
+                if source
+                    .next_data(offset)?
+                    .is_some_and(|data| data.start < offset + len as u64)
+                {
+                    source.read_exact_at(offset, &mut buf[..len])?;
+                } else {
+                    buf[..len].fill(0);
+                }
+                Ok(len)
+            }
+            Self::Stream { reader, at } => {
+                *at += io::copy(
+                    &mut reader.take(offset.saturating_sub(*at)),
+                    &mut io::sink(),
+                )?;
+                if *at < offset {
+                    return Ok(0);
+                }
+                let mut filled = 0;
+                while filled < buf.len() {
+                    match reader.read(&mut buf[filled..]) {
+                        Ok(0) => break,
+                        Ok(part) => filled += part,
+                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+                *at += filled as u64;
+                Ok(filled)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Silent;
+
+    #[test]
+    fn what_the_device_does_not_keep_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("device");
+        std::fs::write(&path, [vec![7; 5000], vec![0; 5000]].concat()).unwrap();
+        let target = Target::open(&path).unwrap();
+        let data = Written {
+            bytes: 0..5000,
+            sha256: Some(Sha256::digest([7; 5000]).into()),
+        };
+        let zeros = Written {
+            bytes: 5000..10_000,
+            sha256: None,
+        };
+        for part in [&data, &zeros] {
+            check_back(&target, part, &Silent).unwrap();
+        }
+        target.write(4999, &[1, 1]).unwrap();
+        let text = |part| check_back(&target, part, &Silent).unwrap_err().to_string();
+        assert!(
+            text(&data).contains("written to bytes 0 to 4999"),
+            "{}",
+            text(&data)
+        );
+        assert!(text(&zeros).contains("written to bytes 5000 to 9999"));
+    }
+
+    #[test]
+    fn maps_are_found_beside_images() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        assert_eq!(beside(&at("a-1.0.img.gz")), None);
+        for name in ["a-1.0.bmap", "a-1.0.img.bmap", "a-1.0.img.gz.bmap"] {
+            std::fs::write(at(name), "").unwrap();
+            assert_eq!(beside(&at("a-1.0.img.gz")), Some(at(name)));
+        }
+    }
+}

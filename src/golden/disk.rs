@@ -1,0 +1,456 @@
+//! What is on the input: its partitions, what each holds, and which of them are boot and root.
+//! Decided by type and content.
+
+use crate::fs::{ext4, fat};
+use crate::golden::facts;
+use crate::image::table::{self, PartitionType, Table, types};
+use crate::problem::Problem;
+use crate::stream::{ReadAt, Slice, Source};
+use crate::tree::Tree;
+use crate::units::{Lba, human};
+use anyhow::Context;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a partition holds, by the first bytes of its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// ext2, ext3 or ext4.
+    Ext,
+    /// FAT of any width.
+    Fat,
+    /// Swap space.
+    Swap,
+    /// Something known that cannot be converted, by name.
+    Other(&'static str),
+    /// Nothing recognised.
+    Unknown,
+}
+
+/// A partition of the input.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    /// Its number.
+    pub number: u32,
+    /// Its first byte on the disk.
+    pub start: u64,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Its type in the table.
+    pub kind: PartitionType,
+    /// Its name in a GPT.
+    pub name: String,
+    /// What it holds.
+    pub holds: Holds,
+}
+
+/// The input's table and partitions.
+#[derive(Debug)]
+pub struct Survey {
+    /// The whole disk.
+    pub disk: Source,
+    /// Its partition table.
+    pub table: Table,
+    /// Its partitions, by number.
+    pub partitions: Vec<Partition>,
+}
+
+/// A FAT boot partition, read.
+#[derive(Debug)]
+pub struct Boot {
+    /// Which partition it is.
+    pub partition: Partition,
+    /// Its files.
+    pub tree: Tree,
+    /// Its volume id and label.
+    pub info: fat::Info,
+}
+
+/// The root filesystem, read.
+#[derive(Debug)]
+pub struct Root {
+    /// Which partition it is.
+    pub partition: Partition,
+    /// Its files.
+    pub tree: Tree,
+    /// What its superblock says.
+    pub info: ext4::read::Info,
+}
+
+impl Survey {
+    /// Reads the table and looks at the start of each partition.
+    ///
+    /// # Errors
+    /// What reading said; a table that is damaged or missing.
+    pub fn new(disk: Source) -> anyhow::Result<Self> {
+        if disk.is_empty() {
+            return Err(Problem::new("the image is empty (0 bytes)").into());
+        }
+        let table = Table::read(&*disk).map_err(no_disk)?;
+        let mut partitions = Vec::new();
+        for entry in &table.partitions {
+            let (start, len) = (entry.start.bytes(), Lba(entry.sectors).bytes());
+            let slice = Slice::new(Arc::clone(&disk), start, len);
+            let holds = probe(&slice)
+                .with_context(|| format!("reading the start of partition {}", entry.number))?;
+            partitions.push(Partition {
+                number: entry.number,
+                start,
+                len,
+                kind: entry.kind,
+                name: entry.name.clone(),
+                holds,
+            });
+        }
+        Ok(Self {
+            disk,
+            table,
+            partitions,
+        })
+    }
+
+    /// The bytes of a partition.
+    #[must_use]
+    pub fn source(&self, partition: &Partition) -> Source {
+        Arc::new(Slice::new(
+            Arc::clone(&self.disk),
+            partition.start,
+            partition.len,
+        ))
+    }
+
+    /// Finds and reads the root filesystem: the one with an operating system on it, or the
+    /// partition that `wanted` names.
+    ///
+    /// # Errors
+    /// A [`Problem`] when there is none or more than one; what reading it said.
+    pub fn root(&self, wanted: Option<u32>) -> anyhow::Result<Root> {
+        if let Some(number) = wanted {
+            let partition = self.numbered(number, "root.partition", Holds::Ext)?;
+            return self.read_root(partition);
+        }
+        self.refuse_unreadable()?;
+        let mut found: Vec<Root> = Vec::new();
+        for partition in self
+            .partitions
+            .iter()
+            .filter(|partition| partition.holds == Holds::Ext)
+        {
+            let root = self.read_root(partition)?;
+            if facts::is_root(&root.tree) {
+                found.push(root);
+            }
+        }
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 => Err(self
+                .nothing("a root filesystem (ext2, ext3 or ext4 with an operating system on it)")
+                .into()),
+            _ if found.iter().any(|root| facts::is_converted(&root.tree)) => {
+                Err(converted(&found).into())
+            }
+            _ => Err(several(
+                "root filesystem",
+                found.iter().map(|root| &root.partition),
+                "root.partition",
+            )
+            .into()),
+        }
+    }
+
+    /// Finds and reads the boot partition: the EFI system partition, or else a FAT partition with
+    /// boot files; `None` when there is none.
+    ///
+    /// # Errors
+    /// A [`Problem`] when there is more than one; what reading it said.
+    pub fn boot(&self, wanted: Option<u32>) -> anyhow::Result<Option<Boot>> {
+        if let Some(number) = wanted {
+            let partition = self.numbered(number, "boot.partition", Holds::Fat)?;
+            return self.read_boot(partition).map(Some);
+        }
+        let fats = || {
+            self.partitions
+                .iter()
+                .filter(|partition| partition.holds == Holds::Fat)
+        };
+        let typed: Vec<&Partition> = fats()
+            .filter(|partition| is_efi_system(partition.kind))
+            .collect();
+        if let [only] = typed.as_slice() {
+            return self.read_boot(only).map(Some);
+        }
+        let mut found = Vec::new();
+        for partition in if typed.is_empty() {
+            fats().collect()
+        } else {
+            typed
+        } {
+            let boot = self.read_boot(partition)?;
+            if has_boot_files(&boot.tree) {
+                found.push(boot);
+            }
+        }
+        match found.len() {
+            0 => Ok(None),
+            1 => Ok(found.pop()),
+            _ => Err(several(
+                "boot partition",
+                found.iter().map(|boot| &boot.partition),
+                "boot.partition",
+            )
+            .into()),
+        }
+    }
+
+    /// What `fstab(5)` can call the partitions and their filesystems, `TAG=value` in lower case,
+    /// each with the partition in words.
+    #[must_use]
+    pub fn specs(&self) -> BTreeMap<String, String> {
+        let mut specs = BTreeMap::new();
+        for (partition, entry) in self.partitions.iter().zip(&self.table.partitions) {
+            let mut add = |tag: &str, value: String| {
+                if !value.is_empty() {
+                    specs.insert(
+                        format!("{tag}={value}").to_lowercase(),
+                        partition.describe(),
+                    );
+                }
+            };
+            add("partlabel", partition.name.clone());
+            add(
+                "partuuid",
+                entry.id.map(|id| id.to_string()).unwrap_or_default(),
+            );
+            // One that cannot be opened has no name that matters here.
+            if partition.holds == Holds::Ext
+                && let Ok(filesystem) = ext4::read::Filesystem::open(self.source(partition))
+            {
+                let info = filesystem.info();
+                add("uuid", info.uuid.to_string());
+                add("label", String::from_utf8_lossy(&info.label).into_owned());
+            }
+        }
+        specs
+    }
+
+    /// The partition that the user named for what it should hold.
+    fn numbered(&self, number: u32, key: &str, holds: Holds) -> Result<&Partition, Problem> {
+        let wrong = |but: String| {
+            Problem::new(format!(
+                "{key} is {number} but {but}; the disk has {}",
+                self.list()
+            ))
+        };
+        match self
+            .partitions
+            .iter()
+            .find(|partition| partition.number == number)
+        {
+            None => Err(wrong(format!("there is no partition {number}"))),
+            Some(partition) if partition.holds != holds => Err(wrong(format!(
+                "partition {number} holds {}, not {}",
+                partition.holds.name(),
+                holds.name()
+            ))),
+            Some(partition) => Ok(partition),
+        }
+    }
+
+    fn read_root(&self, partition: &Partition) -> anyhow::Result<Root> {
+        let context = || {
+            format!(
+                "reading the root filesystem of partition {}",
+                partition.number
+            )
+        };
+        let filesystem =
+            ext4::read::Filesystem::open(self.source(partition)).with_context(context)?;
+        let tree = filesystem.tree().with_context(context)?;
+        Ok(Root {
+            partition: partition.clone(),
+            tree,
+            info: filesystem.info(),
+        })
+    }
+
+    fn read_boot(&self, partition: &Partition) -> anyhow::Result<Boot> {
+        let context = || {
+            format!(
+                "reading the boot filesystem of partition {}",
+                partition.number
+            )
+        };
+        let (tree, info) = fat::read(self.source(partition)).with_context(context)?;
+        Ok(Boot {
+            partition: partition.clone(),
+            tree,
+            info,
+        })
+    }
+
+    /// LVM and encryption hide the root filesystem: say so rather than that there is none.
+    fn refuse_unreadable(&self) -> Result<(), Problem> {
+        let hidden = self
+            .partitions
+            .iter()
+            .find_map(|partition| match partition.holds {
+                Holds::Other(name) => Some((partition, name)),
+                _ => None,
+            });
+        let has_ext = self
+            .partitions
+            .iter()
+            .any(|partition| partition.holds == Holds::Ext);
+        match hidden {
+            Some((partition, name)) if !has_ext => {
+                let hint = "convert an image whose root filesystem is ext2, ext3 or ext4 in a partition of its own";
+                Err(Problem::new(format!(
+                    "partition {} holds {name}, which cannot be read",
+                    partition.number
+                ))
+                .hint(hint))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn nothing(&self, what: &str) -> Problem {
+        let hint = "if one of them is what you mean, name it: --set root.partition=NUMBER";
+        Problem::new(format!(
+            "no partition holds {what}; the disk has {}",
+            self.list()
+        ))
+        .hint(hint)
+    }
+
+    /// The partitions on one line.
+    fn list(&self) -> String {
+        let parts: Vec<String> = self.partitions.iter().map(Partition::describe).collect();
+        if parts.is_empty() {
+            "no partitions".into()
+        } else {
+            parts.join(", ")
+        }
+    }
+}
+
+impl Partition {
+    /// Number, size and content in a few words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!(
+            "partition {} ({}, {})",
+            self.number,
+            human(self.len),
+            self.holds.name()
+        )
+    }
+}
+
+impl Holds {
+    /// For people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ext => "ext2/3/4",
+            Self::Fat => "FAT",
+            Self::Swap => "swap",
+            Self::Other(name) => name,
+            Self::Unknown => "nothing known",
+        }
+    }
+}
+
+/// A table that cannot be read; when there is none, most likely this is no image of a whole disk.
+fn no_disk(error: table::Error) -> anyhow::Error {
+    let none = matches!(error, table::Error::NoTable(_));
+    let problem = Problem::new(format!("reading the partition table: {error}"));
+    if none {
+        let hint = "convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0 and not from one of its partitions";
+        return problem.hint(hint).into();
+    }
+    problem.into()
+}
+
+/// More than one root filesystem, since this disk is the result of a conversion.
+fn converted(roots: &[Root]) -> Problem {
+    let names: Vec<String> = roots.iter().map(|root| root.partition.describe()).collect();
+    Problem::new(format!("this image was converted before: {} hold its root filesystems", names.join(", ")))
+        .hint("convert the golden image that it was made from, or name the root filesystem to start from with `root.partition`")
+}
+
+fn several<'a>(what: &str, found: impl Iterator<Item = &'a Partition>, key: &str) -> Problem {
+    let names: Vec<String> = found.map(Partition::describe).collect();
+    let first = names
+        .first()
+        .and_then(|name| name.split(' ').nth(1))
+        .unwrap_or("1")
+        .to_owned();
+    Problem::new(format!(
+        "more than one partition could be the {what}: {}",
+        names.join(", ")
+    ))
+    .hint(format!(
+        "say which one with `{key}`, such as --set {key}={first}"
+    ))
+}
+
+/// True for the type of EFI system partitions, in either kind of table.
+#[must_use]
+pub fn is_efi_system(kind: PartitionType) -> bool {
+    kind == types::GPT_ESP || kind == types::MBR_ESP
+}
+
+/// True when a FAT filesystem has what firmware or boot loaders look for.
+fn has_boot_files(tree: &Tree) -> bool {
+    let wanted: [&[u8]; 8] = [
+        b"efi",
+        b"bootcode.bin",
+        b"config.txt",
+        b"boot.scr",
+        b"extlinux",
+        b"uenv.txt",
+        b"u-boot.bin",
+        b"cmdline.txt",
+    ];
+    tree.root
+        .entries
+        .keys()
+        .any(|name| wanted.contains(&name.to_ascii_lowercase().as_slice()))
+}
+
+/// Recognises filesystems by the magic numbers that libblkid uses.
+fn probe(source: &dyn ReadAt) -> std::io::Result<Holds> {
+    if ext4::read::probe(source)? {
+        return Ok(Holds::Ext);
+    }
+    let mut head = vec![0; usize::try_from(source.len().min(0x1_1000)).unwrap_or(0)];
+    source.read_exact_at(0, &mut head)?;
+    let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
+    let others: [(usize, &[u8], &str); 9] = [
+        (0, b"LUKS\xba\xbe", "an encrypted volume (LUKS)"),
+        (0x218, b"LVM2 001", "an LVM physical volume"),
+        (0, b"XFSB", "XFS"),
+        (0x1_0040, b"_BHRfS_M", "btrfs"),
+        (0x400, b"\x10\x20\xf5\xf2", "F2FS"),
+        (0, b"hsqs", "squashfs"),
+        (3, b"NTFS    ", "NTFS"),
+        (0x400, b"\xe2\xe1\xf5\xe0", "EROFS"),
+        (0x1000, b"\xfc\x4e\x2b\xa9", "a member of a RAID array"),
+    ];
+    if let Some((.., name)) = others.iter().find(|(offset, magic, _)| at(*offset, magic)) {
+        return Ok(Holds::Other(name));
+    }
+    if at(4086, b"SWAPSPACE2") {
+        return Ok(Holds::Swap);
+    }
+    // A boot sector of FAT: its signature, a jump, and a name of the format where one of the widths
+    // has it.
+    let jump = matches!(head.first(), Some(0xeb | 0xe9));
+    let named = at(0x36, b"FAT") || at(0x52, b"FAT32");
+    Ok(if at(510, b"\x55\xaa") && jump && named {
+        Holds::Fat
+    } else {
+        Holds::Unknown
+    })
+}

@@ -1,0 +1,399 @@
+//! What the trees reveal about who made the image and what starts it. Found by content, never by
+//! position.
+
+use crate::golden::bootloader::has_raspberry_firmware;
+use crate::golden::facts::{Architecture, Facts};
+use crate::tree::edit::EditError;
+use crate::tree::{Entry, Tree, show};
+use serde::Serialize;
+
+/// What can start an image, by the name that configurations use, and how that is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Start {
+    /// `uefi`, `bios`, `raspberrypi` or `u-boot`.
+    pub firmware: &'static str,
+    /// The file that says so.
+    pub evidence: String,
+}
+
+/// Who made the image, and what for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Platform {
+    /// The maker's name for its images, such as `Raspberry Pi OS`, where it is known.
+    pub maker: Option<String>,
+    /// The maker's name for the board.
+    pub model: Option<String>,
+    /// What can start it.
+    pub starts: Vec<Start>,
+    /// Another scheme of updates by turns that the image has, with the file that says so.
+    pub own_scheme: Option<String>,
+}
+
+impl Platform {
+    /// The names of what can start it.
+    #[must_use]
+    pub fn firmware(&self) -> Vec<&'static str> {
+        self.starts.iter().map(|start| start.firmware).collect()
+    }
+}
+
+/// How much of a text file of the image is ever read (bytes).
+const TEXT: u64 = 1 << 16;
+
+/// Looks at the root filesystem and, where there is one, the boot partition.
+///
+/// # Errors
+/// What reading one of the files said.
+pub fn gather(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Result<Platform, EditError> {
+    let (maker, model) = maker(facts, root)?;
+    Ok(Platform {
+        maker,
+        model,
+        starts: starts(facts, root, boot),
+        own_scheme: own_scheme(root, boot)?,
+    })
+}
+
+fn text(tree: &Tree, path: &str) -> Result<Option<String>, EditError> {
+    Ok(tree
+        .read(path, TEXT)?
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// The makers that are known, by the files that only their images have, and what these call the
+/// board.
+fn maker(facts: &Facts, root: &Tree) -> Result<(Option<String>, Option<String>), EditError> {
+    if let Some(release) = text(root, "/etc/armbian-release")? {
+        let board = release
+            .lines()
+            .find_map(|line| line.strip_prefix("BOARD="))
+            .map(|name| name.trim().trim_matches('"').to_owned());
+        return Ok((Some("Armbian".into()), board));
+    }
+    let name = if root.file("/etc/rpi-issue").is_some() || facts.os.id == "raspbian" {
+        "Raspberry Pi OS"
+    } else if root.file("/etc/dogtag").is_some() {
+        "BeagleBoard.org"
+    } else if facts.os.id == "ubuntu" {
+        "Ubuntu"
+    } else if facts.os.id == "debian" && root.file("/etc/cloud/cloud.cfg").is_some() {
+        "Debian cloud"
+    } else {
+        return Ok((None, None));
+    };
+    Ok((Some(name.to_owned()), None))
+}
+
+/// Every firmware that finds something to start, with what it finds.
+fn starts(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Vec<Start> {
+    let found = [
+        ("uefi", efi_program(facts.architecture, root, boot)),
+        ("bios", bios_grub(root)),
+        (
+            "raspberrypi",
+            boot.filter(|tree| has_raspberry_firmware(tree))
+                .map(|_| "config.txt on the boot partition".to_owned()),
+        ),
+        (
+            "u-boot",
+            boot.and_then(|tree| u_boot(tree, ""))
+                .or_else(|| u_boot(root, "/boot")),
+        ),
+    ];
+    found
+        .into_iter()
+        .filter_map(|(firmware, evidence)| {
+            Some(Start {
+                firmware,
+                evidence: evidence?,
+            })
+        })
+        .collect()
+}
+
+/// A program for UEFI on the boot partition, or a GRUB in the root filesystem that can be put
+/// there.
+fn efi_program(
+    architecture: Option<Architecture>,
+    root: &Tree,
+    boot: Option<&Tree>,
+) -> Option<String> {
+    let is_program = |name: &[u8]| name.to_ascii_lowercase().ends_with(b".efi");
+    let on_boot = boot.and_then(|tree| {
+        let (name, efi) = child_dir(tree, "", "efi")?;
+        let dirs = efi
+            .entries
+            .iter()
+            .filter_map(|(dir, entry)| Some((dir, entry_dir(entry)?)));
+        let mut programs =
+            dirs.flat_map(|(dir, inside)| inside.entries.keys().map(move |file| (dir, file)));
+        let (dir, file) = programs.find(|(_, file)| is_program(file))?;
+        Some(format!(
+            "{}/{}/{} on the boot partition",
+            show(name),
+            show(dir),
+            show(file)
+        ))
+    });
+    let platform = match architecture? {
+        Architecture::Amd64 => "x86_64-efi",
+        Architecture::I386 => "i386-efi",
+        Architecture::Arm64 => "arm64-efi",
+        Architecture::Armhf => "arm-efi",
+    };
+    let in_root = || {
+        let dirs = [
+            format!("/usr/lib/grub/{platform}-signed"),
+            format!("/usr/lib/grub/{platform}"),
+        ];
+        dirs.into_iter().find(|dir| root.dir(dir).is_some())
+    };
+    on_boot.or_else(in_root)
+}
+
+/// What `grub-install` leaves for a BIOS.
+fn bios_grub(root: &Tree) -> Option<String> {
+    let path = "/boot/grub/i386-pc";
+    root.dir(path).map(|_| path.to_owned())
+}
+
+/// What the usual scripts of U-Boot look for, in the directory `dir` of `tree`.
+fn u_boot(tree: &Tree, dir: &str) -> Option<String> {
+    let names = [
+        "boot.scr",
+        "boot.scr.uimg",
+        "extlinux",
+        "uEnv.txt",
+        "armbianEnv.txt",
+    ];
+    let entries = if dir.is_empty() {
+        &tree.root.entries
+    } else {
+        &tree.dir(dir)?.entries
+    };
+    let found = entries.keys().find(|name| {
+        names
+            .iter()
+            .any(|wanted| name.eq_ignore_ascii_case(wanted.as_bytes()))
+    })?;
+    let place = if dir.is_empty() {
+        " on the boot partition"
+    } else {
+        ""
+    };
+    Some(format!(
+        "{}{}{place}",
+        if dir.is_empty() {
+            String::new()
+        } else {
+            format!("{dir}/")
+        },
+        show(found)
+    ))
+}
+
+/// The directory `name` in the directory `dir`, whatever its case, with its name as it is.
+fn child_dir<'t>(
+    tree: &'t Tree,
+    dir: &str,
+    name: &str,
+) -> Option<(&'t Vec<u8>, &'t crate::tree::Dir)> {
+    let entries = if dir.is_empty() {
+        &tree.root.entries
+    } else {
+        &tree.dir(dir)?.entries
+    };
+    let found = entries
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))?;
+    Some((found.0, entry_dir(found.1)?))
+}
+
+fn entry_dir(entry: &Entry) -> Option<&crate::tree::Dir> {
+    match entry {
+        Entry::Dir(dir) => Some(dir),
+        Entry::Leaf(_) => None,
+    }
+}
+
+/// A scheme of two systems or two sets of boot files by turns that the image brings: it and ours
+/// would undo one another.
+fn own_scheme(root: &Tree, boot: Option<&Tree>) -> Result<Option<String>, EditError> {
+    // Ubuntu for Raspberry Pi from 25.10 on: new boot files are tried from `new/`, proven ones are
+    // in `current/`.
+    let services = [
+        "/usr/lib/systemd/system/piboot-try-validate.service",
+        "/lib/systemd/system/piboot-try-validate.service",
+    ];
+    if let Some(path) = services.iter().find(|path| root.file(path).is_some()) {
+        return Ok(Some(format!(
+            "Ubuntu's piboot-try, which tries new boot files by itself ({path})"
+        )));
+    }
+    if root.file("/etc/rauc/system.conf").is_some() {
+        return Ok(Some(
+            "RAUC, another update client (/etc/rauc/system.conf)".to_owned(),
+        ));
+    }
+    if root.dir("/ostree/repo").is_some() {
+        return Ok(Some(
+            "OSTree, which keeps several systems in one filesystem (/ostree/repo)".to_owned(),
+        ));
+    }
+    let Some(boot) = boot else { return Ok(None) };
+    let autoboot = boot
+        .root
+        .entries
+        .keys()
+        .find(|name| name.eq_ignore_ascii_case(b"autoboot.txt"));
+    let Some(name) = autoboot else {
+        return Ok(None);
+    };
+    let settings = text(boot, &format!("/{}", show(name)))?.unwrap_or_default();
+    let by_turns = settings
+        .lines()
+        .any(|line| line.trim().eq_ignore_ascii_case("tryboot_a_b=1"));
+    Ok(by_turns.then(|| {
+        "the Raspberry Pi firmware's tryboot with two boot partitions (autoboot.txt)".to_owned()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::facts;
+    use crate::tree::{Stat, Time};
+
+    /// A tree of files, each with its text.
+    fn tree(files: &[(&str, &str)]) -> Tree {
+        let mut tree = Tree::new(Stat::root(0o755, Time::default()));
+        for (path, text) in files {
+            tree.put_file(path, *text, Stat::root(0o644, Time::default()))
+                .unwrap();
+        }
+        tree
+    }
+
+    fn look(id: &str, root: &[(&str, &str)], boot: Option<&[(&str, &str)]>) -> Platform {
+        let mut elf = vec![0; 64];
+        elf[..4].copy_from_slice(b"\x7fELF");
+        elf[18] = 183;
+        let mut root = tree(root);
+        root.put_file("/bin/sh", elf, Stat::root(0o755, Time::default()))
+            .unwrap();
+        root.put_file(
+            "/etc/os-release",
+            format!("ID={id}\n"),
+            Stat::root(0o644, Time::default()),
+        )
+        .unwrap();
+        let facts = facts::gather(&root).unwrap();
+        gather(&facts, &root, boot.map(tree).as_ref()).unwrap()
+    }
+
+    #[test]
+    fn makers_are_known_by_their_files() {
+        let names = |platform: Platform| {
+            (
+                platform.maker.unwrap_or_default(),
+                platform.model.unwrap_or_default(),
+            )
+        };
+        let armbian = [(
+            "/etc/armbian-release",
+            "# x\nBOARD=rock64\nBOARD_NAME=\"Rock 64\"\n",
+        )];
+        assert_eq!(
+            names(look("debian", &armbian, None)),
+            ("Armbian".into(), "rock64".into())
+        );
+        assert_eq!(
+            names(look("debian", &[("/etc/rpi-issue", "")], None)).0,
+            "Raspberry Pi OS"
+        );
+        assert_eq!(names(look("raspbian", &[], None)).0, "Raspberry Pi OS");
+        assert_eq!(
+            names(look("ubuntu", &[("/etc/cloud/cloud.cfg", "")], None)).0,
+            "Ubuntu"
+        );
+        assert_eq!(
+            names(look("debian", &[("/etc/cloud/cloud.cfg", "")], None)).0,
+            "Debian cloud"
+        );
+        assert_eq!(
+            names(look(
+                "debian",
+                &[("/etc/dogtag", "BeagleBoard.org Debian")],
+                None
+            ))
+            .0,
+            "BeagleBoard.org"
+        );
+        assert_eq!(look("debian", &[], None).maker, None);
+    }
+
+    #[test]
+    fn what_starts_an_image_is_known_by_what_it_finds() {
+        let starts = |root: &[(&str, &str)], boot: Option<&[(&str, &str)]>| -> Vec<String> {
+            look("debian", root, boot)
+                .starts
+                .into_iter()
+                .map(|start| format!("{}: {}", start.firmware, start.evidence))
+                .collect()
+        };
+        assert!(starts(&[], None).is_empty());
+        assert_eq!(
+            starts(&[], Some(&[("/efi/boot/BOOTAA64.EFI", "")])),
+            ["uefi: efi/boot/BOOTAA64.EFI on the boot partition"]
+        );
+        assert_eq!(
+            starts(&[("/usr/lib/grub/arm64-efi/x.mod", "")], None),
+            ["uefi: /usr/lib/grub/arm64-efi"]
+        );
+        // The programs of another architecture start nothing here.
+        assert!(
+            starts(
+                &[("/usr/lib/grub/x86_64-efi/x.mod", "")],
+                Some(&[("/EFI/readme", "")])
+            )
+            .is_empty()
+        );
+        assert_eq!(
+            starts(&[("/boot/grub/i386-pc/x.mod", "")], None),
+            ["bios: /boot/grub/i386-pc"]
+        );
+        let pi: &[(&str, &str)] = &[("/config.txt", ""), ("/START4.ELF", "")];
+        assert_eq!(
+            starts(&[], Some(pi)),
+            ["raspberrypi: config.txt on the boot partition"]
+        );
+        assert!(starts(&[], Some(&[("/config.txt", "")])).is_empty());
+        assert_eq!(
+            starts(&[("/boot/boot.scr", "")], None),
+            ["u-boot: /boot/boot.scr"]
+        );
+        assert_eq!(
+            starts(&[], Some(&[("/extlinux/extlinux.conf", "")])),
+            ["u-boot: extlinux on the boot partition"]
+        );
+    }
+
+    #[test]
+    fn schemes_of_their_own_are_noticed() {
+        let own = |root: &[(&str, &str)], boot: Option<&[(&str, &str)]>| {
+            look("ubuntu", root, boot).own_scheme.unwrap_or_default()
+        };
+        let service = [("/usr/lib/systemd/system/piboot-try-validate.service", "")];
+        assert!(own(&service, None).starts_with("Ubuntu's piboot-try"));
+        assert!(own(&[("/etc/rauc/system.conf", "")], None).starts_with("RAUC"));
+        assert!(own(&[("/ostree/repo/config", "")], None).starts_with("OSTree"));
+        let turns: &[(&str, &str)] =
+            &[("/AUTOBOOT.TXT", "[all]\ntryboot_a_b=1\nboot_partition=2\n")];
+        assert!(own(&[], Some(turns)).contains("tryboot"));
+        assert_eq!(
+            own(&[], Some(&[("/autoboot.txt", "[all]\nboot_partition=1\n")])),
+            ""
+        );
+        assert_eq!(own(&[], None), "");
+    }
+}

@@ -1,0 +1,197 @@
+//! The disk image in a format that has its data in pieces: qcow2, Android sparse. Slot B is copied
+//! from slot A within the file, so the root filesystem is read once for it.
+
+use crate::image::output::sparse_file::{copy_range, write_content};
+use crate::image::output::{android_sparse, qcow2};
+use crate::stream::{Content, ReadAt as _, Run, Source};
+use crate::units::align_down;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+/// A format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrap {
+    /// For QEMU.
+    Qcow2,
+    /// For `fastboot`.
+    AndroidSparse,
+}
+
+/// A stretch of the disk that is there twice (bytes).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Twin {
+    /// Where it is first.
+    pub(crate) from: u64,
+    /// Where it is again, behind the first.
+    pub(crate) to: u64,
+    /// How long it is.
+    pub(crate) len: u64,
+}
+
+/// The grain of what formats store: holes of the file that is written keep to it, so a copy may
+/// begin anywhere on it (bytes).
+const GRAIN: u64 = 4096;
+
+/// Writes `disk` in the format `wrap` into the empty file `file`.
+///
+/// # Errors
+/// What reading or writing said; a disk that the format has no room for.
+pub(crate) fn write(file: &File, wrap: Wrap, disk: Content, twin: Twin) -> io::Result<()> {
+    let disk: Source = Arc::new(disk);
+    let wrapped = match wrap {
+        Wrap::Qcow2 => qcow2(&disk)?,
+        Wrap::AndroidSparse => android_sparse(&disk)?,
+    };
+    file.set_len(wrapped.len())?;
+    let mut done: Vec<&Run> = Vec::new();
+    for run in wrapped.runs() {
+        if same(&run.source, &disk) {
+            write_run(file, run, &done, twin)?;
+            done.push(run);
+        } else {
+            write_content(file, run.offset, &part(run, 0, run.len))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether two sources are one.
+fn same(one: &Source, other: &Source) -> bool {
+    Arc::as_ptr(one).cast::<()>() == Arc::as_ptr(other).cast::<()>()
+}
+
+/// `len` bytes of a run from its byte `skip` on.
+fn part(run: &Run, skip: u64, len: u64) -> Content {
+    let mut content = Content::hole(0);
+    content.push(Run {
+        offset: 0,
+        len,
+        source: Arc::clone(&run.source),
+        source_offset: run.source_offset + skip,
+    });
+    content
+}
+
+/// Writes a run of the disk: what is in the second place of `twin` is copied from where the first
+/// one was written.
+fn write_run(file: &File, run: &Run, done: &[&Run], twin: Twin) -> io::Result<()> {
+    let end = run.source_offset + run.len;
+    let mut at = run.source_offset;
+    while at < end {
+        let (stop, origin) = stretch(at, end, done, twin);
+        let offset = run.offset + (at - run.source_offset);
+        match origin {
+            Some(origin) => copy_range(file, origin, file, offset, stop - at)?,
+            None => write_content(file, offset, &part(run, at - run.source_offset, stop - at))?,
+        }
+        at = stop;
+    }
+    Ok(())
+}
+
+/// How far the disk from `at` on comes from one place: to be read, or to be copied from the place
+/// in the file that is returned.
+fn stretch(at: u64, end: u64, done: &[&Run], twin: Twin) -> (u64, Option<u64>) {
+    let twin_end = twin.to + align_down(twin.len, GRAIN);
+    if at < twin.to {
+        return (end.min(twin.to), None);
+    }
+    if at >= twin_end {
+        return (end, None);
+    }
+    let first = at - twin.to + twin.from;
+    let index = done.partition_point(|run| run.source_offset + run.len <= first);
+    match done.get(index) {
+        Some(run) if run.source_offset <= first => {
+            let there = (run.source_offset + run.len - first).min(twin_end - at);
+            (
+                end.min(at + there),
+                Some(run.offset + (first - run.source_offset)),
+            )
+        }
+        // Not stored in the first place: zeros, but the format has them here.
+        Some(run) => (end.min(at + (run.source_offset - first)), None),
+        None => (end, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::{MemSource, ReadAt};
+    use std::io::Read;
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Bytes that count how often they are read.
+    #[derive(Debug)]
+    struct Counted(AtomicU64);
+
+    impl ReadAt for Counted {
+        fn len(&self) -> u64 {
+            5 << 20
+        }
+
+        fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+            self.0.fetch_add(buf.len() as u64, Ordering::Relaxed);
+            (offset..)
+                .zip(buf)
+                .for_each(|(at, byte)| *byte = (at / 1000 + at % 7) as u8 | 1);
+            Ok(())
+        }
+
+        fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
+            Ok((offset < self.len()).then(|| offset..self.len()))
+        }
+    }
+
+    #[test]
+    fn the_second_slot_is_copied_and_equal() {
+        for wrap in [Wrap::Qcow2, Wrap::AndroidSparse] {
+            let slot = Arc::new(Counted(AtomicU64::new(0)));
+            let mut root = Content::hole(6 << 20);
+            root.push(Run {
+                offset: 4096,
+                len: 70_000,
+                source: slot.clone(),
+                source_offset: 0,
+            });
+            root.push(Run {
+                offset: 1 << 20,
+                len: 4 << 20,
+                source: slot.clone(),
+                source_offset: 100_000,
+            });
+            let mut disk = Content::hole(0);
+            disk.push_bytes(0, vec![1; 1 << 20]);
+            disk.push_content(1 << 20, &root);
+            disk.push_content(8 << 20, &root);
+            disk.push_bytes(14 << 20, vec![2; 4096]);
+            disk.set_len(16 << 20);
+            let mut file = tempfile::tempfile().unwrap();
+            write(
+                &file,
+                wrap,
+                disk.clone(),
+                Twin {
+                    from: 1 << 20,
+                    to: 8 << 20,
+                    len: 6 << 20,
+                },
+            )
+            .unwrap();
+            assert!(
+                slot.0.load(Ordering::Relaxed) < 5 << 20,
+                "{wrap:?}: read more than once"
+            );
+            let mut bytes = Vec::new();
+            io::Seek::rewind(&mut file).unwrap();
+            file.read_to_end(&mut bytes).unwrap();
+            let back = crate::image::source::in_place(Arc::new(MemSource(bytes.into()))).unwrap();
+            let mut found = vec![0; 16 << 20];
+            back.read_exact_at(0, &mut found).unwrap();
+            assert!(found == disk.read_all(1 << 30).unwrap(), "{wrap:?}");
+        }
+    }
+}

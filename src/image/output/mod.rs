@@ -1,0 +1,32 @@
+//! A finished disk image in other forms. Each is a [`crate::stream::Content`] around the image's
+//! own bytes, so nothing is copied to make it and whoever writes contents can write it;
+//! [`BlockMap`] is the map that goes beside a raw image.
+
+mod bmap;
+pub mod container;
+mod qcow2;
+mod simg;
+pub mod sparse_file;
+
+pub use bmap::{BlockMap, MapError, Mapped, Sums, sums};
+pub use qcow2::qcow2;
+pub use simg::android_sparse;
+
+use crate::stream::ReadAt;
+use std::io;
+use std::ops::Range;
+
+/// The units of `unit` bytes that hold data, as ranges of their numbers, merged.
+fn units(image: &dyn ReadAt, unit: u64) -> io::Result<Vec<Range<u64>>> {
+    let mut out: Vec<Range<u64>> = Vec::new();
+    let mut at = 0;
+    while let Some(data) = image.next_data(at)? {
+        let range = data.start / unit..data.end.div_ceil(unit);
+        match out.last_mut() {
+            Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
+            _ => out.push(range),
+        }
+        at = data.end;
+    }
+    Ok(out)
+}

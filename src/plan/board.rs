@@ -1,0 +1,468 @@
+//! Which board the image is for: the one that is named, or the one that the facts name; and whether
+//! the image fits it.
+
+use crate::config::{self, Config, Firmware};
+use crate::golden::disk::{Boot, Root};
+use crate::golden::facts::{Architecture, Facts};
+use crate::golden::origin::{self, Platform};
+use crate::plan::conditions::{is_architecture, is_release};
+use crate::problem::{Problem, Problems};
+use crate::tree::edit::EditError;
+
+/// What an image is, as boards and conditions ask for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Image<'g> {
+    /// Architecture and system.
+    pub(crate) facts: &'g Facts,
+    /// Maker, model and what starts it.
+    pub(crate) platform: &'g Platform,
+}
+
+/// The platform of what was read.
+///
+/// # Errors
+/// What reading one of the files said.
+pub(crate) fn platform(
+    facts: &Facts,
+    root: &Root,
+    boot: Option<&Boot>,
+) -> Result<Platform, EditError> {
+    origin::gather(facts, &root.tree, boot.map(|boot| &boot.tree))
+}
+
+/// The configuration with the board that the image is for beneath it, and what the user should
+/// read. A configuration that has a device type is taken as it is.
+///
+/// # Errors
+/// A [`Problem`] that says what was found and which boards are near, when the facts name no board
+/// or more than one.
+pub(crate) fn settle(
+    config: &Config,
+    image: Image<'_>,
+) -> Result<(Config, Option<String>), Problem> {
+    if config.board.device_type.is_some() {
+        return Ok((config.clone(), None));
+    }
+    let boards = built_in()?;
+    let fitting: Vec<&(&str, Config)> = boards
+        .iter()
+        .filter(|(_, board)| misfits(board, image).is_empty())
+        .collect();
+    let of_model = |board: &Config| {
+        image
+            .platform
+            .model
+            .as_ref()
+            .is_some_and(|model| board.board.models.contains(model))
+    };
+    let by_model: Vec<&str> = fitting
+        .iter()
+        .filter(|(_, board)| of_model(board))
+        .map(|(name, _)| *name)
+        .collect();
+    let automatic: Vec<&str> = fitting
+        .iter()
+        .filter(|(_, board)| board.board.automatic)
+        .map(|(name, _)| *name)
+        .collect();
+    let [name] = (if by_model.is_empty() {
+        &automatic
+    } else {
+        &by_model
+    })
+    .as_slice() else {
+        let names: Vec<&str> = fitting.iter().map(|(name, _)| *name).collect();
+        return Err(undecided(image, &names, &boards));
+    };
+    let config =
+        config::beneath(name, config).map_err(|config::Error(problems)| first(problems))?;
+    let device_type = config
+        .board
+        .device_type
+        .as_ref()
+        .and_then(|types| types.first())
+        .cloned()
+        .unwrap_or_default();
+    let note = format!(
+        "the board is taken to be {name}, since the image is {}; its device type is {device_type}: a fleet of its own sets board.device-type",
+        describe(image)
+    );
+    Ok((config, Some(note)))
+}
+
+fn built_in() -> Result<Vec<(&'static str, Config)>, Problem> {
+    config::built_in().map_err(|config::Error(problems)| first(problems))
+}
+
+/// The first of some problems.
+fn first(problems: Problems) -> Problem {
+    problems
+        .0
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| Problem::new("a built-in board cannot be read"))
+}
+
+/// No board, or several: what was found, and what is near.
+fn undecided(image: Image<'_>, fitting: &[&str], boards: &[(&'static str, Config)]) -> Problem {
+    let problem = Problem::new(format!(
+        "no device type is given; the image is {}",
+        describe(image)
+    ));
+    let near: Vec<&str> = match fitting {
+        [] => boards
+            .iter()
+            .filter(|(_, b)| is_architecture(image.facts.architecture, &b.board.architecture))
+            .map(|(n, _)| *n)
+            .collect(),
+        some => some.to_vec(),
+    };
+    if near.is_empty() {
+        return problem.hint("no built-in board is near; set board.device-type and boot.bootloader, see `goldsmith boards`");
+    }
+    let names: Vec<String> = near.iter().map(|name| format!("--config {name}")).collect();
+    let which = if fitting.is_empty() {
+        "the nearest built-in boards are"
+    } else {
+        "it fits the built-in boards"
+    };
+    problem.hint(format!(
+        "{which} {}; or set board.device-type",
+        names.join(", ")
+    ))
+}
+
+/// The image in a few words.
+fn describe(image: Image<'_>) -> String {
+    let Image { facts, platform } = image;
+    let os = if facts.os.pretty.is_empty() {
+        "an unknown system"
+    } else {
+        &facts.os.pretty
+    };
+    let architecture = facts
+        .architecture
+        .map_or("an unknown architecture", Architecture::name);
+    let maker = platform
+        .maker
+        .as_ref()
+        .map(|maker| format!(" of {maker}"))
+        .unwrap_or_default();
+    let model = platform
+        .model
+        .as_ref()
+        .map(|model| format!(" ({model})"))
+        .unwrap_or_default();
+    let starts: Vec<String> = platform
+        .starts
+        .iter()
+        .map(|start| format!("{} ({})", firmware(start.firmware), start.evidence))
+        .collect();
+    let starts = if starts.is_empty() {
+        "nothing that is known".to_owned()
+    } else {
+        starts.join(" or ")
+    };
+    format!("{os}{maker}{model} for {architecture}, started by {starts}")
+}
+
+/// A firmware for people.
+fn firmware(name: &str) -> &str {
+    match name {
+        "uefi" => "UEFI firmware",
+        "bios" => "a BIOS",
+        "raspberrypi" => "the Raspberry Pi's firmware",
+        "u-boot" => "U-Boot",
+        other => other,
+    }
+}
+
+/// Whether a firmware starts what `found` starts: U-Boot is UEFI firmware too.
+fn starts(wanted: Firmware, found: &str) -> bool {
+    found == wanted.word() || (wanted == Firmware::UBoot && found == "uefi")
+}
+
+/// What of the image the board of `config` does not take, each with the key that says so.
+fn misfits(config: &Config, image: Image<'_>) -> Vec<(&'static str, String)> {
+    let Image { facts, platform } = image;
+    let board = &config.board;
+    let mut out = Vec::new();
+    if facts.architecture.is_some() && !is_architecture(facts.architecture, &board.architecture) {
+        let wanted: Vec<&str> = board.architecture.iter().map(|one| one.word()).collect();
+        let found = facts.architecture.map_or("", Architecture::name);
+        out.push((
+            "board.architecture",
+            format!(
+                "the board is for {}, the image for {found}",
+                wanted.join(" or ")
+            ),
+        ));
+    }
+    if !board.release.is_empty() && !board.release.iter().any(|name| is_release(&facts.os, name)) {
+        let found = format!(
+            "{} {} ({})",
+            facts.os.id, facts.os.version_id, facts.os.codename
+        );
+        out.push((
+            "board.release",
+            format!(
+                "the board is for {}, the image is {found}",
+                board.release.join(" or ")
+            ),
+        ));
+    }
+    if let Some(wanted) = board.firmware
+        && !platform.starts.is_empty()
+        && !platform
+            .firmware()
+            .iter()
+            .any(|found| starts(wanted, found))
+    {
+        let found: Vec<String> = platform
+            .starts
+            .iter()
+            .map(|start| format!("{} ({})", firmware(start.firmware), start.evidence))
+            .collect();
+        out.push((
+            "board.firmware",
+            format!(
+                "the board has {}, the image is started by {}",
+                firmware(wanted.word()),
+                found.join(" or ")
+            ),
+        ));
+    }
+    out
+}
+
+/// Fails when the board of `config` and the image contradict each other, and for images that update
+/// by turns by themselves.
+///
+/// # Errors
+/// Every contradiction.
+pub(crate) fn check(config: &Config, image: Image<'_>) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    if let Some(scheme) = &image.platform.own_scheme {
+        let problem = Problem::new(format!(
+            "the image has a scheme of updates by turns already: {scheme}"
+        ));
+        problems.push(
+            problem.hint(
+                "convert an image without it: two such schemes would undo what the other did",
+            ),
+        );
+    }
+    let misfits = misfits(config, image);
+    let near = if misfits.is_empty() {
+        Vec::new()
+    } else {
+        nearest(image)?
+    };
+    for (key, what) in misfits {
+        let place = config
+            .place(key)
+            .map_or_else(|| key.to_owned(), |place| place.with_key(key));
+        let problem = Problem::new(format!("{place}: {what}"));
+        problems.push(match near.as_slice() {
+            [] => problem.hint("no built-in board fits the image"),
+            names => problem.hint(format!("boards that fit the image: {}", names.join(", "))),
+        });
+    }
+    problems.check()
+}
+
+/// The built-in boards that the image fits.
+fn nearest(image: Image<'_>) -> Result<Vec<&'static str>, Problem> {
+    let boards = built_in()?;
+    Ok(boards
+        .into_iter()
+        .filter(|(_, board)| misfits(board, image).is_empty())
+        .map(|(name, _)| name)
+        .collect())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::golden::facts::OsRelease;
+    use crate::golden::origin::Start;
+
+    pub(crate) fn facts(architecture: Architecture) -> Facts {
+        let os = OsRelease {
+            id: "debian".into(),
+            version_id: "12".into(),
+            codename: "bookworm".into(),
+            pretty: "Debian 12".into(),
+        };
+        Facts {
+            architecture: Some(architecture),
+            os,
+            kernels: Vec::new(),
+            hostname: None,
+            systemd: true,
+            dpkg: true,
+            partition_tools: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    pub(crate) fn platform(firmware: &[&'static str]) -> Platform {
+        let starts = firmware
+            .iter()
+            .map(|firmware| Start {
+                firmware,
+                evidence: "a file".into(),
+            })
+            .collect();
+        Platform {
+            starts,
+            ..Platform::default()
+        }
+    }
+
+    #[test]
+    fn facts_choose_a_board() {
+        let config =
+            Config::parse("[artifact]\nname = \"r1\"\n[boot]\nmount = \"/efi\"\n").unwrap();
+        for (architecture, expected) in [
+            (Architecture::Amd64, "generic-x86-64"),
+            (Architecture::Arm64, "generic-arm64"),
+        ] {
+            let (facts, platform) = (facts(architecture), platform(&["uefi", "bios"]));
+            let (chosen, note) = settle(
+                &config,
+                Image {
+                    facts: &facts,
+                    platform: &platform,
+                },
+            )
+            .unwrap();
+            assert_eq!(
+                chosen.board.device_type.as_deref(),
+                Some(&[expected.to_owned()][..])
+            );
+            assert_eq!(chosen.built_upon(), [expected]);
+            assert_eq!(
+                (
+                    chosen.boot.mount.as_deref(),
+                    chosen.artifact.name.as_deref()
+                ),
+                (Some("/efi"), Some("r1"))
+            );
+            assert!(
+                note.unwrap()
+                    .starts_with(&format!("the board is taken to be {expected}, since"))
+            );
+        }
+        // What has a device type is left as it is.
+        let named = Config::parse("[board]\ndevice-type = \"mine\"\n").unwrap();
+        let (facts, platform) = (facts(Architecture::Arm64), platform(&["uefi"]));
+        assert_eq!(
+            settle(
+                &named,
+                Image {
+                    facts: &facts,
+                    platform: &platform
+                }
+            )
+            .unwrap(),
+            (named, None)
+        );
+    }
+
+    #[test]
+    fn facts_that_choose_none_are_told() {
+        let config = Config::parse("").unwrap();
+        let facts = facts(Architecture::Amd64);
+        let none = settle(
+            &config,
+            Image {
+                facts: &facts,
+                platform: &platform(&["bios"]),
+            },
+        )
+        .unwrap_err();
+        assert_eq!(
+            none.to_string(),
+            "no device type is given; the image is Debian 12 for amd64, started by a BIOS (a file)\nhint: the nearest built-in boards \
+             are --config generic-x86-64, --config qemux86-64; or set board.device-type"
+        );
+    }
+
+    #[test]
+    fn contradictions_are_refused_with_their_place() {
+        let facts = facts(Architecture::Arm64);
+        let platform = platform(&["u-boot"]);
+        let config =
+            config::load(&["qemux86-64".into()], &["board.release=trixie".into()]).unwrap();
+        let text = check(
+            &config,
+            Image {
+                facts: &facts,
+                platform: &platform,
+            },
+        )
+        .unwrap_err()
+        .to_string();
+        for line in [
+            "board generic-x86-64:6:16: board.architecture: the board is for amd64, the image for arm64",
+            "--set board.release: the board is for trixie, the image is debian 12 (bookworm)",
+            "board generic-x86-64:7:12: board.firmware: the board has UEFI firmware, the image is started by U-Boot (a file)",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+        // U-Boot starts what UEFI firmware starts, not the other way round.
+        let config = config::load(&["generic-u-boot-arm64".into()], &[]).unwrap();
+        assert_eq!(
+            check(
+                &config,
+                Image {
+                    facts: &facts,
+                    platform: &self::platform(&["uefi"])
+                }
+            ),
+            Ok(())
+        );
+        let text = check(
+            &config,
+            Image {
+                facts: &facts,
+                platform: &self::platform(&["bios"]),
+            },
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(
+            text.contains("the board has U-Boot, the image is started by a BIOS (a file)"),
+            "{text}"
+        );
+        let own = Platform {
+            own_scheme: Some("another".into()),
+            ..Platform::default()
+        };
+        let config = Config::parse("").unwrap();
+        let text = check(
+            &config,
+            Image {
+                facts: &facts,
+                platform: &own,
+            },
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(
+            text.starts_with("the image has a scheme of updates by turns already: another\nhint: "),
+            "{text}"
+        );
+        assert_eq!(
+            check(
+                &config,
+                Image {
+                    facts: &facts,
+                    platform: &Platform::default()
+                }
+            ),
+            Ok(())
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! Where the device mounts its boot partition.
+
+use crate::edit::fstab;
+use crate::golden::bootloader::Loader;
+use crate::tree::Tree;
+use crate::units::MIB;
+
+/// Where Debian and Raspberry Pi OS have the partition that the firmware of a Raspberry Pi reads.
+const FIRMWARE: &str = "/boot/firmware";
+
+/// Where the golden image mounts its boot partition by `/etc/fstab`; where that does not say, what
+/// systems that `loader` starts are used to. An older Raspberry Pi OS, which has it on `/boot`, is
+/// refused when its `fstab` is merged: its kernels would be gone.
+pub(crate) fn boot_mount(root: &Tree, loader: Loader) -> String {
+    let text = root
+        .read("/etc/fstab", MIB)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let listed = ["/boot/efi", FIRMWARE, "/efi", "/uboot"]
+        .into_iter()
+        .find(|dir| fstab::mounts(&text, dir));
+    let usual = match loader {
+        Loader::GrubEfi => "/boot/efi",
+        Loader::UBootOnRaspberryPi => FIRMWARE,
+        Loader::UBoot if root.dir(FIRMWARE).is_some() => FIRMWARE,
+        Loader::UBoot => "/uboot",
+    };
+    listed.unwrap_or(usual).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Stat, Time};
+
+    fn mount(fstab: Option<&str>, dirs: &[&str], loader: Loader) -> String {
+        let stat = || Stat::root(0o755, Time::default());
+        let mut root = Tree::new(stat());
+        for dir in dirs {
+            root.mkdir(dir, &stat()).unwrap();
+        }
+        if let Some(text) = fstab {
+            root.put_file("/etc/fstab", text, stat()).unwrap();
+        }
+        boot_mount(&root, loader)
+    }
+
+    #[test]
+    fn the_golden_fstab_says_it() {
+        for dir in ["/boot/efi", "/boot/firmware", "/efi", "/uboot"] {
+            for loader in [Loader::GrubEfi, Loader::UBoot, Loader::UBootOnRaspberryPi] {
+                assert_eq!(
+                    mount(
+                        Some(&format!("LABEL=x {dir} vfat defaults 0 0\n")),
+                        &[],
+                        loader
+                    ),
+                    dir
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn else_each_loader_has_its_own_place() {
+        let commented = "# LABEL=x /uboot vfat defaults 0 0\nLABEL=y / ext4 defaults 0 1\n";
+        for text in [None, Some(commented)] {
+            assert_eq!(mount(text, &[], Loader::GrubEfi), "/boot/efi");
+            assert_eq!(mount(text, &[], Loader::UBoot), "/uboot");
+            assert_eq!(
+                mount(text, &[], Loader::UBootOnRaspberryPi),
+                "/boot/firmware"
+            );
+        }
+        assert_eq!(
+            mount(None, &["/boot/firmware"], Loader::UBoot),
+            "/boot/firmware"
+        );
+        assert_eq!(
+            mount(None, &["/boot/firmware"], Loader::GrubEfi),
+            "/boot/efi"
+        );
+    }
+}

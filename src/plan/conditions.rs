@@ -1,0 +1,126 @@
+//! The conditions of `[[overlay]]` and `[[raw]]`: which boards, architectures and systems they are
+//! for.
+
+use crate::config::{self, Config};
+use crate::golden::facts::{Architecture, OsRelease};
+use crate::plan::board::Image;
+
+/// What an entry asks for; a list that is empty asks for nothing.
+pub(crate) struct Conditions<'c> {
+    /// Built-in boards or device types.
+    pub(crate) board: &'c [String],
+    /// Architectures.
+    pub(crate) arch: &'c [config::Architecture],
+    /// Systems by their names.
+    pub(crate) release: &'c [String],
+}
+
+impl Conditions<'_> {
+    /// The condition that does not hold, in words; `None` when all of them hold.
+    pub(crate) fn unmet(&self, config: &Config, image: Image<'_>) -> Option<String> {
+        let types = config.board.device_type.iter().flatten();
+        let is_board = types
+            .chain(config.built_upon())
+            .any(|name| self.board.contains(name));
+        if !self.board.is_empty() && !is_board {
+            return Some(format!("for board {}", self.board.join(" or ")));
+        }
+        if !is_architecture(image.facts.architecture, self.arch) {
+            let names: Vec<&str> = self.arch.iter().map(|one| one.word()).collect();
+            return Some(format!("for architecture {}", names.join(" or ")));
+        }
+        let is_one = self
+            .release
+            .iter()
+            .any(|name| is_release(&image.facts.os, name));
+        (!self.release.is_empty() && !is_one)
+            .then(|| format!("for release {}", self.release.join(" or ")))
+    }
+}
+
+/// Whether `name` is one of the names of a system: `debian`, `12`, `bookworm` or `debian-12`.
+pub(crate) fn is_release(os: &OsRelease, name: &str) -> bool {
+    let both = format!("{}-{}", os.id, os.version_id);
+    [&os.id, &os.version_id, &os.codename, &both]
+        .into_iter()
+        .any(|known| !known.is_empty() && known.eq_ignore_ascii_case(name))
+}
+
+/// Whether the condition `wanted` names `architecture` or nothing.
+pub(crate) fn is_architecture(
+    architecture: Option<Architecture>,
+    wanted: &[config::Architecture],
+) -> bool {
+    wanted.is_empty()
+        || architecture
+            .is_some_and(|found| wanted.iter().any(|wanted| wanted.word() == found.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::board::tests::{facts, platform};
+
+    #[test]
+    fn systems_have_several_names() {
+        let os = facts(Architecture::Amd64).os;
+        for name in ["debian", "12", "bookworm", "Debian-12"] {
+            assert!(is_release(&os, name), "{name}");
+        }
+        for name in ["trixie", "debian-1", "ubuntu-12", ""] {
+            assert!(!is_release(&os, name), "{name}");
+        }
+        assert!(!is_release(&OsRelease::default(), ""));
+    }
+
+    #[test]
+    fn all_conditions_must_hold() {
+        let config =
+            config::load(&["qemux86-64".into()], &["board.device-type=mine".into()]).unwrap();
+        let (facts, platform) = (facts(Architecture::Amd64), platform(&[]));
+        let image = Image {
+            facts: &facts,
+            platform: &platform,
+        };
+        let strings =
+            |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
+        let unmet = |board: &[&str], arch: &[config::Architecture], release: &[&str]| {
+            let (board, release) = (strings(board), strings(release));
+            Conditions {
+                board: &board,
+                arch,
+                release: &release,
+            }
+            .unmet(&config, image)
+        };
+        for board in [
+            &[][..],
+            &["mine"],
+            &["qemux86-64"],
+            &["generic-x86-64"],
+            &["other", "mine"],
+        ] {
+            assert_eq!(
+                unmet(
+                    board,
+                    &[config::Architecture::Amd64],
+                    &["bookworm", "trixie"]
+                ),
+                None,
+                "{board:?}"
+            );
+        }
+        assert_eq!(
+            unmet(&["other", "another"], &[], &[]).unwrap(),
+            "for board other or another"
+        );
+        assert_eq!(
+            unmet(&["mine"], &[config::Architecture::Arm64], &[]).unwrap(),
+            "for architecture arm64"
+        );
+        assert_eq!(
+            unmet(&["mine"], &[], &["trixie"]).unwrap(),
+            "for release trixie"
+        );
+    }
+}

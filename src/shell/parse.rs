@@ -1,0 +1,542 @@
+//! From the text of a script to its statements.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use super::ast::{Command, Kind, List, Part, Pipeline, Redirect, Statement, Target, Word};
+
+/// How deep groups, substitutions and conditions may nest.
+pub(super) const MAX_DEPTH: usize = 40;
+
+/// Why a script could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub(crate) struct ParseError {
+    pub(crate) line: usize,
+    pub(crate) what: String,
+}
+
+pub(super) type Parsed<T> = Result<T, ParseError>;
+
+/// Reads a whole script.
+pub(crate) fn parse(text: &str) -> Parsed<List> {
+    parse_at(text, 1, 0)
+}
+
+pub(super) fn parse_at(text: &str, line: usize, depth: usize) -> Parsed<List> {
+    let mut parser = Parser {
+        text: text.chars().collect(),
+        at: 0,
+        line,
+        depth,
+        heredocs: Vec::new(),
+    };
+    let list = parser.list()?;
+    if parser.at < parser.text.len() {
+        return Err(parser.unexpected());
+    }
+    Ok(list)
+}
+
+pub(super) struct Heredoc {
+    pub(super) body: Rc<OnceCell<Word>>,
+    pub(super) delimiter: String,
+    pub(super) strip: bool,
+    pub(super) quoted: bool,
+}
+
+pub(super) struct Parser {
+    pub(super) text: Vec<char>,
+    pub(super) at: usize,
+    pub(super) line: usize,
+    pub(super) depth: usize,
+    pub(super) heredocs: Vec<Heredoc>,
+}
+
+const RESERVED: [&str; 16] = [
+    "if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "{",
+    "}", "!", "in",
+];
+const CLOSERS: [&str; 8] = ["then", "else", "elif", "fi", "do", "done", "esac", "}"];
+
+impl Parser {
+    pub(super) fn error<T>(&self, what: impl Into<String>) -> Parsed<T> {
+        Err(ParseError {
+            line: self.line,
+            what: what.into(),
+        })
+    }
+
+    pub(super) fn unexpected(&self) -> ParseError {
+        let what = match self.peek() {
+            Some(c) => format!("unexpected `{}`", c.escape_default()),
+            None => "unexpected end".to_owned(),
+        };
+        ParseError {
+            line: self.line,
+            what,
+        }
+    }
+
+    pub(super) fn peek(&self) -> Option<char> {
+        self.text.get(self.at).copied()
+    }
+
+    pub(super) fn ahead(&self, by: usize) -> Option<char> {
+        self.text.get(self.at.saturating_add(by)).copied()
+    }
+
+    pub(super) fn next(&mut self) -> Option<char> {
+        let c = self.peek()?;
+        self.at += 1;
+        if c == '\n' {
+            self.line += 1;
+        }
+        Some(c)
+    }
+
+    pub(super) fn eat(&mut self, text: &str) -> bool {
+        let found = text
+            .chars()
+            .enumerate()
+            .all(|(by, c)| self.ahead(by) == Some(c));
+        if found {
+            for _ in text.chars() {
+                self.next();
+            }
+        }
+        found
+    }
+
+    /// Passes over blanks, continued lines and comments.
+    pub(super) fn blanks(&mut self) {
+        loop {
+            match self.peek() {
+                Some(' ' | '\t' | '\r') => {
+                    self.next();
+                }
+                Some('\\') if self.ahead(1) == Some('\n') => {
+                    self.eat("\\\n");
+                }
+                Some('#') => {
+                    while self.peek().is_some_and(|c| c != '\n') {
+                        self.next();
+                    }
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Passes over blanks and line ends; bodies of here-documents are read on the way.
+    pub(super) fn newlines(&mut self) -> Parsed<()> {
+        loop {
+            self.blanks();
+            if self.peek() != Some('\n') {
+                return Ok(());
+            }
+            self.next();
+            self.read_heredocs()?;
+        }
+    }
+
+    /// The reserved word that stands here, if one does.
+    pub(super) fn reserved(&self) -> Option<&'static str> {
+        let delimited = |len: usize| {
+            self.ahead(len)
+                .is_none_or(|c| c.is_whitespace() || ";&|()<>".contains(c))
+        };
+        let here = |word: &&&str| {
+            word.chars()
+                .enumerate()
+                .all(|(by, c)| self.ahead(by) == Some(c))
+                && delimited(word.len())
+        };
+        RESERVED.iter().find(here).copied()
+    }
+
+    pub(super) fn expect(&mut self, word: &str) -> Parsed<()> {
+        self.newlines()?;
+        if self.reserved() == Some(word) && self.eat(word) {
+            Ok(())
+        } else {
+            self.error(format!("`{word}` expected"))
+        }
+    }
+
+    pub(super) fn nested<T>(&mut self, f: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+        if self.depth >= MAX_DEPTH {
+            return self.error(format!("nested deeper than {MAX_DEPTH}"));
+        }
+        self.depth += 1;
+        let out = f(self);
+        self.depth -= 1;
+        out
+    }
+
+    /// Statements up to something that closes the list.
+    pub(super) fn list(&mut self) -> Parsed<List> {
+        let mut out = Vec::new();
+        loop {
+            self.newlines()?;
+            let closed = match self.peek() {
+                None | Some(')') => true,
+                Some(';') => self.ahead(1) == Some(';'),
+                _ => self.reserved().is_some_and(|word| CLOSERS.contains(&word)),
+            };
+            if closed {
+                return Ok(out);
+            }
+            out.push(self.statement()?);
+            self.blanks();
+            match self.peek() {
+                Some(';') if self.ahead(1) != Some(';') => {
+                    self.next();
+                }
+                Some('&') => return self.error("a command in the background"),
+                Some('\n' | ')' | ';') | None => {}
+                _ if self.reserved().is_some_and(|word| CLOSERS.contains(&word)) => {}
+                _ => return Err(self.unexpected()),
+            }
+        }
+    }
+
+    pub(super) fn statement(&mut self) -> Parsed<Statement> {
+        let first = self.pipeline()?;
+        let mut rest = Vec::new();
+        loop {
+            self.blanks();
+            let and = if self.eat("&&") {
+                true
+            } else if self.eat("||") {
+                false
+            } else {
+                return Ok(Statement { first, rest });
+            };
+            self.newlines()?;
+            rest.push((and, self.pipeline()?));
+        }
+    }
+
+    pub(super) fn pipeline(&mut self) -> Parsed<Pipeline> {
+        let mut negated = false;
+        self.blanks();
+        while self.reserved() == Some("!") {
+            self.eat("!");
+            self.blanks();
+            negated = !negated;
+        }
+        let mut commands = vec![self.nested(Self::command)?];
+        loop {
+            self.blanks();
+            if self.peek() != Some('|') || self.ahead(1) == Some('|') {
+                return Ok(Pipeline { negated, commands });
+            }
+            self.next();
+            self.newlines()?;
+            commands.push(self.nested(Self::command)?);
+        }
+    }
+
+    pub(super) fn command(&mut self) -> Parsed<Command> {
+        self.blanks();
+        let line = self.line;
+        let kind = match self.reserved() {
+            Some("{") => {
+                self.eat("{");
+                let list = self.list()?;
+                self.expect("}")?;
+                Kind::Group(list)
+            }
+            Some("if") => self.if_command()?,
+            Some("while") => self.while_command("while")?,
+            Some("until") => self.while_command("until")?,
+            Some("for") => self.for_command()?,
+            Some("case") => self.case_command()?,
+            Some(word) if word != "in" => return self.error(format!("unexpected `{word}`")),
+            _ if self.peek() == Some('(') => {
+                self.next();
+                let list = self.list()?;
+                self.close()?;
+                Kind::Subshell(list)
+            }
+            _ => return self.simple(line),
+        };
+        let mut redirects = Vec::new();
+        while let Some(redirect) = self.redirect()? {
+            redirects.push(redirect);
+        }
+        Ok(Command {
+            line,
+            kind,
+            redirects,
+        })
+    }
+
+    pub(super) fn close(&mut self) -> Parsed<()> {
+        self.newlines()?;
+        if self.eat(")") {
+            Ok(())
+        } else {
+            Err(self.unexpected())
+        }
+    }
+
+    pub(super) fn if_command(&mut self) -> Parsed<Kind> {
+        self.eat("if");
+        let mut branches = Vec::new();
+        loop {
+            let condition = self.list()?;
+            self.expect("then")?;
+            branches.push((condition, self.list()?));
+            match self.reserved() {
+                Some("elif") => self.eat("elif"),
+                Some("else") => {
+                    self.eat("else");
+                    let otherwise = self.list()?;
+                    self.expect("fi")?;
+                    return Ok(Kind::If {
+                        branches,
+                        otherwise,
+                    });
+                }
+                _ => {
+                    self.expect("fi")?;
+                    return Ok(Kind::If {
+                        branches,
+                        otherwise: Vec::new(),
+                    });
+                }
+            };
+        }
+    }
+
+    pub(super) fn while_command(&mut self, word: &str) -> Parsed<Kind> {
+        self.eat(word);
+        let condition = self.list()?;
+        let body = self.do_group()?;
+        Ok(Kind::While {
+            until: word == "until",
+            condition,
+            body,
+        })
+    }
+
+    pub(super) fn do_group(&mut self) -> Parsed<List> {
+        self.expect("do")?;
+        let body = self.list()?;
+        self.expect("done")?;
+        Ok(body)
+    }
+
+    pub(super) fn name(&mut self) -> String {
+        let mut out = String::new();
+        while let Some(c) = self
+            .peek()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
+        {
+            out.push(c);
+            self.next();
+        }
+        out
+    }
+
+    pub(super) fn for_command(&mut self) -> Parsed<Kind> {
+        self.eat("for");
+        self.blanks();
+        let name = self.name();
+        if name.is_empty() {
+            return Err(self.unexpected());
+        }
+        self.newlines()?;
+        let mut words = None;
+        if self.reserved() == Some("in") {
+            self.eat("in");
+            let mut list = Vec::new();
+            self.blanks();
+            while let Some(word) = self.word()? {
+                list.push(word);
+                self.blanks();
+            }
+            words = Some(list);
+        }
+        self.blanks();
+        self.eat(";");
+        let body = self.do_group()?;
+        Ok(Kind::For { name, words, body })
+    }
+
+    pub(super) fn case_command(&mut self) -> Parsed<Kind> {
+        self.eat("case");
+        self.blanks();
+        let Some(word) = self.word()? else {
+            return Err(self.unexpected());
+        };
+        self.expect("in")?;
+        let mut arms = Vec::new();
+        loop {
+            self.newlines()?;
+            if self.reserved() == Some("esac") {
+                self.eat("esac");
+                return Ok(Kind::Case { word, arms });
+            }
+            self.eat("(");
+            let mut patterns = Vec::new();
+            loop {
+                self.blanks();
+                let Some(pattern) = self.word()? else {
+                    return Err(self.unexpected());
+                };
+                patterns.push(pattern);
+                self.blanks();
+                if !self.eat("|") {
+                    break;
+                }
+            }
+            self.close()?;
+            arms.push((patterns, self.list()?));
+            self.newlines()?;
+            if !self.eat(";;") && self.reserved() != Some("esac") {
+                return Err(self.unexpected());
+            }
+        }
+    }
+
+    pub(super) fn simple(&mut self, line: usize) -> Parsed<Command> {
+        let (mut assigns, mut words, mut redirects) = (Vec::new(), Vec::new(), Vec::new());
+        loop {
+            self.blanks();
+            if let Some(redirect) = self.redirect()? {
+                redirects.push(redirect);
+            } else if let Some(name) = self.assignment().filter(|_| words.is_empty()) {
+                self.eat(&name);
+                self.eat("=");
+                assigns.push((name, self.word()?.unwrap_or_default()));
+            } else if let Some(word) = self.word()? {
+                words.push(word);
+            } else {
+                break;
+            }
+            if let [only] = words.as_slice()
+                && let [Part::Text(name)] = only.as_slice()
+                && self.opens_function()
+                && assigns.is_empty()
+            {
+                let name = name.clone();
+                return self.function(name, line);
+            }
+        }
+        if assigns.is_empty() && words.is_empty() && redirects.is_empty() {
+            return Err(self.unexpected());
+        }
+        Ok(Command {
+            line,
+            kind: Kind::Simple { assigns, words },
+            redirects,
+        })
+    }
+
+    /// Whether `(` follows the first word, perhaps behind blanks.
+    pub(super) fn opens_function(&mut self) -> bool {
+        self.blanks();
+        self.peek() == Some('(')
+    }
+
+    pub(super) fn function(&mut self, name: String, line: usize) -> Parsed<Command> {
+        self.next();
+        self.close()?;
+        self.newlines()?;
+        let body = Rc::new(self.nested(Self::command)?);
+        Ok(Command {
+            line,
+            kind: Kind::Function { name, body },
+            redirects: Vec::new(),
+        })
+    }
+
+    /// The name of the variable whose assignment begins here.
+    fn assignment(&self) -> Option<String> {
+        let mut name = String::new();
+        loop {
+            match self.ahead(name.len())? {
+                '=' if !name.is_empty() => return Some(name),
+                c if c == '_'
+                    || c.is_ascii_alphabetic()
+                    || (c.is_ascii_digit() && !name.is_empty()) =>
+                {
+                    name.push(c)
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    pub(super) fn redirect(&mut self) -> Parsed<Option<Redirect>> {
+        self.blanks();
+        let mut digits = String::new();
+        while let Some(digit) = self.ahead(digits.len()).filter(char::is_ascii_digit) {
+            digits.push(digit);
+        }
+        if !matches!(self.ahead(digits.len()), Some('<' | '>')) {
+            return Ok(None);
+        }
+        self.eat(&digits);
+        let signs = ["<<-", "<<", "<&", "<", ">>", ">&", ">|", ">"];
+        let Some(sign) = signs.into_iter().find(|sign| self.eat(sign)) else {
+            return Err(self.unexpected());
+        };
+        let fd = digits.parse().unwrap_or(u32::from(sign.starts_with('>')));
+        self.blanks();
+        let Some(word) = self.word()? else {
+            return Err(self.unexpected());
+        };
+        let to = match sign {
+            "<" => Target::Read(word),
+            ">" | ">|" => Target::Write(word),
+            ">>" => Target::Append(word),
+            "<&" | ">&" => Target::Duplicate(word),
+            _ => Target::Here(self.heredoc(&word, sign == "<<-")?),
+        };
+        Ok(Some(Redirect { fd, to }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_scripts_are_made_of() {
+        let text = "set -e\n# remark\ncase \"$1\" in\n  configure|x) a=1 b='2' cmd \\\n  more ;;\n  *) ;;\nesac\n\
+            if ! [ -d /x ] && true; then :; elif a | b; then c; else { d; }; fi\n\
+            f() { local x; return 0; }\nfor i in 1 \"$@\"; do echo $(($i+1)) ${i%%.*} `date`; done >/dev/null 2>&1\n\
+            cat <<EOF >x\n$HOME 'q'\nEOF\nwhile read -r l; do :; done < /f\n";
+        assert_eq!(parse(text).unwrap().len(), 8 - 1);
+    }
+
+    #[test]
+    fn what_is_no_script() {
+        for (bad, line) in [
+            ("\nif true; then", 2),
+            ("echo 'x", 1),
+            ("a &\n", 1),
+            ("a ) b", 1),
+            ("cat <<EOF\nx\n", 3),
+            ("${a/b/c}", 1),
+            ("fi", 1),
+            ("case x in a) b", 1),
+            ("x=$(", 1),
+        ] {
+            assert_eq!(parse(bad).map(|_| ()).unwrap_err().line, line, "{bad}");
+        }
+        for deep in [
+            "(".repeat(10_000),
+            "$(".repeat(10_000),
+            "{ ".repeat(10_000),
+            "${a-".repeat(10_000),
+            "if ".repeat(10_000),
+        ] {
+            assert!(parse(&deep).is_err());
+        }
+    }
+}

@@ -1,0 +1,747 @@
+//! Converted images, started: the life of a device from its first start over updates, commits and
+//! mishaps.
+//!
+//! The first scenario runs with every `cargo test`; the others, named `boot_*`, with `make
+//! test-boot`.
+
+use crate::convert::conversions::{Converted, converted, device_type};
+use crate::support::golden::{boot_packages, raspberry_pi_packages};
+use crate::support::qemu::{Board, Firmware, Machine};
+use crate::support::{must, scratch, tool};
+use goldsmith::config::Proof;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest time that writing a slot takes.
+const INSTALL: Duration = Duration::from_secs(1800);
+
+/// A disk that brings Artifacts to a device.
+struct Media {
+    dir: tempfile::TempDir,
+}
+
+impl Media {
+    /// An empty one.
+    fn new() -> Self {
+        let media = Self { dir: scratch() };
+        fs::create_dir(media.files()).expect("a directory");
+        media
+    }
+
+    fn files(&self) -> PathBuf {
+        self.dir.path().join("files")
+    }
+
+    /// Puts an Artifact on it as `name`.
+    fn add(&self, artifact: &Path, name: &str) {
+        let to = self.files().join(name);
+        if fs::hard_link(artifact, &to).is_err() {
+            fs::copy(artifact, to).expect("copying an Artifact");
+        }
+    }
+
+    /// Puts an Artifact for devices of `variant` on it that holds `filesystem`, whatever that is.
+    fn add_filesystem(&self, variant: &str, filesystem: &Path, name: &str) {
+        let to = self.files().join(name);
+        let mender_artifact = tool("mender-artifact").expect("looked for before");
+        let release = name.trim_end_matches(".mender");
+        must(
+            mender_artifact,
+            &[
+                &"write",
+                &"rootfs-image",
+                &"-t",
+                &device_type(variant),
+                &"-n",
+                &release,
+                &"-f",
+                &filesystem,
+                &"-o",
+                &to,
+            ],
+        );
+    }
+
+    /// The disk.
+    fn image(&self) -> PathBuf {
+        let image = self.dir.path().join("media.img");
+        let size = must("du", &[&"-sm", &self.files()]);
+        let mib: u64 = size
+            .split_whitespace()
+            .next()
+            .and_then(|text| text.parse().ok())
+            .expect("a size");
+        let mke2fs = tool("mke2fs").expect("looked for before");
+        must(
+            mke2fs,
+            &[
+                &"-q",
+                &"-t",
+                &"ext4",
+                &"-m",
+                &"0",
+                &"-d",
+                &self.files(),
+                &image,
+                &format!("{}M", mib + mib / 16 + 16),
+            ],
+        );
+        image
+    }
+}
+
+/// A board whose card has twice the size of the image.
+fn board(name: &str, made: &Converted, firmware: Firmware) -> Option<Board> {
+    Board::new(name, &made.image, Some(2 * image_size(made)), firmware)
+}
+
+/// The bytes in the image.
+fn image_size(made: &Converted) -> u64 {
+    fs::metadata(&made.image).expect("the image").len()
+}
+
+/// What a healthy device shows: which slot and release it runs, and that nothing is amiss.
+fn runs(machine: &mut Machine, slot: u32, release: &str, marker: &str) {
+    let failed = machine.must("systemctl --failed --no-legend");
+    assert_eq!(
+        failed,
+        "",
+        "failed units: {}",
+        machine.run("journalctl -b --no-pager -u $(systemctl --failed --plain --no-legend | cut -d' ' -f1)").1
+    );
+    assert_eq!(
+        machine.must("findmnt -nro SOURCE /"),
+        format!("{}\n", machine.partition(slot))
+    );
+    assert_eq!(
+        machine.must("cat /etc/release-marker"),
+        format!("{marker}\n")
+    );
+    assert_eq!(
+        machine.must("findmnt -nro SOURCE /data"),
+        format!("{}\n", machine.partition(4))
+    );
+    assert_eq!(
+        machine.must("mender show-artifact").lines().last(),
+        Some(release)
+    );
+}
+
+/// The three variables that boot loader and client share, by the tool that the client takes:
+/// GRUB's, or else U-Boot's.
+fn environment(machine: &mut Machine) -> String {
+    let tool = "$(command -v grub-mender-grubenv-print || command -v fw_printenv)";
+    machine
+        .must(&format!(
+            "{tool} mender_boot_part upgrade_available bootcount"
+        ))
+        .replace('\n', " ")
+}
+
+/// Installs the Artifact `name` from the media and restarts into it; the caller waits for what
+/// comes.
+fn install(machine: &mut Machine, name: &str) {
+    machine.must(&format!(
+        "mountpoint -q /mnt || mount -o ro {} /mnt",
+        machine.media()
+    ));
+    machine.must_within(&format!("mender install /mnt/{name}"), INSTALL);
+}
+
+/// The first start of a device on a card larger than the image.
+fn first_start(machine: &mut Machine, made: &Converted) {
+    machine.shell();
+    runs(machine, 2, "release-1", "1");
+    assert_eq!(
+        environment(machine),
+        "mender_boot_part=2 upgrade_available=0 bootcount=0 "
+    );
+    let command_line = machine.must("cat /proc/cmdline");
+    assert!(
+        command_line.contains("root=PARTUUID=") && !command_line.contains("root=UUID="),
+        "{command_line}"
+    );
+    assert!(
+        command_line.contains("vendor.flag=golden"),
+        "{command_line}"
+    );
+    let data: u64 = machine
+        .must("findmnt -bnro SIZE /data")
+        .trim()
+        .parse()
+        .expect("a size");
+    let journal = machine
+        .run("journalctl -b --no-pager -u mender-grow-data")
+        .1;
+    assert!(
+        data > image_size(made) / 10 * 9,
+        "/data has not grown: {data}\n{journal}"
+    );
+    assert_eq!(
+        machine.must("getcap /usr/bin/ping"),
+        "/usr/bin/ping cap_net_raw=ep\n"
+    );
+    machine.must("echo mine >/data/keep");
+}
+
+/// Holds what started the system against the firmware of its board.
+fn started_by(machine: &mut Machine, firmware: Firmware) {
+    if firmware.is_u_boot() {
+        // What starts through GRUB, or by itself as a program for UEFI, has the firmware's
+        // services.
+        machine.must("test ! -e /sys/firmware/efi");
+        machine
+            .must("grep -q mender.slot=2 /proc/cmdline && ! command -v grub-mender-grubenv-print");
+        let said = machine.transcript();
+        assert!(
+            said.contains("Starting /boot/vmlinuz-") && said.contains(" of partition 2 ..."),
+            "{said}"
+        );
+        return;
+    }
+    let secure = machine.must("od -An -t u1 -j 4 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c");
+    assert_eq!(secure.trim() == "1", firmware.is_secure());
+}
+
+/// What every release must go through: update, commit, restart, an update that nobody commits.
+fn life(made: &Converted, next: &Converted, firmware: Firmware, name: &str, marker: &str) {
+    let media = Media::new();
+    media.add(&made.artifact, "release-1.mender");
+    media.add(&next.artifact, "release-2.mender");
+    let Some(mut board) = board(name, made, firmware) else {
+        return;
+    };
+    board.insert(&media.image());
+    let mut machine = board.power_on();
+    first_start(&mut machine, made);
+    started_by(&mut machine, firmware);
+
+    install(&mut machine, "release-2.mender");
+    assert_eq!(
+        environment(&mut machine),
+        "mender_boot_part=3 upgrade_available=1 bootcount=0 "
+    );
+    machine.reboot();
+    assert_eq!(
+        environment(&mut machine),
+        "mender_boot_part=3 upgrade_available=1 bootcount=1 "
+    );
+    assert_eq!(machine.must("cat /data/keep"), "mine\n");
+    machine.must("mender commit");
+    machine.reboot();
+    runs(&mut machine, 3, "release-2", marker);
+
+    install(&mut machine, "release-1.mender");
+    machine.reboot();
+    assert_eq!(
+        machine.must("findmnt -nro SOURCE /"),
+        format!("{}\n", machine.partition(2))
+    );
+    machine.reboot();
+    runs(&mut machine, 3, "release-2", marker);
+    assert_eq!(
+        environment(&mut machine),
+        "mender_boot_part=3 upgrade_available=0 bootcount=0 "
+    );
+    machine.power_off();
+}
+
+/// Release 1 of `variant` and release 2 of `next`. `None`, said aloud, when tools are missing.
+fn releases(variant: &str, next: &str) -> Option<[Arc<Converted>; 2]> {
+    tool("mke2fs")?;
+    Some([
+        converted(variant, "release-1")?,
+        converted(next, "release-2")?,
+    ])
+}
+
+#[test]
+fn a_device_lives_through_updates_under_secure_boot() {
+    let Some([made, next]) = releases("mini", "mini2") else {
+        return;
+    };
+    life(&made, &next, Firmware::SecureBoot, "life-secure", "2");
+}
+
+/// A device with many packages: first start, update, commit, an update that nobody commits; UEFI.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_of_a_rich_device() {
+    let Some([made, next]) = releases("rich", "rich") else {
+        return;
+    };
+    life(&made, &next, Firmware::Uefi, "life-rich", "1");
+}
+
+/// The same of a small arm64 device, with and without Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_of_an_arm64_device() {
+    let Some([made, next]) = releases("arm64", "arm64") else {
+        return;
+    };
+    life(&made, &next, Firmware::ArmUefi, "life-arm64", "1");
+    life(
+        &made,
+        &next,
+        Firmware::ArmSecureBoot,
+        "life-arm64-secure",
+        "1",
+    );
+}
+
+/// U-Boot of Debian 13 (QEMU virt): first start, update, commit, an update that nobody commits;
+/// from an image that it would start by GRUB.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_of_a_u_boot_device() {
+    let Some([made, next]) = releases("arm64-u-boot", "arm64-u-boot") else {
+        return;
+    };
+    let firmware = Firmware::UBoot("trixie");
+    let Some(board) = Board::new("golden-u-boot", &made.golden, None, firmware) else {
+        return;
+    };
+    let mut machine = board.power_on();
+    machine.shell();
+    machine.must("test -e /sys/firmware/efi && test -f /boot/efi/EFI/BOOT/BOOTAA64.EFI");
+    drop(machine);
+    life(&made, &next, firmware, "life-u-boot", "1");
+}
+
+/// The same under U-Boot of Debian 12.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_of_a_u_boot_device_of_debian_12() {
+    let Some([made, next]) = releases("arm64-u-boot", "arm64-u-boot") else {
+        return;
+    };
+    life(
+        &made,
+        &next,
+        Firmware::UBoot("bookworm"),
+        "life-u-boot-12",
+        "1",
+    );
+}
+
+/// The same on a Raspberry Pi 3 with a card that has an MBR, under U-Boot of Debian 12.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_of_a_raspberry_pi() {
+    let Some([made, next]) = releases("pi-system", "pi-system") else {
+        return;
+    };
+    life(
+        &made,
+        &next,
+        Firmware::RaspberryPi("bookworm"),
+        "life-raspberry-pi",
+        "1",
+    );
+}
+
+/// All programs and scripts on the boot partition, by their sums; not the environment.
+fn boot_programs(machine: &mut Machine) -> String {
+    let dir = "$(findmnt -nro TARGET /boot/efi || findmnt -nro TARGET /boot/firmware)";
+    machine.must(&format!(
+        "find {dir} -type f ! -path '*mender*/*env*' -exec sha256sum {{}} + | sort"
+    ))
+}
+
+/// Installs all packages of the media, which are kernel and boot loader: the system is whole, the
+/// boot partition as it was.
+fn install_packages(machine: &mut Machine, firmware: Firmware) {
+    let before = boot_programs(machine);
+    let has_grub = !firmware.is_raspberry_pi();
+    // What U-Boot starts is named in a file; GRUB has links and its menu.
+    let names = if firmware.is_u_boot() {
+        "sed -i s/=boot.vm/=boot.old/ /boot/mender-slot.env && "
+    } else {
+        ""
+    };
+    machine.must(&format!(
+        "{names}touch /tmp/before && mount -o ro {} /mnt",
+        machine.media()
+    ));
+
+    // What `apt upgrade` does once it has the packages. Their scripts run, with update-initramfs
+    // and update-grub.
+    let said = machine.must_within(
+        "DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i /mnt/*.deb",
+        INSTALL,
+    );
+    let menu = "Generating grub configuration file";
+    for part in ["update-initramfs: Generating"]
+        .into_iter()
+        .chain(has_grub.then_some(menu))
+    {
+        assert!(said.contains(part), "{said}");
+    }
+    // A driver in the kernel of 32-bit Arm would like firmware that no image has.
+    let warnings = said.lines().filter(|line| {
+        line.starts_with("W: ")
+            && !line.starts_with("W: Possible missing firmware /lib/firmware/imx/")
+    });
+    assert_eq!(warnings.collect::<Vec<_>>(), Vec::<&str>::new(), "{said}");
+    machine.must_within(
+        "lsinitramfs /boot/initrd.img-* | grep -qx usr/sbin/fsck.ext4",
+        INSTALL,
+    );
+    assert_eq!(machine.must("dpkg --audit"), "");
+    let written = if has_grub {
+        "/boot/grub/grub.cfg\n/boot/mender-slot.env\n"
+    } else {
+        "/boot/mender-slot.env\n"
+    };
+    assert_eq!(
+        machine.must(&format!(
+            "find {} -newer /tmp/before",
+            written.replace('\n', " ")
+        )),
+        written
+    );
+    if firmware.is_u_boot() {
+        let kernel = machine.must("grep -x 'kernel=boot/vmlinuz-.*' /boot/mender-slot.env");
+        machine.must(&format!(
+            "test -f /{}",
+            kernel.trim_start_matches("kernel=").trim()
+        ));
+    } else {
+        assert!(
+            machine
+                .must("cat /boot/grub/grub.cfg")
+                .contains("root=${mender_kernel_root}"),
+            "the menu finds its own root filesystem"
+        );
+    }
+    // A Raspberry Pi's firmware has them from the boot partition.
+    let arguments = if firmware.is_raspberry_pi() {
+        "/boot/firmware/cmdline.txt"
+    } else {
+        "/boot/mender-slot.env"
+    };
+    assert!(
+        machine
+            .must(&format!("cat {arguments}"))
+            .contains("vendor.flag=golden"),
+        "the arguments are kept"
+    );
+    // What would write to the boot partition is still that which leaves it alone.
+    let installer = if has_grub {
+        "/usr/sbin/grub-install"
+    } else {
+        "/etc/kernel/postinst.d/z50-raspi-firmware"
+    };
+    machine.must(&format!("{installer} /dev/vda"));
+    assert_eq!(
+        machine.must(&format!("dpkg-divert --truename {installer}")),
+        format!("{installer}.distrib\n")
+    );
+    assert_eq!(boot_programs(machine), before);
+}
+
+/// Packages of kernel and boot loader are installed on a device that runs `variant`, which is then
+/// updated to `next_variant`.
+fn upgrade(variant: &str, next_variant: &str, firmware: Firmware) {
+    let packages = || {
+        if firmware.is_raspberry_pi() {
+            raspberry_pi_packages()
+        } else {
+            boot_packages(firmware.architecture())
+        }
+    };
+    let (Some([made, next]), Some(packages)) = (releases(variant, next_variant), packages()) else {
+        return;
+    };
+    let media = Media::new();
+    media.add(&next.artifact, "release-2.mender");
+    for package in &packages {
+        media.add(
+            package,
+            &package.file_name().expect("a name").to_string_lossy(),
+        );
+    }
+    let Some(mut board) = board(&format!("upgrade-{variant}"), &made, firmware) else {
+        return;
+    };
+    board.insert(&media.image());
+    let mut machine = board.power_on();
+    first_start(&mut machine, &made);
+    started_by(&mut machine, firmware);
+    install_packages(&mut machine, firmware);
+
+    machine.reboot();
+    runs(&mut machine, 2, "release-1", "1");
+    assert_eq!(
+        environment(&mut machine),
+        "mender_boot_part=2 upgrade_available=0 bootcount=0 "
+    );
+    install(&mut machine, "release-2.mender");
+    machine.reboot();
+    assert_eq!(
+        machine.must("findmnt -nro SOURCE /"),
+        format!("{}\n", machine.partition(3))
+    );
+    machine.reboot();
+    runs(&mut machine, 2, "release-1", "1");
+    install(&mut machine, "release-2.mender");
+    machine.reboot();
+    machine.must("mender commit");
+    machine.reboot();
+    let marker = if next_variant == "mini2" { "2" } else { "1" };
+    runs(&mut machine, 3, "release-2", marker);
+    machine.power_off();
+}
+
+/// Packages of kernel, GRUB and shim are installed on the device, then it is updated; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
+    upgrade("mini", "mini2", Firmware::SecureBoot);
+}
+
+/// The same upgrade on an arm64 device; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_arm64_device() {
+    upgrade("arm64", "arm64", Firmware::ArmSecureBoot);
+}
+
+/// The same on a 32-bit PC, whose data partition grows by sfdisk; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_i386_device() {
+    upgrade("i386", "i386", Firmware::SecureBoot32);
+}
+
+/// The same on 32-bit Arm, where nothing is signed and the data partition grows by sfdisk.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_an_armhf_device() {
+    upgrade("armhf", "armhf", Firmware::ArmUefi32);
+}
+
+/// The same packages are installed on an arm64 device that U-Boot starts.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_of_kernel_and_grub_on_a_u_boot_device() {
+    upgrade("arm64-u-boot", "arm64-u-boot", Firmware::UBoot("trixie"));
+}
+
+/// The same on a Raspberry Pi 3: kernel, raspi-firmware and U-Boot of Debian 12.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_a_raspberry_pi() {
+    upgrade("pi-system", "pi-system", Firmware::RaspberryPi("bookworm"));
+}
+
+#[test]
+fn boards_that_are_called_booted_have_a_life_here() {
+    let booted = goldsmith::config::built_in()
+        .expect("boards")
+        .into_iter()
+        .filter(|(_, config)| config.board.proof == Proof::Booted);
+    let lives: Vec<&str> = [
+        "armhf",
+        "arm64-u-boot",
+        "arm64",
+        "i386",
+        "mini",
+        "pi-system",
+    ]
+    .into_iter()
+    .map(device_type)
+    .collect();
+    assert_eq!(booted.map(|(name, _)| name).collect::<Vec<_>>(), lives);
+}
+
+/// Converts the golden image `variant` and starts it once, and again: the partitions are still
+/// found after the last one has grown.
+fn starts(variant: &str) {
+    let Some(made) = converted(variant, "release-1") else {
+        return;
+    };
+    let Some(board) = board(&format!("first-start-{variant}"), &made, Firmware::Uefi) else {
+        return;
+    };
+    let mut machine = board.power_on();
+    first_start(&mut machine, &made);
+    machine.reboot();
+    runs(&mut machine, 2, "release-1", "1");
+    machine.power_off();
+}
+
+/// A device made of Debian's cloud image starts for the first time.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_first_start_of_a_cloud_image() {
+    starts("cloud");
+}
+
+/// A device made of a disk with an MBR starts for the first time.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_first_start_of_a_dos_disk() {
+    starts("mbr");
+}
+
+/// A device starts for the first time whose udev looks at the data partition all the time that
+/// parted changes it.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_first_start_while_udev_looks_at_the_data_partition() {
+    starts("mini-busy");
+}
+
+/// Release 2 as a filesystem, changed by `commands` of debugfs.
+fn damaged(next: &Converted, dir: &Path, name: &str, commands: &[&str]) -> PathBuf {
+    let image = dir.join(name);
+    next.extract(2, &image);
+    let script = dir.join("commands");
+    fs::write(&script, commands.join("\n") + "\n").expect("a script");
+    must(
+        tool("debugfs").expect("looked for before"),
+        &[&"-w", &"-f", &script, &image],
+    );
+    image
+}
+
+/// Updates without a filesystem, a kernel or an init system go back; so do power cuts while a slot
+/// is written.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_bad_updates_and_power_cuts_end_where_they_began() {
+    let Some([made, next]) = releases("mini", "mini2") else {
+        return;
+    };
+    bad_updates("mini", &made, &next, Firmware::Uefi, "bad-updates", "2");
+}
+
+/// The same on a device that U-Boot starts.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_bad_updates_and_power_cuts_of_a_u_boot_device_end_where_they_began() {
+    let Some([made, next]) = releases("arm64-u-boot", "arm64-u-boot") else {
+        return;
+    };
+    bad_updates(
+        "arm64-u-boot",
+        &made,
+        &next,
+        Firmware::UBoot("trixie"),
+        "bad-updates-u-boot",
+        "1",
+    );
+}
+
+/// Installs damaged kinds of `next`, whose marker that is, on a device of `variant`, and cuts its
+/// power.
+fn bad_updates(
+    variant: &str,
+    made: &Converted,
+    next: &Converted,
+    firmware: Firmware,
+    name: &str,
+    marker: &str,
+) {
+    if ["mke2fs", "debugfs", "mender-artifact"]
+        .iter()
+        .any(|name| tool(name).is_none())
+    {
+        return;
+    }
+    let media = Media::new();
+    let dir = scratch();
+    media.add(&next.artifact, "release-2.mender");
+    let garbage = dir.path().join("garbage");
+    must(
+        "sh",
+        &[&"-c", &"yes garbage | head -c 20000000 >\"$0\"", &garbage],
+    );
+    media.add_filesystem(variant, &garbage, "garbage.mender");
+    let listing = must(
+        tool("debugfs").expect("looked for before"),
+        &[&"-R", &"ls -p /boot", &slot(next, dir.path())],
+    );
+    let kernels: Vec<String> = listing
+        .split(['/', '\n'])
+        .filter(|name| name.starts_with("vmlinuz-"))
+        .map(|name| format!("rm /boot/{name}"))
+        .collect();
+    assert!(!kernels.is_empty(), "release 2 has a kernel: {listing}");
+    let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
+    media.add_filesystem(
+        variant,
+        &damaged(next, dir.path(), "no-kernel", &kernels),
+        "no-kernel.mender",
+    );
+    // A missing one would not do: the initial RAM disk then offers a shell.
+    let init = "/usr/lib/systemd/systemd";
+    let commands = [
+        &format!("rm {init}"),
+        &format!("write {} {init}", garbage.display()),
+        &format!("sif {init} mode 0100755"),
+    ];
+    let no_system = damaged(next, dir.path(), "no-system", &commands.map(String::as_str));
+    media.add_filesystem(variant, &no_system, "no-system.mender");
+
+    let Some(mut board) = board(name, made, firmware) else {
+        return;
+    };
+    board.insert(&media.image());
+    let mut machine = board.power_on();
+    first_start(&mut machine, made);
+
+    // Neither file system nor kernel: the boot loader itself comes back, in the same start.
+    for name in ["garbage.mender", "no-kernel.mender"] {
+        install(&mut machine, name);
+        machine.reboot();
+        runs(&mut machine, 2, "release-1", "1");
+        assert_eq!(
+            environment(&mut machine),
+            "mender_boot_part=2 upgrade_available=0 bootcount=0 ",
+            "{name}"
+        );
+    }
+
+    // A kernel that starts and a system that does not: it gives up after a while and starts again.
+    install(&mut machine, "no-system.mender");
+    machine.send("systemctl reboot");
+    machine.wait_for("Kernel panic - not syncing", crate::support::qemu::BOOT);
+    machine.shell();
+    runs(&mut machine, 2, "release-1", "1");
+    assert_eq!(
+        environment(&mut machine),
+        "mender_boot_part=2 upgrade_available=0 bootcount=0 "
+    );
+
+    // The power goes while the other slot is written; the same update then goes through.
+    machine.must("mount -o ro /dev/vdb /mnt");
+    machine.send("mender install /mnt/release-2.mender");
+    std::thread::sleep(Duration::from_secs(5));
+    drop(machine);
+    let mut machine = board.power_on();
+    machine.shell();
+    runs(&mut machine, 2, "release-1", "1");
+    install(&mut machine, "release-2.mender");
+    machine.reboot();
+    machine.must("mender commit");
+
+    // And it goes without a shutdown after the commit.
+    machine.must("sync");
+    drop(machine);
+    let mut machine = board.power_on();
+    machine.shell();
+    runs(&mut machine, 3, "release-2", marker);
+    machine.power_off();
+}
+
+/// Slot A of `made` as a file.
+fn slot(made: &Converted, dir: &Path) -> PathBuf {
+    let image = dir.join("slot");
+    made.extract(2, &image);
+    image
+}

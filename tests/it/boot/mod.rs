@@ -1,0 +1,9 @@
+//! Boot loaders: their scripts and tools, and devices that are started.
+
+pub(crate) mod boot_table;
+pub(crate) mod convert_boot;
+pub(crate) mod fw_env;
+pub(crate) mod golden_boot;
+pub(crate) mod grub_boot;
+pub(crate) mod grubenv;
+pub(crate) mod uboot_boot;

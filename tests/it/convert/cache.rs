@@ -1,0 +1,186 @@
+//! `--cache`: the same bytes whatever the cache holds, and less to do.
+
+use crate::support::scratch;
+use crate::support::small::{convert, small};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+fn command(small: &Path, out: &Path, cache: Option<&Path>, more: &[&str]) -> Command {
+    let mut command = convert(small, out);
+    command
+        .args([
+            "--set",
+            "output.image=zst",
+            "--set",
+            "artifact.compression=gzip",
+        ])
+        .args(more);
+    if let Some(cache) = cache {
+        command.arg("--cache").arg(cache);
+    }
+    command.stdout(Stdio::null());
+    command
+}
+
+/// The results by name, and what was said.
+fn converted(
+    small: &Path,
+    out: &Path,
+    cache: Option<&Path>,
+    more: &[&str],
+) -> (BTreeMap<String, Vec<u8>>, String) {
+    let output = command(small, out, cache, more).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}");
+    (results(out), said)
+}
+
+fn results(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(out).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                fs::read(entry.path()).unwrap(),
+            )
+        })
+        .collect()
+}
+
+fn all_found(said: &str) -> bool {
+    let (found, needed) = counts(said);
+    found == needed
+}
+
+/// How many frames were there and how many were needed, by the line about it. Threads that meet the
+/// first zeros at once ask twice.
+fn counts(said: &str) -> (usize, usize) {
+    let line = said
+        .lines()
+        .find_map(|line| line.strip_prefix("note: cache: "))
+        .expect("a line about the cache");
+    let number = |at: usize| line.split(' ').nth(at).unwrap().parse().unwrap();
+    (number(0), number(2))
+}
+
+fn frames(cache: &Path) -> Vec<std::path::PathBuf> {
+    let named = |path: &std::path::PathBuf| path.file_name().is_some_and(|name| name.len() == 64);
+    fs::read_dir(cache)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(named)
+        .collect()
+}
+
+#[test]
+fn cold_warm_damaged_small_and_absent_caches_give_the_same_bytes() {
+    let Some(small) = small() else { return };
+    let scratch = scratch();
+    let at = |name: &str| scratch.path().join(name);
+    let cache = at("cache");
+    let (plain, _) = converted(small, &at("plain"), None, &[]);
+    let (cold, said) = converted(small, &at("cold"), Some(&cache), &[]);
+    assert!(cold == plain, "a cold cache");
+    let (found, needed) = counts(&said);
+    assert!(found * 2 < needed && needed > 8, "{said}");
+    let (warm, said) = converted(small, &at("warm"), Some(&cache), &["--jobs", "3"]);
+    assert!(warm == plain, "a warm cache");
+    assert!(all_found(&said), "{said}");
+    // Another level is another frame.
+    let (_, said) = converted(
+        small,
+        &at("level"),
+        Some(&cache),
+        &["--set", "artifact.level=1", "--set", "output.level=1"],
+    );
+    assert!(counts(&said).0 * 2 < counts(&said).1, "{said}");
+    for (number, path) in frames(&cache).iter().enumerate() {
+        let mut bytes = fs::read(path).unwrap();
+        match number % 4 {
+            0 => bytes.truncate(bytes.len() / 2),
+            1 => bytes.iter_mut().for_each(|byte| *byte ^= 0x55),
+            2 => bytes.clear(),
+            _ => continue,
+        }
+        fs::write(path, bytes).unwrap();
+    }
+    let (damaged, said) = converted(small, &at("damaged"), Some(&cache), &[]);
+    assert!(damaged == plain, "a damaged cache");
+    assert!(
+        said.contains("were damaged and made anew") && !all_found(&said),
+        "{said}"
+    );
+    assert!(
+        all_found(&converted(small, &at("repaired"), Some(&cache), &[]).1),
+        "what was damaged was not repaired"
+    );
+    let (bounded, _) = converted(
+        small,
+        &at("bounded"),
+        Some(&cache),
+        &["--cache-size", "2 MiB"],
+    );
+    assert!(bounded == plain, "a cache that is too small");
+    assert!(
+        frames(&cache)
+            .iter()
+            .map(|path| path.metadata().unwrap().len())
+            .sum::<u64>()
+            <= 2 << 20
+    );
+    fs::write(at("file"), "").unwrap();
+    let output = command(small, &at("none"), Some(&at("file")), &[])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("cannot be used: ")
+            && said.contains("hint: name another directory with --cache"),
+        "{said}"
+    );
+}
+
+#[test]
+fn conversions_share_a_cache_at_once_and_survive_each_others_death() {
+    let Some(small) = small() else { return };
+    let scratch = scratch();
+    let at = |name: &str| scratch.path().join(name);
+    let cache = at("cache");
+    let (plain, _) = converted(small, &at("plain"), None, &[]);
+    let start = |name: &str, more: &[&str]| {
+        command(small, &at(name), Some(&cache), more)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let mut killed = start("killed", &[]);
+    let mut running = [
+        start("one", &[]),
+        start("two", &["--cache-size", "1 MiB"]),
+        start("three", &[]),
+    ];
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(
+        running
+            .iter_mut()
+            .all(|child| child.wait().unwrap().success())
+    );
+    for name in ["one", "two", "three"] {
+        assert!(results(&at(name)) == plain, "{name}");
+    }
+    assert!(converted(small, &at("after"), Some(&cache), &[]).0 == plain);
+    let left = fs::read_dir(&cache).unwrap().filter(|entry| {
+        entry
+            .as_ref()
+            .unwrap()
+            .file_name()
+            .to_str()
+            .unwrap()
+            .starts_with(".goldsmith-")
+    });
+    assert_eq!(left.count(), 0, "leftovers stay");
+}

@@ -1,0 +1,305 @@
+//! Same input, same bytes: whoever converts, where, when, and with how many threads.
+
+use crate::support::tiny;
+use crate::support::unprivileged::Workshop;
+use crate::support::{goldsmith, must, root, scratch, tool};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Files by name, of a directory of outputs.
+fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entry = |entry: std::io::Result<fs::DirEntry>| {
+        let entry = entry.unwrap();
+        (
+            entry.file_name().into_string().unwrap(),
+            fs::read(entry.path()).unwrap(),
+        )
+    };
+    fs::read_dir(dir).unwrap().map(entry).collect()
+}
+
+/// The names of files that differ.
+fn differing(left: &BTreeMap<String, Vec<u8>>, right: &BTreeMap<String, Vec<u8>>) -> Vec<String> {
+    let names: BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    names
+        .into_iter()
+        .filter(|name| left.get(*name) != right.get(*name))
+        .cloned()
+        .collect()
+}
+
+/// An overlay and a configuration beside a golden image.
+fn materials(dir: &Path) {
+    tiny::golden(dir);
+    fs::create_dir_all(dir.join("overlay/etc/app")).unwrap();
+    for at in 0..50 {
+        fs::write(
+            dir.join(format!("overlay/etc/app/{at}.conf")),
+            format!("n = {at}\n").repeat(at),
+        )
+        .unwrap();
+    }
+    let config = "extends = \"qemux86-64\"\n[storage]\nsize = \"256 MiB\"\nalignment = \"1 MiB\"\n[rootfs]\noverlays = [\"overlay\"]\n\
+                  [root]\nsize = \"48 MiB\"\n[data]\nsize = \"16 MiB\"\noverlay = [\"overlay\"]\n[output]\nrootfs = true\n";
+    fs::write(dir.join("device.toml"), config).unwrap();
+}
+
+fn arguments<'a>(jobs: &'a str, image: &'a str) -> Vec<&'a str> {
+    let set = if image == "raw" {
+        "output.image=raw"
+    } else {
+        "output.image=zst"
+    };
+    vec![
+        "convert",
+        "-q",
+        "-c",
+        "device.toml",
+        "-n",
+        "r1",
+        "-s",
+        set,
+        "-j",
+        jobs,
+        "golden.img",
+    ]
+}
+
+/// Converts in `dir` under circumstances that must not matter.
+fn elsewhere(dir: &Path, image: &str) -> BTreeMap<String, Vec<u8>> {
+    let workshop = Workshop::new();
+    for name in ["golden.img", "device.toml"] {
+        must(
+            "cp",
+            &[
+                &"--sparse=always",
+                &dir.join(name),
+                &workshop.path().join(name),
+            ],
+        );
+    }
+    // Made anew, in another order, at another time.
+    fs::create_dir_all(workshop.path().join("overlay/etc/app")).unwrap();
+    let mut overlay: Vec<_> = fs::read_dir(dir.join("overlay/etc/app"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    overlay.sort_by_key(|path| std::cmp::Reverse(path.clone()));
+    for file in overlay {
+        fs::write(
+            workshop
+                .path()
+                .join("overlay/etc/app")
+                .join(file.file_name().unwrap()),
+            fs::read(&file).unwrap(),
+        )
+        .unwrap();
+    }
+    must("chmod", &[&"-R", &"u+rwX,go=u-w", &workshop.path()]);
+    let program = workshop.bring(goldsmith(), "goldsmith");
+    let mut command = workshop.command("sh");
+    command
+        .args(["-c", "umask 077; exec \"$@\"", "sh"])
+        .arg(program)
+        .args(arguments("4", image));
+    command
+        .env("TZ", "Pacific/Chatham")
+        .env("LANG", "tr_TR.UTF-8")
+        .env("LC_ALL", "C")
+        .env("HOME", "/elsewhere")
+        .env("USER", "other");
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    files(&workshop.path().join("deploy"))
+}
+
+/// Converts in `dir` as the one who runs the tests.
+fn here(dir: &Path, image: &str, epoch: Option<&str>) -> BTreeMap<String, Vec<u8>> {
+    let mut command = Command::new(goldsmith());
+    command
+        .args(arguments("1", image))
+        .current_dir(dir)
+        .env_remove("SOURCE_DATE_EPOCH")
+        .env("TZ", "UTC");
+    if let Some(epoch) = epoch {
+        command.env("SOURCE_DATE_EPOCH", epoch);
+    }
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    files(&dir.join("deploy"))
+}
+
+#[test]
+fn nothing_but_the_input_matters() {
+    if !tiny::can_make() {
+        return;
+    }
+    let dir = scratch();
+    materials(dir.path());
+    for image in ["raw", "zst"] {
+        let (one, two) = (here(dir.path(), image, None), elsewhere(dir.path(), image));
+        assert!(one.len() >= 4, "{:?}", one.keys());
+        assert_eq!(differing(&one, &two), Vec::<String>::new(), "{image}");
+        fs::remove_dir_all(dir.path().join("deploy")).unwrap();
+    }
+}
+
+/// Filesystems with shared extents and without, where holes are found with other grain or not at
+/// all: the same bytes.
+#[test]
+fn the_filesystem_of_input_and_results_does_not_matter() {
+    if !tiny::can_make() || !root() {
+        return;
+    }
+    let (Some(mkfs), dir) = (tool("mkfs.btrfs"), scratch()) else {
+        return;
+    };
+    materials(dir.path());
+    let known = fs::read_to_string("/proc/filesystems")
+        .unwrap()
+        .contains("\tbtrfs\n");
+    let workshop = Workshop::new();
+    let program = workshop.bring(goldsmith(), "goldsmith");
+    let shared = workshop.path().join("btrfs.img");
+    fs::File::create(&shared)
+        .unwrap()
+        .set_len(512 << 20)
+        .unwrap();
+    must(mkfs, &[&"-q", &shared]);
+    let mut results = BTreeMap::new();
+    for kind in ["tmpfs", "btrfs", "ext4"] {
+        let at = workshop.path().join(kind);
+        fs::create_dir(&at).unwrap();
+        let mounted = match kind {
+            "tmpfs" => Some(Mounted::new(
+                &["-t", "tmpfs", "-o", "size=1g", "tmpfs"],
+                &at,
+            )),
+            "btrfs" if known => Some(Mounted::new(
+                &["-t", "btrfs", "-o", "loop", &shared.display().to_string()],
+                &at,
+            )),
+            "btrfs" => continue,
+            _ => None,
+        };
+        for name in ["golden.img", "device.toml", "overlay"] {
+            must(
+                "cp",
+                &[
+                    &"-r",
+                    &"--sparse=always",
+                    &dir.path().join(name),
+                    &at.join(name),
+                ],
+            );
+        }
+        must("chmod", &[&"-R", &"a+rwX,go-w", &at]);
+        must("chown", &[&"-R", &"65534:65534", &at]);
+        let mut command = workshop.command(&program);
+        let output = command
+            .args(arguments("2", "raw"))
+            .current_dir(&at)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{kind}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        results.insert(kind, files(&at.join("deploy")));
+        drop(mounted);
+    }
+    let (kind, first) = results.pop_first().unwrap();
+    assert!(!results.is_empty() && first.len() >= 4);
+    for (other, files) in &results {
+        assert_eq!(
+            differing(&first, files),
+            Vec::<String>::new(),
+            "{kind} and {other}"
+        );
+    }
+}
+
+/// A mount that goes away with the value.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn new(arguments: &[&str], at: &Path) -> Self {
+        let mut words: Vec<&dyn AsRef<std::ffi::OsStr>> =
+            arguments.iter().map(|word| word as _).collect();
+        words.push(&at);
+        must("mount", &words);
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        must("umount", &[&self.0]);
+    }
+}
+
+/// A golden image that comes compressed gives the bytes of one that does not, but for what the
+/// record says of it.
+#[test]
+fn a_packed_input_gives_the_same_image() {
+    let (true, Some(zstd), Some(gzip)) = (tiny::can_make(), tool("zstd"), tool("gzip")) else {
+        return;
+    };
+    let dir = scratch();
+    materials(dir.path());
+    let plain = here(dir.path(), "raw", None);
+    let at = |name: &str| dir.path().join(name);
+    fs::rename(at("golden.img"), at("plain")).unwrap();
+    let commands: [(&Path, &[&str]); 2] = [(&zstd, &["-q", "-1"]), (&gzip, &["-1"])];
+    for (program, options) in commands {
+        fs::remove_dir_all(at("deploy")).unwrap();
+        let output = Command::new(program)
+            .args(options)
+            .arg("-c")
+            .arg(at("plain"))
+            .output()
+            .unwrap();
+        assert!(output.status.success() && output.stdout.len() < 10 << 20);
+        fs::write(at("golden.img"), output.stdout).unwrap();
+        let packed = here(dir.path(), "raw", None);
+        let record: Vec<&String> = plain
+            .keys()
+            .filter(|name| name.ends_with(".json"))
+            .collect();
+        assert_eq!(
+            differing(&plain, &packed).iter().collect::<Vec<_>>(),
+            record
+        );
+    }
+}
+
+#[test]
+fn a_different_input_is_seen() {
+    if !tiny::can_make() {
+        return;
+    }
+    let dir = scratch();
+    materials(dir.path());
+    let (one, two) = (
+        here(dir.path(), "raw", Some("1700000000")),
+        here(dir.path(), "raw", Some("1700000001")),
+    );
+    assert_eq!(
+        differing(&one, &two).len(),
+        one.len(),
+        "every output carries the time"
+    );
+    fs::write(dir.path().join("overlay/etc/app/7.conf"), "other\n").unwrap();
+    assert!(!differing(&two, &here(dir.path(), "raw", Some("1700000001"))).is_empty());
+}

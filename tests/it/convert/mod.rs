@@ -1,0 +1,12 @@
+//! Conversions as a whole, and what they must withstand.
+
+pub(crate) mod cache;
+pub(crate) mod conversions;
+pub(crate) mod determinism;
+pub(crate) mod faults;
+pub(crate) mod file_layout;
+pub(crate) mod hostile;
+pub(crate) mod outputs;
+pub(crate) mod pinned;
+pub(crate) mod record;
+pub(crate) mod secrets;

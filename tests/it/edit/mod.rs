@@ -1,0 +1,4 @@
+//! Edits, and what they do on the device.
+
+pub(crate) mod grow_data;
+pub(crate) mod manifest;

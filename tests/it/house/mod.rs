@@ -1,0 +1,3 @@
+//! The rules of the house: who may use whom, lengths, words.
+
+pub(crate) mod arrows;

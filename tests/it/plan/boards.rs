@@ -1,0 +1,599 @@
+//! Boards, conditions, raw bytes and hooks, on golden images of a few files.
+
+use crate::support::tiny;
+use crate::support::{goldsmith, must, scratch, tool};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// What makes every conversion here small.
+const SMALL: &str = "-q -n r1 -s storage.alignment=1MiB -s storage.size=96MiB -s data.size=16MiB -s boot.size=8MiB --output-dir out";
+
+/// Runs goldsmith in `dir`; `line` is split at blanks.
+fn run(dir: &Path, line: &str) -> Output {
+    let mut command = Command::new(goldsmith());
+    command
+        .args(line.split_whitespace())
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .env_remove("SOURCE_DATE_EPOCH");
+    command
+        .env("HOME", "/secret")
+        .output()
+        .expect("starting goldsmith")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+/// Runs a line that must succeed; returns what is on its standard output.
+fn fine(dir: &Path, line: &str) -> String {
+    let output = run(dir, line);
+    assert!(output.status.success(), "{line}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Runs a line that must be refused; returns why.
+fn refused(dir: &Path, line: &str, code: i32) -> String {
+    let output = run(dir, line);
+    assert_eq!(
+        output.status.code(),
+        Some(code),
+        "{line}: {}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    text(&output.stderr)
+}
+
+fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) {
+    let path = dir.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+/// Makes the disk of `dir` once more, of what is below `root` now and of a boot partition with the
+/// files below `boot`.
+fn again(dir: &Path, name: &str) {
+    tiny::ext4(&dir.join("root"), &dir.join("root.ext4"), 16);
+    let esp = dir.join("esp.fat");
+    for entry in fs::read_dir(dir.join("boot")).into_iter().flatten() {
+        must(
+            tool("mcopy").unwrap(),
+            &[&"-s", &"-o", &"-i", &esp, &entry.unwrap().path(), &"::/"],
+        );
+    }
+    tiny::disk(
+        &dir.join(name),
+        &[(tiny::ESP, &esp), (tiny::LINUX, &dir.join("root.ext4"))],
+    );
+}
+
+/// A golden image in a directory of its own; `None`, said aloud, when tools are missing.
+fn golden() -> Option<tempfile::TempDir> {
+    if !tiny::can_make() || tool("mcopy").is_none() {
+        return None;
+    }
+    let dir = scratch();
+    tiny::golden(dir.path());
+    Some(dir)
+}
+
+#[test]
+fn the_image_chooses_its_board_or_says_what_it_is() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    let output = run(at, &format!("plan {SMALL} golden.img").replace(" -q ", " "));
+    let said = text(&output.stderr);
+    let note = "note: the board is taken to be generic-x86-64, since the image is Tiny Debian 12 for amd64, started by UEFI firmware \
+                (/usr/lib/grub/x86_64-efi-signed); its device type is generic-x86-64: a fleet of its own sets board.device-type\n";
+    assert!(said.contains(note), "{said}");
+    assert!(text(&output.stdout).contains("Device types    generic-x86-64\n"));
+    let shown = fine(at, "plan -q --show-config golden.img");
+    assert!(
+        shown.contains("device-type = [\"generic-x86-64\"]  # board generic-x86-64:4:15\n"),
+        "{shown}"
+    );
+    assert!(
+        fine(
+            at,
+            "plan -q --show-config -s board.device-type=mine none.img"
+        )
+        .contains("device-type = \"mine\"")
+    );
+
+    for (line, says) in [
+        (
+            "-c generic-arm64",
+            "error: board generic-arm64:6:16: board.architecture: the board is for arm64, the image for amd64\nhint: boards that fit the image: generic-x86-64, qemux86-64\n",
+        ),
+        (
+            "-c qemux86-64 -s board.release=trixie,",
+            "error: --set board.release: the board is for trixie, the image is debian 12 ()\n",
+        ),
+        (
+            "-c qemux86-64 -s board.firmware=bios",
+            "error: --set board.firmware: the board has a BIOS, the image is started by UEFI firmware (",
+        ),
+    ] {
+        let said = refused(
+            at,
+            &format!("plan {SMALL} {} golden.img", line.trim_end_matches(',')),
+            1,
+        );
+        assert!(said.starts_with(says), "{line}: {said}");
+    }
+
+    // A Raspberry Pi's card: no board is chosen, since several fit or none is near.
+    fs::remove_dir_all(at.join("root/usr/lib/grub")).unwrap();
+    write(at, "root/usr/bin/dash", elf(183));
+    write(
+        at,
+        "root/etc/rpi-issue",
+        "Raspberry Pi reference 2024-11-19\n",
+    );
+    write(at, "boot/config.txt", "arm_64bit=1\n");
+    write(at, "boot/start4.elf", "");
+    again(at, "pi.img");
+    let said = refused(at, &format!("plan {SMALL} pi.img"), 2);
+    assert!(
+        said.starts_with(
+            "error: no device type is given; the image is Tiny Debian 12 of Raspberry Pi OS for arm64, started by the Raspberry Pi's \
+             firmware (config.txt on the boot partition)\nhint: "
+        ),
+        "{said}"
+    );
+    let said = refused(at, &format!("plan {SMALL} -c generic-arm64 pi.img"), 1);
+    assert!(
+        said.starts_with("error: board generic-arm64:7:12: board.firmware: the board has UEFI firmware, the image is started by"),
+        "{said}"
+    );
+
+    // One that updates its boot files by turns by itself.
+    write(
+        at,
+        "root/usr/lib/systemd/system/piboot-try-validate.service",
+        "[Unit]\n",
+    );
+    again(at, "turns.img");
+    let said = refused(at, &format!("plan {SMALL} turns.img"), 1);
+    assert!(
+        said.starts_with(
+            "error: the image has a scheme of updates by turns already: Ubuntu's piboot-try"
+        ),
+        "{said}"
+    );
+}
+
+/// The first bytes of a program for the processor `machine` (`e_machine` of the ELF header).
+fn elf(machine: u8) -> Vec<u8> {
+    let mut elf = vec![0; 64];
+    elf[..4].copy_from_slice(b"\x7fELF");
+    elf[18] = machine;
+    elf
+}
+
+#[test]
+fn every_architecture_with_uefi_firmware_has_a_board_of_its_own() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    for (machine, platform, board) in [
+        (3, "i386-efi", "generic-x86"),
+        (40, "arm-efi", "generic-armhf"),
+        (183, "arm64-efi", "generic-arm64"),
+    ] {
+        fs::remove_dir_all(at.join("root/usr/lib/grub")).unwrap();
+        write(at, "root/usr/bin/dash", elf(machine));
+        write(at, &format!("root/usr/lib/grub/{platform}/modinfo.sh"), "");
+        again(at, "golden.img");
+        let shown = fine(at, "plan -q --show-config golden.img");
+        assert!(
+            shown.contains(&format!("device-type = [\"{board}\"]  # board {board}:")),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn overlays_are_laid_where_their_conditions_hold() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    for name in [
+        "all",
+        "board",
+        "arch",
+        "release",
+        "not-board",
+        "not-arch",
+        "not-release",
+    ] {
+        write(at, &format!("o/{name}/etc/from-{name}"), name);
+    }
+    write(at, "boot/EFI/Vendor/Note.txt", "old");
+    again(at, "golden.img");
+    write(
+        at,
+        "o/boot/efi/vendor/NOTE.TXT",
+        "FAT does not tell cases apart",
+    );
+    write(at, "o/boot/efi/vendor/more.txt", "on the boot partition");
+    write(at, "o/data/kept", "on the data partition");
+    let entry = |dir: &str, more: &str| format!("[[overlay]]\ndir = \"{dir}\"\n{more}\n");
+    let toml = [
+        "extends = [\"qemux86-64\"]\n[[rootfs.owner]]\npath = \"/etc/from-arch\"\nuid = 7\n"
+            .to_owned(),
+        entry("all", ""),
+        entry("board", "board = [\"other\", \"generic-x86-64\"]"),
+        entry("arch", "arch = \"amd64\""),
+        entry("release", "release = [\"11\", \"debian-12\"]"),
+        entry("not-board", "board = \"raspberrypi4-64\""),
+        entry("not-arch", "arch = [\"arm64\", \"armhf\"]"),
+        entry("not-release", "arch = \"amd64\"\nrelease = \"trixie\""),
+        entry("boot", "target = \"boot\""),
+        entry("data", "target = \"data\""),
+    ];
+    write(at, "o/top.toml", toml.concat());
+    let plan = fine(at, &format!("plan {SMALL} --json -c o/top.toml golden.img"));
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    let edits: Vec<(&str, &str)> = plan["edits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|edit| edit["reason"].as_str().unwrap().starts_with("overlay "))
+        .map(|edit| {
+            (
+                edit["filesystem"].as_str().unwrap(),
+                edit["path"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("root", "/etc/from-all"),
+        ("root", "/etc/from-arch"),
+        ("root", "/etc/from-board"),
+        ("root", "/etc/from-release"),
+        ("boot", "/EFI/Vendor/Note.txt"),
+        ("boot", "/EFI/Vendor/more.txt"),
+        ("data", "/kept"),
+    ];
+    assert!(
+        expected.iter().all(|edit| edits.contains(edit)),
+        "{edits:?}"
+    );
+    assert!(
+        !edits.iter().any(|(_, path)| path.contains("not-")),
+        "{edits:?}"
+    );
+    let notes: Vec<&str> = plan["notes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|note| note.as_str())
+        .collect();
+    for why in [
+        "for board raspberrypi4-64",
+        "for architecture arm64 or armhf",
+        "for release trixie",
+    ] {
+        assert!(
+            notes.iter().any(|note| note.starts_with("overlay ")
+                && note.ends_with(&format!("is left out: {why}"))),
+            "{notes:?}"
+        );
+    }
+}
+
+#[test]
+fn raw_bytes_are_in_every_form_of_image_and_in_the_record() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    write(
+        at,
+        "blobs/first.bin",
+        [vec![0xa5; 5000], vec![0; 9000], vec![0x5a; 700]].concat(),
+    );
+    write(at, "root/usr/lib/loader.bin", [0xc3; 3000]);
+    again(at, "golden.img");
+    let last = (96 << 20) - 40 * 512;
+    let toml = format!(
+        "extends = [\"qemux86-64\"]\n[[raw]]\nfile = \"first.bin\"\noffset = \"64 s\"\n[[raw]]\nfile = \"none.bin\"\noffset = 0\nboard = \
+         \"other\"\n[[raw]]\nfile = \"/usr/lib/loader.bin\"\nfrom = \"image\"\noffset = {last}\n"
+    );
+    write(at, "blobs/top.toml", toml);
+    let plan = fine(at, &format!("plan {SMALL} -c blobs/top.toml golden.img"));
+    assert!(
+        plan.contains("      32 KiB     14.3 KiB  first.bin\n"),
+        "{plan}"
+    );
+    fine(at, &format!("convert {SMALL} -c blobs/top.toml golden.img"));
+    let image = fs::read(at.join("out/golden-qemux86-64-r1.img")).unwrap();
+    let first = fs::read(at.join("blobs/first.bin")).unwrap();
+    assert!(image[64 * 512..64 * 512 + first.len()] == first[..]);
+    assert!(image[last..last + 3000] == [0xc3; 3000]);
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(at.join("out/golden-qemux86-64-r1.json")).unwrap())
+            .unwrap();
+    assert_eq!(
+        (
+            &record["disk"]["raw"][0]["offset"],
+            &record["disk"]["raw"][0]["size"]
+        ),
+        (&32768.into(), &14700.into())
+    );
+    assert_eq!(record["disk"]["raw"][1]["file"], "/usr/lib/loader.bin");
+    assert_eq!(record["disk"]["raw"].as_array().unwrap().len(), 2);
+    // What skips by the block map has the same bytes.
+    fs::write(at.join("card"), vec![0; image.len()]).unwrap();
+    if let Some(bmaptool) = tool("bmaptool") {
+        must(
+            bmaptool,
+            &[
+                &"-q",
+                &"copy",
+                &at.join("out/golden-qemux86-64-r1.img"),
+                &at.join("card"),
+            ],
+        );
+        assert!(fs::read(at.join("card")).unwrap() == image);
+    }
+    for (form, file, unpack) in [("gz", "img.gz", "gzip"), ("zst", "img.zst", "zstd")] {
+        fine(
+            at,
+            &format!("convert {SMALL} -s output.image={form} -c blobs/top.toml golden.img"),
+        );
+        let Some(unpack) = tool(unpack) else { continue };
+        let packed = at.join(format!("out/golden-qemux86-64-r1.{file}"));
+        let plain = Command::new(unpack)
+            .arg("-dc")
+            .arg(packed)
+            .output()
+            .unwrap()
+            .stdout;
+        assert!(plain == image, "{form}");
+    }
+    if let Some(qemu_img) = tool("qemu-img") {
+        fine(
+            at,
+            &format!("convert {SMALL} -s output.image=qcow2 -c blobs/top.toml golden.img"),
+        );
+        must(
+            qemu_img,
+            &[
+                &"convert",
+                &"-O",
+                &"raw",
+                &at.join("out/golden-qemux86-64-r1.qcow2"),
+                &at.join("plain"),
+            ],
+        );
+        assert!(fs::read(at.join("plain")).unwrap() == image);
+    }
+}
+
+#[test]
+fn raw_bytes_that_have_no_place_are_refused() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    write(at, "loader", [1; 4096]);
+    write(at, "nothing", "");
+    let with = |entries: &str| {
+        refused(
+            at,
+            &format!("plan {SMALL} -c qemux86-64 -s raw=[{entries}] golden.img"),
+            1,
+        )
+    };
+    for (entries, says) in [
+        (
+            "{file=\"loader\",offset=0}",
+            "error: raw: loader takes bytes 0 to 4095, where the partition table is (bytes 440 to ",
+        ),
+        (
+            "{file=\"loader\",offset=\"1020KiB\"},{file=\"loader\",offset=\"1023KiB\"}",
+            "error: raw: loader takes bytes 1047552 to 1051647, where the partition boot is (bytes 1048576 to 9437183)\n",
+        ),
+        (
+            "{file=\"loader\",offset=\"512KiB\"},{file=\"loader\",offset=\"515KiB\"}",
+            "error: raw: loader takes bytes 527360 to 531455, where loader is (bytes 524288 to 528383)\nhint: choose another offset\n",
+        ),
+        (
+            "{file=\"loader\",offset=\"96MiB\"}",
+            "error: raw: loader takes bytes 100663296 to 100667391 but the disk ends at 100663296\n",
+        ),
+        (
+            "{file=\"none\",offset=1}",
+            "error: raw: reading none: No such file or directory",
+        ),
+        (
+            "{file=\"nothing\",offset=1}",
+            "error: raw: nothing is empty\n",
+        ),
+        (
+            "{file=\"/none\",from=\"image\",offset=1}",
+            "error: raw: the image has no file /none\n",
+        ),
+    ] {
+        let said = with(entries);
+        assert!(said.contains(says), "{entries}: {said}");
+    }
+}
+
+/// A hook of a few lines of shell.
+fn hook(dir: &Path, name: &str, script: &str) {
+    write(dir, name, format!("#!/bin/sh\nset -eu\n{script}\n"));
+    fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn hooks_take_part_and_the_plan_runs_none() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    hook(
+        at,
+        "hooks/before",
+        "cat >data/plan.json; mkdir -p rootfs/etc; echo \"${HOME-none}\" >rootfs/etc/home; chmod 600 rootfs/etc/home; ln -s ../../../outside rootfs/etc/link; pwd >data/where; echo said",
+    );
+    hook(
+        at,
+        "hooks/after",
+        "grep -q '/boot/mender-slot.env' && mkdir boot/efi && echo late >boot/efi/late.txt",
+    );
+    hook(
+        at,
+        "hooks/image",
+        "image=$(sed -n 's/^ *\"image\": \"\\(.*\\)\",*$/\\1/p'); head -c 512 \"$image\" >output/boot-sector; test \"$GOLDSMITH_STAGE\" = after-image",
+    );
+    write(
+        at,
+        "top.toml",
+        "extends = [\"qemux86-64\"]\n[hooks]\nbefore-edits = \"hooks/before\"\nafter-edits = [\"hooks/after\"]\nafter-image = \"hooks/image\"\n",
+    );
+    let plan = fine(at, &format!("plan {SMALL} -c top.toml golden.img"));
+    for line in [
+        "Hook            before-edits before (would run;",
+        "Hook            after-image image (would run;",
+    ] {
+        assert!(plan.contains(line), "{plan}");
+    }
+    assert!(!plan.contains("/etc/home"), "{plan}");
+
+    let files = fine(at, &format!("convert {SMALL} -c top.toml golden.img"));
+    assert!(files.contains("out/boot-sector\n"), "{files}");
+    assert_eq!(
+        fs::read(at.join("out/boot-sector")).unwrap()[510..],
+        [0x55, 0xaa]
+    );
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(at.join("out/golden-qemux86-64-r1.json")).unwrap())
+            .unwrap();
+    assert_eq!(
+        record["hooks"][1],
+        serde_json::json!({ "stage": "after-edits", "program": "after" })
+    );
+    let edit = |path: &str| {
+        record["edits"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|edit| edit["path"] == path)
+            .cloned()
+            .unwrap_or_default()
+    };
+    for (path, reason) in [
+        ("/etc/home", "hook before"),
+        ("/EFI/late.txt", "hook after"),
+        ("/plan.json", "hook before"),
+    ] {
+        assert_eq!(edit(path)["reason"], reason, "{path}");
+    }
+    let Some(debugfs) = tool("debugfs") else {
+        return;
+    };
+    let part = |number: usize, name: &str| {
+        let place = &record["disk"]["partitions"][number];
+        let (start, size) = (
+            place["start"].as_u64().unwrap() as usize,
+            place["size"].as_u64().unwrap() as usize,
+        );
+        fs::write(
+            at.join(name),
+            &fs::read(at.join("out/golden-qemux86-64-r1.img")).unwrap()[start..start + size],
+        )
+        .unwrap();
+    };
+    part(1, "slot");
+    part(3, "kept");
+    assert_eq!(
+        must(&debugfs, &[&"-R", &"cat /etc/home", &at.join("slot")]),
+        "none\n"
+    );
+    let stat = must(&debugfs, &[&"-R", &"stat /etc/home", &at.join("slot")]);
+    assert!(
+        stat.contains("Mode:  0600") && stat.contains("User:     0   Group:     0"),
+        "{stat}"
+    );
+    let told: serde_json::Value = serde_json::from_str(&must(
+        &debugfs,
+        &[&"-R", &"cat /plan.json", &at.join("kept")],
+    ))
+    .unwrap();
+    assert_eq!(
+        (
+            &told["artifact_name"],
+            &told["architecture"],
+            &told["stage"]
+        ),
+        (&"r1".into(), &"amd64".into(), &"before-edits".into())
+    );
+    let place = must(&debugfs, &[&"-R", &"cat /where", &at.join("kept")]);
+    assert!(!Path::new(place.trim()).exists(), "{place} was left behind");
+}
+
+#[test]
+fn hooks_that_do_wrong_stop_the_conversion() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    hook(at, "fails", "echo no network >&2; exit 7");
+    hook(at, "fstab", "mkdir rootfs/etc; echo mine >rootfs/etc/fstab");
+    hook(at, "twice", "echo x >output/golden-qemux86-64-r1.mender");
+    hook(
+        at,
+        "changes",
+        "image=$(sed -n 's/^ *\"image\": \"\\(.*\\)\",*$/\\1/p'); echo x >>\"$image\"",
+    );
+    for (stage, program, says) in [
+        (
+            "before-edits",
+            "fails",
+            "error: the before-edits hook fails: exit status: 7; it said:\nno network\n",
+        ),
+        (
+            "after-edits",
+            "fails",
+            "error: the after-edits hook fails: exit status: 7; it said:\nno network\n",
+        ),
+        (
+            "after-image",
+            "fails",
+            "error: the after-image hook fails: exit status: 7; it said:\nno network\n",
+        ),
+        (
+            "before-edits",
+            "none",
+            "error: the before-edits hook none: it cannot be started: No such file or directory",
+        ),
+        (
+            "after-edits",
+            "fstab",
+            "error: hook fstab: /etc/fstab was written by the integration and cannot be replaced\n",
+        ),
+        (
+            "after-image",
+            "twice",
+            "error: the after-image hook twice staged golden-qemux86-64-r1.mender, which cannot be put beside the results\n",
+        ),
+        (
+            "after-image",
+            "changes",
+            "error: the after-image hook changes changed what was written and checked\n",
+        ),
+    ] {
+        let said = refused(
+            at,
+            &format!("convert {SMALL} -c qemux86-64 -s hooks.{stage}={program} golden.img"),
+            1,
+        );
+        assert!(said.starts_with(says), "{stage} {program}: {said}");
+        let left: Vec<_> = fs::read_dir(at.join("out"))
+            .map(|dir| dir.map(|entry| entry.unwrap().file_name()).collect())
+            .unwrap_or_default();
+        assert!(left.is_empty(), "{stage} {program}: {left:?}");
+    }
+    // Before the edits it may: the integration works on what it finds.
+    fine(
+        at,
+        &format!("convert {SMALL} -c qemux86-64 -s hooks.before-edits=fstab golden.img"),
+    );
+}

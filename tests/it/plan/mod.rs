@@ -1,0 +1,4 @@
+//! Decisions: boards and the images that they are for.
+
+pub(crate) mod boards;
+pub(crate) mod golden_variants;
