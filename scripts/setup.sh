@@ -1,59 +1,107 @@
 #!/bin/bash
 # Installs the Debian packages that the project needs and this machine lacks.
 #
-#   scripts/setup.sh [demo|test|bench]      what `make demo` needs, that and what the tests need (without an argument), or all of it
+#   scripts/setup.sh [demo|test|bench]      for `make demo`; for that and the tests (the default); for all of it
 #
-# Does nothing when all are there. As an ordinary user it asks sudo; where that is not possible it says what is missing.
+# Does nothing if all are installed. As an ordinary user it asks sudo; where that is not possible it reports what is missing.
+# What it will install is printed first. All packages are named in one call, so that apt cannot remove one to install another, and
+# installed ones are not upgraded. Two exceptions, both announced, neither for `make demo`: apt may upgrade a dependency that a new
+# package needs in a newer version, and a package of this list whose installed version conflicts with the rest (qemu-utils of
+# backports with qemu-system-x86 of stable) is replaced by the version of the configured sources.
 set -euo pipefail
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
+purpose=${1:-test}
 
 # To build: a linker and the C compiler for the compression libraries.
 packages=(gcc libc6-dev make)
 # To make golden images, as root or as anyone.
 packages+=(mmdebstrap fakeroot fakechroot uidmap debian-archive-keyring e2fsprogs fdisk dosfstools mtools perl-base util-linux)
-if [ "${1:-test}" != demo ]; then
+if [ "$purpose" != demo ]; then
   # To boot them.
   packages+=(qemu-system-x86 qemu-utils ovmf ovmf-ia32 qemu-system-arm qemu-efi-aarch64 qemu-efi-arm)
   # To make one of a foreign architecture.
   packages+=(qemu-user-static binfmt-support arch-test)
-  # To judge and to damage what was made.
-  packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs parted cloud-guest-utils jq hostname android-sdk-libsparse-utils u-boot-tools libubootenv-tool strace)
+  # To check and to damage outputs.
+  packages+=(mender-artifact openssl libarchive-tools busybox dash zip mount systemd acl attr libcap2-bin gdisk shellcheck)
+  packages+=(bzip2 xz-utils zstd grub-common bmap-tools btrfs-progs parted cloud-guest-utils jq hostname)
+  packages+=(android-sdk-libsparse-utils u-boot-tools libubootenv-tool strace)
 fi
-if [ "${1:-test}" = bench ]; then
+if [ "$purpose" = bench ]; then
   # What others use for the same work.
   packages+=(pigz xdelta3 python3)
 fi
 
+fail() {
+  printf 'setup: %s\n' "$@" >&2
+  exit 1
+}
+
+# Prints those of the packages that are not installed.
 missing() {
   local package
   for package in "${packages[@]}"; do
-    case $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true) in
-    ii*) ;;
+    case $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true) in
+    installed) ;;
     *) echo "$package" ;;
     esac
   done
 }
 
-if ! command -v cargo >/dev/null; then
-  echo "setup: the Rust toolchain is missing (cargo, see rust-version in Cargo.toml)" >&2
-  exit 1
-fi
-if ! command -v dpkg-query >/dev/null; then
-  echo "setup: this is no Debian system; please install what belongs to these packages: ${packages[*]}" >&2
-  exit 1
-fi
+command -v cargo >/dev/null || fail "the Rust toolchain is missing (cargo, see rust-version in Cargo.toml)"
+command -v dpkg-query >/dev/null ||
+  fail "this is not a Debian system; please install the equivalent of these packages: ${packages[*]}"
 mapfile -t wanted < <(missing)
 if [ ${#wanted[@]} = 0 ]; then exit 0; fi
+echo "setup: missing packages: ${wanted[*]}"
 
-echo "setup: installing ${wanted[*]}"
+apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600)
+install=(install --yes --no-install-recommends --no-upgrade -o APT::Get::Upgrade-By-Source-Package=false)
 if [ "$(id -u)" = 0 ]; then
-  as=(env)
+  as=()
 elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
-  as=(sudo env)
+  as=(sudo)
 else
-  echo "setup: only root can install packages; please run: apt-get install --no-install-recommends ${wanted[*]}" >&2
-  exit 1
+  fail "only root can install packages; please run: apt-get install --no-install-recommends ${wanted[*]}"
 fi
-apt=(apt-get -q -o DPkg::Lock::Timeout=600)
 "${as[@]}" "${apt[@]}" update
-"${as[@]}" DEBIAN_FRONTEND=noninteractive "${apt[@]}" install --yes --no-install-recommends "${wanted[@]}"
+
+# The names to pass to apt; a name may be followed by =VERSION.
+names=("${packages[@]}")
+
+# Sets `removed`, `changed` and `new` to the names of the packages that apt would remove, up- or downgrade, and add.
+simulate() {
+  local steps
+  steps=$("${apt[@]}" -s "${install[@]}" "$@" "${names[@]}") || fail "apt cannot install the packages:" "$steps"
+  mapfile -t removed < <(sed -n 's/^Remv \([^ ]*\).*/\1/p' <<<"$steps")
+  mapfile -t changed < <(sed -n 's/^Inst \([^ ]*\) \[.*/\1/p' <<<"$steps")
+  mapfile -t new < <(sed -n 's/^Inst \([^ ]*\) (.*/\1/p' <<<"$steps")
+}
+
+simulate
+if [ "$purpose" = demo ] && [ $((${#removed[@]} + ${#changed[@]})) != 0 ]; then
+  fail "apt would have to change what is installed: ${removed[*]} ${changed[*]}" \
+    "hint: please install yourself: apt-get install --no-install-recommends ${wanted[*]}"
+fi
+if [ ${#removed[@]} != 0 ]; then
+  for package in "${removed[@]}"; do
+    [[ " ${packages[*]} " == *" $package "* ]] ||
+      fail "apt would have to remove $package" "hint: remove it, or install what fits it, then try again"
+    installed=$(dpkg-query -W -f '${Version}' "$package")
+    offered=$(apt-cache madison "$package" | awk -F ' *[|] *' '$3 ~ / Packages$/ { print $2; exit }')
+    [ -n "$offered" ] || fail "$package $installed conflicts with other packages, and no configured source offers another"
+    echo "setup: $package $installed conflicts with packages to install: replacing it by $offered"
+    for at in "${!names[@]}"; do
+      if [ "${names[at]}" = "$package" ]; then names[at]=$package=$offered; fi
+    done
+  done
+  install+=(--allow-downgrades)
+  simulate --no-remove
+fi
+install+=(--no-remove)
+
+echo "setup: installing ${new[*]}"
+if [ ${#changed[@]} != 0 ]; then echo "setup: changing the version of ${changed[*]}"; fi
+"${as[@]}" "${apt[@]}" "${install[@]}" "${names[@]}"
+
+mapfile -t wanted < <(missing)
+if [ ${#wanted[@]} != 0 ]; then fail "apt did not install ${wanted[*]}"; fi
