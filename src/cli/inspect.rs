@@ -1,7 +1,7 @@
 //! `goldsmith inspect`: what is on a disk image.
 
+use super::input::ImageArgs;
 use super::{print, progress};
-use crate::config::Config;
 use crate::golden::disk::{Holds, Partition, Survey};
 use crate::golden::facts::{self, Facts};
 use crate::image::table::{PartitionType, types};
@@ -10,19 +10,17 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Show partitions, filesystems and what is known of the system in an image
+/// Show the partitions, filesystems and operating systems of an image
 #[derive(Args, Debug)]
 pub(super) struct InspectArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// The image: raw, compressed, qcow2, a block device, or - for standard input
-    #[arg(value_name = "DISK")]
-    disk: PathBuf,
+    #[command(flatten)]
+    input: ImageArgs,
 }
 
 /// What `--json` prints.
@@ -70,14 +68,7 @@ struct System {
 /// Runs the command.
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
-    let config = Config::parse("").map_err(|error| anyhow::anyhow!(error))?;
-    let input = super::convert::open(
-        &args.disk,
-        Path::new("."),
-        &config,
-        super::convert::processors(),
-        &*report,
-    )?;
+    let input = args.input.open(&*report)?;
     let survey = Survey::new(Arc::clone(&input.source))?;
     let mut found = Found {
         form: input.form.to_string(),

@@ -4,6 +4,7 @@ pub mod artifact;
 pub mod boards;
 mod convert;
 mod flash;
+mod input;
 mod inspect;
 pub mod message;
 mod plan;

@@ -1,6 +1,6 @@
 //! `goldsmith plan`: everything but writing.
 
-use super::convert::Input;
+use super::input::ConversionArgs;
 use super::{print, progress};
 use crate::convert::{Prepared, Record};
 use crate::units::human;
@@ -8,12 +8,12 @@ use clap::Args;
 use std::fmt::Write;
 use std::process::ExitCode;
 
-/// Show what convert would do, and write nothing
+/// Show what convert would do, without writing anything
 #[derive(Args, Debug)]
 pub(super) struct PlanArgs {
     #[command(flatten)]
-    input: Input,
-    /// Show the merged configuration and where each value comes from, and nothing else
+    input: ConversionArgs,
+    /// Show only the merged configuration and where each value comes from
     #[arg(long)]
     show_config: bool,
 }

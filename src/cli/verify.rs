@@ -1,8 +1,8 @@
-//! `goldsmith verify`: whether an image may be shipped.
+//! `goldsmith verify`: checks a finished image.
 
+use super::input::ImageArgs;
 use super::{print, progress};
 use crate::artifact::Verifier;
-use crate::config::Config;
 use crate::stream::{FileSource, Source};
 use crate::units::human;
 use crate::verify::{self, Outcome, Request, Severity};
@@ -20,42 +20,33 @@ const RECORD_MAX: u64 = 16 << 20;
 
 /// Check everything in a finished image that a device relies on
 ///
-/// Reads the image back and holds everything against everything else: the partition table, each
-/// filesystem down to its last bit, and what files say about partitions, boot loader, update client
-/// and Artifact. Images of other converters are judged the same way. Exits with 0 when there is no
-/// error, else with 1.
+/// Checks the partition table, every structure of each filesystem, and that the boot loader, the
+/// update client, `fstab` and the Artifact agree with them. Works on images of other converters
+/// too. Exits with 0 if there are no errors, otherwise with 1.
 #[derive(Args, Debug)]
 pub(super) struct VerifyArgs {
-    /// The Artifact that was made with the image
+    /// Artifact that belongs to the image
     #[arg(short, long, value_name = "FILE")]
     artifact: Option<PathBuf>,
-    /// Public key in PEM form that must have signed the Artifact
+    /// Public key (PEM) that the Artifact must be signed with
     #[arg(short, long, value_name = "FILE", requires = "artifact")]
     key: Option<PathBuf>,
-    /// Record (.json) of an earlier release, whose devices shall take this one
-    #[arg(long, value_name = "FILE")]
-    field: Option<PathBuf>,
+    /// Check that devices running this earlier release (its .json) can install this one
+    #[arg(long, value_name = "RECORD", alias = "field")]
+    upgrade_from: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// The image: raw, compressed, qcow2, a block device, or - for standard input
-    #[arg(value_name = "IMAGE")]
-    image: PathBuf,
+    #[command(flatten)]
+    input: ImageArgs,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
-    let config = Config::parse("").map_err(|error| anyhow::anyhow!(error))?;
-    let input = super::convert::open(
-        &args.image,
-        Path::new("."),
-        &config,
-        super::convert::processors(),
-        &*report,
-    )?;
+    let input = args.input.open(&*report)?;
     let key = args.key.as_deref().map(key).transpose()?;
-    let field = args.field.as_deref().map(record).transpose()?;
+    let field = args.upgrade_from.as_deref().map(record).transpose()?;
     let artifact = args.artifact.as_deref().map(artifact).transpose()?;
     let outcome = verify::image(
         &input.source,
@@ -75,7 +66,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         })?;
         print(&format!("{text}\n"))?;
     } else {
-        print(&text(&args.image, input.source.len(), &outcome))?;
+        print(&text(&args.input.image, input.source.len(), &outcome))?;
     }
     Ok(if good {
         ExitCode::SUCCESS

@@ -481,7 +481,7 @@ fn bombs_do_not_go_off() {
         arguments.extend(["--set".into(), "storage.size=32 MiB".into()]);
         let (code, said) = bounded(arguments, name);
         assert!(
-            code == 1 && said.contains("is larger than 256 MiB, the most that is taken"),
+            code == 1 && said.contains("unpacks to more than the limit of 256 MiB"),
             "{name}: {said}"
         );
     }

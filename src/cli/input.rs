@@ -1,0 +1,229 @@
+//! What the commands that read images share: the arguments of a conversion, and how an image is
+//! opened.
+
+use crate::config::{self, Config};
+use crate::convert::{self, Prepared, Request};
+use crate::image::source;
+use crate::problem::{Problem, Usage};
+use crate::report::Report;
+use crate::units::{human, parse_size};
+use anyhow::Context;
+use clap::{Args, value_parser};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The arguments of `convert` and `plan`
+#[derive(Args, Debug)]
+pub(super) struct ConversionArgs {
+    /// Configuration file, or the name of a built-in board; may be repeated, later ones override
+    /// earlier ones
+    #[arg(short, long, value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// Directory to copy over the root filesystem; may be repeated
+    #[arg(short, long, value_name = "DIR")]
+    overlay: Vec<PathBuf>,
+    /// Set one key, as in storage.size="8 GiB"; may be repeated, overrides all files
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Name of the release
+    #[arg(short = 'n', long, value_name = "NAME", value_parser = config::name)]
+    artifact_name: Option<String>,
+    /// Check that devices running this earlier release (its .json) can install the new one
+    #[arg(long, value_name = "RECORD", alias = "field")]
+    upgrade_from: Option<PathBuf>,
+    /// Reuse the block layout of this release (its .img or .ext4, or its .json if it has a file
+    /// layout), to keep deltas small
+    #[arg(long, value_name = "OLDER", alias = "like")]
+    preserve_layout: Option<PathBuf>,
+    /// Directory for the results, and for temporary files when the image is compressed
+    #[arg(long, value_name = "DIR", default_value = "deploy")]
+    pub(super) output_dir: PathBuf,
+    /// Number of threads [default: one per processor]; does not affect the results
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Print errors only
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// Golden image: raw, compressed, qcow2, a block device, or - for standard input
+    #[arg(value_name = "IMAGE")]
+    disk: PathBuf,
+}
+
+/// The arguments of commands that only read an image
+#[derive(Args, Debug)]
+pub(super) struct ImageArgs {
+    /// Largest size that a compressed image may unpack to
+    #[arg(long, value_name = "SIZE", default_value = "64 GiB", value_parser = parse_size)]
+    max_size: u64,
+    /// Disk image: raw, compressed, qcow2, a block device, or - for standard input
+    #[arg(value_name = "IMAGE")]
+    pub(super) image: PathBuf,
+}
+
+impl ImageArgs {
+    /// Opens the image. If it is compressed, it is unpacked to a temporary file in the current
+    /// directory.
+    pub(super) fn open(&self, report: &dyn Report) -> anyhow::Result<source::Input> {
+        let limit = SizeLimit {
+            bytes: self.max_size,
+            hint: "allow more with --max-size",
+        };
+        open(&self.image, Path::new("."), limit, processors(), report)
+    }
+}
+
+impl ConversionArgs {
+    /// The merged configuration.
+    pub(super) fn config(&self) -> anyhow::Result<Config> {
+        let mut sets = self.set.clone();
+        // `--artifact-name` is short for `--set artifact.name=`, and overrides it.
+        sets.extend(
+            self.artifact_name
+                .as_ref()
+                .map(|name| format!("artifact.name={}", config::quoted(name))),
+        );
+        config::load(&self.config, &sets).map_err(|config::Error(problems)| Usage(problems).into())
+    }
+
+    /// The configuration on top of the board that the golden image selects; the image is opened
+    /// only if the configuration names no device type.
+    pub(super) fn settled(&self, config: Config, report: &dyn Report) -> anyhow::Result<Config> {
+        if config.board.device_type.is_some() {
+            return Ok(config);
+        }
+        convert::settled(&config, report, &self.open(&config, report)?)
+    }
+
+    /// Opens the image and does everything except writing the results; hooks run only if `hooks`.
+    pub(super) fn prepare(
+        &self,
+        config: &Config,
+        hooks: bool,
+        report: &dyn Report,
+    ) -> anyhow::Result<Prepared> {
+        let epoch = epoch()?;
+        let like = self
+            .preserve_layout
+            .as_deref()
+            .map(crate::plan::file_layout::places)
+            .transpose()?
+            .map(Arc::new);
+        let request = Request {
+            config,
+            disk: &self.disk,
+            overlays: &self.overlay,
+            like,
+            epoch,
+            hooks,
+            report,
+        };
+        let prepared = convert::prepare(&request, self.open(config, report)?)?;
+        if let Some(path) = &self.upgrade_from {
+            let record = convert::Record::new(&prepared, self.file_name());
+            record
+                .fits(&super::verify::record(path)?)
+                .with_context(|| format!("comparing with {}", path.display()))?;
+        }
+        for note in &prepared.notes {
+            report.note(note);
+        }
+        Ok(prepared)
+    }
+
+    fn open(&self, config: &Config, report: &dyn Report) -> anyhow::Result<source::Input> {
+        // A golden image may come from a larger disk than the new one; eight times its size is an
+        // archive made to fill the disk.
+        let limit = SizeLimit {
+            bytes: config.storage.size.saturating_mul(8),
+            hint: "raise storage.size: an image may unpack to eight times that size",
+        };
+        open(&self.disk, &self.output_dir, limit, self.jobs(), report)
+    }
+
+    /// The number of threads to use.
+    pub(super) fn jobs(&self) -> usize {
+        self.jobs.map_or_else(processors, usize::from)
+    }
+
+    /// The image's name without its directory: no output may hold a path of the build machine.
+    pub(super) fn file_name(&self) -> String {
+        self.disk
+            .file_name()
+            .map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned())
+    }
+}
+
+/// The number of processors, or 1 if it cannot be determined.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// How large a compressed image may become.
+#[derive(Clone, Copy)]
+struct SizeLimit {
+    /// The largest size (bytes).
+    bytes: u64,
+    /// How the user can raise it.
+    hint: &'static str,
+}
+
+/// Opens a disk image. If it has to be unpacked, `jobs` threads write it to a temporary file in
+/// `spool`, or in the nearest parent of `spool` that exists.
+fn open(
+    image: &Path,
+    spool: &Path,
+    limit: SizeLimit,
+    jobs: usize,
+    report: &dyn Report,
+) -> anyhow::Result<source::Input> {
+    let spool = spool
+        .ancestors()
+        .find(|dir| dir.is_dir())
+        .unwrap_or(Path::new("."));
+    let options = source::Options {
+        spool_dir: spool,
+        max_size: limit.bytes,
+        report,
+        threads: u32::try_from(jobs).unwrap_or(u32::MAX),
+    };
+    source::open(image, &options).map_err(|error| explain(image, error, limit))
+}
+
+/// The error with the name of the image, and with a hint that suits the command.
+fn explain(image: &Path, error: source::Error, limit: SizeLimit) -> anyhow::Error {
+    let name = image.display();
+    match error {
+        source::Error::TooLarge(bytes) => Problem::new(format!(
+            "{name} unpacks to more than the limit of {}",
+            human(bytes)
+        ))
+        .hint(limit.hint)
+        .into(),
+        // Some of these errors already name the file.
+        error if error.to_string().contains(&name.to_string()) => error.into(),
+        error => anyhow::Error::from(error).context(format!("opening {name}")),
+    }
+}
+
+/// `SOURCE_DATE_EPOCH`, see reproducible-builds.org.
+fn epoch() -> anyhow::Result<Option<i64>> {
+    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else {
+        return Ok(None);
+    };
+    let parsed = value
+        .to_str()
+        .and_then(|text| text.trim().parse::<u32>().ok());
+    let problem = || {
+        Problem::new(format!(
+            "SOURCE_DATE_EPOCH is `{}`, not a number of seconds since 1970",
+            value.to_string_lossy()
+        ))
+    };
+    Ok(Some(i64::from(
+        parsed.ok_or_else(|| Usage::from(problem()))?,
+    )))
+}
