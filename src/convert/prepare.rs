@@ -40,7 +40,7 @@ pub struct Request<'a> {
     /// More overlays of the root filesystem, after those of the configuration.
     pub overlays: &'a [PathBuf],
     /// The places of an earlier release's files, which are kept.
-    pub like: Option<std::sync::Arc<ext4::Places>>,
+    pub like: Option<std::sync::Arc<ext4::FileLayout>>,
     /// `SOURCE_DATE_EPOCH`, in seconds.
     pub epoch: Option<i64>,
     /// Whether the hooks run.
@@ -349,7 +349,7 @@ impl Plan {
             self.stamp.time,
         );
         root_options.label = label;
-        root_options.like.clone_from(&request.like);
+        root_options.preserve_layout.clone_from(&request.like);
         let mut data_options = ext4::write::Options::new(
             uuid(config.data.uuid, "data filesystem"),
             seed,

@@ -288,7 +288,7 @@ impl Record {
                 sha256: None,
                 like: prepared
                     .root_options
-                    .like
+                    .preserve_layout
                     .as_ref()
                     .map(|places| hex(&Sha256::digest(places.to_text()))),
             },

@@ -9,7 +9,7 @@ use crate::convert::outputs::{Outputs, Pending};
 use crate::convert::prepare::Prepared;
 use crate::convert::record::{Output, Record};
 use crate::digest::{Digest, hex, sha256};
-use crate::fs::ext4::{self, Places};
+use crate::fs::ext4::{self, FileLayout};
 use crate::image::output::container::Wrap;
 use crate::image::source::Input;
 use crate::problem::Problem;
@@ -299,8 +299,9 @@ fn describe(kind: &'static str, pending: &Pending, sum: Option<Digest>) -> Resul
 }
 
 /// Where the root filesystem has its files.
-fn places(root: &Content) -> Result<Places> {
-    let root = ext4::read::Filesystem::open(Arc::new(root.clone())).and_then(|root| root.places());
+fn places(root: &Content) -> Result<FileLayout> {
+    let root =
+        ext4::read::Filesystem::open(Arc::new(root.clone())).and_then(|root| root.file_layout());
     root.context("listing the places of files")
 }
 

@@ -1,6 +1,6 @@
 //! What a release is laid out by: the places of an earlier one's files, wherever they are known.
 
-use crate::fs::ext4::{Places, read};
+use crate::fs::ext4::{FileLayout, read};
 use crate::image::source::{self, Forwards};
 use crate::image::table::Table;
 use crate::plan::family::Role;
@@ -19,7 +19,7 @@ const MOST: u64 = 1 << 30;
 ///
 /// # Errors
 /// A [`Problem`] when there is none; what reading said.
-pub fn places(path: &Path) -> Result<Places> {
+pub fn places(path: &Path) -> Result<FileLayout> {
     let listed = path
         .extension()
         .is_some_and(|extension| extension == "json");
@@ -32,7 +32,7 @@ pub fn places(path: &Path) -> Result<Places> {
 }
 
 /// The list beside the record `path`.
-fn of_record(path: &Path) -> Result<Places> {
+fn of_record(path: &Path) -> Result<FileLayout> {
     let record: serde_json::Value =
         serde_json::from_str(&text(path)?).context("reading the record")?;
     let outputs = record["outputs"].as_array().map_or(&[][..], Vec::as_slice);
@@ -47,7 +47,7 @@ fn of_record(path: &Path) -> Result<Places> {
             .into());
     };
     let list = path.with_file_name(name);
-    Places::parse(&text(&list)?).with_context(|| format!("reading {}", list.display()))
+    FileLayout::parse(&text(&list)?).with_context(|| format!("reading {}", list.display()))
 }
 
 fn text(path: &Path) -> Result<String> {
@@ -64,7 +64,7 @@ fn text(path: &Path) -> Result<String> {
 }
 
 /// The files of a root filesystem, or of the one in slot A of a disk.
-fn of_image(path: &Path) -> Result<Places> {
+fn of_image(path: &Path) -> Result<FileLayout> {
     let image: Source = match source::open_forwards(path).map_err(|error| error.problem())? {
         Forwards::InPlace(image) => image,
         Forwards::Stream(_) => {
@@ -78,7 +78,7 @@ fn of_image(path: &Path) -> Result<Places> {
     } else {
         slot_a(&image)?
     };
-    Ok(read::Filesystem::open(root)?.places()?)
+    Ok(read::Filesystem::open(root)?.file_layout()?)
 }
 
 fn slot_a(disk: &Source) -> Result<Source> {

@@ -2,9 +2,9 @@
 //!
 //! Both directions share [`mod@format`], the structures as they are on disk.
 
+mod file_layout;
 pub mod format;
-mod places;
 pub mod read;
 pub mod write;
 
-pub use places::{LineError, Place, Places};
+pub use file_layout::{FileLayout, FileLayoutError, FileLocation};

@@ -144,7 +144,7 @@ fn what_cannot_be_followed_is_said() {
         ),
         (
             "damaged.json",
-            "reading DIR/damaged.places: line 3 of the list of places cannot be read",
+            "reading DIR/damaged.places: line 3 of the file layout is malformed",
         ),
         ("missing.ext4", "opening DIR/missing.ext4: No such file"),
         ("text.img", "no partition table"),

@@ -1,10 +1,10 @@
 //! Filesystems that are laid out by an older one: judged by e2fsck, read back, and held against the
-//! older one's places.
+//! older one's layout.
 
 use crate::formats::ext4_write::random::{act, build, path};
 use crate::formats::ext4_write::{BLOCK, checked, options, put, tree};
 use crate::support::{noise, scratch};
-use goldsmith::fs::ext4::Places;
+use goldsmith::fs::ext4::FileLayout;
 use goldsmith::fs::ext4::read::Filesystem;
 use goldsmith::fs::ext4::write::{Options, minimum_size, write};
 use goldsmith::stream::{Content, FileSource, Source};
@@ -15,13 +15,13 @@ use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
-fn places(image: Source) -> Places {
-    Filesystem::open(image).unwrap().places().unwrap()
+fn file_layout(image: Source) -> FileLayout {
+    Filesystem::open(image).unwrap().file_layout().unwrap()
 }
 
-fn like(places: &Places, options: Options) -> Options {
+fn preserving(layout: &FileLayout, options: Options) -> Options {
     Options {
-        like: Some(Arc::new(places.clone())),
+        preserve_layout: Some(Arc::new(layout.clone())),
         ..options
     }
 }
@@ -40,7 +40,7 @@ fn changed(old: &[u8], new: &[u8]) -> usize {
 
 /// Every file that is in both by the same name has its inode still, and the blocks that it had as
 /// far as it needs them.
-fn kept(old: &Places, new: &Places, tree: &Tree) {
+fn kept(old: &FileLayout, new: &FileLayout, tree: &Tree) {
     let mut paths = Vec::new();
     tree.visit(&mut |path, _| paths.push([b"/", path].concat()));
     let count = |blocks: &[std::ops::Range<u32>]| -> Vec<u32> {
@@ -90,8 +90,8 @@ fn a_small_change_changes_few_blocks() {
     );
     let size = minimum_size(&before, &options()).unwrap() + 2 * MIB;
     let old = write(&before, size, &options()).unwrap().content;
-    let old_places = places(Arc::new(old.clone()));
-    let follows = like(&old_places, options());
+    let old_layout = file_layout(Arc::new(old.clone()));
+    let follows = preserving(&old_layout, options());
     let new = write(&after, size, &follows).unwrap().content;
     let alone = write(&after, size, &options()).unwrap().content;
     let (old, new, alone) = (bytes(&old), bytes(&new), bytes(&alone));
@@ -107,14 +107,14 @@ fn a_small_change_changes_few_blocks() {
         "not the same bytes again"
     );
     kept(
-        &old_places,
-        &places(Arc::new(FileSource::open(&path).unwrap())),
+        &old_layout,
+        &file_layout(Arc::new(FileSource::open(&path).unwrap())),
         &after,
     );
     // What follows itself is what it was.
     assert!(
         bytes(
-            &write(&before, size, &like(&old_places, options()))
+            &write(&before, size, &preserving(&old_layout, options()))
                 .unwrap()
                 .content
         ) == old
@@ -148,7 +148,7 @@ fn places_that_cannot_be_do_no_harm() {
         "30 700+2 /9",
     ];
     let text = format!("goldsmith places 1 size {size}\n{}\n", lines.join("\n"));
-    let strange = like(&Places::parse(&text).unwrap(), options());
+    let strange = preserving(&FileLayout::parse(&text).unwrap(), options());
     let path = checked(&tree, size, &strange, dir.path());
     assert_eq!(
         dumped(&path),
@@ -173,15 +173,15 @@ proptest! {
         let least = |tree, options: &Options| minimum_size(tree, options).unwrap();
         let size = least(&old_tree, &options).max(least(&new_tree, &options)) + more * BLOCK;
         let old = write(&old_tree, size, &options).unwrap().content;
-        let old_places = places(Arc::new(old.clone()));
-        prop_assert_eq!(&Places::parse(&old_places.to_text()).unwrap(), &old_places);
-        let follows = like(&old_places, options.clone());
+        let old_layout = file_layout(Arc::new(old.clone()));
+        prop_assert_eq!(&FileLayout::parse(&old_layout.to_text()).unwrap(), &old_layout);
+        let follows = preserving(&old_layout, options.clone());
         let dir = scratch();
         let path = checked(&new_tree, size.max(least(&new_tree, &follows)), &follows, dir.path());
         let read = Filesystem::open(Arc::new(FileSource::open(&path).unwrap())).unwrap();
         prop_assert_eq!(dump(&read.tree().unwrap()).unwrap(), dump(&with_lost_found(&new_tree, &options)).unwrap());
-        kept(&old_places, &read.places().unwrap(), &new_tree);
-        prop_assert!(bytes(&write(&old_tree, size, &like(&old_places, options)).unwrap().content) == bytes(&old));
+        kept(&old_layout, &read.file_layout().unwrap(), &new_tree);
+        prop_assert!(bytes(&write(&old_tree, size, &preserving(&old_layout, options)).unwrap().content) == bytes(&old));
     }
 }
 

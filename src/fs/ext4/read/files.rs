@@ -8,7 +8,7 @@ use super::map;
 use super::volume::Volume;
 use super::xattr::{Attributes, Found};
 use crate::fs::ext4::format::{JOURNAL_INO, ROOT_INO, compat, inode_flags, mode};
-use crate::fs::ext4::{Place as FilePlace, Places};
+use crate::fs::ext4::{FileLayout, FileLocation};
 use crate::stream::Content;
 use crate::tree::{Dir, Entry, Kind, Leaf, LeafId, Name, Stat, Tree, flags};
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,11 +70,11 @@ impl<'v> Files<'v> {
         })
     }
 
-    /// Reads everything below the root; `places` takes down where it lies.
+    /// Reads everything below the root; their locations go into `layout`.
     ///
     /// # Errors
     /// [`Error`] at the first thing that is wrong.
-    pub(super) fn tree(mut self, mut places: Option<&mut Places>) -> Result<Tree, Error> {
+    pub(super) fn tree(mut self, mut layout: Option<&mut FileLayout>) -> Result<Tree, Error> {
         let root = self.inodes.get(ROOT_INO)?;
         if root.kind() != mode::DIR {
             return Err(root
@@ -82,7 +82,7 @@ impl<'v> Files<'v> {
                 .corrupt(Fault::Fact("the root is no directory")));
         }
         let root = self.directory(root, Name::new(), ROOT_INO)?;
-        self.take_down(places.as_deref_mut(), &[], b"");
+        self.record_location(layout.as_deref_mut(), &[], b"");
         let mut tree = Tree::new(root.dir.stat.clone());
         let mut stack = vec![root];
         while let Some(top) = stack.last_mut() {
@@ -105,7 +105,7 @@ impl<'v> Files<'v> {
             }
             let parent = top.ino;
             let node = self.node(&mut tree, ino, &name, parent)?;
-            self.take_down(places.as_deref_mut(), &stack, &name);
+            self.record_location(layout.as_deref_mut(), &stack, &name);
             let Some(top) = stack.last_mut() else { break };
             match node {
                 Node::Leaf(id) => _ = top.dir.entries.insert(name, Entry::Leaf(id)),
@@ -120,9 +120,9 @@ impl<'v> Files<'v> {
         Ok(tree)
     }
 
-    /// Notes the place of what was met last: `name` in the innermost of the directories `stack`.
-    fn take_down(&mut self, places: Option<&mut Places>, stack: &[Frame], name: &[u8]) {
-        let (Some(places), Some((inode, spans))) = (places, self.mapped.take()) else {
+    /// Records the location of the file mapped last: `name` in the innermost directory of `stack`.
+    fn record_location(&mut self, layout: Option<&mut FileLayout>, stack: &[Frame], name: &[u8]) {
+        let (Some(layout), Some((inode, spans))) = (layout, self.mapped.take()) else {
             return;
         };
         let names = stack
@@ -136,7 +136,7 @@ impl<'v> Files<'v> {
             .iter()
             .map(|span| block(span.physical)..block(span.physical + span.len))
             .collect();
-        places.insert(path, FilePlace { inode, blocks });
+        layout.insert(path, FileLocation { inode, blocks });
     }
 
     /// What inode `ino` is, named by an entry of directory `parent`.

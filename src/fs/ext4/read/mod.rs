@@ -22,7 +22,7 @@ mod xattr;
 
 pub use error::{Error, Fault, Place};
 
-use crate::fs::ext4::Places;
+use crate::fs::ext4::FileLayout;
 use crate::fs::ext4::format::{MAGIC, SUPERBLOCK_OFFSET, compat, incompat, ro_compat};
 use crate::stamp::{Time, Uuid};
 use crate::stream::{Content, ReadAt, Source};
@@ -195,16 +195,16 @@ impl Filesystem {
     ///
     /// # Errors
     /// As [`Self::tree`]; [`Error::Unsupported`] for other blocks.
-    pub fn places(&self) -> Result<Places, Error> {
+    pub fn file_layout(&self) -> Result<FileLayout, Error> {
         let layout = &self.volume.layout;
         if layout.block_size() != 4096 {
             return Err(
                 Place::Superblock.unsupported(format!("blocks of {} bytes", layout.block_size()))
             );
         }
-        let mut places = Places::new(layout.blocks.saturating_mul(4096));
-        files::Files::new(&self.volume)?.tree(Some(&mut places))?;
-        Ok(places)
+        let mut file_layout = FileLayout::new(layout.blocks.saturating_mul(4096));
+        files::Files::new(&self.volume)?.tree(Some(&mut file_layout))?;
+        Ok(file_layout)
     }
 
     fn kind(&self) -> &'static str {

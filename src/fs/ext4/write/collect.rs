@@ -1,10 +1,10 @@
 //! The tree as a list of inodes: numbers, link counts, directory entries.
 
+use super::super::file_layout::{FileLayout, FileLocation};
 use super::super::format::{FIRST_INO, LINK_MAX, ROOT_INO, file_type};
-use super::super::places::{Place, Places};
 use super::dir::Child;
 use super::error::Error;
-use super::like;
+use super::preserve_layout;
 use crate::tree::{Dir, Entry, Kind, Leaf, LeafId, Stat, Tree, show};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Iter;
@@ -35,7 +35,7 @@ pub(super) struct Node<'t> {
     /// Index of the directory that names it first.
     pub(super) parent: usize,
     /// Where an older filesystem has it.
-    pub(super) place: Option<&'t Place>,
+    pub(super) earlier: Option<&'t FileLocation>,
 }
 
 /// All inodes of the tree in ascending order of their numbers: the root, `lost+found`, then the
@@ -67,11 +67,11 @@ pub(super) fn index_of(number: u32) -> usize {
 }
 
 /// Lists the inodes of `tree`; `lost_found` stands in when the tree has no such directory. They are
-/// numbered as in `like`.
+/// numbered as in `earlier`.
 pub(super) fn collect<'t>(
     tree: &'t Tree,
     lost_found: &'t Dir,
-    like: Option<&'t Places>,
+    earlier: Option<&'t FileLayout>,
 ) -> Result<Nodes<'t>, Error> {
     let own = match tree.root.entries.get(LOST_FOUND) {
         Some(Entry::Dir(dir)) => dir,
@@ -113,8 +113,8 @@ pub(super) fn collect<'t>(
     if std::ptr::eq(own, lost_found) {
         walk.name_lost_found();
     }
-    if let Some(like) = like {
-        like::renumber(&mut walk.nodes, like);
+    if let Some(earlier) = earlier {
+        preserve_layout::renumber(&mut walk.nodes, earlier);
     }
     Ok(walk.nodes)
 }
@@ -155,7 +155,7 @@ impl<'t> Walk<'t> {
             what,
             name,
             parent,
-            place: None,
+            earlier: None,
         });
         Ok(index)
     }

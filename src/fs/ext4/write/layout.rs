@@ -5,8 +5,8 @@
 
 use super::extents::{Extent, assign, node_count};
 use super::geometry::Geometry;
-use super::like;
 use super::plan::{Body, Inode, Plan};
+use super::preserve_layout;
 use super::space::{Free, Span};
 use crate::stream::Source;
 use std::collections::HashMap;
@@ -31,10 +31,10 @@ pub(super) struct Layout {
 
 /// Gives everything its place; `None` when there is too little room.
 pub(super) fn lay_out(plan: &Plan<'_>, geometry: Geometry) -> Option<Layout> {
-    let follows = plan.inodes.iter().any(|inode| inode.place.is_some());
-    // What is kept may leave so many small gaps that extent trees find no room; in a row everything
+    let preserves = plan.inodes.iter().any(|inode| inode.earlier.is_some());
+    // The kept blocks may leave only gaps that are too small for extent trees; without them everything
     // fits.
-    let kept = if follows {
+    let kept = if preserves {
         arrange(plan, geometry.clone(), true)
     } else {
         None
@@ -96,8 +96,8 @@ fn arrange(plan: &Plan<'_>, mut geometry: Geometry, keep: bool) -> Option<Layout
 /// What each inode keeps of the blocks that it had.
 fn kept(plan: &Plan<'_>, free: &mut Free) -> Vec<Vec<Span>> {
     let one = |inode: &Inode<'_>| {
-        inode.place.map_or_else(Vec::new, |place| {
-            like::take(place, length(&inode.body.map()), free)
+        inode.earlier.map_or_else(Vec::new, |location| {
+            preserve_layout::take(location, length(&inode.body.map()), free)
         })
     };
     plan.inodes.iter().map(one).collect()

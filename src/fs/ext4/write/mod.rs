@@ -21,9 +21,9 @@ mod image;
 mod inode;
 mod journal;
 mod layout;
-mod like;
 mod minimum;
 mod plan;
+mod preserve_layout;
 mod resize;
 mod seal;
 mod space;
@@ -32,7 +32,7 @@ mod xattr;
 
 pub use error::Error;
 
-use super::Places;
+use super::FileLayout;
 use crate::stamp::{Time, Uuid};
 use crate::stream::Content;
 use crate::tree::{Dir, Stat, Tree};
@@ -76,9 +76,9 @@ pub struct Options {
     pub journal: Journal,
     /// `s_last_mounted`, at most 63 bytes; empty for never.
     pub last_mounted: Vec<u8>,
-    /// The places of an older filesystem that are kept: inodes, and blocks of files that have not
+    /// The layout of an earlier filesystem to keep: inode numbers, and the blocks of files that have not
     /// grown.
-    pub like: Option<Arc<Places>>,
+    pub preserve_layout: Option<Arc<FileLayout>>,
 }
 
 impl Options {
@@ -96,7 +96,7 @@ impl Options {
             reserved_percent: 5,
             journal: Journal::Auto,
             last_mounted: Vec::new(),
-            like: None,
+            preserve_layout: None,
         }
     }
 
@@ -235,7 +235,7 @@ fn with_plan<T>(
 ) -> Result<T, Error> {
     options.check()?;
     let lost_found = Dir::new(Stat::root(0o700, options.time));
-    let nodes = collect::collect(tree, &lost_found, options.like.as_deref())?;
+    let nodes = collect::collect(tree, &lost_found, options.preserve_layout.as_deref())?;
     let plan = plan::plan(&nodes, options)?;
     // As large as the plan itself, and no longer needed.
     drop(nodes);

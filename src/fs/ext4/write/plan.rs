@@ -1,8 +1,8 @@
 //! All that does not depend on the size of the filesystem: every inode with its bytes or its map of
 //! blocks, and what they demand.
 
+use super::super::file_layout::FileLocation;
 use super::super::format::{inode_flags, mode};
-use super::super::places::Place;
 use super::Options;
 use super::collect::{LOST_FOUND_AT, Node, Nodes, RESERVED_INODES, What};
 use super::dir::{self, Style};
@@ -62,7 +62,7 @@ pub(super) struct Inode<'t> {
     pub(super) attributes: Vec<u8>,
     pub(super) attribute_block: Option<usize>,
     /// Where an older filesystem has it.
-    pub(super) place: Option<&'t Place>,
+    pub(super) earlier: Option<&'t FileLocation>,
 }
 
 /// A block of extended attributes and how many inodes share it.
@@ -194,7 +194,7 @@ impl<'t> Planner<'_, 't> {
             body: Body::Inline([0; 60]),
             attributes,
             attribute_block,
-            place: node.place,
+            earlier: node.earlier,
         };
         match &node.what {
             What::Dir { children, parent } => {

@@ -1,10 +1,10 @@
-//! Where a filesystem has its files: what a newer one is laid out by, so that what did not change
-//! stays where it is and a device, or a delta between the two, need not move it.
+//! Where the files of a filesystem are: a newer filesystem that keeps this layout leaves unchanged
+//! files in their blocks, so a device, or a delta between the two, need not move them.
 //!
-//! The text form has a line of the size in bytes, then one for each file, by its path: the inode,
-//! the blocks in the order of the file (`start+count`, each but the first from the end of the one
-//! before, so that numbers are short), the path, its bytes beyond printable ASCII and the backslash
-//! as `\xNN`.
+//! The text form has one line with the size in bytes, then one line per file, by path: the inode
+//! number, the blocks in file order (`start+count`, each start relative to the end of the range
+//! before it, which keeps the numbers short) and the path, in which the backslash and bytes that
+//! are not printable ASCII are written as `\xNN`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,30 +13,31 @@ use std::ops::Range;
 /// The first line of the text form, before the size.
 const HEAD: &str = "goldsmith places 1 size ";
 
-/// The place of one file.
+/// Where one file is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// Its inode.
+pub struct FileLocation {
+    /// Its inode number, from 1.
     pub inode: u32,
-    /// Its blocks of 4096 bytes in the order of the file, holes left out.
+    /// Its blocks of 4096 bytes in file order, without holes. Blocks count from the start of the
+    /// filesystem.
     pub blocks: Vec<Range<u32>>,
 }
 
-/// The places of all files of a filesystem, by absolute path. A file with several names stands here
-/// by the first of them.
+/// The locations of all files of a filesystem, by absolute path. A file with several names is
+/// listed under the first of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Places {
+pub struct FileLayout {
     /// The length of the filesystem in bytes.
     pub size: u64,
-    files: BTreeMap<Vec<u8>, Place>,
+    files: BTreeMap<Vec<u8>, FileLocation>,
 }
 
-/// A line that cannot be read.
+/// A malformed line, by its number from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {0} of the list of places cannot be read")]
-pub struct LineError(usize);
+#[error("line {0} of the file layout is malformed")]
+pub struct FileLayoutError(usize);
 
-impl Places {
+impl FileLayout {
     /// No files yet, in a filesystem of `size` bytes.
     #[must_use]
     pub fn new(size: u64) -> Self {
@@ -46,25 +47,25 @@ impl Places {
         }
     }
 
-    /// Notes the place of the file at `path`.
-    pub fn insert(&mut self, path: Vec<u8>, place: Place) {
-        self.files.insert(path, place);
+    /// Adds the file at `path`; replaces what was known of that path.
+    pub fn insert(&mut self, path: Vec<u8>, location: FileLocation) {
+        self.files.insert(path, location);
     }
 
-    /// The place of the file at `path`.
+    /// The location of the file at `path`.
     #[must_use]
-    pub fn get(&self, path: &[u8]) -> Option<&Place> {
+    pub fn get(&self, path: &[u8]) -> Option<&FileLocation> {
         self.files.get(path)
     }
 
-    /// The text form.
+    /// Writes the text form.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut out = format!("{HEAD}{}\n", self.size);
-        for (path, place) in &self.files {
-            let _ = write!(out, "{}", place.inode);
+        for (path, location) in &self.files {
+            let _ = write!(out, "{}", location.inode);
             let mut end = 0;
-            for range in &place.blocks {
+            for range in &location.blocks {
                 let _ = write!(
                     out,
                     " {}+{}",
@@ -88,27 +89,27 @@ impl Places {
     /// Reads the text form.
     ///
     /// # Errors
-    /// [`LineError`] at the first line that is not of this form.
-    pub fn parse(text: &str) -> Result<Self, LineError> {
+    /// [`FileLayoutError`] at the first malformed line.
+    pub fn parse(text: &str) -> Result<Self, FileLayoutError> {
         let mut lines = text.lines().enumerate();
         let size = lines
             .next()
             .and_then(|(_, line)| line.strip_prefix(HEAD)?.parse().ok())
-            .ok_or(LineError(1))?;
-        let mut places = Self::new(size);
+            .ok_or(FileLayoutError(1))?;
+        let mut layout = Self::new(size);
         for (at, line) in lines {
-            let (path, place) = file(line).ok_or(LineError(at + 1))?;
-            places.insert(path, place);
+            let (path, location) = parse_file(line).ok_or(FileLayoutError(at + 1))?;
+            layout.insert(path, location);
         }
-        Ok(places)
+        Ok(layout)
     }
 }
 
-/// One line of the text form.
-fn file(line: &str) -> Option<(Vec<u8>, Place)> {
+/// Parses the line of one file.
+fn parse_file(line: &str) -> Option<(Vec<u8>, FileLocation)> {
     let slash = line.find('/')?;
     let mut words = line[..slash].split_ascii_whitespace();
-    let mut place = Place {
+    let mut location = FileLocation {
         inode: words.next()?.parse().ok()?,
         blocks: Vec::new(),
     };
@@ -117,7 +118,7 @@ fn file(line: &str) -> Option<(Vec<u8>, Place)> {
         let (start, len) = word.split_once('+')?;
         let start = end.checked_add(start.parse().ok()?)?;
         end = start.checked_add(i64::from(len.parse::<u32>().ok()?))?;
-        place
+        location
             .blocks
             .push(u32::try_from(start).ok()?..u32::try_from(end).ok()?);
     }
@@ -129,7 +130,7 @@ fn file(line: &str) -> Option<(Vec<u8>, Place)> {
         rest = &escaped[2..];
     }
     path.extend(rest.as_bytes());
-    Some((path, place))
+    Some((path, location))
 }
 
 #[cfg(test)]
@@ -138,43 +139,43 @@ mod tests {
 
     #[test]
     fn the_text_form_keeps_everything() {
-        let mut places = Places::new(123 << 20);
-        places.insert(
+        let mut layout = FileLayout::new(123 << 20);
+        layout.insert(
             b"/".to_vec(),
-            Place {
+            FileLocation {
                 inode: 2,
                 blocks: vec![300..301, 310..311],
             },
         );
-        places.insert(
+        layout.insert(
             b"/etc/a b\n\\x00\xff".to_vec(),
-            Place {
+            FileLocation {
                 inode: 77,
                 blocks: vec![1000..1010, 20..21, 4_000_000_000..4_000_000_001],
             },
         );
-        places.insert(
+        layout.insert(
             b"/etc/empty".to_vec(),
-            Place {
+            FileLocation {
                 inode: 12,
                 blocks: Vec::new(),
             },
         );
-        let text = places.to_text();
+        let text = layout.to_text();
         assert!(
             text.contains("77 1000+10 -990+1 3999999979+1 /etc/a b\\x0a\\x5cx00\\xff\n"),
             "{text}"
         );
-        assert_eq!(Places::parse(&text), Ok(places));
+        assert_eq!(FileLayout::parse(&text), Ok(layout));
         for (bad, line) in [
             ("", 1),
             ("goldsmith places 1 size x\n", 1),
             (&text.replace("300+1 9+1", "300"), 2),
             (&text.replace("12 /", "/"), 4),
         ] {
-            assert_eq!(Places::parse(bad), Err(LineError(line)), "{bad}");
+            assert_eq!(FileLayout::parse(bad), Err(FileLayoutError(line)), "{bad}");
         }
-        assert!(Places::parse(&text.replace("\\x0a", "\\x0")).is_err());
-        assert!(Places::parse(&text.replace("-990+1", "-1100+1")).is_err());
+        assert!(FileLayout::parse(&text.replace("\\x0a", "\\x0")).is_err());
+        assert!(FileLayout::parse(&text.replace("-990+1", "-1100+1")).is_err());
     }
 }

@@ -1,19 +1,19 @@
-//! Inode numbers and blocks as an older filesystem has them: what did not change gets the place
-//! that it had.
+//! Keeps the inode numbers and blocks of an earlier filesystem: a file that has not grown stays
+//! where it was.
 
+use super::super::file_layout::{FileLayout, FileLocation};
 use super::super::format::{FIRST_INO, ROOT_INO};
-use super::super::places::{Place, Places};
 use super::collect::{Nodes, What, index_of};
 use super::space::{Free, Span};
 use std::collections::BTreeSet;
 
-/// A filesystem has at most one inode for so many bytes: what a list of places says beyond that is
-/// not believed.
+/// A filesystem has at most one inode for this many bytes; larger inode numbers in a layout are
+/// ignored.
 const LEAST_RATIO: u64 = 1024;
 
-/// Finds each node in `like` and numbers the nodes as they are there; new ones get the lowest
-/// numbers that are free. The nodes are again in ascending order of their numbers.
-pub(super) fn renumber<'t>(nodes: &mut Nodes<'t>, like: &'t Places) {
+/// Finds each node in the `earlier` layout and gives it the inode number it had there; new nodes
+/// get the lowest free numbers. Sorts the nodes by number again.
+pub(super) fn renumber<'t>(nodes: &mut Nodes<'t>, earlier: &'t FileLayout) {
     let mut paths: Vec<Vec<u8>> = Vec::with_capacity(nodes.0.len());
     for (index, node) in nodes.0.iter_mut().enumerate() {
         let path = if index == 0 {
@@ -21,10 +21,10 @@ pub(super) fn renumber<'t>(nodes: &mut Nodes<'t>, like: &'t Places) {
         } else {
             [&paths[node.parent], &b"/"[..], node.name].concat()
         };
-        node.place = like.get(if index == 0 { b"/" } else { &path });
+        node.earlier = earlier.get(if index == 0 { b"/" } else { &path });
         paths.push(path);
     }
-    let numbers = numbers(nodes, like.size / LEAST_RATIO);
+    let numbers = numbers(nodes, earlier.size / LEAST_RATIO);
     let renamed = |old: u32| numbers.get(index_of(old)).copied().unwrap_or(old);
     for (index, node) in nodes.0.iter_mut().enumerate() {
         node.number = numbers[index];
@@ -58,8 +58,8 @@ fn numbers(nodes: &Nodes<'_>, most: u64) -> Vec<u32> {
         .map(|node| match node.number {
             own @ (ROOT_INO | FIRST_INO) => Some(own),
             _ => node
-                .place
-                .map(|place| place.inode)
+                .earlier
+                .map(|location| location.inode)
                 .filter(|n| *n > FIRST_INO && u64::from(*n) <= most && used.insert(*n)),
         })
         .collect();
@@ -69,12 +69,12 @@ fn numbers(nodes: &Nodes<'_>, most: u64) -> Vec<u32> {
         .collect()
 }
 
-/// Takes the first `blocks` blocks of `place`, fewer when it has fewer; nothing when they are not
+/// Takes the first `blocks` blocks of `location`, fewer when it has fewer; nothing unless they are
 /// all free.
-pub(super) fn take(place: &Place, blocks: u32, free: &mut Free) -> Vec<Span> {
+pub(super) fn take(location: &FileLocation, blocks: u32, free: &mut Free) -> Vec<Span> {
     let mut left = blocks;
     let mut spans = Vec::new();
-    for range in &place.blocks {
+    for range in &location.blocks {
         let len = range.end.saturating_sub(range.start).min(left);
         if len > 0 {
             spans.push(Span {
