@@ -8,6 +8,7 @@
 // Ground: the standard library and codecs.
 pub mod digest;
 pub mod pattern;
+pub mod platform;
 pub mod problem;
 pub mod report;
 pub mod stamp;

@@ -19,7 +19,7 @@ const TEXT: u64 = 4 << 20;
 
 /// The boot loader of an image, with what its integration must know.
 #[derive(Clone, Debug)]
-pub enum Bootloader<'c> {
+pub enum Integration<'c> {
     /// GRUB, started by a UEFI firmware.
     GrubEfi(grub::Context<'c>),
     /// U-Boot, started by a board's firmware or boot ROM.
@@ -35,7 +35,7 @@ pub enum Installed {
     UBoot(uboot::Installed),
 }
 
-impl Bootloader<'_> {
+impl Integration<'_> {
     /// Makes the root filesystem and the boot partition start and update through this boot loader.
     ///
     /// # Errors

@@ -65,9 +65,9 @@ fn row(name: &'static str, config: Config) -> Row {
         title: title.unwrap_or_default(),
         architectures: architecture
             .into_iter()
-            .map(config::Architecture::word)
+            .map(crate::platform::Architecture::name)
             .collect(),
-        firmware: firmware.map(config::Firmware::word),
+        firmware: firmware.map(crate::platform::Firmware::name),
         boot_loader: config.boot.bootloader.word(),
         proof: proof.word(),
         automatic,

@@ -237,7 +237,7 @@ fn kind_name(kind: PartitionType) -> String {
 fn system_text(out: &mut String, System { partition, facts }: &System) {
     let architecture = facts
         .architecture
-        .map_or("unknown architecture", facts::Architecture::name);
+        .map_or("unknown architecture", crate::platform::Architecture::name);
     let _ = writeln!(
         out,
         "\nSystem on partition {partition}: {}, {architecture}",

@@ -2,7 +2,7 @@
 
 use super::DiskId;
 use super::schema::Config;
-use super::words::{Compression, ImageFormat, Source, TableKind};
+use super::words::{Compression, ImageFormat, Source, TableChoice};
 use crate::problem::{Problem, Problems};
 use crate::units::{GIB, MIB, SECTOR, human};
 
@@ -92,8 +92,8 @@ fn sizes(found: &mut Found<'_>) {
     }
     let most = match config.storage.table {
         // Sectors have 32 bits there.
-        TableKind::Mbr => 2 << 40,
-        TableKind::Gpt | TableKind::Keep => 1 << 50,
+        TableChoice::Mbr => 2 << 40,
+        TableChoice::Gpt | TableChoice::Keep => 1 << 50,
     };
     if config.storage.size > most {
         found.add(
@@ -121,10 +121,10 @@ fn sizes(found: &mut Found<'_>) {
 fn identities(found: &mut Found<'_>) {
     let config = found.config;
     let wrong = match (config.storage.table, config.storage.disk_id) {
-        (TableKind::Gpt, Some(DiskId::Mbr(_))) => {
+        (TableChoice::Gpt, Some(DiskId::Mbr(_))) => {
             Some("the id of an MBR where storage.table is `gpt`")
         }
-        (TableKind::Mbr, Some(DiskId::Gpt(_))) => Some("a GUID where storage.table is `mbr`"),
+        (TableChoice::Mbr, Some(DiskId::Gpt(_))) => Some("a GUID where storage.table is `mbr`"),
         _ => None,
     };
     if let Some(what) = wrong {

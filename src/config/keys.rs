@@ -263,14 +263,43 @@ macro_rules! choices {
             pub fn meanings() -> impl Iterator<Item = (&'static str, String)> {
                 <Self as Choice>::ALL
                     .iter()
-                    .map(|(_, word, doc)| (*word, crate::config::doc::paragraph(doc)))
+                    .map(|(member, doc)| (member.word(), crate::config::doc::paragraph(doc)))
             }
         }
 
         impl Choice for $name {
-            const ALL: &'static [(Self, &'static str, &'static str)] = &[$((Self::$member, $word, concat!($($doc, "\n"),+))),+];
+            const ALL: &'static [(Self, &'static str)] = &[
+                $((Self::$member, concat!($($doc, "\n"),+))),+
+            ];
+
+            fn word(self) -> &'static str {
+                $name::word(self)
+            }
         }
     )+};
 }
 
-pub(super) use {choices, keys};
+/// Makes enums of [`crate::platform`] closed sets of words: their meanings for the manual; the
+/// words are their names.
+macro_rules! choices_of {
+    ($(
+        $name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $member:ident,
+            )+
+        }
+    )+) => {$(
+        impl Choice for $name {
+            const ALL: &'static [(Self, &'static str)] = &[
+                $(($name::$member, concat!($($doc, "\n"),+))),+
+            ];
+
+            fn word(self) -> &'static str {
+                self.name()
+            }
+        }
+    )+};
+}
+
+pub(super) use {choices, choices_of, keys};

@@ -527,8 +527,11 @@ pub(super) struct OneOf<C>(PhantomData<C>);
 
 /// A closed set of words; see the macro `choices`.
 pub(super) trait Choice: Copy + 'static {
-    /// Every member with its word and meaning.
-    const ALL: &'static [(Self, &'static str, &'static str)];
+    /// Every member with its meaning.
+    const ALL: &'static [(Self, &'static str)];
+
+    /// The word for a member.
+    fn word(self) -> &'static str;
 }
 
 impl<C: Choice> Kind for OneOf<C> {
@@ -537,20 +540,22 @@ impl<C: Choice> Kind for OneOf<C> {
     fn shape() -> Shape {
         let words: Vec<String> = C::ALL
             .iter()
-            .map(|(_, word, doc)| format!("`\"{word}\"` ({})", super::doc::paragraph(doc)))
+            .map(|(member, doc)| {
+                format!("`\"{}\"` ({})", member.word(), super::doc::paragraph(doc))
+            })
             .collect();
         Shape::Plain(words.join(", "))
     }
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<C> {
-        let words = || C::ALL.iter().map(|(_, word, _)| *word);
+        let words = || C::ALL.iter().map(|(member, _)| member.word());
         let quoted: Vec<String> = words().map(|word| format!("`{word}`")).collect();
         let expected = format!("one of {}", quoted.join(", "));
         let text = string(node, at, &expected, problems)?;
         let found = C::ALL
             .iter()
-            .find(|(_, word, _)| *word == text)
-            .map(|(choice, _, _)| *choice);
+            .find(|(member, _)| member.word() == text)
+            .map(|(choice, _)| *choice);
         if found.is_none() {
             let hint = nearest(text, words()).map(|word| format!("did you mean `{word}`?"));
             wrong(

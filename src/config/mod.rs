@@ -28,8 +28,8 @@ pub use schema::{
 };
 pub use show::{Setting, quoted};
 pub use words::{
-    Architecture, Bootloader, Compression, EnvironmentPlace, Firmware, ImageFormat,
-    MaintainerScript, Proof, SlotB, Source, TableKind, Target,
+    BootloaderChoice, Compression, EnvironmentPlace, ImageFormat, MaintainerScript, Proof, SlotB,
+    Source, TableChoice, Target,
 };
 
 use crate::problem::{Problem, Problems};

@@ -8,10 +8,11 @@ use super::kind::{
     Size, Some1, Sub, Subs, Text, Url,
 };
 use super::words::{
-    Architecture, Bootloader, Compression, EnvironmentPlace, Firmware, ImageFormat,
-    MaintainerScript, Proof, SlotB, Source, TableKind, Target,
+    BootloaderChoice, Compression, EnvironmentPlace, ImageFormat, MaintainerScript, Proof, SlotB,
+    Source, TableChoice, Target,
 };
 use crate::pattern::Pattern;
+use crate::platform::{Architecture, Firmware};
 use crate::stamp::Uuid;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -89,7 +90,7 @@ keys! {
         /// Every partition begins at a multiple of this: a power of two from 1 MiB to 1 GiB.
         alignment: u64 => Size { default "\"8 MiB\"" }
         /// The kind of partition table.
-        table: TableKind => OneOf<TableKind> { default "\"keep\"" }
+        table: TableChoice => OneOf<TableChoice> { default "\"keep\"" }
         /// How the device names the disk, in `fstab`, on the kernel's command line and for the
         /// update client: by the ids of its partitions, or as the kernel does.
         device: Device => DiskName { default "\"partuuid\"" }
@@ -121,7 +122,7 @@ keys! {
         /// Where it is mounted on the device.
         mount: Option<String> => MountPoint { unset "where the golden image mounts it; where that does not say, `/boot/efi` with GRUB, `/boot/firmware` on a Raspberry Pi, `/uboot` with another U-Boot", like "\"/boot/efi\"" }
         /// What starts the kernel.
-        bootloader: Bootloader => OneOf<Bootloader> { default "\"auto\"" }
+        bootloader: BootloaderChoice => OneOf<BootloaderChoice> { default "\"auto\"" }
         /// A U-Boot for the board, where the firmware of a Raspberry Pi starts it.
         u_boot: Option<PathBuf> => HostPath { unset "that of the golden image", like "\"u-boot.bin\"" }
         /// The end of the names of the kernels that U-Boot starts, where the image has kernels for

@@ -1,34 +1,35 @@
 //! The closed sets of words that keys choose from.
 
-use super::keys::choices;
+use super::keys::{choices, choices_of};
 use super::kind::Choice;
+use crate::platform::{Architecture, Firmware};
 
-choices! {
-    /// Processor architectures, by Debian's names.
-    pub enum Architecture {
+choices_of! {
+    Architecture {
         /// x86, 64 bit
-        Amd64 = "amd64",
+        Amd64,
         /// x86, 32 bit
-        I386 = "i386",
+        I386,
         /// Arm, 64 bit
-        Arm64 = "arm64",
+        Arm64,
         /// Arm, 32 bit with hardware floating point
-        Armhf = "armhf",
+        Armhf,
     }
 
-    /// What a board's processor runs first.
-    pub enum Firmware {
+    Firmware {
         /// UEFI firmware, which starts programs of the EFI system partition
-        Uefi = "uefi",
+        Uefi,
         /// the BIOS of a PC
-        Bios = "bios",
+        Bios,
         /// the firmware of the Raspberry Pi, which reads `config.txt`
-        RaspberryPi = "raspberrypi",
+        RaspberryPi,
         /// U-Boot, on the disk or in the board's own memory, which starts what UEFI firmware starts
         /// too
-        UBoot = "u-boot",
+        UBoot,
     }
+}
 
+choices! {
     /// How well it is known that converted images work on a board.
     pub enum Proof {
         /// converted images are started, updated and rolled back by the project's tests, on this
@@ -41,7 +42,7 @@ choices! {
     }
 
     /// Kinds of partition table.
-    pub enum TableKind {
+    pub enum TableChoice {
         /// the kind that the golden image has
         Keep = "keep",
         /// a GUID partition table
@@ -51,7 +52,7 @@ choices! {
     }
 
     /// What starts the kernel.
-    pub enum Bootloader {
+    pub enum BootloaderChoice {
         /// found from what is in the golden image
         Auto = "auto",
         /// GRUB, started by UEFI firmware

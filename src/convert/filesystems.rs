@@ -3,6 +3,7 @@
 use super::Prepared;
 use crate::fs::{ext4, fat};
 use crate::image::table;
+use crate::platform::TableKind;
 use crate::stream::{Content, ReadAt};
 use crate::tree::editor::Editor;
 use crate::tree::{Stat, Tree};
@@ -29,7 +30,7 @@ impl Prepared {
         let free = fixed
             .first()
             .is_none_or(|(offset, _)| *offset >= table::NO_BIOS.len() as u64);
-        if self.table.kind() == table::TableKind::Mbr && free {
+        if self.table.kind() == TableKind::Mbr && free {
             fixed.insert(0, (0, table::NO_BIOS.to_vec()));
         }
         Ok(fixed)

@@ -10,7 +10,6 @@ use crate::dpkg;
 use crate::edit::apply::{Edited, edit};
 use crate::edit::changes::{Edit, net};
 use crate::fs::{ext4, fat};
-use crate::golden::bootloader::Loader;
 use crate::golden::disk::{Boot, Root, Survey};
 use crate::golden::facts::{self, Facts};
 use crate::golden::origin::Platform;
@@ -19,10 +18,12 @@ use crate::image::table;
 use crate::plan::board::{self, Image};
 use crate::plan::boot_mount::boot_mount;
 use crate::plan::bootloader;
-use crate::plan::family::{Family, Naming, Role, Scheme};
+use crate::plan::family::{Family, Naming, Role};
 use crate::plan::layout::{Layout, Needs};
 use crate::plan::raw::{self, Blob};
 use crate::plan::sizes::{boot_options, boot_size, data_size, fitting, root_size, table};
+use crate::platform::Bootloader;
+use crate::platform::TableKind;
 use crate::problem::{Problem, Problems, Usage};
 use crate::report::Report;
 use crate::stamp::{Stamp, Time};
@@ -219,7 +220,7 @@ pub(crate) struct Plan {
     pub(crate) stamp: Stamp,
     pub(crate) family: Family,
     pub(crate) boot_mount: String,
-    pub(crate) loader: Loader,
+    pub(crate) loader: Bootloader,
     meta: Meta,
     signer: Option<Signer>,
     notes: Vec<String>,
@@ -292,7 +293,7 @@ impl Plan {
             "format": 1,
             "input": file,
             "system": golden.facts.os,
-            "architecture": golden.facts.architecture.map(facts::Architecture::name),
+            "architecture": golden.facts.architecture.map(crate::platform::Architecture::name),
             "maker": golden.platform.maker,
             "model": golden.platform.model,
             "boards": request.config.built_upon(),
@@ -458,12 +459,9 @@ fn family(
     notes: &mut Vec<String>,
 ) -> Result<Family> {
     let scheme = match config.storage.table {
-        config::TableKind::Gpt => Scheme::Gpt,
-        config::TableKind::Mbr => Scheme::Mbr,
-        config::TableKind::Keep => match survey.table.kind() {
-            table::TableKind::Gpt => Scheme::Gpt,
-            table::TableKind::Mbr => Scheme::Mbr,
-        },
+        config::TableChoice::Gpt => TableKind::Gpt,
+        config::TableChoice::Mbr => TableKind::Mbr,
+        config::TableChoice::Keep => survey.table.kind(),
     };
     let naming = match &config.storage.device {
         config::Device::PartUuid => Naming::Partuuid,
@@ -471,8 +469,8 @@ fn family(
     };
     let mut family = Family::derive(stamp, scheme, naming);
     match (config.storage.disk_id, scheme) {
-        (Some(config::DiskId::Gpt(id)), Scheme::Gpt) => family.disk_guid = id,
-        (Some(config::DiskId::Mbr(id)), Scheme::Mbr) => family.disk_id = id,
+        (Some(config::DiskId::Gpt(id)), TableKind::Gpt) => family.disk_guid = id,
+        (Some(config::DiskId::Mbr(id)), TableKind::Mbr) => family.disk_id = id,
         (Some(_), _) => {
             let message = format!(
                 "storage.disk-id is not of the kind that the disk's {} has",
@@ -491,7 +489,7 @@ fn family(
     {
         *guid = configured.unwrap_or(*guid);
     }
-    if scheme == Scheme::Mbr
+    if scheme == TableKind::Mbr
         && [ids.boot, ids.root_a, ids.root_b, ids.data]
             .iter()
             .any(Option::is_some)

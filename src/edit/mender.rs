@@ -273,7 +273,8 @@ pub fn client_programs(tree: &Tree) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::family::{Naming, Scheme};
+    use crate::plan::family::Naming;
+    use crate::platform::TableKind;
     use crate::stamp::{Stamp, Time};
     use crate::tree::Stat;
 
@@ -307,7 +308,7 @@ mod tests {
                 time,
                 family: "board".into(),
             },
-            Scheme::Gpt,
+            TableKind::Gpt,
             Naming::Partuuid,
         );
         let client = Client {

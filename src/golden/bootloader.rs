@@ -1,17 +1,7 @@
 //! Which boot loader a golden image starts by, as far as its files tell.
 
+use crate::platform::Bootloader;
 use crate::tree::{Tree, show};
-
-/// A boot loader and the kind of board.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loader {
-    /// GRUB, started by UEFI firmware.
-    GrubEfi,
-    /// U-Boot, as it comes with the board or is in front of the first partition.
-    UBoot,
-    /// U-Boot, started by the firmware of a Raspberry Pi.
-    UBootOnRaspberryPi,
-}
 
 /// The names at the top of the boot partition, in lower case.
 fn top(boot: &Tree) -> Vec<String> {
@@ -44,9 +34,9 @@ pub fn is_raspberry_pi(boot: &Tree) -> bool {
 /// The loader that the image starts by. `u_boot` says that it shall be U-Boot, whatever else is
 /// there.
 #[must_use]
-pub fn guess(root: &Tree, boot: Option<&Tree>, u_boot: bool) -> Loader {
+pub fn guess(root: &Tree, boot: Option<&Tree>, u_boot: bool) -> Bootloader {
     if boot.is_some_and(is_raspberry_pi) {
-        return Loader::UBootOnRaspberryPi;
+        return Bootloader::UBootOnRaspberryPi;
     }
     let names = boot.map(top).unwrap_or_default();
     let on_boot = |wanted: &[&str]| names.iter().any(|name| wanted.contains(&name.as_str()));
@@ -65,9 +55,9 @@ pub fn guess(root: &Tree, boot: Option<&Tree>, u_boot: bool) -> Loader {
         "/usr/sbin/u-boot-update",
     ]);
     if u_boot || (signs && !grub) {
-        Loader::UBoot
+        Bootloader::UBoot
     } else {
-        Loader::GrubEfi
+        Bootloader::GrubEfi
     }
 }
 
@@ -90,18 +80,18 @@ mod tests {
         type Case = (
             &'static [&'static str],
             Option<&'static [&'static str]>,
-            Loader,
+            Bootloader,
         );
         let cases: [Case; 7] = [
             (
                 &[],
                 Some(&["/config.txt", "/start4.elf"]),
-                Loader::UBootOnRaspberryPi,
+                Bootloader::UBootOnRaspberryPi,
             ),
             (
                 &[],
                 Some(&["/CONFIG.TXT", "/bcm2712-rpi-5-b.dtb"]),
-                Loader::UBootOnRaspberryPi,
+                Bootloader::UBootOnRaspberryPi,
             ),
             (
                 &["/boot/grub/grub.cfg"],
@@ -111,16 +101,16 @@ mod tests {
                     "/RPI_EFI.fd",
                     "/EFI/BOOT/BOOTAA64.EFI",
                 ]),
-                Loader::GrubEfi,
+                Bootloader::GrubEfi,
             ),
-            (&[], Some(&["/boot.scr"]), Loader::UBoot),
-            (&["/boot/extlinux/extlinux.conf"], None, Loader::UBoot),
+            (&[], Some(&["/boot.scr"]), Bootloader::UBoot),
+            (&["/boot/extlinux/extlinux.conf"], None, Bootloader::UBoot),
             (
                 &["/boot/extlinux/extlinux.conf", "/boot/grub/grub.cfg"],
                 Some(&["/EFI/debian/grubx64.efi"]),
-                Loader::GrubEfi,
+                Bootloader::GrubEfi,
             ),
-            (&[], None, Loader::GrubEfi),
+            (&[], None, Bootloader::GrubEfi),
         ];
         for (root, boot, loader) in cases {
             assert_eq!(
@@ -129,6 +119,6 @@ mod tests {
                 "{root:?} {boot:?}"
             );
         }
-        assert_eq!(guess(&tree(&[]), None, true), Loader::UBoot);
+        assert_eq!(guess(&tree(&[]), None, true), Bootloader::UBoot);
     }
 }

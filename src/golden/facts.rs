@@ -1,54 +1,9 @@
 //! What the trees reveal about the system in them. Found by content, never by position.
 
+use crate::platform::Architecture;
 use crate::tree::edit::EditError;
 use crate::tree::{Found, Kind, Leaf, Tree, show};
 use serde::Serialize;
-
-/// Processor architectures by Debian's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Architecture {
-    /// x86, 64 bit.
-    Amd64,
-    /// x86, 32 bit.
-    I386,
-    /// Arm, 64 bit.
-    Arm64,
-    /// Arm, 32 bit with hardware floating point.
-    Armhf,
-}
-
-impl Architecture {
-    /// All that are known.
-    pub const ALL: [Self; 4] = [Self::Amd64, Self::I386, Self::Arm64, Self::Armhf];
-
-    /// Debian's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Amd64 => "amd64",
-            Self::I386 => "i386",
-            Self::Arm64 => "arm64",
-            Self::Armhf => "armhf",
-        }
-    }
-
-    /// From the first bytes of a program: `e_machine` of the ELF header, at offset 18 (System V
-    /// ABI).
-    #[must_use]
-    pub fn from_elf(head: &[u8]) -> Option<Self> {
-        if head.get(..4)? != b"\x7fELF" {
-            return None;
-        }
-        match u16::from_le_bytes([*head.get(18)?, *head.get(19)?]) {
-            3 => Some(Self::I386),
-            40 => Some(Self::Armhf),
-            62 => Some(Self::Amd64),
-            183 => Some(Self::Arm64),
-            _ => None,
-        }
-    }
-}
 
 /// The fields of `os-release(5)` that decide anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

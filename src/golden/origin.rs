@@ -2,7 +2,8 @@
 //! position.
 
 use crate::golden::bootloader::has_raspberry_firmware;
-use crate::golden::facts::{Architecture, Facts};
+use crate::golden::facts::Facts;
+use crate::platform::{Architecture, Firmware};
 use crate::tree::edit::EditError;
 use crate::tree::{Entry, Tree, show};
 use serde::Serialize;
@@ -10,8 +11,8 @@ use serde::Serialize;
 /// What can start an image, by the name that configurations use, and how that is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Start {
-    /// `uefi`, `bios`, `raspberrypi` or `u-boot`.
-    pub firmware: &'static str,
+    /// The firmware.
+    pub firmware: Firmware,
     /// The file that says so.
     pub evidence: String,
 }
@@ -32,7 +33,7 @@ pub struct Platform {
 impl Platform {
     /// The names of what can start it.
     #[must_use]
-    pub fn firmware(&self) -> Vec<&'static str> {
+    pub fn firmware(&self) -> Vec<Firmware> {
         self.starts.iter().map(|start| start.firmware).collect()
     }
 }
@@ -87,15 +88,15 @@ fn maker(facts: &Facts, root: &Tree) -> Result<(Option<String>, Option<String>),
 /// Every firmware that finds something to start, with what it finds.
 fn starts(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Vec<Start> {
     let found = [
-        ("uefi", efi_program(facts.architecture, root, boot)),
-        ("bios", bios_grub(root)),
+        (Firmware::Uefi, efi_program(facts.architecture, root, boot)),
+        (Firmware::Bios, bios_grub(root)),
         (
-            "raspberrypi",
+            Firmware::RaspberryPi,
             boot.filter(|tree| has_raspberry_firmware(tree))
                 .map(|_| "config.txt on the boot partition".to_owned()),
         ),
         (
-            "u-boot",
+            Firmware::UBoot,
             boot.and_then(|tree| u_boot(tree, ""))
                 .or_else(|| u_boot(root, "/boot")),
         ),
@@ -338,7 +339,7 @@ mod tests {
             look("debian", root, boot)
                 .starts
                 .into_iter()
-                .map(|start| format!("{}: {}", start.firmware, start.evidence))
+                .map(|start| format!("{}: {}", start.firmware.name(), start.evidence))
                 .collect()
         };
         assert!(starts(&[], None).is_empty());

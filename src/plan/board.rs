@@ -1,11 +1,13 @@
 //! Which board the image is for: the one that is named, or the one that the facts name; and whether
 //! the image fits it.
 
-use crate::config::{self, Config, Firmware};
+use crate::config::{self, Config};
 use crate::golden::disk::{Boot, Root};
-use crate::golden::facts::{Architecture, Facts};
+use crate::golden::facts::Facts;
 use crate::golden::origin::{self, Platform};
 use crate::plan::conditions::{is_architecture, is_release};
+use crate::platform::Architecture;
+use crate::platform::Firmware;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 
@@ -156,7 +158,7 @@ fn describe(image: Image<'_>) -> String {
     let starts: Vec<String> = platform
         .starts
         .iter()
-        .map(|start| format!("{} ({})", firmware(start.firmware), start.evidence))
+        .map(|start| format!("{} ({})", start.firmware.description(), start.evidence))
         .collect();
     let starts = if starts.is_empty() {
         "nothing that is known".to_owned()
@@ -166,20 +168,9 @@ fn describe(image: Image<'_>) -> String {
     format!("{os}{maker}{model} for {architecture}, started by {starts}")
 }
 
-/// A firmware for people.
-fn firmware(name: &str) -> &str {
-    match name {
-        "uefi" => "UEFI firmware",
-        "bios" => "a BIOS",
-        "raspberrypi" => "the Raspberry Pi's firmware",
-        "u-boot" => "U-Boot",
-        other => other,
-    }
-}
-
 /// Whether a firmware starts what `found` starts: U-Boot is UEFI firmware too.
-fn starts(wanted: Firmware, found: &str) -> bool {
-    found == wanted.word() || (wanted == Firmware::UBoot && found == "uefi")
+fn starts(wanted: Firmware, found: Firmware) -> bool {
+    found == wanted || (wanted == Firmware::UBoot && found == Firmware::Uefi)
 }
 
 /// What of the image the board of `config` does not take, each with the key that says so.
@@ -188,7 +179,7 @@ fn misfits(config: &Config, image: Image<'_>) -> Vec<(&'static str, String)> {
     let board = &config.board;
     let mut out = Vec::new();
     if facts.architecture.is_some() && !is_architecture(facts.architecture, &board.architecture) {
-        let wanted: Vec<&str> = board.architecture.iter().map(|one| one.word()).collect();
+        let wanted: Vec<&str> = board.architecture.iter().map(|one| one.name()).collect();
         let found = facts.architecture.map_or("", Architecture::name);
         out.push((
             "board.architecture",
@@ -216,18 +207,18 @@ fn misfits(config: &Config, image: Image<'_>) -> Vec<(&'static str, String)> {
         && !platform
             .firmware()
             .iter()
-            .any(|found| starts(wanted, found))
+            .any(|found| starts(wanted, *found))
     {
         let found: Vec<String> = platform
             .starts
             .iter()
-            .map(|start| format!("{} ({})", firmware(start.firmware), start.evidence))
+            .map(|start| format!("{} ({})", start.firmware.description(), start.evidence))
             .collect();
         out.push((
             "board.firmware",
             format!(
                 "the board has {}, the image is started by {}",
-                firmware(wanted.word()),
+                wanted.description(),
                 found.join(" or ")
             ),
         ));
@@ -306,11 +297,11 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn platform(firmware: &[&'static str]) -> Platform {
+    pub(crate) fn platform(firmware: &[Firmware]) -> Platform {
         let starts = firmware
             .iter()
             .map(|firmware| Start {
-                firmware,
+                firmware: *firmware,
                 evidence: "a file".into(),
             })
             .collect();
@@ -328,7 +319,10 @@ pub(crate) mod tests {
             (Architecture::Amd64, "generic-x86-64"),
             (Architecture::Arm64, "generic-arm64"),
         ] {
-            let (facts, platform) = (facts(architecture), platform(&["uefi", "bios"]));
+            let (facts, platform) = (
+                facts(architecture),
+                platform(&[Firmware::Uefi, Firmware::Bios]),
+            );
             let (chosen, note) = settle(
                 &config,
                 Image {
@@ -356,7 +350,7 @@ pub(crate) mod tests {
         }
         // What has a device type is left as it is.
         let named = Config::parse("[board]\ndevice-type = \"mine\"\n").unwrap();
-        let (facts, platform) = (facts(Architecture::Arm64), platform(&["uefi"]));
+        let (facts, platform) = (facts(Architecture::Arm64), platform(&[Firmware::Uefi]));
         assert_eq!(
             settle(
                 &named,
@@ -378,7 +372,7 @@ pub(crate) mod tests {
             &config,
             Image {
                 facts: &facts,
-                platform: &platform(&["bios"]),
+                platform: &platform(&[Firmware::Bios]),
             },
         )
         .unwrap_err();
@@ -392,7 +386,7 @@ pub(crate) mod tests {
     #[test]
     fn contradictions_are_refused_with_their_place() {
         let facts = facts(Architecture::Arm64);
-        let platform = platform(&["u-boot"]);
+        let platform = platform(&[Firmware::UBoot]);
         let config =
             config::load(&["qemux86-64".into()], &["board.release=trixie".into()]).unwrap();
         let text = check(
@@ -418,7 +412,7 @@ pub(crate) mod tests {
                 &config,
                 Image {
                     facts: &facts,
-                    platform: &self::platform(&["uefi"])
+                    platform: &self::platform(&[Firmware::Uefi])
                 }
             ),
             Ok(())
@@ -427,7 +421,7 @@ pub(crate) mod tests {
             &config,
             Image {
                 facts: &facts,
-                platform: &self::platform(&["bios"]),
+                platform: &self::platform(&[Firmware::Bios]),
             },
         )
         .unwrap_err()

@@ -1,7 +1,7 @@
 //! Where the device mounts its boot partition.
 
 use crate::edit::fstab;
-use crate::golden::bootloader::Loader;
+use crate::platform::Bootloader;
 use crate::tree::Tree;
 use crate::units::MIB;
 
@@ -11,7 +11,7 @@ const FIRMWARE: &str = "/boot/firmware";
 /// Where the golden image mounts its boot partition by `/etc/fstab`; where that does not say, what
 /// systems that `loader` starts are used to. An older Raspberry Pi OS, which has it on `/boot`, is
 /// refused when its `fstab` is merged: its kernels would be gone.
-pub(crate) fn boot_mount(root: &Tree, loader: Loader) -> String {
+pub(crate) fn boot_mount(root: &Tree, loader: Bootloader) -> String {
     let text = root
         .read("/etc/fstab", MIB)
         .ok()
@@ -22,10 +22,10 @@ pub(crate) fn boot_mount(root: &Tree, loader: Loader) -> String {
         .into_iter()
         .find(|dir| fstab::mounts(&text, dir));
     let usual = match loader {
-        Loader::GrubEfi => "/boot/efi",
-        Loader::UBootOnRaspberryPi => FIRMWARE,
-        Loader::UBoot if root.dir(FIRMWARE).is_some() => FIRMWARE,
-        Loader::UBoot => "/uboot",
+        Bootloader::GrubEfi => "/boot/efi",
+        Bootloader::UBootOnRaspberryPi => FIRMWARE,
+        Bootloader::UBoot if root.dir(FIRMWARE).is_some() => FIRMWARE,
+        Bootloader::UBoot => "/uboot",
     };
     listed.unwrap_or(usual).to_owned()
 }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
     use crate::tree::{Stat, Time};
 
-    fn mount(fstab: Option<&str>, dirs: &[&str], loader: Loader) -> String {
+    fn mount(fstab: Option<&str>, dirs: &[&str], loader: Bootloader) -> String {
         let stat = || Stat::root(0o755, Time::default());
         let mut root = Tree::new(stat());
         for dir in dirs {
@@ -50,7 +50,11 @@ mod tests {
     #[test]
     fn the_golden_fstab_says_it() {
         for dir in ["/boot/efi", "/boot/firmware", "/efi", "/uboot"] {
-            for loader in [Loader::GrubEfi, Loader::UBoot, Loader::UBootOnRaspberryPi] {
+            for loader in [
+                Bootloader::GrubEfi,
+                Bootloader::UBoot,
+                Bootloader::UBootOnRaspberryPi,
+            ] {
                 assert_eq!(
                     mount(
                         Some(&format!("LABEL=x {dir} vfat defaults 0 0\n")),
@@ -67,19 +71,19 @@ mod tests {
     fn else_each_loader_has_its_own_place() {
         let commented = "# LABEL=x /uboot vfat defaults 0 0\nLABEL=y / ext4 defaults 0 1\n";
         for text in [None, Some(commented)] {
-            assert_eq!(mount(text, &[], Loader::GrubEfi), "/boot/efi");
-            assert_eq!(mount(text, &[], Loader::UBoot), "/uboot");
+            assert_eq!(mount(text, &[], Bootloader::GrubEfi), "/boot/efi");
+            assert_eq!(mount(text, &[], Bootloader::UBoot), "/uboot");
             assert_eq!(
-                mount(text, &[], Loader::UBootOnRaspberryPi),
+                mount(text, &[], Bootloader::UBootOnRaspberryPi),
                 "/boot/firmware"
             );
         }
         assert_eq!(
-            mount(None, &["/boot/firmware"], Loader::UBoot),
+            mount(None, &["/boot/firmware"], Bootloader::UBoot),
             "/boot/firmware"
         );
         assert_eq!(
-            mount(None, &["/boot/firmware"], Loader::GrubEfi),
+            mount(None, &["/boot/firmware"], Bootloader::GrubEfi),
             "/boot/efi"
         );
     }

@@ -1,14 +1,16 @@
 //! The boot loader of a conversion: which, what its integration must know, and what the disk has
 //! for it.
 
-use crate::boot::{self, Bootloader};
+use crate::boot;
 use crate::config::{self, Config};
 use crate::convert::prepare::Plan;
-use crate::golden::bootloader::{Loader, guess};
-use crate::golden::facts::{Architecture, Facts};
-use crate::image::table::TableKind;
-use crate::plan::family::{Role, Scheme};
+use crate::golden::bootloader::guess;
+use crate::golden::facts::Facts;
+use crate::plan::family::Role;
 use crate::plan::layout::{Layout, Margins};
+use crate::platform::Architecture;
+use crate::platform::Bootloader;
+use crate::platform::TableKind;
 use crate::problem::Problem;
 use crate::tree::Tree;
 use crate::units::human;
@@ -23,19 +25,19 @@ const GRAIN: usize = 512;
 const GPT_END: u64 = 34 * 512;
 
 /// The loader that the configuration names or the image shows.
-pub(crate) fn choose(config: &Config, root: &Tree, boot: Option<&Tree>) -> Loader {
+pub(crate) fn choose(config: &Config, root: &Tree, boot: Option<&Tree>) -> Bootloader {
     match config.boot.bootloader {
-        config::Bootloader::GrubEfi => Loader::GrubEfi,
-        config::Bootloader::UBoot => guess(root, boot, true),
-        config::Bootloader::Auto => guess(root, boot, false),
+        config::BootloaderChoice::GrubEfi => Bootloader::GrubEfi,
+        config::BootloaderChoice::UBoot => guess(root, boot, true),
+        config::BootloaderChoice::Auto => guess(root, boot, false),
     }
 }
 
 /// The room that the loader needs.
-pub(crate) fn margins(loader: Loader) -> Margins {
+pub(crate) fn margins(loader: Bootloader) -> Margins {
     match loader {
-        Loader::GrubEfi => Margins::EFI,
-        Loader::UBoot | Loader::UBootOnRaspberryPi => Margins::UBOOT,
+        Bootloader::GrubEfi => Margins::EFI,
+        Bootloader::UBoot | Bootloader::UBootOnRaspberryPi => Margins::UBOOT,
     }
 }
 
@@ -46,13 +48,13 @@ pub(crate) fn bootloader<'p>(
     facts: &Facts,
     partuuids: [&'p str; 2],
     arguments: &'p str,
-) -> Result<Bootloader<'p>, Problem> {
+) -> Result<boot::Integration<'p>, Problem> {
     let arch = facts
         .architecture
         .ok_or_else(|| Problem::new("the architecture of the image is not known"))?;
     let roots = [Role::RootA.number(), Role::RootB.number()];
     let (boot_mount, more_arguments) = (plan.boot_mount.as_str(), arguments);
-    if plan.loader == Loader::GrubEfi {
+    if plan.loader == Bootloader::GrubEfi {
         let table = plan.family.scheme;
         let context = boot::grub::Context {
             roots,
@@ -63,7 +65,7 @@ pub(crate) fn bootloader<'p>(
             more_arguments,
             menu_seconds: 0,
         };
-        return Ok(Bootloader::GrubEfi(context));
+        return Ok(boot::Integration::GrubEfi(context));
     }
     if !matches!(arch, Architecture::Arm64 | Architecture::Armhf) {
         let message = format!(
@@ -82,7 +84,7 @@ pub(crate) fn bootloader<'p>(
             .into_owned();
         Ok::<_, Problem>((name, bytes))
     });
-    Ok(Bootloader::UBoot(boot::uboot::Context {
+    Ok(boot::Integration::UBoot(boot::uboot::Context {
         roots,
         partuuids,
         boot_mount,
@@ -147,7 +149,11 @@ pub(crate) fn gap(
     survey: &Survey,
     layout: &Layout,
 ) -> Result<Vec<(u64, Vec<u8>)>> {
-    if !config.boot.copy_gap.unwrap_or(plan.loader == Loader::UBoot) {
+    if !config
+        .boot
+        .copy_gap
+        .unwrap_or(plan.loader == Bootloader::UBoot)
+    {
         return Ok(Vec::new());
     }
     let Some(end) = survey
@@ -159,7 +165,7 @@ pub(crate) fn gap(
         return Ok(Vec::new());
     };
     let start = table_end(survey)?;
-    let ours = if plan.family.scheme == Scheme::Gpt {
+    let ours = if plan.family.scheme == TableKind::Gpt {
         GPT_END
     } else {
         512

@@ -1,16 +1,17 @@
 //! The conditions of `[[overlay]]` and `[[raw]]`: which boards, architectures and systems they are
 //! for.
 
-use crate::config::{self, Config};
-use crate::golden::facts::{Architecture, OsRelease};
+use crate::config::Config;
+use crate::golden::facts::OsRelease;
 use crate::plan::board::Image;
+use crate::platform::Architecture;
 
 /// What an entry asks for; a list that is empty asks for nothing.
 pub(crate) struct Conditions<'c> {
     /// Built-in boards or device types.
     pub(crate) board: &'c [String],
     /// Architectures.
-    pub(crate) arch: &'c [config::Architecture],
+    pub(crate) arch: &'c [Architecture],
     /// Systems by their names.
     pub(crate) release: &'c [String],
 }
@@ -26,7 +27,7 @@ impl Conditions<'_> {
             return Some(format!("for board {}", self.board.join(" or ")));
         }
         if !is_architecture(image.facts.architecture, self.arch) {
-            let names: Vec<&str> = self.arch.iter().map(|one| one.word()).collect();
+            let names: Vec<&str> = self.arch.iter().map(|one| one.name()).collect();
             return Some(format!("for architecture {}", names.join(" or ")));
         }
         let is_one = self
@@ -47,18 +48,15 @@ pub(crate) fn is_release(os: &OsRelease, name: &str) -> bool {
 }
 
 /// Whether the condition `wanted` names `architecture` or nothing.
-pub(crate) fn is_architecture(
-    architecture: Option<Architecture>,
-    wanted: &[config::Architecture],
-) -> bool {
+pub(crate) fn is_architecture(architecture: Option<Architecture>, wanted: &[Architecture]) -> bool {
     wanted.is_empty()
-        || architecture
-            .is_some_and(|found| wanted.iter().any(|wanted| wanted.word() == found.name()))
+        || architecture.is_some_and(|found| wanted.iter().any(|wanted| *wanted == found))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use crate::plan::board::tests::{facts, platform};
 
     #[test]
@@ -84,7 +82,7 @@ mod tests {
         };
         let strings =
             |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
-        let unmet = |board: &[&str], arch: &[config::Architecture], release: &[&str]| {
+        let unmet = |board: &[&str], arch: &[Architecture], release: &[&str]| {
             let (board, release) = (strings(board), strings(release));
             Conditions {
                 board: &board,
@@ -101,11 +99,7 @@ mod tests {
             &["other", "mine"],
         ] {
             assert_eq!(
-                unmet(
-                    board,
-                    &[config::Architecture::Amd64],
-                    &["bookworm", "trixie"]
-                ),
+                unmet(board, &[Architecture::Amd64], &["bookworm", "trixie"]),
                 None,
                 "{board:?}"
             );
@@ -115,7 +109,7 @@ mod tests {
             "for board other or another"
         );
         assert_eq!(
-            unmet(&["mine"], &[config::Architecture::Arm64], &[]).unwrap(),
+            unmet(&["mine"], &[Architecture::Arm64], &[]).unwrap(),
             "for architecture arm64"
         );
         assert_eq!(

@@ -2,6 +2,7 @@
 //! and so must never change from one release to the next. It hangs on the device type and the
 //! configuration only.
 
+use crate::platform::TableKind;
 use crate::stamp::{Stamp, Uuid};
 use serde::Serialize;
 
@@ -13,27 +14,6 @@ pub enum Naming {
     Partuuid,
     /// By a device name such as `/dev/sda`.
     Device(String),
-}
-
-/// The two kinds of partition tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    /// GUID partition table.
-    Gpt,
-    /// Master boot record.
-    Mbr,
-}
-
-impl Scheme {
-    /// `gpt` or `mbr`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gpt => "gpt",
-            Self::Mbr => "mbr",
-        }
-    }
 }
 
 /// The four partitions by their part in the scheme.
@@ -81,7 +61,7 @@ impl Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Family {
     /// The kind of partition table.
-    pub scheme: Scheme,
+    pub scheme: TableKind,
     /// How the device names partitions.
     pub naming: Naming,
     /// The disk GUID (GPT).
@@ -95,7 +75,7 @@ pub struct Family {
 impl Family {
     /// Derives what the configuration does not set.
     #[must_use]
-    pub fn derive(stamp: &Stamp, scheme: Scheme, naming: Naming) -> Self {
+    pub fn derive(stamp: &Stamp, scheme: TableKind, naming: Naming) -> Self {
         Self {
             scheme,
             naming,
@@ -110,8 +90,8 @@ impl Family {
     #[must_use]
     pub fn partuuid(&self, role: Role) -> String {
         match self.scheme {
-            Scheme::Gpt => self.guids[role.number() as usize - 1].to_string(),
-            Scheme::Mbr => format!("{:08x}-{:02x}", self.disk_id, role.number()),
+            TableKind::Gpt => self.guids[role.number() as usize - 1].to_string(),
+            TableKind::Mbr => format!("{:08x}-{:02x}", self.disk_id, role.number()),
         }
     }
 
@@ -119,8 +99,8 @@ impl Family {
     #[must_use]
     pub fn disk_id_text(&self) -> String {
         match self.scheme {
-            Scheme::Gpt => self.disk_guid.to_string(),
-            Scheme::Mbr => format!("{:08x}", self.disk_id),
+            TableKind::Gpt => self.disk_guid.to_string(),
+            TableKind::Mbr => format!("{:08x}", self.disk_id),
         }
     }
 
@@ -161,14 +141,18 @@ mod tests {
             time: crate::stamp::Time::default(),
             family: "board".into(),
         };
-        let gpt = Family::derive(&stamp, Scheme::Gpt, Naming::Partuuid);
+        let gpt = Family::derive(&stamp, TableKind::Gpt, Naming::Partuuid);
         assert_eq!(
             gpt.path(Role::RootA),
             format!("/dev/disk/by-partuuid/{}", stamp.uuid("partition root-a"))
         );
         let mbr = Family {
             disk_id: 0xab,
-            ..Family::derive(&stamp, Scheme::Mbr, Naming::Device("/dev/mmcblk0".into()))
+            ..Family::derive(
+                &stamp,
+                TableKind::Mbr,
+                Naming::Device("/dev/mmcblk0".into()),
+            )
         };
         assert_eq!(mbr.partuuid(Role::Data), "000000ab-04");
         assert_eq!(mbr.path(Role::RootB), "/dev/mmcblk0p3");

@@ -3,11 +3,12 @@
 
 use crate::config::Config;
 use crate::fs::{ext4, fat};
-use crate::golden::bootloader::Loader;
 use crate::golden::disk::Boot;
 use crate::image::table;
-use crate::plan::family::{Family, Role, Scheme};
+use crate::plan::family::{Family, Role};
 use crate::plan::layout::Layout;
+use crate::platform::Bootloader;
+use crate::platform::TableKind;
 use crate::problem::Problem;
 use crate::stamp::Stamp;
 use crate::tree::Tree;
@@ -112,19 +113,22 @@ pub(crate) fn fitting(problem: Problem, config: &Config, minimum: u64) -> Proble
 }
 
 /// The partition table of the result.
-pub(crate) fn table(family: &Family, loader: Loader, layout: &Layout) -> table::Table {
+pub(crate) fn table(family: &Family, loader: Bootloader, layout: &Layout) -> table::Table {
     let extents = [layout.boot, layout.root_a, layout.root_b, layout.data];
     let mut partitions = Vec::new();
     for (role, extent) in Role::ALL.into_iter().zip(extents) {
         let kind = match (family.scheme, role) {
-            (Scheme::Gpt, Role::Boot) => table::types::GPT_ESP,
-            (Scheme::Gpt, _) => table::types::GPT_LINUX,
+            (TableKind::Gpt, Role::Boot) => table::types::GPT_ESP,
+            (TableKind::Gpt, _) => table::types::GPT_LINUX,
             // The firmware of some boards reads FAT partitions of this type only.
-            (Scheme::Mbr, Role::Boot) if loader != Loader::GrubEfi => table::types::MBR_FAT32_LBA,
-            (Scheme::Mbr, Role::Boot) => table::types::MBR_ESP,
-            (Scheme::Mbr, _) => table::types::MBR_LINUX,
+            (TableKind::Mbr, Role::Boot) if loader != Bootloader::GrubEfi => {
+                table::types::MBR_FAT32_LBA
+            }
+            (TableKind::Mbr, Role::Boot) => table::types::MBR_ESP,
+            (TableKind::Mbr, _) => table::types::MBR_LINUX,
         };
-        let id = (family.scheme == Scheme::Gpt).then(|| family.guids[role.number() as usize - 1]);
+        let id =
+            (family.scheme == TableKind::Gpt).then(|| family.guids[role.number() as usize - 1]);
         let sectors = Lba::from_bytes(extent.len).0;
         let mut partition = table::Partition::new(
             role.number(),
@@ -134,20 +138,20 @@ pub(crate) fn table(family: &Family, loader: Loader, layout: &Layout) -> table::
             id,
         );
         // U-Boot looks for its script on partitions that are marked for it.
-        if loader != Loader::GrubEfi && role == Role::Boot {
+        if loader != Bootloader::GrubEfi && role == Role::Boot {
             match family.scheme {
-                Scheme::Gpt => partition.attributes = table::BIOS_BOOTABLE,
-                Scheme::Mbr => partition.active = true,
+                TableKind::Gpt => partition.attributes = table::BIOS_BOOTABLE,
+                TableKind::Mbr => partition.active = true,
             }
         }
-        if family.scheme == Scheme::Gpt {
+        if family.scheme == TableKind::Gpt {
             partition.name = role.name().to_owned();
         }
         partitions.push(partition);
     }
     let disk_id = match family.scheme {
-        Scheme::Gpt => table::DiskId::Gpt(family.disk_guid),
-        Scheme::Mbr => table::DiskId::Mbr(family.disk_id),
+        TableKind::Gpt => table::DiskId::Gpt(family.disk_guid),
+        TableKind::Mbr => table::DiskId::Mbr(family.disk_id),
     };
     table::Table {
         disk_id,

@@ -4,7 +4,8 @@
 //! the protective MBR).
 
 use super::finding::{Log, Place, Severity};
-use crate::image::table::{Error, Partition, Table, TableKind};
+use crate::image::table::{Error, Partition, Table};
+use crate::platform::TableKind;
 use crate::stream::ReadAt;
 use crate::units::{Lba, MIB, SECTOR, human};
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! What UEFI and GRUB call the processor architectures.
 
-use crate::golden::facts::Architecture;
+use crate::platform::Architecture;
 
 impl Architecture {
     /// What names of UEFI programs end in: `BOOTX64.EFI` (UEFI, "Removable Media Boot Behavior"),

@@ -7,7 +7,7 @@ use super::{files_of, menu};
 use crate::boot::TEXT;
 use crate::boot::arguments::Arguments;
 use crate::boot::version::by_version;
-use crate::golden::facts::Architecture;
+use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::Tree;

@@ -21,8 +21,8 @@ use crate::boot::arguments::Arguments;
 use crate::boot::divert::divert;
 use crate::boot::fat::{find_name, names};
 use crate::boot::{files_of, fill, keep, tools};
-use crate::golden::facts::Architecture;
-use crate::plan::family::Scheme;
+use crate::platform::Architecture;
+use crate::platform::TableKind;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
@@ -37,7 +37,7 @@ pub struct Context<'c> {
     /// Their PARTUUIDs, as the kernel takes them.
     pub partuuids: [&'c str; 2],
     /// The partition table's kind.
-    pub table: Scheme,
+    pub table: TableKind,
     /// Where the boot partition is mounted: `/boot/efi`.
     pub boot_mount: &'c str,
     /// The image's architecture.
@@ -184,8 +184,8 @@ pub fn stage1(context: &Context<'_>) -> String {
     let [number_a, number_b] = context.roots.map(|number| number.to_string());
     let [uuid_a, uuid_b] = context.partuuids.map(str::to_ascii_lowercase);
     let table = match context.table {
-        Scheme::Gpt => "gpt",
-        Scheme::Mbr => "msdos",
+        TableKind::Gpt => "gpt",
+        TableKind::Mbr => "msdos",
     };
     fill(
         include_str!("../../../configs/device/grub/stage1.cfg"),

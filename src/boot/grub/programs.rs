@@ -5,7 +5,7 @@ use super::assemble::assemble;
 use super::binary::Binary;
 use crate::boot::TEXT;
 use crate::boot::fat::{find_name, names};
-use crate::golden::facts::Architecture;
+use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::edit::EditError;

@@ -68,7 +68,7 @@ fn context(arch: Architecture) -> Context<'static> {
     Context {
         roots: [2, 3],
         partuuids: ["ABCD-2", "abcd-3"],
-        table: Scheme::Gpt,
+        table: TableKind::Gpt,
         boot_mount: "/boot/efi",
         arch,
         more_arguments: "panic=30",

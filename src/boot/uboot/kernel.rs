@@ -4,7 +4,7 @@ use super::{Context, settings, top};
 use crate::boot::fat::find_name;
 use crate::boot::files_of;
 use crate::boot::version::by_version;
-use crate::golden::facts::Architecture;
+use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::Tree;

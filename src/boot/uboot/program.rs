@@ -3,7 +3,7 @@
 
 use super::{Context, top};
 use crate::boot::fat::find_name;
-use crate::golden::facts::Architecture;
+use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::tree::Tree;
 

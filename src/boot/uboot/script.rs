@@ -2,7 +2,7 @@
 
 use super::{Context, Storage, environment};
 use crate::boot::fill;
-use crate::golden::facts::Architecture;
+use crate::platform::Architecture;
 
 /// What the script must know of a board: where in memory things go, and where arguments and device
 /// tree come from.

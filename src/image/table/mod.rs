@@ -15,6 +15,7 @@ mod gpt;
 mod mbr;
 mod probe;
 
+use crate::platform::TableKind;
 use crate::stamp::Uuid;
 use crate::stream::ReadAt;
 use crate::units::{Lba, SECTOR};
@@ -67,24 +68,6 @@ pub mod types {
     pub const MBR_LVM: PartitionType = PartitionType::Mbr(0x8e);
     /// EFI system partition (UEFI 5.2.2).
     pub const MBR_ESP: PartitionType = PartitionType::Mbr(0xef);
-}
-
-/// The two kinds of partition table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TableKind {
-    /// GUID partition table.
-    Gpt,
-    /// Master boot record.
-    Mbr,
-}
-
-impl fmt::Display for TableKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Gpt => "GPT",
-            Self::Mbr => "MBR",
-        })
-    }
 }
 
 /// What identifies a disk; its variant tells the kind of table.

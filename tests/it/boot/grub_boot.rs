@@ -9,8 +9,8 @@ use crate::support::qemu::{Board, Firmware};
 use crate::support::{must, scratch, tool};
 use goldsmith::boot::grub::{self, Context};
 use goldsmith::boot::state::{Block, Copy, Cut, Environment as _, Medium, Slot, Values};
-use goldsmith::golden::facts::Architecture;
-use goldsmith::plan::family::Scheme;
+use goldsmith::platform::Architecture;
+use goldsmith::platform::TableKind;
 use goldsmith::stamp::Time;
 use goldsmith::stream::ReadAt as _;
 use goldsmith::tree::editor::Editor;
@@ -175,7 +175,7 @@ fn context(arch: Architecture) -> Context<'static> {
     Context {
         roots: [2, 3],
         partuuids: [PARTUUIDS[1], PARTUUIDS[2]],
-        table: Scheme::Gpt,
+        table: TableKind::Gpt,
         boot_mount: "/boot/efi",
         arch,
         more_arguments: "panic=-1",
@@ -795,7 +795,7 @@ fn boot_grub_from_a_master_boot_record() {
     std::os::unix::fs::FileExt::write_all_at(&file, &0x1234_abcd_u32.to_le_bytes(), 440).unwrap();
     disk.uuids = ["1234abcd-02", "1234abcd-03"];
     disk.script(&grub::stage1(&Context {
-        table: Scheme::Mbr,
+        table: TableKind::Mbr,
         partuuids: ["1234ABCD-02", "1234ABCD-03"],
         ..context(Architecture::Amd64)
     }));

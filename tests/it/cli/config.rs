@@ -2,9 +2,10 @@
 
 use crate::support::scratch;
 use goldsmith::config::{
-    Bootloader, Config, Device, Error, Firmware, ImageFormat, OriginKind, Room, TableKind, Target,
+    BootloaderChoice, Config, Device, Error, ImageFormat, OriginKind, Room, TableChoice, Target,
     boards, built_in, example, expand, load, manual,
 };
+use goldsmith::platform::Firmware;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +65,7 @@ fn nothing_set_means_the_defaults() {
     );
     assert_eq!(
         (config.storage.table, &config.storage.device),
-        (TableKind::Keep, &Device::PartUuid)
+        (TableChoice::Keep, &Device::PartUuid)
     );
     assert_eq!(
         (config.root.headroom, config.root.size),
@@ -93,7 +94,7 @@ fn built_in_boards_are_sound() {
     let qemu = load(&["qemux86-64".into()], &[]).unwrap();
     assert_eq!(
         (qemu.boot.bootloader, qemu.storage.table),
-        (Bootloader::GrubEfi, TableKind::Gpt)
+        (BootloaderChoice::GrubEfi, TableChoice::Gpt)
     );
     assert_eq!(
         qemu.place("boot.bootloader").unwrap().origin.kind,
@@ -296,7 +297,7 @@ fn parents_come_first_and_each_once() {
     assert_eq!(config.artifact.name.as_deref(), Some("a"));
     // `d.toml` is named by both parents: the second time must not undo what `b.toml` changed.
     assert_eq!(config.output.name.as_deref(), Some("b"));
-    assert_eq!(config.storage.table, TableKind::Gpt);
+    assert_eq!(config.storage.table, TableChoice::Gpt);
     // Named by the user after all, it does win.
     let config = load_in(dir.path(), &["a.toml", "d.toml"], &[]).unwrap();
     assert_eq!(config.output.name.as_deref(), Some("d"));

@@ -6,7 +6,7 @@ use crate::edit::manifest::{Edit, Mount, differences, manifest, unexplained};
 use crate::support::golden::{client_packages, golden};
 use crate::support::unprivileged::Workshop;
 use crate::support::{goldsmith, must, root, run, scratch, tool};
-use goldsmith::golden::facts::Architecture;
+use goldsmith::platform::Architecture;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,9 +1,8 @@
 //! Partition tables: ours before `sgdisk` and `sfdisk`, theirs before us, and damage.
 
 use crate::support::{must, run, scratch, tool};
-use goldsmith::image::table::{
-    DiskId, Error, Instead, Partition, Table, TableKind, Warning, types,
-};
+use goldsmith::image::table::{DiskId, Error, Instead, Partition, Table, Warning, types};
+use goldsmith::platform::TableKind;
 use goldsmith::stamp::Uuid;
 use goldsmith::stream::{FileSource, MemSource};
 use goldsmith::units::{Lba, MIB};

@@ -13,15 +13,21 @@ const MAP: &[(&str, &[&str])] = &[
     ("report", &[]),
     ("problem", &[]),
     ("pattern", &[]),
+    ("platform", &[]),
     ("stream", &["units"]),
     ("digest", &["stream"]),
     // Model. A tree's times are those of `stamp`, which names the type.
     ("tree", &["digest", "stamp", "stream", "units"]),
     // Formats: bytes to values and back.
-    ("config", &["pattern", "problem", "stamp", "units"]),
+    (
+        "config",
+        &["pattern", "platform", "problem", "stamp", "units"],
+    ),
     (
         "image",
-        &["digest", "problem", "report", "stamp", "stream", "units"],
+        &[
+            "digest", "platform", "problem", "report", "stamp", "stream", "units",
+        ],
     ),
     ("fs/ext4", &["stamp", "stream", "tree", "units"]),
     ("fs/fat", &["stamp", "stream", "tree", "units"]),

@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use crate::support::{must, root, tool};
-use goldsmith::golden::facts::Architecture;
+use goldsmith::platform::Architecture;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

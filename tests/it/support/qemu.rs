@@ -11,7 +11,7 @@
 use crate::convert::conversions::partitions;
 use crate::support::u_boot;
 use crate::support::{must, tool};
-use goldsmith::golden::facts::Architecture;
+use goldsmith::platform::Architecture;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};

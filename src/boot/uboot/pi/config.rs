@@ -2,7 +2,7 @@
 //! them names.
 
 use super::PROGRAM;
-use crate::golden::facts::Architecture;
+use crate::platform::Architecture;
 
 /// What stands in front of a line that counts no more.
 const OUT: &str = "#mender# ";
