@@ -6,6 +6,7 @@
 //! `tests/it/house/arrows.rs`, which checks this, says so.
 
 // Ground: the standard library and codecs.
+pub mod bytes;
 pub mod digest;
 pub mod pattern;
 pub mod platform;

@@ -3,7 +3,7 @@
 //! their frames still knows them. Nothing else has a say: neither the number of threads nor whether
 //! zeros are holes.
 
-use crate::compress::parallel::is_zero;
+use crate::bytes::is_zero;
 use crate::compress::pool::{Buffer, Pool};
 use crate::stream::{Lengths, ReadAt};
 use std::io;

@@ -213,12 +213,6 @@ struct Zeros {
     frames: Vec<OnceLock<Arc<Vec<u8>>>>,
 }
 
-/// True when all bytes are zero; sixteen at a time, since most of a disk is asked.
-pub(crate) fn is_zero(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<16>();
-    words.iter().all(|word| u128::from_ne_bytes(*word) == 0) && rest.iter().all(|byte| *byte == 0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

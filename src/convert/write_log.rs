@@ -2,7 +2,7 @@
 //! Reading the file back once gives its SHA-256 and shows that every byte of it is the one that was
 //! meant.
 
-use crate::compress::parallel::is_zero;
+use crate::bytes::is_zero;
 use crate::digest::Digest;
 use crate::problem::Problem;
 use crate::stream::{FileSource, ReadAt};

@@ -5,7 +5,7 @@ mod device;
 
 pub use device::Target;
 
-use crate::compress::parallel::is_zero;
+use crate::bytes::is_zero;
 use crate::image::output::{BlockMap, Mapped};
 use crate::image::source::{Forwards, open_forwards};
 use crate::problem::Problem;

@@ -1,6 +1,6 @@
 //! Writing contents into a file: sparse, within the kernel where it can copy by itself.
 
-use crate::compress::parallel::is_zero;
+use crate::bytes::is_zero;
 use crate::stream::{FileSource, ReadAt};
 use std::fs::File;
 use std::io;

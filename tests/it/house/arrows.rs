@@ -8,6 +8,7 @@ use std::path::Path;
 /// as modules of their own: formats do not know their siblings.
 const MAP: &[(&str, &[&str])] = &[
     // Ground.
+    ("bytes", &[]),
     ("units", &[]),
     ("stamp", &[]),
     ("report", &[]),
@@ -26,13 +27,13 @@ const MAP: &[(&str, &[&str])] = &[
     (
         "image",
         &[
-            "digest", "platform", "problem", "report", "stamp", "stream", "units",
+            "bytes", "digest", "platform", "problem", "report", "stamp", "stream", "units",
         ],
     ),
-    ("fs/ext4", &["stamp", "stream", "tree", "units"]),
-    ("fs/fat", &["stamp", "stream", "tree", "units"]),
-    ("deb", &["digest", "stream", "tree", "units"]),
-    ("artifact", &["digest", "stream", "units"]),
+    ("fs/ext4", &["bytes", "stamp", "stream", "tree", "units"]),
+    ("fs/fat", &["bytes", "stamp", "stream", "tree", "units"]),
+    ("deb", &["bytes", "digest", "stream", "tree", "units"]),
+    ("artifact", &["bytes", "digest", "stream", "units"]),
     ("shell", &["*"]),
     ("compress", &["*"]),
     // Facts and decisions.
