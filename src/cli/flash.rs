@@ -1,4 +1,4 @@
-//! `goldsmith flash`: an image onto a device.
+//! `goldsmith flash`: writes an image to a device.
 
 use super::progress;
 use crate::flash::{Image, Target};
@@ -10,32 +10,32 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether a device is being overwritten: what is said when the program is interrupted.
-pub(super) static UNDERWAY: AtomicBool = AtomicBool::new(false);
+/// Whether a device is being written to: an interrupt then leaves part of the image on it.
+pub(super) static WRITING: AtomicBool = AtomicBool::new(false);
 
-/// Write an image to a card or disk, and read it back
+/// Write an image to a card or disk, and verify it by reading it back
 ///
-/// Writes what the image's block map names, or else everything. The map is looked for beside the
-/// image (disk.img.bmap for disk.img and disk.img.gz). Whatever is mounted or in use otherwise is
-/// refused.
+/// Writes only the blocks that the block map lists; without a block map, writes everything. By
+/// default the block map is the file next to the image: disk.img.bmap for disk.img and
+/// disk.img.gz. Refuses devices that are mounted or otherwise in use.
 #[derive(Args, Debug)]
 pub(super) struct FlashArgs {
-    /// Block map [default: the one beside the image]
+    /// Block map [default: the one next to the image]
     #[arg(short, long, value_name = "FILE")]
     bmap: Option<PathBuf>,
     /// Overwrite without asking
     #[arg(short, long)]
     yes: bool,
-    /// Do not read back what was written
+    /// Do not read back the written data
     #[arg(long)]
     no_verify: bool,
-    /// Say nothing but errors
+    /// Print errors only
     #[arg(short, long)]
     quiet: bool,
-    /// The image: raw, gzip, xz, Zstandard, qcow2 or Android sparse
+    /// Disk image: raw, gzip, xz, Zstandard, qcow2 or Android sparse
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
-    /// The block device, or a file that is large enough
+    /// Block device, or a file that is large enough
     #[arg(value_name = "DEVICE")]
     device: PathBuf,
 }
@@ -50,38 +50,33 @@ pub(super) fn run(args: &FlashArgs) -> anyhow::Result<ExitCode> {
     }
     let report = progress::report(args.quiet);
     match image.map() {
-        Some(map) => report.note(&format!("by the block map {}", map.display())),
-        None => report.note("no block map: every byte is written"),
+        Some(map) => report.note(&format!("using the block map {}", map.display())),
+        None => report.note("no block map: writing every byte"),
     }
-    UNDERWAY.store(true, Ordering::Relaxed);
+    WRITING.store(true, Ordering::Relaxed);
     let written = image.write(&target, !args.no_verify, &*report)?;
-    UNDERWAY.store(false, Ordering::Relaxed);
-    let how = if args.no_verify {
-        "not read back"
+    WRITING.store(false, Ordering::Relaxed);
+    let verified = if args.no_verify {
+        "not verified"
     } else {
-        "read back and equal"
+        "verified"
     };
     report.note(&format!(
-        "{}: {} written, {how}",
+        "{}: {} written, {verified}",
         target.path.display(),
         human(written)
     ));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks whether the device is the right one.
+/// Shows the device and asks for confirmation.
 fn ask(image: &Image, target: &Target) -> anyhow::Result<()> {
     let shown = target.path.display();
     if !io::stdin().is_terminal() {
-        let message = format!(
-            "nobody can be asked whether to overwrite {shown}: standard input is no terminal"
-        );
-        return Err(Usage(
-            Problem::new(message)
-                .hint("say --yes if it is the right one")
-                .into(),
-        )
-        .into());
+        let problem = Problem::new(format!(
+            "refusing to overwrite {shown}: standard input is not a terminal"
+        ));
+        return Err(Usage(problem.hint("confirm with --yes").into()).into());
     }
     let model = target
         .model
@@ -100,7 +95,7 @@ fn ask(image: &Image, target: &Target) -> anyhow::Result<()> {
         |size| format!("of {}", human(size)),
     );
     text.push_str(&format!(
-        "Everything on it will be lost, for an image {size}. Type `yes` to go on: "
+        "All data on it will be overwritten by an image {size}. Type `yes` to continue: "
     ));
     io::stderr().write_all(text.as_bytes())?;
     let mut answer = String::new();
@@ -108,6 +103,6 @@ fn ask(image: &Image, target: &Target) -> anyhow::Result<()> {
     if answer.trim() == "yes" {
         Ok(())
     } else {
-        Err(Problem::new(format!("{shown} was left as it is")).into())
+        Err(Problem::new(format!("not confirmed; {shown} is unchanged")).into())
     }
 }

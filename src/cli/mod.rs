@@ -1,4 +1,4 @@
-//! The command line: parses, prints, exits; decides nothing.
+//! The command line: parses arguments, prints results, sets the exit code. Decides nothing.
 
 pub mod artifact;
 pub mod boards;
@@ -11,18 +11,17 @@ mod plan;
 mod progress;
 mod verify;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Turn a golden disk image into an A/B image with over-the-air updates
+/// Convert a golden disk image into an A/B image with over-the-air updates
 ///
-/// Reads one hand-tuned Debian system and makes of it what a fleet can be flashed with and updated
-/// by: a disk image with two root slots, and an update Artifact for the Mender client. Needs no
-/// privilege of any kind.
+/// Converts the disk image of one hand-configured Debian system into an A/B image to flash and a
+/// Mender Artifact to update with. Needs no privileges.
 ///
-/// Exit codes: 0 done; 1 could not do it; 2 the arguments or the configuration are wrong or
-/// incomplete; 128 + N ended by signal N.
+/// Exit codes: 0 success; 1 failure; 2 invalid or incomplete arguments or configuration; 128 + N
+/// terminated by signal N.
 #[derive(Debug, Parser)]
 #[command(
     name = "goldsmith",
@@ -46,13 +45,28 @@ enum Command {
     Boards(boards::BoardsArgs),
 }
 
-/// Runs a command line and reports its error.
+/// Every command as it is typed after `goldsmith`, such as `artifact show`. The first one is empty:
+/// the program itself.
+#[must_use]
+pub fn commands() -> Vec<String> {
+    fn collect(path: &str, command: &clap::Command, out: &mut Vec<String>) {
+        out.push(path.to_owned());
+        for child in command.get_subcommands() {
+            collect(format!("{path} {}", child.get_name()).trim_start(), child, out);
+        }
+    }
+    let mut out = Vec::new();
+    collect("", &Cli::command(), &mut out);
+    out
+}
+
+/// Parses the command line, runs the command and reports its error.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // What cannot be printed (a closed pipe) cannot be reported either.
+            // If it cannot be printed (a closed pipe), that cannot be reported either.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
@@ -79,8 +93,8 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// SIGINT, SIGTERM and SIGHUP take the temporary files away and end the program with 128 + their
-/// number, as shells expect.
+/// Makes SIGINT, SIGTERM and SIGHUP remove the temporary files and exit with 128 + their number, as
+/// shells expect.
 fn on_signals() {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]) else {
@@ -89,8 +103,8 @@ fn on_signals() {
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             let published = crate::convert::outputs::abandon();
-            let half = flash::UNDERWAY.load(std::sync::atomic::Ordering::Relaxed);
-            let state = match (half, published) {
+            let writing = flash::WRITING.load(std::sync::atomic::Ordering::Relaxed);
+            let state = match (writing, published) {
                 (true, _) => "the device holds part of the image",
                 (false, true) => "everything was written",
                 (false, false) => "nothing was written",
@@ -101,7 +115,7 @@ fn on_signals() {
     });
 }
 
-/// Prints to standard output, which may have been closed by the reader of a pipe: no error then.
+/// Prints to standard output. A closed pipe is not an error.
 fn print(text: &str) -> io::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -3,20 +3,22 @@
 
 use super::kind::{Kind, Shape};
 use super::nearest::nearest;
-use super::node::{Node, Origin, OriginKind, Place, Table, parse};
+use super::node::{Node, Origin, OriginKind, Place, Table, Value, parse};
 use crate::problem::{Problem, Problems};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 /// A key as the manual needs it.
 pub(super) struct Key {
-    /// Its name, in kebab case.
+    /// The name, in kebab case.
     pub(super) name: String,
-    /// What it means.
+    /// An older name that is still read but not documented, in kebab case.
+    pub(super) alias: Option<&'static str>,
+    /// The meaning.
     pub(super) doc: &'static str,
-    /// What it takes.
+    /// The values that it takes.
     pub(super) shape: Shape,
-    /// What holds when it is not set.
+    /// The value when it is not set.
     pub(super) fallback: Fallback,
 }
 
@@ -130,6 +132,40 @@ impl<'r> Reader<'r> {
     }
 }
 
+/// Gives every key of `node` its present name. A table that has a key under both names is refused.
+pub(super) fn resolve_aliases(node: &mut Node, at: &str, keys: &[Key], problems: &mut Problems) {
+    let Value::Table(table) = &mut node.value else {
+        return;
+    };
+    for key in keys {
+        if let Some((alias, (place, value))) =
+            key.alias.and_then(|alias| table.remove_entry(alias))
+        {
+            if table.contains_key(&key.name) {
+                let problem = Problem::new(format!(
+                    "{place}: `{}` is an older name of `{}`, which is set too",
+                    join(at, &alias),
+                    join(at, &key.name)
+                ));
+                problems.push(problem.hint("remove one of them"));
+            } else {
+                table.insert(key.name.clone(), (place, value));
+            }
+        }
+        let Some((_, child)) = table.get_mut(&key.name) else {
+            continue;
+        };
+        let path = join(at, &key.name);
+        match (&key.shape, &mut child.value) {
+            (Shape::Table(_, keys), _) => resolve_aliases(child, &path, keys, problems),
+            (Shape::Tables(_, keys), Value::Array(items)) => items
+                .iter_mut()
+                .for_each(|item| resolve_aliases(item, &path, keys, problems)),
+            _ => {}
+        }
+    }
+}
+
 /// A value written in TOML by ourselves.
 fn literal(text: &str) -> Result<Node, Problems> {
     let root = parse(&format!("value = {text}"), &DEFAULT)?;
@@ -174,9 +210,12 @@ pub(super) fn kebab(field: &str) -> String {
 /// Defines tables of keys: a struct with a field for each, and its [`Section`].
 ///
 /// A field reads `name: type => Kind { fallback }`; the fallback is one of `default "TOML"`, `unset
-/// "meaning", like "TOML"` (the type is then an `Option`) and `required like "TOML"`. A final `plus
-/// name: type;` adds a field that is no key.
+/// "meaning", like "TOML"` (the type is then an `Option`) and `required like "TOML"`. `formerly
+/// "name"` after it adds an older name of the key. A final `plus name: type;` adds a field that is
+/// not a key.
 macro_rules! keys {
+    (@alias) => { None };
+    (@alias $alias:literal) => { Some($alias) };
     (@fallback default $toml:literal) => { Fallback::Default($toml) };
     (@fallback unset $meaning:literal, like $toml:literal) => { Fallback::Unset { meaning: $meaning, example: $toml } };
     (@fallback required like $toml:literal) => { Fallback::Required { example: $toml } };
@@ -194,7 +233,7 @@ macro_rules! keys {
         pub struct $name:ident {
             $(
                 $(#[doc = $doc:literal])+
-                $field:ident: $type:ty => $kind:ty { $($fallback:tt)+ }
+                $field:ident: $type:ty => $kind:ty { $($fallback:tt)+ } $(formerly $alias:literal)?
             )+
             $(plus $extra:ident: $extra_type:ty;)?
         }
@@ -215,6 +254,7 @@ macro_rules! keys {
             fn keys() -> Vec<Key> {
                 vec![$(Key {
                     name: kebab(stringify!($field)),
+                    alias: keys!(@alias $($alias)?),
                     doc: concat!($($doc, "\n"),+),
                     shape: <$kind>::shape(),
                     fallback: keys!(@fallback $($fallback)+),

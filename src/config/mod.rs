@@ -81,7 +81,7 @@ impl Layer {
             );
             return Err(Error(Problem::new(message).into()));
         }
-        Ok(Self(node::parse(text, &Arc::new(origin))?))
+        Self::new(node::parse(text, &Arc::new(origin))?)
     }
 
     /// Reads `key.path=value`, as `--set` takes it; the value is TOML, or else a string. Relative
@@ -90,7 +90,16 @@ impl Layer {
     /// # Errors
     /// When it has not that form.
     pub fn set(argument: &str, base: PathBuf) -> Result<Self, Error> {
-        Ok(Self(node::parse_set(argument, base)?))
+        Self::new(node::parse_set(argument, base)?)
+    }
+
+    /// The layer with every key under its present name, so that layers merge whichever name they
+    /// use.
+    fn new(mut node: Node) -> Result<Self, Error> {
+        let mut problems = Problems::default();
+        keys::resolve_aliases(&mut node, "", &Config::keys(), &mut problems);
+        problems.check()?;
+        Ok(Self(node))
     }
 
     /// What the layer builds upon, each with the place where it says so.

@@ -364,8 +364,8 @@ keys! {
         input_digest: Option<bool> => Flag { unset "`true` for a compressed image", like "true" }
         /// Whether the root filesystem is also written as a file of its own.
         rootfs: bool => Flag { default "false" }
-        /// Whether a list of the places of all files in the root filesystem is written, which a
-        /// later release can be laid out by (`--like`).
-        places: bool => Flag { default "false" }
+        /// Whether to write a list of the blocks of every file in the root filesystem, so that a
+        /// later release can reuse this layout (`--preserve-layout`).
+        file_layout: bool => Flag { default "false" } formerly "places"
     }
 }

@@ -43,7 +43,7 @@ fn of_record(path: &Path) -> Result<FileLayout> {
     // The name of a file beside the record, not a way to elsewhere.
     let Some(name) = name.and_then(|name| Path::new(name).file_name()) else {
         return Err(Problem::new("that conversion wrote no list of places")
-            .hint("name its image or its root filesystem, and set output.places = true for releases that others shall follow")
+            .hint("name its image or its root filesystem, and set output.file-layout = true for releases that others shall follow")
             .into());
     };
     let list = path.with_file_name(name);

@@ -540,21 +540,9 @@ fn the_page_of_boards_is_up_to_date() {
     }
 }
 
-/// All commands, by what stands before `--help`.
-const COMMANDS: [&str; 8] = [
-    "",
-    "convert",
-    "plan",
-    "inspect",
-    "artifact",
-    "artifact show",
-    "artifact validate",
-    "boards",
-];
-
 #[test]
 fn help_fits_a_terminal() {
-    for command in COMMANDS {
+    for command in goldsmith::cli::commands() {
         for flag in ["--help", "-h"] {
             let output = Command::new(goldsmith())
                 .args(command.split_whitespace())
@@ -574,12 +562,82 @@ fn help_fits_a_terminal() {
 }
 
 #[test]
+fn readme_lists_every_command() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"));
+    let readme = readme.unwrap();
+    let commands = goldsmith::cli::commands();
+    assert!(commands.iter().any(|name| name == "artifact validate"));
+    for command in commands.iter().filter(|name| !name.is_empty()) {
+        let row = format!("| `{command}` | ");
+        // A command with subcommands is listed by these.
+        let group = commands
+            .iter()
+            .any(|other| other.starts_with(&format!("{command} ")));
+        assert!(
+            group || readme.contains(&row),
+            "README.md does not list `{command}`"
+        );
+    }
+}
+
+#[test]
+fn commands_that_read_an_image_bound_what_it_unpacks_to() {
+    let Some(gzip) = tool("gzip") else { return };
+    let dir = scratch();
+    let image = dir.path().join("zeros.img");
+    fs::File::create(&image).unwrap().set_len(2 << 20).unwrap();
+    must(gzip, &[&image]);
+    for command in ["inspect", "verify"] {
+        let output = run(
+            dir.path(),
+            &format!("{command} --max-size 1MiB zeros.img.gz"),
+        );
+        let expected = "error: zeros.img.gz unpacks to more than the limit of 1 MiB\nhint: allow more with --max-size\n";
+        assert_eq!(
+            (stderr(&output), output.status.code()),
+            (expected.to_owned(), Some(1)),
+            "{command}"
+        );
+        // The limit itself is allowed.
+        let output = run(
+            dir.path(),
+            &format!("{command} --max-size 2MiB zeros.img.gz"),
+        );
+        let said = stderr(&output) + &stdout(&output);
+        assert!(
+            said.contains("zeros") && !said.contains("limit"),
+            "{command}: {said}"
+        );
+    }
+}
+
+#[test]
+fn older_names_of_options_are_read_and_not_shown() {
+    for (command, old, new) in [
+        ("convert", "--like", "--preserve-layout"),
+        ("convert", "--field", "--upgrade-from"),
+        ("plan", "--like", "--preserve-layout"),
+        ("plan", "--field", "--upgrade-from"),
+        ("verify", "--field", "--upgrade-from"),
+    ] {
+        let help = stdout(&run(Path::new("."), &format!("{command} --help")));
+        assert!(help.contains(new) && !help.contains(old), "{help}");
+        let output = run(Path::new("."), &format!("{command} {old} a {new} b c"));
+        assert!(
+            stderr(&output).starts_with(&format!("error: the argument '{new} <")),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
 fn the_manual_is_up_to_date() {
     let mut text = String::from(
-        "# Manual\n\nWhat `goldsmith COMMAND --help` says, generated from the definitions of the arguments.\nThe configuration has a page of \
-         its own: [configuration.md](configuration.md).\n",
+        "# Manual\n\nThe output of `goldsmith COMMAND --help` for every command, generated from the definitions of the arguments.\nThe \
+         configuration is documented in [configuration.md](configuration.md).\n",
     );
-    for command in COMMANDS {
+    for command in goldsmith::cli::commands() {
         let output = run(Path::new("."), &format!("{command} --help"));
         let help = stdout(&output)
             .lines()

@@ -660,6 +660,57 @@ fn every_value_tells_where_it_comes_from() {
 }
 
 #[test]
+fn older_names_of_keys_are_read_and_not_shown() {
+    let dir = scratch();
+    write(
+        dir.path(),
+        &[
+            ("old.toml", "[output]\nplaces = true\n"),
+            ("new.toml", "[output]\nfile-layout = false\n"),
+            ("wrong.toml", "[output]\nname = \"x\"\nplaces = 1\n"),
+            (
+                "both.toml",
+                "[output]\nfile-layout = true\nplaces = true\n",
+            ),
+        ],
+    );
+    let load = |files: &[&str], sets: &[&str]| load_in(dir.path(), files, sets);
+    let config = load(&["old.toml"], &[]).unwrap();
+    assert!(config.output.file_layout);
+    let shown = config
+        .show()
+        .replace(&format!("{}/", dir.path().display()), "");
+    assert!(
+        shown.contains("\nfile-layout = true  # old.toml:2:10\n"),
+        "{shown}"
+    );
+    // Whichever name they use, later files override earlier ones.
+    let overridden = load(&["old.toml", "new.toml"], &[]).unwrap();
+    assert!(!overridden.output.file_layout);
+    let overriding = load(&["new.toml", "old.toml"], &[]).unwrap();
+    assert!(overriding.output.file_layout);
+    let set = load(&["new.toml"], &["output.places=true"]).unwrap();
+    assert!(set.output.file_layout);
+
+    let refused = |files: &[&str], sets: &[&str]| complaint(dir.path(), load(files, sets));
+    assert_eq!(
+        refused(&["wrong.toml"], &[]),
+        "wrong.toml:3:10: output.file-layout: a number where true or false belongs"
+    );
+    assert_eq!(
+        refused(&[], &["output.places=1"]),
+        "--set output.places: output.file-layout: a number where true or false belongs"
+    );
+    assert_eq!(
+        refused(&["both.toml"], &[]),
+        "both.toml:3:1: `output.places` is an older name of `output.file-layout`, which is set too\nhint: remove one of them"
+    );
+    for text in [manual(), example()] {
+        assert!(text.contains("file-layout") && !text.contains("places = "));
+    }
+}
+
+#[test]
 fn a_secret_is_in_no_message() {
     let wrong = load(&[], &["server.tenant-token=hush\u{1}hush".into()])
         .unwrap_err()

@@ -1,4 +1,5 @@
-//! `--like`: a release that is laid out by the one before, named in each way in which it can be.
+//! `--preserve-layout`: a release that reuses the block layout of an earlier one, which may be named
+//! in several ways.
 
 use crate::support::small::{convert, small};
 use crate::support::{must, run, scratch, tool};
@@ -16,9 +17,9 @@ fn release(small: &Path, out: &Path, like: Option<&Path>, overlay: Option<&Path>
         "--set",
         "output.rootfs=true",
         "--set",
-        "output.places=true",
+        "output.file-layout=true",
     ]);
-    for (option, value) in [("--like", like), ("--overlay", overlay)] {
+    for (option, value) in [("--preserve-layout", like), ("--overlay", overlay)] {
         command.args(
             value
                 .map(|value| [option.as_ref(), value.as_os_str()])
@@ -92,7 +93,7 @@ fn every_way_to_name_an_older_release_gives_the_same_and_few_blocks_change() {
     );
     assert!(
         few < 60 && few * 10 < many,
-        "{few} blocks changed, without --like {many}"
+        "{few} blocks changed, without --preserve-layout {many}"
     );
     if let Some(e2fsck) = tool("e2fsck") {
         must(e2fsck, &[&"-fn", &root]);
@@ -161,6 +162,7 @@ fn what_cannot_be_followed_is_said() {
                 &"qemux86-64",
                 &"-n",
                 &"r",
+                // The older name of --preserve-layout.
                 &"--like",
                 &dir.join(name),
                 &small,

@@ -507,7 +507,7 @@ fn what_cannot_be_flashed_is_refused_and_left_alone() {
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(
-        text(&output).contains("hint: say --yes"),
+        text(&output).contains("hint: confirm with --yes"),
         "{}",
         text(&output)
     );

@@ -12,7 +12,7 @@ use std::process::Command;
 fn verified(image: &Path, record: &Path) -> (Option<i32>, Vec<String>) {
     let output = run(
         goldsmith(),
-        &[&"verify", &"--json", &"--field", &record, &image],
+        &[&"verify", &"--json", &"--upgrade-from", &record, &image],
     );
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     let errors = said["findings"]
@@ -101,6 +101,7 @@ fn a_record_that_is_none_is_refused_in_bounded_memory() {
         command
             .args(["-c", script, "bash"])
             .arg(goldsmith())
+            // The older name of --upgrade-from.
             .args(["verify", "--field"])
             .arg(record)
             .arg("/dev/null");
