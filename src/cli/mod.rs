@@ -52,7 +52,11 @@ pub fn commands() -> Vec<String> {
     fn collect(path: &str, command: &clap::Command, out: &mut Vec<String>) {
         out.push(path.to_owned());
         for child in command.get_subcommands() {
-            collect(format!("{path} {}", child.get_name()).trim_start(), child, out);
+            collect(
+                format!("{path} {}", child.get_name()).trim_start(),
+                child,
+                out,
+            );
         }
     }
     let mut out = Vec::new();

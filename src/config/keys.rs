@@ -138,8 +138,7 @@ pub(super) fn resolve_aliases(node: &mut Node, at: &str, keys: &[Key], problems:
         return;
     };
     for key in keys {
-        if let Some((alias, (place, value))) =
-            key.alias.and_then(|alias| table.remove_entry(alias))
+        if let Some((alias, (place, value))) = key.alias.and_then(|alias| table.remove_entry(alias))
         {
             if table.contains_key(&key.name) {
                 let problem = Problem::new(format!(

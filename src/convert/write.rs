@@ -114,7 +114,11 @@ pub fn write(
         .map
         .map(|map| text(&outputs, &format!("{name}.img.bmap"), &map.to_xml()))
         .transpose()?;
-    let places = config.output.file_layout.then(|| places(&root)).transpose()?;
+    let places = config
+        .output
+        .file_layout
+        .then(|| places(&root))
+        .transpose()?;
     let places = places
         .map(|places| text(&outputs, &format!("{name}.places"), &places.to_text()))
         .transpose()?;

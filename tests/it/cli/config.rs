@@ -668,10 +668,7 @@ fn older_names_of_keys_are_read_and_not_shown() {
             ("old.toml", "[output]\nplaces = true\n"),
             ("new.toml", "[output]\nfile-layout = false\n"),
             ("wrong.toml", "[output]\nname = \"x\"\nplaces = 1\n"),
-            (
-                "both.toml",
-                "[output]\nfile-layout = true\nplaces = true\n",
-            ),
+            ("both.toml", "[output]\nfile-layout = true\nplaces = true\n"),
         ],
     );
     let load = |files: &[&str], sets: &[&str]| load_in(dir.path(), files, sets);
