@@ -2,7 +2,7 @@
 
 use super::names::SCRIPTS;
 use super::tar::{END, append};
-use super::{Checksum, Meta, ROOTFS};
+use super::{ChecksumKey, Meta, ROOTFS};
 use crate::digest::{Digest, hex};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -63,9 +63,9 @@ fn software(meta: &Meta) -> String {
 fn provides(meta: &Meta, digest: &Digest) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     match meta.checksum {
-        Checksum::Modern => drop(out.insert("rootfs-image.checksum".to_owned(), hex(digest))),
-        Checksum::Legacy => drop(out.insert("rootfs_image_checksum".to_owned(), hex(digest))),
-        Checksum::Omitted => {}
+        ChecksumKey::Modern => drop(out.insert("rootfs-image.checksum".to_owned(), hex(digest))),
+        ChecksumKey::Legacy => drop(out.insert("rootfs_image_checksum".to_owned(), hex(digest))),
+        ChecksumKey::Omitted => {}
     }
     let default = (!meta.software.no_default_version).then_some(&meta.name);
     if let Some(version) = meta.software.version.as_ref().or(default) {
@@ -174,7 +174,7 @@ pub(super) fn bootstrap(meta: &Meta, digest: &Digest) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Software;
+    use super::super::SoftwareVersion;
     use super::*;
 
     fn meta() -> Meta {
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn provides_and_clears() {
         let software =
-            |filesystem: Option<&str>, name: Option<&str>, version: Option<&str>| Software {
+            |filesystem: Option<&str>, name: Option<&str>, version: Option<&str>| SoftwareVersion {
                 filesystem: filesystem.map(Into::into),
                 name: name.map(Into::into),
                 version: version.map(Into::into),
@@ -243,9 +243,9 @@ mod tests {
             ),
             (
                 Meta {
-                    software: Software {
+                    software: SoftwareVersion {
                         no_default_version: true,
-                        ..Software::default()
+                        ..SoftwareVersion::default()
                     },
                     ..meta()
                 },
@@ -262,7 +262,7 @@ mod tests {
             ),
             (
                 Meta {
-                    checksum: Checksum::Omitted,
+                    checksum: ChecksumKey::Omitted,
                     ..meta()
                 },
                 "rootfs-image.version=release-1".into(),
@@ -270,7 +270,7 @@ mod tests {
             ),
             (
                 Meta {
-                    checksum: Checksum::Legacy,
+                    checksum: ChecksumKey::Legacy,
                     ..meta()
                 },
                 "rootfs-image.version=release-1 rootfs_image_checksum=000000000".into(),

@@ -15,7 +15,7 @@ pub(super) fn render(lines: &[(&str, Digest)]) -> String {
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum LineFault {
     /// It is empty.
     Empty,
     /// It is not 64 characters, two blanks, a name without blanks.
@@ -26,7 +26,7 @@ pub(super) enum Fault {
     Long,
 }
 
-impl Fault {
+impl LineFault {
     /// The code of the finding and the end of the sentence "line 3 ...".
     pub(super) fn describe(self) -> (&'static str, String) {
         match self {
@@ -48,18 +48,18 @@ impl Fault {
 }
 
 /// Reads a line without its newline.
-pub(super) fn parse(line: &str) -> Result<(&str, Digest), Fault> {
+pub(super) fn parse(line: &str) -> Result<(&str, Digest), LineFault> {
     if line.is_empty() {
-        return Err(Fault::Empty);
+        return Err(LineFault::Empty);
     }
-    let (digits, rest) = line.split_at_checked(64).ok_or(Fault::Form)?;
-    let name = rest.strip_prefix("  ").ok_or(Fault::Form)?;
+    let (digits, rest) = line.split_at_checked(64).ok_or(LineFault::Form)?;
+    let name = rest.strip_prefix("  ").ok_or(LineFault::Form)?;
     if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(Fault::Form);
+        return Err(LineFault::Form);
     }
-    let digest = unhex(digits).ok_or(Fault::Digits)?;
+    let digest = unhex(digits).ok_or(LineFault::Digits)?;
     if name.len() > MEMBER_MAX {
-        Err(Fault::Long)
+        Err(LineFault::Long)
     } else {
         Ok((name, digest))
     }
@@ -75,10 +75,10 @@ mod tests {
         let text = render(&[("version", digest)]);
         let line = text.strip_suffix('\n').unwrap();
         assert_eq!(parse(line), Ok(("version", digest)));
-        assert_eq!(parse(""), Err(Fault::Empty));
+        assert_eq!(parse(""), Err(LineFault::Empty));
         assert_eq!(
             parse(&line.to_uppercase().replace("VERSION", "version")),
-            Err(Fault::Digits)
+            Err(LineFault::Digits)
         );
         for bad in [
             line.replace("  ", " "),
@@ -87,11 +87,11 @@ mod tests {
             format!("{line}\r"),
             "é".repeat(40),
         ] {
-            assert_eq!(parse(&bad), Err(Fault::Form), "{bad:?}");
+            assert_eq!(parse(&bad), Err(LineFault::Form), "{bad:?}");
         }
         assert_eq!(
             parse(&format!("{}  {}", hex(&digest), "x".repeat(101))),
-            Err(Fault::Long)
+            Err(LineFault::Long)
         );
     }
 }

@@ -32,13 +32,13 @@ mod sign;
 mod tar;
 mod write;
 
-pub use names::{Misnamed, visible};
+pub use names::{InvalidName, visible};
 pub use read::{
-    Artifact, Examined, Finding, Held, PayloadFile, Severity, Signature, show, validate,
-    validate_held,
+    Artifact, ArtifactFinding, ArtifactReport, HashedPayload, PayloadFile, Severity, Signature,
+    show, validate, validate_hashed,
 };
 pub use sign::{KeyError, KeyFile, Signer, Verifier};
-pub use write::{Draft, Error, Finished, bootstrap, write};
+pub use write::{Draft, Envelope, WriteError, bootstrap, write};
 
 use crate::stream::Codec;
 use std::collections::BTreeMap;
@@ -69,13 +69,13 @@ pub struct Meta {
     /// clear everything.
     pub clears: Vec<String>,
     /// Under which keys the version of the software is provided.
-    pub software: Software,
+    pub software: SoftwareVersion,
     /// Under which key the checksum of the image is provided.
-    pub checksum: Checksum,
+    pub checksum: ChecksumKey,
     /// Leaves out the patterns that are cleared by default.
     pub no_default_clears: bool,
     /// State scripts; their order does not matter.
-    pub scripts: Vec<Script>,
+    pub scripts: Vec<StateScript>,
     /// The name of the image within the Artifact, such as `rootfs.ext4`.
     pub payload_name: String,
     /// How image and header are packed.
@@ -87,7 +87,7 @@ pub struct Meta {
 /// How the key `<filesystem>[.<name>].version` is made, which tells the version of the software,
 /// and the pattern that clears it.
 #[derive(Clone, Debug, Default)]
-pub struct Software {
+pub struct SoftwareVersion {
     /// `rootfs-image` when not set.
     pub filesystem: Option<String>,
     /// No part of the key when not set.
@@ -100,7 +100,7 @@ pub struct Software {
 
 /// The key under which the checksum of the image is provided; delta updates need it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Checksum {
+pub enum ChecksumKey {
     /// `rootfs-image.checksum`.
     #[default]
     Modern,
@@ -112,7 +112,7 @@ pub enum Checksum {
 
 /// A program that the client runs at a state of the update.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub struct StateScript {
     /// `<State>_<Action>_<NN>[_<text>]`, such as `ArtifactInstall_Enter_05_stop-services`.
     pub name: String,
     /// Its content.

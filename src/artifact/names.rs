@@ -27,7 +27,7 @@ const ACTIONS: [&str; 3] = ["Enter", "Leave", "Error"];
 /// A name that somebody refuses.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} `{}` {rule}", short(value))]
-pub struct Misnamed {
+pub struct InvalidName {
     /// What is named: `artifact name`, `device type`.
     pub what: &'static str,
     /// The name.
@@ -59,8 +59,8 @@ pub fn visible(text: &str) -> String {
     out
 }
 
-fn misnamed(what: &'static str, value: &str, rule: impl Into<String>) -> Misnamed {
-    Misnamed {
+fn invalid_name(what: &'static str, value: &str, rule: impl Into<String>) -> InvalidName {
+    InvalidName {
         what,
         value: value.to_owned(),
         rule: rule.into(),
@@ -75,19 +75,19 @@ fn printable(c: char) -> bool {
 }
 
 /// Any text of the header: not empty, at most 256 bytes, printable.
-pub(super) fn text(what: &'static str, value: &str) -> Result<(), Misnamed> {
+pub(super) fn text(what: &'static str, value: &str) -> Result<(), InvalidName> {
     if value.is_empty() {
-        return Err(misnamed(what, value, "is empty"));
+        return Err(invalid_name(what, value, "is empty"));
     }
     if value.len() > TEXT_MAX {
-        return Err(misnamed(
+        return Err(invalid_name(
             what,
             value,
             format!("has {} bytes, more than {TEXT_MAX}", value.len()),
         ));
     }
     match value.chars().find(|c| !printable(*c)) {
-        Some(c) => Err(misnamed(
+        Some(c) => Err(invalid_name(
             what,
             value,
             format!("holds U+{:04X}, which is not printable", u32::from(c)),
@@ -97,10 +97,10 @@ pub(super) fn text(what: &'static str, value: &str) -> Result<(), Misnamed> {
 }
 
 /// The name of an Artifact: a text without white space.
-pub(super) fn artifact(value: &str) -> Result<(), Misnamed> {
+pub(super) fn artifact(value: &str) -> Result<(), InvalidName> {
     text("artifact name", value)?;
     if value.chars().any(char::is_whitespace) {
-        Err(misnamed("artifact name", value, "holds white space"))
+        Err(invalid_name("artifact name", value, "holds white space"))
     } else {
         Ok(())
     }
@@ -108,14 +108,14 @@ pub(super) fn artifact(value: &str) -> Result<(), Misnamed> {
 
 /// The name of a payload file: letters and digits of ASCII and `_ - . ,`, at most 90 bytes (100
 /// with `data/0000/` in front).
-pub(super) fn payload(value: &str) -> Result<(), Misnamed> {
+pub(super) fn payload(value: &str) -> Result<(), InvalidName> {
     let what = "payload name";
     let max = MEMBER_MAX - DATA.len();
     if matches!(value, "" | "." | "..") {
-        return Err(misnamed(what, value, "is no file name"));
+        return Err(invalid_name(what, value, "is no file name"));
     }
     if value.len() > max {
-        return Err(misnamed(
+        return Err(invalid_name(
             what,
             value,
             format!("has {} bytes, more than {max}", value.len()),
@@ -125,7 +125,7 @@ pub(super) fn payload(value: &str) -> Result<(), Misnamed> {
         .chars()
         .find(|c| !(c.is_ascii_alphanumeric() || "_-.,".contains(*c)))
     {
-        Some(c) => Err(misnamed(
+        Some(c) => Err(invalid_name(
             what,
             value,
             format!(
@@ -138,11 +138,11 @@ pub(super) fn payload(value: &str) -> Result<(), Misnamed> {
 }
 
 /// The name of a state script: `<State>_<Action>_<NN>` and, after another `_`, any text.
-pub(super) fn script(value: &str) -> Result<(), Misnamed> {
+pub(super) fn script(value: &str) -> Result<(), InvalidName> {
     let what = "state script";
     let max = MEMBER_MAX - SCRIPTS.len();
     if value.len() > max {
-        return Err(misnamed(
+        return Err(invalid_name(
             what,
             value,
             format!("has {} bytes, more than {max}", value.len()),
@@ -151,14 +151,14 @@ pub(super) fn script(value: &str) -> Result<(), Misnamed> {
     let mut parts = value.splitn(4, '_');
     let state = parts.next().unwrap_or_default();
     if !STATES.contains(&state) {
-        return Err(misnamed(
+        return Err(invalid_name(
             what,
             value,
             format!("begins with none of {}", STATES.join(", ")),
         ));
     }
     if !parts.next().is_some_and(|action| ACTIONS.contains(&action)) {
-        return Err(misnamed(
+        return Err(invalid_name(
             what,
             value,
             format!("has none of {} behind the state", ACTIONS.join(", ")),
@@ -168,27 +168,35 @@ pub(super) fn script(value: &str) -> Result<(), Misnamed> {
         .next()
         .is_some_and(|order| order.len() == 2 && order.bytes().all(|b| b.is_ascii_digit()))
     {
-        return Err(misnamed(what, value, "has no two digits behind the action"));
-    }
-    match parts.next() {
-        Some("") => Err(misnamed(what, value, "ends in `_`")),
-        Some(text) if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'/') => Err(misnamed(
+        return Err(invalid_name(
             what,
             value,
-            "holds white space, `/` or characters that are not ASCII",
-        )),
+            "has no two digits behind the action",
+        ));
+    }
+    match parts.next() {
+        Some("") => Err(invalid_name(what, value, "ends in `_`")),
+        Some(text) if !text.bytes().all(|b| b.is_ascii_graphic() && b != b'/') => {
+            Err(invalid_name(
+                what,
+                value,
+                "holds white space, `/` or characters that are not ASCII",
+            ))
+        }
         _ => Ok(()),
     }
 }
 
 /// The key of a provide or depend of the payload: a text that is not reserved for the Artifact
 /// itself.
-pub(super) fn key(what: &'static str, value: &str) -> Result<(), Misnamed> {
+pub(super) fn key(what: &'static str, value: &str) -> Result<(), InvalidName> {
     text(what, value)?;
     match value {
-        "artifact_name" | "artifact_group" | "device_type" => {
-            Err(misnamed(what, value, "is reserved for the Artifact itself"))
-        }
+        "artifact_name" | "artifact_group" | "device_type" => Err(invalid_name(
+            what,
+            value,
+            "is reserved for the Artifact itself",
+        )),
         _ => Ok(()),
     }
 }

@@ -1,7 +1,7 @@
 //! Writing Artifacts.
 
 use super::manifest::render;
-use super::names::{self, DATA, Misnamed};
+use super::names::{self, DATA, InvalidName};
 use super::sign::{KeyError, Signer};
 use super::tar::{END, FIELD_MAX, Member, append, padding};
 use super::{Meta, header};
@@ -22,10 +22,10 @@ const CHUNK: u64 = 4 * MIB;
 
 /// Why an Artifact cannot be written.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum WriteError {
     /// A name that a client or a tool would refuse.
     #[error(transparent)]
-    Name(#[from] Misnamed),
+    Name(#[from] InvalidName),
     /// No device could install it.
     #[error("no device type is given")]
     NoDeviceType,
@@ -68,7 +68,7 @@ pub struct Draft<'a> {
 
 /// What surrounds the compressed image.
 #[derive(Clone, Debug)]
-pub struct Finished {
+pub struct Envelope {
     /// The bytes from the start of the file to [`Draft::data_offset`].
     pub front: Vec<u8>,
     /// The bytes behind the compressed image, the end of the file.
@@ -80,7 +80,7 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// When a name breaks a rule, no device type is given, or signing fails.
-    pub fn new(meta: &'a Meta, size: u64, signer: Option<&'a Signer>) -> Result<Self, Error> {
+    pub fn new(meta: &'a Meta, size: u64, signer: Option<&'a Signer>) -> Result<Self, WriteError> {
         check(meta)?;
         names::payload(&meta.payload_name)?;
         let mut draft = Self {
@@ -136,9 +136,9 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     /// When signing fails, or the frames are longer than any codec makes them.
-    pub fn finish(&self, sha256: &[u8; 32], compressed_len: u64) -> Result<Finished, Error> {
+    pub fn finish(&self, sha256: &[u8; 32], compressed_len: u64) -> Result<Envelope, WriteError> {
         if compressed_len > FIELD_MAX && !self.wide() {
-            return Err(Error::TooLarge {
+            return Err(WriteError::TooLarge {
                 len: compressed_len,
                 size: self.size,
             });
@@ -151,7 +151,7 @@ impl<'a> Draft<'a> {
         );
         let mut back = vec![0; padding(compressed_len)];
         back.extend(END);
-        Ok(Finished { front, back })
+        Ok(Envelope { front, back })
     }
 
     /// True when the compressed length may need an extended header.
@@ -160,7 +160,7 @@ impl<'a> Draft<'a> {
     }
 
     /// All in front of the stream. Its length is the same for all `sha256` and `compressed_len`.
-    fn front(&self, sha256: &Digest, compressed_len: u64) -> Result<Vec<u8>, Error> {
+    fn front(&self, sha256: &Digest, compressed_len: u64) -> Result<Vec<u8>, WriteError> {
         let Meta {
             payload_name,
             time,
@@ -189,10 +189,10 @@ impl<'a> Draft<'a> {
 }
 
 /// Holds `meta` against the rules that hold for every Artifact.
-fn check(meta: &Meta) -> Result<(), Error> {
+fn check(meta: &Meta) -> Result<(), WriteError> {
     names::artifact(&meta.name)?;
     if meta.device_types.is_empty() {
-        return Err(Error::NoDeviceType);
+        return Err(WriteError::NoDeviceType);
     }
     let texts = [
         ("artifact group", meta.group.as_slice()),
@@ -219,11 +219,11 @@ fn check(meta: &Meta) -> Result<(), Error> {
     for script in &meta.scripts {
         names::script(&script.name)?;
         if !seen.insert(&script.name) {
-            return Err(Error::ScriptTwice(script.name.clone()));
+            return Err(WriteError::ScriptTwice(script.name.clone()));
         }
     }
     if meta.time > FIELD_MAX {
-        Err(Error::Time(meta.time))
+        Err(WriteError::Time(meta.time))
     } else {
         Ok(())
     }
@@ -240,7 +240,7 @@ fn opening(
     signer: Option<&Signer>,
     payload: Option<(&str, Digest)>,
     header: &[u8],
-) -> Result<Vec<u8>, Error> {
+) -> Result<Vec<u8>, WriteError> {
     let sum = |bytes: &[u8]| -> Digest { Sha256::digest(bytes).into() };
     let header_name = format!("header.tar{}", meta.codec.kind().suffix());
     let payload = payload.map(|(name, digest)| (format!("{DATA}{name}"), digest));
@@ -273,7 +273,7 @@ fn opening(
 ///
 /// # Errors
 /// When a name breaks a rule or no device type is given.
-pub fn bootstrap(meta: &Meta, sha256: &[u8; 32]) -> Result<Vec<u8>, Error> {
+pub fn bootstrap(meta: &Meta, sha256: &[u8; 32]) -> Result<Vec<u8>, WriteError> {
     check(meta)?;
     let header = meta.codec.compress(&header::bootstrap(meta, sha256))?;
     let mut out = opening(meta, None, None, &header)?;
@@ -297,7 +297,7 @@ pub fn write(
     meta: &Meta,
     image: &dyn ReadAt,
     signer: Option<&Signer>,
-) -> Result<(), Error> {
+) -> Result<(), WriteError> {
     let draft = Draft::new(meta, image.len(), signer)?;
     out.seek(SeekFrom::Start(draft.data_offset()))?;
     let mut len = 0;
@@ -327,7 +327,7 @@ pub fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::Script;
+    use crate::artifact::StateScript;
     use crate::stream::{Codec, Compression, MemSource};
 
     fn meta() -> Meta {
@@ -385,7 +385,7 @@ mod tests {
 
     #[test]
     fn what_somebody_would_refuse_is_not_written() {
-        let script = |name: &str| Script {
+        let script = |name: &str| StateScript {
             name: name.into(),
             bytes: Vec::new(),
         };

@@ -1,6 +1,8 @@
 //! `goldsmith artifact`: what an Artifact says, and whether devices will take it.
 
-use crate::artifact::{self, Artifact, Examined, Finding, Severity, Verifier, visible};
+use crate::artifact::{
+    self, Artifact, ArtifactFinding, ArtifactReport, Severity, Verifier, visible,
+};
 use crate::digest::hex;
 use crate::units::human;
 use anyhow::Context as _;
@@ -98,8 +100,8 @@ fn validate(path: &Path, key: Option<&Path>, json: bool) -> anyhow::Result<ExitC
 
 fn read(
     path: &Path,
-    how: impl FnOnce(&mut dyn io::Read) -> io::Result<Examined>,
-) -> anyhow::Result<Examined> {
+    how: impl FnOnce(&mut dyn io::Read) -> io::Result<ArtifactReport>,
+) -> anyhow::Result<ArtifactReport> {
     let examined = File::open(path).and_then(|mut file| how(&mut file));
     examined.with_context(|| format!("reading {}", path.display()))
 }
@@ -198,8 +200,8 @@ fn signature(artifact: &Artifact) -> String {
 }
 
 /// The findings, the worst first, and the verdict.
-fn verdict(path: &Path, examined: &Examined) -> String {
-    let mut findings: Vec<&Finding> = examined.findings.iter().collect();
+fn verdict(path: &Path, examined: &ArtifactReport) -> String {
+    let mut findings: Vec<&ArtifactFinding> = examined.findings.iter().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let mut out = String::new();
     for finding in &findings {
@@ -303,13 +305,13 @@ struct FindingShown<'a> {
     text: &'a str,
 }
 
-impl<'a> From<&'a Examined> for Verdict<'a> {
-    fn from(examined: &'a Examined) -> Self {
+impl<'a> From<&'a ArtifactReport> for Verdict<'a> {
+    fn from(examined: &'a ArtifactReport) -> Self {
         let severity = |severity| match severity {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        let finding = |finding: &'a Finding| FindingShown {
+        let finding = |finding: &'a ArtifactFinding| FindingShown {
             severity: severity(finding.severity),
             code: finding.code,
             text: &finding.text,

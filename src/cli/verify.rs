@@ -46,14 +46,14 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
     let input = args.input.open(&*report)?;
     let key = args.key.as_deref().map(key).transpose()?;
-    let field = args.upgrade_from.as_deref().map(record).transpose()?;
+    let earlier = args.upgrade_from.as_deref().map(record).transpose()?;
     let artifact = args.artifact.as_deref().map(artifact).transpose()?;
     let outcome = verify::image(
         &input.source,
         &Request {
             artifact,
             key: key.as_ref(),
-            field: field.as_ref(),
+            earlier_record: earlier.as_ref(),
             ..Request::default()
         },
     );

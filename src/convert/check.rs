@@ -1,6 +1,6 @@
 //! Reads the result back and holds it against the plan.
 
-use crate::artifact::{self, Examined, Severity, Signer};
+use crate::artifact::{self, ArtifactReport, Severity, Signer};
 use crate::convert::emit::Written;
 use crate::convert::outputs::Pending;
 use crate::convert::prepare::Prepared;
@@ -117,16 +117,16 @@ fn verified(
     how: &How<'_>,
     written: &Written,
     planned: Content,
-    examined: &Examined,
+    examined: &ArtifactReport,
 ) -> Result<()> {
     let mut request = verify::Request {
-        examined: Some(examined),
+        artifact_report: Some(examined),
         root_sha256: Some(written.root_sha256),
         ..verify::Request::default()
     };
     let outcome = if written.stream.is_some() {
         let layout = &prepared.layout;
-        request.twins = how
+        request.identical_slots = how
             .both
             .then_some([layout.root_a.start, layout.root_b.start]);
         verify::image(&(Arc::new(planned) as Source), &request)
@@ -221,7 +221,7 @@ fn disk(prepared: &Prepared, how: &How<'_>, disk: &Source) -> Result<()> {
 
 /// Holds the Artifact against all rules, as it is in its file but for the root filesystem: whose
 /// frames were unpacked and summed up when they were made.
-fn examine(prepared: &Prepared, written: &Written) -> Result<Examined> {
+fn examine(prepared: &Prepared, written: &Written) -> Result<ArtifactReport> {
     let (file, payload) = (written.artifact.file(), &written.payload);
     let (data, end) = (payload.data.clone(), payload.ledger.end());
     let read = |range: Range<u64>| -> io::Result<Vec<u8>> {
@@ -242,11 +242,11 @@ fn examine(prepared: &Prepared, written: &Written) -> Result<Examined> {
         .chain(io::repeat(0).take(data.end - data.start))
         .chain(&back[..]);
     let verifier = prepared.signer.as_ref().map(Signer::verifier);
-    let held = artifact::Held {
+    let held = artifact::HashedPayload {
         archive: &mut archive,
         sha256: written.root_sha256,
     };
-    let examined = artifact::validate_held(&mut whole, held, verifier.as_ref())?;
+    let examined = artifact::validate_hashed(&mut whole, held, verifier.as_ref())?;
     match examined
         .findings
         .iter()

@@ -1,7 +1,7 @@
 //! Everything before the first byte is written: the input is read, planned, edited in memory and
 //! measured. `plan` ends here.
 
-use crate::artifact::{Checksum, Draft, KeyFile, Meta, Script, Signer, Software};
+use crate::artifact::{ChecksumKey, Draft, KeyFile, Meta, Signer, SoftwareVersion, StateScript};
 use crate::boot;
 use crate::config::{self, Config};
 use crate::convert::hooks::{Hook, Stage, Staged};
@@ -530,13 +530,13 @@ fn meta(config: &Config, name: &str, device_types: &[String], stamp: &Stamp) -> 
         provides: artifact.provides.clone(),
         depends: artifact.depends.clone(),
         clears: artifact.clears.clone(),
-        software: Software {
+        software: SoftwareVersion {
             filesystem: Some(artifact.software_filesystem.clone()),
             name: artifact.software_name.clone(),
             version: artifact.software_version.clone(),
             no_default_version: !artifact.default_software_version,
         },
-        checksum: Checksum::default(),
+        checksum: ChecksumKey::default(),
         no_default_clears: !artifact.default_clears,
         scripts: scripts(&artifact.scripts)?,
         payload_name: artifact.payload_name.clone(),
@@ -546,7 +546,7 @@ fn meta(config: &Config, name: &str, device_types: &[String], stamp: &Stamp) -> 
 }
 
 /// State scripts from files and directories, sorted by name.
-fn scripts(paths: &[PathBuf]) -> Result<Vec<Script>> {
+fn scripts(paths: &[PathBuf]) -> Result<Vec<StateScript>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
@@ -566,7 +566,7 @@ fn scripts(paths: &[PathBuf]) -> Result<Vec<Script>> {
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default();
-        Ok(Script { name, bytes })
+        Ok(StateScript { name, bytes })
     };
     let mut scripts = files.into_iter().map(read).collect::<Result<Vec<_>>>()?;
     scripts.sort_by(|a, b| a.name.cmp(&b.name));

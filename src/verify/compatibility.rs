@@ -1,7 +1,7 @@
 //! Whether an update fits devices that were flashed with an earlier release: the contract of the
 //! family, compared.
 
-use crate::verify::finding::{Finding, Place, Severity};
+use crate::verify::finding::{Finding, Location, Severity};
 use serde_json::Value;
 
 /// The form of the record that is understood.
@@ -37,7 +37,7 @@ pub fn check(old: &Value, new: &Contract) -> Vec<Finding> {
         out.push(Finding {
             severity: Severity::Error,
             code,
-            place: Place::whole(),
+            place: Location::whole(),
             text,
         })
     };

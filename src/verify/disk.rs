@@ -1,6 +1,6 @@
 //! The partitions of a disk by what they hold, and their parts in the A/B scheme.
 
-use super::finding::{Log, Place};
+use super::finding::{Location, Log};
 use super::{ext4, fat, is_ext, slots};
 use crate::fs::ext4::read::Filesystem;
 use crate::golden::facts;
@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// A filesystem on a partition.
-pub(super) struct Files {
+pub(super) struct PartitionFiles {
     pub(super) tree: Rc<Tree>,
     /// Bytes of the filesystem.
     pub(super) size: u64,
@@ -24,10 +24,10 @@ pub(super) struct Files {
 }
 
 /// A partition.
-pub(super) struct Part {
+pub(super) struct DiskPartition {
     pub(super) number: u32,
     pub(super) source: Source,
-    pub(super) files: Option<Files>,
+    pub(super) files: Option<PartitionFiles>,
     /// The partition in front that holds the same filesystem, byte for byte.
     pub(super) same_as: Option<u32>,
     esp: bool,
@@ -37,7 +37,7 @@ pub(super) struct Part {
 pub(super) struct Disk {
     pub(super) source: Source,
     pub(super) table: Table,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<DiskPartition>,
 }
 
 /// Which partition has which part; numbers.
@@ -51,14 +51,14 @@ pub(super) struct Roles {
 
 impl Disk {
     /// Checks every filesystem and reads those that can be read. The partitions that begin at
-    /// `twins` hold the same bytes.
+    /// `identical_slots` hold the same bytes.
     pub(super) fn read(
         disk: &Source,
         table: Table,
-        twins: Option<[u64; 2]>,
+        identical_slots: Option<[u64; 2]>,
         log: &mut Log,
     ) -> Self {
-        let mut parts: Vec<Part> = Vec::new();
+        let mut parts: Vec<DiskPartition> = Vec::new();
         for partition in &table.partitions {
             let bytes = partition.bytes();
             let source: Source = Arc::new(Slice::new(
@@ -68,21 +68,21 @@ impl Disk {
             ));
             let mut same_as = None;
             let files = if is_ext(&*source) {
-                let known = twins
-                    .filter(|twins| twins[1] == bytes.start)
-                    .map(|twins| twins[0]);
+                let known = identical_slots
+                    .filter(|identical_slots| identical_slots[1] == bytes.start)
+                    .map(|identical_slots| identical_slots[0]);
                 let known = table
                     .partitions
                     .iter()
                     .find(|other| Some(other.bytes().start) == known)
                     .map(|other| other.number);
                 log.group(format!("ext4 on partition {}", partition.number));
-                if let Some((other, files)) = twin(&source, known, &parts) {
+                if let Some((other, files)) = identical_filesystem(&source, known, &parts) {
                     log.passed(1);
                     same_as = Some(other);
                     Some(files)
                 } else {
-                    ext(&source, partition.number, log)
+                    ext_files(&source, partition.number, log)
                 }
             } else if is_fat(&*source) {
                 fat_files(&source, partition.number, log)
@@ -90,7 +90,7 @@ impl Disk {
                 None
             };
             let esp = partition.kind == types::GPT_ESP || partition.kind == types::MBR_ESP;
-            parts.push(Part {
+            parts.push(DiskPartition {
                 number: partition.number,
                 source,
                 files,
@@ -106,12 +106,12 @@ impl Disk {
     }
 
     /// The partition with this number.
-    pub(super) fn part(&self, number: u32) -> Option<&Part> {
+    pub(super) fn part(&self, number: u32) -> Option<&DiskPartition> {
         self.parts.iter().find(|part| part.number == number)
     }
 
     /// The files of the partition with this number.
-    pub(super) fn files(&self, number: u32) -> Option<&Files> {
+    pub(super) fn files(&self, number: u32) -> Option<&PartitionFiles> {
         self.part(number)?.files.as_ref()
     }
 
@@ -153,7 +153,7 @@ impl Disk {
                 .iter()
                 .any(|path| tree.file(path).is_some())
         };
-        let holds = |part: &&Part, find: &dyn Fn(&Tree) -> bool| {
+        let holds = |part: &&DiskPartition, find: &dyn Fn(&Tree) -> bool| {
             part.files
                 .as_ref()
                 .is_some_and(|files| !files.is_fat && find(&files.tree))
@@ -162,7 +162,7 @@ impl Disk {
         let Some(data) = data else {
             log.error(
                 "data-missing",
-                Place::whole(),
+                Location::whole(),
                 "no partition holds the update client's data (mender/device_type, mender/mender.conf)",
             );
             return None;
@@ -176,7 +176,7 @@ impl Disk {
         let Some(first) = systems.first() else {
             log.error(
                 "root-missing",
-                Place::whole(),
+                Location::whole(),
                 "no partition holds a root filesystem",
             );
             return None;
@@ -191,7 +191,7 @@ impl Disk {
                 .find(|part| part.files.as_ref().is_some_and(|files| files.is_fat))
         };
         let boot = boot.or_else(any_fat).map(|part| part.number);
-        let [a, b] = self.told(*first, data.number, log)?;
+        let [a, b] = self.configured_slots(*first, data.number, log)?;
         Some(Roles {
             a,
             b,
@@ -201,9 +201,9 @@ impl Disk {
     }
 
     /// The slots that `mender.conf` names: both on this disk, with different numbers.
-    fn told(&self, root: u32, data: u32, log: &mut Log) -> Option<[u32; 2]> {
-        let mut merged = self.conf(data, "/mender/mender.conf", log);
-        merged.extend(self.conf(root, "/etc/mender/mender.conf", log));
+    fn configured_slots(&self, root: u32, data: u32, log: &mut Log) -> Option<[u32; 2]> {
+        let mut merged = self.client_config(data, "/mender/mender.conf", log);
+        merged.extend(self.client_config(root, "/etc/mender/mender.conf", log));
         let mut slots = Vec::new();
         for key in ["RootfsPartA", "RootfsPartB"] {
             let value = merged.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -217,7 +217,7 @@ impl Disk {
                         self.names()
                     )
                 };
-                (Place::partition(data).path("/mender/mender.conf"), text)
+                (Location::partition(data).path("/mender/mender.conf"), text)
             });
             slots.extend(number);
         }
@@ -227,7 +227,7 @@ impl Disk {
                 "RootfsPartA and RootfsPartB are both partition {}",
                 slots[0]
             );
-            (Place::partition(data).path("/mender/mender.conf"), text)
+            (Location::partition(data).path("/mender/mender.conf"), text)
         });
         differ.then_some(slots)
     }
@@ -235,8 +235,8 @@ impl Disk {
     /// Both values as the client is told them.
     pub(super) fn slot_paths(&self, roles: &Roles) -> [String; 2] {
         let mut quiet = Log::default();
-        let mut merged = self.conf(roles.data, "/mender/mender.conf", &mut quiet);
-        merged.extend(self.conf(roles.a, "/etc/mender/mender.conf", &mut quiet));
+        let mut merged = self.client_config(roles.data, "/mender/mender.conf", &mut quiet);
+        merged.extend(self.client_config(roles.a, "/etc/mender/mender.conf", &mut quiet));
         ["RootfsPartA", "RootfsPartB"].map(|key| {
             merged
                 .get(key)
@@ -246,7 +246,7 @@ impl Disk {
         })
     }
 
-    fn conf(&self, number: u32, path: &str, log: &mut Log) -> Map<String, Value> {
+    fn client_config(&self, number: u32, path: &str, log: &mut Log) -> Map<String, Value> {
         let Some(bytes) = self.files(number).and_then(|files| read(&files.tree, path)) else {
             return Map::new();
         };
@@ -255,7 +255,7 @@ impl Disk {
             Err(e) => {
                 log.error(
                     "client-conf",
-                    Place::partition(number).path(path),
+                    Location::partition(number).path(path),
                     format!("it is no JSON object: {e}"),
                 );
                 Map::new()
@@ -264,7 +264,7 @@ impl Disk {
     }
 
     fn names(&self) -> String {
-        let one = |part: &Part| {
+        let one = |part: &DiskPartition| {
             format!(
                 "{} is {}",
                 part.number,
@@ -282,7 +282,11 @@ pub(super) fn read(tree: &Tree, path: &str) -> Option<Vec<u8>> {
 
 /// The partition among `others` that holds the ext filesystem of `source`, and its files: what was
 /// read once need not be read again. Where it is `known`, nothing is compared.
-fn twin(source: &Source, known: Option<u32>, others: &[Part]) -> Option<(u32, Files)> {
+fn identical_filesystem(
+    source: &Source,
+    known: Option<u32>,
+    others: &[DiskPartition],
+) -> Option<(u32, PartitionFiles)> {
     others.iter().find_map(|other| {
         let files = other
             .files
@@ -297,7 +301,7 @@ fn twin(source: &Source, known: Option<u32>, others: &[Part]) -> Option<(u32, Fi
         same.then(|| {
             (
                 other.number,
-                Files {
+                PartitionFiles {
                     tree: Rc::clone(&files.tree),
                     size: files.size,
                     uuid,
@@ -310,13 +314,13 @@ fn twin(source: &Source, known: Option<u32>, others: &[Part]) -> Option<(u32, Fi
 }
 
 /// Checks and reads an ext filesystem.
-fn ext(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
+fn ext_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFiles> {
     let before = log.errors();
     ext4::check(&**source, Some(number), log);
     let filesystem =
         Filesystem::open(Arc::clone(source)).and_then(|fs| Ok((fs.info(), fs.tree()?)));
     match filesystem {
-        Ok((info, tree)) => Some(Files {
+        Ok((info, tree)) => Some(PartitionFiles {
             tree: Rc::new(tree),
             size: info.blocks * info.block_size,
             uuid: info.uuid.to_string(),
@@ -327,7 +331,7 @@ fn ext(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
             if log.errors() == before {
                 log.error(
                     "ext4-files",
-                    Place::partition(number),
+                    Location::partition(number),
                     format!("its files cannot be read: {e}"),
                 );
             }
@@ -336,12 +340,12 @@ fn ext(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
     }
 }
 
-fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
+fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFiles> {
     log.group(format!("FAT on partition {number}"));
     let before = log.errors();
     fat::check(&**source, Some(number), log);
     match crate::fs::fat::read(Arc::clone(source)) {
-        Ok((tree, info)) => Some(Files {
+        Ok((tree, info)) => Some(PartitionFiles {
             tree: Rc::new(tree),
             size: info.size,
             uuid: format!(
@@ -356,7 +360,7 @@ fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<Files> {
             if log.errors() == before {
                 log.error(
                     "fat-files",
-                    Place::partition(number),
+                    Location::partition(number),
                     format!("its files cannot be read: {e}"),
                 );
             }

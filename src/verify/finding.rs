@@ -28,7 +28,7 @@ impl fmt::Display for Severity {
 
 /// Where something was found; what does not apply is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Place {
+pub struct Location {
     /// The partition's number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<u32>,
@@ -43,7 +43,7 @@ pub struct Place {
     pub path: Option<String>,
 }
 
-impl Place {
+impl Location {
     /// The disk or the Artifact as a whole.
     #[must_use]
     pub fn whole() -> Self {
@@ -96,7 +96,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
             self.partition.map(|number| format!("partition {number}")),
@@ -118,7 +118,7 @@ pub struct Finding {
     /// `ext4-links`.
     pub code: &'static str,
     /// Where.
-    pub place: Place,
+    pub place: Location,
     /// What is wrong: a lower-case fact with both numbers, without a final period.
     pub text: String,
 }
@@ -137,7 +137,7 @@ impl fmt::Display for Finding {
 
 /// A group of checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Group {
+pub struct CheckGroup {
     /// What was looked at, such as `ext4 on partition 2`.
     pub name: String,
     /// How many single checks found what they expected.
@@ -153,14 +153,14 @@ const KEPT: u64 = 20;
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     findings: Vec<Finding>,
-    groups: Vec<Group>,
+    groups: Vec<CheckGroup>,
     seen: BTreeMap<(usize, &'static str), u64>,
 }
 
 impl Log {
     /// What follows belongs to the group `name`.
     pub fn group(&mut self, name: impl Into<String>) {
-        self.groups.push(Group {
+        self.groups.push(CheckGroup {
             name: name.into(),
             passed: 0,
             failed: 0,
@@ -173,7 +173,7 @@ impl Log {
         &mut self,
         holds: bool,
         code: &'static str,
-        what: impl FnOnce() -> (Place, String),
+        what: impl FnOnce() -> (Location, String),
     ) -> bool {
         if holds {
             self.current().passed += 1;
@@ -194,7 +194,7 @@ impl Log {
         &mut self,
         severity: Severity,
         code: &'static str,
-        place: Place,
+        place: Location,
         text: impl Into<String>,
     ) {
         if severity != Severity::Note {
@@ -213,7 +213,7 @@ impl Log {
     }
 
     /// Adds an error.
-    pub fn error(&mut self, code: &'static str, place: Place, text: impl Into<String>) {
+    pub fn error(&mut self, code: &'static str, place: Location, text: impl Into<String>) {
         self.add(Severity::Error, code, place, text);
     }
 
@@ -230,7 +230,7 @@ impl Log {
         &mut self.findings
     }
 
-    fn current(&mut self) -> &mut Group {
+    fn current(&mut self) -> &mut CheckGroup {
         if self.groups.is_empty() {
             self.group("checks");
         }
@@ -263,7 +263,7 @@ pub struct Outcome {
     /// What was found, the worst first.
     pub findings: Vec<Finding>,
     /// What was looked at.
-    pub groups: Vec<Group>,
+    pub groups: Vec<CheckGroup>,
     /// Findings that were left out because many others have the same code and place.
     pub omitted: u64,
 }
@@ -286,10 +286,10 @@ mod tests {
     fn many_alike_are_counted_and_the_worst_come_first() {
         let mut log = Log::default();
         log.group("one");
-        log.add(Severity::Note, "a-note", Place::whole(), "by the way");
+        log.add(Severity::Note, "a-note", Location::whole(), "by the way");
         for inode in 0..30 {
             log.check(inode > 100, "a-code", || {
-                (Place::partition(2).inode(inode), "1 is not 2".into())
+                (Location::partition(2).inode(inode), "1 is not 2".into())
             });
         }
         log.group("two");

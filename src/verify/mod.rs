@@ -19,9 +19,9 @@ mod relations;
 mod slots;
 mod table;
 
-pub use finding::{Finding, Group, Log, Outcome, Place, Severity};
+pub use finding::{CheckGroup, Finding, Location, Log, Outcome, Severity};
 
-use crate::artifact::{Examined, Verifier};
+use crate::artifact::{ArtifactReport, Verifier};
 use crate::image::table::DiskId;
 use crate::stream::{ReadAt, Source};
 use disk::{Disk, Roles};
@@ -36,12 +36,12 @@ pub struct Request<'a> {
     /// Who must have signed the Artifact.
     pub key: Option<&'a Verifier>,
     /// The record of an earlier release, whose devices shall take the Artifact.
-    pub field: Option<&'a Value>,
+    pub earlier_record: Option<&'a Value>,
     /// What an Artifact that was read already came to; `artifact` and `key` are not asked then.
-    pub examined: Option<&'a Examined>,
+    pub artifact_report: Option<&'a ArtifactReport>,
     /// Where two partitions begin (bytes) that hold the same bytes, where whoever made the image
     /// knows: they are not compared then.
-    pub twins: Option<[u64; 2]>,
+    pub identical_slots: Option<[u64; 2]>,
     /// SHA-256 of the filesystem in slot A, where whoever wrote it hashed what was written: it is
     /// not hashed again then.
     pub root_sha256: Option<[u8; 32]>,
@@ -63,13 +63,13 @@ pub fn image(source: &Source, request: &Request<'_>) -> Outcome {
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             })
         };
-        let examined = || request.examined.cloned().map(Ok).or_else(read);
+        let examined = || request.artifact_report.cloned().map(Ok).or_else(read);
         disk_image(source, request, Box::new(examined))
     })
 }
 
 /// Waits for what reading the Artifact came to, when there is one.
-type Examine<'a> = Box<dyn FnOnce() -> Option<io::Result<Examined>> + 'a>;
+type Examine<'a> = Box<dyn FnOnce() -> Option<io::Result<ArtifactReport>> + 'a>;
 
 fn disk_image(source: &Source, request: &Request<'_>, examined: Examine<'_>) -> Outcome {
     let mut log = Log::default();
@@ -82,15 +82,15 @@ fn disk_image(source: &Source, request: &Request<'_>, examined: Examine<'_>) -> 
     let Some(table) = table::check(&**source, &mut log) else {
         return log.finish();
     };
-    let disk = Disk::read(source, table, request.twins, &mut log);
+    let disk = Disk::read(source, table, request.identical_slots, &mut log);
     log.group("roles");
     let Some(roles) = disk.roles(&mut log) else {
         return log.finish();
     };
-    let learnt = relations::check(&disk, &roles, request, examined, &mut log);
-    if let Some(old) = request.field {
+    let device_types = relations::check(&disk, &roles, request, examined, &mut log);
+    if let Some(old) = request.earlier_record {
         log.group("devices in the field");
-        let contract = contract(&disk, &roles, learnt.device_types);
+        let contract = contract(&disk, &roles, device_types.device_types);
         let findings = compatibility::check(old, &contract);
         log.passed(8_u64.saturating_sub(findings.len() as u64));
         for finding in findings {

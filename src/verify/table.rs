@@ -3,7 +3,7 @@
 //! Source: UEFI Specification 2.10, section 5.3 (table 5.5 for the header, 5.6 for entries, 5.2 for
 //! the protective MBR).
 
-use super::finding::{Log, Place, Severity};
+use super::finding::{Location, Log, Severity};
 use crate::image::table::{Error, Partition, Table};
 use crate::platform::TableKind;
 use crate::stream::ReadAt;
@@ -48,7 +48,7 @@ pub(super) fn check(disk: &dyn ReadAt, log: &mut Log) -> Option<Table> {
     let table = match Table::read(disk) {
         Ok(table) => Some(table),
         Err(error) => {
-            log.error(code(&error), Place::whole(), error.to_string());
+            log.error(code(&error), Location::whole(), error.to_string());
             None
         }
     };
@@ -65,7 +65,7 @@ pub(super) fn check(disk: &dyn ReadAt, log: &mut Log) -> Option<Table> {
             log.add(
                 Severity::Warning,
                 "table-warning",
-                Place::whole(),
+                Location::whole(),
                 warning.to_string(),
             );
         }
@@ -134,7 +134,7 @@ fn check_gpt(disk: &dyn ReadAt, log: &mut Log, readable: bool) {
             "their headers differ"
         };
         (
-            Place::whole(),
+            Location::whole(),
             format!(
                 "the GPT at sector {} and the one at sector {} are not copies: {what}",
                 first.own, backup.own
@@ -150,7 +150,7 @@ fn check_gpt(disk: &dyn ReadAt, log: &mut Log, readable: bool) {
             first.last,
             backup.entries.saturating_sub(1)
         );
-        (Place::whole().offset(SECTOR), text)
+        (Location::whole().offset(SECTOR), text)
     });
     if readable {
         check_entries(&first, &entries, log);
@@ -163,7 +163,7 @@ fn check_protective(disk: &dyn ReadAt, log: &mut Log) {
     if let Err(e) = disk.read_exact_at(0, &mut mbr) {
         return log.error(
             "table-unreadable",
-            Place::whole().offset(0),
+            Location::whole().offset(0),
             format!("reading sector 0: {e}"),
         );
     }
@@ -181,7 +181,7 @@ fn check_protective(disk: &dyn ReadAt, log: &mut Log) {
                 |(start, len)| format!("protects {len} sectors from {start}"),
             );
             (
-                Place::whole().offset(446),
+                Location::whole().offset(446),
                 format!("the MBR {found} where {due} sectors from 1 are due"),
             )
         },
@@ -192,7 +192,7 @@ fn check_protective(disk: &dyn ReadAt, log: &mut Log) {
         .count();
     log.check(others == 0, "table-protective", || {
         (
-            Place::whole().offset(446),
+            Location::whole().offset(446),
             format!("the MBR names {others} partitions besides the protective one"),
         )
     });
@@ -206,7 +206,7 @@ fn copy(
     codes: [&'static str; 2],
     log: &mut Log,
 ) -> Option<(Header, Vec<u8>)> {
-    let place = || Place::whole().offset(at.bytes());
+    let place = || Location::whole().offset(at.bytes());
     let mut sector = vec![0; 512];
     if let Err(e) = disk.read_exact_at(at.bytes(), &mut sector) {
         log.error(
@@ -290,7 +290,7 @@ fn read_entries(
     code: &'static str,
     log: &mut Log,
 ) -> Option<Vec<u8>> {
-    let place = Place::whole().offset(Lba(header.entries).bytes());
+    let place = Location::whole().offset(Lba(header.entries).bytes());
     let len = u64::from(header.count) * u64::from(header.size);
     let mut bytes = vec![0; usize::try_from(len).ok()?];
     if let Err(e) = disk.read_exact_at(Lba(header.entries).bytes(), &mut bytes) {
@@ -330,13 +330,13 @@ fn check_entries(header: &Header, entries: &[u8], log: &mut Log) {
                     "sectors {start} to {end} leave the usable sectors {} to {}",
                     header.first, header.last
                 );
-                (Place::partition(number), text)
+                (Location::partition(number), text)
             },
         );
         let fresh = ids.insert(entry.get(16..32).unwrap_or_default().to_vec());
         log.check(fresh, "table-duplicate", || {
             (
-                Place::partition(number),
+                Location::partition(number),
                 "another partition has the same unique GUID".into(),
             )
         });
@@ -355,7 +355,7 @@ fn check_partitions(table: &Table, log: &mut Log) {
         log.add(
             Severity::Note,
             "table-alignment",
-            Place::partition(partition.number),
+            Location::partition(partition.number),
             text,
         );
     }

@@ -2,11 +2,11 @@
 //! exactly its own.
 
 mod codes;
+mod compatibility;
 mod ext4;
 mod fat;
-mod field;
+mod foreign_images;
 mod image;
-mod others;
 mod relations;
 mod table;
 mod uboot;

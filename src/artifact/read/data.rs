@@ -3,8 +3,8 @@
 use super::super::ROOTFS;
 use super::super::names::{self, DATA, short};
 use super::header::suffix;
-use super::untar::{Entry, Kind, Untar};
-use super::{Examiner, Hashing, Outer, PayloadFile, Stop};
+use super::untar::{TarEntry, TarEntryKind, Untar};
+use super::{Examiner, Hashing, Outer, PayloadFile, Stopped};
 use crate::digest::{Digest, hex};
 use crate::stream::{Compression, decoder};
 use crate::units::SECTOR;
@@ -12,7 +12,7 @@ use std::io::Read;
 
 impl Examiner<'_> {
     /// The members behind the header. False when there is more to read but no need to.
-    pub(super) fn data(&mut self, tar: &mut Outer<'_, '_>) -> Result<bool, Stop> {
+    pub(super) fn data(&mut self, tar: &mut Outer<'_, '_>) -> Result<bool, Stopped> {
         let Some(entry) = self.member(tar)? else {
             if self.out.artifact.payload_type.is_some() {
                 return self.stop(
@@ -60,7 +60,7 @@ impl Examiner<'_> {
     }
 
     /// The files of the payload. False when all names are known and nothing else is wanted.
-    fn files(&mut self, kind: Compression, stored: &mut impl Read) -> Result<bool, Stop> {
+    fn files(&mut self, kind: Compression, stored: &mut impl Read) -> Result<bool, Stopped> {
         let (unpacked, known) = match self.held.take() {
             Some(held) => (
                 Ok(Box::new(held.archive) as Box<dyn Read + '_>),
@@ -91,19 +91,19 @@ impl Examiner<'_> {
     fn file(
         &mut self,
         tar: &mut impl Read,
-        entry: Entry,
+        entry: TarEntry,
         known: Option<Digest>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Stopped> {
         let name = short(&entry.name);
-        if let Kind::Other(kind) = entry.kind {
+        if let TarEntryKind::Other(kind) = entry.kind {
             self.error(
                 "payload-kind",
                 format!("`{name}` in the data is a {kind}; only plain files may be there"),
             );
             return Ok(());
         }
-        if let Err(misnamed) = names::payload(&entry.name) {
-            self.error("payload-name", misnamed.to_string());
+        if let Err(invalid_name) = names::payload(&entry.name) {
+            self.error("payload-name", invalid_name.to_string());
         }
         let path = format!("{DATA}{}", entry.name);
         let Some(listed) = self.listed.get(&path) else {
@@ -139,7 +139,7 @@ impl Examiner<'_> {
     }
 
     /// What holds for the image of a root filesystem only.
-    fn check_rootfs(&mut self, entry: &Entry, digest: [u8; 32]) {
+    fn check_rootfs(&mut self, entry: &TarEntry, digest: [u8; 32]) {
         if self.out.artifact.payload_type.as_deref() != Some(ROOTFS) {
             return;
         }

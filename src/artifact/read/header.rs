@@ -1,8 +1,8 @@
 //! The header archive.
 
 use super::super::names::{self, SCRIPTS, short};
-use super::untar::{Entry, Kind, Untar};
-use super::{Examiner, Hashing, Outer, Stop, TEXT_MAX};
+use super::untar::{TarEntry, TarEntryKind, Untar};
+use super::{Examiner, Hashing, Outer, Stopped, TEXT_MAX};
 use crate::stream::{Compression, decoder};
 use std::io::Read;
 
@@ -11,7 +11,7 @@ const SCRIPTS_MAX: usize = 10_000;
 
 /// What was met in the header so far. The order is that of the members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Place {
+enum HeaderPosition {
     Start,
     Info,
     Scripts,
@@ -32,8 +32,8 @@ impl Examiner<'_> {
     pub(super) fn header(
         &mut self,
         tar: &mut Outer<'_, '_>,
-        entry: Option<Entry>,
-    ) -> Result<(), Stop> {
+        entry: Option<TarEntry>,
+    ) -> Result<(), Stopped> {
         let Some(entry) = entry else {
             return self.stop("structure", "the Artifact ends where `header.tar` is due");
         };
@@ -68,21 +68,21 @@ impl Examiner<'_> {
         outcome
     }
 
-    fn archive(&mut self, kind: Compression, stored: &mut impl Read) -> Result<(), Stop> {
+    fn archive(&mut self, kind: Compression, stored: &mut impl Read) -> Result<(), Stopped> {
         let mut tar = match decoder(kind, stored) {
             Ok(reader) => Untar::new(reader),
             Err(e) => return self.stop("unreadable", format!("the header cannot be read: {e}")),
         };
-        let mut place = Place::Start;
+        let mut position = HeaderPosition::Start;
         loop {
             match tar.next() {
-                Ok(Some(entry)) => self.header_member(&mut tar, &entry, &mut place)?,
+                Ok(Some(entry)) => self.header_member(&mut tar, &entry, &mut position)?,
                 Ok(None) => break,
                 Err(e) => return self.broken("the header", &e),
             }
         }
-        if place < Place::TypeInfo {
-            let missing = if place == Place::Start {
+        if position < HeaderPosition::TypeInfo {
+            let missing = if position == HeaderPosition::Start {
                 "header-info"
             } else {
                 "headers/0000/type-info"
@@ -95,11 +95,11 @@ impl Examiner<'_> {
     fn header_member(
         &mut self,
         tar: &mut impl Read,
-        entry: &Entry,
-        place: &mut Place,
-    ) -> Result<(), Stop> {
+        entry: &TarEntry,
+        position: &mut HeaderPosition,
+    ) -> Result<(), Stopped> {
         let name = short(&entry.name);
-        if let Kind::Other(kind) = entry.kind {
+        if let TarEntryKind::Other(kind) = entry.kind {
             self.error(
                 "header-member",
                 format!("`{name}` in the header is a {kind}; only plain files may be there"),
@@ -107,10 +107,10 @@ impl Examiner<'_> {
             return Ok(());
         }
         let (is, repeats) = match entry.name.as_str() {
-            "header-info" => (Place::Info, false),
-            "headers/0000/type-info" => (Place::TypeInfo, false),
-            "headers/0000/meta-data" => (Place::MetaData, false),
-            other if other.starts_with(SCRIPTS) => (Place::Scripts, true),
+            "header-info" => (HeaderPosition::Info, false),
+            "headers/0000/type-info" => (HeaderPosition::TypeInfo, false),
+            "headers/0000/meta-data" => (HeaderPosition::MetaData, false),
+            other if other.starts_with(SCRIPTS) => (HeaderPosition::Scripts, true),
             other if other.starts_with("headers/") => {
                 self.error(
                     "header-member",
@@ -123,34 +123,38 @@ impl Examiner<'_> {
                 return Ok(());
             }
         };
-        let follows = if repeats { *place <= is } else { *place < is };
-        let complete = (*place >= Place::Info || is == Place::Info)
-            && (*place >= Place::TypeInfo || is != Place::MetaData);
+        let follows = if repeats {
+            *position <= is
+        } else {
+            *position < is
+        };
+        let complete = (*position >= HeaderPosition::Info || is == HeaderPosition::Info)
+            && (*position >= HeaderPosition::TypeInfo || is != HeaderPosition::MetaData);
         if !(follows && complete) {
             return self.stop(
                 "header-order",
                 format!("`{name}` is out of place in the header, or there twice"),
             );
         }
-        *place = is;
+        *position = is;
         match is {
-            Place::Info => self
+            HeaderPosition::Info => self
                 .small(tar, entry, TEXT_MAX)
                 .and_then(|text| self.header_info(&text)),
-            Place::TypeInfo => self
+            HeaderPosition::TypeInfo => self
                 .small(tar, entry, TEXT_MAX)
                 .and_then(|text| self.type_info(&text)),
-            Place::MetaData => self
+            HeaderPosition::MetaData => self
                 .small(tar, entry, TEXT_MAX)
                 .map(|text| self.meta_data(&text)),
-            Place::Scripts | Place::Start => self.script(&entry.name),
+            HeaderPosition::Scripts | HeaderPosition::Start => self.script(&entry.name),
         }
     }
 
-    fn script(&mut self, path: &str) -> Result<(), Stop> {
+    fn script(&mut self, path: &str) -> Result<(), Stopped> {
         let name = path.strip_prefix(SCRIPTS).unwrap_or(path);
-        if let Err(misnamed) = names::script(name) {
-            self.error("script-name", misnamed.to_string());
+        if let Err(invalid_name) = names::script(name) {
+            self.error("script-name", invalid_name.to_string());
         }
         if self.out.artifact.scripts.len() >= SCRIPTS_MAX {
             return self.stop(

@@ -1,7 +1,7 @@
 //! The JSON of the header.
 
-use super::super::names::{self, Misnamed, short};
-use super::{Examiner, Stop};
+use super::super::names::{self, InvalidName, short};
+use super::{Examiner, Stopped};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ type Object = Map<String, Value>;
 
 impl Examiner<'_> {
     /// `text` as a JSON object.
-    fn object(&mut self, place: &'static str, text: &[u8]) -> Result<Object, Stop> {
+    fn object(&mut self, place: &'static str, text: &[u8]) -> Result<Object, Stopped> {
         match serde_json::from_slice(text) {
             Ok(Value::Object(object)) => Ok(object),
             Ok(_) => self.stop("json", format!("{place} is no JSON object")),
@@ -81,13 +81,13 @@ impl Examiner<'_> {
     }
 
     /// Reports a text that tools refuse.
-    fn text(&mut self, checked: Result<(), Misnamed>) {
-        if let Err(misnamed) = checked {
-            self.warn("text", misnamed.to_string());
+    fn text(&mut self, checked: Result<(), InvalidName>) {
+        if let Err(invalid_name) = checked {
+            self.warn("text", invalid_name.to_string());
         }
     }
 
-    pub(super) fn header_info(&mut self, text: &[u8]) -> Result<(), Stop> {
+    pub(super) fn header_info(&mut self, text: &[u8]) -> Result<(), Stopped> {
         let place = "header-info";
         let mut info = self.object(place, text)?;
         let payloads = info.remove("payloads");
@@ -103,7 +103,7 @@ impl Examiner<'_> {
     }
 
     /// The one element of `payloads`.
-    fn payload_type(&mut self, payloads: Option<Value>) -> Result<(), Stop> {
+    fn payload_type(&mut self, payloads: Option<Value>) -> Result<(), Stopped> {
         let Some(Value::Array(payloads)) = payloads else {
             return self.stop("payload-type", "`payloads` in header-info is no array");
         };
@@ -186,7 +186,7 @@ impl Examiner<'_> {
         ) = (types, names, groups);
     }
 
-    pub(super) fn type_info(&mut self, text: &[u8]) -> Result<(), Stop> {
+    pub(super) fn type_info(&mut self, text: &[u8]) -> Result<(), Stopped> {
         let place = "type-info";
         let mut info = self.object(place, text)?;
         self.same_type(info.remove("type"));

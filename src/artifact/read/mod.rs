@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, Read};
-use untar::{Entry, Kind, Tail, TarError, Untar};
+use untar::{TarEntry, TarEntryKind, TarError, TrailingBytes, Untar};
 
 /// The most that `version`, `manifest.sig`, a manifest and a file of JSON may hold (bytes): a
 /// hundred times what they need.
@@ -46,7 +46,7 @@ impl fmt::Display for Severity {
 
 /// One thing that is wrong with an Artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct ArtifactFinding {
     /// Whether devices mind.
     pub severity: Severity,
     /// A name for this kind of finding that stays the same, such as `checksum-payload`.
@@ -110,16 +110,16 @@ pub struct Artifact {
 
 /// An Artifact and what is wrong with it.
 #[derive(Clone, Debug, Default)]
-pub struct Examined {
+pub struct ArtifactReport {
     /// What it says.
     pub artifact: Artifact,
     /// What is wrong, in the order in which it was met; at most a hundred.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<ArtifactFinding>,
     /// False when reading had to stop early.
     pub complete: bool,
 }
 
-impl Examined {
+impl ArtifactReport {
     /// True when there is no error among the findings.
     #[must_use]
     pub fn is_valid(&self) -> bool {
@@ -133,7 +133,7 @@ impl Examined {
 ///
 /// # Errors
 /// What `reader` said. Whatever is wrong with the Artifact itself is a finding.
-pub fn show(reader: &mut dyn Read) -> io::Result<Examined> {
+pub fn show(reader: &mut dyn Read) -> io::Result<ArtifactReport> {
     examine(reader, None, false, None)
 }
 
@@ -142,12 +142,12 @@ pub fn show(reader: &mut dyn Read) -> io::Result<Examined> {
 ///
 /// # Errors
 /// What `reader` said. Whatever is wrong with the Artifact itself is a finding.
-pub fn validate(reader: &mut dyn Read, key: Option<&Verifier>) -> io::Result<Examined> {
+pub fn validate(reader: &mut dyn Read, key: Option<&Verifier>) -> io::Result<ArtifactReport> {
     examine(reader, None, true, key)
 }
 
 /// The data of an Artifact for whoever has unpacked it and summed up its one file already.
-pub struct Held<'k> {
+pub struct HashedPayload<'k> {
     /// The data archive. Of the file only the length matters.
     pub archive: &'k mut (dyn Read + 'k),
     /// The SHA-256 of the file.
@@ -158,21 +158,21 @@ pub struct Held<'k> {
 ///
 /// # Errors
 /// What `reader` said. Whatever is wrong with the Artifact itself or with the archive is a finding.
-pub fn validate_held<'k>(
+pub fn validate_hashed<'k>(
     reader: &mut dyn Read,
-    held: Held<'k>,
+    held: HashedPayload<'k>,
     key: Option<&'k Verifier>,
-) -> io::Result<Examined> {
+) -> io::Result<ArtifactReport> {
     examine(reader, Some(held), true, key)
 }
 
 fn examine<'k>(
     reader: &mut dyn Read,
-    held: Option<Held<'k>>,
+    held: Option<HashedPayload<'k>>,
     whole: bool,
     key: Option<&'k Verifier>,
-) -> io::Result<Examined> {
-    let mut source = Source {
+) -> io::Result<ArtifactReport> {
+    let mut source = InputReader {
         reader,
         failed: None,
     };
@@ -180,7 +180,7 @@ fn examine<'k>(
         key,
         whole,
         held,
-        out: Examined::default(),
+        out: ArtifactReport::default(),
         listed: BTreeMap::new(),
     };
     examiner.out.complete = examiner.walk(&mut Untar::new(&mut source)).is_ok();
@@ -191,12 +191,12 @@ fn examine<'k>(
 }
 
 /// Keeps apart what the file's reader says from what decompressors say on the way.
-struct Source<'a> {
+struct InputReader<'a> {
     reader: &'a mut dyn Read,
     failed: Option<io::Error>,
 }
 
-impl Read for Source<'_> {
+impl Read for InputReader<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.reader.read(buf).map_err(|error| {
             let kind = error.kind();
@@ -246,32 +246,32 @@ impl<R: Read> Read for Hashing<R> {
 
 /// Reading cannot go on; the finding that says why was made.
 #[derive(Debug)]
-struct Stop;
+struct Stopped;
 
 /// A line of the manifest.
 #[derive(Debug)]
-struct Listed {
+struct ManifestEntry {
     digest: Digest,
     met: bool,
 }
 
 /// The file itself as an archive.
-type Outer<'a, 'b> = Untar<&'a mut Source<'b>>;
+type Outer<'a, 'b> = Untar<&'a mut InputReader<'b>>;
 
 struct Examiner<'k> {
     key: Option<&'k Verifier>,
     /// The data, where somebody else unpacks it.
-    held: Option<Held<'k>>,
+    held: Option<HashedPayload<'k>>,
     /// Whether to read on behind what [`show`] needs.
     whole: bool,
-    out: Examined,
-    listed: BTreeMap<String, Listed>,
+    out: ArtifactReport,
+    listed: BTreeMap<String, ManifestEntry>,
 }
 
 impl Examiner<'_> {
     fn note(&mut self, severity: Severity, code: &'static str, text: impl Into<String>) {
         if self.out.findings.len() < FINDINGS_MAX {
-            self.out.findings.push(Finding {
+            self.out.findings.push(ArtifactFinding {
                 severity,
                 code,
                 text: text.into(),
@@ -287,15 +287,15 @@ impl Examiner<'_> {
         self.note(Severity::Warning, code, text);
     }
 
-    fn stop<T>(&mut self, code: &'static str, text: impl Into<String>) -> Result<T, Stop> {
+    fn stop<T>(&mut self, code: &'static str, text: impl Into<String>) -> Result<T, Stopped> {
         // What stops the reading must not be lost among a hundred lesser findings.
         self.out.findings.truncate(FINDINGS_MAX - 1);
         self.error(code, text);
-        Err(Stop)
+        Err(Stopped)
     }
 
     /// All members of the file in their order.
-    fn walk(&mut self, tar: &mut Outer<'_, '_>) -> Result<(), Stop> {
+    fn walk(&mut self, tar: &mut Outer<'_, '_>) -> Result<(), Stopped> {
         let version = self.expect(tar, "version")?;
         let version = self.version(tar, &version)?;
         let entry = self.expect(tar, "manifest")?;
@@ -320,11 +320,11 @@ impl Examiner<'_> {
     }
 
     /// The next member of the file, which must be a plain file.
-    fn member(&mut self, tar: &mut Outer<'_, '_>) -> Result<Option<Entry>, Stop> {
+    fn member(&mut self, tar: &mut Outer<'_, '_>) -> Result<Option<TarEntry>, Stopped> {
         match tar.next() {
-            Ok(Some(Entry {
+            Ok(Some(TarEntry {
                 name,
-                kind: Kind::Other(kind),
+                kind: TarEntryKind::Other(kind),
                 ..
             })) => self.stop(
                 "member-kind",
@@ -339,7 +339,7 @@ impl Examiner<'_> {
     }
 
     /// The next member, which must have this name.
-    fn expect(&mut self, tar: &mut Outer<'_, '_>, name: &str) -> Result<Entry, Stop> {
+    fn expect(&mut self, tar: &mut Outer<'_, '_>, name: &str) -> Result<TarEntry, Stopped> {
         match self.member(tar)? {
             Some(entry) if entry.name == name => Ok(entry),
             Some(entry) => self.stop(
@@ -354,7 +354,7 @@ impl Examiner<'_> {
     }
 
     /// Stops because an archive is damaged.
-    fn broken<T>(&mut self, place: &str, error: &TarError) -> Result<T, Stop> {
+    fn broken<T>(&mut self, place: &str, error: &TarError) -> Result<T, Stopped> {
         let code = if matches!(error, TarError::Io(_)) {
             "unreadable"
         } else {
@@ -364,7 +364,12 @@ impl Examiner<'_> {
     }
 
     /// All of a member that must be small.
-    fn small(&mut self, reader: &mut impl Read, entry: &Entry, max: u64) -> Result<Vec<u8>, Stop> {
+    fn small(
+        &mut self,
+        reader: &mut impl Read,
+        entry: &TarEntry,
+        max: u64,
+    ) -> Result<Vec<u8>, Stopped> {
         let name = short(&entry.name);
         if entry.size > max {
             return self.stop(
@@ -381,16 +386,21 @@ impl Examiner<'_> {
 
     /// Reads what stands behind the end of an archive. Zeros there are harmless as they are, but
     /// behind packed content they are packed too, and a client that looks for zeros finds others.
-    fn end<R: Read>(&mut self, tar: &mut Untar<R>, place: &str, packed: bool) -> Result<(), Stop> {
+    fn end<R: Read>(
+        &mut self,
+        tar: &mut Untar<R>,
+        place: &str,
+        packed: bool,
+    ) -> Result<(), Stopped> {
         match tar.tail() {
-            Ok(Tail::Data) => {
+            Ok(TrailingBytes::Data) => {
                 self.error("trailing-data", format!("{place} goes on behind its end"))
             }
-            Ok(Tail::Zeros) if packed => self.error(
+            Ok(TrailingBytes::Zeros) if packed => self.error(
                 "trailing-zeros",
                 format!("{place} is padded behind its two blocks of zeros"),
             ),
-            Ok(Tail::Zeros | Tail::Nothing) => {}
+            Ok(TrailingBytes::Zeros | TrailingBytes::Nothing) => {}
             Err(e) => {
                 return self.stop(
                     "unreadable",
@@ -402,7 +412,7 @@ impl Examiner<'_> {
     }
 
     /// The member `version`; returns its digest.
-    fn version(&mut self, tar: &mut Outer<'_, '_>, entry: &Entry) -> Result<Digest, Stop> {
+    fn version(&mut self, tar: &mut Outer<'_, '_>, entry: &TarEntry) -> Result<Digest, Stopped> {
         let text = self.small(tar, entry, VERSION_MAX)?;
         let value: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
         let version = value["version"].as_u64();
@@ -423,7 +433,7 @@ impl Examiner<'_> {
         }
     }
 
-    fn manifest(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+    fn manifest(&mut self, bytes: &[u8]) -> Result<(), Stopped> {
         let Ok(text) = std::str::from_utf8(bytes) else {
             return self.stop("manifest-line", "the manifest is not UTF-8");
         };
@@ -443,7 +453,7 @@ impl Examiner<'_> {
                 Ok((name, digest)) => {
                     if self
                         .listed
-                        .insert(name.to_owned(), Listed { digest, met: false })
+                        .insert(name.to_owned(), ManifestEntry { digest, met: false })
                         .is_some()
                     {
                         self.error(

@@ -24,7 +24,7 @@ pub(super) enum TarError {
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TarEntryKind {
     /// A plain file.
     File,
     /// Anything else, with its name.
@@ -33,18 +33,18 @@ pub(super) enum Kind {
 
 /// The header of a member.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct TarEntry {
     /// Its path as the archive has it.
     pub(super) name: String,
     /// What it is.
-    pub(super) kind: Kind,
+    pub(super) kind: TarEntryKind,
     /// The length of its content in bytes.
     pub(super) size: u64,
 }
 
 /// What stands behind the end of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tail {
+pub(super) enum TrailingBytes {
     Nothing,
     Zeros,
     Data,
@@ -72,7 +72,7 @@ impl<R: Read> Untar<R> {
     }
 
     /// The header of the next member, or `None` at the end of the archive.
-    pub(super) fn next(&mut self) -> Result<Option<Entry>, TarError> {
+    pub(super) fn next(&mut self) -> Result<Option<TarEntry>, TarError> {
         self.skip()?;
         let mut extended = Extended::default();
         for _ in 0..=EXTENSIONS_MAX {
@@ -100,14 +100,16 @@ impl<R: Read> Untar<R> {
     }
 
     /// Reads all behind the end of the archive.
-    pub(super) fn tail(&mut self) -> io::Result<Tail> {
+    pub(super) fn tail(&mut self) -> io::Result<TrailingBytes> {
         let mut buf = [0; 8192];
-        let mut found = Tail::Nothing;
+        let mut found = TrailingBytes::Nothing;
         loop {
             match self.reader.read(&mut buf) {
                 Ok(0) => return Ok(found),
-                Ok(got) if buf[..got].iter().any(|byte| *byte != 0) => return Ok(Tail::Data),
-                Ok(_) => found = Tail::Zeros,
+                Ok(got) if buf[..got].iter().any(|byte| *byte != 0) => {
+                    return Ok(TrailingBytes::Data);
+                }
+                Ok(_) => found = TrailingBytes::Zeros,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
@@ -219,31 +221,34 @@ impl<R: Read> Untar<R> {
         kind: u8,
         size: u64,
         extended: Extended,
-    ) -> Result<Entry, TarError> {
+    ) -> Result<TarEntry, TarError> {
         let name = match extended.name {
             Some(name) => name,
             None => short_name(block).map_err(|what| self.bad(what))?,
         };
         let kind = match kind {
-            b'0' | 0 | b'7' if extended.sparse => Kind::Other("sparse file"),
-            0 if name.ends_with('/') => Kind::Other("directory"),
-            b'0' | 0 | b'7' => Kind::File,
-            b'1' => Kind::Other("hard link"),
-            b'2' => Kind::Other("symbolic link"),
-            b'3' | b'4' => Kind::Other("device"),
-            b'5' => Kind::Other("directory"),
-            b'6' => Kind::Other("fifo"),
+            b'0' | 0 | b'7' if extended.sparse => TarEntryKind::Other("sparse file"),
+            0 if name.ends_with('/') => TarEntryKind::Other("directory"),
+            b'0' | 0 | b'7' => TarEntryKind::File,
+            b'1' => TarEntryKind::Other("hard link"),
+            b'2' => TarEntryKind::Other("symbolic link"),
+            b'3' | b'4' => TarEntryKind::Other("device"),
+            b'5' => TarEntryKind::Other("directory"),
+            b'6' => TarEntryKind::Other("fifo"),
             b'S' => return Err(self.bad("is that of a sparse file, which Artifacts must not hold")),
             _ => return Err(self.bad(format!("is of the unknown type {:?}", char::from(kind)))),
         };
         // Only files have content, whatever the header of a link or directory says.
-        let size = if matches!(kind, Kind::File | Kind::Other("sparse file")) {
+        let size = if matches!(
+            kind,
+            TarEntryKind::File | TarEntryKind::Other("sparse file")
+        ) {
             size
         } else {
             0
         };
         self.enter(size);
-        Ok(Entry { name, kind, size })
+        Ok(TarEntry { name, kind, size })
     }
 }
 

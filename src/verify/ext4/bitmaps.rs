@@ -1,13 +1,13 @@
 //! Bitmaps and counts, recomputed from all inodes and compared bit by bit.
 
 use super::Checker;
-use super::groups::Group;
+use super::groups::BlockGroup;
 use crate::fs::ext4::format::{crc32c, incompat, mode};
 use std::ops::Range;
 
-/// Counts of one group or of all.
+/// GroupCounts of one group or of all.
 #[derive(Clone, Copy, Debug, Default)]
-struct Counts {
+struct GroupCounts {
     free_blocks: u64,
     free_inodes: u64,
     dirs: u64,
@@ -16,12 +16,12 @@ struct Counts {
 impl Checker<'_> {
     /// Compares both bitmaps and the counts of every group, and the totals of the superblock.
     pub(super) fn check_bitmaps(&mut self) {
-        let mut total = Counts::default();
+        let mut total = GroupCounts::default();
         for number in 0..self.groups.len() {
             let group = self.groups[number].clone();
             let first = self.group_start(number as u64);
             let blocks = self.fs.blocks_per_group.min(self.fs.blocks - first);
-            let counts = Counts {
+            let counts = GroupCounts {
                 free_blocks: self.block_bitmap(number, &group, first, blocks),
                 ..self.inode_bitmap(number, &group)
             };
@@ -66,7 +66,7 @@ impl Checker<'_> {
             });
     }
 
-    fn check_counts(&mut self, number: usize, group: &Group, counts: Counts) {
+    fn check_counts(&mut self, number: usize, group: &BlockGroup, counts: GroupCounts) {
         let facts = [
             (
                 "ext4-free-blocks",
@@ -104,7 +104,7 @@ impl Checker<'_> {
     }
 
     /// Compares the block bitmap of a group; returns how many of its blocks are free.
-    fn block_bitmap(&mut self, number: usize, group: &Group, first: u64, blocks: u64) -> u64 {
+    fn block_bitmap(&mut self, number: usize, group: &BlockGroup, first: u64, blocks: u64) -> u64 {
         let used = clip(&self.ranges, first, first + blocks);
         let free = blocks
             - used
@@ -130,13 +130,13 @@ impl Checker<'_> {
             return free;
         };
         let bits = self.fs.blocks_per_group;
-        self.bitmap_sum(
+        self.check_bitmap_checksum(
             "block",
             number,
             group.block_bitmap,
             &bytes,
             bits,
-            (group.block_sum, group.wide_sums),
+            (group.block_bitmap_checksum, group.wide_checksums),
         );
         if self.maps_broken {
             return free;
@@ -158,15 +158,15 @@ impl Checker<'_> {
     }
 
     /// Compares the inode bitmap of a group; returns its free inodes and its directories.
-    fn inode_bitmap(&mut self, number: usize, group: &Group) -> Counts {
+    fn inode_bitmap(&mut self, number: usize, group: &BlockGroup) -> GroupCounts {
         let each = self.fs.inodes_per_group;
         let first = u32::try_from(number)
             .unwrap_or(u32::MAX)
             .saturating_mul(each)
             + 1;
-        let mut counts = Counts {
+        let mut counts = GroupCounts {
             free_inodes: each.into(),
-            ..Counts::default()
+            ..GroupCounts::default()
         };
         let mut due = vec![0; self.fs.block_len()];
         let reserved = (first..self.fs.first_ino()).take(each as usize);
@@ -189,13 +189,13 @@ impl Checker<'_> {
         let Some(bytes) = self.read_block(group.inode_bitmap) else {
             return counts;
         };
-        self.bitmap_sum(
+        self.check_bitmap_checksum(
             "inode",
             number,
             group.inode_bitmap,
             &bytes,
             each.into(),
-            (group.inode_sum, group.wide_sums),
+            (group.inode_bitmap_checksum, group.wide_checksums),
         );
         let padding = u64::from(each)..bytes.len() as u64 * 8;
         fill(&mut due, padding);
@@ -210,7 +210,7 @@ impl Checker<'_> {
         counts
     }
 
-    fn bitmap_sum(
+    fn check_bitmap_checksum(
         &mut self,
         what: &str,
         number: usize,
@@ -219,7 +219,7 @@ impl Checker<'_> {
         bits: u64,
         stored: (u32, bool),
     ) {
-        if !self.fs.sums() {
+        if !self.fs.has_checksums() {
             return;
         }
         let len = usize::try_from(bits.div_ceil(8))

@@ -43,7 +43,7 @@ impl Claims {
 
     /// `owner` has `len` blocks from `start`. False once more blocks are claimed than there are:
     /// some are claimed twice then, and following more maps would only cost time.
-    pub(super) fn take(&mut self, start: u64, len: u64, owner: u32) -> bool {
+    pub(super) fn claim(&mut self, start: u64, len: u64, owner: u32) -> bool {
         let full = self.total > self.limit;
         if !full {
             self.list.push(Claim { start, len, owner });
@@ -54,7 +54,7 @@ impl Claims {
 
     /// Sorts; returns blocks that have several owners (at most `most` stretches) and all claimed
     /// ranges, merged.
-    pub(super) fn settle(&mut self, most: usize) -> (Vec<Overlap>, Vec<Range<u64>>) {
+    pub(super) fn resolve(&mut self, most: usize) -> (Vec<Overlap>, Vec<Range<u64>>) {
         self.list.sort_unstable();
         for claim in self.list.iter().filter(|claim| claim.owner == METADATA) {
             merge(
@@ -105,9 +105,9 @@ mod tests {
     fn overlaps_are_named_and_ranges_merged() {
         let mut claims = Claims::new(100);
         for (start, len, owner) in [(10, 5, 12), (0, 10, METADATA), (14, 1, 13), (20, 2, 14)] {
-            assert!(claims.take(start, len, owner));
+            assert!(claims.claim(start, len, owner));
         }
-        let (overlaps, ranges) = claims.settle(9);
+        let (overlaps, ranges) = claims.resolve(9);
         assert_eq!(
             overlaps,
             [Overlap {
@@ -117,7 +117,7 @@ mod tests {
             }]
         );
         assert_eq!(ranges, [0..15, 20..22]);
-        assert!(claims.take(0, 90, 15));
-        assert!(!claims.take(0, 1, 15));
+        assert!(claims.claim(0, 90, 15));
+        assert!(!claims.claim(0, 1, 15));
     }
 }

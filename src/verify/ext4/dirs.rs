@@ -1,6 +1,6 @@
 //! Directories: entries block by block, references, link counts, reachability.
 
-use super::htree::Bounds;
+use super::htree::HashRange;
 use super::{Checker, Directory};
 use crate::fs::ext4::format::{
     DirEntry, LINK_MAX, ROOT_INO, crc32c, file_type, incompat, inode_flags, mode, ro_compat,
@@ -15,7 +15,7 @@ const HEAD: usize = size_of::<DirEntry>();
 pub(super) const TAIL: usize = 12;
 
 /// The entries of a block: offset, inode, type, name.
-pub(super) struct Entry<'b> {
+pub(super) struct DirectoryEntry<'b> {
     pub(super) at: usize,
     pub(super) ino: u32,
     pub(super) kind: u8,
@@ -23,18 +23,18 @@ pub(super) struct Entry<'b> {
 }
 
 /// A block of a directory.
-struct Block<'b> {
+struct DirectoryBlock<'b> {
     bytes: &'b [u8],
     physical: u64,
     first: bool,
     /// The directory has an index.
     indexed: bool,
     /// What the index says of the hashes of its names.
-    bounds: Option<Bounds>,
+    bounds: Option<HashRange>,
 }
 
 /// Splits a block into its entries, unused ones included.
-pub(super) fn entries(block: &[u8]) -> Result<Vec<Entry<'_>>, String> {
+pub(super) fn entries(block: &[u8]) -> Result<Vec<DirectoryEntry<'_>>, String> {
     let mut out = Vec::new();
     let mut at = 0;
     while at < block.len() {
@@ -61,7 +61,7 @@ pub(super) fn entries(block: &[u8]) -> Result<Vec<Entry<'_>>, String> {
             ));
         }
         let name = tail.get(..name_len.min(len - HEAD)).unwrap_or_default();
-        out.push(Entry {
+        out.push(DirectoryEntry {
             at,
             ino: head.inode.get(),
             kind: head.file_type,
@@ -119,7 +119,7 @@ impl Checker<'_> {
                 self.names_broken = true;
                 return;
             };
-            let block = Block {
+            let block = DirectoryBlock {
                 bytes: &bytes,
                 physical,
                 first: number == 0,
@@ -137,12 +137,12 @@ impl Checker<'_> {
     fn dir_block(
         &mut self,
         dir: &Directory,
-        block: &Block<'_>,
+        block: &DirectoryBlock<'_>,
         index_known: bool,
         names: &mut BTreeSet<Vec<u8>>,
     ) -> bool {
         let place = self.at_block(dir.ino, block.physical);
-        if self.fs.sums() && (!block.indexed || (index_known && !block.first)) {
+        if self.fs.has_checksums() && (!block.indexed || (index_known && !block.first)) {
             self.check_tail(dir, block.bytes, block.physical);
         }
         let list = match entries(block.bytes) {
@@ -200,7 +200,7 @@ impl Checker<'_> {
         });
     }
 
-    fn check_dots(&mut self, dir: &Directory, physical: u64, dots: &[Entry<'_>]) {
+    fn check_dots(&mut self, dir: &Directory, physical: u64, dots: &[DirectoryEntry<'_>]) {
         let place = self.at_block(dir.ino, physical);
         let good = matches!(dots, [dot, dotdot] if dot.name == b"." && dotdot.name == b".." && dot.ino == dir.ino);
         self.log.check(good, "ext4-dir-dots", || {
@@ -223,7 +223,7 @@ impl Checker<'_> {
     }
 
     /// One entry in use: its name, its inode, its type.
-    fn entry(&mut self, dir: &Directory, physical: u64, entry: &Entry<'_>) {
+    fn entry(&mut self, dir: &Directory, physical: u64, entry: &DirectoryEntry<'_>) {
         let place = self
             .at(dir.ino)
             .offset(physical * self.fs.block_size + entry.at as u64);
@@ -286,7 +286,7 @@ impl Checker<'_> {
         }
         self.check_parents();
         let reached = self.reached();
-        let used: Vec<(u32, super::Used)> =
+        let used: Vec<(u32, super::UsedInode)> =
             self.used.iter().map(|(ino, used)| (*ino, *used)).collect();
         for (ino, used) in used {
             if self.is_nameless(ino) {

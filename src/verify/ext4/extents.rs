@@ -1,7 +1,7 @@
 //! Maps of files: extent trees, and the indirect blocks of ext2 and ext3. Every block is claimed as
 //! it is met.
 
-use super::inodes::Mapped;
+use super::inodes::BlockMap;
 use super::{Checker, Run};
 use crate::fs::ext4::format::{
     EXTENT_MAGIC, Extent, ExtentHeader, ExtentIdx, Inode, MAX_EXTENT_LEN, crc32c, inode_flags,
@@ -20,22 +20,22 @@ const MAX_FILE_BLOCKS: u64 = 1 << 32;
 const DIRECT: u64 = 12;
 
 /// The map that is being followed.
-struct Walk {
+struct MapWalk {
     ino: u32,
     seed: u32,
     /// The first block of the file that may come next.
     next: u64,
-    mapped: Mapped,
+    mapped: BlockMap,
 }
 
 impl Checker<'_> {
     /// Follows the map of an inode.
-    pub(super) fn map(&mut self, ino: u32, raw: &Inode, seed: u32) -> Mapped {
-        let mut walk = Walk {
+    pub(super) fn map(&mut self, ino: u32, raw: &Inode, seed: u32) -> BlockMap {
+        let mut walk = MapWalk {
             ino,
             seed,
             next: 0,
-            mapped: Mapped::default(),
+            mapped: BlockMap::default(),
         };
         if raw.i_flags.get() & inode_flags::EXTENTS != 0 {
             walk.mapped.most = MAX_FILE_BLOCKS;
@@ -47,7 +47,7 @@ impl Checker<'_> {
     }
 
     /// One fault of a map: reported, and the map counts as broken.
-    fn broken(&mut self, walk: &mut Walk, code: &'static str, block: Option<u64>, text: String) {
+    fn broken(&mut self, walk: &mut MapWalk, code: &'static str, block: Option<u64>, text: String) {
         let place = block.map_or_else(|| self.at(walk.ino), |block| self.at_block(walk.ino, block));
         self.log.error(code, place, text);
         walk.mapped.broken = true;
@@ -57,7 +57,7 @@ impl Checker<'_> {
     /// within `bounds`.
     fn extent_node(
         &mut self,
-        walk: &mut Walk,
+        walk: &mut MapWalk,
         bytes: &[u8],
         block: Option<u64>,
         depth: Option<u16>,
@@ -103,7 +103,7 @@ impl Checker<'_> {
         }
         self.log.passed(5);
         if let Some(block) = block {
-            self.node_sum(walk, bytes, block, most);
+            self.check_node_checksum(walk, bytes, block, most);
         }
         if found == 0 {
             self.leaf(walk, entries, count, block, bounds);
@@ -113,11 +113,11 @@ impl Checker<'_> {
     }
 
     /// The checksum of a node lies behind the room for its entries.
-    fn node_sum(&mut self, walk: &Walk, bytes: &[u8], block: u64, room: u16) {
+    fn check_node_checksum(&mut self, walk: &MapWalk, bytes: &[u8], block: u64, room: u16) {
         let Some((front, tail)) = bytes.split_at_checked(ENTRY + ENTRY * usize::from(room)) else {
             return;
         };
-        if !self.fs.sums() {
+        if !self.fs.has_checksums() {
             return;
         }
         let stored = U32::read_from_prefix(tail).map_or(0, |(sum, _)| sum.get());
@@ -130,7 +130,7 @@ impl Checker<'_> {
 
     fn leaf(
         &mut self,
-        walk: &mut Walk,
+        walk: &mut MapWalk,
         entries: &[u8],
         count: u16,
         block: Option<u64>,
@@ -158,7 +158,7 @@ impl Checker<'_> {
                 return self.broken(walk, "ext4-extent-order", block, text);
             }
             walk.next = logical + len;
-            if !self.take(walk, physical, len, "ext4-extent-range", block) {
+            if !self.claim_blocks(walk, physical, len, "ext4-extent-range", block) {
                 return;
             }
             walk.mapped.runs.push(Run {
@@ -172,7 +172,7 @@ impl Checker<'_> {
 
     fn index(
         &mut self,
-        walk: &mut Walk,
+        walk: &mut MapWalk,
         entries: &[u8],
         count: u16,
         depth: u16,
@@ -211,12 +211,12 @@ impl Checker<'_> {
     /// Claims and reads a block of a map.
     fn node(
         &mut self,
-        walk: &mut Walk,
+        walk: &mut MapWalk,
         child: u64,
         code: &'static str,
         block: Option<u64>,
     ) -> Option<Vec<u8>> {
-        if !self.take(walk, child, 1, code, block) {
+        if !self.claim_blocks(walk, child, 1, code, block) {
             return None;
         }
         walk.mapped.nodes += 1;
@@ -226,9 +226,9 @@ impl Checker<'_> {
     }
 
     /// Claims blocks of a file. False when they lie outside or too many are claimed already.
-    fn take(
+    fn claim_blocks(
         &mut self,
-        walk: &mut Walk,
+        walk: &mut MapWalk,
         start: u64,
         len: u64,
         code: &'static str,
@@ -243,13 +243,13 @@ impl Checker<'_> {
             return false;
         }
         self.log.passed(1);
-        let taken = self.claims.take(start, len, walk.ino);
+        let taken = self.claims.claim(start, len, walk.ino);
         walk.mapped.broken |= !taken;
         taken
     }
 
     /// 12 blocks, then trees of one, two and three levels.
-    fn indirect(&mut self, walk: &mut Walk, map: &[u8; 60]) {
+    fn indirect(&mut self, walk: &mut MapWalk, map: &[u8; 60]) {
         let per_block = self.fs.block_size / 4;
         walk.mapped.most = DIRECT + per_block + per_block.pow(2) + per_block.pow(3);
         let (direct, trees) = map.split_at(48);
@@ -264,7 +264,7 @@ impl Checker<'_> {
 
     /// Pointers that lead through `level` more blocks of pointers (at most 3); the first stands for
     /// block `walk.next` of the file.
-    fn pointers(&mut self, walk: &mut Walk, bytes: &[u8], block: Option<u64>, level: u32) {
+    fn pointers(&mut self, walk: &mut MapWalk, bytes: &[u8], block: Option<u64>, level: u32) {
         let step = (self.fs.block_size / 4).pow(level);
         for pointer in bytes.chunks_exact(4) {
             let at = walk.next;
@@ -272,7 +272,7 @@ impl Checker<'_> {
                 pointer[0], pointer[1], pointer[2], pointer[3],
             ]));
             if physical != 0 && level == 0 {
-                if !self.take(walk, physical, 1, "ext4-block-map", block) {
+                if !self.claim_blocks(walk, physical, 1, "ext4-block-map", block) {
                     return;
                 }
                 push(&mut walk.mapped.runs, at, physical);

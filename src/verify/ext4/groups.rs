@@ -1,4 +1,4 @@
-//! Group descriptors: checksums, places, copies; and the blocks that no file can have.
+//! BlockGroup descriptors: checksums, places, copies; and the blocks that no file can have.
 
 use super::Checker;
 use super::claims::METADATA;
@@ -10,7 +10,7 @@ const CHECKSUM_AT: usize = 0x1E;
 
 /// A group by its descriptor.
 #[derive(Clone, Debug)]
-pub(super) struct Group {
+pub(super) struct BlockGroup {
     pub(super) block_bitmap: u64,
     pub(super) inode_bitmap: u64,
     pub(super) inode_table: u64,
@@ -19,12 +19,12 @@ pub(super) struct Group {
     pub(super) used_dirs: u32,
     pub(super) unused_inodes: u32,
     pub(super) flags: u16,
-    pub(super) block_sum: u32,
-    pub(super) inode_sum: u32,
-    pub(super) wide_sums: bool,
+    pub(super) block_bitmap_checksum: u32,
+    pub(super) inode_bitmap_checksum: u32,
+    pub(super) wide_checksums: bool,
 }
 
-impl Group {
+impl BlockGroup {
     fn new(raw: &GroupDesc, size: usize) -> Self {
         let wide = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
         let short = |low: u16, high: u16| u32::from(high) << 16 | u32::from(low);
@@ -46,15 +46,15 @@ impl Group {
             ),
             unused_inodes: short(raw.bg_itable_unused_lo.get(), raw.bg_itable_unused_hi.get()),
             flags: raw.bg_flags.get(),
-            block_sum: short(
+            block_bitmap_checksum: short(
                 raw.bg_block_bitmap_csum_lo.get(),
                 raw.bg_block_bitmap_csum_hi.get(),
             ),
-            inode_sum: short(
+            inode_bitmap_checksum: short(
                 raw.bg_inode_bitmap_csum_lo.get(),
                 raw.bg_inode_bitmap_csum_hi.get(),
             ),
-            wide_sums: size >= 64,
+            wide_checksums: size >= 64,
         }
     }
 
@@ -101,13 +101,13 @@ impl Checker<'_> {
             .zip(desc)
             .for_each(|(to, from)| *to = *from);
         let place = self.place().offset(offset);
-        if let Some(computed) = self.desc_sum(number, desc) {
+        if let Some(computed) = self.desc_checksum(number, desc) {
             let stored = raw.bg_checksum.get();
             self.log.check(stored == computed, "ext4-group-checksum", || {
                 (place.clone(), format!("group {number} has the checksum {stored:#06x} where its bytes give {computed:#06x}"))
             });
         }
-        let group = Group::new(&raw, desc.len());
+        let group = BlockGroup::new(&raw, desc.len());
         let places = [
             ("block bitmap", group.block_bitmap, 1),
             ("inode bitmap", group.inode_bitmap, 1),
@@ -138,10 +138,10 @@ impl Checker<'_> {
 
     /// 16 bits of CRC-32C (`metadata_csum`) or CRC-16 (`uninit_bg`), as the kernel's page
     /// `checksums` has it.
-    fn desc_sum(&self, number: u32, desc: &[u8]) -> Option<u16> {
+    fn desc_checksum(&self, number: u32, desc: &[u8]) -> Option<u16> {
         let (front, back) = desc.split_at_checked(CHECKSUM_AT)?;
         let back = back.get(2..)?;
-        if self.fs.sums() {
+        if self.fs.has_checksums() {
             let crc = crc32c(crc32c(self.fs.seed, &number.to_le_bytes()), front);
             return u16::try_from(crc32c(crc32c(crc, &[0, 0]), back) & 0xFFFF).ok();
         }
@@ -233,7 +233,7 @@ impl Checker<'_> {
             let (start, head) = (self.group_start(number), self.head_blocks(number));
             if head > 0 {
                 self.claims
-                    .take(start, head.min(self.fs.blocks - start), METADATA);
+                    .claim(start, head.min(self.fs.blocks - start), METADATA);
             }
             let Some(group) = usize::try_from(number)
                 .ok()
@@ -241,12 +241,12 @@ impl Checker<'_> {
             else {
                 break;
             };
-            self.claims.take(group.block_bitmap, 1, METADATA);
-            self.claims.take(group.inode_bitmap, 1, METADATA);
-            self.claims.take(group.inode_table, table, METADATA);
+            self.claims.claim(group.block_bitmap, 1, METADATA);
+            self.claims.claim(group.inode_bitmap, 1, METADATA);
+            self.claims.claim(group.inode_table, table, METADATA);
         }
         if self.fs.incompat(incompat::MMP) && self.fs.inside(self.fs.sb.s_mmp_block.get(), 1) {
-            self.claims.take(self.fs.sb.s_mmp_block.get(), 1, METADATA);
+            self.claims.claim(self.fs.sb.s_mmp_block.get(), 1, METADATA);
         }
     }
 
@@ -290,27 +290,27 @@ impl Checker<'_> {
                 .iter_mut()
                 .zip(desc)
                 .for_each(|(to, from)| *to = *from);
-            let copy = Group::new(&raw, size);
+            let copy = BlockGroup::new(&raw, size);
             let places =
-                |group: &Group| [group.block_bitmap, group.inode_bitmap, group.inode_table];
+                |group: &BlockGroup| [group.block_bitmap, group.inode_bitmap, group.inode_table];
             self.log.check(places(&copy) == places(group), "ext4-backup", || {
                 let text = format!(
                     "the copy in group {holder} of the descriptor of group {number} places bitmaps and inode table at {:?}, the first at {:?}",
                     places(&copy),
                     places(group)
                 );
-                (super::Place::of(self.fs.partition).offset(block * self.fs.block_size), text)
+                (super::Location::of(self.fs.partition).offset(block * self.fs.block_size), text)
             });
         }
     }
 
     /// Whether the inodes of a group were never used, and so its table and bitmap hold nothing.
-    pub(super) fn inodes_uninit(&self, group: &Group) -> bool {
+    pub(super) fn inodes_uninit(&self, group: &BlockGroup) -> bool {
         self.fs.lazy() && group.has(bg_flags::INODE_UNINIT)
     }
 
     /// Whether the block bitmap of a group was never written: only metadata is used.
-    pub(super) fn blocks_uninit(&self, group: &Group) -> bool {
+    pub(super) fn blocks_uninit(&self, group: &BlockGroup) -> bool {
         self.fs.lazy() && group.has(bg_flags::BLOCK_UNINIT)
     }
 }

@@ -20,7 +20,7 @@ const UNSIGNED: u32 = 2;
 
 /// The hashes that names of a leaf may have.
 #[derive(Clone, Debug)]
-pub(super) struct Bounds {
+pub(super) struct HashRange {
     version: u8,
     least: u32,
     /// The first hash of the next leaf; with its lowest bit set names of that hash may stand in
@@ -30,12 +30,12 @@ pub(super) struct Bounds {
 
 /// The blocks of a directory that its index names: leaves with the bounds of their hashes, nodes
 /// without.
-pub(super) type Index = BTreeMap<u64, Option<Bounds>>;
+pub(super) type DirIndex = BTreeMap<u64, Option<HashRange>>;
 
-struct Walk<'d> {
+struct IndexWalk<'d> {
     dir: &'d Directory,
     version: u8,
-    found: Index,
+    found: DirIndex,
 }
 
 fn le16(bytes: &[u8], at: usize) -> u16 {
@@ -51,7 +51,7 @@ fn le32(bytes: &[u8], at: usize) -> u32 {
 impl Checker<'_> {
     /// Checks the index of a directory; `None` when it is damaged, so that nothing is known of its
     /// leaves.
-    pub(super) fn check_index(&mut self, dir: &Directory) -> Option<Index> {
+    pub(super) fn check_index(&mut self, dir: &Directory) -> Option<DirIndex> {
         let (root, physical) = self.dir_bytes(dir, 0)?;
         let (reserved, stored, len, levels, flags) = (
             le32(&root, INFO),
@@ -79,10 +79,10 @@ impl Checker<'_> {
         if !good {
             return None;
         }
-        let mut walk = Walk {
+        let mut walk = IndexWalk {
             dir,
             version,
-            found: Index::new(),
+            found: DirIndex::new(),
         };
         let whole = self.index_node(&mut walk, 0, levels, (0, None));
         let (named, due) = (walk.found.len() as u64, dir.blocks - 1);
@@ -101,7 +101,7 @@ impl Checker<'_> {
     /// A node whose hashes lie within `bounds`. False when it is damaged.
     fn index_node(
         &mut self,
-        walk: &mut Walk<'_>,
+        walk: &mut IndexWalk<'_>,
         number: u64,
         levels: u8,
         bounds: (u32, Option<u32>),
@@ -119,7 +119,7 @@ impl Checker<'_> {
             usize::from(le16(&bytes, start)),
             usize::from(le16(&bytes, start + 2)),
         );
-        let room = (bytes.len() - start - if self.fs.sums() { 8 } else { 0 }) / 8;
+        let room = (bytes.len() - start - if self.fs.has_checksums() { 8 } else { 0 }) / 8;
         let empty =
             || entries(&bytes).is_ok_and(|list| matches!(list.as_slice(), [one] if one.ino == 0));
         let good = limit == room && (1..=limit).contains(&count) && (number == 0 || empty());
@@ -129,7 +129,7 @@ impl Checker<'_> {
         if !good {
             return false;
         }
-        self.index_sum(walk.dir, &bytes, physical, start, limit, count);
+        self.check_index_checksum(walk.dir, &bytes, physical, start, limit, count);
         let hash = |at: usize| {
             if at == 0 {
                 bounds.0
@@ -161,7 +161,7 @@ impl Checker<'_> {
 
     fn index_child(
         &mut self,
-        walk: &mut Walk<'_>,
+        walk: &mut IndexWalk<'_>,
         block: u64,
         levels: u8,
         bounds: (u32, Option<u32>),
@@ -172,7 +172,7 @@ impl Checker<'_> {
         }
         walk.found.insert(
             block,
-            Some(Bounds {
+            Some(HashRange {
                 version: walk.version,
                 least: bounds.0,
                 next: bounds.1,
@@ -182,7 +182,7 @@ impl Checker<'_> {
     }
 
     /// `struct dx_tail`, behind the room for entries: its checksum covers the entries in use.
-    fn index_sum(
+    fn check_index_checksum(
         &mut self,
         dir: &Directory,
         bytes: &[u8],
@@ -191,7 +191,7 @@ impl Checker<'_> {
         limit: usize,
         count: usize,
     ) {
-        if !self.fs.sums() {
+        if !self.fs.has_checksums() {
             return;
         }
         let tail = start + 8 * limit;
@@ -213,7 +213,7 @@ impl Checker<'_> {
         dir: &Directory,
         physical: u64,
         name: &[u8],
-        bounds: &Bounds,
+        bounds: &HashRange,
     ) {
         let seed = [0, 1, 2, 3].map(|at: usize| self.fs.sb.s_hash_seed[at].get());
         let Some(hash) = hash::hash(bounds.version, name, &seed) else {

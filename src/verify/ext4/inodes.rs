@@ -1,6 +1,6 @@
 //! Inodes: found in their tables, each checked by itself, their blocks claimed.
 
-use super::{Checker, Directory, Run, Used};
+use super::{Checker, Directory, Run, UsedInode};
 use crate::fs::ext4::format::{
     Inode, JOURNAL_INO, RESIZE_INO, ROOT_INO, compat, crc32c, incompat, inode_flags, mode,
     ro_compat,
@@ -26,7 +26,7 @@ const FOREIGN_FLAGS: u32 = inode_flags::ENCRYPT
 
 /// What a map came to.
 #[derive(Debug, Default)]
-pub(super) struct Mapped {
+pub(super) struct BlockMap {
     pub(super) runs: Vec<Run>,
     /// Blocks of the map itself.
     pub(super) nodes: u64,
@@ -36,7 +36,7 @@ pub(super) struct Mapped {
     pub(super) broken: bool,
 }
 
-impl Mapped {
+impl BlockMap {
     fn data(&self) -> u64 {
         self.runs.iter().map(|run| run.len).sum()
     }
@@ -114,8 +114,8 @@ impl Checker<'_> {
         };
         let seed = self.fs.inode_seed(ino, raw.i_generation.get());
         let place = self.at(ino).offset(offset);
-        if self.fs.sums() {
-            let (stored, computed) = sums(seed, bytes, &raw, extra);
+        if self.fs.has_checksums() {
+            let (stored, computed) = checksums(seed, bytes, &raw, extra);
             self.log.check(stored == computed, "ext4-inode-checksum", || {
                 (place.clone(), format!("the inode has the checksum {stored:#010x} where its bytes give {computed:#010x}"))
             });
@@ -127,7 +127,7 @@ impl Checker<'_> {
         }
         self.used.insert(
             ino,
-            Used {
+            UsedInode {
                 mode: kind,
                 links,
                 refs: 0,
@@ -194,7 +194,7 @@ impl Checker<'_> {
                         format!("the target has {len} bytes, the size is {size}"),
                     )
                 });
-                Mapped::default()
+                BlockMap::default()
             }
             _ => self.special_file(ino, raw),
         };
@@ -264,7 +264,7 @@ impl Checker<'_> {
 
     /// An inode without links: deleted, or one of the reserved ones that is not used, which has no
     /// content.
-    fn check_unused(&mut self, ino: u32, raw: &Inode, place: super::Place) {
+    fn check_unused(&mut self, ino: u32, raw: &Inode, place: super::Location) {
         if ino < self.fs.first_ino() {
             let empty = raw.i_block.iter().all(|byte| *byte == 0) && raw.i_file_acl_lo.get() == 0;
             self.log.check(empty, "ext4-inode-reserved", || {
@@ -289,7 +289,7 @@ impl Checker<'_> {
     }
 
     /// Keeps the runs of what is read later.
-    fn keep(&mut self, ino: u32, raw: &Inode, seed: u32, size: u64, mapped: Mapped) {
+    fn keep(&mut self, ino: u32, raw: &Inode, seed: u32, size: u64, mapped: BlockMap) {
         if raw.i_mode.get() & mode::TYPE == mode::DIR {
             let blocks = size / self.fs.block_size;
             self.names_broken |= mapped.broken;
@@ -333,7 +333,7 @@ impl Checker<'_> {
     }
 
     /// Devices, fifos, sockets: no flags of maps, nothing behind the device numbers.
-    fn special_file(&mut self, ino: u32, raw: &Inode) -> Mapped {
+    fn special_file(&mut self, ino: u32, raw: &Inode) -> BlockMap {
         let flags = raw.i_flags.get()
             & (inode_flags::EXTENTS | inode_flags::INDEX | inode_flags::INLINE_DATA);
         let rest = raw
@@ -346,7 +346,7 @@ impl Checker<'_> {
         self.log.check(flags == 0 && rest, "ext4-inode-flags", || {
             (place, format!("a special file has the flags {flags:#x} of a map or bytes where it could have blocks"))
         });
-        Mapped::default()
+        BlockMap::default()
     }
 
     /// `i_blocks`: sectors of 512 bytes, or blocks where the inode says so.
@@ -373,7 +373,7 @@ impl Checker<'_> {
         });
     }
 
-    fn check_size(&mut self, ino: u32, kind: u16, size: u64, mapped: &Mapped) {
+    fn check_size(&mut self, ino: u32, kind: u16, size: u64, mapped: &BlockMap) {
         let block = self.fs.block_size;
         let place = self.at(ino);
         let last = mapped
@@ -419,7 +419,7 @@ impl Checker<'_> {
         }
     }
 
-    fn check_long_symlink(&mut self, ino: u32, size: u64, mapped: &Mapped) {
+    fn check_long_symlink(&mut self, ino: u32, size: u64, mapped: &BlockMap) {
         let place = self.at(ino);
         let Some(first) = mapped
             .runs
@@ -467,7 +467,7 @@ impl Checker<'_> {
 }
 
 /// The stored and the computed checksum of an inode, each with as many bits as it has room for.
-fn sums(seed: u32, bytes: &[u8], raw: &Inode, extra: usize) -> (u32, u32) {
+fn checksums(seed: u32, bytes: &[u8], raw: &Inode, extra: usize) -> (u32, u32) {
     let wide = bytes.len() > OLD_SIZE && OLD_SIZE + extra >= CHECKSUM_HI + 2;
     let mut plain = bytes.to_vec();
     let mut clear = |at: usize| plain.iter_mut().skip(at).take(2).for_each(|byte| *byte = 0);

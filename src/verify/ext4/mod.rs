@@ -24,10 +24,10 @@ mod special;
 mod superblock;
 mod xattr;
 
-use super::finding::{Log, Place};
+use super::finding::{Location, Log};
 use crate::stream::ReadAt;
 use claims::Claims;
-use groups::Group;
+use groups::BlockGroup;
 use std::collections::BTreeMap;
 use superblock::Fs;
 
@@ -42,7 +42,7 @@ struct Run {
 
 /// An inode in use.
 #[derive(Clone, Copy, Debug)]
-struct Used {
+struct UsedInode {
     mode: u16,
     links: u16,
     /// Directory entries that name it, without `.` and `..`.
@@ -61,7 +61,7 @@ struct Directory {
 
 /// An attribute block.
 #[derive(Clone, Copy, Debug)]
-struct Shared {
+struct XattrBlock {
     stored: u32,
     found: u32,
 }
@@ -70,13 +70,13 @@ struct Shared {
 struct Checker<'a> {
     fs: Fs<'a>,
     log: &'a mut Log,
-    groups: Vec<Group>,
+    groups: Vec<BlockGroup>,
     claims: Claims,
     /// All blocks in use, once every claim is known.
     ranges: Vec<std::ops::Range<u64>>,
-    used: BTreeMap<u32, Used>,
+    used: BTreeMap<u32, UsedInode>,
     dirs: Vec<Directory>,
-    xattr_blocks: BTreeMap<u64, Shared>,
+    xattr_blocks: BTreeMap<u64, XattrBlock>,
     /// The first name of each inode and the directory that it stands in.
     names: BTreeMap<u32, (u32, Vec<u8>)>,
     /// `..` of each directory, and its subdirectories.
@@ -146,16 +146,16 @@ impl Checker<'_> {
         self.check_bitmaps();
     }
 
-    fn place(&self) -> Place {
-        Place::of(self.fs.partition)
+    fn place(&self) -> Location {
+        Location::of(self.fs.partition)
     }
 
-    fn at(&self, ino: u32) -> Place {
+    fn at(&self, ino: u32) -> Location {
         self.place().inode(ino)
     }
 
     /// A block of inode `ino`.
-    fn at_block(&self, ino: u32, block: u64) -> Place {
+    fn at_block(&self, ino: u32, block: u64) -> Location {
         self.at(ino)
             .offset(block.saturating_mul(self.fs.block_size))
     }

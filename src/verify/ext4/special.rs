@@ -12,8 +12,8 @@ const JOURNAL_MAGIC: u32 = 0xC03B_3998;
 const JOURNAL_TYPES: [u32; 2] = [3, 4];
 /// `s_feature_incompat` of a journal with CRC-32C over its blocks, in two versions; where its own
 /// checksum is.
-const JOURNAL_SUMS: u32 = 0x8 | 0x10;
-const JOURNAL_SUM_AT: usize = 0xFC;
+const JOURNAL_CHECKSUMS: u32 = 0x8 | 0x10;
+const JOURNAL_CHECKSUM_AT: usize = 0xFC;
 /// `ob_magic` at the end of each block of the orphan file.
 const ORPHAN_MAGIC: u32 = 0x0B10_CA04;
 /// Where the double indirect block stands in `i_block`.
@@ -120,14 +120,14 @@ impl Checker<'_> {
                 return;
             }
         }
-        if kind == JOURNAL_TYPES[1] && be32(&bytes, 0x28) & JOURNAL_SUMS != 0 {
+        if kind == JOURNAL_TYPES[1] && be32(&bytes, 0x28) & JOURNAL_CHECKSUMS != 0 {
             let mut plain = bytes.get(..1024).unwrap_or_default().to_vec();
             plain
                 .iter_mut()
-                .skip(JOURNAL_SUM_AT)
+                .skip(JOURNAL_CHECKSUM_AT)
                 .take(4)
                 .for_each(|byte| *byte = 0);
-            let (stored, computed) = (be32(&bytes, JOURNAL_SUM_AT), crc32c(!0, &plain));
+            let (stored, computed) = (be32(&bytes, JOURNAL_CHECKSUM_AT), crc32c(!0, &plain));
             self.log.check(stored == computed, "ext4-journal", || {
                 (place, format!("the journal has the checksum {stored:#010x} where its bytes give {computed:#010x}"))
             });
@@ -181,7 +181,7 @@ impl Checker<'_> {
             self.maps_broken = true;
             return;
         }
-        self.claims.take(double, 1, RESIZE_INO);
+        self.claims.claim(double, 1, RESIZE_INO);
         let Some(bytes) = self.read_block(double) else {
             return;
         };
@@ -286,7 +286,7 @@ impl Checker<'_> {
 
     /// Blocks that two have.
     pub(super) fn check_claims(&mut self) {
-        let (overlaps, ranges) = self.claims.settle(100);
+        let (overlaps, ranges) = self.claims.resolve(100);
         self.log.passed(ranges.len() as u64);
         // Who has the block by right cannot be told, so what should be free cannot either.
         self.maps_broken |= !overlaps.is_empty();

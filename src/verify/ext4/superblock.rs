@@ -4,7 +4,7 @@ use crate::fs::ext4::format::{
     MAGIC, SUPERBLOCK_OFFSET, Superblock, compat, crc32c, incompat, ro_compat,
 };
 use crate::stream::ReadAt;
-use crate::verify::finding::{Log, Place, Severity};
+use crate::verify::finding::{Location, Log, Severity};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// `s_state`: cleanly unmounted; errors were found.
@@ -56,7 +56,7 @@ impl<'a> Fs<'a> {
         partition: Option<u32>,
         log: &mut Log,
     ) -> Option<Self> {
-        let place = || Place::of(partition).offset(SUPERBLOCK_OFFSET);
+        let place = || Location::of(partition).offset(SUPERBLOCK_OFFSET);
         let mut bytes = [0; 1024];
         if let Err(e) = source.read_exact_at(SUPERBLOCK_OFFSET, &mut bytes) {
             log.error(
@@ -87,7 +87,7 @@ impl<'a> Fs<'a> {
             log.add(Severity::Warning, "ext4-unchecked", place(), text);
             return None;
         }
-        fs.check_sum(&bytes, "superblock", SUPERBLOCK_OFFSET, log);
+        fs.check_checksum(&bytes, "superblock", SUPERBLOCK_OFFSET, log);
         fs.check_state(log);
         Some(fs)
     }
@@ -215,13 +215,13 @@ impl<'a> Fs<'a> {
     }
 
     /// Whether metadata carries CRC-32C.
-    pub(super) fn sums(&self) -> bool {
+    pub(super) fn has_checksums(&self) -> bool {
         self.ro_compat(ro_compat::METADATA_CSUM)
     }
 
     /// Whether groups may be marked as not initialised.
     pub(super) fn lazy(&self) -> bool {
-        self.sums() || self.ro_compat(ro_compat::GDT_CSUM)
+        self.has_checksums() || self.ro_compat(ro_compat::GDT_CSUM)
     }
 
     pub(super) fn first_ino(&self) -> u32 {
@@ -259,7 +259,7 @@ impl<'a> Fs<'a> {
         match self.source.read_exact_at(offset, &mut bytes) {
             Ok(()) => Some(bytes),
             Err(e) => {
-                let place = Place::of(self.partition).offset(offset);
+                let place = Location::of(self.partition).offset(offset);
                 log.error(
                     "ext4-unreadable",
                     place,
@@ -270,8 +270,8 @@ impl<'a> Fs<'a> {
         }
     }
 
-    fn check_sum(&self, bytes: &[u8], what: &str, offset: u64, log: &mut Log) {
-        if !self.sums() {
+    fn check_checksum(&self, bytes: &[u8], what: &str, offset: u64, log: &mut Log) {
+        if !self.has_checksums() {
             return;
         }
         let stored = bytes
@@ -282,13 +282,13 @@ impl<'a> Fs<'a> {
             let text = format!(
                 "the {what} has the checksum {stored:#010x} where its bytes give {computed:#010x}"
             );
-            (Place::of(self.partition).offset(offset), text)
+            (Location::of(self.partition).offset(offset), text)
         });
     }
 
     /// Cleanly unmounted, without errors, nothing to recover, no half-deleted files.
     fn check_state(&self, log: &mut Log) {
-        let place = || Place::of(self.partition).offset(SUPERBLOCK_OFFSET);
+        let place = || Location::of(self.partition).offset(SUPERBLOCK_OFFSET);
         let state = self.sb.s_state.get();
         log.check(state & CLEAN != 0 && state & ERRORS == 0, "ext4-state", || {
             (place(), format!("the state is {state:#x} where {CLEAN:#x} says that it was cleanly unmounted without errors"))
@@ -317,7 +317,7 @@ impl<'a> Fs<'a> {
         let Ok(copy) = Superblock::read_from_bytes(bytes) else {
             return;
         };
-        let place = || Place::of(self.partition).offset(offset);
+        let place = || Location::of(self.partition).offset(offset);
         let same = [
             (
                 "magic number",
@@ -389,7 +389,7 @@ impl<'a> Fs<'a> {
             (place(), text)
         });
         if differs.is_none() {
-            self.check_sum(
+            self.check_checksum(
                 copy.as_bytes(),
                 &format!("copy of the superblock in group {group}"),
                 offset,

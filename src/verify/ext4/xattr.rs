@@ -2,7 +2,7 @@
 //! page `attributes`).
 
 use super::claims::METADATA;
-use super::{Checker, Shared};
+use super::{Checker, XattrBlock};
 use crate::fs::ext4::format::{
     Inode, XATTR_MAGIC, XATTR_PREFIXES, XattrEntry, XattrHeader, crc32c, incompat,
 };
@@ -72,7 +72,7 @@ impl Checker<'_> {
         }) {
             return;
         }
-        self.claims.take(block, 1, ino);
+        self.claims.claim(block, 1, ino);
         let Some(bytes) = self.read_block(block) else {
             return;
         };
@@ -81,7 +81,7 @@ impl Checker<'_> {
         };
         self.xattr_blocks.insert(
             block,
-            Shared {
+            XattrBlock {
                 stored: header.h_refcount.get(),
                 found: 1,
             },
@@ -99,7 +99,7 @@ impl Checker<'_> {
         } else {
             self.xattr_blocks.insert(
                 block,
-                Shared {
+                XattrBlock {
                     stored: 0,
                     found: 0,
                 },
@@ -109,7 +109,7 @@ impl Checker<'_> {
 
     fn check_block(&mut self, bytes: &[u8], block: u64, header: &XattrHeader, ino: u32) {
         let place = self.at_block(ino, block);
-        if self.fs.sums() {
+        if self.fs.has_checksums() {
             let (front, back) = bytes.split_at(CHECKSUM_AT);
             let crc = crc32c(crc32c(self.fs.seed, &block.to_le_bytes()), front);
             let computed = crc32c(crc32c(crc, &[0; 4]), back.get(4..).unwrap_or_default());
@@ -156,7 +156,7 @@ impl Checker<'_> {
         });
     }
 
-    fn check_hashes(&mut self, list: &[Attribute<'_>], place: &super::Place) {
+    fn check_hashes(&mut self, list: &[Attribute<'_>], place: &super::Location) {
         for attribute in list {
             let stored = attribute.raw.e_hash.get();
             // Kernels on processors whose `char` is signed hashed names so.

@@ -1,6 +1,6 @@
 //! Directories of FAT: chains, entries, long names.
 
-use super::table::Width;
+use super::table::EntryWidth;
 use super::{Checker, le16, le32};
 use crate::tree::show;
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ const MAX_DEPTH: usize = 128;
 const UNITS: [usize; 13] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
 
 /// A directory that is still to be read.
-struct Todo {
+struct PendingDirectory {
     path: String,
     first: u32,
     /// The first cluster of its parent, 0 for the root; `None` for the root itself.
@@ -28,7 +28,7 @@ struct Todo {
 
 /// The parts of a long name so far.
 #[derive(Default)]
-struct Long {
+struct LongName {
     units: Vec<u16>,
     /// The number that the next part must have; 0: complete.
     due: u8,
@@ -38,9 +38,9 @@ struct Long {
 impl Checker<'_> {
     /// Reads every directory from the root on and follows the chain of every file.
     pub(super) fn check_tree(&mut self) {
-        let mut todo = vec![Todo {
+        let mut todo = vec![PendingDirectory {
             path: String::new(),
-            first: self.shape.root_cluster,
+            first: self.geometry.root_cluster,
             parent: None,
             depth: 0,
         }];
@@ -53,13 +53,13 @@ impl Checker<'_> {
         }
     }
 
-    fn dir_bytes(&mut self, dir: &Todo) -> Option<Vec<u8>> {
+    fn dir_bytes(&mut self, dir: &PendingDirectory) -> Option<Vec<u8>> {
         let shown = if dir.path.is_empty() { "/" } else { &dir.path };
-        if dir.parent.is_none() && self.shape.width != Width::Fat32 {
-            return self.bytes(shown, self.shape.root, self.shape.root_len);
+        if dir.parent.is_none() && self.geometry.width != EntryWidth::Fat32 {
+            return self.bytes(shown, self.geometry.root, self.geometry.root_len);
         }
         let chain = self.chain(shown, dir.first)?;
-        let len = chain.len() as u64 * self.shape.cluster;
+        let len = chain.len() as u64 * self.geometry.cluster;
         let place = self.place().path(shown);
         if !self.log.check(len <= MAX_DIR && dir.depth < MAX_DEPTH, "fat-chain", || {
             (place, format!("the directory has {len} bytes at depth {}, more than {MAX_DIR} or {MAX_DEPTH}", dir.depth))
@@ -68,7 +68,7 @@ impl Checker<'_> {
         }
         let mut out = Vec::new();
         for cluster in chain {
-            out.extend(self.bytes(shown, self.shape.offset(cluster)?, self.shape.cluster)?);
+            out.extend(self.bytes(shown, self.geometry.offset(cluster)?, self.geometry.cluster)?);
         }
         Some(out)
     }
@@ -88,8 +88,8 @@ impl Checker<'_> {
         }
     }
 
-    fn place_of(&self, path: &str) -> super::Place {
-        super::Place::of(self.partition).path(path)
+    fn place_of(&self, path: &str) -> super::Location {
+        super::Location::of(self.partition).path(path)
     }
 
     /// The clusters from `first` on; `None`, reported, when the chain leaves the table or meets a
@@ -99,15 +99,15 @@ impl Checker<'_> {
         let mut at = first;
         loop {
             let place = self.place_of(path);
-            let Some(offset) = self.shape.offset(at) else {
+            let Some(offset) = self.geometry.offset(at) else {
                 let text = format!(
                     "cluster {at} follows in its chain, there are clusters 2 to {}",
-                    self.shape.clusters + 1
+                    self.geometry.clusters + 1
                 );
                 self.log.error("fat-chain", place, text);
                 return None;
             };
-            if !self.owners.take(at) {
+            if !self.used.take(at) {
                 let text =
                     format!("cluster {at} belongs to this and to another file, or twice to this");
                 self.log.error("fat-shared", place.offset(offset), text);
@@ -115,15 +115,15 @@ impl Checker<'_> {
             }
             chain.push(at);
             let next = self.table.entry(at);
-            if next >= self.shape.width.end() {
+            if next >= self.geometry.width.end() {
                 return Some(chain);
             }
             at = next;
         }
     }
 
-    fn entries(&mut self, dir: &Todo, bytes: &[u8], todo: &mut Vec<Todo>) {
-        let mut long: Option<Long> = None;
+    fn entries(&mut self, dir: &PendingDirectory, bytes: &[u8], todo: &mut Vec<PendingDirectory>) {
+        let mut long: Option<LongName> = None;
         let mut shorts: BTreeSet<[u8; 11]> = BTreeSet::new();
         let mut longs: BTreeSet<String> = BTreeSet::new();
         let dots = self.check_dots(dir, bytes);
@@ -170,8 +170,14 @@ impl Checker<'_> {
     }
 
     /// A file's chain is as long as its size; a directory is read later.
-    fn entry(&mut self, dir: &Todo, path: String, entry: &[u8], todo: &mut Vec<Todo>) {
-        let high = if self.shape.width == Width::Fat32 {
+    fn entry(
+        &mut self,
+        dir: &PendingDirectory,
+        path: String,
+        entry: &[u8],
+        todo: &mut Vec<PendingDirectory>,
+    ) {
+        let high = if self.geometry.width == EntryWidth::Fat32 {
             u32::from(le16(entry, 20)) << 16
         } else {
             0
@@ -184,7 +190,7 @@ impl Checker<'_> {
             self.log.check(size == 0, "fat-entry", || {
                 (place, format!("the directory has the size {size}, not 0"))
             });
-            todo.push(Todo {
+            todo.push(PendingDirectory {
                 path,
                 first,
                 parent: Some(parent),
@@ -192,7 +198,7 @@ impl Checker<'_> {
             });
             return;
         }
-        let due = size.div_ceil(self.shape.cluster);
+        let due = size.div_ceil(self.geometry.cluster);
         let chain = if first == 0 {
             Some(Vec::new())
         } else {
@@ -215,7 +221,7 @@ impl Checker<'_> {
     }
 
     /// `.` and `..` begin every directory but the root; returns how many entries to pass.
-    fn check_dots(&mut self, dir: &Todo, bytes: &[u8]) -> usize {
+    fn check_dots(&mut self, dir: &PendingDirectory, bytes: &[u8]) -> usize {
         let Some(parent) = dir.parent else { return 0 };
         let at = |number: usize| {
             bytes
@@ -224,7 +230,7 @@ impl Checker<'_> {
         };
         let cluster = |entry: &[u8]| {
             u32::from(le16(entry, 26))
-                | if self.shape.width == Width::Fat32 {
+                | if self.geometry.width == EntryWidth::Fat32 {
                     u32::from(le16(entry, 20)) << 16
                 } else {
                     0
@@ -232,7 +238,7 @@ impl Checker<'_> {
         };
         let named = at(0).starts_with(b".          ") && at(1).starts_with(b"..         ");
         let (own, up) = (cluster(at(0)), cluster(at(1)));
-        let root = self.shape.root_cluster;
+        let root = self.geometry.root_cluster;
         let right = named && own == dir.first && (up == parent || (parent == 0 && up == root));
         let place = self.place_of(&dir.path);
         self.log.check(right, "fat-dots", || {
@@ -250,17 +256,17 @@ impl Checker<'_> {
     /// Adds a part of a long name; they come last part first.
     fn long_part(
         &mut self,
-        dir: &Todo,
+        dir: &PendingDirectory,
         number: usize,
-        before: Option<Long>,
+        before: Option<LongName>,
         entry: &[u8],
-    ) -> Option<Long> {
+    ) -> Option<LongName> {
         let (order, sum) = (entry[0], entry[13]);
         let units: Vec<u16> = UNITS.iter().map(|at| le16(entry, *at)).collect();
         let starts = order & 0x40 != 0;
         if starts {
             self.end_long(dir, before, None);
-            return Some(Long {
+            return Some(LongName {
                 units,
                 due: (order & 0x1F).saturating_sub(1),
                 sum,
@@ -287,8 +293,8 @@ impl Checker<'_> {
     /// Ends a long name at the short one that it belongs to, and returns it.
     fn end_long(
         &mut self,
-        dir: &Todo,
-        long: Option<Long>,
+        dir: &PendingDirectory,
+        long: Option<LongName>,
         short: Option<&[u8; 11]>,
     ) -> Option<String> {
         let long = long?;

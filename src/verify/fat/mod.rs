@@ -7,9 +7,9 @@
 mod dirs;
 mod table;
 
-use super::finding::{Log, Place, Severity};
+use super::finding::{Location, Log, Severity};
 use crate::stream::ReadAt;
-use table::{Table, Width};
+use table::{AllocationTable, EntryWidth};
 
 fn le16(bytes: &[u8], at: usize) -> u16 {
     bytes
@@ -23,8 +23,8 @@ fn le32(bytes: &[u8], at: usize) -> u32 {
 
 /// The numbers of a boot sector; offsets and sizes in bytes.
 #[derive(Clone, Debug)]
-struct Shape {
-    width: Width,
+struct Geometry {
+    width: EntryWidth,
     cluster: u64,
     /// Clusters, numbered from 2.
     clusters: u32,
@@ -44,12 +44,12 @@ struct Shape {
 
 /// What is known of each cluster.
 #[derive(Debug)]
-struct Owners {
+struct UsedClusters {
     /// A bit for each cluster that some file or directory has.
     taken: Vec<u64>,
 }
 
-impl Owners {
+impl UsedClusters {
     /// Marks a cluster; false when it was marked before.
     fn take(&mut self, cluster: u32) -> bool {
         let Some(word) = self.taken.get_mut(cluster as usize / 64) else {
@@ -73,16 +73,16 @@ struct Checker<'a> {
     source: &'a dyn ReadAt,
     partition: Option<u32>,
     log: &'a mut Log,
-    shape: Shape,
-    table: Table,
-    owners: Owners,
+    geometry: Geometry,
+    table: AllocationTable,
+    used: UsedClusters,
     /// Some chain or directory could not be followed, so not every cluster in use is known.
     broken: bool,
 }
 
 /// Checks the filesystem at the start of `source`.
 pub(super) fn check(source: &dyn ReadAt, partition: Option<u32>, log: &mut Log) {
-    let place = || Place::of(partition);
+    let place = || Location::of(partition);
     let mut boot = [0; 512];
     if let Err(e) = source.read_exact_at(0, &mut boot) {
         return log.error(
@@ -91,31 +91,31 @@ pub(super) fn check(source: &dyn ReadAt, partition: Option<u32>, log: &mut Log) 
             format!("reading the boot sector: {e}"),
         );
     }
-    let shape = match Shape::new(&boot, source.len()) {
-        Ok(shape) => shape,
+    let geometry = match Geometry::new(&boot, source.len()) {
+        Ok(geometry) => geometry,
         Err(text) => return log.error("fat-boot-sector", place().offset(0), text),
     };
     log.passed(8);
-    let table = match Table::read(source, &shape) {
+    let table = match AllocationTable::read(source, &geometry) {
         Ok(table) => table,
         Err(e) => {
             return log.error(
                 "fat-unreadable",
-                place().offset(shape.fat),
+                place().offset(geometry.fat),
                 format!("reading the table: {e}"),
             );
         }
     };
-    let owners = Owners {
-        taken: vec![0; shape.clusters as usize / 64 + 1],
+    let used = UsedClusters {
+        taken: vec![0; geometry.clusters as usize / 64 + 1],
     };
     let mut checker = Checker {
         source,
         partition,
         log,
-        shape,
+        geometry,
         table,
-        owners,
+        used,
         broken: false,
     };
     checker.check_copies(&boot);
@@ -125,7 +125,7 @@ pub(super) fn check(source: &dyn ReadAt, partition: Option<u32>, log: &mut Log) 
     checker.check_info();
 }
 
-impl Shape {
+impl Geometry {
     fn new(boot: &[u8; 512], len: u64) -> Result<Self, String> {
         if boot[510..] != [0x55, 0xAA] {
             return Err("the boot sector does not end in 55 aa".into());
@@ -166,9 +166,9 @@ impl Shape {
         }
         let clusters = (total - before) / per_cluster;
         let width = match clusters {
-            _ if wide => Width::Fat32,
-            0..4085 => Width::Fat12,
-            _ => Width::Fat16,
+            _ if wide => EntryWidth::Fat32,
+            0..4085 => EntryWidth::Fat12,
+            _ => EntryWidth::Fat16,
         };
         let room = fat_sectors * sector * 8 / width.bits();
         if clusters + 2 > room || clusters > u64::from(width.end()) - 8 {
@@ -215,15 +215,15 @@ impl Shape {
 }
 
 impl Checker<'_> {
-    fn place(&self) -> Place {
-        Place::of(self.partition)
+    fn place(&self) -> Location {
+        Location::of(self.partition)
     }
 
     /// All tables are equal; FAT32 keeps a copy of its boot sector.
     fn check_copies(&mut self, boot: &[u8; 512]) {
-        let (fat, len) = (self.shape.fat, self.shape.fat_len);
-        let mirrored = self.shape.flags & 0x80 == 0;
-        if self.shape.copies == 2 && mirrored {
+        let (fat, len) = (self.geometry.fat, self.geometry.fat_len);
+        let mirrored = self.geometry.flags & 0x80 == 0;
+        if self.geometry.copies == 2 && mirrored {
             let found = table::difference(self.source, fat, fat + len, len);
             let place = self.place();
             match found {
@@ -243,7 +243,7 @@ impl Checker<'_> {
                 ),
             }
         }
-        let backup = self.shape.backup_sector * self.shape.sector;
+        let backup = self.geometry.backup_sector * self.geometry.sector;
         if backup != 0 && backup < fat {
             let mut copy = [0; 512];
             let same = self.source.read_exact_at(backup, &mut copy).is_ok() && copy == *boot;
@@ -256,10 +256,10 @@ impl Checker<'_> {
 
     /// The first two entries: the media byte and the marks of a clean unmount.
     fn check_marks(&mut self) {
-        let width = self.shape.width;
+        let width = self.geometry.width;
         let (first, second) = (self.table.entry(0), self.table.entry(1));
-        let media = self.shape.media;
-        let place = self.place().offset(self.shape.fat);
+        let media = self.geometry.media;
+        let place = self.place().offset(self.geometry.fat);
         self.log.check(first & 0xFF == u32::from(media), "fat-media", || {
             (place.clone(), format!("the table begins with the media byte {:#04x}, the boot sector has {media:#04x}", first & 0xFF))
         });
@@ -275,15 +275,15 @@ impl Checker<'_> {
         if self.broken {
             return;
         }
-        let bad = self.shape.width.bad();
-        let lost: Vec<u32> = (2..self.shape.clusters + 2)
+        let bad = self.geometry.width.bad();
+        let lost: Vec<u32> = (2..self.geometry.clusters + 2)
             .filter(|cluster| !matches!(self.table.entry(*cluster), entry if entry == 0 || entry == bad))
-            .filter(|cluster| !self.owners.has(*cluster))
+            .filter(|cluster| !self.used.has(*cluster))
             .collect();
         let place = self.place();
         let first = lost.first().copied();
         let offset = first
-            .and_then(|first| self.shape.offset(first))
+            .and_then(|first| self.geometry.offset(first))
             .unwrap_or(0);
         self.log.check(lost.is_empty(), "fat-lost", || {
             (
@@ -299,8 +299,8 @@ impl Checker<'_> {
 
     /// FSInfo: its three marks, and a count of free clusters that is right or unknown.
     fn check_info(&mut self) {
-        let at = self.shape.info_sector * self.shape.sector;
-        if at == 0 || at >= self.shape.fat {
+        let at = self.geometry.info_sector * self.geometry.sector;
+        if at == 0 || at >= self.geometry.fat {
             return;
         }
         let mut info = [0; 512];
@@ -322,7 +322,7 @@ impl Checker<'_> {
                 )
             },
         );
-        let free = (2..self.shape.clusters + 2)
+        let free = (2..self.geometry.clusters + 2)
             .filter(|cluster| self.table.entry(*cluster) == 0)
             .count();
         let (stored, next) = (le32(&info, 488), le32(&info, 492));
@@ -332,13 +332,13 @@ impl Checker<'_> {
             self.log
                 .add(Severity::Error, "fat-info", place.clone(), text);
         }
-        let inside = next == u32::MAX || (2..self.shape.clusters + 2).contains(&next);
+        let inside = next == u32::MAX || (2..self.geometry.clusters + 2).contains(&next);
         self.log.check(inside, "fat-info", || {
             (
                 place,
                 format!(
                     "FSInfo names {next} as the next free cluster, there are {}",
-                    self.shape.clusters
+                    self.geometry.clusters
                 ),
             )
         });

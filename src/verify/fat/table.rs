@@ -1,18 +1,18 @@
 //! The table: which cluster follows which.
 
-use super::Shape;
+use super::Geometry;
 use crate::stream::ReadAt;
 use std::io;
 
 /// Bits of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Width {
+pub(super) enum EntryWidth {
     Fat12,
     Fat16,
     Fat32,
 }
 
-impl Width {
+impl EntryWidth {
     pub(super) fn bits(self) -> u64 {
         match self {
             Self::Fat12 => 12,
@@ -47,18 +47,18 @@ impl Width {
 
 /// The first table, in memory: as large as it must be for the clusters there are.
 #[derive(Debug)]
-pub(super) struct Table {
-    width: Width,
+pub(super) struct AllocationTable {
+    width: EntryWidth,
     bytes: Vec<u8>,
 }
 
-impl Table {
-    pub(super) fn read(source: &dyn ReadAt, shape: &Shape) -> io::Result<Self> {
-        let len = ((u64::from(shape.clusters) + 2) * shape.width.bits()).div_ceil(8);
+impl AllocationTable {
+    pub(super) fn read(source: &dyn ReadAt, geometry: &Geometry) -> io::Result<Self> {
+        let len = ((u64::from(geometry.clusters) + 2) * geometry.width.bits()).div_ceil(8);
         let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
-        source.read_exact_at(shape.fat, &mut bytes)?;
+        source.read_exact_at(geometry.fat, &mut bytes)?;
         Ok(Self {
-            width: shape.width,
+            width: geometry.width,
             bytes,
         })
     }
@@ -67,7 +67,7 @@ impl Table {
     pub(super) fn entry(&self, cluster: u32) -> u32 {
         let index = cluster as usize;
         match self.width {
-            Width::Fat12 => {
+            EntryWidth::Fat12 => {
                 let pair = u32::from(super::le16(&self.bytes, index + index / 2));
                 if index.is_multiple_of(2) {
                     pair & 0xFFF
@@ -75,8 +75,8 @@ impl Table {
                     pair >> 4
                 }
             }
-            Width::Fat16 => super::le16(&self.bytes, 2 * index).into(),
-            Width::Fat32 => super::le32(&self.bytes, 4 * index) & 0x0FFF_FFFF,
+            EntryWidth::Fat16 => super::le16(&self.bytes, 2 * index).into(),
+            EntryWidth::Fat32 => super::le32(&self.bytes, 4 * index) & 0x0FFF_FFFF,
         }
     }
 }

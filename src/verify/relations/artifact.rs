@@ -1,10 +1,10 @@
 //! The Artifact against the image: what devices take from it is what the image holds.
 
 use super::super::disk::{Disk, Roles};
-use super::super::finding::{Log, Place};
+use super::super::finding::{Location, Log};
 use super::super::slots;
 use super::client::valid;
-use crate::artifact::{self, Examined, Verifier};
+use crate::artifact::{self, ArtifactReport, Verifier};
 use crate::digest::hex;
 use crate::image::source::Reader;
 use crate::stream::Source;
@@ -12,15 +12,18 @@ use std::io;
 use std::sync::Arc;
 
 /// Reads all of an Artifact.
-pub(in super::super) fn examine(source: &Source, key: Option<&Verifier>) -> io::Result<Examined> {
+pub(in super::super) fn examine(
+    source: &Source,
+    key: Option<&Verifier>,
+) -> io::Result<ArtifactReport> {
     let mut reader = io::BufReader::with_capacity(1 << 18, Reader::new(Arc::clone(source)));
     artifact::validate(&mut reader, key)
 }
 
 /// What is given.
-pub(super) struct Given {
+pub(super) struct ArtifactInput {
     /// What reading the Artifact came to.
-    pub(super) examined: io::Result<Examined>,
+    pub(super) examined: io::Result<ArtifactReport>,
     /// The digest of the filesystem in slot A.
     pub(super) slot: Option<[u8; 32]>,
 }
@@ -29,11 +32,11 @@ pub(super) struct Given {
 pub(super) fn check(
     disk: &Disk,
     roles: &Roles,
-    given: Given,
+    given: ArtifactInput,
     kind: Option<&str>,
     log: &mut Log,
 ) -> Vec<String> {
-    let place = Place::whole;
+    let place = Location::whole;
     let examined = match given.examined {
         Ok(examined) => examined,
         Err(e) => {
@@ -97,7 +100,7 @@ fn payload(
     let [file] = artifact.files.as_slice() else {
         return log.error(
             "artifact-payload",
-            Place::whole(),
+            Location::whole(),
             format!("it has {} files as payload, not 1", artifact.files.len()),
         );
     };
@@ -106,7 +109,7 @@ fn payload(
     let fits = lengths.iter().all(|len| *len >= file.size);
     log.check(fits, "artifact-size", || {
         (
-            Place::whole(),
+            Location::whole(),
             format!(
                 "the payload has {} bytes, the slots {} and {}",
                 file.size, lengths[0], lengths[1]
@@ -127,17 +130,21 @@ fn payload(
             let found = hex(&found);
             log.check(found == due, "artifact-payload", || {
                 (
-                    Place::partition(roles.a),
+                    Location::partition(roles.a),
                     format!("slot A has the checksum {found}, the payload {due}"),
                 )
             });
         }
-        Err(e) => log.error("slot-unreadable", Place::partition(roles.a), e.to_string()),
+        Err(e) => log.error(
+            "slot-unreadable",
+            Location::partition(roles.a),
+            e.to_string(),
+        ),
     }
     if let Some(provided) = artifact.provides.get("rootfs-image.checksum") {
         log.check(*provided == due, "artifact-checksum", || {
             (
-                Place::whole(),
+                Location::whole(),
                 format!("it provides the checksum {provided}, its payload has {due}"),
             )
         });

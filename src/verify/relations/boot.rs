@@ -2,8 +2,8 @@
 //! will look for.
 
 use super::super::disk::{Disk, Roles, read};
-use super::super::finding::{Log, Place};
-use super::{grubenv, uboot, uboot_raw, walk};
+use super::super::finding::{Location, Log};
+use super::{grubenv, simulation, uboot, uboot_raw};
 use crate::boot::state;
 use crate::tree::{Entry, Tree, show};
 
@@ -22,8 +22,8 @@ impl Boot<'_> {
         read(self.tree, &self.real(path)?)
     }
 
-    pub(super) fn place(&self, path: &str) -> Place {
-        Place::partition(self.number).path(path)
+    pub(super) fn place(&self, path: &str) -> Location {
+        Location::partition(self.number).path(path)
     }
 
     fn real(&self, path: &str) -> Option<String> {
@@ -73,7 +73,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     let Some(boot) = boot else {
         return log.error(
             "boot-missing",
-            Place::whole(),
+            Location::whole(),
             "there is no boot partition that can be read",
         );
     };
@@ -84,14 +84,14 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
         let stage1 = first_stage(disk, roles, &boot, log);
         let loads = kernels(root, roles.a, stage1.as_deref(), log);
         if loads && stage1.is_some_and(|text| text.contains(OWN)) {
-            lives(disk, roles, &boot, log);
+            simulate_updates(disk, roles, &boot, log);
         }
     } else if root.file("/etc/fw_env.config").is_some() {
         uboot_raw::check(disk, roles, &boot, root, log);
     } else {
         log.error(
             "boot-missing",
-            Place::partition(boot.number),
+            Location::partition(boot.number),
             "nothing on the boot partition chooses between the slots (no EFI, no grub-mender-grubenv)",
         );
     }
@@ -99,12 +99,12 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
 
 /// Everything that can happen to a device from here on, in the model that our first stage
 /// implements.
-fn lives(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) {
-    let medium = grubenv::model(boot, [roles.a, roles.b]);
-    let walked = walk::walk(medium, [true, disk.files(roles.b).is_some()], |values| {
+fn simulate_updates(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) {
+    let medium = grubenv::medium(boot, [roles.a, roles.b]);
+    let outcome = simulation::simulate(medium, [true, disk.files(roles.b).is_some()], |values| {
         state::Medium::new([state::Copy::clean(values); 2])
     });
-    walked.report(boot.place("/grub-mender-grubenv"), log);
+    outcome.report(boot.place("/grub-mender-grubenv"), log);
 }
 
 /// The script that GRUB reads first; its PARTUUIDs are those of this disk. Returns its text.
@@ -247,7 +247,7 @@ pub(super) fn loads(root: &Tree, number: u32, pairs: &[Pair], log: &mut Log) -> 
     };
     if log.check(kernel.is_some(), "kernel-missing", || {
         (
-            Place::partition(number),
+            Location::partition(number),
             format!(
                 "none of the kernels that will be looked for is there: {}",
                 list()
@@ -257,7 +257,7 @@ pub(super) fn loads(root: &Tree, number: u32, pairs: &[Pair], log: &mut Log) -> 
         let (kernel, initrd) = kernel.cloned().unwrap_or_default();
         log.check(bootable, "initrd-missing", || {
             (
-                Place::partition(number).path(kernel),
+                Location::partition(number).path(kernel),
                 format!("its initrd {} is not there", initrd.unwrap_or_default()),
             )
         });

@@ -1,9 +1,9 @@
 //! The update client: its identity, what it is told about the release, its programs.
 
 use super::super::disk::{Disk, Roles, read};
-use super::super::finding::{Log, Place, Severity};
+use super::super::finding::{Location, Log, Severity};
 use super::elf;
-use crate::artifact::{self, Examined};
+use crate::artifact::{self, ArtifactReport};
 use crate::digest::hex;
 use crate::tree::{Found, Kind, Leaf, Tree, show};
 
@@ -43,7 +43,7 @@ pub(super) fn check(
 /// `device_type=<type>` on one line.
 fn device_type(data: &Tree, number: u32, log: &mut Log) -> Option<String> {
     let path = "/mender/device_type";
-    let place = || Place::partition(number).path(path);
+    let place = || Location::partition(number).path(path);
     let Some(bytes) = read(data, path) else {
         log.error("device-type", place(), "the file is missing");
         return None;
@@ -77,7 +77,7 @@ fn artifact_info(root: &Tree, number: u32, log: &mut Log) -> Option<String> {
     let name = name.filter(|name| !name.is_empty());
     log.check(name.is_some(), "artifact-info", || {
         (
-            Place::partition(number).path(path),
+            Location::partition(number).path(path),
             "it does not say `artifact_name=<name>`, so a client 3.x does not know what it runs"
                 .into(),
         )
@@ -95,7 +95,7 @@ fn bootstrap(
     log: &mut Log,
 ) {
     let path = "/mender/bootstrap.mender";
-    let place = || Place::partition(number).path(path);
+    let place = || Location::partition(number).path(path);
     let Some(bytes) = read(data, path) else {
         let text = "the file is missing, so a client from 3.5 on does not know what it runs";
         return log.add(Severity::Warning, "bootstrap-missing", place(), text);
@@ -141,7 +141,12 @@ fn bootstrap(
 }
 
 /// Reports what devices would refuse an Artifact for. False when there is something.
-pub(super) fn valid(examined: &Examined, code: &'static str, place: &Place, log: &mut Log) -> bool {
+pub(super) fn valid(
+    examined: &ArtifactReport,
+    code: &'static str,
+    place: &Location,
+    log: &mut Log,
+) -> bool {
     let errors = examined
         .findings
         .iter()
@@ -164,7 +169,7 @@ pub(super) fn valid(examined: &Examined, code: &'static str, place: &Place, log:
 /// The client's state lies on the data partition, and no state is shipped that belongs to one
 /// device.
 fn state(root: &Tree, data: &Tree, roles: &Roles, log: &mut Log) {
-    let place = |path: &str| Place::partition(roles.a).path(path);
+    let place = |path: &str| Location::partition(roles.a).path(path);
     let mounted = root.dir("/data").map(|dir| dir.entries.len());
     log.check(mounted == Some(0), "data-mount", || {
         let text = mounted.map_or_else(
@@ -201,7 +206,7 @@ fn state(root: &Tree, data: &Tree, roles: &Roles, log: &mut Log) {
                 "client-identity",
                 || {
                     (
-                        Place::partition(number).path(&path),
+                        Location::partition(number).path(&path),
                         "it would be the same on every device".into(),
                     )
                 },
@@ -221,7 +226,7 @@ fn programs(root: &Tree, number: u32, log: &mut Log) {
         log.add(
             Severity::Warning,
             "client-missing",
-            Place::partition(number),
+            Location::partition(number),
             text,
         );
     }
@@ -230,7 +235,7 @@ fn programs(root: &Tree, number: u32, log: &mut Log) {
             Ok(missing) => {
                 log.check(missing.is_empty(), "client-library", || {
                     (
-                        Place::partition(number).path(path),
+                        Location::partition(number).path(path),
                         format!(
                             "it needs {}, which the image does not have",
                             missing.join(", ")
@@ -238,7 +243,11 @@ fn programs(root: &Tree, number: u32, log: &mut Log) {
                     )
                 });
             }
-            Err(text) => log.error("client-program", Place::partition(number).path(path), text),
+            Err(text) => log.error(
+                "client-program",
+                Location::partition(number).path(path),
+                text,
+            ),
         }
     }
 }

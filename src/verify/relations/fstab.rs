@@ -1,20 +1,20 @@
 //! `/etc/fstab`: no mount point twice, every device there, the boot and data partitions mounted.
 
 use super::super::disk::{Disk, Roles, read};
-use super::super::finding::{Log, Place, Severity};
+use super::super::finding::{Location, Log, Severity};
 use crate::tree::Tree;
 use std::collections::BTreeSet;
 
 const FSTAB: &str = "/etc/fstab";
 
 /// A line, as far as it matters here.
-struct Line {
+struct FstabLine {
     spec: String,
     dir: String,
     options: String,
 }
 
-fn lines(root: &Tree) -> Vec<Line> {
+fn lines(root: &Tree) -> Vec<FstabLine> {
     let bytes = read(root, FSTAB).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let parse = |line: &str| {
@@ -27,7 +27,7 @@ fn lines(root: &Tree) -> Vec<Line> {
         } else {
             dir.trim_end_matches('/').to_owned()
         };
-        Some(Line {
+        Some(FstabLine {
             spec,
             dir,
             options: fields.next().unwrap_or_default(),
@@ -38,7 +38,7 @@ fn lines(root: &Tree) -> Vec<Line> {
 
 /// Where a spec leads.
 #[derive(Debug, PartialEq, Eq)]
-enum Target {
+enum MountSource {
     /// A partition of this disk.
     Partition(u32),
     /// No device, or none of this disk's: nothing to check.
@@ -47,11 +47,11 @@ enum Target {
     Gone,
 }
 
-fn target(disk: &Disk, spec: &str) -> Target {
-    let to = |number: Option<u32>| number.map_or(Target::Gone, Target::Partition);
+fn mount_source(disk: &Disk, spec: &str) -> MountSource {
+    let to = |number: Option<u32>| number.map_or(MountSource::Gone, MountSource::Partition);
     if let Some((tag, value)) = spec.split_once('=') {
         let value = value.trim_matches('"');
-        let with = |find: &dyn Fn(&super::super::disk::Files) -> bool| {
+        let with = |find: &dyn Fn(&super::super::disk::PartitionFiles) -> bool| {
             to(disk
                 .parts
                 .iter()
@@ -65,19 +65,19 @@ fn target(disk: &Disk, spec: &str) -> Target {
                 to(disk.resolve(&format!("/dev/disk/by-partuuid/{}", value.to_lowercase())))
             }
             "PARTLABEL" => to(disk.resolve(&format!("/dev/disk/by-partlabel/{value}"))),
-            _ => Target::Other,
+            _ => MountSource::Other,
         };
     }
     if let Some(uuid) = spec.strip_prefix("/dev/disk/by-uuid/") {
-        return target(disk, &format!("UUID={uuid}"));
+        return mount_source(disk, &format!("UUID={uuid}"));
     }
     if let Some(label) = spec.strip_prefix("/dev/disk/by-label/") {
-        return target(disk, &format!("LABEL={label}"));
+        return mount_source(disk, &format!("LABEL={label}"));
     }
     match spec {
-        "/dev/root" => Target::Other,
+        "/dev/root" => MountSource::Other,
         _ if spec.starts_with("/dev/") => to(disk.resolve(spec)),
-        _ => Target::Other,
+        _ => MountSource::Other,
     }
 }
 
@@ -86,7 +86,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     let Some(root) = disk.files(roles.a).map(|files| &files.tree) else {
         return;
     };
-    let place = || Place::partition(roles.a).path(FSTAB);
+    let place = || Location::partition(roles.a).path(FSTAB);
     let list = lines(root);
     let mut dirs = BTreeSet::new();
     for line in &list {
@@ -100,7 +100,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             .options
             .split(',')
             .any(|option| matches!(option, "nofail" | "noauto"));
-        let there = target(disk, &line.spec) != Target::Gone;
+        let there = mount_source(disk, &line.spec) != MountSource::Gone;
         log.check(there || !waits, "fstab-device", || {
             (
                 place(),
@@ -113,7 +113,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     }
     let on = |number: u32| {
         list.iter()
-            .find(|line| target(disk, &line.spec) == Target::Partition(number))
+            .find(|line| mount_source(disk, &line.spec) == MountSource::Partition(number))
     };
     let data = on(roles.data).map(|line| line.dir.clone());
     let unit = ["/etc", "/usr/lib", "/lib"].iter().any(|dir| {
@@ -145,9 +145,9 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             (place(), text)
         });
     }
-    let fixed = list
-        .iter()
-        .find(|line| line.dir == "/" && matches!(target(disk, &line.spec), Target::Partition(_)));
+    let fixed = list.iter().find(|line| {
+        line.dir == "/" && matches!(mount_source(disk, &line.spec), MountSource::Partition(_))
+    });
     if let Some(line) = fixed {
         let text = format!(
             "/ is {}, which is one slot, whichever slot runs: /dev/root is right in both",
@@ -162,9 +162,9 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
 /// Where the boot partition is mounted.
 pub(in super::super) fn boot_mount(disk: &Disk, roles: &Roles) -> Option<String> {
     let root = &disk.files(roles.a)?.tree;
-    let boot = Target::Partition(roles.boot?);
+    let boot = MountSource::Partition(roles.boot?);
     lines(root)
         .into_iter()
-        .find(|line| target(disk, &line.spec) == boot)
+        .find(|line| mount_source(disk, &line.spec) == boot)
         .map(|line| line.dir)
 }

@@ -7,14 +7,14 @@ use crate::boot::state;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-const HEAD: &[u8] = b"# GRUB Environment Block\n";
+const HEAD: &[u8] = b"# GRUB Environment EnvBlock\n";
 const LEN: usize = 1024;
 /// The values that decide what starts.
 const NAMES: [&str; 3] = ["mender_boot_part", "upgrade_available", "bootcount"];
 
 /// Checks both copies; `slots` are the numbers of slot A and B.
 pub(super) fn check(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) {
-    let copies = [1, 2].map(|copy| one(boot, copy, slots, log));
+    let copies = [1, 2].map(|copy| check_copy(boot, copy, slots, log));
     let [Some(first), Some(second)] = copies else {
         return;
     };
@@ -44,7 +44,7 @@ pub(super) fn check(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) {
 }
 
 /// One copy; its values when they can be believed.
-fn one(
+fn check_copy(
     boot: &Boot<'_>,
     copy: u32,
     slots: [u32; 2],
@@ -97,12 +97,12 @@ fn one(
 }
 
 /// A block and what it says.
-struct Block {
+struct EnvBlock {
     bytes: Vec<u8>,
     values: BTreeMap<String, String>,
 }
 
-fn block(boot: &Boot<'_>, path: &str, log: &mut Log) -> Option<Block> {
+fn block(boot: &Boot<'_>, path: &str, log: &mut Log) -> Option<EnvBlock> {
     let Some(bytes) = boot.read(path) else {
         log.error("grubenv-format", boot.place(path), "the file is missing");
         return None;
@@ -124,11 +124,11 @@ fn block(boot: &Boot<'_>, path: &str, log: &mut Log) -> Option<Block> {
         return None;
     }
     let values = values(&bytes);
-    Some(Block { bytes, values })
+    Some(EnvBlock { bytes, values })
 }
 
 /// Both copies as the model of the state machine sees them.
-pub(super) fn model(boot: &Boot<'_>, slots: [u32; 2]) -> state::Medium {
+pub(super) fn medium(boot: &Boot<'_>, slots: [u32; 2]) -> state::Medium {
     state::Medium::new([1, 2].map(|copy| {
         let dir = format!("/grub-mender-grubenv/mender_grubenv{copy}");
         let read = |name: &str| {
@@ -138,8 +138,8 @@ pub(super) fn model(boot: &Boot<'_>, slots: [u32; 2]) -> state::Medium {
         let env = read("env").map(|bytes| values(&bytes));
         let lock = read("lock").map(|bytes| values(&bytes));
         state::Copy {
-            lock: in_model(lock.map(|lock| bit(lock.get("editing")))),
-            env: in_model(env.map(|env| {
+            lock: model_block(lock.map(|lock| bit(lock.get("editing")))),
+            env: model_block(env.map(|env| {
                 let part = env.get("mender_boot_part")?;
                 let part = [state::Slot::A, state::Slot::B]
                     .into_iter()
@@ -177,7 +177,7 @@ fn bit(value: Option<&String>) -> Option<bool> {
 }
 
 /// A block that is none, one without usable values, or what it says.
-fn in_model<T>(block: Option<Option<T>>) -> state::Block<T> {
+fn model_block<T>(block: Option<Option<T>>) -> state::Block<T> {
     match block {
         None => state::Block::Torn,
         Some(None) => state::Block::Void,

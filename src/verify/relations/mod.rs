@@ -6,21 +6,21 @@ mod client;
 mod elf;
 mod fstab;
 mod grubenv;
+mod simulation;
 mod slot_env;
 mod uboot;
 mod uboot_raw;
-mod walk;
 
 use super::disk::{Disk, Roles};
-use super::finding::{Log, Place};
+use super::finding::{Location, Log};
 use super::{Examine, Request, slots};
 
 pub(super) use artifact::examine;
 pub(super) use fstab::boot_mount;
 
-/// What was learnt on the way that the field's contract needs.
+/// What was device_types on the way that the field's contract needs.
 #[derive(Debug, Default)]
-pub(super) struct Learnt {
+pub(super) struct DeviceTypes {
     pub(super) device_types: Vec<String>,
 }
 
@@ -31,7 +31,7 @@ pub(super) fn check(
     request: &Request<'_>,
     examined: Examine<'_>,
     log: &mut Log,
-) -> Learnt {
+) -> DeviceTypes {
     log.group("slots");
     let digest = check_slots(disk, roles, request.root_sha256, log);
     log.group("update client");
@@ -40,21 +40,21 @@ pub(super) fn check(
     fstab::check(disk, roles, log);
     log.group("boot");
     boot::check(disk, roles, log);
-    let mut learnt = Learnt {
+    let mut device_types = DeviceTypes {
         device_types: own.iter().cloned().collect(),
     };
     if let Some(examined) = examined() {
         log.group("Artifact");
-        let given = artifact::Given {
+        let given = artifact::ArtifactInput {
             examined,
             slot: digest,
         };
         let found = artifact::check(disk, roles, given, own.as_deref(), log);
         if !found.is_empty() {
-            learnt.device_types = found;
+            device_types.device_types = found;
         }
     }
-    learnt
+    device_types
 }
 
 /// Slot B holds what slot A holds, or nothing; returns the digest of slot A over the length of its
@@ -69,14 +69,14 @@ fn check_slots(
     let Some(size) = a.files.as_ref().map(|files| files.size) else {
         log.error(
             "root-missing",
-            Place::partition(roles.a),
+            Location::partition(roles.a),
             "slot A holds no filesystem that can be read",
         );
         return None;
     };
     let fits = log.check(b.source.len() >= size, "slot-size", || {
         (
-            Place::partition(roles.b),
+            Location::partition(roles.b),
             format!(
                 "slot B has {} bytes, the root filesystem {size}",
                 b.source.len()
@@ -93,7 +93,7 @@ fn check_slots(
                 log.add(
                     super::Severity::Note,
                     "slot-empty",
-                    Place::partition(roles.b),
+                    Location::partition(roles.b),
                     text,
                 );
             }
@@ -102,15 +102,29 @@ fn check_slots(
                     "slot B differs from slot A (partition {}) from this byte on, within {size} bytes",
                     roles.a
                 );
-                log.error("slot-differs", Place::partition(roles.b).offset(at), text);
+                log.error(
+                    "slot-differs",
+                    Location::partition(roles.b).offset(at),
+                    text,
+                );
             }
-            Err(e) => log.error("slot-unreadable", Place::partition(roles.b), e.to_string()),
+            Err(e) => log.error(
+                "slot-unreadable",
+                Location::partition(roles.b),
+                e.to_string(),
+            ),
         }
     }
     if known.is_some() {
         return known;
     }
     slots::digest(&*a.source, size)
-        .map_err(|e| log.error("slot-unreadable", Place::partition(roles.a), e.to_string()))
+        .map_err(|e| {
+            log.error(
+                "slot-unreadable",
+                Location::partition(roles.a),
+                e.to_string(),
+            )
+        })
         .ok()
 }

@@ -2,7 +2,7 @@
 //! the usual links.
 
 use super::super::disk::{Disk, Roles, read};
-use super::super::finding::{Log, Place};
+use super::super::finding::{Location, Log};
 use super::boot::{Pair, loads};
 use crate::tree::Tree;
 use std::rc::Rc;
@@ -27,7 +27,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) -> [bool; 2] {
 
 /// One slot.
 fn slot(root: &Tree, number: u32, log: &mut Log) -> bool {
-    let place = || Place::partition(number).path(PATH);
+    let place = || Location::partition(number).path(PATH);
     let bytes = read(root, PATH).unwrap_or_default();
     log.check(bytes.len() <= LIMIT, "uboot-slot-env", || {
         (

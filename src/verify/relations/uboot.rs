@@ -4,7 +4,7 @@
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::Log;
 use super::boot::Boot;
-use super::{slot_env, walk};
+use super::{simulation, slot_env};
 use crate::boot::state::serial::{Copy, Pair};
 use crate::boot::state::{Slot, Values};
 use crate::boot::uboot::FIRST;
@@ -32,9 +32,9 @@ pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, lo
     if !loads[0] {
         return;
     }
-    let rested = |values| Pair::new([0, 1].map(|serial| Some(Copy::good(serial, values))));
-    let walked = walk::walk(pair, loads, rested);
-    walked.report(boot.place("/mender"), log);
+    let committed = |values| Pair::new([0, 1].map(|serial| Some(Copy::good(serial, values))));
+    let outcome = simulation::simulate(pair, loads, committed);
+    outcome.report(boot.place("/mender"), log);
 }
 
 /// The script is whole and names this disk's slots.
@@ -150,7 +150,7 @@ fn environment(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) -> Pair {
 /// The client's tools are there, and are told where both files are.
 fn tools(disk: &Disk, roles: &Roles, root: &Tree, log: &mut Log) {
     let config = "/etc/fw_env.config";
-    let place = || super::Place::partition(roles.a).path(config);
+    let place = || super::Location::partition(roles.a).path(config);
     let text = String::from_utf8_lossy(&read(root, config).unwrap_or_default()).into_owned();
     let mount = super::boot_mount(disk, roles).unwrap_or_default();
     let lines = text
@@ -182,7 +182,7 @@ fn tools(disk: &Disk, roles: &Roles, root: &Tree, log: &mut Log) {
 
 /// The programs by which the client knows the environment.
 pub(super) fn programs(roles: &Roles, root: &Tree, log: &mut Log) {
-    let place = || super::Place::partition(roles.a).path("/etc/fw_env.config");
+    let place = || super::Location::partition(roles.a).path("/etc/fw_env.config");
     let missing = ["fw_printenv", "fw_setenv"]
         .into_iter()
         .find(|name| !crate::golden::facts::program(root, name));

@@ -2,7 +2,7 @@
 //! `/etc/fw_env.config` says that it is must be free.
 
 use super::super::disk::{Disk, Roles, read};
-use super::super::finding::{Log, Place, Severity};
+use super::super::finding::{Location, Log, Severity};
 use super::super::slots;
 use super::boot::Boot;
 use super::{slot_env, uboot};
@@ -51,8 +51,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, lo
     }
 }
 
-fn place(roles: &Roles) -> Place {
-    Place::partition(roles.a).path(CONFIG)
+fn place(roles: &Roles) -> Location {
+    Location::partition(roles.a).path(CONFIG)
 }
 
 /// The places of copies on the disk itself, in bytes.
@@ -106,7 +106,7 @@ fn obstacle(disk: &Disk, copy: &Range<u64>, others: &[Range<u64>]) -> Option<Str
 /// Looks at a copy; true when nothing was written there yet.
 fn content(disk: &Disk, copy: &Range<u64>, log: &mut Log) -> bool {
     let len = copy.end - copy.start;
-    let place = || Place::whole().offset(copy.start);
+    let place = || Location::whole().offset(copy.start);
     let part = Slice::new(Arc::clone(&disk.source), copy.start, len);
     if matches!(slots::is_empty(&part, len), Ok(true)) {
         return true;

@@ -330,7 +330,7 @@ fn the_field_must_be_able_to_take_the_update() {
         image(
             &made.source(),
             &Request {
-                field: Some(old),
+                earlier_record: Some(old),
                 ..Default::default()
             },
         )

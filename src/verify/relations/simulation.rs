@@ -2,13 +2,13 @@
 //! slot, good ones and bad ones, committed or not, with the power failing at any one write. What
 //! the image brings is where the walk begins.
 
-use super::super::finding::{Log, Place};
+use super::super::finding::{Location, Log};
 use crate::boot::state::{Cut, Environment, Power, Slot, Values};
 use std::fmt::Debug;
 
 /// What an update turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Update {
+enum UpdateKind {
     /// It starts.
     Good,
     /// Its kernel does not load.
@@ -19,7 +19,7 @@ enum Update {
 
 /// What the client was told to do, and told back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+enum ClientState {
     Nothing,
     CommitBegun,
     Committed,
@@ -39,10 +39,10 @@ enum Step {
 struct Device<E> {
     medium: E,
     new: Slot,
-    update: Update,
+    update: UpdateKind,
     /// Whether the slot that runs before the update has a kernel.
     old_loads: bool,
-    wish: Wish,
+    client: ClientState,
     trials: u32,
     fixed: Option<Slot>,
     /// The power may fail once more.
@@ -51,7 +51,7 @@ struct Device<E> {
 
 /// What all walks came to.
 #[derive(Debug, Default)]
-pub(super) struct Walked {
+pub(super) struct SimulationOutcome {
     /// How many courses of events ended.
     pub(super) runs: u64,
     /// The first that broke a promise, and how many did.
@@ -60,48 +60,52 @@ pub(super) struct Walked {
 }
 
 /// Walks from the image's own environment; `loads` says whether slot A and B hold a kernel now, and
-/// `rested` makes the environment that has said these values for long.
-pub(super) fn walk<E: Environment + Clone + Debug>(
+/// `committed` makes the environment that has said these values for long.
+pub(super) fn simulate<E: Environment + Clone + Debug>(
     mut medium: E,
     loads: [bool; 2],
-    rested: fn(Values) -> E,
-) -> Walked {
-    let mut walked = Walked::default();
+    committed: fn(Values) -> E,
+) -> SimulationOutcome {
+    let mut outcome = SimulationOutcome::default();
     // A first start, as on every fresh device.
     let started = medium.boot(|slot| loads[usize::from(slot == Slot::B)]);
     let Ok(Some(first)) = started else {
-        walked.broken(|| "on the first start neither slot starts".into());
-        return walked;
+        outcome.record_violation(|| "on the first start neither slot starts".into());
+        return outcome;
     };
     let _ = medium.finish(first);
     if medium.believed() != Some(Values::settled(first)) {
-        walked.broken(|| {
+        outcome.record_violation(|| {
             format!(
                 "after the first start the environment is {:?}",
                 medium.believed()
             )
         });
-        return walked;
+        return outcome;
     }
     for (running, medium) in [
         (first, medium.clone()),
-        (first.other(), rested(Values::settled(first.other()))),
+        (first.other(), committed(Values::settled(first.other()))),
     ] {
-        updates(running, &medium, &mut walked);
+        updates(running, &medium, &mut outcome);
     }
-    walked
+    outcome
 }
 
 /// Every kind of update of a device that runs `running`.
-fn updates<E: Environment + Clone + Debug>(running: Slot, medium: &E, walked: &mut Walked) {
+fn updates<E: Environment + Clone + Debug>(
+    running: Slot,
+    medium: &E,
+    outcome: &mut SimulationOutcome,
+) {
     use Step::{Commit, Install, RollBack, Start};
-    let stories: [(Update, &[Step]); 6] = [
-        (Update::Good, &[Install, Start, Commit, Start, Start]),
-        (Update::Good, &[Install, Start, Start, Start]),
-        (Update::Good, &[Install, Start, RollBack, Start, Start]),
-        (Update::Good, &[Install, RollBack, Start, Start]),
-        (Update::NoKernel, &[Install, Start, Start, Start]),
-        (Update::NoSystem, &[Install, Start, Start, Start]),
+    let stories: [(UpdateKind, &[Step]); 6] = [
+        (UpdateKind::Good, &[Install, Start, Commit, Start, Start]),
+        (UpdateKind::Good, &[Install, Start, Start, Start]),
+        (UpdateKind::Good, &[Install, Start, RollBack, Start, Start]),
+        (UpdateKind::Good, &[Install, RollBack, Start, Start]),
+        (UpdateKind::NoKernel, &[Install, Start, Start, Start]),
+        (UpdateKind::NoSystem, &[Install, Start, Start, Start]),
     ];
     for (update, steps) in stories {
         let mut medium = medium.clone();
@@ -111,35 +115,41 @@ fn updates<E: Environment + Clone + Debug>(running: Slot, medium: &E, walked: &m
             new: running.other(),
             update,
             old_loads: true,
-            wish: Wish::Nothing,
+            client: ClientState::Nothing,
             trials: 0,
             fixed: None,
             fault: true,
         };
-        tell(&device, steps, walked);
+        play(&device, steps, outcome);
     }
 }
 
 /// Tells the rest of a story (at most six steps), and again with the power failing at each write of
 /// each step.
-fn tell<E: Environment + Clone + Debug>(device: &Device<E>, steps: &[Step], walked: &mut Walked) {
+fn play<E: Environment + Clone + Debug>(
+    device: &Device<E>,
+    steps: &[Step],
+    outcome: &mut SimulationOutcome,
+) {
     let Some((step, rest)) = steps.split_first() else {
-        walked.runs += 1;
+        outcome.runs += 1;
         let rests = device
             .medium
             .believed()
             .is_some_and(|values| !values.upgrade)
             && device.medium.whole();
         if !rests {
-            walked.broken(|| format!("an update stays pending or a copy damaged: {device:?}"));
+            outcome.record_violation(|| {
+                format!("an update stays pending or a copy damaged: {device:?}")
+            });
         }
         return;
     };
     let mut calm = device.clone();
     *calm.medium.power() = Power::default();
-    calm.step(*step, walked);
+    calm.step(*step, outcome);
     let writes = calm.medium.power().writes;
-    tell(&calm, rest, walked);
+    play(&calm, rest, outcome);
     for at in 0..if device.fault { writes } else { 0 } {
         for cut in Cut::ALL {
             let mut cut_short = Device {
@@ -147,26 +157,30 @@ fn tell<E: Environment + Clone + Debug>(device: &Device<E>, steps: &[Step], walk
                 ..device.clone()
             };
             cut_short.medium.power().fuse = Some((at, cut));
-            cut_short.step(*step, walked);
+            cut_short.step(*step, outcome);
             cut_short.medium.power().fuse = None;
-            tell(&cut_short, &[Step::Start, Step::Start, Step::Start], walked);
+            play(
+                &cut_short,
+                &[Step::Start, Step::Start, Step::Start],
+                outcome,
+            );
         }
     }
 }
 
 impl<E: Environment + Debug> Device<E> {
-    fn step(&mut self, step: Step, walked: &mut Walked) {
+    fn step(&mut self, step: Step, outcome: &mut SimulationOutcome) {
         match step {
             Step::Install => drop(self.medium.set(Values::pending(self.new))),
             Step::Commit => {
-                self.wish = Wish::CommitBegun;
+                self.client = ClientState::CommitBegun;
                 if self.medium.set(Values {
                     part: self.new,
                     upgrade: false,
                     count: true,
                 }) == Ok(true)
                 {
-                    self.wish = Wish::Committed;
+                    self.client = ClientState::Committed;
                 }
             }
             Step::RollBack => {
@@ -176,18 +190,18 @@ impl<E: Environment + Debug> Device<E> {
                     count: true,
                 }) == Ok(true)
                 {
-                    self.wish = Wish::RolledBack;
+                    self.client = ClientState::RolledBack;
                 }
             }
-            Step::Start => self.start(walked),
+            Step::Start => self.start(outcome),
         }
     }
 
-    fn start(&mut self, walked: &mut Walked) {
+    fn start(&mut self, outcome: &mut SimulationOutcome) {
         let (new, update, old_loads) = (self.new, self.update, self.old_loads);
         let Ok(started) = self.medium.boot(|slot| {
             if slot == new {
-                update != Update::NoKernel
+                update != UpdateKind::NoKernel
             } else {
                 old_loads
             }
@@ -195,29 +209,29 @@ impl<E: Environment + Debug> Device<E> {
             return;
         };
         let Some(slot) = started else {
-            return walked.broken(|| format!("nothing starts: {self:?}"));
+            return outcome.record_violation(|| format!("nothing starts: {self:?}"));
         };
         let is_new = slot == self.new;
-        self.trials += u32::from(is_new && self.wish == Wish::Nothing);
-        let fine = match self.wish {
-            Wish::Nothing => !is_new || self.trials == 1,
-            Wish::CommitBegun => *self.fixed.get_or_insert(slot) == slot,
-            Wish::Committed => is_new,
-            Wish::RolledBack => !is_new,
+        self.trials += u32::from(is_new && self.client == ClientState::Nothing);
+        let fine = match self.client {
+            ClientState::Nothing => !is_new || self.trials == 1,
+            ClientState::CommitBegun => *self.fixed.get_or_insert(slot) == slot,
+            ClientState::Committed => is_new,
+            ClientState::RolledBack => !is_new,
         };
         if !fine {
-            walked.broken(|| format!("slot {slot:?} starts: {self:?}"));
+            outcome.record_violation(|| format!("slot {slot:?} starts: {self:?}"));
         }
         // A system that does not come up repairs nothing.
-        if !is_new || self.update == Update::Good {
+        if !is_new || self.update == UpdateKind::Good {
             let _ = self.medium.finish(slot);
         }
     }
 }
 
-impl Walked {
+impl SimulationOutcome {
     /// Says what was found, at the place of the environment.
-    pub(super) fn report(self, place: Place, log: &mut Log) {
+    pub(super) fn report(self, place: Location, log: &mut Log) {
         log.passed(self.runs);
         log.check(self.violation.is_none(), "boot-state", || {
             let first = self.violation.clone().unwrap_or_default();
@@ -231,7 +245,7 @@ impl Walked {
         });
     }
 
-    fn broken(&mut self, what: impl FnOnce() -> String) {
+    fn record_violation(&mut self, what: impl FnOnce() -> String) {
         self.violations += 1;
         self.violation.get_or_insert_with(what);
     }
@@ -253,14 +267,14 @@ mod tests {
 
     #[test]
     fn from_a_fresh_image_no_promise_is_broken() {
-        let walked = walk(blocks(Values::settled(Slot::A)), [true, true], blocks);
-        assert_eq!((walked.violations, walked.violation), (0, None));
-        assert!(walked.runs > 500, "{} runs", walked.runs);
-        let walked = walk(serials(Values::settled(Slot::A)), [true, true], serials);
-        assert_eq!((walked.violations, walked.violation), (0, None));
-        assert!(walked.runs > 100, "{} runs", walked.runs);
+        let outcome = simulate(blocks(Values::settled(Slot::A)), [true, true], blocks);
+        assert_eq!((outcome.violations, outcome.violation), (0, None));
+        assert!(outcome.runs > 500, "{} runs", outcome.runs);
+        let outcome = simulate(serials(Values::settled(Slot::A)), [true, true], serials);
+        assert_eq!((outcome.violations, outcome.violation), (0, None));
+        assert!(outcome.runs > 100, "{} runs", outcome.runs);
         assert_eq!(
-            walk(Pair::new([None; 2]), [true, true], serials).violation,
+            simulate(Pair::new([None; 2]), [true, true], serials).violation,
             None
         );
         // Nor from one whose slot B is empty, or one of whose copies is damaged.
@@ -273,38 +287,38 @@ mod tests {
             ([torn, Copy::clean(Values::settled(Slot::B))], [true, true]),
             ([torn; 2], [true, true]),
         ] {
-            assert_eq!(walk(Medium::new(copies), loads, blocks).violation, None);
+            assert_eq!(simulate(Medium::new(copies), loads, blocks).violation, None);
         }
     }
 
     #[test]
     fn what_does_not_start_is_found() {
-        let walked = walk(blocks(Values::settled(Slot::A)), [false, false], blocks);
+        let outcome = simulate(blocks(Values::settled(Slot::A)), [false, false], blocks);
         assert_eq!(
-            walked.violation.unwrap(),
+            outcome.violation.unwrap(),
             "on the first start neither slot starts"
         );
-        let walked = walk(blocks(Values::pending(Slot::B)), [true, true], blocks);
+        let outcome = simulate(blocks(Values::pending(Slot::B)), [true, true], blocks);
         assert!(
-            walked
+            outcome
                 .violation
                 .unwrap()
                 .starts_with("after the first start the environment is")
         );
-        let mut broken = Walked::default();
+        let mut broken = SimulationOutcome::default();
         let mut medium = blocks(Values::pending(Slot::B));
         medium.power.read_only = true;
         let device = Device {
             medium,
             new: Slot::B,
-            update: Update::Good,
+            update: UpdateKind::Good,
             old_loads: false,
-            wish: Wish::Nothing,
+            client: ClientState::Nothing,
             trials: 1,
             fixed: None,
             fault: false,
         };
-        tell(&device, &[Step::Start, Step::Start], &mut broken);
+        play(&device, &[Step::Start, Step::Start], &mut broken);
         assert!(broken.violations > 0);
     }
 }

@@ -139,7 +139,8 @@ fn what_another_converter_made_is_good() {
     for (number, (make, expected)) in cases.into_iter().enumerate() {
         let outcome = found(make, |_| {});
         expect(&outcome, expected, &format!("case {number}"));
-        let looked = |group: &goldsmith::verify::Group| group.passed > 0 || group.name == "boot";
+        let looked =
+            |group: &goldsmith::verify::CheckGroup| group.passed > 0 || group.name == "boot";
         assert!(
             outcome.is_good() && outcome.groups.iter().all(looked),
             "{:?}",
