@@ -151,10 +151,10 @@ pub fn carry(data: &[u8]) {
         return;
     };
     let mut log = Log::default();
-    verify::ext4::check(&image.content, None, &mut log);
+    verify::ext4::check(&image, None, &mut log);
     let outcome = log.finish();
     assert!(outcome.is_good(), "{:?}", outcome.findings);
-    let source: Source = Arc::new(image.content);
+    let source: Source = Arc::new(image);
     let again = ext4::read::Filesystem::open(source)
         .and_then(|fs| fs.tree())
         .expect("a filesystem of ours");

@@ -48,8 +48,8 @@ impl Prepared {
         );
         let image = ext4::write::write(&tree, self.root_size, &self.root_options)
             .context("making the root filesystem")?;
-        debug_assert_eq!(image.content.len(), self.root_size);
-        Ok(image.content)
+        debug_assert_eq!(image.len(), self.root_size);
+        Ok(image)
     }
 
     /// The boot filesystem, as long as its partition.
@@ -80,6 +80,6 @@ impl Prepared {
         drop(editor);
         let image = ext4::write::write(&data, self.layout.data.len, &self.data_options)
             .context("making the data filesystem")?;
-        Ok(image.content)
+        Ok(image)
     }
 }

@@ -138,9 +138,7 @@ fn the_writers_give_the_bytes_of_this_release() {
         drop(found.insert(name.to_owned(), digest(&content.read_all(1 << 30).unwrap())))
     };
     let options = ext4::write::Options::new(uuid(1), uuid(2), TIME);
-    let root = ext4::write::write(&tree(), 24 * MIB, &options)
-        .unwrap()
-        .content;
+    let root = ext4::write::write(&tree(), 24 * MIB, &options).unwrap();
     put("ext4", &root);
     let plain = ext4::write::Options {
         metadata_csum: false,
@@ -149,9 +147,7 @@ fn the_writers_give_the_bytes_of_this_release() {
     };
     put(
         "ext4-without-checksums",
-        &ext4::write::write(&tree(), 24 * MIB, &plain)
-            .unwrap()
-            .content,
+        &ext4::write::write(&tree(), 24 * MIB, &plain).unwrap(),
     );
     let mut boot = Tree::new(Stat::root(0o755, TIME));
     for len in [0, 1, 40_000] {
@@ -217,9 +213,7 @@ fn golden(path: &Path) {
     root.put_symlink("/bin", "usr/bin", TIME).unwrap();
     root.put_symlink("/sbin", "usr/sbin", TIME).unwrap();
     let options = ext4::write::Options::new(uuid(1), uuid(2), TIME);
-    let root = ext4::write::write(&root, 24 * MIB, &options)
-        .unwrap()
-        .content;
+    let root = ext4::write::write(&root, 24 * MIB, &options).unwrap();
     let esp = fat::Options {
         volume_id: 7,
         label: Some("ESP".into()),

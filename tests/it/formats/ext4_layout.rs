@@ -89,11 +89,11 @@ fn a_small_change_changes_few_blocks() {
         Kind::File(Content::bytes(noise(9000, 5))),
     );
     let size = minimum_size(&before, &options()).unwrap() + 2 * MIB;
-    let old = write(&before, size, &options()).unwrap().content;
+    let old = write(&before, size, &options()).unwrap();
     let old_layout = file_layout(Arc::new(old.clone()));
     let follows = preserving(&old_layout, options());
-    let new = write(&after, size, &follows).unwrap().content;
-    let alone = write(&after, size, &options()).unwrap().content;
+    let new = write(&after, size, &follows).unwrap();
+    let alone = write(&after, size, &options()).unwrap();
     let (old, new, alone) = (bytes(&old), bytes(&new), bytes(&alone));
     let (few, many) = (changed(&old, &new), changed(&old, &alone));
     assert!(
@@ -112,13 +112,7 @@ fn a_small_change_changes_few_blocks() {
         &after,
     );
     // What follows itself is what it was.
-    assert!(
-        bytes(
-            &write(&before, size, &preserving(&old_layout, options()))
-                .unwrap()
-                .content
-        ) == old
-    );
+    assert!(bytes(&write(&before, size, &preserving(&old_layout, options())).unwrap()) == old);
 }
 
 #[test]
@@ -172,7 +166,7 @@ proptest! {
         let new_tree = build([after, common].concat());
         let least = |tree, options: &Options| minimum_size(tree, options).unwrap();
         let size = least(&old_tree, &options).max(least(&new_tree, &options)) + more * BLOCK;
-        let old = write(&old_tree, size, &options).unwrap().content;
+        let old = write(&old_tree, size, &options).unwrap();
         let old_layout = file_layout(Arc::new(old.clone()));
         prop_assert_eq!(&FileLayout::parse(&old_layout.to_text()).unwrap(), &old_layout);
         let follows = preserving(&old_layout, options.clone());
@@ -181,14 +175,14 @@ proptest! {
         let read = Filesystem::open(Arc::new(FileSource::open(&path).unwrap())).unwrap();
         prop_assert_eq!(dump(&read.tree().unwrap()).unwrap(), dump(&with_lost_found(&new_tree, &options)).unwrap());
         kept(&old_layout, &read.file_layout().unwrap(), &new_tree);
-        prop_assert!(bytes(&write(&old_tree, size, &preserving(&old_layout, options)).unwrap().content) == bytes(&old));
+        prop_assert!(bytes(&write(&old_tree, size, &preserving(&old_layout, options)).unwrap()) == bytes(&old));
     }
 }
 
 /// The tree as it is read back: what is written without the older one's help.
 fn with_lost_found(tree: &Tree, options: &Options) -> Tree {
     let size = minimum_size(tree, options).unwrap();
-    Filesystem::open(Arc::new(write(tree, size, options).unwrap().content))
+    Filesystem::open(Arc::new(write(tree, size, options).unwrap()))
         .unwrap()
         .tree()
         .unwrap()

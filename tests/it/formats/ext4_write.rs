@@ -1,7 +1,7 @@
 //! ext4 filesystems that we write, judged by e2fsprogs, the kernel and GRUB.
 
 use crate::support::{must, noise, run, save, scratch, tool};
-use goldsmith::fs::ext4::read::Filesystem;
+use goldsmith::fs::ext4::read::{Filesystem, Info};
 use goldsmith::fs::ext4::write::{Error, Journal, Options, minimum_size, write};
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::{Content, FileSource, MemSource, ReadAt as _, Run, Source};
@@ -74,7 +74,7 @@ pub(crate) fn put(tree: &mut Tree, path: &str, kind: Kind) -> LeafId {
 /// Writes `tree` into a file of `size` bytes and lets e2fsck judge it.
 pub(crate) fn checked(tree: &Tree, size: u64, options: &Options, dir: &Path) -> PathBuf {
     let path = dir.join("fs.img");
-    save(&write(tree, size, options).unwrap().content, &path);
+    save(&write(tree, size, options).unwrap(), &path);
     clean(&path);
     path
 }
@@ -575,7 +575,7 @@ fn e2fsck_sees_damage() {
     let options = options();
     let image = write(&motley(), 64 * MIB, &options).unwrap();
     let path = dir.path().join("fs.img");
-    save(&image.content, &path);
+    save(&image, &path);
     clean(&path);
     let Some(found) = debugfs(&path, "stat /etc/a") else {
         return;
@@ -637,6 +637,18 @@ fn e2fsck_sees_damage() {
     clean(&path);
 }
 
+fn info(image: &Content) -> Info {
+    Filesystem::open(Arc::new(image.clone())).unwrap().info()
+}
+
+/// Blocks of the journal, by the copy of its inode in the superblock (`s_jnl_blocks[16]`, the low
+/// half of the size).
+fn journal_blocks(image: &Content) -> u32 {
+    let mut size = [0; 4];
+    image.read_exact_at(1024 + 0x14C, &mut size).unwrap();
+    u32::from_le_bytes(size) / 4096
+}
+
 #[test]
 fn dumpe2fs_reads_what_was_asked_for() {
     let dir = scratch();
@@ -648,7 +660,7 @@ fn dumpe2fs_reads_what_was_asked_for() {
     options.reserved_percent = 3;
     let image = write(&motley(), 2 * GIB, &options).unwrap();
     let path = dir.path().join("fs.img");
-    save(&image.content, &path);
+    save(&image, &path);
     let text = must(dumpe2fs, &[&path]);
     let field = |name: &str| {
         let line = text
@@ -661,7 +673,7 @@ fn dumpe2fs_reads_what_was_asked_for() {
             .trim()
             .to_owned()
     };
-    let summary = image.summary;
+    let info = info(&image);
     let features = "has_journal ext_attr resize_inode dir_index filetype extent 64bit flex_bg sparse_super large_file huge_file \
                     dir_nlink extra_isize metadata_csum";
     for (name, value) in [
@@ -672,13 +684,13 @@ fn dumpe2fs_reads_what_was_asked_for() {
         ("Filesystem UUID", options.uuid.to_string()),
         ("Directory Hash Seed", options.hash_seed.to_string()),
         ("Filesystem state", "clean".into()),
-        ("Block count", summary.blocks.to_string()),
-        ("Free blocks", summary.free_blocks.to_string()),
-        ("Inode count", summary.inodes.to_string()),
-        ("Free inodes", summary.free_inodes.to_string()),
+        ("Block count", (2 * GIB / BLOCK).to_string()),
+        ("Free blocks", info.free_blocks.to_string()),
+        ("Inode count", info.inodes.to_string()),
+        ("Free inodes", info.free_inodes.to_string()),
         (
             "Reserved block count",
-            (summary.blocks * 3 / 100).to_string(),
+            (2 * GIB / BLOCK * 3 / 100).to_string(),
         ),
         ("Reserved GDT blocks", "255".into()),
         ("Overhead clusters", "26150".into()),
@@ -699,10 +711,7 @@ fn dumpe2fs_reads_what_was_asked_for() {
             && text.contains("[INODE_UNINIT, BLOCK_UNINIT, ITABLE_ZEROED]")
     );
     options.metadata_csum = false;
-    save(
-        &write(&motley(), 300 * MIB, &options).unwrap().content,
-        &path,
-    );
+    save(&write(&motley(), 300 * MIB, &options).unwrap(), &path);
     let text = must(tool("dumpe2fs").unwrap(), &[&path]);
     assert!(
         !text.contains("_csum") && !text.contains("UNINIT") && !text.contains("Checksum"),
@@ -737,10 +746,10 @@ fn sizes_from_tiny_to_large() {
         options.metadata_csum = at % 3 != 1;
         options.spare_inodes = 4;
         let image = write(&small, size, &options).unwrap();
-        assert_eq!(image.content.len(), size);
-        assert_eq!(image.summary.journal_blocks > 0, size >= 8 * MIB);
+        assert_eq!(image.len(), size);
+        assert_eq!(journal_blocks(&image) > 0, size >= 8 * MIB);
         let path = dir.path().join("fs.img");
-        save(&image.content, &path);
+        save(&image, &path);
         clean(&path);
         if at % 4 == 1 {
             let Some(mount) = Mount::new(&path, &dir.path().join("mnt"), "ro") else {
@@ -755,7 +764,7 @@ fn sizes_from_tiny_to_large() {
         ..options()
     };
     assert_eq!(
-        write(&small, 9 * GIB, &dense).unwrap().summary.inodes,
+        info(&write(&small, 9 * GIB, &dense).unwrap()).inodes,
         72 * 32768
     );
     checked(&small, 9 * GIB, &dense, dir.path());
@@ -765,10 +774,7 @@ fn sizes_from_tiny_to_large() {
             ..options()
         };
         assert_eq!(
-            write(&small, 64 * MIB, &options)
-                .unwrap()
-                .summary
-                .journal_blocks,
+            journal_blocks(&write(&small, 64 * MIB, &options).unwrap()),
             blocks
         );
         checked(&small, 64 * MIB, &options, dir.path());
@@ -1132,10 +1138,10 @@ fn the_smallest_size_is_enough_and_less_is_not() {
             if csum && at != 6 {
                 checked(tree, size, &options, dir.path());
             }
+            let info = info(&image);
             assert!(
-                image.summary.free_blocks < 64 || image.summary.blocks > size / BLOCK - 2000,
-                "{:?}",
-                image.summary
+                info.free_blocks < 64 || info.blocks > size / BLOCK - 2000,
+                "{info:?}"
             );
             let smaller = write(tree, size - BLOCK, &options).unwrap_err();
             assert!(
@@ -1173,10 +1179,7 @@ fn what_is_written_is_read() {
             ..options()
         };
         let image = write(&tree, 100 * MIB, &options).unwrap();
-        let read = Filesystem::open(Arc::new(image.content))
-            .unwrap()
-            .tree()
-            .unwrap();
+        let read = Filesystem::open(Arc::new(image)).unwrap().tree().unwrap();
         assert_eq!(dump(&read).unwrap(), dump(&tree).unwrap());
     }
 }
@@ -1218,7 +1221,7 @@ fn same_tree_same_bytes() {
     let digest = |tree: &Tree| {
         use sha2::Digest as _;
         let image = write(tree, 100 * MIB, &options()).unwrap();
-        sha2::Sha256::digest(image.content.read_all(GIB).unwrap())
+        sha2::Sha256::digest(image.read_all(GIB).unwrap())
     };
     assert_eq!(digest(&motley()), digest(&motley()));
     let mut other = motley();
@@ -1249,7 +1252,6 @@ fn files_lie_in_the_order_of_their_source() {
     }
     let image = write(&tree, 64 * MIB, &options()).unwrap();
     let runs: Vec<_> = image
-        .content
         .runs()
         .iter()
         .filter(|run| run.len >= 8192 && run.source.len() == 1 << 20)
@@ -1258,12 +1260,7 @@ fn files_lie_in_the_order_of_their_source() {
         (runs.len(), runs[0].source_offset, runs[0].len),
         (1, 0, 100 * 8192)
     );
-    let ours = image
-        .content
-        .runs()
-        .iter()
-        .find(|run| run.len == 13)
-        .unwrap();
+    let ours = image.runs().iter().find(|run| run.len == 13).unwrap();
     assert_eq!(ours.offset, runs[0].end());
 }
 

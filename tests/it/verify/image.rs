@@ -150,9 +150,7 @@ impl Build {
 
     pub(crate) fn make(mut self) -> Made {
         let options = |number| ext4::write::Options::new(uuid(number), uuid(5), TIME);
-        let root = ext4::write::write(&self.root, A.1 * MIB, &options(6))
-            .unwrap()
-            .content;
+        let root = ext4::write::write(&self.root, A.1 * MIB, &options(6)).unwrap();
         let bytes = root.read_all(1 << 30).unwrap();
         let digest = self.digest.unwrap_or_else(|| Sha256::digest(&bytes).into());
         if !self.no_bootstrap && self.data.file("/mender/bootstrap.mender").is_none() {
@@ -162,9 +160,7 @@ impl Build {
                 artifact::bootstrap(&self.bootstrap, &digest).unwrap(),
             );
         }
-        let data = ext4::write::write(&self.data, DATA.1 * MIB, &options(7))
-            .unwrap()
-            .content;
+        let data = ext4::write::write(&self.data, DATA.1 * MIB, &options(7)).unwrap();
         let kind = fat::Options {
             volume_id: 0x1234_ABCD,
             label: None,

@@ -8,9 +8,9 @@
 //! ```
 
 use super::super::format::{DirEntry, file_type};
+use super::checksum::ChecksumSeed;
 use super::geometry::BLOCK_LEN;
 use super::hash::half_md4;
-use super::sums::Sums;
 use zerocopy::IntoBytes;
 
 /// Bytes in front of a name.
@@ -49,7 +49,7 @@ impl Child<'_> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Style {
     pub(super) hash_seed: [u32; 4],
-    pub(super) sums: Sums,
+    pub(super) checksum_seed: ChecksumSeed,
 }
 
 /// A directory as it is on disk.
@@ -77,7 +77,7 @@ pub(super) fn encode(
 ) -> Result<Encoded, TooMany> {
     let dots = [dot(b".", number), dot(b"..", parent)];
     let writer = Writer {
-        sums: style.sums.of_inode(number),
+        checksum_seed: style.checksum_seed.for_inode(number),
         dots,
     };
     let len = 2 * DOT_LEN + children.iter().map(Child::len).sum::<usize>();
@@ -150,19 +150,24 @@ fn leaves<'a, 't>(children: &'a [Child<'t>], room: usize, seed: &[u32; 4]) -> Ve
 
 /// Writes the blocks of one directory.
 struct Writer<'d> {
-    sums: Sums,
+    checksum_seed: ChecksumSeed,
     dots: [Child<'d>; 2],
 }
 
 impl Writer<'_> {
     /// Bytes for entries in a leaf.
     fn leaf_room(&self) -> usize {
-        BLOCK_LEN - if self.sums.enabled() { TAIL_LEN } else { 0 }
+        BLOCK_LEN
+            - if self.checksum_seed.enabled() {
+                TAIL_LEN
+            } else {
+                0
+            }
     }
 
     /// Index entries that fit behind `count_at`.
     fn limit(&self, count_at: usize) -> usize {
-        (BLOCK_LEN - count_at) / INDEX_LEN - usize::from(self.sums.enabled())
+        (BLOCK_LEN - count_at) / INDEX_LEN - usize::from(self.checksum_seed.enabled())
     }
 
     /// All blocks of an indexed directory: root, index below if any, leaves.
@@ -230,7 +235,7 @@ impl Writer<'_> {
             entry(out, child, len);
         }
         out.resize(start + BLOCK_LEN, 0);
-        if self.sums.enabled() {
+        if self.checksum_seed.enabled() {
             let tail = DirEntry {
                 inode: 0.into(),
                 rec_len: 12.into(),
@@ -238,8 +243,11 @@ impl Writer<'_> {
                 file_type: file_type::CSUM,
             };
             out[end..end + HEAD_LEN].copy_from_slice(tail.as_bytes());
-            self.sums
-                .seal_tail(&mut out[start..], end - start, end - start + HEAD_LEN);
+            self.checksum_seed.write_checksum(
+                &mut out[start..],
+                end - start,
+                end - start + HEAD_LEN,
+            );
         }
     }
 
@@ -280,8 +288,11 @@ impl Writer<'_> {
         block[at + 2..at + 4].copy_from_slice(&short(keys.len()));
         let (used, tail) = (at + keys.len() * INDEX_LEN, at + limit * INDEX_LEN);
         // The checksum covers the used part and the tail with a zero in its own place.
-        if let Some(sum) = self.sums.sum(&[&block[..used], &[0; INDEX_LEN]]) {
-            block[tail + 4..tail + 8].copy_from_slice(&sum.to_le_bytes());
+        if let Some(checksum) = self
+            .checksum_seed
+            .checksum(&[&block[..used], &[0; INDEX_LEN]])
+        {
+            block[tail + 4..tail + 8].copy_from_slice(&checksum.to_le_bytes());
         }
     }
 }
@@ -308,7 +319,7 @@ mod tests {
     fn style() -> Style {
         Style {
             hash_seed: [1, 2, 3, 4],
-            sums: Sums::of_filesystem(Uuid([1; 16]), true),
+            checksum_seed: ChecksumSeed::of_filesystem(Uuid([1; 16]), true),
         }
     }
 
@@ -354,7 +365,7 @@ mod tests {
             })
             .collect();
         let writer = Writer {
-            sums: style().sums,
+            checksum_seed: style().checksum_seed,
             dots: [dot(b".", 11), dot(b"..", 2)],
         };
         assert_eq!(

@@ -8,9 +8,9 @@
 use super::super::format::{
     EXTENT_MAGIC, Extent as RawExtent, ExtentHeader, ExtentIdx, MAX_EXTENT_LEN,
 };
+use super::checksum::ChecksumSeed;
 use super::geometry::BLOCK_LEN;
 use super::space::Span;
-use super::sums::Sums;
 use zerocopy::IntoBytes;
 
 /// Entries in the inode.
@@ -79,7 +79,7 @@ type Entry = [u8; ENTRY_LEN];
 pub(super) fn encode(
     extents: &[Extent],
     places: &[u32],
-    sums: Sums,
+    checksum_seed: ChecksumSeed,
 ) -> ([u8; 60], Vec<(u32, Vec<u8>)>) {
     let mut level: Vec<(u32, Entry)> = extents
         .iter()
@@ -91,7 +91,7 @@ pub(super) fn encode(
         for (chunk, place) in level.chunks(IN_BLOCK).zip(&mut places) {
             let mut block = vec![0; BLOCK_LEN];
             fill(&mut block, chunk, IN_BLOCK, depth);
-            sums.seal_tail(&mut block, TAIL_AT, TAIL_AT);
+            checksum_seed.write_checksum(&mut block, TAIL_AT, TAIL_AT);
             nodes.push((*place, block));
             above.push((chunk[0].0, index_entry(chunk[0].0, *place)));
         }
@@ -191,7 +191,7 @@ mod tests {
         let (root, nodes) = encode(
             &extents,
             &places,
-            Sums::of_filesystem(Uuid([7; 16]), true).of_inode(12),
+            ChecksumSeed::of_filesystem(Uuid([7; 16]), true).for_inode(12),
         );
         assert_eq!((root[2], root[6], nodes.len()), (1, 2, 6));
         assert_eq!(nodes[5].0, 105);

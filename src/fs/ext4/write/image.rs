@@ -2,38 +2,36 @@
 //! for data, holes elsewhere.
 
 use super::super::format::{JOURNAL_INO, RESIZE_INO, inode_flags, mode};
+use super::checksum::ChecksumSeed;
 use super::extents::{self, Extent};
 use super::geometry::{BLOCK, BLOCK_LEN, INODE_LEN};
 use super::inode::{self, Record};
 use super::layout::{Layout, identity};
 use super::plan::{Body, Inode, Plan};
-use super::seal::{Seal, first_block};
-use super::sums::Sums;
-use super::{Image, Options, Summary, journal, resize, xattr};
+use super::superblock::{first_block, superblock};
+use super::usage::Usage;
+use super::{Options, bitmaps, descriptors, journal, resize, xattr};
 use crate::stream::{Content, MemSource, Packed, ReadAt as _, Run, Source};
 use std::ops::Range;
 use std::sync::Arc;
 use zerocopy::IntoBytes;
 
 /// Composes the image of `size` bytes.
-pub(super) fn compose(plan: Plan<'_>, layout: Layout, size: u64, options: &Options) -> Image {
-    let (runs, summary) = build(&plan, &layout, options);
+pub(super) fn compose(plan: Plan<'_>, layout: Layout, size: u64, options: &Options) -> Content {
+    let runs = build(&plan, &layout, options);
     let used = layout.geometry.used();
     // Together they are as large as the runs, which are now needed twice.
     drop((plan, layout));
-    Image {
-        content: content(runs, &used, size),
-        summary,
-    }
+    content(runs, &used, size)
 }
 
-/// All that the image holds, in any order, and its numbers.
-fn build(plan: &Plan<'_>, layout: &Layout, options: &Options) -> (Vec<Run>, Summary) {
+/// All runs of the image, in any order.
+fn build(plan: &Plan<'_>, layout: &Layout, options: &Options) -> Vec<Run> {
     let mut builder = Builder {
         plan,
         layout,
         options,
-        sums: Sums::of_filesystem(options.uuid, options.metadata_csum),
+        checksum_seed: ChecksumSeed::of_filesystem(options.uuid, options.metadata_csum),
         pieces: Vec::new(),
         tables: layout
             .geometry
@@ -44,7 +42,6 @@ fn build(plan: &Plan<'_>, layout: &Layout, options: &Options) -> (Vec<Run>, Summ
         open: FIRST_GROUP,
         runs: Vec::new(),
     };
-    let seal = Seal::new(plan, layout, options);
     for index in 0..plan.inodes.len() {
         builder.inode(index);
     }
@@ -52,9 +49,8 @@ fn build(plan: &Plan<'_>, layout: &Layout, options: &Options) -> (Vec<Run>, Summ
     builder.resize();
     builder.attribute_blocks();
     builder.tables();
-    builder.seal(&seal, journal.as_ref());
-    let summary = builder.summary(&seal);
-    (builder.finish(), summary)
+    builder.usage(&Usage::new(plan, layout, options), journal.as_ref());
+    builder.finish()
 }
 
 /// The used part of an inode table.
@@ -72,7 +68,7 @@ struct Builder<'b> {
     plan: &'b Plan<'b>,
     layout: &'b Layout,
     options: &'b Options,
-    sums: Sums,
+    checksum_seed: ChecksumSeed,
     /// Metadata: whole blocks and where they begin.
     pieces: Vec<(u32, Vec<u8>)>,
     /// Each group's inode table.
@@ -133,7 +129,7 @@ impl Builder<'_> {
 
     /// Writes an extent tree and returns its root.
     fn tree(&mut self, number: u32, extents: &[Extent], nodes: &[u32]) -> [u8; 60] {
-        let (root, nodes) = extents::encode(extents, nodes, self.sums.of_inode(number));
+        let (root, nodes) = extents::encode(extents, nodes, self.checksum_seed.for_inode(number));
         self.pieces.extend(nodes);
         root
     }
@@ -222,7 +218,7 @@ impl Builder<'_> {
             .zip(&self.layout.attribute_blocks)
         {
             let mut bytes = block.bytes.clone();
-            xattr::seal(&mut bytes, block.refs, *place, self.sums);
+            xattr::finish_block(&mut bytes, block.refs, *place, self.checksum_seed);
             self.pieces.push((*place, bytes));
         }
     }
@@ -252,7 +248,7 @@ impl Builder<'_> {
         if table.len() < at + INODE_LEN {
             table.resize((at + INODE_LEN).next_multiple_of(BLOCK_LEN), 0);
         }
-        table[at..at + INODE_LEN].copy_from_slice(&inode::encode(record, self.sums));
+        table[at..at + INODE_LEN].copy_from_slice(&inode::encode(record, self.checksum_seed));
     }
 
     /// The runs of the inode tables.
@@ -276,38 +272,23 @@ impl Builder<'_> {
         }
     }
 
-    /// Writes superblock, descriptors and bitmaps.
-    fn seal(&mut self, seal: &Seal<'_>, journal: Option<&[u8; 60]>) {
-        let descriptors = seal.descriptors();
+    /// Writes superblocks, descriptors and bitmaps.
+    fn usage(&mut self, usage: &Usage<'_>, journal: Option<&[u8; 60]>) {
+        let descriptors = descriptors::descriptors(usage);
         self.pieces
-            .push((0, first_block(&seal.superblock(0, journal))));
+            .push((0, first_block(&superblock(usage, 0, journal))));
         self.pieces.push((1, descriptors.clone()));
         for (number, group) in (0..)
             .zip(&self.layout.geometry.groups)
             .skip(1)
             .filter(|(_, group)| group.has_super)
         {
-            let mut bytes = seal.superblock(number, journal).as_bytes().to_vec();
+            let mut bytes = superblock(usage, number, journal).as_bytes().to_vec();
             bytes.resize(BLOCK_LEN, 0);
             bytes.extend_from_slice(&descriptors);
             self.pieces.push((group.first, bytes));
         }
-        self.pieces.extend(seal.bitmaps());
-    }
-
-    fn summary(&self, seal: &Seal<'_>) -> Summary {
-        let geometry = &self.layout.geometry;
-        let (blocks, free) = (u64::from(geometry.blocks), u64::from(seal.free_blocks()));
-        Summary {
-            block_size: BLOCK,
-            blocks,
-            free_blocks: free,
-            reserved_blocks: u64::from(seal.reserved_blocks()),
-            journal_blocks: u64::from(seal.journal_blocks()),
-            used_bytes: (blocks - free) * BLOCK,
-            inodes: u64::from(geometry.inodes()),
-            free_inodes: u64::from(geometry.inodes() - seal.used_inodes()),
-        }
+        self.pieces.extend(bitmaps::bitmaps(usage));
     }
 
     /// The runs, with those of the metadata.

@@ -1,8 +1,8 @@
 //! Inodes as they are on disk (kernel's page `inodes`).
 
 use super::super::format::Inode as RawInode;
+use super::checksum::ChecksumSeed;
 use super::geometry::INODE_LEN;
-use super::sums::Sums;
 use super::xattr::INODE_FIELDS;
 use crate::stamp::Time;
 use zerocopy::{FromZeros, IntoBytes};
@@ -34,7 +34,7 @@ pub(super) struct Record<'t> {
 }
 
 /// The 256 bytes of an inode.
-pub(super) fn encode(record: &Record<'_>, sums: Sums) -> [u8; INODE_LEN] {
+pub(super) fn encode(record: &Record<'_>, checksum_seed: ChecksumSeed) -> [u8; INODE_LEN] {
     let mut raw = RawInode::new_zeroed();
     let (uid, gid) = record.owner;
     let sectors = record.blocks * SECTORS_PER_BLOCK;
@@ -57,8 +57,8 @@ pub(super) fn encode(record: &Record<'_>, sums: Sums) -> [u8; INODE_LEN] {
     let mut out = [0; INODE_LEN];
     out[INODE_FIELDS..][..record.attributes.len()].copy_from_slice(record.attributes);
     out[..INODE_FIELDS].copy_from_slice(raw.as_bytes());
-    if let Some(sum) = sums.of_inode(record.number).sum(&[&out]) {
-        (raw.i_checksum_lo, raw.i_checksum_hi) = (low(sum).into(), high(sum).into());
+    if let Some(checksum) = checksum_seed.for_inode(record.number).checksum(&[&out]) {
+        (raw.i_checksum_lo, raw.i_checksum_hi) = (low(checksum).into(), high(checksum).into());
         out[..INODE_FIELDS].copy_from_slice(raw.as_bytes());
     }
     out
@@ -70,6 +70,12 @@ fn low(value: u32) -> u16 {
 
 fn high(value: u32) -> u16 {
     low(value >> 16)
+}
+
+/// The lower and the upper 16 bits.
+pub(super) fn words<T: From<u16>>(value: u32) -> (T, T) {
+    let part = |shift: u32| T::from(u16::try_from(value >> shift & 0xFFFF).unwrap_or(0));
+    (part(0), part(16))
 }
 
 /// The lower and the upper 32 bits.

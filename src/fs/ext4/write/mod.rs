@@ -11,7 +11,10 @@
 //! large_file huge_file dir_nlink extra_isize`; by option: `has_journal`, `metadata_csum`.
 
 mod acl;
+mod bitmaps;
+mod checksum;
 mod collect;
+mod descriptors;
 mod dir;
 mod error;
 mod extents;
@@ -25,9 +28,9 @@ mod minimum;
 mod plan;
 mod preserve_layout;
 mod resize;
-mod seal;
 mod space;
-mod sums;
+mod superblock;
+mod usage;
 mod xattr;
 
 pub use error::Error;
@@ -161,37 +164,6 @@ impl Options {
     }
 }
 
-/// A filesystem and what is in it.
-#[derive(Clone, Debug)]
-pub struct Image {
-    /// The filesystem, of the length that was asked for. Its runs cover all blocks in use, so a
-    /// device may keep what it has where there are none.
-    pub content: Content,
-    /// Its numbers.
-    pub summary: Summary,
-}
-
-/// The numbers of a filesystem.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Summary {
-    /// Bytes in a block.
-    pub block_size: u64,
-    /// All blocks.
-    pub blocks: u64,
-    /// Blocks not used.
-    pub free_blocks: u64,
-    /// Blocks of these that only root may use.
-    pub reserved_blocks: u64,
-    /// Blocks of the journal.
-    pub journal_blocks: u64,
-    /// Bytes used, metadata and journal counted.
-    pub used_bytes: u64,
-    /// All inodes.
-    pub inodes: u64,
-    /// Inodes not used.
-    pub free_inodes: u64,
-}
-
 /// The size in bytes (a multiple of 4096) from which on a filesystem of any size holds `tree`.
 /// Below 256 GiB the next smaller one does not.
 ///
@@ -201,11 +173,12 @@ pub fn minimum_size(tree: &Tree, options: &Options) -> Result<u64, Error> {
     with_plan(tree, options, |plan| smallest(&plan, options))
 }
 
-/// Writes `tree` into a filesystem of `size` bytes (a rest of less than a block stays unused).
+/// Writes `tree` into a filesystem of `size` bytes (a rest of less than a block stays unused). The
+/// runs of the result cover all blocks in use; a device may keep its bytes in the holes.
 ///
 /// # Errors
 /// [`Error`] when the tree holds what ext4 cannot, or does not fit.
-pub fn write(tree: &Tree, size: u64, options: &Options) -> Result<Image, Error> {
+pub fn write(tree: &Tree, size: u64, options: &Options) -> Result<Content, Error> {
     with_plan(tree, options, |plan| {
         let blocks = u32::try_from(size / BLOCK).map_err(|_| Error::TooLarge {
             size,

@@ -4,6 +4,7 @@
 use super::super::file_layout::FileLocation;
 use super::super::format::{inode_flags, mode};
 use super::Options;
+use super::checksum::ChecksumSeed;
 use super::collect::{LOST_FOUND_AT, Node, Nodes, RESERVED_INODES, What};
 use super::dir::{self, Style};
 use super::error::Error;
@@ -11,7 +12,6 @@ use super::extents::node_count;
 use super::geometry::{BLOCK, BLOCK_LEN, Geometry};
 use super::inode::{can_hold, device};
 use super::space::Span;
-use super::sums::Sums;
 use super::xattr::{self, MAX_REFS, Refusal};
 use crate::stream::Content;
 use crate::stream::ReadAt as _;
@@ -136,12 +136,12 @@ impl Demand {
 
 /// Makes the plan; every limit of the format is checked here.
 pub(super) fn plan<'t>(nodes: &Nodes<'t>, options: &Options) -> Result<Plan<'t>, Error> {
-    let sums = Sums::of_filesystem(options.uuid, options.metadata_csum);
+    let checksum_seed = ChecksumSeed::of_filesystem(options.uuid, options.metadata_csum);
     let mut planner = Planner {
         nodes,
         style: Style {
             hash_seed: hash_seed(options),
-            sums,
+            checksum_seed,
         },
         plan: Plan {
             inodes: Vec::with_capacity(nodes.0.len()),

@@ -7,8 +7,8 @@
 //! ```
 
 use super::super::format::{XATTR_MAGIC, XATTR_PREFIXES, XattrEntry, XattrHeader};
+use super::checksum::ChecksumSeed;
 use super::geometry::{BLOCK_LEN, INODE_LEN};
-use super::sums::Sums;
 use crate::tree::show;
 use std::collections::BTreeMap;
 use zerocopy::IntoBytes;
@@ -190,11 +190,12 @@ fn entry_hash(attribute: &Attribute<'_>) -> u32 {
     })
 }
 
-/// Completes a block: how many inodes share it, and the checksum over its own number and bytes.
-pub(super) fn seal(block: &mut [u8], refs: u32, place: u32, sums: Sums) {
+/// Fills in the fields that depend on the whole filesystem: the number of inodes that share the
+/// block, and the checksum, which covers the block's own number.
+pub(super) fn finish_block(block: &mut [u8], refs: u32, number: u32, checksum_seed: ChecksumSeed) {
     block[4..8].copy_from_slice(&refs.to_le_bytes());
-    if let Some(sum) = sums.sum(&[&u64::from(place).to_le_bytes(), block]) {
-        block[16..20].copy_from_slice(&sum.to_le_bytes());
+    if let Some(checksum) = checksum_seed.checksum(&[&u64::from(number).to_le_bytes(), block]) {
+        block[16..20].copy_from_slice(&checksum.to_le_bytes());
     }
 }
 
