@@ -1,38 +1,30 @@
 //! What makes a device start one of two root filesystems, and go back when an update does not prove
 //! itself.
 
-mod arguments;
-mod divert;
-mod fat;
+pub mod common;
 pub mod grub;
 pub mod state;
-pub mod tools;
 pub mod uboot;
-mod version;
 
-use crate::problem::{Problem, Problems};
+use crate::problem::Problems;
 use crate::tree::editor::Editor;
-use crate::tree::{Entry, Kind, Tree, show};
-
-/// The longest text file that is read whole (bytes).
-const TEXT: u64 = 4 << 20;
 
 /// The boot loader of an image, with what its integration must know.
 #[derive(Clone, Debug)]
 pub enum Integration<'c> {
     /// GRUB, started by a UEFI firmware.
-    GrubEfi(grub::Context<'c>),
+    GrubEfi(grub::GrubOptions<'c>),
     /// U-Boot, started by a board's firmware or boot ROM.
-    UBoot(uboot::Context<'c>),
+    UBoot(uboot::UBootOptions<'c>),
 }
 
 /// What the integration did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Installed {
+pub enum InstalledLoader {
     /// GRUB, started by a UEFI firmware.
-    GrubEfi(grub::Installed),
+    GrubEfi(grub::InstalledGrub),
     /// U-Boot, started by a board's firmware or boot ROM.
-    UBoot(uboot::Installed),
+    UBoot(uboot::InstalledUBoot),
 }
 
 impl Integration<'_> {
@@ -44,15 +36,19 @@ impl Integration<'_> {
         &self,
         root: &mut Editor<'_>,
         boot: &mut Editor<'_>,
-    ) -> Result<Installed, Problems> {
+    ) -> Result<InstalledLoader, Problems> {
         match self {
-            Self::GrubEfi(context) => grub::integrate(root, boot, context).map(Installed::GrubEfi),
-            Self::UBoot(context) => uboot::integrate(root, boot, context).map(Installed::UBoot),
+            Self::GrubEfi(context) => {
+                grub::integrate(root, boot, context).map(InstalledLoader::GrubEfi)
+            }
+            Self::UBoot(context) => {
+                uboot::integrate(root, boot, context).map(InstalledLoader::UBoot)
+            }
         }
     }
 }
 
-impl Installed {
+impl InstalledLoader {
     /// The boot loader's name.
     #[must_use]
     pub fn loader(&self) -> &'static str {
@@ -116,30 +112,4 @@ impl Installed {
             Self::UBoot(uboot) => &uboot.notes,
         }
     }
-}
-
-/// The value, or one more problem.
-fn keep<T>(problems: &mut Problems, result: Result<T, Problem>) -> Option<T> {
-    result.map_err(|problem| problems.push(problem)).ok()
-}
-
-/// Fills in a template.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    values
-        .iter()
-        .fold(template.to_owned(), |text, (name, value)| {
-            text.replace(name, value)
-        })
-}
-
-/// The names in a directory that a tree's regular files have.
-fn files_of(tree: &Tree, dir: &str) -> Vec<String> {
-    let Some(found) = tree.dir(dir) else {
-        return Vec::new();
-    };
-    let files = found.entries.iter().filter(|(_, entry)| match entry {
-        Entry::Leaf(id) => matches!(tree.leaf(*id).kind, Kind::File(_)),
-        Entry::Dir(_) => false,
-    });
-    files.map(|(name, _)| show(name)).collect()
 }

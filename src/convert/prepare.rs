@@ -113,7 +113,7 @@ pub struct Prepared {
     /// Where the boot partition is mounted on the device.
     pub boot_mount: String,
     /// What the boot integration found and did.
-    pub boot: boot::Installed,
+    pub boot: boot::InstalledLoader,
     /// Packages that were installed.
     pub packages: Vec<dpkg::InstalledPackage>,
     /// Paths that differ from the golden image.

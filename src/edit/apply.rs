@@ -28,7 +28,7 @@ pub(crate) struct Changes {
 /// The outcome of all edits.
 pub(crate) struct Edited {
     pub(crate) trees: Trees,
-    pub(crate) installed: boot::Installed,
+    pub(crate) installed: boot::InstalledLoader,
     pub(crate) packages: Vec<dpkg::InstalledPackage>,
     pub(crate) changes: Changes,
     pub(crate) blobs: Vec<Blob>,

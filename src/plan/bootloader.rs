@@ -56,14 +56,13 @@ pub(crate) fn bootloader<'p>(
     let (boot_mount, more_arguments) = (plan.boot_mount.as_str(), arguments);
     if plan.loader == Bootloader::GrubEfi {
         let table = plan.family.scheme;
-        let context = boot::grub::Context {
+        let context = boot::grub::GrubOptions {
             roots,
             partuuids,
             table,
             boot_mount,
             arch,
             more_arguments,
-            menu_seconds: 0,
         };
         return Ok(boot::Integration::GrubEfi(context));
     }
@@ -84,7 +83,7 @@ pub(crate) fn bootloader<'p>(
             .into_owned();
         Ok::<_, Problem>((name, bytes))
     });
-    Ok(boot::Integration::UBoot(boot::uboot::Context {
+    Ok(boot::Integration::UBoot(boot::uboot::UBootOptions {
         roots,
         partuuids,
         boot_mount,
@@ -97,11 +96,11 @@ pub(crate) fn bootloader<'p>(
 }
 
 /// Where U-Boot's environment is kept.
-fn storage(config: &Config) -> Result<boot::uboot::Storage, Problem> {
+fn storage(config: &Config) -> Result<boot::uboot::EnvStorage, Problem> {
     match (config.boot.environment, &config.storage.device) {
-        (config::EnvironmentPlace::Files, _) => Ok(boot::uboot::Storage::Files),
+        (config::EnvironmentPlace::Files, _) => Ok(boot::uboot::EnvStorage::Files),
         (config::EnvironmentPlace::Raw, config::Device::Disk(disk)) => {
-            Ok(boot::uboot::Storage::Raw { disk: disk.clone(), offsets: raw_offsets(config), size: config.boot.environment_size })
+            Ok(boot::uboot::EnvStorage::Raw { disk: disk.clone(), offsets: raw_offsets(config), size: config.boot.environment_size })
         }
         (config::EnvironmentPlace::Raw, config::Device::PartUuid) => {
             Err(Problem::new("boot.environment is raw, outside of all partitions, but the disk has no name on the device")

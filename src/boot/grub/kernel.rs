@@ -2,11 +2,11 @@
 //! arguments they start with.
 
 use super::binary::{Binary, HEAD};
-use super::environment::{self, BLOCK, TooLong};
-use super::{files_of, menu};
-use crate::boot::TEXT;
-use crate::boot::arguments::Arguments;
-use crate::boot::version::by_version;
+use crate::boot::common::arguments::Arguments;
+use crate::boot::common::env_block::{BLOCK, TooLong, block_of};
+use crate::boot::common::grub_menu::image_arguments;
+use crate::boot::common::version::by_version;
+use crate::boot::common::{TEXT_LIMIT, file_names};
 use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
@@ -42,7 +42,7 @@ impl Kernels {
         let pair = PAIRS
             .iter()
             .find(|pair| pair.iter().all(|path| root.file(path).is_some()));
-        let mut versions: Vec<String> = files_of(root, "/boot")
+        let mut versions: Vec<String> = file_names(root, "/boot")
             .iter()
             .filter_map(|name| name.strip_prefix("vmlinuz-"))
             .map(str::to_owned)
@@ -96,8 +96,8 @@ impl Kernels {
         if self.initrd.is_none() {
             variables.insert(0, ("kernel", kernel));
         }
-        let least = environment::block_of(&variables, BLOCK);
-        least.or_else(|TooLong(needed)| environment::block_of(&variables, needed))
+        let least = block_of(&variables, BLOCK);
+        least.or_else(|TooLong(needed)| block_of(&variables, needed))
     }
 
     /// A menu with one entry, until the device's `update-grub` writes its own.
@@ -120,7 +120,7 @@ impl Kernels {
 /// would go stale.
 fn keeps_links(root: &Tree) -> bool {
     let text = root
-        .read("/etc/kernel-img.conf", TEXT)
+        .read("/etc/kernel-img.conf", TEXT_LIMIT)
         .ok()
         .flatten()
         .unwrap_or_default();
@@ -152,11 +152,12 @@ fn check(path: &str, content: &Content, arch: Architecture) -> Result<bool, Prob
 /// The arguments that the image boots with, and `more`: those of its default menu entry, else of
 /// `/etc/default/grub`.
 pub(super) fn arguments(root: &Editor<'_>, more: &str) -> Result<Arguments, Problem> {
-    let (origin, mut words) = from_image(root.tree()).map_err(|e| Problem::new(e.to_string()))?;
+    let (origin, mut words) =
+        image_arguments(root.tree()).map_err(|e| Problem::new(e.to_string()))?;
     // What an earlier conversion added is decided anew.
     for word in ours(
         &root
-            .text(SETTINGS, TEXT)
+            .text(SETTINGS, TEXT_LIMIT)
             .map_err(|e| Problem::new(e.to_string()))?
             .unwrap_or_default(),
     ) {
@@ -164,7 +165,7 @@ pub(super) fn arguments(root: &Editor<'_>, more: &str) -> Result<Arguments, Prob
             words.remove(at);
         }
     }
-    Arguments::new(root.tree(), origin, words, more)
+    Arguments::new(root.tree(), &origin, words, more)
 }
 
 /// Where the settings lie that make `update-grub` write a menu that fits both slots.
@@ -191,45 +192,6 @@ fn ours(settings: &str) -> Vec<String> {
         .filter(|word| !word.is_empty())
         .map(str::to_owned)
         .collect()
-}
-
-/// The arguments that the image boots with, and the file that says so.
-pub(in crate::boot) fn from_image(
-    root: &Tree,
-) -> Result<(String, Vec<String>), crate::tree::edit::EditError> {
-    let config = "/boot/grub/grub.cfg";
-    if let Some(text) = root.text(config, TEXT)? {
-        let block = root
-            .read("/boot/grub/grubenv", TEXT)?
-            .and_then(|block| environment::variables(&block))
-            .unwrap_or_default();
-        let saved = block
-            .iter()
-            .find(|(name, _)| name == "saved_entry")
-            .map(|(_, value)| value.as_str());
-        if let Some(words) = menu::default_arguments(&text, saved) {
-            return Ok((config.into(), words));
-        }
-    }
-    let mut files: Vec<String> = root.text("/etc/default/grub", TEXT)?.into_iter().collect();
-    let origin = if files.is_empty() {
-        "no file of the image".to_owned()
-    } else {
-        "/etc/default/grub".to_owned()
-    };
-    for name in files_of(root, "/etc/default/grub.d")
-        .iter()
-        .filter(|name| name.ends_with(".cfg"))
-    {
-        files.extend(root.text(format!("/etc/default/grub.d/{name}"), TEXT)?);
-    }
-    let value = |name| menu::shell_variable(&files, name).unwrap_or_default();
-    let words = format!(
-        "{} {}",
-        value("GRUB_CMDLINE_LINUX"),
-        value("GRUB_CMDLINE_LINUX_DEFAULT")
-    );
-    Ok((origin, menu::words(&words)))
 }
 
 #[cfg(test)]

@@ -13,14 +13,13 @@ mod architecture;
 pub mod assemble;
 pub mod binary;
 pub mod environment;
-pub mod kernel;
-pub mod menu;
+mod kernel;
 mod programs;
 
-use crate::boot::arguments::Arguments;
-use crate::boot::divert::divert;
-use crate::boot::fat::{find_name, names};
-use crate::boot::{files_of, fill, keep, tools};
+use crate::boot::common::arguments::Arguments;
+use crate::boot::common::divert::divert;
+use crate::boot::common::fat::{find_name, names};
+use crate::boot::common::{GRUB_INSTALL, SLOT_ENV, fill_template, ok_or_push, tools};
 use crate::platform::Architecture;
 use crate::platform::TableKind;
 use crate::problem::{Problem, Problems};
@@ -31,7 +30,7 @@ use programs::Programs;
 
 /// What the edits must know of the plan.
 #[derive(Clone, Debug)]
-pub struct Context<'c> {
+pub struct GrubOptions<'c> {
     /// Partition numbers of the two root filesystems.
     pub roots: [u32; 2],
     /// Their PARTUUIDs, as the kernel takes them.
@@ -44,13 +43,11 @@ pub struct Context<'c> {
     pub arch: Architecture,
     /// Kernel arguments to add to the image's own.
     pub more_arguments: &'c str,
-    /// How long ESC leads to the root filesystem's menu (seconds); 0: never.
-    pub menu_seconds: u32,
 }
 
 /// What was installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Installed {
+pub struct InstalledGrub {
     /// Where the boot partition's GRUB came from.
     pub grub: String,
     /// Where its shim came from; without one GRUB is started by the firmware.
@@ -61,8 +58,6 @@ pub struct Installed {
     pub kernel: String,
     /// The initial kernel arguments.
     pub arguments: String,
-    /// What they were taken from.
-    pub arguments_from: String,
     /// What the user should know.
     pub notes: Vec<String>,
 }
@@ -74,17 +69,17 @@ pub struct Installed {
 pub fn integrate(
     root: &mut Editor<'_>,
     boot: &mut Editor<'_>,
-    context: &Context<'_>,
-) -> Result<Installed, Problems> {
+    options: &GrubOptions<'_>,
+) -> Result<InstalledGrub, Problems> {
     let mut problems = Problems::default();
-    let programs = keep(
+    let programs = ok_or_push(
         &mut problems,
-        Programs::find(root.tree(), boot.tree(), context.arch),
+        Programs::find(root.tree(), boot.tree(), options.arch),
     );
-    let kernels = keep(&mut problems, Kernels::find(root.tree(), context.arch));
-    let arguments = keep(
+    let kernels = ok_or_push(&mut problems, Kernels::find(root.tree(), options.arch));
+    let arguments = ok_or_push(
         &mut problems,
-        kernel::arguments(root, context.more_arguments),
+        kernel::arguments(root, options.more_arguments),
     );
     let (Some(programs), Some(kernels), Some(arguments)) = (programs, kernels, arguments) else {
         return Err(problems);
@@ -92,23 +87,22 @@ pub fn integrate(
     let mut notes = arguments.notes.clone();
     notes.extend(kernels.notes.clone());
     let edits = [
-        install_programs(boot, &programs, context),
-        install_environment(boot, context),
-        install_tools(root, context),
+        install_programs(boot, &programs, options),
+        install_environment(boot, options),
+        install_tools(root, options),
         install_kernel(root, &kernels, &arguments),
         protect(root, &mut notes),
     ];
     for edit in edits {
-        keep(&mut problems, edit.map_err(|e| Problem::new(e.to_string())));
+        ok_or_push(&mut problems, edit.map_err(|e| Problem::new(e.to_string())));
     }
     problems.check()?;
-    Ok(Installed {
+    Ok(InstalledGrub {
         secure_boot: programs.secure() && kernels.signed,
         grub: programs.grub.origin,
         shim: programs.shim.map(|shim| shim.origin),
         kernel: kernels.first,
         arguments: arguments.text,
-        arguments_from: arguments.origin,
         notes,
     })
 }
@@ -117,9 +111,9 @@ pub fn integrate(
 fn install_programs(
     boot: &mut Editor<'_>,
     programs: &Programs,
-    context: &Context<'_>,
+    options: &GrubOptions<'_>,
 ) -> Result<(), EditError> {
-    let suffix = context.arch.efi_suffix();
+    let suffix = options.arch.efi_suffix();
     let removable = format!("/EFI/BOOT/BOOT{}.EFI", suffix.to_uppercase());
     let grub = format!("/EFI/BOOT/grub{suffix}.efi");
     let reason = "boot loader of the image itself, where every firmware finds it";
@@ -136,7 +130,7 @@ fn install_programs(
     let path = find_name(boot.tree(), "/EFI/BOOT/grub.cfg");
     boot.file(
         path,
-        stage1(context),
+        stage1(options),
         0o644,
         "script that chooses the root filesystem",
     )?;
@@ -178,16 +172,20 @@ fn is_fallback(name: &[u8]) -> bool {
 /// The content of the file that stands where the boot loader's directory was.
 const PLACEHOLDER: &str = "This file keeps grub-install from writing here: the boot loader is in EFI/BOOT, managed for A/B updates.\n";
 
+/// How long ESC leads to the menu of the root filesystem (seconds); 0: never. A device in the field
+/// has nobody at its console, and a wait would delay each of its starts.
+const MENU_SECONDS: &str = "0";
+
 /// The text of the script.
 #[must_use]
-pub fn stage1(context: &Context<'_>) -> String {
-    let [number_a, number_b] = context.roots.map(|number| number.to_string());
-    let [uuid_a, uuid_b] = context.partuuids.map(str::to_ascii_lowercase);
-    let table = match context.table {
+pub fn stage1(options: &GrubOptions<'_>) -> String {
+    let [number_a, number_b] = options.roots.map(|number| number.to_string());
+    let [uuid_a, uuid_b] = options.partuuids.map(str::to_ascii_lowercase);
+    let table = match options.table {
         TableKind::Gpt => "gpt",
         TableKind::Mbr => "msdos",
     };
-    fill(
+    fill_template(
         include_str!("../../../configs/device/grub/stage1.cfg"),
         &[
             ("@ROOT_A_NUMBER@", &number_a),
@@ -195,14 +193,14 @@ pub fn stage1(context: &Context<'_>) -> String {
             ("@ROOT_A_PARTUUID@", &uuid_a),
             ("@ROOT_B_PARTUUID@", &uuid_b),
             ("@TABLE@", table),
-            ("@MENU_SECONDS@", &context.menu_seconds.to_string()),
+            ("@MENU_SECONDS@", MENU_SECONDS),
         ],
     )
 }
 
 /// The environment on the boot partition.
-fn install_environment(boot: &mut Editor<'_>, context: &Context<'_>) -> Result<(), EditError> {
-    for (name, bytes) in environment::factory(context.roots[0]) {
+fn install_environment(boot: &mut Editor<'_>, options: &GrubOptions<'_>) -> Result<(), EditError> {
+    for (name, bytes) in environment::factory(options.roots[0]) {
         let path = find_name(boot.tree(), &format!("{}/{name}", environment::DIRECTORY));
         boot.file(
             path,
@@ -215,7 +213,7 @@ fn install_environment(boot: &mut Editor<'_>, context: &Context<'_>) -> Result<(
 }
 
 /// The tools of the environment in the root filesystem.
-fn install_tools(root: &mut Editor<'_>, context: &Context<'_>) -> Result<(), EditError> {
+fn install_tools(root: &mut Editor<'_>, options: &GrubOptions<'_>) -> Result<(), EditError> {
     let reason = "environment tools of the update client";
     root.file(
         "/usr/bin/grub-mender-grubenv-print",
@@ -228,8 +226,8 @@ fn install_tools(root: &mut Editor<'_>, context: &Context<'_>) -> Result<(), Edi
         "grub-mender-grubenv-print",
         reason,
     )?;
-    let [a, b] = context.roots;
-    let mount = context.boot_mount;
+    let [a, b] = options.roots;
+    let mount = options.boot_mount;
     let config = format!(
         "ENV_DIR = {mount}{}\nROOT_PARTITIONS = {a} {b}\n",
         environment::DIRECTORY
@@ -259,9 +257,9 @@ fn install_kernel(
     }
     let slot_env = kernels
         .slot_env(&arguments.text)
-        .map_err(|e| EditError::Io("/boot/mender-slot.env".into(), std::io::Error::other(e)))?;
+        .map_err(|e| EditError::Io(SLOT_ENV.into(), std::io::Error::other(e)))?;
     root.file(
-        "/boot/mender-slot.env",
+        SLOT_ENV,
         slot_env,
         0o644,
         "kernel arguments of this root filesystem",
@@ -300,12 +298,9 @@ fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditErr
         }
     }
     let reason = "grub-install would undo the A/B integration: diverted as dpkg-divert does";
-    notes.extend(divert(root, INSTALLER, reason)?);
+    notes.extend(divert(root, GRUB_INSTALL, reason)?);
     Ok(())
 }
-
-/// The program that package scripts run.
-pub(super) const INSTALLER: &str = "/usr/sbin/grub-install";
 
 #[cfg(test)]
 mod tests;

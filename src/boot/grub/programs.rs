@@ -3,8 +3,8 @@
 
 use super::assemble::assemble;
 use super::binary::Binary;
-use crate::boot::TEXT;
-use crate::boot::fat::{find_name, names};
+use crate::boot::common::TEXT_LIMIT;
+use crate::boot::common::fat::{find_name, names};
 use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
@@ -127,7 +127,7 @@ impl Programs {
         };
         let read = |path: String| root.file(path)?.read_all(LIMIT).ok();
         let dependencies = root
-            .read(format!("{dir}/moddep.lst"), TEXT)
+            .read(format!("{dir}/moddep.lst"), TEXT_LIMIT)
             .map_err(|e| failed(&e))?
             .unwrap_or_default();
         let module = |name: &str| read(format!("{dir}/{name}.mod"));

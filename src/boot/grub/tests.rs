@@ -1,5 +1,7 @@
 use super::binary::tests::program;
 use super::*;
+use crate::boot::common::env_block::variables;
+use crate::boot::common::grub_menu::image_arguments;
 use crate::stamp::Time;
 use crate::tree::dump::dump;
 use crate::tree::{Entry, Kind, Stat, Tree, show};
@@ -64,26 +66,25 @@ fn golden(arch: Architecture) -> [Tree; 2] {
     [root, boot]
 }
 
-fn context(arch: Architecture) -> Context<'static> {
-    Context {
+fn options(arch: Architecture) -> GrubOptions<'static> {
+    GrubOptions {
         roots: [2, 3],
         partuuids: ["ABCD-2", "abcd-3"],
         table: TableKind::Gpt,
         boot_mount: "/boot/efi",
         arch,
         more_arguments: "panic=30",
-        menu_seconds: 0,
     }
 }
 
-fn run(trees: &mut [Tree; 2], context: &Context<'_>) -> Result<Installed, Problems> {
+fn run(trees: &mut [Tree; 2], options: &GrubOptions<'_>) -> Result<InstalledGrub, Problems> {
     let [root, boot] = trees;
     let mut editors = [
         Editor::new(root, Time::default()),
         Editor::new(boot, Time::default()),
     ];
     let [root, boot] = &mut editors;
-    integrate(root, boot, context)
+    integrate(root, boot, options)
 }
 
 /// All paths of a tree with the text of files, or what else they are.
@@ -107,7 +108,8 @@ fn texts(tree: &Tree) -> BTreeMap<String, String> {
 #[test]
 fn an_image_is_integrated_with_its_own_signed_programs() {
     let mut trees = golden(Architecture::Amd64);
-    let installed = run(&mut trees, &context(Architecture::Amd64)).unwrap();
+    let (origin, _) = image_arguments(&trees[0]).unwrap();
+    let installed = run(&mut trees, &options(Architecture::Amd64)).unwrap();
     assert!(installed.secure_boot);
     assert_eq!(
         installed.grub,
@@ -118,7 +120,7 @@ fn an_image_is_integrated_with_its_own_signed_programs() {
         "the newest with an initrd"
     );
     assert_eq!(installed.arguments, "ro console=ttyS0 noresume panic=30");
-    assert_eq!(installed.arguments_from, "/boot/grub/grub.cfg");
+    assert_eq!(origin, "/boot/grub/grub.cfg");
     assert_eq!(installed.notes.len(), 2, "{:?}", installed.notes);
     let [root, boot] = trees.each_ref().map(texts);
     let names: Vec<&str> = boot.keys().map(String::as_str).collect();
@@ -162,7 +164,7 @@ fn an_image_is_integrated_with_its_own_signed_programs() {
         root["/etc/default/grub.d/zz-mender.cfg"]
             .ends_with("GRUB_CMDLINE_LINUX=\"${GRUB_CMDLINE_LINUX-} noresume panic=30\"\n")
     );
-    let slot_env = environment::variables(root["/boot/mender-slot.env"].as_bytes()).unwrap();
+    let slot_env = variables(root["/boot/mender-slot.env"].as_bytes()).unwrap();
     assert_eq!(slot_env, [("args".to_owned(), installed.arguments)]);
     assert!(root["/boot/grub/grub.cfg"].contains("root=${mender_kernel_root} ro console=ttyS0"));
     assert!(
@@ -175,7 +177,7 @@ fn an_image_is_integrated_with_its_own_signed_programs() {
 fn all_architectures_take_the_same_path() {
     for arch in Architecture::ALL {
         let mut trees = golden(arch);
-        let installed = run(&mut trees, &context(arch)).unwrap();
+        let installed = run(&mut trees, &options(arch)).unwrap();
         assert!(installed.secure_boot, "{arch:?}");
         let boot = texts(&trees[1]);
         let removable = format!("/efi/boot/boot{}.efi", arch.efi_suffix());
@@ -190,7 +192,7 @@ fn all_architectures_take_the_same_path() {
         } else {
             Architecture::Amd64
         });
-        assert!(run(&mut trees, &context(arch)).is_err());
+        assert!(run(&mut trees, &options(arch)).is_err());
     }
 }
 
@@ -207,7 +209,7 @@ fn the_old_boot_partition_is_the_second_source() {
     };
     let shim = ("/EFI/ubuntu/shimx64.efi", program(machine, true, None));
     let mut trees = [root.clone(), tree(&[grub("/EFI/ubuntu"), shim.clone()])];
-    let installed = run(&mut trees, &context(Architecture::Amd64)).unwrap();
+    let installed = run(&mut trees, &options(Architecture::Amd64)).unwrap();
     assert!(installed.secure_boot);
     assert_eq!(
         installed.grub,
@@ -220,7 +222,7 @@ fn the_old_boot_partition_is_the_second_source() {
     );
     // What grub-install built looks into the old root filesystem and is of no use.
     let mut trees = [root, tree(&[grub("(hd0,gpt2)/boot/grub"), shim])];
-    let problems = run(&mut trees, &context(Architecture::Amd64)).unwrap_err();
+    let problems = run(&mut trees, &options(Architecture::Amd64)).unwrap_err();
     assert!(
         problems.0[0]
             .hint
@@ -238,7 +240,7 @@ fn without_signatures_grub_starts_without_shim() {
     root.put_file(path, program(0x8664, false, Some("/EFI/debian")), stat())
         .unwrap();
     let mut trees = [root, boot];
-    let installed = run(&mut trees, &context(Architecture::Amd64)).unwrap();
+    let installed = run(&mut trees, &options(Architecture::Amd64)).unwrap();
     assert!(!installed.secure_boot);
     assert_eq!((installed.grub.as_str(), installed.shim), (path, None));
     assert!(!texts(&trees[1]).contains_key("/efi/Boot/mmx64.efi"));
@@ -257,7 +259,7 @@ fn what_grub_install_left_is_made_into_a_grub() {
     boot.put_file("/efi/Vendor/GRUBARM.EFI", core(), stat())
         .unwrap();
     let mut without = [root.clone(), boot.clone()];
-    let problems = run(&mut without, &context(arch)).unwrap_err().to_string();
+    let problems = run(&mut without, &options(arch)).unwrap_err().to_string();
     assert!(
         problems.contains(
             "/boot/grub/arm-efi/core.efi: no GRUB can be made of it: the module normal is missing"
@@ -269,7 +271,7 @@ fn what_grub_install_left_is_made_into_a_grub() {
             .unwrap();
     }
     let mut trees = [root, boot];
-    let installed = run(&mut trees, &context(arch)).unwrap();
+    let installed = run(&mut trees, &options(arch)).unwrap();
     assert!(!installed.secure_boot && installed.shim.is_none());
     assert_eq!(
         installed.grub,
@@ -300,7 +302,7 @@ fn problems_are_told_together() {
         )]),
         tree(&[]),
     ];
-    let problems = run(&mut trees, &context(Architecture::Amd64))
+    let problems = run(&mut trees, &options(Architecture::Amd64))
         .unwrap_err()
         .to_string();
     for expected in ["no GRUB for UEFI", "no kernel", "kernel argument `a=b c`"] {
@@ -310,7 +312,7 @@ fn problems_are_told_together() {
     trees[0]
         .put_file("/boot/vmlinuz-6.10-amd64", "\x7fELF", stat())
         .unwrap();
-    let problems = run(&mut trees, &context(Architecture::Amd64))
+    let problems = run(&mut trees, &options(Architecture::Amd64))
         .unwrap_err()
         .to_string();
     assert!(
@@ -372,7 +374,7 @@ fn the_kernel_is_the_one_that_the_script_will_take() {
                 .put_file("/etc/kernel-img.conf", *text, stat())
                 .unwrap();
         }
-        let installed = run(&mut trees, &context(Architecture::Amd64)).unwrap();
+        let installed = run(&mut trees, &options(Architecture::Amd64)).unwrap();
         assert_eq!(installed.kernel, kernel);
         let made = texts(&trees[0])
             .get("/vmlinuz")
@@ -386,9 +388,8 @@ fn the_kernel_is_the_one_that_the_script_will_take() {
             .remove(format!("/boot/initrd.img-{version}-amd64"))
             .unwrap();
     }
-    run(&mut trees, &context(Architecture::Amd64)).unwrap();
-    let block =
-        environment::variables(texts(&trees[0])["/boot/mender-slot.env"].as_bytes()).unwrap();
+    run(&mut trees, &options(Architecture::Amd64)).unwrap();
+    let block = variables(texts(&trees[0])["/boot/mender-slot.env"].as_bytes()).unwrap();
     assert_eq!(
         block[0],
         ("kernel".to_owned(), "boot/vmlinuz-6.11-amd64".to_owned())
@@ -410,16 +411,17 @@ fn without_a_menu_the_settings_are_the_source() {
             stat(),
         )
         .unwrap();
-    let installed = run(&mut trees, &context(Architecture::Amd64)).unwrap();
+    let (origin, _) = image_arguments(&trees[0]).unwrap();
+    let installed = run(&mut trees, &options(Architecture::Amd64)).unwrap();
     assert_eq!(installed.arguments, "rw a quiet noresume panic=30");
-    assert_eq!(installed.arguments_from, "/etc/default/grub");
+    assert_eq!(origin, "/etc/default/grub");
 }
 
 #[test]
 fn the_same_image_gives_the_same_trees() {
     let made = || {
         let mut trees = golden(Architecture::Amd64);
-        run(&mut trees, &context(Architecture::Amd64)).unwrap();
+        run(&mut trees, &options(Architecture::Amd64)).unwrap();
         trees.map(|tree| dump(&tree).unwrap())
     };
     assert_eq!(made(), made());

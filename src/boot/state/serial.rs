@@ -2,18 +2,20 @@
 //! and a serial number, which tells which of two is newer. A write goes to the copy that is not
 //! believed, so it can take no good one, and one write is all it takes.
 
-use super::{Cut, Environment, Power, PowerCut, Slot, Values, Writer};
+use super::model::{Environment, Writer};
+use super::power::{Cut, Power, PowerCut};
+use super::values::{Slot, Values};
 
 /// A copy whose checksum is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Copy {
+pub struct SerialCopy {
     /// The serial number, modulo 256.
     pub serial: u8,
     /// The values; `None` when they are out of range.
     pub values: Option<Values>,
 }
 
-impl Copy {
+impl SerialCopy {
     /// A good copy.
     #[must_use]
     pub fn good(serial: u8, values: Values) -> Self {
@@ -27,17 +29,17 @@ impl Copy {
 /// Both copies, on a medium that can lose power. `None` is one whose checksum is wrong, or that is
 /// not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pair {
+pub struct SerialPair {
     /// Copy 1 and copy 2.
-    pub copies: [Option<Copy>; 2],
+    pub copies: [Option<SerialCopy>; 2],
     /// What may happen to the medium.
     pub power: Power,
 }
 
-impl Pair {
+impl SerialPair {
     /// A medium as it leaves the factory, or after a rest.
     #[must_use]
-    pub fn new(copies: [Option<Copy>; 2]) -> Self {
+    pub fn new(copies: [Option<SerialCopy>; 2]) -> Self {
         Self {
             copies,
             power: Power::default(),
@@ -47,7 +49,7 @@ impl Pair {
     /// The copy that the next reader believes: the newer of two good ones.
     #[must_use]
     pub fn newest(&self) -> Option<usize> {
-        let good = |copy: &Option<Copy>| {
+        let good = |copy: &Option<SerialCopy>| {
             copy.filter(|copy| copy.values.is_some())
                 .map(|copy| copy.serial)
         };
@@ -59,16 +61,16 @@ impl Pair {
         }
     }
 
-    fn write(&mut self, copy: usize, new: Copy) -> Result<(), PowerCut> {
+    fn write(&mut self, copy: usize, new: SerialCopy) -> Result<(), PowerCut> {
         if self.power.read_only {
             return Ok(());
         }
-        match self.power.draw() {
+        match self.power.next_write() {
             None => self.copies[copy] = Some(new),
             Some(cut) => {
                 match cut {
                     Cut::Before => {}
-                    Cut::Void | Cut::Torn => self.copies[copy] = None,
+                    Cut::Blank | Cut::Missing => self.copies[copy] = None,
                     Cut::After => self.copies[copy] = Some(new),
                 }
                 return Err(PowerCut);
@@ -84,17 +86,17 @@ pub fn is_newer(serial: u8, than: u8) -> bool {
     (1..0x80).contains(&serial.wrapping_sub(than))
 }
 
-impl Environment for Pair {
+impl Environment for SerialPair {
     fn believed(&self) -> Option<Values> {
         self.copies[self.newest()?]?.values
     }
 
-    fn known(&self) -> bool {
+    fn has_values(&self) -> bool {
         self.newest().is_some()
     }
 
     /// Both copies are good; one is older.
-    fn whole(&self) -> bool {
+    fn is_intact(&self) -> bool {
         self.copies
             .iter()
             .all(|copy| copy.is_some_and(|copy| copy.values.is_some()))
@@ -102,14 +104,14 @@ impl Environment for Pair {
 
     /// The loader leaves a bad copy to its next write, which goes there; the system mends it at
     /// once.
-    fn settle(&mut self, writer: Writer, default: Slot) -> Result<Values, PowerCut> {
+    fn repair(&mut self, writer: Writer, default: Slot) -> Result<Values, PowerCut> {
         let Some(truth) = self.believed() else {
-            let truth = Values::settled(default);
-            self.write(0, Copy::good(0, truth))?;
-            self.write(1, Copy::good(1, truth))?;
+            let truth = Values::committed(default);
+            self.write(0, SerialCopy::good(0, truth))?;
+            self.write(1, SerialCopy::good(1, truth))?;
             return Ok(truth);
         };
-        if writer == Writer::System && !self.whole() {
+        if writer == Writer::System && !self.is_intact() {
             self.store(writer, truth)?;
         }
         Ok(truth)
@@ -122,7 +124,7 @@ impl Environment for Pair {
             .map_or(0, |copy| copy.serial.wrapping_add(1));
         self.write(
             newest.map_or(0, |copy| 1 - copy),
-            Copy::good(serial, values),
+            SerialCopy::good(serial, values),
         )?;
         Ok(self.believed() == Some(values))
     }

@@ -1,7 +1,7 @@
 //! Every power cut at every write, several in a row, in every story of an update.
 
-use super::serial::{self, Pair};
 use super::*;
+use super::{SerialCopy, SerialPair};
 
 /// What the client wanted, and how far the story got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ struct Seen {
 impl<E: Environment + std::fmt::Debug> Story<E> {
     fn began(new: Slot, rested: fn(Values) -> E) -> Self {
         Self {
-            medium: rested(Values::settled(new.other())),
+            medium: rested(Values::committed(new.other())),
             new,
             wish: Wish::Update,
             trials: 0,
@@ -119,7 +119,7 @@ fn tell<E: Environment + Clone + std::fmt::Debug>(
     let Some((step, rest)) = steps.split_first() else {
         seen.runs += 1;
         let stable = !story.medium.believed().is_some_and(|values| values.upgrade);
-        if !stable || !story.medium.whole() {
+        if !stable || !story.medium.is_intact() {
             seen.violations.push(format!("no rest: {story:?}"));
         }
         return;
@@ -135,7 +135,7 @@ fn tell<E: Environment + Clone + std::fmt::Debug>(
         for cut in Cut::ALL {
             let mut cut_short = story.clone();
             cut_short.faults -= 1;
-            cut_short.medium.power().fuse = Some((at, cut));
+            cut_short.medium.power().fails_after = Some((at, cut));
             assert!(!step(&mut cut_short, seen), "the fuse blows");
             if cut_short.medium.believed().is_none() {
                 seen.violations.push(format!("no good copy: {cut_short:?}"));
@@ -146,18 +146,15 @@ fn tell<E: Environment + Clone + std::fmt::Debug>(
 }
 
 /// GRUB's environment at rest.
-fn blocks(values: Values) -> Medium {
-    Medium::new([Copy::clean(values); 2])
+fn blocks(values: Values) -> BlockPair {
+    BlockPair::new([EnvCopy::clean(values); 2])
 }
 
 /// U-Boot's environment at rest, its serial number about to wrap.
-fn serials(values: Values) -> Pair {
-    Pair::new([
-        Some(serial::Copy::good(255, values)),
-        Some(serial::Copy::good(
-            254,
-            Values::pending(values.part.other()),
-        )),
+fn serials(values: Values) -> SerialPair {
+    SerialPair::new([
+        Some(SerialCopy::good(255, values)),
+        Some(SerialCopy::good(254, Values::pending(values.part.other()))),
     ])
 }
 
@@ -203,18 +200,19 @@ fn an_update_whose_kernel_does_not_load_ends_on_the_old_slot() {
     for new in [Slot::A, Slot::B] {
         for at in 0..40 {
             for cut in Cut::ALL {
-                let mut medium = Medium::new([Copy::clean(Values::settled(new.other())); 2]);
+                let mut medium =
+                    BlockPair::new([EnvCopy::clean(Values::committed(new.other())); 2]);
                 medium.set(Values::pending(new)).unwrap();
-                medium.power.fuse = Some((at, cut));
+                medium.power.fails_after = Some((at, cut));
                 let _ = medium.boot(|slot| slot != new);
-                medium.power.fuse = None;
+                medium.power.fails_after = None;
                 for _ in 0..2 {
                     let started = medium.boot(|slot| slot != new).unwrap();
                     assert_eq!(started, Some(new.other()), "cut {cut:?} at write {at}");
                     medium.finish(new.other()).unwrap();
                 }
-                assert_eq!(medium.believed(), Some(Values::settled(new.other())));
-                assert!(medium.whole());
+                assert_eq!(medium.believed(), Some(Values::committed(new.other())));
+                assert!(medium.is_intact());
             }
         }
     }
@@ -222,8 +220,8 @@ fn an_update_whose_kernel_does_not_load_ends_on_the_old_slot() {
 
 #[test]
 fn two_slots_that_do_not_load_change_nothing() {
-    for values in [Values::settled(Slot::A), Values::settled(Slot::B)] {
-        let mut medium = Medium::new([Copy::clean(values); 2]);
+    for values in [Values::committed(Slot::A), Values::committed(Slot::B)] {
+        let mut medium = BlockPair::new([EnvCopy::clean(values); 2]);
         assert_eq!(medium.boot(|_| false), Ok(None));
         assert_eq!(medium.power.writes, 0);
     }
@@ -237,41 +235,44 @@ fn a_trial_that_cannot_be_noted_does_not_start() {
         assert_eq!(medium.boot(|_| true), Ok(Some(new.other())));
         // One copy that the loader cannot repair: the system repairs it and withdraws the update.
         for torn in [0, 1] {
-            let mut medium = Medium::new([Copy::clean(Values::pending(new)); 2]);
-            medium.copies[torn].env = Block::Torn;
+            let mut medium = BlockPair::new([EnvCopy::clean(Values::pending(new)); 2]);
+            medium.copies[torn].env = Block::Missing;
             assert_eq!(medium.boot(|_| true), Ok(Some(new.other())));
             medium.finish(new.other()).unwrap();
             assert_eq!(
                 medium.copies,
-                [Copy::clean(Values::settled(new.other())); 2]
+                [EnvCopy::clean(Values::committed(new.other())); 2]
             );
         }
         // One that it can repair.
-        let mut medium = Medium::new([Copy::clean(Values::pending(new)); 2]);
-        medium.copies[0].lock = Block::Void;
+        let mut medium = BlockPair::new([EnvCopy::clean(Values::pending(new)); 2]);
+        medium.copies[0].lock = Block::Blank;
         assert_eq!(medium.boot(|_| true), Ok(Some(new)));
     }
 }
 
 #[test]
 fn a_lost_environment_starts_the_first_slot_and_is_made_again() {
-    let torn = Copy {
-        lock: Block::Torn,
-        env: Block::Torn,
+    let torn = EnvCopy {
+        lock: Block::Missing,
+        env: Block::Missing,
     };
     for (loads, started) in [([true, true], Slot::A), ([false, true], Slot::B)] {
-        let mut medium = Medium::new([torn; 2]);
+        let mut medium = BlockPair::new([torn; 2]);
         assert_eq!(medium.set(Values::pending(Slot::B)), Ok(false));
         assert_eq!(medium.boot(|slot| loads[slot as usize]), Ok(Some(started)));
         medium.finish(started).unwrap();
-        assert_eq!(medium.copies, [Copy::clean(Values::settled(started)); 2]);
+        assert_eq!(
+            medium.copies,
+            [EnvCopy::clean(Values::committed(started)); 2]
+        );
     }
     // Values in range are worth more than a guess, even where a lock was left behind.
-    let dirty = Copy {
-        lock: Block::Whole(true),
-        ..Copy::clean(Values::settled(Slot::B))
+    let dirty = EnvCopy {
+        lock: Block::Valid(true),
+        ..EnvCopy::clean(Values::committed(Slot::B))
     };
-    let mut medium = Medium::new([torn, dirty]);
+    let mut medium = BlockPair::new([torn, dirty]);
     assert_eq!(medium.boot(|_| true), Ok(Some(Slot::B)));
-    assert_eq!(medium.believed(), Some(Values::settled(Slot::B)));
+    assert_eq!(medium.believed(), Some(Values::committed(Slot::B)));
 }

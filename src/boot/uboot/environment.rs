@@ -68,7 +68,7 @@ pub fn decode(copy: &[u8]) -> Option<(u8, BTreeMap<String, String>)> {
 
 /// The variables of a device that starts partition `part`.
 #[must_use]
-pub fn settled(part: u32) -> BTreeMap<String, String> {
+pub fn committed(part: u32) -> BTreeMap<String, String> {
     let values = [
         ("bootcount", "0".to_owned()),
         ("mender_boot_part", part.to_string()),
@@ -81,7 +81,7 @@ pub fn settled(part: u32) -> BTreeMap<String, String> {
 /// Both copies of a new environment that starts partition `part`.
 #[must_use]
 pub fn factory(part: u32) -> [Vec<u8>; 2] {
-    [0, 1].map(|serial| encode(serial, &settled(part), SIZE).expect("a few short variables fit"))
+    [0, 1].map(|serial| encode(serial, &committed(part), SIZE).expect("a few short variables fit"))
 }
 
 #[cfg(test)]
@@ -101,7 +101,7 @@ mod tests {
         let text =
             b"bootcount=0\0mender_boot_part=10\0mender_boot_part_hex=a\0upgrade_available=0\0\0\0";
         assert_eq!(&copy[5..5 + text.len()], text);
-        assert_eq!(decode(copy), Some((1, settled(10))));
+        assert_eq!(decode(copy), Some((1, committed(10))));
         let mut torn = copy.clone();
         torn[SIZE - 1] = 1;
         assert_eq!(decode(&torn), None);

@@ -1,9 +1,11 @@
 //! The kernel of a root filesystem that starts first, and what belongs to it.
 
-use super::{Context, settings, top};
-use crate::boot::fat::find_name;
-use crate::boot::files_of;
-use crate::boot::version::by_version;
+use super::header::MAGIC;
+use super::options::UBootOptions;
+use super::settings;
+use crate::boot::common::fat::{find_name, top_names};
+use crate::boot::common::file_names;
+use crate::boot::common::version::by_version;
 use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
@@ -32,14 +34,14 @@ impl Kernel {
     pub(super) fn find(
         root: &Tree,
         boot: &Tree,
-        context: &Context<'_>,
+        options: &UBootOptions<'_>,
         is_pi: bool,
     ) -> Result<Self, Problem> {
-        let found = by_versions(root, context, is_pi)
+        let found = by_versions(root, options, is_pi)
             .or_else(|| settings::menu_kernel(root, boot))
-            .or_else(|| of_partition(boot, context.arch))
+            .or_else(|| of_partition(boot, options.arch))
             .ok_or_else(|| {
-                let wanted = context.flavor.map_or("vmlinuz-*".to_owned(), |flavor| format!("vmlinuz-*-{flavor}"));
+                let wanted = options.flavor.map_or("vmlinuz-*".to_owned(), |flavor| format!("vmlinuz-*-{flavor}"));
                 Problem::new(format!("no kernel: the image has no /boot/{wanted}, and its boot partition none of its own"))
                     .hint("install a kernel package of the distribution in the golden image")
             })?;
@@ -50,26 +52,26 @@ impl Kernel {
             .map(|(_, content)| content);
         let content = copied.or_else(|| root.file(&found.path));
         let content = content.ok_or_else(|| Problem::new(format!("{}: is no file", found.path)))?;
-        check(&found.path, content, context.arch)?;
+        check(&found.path, content, options.arch)?;
         Ok(found)
     }
 }
 
 /// The newest kernel of one flavor that has an initial RAM disk, or the newest.
-fn by_versions(root: &Tree, context: &Context<'_>, is_pi: bool) -> Option<Kernel> {
-    let names = files_of(root, "/boot");
+fn by_versions(root: &Tree, options: &UBootOptions<'_>, is_pi: bool) -> Option<Kernel> {
+    let names = file_names(root, "/boot");
     let mut versions: Vec<&str> = names
         .iter()
         .filter_map(|name| name.strip_prefix("vmlinuz-"))
         .collect();
     versions.sort_by(|a, b| by_version(b, a));
-    let preferred: &[&str] = match (is_pi, context.arch) {
+    let preferred: &[&str] = match (is_pi, options.arch) {
         (true, Architecture::Arm64) => &["rpi-v8", "v8+", "arm64"],
         (true, _) => &["rpi-v7l", "rpi-v7", "rpi-v6", "armmp-lpae", "armmp"],
         (false, _) => &[],
     };
     let has = |flavor: &str| versions.iter().any(|version| flavor_of(version) == flavor);
-    let flavor = match context.flavor {
+    let flavor = match options.flavor {
         Some(flavor) => flavor.to_owned(),
         None => preferred.iter().find(|flavor| has(flavor)).map_or_else(
             || {
@@ -134,7 +136,7 @@ fn of_partition(boot: &Tree, arch: Architecture) -> Option<Kernel> {
             ["vmlinuz", "initrd.img"],
         ],
     };
-    let there = top(boot);
+    let there = top_names(boot);
     let [kernel, initrd] = pairs
         .iter()
         .find(|[kernel, _]| there.iter().any(|name| name == kernel))?;
@@ -164,7 +166,7 @@ fn check(path: &str, content: &Content, arch: Architecture) -> Result<(), Proble
         .read_exact_at(0, &mut head)
         .map_err(|e| Problem::new(format!("reading {path}: {e}")))?;
     let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
-    let image = at(0, &super::header::MAGIC.to_be_bytes()) || at(0, b"\xd0\x0d\xfe\xed");
+    let image = at(0, &MAGIC.to_be_bytes()) || at(0, b"\xd0\x0d\xfe\xed");
     let fine = match arch {
         Architecture::Arm64 => image || at(0x38, b"ARM\x64") || at(0, b"\x1f\x8b"),
         _ => image || at(0x24, &0x016f_2818_u32.to_le_bytes()),

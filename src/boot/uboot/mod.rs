@@ -9,45 +9,26 @@
 pub mod environment;
 pub mod header;
 mod kernel;
+mod options;
 pub mod pi;
 mod program;
 pub mod script;
 mod settings;
 
-use super::arguments::Arguments;
-use super::divert::divert;
-use super::fat::{find_name, names};
-use super::grub::INSTALLER;
-use super::grub::environment::{BLOCK, TooLong, block_of};
-use super::{keep, tools};
+use crate::boot::common::arguments::Arguments;
+use crate::boot::common::divert::divert;
+use crate::boot::common::env_block::{BLOCK, TooLong, block_of};
+use crate::boot::common::fat::find_name;
+use crate::boot::common::{GRUB_INSTALL, SLOT_ENV, ok_or_push, tools};
 use crate::golden::bootloader::is_raspberry_pi;
 use crate::golden::facts;
-use crate::platform::Architecture;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
+use crate::tree::{Kind, Leaf, Stat};
 use kernel::Kernel;
 
-/// What the edits must know of the plan.
-#[derive(Clone, Debug)]
-pub struct Context<'c> {
-    /// Partition numbers of the two root filesystems.
-    pub roots: [u32; 2],
-    /// Their PARTUUIDs, as the kernel takes them.
-    pub partuuids: [&'c str; 2],
-    /// Where the boot partition is mounted: `/boot/firmware`.
-    pub boot_mount: &'c str,
-    /// The image's architecture.
-    pub arch: Architecture,
-    /// Kernel arguments to add to the image's own.
-    pub more_arguments: &'c str,
-    /// The end of the names of the kernels to start, such as `rpi-v8`; `None`: whatever suits.
-    pub flavor: Option<&'c str>,
-    /// A U-Boot that takes the place of the image's own: where it came from, and its bytes.
-    pub program: Option<(String, Vec<u8>)>,
-    /// Where the environment is kept.
-    pub storage: Storage,
-}
+pub use options::{EnvStorage, UBootOptions};
 
 /// What U-Boot starts before it looks for `boot.scr`. That of 2023.07 and later begins with
 /// programs for UEFI firmware, which it finds by their usual names or by the variables that it
@@ -62,42 +43,9 @@ pub const FIRST: [&str; 7] = [
     "/ubootefi.var",
 ];
 
-/// Where the environment is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Storage {
-    /// In two files of the boot partition, by our script.
-    Files,
-    /// Outside of all partitions, by a U-Boot that was built for that with the update client's own
-    /// scripts in its environment.
-    Raw {
-        /// The disk as the device knows it.
-        disk: String,
-        /// Where each copy begins (bytes).
-        offsets: [u64; 2],
-        /// How long each copy is (bytes).
-        size: u64,
-    },
-}
-
-impl Storage {
-    /// Disk, offset and size of each copy of a raw environment, as `fw_env.config` has them.
-    fn raw_lines(&self) -> Vec<String> {
-        match self {
-            Self::Files => Vec::new(),
-            Self::Raw {
-                disk,
-                offsets,
-                size,
-            } => offsets
-                .map(|offset| format!("{disk} {offset:#x} {size:#x}"))
-                .to_vec(),
-        }
-    }
-}
-
 /// What was installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Installed {
+pub struct InstalledUBoot {
     /// Where U-Boot came from.
     pub program: String,
     /// The kernel that starts first.
@@ -118,30 +66,30 @@ pub struct Installed {
 pub fn integrate(
     root: &mut Editor<'_>,
     boot: &mut Editor<'_>,
-    context: &Context<'_>,
-) -> Result<Installed, Problems> {
+    options: &UBootOptions<'_>,
+) -> Result<InstalledUBoot, Problems> {
     let mut problems = Problems::default();
     let mut notes = Vec::new();
     let is_pi = is_raspberry_pi(boot.tree());
-    let kernel = keep(
+    let kernel = ok_or_push(
         &mut problems,
-        Kernel::find(root.tree(), boot.tree(), context, is_pi),
+        Kernel::find(root.tree(), boot.tree(), options, is_pi),
     );
     let read = settings::arguments(root.tree(), boot.tree(), is_pi)
         .map_err(|e| Problem::new(e.to_string()));
     let arguments = read.and_then(|(origin, words)| {
-        Arguments::new(root.tree(), origin, words, context.more_arguments)
+        Arguments::new(root.tree(), &origin, words, options.more_arguments)
     });
-    let arguments = keep(&mut problems, arguments);
+    let arguments = ok_or_push(&mut problems, arguments);
     let (Some(kernel), Some(arguments)) = (kernel, arguments) else {
         return Err(problems);
     };
     notes.extend(kernel.notes.clone());
     notes.extend(arguments.notes.clone());
     let program = if is_pi {
-        let (program, more) = keep(
+        let (program, more) = ok_or_push(
             &mut problems,
-            pi::integrate(root, boot, context, &kernel.flavor),
+            pi::integrate(root, boot, options, &kernel.flavor),
         )
         .unwrap_or_default();
         notes.extend(more);
@@ -156,20 +104,20 @@ pub fn integrate(
         arguments.text.clone()
     };
     let edits = [
-        install_script(boot, context, is_pi),
-        install_tools(root, context, &mut notes),
+        install_script(boot, options, is_pi),
+        install_tools(root, options, &mut notes),
         install_kernel(root, &kernel, &of_slot),
         protect(root, &mut notes),
     ];
     for edit in edits {
-        keep(&mut problems, edit.map_err(|e| Problem::new(e.to_string())));
+        ok_or_push(&mut problems, edit.map_err(|e| Problem::new(e.to_string())));
     }
     problems.check()?;
-    let environment = match &context.storage {
-        Storage::Files => environment::FILES.map(str::to_owned).to_vec(),
-        Storage::Raw { .. } => context.storage.raw_lines(),
+    let environment = match &options.storage {
+        EnvStorage::Files => environment::FILES.map(str::to_owned).to_vec(),
+        EnvStorage::Raw { .. } => options.storage.raw_lines(),
     };
-    Ok(Installed {
+    Ok(InstalledUBoot {
         program,
         kernel: kernel.path,
         arguments: arguments.text,
@@ -181,11 +129,11 @@ pub fn integrate(
 /// The script and the environment on the boot partition.
 fn install_script(
     boot: &mut Editor<'_>,
-    context: &Context<'_>,
+    options: &UBootOptions<'_>,
     is_pi: bool,
 ) -> Result<(), EditError> {
     let reason = "script that chooses the root filesystem";
-    let image = header::wrap(&script::text(context, is_pi));
+    let image = header::wrap(&script::text(options, is_pi));
     boot.file(find_name(boot.tree(), "/boot.scr"), image, 0o644, reason)?;
     for other in FIRST.into_iter().chain(["/extlinux", "/boot/extlinux"]) {
         boot.remove(
@@ -193,8 +141,8 @@ fn install_script(
             "U-Boot would take it instead of the script that chooses the root filesystem",
         )?;
     }
-    if context.storage == Storage::Files {
-        let copies = environment::factory(context.roots[0]);
+    if options.storage == EnvStorage::Files {
+        let copies = environment::factory(options.roots[0]);
         for (path, copy) in environment::FILES.into_iter().zip(copies) {
             boot.file(
                 find_name(boot.tree(), path),
@@ -214,22 +162,22 @@ fn install_script(
 /// The tools of the environment in the root filesystem.
 fn install_tools(
     root: &mut Editor<'_>,
-    context: &Context<'_>,
+    options: &UBootOptions<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
     let reason = "environment tools of the update client";
-    let config = match &context.storage {
-        Storage::Files => {
+    let config = match &options.storage {
+        EnvStorage::Files => {
             let line = |file: &str| {
                 format!(
                     "{}{file} 0x0 {:#x}\n",
-                    context.boot_mount,
+                    options.boot_mount,
                     environment::SIZE
                 )
             };
             environment::FILES.map(line).concat()
         }
-        Storage::Raw { .. } => context.storage.raw_lines().join("\n") + "\n",
+        EnvStorage::Raw { .. } => options.storage.raw_lines().join("\n") + "\n",
     };
     root.file(
         "/etc/fw_env.config",
@@ -256,15 +204,15 @@ fn install_tools(
             "the update client would take it for the boot loader's tool",
         )?;
     }
-    if context.storage == Storage::Files {
-        let [a, b] = context.roots;
+    if options.storage == EnvStorage::Files {
+        let [a, b] = options.roots;
         root.file(
             "/etc/mender_ubootenv.config",
             format!("ROOT_PARTITIONS = {a} {b}\n"),
             0o644,
             reason,
         )?;
-        tools::finish_on_boot(root, "mender-ubootenv", tool, context.boot_mount)?;
+        tools::finish_on_boot(root, "mender-ubootenv", tool, options.boot_mount)?;
     }
     Ok(())
 }
@@ -276,9 +224,9 @@ fn install_kernel(
     arguments: &str,
 ) -> Result<(), EditError> {
     for (path, content) in &kernel.copies {
-        let leaf = crate::tree::Leaf {
-            stat: crate::tree::Stat::root(0o644, root.time()),
-            kind: crate::tree::Kind::File(content.clone()),
+        let leaf = Leaf {
+            stat: Stat::root(0o644, root.time()),
+            kind: Kind::File(content.clone()),
         };
         root.place(
             path.as_bytes(),
@@ -287,9 +235,9 @@ fn install_kernel(
         )?;
     }
     let block = slot_env(kernel, arguments)
-        .map_err(|e| EditError::Io("/boot/mender-slot.env".into(), std::io::Error::other(e)))?;
+        .map_err(|e| EditError::Io(SLOT_ENV.into(), std::io::Error::other(e)))?;
     root.file(
-        "/boot/mender-slot.env",
+        SLOT_ENV,
         block,
         0o644,
         "kernel and arguments of this root filesystem",
@@ -352,7 +300,7 @@ fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditErr
             "it would replace the boot script: diverted as dpkg-divert does",
         ),
         (
-            INSTALLER,
+            GRUB_INSTALL,
             "U-Boot would start what it installs instead of the boot script: diverted as dpkg-divert does",
         ),
     ] {
@@ -370,14 +318,6 @@ fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditErr
         ));
     }
     Ok(())
-}
-
-/// The names of the files at the top of the boot partition, in lower case.
-fn top(boot: &crate::tree::Tree) -> Vec<String> {
-    names(boot, "/")
-        .iter()
-        .map(|name| crate::tree::show(name).to_lowercase())
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The U-Boot that a Raspberry Pi's firmware starts: one that the user gives, that of Debian's
 //! package, or that of the image.
 
-use super::{Context, top};
-use crate::boot::fat::find_name;
+use super::options::UBootOptions;
+use crate::boot::common::fat::{find_name, top_names};
 use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::tree::Tree;
@@ -16,10 +16,10 @@ const BANNER: &[u8] = b"U-Boot 20";
 pub(super) fn find(
     root: &Tree,
     boot: &Tree,
-    context: &Context<'_>,
+    options: &UBootOptions<'_>,
     flavor: &str,
 ) -> Result<(String, Vec<u8>), Problem> {
-    if let Some((origin, bytes)) = context.program.clone() {
+    if let Some((origin, bytes)) = options.program.clone() {
         return if is_uboot(&bytes) {
             Ok((origin, bytes))
         } else {
@@ -28,7 +28,7 @@ pub(super) fn find(
         };
     }
     // A build for several models first, then the one for the kernel's.
-    let builds: &[&str] = match (context.arch, flavor) {
+    let builds: &[&str] = match (options.arch, flavor) {
         (Architecture::Arm64, _) => &["rpi_arm64", "rpi_4", "rpi_3"],
         (_, "rpi-v7l") => &["rpi_4_32b"],
         (_, "rpi-v7") => &["rpi_3_32b", "rpi_2"],
@@ -41,7 +41,7 @@ pub(super) fn find(
     let mut of_package =
         paths.filter_map(|path| Some((path.clone(), root.file(path)?.read_all(LIMIT).ok()?)));
     let of_partition = || {
-        let names = top(boot)
+        let names = top_names(boot)
             .into_iter()
             .filter(|name| name.ends_with(".bin") || name.ends_with(".img"));
         let mut files = names.filter_map(|name| {

@@ -1,7 +1,8 @@
 //! The boot script for one kind of board.
 
-use super::{Context, Storage, environment};
-use crate::boot::fill;
+use super::environment;
+use super::options::{EnvStorage, UBootOptions};
+use crate::boot::common::fill_template;
 use crate::platform::Architecture;
 
 /// What the script must know of a board: where in memory things go, and where arguments and device
@@ -40,26 +41,26 @@ const OTHER: Board = Board {
 
 /// The text of the script.
 #[must_use]
-pub fn text(context: &Context<'_>, is_pi: bool) -> String {
+pub fn text(options: &UBootOptions<'_>, is_pi: bool) -> String {
     let board = if is_pi { RASPBERRY_PI } else { OTHER };
     // Where the kernel's format has its magic number, and whether the command unpacks one that gzip
     // packed.
-    let (command, at, magic, gzip) = match context.arch {
+    let (command, at, magic, gzip) = match options.arch {
         Architecture::Arm64 => ("booti", "38", "644d5241", "yes"),
         _ => ("bootz", "24", "16f2818", "no"),
     };
-    let [a, b] = context.roots.map(|number| number.to_string());
-    let [hex_a, hex_b] = context.roots.map(|number| format!("{number:x}"));
-    let [uuid_a, uuid_b] = context.partuuids.map(str::to_ascii_lowercase);
+    let [a, b] = options.roots.map(|number| number.to_string());
+    let [hex_a, hex_b] = options.roots.map(|number| format!("{number:x}"));
+    let [uuid_a, uuid_b] = options.partuuids.map(str::to_ascii_lowercase);
     let arguments = format!(
         "{}root=PARTUUID=${{mender_uuid}} mender.slot=${{mender_slot}} ${{args}}",
         board.arguments
     );
-    let template = match context.storage {
-        Storage::Files => include_str!("../../../configs/device/u-boot/boot.cmd"),
-        Storage::Raw { .. } => include_str!("../../../configs/device/u-boot/boot-raw.cmd"),
+    let template = match options.storage {
+        EnvStorage::Files => include_str!("../../../configs/device/u-boot/boot.cmd"),
+        EnvStorage::Raw { .. } => include_str!("../../../configs/device/u-boot/boot-raw.cmd"),
     };
-    fill(
+    fill_template(
         template,
         &[
             ("@ADDRESSES@", board.memory),

@@ -4,10 +4,10 @@
 
 use super::kernel::Kernel;
 use super::pi;
-use crate::boot::TEXT;
-use crate::boot::fat::find_name;
-use crate::boot::grub::kernel::from_image;
-use crate::boot::grub::menu::{shell_variable, words};
+use crate::boot::common::TEXT_LIMIT;
+use crate::boot::common::fat::find_name;
+use crate::boot::common::grub_menu::image_arguments;
+use crate::boot::common::shell_words::{shell_variable, split_words};
 use crate::tree::Tree;
 use crate::tree::edit::EditError;
 
@@ -21,10 +21,13 @@ pub(super) fn arguments(
     is_pi: bool,
 ) -> Result<(String, Vec<String>), EditError> {
     if is_pi {
-        return Ok(("cmdline.txt".into(), words(&pi::kept_arguments(boot))));
+        return Ok(("cmdline.txt".into(), split_words(&pi::kept_arguments(boot))));
     }
     if let Some((path, entry)) = menu(root, boot) {
-        return Ok((path, words(&entry.value("append").unwrap_or_default())));
+        return Ok((
+            path,
+            split_words(&entry.value("append").unwrap_or_default()),
+        ));
     }
     let flash = "/etc/default/flash-kernel";
     if let Some(text) = text(root, flash) {
@@ -35,9 +38,9 @@ pub(super) fn arguments(
             value("LINUX_KERNEL_CMDLINE"),
             value("LINUX_KERNEL_CMDLINE_DEFAULTS")
         );
-        return Ok((flash.into(), words(&all)));
+        return Ok((flash.into(), split_words(&all)));
     }
-    from_image(root)
+    image_arguments(root)
 }
 
 /// The kernel that the image's boot menu names.
@@ -86,7 +89,7 @@ fn menu(root: &Tree, boot: &Tree) -> Option<(String, Entry)> {
         .iter()
         .find_map(|path| Some(((*path).to_owned(), text(root, path)?)));
     let on_boot = || {
-        let read = |path: &str| boot.read(find_name(boot, path), TEXT).ok().flatten();
+        let read = |path: &str| boot.read(find_name(boot, path), TEXT_LIMIT).ok().flatten();
         let found = MENUS.iter().find_map(|path| Some((*path, read(path)?)))?;
         Some((
             format!("{} of the boot partition", found.0),
@@ -126,7 +129,7 @@ fn default_entry(text: &str) -> Option<Entry> {
 }
 
 fn text(tree: &Tree, path: &str) -> Option<String> {
-    tree.read(path, TEXT)
+    tree.read(path, TEXT_LIMIT)
         .ok()
         .flatten()
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())

@@ -1,6 +1,7 @@
 //! U-Boot on a Raspberry Pi and on a board of another kind, in trees.
 
 use super::*;
+use crate::platform::Architecture;
 use crate::stamp::Time;
 use crate::tree::{Stat, Tree};
 
@@ -13,8 +14,8 @@ fn tree(files: &[(&str, Vec<u8>)]) -> Tree {
     tree
 }
 
-fn context(arch: Architecture) -> Context<'static> {
-    Context {
+fn options(arch: Architecture) -> UBootOptions<'static> {
+    UBootOptions {
         roots: [2, 10],
         partuuids: ["4E639091-02", "4e639091-0a"],
         boot_mount: "/boot/firmware",
@@ -22,7 +23,7 @@ fn context(arch: Architecture) -> Context<'static> {
         more_arguments: "console=ttyS9",
         flavor: None,
         program: None,
-        storage: Storage::Files,
+        storage: EnvStorage::Files,
     }
 }
 
@@ -99,20 +100,20 @@ fn pi() -> [Tree; 2] {
 
 fn integrated(
     [mut root, mut boot]: [Tree; 2],
-    context: &Context<'_>,
-) -> Result<(Installed, [Tree; 2]), Problems> {
+    options: &UBootOptions<'_>,
+) -> Result<(InstalledUBoot, [Tree; 2]), Problems> {
     let mut editors = [
         Editor::new(&mut root, Time::default()),
         Editor::new(&mut boot, Time::default()),
     ];
     let [root_editor, boot_editor] = &mut editors;
-    let installed = integrate(root_editor, boot_editor, context)?;
+    let installed = integrate(root_editor, boot_editor, options)?;
     Ok((installed, [root, boot]))
 }
 
 #[test]
 fn a_raspberry_pi_starts_u_boot_and_the_script() {
-    let (installed, [root, boot]) = integrated(pi(), &context(Architecture::Arm64)).unwrap();
+    let (installed, [root, boot]) = integrated(pi(), &options(Architecture::Arm64)).unwrap();
     assert_eq!(installed.program, "/usr/lib/u-boot/rpi_arm64/u-boot.bin");
     assert_eq!(installed.kernel, "/boot/vmlinuz-6.6.31+rpt-rpi-v8");
     assert!(
@@ -204,20 +205,20 @@ fn a_raspberry_pi_starts_u_boot_and_the_script() {
 fn what_a_raspberry_pi_lacks_is_said() {
     let mut without = pi();
     without[0].remove("/usr/lib/u-boot").unwrap();
-    let problems = integrated(without, &context(Architecture::Arm64)).unwrap_err();
+    let problems = integrated(without, &options(Architecture::Arm64)).unwrap_err();
     assert!(problems.0[0].message.starts_with("no U-Boot"), "{problems}");
-    let given = Context {
+    let given = UBootOptions {
         program: Some(("mine.bin".into(), b"no".to_vec())),
-        ..context(Architecture::Arm64)
+        ..options(Architecture::Arm64)
     };
     assert!(
         integrated(pi(), &given).unwrap_err().0[0]
             .message
             .starts_with("mine.bin is no U-Boot")
     );
-    let flavor = Context {
+    let flavor = UBootOptions {
         flavor: Some("rpi-v9"),
-        ..context(Architecture::Arm64)
+        ..options(Architecture::Arm64)
     };
     assert!(
         integrated(pi(), &flavor).unwrap_err().0[0]
@@ -233,7 +234,7 @@ fn what_a_raspberry_pi_lacks_is_said() {
         )
         .unwrap();
     assert!(
-        integrated(zboot, &context(Architecture::Arm64))
+        integrated(zboot, &options(Architecture::Arm64))
             .unwrap_err()
             .0[0]
             .message
@@ -249,7 +250,7 @@ fn a_kernel_that_only_the_firmware_has_is_copied_into_the_root() {
     boot.put_file("/kernel8.img", b"\x1f\x8bk".to_vec(), stat())
         .unwrap();
     boot.put_file("/initramfs8", "i", stat()).unwrap();
-    let (installed, [root, _]) = integrated([root, boot], &context(Architecture::Arm64)).unwrap();
+    let (installed, [root, _]) = integrated([root, boot], &options(Architecture::Arm64)).unwrap();
     assert_eq!(installed.kernel, "/boot/kernel8.img");
     assert!(root.file("/boot/kernel8.img").is_some() && root.file("/boot/initramfs8").is_some());
     assert!(
@@ -273,7 +274,7 @@ fn another_board_keeps_its_own_u_boot() {
         ("/usr/bin/fw_setenv", b"theirs".to_vec()),
     ]);
     let (installed, [root, boot]) =
-        integrated([root, tree(&[])], &context(Architecture::Arm64)).unwrap();
+        integrated([root, tree(&[])], &options(Architecture::Arm64)).unwrap();
     assert_eq!(
         installed.arguments,
         "ro rootwait earlycon console=ttyS9 panic=30"
@@ -307,14 +308,14 @@ fn another_board_keeps_its_own_u_boot() {
 
 #[test]
 fn an_environment_of_u_boots_own_is_left_empty() {
-    let storage = Storage::Raw {
+    let storage = EnvStorage::Raw {
         disk: "/dev/mmcblk0".into(),
         offsets: [4 << 20, 8 << 20],
         size: 0x4000,
     };
-    let raw = Context {
+    let raw = UBootOptions {
         storage,
-        ..context(Architecture::Arm64)
+        ..options(Architecture::Arm64)
     };
     let (_, [root, boot]) = integrated(pi(), &raw).unwrap();
     assert_eq!(
@@ -370,7 +371,7 @@ fn an_image_that_grub_starts_keeps_its_arguments_and_its_grub_install_away() {
         ("/usr/sbin/grub-install", b"x".to_vec()),
     ]);
     let (installed, [root, _]) =
-        integrated([root, tree(&[])], &context(Architecture::Arm64)).unwrap();
+        integrated([root, tree(&[])], &options(Architecture::Arm64)).unwrap();
     assert_eq!(
         installed.arguments,
         "ro console=ttyAMA0 console=ttyS9 panic=30"

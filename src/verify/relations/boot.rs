@@ -102,7 +102,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
 fn simulate_updates(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) {
     let medium = grubenv::medium(boot, [roles.a, roles.b]);
     let outcome = simulation::simulate(medium, [true, disk.files(roles.b).is_some()], |values| {
-        state::Medium::new([state::Copy::clean(values); 2])
+        state::BlockPair::new([state::EnvCopy::clean(values); 2])
     });
     outcome.report(boot.place("/grub-mender-grubenv"), log);
 }

@@ -128,8 +128,8 @@ fn block(boot: &Boot<'_>, path: &str, log: &mut Log) -> Option<EnvBlock> {
 }
 
 /// Both copies as the model of the state machine sees them.
-pub(super) fn medium(boot: &Boot<'_>, slots: [u32; 2]) -> state::Medium {
-    state::Medium::new([1, 2].map(|copy| {
+pub(super) fn medium(boot: &Boot<'_>, slots: [u32; 2]) -> state::BlockPair {
+    state::BlockPair::new([1, 2].map(|copy| {
         let dir = format!("/grub-mender-grubenv/mender_grubenv{copy}");
         let read = |name: &str| {
             boot.read(&format!("{dir}/{name}"))
@@ -137,7 +137,7 @@ pub(super) fn medium(boot: &Boot<'_>, slots: [u32; 2]) -> state::Medium {
         };
         let env = read("env").map(|bytes| values(&bytes));
         let lock = read("lock").map(|bytes| values(&bytes));
-        state::Copy {
+        state::EnvCopy {
             lock: model_block(lock.map(|lock| bit(lock.get("editing")))),
             env: model_block(env.map(|env| {
                 let part = env.get("mender_boot_part")?;
@@ -179,8 +179,8 @@ fn bit(value: Option<&String>) -> Option<bool> {
 /// A block that is none, one without usable values, or what it says.
 fn model_block<T>(block: Option<Option<T>>) -> state::Block<T> {
     match block {
-        None => state::Block::Torn,
-        Some(None) => state::Block::Void,
-        Some(Some(values)) => state::Block::Whole(values),
+        None => state::Block::Missing,
+        Some(None) => state::Block::Blank,
+        Some(Some(values)) => state::Block::Valid(values),
     }
 }

@@ -74,7 +74,7 @@ pub(super) fn simulate<E: Environment + Clone + Debug>(
         return outcome;
     };
     let _ = medium.finish(first);
-    if medium.believed() != Some(Values::settled(first)) {
+    if medium.believed() != Some(Values::committed(first)) {
         outcome.record_violation(|| {
             format!(
                 "after the first start the environment is {:?}",
@@ -85,7 +85,7 @@ pub(super) fn simulate<E: Environment + Clone + Debug>(
     }
     for (running, medium) in [
         (first, medium.clone()),
-        (first.other(), committed(Values::settled(first.other()))),
+        (first.other(), committed(Values::committed(first.other()))),
     ] {
         updates(running, &medium, &mut outcome);
     }
@@ -137,7 +137,7 @@ fn play<E: Environment + Clone + Debug>(
             .medium
             .believed()
             .is_some_and(|values| !values.upgrade)
-            && device.medium.whole();
+            && device.medium.is_intact();
         if !rests {
             outcome.record_violation(|| {
                 format!("an update stays pending or a copy damaged: {device:?}")
@@ -156,9 +156,9 @@ fn play<E: Environment + Clone + Debug>(
                 fault: false,
                 ..device.clone()
             };
-            cut_short.medium.power().fuse = Some((at, cut));
+            cut_short.medium.power().fails_after = Some((at, cut));
             cut_short.step(*step, outcome);
-            cut_short.medium.power().fuse = None;
+            cut_short.medium.power().fails_after = None;
             play(
                 &cut_short,
                 &[Step::Start, Step::Start, Step::Start],
@@ -254,46 +254,55 @@ impl SimulationOutcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::state::serial::{self, Pair};
-    use crate::boot::state::{Block, Copy, Medium};
+    use crate::boot::state::{Block, BlockPair, EnvCopy};
+    use crate::boot::state::{SerialCopy, SerialPair};
 
-    fn blocks(values: Values) -> Medium {
-        Medium::new([Copy::clean(values); 2])
+    fn blocks(values: Values) -> BlockPair {
+        BlockPair::new([EnvCopy::clean(values); 2])
     }
 
-    fn serials(values: Values) -> Pair {
-        Pair::new([0, 1].map(|serial| Some(serial::Copy::good(serial, values))))
+    fn serials(values: Values) -> SerialPair {
+        SerialPair::new([0, 1].map(|serial| Some(SerialCopy::good(serial, values))))
     }
 
     #[test]
     fn from_a_fresh_image_no_promise_is_broken() {
-        let outcome = simulate(blocks(Values::settled(Slot::A)), [true, true], blocks);
+        let outcome = simulate(blocks(Values::committed(Slot::A)), [true, true], blocks);
         assert_eq!((outcome.violations, outcome.violation), (0, None));
         assert!(outcome.runs > 500, "{} runs", outcome.runs);
-        let outcome = simulate(serials(Values::settled(Slot::A)), [true, true], serials);
+        let outcome = simulate(serials(Values::committed(Slot::A)), [true, true], serials);
         assert_eq!((outcome.violations, outcome.violation), (0, None));
         assert!(outcome.runs > 100, "{} runs", outcome.runs);
         assert_eq!(
-            simulate(Pair::new([None; 2]), [true, true], serials).violation,
+            simulate(SerialPair::new([None; 2]), [true, true], serials).violation,
             None
         );
         // Nor from one whose slot B is empty, or one of whose copies is damaged.
-        let torn = Copy {
-            lock: Block::Torn,
-            env: Block::Torn,
+        let torn = EnvCopy {
+            lock: Block::Missing,
+            env: Block::Missing,
         };
         for (copies, loads) in [
-            ([Copy::clean(Values::settled(Slot::A)); 2], [true, false]),
-            ([torn, Copy::clean(Values::settled(Slot::B))], [true, true]),
+            (
+                [EnvCopy::clean(Values::committed(Slot::A)); 2],
+                [true, false],
+            ),
+            (
+                [torn, EnvCopy::clean(Values::committed(Slot::B))],
+                [true, true],
+            ),
             ([torn; 2], [true, true]),
         ] {
-            assert_eq!(simulate(Medium::new(copies), loads, blocks).violation, None);
+            assert_eq!(
+                simulate(BlockPair::new(copies), loads, blocks).violation,
+                None
+            );
         }
     }
 
     #[test]
     fn what_does_not_start_is_found() {
-        let outcome = simulate(blocks(Values::settled(Slot::A)), [false, false], blocks);
+        let outcome = simulate(blocks(Values::committed(Slot::A)), [false, false], blocks);
         assert_eq!(
             outcome.violation.unwrap(),
             "on the first start neither slot starts"

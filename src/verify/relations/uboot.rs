@@ -5,7 +5,7 @@ use super::super::disk::{Disk, Roles, read};
 use super::super::finding::Log;
 use super::boot::Boot;
 use super::{simulation, slot_env};
-use crate::boot::state::serial::{Copy, Pair};
+use crate::boot::state::{SerialCopy, SerialPair};
 use crate::boot::state::{Slot, Values};
 use crate::boot::uboot::FIRST;
 use crate::boot::uboot::environment::{FILES, SIZE, decode};
@@ -32,7 +32,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, lo
     if !loads[0] {
         return;
     }
-    let committed = |values| Pair::new([0, 1].map(|serial| Some(Copy::good(serial, values))));
+    let committed =
+        |values| SerialPair::new([0, 1].map(|serial| Some(SerialCopy::good(serial, values))));
     let outcome = simulation::simulate(pair, loads, committed);
     outcome.report(boot.place("/mender"), log);
 }
@@ -72,8 +73,8 @@ pub(super) fn script(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log)
 }
 
 /// Both copies are good, and the newer one starts slot A. Returns them as the model sees them.
-fn environment(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) -> Pair {
-    let pair = Pair::new(FILES.map(|path| {
+fn environment(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) -> SerialPair {
+    let pair = SerialPair::new(FILES.map(|path| {
         let bytes = boot.read(path).unwrap_or_default();
         let found = decode(&bytes).filter(|_| bytes.len() == SIZE);
         let sound = log.check(found.is_some(), "uboot-env", || {
@@ -126,12 +127,12 @@ fn environment(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) -> Pair {
                 ),
             )
         });
-        Some(Copy { serial, values })
+        Some(SerialCopy { serial, values })
     }));
     if let Some(newest) = pair.newest() {
         let values = pair.copies[newest].and_then(|copy| copy.values);
         log.check(
-            values == Some(Values::settled(Slot::A)),
+            values == Some(Values::committed(Slot::A)),
             "uboot-slot",
             || {
                 (

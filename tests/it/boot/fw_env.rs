@@ -3,8 +3,8 @@
 //! against the model and against libubootenv.
 
 use crate::support::{must, run, scratch, tool};
-use goldsmith::boot::state::serial::{Copy, Pair};
 use goldsmith::boot::state::{Cut, Environment as _, Slot, Values};
+use goldsmith::boot::state::{SerialCopy, SerialPair};
 use goldsmith::boot::uboot::environment::{SIZE, decode, encode};
 use std::collections::BTreeMap;
 use std::fs;
@@ -56,7 +56,7 @@ fn variables(values: Option<Values>) -> BTreeMap<String, String> {
 }
 
 /// A copy as it is stored; a damaged one is noise.
-pub(crate) fn bytes(copy: Option<Copy>) -> Vec<u8> {
+pub(crate) fn bytes(copy: Option<SerialCopy>) -> Vec<u8> {
     copy.map_or_else(
         || vec![0x5a; SIZE],
         |copy| encode(copy.serial, &variables(copy.values), SIZE).unwrap(),
@@ -64,7 +64,7 @@ pub(crate) fn bytes(copy: Option<Copy>) -> Vec<u8> {
 }
 
 /// A copy as the model sees it. The partition's number in hexadecimal must be that in decimal.
-pub(crate) fn read(bytes: &[u8]) -> Option<Copy> {
+pub(crate) fn read(bytes: &[u8]) -> Option<SerialCopy> {
     let (serial, variables) = decode(bytes).filter(|_| bytes.len() == SIZE)?;
     let get = |name: &str| variables.get(name).map(String::as_str).unwrap_or_default();
     let flag = |name: &str| {
@@ -84,14 +84,14 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Copy> {
             count: flag("bootcount")?,
         })
     })();
-    Some(Copy { serial, values })
+    Some(SerialCopy { serial, values })
 }
 
 /// Puts the tools into a directory, with the files that they look for: `config`, `settings`,
 /// `cmdline` and a lock.
 pub(crate) fn install_tools(dir: &Path) {
     let here = dir.display();
-    let text = goldsmith::boot::tools::uboot_env()
+    let text = goldsmith::boot::common::tools::uboot_env()
         .replace(
             "config=/etc/fw_env.config",
             &format!("config={here}/config"),
@@ -164,7 +164,7 @@ impl Device {
     }
 
     /// Writes the model's state to the boot partition.
-    fn place(&self, pair: &Pair) {
+    fn place(&self, pair: &SerialPair) {
         for (at, copy) in pair.copies.iter().enumerate() {
             for file in [
                 self.copy(at + 1),
@@ -176,8 +176,8 @@ impl Device {
         }
     }
 
-    fn pair(&self) -> Pair {
-        Pair::new([1, 2].map(|copy| read(&fs::read(self.copy(copy)).unwrap_or_default())))
+    fn pair(&self) -> SerialPair {
+        SerialPair::new([1, 2].map(|copy| read(&fs::read(self.copy(copy)).unwrap_or_default())))
     }
 
     fn call(&self, name: &str, args: &[&str], input: &str, cut: Option<(usize, &str)>) -> Said {
@@ -241,8 +241,8 @@ impl Device {
 }
 
 /// The environment of a new device.
-fn factory() -> Pair {
-    Pair::new([0, 1].map(|serial| Some(Copy::good(serial, Values::settled(Slot::A)))))
+fn factory() -> SerialPair {
+    SerialPair::new([0, 1].map(|serial| Some(SerialCopy::good(serial, Values::committed(Slot::A)))))
 }
 
 /// Runs `test` on a device of each shell that is installed.
@@ -300,7 +300,7 @@ fn the_contract_of_the_tools_for_u_boot_holds() {
             (1, Some(Values::pending(Slot::B)))
         );
         assert_eq!(device.set(&["upgrade_available", "0"], ""), fine(""));
-        assert_eq!(device.pair().believed(), Some(Values::settled(Slot::B)));
+        assert_eq!(device.pair().believed(), Some(Values::committed(Slot::B)));
         assert_eq!(
             device.set(
                 &["-s", "-"],
@@ -308,7 +308,7 @@ fn the_contract_of_the_tools_for_u_boot_holds() {
             ),
             fine("")
         );
-        assert_eq!(device.pair().believed(), Some(Values::settled(Slot::A)));
+        assert_eq!(device.pair().believed(), Some(Values::committed(Slot::A)));
         assert_eq!(device.set(&["upgrade_available", "0"], ""), fine(""));
         assert_eq!(device.writes(), 0, "nothing changes, nothing is written");
     });
@@ -360,15 +360,15 @@ fn what_does_not_fit_the_environment_is_refused() {
 }
 
 /// Every state of the two copies.
-fn states() -> Vec<Pair> {
+fn states() -> Vec<SerialPair> {
     let values = [
-        Some(Values::settled(Slot::A)),
+        Some(Values::committed(Slot::A)),
         Some(Values::pending(Slot::B)),
         None,
     ];
     let copies = |serial: u8| {
         values
-            .map(|values| Some(Copy { serial, values }))
+            .map(|values| Some(SerialCopy { serial, values }))
             .into_iter()
             .chain([None])
             .collect::<Vec<_>>()
@@ -381,7 +381,7 @@ fn states() -> Vec<Pair> {
                 seconds
                     .clone()
                     .into_iter()
-                    .map(move |two| Pair::new([one, two]))
+                    .map(move |two| SerialPair::new([one, two]))
             })
             .collect::<Vec<_>>()
     };
@@ -402,21 +402,21 @@ fn each_state_of_u_boots_copies_is_mended_and_finished_as_the_model_says() {
         } {
             let mut expected = state.clone();
             device.place(state);
-            if state.known() {
+            if state.has_values() {
                 expected
-                    .settle(goldsmith::boot::state::Writer::System, Slot::A)
+                    .repair(goldsmith::boot::state::Writer::System, Slot::A)
                     .unwrap();
             }
             let said = device.print(&["mender_boot_part"]);
             assert_eq!(
                 said.status,
-                Some(if state.known() { 0 } else { 2 }),
+                Some(if state.has_values() { 0 } else { 2 }),
                 "{state:?}"
             );
             assert_eq!(device.pair().copies, expected.copies, "{state:?}");
             assert_eq!(
                 said.err.is_empty(),
-                state.whole(),
+                state.is_intact(),
                 "{state:?}: {}",
                 said.err
             );
@@ -455,8 +455,8 @@ fn damage_of_every_kind_is_mended() {
                 };
                 // The damaged copy is the newer one: what is left is believed.
                 let serials = if copy == 1 { [6, 5] } else { [5, 6] };
-                device.place(&Pair::new(
-                    serials.map(|serial| Some(Copy::good(serial, truth))),
+                device.place(&SerialPair::new(
+                    serials.map(|serial| Some(SerialCopy::good(serial, truth))),
                 ));
                 let file = device.copy(copy);
                 let mut bytes = fs::read(&file).unwrap();
@@ -491,7 +491,7 @@ fn damage_of_every_kind_is_mended() {
                 assert_eq!(device.print(&["bootcount"]), fine("bootcount=1\n"), "{how}");
                 fs::write(&file, &fs::read(&file).unwrap()[..SIZE]).unwrap();
                 let mended = device.pair().copies[copy - 1];
-                assert_eq!(mended, Some(Copy::good(6, truth)), "{how}");
+                assert_eq!(mended, Some(SerialCopy::good(6, truth)), "{how}");
             }
         }
     });
@@ -502,14 +502,14 @@ fn a_power_cut_at_a_write_of_u_boots_tools_leaves_the_old_or_the_new_variables()
     let cuts = [
         ("before", Cut::Before),
         ("after", Cut::After),
-        ("zeros", Cut::Torn),
-        ("short", Cut::Torn),
-        ("torn", Cut::Torn),
-        ("gone", Cut::Torn),
+        ("zeros", Cut::Missing),
+        ("short", Cut::Missing),
+        ("torn", Cut::Missing),
+        ("gone", Cut::Missing),
     ];
     each_shell(|device| {
         for (old, new) in [(Slot::A, Slot::B), (Slot::B, Slot::A)]
-            .map(|(old, new)| (Values::settled(old), Values::pending(new)))
+            .map(|(old, new)| (Values::committed(old), Values::pending(new)))
         {
             let lines: String = variables(Some(new))
                 .iter()
@@ -517,9 +517,10 @@ fn a_power_cut_at_a_write_of_u_boots_tools_leaves_the_old_or_the_new_variables()
                 .collect();
             for (how, cut) in cuts {
                 for serials in [[8, 9], [9, 8]] {
-                    let mut model = Pair::new(serials.map(|serial| Some(Copy::good(serial, old))));
+                    let mut model =
+                        SerialPair::new(serials.map(|serial| Some(SerialCopy::good(serial, old))));
                     device.place(&model);
-                    model.power.fuse = Some((0, cut));
+                    model.power.fails_after = Some((0, cut));
                     model.set(new).unwrap_err();
                     let said = device.call("fw_setenv", &["-s", "-"], &lines, Some((1, how)));
                     assert_eq!(said.status, None, "killed: {said:?}");
@@ -530,7 +531,7 @@ fn a_power_cut_at_a_write_of_u_boots_tools_leaves_the_old_or_the_new_variables()
                     assert!(matches!(repair.status, None | Some(0)), "{repair:?}");
                     assert_eq!(device.print(&["bootcount"]).status, Some(0), "{how}");
                     assert_eq!(device.pair().believed(), Some(left), "{how}");
-                    assert!(device.pair().whole(), "{how}");
+                    assert!(device.pair().is_intact(), "{how}");
                 }
             }
         }

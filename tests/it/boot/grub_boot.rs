@@ -7,8 +7,8 @@
 use crate::boot::grubenv::{medium, number, place};
 use crate::support::qemu::{Board, Firmware};
 use crate::support::{must, scratch, tool};
-use goldsmith::boot::grub::{self, Context};
-use goldsmith::boot::state::{Block, Copy, Cut, Environment as _, Medium, Slot, Values};
+use goldsmith::boot::grub::{self, GrubOptions};
+use goldsmith::boot::state::{Block, BlockPair, Cut, EnvCopy, Environment as _, Slot, Values};
 use goldsmith::platform::Architecture;
 use goldsmith::platform::TableKind;
 use goldsmith::stamp::Time;
@@ -171,15 +171,14 @@ fn serial(arch: Architecture) -> &'static str {
     }
 }
 
-fn context(arch: Architecture) -> Context<'static> {
-    Context {
+fn options(arch: Architecture) -> GrubOptions<'static> {
+    GrubOptions {
         roots: [2, 3],
         partuuids: [PARTUUIDS[1], PARTUUIDS[2]],
         table: TableKind::Gpt,
         boot_mount: "/boot/efi",
         arch,
         more_arguments: "panic=-1",
-        menu_seconds: 0,
     }
 }
 
@@ -226,7 +225,7 @@ fn make_golden(arch: Architecture, packages: &Path) -> Golden {
         Editor::new(&mut boot, Time::default()),
     ];
     let [root_editor, boot_editor] = &mut editors;
-    let installed = grub::integrate(root_editor, boot_editor, &context(arch)).unwrap();
+    let installed = grub::integrate(root_editor, boot_editor, &options(arch)).unwrap();
     assert_eq!(
         installed.secure_boot,
         arch != Architecture::Armhf,
@@ -445,7 +444,7 @@ impl Disk {
             esp,
             contents,
             arch: golden.arch,
-            uuids: context(golden.arch).partuuids,
+            uuids: options(golden.arch).partuuids,
         }
     }
 
@@ -463,14 +462,14 @@ impl Disk {
     }
 
     /// Replaces the environment.
-    fn place(&self, state: &Medium) {
+    fn place(&self, state: &BlockPair) {
         let env = self.dir.path().join("grub-mender-grubenv");
         place(&env, state);
         must("mcopy", &[&"-s", &"-o", &"-i", &self.esp, &env, &"::/"]);
     }
 
     /// The environment as it is now.
-    fn medium(&self) -> Medium {
+    fn medium(&self) -> BlockPair {
         let out = self.dir.path().join("out");
         let _ = fs::remove_dir_all(&out);
         fs::create_dir(&out).unwrap();
@@ -523,7 +522,7 @@ impl Disk {
 }
 
 /// One boot from each state, which must do what the model does.
-fn boots(name: &str, firmware: Firmware, contents: [Content; 2], states: &[Medium]) {
+fn boots(name: &str, firmware: Firmware, contents: [Content; 2], states: &[BlockPair]) {
     let Some(golden) = golden(firmware.architecture()) else {
         return;
     };
@@ -542,8 +541,8 @@ fn boots(name: &str, firmware: Firmware, contents: [Content; 2], states: &[Mediu
     }
 }
 
-fn whole(values: Values) -> Medium {
-    Medium::new([Copy::clean(values); 2])
+fn intact(values: Values) -> BlockPair {
+    BlockPair::new([EnvCopy::clean(values); 2])
 }
 
 const GOOD: [Content; 2] = [Content::Good; 2];
@@ -554,7 +553,7 @@ fn grub_boot_plain_under_secure_boot() {
         "plain",
         Firmware::SecureBoot,
         GOOD,
-        &[whole(Values::settled(Slot::A))],
+        &[intact(Values::committed(Slot::A))],
     );
 }
 
@@ -567,18 +566,18 @@ fn goes_back(name: &str, firmware: Firmware) {
     let Some(board) = disk.board(name, firmware) else {
         return;
     };
-    disk.place(&whole(Values::pending(Slot::B)));
+    disk.place(&intact(Values::pending(Slot::B)));
     assert_eq!(disk.start(&board), Some(Slot::B));
     assert_eq!(
         disk.medium(),
-        whole(Values {
+        intact(Values {
             part: Slot::B,
             upgrade: true,
             count: true
         })
     );
     assert_eq!(disk.start(&board), Some(Slot::A));
-    assert_eq!(disk.medium(), whole(Values::settled(Slot::A)));
+    assert_eq!(disk.medium(), intact(Values::committed(Slot::A)));
 }
 
 #[test]
@@ -602,17 +601,17 @@ fn grub_boot_goes_back_when_the_update_does_not_load() {
         "garbage",
         Firmware::Uefi,
         [Content::Good, Content::Garbage],
-        &[whole(Values::pending(Slot::B))],
+        &[intact(Values::pending(Slot::B))],
     );
 }
 
 #[test]
 fn grub_boot_with_nothing_left_of_the_environment() {
-    let torn = Copy {
-        lock: Block::Torn,
-        env: Block::Torn,
+    let torn = EnvCopy {
+        lock: Block::Missing,
+        env: Block::Missing,
     };
-    boots("torn", Firmware::Uefi, GOOD, &[Medium::new([torn; 2])]);
+    boots("torn", Firmware::Uefi, GOOD, &[BlockPair::new([torn; 2])]);
 }
 
 /// GRUB on all architectures, with and without Secure Boot: update, commit, rollback by the
@@ -636,10 +635,10 @@ fn boot_grub_update_and_commit() {
         ArmUefi32,
     ] {
         let states = [
-            whole(Values::settled(Slot::A)),
-            whole(Values::pending(Slot::B)),
-            whole(commit),
-            whole(Values::pending(Slot::A)),
+            intact(Values::committed(Slot::A)),
+            intact(Values::pending(Slot::B)),
+            intact(commit),
+            intact(Values::pending(Slot::A)),
         ];
         boots(&format!("commit-{firmware:?}"), firmware, GOOD, &states);
     }
@@ -651,7 +650,7 @@ fn boot_grub_update_and_commit() {
 fn boot_grub_on_arm64_under_secure_boot() {
     use Content::*;
     goes_back("grub-arm64-secure-trial", Firmware::ArmSecureBoot);
-    let tried = whole(Values {
+    let tried = intact(Values {
         part: Slot::B,
         upgrade: true,
         count: true,
@@ -662,20 +661,20 @@ fn boot_grub_on_arm64_under_secure_boot() {
             &format!("arm64-{content:?}"),
             Firmware::ArmSecureBoot,
             [Good, content],
-            &[whole(Values::pending(Slot::B))],
+            &[intact(Values::pending(Slot::B))],
         );
     }
     boots(
         "arm64-forged-unnoticed",
         Firmware::ArmUefi,
         [Good, Forged],
-        &[whole(Values::pending(Slot::B))],
+        &[intact(Values::pending(Slot::B))],
     );
     boots(
         "arm64-no-links",
         Firmware::ArmSecureBoot,
         [NoLinks, HalfUpgraded],
-        &[whole(Values::settled(Slot::B))],
+        &[intact(Values::committed(Slot::B))],
     );
 }
 
@@ -684,7 +683,7 @@ fn boot_grub_on_arm64_under_secure_boot() {
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_with_slots_that_do_not_load() {
     use Content::*;
-    let pending = || [whole(Values::pending(Slot::B))];
+    let pending = || [intact(Values::pending(Slot::B))];
     boots("nothing", Firmware::Uefi, [Good, Nothing], &pending());
     boots(
         "garbage-secure",
@@ -703,15 +702,15 @@ fn boot_grub_with_slots_that_do_not_load() {
         "committed",
         Firmware::Uefi,
         [Garbage, Good],
-        &[whole(Values::settled(Slot::A))],
+        &[intact(Values::committed(Slot::A))],
     );
     boots(
         "neither",
         Firmware::Uefi,
         [Nothing, Garbage],
         &[
-            whole(Values::settled(Slot::A)),
-            whole(Values::settled(Slot::B)),
+            intact(Values::committed(Slot::A)),
+            intact(Values::committed(Slot::B)),
         ],
     );
     boots(
@@ -719,8 +718,8 @@ fn boot_grub_with_slots_that_do_not_load() {
         Firmware::Uefi,
         [NoLinks, HalfUpgraded],
         &[
-            whole(Values::settled(Slot::A)),
-            whole(Values::settled(Slot::B)),
+            intact(Values::committed(Slot::A)),
+            intact(Values::committed(Slot::B)),
         ],
     );
 }
@@ -742,10 +741,10 @@ fn boot_grub_after_a_power_cut_at_every_write() {
         tried(Slot::A),
     ] {
         for at in 0..6 {
-            let mut medium = whole(start);
-            medium.power.fuse = Some((at, Cut::Torn));
+            let mut medium = intact(start);
+            medium.power.fails_after = Some((at, Cut::Missing));
             medium.boot(|_| true).unwrap_err();
-            states.push(Medium::new(medium.copies));
+            states.push(BlockPair::new(medium.copies));
         }
     }
     boots("cuts", Firmware::Uefi, GOOD, &states);
@@ -759,14 +758,14 @@ fn boot_grub_with_the_menu() {
         return;
     };
     let disk = Disk::new(golden, GOOD);
-    disk.script(&grub::stage1(&Context {
-        menu_seconds: 5,
-        ..context(Architecture::Amd64)
-    }));
+    let [never, five] = [0, 5].map(|seconds| format!("set menu_seconds=\"{seconds}\"\n"));
+    let script = grub::stage1(&options(Architecture::Amd64));
+    assert!(script.contains(&never), "{script}");
+    disk.script(&script.replace(&never, &five));
     let Some(board) = disk.board("grub-menu", Firmware::Uefi) else {
         return;
     };
-    disk.place(&whole(Values::settled(Slot::B)));
+    disk.place(&intact(Values::committed(Slot::B)));
     let mut machine = board.power_on();
     machine.wait_for("Press ESC for the menu", BOOT);
     machine.send("\u{1b}");
@@ -794,22 +793,22 @@ fn boot_grub_from_a_master_boot_record() {
     let file = fs::File::options().write(true).open(&disk.path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &0x1234_abcd_u32.to_le_bytes(), 440).unwrap();
     disk.uuids = ["1234abcd-02", "1234abcd-03"];
-    disk.script(&grub::stage1(&Context {
+    disk.script(&grub::stage1(&GrubOptions {
         table: TableKind::Mbr,
         partuuids: ["1234ABCD-02", "1234ABCD-03"],
-        ..context(Architecture::Amd64)
+        ..options(Architecture::Amd64)
     }));
     let Some(board) = disk.board("grub-mbr", Firmware::Uefi) else {
         return;
     };
-    disk.place(&whole(Values::pending(Slot::B)));
+    disk.place(&intact(Values::pending(Slot::B)));
     assert_eq!(disk.start(&board), Some(Slot::B));
     assert_eq!(disk.start(&board), Some(Slot::A));
 }
 
 /// Every state of the two copies, with every pair of slots that load or do not where both copies
 /// are whole.
-fn cases() -> Vec<(Medium, [bool; 2])> {
+fn cases() -> Vec<(BlockPair, [bool; 2])> {
     let tried = |part| Values {
         part,
         upgrade: true,
@@ -817,30 +816,30 @@ fn cases() -> Vec<(Medium, [bool; 2])> {
     };
     let values = [Slot::A, Slot::B]
         .into_iter()
-        .flat_map(|s| [Values::settled(s), Values::pending(s), tried(s)]);
+        .flat_map(|s| [Values::committed(s), Values::pending(s), tried(s)]);
     let whole = values
         .clone()
-        .flat_map(|v| [[true, false], [false, true], [false; 2]].map(|loads| (whole(v), loads)));
+        .flat_map(|v| [[true, false], [false, true], [false; 2]].map(|loads| (intact(v), loads)));
     let some = [
-        Values::settled(Slot::A),
-        Values::settled(Slot::B),
+        Values::committed(Slot::A),
+        Values::committed(Slot::B),
         Values::pending(Slot::B),
         tried(Slot::B),
     ];
     let envs: Vec<Block<Values>> = some
         .into_iter()
-        .map(Block::Whole)
-        .chain([Block::Void, Block::Torn])
+        .map(Block::Valid)
+        .chain([Block::Blank, Block::Missing])
         .collect();
-    let locks = [Block::Whole(false), Block::Whole(true), Block::Torn];
-    let copies: Vec<Copy> = envs
+    let locks = [Block::Valid(false), Block::Valid(true), Block::Missing];
+    let copies: Vec<EnvCopy> = envs
         .iter()
-        .flat_map(|env| locks.map(|lock| Copy { lock, env: *env }))
+        .flat_map(|env| locks.map(|lock| EnvCopy { lock, env: *env }))
         .collect();
     let pairs = copies.iter().flat_map(|one| {
         copies
             .iter()
-            .map(|two| (Medium::new([*one, *two]), [true; 2]))
+            .map(|two| (BlockPair::new([*one, *two]), [true; 2]))
     });
     whole.chain(pairs).collect()
 }
@@ -868,7 +867,7 @@ fn decisions(script: &str, calls: &str) -> String {
 
 /// Goes through `cases` in one boot; says where script and model differ, `None` when that cannot be
 /// found out here.
-fn differences(name: &str, script: &str, cases: &[(Medium, [bool; 2])]) -> Option<Vec<String>> {
+fn differences(name: &str, script: &str, cases: &[(BlockPair, [bool; 2])]) -> Option<Vec<String>> {
     let disk = Disk::new(golden(Architecture::Amd64)?, [Content::Nothing; 2]);
     let dir = disk.dir.path().join("cases");
     let mut calls = String::new();
@@ -894,7 +893,7 @@ fn differences(name: &str, script: &str, cases: &[(Medium, [bool; 2])]) -> Optio
         "mcopy",
         &[&"-s", &"-n", &"-i", &disk.esp, &"::/cases", &out],
     );
-    let differs = |(at, (state, loads)): (usize, &(Medium, [bool; 2]))| {
+    let differs = |(at, (state, loads)): (usize, &(BlockPair, [bool; 2]))| {
         let mut model = state.clone();
         let started = model.boot(|slot| loads[slot as usize]).unwrap();
         let started = started.map_or("none".to_owned(), |slot| number(slot).to_string());
@@ -914,7 +913,7 @@ fn differences(name: &str, script: &str, cases: &[(Medium, [bool; 2])]) -> Optio
 #[test]
 #[ignore = "goes through hundreds of states; `make test-boot` runs it"]
 fn boot_grub_decides_as_the_model_in_every_state() {
-    let script = grub::stage1(&context(Architecture::Amd64));
+    let script = grub::stage1(&options(Architecture::Amd64));
     let Some(differences) = differences("grub-decisions", &script, &cases()) else {
         return;
     };
@@ -926,15 +925,15 @@ fn boot_grub_decides_as_the_model_in_every_state() {
 #[ignore = "boots; `make test-boot` runs it"]
 fn boot_grub_with_a_script_that_breaks_the_rule_is_noticed() {
     let rule = "\"$state1\" != \"good\" -o \"$state2\" != \"good\" -o \"$values1\" != \"$values2\" ]; then return";
-    let script = grub::stage1(&context(Architecture::Amd64));
+    let script = grub::stage1(&options(Architecture::Amd64));
     assert_eq!(script.matches(rule).count(), 1);
-    let torn = Copy {
-        lock: Block::Whole(false),
-        env: Block::Torn,
+    let torn = EnvCopy {
+        lock: Block::Valid(false),
+        env: Block::Missing,
     };
-    let one = Medium::new([torn, Copy::clean(Values::pending(Slot::B))]);
+    let one = BlockPair::new([torn, EnvCopy::clean(Values::pending(Slot::B))]);
     let cases = [
-        (whole(Values::pending(Slot::B)), [true; 2]),
+        (intact(Values::pending(Slot::B)), [true; 2]),
         (one, [true; 2]),
     ];
     let broken = script.replace(rule, &rule.replace("return", "true"));

@@ -3,8 +3,9 @@
 //! the model of the state machine.
 
 use crate::support::{must, scratch, tool};
-use goldsmith::boot::grub::environment::{self, BLOCK};
-use goldsmith::boot::state::{Block, Copy, Cut, Environment as _, Medium, Slot, Values};
+use goldsmith::boot::common::env_block::{self, BLOCK};
+use goldsmith::boot::grub::environment;
+use goldsmith::boot::state::{Block, BlockPair, Cut, EnvCopy, Environment as _, Slot, Values};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -60,7 +61,7 @@ impl Device {
         let dir = scratch();
         let path = dir.path();
         let here = path.display();
-        let text = goldsmith::boot::tools::grubenv()
+        let text = goldsmith::boot::common::tools::grubenv()
             .replace(
                 "config=/etc/mender_grubenv.config",
                 &format!("config={here}/config"),
@@ -90,7 +91,9 @@ impl Device {
         )
         .unwrap();
         let device = Self { shell, dir };
-        device.place(&Medium::new([Copy::clean(Values::settled(Slot::A)); 2]));
+        device.place(&BlockPair::new(
+            [EnvCopy::clean(Values::committed(Slot::A)); 2],
+        ));
         Some(device)
     }
 
@@ -103,7 +106,7 @@ impl Device {
     }
 
     /// Writes the model's state to the boot partition.
-    fn place(&self, medium: &Medium) {
+    fn place(&self, medium: &BlockPair) {
         let _ = fs::remove_dir_all(self.path("before"));
         place(&self.env(), medium);
     }
@@ -170,13 +173,13 @@ impl Device {
             .unwrap()
     }
 
-    fn medium(&self) -> Medium {
+    fn medium(&self) -> BlockPair {
         medium(&self.env())
     }
 
     /// Both copies must be right down to the digest of the lock, and say the same.
     fn check(&self, values: Values) {
-        assert_eq!(self.medium().copies, [Copy::clean(values); 2]);
+        assert_eq!(self.medium().copies, [EnvCopy::clean(values); 2]);
         for copy in ["mender_grubenv1", "mender_grubenv2"] {
             let mut check = Command::new("sha256sum");
             let status = check
@@ -209,7 +212,7 @@ fn variables(values: Values) -> [(&'static str, String); 3] {
 }
 
 /// Writes the model's state to the directory of an environment.
-pub(crate) fn place(dir: &Path, medium: &Medium) {
+pub(crate) fn place(dir: &Path, medium: &BlockPair) {
     for (name, bytes) in environment::factory(2) {
         let file = dir.join(name);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -220,15 +223,15 @@ pub(crate) fn place(dir: &Path, medium: &Medium) {
         whole: impl Fn(T) -> Vec<(&'static str, String)>,
     ) -> Vec<u8> {
         let values = match block {
-            Block::Whole(value) => whole(value),
-            Block::Void => Vec::new(),
-            Block::Torn => return vec![0xff; BLOCK],
+            Block::Valid(value) => whole(value),
+            Block::Blank => Vec::new(),
+            Block::Missing => return vec![0xff; BLOCK],
         };
         let values: Vec<(&str, &str)> = values
             .iter()
             .map(|(name, value)| (*name, value.as_str()))
             .collect();
-        environment::block_of(&values, BLOCK).unwrap()
+        env_block::block_of(&values, BLOCK).unwrap()
     }
     for (at, copy) in medium.copies.iter().enumerate() {
         let dir = dir.join(format!("mender_grubenv{}", at + 1));
@@ -248,12 +251,12 @@ pub(crate) fn place(dir: &Path, medium: &Medium) {
 }
 
 /// The state on the boot partition as the model sees it.
-pub(crate) fn medium(dir: &Path) -> Medium {
+pub(crate) fn medium(dir: &Path) -> BlockPair {
     fn read<T>(file: &Path, value: impl Fn(&dyn Fn(&str) -> String) -> Option<T>) -> Block<T> {
         let bytes = fs::read(file).unwrap_or_default();
         let whole = bytes.len() == BLOCK && bytes.is_ascii() && !bytes.contains(&0);
-        let Some(variables) = environment::variables(&bytes).filter(|_| whole) else {
-            return Block::Torn;
+        let Some(variables) = env_block::variables(&bytes).filter(|_| whole) else {
+            return Block::Missing;
         };
         let get = |name: &str| {
             variables
@@ -261,7 +264,7 @@ pub(crate) fn medium(dir: &Path) -> Medium {
                 .find(|(known, _)| known == name)
                 .map_or(String::new(), |(_, v)| v.clone())
         };
-        value(&get).map_or(Block::Void, Block::Whole)
+        value(&get).map_or(Block::Blank, Block::Valid)
     }
     fn flag(text: &str) -> Option<bool> {
         ["0", "1"]
@@ -282,9 +285,9 @@ pub(crate) fn medium(dir: &Path) -> Medium {
                 count: flag(&get("bootcount"))?,
             })
         });
-        Copy { lock, env }
+        EnvCopy { lock, env }
     });
-    Medium::new(copies)
+    BlockPair::new(copies)
 }
 
 /// Runs `test` on a device of each shell that is installed.
@@ -339,7 +342,7 @@ fn the_contract_with_the_client_holds() {
         assert_eq!(device.writes(), 6);
         device.check(Values::pending(Slot::B));
         assert_eq!(device.set(&["upgrade_available", "0"], ""), fine(""));
-        device.check(Values::settled(Slot::B));
+        device.check(Values::committed(Slot::B));
         assert_eq!(
             device.set(
                 &["-s", "-"],
@@ -347,7 +350,7 @@ fn the_contract_with_the_client_holds() {
             ),
             fine("")
         );
-        device.check(Values::settled(Slot::A));
+        device.check(Values::committed(Slot::A));
         assert_eq!(device.set(&["upgrade_available", "0"], ""), fine(""));
         assert_eq!(device.writes(), 0, "nothing changes, nothing is written");
     });
@@ -472,7 +475,7 @@ fn damage(device: &Device, copy: usize, file: &str, how: &str) {
         .unwrap(),
         "dirty" => fs::write(
             path,
-            environment::block_of(&[("editing", "1")], BLOCK).unwrap(),
+            env_block::block_of(&[("editing", "1")], BLOCK).unwrap(),
         )
         .unwrap(),
         "range" => {
@@ -481,7 +484,7 @@ fn damage(device: &Device, copy: usize, file: &str, how: &str) {
                 ("mender_boot_part", "4"),
                 ("upgrade_available", "0"),
             ];
-            fs::write(path, environment::block_of(&values, BLOCK).unwrap()).unwrap();
+            fs::write(path, env_block::block_of(&values, BLOCK).unwrap()).unwrap();
         }
         "nul" => {
             let mut bytes = fs::read(&path).unwrap();
@@ -523,7 +526,7 @@ fn damage_to_one_copy_is_mended_from_the_other() {
                     upgrade: true,
                     count: true,
                 };
-                device.place(&Medium::new([Copy::clean(values); 2]));
+                device.place(&BlockPair::new([EnvCopy::clean(values); 2]));
                 damage(device, copy, file, how);
                 let said = device.print(&["mender_boot_part", "upgrade_available", "bootcount"]);
                 let out = "mender_boot_part=3\nupgrade_available=1\nbootcount=1\n";
@@ -561,7 +564,7 @@ fn two_damaged_copies_are_believed_only_where_values_are_in_range() {
             count: true,
         };
         for (file, how) in DAMAGES {
-            device.place(&Medium::new([Copy::clean(values); 2]));
+            device.place(&BlockPair::new([EnvCopy::clean(values); 2]));
             damage(device, 1, file, how);
             damage(device, 2, file, how);
             let said = device.print(&["mender_boot_part"]);
@@ -582,7 +585,7 @@ fn two_damaged_copies_are_believed_only_where_values_are_in_range() {
                 assert_eq!(device.writes(), 0);
                 if how != "directory" {
                     assert_eq!(device.finish(Slot::A).status, Some(0), "{file} {how}");
-                    device.check(Values::settled(Slot::A));
+                    device.check(Values::committed(Slot::A));
                 }
             }
         }
@@ -590,21 +593,21 @@ fn two_damaged_copies_are_believed_only_where_values_are_in_range() {
 }
 
 /// Every state of the two copies.
-fn states() -> Vec<Medium> {
+fn states() -> Vec<BlockPair> {
     let envs = [
-        Block::Whole(Values::settled(Slot::A)),
-        Block::Whole(Values::pending(Slot::B)),
-        Block::Void,
-        Block::Torn,
+        Block::Valid(Values::committed(Slot::A)),
+        Block::Valid(Values::pending(Slot::B)),
+        Block::Blank,
+        Block::Missing,
     ];
-    let locks = [Block::Whole(false), Block::Whole(true), Block::Torn];
-    let copies: Vec<Copy> = envs
+    let locks = [Block::Valid(false), Block::Valid(true), Block::Missing];
+    let copies: Vec<EnvCopy> = envs
         .iter()
-        .flat_map(|env| locks.map(|lock| Copy { lock, env: *env }))
+        .flat_map(|env| locks.map(|lock| EnvCopy { lock, env: *env }))
         .collect();
     copies
         .iter()
-        .flat_map(|one| copies.iter().map(|two| Medium::new([*one, *two])))
+        .flat_map(|one| copies.iter().map(|two| BlockPair::new([*one, *two])))
         .collect()
 }
 
@@ -619,7 +622,7 @@ fn every_state_is_mended_and_finished_as_the_model_says() {
         device.place(&state);
         if known {
             expected
-                .settle(goldsmith::boot::state::Writer::System, Slot::A)
+                .repair(goldsmith::boot::state::Writer::System, Slot::A)
                 .unwrap();
         }
         let said = device.print(&["mender_boot_part"]);
@@ -644,11 +647,11 @@ fn every_state_is_mended_and_finished_as_the_model_says() {
 const CUTS: [(&str, Cut); 7] = [
     ("before", Cut::Before),
     ("after", Cut::After),
-    ("void", Cut::Void),
-    ("zeros", Cut::Torn),
-    ("short", Cut::Torn),
-    ("torn", Cut::Torn),
-    ("gone", Cut::Torn),
+    ("void", Cut::Blank),
+    ("zeros", Cut::Missing),
+    ("short", Cut::Missing),
+    ("torn", Cut::Missing),
+    ("gone", Cut::Missing),
 ];
 
 fn cut_every_write(device: &Device, old: Values, new: Values, cuts: &[(&str, Cut)]) {
@@ -658,9 +661,9 @@ fn cut_every_write(device: &Device, old: Values, new: Values, cuts: &[(&str, Cut
         .collect();
     for at in 1..=6 {
         for (how, cut) in cuts {
-            let start = Medium::new([Copy::clean(old); 2]);
+            let start = BlockPair::new([EnvCopy::clean(old); 2]);
             let mut model = start.clone();
-            model.power.fuse = Some((at - 1, *cut));
+            model.power.fails_after = Some((at - 1, *cut));
             model.set(new).unwrap_err();
             device.place(&start);
             must("cp", &[&"-r", &device.env(), &device.path("before")]);
@@ -697,7 +700,7 @@ fn a_power_cut_after_any_write_leaves_the_old_or_the_new_variables() {
     let changes = |part: Slot| {
         let other = part.other();
         [
-            (Values::settled(part), Values::pending(other)),
+            (Values::committed(part), Values::pending(other)),
             (
                 running(other),
                 Values {
@@ -723,7 +726,7 @@ fn a_power_cut_after_any_write_leaves_the_old_or_the_new_variables() {
     for device in SHELLS[1..].iter().filter_map(|shell| Device::new(shell)) {
         cut_every_write(
             &device,
-            Values::settled(Slot::B),
+            Values::committed(Slot::B),
             Values::pending(Slot::A),
             &CUTS[5..],
         );
@@ -744,7 +747,7 @@ fn several_sets_at_once_are_all_kept() {
     }
     let out = device.print(&[]).out;
     assert!((0..8).all(|n| out.contains(&format!("v{n}=x\n"))), "{out}");
-    device.check(Values::settled(Slot::A));
+    device.check(Values::committed(Slot::A));
 }
 
 #[test]
@@ -802,7 +805,7 @@ fn update_grub_hands_kernel_arguments_to_the_boot_script() {
     for shell in SHELLS.iter().filter(|shell| tool(shell[0]).is_some()) {
         let hook = |settings, before| hook(shell, settings, before);
         let block =
-            |variables: &[(&str, &str)]| Some(environment::block_of(variables, BLOCK).unwrap());
+            |variables: &[(&str, &str)]| Some(env_block::block_of(variables, BLOCK).unwrap());
         let settings = [
             "root=/dev/sda1 console=ttyS0,115200",
             "quiet  resume=UUID=1 x=* y=a\\b",
@@ -818,7 +821,7 @@ fn update_grub_hands_kernel_arguments_to_the_boot_script() {
         // Many arguments make a longer block.
         let long = "x".repeat(1500);
         let (said, file) = hook([&long, ""], None);
-        let read = environment::variables(&file.unwrap()).unwrap();
+        let read = env_block::variables(&file.unwrap()).unwrap();
         assert_eq!(
             (said, read),
             (

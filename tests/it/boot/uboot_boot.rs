@@ -9,17 +9,17 @@ mod raw;
 use crate::support::golden::golden;
 use crate::support::qemu::Machine;
 use card::{BOOT, Card, Content};
-use goldsmith::boot::state::serial::{Copy, Pair};
 use goldsmith::boot::state::{Cut, Environment as _, Slot, Values};
+use goldsmith::boot::state::{SerialCopy, SerialPair};
 use machine::{Board, raspberry_pi, raspberry_pi_32, virt, virt_32, virt_raw};
 use std::path::Path;
 
 /// The environment with these values, and older ones in the other copy.
-fn newest(serial: u8, values: Values) -> Pair {
-    let old = Values::settled(values.part.other());
-    Pair::new([
-        Some(Copy::good(serial, values)),
-        Some(Copy::good(serial.wrapping_sub(1), old)),
+fn newest(serial: u8, values: Values) -> SerialPair {
+    let old = Values::committed(values.part.other());
+    SerialPair::new([
+        Some(SerialCopy::good(serial, values)),
+        Some(SerialCopy::good(serial.wrapping_sub(1), old)),
     ])
 }
 
@@ -42,7 +42,7 @@ const VIRT_13: Board = virt("trixie", "extlinux-gpt");
 const VIRT32_12: Board = virt_32("bookworm");
 const VIRT32_13: Board = virt_32("trixie");
 
-fn boots(name: &str, board: Board, content: Content, states: &[Pair]) {
+fn boots(name: &str, board: Board, content: Content, states: &[SerialPair]) {
     if let Some(card) = Card::new(board, content) {
         card.boots(name, states);
     }
@@ -69,22 +69,25 @@ fn uboot_boot_of_a_board_with_its_own_u_boot_notes_a_trial_before_it_starts() {
 }
 
 /// Every row of the table that needs no broken slot.
-fn rows() -> Vec<Pair> {
-    let out_of_range = Some(Copy {
+fn rows() -> Vec<SerialPair> {
+    let out_of_range = Some(SerialCopy {
         serial: 9,
         values: None,
     });
-    let swapped = |pair: Pair| Pair::new([pair.copies[1], pair.copies[0]]);
+    let swapped = |pair: SerialPair| SerialPair::new([pair.copies[1], pair.copies[0]]);
     vec![
-        newest(1, Values::settled(Slot::A)),
-        swapped(newest(1, Values::settled(Slot::B))),
+        newest(1, Values::committed(Slot::A)),
+        swapped(newest(1, Values::committed(Slot::B))),
         swapped(newest(0, Values::pending(Slot::B))),
         newest(7, tried(Slot::B)),
         swapped(newest(0x80, tried(Slot::A))),
-        Pair::new([None, Some(Copy::good(3, Values::pending(Slot::B)))]),
-        Pair::new([Some(Copy::good(3, Values::settled(Slot::B))), None]),
-        Pair::new([Some(Copy::good(8, Values::settled(Slot::B))), out_of_range]),
-        Pair::new([None, None]),
+        SerialPair::new([None, Some(SerialCopy::good(3, Values::pending(Slot::B)))]),
+        SerialPair::new([Some(SerialCopy::good(3, Values::committed(Slot::B))), None]),
+        SerialPair::new([
+            Some(SerialCopy::good(8, Values::committed(Slot::B))),
+            out_of_range,
+        ]),
+        SerialPair::new([None, None]),
     ]
 }
 
@@ -155,7 +158,7 @@ fn updates(name: &str, board: Board) {
     };
     assert_eq!(card.start(name), Some(Slot::A));
     let mut pair = card.pair();
-    assert_eq!(pair.believed(), Some(Values::settled(Slot::A)));
+    assert_eq!(pair.believed(), Some(Values::committed(Slot::A)));
     for commit in [false, true] {
         pair.set(Values::pending(Slot::B)).unwrap();
         card.place(&pair);
@@ -196,10 +199,10 @@ fn boot_uboot_of_a_board_through_updates() {
 }
 
 /// An update that does not load, the system that does not any more, and going back to what is good.
-fn broken() -> [Pair; 3] {
+fn broken() -> [SerialPair; 3] {
     [
         newest(4, Values::pending(Slot::B)),
-        newest(4, Values::settled(Slot::B)),
+        newest(4, Values::committed(Slot::B)),
         newest(4, tried(Slot::A)),
     ]
 }
@@ -275,14 +278,14 @@ fn boot_uboot_of_a_board_with_a_kernel_that_gzip_packed() {
 }
 
 /// What is left when the power fails at each write.
-fn cuts() -> Vec<Pair> {
+fn cuts() -> Vec<SerialPair> {
     let mut states = Vec::new();
     for start in [Values::pending(Slot::B), tried(Slot::A)] {
-        for cut in [Cut::Torn, Cut::After] {
+        for cut in [Cut::Missing, Cut::After] {
             let mut pair = newest(30, start);
-            pair.power.fuse = Some((0, cut));
+            pair.power.fails_after = Some((0, cut));
             pair.boot(|_| true).unwrap_err();
-            states.push(Pair::new(pair.copies));
+            states.push(SerialPair::new(pair.copies));
         }
     }
     states

@@ -4,7 +4,7 @@
 use super::image::{A, B, BOOT, Build, DATA, put};
 use super::relations::{Case, fstab};
 use super::{codes, expect, patched};
-use goldsmith::boot::uboot::environment::{FILES, SIZE, encode, factory, settled};
+use goldsmith::boot::uboot::environment::{FILES, SIZE, committed, encode, factory};
 use goldsmith::boot::uboot::header;
 use goldsmith::stamp::Uuid;
 use goldsmith::units::MIB;
@@ -63,7 +63,7 @@ fn links(build: &mut Build) {
 }
 
 fn copy(build: &mut Build, at: usize, serial: u8, changes: &[(&str, &str)]) {
-    let mut variables = settled(2);
+    let mut variables = committed(2);
     variables.extend(
         changes
             .iter()
@@ -96,7 +96,7 @@ const UBOOT_CASES: &[Case] = &[
         put(
             &mut b.boot,
             FILES[1],
-            encode(1, &settled(2), 2 * SIZE).unwrap(),
+            encode(1, &committed(2), 2 * SIZE).unwrap(),
         )
     }),
     ("uboot-values", |b| copy(b, 0, 0, &[("bootcount", "2")])),
@@ -290,13 +290,13 @@ fn an_environment_beside_the_partitions_needs_a_free_place() {
 fn what_is_in_that_place_is_looked_at() {
     let made = raw(&[FREE, FREE + 0x4000], None).make();
     let with = |first: Vec<u8>| {
-        let second = encode(1, &settled(2), 0x4000).unwrap();
+        let second = encode(1, &committed(2), 0x4000).unwrap();
         image(
             &patched(&made.disk, &[(FREE, first), (FREE + 0x4000, second)]),
             &Request::default(),
         )
     };
-    let good = encode(0, &settled(2), 0x4000).unwrap();
+    let good = encode(0, &committed(2), 0x4000).unwrap();
     expect(&with(good.clone()), &[], "two copies");
     let mut torn = good;
     torn[100] ^= 1;

@@ -8,9 +8,10 @@ mod cmdline;
 mod config;
 mod services;
 
-use super::{Context, program};
-use crate::boot::TEXT;
-use crate::boot::fat::find_name;
+use super::options::UBootOptions;
+use super::program;
+use crate::boot::common::TEXT_LIMIT;
+use crate::boot::common::fat::find_name;
 use crate::problem::Problem;
 use crate::tree::Tree;
 use crate::tree::edit::EditError;
@@ -25,14 +26,18 @@ const DEPTH: usize = 5;
 /// The arguments that the firmware passes on, as they will be.
 pub(super) fn kept_arguments(boot: &Tree) -> String {
     let path = find_name(boot, &format!("/{}", cmdline_name(boot)));
-    let text = boot.read(path, TEXT).ok().flatten().unwrap_or_default();
+    let text = boot
+        .read(path, TEXT_LIMIT)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
     cmdline::edit(&String::from_utf8_lossy(&text)).0
 }
 
 /// The file that `config.txt` takes the arguments from.
 fn cmdline_name(boot: &Tree) -> String {
     let text = boot
-        .read(find_name(boot, "/config.txt"), TEXT)
+        .read(find_name(boot, "/config.txt"), TEXT_LIMIT)
         .ok()
         .flatten()
         .unwrap_or_default();
@@ -45,13 +50,13 @@ fn cmdline_name(boot: &Tree) -> String {
 pub(super) fn integrate(
     root: &mut Editor<'_>,
     boot: &mut Editor<'_>,
-    context: &Context<'_>,
+    options: &UBootOptions<'_>,
     flavor: &str,
 ) -> Result<(String, Vec<String>), Problem> {
-    let (origin, bytes) = program::find(root.tree(), boot.tree(), context, flavor)?;
+    let (origin, bytes) = program::find(root.tree(), boot.tree(), options, flavor)?;
     let mut notes = Vec::new();
-    let edits = firmware(boot, context, bytes, &mut notes)
-        .and_then(|()| services::neutralise(root, context, &mut notes));
+    let edits = firmware(boot, options, bytes, &mut notes)
+        .and_then(|()| services::neutralise(root, options, &mut notes));
     edits.map_err(|e| Problem::new(e.to_string()))?;
     Ok((origin, notes))
 }
@@ -59,7 +64,7 @@ pub(super) fn integrate(
 /// The files of the firmware.
 fn firmware(
     boot: &mut Editor<'_>,
-    context: &Context<'_>,
+    options: &UBootOptions<'_>,
     program: Vec<u8>,
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
@@ -72,7 +77,7 @@ fn firmware(
     )?;
     let cmdline = format!("/{}", cmdline_name(boot.tree()));
     let path = find_name(boot.tree(), &cmdline);
-    let old = boot.text(&path, TEXT)?.unwrap_or_default();
+    let old = boot.text(&path, TEXT_LIMIT)?.unwrap_or_default();
     let (text, gone) = cmdline::edit(&old);
     if !gone.is_empty() {
         notes.push(format!(
@@ -90,10 +95,10 @@ fn firmware(
     let mut at = 0;
     while let Some(name) = files.get(at).cloned() {
         let path = find_name(boot.tree(), &format!("/{name}"));
-        let old = boot.text(&path, TEXT)?.unwrap_or_default();
+        let old = boot.text(&path, TEXT_LIMIT)?.unwrap_or_default();
         let text = config::without_kernels(&old);
         let text = if at == 0 {
-            config::with_program(&text, context.arch)
+            config::with_program(&text, options.arch)
         } else {
             text
         };

@@ -1,8 +1,8 @@
 //! What Raspberry Pi OS and Debian's firmware package do on a device that A/B does not go with.
 
-use super::super::Context;
-use crate::boot::TEXT;
-use crate::boot::divert::divert;
+use crate::boot::common::TEXT_LIMIT;
+use crate::boot::common::divert::divert;
+use crate::boot::uboot::options::UBootOptions;
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
 use crate::tree::{Found, show};
@@ -28,7 +28,7 @@ const HOOKS: [&str; 3] = [
 /// Switches it off.
 pub(super) fn neutralise(
     root: &mut Editor<'_>,
-    context: &Context<'_>,
+    options: &UBootOptions<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
     resizers(root)?;
@@ -44,7 +44,7 @@ pub(super) fn neutralise(
         )?;
     }
     for hook in HOOKS {
-        let text = root.read(hook, TEXT)?.unwrap_or_default();
+        let text = root.read(hook, TEXT_LIMIT)?.unwrap_or_default();
         // The one of Raspberry Pi OS copies kernels and device trees only, which harms nothing.
         if String::from_utf8_lossy(&text).contains(">/boot/firmware/config.txt") {
             let reason =
@@ -53,14 +53,14 @@ pub(super) fn neutralise(
         }
     }
     let is_empty_dir = matches!(root.tree().find_nofollow(FIRMWARE), Some(Found::Dir(dir)) if dir.entries.is_empty());
-    if context.boot_mount != FIRMWARE && is_empty_dir {
+    if options.boot_mount != FIRMWARE && is_empty_dir {
         root.remove(
             FIRMWARE,
             "scripts of the image expect the boot partition here",
         )?;
         root.symlink(
             FIRMWARE,
-            context.boot_mount,
+            options.boot_mount,
             "scripts of the image expect the boot partition here",
         )?;
     }

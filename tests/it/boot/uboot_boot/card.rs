@@ -5,7 +5,7 @@ use crate::boot::fw_env::{bytes, number, read};
 use crate::convert::conversions::{Converted, converted};
 use crate::support::qemu::Machine;
 use crate::support::{must, scratch, tool};
-use goldsmith::boot::state::serial::Pair;
+use goldsmith::boot::state::SerialPair;
 use goldsmith::boot::state::{Environment as _, Slot};
 use goldsmith::boot::uboot::environment::FILES;
 use goldsmith::boot::uboot::header;
@@ -202,15 +202,15 @@ impl Card {
     }
 
     /// Replaces the environment.
-    pub(crate) fn place(&self, state: &Pair) {
+    pub(crate) fn place(&self, state: &SerialPair) {
         for (path, copy) in FILES.iter().zip(state.copies) {
             self.put_in(path, &bytes(copy));
         }
     }
 
     /// The environment as it is now.
-    pub(crate) fn pair(&self) -> Pair {
-        Pair::new(FILES.map(|path| {
+    pub(crate) fn pair(&self) -> SerialPair {
+        SerialPair::new(FILES.map(|path| {
             must(
                 "mcopy",
                 &[
@@ -273,7 +273,7 @@ impl Card {
     }
 
     /// One boot from each state, which must do what the model does.
-    pub(crate) fn boots(&self, name: &str, states: &[Pair]) {
+    pub(crate) fn boots(&self, name: &str, states: &[SerialPair]) {
         for state in states {
             self.place(state);
             let mut model = state.clone();

@@ -7,7 +7,7 @@ use super::machine::{FLASH, virt_raw};
 use crate::boot::fw_env::{install_tools, number};
 use crate::support::{must, tool};
 use goldsmith::boot::state::Slot;
-use goldsmith::boot::uboot::environment::{crc32, decode, encode, settled};
+use goldsmith::boot::uboot::environment::{committed, crc32, decode, encode};
 use std::fs;
 use std::process::Command;
 
@@ -57,7 +57,7 @@ impl Card {
     pub(crate) fn place_raw(&self, copy: usize, serial: u8, slot: Slot) {
         self.write_at(
             OFFSETS[copy],
-            &encode(serial, &settled(number(slot)), SIZE).unwrap(),
+            &encode(serial, &committed(number(slot)), SIZE).unwrap(),
         );
     }
 
@@ -126,7 +126,7 @@ fn the_tools_of_a_converted_device_read_and_write_the_places_of_u_boot() {
     let [one, two] = card.copies().0;
     assert_eq!(
         (decode(&one), decode(&two)),
-        (Some((255, settled(2))), Some((0, settled(2))))
+        (Some((255, committed(2))), Some((0, committed(2))))
     );
 
     // A write goes to the older one, and the tools of U-Boot's own project see it.

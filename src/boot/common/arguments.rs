@@ -1,29 +1,27 @@
 //! The arguments that a kernel starts with.
 
-use super::TEXT;
-use super::grub::menu;
+use super::TEXT_LIMIT;
+use super::shell_words::shell_variable;
 use crate::problem::Problem;
 use crate::tree::Tree;
 
 /// Kernel arguments and their origin.
 #[derive(Debug)]
-pub(super) struct Arguments {
+pub(in crate::boot) struct Arguments {
     /// All but `root=`, blanks between them.
-    pub(super) text: String,
-    /// The file they came from.
-    pub(super) origin: String,
+    pub(in crate::boot) text: String,
     /// Those among them that the image's own settings do not have.
-    pub(super) added: Vec<String>,
+    pub(in crate::boot) added: Vec<String>,
     /// What the user should know.
-    pub(super) notes: Vec<String>,
+    pub(in crate::boot) notes: Vec<String>,
 }
 
 impl Arguments {
     /// The image's own `words` without what A/B or the new disk decides, then `more`, and what
     /// every device needs.
-    pub(super) fn new(
+    pub(in crate::boot) fn new(
         root: &Tree,
-        origin: String,
+        origin: &str,
         words: Vec<String>,
         more: &str,
     ) -> Result<Self, Problem> {
@@ -71,7 +69,6 @@ impl Arguments {
         }
         Ok(Self {
             text: kept.join(" "),
-            origin,
             added,
             notes,
         })
@@ -81,11 +78,11 @@ impl Arguments {
 /// Whether the initial RAM disk would wait for a swap partition (`initramfs-tools(7)`, RESUME).
 fn resumes(root: &Tree) -> bool {
     let text = root
-        .read("/etc/initramfs-tools/conf.d/resume", TEXT)
+        .read("/etc/initramfs-tools/conf.d/resume", TEXT_LIMIT)
         .ok()
         .flatten()
         .unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
-    let device = menu::shell_variable(&[text], "RESUME").unwrap_or_default();
+    let device = shell_variable(&[text], "RESUME").unwrap_or_default();
     !matches!(device.as_str(), "" | "none" | "auto")
 }

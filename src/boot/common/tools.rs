@@ -1,23 +1,23 @@
 //! The environment tools of the device: one shell script for each way to keep the environment, and
 //! a part that both share.
 
-use super::fill;
+use super::fill_template;
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
 
 /// What both scripts share.
-const COMMON: &str = include_str!("../../configs/device/common/bootenv-common.sh");
+const COMMON: &str = include_str!("../../../configs/device/common/bootenv-common.sh");
 
 /// `grub-mender-grubenv-print` and `-set`.
 #[must_use]
 pub fn grubenv() -> String {
-    with_common(include_str!("../../configs/device/grub/grubenv-tool.sh"))
+    with_common(include_str!("../../../configs/device/grub/grubenv-tool.sh"))
 }
 
 /// `fw_printenv` and `fw_setenv`.
 #[must_use]
 pub fn uboot_env() -> String {
-    with_common(include_str!("../../configs/device/u-boot/fw-env.sh"))
+    with_common(include_str!("../../../configs/device/u-boot/fw-env.sh"))
 }
 
 /// The script with the common part in its place, whose first lines are for its checker.
@@ -28,7 +28,7 @@ fn with_common(script: &str) -> String {
 }
 
 /// Runs `program --finish-boot` once for each boot, where systemd is the init system.
-pub(super) fn finish_on_boot(
+pub(in crate::boot) fn finish_on_boot(
     root: &mut Editor<'_>,
     name: &str,
     program: &str,
@@ -41,11 +41,11 @@ pub(super) fn finish_on_boot(
         return Ok(());
     }
     let reason = "mends the boot environment once for each boot";
-    let unit = include_str!("../../configs/device/common/mender-bootenv.service");
+    let unit = include_str!("../../../configs/device/common/mender-bootenv.service");
     let path = format!("/etc/systemd/system/{name}.service");
     root.file(
         &path,
-        fill(unit, &[("@BOOT_MOUNT@", mount), ("@PROGRAM@", program)]),
+        fill_template(unit, &[("@BOOT_MOUNT@", mount), ("@PROGRAM@", program)]),
         0o644,
         reason,
     )?;

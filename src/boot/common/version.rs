@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// Compares versions as GRUB's `-pgt` does after a common beginning: runs of digits as numbers, all
 /// else as text.
-pub(super) fn by_version(a: &str, b: &str) -> Ordering {
+pub(in crate::boot) fn by_version(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
     loop {
         let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,7 +1,7 @@
 //! Diversions: a package's file keeps another name, whatever version of it is installed later, and
 //! something of ours stands there.
 
-use super::TEXT;
+use super::TEXT_LIMIT;
 use crate::tree::Entry;
 use crate::tree::edit::EditError;
 use crate::tree::editor::Editor;
@@ -9,19 +9,19 @@ use crate::tree::editor::Editor;
 /// Where dpkg keeps diversions: three lines for each, the path, where it goes, and for whom.
 const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
 /// What stands there.
-const STAND_IN: &str = include_str!("../../configs/device/common/stand-in.sh");
+const STAND_IN: &str = include_str!("../../../configs/device/common/stand-in.sh");
 
 /// Diverts the program at `path`, as `dpkg-divert` does, and puts one that does nothing in its
 /// place. Returns what the user should know.
-pub(super) fn divert(
+pub(in crate::boot) fn divert(
     root: &mut Editor<'_>,
     path: &str,
     reason: &str,
 ) -> Result<Option<String>, EditError> {
-    let known = root.text(DIVERSIONS, TEXT)?.unwrap_or_default();
+    let known = root.text(DIVERSIONS, TEXT_LIMIT)?.unwrap_or_default();
     if known.lines().step_by(3).any(|diverted| diverted == path) {
         let ours = root
-            .read(path, TEXT)?
+            .read(path, TEXT_LIMIT)?
             .is_some_and(|bytes| bytes == STAND_IN.as_bytes());
         return Ok((!ours).then(|| format!("{path} is diverted already: what stands there now must not touch the boot partition")));
     }

@@ -1,32 +1,11 @@
 //! The kernel arguments that the golden image's own GRUB menu uses: what its vendor really boots
 //! with.
 
-/// The words of a line of GRUB's or the shell's language: quotes and backslashes taken away,
-/// variables left as they are.
-#[must_use]
-pub fn words(line: &str) -> Vec<String> {
-    let mut out = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut chars = line.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(q), c) if c == q => quote = None,
-            (Some('\''), c) => word.get_or_insert_default().push(c),
-            (_, '\\') => word.get_or_insert_default().extend(chars.next()),
-            (Some(_), c) => word.get_or_insert_default().push(c),
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, c) if c.is_whitespace() => out.extend(word.take()),
-            (None, '#') if word.is_none() => break,
-            (None, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    out.extend(word);
-    out
-}
+use super::env_block::variables;
+use super::shell_words::{shell_variable, split_words};
+use super::{TEXT_LIMIT, file_names};
+use crate::tree::Tree;
+use crate::tree::edit::EditError;
 
 /// What a block of a configuration file is.
 struct Frame {
@@ -44,8 +23,7 @@ struct Entry {
 
 /// The words after the kernel's name on the `linux` line of the entry that `default` selects, else
 /// of the first entry. `saved` is the environment block's `saved_entry`.
-#[must_use]
-pub fn default_arguments(config: &str, saved: Option<&str>) -> Option<Vec<String>> {
+fn default_arguments(config: &str, saved: Option<&str>) -> Option<Vec<String>> {
     let mut frames = vec![Frame {
         names: None,
         children: 0,
@@ -53,7 +31,7 @@ pub fn default_arguments(config: &str, saved: Option<&str>) -> Option<Vec<String
     let mut entries: Vec<Entry> = Vec::new();
     let mut default = None;
     for line in config.lines() {
-        let words = words(line);
+        let words = split_words(line);
         let Some(first) = words.first() else { continue };
         match first.as_str() {
             "set" => {
@@ -128,27 +106,44 @@ fn selects(default: &str, path: &[[String; 3]]) -> bool {
         })
 }
 
-/// The value of a shell variable after these files of `/etc/default` were read in order: the last
-/// assignment, in which the variable itself may occur.
-#[must_use]
-pub fn shell_variable(files: &[String], name: &str) -> Option<String> {
-    let mut found: Option<String> = None;
-    for line in files.iter().flat_map(|file| file.lines()) {
-        let words = words(line.trim_start().strip_prefix("export ").unwrap_or(line));
-        let Some(value) = words
-            .first()
-            .and_then(|word| word.strip_prefix(name)?.strip_prefix('='))
-        else {
-            continue;
-        };
-        let before = found.unwrap_or_default();
-        found = Some(
-            value
-                .replace(&format!("${{{name}}}"), &before)
-                .replace(&format!("${name}"), &before),
-        );
+/// The arguments that the image boots with, and the file that says so.
+pub(in crate::boot) fn image_arguments(root: &Tree) -> Result<(String, Vec<String>), EditError> {
+    let config = "/boot/grub/grub.cfg";
+    if let Some(text) = root.text(config, TEXT_LIMIT)? {
+        let block = root
+            .read("/boot/grub/grubenv", TEXT_LIMIT)?
+            .and_then(|block| variables(&block))
+            .unwrap_or_default();
+        let saved = block
+            .iter()
+            .find(|(name, _)| name == "saved_entry")
+            .map(|(_, value)| value.as_str());
+        if let Some(words) = default_arguments(&text, saved) {
+            return Ok((config.into(), words));
+        }
     }
-    found
+    let mut files: Vec<String> = root
+        .text("/etc/default/grub", TEXT_LIMIT)?
+        .into_iter()
+        .collect();
+    let origin = if files.is_empty() {
+        "no file of the image".to_owned()
+    } else {
+        "/etc/default/grub".to_owned()
+    };
+    for name in file_names(root, "/etc/default/grub.d")
+        .iter()
+        .filter(|name| name.ends_with(".cfg"))
+    {
+        files.extend(root.text(format!("/etc/default/grub.d/{name}"), TEXT_LIMIT)?);
+    }
+    let value = |name| shell_variable(&files, name).unwrap_or_default();
+    let words = format!(
+        "{} {}",
+        value("GRUB_CMDLINE_LINUX"),
+        value("GRUB_CMDLINE_LINUX_DEFAULT")
+    );
+    Ok((origin, split_words(&words)))
 }
 
 #[cfg(test)]
@@ -221,23 +216,5 @@ menuentry "It's {last}" {
         let five = default_arguments(&CONFIG.replace("DEFAULT", "1"), None).unwrap();
         assert_eq!(five[3], "dyndbg=file a +p");
         assert_eq!(default_arguments("}\n}\nlinux /x y\n", None), None);
-    }
-
-    #[test]
-    fn assignments_build_on_each_other() {
-        let files = [
-            "GRUB_CMDLINE_LINUX=\"a b\" # c\nGRUB_CMDLINE_LINUX_DEFAULT=quiet\n",
-            "GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX c\"\n",
-        ];
-        let files = files.map(String::from);
-        assert_eq!(
-            shell_variable(&files, "GRUB_CMDLINE_LINUX").as_deref(),
-            Some("a b c")
-        );
-        assert_eq!(
-            shell_variable(&files, "GRUB_CMDLINE_LINUX_DEFAULT").as_deref(),
-            Some("quiet")
-        );
-        assert_eq!(shell_variable(&files, "GRUB"), None);
     }
 }

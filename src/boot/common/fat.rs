@@ -1,10 +1,10 @@
 //! Names on the boot partition, whatever their case.
 
-use crate::tree::{Entry, Tree};
+use crate::tree::{Entry, Tree, show};
 
 /// `path` with each component in the case in which the tree has it already: a FAT filesystem knows
 /// no other difference.
-pub(super) fn find_name(tree: &Tree, path: &str) -> Vec<u8> {
+pub(in crate::boot) fn find_name(tree: &Tree, path: &str) -> Vec<u8> {
     let mut out = Vec::new();
     for component in path.split('/').filter(|component| !component.is_empty()) {
         let known = tree
@@ -20,11 +20,19 @@ pub(super) fn find_name(tree: &Tree, path: &str) -> Vec<u8> {
 }
 
 /// The names in a directory of the boot partition.
-pub(super) fn names(tree: &Tree, path: &str) -> Vec<Vec<u8>> {
+pub(in crate::boot) fn names(tree: &Tree, path: &str) -> Vec<Vec<u8>> {
     let dir = tree.dir(find_name(tree, path));
     let entries = dir.map(|dir| dir.entries.iter()).into_iter().flatten();
     entries
         .filter(|(_, entry)| matches!(entry, Entry::Dir(_) | Entry::Leaf(_)))
         .map(|(name, _)| name.clone())
+        .collect()
+}
+
+/// The names at the top of the boot partition, in lower case.
+pub(in crate::boot) fn top_names(boot: &Tree) -> Vec<String> {
+    names(boot, "/")
+        .iter()
+        .map(|name| show(name).to_lowercase())
         .collect()
 }

@@ -1,0 +1,57 @@
+//! What the integration of U-Boot must know of the plan.
+
+use crate::platform::Architecture;
+
+/// What the edits must know of the plan.
+#[derive(Clone, Debug)]
+pub struct UBootOptions<'c> {
+    /// Partition numbers of the two root filesystems.
+    pub roots: [u32; 2],
+    /// Their PARTUUIDs, as the kernel takes them.
+    pub partuuids: [&'c str; 2],
+    /// Where the boot partition is mounted: `/boot/firmware`.
+    pub boot_mount: &'c str,
+    /// The image's architecture.
+    pub arch: Architecture,
+    /// Kernel arguments to add to the image's own.
+    pub more_arguments: &'c str,
+    /// The end of the names of the kernels to start, such as `rpi-v8`; `None`: whatever suits.
+    pub flavor: Option<&'c str>,
+    /// A U-Boot that takes the place of the image's own: where it came from, and its bytes.
+    pub program: Option<(String, Vec<u8>)>,
+    /// Where the environment is kept.
+    pub storage: EnvStorage,
+}
+
+/// Where the environment is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvStorage {
+    /// In two files of the boot partition, by our script.
+    Files,
+    /// Outside of all partitions, by a U-Boot that was built for that with the update client's own
+    /// scripts in its environment.
+    Raw {
+        /// The disk as the device knows it.
+        disk: String,
+        /// Where each copy begins (bytes).
+        offsets: [u64; 2],
+        /// How long each copy is (bytes).
+        size: u64,
+    },
+}
+
+impl EnvStorage {
+    /// Disk, offset and size of each copy of a raw environment, as `fw_env.config` has them.
+    pub(super) fn raw_lines(&self) -> Vec<String> {
+        match self {
+            Self::Files => Vec::new(),
+            Self::Raw {
+                disk,
+                offsets,
+                size,
+            } => offsets
+                .map(|offset| format!("{disk} {offset:#x} {size:#x}"))
+                .to_vec(),
+        }
+    }
+}
