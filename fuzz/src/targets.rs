@@ -15,8 +15,8 @@ use goldsmith::image::table::Table;
 use goldsmith::report::Silent;
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::{MemSource, ReadAt, Source};
-use goldsmith::tree::editor::Editor;
-use goldsmith::tree::{Entry, Kind, Stat, Tree};
+use goldsmith::tree::editor::TreeEditor;
+use goldsmith::tree::{DirEntry, LeafKind, Stat, Tree};
 use goldsmith::verify::{self, Log};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -97,8 +97,8 @@ fn walk(tree: &Tree) {
     let mut left = 4 * MIB;
     let mut buf = vec![0; 1 << 16];
     tree.visit(&mut |_, entry| {
-        let Entry::Leaf(id) = entry else { return };
-        let Kind::File(content) = &tree.leaf(*id).kind else {
+        let DirEntry::Leaf(id) = entry else { return };
+        let LeafKind::File(content) = &tree.leaf(*id).kind else {
             return;
         };
         let mut at = 0;
@@ -180,7 +180,7 @@ pub fn fat(data: &[u8]) {
         volume_id: 1,
         label: None,
         time: TIME,
-        kind: fat::Kind::Auto,
+        kind: fat::RequestedKind::Auto,
         hidden_sectors: 0,
     };
     let Ok(size) = fat::minimum_size(&tree, &options) else {
@@ -308,7 +308,7 @@ fn system() -> Tree {
 fn install(deb: &[u8]) {
     let mut tree = system();
     let before = goldsmith::tree::dump::dump(&tree).expect("a dump");
-    let mut editor = Editor::new(&mut tree, TIME);
+    let mut editor = TreeEditor::new(&mut tree, TIME);
     let request = dpkg::Request {
         debs: vec![("a.deb".into(), memory(deb))],
         ..Default::default()

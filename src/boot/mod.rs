@@ -7,7 +7,7 @@ pub mod state;
 pub mod uboot;
 
 use crate::problem::Problems;
-use crate::tree::editor::Editor;
+use crate::tree::editor::TreeEditor;
 
 /// The boot loader of an image, with what its integration must know.
 #[derive(Clone, Debug)]
@@ -34,8 +34,8 @@ impl Integration<'_> {
     /// All [`Problems`] that were found; the trees are then half edited.
     pub fn integrate(
         &self,
-        root: &mut Editor<'_>,
-        boot: &mut Editor<'_>,
+        root: &mut TreeEditor<'_>,
+        boot: &mut TreeEditor<'_>,
     ) -> Result<InstalledLoader, Problems> {
         match self {
             Self::GrubEfi(context) => {

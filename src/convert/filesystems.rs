@@ -5,7 +5,7 @@ use crate::fs::{ext4, fat};
 use crate::image::table;
 use crate::platform::TableKind;
 use crate::stream::{Content, ReadAt};
-use crate::tree::editor::Editor;
+use crate::tree::editor::TreeEditor;
 use crate::tree::{Stat, Tree};
 use anyhow::{Context, Result};
 
@@ -70,7 +70,7 @@ impl Prepared {
         let mut data = self.trees.data.clone();
         let bootstrap = crate::artifact::bootstrap(&self.meta, root_sha256)
             .context("making the bootstrap Artifact")?;
-        let mut editor = Editor::new(&mut data, self.stamp.time);
+        let mut editor = TreeEditor::new(&mut data, self.stamp.time);
         editor.file(
             "/mender/bootstrap.mender",
             bootstrap,

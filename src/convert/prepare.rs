@@ -28,7 +28,7 @@ use crate::problem::{Problem, Problems, Usage};
 use crate::report::Report;
 use crate::stamp::{Stamp, Time};
 use crate::stream::{Codec, Compression};
-use crate::tree::{Entry, Stat, Tree};
+use crate::tree::{DirEntry, Stat, Tree};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
@@ -442,8 +442,8 @@ fn time(request: &Request, root: &Root) -> Time {
         }
     };
     root.tree.visit(&mut |_, entry| match entry {
-        Entry::Dir(dir) => look(&dir.stat),
-        Entry::Leaf(id) => look(&root.tree.leaf(*id).stat),
+        DirEntry::Dir(dir) => look(&dir.stat),
+        DirEntry::Leaf(id) => look(&root.tree.leaf(*id).stat),
     });
     Time {
         seconds: newest,

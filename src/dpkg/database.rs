@@ -3,7 +3,7 @@
 use crate::deb::{Paragraph, Relations, Version, stanzas};
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
-use crate::tree::{Entry, Tree};
+use crate::tree::{DirEntry, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where the database is.
@@ -353,7 +353,7 @@ pub(crate) fn info_files(tree: &Tree, base: &str) -> Vec<(String, Vec<u8>)> {
     let leaves = dir
         .entries
         .iter()
-        .filter(|(_, entry)| matches!(entry, Entry::Leaf(_)));
+        .filter(|(_, entry)| matches!(entry, DirEntry::Leaf(_)));
     leaves.filter_map(|(name, _)| suffix(name)).collect()
 }
 

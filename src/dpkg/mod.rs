@@ -24,7 +24,7 @@ pub(crate) mod world;
 use crate::problem::{Problem, Problems};
 use crate::stream::Source;
 use crate::tree::Tree;
-use crate::tree::editor::{Action, Change, Editor};
+use crate::tree::editor::{Action, Change, TreeEditor};
 use database::Database;
 use incoming::Incoming;
 use scripts::Session;
@@ -90,7 +90,7 @@ pub struct Installed {
 ///
 /// # Errors
 /// All problems at once; the tree is then as it was.
-pub fn install(editor: &mut Editor<'_>, request: &Request) -> Result<Installed, Problems> {
+pub fn install(editor: &mut TreeEditor<'_>, request: &Request) -> Result<Installed, Problems> {
     let mut database = Database::read(editor.tree())?;
     let mut problems = Problems::default();
     let mut out = Installed::default();
@@ -100,7 +100,7 @@ pub fn install(editor: &mut Editor<'_>, request: &Request) -> Result<Installed, 
     let order = order(&incoming);
 
     let mut tree = editor.tree().clone();
-    let mut work = Editor::new(&mut tree, editor.time());
+    let mut work = TreeEditor::new(&mut tree, editor.time());
     let mut session = Session {
         editor: &mut work,
         database: &mut database,
@@ -244,7 +244,7 @@ fn client_units(order: &[&Incoming]) -> BTreeSet<String> {
 }
 
 /// Takes the finished copy and records the difference that it makes at each changed path.
-fn adopt(editor: &mut Editor<'_>, tree: Tree, changes: Vec<Change>) {
+fn adopt(editor: &mut TreeEditor<'_>, tree: Tree, changes: Vec<Change>) {
     let old = std::mem::replace(editor.tree_mut(), tree);
     let mut first: BTreeMap<Vec<u8>, ()> = BTreeMap::new();
     for change in changes {

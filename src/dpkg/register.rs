@@ -6,7 +6,7 @@ use super::incoming::Incoming;
 use super::unpack::{Conffile, Unpacked};
 use crate::deb::Relations;
 use crate::tree::edit::EditError;
-use crate::tree::editor::Editor;
+use crate::tree::editor::TreeEditor;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
@@ -98,7 +98,7 @@ fn relations(text: &str, facts: &Facts) -> String {
 
 /// Writes the files of the package in `info` and takes those of its older version away.
 pub(super) fn info(
-    editor: &mut Editor<'_>,
+    editor: &mut TreeEditor<'_>,
     incoming: &Incoming,
     unpacked: &Unpacked,
 ) -> Result<(), EditError> {
@@ -141,7 +141,7 @@ pub(super) fn info(
 
 /// Takes paths out of the list of the package that lost them.
 fn shorten(
-    editor: &mut Editor<'_>,
+    editor: &mut TreeEditor<'_>,
     base: &str,
     paths: &BTreeSet<Vec<u8>>,
     reason: &str,
@@ -187,7 +187,7 @@ pub(super) fn enter(
 }
 
 /// Writes `status`; the bytes of other packages' paragraphs stay as they are.
-pub(super) fn status(editor: &mut Editor<'_>, database: &Database) -> Result<(), EditError> {
+pub(super) fn status(editor: &mut TreeEditor<'_>, database: &Database) -> Result<(), EditError> {
     let mut out = Vec::new();
     for stanza in &database.stanzas {
         out.extend_from_slice(&stanza.raw);
@@ -233,7 +233,7 @@ impl Triggers {
 }
 
 /// Enters what a package is interested in into `triggers/File` and `triggers/<name>`.
-pub(super) fn interests(editor: &mut Editor<'_>, incoming: &Incoming) -> Result<(), EditError> {
+pub(super) fn interests(editor: &mut TreeEditor<'_>, incoming: &Incoming) -> Result<(), EditError> {
     let base = incoming.facts.base();
     let reason = format!("package {}", incoming.facts.name);
     let triggers = incoming

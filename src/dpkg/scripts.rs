@@ -8,7 +8,7 @@ use super::world::{Context, World};
 use super::{Accept, Installed};
 use crate::problem::{Problem, Problems};
 use crate::shell::{Io, Shell, parse};
-use crate::tree::editor::Editor;
+use crate::tree::editor::TreeEditor;
 use crate::tree::show;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ const SKIPPED: [&str; 9] = [
 
 /// An installation under way: what it changes, and what it has to tell.
 pub(super) struct Session<'a, 't> {
-    pub(super) editor: &'a mut Editor<'t>,
+    pub(super) editor: &'a mut TreeEditor<'t>,
     pub(super) database: &'a mut Database,
     pub(super) out: &'a mut Installed,
     pub(super) problems: &'a mut Problems,
@@ -312,7 +312,7 @@ fn hint(run: &Run<'_>) -> String {
 }
 
 /// The packages interested in a trigger that is activated by name.
-fn interested(editor: &Editor<'_>, name: &str) -> Vec<String> {
+fn interested(editor: &TreeEditor<'_>, name: &str) -> Vec<String> {
     if name.starts_with('/') {
         return file_interests(editor)
             .into_iter()
@@ -332,7 +332,7 @@ fn interested(editor: &Editor<'_>, name: &str) -> Vec<String> {
 }
 
 /// Paths and the packages that want to hear of files there.
-fn file_interests(editor: &Editor<'_>) -> Vec<(String, String)> {
+fn file_interests(editor: &TreeEditor<'_>) -> Vec<(String, String)> {
     let text = editor
         .read(format!("{DIR}/triggers/File"), LIMIT)
         .ok()

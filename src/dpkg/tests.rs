@@ -3,7 +3,7 @@
 use super::*;
 use crate::deb::Md5;
 use crate::stream::MemSource;
-use crate::tree::{Found, Kind, Leaf, Stat, Time};
+use crate::tree::{Leaf, LeafKind, Node, Stat, Time};
 use std::sync::Arc;
 
 const TIME: Time = Time {
@@ -202,7 +202,7 @@ fn put_with(
         accept,
     };
     let before = crate::tree::dump::dump(tree).unwrap();
-    let mut editor = Editor::new(tree, TIME);
+    let mut editor = TreeEditor::new(tree, TIME);
     let out = install(&mut editor, &request).map_err(|problems| problems.to_string());
     let changes = editor.finish();
     if out.is_err() {
@@ -224,8 +224,8 @@ fn text(tree: &Tree, path: &str) -> Option<String> {
 
 fn link(tree: &Tree, path: &str) -> Option<String> {
     match tree.find_nofollow(path)? {
-        Found::Leaf(Leaf {
-            kind: Kind::Symlink(target),
+        Node::Leaf(Leaf {
+            kind: LeafKind::Symlink(target),
             ..
         }) => Some(String::from_utf8(target.clone()).unwrap()),
         _ => None,
@@ -256,7 +256,7 @@ fn a_package_is_unpacked_and_registered() {
     assert_eq!(text(&tree, "/usr/lib/x").unwrap(), "hello");
     assert_eq!(link(&tree, "/lib").unwrap(), "usr/lib");
     assert_eq!(link(&tree, "/usr/lib/z").unwrap(), "x");
-    let Some(Found::Leaf(leaf)) = tree.find("/usr/lib/y") else {
+    let Some(Node::Leaf(leaf)) = tree.find("/usr/lib/y") else {
         panic!()
     };
     assert_eq!((leaf.stat.mode, leaf.stat.mtime.seconds), (0o4755, 12345));
@@ -404,7 +404,7 @@ fn files_of_other_packages() {
         (text(&tree, "/f").unwrap(), text(&tree, "/f.moved").unwrap()),
         ("theirs".into(), "ours".into())
     );
-    let Some(Found::Leaf(leaf)) = tree.find("/h") else {
+    let Some(Node::Leaf(leaf)) = tree.find("/h") else {
         panic!()
     };
     assert_eq!(
@@ -514,7 +514,7 @@ fn configuration_files_survive_as_dpkg_decides() {
             md5(&tree).unwrap(),
             format!(" /etc/c {}", Md5::of(new.as_bytes()))
         );
-        if let Some(Found::Leaf(leaf)) = tree.find("/etc/c").filter(|_| current.is_some()) {
+        if let Some(Node::Leaf(leaf)) = tree.find("/etc/c").filter(|_| current.is_some()) {
             assert_eq!(
                 leaf.stat.mode, 0o600,
                 "the file's mode is the administrator's"
@@ -767,7 +767,7 @@ fn accounts_are_the_same_every_time() {
     );
     let shadow = "_a:!:11574::::::\nu:!:11574::::::\nsu:!*:11574::::::\nfixed:!*:11574::::::\n";
     assert!(text(&tree, "/etc/shadow").unwrap().ends_with(shadow));
-    let Some(Found::Dir(dir)) = tree.find("/var/lib/a") else {
+    let Some(Node::Dir(dir)) = tree.find("/var/lib/a") else {
         panic!()
     };
     assert_eq!(

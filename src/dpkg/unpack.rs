@@ -7,8 +7,8 @@ use crate::deb::{self, EntryKind, Md5};
 use crate::problem::{Problem, Problems};
 use crate::stream::{Content, ReadAt};
 use crate::tree::edit::EditError;
-use crate::tree::editor::{Action, Editor};
-use crate::tree::{Found, Kind, Leaf, LeafId, Stat, Time, Tree, show};
+use crate::tree::editor::{Action, TreeEditor};
+use crate::tree::{Leaf, LeafId, LeafKind, Node, Stat, Time, Tree, show};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -63,7 +63,7 @@ pub(super) fn md5_at(tree: &Tree, path: &[u8]) -> Result<Option<String>, EditErr
 
 /// One package on its way into the tree.
 pub(super) struct Unpacker<'w, 't> {
-    editor: &'w mut Editor<'t>,
+    editor: &'w mut TreeEditor<'t>,
     database: &'w mut Database,
     incoming: &'w Incoming,
     names: Names,
@@ -78,7 +78,7 @@ pub(super) struct Unpacker<'w, 't> {
 /// Puts the files of `incoming` into the tree and takes those of its older version out that the new
 /// one lacks.
 pub(super) fn unpack(
-    editor: &mut Editor<'_>,
+    editor: &mut TreeEditor<'_>,
     database: &mut Database,
     incoming: &Incoming,
     problems: &mut Problems,
@@ -180,8 +180,8 @@ impl Unpacker<'_, '_> {
 
     fn directory(&mut self, entry: &deb::Entry, path: &[u8]) -> Result<(), EditError> {
         match self.editor.tree().find(path) {
-            Some(Found::Dir(_)) => return Ok(()),
-            Some(Found::Leaf(_)) => {
+            Some(Node::Dir(_)) => return Ok(()),
+            Some(Node::Leaf(_)) => {
                 self.problem(format!(
                     "{} is a directory of the package and a file of the image",
                     show(path)
@@ -277,15 +277,15 @@ impl Unpacker<'_, '_> {
         match (&entry.kind, self.editor.tree().find_nofollow(&entry.path)) {
             (
                 EntryKind::File(new),
-                Some(Found::Leaf(Leaf {
-                    kind: Kind::File(old),
+                Some(Node::Leaf(Leaf {
+                    kind: LeafKind::File(old),
                     ..
                 })),
             ) => Ok(new.len() == old.len() && md5_of(new).map_err(io)? == md5_of(old).map_err(io)?),
             (
                 EntryKind::Symlink(new),
-                Some(Found::Leaf(Leaf {
-                    kind: Kind::Symlink(old),
+                Some(Node::Leaf(Leaf {
+                    kind: LeafKind::Symlink(old),
                     ..
                 })),
             ) => Ok(new == old),
@@ -294,7 +294,7 @@ impl Unpacker<'_, '_> {
     }
 
     fn leaf(&mut self, entry: &deb::Entry, path: &[u8]) -> Result<(), EditError> {
-        if let Some(Found::Dir(_)) = self.editor.tree().find_nofollow(path) {
+        if let Some(Node::Dir(_)) = self.editor.tree().find_nofollow(path) {
             if matches!(entry.kind, EntryKind::Symlink(_)) {
                 self.out.notes.push(format!(
                     "{} stays a directory where the package has a symbolic link",
@@ -315,25 +315,25 @@ impl Unpacker<'_, '_> {
             }
             EntryKind::File(content) => {
                 self.sum(&entry.path, content)?;
-                Kind::File(content.clone())
+                LeafKind::File(content.clone())
             }
             EntryKind::Symlink(target) => {
                 self.links.insert(entry.path.clone());
-                Kind::Symlink(target.clone())
+                LeafKind::Symlink(target.clone())
             }
-            EntryKind::CharDevice(major, minor) => Kind::CharDevice {
+            EntryKind::CharDevice(major, minor) => LeafKind::CharDevice {
                 major: *major,
                 minor: *minor,
             },
-            EntryKind::BlockDevice(major, minor) => Kind::BlockDevice {
+            EntryKind::BlockDevice(major, minor) => LeafKind::BlockDevice {
                 major: *major,
                 minor: *minor,
             },
-            EntryKind::Fifo => Kind::Fifo,
+            EntryKind::Fifo => LeafKind::Fifo,
             EntryKind::Hardlink(target) => return self.hardlink(path, target),
             EntryKind::Dir => return Ok(()),
         };
-        let stat = if matches!(kind, Kind::Symlink(_)) {
+        let stat = if matches!(kind, LeafKind::Symlink(_)) {
             Stat {
                 mode: 0o777,
                 ..stat
@@ -408,7 +408,7 @@ impl Unpacker<'_, '_> {
         let path = self.editor.tree().walk(path, true)?.path();
         let current = md5_at(self.editor.tree(), &path)?;
         let current_stat = match self.editor.tree().find_nofollow(&path) {
-            Some(Found::Leaf(leaf)) => Some(leaf.stat.clone()),
+            Some(Node::Leaf(leaf)) => Some(leaf.stat.clone()),
             _ => None,
         };
         self.out.conffiles.push(Conffile {
@@ -450,7 +450,7 @@ impl Unpacker<'_, '_> {
             &place,
             Leaf {
                 stat,
-                kind: Kind::File(content.clone()),
+                kind: LeafKind::File(content.clone()),
             },
             &reason,
         )?;
@@ -530,7 +530,7 @@ impl Unpacker<'_, '_> {
         }
         let reason = self.reason.clone();
         let gone = match self.editor.tree().find(name) {
-            Some(Found::Leaf(leaf)) if current != md5 => Some(leaf.clone()),
+            Some(Node::Leaf(leaf)) if current != md5 => Some(leaf.clone()),
             _ => None,
         };
         self.editor.remove(name, &reason)?;
@@ -546,8 +546,8 @@ impl Unpacker<'_, '_> {
             None => path.to_vec(),
         };
         let leave = match self.editor.tree().find_nofollow(&path) {
-            Some(Found::Dir(dir)) => !dir.entries.is_empty(),
-            Some(Found::Leaf(_)) => false,
+            Some(Node::Dir(dir)) => !dir.entries.is_empty(),
+            Some(Node::Leaf(_)) => false,
             None => true,
         };
         let reason = self.reason.clone();

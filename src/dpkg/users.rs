@@ -2,7 +2,7 @@
 
 use crate::tree::Tree;
 use crate::tree::edit::EditError;
-use crate::tree::editor::Editor;
+use crate::tree::editor::TreeEditor;
 use std::collections::BTreeMap;
 
 /// No file of users comes near this many bytes.
@@ -91,7 +91,7 @@ impl Accounts {
     }
 
     /// Writes them back.
-    pub(super) fn write(&self, editor: &mut Editor<'_>, reason: &str) -> Result<(), EditError> {
+    pub(super) fn write(&self, editor: &mut TreeEditor<'_>, reason: &str) -> Result<(), EditError> {
         let text = |lines: &[Line]| {
             lines
                 .iter()

@@ -4,8 +4,8 @@
 use super::database::Database;
 use crate::stream::{Content, ReadAt};
 use crate::tree::edit::EditError;
-use crate::tree::editor::{Action, Editor};
-use crate::tree::{Dir, Entry, Found, Kind, Leaf, Stat};
+use crate::tree::editor::{Action, TreeEditor};
+use crate::tree::{Dir, DirEntry, Leaf, LeafKind, Node, Stat};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(crate) struct Context {
 
 /// The world of one script.
 pub(crate) struct World<'w, 't> {
-    pub(crate) editor: &'w mut Editor<'t>,
+    pub(crate) editor: &'w mut TreeEditor<'t>,
     pub(crate) database: &'w mut Database,
     pub(crate) package: Context,
     /// Units that stay disabled.
@@ -71,20 +71,20 @@ impl World<'_, '_> {
     }
 
     /// What stands at a path, symlinks followed.
-    pub(crate) fn find(&self, path: &str) -> Option<Found<'_>> {
+    pub(crate) fn find(&self, path: &str) -> Option<Node<'_>> {
         self.editor.tree().find(path)
     }
 
     /// What stands at a path, the last symlink not followed.
-    pub(crate) fn find_nofollow(&self, path: &str) -> Option<Found<'_>> {
+    pub(crate) fn find_nofollow(&self, path: &str) -> Option<Node<'_>> {
         self.editor.tree().find_nofollow(path)
     }
 
     /// Whether a symlink stands at a path, and its target.
     pub(crate) fn link_target(&self, path: &str) -> Option<String> {
         match self.find_nofollow(path)? {
-            Found::Leaf(Leaf {
-                kind: Kind::Symlink(target),
+            Node::Leaf(Leaf {
+                kind: LeafKind::Symlink(target),
                 ..
             }) => Some(String::from_utf8_lossy(target).into_owned()),
             _ => None,
@@ -113,8 +113,8 @@ impl World<'_, '_> {
         } else {
             self.find_nofollow(path)
         }? {
-            Found::Dir(dir) => Some(&dir.stat),
-            Found::Leaf(leaf) => Some(&leaf.stat),
+            Node::Dir(dir) => Some(&dir.stat),
+            Node::Leaf(leaf) => Some(&leaf.stat),
         }
     }
 
@@ -185,7 +185,7 @@ impl World<'_, '_> {
     }
 
     /// Takes a path out of the tree.
-    pub(crate) fn remove(&mut self, path: &str) -> Result<Option<Entry>, EditError> {
+    pub(crate) fn remove(&mut self, path: &str) -> Result<Option<DirEntry>, EditError> {
         let reason = self.reason();
         self.editor.remove(path, &reason)
     }
@@ -198,13 +198,13 @@ impl World<'_, '_> {
     }
 
     /// Puts an entry that was taken out of the tree at another path.
-    pub(crate) fn place(&mut self, path: &str, entry: Entry) -> Result<(), EditError> {
+    pub(crate) fn place(&mut self, path: &str, entry: DirEntry) -> Result<(), EditError> {
         let reason = self.reason();
         let walk = self.editor.tree().walk(path.as_bytes(), false)?;
         let parents = Stat::root(0o755, self.editor.time());
         match entry {
-            Entry::Leaf(id) => self.editor.tree_mut().link(path, id, &parents)?,
-            Entry::Dir(dir) => self.place_dir(path, Arc::unwrap_or_clone(dir))?,
+            DirEntry::Leaf(id) => self.editor.tree_mut().link(path, id, &parents)?,
+            DirEntry::Dir(dir) => self.place_dir(path, Arc::unwrap_or_clone(dir))?,
         }
         self.editor.record(
             walk.path(),
@@ -227,8 +227,8 @@ impl World<'_, '_> {
             for (name, entry) in dir.entries {
                 let path = [&base[..], b"/", &name].concat();
                 match entry {
-                    Entry::Leaf(id) => self.editor.tree_mut().link(&path, id, &parents)?,
-                    Entry::Dir(inner) => {
+                    DirEntry::Leaf(id) => self.editor.tree_mut().link(&path, id, &parents)?,
+                    DirEntry::Dir(inner) => {
                         self.editor.tree_mut().mkdir(&path, &inner.stat.clone())?;
                         todo.push((path, Arc::unwrap_or_clone(inner)));
                     }
@@ -240,7 +240,7 @@ impl World<'_, '_> {
 
     /// Copies a regular file with mode, owner and time, as `cp -p`.
     pub(crate) fn copy(&mut self, from: &str, to: &str) -> Result<bool, EditError> {
-        let Some(Found::Leaf(leaf)) = self.find(from) else {
+        let Some(Node::Leaf(leaf)) = self.find(from) else {
             return Ok(false);
         };
         let leaf = leaf.clone();

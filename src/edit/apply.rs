@@ -13,7 +13,7 @@ use crate::plan::bootloader;
 use crate::plan::family::Role;
 use crate::plan::raw::{self, Blob};
 use crate::problem::{Problem, Problems};
-use crate::tree::editor::{Change, Editor};
+use crate::tree::editor::{Change, TreeEditor};
 use crate::tree::{Stat, Tree};
 use anyhow::{Context, Result};
 
@@ -50,9 +50,9 @@ pub(crate) fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<Ed
         |boot| boot.tree.clone(),
     );
     let mut data = Tree::new(Stat::root(0o755, time));
-    let mut root_editor = Editor::new(&mut root, time);
-    let mut boot_editor = Editor::new(&mut boot, time);
-    let mut data_editor = Editor::new(&mut data, time);
+    let mut root_editor = TreeEditor::new(&mut root, time);
+    let mut boot_editor = TreeEditor::new(&mut boot, time);
+    let mut data_editor = TreeEditor::new(&mut data, time);
     let mut problems = Problems::default();
     let mut notes = Vec::new();
 

@@ -48,7 +48,7 @@ pub fn net(filesystem: &'static str, golden: &Tree, after: &Tree, changes: &[Cha
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::editor::Editor;
+    use crate::tree::editor::TreeEditor;
     use crate::tree::{Stat, Time};
 
     #[test]
@@ -61,7 +61,7 @@ mod tests {
             .put_file("/gone", "1", Stat::root(0o644, Time::default()))
             .unwrap();
         let mut after = golden.clone();
-        let mut editor = Editor::new(&mut after, Time::default());
+        let mut editor = TreeEditor::new(&mut after, Time::default());
         editor.file("/new", "", 0o644, "first").unwrap();
         editor.file("/new", "x", 0o644, "last").unwrap();
         editor.file("/brief", "", 0o644, "r").unwrap();

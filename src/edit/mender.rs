@@ -5,7 +5,7 @@ use crate::edit::system::link_to_data;
 use crate::plan::family::{Family, Role};
 use crate::problem::Problem;
 use crate::tree::edit::EditError;
-use crate::tree::editor::{Action, Editor};
+use crate::tree::editor::{Action, TreeEditor};
 use crate::tree::{Tree, show};
 use serde_json::{Map, Value};
 
@@ -40,8 +40,8 @@ pub struct Client<'a> {
 /// # Errors
 /// A [`Problem`] when files of the image cannot be merged.
 pub fn integrate(
-    editor: &mut Editor,
-    data: &mut Editor,
+    editor: &mut TreeEditor,
+    data: &mut TreeEditor,
     client: &Client,
 ) -> Result<Vec<String>, Problem> {
     let failed = |e: EditError| Problem::new(format!("configuring the update client: {e}"));
@@ -74,7 +74,7 @@ pub fn integrate(
 }
 
 /// A configuration of the client in a tree, when there is one.
-fn settings(editor: &Editor, path: &str) -> Result<Option<Map<String, Value>>, Problem> {
+fn settings(editor: &TreeEditor, path: &str) -> Result<Option<Map<String, Value>>, Problem> {
     let broken = |e: &dyn std::fmt::Display| {
         Problem::new(format!("{path} of the image is not a JSON object: {e}"))
             .hint("correct the file, or remove it and set the values under [server]")
@@ -88,7 +88,7 @@ fn settings(editor: &Editor, path: &str) -> Result<Option<Map<String, Value>>, P
 /// `/etc/mender/mender.conf`: what the image has, overridden by the configuration, without the keys
 /// that belong on the data partition. What the image has in the client's fallback file, which the
 /// data partition's own replaces, comes along below all else.
-fn main_conf(editor: &mut Editor, data: &Editor, client: &Client) -> Result<(), Problem> {
+fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Result<(), Problem> {
     let old = settings(editor, CONF)?;
     let mut conf = settings(data, FALLBACK)?.unwrap_or_default();
     if old.as_ref().is_some_and(names_server) {
@@ -165,7 +165,11 @@ fn names_server(conf: &Map<String, Value>) -> bool {
         || listed.is_some_and(|servers| servers.iter().any(|server| full(server.get("ServerURL"))))
 }
 
-fn identity(editor: &mut Editor, data: &mut Editor, client: &Client) -> Result<(), EditError> {
+fn identity(
+    editor: &mut TreeEditor,
+    data: &mut TreeEditor,
+    client: &Client,
+) -> Result<(), EditError> {
     let parts = format!(
         "{{\n    \"RootfsPartA\" : \"{}\",\n    \"RootfsPartB\" : \"{}\"\n}}\n",
         client.family.path(Role::RootA),
@@ -201,7 +205,7 @@ fn identity(editor: &mut Editor, data: &mut Editor, client: &Client) -> Result<(
 }
 
 /// Programs that a managed client calls and that Debian's package of it does not install.
-fn scripts(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError> {
+fn scripts(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditError> {
     let reason = "a managed client needs it and its package has none";
     let identity = "/usr/share/mender/identity/mender-device-identity";
     if editor.tree().find_nofollow(identity).is_none() {
@@ -230,7 +234,7 @@ fn scripts(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError
 }
 
 /// The client's units start after `/data` is there.
-fn ordering(editor: &mut Editor) -> Result<(), EditError> {
+fn ordering(editor: &mut TreeEditor) -> Result<(), EditError> {
     for unit in ["mender-client", "mender-authd", "mender-updated"] {
         let dirs = [
             "/lib/systemd/system",
@@ -323,7 +327,10 @@ mod tests {
             files: Vec::new(),
             managed,
         };
-        let (mut editor, mut target) = (Editor::new(&mut root, time), Editor::new(&mut data, time));
+        let (mut editor, mut target) = (
+            TreeEditor::new(&mut root, time),
+            TreeEditor::new(&mut data, time),
+        );
         let notes = integrate(&mut editor, &mut target, &client).unwrap();
         drop((editor, target));
         let conf = root.read(CONF, LIMIT).unwrap();

@@ -14,8 +14,8 @@
 use crate::config::OwnerRule;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
-use crate::tree::editor::{Action, Editor};
-use crate::tree::{Entry, Found, Kind, Leaf, Stat, Tree, show};
+use crate::tree::editor::{Action, TreeEditor};
+use crate::tree::{DirEntry, Leaf, LeafKind, Node, Stat, Tree, show};
 
 /// Merges `overlay` onto the root of the tree; `reason` names the overlay. Everything carries the
 /// owner that the last matching rule of `owners` says, or else the one it has in the overlay.
@@ -23,7 +23,7 @@ use crate::tree::{Entry, Found, Kind, Leaf, Stat, Tree, show};
 /// # Errors
 /// Everything that stands in the way of something. The tree then holds the rest.
 pub fn graft(
-    editor: &mut Editor<'_>,
+    editor: &mut TreeEditor<'_>,
     overlay: &Tree,
     owners: &[OwnerRule],
     reason: &str,
@@ -39,8 +39,10 @@ pub fn graft(
         }
         let rule = owners.iter().rfind(|rule| rule.path.matches(&path));
         let result = match entry {
-            Entry::Dir(dir) => directory(editor, &path, owned(&dir.stat, rule, true), rule, reason),
-            Entry::Leaf(id) => leaf(editor, &path, overlay.leaf(*id), rule, reason),
+            DirEntry::Dir(dir) => {
+                directory(editor, &path, owned(&dir.stat, rule, true), rule, reason)
+            }
+            DirEntry::Leaf(id) => leaf(editor, &path, overlay.leaf(*id), rule, reason),
         };
         if let Err(what) = result {
             problems.push(Problem::new(format!("{reason}: {what}")));
@@ -65,7 +67,7 @@ pub fn unused<'r>(overlays: &[Tree], owners: &'r [OwnerRule]) -> Vec<&'r OwnerRu
 }
 
 /// Every path below the root with what is there, parents first.
-fn rows(tree: &Tree) -> Vec<(Vec<u8>, &Entry)> {
+fn rows(tree: &Tree) -> Vec<(Vec<u8>, &DirEntry)> {
     let mut rows = Vec::new();
     tree.visit(&mut |path, entry| rows.push((path.to_vec(), entry)));
     rows
@@ -97,7 +99,7 @@ fn owned(stat: &Stat, rule: Option<&OwnerRule>, is_dir: bool) -> Stat {
 }
 
 fn directory(
-    editor: &mut Editor<'_>,
+    editor: &mut TreeEditor<'_>,
     path: &[u8],
     stat: Stat,
     rule: Option<&OwnerRule>,
@@ -106,14 +108,14 @@ fn directory(
     let walk = editor.tree().walk(path, true)?;
     let real = walk.path();
     match editor.tree().find(&real) {
-        Some(Found::Leaf(_)) => {
+        Some(Node::Leaf(_)) => {
             return Err(EditError::InTheWay(
                 name(path, &real),
                 "not a directory",
                 "the directory of the overlay",
             ));
         }
-        Some(Found::Dir(there)) => {
+        Some(Node::Dir(there)) => {
             let new = rule.map_or_else(
                 || there.stat.clone(),
                 |rule| owned(&there.stat, Some(rule), true),
@@ -132,36 +134,36 @@ fn directory(
     Ok(())
 }
 
-fn set_stat(editor: &mut Editor<'_>, real: &[u8], stat: Stat) {
+fn set_stat(editor: &mut TreeEditor<'_>, real: &[u8], stat: Stat) {
     if let Some(there) = editor.tree_mut().stat_mut(real) {
         *there = stat;
     }
 }
 
 fn leaf(
-    editor: &mut Editor<'_>,
+    editor: &mut TreeEditor<'_>,
     path: &[u8],
     leaf: &Leaf,
     rule: Option<&OwnerRule>,
     reason: &str,
 ) -> Result<(), EditError> {
     let real = editor.tree().walk(path, false)?.path();
-    let what = if matches!(leaf.kind, Kind::Symlink(_)) {
+    let what = if matches!(leaf.kind, LeafKind::Symlink(_)) {
         "the symbolic link of the overlay"
     } else {
         "the file of the overlay"
     };
     let in_the_way = |stands| Err(EditError::InTheWay(name(path, &real), stands, what));
-    let brings_file = matches!(leaf.kind, Kind::File(_));
+    let brings_file = matches!(leaf.kind, LeafKind::File(_));
     match editor.tree().find_nofollow(&real) {
-        Some(Found::Dir(_)) => return in_the_way("a directory"),
-        Some(Found::Leaf(_)) if brings_file && editor.tree().dir(&real).is_some() => {
+        Some(Node::Dir(_)) => return in_the_way("a directory"),
+        Some(Node::Leaf(_)) if brings_file && editor.tree().dir(&real).is_some() => {
             return in_the_way("a symbolic link to a directory");
         }
         _ => {}
     }
     let stat = match leaf.kind {
-        Kind::Symlink(_) => Stat {
+        LeafKind::Symlink(_) => Stat {
             mode: leaf.stat.mode,
             ..owned(&leaf.stat, rule, false)
         },
@@ -229,7 +231,7 @@ mod tests {
 
     /// What became of the image: the changes as `+`, `~` and a path, and the problems.
     fn graft_text(image: &mut Tree, overlay: &Tree, owners: &[OwnerRule]) -> (Vec<String>, String) {
-        let mut editor = Editor::new(image, NEW);
+        let mut editor = TreeEditor::new(image, NEW);
         let problems = graft(&mut editor, overlay, owners, "overlay x")
             .err()
             .map(|p| p.to_string())
@@ -367,8 +369,8 @@ mod tests {
         ];
         assert_eq!(changes, expected);
         let stat = |path: &str| match image.find_nofollow(path).unwrap() {
-            Found::Dir(dir) => (dir.stat.mode, dir.stat.uid, dir.stat.mtime),
-            Found::Leaf(leaf) => (leaf.stat.mode, leaf.stat.uid, leaf.stat.mtime),
+            Node::Dir(dir) => (dir.stat.mode, dir.stat.uid, dir.stat.mtime),
+            Node::Leaf(leaf) => (leaf.stat.mode, leaf.stat.uid, leaf.stat.mtime),
         };
         assert_eq!(stat("/srv"), (0o2770, 33, OLD));
         assert_eq!(stat("/home"), (0o755, 0, OLD));

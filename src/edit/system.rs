@@ -5,8 +5,8 @@ use crate::edit::fstab::{Mount, Present, merge};
 use crate::plan::family::{Family, Role};
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
-use crate::tree::editor::{Action, Editor};
-use crate::tree::{Entry, Found, Kind, Leaf, Tree};
+use crate::tree::editor::{Action, TreeEditor};
+use crate::tree::{DirEntry, Leaf, LeafKind, Node, Tree};
 
 /// How much of a text file is read.
 const TEXT_LIMIT: u64 = 4 << 20;
@@ -38,7 +38,7 @@ pub struct System<'a> {
 /// # Errors
 /// What editing said.
 pub fn integrate(
-    editor: &mut Editor,
+    editor: &mut TreeEditor,
     system: &System,
     problems: &mut Problems,
 ) -> Result<Vec<String>, EditError> {
@@ -74,7 +74,7 @@ pub fn integrate(
 /// Tells `initramfs-tools(7)` what the root filesystem is. It would ask the device that `fstab`
 /// names, which is none: the next initrd that the device makes would lack the program that checks
 /// the root filesystem.
-fn initramfs(editor: &mut Editor) -> Result<(), EditError> {
+fn initramfs(editor: &mut TreeEditor) -> Result<(), EditError> {
     if editor.tree().dir("/etc/initramfs-tools").is_none() {
         return Ok(());
     }
@@ -89,7 +89,7 @@ fn initramfs(editor: &mut Editor) -> Result<(), EditError> {
 }
 
 fn fstab(
-    editor: &mut Editor,
+    editor: &mut TreeEditor,
     system: &System,
     problems: &mut Problems,
 ) -> Result<Vec<String>, EditError> {
@@ -147,7 +147,7 @@ fn fstab(
 }
 
 /// Resuming from a swap partition that is gone makes the initramfs wait half a minute at each boot.
-fn resume(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError> {
+fn resume(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditError> {
     const PATH: &str = "/etc/initramfs-tools/conf.d/resume";
     let Some(text) = editor.text(PATH, TEXT_LIMIT)? else {
         return Ok(());
@@ -169,7 +169,7 @@ fn resume(editor: &mut Editor, notes: &mut Vec<String>) -> Result<(), EditError>
     Ok(())
 }
 
-fn grow(editor: &mut Editor, family: &Family) -> Result<(), EditError> {
+fn grow(editor: &mut TreeEditor, family: &Family) -> Result<(), EditError> {
     let reason = "the data partition grows to the end of the disk";
     let device = family.path(Role::Data);
     editor.file(
@@ -206,7 +206,7 @@ fn grow(editor: &mut Editor, family: &Family) -> Result<(), EditError> {
 }
 
 /// New files have no labels: SELinux must label the filesystem at first boot.
-fn selinux(editor: &mut Editor) -> Result<(), EditError> {
+fn selinux(editor: &mut TreeEditor) -> Result<(), EditError> {
     let Some(text) = editor.text("/etc/selinux/config", TEXT_LIMIT)? else {
         return Ok(());
     };
@@ -230,7 +230,7 @@ fn selinux(editor: &mut Editor) -> Result<(), EditError> {
 ///
 /// # Errors
 /// A [`Problem`] when something in the way cannot be moved.
-pub fn move_data(editor: &mut Editor, data: &mut Editor) -> Result<(), Problem> {
+pub fn move_data(editor: &mut TreeEditor, data: &mut TreeEditor) -> Result<(), Problem> {
     move_below(editor, "/data", data, "/", "moved to the data partition")
         .map_err(|e| Problem::new(format!("moving /data to the data partition: {e}")))
 }
@@ -241,18 +241,18 @@ pub fn move_data(editor: &mut Editor, data: &mut Editor) -> Result<(), Problem> 
 /// # Errors
 /// What editing said, when both sides have something under one name that cannot be merged.
 pub fn move_below(
-    editor: &mut Editor,
+    editor: &mut TreeEditor,
     from: &str,
-    data: &mut Editor,
+    data: &mut TreeEditor,
     to: &str,
     reason: &str,
 ) -> Result<(), EditError> {
-    if !matches!(editor.tree().find_nofollow(from), Some(Found::Dir(dir)) if !dir.entries.is_empty())
+    if !matches!(editor.tree().find_nofollow(from), Some(Node::Dir(dir)) if !dir.entries.is_empty())
     {
         return Ok(());
     }
     let source = editor.tree().clone();
-    let Some(Found::Dir(dir)) = source.find_nofollow(from) else {
+    let Some(Node::Dir(dir)) = source.find_nofollow(from) else {
         return Ok(());
     };
     let mut copier = Copier {
@@ -277,22 +277,22 @@ struct Copier<'a> {
 impl Copier<'_> {
     fn copy(
         &mut self,
-        entries: &std::collections::BTreeMap<Vec<u8>, Entry>,
+        entries: &std::collections::BTreeMap<Vec<u8>, DirEntry>,
         base: &[u8],
-        data: &mut Editor,
+        data: &mut TreeEditor,
         reason: &str,
     ) -> Result<(), EditError> {
         for (name, entry) in entries {
             let path = [base, b"/", name].concat();
             match entry {
-                Entry::Dir(dir) => {
+                DirEntry::Dir(dir) => {
                     if data.tree().find_nofollow(&path).is_none() {
                         data.tree_mut().mkdir(&path, &dir.stat)?;
                         data.record(path.clone(), Action::Added, reason);
                     }
                     self.copy(&dir.entries, &path, data, reason)?;
                 }
-                Entry::Leaf(id) => self.leaf(*id, &path, data, reason)?,
+                DirEntry::Leaf(id) => self.leaf(*id, &path, data, reason)?,
             }
         }
         Ok(())
@@ -302,7 +302,7 @@ impl Copier<'_> {
         &mut self,
         id: crate::tree::LeafId,
         path: &[u8],
-        data: &mut Editor,
+        data: &mut TreeEditor,
         reason: &str,
     ) -> Result<(), EditError> {
         if let Some(known) = self.ids.get(&id) {
@@ -324,20 +324,20 @@ impl Copier<'_> {
 /// # Errors
 /// What editing said.
 pub fn link_to_data(
-    editor: &mut Editor,
+    editor: &mut TreeEditor,
     path: &str,
     target: &str,
-    data: &mut Editor,
+    data: &mut TreeEditor,
     to: &str,
 ) -> Result<(), EditError> {
     let reason = "state of the update client, on the data partition";
     data.dir(to, if to == "/mender" { 0o700 } else { 0o755 }, reason)?;
     match editor.tree().find_nofollow(path) {
-        Some(Found::Leaf(Leaf {
-            kind: Kind::Symlink(old),
+        Some(Node::Leaf(Leaf {
+            kind: LeafKind::Symlink(old),
             ..
         })) if old == target.as_bytes() => return Ok(()),
-        Some(Found::Dir(_)) => {
+        Some(Node::Dir(_)) => {
             move_below(editor, path, data, to, reason)?;
             editor.remove(path, reason)?;
         }
@@ -361,8 +361,8 @@ mod tests {
         root.put_file("/var/lib/mender/key", "k", stat.clone())
             .unwrap();
         let mut data = Tree::new(stat.clone());
-        let mut editor = Editor::new(&mut root, Time::default());
-        let mut target = Editor::new(&mut data, Time::default());
+        let mut editor = TreeEditor::new(&mut root, Time::default());
+        let mut target = TreeEditor::new(&mut data, Time::default());
         link_to_data(
             &mut editor,
             "/var/lib/mender",

@@ -9,17 +9,17 @@ use crate::plan::board::Image;
 use crate::plan::conditions::Conditions;
 use crate::problem::{Problem, Problems};
 use crate::stream::{FileSource, Source};
-use crate::tree::editor::Editor;
-use crate::tree::{Entry, Tree, host, show};
+use crate::tree::editor::TreeEditor;
+use crate::tree::{DirEntry, Tree, host, show};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The three filesystems being edited.
 pub(crate) struct Filesystems<'e, 't> {
-    pub(crate) root: &'e mut Editor<'t>,
-    pub(crate) boot: &'e mut Editor<'t>,
-    pub(crate) data: &'e mut Editor<'t>,
+    pub(crate) root: &'e mut TreeEditor<'t>,
+    pub(crate) boot: &'e mut TreeEditor<'t>,
+    pub(crate) data: &'e mut TreeEditor<'t>,
 }
 
 impl<'t> Filesystems<'_, 't> {
@@ -53,7 +53,7 @@ impl<'t> Filesystems<'_, 't> {
         paths
     }
 
-    fn of(&mut self, target: Target) -> &mut Editor<'t> {
+    fn of(&mut self, target: Target) -> &mut TreeEditor<'t> {
         match target {
             Target::Rootfs => self.root,
             Target::Boot => self.boot,
@@ -79,7 +79,10 @@ impl<'a> Additions<'a> {
     ///
     /// # Errors
     /// What listing directories said.
-    pub(crate) fn packages(&mut self, editor: &mut Editor) -> Result<Vec<dpkg::InstalledPackage>> {
+    pub(crate) fn packages(
+        &mut self,
+        editor: &mut TreeEditor,
+    ) -> Result<Vec<dpkg::InstalledPackage>> {
         let client = &self.config.client;
         let mut debs = Vec::new();
         for pattern in &client.packages {
@@ -137,7 +140,7 @@ impl<'a> Additions<'a> {
         Ok(installed.packages)
     }
 
-    fn install(&mut self, editor: &mut Editor, wanted: &dpkg::Request) -> dpkg::Installed {
+    fn install(&mut self, editor: &mut TreeEditor, wanted: &dpkg::Request) -> dpkg::Installed {
         match dpkg::install(editor, wanted) {
             Ok(installed) => {
                 self.notes.extend(installed.notes.iter().cloned());
@@ -243,7 +246,7 @@ impl<'a> Additions<'a> {
         &mut self,
         target: Target,
         dir: &Path,
-        editor: &mut Editor,
+        editor: &mut TreeEditor,
         reason: &str,
         guarded: Option<usize>,
     ) -> Option<Tree> {
@@ -286,8 +289,8 @@ impl<'a> Additions<'a> {
     pub(crate) fn client(
         &mut self,
         plan: &Plan,
-        root: &mut Editor,
-        data: &mut Editor,
+        root: &mut TreeEditor,
+        data: &mut TreeEditor,
     ) -> Result<()> {
         let client = client(self.config, plan)?;
         match mender::integrate(root, data, &client) {
@@ -300,7 +303,7 @@ impl<'a> Additions<'a> {
 }
 
 /// The paths of the overlay `tree` that one of the editor's changes from number `from` on wrote.
-fn replaced(tree: &Tree, editor: &Editor, from: usize) -> Vec<Vec<u8>> {
+fn replaced(tree: &Tree, editor: &TreeEditor, from: usize) -> Vec<Vec<u8>> {
     let written = editor.changes().get(from..).unwrap_or_default();
     let mut out = Vec::new();
     tree.visit(&mut |path, entry| {
@@ -309,7 +312,7 @@ fn replaced(tree: &Tree, editor: &Editor, from: usize) -> Vec<Vec<u8>> {
             .walk(path, false)
             .map(|walk| walk.path())
             .unwrap_or_else(|_| path.to_vec());
-        if matches!(entry, Entry::Leaf(_)) && written.iter().any(|change| change.path == real) {
+        if matches!(entry, DirEntry::Leaf(_)) && written.iter().any(|change| change.path == real) {
             out.push(path.to_vec());
         }
     });
@@ -319,12 +322,12 @@ fn replaced(tree: &Tree, editor: &Editor, from: usize) -> Vec<Vec<u8>> {
 /// What an overlay has in a directory, under the names that the directory `there` of the boot
 /// partition has already: FAT does not tell cases apart.
 fn as_named(brought: Entries, there: &Entries) -> Entries {
-    let rename = |(name, entry): (crate::tree::Name, Entry)| {
+    let rename = |(name, entry): (crate::tree::Name, DirEntry)| {
         let known = there
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(&name));
         match (entry, known) {
-            (Entry::Dir(dir), Some((known, Entry::Dir(below)))) => {
+            (DirEntry::Dir(dir), Some((known, DirEntry::Dir(below)))) => {
                 let mut dir = Arc::unwrap_or_clone(dir);
                 dir.entries = as_named(dir.entries, &below.entries);
                 (known.clone(), dir.into())
@@ -337,7 +340,7 @@ fn as_named(brought: Entries, there: &Entries) -> Entries {
 }
 
 /// The entries of a directory by name.
-type Entries = std::collections::BTreeMap<crate::tree::Name, Entry>;
+type Entries = std::collections::BTreeMap<crate::tree::Name, DirEntry>;
 
 /// What the client is told, from `[server]`.
 fn client<'p>(config: &'p Config, plan: &'p Plan) -> Result<mender::Client<'p>> {

@@ -2,7 +2,7 @@
 
 use crate::platform::Architecture;
 use crate::tree::edit::EditError;
-use crate::tree::{Found, Kind, Leaf, Tree, show};
+use crate::tree::{Leaf, LeafKind, Node, Tree, show};
 use serde::Serialize;
 
 /// The fields of `os-release(5)` that decide anything.
@@ -241,8 +241,8 @@ fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>
 #[must_use]
 pub fn symlink(tree: &Tree, path: &str) -> Option<String> {
     match tree.find_nofollow(path)? {
-        Found::Leaf(Leaf {
-            kind: Kind::Symlink(target),
+        Node::Leaf(Leaf {
+            kind: LeafKind::Symlink(target),
             ..
         }) => Some(show(target)),
         _ => None,

@@ -5,7 +5,7 @@ use crate::golden::bootloader::has_raspberry_firmware;
 use crate::golden::facts::Facts;
 use crate::platform::{Architecture, Firmware};
 use crate::tree::edit::EditError;
-use crate::tree::{Entry, Tree, show};
+use crate::tree::{DirEntry, Tree, show};
 use serde::Serialize;
 
 /// What can start an image, by the name that configurations use, and how that is known.
@@ -210,10 +210,10 @@ fn child_dir<'t>(
     Some((found.0, entry_dir(found.1)?))
 }
 
-fn entry_dir(entry: &Entry) -> Option<&crate::tree::Dir> {
+fn entry_dir(entry: &DirEntry) -> Option<&crate::tree::Dir> {
     match entry {
-        Entry::Dir(dir) => Some(dir),
-        Entry::Leaf(_) => None,
+        DirEntry::Dir(dir) => Some(dir),
+        DirEntry::Leaf(_) => None,
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn boot_options(stamp: &Stamp, boot: Option<&Boot>) -> fat::Options {
         volume_id,
         label,
         time: stamp.time,
-        kind: fat::Kind::Auto,
+        kind: fat::RequestedKind::Auto,
         hidden_sectors: 0,
     }
 }

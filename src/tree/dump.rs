@@ -1,6 +1,6 @@
 //! The text form of a tree that tests compare: one sorted line for each path.
 
-use super::{Entry, Kind, LeafId, Stat, Tree, show};
+use super::{DirEntry, LeafId, LeafKind, Stat, Tree, show};
 use crate::digest::{hex, sha256};
 use crate::stream::ReadAt;
 use std::collections::BTreeMap;
@@ -15,17 +15,17 @@ use std::io;
 /// What reading a file said.
 pub fn dump(tree: &Tree) -> io::Result<String> {
     let mut first: BTreeMap<LeafId, String> = BTreeMap::new();
-    let mut rows: Vec<(Vec<u8>, &Entry)> = Vec::new();
+    let mut rows: Vec<(Vec<u8>, &DirEntry)> = Vec::new();
     tree.visit(&mut |path, entry| rows.push((path.to_vec(), entry)));
     let mut out = String::new();
     let _ = writeln!(out, "/ dir {}", stat_text(&tree.root.stat));
     for (path, entry) in rows {
         let path = show(&path);
         match entry {
-            Entry::Dir(dir) => {
+            DirEntry::Dir(dir) => {
                 let _ = writeln!(out, "{path} dir {}", stat_text(&dir.stat));
             }
-            Entry::Leaf(id) => {
+            DirEntry::Leaf(id) => {
                 let leaf = tree.leaf(*id);
                 let group = first.entry(*id).or_insert_with(|| path.clone());
                 let kind = kind_text(&leaf.kind)?;
@@ -36,17 +36,17 @@ pub fn dump(tree: &Tree) -> io::Result<String> {
     Ok(out)
 }
 
-fn kind_text(kind: &Kind) -> io::Result<String> {
+fn kind_text(kind: &LeafKind) -> io::Result<String> {
     Ok(match kind {
-        Kind::File(content) => {
+        LeafKind::File(content) => {
             let digest = hex(&sha256(content)?);
             format!("file size={} sha256={digest}", content.len())
         }
-        Kind::Symlink(target) => format!("symlink -> {}", show(target)),
-        Kind::CharDevice { major, minor } => format!("char {major}:{minor}"),
-        Kind::BlockDevice { major, minor } => format!("block {major}:{minor}"),
-        Kind::Fifo => "fifo".into(),
-        Kind::Socket => "socket".into(),
+        LeafKind::Symlink(target) => format!("symlink -> {}", show(target)),
+        LeafKind::CharDevice { major, minor } => format!("char {major}:{minor}"),
+        LeafKind::BlockDevice { major, minor } => format!("block {major}:{minor}"),
+        LeafKind::Fifo => "fifo".into(),
+        LeafKind::Socket => "socket".into(),
     })
 }
 

@@ -1,8 +1,8 @@
 //! Reading and changing a tree by path. Every path is walked inside the root (see [`Tree::walk`]):
 //! nothing can leave it.
 
-use super::path::{Found, WalkError};
-use super::{Dir, Entry, Kind, Leaf, LeafId, Stat, Tree, show};
+use super::path::{Node, WalkError};
+use super::{Dir, DirEntry, Leaf, LeafId, LeafKind, Stat, Tree, show};
 use crate::stream::Content;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Tree {
     /// What stands at `path`, the last symlink followed; `None` when nothing does or the walk
     /// fails.
     #[must_use]
-    pub fn find(&self, path: impl AsRef<[u8]>) -> Option<Found<'_>> {
+    pub fn find(&self, path: impl AsRef<[u8]>) -> Option<Node<'_>> {
         let walk = self
             .walk(path.as_ref(), true)
             .ok()
@@ -47,7 +47,7 @@ impl Tree {
 
     /// What stands at `path`, the last symlink not followed.
     #[must_use]
-    pub fn find_nofollow(&self, path: impl AsRef<[u8]>) -> Option<Found<'_>> {
+    pub fn find_nofollow(&self, path: impl AsRef<[u8]>) -> Option<Node<'_>> {
         let walk = self
             .walk(path.as_ref(), false)
             .ok()
@@ -59,8 +59,8 @@ impl Tree {
     #[must_use]
     pub fn dir(&self, path: impl AsRef<[u8]>) -> Option<&Dir> {
         match self.find(path)? {
-            Found::Dir(dir) => Some(dir),
-            Found::Leaf(_) => None,
+            Node::Dir(dir) => Some(dir),
+            Node::Leaf(_) => None,
         }
     }
 
@@ -68,8 +68,8 @@ impl Tree {
     #[must_use]
     pub fn file(&self, path: impl AsRef<[u8]>) -> Option<&Content> {
         match self.find(path)? {
-            Found::Leaf(Leaf {
-                kind: Kind::File(content),
+            Node::Leaf(Leaf {
+                kind: LeafKind::File(content),
                 ..
             }) => Some(content),
             _ => None,
@@ -129,8 +129,8 @@ impl Tree {
                 .entry(name.clone())
                 .or_insert_with(|| Dir::new(stat.clone()).into());
             match entry {
-                Entry::Dir(next) => dir = Arc::make_mut(next),
-                Entry::Leaf(_) => {
+                DirEntry::Dir(next) => dir = Arc::make_mut(next),
+                DirEntry::Leaf(_) => {
                     return Err(EditError::InTheWay(
                         show(path),
                         "not a directory",
@@ -170,7 +170,7 @@ impl Tree {
             path,
             Leaf {
                 stat,
-                kind: Kind::File(Content::bytes(bytes)),
+                kind: LeafKind::File(Content::bytes(bytes)),
             },
         )
     }
@@ -189,7 +189,7 @@ impl Tree {
             path,
             Leaf {
                 stat: Stat::root(0o777, time),
-                kind: Kind::Symlink(target.into()),
+                kind: LeafKind::Symlink(target.into()),
             },
         )
     }
@@ -213,10 +213,10 @@ impl Tree {
         let dir = self
             .dir_real_mut(&parent)
             .ok_or_else(|| EditError::Missing(show(path)))?;
-        if matches!(dir.entries.get(name), Some(Entry::Dir(_))) {
+        if matches!(dir.entries.get(name), Some(DirEntry::Dir(_))) {
             return Err(in_the_way());
         }
-        dir.entries.insert(name.clone(), Entry::Leaf(id));
+        dir.entries.insert(name.clone(), DirEntry::Leaf(id));
         Ok(())
     }
 
@@ -225,7 +225,7 @@ impl Tree {
     ///
     /// # Errors
     /// [`EditError::Walk`].
-    pub fn remove(&mut self, path: impl AsRef<[u8]>) -> Result<Option<Entry>, EditError> {
+    pub fn remove(&mut self, path: impl AsRef<[u8]>) -> Result<Option<DirEntry>, EditError> {
         let walk = self.walk(path.as_ref(), false)?;
         let Some((name, parent)) = walk.real.split_last() else {
             return Ok(None);
@@ -246,8 +246,8 @@ impl Tree {
             return Some(&mut self.root.stat);
         };
         let id = match self.dir_real_mut(parent)?.entries.get(name)? {
-            Entry::Leaf(id) => *id,
-            Entry::Dir(_) => return self.dir_real_mut(&walk.real).map(|dir| &mut dir.stat),
+            DirEntry::Leaf(id) => *id,
+            DirEntry::Dir(_) => return self.dir_real_mut(&walk.real).map(|dir| &mut dir.stat),
         };
         Some(&mut self.leaf_mut(id).stat)
     }

@@ -1,9 +1,9 @@
-//! An [`Editor`] changes a tree and keeps the list of what it changed and why: the list goes into
+//! An [`TreeEditor`] changes a tree and keeps the list of what it changed and why: the list goes into
 //! the report, and a comparison of the result with the golden image must find these changes and no
 //! others.
 
 use super::edit::EditError;
-use super::{Entry, Found, Kind, Leaf, LeafId, Stat, Time, Tree, show};
+use super::{DirEntry, Leaf, LeafId, LeafKind, Node, Stat, Time, Tree, show};
 use crate::stream::{Content, ReadAt};
 
 /// What was done to a path.
@@ -30,13 +30,13 @@ pub struct Change {
 
 /// A tree being edited, and the record of it.
 #[derive(Debug)]
-pub struct Editor<'t> {
+pub struct TreeEditor<'t> {
     tree: &'t mut Tree,
     time: Time,
     changes: Vec<Change>,
 }
 
-impl<'t> Editor<'t> {
+impl<'t> TreeEditor<'t> {
     /// Starts to edit `tree`; what is made carries `time`.
     #[must_use]
     pub fn new(tree: &'t mut Tree, time: Time) -> Self {
@@ -53,7 +53,7 @@ impl<'t> Editor<'t> {
         self.tree
     }
 
-    /// The tree, for changes that are recorded by hand with [`Editor::record`].
+    /// The tree, for changes that are recorded by hand with [`TreeEditor::record`].
     pub fn tree_mut(&mut self) -> &mut Tree {
         self.tree
     }
@@ -115,7 +115,7 @@ impl<'t> Editor<'t> {
     /// Whether what is at `path` (a last symlink not followed) is what `leaf` would be but for its
     /// times.
     fn already(&self, path: &[u8], leaf: &Leaf) -> Result<bool, EditError> {
-        let Some(Found::Leaf(old)) = self.tree.find_nofollow(path) else {
+        let Some(Node::Leaf(old)) = self.tree.find_nofollow(path) else {
             return Ok(false);
         };
         let marks = |stat: &Stat| {
@@ -129,11 +129,11 @@ impl<'t> Editor<'t> {
         };
         let same = marks(&old.stat) == marks(&leaf.stat)
             && match (&old.kind, &leaf.kind) {
-                (Kind::File(old), Kind::File(new)) => {
+                (LeafKind::File(old), LeafKind::File(new)) => {
                     old.len() == new.len()
                         && bytes(path, old, new.len())? == bytes(path, new, new.len())?
                 }
-                (Kind::Symlink(old), Kind::Symlink(new)) => old == new,
+                (LeafKind::Symlink(old), LeafKind::Symlink(new)) => old == new,
                 _ => false,
             };
         Ok(same)
@@ -164,7 +164,7 @@ impl<'t> Editor<'t> {
         reason: &str,
     ) -> Result<(), EditError> {
         let bytes: Vec<u8> = bytes.into();
-        let kind = Kind::File(Content::bytes(bytes));
+        let kind = LeafKind::File(Content::bytes(bytes));
         self.place(
             path.as_ref(),
             Leaf {
@@ -190,7 +190,7 @@ impl<'t> Editor<'t> {
         let path = path.as_ref();
         let real = self.tree.walk(path, true)?.path();
         let stat = match self.tree.find(path) {
-            Some(Found::Leaf(leaf)) => Stat {
+            Some(Node::Leaf(leaf)) => Stat {
                 mtime: self.time,
                 ctime: self.time,
                 ..leaf.stat.clone()
@@ -202,7 +202,7 @@ impl<'t> Editor<'t> {
             &real,
             Leaf {
                 stat,
-                kind: Kind::File(Content::bytes(bytes)),
+                kind: LeafKind::File(Content::bytes(bytes)),
             },
             reason,
         )
@@ -222,7 +222,7 @@ impl<'t> Editor<'t> {
             path.as_ref(),
             Leaf {
                 stat: Stat::root(0o777, self.time),
-                kind: Kind::Symlink(target.into()),
+                kind: LeafKind::Symlink(target.into()),
             },
             reason,
         )
@@ -257,7 +257,7 @@ impl<'t> Editor<'t> {
         &mut self,
         path: impl AsRef<[u8]>,
         reason: &str,
-    ) -> Result<Option<Entry>, EditError> {
+    ) -> Result<Option<DirEntry>, EditError> {
         let real = self.tree.walk(path.as_ref(), false)?.path();
         let gone = self.tree.remove(path)?;
         if gone.is_some() {
@@ -320,7 +320,7 @@ mod tests {
         let mut tree = Tree::new(Stat::root(0o755, Time::default()));
         tree.put_symlink("/bin", "usr/bin", Time::default())
             .unwrap();
-        let mut editor = Editor::new(&mut tree, Time::default());
+        let mut editor = TreeEditor::new(&mut tree, Time::default());
         editor.file("/bin/tool", "a", 0o755, "r").unwrap();
         editor.rewrite("/bin/tool", "b", 0o600, "again").unwrap();
         editor.remove("/bin", "tidy").unwrap();

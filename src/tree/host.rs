@@ -6,7 +6,7 @@
 //! is part of what is checked in.
 
 use super::edit::EditError;
-use super::{Kind, Leaf, Stat, Time, Tree};
+use super::{Leaf, LeafKind, Stat, Time, Tree};
 use crate::stream::{Content, FileSource, HostFile, ReadAt, Run, Source};
 
 use std::fs::{FileType, Metadata};
@@ -108,7 +108,7 @@ fn leaf(entry: &DirEntry, meta: &Metadata, time: Time) -> Result<Leaf, Error> {
         let target = std::fs::read_link(path).map_err(Error::io(path))?;
         return Ok(Leaf {
             stat: Stat::root(0o777, time),
-            kind: Kind::Symlink(target.into_os_string().into_vec()),
+            kind: LeafKind::Symlink(target.into_os_string().into_vec()),
         });
     }
     if !meta.is_file() {
@@ -120,7 +120,7 @@ fn leaf(entry: &DirEntry, meta: &Metadata, time: Time) -> Result<Leaf, Error> {
     let content = content(path).map_err(Error::io(path))?;
     Ok(Leaf {
         stat: stat(meta, time),
-        kind: Kind::File(content),
+        kind: LeafKind::File(content),
     })
 }
 
@@ -161,7 +161,7 @@ fn content(path: &Path) -> io::Result<Content> {
 #[cfg(test)]
 mod tests {
     use super::super::dump::dump;
-    use super::super::{Entry, Found, show};
+    use super::super::{DirEntry, Node, show};
     use super::*;
     use std::ffi::OsStr;
     use std::fs;
@@ -219,8 +219,8 @@ mod tests {
         let file = fs::File::create(dir.path().join(name)).unwrap();
         file.set_len(1 << 20).unwrap();
         let tree = read(dir.path(), TIME).unwrap();
-        let Some(Found::Leaf(Leaf {
-            kind: Kind::File(content),
+        let Some(Node::Leaf(Leaf {
+            kind: LeafKind::File(content),
             ..
         })) = tree.find(b"/caf\xe9")
         else {
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!((content.len(), content.data_len()), (1 << 20, 0));
         tree.visit(&mut |path, entry| {
             assert_eq!(
-                (show(path), matches!(entry, Entry::Leaf(_))),
+                (show(path), matches!(entry, DirEntry::Leaf(_))),
                 ("/caf\\xe9".into(), true)
             )
         });

@@ -12,7 +12,7 @@ mod path;
 
 pub use crate::stamp::Time;
 use crate::stream::Content;
-pub use path::{Found, Walk, WalkError, show};
+pub use path::{Node, Walk, WalkError, show};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -110,7 +110,7 @@ pub struct LeafId(usize);
 
 /// What a leaf is.
 #[derive(Clone, Debug)]
-pub enum Kind {
+pub enum LeafKind {
     /// A regular file.
     File(Content),
     /// A symbolic link and its target.
@@ -141,7 +141,7 @@ pub struct Leaf {
     /// Owner, times, attributes.
     pub stat: Stat,
     /// What it is.
-    pub kind: Kind,
+    pub kind: LeafKind,
 }
 
 /// A directory.
@@ -150,7 +150,7 @@ pub struct Dir {
     /// Owner, times, attributes.
     pub stat: Stat,
     /// Children by name, `.` and `..` left out.
-    pub entries: BTreeMap<Name, Entry>,
+    pub entries: BTreeMap<Name, DirEntry>,
 }
 
 impl Dir {
@@ -166,7 +166,7 @@ impl Dir {
 
 /// A child of a directory.
 #[derive(Clone, Debug)]
-pub enum Entry {
+pub enum DirEntry {
     /// A directory, which has one parent only. A copy of the tree shares it until one of them
     /// changes it.
     Dir(Arc<Dir>),
@@ -174,7 +174,7 @@ pub enum Entry {
     Leaf(LeafId),
 }
 
-impl From<Dir> for Entry {
+impl From<Dir> for DirEntry {
     fn from(dir: Dir) -> Self {
         Self::Dir(Arc::new(dir))
     }
@@ -231,7 +231,7 @@ impl Tree {
     pub fn link_counts(&self) -> BTreeMap<LeafId, u32> {
         let mut counts = BTreeMap::new();
         self.visit(&mut |_, entry| {
-            if let Entry::Leaf(id) = entry {
+            if let DirEntry::Leaf(id) = entry {
                 *counts.entry(*id).or_insert(0) += 1;
             }
         });
@@ -240,14 +240,14 @@ impl Tree {
 
     /// Calls `f` with every path (bytes, with a leading `/`) and entry below the root, parents
     /// before children, in bytewise order of names within each directory.
-    pub fn visit<'t>(&'t self, f: &mut dyn FnMut(&[u8], &'t Entry)) {
-        fn walk<'t>(dir: &'t Dir, path: &mut Vec<u8>, f: &mut dyn FnMut(&[u8], &'t Entry)) {
+    pub fn visit<'t>(&'t self, f: &mut dyn FnMut(&[u8], &'t DirEntry)) {
+        fn walk<'t>(dir: &'t Dir, path: &mut Vec<u8>, f: &mut dyn FnMut(&[u8], &'t DirEntry)) {
             for (name, entry) in &dir.entries {
                 let len = path.len();
                 path.push(b'/');
                 path.extend_from_slice(name);
                 f(path, entry);
-                if let Entry::Dir(dir) = entry {
+                if let DirEntry::Dir(dir) = entry {
                     walk(dir, path, f);
                 }
                 path.truncate(len);

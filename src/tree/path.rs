@@ -1,7 +1,7 @@
 //! Paths within a tree: resolved as a process with the tree as its root would, so no symlink leads
 //! out of it.
 
-use super::{Dir, Entry, Kind, Leaf, Tree};
+use super::{Dir, DirEntry, Leaf, LeafKind, Tree};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -96,9 +96,9 @@ impl Tree {
             }
             match entry {
                 None => exists = false,
-                Some(Found::Dir(dir)) => dirs.push(dir),
-                Some(Found::Leaf(Leaf {
-                    kind: Kind::Symlink(target),
+                Some(Node::Dir(dir)) => dirs.push(dir),
+                Some(Node::Leaf(Leaf {
+                    kind: LeafKind::Symlink(target),
                     ..
                 })) if follow_last || !todo.is_empty() => {
                     links += 1;
@@ -114,8 +114,8 @@ impl Tree {
                         todo.push_front(part);
                     }
                 }
-                Some(Found::Leaf(_)) if todo.is_empty() => {}
-                Some(Found::Leaf(_)) => {
+                Some(Node::Leaf(_)) if todo.is_empty() => {}
+                Some(Node::Leaf(_)) => {
                     let here = Walk { real, exists };
                     return Err(WalkError::NotADirectory(show(path), show(&here.path())));
                 }
@@ -125,24 +125,24 @@ impl Tree {
     }
 
     /// What stands at real components (no symlink is followed).
-    pub(super) fn entry_real(&self, real: &[Vec<u8>]) -> Option<Found<'_>> {
+    pub(super) fn entry_real(&self, real: &[Vec<u8>]) -> Option<Node<'_>> {
         let mut dir = &self.root;
         let Some((last, parents)) = real.split_last() else {
-            return Some(Found::Dir(dir));
+            return Some(Node::Dir(dir));
         };
         for name in parents {
             match dir.entries.get(name)? {
-                Entry::Dir(next) => dir = next,
-                Entry::Leaf(_) => return None,
+                DirEntry::Dir(next) => dir = next,
+                DirEntry::Leaf(_) => return None,
             }
         }
         Some(self.found(dir.entries.get(last)?))
     }
 
-    fn found<'t>(&'t self, entry: &'t Entry) -> Found<'t> {
+    fn found<'t>(&'t self, entry: &'t DirEntry) -> Node<'t> {
         match entry {
-            Entry::Dir(dir) => Found::Dir(dir),
-            Entry::Leaf(id) => Found::Leaf(self.leaf(*id)),
+            DirEntry::Dir(dir) => Node::Dir(dir),
+            DirEntry::Leaf(id) => Node::Leaf(self.leaf(*id)),
         }
     }
 
@@ -151,8 +151,8 @@ impl Tree {
         let mut dir = &mut self.root;
         for name in real {
             match dir.entries.get_mut(name)? {
-                Entry::Dir(next) => dir = Arc::make_mut(next),
-                Entry::Leaf(_) => return None,
+                DirEntry::Dir(next) => dir = Arc::make_mut(next),
+                DirEntry::Leaf(_) => return None,
             }
         }
         Some(dir)
@@ -161,7 +161,7 @@ impl Tree {
 
 /// What stands at a path.
 #[derive(Clone, Copy, Debug)]
-pub enum Found<'t> {
+pub enum Node<'t> {
     /// A directory.
     Dir(&'t Dir),
     /// Anything else.

@@ -2,9 +2,9 @@
 //! something of ours stands there.
 
 use super::TEXT_LIMIT;
-use crate::tree::Entry;
+use crate::tree::DirEntry;
 use crate::tree::edit::EditError;
-use crate::tree::editor::Editor;
+use crate::tree::editor::TreeEditor;
 
 /// Where dpkg keeps diversions: three lines for each, the path, where it goes, and for whom.
 const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
@@ -14,7 +14,7 @@ const STAND_IN: &str = include_str!("../../../configs/device/common/stand-in.sh"
 /// Diverts the program at `path`, as `dpkg-divert` does, and puts one that does nothing in its
 /// place. Returns what the user should know.
 pub(in crate::boot) fn divert(
-    root: &mut Editor<'_>,
+    root: &mut TreeEditor<'_>,
     path: &str,
     reason: &str,
 ) -> Result<Option<String>, EditError> {
@@ -26,7 +26,7 @@ pub(in crate::boot) fn divert(
         return Ok((!ours).then(|| format!("{path} is diverted already: what stands there now must not touch the boot partition")));
     }
     let moved = format!("{path}.distrib");
-    if let Some(Entry::Leaf(id)) = root.remove(path, reason)? {
+    if let Some(DirEntry::Leaf(id)) = root.remove(path, reason)? {
         let leaf = root.tree().leaf(id).clone();
         root.put(&moved, leaf, reason)?;
     }

@@ -1,6 +1,6 @@
 //! Names on the boot partition, whatever their case.
 
-use crate::tree::{Entry, Tree, show};
+use crate::tree::{DirEntry, Tree, show};
 
 /// `path` with each component in the case in which the tree has it already: a FAT filesystem knows
 /// no other difference.
@@ -24,7 +24,7 @@ pub(in crate::boot) fn names(tree: &Tree, path: &str) -> Vec<Vec<u8>> {
     let dir = tree.dir(find_name(tree, path));
     let entries = dir.map(|dir| dir.entries.iter()).into_iter().flatten();
     entries
-        .filter(|(_, entry)| matches!(entry, Entry::Dir(_) | Entry::Leaf(_)))
+        .filter(|(_, entry)| matches!(entry, DirEntry::Dir(_) | DirEntry::Leaf(_)))
         .map(|(name, _)| name.clone())
         .collect()
 }

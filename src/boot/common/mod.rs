@@ -11,7 +11,7 @@ pub mod tools;
 pub(in crate::boot) mod version;
 
 use crate::problem::{Problem, Problems};
-use crate::tree::{Entry, Kind, Tree, show};
+use crate::tree::{DirEntry, LeafKind, Tree, show};
 
 /// The longest text file that is read whole (bytes).
 pub(in crate::boot) const TEXT_LIMIT: u64 = 4 << 20;
@@ -46,8 +46,8 @@ pub(in crate::boot) fn file_names(tree: &Tree, dir: &str) -> Vec<String> {
         return Vec::new();
     };
     let files = found.entries.iter().filter(|(_, entry)| match entry {
-        Entry::Leaf(id) => matches!(tree.leaf(*id).kind, Kind::File(_)),
-        Entry::Dir(_) => false,
+        DirEntry::Leaf(id) => matches!(tree.leaf(*id).kind, LeafKind::File(_)),
+        DirEntry::Dir(_) => false,
     });
     files.map(|(name, _)| show(name)).collect()
 }

@@ -3,7 +3,7 @@
 
 use super::fill_template;
 use crate::tree::edit::EditError;
-use crate::tree::editor::Editor;
+use crate::tree::editor::TreeEditor;
 
 /// What both scripts share.
 const COMMON: &str = include_str!("../../../configs/device/common/bootenv-common.sh");
@@ -29,7 +29,7 @@ fn with_common(script: &str) -> String {
 
 /// Runs `program --finish-boot` once for each boot, where systemd is the init system.
 pub(in crate::boot) fn finish_on_boot(
-    root: &mut Editor<'_>,
+    root: &mut TreeEditor<'_>,
     name: &str,
     program: &str,
     mount: &str,

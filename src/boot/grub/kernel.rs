@@ -11,7 +11,7 @@ use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::Tree;
-use crate::tree::editor::Editor;
+use crate::tree::editor::TreeEditor;
 
 /// The pairs of names that the boot script tries, but for the newest `/boot/vmlinuz-*`, which comes
 /// last.
@@ -151,7 +151,7 @@ fn check(path: &str, content: &Content, arch: Architecture) -> Result<bool, Prob
 
 /// The arguments that the image boots with, and `more`: those of its default menu entry, else of
 /// `/etc/default/grub`.
-pub(super) fn arguments(root: &Editor<'_>, more: &str) -> Result<Arguments, Problem> {
+pub(super) fn arguments(root: &TreeEditor<'_>, more: &str) -> Result<Arguments, Problem> {
     let (origin, mut words) =
         image_arguments(root.tree()).map_err(|e| Problem::new(e.to_string()))?;
     // What an earlier conversion added is decided anew.

@@ -24,7 +24,7 @@ use crate::platform::Architecture;
 use crate::platform::TableKind;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
-use crate::tree::editor::Editor;
+use crate::tree::editor::TreeEditor;
 use kernel::Kernels;
 use programs::Programs;
 
@@ -67,8 +67,8 @@ pub struct InstalledGrub {
 /// # Errors
 /// All [`Problems`] that were found; the trees are then half edited.
 pub fn integrate(
-    root: &mut Editor<'_>,
-    boot: &mut Editor<'_>,
+    root: &mut TreeEditor<'_>,
+    boot: &mut TreeEditor<'_>,
     options: &GrubOptions<'_>,
 ) -> Result<InstalledGrub, Problems> {
     let mut problems = Problems::default();
@@ -109,7 +109,7 @@ pub fn integrate(
 
 /// The programs and the script on the boot partition.
 fn install_programs(
-    boot: &mut Editor<'_>,
+    boot: &mut TreeEditor<'_>,
     programs: &Programs,
     options: &GrubOptions<'_>,
 ) -> Result<(), EditError> {
@@ -199,7 +199,10 @@ pub fn stage1(options: &GrubOptions<'_>) -> String {
 }
 
 /// The environment on the boot partition.
-fn install_environment(boot: &mut Editor<'_>, options: &GrubOptions<'_>) -> Result<(), EditError> {
+fn install_environment(
+    boot: &mut TreeEditor<'_>,
+    options: &GrubOptions<'_>,
+) -> Result<(), EditError> {
     for (name, bytes) in environment::factory(options.roots[0]) {
         let path = find_name(boot.tree(), &format!("{}/{name}", environment::DIRECTORY));
         boot.file(
@@ -213,7 +216,7 @@ fn install_environment(boot: &mut Editor<'_>, options: &GrubOptions<'_>) -> Resu
 }
 
 /// The tools of the environment in the root filesystem.
-fn install_tools(root: &mut Editor<'_>, options: &GrubOptions<'_>) -> Result<(), EditError> {
+fn install_tools(root: &mut TreeEditor<'_>, options: &GrubOptions<'_>) -> Result<(), EditError> {
     let reason = "environment tools of the update client";
     root.file(
         "/usr/bin/grub-mender-grubenv-print",
@@ -244,7 +247,7 @@ fn install_tools(root: &mut Editor<'_>, options: &GrubOptions<'_>) -> Result<(),
 
 /// What the script and the menu need of the root filesystem to start its kernel.
 fn install_kernel(
-    root: &mut Editor<'_>,
+    root: &mut TreeEditor<'_>,
     kernels: &Kernels,
     arguments: &Arguments,
 ) -> Result<(), EditError> {
@@ -288,7 +291,7 @@ fn install_kernel(
 }
 
 /// Keeps package updates on the device from undoing the integration.
-fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
+fn protect(root: &mut TreeEditor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
     for platform in Architecture::ALL.map(Architecture::grub_platform) {
         for name in ["core.efi", "grub.efi"] {
             root.remove(

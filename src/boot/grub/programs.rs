@@ -9,8 +9,8 @@ use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::edit::EditError;
-use crate::tree::editor::Editor;
-use crate::tree::{Kind, Leaf, Stat, Tree};
+use crate::tree::editor::TreeEditor;
+use crate::tree::{Leaf, LeafKind, Stat, Tree};
 
 /// The longest program that is believed to be one (bytes); GRUB has about 4 MiB.
 const LIMIT: u64 = 64 << 20;
@@ -200,7 +200,7 @@ impl Program {
 
 /// Puts a program on the boot partition.
 pub(super) fn copy(
-    boot: &mut Editor<'_>,
+    boot: &mut TreeEditor<'_>,
     path: &str,
     program: &Program,
     reason: &str,
@@ -208,7 +208,7 @@ pub(super) fn copy(
     let path = find_name(boot.tree(), path);
     let leaf = Leaf {
         stat: Stat::root(0o644, boot.time()),
-        kind: Kind::File(program.content.clone()),
+        kind: LeafKind::File(program.content.clone()),
     };
     boot.place(
         &path,

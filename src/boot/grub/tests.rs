@@ -4,7 +4,7 @@ use crate::boot::common::env_block::variables;
 use crate::boot::common::grub_menu::image_arguments;
 use crate::stamp::Time;
 use crate::tree::dump::dump;
-use crate::tree::{Entry, Kind, Stat, Tree, show};
+use crate::tree::{DirEntry, LeafKind, Stat, Tree, show};
 use std::collections::BTreeMap;
 
 fn stat() -> Stat {
@@ -80,8 +80,8 @@ fn options(arch: Architecture) -> GrubOptions<'static> {
 fn run(trees: &mut [Tree; 2], options: &GrubOptions<'_>) -> Result<InstalledGrub, Problems> {
     let [root, boot] = trees;
     let mut editors = [
-        Editor::new(root, Time::default()),
-        Editor::new(boot, Time::default()),
+        TreeEditor::new(root, Time::default()),
+        TreeEditor::new(boot, Time::default()),
     ];
     let [root, boot] = &mut editors;
     integrate(root, boot, options)
@@ -91,12 +91,12 @@ fn run(trees: &mut [Tree; 2], options: &GrubOptions<'_>) -> Result<InstalledGrub
 fn texts(tree: &Tree) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     tree.visit(&mut |path, entry| {
-        if let Entry::Leaf(id) = entry {
+        if let DirEntry::Leaf(id) = entry {
             let text = match &tree.leaf(*id).kind {
-                Kind::File(content) => {
+                LeafKind::File(content) => {
                     String::from_utf8_lossy(&content.read_all(1 << 20).unwrap()).into_owned()
                 }
-                Kind::Symlink(target) => format!("-> {}", show(target)),
+                LeafKind::Symlink(target) => format!("-> {}", show(target)),
                 other => format!("{other:?}"),
             };
             out.insert(show(path), text);

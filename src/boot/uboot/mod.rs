@@ -24,8 +24,8 @@ use crate::golden::bootloader::is_raspberry_pi;
 use crate::golden::facts;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
-use crate::tree::editor::Editor;
-use crate::tree::{Kind, Leaf, Stat};
+use crate::tree::editor::TreeEditor;
+use crate::tree::{Leaf, LeafKind, Stat};
 use kernel::Kernel;
 
 pub use options::{EnvStorage, UBootOptions};
@@ -64,8 +64,8 @@ pub struct InstalledUBoot {
 /// # Errors
 /// All [`Problems`] that were found; the trees are then half edited.
 pub fn integrate(
-    root: &mut Editor<'_>,
-    boot: &mut Editor<'_>,
+    root: &mut TreeEditor<'_>,
+    boot: &mut TreeEditor<'_>,
     options: &UBootOptions<'_>,
 ) -> Result<InstalledUBoot, Problems> {
     let mut problems = Problems::default();
@@ -128,7 +128,7 @@ pub fn integrate(
 
 /// The script and the environment on the boot partition.
 fn install_script(
-    boot: &mut Editor<'_>,
+    boot: &mut TreeEditor<'_>,
     options: &UBootOptions<'_>,
     is_pi: bool,
 ) -> Result<(), EditError> {
@@ -161,7 +161,7 @@ fn install_script(
 
 /// The tools of the environment in the root filesystem.
 fn install_tools(
-    root: &mut Editor<'_>,
+    root: &mut TreeEditor<'_>,
     options: &UBootOptions<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
@@ -219,14 +219,14 @@ fn install_tools(
 
 /// The names of the kernel and what belongs to it, and the hooks that keep them current.
 fn install_kernel(
-    root: &mut Editor<'_>,
+    root: &mut TreeEditor<'_>,
     kernel: &Kernel,
     arguments: &str,
 ) -> Result<(), EditError> {
     for (path, content) in &kernel.copies {
         let leaf = Leaf {
             stat: Stat::root(0o644, root.time()),
-            kind: Kind::File(content.clone()),
+            kind: LeafKind::File(content.clone()),
         };
         root.place(
             path.as_bytes(),
@@ -293,7 +293,7 @@ fn slot_env(kernel: &Kernel, arguments: &str) -> Result<Vec<u8>, TooLong> {
 }
 
 /// Keeps package updates on the device from undoing the integration.
-fn protect(root: &mut Editor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
+fn protect(root: &mut TreeEditor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
     for (program, reason) in [
         (
             "/usr/sbin/flash-kernel",

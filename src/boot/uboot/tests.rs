@@ -103,8 +103,8 @@ fn integrated(
     options: &UBootOptions<'_>,
 ) -> Result<(InstalledUBoot, [Tree; 2]), Problems> {
     let mut editors = [
-        Editor::new(&mut root, Time::default()),
-        Editor::new(&mut boot, Time::default()),
+        TreeEditor::new(&mut root, Time::default()),
+        TreeEditor::new(&mut boot, Time::default()),
     ];
     let [root_editor, boot_editor] = &mut editors;
     let installed = integrate(root_editor, boot_editor, options)?;

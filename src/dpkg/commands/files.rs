@@ -4,7 +4,7 @@ use super::super::users::Names;
 use super::super::world::World;
 use super::{Ran, has, known, mode, options};
 use crate::stream::Content;
-use crate::tree::{Entry, Found, Kind, Leaf, Stat, show};
+use crate::tree::{DirEntry, Leaf, LeafKind, Node, Stat, show};
 
 pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
     match word {
@@ -67,8 +67,8 @@ fn mkdir(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
 
 fn empty_dir(world: &World<'_, '_>, path: &str) -> Option<bool> {
     match world.find_nofollow(path)? {
-        Found::Dir(dir) => Some(dir.entries.is_empty()),
-        Found::Leaf(_) => None,
+        Node::Dir(dir) => Some(dir.entries.is_empty()),
+        Node::Leaf(_) => None,
     }
 }
 
@@ -114,7 +114,7 @@ fn rm(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
         }
         match world.find_nofollow(bare) {
             None => status |= i32::from(!force),
-            Some(Found::Dir(_)) if !recursive => status = 1,
+            Some(Node::Dir(_)) if !recursive => status = 1,
             Some(_) => {
                 world.remove(bare)?;
                 world.done(format!("removed {bare}"));
@@ -130,7 +130,7 @@ fn below(world: &World<'_, '_>, path: &str, recursive: bool) -> Vec<String> {
     let mut out = vec![path.to_owned()];
     let mut todo = vec![path.to_owned()];
     while let Some(base) = todo.pop().filter(|_| recursive) {
-        let Some(Found::Dir(dir)) = world.find_nofollow(&base) else {
+        let Some(Node::Dir(dir)) = world.find_nofollow(&base) else {
             continue;
         };
         for (name, entry) in &dir.entries {
@@ -139,7 +139,7 @@ fn below(world: &World<'_, '_>, path: &str, recursive: bool) -> Vec<String> {
                 base.trim_end_matches('/'),
                 String::from_utf8_lossy(name)
             );
-            if matches!(entry, Entry::Dir(_)) {
+            if matches!(entry, DirEntry::Dir(_)) {
                 todo.push(path.clone());
             }
             out.push(path);
@@ -267,7 +267,7 @@ fn ln(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     };
     if world.find_nofollow(&path).is_some() {
         let force = has(&options, 'f') || options.contains(&"--force");
-        if !force || matches!(world.find_nofollow(&path), Some(Found::Dir(_))) {
+        if !force || matches!(world.find_nofollow(&path), Some(Node::Dir(_))) {
             return Ok(Some(1));
         }
     }
@@ -320,11 +320,11 @@ fn cp(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     let [from, to] = operands.as_slice() else {
         return Ok(None);
     };
-    let Some(Found::Leaf(leaf)) = world.find(from) else {
+    let Some(Node::Leaf(leaf)) = world.find(from) else {
         return Ok(if world.exists(from) { None } else { Some(1) });
     };
     let Leaf {
-        kind: Kind::File(content),
+        kind: LeafKind::File(content),
         stat,
     } = leaf
     else {
@@ -373,7 +373,7 @@ fn put(
         &real,
         Leaf {
             stat,
-            kind: Kind::File(content),
+            kind: LeafKind::File(content),
         },
         &reason,
     )?;

@@ -4,7 +4,7 @@
 use super::super::unpack::md5_at;
 use super::super::world::World;
 use super::{Ran, dpkg, files};
-use crate::tree::Entry;
+use crate::tree::DirEntry;
 use crate::tree::edit::EditError;
 
 /// A call: what stands before `--`, and the parameters of the script behind it.
@@ -242,9 +242,9 @@ fn all_owned(world: &World<'_, '_>, package: &str, path: &str) -> bool {
         for (name, entry) in &dir.entries {
             let path = format!("{path}/{}", String::from_utf8_lossy(name));
             match entry {
-                Entry::Dir(_) => todo.push(path),
-                Entry::Leaf(_) if !owns(world, package, &path) => return false,
-                Entry::Leaf(_) => {}
+                DirEntry::Dir(_) => todo.push(path),
+                DirEntry::Leaf(_) if !owns(world, package, &path) => return false,
+                DirEntry::Leaf(_) => {}
             }
         }
     }

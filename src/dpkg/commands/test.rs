@@ -1,7 +1,7 @@
 //! `test` and `[`.
 
 use super::super::world::World;
-use crate::tree::{Found, Kind};
+use crate::tree::{LeafKind, Node};
 
 /// Expressions of more words are outside of the model, which looks into them recursively.
 const MAX_WORDS: usize = 64;
@@ -68,7 +68,7 @@ fn binary(args: &[&str]) -> Option<bool> {
 
 fn unary(world: &World<'_, '_>, operator: &str, operand: &str) -> Option<bool> {
     let kind = |path: &str| match world.find(path) {
-        Some(Found::Leaf(leaf)) => Some(&leaf.kind),
+        Some(Node::Leaf(leaf)) => Some(&leaf.kind),
         _ => None,
     };
     Some(match operator {
@@ -92,10 +92,10 @@ fn unary(world: &World<'_, '_>, operator: &str, operand: &str) -> Option<bool> {
         "-g" => world
             .stat(operand, true)
             .is_some_and(|stat| stat.mode & 0o2000 != 0),
-        "-p" => matches!(kind(operand), Some(Kind::Fifo)),
-        "-S" => matches!(kind(operand), Some(Kind::Socket)),
-        "-b" => matches!(kind(operand), Some(Kind::BlockDevice { .. })),
-        "-c" => matches!(kind(operand), Some(Kind::CharDevice { .. })),
+        "-p" => matches!(kind(operand), Some(LeafKind::Fifo)),
+        "-S" => matches!(kind(operand), Some(LeafKind::Socket)),
+        "-b" => matches!(kind(operand), Some(LeafKind::BlockDevice { .. })),
+        "-c" => matches!(kind(operand), Some(LeafKind::CharDevice { .. })),
         // No terminal is there when an image is made.
         "-t" => false,
         _ => return None,

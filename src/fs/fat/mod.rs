@@ -20,7 +20,7 @@ mod write;
 
 pub use format::{FatKind, Info};
 pub use read::read;
-pub use write::{Kind, Options, minimum_size, write};
+pub use write::{Options, RequestedKind, minimum_size, write};
 
 use std::io;
 

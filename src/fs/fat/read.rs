@@ -5,7 +5,7 @@ use super::Error;
 use super::format::{ENTRY, FatKind, Geometry, Info, MAX_ENTRIES, attr, from_dos, le16, le32};
 use super::name::{LongParts, Short, oem_text, show_short};
 use crate::stream::{Content, ReadAt, Run, Source};
-use crate::tree::{Dir, Entry, Kind, Leaf, Stat, Time, Tree, show};
+use crate::tree::{Dir, DirEntry, Leaf, LeafKind, Stat, Time, Tree, show};
 
 /// Directories within directories beyond this are taken for damage: no path of a living system is
 /// so long.
@@ -338,9 +338,9 @@ impl Reader {
                 mode: entry.stat.mode & 0o666,
                 ..entry.stat.clone()
             };
-            Entry::Leaf(self.tree.add_leaf(Leaf {
+            DirEntry::Leaf(self.tree.add_leaf(Leaf {
                 stat,
-                kind: Kind::File(content),
+                kind: LeafKind::File(content),
             }))
         };
         if dir.entries.insert(name.into_bytes(), made).is_some() {

@@ -5,14 +5,14 @@ use super::Error;
 use super::format::{ENTRY, FatKind, MAX_ENTRIES, attr, to_dos};
 use super::name::{self, Short};
 use crate::stream::{Content, ReadAt, Run};
-use crate::tree::{Dir, Entry, Kind as LeafKind, Stat, Time, Tree, show};
+use crate::tree::{Dir, DirEntry, LeafKind, Stat, Time, Tree, show};
 use crate::units::{KIB, SECTOR, align_up};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Which width the table has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum RequestedKind {
     /// FAT32 where it can be (from about 33 MiB on), else FAT16, else FAT12.
     #[default]
     Auto,
@@ -32,7 +32,7 @@ pub struct Options {
     /// The label's time.
     pub time: Time,
     /// Which width.
-    pub kind: Kind,
+    pub kind: RequestedKind,
     /// The sectors before the partition, for firmware that reads `BPB_HiddSec`.
     pub hidden_sectors: u32,
 }
@@ -96,11 +96,11 @@ pub fn minimum_size(tree: &Tree, options: &Options) -> Result<u64, Error> {
     smallest(&Plan::new(tree)?, options.kind)
 }
 
-fn smallest(plan: &Plan<'_>, kind: Kind) -> Result<u64, Error> {
+fn smallest(plan: &Plan<'_>, kind: RequestedKind) -> Result<u64, Error> {
     let mut size = match kind {
-        Kind::Auto => 16 * SECTOR,
-        Kind::Fat16 => FAT16_LEAST * SECTOR,
-        Kind::Fat32 => FAT32_LEAST * SECTOR,
+        RequestedKind::Auto => 16 * SECTOR,
+        RequestedKind::Fat16 => FAT16_LEAST * SECTOR,
+        RequestedKind::Fat32 => FAT32_LEAST * SECTOR,
     };
     loop {
         match layout(size, kind, plan)? {
@@ -170,7 +170,7 @@ impl<'t> Plan<'t> {
                 .into_iter()
                 .rev()
             {
-                if let Entry::Dir(child) = entry {
+                if let DirEntry::Dir(child) = entry {
                     todo.push((join(&path, name), child, index, Some(slot)));
                 }
             }
@@ -247,8 +247,8 @@ fn dir_plan<'t>(
         let short = short
             .ok_or_else(|| unwritable(&path, "too many names here have the same short form"))?;
         let (stat, what) = match entry {
-            Entry::Dir(dir) => (&dir.stat, What::Dir(0)),
-            Entry::Leaf(id) => {
+            DirEntry::Dir(dir) => (&dir.stat, What::Dir(0)),
+            DirEntry::Leaf(id) => {
                 let leaf = tree.leaf(*id);
                 (&leaf.stat, What::File(file(&leaf.kind, &path)?))
             }
@@ -424,7 +424,7 @@ impl Layout {
 
 /// Chooses kind and cluster size for a size in bytes; `None` when it is too small (or too large)
 /// for the kind.
-fn layout(size: u64, kind: Kind, plan: &Plan<'_>) -> Result<Option<Layout>, Error> {
+fn layout(size: u64, kind: RequestedKind, plan: &Plan<'_>) -> Result<Option<Layout>, Error> {
     let total = u32::try_from(size / SECTOR)
         .map_err(|_| Error::Options(format!("{size} bytes are too many for FAT")))?;
     let root = plan.dirs.first().map_or(0, |root| root.len / ENTRY);
@@ -460,11 +460,11 @@ fn layout(size: u64, kind: Kind, plan: &Plan<'_>) -> Result<Option<Layout>, Erro
         )
     };
     Ok(match kind {
-        Kind::Auto => fat32()
+        RequestedKind::Auto => fat32()
             .or_else(|| small(FatKind::Fat16))
             .or_else(|| small(FatKind::Fat12)),
-        Kind::Fat16 => small(FatKind::Fat16),
-        Kind::Fat32 => fat32(),
+        RequestedKind::Fat16 => small(FatKind::Fat16),
+        RequestedKind::Fat32 => fat32(),
     })
 }
 

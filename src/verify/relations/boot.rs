@@ -5,7 +5,7 @@ use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log};
 use super::{grubenv, simulation, uboot, uboot_raw};
 use crate::boot::state;
-use crate::tree::{Entry, Tree, show};
+use crate::tree::{DirEntry, Tree, show};
 
 /// What our first stage can be told by: it asks the slot for its kernel and arguments.
 const OWN: &str = "mender-slot.env";
@@ -38,9 +38,9 @@ impl Boot<'_> {
             real.push('/');
             real.push_str(&show(name));
             match entry {
-                Entry::Dir(next) => dir = next,
-                Entry::Leaf(_) if at + 1 == parts.len() => {}
-                Entry::Leaf(_) => return None,
+                DirEntry::Dir(next) => dir = next,
+                DirEntry::Leaf(_) if at + 1 == parts.len() => {}
+                DirEntry::Leaf(_) => return None,
             }
         }
         Some(real)

@@ -5,7 +5,7 @@ use super::super::finding::{Location, Log, Severity};
 use super::elf;
 use crate::artifact::{self, ArtifactReport};
 use crate::digest::hex;
-use crate::tree::{Found, Kind, Leaf, Tree, show};
+use crate::tree::{Leaf, LeafKind, Node, Tree, show};
 
 /// Files that make a device who it is; two devices must never share them.
 const IDENTITY: [&str; 3] = ["mender-agent.pem", "mender-store", "mender-store-lock"];
@@ -179,8 +179,8 @@ fn state(root: &Tree, data: &Tree, roles: &Roles, log: &mut Log) {
         (place("/data"), text)
     });
     let link = match root.find_nofollow("/var/lib/mender") {
-        Some(Found::Leaf(Leaf {
-            kind: Kind::Symlink(target),
+        Some(Node::Leaf(Leaf {
+            kind: LeafKind::Symlink(target),
             ..
         })) => show(target),
         Some(_) => "no link".to_owned(),

@@ -13,8 +13,8 @@ use goldsmith::platform::Architecture;
 use goldsmith::platform::TableKind;
 use goldsmith::stamp::Time;
 use goldsmith::stream::ReadAt as _;
-use goldsmith::tree::editor::Editor;
-use goldsmith::tree::{Entry, Kind, Stat, Tree};
+use goldsmith::tree::editor::TreeEditor;
+use goldsmith::tree::{DirEntry, LeafKind, Stat, Tree};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -221,8 +221,8 @@ fn make_golden(arch: Architecture, packages: &Path) -> Golden {
     boot.put_file("/efi/debian/grub.cfg", "echo old\n", stat())
         .unwrap();
     let mut editors = [
-        Editor::new(&mut root, Time::default()),
-        Editor::new(&mut boot, Time::default()),
+        TreeEditor::new(&mut root, Time::default()),
+        TreeEditor::new(&mut boot, Time::default()),
     ];
     let [root_editor, boot_editor] = &mut editors;
     let installed = grub::integrate(root_editor, boot_editor, &options(arch)).unwrap();
@@ -292,12 +292,12 @@ fn write_tree(tree: &Tree, to: &Path) {
     tree.visit(&mut |path, entry| {
         let path = to.join(std::str::from_utf8(&path[1..]).unwrap());
         match entry {
-            Entry::Dir(_) => fs::create_dir_all(path).unwrap(),
-            Entry::Leaf(id) => match &tree.leaf(*id).kind {
-                Kind::File(content) => {
+            DirEntry::Dir(_) => fs::create_dir_all(path).unwrap(),
+            DirEntry::Leaf(id) => match &tree.leaf(*id).kind {
+                LeafKind::File(content) => {
                     fs::write(path, content.read_all(content.len()).unwrap()).unwrap()
                 }
-                Kind::Symlink(target) => {
+                LeafKind::Symlink(target) => {
                     std::os::unix::fs::symlink(std::str::from_utf8(target).unwrap(), path).unwrap();
                 }
                 other => panic!("{other:?}"),

@@ -9,7 +9,7 @@ use goldsmith::image::output::{BlockMap, android_sparse, qcow2};
 use goldsmith::image::table::{DiskId, Partition, Table, types};
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::{Content, Source};
-use goldsmith::tree::{Kind, Leaf, Stat, Tree};
+use goldsmith::tree::{Leaf, LeafKind, Stat, Tree};
 use goldsmith::units::{Lba, MIB};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -99,7 +99,7 @@ fn tree() -> Tree {
         "/holes",
         Leaf {
             stat: stat(0o644),
-            kind: Kind::File(holes),
+            kind: LeafKind::File(holes),
         },
     )
     .unwrap();
@@ -111,7 +111,7 @@ fn tree() -> Tree {
         "/null",
         Leaf {
             stat: stat(0o666),
-            kind: Kind::CharDevice { major: 1, minor: 3 },
+            kind: LeafKind::CharDevice { major: 1, minor: 3 },
         },
     )
     .unwrap();
@@ -119,7 +119,7 @@ fn tree() -> Tree {
         "/fifo",
         Leaf {
             stat: stat(0o666),
-            kind: Kind::Fifo,
+            kind: LeafKind::Fifo,
         },
     )
     .unwrap();
@@ -159,8 +159,8 @@ fn the_writers_give_the_bytes_of_this_release() {
         .unwrap();
     }
     for (name, kind, size) in [
-        ("fat16", fat::Kind::Fat16, 12),
-        ("fat32", fat::Kind::Fat32, 40),
+        ("fat16", fat::RequestedKind::Fat16, 12),
+        ("fat32", fat::RequestedKind::Fat32, 40),
     ] {
         let options = fat::Options {
             volume_id: 5,
@@ -218,7 +218,7 @@ fn golden(path: &Path) {
         volume_id: 7,
         label: Some("ESP".into()),
         time: TIME,
-        kind: fat::Kind::Auto,
+        kind: fat::RequestedKind::Auto,
         hidden_sectors: 2048,
     };
     let esp = fat::write(&Tree::new(Stat::root(0o755, TIME)), 8 * MIB, &esp).unwrap();

@@ -4,8 +4,8 @@
 use crate::support::{run, scratch, tool};
 use goldsmith::dpkg::{Installed, Request, install};
 use goldsmith::stream::{Content, FileSource, HostFile, ReadAt};
-use goldsmith::tree::editor::Editor;
-use goldsmith::tree::{Entry, Kind, Leaf, LeafId, Stat, Time, Tree};
+use goldsmith::tree::editor::TreeEditor;
+use goldsmith::tree::{DirEntry, Leaf, LeafId, LeafKind, Stat, Time, Tree};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
@@ -86,8 +86,10 @@ fn tree_of(tar: &Path) -> Tree {
                 tree.link(&path, ids[&target], &stat).unwrap();
                 continue;
             }
-            tar::EntryType::Symlink => Kind::Symlink(entry.link_name_bytes().unwrap().into_owned()),
-            tar::EntryType::Char => Kind::CharDevice {
+            tar::EntryType::Symlink => {
+                LeafKind::Symlink(entry.link_name_bytes().unwrap().into_owned())
+            }
+            tar::EntryType::Char => LeafKind::CharDevice {
                 major: header.device_major().unwrap().unwrap(),
                 minor: header.device_minor().unwrap().unwrap(),
             },
@@ -101,7 +103,7 @@ fn tree_of(tar: &Path) -> Tree {
                     source: source.clone(),
                     source_offset: offset,
                 });
-                Kind::File(content)
+                LeafKind::File(content)
             }
         };
         let id = tree.put(&path, Leaf { stat, kind }).unwrap();
@@ -116,25 +118,25 @@ fn materialise(tree: &Tree, root: &Path) {
     tree.visit(&mut |path, entry| {
         let to = root.join(Path::new(std::ffi::OsStr::from_bytes(&path[1..])));
         let stat = match entry {
-            Entry::Dir(dir) => {
+            DirEntry::Dir(dir) => {
                 fs::create_dir(&to).unwrap();
                 &dir.stat
             }
-            Entry::Leaf(id) => {
+            DirEntry::Leaf(id) => {
                 if let Some(first) = first.get(id) {
                     return fs::hard_link(first, &to).unwrap();
                 }
                 first.insert(*id, to.clone());
                 let leaf = tree.leaf(*id);
                 match &leaf.kind {
-                    Kind::File(content) => {
+                    LeafKind::File(content) => {
                         fs::write(&to, content.read_all(1 << 30).unwrap()).unwrap()
                     }
-                    Kind::Symlink(target) => {
+                    LeafKind::Symlink(target) => {
                         std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), &to)
                             .unwrap()
                     }
-                    Kind::CharDevice { major, minor } => {
+                    LeafKind::CharDevice { major, minor } => {
                         let (major, minor) = (major.to_string(), minor.to_string());
                         assert!(run("mknod", &[&to, &"c", &major, &minor]).status.success());
                     }
@@ -183,17 +185,17 @@ fn tree_listing(tree: &Tree) -> BTreeMap<String, String> {
     tree.visit(&mut |path, entry| {
         let path = String::from_utf8_lossy(&path[1..]).into_owned();
         let (stat, kind, what) = match entry {
-            Entry::Dir(dir) => (&dir.stat, 0o040_000, String::new()),
-            Entry::Leaf(id) => {
+            DirEntry::Dir(dir) => (&dir.stat, 0o040_000, String::new()),
+            DirEntry::Leaf(id) => {
                 let leaf = tree.leaf(*id);
                 let (kind, what) = match &leaf.kind {
-                    Kind::File(bytes) => {
+                    LeafKind::File(bytes) => {
                         (0o100_000, content(&path, &bytes.read_all(1 << 30).unwrap()))
                     }
-                    Kind::Symlink(target) => {
+                    LeafKind::Symlink(target) => {
                         (0o120_000, format!("-> {}", String::from_utf8_lossy(target)))
                     }
-                    Kind::CharDevice { .. } => (0o020_000, String::new()),
+                    LeafKind::CharDevice { .. } => (0o020_000, String::new()),
                     other => panic!("{path}: {other:?}"),
                 };
                 (&leaf.stat, kind, what)
@@ -292,7 +294,7 @@ fn today() -> Time {
 }
 
 fn installed(tree: &mut Tree, request: &Request) -> Installed {
-    let mut editor = Editor::new(tree, today());
+    let mut editor = TreeEditor::new(tree, today());
     install(&mut editor, request).unwrap_or_else(|problems| panic!("{problems}"))
 }
 

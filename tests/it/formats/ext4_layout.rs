@@ -9,7 +9,7 @@ use goldsmith::fs::ext4::read::Filesystem;
 use goldsmith::fs::ext4::write::{Options, minimum_size, write};
 use goldsmith::stream::{Content, FileSource, Source};
 use goldsmith::tree::dump::dump;
-use goldsmith::tree::{Kind, Tree};
+use goldsmith::tree::{LeafKind, Tree};
 use goldsmith::units::MIB;
 use proptest::prelude::*;
 use std::path::Path;
@@ -77,7 +77,11 @@ fn a_small_change_changes_few_blocks() {
     let files = |tree: &mut Tree, skip: usize| {
         for n in (0..2000).filter(|n| *n != skip) {
             let content = Content::bytes(noise(1000 + n * 13 % 50_000, n as u64));
-            put(tree, &format!("/usr/{}/{n}", n % 40), Kind::File(content));
+            put(
+                tree,
+                &format!("/usr/{}/{n}", n % 40),
+                LeafKind::File(content),
+            );
         }
     };
     let (mut before, mut after) = (tree(), tree());
@@ -86,7 +90,7 @@ fn a_small_change_changes_few_blocks() {
     put(
         &mut after,
         "/etc/new",
-        Kind::File(Content::bytes(noise(9000, 5))),
+        LeafKind::File(Content::bytes(noise(9000, 5))),
     );
     let size = minimum_size(&before, &options()).unwrap() + 2 * MIB;
     let old = write(&before, size, &options()).unwrap();
@@ -122,7 +126,7 @@ fn places_that_cannot_be_do_no_harm() {
         put(
             &mut tree,
             &format!("/{n}"),
-            Kind::File(Content::bytes(noise(20_000, n))),
+            LeafKind::File(Content::bytes(noise(20_000, n))),
         );
     }
     let size = minimum_size(&tree, &options()).unwrap() + MIB;

@@ -6,7 +6,7 @@ use goldsmith::fs::ext4::write::{Error, Journal, Options, minimum_size, write};
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::{Content, FileSource, MemSource, ReadAt as _, Run, Source};
 use goldsmith::tree::dump::dump;
-use goldsmith::tree::{Dir, Entry, Kind, Leaf, LeafId, Stat, Tree, flags};
+use goldsmith::tree::{Dir, DirEntry, Leaf, LeafId, LeafKind, Stat, Tree, flags};
 use goldsmith::units::{GIB, KIB, MIB};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -60,7 +60,7 @@ fn sparse(len: u64, ranges: Ranges<'_>, seed: u64) -> Content {
     content
 }
 
-pub(crate) fn put(tree: &mut Tree, path: &str, kind: Kind) -> LeafId {
+pub(crate) fn put(tree: &mut Tree, path: &str, kind: LeafKind) -> LeafId {
     tree.put(
         path,
         Leaf {
@@ -150,11 +150,11 @@ fn compare(mount: &Mount, tree: &Tree) {
         let meta = std::fs::symlink_metadata(&place)
             .unwrap_or_else(|e| panic!("{}: {e}", place.display()));
         match entry {
-            Entry::Dir(dir) => {
+            DirEntry::Dir(dir) => {
                 assert!(meta.is_dir(), "{}", place.display());
                 compare_stat(mount, path, &dir.stat);
             }
-            Entry::Leaf(id) => {
+            DirEntry::Leaf(id) => {
                 let leaf = tree.leaf(*id);
                 assert_eq!(
                     *inodes.entry(*id).or_insert(meta.ino()),
@@ -200,12 +200,14 @@ fn read_again(image: &Path, tree: &Tree) {
     for (path, entry) in &ours {
         let name = String::from_utf8_lossy(path);
         match (entry, &theirs[path]) {
-            (Entry::Dir(left), Entry::Dir(right)) => assert_eq!(left.stat, right.stat, "{name}"),
-            (Entry::Leaf(left), Entry::Leaf(right)) => {
+            (DirEntry::Dir(left), DirEntry::Dir(right)) => {
+                assert_eq!(left.stat, right.stat, "{name}")
+            }
+            (DirEntry::Leaf(left), DirEntry::Leaf(right)) => {
                 let (left, right) = (tree.leaf(*left), read.leaf(*right));
                 assert_eq!(left.stat, right.stat, "{name}");
                 match (&left.kind, &right.kind) {
-                    (Kind::File(left), Kind::File(right)) => same_bytes(left, right, &name),
+                    (LeafKind::File(left), LeafKind::File(right)) => same_bytes(left, right, &name),
                     (left, right) => {
                         assert_eq!(format!("{left:?}"), format!("{right:?}"), "{name}")
                     }
@@ -217,7 +219,7 @@ fn read_again(image: &Path, tree: &Tree) {
 }
 
 /// All entries but `lost+found`, which the writer adds.
-fn by_path(tree: &Tree) -> BTreeMap<Vec<u8>, &Entry> {
+fn by_path(tree: &Tree) -> BTreeMap<Vec<u8>, &DirEntry> {
     let mut out = BTreeMap::new();
     tree.visit(&mut |path, entry| _ = out.insert(path.to_vec(), entry));
     out.remove(&b"/lost+found"[..]);
@@ -256,33 +258,33 @@ fn list(dir: &Path, prefix: &[u8], out: &mut Vec<Vec<u8>>) {
     }
 }
 
-fn compare_leaf(place: &Path, kind: &Kind, meta: &std::fs::Metadata) {
+fn compare_leaf(place: &Path, kind: &LeafKind, meta: &std::fs::Metadata) {
     let shown = place.display();
     let rdev = |major: u32, minor: u32| rustix::fs::makedev(major, minor);
     match kind {
-        Kind::File(content) => {
+        LeafKind::File(content) => {
             assert!(meta.is_file() && meta.len() == content.len(), "{shown}");
             compare_bytes(place, content);
         }
-        Kind::Symlink(target) => assert_eq!(
+        LeafKind::Symlink(target) => assert_eq!(
             std::fs::read_link(place).unwrap().as_os_str().as_bytes(),
             target,
             "{shown}"
         ),
-        Kind::CharDevice { major, minor } => {
+        LeafKind::CharDevice { major, minor } => {
             assert!(
                 meta.file_type().is_char_device() && meta.rdev() == rdev(*major, *minor),
                 "{shown}"
             );
         }
-        Kind::BlockDevice { major, minor } => {
+        LeafKind::BlockDevice { major, minor } => {
             assert!(
                 meta.file_type().is_block_device() && meta.rdev() == rdev(*major, *minor),
                 "{shown}"
             );
         }
-        Kind::Fifo => assert!(meta.file_type().is_fifo(), "{shown}"),
-        Kind::Socket => assert!(meta.file_type().is_socket(), "{shown}"),
+        LeafKind::Fifo => assert!(meta.file_type().is_fifo(), "{shown}"),
+        LeafKind::Socket => assert!(meta.file_type().is_socket(), "{shown}"),
     }
 }
 
@@ -407,7 +409,7 @@ fn motley() -> Tree {
             format!("/{name}"),
             Leaf {
                 stat,
-                kind: Kind::File(content),
+                kind: LeafKind::File(content),
             },
         )
         .unwrap();
@@ -415,7 +417,7 @@ fn motley() -> Tree {
     let id = put(
         &mut tree,
         "/usr/bin/one",
-        Kind::File(Content::bytes(*b"linked")),
+        LeafKind::File(Content::bytes(*b"linked")),
     );
     tree.link("/usr/bin/two", id, &stat(0o755)).unwrap();
     tree.link("/three", id, &stat(0o755)).unwrap();
@@ -423,18 +425,18 @@ fn motley() -> Tree {
         put(
             &mut tree,
             &format!("/links/{len}"),
-            Kind::Symlink(vec![b'x'; len]),
+            LeafKind::Symlink(vec![b'x'; len]),
         );
     }
     put(
         &mut tree,
         "/dev/null",
-        Kind::CharDevice { major: 1, minor: 3 },
+        LeafKind::CharDevice { major: 1, minor: 3 },
     );
     put(
         &mut tree,
         "/dev/big",
-        Kind::CharDevice {
+        LeafKind::CharDevice {
             major: 4095,
             minor: 1_048_575,
         },
@@ -442,18 +444,18 @@ fn motley() -> Tree {
     put(
         &mut tree,
         "/dev/sda",
-        Kind::BlockDevice { major: 8, minor: 0 },
+        LeafKind::BlockDevice { major: 8, minor: 0 },
     );
     put(
         &mut tree,
         "/dev/nvme",
-        Kind::BlockDevice {
+        LeafKind::BlockDevice {
             major: 259,
             minor: 300,
         },
     );
-    put(&mut tree, "/run/fifo", Kind::Fifo);
-    put(&mut tree, "/run/socket", Kind::Socket);
+    put(&mut tree, "/run/fifo", LeafKind::Fifo);
+    put(&mut tree, "/run/socket", LeafKind::Socket);
     for (name, seconds, nanos) in [
         ("1901", -(1i64 << 31), 1),
         ("1969", -1, 999_999_999),
@@ -478,9 +480,9 @@ fn motley() -> Tree {
     ] {
         let leaf = tree.add_leaf(Leaf {
             stat: stat(0o600),
-            kind: Kind::File(Content::bytes(name.clone())),
+            kind: LeafKind::File(Content::bytes(name.clone())),
         });
-        tree.root.entries.insert(name, Entry::Leaf(leaf));
+        tree.root.entries.insert(name, DirEntry::Leaf(leaf));
     }
     attributes(&mut tree);
     tree
@@ -916,14 +918,18 @@ fn grub_reads_it() {
     put(
         &mut tree,
         "/boot/vmlinuz",
-        Kind::File(Content::bytes(noise(9_000_001, 9))),
+        LeafKind::File(Content::bytes(noise(9_000_001, 9))),
     );
     put(
         &mut tree,
         "/boot/pieces",
-        Kind::File(sparse(2000 * BLOCK, &pieces, 10)),
+        LeafKind::File(sparse(2000 * BLOCK, &pieces, 10)),
     );
-    put(&mut tree, "/boot/link", Kind::Symlink(b"vmlinuz".to_vec()));
+    put(
+        &mut tree,
+        "/boot/link",
+        LeafKind::Symlink(b"vmlinuz".to_vec()),
+    );
     let path = checked(&tree, 300 * MIB, &options(), dir.path());
     let out = dir.path().join("out");
     for name in ["vmlinuz", "pieces", "link", &format!("many/{:0200}", 4999)] {
@@ -948,7 +954,7 @@ fn edges_of_files() {
         put(
             &mut tree,
             &format!("/length/{len}"),
-            Kind::File(Content::bytes(noise(len, 11))),
+            LeafKind::File(Content::bytes(noise(len, 11))),
         );
     }
     for extents in [1, 4, 5, 340, 341, 1360, 1361, 2000] {
@@ -956,7 +962,7 @@ fn edges_of_files() {
         put(
             &mut tree,
             &format!("/extents/{extents}"),
-            Kind::File(sparse(extents * 2 * BLOCK, &pieces, 12)),
+            LeafKind::File(sparse(extents * 2 * BLOCK, &pieces, 12)),
         );
     }
     let holes: [(&str, u64, Ranges<'_>); 8] = [
@@ -981,7 +987,7 @@ fn edges_of_files() {
         put(
             &mut tree,
             &format!("/holes/{name}"),
-            Kind::File(sparse(len, pieces, 13)),
+            LeafKind::File(sparse(len, pieces, 13)),
         );
     }
     // Long enough to be split by the copies of the superblock and by the longest extent: 400 MiB of
@@ -996,7 +1002,7 @@ fn edges_of_files() {
             source_offset: 0,
         });
     }
-    put(&mut tree, "/long", Kind::File(long));
+    put(&mut tree, "/long", LeafKind::File(long));
     let path = checked(&tree, GIB, &options(), dir.path());
     read_again(&path, &tree);
     for name in [
@@ -1041,7 +1047,7 @@ fn edges_of_directories_and_links() {
     let mut tree = tree();
     let empty = tree.add_leaf(Leaf {
         stat: stat(0o644),
-        kind: Kind::File(Content::bytes(*b"one")),
+        kind: LeafKind::File(Content::bytes(*b"one")),
     });
     let mut many = Dir::new(stat(0o755));
     for n in 0..100_000 {
@@ -1050,10 +1056,10 @@ fn edges_of_directories_and_links() {
         } else {
             tree.add_leaf(Leaf {
                 stat: stat(0o600),
-                kind: Kind::Fifo,
+                kind: LeafKind::Fifo,
             })
         };
-        many.entries.insert(long_name(n), Entry::Leaf(leaf));
+        many.entries.insert(long_name(n), DirEntry::Leaf(leaf));
     }
     let mut wide = Dir::new(stat(0o755));
     for n in 0..65_010 {
@@ -1122,7 +1128,11 @@ fn the_smallest_size_is_enough_and_less_is_not() {
                     source_offset: 0,
                 });
             }
-            put(&mut tree, &format!("/{}/{n}", n % 50), Kind::File(content));
+            put(
+                &mut tree,
+                &format!("/{}/{n}", n % 50),
+                LeafKind::File(content),
+            );
         }
         trees.push(tree);
     }
@@ -1171,7 +1181,7 @@ fn what_is_written_is_read() {
     put(
         &mut tree,
         "/pieces",
-        Kind::File(sparse(GIB / 8, &pieces, 12)),
+        LeafKind::File(sparse(GIB / 8, &pieces, 12)),
     );
     for metadata_csum in [true, false] {
         let options = Options {
@@ -1192,7 +1202,7 @@ fn what_is_read_again_differently_is_seen() {
     put(
         &mut tree,
         "/file",
-        Kind::File(sparse(20 * BLOCK, &[(5 * BLOCK, 2 * BLOCK)], 31)),
+        LeafKind::File(sparse(20 * BLOCK, &[(5 * BLOCK, 2 * BLOCK)], 31)),
     );
     let path = checked(&tree, 16 * MIB, &options(), dir.path());
     read_again(&path, &tree);
@@ -1208,7 +1218,7 @@ fn what_is_read_again_differently_is_seen() {
         put(
             &mut other,
             "/file",
-            Kind::File(sparse(20 * BLOCK, pieces, 31)),
+            LeafKind::File(sparse(20 * BLOCK, pieces, 31)),
         );
         assert!(seen(&other), "{pieces:?}");
     }
@@ -1238,7 +1248,7 @@ fn files_lie_in_the_order_of_their_source() {
     put(
         &mut tree,
         "/a-of-ours",
-        Kind::File(Content::bytes(*b"first by name")),
+        LeafKind::File(Content::bytes(*b"first by name")),
     );
     for n in 0..100u64 {
         let mut content = Content::hole(0);
@@ -1248,7 +1258,7 @@ fn files_lie_in_the_order_of_their_source() {
             source: Arc::clone(&golden),
             source_offset: (n * 37 % 100) * 8192,
         });
-        put(&mut tree, &format!("/{n}"), Kind::File(content));
+        put(&mut tree, &format!("/{n}"), LeafKind::File(content));
     }
     let image = write(&tree, 64 * MIB, &options()).unwrap();
     let runs: Vec<_> = image
@@ -1305,16 +1315,16 @@ fn what_ext4_cannot_hold_is_said() {
             },
         ),
         ("/l: a symlink target of 4096 bytes", |t| {
-            _ = put(t, "/l", Kind::Symlink(vec![b'x'; 4096]))
+            _ = put(t, "/l", LeafKind::Symlink(vec![b'x'; 4096]))
         }),
         ("/l: a symlink target of 0 bytes", |t| {
-            _ = put(t, "/l", Kind::Symlink(vec![]))
+            _ = put(t, "/l", LeafKind::Symlink(vec![]))
         }),
         ("/d: device numbers 4096:0 exceed", |t| {
             _ = put(
                 t,
                 "/d",
-                Kind::CharDevice {
+                LeafKind::CharDevice {
                     major: 4096,
                     minor: 0,
                 },
@@ -1324,7 +1334,7 @@ fn what_ext4_cannot_hold_is_said() {
             _ = put(
                 t,
                 "/d",
-                Kind::BlockDevice {
+                LeafKind::BlockDevice {
                     major: 0,
                     minor: 1 << 20,
                 },
@@ -1336,13 +1346,13 @@ fn what_ext4_cannot_hold_is_said() {
                 put(
                     t,
                     "/long",
-                    Kind::File(Content::hole(u64::from(u32::MAX) * 4096 + 1)),
+                    LeafKind::File(Content::hole(u64::from(u32::MAX) * 4096 + 1)),
                 );
             },
         ),
         ("/d/a/b: a name of 3 bytes", |t| {
             t.mkdir("/d", &stat(0o755)).unwrap();
-            let Some(Entry::Dir(dir)) = t.root.entries.get_mut(b"d".as_slice()) else {
+            let Some(DirEntry::Dir(dir)) = t.root.entries.get_mut(b"d".as_slice()) else {
                 panic!()
             };
             std::sync::Arc::make_mut(dir)
@@ -1399,7 +1409,7 @@ fn flags_are_kept() {
         "/fifo",
         Leaf {
             stat: all,
-            kind: Kind::Fifo,
+            kind: LeafKind::Fifo,
         },
     )
     .unwrap();
@@ -1475,20 +1485,20 @@ pub(crate) mod random {
             let mut stat = stat(mode & 0o7777);
             stat.uid = u32::from(mode) * 65_537;
             let kind = match act {
-                Act::File(tail, pieces) => Kind::File(scattered(tail, &pieces)),
+                Act::File(tail, pieces) => LeafKind::File(scattered(tail, &pieces)),
                 Act::Blocks(blocks, more) => {
                     let len = (blocks * BLOCK).checked_add_signed(more).unwrap();
-                    Kind::File(Content::bytes(noise(usize::try_from(len).unwrap(), blocks)))
+                    LeafKind::File(Content::bytes(noise(usize::try_from(len).unwrap(), blocks)))
                 }
                 Act::Extents(count) => {
                     let pieces: Vec<_> = (0..count)
                         .map(|n| (n * 2 * BLOCK + n % BLOCK, 20))
                         .collect();
-                    Kind::File(sparse(count * 2 * BLOCK, &pieces, count))
+                    LeafKind::File(sparse(count * 2 * BLOCK, &pieces, count))
                 }
-                Act::Fifo => Kind::Fifo,
-                Act::Symlink(len) => Kind::Symlink(vec![b't'; len]),
-                Act::Device(major, minor) => Kind::CharDevice { major, minor },
+                Act::Fifo => LeafKind::Fifo,
+                Act::Symlink(len) => LeafKind::Symlink(vec![b't'; len]),
+                Act::Device(major, minor) => LeafKind::CharDevice { major, minor },
                 Act::Link => {
                     if let Some(id) = last {
                         let _ = tree.link(&path, id, &stat);
@@ -1507,18 +1517,18 @@ pub(crate) mod random {
                         .into_iter()
                         .map(|(n, len)| (name(n).into_bytes(), noise(len, 30)))
                         .collect();
-                    Kind::File(Content::default())
+                    LeafKind::File(Content::default())
                 }
                 Act::Crowd(count, len) => {
                     let mut dir = Dir::new(stat.clone());
                     for n in 0..count {
                         let leaf = Leaf {
                             stat: stat.clone(),
-                            kind: Kind::Fifo,
+                            kind: LeafKind::Fifo,
                         };
                         dir.entries.insert(
                             format!("{n:0len$}").into_bytes(),
-                            Entry::Leaf(tree.add_leaf(leaf)),
+                            DirEntry::Leaf(tree.add_leaf(leaf)),
                         );
                     }
                     tree.root
@@ -1549,8 +1559,8 @@ pub(crate) mod random {
             return;
         }
         tree.visit(&mut |path, entry| {
-            let Entry::Leaf(id) = entry else { return };
-            let Kind::File(content) = &tree.leaf(*id).kind else {
+            let DirEntry::Leaf(id) = entry else { return };
+            let LeafKind::File(content) = &tree.leaf(*id).kind else {
                 return;
             };
             let place = to.join(OsStr::from_bytes(&path[1..]));

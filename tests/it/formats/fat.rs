@@ -2,7 +2,7 @@
 //! third opinion, and damage.
 
 use crate::support::{must, noise, run, save, scratch, tool};
-use goldsmith::fs::fat::{self, Error, FatKind, Kind, Options};
+use goldsmith::fs::fat::{self, Error, FatKind, Options, RequestedKind};
 use goldsmith::stamp::Time;
 use goldsmith::stream::{Content, FileSource, MemSource, ReadAt};
 use goldsmith::tree::dump::dump;
@@ -25,7 +25,7 @@ fn options() -> Options {
         volume_id: 0xdead_beef,
         label: Some("bootfs".into()),
         time: TIME,
-        kind: Kind::Auto,
+        kind: RequestedKind::Auto,
         hidden_sectors: 2048,
     }
 }
@@ -98,7 +98,7 @@ fn by_fatfs(path: &Path) -> BTreeMap<String, Vec<u8>> {
 fn by_us(tree: &Tree) -> BTreeMap<String, Vec<u8>> {
     let mut out = BTreeMap::new();
     tree.visit(&mut |path, entry| {
-        if let goldsmith::tree::Entry::Leaf(_) = entry {
+        if let goldsmith::tree::DirEntry::Leaf(_) = entry {
             out.insert(
                 String::from_utf8(path.to_vec()).unwrap(),
                 tree.read(path, 1 << 30).unwrap().unwrap(),
@@ -207,11 +207,11 @@ fn the_least_size_is_enough_and_less_is_not() {
     let dir = scratch();
     let path = dir.path().join("fat");
     for (kind, many) in [
-        (Kind::Auto, 0),
-        (Kind::Auto, 4000),
-        (Kind::Fat16, 0),
-        (Kind::Fat32, 0),
-        (Kind::Fat32, 500),
+        (RequestedKind::Auto, 0),
+        (RequestedKind::Auto, 4000),
+        (RequestedKind::Fat16, 0),
+        (RequestedKind::Fat32, 0),
+        (RequestedKind::Fat32, 500),
     ] {
         let (tree, options) = (tree(many), Options { kind, ..options() });
         let size = fat::minimum_size(&tree, &options).unwrap();
@@ -220,7 +220,7 @@ fn the_least_size_is_enough_and_less_is_not() {
         assert_eq!(dump(&load(&path).unwrap().0).unwrap(), dump(&tree).unwrap());
         let less = fat::write(&tree, size - 64 * KIB, &options);
         assert!(
-            matches!(less, Err(Error::TooSmall { needed, .. }) if needed == size || kind != Kind::Auto),
+            matches!(less, Err(Error::TooSmall { needed, .. }) if needed == size || kind != RequestedKind::Auto),
             "{less:?}"
         );
     }
@@ -251,7 +251,7 @@ fn file_data_and_holes_stay_outside_memory() {
         "/big",
         goldsmith::tree::Leaf {
             stat: stat(),
-            kind: goldsmith::tree::Kind::File(sparse),
+            kind: goldsmith::tree::LeafKind::File(sparse),
         },
     )
     .unwrap();
@@ -288,7 +288,7 @@ fn what_fat_cannot_hold_is_named() {
     );
     let big = goldsmith::tree::Leaf {
         stat: stat(),
-        kind: goldsmith::tree::Kind::File(Content::hole(1 << 32)),
+        kind: goldsmith::tree::LeafKind::File(Content::hole(1 << 32)),
     };
     assert!(refused(&|t| assert!(t.put("/big", big.clone()).is_ok())).contains("exceed"));
     let label = |label: &str| {

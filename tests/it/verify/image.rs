@@ -165,7 +165,7 @@ impl Build {
             volume_id: 0x1234_ABCD,
             label: None,
             time: TIME,
-            kind: fat::Kind::Fat32,
+            kind: fat::RequestedKind::Fat32,
             hidden_sectors: 0,
         };
         let boot = fat::write(&self.boot, BOOT.1 * MIB, &kind).unwrap();

@@ -15,7 +15,7 @@ use crate::boot::common::fat::find_name;
 use crate::problem::Problem;
 use crate::tree::Tree;
 use crate::tree::edit::EditError;
-use crate::tree::editor::Editor;
+use crate::tree::editor::TreeEditor;
 
 /// The name of U-Boot on the boot partition: not that of a kernel, which hooks of kernel packages
 /// would put there.
@@ -48,8 +48,8 @@ fn cmdline_name(boot: &Tree) -> String {
 /// Makes the firmware start U-Boot, and the system leave disk and environment alone. Returns where
 /// U-Boot came from, and notes.
 pub(super) fn integrate(
-    root: &mut Editor<'_>,
-    boot: &mut Editor<'_>,
+    root: &mut TreeEditor<'_>,
+    boot: &mut TreeEditor<'_>,
     options: &UBootOptions<'_>,
     flavor: &str,
 ) -> Result<(String, Vec<String>), Problem> {
@@ -63,7 +63,7 @@ pub(super) fn integrate(
 
 /// The files of the firmware.
 fn firmware(
-    boot: &mut Editor<'_>,
+    boot: &mut TreeEditor<'_>,
     options: &UBootOptions<'_>,
     program: Vec<u8>,
     notes: &mut Vec<String>,

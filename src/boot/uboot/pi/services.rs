@@ -4,8 +4,8 @@ use crate::boot::common::TEXT_LIMIT;
 use crate::boot::common::divert::divert;
 use crate::boot::uboot::options::UBootOptions;
 use crate::tree::edit::EditError;
-use crate::tree::editor::Editor;
-use crate::tree::{Found, show};
+use crate::tree::editor::TreeEditor;
+use crate::tree::{Node, show};
 
 /// Where Raspberry Pi OS has the boot partition, and its scripts expect it.
 const FIRMWARE: &str = "/boot/firmware";
@@ -27,7 +27,7 @@ const HOOKS: [&str; 3] = [
 
 /// Switches it off.
 pub(super) fn neutralise(
-    root: &mut Editor<'_>,
+    root: &mut TreeEditor<'_>,
     options: &UBootOptions<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
@@ -52,7 +52,7 @@ pub(super) fn neutralise(
             notes.extend(divert(root, hook, reason)?);
         }
     }
-    let is_empty_dir = matches!(root.tree().find_nofollow(FIRMWARE), Some(Found::Dir(dir)) if dir.entries.is_empty());
+    let is_empty_dir = matches!(root.tree().find_nofollow(FIRMWARE), Some(Node::Dir(dir)) if dir.entries.is_empty());
     if options.boot_mount != FIRMWARE && is_empty_dir {
         root.remove(
             FIRMWARE,
@@ -72,7 +72,7 @@ pub(super) fn neutralise(
 }
 
 /// The services of the first start, whatever enables them.
-fn resizers(root: &mut Editor<'_>) -> Result<(), EditError> {
+fn resizers(root: &mut TreeEditor<'_>) -> Result<(), EditError> {
     let reason = "it would resize the root filesystem on the first start of each slot";
     root.remove("/etc/init.d/resize2fs_once", reason)?;
     let mut links = Vec::new();

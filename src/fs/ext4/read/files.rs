@@ -6,11 +6,11 @@ use super::error::{Error, Fault, Place};
 use super::inode::{Inode, Inodes};
 use super::map;
 use super::volume::Volume;
-use super::xattr::{Attributes, Found};
+use super::xattr::{Attributes, InodeAttributes};
 use crate::fs::ext4::format::{JOURNAL_INO, ROOT_INO, compat, inode_flags, mode};
 use crate::fs::ext4::{FileLayout, FileLocation};
 use crate::stream::Content;
-use crate::tree::{Dir, Entry, Kind, Leaf, LeafId, Name, Stat, Tree, flags};
+use crate::tree::{Dir, DirEntry, Leaf, LeafId, LeafKind, Name, Stat, Tree, flags};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How deep directories may lie. A tree is a nested value, so depth costs stack; no path a process
@@ -108,7 +108,7 @@ impl<'v> Files<'v> {
             self.record_location(layout.as_deref_mut(), &stack, &name);
             let Some(top) = stack.last_mut() else { break };
             match node {
-                Node::Leaf(id) => _ = top.dir.entries.insert(name, Entry::Leaf(id)),
+                Node::Leaf(id) => _ = top.dir.entries.insert(name, DirEntry::Leaf(id)),
                 Node::Dir(_) if stack.len() >= MAX_DEPTH => {
                     return Err(Place::Inode(ino)
                         .unsupported(format!("a directory below {MAX_DEPTH} others")));
@@ -201,15 +201,15 @@ impl<'v> Files<'v> {
         })
     }
 
-    fn kind(&mut self, inode: &Inode, found: &Found) -> Result<Kind, Error> {
+    fn kind(&mut self, inode: &Inode, found: &InodeAttributes) -> Result<LeafKind, Error> {
         let (major, minor) = inode.device();
         Ok(match inode.kind() {
-            mode::FILE => Kind::File(self.content(inode, found)?),
-            mode::SYMLINK => Kind::Symlink(self.target(inode, found)?),
-            mode::CHAR => Kind::CharDevice { major, minor },
-            mode::BLOCK => Kind::BlockDevice { major, minor },
-            mode::FIFO => Kind::Fifo,
-            mode::SOCKET => Kind::Socket,
+            mode::FILE => LeafKind::File(self.content(inode, found)?),
+            mode::SYMLINK => LeafKind::Symlink(self.target(inode, found)?),
+            mode::CHAR => LeafKind::CharDevice { major, minor },
+            mode::BLOCK => LeafKind::BlockDevice { major, minor },
+            mode::FIFO => LeafKind::Fifo,
+            mode::SOCKET => LeafKind::Socket,
             _ => {
                 return Err(inode
                     .place()
@@ -218,7 +218,7 @@ impl<'v> Files<'v> {
         })
     }
 
-    fn content(&mut self, inode: &Inode, found: &Found) -> Result<Content, Error> {
+    fn content(&mut self, inode: &Inode, found: &InodeAttributes) -> Result<Content, Error> {
         if inode.flag(inode_flags::INLINE_DATA) {
             return Ok(Content::bytes(inline(inode, found)?));
         }
@@ -229,7 +229,7 @@ impl<'v> Files<'v> {
     }
 
     /// The target of a symlink: in the inode when it is shorter than `i_block`, else in one block.
-    fn target(&mut self, inode: &Inode, found: &Found) -> Result<Vec<u8>, Error> {
+    fn target(&mut self, inode: &Inode, found: &InodeAttributes) -> Result<Vec<u8>, Error> {
         let place = inode.place();
         place.within("length of the target", inode.size, 1, MAX_TARGET)?;
         let target = if inode.flag(inode_flags::INLINE_DATA) {
@@ -263,7 +263,7 @@ impl<'v> Files<'v> {
 }
 
 /// The part of an inline file behind `i_block`, as long as its size says.
-fn inline_rest<'f>(inode: &Inode, found: &'f Found) -> Result<&'f [u8], Error> {
+fn inline_rest<'f>(inode: &Inode, found: &'f InodeAttributes) -> Result<&'f [u8], Error> {
     let room = inode.raw.i_block.len();
     let limit = (room + found.inline.len()) as u64;
     inode
@@ -276,7 +276,7 @@ fn inline_rest<'f>(inode: &Inode, found: &'f Found) -> Result<&'f [u8], Error> {
 }
 
 /// All bytes of an inline file.
-fn inline(inode: &Inode, found: &Found) -> Result<Vec<u8>, Error> {
+fn inline(inode: &Inode, found: &InodeAttributes) -> Result<Vec<u8>, Error> {
     let rest = inline_rest(inode, found)?;
     let mut bytes = inode.raw.i_block.to_vec();
     bytes.extend_from_slice(rest);
@@ -284,7 +284,7 @@ fn inline(inode: &Inode, found: &Found) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn stat(inode: &Inode, found: Found) -> Stat {
+fn stat(inode: &Inode, found: InodeAttributes) -> Stat {
     Stat {
         mode: inode.raw.i_mode.get() & !mode::TYPE,
         uid: inode.uid(),

@@ -31,7 +31,7 @@ type List = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What an inode's attributes say.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub(super) struct InodeAttributes {
     /// By full name, in the form of `getxattr`.
     pub(super) named: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The part of an inline file that lies among the attributes.
@@ -75,8 +75,8 @@ impl<'v> Attributes<'v> {
         inode: &Inode,
         inodes: &mut Inodes<'_>,
         claims: &mut Claims,
-    ) -> Result<Found, Error> {
-        let mut found = Found::default();
+    ) -> Result<InodeAttributes, Error> {
+        let mut found = InodeAttributes::default();
         let place = inode.place();
         let magic = U32::read_from_prefix(&inode.attributes).map_or(0, |(magic, _)| magic.get());
         if magic == XATTR_MAGIC {
@@ -106,7 +106,7 @@ impl<'v> Attributes<'v> {
     fn add(
         &mut self,
         place: Place,
-        found: &mut Found,
+        found: &mut InodeAttributes,
         name: Vec<u8>,
         value: Vec<u8>,
     ) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use super::super::format::{FIRST_INO, LINK_MAX, ROOT_INO, file_type};
 use super::dir::Child;
 use super::error::Error;
 use super::preserve_layout;
-use crate::tree::{Dir, Entry, Kind, Leaf, LeafId, Stat, Tree, show};
+use crate::tree::{Dir, DirEntry, Leaf, LeafId, LeafKind, Stat, Tree, show};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Iter;
 
@@ -74,8 +74,8 @@ pub(super) fn collect<'t>(
     earlier: Option<&'t FileLayout>,
 ) -> Result<Nodes<'t>, Error> {
     let own = match tree.root.entries.get(LOST_FOUND) {
-        Some(Entry::Dir(dir)) => dir,
-        Some(Entry::Leaf(_)) => return Err(Error::LostFound),
+        Some(DirEntry::Dir(dir)) => dir,
+        Some(DirEntry::Leaf(_)) => return Err(Error::LostFound),
         None => lost_found,
     };
     let mut walk = Walk {
@@ -124,7 +124,7 @@ struct Walk<'t> {
     tree: &'t Tree,
     nodes: Nodes<'t>,
     seen: BTreeMap<LeafId, usize>,
-    open: Vec<(usize, Iter<'t, Vec<u8>, Entry>)>,
+    open: Vec<(usize, Iter<'t, Vec<u8>, DirEntry>)>,
 }
 
 impl<'t> Walk<'t> {
@@ -161,7 +161,7 @@ impl<'t> Walk<'t> {
     }
 
     /// Takes an entry of the directory `at` in.
-    fn entry(&mut self, at: usize, name: &'t [u8], entry: &'t Entry) -> Result<(), Error> {
+    fn entry(&mut self, at: usize, name: &'t [u8], entry: &'t DirEntry) -> Result<(), Error> {
         let fine = (1..=255).contains(&name.len())
             && !name.iter().any(|byte| matches!(byte, 0 | b'/'))
             && name != b"."
@@ -173,8 +173,8 @@ impl<'t> Walk<'t> {
             });
         }
         let index = match entry {
-            Entry::Dir(dir) => self.dir(at, name, dir)?,
-            Entry::Leaf(id) => self.leaf(at, name, *id)?,
+            DirEntry::Dir(dir) => self.dir(at, name, dir)?,
+            DirEntry::Leaf(id) => self.leaf(at, name, *id)?,
         };
         let file_type = self.nodes.0[index].what.file_type();
         self.nodes.push_child(
@@ -289,12 +289,12 @@ impl What<'_> {
             return file_type::DIR;
         };
         match leaf.kind {
-            Kind::File(_) => file_type::FILE,
-            Kind::Symlink(_) => file_type::SYMLINK,
-            Kind::CharDevice { .. } => file_type::CHAR,
-            Kind::BlockDevice { .. } => file_type::BLOCK,
-            Kind::Fifo => file_type::FIFO,
-            Kind::Socket => file_type::SOCKET,
+            LeafKind::File(_) => file_type::FILE,
+            LeafKind::Symlink(_) => file_type::SYMLINK,
+            LeafKind::CharDevice { .. } => file_type::CHAR,
+            LeafKind::BlockDevice { .. } => file_type::BLOCK,
+            LeafKind::Fifo => file_type::FIFO,
+            LeafKind::Socket => file_type::SOCKET,
         }
     }
 }

@@ -15,7 +15,7 @@ use super::space::Span;
 use super::xattr::{self, MAX_REFS, Refusal};
 use crate::stream::Content;
 use crate::stream::ReadAt as _;
-use crate::tree::{Kind, Leaf, Stat, flags};
+use crate::tree::{Leaf, LeafKind, Stat, flags};
 use std::collections::HashMap;
 
 /// Longest file: block numbers within a file have 32 bits and the last one is not used
@@ -231,32 +231,32 @@ impl<'t> Planner<'_, 't> {
 
     /// Fills in what a leaf is.
     fn leaf(&self, index: usize, leaf: &'t Leaf, inode: &mut Inode<'t>) -> Result<(), Error> {
-        inode.flags &= if matches!(leaf.kind, Kind::File(_)) {
+        inode.flags &= if matches!(leaf.kind, LeafKind::File(_)) {
             FILE_FLAGS
         } else {
             OTHER_FLAGS
         };
         inode.mode |= match &leaf.kind {
-            Kind::File(content) => {
+            LeafKind::File(content) => {
                 inode.size = content.len();
                 inode.body = self.file(index, content)?;
                 mode::FILE
             }
-            Kind::Symlink(target) => {
+            LeafKind::Symlink(target) => {
                 inode.size = target.len() as u64;
                 inode.body = self.symlink(index, target)?;
                 mode::SYMLINK
             }
-            Kind::CharDevice { major, minor } => {
+            LeafKind::CharDevice { major, minor } => {
                 inode.body = self.device(index, *major, *minor)?;
                 mode::CHAR
             }
-            Kind::BlockDevice { major, minor } => {
+            LeafKind::BlockDevice { major, minor } => {
                 inode.body = self.device(index, *major, *minor)?;
                 mode::BLOCK
             }
-            Kind::Fifo => mode::FIFO,
-            Kind::Socket => mode::SOCKET,
+            LeafKind::Fifo => mode::FIFO,
+            LeafKind::Socket => mode::SOCKET,
         };
         Ok(())
     }

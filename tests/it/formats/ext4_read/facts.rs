@@ -2,7 +2,7 @@
 //! our tree says it.
 
 use goldsmith::stream::{FileSource, ReadAt};
-use goldsmith::tree::{Entry, Kind, LeafId, Stat, Time, Tree, flags, show};
+use goldsmith::tree::{DirEntry, LeafId, LeafKind, Stat, Time, Tree, flags, show};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -105,21 +105,21 @@ pub(crate) fn of_tree(tree: &Tree) -> Facts {
     let mut first: BTreeMap<LeafId, String> = BTreeMap::new();
     tree.visit(&mut |path, entry| {
         let text = match entry {
-            Entry::Dir(dir) => format!("dir {}", stat_text(&dir.stat)),
-            Entry::Leaf(id) => {
+            DirEntry::Dir(dir) => format!("dir {}", stat_text(&dir.stat)),
+            DirEntry::Leaf(id) => {
                 let leaf = tree.leaf(*id);
                 let what = match &leaf.kind {
-                    Kind::File(content) => file_text(content),
-                    Kind::Symlink(target) => format!("symlink {}", show(target)),
-                    Kind::CharDevice { major, minor } => format!("char {major}:{minor}"),
-                    Kind::BlockDevice { major, minor } => format!("block {major}:{minor}"),
-                    Kind::Fifo => "fifo".into(),
-                    Kind::Socket => "socket".into(),
+                    LeafKind::File(content) => file_text(content),
+                    LeafKind::Symlink(target) => format!("symlink {}", show(target)),
+                    LeafKind::CharDevice { major, minor } => format!("char {major}:{minor}"),
+                    LeafKind::BlockDevice { major, minor } => format!("block {major}:{minor}"),
+                    LeafKind::Fifo => "fifo".into(),
+                    LeafKind::Socket => "socket".into(),
                 };
                 let group = first.entry(*id).or_insert_with(|| show(path));
                 // The kernel tells the flags of files and directories only.
                 let mut stat = leaf.stat.clone();
-                if !matches!(leaf.kind, Kind::File(_)) {
+                if !matches!(leaf.kind, LeafKind::File(_)) {
                     stat.flags = 0;
                 }
                 format!("{what} group={group} {}", stat_text(&stat))
