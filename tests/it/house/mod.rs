@@ -1,5 +1,6 @@
 //! The rules of the house: who may use whom, lengths, words.
 
 pub(crate) mod arrows;
+mod lengths;
 mod source;
 mod uses;

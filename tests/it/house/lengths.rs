@@ -1,0 +1,262 @@
+//! Lengths, at the width of `rustfmt.toml`: what does not fit on a page is cut by meaning.
+
+use super::source::{blanked, closing, files, in_word, test_items};
+use std::collections::BTreeSet;
+
+/// Lines of a function, from its `fn` to its closing brace.
+const FUNCTION: usize = 80;
+
+/// Lines of a file without the items that only tests have.
+const FILE: usize = 600;
+
+/// Columns of a line, but for one with a literal, a URL or a part of a table, which has no place to
+/// break.
+const COLUMNS: usize = 100;
+
+/// What is longer for now: files, functions (`path: name`) and files with wide lines
+/// (`path: columns`).
+const LONG: &[&str] = &[
+    "src/artifact/header.rs: provides_and_clears",
+    "src/boot/grub/environment.rs: columns",
+    "src/boot/grub/mod.rs: columns",
+    "src/boot/state/mod.rs: columns",
+    "src/boot/uboot/mod.rs: columns",
+    "src/boot/uboot/pi/services.rs: columns",
+    "src/boot/uboot/tests.rs: a_raspberry_pi_starts_u_boot_and_the_script",
+    "src/cli/plan.rs: text",
+    "src/config/keys.rs: columns",
+    "src/config/kind.rs",
+    "src/convert/check.rs: one_wrong_byte_beside_the_partitions_is_found",
+    "src/convert/emit.rs: root_pass",
+    "src/convert/prepare.rs",
+    "src/convert/prepare.rs: measured",
+    "src/convert/write.rs: write",
+    "src/dpkg/commands/accounts.rs: useradd",
+    "src/dpkg/commands/dpkg.rs: divert",
+    "src/dpkg/tests.rs: statements_outside_of_the_model_are_problems_unless_accepted",
+    "src/edit/apply.rs: edit",
+    "src/edit/overlay.rs: columns",
+    "src/fs/ext4/read/journal/mod.rs: parse",
+    "src/fs/ext4/write/bitmaps.rs: columns",
+    "src/fs/ext4/write/layout.rs: columns",
+    "src/fs/ext4/write/mod.rs: columns",
+    "src/fs/fat/write.rs",
+    "src/image/source/simg.rs: read",
+    "src/image/source/xz.rs: columns",
+    "src/image/table/mod.rs: columns",
+    "src/plan/bootloader.rs: columns",
+    "src/shell/eval.rs",
+    "src/shell/expand.rs: columns",
+    "src/stream/codec.rs: columns",
+    "src/tree/editor.rs: columns",
+    "src/verify/compatibility.rs: check",
+    "src/verify/ext4/superblock.rs: check_copy",
+    "src/verify/ext4/superblock.rs: numbers",
+    "src/verify/fat/mod.rs: columns",
+    "src/verify/table.rs: copy",
+    "tests/it/boot/convert_boot.rs",
+    "tests/it/boot/convert_boot.rs: bad_updates",
+    "tests/it/boot/convert_boot.rs: install_packages",
+    "tests/it/boot/fw_env.rs",
+    "tests/it/boot/grub_boot.rs",
+    "tests/it/boot/grubenv.rs",
+    "tests/it/cli/commands.rs",
+    "tests/it/cli/commands.rs: settings_that_cannot_be_followed",
+    "tests/it/cli/config.rs",
+    "tests/it/cli/config.rs: messages_word_for_word",
+    "tests/it/convert/conversions.rs: convert",
+    "tests/it/convert/faults.rs",
+    "tests/it/convert/file_layout.rs: columns",
+    "tests/it/convert/hostile.rs",
+    "tests/it/convert/outputs.rs: what_cannot_be_flashed_is_refused_and_left_alone",
+    "tests/it/edit/grow_data.rs: grow",
+    "tests/it/formats/deb.rs",
+    "tests/it/formats/deb.rs: an_upgrade_is_what_dpkg_makes",
+    "tests/it/formats/deb.rs: the_image_lives_on_with_dpkg",
+    "tests/it/formats/ext4_layout.rs: columns",
+    "tests/it/formats/ext4_write.rs",
+    "tests/it/formats/ext4_write.rs: columns",
+    "tests/it/formats/ext4_write.rs: motley",
+    "tests/it/formats/ext4_write.rs: what_ext4_cannot_hold_is_said",
+    "tests/it/formats/fat.rs: columns",
+    "tests/it/formats/source.rs: columns",
+    "tests/it/formats/source.rs: qcow2_is_read_in_place",
+    "tests/it/house/uses.rs: columns",
+    "tests/it/plan/boards.rs: hooks_take_part_and_the_plan_runs_none",
+    "tests/it/plan/boards.rs: overlays_are_laid_where_their_conditions_hold",
+    "tests/it/plan/boards.rs: raw_bytes_are_in_every_form_of_image_and_in_the_record",
+    "tests/it/plan/boards.rs: the_image_chooses_its_board_or_says_what_it_is",
+    "tests/it/plan/golden_variants.rs: converted",
+    "tests/it/support/qemu.rs",
+    "tests/it/support/small.rs: make",
+    "tests/it/verify/ext4.rs: each_damage_of_a_structure_has_its_own_finding",
+    "tests/it/verify/fat.rs: each_damage_of_fat_has_its_own_finding",
+];
+
+/// A function of blanked source: its name, first line and number of lines.
+#[derive(Debug, PartialEq, Eq)]
+struct Function<'a> {
+    name: &'a str,
+    line: usize,
+    lines: usize,
+}
+
+/// All functions with a body, nested ones too.
+fn functions(blanked: &str) -> Vec<Function<'_>> {
+    let mut out = Vec::new();
+    for (at, _) in blanked.match_indices("fn ") {
+        let rest = blanked[at + 3..].trim_start();
+        let name = &rest[..rest.find(|c| !in_word(c)).unwrap_or(rest.len())];
+        // `Fn(..)` and `fn(..)` are types.
+        if blanked[..at].ends_with(in_word) || name.is_empty() {
+            continue;
+        }
+        if let Some(open) = body(blanked, at) {
+            let line = blanked[..at].matches('\n').count() + 1;
+            let lines = blanked[at..closing(blanked, open)].matches('\n').count() + 1;
+            out.push(Function { name, line, lines });
+        }
+    }
+    out
+}
+
+/// The brace that opens the body of the function at `at`; none for a declaration.
+fn body(blanked: &str, at: usize) -> Option<usize> {
+    let mut nested = 0_usize;
+    for (at, byte) in blanked.bytes().enumerate().skip(at) {
+        match byte {
+            b'(' | b'[' => nested += 1,
+            b')' | b']' => nested = nested.saturating_sub(1),
+            b'{' if nested == 0 => return Some(at),
+            b';' if nested == 0 => return None,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The lines of a file without those of items that only tests have.
+fn lines_of_code(text: &str) -> usize {
+    let blanked = blanked(text);
+    let lines = |range: std::ops::Range<usize>| blanked[range].lines().count();
+    text.lines().count() - test_items(&blanked).into_iter().map(lines).sum::<usize>()
+}
+
+/// Whether a line has a place to break: code without a literal, or a comment in words.
+fn breakable(line: &str, code: &str) -> bool {
+    let comment = line.trim_start();
+    match comment.strip_prefix("//") {
+        Some(text) => {
+            !["://", " | ", "->"].iter().any(|mark| text.contains(mark)) && {
+                let words = text.trim_start_matches(['/', '!']).trim_start();
+                !words.contains("  ")
+            }
+        }
+        None => code.trim_end() == line.trim_end(),
+    }
+}
+
+/// What is too long in the file at `path`, each as its key in `LONG` and a message.
+fn too_long(path: &str, text: &str) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    let blanked = blanked(text);
+    for function in functions(&blanked)
+        .into_iter()
+        .filter(|function| function.lines > FUNCTION)
+    {
+        let Function { name, line, lines } = function;
+        out.push((
+            format!("{path}: {name}"),
+            format!("{path}:{line}: {name} has {lines} lines, over {FUNCTION}: cut it by meaning"),
+        ));
+    }
+    // The file `tests.rs` of a room is its `mod tests`.
+    let lines = lines_of_code(text);
+    if lines > FILE && !path.ends_with("/tests.rs") {
+        out.push((
+            path.to_owned(),
+            format!("{path}: {lines} lines without tests, over {FILE}: cut it by meaning"),
+        ));
+    }
+    for (at, (line, code)) in text.lines().zip(blanked.lines()).enumerate() {
+        let width = line.chars().count();
+        if width > COLUMNS && breakable(line, code) {
+            let message = format!("{path}:{}: {width} columns, over {COLUMNS}", at + 1);
+            out.push((format!("{path}: columns"), message));
+        }
+    }
+    out
+}
+
+#[test]
+fn nothing_is_too_long() {
+    let mut found = Vec::new();
+    let mut keys = BTreeSet::new();
+    for dir in [
+        "src",
+        "tests/it",
+        "fuzz/src",
+        "fuzz/fuzz_targets",
+        "examples",
+    ] {
+        for (path, text) in files(dir, ".rs") {
+            for (key, message) in too_long(&path, &text) {
+                if !LONG.contains(&key.as_str()) {
+                    found.push(message);
+                }
+                keys.insert(key);
+            }
+        }
+    }
+    let stale = LONG.iter().filter(|key| !keys.contains(**key));
+    found.extend(stale.map(|key| format!("{key} is short enough now: take it out of LONG")));
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn the_checker_measures_functions() {
+    let text = concat!(
+        "trait T {\n    fn declared(&self, a: [u8; 2]) -> u8;\n}\n",
+        "/// fn comment() {\nfn outer(f: fn(u8) -> u8, g: impl Fn(u8)) -> [u8; { 2 }] {\n",
+        "    let text = \"}\";\n    fn inner() {\n    }\n    let raw = r#\"\n fn quoted() {\n\"#;\n}\n",
+        "const fn one() {}\n",
+    );
+    let blanked = blanked(text);
+    let found: Vec<_> = functions(&blanked)
+        .iter()
+        .map(|f| (f.name, f.line, f.lines))
+        .collect();
+    assert_eq!(found, [("outer", 5, 8), ("inner", 7, 2), ("one", 13, 1)]);
+}
+
+#[test]
+fn the_checker_sees_what_is_too_long() {
+    let one = |text: &str| -> Vec<String> {
+        too_long("a.rs", text)
+            .into_iter()
+            .map(|(_, message)| message)
+            .collect()
+    };
+    let body = |lines: usize| format!("fn f() {{\n{}}}\n", "    g();\n".repeat(lines - 2));
+    assert!(one(&body(FUNCTION)).is_empty());
+    let long = one(&body(FUNCTION + 1));
+    assert_eq!(long, ["a.rs:1: f has 81 lines, over 80: cut it by meaning"]);
+
+    let file = |lines: usize| "use a::b;\n".repeat(lines);
+    let tests = "#[cfg(test)]\nmod tests {\n    use a::b;\n}\n".repeat(100);
+    assert!(one(&(file(FILE) + &tests)).is_empty());
+    let long = one(&(file(FILE + 1) + &tests));
+    assert_eq!(
+        long,
+        ["a.rs: 601 lines without tests, over 600: cut it by meaning"]
+    );
+
+    let wide = |end: &str| format!("{}{end}\n", "x".repeat(COLUMNS - 1));
+    assert!(one(&wide(";")).is_empty());
+    assert!(one(&wide("(\"a literal\")")).is_empty());
+    assert_eq!(one(&wide("();")), ["a.rs:1: 102 columns, over 100"]);
+    assert_eq!(
+        one(&format!("// {}", wide(""))),
+        ["a.rs:1: 102 columns, over 100"]
+    );
+}
