@@ -4,3 +4,4 @@ pub(crate) mod arrows;
 mod lengths;
 mod source;
 mod uses;
+mod words;
