@@ -10,7 +10,7 @@ use crate::plan::conditions::Conditions;
 use crate::problem::{Problem, Problems};
 use crate::stream::{FileSource, Source};
 use crate::tree::editor::TreeEditor;
-use crate::tree::{DirEntry, Tree, host, show};
+use crate::tree::{Dir, DirEntry, Tree, host, show};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -259,10 +259,8 @@ impl<'a> Additions<'a> {
             }
         };
         if target == Target::Boot {
-            tree.root.entries = as_named(
-                std::mem::take(&mut tree.root.entries),
-                &editor.tree().root.entries,
-            );
+            tree.root.entries =
+                as_named(std::mem::take(&mut tree.root.entries), &editor.tree().root);
         }
         let held = guarded.map_or_else(Vec::new, |from| replaced(&tree, editor, from));
         for path in &held {
@@ -321,15 +319,13 @@ fn replaced(tree: &Tree, editor: &TreeEditor, from: usize) -> Vec<Vec<u8>> {
 
 /// What an overlay has in a directory, under the names that the directory `there` of the boot
 /// partition has already: FAT does not tell cases apart.
-fn as_named(brought: Entries, there: &Entries) -> Entries {
+fn as_named(brought: Entries, there: &Dir) -> Entries {
     let rename = |(name, entry): (crate::tree::Name, DirEntry)| {
-        let known = there
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(&name));
+        let known = there.get_ignore_case(&name);
         match (entry, known) {
             (DirEntry::Dir(dir), Some((known, DirEntry::Dir(below)))) => {
                 let mut dir = Arc::unwrap_or_clone(dir);
-                dir.entries = as_named(dir.entries, &below.entries);
+                dir.entries = as_named(dir.entries, below);
                 (known.clone(), dir.into())
             }
             (entry, Some((known, _))) => (known.clone(), entry),

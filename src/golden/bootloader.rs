@@ -1,22 +1,13 @@
 //! Which boot loader a golden image starts by, as far as its files tell.
 
 use crate::platform::Bootloader;
-use crate::tree::{Tree, show};
-
-/// The names at the top of the boot partition, in lower case.
-fn top(boot: &Tree) -> Vec<String> {
-    boot.root
-        .entries
-        .keys()
-        .map(|name| show(name).to_lowercase())
-        .collect()
-}
+use crate::tree::Tree;
 
 /// Whether the boot partition has what the firmware of a Raspberry Pi reads: its settings, and a
 /// program of its own or a device tree. Ubuntu has the device trees in a directory of their own.
 #[must_use]
 pub fn has_raspberry_firmware(boot: &Tree) -> bool {
-    let names = top(boot);
+    let names = boot.root.lowercase_names();
     let firmware = |name: &String| {
         name == "bootcode.bin"
             || (name.starts_with("start") && name.ends_with(".elf"))
@@ -28,7 +19,7 @@ pub fn has_raspberry_firmware(boot: &Tree) -> bool {
 /// Whether the boot partition is that of a Raspberry Pi that starts without UEFI.
 #[must_use]
 pub fn is_raspberry_pi(boot: &Tree) -> bool {
-    has_raspberry_firmware(boot) && !top(boot).iter().any(|name| name == "rpi_efi.fd")
+    has_raspberry_firmware(boot) && boot.root.get_ignore_case("rpi_efi.fd").is_none()
 }
 
 /// The loader that the image starts by. `u_boot` says that it shall be U-Boot, whatever else is
@@ -38,7 +29,9 @@ pub fn guess(root: &Tree, boot: Option<&Tree>, u_boot: bool) -> Bootloader {
     if boot.is_some_and(is_raspberry_pi) {
         return Bootloader::UBootOnRaspberryPi;
     }
-    let names = boot.map(top).unwrap_or_default();
+    let names = boot
+        .map(|boot| boot.root.lowercase_names())
+        .unwrap_or_default();
     let on_boot = |wanted: &[&str]| names.iter().any(|name| wanted.contains(&name.as_str()));
     let on_root = |paths: &[&str]| paths.iter().any(|path| root.find(path).is_some());
     let grub = on_boot(&["efi"]) && on_root(&["/boot/grub/grub.cfg", "/usr/sbin/grub-install"]);

@@ -5,7 +5,7 @@ use crate::golden::bootloader::has_raspberry_firmware;
 use crate::golden::facts::Facts;
 use crate::platform::{Architecture, Firmware};
 use crate::tree::edit::EditError;
-use crate::tree::{DirEntry, Tree, show};
+use crate::tree::{Tree, show};
 use serde::Serialize;
 
 /// What can start an image, by the name that configurations use, and how that is known.
@@ -121,11 +121,12 @@ fn efi_program(
 ) -> Option<String> {
     let is_program = |name: &[u8]| name.to_ascii_lowercase().ends_with(b".efi");
     let on_boot = boot.and_then(|tree| {
-        let (name, efi) = child_dir(tree, "", "efi")?;
+        let (name, entry) = tree.root.get_ignore_case("efi")?;
+        let efi = entry.as_dir()?;
         let dirs = efi
             .entries
             .iter()
-            .filter_map(|(dir, entry)| Some((dir, entry_dir(entry)?)));
+            .filter_map(|(dir, entry)| Some((dir, entry.as_dir()?)));
         let mut programs =
             dirs.flat_map(|(dir, inside)| inside.entries.keys().map(move |file| (dir, file)));
         let (dir, file) = programs.find(|(_, file)| is_program(file))?;
@@ -193,30 +194,6 @@ fn u_boot(tree: &Tree, dir: &str) -> Option<String> {
     ))
 }
 
-/// The directory `name` in the directory `dir`, whatever its case, with its name as it is.
-fn child_dir<'t>(
-    tree: &'t Tree,
-    dir: &str,
-    name: &str,
-) -> Option<(&'t Vec<u8>, &'t crate::tree::Dir)> {
-    let entries = if dir.is_empty() {
-        &tree.root.entries
-    } else {
-        &tree.dir(dir)?.entries
-    };
-    let found = entries
-        .iter()
-        .find(|(known, _)| known.eq_ignore_ascii_case(name.as_bytes()))?;
-    Some((found.0, entry_dir(found.1)?))
-}
-
-fn entry_dir(entry: &DirEntry) -> Option<&crate::tree::Dir> {
-    match entry {
-        DirEntry::Dir(dir) => Some(dir),
-        DirEntry::Leaf(_) => None,
-    }
-}
-
 /// A scheme of two systems or two sets of boot files by turns that the image brings: it and ours
 /// would undo one another.
 fn own_scheme(root: &Tree, boot: Option<&Tree>) -> Result<Option<String>, EditError> {
@@ -242,12 +219,7 @@ fn own_scheme(root: &Tree, boot: Option<&Tree>) -> Result<Option<String>, EditEr
         ));
     }
     let Some(boot) = boot else { return Ok(None) };
-    let autoboot = boot
-        .root
-        .entries
-        .keys()
-        .find(|name| name.eq_ignore_ascii_case(b"autoboot.txt"));
-    let Some(name) = autoboot else {
+    let Some((name, _)) = boot.root.get_ignore_case("autoboot.txt") else {
         return Ok(None);
     };
     let settings = text(boot, &format!("/{}", show(name)))?.unwrap_or_default();

@@ -8,6 +8,7 @@ pub mod dump;
 pub mod edit;
 pub mod editor;
 pub mod host;
+mod ignore_case;
 mod path;
 
 pub use crate::stamp::Time;
@@ -172,6 +173,17 @@ pub enum DirEntry {
     Dir(Arc<Dir>),
     /// A leaf of the tree, by its id.
     Leaf(LeafId),
+}
+
+impl DirEntry {
+    /// The directory, if it is one.
+    #[must_use]
+    pub fn as_dir(&self) -> Option<&Dir> {
+        match self {
+            Self::Dir(dir) => Some(dir),
+            Self::Leaf(_) => None,
+        }
+    }
 }
 
 impl From<Dir> for DirEntry {

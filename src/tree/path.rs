@@ -89,7 +89,7 @@ impl Tree {
             let here = dirs.last().filter(|_| exists);
             let entry = here
                 .and_then(|dir| dir.entries.get(&name))
-                .map(|entry| self.found(entry));
+                .map(|entry| self.node(entry));
             real.push(name);
             if !exists {
                 continue;
@@ -136,10 +136,10 @@ impl Tree {
                 DirEntry::Leaf(_) => return None,
             }
         }
-        Some(self.found(dir.entries.get(last)?))
+        Some(self.node(dir.entries.get(last)?))
     }
 
-    fn found<'t>(&'t self, entry: &'t DirEntry) -> Node<'t> {
+    pub(super) fn node<'t>(&'t self, entry: &'t DirEntry) -> Node<'t> {
         match entry {
             DirEntry::Dir(dir) => Node::Dir(dir),
             DirEntry::Leaf(id) => Node::Leaf(self.leaf(*id)),

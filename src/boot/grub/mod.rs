@@ -18,7 +18,7 @@ mod programs;
 
 use crate::boot::common::arguments::Arguments;
 use crate::boot::common::divert::divert;
-use crate::boot::common::fat::{find_name, names};
+use crate::boot::common::fat::names;
 use crate::boot::common::{GRUB_INSTALL, SLOT_ENV, fill_template, ok_or_push, tools};
 use crate::platform::Architecture;
 use crate::platform::TableKind;
@@ -127,7 +127,7 @@ fn install_programs(
         }
         None => programs::copy(boot, &removable, &programs.grub, reason)?,
     }
-    let path = find_name(boot.tree(), "/EFI/BOOT/grub.cfg");
+    let path = boot.tree().path_ignore_case("/EFI/BOOT/grub.cfg");
     boot.file(
         path,
         stage1(options),
@@ -139,13 +139,15 @@ fn install_programs(
         .filter(|name| is_fallback(name))
         .collect();
     for name in fallbacks {
-        let path = [find_name(boot.tree(), "/EFI/BOOT"), name].join(&b'/');
+        let path = [boot.tree().path_ignore_case("/EFI/BOOT"), name].join(&b'/');
         boot.remove(
             path,
             "fallback program: it would make boot entries and start over instead of starting",
         )?;
     }
-    let directory = find_name(boot.tree(), &format!("/EFI/{}", programs.directory));
+    let directory = boot
+        .tree()
+        .path_ignore_case(&format!("/EFI/{}", programs.directory));
     if !programs.directory.eq_ignore_ascii_case("BOOT") {
         if boot.tree().dir(&directory).is_some() {
             boot.remove(
@@ -204,7 +206,9 @@ fn install_environment(
     options: &GrubOptions<'_>,
 ) -> Result<(), EditError> {
     for (name, bytes) in environment::factory(options.roots[0]) {
-        let path = find_name(boot.tree(), &format!("{}/{name}", environment::DIRECTORY));
+        let path = boot
+            .tree()
+            .path_ignore_case(&format!("{}/{name}", environment::DIRECTORY));
         boot.file(
             path,
             bytes,

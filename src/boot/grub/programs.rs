@@ -4,7 +4,7 @@
 use super::assemble::assemble;
 use super::binary::Binary;
 use crate::boot::common::TEXT_LIMIT;
-use crate::boot::common::fat::{find_name, names};
+use crate::boot::common::fat::names;
 use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
@@ -87,7 +87,7 @@ impl Programs {
                 let path = format!("/EFI/{directory}/{name}{suffix}.efi");
                 Program::read(
                     boot,
-                    find_name(boot, &path),
+                    boot.path_ignore_case(&path),
                     format!("{path} of the boot partition"),
                     arch,
                 )
@@ -148,7 +148,7 @@ impl Programs {
         };
         // Where grub-install put the same program.
         let placed = |directory: &&String| {
-            let path = find_name(boot, &format!("/EFI/{directory}/grub{suffix}.efi"));
+            let path = boot.path_ignore_case(&format!("/EFI/{directory}/grub{suffix}.efi"));
             Program::read(boot, path, String::new(), arch)
                 .is_some_and(|program| program.binary.prefix.is_some())
         };
@@ -205,7 +205,7 @@ pub(super) fn copy(
     program: &Program,
     reason: &str,
 ) -> Result<(), EditError> {
-    let path = find_name(boot.tree(), path);
+    let path = boot.tree().path_ignore_case(path);
     let leaf = Leaf {
         stat: Stat::root(0o644, boot.time()),
         kind: LeafKind::File(program.content.clone()),

@@ -3,7 +3,6 @@
 use super::header::MAGIC;
 use super::options::UBootOptions;
 use super::settings;
-use crate::boot::common::fat::{find_name, top_names};
 use crate::boot::common::file_names;
 use crate::boot::common::version::by_version;
 use crate::platform::Architecture;
@@ -136,11 +135,14 @@ fn of_partition(boot: &Tree, arch: Architecture) -> Option<Kernel> {
             ["vmlinuz", "initrd.img"],
         ],
     };
-    let there = top_names(boot);
+    let there = boot.root.lowercase_names();
     let [kernel, initrd] = pairs
         .iter()
         .find(|[kernel, _]| there.iter().any(|name| name == kernel))?;
-    let content = |name: &str| boot.file(find_name(boot, &format!("/{name}"))).cloned();
+    let content = |name: &str| {
+        boot.file(boot.path_ignore_case(&format!("/{name}")))
+            .cloned()
+    };
     let mut found = Kernel {
         path: format!("/boot/{kernel}"),
         ..Kernel::default()

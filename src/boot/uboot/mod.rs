@@ -18,7 +18,6 @@ mod settings;
 use crate::boot::common::arguments::Arguments;
 use crate::boot::common::divert::divert;
 use crate::boot::common::env_block::{BLOCK, TooLong, block_of};
-use crate::boot::common::fat::find_name;
 use crate::boot::common::{GRUB_INSTALL, SLOT_ENV, ok_or_push, tools};
 use crate::golden::bootloader::is_raspberry_pi;
 use crate::golden::facts;
@@ -134,10 +133,15 @@ fn install_script(
 ) -> Result<(), EditError> {
     let reason = "script that chooses the root filesystem";
     let image = header::wrap(&script::text(options, is_pi));
-    boot.file(find_name(boot.tree(), "/boot.scr"), image, 0o644, reason)?;
+    boot.file(
+        boot.tree().path_ignore_case("/boot.scr"),
+        image,
+        0o644,
+        reason,
+    )?;
     for other in FIRST.into_iter().chain(["/extlinux", "/boot/extlinux"]) {
         boot.remove(
-            find_name(boot.tree(), other),
+            boot.tree().path_ignore_case(other),
             "U-Boot would take it instead of the script that chooses the root filesystem",
         )?;
     }
@@ -145,14 +149,14 @@ fn install_script(
         let copies = environment::factory(options.roots[0]);
         for (path, copy) in environment::FILES.into_iter().zip(copies) {
             boot.file(
-                find_name(boot.tree(), path),
+                boot.tree().path_ignore_case(path),
                 copy,
                 0o644,
                 "environment that boot loader and update client share",
             )?;
         }
         boot.remove(
-            find_name(boot.tree(), "/uboot.env"),
+            boot.tree().path_ignore_case("/uboot.env"),
             "U-Boot's own stored environment: the script takes its defaults",
         )?;
     }

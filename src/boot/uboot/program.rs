@@ -2,7 +2,6 @@
 //! package, or that of the image.
 
 use super::options::UBootOptions;
-use crate::boot::common::fat::{find_name, top_names};
 use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::tree::Tree;
@@ -41,11 +40,13 @@ pub(super) fn find(
     let mut of_package =
         paths.filter_map(|path| Some((path.clone(), root.file(path)?.read_all(LIMIT).ok()?)));
     let of_partition = || {
-        let names = top_names(boot)
+        let names = boot
+            .root
+            .lowercase_names()
             .into_iter()
             .filter(|name| name.ends_with(".bin") || name.ends_with(".img"));
         let mut files = names.filter_map(|name| {
-            let content = boot.file(find_name(boot, &format!("/{name}")))?;
+            let content = boot.file(boot.path_ignore_case(&format!("/{name}")))?;
             Some((
                 format!("{name} of the boot partition"),
                 content.read_all(LIMIT).ok()?,

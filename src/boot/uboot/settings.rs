@@ -5,7 +5,6 @@
 use super::kernel::Kernel;
 use super::pi;
 use crate::boot::common::TEXT_LIMIT;
-use crate::boot::common::fat::find_name;
 use crate::boot::common::grub_menu::image_arguments;
 use crate::boot::common::shell_words::{shell_variable, split_words};
 use crate::tree::Tree;
@@ -89,7 +88,11 @@ fn menu(root: &Tree, boot: &Tree) -> Option<(String, Entry)> {
         .iter()
         .find_map(|path| Some(((*path).to_owned(), text(root, path)?)));
     let on_boot = || {
-        let read = |path: &str| boot.read(find_name(boot, path), TEXT_LIMIT).ok().flatten();
+        let read = |path: &str| {
+            boot.read(boot.path_ignore_case(path), TEXT_LIMIT)
+                .ok()
+                .flatten()
+        };
         let found = MENUS.iter().find_map(|path| Some((*path, read(path)?)))?;
         Some((
             format!("{} of the boot partition", found.0),

@@ -5,7 +5,7 @@ use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log};
 use super::{grubenv, simulation, uboot, uboot_raw};
 use crate::boot::state;
-use crate::tree::{DirEntry, Tree, show};
+use crate::tree::{Tree, show};
 
 /// What our first stage can be told by: it asks the slot for its kernel and arguments.
 const OWN: &str = "mender-slot.env";
@@ -27,23 +27,8 @@ impl Boot<'_> {
     }
 
     fn real(&self, path: &str) -> Option<String> {
-        let mut dir = &self.tree.root;
-        let mut real = String::new();
-        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        for (at, part) in parts.iter().enumerate() {
-            let (name, entry) = dir
-                .entries
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(part.as_bytes()))?;
-            real.push('/');
-            real.push_str(&show(name));
-            match entry {
-                DirEntry::Dir(next) => dir = next,
-                DirEntry::Leaf(_) if at + 1 == parts.len() => {}
-                DirEntry::Leaf(_) => return None,
-            }
-        }
-        Some(real)
+        let (real, _) = self.tree.find_ignore_case(path)?;
+        Some(show(&real))
     }
 
     pub(super) fn has(&self, path: &str) -> bool {

@@ -11,7 +11,6 @@ mod services;
 use super::options::UBootOptions;
 use super::program;
 use crate::boot::common::TEXT_LIMIT;
-use crate::boot::common::fat::find_name;
 use crate::problem::Problem;
 use crate::tree::Tree;
 use crate::tree::edit::EditError;
@@ -25,7 +24,7 @@ const DEPTH: usize = 5;
 
 /// The arguments that the firmware passes on, as they will be.
 pub(super) fn kept_arguments(boot: &Tree) -> String {
-    let path = find_name(boot, &format!("/{}", cmdline_name(boot)));
+    let path = boot.path_ignore_case(&format!("/{}", cmdline_name(boot)));
     let text = boot
         .read(path, TEXT_LIMIT)
         .ok()
@@ -37,7 +36,7 @@ pub(super) fn kept_arguments(boot: &Tree) -> String {
 /// The file that `config.txt` takes the arguments from.
 fn cmdline_name(boot: &Tree) -> String {
     let text = boot
-        .read(find_name(boot, "/config.txt"), TEXT_LIMIT)
+        .read(boot.path_ignore_case("/config.txt"), TEXT_LIMIT)
         .ok()
         .flatten()
         .unwrap_or_default();
@@ -68,7 +67,7 @@ fn firmware(
     program: Vec<u8>,
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
-    let path = find_name(boot.tree(), &format!("/{PROGRAM}"));
+    let path = boot.tree().path_ignore_case(&format!("/{PROGRAM}"));
     boot.file(
         path,
         program,
@@ -76,7 +75,7 @@ fn firmware(
         "U-Boot, which the firmware starts instead of a kernel",
     )?;
     let cmdline = format!("/{}", cmdline_name(boot.tree()));
-    let path = find_name(boot.tree(), &cmdline);
+    let path = boot.tree().path_ignore_case(&cmdline);
     let old = boot.text(&path, TEXT_LIMIT)?.unwrap_or_default();
     let (text, gone) = cmdline::edit(&old);
     if !gone.is_empty() {
@@ -94,7 +93,7 @@ fn firmware(
     let mut files = vec!["config.txt".to_owned()];
     let mut at = 0;
     while let Some(name) = files.get(at).cloned() {
-        let path = find_name(boot.tree(), &format!("/{name}"));
+        let path = boot.tree().path_ignore_case(&format!("/{name}"));
         let old = boot.text(&path, TEXT_LIMIT)?.unwrap_or_default();
         let text = config::without_kernels(&old);
         let text = if at == 0 {
