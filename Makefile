@@ -1,4 +1,4 @@
-# What there is to do here: `make demo` to see it work, `make test` before a change is proposed.
+# `make` builds; `make help` lists the targets. `make check` before a commit, `make test` before a change is proposed.
 
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 GOLDSMITH := target/$(HOST)/release/goldsmith
@@ -8,46 +8,69 @@ GOLDEN :=
 QUICK :=
 FILTER :=
 
-.PHONY: build demo setup test test-boot bench lint fuzz clean
+.PHONY: build help check demo setup test test-boot bench lint msrv deny fuzz clean
 
-# The command as one static file, for any Linux of this architecture.
+## build       the command as one static file, for any Linux of this architecture (the default)
 build:
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST)
 	@ldd $(GOLDSMITH) 2>&1 | grep -qE 'statically linked|not a dynamic executable' || { echo "$(GOLDSMITH) is not static" >&2; exit 1; }
 
-# Converts a golden image (GOLDEN=file, else one made here of Debian packages) with the update client. Needs no privilege.
+## help        this list
+help:
+	@sed -n 's/^## /  make /p' $(MAKEFILE_LIST)
+
+## check       format, clippy, unit tests and house tests: no Debian packages, under a minute when built
+check:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --quiet --lib
+	cargo test --locked --quiet --test it house::
+
+## demo        converts a golden image (GOLDEN=FILE, else one made of Debian packages) with the update client; needs no
+##             privileges but for packages that are missing: it lists them, then installs them and upgrades none
 demo:
 	scripts/setup.sh demo
 	$(MAKE) build
 	scripts/demo.sh $(GOLDSMITH) $(GOLDEN)
 
-# All the Debian packages that these targets need.
+## setup       installs all the Debian packages that these targets need
 setup:
 	scripts/setup.sh
 
+## test        lint and all tests but the long boots; installs Debian packages that are missing
 test: setup lint
 	cargo test --locked
 
-# The boots that take long; FILTER=uboot for those whose name has that. Writes the results into docs/boards.md.
+## test-boot   the long boots (FILTER=uboot: those whose name contains it); writes their results into docs/boards.md
 test-boot: setup
 	scripts/test-boot.sh $(FILTER)
 
-# Measures conversions beside the same work by other tools, and writes docs/performance.md; QUICK=1 for a small variant.
+## bench       measures conversions next to the same work by other tools and writes docs/performance.md (QUICK=1: a small variant)
 bench:
 	scripts/setup.sh bench
 	$(MAKE) build
 	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST) --example compress
 	QUICK=$(QUICK) scripts/bench.sh $(GOLDSMITH) $(dir $(GOLDSMITH))examples/compress
 
-# Each fuzz target for FUZZ_SECONDS (30). Needs cargo-fuzz; what was found before is in `make test`.
+## fuzz        each fuzz target for FUZZ_SECONDS (30); needs cargo-fuzz
 fuzz:
 	scripts/fuzz.sh
 
+## lint        format, clippy, shellcheck, licences
 lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	shellcheck -x $(SCRIPTS)
 	scripts/licences.sh
 
+## msrv        checks with the oldest Rust that Cargo.toml promises; needs rustup
+msrv:
+	scripts/msrv.sh
+
+## deny        advisories, licences, duplicates and origins of crates (deny.toml); needs cargo-deny
+deny:
+	cargo deny --locked check
+
+## clean       removes what was built
 clean:
 	cargo clean
