@@ -198,6 +198,7 @@ package_seeds() {
     printf '%b' "${scripts[$at]}" >"scripts/$at"
   done
   put script scripts/*
+  put shell scripts/*
   cp scripts/0 pkg/DEBIAN/postinst
   chmod 755 pkg/DEBIAN/postinst
   local kind

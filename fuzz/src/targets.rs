@@ -6,18 +6,20 @@ use super::sparse::Sparse;
 use goldsmith::artifact;
 use goldsmith::config::{Config, Layer, Origin, OriginKind};
 use goldsmith::convert;
-use goldsmith::deb::{Limits, Package, Relations, Version, stanzas};
+use goldsmith::deb::{DebLimits, Package, Relations, Version, stanzas};
 use goldsmith::dpkg;
 use goldsmith::fs::{ext4, fat};
 use goldsmith::image::output::BlockMap;
 use goldsmith::image::source::{self, Input, Options};
 use goldsmith::image::table::Table;
 use goldsmith::report::Silent;
+use goldsmith::shell::{self, ExitStatus, Host, HostError, Invocation, Io, Variables};
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::{MemSource, ReadAt, Source};
 use goldsmith::tree::editor::TreeEditor;
 use goldsmith::tree::{DirEntry, LeafKind, Stat, Tree};
 use goldsmith::verify::{self, Log};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -195,8 +197,8 @@ pub fn fat(data: &[u8]) {
     fat::read(Arc::new(image)).expect("a filesystem of ours");
 }
 
-fn limits() -> Limits {
-    Limits {
+fn limits() -> DebLimits {
+    DebLimits {
         control: MIB,
         data: 16 * MIB,
         entries: 10_000,
@@ -309,7 +311,7 @@ fn install(deb: &[u8]) {
     let mut tree = system();
     let before = goldsmith::tree::dump::dump(&tree).expect("a dump");
     let mut editor = TreeEditor::new(&mut tree, TIME);
-    let request = dpkg::Request {
+    let request = dpkg::InstallRequest {
         debs: vec![("a.deb".into(), memory(deb))],
         ..Default::default()
     };
@@ -333,6 +335,115 @@ pub fn tar(data: &[u8]) {
 pub fn script(data: &[u8]) {
     let control = [member("./control", CONTROL), member("./postinst", data)].concat();
     install(&package(&control, &member("./usr/share/a", b"a")));
+}
+
+/// A host in memory: files by path, and commands that echo their arguments or their input.
+#[derive(Default)]
+struct MemoryHost {
+    files: BTreeMap<String, String>,
+    work: std::cell::Cell<u64>,
+}
+
+impl MemoryHost {
+    fn count(&self, bytes: usize) {
+        self.work.set(self.work.get() + bytes as u64);
+    }
+}
+
+impl Host for MemoryHost {
+    fn run(
+        &mut self,
+        name: &str,
+        arguments: &[String],
+        variables: &mut Variables,
+        io: &mut Io,
+    ) -> Result<Option<ExitStatus>, HostError> {
+        Ok(match name {
+            "echo" | "printf" => {
+                io.print_line(&arguments.join(" "));
+                Some(0)
+            }
+            "cat" => {
+                let rest = io.rest();
+                self.count(rest.len());
+                io.output.push_str(&rest);
+                Some(0)
+            }
+            ":" | "true" => Some(0),
+            "test" | "[" | "false" => Some(1),
+            "db_get" => {
+                variables.insert("RET".into(), arguments.join(" "));
+                Some(0)
+            }
+            "sync" => return Err("no such device".into()),
+            _ => None,
+        })
+    }
+
+    fn unknown(&mut self, line: usize, _statement: &str) {
+        assert!(line > 0, "lines are counted from 1");
+    }
+
+    fn read(&self, path: &str) -> Result<Option<String>, HostError> {
+        let text = self.files.get(path);
+        self.count(text.map_or(0, String::len));
+        Ok(text.cloned())
+    }
+
+    fn write(&mut self, path: &str, text: &str, append: bool) -> Result<(), HostError> {
+        let file = self.files.entry(path.to_owned()).or_default();
+        if !append {
+            file.clear();
+        }
+        file.push_str(text);
+        self.work.set(self.work.get() + file.len() as u64);
+        Ok(())
+    }
+
+    fn size(&self, path: &str) -> u64 {
+        self.files.get(path).map_or(0, |text| text.len() as u64)
+    }
+
+    fn has_entry(&self, path: &str) -> bool {
+        self.files.contains_key(path) || self.names(path).is_some()
+    }
+
+    fn names(&self, dir: &str) -> Option<Vec<String>> {
+        let dir = format!("{}/", dir.trim_end_matches('/'));
+        let below = self.files.range(dir.clone()..);
+        let rests = below.map_while(|(file, _)| file.strip_prefix(&dir));
+        let mut names: Vec<String> = rests
+            .filter_map(|rest| Some(rest.split('/').next()?.to_owned()))
+            .collect();
+        names.dedup();
+        (!names.is_empty()).then_some(names)
+    }
+
+    fn work(&self) -> u64 {
+        self.work.get()
+    }
+}
+
+/// The interpreter alone. A script does the same every time.
+pub fn shell(data: &[u8]) {
+    let script = String::from_utf8_lossy(data);
+    let run = || {
+        let mut host = MemoryHost::default();
+        for path in ["/etc/a.conf", "/etc/b.conf", "/usr/bin/a"] {
+            host.files.insert(path.into(), "key=value\nother\n".into());
+        }
+        let call = Invocation {
+            name: "/postinst".into(),
+            arguments: vec!["configure".into(), "1.0-1".into()],
+            variables: Variables::from([("PATH".into(), "/usr/bin".into())]),
+        };
+        let result = shell::run(&script, call, &mut host);
+        if let Err(error) = &result {
+            assert!(error.line > 0 || error.reason.is_empty(), "{error}");
+        }
+        (result, host.files)
+    };
+    assert!(run() == run(), "the same script, another result");
 }
 
 /// Artifacts, each reading of them.

@@ -20,7 +20,7 @@ const MAX_MEMBERS: usize = 64;
 
 /// A member and where its bytes are.
 #[derive(Clone, Debug)]
-pub(super) struct Member {
+pub(super) struct ArMember {
     pub(super) name: String,
     /// Bytes from the start of the archive.
     pub(super) offset: u64,
@@ -28,7 +28,7 @@ pub(super) struct Member {
 }
 
 /// All members in order.
-pub(super) fn members(source: &Source) -> Result<Vec<Member>, DebError> {
+pub(super) fn members(source: &Source) -> Result<Vec<ArMember>, DebError> {
     let mut magic = [0; 8];
     source
         .read_exact_at(0, &mut magic)
@@ -56,7 +56,7 @@ pub(super) fn members(source: &Source) -> Result<Vec<Member>, DebError> {
     Ok(members)
 }
 
-fn member(source: &Source, at: u64) -> Result<Member, DebError> {
+fn member(source: &Source, at: u64) -> Result<ArMember, DebError> {
     let mut header = [0; HEADER as usize];
     source
         .read_exact_at(at, &mut header)
@@ -80,7 +80,7 @@ fn member(source: &Source, at: u64) -> Result<Member, DebError> {
             "member {name} has {len} bytes where {left} are left"
         )));
     }
-    Ok(Member {
+    Ok(ArMember {
         name: name.trim_end().trim_end_matches('/').to_owned(),
         offset,
         len,

@@ -19,7 +19,7 @@ pub enum DebError {
     #[error("{0}")]
     Unsupported(String),
     /// More than any real package holds.
-    #[error("{what} is more than {limit} {unit}")]
+    #[error("{what} exceeds the limit of {limit} {unit}")]
     TooLarge {
         /// What was measured.
         what: String,
@@ -38,7 +38,7 @@ pub enum DebError {
 
 /// What a package may unfold to; beyond it reading stops.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct DebLimits {
     /// Bytes of the unpacked control archive.
     pub control: u64,
     /// Bytes of the unpacked data archive, which is held in memory; never more than 64 MiB or 64
@@ -48,7 +48,7 @@ pub struct Limits {
     pub entries: u64,
 }
 
-impl Default for Limits {
+impl Default for DebLimits {
     fn default() -> Self {
         Self {
             control: 16 << 20,
@@ -60,7 +60,7 @@ impl Default for Limits {
 
 /// A file of the control archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct ControlFile {
     /// Its content.
     pub bytes: Vec<u8>,
     /// Its permission bits.
@@ -69,7 +69,7 @@ pub struct Member {
 
 /// What an entry of the data archive is.
 #[derive(Clone, Debug)]
-pub enum EntryKind {
+pub enum DataEntryKind {
     /// A directory.
     Dir,
     /// A regular file.
@@ -88,7 +88,7 @@ pub enum EntryKind {
 
 /// An entry of the data archive.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct DataEntry {
     /// The absolute path, components parted by single slashes, none of them `.` or `..`; the root
     /// itself is `/`.
     pub path: Vec<u8>,
@@ -105,7 +105,7 @@ pub struct Entry {
     /// Seconds since 1970-01-01 00:00 UTC.
     pub mtime: i64,
     /// What it is.
-    pub kind: EntryKind,
+    pub kind: DataEntryKind,
 }
 
 /// A package.
@@ -114,9 +114,9 @@ pub struct Package {
     /// The control paragraph.
     pub control: Paragraph,
     /// The files of the control archive but `control`, by name.
-    pub members: BTreeMap<String, Member>,
+    pub members: BTreeMap<String, ControlFile>,
     /// The data archive in its order.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<DataEntry>,
 }
 
 impl Package {
@@ -125,7 +125,7 @@ impl Package {
     /// # Errors
     /// [`DebError`]; nothing in a damaged or hostile package makes this panic or take more memory
     /// than `limits` say.
-    pub fn read(source: &Source, limits: Limits) -> Result<Self, DebError> {
+    pub fn read(source: &Source, limits: DebLimits) -> Result<Self, DebError> {
         let members = ar::members(source)?;
         let first = members
             .first()
@@ -192,7 +192,7 @@ const RATIO: u64 = 64;
 /// The bytes of a member, decompressed by its suffix, at most `limit` of them.
 fn unpack(
     source: &Source,
-    member: &ar::Member,
+    member: &ar::ArMember,
     limit: u64,
     what: &'static str,
 ) -> Result<Vec<u8>, DebError> {
@@ -243,7 +243,10 @@ fn unpack(
 }
 
 /// The regular files of the control archive by name.
-fn control_members(bytes: &[u8], limits: Limits) -> Result<BTreeMap<String, Member>, DebError> {
+fn control_members(
+    bytes: &[u8],
+    limits: DebLimits,
+) -> Result<BTreeMap<String, ControlFile>, DebError> {
     let io = |e| DebError::Io("control.tar", e);
     let mut members = BTreeMap::new();
     let mut count = 0;
@@ -269,7 +272,7 @@ fn control_members(bytes: &[u8], limits: Limits) -> Result<BTreeMap<String, Memb
         entry.read_to_end(&mut bytes).map_err(io)?;
         members.insert(
             name.to_owned(),
-            Member {
+            ControlFile {
                 bytes,
                 mode: mode(entry.header())?,
             },
@@ -278,7 +281,7 @@ fn control_members(bytes: &[u8], limits: Limits) -> Result<BTreeMap<String, Memb
     Ok(members)
 }
 
-fn counted(count: &mut u64, limits: Limits, what: &str) -> Result<(), DebError> {
+fn counted(count: &mut u64, limits: DebLimits, what: &str) -> Result<(), DebError> {
     *count += 1;
     let over = *count > limits.entries;
     if over {
@@ -293,7 +296,7 @@ fn counted(count: &mut u64, limits: Limits, what: &str) -> Result<(), DebError> 
 }
 
 /// The entries of the data archive; contents stay where they are in `bytes`.
-fn entries(bytes: Arc<[u8]>, limits: Limits) -> Result<Vec<Entry>, DebError> {
+fn entries(bytes: Arc<[u8]>, limits: DebLimits) -> Result<Vec<DataEntry>, DebError> {
     let io = |e| DebError::Io("data.tar", e);
     let data: Source = Arc::new(MemSource(bytes.clone()));
     let mut out = Vec::new();
@@ -309,7 +312,7 @@ fn entries(bytes: Arc<[u8]>, limits: Limits) -> Result<Vec<Entry>, DebError> {
         };
         let name =
             |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or_default()).into_owned();
-        out.push(Entry {
+        out.push(DataEntry {
             mode: mode(header)?,
             uid: id(header.uid())?,
             gid: id(header.gid())?,
@@ -323,7 +326,11 @@ fn entries(bytes: Arc<[u8]>, limits: Limits) -> Result<Vec<Entry>, DebError> {
     Ok(out)
 }
 
-fn kind(entry: &tar::Entry<'_, &[u8]>, path: &[u8], data: &Source) -> Result<EntryKind, DebError> {
+fn kind(
+    entry: &tar::Entry<'_, &[u8]>,
+    path: &[u8],
+    data: &Source,
+) -> Result<DataEntryKind, DebError> {
     use tar::EntryType;
     let target = || {
         let link = entry
@@ -345,13 +352,19 @@ fn kind(entry: &tar::Entry<'_, &[u8]>, path: &[u8], data: &Source) -> Result<Ent
         })
     };
     Ok(match entry.header().entry_type() {
-        EntryType::Directory => EntryKind::Dir,
-        EntryType::Regular | EntryType::Continuous => EntryKind::File(content(entry, path, data)?),
-        EntryType::Symlink => EntryKind::Symlink(target()?),
-        EntryType::Link => EntryKind::Hardlink(self::path(&target()?, "data.tar")?),
-        EntryType::Char => device().map(|(major, minor)| EntryKind::CharDevice(major, minor))?,
-        EntryType::Block => device().map(|(major, minor)| EntryKind::BlockDevice(major, minor))?,
-        EntryType::Fifo => EntryKind::Fifo,
+        EntryType::Directory => DataEntryKind::Dir,
+        EntryType::Regular | EntryType::Continuous => {
+            DataEntryKind::File(content(entry, path, data)?)
+        }
+        EntryType::Symlink => DataEntryKind::Symlink(target()?),
+        EntryType::Link => DataEntryKind::Hardlink(self::path(&target()?, "data.tar")?),
+        EntryType::Char => {
+            device().map(|(major, minor)| DataEntryKind::CharDevice(major, minor))?
+        }
+        EntryType::Block => {
+            device().map(|(major, minor)| DataEntryKind::BlockDevice(major, minor))?
+        }
+        EntryType::Fifo => DataEntryKind::Fifo,
         other => {
             let text = format!(
                 "data.tar: {}: an entry of type {:?}",

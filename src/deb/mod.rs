@@ -17,8 +17,8 @@ mod paragraph;
 mod relation;
 mod version;
 
-pub use archive::{DebError, Entry, EntryKind, Limits, Member, Package};
+pub use archive::{ControlFile, DataEntry, DataEntryKind, DebError, DebLimits, Package};
 pub use md5::Md5;
 pub use paragraph::{Paragraph, ParagraphError, stanzas};
-pub use relation::{Operator, Relation, RelationError, Relations};
+pub use relation::{Relation, RelationError, Relations, VersionOperator};
 pub use version::{Version, VersionError};

@@ -17,7 +17,7 @@ pub struct RelationError {
 
 /// How two versions must stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operator {
+pub enum VersionOperator {
     /// `<<`
     Earlier,
     /// `<=` (also the obsolete `<`)
@@ -30,7 +30,7 @@ pub enum Operator {
     Later,
 }
 
-impl Operator {
+impl VersionOperator {
     /// Whether `version` stands so to `bound`.
     #[must_use]
     pub fn holds(self, version: &Version, bound: &Version) -> bool {
@@ -60,7 +60,7 @@ impl Operator {
     }
 }
 
-impl fmt::Display for Operator {
+impl fmt::Display for VersionOperator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Earlier => "<<",
@@ -80,7 +80,7 @@ pub struct Relation {
     /// The qualifier behind a colon: `any`, `native` or an architecture.
     pub qualifier: Option<String>,
     /// The versions meant; all without it.
-    pub version: Option<(Operator, Version)>,
+    pub version: Option<(VersionOperator, Version)>,
     /// The architectures in brackets for which the relation holds (`!` in front: for all but
     /// these); all when empty.
     pub architectures: Vec<String>,
@@ -133,7 +133,7 @@ impl Relation {
                 rest.strip_prefix('(').and_then(|rest| rest.split_once(')'))
             {
                 let (operator, number) =
-                    Operator::split(inner.trim()).unwrap_or((Operator::Equal, inner));
+                    VersionOperator::split(inner.trim()).unwrap_or((VersionOperator::Equal, inner));
                 version = Some((
                     operator,
                     number.trim().parse().map_err(|e| bad(format!("{e}")))?,

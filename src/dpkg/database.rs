@@ -7,13 +7,13 @@ use crate::tree::{DirEntry, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where the database is.
-pub(crate) const DIR: &str = "/var/lib/dpkg";
+pub(super) const DIR: &str = "/var/lib/dpkg";
 /// No database file of a real system comes near this many bytes.
-pub(crate) const LIMIT: u64 = 256 << 20;
+pub(super) const LIMIT: u64 = 256 << 20;
 
 /// The value of `Multi-Arch`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum MultiArch {
+pub(super) enum MultiArch {
     #[default]
     No,
     Same,
@@ -24,22 +24,22 @@ pub(crate) enum MultiArch {
 /// What relations are about: a package's name, architecture and version, and what it says of
 /// others.
 #[derive(Clone, Debug)]
-pub(crate) struct Facts {
-    pub(crate) name: String,
-    pub(crate) architecture: String,
-    pub(crate) version: Version,
-    pub(crate) multi_arch: MultiArch,
-    pub(crate) depends: Relations,
-    pub(crate) pre_depends: Relations,
-    pub(crate) conflicts: Relations,
-    pub(crate) breaks: Relations,
-    pub(crate) provides: Relations,
-    pub(crate) replaces: Relations,
+pub(super) struct PackageFacts {
+    pub(super) name: String,
+    pub(super) architecture: String,
+    pub(super) version: Version,
+    pub(super) multi_arch: MultiArch,
+    pub(super) depends: Relations,
+    pub(super) pre_depends: Relations,
+    pub(super) conflicts: Relations,
+    pub(super) breaks: Relations,
+    pub(super) provides: Relations,
+    pub(super) replaces: Relations,
 }
 
-impl Facts {
+impl PackageFacts {
     /// Reads them from a control paragraph.
-    pub(crate) fn read(control: &Paragraph) -> Result<Self, String> {
+    pub(super) fn read(control: &Paragraph) -> Result<Self, String> {
         let architecture = control.text("Architecture");
         let relations = |field: &str| {
             Relations::parse(control.text(field), architecture).map_err(|e| format!("{field}: {e}"))
@@ -83,7 +83,7 @@ impl Facts {
 
     /// The name of the package's files in `info`: with the architecture where several can be
     /// installed at once.
-    pub(crate) fn base(&self) -> String {
+    pub(super) fn base(&self) -> String {
         if self.multi_arch == MultiArch::Same {
             format!("{}:{}", self.name, self.architecture)
         } else {
@@ -94,7 +94,7 @@ impl Facts {
 
 /// How far a package is installed: the third word of `Status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(super) enum PackageState {
     /// `installed`, `triggers-awaited` and `triggers-pending`: it satisfies relations.
     Installed,
     /// Only its configuration is left.
@@ -107,25 +107,25 @@ pub(crate) enum State {
 
 /// A package of the database.
 #[derive(Clone, Debug)]
-pub(crate) struct Stanza {
+pub(super) struct Stanza {
     /// Its paragraph as it stands in `status`.
-    pub(crate) raw: Vec<u8>,
-    pub(crate) control: Paragraph,
-    pub(crate) facts: Facts,
-    pub(crate) state: State,
+    pub(super) raw: Vec<u8>,
+    pub(super) control: Paragraph,
+    pub(super) facts: PackageFacts,
+    pub(super) state: PackageState,
 }
 
 impl Stanza {
-    pub(crate) fn read(raw: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(raw: &[u8]) -> Result<Self, String> {
         let control = Paragraph::parse(raw).map_err(|e| e.to_string())?;
         let name = control.text("Package").to_owned();
         let state = match control.text("Status").split_whitespace().nth(2) {
-            Some("installed" | "triggers-awaited" | "triggers-pending") => State::Installed,
-            Some("config-files") => State::ConfigFiles,
-            Some("not-installed") => State::Gone,
-            _ => State::Half,
+            Some("installed" | "triggers-awaited" | "triggers-pending") => PackageState::Installed,
+            Some("config-files") => PackageState::ConfigFiles,
+            Some("not-installed") => PackageState::Gone,
+            _ => PackageState::Half,
         };
-        let facts = Facts::read(&control).map_err(|e| format!("package {name}: {e}"))?;
+        let facts = PackageFacts::read(&control).map_err(|e| format!("package {name}: {e}"))?;
         Ok(Self {
             raw: raw.to_vec(),
             control,
@@ -134,8 +134,8 @@ impl Stanza {
         })
     }
 
-    /// Path and MD5 sum of each configuration file, and whether a newer version dropped it.
-    pub(crate) fn conffiles(&self) -> Vec<(String, String, bool)> {
+    /// The configuration files of the field `Conffiles`.
+    pub(super) fn conffiles(&self) -> Vec<Conffile> {
         let lines = self
             .control
             .text("Conffiles")
@@ -147,49 +147,59 @@ impl Stanza {
             if obsolete {
                 words = words.get(1)?.rsplitn(2, ' ').collect();
             }
-            Some((
-                (*words.get(1)?).to_owned(),
-                (*words.first()?).to_owned(),
+            Some(Conffile {
+                path: (*words.get(1)?).to_owned(),
+                md5: (*words.first()?).to_owned(),
                 obsolete,
-            ))
+            })
         };
         lines.filter_map(line).collect()
     }
 }
 
-/// A path that packages other than one find moved aside (`dpkg-divert(1)`).
+/// A configuration file as `status` lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Diversion {
-    pub(crate) from: Vec<u8>,
-    pub(crate) to: Vec<u8>,
+pub(super) struct Conffile {
+    pub(super) path: String,
+    /// In hexadecimal; of the file as the package shipped it.
+    pub(super) md5: String,
+    /// Whether the installed version no longer ships it.
+    pub(super) obsolete: bool,
+}
+
+/// A path that is moved aside for all packages but one (`dpkg-divert(1)`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Diversion {
+    pub(super) from: Vec<u8>,
+    pub(super) to: Vec<u8>,
     /// The package that is not diverted; `:` in the file for a local diversion.
-    pub(crate) package: Option<String>,
+    pub(super) package: Option<String>,
 }
 
 /// Owner and mode set by the administrator (`dpkg-statoverride(1)`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Override {
-    pub(crate) user: String,
-    pub(crate) group: String,
-    pub(crate) mode: u16,
-    pub(crate) path: Vec<u8>,
+pub(super) struct StatOverride {
+    pub(super) user: String,
+    pub(super) group: String,
+    pub(super) mode: u16,
+    pub(super) path: Vec<u8>,
 }
 
 /// The database as a value.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Database {
-    pub(crate) stanzas: Vec<Stanza>,
-    pub(crate) native: String,
-    pub(crate) foreign: Vec<String>,
-    pub(crate) diversions: Vec<Diversion>,
-    pub(crate) overrides: Vec<Override>,
-    /// Which packages (by [`Facts::base`]) have a path in their lists.
-    pub(crate) owners: BTreeMap<Vec<u8>, BTreeSet<String>>,
+pub(super) struct Database {
+    pub(super) stanzas: Vec<Stanza>,
+    pub(super) native: String,
+    pub(super) foreign: Vec<String>,
+    pub(super) diversions: Vec<Diversion>,
+    pub(super) overrides: Vec<StatOverride>,
+    /// Which packages (by [`PackageFacts::base`]) have a path in their lists.
+    pub(super) owners: BTreeMap<Vec<u8>, BTreeSet<String>>,
 }
 
 impl Database {
     /// Reads it from the image.
-    pub(crate) fn read(tree: &Tree) -> Result<Self, Problems> {
+    pub(super) fn read(tree: &Tree) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let status = text(tree, "status").map_err(|e| Problem::new(e.to_string()))?;
         let status = status.ok_or_else(|| {
@@ -250,7 +260,7 @@ impl Database {
     }
 
     /// The place of a package in `stanzas`; `all` and the native architecture are one.
-    pub(crate) fn position(&self, name: &str, architecture: &str) -> Option<usize> {
+    pub(super) fn position(&self, name: &str, architecture: &str) -> Option<usize> {
         let same = |a: &str| self.real(a) == self.real(architecture);
         self.stanzas
             .iter()
@@ -258,20 +268,20 @@ impl Database {
     }
 
     /// What the database has of a package that is to be installed.
-    pub(crate) fn old(&self, new: &Facts) -> Option<&Stanza> {
+    pub(super) fn old(&self, new: &PackageFacts) -> Option<&Stanza> {
         self.position(&new.name, &new.architecture)
             .and_then(|at| self.stanzas.get(at))
     }
 
     /// A package by its name in `info`.
-    pub(crate) fn by_base(&self, base: &str) -> Option<&Stanza> {
+    pub(super) fn by_base(&self, base: &str) -> Option<&Stanza> {
         self.stanzas
             .iter()
             .find(|stanza| stanza.facts.base() == base)
     }
 
     /// A package as users name it: `name` or `name:architecture`.
-    pub(crate) fn named(&self, name: &str) -> Option<&Stanza> {
+    pub(super) fn named(&self, name: &str) -> Option<&Stanza> {
         let (name, architecture) = name.split_once(':').unwrap_or((name, &self.native));
         let at = self.position(name, architecture);
         at.and_then(|at| self.stanzas.get(at))
@@ -279,7 +289,7 @@ impl Database {
     }
 
     /// The architecture that `all` stands for.
-    pub(crate) fn real<'a>(&'a self, architecture: &'a str) -> &'a str {
+    pub(super) fn real<'a>(&'a self, architecture: &'a str) -> &'a str {
         if architecture == "all" {
             &self.native
         } else {
@@ -288,7 +298,7 @@ impl Database {
     }
 
     /// Where `path` of `package` goes when a diversion moves it.
-    pub(crate) fn diverted(&self, path: &[u8], package: &str) -> Option<&[u8]> {
+    pub(super) fn diverted(&self, path: &[u8], package: &str) -> Option<&[u8]> {
         let found = self
             .diversions
             .iter()
@@ -298,12 +308,12 @@ impl Database {
 }
 
 /// The bytes of a file of the database.
-pub(crate) fn text(tree: &Tree, name: &str) -> Result<Option<Vec<u8>>, EditError> {
+pub(super) fn text(tree: &Tree, name: &str) -> Result<Option<Vec<u8>>, EditError> {
     tree.read(format!("{DIR}/{name}"), LIMIT)
 }
 
 /// The lines that are not empty.
-pub(crate) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split(|b| *b == b'\n').filter(|line| !line.is_empty())
 }
 
@@ -320,7 +330,7 @@ fn diversions(bytes: &[u8]) -> Vec<Diversion> {
     lines.chunks(3).filter_map(read).collect()
 }
 
-fn overrides(bytes: &[u8]) -> Vec<Override> {
+fn overrides(bytes: &[u8]) -> Vec<StatOverride> {
     let read = |line: &[u8]| {
         let mut words = line.splitn(4, |b| *b == b' ');
         let mut word = || {
@@ -330,7 +340,7 @@ fn overrides(bytes: &[u8]) -> Vec<Override> {
         };
         let (user, group) = (word()?, word()?);
         let mode = u16::from_str_radix(&word()?, 8).ok()?;
-        Some(Override {
+        Some(StatOverride {
             user,
             group,
             mode,
@@ -341,7 +351,7 @@ fn overrides(bytes: &[u8]) -> Vec<Override> {
 }
 
 /// The names of the files in `info` that belong to a package, with their suffixes.
-pub(crate) fn info_files(tree: &Tree, base: &str) -> Vec<(String, Vec<u8>)> {
+pub(super) fn info_files(tree: &Tree, base: &str) -> Vec<(String, Vec<u8>)> {
     let Some(dir) = tree.dir(format!("{DIR}/info")) else {
         return Vec::new();
     };
@@ -379,10 +389,15 @@ mod tests {
     fn conffiles_of_a_stanza() {
         let raw = b"Package: a\nStatus: install ok installed\nArchitecture: all\nVersion: 1\nConffiles:\n /etc/a 0123\n /etc/b b 4567 obsolete\n";
         let stanza = Stanza::read(raw).unwrap();
-        assert_eq!(stanza.state, State::Installed);
+        assert_eq!(stanza.state, PackageState::Installed);
+        let conffile = |path: &str, md5: &str, obsolete| Conffile {
+            path: path.into(),
+            md5: md5.into(),
+            obsolete,
+        };
         let expected = [
-            ("/etc/a".into(), "0123".into(), false),
-            ("/etc/b b".into(), "4567".into(), true),
+            conffile("/etc/a", "0123", false),
+            conffile("/etc/b b", "4567", true),
         ];
         assert_eq!(stanza.conffiles(), expected);
     }

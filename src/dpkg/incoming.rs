@@ -1,28 +1,28 @@
-//! A package that is to be installed, read and held against the database.
+//! A package that is to be installed, read and checked against the database.
 
-use super::Request;
-use super::database::{Database, Facts, State};
-use crate::deb::{Limits, Package};
+use super::database::{Database, PackageFacts, PackageState, lines};
+use super::request::{InstallRequest, Journal};
+use crate::deb::{DebLimits, Package};
 use crate::digest;
-use crate::problem::{Problem, Problems};
+use crate::problem::Problem;
 use crate::stream::Source;
 use std::collections::BTreeSet;
 
-/// A package on its way in.
+/// A package that is to be installed.
 #[derive(Clone, Debug)]
 pub(super) struct Incoming {
     /// The file that it was read from, for messages.
     pub(super) file: String,
     pub(super) sha256: String,
     pub(super) package: Package,
-    pub(super) facts: Facts,
+    pub(super) facts: PackageFacts,
     /// The version that is installed now.
     pub(super) upgraded_from: Option<String>,
     /// The version whose configuration is in place: the second argument of `postinst configure`.
     pub(super) configured: Option<String>,
 }
 
-/// What `conffiles` says.
+/// The paths in `conffiles`.
 #[derive(Debug, Default)]
 pub(super) struct Conffiles {
     pub(super) kept: BTreeSet<Vec<u8>>,
@@ -32,10 +32,10 @@ pub(super) struct Conffiles {
 
 impl Incoming {
     /// Whether this very version is installed.
-    fn is_there(&self, database: &Database) -> bool {
-        database
-            .old(&self.facts)
-            .is_some_and(|s| s.state == State::Installed && s.facts.version == self.facts.version)
+    fn is_installed(&self, database: &Database) -> bool {
+        database.old(&self.facts).is_some_and(|s| {
+            s.state == PackageState::Installed && s.facts.version == self.facts.version
+        })
     }
 
     /// The lines of `conffiles` that name a file of the package.
@@ -62,7 +62,7 @@ impl Incoming {
             .map(|member| member.bytes.as_slice())
             .unwrap_or_default();
         let mut out = Conffiles::default();
-        for line in super::database::lines(bytes).map(<[u8]>::trim_ascii) {
+        for line in lines(bytes).map(<[u8]>::trim_ascii) {
             match line.strip_prefix(b"remove-on-upgrade ") {
                 Some(path) => out.removed.insert(path.trim_ascii().to_vec()),
                 None => out.kept.insert(line.to_vec()),
@@ -72,7 +72,7 @@ impl Incoming {
     }
 
     /// Whether the package may take files of `other`.
-    pub(super) fn replaces(&self, other: &Facts) -> bool {
+    pub(super) fn replaces(&self, other: &PackageFacts) -> bool {
         replaces(&self.facts, other)
     }
 
@@ -86,7 +86,7 @@ impl Incoming {
 }
 
 /// Whether `facts` says that it replaces files of `other`.
-pub(super) fn replaces(facts: &Facts, other: &Facts) -> bool {
+pub(super) fn replaces(facts: &PackageFacts, other: &PackageFacts) -> bool {
     facts.replaces.0.iter().flatten().any(|relation| {
         let provided = relation.version.is_none()
             && other
@@ -102,39 +102,38 @@ pub(super) fn replaces(facts: &Facts, other: &Facts) -> bool {
 /// Reads all packages of a request. Those that the image has in the same version are left out, with
 /// a note.
 pub(super) fn read_all(
-    request: &Request,
+    request: &InstallRequest,
     database: &Database,
-    notes: &mut Vec<String>,
-    problems: &mut Problems,
+    journal: &mut Journal,
 ) -> Vec<Incoming> {
     let mut out = Vec::new();
     for (path, source) in &request.debs {
         let file = path.display().to_string();
         match read(&file, source, database) {
-            Ok(incoming) if incoming.is_there(database) => {
-                notes.push(format!(
-                    "{} {} is in the image already",
+            Ok(incoming) if incoming.is_installed(database) => {
+                journal.note(format!(
+                    "{} {} is already in the image",
                     incoming.facts.name, incoming.facts.version
                 ));
             }
             Ok(incoming) => {
-                fits(&incoming, database, problems);
+                check(&incoming, database, journal);
                 out.push(incoming);
             }
-            Err(e) => problems.push(Problem::new(format!("reading {file}: {e}"))),
+            Err(e) => journal.problem(Problem::new(format!("reading {file}: {e}"))),
         }
     }
     out
 }
 
 fn read(file: &str, source: &Source, database: &Database) -> Result<Incoming, String> {
-    let package = Package::read(source, Limits::default()).map_err(|e| e.to_string())?;
-    let facts = Facts::read(&package.control)?;
+    let package = Package::read(source, DebLimits::default()).map_err(|e| e.to_string())?;
+    let facts = PackageFacts::read(&package.control)?;
     let stanza = database.old(&facts);
     let installed = stanza
-        .filter(|s| s.state == State::Installed)
+        .filter(|s| s.state == PackageState::Installed)
         .map(|s| s.facts.version.to_string());
-    let left = stanza.filter(|s| s.state == State::ConfigFiles);
+    let left = stanza.filter(|s| s.state == PackageState::ConfigFiles);
     let left = left.map(|s| {
         s.control
             .get("Config-Version")
@@ -153,8 +152,8 @@ fn read(file: &str, source: &Source, database: &Database) -> Result<Incoming, St
     })
 }
 
-/// Whether the image can take the package at all.
-fn fits(incoming: &Incoming, database: &Database, problems: &mut Problems) {
+/// Checks that the image can take the package: its architecture, and the version that is there.
+fn check(incoming: &Incoming, database: &Database, journal: &mut Journal) {
     let facts = &incoming.facts;
     let (name, version, architecture) = (&facts.name, &facts.version, &facts.architecture);
     let known = architecture == "all"
@@ -167,25 +166,25 @@ fn fits(incoming: &Incoming, database: &Database, problems: &mut Problems) {
             "package {name} {version} is for {architecture}; the image is for {}",
             have.join(", ")
         );
-        problems
-            .push(Problem::new(text).hint("take the package built for the image's architecture"));
+        journal
+            .problem(Problem::new(text).hint("use the package built for the image's architecture"));
     }
     let Some(old) = database.old(facts) else {
         return;
     };
-    if old.state == State::Installed && facts.version < old.facts.version {
+    if old.state == PackageState::Installed && facts.version < old.facts.version {
         let text = format!(
             "package {name} {version} would replace the newer {} of the image",
             old.facts.version
         );
-        problems.push(
+        journal.problem(
             Problem::new(text)
-                .hint("downgrades are not supported: take a newer package or an older image"),
+                .hint("downgrades are not supported: use a newer package or an older image"),
         );
     }
-    if old.state == State::Half {
+    if old.state == PackageState::Half {
         let text = format!("package {name} is half-installed in the image");
-        problems.push(
+        journal.problem(
             Problem::new(text)
                 .hint("run `dpkg --configure -a` in the golden image before it is taken"),
         );

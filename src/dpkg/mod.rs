@@ -5,98 +5,53 @@
 //! ```
 //!
 //! All of it happens on a copy of the tree: with any problem the tree stays as it was, and all
-//! problems are told together. Maintainer scripts are read by an interpreter of the shell's
-//! language (`shell`) whose commands (`commands`) are models that change the tree; a statement
-//! outside of it is a problem, or is accepted by configuration and then left out, aloud.
+//! problems are reported together. Maintainer scripts are not run: the interpreter of [`shell`]
+//! reads them, and their commands (`commands`) are models that change the tree. Known effects are
+//! reproduced; anything else is a problem until the user accepts that it is left out, and then the
+//! report says so.
+//!
+//! [`shell`]: crate::shell
 
-pub(crate) mod commands;
+mod commands;
 mod database;
+mod extract;
 mod incoming;
+mod md5;
+mod package_set;
 mod register;
-mod relations;
+mod request;
+mod script_host;
 mod scripts;
 #[cfg(test)]
 mod tests;
-mod unpack;
+mod triggers;
 mod users;
-pub(crate) mod world;
+
+pub use request::{AcceptedScript, InstallReport, InstallRequest, InstalledPackage};
 
 use crate::problem::{Problem, Problems};
-use crate::stream::Source;
 use crate::tree::Tree;
 use crate::tree::editor::{Action, Change, TreeEditor};
 use database::Database;
 use incoming::Incoming;
+use package_set::PackageSet;
+use request::Journal;
 use scripts::Session;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-
-/// A statement of a maintainer script that the user takes responsibility for: it is left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accept {
-    /// The package.
-    pub package: String,
-    /// The script: `preinst`, `postinst`, `prerm` or `postrm`.
-    pub script: String,
-    /// A text that the statement's source line contains; any statement of the script without it.
-    pub statement: Option<String>,
-    /// Why it may be left out, for the report.
-    pub reason: String,
-}
-
-/// What to install.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// Each package's file name, for messages, and its bytes.
-    pub debs: Vec<(PathBuf, Source)>,
-    /// Whether the services of the update client are enabled; otherwise they are left disabled, as
-    /// by a systemd preset.
-    pub managed: bool,
-    /// Statements that may be left out.
-    pub accept: Vec<Accept>,
-}
-
-/// A package that was installed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InstalledPackage {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// Its architecture.
-    pub architecture: String,
-    /// SHA-256 of the package file in hexadecimal.
-    pub sha256: String,
-    /// The package file as the request named it.
-    pub file: String,
-    /// The version that it replaced.
-    pub upgraded_from: Option<String>,
-}
-
-/// What was done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Installed {
-    /// The packages in the order in which they were configured.
-    pub packages: Vec<InstalledPackage>,
-    /// What the models of maintainer scripts did, one line each.
-    pub modelled: Vec<String>,
-    /// Facts the user should read: kept configuration files, triggers left to the device.
-    pub notes: Vec<String>,
-    /// What was left out, and the reason that the user gave.
-    pub accepted: Vec<String>,
-}
+use std::collections::BTreeSet;
 
 /// Installs packages into the tree.
 ///
 /// # Errors
 /// All problems at once; the tree is then as it was.
-pub fn install(editor: &mut TreeEditor<'_>, request: &Request) -> Result<Installed, Problems> {
+pub fn install(
+    editor: &mut TreeEditor<'_>,
+    request: &InstallRequest,
+) -> Result<InstallReport, Problems> {
     let mut database = Database::read(editor.tree())?;
-    let mut problems = Problems::default();
-    let mut out = Installed::default();
-    let incoming = incoming::read_all(request, &database, &mut out.notes, &mut problems);
+    let mut journal = Journal::default();
+    let incoming = incoming::read_all(request, &database, &mut journal);
     let facts: Vec<_> = incoming.iter().map(|package| &package.facts).collect();
-    relations::World::new(&database, &facts).check(&mut problems);
+    PackageSet::new(&database, &facts).check(&mut journal);
     let order = order(&incoming);
 
     let mut tree = editor.tree().clone();
@@ -104,8 +59,7 @@ pub fn install(editor: &mut TreeEditor<'_>, request: &Request) -> Result<Install
     let mut session = Session {
         editor: &mut work,
         database: &mut database,
-        out: &mut out,
-        problems: &mut problems,
+        journal: &mut journal,
         accept: &request.accept,
         disabled: if request.managed {
             BTreeSet::new()
@@ -115,17 +69,16 @@ pub fn install(editor: &mut TreeEditor<'_>, request: &Request) -> Result<Install
         activated: Vec::new(),
         used: BTreeSet::new(),
     };
-    let done = apply(&mut session, &order);
-    let changes = work.finish();
-    if let Err(e) = done {
-        problems.push(e);
+    if let Err(problem) = apply(&mut session, &order) {
+        journal.problem(problem);
     }
-    problems.check()?;
+    let changes = work.finish();
+    let report = journal.finish()?;
     adopt(editor, tree, changes);
-    Ok(out)
+    Ok(report)
 }
 
-/// The packages in an order in which each comes behind those that it depends on, as far as there is
+/// The packages in an order in which each comes after those that it depends on, as far as there is
 /// one.
 fn order(incoming: &[Incoming]) -> Vec<&Incoming> {
     let mut left: Vec<&Incoming> = incoming.iter().collect();
@@ -156,7 +109,7 @@ fn order(incoming: &[Incoming]) -> Vec<&Incoming> {
             left.iter()
                 .any(|other| other.facts.name != facts.name && gives(other))
         };
-        // In a circle the first of the request goes first.
+        // In a circle, the first of the request goes first.
         let next = left.iter().position(|package| !needs(package)).unwrap_or(0);
         out.push(left.remove(next));
     }
@@ -175,8 +128,8 @@ fn apply(session: &mut Session<'_, '_>, order: &[&Incoming]) -> Result<(), Probl
     }
     for incoming in order {
         let configured = incoming.configured.as_deref().unwrap_or_default();
-        session.incoming(incoming, "postinst", &["configure", configured]);
-        session.out.packages.push(InstalledPackage {
+        session.run_incoming(incoming, "postinst", &["configure", configured]);
+        session.journal.installed(InstalledPackage {
             name: incoming.facts.name.clone(),
             version: incoming.facts.version.to_string(),
             architecture: incoming.facts.architecture.clone(),
@@ -190,7 +143,7 @@ fn apply(session: &mut Session<'_, '_>, order: &[&Incoming]) -> Result<(), Probl
     Ok(())
 }
 
-/// One package: `preinst`, its files, its place in the database.
+/// Unpacks one package: `preinst`, its files, its entry in the database.
 fn unpack(session: &mut Session<'_, '_>, incoming: &Incoming) -> Result<(), Problem> {
     let (name, version) = (&incoming.facts.name, incoming.facts.version.to_string());
     let failed = |e: &dyn std::fmt::Display| Problem::new(format!("package {name}: {e}"));
@@ -200,27 +153,22 @@ fn unpack(session: &mut Session<'_, '_>, incoming: &Incoming) -> Result<(), Prob
         .filter(|_| incoming.upgraded_from.is_some());
     let old = old.map(|stanza| stanza.facts.base());
     if let Some(base) = &old {
-        session.installed(base, "prerm", &["upgrade", &version]);
+        session.run_installed(base, "prerm", &["upgrade", &version]);
     }
     let arguments = match (&incoming.upgraded_from, &incoming.configured) {
         (Some(old), _) => vec!["upgrade", old, &version],
         (None, Some(left)) => vec!["install", left, &version],
         (None, None) => vec!["install"],
     };
-    session.incoming(incoming, "preinst", &arguments);
-    let unpacked = unpack::unpack(session.editor, session.database, incoming, session.problems)
+    session.run_incoming(incoming, "preinst", &arguments);
+    let extracted = extract::extract(session.editor, session.database, incoming, session.journal)
         .map_err(|e| failed(&e))?;
     if let Some(base) = &old {
-        session.installed(base, "postrm", &["upgrade", &version]);
+        session.run_installed(base, "postrm", &["upgrade", &version]);
     }
-    register::info(session.editor, incoming, &unpacked).map_err(|e| failed(&e))?;
-    register::interests(session.editor, incoming).map_err(|e| failed(&e))?;
-    register::enter(session.database, incoming, &unpacked.conffiles).map_err(|e| failed(&e))?;
-    session
-        .out
-        .notes
-        .extend(unpacked.notes.iter().map(|note| format!("{name}: {note}")));
-    Ok(())
+    register::info(session.editor, incoming, &extracted).map_err(|e| failed(&e))?;
+    triggers::register_interests(session.editor, incoming).map_err(|e| failed(&e))?;
+    register::enter(session.database, incoming, &extracted.conffiles).map_err(|e| failed(&e))
 }
 
 /// The units of the update client among the packages: those whose name begins with `mender`.
@@ -243,12 +191,12 @@ fn client_units(order: &[&Incoming]) -> BTreeSet<String> {
     paths.filter_map(unit).collect()
 }
 
-/// Takes the finished copy and records the difference that it makes at each changed path.
+/// Replaces the tree by the finished copy, and records the difference at each changed path.
 fn adopt(editor: &mut TreeEditor<'_>, tree: Tree, changes: Vec<Change>) {
     let old = std::mem::replace(editor.tree_mut(), tree);
-    let mut first: BTreeMap<Vec<u8>, ()> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for change in changes {
-        if first.insert(change.path.clone(), ()).is_some() {
+        if !seen.insert(change.path.clone()) {
             continue;
         }
         let (before, after) = (

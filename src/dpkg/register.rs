@@ -1,13 +1,13 @@
-//! The package enters the database: its paragraph in `status` and its files in `info`, byte for
+//! Registers a package in the database: its paragraph in `status` and its files in `info`, byte for
 //! byte as dpkg writes them.
 
-use super::database::{DIR, Database, Facts, Stanza, info_files, lines, text};
+use super::database::{Conffile, DIR, Database, PackageFacts, Stanza, info_files, lines, text};
+use super::extract::Extracted;
 use super::incoming::Incoming;
-use super::unpack::{Conffile, Unpacked};
 use crate::deb::Relations;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// The fields that dpkg knows, in the order in which it writes them (`fieldinfos` of its
@@ -70,7 +70,7 @@ pub(super) fn stanza(incoming: &Incoming, conffiles: &[Conffile]) -> String {
             _ if RELATIONS.contains(&field) => relations(control.text(field), &incoming.facts),
             _ => control.text(field).to_owned(),
         };
-        // dpkg leaves out what says the default.
+        // dpkg leaves out default values.
         if value.is_empty()
             || value == "no" && matches!(field, "Essential" | "Protected" | "Multi-Arch")
         {
@@ -91,16 +91,16 @@ fn field_line(out: &mut String, field: &str, value: &str) {
     let _ = writeln!(out, "{field}:{blank}{value}");
 }
 
-fn relations(text: &str, facts: &Facts) -> String {
+fn relations(text: &str, facts: &PackageFacts) -> String {
     Relations::parse(text, &facts.architecture)
         .map_or_else(|_| text.to_owned(), |relations| relations.to_string())
 }
 
-/// Writes the files of the package in `info` and takes those of its older version away.
+/// Writes the files of the package in `info` and removes those of its older version.
 pub(super) fn info(
     editor: &mut TreeEditor<'_>,
     incoming: &Incoming,
-    unpacked: &Unpacked,
+    extracted: &Extracted,
 ) -> Result<(), EditError> {
     let base = incoming.facts.base();
     let reason = format!("package {}", incoming.facts.name);
@@ -110,7 +110,7 @@ pub(super) fn info(
     if editor.tree().file(format!("{DIR}/info/format")).is_none() {
         editor.file(format!("{DIR}/info/format"), "1\n", 0o644, &reason)?;
     }
-    let list = unpacked
+    let list = extracted
         .list
         .iter()
         .flat_map(|path| [path.as_slice(), b"\n"])
@@ -125,22 +125,22 @@ pub(super) fn info(
             &reason,
         )?;
     }
-    if !incoming.package.members.contains_key("md5sums") && !unpacked.md5sums.is_empty() {
+    if !incoming.package.members.contains_key("md5sums") && !extracted.md5sums.is_empty() {
         editor.file(
             format!("{DIR}/info/{base}.md5sums"),
-            unpacked.md5sums.clone(),
+            extracted.md5sums.clone(),
             0o644,
             &reason,
         )?;
     }
-    for (loser, paths) in &unpacked.losers {
-        shorten(editor, loser, paths, &reason)?;
+    for (displaced_base, paths) in &extracted.displaced {
+        remove_from_list(editor, displaced_base, paths, &reason)?;
     }
     Ok(())
 }
 
-/// Takes paths out of the list of the package that lost them.
-fn shorten(
+/// Removes paths from the list of the package that no longer has them.
+fn remove_from_list(
     editor: &mut TreeEditor<'_>,
     base: &str,
     paths: &BTreeSet<Vec<u8>>,
@@ -173,7 +173,7 @@ pub(super) fn enter(
     match database.position(&facts.name, &facts.architecture) {
         Some(at) => database.stanzas[at] = read,
         None => {
-            let key = |facts: &Facts| (facts.name.clone(), facts.architecture.clone());
+            let key = |facts: &PackageFacts| (facts.name.clone(), facts.architecture.clone());
             let after = database
                 .stanzas
                 .iter()
@@ -197,79 +197,5 @@ pub(super) fn status(editor: &mut TreeEditor<'_>, database: &Database) -> Result
         out.push(b'\n');
     }
     editor.rewrite(format!("{DIR}/status"), out, 0o644, "dpkg database")?;
-    Ok(())
-}
-
-/// The triggers that a package declares (`deb-triggers(5)`).
-#[derive(Debug, Default)]
-pub(super) struct Triggers {
-    /// Trigger and whether dpkg should not wait for it.
-    pub(super) interests: Vec<(String, bool)>,
-    pub(super) activates: Vec<String>,
-}
-
-impl Triggers {
-    /// Reads the control member `triggers`.
-    pub(super) fn read(bytes: &[u8]) -> Self {
-        let mut out = Self::default();
-        for line in String::from_utf8_lossy(bytes).lines() {
-            let mut words = line
-                .split('#')
-                .next()
-                .unwrap_or_default()
-                .split_whitespace();
-            let (Some(verb), Some(name)) = (words.next(), words.next()) else {
-                continue;
-            };
-            match verb {
-                "interest" | "interest-await" => out.interests.push((name.to_owned(), false)),
-                "interest-noawait" => out.interests.push((name.to_owned(), true)),
-                _ if verb.starts_with("activate") => out.activates.push(name.to_owned()),
-                _ => {}
-            }
-        }
-        out
-    }
-}
-
-/// Enters what a package is interested in into `triggers/File` and `triggers/<name>`.
-pub(super) fn interests(editor: &mut TreeEditor<'_>, incoming: &Incoming) -> Result<(), EditError> {
-    let base = incoming.facts.base();
-    let reason = format!("package {}", incoming.facts.name);
-    let triggers = incoming
-        .script("triggers")
-        .map(Triggers::read)
-        .unwrap_or_default();
-    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, noawait) in &triggers.interests {
-        let suffix = if *noawait { "/noawait" } else { "" };
-        let (file, line) = if name.starts_with('/') {
-            ("File".to_owned(), format!("{name} {base}{suffix}"))
-        } else {
-            (name.clone(), format!("{base}{suffix}"))
-        };
-        files.entry(file).or_default().push(line);
-    }
-    for (file, new) in files {
-        let old = text(editor.tree(), &format!("triggers/{file}"))?.unwrap_or_default();
-        let owner = |line: &str| {
-            line.rsplit(' ')
-                .next()
-                .map(|word| word.trim_end_matches("/noawait") == base)
-                .unwrap_or(false)
-        };
-        let old = String::from_utf8_lossy(&old).into_owned();
-        let mut all: Vec<&str> = old
-            .lines()
-            .filter(|line| !line.is_empty() && !owner(line))
-            .collect();
-        all.extend(new.iter().map(String::as_str));
-        editor.rewrite(
-            format!("{DIR}/triggers/{file}"),
-            all.join("\n") + "\n",
-            0o644,
-            &reason,
-        )?;
-    }
     Ok(())
 }

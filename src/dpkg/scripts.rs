@@ -1,19 +1,18 @@
-//! Maintainer scripts at their moments (Debian Policy 6.6), and the triggers that the new files set
-//! off.
+//! Maintainer scripts, called as Debian Policy 6.6 says, and the triggers that the new files
+//! activate.
 
 use super::database::{DIR, Database, LIMIT};
 use super::incoming::Incoming;
-use super::register::Triggers;
-use super::world::{Context, World};
-use super::{Accept, Installed};
-use crate::problem::{Problem, Problems};
-use crate::shell::{Io, Shell, parse};
+use super::request::{AcceptedScript, Journal};
+use super::script_host::{ScriptContext, ScriptHost};
+use super::triggers::{Triggers, file_interests, interested};
+use crate::problem::Problem;
+use crate::shell::{self, Invocation, Variables};
 use crate::tree::editor::TreeEditor;
 use crate::tree::show;
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Triggers whose work the device does by itself or that only keep a cache for comfort.
+/// Packages whose triggers only update a cache, which the device does without or rebuilds.
 const SKIPPED: [&str; 9] = [
     "man-db",
     "hicolor-icon-theme",
@@ -26,37 +25,38 @@ const SKIPPED: [&str; 9] = [
     "menu",
 ];
 
-/// An installation under way: what it changes, and what it has to tell.
+/// An installation under way: what it changes, and its journal.
 pub(super) struct Session<'a, 't> {
     pub(super) editor: &'a mut TreeEditor<'t>,
     pub(super) database: &'a mut Database,
-    pub(super) out: &'a mut Installed,
-    pub(super) problems: &'a mut Problems,
-    pub(super) accept: &'a [Accept],
+    pub(super) journal: &'a mut Journal,
+    pub(super) accept: &'a [AcceptedScript],
+    /// Units that stay disabled.
     pub(super) disabled: BTreeSet<String>,
+    /// Triggers that scripts activated by name.
     pub(super) activated: Vec<String>,
-    /// Which entries of `accept` were of use.
+    /// Which entries of `accept` were needed.
     pub(super) used: BTreeSet<usize>,
 }
 
 /// A script to be run.
-pub(super) struct Run<'a> {
-    pub(super) context: Context,
-    pub(super) text: &'a [u8],
-    pub(super) arguments: Vec<String>,
-    /// Where the script comes from, for messages.
-    pub(super) place: String,
+struct ScriptRun<'a> {
+    context: ScriptContext,
+    text: &'a [u8],
+    arguments: &'a [&'a str],
+    /// The package and its version, for messages.
+    package: String,
 }
 
 impl Session<'_, '_> {
-    /// Runs a script of a package that comes in.
-    pub(super) fn incoming(&mut self, incoming: &Incoming, script: &str, arguments: &[&str]) {
+    /// Runs a script of a package that is being installed.
+    pub(super) fn run_incoming(&mut self, incoming: &Incoming, script: &str, arguments: &[&str]) {
         let Some(text) = incoming.script(script) else {
             return;
         };
         let templates = incoming.script("templates").unwrap_or_default().to_vec();
-        let run = Run {
-            context: Context {
+        self.run(&ScriptRun {
+            context: ScriptContext {
                 name: incoming.facts.name.clone(),
                 architecture: incoming.facts.architecture.clone(),
                 base: incoming.facts.base(),
@@ -64,17 +64,13 @@ impl Session<'_, '_> {
                 templates,
             },
             text,
-            arguments: arguments
-                .iter()
-                .map(|argument| (*argument).to_owned())
-                .collect(),
-            place: format!("package {} {}", incoming.facts.name, incoming.facts.version),
-        };
-        self.run(&run);
+            arguments,
+            package: format!("package {} {}", incoming.facts.name, incoming.facts.version),
+        });
     }
 
-    /// Runs a script of a package that is installed.
-    pub(super) fn installed(&mut self, base: &str, script: &str, arguments: &[&str]) {
+    /// Runs a script of a package that is installed in the image.
+    pub(super) fn run_installed(&mut self, base: &str, script: &str, arguments: &[&str]) {
         let Some(facts) = self
             .database
             .by_base(base)
@@ -86,9 +82,9 @@ impl Session<'_, '_> {
         let text = match self.editor.read(&path, LIMIT) {
             Ok(Some(text)) => text,
             Ok(None) => return,
-            Err(e) => return self.problems.push(Problem::new(e.to_string())),
+            Err(e) => return self.journal.problem(Problem::new(e.to_string())),
         };
-        let context = Context {
+        let context = ScriptContext {
             name: facts.name.clone(),
             architecture: facts.architecture.clone(),
             base: base.to_owned(),
@@ -100,147 +96,104 @@ impl Session<'_, '_> {
                 .flatten()
                 .unwrap_or_default(),
         };
-        let arguments = arguments
-            .iter()
-            .map(|argument| (*argument).to_owned())
-            .collect();
-        let place = format!("package {} {} of the image", facts.name, facts.version);
-        self.run(&Run {
+        self.run(&ScriptRun {
             context,
             text: &text,
             arguments,
-            place,
+            package: format!("package {} {} of the image", facts.name, facts.version),
         });
     }
 
-    fn run(&mut self, run: &Run<'_>) {
+    fn run(&mut self, run: &ScriptRun<'_>) {
         let text = String::from_utf8_lossy(run.text).into_owned();
-        let first = text.lines().next().unwrap_or_default().to_owned();
-        let interpreter = first
-            .strip_prefix("#!")
-            .unwrap_or_default()
-            .split_whitespace()
-            .next()
-            .unwrap_or_default();
-        if !matches!(interpreter.rsplit('/').next(), Some("sh" | "bash" | "dash")) {
-            let what = format!(
-                "is no shell script (`{}`)",
-                show(first.get(..60).unwrap_or(&first).as_bytes())
-            );
-            return self.whole(run, &what);
+        let first = text.lines().next().unwrap_or_default();
+        if !is_shell_script(first) {
+            let shown = show(first.get(..60).unwrap_or(first).as_bytes());
+            return self.script_refused(run, &format!("is not a shell script (`{shown}`)"));
         }
-        let list = match parse::parse(&text) {
-            Ok(list) => list,
-            Err(e) => return self.whole(run, &format!("is not understood: {e}")),
-        };
-        let mut world = World {
-            editor: self.editor,
-            database: self.database,
-            package: run.context.clone(),
-            disabled: &self.disabled,
-            unknown: Vec::new(),
-            log: Vec::new(),
-            logged: BTreeSet::new(),
-            work: Cell::new(0),
-            activated: Vec::new(),
-            answers: BTreeMap::new(),
-        };
-        let mut shell = Shell::new(&mut world, run.arguments.clone());
-        let result = shell.script(&list, &mut Io::default());
-        let line = shell.line;
-        let (unknown, log, activated) = (world.unknown, world.log, world.activated);
-        let clean = unknown.is_empty();
+        let mut host = ScriptHost::new(
+            self.editor,
+            self.database,
+            run.context.clone(),
+            &self.disabled,
+        );
+        let result = shell::run(&text, run.invocation(), &mut host);
+        let (unknown, activated) = (host.unknown, host.activated);
+        let complete = unknown.is_empty();
         self.activated.extend(activated);
-        let name = format!("{} {}", run.context.name, run.context.script);
-        self.out
-            .modelled
-            .extend(log.into_iter().map(|line| format!("{name}: {line}")));
-        let lines: Vec<&str> = text.lines().collect();
-        self.unknown(run, &unknown, &lines);
+        self.statements_unknown(run, &unknown, &text.lines().collect::<Vec<_>>());
         match result {
-            Err(what) => self.whole(run, &format!("is not understood: {what}")),
-            Ok(0) => {}
+            Err(error) => self.script_refused(run, &format!("cannot be interpreted: {error}")),
+            Ok(exit) if exit.status == 0 => {}
             // After statements that were left out, a failure may be of their making.
-            Ok(status) if !clean => {
-                self.out.accepted.push(format!(
-                    "{}: {} then stops at line {line} with status {status}",
-                    run.place, run.context.script
-                ));
-            }
-            Ok(status) => self.whole(run, &format!("fails with status {status} at line {line}")),
+            Ok(exit) if !complete => self.journal.accepted(format!(
+                "{}: {} then stops at line {} with status {}",
+                run.package, run.context.script, exit.line, exit.status
+            )),
+            Ok(exit) => self.script_refused(
+                run,
+                &format!("fails with status {} at line {}", exit.status, exit.line),
+            ),
         }
     }
 
-    /// The entry of the configuration that accepts a statement.
-    fn accepted(&mut self, run: &Run<'_>, source: &str) -> Option<String> {
-        let fits = |accept: &Accept| {
-            accept.package == run.context.name
-                && accept.script == run.context.script
-                && accept
-                    .statement
-                    .as_ref()
-                    .is_none_or(|statement| source.contains(statement.as_str()))
-        };
-        let at = self.accept.iter().position(fits)?;
+    /// The user's reason to accept unknown effects of a script, if there is one.
+    fn accepted(&mut self, run: &ScriptRun<'_>) -> Option<String> {
+        let at = self.accept.iter().position(|accept| {
+            accept.package == run.context.name && accept.script == run.context.script
+        })?;
         self.used.insert(at);
         self.accept.get(at).map(|accept| accept.reason.clone())
     }
 
-    /// A script that is refused as a whole.
-    fn whole(&mut self, run: &Run<'_>, what: &str) {
-        let script = &run.context.script;
-        match self.accepted(run, what) {
-            Some(reason) => self.out.accepted.push(format!(
-                "{}: {script} {what}; accepted: {reason}",
-                run.place
-            )),
-            None => {
-                let problem = Problem::new(format!("{}: {script} {what}", run.place));
-                self.problems.push(problem.hint(hint(run)));
-            }
+    /// A script that is refused as a whole: a problem unless it is accepted.
+    fn script_refused(&mut self, run: &ScriptRun<'_>, fact: &str) {
+        let text = format!("{}: {} {fact}", run.package, run.context.script);
+        match self.accepted(run) {
+            Some(reason) => self.journal.accepted(format!("{text}; accepted: {reason}")),
+            None => self.journal.problem(Problem::new(text).hint(run.hint())),
         }
     }
 
-    /// Statements outside of the model: one problem with all of their lines.
-    fn unknown(&mut self, run: &Run<'_>, unknown: &[(usize, String)], lines: &[&str]) {
-        let mut refused = BTreeMap::new();
-        for (line, what) in unknown {
-            let source = lines
-                .get(line.saturating_sub(1))
-                .map_or(what.as_str(), |line| line.trim());
-            match self.accepted(run, source) {
-                Some(reason) => {
-                    let text = format!(
-                        "{}: {} line {line} left out: `{}`; accepted: {reason}",
-                        run.place,
-                        run.context.script,
-                        show(source.as_bytes())
-                    );
-                    if !self.out.accepted.contains(&text) {
-                        self.out.accepted.push(text);
-                    }
-                }
-                None => _ = refused.insert(*line, show(source.as_bytes())),
-            }
-        }
-        if refused.is_empty() {
+    /// Statements outside of the model: one problem with all of their lines unless the script is
+    /// accepted.
+    fn statements_unknown(
+        &mut self,
+        run: &ScriptRun<'_>,
+        unknown: &[(usize, String)],
+        lines: &[&str],
+    ) {
+        if unknown.is_empty() {
             return;
         }
-        let listed: Vec<String> = refused
+        let (package, script) = (&run.package, &run.context.script);
+        let statements: Vec<(usize, String)> = unknown
             .iter()
-            .map(|(line, source)| format!("\n  line {line}: {source}"))
+            .map(|(line, words)| {
+                let source = lines.get(line.saturating_sub(1));
+                let source = source.map_or(words.as_str(), |source| source.trim());
+                (*line, show(source.as_bytes()))
+            })
             .collect();
-        let text = format!(
-            "{}: {} has statements whose effect is not known:{}",
-            run.place,
-            run.context.script,
-            listed.concat()
-        );
-        self.problems.push(Problem::new(text).hint(hint(run)));
+        if let Some(reason) = self.accepted(run) {
+            for (line, statement) in &statements {
+                self.journal.accepted(format!(
+                    "{package}: {script} line {line} left out: `{statement}`; accepted: {reason}"
+                ));
+            }
+            return;
+        }
+        let statements: BTreeMap<usize, String> = statements.into_iter().collect();
+        let listed: String = statements
+            .iter()
+            .map(|(line, statement)| format!("\n  line {line}: {statement}"))
+            .collect();
+        let text = format!("{package}: {script} has statements whose effects are unknown:{listed}");
+        self.journal.problem(Problem::new(text).hint(run.hint()));
     }
 
-    /// Sets off the triggers of new files and of what packages activate, as far as packages are
-    /// interested.
+    /// Runs the triggers of packages that are interested in new files or in what the new packages
+    /// activate.
     pub(super) fn triggers(&mut self, incoming: &[&Incoming]) {
         let mut pending: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut names: Vec<String> = self.activated.clone();
@@ -277,11 +230,11 @@ impl Session<'_, '_> {
             let names = names.into_iter().collect::<Vec<_>>().join(" ");
             let name = base.split(':').next().unwrap_or(&base);
             if SKIPPED.contains(&name) {
-                self.out.notes.push(format!(
-                    "trigger of {name} ({names}) is left to the device: it keeps a cache"
+                self.journal.note(format!(
+                    "trigger of {name} ({names}) is skipped: it only updates a cache"
                 ));
             } else {
-                self.installed(&base, "postinst", &["triggered", &names]);
+                self.run_installed(&base, "postinst", &["triggered", &names]);
             }
         }
     }
@@ -294,8 +247,8 @@ impl Session<'_, '_> {
             .enumerate()
             .filter(|(at, _)| !self.used.contains(at))
         {
-            self.out.notes.push(format!(
-                "accept entry {} ({} {}) was not needed",
+            self.journal.note(format!(
+                "client.accept: entry {} ({} {}) was not needed",
                 at + 1,
                 accept.package,
                 accept.script
@@ -304,48 +257,73 @@ impl Session<'_, '_> {
     }
 }
 
-fn hint(run: &Run<'_>) -> String {
-    format!(
-        "if the image does without them, accept that they are left out:\n[[client.accept]]\npackage = \"{}\"\nscript = \"{}\"\nreason = \"...\"",
-        run.context.name, run.context.script
-    )
-}
-
-/// The packages interested in a trigger that is activated by name.
-fn interested(editor: &TreeEditor<'_>, name: &str) -> Vec<String> {
-    if name.starts_with('/') {
-        return file_interests(editor)
-            .into_iter()
-            .filter(|(path, _)| path == name)
-            .map(|(_, base)| base)
-            .collect();
-    }
-    let text = editor
-        .read(format!("{DIR}/triggers/{name}"), LIMIT)
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    String::from_utf8_lossy(&text)
-        .lines()
-        .map(|line| line.trim_end_matches("/noawait").to_owned())
-        .collect()
-}
-
-/// Paths and the packages that want to hear of files there.
-fn file_interests(editor: &TreeEditor<'_>) -> Vec<(String, String)> {
-    let text = editor
-        .read(format!("{DIR}/triggers/File"), LIMIT)
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let line = |line: &str| {
-        line.rsplit_once(' ').map(|(path, base)| {
+impl ScriptRun<'_> {
+    /// The arguments, and the variables that dpkg sets.
+    fn invocation(&self) -> Invocation {
+        let context = &self.context;
+        let variables = [
             (
-                path.to_owned(),
-                base.trim_end_matches("/noawait").to_owned(),
-            )
-        })
-    };
-    text.lines().filter_map(line).collect()
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            ),
+            ("DPKG_MAINTSCRIPT_PACKAGE", &context.name),
+            ("DPKG_MAINTSCRIPT_ARCH", &context.architecture),
+            ("DPKG_MAINTSCRIPT_NAME", &context.script),
+            ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1"),
+            ("DPKG_ADMINDIR", DIR),
+            ("DPKG_ROOT", ""),
+        ];
+        let owned = |text: &&str| (*text).to_owned();
+        Invocation {
+            name: format!("{DIR}/info/{}.{}", context.base, context.script),
+            arguments: self.arguments.iter().map(owned).collect(),
+            variables: Variables::from_iter(
+                variables.map(|(name, value)| (name.to_owned(), value.to_owned())),
+            ),
+        }
+    }
+
+    fn hint(&self) -> String {
+        format!(
+            "to install the package without these effects, accept that they are left out:\n[[client.accept]]\npackage = \"{}\"\nscript = \"{}\"\nreason = \"...\"",
+            self.context.name, self.context.script
+        )
+    }
+}
+
+/// Whether the first line of a script names a shell that is interpreted.
+fn is_shell_script(first_line: &str) -> bool {
+    let interpreter = first_line
+        .strip_prefix("#!")
+        .unwrap_or_default()
+        .split_whitespace()
+        .next()
+        .unwrap_or_default();
+    matches!(interpreter.rsplit('/').next(), Some("sh" | "bash" | "dash"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_shell_script;
+
+    #[test]
+    fn shell_scripts_are_told_by_their_first_line() {
+        for first in [
+            "#!/bin/sh",
+            "#! /bin/sh -e",
+            "#!/usr/bin/dash",
+            "#!/bin/bash",
+        ] {
+            assert!(is_shell_script(first), "{first}");
+        }
+        for first in [
+            "",
+            "/bin/sh",
+            "#!",
+            "#!/usr/bin/perl -w",
+            "#!/usr/bin/env sh",
+        ] {
+            assert!(!is_shell_script(first), "{first}");
+        }
+    }
 }

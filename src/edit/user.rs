@@ -109,19 +109,18 @@ impl<'a> Additions<'a> {
                 }
             }
         }
-        let accept = client.accept.iter().map(|accept| dpkg::Accept {
+        let accept = client.accept.iter().map(|accept| dpkg::AcceptedScript {
             package: accept.package.clone(),
             script: accept.script.word().to_owned(),
-            statement: None,
             reason: accept.reason.clone(),
         });
-        let wanted = dpkg::Request {
+        let wanted = dpkg::InstallRequest {
             debs,
             managed: client.managed,
             accept: accept.collect(),
         };
         let installed = if wanted.debs.is_empty() {
-            dpkg::Installed::default()
+            dpkg::InstallReport::default()
         } else {
             self.install(editor, &wanted)
         };
@@ -140,7 +139,11 @@ impl<'a> Additions<'a> {
         Ok(installed.packages)
     }
 
-    fn install(&mut self, editor: &mut TreeEditor, wanted: &dpkg::Request) -> dpkg::Installed {
+    fn install(
+        &mut self,
+        editor: &mut TreeEditor,
+        wanted: &dpkg::InstallRequest,
+    ) -> dpkg::InstallReport {
         match dpkg::install(editor, wanted) {
             Ok(installed) => {
                 self.notes.extend(installed.notes.iter().cloned());
@@ -149,7 +152,7 @@ impl<'a> Additions<'a> {
             }
             Err(more) => {
                 self.problems.0.extend(more.0);
-                dpkg::Installed::default()
+                dpkg::InstallReport::default()
             }
         }
     }

@@ -4,18 +4,18 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// A statement list.
-pub(crate) type List = Vec<Statement>;
-/// A word before expansion.
-pub(crate) type Word = Vec<Part>;
+pub(super) type List = Vec<Statement>;
+/// A word before expansion, in pieces.
+pub(super) type Word = Vec<WordPart>;
 
 /// A piece of a word.
 #[derive(Clone, Debug)]
-pub(crate) enum Part {
-    /// Text as it stands.
+pub(super) enum WordPart {
+    /// Unquoted text.
     Text(String),
-    /// Text in single quotes or behind a backslash.
+    /// Text in single quotes or after a backslash.
     Literal(String),
-    /// What stands in double quotes.
+    /// Text in double quotes.
     Quoted(Word),
     /// `$name` or `${name...}`.
     Variable(String, Option<(Modifier, Word)>),
@@ -25,9 +25,9 @@ pub(crate) enum Part {
     Arithmetic(Word),
 }
 
-/// What `${name...}` does to the value.
+/// The operator of `${name...}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Modifier {
+pub(super) enum Modifier {
     /// `${#name}`
     Length,
     /// `-`; with a colon an empty value counts as unset.
@@ -46,30 +46,30 @@ pub(crate) enum Modifier {
 
 /// Pipelines joined by `&&` and `||`.
 #[derive(Clone, Debug)]
-pub(crate) struct Statement {
-    pub(crate) first: Pipeline,
+pub(super) struct Statement {
+    pub(super) first: Pipeline,
     /// `true` for `&&`.
-    pub(crate) rest: Vec<(bool, Pipeline)>,
+    pub(super) rest: Vec<(bool, Pipeline)>,
 }
 
 /// Commands joined by `|`.
 #[derive(Clone, Debug)]
-pub(crate) struct Pipeline {
-    pub(crate) negated: bool,
-    pub(crate) commands: Vec<Command>,
+pub(super) struct Pipeline {
+    pub(super) negated: bool,
+    pub(super) commands: Vec<Command>,
 }
 
 /// A command, its redirections and its line in the script (from 1).
 #[derive(Clone, Debug)]
-pub(crate) struct Command {
-    pub(crate) line: usize,
-    pub(crate) kind: Kind,
-    pub(crate) redirects: Vec<Redirect>,
+pub(super) struct Command {
+    pub(super) line: usize,
+    pub(super) kind: CommandKind,
+    pub(super) redirects: Vec<Redirect>,
 }
 
 /// The kinds of command.
 #[derive(Clone, Debug)]
-pub(crate) enum Kind {
+pub(super) enum CommandKind {
     Simple {
         assigns: Vec<(String, Word)>,
         words: Vec<Word>,
@@ -102,14 +102,14 @@ pub(crate) enum Kind {
 
 /// A redirection.
 #[derive(Clone, Debug)]
-pub(crate) struct Redirect {
-    pub(crate) fd: u32,
-    pub(crate) to: Target,
+pub(super) struct Redirect {
+    pub(super) fd: u32,
+    pub(super) to: RedirectTarget,
 }
 
-/// Where a redirection leads.
+/// The source or destination of a redirection.
 #[derive(Clone, Debug)]
-pub(crate) enum Target {
+pub(super) enum RedirectTarget {
     Read(Word),
     Write(Word),
     Append(Word),

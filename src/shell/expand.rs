@@ -1,18 +1,19 @@
 //! Expansion: from words to the fields that a command gets.
 
-use super::ast::{Modifier, Part, Word};
-use super::eval::{Ended, Io, Shell};
+use super::ast::{Modifier, Word, WordPart};
+use super::error::Flow;
+use super::eval::Shell;
+use super::glob::matching;
+use super::host::Io;
 use super::pattern::{self, PatternChar};
-use crate::tree::Tree;
-use std::cell::Cell;
 
-/// No value of a real script is longer (characters).
+/// Characters of a value; that of no real script is longer.
 const MAX_VALUE: usize = 1 << 20;
 
 /// Commands whose `name=value` arguments are assignments and hence not split.
 const DECLARING: [&str; 3] = ["local", "export", "readonly"];
 
-/// Fields in the making; of each character whether it was quoted.
+/// Fields under construction; each character says whether it was quoted.
 #[derive(Default)]
 struct Fields {
     done: Vec<Vec<PatternChar>>,
@@ -30,7 +31,7 @@ impl Fields {
         self.done.extend(self.current.take());
     }
 
-    /// Unquoted text: blanks part fields.
+    /// Adds unquoted text, in which blanks separate fields.
     fn split(&mut self, text: &str) {
         for c in text.chars() {
             if matches!(c, ' ' | '\t' | '\n') {
@@ -42,13 +43,14 @@ impl Fields {
     }
 }
 
-impl Shell<'_, '_, '_> {
+impl Shell<'_> {
     /// The fields of words, with splitting and file names.
-    pub(super) fn fields(&mut self, words: &[Word]) -> Result<Vec<String>, Ended> {
+    pub(super) fn fields(&mut self, words: &[Word]) -> Result<Vec<String>, Flow> {
         let mut out = Vec::new();
-        let declares = matches!(words.first().map(Vec::as_slice), Some([Part::Text(name)]) if DECLARING.contains(&name.as_str()));
+        let declares = matches!(words.first().map(Vec::as_slice), Some([WordPart::Text(name)]) if DECLARING.contains(&name.as_str()));
         for word in words {
-            if declares && matches!(word.first(), Some(Part::Text(text)) if text.contains('=')) {
+            if declares && matches!(word.first(), Some(WordPart::Text(text)) if text.contains('='))
+            {
                 out.push(self.text(word)?);
                 continue;
             }
@@ -58,8 +60,8 @@ impl Shell<'_, '_, '_> {
             for field in fields.done {
                 let text: String = field.iter().map(|(c, _)| c).collect();
                 let found = if pattern::is_wild(&field) {
-                    let (found, seen) = matching(self.world.editor.tree(), &field);
-                    self.works(seen.saturating_mul(pattern::cost(&field, 16)))?;
+                    let (found, seen) = matching(&*self.host, &field);
+                    self.count_work(seen.saturating_mul(pattern::cost(&field, 16)))?;
                     found
                 } else {
                     Vec::new()
@@ -75,18 +77,18 @@ impl Shell<'_, '_, '_> {
     }
 
     /// A word as one text, not split.
-    pub(super) fn text(&mut self, word: &Word) -> Result<String, Ended> {
+    pub(super) fn text(&mut self, word: &Word) -> Result<String, Flow> {
         Ok(self.pattern(word)?.into_iter().map(|(c, _)| c).collect())
     }
 
     /// A word as a pattern.
-    pub(super) fn pattern(&mut self, word: &Word) -> Result<Vec<PatternChar>, Ended> {
+    pub(super) fn pattern(&mut self, word: &Word) -> Result<Vec<PatternChar>, Flow> {
         let mut out = Vec::new();
         for part in word {
             match part {
-                Part::Text(text) => out.extend(text.chars().map(|c| (c, false))),
-                Part::Literal(text) => out.extend(text.chars().map(|c| (c, true))),
-                Part::Quoted(inner) => {
+                WordPart::Text(text) => out.extend(text.chars().map(|c| (c, false))),
+                WordPart::Literal(text) => out.extend(text.chars().map(|c| (c, true))),
+                WordPart::Quoted(inner) => {
                     out.extend(self.pattern(inner)?.into_iter().map(|(c, _)| (c, true)))
                 }
                 _ => out.extend(self.value(part)?.chars().map(|c| (c, false))),
@@ -96,37 +98,40 @@ impl Shell<'_, '_, '_> {
         Ok(out)
     }
 
-    fn bounded(&mut self, len: usize) -> Result<(), Ended> {
-        self.makes(len)?;
+    fn bounded(&mut self, len: usize) -> Result<(), Flow> {
+        self.count_bytes(len)?;
         if len > MAX_VALUE {
-            Err(Ended::Broken(format!(
-                "a value of more than {MAX_VALUE} characters"
-            )))
+            self.error(format!("a value of more than {MAX_VALUE} characters"))
         } else {
             Ok(())
         }
     }
 
-    fn parts(&mut self, word: &Word, quoted: bool, fields: &mut Fields) -> Result<(), Ended> {
+    fn parts(&mut self, word: &Word, quoted: bool, fields: &mut Fields) -> Result<(), Flow> {
         for part in word {
             match part {
-                Part::Text(text) => fields.push(text, quoted),
-                Part::Literal(text) => fields.push(text, true),
-                Part::Quoted(inner) => {
+                WordPart::Text(text) => fields.push(text, quoted),
+                WordPart::Literal(text) => fields.push(text, true),
+                WordPart::Quoted(inner) => {
                     // "$@" without parameters is no field at all; every other quoted word is one,
                     // if empty.
-                    if !matches!(inner.as_slice(), [Part::Variable(name, None)] if name == "@") {
+                    if !matches!(inner.as_slice(), [WordPart::Variable(name, None)] if name == "@")
+                    {
                         fields.push("", true);
                     }
                     self.parts(inner, true, fields)?;
                 }
-                Part::Variable(name, None) if name == "@" => self.all_parameters(fields, quoted),
-                Part::Variable(name, Some((Modifier::Alternative { colon }, inner))) if !quoted => {
+                WordPart::Variable(name, None) if name == "@" => {
+                    self.all_parameters(fields, quoted)
+                }
+                WordPart::Variable(name, Some((Modifier::Alternative { colon }, inner)))
+                    if !quoted =>
+                {
                     if self.is_set(name, *colon) {
                         self.parts(inner, false, fields)?;
                     }
                 }
-                Part::Variable(name, Some((Modifier::Alternative { colon }, inner)))
+                WordPart::Variable(name, Some((Modifier::Alternative { colon }, inner)))
                     if name == "@" =>
                 {
                     if self.is_set(name, *colon) {
@@ -183,10 +188,7 @@ impl Shell<'_, '_, '_> {
             } else {
                 String::new()
             }),
-            "0" => Some(format!(
-                "/var/lib/dpkg/info/{}.{}",
-                self.world.package.base, self.world.package.script
-            )),
+            "0" => Some(self.name.clone()),
             _ => match name.parse::<usize>() {
                 Ok(number) => self.parameters.get(number.checked_sub(1)?).cloned(),
                 Err(_) => self.variables.get(name).cloned(),
@@ -194,29 +196,32 @@ impl Shell<'_, '_, '_> {
         }
     }
 
-    /// What a part that is no plain text stands for.
-    fn value(&mut self, part: &Part) -> Result<String, Ended> {
+    /// The value of a part.
+    fn value(&mut self, part: &WordPart) -> Result<String, Flow> {
         match part {
-            Part::Text(text) | Part::Literal(text) => Ok(text.clone()),
-            Part::Quoted(inner) => self.text(inner),
-            Part::Variable(name, None) => Ok(self.variable(name).unwrap_or_default()),
-            Part::Variable(name, Some((modifier, word))) => self.modified(name, *modifier, word),
-            Part::Command(list) => {
+            WordPart::Text(text) | WordPart::Literal(text) => Ok(text.clone()),
+            WordPart::Quoted(inner) => self.text(inner),
+            WordPart::Variable(name, None) => Ok(self.variable(name).unwrap_or_default()),
+            WordPart::Variable(name, Some((modifier, word))) => {
+                self.modified(name, *modifier, word)
+            }
+            WordPart::Command(list) => {
                 let mut io = Io::default();
                 self.subshell(list, &mut io)?;
-                Ok(io.out.trim_end_matches('\n').to_owned())
+                Ok(io.output.trim_end_matches('\n').to_owned())
             }
-            Part::Arithmetic(word) => {
+            WordPart::Arithmetic(word) => {
                 let text = self.text(word)?;
                 let value = arithmetic(&text, &|name| self.variable(name).unwrap_or_default());
-                value
-                    .map(|n| n.to_string())
-                    .ok_or_else(|| Ended::Broken(format!("`$(({text}))` is not understood")))
+                match value {
+                    Some(value) => Ok(value.to_string()),
+                    None => self.error(format!("`$(({text}))` is not supported")),
+                }
             }
         }
     }
 
-    fn modified(&mut self, name: &str, modifier: Modifier, word: &Word) -> Result<String, Ended> {
+    fn modified(&mut self, name: &str, modifier: Modifier, word: &Word) -> Result<String, Flow> {
         let value = self.variable(name);
         let missing = |colon: bool| value.as_ref().is_none_or(|value| colon && value.is_empty());
         let value_text = value.clone().unwrap_or_default();
@@ -228,9 +233,9 @@ impl Shell<'_, '_, '_> {
                 self.variables.insert(name.to_owned(), text.clone());
                 Ok(text)
             }
-            Modifier::Require { colon } if missing(colon) => Err(Ended::Broken(format!(
-                "{name} is not set, which the script requires"
-            ))),
+            Modifier::Require { colon } if missing(colon) => {
+                self.error(format!("the script requires that {name} is set"))
+            }
             Modifier::Default { .. } | Modifier::Assign { .. } | Modifier::Require { .. } => {
                 Ok(value_text)
             }
@@ -244,22 +249,20 @@ impl Shell<'_, '_, '_> {
             }),
         }
     }
-}
 
-impl Shell<'_, '_, '_> {
     fn stripped(
         &mut self,
         word: &Word,
         text: &str,
         strip: impl Fn(&[PatternChar], &str) -> String,
-    ) -> Result<String, Ended> {
+    ) -> Result<String, Flow> {
         let pattern = self.pattern(word)?;
-        self.works(pattern::cost(&pattern, text.len()))?;
+        self.count_work(pattern::cost(&pattern, text.len()))?;
         Ok(strip(&pattern, text))
     }
 }
 
-/// Sums and differences of numbers and variables: all that scripts were seen to use.
+/// Sums and differences of numbers and variables: all that scripts are known to use.
 fn arithmetic(text: &str, variable: &dyn Fn(&str) -> String) -> Option<i64> {
     let mut total: i64 = 0;
     let mut sign = 1;
@@ -278,66 +281,4 @@ fn arithmetic(text: &str, variable: &dyn Fn(&str) -> String) -> Option<i64> {
         sign = if after.starts_with('+') { 1 } else { -1 };
         rest = after.strip_prefix(['+', '-'])?.trim_start();
     }
-}
-
-/// More matches than any script means: then there are none.
-const MAX_MATCHES: usize = 100_000;
-
-/// More names than any script looks at: then nothing matches.
-const MAX_SEEN: u64 = 1_000_000;
-
-/// The paths that a pattern matches, sorted.
-pub(crate) fn glob(tree: &Tree, field: &[PatternChar]) -> Vec<String> {
-    matching(tree, field).0
-}
-
-/// The same, and how many names were looked at.
-fn matching(tree: &Tree, field: &[PatternChar]) -> (Vec<String>, u64) {
-    let mut found = vec![String::new()];
-    let seen = Cell::new(0_u64);
-    if field.first().map(|(c, _)| *c) != Some('/') {
-        return (Vec::new(), 0);
-    }
-    for component in field
-        .split(|(c, _)| *c == '/')
-        .filter(|component| !component.is_empty())
-    {
-        let literal: String = component.iter().map(|(c, _)| c).collect();
-        let step = |base: &String| -> Vec<String> {
-            if seen.get() > MAX_SEEN {
-                return Vec::new();
-            }
-            if !pattern::is_wild(component) {
-                seen.set(seen.get() + 1);
-                let path = format!("{base}/{literal}");
-                return if tree.find_nofollow(&path).is_some() {
-                    vec![path]
-                } else {
-                    Vec::new()
-                };
-            }
-            let Some(dir) = tree.dir(if base.is_empty() { "/" } else { base }) else {
-                return Vec::new();
-            };
-            seen.set(seen.get() + dir.entries.len() as u64);
-            let names = dir
-                .entries
-                .keys()
-                .map(|name| String::from_utf8_lossy(name).into_owned());
-            let hidden = literal.starts_with('.');
-            let fits = |name: &String| {
-                (hidden || !name.starts_with('.'))
-                    && pattern::matches(component, &name.chars().collect::<Vec<_>>())
-            };
-            names
-                .filter(fits)
-                .map(|name| format!("{base}/{name}"))
-                .collect()
-        };
-        found = found.iter().flat_map(step).take(MAX_MATCHES + 1).collect();
-        if found.len() > MAX_MATCHES || seen.get() > MAX_SEEN {
-            return (Vec::new(), seen.get());
-        }
-    }
-    (found, seen.get())
 }

@@ -1,25 +1,20 @@
-//! From the text of a script to its statements.
+//! The parser: from the text of a script to its statements.
 
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use super::ast::{Command, Kind, List, Part, Pipeline, Redirect, Statement, Target, Word};
+use super::ast::{
+    Command, CommandKind, List, Pipeline, Redirect, RedirectTarget, Statement, Word, WordPart,
+};
+use super::error::ScriptError;
 
 /// How deep groups, substitutions and conditions may nest.
 pub(super) const MAX_DEPTH: usize = 40;
 
-/// Why a script could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {what}")]
-pub(crate) struct ParseError {
-    pub(crate) line: usize,
-    pub(crate) what: String,
-}
-
-pub(super) type Parsed<T> = Result<T, ParseError>;
+pub(super) type Parsed<T> = Result<T, ScriptError>;
 
 /// Reads a whole script.
-pub(crate) fn parse(text: &str) -> Parsed<List> {
+pub(super) fn parse(text: &str) -> Parsed<List> {
     parse_at(text, 1, 0)
 }
 
@@ -60,21 +55,21 @@ const RESERVED: [&str; 16] = [
 const CLOSERS: [&str; 8] = ["then", "else", "elif", "fi", "do", "done", "esac", "}"];
 
 impl Parser {
-    pub(super) fn error<T>(&self, what: impl Into<String>) -> Parsed<T> {
-        Err(ParseError {
+    pub(super) fn error<T>(&self, reason: impl Into<String>) -> Parsed<T> {
+        Err(ScriptError {
             line: self.line,
-            what: what.into(),
+            reason: reason.into(),
         })
     }
 
-    pub(super) fn unexpected(&self) -> ParseError {
-        let what = match self.peek() {
+    pub(super) fn unexpected(&self) -> ScriptError {
+        let reason = match self.peek() {
             Some(c) => format!("unexpected `{}`", c.escape_default()),
             None => "unexpected end".to_owned(),
         };
-        ParseError {
+        ScriptError {
             line: self.line,
-            what,
+            reason,
         }
     }
 
@@ -108,7 +103,7 @@ impl Parser {
         found
     }
 
-    /// Passes over blanks, continued lines and comments.
+    /// Skips blanks, continued lines and comments.
     pub(super) fn blanks(&mut self) {
         loop {
             match self.peek() {
@@ -128,7 +123,7 @@ impl Parser {
         }
     }
 
-    /// Passes over blanks and line ends; bodies of here-documents are read on the way.
+    /// Skips blanks and line ends, and reads the bodies of here-documents on the way.
     pub(super) fn newlines(&mut self) -> Parsed<()> {
         loop {
             self.blanks();
@@ -140,7 +135,7 @@ impl Parser {
         }
     }
 
-    /// The reserved word that stands here, if one does.
+    /// The reserved word at this place, if there is one.
     pub(super) fn reserved(&self) -> Option<&'static str> {
         let delimited = |len: usize| {
             self.ahead(len)
@@ -160,7 +155,7 @@ impl Parser {
         if self.reserved() == Some(word) && self.eat(word) {
             Ok(())
         } else {
-            self.error(format!("`{word}` expected"))
+            self.error(format!("expected `{word}`"))
         }
     }
 
@@ -193,7 +188,7 @@ impl Parser {
                 Some(';') if self.ahead(1) != Some(';') => {
                     self.next();
                 }
-                Some('&') => return self.error("a command in the background"),
+                Some('&') => return self.error("commands in the background are not supported"),
                 Some('\n' | ')' | ';') | None => {}
                 _ if self.reserved().is_some_and(|word| CLOSERS.contains(&word)) => {}
                 _ => return Err(self.unexpected()),
@@ -246,7 +241,7 @@ impl Parser {
                 self.eat("{");
                 let list = self.list()?;
                 self.expect("}")?;
-                Kind::Group(list)
+                CommandKind::Group(list)
             }
             Some("if") => self.if_command()?,
             Some("while") => self.while_command("while")?,
@@ -258,7 +253,7 @@ impl Parser {
                 self.next();
                 let list = self.list()?;
                 self.close()?;
-                Kind::Subshell(list)
+                CommandKind::Subshell(list)
             }
             _ => return self.simple(line),
         };
@@ -282,7 +277,7 @@ impl Parser {
         }
     }
 
-    pub(super) fn if_command(&mut self) -> Parsed<Kind> {
+    pub(super) fn if_command(&mut self) -> Parsed<CommandKind> {
         self.eat("if");
         let mut branches = Vec::new();
         loop {
@@ -295,14 +290,14 @@ impl Parser {
                     self.eat("else");
                     let otherwise = self.list()?;
                     self.expect("fi")?;
-                    return Ok(Kind::If {
+                    return Ok(CommandKind::If {
                         branches,
                         otherwise,
                     });
                 }
                 _ => {
                     self.expect("fi")?;
-                    return Ok(Kind::If {
+                    return Ok(CommandKind::If {
                         branches,
                         otherwise: Vec::new(),
                     });
@@ -311,11 +306,11 @@ impl Parser {
         }
     }
 
-    pub(super) fn while_command(&mut self, word: &str) -> Parsed<Kind> {
+    pub(super) fn while_command(&mut self, word: &str) -> Parsed<CommandKind> {
         self.eat(word);
         let condition = self.list()?;
         let body = self.do_group()?;
-        Ok(Kind::While {
+        Ok(CommandKind::While {
             until: word == "until",
             condition,
             body,
@@ -341,7 +336,7 @@ impl Parser {
         out
     }
 
-    pub(super) fn for_command(&mut self) -> Parsed<Kind> {
+    pub(super) fn for_command(&mut self) -> Parsed<CommandKind> {
         self.eat("for");
         self.blanks();
         let name = self.name();
@@ -363,10 +358,10 @@ impl Parser {
         self.blanks();
         self.eat(";");
         let body = self.do_group()?;
-        Ok(Kind::For { name, words, body })
+        Ok(CommandKind::For { name, words, body })
     }
 
-    pub(super) fn case_command(&mut self) -> Parsed<Kind> {
+    pub(super) fn case_command(&mut self) -> Parsed<CommandKind> {
         self.eat("case");
         self.blanks();
         let Some(word) = self.word()? else {
@@ -378,7 +373,7 @@ impl Parser {
             self.newlines()?;
             if self.reserved() == Some("esac") {
                 self.eat("esac");
-                return Ok(Kind::Case { word, arms });
+                return Ok(CommandKind::Case { word, arms });
             }
             self.eat("(");
             let mut patterns = Vec::new();
@@ -418,7 +413,7 @@ impl Parser {
                 break;
             }
             if let [only] = words.as_slice()
-                && let [Part::Text(name)] = only.as_slice()
+                && let [WordPart::Text(name)] = only.as_slice()
                 && self.opens_function()
                 && assigns.is_empty()
             {
@@ -431,12 +426,12 @@ impl Parser {
         }
         Ok(Command {
             line,
-            kind: Kind::Simple { assigns, words },
+            kind: CommandKind::Simple { assigns, words },
             redirects,
         })
     }
 
-    /// Whether `(` follows the first word, perhaps behind blanks.
+    /// Whether `(` follows the first word, perhaps after blanks.
     pub(super) fn opens_function(&mut self) -> bool {
         self.blanks();
         self.peek() == Some('(')
@@ -449,7 +444,7 @@ impl Parser {
         let body = Rc::new(self.nested(Self::command)?);
         Ok(Command {
             line,
-            kind: Kind::Function { name, body },
+            kind: CommandKind::Function { name, body },
             redirects: Vec::new(),
         })
     }
@@ -491,11 +486,11 @@ impl Parser {
             return Err(self.unexpected());
         };
         let to = match sign {
-            "<" => Target::Read(word),
-            ">" | ">|" => Target::Write(word),
-            ">>" => Target::Append(word),
-            "<&" | ">&" => Target::Duplicate(word),
-            _ => Target::Here(self.heredoc(&word, sign == "<<-")?),
+            "<" => RedirectTarget::Read(word),
+            ">" | ">|" => RedirectTarget::Write(word),
+            ">>" => RedirectTarget::Append(word),
+            "<&" | ">&" => RedirectTarget::Duplicate(word),
+            _ => RedirectTarget::Here(self.heredoc(&word, sign == "<<-")?),
         };
         Ok(Some(Redirect { fd, to }))
     }

@@ -1,22 +1,22 @@
 //! Patterns: `*`, `?` and brackets (POSIX.1-2024, Shell Command Language, 2.14).
 
-/// A character of a pattern and whether it was quoted, which makes it stand for itself.
-pub(crate) type PatternChar = (char, bool);
+/// A character of a pattern and whether it was quoted: a quoted one matches only itself.
+pub(super) type PatternChar = (char, bool);
 
 /// A pattern without any quoting.
-pub(crate) fn plain(text: &str) -> Vec<PatternChar> {
+pub(super) fn plain(text: &str) -> Vec<PatternChar> {
     text.chars().map(|c| (c, false)).collect()
 }
 
-/// Whether the pattern has a character that stands for others.
-pub(crate) fn is_wild(pattern: &[PatternChar]) -> bool {
+/// Whether the pattern has an unquoted `*`, `?` or `[`.
+pub(super) fn is_wild(pattern: &[PatternChar]) -> bool {
     pattern
         .iter()
         .any(|(c, quoted)| !quoted && "*?[".contains(*c))
 }
 
 /// Whether `pattern` matches all of `text`.
-pub(crate) fn matches(pattern: &[PatternChar], text: &[char]) -> bool {
+pub(super) fn matches(pattern: &[PatternChar], text: &[char]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while t < text.len() {
@@ -46,7 +46,7 @@ fn one(pattern: &[PatternChar], c: Option<char>) -> Option<usize> {
     }
 }
 
-/// Where what is inside the bracket that opens a pattern begins: behind the sign that negates it.
+/// Where the inside of the bracket that opens a pattern begins: after the sign that negates it.
 fn inside(pattern: &[PatternChar]) -> usize {
     if matches!(pattern.get(1), Some(('!' | '^', false))) {
         2
@@ -55,7 +55,7 @@ fn inside(pattern: &[PatternChar]) -> usize {
     }
 }
 
-/// Where the bracket that opens a pattern is closed; right behind the opening one it would be an
+/// Where the bracket that opens a pattern is closed; right after the opening one, `]` is an
 /// ordinary character.
 fn closing(pattern: &[PatternChar]) -> Option<usize> {
     (inside(pattern) + 1..pattern.len()).find(|at| pattern.get(*at) == Some(&(']', false)))
@@ -82,9 +82,9 @@ fn bracket(pattern: &[PatternChar], c: char) -> Option<usize> {
     (found != negated).then_some(end + 1)
 }
 
-/// What holding a text of `len` characters against a pattern takes at most, where looking at a byte
-/// takes 1.
-pub(crate) fn cost(pattern: &[PatternChar], len: usize) -> u64 {
+/// The work of matching a text of `len` characters against a pattern at most, in the unit of reading
+/// a byte.
+pub(super) fn cost(pattern: &[PatternChar], len: usize) -> u64 {
     (pattern.len() as u64).saturating_mul(len as u64) / 2
 }
 
@@ -147,7 +147,7 @@ fn hits<'p>(tokens: &[&Token<'p>], chars: impl Iterator<Item = char>) -> Vec<boo
 }
 
 /// `text` without the shortest or longest beginning that matches.
-pub(crate) fn strip_prefix(pattern: &[PatternChar], text: &str, longest: bool) -> String {
+pub(super) fn strip_prefix(pattern: &[PatternChar], text: &str, longest: bool) -> String {
     let tokens = tokens(pattern);
     let hits = hits(&tokens.iter().collect::<Vec<_>>(), text.chars());
     let len = if longest {
@@ -159,7 +159,7 @@ pub(crate) fn strip_prefix(pattern: &[PatternChar], text: &str, longest: bool) -
 }
 
 /// `text` without the shortest or longest end that matches.
-pub(crate) fn strip_suffix(pattern: &[PatternChar], text: &str, longest: bool) -> String {
+pub(super) fn strip_suffix(pattern: &[PatternChar], text: &str, longest: bool) -> String {
     let tokens = tokens(pattern);
     let hits = hits(&tokens.iter().rev().collect::<Vec<_>>(), text.chars().rev());
     let len = if longest {
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(strip_suffix(&plain("[b"), "a[b", true), "a");
     }
 
-    /// As long as the pattern and the text are, each pair of places is looked at once.
+    /// However long the pattern and the text are, each pair of positions is visited once.
     #[test]
     fn stars_do_not_multiply() {
         let stars = plain(&"*a".repeat(300));

@@ -1,6 +1,6 @@
 //! Words: quotes, expansions, here-documents.
 
-use super::ast::{Modifier, Part, Word};
+use super::ast::{Modifier, Word, WordPart};
 use super::parse::{Heredoc, MAX_DEPTH, Parsed, Parser, parse_at};
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -11,14 +11,16 @@ impl Parser {
         let mut quoted = false;
         for part in word {
             match part {
-                Part::Text(text) => delimiter.push_str(text),
-                Part::Literal(text) => {
+                WordPart::Text(text) => delimiter.push_str(text),
+                WordPart::Literal(text) => {
                     delimiter.push_str(text);
                     quoted = true;
                 }
-                Part::Quoted(inner) if inner.iter().all(|part| matches!(part, Part::Text(_))) => {
+                WordPart::Quoted(inner)
+                    if inner.iter().all(|part| matches!(part, WordPart::Text(_))) =>
+                {
                     delimiter.extend(inner.iter().map(|part| {
-                        if let Part::Text(text) = part {
+                        if let WordPart::Text(text) = part {
                             text.as_str()
                         } else {
                             ""
@@ -26,7 +28,7 @@ impl Parser {
                     }));
                     quoted = true;
                 }
-                _ => return self.error("a here-document with an expansion in its delimiter"),
+                _ => return self.error("here-document whose delimiter has an expansion"),
             }
         }
         let body = Rc::new(OnceCell::new());
@@ -46,7 +48,7 @@ impl Parser {
             loop {
                 if self.peek().is_none() {
                     return self.error(format!(
-                        "here-document without its end `{}`",
+                        "here-document without its delimiter `{}`",
                         heredoc.delimiter
                     ));
                 }
@@ -66,7 +68,7 @@ impl Parser {
                 text.push('\n');
             }
             let word = if heredoc.quoted {
-                vec![Part::Literal(text)]
+                vec![WordPart::Literal(text)]
             } else {
                 self.quoted_text(&text, first)?
             };
@@ -87,7 +89,7 @@ impl Parser {
         if inner.depth > MAX_DEPTH {
             return self.error(format!("nested deeper than {MAX_DEPTH}"));
         }
-        Ok(vec![Part::Quoted(inner.double_quoted(None)?)])
+        Ok(vec![WordPart::Quoted(inner.double_quoted(None)?)])
     }
 
     /// A word; `None` when none begins here.
@@ -99,16 +101,16 @@ impl Parser {
         let mut parts: Word = Vec::new();
         while let Some(c) = self.peek().filter(|c| !ends(*c)) {
             match c {
-                '\'' => parts.push(Part::Literal(self.single_quoted()?)),
+                '\'' => parts.push(WordPart::Literal(self.single_quoted()?)),
                 '"' => {
                     self.next();
-                    parts.push(Part::Quoted(self.double_quoted(Some('"'))?));
+                    parts.push(WordPart::Quoted(self.double_quoted(Some('"'))?));
                 }
                 '\\' => {
                     self.next();
                     match self.next() {
                         Some('\n') => {}
-                        Some(c) => parts.push(Part::Literal(c.to_string())),
+                        Some(c) => parts.push(WordPart::Literal(c.to_string())),
                         None => return Err(self.unexpected()),
                     }
                 }
@@ -129,7 +131,7 @@ impl Parser {
             match self.next() {
                 Some('\'') => return Ok(out),
                 Some(c) => out.push(c),
-                None => return self.error("a single quote without its end"),
+                None => return self.error("unterminated single quote"),
             }
         }
     }
@@ -140,7 +142,7 @@ impl Parser {
         loop {
             match self.peek() {
                 None if end.is_none() => return Ok(parts),
-                None => return self.error("a double quote without its end"),
+                None => return self.error("unterminated double quote"),
                 Some(c) if Some(c) == end => {
                     self.next();
                     return Ok(parts);
@@ -166,8 +168,8 @@ impl Parser {
         }
     }
 
-    /// What `$` or a backquote begins.
-    pub(super) fn substitution(&mut self) -> Parsed<Part> {
+    /// The expansion that `$` or a backquote begins.
+    pub(super) fn substitution(&mut self) -> Parsed<WordPart> {
         if self.peek() == Some('`') {
             return self.backquoted();
         }
@@ -178,22 +180,24 @@ impl Parser {
                 self.next();
                 let list = self.nested(Self::list)?;
                 self.close()?;
-                Ok(Part::Command(Rc::new(list)))
+                Ok(WordPart::Command(Rc::new(list)))
             }
             Some('{') => {
                 self.next();
                 self.nested(Self::braced)
             }
-            Some(c) if c == '_' || c.is_ascii_alphabetic() => Ok(Part::Variable(self.name(), None)),
+            Some(c) if c == '_' || c.is_ascii_alphabetic() => {
+                Ok(WordPart::Variable(self.name(), None))
+            }
             Some(c) if c.is_ascii_digit() || "@*#?-$!".contains(c) => {
                 self.next();
-                Ok(Part::Variable(c.to_string(), None))
+                Ok(WordPart::Variable(c.to_string(), None))
             }
-            _ => Ok(Part::Literal("$".into())),
+            _ => Ok(WordPart::Literal("$".into())),
         }
     }
 
-    pub(super) fn backquoted(&mut self) -> Parsed<Part> {
+    pub(super) fn backquoted(&mut self) -> Parsed<WordPart> {
         let line = self.line;
         self.next();
         let mut text = String::new();
@@ -204,15 +208,15 @@ impl Parser {
                     text.extend(self.next())
                 }
                 Some(c) => text.push(c),
-                None => return self.error("a backquote without its end"),
+                None => return self.error("unterminated backquote"),
             }
         }
         let depth = self.depth;
         self.nested(|_| parse_at(&text, line, depth + 1))
-            .map(|list| Part::Command(Rc::new(list)))
+            .map(|list| WordPart::Command(Rc::new(list)))
     }
 
-    pub(super) fn arithmetic(&mut self) -> Parsed<Part> {
+    pub(super) fn arithmetic(&mut self) -> Parsed<WordPart> {
         self.eat("((");
         let mut parts = Vec::new();
         let mut open = 0;
@@ -229,13 +233,13 @@ impl Parser {
             }
         }
         if self.eat("))") {
-            Ok(Part::Arithmetic(parts))
+            Ok(WordPart::Arithmetic(parts))
         } else {
             Err(self.unexpected())
         }
     }
 
-    pub(super) fn braced(&mut self) -> Parsed<Part> {
+    pub(super) fn braced(&mut self) -> Parsed<WordPart> {
         let length = self.peek() == Some('#') && self.ahead(1) != Some('}') && self.eat("#");
         let mut name = self.name();
         if name.is_empty() {
@@ -250,13 +254,16 @@ impl Parser {
         }
         if length {
             return if self.eat("}") {
-                Ok(Part::Variable(name, Some((Modifier::Length, Vec::new()))))
+                Ok(WordPart::Variable(
+                    name,
+                    Some((Modifier::Length, Vec::new())),
+                ))
             } else {
                 Err(self.unexpected())
             };
         }
         if self.eat("}") {
-            return Ok(Part::Variable(name, None));
+            return Ok(WordPart::Variable(name, None));
         }
         let colon = self.eat(":");
         let modifier = match self.next() {
@@ -270,11 +277,11 @@ impl Parser {
             Some('#') if !colon => Modifier::Prefix {
                 longest: self.eat("#"),
             },
-            _ => return self.error("an expansion that sh does not have"),
+            _ => return self.error("expansion that sh does not have"),
         };
         let word = self.word_until(|c| c == '}')?.unwrap_or_default();
         if self.eat("}") {
-            Ok(Part::Variable(name, Some((modifier, word))))
+            Ok(WordPart::Variable(name, Some((modifier, word))))
         } else {
             Err(self.unexpected())
         }
@@ -283,7 +290,7 @@ impl Parser {
 
 fn push_text(parts: &mut Word, c: char) {
     match parts.last_mut() {
-        Some(Part::Text(text)) => text.push(c),
-        _ => parts.push(Part::Text(c.to_string())),
+        Some(WordPart::Text(text)) => text.push(c),
+        _ => parts.push(WordPart::Text(c.to_string())),
     }
 }

@@ -2,23 +2,29 @@
 //! `systemd-sysusers(8)`, `getent(1)`. Numbers are chosen as each of them chooses, from what the
 //! image has, so they are the same every time.
 
+use super::super::script_host::ScriptHost;
 use super::super::users::{Accounts, NewUser};
-use super::super::world::World;
-use super::{Ran, text};
+use super::arguments::CommandResult;
+use super::text;
 use crate::shell::Io;
 use crate::tree::edit::EditError;
 
 /// The lowest and highest number for system accounts, as `/etc/adduser.conf` has them by default.
 const RANGE: (u32, u32) = (100, 999);
 
-pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str], io: &mut Io) -> Ran {
+pub(super) fn run(
+    host: &mut ScriptHost<'_, '_>,
+    word: &str,
+    args: &[&str],
+    io: &mut Io,
+) -> CommandResult {
     match word {
-        "adduser" | "addgroup" => adduser(world, word, args),
-        "useradd" => useradd(world, args),
-        "groupadd" => groupadd(world, args),
-        "usermod" | "gpasswd" => usermod(world, word, args),
-        "systemd-sysusers" => sysusers(world, args),
-        "getent" => getent(world, args, io),
+        "adduser" | "addgroup" => adduser(host, word, args),
+        "useradd" => useradd(host, args),
+        "groupadd" => groupadd(host, args),
+        "usermod" | "gpasswd" => usermod(host, word, args),
+        "systemd-sysusers" => sysusers(host, args),
+        "getent" => getent(host, args, io),
         _ => Ok(None),
     }
 }
@@ -68,8 +74,8 @@ impl<'a> Parsed<'a> {
 }
 
 /// A setting of a file of `KEY=value` or `KEY value` lines.
-fn setting(world: &World<'_, '_>, path: &str, key: &str) -> Result<Option<String>, EditError> {
-    let text = world.text(path)?.unwrap_or_default();
+fn setting(host: &ScriptHost<'_, '_>, path: &str, key: &str) -> Result<Option<String>, EditError> {
+    let text = host.text(path)?.unwrap_or_default();
     let find = |line: &str| {
         let rest = line.trim().strip_prefix(key)?;
         let value = rest
@@ -81,25 +87,29 @@ fn setting(world: &World<'_, '_>, path: &str, key: &str) -> Result<Option<String
     Ok(text.lines().find_map(find))
 }
 
-fn number(world: &World<'_, '_>, path: &str, key: &str, default: u32) -> Result<u32, EditError> {
-    Ok(setting(world, path, key)?
+fn number(
+    host: &ScriptHost<'_, '_>,
+    path: &str,
+    key: &str,
+    default: u32,
+) -> Result<u32, EditError> {
+    Ok(setting(host, path, key)?
         .and_then(|value| value.parse().ok())
         .unwrap_or(default))
 }
 
 /// The day of the conversion's time, counted from 1970-01-01.
-fn day(world: &World<'_, '_>) -> i64 {
-    world.editor.time().seconds.div_euclid(86_400)
+fn day(host: &ScriptHost<'_, '_>) -> i64 {
+    host.editor.time().seconds.div_euclid(86_400)
 }
 
-fn save(world: &mut World<'_, '_>, accounts: &Accounts, done: String) -> Ran {
-    let reason = world.reason();
-    accounts.write(world.editor, &reason)?;
-    world.done(done);
+fn save(host: &mut ScriptHost<'_, '_>, accounts: &Accounts) -> CommandResult {
+    let reason = host.reason();
+    accounts.write(host.editor, &reason)?;
     Ok(Some(0))
 }
 
-fn adduser(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
+fn adduser(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandResult {
     let with_value = [
         "--home",
         "--shell",
@@ -126,37 +136,37 @@ fn adduser(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
         return Ok(None);
     };
     match parsed.operands.as_slice() {
-        [user, group] => join(world, user, group),
+        [user, group] => join(host, user, group),
         [name]
             if word == "addgroup" || parsed.flag(&["--group"]) && !parsed.flag(&["--system"]) =>
         {
             if parsed.flag(&["--system"]) {
-                system_group(world, name, &parsed)
+                system_group(host, name, &parsed)
             } else {
                 Ok(None)
             }
         }
-        [name] if parsed.flag(&["--system"]) => system_user(world, name, &parsed),
+        [name] if parsed.flag(&["--system"]) => system_user(host, name, &parsed),
         _ => Ok(None),
     }
 }
 
-fn join(world: &mut World<'_, '_>, user: &str, group: &str) -> Ran {
-    let mut accounts = Accounts::read(world.editor.tree())?;
+fn join(host: &mut ScriptHost<'_, '_>, user: &str, group: &str) -> CommandResult {
+    let mut accounts = Accounts::read(host.editor.tree())?;
     if accounts.user(user).is_none() || !accounts.join(user, group) {
         return Ok(Some(1));
     }
-    save(world, &accounts, format!("user {user} in group {group}"))
+    save(host, &accounts)
 }
 
 fn first_free(range: (u32, u32), free: impl Fn(u32) -> bool) -> Option<u32> {
     (range.0..=range.1).find(|number| free(*number))
 }
 
-fn system_range(world: &World<'_, '_>, kind: &str) -> Result<(u32, u32), EditError> {
+fn system_range(host: &ScriptHost<'_, '_>, kind: &str) -> Result<(u32, u32), EditError> {
     let get = |which: &str, default| {
         number(
-            world,
+            host,
             "/etc/adduser.conf",
             &format!("{which}_SYSTEM_{kind}"),
             default,
@@ -165,9 +175,9 @@ fn system_range(world: &World<'_, '_>, kind: &str) -> Result<(u32, u32), EditErr
     Ok((get("FIRST", RANGE.0)?, get("LAST", RANGE.1)?))
 }
 
-fn system_group(world: &mut World<'_, '_>, name: &str, parsed: &Parsed<'_>) -> Ran {
-    let mut accounts = Accounts::read(world.editor.tree())?;
-    let range = system_range(world, "GID")?;
+fn system_group(host: &mut ScriptHost<'_, '_>, name: &str, parsed: &Parsed<'_>) -> CommandResult {
+    let mut accounts = Accounts::read(host.editor.tree())?;
+    let range = system_range(host, "GID")?;
     if let Some(gid) = accounts.gid(name) {
         let system = (range.0..=range.1).contains(&gid);
         return Ok(Some(i32::from(!system)));
@@ -177,12 +187,12 @@ fn system_group(world: &mut World<'_, '_>, name: &str, parsed: &Parsed<'_>) -> R
         return Ok(Some(1));
     };
     accounts.add_group(name, gid);
-    save(world, &accounts, format!("group {name} ({gid})"))
+    save(host, &accounts)
 }
 
-fn system_user(world: &mut World<'_, '_>, name: &str, parsed: &Parsed<'_>) -> Ran {
-    let mut accounts = Accounts::read(world.editor.tree())?;
-    let range = system_range(world, "UID")?;
+fn system_user(host: &mut ScriptHost<'_, '_>, name: &str, parsed: &Parsed<'_>) -> CommandResult {
+    let mut accounts = Accounts::read(host.editor.tree())?;
+    let range = system_range(host, "UID")?;
     if let Some(line) = accounts.user(name) {
         let uid: u32 = line.get(2).and_then(|uid| uid.parse().ok()).unwrap_or(0);
         return Ok(Some(i32::from(!(range.0..=range.1).contains(&uid))));
@@ -225,25 +235,25 @@ fn system_user(world: &mut World<'_, '_>, name: &str, parsed: &Parsed<'_>) -> Ra
             .to_owned(),
         password: "!",
     };
-    accounts.add_user(&user, day(world));
-    if !parsed.flag(&["--no-create-home"]) && home != "/nonexistent" && !world.exists(&home) {
-        world.mkdir(&home, 0o755)?;
-        world.change(&home, true, |stat| (stat.uid, stat.gid) = (uid, gid))?;
+    accounts.add_user(&user, day(host));
+    if !parsed.flag(&["--no-create-home"]) && home != "/nonexistent" && !host.exists(&home) {
+        host.mkdir(&home, 0o755)?;
+        host.change_stat(&home, true, |stat| (stat.uid, stat.gid) = (uid, gid))?;
     }
-    save(world, &accounts, format!("user {name} ({uid}:{gid})"))
+    save(host, &accounts)
 }
 
 /// The number that `useradd -r` and `groupadd -r` take: below the lowest one used in the range, or
 /// the highest free one (`find_new_uid` of shadow's `libmisc`).
 fn downwards(
-    world: &World<'_, '_>,
+    host: &ScriptHost<'_, '_>,
     kind: &str,
     used: &[u32],
     free: impl Fn(u32) -> bool,
 ) -> Result<Option<u32>, EditError> {
-    let max = number(world, "/etc/login.defs", &format!("{kind}_MIN"), 1000)?.saturating_sub(1);
-    let max = number(world, "/etc/login.defs", &format!("SYS_{kind}_MAX"), max)?;
-    let min = number(world, "/etc/login.defs", &format!("SYS_{kind}_MIN"), 101)?;
+    let max = number(host, "/etc/login.defs", &format!("{kind}_MIN"), 1000)?.saturating_sub(1);
+    let max = number(host, "/etc/login.defs", &format!("SYS_{kind}_MAX"), max)?;
+    let min = number(host, "/etc/login.defs", &format!("SYS_{kind}_MIN"), 101)?;
     let lowest = used
         .iter()
         .copied()
@@ -261,7 +271,7 @@ fn numbers(lines: &[Vec<String>]) -> Vec<u32> {
         .collect()
 }
 
-fn groupadd(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+fn groupadd(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let Some(parsed) = Parsed::read(args, &["-g", "--gid"], &["-r", "--system", "-f", "--force"])
     else {
         return Ok(None);
@@ -269,7 +279,7 @@ fn groupadd(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     let [name] = parsed.operands.as_slice() else {
         return Ok(None);
     };
-    let mut accounts = Accounts::read(world.editor.tree())?;
+    let mut accounts = Accounts::read(host.editor.tree())?;
     if accounts.group(name).is_some() {
         return Ok(Some(if parsed.flag(&["-f", "--force"]) {
             0
@@ -283,17 +293,17 @@ fn groupadd(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     let given = parsed
         .value(&["-g", "--gid"])
         .and_then(|gid| gid.parse().ok());
-    let chosen = downwards(world, "GID", &numbers(&accounts.group), |gid| {
+    let chosen = downwards(host, "GID", &numbers(&accounts.group), |gid| {
         accounts.gid_free(gid)
     })?;
     let Some(gid) = given.or(chosen) else {
         return Ok(Some(10));
     };
     accounts.add_group(name, gid);
-    save(world, &accounts, format!("group {name} ({gid})"))
+    save(host, &accounts)
 }
 
-fn useradd(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+fn useradd(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let with_value = [
         "-d",
         "--home",
@@ -328,19 +338,16 @@ fn useradd(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     if !parsed.flag(&["-r", "--system"]) {
         return Ok(None);
     }
-    let mut accounts = Accounts::read(world.editor.tree())?;
+    let mut accounts = Accounts::read(host.editor.tree())?;
     if accounts.user(name).is_some() {
         return Ok(Some(9));
     }
     let given = parsed
         .value(&["-u", "--uid"])
         .and_then(|uid| uid.parse().ok());
-    let Some(uid) = given.or(downwards(
-        world,
-        "UID",
-        &numbers(&accounts.passwd),
-        |uid| accounts.uid_free(uid),
-    )?) else {
+    let Some(uid) = given.or(downwards(host, "UID", &numbers(&accounts.passwd), |uid| {
+        accounts.uid_free(uid)
+    })?) else {
         return Ok(Some(4));
     };
     let gid = match parsed.value(&["-g", "--gid"]) {
@@ -348,7 +355,7 @@ fn useradd(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
         None if parsed.flag(&["-N", "--no-user-group"]) => Some(100),
         None if accounts.group(name).is_some() => return Ok(Some(9)),
         None if accounts.gid_free(uid) => Some(uid),
-        None => downwards(world, "GID", &numbers(&accounts.group), |gid| {
+        None => downwards(host, "GID", &numbers(&accounts.group), |gid| {
             accounts.gid_free(gid)
         })?,
     };
@@ -373,7 +380,7 @@ fn useradd(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
             .to_owned(),
         password: "!",
     };
-    accounts.add_user(&user, day(world));
+    accounts.add_user(&user, day(host));
     for group in parsed
         .value(&["-G", "--groups"])
         .unwrap_or_default()
@@ -384,33 +391,33 @@ fn useradd(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
             return Ok(Some(6));
         }
     }
-    save(world, &accounts, format!("user {name} ({uid}:{gid})"))
+    save(host, &accounts)
 }
 
 /// `usermod -aG GROUP USER` and `gpasswd -a USER GROUP`.
-fn usermod(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
+fn usermod(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandResult {
     match (word, args) {
         (
             "usermod",
             ["-aG" | "-Ga", groups, user] | ["-a", "-G", groups, user] | ["-G", groups, "-a", user],
         ) => {
             for group in groups.split(',') {
-                if join(world, user, group)? != Some(0) {
+                if join(host, user, group)? != Some(0) {
                     return Ok(Some(6));
                 }
             }
             Ok(Some(0))
         }
-        ("gpasswd", ["-a", user, group]) => join(world, user, group),
+        ("gpasswd", ["-a", user, group]) => join(host, user, group),
         _ => Ok(None),
     }
 }
 
-fn getent(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
+fn getent(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
     let [database @ ("passwd" | "group"), name] = args else {
         return Ok(None);
     };
-    let accounts = Accounts::read(world.editor.tree())?;
+    let accounts = Accounts::read(host.editor.tree())?;
     let line = if *database == "passwd" {
         accounts.user(name)
     } else {
@@ -424,8 +431,8 @@ fn getent(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
 
 /// `systemd-sysusers FILE...`: the accounts of `sysusers.d(5)` files, made now so that files can
 /// belong to them.
-fn sysusers(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
-    let mut accounts = Accounts::read(world.editor.tree())?;
+fn sysusers(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
+    let mut accounts = Accounts::read(host.editor.tree())?;
     for name in args {
         if name.starts_with('-') {
             return Ok(None);
@@ -434,9 +441,9 @@ fn sysusers(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
         let path = dirs
             .iter()
             .map(|dir| format!("{dir}/{name}"))
-            .find(|path| world.is_file(path));
+            .find(|path| host.is_file(path));
         let path = path.unwrap_or_else(|| (*name).to_owned());
-        let Some(text) = world.text(&path)? else {
+        let Some(text) = host.text(&path)? else {
             return Ok(Some(1));
         };
         for line in text
@@ -444,14 +451,13 @@ fn sysusers(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
             .map(str::trim)
             .filter(|line| !line.is_empty() && !line.starts_with('#'))
         {
-            if sysusers_line(&mut accounts, &fields(line), day(world)).is_none() {
+            if sysusers_line(&mut accounts, &fields(line), day(host)).is_none() {
                 return Ok(None);
             }
         }
-        world.done(format!("users and groups of {path}"));
     }
-    let reason = world.reason();
-    accounts.write(world.editor, &reason)?;
+    let reason = host.reason();
+    accounts.write(host.editor, &reason)?;
     Ok(Some(0))
 }
 

@@ -4,8 +4,9 @@
 //! and link of each slave, an empty line, then for each choice its path, priority and the slaves'
 //! paths, and an empty line at the end.
 
-use super::super::world::World;
-use super::{Ran, text};
+use super::super::script_host::ScriptHost;
+use super::arguments::CommandResult;
+use super::text;
 use crate::shell::Io;
 use crate::tree::edit::EditError;
 use std::collections::BTreeMap;
@@ -82,7 +83,7 @@ impl Group {
     }
 }
 
-pub(super) fn run(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
+pub(super) fn run(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
     let args: Vec<&str> = args
         .iter()
         .copied()
@@ -90,11 +91,11 @@ pub(super) fn run(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran 
         .collect();
     match args.as_slice() {
         ["--install", link, name, path, priority, slaves @ ..] => {
-            install(world, link, name, path, priority, slaves)
+            install(host, link, name, path, priority, slaves)
         }
-        ["--remove", name, path] => remove(world, name, path),
+        ["--remove", name, path] => remove(host, name, path),
         ["--query", name] | ["--list", name] => {
-            let Some(group) = load(world, name)? else {
+            let Some(group) = load(host, name)? else {
                 return Ok(Some(2));
             };
             for path in group.choices.keys() {
@@ -106,28 +107,28 @@ pub(super) fn run(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran 
     }
 }
 
-fn load(world: &World<'_, '_>, name: &str) -> Result<Option<Group>, EditError> {
-    Ok(world
+fn load(host: &ScriptHost<'_, '_>, name: &str) -> Result<Option<Group>, EditError> {
+    Ok(host
         .text(&format!("{STATE}/{name}"))?
         .as_deref()
         .and_then(Group::parse))
 }
 
 fn install(
-    world: &mut World<'_, '_>,
+    host: &mut ScriptHost<'_, '_>,
     link: &str,
     name: &str,
     path: &str,
     priority: &str,
     slaves: &[&str],
-) -> Ran {
+) -> CommandResult {
     let Ok(priority) = priority.parse::<i32>() else {
         return Ok(Some(2));
     };
-    if !world.exists(path) {
+    if !host.exists(path) {
         return Ok(Some(2));
     }
-    let mut group = load(world, name)?.unwrap_or_default();
+    let mut group = load(host, name)?.unwrap_or_default();
     if !group.link.is_empty() && group.link != link {
         return Ok(None);
     }
@@ -143,39 +144,38 @@ fn install(
         targets.insert((*slave_name).to_owned(), (*slave_path).to_owned());
     }
     group.choices.insert(path.to_owned(), (priority, targets));
-    world.write(&format!("{STATE}/{name}"), group.write().as_bytes(), false)?;
-    apply(world, name, &group)?;
-    world.done(format!("alternative {path} of {name}"));
+    host.write_file(&format!("{STATE}/{name}"), group.write().as_bytes(), false)?;
+    apply(host, name, &group)?;
     Ok(Some(0))
 }
 
-fn remove(world: &mut World<'_, '_>, name: &str, path: &str) -> Ran {
-    let Some(mut group) = load(world, name)? else {
+fn remove(host: &mut ScriptHost<'_, '_>, name: &str, path: &str) -> CommandResult {
+    let Some(mut group) = load(host, name)? else {
         return Ok(Some(0));
     };
     if group.choices.remove(path).is_none() {
         return Ok(Some(0));
     }
-    let current = world.link_target(&format!("{LINKS}/{name}"));
+    let current = host.link_target(&format!("{LINKS}/{name}"));
     group.manual &= current.as_deref() != Some(path);
     if group.choices.is_empty() {
         for (slave, link) in group.slaves.iter().chain([(&name.to_owned(), &group.link)]) {
-            world.remove(&format!("{LINKS}/{slave}"))?;
-            if world.link_target(link).is_some() {
-                world.remove(link)?;
+            host.remove(&format!("{LINKS}/{slave}"))?;
+            if host.link_target(link).is_some() {
+                host.remove(link)?;
             }
         }
-        world.remove(&format!("{STATE}/{name}"))?;
+        host.remove(&format!("{STATE}/{name}"))?;
         return Ok(Some(0));
     }
-    world.write(&format!("{STATE}/{name}"), group.write().as_bytes(), false)?;
-    apply(world, name, &group)?;
+    host.write_file(&format!("{STATE}/{name}"), group.write().as_bytes(), false)?;
+    apply(host, name, &group)?;
     Ok(Some(0))
 }
 
 /// Points the links of a group that chooses by itself to its best choice.
-fn apply(world: &mut World<'_, '_>, name: &str, group: &Group) -> Result<(), EditError> {
-    let current = world.link_target(&format!("{LINKS}/{name}"));
+fn apply(host: &mut ScriptHost<'_, '_>, name: &str, group: &Group) -> Result<(), EditError> {
+    let current = host.link_target(&format!("{LINKS}/{name}"));
     let chosen = match (&current, group.manual) {
         (Some(current), true) if group.choices.contains_key(current) => Some(current),
         _ => group.best(),
@@ -185,38 +185,38 @@ fn apply(world: &mut World<'_, '_>, name: &str, group: &Group) -> Result<(), Edi
         return Ok(());
     };
     let (path, targets) = (path.clone(), targets.clone());
-    point(world, name, &group.link, Some(&path))?;
+    point(host, name, &group.link, Some(&path))?;
     for (slave, link) in &group.slaves {
         let target = targets
             .get(slave)
-            .filter(|target| world.exists(target))
+            .filter(|target| host.exists(target))
             .cloned();
-        point(world, slave, link, target.as_deref())?;
+        point(host, slave, link, target.as_deref())?;
     }
     Ok(())
 }
 
 /// `link` -> `/etc/alternatives/<name>` -> `target`, or neither. A file that is no link stays.
 fn point(
-    world: &mut World<'_, '_>,
+    host: &mut ScriptHost<'_, '_>,
     name: &str,
     link: &str,
     target: Option<&str>,
 ) -> Result<(), EditError> {
     let middle = format!("{LINKS}/{name}");
     let Some(target) = target else {
-        world.remove(&middle)?;
-        if world.link_target(link).is_some_and(|to| to == middle) {
-            world.remove(link)?;
+        host.remove(&middle)?;
+        if host.link_target(link).is_some_and(|to| to == middle) {
+            host.remove(link)?;
         }
         return Ok(());
     };
-    if world.link_target(&middle).as_deref() != Some(target) {
-        world.symlink(&middle, target)?;
+    if host.link_target(&middle).as_deref() != Some(target) {
+        host.symlink(&middle, target)?;
     }
-    let taken = world.find_nofollow(link).is_some() && world.link_target(link).is_none();
-    if !taken && world.link_target(link).as_deref() != Some(&middle) {
-        world.symlink(link, &middle)?;
+    let taken = host.find_nofollow(link).is_some() && host.link_target(link).is_none();
+    if !taken && host.link_target(link).as_deref() != Some(&middle) {
+        host.symlink(link, &middle)?;
     }
     Ok(())
 }

@@ -1,37 +1,40 @@
 //! Debconf as far as scripts ask it: answers are those of the image's database, else the defaults
 //! of the templates.
 
+use super::super::script_host::ScriptHost;
+use super::arguments::CommandResult;
 use crate::deb::{Paragraph, stanzas};
-use crate::shell::Shell;
+use crate::shell::Variables;
+use crate::tree::edit::EditError;
 
 const DATABASE: &str = "/var/cache/debconf/config.dat";
 
 /// `. confmodule` and the `db_` functions that it gives.
-pub(super) fn run(shell: &mut Shell<'_, '_, '_>, name: &str, args: &[&str]) -> Option<i32> {
+pub(super) fn run(
+    host: &mut ScriptHost<'_, '_>,
+    name: &str,
+    args: &[&str],
+    variables: &mut Variables,
+) -> CommandResult {
     if name == "." {
         let confmodule = args
             .first()
             .is_some_and(|path| path.ends_with("/debconf/confmodule"));
-        return confmodule.then_some(0);
+        return Ok(confmodule.then_some(0));
     }
-    match (name, args) {
+    Ok(match (name, args) {
         ("db_get", [question]) => {
-            let answer = answer(shell, question);
+            let answer = answer(host, question)?;
             let status = if answer.is_some() { 0 } else { 10 };
-            shell
-                .variables
-                .insert("RET".into(), answer.unwrap_or_default());
+            variables.insert("RET".into(), answer.unwrap_or_default());
             Some(status)
         }
         ("db_set", [question, value]) => {
-            shell
-                .world
-                .answers
+            host.answers
                 .insert((*question).to_owned(), (*value).to_owned());
             Some(0)
         }
-        // Nobody is there to be asked: a question is passed over, as by the noninteractive
-        // frontend.
+        // As with the noninteractive frontend, questions are skipped.
         ("db_input", _) => Some(30),
         (
             "db_go" | "db_stop" | "db_title" | "db_settitle" | "db_capb" | "db_version" | "db_fset"
@@ -40,19 +43,14 @@ pub(super) fn run(shell: &mut Shell<'_, '_, '_>, name: &str, args: &[&str]) -> O
             _,
         ) => Some(0),
         _ => None,
-    }
+    })
 }
 
-fn answer(shell: &Shell<'_, '_, '_>, question: &str) -> Option<String> {
-    if let Some(answer) = shell.world.answers.get(question) {
-        return Some(answer.clone());
+fn answer(host: &ScriptHost<'_, '_>, question: &str) -> Result<Option<String>, EditError> {
+    if let Some(answer) = host.answers.get(question) {
+        return Ok(Some(answer.clone()));
     }
-    let database = shell
-        .world
-        .text(DATABASE)
-        .ok()
-        .flatten()
-        .unwrap_or_default();
+    let database = host.text(DATABASE)?.unwrap_or_default();
     let field = |bytes: &[u8], key: &str, value: &str| {
         let find = |raw: &[u8]| {
             let read = Paragraph::parse(raw).ok()?;
@@ -61,7 +59,7 @@ fn answer(shell: &Shell<'_, '_, '_>, question: &str) -> Option<String> {
         stanzas(bytes).into_iter().find_map(find)
     };
     let known = field(database.as_bytes(), "Name", "Value").flatten();
-    known.or_else(|| {
-        field(&shell.world.package.templates, "Template", "Default").map(Option::unwrap_or_default)
-    })
+    Ok(known.or_else(|| {
+        field(&host.package.templates, "Template", "Default").map(Option::unwrap_or_default)
+    }))
 }

@@ -1,41 +1,47 @@
 //! `dpkg(1)`, `dpkg-query(1)`, `dpkg-statoverride(1)`, `dpkg-divert(1)` and `dpkg-trigger(1)` as
 //! scripts call them.
 
-use super::super::database::{DIR, Diversion, Override, State};
+use super::super::database::{DIR, Diversion, PackageState, StatOverride};
+use super::super::script_host::ScriptHost;
 use super::super::users::Names;
-use super::super::world::World;
-use super::{Ran, files, mode, text};
-use crate::deb::{Operator, Version};
-use crate::shell::Io;
+use super::arguments::{CommandResult, mode};
+use super::{files, text};
+use crate::deb::{Version, VersionOperator};
+use crate::shell::{ExitStatus, Io};
 use crate::tree::show;
 
-pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str], io: &mut Io) -> Ran {
+pub(super) fn run(
+    host: &mut ScriptHost<'_, '_>,
+    word: &str,
+    args: &[&str],
+    io: &mut Io,
+) -> CommandResult {
     match word {
-        "dpkg" => Ok(dpkg(world, args, io)),
-        "dpkg-query" => Ok(query(world, args, io)),
-        "dpkg-statoverride" => statoverride(world, args, io),
-        "dpkg-divert" => divert(world, args, io),
+        "dpkg" => Ok(dpkg(host, args, io)),
+        "dpkg-query" => Ok(query(host, args, io)),
+        "dpkg-statoverride" => statoverride(host, args, io),
+        "dpkg-divert" => divert(host, args, io),
         "dpkg-trigger" => {
             let names = args
                 .iter()
                 .filter(|arg| !arg.starts_with('-'))
                 .map(|arg| (*arg).to_owned());
-            world.activated.extend(names);
+            host.activated.extend(names);
             Ok(Some(0))
         }
         _ => Ok(None),
     }
 }
 
-fn dpkg(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
+fn dpkg(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     match args {
         ["--compare-versions", "--", rest @ ..] | ["--compare-versions", rest @ ..] => {
             let [a, operator, b] = rest else { return None };
             compare(a, operator, b).map(|holds| i32::from(!holds))
         }
         ["--validate-version", version] => Some(i32::from(version.parse::<Version>().is_err())),
-        ["--print-architecture"] => text::say(io, &world.database.native),
-        ["-s" | "--status" | "-L" | "--listfiles", ..] => query(world, args, io),
+        ["--print-architecture"] => text::say(io, &host.database.native),
+        ["-s" | "--status" | "-L" | "--listfiles", ..] => query(host, args, io),
         _ => None,
     }
 }
@@ -44,16 +50,16 @@ fn dpkg(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
 /// the earliest, for their `-nl` forms the latest.
 pub(super) fn compare(a: &str, operator: &str, b: &str) -> Option<bool> {
     let (relation, latest) = match operator {
-        "lt" | "<<" => (Operator::Earlier, false),
-        "le" | "<=" | "<" => (Operator::EarlierEqual, false),
-        "eq" | "=" => (Operator::Equal, false),
+        "lt" | "<<" => (VersionOperator::Earlier, false),
+        "le" | "<=" | "<" => (VersionOperator::EarlierEqual, false),
+        "eq" | "=" => (VersionOperator::Equal, false),
         "ne" => return compare(a, "eq", b).map(|equal| !equal),
-        "ge" | ">=" | ">" => (Operator::LaterEqual, false),
-        "gt" | ">>" => (Operator::Later, false),
-        "lt-nl" => (Operator::Earlier, true),
-        "le-nl" => (Operator::EarlierEqual, true),
-        "ge-nl" => (Operator::LaterEqual, true),
-        "gt-nl" => (Operator::Later, true),
+        "ge" | ">=" | ">" => (VersionOperator::LaterEqual, false),
+        "gt" | ">>" => (VersionOperator::Later, false),
+        "lt-nl" => (VersionOperator::Earlier, true),
+        "le-nl" => (VersionOperator::EarlierEqual, true),
+        "ge-nl" => (VersionOperator::LaterEqual, true),
+        "gt-nl" => (VersionOperator::Later, true),
         _ => return None,
     };
     let (empty_a, empty_b) = (
@@ -63,23 +69,26 @@ pub(super) fn compare(a: &str, operator: &str, b: &str) -> Option<bool> {
     if empty_a || empty_b {
         let equal = matches!(
             relation,
-            Operator::Equal | Operator::EarlierEqual | Operator::LaterEqual
+            VersionOperator::Equal | VersionOperator::EarlierEqual | VersionOperator::LaterEqual
         );
-        let earlier = matches!(relation, Operator::Earlier | Operator::EarlierEqual);
+        let earlier = matches!(
+            relation,
+            VersionOperator::Earlier | VersionOperator::EarlierEqual
+        );
         return Some(if empty_a && empty_b {
             equal
         } else {
-            relation != Operator::Equal && (empty_a != latest) == earlier
+            relation != VersionOperator::Equal && (empty_a != latest) == earlier
         });
     }
     Some(relation.holds(&a.parse().ok()?, &b.parse().ok()?))
 }
 
-fn query(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
+fn query(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     let (format, name) = match args {
         ["-L" | "--listfiles", name] => {
-            let base = world.database.named(name)?.facts.base();
-            for (path, _) in world
+            let base = host.database.named(name)?.facts.base();
+            for (path, _) in host
                 .database
                 .owners
                 .iter()
@@ -99,10 +108,10 @@ fn query(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
         ["-W" | "--show", name] => ("${Package}\t${Version}\n", *name),
         _ => return None,
     };
-    let found = world
+    let found = host
         .database
         .named(name)
-        .filter(|stanza| stanza.state != State::Gone);
+        .filter(|stanza| stanza.state != PackageState::Gone);
     let Some(stanza) = found else { return Some(1) };
     if format.is_empty() {
         text::say(io, &String::from_utf8_lossy(&stanza.raw));
@@ -135,21 +144,21 @@ fn query(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
     if out.contains("${") {
         return None;
     }
-    io.out.push_str(&out);
+    io.output.push_str(&out);
     Some(0)
 }
 
-fn statoverride(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
+fn statoverride(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
     let update = args.contains(&"--update");
     let args: Vec<&str> = args
         .iter()
         .copied()
         .filter(|arg| !matches!(*arg, "--update" | "--quiet" | "--force" | "--force-all"))
         .collect();
-    let names = Names::read(world.editor.tree())?;
+    let names = Names::read(host.editor.tree())?;
     match args.as_slice() {
         ["--list", path] => {
-            let found = world
+            let found = host
                 .database
                 .overrides
                 .iter()
@@ -161,7 +170,7 @@ fn statoverride(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
             ))
         }
         ["--add", user, group, bits, path] => {
-            if world
+            if host
                 .database
                 .overrides
                 .iter()
@@ -175,40 +184,38 @@ fn statoverride(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
             let Some(bits) = mode(bits, 0, false) else {
                 return Ok(None);
             };
-            let set = Override {
+            let set = StatOverride {
                 user: (*user).to_owned(),
                 group: (*group).to_owned(),
                 mode: bits,
                 path: path.as_bytes().to_vec(),
             };
-            world.database.overrides.push(set);
-            save_overrides(world)?;
+            host.database.overrides.push(set);
+            save_overrides(host)?;
             if update {
-                world.change(path, true, |stat| {
+                host.change_stat(path, true, |stat| {
                     (stat.uid, stat.gid, stat.mode) = (uid, gid, bits)
                 })?;
             }
-            world.done(format!("{path} is {user}:{group} {bits:04o} from now on"));
             Ok(Some(0))
         }
         ["--remove", path] => {
-            let before = world.database.overrides.len();
-            world
-                .database
+            let before = host.database.overrides.len();
+            host.database
                 .overrides
                 .retain(|set| set.path != path.as_bytes());
-            if world.database.overrides.len() == before {
+            if host.database.overrides.len() == before {
                 return Ok(Some(2));
             }
-            save_overrides(world)?;
+            save_overrides(host)?;
             Ok(Some(0))
         }
         _ => Ok(None),
     }
 }
 
-fn save_overrides(world: &mut World<'_, '_>) -> Result<(), crate::tree::edit::EditError> {
-    let line = |set: &Override| {
+fn save_overrides(host: &mut ScriptHost<'_, '_>) -> Result<(), crate::tree::edit::EditError> {
+    let line = |set: &StatOverride| {
         format!(
             "{} {} {:o} {}\n",
             set.user,
@@ -217,8 +224,8 @@ fn save_overrides(world: &mut World<'_, '_>) -> Result<(), crate::tree::edit::Ed
             String::from_utf8_lossy(&set.path)
         )
     };
-    let text: String = world.database.overrides.iter().map(line).collect();
-    world.write(&format!("{DIR}/statoverride"), text.as_bytes(), false)
+    let text: String = host.database.overrides.iter().map(line).collect();
+    host.write_file(&format!("{DIR}/statoverride"), text.as_bytes(), false)
 }
 
 /// The options of a call of `dpkg-divert`.
@@ -231,7 +238,7 @@ struct Divert<'a> {
     path: Option<&'a str>,
 }
 
-fn divert(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
+fn divert(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
     let mut call = Divert::default();
     let mut rest = args.iter();
     while let Some(arg) = rest.next() {
@@ -252,13 +259,13 @@ fn divert(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
     let Some(path) = call.path else {
         return Ok(None);
     };
-    let known = world
+    let known = host
         .database
         .diversions
         .iter()
         .position(|d| d.from == path.as_bytes());
     let diversion = known
-        .and_then(|at| world.database.diversions.get(at))
+        .and_then(|at| host.database.diversions.get(at))
         .cloned();
     match call.action.unwrap_or("--add") {
         "--truename" => Ok(text::say(
@@ -278,11 +285,7 @@ fn divert(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
                     .map_or("local diversion".to_owned(), |_| "diversion".into());
                 text::say(
                     io,
-                    &format!(
-                        "{by} of {path} to {} by {}",
-                        show(&d.to),
-                        world.package.name
-                    ),
+                    &format!("{by} of {path} to {} by {}", show(&d.to), host.package.name),
                 );
             }
             Ok(Some(0))
@@ -299,36 +302,34 @@ fn divert(world: &mut World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
             if let Some(old) = diversion {
                 return Ok(Some(if old == new { 0 } else { 2 }));
             }
-            world.database.diversions.push(new);
-            save_diversions(world)?;
-            if call.rename && world.find_nofollow(path).is_some() {
-                files::move_path(world, path, &to)?;
+            host.database.diversions.push(new);
+            save_diversions(host)?;
+            if call.rename && host.find_nofollow(path).is_some() {
+                files::move_path(host, path, &to)?;
             }
-            world.done(format!("{path} diverted to {to}"));
             Ok(Some(0))
         }
         _ => {
             let (Some(at), Some(old)) = (known, diversion) else {
                 return Ok(Some(0));
             };
-            world.database.diversions.remove(at);
-            save_diversions(world)?;
-            if call.rename && world.find_nofollow(&show(&old.to)).is_some() {
-                files::move_path(world, &show(&old.to), path)?;
+            host.database.diversions.remove(at);
+            save_diversions(host)?;
+            if call.rename && host.find_nofollow(&show(&old.to)).is_some() {
+                files::move_path(host, &show(&old.to), path)?;
             }
-            world.done(format!("{path} no longer diverted"));
             Ok(Some(0))
         }
     }
 }
 
-fn save_diversions(world: &mut World<'_, '_>) -> Result<(), crate::tree::edit::EditError> {
+fn save_diversions(host: &mut ScriptHost<'_, '_>) -> Result<(), crate::tree::edit::EditError> {
     let mut out = Vec::new();
-    for d in &world.database.diversions {
+    for d in &host.database.diversions {
         let package = d.package.as_deref().unwrap_or(":").as_bytes();
         out.extend([&d.from[..], b"\n", &d.to, b"\n", package, b"\n"].concat());
     }
-    world.write(&format!("{DIR}/diversions"), &out, false)
+    host.write_file(&format!("{DIR}/diversions"), &out, false)
 }
 
 #[cfg(test)]

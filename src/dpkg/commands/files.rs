@@ -1,24 +1,24 @@
 //! Commands that make, change, move and remove files.
 
+use super::super::script_host::ScriptHost;
 use super::super::users::Names;
-use super::super::world::World;
-use super::{Ran, has, known, mode, options};
+use super::arguments::{CommandResult, has, known, mode, options};
 use crate::stream::Content;
 use crate::tree::{DirEntry, Leaf, LeafKind, Node, Stat, show};
 
-pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
+pub(super) fn run(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandResult {
     match word {
-        "mkdir" => mkdir(world, args),
-        "rmdir" => rmdir(world, args),
-        "rm" => rm(world, args),
-        "chmod" => chmod(world, args),
-        "chown" | "chgrp" => chown(world, word, args),
-        "ln" => ln(world, args),
-        "mv" => mv(world, args),
-        "cp" => cp(world, args),
-        "touch" => touch(world, args),
-        "install" => install(world, args),
-        "cmp" => cmp(world, args),
+        "mkdir" => mkdir(host, args),
+        "rmdir" => rmdir(host, args),
+        "rm" => rm(host, args),
+        "chmod" => chmod(host, args),
+        "chown" | "chgrp" => chown(host, word, args),
+        "ln" => ln(host, args),
+        "mv" => mv(host, args),
+        "cp" => cp(host, args),
+        "touch" => touch(host, args),
+        "install" => install(host, args),
+        "cmp" => cmp(host, args),
         _ => Ok(None),
     }
 }
@@ -41,7 +41,7 @@ fn take<'a>(args: &mut Vec<&'a str>, short: &str, long: &str) -> Option<&'a str>
 }
 
 /// Paths are looked up from the root, which is where maintainer scripts run.
-fn mkdir(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+fn mkdir(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let mut args = args.to_vec();
     let set = take(&mut args, "-m", "--mode");
     let (options, dirs) = options(&args);
@@ -51,28 +51,27 @@ fn mkdir(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     let parents = has(&options, 'p') || options.contains(&"--parents");
     let mut status = 0;
     for dir in dirs {
-        if world.exists(dir) {
+        if host.exists(dir) {
             status |= i32::from(!parents);
             continue;
         }
         let Some(mode) = set.map_or(Some(0o755), |text| mode(text, 0o777, true)) else {
             return Ok(None);
         };
-        world.mkdir(dir, 0o755)?;
-        world.change(dir, true, |stat| stat.mode = mode)?;
-        world.done(format!("made directory {dir}"));
+        host.mkdir(dir, 0o755)?;
+        host.change_stat(dir, true, |stat| stat.mode = mode)?;
     }
     Ok(Some(status))
 }
 
-fn empty_dir(world: &World<'_, '_>, path: &str) -> Option<bool> {
-    match world.find_nofollow(path)? {
+fn empty_dir(host: &ScriptHost<'_, '_>, path: &str) -> Option<bool> {
+    match host.find_nofollow(path)? {
         Node::Dir(dir) => Some(dir.entries.is_empty()),
         Node::Leaf(_) => None,
     }
 }
 
-fn rmdir(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+fn rmdir(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let (options, dirs) = options(args);
     if !known(&options, "p", &["--ignore-fail-on-non-empty", "--parents"]) {
         return Ok(None);
@@ -82,8 +81,8 @@ fn rmdir(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     for dir in dirs {
         let mut path = dir.trim_end_matches('/');
         loop {
-            match empty_dir(world, path) {
-                Some(true) => _ = world.remove(path)?,
+            match empty_dir(host, path) {
+                Some(true) => _ = host.remove(path)?,
                 Some(false) if lenient => break,
                 _ => {
                     status = 1;
@@ -99,7 +98,7 @@ fn rmdir(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     Ok(Some(status))
 }
 
-fn rm(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+fn rm(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let (options, paths) = options(args);
     if !known(&options, "rRfv", &["--force", "--recursive"]) {
         return Ok(None);
@@ -112,12 +111,11 @@ fn rm(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
         if bare.is_empty() {
             return Ok(None);
         }
-        match world.find_nofollow(bare) {
+        match host.find_nofollow(bare) {
             None => status |= i32::from(!force),
             Some(Node::Dir(_)) if !recursive => status = 1,
             Some(_) => {
-                world.remove(bare)?;
-                world.done(format!("removed {bare}"));
+                host.remove(bare)?;
             }
         }
     }
@@ -126,11 +124,11 @@ fn rm(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
 
 /// The paths below and with each path, where a command works recursively; symlinks on the way are
 /// not followed.
-fn below(world: &World<'_, '_>, path: &str, recursive: bool) -> Vec<String> {
+fn below(host: &ScriptHost<'_, '_>, path: &str, recursive: bool) -> Vec<String> {
     let mut out = vec![path.to_owned()];
     let mut todo = vec![path.to_owned()];
     while let Some(base) = todo.pop().filter(|_| recursive) {
-        let Some(Node::Dir(dir)) = world.find_nofollow(&base) else {
+        let Some(Node::Dir(dir)) = host.find_nofollow(&base) else {
             continue;
         };
         for (name, entry) in &dir.entries {
@@ -148,7 +146,7 @@ fn below(world: &World<'_, '_>, path: &str, recursive: bool) -> Vec<String> {
     out
 }
 
-fn chmod(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+fn chmod(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     // A mode such as `-x` looks like an option.
     let (options, operands) = options(args);
     if !known(&options, "Rfv", &["--recursive", "--quiet", "--silent"]) {
@@ -159,26 +157,25 @@ fn chmod(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     };
     let mut status = 0;
     for path in paths {
-        if !world.exists(path) {
+        if !host.exists(path) {
             status = 1;
             continue;
         }
-        for path in below(world, path, has(&options, 'R')) {
-            let dir = world.is_dir(&path);
-            let Some(old) = world.stat(&path, true).map(|stat| stat.mode) else {
+        for path in below(host, path, has(&options, 'R')) {
+            let dir = host.is_dir(&path);
+            let Some(old) = host.stat(&path, true).map(|stat| stat.mode) else {
                 continue;
             };
             let Some(new) = mode(text, old, dir) else {
                 return Ok(None);
             };
-            world.change(&path, true, |stat| stat.mode = new)?;
+            host.change_stat(&path, true, |stat| stat.mode = new)?;
         }
-        world.done(format!("mode of {path} set to {text}"));
     }
     Ok(Some(status))
 }
 
-fn chown(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
+fn chown(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandResult {
     let (options, operands) = options(args);
     if !known(
         &options,
@@ -190,7 +187,7 @@ fn chown(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
     let Some((owner, paths)) = operands.split_first() else {
         return Ok(None);
     };
-    let names = Names::read(world.editor.tree())?;
+    let names = Names::read(host.editor.tree())?;
     let (user, group) = match owner.split_once([':', '.']) {
         _ if word == "chgrp" => ("", *owner),
         Some((user, group)) => (user, group),
@@ -213,11 +210,11 @@ fn chown(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
     let recursive = has(&options, 'R') || options.contains(&"--recursive");
     let mut status = 0;
     for path in paths {
-        if world.find_nofollow(path).is_none() {
+        if host.find_nofollow(path).is_none() {
             status = 1;
         }
-        for path in below(world, path, recursive) {
-            world.change(&path, follow && !recursive, |stat| {
+        for path in below(host, path, recursive) {
+            host.change_stat(&path, follow && !recursive, |stat| {
                 (stat.uid, stat.gid) = (uid.unwrap_or(stat.uid), gid.unwrap_or(stat.gid));
                 // chown(2) takes the privileges of an executable file away.
                 if stat.mode & 0o111 != 0 && stat.mode & 0o6000 != 0 {
@@ -225,26 +222,25 @@ fn chown(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
                 }
             })?;
         }
-        world.done(format!("owner of {path} set to {owner}"));
     }
     Ok(Some(status))
 }
 
 /// Where a file lands that is moved, copied or linked to `to`: inside it when that is a directory.
-fn landing(world: &World<'_, '_>, from: &str, to: &str) -> String {
+fn landing(host: &ScriptHost<'_, '_>, from: &str, to: &str) -> String {
     let name = from
         .trim_end_matches('/')
         .rsplit('/')
         .next()
         .unwrap_or(from);
-    if world.is_dir(to) {
+    if host.is_dir(to) {
         format!("{}/{name}", to.trim_end_matches('/'))
     } else {
         to.to_owned()
     }
 }
 
-fn ln(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+fn ln(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let (options, operands) = options(args);
     if !known(
         &options,
@@ -259,24 +255,23 @@ fn ln(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     if !(has(&options, 's') || options.contains(&"--symbolic")) {
         return Ok(None);
     }
-    let as_is = has(&options, 'T') || has(&options, 'n') && world.link_target(path).is_some();
+    let as_is = has(&options, 'T') || has(&options, 'n') && host.link_target(path).is_some();
     let path = if as_is {
         (*path).to_owned()
     } else {
-        landing(world, target, path)
+        landing(host, target, path)
     };
-    if world.find_nofollow(&path).is_some() {
+    if host.find_nofollow(&path).is_some() {
         let force = has(&options, 'f') || options.contains(&"--force");
-        if !force || matches!(world.find_nofollow(&path), Some(Node::Dir(_))) {
+        if !force || matches!(host.find_nofollow(&path), Some(Node::Dir(_))) {
             return Ok(Some(1));
         }
     }
-    world.symlink(&path, target)?;
-    world.done(format!("linked {path} to {target}"));
+    host.symlink(&path, target)?;
     Ok(Some(0))
 }
 
-fn mv(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+fn mv(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let (options, operands) = options(args);
     if !known(&options, "fnvT", &["--force"]) {
         return Ok(None);
@@ -284,35 +279,34 @@ fn mv(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     let [from, to] = operands.as_slice() else {
         return Ok(None);
     };
-    if world.find_nofollow(from).is_none() {
+    if host.find_nofollow(from).is_none() {
         return Ok(Some(1));
     }
     let to = if has(&options, 'T') {
         (*to).to_owned()
     } else {
-        landing(world, from, to)
+        landing(host, from, to)
     };
-    if has(&options, 'n') && world.find_nofollow(&to).is_some() {
+    if has(&options, 'n') && host.find_nofollow(&to).is_some() {
         return Ok(Some(0));
     }
-    move_path(world, from, &to)?;
+    move_path(host, from, &to)?;
     Ok(Some(0))
 }
 
 /// Moves what stands at a path, over a leaf at the new one.
 pub(super) fn move_path(
-    world: &mut World<'_, '_>,
+    host: &mut ScriptHost<'_, '_>,
     from: &str,
     to: &str,
 ) -> Result<(), crate::tree::edit::EditError> {
-    if let Some(entry) = world.remove(from)? {
-        world.place(to, entry)?;
-        world.done(format!("moved {from} to {to}"));
+    if let Some(entry) = host.remove(from)? {
+        host.insert(to, entry)?;
     }
     Ok(())
 }
 
-fn cp(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+fn cp(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let (options, operands) = options(args);
     if !known(&options, "pfvPa", &["--preserve", "--force", "--archive"]) {
         return Ok(None);
@@ -320,8 +314,8 @@ fn cp(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     let [from, to] = operands.as_slice() else {
         return Ok(None);
     };
-    let Some(Node::Leaf(leaf)) = world.find(from) else {
-        return Ok(if world.exists(from) { None } else { Some(1) });
+    let Some(Node::Leaf(leaf)) = host.find(from) else {
+        return Ok(if host.exists(from) { None } else { Some(1) });
     };
     let Leaf {
         kind: LeafKind::File(content),
@@ -331,36 +325,35 @@ fn cp(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
         return Ok(None);
     };
     let (content, stat) = (content.clone(), stat.clone());
-    let to = landing(world, from, to);
+    let to = landing(host, from, to);
     let keep = has(&options, 'p')
         || has(&options, 'a')
         || options
             .iter()
             .any(|o| matches!(*o, "--preserve" | "--archive"));
     put(
-        world,
+        host,
         &to,
         content,
         (!keep).then_some(stat.mode & 0o755),
         &stat,
     )?;
-    world.done(format!("copied {from} to {to}"));
     Ok(Some(0))
 }
 
 /// Writes a copy: with the source's stat, or as a new file of `fresh` mode (an existing one keeps
 /// its own).
 fn put(
-    world: &mut World<'_, '_>,
+    host: &mut ScriptHost<'_, '_>,
     to: &str,
     content: Content,
     fresh: Option<u16>,
     stat: &Stat,
 ) -> Result<(), crate::tree::edit::EditError> {
-    let reason = world.reason();
-    let time = world.editor.time();
-    let real = show(&world.editor.tree().walk(to.as_bytes(), true)?.path());
-    let stat = match (fresh, world.stat(&real, false)) {
+    let reason = host.reason();
+    let time = host.editor.time();
+    let real = show(&host.editor.tree().walk(to.as_bytes(), true)?.path());
+    let stat = match (fresh, host.stat(&real, false)) {
         (None, _) => stat.clone(),
         (Some(_), Some(old)) => Stat {
             mtime: time,
@@ -369,7 +362,7 @@ fn put(
         },
         (Some(mode), None) => Stat::root(mode, time),
     };
-    world.editor.put(
+    host.editor.put(
         &real,
         Leaf {
             stat,
@@ -380,22 +373,22 @@ fn put(
     Ok(())
 }
 
-fn touch(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+fn touch(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let (options, paths) = options(args);
     if !options.is_empty() {
         return Ok(None);
     }
     for path in paths {
-        let time = world.editor.time();
-        if !world.change(path, true, |stat| stat.mtime = time)? {
-            world.write(path, b"", false)?;
+        let time = host.editor.time();
+        if !host.change_stat(path, true, |stat| stat.mtime = time)? {
+            host.write_file(path, b"", false)?;
         }
     }
     Ok(Some(0))
 }
 
 /// `install -d [-m MODE] [-o USER] [-g GROUP] DIR...` and `install [...] FILE DEST`.
-fn install(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+fn install(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let mut args = args.to_vec();
     let set = take(&mut args, "-m", "--mode");
     let (owner, group) = (
@@ -406,7 +399,7 @@ fn install(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     if !known(&options, "dDcpvT", &["--directory"]) {
         return Ok(None);
     }
-    let names = Names::read(world.editor.tree())?;
+    let names = Names::read(host.editor.tree())?;
     let (uid, gid) = (
         owner.map(|name| names.user(name)),
         group.map(|name| names.group(name)),
@@ -419,41 +412,40 @@ fn install(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     };
     let paths: Vec<String> = if has(&options, 'd') || options.contains(&"--directory") {
         for dir in &operands {
-            world.mkdir(dir, 0o755)?;
+            host.mkdir(dir, 0o755)?;
         }
         operands.iter().map(|dir| (*dir).to_owned()).collect()
     } else {
         let [from, to] = operands.as_slice() else {
             return Ok(None);
         };
-        let content = match world.content(from) {
+        let content = match host.content(from) {
             Some(content) => content.clone(),
             None if *from == "/dev/null" => Content::hole(0),
             None => return Ok(Some(1)),
         };
-        let to = landing(world, from, to);
-        world.remove(&to)?;
+        let to = landing(host, from, to);
+        host.remove(&to)?;
         put(
-            world,
+            host,
             &to,
             content,
             Some(bits),
-            &Stat::root(bits, world.editor.time()),
+            &Stat::root(bits, host.editor.time()),
         )?;
         vec![to]
     };
     for path in paths {
-        world.change(&path, true, |stat| {
+        host.change_stat(&path, true, |stat| {
             stat.mode = bits;
             stat.uid = uid.flatten().unwrap_or(stat.uid);
             stat.gid = gid.flatten().unwrap_or(stat.gid);
         })?;
-        world.done(format!("made {path}"));
     }
     Ok(Some(0))
 }
 
-fn cmp(world: &World<'_, '_>, args: &[&str]) -> Ran {
+fn cmp(host: &ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let (options, operands) = options(args);
     let [a, b] = operands.as_slice() else {
         return Ok(None);
@@ -461,7 +453,7 @@ fn cmp(world: &World<'_, '_>, args: &[&str]) -> Ran {
     if !known(&options, "s", &["--quiet", "--silent"]) {
         return Ok(None);
     }
-    let (a, b) = (world.text(a)?, world.text(b)?);
+    let (a, b) = (host.text(a)?, host.text(b)?);
     Ok(Some(if a.is_none() || b.is_none() {
         2
     } else {

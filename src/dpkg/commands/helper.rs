@@ -1,10 +1,11 @@
 //! `dpkg-maintscript-helper(1)`: what happens to configuration files and directories that a new
 //! version drops or moves.
 
-use super::super::unpack::md5_at;
-use super::super::world::World;
-use super::{Ran, dpkg, files};
-use crate::tree::DirEntry;
+use super::super::md5::md5_at;
+use super::super::script_host::ScriptHost;
+use super::arguments::CommandResult;
+use super::{dpkg, files};
+use crate::tree::Entry;
 use crate::tree::edit::EditError;
 
 /// A call: what stands before `--`, and the parameters of the script behind it.
@@ -16,7 +17,7 @@ struct Call<'a> {
     version: &'a str,
 }
 
-pub(super) fn run(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+pub(super) fn run(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let Some((command, rest)) = args.split_first() else {
         return Ok(Some(1));
     };
@@ -48,23 +49,23 @@ pub(super) fn run(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
         last_version: before.get(count).copied().unwrap_or_default(),
         package: before
             .get(count + 1)
-            .map_or_else(|| world.package.base.clone(), |name| (*name).to_owned()),
+            .map_or_else(|| host.package.base.clone(), |name| (*name).to_owned()),
         action,
         version: after.get(2).copied().unwrap_or_default(),
     };
     match *command {
-        "rm_conffile" => rm_conffile(world, &call)?,
-        "mv_conffile" => mv_conffile(world, &call)?,
-        "symlink_to_dir" => symlink_to_dir(world, &call)?,
-        _ => return dir_to_symlink(world, &call),
+        "rm_conffile" => rm_conffile(host, &call)?,
+        "mv_conffile" => mv_conffile(host, &call)?,
+        "symlink_to_dir" => symlink_to_dir(host, &call)?,
+        _ => return dir_to_symlink(host, &call),
     }
     Ok(Some(0))
 }
 
 impl Call<'_> {
     /// Whether the version at hand is one that the change is for.
-    fn concerns(&self, world: &World<'_, '_>) -> bool {
-        let phase = match world.package.script.as_str() {
+    fn concerns(&self, host: &ScriptHost<'_, '_>) -> bool {
+        let phase = match host.package.script.as_str() {
             "preinst" => matches!(self.action, "install" | "upgrade"),
             "postinst" => self.action == "configure",
             _ => false,
@@ -79,121 +80,121 @@ impl Call<'_> {
     }
 }
 
-fn owns(world: &World<'_, '_>, package: &str, path: &str) -> bool {
-    let base = world
+fn owns(host: &ScriptHost<'_, '_>, package: &str, path: &str) -> bool {
+    let base = host
         .database
         .named(package)
         .map(|stanza| stanza.facts.base());
-    let owners = world.database.owners.get(path.as_bytes());
+    let owners = host.database.owners.get(path.as_bytes());
     base.zip(owners)
         .is_some_and(|(base, owners)| owners.contains(&base))
 }
 
 /// Whether a configuration file is as the package shipped it.
-fn unchanged(world: &World<'_, '_>, package: &str, path: &str) -> Result<bool, EditError> {
-    let conffiles = world
+fn unchanged(host: &ScriptHost<'_, '_>, package: &str, path: &str) -> Result<bool, EditError> {
+    let conffiles = host
         .database
         .named(package)
         .map(super::super::database::Stanza::conffiles)
         .unwrap_or_default();
     let old = conffiles
         .into_iter()
-        .find(|(name, _, _)| name == path)
-        .map(|(_, md5, _)| md5);
-    let now = md5_at(world.editor.tree(), path.as_bytes())?;
+        .find(|conffile| conffile.path == path)
+        .map(|conffile| conffile.md5);
+    let now = md5_at(host.editor.tree(), path.as_bytes())?;
     Ok(now.is_some() && now == old)
 }
 
-fn rm_conffile(world: &mut World<'_, '_>, call: &Call<'_>) -> Result<(), EditError> {
+fn rm_conffile(host: &mut ScriptHost<'_, '_>, call: &Call<'_>) -> Result<(), EditError> {
     let path = call.operand(0);
-    if !call.concerns(world) {
+    if !call.concerns(host) {
         return Ok(());
     }
-    if world.package.script == "postinst" {
-        if world.exists(&format!("{path}.dpkg-backup")) {
+    if host.package.script == "postinst" {
+        if host.exists(&format!("{path}.dpkg-backup")) {
             files::move_path(
-                world,
+                host,
                 &format!("{path}.dpkg-backup"),
                 &format!("{path}.dpkg-bak"),
             )?;
         }
-        world.remove(&format!("{path}.dpkg-remove"))?;
-    } else if world.exists(path) && owns(world, &call.package, path) {
-        let suffix = if unchanged(world, &call.package, path)? {
+        host.remove(&format!("{path}.dpkg-remove"))?;
+    } else if host.exists(path) && owns(host, &call.package, path) {
+        let suffix = if unchanged(host, &call.package, path)? {
             "dpkg-remove"
         } else {
             "dpkg-backup"
         };
-        files::move_path(world, path, &format!("{path}.{suffix}"))?;
+        files::move_path(host, path, &format!("{path}.{suffix}"))?;
     }
     Ok(())
 }
 
-fn mv_conffile(world: &mut World<'_, '_>, call: &Call<'_>) -> Result<(), EditError> {
+fn mv_conffile(host: &mut ScriptHost<'_, '_>, call: &Call<'_>) -> Result<(), EditError> {
     let (old, new) = (call.operand(0), call.operand(1));
-    if !call.concerns(world) {
+    if !call.concerns(host) {
         return Ok(());
     }
-    if world.package.script == "preinst" {
-        if world.exists(old)
-            && owns(world, &call.package, old)
-            && unchanged(world, &call.package, old)?
+    if host.package.script == "preinst" {
+        if host.exists(old)
+            && owns(host, &call.package, old)
+            && unchanged(host, &call.package, old)?
         {
-            files::move_path(world, old, &format!("{old}.dpkg-remove"))?;
+            files::move_path(host, old, &format!("{old}.dpkg-remove"))?;
         }
         return Ok(());
     }
-    world.remove(&format!("{old}.dpkg-remove"))?;
-    if world.exists(old) && owns(world, &call.package, old) {
-        if world.exists(new) {
-            files::move_path(world, new, &format!("{new}.dpkg-new"))?;
+    host.remove(&format!("{old}.dpkg-remove"))?;
+    if host.exists(old) && owns(host, &call.package, old) {
+        if host.exists(new) {
+            files::move_path(host, new, &format!("{new}.dpkg-new"))?;
         }
-        files::move_path(world, old, new)?;
+        files::move_path(host, old, new)?;
     }
     Ok(())
 }
 
-fn leads_to(world: &World<'_, '_>, path: &str, target: &str) -> Result<bool, EditError> {
-    let real = world.editor.tree().walk(path.as_bytes(), true)?.path();
-    Ok(world
+fn leads_to(host: &ScriptHost<'_, '_>, path: &str, target: &str) -> Result<bool, EditError> {
+    let real = host.editor.tree().walk(path.as_bytes(), true)?.path();
+    Ok(host
         .link_target(path)
         .is_some_and(|to| to == target || real == target.as_bytes()))
 }
 
-fn symlink_to_dir(world: &mut World<'_, '_>, call: &Call<'_>) -> Result<(), EditError> {
+fn symlink_to_dir(host: &mut ScriptHost<'_, '_>, call: &Call<'_>) -> Result<(), EditError> {
     let (path, target) = (call.operand(0), call.operand(1));
     let backup = format!("{path}.dpkg-backup");
-    if world.package.script == "preinst" {
-        if call.concerns(world) && leads_to(world, path, target)? {
-            files::move_path(world, path, &backup)?;
+    if host.package.script == "preinst" {
+        if call.concerns(host) && leads_to(host, path, target)? {
+            files::move_path(host, path, &backup)?;
         }
-    } else if world.package.script == "postinst"
+    } else if host.package.script == "postinst"
         && call.action == "configure"
-        && leads_to(world, &backup, target)?
+        && leads_to(host, &backup, target)?
     {
-        world.remove(&backup)?;
+        host.remove(&backup)?;
     }
     Ok(())
 }
 
-fn dir_to_symlink(world: &mut World<'_, '_>, call: &Call<'_>) -> Ran {
+fn dir_to_symlink(host: &mut ScriptHost<'_, '_>, call: &Call<'_>) -> CommandResult {
     let (path, target) = (call.operand(0).trim_end_matches('/'), call.operand(1));
     let backup = format!("{path}.dpkg-backup");
     let staging = format!("{path}/.dpkg-staging-dir");
-    let real_dir = world.link_target(path).is_none() && world.is_dir(path);
-    if world.package.script == "preinst" {
-        if call.concerns(world) && real_dir {
-            if !all_owned(world, &call.package, path) {
+    let real_dir = host.link_target(path).is_none() && host.is_dir(path);
+    if host.package.script == "preinst" {
+        if call.concerns(host) && real_dir {
+            if !all_owned(host, &call.package, path) {
                 return Ok(Some(1));
             }
-            files::move_path(world, path, &backup)?;
-            world.mkdir(path, 0o755)?;
-            world.write(&staging, b"", false)?;
+            files::move_path(host, path, &backup)?;
+            host.mkdir(path, 0o755)?;
+            host.write_file(&staging, b"", false)?;
         }
-    } else if world.package.script == "postinst"
+    } else if host.package.script == "postinst"
         && call.action == "configure"
         && real_dir
-        && world.is_file(&staging)
+        && host.is_file(&staging)
     {
         let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
         let absolute = if target.starts_with('/') {
@@ -201,23 +202,23 @@ fn dir_to_symlink(world: &mut World<'_, '_>, call: &Call<'_>) -> Ran {
         } else {
             format!("{parent}/{target}")
         };
-        world.remove(&staging)?;
-        for name in names(world, path) {
+        host.remove(&staging)?;
+        for name in names(host, path) {
             files::move_path(
-                world,
+                host,
                 &format!("{path}/{name}"),
                 &format!("{absolute}/{name}"),
             )?;
         }
-        world.remove(path)?;
-        world.symlink(path, target)?;
-        world.remove(&backup)?;
+        host.remove(path)?;
+        host.symlink(path, target)?;
+        host.remove(&backup)?;
     }
     Ok(Some(0))
 }
 
-fn names(world: &World<'_, '_>, path: &str) -> Vec<String> {
-    let dir = world.editor.tree().dir(path);
+fn names(host: &ScriptHost<'_, '_>, path: &str) -> Vec<String> {
+    let dir = host.editor.tree().dir(path);
     dir.into_iter()
         .flat_map(|dir| dir.entries.keys())
         .map(|name| String::from_utf8_lossy(name).into_owned())
@@ -225,17 +226,17 @@ fn names(world: &World<'_, '_>, path: &str) -> Vec<String> {
 }
 
 /// Whether a package has everything in a directory in its list.
-fn all_owned(world: &World<'_, '_>, package: &str, path: &str) -> bool {
+fn all_owned(host: &ScriptHost<'_, '_>, package: &str, path: &str) -> bool {
     let mut todo = vec![path.to_owned()];
     while let Some(path) = todo.pop() {
-        if !owns(world, package, &path) {
+        if !owns(host, package, &path) {
             return false;
         }
-        let Some(dir) = world
+        let Some(dir) = host
             .editor
             .tree()
             .dir(&path)
-            .filter(|_| world.link_target(&path).is_none())
+            .filter(|_| host.link_target(&path).is_none())
         else {
             continue;
         };
@@ -243,7 +244,7 @@ fn all_owned(world: &World<'_, '_>, package: &str, path: &str) -> bool {
             let path = format!("{path}/{}", String::from_utf8_lossy(name));
             match entry {
                 DirEntry::Dir(_) => todo.push(path),
-                DirEntry::Leaf(_) if !owns(world, package, &path) => return false,
+                DirEntry::Leaf(_) if !owns(host, package, &path) => return false,
                 DirEntry::Leaf(_) => {}
             }
         }

@@ -1,9 +1,9 @@
 //! `deb-systemd-helper`: which units are enabled, and the record that it keeps of it (its manual
 //! page, and the behaviour of version 1.65 of init-system-helpers).
 
-use super::super::world::World;
-use super::{Ran, options};
-use crate::shell::pattern::{matches, plain};
+use super::super::script_host::ScriptHost;
+use super::arguments::{CommandResult, options};
+use crate::shell::matches;
 use crate::tree::edit::EditError;
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ const USER: Instance = Instance {
     masked: "/var/lib/systemd/deb-systemd-user-helper-masked",
 };
 
-pub(super) fn helper(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+pub(super) fn helper(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let (options, operands) = options(args);
     if !options
         .iter()
@@ -58,24 +58,24 @@ pub(super) fn helper(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     for unit in units {
         let true_status = |yes: bool, status: i32| if yes { 0 } else { status };
         match *action {
-            "unmask" => unmask(world, instance, unit)?,
-            "mask" => mask(world, instance, unit)?,
-            "enable" => enable(world, instance, unit)?,
-            "update-state" => update_state(world, instance, unit)?,
-            "was-enabled" => status = true_status(was_enabled(world, instance, unit)?, status),
+            "unmask" => unmask(host, instance, unit)?,
+            "mask" => mask(host, instance, unit)?,
+            "enable" => enable(host, instance, unit)?,
+            "update-state" => update_state(host, instance, unit)?,
+            "was-enabled" => status = true_status(was_enabled(host, instance, unit)?, status),
             "debian-installed" => {
-                status = true_status(world.is_file(&state_path(instance, unit)), status)
+                status = true_status(host.is_file(&state_path(instance, unit)), status)
             }
             "is-enabled" => {
-                let links = links(world, instance, unit)?;
+                let links = links(host, instance, unit)?;
                 status = true_status(
                     links
                         .iter()
-                        .all(|link| world.link_target(&link.path).is_some()),
+                        .all(|link| host.link_target(&link.path).is_some()),
                     status,
                 );
             }
-            "disable" | "purge" => disable(world, instance, unit, *action == "purge")?,
+            "disable" | "purge" => disable(host, instance, unit, *action == "purge")?,
             _ => return Ok(None),
         }
     }
@@ -90,35 +90,39 @@ fn state_path(instance: &Instance, unit: &str) -> String {
     )
 }
 
-fn find_unit(world: &World<'_, '_>, instance: &Instance, unit: &str) -> String {
+fn find_unit(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> String {
     let dirs =
         ["/etc", "/lib", "/usr/lib"].map(|dir| format!("{dir}/systemd/{}/{unit}", instance.name));
     dirs.into_iter()
-        .find(|path| world.is_file(path))
+        .find(|path| host.is_file(path))
         .unwrap_or_else(|| unit.to_owned())
 }
 
 /// The links that `[Install]` of a unit asks for, and those of the units that it names by `Also=`.
-fn links(world: &World<'_, '_>, instance: &Instance, unit: &str) -> Result<Vec<Link>, EditError> {
+fn links(
+    host: &ScriptHost<'_, '_>,
+    instance: &Instance,
+    unit: &str,
+) -> Result<Vec<Link>, EditError> {
     let mut out = Vec::new();
     let mut seen = BTreeSet::new();
     let mut todo = vec![unit.to_owned()];
     while let Some(unit) = todo.pop().filter(|_| seen.len() < MAX_UNITS) {
         if seen.insert(unit.clone()) {
-            todo.extend(unit_links(world, instance, &unit, &mut out)?);
+            todo.extend(unit_links(host, instance, &unit, &mut out)?);
         }
     }
     Ok(out)
 }
 
 fn unit_links(
-    world: &World<'_, '_>,
+    host: &ScriptHost<'_, '_>,
     instance: &Instance,
     unit: &str,
     out: &mut Vec<Link>,
 ) -> Result<Vec<String>, EditError> {
-    let target = find_unit(world, instance, unit);
-    let text = world.text(&target)?.unwrap_or_default();
+    let target = find_unit(host, instance, unit);
+    let text = host.text(&target)?.unwrap_or_default();
     let name = target.rsplit('/').next().unwrap_or(unit).to_owned();
     let mut wanted = name.clone();
     let (mut dirs, mut also) = (Vec::new(), Vec::new());
@@ -153,19 +157,23 @@ fn unit_links(
     Ok(also)
 }
 
-fn was_enabled(world: &World<'_, '_>, instance: &Instance, unit: &str) -> Result<bool, EditError> {
-    let state = world.text(&state_path(instance, unit))?.unwrap_or_default();
-    Ok(state.lines().all(|link| world.link_target(link).is_some()))
+fn was_enabled(
+    host: &ScriptHost<'_, '_>,
+    instance: &Instance,
+    unit: &str,
+) -> Result<bool, EditError> {
+    let state = host.text(&state_path(instance, unit))?.unwrap_or_default();
+    Ok(state.lines().all(|link| host.link_target(link).is_some()))
 }
 
 /// Whether the image's presets, or the wish that the update client stays off, allow a unit to be
 /// enabled (`systemd.preset(5)`: files by name, the first of a name counts; the first rule that
 /// fits; without one: enabled).
-fn preset(world: &World<'_, '_>, instance: &Instance, unit: &str) -> Result<bool, EditError> {
+fn preset(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> Result<bool, EditError> {
     let mut files = std::collections::BTreeMap::new();
     for dir in ["/etc", "/run", "/usr/local/lib", "/usr/lib"] {
         let dir = format!("{dir}/systemd/{}-preset", instance.name);
-        let names = world
+        let names = host
             .editor
             .tree()
             .dir(&dir)
@@ -181,13 +189,13 @@ fn preset(world: &World<'_, '_>, instance: &Instance, unit: &str) -> Result<bool
         }
     }
     for path in files.values() {
-        for line in world.text(path)?.unwrap_or_default().lines() {
+        for line in host.text(path)?.unwrap_or_default().lines() {
             let mut words = line.split_whitespace();
             let (Some(verb @ ("enable" | "disable")), Some(pattern)) = (words.next(), words.next())
             else {
                 continue;
             };
-            if matches(&plain(pattern), &unit.chars().collect::<Vec<_>>()) {
+            if matches(pattern, unit) {
                 return Ok(verb == "enable");
             }
         }
@@ -195,38 +203,36 @@ fn preset(world: &World<'_, '_>, instance: &Instance, unit: &str) -> Result<bool
     Ok(true)
 }
 
-fn enable(world: &mut World<'_, '_>, instance: &Instance, unit: &str) -> Result<(), EditError> {
-    let wanted = links(world, instance, unit)?;
+fn enable(host: &mut ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> Result<(), EditError> {
+    let wanted = links(host, instance, unit)?;
     let systemctl = ["/bin/systemctl", "/usr/bin/systemctl"]
         .iter()
-        .any(|path| world.exists(path));
-    let known = world.is_file(&state_path(instance, unit));
-    let kept_off = world.disabled.contains(unit);
+        .any(|path| host.exists(path));
+    let known = host.is_file(&state_path(instance, unit));
+    let kept_off = host.disabled.contains(unit);
     let create = if systemctl && known {
         wanted
             .iter()
-            .any(|link| world.link_target(&link.path).is_some())
+            .any(|link| host.link_target(&link.path).is_some())
     } else {
-        !kept_off && (!systemctl || preset(world, instance, unit)?)
+        !kept_off && (!systemctl || preset(host, instance, unit)?)
     };
     // Where systemctl is, the first installation asks it for the links, and it makes all of them.
     let preset_links = create && systemctl && !known;
     for link in &wanted {
-        record(world, instance, unit, &link.path)?;
-        if preset_links && world.link_target(&link.path).is_none() {
-            world.symlink(&link.path, &link.target)?;
+        record(host, instance, unit, &link.path)?;
+        if preset_links && host.link_target(&link.path).is_none() {
+            host.symlink(&link.path, &link.target)?;
         }
         let state = marker(instance.enabled, instance, &link.path);
-        if world.exists(&state) {
+        if host.exists(&state) {
             continue;
         }
-        if create && world.link_target(&link.path).is_none() {
-            world.symlink(&link.path, &link.target)?;
+        if create && host.link_target(&link.path).is_none() {
+            host.symlink(&link.path, &link.target)?;
         }
-        world.write(&state, b"", false)?;
+        host.write_file(&state, b"", false)?;
     }
-    let what = if create { "enabled" } else { "left disabled" };
-    world.done(format!("{unit} {what}"));
     Ok(())
 }
 
@@ -240,53 +246,52 @@ fn marker(dir: &str, instance: &Instance, link: &str) -> String {
 }
 
 fn record(
-    world: &mut World<'_, '_>,
+    host: &mut ScriptHost<'_, '_>,
     instance: &Instance,
     unit: &str,
     link: &str,
 ) -> Result<(), EditError> {
     let path = state_path(instance, unit);
-    let mut text = world.text(&path)?.unwrap_or_default();
+    let mut text = host.text(&path)?.unwrap_or_default();
     if !text.lines().any(|line| line == link) {
         text.push_str(&format!("{link}\n"));
-        world.write(&path, text.as_bytes(), false)?;
+        host.write_file(&path, text.as_bytes(), false)?;
     }
     Ok(())
 }
 
 fn update_state(
-    world: &mut World<'_, '_>,
+    host: &mut ScriptHost<'_, '_>,
     instance: &Instance,
     unit: &str,
 ) -> Result<(), EditError> {
-    let text: String = links(world, instance, unit)?
+    let text: String = links(host, instance, unit)?
         .iter()
         .map(|link| format!("{}\n", link.path))
         .collect();
-    world.write(&state_path(instance, unit), text.as_bytes(), false)
+    host.write_file(&state_path(instance, unit), text.as_bytes(), false)
 }
 
 fn disable(
-    world: &mut World<'_, '_>,
+    host: &mut ScriptHost<'_, '_>,
     instance: &Instance,
     unit: &str,
     purge: bool,
 ) -> Result<(), EditError> {
     let state = state_path(instance, unit);
-    let text = world.text(&state)?.unwrap_or_default();
+    let text = host.text(&state)?.unwrap_or_default();
     for link in text.lines() {
-        let there = world.link_target(link).is_some();
+        let there = host.link_target(link).is_some();
         if purge || there {
-            world.remove(&marker(instance.enabled, instance, link))?;
+            host.remove(&marker(instance.enabled, instance, link))?;
         }
         if there {
-            world.remove(link)?;
+            host.remove(link)?;
         }
     }
     if purge {
-        world.remove(&state)?;
+        host.remove(&state)?;
     }
-    world.done(format!("{unit} disabled"));
     Ok(())
 }
 
@@ -298,24 +303,22 @@ fn mask_path(instance: &Instance, unit: &str) -> String {
     )
 }
 
-fn unmask(world: &mut World<'_, '_>, instance: &Instance, unit: &str) -> Result<(), EditError> {
+fn unmask(host: &mut ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> Result<(), EditError> {
     let path = mask_path(instance, unit);
     let state = marker(instance.masked, instance, &path);
-    if world.link_target(&path).as_deref() == Some("/dev/null") && world.exists(&state) {
-        world.remove(&path)?;
-        world.remove(&state)?;
-        world.done(format!("{unit} unmasked"));
+    if host.link_target(&path).as_deref() == Some("/dev/null") && host.exists(&state) {
+        host.remove(&path)?;
+        host.remove(&state)?;
     }
     Ok(())
 }
 
-fn mask(world: &mut World<'_, '_>, instance: &Instance, unit: &str) -> Result<(), EditError> {
+fn mask(host: &mut ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> Result<(), EditError> {
     let path = mask_path(instance, unit);
-    if world.find_nofollow(&path).is_none() {
-        world.symlink(&path, "/dev/null")?;
+    if host.find_nofollow(&path).is_none() {
+        host.symlink(&path, "/dev/null")?;
         let state = marker(instance.masked, instance, &path);
-        world.write(&state, b"", false)?;
-        world.done(format!("{unit} masked"));
+        host.write_file(&state, b"", false)?;
     }
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! `update-rc.d`: the links of init scripts in `/etc/rc?.d` (its manual page, and the behaviour of
 //! version 1.65).
 
-use super::super::world::World;
-use super::{Ran, options};
+use super::super::script_host::ScriptHost;
+use super::arguments::{CommandResult, options};
 
-pub(super) fn update_rc_d(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
+pub(super) fn update_rc_d(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let (options, operands) = options(args);
     // insserv and OpenRC order the links by dependencies, which is beyond this model.
-    let beyond = world.exists("/sbin/openrc") || world.exists("/etc/insserv.conf");
+    let beyond = host.exists("/sbin/openrc") || host.exists("/etc/insserv.conf");
     if !options.iter().all(|option| *option == "-f") || beyond {
         return Ok(None);
     }
@@ -16,27 +16,26 @@ pub(super) fn update_rc_d(world: &mut World<'_, '_>, args: &[&str]) -> Ran {
     };
     match *action {
         "defaults" | "defaults-disabled" => {
-            if present(world, script).is_empty() {
+            if present(host, script).is_empty() {
                 let start = if *action == "defaults" { 'S' } else { 'K' };
                 let path = format!("/etc/init.d/{script}");
-                let Some(text) = world.text(&path)? else {
+                let Some(text) = host.text(&path)? else {
                     return Ok(Some(1));
                 };
                 for (header, letter) in [("# Default-Start:", start), ("# Default-Stop:", 'K')] {
                     for level in levels(&text, header) {
-                        world.symlink(
+                        host.symlink(
                             &format!("/etc/rc{level}.d/{letter}01{script}"),
                             &format!("../init.d/{script}"),
                         )?;
                     }
                 }
-                world.done(format!("links of init script {script}"));
             }
             Ok(Some(0))
         }
         "remove" => {
-            for link in present(world, script) {
-                world.remove(&link)?;
+            for link in present(host, script) {
+                host.remove(&link)?;
             }
             Ok(Some(0))
         }
@@ -61,11 +60,11 @@ fn levels(text: &str, header: &str) -> Vec<String> {
 }
 
 /// The links that a script has.
-fn present(world: &World<'_, '_>, script: &str) -> Vec<String> {
+fn present(host: &ScriptHost<'_, '_>, script: &str) -> Vec<String> {
     let mut out = Vec::new();
     for level in "0123456S".chars() {
         let dir = format!("/etc/rc{level}.d");
-        let Some(entries) = world.editor.tree().dir(&dir) else {
+        let Some(entries) = host.editor.tree().dir(&dir) else {
             continue;
         };
         for name in entries

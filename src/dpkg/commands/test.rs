@@ -1,35 +1,36 @@
 //! `test` and `[`.
 
-use super::super::world::World;
+use super::super::script_host::ScriptHost;
+use crate::shell::ExitStatus;
 use crate::tree::{LeafKind, Node};
 
 /// Expressions of more words are outside of the model, which looks into them recursively.
 const MAX_WORDS: usize = 64;
 
 /// 0 true, 1 false; `None` for an expression outside of the model.
-pub(super) fn run(world: &World<'_, '_>, args: &[&str]) -> Option<i32> {
+pub(super) fn run(host: &ScriptHost<'_, '_>, args: &[&str]) -> Option<ExitStatus> {
     if args.len() > MAX_WORDS {
         return None;
     }
     let value = match args {
         [] => false,
         [one] => !one.is_empty(),
-        ["!", rest @ ..] => run(world, rest)? != 0,
+        ["!", rest @ ..] => run(host, rest)? != 0,
         [_, operator, _] if binary_operator(operator) => binary(args)?,
-        [operator, operand] if operator.starts_with('-') => unary(world, operator, operand)?,
-        ["(", inner @ .., ")"] => run(world, inner)? == 0,
-        _ => joined(world, args)?,
+        [operator, operand] if operator.starts_with('-') => unary(host, operator, operand)?,
+        ["(", inner @ .., ")"] => run(host, inner)? == 0,
+        _ => joined(host, args)?,
     };
     Some(i32::from(!value))
 }
 
 /// `-o` binds weaker than `-a`; arguments are few, so looking from the left is enough.
-fn joined(world: &World<'_, '_>, args: &[&str]) -> Option<bool> {
+fn joined(host: &ScriptHost<'_, '_>, args: &[&str]) -> Option<bool> {
     for (operator, or) in [("-o", true), ("-a", false)] {
         if let Some(at) = args.iter().position(|arg| *arg == operator) {
             let (left, right) = args.split_at(at);
-            let left = run(world, left)? == 0;
-            let right = run(world, right.get(1..)?)? == 0;
+            let left = run(host, left)? == 0;
+            let right = run(host, right.get(1..)?)? == 0;
             return Some(if or { left || right } else { left && right });
         }
     }
@@ -66,30 +67,30 @@ fn binary(args: &[&str]) -> Option<bool> {
     })
 }
 
-fn unary(world: &World<'_, '_>, operator: &str, operand: &str) -> Option<bool> {
-    let kind = |path: &str| match world.find(path) {
+fn unary(host: &ScriptHost<'_, '_>, operator: &str, operand: &str) -> Option<bool> {
+    let kind = |path: &str| match host.find(path) {
         Some(Node::Leaf(leaf)) => Some(&leaf.kind),
         _ => None,
     };
     Some(match operator {
         "-n" => !operand.is_empty(),
         "-z" => operand.is_empty(),
-        "-e" => world.exists(operand),
-        "-f" => world.is_file(operand),
-        "-d" => world.is_dir(operand),
-        "-h" | "-L" => world.link_target(operand).is_some(),
-        "-r" | "-w" => world.exists(operand),
+        "-e" => host.exists(operand),
+        "-f" => host.is_file(operand),
+        "-d" => host.is_dir(operand),
+        "-h" | "-L" => host.link_target(operand).is_some(),
+        "-r" | "-w" => host.exists(operand),
         "-x" => {
-            world.is_dir(operand)
-                || world
+            host.is_dir(operand)
+                || host
                     .stat(operand, true)
                     .is_some_and(|stat| stat.mode & 0o111 != 0)
         }
-        "-s" => world.is_dir(operand) || world.size(operand) > 0,
-        "-u" => world
+        "-s" => host.is_dir(operand) || host.file_size(operand) > 0,
+        "-u" => host
             .stat(operand, true)
             .is_some_and(|stat| stat.mode & 0o4000 != 0),
-        "-g" => world
+        "-g" => host
             .stat(operand, true)
             .is_some_and(|stat| stat.mode & 0o2000 != 0),
         "-p" => matches!(kind(operand), Some(LeafKind::Fifo)),

@@ -1,70 +1,74 @@
 //! Commands that only look and print.
 
-use super::super::world::World;
-use super::{Ran, has, known, options};
-use crate::shell::Io;
+use super::super::script_host::ScriptHost;
+use super::arguments::{CommandResult, has, known, options};
+use crate::shell::{ExitStatus, Io};
 use crate::tree::show;
 
-pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str], io: &mut Io) -> Ran {
+pub(super) fn run(
+    host: &mut ScriptHost<'_, '_>,
+    word: &str,
+    args: &[&str],
+    io: &mut Io,
+) -> CommandResult {
     Ok(match word {
         "echo" => Some(echo(args, io)),
         "printf" => printf(args, io),
-        "command" | "which" | "type" => which(world, word, args, io),
-        "cat" => return cat(world, args, io),
-        "grep" => return grep(world, args, io),
+        "command" | "which" | "type" => which(host, word, args, io),
+        "cat" => return cat(host, args, io),
+        "grep" => return grep(host, args, io),
         "cut" => cut(args, io),
         "head" => head(args, io),
         "seq" => seq(args, io),
         "basename" | "dirname" => path_part(word, args, io),
-        "readlink" => return readlink(world, args, io),
+        "readlink" => return readlink(host, args, io),
         "id" if args == ["-u"] || args == ["-g"] => say(io, "0"),
         "uname" if args == ["-s"] || args.is_empty() => say(io, "Linux"),
-        "stat" => stat(world, args, io),
+        "stat" => stat(host, args, io),
         _ => None,
     })
 }
 
 /// Prints a line.
-pub(super) fn say(io: &mut Io, text: &str) -> Option<i32> {
-    io.out.push_str(text);
-    io.out.push('\n');
+pub(super) fn say(io: &mut Io, text: &str) -> Option<ExitStatus> {
+    io.print_line(text);
     Some(0)
 }
 
 fn echo(args: &[&str], io: &mut Io) -> i32 {
     match args {
-        ["-n", rest @ ..] => io.out.push_str(&rest.join(" ")),
-        _ => io.out.push_str(&(args.join(" ") + "\n")),
+        ["-n", rest @ ..] => io.output.push_str(&rest.join(" ")),
+        _ => io.output.push_str(&(args.join(" ") + "\n")),
     }
     0
 }
 
 /// `printf` with `%s`, `%d`, `%%` and the usual escapes; the format is used again while arguments
 /// are left.
-fn printf(args: &[&str], io: &mut Io) -> Option<i32> {
+fn printf(args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     let (format, mut rest) = args.split_first()?;
     loop {
         let before = rest.len();
         let mut chars = format.chars();
         while let Some(c) = chars.next() {
             match c {
-                '\\' => io.out.push(match chars.next()? {
+                '\\' => io.output.push(match chars.next()? {
                     'n' => '\n',
                     't' => '\t',
                     c @ ('\\' | '"' | '\'') => c,
                     _ => return None,
                 }),
                 '%' => match chars.next()? {
-                    '%' => io.out.push('%'),
+                    '%' => io.output.push('%'),
                     's' | 'd' => {
                         if let Some((first, others)) = rest.split_first() {
-                            io.out.push_str(first);
+                            io.output.push_str(first);
                             rest = others;
                         }
                     }
                     _ => return None,
                 },
-                _ => io.out.push(c),
+                _ => io.output.push(c),
             }
         }
         if rest.is_empty() || rest.len() == before {
@@ -78,7 +82,7 @@ const BUILTIN: [&str; 14] = [
     "local", "true", "false",
 ];
 
-fn which(world: &World<'_, '_>, word: &str, args: &[&str], io: &mut Io) -> Option<i32> {
+fn which(host: &ScriptHost<'_, '_>, word: &str, args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     let (options, names) = options(args);
     if !(options.is_empty() || word == "command" && options == ["-v"])
         || word == "command" && options.is_empty()
@@ -88,7 +92,7 @@ fn which(world: &World<'_, '_>, word: &str, args: &[&str], io: &mut Io) -> Optio
     let mut status = i32::from(names.is_empty());
     for name in names {
         let builtin = word != "which" && BUILTIN.contains(&name);
-        match world.program(name) {
+        match host.program(name) {
             _ if builtin => _ = say(io, name),
             Some(path) => _ = say(io, &path),
             None => status = if word == "which" { 1 } else { 127 },
@@ -97,7 +101,7 @@ fn which(world: &World<'_, '_>, word: &str, args: &[&str], io: &mut Io) -> Optio
     Some(status)
 }
 
-fn cat(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
+fn cat(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
     let (options, files) = options(args);
     if !options.is_empty() {
         return Ok(None);
@@ -107,10 +111,10 @@ fn cat(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
         let text = if file == "-" {
             Some(io.rest())
         } else {
-            world.text(file)?
+            host.text(file)?
         };
         match text {
-            Some(text) => io.out.push_str(&text),
+            Some(text) => io.output.push_str(&text),
             None => status = 1,
         }
     }
@@ -164,7 +168,7 @@ impl Needle {
     }
 }
 
-fn grep(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
+fn grep(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
     let (options, operands) = options(args);
     let long = [
         "--quiet",
@@ -190,7 +194,7 @@ fn grep(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
     let mut text = String::new();
     let mut status = 1;
     for file in files {
-        match world.text(file)? {
+        match host.text(file)? {
             Some(more) => text.push_str(&more),
             None => status = 2,
         }
@@ -212,7 +216,7 @@ fn grep(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
 }
 
 /// `cut -d X -f N` and its joined forms.
-fn cut(args: &[&str], io: &mut Io) -> Option<i32> {
+fn cut(args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     let mut delimiter = "\t".to_owned();
     let mut field = None;
     let mut rest = args.iter();
@@ -236,12 +240,12 @@ fn cut(args: &[&str], io: &mut Io) -> Option<i32> {
         } else {
             &line
         };
-        io.out.push_str(&format!("{part}\n"));
+        io.output.push_str(&format!("{part}\n"));
     }
     Some(0)
 }
 
-fn head(args: &[&str], io: &mut Io) -> Option<i32> {
+fn head(args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     let count: usize = match args {
         ["-n", count] => count.parse().ok()?,
         [one] => one
@@ -258,7 +262,7 @@ fn head(args: &[&str], io: &mut Io) -> Option<i32> {
     Some(0)
 }
 
-fn seq(args: &[&str], io: &mut Io) -> Option<i32> {
+fn seq(args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     let numbers: Vec<i64> = args
         .iter()
         .map(|arg| arg.parse().ok())
@@ -279,7 +283,7 @@ fn seq(args: &[&str], io: &mut Io) -> Option<i32> {
     Some(0)
 }
 
-fn path_part(word: &str, args: &[&str], io: &mut Io) -> Option<i32> {
+fn path_part(word: &str, args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     let (path, suffix) = match args {
         [path] => (*path, ""),
         [path, suffix] if word == "basename" => (*path, *suffix),
@@ -295,13 +299,13 @@ fn path_part(word: &str, args: &[&str], io: &mut Io) -> Option<i32> {
     say(io, if word == "basename" { name } else { dir })
 }
 
-fn readlink(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
+fn readlink(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
     let (options, operands) = options(args);
     let [path] = operands.as_slice() else {
         return Ok(None);
     };
     if options.is_empty() {
-        let Some(target) = world.link_target(path) else {
+        let Some(target) = host.link_target(path) else {
             return Ok(Some(1));
         };
         return Ok(say(io, &target));
@@ -309,7 +313,7 @@ fn readlink(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
     if !known(&options, "fmeqn", &[]) {
         return Ok(None);
     }
-    let walk = world.editor.tree().walk(path.as_bytes(), true)?;
+    let walk = host.editor.tree().walk(path.as_bytes(), true)?;
     if has(&options, 'e') && !walk.exists {
         return Ok(Some(1));
     }
@@ -317,12 +321,12 @@ fn readlink(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Ran {
 }
 
 /// `stat -c FORMAT FILE` with the codes for owner and mode.
-fn stat(world: &World<'_, '_>, args: &[&str], io: &mut Io) -> Option<i32> {
+fn stat(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     let (format, path) = match args {
         ["-c" | "--format", format, path] | ["-L", "-c", format, path] => (*format, *path),
         _ => return None,
     };
-    let Some(stat) = world.stat(path, args.first() == Some(&"-L")) else {
+    let Some(stat) = host.stat(path, args.first() == Some(&"-L")) else {
         return Some(1);
     };
     let mut out = format

@@ -5,18 +5,18 @@
 //! `package <TAB> path`, each with its older forms as `.0` to `.7`; `cache` holds the shipped file
 //! itself, for merging.
 
-use super::super::unpack::md5_at;
-use super::super::world::World;
-use super::Ran;
+use super::super::md5::md5_at;
+use super::super::script_host::ScriptHost;
+use super::arguments::CommandResult;
 use crate::tree::edit::EditError;
 
 const DIR: &str = "/var/lib/ucf";
 /// Larger files are cached for a three-way merge only.
 const CACHED: u64 = 25_600;
 
-pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
-    if world.exists("/etc/ucf.conf")
-        && world
+pub(super) fn run(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandResult {
+    if host.exists("/etc/ucf.conf")
+        && host
             .text("/etc/ucf.conf")?
             .unwrap_or_default()
             .lines()
@@ -38,16 +38,16 @@ pub(super) fn run(world: &mut World<'_, '_>, word: &str, args: &[&str]) -> Ran {
         return Ok(None);
     };
     if word == "ucfr" {
-        register(world, first, second)
+        register(host, first, second)
     } else {
-        place(world, first, second, three_way)
+        place(host, first, second, three_way)
     }
 }
 
 /// Enters a file under a package.
-fn register(world: &mut World<'_, '_>, package: &str, path: &str) -> Ran {
+fn register(host: &mut ScriptHost<'_, '_>, package: &str, path: &str) -> CommandResult {
     let registry = format!("{DIR}/registry");
-    let text = world.text(&registry)?.unwrap_or_default();
+    let text = host.text(&registry)?.unwrap_or_default();
     let words = |line: &str| {
         line.split_once('\t')
             .map(|(owner, path)| (owner.trim().to_owned(), path.trim().to_owned()))
@@ -60,11 +60,11 @@ fn register(world: &mut World<'_, '_>, package: &str, path: &str) -> Ran {
         Some((owner, _)) if owner == package => {}
         Some(_) => return Ok(None),
         None => {
-            if !world.is_file(&registry) {
-                world.write(&registry, b"", false)?;
+            if !host.is_file(&registry) {
+                host.write_file(&registry, b"", false)?;
             }
-            rotate(world, &registry)?;
-            world.write(
+            rotate(host, &registry)?;
+            host.write_file(
                 &registry,
                 format!("{text}{package} \t {path}\n").as_bytes(),
                 false,
@@ -75,34 +75,33 @@ fn register(world: &mut World<'_, '_>, package: &str, path: &str) -> Ran {
 }
 
 /// Keeps up to eight older forms of a file.
-fn rotate(world: &mut World<'_, '_>, file: &str) -> Result<(), EditError> {
+fn rotate(host: &mut ScriptHost<'_, '_>, file: &str) -> Result<(), EditError> {
     for number in (0..=6).rev() {
         let (from, to) = (format!("{file}.{number}"), format!("{file}.{}", number + 1));
-        if world.exists(&from) {
-            world.copy(&from, &to)?;
+        if host.exists(&from) {
+            host.copy(&from, &to)?;
         }
     }
-    world.copy(file, &format!("{file}.0"))?;
+    host.copy(file, &format!("{file}.0"))?;
     Ok(())
 }
 
-fn place(world: &mut World<'_, '_>, new: &str, path: &str, three_way: bool) -> Ran {
-    if !world.is_file(new) {
+fn place(host: &mut ScriptHost<'_, '_>, new: &str, path: &str, three_way: bool) -> CommandResult {
+    if !host.is_file(new) {
         return Ok(Some(1));
     }
-    let md5 = |world: &World<'_, '_>, path: &str| md5_at(world.editor.tree(), path.as_bytes());
-    let shipped = md5(world, new)?.unwrap_or_default();
-    let hashes = world.text(&format!("{DIR}/hashfile"))?.unwrap_or_default();
+    let md5 = |host: &ScriptHost<'_, '_>, path: &str| md5_at(host.editor.tree(), path.as_bytes());
+    let shipped = md5(host, new)?.unwrap_or_default();
+    let hashes = host.text(&format!("{DIR}/hashfile"))?.unwrap_or_default();
     let last = hashes
         .lines()
         .find_map(|line| line.split_once("  ").filter(|(_, known)| *known == path));
     let last = last.map(|(md5, _)| md5.to_owned());
-    match (md5(world, path)?, last) {
+    match (md5(host, path)?, last) {
         (None, None) => {
-            world.mkdir(&format!("{DIR}/cache"), 0o755)?;
-            world.copy(new, path)?;
-            remember(world, new, path, &shipped, three_way)?;
-            world.done(format!("configuration file {path} made from {new}"));
+            host.mkdir(&format!("{DIR}/cache"), 0o755)?;
+            host.copy(new, path)?;
+            remember(host, new, path, &shipped, three_way)?;
         }
         // Removed by the administrator: it stays away unless the shipped file changed, which is a
         // question.
@@ -110,11 +109,10 @@ fn place(world: &mut World<'_, '_>, new: &str, path: &str, three_way: bool) -> R
         (None, Some(_)) => {}
         (Some(_), Some(last)) if last == shipped => {}
         (Some(now), Some(last)) if now == last => {
-            replace(world, new, path)?;
-            remember(world, new, path, &shipped, three_way)?;
-            world.done(format!("configuration file {path} replaced by {new}"));
+            replace(host, new, path)?;
+            remember(host, new, path, &shipped, three_way)?;
         }
-        (Some(now), _) if now == shipped => remember(world, new, path, &shipped, three_way)?,
+        (Some(now), _) if now == shipped => remember(host, new, path, &shipped, three_way)?,
         // Changed by the administrator and by the package: ucf would ask.
         _ => return Ok(None),
     }
@@ -122,25 +120,25 @@ fn place(world: &mut World<'_, '_>, new: &str, path: &str, three_way: bool) -> R
 }
 
 /// New content in a file that keeps its owner and mode.
-fn replace(world: &mut World<'_, '_>, new: &str, path: &str) -> Result<(), EditError> {
-    let reason = world.reason();
-    let bytes = world.editor.read(new, 64 << 20)?.unwrap_or_default();
-    world.editor.rewrite(path, bytes, 0o644, &reason)?;
+fn replace(host: &mut ScriptHost<'_, '_>, new: &str, path: &str) -> Result<(), EditError> {
+    let reason = host.reason();
+    let bytes = host.editor.read(new, 64 << 20)?.unwrap_or_default();
+    host.editor.rewrite(path, bytes, 0o644, &reason)?;
     Ok(())
 }
 
 fn remember(
-    world: &mut World<'_, '_>,
+    host: &mut ScriptHost<'_, '_>,
     new: &str,
     path: &str,
     md5: &str,
     three_way: bool,
 ) -> Result<(), EditError> {
     let file = format!("{DIR}/hashfile");
-    let old = world.text(&file)?;
+    let old = host.text(&file)?;
     let mut text = String::new();
     if let Some(old) = &old {
-        rotate(world, &file)?;
+        rotate(host, &file)?;
         text = old
             .lines()
             .filter(|line| !line.ends_with(&format!(" {path}")))
@@ -148,10 +146,10 @@ fn remember(
             .collect();
     }
     text.push_str(&format!("{md5}  {path}\n"));
-    world.write(&file, text.as_bytes(), false)?;
-    if three_way || world.size(new) < CACHED {
-        world.mkdir(&format!("{DIR}/cache"), 0o755)?;
-        world.copy(new, &format!("{DIR}/cache/{}", path.replace('/', ":")))?;
+    host.write_file(&file, text.as_bytes(), false)?;
+    if three_way || host.file_size(new) < CACHED {
+        host.mkdir(&format!("{DIR}/cache"), 0o755)?;
+        host.copy(new, &format!("{DIR}/cache/{}", path.replace('/', ":")))?;
     }
     Ok(())
 }

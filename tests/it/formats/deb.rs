@@ -2,7 +2,7 @@
 //! same root.
 
 use crate::support::{run, scratch, tool};
-use goldsmith::dpkg::{Installed, Request, install};
+use goldsmith::dpkg::{InstallReport, InstallRequest, install};
 use goldsmith::stream::{Content, FileSource, HostFile, ReadAt};
 use goldsmith::tree::editor::TreeEditor;
 use goldsmith::tree::{DirEntry, Leaf, LeafId, LeafKind, Stat, Time, Tree};
@@ -263,7 +263,7 @@ fn debs(dir: &Path) -> Vec<PathBuf> {
     out
 }
 
-fn request(paths: &[PathBuf], managed: bool) -> Request {
+fn request(paths: &[PathBuf], managed: bool) -> InstallRequest {
     let source = |path: &PathBuf| -> (PathBuf, Arc<dyn ReadAt>) {
         (
             path.clone(),
@@ -273,7 +273,7 @@ fn request(paths: &[PathBuf], managed: bool) -> Request {
             )),
         )
     };
-    Request {
+    InstallRequest {
         debs: paths.iter().map(source).collect(),
         managed,
         accept: Vec::new(),
@@ -293,7 +293,7 @@ fn today() -> Time {
     }
 }
 
-fn installed(tree: &mut Tree, request: &Request) -> Installed {
+fn installed(tree: &mut Tree, request: &InstallRequest) -> InstallReport {
     let mut editor = TreeEditor::new(tree, today());
     install(&mut editor, request).unwrap_or_else(|problems| panic!("{problems}"))
 }

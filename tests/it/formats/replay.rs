@@ -16,7 +16,7 @@ use std::process::Command;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 15] = [
+const TARGETS: [Target; 16] = [
     ("table", targets::table),
     ("ext4", targets::ext4),
     ("carry", targets::carry),
@@ -24,6 +24,7 @@ const TARGETS: [Target; 15] = [
     ("deb", targets::deb),
     ("tar", targets::tar),
     ("script", targets::script),
+    ("shell", targets::shell),
     ("artifact", targets::artifact),
     ("config", targets::config),
     ("bmap", targets::bmap),

@@ -36,7 +36,7 @@ const MAP: &[(&str, &str)] = &[
         "compress",
         "bytes digest image/output problem report stream units",
     ),
-    ("shell", "tree"),
+    ("shell", ""),
     // Facts and decisions: values to values.
     (
         "golden",

@@ -1,25 +1,27 @@
-//! Whether what packages ask of each other holds once the new ones are in (Debian Policy chapter 7,
-//! `deb-control(5)`).
+//! The packages of the image once the new ones are installed, and whether the relations between
+//! them hold (Debian Policy chapter 7, `deb-control(5)`).
 
-use super::database::{Database, Facts, MultiArch, State};
+use super::database::{Database, MultiArch, PackageFacts, PackageState};
+use super::request::Journal;
 use crate::deb::Relation;
-use crate::problem::{Problem, Problems};
+use crate::problem::Problem;
 use std::collections::BTreeMap;
 
-/// The packages as they will be: those of the image that stay and the new ones.
-pub(super) struct World<'a> {
+/// Installed packages: those of the image that stay and the new ones.
+pub(super) struct PackageSet<'a> {
     native: &'a str,
-    packages: Vec<(&'a Facts, bool)>,
-    /// Where in `packages` a name is met, be it a package's own or one that it provides.
+    /// Each package and whether it is new; the new ones come last.
+    packages: Vec<(&'a PackageFacts, bool)>,
+    /// Indices in `packages` by name, be it a package's own or one that it provides.
     by_name: BTreeMap<&'a str, Vec<usize>>,
     database: &'a Database,
 }
 
-impl<'a> World<'a> {
+impl<'a> PackageSet<'a> {
     /// The image's installed packages with `new` in place of those of the same name and
     /// architecture.
-    pub(super) fn new(database: &'a Database, new: &[&'a Facts]) -> Self {
-        let stays = |facts: &Facts| {
+    pub(super) fn new(database: &'a Database, new: &[&'a PackageFacts]) -> Self {
+        let stays = |facts: &PackageFacts| {
             let real = |a: &'a str| database.real(a);
             !new.iter().any(|n| {
                 n.name == facts.name && real(&n.architecture) == database.real(&facts.architecture)
@@ -28,7 +30,7 @@ impl<'a> World<'a> {
         let old = database
             .stanzas
             .iter()
-            .filter(|s| s.state == State::Installed && stays(&s.facts));
+            .filter(|s| s.state == PackageState::Installed && stays(&s.facts));
         let packages: Vec<_> = old
             .map(|s| (&s.facts, false))
             .chain(new.iter().map(|facts| (*facts, true)))
@@ -54,7 +56,7 @@ impl<'a> World<'a> {
     }
 
     /// The packages that have or provide a name, and whether each is new.
-    fn called(&self, name: &str) -> impl Iterator<Item = (&'a Facts, bool)> {
+    fn called(&self, name: &str) -> impl Iterator<Item = (&'a PackageFacts, bool)> {
         let places = self.by_name.get(name).into_iter().flatten();
         places.filter_map(|at| self.packages.get(*at).copied())
     }
@@ -67,9 +69,9 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether `relation`, asked by a package of `asking`, may be met by a package of these
-    /// properties.
-    fn reaches(
+    /// Whether a package of this architecture and `Multi-Arch` may satisfy `relation` of a package
+    /// of the architecture `asking`.
+    fn architecture_fits(
         &self,
         relation: &Relation,
         asking: &str,
@@ -87,11 +89,19 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Whether `by` meets `relation` by its name or by what it provides; any architecture counts
-    /// for conflicts.
-    fn meets(&self, relation: &Relation, asking: &str, by: &Facts, conflict: bool) -> bool {
+    /// Whether `by` satisfies `relation` by its name or by what it provides; for conflicts, any
+    /// architecture counts.
+    fn satisfies(
+        &self,
+        relation: &Relation,
+        asking: &str,
+        by: &PackageFacts,
+        conflict: bool,
+    ) -> bool {
         let unqualified = conflict && relation.qualifier.is_none();
-        if !(unqualified || self.reaches(relation, asking, &by.architecture, by.multi_arch)) {
+        if !(unqualified
+            || self.architecture_fits(relation, asking, &by.architecture, by.multi_arch))
+        {
             return false;
         }
         let provided = |p: &Relation| {
@@ -106,18 +116,18 @@ impl<'a> World<'a> {
             || by.provides.0.iter().flatten().any(provided)
     }
 
-    fn met(&self, group: &[Relation], asking: &Facts) -> bool {
+    fn satisfied(&self, group: &[Relation], asking: &PackageFacts) -> bool {
         let one = |relation: &Relation| {
             self.called(&relation.name)
-                .any(|(by, _)| self.meets(relation, &asking.architecture, by, false))
+                .any(|(by, _)| self.satisfies(relation, &asking.architecture, by, false))
         };
         group.iter().any(one)
     }
 
-    /// What the image has under the names of a group, for the message.
+    /// The packages with the names of a group, for messages.
     fn has(&self, group: &[Relation]) -> String {
         let found = |relation: &Relation| {
-            let replaced = |facts: &Facts| {
+            let replaced = |facts: &PackageFacts| {
                 self.packages
                     .iter()
                     .any(|(new, is_new)| *is_new && new.name == facts.name)
@@ -126,15 +136,17 @@ impl<'a> World<'a> {
                 .database
                 .stanzas
                 .iter()
-                .filter(|s| s.facts.name == relation.name && s.state != State::Gone);
+                .filter(|s| s.facts.name == relation.name && s.state != PackageState::Gone);
             let known = known.filter(|s| !replaced(&s.facts));
             let in_new = self
                 .packages
                 .iter()
                 .filter(|(facts, new)| *new && facts.name == relation.name);
             let shown = known.map(|s| match s.state {
-                State::Installed => format!("{} {}", s.facts.name, s.facts.version),
-                State::ConfigFiles => format!("{} removed, its configuration left", s.facts.name),
+                PackageState::Installed => format!("{} {}", s.facts.name, s.facts.version),
+                PackageState::ConfigFiles => {
+                    format!("{} removed, its configuration left", s.facts.name)
+                }
                 _ => format!("{} {} half-installed", s.facts.name, s.facts.version),
             });
             shown
@@ -149,24 +161,28 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Everything that does not hold.
-    pub(super) fn check(&self, problems: &mut Problems) {
+    /// Reports every relation that does not hold.
+    pub(super) fn check(&self, journal: &mut Journal) {
         for (facts, new) in &self.packages {
             if *new {
-                self.check_depends(facts, problems);
+                self.check_depends(facts, journal);
             }
-            self.check_conflicts(facts, *new, problems);
+            self.check_conflicts(facts, *new, journal);
         }
-        self.check_dependents(problems);
-        self.check_instances(problems);
+        self.check_dependents(journal);
+        self.check_instances(journal);
     }
 
-    fn check_depends(&self, facts: &Facts, problems: &mut Problems) {
+    fn check_depends(&self, facts: &PackageFacts, journal: &mut Journal) {
         for (field, relations) in [
             ("depends", &facts.depends),
             ("pre-depends", &facts.pre_depends),
         ] {
-            for group in relations.0.iter().filter(|group| !self.met(group, facts)) {
+            for group in relations
+                .0
+                .iter()
+                .filter(|group| !self.satisfied(group, facts))
+            {
                 let wanted = group
                     .iter()
                     .map(Relation::to_string)
@@ -177,7 +193,7 @@ impl<'a> World<'a> {
                     "package {} {} {field} on {wanted}; the image has {has}",
                     facts.name, facts.version
                 );
-                problems.push(Problem::new(text).hint(
+                journal.problem(Problem::new(text).hint(
                     "add a package that provides it, for the image's release, to the packages",
                 ));
             }
@@ -185,7 +201,7 @@ impl<'a> World<'a> {
     }
 
     /// Conflicts and Breaks of one package with all others, where at least one of the two is new.
-    fn check_conflicts(&self, facts: &Facts, new: bool, problems: &mut Problems) {
+    fn check_conflicts(&self, facts: &PackageFacts, new: bool, journal: &mut Journal) {
         for (verb, relations) in [
             ("conflicts with", &facts.conflicts),
             ("breaks", &facts.breaks),
@@ -193,13 +209,13 @@ impl<'a> World<'a> {
             for relation in relations.0.iter().flatten() {
                 for (other, other_new) in self.called(&relation.name) {
                     let concerned = (new || other_new) && other.name != facts.name;
-                    if concerned && self.meets(relation, &facts.architecture, other, true) {
+                    if concerned && self.satisfies(relation, &facts.architecture, other, true) {
                         let place = if other_new {
                             "is to be installed"
                         } else {
                             "is in the image"
                         };
-                        problems.push(Problem::new(format!(
+                        journal.problem(Problem::new(format!(
                             "package {} {} {verb} {relation}, and {} {} {place}",
                             facts.name, facts.version, other.name, other.version
                         )));
@@ -210,11 +226,11 @@ impl<'a> World<'a> {
     }
 
     /// Installed packages whose dependencies held before and no longer do.
-    fn check_dependents(&self, problems: &mut Problems) {
-        let before = World::new(self.database, &[]);
+    fn check_dependents(&self, journal: &mut Journal) {
+        let before = PackageSet::new(self.database, &[]);
         for (facts, _) in self.packages.iter().filter(|(_, new)| !new) {
             for group in facts.depends.0.iter().chain(&facts.pre_depends.0) {
-                if !self.met(group, facts) && before.met(group, facts) {
+                if !self.satisfied(group, facts) && before.satisfied(group, facts) {
                     let wanted = group
                         .iter()
                         .map(Relation::to_string)
@@ -224,8 +240,9 @@ impl<'a> World<'a> {
                     let text = format!(
                         "package {name} {version} of the image depends on {wanted}, which would no longer hold ({has})"
                     );
-                    problems
-                        .push(Problem::new(text).hint("add a newer version of that package too"));
+                    journal.problem(
+                        Problem::new(text).hint("add a newer version of that package too"),
+                    );
                 }
             }
         }
@@ -233,9 +250,9 @@ impl<'a> World<'a> {
 
     /// Several packages of one name: only of different architectures, all `Multi-Arch: same` and of
     /// one version.
-    fn check_instances(&self, problems: &mut Problems) {
-        // The new packages stand behind the old ones, so each pair with a new one is met once, from
-        // its later side.
+    fn check_instances(&self, journal: &mut Journal) {
+        // The new packages come after the old ones, so each pair with a new one is visited once,
+        // from its later side.
         for (at, (facts, _)) in self
             .packages
             .iter()
@@ -256,19 +273,18 @@ impl<'a> World<'a> {
                     facts.multi_arch == MultiArch::Same && other.multi_arch == MultiArch::Same;
                 let (name, version) = (&facts.name, &facts.version);
                 if a == b {
-                    problems.push(Problem::new(format!(
-                        "package {name} is given twice: {} and {version}",
+                    journal.problem(Problem::new(format!(
+                        "package {name} is requested twice: {} and {version}",
                         other.version
                     )));
                 } else if !same {
-                    problems
-                        .push(Problem::new(format!("package {name} of {a} cannot be beside the one of {b}: not Multi-Arch: same")));
+                    journal.problem(Problem::new(format!("package {name} of {a} cannot be co-installed with that of {b}: not Multi-Arch: same")));
                 } else if facts.version != other.version {
                     let text = format!(
-                        "package {name}:{a} {version} cannot be beside {name}:{b} {}: versions differ",
+                        "package {name}:{a} {version} cannot be co-installed with {name}:{b} {}: versions differ",
                         other.version
                     );
-                    problems.push(Problem::new(text));
+                    journal.problem(Problem::new(text));
                 }
             }
         }

@@ -1,5 +1,4 @@
-//! What a maintainer script sees and changes: the tree, the database, and the record of what was
-//! done.
+//! The system that a maintainer script sees and changes: the tree and the database.
 
 use super::database::Database;
 use crate::stream::{Content, ReadAt};
@@ -10,78 +9,80 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Files that scripts read are small; larger ones are no text.
+/// Bytes of a file that scripts read as text; a larger one is an error.
 const TEXT_LIMIT: u64 = 16 << 20;
 
-/// The package whose script runs.
+/// The script that runs, and its package.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Context {
-    pub(crate) name: String,
-    pub(crate) architecture: String,
-    pub(crate) base: String,
+pub(super) struct ScriptContext {
+    /// The name of the package.
+    pub(super) name: String,
+    pub(super) architecture: String,
+    /// The name of the package's files in `info`, without their suffix.
+    pub(super) base: String,
     /// `preinst`, `postinst`, `prerm` or `postrm`.
-    pub(crate) script: String,
+    pub(super) script: String,
     /// The package's debconf templates.
-    pub(crate) templates: Vec<u8>,
+    pub(super) templates: Vec<u8>,
 }
 
-/// The world of one script.
-pub(crate) struct World<'w, 't> {
-    pub(crate) editor: &'w mut TreeEditor<'t>,
-    pub(crate) database: &'w mut Database,
-    pub(crate) package: Context,
+/// The host of one script.
+pub(super) struct ScriptHost<'w, 't> {
+    pub(super) editor: &'w mut TreeEditor<'t>,
+    pub(super) database: &'w mut Database,
+    pub(super) package: ScriptContext,
     /// Units that stay disabled.
-    pub(crate) disabled: &'w BTreeSet<String>,
-    /// Statements outside of the model: line and what they say.
-    pub(crate) unknown: Vec<(usize, String)>,
-    /// What was done, for people.
-    pub(crate) log: Vec<String>,
-    /// The same, to find what is already there.
-    pub(crate) logged: BTreeSet<String>,
-    /// How much was looked at so far: bytes of files, steps of patterns.
-    pub(crate) work: Cell<u64>,
+    pub(super) disabled: &'w BTreeSet<String>,
+    /// Statements outside of the model: line and words.
+    pub(super) unknown: Vec<(usize, String)>,
+    /// Bytes of files that were read or written so far.
+    pub(super) work: Cell<u64>,
     /// Triggers that were activated by name.
-    pub(crate) activated: Vec<String>,
+    pub(super) activated: Vec<String>,
     /// Answers to debconf's questions, by this script.
-    pub(crate) answers: BTreeMap<String, String>,
+    pub(super) answers: BTreeMap<String, String>,
 }
 
-impl World<'_, '_> {
-    /// Notes a statement outside of the model.
-    pub(crate) fn unknown(&mut self, line: usize, what: &str) {
-        self.unknown.push((line, what.to_owned()));
-    }
-
-    /// Notes what was done.
-    pub(crate) fn done(&mut self, what: impl Into<String>) {
-        let what = what.into();
-        if self.logged.insert(what.clone()) {
-            self.log.push(what);
+impl<'w, 't> ScriptHost<'w, 't> {
+    pub(super) fn new(
+        editor: &'w mut TreeEditor<'t>,
+        database: &'w mut Database,
+        package: ScriptContext,
+        disabled: &'w BTreeSet<String>,
+    ) -> Self {
+        Self {
+            editor,
+            database,
+            package,
+            disabled,
+            unknown: Vec::new(),
+            work: Cell::new(0),
+            activated: Vec::new(),
+            answers: BTreeMap::new(),
         }
     }
 
-    /// Counts work; the interpreter ends a script that does too much.
-    pub(crate) fn works(&self, units: u64) {
-        self.work.set(self.work.get().saturating_add(units));
+    fn count_work(&self, bytes: usize) {
+        self.work.set(self.work.get().saturating_add(bytes as u64));
     }
 
     /// Why a change is made.
-    pub(crate) fn reason(&self) -> String {
+    pub(super) fn reason(&self) -> String {
         format!("{} of package {}", self.package.script, self.package.name)
     }
 
-    /// What stands at a path, symlinks followed.
-    pub(crate) fn find(&self, path: &str) -> Option<Node<'_>> {
+    /// The entry at a path, symlinks followed.
+    pub(super) fn find(&self, path: &str) -> Option<Node<'_>> {
         self.editor.tree().find(path)
     }
 
-    /// What stands at a path, the last symlink not followed.
-    pub(crate) fn find_nofollow(&self, path: &str) -> Option<Node<'_>> {
+    /// The entry at a path, the last symlink not followed.
+    pub(super) fn find_nofollow(&self, path: &str) -> Option<Node<'_>> {
         self.editor.tree().find_nofollow(path)
     }
 
-    /// Whether a symlink stands at a path, and its target.
-    pub(crate) fn link_target(&self, path: &str) -> Option<String> {
+    /// The target of the symlink at a path; `None` if there is none.
+    pub(super) fn link_target(&self, path: &str) -> Option<String> {
         match self.find_nofollow(path)? {
             Node::Leaf(Leaf {
                 kind: LeafKind::Symlink(target),
@@ -91,23 +92,23 @@ impl World<'_, '_> {
         }
     }
 
-    /// Whether something stands at a path, symlinks followed.
-    pub(crate) fn exists(&self, path: &str) -> bool {
+    /// Whether there is an entry at a path, symlinks followed.
+    pub(super) fn exists(&self, path: &str) -> bool {
         self.find(path).is_some()
     }
 
-    /// Whether a regular file stands at a path, symlinks followed.
-    pub(crate) fn is_file(&self, path: &str) -> bool {
+    /// Whether there is a regular file at a path, symlinks followed.
+    pub(super) fn is_file(&self, path: &str) -> bool {
         self.editor.tree().file(path).is_some()
     }
 
-    /// Whether a directory stands at a path, symlinks followed.
-    pub(crate) fn is_dir(&self, path: &str) -> bool {
+    /// Whether there is a directory at a path, symlinks followed.
+    pub(super) fn is_dir(&self, path: &str) -> bool {
         self.editor.tree().dir(path).is_some()
     }
 
-    /// The stat of what stands at a path.
-    pub(crate) fn stat(&self, path: &str, follow: bool) -> Option<&Stat> {
+    /// The stat of the entry at a path.
+    pub(super) fn stat(&self, path: &str, follow: bool) -> Option<&Stat> {
         match if follow {
             self.find(path)
         } else {
@@ -119,7 +120,7 @@ impl World<'_, '_> {
     }
 
     /// The path of a program, as the shell finds it: a path as it is, a name along `PATH`.
-    pub(crate) fn program(&self, name: &str) -> Option<String> {
+    pub(super) fn program(&self, name: &str) -> Option<String> {
         let runs = |path: &String| {
             self.is_file(path)
                 && self
@@ -142,18 +143,18 @@ impl World<'_, '_> {
         .find(runs)
     }
 
-    /// The text of a file; bytes that are no UTF-8 are replaced.
-    pub(crate) fn text(&self, path: &str) -> Result<Option<String>, EditError> {
+    /// The text of a file; bytes that are not UTF-8 are replaced.
+    pub(super) fn text(&self, path: &str) -> Result<Option<String>, EditError> {
         if path == "/dev/null" {
             return Ok(Some(String::new()));
         }
         let bytes = self.editor.tree().read(path, TEXT_LIMIT)?;
-        self.works(bytes.as_ref().map_or(0, Vec::len) as u64);
+        self.count_work(bytes.as_ref().map_or(0, Vec::len));
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     /// Writes a file as `>` or `>>` would.
-    pub(crate) fn write(
+    pub(super) fn write_file(
         &mut self,
         path: &str,
         bytes: &[u8],
@@ -169,13 +170,13 @@ impl World<'_, '_> {
             Vec::new()
         };
         all.extend_from_slice(bytes);
-        self.works(all.len() as u64);
+        self.count_work(all.len());
         self.editor.rewrite(path, all, 0o644, &reason)?;
         Ok(())
     }
 
-    /// Makes a directory of root's and its parents; one that exists stays as it is.
-    pub(crate) fn mkdir(&mut self, path: &str, mode: u16) -> Result<(), EditError> {
+    /// Creates a directory owned by root, with its parents; one that exists stays as it is.
+    pub(super) fn mkdir(&mut self, path: &str, mode: u16) -> Result<(), EditError> {
         let reason = self.reason();
         if self.is_dir(path) {
             Ok(())
@@ -184,27 +185,27 @@ impl World<'_, '_> {
         }
     }
 
-    /// Takes a path out of the tree.
-    pub(crate) fn remove(&mut self, path: &str) -> Result<Option<DirEntry>, EditError> {
+    /// Removes a path with all below it.
+    pub(super) fn remove(&mut self, path: &str) -> Result<Option<DirEntry>, EditError> {
         let reason = self.reason();
         self.editor.remove(path, &reason)
     }
 
-    /// Puts a symlink.
-    pub(crate) fn symlink(&mut self, path: &str, target: &str) -> Result<(), EditError> {
+    /// Creates a symlink in place of any file at the path.
+    pub(super) fn symlink(&mut self, path: &str, target: &str) -> Result<(), EditError> {
         let reason = self.reason();
         self.editor.symlink(path, target, &reason)?;
         Ok(())
     }
 
-    /// Puts an entry that was taken out of the tree at another path.
-    pub(crate) fn place(&mut self, path: &str, entry: DirEntry) -> Result<(), EditError> {
+    /// Inserts an entry that was removed elsewhere.
+    pub(super) fn insert(&mut self, path: &str, entry: DirEntry) -> Result<(), EditError> {
         let reason = self.reason();
         let walk = self.editor.tree().walk(path.as_bytes(), false)?;
         let parents = Stat::root(0o755, self.editor.time());
         match entry {
             DirEntry::Leaf(id) => self.editor.tree_mut().link(path, id, &parents)?,
-            DirEntry::Dir(dir) => self.place_dir(path, Arc::unwrap_or_clone(dir))?,
+            DirEntry::Dir(dir) => self.insert_dir(path, Arc::unwrap_or_clone(dir))?,
         }
         self.editor.record(
             walk.path(),
@@ -218,8 +219,8 @@ impl World<'_, '_> {
         Ok(())
     }
 
-    /// Puts a directory with all below it where none is.
-    fn place_dir(&mut self, path: &str, dir: Dir) -> Result<(), EditError> {
+    /// Inserts a directory with all below it where there is none.
+    fn insert_dir(&mut self, path: &str, dir: Dir) -> Result<(), EditError> {
         let parents = dir.stat.clone();
         self.editor.tree_mut().mkdir(path, &parents)?;
         let mut todo = vec![(path.to_owned().into_bytes(), dir)];
@@ -239,7 +240,7 @@ impl World<'_, '_> {
     }
 
     /// Copies a regular file with mode, owner and time, as `cp -p`.
-    pub(crate) fn copy(&mut self, from: &str, to: &str) -> Result<bool, EditError> {
+    pub(super) fn copy(&mut self, from: &str, to: &str) -> Result<bool, EditError> {
         let Some(Node::Leaf(leaf)) = self.find(from) else {
             return Ok(false);
         };
@@ -249,8 +250,8 @@ impl World<'_, '_> {
         Ok(true)
     }
 
-    /// Changes the stat of what stands at a path; `false` when nothing does.
-    pub(crate) fn change(
+    /// Changes the stat of the entry at a path; `false` if there is none.
+    pub(super) fn change_stat(
         &mut self,
         path: &str,
         follow: bool,
@@ -275,13 +276,13 @@ impl World<'_, '_> {
         Ok(true)
     }
 
-    /// A file's bytes when it is a regular one, for comparison.
-    pub(crate) fn content(&self, path: &str) -> Option<&Content> {
+    /// The content of a regular file.
+    pub(super) fn content(&self, path: &str) -> Option<&Content> {
         self.editor.tree().file(path)
     }
 
-    /// Bytes of a file, 0 when it is none.
-    pub(crate) fn size(&self, path: &str) -> u64 {
+    /// The length of a regular file in bytes; 0 if there is none.
+    pub(super) fn file_size(&self, path: &str) -> u64 {
         self.content(path).map_or(0, ReadAt::len)
     }
 }

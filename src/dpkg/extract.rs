@@ -1,131 +1,104 @@
-//! The files of a package go into the tree, as `dpkg --unpack` puts them there.
+//! Extracts the files of a package into the tree, as `dpkg --unpack` does.
 
-use super::database::{Database, MultiArch, State};
-use super::incoming::Incoming;
+use super::database::{Conffile, Database, MultiArch, PackageState, lines, text};
+use super::incoming::{Incoming, replaces};
+use super::md5::{md5_at, md5_of};
+use super::request::Journal;
 use super::users::Names;
-use crate::deb::{self, EntryKind, Md5};
-use crate::problem::{Problem, Problems};
+use crate::deb::{DataEntry, DataEntryKind};
+use crate::problem::Problem;
 use crate::stream::{Content, ReadAt};
 use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, TreeEditor};
-use crate::tree::{Leaf, LeafId, LeafKind, Node, Stat, Time, Tree, show};
+use crate::tree::{Leaf, LeafId, LeafKind, Node, Stat, Time, show};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 
 /// Configuration files larger than this are no configuration.
 const CONFFILE_LIMIT: u64 = 64 << 20;
 
-/// A configuration file as `status` lists it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Conffile {
-    pub(super) path: String,
-    pub(super) md5: String,
-    pub(super) obsolete: bool,
-}
-
-/// What was put into the tree.
+/// The files that were extracted, as the database records them.
 #[derive(Debug, Default)]
-pub(super) struct Unpacked {
+pub(super) struct Extracted {
     /// The paths of the package in the order of its archive, for its list.
     pub(super) list: Vec<Vec<u8>>,
     pub(super) conffiles: Vec<Conffile>,
     /// `md5sums` as dpkg would write it for a package that ships none.
     pub(super) md5sums: Vec<u8>,
-    /// Facts worth a line.
-    pub(super) notes: Vec<String>,
-    /// Packages whose lists lose files to this one.
-    pub(super) losers: BTreeMap<String, BTreeSet<Vec<u8>>>,
+    /// Files that this package takes over from others, by the name of these in `info`.
+    pub(super) displaced: BTreeMap<String, BTreeSet<Vec<u8>>>,
 }
 
-/// The MD5 sum of a content in hexadecimal.
-pub(super) fn md5_of(content: &Content) -> io::Result<String> {
-    let mut md5 = Md5::default();
-    let mut buf = vec![0; 1 << 16];
-    let mut at = 0;
-    while at < content.len() {
-        let len = usize::try_from(content.len() - at)
-            .unwrap_or(usize::MAX)
-            .min(buf.len());
-        let (part, _) = buf.split_at_mut(len);
-        content.read_exact_at(at, part)?;
-        md5.update(part);
-        at += len as u64;
-    }
-    Ok(md5.finish())
-}
-
-/// The MD5 sum of the regular file at `path`, symlinks followed.
-pub(super) fn md5_at(tree: &Tree, path: &[u8]) -> Result<Option<String>, EditError> {
-    tree.file(path)
-        .map(|content| md5_of(content).map_err(|e| EditError::Io(show(path), e)))
-        .transpose()
-}
-
-/// One package on its way into the tree.
-pub(super) struct Unpacker<'w, 't> {
+/// The extraction of one package.
+struct Extractor<'w, 't> {
     editor: &'w mut TreeEditor<'t>,
     database: &'w mut Database,
     incoming: &'w Incoming,
     names: Names,
-    problems: &'w mut Problems,
+    journal: &'w mut Journal,
     reason: String,
     conffiles: BTreeSet<Vec<u8>>,
-    out: Unpacked,
-    placed: BTreeMap<Vec<u8>, LeafId>,
-    links: BTreeSet<Vec<u8>>,
+    out: Extracted,
+    /// Files that were extracted so far, for hard links.
+    files: BTreeMap<Vec<u8>, LeafId>,
+    /// Symlinks that were extracted so far: nothing of the package may lie below them.
+    symlinks: BTreeSet<Vec<u8>>,
 }
 
-/// Puts the files of `incoming` into the tree and takes those of its older version out that the new
-/// one lacks.
-pub(super) fn unpack(
+/// Extracts the files of `incoming` and removes those of its older version that the new one lacks.
+pub(super) fn extract(
     editor: &mut TreeEditor<'_>,
     database: &mut Database,
     incoming: &Incoming,
-    problems: &mut Problems,
-) -> Result<Unpacked, EditError> {
+    journal: &mut Journal,
+) -> Result<Extracted, EditError> {
     let names = Names::read(editor.tree())?;
     let reason = format!("package {}", incoming.facts.name);
     let conffiles = incoming.conffiles();
-    let mut unpacker = Unpacker {
+    let mut extractor = Extractor {
         editor,
         database,
         incoming,
         names,
-        problems,
+        journal,
         reason,
         conffiles: conffiles.kept,
-        out: Unpacked::default(),
-        placed: BTreeMap::new(),
-        links: BTreeSet::new(),
+        out: Extracted::default(),
+        files: BTreeMap::new(),
+        symlinks: BTreeSet::new(),
     };
     for entry in &incoming.package.entries {
-        unpacker.entry(entry)?;
+        extractor.entry(entry)?;
     }
-    unpacker.order_conffiles();
-    unpacker.drop_old(&conffiles.removed)?;
-    Ok(unpacker.out)
+    extractor.order_conffiles();
+    extractor.drop_old(&conffiles.removed)?;
+    Ok(extractor.out)
 }
 
-impl Unpacker<'_, '_> {
+impl Extractor<'_, '_> {
     fn problem(&mut self, text: String) {
         let (name, version) = (&self.incoming.facts.name, &self.incoming.facts.version);
-        self.problems
-            .push(Problem::new(format!("package {name} {version}: {text}")));
+        self.journal
+            .problem(Problem::new(format!("package {name} {version}: {text}")));
     }
 
-    fn entry(&mut self, entry: &deb::Entry) -> Result<(), EditError> {
+    fn note(&mut self, text: String) {
+        self.journal
+            .note(format!("{}: {text}", self.incoming.facts.name));
+    }
+
+    fn entry(&mut self, entry: &DataEntry) -> Result<(), EditError> {
         let listed = if entry.path == b"/" {
             b"/.".to_vec()
         } else {
             entry.path.clone()
         };
         if self
-            .links
+            .symlinks
             .iter()
             .any(|link| entry.path.starts_with(link) && entry.path.get(link.len()) == Some(&b'/'))
         {
             self.problem(format!(
-                "{} lies behind a symbolic link of the same package",
+                "{} is below a symbolic link of the same package",
                 show(&entry.path)
             ));
             return Ok(());
@@ -138,7 +111,7 @@ impl Unpacker<'_, '_> {
             None => entry.path.clone(),
         };
         match &entry.kind {
-            EntryKind::Dir => self.directory(entry, &path)?,
+            DataEntryKind::Dir => self.directory(entry, &path)?,
             _ if self.claim(entry)? => self.leaf(entry, &path)?,
             _ => {}
         }
@@ -150,7 +123,7 @@ impl Unpacker<'_, '_> {
         Ok(())
     }
 
-    fn stat(&self, entry: &deb::Entry) -> Stat {
+    fn stat(&self, entry: &DataEntry) -> Stat {
         let mtime = Time {
             seconds: entry.mtime,
             nanos: 0,
@@ -178,7 +151,7 @@ impl Unpacker<'_, '_> {
         stat
     }
 
-    fn directory(&mut self, entry: &deb::Entry, path: &[u8]) -> Result<(), EditError> {
+    fn directory(&mut self, entry: &DataEntry, path: &[u8]) -> Result<(), EditError> {
         match self.editor.tree().find(path) {
             Some(Node::Dir(_)) => return Ok(()),
             Some(Node::Leaf(_)) => {
@@ -206,9 +179,9 @@ impl Unpacker<'_, '_> {
         Ok(())
     }
 
-    /// Whether the package may have the path: no other has it, or `Replaces` gives it away. Said
-    /// aloud when not.
-    fn claim(&mut self, entry: &deb::Entry) -> Result<bool, EditError> {
+    /// Whether the package may have the path: no other has it, or it may replace the other's file.
+    /// Reports it if not.
+    fn claim(&mut self, entry: &DataEntry) -> Result<bool, EditError> {
         let own = self.incoming.facts.base();
         let others = self
             .database
@@ -230,7 +203,7 @@ impl Unpacker<'_, '_> {
                 .diversions
                 .iter()
                 .any(|d| d.from == entry.path);
-            if diverted || state == State::ConfigFiles {
+            if diverted || state == PackageState::ConfigFiles {
                 continue;
             }
             if facts.name == self.incoming.facts.name {
@@ -244,7 +217,7 @@ impl Unpacker<'_, '_> {
             }
             if self.incoming.replaces(&facts) {
                 self.out
-                    .losers
+                    .displaced
                     .entry(other.clone())
                     .or_default()
                     .insert(entry.path.clone());
@@ -254,9 +227,9 @@ impl Unpacker<'_, '_> {
                 continue;
             }
             let own = &self.incoming.facts;
-            if super::incoming::replaces(&facts, own) {
-                self.out.notes.push(format!(
-                    "{} stays that of {other}, which replaces it",
+            if replaces(&facts, own) {
+                self.note(format!(
+                    "{} of {other} stays: {other} replaces this package",
                     show(&entry.path)
                 ));
                 return Ok(false);
@@ -272,18 +245,18 @@ impl Unpacker<'_, '_> {
     }
 
     /// Whether the file of another architecture's instance is the same.
-    fn shared(&self, entry: &deb::Entry) -> Result<bool, EditError> {
+    fn shared(&self, entry: &DataEntry) -> Result<bool, EditError> {
         let io = |e| EditError::Io(show(&entry.path), e);
         match (&entry.kind, self.editor.tree().find_nofollow(&entry.path)) {
             (
-                EntryKind::File(new),
+                DataEntryKind::File(new),
                 Some(Node::Leaf(Leaf {
                     kind: LeafKind::File(old),
                     ..
                 })),
             ) => Ok(new.len() == old.len() && md5_of(new).map_err(io)? == md5_of(old).map_err(io)?),
             (
-                EntryKind::Symlink(new),
+                DataEntryKind::Symlink(new),
                 Some(Node::Leaf(Leaf {
                     kind: LeafKind::Symlink(old),
                     ..
@@ -293,10 +266,10 @@ impl Unpacker<'_, '_> {
         }
     }
 
-    fn leaf(&mut self, entry: &deb::Entry, path: &[u8]) -> Result<(), EditError> {
+    fn leaf(&mut self, entry: &DataEntry, path: &[u8]) -> Result<(), EditError> {
         if let Some(Node::Dir(_)) = self.editor.tree().find_nofollow(path) {
-            if matches!(entry.kind, EntryKind::Symlink(_)) {
-                self.out.notes.push(format!(
+            if matches!(entry.kind, DataEntryKind::Symlink(_)) {
+                self.note(format!(
                     "{} stays a directory where the package has a symbolic link",
                     show(path)
                 ));
@@ -310,28 +283,28 @@ impl Unpacker<'_, '_> {
         }
         let stat = self.stat(entry);
         let kind = match &entry.kind {
-            EntryKind::File(content) if self.conffiles.contains(&entry.path) => {
+            DataEntryKind::File(content) if self.conffiles.contains(&entry.path) => {
                 return self.conffile(&entry.path, path, content, stat);
             }
-            EntryKind::File(content) => {
-                self.sum(&entry.path, content)?;
+            DataEntryKind::File(content) => {
+                self.checksum(&entry.path, content)?;
                 LeafKind::File(content.clone())
             }
-            EntryKind::Symlink(target) => {
-                self.links.insert(entry.path.clone());
+            DataEntryKind::Symlink(target) => {
+                self.symlinks.insert(entry.path.clone());
                 LeafKind::Symlink(target.clone())
             }
-            EntryKind::CharDevice(major, minor) => LeafKind::CharDevice {
+            DataEntryKind::CharDevice(major, minor) => LeafKind::CharDevice {
                 major: *major,
                 minor: *minor,
             },
-            EntryKind::BlockDevice(major, minor) => LeafKind::BlockDevice {
+            DataEntryKind::BlockDevice(major, minor) => LeafKind::BlockDevice {
                 major: *major,
                 minor: *minor,
             },
-            EntryKind::Fifo => LeafKind::Fifo,
-            EntryKind::Hardlink(target) => return self.hardlink(path, target),
-            EntryKind::Dir => return Ok(()),
+            DataEntryKind::Fifo => LeafKind::Fifo,
+            DataEntryKind::Hardlink(target) => return self.hardlink(path, target),
+            DataEntryKind::Dir => return Ok(()),
         };
         let stat = if matches!(kind, LeafKind::Symlink(_)) {
             Stat {
@@ -343,12 +316,12 @@ impl Unpacker<'_, '_> {
         };
         let reason = self.reason.clone();
         let id = self.editor.put(path, Leaf { stat, kind }, &reason)?;
-        self.placed.insert(entry.path.clone(), id);
+        self.files.insert(entry.path.clone(), id);
         Ok(())
     }
 
     /// Enters a file into `md5sums` and returns its sum.
-    fn sum(&mut self, path: &[u8], content: &Content) -> Result<String, EditError> {
+    fn checksum(&mut self, path: &[u8], content: &Content) -> Result<String, EditError> {
         let md5 = md5_of(content).map_err(|e| EditError::Io(show(path), e))?;
         let name = path.strip_prefix(b"/").unwrap_or(path);
         self.out
@@ -358,9 +331,9 @@ impl Unpacker<'_, '_> {
     }
 
     fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), EditError> {
-        let Some(id) = self.placed.get(target).copied() else {
+        let Some(id) = self.files.get(target).copied() else {
             self.problem(format!(
-                "{} is a hard link to {}, which is no earlier file of the package",
+                "{} is a hard link to {}, which is not an earlier file of the package",
                 show(path),
                 show(target)
             ));
@@ -379,7 +352,7 @@ impl Unpacker<'_, '_> {
         Ok(())
     }
 
-    /// The MD5 sum that the database has for a configuration file, of this package or of one that
+    /// The MD5 checksum that the database has for a configuration file, of this package or of one that
     /// gives it away.
     fn old_md5(&self, path: &str) -> Option<String> {
         let all = self
@@ -388,13 +361,13 @@ impl Unpacker<'_, '_> {
             .into_iter()
             .chain(&self.database.stanzas);
         all.flat_map(|stanza| stanza.conffiles())
-            .find(|(name, _, _)| name == path)
-            .map(|(_, md5, _)| md5)
+            .find(|conffile| conffile.path == path)
+            .map(|conffile| conffile.md5)
     }
 
     /// A configuration file, decided as dpkg does with its default answers: what the administrator
     /// did not change is replaced; what was changed, removed or put there by hand stays, and a new
-    /// version that differs is put beside it as `.dpkg-dist`.
+    /// version that differs is put next to it as `.dpkg-dist`.
     fn conffile(
         &mut self,
         name: &[u8],
@@ -403,7 +376,7 @@ impl Unpacker<'_, '_> {
         stat: Stat,
     ) -> Result<(), EditError> {
         let text = String::from_utf8_lossy(name).into_owned();
-        let new = self.sum(name, content)?;
+        let new = self.checksum(name, content)?;
         let old = self.old_md5(&text);
         let path = self.editor.tree().walk(path, true)?.path();
         let current = md5_at(self.editor.tree(), &path)?;
@@ -426,8 +399,8 @@ impl Unpacker<'_, '_> {
         };
         let Some(place) = place else { return Ok(()) };
         if place.ends_with(b".dpkg-dist") {
-            self.out.notes.push(format!(
-                "{text} of the image stays; the package's version is beside it as .dpkg-dist"
+            self.note(format!(
+                "{text} of the image stays; the package's version is next to it as .dpkg-dist"
             ));
         }
         let stat = match current_stat {
@@ -471,31 +444,30 @@ impl Unpacker<'_, '_> {
             .sort_by_key(|conffile| place(&conffile.path));
     }
 
-    /// Takes the files of the older version out that the new one lacks; its dropped configuration
-    /// files stay and are obsolete.
+    /// Removes the files of the older version that the new one lacks; configuration files among
+    /// them stay and become obsolete.
     fn drop_old(&mut self, removed: &BTreeSet<Vec<u8>>) -> Result<(), EditError> {
         let Some(old) = self.database.old(&self.incoming.facts).cloned() else {
             return Ok(());
         };
         let base = old.facts.base();
-        let list = super::database::text(self.editor.tree(), &format!("info/{base}.list"))?
-            .unwrap_or_default();
+        let list = text(self.editor.tree(), &format!("info/{base}.list"))?.unwrap_or_default();
         let new: BTreeSet<Vec<u8>> = self.out.list.iter().cloned().collect();
         let mut new_real = BTreeSet::new();
         for path in &new {
             new_real.insert(self.editor.tree().walk(path, false)?.path());
         }
         let conffiles = old.conffiles();
-        let mut gone: Vec<&[u8]> = super::database::lines(&list)
+        let mut gone: Vec<&[u8]> = lines(&list)
             .filter(|path| !new.contains(*path) && *path != b"/.")
             .collect();
         gone.sort_unstable();
         for path in gone.into_iter().rev() {
             let known = conffiles
                 .iter()
-                .find(|(name, _, _)| name.as_bytes() == path);
-            if let Some((name, md5, _)) = known {
-                self.drop_conffile(name, md5, removed)?;
+                .find(|conffile| conffile.path.as_bytes() == path);
+            if let Some(Conffile { path, md5, .. }) = known {
+                self.drop_conffile(path, md5, removed)?;
                 continue;
             }
             let owners = self.database.owners.get(path);
