@@ -10,12 +10,14 @@
 //! and `size` bytes, followed by "\n" when the size is odd
 //! ```
 
-use super::archive::DebError;
+use super::error::DebError;
 use crate::stream::Source;
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
+const MAGIC_LEN: u64 = 8;
+/// Bytes of a member's header.
 const HEADER: u64 = 60;
-/// A package has three members and may have a few of a vendor's own; more is no package.
+/// A package has three members and may have a few of a vendor's own.
 const MAX_MEMBERS: usize = 64;
 
 /// A member and where its bytes are.
@@ -35,21 +37,21 @@ pub(super) fn members(source: &Source) -> Result<Vec<ArMember>, DebError> {
         .map_err(|e| DebError::Io("the archive's magic", e))?;
     if &magic != MAGIC {
         return Err(DebError::Corrupt(
-            "no ar archive: the magic `!<arch>` is missing".into(),
+            "not an ar archive: the magic `!<arch>` is missing".into(),
         ));
     }
     let mut members = Vec::new();
-    let mut at = MAGIC.len() as u64;
+    let mut at = MAGIC_LEN;
     while at < source.len() {
         let member = member(source, at)?;
         at = member
             .offset
             .saturating_add(member.len)
-            .saturating_add(member.len % 2);
+            .saturating_add(member.len & 1);
         members.push(member);
         if members.len() > MAX_MEMBERS {
             return Err(DebError::Corrupt(format!(
-                "more than {MAX_MEMBERS} members in the archive"
+                "the number of members exceeds the limit of {MAX_MEMBERS}"
             )));
         }
     }
@@ -57,7 +59,7 @@ pub(super) fn members(source: &Source) -> Result<Vec<ArMember>, DebError> {
 }
 
 fn member(source: &Source, at: u64) -> Result<ArMember, DebError> {
-    let mut header = [0; HEADER as usize];
+    let mut header = [0; 60];
     source
         .read_exact_at(at, &mut header)
         .map_err(|e| DebError::Io("a member's header", e))?;
@@ -77,7 +79,7 @@ fn member(source: &Source, at: u64) -> Result<ArMember, DebError> {
         let name = name.trim_end();
         let left = source.len().saturating_sub(offset);
         return Err(DebError::Corrupt(format!(
-            "member {name} has {len} bytes where {left} are left"
+            "member {name} has {len} bytes, but only {left} are left"
         )));
     }
     Ok(ArMember {

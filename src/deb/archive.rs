@@ -2,47 +2,21 @@
 //! archive.
 
 use super::ar;
-use super::paragraph::{Paragraph, ParagraphError};
+use super::error::DebError;
+use super::paragraph::Paragraph;
 use crate::stream::{Content, MemSource, Run, Source};
 use crate::tree::show;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-/// Why a package could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum DebError {
-    /// The archive breaks its format.
-    #[error("{0}")]
-    Corrupt(String),
-    /// The archive is sound and beyond this program.
-    #[error("{0}")]
-    Unsupported(String),
-    /// More than any real package holds.
-    #[error("{what} exceeds the limit of {limit} {unit}")]
-    TooLarge {
-        /// What was measured.
-        what: String,
-        /// The most that is accepted.
-        limit: u64,
-        /// Of what.
-        unit: &'static str,
-    },
-    /// The control paragraph is none.
-    #[error("control: {0}")]
-    Control(#[from] ParagraphError),
-    /// Reading failed.
-    #[error("reading {0}: {1}")]
-    Io(&'static str, io::Error),
-}
-
-/// What a package may unfold to; beyond it reading stops.
+/// The largest package that is read.
 #[derive(Clone, Copy, Debug)]
 pub struct DebLimits {
     /// Bytes of the unpacked control archive.
     pub control: u64,
-    /// Bytes of the unpacked data archive, which is held in memory; never more than 64 MiB or 64
-    /// times its packed length.
+    /// Bytes of the unpacked data archive, which is held in memory. The effective limit is not more
+    /// than 64 times the packed length, or 64 MiB if that is larger.
     pub data: u64,
     /// Members of either archive.
     pub entries: u64,
@@ -61,13 +35,13 @@ impl Default for DebLimits {
 /// A file of the control archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControlFile {
-    /// Its content.
+    /// The content of the file.
     pub bytes: Vec<u8>,
-    /// Its permission bits.
+    /// Permission bits with setuid, setgid and sticky.
     pub mode: u16,
 }
 
-/// What an entry of the data archive is.
+/// The type of an entry of the data archive.
 #[derive(Clone, Debug)]
 pub enum DataEntryKind {
     /// A directory.
@@ -89,7 +63,7 @@ pub enum DataEntryKind {
 /// An entry of the data archive.
 #[derive(Clone, Debug)]
 pub struct DataEntry {
-    /// The absolute path, components parted by single slashes, none of them `.` or `..`; the root
+    /// The absolute path, components separated by single slashes, none of them `.` or `..`; the root
     /// itself is `/`.
     pub path: Vec<u8>,
     /// Permission bits with setuid, setgid and sticky.
@@ -104,7 +78,7 @@ pub struct DataEntry {
     pub group: String,
     /// Seconds since 1970-01-01 00:00 UTC.
     pub mtime: i64,
-    /// What it is.
+    /// Type and content.
     pub kind: DataEntryKind,
 }
 
@@ -132,11 +106,11 @@ impl Package {
             .filter(|member| member.name == "debian-binary");
         let first = first
             .ok_or_else(|| DebError::Corrupt("the first member is not debian-binary".into()))?;
-        let version = unpack(source, first, 64, "debian-binary")?;
+        let version = decompress(source, first, 64, "debian-binary")?;
         if !version.starts_with(b"2.") {
             let version = show(version.trim_ascii());
             return Err(DebError::Unsupported(format!(
-                "package format {version} where 2.0 is known"
+                "unsupported package format {version}, only 2.x is supported"
             )));
         }
         let find = |stem: &str| {
@@ -148,12 +122,12 @@ impl Package {
             });
             found.ok_or_else(|| DebError::Corrupt(format!("no member {stem}.tar")))
         };
-        let control = unpack(source, find("control")?, limits.control, "control.tar")?;
+        let control = decompress(source, find("control")?, limits.control, "control.tar")?;
         let mut members = control_members(&control, limits)?;
         let paragraph = members
             .remove("control")
             .ok_or_else(|| DebError::Corrupt("control.tar has no file control".into()))?;
-        let data = unpack(source, find("data")?, limits.data, "data.tar")?;
+        let data = decompress(source, find("data")?, limits.data, "data.tar")?;
         Ok(Self {
             control: Paragraph::parse(&paragraph.bytes)?,
             members,
@@ -162,7 +136,7 @@ impl Package {
     }
 }
 
-/// Reads a [`ReadAt`] forwards.
+/// Reads a range of a source from its start to its end.
 struct Forward {
     source: Source,
     at: u64,
@@ -176,21 +150,23 @@ impl Read for Forward {
             .min(buf.len());
         let (part, _) = buf.split_at_mut(len);
         self.source.read_exact_at(self.at, part)?;
-        self.at += len as u64;
+        self.at = self
+            .at
+            .saturating_add(u64::try_from(len).unwrap_or(u64::MAX));
         Ok(len)
     }
 }
 
-/// The most memory that an xz stream may ask for; `xz -9` asks for 65 MiB.
+/// Memory limit of an xz stream in bytes; `xz -9` needs 65 MiB.
 const XZ_MEMORY: u64 = 256 << 20;
 
-/// What any archive may unfold to (bytes), and how many times its packed length a longer one: real
-/// packages stay far below, and what is allocated stays in proportion to what was read.
-const UNFOLDED: u64 = 64 << 20;
-const RATIO: u64 = 64;
+/// Any archive may unpack to this many bytes, and a longer one to a multiple of its packed length:
+/// real packages stay far below, and memory stays in proportion to the input.
+const ALWAYS_ALLOWED: u64 = 64 << 20;
+const MAX_RATIO: u64 = 64;
 
 /// The bytes of a member, decompressed by its suffix, at most `limit` of them.
-fn unpack(
+fn decompress(
     source: &Source,
     member: &ar::ArMember,
     limit: u64,
@@ -201,7 +177,7 @@ fn unpack(
         at: member.offset,
         end: member.offset.saturating_add(member.len),
     };
-    let limit = limit.min(member.len.saturating_mul(RATIO).max(UNFOLDED));
+    let limit = limit.min(member.len.saturating_mul(MAX_RATIO).max(ALWAYS_ALLOWED));
     let io = |e| DebError::Io(what, e);
     let reader: Box<dyn Read> = match member
         .name
@@ -223,7 +199,7 @@ fn unpack(
         "zst" => Box::new(zstd::Decoder::new(raw).map_err(io)?),
         other => {
             return Err(DebError::Unsupported(format!(
-                "{what} is compressed as .{other} (.gz, .xz and .zst are known)"
+                "{what} has the unsupported compression .{other} (supported: .gz, .xz, .zst)"
             )));
         }
     };
@@ -232,7 +208,7 @@ fn unpack(
         .take(limit.saturating_add(1))
         .read_to_end(&mut out)
         .map_err(io)?;
-    if out.len() as u64 > limit {
+    if u64::try_from(out.len()).is_ok_and(|len| len > limit) {
         return Err(DebError::TooLarge {
             what: what.to_owned(),
             limit,
@@ -264,7 +240,7 @@ fn control_members(
             .filter(|name| !name.is_empty() && name.bytes().all(|b| fine(&b)));
         let name = name.ok_or_else(|| {
             DebError::Corrupt(format!(
-                "control.tar: {} is no name of a member",
+                "control.tar: {} is not the name of a member",
                 show(&path)
             ))
         })?;
@@ -282,7 +258,7 @@ fn control_members(
 }
 
 fn counted(count: &mut u64, limits: DebLimits, what: &str) -> Result<(), DebError> {
-    *count += 1;
+    *count = count.saturating_add(1);
     let over = *count > limits.entries;
     if over {
         Err(DebError::TooLarge {
@@ -301,14 +277,15 @@ fn entries(bytes: Arc<[u8]>, limits: DebLimits) -> Result<Vec<DataEntry>, DebErr
     let data: Source = Arc::new(MemSource(bytes.clone()));
     let mut out = Vec::new();
     let mut count = 0;
-    for entry in tar::Archive::new(&bytes[..]).entries().map_err(io)? {
+    for entry in tar::Archive::new(bytes.as_ref()).entries().map_err(io)? {
         let entry = entry.map_err(io)?;
         counted(&mut count, limits, "data.tar")?;
         let path = path(&entry.path_bytes(), "data.tar")?;
         let header = entry.header();
         let id = |id: io::Result<u64>| -> Result<u32, DebError> {
-            u32::try_from(id.map_err(io)?)
-                .map_err(|_| DebError::Corrupt(format!("data.tar: {}: a bad owner", show(&path))))
+            u32::try_from(id.map_err(io)?).map_err(|_| {
+                DebError::Corrupt(format!("data.tar: {}: owner out of range", show(&path)))
+            })
         };
         let name =
             |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or_default()).into_owned();
@@ -338,17 +315,14 @@ fn kind(
             .map(|link| link.into_owned())
             .filter(|link| !link.is_empty() && !link.contains(&0));
         link.ok_or_else(|| {
-            DebError::Corrupt(format!("data.tar: {}: a link without a target", show(path)))
+            DebError::Corrupt(format!("data.tar: {}: link without a target", show(path)))
         })
     };
     let device = || {
         let number = |n: io::Result<Option<u32>>| n.ok().flatten();
         let both = number(entry.header().device_major()).zip(number(entry.header().device_minor()));
         both.ok_or_else(|| {
-            DebError::Corrupt(format!(
-                "data.tar: {}: a device without numbers",
-                show(path)
-            ))
+            DebError::Corrupt(format!("data.tar: {}: device without numbers", show(path)))
         })
     };
     Ok(match entry.header().entry_type() {
@@ -367,7 +341,7 @@ fn kind(
         EntryType::Fifo => DataEntryKind::Fifo,
         other => {
             let text = format!(
-                "data.tar: {}: an entry of type {:?}",
+                "data.tar: {}: unsupported entry of type {:?}",
                 show(path),
                 char::from(other.as_byte())
             );
@@ -376,7 +350,7 @@ fn kind(
     })
 }
 
-/// The stretch of the archive that holds a file.
+/// The range of the archive that holds a file.
 fn content(entry: &tar::Entry<'_, &[u8]>, path: &[u8], data: &Source) -> Result<Content, DebError> {
     let (source_offset, len) = (entry.raw_file_position(), entry.size());
     if source_offset
@@ -385,7 +359,7 @@ fn content(entry: &tar::Entry<'_, &[u8]>, path: &[u8], data: &Source) -> Result<
     {
         let left = data.len().saturating_sub(source_offset);
         return Err(DebError::Corrupt(format!(
-            "data.tar: {}: {len} bytes where {left} are left",
+            "data.tar: {}: truncated, {len} bytes expected and {left} left",
             show(path)
         )));
     }
@@ -404,23 +378,23 @@ fn mode(header: &tar::Header) -> Result<u16, DebError> {
     Ok(u16::try_from(mode & 0o7777).unwrap_or(0))
 }
 
-/// A name of an archive as an absolute path. Names that are absolute or climb are refused: no
-/// package has them, and what they would mean is for an attacker to choose.
+/// A name of an archive as an absolute path. Names that are absolute or contain `..` are refused: no
+/// package has them, and only an attacker would choose them.
 fn path(name: &[u8], archive: &str) -> Result<Vec<u8>, DebError> {
     let refuse = |why: &str| DebError::Corrupt(format!("{archive}: the name {} {why}", show(name)));
     if name.starts_with(b"/") {
         return Err(refuse("is absolute"));
     }
     if name.iter().any(|b| matches!(b, 0 | b'\n')) {
-        return Err(refuse("has a line feed or NUL"));
+        return Err(refuse("contains a line feed or NUL"));
     }
-    let mut out = Vec::with_capacity(name.len() + 1);
+    let mut out = Vec::with_capacity(name.len().saturating_add(1));
     for part in name
         .split(|b| *b == b'/')
         .filter(|part| !part.is_empty() && *part != b".")
     {
         if part == b".." {
-            return Err(refuse("climbs with .."));
+            return Err(refuse("contains .."));
         }
         if part.len() > 255 {
             return Err(refuse("has a component of more than 255 bytes"));

@@ -25,8 +25,9 @@ const SHIFTS: [[u32; 4]; 4] = [
 #[derive(Clone, Debug)]
 pub struct Md5 {
     state: [u32; 4],
-    block: [u8; 64],
-    filled: usize,
+    /// Bytes that do not fill a block yet: fewer than 64.
+    pending: Vec<u8>,
+    /// Bytes so far.
     len: u64,
 }
 
@@ -34,8 +35,7 @@ impl Default for Md5 {
     fn default() -> Self {
         Self {
             state: [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476],
-            block: [0; 64],
-            filled: 0,
+            pending: Vec::new(),
             len: 0,
         }
     }
@@ -51,17 +51,21 @@ impl Md5 {
     }
 
     /// Takes more bytes.
-    pub fn update(&mut self, mut bytes: &[u8]) {
-        self.len = self.len.wrapping_add(bytes.len() as u64);
-        while !bytes.is_empty() {
-            let (part, rest) = bytes.split_at(bytes.len().min(64 - self.filled));
-            self.block[self.filled..self.filled + part.len()].copy_from_slice(part);
-            self.filled += part.len();
-            bytes = rest;
-            if self.filled == 64 {
-                self.compress();
-            }
+    pub fn update(&mut self, bytes: &[u8]) {
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.len = self.len.wrapping_add(len);
+        let missing = 64_usize.saturating_sub(self.pending.len());
+        let Some((first, rest)) = bytes.split_at_checked(missing) else {
+            self.pending.extend_from_slice(bytes);
+            return;
+        };
+        self.pending.extend_from_slice(first);
+        let (blocks, last) = rest.as_chunks::<64>();
+        let pending = std::mem::take(&mut self.pending);
+        for block in pending.as_chunks::<64>().0.iter().chain(blocks) {
+            self.compress(block);
         }
+        self.pending.extend_from_slice(last);
     }
 
     /// The digest in hexadecimal.
@@ -69,37 +73,42 @@ impl Md5 {
     pub fn finish(mut self) -> String {
         let bits = self.len.wrapping_mul(8).to_le_bytes();
         self.update(&[0x80]);
-        while self.filled != 56 {
+        while self.pending.len() != 56 {
             self.update(&[0]);
         }
         self.update(&bits);
         hex(&self.state.map(u32::to_le_bytes).concat())
     }
 
-    fn compress(&mut self) {
+    fn compress(&mut self, block: &[u8; 64]) {
         let mut words = [0u32; 16];
-        for (word, bytes) in words.iter_mut().zip(self.block.chunks_exact(4)) {
-            *word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        for (word, bytes) in words.iter_mut().zip(block.as_chunks::<4>().0) {
+            *word = u32::from_le_bytes(*bytes);
         }
+        let word = |index: usize| words.get(index & 15).copied().unwrap_or_default();
         let [mut a, mut b, mut c, mut d] = self.state;
-        for (i, t) in TABLE.iter().enumerate() {
-            let (mix, index) = match i / 16 {
-                0 => (b & c | !b & d, i),
-                1 => (d & b | !d & c, 5 * i + 1),
-                2 => (b ^ c ^ d, 3 * i + 5),
-                _ => (c ^ (b | !d), 7 * i),
-            };
-            let sum = a
-                .wrapping_add(mix)
-                .wrapping_add(*t)
-                .wrapping_add(words[index % 16]);
-            (a, d, c) = (d, c, b);
-            b = b.wrapping_add(sum.rotate_left(SHIFTS[i / 16][i % 4]));
+        let rounds = TABLE.as_chunks::<16>().0.iter().zip(SHIFTS);
+        for (round, (constants, shifts)) in rounds.enumerate() {
+            let steps = constants.iter().zip(shifts.iter().cycle());
+            for (i, (constant, shift)) in steps.enumerate() {
+                // Indices are taken modulo 16, so the round's own multiple of 16 falls away.
+                let (mix, index) = match round {
+                    0 => (b & c | !b & d, i),
+                    1 => (d & b | !d & c, i.wrapping_mul(5).wrapping_add(1)),
+                    2 => (b ^ c ^ d, i.wrapping_mul(3).wrapping_add(5)),
+                    _ => (c ^ (b | !d), i.wrapping_mul(7)),
+                };
+                let sum = a
+                    .wrapping_add(mix)
+                    .wrapping_add(*constant)
+                    .wrapping_add(word(index));
+                (a, d, c) = (d, c, b);
+                b = b.wrapping_add(sum.rotate_left(*shift));
+            }
         }
         for (state, add) in self.state.iter_mut().zip([a, b, c, d]) {
             *state = state.wrapping_add(add);
         }
-        self.filled = 0;
     }
 }
 
@@ -117,6 +126,18 @@ mod tests {
             (digits.as_str(), "57edf4a22be3c955ac49da2e2107b67a"),
         ] {
             assert_eq!(Md5::of(text.as_bytes()), digest);
+        }
+    }
+
+    /// `printf 'a%.0s' {1..200} | md5sum`
+    #[test]
+    fn pieces_of_any_length_make_the_same_digest() {
+        for piece in 1..=200 {
+            let mut md5 = Md5::default();
+            for bytes in [b'a'; 200].chunks(piece) {
+                md5.update(bytes);
+            }
+            assert_eq!(md5.finish(), "887f30b43b2867f4a9accceee7d16e6c", "{piece}");
         }
     }
 }

@@ -7,17 +7,25 @@
 //!   data.tar[.gz|.xz|.zst]      the files, with names relative to the root
 //! ```
 //!
-//! This layer knows the formats and no policy: what a package means for an image is decided in
-//! `integrate::packages`.
+//! This room knows the formats and no policy: what a package means for an image is decided in
+//! [`dpkg`](crate::dpkg).
+
+#![deny(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
 
 mod ar;
 mod archive;
+mod error;
 mod md5;
 mod paragraph;
 mod relation;
 mod version;
 
-pub use archive::{ControlFile, DataEntry, DataEntryKind, DebError, DebLimits, Package};
+pub use archive::{ControlFile, DataEntry, DataEntryKind, DebLimits, Package};
+pub use error::DebError;
 pub use md5::Md5;
 pub use paragraph::{Paragraph, ParagraphError, stanzas};
 pub use relation::{Relation, RelationError, Relations, VersionOperator};

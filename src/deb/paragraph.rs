@@ -1,6 +1,6 @@
 //! Control paragraphs: `Field: value` lines with continuation lines, as `deb822(5)` has them.
 
-/// Why a text is no paragraph.
+/// Why a text is not a paragraph.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParagraphError {
     /// A line that is neither a field nor the continuation of one.
@@ -9,8 +9,8 @@ pub enum ParagraphError {
     /// The same field twice.
     #[error("line {0}: the field {1} occurs twice")]
     Twice(usize, String),
-    /// Bytes that are no UTF-8.
-    #[error("no UTF-8 text")]
+    /// Bytes that are not UTF-8.
+    #[error("not UTF-8")]
     Encoding,
 }
 
@@ -21,27 +21,26 @@ pub struct Paragraph {
 }
 
 impl Paragraph {
-    /// Reads one paragraph; comment lines (`#`) and blank lines around it are passed over.
+    /// Reads one paragraph; comment lines (`#`) and blank lines around it are skipped.
     ///
     /// # Errors
     /// [`ParagraphError`] with the line, counted from 1.
     pub fn parse(bytes: &[u8]) -> Result<Self, ParagraphError> {
         let text = std::str::from_utf8(bytes).map_err(|_| ParagraphError::Encoding)?;
         let mut paragraph = Self::default();
-        for (at, line) in text.lines().enumerate() {
+        let mut numbered = (1..).zip(text.lines());
+        while let Some((number, line)) = numbered.next() {
             if line.starts_with('#') || (paragraph.fields.is_empty() && line.trim().is_empty()) {
                 continue;
             }
             if line.trim().is_empty() {
-                let rest = text
-                    .lines()
-                    .skip(at)
-                    .position(|line| !line.trim().is_empty());
-                return rest.map_or(Ok(paragraph), |ahead| {
-                    Err(ParagraphError::Line(at + ahead + 1))
-                });
+                let mut rest = numbered.filter(|(_, line)| !line.trim().is_empty());
+                return match rest.next() {
+                    Some((number, _)) => Err(ParagraphError::Line(number)),
+                    None => Ok(paragraph),
+                };
             }
-            paragraph.line(line, at + 1)?;
+            paragraph.line(line, number)?;
         }
         Ok(paragraph)
     }
@@ -88,15 +87,15 @@ impl Paragraph {
     }
 }
 
-/// Cuts a file of paragraphs apart at its blank lines. Each piece has its line feeds, the blank
-/// lines are dropped.
+/// Splits a file of paragraphs at its blank lines, which are dropped. Each paragraph keeps its line
+/// feeds.
 #[must_use]
 pub fn stanzas(bytes: &[u8]) -> Vec<&[u8]> {
     let mut out = Vec::new();
     let mut start = 0;
-    let mut at = 0;
+    let mut at = 0_usize;
     for line in bytes.split_inclusive(|b| *b == b'\n') {
-        let end = at + line.len();
+        let end = at.saturating_add(line.len());
         if line.iter().all(u8::is_ascii_whitespace) {
             out.extend(bytes.get(start..at).filter(|piece| !piece.is_empty()));
             start = end;

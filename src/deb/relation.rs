@@ -7,15 +7,15 @@ use std::fmt;
 
 /// Why a relation field could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{relation}` is no relation: {reason}")]
+#[error("`{relation}` is not a relation: {reason}")]
 pub struct RelationError {
-    /// The part that was read.
+    /// The part of the field.
     pub relation: String,
-    /// What is wrong with it.
+    /// A lower-case fact without a final period.
     pub reason: String,
 }
 
-/// How two versions must stand to each other.
+/// How two versions must compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionOperator {
     /// `<<`
@@ -31,7 +31,7 @@ pub enum VersionOperator {
 }
 
 impl VersionOperator {
-    /// Whether `version` stands so to `bound`.
+    /// Whether `version` compares so to `bound`.
     #[must_use]
     pub fn holds(self, version: &Version, bound: &Version) -> bool {
         let order = version.cmp(bound);
@@ -123,7 +123,7 @@ impl Relation {
         };
         let fine = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
         if name.is_empty() || !name.chars().all(fine) || qualifier.as_deref() == Some("") {
-            return Err(bad(format!("`{name}` is no package name")));
+            return Err(bad(format!("`{name}` is not a package name")));
         }
         let mut version = None;
         let mut architectures = Vec::new();
@@ -145,7 +145,7 @@ impl Relation {
                 architectures = inner.split_whitespace().map(str::to_owned).collect();
                 rest = after;
             } else {
-                return Err(bad(format!("`{rest}` is not understood")));
+                return Err(bad(format!("unexpected `{rest}`")));
             }
         }
         Ok(Self {

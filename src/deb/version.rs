@@ -4,13 +4,13 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
-/// Why a text is no version.
+/// Why a text is not a version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no version: {reason}")]
+#[error("`{text}` is not a version: {reason}")]
 pub struct VersionError {
-    /// What was read.
+    /// The text.
     pub text: String,
-    /// What is wrong with it.
+    /// A lower-case fact without a final period.
     pub reason: &'static str,
 }
 
@@ -38,23 +38,23 @@ impl FromStr for Version {
                 epoch
                     .parse()
                     .ok()
-                    .filter(|n| *n <= i32::MAX as u32)
-                    .ok_or_else(|| bad("a bad epoch"))?,
+                    .filter(|n| *n <= i32::MAX.unsigned_abs())
+                    .ok_or_else(|| bad("bad epoch"))?,
                 rest,
             ),
             None => (0, text),
         };
         let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
         if upstream.is_empty() {
-            return Err(bad("it is empty"));
+            return Err(bad("empty"));
         }
         if rest.ends_with('-') {
-            return Err(bad("an empty revision"));
+            return Err(bad("empty revision"));
         }
         let fine =
             |extra: &'static str| move |c: char| c.is_ascii_alphanumeric() || extra.contains(c);
         if !upstream.chars().all(fine(".-+~:")) || !revision.chars().all(fine(".+~")) {
-            return Err(bad("a character that versions do not have"));
+            return Err(bad("invalid character"));
         }
         Ok(Self {
             epoch,
@@ -95,7 +95,7 @@ impl PartialEq for Version {
 
 impl Eq for Version {}
 
-/// Compares two upstream versions or revisions: by turns a stretch without digits and a number.
+/// Compares two upstream versions or revisions: alternately a part without digits and a number.
 fn compare(mut a: &str, mut b: &str) -> Ordering {
     while !(a.is_empty() && b.is_empty()) {
         let (word_a, rest_a) = split(a, |c| !c.is_ascii_digit());
@@ -121,7 +121,7 @@ fn words(a: &str, b: &str) -> Ordering {
         Some(b'~') => -1,
         None => 0,
         Some(letter) if letter.is_ascii_alphabetic() => i32::from(*letter),
-        Some(other) => i32::from(*other) + 256,
+        Some(other) => i32::from(*other).saturating_add(256),
     };
     let (a, b) = (a.as_bytes(), b.as_bytes());
     let steps = (0..a.len().max(b.len())).map(|at| weight(a.get(at)).cmp(&weight(b.get(at))));
@@ -138,6 +138,7 @@ fn numbers(a: &str, b: &str) -> Ordering {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Where the database is.
 pub(super) const DIR: &str = "/var/lib/dpkg";
-/// No database file of a real system comes near this many bytes.
+/// Largest database file in bytes; those of real systems are far smaller.
 pub(super) const LIMIT: u64 = 256 << 20;
 
 /// The value of `Multi-Arch`.
@@ -21,8 +21,8 @@ pub(super) enum MultiArch {
     Allowed,
 }
 
-/// What relations are about: a package's name, architecture and version, and what it says of
-/// others.
+/// The fields that relations are about: a package's name, architecture and version, and its
+/// relations to others.
 #[derive(Clone, Debug)]
 pub(super) struct PackageFacts {
     pub(super) name: String,
@@ -38,7 +38,7 @@ pub(super) struct PackageFacts {
 }
 
 impl PackageFacts {
-    /// Reads them from a control paragraph.
+    /// Reads the fields of a control paragraph.
     pub(super) fn read(control: &Paragraph) -> Result<Self, String> {
         let architecture = control.text("Architecture");
         let relations = |field: &str| {
@@ -50,14 +50,16 @@ impl PackageFacts {
             || !name.bytes().all(fine)
             || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
         {
-            return Err(format!("Package: `{name}` is no package name"));
+            return Err(format!("Package: `{name}` is not a package name"));
         }
         if architecture.is_empty()
             || !architecture
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-')
         {
-            return Err(format!("Architecture: `{architecture}` is no architecture"));
+            return Err(format!(
+                "Architecture: `{architecture}` is not an architecture"
+            ));
         }
         Ok(Self {
             name: name.to_owned(),
@@ -92,14 +94,14 @@ impl PackageFacts {
     }
 }
 
-/// How far a package is installed: the third word of `Status`.
+/// The state of a package: the third word of `Status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PackageState {
     /// `installed`, `triggers-awaited` and `triggers-pending`: it satisfies relations.
     Installed,
     /// Only its configuration is left.
     ConfigFiles,
-    /// Unpacked or worse: dpkg was interrupted.
+    /// `unpacked`, `half-configured` or `half-installed`: dpkg was interrupted.
     Half,
     /// `not-installed`.
     Gone,
@@ -108,7 +110,7 @@ pub(super) enum PackageState {
 /// A package of the database.
 #[derive(Clone, Debug)]
 pub(super) struct Stanza {
-    /// Its paragraph as it stands in `status`.
+    /// The bytes of its paragraph in `status`.
     pub(super) raw: Vec<u8>,
     pub(super) control: Paragraph,
     pub(super) facts: PackageFacts,
@@ -198,13 +200,13 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Reads it from the image.
+    /// Reads the database of an image.
     pub(super) fn read(tree: &Tree) -> Result<Self, Problems> {
         let mut problems = Problems::default();
         let status = text(tree, "status").map_err(|e| Problem::new(e.to_string()))?;
         let status = status.ok_or_else(|| {
             Problem::new(format!("the image has no {DIR}/status"))
-                .hint("packages can be added to images that have dpkg's database")
+                .hint("packages can only be installed into images with a dpkg database")
         })?;
         let mut stanzas_read = Vec::new();
         for raw in stanzas(&status) {
@@ -217,7 +219,7 @@ impl Database {
             .dir(format!("{DIR}/updates"))
             .is_some_and(|dir| !dir.entries.is_empty())
         {
-            let hint = "run `dpkg --configure -a` in the golden image before it is taken";
+            let hint = "run `dpkg --configure -a` on the golden system before making the image";
             problems.push(
                 Problem::new(format!(
                     "{DIR}/updates is not empty: dpkg was interrupted in the image"
@@ -259,7 +261,7 @@ impl Database {
         Ok(())
     }
 
-    /// The place of a package in `stanzas`; `all` and the native architecture are one.
+    /// The index of a package in `stanzas`; `all` and the native architecture count as equal.
     pub(super) fn position(&self, name: &str, architecture: &str) -> Option<usize> {
         let same = |a: &str| self.real(a) == self.real(architecture);
         self.stanzas
@@ -267,7 +269,7 @@ impl Database {
             .position(|s| s.facts.name == name && same(&s.facts.architecture))
     }
 
-    /// What the database has of a package that is to be installed.
+    /// The entry of a package that is to be installed, in any version.
     pub(super) fn old(&self, new: &PackageFacts) -> Option<&Stanza> {
         self.position(&new.name, &new.architecture)
             .and_then(|at| self.stanzas.get(at))
@@ -297,7 +299,7 @@ impl Database {
         }
     }
 
-    /// Where `path` of `package` goes when a diversion moves it.
+    /// The path to which a diversion moves `path` of `package`.
     pub(super) fn diverted(&self, path: &[u8], package: &str) -> Option<&[u8]> {
         let found = self
             .diversions

@@ -4,7 +4,7 @@ use super::database::{Conffile, Database, MultiArch, PackageState, lines, text};
 use super::incoming::{Incoming, replaces};
 use super::md5::{md5_at, md5_of};
 use super::request::Journal;
-use super::users::Names;
+use super::users::AccountIds;
 use crate::deb::{DataEntry, DataEntryKind};
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt};
@@ -13,7 +13,7 @@ use crate::tree::editor::{Action, TreeEditor};
 use crate::tree::{Leaf, LeafId, LeafKind, Node, Stat, Time, show};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Configuration files larger than this are no configuration.
+/// Largest configuration file in bytes.
 const CONFFILE_LIMIT: u64 = 64 << 20;
 
 /// The files that were extracted, as the database records them.
@@ -33,7 +33,7 @@ struct Extractor<'w, 't> {
     editor: &'w mut TreeEditor<'t>,
     database: &'w mut Database,
     incoming: &'w Incoming,
-    names: Names,
+    names: AccountIds,
     journal: &'w mut Journal,
     reason: String,
     conffiles: BTreeSet<Vec<u8>>,
@@ -51,7 +51,7 @@ pub(super) fn extract(
     incoming: &Incoming,
     journal: &mut Journal,
 ) -> Result<Extracted, EditError> {
-    let names = Names::read(editor.tree())?;
+    let names = AccountIds::read(editor.tree())?;
     let reason = format!("package {}", incoming.facts.name);
     let conffiles = incoming.conffiles();
     let mut extractor = Extractor {
@@ -414,7 +414,7 @@ impl Extractor<'_, '_> {
         };
         if content.len() > CONFFILE_LIMIT {
             self.problem(format!(
-                "{text} is a configuration file of {} bytes",
+                "configuration file {text} of {} bytes exceeds the limit of {CONFFILE_LIMIT}",
                 content.len()
             ));
         }

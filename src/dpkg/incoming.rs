@@ -186,7 +186,7 @@ fn check(incoming: &Incoming, database: &Database, journal: &mut Journal) {
         let text = format!("package {name} is half-installed in the image");
         journal.problem(
             Problem::new(text)
-                .hint("run `dpkg --configure -a` in the golden image before it is taken"),
+                .hint("run `dpkg --configure -a` on the golden system before making the image"),
         );
     }
 }

@@ -5,23 +5,23 @@ use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
 use std::collections::BTreeMap;
 
-/// No file of users comes near this many bytes.
+/// Largest file of accounts in bytes; those of real systems are far smaller.
 const LIMIT: u64 = 16 << 20;
 
-/// A line of one of the files: fields parted by colons.
-type Line = Vec<String>;
+/// A line of one of the files: fields separated by colons.
+type AccountLine = Vec<String>;
 
-/// Numbers by name.
+/// The numbers of users and groups by name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names {
+pub(super) struct AccountIds {
     users: BTreeMap<String, u32>,
     groups: BTreeMap<String, u32>,
 }
 
-impl Names {
+impl AccountIds {
     pub(super) fn read(tree: &Tree) -> Result<Self, EditError> {
         let accounts = Accounts::read(tree)?;
-        let number = |line: &Line| Some((line.first()?.clone(), line.get(2)?.parse().ok()?));
+        let number = |line: &AccountLine| Some((line.first()?.clone(), line.get(2)?.parse().ok()?));
         Ok(Self {
             users: accounts.passwd.iter().filter_map(number).collect(),
             groups: accounts.group.iter().filter_map(number).collect(),
@@ -50,13 +50,13 @@ fn look_up(names: &BTreeMap<String, u32>, name: &str) -> Option<u32> {
 /// The four files.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Accounts {
-    pub(super) passwd: Vec<Line>,
-    pub(super) group: Vec<Line>,
-    shadow: Option<Vec<Line>>,
-    gshadow: Option<Vec<Line>>,
+    pub(super) passwd: Vec<AccountLine>,
+    pub(super) group: Vec<AccountLine>,
+    shadow: Option<Vec<AccountLine>>,
+    gshadow: Option<Vec<AccountLine>>,
 }
 
-/// A system user to be made.
+/// A system user to be added.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NewUser {
     pub(super) name: String,
@@ -71,7 +71,7 @@ pub(super) struct NewUser {
 
 impl Accounts {
     pub(super) fn read(tree: &Tree) -> Result<Self, EditError> {
-        let read = |path: &str| -> Result<Option<Vec<Line>>, EditError> {
+        let read = |path: &str| -> Result<Option<Vec<AccountLine>>, EditError> {
             let bytes = tree.read(path, LIMIT)?;
             let lines = bytes.map(|bytes| {
                 let text = String::from_utf8_lossy(&bytes).into_owned();
@@ -92,13 +92,13 @@ impl Accounts {
 
     /// Writes them back.
     pub(super) fn write(&self, editor: &mut TreeEditor<'_>, reason: &str) -> Result<(), EditError> {
-        let text = |lines: &[Line]| {
+        let text = |lines: &[AccountLine]| {
             lines
                 .iter()
                 .map(|line| line.join(":") + "\n")
                 .collect::<String>()
         };
-        let mut put = |path: &str, lines: &[Line], mode: u16| -> Result<(), EditError> {
+        let mut put = |path: &str, lines: &[AccountLine], mode: u16| -> Result<(), EditError> {
             let new = text(lines).into_bytes();
             if editor.read(path, LIMIT)?.as_deref() != Some(&new[..]) {
                 editor.rewrite(path, new, mode, reason)?;
@@ -117,12 +117,12 @@ impl Accounts {
     }
 
     /// The line of a user, by name or number.
-    pub(super) fn user(&self, name: &str) -> Option<&Line> {
+    pub(super) fn user(&self, name: &str) -> Option<&AccountLine> {
         find(&self.passwd, name)
     }
 
     /// The line of a group, by name or number.
-    pub(super) fn group(&self, name: &str) -> Option<&Line> {
+    pub(super) fn group(&self, name: &str) -> Option<&AccountLine> {
         find(&self.group, name)
     }
 
@@ -187,9 +187,9 @@ impl Accounts {
         }
     }
 
-    /// Makes a user a member of a group; `false` when there is no such group.
+    /// Makes a user a member of a group; `false` if the group does not exist.
     pub(super) fn join(&mut self, user: &str, group: &str) -> bool {
-        let add = |line: &mut Line| {
+        let add = |line: &mut AccountLine| {
             if let Some(members) = line.get_mut(3)
                 && !members.split(',').any(|member| member == user)
             {
@@ -200,7 +200,7 @@ impl Accounts {
                 };
             }
         };
-        let named = |line: &&mut Line| line.first().is_some_and(|name| name == group);
+        let named = |line: &&mut AccountLine| line.first().is_some_and(|name| name == group);
         let Some(line) = self.group.iter_mut().find(named) else {
             return false;
         };
@@ -212,7 +212,7 @@ impl Accounts {
     }
 }
 
-fn find<'a>(lines: &'a [Line], name: &str) -> Option<&'a Line> {
+fn find<'a>(lines: &'a [AccountLine], name: &str) -> Option<&'a AccountLine> {
     let by = |field: usize| {
         lines
             .iter()
@@ -221,7 +221,7 @@ fn find<'a>(lines: &'a [Line], name: &str) -> Option<&'a Line> {
     by(0).or_else(|| name.parse::<u32>().ok().and_then(|_| by(2)))
 }
 
-fn free(lines: &[Line], number: u32) -> bool {
+fn free(lines: &[AccountLine], number: u32) -> bool {
     let number = number.to_string();
     !lines.iter().any(|line| line.get(2) == Some(&number))
 }

@@ -113,8 +113,8 @@ impl Shell<'_> {
                 WordPart::Text(text) => fields.push(text, quoted),
                 WordPart::Literal(text) => fields.push(text, true),
                 WordPart::Quoted(inner) => {
-                    // "$@" without parameters is no field at all; every other quoted word is one,
-                    // if empty.
+                    // "$@" without parameters yields no field; every other quoted word yields one,
+                    // even if it is empty.
                     if !matches!(inner.as_slice(), [WordPart::Variable(name, None)] if name == "@")
                     {
                         fields.push("", true);

@@ -14,9 +14,9 @@ use std::collections::BTreeMap;
 const STATE: &str = "/var/lib/dpkg/alternatives";
 const LINKS: &str = "/etc/alternatives";
 
-/// A group of alternatives.
+/// A link group (`update-alternatives(1)`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Group {
+struct LinkGroup {
     manual: bool,
     link: String,
     /// Links of the slaves by name.
@@ -25,7 +25,7 @@ struct Group {
     choices: BTreeMap<String, (i32, BTreeMap<String, String>)>,
 }
 
-impl Group {
+impl LinkGroup {
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();
         let mut out = Self {
@@ -107,11 +107,11 @@ pub(super) fn run(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> 
     }
 }
 
-fn load(host: &ScriptHost<'_, '_>, name: &str) -> Result<Option<Group>, EditError> {
+fn load(host: &ScriptHost<'_, '_>, name: &str) -> Result<Option<LinkGroup>, EditError> {
     Ok(host
         .text(&format!("{STATE}/{name}"))?
         .as_deref()
-        .and_then(Group::parse))
+        .and_then(LinkGroup::parse))
 }
 
 fn install(
@@ -173,8 +173,8 @@ fn remove(host: &mut ScriptHost<'_, '_>, name: &str, path: &str) -> CommandResul
     Ok(Some(0))
 }
 
-/// Points the links of a group that chooses by itself to its best choice.
-fn apply(host: &mut ScriptHost<'_, '_>, name: &str, group: &Group) -> Result<(), EditError> {
+/// Points the links of a group in automatic mode to its best choice.
+fn apply(host: &mut ScriptHost<'_, '_>, name: &str, group: &LinkGroup) -> Result<(), EditError> {
     let current = host.link_target(&format!("{LINKS}/{name}"));
     let chosen = match (&current, group.manual) {
         (Some(current), true) if group.choices.contains_key(current) => Some(current),
@@ -196,7 +196,7 @@ fn apply(host: &mut ScriptHost<'_, '_>, name: &str, group: &Group) -> Result<(),
     Ok(())
 }
 
-/// `link` -> `/etc/alternatives/<name>` -> `target`, or neither. A file that is no link stays.
+/// `link` -> `/etc/alternatives/<name>` -> `target`, or neither. A file that is not a link stays.
 fn point(
     host: &mut ScriptHost<'_, '_>,
     name: &str,
@@ -228,9 +228,9 @@ mod tests {
     #[test]
     fn the_state_file() {
         let text = "auto\n/usr/bin/pager\npager.1.gz\n/usr/share/man/man1/pager.1.gz\n\n/bin/more\n50\n/m\n/usr/bin/less\n77\n\n\n";
-        let group = Group::parse(text).unwrap();
+        let group = LinkGroup::parse(text).unwrap();
         assert_eq!(group.best().unwrap(), "/usr/bin/less");
         assert_eq!(group.write(), text);
-        assert_eq!(Group::parse("auto\n/x\n\n/a\nnine\n"), None);
+        assert_eq!(LinkGroup::parse("auto\n/x\n\n/a\nnine\n"), None);
     }
 }

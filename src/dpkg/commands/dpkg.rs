@@ -3,7 +3,7 @@
 
 use super::super::database::{DIR, Diversion, PackageState, StatOverride};
 use super::super::script_host::ScriptHost;
-use super::super::users::Names;
+use super::super::users::AccountIds;
 use super::arguments::{CommandResult, mode};
 use super::{files, text};
 use crate::deb::{Version, VersionOperator};
@@ -155,7 +155,7 @@ fn statoverride(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Co
         .copied()
         .filter(|arg| !matches!(*arg, "--update" | "--quiet" | "--force" | "--force-all"))
         .collect();
-    let names = Names::read(host.editor.tree())?;
+    let names = AccountIds::read(host.editor.tree())?;
     match args.as_slice() {
         ["--list", path] => {
             let found = host

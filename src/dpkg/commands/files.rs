@@ -1,7 +1,7 @@
 //! Commands that make, change, move and remove files.
 
 use super::super::script_host::ScriptHost;
-use super::super::users::Names;
+use super::super::users::AccountIds;
 use super::arguments::{CommandResult, has, known, mode, options};
 use crate::stream::Content;
 use crate::tree::{DirEntry, Leaf, LeafKind, Node, Stat, show};
@@ -187,7 +187,7 @@ fn chown(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandRes
     let Some((owner, paths)) = operands.split_first() else {
         return Ok(None);
     };
-    let names = Names::read(host.editor.tree())?;
+    let names = AccountIds::read(host.editor.tree())?;
     let (user, group) = match owner.split_once([':', '.']) {
         _ if word == "chgrp" => ("", *owner),
         Some((user, group)) => (user, group),
@@ -399,7 +399,7 @@ fn install(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     if !known(&options, "dDcpvT", &["--directory"]) {
         return Ok(None);
     }
-    let names = Names::read(host.editor.tree())?;
+    let names = AccountIds::read(host.editor.tree())?;
     let (uid, gid) = (
         owner.map(|name| names.user(name)),
         group.map(|name| names.group(name)),

@@ -5,7 +5,7 @@ use super::super::md5::md5_at;
 use super::super::script_host::ScriptHost;
 use super::arguments::CommandResult;
 use super::{dpkg, files};
-use crate::tree::Entry;
+use crate::tree::DirEntry;
 use crate::tree::edit::EditError;
 
 /// A call: what stands before `--`, and the parameters of the script behind it.

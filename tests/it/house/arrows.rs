@@ -52,7 +52,7 @@ const MAP: &[(&str, &str)] = &[
     ("boot/grub", "digest platform problem stream tree units"),
     ("boot/uboot", "golden platform problem stream tree"),
     ("boot", "boot/grub boot/uboot problem tree"),
-    ("dpkg", "deb digest problem shell stamp stream tree"),
+    ("dpkg", "deb digest problem shell stream tree"),
     ("edit", "boot config dpkg golden plan problem stream tree"),
     // Outputs: written, checked and published; verified; flashed.
     (
@@ -81,7 +81,6 @@ const MAP: &[(&str, &str)] = &[
 /// Edges that point upwards, each with the reason why it is meant.
 const UPWARDS: &[(&str, &str, &str)] = &[
     ("compress", "convert", "to be turned"),
-    ("shell", "dpkg", "to be turned"),
     ("plan", "boot", "to be turned"),
     ("plan", "convert", "to be turned"),
     ("plan", "edit", "to be turned"),
@@ -106,7 +105,6 @@ const CIRCLES: &[(&str, &str, &str)] = &[
     ("config/keys.rs", "config/kind.rs", "to be cut"),
     ("config/boards.rs", "config/load.rs", "to be cut"),
     ("convert/prepare.rs", "convert/write.rs", "to be cut"),
-    ("deb/ar.rs", "deb/archive.rs", "to be cut"),
     (
         "fs/ext4/write/preserve_layout.rs",
         "fs/ext4/write/collect.rs",
