@@ -503,7 +503,7 @@ fn bombs_do_not_go_off() {
         "a package",
     );
     assert!(
-        code == 1 && said.contains("data.tar is more than 67108864 bytes"),
+        code == 1 && said.contains("data.tar exceeds the limit of 67108864 bytes"),
         "{said}"
     );
 }
