@@ -86,7 +86,8 @@ impl ConversionArgs {
                 .as_ref()
                 .map(|name| format!("artifact.name={}", config::quoted(name))),
         );
-        config::load(&self.config, &sets).map_err(|config::Error(problems)| Usage(problems).into())
+        config::load(&self.config, &sets)
+            .map_err(|config::ConfigError(problems)| Usage(problems).into())
     }
 
     /// The configuration on top of the board that the golden image selects; the image is opened

@@ -1,6 +1,6 @@
 //! The boards that are compiled in.
 
-use super::{Config, Error, load};
+use super::{Config, ConfigError, load};
 
 /// The text of each board of this list, under its name.
 macro_rules! boards {
@@ -54,7 +54,7 @@ pub fn board(name: &str) -> Option<&'static str> {
 ///
 /// # Errors
 /// None: the tests read every board.
-pub fn built_in() -> Result<Vec<(&'static str, Config)>, Error> {
+pub fn built_in() -> Result<Vec<(&'static str, Config)>, ConfigError> {
     boards()
         .map(|name| Ok((name, load(&[name.into()], &[])?)))
         .collect()

@@ -2,7 +2,7 @@
 
 use super::DiskId;
 use super::schema::Config;
-use super::words::{Compression, ImageFormat, Source, TableChoice};
+use super::words::{Compression, ImageFormat, RawSource, TableChoice};
 use crate::problem::{Problem, Problems};
 use crate::units::{GIB, MIB, SECTOR, human};
 
@@ -19,11 +19,11 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
         .raw
         .iter()
         .enumerate()
-        .filter(|(_, raw)| raw.from == Source::Image && !raw.file.given.starts_with('/'))
+        .filter(|(_, raw)| raw.from == RawSource::Image && !raw.file.given.starts_with('/'))
     {
         found.add(
             &format!("raw[{at}].file"),
-            &format!("`{}` is no absolute path of the image", raw.file.given),
+            &format!("`{}` is not an absolute path of the image", raw.file.given),
         );
     }
     if config
@@ -34,7 +34,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
     {
         found.add(
             "output.name",
-            "a `/` in the name of a file; --output-dir names the directory",
+            "contains a `/`; use --output-dir to set the directory",
         );
     }
     found.problems.check()
@@ -48,11 +48,12 @@ struct Found<'c> {
 impl Found<'_> {
     /// Notes a problem of `key`, at the place where it was set.
     fn add(&mut self, key: &str, what: &str) {
-        let place = self
-            .config
-            .place(key)
-            .map_or_else(|| format!("default: {key}"), |place| place.with_key(key));
-        self.problems.push(Problem::new(format!("{place}: {what}")));
+        let location = self.config.location(key).map_or_else(
+            || format!("default: {key}"),
+            |location| location.with_key(key),
+        );
+        self.problems
+            .push(Problem::new(format!("{location}: {what}")));
     }
 }
 
@@ -64,7 +65,7 @@ fn sizes(found: &mut Found<'_>) {
         found.add(
             "storage.alignment",
             &format!(
-                "{} is no power of two from 1 MiB to 1 GiB",
+                "{} is not a power of two from 1 MiB to 1 GiB",
                 human(alignment)
             ),
         );
@@ -77,7 +78,7 @@ fn sizes(found: &mut Found<'_>) {
     ];
     for (key, size) in sizes {
         if size == Some(0) {
-            found.add(key, "a size of 0");
+            found.add(key, "the size is 0");
         }
     }
     let environment = config.boot.environment_size;
@@ -85,7 +86,7 @@ fn sizes(found: &mut Found<'_>) {
         found.add(
             "boot.environment-size",
             &format!(
-                "{} is no multiple of {SECTOR} bytes up to 1 MiB",
+                "{} is not a multiple of {SECTOR} bytes up to 1 MiB",
                 human(environment)
             ),
         );
@@ -99,7 +100,7 @@ fn sizes(found: &mut Found<'_>) {
         found.add(
             "storage.size",
             &format!(
-                "{} where at most {} are possible",
+                "{} exceeds the maximum of {}",
                 human(config.storage.size),
                 human(most)
             ),
@@ -108,7 +109,7 @@ fn sizes(found: &mut Found<'_>) {
         found.add(
             "storage.size",
             &format!(
-                "{} bytes, no multiple of a sector of {SECTOR}",
+                "{} bytes is not a multiple of the sector size ({SECTOR} bytes)",
                 config.storage.size
             ),
         );
@@ -122,9 +123,9 @@ fn identities(found: &mut Found<'_>) {
     let config = found.config;
     let wrong = match (config.storage.table, config.storage.disk_id) {
         (TableChoice::Gpt, Some(DiskId::Mbr(_))) => {
-            Some("the id of an MBR where storage.table is `gpt`")
+            Some("an MBR disk ID, but storage.table is `gpt`")
         }
-        (TableChoice::Mbr, Some(DiskId::Gpt(_))) => Some("a GUID where storage.table is `mbr`"),
+        (TableChoice::Mbr, Some(DiskId::Gpt(_))) => Some("a GUID, but storage.table is `mbr`"),
         _ => None,
     };
     if let Some(what) = wrong {
@@ -184,7 +185,7 @@ fn levels(found: &mut Found<'_>) {
         {
             found.add(
                 key,
-                &format!("{level} is not between {min} and {max}, the levels of {word}"),
+                &format!("{level} is out of range: the levels of {word} are {min} to {max}"),
             );
         }
     }

@@ -1,4 +1,5 @@
-//! The manual of the configuration and an example, both from the definitions of the keys.
+//! The manual of the configuration and an example file, both generated from the definitions of the
+//! keys.
 
 use super::boards::boards;
 use super::keys::{Fallback, Key, Section, join};
@@ -6,33 +7,36 @@ use super::kind::Shape;
 use super::schema::Config;
 use std::fmt::Write as _;
 
-/// What the manual says before it comes to the keys.
+/// The text of the manual before the keys.
 const INTRODUCTION: &str = "\
-<!-- Generated from the definitions of the keys; a test fails when this file differs. GOLDSMITH_BLESS=1 writes it anew. -->
+<!-- Generated from the definitions of the keys; a test fails if this file differs. GOLDSMITH_BLESS=1 rewrites it. -->
 # Configuration
 
-goldsmith is configured by TOML files (`--config`, any number of them) and by `--set` arguments. All of them are laid one on top of
-the other, the later over the earlier, the `--set` arguments last. `goldsmith plan --show-config` prints the result with the origin of
-every value. The rules:
+goldsmith is configured by TOML files (`--config`, any number of them) and by `--set` arguments. Later files override earlier ones, and
+`--set` arguments override all files. `goldsmith plan --show-config` prints the merged configuration with the origin of every value.
+
+How configurations are merged:
 
 - Tables are merged key by key.
-- Lists of tables (`[[overlay]]`, `[[raw]]` and the like) are joined, those of the lower file first. An empty list such as
-  `overlay = []` drops all that is below it.
-- Every other value, other lists included, is replaced.
-- A key that is not known is an error, and so is a value that would be hidden by a later one but is wrong.
+- Arrays of tables (`[[overlay]]`, `[[raw]]` and so on) are concatenated, those of earlier files first. An empty array such as
+  `overlay = []` discards all earlier tables.
+- Any other value, including other lists, replaces the earlier one.
+- Unknown keys are errors. Every value is checked, even one that a later file overrides.
 
-Where no device type is set, the golden image decides: when it fits a built-in board, that board is laid beneath all of this.
-See [boards.md](boards.md).
+If no device type is set, it is detected: if the golden image matches a built-in board, that board is used as the base of the
+configuration. See [boards.md](boards.md).
 
-- `--set key.path=value` sets one key. The value is TOML; what is no TOML is taken as a string, so
+How values are written:
+
+- `--set key.path=value` sets one key. The value is TOML. Anything that is not valid TOML is taken as a string, so
   `--set \"root.size=2 GiB\"` needs no further quotes.
-- A file may extend built-in boards and other files: see [`extends`](#extends).
-- *Paths* are those of the host. A relative one stands under the directory of the file that it is written in; in `--set`, under the
-  current directory.
+- A file can extend built-in boards and other files: see [`extends`](#extends).
+- *Paths* are paths on the host. Relative paths are resolved against the config file's directory; in `--set`, against the current
+  directory.
 - A *size* is a number of bytes, or a string with a unit: `B`, `KiB`, `MiB`, `GiB`, `TiB` (or `K`, `M`, `G`), `kB`, `MB`, `GB`, `TB`,
   such as `\"8 GiB\"` or `\"1.5 GiB\"`. A *percentage* is a string such as `\"50 %\"`.
-- A *list* of one may be written without its brackets.
-- A *name* has no white space and at most 256 bytes.
+- A *list* with a single item can be written without brackets.
+- A *name* contains no white space and has at most 256 bytes.
 ";
 
 /// The manual of all keys, in Markdown.
@@ -56,7 +60,7 @@ fn manual_table(at: &str, keys: &[Key], out: &mut String) {
             Shape::Tables(doc, keys) => {
                 let _ = writeln!(
                     out,
-                    "\n## `[[{path}]]`\n\n{} There may be any number of these tables.",
+                    "\n## `[[{path}]]`\n\n{} Any number of these tables can be given.",
                     paragraph(doc)
                 );
                 manual_table(&path, keys, out);
@@ -69,26 +73,26 @@ fn manual_table(at: &str, keys: &[Key], out: &mut String) {
 fn manual_key(path: &str, key: &Key, out: &mut String) {
     let level = if path == key.name { "##" } else { "###" };
     let _ = writeln!(out, "\n{level} `{path}`\n\n{}\n", paragraph(key.doc));
-    let _ = writeln!(out, "- Takes: {}", key.shape.text());
+    let _ = writeln!(out, "- Type: {}", key.shape.text());
     let _ = match key.fallback {
         Fallback::Default(toml) => writeln!(out, "- Default: `{toml}`"),
         Fallback::Unset { meaning, example } => writeln!(
             out,
-            "- Not set: {meaning}\n- Example: `{} = {example}`",
+            "- If not set: {meaning}\n- Example: `{} = {example}`",
             key.name
         ),
         Fallback::Required { example } => {
-            writeln!(out, "- Must be set\n- Example: `{} = {example}`", key.name)
+            writeln!(out, "- Required\n- Example: `{} = {example}`", key.name)
         }
     };
 }
 
-/// A configuration file with every key commented out: at its default, or with an example.
+/// A configuration file with every key commented out, with its default or with an example.
 #[must_use]
 pub fn example() -> String {
     let mut out = String::from(
-        "# Every key that there is, commented out: with its default, or with an example where the program decides by itself.\n\
-         # Generated from the definitions of the keys; `docs/configuration.md` says more.\n",
+        "# Every key, commented out: with its default, or with an example if goldsmith decides by itself.\n\
+         # Generated from the definitions of the keys; see `docs/configuration.md` for details.\n",
     );
     example_table("", &Config::keys(), &mut out);
     out
@@ -114,8 +118,8 @@ fn example_table(at: &str, keys: &[Key], out: &mut String) {
 fn example_key(key: &Key, out: &mut String) {
     let (note, value) = match key.fallback {
         Fallback::Default(toml) => (String::new(), toml),
-        Fallback::Unset { meaning, example } => (format!(" Not set: {meaning}."), example),
-        Fallback::Required { example } => (" Must be set.".to_owned(), example),
+        Fallback::Unset { meaning, example } => (format!(" If not set: {meaning}."), example),
+        Fallback::Required { example } => (" Required.".to_owned(), example),
     };
     let _ = writeln!(
         out,
@@ -125,7 +129,7 @@ fn example_key(key: &Key, out: &mut String) {
     );
 }
 
-/// Plain keys before tables, as TOML needs them.
+/// Plain keys before tables, as TOML requires.
 fn plain_first(keys: &[Key]) -> impl Iterator<Item = &Key> {
     let is_table = |key: &&Key| matches!(key.shape, Shape::Table(..) | Shape::Tables(..));
     keys.iter()
@@ -192,7 +196,7 @@ mod tests {
                     .map(|name| format!("{list}[0].{name}"))
             });
             assert!(
-                all.place(in_list.as_deref().unwrap_or(&key)).is_some(),
+                all.location(in_list.as_deref().unwrap_or(&key)).is_some(),
                 "{key}"
             );
         }

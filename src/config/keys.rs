@@ -3,7 +3,7 @@
 
 use super::kind::{Kind, Shape};
 use super::nearest::nearest;
-use super::node::{Node, Origin, OriginKind, Place, Table, Value, parse};
+use super::node::{Location, Node, Origin, OriginKind, Table, Value, parse};
 use crate::problem::{Problem, Problems};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -64,7 +64,7 @@ pub(super) static DEFAULT: LazyLock<Arc<Origin>> = LazyLock::new(|| {
 
 /// Reads the keys of one table.
 pub(super) struct Reader<'r> {
-    place: &'r Place,
+    location: &'r Location,
     table: &'r Table,
     at: &'r str,
     problems: &'r mut Problems,
@@ -73,13 +73,13 @@ pub(super) struct Reader<'r> {
 impl<'r> Reader<'r> {
     /// Reads `table`, which stands at `place` under the name `at` (empty for the root).
     pub(super) fn new(
-        place: &'r Place,
+        location: &'r Location,
         table: &'r Table,
         at: &'r str,
         problems: &'r mut Problems,
     ) -> Self {
         Self {
-            place,
+            location,
             table,
             at,
             problems,
@@ -88,10 +88,10 @@ impl<'r> Reader<'r> {
 
     /// Notes every key that is none of `keys`.
     pub(super) fn refuse_unknown(&mut self, keys: &[Key]) {
-        for (name, (place, _)) in self.table {
+        for (name, (location, _)) in self.table {
             if keys.iter().all(|key| key.name != *name) {
                 let problem =
-                    Problem::new(format!("{place}: unknown key `{}`", join(self.at, name)));
+                    Problem::new(format!("{location}: unknown key `{}`", join(self.at, name)));
                 self.problems
                     .push(problem.hint(advice(self.at, name, keys)));
             }
@@ -126,7 +126,7 @@ impl<'r> Reader<'r> {
         if value.is_none() {
             let at = join(self.at, &kebab(field));
             self.problems
-                .push(Problem::new(format!("{}: {at} is missing", self.place)));
+                .push(Problem::new(format!("{}: {at} is missing", self.location)));
         }
         value
     }
@@ -138,17 +138,18 @@ pub(super) fn resolve_aliases(node: &mut Node, at: &str, keys: &[Key], problems:
         return;
     };
     for key in keys {
-        if let Some((alias, (place, value))) = key.alias.and_then(|alias| table.remove_entry(alias))
+        if let Some((alias, (location, value))) =
+            key.alias.and_then(|alias| table.remove_entry(alias))
         {
             if table.contains_key(&key.name) {
                 let problem = Problem::new(format!(
-                    "{place}: `{}` is an older name of `{}`, which is set too",
+                    "{location}: `{}` is an older name of `{}`, which is set too",
                     join(at, &alias),
                     join(at, &key.name)
                 ));
                 problems.push(problem.hint("remove one of them"));
             } else {
-                table.insert(key.name.clone(), (place, value));
+                table.insert(key.name.clone(), (location, value));
             }
         }
         let Some((_, child)) = table.get_mut(&key.name) else {
@@ -186,7 +187,7 @@ fn advice(at: &str, name: &str, keys: &[Key]) -> String {
         Some(path) => format!("there is a key `{path}`"),
         None => {
             let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
-            format!("possible here: {}", names.join(", "))
+            format!("the keys of this table are {}", names.join(", "))
         }
     }
 }

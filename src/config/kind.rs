@@ -48,7 +48,7 @@ impl Shape {
 
 /// Notes that the value at `node` is wrong.
 fn wrong(node: &Node, at: &str, what: &str, hint: Option<String>, problems: &mut Problems) {
-    let problem = Problem::new(format!("{}: {what}", node.place.with_key(at)));
+    let problem = Problem::new(format!("{}: {what}", node.location.with_key(at)));
     problems.push(Problem { hint, ..problem });
 }
 
@@ -67,7 +67,7 @@ fn string<'n>(
         _ => wrong(
             node,
             at,
-            &format!("{} where {expected} belongs", node.what()),
+            &format!("expected {expected}, found {}", node.what()),
             None,
             problems,
         ),
@@ -138,7 +138,7 @@ text_kinds! {
 pub struct Secret(String);
 
 impl Secret {
-    /// The text, for the one file that it belongs into.
+    /// The text, for the file that has to contain it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -203,14 +203,14 @@ pub enum DiskId {
 
 /// How much room a filesystem gets beyond what its files take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Room {
+pub enum Headroom {
     /// So many hundredths of what the files take.
     Percent(u32),
     /// So many bytes.
     Bytes(u64),
 }
 
-impl Room {
+impl Headroom {
     /// What `used` bytes grow to; saturates.
     #[must_use]
     pub fn above(self, used: u64) -> u64 {
@@ -238,16 +238,8 @@ impl Kind for Size {
         match &node.value {
             Value::Integer(bytes) => {
                 let size = u64::try_from(*bytes);
-                size.map_err(|_| {
-                    wrong(
-                        node,
-                        at,
-                        &format!("{bytes} is no size: it is negative"),
-                        None,
-                        problems,
-                    )
-                })
-                .ok()
+                size.map_err(|_| wrong(node, at, &format!("{bytes} is negative"), None, problems))
+                    .ok()
             }
             _ => parsed(node, at, "a size", problems, units::parse_size),
         }
@@ -284,7 +276,7 @@ impl Kind for Offset {
             wrong(
                 node,
                 at,
-                &format!("`{number} s` is no number of sectors"),
+                &format!("`{number} s` is not a number of sectors"),
                 None,
                 problems,
             );
@@ -294,19 +286,19 @@ impl Kind for Offset {
 }
 
 /// A percentage or a size.
-pub(super) struct Headroom;
+pub(super) struct SizeOrPercent;
 
 /// The largest percentage that makes sense: ten times what is there.
 const MAX_PERCENT: u32 = 1000;
 
-impl Kind for Headroom {
-    type Output = Room;
+impl Kind for SizeOrPercent {
+    type Output = Headroom;
 
     fn shape() -> Shape {
         Shape::Plain("size or percentage".into())
     }
 
-    fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Room> {
+    fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Headroom> {
         let percentage = match &node.value {
             Value::String(text) => text
                 .trim()
@@ -315,7 +307,7 @@ impl Kind for Headroom {
             _ => None,
         };
         let Some((text, number)) = percentage else {
-            return Size::read(node, at, problems).map(Room::Bytes);
+            return Size::read(node, at, problems).map(Headroom::Bytes);
         };
         let percent = number
             .parse()
@@ -325,12 +317,12 @@ impl Kind for Headroom {
             wrong(
                 node,
                 at,
-                &format!("`{text}` is no percentage from 0 % to {MAX_PERCENT} %"),
+                &format!("`{text}` is not a percentage from 0 % to {MAX_PERCENT} %"),
                 None,
                 problems,
             );
         }
-        percent.map(Room::Percent)
+        percent.map(Headroom::Percent)
     }
 }
 
@@ -349,7 +341,7 @@ impl Kind for Flag {
             wrong(
                 node,
                 at,
-                &format!("{} where true or false belongs", node.what()),
+                &format!("expected true or false, found {}", node.what()),
                 None,
                 problems,
             );
@@ -374,7 +366,10 @@ impl<const MIN: u32, const MAX: u32> Kind for Number<MIN, MAX> {
             wrong(
                 node,
                 at,
-                &format!("{} where a number from {MIN} to {MAX} belongs", node.what()),
+                &format!(
+                    "expected a number from {MIN} to {MAX}, found {}",
+                    node.what()
+                ),
                 None,
                 problems,
             );
@@ -414,7 +409,7 @@ impl Kind for HostPath {
                 Ok(PathBuf::from(value))
             }
         })?;
-        Some(node.place.origin.base.join(path))
+        Some(node.location.origin.base.join(path))
     }
 }
 
@@ -504,17 +499,17 @@ impl<K: Kind> Kind for Map<K> {
             wrong(
                 node,
                 at,
-                &format!("{} where a table belongs", node.what()),
+                &format!("expected a table, found {}", node.what()),
                 None,
                 problems,
             );
             return None;
         };
         let mut read: Vec<Option<(String, K::Output)>> = Vec::new();
-        for (key, (place, child)) in table {
+        for (key, (location, child)) in table {
             let child_at = format!("{at}.{}", super::show::key_text(key));
             if let Err(what) = name(key) {
-                problems.push(Problem::new(format!("{place}: {child_at}: {what}")));
+                problems.push(Problem::new(format!("{location}: {child_at}: {what}")));
             }
             read.push(K::read(child, &child_at, problems).map(|value| (key.clone(), value)));
         }
@@ -585,13 +580,13 @@ impl<S: Section> Kind for Sub<S> {
             wrong(
                 node,
                 at,
-                &format!("{} where a table belongs", node.what()),
+                &format!("expected a table, found {}", node.what()),
                 None,
                 problems,
             );
             return None;
         };
-        S::read(&mut Reader::new(&node.place, table, at, problems))
+        S::read(&mut Reader::new(&node.location, table, at, problems))
     }
 }
 
@@ -607,7 +602,7 @@ impl<S: Section> Kind for Subs<S> {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Vec<S>> {
         let Value::Array(items) = &node.value else {
-            let what = format!("{} where tables belong (`[[{at}]]`)", node.what());
+            let what = format!("expected tables (`[[{at}]]`), found {}", node.what());
             wrong(node, at, &what, None, problems);
             return None;
         };
@@ -641,7 +636,7 @@ pub fn name(value: &str) -> Result<String, String> {
     let value = text(value)?;
     if value.len() > MAX_NAME {
         return Err(format!(
-            "{} bytes where at most {MAX_NAME} are possible",
+            "{} bytes exceeds the limit of {MAX_NAME}",
             value.len()
         ));
     }
@@ -649,11 +644,8 @@ pub fn name(value: &str) -> Result<String, String> {
         .chars()
         .find(|c| c.is_whitespace() || is_invisible(*c))
     {
-        Some(c) if c.is_whitespace() => Err(format!("`{value}` holds white space")),
-        Some(c) => Err(format!(
-            "a character that cannot be seen ({})",
-            c.escape_unicode()
-        )),
+        Some(c) if c.is_whitespace() => Err(format!("`{value}` contains white space")),
+        Some(c) => Err(format!("an invisible character ({})", c.escape_unicode())),
         None => Ok(value),
     }
 }
@@ -674,7 +666,7 @@ fn url(value: &str) -> Result<String, String> {
         Ok(value.to_owned())
     } else {
         Err(format!(
-            "`{value}` is no URL such as `https://mender.example.com`"
+            "`{value}` is not a URL such as `https://mender.example.com`"
         ))
     }
 }
@@ -691,7 +683,7 @@ fn mount_point(value: &str) -> Result<String, String> {
         Ok(value.to_owned())
     } else {
         Err(format!(
-            "`{value}` is no absolute path of a directory, such as `/boot/efi`"
+            "`{value}` is not an absolute path of a directory, such as `/boot/efi`"
         ))
     }
 }
@@ -743,18 +735,19 @@ fn disk_id(value: &str) -> Result<DiskId, String> {
         let id = u32::from_str_radix(value, 16)
             .ok()
             .filter(|id| digits && *id != 0);
-        return id
-            .map(DiskId::Mbr)
-            .ok_or_else(|| format!("`{value}` is no disk id (8 hexadecimal digits, not all 0)"));
+        return id.map(DiskId::Mbr).ok_or_else(|| {
+            format!("`{value}` is not a disk ID (8 hexadecimal digits, not all 0)")
+        });
     }
-    let bad = |_| format!("`{value}` is no disk id (8 hexadecimal digits for MBR, a GUID for GPT)");
+    let bad =
+        |_| format!("`{value}` is not a disk ID (8 hexadecimal digits for MBR, a GUID for GPT)");
     let id: Uuid = value.to_ascii_lowercase().parse().map_err(bad)?;
     not_nil(id).map(DiskId::Gpt)
 }
 
 fn not_nil(id: Uuid) -> Result<Uuid, String> {
     if id == Uuid::default() {
-        Err("a UUID of zeros".to_owned())
+        Err("the UUID is all zeros".to_owned())
     } else {
         Ok(id)
     }
@@ -768,7 +761,7 @@ fn mount_options(value: &str) -> Result<String, String> {
         Ok(value.to_owned())
     } else {
         Err(format!(
-            "`{value}` is no list of mount options such as `defaults,noatime`"
+            "`{value}` is not a list of mount options such as `defaults,noatime`"
         ))
     }
 }
@@ -785,7 +778,7 @@ fn mode(value: &str) -> Result<u16, String> {
     let mode = u16::from_str_radix(value, 8)
         .ok()
         .filter(|mode| fine && *mode <= 0o7777);
-    mode.ok_or_else(|| format!("`{value}` is no file mode such as `\"0644\"`"))
+    mode.ok_or_else(|| format!("`{value}` is not a file mode such as `\"0644\"`"))
 }
 
 #[cfg(test)]
@@ -852,7 +845,10 @@ mod tests {
             assert!(mode(bad).is_err(), "{bad}");
         }
         assert_eq!(
-            (Room::Percent(50).above(100), Room::Bytes(7).above(u64::MAX)),
+            (
+                Headroom::Percent(50).above(100),
+                Headroom::Bytes(7).above(u64::MAX)
+            ),
             (150, u64::MAX)
         );
     }

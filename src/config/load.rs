@@ -1,7 +1,7 @@
 //! Opens the files that a configuration is made of, and follows `extends`.
 
 use super::nearest::nearest;
-use super::{Config, Error, Layer, Origin, OriginKind, Place, board, boards};
+use super::{Config, ConfigError, Layer, Location, Origin, OriginKind, board, boards};
 use crate::pattern::component_matches;
 use crate::problem::{Problem, Problems};
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ const MAX_CHAIN: usize = 16;
 ///
 /// # Errors
 /// Everything that is wrong in any of them.
-pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, Error> {
+pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, ConfigError> {
     let mut loader = Loader::default();
     for file in files {
         let what = match file.to_str().and_then(board) {
@@ -36,13 +36,13 @@ pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, Error> {
     for set in sets {
         match Layer::set(set, PathBuf::new()) {
             Ok(layer) if !layer.extends().is_empty() => {
-                let problem = Problem::new("--set extends: only files can extend others");
+                let problem = Problem::new("--set extends: only a file can extend others");
                 loader
                     .problems
                     .push(problem.hint("name the board or file with --config"));
             }
             Ok(layer) => loader.layers.push(layer),
-            Err(Error(problems)) => loader.problems.0.extend(problems.0),
+            Err(ConfigError(problems)) => loader.problems.0.extend(problems.0),
         }
     }
     let Loader {
@@ -51,10 +51,10 @@ pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, Error> {
         ..
     } = loader;
     match Config::from_layers(layers) {
-        Ok(config) => problems.check().map(|()| config).map_err(Error),
-        Err(Error(more)) => {
+        Ok(config) => problems.check().map(|()| config).map_err(ConfigError),
+        Err(ConfigError(more)) => {
             problems.0.extend(more.0);
-            Err(Error(problems))
+            Err(ConfigError(problems))
         }
     }
 }
@@ -63,7 +63,7 @@ pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, Error> {
 ///
 /// # Errors
 /// Everything that is wrong in the result.
-pub fn beneath(name: &str, config: &Config) -> Result<Config, Error> {
+pub fn beneath(name: &str, config: &Config) -> Result<Config, ConfigError> {
     let mut loader = Loader::default();
     loader.add(What::Board(name.to_owned()), None);
     loader.problems.check()?;
@@ -79,9 +79,9 @@ enum What {
 
 impl What {
     /// What `name`, written at `place`, means.
-    fn named(name: &str, place: &Place) -> Self {
+    fn named(name: &str, location: &Location) -> Self {
         if name.contains('/') || name.ends_with(".toml") {
-            Self::File(place.origin.base.join(name))
+            Self::File(location.origin.base.join(name))
         } else {
             Self::Board(name.to_owned())
         }
@@ -147,13 +147,15 @@ fn unreadable(path: &Path, error: &io::Error) -> Problem {
 }
 
 fn unknown_board(name: &str) -> Problem {
-    let problem = Problem::new(format!("no built-in board is called `{name}`"));
+    let problem = Problem::new(format!("no built-in board is named `{name}`"));
     problem.hint(match nearest(name, boards()) {
         Some(near) => {
-            format!("did you mean `{near}`? A file ends in `.toml` or is written with a `/`")
+            format!(
+                "did you mean `{near}`? The path of a file must end in `.toml` or contain a `/`"
+            )
         }
         None => format!(
-            "there are {}; a file ends in `.toml` or is written with a `/`",
+            "the built-in boards are {}; the path of a file must end in `.toml` or contain a `/`",
             boards().collect::<Vec<_>>().join(", ")
         ),
     })
@@ -166,7 +168,7 @@ fn read_file(path: &Path) -> io::Result<String> {
         .read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE {
         return Err(io::Error::other(format!(
-            "more than {MAX_FILE} bytes, which is no configuration"
+            "more than {MAX_FILE} bytes, the limit for a configuration"
         )));
     }
     Ok(text)
@@ -186,9 +188,9 @@ struct Loader {
 impl Loader {
     /// Lays down `what` after all that it extends. `from` is the place that names it; what the user
     /// named is laid down even when it was before.
-    fn add(&mut self, what: What, from: Option<&Place>) {
+    fn add(&mut self, what: What, from: Option<&Location>) {
         let identity = what.identity();
-        let at = from.map_or_else(String::new, |place| format!("{place}: "));
+        let at = from.map_or_else(String::new, |location| format!("{location}: "));
         if let Some(start) = self.chain.iter().position(|(open, _)| *open == identity) {
             let names: Vec<&str> = self.chain[start..]
                 .iter()
@@ -203,7 +205,7 @@ impl Loader {
         }
         if self.chain.len() >= MAX_CHAIN {
             self.problems.push(Problem::new(format!(
-                "{at}more than {MAX_CHAIN} files extend one another"
+                "{at}`extends` is nested more than {MAX_CHAIN} files deep"
             )));
             return;
         }
@@ -220,8 +222,8 @@ impl Loader {
         match parsed {
             Ok(layer) => {
                 self.chain.push((identity.clone(), what.show()));
-                for (place, name) in layer.extends() {
-                    self.add(What::named(&name, &place), Some(&place));
+                for (location, name) in layer.extends() {
+                    self.add(What::named(&name, &location), Some(&location));
                 }
                 self.chain.pop();
                 self.done.insert(identity);

@@ -19,17 +19,17 @@ mod words;
 
 pub use boards::{board, boards, built_in};
 pub use doc::{example, manual};
-pub use kind::{Device, DiskId, FilePath, Room, Secret, name};
+pub use kind::{Device, DiskId, FilePath, Headroom, Secret, name};
 pub use load::{beneath, expand, load};
-pub use node::{Origin, OriginKind, Place};
+pub use node::{Location, Origin, OriginKind};
 pub use schema::{
     Accept, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay, OwnerRule,
     Raw, Root, Rootfs, Server, Storage,
 };
 pub use show::{Setting, quoted};
 pub use words::{
-    BootloaderChoice, Compression, EnvironmentPlace, ImageFormat, MaintainerScript, Proof, SlotB,
-    Source, TableChoice, Target,
+    BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
+    OverlayTarget, Proof, RawSource, SlotB, TableChoice,
 };
 
 use crate::problem::{Problem, Problems};
@@ -42,9 +42,9 @@ use std::sync::Arc;
 /// Everything that is wrong with a configuration. Whoever reports it exits with status 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
-pub struct Error(pub Problems);
+pub struct ConfigError(pub Problems);
 
-impl From<Problems> for Error {
+impl From<Problems> for ConfigError {
     fn from(problems: Problems) -> Self {
         Self(problems)
     }
@@ -72,14 +72,14 @@ impl Layer {
     ///
     /// # Errors
     /// Every place where the text is no TOML.
-    pub fn parse(text: &str, origin: Origin) -> Result<Self, Error> {
+    pub fn parse(text: &str, origin: Origin) -> Result<Self, ConfigError> {
         if text.len() > MAX_TEXT {
             let message = format!(
-                "{}: {} bytes, where no configuration has more than {MAX_TEXT}",
+                "{}: {} bytes exceeds the limit of {MAX_TEXT} for a configuration",
                 origin.name,
                 text.len()
             );
-            return Err(Error(Problem::new(message).into()));
+            return Err(ConfigError(Problem::new(message).into()));
         }
         Self::new(node::parse(text, &Arc::new(origin))?)
     }
@@ -89,13 +89,13 @@ impl Layer {
     ///
     /// # Errors
     /// When it has not that form.
-    pub fn set(argument: &str, base: PathBuf) -> Result<Self, Error> {
+    pub fn set(argument: &str, base: PathBuf) -> Result<Self, ConfigError> {
         Self::new(node::parse_set(argument, base)?)
     }
 
     /// The layer with every key under its present name, so that layers merge whichever name they
     /// use.
-    fn new(mut node: Node) -> Result<Self, Error> {
+    fn new(mut node: Node) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         keys::resolve_aliases(&mut node, "", &Config::keys(), &mut problems);
         problems.check()?;
@@ -103,9 +103,9 @@ impl Layer {
     }
 
     /// What the layer builds upon, each with the place where it says so.
-    fn extends(&self) -> Vec<(Place, String)> {
+    fn extends(&self) -> Vec<(Location, String)> {
         let entry = |node: &Node| match &node.value {
-            Value::String(name) => Some((node.place.clone(), name.clone())),
+            Value::String(name) => Some((node.location.clone(), name.clone())),
             _ => None,
         };
         match self.0.get("extends") {
@@ -124,7 +124,7 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, Error> {
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let origin = Origin {
             kind: OriginKind::File,
             name: "configuration".into(),
@@ -138,13 +138,13 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong, in each layer and in the result.
-    pub fn from_layers(layers: Vec<Layer>) -> Result<Self, Error> {
+    pub fn from_layers(layers: Vec<Layer>) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         let mut merged = Node::empty(&DEFAULT);
         let mut boards = Vec::new();
         for Layer(node) in layers {
             boards.extend(
-                node.place
+                node.location
                     .origin
                     .board()
                     .filter(|name| !boards.contains(name)),
@@ -159,7 +159,9 @@ impl Config {
         let config = read(&merged, &mut problems);
         problems.check()?;
         let Some(mut config) = config else {
-            return Err(Error(Problem::new("configuration: unreadable").into()));
+            return Err(ConfigError(
+                Problem::new("configuration: unreadable").into(),
+            ));
         };
         config.source = Some(Merged {
             node: merged,
@@ -173,7 +175,7 @@ impl Config {
     ///
     /// # Errors
     /// Everything that is wrong in the result.
-    fn above(&self, mut layers: Vec<Layer>) -> Result<Self, Error> {
+    fn above(&self, mut layers: Vec<Layer>) -> Result<Self, ConfigError> {
         layers.extend(
             self.source
                 .as_ref()
@@ -195,7 +197,7 @@ impl Config {
 
 fn read(node: &Node, problems: &mut Problems) -> Option<Config> {
     match &node.value {
-        Value::Table(table) => Config::read(&mut Reader::new(&node.place, table, "", problems)),
+        Value::Table(table) => Config::read(&mut Reader::new(&node.location, table, "", problems)),
         _ => None,
     }
 }

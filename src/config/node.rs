@@ -48,7 +48,7 @@ impl Origin {
 
 /// The position of a value or key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// The file or argument.
     pub origin: Arc<Origin>,
     /// The line, counted from 1.
@@ -57,7 +57,7 @@ pub struct Place {
     pub column: usize,
 }
 
-impl Place {
+impl Location {
     /// The beginning of an origin.
     pub(super) fn start(origin: &Arc<Origin>) -> Self {
         Self {
@@ -68,7 +68,7 @@ impl Place {
     }
 }
 
-impl Place {
+impl Location {
     /// The place and the key whose value stands there; `--set` has named the key already.
     #[must_use]
     pub fn with_key(&self, key: &str) -> String {
@@ -79,7 +79,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.origin.kind {
             OriginKind::File | OriginKind::Board => {
@@ -93,7 +93,7 @@ impl fmt::Display for Place {
 /// A value and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Node {
-    pub(super) place: Place,
+    pub(super) location: Location,
     pub(super) value: Value,
     /// The text as typed, of values that come from `--set`: `artifact.name=1.0` means a name though
     /// TOML sees a number.
@@ -113,13 +113,13 @@ pub(super) enum Value {
 }
 
 /// The children of a table by key, with the place of the key.
-pub(super) type Table = BTreeMap<String, (Place, Node)>;
+pub(super) type Table = BTreeMap<String, (Location, Node)>;
 
 impl Node {
     /// A value at a place.
-    pub(super) fn new(place: Place, value: Value) -> Self {
+    pub(super) fn new(location: Location, value: Value) -> Self {
         Self {
-            place,
+            location,
             value,
             typed: None,
         }
@@ -127,7 +127,7 @@ impl Node {
 
     /// An empty table.
     pub(super) fn empty(origin: &Arc<Origin>) -> Self {
-        Self::new(Place::start(origin), Value::Table(Table::new()))
+        Self::new(Location::start(origin), Value::Table(Table::new()))
     }
 
     /// What kind of value this is, with its article.
@@ -161,10 +161,10 @@ impl Node {
                     ..
                 },
             ) => {
-                for (key, (place, node)) in above {
+                for (key, (location, node)) in above {
                     match below.get_mut(&key) {
                         Some((_, old)) => old.merge(node),
-                        None => drop(below.insert(key, (place, node))),
+                        None => drop(below.insert(key, (location, node))),
                     }
                 }
             }
@@ -177,7 +177,7 @@ impl Node {
             ) if tables(below) && tables(&above) => {
                 let new: Vec<Self> = above
                     .into_iter()
-                    .filter(|item| below.iter().all(|there| there.place != item.place))
+                    .filter(|item| below.iter().all(|there| there.location != item.location))
                     .collect();
                 below.extend(new);
             }
@@ -213,7 +213,7 @@ impl<'t> Lines<'t> {
         }
     }
 
-    fn place(&self, span: &Range<usize>) -> Place {
+    fn location(&self, span: &Range<usize>) -> Location {
         let line = self
             .starts
             .partition_point(|start| *start <= span.start)
@@ -224,7 +224,7 @@ impl<'t> Lines<'t> {
             .get(start..span.start)
             .map_or(0, |text| text.chars().count())
             + 1;
-        Place {
+        Location {
             origin: Arc::clone(self.origin),
             line,
             column,
@@ -241,15 +241,15 @@ pub(super) fn parse(text: &str, origin: &Arc<Origin>) -> Result<Node, Problems> 
     let (root, errors) = DeTable::parse_recoverable(text);
     let mut problems = Problems::default();
     for error in errors {
-        let place = lines.place(&error.span().unwrap_or(0..0));
+        let location = lines.location(&error.span().unwrap_or(0..0));
         problems.push(Problem::new(format!(
-            "{place}: {}",
+            "{location}: {}",
             one_line(error.message())
         )));
     }
     problems.check()?;
     let value = table(root.get_ref(), &lines, 0)?;
-    Ok(Node::new(Place::start(origin), value))
+    Ok(Node::new(Location::start(origin), value))
 }
 
 /// Reads `key.path=value`. What is no TOML value is taken as a string.
@@ -265,28 +265,28 @@ pub(super) fn parse_set(argument: &str, base: PathBuf) -> Result<Node, Problems>
         base,
     });
     let form = || {
-        let problem = Problem::new(format!("{}: no key and value", origin.name));
-        Problems::from(problem.hint("write key.path=value, such as `--set root.size=2GiB`"))
+        let problem = Problem::new(format!("{}: expected KEY=VALUE", origin.name));
+        Problems::from(problem.hint("for example `--set root.size=2GiB`"))
     };
     if key.len() == argument.len() {
         return Err(form());
     }
     let mut path = key_path(key).ok_or_else(form)?;
-    let place = Place::start(&origin);
+    let location = Location::start(&origin);
     let text = text.trim();
     let value = match DeValue::parse(text) {
-        Ok(parsed) => value(parsed.get_ref(), &place, &Lines::new(text, &origin), 0)?,
+        Ok(parsed) => value(parsed.get_ref(), &location, &Lines::new(text, &origin), 0)?,
         Err(_) => Value::String(text.to_owned()),
     };
     let mut node = Node {
-        place: place.clone(),
+        location: location.clone(),
         value,
         typed: Some(text.to_owned()),
     };
     while let Some(name) = path.pop() {
         node = Node::new(
-            place.clone(),
-            Value::Table(Table::from([(name, (place.clone(), node))])),
+            location.clone(),
+            Value::Table(Table::from([(name, (location.clone(), node))])),
         );
     }
     Ok(node)
@@ -316,30 +316,32 @@ fn one_line(message: &str) -> String {
 fn table(from: &DeTable<'_>, lines: &Lines<'_>, depth: usize) -> Result<Value, Problems> {
     let mut out = Table::new();
     for (key, child) in from {
-        let key_place = lines.place(&key.span());
-        let place = lines.place(&child.span());
+        let key_location = lines.location(&key.span());
+        let location = lines.location(&child.span());
         let name: &DeString<'_> = key.get_ref();
-        let value = value(child.get_ref(), &place, lines, depth + 1)?;
-        out.insert(name.to_string(), (key_place, Node::new(place, value)));
+        let value = value(child.get_ref(), &location, lines, depth + 1)?;
+        out.insert(name.to_string(), (key_location, Node::new(location, value)));
     }
     Ok(Value::Table(out))
 }
 
 fn value(
     from: &DeValue<'_>,
-    place: &Place,
+    location: &Location,
     lines: &Lines<'_>,
     depth: usize,
 ) -> Result<Value, Problems> {
     if depth > MAX_DEPTH {
-        return Err(Problem::new(format!("{place}: nested deeper than {MAX_DEPTH} levels")).into());
+        return Err(
+            Problem::new(format!("{location}: nested deeper than {MAX_DEPTH} levels")).into(),
+        );
     }
     Ok(match from {
         DeValue::String(text) => Value::String(text.to_string()),
         DeValue::Integer(number) => {
             let parsed = i64::from_str_radix(number.as_str(), number.radix());
             Value::Integer(
-                parsed.map_err(|_| Problem::new(format!("{place}: {number} is too large")))?,
+                parsed.map_err(|_| Problem::new(format!("{location}: {number} is too large")))?,
             )
         }
         DeValue::Boolean(flag) => Value::Boolean(*flag),
@@ -348,10 +350,10 @@ fn value(
         DeValue::Array(items) => {
             let mut out = Vec::new();
             for item in items {
-                let place = lines.place(&item.span());
+                let location = lines.location(&item.span());
                 out.push(Node::new(
-                    place.clone(),
-                    value(item.get_ref(), &place, lines, depth + 1)?,
+                    location.clone(),
+                    value(item.get_ref(), &location, lines, depth + 1)?,
                 ));
             }
             Value::Array(out)
@@ -380,11 +382,11 @@ mod tests {
             "# é\n[root]\nsize = \"1\"\n  list = [\n 1, 'ü', 2]\n",
         );
         let root = node.get("root").unwrap();
-        assert_eq!(root.get("size").unwrap().place.to_string(), "a.toml:3:8");
+        assert_eq!(root.get("size").unwrap().location.to_string(), "a.toml:3:8");
         let Value::Array(items) = &root.get("list").unwrap().value else {
             panic!("no list")
         };
-        assert_eq!(items[2].place.to_string(), "a.toml:5:10");
+        assert_eq!(items[2].location.to_string(), "a.toml:5:10");
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! Every key that there is.
+//! Every key of the configuration.
 
 use super::Merged;
 use super::keys::{Fallback, Key, Reader, Section, kebab, keys};
 use super::kind::{
     Device, Disk, DiskId, DiskName, EitherPath, FilePath, Flag, Glob, Headroom, Hidden, HostPath,
-    Id, Kind, List, Map, Mode, MountPoint, Name, Number, Offset, OneOf, Options, Room, Secret,
-    Size, Some1, Sub, Subs, Text, Url,
+    Id, Kind, List, Map, Mode, MountPoint, Name, Number, Offset, OneOf, Options, Secret, Size,
+    SizeOrPercent, Some1, Sub, Subs, Text, Url,
 };
 use super::words::{
-    BootloaderChoice, Compression, EnvironmentPlace, ImageFormat, MaintainerScript, Proof, SlotB,
-    Source, TableChoice, Target,
+    BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
+    OverlayTarget, Proof, RawSource, SlotB, TableChoice,
 };
 use crate::pattern::Pattern;
 use crate::platform::{Architecture, Firmware};
@@ -17,321 +17,325 @@ use crate::stamp::Uuid;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Seconds in a year: no poll interval is longer.
+/// Seconds in a year, the longest poll interval.
 const YEAR: u32 = 31_536_000;
 
 keys! {
-    /// What the user wants, as the user wrote it: `None` is left to the plan.
+    /// The configuration as the user wrote it. The plan decides keys that are `None`.
     pub struct Config {
-        /// What this file builds upon: built-in boards by name, other files by path (ending in
-        /// `.toml` or with a `/`), relative to this file. They are laid down in this order, then
-        /// this file on top. A file that is named twice counts once, where it comes first.
+        /// The files that this one builds on: built-in boards by name, other files by path (ending
+        /// in `.toml` or containing a `/`), relative to this file. They are applied in this order,
+        /// then this file. A file that is named more than once is applied once, at its first place.
         extends: Vec<String> => List<Text> { default "[]" }
         /// The devices that the image is for.
         board: Board => Sub<Board> { default "{}" }
         /// The disk of the device.
         storage: Storage => Sub<Storage> { default "{}" }
-        /// The boot partition: the EFI system partition, or where the firmware and U-Boot are.
+        /// The boot partition: the EFI system partition, or the partition that holds the firmware
+        /// and U-Boot.
         boot: Boot => Sub<Boot> { default "{}" }
-        /// The two root partitions, of which one runs and the other takes the next update.
+        /// The two root partitions. One is running; the other receives the next update.
         root: Root => Sub<Root> { default "{}" }
-        /// The data partition, which updates leave alone.
+        /// The data partition, which updates do not touch.
         data: Data => Sub<Data> { default "{}" }
-        /// Changes of the root filesystem.
+        /// Changes to the root filesystem.
         rootfs: Rootfs => Sub<Rootfs> { default "{}" }
-        /// Directories that are laid over a filesystem where their conditions hold.
+        /// Directories to copy over a filesystem if their conditions match.
         overlay: Vec<Overlay> => Subs<Overlay> { default "[]" }
-        /// Bytes that are written beside the partitions, such as a boot loader where the processor
-        /// looks for it.
+        /// Data to write outside the partitions, such as a boot loader at the offset where the
+        /// processor expects it.
         raw: Vec<Raw> => Subs<Raw> { default "[]" }
-        /// Programs of yours that take part in a conversion.
+        /// Your own programs that take part in a conversion.
         hooks: Hooks => Sub<Hooks> { default "{}" }
         /// The update client.
         client: Client => Sub<Client> { default "{}" }
-        /// The server that the update client asks.
+        /// The server that the update client connects to.
         server: Server => Sub<Server> { default "{}" }
         /// The update Artifact.
         artifact: Artifact => Sub<Artifact> { default "{}" }
-        /// What is written.
+        /// The files that are written.
         output: Output => Sub<Output> { default "{}" }
         plus source: Option<Merged>;
     }
 
     /// The devices that the image is for.
     pub struct Board {
-        /// The device types that the Artifact may be installed on. The first is the one that the
-        /// image gives its device, and the one that disk and partition ids are derived from.
+        /// The device types that the Artifact may be installed on. The image gives its device the
+        /// first one; disk and partition IDs are derived from it too.
         device_type: Option<Vec<String>> => Some1<Name> {
-            unset "that of the built-in board that is recognised in the golden image", like "[\"qemux86-64\"]"
+            unset "that of the built-in board that matches the golden image", like "[\"qemux86-64\"]"
         }
-        /// What it is, for the list of boards.
+        /// A short description, for the list of boards.
         title: Option<String> => Text { unset "none", like "\"a gateway with two radios\"" }
-        /// The architectures of which the golden image must be one; none for any.
+        /// The architectures that the golden image may have; empty for any.
         architecture: Vec<Architecture> => List<OneOf<Architecture>> { default "[]" }
-        /// What must be able to start the golden image.
-        firmware: Option<Firmware> => OneOf<Firmware> { unset "not compared with the image", like "\"uefi\"" }
-        /// The systems of which the golden image must be one, by `os-release`: `debian`,
-        /// `bookworm`, `12` or `debian-12`; none for any.
+        /// The firmware that must be able to boot the golden image.
+        firmware: Option<Firmware> => OneOf<Firmware> { unset "not checked", like "\"uefi\"" }
+        /// The systems that the golden image may have, by `os-release`: `debian`, `bookworm`, `12`
+        /// or `debian-12`; empty for any.
         release: Vec<String> => List<Name> { default "[]" }
-        /// What makers of images call the board, such as `BOARD` in Armbian's
+        /// The names that image builders use for the board, such as `BOARD` in Armbian's
         /// `/etc/armbian-release`.
         models: Vec<String> => List<Name> { default "[]" }
-        /// Whether a built-in board is chosen for every image that fits, where none is named.
+        /// Whether this built-in board is selected for every image that matches it if no board is
+        /// named.
         automatic: bool => Flag { default "false" }
-        /// How well it is known that converted images work.
+        /// How well converted images are known to work.
         proof: Proof => OneOf<Proof> { default "\"untested\"" }
     }
 
     /// The disk of the device.
     pub struct Storage {
-        /// The size of the disk image. The two root partitions share what the other partitions
-        /// leave.
+        /// The size of the disk image. The two root partitions share the space that the other
+        /// partitions leave.
         size: u64 => Size { default "\"8 GiB\"" }
-        /// Every partition begins at a multiple of this: a power of two from 1 MiB to 1 GiB.
+        /// The alignment of every partition: a power of two from 1 MiB to 1 GiB.
         alignment: u64 => Size { default "\"8 MiB\"" }
-        /// The kind of partition table.
+        /// The type of partition table.
         table: TableChoice => OneOf<TableChoice> { default "\"keep\"" }
-        /// How the device names the disk, in `fstab`, on the kernel's command line and for the
-        /// update client: by the ids of its partitions, or as the kernel does.
+        /// How the device refers to its partitions in `fstab`, on the kernel command line and in
+        /// the configuration of the update client: by partition ID, or by kernel device name.
         device: Device => DiskName { default "\"partuuid\"" }
-        /// The identity of the disk. It must never change between releases for the same devices.
+        /// The ID of the disk. It must never change between releases for the same devices.
         disk_id: Option<DiskId> => Disk { unset "derived from the device type", like "\"8f2c11d0\"" }
-        /// The unique GUIDs of partitions in a GPT. With an MBR they have no effect.
+        /// The unique partition GUIDs of a GPT. Ignored for an MBR.
         ids: Ids => Sub<Ids> { default "{}" }
     }
 
-    /// The unique GUIDs of partitions in a GPT. They must never change between releases for the
-    /// same devices. With an MBR they have no effect.
+    /// The unique partition GUIDs of a GPT. They must never change between releases for the same
+    /// devices. Ignored for an MBR.
     pub struct Ids {
-        /// Of the boot partition.
+        /// The GUID of the boot partition.
         boot: Option<Uuid> => Id { unset "derived from the device type", like "\"0c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b01\"" }
-        /// Of the first root partition.
+        /// The GUID of the first root partition.
         root_a: Option<Uuid> => Id { unset "derived from the device type", like "\"0c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b02\"" }
-        /// Of the second root partition.
+        /// The GUID of the second root partition.
         root_b: Option<Uuid> => Id { unset "derived from the device type", like "\"0c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b03\"" }
-        /// Of the data partition.
+        /// The GUID of the data partition.
         data: Option<Uuid> => Id { unset "derived from the device type", like "\"0c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b04\"" }
     }
 
-    /// The boot partition: the EFI system partition, or where the firmware and U-Boot are.
+    /// The boot partition: the EFI system partition, or the partition that holds the firmware and
+    /// U-Boot.
     pub struct Boot {
         /// The size of the partition.
-        size: Option<u64> => Size { unset "40 MiB, or that of the golden image's boot partition where it is larger", like "\"64 MiB\"" }
+        size: Option<u64> => Size { unset "40 MiB, or the size of the golden image's boot partition if that is larger", like "\"64 MiB\"" }
         /// The number of the golden image's boot partition.
-        partition: Option<u32> => Number<1, 128> { unset "found by type and content", like "1" }
-        /// Where it is mounted on the device.
-        mount: Option<String> => MountPoint { unset "where the golden image mounts it; where that does not say, `/boot/efi` with GRUB, `/boot/firmware` on a Raspberry Pi, `/uboot` with another U-Boot", like "\"/boot/efi\"" }
-        /// What starts the kernel.
+        partition: Option<u32> => Number<1, 128> { unset "detected by type and content", like "1" }
+        /// The mount point on the device.
+        mount: Option<String> => MountPoint { unset "the mount point in the golden image; if it has none, `/boot/efi` with GRUB, `/boot/firmware` on a Raspberry Pi, `/uboot` with U-Boot on other boards", like "\"/boot/efi\"" }
+        /// The boot loader that starts the kernel.
         bootloader: BootloaderChoice => OneOf<BootloaderChoice> { default "\"auto\"" }
-        /// A U-Boot for the board, where the firmware of a Raspberry Pi starts it.
+        /// A U-Boot binary for boards on which the Raspberry Pi firmware starts U-Boot.
         u_boot: Option<PathBuf> => HostPath { unset "that of the golden image", like "\"u-boot.bin\"" }
-        /// The end of the names of the kernels that U-Boot starts, where the image has kernels for
+        /// The suffix of the kernel versions that U-Boot starts, for images with kernels for
         /// several machines.
-        kernel_flavor: Option<String> => Name { unset "what suits the board, else that of the newest kernel", like "\"rpi-v8\"" }
-        /// Where U-Boot's environment is kept.
-        environment: EnvironmentPlace => OneOf<EnvironmentPlace> { default "\"files\"" }
-        /// The size of each copy of a raw environment, as U-Boot was built for it. The first begins
-        /// at the first multiple of `storage.alignment`, the second at the next; both are empty in
-        /// the image, and U-Boot fills them on its first start.
+        kernel_flavor: Option<String> => Name { unset "that of the board, otherwise that of the newest kernel", like "\"rpi-v8\"" }
+        /// Where the U-Boot environment is stored.
+        environment: EnvironmentLocation => OneOf<EnvironmentLocation> { default "\"files\"" }
+        /// The size of each copy of a raw environment, as compiled into U-Boot. The first copy
+        /// begins at the first multiple of `storage.alignment`, the second copy at the next. Both
+        /// are empty in the image; U-Boot fills them on its first start.
         environment_size: u64 => Size { default "\"16 KiB\"" }
-        /// Whether what lies in front of the golden image's first partition is copied: the boot
-        /// loader of boards that look for it there.
-        copy_gap: Option<bool> => Flag { unset "only with U-Boot, and not for a Raspberry Pi", like "true" }
-        /// Its mount options in `fstab`; `sync` is added, since the environment of the boot loader
-        /// is there.
+        /// Whether to copy the data before the golden image's first partition: the boot loader of
+        /// boards that load it from there.
+        copy_gap: Option<bool> => Flag { unset "only with U-Boot, and not on a Raspberry Pi", like "true" }
+        /// The mount options in `fstab`. `sync` is added because the boot loader's environment is
+        /// on this partition.
         options: Option<String> => Options { unset "those of the golden image", like "\"defaults,sync\"" }
     }
 
-    /// The two root partitions, of which one runs and the other takes the next update.
+    /// The two root partitions. One is running; the other receives the next update.
     pub struct Root {
-        /// The size of the root filesystem, which may be smaller than its partition; `headroom`
-        /// then has no effect.
-        size: Option<u64> => Size { unset "from `headroom`", like "\"2 GiB\"" }
-        /// How much larger the root filesystem is than what its files need: room for what changes
-        /// on the device.
-        headroom: Room => Headroom { default "\"50 %\"" }
+        /// The size of the root filesystem, which may be smaller than its partition. Overrides
+        /// `headroom`.
+        size: Option<u64> => Size { unset "determined by `headroom`", like "\"2 GiB\"" }
+        /// How much larger the root filesystem is than its files require, as room for changes on
+        /// the device.
+        headroom: Headroom => SizeOrPercent { default "\"50 %\"" }
         /// The number of the golden image's root partition.
-        partition: Option<u32> => Number<1, 128> { unset "found by type and content", like "2" }
-        /// What the second partition holds on a fresh device.
+        partition: Option<u32> => Number<1, 128> { unset "detected by type and content", like "2" }
+        /// The content of the second root partition on a new device.
         slot_b: SlotB => OneOf<SlotB> { default "\"copy\"" }
-        /// Arguments that are added to the kernel's command line.
+        /// Arguments to add to the kernel command line.
         kernel_args: Vec<String> => List<Text> { default "[]" }
         /// The mount options in `fstab`.
         options: Option<String> => Options { unset "those of the golden image", like "\"defaults,noatime\"" }
-        /// The pass in which `fsck` looks at the filesystem at boot; 0 for never.
+        /// The `fsck` pass number in `fstab`; 0 for no check at boot.
         fsck_pass: u32 => Number<0, 2> { default "1" }
         /// The UUID of the root filesystem, the same in both partitions.
         uuid: Option<Uuid> => Id { unset "derived from the device type", like "\"3a9e1d52-8c44-4b5e-b5a7-2f1d6f3c7e10\"" }
     }
 
-    /// The data partition, which updates leave alone.
+    /// The data partition, which updates do not touch.
     pub struct Data {
         /// The size of the partition in the image.
         size: u64 => Size { default "\"128 MiB\"" }
-        /// Directories whose files go onto the data partition, in this order; the top of each is
-        /// `/data`.
+        /// Directories to copy to the data partition, in this order. The top of each directory
+        /// becomes `/data`.
         overlay: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// Who owns what these bring, where it is not root. Of several rules for a path the last
-        /// one counts.
+        /// The owners of files from these directories, if not root. If several rules match a path,
+        /// the last one applies.
         owner: Vec<OwnerRule> => Subs<OwnerRule> { default "[]" }
         /// Whether the partition grows to the end of the device's disk on the first boot.
         grow: bool => Flag { default "true" }
-        /// Its mount options in `fstab`.
+        /// The mount options in `fstab`.
         options: Option<String> => Options { unset "`defaults`", like "\"defaults,noatime\"" }
-        /// The pass in which `fsck` looks at the filesystem at boot; 0 for never.
+        /// The `fsck` pass number in `fstab`; 0 for no check at boot.
         fsck_pass: u32 => Number<0, 2> { default "2" }
         /// The UUID of the data filesystem.
         uuid: Option<Uuid> => Id { unset "derived from the device type", like "\"3a9e1d52-8c44-4b5e-b5a7-2f1d6f3c7e11\"" }
     }
 
-    /// Changes of the root filesystem.
+    /// Changes to the root filesystem.
     pub struct Rootfs {
-        /// Directories whose files are laid over the root filesystem, in this order. Files carry
-        /// the permission bits that they have in the directory, belong to root and carry the time
-        /// of the conversion; directories of the golden image keep their owner and mode; symbolic
-        /// links of the golden image to directories are followed. Nothing is ever deleted.
+        /// Directories to copy over the root filesystem, in this order. Files keep the permission
+        /// bits that they have in the directory, belong to root and get the time of the conversion.
+        /// Directories that exist in the golden image keep their owner and mode, and symbolic links
+        /// to directories in the golden image are followed. Nothing is ever deleted.
         overlays: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// Who owns what overlays bring, where it is not root. Of several rules for a path the last
-        /// one counts.
+        /// The owners of files from overlays, if not root. If several rules match a path, the last
+        /// one applies.
         owner: Vec<OwnerRule> => Subs<OwnerRule> { default "[]" }
     }
 
-    /// Directories that are laid over a filesystem, in this order and after those of
-    /// `rootfs.overlays` and `data.overlay`, by the same rules. One is left out where a condition
-    /// does not hold; conditions that are not set always hold.
+    /// Directories to copy over a filesystem, in this order, after those of `rootfs.overlays` and
+    /// `data.overlay` and by the same rules. Applied only if all conditions that are set match.
     pub struct Overlay {
         /// The directory.
         dir: PathBuf => HostPath { required like "\"overlay\"" }
-        /// The filesystem. On the boot partition names differ in more than case.
-        target: Target => OneOf<Target> { default "\"rootfs\"" }
-        /// The boards: one of them is a device type of the image or a built-in board that the
-        /// configuration builds upon.
+        /// The filesystem. On the boot partition, names must not differ only in case.
+        target: OverlayTarget => OneOf<OverlayTarget> { default "\"rootfs\"" }
+        /// Condition: one of these is a device type of the image, or a built-in board that the
+        /// configuration builds on.
         board: Vec<String> => List<Name> { default "[]" }
-        /// The architectures of which the image has one.
+        /// Condition: the image has one of these architectures.
         arch: Vec<Architecture> => List<OneOf<Architecture>> { default "[]" }
-        /// The systems of which the image is one, as in `board.release`.
+        /// Condition: the image has one of these systems, written as in `board.release`.
         release: Vec<String> => List<Name> { default "[]" }
     }
 
-    /// Bytes that are written beside the partitions, such as a boot loader where the processor
-    /// looks for it. Conditions are those of `[[overlay]]`. What would meet a partition, the
-    /// partition table, an environment of the boot loader or another of these is refused.
+    /// Data to write outside the partitions, such as a boot loader at the offset where the
+    /// processor expects it. The conditions are those of `[[overlay]]`. Anything that overlaps a
+    /// partition, the partition table, an environment of the boot loader or another `[[raw]]` is
+    /// refused.
     pub struct Raw {
         /// The file.
         file: FilePath => EitherPath { required like "\"u-boot-sunxi-with-spl.bin\"" }
-        /// Where it is read from; in the image its path is absolute.
-        from: Source => OneOf<Source> { default "\"host\"" }
-        /// Where it begins on the disk.
+        /// Where the file is. Paths in the image must be absolute.
+        from: RawSource => OneOf<RawSource> { default "\"host\"" }
+        /// The offset on the disk.
         offset: u64 => Offset { required like "\"8 KiB\"" }
-        /// The boards: one of them is a device type of the image or a built-in board that the
-        /// configuration builds upon.
+        /// Condition: one of these is a device type of the image, or a built-in board that the
+        /// configuration builds on.
         board: Vec<String> => List<Name> { default "[]" }
-        /// The architectures of which the image has one.
+        /// Condition: the image has one of these architectures.
         arch: Vec<Architecture> => List<OneOf<Architecture>> { default "[]" }
-        /// The systems of which the image is one, as in `board.release`.
+        /// Condition: the image has one of these systems, written as in `board.release`.
         release: Vec<String> => List<Name> { default "[]" }
     }
 
-    /// Programs of yours that take part in a conversion, as the user who converts;
-    /// [hooks.md](hooks.md) says what they are told and what they may do. `plan` names them and
-    /// runs none.
+    /// Your own programs that take part in a conversion. They run as the user who converts;
+    /// [hooks.md](hooks.md) describes their input and what they may do. `plan` lists them but does
+    /// not run them.
     pub struct Hooks {
-        /// Before the edits: what they stage is laid over the golden image like an overlay.
+        /// Programs to run before the edits. The files that they stage are copied over the golden
+        /// image like an overlay.
         before_edits: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// After the edits: what they stage is laid over the result, where it may not replace what
-        /// the integration wrote.
+        /// Programs to run after the edits. The files that they stage are copied over the result,
+        /// but may not replace files that goldsmith has written.
         after_edits: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// After the image and the Artifact were written and checked, before they get their names:
-        /// what they stage is put beside them.
+        /// Programs to run once the image and the Artifact have been written and checked, before
+        /// they get their names. The files that they stage are published with them.
         after_image: Vec<PathBuf> => List<HostPath> { default "[]" }
     }
 
-    /// Who owns what overlays bring, where it is not root. Of several rules for a path the last one
-    /// counts.
+    /// The owners of files from overlays, if not root. If several rules match a path, the last one
+    /// applies.
     pub struct OwnerRule {
-        /// The paths in the overlay, from its top: `*` stands for any characters within a name, `?`
-        /// for one, a name `**` for any number of directories, none included (`/home/user/**` names
-        /// `/home/user` too).
+        /// A pattern for paths in the overlay, from its top: `*` matches any characters within a
+        /// name, `?` matches one, and `**` as a whole name matches any number of directories,
+        /// including none (`/home/user/**` matches `/home/user` too).
         path: Pattern => Glob { required like "\"/home/user/**\"" }
-        /// The number of the user.
+        /// The user ID.
         uid: u32 => Number<0, 4_294_967_294> { default "0" }
-        /// The number of the group.
+        /// The group ID.
         gid: u32 => Number<0, 4_294_967_294> { default "0" }
-        /// The permission bits, in octal. Directories get the right to pass wherever this grants
-        /// the right to read; symbolic links have none.
+        /// The permission bits, in octal. Directories also get execute permission wherever this
+        /// grants read permission. Symbolic links have no permission bits.
         mode: Option<u16> => Mode { unset "as in the overlay", like "\"0640\"" }
     }
 
     /// The update client.
     pub struct Client {
-        /// The Debian packages of the client and of all that it needs beyond the golden image.
-        /// Their paths may hold `*` and `?`.
+        /// The Debian packages of the client, and those of its dependencies that the golden image
+        /// lacks. Paths may contain `*` and `?`.
         packages: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// Whether the client asks a server for updates; otherwise it waits for commands on the
-        /// device.
+        /// Whether the client polls a server for updates. If not, updates are installed by commands
+        /// on the device.
         managed: bool => Flag { default "true" }
-        /// Maintainer scripts of packages that do what cannot be foreseen, and that you have found
-        /// to be unnecessary.
+        /// Maintainer scripts to leave out: their effects are not known to goldsmith, and you have
+        /// found them to be unnecessary.
         accept: Vec<Accept> => Subs<Accept> { default "[]" }
     }
 
-    /// Maintainer scripts of packages that do what cannot be foreseen, and that you have found to
-    /// be unnecessary.
+    /// Maintainer scripts to leave out: their effects are not known to goldsmith, and you have
+    /// found them to be unnecessary.
     pub struct Accept {
         /// The name of the package.
         package: String => Name { required like "\"mender-client\"" }
-        /// Which of its scripts is left out.
+        /// The script.
         script: MaintainerScript => OneOf<MaintainerScript> { required like "\"postinst\"" }
-        /// Why it is not needed; kept in the report.
+        /// Why the script is unnecessary; kept in the report.
         reason: String => Text { required like "\"the service is enabled by our overlay\"" }
     }
 
-    /// The server that the update client asks.
+    /// The server that the update client connects to.
     pub struct Server {
-        /// Its address.
+        /// The URL of the server.
         url: Option<String> => Url { unset "as in the golden image, the packages or an overlay", like "\"https://hosted.mender.io\"" }
-        /// The token that assigns new devices to your organisation. It is shown nowhere but in the
+        /// The token that assigns new devices to your organization. It appears nowhere but in the
         /// image.
         tenant_token: Option<Secret> => Hidden { unset "none", like "\"…\"" }
-        /// A file with the certificate of the server, where it is not signed by a known authority.
+        /// The server's certificate file, if it is not signed by a known authority.
         certificate: Option<PathBuf> => HostPath { unset "none", like "\"server.crt\"" }
-        /// Files with public keys, one of which must have signed an Artifact.
+        /// Public key files. Every Artifact must be signed with one of these keys.
         verify_key: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// Seconds between two questions for an update.
-        update_poll_interval: Option<u32> => Number<1, YEAR> { unset "the client's own", like "1800" }
-        /// Seconds between two reports of the inventory.
-        inventory_poll_interval: Option<u32> => Number<1, YEAR> { unset "the client's own", like "28800" }
-        /// Seconds until a failed question is asked again.
-        retry_poll_interval: Option<u32> => Number<1, YEAR> { unset "the client's own", like "300" }
+        /// Seconds between polls for an update.
+        update_poll_interval: Option<u32> => Number<1, YEAR> { unset "the client's default", like "1800" }
+        /// Seconds between inventory reports.
+        inventory_poll_interval: Option<u32> => Number<1, YEAR> { unset "the client's default", like "28800" }
+        /// Seconds before a failed request is retried.
+        retry_poll_interval: Option<u32> => Number<1, YEAR> { unset "the client's default", like "300" }
     }
 
     /// The update Artifact.
     pub struct Artifact {
         /// The name of the release.
-        name: Option<String> => Name { unset "an error: name it here or with `--artifact-name`", like "\"release-1\"" }
-        /// How the payload is compressed.
+        name: Option<String> => Name { unset "an error: set it here or with `--artifact-name`", like "\"release-1\"" }
+        /// The compression of the payload.
         compression: Compression => OneOf<Compression> { default "\"gzip\"" }
-        /// How hard the compressor tries: 1 to 9 for gzip, 0 to 9 for xz, 1 to 22 for zstd. Without
-        /// compression it has no effect.
-        level: Option<u32> => Number<0, 22> { unset "the compressor's own", like "6" }
-        /// A file with the private key that the Artifact is signed with (PEM; RSA or EC on the
-        /// curve P-256).
+        /// The compression level: 1 to 9 for gzip, 0 to 9 for xz, 1 to 22 for zstd. Ignored without
+        /// compression.
+        level: Option<u32> => Number<0, 22> { unset "the compressor's default", like "6" }
+        /// The private key file that the Artifact is signed with (PEM; RSA, or EC on the curve
+        /// P-256).
         key: Option<PathBuf> => HostPath { unset "not signed", like "\"artifact.key\"" }
-        /// State scripts, and directories of them.
+        /// State scripts, or directories that contain them.
         scripts: Vec<PathBuf> => List<HostPath> { default "[]" }
-        /// What the device can be asked for once the Artifact is installed, beyond what every
-        /// Artifact provides.
+        /// Extra `provides` (key-value pairs) of the Artifact.
         provides: BTreeMap<String, String> => Map<Text> { default "{}" }
-        /// What the device must provide so that the Artifact may be installed.
+        /// Extra `depends`: key-value pairs that the device must provide for the Artifact to be
+        /// installed.
         depends: BTreeMap<String, String> => Map<Text> { default "{}" }
-        /// What the device no longer provides once the Artifact is installed; `*` stands for any
-        /// characters.
+        /// Extra `clears_provides`: patterns of the keys that the device no longer provides once
+        /// the Artifact is installed; `*` matches any characters.
         clears: Vec<String> => List<Name> { default "[]" }
-        /// The group of releases that the device belongs to once the Artifact is installed.
+        /// The `artifact_group` that the device belongs to once the Artifact is installed.
         group: Option<String> => Name { unset "none", like "\"stable\"" }
-        /// The releases of which one must be on the device.
+        /// The names of Artifacts, one of which must be installed on the device.
         depends_names: Vec<String> => List<Name> { default "[]" }
-        /// The groups of which the device must belong to one.
+        /// The Artifact groups, one of which the device must belong to.
         depends_groups: Vec<String> => List<Name> { default "[]" }
         /// The first part of the key under which the version of the root filesystem is provided.
         software_filesystem: String => Name { default "\"rootfs-image\"" }
@@ -341,28 +345,28 @@ keys! {
         software_version: Option<String> => Name { unset "the name of the Artifact", like "\"1.0\"" }
         /// Whether the version of the root filesystem is provided at all.
         default_software_version: bool => Flag { default "true" }
-        /// Whether what earlier Artifacts provided is cleared.
+        /// Whether the Artifact clears the `provides` of earlier root filesystem Artifacts.
         default_clears: bool => Flag { default "true" }
-        /// The name of the payload's file in the Artifact.
+        /// The name of the payload file in the Artifact.
         payload_name: String => Name { default "\"rootfs.ext4\"" }
     }
 
-    /// What is written.
+    /// The files that are written.
     pub struct Output {
-        /// The name of the files that are written, without the ending.
+        /// The file name of the results, without the extension.
         name: Option<String> => Name { unset "`<input>-<device type>-<artifact name>`", like "\"gateway\"" }
-        /// The form of the disk image.
+        /// The format of the disk image.
         image: ImageFormat => OneOf<ImageFormat> { default "\"raw\"" }
-        /// How hard the compressor tries: 1 to 9 for gz, 0 to 9 for xz, 1 to 22 for zst. For other
-        /// forms it has no effect.
-        level: Option<u32> => Number<0, 22> { unset "the compressor's own", like "6" }
-        /// Whether a block map is written beside a raw or compressed image, so that flashing skips
-        /// what is empty.
+        /// The compression level: 1 to 9 for gz, 0 to 9 for xz, 1 to 22 for zst. Ignored for other
+        /// formats.
+        level: Option<u32> => Number<0, 22> { unset "the compressor's default", like "6" }
+        /// Whether to write a block map next to a raw or compressed image, so that flashing skips
+        /// empty blocks.
         bmap: bool => Flag { default "true" }
-        /// Whether the record has the SHA-256 of the golden image as it is stored; what comes
-        /// through a pipe has none. A raw image must be read once more for it.
+        /// Whether the record contains the SHA-256 of the golden image as it is stored. It has none
+        /// if the image is read from a pipe. A raw image has to be read once more for it.
         input_digest: Option<bool> => Flag { unset "`true` for a compressed image", like "true" }
-        /// Whether the root filesystem is also written as a file of its own.
+        /// Whether to write the root filesystem as a separate file too.
         rootfs: bool => Flag { default "false" }
         /// Whether to write a list of the blocks of every file in the root filesystem, so that a
         /// later release can reuse this layout (`--preserve-layout`).

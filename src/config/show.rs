@@ -2,7 +2,7 @@
 
 use super::keys::{Fallback, Key, Section, join};
 use super::kind::Shape;
-use super::node::{Node, Place, Value};
+use super::node::{Location, Node, Value};
 use super::schema::Config;
 use std::fmt::Write as _;
 
@@ -34,7 +34,7 @@ impl Config {
     /// Where the value of `key` (such as `storage.size`, `raw[0].file`) stands; `None` when nobody
     /// set it.
     #[must_use]
-    pub fn place(&self, key: &str) -> Option<&Place> {
+    pub fn location(&self, key: &str) -> Option<&Location> {
         let mut node = &self.source.as_ref()?.node;
         for name in key.split('.') {
             let (name, index) = name
@@ -49,7 +49,7 @@ impl Config {
                 node = items.get(index.parse::<usize>().ok()?)?;
             }
         }
-        Some(&node.place)
+        Some(&node.location)
     }
 
     /// All values in TOML, each with its origin as a comment: read again, it means the same, save
@@ -112,7 +112,7 @@ fn collect(at: &str, keys: &[Key], table: Option<&Node>, out: &mut Vec<Setting>)
                 out.extend(children.iter().map(|(name, (_, node))| Setting {
                     key: join(&path, name),
                     value: Some(toml_text(node)),
-                    origin: node.place.to_string(),
+                    origin: node.location.to_string(),
                 }))
             }
             _ => {}
@@ -143,7 +143,7 @@ fn setting(path: String, key: &Key, node: Option<&Node>) -> Setting {
         (None, Fallback::Required { .. }) => (None, Some("missing".to_owned())),
     };
     let origin = origin
-        .or_else(|| node.map(|node| node.place.to_string()))
+        .or_else(|| node.map(|node| node.location.to_string()))
         .unwrap_or_default();
     Setting {
         key: path,

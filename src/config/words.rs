@@ -1,4 +1,4 @@
-//! The closed sets of words that keys choose from.
+//! The enumerations that keys choose from.
 
 use super::keys::{choices, choices_of};
 use super::kind::Choice;
@@ -17,43 +17,42 @@ choices_of! {
     }
 
     Firmware {
-        /// UEFI firmware, which starts programs of the EFI system partition
+        /// UEFI firmware, which starts programs on the EFI system partition
         Uefi,
         /// the BIOS of a PC
         Bios,
         /// the firmware of the Raspberry Pi, which reads `config.txt`
         RaspberryPi,
-        /// U-Boot, on the disk or in the board's own memory, which starts what UEFI firmware starts
-        /// too
+        /// U-Boot, on the disk or in the board's own memory; it implements UEFI too
         UBoot,
     }
 }
 
 choices! {
-    /// How well it is known that converted images work on a board.
+    /// How well converted images are known to work on a board.
     pub enum Proof {
-        /// converted images are started, updated and rolled back by the project's tests, on this
-        /// board or its emulation
+        /// the project's tests boot, update and roll back converted images, on this board or on an
+        /// emulated one
         Booted = "booted",
-        /// the boot scripts are tested on a board of the same kind, or by a model
+        /// the boot scripts are tested on a board of the same kind, or against a model
         Modelled = "modelled",
         /// written from documentation
         Untested = "untested",
     }
 
-    /// Kinds of partition table.
+    /// The partition table to write.
     pub enum TableChoice {
-        /// the kind that the golden image has
+        /// the same type as in the golden image
         Keep = "keep",
-        /// a GUID partition table
+        /// a GPT
         Gpt = "gpt",
-        /// a master boot record
+        /// an MBR
         Mbr = "mbr",
     }
 
-    /// What starts the kernel.
+    /// The boot loader to integrate.
     pub enum BootloaderChoice {
-        /// found from what is in the golden image
+        /// detected in the golden image
         Auto = "auto",
         /// GRUB, started by UEFI firmware
         GrubEfi = "grub-efi",
@@ -61,8 +60,8 @@ choices! {
         UBoot = "u-boot",
     }
 
-    /// The filesystems that overlays are laid over.
-    pub enum Target {
+    /// The filesystem that an overlay is copied over.
+    pub enum OverlayTarget {
         /// the root filesystem, in both slots and in the Artifact
         Rootfs = "rootfs",
         /// the boot partition
@@ -71,32 +70,32 @@ choices! {
         Data = "data",
     }
 
-    /// Where a file is read from.
-    pub enum Source {
-        /// the computer that converts
+    /// Where the file of a `[[raw]]` is.
+    pub enum RawSource {
+        /// on the host
         Host = "host",
-        /// the golden image's root filesystem
+        /// in the root filesystem of the golden image
         Image = "image",
     }
 
-    /// Where U-Boot's environment is kept.
-    pub enum EnvironmentPlace {
-        /// in two files of the boot partition, by a script that any U-Boot runs
+    /// Where the U-Boot environment is stored.
+    pub enum EnvironmentLocation {
+        /// in two files on the boot partition, maintained by a script that any U-Boot can run
         Files = "files",
-        /// outside of all partitions, by a U-Boot that was built with the update client's own
-        /// scripts
+        /// outside the partitions, maintained by a U-Boot that was built with the scripts of the
+        /// update client
         Raw = "raw",
     }
 
-    /// What the second root partition holds on a fresh device.
+    /// The content of the second root partition on a new device.
     pub enum SlotB {
-        /// the same as the first
+        /// a copy of the first
         Copy = "copy",
         /// nothing
         Empty = "empty",
     }
 
-    /// Compressions of a payload.
+    /// The compression of a payload.
     pub enum Compression {
         /// gzip
         Gzip = "gzip",
@@ -108,19 +107,19 @@ choices! {
         Zstd = "zstd",
     }
 
-    /// Forms of a disk image.
+    /// The format of a disk image.
     pub enum ImageFormat {
-        /// as it is, with holes
+        /// uncompressed, sparse
         Raw = "raw",
-        /// compressed by gzip
+        /// compressed with gzip
         Gz = "gz",
-        /// compressed by xz
+        /// compressed with xz
         Xz = "xz",
-        /// compressed by Zstandard
+        /// compressed with Zstandard
         Zst = "zst",
-        /// for QEMU
+        /// QEMU's format
         Qcow2 = "qcow2",
-        /// for fastboot
+        /// Android's format, for fastboot
         AndroidSparse = "android-sparse",
     }
 

@@ -1,6 +1,6 @@
 //! What the user adds to the golden image: packages, overlays, and what the update client is told.
 
-use crate::config::{self, Config, OwnerRule, Target};
+use crate::config::{self, Config, OverlayTarget, OwnerRule};
 use crate::convert::hooks::Staged;
 use crate::convert::prepare::Plan;
 use crate::dpkg;
@@ -53,11 +53,11 @@ impl<'t> Filesystems<'_, 't> {
         paths
     }
 
-    fn of(&mut self, target: Target) -> &mut TreeEditor<'t> {
+    fn of(&mut self, target: OverlayTarget) -> &mut TreeEditor<'t> {
         match target {
-            Target::Rootfs => self.root,
-            Target::Boot => self.boot,
-            Target::Data => self.data,
+            OverlayTarget::Rootfs => self.root,
+            OverlayTarget::Boot => self.boot,
+            OverlayTarget::Data => self.data,
         }
     }
 }
@@ -179,15 +179,19 @@ impl<'a> Additions<'a> {
             }
         }
         dirs[0].extend(more.iter().map(PathBuf::as_path));
-        for (target, dirs) in [Target::Rootfs, Target::Boot, Target::Data]
-            .into_iter()
-            .zip(dirs)
+        for (target, dirs) in [
+            OverlayTarget::Rootfs,
+            OverlayTarget::Boot,
+            OverlayTarget::Data,
+        ]
+        .into_iter()
+        .zip(dirs)
         {
             self.graft(target, &dirs, editors);
         }
     }
 
-    fn graft(&mut self, target: Target, dirs: &[&Path], editors: &mut Filesystems) {
+    fn graft(&mut self, target: OverlayTarget, dirs: &[&Path], editors: &mut Filesystems) {
         let (key, owners) = self.owners(target);
         let editor = editors.of(target);
         let mut trees = Vec::new();
@@ -207,11 +211,11 @@ impl<'a> Additions<'a> {
     }
 
     /// Who owns what overlays bring, and the key that says so. A boot partition has no owners.
-    fn owners(&self, target: Target) -> (&'static str, &'a [OwnerRule]) {
+    fn owners(&self, target: OverlayTarget) -> (&'static str, &'a [OwnerRule]) {
         match target {
-            Target::Rootfs => ("rootfs.owner", &self.config.rootfs.owner),
-            Target::Boot => ("boot", &[]),
-            Target::Data => ("data.owner", &self.config.data.owner),
+            OverlayTarget::Rootfs => ("rootfs.owner", &self.config.rootfs.owner),
+            OverlayTarget::Boot => ("boot", &[]),
+            OverlayTarget::Data => ("data.owner", &self.config.data.owner),
         }
     }
 
@@ -226,9 +230,9 @@ impl<'a> Additions<'a> {
         for staged in staged {
             let reason = format!("hook {}", staged.hook.program);
             for (target, name) in [
-                (Target::Rootfs, "rootfs"),
-                (Target::Boot, "boot"),
-                (Target::Data, "data"),
+                (OverlayTarget::Rootfs, "rootfs"),
+                (OverlayTarget::Boot, "boot"),
+                (OverlayTarget::Data, "data"),
             ] {
                 let guarded = (staged.hook.stage == crate::convert::hooks::Stage::AfterEdits)
                     .then_some(free[target as usize]);
@@ -247,7 +251,7 @@ impl<'a> Additions<'a> {
     /// the changes from that number on wrote is not replaced.
     fn lay(
         &mut self,
-        target: Target,
+        target: OverlayTarget,
         dir: &Path,
         editor: &mut TreeEditor,
         reason: &str,
@@ -261,7 +265,7 @@ impl<'a> Additions<'a> {
                 return None;
             }
         };
-        if target == Target::Boot {
+        if target == OverlayTarget::Boot {
             tree.root.entries =
                 as_named(std::mem::take(&mut tree.root.entries), &editor.tree().root);
         }

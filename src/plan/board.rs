@@ -77,7 +77,7 @@ pub(crate) fn settle(
         return Err(undecided(image, &names, &boards));
     };
     let config =
-        config::beneath(name, config).map_err(|config::Error(problems)| first(problems))?;
+        config::beneath(name, config).map_err(|config::ConfigError(problems)| first(problems))?;
     let device_type = config
         .board
         .device_type
@@ -93,7 +93,7 @@ pub(crate) fn settle(
 }
 
 fn built_in() -> Result<Vec<(&'static str, Config)>, Problem> {
-    config::built_in().map_err(|config::Error(problems)| first(problems))
+    config::built_in().map_err(|config::ConfigError(problems)| first(problems))
 }
 
 /// The first of some problems.
@@ -250,10 +250,10 @@ pub(crate) fn check(config: &Config, image: Image<'_>) -> Result<(), Problems> {
         nearest(image)?
     };
     for (key, what) in misfits {
-        let place = config
-            .place(key)
-            .map_or_else(|| key.to_owned(), |place| place.with_key(key));
-        let problem = Problem::new(format!("{place}: {what}"));
+        let location = config
+            .location(key)
+            .map_or_else(|| key.to_owned(), |location| location.with_key(key));
+        let problem = Problem::new(format!("{location}: {what}"));
         problems.push(match near.as_slice() {
             [] => problem.hint("no built-in board fits the image"),
             names => problem.hint(format!("boards that fit the image: {}", names.join(", "))),

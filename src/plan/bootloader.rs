@@ -98,11 +98,11 @@ pub(crate) fn bootloader<'p>(
 /// Where U-Boot's environment is kept.
 fn storage(config: &Config) -> Result<boot::uboot::EnvStorage, Problem> {
     match (config.boot.environment, &config.storage.device) {
-        (config::EnvironmentPlace::Files, _) => Ok(boot::uboot::EnvStorage::Files),
-        (config::EnvironmentPlace::Raw, config::Device::Disk(disk)) => {
+        (config::EnvironmentLocation::Files, _) => Ok(boot::uboot::EnvStorage::Files),
+        (config::EnvironmentLocation::Raw, config::Device::Disk(disk)) => {
             Ok(boot::uboot::EnvStorage::Raw { disk: disk.clone(), offsets: raw_offsets(config), size: config.boot.environment_size })
         }
-        (config::EnvironmentPlace::Raw, config::Device::PartUuid) => {
+        (config::EnvironmentLocation::Raw, config::Device::PartUuid) => {
             Err(Problem::new("boot.environment is raw, outside of all partitions, but the disk has no name on the device")
                 .hint("set storage.device to the disk, such as \"/dev/mmcblk0\", or boot.environment to \"files\""))
         }
@@ -124,7 +124,7 @@ pub(crate) fn reserved(config: &Config, gap: &[(u64, Vec<u8>)]) -> Vec<(String, 
         )
     };
     let mut reserved: Vec<_> = gap.iter().map(piece).collect();
-    if config.boot.environment == config::EnvironmentPlace::Raw {
+    if config.boot.environment == config::EnvironmentLocation::Raw {
         let copy = |offset| {
             (
                 "the raw environment".to_owned(),
@@ -209,7 +209,7 @@ fn fits(config: &Config, at: u64, table: u64, partition: u64) -> Result<(), Prob
         );
         return Err(Problem::new(message).hint("raise storage.alignment"));
     }
-    let raw = config.boot.environment == config::EnvironmentPlace::Raw;
+    let raw = config.boot.environment == config::EnvironmentLocation::Raw;
     let taken = |range: Range<u64>| raw && range.contains(&at);
     if let Some(offset) = raw_offsets(config)
         .into_iter()

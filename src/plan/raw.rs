@@ -1,7 +1,7 @@
 //! Bytes beside the partitions: `[[raw]]`. Each has a place of its own, or the conversion is
 //! refused.
 
-use crate::config::{Config, FilePath, Raw, Source};
+use crate::config::{Config, FilePath, Raw, RawSource};
 use crate::digest::Digest;
 use crate::plan::board::Image;
 use crate::plan::conditions::Conditions;
@@ -76,7 +76,7 @@ fn one(raw: &Raw, root: &Tree) -> Result<Blob, Problem> {
     let shown = host.display();
     let wrong = |what: String| Problem::new(format!("raw: {what}"));
     let (name, bytes) = match raw.from {
-        Source::Image => {
+        RawSource::Image => {
             let path = given;
             let content = root
                 .file(path)
@@ -93,7 +93,7 @@ fn one(raw: &Raw, root: &Tree) -> Result<Blob, Problem> {
                 .map_err(|e| wrong(format!("reading {path} of the image: {e}")))?;
             (path.clone(), bytes)
         }
-        Source::Host => {
+        RawSource::Host => {
             let failed = |e| wrong(format!("reading {shown}: {e}"));
             let mut bytes = Vec::new();
             std::fs::File::open(host)

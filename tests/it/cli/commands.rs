@@ -200,19 +200,19 @@ fn settings_that_cannot_be_followed() {
         (
             "plan -q -c qemux86_64 -n r1 golden.img".into(),
             2,
-            "error: reading qemux86_64: No such file or directory\nhint: did you mean `qemux86-64`? A file ends in `.toml` or is written \
-             with a `/`\n"
+            "error: reading qemux86_64: No such file or directory\nhint: did you mean `qemux86-64`? The path of a file must end in `.toml` \
+             or contain a `/`\n"
                 .into(),
         ),
         (on("-c none.toml"), 2, "error: reading none.toml: No such file or directory\n".into()),
         (on("-c unknown.toml"), 2, "error: unknown.toml:2:1: unknown key `storage.sise`\nhint: did you mean `storage.size`?\n".into()),
         (on("-s storage.sise=1"), 2, "error: --set storage.sise: unknown key `storage.sise`\nhint: did you mean `storage.size`?\n".into()),
         (on("-s storage.size=a"), 2, "error: --set storage.size: `a` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)\n".into()),
-        (on("-s storage"), 2, "error: --set storage: no key and value\nhint: write key.path=value, such as `--set root.size=2GiB`\n".into()),
+        (on("-s storage"), 2, "error: --set storage: expected KEY=VALUE\nhint: for example `--set root.size=2GiB`\n".into()),
         (
             on("-s storage.table=mbr -s storage.size=4TiB"),
             2,
-            "error: --set storage.size: 4 TiB where at most 2 TiB are possible\n".into(),
+            "error: --set storage.size: 4 TiB exceeds the maximum of 2 TiB\n".into(),
         ),
         (
             on("-s storage.table=keep -s storage.disk-id=8f2c11d0"),
@@ -224,7 +224,7 @@ fn settings_that_cannot_be_followed() {
         (
             "plan -n a\u{200b}b golden.img".into(),
             2,
-            usage("error: invalid value 'a\u{200b}b' for '--artifact-name <NAME>': a character that cannot be seen (\\u{200b})"),
+            usage("error: invalid value 'a\u{200b}b' for '--artifact-name <NAME>': an invisible character (\\u{200b})"),
         ),
         ("convert -j 0 golden.img".into(), 2, usage("error: invalid value '0' for '--jobs <N>': 0 is not in 1..=1024")),
         (

@@ -2,8 +2,8 @@
 
 use crate::support::scratch;
 use goldsmith::config::{
-    BootloaderChoice, Config, Device, Error, ImageFormat, OriginKind, Room, TableChoice, Target,
-    boards, built_in, example, expand, load, manual,
+    BootloaderChoice, Config, ConfigError, Device, Headroom, ImageFormat, OriginKind,
+    OverlayTarget, TableChoice, boards, built_in, example, expand, load, manual,
 };
 use goldsmith::platform::Firmware;
 use std::fs;
@@ -19,7 +19,7 @@ fn write(dir: &Path, files: &[(&str, &str)]) {
 }
 
 /// Loads files below `dir`.
-fn load_in(dir: &Path, files: &[&str], sets: &[&str]) -> Result<Config, Error> {
+fn load_in(dir: &Path, files: &[&str], sets: &[&str]) -> Result<Config, ConfigError> {
     let files: Vec<PathBuf> = files.iter().map(|file| dir.join(file)).collect();
     load(
         &files,
@@ -28,7 +28,7 @@ fn load_in(dir: &Path, files: &[&str], sets: &[&str]) -> Result<Config, Error> {
 }
 
 /// What is wrong with `result`, the scratch directory left out of it.
-fn complaint(dir: &Path, result: Result<Config, Error>) -> String {
+fn complaint(dir: &Path, result: Result<Config, ConfigError>) -> String {
     let text = result.map(|config| config.show()).unwrap_err().to_string();
     text.replace(&format!("{}/", dir.display()), "")
 }
@@ -69,7 +69,7 @@ fn nothing_set_means_the_defaults() {
     );
     assert_eq!(
         (config.root.headroom, config.root.size),
-        (Room::Percent(50), None)
+        (Headroom::Percent(50), None)
     );
     assert_eq!(
         (&config.boot.mount, &config.root.options, config.data.size),
@@ -77,7 +77,7 @@ fn nothing_set_means_the_defaults() {
     );
     assert!(config.client.managed && config.output.bmap && !config.output.rootfs);
     assert_eq!(config.output.image, ImageFormat::Raw);
-    assert_eq!(config.place("storage.alignment"), None);
+    assert_eq!(config.location("storage.alignment"), None);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn built_in_boards_are_sound() {
         (BootloaderChoice::GrubEfi, TableChoice::Gpt)
     );
     assert_eq!(
-        qemu.place("boot.bootloader").unwrap().origin.kind,
+        qemu.location("boot.bootloader").unwrap().origin.kind,
         OriginKind::Board
     );
     assert_eq!(qemu.built_upon(), ["generic-x86-64", "qemux86-64"]);
@@ -162,8 +162,8 @@ fn lists_of_tables_are_joined_and_told_with_their_origins() {
     assert_eq!(
         dirs,
         [
-            (dir.path().join("base/common"), Target::Rootfs),
-            (dir.path().join("own"), Target::Data)
+            (dir.path().join("base/common"), OverlayTarget::Rootfs),
+            (dir.path().join("own"), OverlayTarget::Data)
         ]
     );
     assert_eq!(
@@ -231,7 +231,7 @@ fn later_files_win_and_sets_win_over_all() {
     assert_eq!(config.client.packages, [dir.path().join("c")]);
     assert_eq!(
         (config.root.headroom, config.storage.alignment),
-        (Room::Percent(25), 4 << 20)
+        (Headroom::Percent(25), 4 << 20)
     );
     let turned = load_in(dir.path(), &["two.toml", "one.toml"], &[]).unwrap();
     assert_eq!(turned.client.packages.len(), 2);
@@ -347,10 +347,10 @@ fn cycles_and_strangers_are_refused() {
     assert_eq!(
         wrong("board.toml"),
         format!(
-            "board.toml:1:12: no built-in board is called `qemux86_64`\n\
-         hint: did you mean `qemux86-64`? A file ends in `.toml` or is written with a `/`\n\
-         board.toml:1:26: no built-in board is called `toaster`\n\
-         hint: there are {all}; a file ends in `.toml` or is written with a `/`"
+            "board.toml:1:12: no built-in board is named `qemux86_64`\n\
+         hint: did you mean `qemux86-64`? The path of a file must end in `.toml` or contain a `/`\n\
+         board.toml:1:26: no built-in board is named `toaster`\n\
+         hint: the built-in boards are {all}; the path of a file must end in `.toml` or contain a `/`"
         )
     );
     assert_eq!(
@@ -358,11 +358,11 @@ fn cycles_and_strangers_are_refused() {
             dir.path(),
             load_in(dir.path(), &[], &["extends=qemux86-64"])
         ),
-        "--set extends: only files can extend others\nhint: name the board or file with --config"
+        "--set extends: only a file can extend others\nhint: name the board or file with --config"
     );
     assert_eq!(
         wrong("deep/19.toml"),
-        "deep/4.toml:1:11: more than 16 files extend one another"
+        "deep/4.toml:1:11: `extends` is nested more than 16 files deep"
     );
 }
 
@@ -388,11 +388,11 @@ fn messages_word_for_word() {
         ),
         (
             "[storage.ids]\n\"a b\" = 1\n",
-            "x.toml:2:1: unknown key `storage.ids.\"a b\"`\nhint: possible here: boot, root-a, root-b, data",
+            "x.toml:2:1: unknown key `storage.ids.\"a b\"`\nhint: the keys of this table are boot, root-a, root-b, data",
         ),
         (
             "[[rootfs.owner]]\npath = \"/a\"\nuser = 1\n",
-            "x.toml:3:1: unknown key `rootfs.owner.user`\nhint: possible here: path, uid, gid, mode",
+            "x.toml:3:1: unknown key `rootfs.owner.user`\nhint: the keys of this table are path, uid, gid, mode",
         ),
         (
             "[storage]\nsize = \"8 GiBs\"\n",
@@ -400,11 +400,11 @@ fn messages_word_for_word() {
         ),
         (
             "[storage]\nsize = -1\n",
-            "x.toml:2:8: storage.size: -1 is no size: it is negative",
+            "x.toml:2:8: storage.size: -1 is negative",
         ),
         (
             "[storage]\nsize = 1000000001\n",
-            "x.toml:2:8: storage.size: 1000000001 bytes, no multiple of a sector of 512",
+            "x.toml:2:8: storage.size: 1000000001 bytes is not a multiple of the sector size (512 bytes)",
         ),
         (
             "[storage]\nsize = \"2 PiB\"\n",
@@ -412,19 +412,19 @@ fn messages_word_for_word() {
         ),
         (
             "[storage]\nsize = \"1025 TiB\"\n",
-            "x.toml:2:8: storage.size: 1025 TiB where at most 1024 TiB are possible",
+            "x.toml:2:8: storage.size: 1025 TiB exceeds the maximum of 1024 TiB",
         ),
         (
             "[storage]\nsize = \"3 TiB\"\ntable = \"mbr\"\n",
-            "x.toml:2:8: storage.size: 3 TiB where at most 2 TiB are possible",
+            "x.toml:2:8: storage.size: 3 TiB exceeds the maximum of 2 TiB",
         ),
         (
             "[storage]\nsize = 1.5\n",
-            "x.toml:2:8: storage.size: a fraction where a size belongs",
+            "x.toml:2:8: storage.size: expected a size, found a fraction",
         ),
         (
             "storage = 3\n",
-            "x.toml:1:11: storage: a number where a table belongs",
+            "x.toml:1:11: storage: expected a table, found a number",
         ),
         (
             "[storage]\ntable = \"gtp\"\n",
@@ -432,7 +432,7 @@ fn messages_word_for_word() {
         ),
         (
             "[storage]\ntable = 1\n",
-            "x.toml:2:9: storage.table: a number where one of `keep`, `gpt`, `mbr` belongs",
+            "x.toml:2:9: storage.table: expected one of `keep`, `gpt`, `mbr`, found a number",
         ),
         (
             "[storage]\ndevice = \"/dev/sda1\"\n",
@@ -440,16 +440,16 @@ fn messages_word_for_word() {
         ),
         (
             "[storage]\nalignment = 1000\n",
-            "x.toml:2:13: storage.alignment: 1000 B is no power of two from 1 MiB to 1 GiB",
+            "x.toml:2:13: storage.alignment: 1000 B is not a power of two from 1 MiB to 1 GiB",
         ),
         (
             "[root]\nheadroom = \"1001 %\"\n",
-            "x.toml:2:12: root.headroom: `1001 %` is no percentage from 0 % to 1000 %",
+            "x.toml:2:12: root.headroom: `1001 %` is not a percentage from 0 % to 1000 %",
         ),
-        ("[data]\nsize = 0\n", "x.toml:2:8: data.size: a size of 0"),
+        ("[data]\nsize = 0\n", "x.toml:2:8: data.size: the size is 0"),
         (
             "[boot]\nmount = \"boot\"\n",
-            "x.toml:2:9: boot.mount: `boot` is no absolute path of a directory, such as `/boot/efi`",
+            "x.toml:2:9: boot.mount: `boot` is not an absolute path of a directory, such as `/boot/efi`",
         ),
         (
             "[boot]\npartition = 0\n",
@@ -468,17 +468,17 @@ partition = 1
 table = \"mbr\"
 disk-id = \"0c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b01\"
 ",
-            "x.toml:3:11: storage.disk-id: a GUID where storage.table is `mbr`",
+            "x.toml:3:11: storage.disk-id: a GUID, but storage.table is `mbr`",
         ),
         (
             "[artifact]
 depends = { a = [\"b\"] }
 ",
-            "x.toml:2:17: artifact.depends.a: a list where a string belongs",
+            "x.toml:2:17: artifact.depends.a: expected a string, found a list",
         ),
         (
             "[board]\ndevice-type = [\"a\", \"b c\"]\n",
-            "x.toml:2:21: board.device-type: `b c` holds white space",
+            "x.toml:2:21: board.device-type: `b c` contains white space",
         ),
         (
             "[board]\ndevice-type = []\n",
@@ -490,19 +490,19 @@ depends = { a = [\"b\"] }
         ),
         (
             "[artifact]\nprovides = { \"a b\" = \"c\" }\n",
-            "x.toml:2:14: artifact.provides.\"a b\": `a b` holds white space",
+            "x.toml:2:14: artifact.provides.\"a b\": `a b` contains white space",
         ),
         (
             "[output]\nname = \"a/b\"\n",
-            "x.toml:2:8: output.name: a `/` in the name of a file; --output-dir names the directory",
+            "x.toml:2:8: output.name: contains a `/`; use --output-dir to set the directory",
         ),
         (
             "[artifact]\nlevel = 12\n",
-            "x.toml:2:9: artifact.level: 12 is not between 1 and 9, the levels of gzip",
+            "x.toml:2:9: artifact.level: 12 is out of range: the levels of gzip are 1 to 9",
         ),
         (
             "[client]\nmanaged = \"yes\"\n",
-            "x.toml:2:11: client.managed: a string where true or false belongs",
+            "x.toml:2:11: client.managed: expected true or false, found a string",
         ),
         (
             "[[client.accept]]\npackage = \"a\"\nscript = \"postinst\"\n",
@@ -519,19 +519,19 @@ depends = { a = [\"b\"] }
         ),
         (
             "[[raw]]\nfile = \"a\"\noffset = \"99999999999999999999 s\"\n",
-            "x.toml:3:10: raw.offset: `99999999999999999999 s` is no number of sectors",
+            "x.toml:3:10: raw.offset: `99999999999999999999 s` is not a number of sectors",
         ),
         (
             "[[raw]]\nfile = \"/a\"\noffset = 0\n[[raw]]\nfile = \"a\"\nfrom = \"image\"\noffset = 0\n",
-            "x.toml:5:8: raw[1].file: `a` is no absolute path of the image",
+            "x.toml:5:8: raw[1].file: `a` is not an absolute path of the image",
         ),
         (
             "[client]\naccept = 1\n",
-            "x.toml:2:10: client.accept: a number where tables belong (`[[client.accept]]`)",
+            "x.toml:2:10: client.accept: expected tables (`[[client.accept]]`), found a number",
         ),
         (
             "[server]\nurl = \"mender\"\n",
-            "x.toml:2:7: server.url: `mender` is no URL such as `https://mender.example.com`",
+            "x.toml:2:7: server.url: `mender` is not a URL such as `https://mender.example.com`",
         ),
         (
             "[[rootfs.owner]]\npath = \"a/b\"\n",
@@ -539,7 +539,7 @@ depends = { a = [\"b\"] }
         ),
         (
             "[[rootfs.owner]]\npath = \"/a\"\nmode = \"rw\"\n",
-            "x.toml:3:8: rootfs.owner.mode: `rw` is no file mode such as `\"0644\"`",
+            "x.toml:3:8: rootfs.owner.mode: `rw` is not a file mode such as `\"0644\"`",
         ),
     ] {
         write(dir.path(), &[("x.toml", text)]);
@@ -590,10 +590,10 @@ fn everything_that_is_wrong_is_told_at_once() {
     let all = boards().collect::<Vec<_>>().join(", ");
     let expected = format!(
         "\
-z.toml:1:11: no built-in board is called `toaster`
-hint: there are {all}; a file ends in `.toml` or is written with a `/`
---set nonsense: no key and value
-hint: write key.path=value, such as `--set root.size=2GiB`
+z.toml:1:11: no built-in board is named `toaster`
+hint: the built-in boards are {all}; the path of a file must end in `.toml` or contain a `/`
+--set nonsense: expected KEY=VALUE
+hint: for example `--set root.size=2GiB`
 x.toml:2:1: unknown key `storage.sise`
 hint: did you mean `storage.size`?
 x.toml:3:9: storage.table: `x` is not one of `keep`, `gpt`, `mbr`
@@ -692,11 +692,11 @@ fn older_names_of_keys_are_read_and_not_shown() {
     let refused = |files: &[&str], sets: &[&str]| complaint(dir.path(), load(files, sets));
     assert_eq!(
         refused(&["wrong.toml"], &[]),
-        "wrong.toml:3:10: output.file-layout: a number where true or false belongs"
+        "wrong.toml:3:10: output.file-layout: expected true or false, found a number"
     );
     assert_eq!(
         refused(&[], &["output.places=1"]),
-        "--set output.places: output.file-layout: a number where true or false belongs"
+        "--set output.places: output.file-layout: expected true or false, found a number"
     );
     assert_eq!(
         refused(&["both.toml"], &[]),

@@ -74,7 +74,7 @@ fn files_without_an_end_are_refused() {
     let cases: [(Vec<OsString>, &str); 9] = [
         (
             vec!["plan".into(), "-c".into(), endless(), small()],
-            "which is no configuration",
+            "the limit for a configuration",
         ),
         (
             vec![
