@@ -1,8 +1,7 @@
-//! `goldsmith artifact`: what an Artifact says, and whether devices will take it.
+//! `goldsmith artifact`: shows and validates Artifacts.
 
-use crate::artifact::{
-    self, Artifact, ArtifactFinding, ArtifactReport, Severity, Verifier, visible,
-};
+use super::print;
+use crate::artifact::{self, Artifact, ArtifactReport, ArtifactFinding, Severity, Verifier, visible};
 use crate::digest::hex;
 use crate::units::human;
 use anyhow::Context as _;
@@ -11,11 +10,11 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Look at update Artifacts
+/// Show and validate update Artifacts
 #[derive(Args, Debug)]
 pub struct ArtifactArgs {
     #[command(subcommand)]
@@ -24,24 +23,24 @@ pub struct ArtifactArgs {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Show what an Artifact says: name, device types, provides, files
+    /// Show the content of an Artifact: name, device types, provides, files
     Show {
-        /// The Artifact
+        /// Artifact
         file: PathBuf,
-        /// Print JSON
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Check every checksum of an Artifact and every rule that clients hold it against
+    /// Check the checksums of an Artifact, and that clients will accept it
     ///
-    /// Exits with 0 when devices will take it, with 1 when some client will refuse it.
+    /// Exits with 0 if devices will accept it, with 1 if some client will refuse it.
     Validate {
-        /// The Artifact
+        /// Artifact
         file: PathBuf,
-        /// Public key in PEM form that must have signed it
+        /// Public key (PEM) that the Artifact must be signed with
         #[arg(short = 'k', long, value_name = "FILE")]
         key: Option<PathBuf>,
-        /// Print JSON
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
@@ -50,7 +49,7 @@ enum Command {
 /// Runs the command; the exit code is 0, or 1 for an Artifact that is not valid.
 ///
 /// # Errors
-/// When a file cannot be read.
+/// I/O errors of the files.
 pub fn run(args: &ArtifactArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Show { file, json } => show(file, *json),
@@ -100,21 +99,13 @@ fn validate(path: &Path, key: Option<&Path>, json: bool) -> anyhow::Result<ExitC
 
 fn read(
     path: &Path,
-    how: impl FnOnce(&mut dyn io::Read) -> io::Result<ArtifactReport>,
+    examine: impl FnOnce(&mut dyn io::Read) -> io::Result<ArtifactReport>,
 ) -> anyhow::Result<ArtifactReport> {
-    let examined = File::open(path).and_then(|mut file| how(&mut file));
+    let examined = File::open(path).and_then(|mut file| examine(&mut file));
     examined.with_context(|| format!("reading {}", path.display()))
 }
 
-/// Prints to standard output, which may have been closed by the reader of a pipe: no error then.
-fn print(text: &str) -> io::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
-}
-
-/// An Artifact as two columns: what, and its values one below the other.
+/// An Artifact as a table of two columns: the name of a property, and its values, one per line.
 fn table(artifact: &Artifact) -> String {
     let pairs = |map: &BTreeMap<String, String>| {
         let width = map
@@ -157,10 +148,10 @@ fn table(artifact: &Artifact) -> String {
         ("Signature", vec![signature(artifact)]),
     ];
     let mut out = String::new();
-    for (what, values) in rows {
+    for (title, values) in rows {
         for (at, value) in values.iter().enumerate() {
             // Writing to a string cannot fail.
-            let _ = writeln!(out, "{:14}  {value}", if at == 0 { what } else { "" });
+            let _ = writeln!(out, "{:14}  {value}", if at == 0 { title } else { "" });
         }
     }
     out
@@ -172,10 +163,10 @@ fn files(artifact: &Artifact) -> Vec<String> {
         text => format!("{text} ({bytes} bytes)"),
     };
     let file = |file: &artifact::PayloadFile| {
-        let sum = file.sha256.map(|sum| format!("sha256 {}", hex(&sum)));
+        let digest = file.sha256.map(|digest| format!("sha256 {}", hex(&digest)));
         [
             Some(format!("{}  {}", visible(&file.name), size(file.size))),
-            sum,
+            digest,
         ]
     };
     artifact.files.iter().flat_map(file).flatten().collect()
@@ -185,7 +176,7 @@ fn clears(artifact: &Artifact) -> Vec<String> {
     match &artifact.clears {
         Some(patterns) => patterns.iter().map(|pattern| visible(pattern)).collect(),
         None if artifact.provides.is_empty() => Vec::new(),
-        None => vec!["everything (no pattern is given)".into()],
+        None => vec!["everything (no patterns given)".into()],
     }
 }
 
@@ -199,7 +190,7 @@ fn signature(artifact: &Artifact) -> String {
     }
 }
 
-/// The findings, the worst first, and the verdict.
+/// The findings, errors first, and the verdict.
 fn verdict(path: &Path, examined: &ArtifactReport) -> String {
     let mut findings: Vec<&ArtifactFinding> = examined.findings.iter().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -219,7 +210,7 @@ fn verdict(path: &Path, examined: &ArtifactReport) -> String {
         (false, true) => writeln!(out, "{path}: not valid"),
         (false, false) => writeln!(
             out,
-            "{path}: not valid; what follows the last error was not checked"
+            "{path}: not valid; the rest after the last error was not checked"
         ),
     };
     out
@@ -236,7 +227,7 @@ fn to_json(value: &impl Serialize) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(value)? + "\n")
 }
 
-/// What `show --json` prints.
+/// The output of `show --json`.
 #[derive(Serialize)]
 struct Shown<'a> {
     name: &'a str,
@@ -267,7 +258,7 @@ impl<'a> From<&'a Artifact> for Shown<'a> {
         let file = |file: &'a artifact::PayloadFile| FileShown {
             name: &file.name,
             size: file.size,
-            sha256: file.sha256.map(|sum| hex(&sum)),
+            sha256: file.sha256.map(|digest| hex(&digest)),
         };
         Self {
             name: &artifact.name,
@@ -288,7 +279,7 @@ impl<'a> From<&'a Artifact> for Shown<'a> {
     }
 }
 
-/// What `validate --json` prints.
+/// The output of `validate --json`.
 #[derive(Serialize)]
 struct Verdict<'a> {
     valid: bool,

@@ -1,4 +1,4 @@
-//! `goldsmith boards`: the built-in boards, and the page of the documentation that lists them.
+//! `goldsmith boards`: the built-in boards, as a table and for the documentation.
 
 use super::print;
 use crate::config::{self, Board, Config, Proof};
@@ -9,9 +9,9 @@ use std::process::ExitCode;
 
 /// List the built-in boards
 ///
-/// PROOF says how well it is known that converted images work on a board: booted by the project's
-/// tests (on the board or its emulation), modelled (the same boot scripts are tested elsewhere), or
-/// untested.
+/// PROOF tells how well converted images are known to work on a board: booted by the project's
+/// tests (on the board or an emulated one), modelled (the same boot scripts are tested elsewhere),
+/// or untested.
 #[derive(Args, Debug)]
 pub(super) struct BoardsArgs {
     /// Print a JSON array
@@ -19,7 +19,7 @@ pub(super) struct BoardsArgs {
     json: bool,
 }
 
-/// What `--json` prints of each board.
+/// One board in the output of `--json`.
 #[derive(Debug, Serialize)]
 struct Row {
     name: &'static str,
@@ -84,7 +84,7 @@ impl Row {
         }
     }
 
-    /// From power on to the kernel.
+    /// The firmware and boot loader, in the order in which they run.
     fn chain(&self) -> String {
         match self.firmware {
             Some(firmware) if firmware != self.boot_loader => {
@@ -98,7 +98,7 @@ impl Row {
 fn text(rows: &[Row]) -> String {
     let mut out = format!(
         "{:<22} {:<7} {:<22} {:<9} {}\n",
-        "BOARD", "ARCH", "BOOT CHAIN", "PROOF", "WHAT IT IS"
+        "BOARD", "ARCH", "BOOT CHAIN", "PROOF", "DESCRIPTION"
     );
     for row in rows {
         let _ = writeln!(
@@ -117,10 +117,10 @@ fn text(rows: &[Row]) -> String {
 /// The table of all boards in Markdown, for the documentation.
 ///
 /// # Errors
-/// None: the tests read every board.
+/// Problems in a built-in board. The tests read every board, so there are none.
 pub fn table() -> anyhow::Result<String> {
     let mut out = String::from(
-        "| board | what it is | architecture | boot chain | proof |\n| --- | --- | --- | --- | --- |\n",
+        "| board | description | architecture | boot chain | proof |\n| --- | --- | --- | --- | --- |\n",
     );
     for row in rows()? {
         let _ = writeln!(
@@ -129,7 +129,7 @@ pub fn table() -> anyhow::Result<String> {
             row.name,
             row.title,
             if row.automatic {
-                " (chosen for every image that fits, where no board is named)"
+                " (selected for every matching image if no board is named)"
             } else {
                 ""
             },

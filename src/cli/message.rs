@@ -1,5 +1,4 @@
-//! Errors for people: the chain of causes as one sentence, then the hints, each on a line of its
-//! own.
+//! Error messages: the chain of causes as one sentence, then the hints, each on its own line.
 
 use crate::fs::ext4;
 use crate::image::{output, source};
@@ -8,7 +7,7 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 
-/// The exit code that an error stands for: 2 for wrong usage or configuration, else 1.
+/// The exit code for an error: 2 for invalid arguments or configuration, otherwise 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.chain().any(|cause| cause.is::<Usage>()) {
@@ -95,7 +94,7 @@ fn one(context: &[String], problem: &Problem) -> String {
     out
 }
 
-/// Rust's text for an error of the system, without the number that it puts behind the words.
+/// Rust's text for an operating system error, without the error number that it appends.
 fn without_number(text: &str) -> Cow<'_, str> {
     let Some((before, rest)) = text.split_once(" (os error ") else {
         return Cow::Borrowed(text);

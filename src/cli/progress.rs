@@ -1,12 +1,11 @@
-//! Progress for people: bars on a terminal, plain lines elsewhere, nothing with `--quiet`. All on
-//! standard error.
+//! Progress on standard error: bars on a terminal, otherwise plain lines, nothing with `--quiet`.
 
 use crate::report::{Report, Silent};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
-/// The report that suits where standard error goes.
+/// The report that suits standard error.
 #[must_use]
 pub(super) fn report(quiet: bool) -> Box<dyn Report> {
     if quiet {
@@ -25,10 +24,10 @@ pub(super) fn report(quiet: bool) -> Box<dyn Report> {
 struct Lines;
 
 impl Report for Lines {
-    fn step(&self, what: &str, total: Option<u64>) {
+    fn step(&self, name: &str, total: Option<u64>) {
         match total {
-            Some(total) => line(&format!("{what} ({})", crate::units::human(total))),
-            None => line(what),
+            Some(total) => line(&format!("{name} ({})", crate::units::human(total))),
+            None => line(name),
         }
     }
 
@@ -43,7 +42,7 @@ impl Report for Lines {
     }
 }
 
-/// A line on standard error; a closed pipe there is nobody's problem.
+/// Prints a line to standard error. Errors are ignored: there is nowhere to report them.
 fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -60,7 +59,7 @@ impl Terminal {
         bar.as_ref().map(f).is_some()
     }
 
-    fn say(&self, text: &str) {
+    fn print(&self, text: &str) {
         if !self.with(|bar| bar.suspend(|| line(text))) {
             line(text);
         }
@@ -68,12 +67,12 @@ impl Terminal {
 }
 
 impl Report for Terminal {
-    fn step(&self, what: &str, total: Option<u64>) {
+    fn step(&self, name: &str, total: Option<u64>) {
         let style = match total {
             Some(_) => "{msg} {wide_bar} {bytes:>11} of {total_bytes}",
             None => "{msg}",
         };
-        // Cleared before the next one is drawn, or it would stay above it.
+        // Cleared before the next one is drawn; otherwise it would remain above it.
         if let Some(old) = self
             .bar
             .lock()
@@ -83,11 +82,11 @@ impl Report for Terminal {
             old.finish_and_clear();
         }
         let bar = total.map_or_else(ProgressBar::no_length, ProgressBar::new);
-        // The templates above are constants; should one not parse, the default style serves.
+        // The templates above are constants. If one did not parse, the default style would do.
         bar.set_style(
             ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
         );
-        bar.set_message(what.to_owned());
+        bar.set_message(name.to_owned());
         bar.tick();
         *self.bar.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar);
     }
@@ -97,11 +96,11 @@ impl Report for Terminal {
     }
 
     fn warn(&self, message: &str) {
-        self.say(&format!("warning: {message}"));
+        self.print(&format!("warning: {message}"));
     }
 
     fn note(&self, message: &str) {
-        self.say(&format!("note: {message}"));
+        self.print(&format!("note: {message}"));
     }
 }
 

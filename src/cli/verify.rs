@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// The largest file that is taken for a record (bytes).
+/// The largest record that is read (bytes).
 const RECORD_MAX: u64 = 16 << 20;
 
 /// Check everything in a finished image that a device relies on
@@ -59,7 +59,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     );
     let good = outcome.is_good();
     if args.json {
-        let text = serde_json::to_string_pretty(&Shown {
+        let text = serde_json::to_string_pretty(&JsonOutput {
             good,
             size: input.source.len(),
             outcome: &outcome,
@@ -85,7 +85,7 @@ fn artifact(path: &Path) -> anyhow::Result<Source> {
     Ok(Arc::new(file))
 }
 
-/// The record of an earlier release.
+/// Reads the record of an earlier release.
 pub(super) fn record(path: &Path) -> anyhow::Result<serde_json::Value> {
     let context = || format!("reading the record {}", path.display());
     let mut bytes = Vec::new();
@@ -94,7 +94,7 @@ pub(super) fn record(path: &Path) -> anyhow::Result<serde_json::Value> {
         .with_context(context)?;
     if bytes.len() as u64 > RECORD_MAX {
         anyhow::bail!(
-            "{} is larger than {}, so no record of a release",
+            "{} is larger than {}, the limit for a record",
             path.display(),
             human(RECORD_MAX)
         );
@@ -102,16 +102,16 @@ pub(super) fn record(path: &Path) -> anyhow::Result<serde_json::Value> {
     serde_json::from_slice(&bytes).with_context(context)
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct JsonOutput<'a> {
     good: bool,
     size: u64,
     #[serde(flatten)]
     outcome: &'a Outcome,
 }
 
-/// The checks by group, then the findings, then the verdict.
+/// The number of checks in each group, then the findings, then the verdict.
 fn text(path: &Path, size: u64, outcome: &Outcome) -> String {
     let mut out = String::new();
     let width = outcome
@@ -136,11 +136,7 @@ fn text(path: &Path, size: u64, outcome: &Outcome) -> String {
         let _ = writeln!(out, "{finding}");
     }
     if outcome.omitted > 0 {
-        let _ = writeln!(
-            out,
-            "{} more findings like these were left out",
-            outcome.omitted
-        );
+        let _ = writeln!(out, "{} more findings omitted", outcome.omitted);
     }
     let count = |severity| {
         outcome

@@ -1,4 +1,4 @@
-//! The boards that are compiled in.
+//! The built-in boards.
 
 use super::{Config, ConfigError, load};
 
@@ -50,10 +50,10 @@ pub fn board(name: &str) -> Option<&'static str> {
         .map(|(_, text)| *text)
 }
 
-/// All built-in boards, sorted by name, each as a configuration of nothing else.
+/// All built-in boards, sorted by name, each as the only layer of a configuration.
 ///
 /// # Errors
-/// None: the tests read every board.
+/// Problems in a built-in board. The tests read every board, so there are none.
 pub fn built_in() -> Result<Vec<(&'static str, Config)>, ConfigError> {
     boards()
         .map(|name| Ok((name, load(&[name.into()], &[])?)))

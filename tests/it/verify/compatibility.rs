@@ -93,7 +93,10 @@ fn a_record_that_is_none_is_refused_in_bounded_memory() {
     let deep = dir.path().join("deep.json");
     fs::write(&deep, "[".repeat(1 << 20)).unwrap();
     for (record, why) in [
-        ("/dev/zero".as_ref(), "is larger than 16 MiB, so no record"),
+        (
+            "/dev/zero".as_ref(),
+            "is larger than 16 MiB, the limit for a record",
+        ),
         (deep.as_path(), "recursion limit"),
     ] {
         let script = "ulimit -v 500000 && exec timeout 20 \"$@\"";

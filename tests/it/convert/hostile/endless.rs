@@ -100,7 +100,7 @@ fn files_without_an_end_are_refused() {
                 endless(),
                 small(),
             ],
-            "no record",
+            "the limit for a record",
         ),
         (
             vec!["artifact".into(), "show".into(), endless()],
