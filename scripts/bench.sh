@@ -1,6 +1,6 @@
 #!/bin/bash
 # bench.sh GOLDSMITH COMPRESS: measures (see scripts/bench/bench.py) and puts the numbers into docs/performance.md. With QUICK=1 a small
-# variant, whose page is target/bench/performance.md.
+# variant, whose page is target/bench-quick/performance.md.
 set -euo pipefail
 export LC_ALL=C
 goldsmith=$1 compress=$2

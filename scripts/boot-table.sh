@@ -1,19 +1,19 @@
 #!/bin/bash
 # boot-table.sh PAGE TESTS [RESULTS]: writes the table of the tests that boot into its place in PAGE.
 #
-# TESTS is the directory of the test files. What a test shows is the comment above it. RESULTS has lines of name, result (ok or FAILED)
-# and seconds; tests without one keep what PAGE says of them.
+# TESTS is the directory of the test files. The comment above a test describes it. RESULTS has lines of name, result (ok or FAILED)
+# and seconds; tests that are not in it keep their result in PAGE.
 set -euo pipefail
 export LC_ALL=C
 page=$1 results=${3:-/dev/null}
-tests=("$2"/*.rs)
+mapfile -t tests < <(find "$2" -name '*.rs' | sort)
 begin='<!-- boots: written by make test-boot -->' end='<!-- end of boots -->'
 
 old=$(mktemp)
 trap 'rm -f "$old" "$page.part"' EXIT
 sed -n "/^$begin/,/^$end/p" "$page" >"$old"
 
-table=$(awk -v results="$results" -v old="$old" '
+table=$(awk -v results="$results" -v old="$old" -v top="$2/" '
   BEGIN {
     while ((getline line < old) > 0) {
       if (split(line, cell, " *[|] *") == 6 && cell[2] ~ /^`/) {
@@ -30,7 +30,7 @@ table=$(awk -v results="$results" -v old="$old" '
     print "| test | what it shows | result | seconds |"
     print "| --- | --- | --- | --- |"
   }
-  FNR == 1 { module = FILENAME; sub(".*/", "", module); sub("[.]rs$", "", module) }
+  FNR == 1 { module = substr(FILENAME, length(top) + 1); sub("(/mod)?[.]rs$", "", module); gsub("/", "::", module) }
   /^\/\/\/ / { text = (text == "" ? "" : text " ") substr($0, 5); next }
   /^#\[ignore/ { ignored = 1; next }
   /^#\[/ { next }

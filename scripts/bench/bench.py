@@ -223,12 +223,12 @@ def differ(old, new):
 def delta():
     """What differs between the root filesystems of two releases."""
     made = WORK / "delta"
-    names = {"goldsmith": "goldsmith", "like": "goldsmith, `--like`", "mke2fs": "`mke2fs -d`"}
+    names = {"goldsmith": "goldsmith", "like": "goldsmith, `--preserve-layout`", "mke2fs": "`mke2fs -d`"}
     (WORK / "mini.toml").write_text(config(8192))
     subprocess.run(["rm", "-rf", "--one-file-system", made], check=True)
     made.mkdir()
     base = ["'" + str(GOLDSMITH) + "'", "convert", "-q", "-c", str(WORK / "mini.toml"), "-s", "output.rootfs=true", "-s", "artifact.compression=none"]
-    for release, image, more in (("1", MINI, []), ("2", MINI2, []), ("like", MINI2, ["--like", str(made / "1.ext4")])):
+    for release, image, more in (("1", MINI, []), ("2", MINI2, []), ("like", MINI2, ["--preserve-layout", str(made / "1.ext4")])):
         place = WORK / "run"
         measure(" ".join([*base, *more, "-n", f"release-{release[0]}", "-s", "output.name=r", "--output-dir", ".", str(image)]), place, {})
         (place / "r.ext4").rename(made / f"{release}.ext4")

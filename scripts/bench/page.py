@@ -63,7 +63,7 @@ def ratios():
         row = [titles()[card], FORMS[form], f"{ours['wall'] / hand['wall']:.2f} (CPU {ours['cpu'] / hand['cpu']:.2f})"]
         floors = [f"{ours['wall'] / floor['wall']:.2f} x `{name}`" for (_, _, name), floor in best("floor", card=card, form=form).items()]
         rows.append([*row, ", ".join(floors), mib(ours["memory"]), mib(ours["extra_disk"])])
-    head = ["input", "results", "wall, to the same by hand", "wall, to the floor", "memory MiB", "extra disk MiB"]
+    head = ["input", "results", "time, relative to by hand", "time, relative to lower bound", "memory MiB", "extra disk MiB"]
     return table(head, rows)
 
 

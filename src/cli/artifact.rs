@@ -1,7 +1,9 @@
 //! `goldsmith artifact`: shows and validates Artifacts.
 
 use super::print;
-use crate::artifact::{self, Artifact, ArtifactReport, ArtifactFinding, Severity, Verifier, visible};
+use crate::artifact::{
+    self, Artifact, ArtifactFinding, ArtifactReport, Severity, Verifier, visible,
+};
 use crate::digest::hex;
 use crate::units::human;
 use anyhow::Context as _;
