@@ -9,9 +9,13 @@ use crate::report::Report;
 use crate::units::{human, parse_size};
 use anyhow::Context;
 use clap::{Args, value_parser};
+use std::io::Read as _;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The largest record that is read (bytes).
+const RECORD_MAX: u64 = 16 << 20;
 
 /// The arguments of `convert` and `plan`
 #[derive(Args, Debug)]
@@ -126,7 +130,7 @@ impl ConversionArgs {
         if let Some(path) = &self.upgrade_from {
             let record = convert::Record::new(&prepared, self.file_name());
             record
-                .fits(&super::verify::record(path)?)
+                .fits(&read_record(path)?)
                 .with_context(|| format!("comparing with {}", path.display()))?;
         }
         for note in &prepared.notes {
@@ -208,6 +212,23 @@ fn explain(image: &Path, error: source::Error, limit: SizeLimit) -> anyhow::Erro
         error if error.to_string().contains(&name.to_string()) => error.into(),
         error => anyhow::Error::from(error).context(format!("opening {name}")),
     }
+}
+
+/// Reads the record of an earlier release.
+pub(super) fn read_record(path: &Path) -> anyhow::Result<serde_json::Value> {
+    let context = || format!("reading the record {}", path.display());
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(RECORD_MAX + 1).read_to_end(&mut bytes))
+        .with_context(context)?;
+    if bytes.len() as u64 > RECORD_MAX {
+        anyhow::bail!(
+            "{} is larger than {}, the limit for a record",
+            path.display(),
+            human(RECORD_MAX)
+        );
+    }
+    serde_json::from_slice(&bytes).with_context(context)
 }
 
 /// `SOURCE_DATE_EPOCH`, see reproducible-builds.org.

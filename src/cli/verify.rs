@@ -1,6 +1,6 @@
 //! `goldsmith verify`: checks a finished image.
 
-use super::input::ImageArgs;
+use super::input::{ImageArgs, read_record};
 use super::{print, progress};
 use crate::artifact::Verifier;
 use crate::stream::{FileSource, Source};
@@ -10,13 +10,9 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-
-/// The largest record that is read (bytes).
-const RECORD_MAX: u64 = 16 << 20;
 
 /// Check everything in a finished image that a device relies on
 ///
@@ -46,7 +42,7 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
     let input = args.input.open(&*report)?;
     let key = args.key.as_deref().map(key).transpose()?;
-    let earlier = args.upgrade_from.as_deref().map(record).transpose()?;
+    let earlier = args.upgrade_from.as_deref().map(read_record).transpose()?;
     let artifact = args.artifact.as_deref().map(artifact).transpose()?;
     let outcome = verify::image(
         &input.source,
@@ -83,23 +79,6 @@ fn artifact(path: &Path) -> anyhow::Result<Source> {
     let file = FileSource::open(path)
         .with_context(|| format!("opening the Artifact {}", path.display()))?;
     Ok(Arc::new(file))
-}
-
-/// Reads the record of an earlier release.
-pub(super) fn record(path: &Path) -> anyhow::Result<serde_json::Value> {
-    let context = || format!("reading the record {}", path.display());
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(RECORD_MAX + 1).read_to_end(&mut bytes))
-        .with_context(context)?;
-    if bytes.len() as u64 > RECORD_MAX {
-        anyhow::bail!(
-            "{} is larger than {}, the limit for a record",
-            path.display(),
-            human(RECORD_MAX)
-        );
-    }
-    serde_json::from_slice(&bytes).with_context(context)
 }
 
 /// The output of `--json`.

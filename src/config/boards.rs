@@ -1,7 +1,5 @@
 //! The built-in boards.
 
-use super::{Config, ConfigError, load};
-
 /// The text of each board of this list, under its name.
 macro_rules! boards {
     ($($name:literal)+) => {
@@ -48,14 +46,4 @@ pub fn board(name: &str) -> Option<&'static str> {
         .iter()
         .find(|(known, _)| *known == name)
         .map(|(_, text)| *text)
-}
-
-/// All built-in boards, sorted by name, each as the only layer of a configuration.
-///
-/// # Errors
-/// Problems in a built-in board. The tests read every board, so there are none.
-pub fn built_in() -> Result<Vec<(&'static str, Config)>, ConfigError> {
-    boards()
-        .map(|name| Ok((name, load(&[name.into()], &[])?)))
-        .collect()
 }

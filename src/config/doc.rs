@@ -2,8 +2,7 @@
 //! keys.
 
 use super::boards::boards;
-use super::keys::{Fallback, Key, Section, join};
-use super::kind::Shape;
+use super::keys::{Fallback, Key, Section, Shape, join, paragraph};
 use super::schema::Config;
 use std::fmt::Write as _;
 
@@ -135,11 +134,6 @@ fn plain_first(keys: &[Key]) -> impl Iterator<Item = &Key> {
     keys.iter()
         .filter(move |key| !is_table(key))
         .chain(keys.iter().filter(is_table))
-}
-
-/// A doc comment as one paragraph.
-pub(super) fn paragraph(doc: &str) -> String {
-    doc.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A doc comment as TOML comments of at most 100 columns.

@@ -1,9 +1,8 @@
 //! The one definition of a key: its name, meaning, kind and default drive the reader, the manual
 //! and the example alike.
 
-use super::kind::{Kind, Shape};
 use super::nearest::nearest;
-use super::node::{Location, Node, Origin, OriginKind, Table, Value, parse};
+use super::node::{Location, Node, Origin, OriginKind, Table, Value, key_text, parse};
 use crate::problem::{Problem, Problems};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -22,7 +21,51 @@ pub(super) struct Key {
     pub(super) fallback: Fallback,
 }
 
-/// What holds when nobody sets a key.
+/// A kind of value. Its implementors are names for types, never values.
+pub(super) trait ValueType {
+    /// What it is read into.
+    type Output;
+
+    /// What the manual says the key takes.
+    fn shape() -> Shape;
+
+    /// The value, or a problem for each thing that is wrong.
+    fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Self::Output>;
+}
+
+/// What a key takes, for the manual.
+pub(super) enum Shape {
+    /// A value that this text describes.
+    Plain(String),
+    /// A string that is not shown to anybody.
+    Secret,
+    /// A table of known keys.
+    Table(&'static str, Vec<Key>),
+    /// Any number of tables of known keys.
+    Tables(&'static str, Vec<Key>),
+}
+
+impl Shape {
+    /// A few words for it.
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Plain(text) => text,
+            Self::Secret => "secret string",
+            Self::Table(..) | Self::Tables(..) => "table",
+        }
+    }
+}
+
+/// A closed set of words; see the macro `choices`.
+pub(super) trait Choice: Copy + 'static {
+    /// Every member with its meaning.
+    const ALL: &'static [(Self, &'static str)];
+
+    /// The word for a member.
+    fn word(self) -> &'static str;
+}
+
+/// The value of a key that is not set.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fallback {
     /// It must be set.
@@ -99,7 +142,7 @@ impl<'r> Reader<'r> {
     }
 
     /// The value of a key that may be missing.
-    pub(super) fn optional<K: Kind>(&mut self, field: &str) -> Option<Option<K::Output>> {
+    pub(super) fn optional<K: ValueType>(&mut self, field: &str) -> Option<Option<K::Output>> {
         let name = kebab(field);
         let at = join(self.at, &name);
         match self.table.get(&name) {
@@ -109,7 +152,11 @@ impl<'r> Reader<'r> {
     }
 
     /// The value of a key, or else `default` (in TOML).
-    pub(super) fn or_default<K: Kind>(&mut self, field: &str, default: &str) -> Option<K::Output> {
+    pub(super) fn or_default<K: ValueType>(
+        &mut self,
+        field: &str,
+        default: &str,
+    ) -> Option<K::Output> {
         if let Some(value) = self.optional::<K>(field)? {
             return Some(value);
         }
@@ -121,7 +168,7 @@ impl<'r> Reader<'r> {
     }
 
     /// The value of a key that must be there.
-    pub(super) fn required<K: Kind>(&mut self, field: &str) -> Option<K::Output> {
+    pub(super) fn required<K: ValueType>(&mut self, field: &str) -> Option<K::Output> {
         let value = self.optional::<K>(field)?;
         if value.is_none() {
             let at = join(self.at, &kebab(field));
@@ -192,9 +239,58 @@ fn advice(at: &str, name: &str, keys: &[Key]) -> String {
     }
 }
 
+/// Notes that the value at `node` is wrong.
+pub(super) fn wrong(
+    node: &Node,
+    at: &str,
+    what: &str,
+    hint: Option<String>,
+    problems: &mut Problems,
+) {
+    let problem = Problem::new(format!("{}: {what}", node.location.with_key(at)));
+    problems.push(Problem { hint, ..problem });
+}
+
+/// The string at `node`; what `--set` gave counts as one even where TOML sees a number.
+pub(super) fn string<'n>(
+    node: &'n Node,
+    at: &str,
+    expected: &str,
+    problems: &mut Problems,
+) -> Option<&'n str> {
+    match (&node.value, &node.typed) {
+        (Value::String(text), _) => return Some(text),
+        (Value::Integer(_) | Value::Boolean(_) | Value::Other(..), Some(typed)) => {
+            return Some(typed);
+        }
+        _ => wrong(
+            node,
+            at,
+            &format!("expected {expected}, found {}", node.what()),
+            None,
+            problems,
+        ),
+    }
+    None
+}
+
+/// Reads a string through `parse`, whose error is the problem.
+pub(super) fn parsed<T>(
+    node: &Node,
+    at: &str,
+    expected: &str,
+    problems: &mut Problems,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Option<T> {
+    let text = string(node, at, expected, problems)?;
+    parse(text)
+        .map_err(|what| wrong(node, at, &what, None, problems))
+        .ok()
+}
+
 /// The full name of a key in the table `at`.
 pub(super) fn join(at: &str, name: &str) -> String {
-    let name = super::show::key_text(name);
+    let name = key_text(name);
     if at.is_empty() {
         name
     } else {
@@ -207,17 +303,24 @@ pub(super) fn kebab(field: &str) -> String {
     field.replace('_', "-")
 }
 
+/// A doc comment as one paragraph.
+pub(super) fn paragraph(doc: &str) -> String {
+    doc.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// Defines tables of keys: a struct with a field for each, and its [`Section`].
 ///
-/// A field reads `name: type => Kind { fallback }`; the fallback is one of `default "TOML"`, `unset
-/// "meaning", like "TOML"` (the type is then an `Option`) and `required like "TOML"`. `formerly
+/// A field reads `name: type => ValueType { fallback }`; the fallback is one of `default "TOML"`,
+/// `unset "meaning", like "TOML"` (the type is then an `Option`) and `required like "TOML"`. `formerly
 /// "name"` after it adds an older name of the key. A final `plus name: type;` adds a field that is
 /// not a key.
 macro_rules! keys {
     (@alias) => { None };
     (@alias $alias:literal) => { Some($alias) };
     (@fallback default $toml:literal) => { Fallback::Default($toml) };
-    (@fallback unset $meaning:literal, like $toml:literal) => { Fallback::Unset { meaning: $meaning, example: $toml } };
+    (@fallback unset $meaning:literal, like $toml:literal) => {
+        Fallback::Unset { meaning: $meaning, example: $toml }
+    };
     (@fallback required like $toml:literal) => { Fallback::Required { example: $toml } };
     (@read $reader:ident, $field:ident, $kind:ty, default $toml:literal) => {
         $reader.or_default::<$kind>(stringify!($field), $toml)
@@ -270,7 +373,7 @@ macro_rules! keys {
     )+};
 }
 
-/// Defines a closed set of words: an enum, its [`Choice`](super::kind::Choice), and `word()`.
+/// Defines a closed set of words: an enum, its [`Choice`], and `word()`.
 macro_rules! choices {
     ($(
         $(#[doc = $about:literal])+
@@ -303,7 +406,7 @@ macro_rules! choices {
             pub fn meanings() -> impl Iterator<Item = (&'static str, String)> {
                 <Self as Choice>::ALL
                     .iter()
-                    .map(|(member, doc)| (member.word(), crate::config::doc::paragraph(doc)))
+                    .map(|(member, doc)| (member.word(), crate::config::keys::paragraph(doc)))
             }
         }
 

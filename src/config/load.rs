@@ -70,6 +70,16 @@ pub fn beneath(name: &str, config: &Config) -> Result<Config, ConfigError> {
     config.above(loader.layers)
 }
 
+/// All built-in boards, sorted by name, each as the only layer of a configuration.
+///
+/// # Errors
+/// Problems in a built-in board. The tests read every board, so there are none.
+pub fn built_in() -> Result<Vec<(&'static str, Config)>, ConfigError> {
+    boards()
+        .map(|name| Ok((name, load(&[name.into()], &[])?)))
+        .collect()
+}
+
 /// Something that can be extended.
 #[derive(Clone)]
 enum What {

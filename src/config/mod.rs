@@ -9,32 +9,34 @@ mod boards;
 mod check;
 mod doc;
 mod keys;
-mod kind;
 mod load;
 mod nearest;
 mod node;
 mod schema;
 mod show;
+mod text;
+mod types;
 mod words;
 
-pub use boards::{board, boards, built_in};
+pub use boards::{board, boards};
 pub use doc::{example, manual};
-pub use kind::{Device, DiskId, FilePath, Headroom, Secret, name};
-pub use load::{beneath, expand, load};
-pub use node::{Location, Origin, OriginKind};
+pub use load::{beneath, built_in, expand, load};
+pub use node::{Location, Origin, OriginKind, quoted};
 pub use schema::{
     Accept, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay, OwnerRule,
     Raw, Root, Rootfs, Server, Storage,
 };
-pub use show::{Setting, quoted};
+pub use show::Setting;
+pub use text::{Device, DiskId, Secret, name};
+pub use types::{FilePath, Headroom};
 pub use words::{
     BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
     OverlayTarget, Proof, RawSource, SlotB, TableChoice,
 };
 
 use crate::problem::{Problem, Problems};
-use keys::{DEFAULT, Key, Reader, Section, join};
-use kind::Shape;
+use keys::{DEFAULT, Key, Reader, Section, Shape, join};
+
 use node::{Node, Value};
 use std::path::PathBuf;
 use std::sync::Arc;

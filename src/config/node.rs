@@ -362,6 +362,21 @@ fn value(
     })
 }
 
+/// A string in TOML syntax.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
+
+/// A key in TOML syntax, without quotes if possible.
+pub(super) fn key_text(key: &str) -> String {
+    let bare = !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if bare { key.to_owned() } else { quoted(key) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

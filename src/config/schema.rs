@@ -1,11 +1,14 @@
 //! Every key of the configuration.
 
 use super::Merged;
-use super::keys::{Fallback, Key, Reader, Section, kebab, keys};
-use super::kind::{
-    Device, Disk, DiskId, DiskName, EitherPath, FilePath, Flag, Glob, Headroom, Hidden, HostPath,
-    Id, Kind, List, Map, Mode, MountPoint, Name, Number, Offset, OneOf, Options, Secret, Size,
-    SizeOrPercent, Some1, Sub, Subs, Text, Url,
+use super::keys::{Fallback, Key, Reader, Section, ValueType, kebab, keys};
+use super::text::{
+    Device, Disk, DiskId, DiskName, Glob, Hidden, Id, Mode, MountPoint, Name, Options, Secret,
+    Text, Url,
+};
+use super::types::{
+    EitherPath, FilePath, Flag, Headroom, HostPath, List, Map, Number, Offset, OneOf, Size,
+    SizeOrPercent, Some1, Sub, Subs,
 };
 use super::words::{
     BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,

@@ -1,8 +1,7 @@
 //! Every value with the place that it comes from.
 
-use super::keys::{Fallback, Key, Section, join};
-use super::kind::Shape;
-use super::node::{Location, Node, Value};
+use super::keys::{Fallback, Key, Section, Shape, join};
+use super::node::{Location, Node, Value, key_text, quoted};
 use super::schema::Config;
 use std::fmt::Write as _;
 
@@ -170,19 +169,4 @@ fn toml_text(node: &Node) -> String {
             format!("{{ {} }}", list(pairs.collect()))
         }
     }
-}
-
-/// A string as TOML writes it.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
-}
-
-/// A key as TOML writes it: bare where it can be.
-pub(super) fn key_text(key: &str) -> String {
-    let bare = !key.is_empty()
-        && key
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    if bare { key.to_owned() } else { quoted(key) }
 }

@@ -1,7 +1,6 @@
 //! The enumerations that keys choose from.
 
-use super::keys::{choices, choices_of};
-use super::kind::Choice;
+use super::keys::{Choice, choices, choices_of};
 use crate::platform::{Architecture, Firmware};
 
 choices_of! {

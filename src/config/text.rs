@@ -1,0 +1,352 @@
+//! Values that are strings of a certain form.
+
+use super::keys::{Shape, ValueType, parsed};
+use super::node::Node;
+use crate::pattern::Pattern;
+use crate::problem::Problems;
+use crate::stamp::Uuid;
+
+/// Defines kinds that are strings of a certain form.
+macro_rules! text_kinds {
+    ($($(#[doc = $doc:literal])+ $name:ident -> $output:ty, $shape:literal, $parse:expr;)+) => {$(
+        $(#[doc = $doc])+
+        pub(super) struct $name;
+
+        impl ValueType for $name {
+            type Output = $output;
+
+            fn shape() -> Shape {
+                Shape::Plain($shape.into())
+            }
+
+            fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Self::Output> {
+                parsed(node, at, concat!("a ", $shape), problems, $parse)
+            }
+        }
+    )+};
+}
+
+text_kinds! {
+    /// Free text on one line, not empty.
+    Text -> String, "string", text;
+    /// A name on one line without white space, of at most 256 bytes: what the server and the client
+    /// accept.
+    Name -> String, "name", name;
+    /// The address of a server.
+    Url -> String, "URL", url;
+    /// A directory of the device.
+    MountPoint -> String, "directory of the device", mount_point;
+    /// `partuuid` or a disk.
+    DiskName -> Device, "disk (`partuuid` or a device such as `/dev/mmcblk0`)", device;
+    /// The identity of a disk.
+    Disk -> DiskId, "disk id (8 hexadecimal digits for MBR, a GUID for GPT)", disk_id;
+    /// A UUID.
+    Id -> Uuid, "UUID", |value| value.to_ascii_lowercase().parse().and_then(not_nil);
+    /// Comma-separated mount options.
+    Options -> String, "list of mount options", mount_options;
+    /// A path pattern below the root of the device.
+    Glob -> Pattern, "path pattern", pattern;
+    /// Permission bits in octal.
+    Mode -> u16, "file mode in octal, as a string", mode;
+}
+
+/// A string that is kept out of every message, dump and report.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text, for the file that has to contain it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// Text that is not shown to anybody.
+pub(super) struct Hidden;
+
+impl ValueType for Hidden {
+    type Output = Secret;
+
+    fn shape() -> Shape {
+        Shape::Secret
+    }
+
+    fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Secret> {
+        parsed(node, at, "a secret string", problems, |value| {
+            text(value).map(Secret)
+        })
+    }
+}
+
+/// How the device names its disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// By the identities of its partitions, whatever the kernel calls the disk.
+    PartUuid,
+    /// By the kernel's name, such as `/dev/sda`.
+    Disk(String),
+}
+
+impl Device {
+    /// The kernel's name of partition `number` of the disk, when it is named so: a `p` stands
+    /// between a final digit and the number.
+    #[must_use]
+    pub fn partition(&self, number: u32) -> Option<String> {
+        match self {
+            Self::PartUuid => None,
+            Self::Disk(disk) if disk.ends_with(|c: char| c.is_ascii_digit()) => {
+                Some(format!("{disk}p{number}"))
+            }
+            Self::Disk(disk) => Some(format!("{disk}{number}")),
+        }
+    }
+}
+
+/// The identity of a disk, as its partition table holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskId {
+    /// The signature of an MBR; never 0.
+    Mbr(u32),
+    /// The disk GUID of a GPT.
+    Gpt(Uuid),
+}
+
+fn text(value: &str) -> Result<String, String> {
+    match value.chars().find(|c| c.is_control()) {
+        Some(control) => Err(format!(
+            "a control character ({})",
+            control.escape_unicode()
+        )),
+        None if value.trim().is_empty() => Err("an empty string".to_owned()),
+        None => Ok(value.to_owned()),
+    }
+}
+
+/// The longest name in bytes that the Mender server and client take.
+const MAX_NAME: usize = 256;
+
+/// A name on one line without white space, of at most 256 bytes.
+///
+/// # Errors
+/// What is wrong with it, as a fact.
+pub fn name(value: &str) -> Result<String, String> {
+    let value = text(value)?;
+    if value.len() > MAX_NAME {
+        return Err(format!(
+            "{} bytes exceeds the limit of {MAX_NAME}",
+            value.len()
+        ));
+    }
+    match value
+        .chars()
+        .find(|c| c.is_whitespace() || is_invisible(*c))
+    {
+        Some(c) if c.is_whitespace() => Err(format!("`{value}` contains white space")),
+        Some(c) => Err(format!("an invisible character ({})", c.escape_unicode())),
+        None => Ok(value),
+    }
+}
+
+/// Zero-width and direction marks, private use and the like: no control characters, yet nothing
+/// that is printed.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}'
+        | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{10ffff}')
+}
+
+fn url(value: &str) -> Result<String, String> {
+    let rest = value
+        .strip_prefix("https://")
+        .or_else(|| value.strip_prefix("http://"));
+    let fine = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+    if fine && !value.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        Ok(value.to_owned())
+    } else {
+        Err(format!(
+            "`{value}` is not a URL such as `https://mender.example.com`"
+        ))
+    }
+}
+
+fn mount_point(value: &str) -> Result<String, String> {
+    let mut names = value.split('/').skip(1);
+    let fine = value.len() > 1
+        && value.starts_with('/')
+        && names.all(|name| {
+            !matches!(name, "" | "." | "..")
+                && !name.contains(|c: char| c.is_whitespace() || c.is_control())
+        });
+    if fine {
+        Ok(value.to_owned())
+    } else {
+        Err(format!(
+            "`{value}` is not an absolute path of a directory, such as `/boot/efi`"
+        ))
+    }
+}
+
+fn device(value: &str) -> Result<Device, String> {
+    if value == "partuuid" {
+        return Ok(Device::PartUuid);
+    }
+    let disk = value.strip_prefix("/dev/").unwrap_or_default();
+    if disk.is_empty()
+        || !disk
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    {
+        return Err(format!(
+            "`{value}` is neither `partuuid` nor a disk such as `/dev/mmcblk0`"
+        ));
+    }
+    match whole_disk(disk) {
+        Some(whole) => Err(format!(
+            "`{value}` is a partition; the disk is `/dev/{whole}`"
+        )),
+        None => Ok(Device::Disk(value.to_owned())),
+    }
+}
+
+/// The disk that the kernel's name `name` is a partition of, when it is one.
+fn whole_disk(name: &str) -> Option<&str> {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let letters = ["sd", "vd", "hd", "xvd"].iter().any(|bus| {
+        stem.strip_prefix(bus)
+            .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_lowercase()))
+    });
+    if letters {
+        return (stem.len() < name.len()).then_some(stem);
+    }
+    let numbered = ["mmcblk", "nvme", "loop", "nbd"]
+        .iter()
+        .any(|bus| name.starts_with(bus));
+    let disk = stem
+        .strip_suffix('p')
+        .filter(|disk| disk.ends_with(|c: char| c.is_ascii_digit()));
+    disk.filter(|_| numbered)
+}
+
+fn disk_id(value: &str) -> Result<DiskId, String> {
+    if value.len() == 8 {
+        let digits = value.bytes().all(|b| b.is_ascii_hexdigit());
+        let id = u32::from_str_radix(value, 16)
+            .ok()
+            .filter(|id| digits && *id != 0);
+        return id.map(DiskId::Mbr).ok_or_else(|| {
+            format!("`{value}` is not a disk ID (8 hexadecimal digits, not all 0)")
+        });
+    }
+    let bad =
+        |_| format!("`{value}` is not a disk ID (8 hexadecimal digits for MBR, a GUID for GPT)");
+    let id: Uuid = value.to_ascii_lowercase().parse().map_err(bad)?;
+    not_nil(id).map(DiskId::Gpt)
+}
+
+fn not_nil(id: Uuid) -> Result<Uuid, String> {
+    if id == Uuid::default() {
+        Err("the UUID is all zeros".to_owned())
+    } else {
+        Ok(id)
+    }
+}
+
+fn mount_options(value: &str) -> Result<String, String> {
+    let fine = value.split(',').all(|option| {
+        !option.is_empty() && !option.contains(|c: char| c.is_whitespace() || c.is_control())
+    });
+    if fine {
+        Ok(value.to_owned())
+    } else {
+        Err(format!(
+            "`{value}` is not a list of mount options such as `defaults,noatime`"
+        ))
+    }
+}
+
+fn pattern(value: &str) -> Result<Pattern, String> {
+    if !value.starts_with('/') {
+        return Err(format!("`{value}` does not begin with `/`"));
+    }
+    value.parse()
+}
+
+fn mode(value: &str) -> Result<u16, String> {
+    let fine = (3..=5).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
+    let mode = u16::from_str_radix(value, 8)
+        .ok()
+        .filter(|mode| fine && *mode <= 0o7777);
+    mode.ok_or_else(|| format!("`{value}` is not a file mode such as `\"0644\"`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_and_their_partitions() {
+        assert_eq!(device("partuuid"), Ok(Device::PartUuid));
+        for (disk, second) in [
+            ("/dev/sda", "/dev/sda2"),
+            ("/dev/mmcblk0", "/dev/mmcblk0p2"),
+            ("/dev/nvme0n1", "/dev/nvme0n1p2"),
+        ] {
+            assert_eq!(device(disk).unwrap().partition(2).unwrap(), second);
+        }
+        for (part, disk) in [
+            ("/dev/sda1", "sda"),
+            ("/dev/mmcblk0p", "mmcblk0"),
+            ("/dev/nvme0n1p12", "nvme0n1"),
+            ("/dev/vdb3", "vdb"),
+        ] {
+            assert_eq!(
+                device(part),
+                Err(format!(
+                    "`{part}` is a partition; the disk is `/dev/{disk}`"
+                ))
+            );
+        }
+        for bad in ["", "sda", "/dev/", "/dev/disk/by-uuid/x", "/dev/s da"] {
+            assert!(device(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_that_the_server_takes() {
+        for good in ["release-1", "Ünï_1.0+x:y", &"x".repeat(256)] {
+            assert!(name(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            " ",
+            "a b",
+            "a\u{a0}b",
+            "a\nb",
+            "a\u{200b}b",
+            "\u{e000}",
+            &"x".repeat(257),
+        ] {
+            assert!(name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ids_and_modes() {
+        assert_eq!(disk_id("DEADbeef"), Ok(DiskId::Mbr(0xdead_beef)));
+        assert!(
+            disk_id("00000000").is_err() && disk_id("+eadbeef").is_err() && disk_id("xyz").is_err()
+        );
+        assert!(disk_id("C12A7328-F81F-11D2-BA4B-00A0C93EC93B").is_ok());
+        assert!(disk_id("00000000-0000-0000-0000-000000000000").is_err());
+        assert_eq!((mode("0640"), mode("4755")), (Ok(0o640), Ok(0o4755)));
+        for bad in ["", "+644", "0888", "rw-r--r--", "64", "100644"] {
+            assert!(mode(bad).is_err(), "{bad}");
+        }
+    }
+}
