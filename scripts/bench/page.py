@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""page.py RESULTS PAGE: puts what bench.py measured into the page, between the marks it has for it, and draws the plot beside it."""
+"""page.py RESULTS PAGE: writes the measurements of bench.py between the markers in PAGE, and draws the plot next to it."""
 
 import json
 import sys

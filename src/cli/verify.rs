@@ -18,7 +18,7 @@ use std::sync::Arc;
 ///
 /// Checks the partition table, every structure of each filesystem, and that the boot loader, the
 /// update client, `fstab` and the Artifact agree with them. Works on images of other converters
-/// too. Exits with 0 if there are no errors, otherwise with 1.
+/// too. Exits with 0 if it finds no errors, otherwise with 1.
 #[derive(Args, Debug)]
 pub(super) struct VerifyArgs {
     /// Artifact that belongs to the image

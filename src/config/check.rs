@@ -1,4 +1,4 @@
-//! What one key asks of another.
+//! Rules that involve several keys, and ranges that a type cannot express.
 
 use super::DiskId;
 use super::schema::Config;
@@ -6,22 +6,22 @@ use super::words::{Compression, ImageFormat, RawSource, TableChoice};
 use crate::problem::{Problem, Problems};
 use crate::units::{GIB, MIB, SECTOR, human};
 
-/// Everything that does not go together.
+/// Checks all rules.
 pub(super) fn check(config: &Config) -> Result<(), Problems> {
-    let mut found = Found {
+    let mut checker = Checker {
         config,
         problems: Problems::default(),
     };
-    sizes(&mut found);
-    identities(&mut found);
-    levels(&mut found);
+    sizes(&mut checker);
+    identities(&mut checker);
+    levels(&mut checker);
     for (at, raw) in config
         .raw
         .iter()
         .enumerate()
         .filter(|(_, raw)| raw.from == RawSource::Image && !raw.file.given.starts_with('/'))
     {
-        found.add(
+        checker.add(
             &format!("raw[{at}].file"),
             &format!("`{}` is not an absolute path of the image", raw.file.given),
         );
@@ -32,21 +32,21 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
         .as_ref()
         .is_some_and(|name| name.contains('/'))
     {
-        found.add(
+        checker.add(
             "output.name",
             "contains a `/`; use --output-dir to set the directory",
         );
     }
-    found.problems.check()
+    checker.problems.check()
 }
 
-struct Found<'c> {
+struct Checker<'c> {
     config: &'c Config,
     problems: Problems,
 }
 
-impl Found<'_> {
-    /// Notes a problem of `key`, at the place where it was set.
+impl Checker<'_> {
+    /// Adds a problem of `key`, at the location where it is set.
     fn add(&mut self, key: &str, what: &str) {
         let location = self.config.location(key).map_or_else(
             || format!("default: {key}"),
@@ -57,12 +57,12 @@ impl Found<'_> {
     }
 }
 
-fn sizes(found: &mut Found<'_>) {
-    let config = found.config;
+fn sizes(checker: &mut Checker<'_>) {
+    let config = checker.config;
     let alignment = config.storage.alignment;
-    // Less has no room for the partition table in front of the first partition.
+    // A smaller alignment leaves no room for the partition table before the first partition.
     if !alignment.is_power_of_two() || !(MIB..=GIB).contains(&alignment) {
-        found.add(
+        checker.add(
             "storage.alignment",
             &format!(
                 "{} is not a power of two from 1 MiB to 1 GiB",
@@ -78,12 +78,12 @@ fn sizes(found: &mut Found<'_>) {
     ];
     for (key, size) in sizes {
         if size == Some(0) {
-            found.add(key, "the size is 0");
+            checker.add(key, "the size is 0");
         }
     }
     let environment = config.boot.environment_size;
     if !environment.is_multiple_of(SECTOR) || environment == 0 || environment > MIB {
-        found.add(
+        checker.add(
             "boot.environment-size",
             &format!(
                 "{} is not a multiple of {SECTOR} bytes up to 1 MiB",
@@ -91,22 +91,22 @@ fn sizes(found: &mut Found<'_>) {
             ),
         );
     }
-    let most = match config.storage.table {
-        // Sectors have 32 bits there.
+    let max = match config.storage.table {
+        // Sector numbers have 32 bits in an MBR.
         TableChoice::Mbr => 2 << 40,
         TableChoice::Gpt | TableChoice::Keep => 1 << 50,
     };
-    if config.storage.size > most {
-        found.add(
+    if config.storage.size > max {
+        checker.add(
             "storage.size",
             &format!(
                 "{} exceeds the maximum of {}",
                 human(config.storage.size),
-                human(most)
+                human(max)
             ),
         );
     } else if !config.storage.size.is_multiple_of(SECTOR) {
-        found.add(
+        checker.add(
             "storage.size",
             &format!(
                 "{} bytes is not a multiple of the sector size ({SECTOR} bytes)",
@@ -115,12 +115,12 @@ fn sizes(found: &mut Found<'_>) {
         );
     }
     if config.boot.partition.is_some() && config.boot.partition == config.root.partition {
-        found.add("root.partition", "the same as boot.partition");
+        checker.add("root.partition", "the same as boot.partition");
     }
 }
 
-fn identities(found: &mut Found<'_>) {
-    let config = found.config;
+fn identities(checker: &mut Checker<'_>) {
+    let config = checker.config;
     let wrong = match (config.storage.table, config.storage.disk_id) {
         (TableChoice::Gpt, Some(DiskId::Mbr(_))) => {
             Some("an MBR disk ID, but storage.table is `gpt`")
@@ -129,7 +129,7 @@ fn identities(found: &mut Found<'_>) {
         _ => None,
     };
     if let Some(what) = wrong {
-        found.add("storage.disk-id", what);
+        checker.add("storage.disk-id", what);
     }
     let ids = &config.storage.ids;
     let disk = match config.storage.disk_id {
@@ -148,16 +148,16 @@ fn identities(found: &mut Found<'_>) {
             .iter()
             .find(|(_, taken)| id.is_some() && taken == id)
         {
-            found.add(key, &format!("the same as {other}"));
+            checker.add(key, &format!("the same as {other}"));
         }
     }
     if config.root.uuid.is_some() && config.root.uuid == config.data.uuid {
-        found.add("data.uuid", "the same as root.uuid");
+        checker.add("data.uuid", "the same as root.uuid");
     }
 }
 
-fn levels(found: &mut Found<'_>) {
-    let (artifact, output) = (&found.config.artifact, &found.config.output);
+fn levels(checker: &mut Checker<'_>) {
+    let (artifact, output) = (&checker.config.artifact, &checker.config.output);
     let payload = match artifact.compression {
         Compression::Gzip => Some((1, 9)),
         Compression::Xz => Some((0, 9)),
@@ -183,7 +183,7 @@ fn levels(found: &mut Found<'_>) {
         if let (Some(level), Some((min, max))) = (level, range)
             && !(min..=max).contains(&level)
         {
-            found.add(
+            checker.add(
                 key,
                 &format!("{level} is out of range: the levels of {word} are {min} to {max}"),
             );

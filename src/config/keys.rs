@@ -1,5 +1,5 @@
-//! The one definition of a key: its name, meaning, kind and default drive the reader, the manual
-//! and the example alike.
+//! The definition of a key: its name, documentation, type and default, from which the reader, the
+//! manual and the example are derived.
 
 use super::nearest::nearest;
 use super::node::{Location, Node, Origin, OriginKind, Table, Value, key_text, parse};
@@ -7,13 +7,13 @@ use crate::problem::{Problem, Problems};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-/// A key as the manual needs it.
+/// A key.
 pub(super) struct Key {
     /// The name, in kebab case.
     pub(super) name: String,
     /// An older name that is still read but not documented, in kebab case.
     pub(super) alias: Option<&'static str>,
-    /// The meaning.
+    /// The documentation, in Markdown.
     pub(super) doc: &'static str,
     /// The values that it takes.
     pub(super) shape: Shape,
@@ -21,23 +21,23 @@ pub(super) struct Key {
     pub(super) fallback: Fallback,
 }
 
-/// A kind of value. Its implementors are names for types, never values.
+/// A type of value. Its implementors are never constructed.
 pub(super) trait ValueType {
-    /// What it is read into.
+    /// The Rust type of the value.
     type Output;
 
-    /// What the manual says the key takes.
+    /// The values that a key of this type takes.
     fn shape() -> Shape;
 
-    /// The value, or a problem for each thing that is wrong.
+    /// Reads the value of the key `at`, or adds a problem for each error.
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Self::Output>;
 }
 
-/// What a key takes, for the manual.
+/// The values that a key takes.
 pub(super) enum Shape {
-    /// A value that this text describes.
+    /// A value, described by this text.
     Plain(String),
-    /// A string that is not shown to anybody.
+    /// A string that is never shown.
     Secret,
     /// A table of known keys.
     Table(&'static str, Vec<Key>),
@@ -46,7 +46,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// A few words for it.
+    /// A short description.
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Plain(text) => text,
@@ -56,7 +56,7 @@ impl Shape {
     }
 }
 
-/// A closed set of words; see the macro `choices`.
+/// An enumeration; see the macro `choices`.
 pub(super) trait Choice: Copy + 'static {
     /// Every member with its meaning.
     const ALL: &'static [(Self, &'static str)];
@@ -75,9 +75,9 @@ pub(super) enum Fallback {
     },
     /// This value, in TOML.
     Default(&'static str),
-    /// The program decides.
+    /// The key stays unset.
     Unset {
-        /// How.
+        /// What happens then.
         meaning: &'static str,
         /// A value for the manual, in TOML.
         example: &'static str,
@@ -86,17 +86,17 @@ pub(super) enum Fallback {
 
 /// A table of known keys; the macro `keys` implements it.
 pub(super) trait Section: Sized {
-    /// What the table is about.
+    /// The documentation of the table, in Markdown.
     const DOC: &'static str;
 
     /// Its keys in the order of the manual.
     fn keys() -> Vec<Key>;
 
-    /// Reads all keys; `None` when there was a problem, which is noted.
+    /// Reads all keys. Adds a problem for each error and returns `None` if there are any.
     fn read(reader: &mut Reader<'_>) -> Option<Self>;
 }
 
-/// Where values come from that nobody set.
+/// The origin of default values.
 pub(super) static DEFAULT: LazyLock<Arc<Origin>> = LazyLock::new(|| {
     Arc::new(Origin {
         kind: OriginKind::Default,
@@ -114,7 +114,7 @@ pub(super) struct Reader<'r> {
 }
 
 impl<'r> Reader<'r> {
-    /// Reads `table`, which stands at `place` under the name `at` (empty for the root).
+    /// A reader of `table` at `location`, whose name is `at` (empty for the root).
     pub(super) fn new(
         location: &'r Location,
         table: &'r Table,
@@ -129,7 +129,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Notes every key that is none of `keys`.
+    /// Adds a problem for every key that is not in `keys`.
     pub(super) fn refuse_unknown(&mut self, keys: &[Key]) {
         for (name, (location, _)) in self.table {
             if keys.iter().all(|key| key.name != *name) {
@@ -141,7 +141,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// The value of a key that may be missing.
+    /// The value of an optional key.
     pub(super) fn optional<K: ValueType>(&mut self, field: &str) -> Option<Option<K::Output>> {
         let name = kebab(field);
         let at = join(self.at, &name);
@@ -151,7 +151,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// The value of a key, or else `default` (in TOML).
+    /// The value of a key, or `default` (in TOML).
     pub(super) fn or_default<K: ValueType>(
         &mut self,
         field: &str,
@@ -167,7 +167,7 @@ impl<'r> Reader<'r> {
         K::read(&node, &at, self.problems)
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     pub(super) fn required<K: ValueType>(&mut self, field: &str) -> Option<K::Output> {
         let value = self.optional::<K>(field)?;
         if value.is_none() {
@@ -213,7 +213,7 @@ pub(super) fn resolve_aliases(node: &mut Node, at: &str, keys: &[Key], problems:
     }
 }
 
-/// A value written in TOML by ourselves.
+/// Parses a default value.
 fn literal(text: &str) -> Result<Node, Problems> {
     let root = parse(&format!("value = {text}"), &DEFAULT)?;
     root.get("value")
@@ -221,7 +221,7 @@ fn literal(text: &str) -> Result<Node, Problems> {
         .ok_or_else(|| Problem::new(format!("default: no value: {text}")).into())
 }
 
-/// What to do about an unknown key.
+/// The hint for an unknown key.
 fn advice(at: &str, name: &str, keys: &[Key]) -> String {
     if let Some(near) = nearest(name, keys.iter().map(|key| key.name.as_str())) {
         return format!("did you mean `{}`?", join(at, near));
@@ -239,8 +239,8 @@ fn advice(at: &str, name: &str, keys: &[Key]) -> String {
     }
 }
 
-/// Notes that the value at `node` is wrong.
-pub(super) fn wrong(
+/// Adds a problem of the value at `node`.
+pub(super) fn invalid(
     node: &Node,
     at: &str,
     what: &str,
@@ -251,7 +251,7 @@ pub(super) fn wrong(
     problems.push(Problem { hint, ..problem });
 }
 
-/// The string at `node`; what `--set` gave counts as one even where TOML sees a number.
+/// The string at `node`. A value from `--set` is a string even if TOML parses a number.
 pub(super) fn string<'n>(
     node: &'n Node,
     at: &str,
@@ -263,7 +263,7 @@ pub(super) fn string<'n>(
         (Value::Integer(_) | Value::Boolean(_) | Value::Other(..), Some(typed)) => {
             return Some(typed);
         }
-        _ => wrong(
+        _ => invalid(
             node,
             at,
             &format!("expected {expected}, found {}", node.what()),
@@ -274,7 +274,7 @@ pub(super) fn string<'n>(
     None
 }
 
-/// Reads a string through `parse`, whose error is the problem.
+/// Parses the string at `node` with `parse`, whose error becomes the problem.
 pub(super) fn parsed<T>(
     node: &Node,
     at: &str,
@@ -284,11 +284,11 @@ pub(super) fn parsed<T>(
 ) -> Option<T> {
     let text = string(node, at, expected, problems)?;
     parse(text)
-        .map_err(|what| wrong(node, at, &what, None, problems))
+        .map_err(|what| invalid(node, at, &what, None, problems))
         .ok()
 }
 
-/// The full name of a key in the table `at`.
+/// The full name of the key `name` in the table `at`.
 pub(super) fn join(at: &str, name: &str) -> String {
     let name = key_text(name);
     if at.is_empty() {
@@ -298,7 +298,7 @@ pub(super) fn join(at: &str, name: &str) -> String {
     }
 }
 
-/// The name of the key that is read into the field `field`.
+/// The name of the key of the field `field`.
 pub(super) fn kebab(field: &str) -> String {
     field.replace('_', "-")
 }

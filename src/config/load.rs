@@ -1,4 +1,4 @@
-//! Opens the files that a configuration is made of, and follows `extends`.
+//! Opens the files of a configuration and follows `extends`.
 
 use super::nearest::nearest;
 use super::{Config, ConfigError, Layer, Location, Origin, OriginKind, board, boards};
@@ -10,28 +10,28 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// A configuration file is larger than this only by mistake (bytes).
+/// The largest configuration file that is read (bytes).
 const MAX_FILE: u64 = 1 << 20;
 
-/// How many files may extend one another in a row.
+/// The longest chain of files that extend each other.
 const MAX_CHAIN: usize = 16;
 
-/// Reads `files` in order, each after what it extends, then `sets` (each `key.path=value`), the
-/// later over the earlier.
+/// Reads `files` in order, each after the files that it extends, then `sets` (each
+/// `key.path=value`); later values override earlier ones.
 ///
-/// A file may also be named like a built-in board, which is then meant. Relative paths in a file
-/// stand under its directory, those in `sets` under the current directory.
+/// A file may also be the name of a built-in board, which takes precedence. Relative paths in a file
+/// are resolved against its directory, those in `sets` against the current directory.
 ///
 /// # Errors
-/// Everything that is wrong in any of them.
+/// All problems in any of them.
 pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, ConfigError> {
     let mut loader = Loader::default();
     for file in files {
-        let what = match file.to_str().and_then(board) {
-            Some(_) => What::Board(file.to_string_lossy().into_owned()),
-            None => What::File(file.clone()),
+        let parent = match file.to_str().and_then(board) {
+            Some(_) => Parent::Board(file.to_string_lossy().into_owned()),
+            None => Parent::File(file.clone()),
         };
-        loader.add(what, None);
+        loader.add(parent, None);
     }
     for set in sets {
         match Layer::set(set, PathBuf::new()) {
@@ -59,13 +59,13 @@ pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, ConfigError> {
     }
 }
 
-/// `config` with the built-in board `name` beneath all of it.
+/// `config` merged over the built-in board `name`.
 ///
 /// # Errors
-/// Everything that is wrong in the result.
+/// All problems of the result.
 pub fn beneath(name: &str, config: &Config) -> Result<Config, ConfigError> {
     let mut loader = Loader::default();
-    loader.add(What::Board(name.to_owned()), None);
+    loader.add(Parent::Board(name.to_owned()), None);
     loader.problems.check()?;
     config.above(loader.layers)
 }
@@ -80,15 +80,15 @@ pub fn built_in() -> Result<Vec<(&'static str, Config)>, ConfigError> {
         .collect()
 }
 
-/// Something that can be extended.
+/// A parent: something that can be extended.
 #[derive(Clone)]
-enum What {
+enum Parent {
     Board(String),
     File(PathBuf),
 }
 
-impl What {
-    /// What `name`, written at `place`, means.
+impl Parent {
+    /// The parent that `name` refers to at `location`.
     fn named(name: &str, location: &Location) -> Self {
         if name.contains('/') || name.ends_with(".toml") {
             Self::File(location.origin.base.join(name))
@@ -104,7 +104,7 @@ impl What {
         }
     }
 
-    /// The same for every way to write the same.
+    /// A path that is the same for all spellings of the same parent.
     fn identity(&self) -> PathBuf {
         match self {
             Self::Board(name) => Path::new("board:").join(name),
@@ -141,7 +141,7 @@ impl What {
     }
 }
 
-/// A file that is missing under a name without ending or directory was most likely meant to be a
+/// A missing file whose name has neither an extension nor a directory was most likely meant to be a
 /// board.
 fn unreadable(path: &Path, error: &io::Error) -> Problem {
     let problem = Problem::new(format!("reading {}: {error}", path.display()));
@@ -184,31 +184,31 @@ fn read_file(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// What was read so far.
+/// The state of loading.
 #[derive(Default)]
 struct Loader {
     layers: Vec<Layer>,
     problems: Problems,
-    /// All that was laid down already.
+    /// The parents that have been added.
     done: BTreeSet<PathBuf>,
-    /// What is being read: each extends the next.
+    /// The files being read, each of which extends the next.
     chain: Vec<(PathBuf, String)>,
 }
 
 impl Loader {
-    /// Lays down `what` after all that it extends. `from` is the place that names it; what the user
-    /// named is laid down even when it was before.
-    fn add(&mut self, what: What, from: Option<&Location>) {
-        let identity = what.identity();
+    /// Adds `parent` after everything that it extends. `from` is the location that names it. What the
+    /// user named is added even if it has been added before.
+    fn add(&mut self, parent: Parent, from: Option<&Location>) {
+        let identity = parent.identity();
         let at = from.map_or_else(String::new, |location| format!("{location}: "));
         if let Some(start) = self.chain.iter().position(|(open, _)| *open == identity) {
             let names: Vec<&str> = self.chain[start..]
                 .iter()
                 .map(|(_, name)| name.as_str())
                 .collect();
-            let what = what.show();
+            let last = parent.show();
             self.problems.push(Problem::new(format!(
-                "{at}extends itself: {} -> {what}",
+                "{at}extends itself: {} -> {last}",
                 names.join(" -> ")
             )));
             return;
@@ -222,7 +222,7 @@ impl Loader {
         if from.is_some() && !self.done.insert(identity.clone()) {
             return;
         }
-        let read = what.read().map_err(|problem| Problem {
+        let read = parent.read().map_err(|problem| Problem {
             message: format!("{at}{}", problem.message),
             ..problem
         });
@@ -231,9 +231,9 @@ impl Loader {
             .and_then(|(text, origin)| Layer::parse(&text, origin).map_err(|e| e.0));
         match parsed {
             Ok(layer) => {
-                self.chain.push((identity.clone(), what.show()));
+                self.chain.push((identity.clone(), parent.show()));
                 for (location, name) in layer.extends() {
-                    self.add(What::named(&name, &location), Some(&location));
+                    self.add(Parent::named(&name, &location), Some(&location));
                 }
                 self.chain.pop();
                 self.done.insert(identity);
@@ -244,11 +244,11 @@ impl Loader {
     }
 }
 
-/// The files that `path` names, sorted: `*` and `?` in its parts stand for any characters, but not
-/// for a leading dot. A path without them names itself, there or not.
+/// The files that match `path`, sorted: `*` and `?` in its components match any characters except a
+/// leading dot. A path without them matches itself, whether it exists or not.
 ///
 /// # Errors
-/// What listing a directory said; one that is not there lists nothing.
+/// I/O errors of listing a directory. A missing directory is empty.
 pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = vec![PathBuf::new()];
     for part in path.components() {
@@ -269,7 +269,7 @@ pub fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What in the directory `dir` matches `pattern`.
+/// The entries of the directory `dir` that match `pattern`.
 fn list(dir: &Path, pattern: &[u8]) -> io::Result<Vec<PathBuf>> {
     let here = if dir.as_os_str().is_empty() {
         Path::new(".")

@@ -1,5 +1,5 @@
-//! What the user wants: TOML files, built-in boards and `--set` arguments, laid one on top of the
-//! other and read into a [`Config`].
+//! The configuration: TOML files, built-in boards and `--set` arguments, merged in this order and
+//! read into a [`Config`].
 //!
 //! Every key has one definition (`schema`), which drives the reader, [`manual`] and [`example`].
 //! The text is read without touching the host ([`Layer`], [`Config::from_layers`]); [`load`] is the
@@ -41,7 +41,7 @@ use node::{Node, Value};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Everything that is wrong with a configuration. Whoever reports it exits with status 2.
+/// All problems of a configuration. The command exits with code 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct ConfigError(pub Problems);
@@ -52,17 +52,17 @@ impl From<Problems> for ConfigError {
     }
 }
 
-/// What a configuration was read from.
+/// The merged TOML that a configuration was read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Merged {
-    /// All values, each with its place.
+    /// All values, each with its location.
     node: Node,
-    /// The built-in boards that were laid down, in order.
+    /// The built-in boards that were applied, in order.
     boards: Vec<String>,
 }
 
-/// The largest text that is taken for configuration (bytes), twenty times the example with every
-/// key: what it takes to explain a text that is none grows with its square.
+/// The largest text that is read as configuration (bytes), twenty times the size of the example
+/// with every key. The TOML parser's time to explain an invalid text grows with its square.
 const MAX_TEXT: usize = 128 << 10;
 
 /// One file, board or argument, not yet merged with the others.
@@ -70,10 +70,10 @@ const MAX_TEXT: usize = 128 << 10;
 pub struct Layer(Node);
 
 impl Layer {
-    /// Reads TOML text that stands at `origin`. Only its form is checked.
+    /// Parses TOML text from `origin`. Only syntax and older names of keys are checked.
     ///
     /// # Errors
-    /// Every place where the text is no TOML.
+    /// Every location where the text is not valid TOML, and keys under both of their names.
     pub fn parse(text: &str, origin: Origin) -> Result<Self, ConfigError> {
         if text.len() > MAX_TEXT {
             let message = format!(
@@ -86,11 +86,11 @@ impl Layer {
         Self::new(node::parse(text, &Arc::new(origin))?)
     }
 
-    /// Reads `key.path=value`, as `--set` takes it; the value is TOML, or else a string. Relative
-    /// paths stand under `base`.
+    /// Parses `key.path=value`, the argument of `--set`. A value that is not valid TOML is a string.
+    /// Relative paths are resolved against `base`.
     ///
     /// # Errors
-    /// When it has not that form.
+    /// If it does not have this form.
     pub fn set(argument: &str, base: PathBuf) -> Result<Self, ConfigError> {
         Self::new(node::parse_set(argument, base)?)
     }
@@ -104,7 +104,7 @@ impl Layer {
         Ok(Self(node))
     }
 
-    /// What the layer builds upon, each with the place where it says so.
+    /// What the layer extends, each with the location of the entry.
     fn extends(&self) -> Vec<(Location, String)> {
         let entry = |node: &Node| match &node.value {
             Value::String(name) => Some((node.location.clone(), name.clone())),
@@ -122,10 +122,10 @@ impl Layer {
 }
 
 impl Config {
-    /// Reads one text, with nothing below it.
+    /// Reads a configuration from one text.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All problems of the text.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let origin = Origin {
             kind: OriginKind::File,
@@ -135,11 +135,11 @@ impl Config {
         Self::from_layers(vec![Layer::parse(text, origin)?])
     }
 
-    /// Lays the layers one on top of the other, the last one uppermost, and reads the result.
-    /// `extends` was followed before: see [`load`].
+    /// Merges the layers, later ones over earlier ones, and reads the result. `extends` is not
+    /// followed: see [`load`].
     ///
     /// # Errors
-    /// Everything that is wrong, in each layer and in the result.
+    /// All problems of each layer and of the result.
     pub fn from_layers(layers: Vec<Layer>) -> Result<Self, ConfigError> {
         let mut problems = Problems::default();
         let mut merged = Node::empty(&DEFAULT);
@@ -151,8 +151,8 @@ impl Config {
                     .board()
                     .filter(|name| !boards.contains(name)),
             );
-            // Each layer alone too: what another one hides would be a surprise on the day that one
-            // goes.
+            // Each layer is checked on its own too, or removing a layer would reveal errors in those
+            // below it.
             read(&node, &mut problems);
             merged.merge(node);
         }
@@ -173,10 +173,10 @@ impl Config {
         Ok(config)
     }
 
-    /// The same with `layers` beneath all of it.
+    /// The configuration merged over `layers`.
     ///
     /// # Errors
-    /// Everything that is wrong in the result.
+    /// All problems of the result.
     fn above(&self, mut layers: Vec<Layer>) -> Result<Self, ConfigError> {
         layers.extend(
             self.source
@@ -190,7 +190,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The built-in boards that it builds upon, the lowest first.
+    /// The built-in boards that the configuration builds on, in the order in which they apply.
     #[must_use]
     pub fn built_upon(&self) -> &[String] {
         self.source.as_ref().map_or(&[], |source| &source.boards)
@@ -204,7 +204,7 @@ fn read(node: &Node, problems: &mut Problems) -> Option<Config> {
     }
 }
 
-/// The full names of all keys, those of tables left out.
+/// The full names of all keys except tables.
 fn all_keys() -> Vec<String> {
     fn collect(at: &str, keys: Vec<Key>, out: &mut Vec<String>) {
         for key in keys {

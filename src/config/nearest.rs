@@ -1,6 +1,6 @@
-//! What the user may have meant by a word that nobody knows.
+//! Suggestions for unknown words.
 
-/// The candidate that is nearest to `word`, if one is near enough to be meant.
+/// The candidate most similar to `word`, if one is similar enough.
 pub(super) fn nearest<'c>(
     word: &str,
     candidates: impl IntoIterator<Item = &'c str>,
@@ -14,8 +14,8 @@ pub(super) fn nearest<'c>(
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be added, dropped, changed or swapped with their neighbour to turn `a`
-/// into `b` (optimal string alignment).
+/// The number of letters to insert, delete, replace or swap with their neighbour to turn `a` into
+/// `b` (optimal string alignment distance).
 fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().take(64).collect();
     let b: Vec<char> = b.chars().take(64).collect();

@@ -1,4 +1,4 @@
-//! TOML text as a tree of values that know where they stand, and how such trees merge.
+//! TOML text as a tree of values with their locations, and the merging of such trees.
 
 use crate::problem::{Problem, Problems};
 use std::collections::BTreeMap;
@@ -8,35 +8,35 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use toml::de::{DeString, DeTable, DeValue};
 
-/// How deep tables and arrays may nest; the deepest known key is four levels down.
+/// The deepest nesting of tables and arrays; the keys need four levels.
 const MAX_DEPTH: usize = 16;
 
-/// Where configuration comes from.
+/// The kind of an [`Origin`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OriginKind {
-    /// The value that the key has when nobody sets it.
+    /// The default value of a key.
     Default,
-    /// A board that is compiled in.
+    /// A built-in board.
     Board,
-    /// A file of the user's.
+    /// A file of the user.
     File,
     /// `--set` on the command line.
     Set,
 }
 
-/// One place that configuration comes from: a file, a built-in board, an argument.
+/// A source of configuration: a file, a built-in board, or an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// What it is.
+    /// The kind of source.
     pub kind: OriginKind,
-    /// Its name for people: the path as the user wrote it, `board qemux86-64`, `--set root.size`.
+    /// The name in messages: the path as the user wrote it, `board qemux86-64`, `--set root.size`.
     pub name: String,
-    /// What relative paths in it stand under.
+    /// The directory that relative paths are resolved against.
     pub base: PathBuf,
 }
 
 impl Origin {
-    /// The name of the built-in board that this is.
+    /// The name of the built-in board, if this is one.
     pub(super) fn board(&self) -> Option<String> {
         let name = self
             .name
@@ -46,7 +46,7 @@ impl Origin {
     }
 }
 
-/// The position of a value or key.
+/// The location of a value or key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     /// The file or argument.
@@ -58,7 +58,7 @@ pub struct Location {
 }
 
 impl Location {
-    /// The beginning of an origin.
+    /// The start of an origin.
     pub(super) fn start(origin: &Arc<Origin>) -> Self {
         Self {
             origin: Arc::clone(origin),
@@ -69,7 +69,8 @@ impl Location {
 }
 
 impl Location {
-    /// The place and the key whose value stands there; `--set` has named the key already.
+    /// The location followed by the key; only the location if it is `--set` and names the key
+    /// already.
     #[must_use]
     pub fn with_key(&self, key: &str) -> String {
         match self.origin.kind {
@@ -90,13 +91,13 @@ impl fmt::Display for Location {
     }
 }
 
-/// A value and where it stands.
+/// A value with its location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Node {
     pub(super) location: Location,
     pub(super) value: Value,
-    /// The text as typed, of values that come from `--set`: `artifact.name=1.0` means a name though
-    /// TOML sees a number.
+    /// The text of a value from `--set`: in `artifact.name=1.0` the value is a name, although TOML
+    /// parses a number.
     pub(super) typed: Option<String>,
 }
 
@@ -106,17 +107,17 @@ pub(super) enum Value {
     String(String),
     Integer(i64),
     Boolean(bool),
-    /// What no key takes: a float or a date, as written.
+    /// A float or a date, which no key takes: its description and its text.
     Other(&'static str, String),
     Array(Vec<Node>),
     Table(Table),
 }
 
-/// The children of a table by key, with the place of the key.
+/// The children of a table by key, with the location of the key.
 pub(super) type Table = BTreeMap<String, (Location, Node)>;
 
 impl Node {
-    /// A value at a place.
+    /// A value at a location.
     pub(super) fn new(location: Location, value: Value) -> Self {
         Self {
             location,
@@ -130,7 +131,7 @@ impl Node {
         Self::new(Location::start(origin), Value::Table(Table::new()))
     }
 
-    /// What kind of value this is, with its article.
+    /// The kind of value, with its article.
     pub(super) fn what(&self) -> &'static str {
         match &self.value {
             Value::String(_) => "a string",
@@ -142,7 +143,7 @@ impl Node {
         }
     }
 
-    /// The child under `key`, when this is a table that has it.
+    /// The child with the key `key`, if this is a table that has one.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         match &self.value {
             Value::Table(table) => table.get(key).map(|(_, node)| node),
@@ -150,8 +151,9 @@ impl Node {
         }
     }
 
-    /// Lays `over` on top: tables merge key by key, lists of tables are joined, everything else is
-    /// replaced. A table of a list that is there already, from the same place, is not added twice.
+    /// Merges `over` into this value: tables key by key; arrays of tables are concatenated; anything
+    /// else is replaced. A table that is already in an array, from the same location, is not added
+    /// again.
     pub(super) fn merge(&mut self, over: Self) {
         match (&mut self.value, over) {
             (
@@ -186,7 +188,7 @@ impl Node {
     }
 }
 
-/// Whether these are tables, `[[…]]`, and at least one.
+/// Whether this is a non-empty array of tables, `[[…]]`.
 fn tables(items: &[Node]) -> bool {
     !items.is_empty()
         && items
@@ -194,7 +196,7 @@ fn tables(items: &[Node]) -> bool {
             .all(|item| matches!(item.value, Value::Table(_)))
 }
 
-/// The lines of a text, to turn offsets into places.
+/// The lines of a text, to turn offsets into locations.
 struct Lines<'t> {
     text: &'t str,
     origin: &'t Arc<Origin>,
@@ -232,10 +234,10 @@ impl<'t> Lines<'t> {
     }
 }
 
-/// Reads the text of one file.
+/// Parses the text of one file.
 ///
 /// # Errors
-/// Every place where the text is no TOML.
+/// Every location where the text is not valid TOML.
 pub(super) fn parse(text: &str, origin: &Arc<Origin>) -> Result<Node, Problems> {
     let lines = Lines::new(text, origin);
     let (root, errors) = DeTable::parse_recoverable(text);
@@ -252,13 +254,13 @@ pub(super) fn parse(text: &str, origin: &Arc<Origin>) -> Result<Node, Problems> 
     Ok(Node::new(Location::start(origin), value))
 }
 
-/// Reads `key.path=value`. What is no TOML value is taken as a string.
+/// Parses `key.path=value`. A value that is not valid TOML is a string.
 ///
 /// # Errors
-/// When there is no `=` or the key is none.
+/// If the `=` is missing or the key is invalid.
 pub(super) fn parse_set(argument: &str, base: PathBuf) -> Result<Node, Problems> {
     let (key, text) = argument.split_once('=').unwrap_or((argument, ""));
-    // The value stays out of the name: it may be a secret.
+    // The name does not contain the value, which may be secret.
     let origin = Arc::new(Origin {
         kind: OriginKind::Set,
         name: format!("--set {}", key.trim()),
@@ -292,7 +294,7 @@ pub(super) fn parse_set(argument: &str, base: PathBuf) -> Result<Node, Problems>
     Ok(node)
 }
 
-/// The parts of a dotted key, read by TOML's own rules (so parts may be quoted).
+/// The parts of a dotted key, parsed by TOML's rules (parts may be quoted).
 fn key_path(key: &str) -> Option<Vec<String>> {
     let text = format!("{} = 0", key.trim());
     let root = DeTable::parse(&text).ok()?;
@@ -308,7 +310,7 @@ fn key_path(key: &str) -> Option<Vec<String>> {
     }
 }
 
-/// A message of the TOML reader on one line.
+/// A message of the TOML parser on one line.
 fn one_line(message: &str) -> String {
     message.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,18 +1,18 @@
-//! Every value with the place that it comes from.
+//! Every value with its origin.
 
 use super::keys::{Fallback, Key, Section, Shape, join};
 use super::node::{Location, Node, Value, key_text, quoted};
 use super::schema::Config;
 use std::fmt::Write as _;
 
-/// The value of one key and where it comes from.
+/// The value of one key and its origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// The full name of the key, such as `storage.size`.
     pub key: String,
-    /// The value in TOML; `None` where the program decides. A secret is shown as `"***"`.
+    /// The value in TOML; `None` if goldsmith decides. A secret is shown as `"***"`.
     pub value: Option<String>,
-    /// `board.toml:3:8`, `--set root.size`, `default`, or how the program decides.
+    /// `board.toml:3:8`, `--set root.size`, `default`, or how goldsmith decides.
     pub origin: String,
 }
 
@@ -30,8 +30,8 @@ impl Config {
         out
     }
 
-    /// Where the value of `key` (such as `storage.size`, `raw[0].file`) stands; `None` when nobody
-    /// set it.
+    /// The location of the value of `key` (such as `storage.size`, `raw[0].file`); `None` if it is
+    /// not set.
     #[must_use]
     pub fn location(&self, key: &str) -> Option<&Location> {
         let mut node = &self.source.as_ref()?.node;
@@ -51,8 +51,8 @@ impl Config {
         Some(&node.location)
     }
 
-    /// All values in TOML, each with its origin as a comment: read again, it means the same, save
-    /// for secrets and for relative paths of files in other directories.
+    /// All values in TOML, each with its origin as a comment. Reading it again gives the same
+    /// configuration, except for secrets and for relative paths in files of other directories.
     #[must_use]
     pub fn show(&self) -> String {
         let mut out = String::new();
@@ -119,8 +119,8 @@ fn collect(at: &str, keys: &[Key], table: Option<&Node>, out: &mut Vec<Setting>)
     }
 }
 
-/// Whether a key is shown as a table of its own: one of known keys, or one of the user's or a list
-/// of tables that hold something.
+/// Whether a key is shown as a separate table: a table of known keys, a non-empty table with the
+/// user's keys, or a non-empty array of tables.
 fn is_table(key: &Key, table: Option<&Node>) -> bool {
     let node = table
         .and_then(|table| table.get(&key.name))
@@ -156,7 +156,7 @@ fn toml_text(node: &Node) -> String {
     let list = |items: Vec<String>| items.join(", ");
     match &node.value {
         Value::String(text) => quoted(text),
-        // A number or date given by `--set` where a string belongs was taken as text.
+        // A number or date from `--set` that was read as a string.
         Value::Integer(number) => number.to_string(),
         Value::Boolean(flag) => flag.to_string(),
         Value::Other(_, text) => quoted(text),

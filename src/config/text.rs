@@ -1,4 +1,4 @@
-//! Values that are strings of a certain form.
+//! Types of value that are strings of a certain form.
 
 use super::keys::{Shape, ValueType, parsed};
 use super::node::Node;
@@ -6,7 +6,7 @@ use crate::pattern::Pattern;
 use crate::problem::Problems;
 use crate::stamp::Uuid;
 
-/// Defines kinds that are strings of a certain form.
+/// Defines types that are strings of a certain form.
 macro_rules! text_kinds {
     ($($(#[doc = $doc:literal])+ $name:ident -> $output:ty, $shape:literal, $parse:expr;)+) => {$(
         $(#[doc = $doc])+
@@ -32,25 +32,25 @@ text_kinds! {
     /// A name on one line without white space, of at most 256 bytes: what the server and the client
     /// accept.
     Name -> String, "name", name;
-    /// The address of a server.
+    /// The URL of a server.
     Url -> String, "URL", url;
-    /// A directory of the device.
+    /// A mount point on the device.
     MountPoint -> String, "directory of the device", mount_point;
     /// `partuuid` or a disk.
     DiskName -> Device, "disk (`partuuid` or a device such as `/dev/mmcblk0`)", device;
-    /// The identity of a disk.
+    /// A disk ID.
     Disk -> DiskId, "disk id (8 hexadecimal digits for MBR, a GUID for GPT)", disk_id;
     /// A UUID.
     Id -> Uuid, "UUID", |value| value.to_ascii_lowercase().parse().and_then(not_nil);
     /// Comma-separated mount options.
     Options -> String, "list of mount options", mount_options;
-    /// A path pattern below the root of the device.
+    /// A pattern for absolute paths.
     Glob -> Pattern, "path pattern", pattern;
     /// Permission bits in octal.
     Mode -> u16, "file mode in octal, as a string", mode;
 }
 
-/// A string that is kept out of every message, dump and report.
+/// A string that appears in no message, dump or record.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -68,7 +68,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Text that is not shown to anybody.
+/// A string that is never shown.
 pub(super) struct Hidden;
 
 impl ValueType for Hidden {
@@ -85,18 +85,18 @@ impl ValueType for Hidden {
     }
 }
 
-/// How the device names its disk.
+/// How the device refers to the partitions of its disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Device {
-    /// By the identities of its partitions, whatever the kernel calls the disk.
+    /// By PARTUUID, independent of the kernel's name of the disk.
     PartUuid,
-    /// By the kernel's name, such as `/dev/sda`.
+    /// By the kernel's name of the disk, such as `/dev/sda`.
     Disk(String),
 }
 
 impl Device {
-    /// The kernel's name of partition `number` of the disk, when it is named so: a `p` stands
-    /// between a final digit and the number.
+    /// The kernel's name of partition `number`, or `None` for PARTUUIDs. If the disk's name ends in a
+    /// digit, a `p` precedes the number.
     #[must_use]
     pub fn partition(&self, number: u32) -> Option<String> {
         match self {
@@ -109,10 +109,10 @@ impl Device {
     }
 }
 
-/// The identity of a disk, as its partition table holds it.
+/// The ID of a disk in its partition table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskId {
-    /// The signature of an MBR; never 0.
+    /// The disk signature of an MBR; never 0.
     Mbr(u32),
     /// The disk GUID of a GPT.
     Gpt(Uuid),
@@ -129,13 +129,13 @@ fn text(value: &str) -> Result<String, String> {
     }
 }
 
-/// The longest name in bytes that the Mender server and client take.
+/// The longest name that the Mender server and client accept (bytes).
 const MAX_NAME: usize = 256;
 
 /// A name on one line without white space, of at most 256 bytes.
 ///
 /// # Errors
-/// What is wrong with it, as a fact.
+/// The reason why it is invalid.
 pub fn name(value: &str) -> Result<String, String> {
     let value = text(value)?;
     if value.len() > MAX_NAME {
@@ -154,8 +154,8 @@ pub fn name(value: &str) -> Result<String, String> {
     }
 }
 
-/// Zero-width and direction marks, private use and the like: no control characters, yet nothing
-/// that is printed.
+/// Whether `c` is invisible although it is not a control character: zero-width and direction marks,
+/// private use and so on.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}'
         | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{10ffff}')
@@ -214,7 +214,7 @@ fn device(value: &str) -> Result<Device, String> {
     }
 }
 
-/// The disk that the kernel's name `name` is a partition of, when it is one.
+/// The disk of the partition with the kernel's name `name`, if it is one.
 fn whole_disk(name: &str) -> Option<&str> {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let letters = ["sd", "vd", "hd", "xvd"].iter().any(|bus| {

@@ -1,6 +1,6 @@
 //! The types of value that keys take: how each is read, and its description in the manual.
 
-use super::keys::{Choice, Reader, Section, Shape, ValueType, paragraph, parsed, string, wrong};
+use super::keys::{Choice, Reader, Section, Shape, ValueType, invalid, paragraph, parsed, string};
 use super::nearest::nearest;
 use super::node::{Node, Value, key_text};
 use super::text::name;
@@ -24,7 +24,7 @@ impl ValueType for Size {
         match &node.value {
             Value::Integer(bytes) => {
                 let size = u64::try_from(*bytes);
-                size.map_err(|_| wrong(node, at, &format!("{bytes} is negative"), None, problems))
+                size.map_err(|_| invalid(node, at, &format!("{bytes} is negative"), None, problems))
                     .ok()
             }
             _ => parsed(node, at, "a size", problems, units::parse_size),
@@ -32,7 +32,7 @@ impl ValueType for Size {
     }
 }
 
-/// A position on the disk in bytes.
+/// An offset on the disk in bytes.
 pub(super) struct Offset;
 
 impl ValueType for Offset {
@@ -59,7 +59,7 @@ impl ValueType for Offset {
             .ok()
             .and_then(|number: u64| number.checked_mul(units::SECTOR));
         if offset.is_none() {
-            wrong(
+            invalid(
                 node,
                 at,
                 &format!("`{number} s` is not a number of sectors"),
@@ -97,7 +97,7 @@ impl Headroom {
 /// A percentage or a size.
 pub(super) struct SizeOrPercent;
 
-/// The largest percentage that makes sense: ten times what is there.
+/// The largest percentage: ten times the size of the files.
 const MAX_PERCENT: u32 = 1000;
 
 impl ValueType for SizeOrPercent {
@@ -123,7 +123,7 @@ impl ValueType for SizeOrPercent {
             .ok()
             .filter(|percent| *percent <= MAX_PERCENT);
         if percent.is_none() {
-            wrong(
+            invalid(
                 node,
                 at,
                 &format!("`{text}` is not a percentage from 0 % to {MAX_PERCENT} %"),
@@ -147,7 +147,7 @@ impl ValueType for Flag {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<bool> {
         let Value::Boolean(flag) = node.value else {
-            wrong(
+            invalid(
                 node,
                 at,
                 &format!("expected true or false, found {}", node.what()),
@@ -172,7 +172,7 @@ impl<const MIN: u32, const MAX: u32> ValueType for Number<MIN, MAX> {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<u32> {
         let Value::Integer(number) = node.value else {
-            wrong(
+            invalid(
                 node,
                 at,
                 &format!(
@@ -188,7 +188,7 @@ impl<const MIN: u32, const MAX: u32> ValueType for Number<MIN, MAX> {
             .ok()
             .filter(|number| (MIN..=MAX).contains(number));
         if inside.is_none() {
-            wrong(
+            invalid(
                 node,
                 at,
                 &format!("{number} is not between {MIN} and {MAX}"),
@@ -200,7 +200,7 @@ impl<const MIN: u32, const MAX: u32> ValueType for Number<MIN, MAX> {
     }
 }
 
-/// A file or directory of the host; a relative one stands under the file that names it.
+/// A path on the host. A relative one is resolved against the directory of its origin.
 pub(super) struct HostPath;
 
 impl ValueType for HostPath {
@@ -222,16 +222,16 @@ impl ValueType for HostPath {
     }
 }
 
-/// A file of the host or of the image, where another key says which.
+/// A file on the host or in the image, as another key decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePath {
-    /// As it is written.
+    /// The path as it is written.
     pub given: String,
-    /// The file of the host that is meant then.
+    /// The path on the host, if it is there.
     pub host: PathBuf,
 }
 
-/// The path of a file of the host or of the image.
+/// The path of a file on the host or in the image.
 pub(super) struct EitherPath;
 
 impl ValueType for EitherPath {
@@ -250,7 +250,7 @@ impl ValueType for EitherPath {
     }
 }
 
-/// A list; a list of one may be written without the brackets.
+/// A list. A list with a single item may be written without brackets.
 pub(super) struct List<K>(PhantomData<K>);
 
 impl<K: ValueType> ValueType for List<K> {
@@ -264,7 +264,7 @@ impl<K: ValueType> ValueType for List<K> {
         let Value::Array(items) = &node.value else {
             return K::read(node, at, problems).map(|item| vec![item]);
         };
-        // All items are read, so that all problems are found.
+        // Reads all items, to find all problems.
         let read: Vec<Option<K::Output>> = items
             .iter()
             .map(|item| K::read(item, at, problems))
@@ -273,7 +273,7 @@ impl<K: ValueType> ValueType for List<K> {
     }
 }
 
-/// A list that may not be empty.
+/// A list that must not be empty.
 pub(super) struct Some1<K>(PhantomData<K>);
 
 impl<K: ValueType> ValueType for Some1<K> {
@@ -286,14 +286,14 @@ impl<K: ValueType> ValueType for Some1<K> {
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Self::Output> {
         let list = List::<K>::read(node, at, problems)?;
         if list.is_empty() {
-            wrong(node, at, "an empty list", None, problems);
+            invalid(node, at, "an empty list", None, problems);
             return None;
         }
         Some(list)
     }
 }
 
-/// A table whose keys are the user's.
+/// A table with keys of the user.
 pub(super) struct Map<K>(PhantomData<K>);
 
 impl<K: ValueType> ValueType for Map<K> {
@@ -305,7 +305,7 @@ impl<K: ValueType> ValueType for Map<K> {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Self::Output> {
         let Value::Table(table) = &node.value else {
-            wrong(
+            invalid(
                 node,
                 at,
                 &format!("expected a table, found {}", node.what()),
@@ -326,7 +326,7 @@ impl<K: ValueType> ValueType for Map<K> {
     }
 }
 
-/// One word of several.
+/// A word of an enumeration.
 pub(super) struct OneOf<C>(PhantomData<C>);
 
 impl<C: Choice> ValueType for OneOf<C> {
@@ -351,7 +351,7 @@ impl<C: Choice> ValueType for OneOf<C> {
             .map(|(choice, _)| *choice);
         if found.is_none() {
             let hint = nearest(text, words()).map(|word| format!("did you mean `{word}`?"));
-            wrong(
+            invalid(
                 node,
                 at,
                 &format!("`{text}` is not {expected}"),
@@ -375,7 +375,7 @@ impl<S: Section> ValueType for Sub<S> {
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<S> {
         let Value::Table(table) = &node.value else {
-            wrong(
+            invalid(
                 node,
                 at,
                 &format!("expected a table, found {}", node.what()),
@@ -401,7 +401,7 @@ impl<S: Section> ValueType for Subs<S> {
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Vec<S>> {
         let Value::Array(items) = &node.value else {
             let what = format!("expected tables (`[[{at}]]`), found {}", node.what());
-            wrong(node, at, &what, None, problems);
+            invalid(node, at, &what, None, problems);
             return None;
         };
         let read: Vec<Option<S>> = items

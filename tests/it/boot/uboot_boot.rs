@@ -387,7 +387,7 @@ fn boot_uboot_of_a_board_whose_golden_image_starts_by_extlinux_conf() {
     }
 }
 
-/// QEMU virt with an environment beside the partitions, a few variables playing the U-Boot for it:
+/// QEMU virt with an environment outside the partitions, a few variables playing the U-Boot for it:
 /// the slot that it names starts.
 #[test]
 #[ignore = "boots; `make test-boot` runs it"]
