@@ -97,13 +97,6 @@ const CIRCLES: &[(&str, &str, &str)] = &[
         "boot/uboot/settings.rs",
         "to be cut",
     ),
-    ("cli/input.rs", "cli/verify.rs", "to be cut"),
-    ("config/keys.rs", "config/doc.rs", "to be cut"),
-    ("config/kind.rs", "config/doc.rs", "to be cut"),
-    ("config/keys.rs", "config/show.rs", "to be cut"),
-    ("config/kind.rs", "config/show.rs", "to be cut"),
-    ("config/keys.rs", "config/kind.rs", "to be cut"),
-    ("config/boards.rs", "config/load.rs", "to be cut"),
     ("convert/prepare.rs", "convert/write.rs", "to be cut"),
     (
         "fs/ext4/write/preserve_layout.rs",
