@@ -10,6 +10,12 @@
 //! group n:  [superblock copy | descriptors | reserved, in groups 1 and powers of 3, 5, 7] | ...
 //! ```
 
+#![deny(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
+
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 

@@ -1,7 +1,13 @@
 //! The boot sector, the kinds and the times of FAT.
 
+#![deny(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
+
 use super::Error;
-use crate::tree::Time;
+use crate::bytes::{self, to_u64};
 use std::fmt;
 
 /// Bytes of a directory entry.
@@ -41,6 +47,16 @@ impl FatKind {
             Self::Fat12 => 12,
             Self::Fat16 => 16,
             Self::Fat32 => 32,
+        }
+    }
+
+    /// How many entries a table of `bytes` bytes has.
+    fn entries_in(self, bytes: u64) -> u64 {
+        let bits = bytes.saturating_mul(8);
+        match self {
+            Self::Fat12 => bits / 12,
+            Self::Fat16 => bits / 16,
+            Self::Fat32 => bits / 32,
         }
     }
 
@@ -107,16 +123,14 @@ pub(super) struct Geometry {
     pub(super) mounted: bool,
 }
 
-/// A little-endian number of two bytes; `bytes` holds them.
-pub(super) fn le16(bytes: &[u8], at: usize) -> u16 {
-    bytes
-        .get(at..at + 2)
-        .map_or(0, |b| u16::from_le_bytes([b[0], b[1]]))
+/// The little-endian 16-bit integer at `offset` of a structure of fixed size, which contains it.
+pub(super) fn le16<const N: usize>(bytes: &[u8; N], offset: usize) -> u16 {
+    bytes::le16(bytes, offset).unwrap_or(0)
 }
 
-/// A little-endian number of four bytes.
-pub(super) fn le32(bytes: &[u8], at: usize) -> u32 {
-    u32::from(le16(bytes, at)) | u32::from(le16(bytes, at + 2)) << 16
+/// The little-endian 32-bit integer at `offset` of a structure of fixed size, which contains it.
+pub(super) fn le32<const N: usize>(bytes: &[u8; N], offset: usize) -> u32 {
+    bytes::le32(bytes, offset).unwrap_or(0)
 }
 
 impl Geometry {
@@ -151,49 +165,45 @@ impl Geometry {
         } else {
             u64::from(le16(boot, 22))
         };
-        let root_sectors = (root_entries * ENTRY as u64).div_ceil(sector);
-        let before = reserved + fats * fat_sectors + root_sectors;
-        if fat_sectors == 0 || total <= before || total * sector > len {
+        let root_len = root_entries.saturating_mul(to_u64(ENTRY));
+        let fat_end = fats.saturating_mul(fat_sectors).saturating_add(reserved);
+        let before = fat_end.saturating_add(root_len.div_ceil(sector));
+        if fat_sectors == 0 || total <= before || total.saturating_mul(sector) > len {
             return refuse(format!(
                 "{total} sectors of {sector} bytes, {before} of them before the clusters, in {len} bytes"
             ));
         }
-        let clusters = (total - before) / per_cluster;
+        let clusters = total
+            .saturating_sub(before)
+            .checked_div(per_cluster)
+            .unwrap_or(0);
         let kind = match clusters {
             _ if wide => FatKind::Fat32,
             ..=4084 => FatKind::Fat12,
             _ => FatKind::Fat16,
         };
-        let entries = fat_sectors * sector * 8 / kind.bits();
+        let entries = kind.entries_in(fat_sectors.saturating_mul(sector));
         // A table shorter than the clusters bounds them, as in Linux.
         let clusters = clusters
             .min(entries.saturating_sub(2))
-            .min(u64::from(kind.marks()) - 2);
-        let extra = if wide { 64 } else { 36 };
-        let has_id = matches!(boot[extra + 2], 0x28 | 0x29);
-        let mut label = [b' '; 11];
-        if boot[extra + 2] == 0x29 {
-            label.copy_from_slice(&boot[extra + 7..extra + 18]);
-        }
+            .min(u64::from(kind.marks()).saturating_sub(2));
+        let extra = ExtendedBpb::parse(boot, wide);
         Ok(Self {
             kind,
-            cluster: per_cluster * sector,
+            cluster: per_cluster.saturating_mul(sector),
             clusters: u32::try_from(clusters).unwrap_or(u32::MAX),
-            fat: reserved * sector,
-            root: (
-                (reserved + fats * fat_sectors) * sector,
-                root_entries * ENTRY as u64,
-            ),
+            fat: reserved.saturating_mul(sector),
+            root: (fat_end.saturating_mul(sector), root_len),
             root_cluster: if wide {
                 le32(boot, 44) & 0x0fff_ffff
             } else {
                 0
             },
-            data: before * sector,
-            end: total * sector,
-            volume_id: if has_id { le32(boot, extra + 3) } else { 0 },
-            label,
-            mounted: boot[extra + 1] & 1 != 0,
+            data: before.saturating_mul(sector),
+            end: total.saturating_mul(sector),
+            volume_id: extra.volume_id,
+            label: extra.label,
+            mounted: extra.mounted,
         })
     }
 
@@ -202,106 +212,40 @@ impl Geometry {
         let index = cluster
             .checked_sub(2)
             .filter(|index| *index < self.clusters)?;
-        Some(self.data + u64::from(index) * self.cluster)
+        let start = u64::from(index).saturating_mul(self.cluster);
+        Some(self.data.saturating_add(start))
     }
 }
 
-/// Days from 1970-01-01 to this date of the proleptic Gregorian calendar.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let shifted = if month > 2 { year } else { year - 1 };
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    365 * shifted + shifted.div_euclid(4) - shifted.div_euclid(100)
-        + shifted.div_euclid(400)
-        + day_of_year
-        - 719_468
+/// The part of the boot sector from `BS_DrvNum` on, whose place depends on the width of the table.
+struct ExtendedBpb {
+    /// 0 where the signature says that there is none.
+    volume_id: u32,
+    label: [u8; 11],
+    mounted: bool,
 }
 
-/// Year, month and day of a day counted from 1970-01-01.
-fn date(day: i64) -> (i64, i64, i64) {
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, of_year - (153 * shifted_month + 2) / 5 + 1)
-}
-
-/// Seconds of a FAT date and time; a field out of range (month 0) counts as its least value.
-pub(super) fn from_dos(day: u16, time: u16) -> Time {
-    let (year, month, mday) = (
-        i64::from(day >> 9) + 1980,
-        i64::from(day >> 5 & 15).clamp(1, 12),
-        i64::from(day & 31).max(1),
-    );
-    let (hour, minute, second) = (
-        i64::from(time >> 11),
-        i64::from(time >> 5 & 63),
-        i64::from(time & 31) * 2,
-    );
-    Time {
-        seconds: days(year, month, mday) * 86_400 + hour * 3600 + minute * 60 + second,
-        nanos: 0,
-    }
-}
-
-/// A time as FAT date and time, cut to 1980..=2107 and even seconds.
-pub(super) fn to_dos(time: Time) -> (u16, u16) {
-    let (least, most) = (days(1980, 1, 1) * 86_400, days(2108, 1, 1) * 86_400 - 2);
-    let seconds = time.seconds.clamp(least, most);
-    let (year, month, day) = date(seconds.div_euclid(86_400));
-    let of_day = seconds.rem_euclid(86_400);
-    let packed_day = ((year - 1980) << 9) | (month << 5) | day;
-    let packed_time = ((of_day / 3600) << 11) | ((of_day / 60 % 60) << 5) | (of_day % 60 / 2);
-    (
-        u16::try_from(packed_day).unwrap_or(u16::MAX),
-        u16::try_from(packed_time).unwrap_or(u16::MAX),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_come_back_even_and_clamped() {
-        for (seconds, expected) in [
-            (1_700_000_001, 1_700_000_000),
-            (951_827_696, 951_827_696), // 29 February 2000
-            (0, 315_532_800),
-            (5_000_000_000, 4_354_819_198),
-            (4_102_444_799, 4_102_444_798), // the last second before 2100, which is no leap year
-            (4_107_542_400, 4_107_542_400), // 1 March 2100
-        ] {
-            let (day, time) = to_dos(Time { seconds, nanos: 5 });
-            assert_eq!(
-                from_dos(day, time),
-                Time {
-                    seconds: expected,
-                    nanos: 0
-                },
-                "{seconds}"
-            );
+impl ExtendedBpb {
+    fn parse(boot: &[u8; 512], wide: bool) -> Self {
+        let fields = if wide {
+            boot.last_chunk::<{ 512 - 64 }>()
+                .and_then(|rest| rest.first_chunk())
+        } else {
+            boot.last_chunk::<{ 512 - 36 }>()
+                .and_then(|rest| rest.first_chunk())
+        };
+        let fields: &[u8; 18] = fields.unwrap_or(&[0; 18]);
+        let mut label = [b' '; 11];
+        if fields[2] == 0x29 {
+            label.copy_from_slice(&fields[7..18]);
         }
-        assert_eq!(
-            to_dos(Time {
-                seconds: 315_532_800,
-                nanos: 0
-            }),
-            (0x21, 0)
-        );
-        assert_eq!(
-            from_dos(0, 0),
-            Time {
-                seconds: 315_532_800,
-                nanos: 0
-            }
-        );
+        Self {
+            volume_id: match fields[2] {
+                0x28 | 0x29 => le32(fields, 3),
+                _ => 0,
+            },
+            label,
+            mounted: fields[1] & 1 != 0,
+        }
     }
 }

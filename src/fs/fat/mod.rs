@@ -16,6 +16,7 @@
 mod format;
 mod name;
 mod read;
+mod time;
 mod write;
 
 pub use format::{FatKind, Info};

@@ -1,6 +1,12 @@
 //! Names: the short form of 8 + 3 bytes that every entry has, and the long form in UTF-16.
 
-use super::format::{ENTRY, attr};
+#![deny(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
+
+use super::format::{ENTRY, attr, le16};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A short name: 8 bytes and 3 bytes, padded with blanks.
@@ -57,7 +63,7 @@ fn oem(byte: u8) -> char {
         0..=0x7f => char::from(byte),
         _ => CP437
             .chars()
-            .nth(usize::from(byte - 0x80))
+            .nth(usize::from(byte & 0x7f))
             .unwrap_or('\u{fffd}'),
     }
 }
@@ -66,19 +72,20 @@ fn oem(byte: u8) -> char {
 #[derive(Default)]
 pub(super) struct LongParts {
     units: Vec<u16>,
-    sum: u8,
+    checksum: u8,
     /// The number of the part that was read last; 0: none is awaited and none was read.
     order: u8,
 }
 
 impl LongParts {
     /// Takes one part; parts out of order begin anew.
-    pub(super) fn push(&mut self, entry: &[u8]) {
-        let (order, sum) = (entry[0], entry[13]);
+    pub(super) fn push(&mut self, entry: &[u8; ENTRY]) {
+        let (order, checksum) = (entry[0], entry[13]);
         let first = order & 0x40 != 0;
         let number = order & 0x3f;
-        let follows =
-            !self.units.is_empty() && number.checked_add(1) == Some(self.order) && sum == self.sum;
+        let follows = !self.units.is_empty()
+            && number.checked_add(1) == Some(self.order)
+            && checksum == self.checksum;
         if number == 0
             || usize::from(number) > MAX_UNITS.div_ceil(UNITS.len())
             || !(first || follows)
@@ -89,23 +96,20 @@ impl LongParts {
         if first {
             self.units.clear();
         }
-        let part = UNITS
-            .iter()
-            .map(|at| u16::from_le_bytes([entry[*at], entry[*at + 1]]));
+        let part = UNITS.iter().map(|at| le16(entry, *at));
         self.units.splice(..0, part);
-        (self.order, self.sum) = (number, sum);
+        (self.order, self.checksum) = (number, checksum);
     }
 
     /// The long name that belongs to `short`, if all its parts were there; forgets it.
     pub(super) fn take(&mut self, short: &Short) -> Option<Vec<u16>> {
         let parts = std::mem::take(self);
-        let whole = parts.order == 1 && parts.sum == checksum(short);
-        let end = parts
-            .units
-            .iter()
-            .position(|unit| *unit == 0)
-            .unwrap_or(parts.units.len());
-        (whole && end > 0).then(|| parts.units[..end].to_vec())
+        let whole = parts.order == 1 && parts.checksum == checksum(short);
+        let mut units = parts.units;
+        if let Some(end) = units.iter().position(|unit| *unit == 0) {
+            units.truncate(end);
+        }
+        (whole && !units.is_empty()).then_some(units)
     }
 }
 
@@ -130,11 +134,12 @@ pub(super) fn fault(name: &str) -> Option<String> {
 pub(super) fn long_parts(name: &str, short: &Short) -> Vec<u8> {
     let mut units: Vec<u16> = name.encode_utf16().collect();
     let parts = units.len().div_ceil(UNITS.len());
-    if units.len() < parts * UNITS.len() {
+    let room = units.len().next_multiple_of(UNITS.len());
+    if units.len() < room {
         units.push(0);
     }
-    units.resize(parts * UNITS.len(), 0xffff);
-    let mut out = Vec::with_capacity(parts * ENTRY);
+    units.resize(room, 0xffff);
+    let mut out = Vec::new();
     for (number, part) in (1u8..)
         .zip(units.chunks(UNITS.len()))
         .collect::<Vec<_>>()
@@ -149,7 +154,8 @@ pub(super) fn long_parts(name: &str, short: &Short) -> Vec<u8> {
         };
         (entry[11], entry[13]) = (attr::LONG_NAME, checksum(short));
         for (at, unit) in UNITS.iter().zip(part) {
-            entry[*at..*at + 2].copy_from_slice(&unit.to_le_bytes());
+            let bytes = entry.iter_mut().skip(*at).zip(unit.to_le_bytes());
+            bytes.for_each(|(to, from)| *to = from);
         }
         out.extend_from_slice(&entry);
     }
@@ -217,8 +223,11 @@ pub(super) fn shorten(names: &[&str]) -> Vec<Option<Short>> {
         let number = next.entry((base.clone(), extension.clone())).or_insert(1);
         while *number < 1_000_000 {
             let tail = format!("~{number}");
-            let base: String = base.chars().take(8 - tail.len()).collect();
-            *number += 1;
+            let base: String = base
+                .chars()
+                .take(8_usize.saturating_sub(tail.len()))
+                .collect();
+            *number = number.saturating_add(1);
             let short = padded(&(base + &tail), &extension);
             if taken.insert(short) {
                 *slot = Some(short);
@@ -236,6 +245,12 @@ pub(super) fn needs_long(name: &str, short: &Short) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing
+    )]
+
     use super::*;
 
     #[test]
@@ -278,7 +293,9 @@ mod tests {
             let short = shorten(&[name])[0].unwrap();
             let mut parts = LongParts::default();
             long_parts(name, &short)
-                .chunks(ENTRY)
+                .as_chunks()
+                .0
+                .iter()
                 .for_each(|part| parts.push(part));
             assert_eq!(
                 String::from_utf16(&parts.take(&short).unwrap()).unwrap(),
@@ -304,10 +321,16 @@ mod tests {
         let other = padded("ABD", "");
         let mut parts = LongParts::default();
         long_parts("a long name of two parts", &short)
-            .chunks(ENTRY)
+            .as_chunks()
+            .0
+            .iter()
             .for_each(|part| parts.push(part));
         assert!(parts.take(&other).is_none());
-        parts.push(&long_parts("a long name of two parts", &short)[ENTRY..]);
+        parts.push(
+            long_parts("a long name of two parts", &short)
+                .last_chunk()
+                .unwrap(),
+        );
         assert!(parts.take(&short).is_none());
         assert_eq!(CP437.chars().count(), 128);
         assert_eq!(show_short(b"\x05\x81B     TXT", 0x18), "σüb.txt");

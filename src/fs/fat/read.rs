@@ -1,9 +1,17 @@
 //! FAT to a tree. Every cluster may belong to one file only, so loops and crossings end the
 //! reading; contents are runs of the source.
 
+#![deny(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
+
 use super::Error;
-use super::format::{ENTRY, FatKind, Geometry, Info, MAX_ENTRIES, attr, from_dos, le16, le32};
+use super::format::{ENTRY, FatKind, Geometry, Info, MAX_ENTRIES, attr, le16, le32};
 use super::name::{LongParts, Short, oem_text, show_short};
+use super::time::from_dos;
+use crate::bytes::to_u64;
 use crate::stream::{Content, ReadAt, Run, Source};
 use crate::tree::{Dir, DirEntry, Leaf, LeafKind, Stat, Time, Tree, show};
 
@@ -31,7 +39,7 @@ pub fn read(source: Source) -> Result<(Tree, Info), Error> {
         dirty: false,
         hidden: Vec::new(),
     };
-    let seen = vec![0; usize::try_from(geometry.clusters / 64 + 1).unwrap_or(0)];
+    let seen = vec![0; usize::try_from((geometry.clusters / 64).saturating_add(1)).unwrap_or(0)];
     let tree = Tree::new(Stat::root(0o755, from_dos(0, 0)));
     let mut reader = Reader {
         source,
@@ -84,6 +92,12 @@ fn corrupt(path: &[u8], what: String) -> Error {
     }
 }
 
+/// The entries of a directory up to the one that ends it.
+fn entries(bytes: &[u8]) -> impl Iterator<Item = &[u8; ENTRY]> {
+    let (entries, _) = bytes.as_chunks();
+    entries.iter().take_while(|raw| raw[0] != 0)
+}
+
 /// Eleven bytes of a label as text; `None` when blank or the text that stands for none.
 fn label(raw: &[u8; 11]) -> Option<String> {
     let text = oem_text(raw);
@@ -102,7 +116,7 @@ struct Short32 {
 
 impl Short32 {
     /// Reads an entry of 32 bytes (fatgen103, "FAT Directory Structure").
-    fn parse(raw: &[u8], kind: FatKind) -> Self {
+    fn parse(raw: &[u8; ENTRY], kind: FatKind) -> Self {
         let mut short = [0; 11];
         short.copy_from_slice(&raw[..11]);
         let attributes = raw[11];
@@ -110,8 +124,8 @@ impl Short32 {
         let tenths = u32::from(raw[13].min(199));
         let created = from_dos(le16(raw, 16), le16(raw, 14));
         let created = Time {
-            seconds: created.seconds + i64::from(tenths / 100),
-            nanos: tenths % 100 * 10_000_000,
+            seconds: created.seconds.saturating_add(i64::from(tenths / 100)),
+            nanos: (tenths % 100).saturating_mul(10_000_000),
         };
         let mode = if attributes & attr::READ_ONLY != 0 {
             0o555
@@ -149,31 +163,30 @@ impl Short32 {
 impl Reader {
     /// The table's entry of `cluster`: the next cluster of its file, 0, or a mark.
     fn next(&mut self, cluster: u32) -> Result<u32, Error> {
-        let bits = self.geometry.kind.bits();
-        let at = u64::from(cluster) * bits / 8;
-        let low = u32::from(self.table_byte(at)?) | u32::from(self.table_byte(at + 1)?) << 8;
-        Ok(match self.geometry.kind {
+        let kind = self.geometry.kind;
+        let bits = kind.bits();
+        let at = u64::from(cluster).saturating_mul(bits) / 8;
+        let mut byte = |index| Ok(u32::from(self.table_byte(at.saturating_add(index))?));
+        let low = byte(0)? | byte(1)? << 8;
+        Ok(match kind {
             FatKind::Fat12 if cluster % 2 == 1 => low >> 4,
             FatKind::Fat12 => low & 0xfff,
             FatKind::Fat16 => low,
-            FatKind::Fat32 => {
-                let high =
-                    u32::from(self.table_byte(at + 2)?) | u32::from(self.table_byte(at + 3)?) << 8;
-                (high << 16 | low) & 0x0fff_ffff
-            }
+            FatKind::Fat32 => (byte(3)? << 24 | byte(2)? << 16 | low) & 0x0fff_ffff,
         })
     }
 
     fn table_byte(&mut self, at: u64) -> Result<u8, Error> {
-        let start = at - at % PAGE;
+        let within = at % PAGE;
+        let start = at.saturating_sub(within);
         if self.page.0 != start {
-            let offset = self.geometry.fat + start;
+            let offset = self.geometry.fat.saturating_add(start);
             let len = PAGE.min(self.geometry.end.saturating_sub(offset));
             let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
             read_at(&self.source, offset, &mut bytes)?;
             self.page = (start, bytes);
         }
-        let index = usize::try_from(at - start).unwrap_or(usize::MAX);
+        let index = usize::try_from(within).unwrap_or(usize::MAX);
         Ok(self.page.1.get(index).copied().unwrap_or(0))
     }
 
@@ -206,10 +219,12 @@ impl Reader {
             self.claim(path, cluster)?;
             let part = left.min(self.geometry.cluster);
             match out.last_mut() {
-                Some((start, len)) if *start + *len == offset => *len += part,
+                Some((start, len)) if start.saturating_add(*len) == offset => {
+                    *len = len.saturating_add(part)
+                }
                 _ => out.push((offset, part)),
             }
-            left -= part;
+            left = left.saturating_sub(part);
             let next = self.next(cluster)?;
             if next > self.geometry.kind.marks() {
                 break;
@@ -249,19 +264,16 @@ impl Reader {
 
     /// The bytes of a directory up to the entry that ends it.
     fn dir_bytes(&mut self, path: &[u8], first: u32) -> Result<Vec<u8>, Error> {
-        let most = (MAX_ENTRIES * ENTRY) as u64;
+        let most = to_u64(MAX_ENTRIES * ENTRY);
         let ranges = self.chain(path, first, most)?;
         let mut out = Vec::new();
         for (offset, len) in ranges {
-            let at = out.len();
-            out.resize(at + usize::try_from(len).unwrap_or(0), 0);
-            read_at(&self.source, offset, &mut out[at..])?;
+            let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+            read_at(&self.source, offset, &mut bytes)?;
+            out.extend_from_slice(&bytes);
         }
-        let used = out
-            .chunks_exact(ENTRY)
-            .take_while(|raw| raw[0] != 0)
-            .count();
-        out.truncate(used * ENTRY);
+        let used = entries(&out).count();
+        out.truncate(used.saturating_mul(ENTRY));
         out.shrink_to_fit();
         Ok(out)
     }
@@ -281,7 +293,7 @@ impl Reader {
             ));
         }
         let mut long = LongParts::default();
-        for raw in bytes.chunks_exact(ENTRY).take_while(|raw| raw[0] != 0) {
+        for raw in entries(bytes) {
             if raw[0] == 0xe5 {
                 long = LongParts::default();
             } else if raw[11] & attr::LONG_NAME_MASK == attr::LONG_NAME {
@@ -353,7 +365,7 @@ impl Reader {
     fn dir(&mut self, entry: &Short32, path: &mut Vec<u8>, depth: usize) -> Result<Dir, Error> {
         let mut dir = Dir::new(entry.stat.clone());
         let bytes = self.dir_bytes(path, entry.cluster)?;
-        self.fill(&mut dir, &bytes, path, depth + 1)?;
+        self.fill(&mut dir, &bytes, path, depth.saturating_add(1))?;
         Ok(dir)
     }
 

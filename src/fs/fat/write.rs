@@ -2,8 +2,9 @@
 //! boot loaders hold.
 
 use super::Error;
-use super::format::{ENTRY, FatKind, MAX_ENTRIES, attr, to_dos};
+use super::format::{ENTRY, FatKind, MAX_ENTRIES, attr};
 use super::name::{self, Short};
+use super::time::to_dos;
 use crate::stream::{Content, ReadAt, Run};
 use crate::tree::{Dir, DirEntry, LeafKind, Stat, Time, Tree, show};
 use crate::units::{KIB, SECTOR, align_up};
@@ -712,7 +713,7 @@ fn dir_bytes(plan: &Plan<'_>, index: usize, label: Option<[u8; 11]>, time: Time)
 fn entry(short: &Short, stat: &Stat, attributes: u8, first: u32, size: u32) -> [u8; ENTRY] {
     let created = stat.crtime.unwrap_or(stat.mtime);
     let ((day, time), (created_day, created_time)) = (to_dos(stat.mtime), to_dos(created));
-    let in_range = super::format::from_dos(created_day, created_time)
+    let in_range = super::time::from_dos(created_day, created_time)
         .seconds
         .abs_diff(created.seconds)
         < 2;

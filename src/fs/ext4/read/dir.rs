@@ -5,6 +5,7 @@ use super::error::{Error, Fault, Place};
 use super::inode::Inode;
 use super::map::Span;
 use super::volume::Volume;
+use crate::bytes::to_u64;
 use crate::fs::ext4::format::{DirEntry, crc32c, file_type, inode_flags};
 use crate::tree::Name;
 use zerocopy::FromBytes;
@@ -37,27 +38,26 @@ pub(super) fn entries(
     parent: u32,
 ) -> Result<Vec<Named>, Error> {
     let mut out = Vec::new();
-    let mut next = 0;
+    let mut first = true;
     check_size(volume, inode, spans)?;
     for span in spans {
         for start in (0..span.len).step_by(usize::try_from(BATCH).unwrap_or(1)) {
-            let count = BATCH.min(span.len - start);
-            let bytes = volume.blocks(inode.place(), span.physical + start, count)?;
-            for (number, block) in
-                (span.physical + start..).zip(bytes.chunks_exact(volume.layout.block_size))
-            {
+            let count = BATCH.min(span.len.saturating_sub(start));
+            let number = span.physical.saturating_add(start);
+            let bytes = volume.blocks(inode.place(), number, count)?;
+            for (number, block) in (number..).zip(bytes.chunks_exact(volume.layout.block_size)) {
                 let place = Place::Block {
                     ino: inode.ino,
                     block: number,
                 };
-                check_block(volume, inode, place, block, next == 0)?;
-                let rest = if next == 0 {
+                check_block(volume, inode, place, block, first)?;
+                let rest = if first {
                     dots(place, block, inode.ino, parent)?
                 } else {
                     block
                 };
                 scan(place, rest, block.len(), &mut out)?;
-                next += 1;
+                first = false;
             }
         }
     }
@@ -90,10 +90,14 @@ fn check_size(volume: &Volume, inode: &Inode, spans: &[Span]) -> Result<(), Erro
         block,
         volume.layout.len(),
     )?;
-    let held: u64 = spans.iter().map(|span| span.len).sum();
-    inode
-        .place()
-        .equal("size of the directory", inode.size, held * block)
+    let held = spans
+        .iter()
+        .fold(0_u64, |held, span| held.saturating_add(span.len));
+    inode.place().equal(
+        "size of the directory",
+        inode.size,
+        held.saturating_mul(block),
+    )
 }
 
 /// Checks `.` and `..`, which begin the first block, and returns what is behind them. (The root of
@@ -158,7 +162,7 @@ fn entry(place: Place, bytes: &[u8], size: usize) -> Result<(&DirEntry, &[u8], &
     let (head, _) = DirEntry::ref_from_prefix(bytes)
         .map_err(|_| place.corrupt(Fault::Fact("an entry is cut off")))?;
     let len = rec_len(&head.rec_len, size);
-    let name_end = HEAD + usize::from(head.name_len);
+    let name_end = HEAD.saturating_add(head.name_len.into());
     // The name of an unused entry is stale and may be cut.
     let least = if head.inode.get() == 0 {
         HEAD
@@ -167,9 +171,9 @@ fn entry(place: Place, bytes: &[u8], size: usize) -> Result<(&DirEntry, &[u8], &
     };
     place.within(
         "length of an entry",
-        len as u64,
-        least as u64,
-        bytes.len() as u64,
+        to_u64(len),
+        to_u64(least),
+        to_u64(bytes.len()),
     )?;
     if !len.is_multiple_of(4) {
         return Err(place.corrupt(Fault::Fact("the length of an entry is no multiple of 4")));
@@ -239,12 +243,13 @@ fn check_index(inode: &Inode, place: Place, block: &[u8], at: usize) -> Result<(
         1,
         limit.get().into(),
     )?;
-    let used = block
-        .get(..at + 8 * usize::from(count.get()))
-        .ok_or_else(cut)?;
-    let tail = block
-        .get(at + 8 * usize::from(limit.get())..)
-        .ok_or_else(cut)?;
+    let after = |entries: U16| {
+        usize::from(entries.get())
+            .saturating_mul(8)
+            .saturating_add(at)
+    };
+    let used = block.get(..after(count)).ok_or_else(cut)?;
+    let tail = block.get(after(limit)..).ok_or_else(cut)?;
     let [reserved, stored] = <[U32; 2]>::read_from_prefix(tail).map_err(|_| cut())?.0;
     let crc = crc32c(crc32c(inode.seed, used), &reserved.get().to_le_bytes());
     place.checksum(stored.get(), crc32c(crc, &[0; 4]))
@@ -252,6 +257,12 @@ fn check_index(inode: &Inode, place: Place, block: &[u8], at: usize) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing
+    )]
+
     use super::*;
 
     /// An entry of `len` bytes.

@@ -7,6 +7,7 @@ use super::inode::{Inode, Inodes};
 use super::map;
 use super::volume::Volume;
 use super::xattr::{Attributes, InodeAttributes};
+use crate::bytes::to_u64;
 use crate::fs::ext4::format::{JOURNAL_INO, ROOT_INO, compat, inode_flags, mode};
 use crate::fs::ext4::{FileLayout, FileLocation};
 use crate::stream::Content;
@@ -134,7 +135,7 @@ impl<'v> Files<'v> {
         let block = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let blocks = spans
             .iter()
-            .map(|span| block(span.physical)..block(span.physical + span.len))
+            .map(|span| block(span.physical)..block(span.physical.saturating_add(span.len)))
             .collect();
         layout.insert(path, FileLocation { inode, blocks });
     }
@@ -257,7 +258,7 @@ impl<'v> Files<'v> {
         } else {
             0
         };
-        let fits = inode.size < inode.raw.i_block.len() as u64;
+        let fits = inode.size < to_u64(inode.raw.i_block.len());
         fits && (!inode.flag(inode_flags::EXTENTS) || inode.sectors() == attributes)
     }
 }
@@ -265,7 +266,7 @@ impl<'v> Files<'v> {
 /// The part of an inline file behind `i_block`, as long as its size says.
 fn inline_rest<'f>(inode: &Inode, found: &'f InodeAttributes) -> Result<&'f [u8], Error> {
     let room = inode.raw.i_block.len();
-    let limit = (room + found.inline.len()) as u64;
+    let limit = to_u64(room.saturating_add(found.inline.len()));
     inode
         .place()
         .within("size of inline data", inode.size, 0, limit)?;

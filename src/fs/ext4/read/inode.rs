@@ -3,6 +3,7 @@
 use super::error::{Error, Fault, Place};
 use super::superblock::OLD_INODE_SIZE;
 use super::volume::Volume;
+use crate::bytes::{le32, to_u64};
 use crate::fs::ext4::format::{self, incompat, inode_flags, mode};
 use crate::stream::ReadAt;
 use crate::tree::Time;
@@ -91,13 +92,7 @@ impl Inode {
     /// The device of a device inode: the old form of 8 and 8 bits in the first word or the new of
     /// 12 and 20 in the second.
     pub(super) fn device(&self) -> (u32, u32) {
-        let word = |at: usize| {
-            let bytes = self.raw.i_block.get(at..at + 4).unwrap_or_default();
-            bytes
-                .iter()
-                .rev()
-                .fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
-        };
+        let word = |offset| le32(&self.raw.i_block, offset).unwrap_or(0);
         match (word(0), word(4)) {
             (0, new) => ((new >> 8) & 0xFFF, (new & 0xFF) | (new >> 12 & 0xF_FF00)),
             (old, _) => (old >> 8 & 0xFF, old & 0xFF),
@@ -119,9 +114,9 @@ impl Inode {
         };
         place.within(
             "extra size",
-            stored_extra as u64,
+            to_u64(stored_extra),
             0,
-            (bytes.len() - OLD_INODE_SIZE) as u64,
+            to_u64(bytes.len().saturating_sub(OLD_INODE_SIZE)),
         )?;
         let extra = match stored_extra {
             0 if bytes.len() > OLD_INODE_SIZE => FULL_EXTRA,
@@ -133,7 +128,7 @@ impl Inode {
         }
         raw.as_mut_bytes()
             .iter_mut()
-            .skip(OLD_INODE_SIZE + extra)
+            .skip(OLD_INODE_SIZE.saturating_add(extra))
             .for_each(|byte| *byte = 0);
         if raw.i_mode.get() == 0 || raw.i_links_count.get() == 0 {
             return Err(place.corrupt(Fault::Fact("it has a name but is free")));
@@ -149,7 +144,7 @@ impl Inode {
         let attributes = match stored_extra {
             0 => Vec::new(),
             stored => bytes
-                .get(OLD_INODE_SIZE + stored..)
+                .get(OLD_INODE_SIZE.saturating_add(stored)..)
                 .unwrap_or_default()
                 .to_vec(),
         };
@@ -194,7 +189,7 @@ fn check_checksum(
     raw: &format::Inode,
     extra: usize,
 ) -> Result<(), Error> {
-    let wide = OLD_INODE_SIZE + extra >= CHECKSUM_HI + 2;
+    let wide = OLD_INODE_SIZE.saturating_add(extra) >= CHECKSUM_HI + 2;
     let part = |from: usize, to: usize| bytes.get(from..to).unwrap_or_default();
     let mut crc = format::crc32c(seed, part(0, CHECKSUM_LO));
     crc = format::crc32c(crc, &[0, 0]);
@@ -214,7 +209,7 @@ fn check_checksum(
 /// that, and it is cut.
 fn time(seconds: u32, extra: u32) -> Time {
     Time {
-        seconds: i64::from(seconds.cast_signed()) + (i64::from(extra & 3) << 32),
+        seconds: i64::from(seconds.cast_signed()).saturating_add(i64::from(extra & 3) << 32),
         nanos: (extra >> 2).min(999_999_999),
     }
 }
@@ -249,22 +244,25 @@ impl<'v> Inodes<'v> {
             1,
             layout.raw.s_inodes_count.get().into(),
         )?;
-        let (group, index) = (
-            (ino - 1) / layout.inodes_per_group,
-            (ino - 1) % layout.inodes_per_group,
-        );
-        let group = usize::try_from(group)
-            .ok()
-            .and_then(|group| volume.groups.get(group));
-        let table = group
-            .ok_or_else(|| place.corrupt(Fault::Fact("its group does not exist")))?
-            .inode_table;
+        let number = ino.saturating_sub(1);
+        let divided = number
+            .checked_div(layout.inodes_per_group)
+            .zip(number.checked_rem(layout.inodes_per_group));
+        let (table, index) = divided
+            .and_then(|(group, index)| {
+                Some((volume.groups.get(usize::try_from(group).ok()?)?, index))
+            })
+            .map(|(group, index)| (group.inode_table, u64::from(index)))
+            .ok_or_else(|| place.corrupt(Fault::Fact("its group does not exist")))?;
         let size = layout.inode_size;
-        let offset = table * layout.block_size() + u64::from(index) * size as u64;
+        let offset = table
+            .saturating_mul(layout.block_size())
+            .saturating_add(index.saturating_mul(to_u64(size)));
         // Windows begin at multiples of their size and inodes at multiples of theirs, so none lies
         // in two.
-        let window = self.window(place, offset - offset % WINDOW)?;
-        let start = usize::try_from(offset % WINDOW).unwrap_or(usize::MAX);
+        let within = offset % WINDOW;
+        let window = self.window(place, offset.saturating_sub(within))?;
+        let start = usize::try_from(within).unwrap_or(usize::MAX);
         let bytes = window
             .get(start..start.saturating_add(size))
             .ok_or_else(|| place.corrupt(Fault::Fact("it is cut off")))?;
@@ -294,6 +292,12 @@ impl<'v> Inodes<'v> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing
+    )]
+
     use super::*;
 
     impl Inode {

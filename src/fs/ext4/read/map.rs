@@ -6,6 +6,7 @@ use super::error::{Error, Fault, Place};
 use super::inode::Inode;
 use super::superblock::{MAX_FILE_BLOCKS, SHARED_BLOCKS};
 use super::volume::Volume;
+use crate::bytes::to_u64;
 use crate::fs::ext4::format::{
     EXTENT_MAGIC, Extent, ExtentHeader, ExtentIdx, MAX_EXTENT_LEN, crc32c, inode_flags,
 };
@@ -66,9 +67,17 @@ pub(super) fn content(volume: &Volume, inode: &Inode, spans: &[Span]) -> Content
     let block = volume.layout.block_size();
     let mut content = Content::hole(0);
     for span in spans {
-        let start = span.logical * block;
-        let len = (span.len * block).min(inode.size.saturating_sub(start));
-        content.push_range(start, &volume.view, span.physical * block, len);
+        let start = span.logical.saturating_mul(block);
+        let len = span
+            .len
+            .saturating_mul(block)
+            .min(inode.size.saturating_sub(start));
+        content.push_range(
+            start,
+            &volume.view,
+            span.physical.saturating_mul(block),
+            len,
+        );
     }
     content.set_len(inode.size);
     content.compact();
@@ -96,7 +105,7 @@ impl Mapper<'_> {
             self.next,
             MAX_FILE_BLOCKS.max(self.end),
         )?;
-        self.next = span.logical + span.len;
+        self.next = span.logical.saturating_add(span.len);
         self.volume.check_range(place, span.physical, span.len)?;
         if !self.volume.layout.ro_compat(SHARED_BLOCKS) {
             self.claims
@@ -108,10 +117,10 @@ impl Mapper<'_> {
         }
         match self.spans.last_mut() {
             Some(last)
-                if last.logical + last.len == span.logical
-                    && last.physical + last.len == span.physical =>
+                if last.logical.saturating_add(last.len) == span.logical
+                    && last.physical.saturating_add(last.len) == span.physical =>
             {
-                last.len += len
+                last.len = last.len.saturating_add(len)
             }
             _ => self.spans.push(Span { len, ..span }),
         }
@@ -153,12 +162,12 @@ impl Mapper<'_> {
                 MAX_DEPTH.into(),
             )?,
         }
-        let room = (bytes.len() - ENTRY) / ENTRY;
+        let room = bytes.len().saturating_sub(ENTRY) / ENTRY;
         place.within(
             "room of the extent node",
             header.eh_max.get().into(),
             1,
-            room as u64,
+            to_u64(room),
         )?;
         let least = u64::from(header.eh_depth.get() > 0);
         place.within(
@@ -173,7 +182,12 @@ impl Mapper<'_> {
         let entries = bytes.get(ENTRY..).unwrap_or_default();
         match header.eh_depth.get() {
             0 => self.leaf(entries, place, header.eh_entries.get().into()),
-            level => self.index(entries, place, header.eh_entries.get().into(), level - 1),
+            level => self.index(
+                entries,
+                place,
+                header.eh_entries.get().into(),
+                level.saturating_sub(1),
+            ),
         }
     }
 
@@ -184,7 +198,7 @@ impl Mapper<'_> {
             return Ok(());
         }
         let (front, tail) = bytes
-            .split_at_checked(ENTRY + ENTRY * room)
+            .split_at_checked(ENTRY.saturating_mul(room.saturating_add(1)))
             .unwrap_or_default();
         let stored = U32::read_from_prefix(tail)
             .map_err(|_| place.corrupt(Fault::Fact("it has no room for its checksum")))?
@@ -198,7 +212,7 @@ impl Mapper<'_> {
             let limit = u64::from(MAX_EXTENT_LEN);
             place.within("length of an extent", stored, 1, u64::from(u16::MAX))?;
             let (len, written) = if stored > limit {
-                (stored - limit, false)
+                (stored.saturating_sub(limit), false)
             } else {
                 (stored, true)
             };
@@ -252,15 +266,18 @@ impl Mapper<'_> {
     fn indirect(&mut self) -> Result<(), Error> {
         let place = self.inode.place();
         let per_block = self.volume.layout.block_size() / 4;
-        let limit = DIRECT as u64 + per_block + per_block.pow(2) + per_block.pow(3);
+        let direct = to_u64(DIRECT);
+        let limit = (1..=3).fold(direct, |limit, level| {
+            limit.saturating_add(per_block.saturating_pow(level))
+        });
         place.within("size in blocks", self.end, 0, limit)?;
         let pointers = list::<U32>(&self.inode.raw.i_block, place, DIRECT + 3)?;
-        let (direct, trees) = pointers.split_at_checked(DIRECT).unwrap_or_default();
-        self.pointers(direct, place, 0, 0)?;
-        let mut logical = DIRECT as u64;
+        let (blocks, trees) = pointers.split_at_checked(DIRECT).unwrap_or_default();
+        self.pointers(blocks, place, 0, 0)?;
+        let mut logical = direct;
         for (level, root) in (1..).zip(trees) {
             self.pointers(std::slice::from_ref(root), place, logical, level)?;
-            logical += per_block.pow(level);
+            logical = logical.saturating_add(per_block.saturating_pow(level));
         }
         Ok(())
     }
@@ -274,7 +291,7 @@ impl Mapper<'_> {
         mut logical: u64,
         level: u32,
     ) -> Result<(), Error> {
-        let step = (self.volume.layout.block_size() / 4).pow(level);
+        let step = (self.volume.layout.block_size() / 4).saturating_pow(level);
         for pointer in pointers {
             if logical >= self.end {
                 break;
@@ -301,11 +318,11 @@ impl Mapper<'_> {
                             block: physical,
                         },
                         logical,
-                        level - 1,
+                        level.saturating_sub(1),
                     )?;
                 }
             }
-            logical += step;
+            logical = logical.saturating_add(step);
         }
         Ok(())
     }
@@ -324,6 +341,12 @@ fn list<T: FromBytes + Immutable + KnownLayout + Unaligned>(
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing
+    )]
+
     use super::*;
 
     /// An extent node of `depth` with entries as three or four numbers: (block, length or 0,

@@ -9,6 +9,12 @@
 //! against its range, every block for having one owner. So damaged or hostile bytes end in an
 //! [`Error`], in bounded time and memory.
 
+#![deny(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
+
 mod claims;
 mod dir;
 mod error;

@@ -1,6 +1,7 @@
 //! The superblock, checked and turned into numbers that the rest of the reader can trust.
 
 use super::error::{Error, Fault, Place};
+use crate::bytes::to_u64;
 use crate::fs::ext4::format::{MAGIC, Superblock, compat, crc32c, incompat, ro_compat};
 use zerocopy::FromBytes;
 
@@ -167,7 +168,7 @@ impl Layout {
             0,
             MAX_LOG_BLOCK_SIZE.into(),
         )?;
-        let block_size = 1024_usize << log;
+        let block_size = 1024_usize.checked_shl(log).unwrap_or(usize::MAX);
         let wide = raw.s_feature_incompat.get() & incompat::BIT64 != 0;
         let high = if wide {
             u64::from(raw.s_blocks_count_hi.get()) << 32
@@ -180,12 +181,12 @@ impl Layout {
         place.within(
             "number of blocks",
             blocks,
-            first + 2,
-            available >> (10 + log),
+            first.saturating_add(2),
+            available.checked_div(to_u64(block_size)).unwrap_or(0),
         )?;
         let blocks_per_group = u64::from(raw.s_blocks_per_group.get());
         place.within("blocks per group", blocks_per_group, 8, u64::from(u32::MAX))?;
-        let groups = (blocks - first).div_ceil(blocks_per_group);
+        let groups = blocks.saturating_sub(first).div_ceil(blocks_per_group);
         place.within("number of groups", groups, 1, u64::from(u32::MAX))?;
         let seed = match raw.s_feature_incompat.get() & incompat::CSUM_SEED {
             0 => crc32c(!0, &raw.s_uuid),
@@ -207,9 +208,9 @@ impl Layout {
     /// How the numbers of a group fit together: each bitmap is one block.
     fn check_groups(&self) -> Result<(), Error> {
         let place = Place::Superblock;
-        let bits = self.block_size() * 8;
+        let bits = self.block_size().saturating_mul(8);
         place.within("inodes per group", self.inodes_per_group.into(), 1, bits)?;
-        let inodes = u64::from(self.inodes_per_group) * u64::from(self.groups);
+        let inodes = u64::from(self.inodes_per_group).saturating_mul(self.groups.into());
         place.equal(
             "number of inodes",
             self.raw.s_inodes_count.get().into(),
@@ -226,7 +227,9 @@ impl Layout {
             return place.equal(
                 "blocks per group",
                 self.blocks_per_group,
-                clusters << (log - block),
+                clusters
+                    .checked_shl(log.saturating_sub(block))
+                    .unwrap_or(u64::MAX),
             );
         }
         place.within("blocks per group", self.blocks_per_group, 8, bits)
@@ -234,12 +237,12 @@ impl Layout {
 
     /// Bytes in a block.
     pub(super) fn block_size(&self) -> u64 {
-        self.block_size as u64
+        to_u64(self.block_size)
     }
 
     /// Bytes of the whole filesystem.
     pub(super) fn len(&self) -> u64 {
-        self.blocks * self.block_size()
+        self.blocks.saturating_mul(self.block_size())
     }
 
     /// Whether a bit of `s_feature_compat` is set.
@@ -302,9 +305,9 @@ fn inode_size(raw: &Superblock, block_size: usize) -> Result<usize, Error> {
     let size = usize::from(raw.s_inode_size.get());
     Place::Superblock.within(
         "inode size",
-        size as u64,
-        OLD_INODE_SIZE as u64,
-        block_size as u64,
+        to_u64(size),
+        to_u64(OLD_INODE_SIZE),
+        to_u64(block_size),
     )?;
     if size.is_power_of_two() {
         Ok(size)
@@ -319,7 +322,7 @@ fn desc_size(raw: &Superblock) -> Result<usize, Error> {
         return Ok(32);
     }
     let size = usize::from(raw.s_desc_size.get());
-    Place::Superblock.within("descriptor size", size as u64, 64, 1024)?;
+    Place::Superblock.within("descriptor size", to_u64(size), 64, 1024)?;
     if size.is_power_of_two() {
         Ok(size)
     } else {
@@ -329,6 +332,12 @@ fn desc_size(raw: &Superblock) -> Result<usize, Error> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing
+    )]
+
     use super::*;
     use zerocopy::IntoBytes;
 

@@ -3,6 +3,7 @@
 use super::claims::Claims;
 use super::error::{Error, Fault, Place};
 use super::superblock::Layout;
+use crate::bytes::to_u64;
 use crate::fs::ext4::format::{
     GroupDesc, SUPERBLOCK_OFFSET, compat, crc16, crc32c, incompat, ro_compat,
 };
@@ -61,7 +62,7 @@ impl Volume {
                 .map_err(|_| place.corrupt(Fault::Fact("it is too large")))?
         ];
         self.view
-            .read_exact_at(block * self.layout.block_size(), &mut bytes)
+            .read_exact_at(block.saturating_mul(self.layout.block_size()), &mut bytes)
             .map_err(place.io())?;
         Ok(bytes)
     }
@@ -69,14 +70,19 @@ impl Volume {
     /// Fails unless `count` blocks from `block` lie behind the superblock's block and inside the
     /// filesystem.
     pub(super) fn check_range(&self, place: Place, block: u64, count: u64) -> Result<(), Error> {
-        let first = u64::from(self.layout.raw.s_first_data_block.get()) + 1;
-        place.within("block number", block, first, self.layout.blocks - 1)?;
+        let first = self.first_data_block().saturating_add(1);
+        let last = self.layout.blocks.saturating_sub(1);
+        place.within("block number", block, first, last)?;
         place.within(
             "last block number",
             block.saturating_add(count.saturating_sub(1)),
             block,
-            self.layout.blocks - 1,
+            last,
         )
+    }
+
+    fn first_data_block(&self) -> u64 {
+        self.layout.raw.s_first_data_block.get().into()
     }
 
     /// The blocks of superblock, descriptors, bitmaps and inode tables, which no file can own.
@@ -85,7 +91,7 @@ impl Volume {
         claims.take(
             Place::Superblock,
             0,
-            u64::from(self.layout.raw.s_first_data_block.get()) + 1,
+            self.first_data_block().saturating_add(1),
         )?;
         for block in 0..self.desc_blocks() {
             claims.take(Place::Superblock, self.desc_block(block), 1)?;
@@ -101,13 +107,19 @@ impl Volume {
 
     /// Blocks of one group's inode table.
     fn table_blocks(&self) -> u64 {
-        let bytes = u64::from(self.layout.inodes_per_group) * self.layout.inode_size as u64;
+        let bytes =
+            u64::from(self.layout.inodes_per_group).saturating_mul(to_u64(self.layout.inode_size));
         bytes.div_ceil(self.layout.block_size())
     }
 
     /// Descriptors in one block.
     fn descs_per_block(&self) -> u64 {
-        (self.layout.block_size / self.layout.desc_size) as u64
+        to_u64(
+            self.layout
+                .block_size
+                .checked_div(self.layout.desc_size)
+                .unwrap_or(1),
+        )
     }
 
     /// Blocks that all descriptors fill.
@@ -124,12 +136,16 @@ impl Volume {
         if !layout.incompat(incompat::META_BG)
             || index < u64::from(layout.raw.s_first_meta_bg.get())
         {
-            return superblock + 1 + index;
+            return superblock.saturating_add(1).saturating_add(index);
         }
-        let group = index * self.descs_per_block();
-        let first = u64::from(layout.raw.s_first_data_block.get());
+        let group = index.saturating_mul(self.descs_per_block());
+        let first = self.first_data_block();
         let pad = u64::from(index == 0 && layout.block_size == 1024 && first == 0);
-        first + group * layout.blocks_per_group + u64::from(self.has_superblock(group)) + pad
+        group
+            .saturating_mul(layout.blocks_per_group)
+            .saturating_add(first)
+            .saturating_add(u64::from(self.has_superblock(group)))
+            .saturating_add(pad)
     }
 
     /// Whether `group` begins with a superblock or a copy of it.
@@ -152,7 +168,7 @@ impl Volume {
 
     fn read_groups(&self) -> Result<Vec<Group>, Error> {
         let mut groups = Vec::new();
-        let mut number = 0;
+        let mut number = 0_u32;
         for index in 0..self.desc_blocks() {
             let block = self.blocks(Place::Group(number), self.desc_block(index), 1)?;
             for bytes in block.chunks_exact(self.layout.desc_size) {
@@ -160,7 +176,7 @@ impl Volume {
                     break;
                 }
                 groups.push(self.group(number, bytes)?);
-                number += 1;
+                number = number.saturating_add(1);
             }
         }
         Ok(groups)
@@ -211,15 +227,21 @@ impl Volume {
 }
 
 /// Whether `value` is a power of `base`.
-fn is_power(mut value: u64, base: u64) -> bool {
-    while value > 1 && value.is_multiple_of(base) {
-        value /= base;
-    }
-    value == 1
+fn is_power(value: u64, base: u64) -> bool {
+    let powers = std::iter::successors(Some(1_u64), |power| power.checked_mul(base));
+    powers
+        .take_while(|power| *power <= value)
+        .any(|power| power == value)
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing
+    )]
+
     use super::*;
     use crate::fs::ext4::format::{MAGIC, Superblock};
 

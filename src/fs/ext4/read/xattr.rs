@@ -6,6 +6,7 @@ use super::error::{Error, Fault, Place};
 use super::inode::{Inode, Inodes};
 use super::map;
 use super::volume::Volume;
+use crate::bytes::to_u64;
 use crate::fs::ext4::format::{
     XATTR_MAGIC, XATTR_PREFIXES, XattrEntry, XattrHeader, crc32c, incompat, inode_flags,
 };
@@ -110,7 +111,8 @@ impl<'v> Attributes<'v> {
         name: Vec<u8>,
         value: Vec<u8>,
     ) -> Result<(), Error> {
-        self.bytes = self.bytes.saturating_add((name.len() + value.len()) as u64);
+        let added = to_u64(name.len()).saturating_add(to_u64(value.len()));
+        self.bytes = self.bytes.saturating_add(added);
         place.within(
             "bytes of attributes so far",
             self.bytes,
@@ -211,7 +213,7 @@ impl<'v> Attributes<'v> {
         claims: &mut Claims,
     ) -> Result<Rc<[u8]>, Error> {
         if let Some(value) = self.values.get(&ino) {
-            place.equal("size of an attribute", size.into(), value.len() as u64)?;
+            place.equal("size of an attribute", size.into(), to_u64(value.len()))?;
             return Ok(Rc::clone(value));
         }
         if !self.volume.layout.incompat(incompat::EA_INODE) {
@@ -256,7 +258,7 @@ fn entries(place: Place, bytes: &[u8], start: usize) -> Result<Vec<Entry<'_>>, E
     let cut = || place.corrupt(Fault::Fact("its attributes are cut off"));
     let mut list = Vec::new();
     let mut at = start;
-    while bytes.get(at..at + 4).ok_or_else(cut)? != [0; 4] {
+    while bytes.get(at..at.saturating_add(4)).ok_or_else(cut)? != [0; 4] {
         let (raw, rest) =
             XattrEntry::ref_from_prefix(bytes.get(at..).unwrap_or_default()).map_err(|_| cut())?;
         let name = rest.get(..raw.e_name_len.into()).ok_or_else(cut)?;
@@ -265,7 +267,8 @@ fn entries(place: Place, bytes: &[u8], start: usize) -> Result<Vec<Entry<'_>>, E
             name,
             value: &[],
         });
-        at += (size_of::<XattrEntry>() + name.len()).next_multiple_of(4);
+        let len = size_of::<XattrEntry>().saturating_add(name.len());
+        at = at.saturating_add(len.next_multiple_of(4));
     }
     for entry in &mut list {
         let size = u64::from(entry.raw.e_value_size.get());
@@ -276,19 +279,19 @@ fn entries(place: Place, bytes: &[u8], start: usize) -> Result<Vec<Entry<'_>>, E
         place.within(
             "offset of an attribute's value",
             from,
-            at as u64 + 4,
-            bytes.len() as u64,
+            to_u64(at).saturating_add(4),
+            to_u64(bytes.len()),
         )?;
         place.within(
             "size of an attribute's value",
             size,
             0,
-            bytes.len() as u64 - from,
+            to_u64(bytes.len()).saturating_sub(from),
         )?;
         let range = usize::try_from(from)
             .ok()
             .zip(usize::try_from(size).ok())
-            .map(|(from, size)| from..from + size);
+            .map(|(from, size)| from..from.saturating_add(size));
         entry.value = range.and_then(|range| bytes.get(range)).ok_or_else(cut)?;
     }
     Ok(list)
@@ -329,6 +332,12 @@ fn acl(place: Place, bytes: &[u8]) -> Result<Vec<u8>, Error> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::indexing_slicing
+    )]
+
     use super::*;
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::Journal;
 use super::jbd2::{Commit, Header, MAGIC, Tag, Tag3, block_type, crc32_be, incompat, tag_flags};
+use crate::bytes::to_u64;
 use crate::fs::ext4::format::crc32c;
 use crate::fs::ext4::read::error::{Error, Fault, Place};
 use std::collections::BTreeMap;
@@ -86,7 +87,7 @@ impl Log {
             transaction: 0,
             last_commit: 0,
             next: journal.start,
-            left: journal.end - journal.first,
+            left: journal.end.saturating_sub(journal.first),
         };
         while reader.step()? {}
         reader.log.next_sequence = reader.sequence();
@@ -142,7 +143,7 @@ impl Reader<'_> {
     fn descriptor(&mut self, number: u32, block: &[u8]) -> Result<bool, Error> {
         self.check_tail(number, block);
         let room = if self.journal.has_checksums() {
-            block.len() - CHECKSUM
+            block.len().saturating_sub(CHECKSUM)
         } else {
             block.len()
         };
@@ -175,7 +176,7 @@ impl Reader<'_> {
         self.check_tail(number, block);
         let place = Place::Log(number);
         let room = if self.journal.has_checksums() {
-            block.len() - CHECKSUM
+            block.len().saturating_sub(CHECKSUM)
         } else {
             block.len()
         };
@@ -184,7 +185,12 @@ impl Reader<'_> {
         if self.open.doubtful.is_some() {
             return Ok(true);
         }
-        place.within("bytes in use", used.into(), HEADER as u64 + 4, room as u64)?;
+        place.within(
+            "bytes in use",
+            used.into(),
+            to_u64(HEADER + 4),
+            to_u64(room),
+        )?;
         let records = block
             .get(HEADER + 4..usize::try_from(used).unwrap_or(room))
             .unwrap_or_default();
@@ -280,7 +286,9 @@ fn tag<'b>(journal: &Journal, tags: &'b [u8]) -> Option<(Copy, u32, &'b [u8])> {
             0
         };
         let extra = if journal.has(incompat::CSUM_V2) { 2 } else { 0 };
-        let size = size_of::<Tag>() + extra + if wide { 4 } else { 0 };
+        let size = size_of::<Tag>()
+            .saturating_add(extra)
+            .saturating_add(if wide { 4 } else { 0 });
         (
             tag.t_blocknr,
             high,
@@ -291,7 +299,7 @@ fn tag<'b>(journal: &Journal, tags: &'b [u8]) -> Option<(Copy, u32, &'b [u8])> {
     };
     let high = if wide { u64::from(high) << 32 } else { 0 };
     let size = if flags & tag_flags::SAME_UUID == 0 {
-        size + UUID
+        size.saturating_add(UUID)
     } else {
         size
     };

@@ -13,6 +13,7 @@ use super::error::{Error, Fault, Place};
 use super::inode::Inodes;
 use super::map;
 use super::volume::Volume;
+use crate::bytes::{le32, to_u64};
 use crate::fs::ext4::format::{JOURNAL_INO, compat, crc32c};
 use crate::stream::{Content, ReadAt};
 use jbd2::{COMPAT_CHECKSUM, Superblock, block_type, incompat};
@@ -126,7 +127,7 @@ impl Journal {
         place.equal(
             "block size",
             raw.s_blocksize.get().into(),
-            block_size as u64,
+            to_u64(block_size),
         )?;
         let (compat, incompat) = match kind {
             block_type::SUPERBLOCK_V1 => (0, 0),
@@ -150,7 +151,7 @@ impl Journal {
             "number of blocks",
             length.into(),
             2,
-            content.len() / block_size as u64,
+            content.len().checked_div(to_u64(block_size)).unwrap_or(0),
         )?;
         let fast = match (incompat & incompat::FAST_COMMIT, raw.s_num_fc_blks.get()) {
             (0, _) => 0,
@@ -161,7 +162,7 @@ impl Journal {
             .checked_sub(fast)
             .filter(|end| *end >= MIN_LOG_BLOCKS)
             .unwrap_or(length);
-        let fast_commits = Some(end + 1).filter(|block| *block < length);
+        let fast_commits = end.checked_add(1).filter(|block| *block < length);
         let (first, start) = (raw.s_first.get(), raw.s_start.get());
         place.within(
             "first block of the log",
@@ -174,7 +175,7 @@ impl Journal {
                 "start of the log",
                 start.into(),
                 first.into(),
-                u64::from(end - 1),
+                u64::from(end.saturating_sub(1)),
             )?;
         }
         let seed = crc32c(!0, &raw.s_uuid);
@@ -203,7 +204,7 @@ impl Journal {
 
     /// Where a block begins in the journal (bytes).
     fn offset(&self, number: u32) -> u64 {
-        u64::from(number) * self.block_size as u64
+        u64::from(number).saturating_mul(to_u64(self.block_size))
     }
 
     fn has(&self, incompat: u32) -> bool {
@@ -220,11 +221,10 @@ impl Journal {
 
     /// The block that follows another in the log, which is a ring.
     fn after(&self, number: u32) -> u32 {
-        if number + 1 >= self.end {
-            self.first
-        } else {
-            number + 1
-        }
+        number
+            .checked_add(1)
+            .filter(|next| *next < self.end)
+            .unwrap_or(self.first)
     }
 
     /// A fast commit counts only when it builds on the last transaction of the log.
@@ -233,8 +233,7 @@ impl Journal {
             return Ok(());
         };
         let block = self.block(number)?;
-        let sequence = block.get(8..12).unwrap_or_default();
-        if block.starts_with(&FAST_COMMIT_HEAD) && sequence == next_sequence.to_le_bytes() {
+        if block.starts_with(&FAST_COMMIT_HEAD) && le32(&block, 8) == Some(next_sequence) {
             return Err(
                 Place::Log(number).unsupported("recovery from fast commits (feature fast_commit)")
             );
@@ -255,7 +254,12 @@ impl Journal {
                 continue;
             }
             let place = Place::Log(copy.block);
-            place.within("block to recover", copy.target, 0, volume.layout.blocks - 1)?;
+            place.within(
+                "block to recover",
+                copy.target,
+                0,
+                volume.layout.blocks.saturating_sub(1),
+            )?;
             self.check_copy(copy)?;
             newest.insert(copy.target, *copy);
         }
@@ -306,20 +310,20 @@ fn overlay(volume: &Volume, journal: &Journal, blocks: &BTreeMap<u64, Copy>) -> 
     let mut view = Content::hole(0);
     let mut next = 0;
     for (target, copy) in blocks {
-        let start = target * size;
-        view.push_range(next, &volume.view, next, start - next);
+        let start = target.saturating_mul(size);
+        view.push_range(next, &volume.view, next, start.saturating_sub(next));
         // An escaped block begins with the journal's magic number instead of the zeros in its copy.
         let skip = if copy.escaped { 4 } else { 0 };
         if copy.escaped {
             view.push_bytes(start, jbd2::MAGIC.to_be_bytes());
         }
         view.push_range(
-            start + skip,
+            start.saturating_add(skip),
             &journal.content,
-            journal.offset(copy.block) + skip,
-            size - skip,
+            journal.offset(copy.block).saturating_add(skip),
+            size.saturating_sub(skip),
         );
-        next = start + size;
+        next = start.saturating_add(size);
     }
     view.push_range(
         next,

@@ -1,3 +1,9 @@
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing
+)]
+
 use super::super::volume::Volume;
 use super::jbd2::{Commit, Header};
 use super::*;
