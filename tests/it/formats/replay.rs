@@ -110,7 +110,7 @@ fn inputs_that_did_harm_do_none() {
         command
             .args(["-c", script, MEMORY, SECONDS])
             .arg(&program)
-            .args(["--ignored", "--exact", "replay::one_target"]);
+            .args(["--ignored", "--exact", "formats::replay::one_target"]);
         let output = command
             .env("REPLAY", name)
             .env("MALLOC_ARENA_MAX", "1")
