@@ -4,7 +4,6 @@
 pub(in crate::boot) mod arguments;
 pub(in crate::boot) mod divert;
 pub mod env_block;
-pub(in crate::boot) mod fat;
 pub(in crate::boot) mod grub_menu;
 pub(in crate::boot) mod shell_words;
 pub mod tools;
@@ -40,7 +39,7 @@ pub(in crate::boot) fn fill_template(template: &str, values: &[(&str, &str)]) ->
         })
 }
 
-/// The names of the regular files in a directory; none when there is no such directory.
+/// The names of the regular files in a directory; none for a missing directory.
 pub(in crate::boot) fn file_names(tree: &Tree, dir: &str) -> Vec<String> {
     let Some(found) = tree.dir(dir) else {
         return Vec::new();

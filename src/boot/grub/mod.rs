@@ -18,7 +18,6 @@ mod programs;
 
 use crate::boot::common::arguments::Arguments;
 use crate::boot::common::divert::divert;
-use crate::boot::common::fat::names;
 use crate::boot::common::{GRUB_INSTALL, SLOT_ENV, fill_template, ok_or_push, tools};
 use crate::platform::Architecture;
 use crate::platform::TableKind;
@@ -134,7 +133,7 @@ fn install_programs(
         0o644,
         "script that chooses the root filesystem",
     )?;
-    let fallbacks: Vec<Vec<u8>> = names(boot.tree(), "/EFI/BOOT")
+    let fallbacks: Vec<Vec<u8>> = programs::child_names(boot.tree(), "/EFI/BOOT")
         .into_iter()
         .filter(|name| is_fallback(name))
         .collect();

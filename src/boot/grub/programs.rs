@@ -4,7 +4,6 @@
 use super::assemble::assemble;
 use super::binary::Binary;
 use crate::boot::common::TEXT_LIMIT;
-use crate::boot::common::fat::names;
 use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
@@ -77,7 +76,7 @@ impl Programs {
         arch: Architecture,
     ) -> Option<(Program, Option<Program>, Option<Program>)> {
         let suffix = arch.efi_suffix();
-        let mut directories: Vec<String> = names(boot, "/EFI")
+        let mut directories: Vec<String> = child_names(boot, "/EFI")
             .into_iter()
             .filter_map(|name| String::from_utf8(name).ok())
             .collect();
@@ -152,7 +151,7 @@ impl Programs {
             Program::read(boot, path, String::new(), arch)
                 .is_some_and(|program| program.binary.prefix.is_some())
         };
-        let directories: Vec<String> = names(boot, "/EFI")
+        let directories: Vec<String> = child_names(boot, "/EFI")
             .into_iter()
             .filter_map(|name| String::from_utf8(name).ok())
             .collect();
@@ -219,4 +218,10 @@ pub(super) fn copy(
             program.content.len()
         ),
     )
+}
+
+/// The names in a directory of the boot partition, its path in any case.
+pub(super) fn child_names(boot: &Tree, path: &str) -> Vec<Vec<u8>> {
+    boot.dir_ignore_case(path)
+        .map_or_else(Vec::new, |dir| dir.entries.keys().cloned().collect())
 }

@@ -1,8 +1,8 @@
 //! The kernel of a root filesystem that starts first, and what belongs to it.
 
+use super::extlinux;
 use super::header::MAGIC;
 use super::options::UBootOptions;
-use super::settings;
 use crate::boot::common::file_names;
 use crate::boot::common::version::by_version;
 use crate::platform::Architecture;
@@ -37,7 +37,7 @@ impl Kernel {
         is_pi: bool,
     ) -> Result<Self, Problem> {
         let found = by_versions(root, options, is_pi)
-            .or_else(|| settings::menu_kernel(root, boot))
+            .or_else(|| of_menu(root, boot))
             .or_else(|| of_partition(boot, options.arch))
             .ok_or_else(|| {
                 let wanted = options.flavor.map_or("vmlinuz-*".to_owned(), |flavor| format!("vmlinuz-*-{flavor}"));
@@ -121,6 +121,33 @@ pub(super) fn flavor_of(version: &str) -> &str {
         .into_iter()
         .find(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))
         .unwrap_or_default()
+}
+
+/// The kernel that the image's boot menu names.
+fn of_menu(root: &Tree, boot: &Tree) -> Option<Kernel> {
+    let (_, entry) = extlinux::default_entry(root, boot)?;
+    // Paths are those of the filesystem that the menu is on, which may be /boot.
+    let there = |path: String| {
+        [path.clone(), format!("/boot{path}")]
+            .into_iter()
+            .find(|path| root.file(path).is_some())
+    };
+    let path = there(entry.value("linux").or_else(|| entry.value("kernel"))?)?;
+    let initrd = entry.value("initrd").and_then(there);
+    let tree = entry
+        .value("fdtdir")
+        .or_else(|| entry.value("devicetreedir"))
+        .filter(|path| root.dir(path).is_some());
+    let notes = vec![format!(
+        "{path}: is the kernel of the image's boot menu; no package keeps it current"
+    )];
+    Some(Kernel {
+        path,
+        initrd,
+        tree: tree.map(|path| path.trim_end_matches('/').to_owned()),
+        notes,
+        ..Kernel::default()
+    })
 }
 
 /// A kernel that only the firmware's partition has: it is copied, so that each root filesystem has

@@ -7,6 +7,7 @@
 //! `/boot/mender-slot.env`, which hooks of the kernel packages keep current.
 
 pub mod environment;
+mod extlinux;
 pub mod header;
 mod kernel;
 mod options;

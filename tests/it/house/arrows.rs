@@ -49,8 +49,16 @@ const MAP: &[(&str, &str)] = &[
     ),
     // Edits: a plan applied to trees.
     ("boot/state", ""),
-    ("boot/grub", "digest platform problem stream tree units"),
-    ("boot/uboot", "golden platform problem stream tree"),
+    // No loader uses another: what they share is in `boot/common`.
+    ("boot/common", "problem tree"),
+    (
+        "boot/grub",
+        "boot/common digest platform problem stream tree units",
+    ),
+    (
+        "boot/uboot",
+        "boot/common golden platform problem stream tree",
+    ),
     ("boot", "boot/grub boot/uboot problem tree"),
     ("dpkg", "deb digest problem shell stream tree"),
     ("edit", "boot config dpkg golden plan problem stream tree"),
@@ -85,18 +93,11 @@ const UPWARDS: &[(&str, &str, &str)] = &[
     ("plan", "convert", "to be turned"),
     ("plan", "edit", "to be turned"),
     ("edit", "convert", "to be turned"),
-    ("boot/grub", "boot", "to be turned"),
-    ("boot/uboot", "boot", "to be turned"),
 ];
 
 /// Uses of one file by another of its room that would close a circle, each with the reason why it
 /// is meant.
 const CIRCLES: &[(&str, &str, &str)] = &[
-    (
-        "boot/uboot/kernel.rs",
-        "boot/uboot/settings.rs",
-        "to be cut",
-    ),
     ("convert/prepare.rs", "convert/write.rs", "to be cut"),
     (
         "fs/ext4/write/preserve_layout.rs",
