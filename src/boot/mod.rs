@@ -1,4 +1,4 @@
-//! What makes a device start one of two root filesystems, and go back when an update does not prove
+//! Boot loaders: starting one of two root filesystems, and going back when an update does not prove
 //! itself.
 
 pub mod common;
@@ -9,7 +9,7 @@ pub mod uboot;
 use crate::problem::Problems;
 use crate::tree::editor::TreeEditor;
 
-/// The boot loader of an image, with what its integration must know.
+/// A boot loader to integrate, with the values of the plan that this depends on.
 #[derive(Clone, Debug)]
 pub enum Integration<'c> {
     /// GRUB, started by a UEFI firmware.
@@ -18,7 +18,7 @@ pub enum Integration<'c> {
     UBoot(uboot::UBootOptions<'c>),
 }
 
-/// What the integration did.
+/// Result of an integration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InstalledLoader {
     /// GRUB, started by a UEFI firmware.
@@ -38,18 +38,18 @@ impl Integration<'_> {
         boot: &mut TreeEditor<'_>,
     ) -> Result<InstalledLoader, Problems> {
         match self {
-            Self::GrubEfi(context) => {
-                grub::integrate(root, boot, context).map(InstalledLoader::GrubEfi)
+            Self::GrubEfi(options) => {
+                grub::integrate(root, boot, options).map(InstalledLoader::GrubEfi)
             }
-            Self::UBoot(context) => {
-                uboot::integrate(root, boot, context).map(InstalledLoader::UBoot)
+            Self::UBoot(options) => {
+                uboot::integrate(root, boot, options).map(InstalledLoader::UBoot)
             }
         }
     }
 }
 
 impl InstalledLoader {
-    /// The boot loader's name.
+    /// The boot loader's name, as `boot.bootloader` has it.
     #[must_use]
     pub fn loader(&self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl InstalledLoader {
         }
     }
 
-    /// Where its program came from.
+    /// The origin of its program: a path and, for people, whose path it is.
     #[must_use]
     pub fn program(&self) -> &str {
         match self {
@@ -104,7 +104,7 @@ impl InstalledLoader {
         }
     }
 
-    /// What the user should know.
+    /// Notes for the user, which the report lists.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         match self {

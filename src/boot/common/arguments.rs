@@ -1,24 +1,27 @@
-//! The arguments that a kernel starts with.
+//! Kernel arguments: those of the image, without those that A/B or the new disk decides.
 
 use super::TEXT_LIMIT;
 use super::shell_words::shell_variable;
 use crate::problem::Problem;
 use crate::tree::Tree;
 
-/// Kernel arguments and their origin.
+/// The arguments of the initial kernel.
 #[derive(Debug)]
 pub(in crate::boot) struct Arguments {
-    /// All but `root=`, blanks between them.
+    /// All but `root=`, separated by blanks.
     pub(in crate::boot) text: String,
-    /// Those among them that the image's own settings do not have.
+    /// The arguments among them that the image's own settings do not have.
     pub(in crate::boot) added: Vec<String>,
-    /// What the user should know.
+    /// Notes for the user: arguments that were dropped.
     pub(in crate::boot) notes: Vec<String>,
 }
 
 impl Arguments {
-    /// The image's own `words` without what A/B or the new disk decides, then `more`, and what
-    /// every device needs.
+    /// The image's own `words` of the file `origin`, without those that A/B or the new disk
+    /// decides; then `more`, and the arguments that every device needs.
+    ///
+    /// # Errors
+    /// A [`Problem`] when a word cannot be passed on by the boot script.
     pub(in crate::boot) fn new(
         root: &Tree,
         origin: &str,
@@ -60,9 +63,9 @@ impl Arguments {
             word.contains(|c: char| c.is_whitespace() || c.is_control() || "'\"$`".contains(c))
         });
         if let Some(word) = bad {
-            let hint = "blanks, quotes and dollar signs cannot be passed on: change the arguments in the golden image";
+            let hint = "boot scripts cannot pass it on; change the arguments in the golden image";
             return Err(Problem::new(format!(
-                "kernel argument `{}` of {origin}",
+                "{origin}: kernel argument `{}` has a blank, a quote, a dollar sign or a control character",
                 word.escape_default()
             ))
             .hint(hint));

@@ -1,5 +1,5 @@
-//! Diversions: a package's file keeps another name, whatever version of it is installed later, and
-//! something of ours stands there.
+//! Diversions: a package's file is kept under another name, whatever version of it is installed
+//! later, and a stand-in takes its path.
 
 use super::TEXT_LIMIT;
 use crate::tree::DirEntry;
@@ -8,11 +8,11 @@ use crate::tree::editor::TreeEditor;
 
 /// Where dpkg keeps diversions: three lines for each, the path, where it goes, and for whom.
 const DIVERSIONS: &str = "/var/lib/dpkg/diversions";
-/// What stands there.
+/// The stand-in: a program that does nothing.
 const STAND_IN: &str = include_str!("../../../configs/device/common/stand-in.sh");
 
-/// Diverts the program at `path`, as `dpkg-divert` does, and puts one that does nothing in its
-/// place. Returns what the user should know.
+/// Diverts the program at `path`, as `dpkg-divert` does, and puts the stand-in in its place.
+/// Returns a note for the user when another diversion is there already.
 pub(in crate::boot) fn divert(
     root: &mut TreeEditor<'_>,
     path: &str,

@@ -9,12 +9,12 @@
 //! environment in such blocks, and [`SLOT_ENV`](super::SLOT_ENV) is one for GRUB and for U-Boot,
 //! which reads it as text.
 
-/// The length of a block (bytes): what `grub-editenv` makes.
+/// The length of a block as `grub-editenv` makes it (bytes).
 pub const BLOCK: usize = 1024;
 /// The first line of every block.
 const HEADER: &str = "# GRUB Environment Block\n";
 
-/// The values do not fit.
+/// The variables need this many bytes, more than the block has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("variables of {0} bytes do not fit into an environment block of {BLOCK} bytes")]
 pub struct TooLong(pub usize);
@@ -37,8 +37,8 @@ pub fn block_of(variables: &[(&str, &str)], length: usize) -> Result<Vec<u8>, To
     Ok(out)
 }
 
-/// The variables of a block in their order; `None` when it is none. Like GRUB, takes any length and
-/// skips lines that start with `#`.
+/// The variables of a block in their order; `None` when it does not begin as one. Accepts any
+/// length and skips lines that start with `#`, as GRUB does.
 #[must_use]
 pub fn variables(block: &[u8]) -> Option<Vec<(String, String)>> {
     let text = std::str::from_utf8(block).ok()?.strip_prefix(HEADER)?;

@@ -1,5 +1,5 @@
-//! The kernel arguments that the golden image's own GRUB menu uses: what its vendor really boots
-//! with.
+//! The kernel arguments of the golden image's own GRUB menu, which are those that its vendor really
+//! boots with.
 
 use super::env_block::variables;
 use super::shell_words::{shell_variable, split_words};
@@ -7,17 +7,19 @@ use super::{TEXT_LIMIT, file_names};
 use crate::tree::Tree;
 use crate::tree::edit::EditError;
 
-/// What a block of a configuration file is.
+/// An open block of `grub.cfg`: the file itself, an entry, a submenu, or another one in braces.
 struct Frame {
     /// Number, title and id, for an entry or submenu.
     names: Option<[String; 3]>,
-    /// How many entries and submenus it had so far.
+    /// The number of entries and submenus in it so far.
     children: usize,
 }
 
 /// A menu entry that loads a kernel.
-struct Entry {
+struct MenuEntry {
+    /// The names of the submenus around it, and its own.
     path: Vec<[String; 3]>,
+    /// The arguments on its `linux` line.
     words: Vec<String>,
 }
 
@@ -28,7 +30,7 @@ fn default_arguments(config: &str, saved: Option<&str>) -> Option<Vec<String>> {
         names: None,
         children: 0,
     }];
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<MenuEntry> = Vec::new();
     let mut default = None;
     for line in config.lines() {
         let words = split_words(line);
@@ -46,14 +48,14 @@ fn default_arguments(config: &str, saved: Option<&str>) -> Option<Vec<String>> {
                     .filter_map(|frame| frame.names.clone())
                     .collect();
                 if entries.last().is_none_or(|entry| entry.path != path) && !path.is_empty() {
-                    entries.push(Entry {
+                    entries.push(MenuEntry {
                         path,
                         words: words.into_iter().skip(2).collect(),
                     });
                 }
             }
             "}" => drop(frames.pop().filter(|_| !frames.is_empty())),
-            _ if words.last().is_some_and(|word| word == "{") => open(&mut frames, &words),
+            _ if words.last().is_some_and(|word| word == "{") => open_block(&mut frames, &words),
             _ => {}
         }
     }
@@ -65,7 +67,7 @@ fn default_arguments(config: &str, saved: Option<&str>) -> Option<Vec<String>> {
     entries.into_iter().nth(chosen).map(|entry| entry.words)
 }
 
-/// The value of `default=...`, variables looked up as far as they are known.
+/// The value of `default=...`; `None` when it depends on an unknown variable.
 fn default_of(word: &str, saved: Option<&str>) -> Option<String> {
     match word.strip_prefix("default=")? {
         "$saved_entry" | "${saved_entry}" => saved.map(str::to_owned),
@@ -74,8 +76,8 @@ fn default_of(word: &str, saved: Option<&str>) -> Option<String> {
     }
 }
 
-/// Begins a block.
-fn open(frames: &mut Vec<Frame>, words: &[String]) {
+/// Opens a block.
+fn open_block(frames: &mut Vec<Frame>, words: &[String]) {
     let mut names = None;
     if let ("menuentry" | "submenu", Some(parent)) = (words[0].as_str(), frames.last_mut()) {
         let id = words
@@ -106,7 +108,7 @@ fn selects(default: &str, path: &[[String; 3]]) -> bool {
         })
 }
 
-/// The arguments that the image boots with, and the file that says so.
+/// The arguments that the image boots with, and the file that they are from.
 pub(in crate::boot) fn image_arguments(root: &Tree) -> Result<(String, Vec<String>), EditError> {
     let config = "/boot/grub/grub.cfg";
     if let Some(text) = root.text(config, TEXT_LIMIT)? {

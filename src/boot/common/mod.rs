@@ -1,4 +1,4 @@
-//! What several boot loaders share: kernel arguments, the GRUB environment block, diversions, the
+//! Shared by several boot loaders: kernel arguments, the GRUB environment block, diversions, the
 //! environment tools of the device. No loader uses another's module.
 
 pub(in crate::boot) mod arguments;
@@ -22,7 +22,7 @@ pub(in crate::boot) const GRUB_INSTALL: &str = "/usr/sbin/grub-install";
 /// reads.
 pub(in crate::boot) const SLOT_ENV: &str = "/boot/mender-slot.env";
 
-/// The value, or one more problem.
+/// The value of `Ok`; the problem of `Err` is added to `problems`.
 pub(in crate::boot) fn ok_or_push<T>(
     problems: &mut Problems,
     result: Result<T, Problem>,
@@ -30,7 +30,7 @@ pub(in crate::boot) fn ok_or_push<T>(
     result.map_err(|problem| problems.push(problem)).ok()
 }
 
-/// The template with each name replaced by its value.
+/// The template with each name, such as `@TABLE@`, replaced by its value.
 pub(in crate::boot) fn fill_template(template: &str, values: &[(&str, &str)]) -> String {
     values
         .iter()

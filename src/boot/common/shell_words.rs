@@ -1,7 +1,7 @@
-//! The words and assignments of shell settings, whose quoting GRUB's language shares.
+//! Words and assignments of shell settings. GRUB's scripts have the same quoting.
 
-/// The words of a line of GRUB's or the shell's language: quotes and backslashes taken away,
-/// variables left as they are.
+/// The words of a line of GRUB's or the shell's language: quotes and backslashes removed,
+/// variables not expanded.
 pub(in crate::boot) fn split_words(line: &str) -> Vec<String> {
     let mut out = Vec::new();
     let mut word: Option<String> = None;
@@ -26,8 +26,8 @@ pub(in crate::boot) fn split_words(line: &str) -> Vec<String> {
     out
 }
 
-/// The value of a shell variable after these files of `/etc/default` were read in order: the last
-/// assignment, in which the variable itself may occur.
+/// The value of a shell variable after these files of `/etc/default` were read in order: that of
+/// its last assignment, in which the variable itself may occur.
 pub(in crate::boot) fn shell_variable(files: &[String], name: &str) -> Option<String> {
     let mut found: Option<String> = None;
     for line in files.iter().flat_map(|file| file.lines()) {

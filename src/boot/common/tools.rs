@@ -5,7 +5,7 @@ use super::fill_template;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
 
-/// What both scripts share.
+/// The part that both scripts share.
 const COMMON: &str = include_str!("../../../configs/device/common/bootenv-common.sh");
 
 /// `grub-mender-grubenv-print` and `-set`.
@@ -20,14 +20,15 @@ pub fn uboot_env() -> String {
     with_common(include_str!("../../../configs/device/u-boot/fw-env.sh"))
 }
 
-/// The script with the common part in its place, whose first lines are for its checker.
+/// The script with the common part inlined; the first lines of that are for shellcheck.
 fn with_common(script: &str) -> String {
     let body = COMMON.split_once("\n\n").map_or(COMMON, |(_, body)| body);
     let here = "# shellcheck source=configs/device/common/bootenv-common.sh\n. \"${0%/*}/../common/bootenv-common.sh\"\n";
     script.replace(here, body)
 }
 
-/// Runs `program --finish-boot` once for each boot, where systemd is the init system.
+/// Installs the unit `name`, which runs `program --finish-boot` once for each boot. Without systemd
+/// nothing is installed.
 pub(in crate::boot) fn finish_on_boot(
     root: &mut TreeEditor<'_>,
     name: &str,

@@ -1,4 +1,4 @@
-//! Versions of kernels.
+//! The order of kernel versions.
 
 use std::cmp::Ordering;
 

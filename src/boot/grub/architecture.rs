@@ -1,10 +1,10 @@
-//! What UEFI and GRUB call the processor architectures.
+//! The names of processor architectures in UEFI and GRUB.
 
 use crate::platform::Architecture;
 
 impl Architecture {
-    /// What names of UEFI programs end in: `BOOTX64.EFI` (UEFI, "Removable Media Boot Behavior"),
-    /// `grubx64.efi`.
+    /// The end of the names of UEFI programs: `BOOTX64.EFI` (UEFI, "Removable Media Boot
+    /// Behavior"), `grubx64.efi`.
     #[must_use]
     pub fn efi_suffix(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Architecture {
         }
     }
 
-    /// The packages that bring GRUB's programs.
+    /// The packages with GRUB's programs, for hints.
     pub(super) fn grub_packages(self) -> &'static str {
         match self {
             Self::Amd64 => "grub-efi-amd64-signed and shim-signed",

@@ -7,7 +7,7 @@
 //! another name, since what follows it cannot move.
 //!
 //! ```text
-//! moddep.lst        NAME: NAME...                                  one line for each module, those it needs behind the colon
+//! moddep.lst        NAME: NAME...                                  one line for each module, those it needs after the colon
 //! PE + 6            u16 number of sections
 //! PE + 24           optional header: +8 u32 size of initialised data, +32 u32 alignment in memory, +36 u32 alignment in the file,
 //!                   +56 u32 size in memory, +60 u32 size of headers, +64 u32 checksum, 0: none          (PE Format, "Optional Header")
@@ -18,7 +18,7 @@
 use super::binary::{BinaryError, u16_at, u32_at};
 use crate::units::align_up;
 
-/// What the boot script cannot do without: `configs/device/grub/stage1.cfg`.
+/// The modules that the boot script `configs/device/grub/stage1.cfg` needs.
 pub(super) const NEEDED: [&str; 15] = [
     "normal",
     "configfile",
@@ -37,8 +37,8 @@ pub(super) const NEEDED: [&str; 15] = [
     "part_msdos",
 ];
 
-/// What menus of root filesystems and people at the console like to have.
-const WELCOME: [&str; 16] = [
+/// Modules that menus of root filesystems and people at the console use; missing ones are left out.
+const OPTIONAL: [&str; 16] = [
     "search",
     "probe",
     "gzio",
@@ -57,10 +57,10 @@ const WELCOME: [&str; 16] = [
     "efifwsetup",
 ];
 
-/// The largest alignment in the file that the format knows (bytes; PE Format, "FileAlignment").
-const ALIGNED: u64 = 64 << 10;
+/// The largest alignment in the file that the format allows (bytes; PE Format, "FileAlignment").
+const MAX_FILE_ALIGNMENT: u64 = 64 << 10;
 
-/// Why no GRUB can be made.
+/// Reasons why no GRUB can be assembled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssembleError {
     /// The program cannot be read.
@@ -69,23 +69,21 @@ pub enum AssembleError {
     /// A module is missing.
     #[error("the module {0} is missing")]
     Module(String),
-    /// Its headers leave no place for one more section.
+    /// Its headers have no room for one more section, or no section is called `mods`.
     #[error(
-        "no GRUB: its headers end at byte {0}, and its {1} sections leave no room for another, or none is called mods"
+        "its headers of {0} bytes with {1} sections have no section called mods, or no room for another"
     )]
     Headers(usize, u16),
-    /// Its sections are aligned to more than the format knows.
-    #[error(
-        "no GRUB: its sections are aligned to {0} bytes in the file, the format knows at most {1}"
-    )]
+    /// Its sections are aligned to more than the format allows (bytes).
+    #[error("its sections are aligned to {0} bytes in the file, which exceeds the limit of {1}")]
     Alignment(u64, u64),
-    /// It is larger than its headers can say.
-    #[error("more than 4 GiB")]
+    /// It is larger than the fields of its headers can hold.
+    #[error("the assembled program exceeds the limit of 4 GiB")]
     Size,
 }
 
-/// A GRUB of the kernel in `core` and of modules that `module` finds by name, with `prefix`;
-/// `dependencies` is the text of `moddep.lst`.
+/// Assembles a GRUB from the kernel in `core` and modules that `module` finds by name, with
+/// `prefix`. `dependencies` is the text of `moddep.lst`.
 ///
 /// # Errors
 /// [`AssembleError`].
@@ -95,23 +93,23 @@ pub fn assemble(
     module: impl Fn(&str) -> Option<Vec<u8>>,
     prefix: &str,
 ) -> Result<Vec<u8>, AssembleError> {
-    let welcome = WELCOME.into_iter().filter(|name| module(name).is_some());
+    let optional = OPTIONAL.into_iter().filter(|name| module(name).is_some());
     let mut order = Vec::new();
-    for name in NEEDED.into_iter().chain(welcome) {
-        add(name, dependencies, &mut order);
+    for name in NEEDED.into_iter().chain(optional) {
+        push_with_dependencies(name, dependencies, &mut order);
     }
     let mut modules = Vec::new();
     for name in order {
         modules.push(module(name).ok_or_else(|| AssembleError::Module(name.to_owned()))?);
     }
-    replace(core, &modules, prefix)
+    replace_modules(core, &modules, prefix)
 }
 
-/// Appends `name` to `order` behind all that it needs: GRUB links modules in the order in which
-/// they lie.
-fn add<'t>(name: &'t str, dependencies: &'t str, order: &mut Vec<&'t str>) {
-    // A stack of names, each with what it still waits for: a list that goes round in circles comes
-    // to an end, too.
+/// Appends `name` to `order` after all modules that it needs: GRUB links them in their order in the
+/// program.
+fn push_with_dependencies<'t>(name: &'t str, dependencies: &'t str, order: &mut Vec<&'t str>) {
+    // A stack of names, each with the dependencies that are still to come: ends for a circular
+    // list, too.
     let needs = |name: &str| {
         let line = dependencies
             .lines()
@@ -135,7 +133,11 @@ fn add<'t>(name: &'t str, dependencies: &'t str, order: &mut Vec<&'t str>) {
 }
 
 /// `core` with these modules and this prefix instead of its own.
-fn replace(core: &[u8], modules: &[Vec<u8>], prefix: &str) -> Result<Vec<u8>, AssembleError> {
+fn replace_modules(
+    core: &[u8],
+    modules: &[Vec<u8>],
+    prefix: &str,
+) -> Result<Vec<u8>, AssembleError> {
     let pe = u32_at(core, 0x3c)? as usize;
     let (count, optional) = (u16_at(core, pe + 6)?, pe + 24);
     let wide = u16_at(core, optional)? == 0x20b;
@@ -161,13 +163,13 @@ fn replace(core: &[u8], modules: &[Vec<u8>], prefix: &str) -> Result<Vec<u8>, As
         .map(|at| u32_at(core, optional + at).map(u64::from))
         .map(|word| word.unwrap_or(0));
     let [in_memory, in_file] = [in_memory, in_file].map(|align| align.next_power_of_two().max(1));
-    if in_file > ALIGNED {
-        return Err(AssembleError::Alignment(in_file, ALIGNED));
+    if in_file > MAX_FILE_ALIGNMENT {
+        return Err(AssembleError::Alignment(in_file, MAX_FILE_ALIGNMENT));
     }
 
     let address = align_up(whole, in_memory);
     let place = align_up(core.len() as u64, in_file);
-    let mut section = objects(modules, prefix, wide)?;
+    let mut section = encode_objects(modules, prefix, wide)?;
     section.resize(
         usize::try_from(align_up(section.len() as u64, in_file.max(4))).unwrap_or(usize::MAX),
         0,
@@ -192,8 +194,8 @@ fn replace(core: &[u8], modules: &[Vec<u8>], prefix: &str) -> Result<Vec<u8>, As
     Ok(out)
 }
 
-/// The content of the section.
-fn objects(modules: &[Vec<u8>], prefix: &str, wide: bool) -> Result<Vec<u8>, AssembleError> {
+/// The content of the section `mods`: all modules, then the prefix.
+fn encode_objects(modules: &[Vec<u8>], prefix: &str, wide: bool) -> Result<Vec<u8>, AssembleError> {
     let pointer = if wide { 8 } else { 4 };
     let mut all = Vec::new();
     let prefix = [prefix.as_bytes(), b"\0"].concat();
@@ -295,7 +297,7 @@ pub(super) mod tests {
     fn what_is_needed_comes_first_and_circles_end() {
         let mut order = Vec::new();
         for name in ["a", "d", "x"] {
-            add(name, "a: b c\nb: c\nc: a\nd: b\nab: x\n", &mut order);
+            push_with_dependencies(name, "a: b c\nb: c\nc: a\nd: b\nab: x\n", &mut order);
         }
         assert_eq!(order, ["c", "b", "a", "d", "x"]);
     }

@@ -1,5 +1,5 @@
-//! What a UEFI program reveals: its machine, whether it is signed, and where a GRUB looks for its
-//! configuration.
+//! Headers of UEFI programs: the machine, whether there is a signature, and where a GRUB looks for
+//! its configuration.
 //!
 //! ```text
 //! 0x3c              u32 offset of "PE\0\0"                                  (PE Format, "MS-DOS Stub")
@@ -10,19 +10,19 @@
 //!   at offset       objects: u32 type (3: prefix), u32 size with these 8 bytes, data   (GRUB, include/grub/kernel.h)
 //! ```
 
-/// The longest header that is looked through for sections (bytes); real ones take about 1 KiB.
+/// Bytes at the start of a program that its headers are read from; real ones take about 1 KiB.
 pub const HEAD: u64 = 4096;
 
-/// Why a file is no UEFI program that can be understood.
+/// Reasons why a file cannot be read as a UEFI program.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BinaryError {
-    /// It does not begin as one.
-    #[error("no PE program: no `{0}` at offset {1}")]
+    /// It does not begin as one: the missing signature and its offset (bytes).
+    #[error("not a PE program: `{0}` expected at offset {1}")]
     NotPe(&'static str, usize),
-    /// It ends within its headers.
-    #[error("cut short: {0} bytes, and more are needed at offset {1}")]
+    /// It ends within its headers: its length and the offset of the missing field (bytes).
+    #[error("truncated: {0} bytes, headers continue at offset {1}")]
     Short(usize, usize),
-    /// The optional header is of a kind that UEFI does not know.
+    /// The optional header has a magic number that UEFI does not know.
     #[error("optional header magic {0:#06x} is neither PE32 nor PE32+")]
     Magic(u16),
 }
@@ -32,9 +32,9 @@ pub enum BinaryError {
 pub struct Binary {
     /// `IMAGE_FILE_MACHINE_*`.
     pub machine: u16,
-    /// Has a certificate table, so someone signed it; who, is not looked at.
+    /// Has a certificate table. Whose signature it holds is not checked.
     pub signed: bool,
-    /// A GRUB's prefix, such as `/EFI/debian`.
+    /// The prefix in a GRUB: the directory of its configuration, such as `/EFI/debian`.
     pub prefix: Option<String>,
 }
 

@@ -1,8 +1,8 @@
 //! The redundant environment of GRUB, made of four environment blocks.
 //!
 //! The boot partition holds `grub-mender-grubenv/mender_grubenv{1,2}/{env,lock,lock.sha256sum}`,
-//! names and contents as the update client's own tools for GRUB make them, so that those work on our
-//! devices and ours on theirs.
+//! names and contents as the update client's own tools for GRUB make them, so that those work on
+//! our devices and ours on theirs.
 
 use crate::boot::common::env_block::{BLOCK, block_of};
 use crate::digest::hex;

@@ -21,18 +21,18 @@ const PAIRS: [[&str; 2]; 3] = [
     ["/vmlinuz.old", "/initrd.img.old"],
 ];
 
-/// What was found.
+/// The kernel that starts first, and how the boot script finds it.
 #[derive(Debug)]
 pub(super) struct Kernels {
     /// The path of the kernel that starts first.
     pub(super) first: String,
     /// The initial RAM disk that goes with it.
     initrd: Option<String>,
-    /// It is signed.
+    /// The kernel is signed.
     pub(super) signed: bool,
     /// Links to make: path and target.
     pub(super) links: Vec<(&'static str, String)>,
-    /// What the user should know.
+    /// Notes for the user, which the report lists.
     pub(super) notes: Vec<String>,
 }
 
@@ -78,13 +78,14 @@ impl Kernels {
             ));
         } else {
             let hint = "install a kernel package of the distribution in the golden image";
-            return Err(
-                Problem::new("no kernel: neither /vmlinuz nor /boot/vmlinuz-* is there").hint(hint),
-            );
+            return Err(Problem::new(
+                "no kernel: the image has neither /vmlinuz nor /boot/vmlinuz-*",
+            )
+            .hint(hint));
         }
         let content = root
             .file(&found.first)
-            .ok_or_else(|| Problem::new(format!("{}: is no file", found.first)))?;
+            .ok_or_else(|| Problem::new(format!("{}: not a regular file", found.first)))?;
         found.signed = check(&found.first, content, arch)?;
         Ok(found)
     }
@@ -133,7 +134,7 @@ fn keeps_links(root: &Tree) -> bool {
     })
 }
 
-/// Whether GRUB can start the kernel on UEFI; returns whether it is signed.
+/// Checks that GRUB can start the kernel on UEFI; returns whether it is signed.
 fn check(path: &str, content: &Content, arch: Architecture) -> Result<bool, Problem> {
     let mut head = vec![0; usize::try_from(content.len().min(HEAD)).unwrap_or(0)];
     content
@@ -143,9 +144,9 @@ fn check(path: &str, content: &Content, arch: Architecture) -> Result<bool, Prob
     if head.starts_with(&[0x1f, 0x8b]) && arch == Architecture::Arm64 {
         return Ok(false);
     }
-    let hint = "a kernel with CONFIG_EFI_STUB=y is needed";
+    let hint = "install a kernel that was built with CONFIG_EFI_STUB=y";
     let binary = Binary::parse(&head)
-        .map_err(|e| Problem::new(format!("{path}: cannot start on UEFI: {e}")).hint(hint))?;
+        .map_err(|e| Problem::new(format!("{path}: cannot be started on UEFI: {e}")).hint(hint))?;
     Ok(binary.signed)
 }
 
@@ -154,7 +155,7 @@ fn check(path: &str, content: &Content, arch: Architecture) -> Result<bool, Prob
 pub(super) fn arguments(root: &TreeEditor<'_>, more: &str) -> Result<Arguments, Problem> {
     let (origin, mut words) =
         image_arguments(root.tree()).map_err(|e| Problem::new(e.to_string()))?;
-    // What an earlier conversion added is decided anew.
+    // Arguments that an earlier conversion added are decided anew.
     for word in ours(
         &root
             .text(SETTINGS, TEXT_LIMIT)
@@ -168,9 +169,9 @@ pub(super) fn arguments(root: &TreeEditor<'_>, more: &str) -> Result<Arguments, 
     Arguments::new(root.tree(), &origin, words, more)
 }
 
-/// Where the settings lie that make `update-grub` write a menu that fits both slots.
+/// The settings that make `update-grub` write a menu that fits both slots.
 pub(super) const SETTINGS: &str = "/etc/default/grub.d/zz-mender.cfg";
-/// How their line with kernel arguments begins.
+/// The start of their line with kernel arguments.
 const ADDED: &str = "GRUB_CMDLINE_LINUX=\"${GRUB_CMDLINE_LINUX-} ";
 
 /// The text of these settings.

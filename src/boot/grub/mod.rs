@@ -1,13 +1,13 @@
-//! GRUB on UEFI machines: the golden image's own, signed programs, with our script in the place of
-//! their configuration.
+//! GRUB on UEFI machines: the golden image's own, signed programs, with our script as their
+//! configuration.
 //!
-//! All is an edit of two trees: the root filesystem, and the boot partition (the EFI system
-//! partition), whose names are found whatever their case. Shim and GRUB are copied as they are, so
-//! Secure Boot stays as good as it was.
+//! The integration edits two trees: the root filesystem, and the boot partition (the EFI system
+//! partition), whose names are found in any case. Shim and GRUB are copied unchanged, so Secure
+//! Boot works as before.
 //!
-//! `grub.cfg` on the boot partition is `configs/device/grub/stage1.cfg`: it loads the kernel itself and so
-//! notices when that fails. The root filesystem's own menu, kept by its `update-grub`, is an offer
-//! of that script.
+//! `grub.cfg` on the boot partition is `configs/device/grub/stage1.cfg`: it loads the kernel itself
+//! and so notices when that fails. The root filesystem's own menu, kept by its `update-grub`, can
+//! be opened from that script.
 
 mod architecture;
 pub mod assemble;
@@ -27,7 +27,7 @@ use crate::tree::editor::TreeEditor;
 use kernel::Kernels;
 use programs::Programs;
 
-/// What the edits must know of the plan.
+/// The values of the plan that the integration of GRUB depends on.
 #[derive(Clone, Debug)]
 pub struct GrubOptions<'c> {
     /// Partition numbers of the two root filesystems.
@@ -44,12 +44,12 @@ pub struct GrubOptions<'c> {
     pub more_arguments: &'c str,
 }
 
-/// What was installed.
+/// GRUB as it was installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstalledGrub {
-    /// Where the boot partition's GRUB came from.
+    /// The origin of the boot partition's GRUB: a path and, for people, whose path it is.
     pub grub: String,
-    /// Where its shim came from; without one GRUB is started by the firmware.
+    /// The origin of its shim; without one the firmware starts GRUB itself.
     pub shim: Option<String>,
     /// Shim, GRUB and the kernel that starts first are signed.
     pub secure_boot: bool,
@@ -57,7 +57,7 @@ pub struct InstalledGrub {
     pub kernel: String,
     /// The initial kernel arguments.
     pub arguments: String,
-    /// What the user should know.
+    /// Notes for the user, which the report lists.
     pub notes: Vec<String>,
 }
 
@@ -106,7 +106,7 @@ pub fn integrate(
     })
 }
 
-/// The programs and the script on the boot partition.
+/// Writes the programs and the script to the boot partition.
 fn install_programs(
     boot: &mut TreeEditor<'_>,
     programs: &Programs,
@@ -118,13 +118,18 @@ fn install_programs(
     let reason = "boot loader of the image itself, where every firmware finds it";
     match &programs.shim {
         Some(shim) => {
-            programs::copy(boot, &removable, shim, reason)?;
-            programs::copy(boot, &grub, &programs.grub, reason)?;
+            programs::write_program(boot, &removable, shim, reason)?;
+            programs::write_program(boot, &grub, &programs.grub, reason)?;
             if let Some(manager) = &programs.manager {
-                programs::copy(boot, &format!("/EFI/BOOT/mm{suffix}.efi"), manager, reason)?;
+                programs::write_program(
+                    boot,
+                    &format!("/EFI/BOOT/mm{suffix}.efi"),
+                    manager,
+                    reason,
+                )?;
             }
         }
-        None => programs::copy(boot, &removable, &programs.grub, reason)?,
+        None => programs::write_program(boot, &removable, &programs.grub, reason)?,
     }
     let path = boot.tree().path_ignore_case("/EFI/BOOT/grub.cfg");
     boot.file(
@@ -164,13 +169,13 @@ fn install_programs(
     Ok(())
 }
 
-/// Whether shim would start this program of its own directory instead of GRUB.
+/// Whether this is a program that shim would start from its own directory instead of GRUB.
 fn is_fallback(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
     name.starts_with(b"fb") && name.ends_with(b".efi")
 }
 
-/// The content of the file that stands where the boot loader's directory was.
+/// The content of the file that replaces the boot loader's old directory.
 const PLACEHOLDER: &str = "This file keeps grub-install from writing here: the boot loader is in EFI/BOOT, managed for A/B updates.\n";
 
 /// How long ESC leads to the menu of the root filesystem (seconds); 0: never. A device in the field
@@ -199,7 +204,7 @@ pub fn stage1(options: &GrubOptions<'_>) -> String {
     )
 }
 
-/// The environment on the boot partition.
+/// Writes the environment to the boot partition.
 fn install_environment(
     boot: &mut TreeEditor<'_>,
     options: &GrubOptions<'_>,
@@ -218,7 +223,7 @@ fn install_environment(
     Ok(())
 }
 
-/// The tools of the environment in the root filesystem.
+/// Writes the tools of the environment to the root filesystem.
 fn install_tools(root: &mut TreeEditor<'_>, options: &GrubOptions<'_>) -> Result<(), EditError> {
     let reason = "environment tools of the update client";
     root.file(
@@ -248,7 +253,7 @@ fn install_tools(root: &mut TreeEditor<'_>, options: &GrubOptions<'_>) -> Result
     Ok(())
 }
 
-/// What the script and the menu need of the root filesystem to start its kernel.
+/// Writes what script and menu need in the root filesystem to start its kernel.
 fn install_kernel(
     root: &mut TreeEditor<'_>,
     kernels: &Kernels,

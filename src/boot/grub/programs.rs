@@ -11,10 +11,10 @@ use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
 use crate::tree::{Leaf, LeafKind, Stat, Tree};
 
-/// The longest program that is believed to be one (bytes); GRUB has about 4 MiB.
-const LIMIT: u64 = 64 << 20;
+/// The longest file that is read as a program (bytes); GRUB has about 4 MiB.
+const PROGRAM_LIMIT: u64 = 64 << 20;
 
-/// A UEFI program and where it came from.
+/// A UEFI program and its origin.
 #[derive(Clone, Debug)]
 pub(super) struct Program {
     pub(super) origin: String,
@@ -35,7 +35,8 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Looks for them.
+    /// Finds the programs in the files of packages, on the old boot partition, or makes them of
+    /// what `grub-install` left.
     pub(super) fn find(root: &Tree, boot: &Tree, arch: Architecture) -> Result<Self, Problem> {
         let suffix = arch.efi_suffix();
         let of_packages = || {
@@ -101,7 +102,7 @@ impl Programs {
         })
     }
 
-    /// One made of what `grub-install` left in the root filesystem.
+    /// A GRUB made of what `grub-install` left in the root filesystem.
     fn of_installer(root: &Tree, boot: &Tree, arch: Architecture) -> Result<Self, Problem> {
         let (suffix, dir) = (
             arch.efi_suffix(),
@@ -122,15 +123,18 @@ impl Programs {
                 .hint(&hint)
         })?;
         let failed = |e: &dyn std::fmt::Display| {
-            Problem::new(format!("{}: no GRUB can be made of it: {e}", core.origin)).hint(&hint)
+            Problem::new(format!("{}: cannot be made into a GRUB: {e}", core.origin)).hint(&hint)
         };
-        let read = |path: String| root.file(path)?.read_all(LIMIT).ok();
+        let read = |path: String| root.file(path)?.read_all(PROGRAM_LIMIT).ok();
         let dependencies = root
             .read(format!("{dir}/moddep.lst"), TEXT_LIMIT)
             .map_err(|e| failed(&e))?
             .unwrap_or_default();
         let module = |name: &str| read(format!("{dir}/{name}.mod"));
-        let core_bytes = core.content.read_all(LIMIT).map_err(|e| failed(&e))?;
+        let core_bytes = core
+            .content
+            .read_all(PROGRAM_LIMIT)
+            .map_err(|e| failed(&e))?;
         let bytes = assemble(
             &core_bytes,
             &String::from_utf8_lossy(&dependencies),
@@ -168,7 +172,7 @@ impl Programs {
         })
     }
 
-    /// Whether a firmware that insists on signatures starts them.
+    /// Whether firmware with Secure Boot enabled starts them.
     pub(super) fn secure(&self) -> bool {
         self.grub.binary.signed && self.shim.as_ref().is_some_and(|shim| shim.binary.signed)
     }
@@ -183,7 +187,7 @@ impl Program {
         arch: Architecture,
     ) -> Option<Self> {
         let content = tree.file(path)?.clone();
-        let binary = Binary::parse(&content.read_all(LIMIT).ok()?).ok()?;
+        let binary = Binary::parse(&content.read_all(PROGRAM_LIMIT).ok()?).ok()?;
         (binary.machine == arch.pe_machine()).then_some(Self {
             origin,
             content,
@@ -191,14 +195,14 @@ impl Program {
         })
     }
 
-    /// Whether it is a GRUB that reads a configuration of ours.
+    /// Whether it is a GRUB that would read our configuration.
     fn is_grub(&self) -> bool {
         self.binary.directory().is_some()
     }
 }
 
-/// Puts a program on the boot partition.
-pub(super) fn copy(
+/// Writes a program to the boot partition.
+pub(super) fn write_program(
     boot: &mut TreeEditor<'_>,
     path: &str,
     program: &Program,

@@ -262,7 +262,7 @@ fn what_grub_install_left_is_made_into_a_grub() {
     let problems = run(&mut without, &options(arch)).unwrap_err().to_string();
     assert!(
         problems.contains(
-            "/boot/grub/arm-efi/core.efi: no GRUB can be made of it: the module normal is missing"
+            "/boot/grub/arm-efi/core.efi: cannot be made into a GRUB: the module normal is missing"
         ),
         "{problems}"
     );
@@ -305,7 +305,11 @@ fn problems_are_told_together() {
     let problems = run(&mut trees, &options(Architecture::Amd64))
         .unwrap_err()
         .to_string();
-    for expected in ["no GRUB for UEFI", "no kernel", "kernel argument `a=b c`"] {
+    for expected in [
+        "no GRUB for UEFI",
+        "no kernel",
+        "kernel argument `a=b c` has a blank",
+    ] {
         assert!(problems.contains(expected), "{problems}");
     }
     let mut trees = golden(Architecture::Amd64);
@@ -316,7 +320,7 @@ fn problems_are_told_together() {
         .unwrap_err()
         .to_string();
     assert!(
-        problems.contains("/boot/vmlinuz-6.10-amd64: cannot start on UEFI: no PE program"),
+        problems.contains("/boot/vmlinuz-6.10-amd64: cannot be started on UEFI: not a PE program"),
         "{problems}"
     );
 }

@@ -7,11 +7,11 @@ use super::values::{Slot, Values};
 /// A block of 1024 bytes on the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Block<T> {
-    /// Holds this.
+    /// Holds this value.
     Valid(T),
-    /// Is an environment block without usable values; the loader can write to it.
+    /// An environment block without usable values; the loader can write to it.
     Blank,
-    /// Is no environment block, or missing; only the running system can write to it.
+    /// Not an environment block, or no file; only the running system can write to it.
     Missing,
 }
 
@@ -50,7 +50,7 @@ impl EnvCopy {
     }
 }
 
-/// What a write of `new` over `old` leaves when the power is cut like this.
+/// The content that a write of `new` over `old` leaves after this cut.
 fn remainder<T>(cut: Cut, old: Block<T>, new: T) -> Block<T> {
     match cut {
         Cut::Before => old,
@@ -65,12 +65,12 @@ fn remainder<T>(cut: Cut, old: Block<T>, new: T) -> Block<T> {
 pub struct BlockPair {
     /// Copy 1 and copy 2.
     pub copies: [EnvCopy; 2],
-    /// What may happen to it.
+    /// The power supply and the write protection.
     pub power: Power,
 }
 
 impl BlockPair {
-    /// A medium as it leaves the factory, or after a rest.
+    /// A medium on steady power.
     #[must_use]
     pub fn new(copies: [EnvCopy; 2]) -> Self {
         Self {

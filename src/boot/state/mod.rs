@@ -16,15 +16,16 @@
 //! | 7 | [`Row::SlotDoesNotLoad`] | no kernel of the chosen slot loads | load the other, then name it, nothing pending | the other slot |
 //! | 8 | [`Row::NothingLoads`] | no kernel of either slot loads | write nothing, wait, start over | - |
 //!
-//! One rule precedes the table: **the only good copy is never written to.** A writer that cannot make
-//! the other copy good first leaves the environment alone; the running system writes what the loader
-//! could not ([`Environment::finish`]). So no write that the power cuts can take the last good copy,
-//! however often that happens.
+//! One rule precedes the table: **the only good copy is never written to.** A writer that cannot
+//! make the other copy good first leaves the environment alone; the running system writes what the
+//! loader could not ([`Environment::finish`]). So no write that the power cuts can take the last
+//! good copy, however often that happens.
 //!
 //! The two loaders keep the environment in their own ways, each twice on the medium:
 //!
-//! - [`BlockPair`], for GRUB: each copy is two blocks; `lock` says whether the copy is being edited,
-//!   `env` holds the values. A writer changes copy 2, then copy 1, each as *lock, values, unlock*.
+//! - [`BlockPair`], for GRUB: each copy is two blocks; `lock` says whether the copy is being
+//!   edited, `env` holds the values. A writer changes copy 2, then copy 1, each as *lock, values,
+//!   unlock*.
 //! - [`SerialPair`], for U-Boot: each copy has a serial number and a checksum. A writer changes
 //!   the copy that is not believed.
 

@@ -1,13 +1,13 @@
 //! Power that may fail between and within any two writes.
 
-/// What is left of a write when the power fails.
+/// The content that a write leaves when the power fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// The old content.
     Before,
     /// A block without usable values.
     Blank,
-    /// No block.
+    /// No block at all.
     Missing,
     /// The new content.
     After,
@@ -22,19 +22,19 @@ impl Cut {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PowerCut;
 
-/// What may happen to the medium.
+/// The power supply and the write protection of a medium.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Power {
-    /// Drops every write and says that it failed.
+    /// Write-protected: every write is dropped and reported as failed.
     pub read_only: bool,
-    /// How many writes still succeed, and what is left of the one after.
+    /// The number of writes that still succeed, and the content that the one after leaves.
     pub fails_after: Option<(usize, Cut)>,
-    /// How many writes were made.
+    /// The number of writes so far.
     pub writes: usize,
 }
 
 impl Power {
-    /// One write: `None` when it goes through, else what is left of it.
+    /// Counts one write: `None` when it succeeds, else the content that it leaves.
     pub(super) fn next_write(&mut self) -> Option<Cut> {
         self.writes += 1;
         match &mut self.fails_after {

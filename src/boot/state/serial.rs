@@ -1,6 +1,6 @@
-//! The environment as U-Boot keeps it: each copy has a checksum, which tells whether it is whole,
-//! and a serial number, which tells which of two is newer. A write goes to the copy that is not
-//! believed, so it can take no good one, and one write is all it takes.
+//! The environment as U-Boot keeps it: each copy has a checksum, which shows whether it is
+//! complete, and a serial number, which shows which of two is newer. A single write to the copy
+//! that is not believed stores new values, so no write can damage the only good copy.
 
 use super::model::{Environment, Writer};
 use super::power::{Cut, Power, PowerCut};
@@ -32,12 +32,12 @@ impl SerialCopy {
 pub struct SerialPair {
     /// Copy 1 and copy 2.
     pub copies: [Option<SerialCopy>; 2],
-    /// What may happen to the medium.
+    /// The power supply and the write protection.
     pub power: Power,
 }
 
 impl SerialPair {
-    /// A medium as it leaves the factory, or after a rest.
+    /// A medium on steady power.
     #[must_use]
     pub fn new(copies: [Option<SerialCopy>; 2]) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl SerialPair {
     }
 }
 
-/// Whether a serial number was given after another, fewer than 128 writes later.
+/// Whether a serial number is later than another, by fewer than 128 writes.
 #[must_use]
 pub fn is_newer(serial: u8, than: u8) -> bool {
     (1..0x80).contains(&serial.wrapping_sub(than))
@@ -102,8 +102,8 @@ impl Environment for SerialPair {
             .all(|copy| copy.is_some_and(|copy| copy.values.is_some()))
     }
 
-    /// The loader leaves a bad copy to its next write, which goes there; the system mends it at
-    /// once.
+    /// The loader leaves a bad copy to its next write, which goes there; the system repairs it
+    /// at once.
     fn repair(&mut self, writer: Writer, default: Slot) -> Result<Values, PowerCut> {
         let Some(truth) = self.believed() else {
             let truth = Values::committed(default);

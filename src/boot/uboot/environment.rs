@@ -16,12 +16,12 @@ pub const SIZE: usize = 0x1000;
 /// Where the variables begin (bytes).
 const HEAD: usize = 5;
 
-/// The variables do not fit.
+/// The variables need this many bytes, more than a copy has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("variables of {0} bytes do not fit into a copy of the boot environment")]
 pub struct TooLong(pub usize);
 
-/// CRC-32 as zlib counts it.
+/// CRC-32 as zlib computes it.
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
@@ -46,16 +46,16 @@ pub fn encode(
         return Err(TooLong(out.len()));
     }
     out.resize(size, 0);
-    let sum = crc32(&out[HEAD..]);
-    out[..4].copy_from_slice(&sum.to_le_bytes());
+    let checksum = crc32(&out[HEAD..]);
+    out[..4].copy_from_slice(&checksum.to_le_bytes());
     Ok(out)
 }
 
 /// The serial number and the variables of a copy; `None` when its checksum is wrong.
 #[must_use]
 pub fn decode(copy: &[u8]) -> Option<(u8, BTreeMap<String, String>)> {
-    let sum = u32::from_le_bytes(copy.get(..4)?.try_into().ok()?);
-    let data = copy.get(HEAD..).filter(|data| crc32(data) == sum)?;
+    let checksum = u32::from_le_bytes(copy.get(..4)?.try_into().ok()?);
+    let data = copy.get(HEAD..).filter(|data| crc32(data) == checksum)?;
     let entries = data
         .split(|byte| *byte == 0)
         .take_while(|entry| !entry.is_empty());

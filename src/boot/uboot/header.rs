@@ -12,7 +12,7 @@ use super::environment::crc32;
 pub const MAGIC: u32 = 0x2705_1956;
 /// The length of the header (bytes).
 const HEADER: usize = 64;
-/// Linux, ARM (not looked at in scripts), a script, not compressed.
+/// Linux, ARM (which nothing checks for scripts), a script, not compressed.
 const KIND: [u8; 4] = [5, 2, 6, 0];
 /// The name in the header.
 const NAME: &[u8] = b"boot script";
@@ -32,59 +32,61 @@ pub fn wrap(text: &str) -> Vec<u8> {
     put(24, &crc32(&data).to_be_bytes());
     put(28, &KIND);
     put(32, NAME);
-    let sum = crc32(&header);
-    header[4..8].copy_from_slice(&sum.to_be_bytes());
+    let checksum = crc32(&header);
+    header[4..8].copy_from_slice(&checksum.to_be_bytes());
     [header, data].concat()
 }
 
-/// Why a file is no script image.
+/// Reasons why a file cannot be read as a script image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoScript {
+pub enum ScriptError {
     /// It is too short, or does not begin like one.
-    #[error("it does not begin like a legacy image")]
+    #[error("not a legacy image")]
     Magic,
     /// A checksum is wrong.
-    #[error("the checksum of its {0} is wrong")]
-    Sum(&'static str),
+    #[error("wrong checksum of its {0}")]
+    Checksum(&'static str),
     /// It holds something else.
-    #[error("it is of type {0}, not a script")]
+    #[error("an image of type {0}, not a script")]
     Kind(u8),
     /// The lengths in it do not fit the file.
-    #[error("its lengths do not fit the file")]
+    #[error("its lengths exceed the file")]
     Length,
 }
 
 /// The text of a script image.
 ///
 /// # Errors
-/// [`NoScript`].
-pub fn unwrap(image: &[u8]) -> Result<String, NoScript> {
+/// [`ScriptError`].
+pub fn unwrap(image: &[u8]) -> Result<String, ScriptError> {
     let word = |at: usize| Some(u32::from_be_bytes(image.get(at..at + 4)?.try_into().ok()?));
     let header = image
         .get(..HEADER)
         .filter(|_| word(0) == Some(MAGIC))
-        .ok_or(NoScript::Magic)?;
+        .ok_or(ScriptError::Magic)?;
     let mut blank = header.to_vec();
     blank[4..8].fill(0);
     if word(4) != Some(crc32(&blank)) {
-        return Err(NoScript::Sum("header"));
+        return Err(ScriptError::Checksum("header"));
     }
     if header[30] != KIND[2] {
-        return Err(NoScript::Kind(header[30]));
+        return Err(ScriptError::Kind(header[30]));
     }
     let length = |at: usize| {
         word(at)
             .and_then(|len| usize::try_from(len).ok())
-            .ok_or(NoScript::Length)
+            .ok_or(ScriptError::Length)
     };
-    let data = image[HEADER..].get(..length(12)?).ok_or(NoScript::Length)?;
+    let data = image[HEADER..]
+        .get(..length(12)?)
+        .ok_or(ScriptError::Length)?;
     if word(24) != Some(crc32(data)) {
-        return Err(NoScript::Sum("data"));
+        return Err(ScriptError::Checksum("data"));
     }
     let text = data
         .get(8..)
         .and_then(|text| text.get(..length(HEADER).ok()?))
-        .ok_or(NoScript::Length)?;
+        .ok_or(ScriptError::Length)?;
     Ok(String::from_utf8_lossy(text).into_owned())
 }
 
@@ -117,10 +119,10 @@ mod tests {
             image[at] ^= 1;
             unwrap(&image)
         };
-        assert_eq!(with(0), Err(NoScript::Magic));
-        assert_eq!(with(40), Err(NoScript::Sum("header")));
-        assert_eq!(with(75), Err(NoScript::Sum("data")));
-        assert_eq!(unwrap(&image[..70]), Err(NoScript::Length));
-        assert_eq!(unwrap(b"echo"), Err(NoScript::Magic));
+        assert_eq!(with(0), Err(ScriptError::Magic));
+        assert_eq!(with(40), Err(ScriptError::Checksum("header")));
+        assert_eq!(with(75), Err(ScriptError::Checksum("data")));
+        assert_eq!(unwrap(&image[..70]), Err(ScriptError::Length));
+        assert_eq!(unwrap(b"echo"), Err(ScriptError::Magic));
     }
 }

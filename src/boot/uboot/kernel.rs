@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use crate::stream::{Content, ReadAt as _};
 use crate::tree::Tree;
 
-/// What was found.
+/// The kernel that starts first, and its files.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kernel {
     /// The path of the kernel.
@@ -21,9 +21,9 @@ pub(super) struct Kernel {
     pub(super) tree: Option<String>,
     /// The end of the names of kernels like this one.
     pub(super) flavor: String,
-    /// What the boot partition has and the root filesystem lacks.
+    /// Files to copy from the boot partition into the root filesystem: path there, content.
     pub(super) copies: Vec<(String, Content)>,
-    /// What the user should know.
+    /// Notes for the user, which the report lists.
     pub(super) notes: Vec<String>,
 }
 
@@ -40,9 +40,13 @@ impl Kernel {
             .or_else(|| of_menu(root, boot))
             .or_else(|| of_partition(boot, options.arch))
             .ok_or_else(|| {
-                let wanted = options.flavor.map_or("vmlinuz-*".to_owned(), |flavor| format!("vmlinuz-*-{flavor}"));
-                Problem::new(format!("no kernel: the image has no /boot/{wanted}, and its boot partition none of its own"))
-                    .hint("install a kernel package of the distribution in the golden image")
+                let wanted = options.flavor.map_or("vmlinuz-*".to_owned(), |flavor| {
+                    format!("vmlinuz-*-{flavor}")
+                });
+                Problem::new(format!(
+                    "no kernel: neither /boot/{wanted} nor a kernel on the boot partition"
+                ))
+                .hint("install a kernel package of the distribution in the golden image")
             })?;
         let copied = found
             .copies
@@ -50,7 +54,8 @@ impl Kernel {
             .find(|(path, _)| *path == found.path)
             .map(|(_, content)| content);
         let content = copied.or_else(|| root.file(&found.path));
-        let content = content.ok_or_else(|| Problem::new(format!("{}: is no file", found.path)))?;
+        let content =
+            content.ok_or_else(|| Problem::new(format!("{}: not a regular file", found.path)))?;
         check(&found.path, content, options.arch)?;
         Ok(found)
     }
@@ -109,9 +114,9 @@ fn by_versions(root: &Tree, options: &UBootOptions<'_>, is_pi: bool) -> Option<K
     })
 }
 
-/// The end of a kernel's name that tells for which machines it is: `rpi-v8` of `6.6.31+rpt-rpi-v8`
-/// and of `6.1.0-rpi4-rpi-v8`, `arm64` of `6.1.0-21-arm64`. What is counted, or marks a build, is
-/// no part of it.
+/// The end of a kernel's name that says for which machines it is: `rpi-v8` of `6.6.31+rpt-rpi-v8`
+/// and of `6.1.0-rpi4-rpi-v8`, `arm64` of `6.1.0-21-arm64`. Numbers and marks of a build do not
+/// belong to it.
 pub(super) fn flavor_of(version: &str) -> &str {
     if let Some(at) = version.rfind("-rpi-") {
         return &version[at + 1..];
@@ -150,8 +155,8 @@ fn of_menu(root: &Tree, boot: &Tree) -> Option<Kernel> {
     })
 }
 
-/// A kernel that only the firmware's partition has: it is copied, so that each root filesystem has
-/// its own.
+/// A kernel that only the boot partition has: it is copied, so that each root filesystem has its
+/// own.
 fn of_partition(boot: &Tree, arch: Architecture) -> Option<Kernel> {
     let pairs: &[[&str; 2]] = match arch {
         Architecture::Arm64 => &[["kernel8.img", "initramfs8"], ["vmlinuz", "initrd.img"]],
@@ -188,7 +193,7 @@ fn of_partition(boot: &Tree, arch: Architecture) -> Option<Kernel> {
     Some(found)
 }
 
-/// Whether U-Boot can start the kernel.
+/// Checks that U-Boot can start the kernel.
 fn check(path: &str, content: &Content, arch: Architecture) -> Result<(), Problem> {
     let mut head = vec![0; usize::try_from(content.len().min(64)).unwrap_or(0)];
     content
@@ -205,12 +210,12 @@ fn check(path: &str, content: &Content, arch: Architecture) -> Result<(), Proble
     }
     let (what, hint) = if at(0, b"MZ") && at(4, b"zimg") {
         (
-            "is packed for UEFI firmware alone (CONFIG_EFI_ZBOOT)",
-            "install a kernel that is an Image, packed by gzip or not at all",
+            "compressed for UEFI firmware only (CONFIG_EFI_ZBOOT)",
+            "install a kernel that is an Image, uncompressed or compressed by gzip",
         )
     } else {
         (
-            "is no kernel that U-Boot starts on this architecture",
+            "not a kernel that U-Boot starts on this architecture",
             "install a kernel package of the distribution in the golden image",
         )
     };

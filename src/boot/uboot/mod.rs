@@ -1,9 +1,9 @@
-//! U-Boot: a script of ours that chooses the root filesystem, beside the firmware on the boot
-//! partition.
+//! U-Boot: our script on the boot partition, next to the board's firmware, chooses the root
+//! filesystem.
 //!
-//! `boot.scr` is `configs/device/u-boot/boot.cmd`, which any U-Boot with the commands of Debian's builds
-//! runs by itself. It keeps the environment in two files of the boot partition and loads kernel,
-//! initial RAM disk and device tree from the root filesystem that it chose, by the names in
+//! `boot.scr` is `configs/device/u-boot/boot.cmd`, which any U-Boot with the commands of Debian's
+//! builds runs by itself. It keeps the environment in two files of the boot partition and loads
+//! kernel, initial RAM disk and device tree from the root filesystem that it chose, by the names in
 //! `/boot/mender-slot.env`, which hooks of the kernel packages keep current.
 
 pub mod environment;
@@ -30,9 +30,8 @@ use kernel::Kernel;
 
 pub use options::{EnvStorage, UBootOptions};
 
-/// What U-Boot starts before it looks for `boot.scr`. That of 2023.07 and later begins with
-/// programs for UEFI firmware, which it finds by their usual names or by the variables that it
-/// stored.
+/// Files that U-Boot starts, or starts from, before it looks for `boot.scr`. Releases from 2023.07
+/// on begin with programs for UEFI firmware, found by their usual names or by stored variables.
 pub const FIRST: [&str; 7] = [
     "/boot.scr.uimg",
     "/boot/boot.scr.uimg",
@@ -43,10 +42,10 @@ pub const FIRST: [&str; 7] = [
     "/ubootefi.var",
 ];
 
-/// What was installed.
+/// U-Boot as it was installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstalledUBoot {
-    /// Where U-Boot came from.
+    /// The origin of U-Boot: a path and, for people, whose path it is.
     pub program: String,
     /// The kernel that starts first.
     pub kernel: String,
@@ -55,7 +54,7 @@ pub struct InstalledUBoot {
     /// Where the copies of the environment are: paths on the boot partition, or disk, offset and
     /// size.
     pub environment: Vec<String>,
-    /// What the user should know.
+    /// Notes for the user, which the report lists.
     pub notes: Vec<String>,
 }
 
@@ -97,7 +96,8 @@ pub fn integrate(
     } else {
         "the board's own".to_owned()
     };
-    // The firmware of a Raspberry Pi adds what cmdline.txt says, which stays on the boot partition.
+    // The firmware of a Raspberry Pi adds the arguments of cmdline.txt, which stays on the boot
+    // partition.
     let of_slot = if is_pi {
         arguments.added.join(" ")
     } else {
@@ -126,7 +126,7 @@ pub fn integrate(
     })
 }
 
-/// The script and the environment on the boot partition.
+/// Writes the script and the environment to the boot partition.
 fn install_script(
     boot: &mut TreeEditor<'_>,
     options: &UBootOptions<'_>,
@@ -164,7 +164,7 @@ fn install_script(
     Ok(())
 }
 
-/// The tools of the environment in the root filesystem.
+/// Writes the tools of the environment to the root filesystem.
 fn install_tools(
     root: &mut TreeEditor<'_>,
     options: &UBootOptions<'_>,
@@ -222,7 +222,7 @@ fn install_tools(
     Ok(())
 }
 
-/// The names of the kernel and what belongs to it, and the hooks that keep them current.
+/// Writes the names of the kernel and its files, and the hooks that keep them current.
 fn install_kernel(
     root: &mut TreeEditor<'_>,
     kernel: &Kernel,
@@ -273,7 +273,7 @@ fn install_kernel(
     Ok(())
 }
 
-/// The block that names the kernel.
+/// The block that names the kernel of a slot.
 fn slot_env(kernel: &Kernel, arguments: &str) -> Result<Vec<u8>, TooLong> {
     let relative = |path: &str| path.trim_start_matches('/').to_owned();
     let mut variables = vec![("kernel", relative(&kernel.path))];

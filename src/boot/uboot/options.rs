@@ -1,8 +1,8 @@
-//! What the integration of U-Boot must know of the plan.
+//! Options of the integration of U-Boot.
 
 use crate::platform::Architecture;
 
-/// What the edits must know of the plan.
+/// The values of the plan that the integration of U-Boot depends on.
 #[derive(Clone, Debug)]
 pub struct UBootOptions<'c> {
     /// Partition numbers of the two root filesystems.
@@ -17,13 +17,13 @@ pub struct UBootOptions<'c> {
     pub more_arguments: &'c str,
     /// The end of the names of the kernels to start, such as `rpi-v8`; `None`: whatever suits.
     pub flavor: Option<&'c str>,
-    /// A U-Boot that takes the place of the image's own: where it came from, and its bytes.
+    /// A U-Boot that replaces the image's own: its origin and its bytes.
     pub program: Option<(String, Vec<u8>)>,
     /// Where the environment is kept.
     pub storage: EnvStorage,
 }
 
-/// Where the environment is kept.
+/// Where the redundant environment is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EnvStorage {
     /// In two files of the boot partition, by our script.

@@ -6,12 +6,12 @@ use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::tree::Tree;
 
-/// The longest program that is believed to be one (bytes).
-const LIMIT: u64 = 8 << 20;
-/// What every U-Boot says when it starts.
+/// The longest file that is read as a program (bytes).
+const PROGRAM_LIMIT: u64 = 8 << 20;
+/// The start of the banner of every U-Boot.
 const BANNER: &[u8] = b"U-Boot 20";
 
-/// Where it came from, and its bytes.
+/// The origin of the U-Boot to install, and its bytes.
 pub(super) fn find(
     root: &Tree,
     boot: &Tree,
@@ -22,8 +22,8 @@ pub(super) fn find(
         return if is_uboot(&bytes) {
             Ok((origin, bytes))
         } else {
-            Err(Problem::new(format!("{origin} is no U-Boot"))
-                .hint("name the file `u-boot.bin` that is built for the board"))
+            Err(Problem::new(format!("{origin}: not a U-Boot"))
+                .hint("set boot.u-boot to the file `u-boot.bin` that was built for the board"))
         };
     }
     // A build for several models first, then the one for the kernel's.
@@ -37,8 +37,8 @@ pub(super) fn find(
     let paths = builds
         .iter()
         .map(|build| format!("/usr/lib/u-boot/{build}/u-boot.bin"));
-    let mut of_package =
-        paths.filter_map(|path| Some((path.clone(), root.file(path)?.read_all(LIMIT).ok()?)));
+    let mut of_package = paths
+        .filter_map(|path| Some((path.clone(), root.file(path)?.read_all(PROGRAM_LIMIT).ok()?)));
     let of_partition = || {
         let names = boot
             .root
@@ -49,7 +49,7 @@ pub(super) fn find(
             let content = boot.file(boot.path_ignore_case(&format!("/{name}")))?;
             Some((
                 format!("{name} of the boot partition"),
-                content.read_all(LIMIT).ok()?,
+                content.read_all(PROGRAM_LIMIT).ok()?,
             ))
         });
         files.find(|(_, bytes)| is_uboot(bytes))
@@ -58,8 +58,8 @@ pub(super) fn find(
         .find(|(_, bytes)| is_uboot(bytes))
         .or_else(of_partition)
         .ok_or_else(|| {
-            Problem::new("no U-Boot for this Raspberry Pi is in the image")
-                .hint("install u-boot-rpi in the golden image, or name a program with boot.u-boot")
+            Problem::new("no U-Boot for this Raspberry Pi in the image")
+                .hint("install u-boot-rpi in the golden image, or set boot.u-boot to a program")
         })
 }
 

@@ -5,9 +5,9 @@ use super::options::{EnvStorage, UBootOptions};
 use crate::boot::common::fill_template;
 use crate::platform::Architecture;
 
-/// What the script must know of a board: where in memory things go, and where arguments and device
-/// tree come from.
-struct Board {
+/// The parts of the script that depend on the board: memory addresses, and the origins of arguments
+/// and device tree.
+struct BoardCommands {
     memory: &'static str,
     tree: &'static str,
     arguments: &'static str,
@@ -16,7 +16,7 @@ struct Board {
 /// The firmware made a device tree with the overlays that config.txt asks for, and put the
 /// arguments of cmdline.txt into it. U-Boot's own addresses leave 38 MiB for a kernel; these leave
 /// 158, and room to unpack one of 96, all within the first 364 MiB.
-const RASPBERRY_PI: Board = Board {
+const RASPBERRY_PI: BoardCommands = BoardCommands {
     memory: "setenv mender_memory 9f00000\nsetenv ramdisk_addr_r a100000\nsetenv kernel_comp_addr_r 10000000\n\
              setenv kernel_comp_size 6000000\nsetenv mender_firmware_args\n\
              if fdt addr ${fdt_addr}; then fdt get value mender_firmware_args /chosen bootargs; fi",
@@ -27,7 +27,7 @@ const RASPBERRY_PI: Board = Board {
 /// The board's U-Boot says where things go, and which device tree is its own. Not every U-Boot says
 /// where `booti` may unpack a kernel that gzip packed, without which it refuses one: these defaults
 /// leave 128 MiB to the initial RAM disk in front of that place, and let a packed kernel have 64.
-const OTHER: Board = Board {
+const OTHER: BoardCommands = BoardCommands {
     memory: "if test -z \"${scriptaddr}\"; then setenv scriptaddr ${loadaddr}; fi\nsetexpr mender_memory ${scriptaddr} + 20000\n\
              if test -z \"${kernel_comp_addr_r}\"; then setexpr kernel_comp_addr_r ${ramdisk_addr_r} + 8000000; fi\n\
              if test -z \"${kernel_comp_size}\"; then setenv kernel_comp_size 4000000; fi\n\
@@ -43,8 +43,8 @@ const OTHER: Board = Board {
 #[must_use]
 pub fn text(options: &UBootOptions<'_>, is_pi: bool) -> String {
     let board = if is_pi { RASPBERRY_PI } else { OTHER };
-    // Where the kernel's format has its magic number, and whether the command unpacks one that gzip
-    // packed.
+    // The offset of the magic number in the kernel's format, and whether the command unpacks a
+    // kernel that gzip compressed.
     let (command, at, magic, gzip) = match options.arch {
         Architecture::Arm64 => ("booti", "38", "644d5241", "yes"),
         _ => ("bootz", "24", "16f2818", "no"),

@@ -1,6 +1,6 @@
 //! The kernel arguments that the image starts with by U-Boot: those of `extlinux.conf`, of the
-//! settings of `flash-kernel`, of the `cmdline.txt` of a Raspberry Pi. An image that GRUB starts may
-//! be meant for a board with U-Boot too: then GRUB's menu has them.
+//! settings of `flash-kernel`, of the `cmdline.txt` of a Raspberry Pi. An image that GRUB starts
+//! may be meant for a board with U-Boot too: then GRUB's menu has them.
 
 use super::{extlinux, pi};
 use crate::boot::common::TEXT_LIMIT;

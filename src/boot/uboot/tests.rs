@@ -214,7 +214,7 @@ fn what_a_raspberry_pi_lacks_is_said() {
     assert!(
         integrated(pi(), &given).unwrap_err().0[0]
             .message
-            .starts_with("mine.bin is no U-Boot")
+            .starts_with("mine.bin: not a U-Boot")
     );
     let flavor = UBootOptions {
         flavor: Some("rpi-v9"),

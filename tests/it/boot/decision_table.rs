@@ -1,7 +1,7 @@
 //! The boot scripts' branches, each assigned to its row of the decision table in `boot::state`.
 //!
-//! The scripts name no rows, so a branch could come or go without anybody looking at the table. Here
-//! each branch, and each call that reads, writes or starts something, has a row; a script with
+//! The scripts name no rows, so a branch could come or go without anybody looking at the table.
+//! Here each branch, and each call that reads, writes or starts something, has a row; a script with
 //! another sequence of them fails.
 
 use goldsmith::boot::state::Row::{

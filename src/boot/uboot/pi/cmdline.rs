@@ -1,7 +1,8 @@
 //! `cmdline.txt`: one line, the kernel's arguments.
 
-/// What is taken out: the root, and what resizes, restarts or runs something on the first start.
-fn goes(word: &str) -> bool {
+/// Whether a word is removed: the root, and words that resize, restart or run something on the
+/// first start.
+fn is_removed(word: &str) -> bool {
     let (name, value) = word.split_once('=').unwrap_or((word, ""));
     match name {
         "root" | "resize" | "mender.slot" => true,
@@ -15,10 +16,11 @@ fn goes(word: &str) -> bool {
     }
 }
 
-/// The text without what is taken out, and that. All other words stay as they are, in their order.
+/// The text without the words that are removed, and these. All other words keep their order.
 pub(super) fn edit(text: &str) -> (String, Vec<String>) {
     let line = text.lines().next().unwrap_or_default();
-    let (gone, kept): (Vec<&str>, Vec<&str>) = line.split_whitespace().partition(|word| goes(word));
+    let (gone, kept): (Vec<&str>, Vec<&str>) =
+        line.split_whitespace().partition(|word| is_removed(word));
     (
         kept.join(" ") + "\n",
         gone.into_iter().map(str::to_owned).collect(),

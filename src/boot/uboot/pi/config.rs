@@ -1,12 +1,14 @@
 //! `config.txt`: lines `name=value` that apply to the machines that the last line `[filter]` above
 //! them names.
 
-use super::PROGRAM;
 use crate::platform::Architecture;
 
-/// What stands in front of a line that counts no more.
-const OUT: &str = "#mender# ";
-/// What would start something else than U-Boot, in any section.
+/// The name of U-Boot on the boot partition: not that of a kernel, which hooks of kernel packages
+/// would put there.
+pub(super) const PROGRAM: &str = "u-boot.bin";
+/// The prefix of a line that was disabled.
+const DISABLED: &str = "#mender# ";
+/// Settings that would start something else than U-Boot, in any section.
 const KERNELS: [&str; 9] = [
     "kernel",
     "kernel_address",
@@ -18,7 +20,7 @@ const KERNELS: [&str; 9] = [
     "arm_64bit",
     "disable_commandline_tags",
 ];
-/// What our lines begin with.
+/// The comment above our lines.
 const HEAD: &str = "# U-Boot chooses the root filesystem and starts its kernel. Arguments are those of the file for them, here.\n";
 
 /// The name that a line sets.
@@ -29,15 +31,15 @@ fn name(line: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// The text with each line that starts a kernel made a comment; all else as it is. What an earlier
-/// conversion added is taken out.
+/// The text with each line that starts a kernel commented out, and without the lines that an
+/// earlier conversion added. All other lines are unchanged.
 pub(super) fn without_kernels(text: &str) -> String {
     let text = [Architecture::Arm64, Architecture::Armhf]
         .iter()
         .fold(text.to_owned(), |text, arch| text.replace(&ours(*arch), ""));
     let edit = |line: &str| {
         if KERNELS.contains(&name(line)) {
-            format!("{OUT}{line}")
+            format!("{DISABLED}{line}")
         } else {
             line.to_owned()
         }
@@ -45,7 +47,7 @@ pub(super) fn without_kernels(text: &str) -> String {
     text.split_inclusive('\n').map(edit).collect()
 }
 
-/// The text and, for all machines, what starts U-Boot.
+/// The text and, for all machines, the lines that start U-Boot.
 pub(super) fn with_program(text: &str, arch: Architecture) -> String {
     let mut out = text.to_owned();
     if !out.is_empty() && !out.ends_with('\n') {
@@ -54,13 +56,13 @@ pub(super) fn with_program(text: &str, arch: Architecture) -> String {
     out + &ours(arch)
 }
 
-/// Our lines. The serial line's clock follows that of the processor unless it is asked for.
+/// Our lines. Without `enable_uart` the clock of the serial line follows that of the processor.
 fn ours(arch: Architecture) -> String {
     let wide = u8::from(arch == Architecture::Arm64);
     format!("\n[all]\n{HEAD}kernel={PROGRAM}\narm_64bit={wide}\nauto_initramfs=0\nenable_uart=1\n")
 }
 
-/// What the last line for `name` says.
+/// The value of the last line that sets `wanted`.
 pub(super) fn value(text: &str, wanted: &str) -> Option<String> {
     let lines = text.lines().filter(|line| name(line) == wanted);
     lines

@@ -1,5 +1,5 @@
 //! Raspberry Pi: the firmware's files on the boot partition, and the services of Raspberry Pi OS
-//! that A/B does not go with.
+//! that conflict with A/B.
 //!
 //! The firmware starts U-Boot as it would start a kernel, `config.txt` names it. Device trees and
 //! overlays stay with the firmware: both root filesystems share them.
@@ -16,13 +16,10 @@ use crate::tree::Tree;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
 
-/// The name of U-Boot on the boot partition: not that of a kernel, which hooks of kernel packages
-/// would put there.
-pub const PROGRAM: &str = "u-boot.bin";
-/// How many files may include each other.
-const DEPTH: usize = 5;
+/// The number of includes that are followed in each file.
+const MAX_INCLUDES: usize = 5;
 
-/// The arguments that the firmware passes on, as they will be.
+/// The arguments that the firmware will pass on.
 pub(super) fn kept_arguments(boot: &Tree) -> String {
     let path = boot.path_ignore_case(&format!("/{}", cmdline_name(boot)));
     let text = boot
@@ -44,8 +41,8 @@ fn cmdline_name(boot: &Tree) -> String {
         .unwrap_or_else(|| "cmdline.txt".into())
 }
 
-/// Makes the firmware start U-Boot, and the system leave disk and environment alone. Returns where
-/// U-Boot came from, and notes.
+/// Makes the firmware start U-Boot, and the system leave disk and environment alone. Returns the
+/// origin of U-Boot, and notes for the user.
 pub(super) fn integrate(
     root: &mut TreeEditor<'_>,
     boot: &mut TreeEditor<'_>,
@@ -54,20 +51,22 @@ pub(super) fn integrate(
 ) -> Result<(String, Vec<String>), Problem> {
     let (origin, bytes) = program::find(root.tree(), boot.tree(), options, flavor)?;
     let mut notes = Vec::new();
-    let edits = firmware(boot, options, bytes, &mut notes)
-        .and_then(|()| services::neutralise(root, options, &mut notes));
+    let edits = edit_firmware(boot, options, bytes, &mut notes)
+        .and_then(|()| services::disable(root, options, &mut notes));
     edits.map_err(|e| Problem::new(e.to_string()))?;
     Ok((origin, notes))
 }
 
-/// The files of the firmware.
-fn firmware(
+/// Edits the files of the firmware.
+fn edit_firmware(
     boot: &mut TreeEditor<'_>,
     options: &UBootOptions<'_>,
     program: Vec<u8>,
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
-    let path = boot.tree().path_ignore_case(&format!("/{PROGRAM}"));
+    let path = boot
+        .tree()
+        .path_ignore_case(&format!("/{}", config::PROGRAM));
     boot.file(
         path,
         program,
@@ -112,7 +111,7 @@ fn firmware(
         files.extend(
             config::includes(&old)
                 .into_iter()
-                .take(DEPTH)
+                .take(MAX_INCLUDES)
                 .filter(|name| !files.contains(name))
                 .collect::<Vec<_>>(),
         );

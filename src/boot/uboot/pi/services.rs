@@ -1,4 +1,4 @@
-//! What Raspberry Pi OS and Debian's firmware package do on a device that A/B does not go with.
+//! Services and hooks of Raspberry Pi OS and of Debian's firmware package that conflict with A/B.
 
 use crate::boot::common::TEXT_LIMIT;
 use crate::boot::common::divert::divert;
@@ -7,7 +7,7 @@ use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
 use crate::tree::{Node, show};
 
-/// Where Raspberry Pi OS has the boot partition, and its scripts expect it.
+/// The mount point of the boot partition in Raspberry Pi OS, which its scripts expect.
 const FIRMWARE: &str = "/boot/firmware";
 /// Services of the first start that resize the root filesystem, and would restart in the time that
 /// an update has to prove itself.
@@ -25,13 +25,13 @@ const HOOKS: [&str; 3] = [
     "/etc/initramfs/post-update.d/z50-raspi-firmware",
 ];
 
-/// Switches it off.
-pub(super) fn neutralise(
+/// Disables them.
+pub(super) fn disable(
     root: &mut TreeEditor<'_>,
     options: &UBootOptions<'_>,
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
-    resizers(root)?;
+    remove_resizers(root)?;
     if ["/lib", "/usr/lib"].iter().any(|dir| {
         root.tree()
             .find(format!("{dir}/systemd/system/udisks2.service"))
@@ -71,8 +71,8 @@ pub(super) fn neutralise(
     Ok(())
 }
 
-/// The services of the first start, whatever enables them.
-fn resizers(root: &mut TreeEditor<'_>) -> Result<(), EditError> {
+/// Removes the services of the first start that resize, whatever enables them.
+fn remove_resizers(root: &mut TreeEditor<'_>) -> Result<(), EditError> {
     let reason = "it would resize the root filesystem on the first start of each slot";
     root.remove("/etc/init.d/resize2fs_once", reason)?;
     let mut links = Vec::new();

@@ -17,7 +17,7 @@ pub(crate) struct Board {
     kind: Kind,
 }
 
-/// What it is beside its U-Boot.
+/// Its properties besides its U-Boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A Raspberry Pi behind its firmware: that has loaded U-Boot and the device tree, and passes
@@ -58,7 +58,7 @@ pub(crate) const fn virt(release: &'static str, variant: &'static str) -> Board 
     }
 }
 
-/// The same with a U-Boot that was built for an environment beside the partitions, of which
+/// The same with a U-Boot that was built for an environment outside the partitions, of which
 /// [`super::raw`] plays the part.
 pub(crate) const fn virt_raw(release: &'static str) -> Board {
     virt(release, "extlinux-raw")

@@ -1,4 +1,4 @@
-//! An environment beside the partitions. No package of Debian has a U-Boot that was built for it,
+//! An environment outside the partitions. No package of Debian has a U-Boot that was built for it,
 //! with the update client's own scripts, for a machine that QEMU has: a few lines of variables in
 //! the flash of the machine `virt` play its part, as far as the boot script asks.
 
@@ -151,6 +151,6 @@ fn the_tools_of_a_converted_device_read_and_write_the_places_of_u_boot() {
     );
     assert!(
         card.copies().1 == before,
-        "something beside the environment has changed"
+        "something outside the environment has changed"
     );
 }
