@@ -23,7 +23,7 @@ fn main() -> io::Result<()> {
         return Err(Error::other("usage: compress KIND INPUT OUTPUT"));
     };
     let kind: Compression = kind.parse().map_err(Error::other)?;
-    let (codec, chunk) = (Codec::from(kind), kind.lengths().least * 2);
+    let (codec, chunk) = (Codec::from(kind), kind.chunk_lengths().min * 2);
     let (input, output) = (File::open(input)?, File::create(output)?);
     let len = input.metadata()?.len();
     let shared = Shared {

@@ -167,7 +167,7 @@ impl<'a> Draft<'a> {
             codec,
             ..
         } = self.meta;
-        let header = codec.stored(&header::rootfs(self.meta, sha256));
+        let header = codec.stored_frame(&header::rootfs(self.meta, sha256));
         let mut out = opening(
             self.meta,
             self.signer,

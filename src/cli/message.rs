@@ -74,8 +74,8 @@ fn hint(cause: &(dyn Error + 'static)) -> Option<String> {
     });
     let found = found.or_else(|| {
         cause
-            .downcast_ref::<output::MapError>()
-            .and_then(output::MapError::hint)
+            .downcast_ref::<output::BlockMapError>()
+            .and_then(output::BlockMapError::hint)
     });
     found.map(str::to_owned)
 }

@@ -1,11 +1,12 @@
-//! Frames kept from one conversion to the next, by the digest of their plain bytes, codec and
-//! level: a second conversion after a small change compresses the change.
+//! A cache of frames between conversions, keyed by the digest of their plain bytes, codec and
+//! level: a second conversion after a small change compresses only the change.
 //!
-//! A directory of files, each named by its key, the digest of all that the frame depends on, and
-//! holding the digest of key and frame, then the frame. So a frame that was cut short by a crash or
-//! damaged on the disk is noticed and made anew; and since files appear by renaming, any number of
-//! conversions may use one directory at once. What is used least recently goes when there is no
-//! room. A cache never makes a conversion fail, nor changes a byte of it.
+//! The cache is a directory of files. Each is named by its key, which is the digest of everything
+//! that the frame depends on, and contains the digest of key and frame, then the frame. A frame
+//! that was truncated by a crash or damaged on the disk is therefore detected and compressed again.
+//! Files appear by renaming, so any number of conversions can use one directory at once. When there
+//! is no room, the least recently used frames are removed. A cache never makes a conversion fail
+//! and never changes a byte of an output.
 
 use crate::digest::{Digest as Key, hex, unhex};
 use crate::problem::Problem;
@@ -20,9 +21,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-/// Bytes of the digest before a frame.
+/// Length of the digest before a frame (bytes).
 const HEAD: usize = 32;
-/// What files begin with that have not got their names yet.
+/// Prefix of the names of files that are still being written.
 const PREFIX: &str = ".goldsmith-";
 const LOCK: &str = ".lock";
 
@@ -30,24 +31,25 @@ const LOCK: &str = ".lock";
 #[derive(Debug)]
 pub struct Cache {
     dir: PathBuf,
-    /// The most that all frames may take (bytes).
-    most: u64,
+    /// Maximum total size of all frames (bytes).
+    max_size: u64,
     state: Mutex<State>,
-    /// Held, shared, as long as this conversion writes: whoever gets it for itself alone may take
-    /// leftovers away.
+    /// Locked shared for the lifetime of the cache; a conversion that gets the exclusive lock may
+    /// remove leftovers.
     _lock: File,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// What all frames take, as far as this conversion knows (bytes).
+    /// Total size of all frames known to this conversion (bytes).
     total: u64,
-    /// Frames that were there and were not used yet, the least recently used first.
+    /// Frames that this conversion has not used yet, the least recently used first.
     unused: BTreeSet<(SystemTime, Key)>,
-    /// When each of these was used last, and what it takes.
+    /// Time of last use and size (bytes) of each unused frame.
     known: HashMap<Key, (SystemTime, u64)>,
-    /// What marks the results of a codec, once it was used.
+    /// Fingerprint of each codec that was used, see [`Cache::codec_mark`].
     marks: Vec<(Codec, Key)>,
+    /// Number of frames found, made and found damaged.
     found: usize,
     made: usize,
     damaged: usize,
@@ -56,15 +58,15 @@ struct State {
 }
 
 impl Cache {
-    /// Opens the cache in `dir`, which is made where it is missing, and brings it below `most`
-    /// bytes.
+    /// Opens the cache in `dir`, creating the directory if it is missing, and shrinks it to
+    /// `max_size` bytes.
     ///
     /// # Errors
-    /// A [`Problem`] when the directory cannot be used.
-    pub fn open(dir: &Path, most: u64) -> Result<Self, Problem> {
+    /// A [`Problem`] if the directory cannot be used.
+    pub fn open(dir: &Path, max_size: u64) -> Result<Self, Problem> {
         let unusable = |e: io::Error| {
             Problem::new(format!("the cache {} cannot be used: {e}", dir.display()))
-                .hint("name another directory with --cache, or leave it out")
+                .hint("choose another directory with --cache, or omit the option")
         };
         std::fs::create_dir_all(dir).map_err(unusable)?;
         let lock = OpenOptions::new()
@@ -83,11 +85,11 @@ impl Cache {
             let name = entry.file_name();
             let name = name.to_string_lossy();
             if alone && name.starts_with(PREFIX) {
-                // Left by a conversion that was killed. What cannot be removed is met again next
-                // time.
+                // Left by a conversion that was killed. If it cannot be removed now, the next
+                // conversion tries again.
                 let _ = std::fs::remove_file(entry.path());
             }
-            // Another conversion may have taken it away since.
+            // Another conversion may have removed it in the meantime.
             if let (Some(key), Ok(metadata)) = (unhex(&name), entry.metadata()) {
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
                 state.total += metadata.len();
@@ -98,7 +100,7 @@ impl Cache {
         lock.lock_shared().map_err(unusable)?;
         let cache = Self {
             dir: dir.to_owned(),
-            most,
+            max_size,
             state: Mutex::new(state),
             _lock: lock,
         };
@@ -106,41 +108,41 @@ impl Cache {
         Ok(cache)
     }
 
-    /// The frame of `plain`, from the cache or made now.
+    /// The frame of `plain`, from the cache or compressed now.
     ///
     /// # Errors
-    /// What compressing said.
+    /// Errors of the compressor.
     pub(crate) fn frame(&self, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
         let key = self.key(codec, plain)?;
         if let Some(frame) = self.find(&key) {
             return Ok(frame);
         }
-        let frame = codec.proven(plain)?;
+        let frame = codec.compress_verified(plain)?;
         if let Err(e) = self.store(&key, &frame) {
             self.state().fault.get_or_insert_with(|| e.to_string());
         }
         Ok(frame)
     }
 
-    /// Tells how much there was to find.
-    pub(crate) fn tell(&self, report: &dyn Report) {
+    /// Reports how many frames were found, and what went wrong.
+    pub(crate) fn report_usage(&self, report: &dyn Report) {
         let state = self.state();
         if let Some(fault) = &state.fault {
             report.warn(&format!(
-                "the cache {} could not take a frame: {fault}",
+                "the cache {} could not store a frame: {fault}",
                 self.dir.display()
             ));
         }
         if state.damaged > 0 {
             report.warn(&format!(
-                "{} frames in the cache {} were damaged and made anew",
+                "{} frames in the cache {} were damaged and compressed again",
                 state.damaged,
                 self.dir.display()
             ));
         }
         let (found, all) = (state.found, state.found + state.made);
         report.note(&format!(
-            "cache: {found} of {all} frames were there; it takes {}",
+            "cache: {found} of {all} frames found; size {}",
             human(state.total)
         ));
     }
@@ -154,13 +156,13 @@ impl Cache {
     }
 
     fn key(&self, codec: Codec, plain: &[u8]) -> io::Result<Key> {
-        let mark = self.mark(codec)?;
+        let mark = self.codec_mark(codec)?;
         Ok(digest(&[&mark, &(plain.len() as u64).to_le_bytes(), plain]))
     }
 
-    /// What tells codecs, levels and versions of compressors apart: another version makes other
-    /// bytes of this sample.
-    fn mark(&self, codec: Codec) -> io::Result<Key> {
+    /// A digest that differs between codecs, levels and versions of compressors: another version
+    /// compresses this sample to other bytes.
+    fn codec_mark(&self, codec: Codec) -> io::Result<Key> {
         if let Some((_, mark)) = self.state().marks.iter().find(|(known, _)| *known == codec) {
             return Ok(*mark);
         }
@@ -178,7 +180,7 @@ impl Cache {
         Ok(mark)
     }
 
-    /// The frame of this key, if it is there and whole.
+    /// The frame of this key, if the cache contains it undamaged.
     fn find(&self, key: &Key) -> Option<Vec<u8>> {
         let path = self.path(key);
         let mut file = File::open(&path).ok()?;
@@ -188,7 +190,7 @@ impl Cache {
             .read_exact(&mut head)
             .and_then(|()| file.read_to_end(&mut frame))
             .is_ok()
-            && seal(key, &frame) == head;
+            && frame_digest(key, &frame) == head;
         let mut state = self.state();
         if let Some((used, len)) = state.known.remove(key) {
             state.unused.remove(&(used, *key));
@@ -198,7 +200,7 @@ impl Cache {
         }
         if !whole {
             state.damaged += 1;
-            // It is overwritten next, or stays as useless as it is.
+            // It is overwritten next; if it cannot be removed, it is detected again.
             let _ = std::fs::remove_file(&path);
             return None;
         }
@@ -222,7 +224,7 @@ impl Cache {
             .prefix(PREFIX)
             .tempfile_in(&self.dir)
             .and_then(|mut file| {
-                file.write_all(&seal(key, frame))?;
+                file.write_all(&frame_digest(key, frame))?;
                 file.write_all(frame)?;
                 file.persist(self.path(key)).map(drop).map_err(|e| e.error)
             });
@@ -233,25 +235,24 @@ impl Cache {
         written
     }
 
-    /// Removes what was not used for the longest time until `more` bytes fit; false when they do
-    /// not.
+    /// Removes the least recently used frames until `more` bytes fit; false if they still do not.
     fn make_room(&self, state: &mut State, more: u64) -> bool {
-        while state.total.saturating_add(more) > self.most {
+        while state.total.saturating_add(more) > self.max_size {
             let Some((_, key)) = state.unused.pop_first() else {
                 return false;
             };
             if let Some((_, len)) = state.known.remove(&key) {
                 state.total = state.total.saturating_sub(len);
             }
-            // Another conversion may have been first.
+            // Another conversion may have removed it already.
             let _ = std::fs::remove_file(self.path(&key));
         }
         true
     }
 }
 
-/// What is kept before a frame.
-fn seal(key: &Key, frame: &[u8]) -> [u8; HEAD] {
+/// The digest that precedes a frame in its file.
+fn frame_digest(key: &Key, frame: &[u8]) -> [u8; HEAD] {
     digest(&[key, frame])
 }
 
@@ -262,11 +263,11 @@ fn digest(parts: &[&[u8]]) -> Key {
     hash.finalize().into()
 }
 
-/// Notes that a file was used now. The time says what may go first, and nothing else.
+/// Sets the modification time of a file to now. It only orders the frames for removal.
 fn touch(file: &File) {
     use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, futimens};
     let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
-    // A cache of another user: it stays as old as it is.
+    // Fails in a cache of another user, whose times then stay as they are.
     let _ = futimens(
         file,
         &Timestamps {

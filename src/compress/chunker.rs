@@ -1,132 +1,140 @@
-//! Where a content is cut into chunks. Its bytes choose: a chunk ends behind a block whose checksum
-//! says so. Bytes that move to another place so mostly stay in the same chunks, and a cache of
-//! their frames still knows them. Nothing else has a say: neither the number of threads nor whether
-//! zeros are holes.
+//! Content-defined chunking: a chunk ends after a block whose checksum selects it as a boundary.
+//! Bytes that move to another offset therefore mostly stay in the same chunks, and a cache of their
+//! frames still finds them. Boundaries depend on the bytes alone, not on the number of threads and
+//! not on whether zeros are stored as holes.
 
 use crate::bytes::is_zero;
 use crate::compress::pool::{Buffer, Pool};
-use crate::stream::{Lengths, ReadAt};
+use crate::stream::{ChunkLengths, ReadAt};
 use std::io;
 use std::sync::Arc;
 
-/// Chunks end at multiples of this (bytes): files begin at blocks of filesystems.
+/// Chunk lengths are multiples of this (bytes), because files begin at filesystem blocks.
 const BLOCK: usize = 4096;
-/// Bytes read at a time while the end of a chunk is looked for; what is read beyond it is read
+/// Bytes read at a time while searching for the end of a chunk; bytes read beyond it are read
 /// again.
 const STEP: usize = 1 << 16;
 
-/// The bytes of a chunk.
-#[derive(Debug)]
-pub(crate) enum Piece {
-    /// So many zeros.
+/// The plain bytes of a chunk; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) enum Chunk {
+    /// This many zeros.
     Zero(usize),
-    /// These, not all zero.
-    Data(Buffer),
+    /// Bytes that are not all zero.
+    Data(Arc<Buffer>),
 }
 
-/// Cuts a content from front to back.
-pub(crate) struct Cutter<'a> {
+impl Chunk {
+    /// The length of the chunk (bytes).
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Zero(len) => *len,
+            Self::Data(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// Divides a content into chunks, from front to back.
+pub(crate) struct Chunker<'a> {
     content: &'a dyn ReadAt,
-    lengths: Lengths,
-    /// Where the next chunk begins.
+    lengths: ChunkLengths,
+    /// Offset of the next chunk in the content.
     at: u64,
-    /// How many chunks there were.
+    /// Number of chunks so far.
     count: usize,
-    /// What chunks are read into.
+    /// Buffers for the bytes of chunks.
     pool: Arc<Pool>,
 }
 
-impl<'a> Cutter<'a> {
-    pub(crate) fn new(content: &'a dyn ReadAt, lengths: Lengths) -> Self {
+impl<'a> Chunker<'a> {
+    pub(crate) fn new(content: &'a dyn ReadAt, lengths: ChunkLengths) -> Self {
         Self {
             content,
             lengths,
             at: 0,
             count: 0,
-            pool: Pool::new(lengths.most),
+            pool: Pool::new(lengths.max),
         }
     }
 
-    /// How many chunks were cut: the index of the next one.
+    /// Number of chunks returned so far, which is the index of the next one.
     pub(crate) fn count(&self) -> usize {
         self.count
     }
 
-    /// The offset of the next chunk and its bytes; `None` behind the last one, and behind an error.
+    /// The offset of the next chunk and its bytes; `None` after the last one and after an error.
     ///
     /// # Errors
-    /// What reading said, with the place.
-    pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Piece)>> {
+    /// I/O errors of the content, with offset and length.
+    pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Chunk)>> {
         let left = self.content.len() - self.at;
         if left == 0 {
             return Ok(None);
         }
         let most =
-            usize::try_from(left).map_or(self.lengths.most, |left| left.min(self.lengths.most));
+            usize::try_from(left).map_or(self.lengths.max, |left| left.min(self.lengths.max));
         let offset = self.at;
-        let piece = self.piece(most);
-        self.at = match &piece {
-            Ok(Piece::Zero(len)) => offset + *len as u64,
-            Ok(Piece::Data(bytes)) => offset + bytes.len() as u64,
+        let chunk = self.read_chunk(most);
+        self.at = match &chunk {
+            Ok(chunk) => offset + chunk.len() as u64,
             Err(_) => self.content.len(),
         };
         self.count += 1;
-        piece.map(|piece| Some((offset, piece)))
+        chunk.map(|chunk| Some((offset, chunk)))
     }
 
-    /// The chunk of at most `most` bytes that begins where the last one ended.
-    fn piece(&mut self, most: usize) -> io::Result<Piece> {
+    /// The next chunk, of at most `most` bytes.
+    fn read_chunk(&mut self, most: usize) -> io::Result<Chunk> {
         let hole = self
             .content
             .next_data(self.at)?
             .is_none_or(|data| data.start - self.at >= most as u64);
         if hole {
-            return Ok(Piece::Zero(most));
+            return Ok(Chunk::Zero(most));
         }
         let mut buffer = self.pool.take();
-        let len = self.read(&mut buffer.whole()[..most])?;
-        let buffer = buffer.cut(len);
+        let len = self.read_to_boundary(&mut buffer.whole()[..most])?;
+        let buffer = buffer.truncated(len);
         Ok(if is_zero(&buffer) {
-            Piece::Zero(len)
+            Chunk::Zero(len)
         } else {
-            Piece::Data(buffer)
+            Chunk::Data(Arc::new(buffer))
         })
     }
 
-    /// Reads the chunk that begins where the last one ended into `bytes`, which has room for the
-    /// longest; returns its length.
-    fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+    /// Reads the next chunk into `bytes`, which has room for the longest, and returns its length.
+    fn read_to_boundary(&self, bytes: &mut [u8]) -> io::Result<usize> {
         let most = bytes.len();
         let mut read = 0;
         let mut end = None;
         while end.is_none() && read < most {
-            let until = most.min((read + STEP).max(self.lengths.least));
+            let until = most.min((read + STEP).max(self.lengths.min));
             self.fill(read, &mut bytes[read..until])?;
-            let from = read.max(self.lengths.least - BLOCK);
+            let from = read.max(self.lengths.min - BLOCK);
             end = (from..until)
                 .step_by(BLOCK)
                 .map(|at| at + BLOCK)
-                .find(|end| *end <= until && self.ends(&bytes[end - BLOCK..*end]));
+                .find(|end| *end <= until && self.is_boundary(&bytes[end - BLOCK..*end]));
             read = until;
         }
         Ok(end.unwrap_or(most))
     }
 
-    /// Reads what begins `skip` bytes into the chunk.
+    /// Fills `part` from `skip` bytes after the start of the chunk.
     fn fill(&self, skip: usize, part: &mut [u8]) -> io::Result<()> {
         let (offset, len) = (self.at + skip as u64, part.len());
-        let place = |e: io::Error| {
+        let with_place = |e: io::Error| {
             io::Error::new(
                 e.kind(),
-                format!("reading its {len} bytes at offset {offset}: {e}"),
+                format!("reading {len} bytes at offset {offset}: {e}"),
             )
         };
-        self.content.read_exact_at(offset, part).map_err(place)
+        self.content.read_exact_at(offset, part).map_err(with_place)
     }
 
-    /// Whether a chunk may end behind `block`: one block in `one_in` says so, none of zeros does,
-    /// so that those are cut at equal lengths.
-    fn ends(&self, block: &[u8]) -> bool {
+    /// Whether a chunk may end after `block`: on average one block in `one_in`, and never a block of
+    /// zeros, so that long runs of zeros become chunks of equal length.
+    fn is_boundary(&self, block: &[u8]) -> bool {
         crc32fast::hash(block).is_multiple_of(self.lengths.one_in) && !is_zero(block)
     }
 }
@@ -137,10 +145,10 @@ mod tests {
     use crate::stream::Content;
     use std::collections::HashSet;
 
-    const LENGTHS: Lengths = Lengths {
-        least: 4 * BLOCK,
+    const LENGTHS: ChunkLengths = ChunkLengths {
+        min: 4 * BLOCK,
         one_in: 8,
-        most: 40 * BLOCK,
+        max: 40 * BLOCK,
     };
 
     /// Blocks that differ, with zeros among them.
@@ -156,19 +164,19 @@ mod tests {
         out
     }
 
-    impl PartialEq for Piece {
+    impl PartialEq for Chunk {
         fn eq(&self, other: &Self) -> bool {
             match (self, other) {
                 (Self::Zero(a), Self::Zero(b)) => a == b,
-                (Self::Data(a), Self::Data(b)) => **a == **b,
+                (Self::Data(a), Self::Data(b)) => a[..] == b[..],
                 _ => false,
             }
         }
     }
 
-    fn cut(content: &Content) -> Vec<(u64, Piece)> {
-        let mut cutter = Cutter::new(content, LENGTHS);
-        std::iter::from_fn(|| cutter.next().unwrap()).collect()
+    fn cut(content: &Content) -> Vec<(u64, Chunk)> {
+        let mut chunker = Chunker::new(content, LENGTHS);
+        std::iter::from_fn(|| chunker.next().unwrap()).collect()
     }
 
     #[test]
@@ -177,11 +185,11 @@ mod tests {
         let pieces = cut(&Content::bytes([&plain[..], b"end"].concat()));
         let mut at = 0;
         let mut whole = Vec::new();
-        for (index, (offset, piece)) in pieces.iter().enumerate() {
+        for (index, (offset, chunk)) in pieces.iter().enumerate() {
             assert_eq!(*offset, at);
-            match piece {
-                Piece::Zero(len) => whole.resize(whole.len() + len, 0),
-                Piece::Data(bytes) => whole.extend_from_slice(bytes),
+            match chunk {
+                Chunk::Zero(len) => whole.resize(whole.len() + len, 0),
+                Chunk::Data(bytes) => whole.extend_from_slice(bytes),
             }
             let len = whole.len() as u64 - at;
             assert!(
@@ -212,7 +220,7 @@ mod tests {
         assert!(
             pieces
                 .iter()
-                .any(|(_, piece)| *piece == Piece::Zero(40 * BLOCK))
+                .any(|(_, chunk)| *chunk == Chunk::Zero(40 * BLOCK))
         );
     }
 
@@ -222,18 +230,18 @@ mod tests {
         let moved = [vec![9; 5 * BLOCK], plain.clone()].concat();
         let known: HashSet<Vec<u8>> = cut(&Content::bytes(plain))
             .into_iter()
-            .filter_map(|(_, piece)| data(piece))
+            .filter_map(|(_, chunk)| data(chunk))
             .collect();
         let unknown = cut(&Content::bytes(moved))
             .into_iter()
-            .filter_map(|(_, piece)| data(piece))
+            .filter_map(|(_, chunk)| data(chunk))
             .filter(|p| !known.contains(p));
         assert!(unknown.count() < 10 && known.len() > 100);
     }
 
-    fn data(piece: Piece) -> Option<Vec<u8>> {
-        if let Piece::Data(bytes) = piece {
-            Some(bytes.to_vec())
+    fn data(chunk: Chunk) -> Option<Vec<u8>> {
+        if let Chunk::Data(bytes) = chunk {
+            Some(bytes[..].to_vec())
         } else {
             None
         }

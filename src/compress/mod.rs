@@ -1,8 +1,7 @@
-//! The compression engine: content-defined chunks, compressed in parallel as independent frames,
-//! and a cache of them.
+//! The compression engine: content-defined chunks, compressed in parallel into independent frames,
+//! and a cache of these frames.
 
 pub mod cache;
 pub mod chunker;
-pub mod frame_stream;
 pub mod parallel;
 pub mod pool;

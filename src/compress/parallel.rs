@@ -1,70 +1,63 @@
-//! One pass over a content: chunks are read in order by whichever thread is free, looked at and
-//! compressed by several at once, and handed on in order.
+//! One pass over a content: chunks are read in order by whichever thread is free, inspected and
+//! compressed in parallel, and delivered in order.
 //!
 //! Frame boundaries depend on the content alone, so the number of threads never changes a byte.
 //! Memory is bounded by the chunks in flight: [`WINDOW`] for each thread.
 
-use crate::compress::chunker::{Cutter, Piece};
-use crate::compress::pool::Buffer;
-use crate::stream::{Lengths, ReadAt};
+use crate::compress::chunker::{Chunk, Chunker};
+use crate::stream::{ChunkLengths, ReadAt};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Chunks that may wait for their turn, for each thread.
+/// Chunks that may wait for delivery, for each thread.
 const WINDOW: usize = 2;
 
-/// The plain bytes of a chunk.
+/// A chunk with its plain bytes and its frames.
 #[derive(Clone, Debug)]
-pub(crate) enum Plain {
-    /// So many zeros.
-    Zero(usize),
-    /// These bytes, not all zero.
-    Data(Arc<Buffer>),
-}
-
-/// A chunk in its plain and its compressed forms.
-#[derive(Clone, Debug)]
-pub(crate) struct Chunk {
-    /// The bytes themselves.
-    pub(crate) plain: Plain,
-    /// One frame for each compressor asked for, in that order.
+pub(crate) struct CompressedChunk {
+    /// Plain bytes.
+    pub(crate) plain: Chunk,
+    /// One frame for each of [`ParallelCompressor::compress`], in that order.
     pub(crate) frames: Vec<Arc<Vec<u8>>>,
 }
 
-/// Turns plain bytes into a frame that stands for itself.
-pub(crate) type Compress<'a> = dyn Fn(&[u8]) -> io::Result<Vec<u8>> + Sync + 'a;
+/// Compresses plain bytes into one independent frame.
+pub(crate) type CompressFn<'a> = dyn Fn(&[u8]) -> io::Result<Vec<u8>> + Sync + 'a;
 
-/// What a thread does with a chunk of data as soon as it was read, in any order: the offset in the
-/// content and the bytes.
+/// Called with the offset in the content and the bytes of a chunk as soon as it was read, in any
+/// order.
 pub(crate) type OnData<'a> = dyn Fn(u64, &[u8]) -> io::Result<()> + Sync + 'a;
 
-/// How a pass is made.
-pub(crate) struct Pass<'a> {
-    /// What is read.
+/// Compresses a content in parallel, see the module.
+pub(crate) struct ParallelCompressor<'a> {
+    /// The content to read.
     pub(crate) content: &'a dyn ReadAt,
-    /// How long chunks are.
-    pub(crate) lengths: Lengths,
-    /// The compressors.
-    pub(crate) compress: Vec<&'a Compress<'a>>,
-    /// Threads, at least 1.
+    /// Bounds of chunk lengths.
+    pub(crate) lengths: ChunkLengths,
+    /// Compressors; each makes one frame of every chunk.
+    pub(crate) compress: Vec<&'a CompressFn<'a>>,
+    /// Number of threads; 0 counts as 1.
     pub(crate) jobs: usize,
     /// Called by the threads for each chunk that is not all zero.
     pub(crate) on_data: Option<&'a OnData<'a>>,
 }
 
-/// What the threads share.
+/// Progress of the pass.
 struct State {
+    /// Number of chunks delivered.
     taken: usize,
-    ready: BTreeMap<usize, io::Result<Chunk>>,
-    /// How many chunks there are, once that is known.
+    /// Compressed chunks by index, not yet delivered.
+    ready: BTreeMap<usize, io::Result<CompressedChunk>>,
+    /// Number of chunks of the content, once the end was reached.
     total: Option<usize>,
     stop: bool,
 }
 
+/// State shared by the threads.
 struct Shared<'a> {
-    /// Held while a chunk is read: so the content is read from front to back.
-    cutter: Mutex<Cutter<'a>>,
+    /// Locked while a chunk is read, so that the content is read from front to back.
+    chunker: Mutex<Chunker<'a>>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -80,14 +73,14 @@ impl Shared<'_> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state and tells everyone.
+    /// Changes the state and wakes all threads.
     fn change(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.lock());
         self.changed.notify_all();
     }
 
-    /// Waits until there is room for chunk `index`; false when it is wanted no more.
-    fn room(&self, index: usize, window: usize) -> bool {
+    /// Waits until chunk `index` is within the window; false if the pass has stopped.
+    fn wait_for_room(&self, index: usize, window: usize) -> bool {
         let mut state = self.lock();
         while !state.stop && index >= state.taken + window {
             state = self.wait(state);
@@ -95,8 +88,8 @@ impl Shared<'_> {
         !state.stop
     }
 
-    /// The chunk `index` as soon as it is ready; `None` behind the last one.
-    fn take(&self, index: usize) -> Option<io::Result<Chunk>> {
+    /// The chunk `index` as soon as it is ready; `None` after the last one.
+    fn take(&self, index: usize) -> Option<io::Result<CompressedChunk>> {
         let mut state = self.lock();
         loop {
             if let Some(chunk) = state.ready.remove(&index) {
@@ -113,25 +106,28 @@ impl Shared<'_> {
     }
 }
 
-impl Pass<'_> {
+impl ParallelCompressor<'_> {
     /// Runs the pass; `consume` gets every chunk in order.
     ///
     /// # Errors
     /// The first error of reading, compressing or consuming.
-    pub(crate) fn run(&self, consume: &mut dyn FnMut(Chunk) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn run(
+        &self,
+        consume: &mut dyn FnMut(CompressedChunk) -> io::Result<()>,
+    ) -> io::Result<()> {
         let state = State {
             taken: 0,
             ready: BTreeMap::new(),
             total: None,
             stop: false,
         };
-        let cutter = Mutex::new(Cutter::new(self.content, self.lengths));
+        let chunker = Mutex::new(Chunker::new(self.content, self.lengths));
         let shared = Shared {
-            cutter,
+            chunker,
             state: Mutex::new(state),
             changed: Condvar::new(),
         };
-        let zeros = Zeros {
+        let zeros = ZeroFrames {
             frames: self.compress.iter().map(|_| OnceLock::new()).collect(),
         };
         let jobs = self.jobs.max(1);
@@ -146,18 +142,21 @@ impl Pass<'_> {
         })
     }
 
-    /// A thread: takes the next chunk while there is room for it.
-    fn work(&self, shared: &Shared, zeros: &Zeros, window: usize) {
+    /// Body of a thread: compresses chunks until there are no more or the pass has stopped.
+    fn work(&self, shared: &Shared, zeros: &ZeroFrames, window: usize) {
         loop {
-            let mut cutter = shared.cutter.lock().unwrap_or_else(PoisonError::into_inner);
-            let index = cutter.count();
-            if !shared.room(index, window) {
+            let mut chunker = shared
+                .chunker
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let index = chunker.count();
+            if !shared.wait_for_room(index, window) {
                 return;
             }
-            let piece = cutter.next();
-            drop(cutter);
-            let chunk = match piece {
-                Ok(Some((offset, piece))) => self.chunk(offset, piece, zeros),
+            let chunk = chunker.next();
+            drop(chunker);
+            let chunk = match chunk {
+                Ok(Some((offset, chunk))) => self.compress_chunk(offset, chunk, zeros),
                 Ok(None) => return shared.change(|state| state.total = Some(index)),
                 Err(error) => Err(error),
             };
@@ -165,10 +164,15 @@ impl Pass<'_> {
         }
     }
 
-    fn chunk(&self, offset: u64, piece: Piece, zeros: &Zeros) -> io::Result<Chunk> {
-        let plain = match piece {
-            Piece::Zero(len) => return self.zero(len, zeros),
-            Piece::Data(plain) => plain,
+    fn compress_chunk(
+        &self,
+        offset: u64,
+        chunk: Chunk,
+        zeros: &ZeroFrames,
+    ) -> io::Result<CompressedChunk> {
+        let plain = match chunk {
+            Chunk::Zero(len) => return self.compress_zeros(len, zeros),
+            Chunk::Data(plain) => plain,
         };
         if let Some(on_data) = self.on_data {
             on_data(offset, &plain)?;
@@ -178,21 +182,21 @@ impl Pass<'_> {
             .iter()
             .map(|compress| compress(&plain).map(Arc::new))
             .collect::<io::Result<_>>()?;
-        Ok(Chunk {
-            plain: Plain::Data(Arc::new(plain)),
+        Ok(CompressedChunk {
+            plain: Chunk::Data(plain),
             frames,
         })
     }
 
-    /// A chunk of zeros; those of full length are compressed once.
-    fn zero(&self, len: usize, zeros: &Zeros) -> io::Result<Chunk> {
+    /// A chunk of zeros; chunks of the full length are compressed once.
+    fn compress_zeros(&self, len: usize, zeros: &ZeroFrames) -> io::Result<CompressedChunk> {
         let mut frames = Vec::new();
         for (compress, known) in self.compress.iter().zip(&zeros.frames) {
             let frame = match known.get() {
-                Some(frame) if len == self.lengths.most => Arc::clone(frame),
+                Some(frame) if len == self.lengths.max => Arc::clone(frame),
                 _ => {
                     let frame = Arc::new(compress(&vec![0; len])?);
-                    if len == self.lengths.most {
+                    if len == self.lengths.max {
                         Arc::clone(known.get_or_init(|| frame))
                     } else {
                         frame
@@ -201,15 +205,15 @@ impl Pass<'_> {
             };
             frames.push(frame);
         }
-        Ok(Chunk {
-            plain: Plain::Zero(len),
+        Ok(CompressedChunk {
+            plain: Chunk::Zero(len),
             frames,
         })
     }
 }
 
-/// The frame of a full chunk of zeros, for each compressor.
-struct Zeros {
+/// The frame of a full-length chunk of zeros, for each compressor.
+struct ZeroFrames {
     frames: Vec<OnceLock<Arc<Vec<u8>>>>,
 }
 
@@ -218,10 +222,10 @@ mod tests {
     use super::*;
     use crate::stream::Content;
 
-    const LENGTHS: Lengths = Lengths {
-        least: 4096,
+    const LENGTHS: ChunkLengths = ChunkLengths {
+        min: 4096,
         one_in: 4,
-        most: 16384,
+        max: 16384,
     };
 
     /// Bytes that differ everywhere, with holes.
@@ -241,7 +245,7 @@ mod tests {
         let content = content();
         let double = |bytes: &[u8]| Ok([bytes, bytes].concat());
         for jobs in [1, 2, 7] {
-            let pass = Pass {
+            let pass = ParallelCompressor {
                 content: &content,
                 lengths: LENGTHS,
                 compress: vec![&double],
@@ -251,8 +255,8 @@ mod tests {
             let (mut plain, mut framed) = (Vec::new(), Vec::new());
             pass.run(&mut |chunk| {
                 match &chunk.plain {
-                    Plain::Zero(len) => plain.resize(plain.len() + len, 0),
-                    Plain::Data(bytes) => plain.extend_from_slice(bytes),
+                    Chunk::Zero(len) => plain.resize(plain.len() + len, 0),
+                    Chunk::Data(bytes) => plain.extend_from_slice(bytes),
                 }
                 framed.extend_from_slice(&chunk.frames[0]);
                 Ok(())
@@ -267,7 +271,7 @@ mod tests {
     fn the_first_error_ends_the_pass() {
         let content = content();
         let fail = |_: &[u8]| Err(io::Error::other("no"));
-        let pass = Pass {
+        let pass = ParallelCompressor {
             content: &content,
             lengths: LENGTHS,
             compress: vec![&fail],
@@ -275,7 +279,7 @@ mod tests {
             on_data: None,
         };
         assert_eq!(pass.run(&mut |_| Ok(())).unwrap_err().to_string(), "no");
-        let pass = Pass {
+        let pass = ParallelCompressor {
             content: &content,
             lengths: LENGTHS,
             compress: vec![],

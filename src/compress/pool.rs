@@ -1,11 +1,11 @@
-//! Buffers that are used again: one for each chunk in flight, and none is copied, given back or
-//! made anew for the next chunk.
+//! Reused buffers: one for each chunk in flight, which is neither copied nor freed nor allocated
+//! anew for the next chunk.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Buffers of one length that wait for their next use.
+/// Free buffers of one length.
 #[derive(Debug)]
 pub(crate) struct Pool {
     len: usize,
@@ -13,7 +13,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Of buffers of `len` bytes.
+    /// An empty pool of buffers of `len` bytes.
     pub(crate) fn new(len: usize) -> Arc<Self> {
         Arc::new(Self {
             len,
@@ -21,7 +21,7 @@ impl Pool {
         })
     }
 
-    /// A buffer; what is in it is of no meaning.
+    /// A buffer with unspecified content.
     pub(crate) fn take(self: &Arc<Self>) -> Buffer {
         let free = self
             .free
@@ -36,7 +36,7 @@ impl Pool {
     }
 }
 
-/// A buffer, which goes back to its pool when it is dropped.
+/// A buffer that returns to its pool when it is dropped.
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     used: usize,
@@ -44,13 +44,13 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// All of it.
+    /// The whole buffer, regardless of [`Self::truncated`].
     pub(crate) fn whole(&mut self) -> &mut [u8] {
         &mut self.bytes
     }
 
-    /// Leaves the first `used` bytes to be seen.
-    pub(crate) fn cut(mut self, used: usize) -> Self {
+    /// Limits the buffer to its first `used` bytes.
+    pub(crate) fn truncated(mut self, used: usize) -> Self {
         self.used = used.min(self.bytes.len());
         self
     }
@@ -90,8 +90,8 @@ mod tests {
         let pool = Pool::new(8);
         let mut first = pool.take();
         first.whole()[..3].copy_from_slice(b"abc");
-        let first = first.cut(3);
-        let second = pool.take().cut(9);
+        let first = first.truncated(3);
+        let second = pool.take().truncated(9);
         assert_eq!((&*first, second.len()), (&b"abc"[..], 8));
         drop(first);
         assert_eq!(pool.free.lock().unwrap().len(), 1);

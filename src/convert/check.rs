@@ -1,7 +1,7 @@
 //! Reads the result back and holds it against the plan.
 
 use crate::artifact::{self, ArtifactReport, Severity, Signer};
-use crate::convert::emit::Written;
+use crate::convert::emit::WrittenOutputs;
 use crate::convert::outputs::Pending;
 use crate::convert::prepare::Prepared;
 use crate::digest::Digest;
@@ -48,17 +48,17 @@ pub(crate) struct Sums {
 pub(crate) fn written(
     prepared: &Prepared,
     how: &How<'_>,
-    written: &Written,
+    written: &WrittenOutputs,
     planned: Option<Content>,
 ) -> Result<Sums> {
-    let stream = written.stream.as_ref();
+    let stream = written.image_log.as_ref();
     std::thread::scope(|scope| {
         let image = scope.spawn(|| {
             stream
                 .map(|stream| stream.read_back(written.image.file()))
                 .transpose()
         });
-        let artifact = scope.spawn(|| written.payload.ledger.read_back(written.artifact.file()));
+        let artifact = scope.spawn(|| written.payload.log.read_back(written.artifact.file()));
         // The disk is at work meanwhile: publishing, which waits for it too, then finds little to
         // do.
         let files = [
@@ -107,7 +107,7 @@ pub(crate) fn written(
 
 /// Opens what was written with the readers that know nothing of how it was made: the partition
 /// table, the boot filesystem, the root filesystem in each slot that has one, the data filesystem.
-fn image_of(prepared: &Prepared, how: &How<'_>, written: &Written) -> Result<()> {
+fn image_of(prepared: &Prepared, how: &How<'_>, written: &WrittenOutputs) -> Result<()> {
     let image = source::in_place(opened(&written.image)?)?;
     disk(prepared, how, &image)
 }
@@ -115,7 +115,7 @@ fn image_of(prepared: &Prepared, how: &How<'_>, written: &Written) -> Result<()>
 fn verified(
     prepared: &Prepared,
     how: &How<'_>,
-    written: &Written,
+    written: &WrittenOutputs,
     planned: Content,
     examined: &ArtifactReport,
 ) -> Result<()> {
@@ -124,7 +124,7 @@ fn verified(
         root_sha256: Some(written.root_sha256),
         ..verify::Request::default()
     };
-    let outcome = if written.stream.is_some() {
+    let outcome = if written.image_log.is_some() {
         let layout = &prepared.layout;
         request.identical_slots = how
             .both
@@ -221,9 +221,9 @@ fn disk(prepared: &Prepared, how: &How<'_>, disk: &Source) -> Result<()> {
 
 /// Holds the Artifact against all rules, as it is in its file but for the root filesystem: whose
 /// frames were unpacked and summed up when they were made.
-fn examine(prepared: &Prepared, written: &Written) -> Result<ArtifactReport> {
+fn examine(prepared: &Prepared, written: &WrittenOutputs) -> Result<ArtifactReport> {
     let (file, payload) = (written.artifact.file(), &written.payload);
-    let (data, end) = (payload.data.clone(), payload.ledger.end());
+    let (data, end) = (payload.data.clone(), payload.log.end());
     let read = |range: Range<u64>| -> io::Result<Vec<u8>> {
         let mut bytes =
             vec![0; usize::try_from(range.end - range.start).map_err(io::Error::other)?];
@@ -232,8 +232,8 @@ fn examine(prepared: &Prepared, written: &Written) -> Result<ArtifactReport> {
     };
     let (front, back) = (read(0..data.start)?, read(data.end..end)?);
     let (head, tail) = (
-        read(data.start..data.start + payload.ends[0])?,
-        read(data.end - payload.ends[1]..data.end)?,
+        read(data.start..data.start + payload.first_frame)?,
+        read(data.end - payload.last_frame..data.end)?,
     );
     let mut archive = plain(prepared, &head)?
         .chain(io::repeat(0).take(prepared.root_size))

@@ -1,20 +1,21 @@
-//! Everything written. The root filesystem is read once: its chunks go to slot A of the image, into
-//! the Artifact and through the checksum in one pass; slot B is a copy of slot A within the image.
-//! Each frame is unpacked as soon as it was made and is what went into it, and what is put into a
-//! file is noted in a [`Ledger`]: reading the file back against that shows all of it.
+//! Writes the image and the Artifact. The root filesystem is read once: in one pass its chunks go to
+//! slot A of the image, into the Artifact and into the checksum; slot B is a copy of slot A within
+//! the image. Each new frame is decompressed and compared at once, and everything written to a file
+//! is recorded in a [`WriteLog`], against which the whole file is read back.
 
 use crate::artifact::{self, Meta, Signer};
 use crate::compress::cache::Cache;
-use crate::compress::frame_stream::{Bytes, FrameStream, Mark};
-use crate::compress::parallel::{Chunk, Compress, Pass, Plain};
+use crate::compress::chunker::Chunk;
+use crate::compress::parallel::{CompressFn, CompressedChunk, ParallelCompressor};
+use crate::convert::frame_stream::{FrameStream, StreamInput, StreamPosition};
 use crate::convert::outputs::{Outputs, Pending};
-use crate::convert::write_log::Ledger;
-use crate::image::output::container::{self, Wrap};
+use crate::convert::write_log::WriteLog;
+use crate::image::output::container::{self, Container, MirroredRange};
 use crate::image::output::sparse_file::{copy_within, write_content, write_sparse};
-use crate::image::output::{BlockMap, Mapped, Sums, sums};
+use crate::image::output::{BlockMap, MappedRange, RangeHasher, range_digests};
 use crate::plan::layout::Layout;
 use crate::report::Report;
-use crate::stream::{Codec, Compression, Content, Lengths, ReadAt};
+use crate::stream::{ChunkLengths, Codec, Compression, Content, ReadAt};
 use anyhow::{Context, Result};
 use sha2::{Digest as _, Sha256};
 use std::fs::File;
@@ -23,122 +24,125 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::sync_channel;
 
-/// The lengths of chunks that serve all these codecs.
-fn lengths(codecs: &[Codec]) -> Lengths {
+/// Chunk lengths that suit all these codecs.
+fn common_chunk_lengths(codecs: &[Codec]) -> ChunkLengths {
     codecs
         .iter()
-        .map(|codec| codec.kind().lengths())
+        .map(|codec| codec.kind().chunk_lengths())
         .max()
-        .unwrap_or_else(|| Compression::None.lengths())
+        .unwrap_or_else(|| Compression::None.chunk_lengths())
 }
 
-/// The parts of the disk that are known before the root filesystem was read.
-pub(crate) struct Disk<'a> {
-    /// Where everything goes.
+/// The parts of the disk image that are known before the root filesystem is read.
+pub(crate) struct DiskParts<'a> {
+    /// Offsets of all partitions.
     pub(crate) layout: Layout,
-    /// Offsets and bytes of the partition tables and of what else is beside the partitions, by
-    /// offset.
-    pub(crate) fixed: &'a [(u64, Vec<u8>)],
+    /// Offsets and bytes of the partition tables and of all else outside the partitions, in
+    /// ascending order.
+    pub(crate) unpartitioned: &'a [(u64, Vec<u8>)],
     /// The boot filesystem.
     pub(crate) boot: &'a Content,
-    /// The root filesystem, as long as itself and not as its slot.
+    /// The root filesystem, not padded to the length of its slot.
     pub(crate) root: &'a Content,
     /// Whether slot B gets a copy of the root filesystem.
     pub(crate) copy_to_b: bool,
 }
 
-/// How the disk image is stored.
+/// The format of the disk image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// As it is, sparse.
+pub(crate) enum OutputFormat {
+    /// A raw image, sparse.
     Raw,
-    /// As a stream of frames.
+    /// A compressed raw image.
     Stream(Codec),
-    /// In another image format.
-    Wrapped(Wrap),
+    /// Another image format.
+    Container(Container),
 }
 
-/// What the emission of one conversion needs.
+/// Inputs and options for writing the outputs of one conversion.
 pub(crate) struct Emission<'a> {
-    /// The disk.
-    pub(crate) disk: Disk<'a>,
-    /// How the image is stored.
-    pub(crate) form: Form,
-    /// Whether a block map is made.
-    pub(crate) map: bool,
-    /// The Artifact.
+    /// The disk image.
+    pub(crate) disk: DiskParts<'a>,
+    /// The format of the disk image.
+    pub(crate) format: OutputFormat,
+    /// Whether to make a block map.
+    pub(crate) block_map: bool,
+    /// Metadata of the Artifact.
     pub(crate) meta: &'a Meta,
-    /// Who signs it.
+    /// The key that signs the Artifact.
     pub(crate) signer: Option<&'a Signer>,
-    /// Threads.
+    /// Number of compressing threads.
     pub(crate) jobs: usize,
     /// Frames of earlier conversions.
     pub(crate) cache: Option<&'a Cache>,
-    /// Progress.
+    /// Receives progress.
     pub(crate) report: &'a dyn Report,
 }
 
-/// The files of an emission, before they have their names.
-pub(crate) struct Names {
+/// File names of the outputs.
+pub(crate) struct OutputNames {
     /// The disk image.
     pub(crate) image: String,
     /// The Artifact.
     pub(crate) artifact: String,
-    /// The root filesystem by itself, when asked for.
+    /// The root filesystem as a file of its own, if requested.
     pub(crate) rootfs: Option<String>,
 }
 
-/// What was written.
-pub(crate) struct Written {
+/// The outputs, written but not yet published.
+pub(crate) struct WrittenOutputs {
     /// SHA-256 of the root filesystem: the Artifact's payload and both slots.
     pub(crate) root_sha256: [u8; 32],
-    /// The image.
+    /// The disk image.
     pub(crate) image: Pending,
     /// The Artifact.
     pub(crate) artifact: Pending,
-    /// The root filesystem.
+    /// The root filesystem as a file of its own, if requested.
     pub(crate) rootfs: Option<Pending>,
-    /// The block map of the disk, when asked for.
-    pub(crate) map: Option<BlockMap>,
-    /// What the image must hold, when it is a stream.
-    pub(crate) stream: Option<Ledger>,
-    /// What the Artifact must hold.
-    pub(crate) payload: Payload,
+    /// The block map of the disk image, if requested.
+    pub(crate) block_map: Option<BlockMap>,
+    /// The expected content of the image, if it is a compressed stream.
+    pub(crate) image_log: Option<WriteLog>,
+    /// The expected content of the Artifact.
+    pub(crate) payload: HashedPayload,
 }
 
-/// An Artifact as it was written.
+/// The expected content of an Artifact.
 #[derive(Debug)]
-pub(crate) struct Payload {
-    /// All of it.
-    pub(crate) ledger: Ledger,
-    /// Where its data archive is (bytes in the file).
+pub(crate) struct HashedPayload {
+    /// Log of the whole file.
+    pub(crate) log: WriteLog,
+    /// Position of the data archive in the file (bytes).
     pub(crate) data: Range<u64>,
-    /// The lengths of the first frame of that, the header of the root filesystem, and of the last,
-    /// which is what follows (bytes).
-    pub(crate) ends: [u64; 2],
+    /// Length of the first frame of the data archive, which contains the header of the root
+    /// filesystem (bytes).
+    pub(crate) first_frame: u64,
+    /// Length of the last frame, which contains what follows the root filesystem (bytes).
+    pub(crate) last_frame: u64,
 }
 
-impl Disk<'_> {
-    /// The whole disk; slot B is the same runs as slot A.
+impl DiskParts<'_> {
+    /// The whole disk; slot B consists of the same runs as slot A.
     pub(crate) fn content(&self, data: &Content) -> Content {
         let layout = &self.layout;
         let mut disk = Content::hole(0);
-        self.push_fixed(&mut disk, 0..layout.boot.start);
+        self.push_unpartitioned(&mut disk, 0..layout.boot.start);
         disk.push_content(layout.boot.start, self.boot);
         disk.push_content(layout.root_a.start, self.root);
         if self.copy_to_b {
             disk.push_content(layout.root_b.start, self.root);
         }
         disk.push_content(layout.data.start, data);
-        self.push_fixed(&mut disk, layout.data.end()..layout.total);
+        self.push_unpartitioned(&mut disk, layout.data.end()..layout.total);
         disk.set_len(layout.total);
         disk
     }
 
-    /// What is beside the partitions within `range`, which `disk` reaches up to.
-    fn push_fixed(&self, disk: &mut Content, range: Range<u64>) {
+    /// Appends to `disk`, which ends at or before `range`, the bytes outside the partitions that
+    /// begin within `range`.
+    fn push_unpartitioned(&self, disk: &mut Content, range: Range<u64>) {
         for (offset, bytes) in self
-            .fixed
+            .unpartitioned
             .iter()
             .filter(|(offset, _)| range.contains(offset))
         {
@@ -146,22 +150,22 @@ impl Disk<'_> {
         }
     }
 
-    /// The block map, with the sums of the root filesystem that its one pass gave.
-    fn map(&self, root: &[Mapped], data: &Content) -> io::Result<BlockMap> {
+    /// The block map; `root` holds the digests of the root filesystem from its one pass.
+    fn block_map(&self, root: &[MappedRange], data: &Content) -> io::Result<BlockMap> {
         let layout = &self.layout;
         let mut tables = Content::hole(layout.total);
-        self.push_fixed(&mut tables, 0..layout.total);
+        self.push_unpartitioned(&mut tables, 0..layout.total);
         let slot_b = if self.copy_to_b { root } else { &[] };
-        let (boot, data) = (sums(self.boot)?, sums(data)?);
+        let (boot, data) = (range_digests(self.boot)?, range_digests(data)?);
         let parts = [
             (layout.boot.start, &boot[..]),
             (layout.root_a.start, root),
             (layout.root_b.start, slot_b),
             (layout.data.start, &data),
         ];
-        let mut ranges = sums(&tables)?;
+        let mut ranges = range_digests(&tables)?;
         for (start, part) in parts {
-            ranges.extend(part.iter().map(|mapped| Mapped {
+            ranges.extend(part.iter().map(|mapped| MappedRange {
                 bytes: start + mapped.bytes.start..start + mapped.bytes.end,
                 sha256: mapped.sha256,
             }));
@@ -174,18 +178,30 @@ impl Disk<'_> {
     }
 }
 
+/// Everything but the Artifact that the pass over the root filesystem writes.
+struct RootOutputs<'a, 'f> {
+    /// The disk image; the pass writes slot A of a raw image.
+    image: &'a Pending,
+    /// The stream of a compressed disk image.
+    stream: Option<&'a mut FrameStream<'f>>,
+    /// The root filesystem as a file of its own.
+    rootfs: Option<&'a Pending>,
+    /// The digests of the block map.
+    hasher: Option<&'a mut RangeHasher>,
+}
+
 impl Emission<'_> {
     /// Writes the image and the Artifact. `data` makes the data filesystem once the checksum of the
     /// root filesystem is known.
     ///
     /// # Errors
-    /// What reading, compressing or writing said, with the file that it concerns.
+    /// Errors of reading, compressing or writing, with the file name.
     pub(crate) fn run(
         &self,
         outputs: &Outputs,
-        names: &Names,
+        names: &OutputNames,
         data: &dyn Fn(&[u8; 32]) -> Result<Content>,
-    ) -> Result<Written> {
+    ) -> Result<WrittenOutputs> {
         let image = outputs.create(&names.image)?;
         let artifact = outputs.create(&names.artifact)?;
         let rootfs = names
@@ -193,90 +209,136 @@ impl Emission<'_> {
             .as_ref()
             .map(|name| outputs.create(name))
             .transpose()?;
-        let mut stream = match self.form {
-            Form::Raw => {
-                image
-                    .file()
-                    .set_len(self.disk.layout.total)
-                    .map_err(|e| image.writing(e))?;
-                self.fixed_parts(image.file())
-                    .map_err(|e| image.writing(e))?;
-                None
-            }
-            Form::Stream(codec) => Some(FrameStream::new(image.file(), 0, codec)),
-            Form::Wrapped(_) => None,
-        };
-        if let Some(stream) = &mut stream {
-            self.stream_front(stream).map_err(|e| image.writing(e))?;
-        }
-        let slot = stream.as_ref().map(FrameStream::mark);
-        let mut sums = self.map.then(|| Sums::new(self.disk.root));
-        let (root_sha256, payload) = self.root_pass(
+        let mut stream = self
+            .begin_image(image.file())
+            .map_err(|e| image.writing(e))?;
+        let slot = stream.as_ref().map(FrameStream::position);
+        let mut hasher = self.block_map.then(|| RangeHasher::new(self.disk.root));
+        let (root_sha256, payload) = self.write_artifact(
             &artifact,
-            stream.as_mut(),
-            &image,
-            rootfs.as_ref(),
-            sums.as_mut(),
+            RootOutputs {
+                image: &image,
+                stream: stream.as_mut(),
+                rootfs: rootfs.as_ref(),
+                hasher: hasher.as_mut(),
+            },
         )?;
         self.report
             .step("writing slot B and the data partition", None);
         let data = data(&root_sha256)?;
-        match (self.form, stream.as_mut().zip(slot)) {
-            (Form::Wrapped(wrap), _) => self.wrapped(image.file(), wrap, &data),
+        match (self.format, stream.as_mut().zip(slot)) {
+            (OutputFormat::Container(container), _) => {
+                self.write_container(image.file(), container, &data)
+            }
             (_, Some((stream, slot))) => self.stream_back(stream, slot, &data),
             _ => self.raw_back(image.file(), &data),
         }
         .map_err(|e| image.writing(e))?;
-        let stream = stream.map(|stream| stream.ledger);
-        let map = sums
-            .map(|sums| self.disk.map(&sums.finish(), &data))
+        let image_log = stream.map(|stream| stream.log);
+        let block_map = hasher
+            .map(|hasher| self.disk.block_map(&hasher.finish(), &data))
             .transpose()
             .context("making the block map")?;
-        Ok(Written {
+        Ok(WrittenOutputs {
             root_sha256,
             image,
             artifact,
             rootfs,
-            map,
-            stream,
+            block_map,
+            image_log,
             payload,
         })
     }
 
-    /// What is beside the partitions, and the boot partition, of a raw image.
-    fn fixed_parts(&self, file: &File) -> io::Result<()> {
-        for (offset, bytes) in self.disk.fixed {
+    /// Writes the image up to slot A, except in a container format, which is written as a whole at
+    /// the end. Returns the stream of a compressed image.
+    fn begin_image<'f>(&self, file: &'f File) -> io::Result<Option<FrameStream<'f>>> {
+        match self.format {
+            OutputFormat::Raw => {
+                file.set_len(self.disk.layout.total)?;
+                self.raw_front(file)?;
+                Ok(None)
+            }
+            OutputFormat::Stream(codec) => {
+                let mut stream = FrameStream::new(file, 0, codec);
+                self.stream_front(&mut stream)?;
+                Ok(Some(stream))
+            }
+            OutputFormat::Container(_) => Ok(None),
+        }
+    }
+
+    /// Everything outside the partitions, and the boot partition, of a raw image.
+    fn raw_front(&self, file: &File) -> io::Result<()> {
+        for (offset, bytes) in self.disk.unpartitioned {
             file.write_all_at(bytes, *offset)?;
         }
         write_content(file, self.disk.layout.boot.start, self.disk.boot)
     }
 
-    /// The one pass over the root filesystem: Artifact, checksum, slot A of either form, and the
-    /// filesystem by itself. Returns the checksum, and what the Artifact must hold.
-    fn root_pass(
+    /// Writes the Artifact, and slot A and the root filesystem file in the same pass. Returns the
+    /// SHA-256 of the root filesystem and the expected content of the Artifact.
+    fn write_artifact(
         &self,
         artifact: &Pending,
-        mut stream: Option<&mut FrameStream>,
-        image: &Pending,
-        rootfs: Option<&Pending>,
-        sums: Option<&mut Sums>,
-    ) -> Result<([u8; 32], Payload)> {
+        others: RootOutputs<'_, '_>,
+    ) -> Result<([u8; 32], HashedPayload)> {
         let root = self.disk.root;
         self.report
             .step("writing the root filesystem", Some(root.len()));
         let draft = artifact::Draft::new(self.meta, root.len(), self.signer)
             .context("making the Artifact")?;
         let mut payload = FrameStream::new(artifact.file(), draft.data_offset(), self.meta.codec);
+        let writing = |e| artifact.writing(e);
         let (head, tail) = (draft.head()?, draft.tail()?);
+        payload.append(StreamInput::Frame(&head)).map_err(writing)?;
+        let sha256 = self
+            .write_root(artifact, &mut payload, others)
+            .context("the root filesystem")?;
+        payload.append(StreamInput::Frame(&tail)).map_err(writing)?;
+        let data = draft.data_offset()..payload.end();
+        let finished = draft
+            .finish(&sha256, data.end - data.start)
+            .context("making the Artifact")?;
         payload
-            .put(Bytes::Frame(&head))
-            .map_err(|e| artifact.writing(e))?;
+            .append(StreamInput::Frame(&finished.back))
+            .map_err(writing)?;
+        artifact
+            .file()
+            .write_all_at(&finished.front, 0)
+            .map_err(writing)?;
+        let mut log = WriteLog::default();
+        log.push(&finished.front);
+        log.append(&payload.log);
+        let payload = HashedPayload {
+            log,
+            data,
+            first_frame: head.len() as u64,
+            last_frame: tail.len() as u64,
+        };
+        Ok((sha256, payload))
+    }
+
+    /// The one pass over the root filesystem, whose SHA-256 it returns.
+    fn write_root(
+        &self,
+        artifact: &Pending,
+        payload: &mut FrameStream,
+        others: RootOutputs<'_, '_>,
+    ) -> io::Result<[u8; 32]> {
+        let RootOutputs {
+            image,
+            mut stream,
+            rootfs,
+            hasher,
+        } = others;
+        let root = self.disk.root;
         let codecs = self.codecs();
         let compress: Vec<_> = codecs
             .iter()
             .map(|codec| move |plain: &[u8]| self.compress(*codec, plain))
             .collect();
-        let slot = (self.form == Form::Raw).then_some(self.disk.layout.root_a.start);
+        let slot = (self.format == OutputFormat::Raw).then_some(self.disk.layout.root_a.start);
         let on_data = |offset: u64, plain: &[u8]| -> io::Result<()> {
             if let Some(start) = slot {
                 write_sparse(image.file(), start + offset, plain).map_err(|e| image.writing(e))?;
@@ -291,79 +353,59 @@ impl Emission<'_> {
                 .set_len(root.len())
                 .map_err(|e| rootfs.writing(e))?;
         }
-        let pass = Pass {
+        let compressor = ParallelCompressor {
             content: root,
-            lengths: lengths(&codecs),
-            compress: compress.iter().map(|one| one as &Compress).collect(),
+            lengths: common_chunk_lengths(&codecs),
+            compress: compress.iter().map(|one| one as &CompressFn).collect(),
             jobs: self.jobs,
             on_data: Some(&on_data),
         };
         let mut hash = Sha256::new();
         std::thread::scope(|scope| {
-            // The sums of the block map take as long as that of the whole, which must be made from
-            // front to back.
-            let chunks = sums.map(|sums| {
-                let (chunks, wanted) = sync_channel::<Plain>(1);
-                scope.spawn(move || wanted.into_iter().for_each(|plain| take(sums, &plain)));
+            // The digests of the block map take as long as the digest of the whole, so they get a
+            // thread of their own. Both must be computed from front to back.
+            let chunks = hasher.map(|hasher| {
+                let (chunks, received) = sync_channel::<Chunk>(1);
+                scope.spawn(move || {
+                    received
+                        .into_iter()
+                        .for_each(|plain| hash_range(hasher, &plain))
+                });
                 chunks
             });
-            pass.run(&mut |chunk| {
+            compressor.run(&mut |chunk| {
                 if let Some(chunks) = &chunks {
-                    // The thread ends when there are no more.
+                    // The thread ends when there are no more chunks.
                     let _ = chunks.send(chunk.plain.clone());
                 }
                 update(&mut hash, &chunk.plain);
-                self.report.advance(length(&chunk.plain));
-                let (payload_frame, image_frame) = self.pick(&chunk);
+                self.report.advance(chunk.plain.len() as u64);
+                let (payload_input, image_input) = self.select_frames(&chunk);
                 payload
-                    .put(payload_frame)
+                    .append(payload_input)
                     .map_err(|e| artifact.writing(e))?;
                 stream
                     .as_mut()
-                    .map_or(Ok(()), |stream| stream.put(image_frame))
+                    .map_or(Ok(()), |stream| stream.append(image_input))
                     .map_err(|e| image.writing(e))
             })
-        })
-        .context("the root filesystem")?;
-        payload
-            .put(Bytes::Frame(&tail))
-            .map_err(|e| artifact.writing(e))?;
-        let sha256: [u8; 32] = hash.finalize().into();
-        let data = draft.data_offset()..payload.at;
-        let finished = draft
-            .finish(&sha256, data.end - data.start)
-            .context("making the Artifact")?;
-        payload
-            .put(Bytes::Frame(&finished.back))
-            .map_err(|e| artifact.writing(e))?;
-        artifact
-            .file()
-            .write_all_at(&finished.front, 0)
-            .map_err(|e| artifact.writing(e))?;
-        let mut ledger = Ledger::default();
-        ledger.bytes(&finished.front);
-        ledger.append(&payload.ledger);
-        Ok((
-            sha256,
-            Payload {
-                ledger,
-                data,
-                ends: [head.len() as u64, tail.len() as u64],
-            },
-        ))
+        })?;
+        Ok(hash.finalize().into())
     }
 
-    /// One frame, from the cache where it has it.
+    /// One frame, from the cache if there is one and it has the frame.
     fn compress(&self, codec: Codec, plain: &[u8]) -> io::Result<Vec<u8>> {
-        self.cache
-            .map_or_else(|| codec.proven(plain), |cache| cache.frame(codec, plain))
+        self.cache.map_or_else(
+            || codec.compress_verified(plain),
+            |cache| cache.frame(codec, plain),
+        )
     }
 
-    /// The codecs of a pass, each once: a codec that the Artifact and the image share makes one
-    /// frame for both.
+    /// The codecs of the pass over the root filesystem. If Artifact and image use the same codec,
+    /// it is listed once and its frames go into both.
     fn codecs(&self) -> Vec<Codec> {
         let mut codecs = vec![self.meta.codec];
-        if let Form::Stream(codec) = self.form
+        if let OutputFormat::Stream(codec) = self.format
             && codec != self.meta.codec
         {
             codecs.push(codec);
@@ -372,32 +414,34 @@ impl Emission<'_> {
         codecs
     }
 
-    /// The bytes of a chunk for the Artifact and for the image: the first and the last of its
-    /// frames, see [`Self::codecs`].
-    fn pick<'c>(&self, chunk: &'c Chunk) -> (Bytes<'c>, Bytes<'c>) {
-        let bytes = |frame: Option<&'c std::sync::Arc<Vec<u8>>>| {
-            frame.map_or(Bytes::Plain(&chunk.plain), |frame| Bytes::Frame(frame))
+    /// The input for the Artifact and the input for the image: the first and the last frame of a
+    /// chunk, see [`Self::codecs`].
+    fn select_frames<'c>(&self, chunk: &'c CompressedChunk) -> (StreamInput<'c>, StreamInput<'c>) {
+        let input = |frame: Option<&'c std::sync::Arc<Vec<u8>>>| {
+            frame.map_or(StreamInput::Plain(&chunk.plain), |frame| {
+                StreamInput::Frame(frame)
+            })
         };
         let payload = if self.meta.codec.kind() == Compression::None {
             None
         } else {
             chunk.frames.first()
         };
-        (bytes(payload), bytes(chunk.frames.last()))
+        (input(payload), input(chunk.frames.last()))
     }
 
-    /// The whole image in another format.
-    fn wrapped(&self, file: &File, wrap: Wrap, data: &Content) -> io::Result<()> {
+    /// Writes the whole image in a container format.
+    fn write_container(&self, file: &File, container: Container, data: &Content) -> io::Result<()> {
         let layout = &self.disk.layout;
-        let twin = container::Twin {
+        let slot_b = MirroredRange {
             from: layout.root_a.start,
             to: layout.root_b.start,
             len: self.disk.root.len(),
         };
-        container::write(file, wrap, self.disk.content(data), twin)
+        container::write(file, container, self.disk.content(data), slot_b)
     }
 
-    /// Slot B and the data partition of a raw image.
+    /// Writes slot B and the data partition of a raw image.
     fn raw_back(&self, file: &File, data: &Content) -> io::Result<()> {
         let layout = &self.disk.layout;
         if self.disk.copy_to_b {
@@ -411,20 +455,26 @@ impl Emission<'_> {
         write_content(file, layout.data.start, data)
     }
 
-    /// The stream from the start of the disk to slot A.
+    /// Streams the disk from its start to slot A.
     fn stream_front(&self, stream: &mut FrameStream) -> io::Result<()> {
         let layout = &self.disk.layout;
         let mut front = Content::hole(0);
-        self.disk.push_fixed(&mut front, 0..layout.boot.start);
+        self.disk
+            .push_unpartitioned(&mut front, 0..layout.boot.start);
         front.push_content(layout.boot.start, self.disk.boot);
         front.set_len(layout.root_a.start);
         self.stream_content(stream, &front)
     }
 
-    /// The stream behind the root filesystem in slot A, which begins at `slot`.
-    fn stream_back(&self, stream: &mut FrameStream, slot: Mark, data: &Content) -> io::Result<()> {
+    /// Streams everything after the root filesystem in slot A, which begins at `slot`.
+    fn stream_back(
+        &self,
+        stream: &mut FrameStream,
+        slot: StreamPosition,
+        data: &Content,
+    ) -> io::Result<()> {
         let layout = &self.disk.layout;
-        let end = stream.mark();
+        let end = stream.position();
         let root_len = self.disk.root.len();
         let gap = Content::hole(layout.root_a.len - root_len);
         self.stream_content(stream, &gap)?;
@@ -438,7 +488,7 @@ impl Emission<'_> {
         back.push_content(0, data);
         for (offset, bytes) in self
             .disk
-            .fixed
+            .unpartitioned
             .iter()
             .filter(|(offset, _)| *offset >= layout.data.end())
         {
@@ -451,36 +501,29 @@ impl Emission<'_> {
     fn stream_content(&self, stream: &mut FrameStream, content: &Content) -> io::Result<()> {
         let codec = stream.codec;
         let compress = move |plain: &[u8]| self.compress(codec, plain);
-        let pass = Pass {
+        let compressor = ParallelCompressor {
             content,
-            lengths: codec.kind().lengths(),
+            lengths: codec.kind().chunk_lengths(),
             compress: vec![&compress],
             jobs: self.jobs,
             on_data: None,
         };
-        pass.run(&mut |chunk| stream.put(Bytes::Frame(&chunk.frames[0])))
+        compressor.run(&mut |chunk| stream.append(StreamInput::Frame(&chunk.frames[0])))
     }
 }
 
-fn take(sums: &mut Sums, plain: &Plain) {
+fn hash_range(hasher: &mut RangeHasher, plain: &Chunk) {
     match plain {
-        Plain::Data(bytes) => sums.update(bytes),
-        Plain::Zero(len) => sums.zeros(*len),
+        Chunk::Data(bytes) => hasher.update(bytes),
+        Chunk::Zero(len) => hasher.update_zeros(*len),
     }
 }
 
-fn length(plain: &Plain) -> u64 {
-    match plain {
-        Plain::Zero(len) => *len as u64,
-        Plain::Data(bytes) => bytes.len() as u64,
-    }
-}
-
-fn update(hash: &mut Sha256, plain: &Plain) {
+fn update(hash: &mut Sha256, plain: &Chunk) {
     static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     match plain {
-        Plain::Data(bytes) => hash.update(&bytes[..]),
-        Plain::Zero(len) => {
+        Chunk::Data(bytes) => hash.update(&bytes[..]),
+        Chunk::Zero(len) => {
             for _ in 0..len / ZEROS.len() {
                 hash.update(ZEROS.as_slice());
             }

@@ -4,6 +4,7 @@
 mod check;
 mod emit;
 mod filesystems;
+mod frame_stream;
 pub mod hooks;
 pub mod outputs;
 pub(crate) mod prepare;

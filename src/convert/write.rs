@@ -3,14 +3,14 @@
 use crate::compress::cache::Cache;
 use crate::config::{Config, ImageFormat, SlotB};
 use crate::convert::check;
-use crate::convert::emit::{Disk, Emission, Form, Names, Written};
+use crate::convert::emit::{DiskParts, Emission, OutputFormat, OutputNames, WrittenOutputs};
 use crate::convert::hooks::{self, Stage};
 use crate::convert::outputs::{Outputs, Pending};
 use crate::convert::prepare::Prepared;
 use crate::convert::record::{Output, Record};
 use crate::digest::{Digest, hex, sha256};
 use crate::fs::ext4::{self, FileLayout};
-use crate::image::output::container::Wrap;
+use crate::image::output::container::Container;
 use crate::image::source::Input;
 use crate::problem::Problem;
 use crate::report::Report;
@@ -60,15 +60,15 @@ pub fn write(
     let prepared = &prepared;
     let config = &prepared.config;
     let emission = Emission {
-        disk: Disk {
+        disk: DiskParts {
             layout: prepared.layout,
-            fixed: &fixed,
+            unpartitioned: &fixed,
             boot: &boot,
             root: &root,
             copy_to_b: config.root.slot_b == SlotB::Copy,
         },
-        form,
-        map: config.output.bmap && !matches!(form, Form::Wrapped(_)),
+        format: form,
+        block_map: config.output.bmap && !matches!(form, OutputFormat::Container(_)),
         meta: &prepared.meta,
         signer: prepared.signer.as_ref(),
         jobs: how.jobs,
@@ -76,7 +76,7 @@ pub fn write(
         report,
     };
     let name = &prepared.name;
-    let names = Names {
+    let names = OutputNames {
         image: format!("{name}.{}", ending(config.output.image)),
         artifact: format!("{name}.mender"),
         rootfs: config.output.rootfs.then(|| format!("{name}.ext4")),
@@ -87,7 +87,7 @@ pub fn write(
         .run(&outputs, &names, &data)
         .map_err(|error| blame(&prepared.input, error))?;
     if let Some(cache) = how.cache {
-        cache.tell(report);
+        cache.report_usage(report);
     }
     report.step("checking what was written", None);
     let checking = check::How {
@@ -111,7 +111,7 @@ pub fn write(
     record.input.sha256 = input_digest(prepared, config, report)?;
     let extra = after_image(prepared, &outputs, &record, &written, report)?;
     let map = written
-        .map
+        .block_map
         .map(|map| text(&outputs, &format!("{name}.img.bmap"), &map.to_xml()))
         .transpose()?;
     let places = config
@@ -137,7 +137,7 @@ pub fn write(
             "rootfs" => Some(written.root_sha256),
             "artifact" => Some(sums.artifact),
             // Summing up a raw image would take longer than all else: its block map has the sums.
-            "image" if !matches!(form, Form::Wrapped(_)) => sums.image,
+            "image" if !matches!(form, OutputFormat::Container(_)) => sums.image,
             _ => Some(sum(pending.file())?),
         };
         record.outputs.push(describe(kind, &pending, sum)?);
@@ -158,7 +158,7 @@ fn after_image(
     prepared: &Prepared,
     outputs: &Outputs,
     record: &Record,
-    written: &Written,
+    written: &WrittenOutputs,
     report: &dyn Report,
 ) -> Result<Vec<Pending>> {
     let programs = crate::convert::prepare::hooks(&prepared.config)
@@ -238,7 +238,7 @@ pub(crate) fn blame(input: &Input, error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Fails when an output would take the place of the golden image.
-fn keep_golden(prepared: &Prepared, dir: &Path, names: &Names) -> Result<(), Problem> {
+fn keep_golden(prepared: &Prepared, dir: &Path, names: &OutputNames) -> Result<(), Problem> {
     let taken = [
         Some(&names.image),
         Some(&names.artifact),
@@ -319,10 +319,10 @@ fn text(outputs: &Outputs, name: &str, text: &str) -> Result<Pending> {
     Ok(pending)
 }
 
-fn form(config: &Config, total: u64) -> Result<Form> {
+fn form(config: &Config, total: u64) -> Result<OutputFormat> {
     let kind = match config.output.image {
-        ImageFormat::Raw => return Ok(Form::Raw),
-        ImageFormat::Qcow2 => return Ok(Form::Wrapped(Wrap::Qcow2)),
+        ImageFormat::Raw => return Ok(OutputFormat::Raw),
+        ImageFormat::Qcow2 => return Ok(OutputFormat::Container(Container::Qcow2)),
         ImageFormat::AndroidSparse if !total.is_multiple_of(4 * KIB) => {
             let message = format!(
                 "a disk of {total} bytes cannot be an Android sparse image, which has blocks of 4096 bytes"
@@ -331,12 +331,12 @@ fn form(config: &Config, total: u64) -> Result<Form> {
                 .hint("set storage.size to a multiple of \"4 KiB\"")
                 .into());
         }
-        ImageFormat::AndroidSparse => return Ok(Form::Wrapped(Wrap::AndroidSparse)),
+        ImageFormat::AndroidSparse => return Ok(OutputFormat::Container(Container::AndroidSparse)),
         ImageFormat::Gz => Compression::Gzip,
         ImageFormat::Xz => Compression::Xz,
         ImageFormat::Zst => Compression::Zstd,
     };
-    Ok(Form::Stream(Codec::new(kind, config.output.level)?))
+    Ok(OutputFormat::Stream(Codec::new(kind, config.output.level)?))
 }
 
 fn ending(image: ImageFormat) -> &'static str {

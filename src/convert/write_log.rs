@@ -1,6 +1,6 @@
-//! What a file must hold, noted while it was written: its stretches in order, each with a checksum.
-//! Reading the file back once gives its SHA-256 and shows that every byte of it is the one that was
-//! meant.
+//! The write log: the expected content of a file, recorded while it is written as segments with a
+//! checksum each. Reading the file back once yields its SHA-256 and proves that every byte is the
+//! one that was written.
 
 use crate::bytes::is_zero;
 use crate::digest::Digest;
@@ -11,78 +11,79 @@ use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::ops::Range;
 
-/// How much is read at once (bytes).
+/// Length of one read (bytes).
 const BUFFER: u64 = 1 << 18;
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
-/// The stretches of a file, from its start.
+/// The segments of a file, from its start.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ledger {
-    parts: Vec<Part>,
+pub(crate) struct WriteLog {
+    segments: Vec<Segment>,
     end: u64,
 }
 
-/// A stretch.
+/// A range of the file with its checksum.
 #[derive(Clone, Copy, Debug)]
-struct Part {
-    /// Bytes.
+struct Segment {
+    /// Length (bytes).
     len: u64,
-    /// CRC-32 of its bytes; `None` for zeros.
+    /// CRC-32; `None` for zeros.
     crc: Option<u32>,
 }
 
-impl Ledger {
-    /// Where the next stretch begins: the length of all (bytes).
+impl WriteLog {
+    /// Total length of all segments (bytes), which is where the next one begins.
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
 
-    /// How many stretches there are.
+    /// Number of segments.
     pub(crate) fn count(&self) -> usize {
-        self.parts.len()
+        self.segments.len()
     }
 
-    /// These bytes come next.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.push(Part {
+    /// Appends a segment of these bytes.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.push_segment(Segment {
             len: bytes.len() as u64,
             crc: Some(crc32fast::hash(bytes)),
         });
     }
 
-    /// So many zeros come next.
-    pub(crate) fn zeros(&mut self, len: u64) {
-        self.push(Part { len, crc: None });
+    /// Appends a segment of `len` zeros.
+    pub(crate) fn push_zeros(&mut self, len: u64) {
+        self.push_segment(Segment { len, crc: None });
     }
 
-    /// The stretches `which` come once more.
-    pub(crate) fn again(&mut self, which: Range<usize>) {
+    /// Appends the segments `which` once more.
+    pub(crate) fn repeat(&mut self, which: Range<usize>) {
         for at in which {
-            self.push(self.parts[at]);
+            self.push_segment(self.segments[at]);
         }
     }
 
-    /// All stretches of `other` come next.
+    /// Appends all segments of `other`.
     pub(crate) fn append(&mut self, other: &Self) {
-        for part in &other.parts {
-            self.push(*part);
+        for part in &other.segments {
+            self.push_segment(*part);
         }
     }
 
-    fn push(&mut self, part: Part) {
+    fn push_segment(&mut self, part: Segment) {
         self.end += part.len;
-        self.parts.push(part);
+        self.segments.push(part);
     }
 
     /// Reads `file` from its start to its end and returns its SHA-256. Holes are not read.
     ///
     /// # Errors
-    /// A [`Problem`] with the first stretch that is another than was written; what reading said.
+    /// A [`Problem`] with the first segment that differs from what was written; I/O errors of the
+    /// file.
     pub(crate) fn read_back(&self, file: &File) -> Result<Digest> {
         let len = file.metadata()?.len();
         if len != self.end {
             return Err(Problem::new(format!(
-                "it has {len} bytes where {} were written",
+                "the file has {len} bytes, {} were written",
                 self.end
             ))
             .into());
@@ -91,7 +92,7 @@ impl Ledger {
         let mut hash = Sha256::new();
         let mut buf = vec![0; BUFFER as usize];
         let mut at = 0;
-        for part in &self.parts {
+        for part in &self.segments {
             let range = at..at + part.len;
             let same = match part.crc {
                 Some(crc) => crc_of(&source, range.clone(), &mut buf, &mut hash)? == crc,
@@ -99,11 +100,11 @@ impl Ledger {
             };
             if !same {
                 let text = format!(
-                    "bytes {} to {} are not those that were written",
+                    "bytes {} to {} differ from what was written",
                     range.start, range.end
                 );
                 return Err(Problem::new(text)
-                    .hint("write to another disk, or have this one checked")
+                    .hint("check the disk, or write to another one")
                     .into());
             }
             at = range.end;
@@ -112,7 +113,7 @@ impl Ledger {
     }
 }
 
-/// The CRC-32 of `range`, all of which goes into `hash`.
+/// The CRC-32 of `range`; its bytes are added to `hash`.
 fn crc_of(
     source: &FileSource,
     range: Range<u64>,
@@ -131,7 +132,7 @@ fn crc_of(
     Ok(crc.finalize())
 }
 
-/// Whether `range` is all zeros, which then go into `hash`.
+/// Whether `range` is all zeros; if so they are added to `hash`.
 fn is_empty(
     source: &FileSource,
     range: Range<u64>,
@@ -167,8 +168,8 @@ mod tests {
     use super::*;
     use std::os::unix::fs::FileExt;
 
-    /// A file of three stretches of bytes with a hole of 300,000 bytes among them, and its ledger.
-    fn written() -> (File, Ledger, Vec<u8>) {
+    /// A file of three segments of bytes with a hole of 300,000 bytes among them, and its log.
+    fn written() -> (File, WriteLog, Vec<u8>) {
         let noise = |len: u32, seed: u32| {
             (0..len).map(move |n| (n.wrapping_mul(2_654_435_761).wrapping_add(seed) >> 11) as u8)
         };
@@ -177,37 +178,40 @@ mod tests {
             noise(700_001, 5).collect(),
             noise(12, 7).collect(),
         ];
-        let (file, mut ledger, mut whole) =
-            (tempfile::tempfile().unwrap(), Ledger::default(), Vec::new());
+        let (file, mut log, mut whole) = (
+            tempfile::tempfile().unwrap(),
+            WriteLog::default(),
+            Vec::new(),
+        );
         for (index, part) in parts.iter().enumerate() {
             file.write_all_at(part, whole.len() as u64).unwrap();
-            ledger.bytes(part);
+            log.push(part);
             whole.extend(part);
             if index == 1 {
-                ledger.zeros(300_000);
+                log.push_zeros(300_000);
                 whole.resize(whole.len() + 300_000, 0);
             }
         }
-        (file, ledger, whole)
+        (file, log, whole)
     }
 
     #[test]
     fn a_file_as_it_was_written_gives_its_sum() {
-        let (file, ledger, whole) = written();
-        assert_eq!(ledger.end(), whole.len() as u64);
+        let (file, log, whole) = written();
+        assert_eq!(log.end(), whole.len() as u64);
         assert_eq!(
-            ledger.read_back(&file).unwrap(),
+            log.read_back(&file).unwrap(),
             <Digest>::from(Sha256::digest(&whole))
         );
         // Zeros that are there instead of a hole.
         file.write_all_at(&whole, 0).unwrap();
         assert_eq!(
-            ledger.read_back(&file).unwrap(),
+            log.read_back(&file).unwrap(),
             <Digest>::from(Sha256::digest(&whole))
         );
-        let mut twice = ledger.clone();
-        twice.again(1..3);
-        twice.append(&ledger);
+        let mut twice = log.clone();
+        twice.repeat(1..3);
+        twice.append(&log);
         file.write_all_at(
             &[&whole[1..1_000_002], &whole[..]].concat(),
             whole.len() as u64,
@@ -219,7 +223,7 @@ mod tests {
 
     #[test]
     fn every_byte_counts() {
-        let (file, ledger, whole) = written();
+        let (file, log, whole) = written();
         for at in (0..whole.len()).step_by(17_357).chain([
             0,
             1,
@@ -230,7 +234,7 @@ mod tests {
             whole.len() - 1,
         ]) {
             file.write_all_at(&[whole[at] ^ 0x20], at as u64).unwrap();
-            let said = format!("{:#}", ledger.read_back(&file).unwrap_err());
+            let said = format!("{:#}", log.read_back(&file).unwrap_err());
             let said = said.lines().next().unwrap_or_default();
             let part = [0..1, 1..700_002, 700_002..1_000_002, 1_000_002..whole.len()]
                 .into_iter()
@@ -239,21 +243,21 @@ mod tests {
             assert_eq!(
                 said,
                 format!(
-                    "bytes {} to {} are not those that were written",
+                    "bytes {} to {} differ from what was written",
                     part.start, part.end
                 ),
                 "{at}"
             );
             file.write_all_at(&whole[at..=at], at as u64).unwrap();
         }
-        ledger.read_back(&file).unwrap();
+        log.read_back(&file).unwrap();
         for len in [whole.len() - 1, whole.len() + 1] {
             file.set_len(len as u64).unwrap();
-            let said = format!("{:#}", ledger.read_back(&file).unwrap_err());
+            let said = format!("{:#}", log.read_back(&file).unwrap_err());
             let said = said.lines().next().unwrap_or_default();
             assert_eq!(
                 said,
-                format!("it has {len} bytes where {} were written", whole.len())
+                format!("the file has {len} bytes, {} were written", whole.len())
             );
         }
     }

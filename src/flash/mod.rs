@@ -6,7 +6,7 @@ mod device;
 pub use device::Target;
 
 use crate::bytes::is_zero;
-use crate::image::output::{BlockMap, Mapped};
+use crate::image::output::{BlockMap, MappedRange};
 use crate::image::source::{Forwards, open_forwards};
 use crate::problem::Problem;
 use crate::report::Report;
@@ -162,7 +162,7 @@ impl Image {
     /// Writes one range of a map. A short one is checked first; a longer one while it is written.
     fn mapped(
         &mut self,
-        range: &Mapped,
+        range: &MappedRange,
         map: &Path,
         target: &Target,
         report: &dyn Report,
@@ -206,7 +206,7 @@ impl Image {
         format!("reading {}", self.path.display())
     }
 
-    fn not_as_mapped(&self, range: &Mapped, map: &Path) -> Problem {
+    fn not_as_mapped(&self, range: &MappedRange, map: &Path) -> Problem {
         let message = format!(
             "bytes {} to {} of {} are not those that {} was made for",
             range.bytes.start,

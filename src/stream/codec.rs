@@ -74,22 +74,22 @@ impl Compression {
     /// How long the plain bytes of a frame are: long enough that a compressor loses little at its
     /// ends, short enough that several fit into memory.
     #[must_use]
-    pub fn lengths(self) -> Lengths {
+    pub fn chunk_lengths(self) -> ChunkLengths {
         match self {
-            Self::None | Self::Gzip => Lengths {
-                least: 512 << 10,
+            Self::None | Self::Gzip => ChunkLengths {
+                min: 512 << 10,
                 one_in: 128,
-                most: 2 << 20,
+                max: 2 << 20,
             },
-            Self::Zstd => Lengths {
-                least: 2 << 20,
+            Self::Zstd => ChunkLengths {
+                min: 2 << 20,
                 one_in: 512,
-                most: 6 << 20,
+                max: 6 << 20,
             },
-            Self::Xz => Lengths {
-                least: 4 << 20,
+            Self::Xz => ChunkLengths {
+                min: 4 << 20,
                 one_in: 1024,
-                most: 10 << 20,
+                max: 10 << 20,
             },
         }
     }
@@ -128,13 +128,13 @@ impl std::str::FromStr for Compression {
 
 /// The bounds of a frame's plain bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lengths {
+pub struct ChunkLengths {
     /// None but the last one is shorter (bytes).
-    pub least: usize,
+    pub min: usize,
     /// One block of 4096 bytes in so many ends a frame, once that is long enough.
     pub one_in: u32,
     /// None is longer (bytes).
-    pub most: usize,
+    pub max: usize,
 }
 
 /// A level outside of what the format knows.
@@ -219,10 +219,10 @@ impl Codec {
     ///
     /// # Errors
     /// When it is not, or the compressor runs out of memory.
-    pub fn proven(self, chunk: &[u8]) -> io::Result<Vec<u8>> {
+    pub fn compress_verified(self, chunk: &[u8]) -> io::Result<Vec<u8>> {
         let frame = self.compress(chunk)?;
         if self.kind != Compression::None {
-            is_of(self.kind, &frame, chunk).map_err(|e| {
+            verify_frame(self.kind, &frame, chunk).map_err(|e| {
                 io::Error::other(format!(
                     "{} bytes that {} packed do not come out again: {e}",
                     chunk.len(),
@@ -236,7 +236,7 @@ impl Codec {
     /// `chunk` as one frame whose length is a function of the length of `chunk` only: nothing is
     /// compressed.
     #[must_use]
-    pub fn stored(self, chunk: &[u8]) -> Vec<u8> {
+    pub fn stored_frame(self, chunk: &[u8]) -> Vec<u8> {
         match self.kind {
             Compression::None => chunk.to_vec(),
             Compression::Gzip => stored::gzip(chunk),
@@ -269,7 +269,7 @@ pub fn decoder<'a>(kind: Compression, reader: impl Read + 'a) -> io::Result<Box<
 }
 
 /// Fails unless `frame` unpacks to `chunk`.
-fn is_of(kind: Compression, frame: &[u8], chunk: &[u8]) -> io::Result<()> {
+fn verify_frame(kind: Compression, frame: &[u8], chunk: &[u8]) -> io::Result<()> {
     if kind == Compression::Zstd {
         // At once, which takes half the time.
         let plain = zstd::bulk::decompress(frame, chunk.len())?;
@@ -372,7 +372,7 @@ mod tests {
                 let frame = codec.compress(chunk).unwrap();
                 assert_eq!(frame, codec.compress(chunk).unwrap(), "{kind}");
                 stream.extend(frame);
-                stream.extend(codec.stored(chunk));
+                stream.extend(codec.stored_frame(chunk));
             }
             let expected: Vec<u8> = plain
                 .iter()
@@ -410,10 +410,14 @@ mod tests {
                 0, 1, 2, 3, 4, 255, 256, 257, 512, 4608, 65_535, 65_536, 65_537, 131_072, 131_073,
                 400_000,
             ] {
-                let frame = codec.stored(&vec![0; len]);
-                assert_eq!(frame.len(), codec.stored(&noise(len)).len(), "{kind} {len}");
+                let frame = codec.stored_frame(&vec![0; len]);
+                assert_eq!(
+                    frame.len(),
+                    codec.stored_frame(&noise(len)).len(),
+                    "{kind} {len}"
+                );
                 assert!(
-                    unpack(kind, &codec.stored(&noise(len))).unwrap() == noise(len),
+                    unpack(kind, &codec.stored_frame(&noise(len))).unwrap() == noise(len),
                     "{kind} {len}"
                 );
             }
@@ -425,7 +429,7 @@ mod tests {
         for kind in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
             for mut frame in [
                 Codec::from(kind).compress(&noise(5000)).unwrap(),
-                Codec::from(kind).stored(&noise(5000)),
+                Codec::from(kind).stored_frame(&noise(5000)),
             ] {
                 let middle = frame.len() / 2;
                 assert!(unpack(kind, &frame[..middle]).is_err(), "{kind}");
@@ -440,20 +444,28 @@ mod tests {
         for kind in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
             let plain = noise(PART + 5000);
             let codec = Codec::from(kind);
-            let frame = codec.proven(&plain).unwrap();
+            let frame = codec.compress_verified(&plain).unwrap();
             assert_eq!(frame, codec.compress(&plain).unwrap());
-            let is_of =
-                |frame: &[u8], plain: &[u8]| is_of(kind, frame, plain).map_err(|e| e.to_string());
-            is_of(&frame, &plain).unwrap();
+            let verify_frame = |frame: &[u8], plain: &[u8]| {
+                verify_frame(kind, frame, plain).map_err(|e| e.to_string())
+            };
+            verify_frame(&frame, &plain).unwrap();
             let mut other = plain.clone();
             other[PART + 1] ^= 1;
-            assert_eq!(is_of(&frame, &other).unwrap_err(), "other bytes", "{kind}");
-            assert!(is_of(&frame, &plain[..PART]).is_err(), "{kind}");
-            assert!(
-                is_of(&frame, &[&plain[..], b"x"].concat()).is_err(),
+            assert_eq!(
+                verify_frame(&frame, &other).unwrap_err(),
+                "other bytes",
                 "{kind}"
             );
-            assert!(is_of(&frame[..frame.len() - 1], &plain).is_err(), "{kind}");
+            assert!(verify_frame(&frame, &plain[..PART]).is_err(), "{kind}");
+            assert!(
+                verify_frame(&frame, &[&plain[..], b"x"].concat()).is_err(),
+                "{kind}"
+            );
+            assert!(
+                verify_frame(&frame[..frame.len() - 1], &plain).is_err(),
+                "{kind}"
+            );
         }
     }
 

@@ -6,12 +6,12 @@
 //! before anything was written.
 
 mod codec;
+mod compressed_bytes;
 mod content;
-mod packed;
 mod read_at;
 mod stored;
 
-pub use codec::{Codec, Compression, Lengths, LevelError, decoder};
+pub use codec::{ChunkLengths, Codec, Compression, LevelError, decoder};
+pub use compressed_bytes::CompressedBytes;
 pub use content::{Content, Run};
-pub use packed::Packed;
 pub use read_at::{FileSource, HostFile, MemSource, ReadAt, Slice, Source, Zeros};

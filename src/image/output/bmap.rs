@@ -22,7 +22,7 @@ const DIGITS: usize = 64;
 
 /// A range that a device must get.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mapped {
+pub struct MappedRange {
     /// Its bytes in the image.
     pub bytes: Range<u64>,
     /// Their SHA-256.
@@ -35,12 +35,12 @@ pub struct BlockMap {
     /// The image's length in bytes.
     pub size: u64,
     /// What a device must get, in order.
-    pub ranges: Vec<Mapped>,
+    pub ranges: Vec<MappedRange>,
 }
 
 /// Why a block map cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MapError {
+pub enum BlockMapError {
     /// The file is no block map, or a damaged one.
     #[error("damaged block map: {0}")]
     Corrupt(String),
@@ -49,7 +49,7 @@ pub enum MapError {
     Unsupported(String),
 }
 
-impl MapError {
+impl BlockMapError {
     /// What the user can do about it.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
@@ -61,16 +61,16 @@ impl MapError {
 
 /// The sums of what a content covers, taken from one stream of its bytes from first to last.
 #[derive(Debug)]
-pub struct Sums {
+pub struct RangeHasher {
     wanted: std::vec::IntoIter<Range<u64>>,
     current: Option<Range<u64>>,
     hash: Sha256,
     at: u64,
-    done: Vec<Mapped>,
+    done: Vec<MappedRange>,
 }
 
-impl Sums {
-    /// Sums over the blocks that the runs of `content` cover.
+impl RangeHasher {
+    /// RangeHasher over the blocks that the runs of `content` cover.
     #[must_use]
     pub fn new(content: &Content) -> Self {
         let mut wanted = pieces(content).into_iter();
@@ -101,7 +101,7 @@ impl Sums {
             if self.at < range.end {
                 return;
             }
-            self.done.push(Mapped {
+            self.done.push(MappedRange {
                 bytes: range,
                 sha256: self.hash.finalize_reset().into(),
             });
@@ -110,7 +110,7 @@ impl Sums {
     }
 
     /// Takes so many zeros.
-    pub fn zeros(&mut self, mut len: usize) {
+    pub fn update_zeros(&mut self, mut len: usize) {
         static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
         while len > 0 {
             let part = len.min(ZEROS.len());
@@ -121,7 +121,7 @@ impl Sums {
 
     /// All ranges, complete when the whole content was taken.
     #[must_use]
-    pub fn finish(self) -> Vec<Mapped> {
+    pub fn finish(self) -> Vec<MappedRange> {
         self.done
     }
 }
@@ -141,7 +141,7 @@ fn pieces(content: &Content) -> Vec<Range<u64>> {
 ///
 /// # Errors
 /// What reading said.
-pub fn sums(content: &Content) -> io::Result<Vec<Mapped>> {
+pub fn range_digests(content: &Content) -> io::Result<Vec<MappedRange>> {
     let mut buf = vec![0; BUFFER as usize];
     let sum = |bytes: Range<u64>| {
         let mut hash = Sha256::new();
@@ -150,7 +150,7 @@ pub fn sums(content: &Content) -> io::Result<Vec<Mapped>> {
             content.read_exact_at(at, &mut buf[..part])?;
             hash.update(&buf[..part]);
         }
-        Ok(Mapped {
+        Ok(MappedRange {
             bytes,
             sha256: hash.finalize().into(),
         })
@@ -166,7 +166,7 @@ impl BlockMap {
     pub fn of(image: &Content) -> io::Result<Self> {
         Ok(Self {
             size: image.len(),
-            ranges: sums(image)?,
+            ranges: range_digests(image)?,
         })
     }
 
@@ -208,14 +208,14 @@ impl BlockMap {
     /// Reads a map: version 1.4 or 2.0, SHA-256, a sum for each range. Its own sum is checked.
     ///
     /// # Errors
-    /// [`MapError`].
-    pub fn parse(text: &str) -> Result<Self, MapError> {
+    /// [`BlockMapError`].
+    pub fn parse(text: &str) -> Result<Self, BlockMapError> {
         let bare = without_comments(text)?;
         let version =
             attribute(&bare, "<bmap ", "version").ok_or_else(|| corrupt("it has no version"))?;
         let kind = element(&bare, "ChecksumType").unwrap_or("no checksums");
         if !matches!(version, "1.4" | "2.0") || kind != "sha256" {
-            return Err(MapError::Unsupported(format!(
+            return Err(BlockMapError::Unsupported(format!(
                 "version {version} and {kind}"
             )));
         }
@@ -249,12 +249,12 @@ impl BlockMap {
     }
 }
 
-fn corrupt(what: impl Into<String>) -> MapError {
-    MapError::Corrupt(what.into())
+fn corrupt(what: impl Into<String>) -> BlockMapError {
+    BlockMapError::Corrupt(what.into())
 }
 
 /// bmaptool puts comments into its files that explain the elements by name.
-fn without_comments(text: &str) -> Result<String, MapError> {
+fn without_comments(text: &str) -> Result<String, BlockMapError> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once("<!--") {
@@ -284,7 +284,7 @@ fn attribute<'t>(text: &'t str, start: &str, name: &str) -> Option<&'t str> {
         .map(|(value, _)| value)
 }
 
-fn number(text: Option<&str>, name: &str) -> Result<u64, MapError> {
+fn number(text: Option<&str>, name: &str) -> Result<u64, BlockMapError> {
     let found = text.and_then(|text| text.parse().ok()).filter(|n| *n > 0);
     found.ok_or_else(|| {
         corrupt(format!(
@@ -294,7 +294,7 @@ fn number(text: Option<&str>, name: &str) -> Result<u64, MapError> {
     })
 }
 
-fn own_sum(text: &str, bare: &str) -> Result<(), MapError> {
+fn own_sum(text: &str, bare: &str) -> Result<(), BlockMapError> {
     let stored = element(bare, "BmapFileChecksum").filter(|sum| sum.len() == DIGITS);
     let stored = stored.ok_or_else(|| corrupt("it has no sum of its own"))?;
     let computed = hex(&Sha256::digest(text.replacen(
@@ -312,7 +312,7 @@ fn own_sum(text: &str, bare: &str) -> Result<(), MapError> {
 }
 
 /// What follows `<Range`: ` chksum="..."> 5-7 </Range>`.
-fn range(piece: &str, block: u64, size: u64) -> Result<Mapped, MapError> {
+fn range(piece: &str, block: u64, size: u64) -> Result<MappedRange, BlockMapError> {
     let bad = || {
         corrupt(format!(
             "a range cannot be read: {}",
@@ -345,7 +345,7 @@ fn range(piece: &str, block: u64, size: u64) -> Result<Mapped, MapError> {
         .and_then(|(_, text)| text.get(..DIGITS))
         .and_then(unhex)
         .ok_or_else(bad)?;
-    Ok(Mapped {
+    Ok(MappedRange {
         bytes: start..end.min(size),
         sha256: sum,
     })
@@ -375,13 +375,13 @@ mod tests {
                 .all(|range| range.bytes.end - range.bytes.start <= LONGEST)
         );
         assert_eq!(map.mapped_len(), 4096 + (42 << 20));
-        let mut sums = Sums::new(&image);
+        let mut hasher = RangeHasher::new(&image);
         let bytes = image.read_all(1 << 30).unwrap();
         bytes[..45 << 20]
             .chunks(77_777)
-            .for_each(|chunk| sums.update(chunk));
-        sums.zeros(15 << 20);
-        assert_eq!(sums.finish(), map.ranges);
+            .for_each(|chunk| hasher.update(chunk));
+        hasher.update_zeros(15 << 20);
+        assert_eq!(hasher.finish(), map.ranges);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// A format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wrap {
+pub(crate) enum Container {
     /// For QEMU.
     Qcow2,
     /// For `fastboot`.
@@ -20,7 +20,7 @@ pub(crate) enum Wrap {
 
 /// A stretch of the disk that is there twice (bytes).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Twin {
+pub(crate) struct MirroredRange {
     /// Where it is first.
     pub(crate) from: u64,
     /// Where it is again, behind the first.
@@ -33,21 +33,26 @@ pub(crate) struct Twin {
 /// begin anywhere on it (bytes).
 const GRAIN: u64 = 4096;
 
-/// Writes `disk` in the format `wrap` into the empty file `file`.
+/// Writes `disk` in the format `container` into the empty file `file`.
 ///
 /// # Errors
 /// What reading or writing said; a disk that the format has no room for.
-pub(crate) fn write(file: &File, wrap: Wrap, disk: Content, twin: Twin) -> io::Result<()> {
+pub(crate) fn write(
+    file: &File,
+    container: Container,
+    disk: Content,
+    mirror: MirroredRange,
+) -> io::Result<()> {
     let disk: Source = Arc::new(disk);
-    let wrapped = match wrap {
-        Wrap::Qcow2 => qcow2(&disk)?,
-        Wrap::AndroidSparse => android_sparse(&disk)?,
+    let wrapped = match container {
+        Container::Qcow2 => qcow2(&disk)?,
+        Container::AndroidSparse => android_sparse(&disk)?,
     };
     file.set_len(wrapped.len())?;
     let mut done: Vec<&Run> = Vec::new();
     for run in wrapped.runs() {
         if same(&run.source, &disk) {
-            write_run(file, run, &done, twin)?;
+            write_run(file, run, &done, mirror)?;
             done.push(run);
         } else {
             write_content(file, run.offset, &part(run, 0, run.len))?;
@@ -73,13 +78,13 @@ fn part(run: &Run, skip: u64, len: u64) -> Content {
     content
 }
 
-/// Writes a run of the disk: what is in the second place of `twin` is copied from where the first
+/// Writes a run of the disk: what is in the second place of `mirror` is copied from where the first
 /// one was written.
-fn write_run(file: &File, run: &Run, done: &[&Run], twin: Twin) -> io::Result<()> {
+fn write_run(file: &File, run: &Run, done: &[&Run], mirror: MirroredRange) -> io::Result<()> {
     let end = run.source_offset + run.len;
     let mut at = run.source_offset;
     while at < end {
-        let (stop, origin) = stretch(at, end, done, twin);
+        let (stop, origin) = stretch(at, end, done, mirror);
         let offset = run.offset + (at - run.source_offset);
         match origin {
             Some(origin) => copy_range(file, origin, file, offset, stop - at)?,
@@ -92,19 +97,19 @@ fn write_run(file: &File, run: &Run, done: &[&Run], twin: Twin) -> io::Result<()
 
 /// How far the disk from `at` on comes from one place: to be read, or to be copied from the place
 /// in the file that is returned.
-fn stretch(at: u64, end: u64, done: &[&Run], twin: Twin) -> (u64, Option<u64>) {
-    let twin_end = twin.to + align_down(twin.len, GRAIN);
-    if at < twin.to {
-        return (end.min(twin.to), None);
+fn stretch(at: u64, end: u64, done: &[&Run], mirror: MirroredRange) -> (u64, Option<u64>) {
+    let mirror_end = mirror.to + align_down(mirror.len, GRAIN);
+    if at < mirror.to {
+        return (end.min(mirror.to), None);
     }
-    if at >= twin_end {
+    if at >= mirror_end {
         return (end, None);
     }
-    let first = at - twin.to + twin.from;
+    let first = at - mirror.to + mirror.from;
     let index = done.partition_point(|run| run.source_offset + run.len <= first);
     match done.get(index) {
         Some(run) if run.source_offset <= first => {
-            let there = (run.source_offset + run.len - first).min(twin_end - at);
+            let there = (run.source_offset + run.len - first).min(mirror_end - at);
             (
                 end.min(at + there),
                 Some(run.offset + (first - run.source_offset)),
@@ -148,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_second_slot_is_copied_and_equal() {
-        for wrap in [Wrap::Qcow2, Wrap::AndroidSparse] {
+        for container in [Container::Qcow2, Container::AndroidSparse] {
             let slot = Arc::new(Counted(AtomicU64::new(0)));
             let mut root = Content::hole(6 << 20);
             root.push(Run {
@@ -172,9 +177,9 @@ mod tests {
             let mut file = tempfile::tempfile().unwrap();
             write(
                 &file,
-                wrap,
+                container,
                 disk.clone(),
-                Twin {
+                MirroredRange {
                     from: 1 << 20,
                     to: 8 << 20,
                     len: 6 << 20,
@@ -183,7 +188,7 @@ mod tests {
             .unwrap();
             assert!(
                 slot.0.load(Ordering::Relaxed) < 5 << 20,
-                "{wrap:?}: read more than once"
+                "{container:?}: read more than once"
             );
             let mut bytes = Vec::new();
             io::Seek::rewind(&mut file).unwrap();
@@ -191,7 +196,7 @@ mod tests {
             let back = crate::image::source::in_place(Arc::new(MemSource(bytes.into()))).unwrap();
             let mut found = vec![0; 16 << 20];
             back.read_exact_at(0, &mut found).unwrap();
-            assert!(found == disk.read_all(1 << 30).unwrap(), "{wrap:?}");
+            assert!(found == disk.read_all(1 << 30).unwrap(), "{container:?}");
         }
     }
 }

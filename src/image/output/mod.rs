@@ -8,7 +8,7 @@ mod qcow2;
 mod simg;
 pub mod sparse_file;
 
-pub use bmap::{BlockMap, MapError, Mapped, Sums, sums};
+pub use bmap::{BlockMap, BlockMapError, MappedRange, RangeHasher, range_digests};
 pub use qcow2::qcow2;
 pub use simg::android_sparse;
 

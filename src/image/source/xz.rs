@@ -332,7 +332,7 @@ mod tests {
         );
         packed.extend(codec.compress(&second).unwrap());
         packed.extend([0; 8]);
-        packed.extend(codec.stored(&third));
+        packed.extend(codec.stored_frame(&third));
         packed.extend(codec.compress(&[]).unwrap());
         packed.extend([0; 4]);
         (packed, [first, second, third].concat())

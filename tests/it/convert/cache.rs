@@ -109,7 +109,7 @@ fn cold_warm_damaged_small_and_absent_caches_give_the_same_bytes() {
     let (damaged, said) = converted(small, &at("damaged"), Some(&cache), &[]);
     assert!(damaged == plain, "a damaged cache");
     assert!(
-        said.contains("were damaged and made anew") && !all_found(&said),
+        said.contains("were damaged and compressed again") && !all_found(&said),
         "{said}"
     );
     assert!(
@@ -137,7 +137,7 @@ fn cold_warm_damaged_small_and_absent_caches_give_the_same_bytes() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         said.contains("cannot be used: ")
-            && said.contains("hint: name another directory with --cache"),
+            && said.contains("hint: choose another directory with --cache"),
         "{said}"
     );
 }

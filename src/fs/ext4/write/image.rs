@@ -11,7 +11,7 @@ use super::plan::{Body, Inode, Plan};
 use super::superblock::{first_block, superblock};
 use super::usage::Usage;
 use super::{Options, bitmaps, descriptors, journal, resize, xattr};
-use crate::stream::{Content, MemSource, Packed, ReadAt as _, Run, Source};
+use crate::stream::{CompressedBytes, Content, MemSource, ReadAt as _, Run, Source};
 use std::ops::Range;
 use std::sync::Arc;
 use zerocopy::IntoBytes;
@@ -58,7 +58,7 @@ fn build(plan: &Plan<'_>, layout: &Layout, options: &Options) -> Vec<Run> {
 struct Table {
     bytes: Vec<u8>,
     /// The same, once nothing is added to it.
-    done: Option<Packed>,
+    done: Option<CompressedBytes>,
 }
 
 /// Where the inodes of the format itself are, which come last.
@@ -82,7 +82,7 @@ struct Builder<'b> {
 impl Table {
     fn pack(&mut self) {
         if !self.bytes.is_empty() {
-            self.done = Some(Packed::new(&std::mem::take(&mut self.bytes)));
+            self.done = Some(CompressedBytes::new(&std::mem::take(&mut self.bytes)));
         }
     }
 }

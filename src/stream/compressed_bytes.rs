@@ -12,7 +12,7 @@ const FRAME: usize = 64 << 10;
 const LEVEL: u32 = 1;
 
 /// Bytes of ours in compressed frames, of which the last one read is at hand.
-pub struct Packed {
+pub struct CompressedBytes {
     len: u64,
     frames: Vec<Frame>,
     last: Mutex<Option<(usize, Vec<u8>)>>,
@@ -24,7 +24,7 @@ enum Frame {
     Plain(Vec<u8>),
 }
 
-impl Packed {
+impl CompressedBytes {
     /// Holds `bytes`.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
@@ -58,7 +58,7 @@ impl Frame {
     fn new(plain: &[u8]) -> Self {
         let packed = Codec::new(Compression::Zstd, Some(LEVEL))
             .ok()
-            .and_then(|codec| codec.proven(plain).ok());
+            .and_then(|codec| codec.compress_verified(plain).ok());
         match packed.filter(|packed| packed.len() < plain.len()) {
             // With no room to spare: there are thousands.
             Some(packed) => Self::Packed(packed.into_boxed_slice().into_vec()),
@@ -67,13 +67,13 @@ impl Frame {
     }
 }
 
-impl fmt::Debug for Packed {
+impl fmt::Debug for CompressedBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Packed({} bytes)", self.len)
     }
 }
 
-impl ReadAt for Packed {
+impl ReadAt for CompressedBytes {
     fn len(&self) -> u64 {
         self.len
     }
@@ -113,7 +113,7 @@ mod tests {
                 .wrapping_add(1);
             *byte = u8::try_from(state >> 56).unwrap();
         }
-        let packed = Packed::new(&plain);
+        let packed = CompressedBytes::new(&plain);
         assert!(matches!(
             packed.frames[..],
             [
