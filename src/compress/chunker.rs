@@ -132,8 +132,8 @@ impl<'a> Chunker<'a> {
         self.content.read_exact_at(offset, part).map_err(with_place)
     }
 
-    /// Whether a chunk may end after `block`: on average one block in `one_in`, and never a block of
-    /// zeros, so that long runs of zeros become chunks of equal length.
+    /// Whether a chunk may end after `block`: on average one block in `one_in`, and never a block
+    /// of zeros, so that long runs of zeros become chunks of equal length.
     fn is_boundary(&self, block: &[u8]) -> bool {
         crc32fast::hash(block).is_multiple_of(self.lengths.one_in) && !is_zero(block)
     }

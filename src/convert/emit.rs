@@ -1,7 +1,7 @@
-//! Writes the image and the Artifact. The root filesystem is read once: in one pass its chunks go to
-//! slot A of the image, into the Artifact and into the checksum; slot B is a copy of slot A within
-//! the image. Each new frame is decompressed and compared at once, and everything written to a file
-//! is recorded in a [`WriteLog`], against which the whole file is read back.
+//! Writes the image and the Artifact. The root filesystem is read once: in one pass its chunks go
+//! to slot A of the image, into the Artifact and into the checksum; slot B is a copy of slot A
+//! within the image. Each new frame is decompressed and compared at once, and everything written to
+//! a file is recorded in a [`WriteLog`], against which the whole file is read back.
 
 use crate::artifact::{self, Meta, Signer};
 use crate::compress::cache::Cache;

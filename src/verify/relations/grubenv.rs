@@ -7,7 +7,7 @@ use crate::boot::state;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-const HEAD: &[u8] = b"# GRUB Environment EnvBlock\n";
+const HEAD: &[u8] = b"# GRUB Environment Block\n";
 const LEN: usize = 1024;
 /// The values that decide what starts.
 const NAMES: [&str; 3] = ["mender_boot_part", "upgrade_available", "bootcount"];

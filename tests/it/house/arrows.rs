@@ -32,10 +32,7 @@ const MAP: &[(&str, &str)] = &[
     ("image/table", "platform stamp stream units"),
     ("image/source", "problem report stream units"),
     ("image/output", "bytes digest stream units"),
-    (
-        "compress",
-        "bytes digest image/output problem report stream units",
-    ),
+    ("compress", "bytes digest problem report stream units"),
     ("shell", ""),
     // Facts and decisions: values to values.
     (
@@ -88,7 +85,6 @@ const MAP: &[(&str, &str)] = &[
 
 /// Edges that point upwards, each with the reason why it is meant.
 const UPWARDS: &[(&str, &str, &str)] = &[
-    ("compress", "convert", "to be turned"),
     ("plan", "boot", "to be turned"),
     ("plan", "convert", "to be turned"),
     ("plan", "edit", "to be turned"),

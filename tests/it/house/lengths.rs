@@ -25,7 +25,6 @@ const LONG: &[&str] = &[
     "src/boot/uboot/tests.rs: a_raspberry_pi_starts_u_boot_and_the_script",
     "src/cli/plan.rs: text",
     "src/convert/check.rs: one_wrong_byte_beside_the_partitions_is_found",
-    "src/convert/emit.rs: root_pass",
     "src/convert/prepare.rs",
     "src/convert/prepare.rs: measured",
     "src/convert/write.rs: write",
