@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 pub(crate) mod conversions;
 pub(crate) mod determinism;
+mod dumps;
 pub(crate) mod faults;
 pub(crate) mod file_layout;
 pub(crate) mod hostile;

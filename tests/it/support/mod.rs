@@ -2,6 +2,7 @@
 //! commands.
 #![allow(dead_code)]
 
+pub(crate) mod dump;
 pub(crate) mod golden;
 pub(crate) mod qemu;
 pub(crate) mod small;
