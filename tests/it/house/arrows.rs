@@ -25,8 +25,8 @@ const MAP: &[(&str, &str)] = &[
     ("artifact", "digest stream units"),
     ("config", "pattern platform problem stamp units"),
     ("deb", "digest stream tree"),
-    ("fs/ext4", "stamp stream tree units"),
-    ("fs/fat", "stamp stream tree units"),
+    ("fs/ext4", "bytes stamp stream tree units"),
+    ("fs/fat", "bytes stamp stream tree units"),
     // `image/mod.rs`: what its parts share.
     ("image", ""),
     ("image/table", "platform stamp stream units"),
@@ -57,7 +57,7 @@ const MAP: &[(&str, &str)] = &[
         "boot/common golden platform problem stream tree",
     ),
     ("boot", "boot/grub boot/uboot problem tree"),
-    ("dpkg", "deb digest problem shell stream tree"),
+    ("dpkg", "deb digest problem shell stamp stream tree"),
     ("edit", "boot config dpkg golden plan problem stream tree"),
     // Outputs: written, checked and published; verified; flashed.
     (
