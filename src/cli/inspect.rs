@@ -2,7 +2,7 @@
 
 use super::input::ImageArgs;
 use super::{print, progress};
-use crate::golden::disk::{Holds, Partition, Survey};
+use crate::golden::disk::{self, GoldenDisk, GoldenPartition};
 use crate::golden::facts::{self, Facts};
 use crate::image::table::{PartitionType, types};
 use crate::units::human;
@@ -69,12 +69,12 @@ struct System {
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
     let input = args.input.open(&*report)?;
-    let survey = Survey::new(Arc::clone(&input.source))?;
+    let disk = GoldenDisk::new(Arc::clone(&input.source))?;
     let mut found = Found {
         form: input.form.to_string(),
         size: input.source.len(),
-        table: survey.table.kind().to_string(),
-        warnings: survey
+        table: disk.table.kind().to_string(),
+        warnings: disk
             .table
             .warnings
             .iter()
@@ -83,8 +83,8 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         partitions: Vec::new(),
         systems: Vec::new(),
     };
-    for partition in &survey.partitions {
-        let (filesystem, system) = look(&survey, partition)?;
+    for partition in &disk.partitions {
+        let (filesystem, system) = look(&disk, partition)?;
         found.systems.extend(system);
         found.partitions.push(Part {
             number: partition.number,
@@ -93,7 +93,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
             kind: partition.kind.to_string(),
             kind_name: kind_name(partition.kind),
             name: partition.name.clone(),
-            holds: partition.holds.name().to_owned(),
+            holds: partition.filesystem.name().to_owned(),
             filesystem,
         });
     }
@@ -106,13 +106,13 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn look(
-    survey: &Survey,
-    partition: &Partition,
+    disk: &GoldenDisk,
+    partition: &GoldenPartition,
 ) -> anyhow::Result<(Option<Filesystem>, Option<System>)> {
     let context = || format!("reading partition {}", partition.number);
-    match partition.holds {
-        Holds::Ext => {
-            let filesystem = crate::fs::ext4::read::Filesystem::open(survey.source(partition))
+    match partition.filesystem {
+        disk::Filesystem::Ext => {
+            let filesystem = crate::fs::ext4::read::Filesystem::open(disk.content(partition))
                 .with_context(context)?;
             let info = filesystem.info();
             let tree = filesystem.tree().with_context(context)?;
@@ -142,8 +142,8 @@ fn look(
                 }),
             ))
         }
-        Holds::Fat => {
-            let (_, info) = crate::fs::fat::read(survey.source(partition)).with_context(context)?;
+        disk::Filesystem::Fat => {
+            let (_, info) = crate::fs::fat::read(disk.content(partition)).with_context(context)?;
             let shown = Filesystem {
                 kind: info.kind.to_string(),
                 id: format!(
@@ -195,7 +195,7 @@ fn text(found: &Found) -> String {
                     .unwrap_or_default();
                 format!("{} {}{label}{free}", fs.kind, fs.id)
             }
-            None => part.holds.clone(),
+            None => part.filesystem.clone(),
         };
         let _ = writeln!(
             out,

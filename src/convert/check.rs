@@ -1,9 +1,10 @@
 //! Reads the result back and holds it against the plan.
 
 use crate::artifact::{self, ArtifactReport, Severity, Signer};
-use crate::convert::emit::WrittenOutputs;
-use crate::convert::outputs::Pending;
-use crate::convert::prepare::Prepared;
+use super::Prepared;
+use super::emit::WrittenOutputs;
+use super::outputs::Pending;
+use super::write::{WriteOptions, WrittenConversion};
 use crate::digest::Digest;
 use crate::fs::{ext4, fat};
 use crate::image::source;
@@ -19,38 +20,72 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-/// What a check needs to know of how the result was written.
-pub(crate) struct How<'a> {
-    /// Offsets and bytes of what is beside the partitions.
-    pub(crate) fixed: &'a [(u64, Vec<u8>)],
-    /// Whether slot B holds what slot A does.
-    pub(crate) both: bool,
-    /// Where progress goes.
-    pub(crate) report: &'a dyn Report,
+/// A conversion that passed its checks.
+pub(super) struct Checked {
+    /// What was written.
+    pub(super) written: WrittenConversion,
+    /// Digests of the files.
+    pub(super) digests: Digests,
 }
 
-/// The sums of what was written, where reading it back gives one.
-pub(crate) struct Sums {
+/// The digests of what was written, where reading it back gives one.
+pub(super) struct Digests {
     /// SHA-256 of the image, when it is a stream.
-    pub(crate) image: Option<Digest>,
+    pub(super) image: Option<Digest>,
     /// SHA-256 of the Artifact.
-    pub(crate) artifact: Digest,
+    pub(super) artifact: Digest,
 }
 
-/// Looks at everything that was written. Image and Artifact are read back: each byte is held
-/// against what it was meant to be, and an image that is no stream is opened with the readers that
-/// know nothing of how it was made. With `planned`, the disk as planned, the whole verification
-/// runs too: on the image, or on the plan of an image that is a stream.
+/// What a check needs to know of how the result was written.
+struct CheckContext<'a> {
+    /// What was written.
+    prepared: &'a Prepared,
+    /// The files.
+    written: &'a WrittenOutputs,
+    /// Bytes outside the partitions, with their offsets.
+    unpartitioned: &'a [(u64, Vec<u8>)],
+    /// Receives warnings.
+    report: &'a dyn Report,
+}
+
+/// Checks everything that was written, and that the golden image did not change meanwhile.
+///
+/// # Errors
+/// As [`check_files`].
+pub(super) fn check(
+    written: WrittenConversion,
+    options: WriteOptions,
+    report: &dyn Report,
+) -> Result<Checked> {
+    report.step("checking what was written", None);
+    let planned = options.verify.then(|| written.planned_disk()).transpose()?;
+    let context = CheckContext {
+        prepared: &written.prepared,
+        written: &written.files,
+        unpartitioned: &written.unpartitioned,
+        report,
+    };
+    let golden = &written.prepared.golden;
+    let digests =
+        check_files(&context, planned).map_err(|error| golden.or_input_changed(error))?;
+    golden
+        .input
+        .check_unchanged()
+        .map_err(|error| error.problem())
+        .context("reading the golden image")?;
+    Ok(Checked { written, digests })
+}
+
+/// Reads image and Artifact back: each byte is compared with what was to be written, and an image
+/// that is not a stream is opened with the readers, which are independent of the writers. With
+/// `planned`, the disk as planned, all checks of `verify` run too: on the image, or on the planned
+/// disk if the image is a stream.
 ///
 /// # Errors
 /// A [`Problem`] that says what differs from the plan; all errors of the verification as
 /// [`Problems`].
-pub(crate) fn written(
-    prepared: &Prepared,
-    how: &How<'_>,
-    written: &WrittenOutputs,
-    planned: Option<Content>,
-) -> Result<Sums> {
+fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<Digests> {
+    let written = context.written;
     let stream = written.image_log.as_ref();
     std::thread::scope(|scope| {
         let image = scope.spawn(|| {
@@ -72,13 +107,13 @@ pub(crate) fn written(
                 .flatten()
                 .try_for_each(|pending| pending.file().sync_data().map_err(|e| pending.writing(e)))
         });
-        let contents = examine(prepared, written)
+        let contents = examine(context)
             .context("reading the Artifact back")
             .and_then(|examined| match planned {
-                Some(planned) => verified(prepared, how, written, planned, &examined)
+                Some(planned) => verified(context, planned, &examined)
                     .context("verifying the image"),
                 None if stream.is_none() => {
-                    image_of(prepared, how, written).context("reading the image back")
+                    image_of(context).context("reading the image back")
                 }
                 None => Ok(()),
             });
@@ -97,49 +132,46 @@ pub(crate) fn written(
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         // What was written wrong explains whatever else is wrong.
-        let sums = Sums {
+        let digests = Digests {
             image: image?,
             artifact: artifact?.unwrap_or_default(),
         };
-        contents.map(|()| sums)
+        contents.map(|()| digests)
     })
 }
 
 /// Opens what was written with the readers that know nothing of how it was made: the partition
 /// table, the boot filesystem, the root filesystem in each slot that has one, the data filesystem.
-fn image_of(prepared: &Prepared, how: &How<'_>, written: &WrittenOutputs) -> Result<()> {
-    let image = source::in_place(opened(&written.image)?)?;
-    disk(prepared, how, &image)
+fn image_of(context: &CheckContext<'_>) -> Result<()> {
+    let image = source::in_place(opened(&context.written.image)?)?;
+    disk(context, &image)
 }
 
-fn verified(
-    prepared: &Prepared,
-    how: &How<'_>,
-    written: &WrittenOutputs,
-    planned: Content,
-    examined: &ArtifactReport,
-) -> Result<()> {
+fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactReport) -> Result<()> {
+    let (prepared, written) = (context.prepared, context.written);
     let mut request = verify::Request {
         artifact_report: Some(examined),
         root_sha256: Some(written.root_sha256),
         ..verify::Request::default()
     };
     let outcome = if written.image_log.is_some() {
-        let layout = &prepared.layout;
-        request.identical_slots = how
-            .both
+        let layout = &prepared.layout.extents;
+        request.identical_slots = prepared
+            .plan
+            .root
+            .copy_to_b
             .then_some([layout.root_a.start, layout.root_b.start]);
         verify::image(&(Arc::new(planned) as Source), &request)
     } else {
         let image = source::in_place(opened(&written.image)?).context("reading the image back")?;
-        beside(prepared, how.fixed, &image).context("reading the image back")?;
+        unpartitioned(context, &image).context("reading the image back")?;
         verify::image(&image, &request)
     };
     let mut problems = Problems::default();
     for finding in &outcome.findings {
         match finding.severity {
             verify::Severity::Error => problems.push(Problem::new(finding.to_string())),
-            verify::Severity::Warning => how.report.warn(&finding.to_string()),
+            verify::Severity::Warning => context.report.warn(&finding.to_string()),
             verify::Severity::Note => {}
         }
     }
@@ -157,13 +189,19 @@ fn opened(pending: &Pending) -> Result<Source> {
     Ok(Arc::new(FileSource::new(file, len)))
 }
 
-fn beside(prepared: &Prepared, fixed: &[(u64, Vec<u8>)], disk: &Source) -> Result<()> {
-    is_beside(&prepared.table, &prepared.blobs, fixed, disk)
+fn unpartitioned(context: &CheckContext<'_>, disk: &Source) -> Result<()> {
+    let prepared = context.prepared;
+    is_unpartitioned(
+        &prepared.layout.table,
+        &prepared.edited.raw,
+        context.unpartitioned,
+        disk,
+    )
 }
 
 /// The table is as planned, and so is every byte of what is `fixed` beside the partitions, of which
 /// `blobs` have names.
-fn is_beside(
+fn is_unpartitioned(
     planned: &Table,
     blobs: &[Blob],
     fixed: &[(u64, Vec<u8>)],
@@ -176,7 +214,7 @@ fn is_beside(
     for (offset, bytes) in fixed {
         let mut found = vec![0; bytes.len()];
         disk.read_exact_at(*offset, &mut found)
-            .context("reading what is beside the partitions")?;
+            .context("reading bytes outside the partitions")?;
         if let Some(at) = (*offset..)
             .zip(found.iter().zip(bytes))
             .find_map(|(at, (a, b))| (a != b).then_some(at))
@@ -184,9 +222,9 @@ fn is_beside(
             let name = blobs
                 .iter()
                 .find(|blob| blob.offset == *offset)
-                .map_or("what is beside the partitions", |blob| &blob.name);
+                .map_or("bytes outside the partitions", |blob| &blob.name);
             let text = format!(
-                "{name}, which begins at byte {offset}, is not what was planned from byte {at} on"
+                "{name}, which begins at byte {offset}, differ from the plan from byte {at} on"
             );
             return Err(Problem::new(text).into());
         }
@@ -194,20 +232,21 @@ fn is_beside(
     Ok(())
 }
 
-fn disk(prepared: &Prepared, how: &How<'_>, disk: &Source) -> Result<()> {
-    beside(prepared, how.fixed, disk)?;
-    let layout = &prepared.layout;
+fn disk(context: &CheckContext<'_>, disk: &Source) -> Result<()> {
+    let prepared = context.prepared;
+    unpartitioned(context, disk)?;
+    let layout = &prepared.layout.extents;
     let part = |extent: crate::plan::layout::Extent| -> Source {
         Arc::new(Slice::new(Arc::clone(disk), extent.start, extent.len))
     };
     let (boot, _) = fat::read(part(layout.boot)).context("reading the boot filesystem")?;
-    if boot.root.entries.len() != prepared.trees.boot.root.entries.len() {
+    if boot.root.entries.len() != prepared.edited.trees.boot.root.entries.len() {
         return Err(Problem::new("the boot filesystem has not the planned files").into());
     }
     let slots = [("root A", layout.root_a), ("root B", layout.root_b)];
     for (name, extent) in slots
         .into_iter()
-        .take(if how.both { 2 } else { 1 })
+        .take(if prepared.plan.root.copy_to_b { 2 } else { 1 })
         .chain([("data", layout.data)])
     {
         let filesystem = ext4::read::Filesystem::open(part(extent))
@@ -221,7 +260,8 @@ fn disk(prepared: &Prepared, how: &How<'_>, disk: &Source) -> Result<()> {
 
 /// Holds the Artifact against all rules, as it is in its file but for the root filesystem: whose
 /// frames were unpacked and summed up when they were made.
-fn examine(prepared: &Prepared, written: &WrittenOutputs) -> Result<ArtifactReport> {
+fn examine(context: &CheckContext<'_>) -> Result<ArtifactReport> {
+    let (prepared, written) = (context.prepared, context.written);
     let (file, payload) = (written.artifact.file(), &written.payload);
     let (data, end) = (payload.data.clone(), payload.log.end());
     let read = |range: Range<u64>| -> io::Result<Vec<u8>> {
@@ -236,12 +276,12 @@ fn examine(prepared: &Prepared, written: &WrittenOutputs) -> Result<ArtifactRepo
         read(data.end - payload.last_frame..data.end)?,
     );
     let mut archive = plain(prepared, &head)?
-        .chain(io::repeat(0).take(prepared.root_size))
+        .chain(io::repeat(0).take(prepared.layout.root_size))
         .chain(plain(prepared, &tail)?);
     let mut whole = front
         .chain(io::repeat(0).take(data.end - data.start))
         .chain(&back[..]);
-    let verifier = prepared.signer.as_ref().map(Signer::verifier);
+    let verifier = prepared.plan.signer.as_ref().map(Signer::verifier);
     let held = artifact::HashedPayload {
         archive: &mut archive,
         sha256: written.root_sha256,
@@ -259,7 +299,7 @@ fn examine(prepared: &Prepared, written: &WrittenOutputs) -> Result<ArtifactRepo
 
 /// A frame of the Artifact, unpacked.
 fn plain<'f>(prepared: &Prepared, frame: &'f [u8]) -> io::Result<Box<dyn Read + 'f>> {
-    decoder(prepared.meta.codec.kind(), frame)
+    decoder(prepared.plan.artifact.codec.kind(), frame)
 }
 
 #[cfg(test)]
@@ -307,7 +347,7 @@ mod tests {
             .collect();
         let said = |disk: Vec<u8>| -> String {
             let disk: Source = Arc::new(MemSource(disk.into()));
-            is_beside(&planned, &blobs, &fixed, &disk)
+            is_unpartitioned(&planned, &blobs, &fixed, &disk)
                 .map_or_else(|e| format!("{e:#}"), |()| String::new())
         };
         assert_eq!(said(disk.clone()), "");
@@ -324,13 +364,13 @@ mod tests {
             assert_eq!(
                 flipped(at),
                 format!(
-                    "{name}, which begins at byte {start}, is not what was planned from byte {at} on"
+                    "{name}, which begins at byte {start}, differ from the plan from byte {at} on"
                 )
             );
         }
         assert_eq!(
             flipped(3),
-            "what is beside the partitions, which begins at byte 0, is not what was planned from byte 3 on"
+            "bytes outside the partitions, which begins at byte 0, differ from the plan from byte 3 on"
         );
         for at in [5, 19_999, 20_500, 40_000, 40_004] {
             assert_eq!(flipped(at), "", "byte {at} is nobody's");
@@ -340,7 +380,7 @@ mod tests {
         other.partitions[0].sectors -= 1;
         let disk: Source = Arc::new(MemSource(disk.clone().into()));
         assert_eq!(
-            is_beside(&other, &blobs, &fixed, &disk)
+            is_unpartitioned(&other, &blobs, &fixed, &disk)
                 .unwrap_err()
                 .to_string(),
             "the partition table is not the planned one"
@@ -348,10 +388,10 @@ mod tests {
         let short: Source = Arc::new(Slice::new(disk, 0, 4 << 20));
         let far = [((4 << 20) - 1, vec![0; 2])];
         assert_eq!(
-            is_beside(&planned, &[], &far, &short)
+            is_unpartitioned(&planned, &[], &far, &short)
                 .unwrap_err()
                 .to_string(),
-            "reading what is beside the partitions"
+            "reading bytes outside the partitions"
         );
     }
 }

@@ -1,108 +1,105 @@
-//! Programs of the user's that take part in a conversion: `[hooks]`, see `docs/hooks.md`. The only
-//! place that starts a program.
+//! Runs the user's programs that take part in a conversion: `[hooks]`, see `docs/hooks.md`. The
+//! only place that starts a program.
 
-use crate::convert::outputs::Scratch;
+use super::outputs::Scratch;
+use crate::edit::StagedDir;
+use crate::golden::Golden;
+use crate::plan::Plan;
+use crate::plan::family::Role;
+use crate::plan::hooks::{Hook, Stage};
+use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stamp::Time;
-use serde::Serialize;
+use anyhow::Result;
 use serde_json::Value;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// When a hook runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
-    /// Before the edits.
-    BeforeEdits,
-    /// After them.
-    AfterEdits,
-    /// After the image was written.
-    AfterImage,
-}
-
-impl Stage {
-    /// The key of the configuration, and what the hook is told.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::BeforeEdits => "before-edits",
-            Self::AfterEdits => "after-edits",
-            Self::AfterImage => "after-image",
-        }
-    }
-
-    /// The directories that the hook finds in its staging directory.
-    fn directories(self) -> &'static [&'static str] {
-        match self {
-            Self::BeforeEdits | Self::AfterEdits => &["rootfs", "boot", "data"],
-            Self::AfterImage => &["output"],
-        }
-    }
-}
-
-/// A hook of this conversion.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Hook {
-    /// When it runs.
-    pub stage: Stage,
-    /// The program's name without its directory.
-    pub program: String,
-}
-
-impl Hook {
-    /// The hook `program` of `stage`.
-    pub(crate) fn new(stage: Stage, program: &Path) -> Self {
-        Self {
-            stage,
-            program: program
-                .file_name()
-                .map(|name| name.to_string_lossy().into_owned())
-                .unwrap_or_default(),
-        }
-    }
-}
-
-/// What a hook put into its staging directory, which goes away with the value.
+/// The staging directory that a hook filled; it goes away with the value.
 #[derive(Debug)]
-pub(crate) struct Staged {
+pub(super) struct Staged {
     dir: Scratch,
-    /// Which hook it was.
-    pub(crate) hook: Hook,
+    hook: String,
 }
 
 impl Staged {
-    /// One of the directories of its stage.
-    pub(crate) fn dir(&self, name: &str) -> PathBuf {
+    /// What it stages for the edits.
+    pub(super) fn dir(&self) -> StagedDir {
+        StagedDir {
+            hook: self.hook.clone(),
+            dir: self.dir.path().to_owned(),
+        }
+    }
+
+    /// One of the directories in it.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 }
 
-/// Runs `program` in an empty staging directory. It reads `told` and nothing else of ours; what it
-/// says is passed on.
+/// Runs the hooks of one stage before the image is written; `edited` are the paths that changed so
+/// far, each with its filesystem.
+///
+/// # Errors
+/// As [`run`].
+pub(super) fn run_stage(
+    plan: &Plan,
+    golden: &Golden,
+    stage: Stage,
+    edited: &[(&str, String)],
+    report: &dyn Report,
+) -> Result<Vec<Staged>> {
+    let edited: Vec<Value> = edited
+        .iter()
+        .map(|(filesystem, path)| serde_json::json!({ "filesystem": filesystem, "path": path }))
+        .collect();
+    let hook_input = serde_json::json!({
+        "format": 1,
+        "input": plan.input_name,
+        "system": golden.facts.os,
+        "architecture": golden.facts.architecture.map(Architecture::name),
+        "maker": golden.origin.maker,
+        "model": golden.origin.model,
+        "boards": plan.boards,
+        "device_types": plan.device_types,
+        "artifact_name": plan.artifact.name,
+        "name": plan.name,
+        "time": plan.stamp.time.seconds,
+        "disk_id": plan.family.disk_id_text(),
+        "slots": [plan.family.path(Role::RootA), plan.family.path(Role::RootB)],
+        "boot_mount": plan.boot.mount,
+        "edited": edited,
+    });
+    let hooks = plan.hooks.iter().filter(|hook| hook.stage == stage);
+    let run = |hook| run(hook, &hook_input, plan.stamp.time, report);
+    Ok(hooks.map(run).collect::<Result<Vec<_>, Problem>>()?)
+}
+
+/// Runs a hook in an empty staging directory, with `hook_input` on its standard input; what it
+/// prints is passed on.
 ///
 /// # Errors
 /// A [`Problem`] with all that it said on its standard error, when it cannot be started or does not
 /// end with 0.
-pub(crate) fn run(
-    stage: Stage,
-    program: &Path,
-    told: &Value,
+pub(super) fn run(
+    hook: &Hook,
+    hook_input: &Value,
     time: Time,
     report: &dyn Report,
 ) -> Result<Staged, Problem> {
-    let hook = Hook::new(stage, program);
+    let Hook {
+        stage,
+        program,
+        path,
+    } = hook;
     let failed = |what: String| {
-        Problem::new(format!(
-            "the {} hook {}: {what}",
-            stage.name(),
-            program.display()
-        ))
+        let shown = path.display();
+        Problem::new(format!("the {} hook {shown}: {what}", stage.name()))
     };
     report.step(
-        &format!("running the {} hook {}", stage.name(), hook.program),
+        &format!("running the {} hook {program}", stage.name()),
         None,
     );
     let dir = Scratch::new().map_err(|e| failed(format!("making its staging directory: {e}")))?;
@@ -110,27 +107,30 @@ pub(crate) fn run(
         std::fs::create_dir(dir.path().join(name))
             .map_err(|e| failed(format!("making its staging directory: {e}")))?;
     }
-    let mut told = told.clone();
-    told["stage"] = stage.name().into();
+    let mut hook_input = hook_input.clone();
+    hook_input["stage"] = stage.name().into();
     let output =
-        start(stage, program, &told, time, dir.path()).map_err(|e| not_started(&failed, &e))?;
+        start(hook, &hook_input, time, dir.path()).map_err(|e| not_started(&failed, &e))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     if !output.status.success() {
-        let said = text(&output.stderr);
-        let said = if said.is_empty() {
-            "it said nothing on its standard error".to_owned()
+        let stderr = text(&output.stderr);
+        let stderr = if stderr.is_empty() {
+            "without a message".to_owned()
         } else {
-            said
+            format!("with the message:\n{stderr}")
         };
-        return Err(failed(format!("{}; it said:\n{said}", output.status)));
+        return Err(failed(format!("failed ({}) {stderr}", output.status)));
     }
     for line in text(&output.stderr).lines() {
-        report.warn(&format!("{}: {line}", hook.program));
+        report.warn(&format!("{}: {line}", program));
     }
     for line in text(&output.stdout).lines() {
-        report.note(&format!("{}: {line}", hook.program));
+        report.note(&format!("{}: {line}", program));
     }
-    Ok(Staged { dir, hook })
+    Ok(Staged {
+        dir,
+        hook: program.clone(),
+    })
 }
 
 fn not_started(failed: &dyn Fn(String) -> Problem, error: &io::Error) -> Problem {
@@ -138,17 +138,17 @@ fn not_started(failed: &dyn Fn(String) -> Problem, error: &io::Error) -> Problem
     match error.kind() {
         io::ErrorKind::PermissionDenied => problem.hint("make it executable: chmod +x"),
         io::ErrorKind::NotFound => {
-            problem.hint("a relative path stands under the directory of the file that names it")
+            problem.hint("relative paths are resolved against the config file's directory")
         }
         _ => problem,
     }
 }
 
-/// Starts the program in its directory with an environment of its own, tells it what it is told,
-/// and waits for its end.
-fn start(stage: Stage, program: &Path, told: &Value, time: Time, dir: &Path) -> io::Result<Output> {
+/// Starts the program in its directory with an environment of its own, passes `hook_input` to its
+/// standard input, and waits for its end.
+fn start(hook: &Hook, hook_input: &Value, time: Time, dir: &Path) -> io::Result<Output> {
     // A name without a directory would be looked for in PATH.
-    let program = std::path::absolute(program)?;
+    let program = std::path::absolute(&hook.path)?;
     let mut child = Command::new(program)
         .current_dir(dir)
         .env_clear()
@@ -158,13 +158,13 @@ fn start(stage: Stage, program: &Path, told: &Value, time: Time, dir: &Path) -> 
         )
         .env("LC_ALL", "C")
         .env("SOURCE_DATE_EPOCH", time.seconds.to_string())
-        .env("GOLDSMITH_STAGE", stage.name())
+        .env("GOLDSMITH_STAGE", hook.stage.name())
         .env("GOLDSMITH_STAGING", dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let text = serde_json::to_vec_pretty(told)?;
+    let text = serde_json::to_vec_pretty(hook_input)?;
     let stdin = child.stdin.take();
     // It may talk before it has read everything, or never read.
     let writer =
@@ -189,11 +189,10 @@ mod tests {
         let program = dir.path().join("hook.sh");
         fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
-        let told = serde_json::json!({ "artifact_name": "r1", "long": "x".repeat(1 << 20) });
+        let input = serde_json::json!({ "artifact_name": "r1", "long": "x".repeat(1 << 20) });
         let result = run(
-            Stage::BeforeEdits,
-            &program,
-            &told,
+            &Hook::new(Stage::BeforeEdits, &program),
+            &input,
             Time {
                 seconds: 7,
                 nanos: 0,
@@ -216,12 +215,12 @@ mod tests {
         );
         let staged = staged.unwrap();
         let plan: Value =
-            serde_json::from_slice(&fs::read(staged.dir("rootfs").join("plan")).unwrap()).unwrap();
+            serde_json::from_slice(&fs::read(staged.path("rootfs").join("plan")).unwrap()).unwrap();
         assert_eq!(
             (plan["artifact_name"].as_str(), plan["stage"].as_str()),
             (Some("r1"), Some("before-edits"))
         );
-        let names = fs::read_to_string(staged.dir("data").join("names")).unwrap();
+        let names = fs::read_to_string(staged.path("data").join("names")).unwrap();
         let own = [
             "GOLDSMITH_STAGE",
             "GOLDSMITH_STAGING",
@@ -242,10 +241,10 @@ mod tests {
             "{names}"
         );
         assert_eq!(
-            fs::read_to_string(staged.dir("boot").join("time")).unwrap(),
+            fs::read_to_string(staged.path("boot").join("time")).unwrap(),
             "7\n"
         );
-        let dir = staged.dir("rootfs");
+        let dir = staged.path("rootfs");
         drop(staged);
         assert!(!dir.exists());
     }
@@ -255,11 +254,11 @@ mod tests {
         let text = |result: Result<Staged, Problem>| result.unwrap_err().to_string();
         assert_eq!(
             text(script("echo out; echo wrong here >&2; exit 3", 0o755)),
-            "the before-edits hook hook.sh: exit status: 3; it said:\nwrong here"
+            "the before-edits hook hook.sh: failed (exit status: 3) with the message:\nwrong here"
         );
         assert!(
             text(script("exit 1", 0o755))
-                .ends_with("it said:\nit said nothing on its standard error")
+                .ends_with("failed (exit status: 1) without a message")
         );
         let closed = text(script("true", 0o644));
         assert!(

@@ -1,18 +1,145 @@
-//! A conversion, in calls that read aloud: [`prepare`] reads, plans, edits and measures; [`write`]
-//! writes.
+//! A conversion, in seven calls: read the golden image, decide, edit, lay out ([`prepare`]), then
+//! write, check and publish ([`convert`]). `plan` stops after the fourth and shows what is there,
+//! so that a dry run is no second implementation.
 
 mod check;
 mod emit;
-mod filesystems;
 mod frame_stream;
-pub mod hooks;
+mod hooks;
+mod layout;
 pub mod outputs;
-pub(crate) mod prepare;
 mod record;
-pub(crate) mod write;
-pub(crate) mod write_log;
+mod write;
+mod write_log;
 
-pub use hooks::{Hook, Stage};
-pub use prepare::{Prepared, Request, Trees, prepare, settled};
+pub use layout::{DiskLayout, lay_out};
 pub use record::Record;
-pub use write::{How, Made, write};
+pub use write::WriteOptions;
+
+use crate::edit::{self, Edited, StagedDir};
+use crate::golden::Golden;
+use crate::image::source::Input;
+use crate::plan::hooks::Stage;
+use crate::plan::{Plan, PlanRequest};
+use crate::report::Report;
+use anyhow::{Context, Result};
+use hooks::Staged;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A conversion that the user asks for.
+#[derive(Clone)]
+pub struct Request<'a> {
+    /// The configuration and files of the host.
+    pub plan: PlanRequest<'a>,
+    /// Whether hooks run.
+    pub run_hooks: bool,
+    /// The record of an earlier release, and where it was read from: its devices must be able to
+    /// install the new one.
+    pub upgrade_from: Option<(&'a Path, &'a Value)>,
+    /// Receives progress and notes.
+    pub report: &'a dyn Report,
+}
+
+/// A conversion that is ready to be written.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The golden image, without its trees.
+    pub golden: Golden,
+    /// What is to be done.
+    pub plan: Plan,
+    /// The edited filesystems.
+    pub edited: Edited,
+    /// Where everything is on the disk.
+    pub layout: DiskLayout,
+    /// The staging directories of hooks, whose files are read when the image is written.
+    _staged: Vec<Staged>,
+}
+
+/// The result of a conversion.
+#[derive(Debug)]
+pub struct Conversion {
+    /// The record, as in `<name>.json`.
+    pub record: Record,
+    /// The files under their final names.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads, decides, edits and lays out; writes nothing.
+///
+/// # Errors
+/// I/O errors of the golden image; all problems of the plan or of the edits at once; that devices
+/// of the earlier release cannot install this one.
+pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
+    let mut golden = Golden::read(input, request.plan.selection(), request.report)?;
+    let plan = request.plan.plan(&golden)?;
+    let (edited, staged) = edit(request, &plan, &golden)?;
+    golden.forget_trees();
+    request.report.step("measuring", None);
+    let layout = lay_out(&plan, &golden, &edited)?;
+    let prepared = Prepared {
+        golden,
+        plan,
+        edited,
+        layout,
+        _staged: staged,
+    };
+    prepared.accept(request)?;
+    Ok(prepared)
+}
+
+/// Converts: prepares, then writes image, Artifact and record into `dir`, checks them and gives
+/// them their names.
+///
+/// # Errors
+/// As [`prepare`]; I/O errors; results that do not pass the checks. No file then has its final
+/// name, and files that had such a name before are untouched.
+pub fn convert(
+    request: &Request,
+    input: Input,
+    dir: &Path,
+    options: WriteOptions,
+) -> Result<Conversion> {
+    let prepared = prepare(request, input)?;
+    let written = write::write(prepared, dir, options, request.report)?;
+    let checked = check::check(written, options, request.report)?;
+    write::publish(checked, request.report)
+}
+
+impl Prepared {
+    /// The notes of plan and edits, for the user.
+    pub fn notes(&self) -> impl Iterator<Item = &String> {
+        self.plan.notes.iter().chain(&self.edited.notes)
+    }
+
+    /// Compares with the earlier release, and reports the notes.
+    fn accept(&self, request: &Request) -> Result<()> {
+        if let Some((path, earlier)) = request.upgrade_from {
+            Record::new(self)
+                .fits(earlier)
+                .with_context(|| format!("comparing with {}", path.display()))?;
+        }
+        self.notes().for_each(|note| request.report.note(note));
+        Ok(())
+    }
+}
+
+/// Applies all edits, with what hooks stage before and after them.
+fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<(Edited, Vec<Staged>)> {
+    let hooks = |stage, edited: &[_]| -> Result<Vec<Staged>> {
+        if !request.run_hooks {
+            return Ok(Vec::new());
+        }
+        hooks::run_stage(plan, golden, stage, edited, request.report)
+    };
+    let dirs = |staged: &[Staged]| staged.iter().map(Staged::dir).collect::<Vec<StagedDir>>();
+    let changed = |error| golden.or_input_changed(error);
+    let before = hooks(Stage::BeforeEdits, &[])?;
+    request.report.step("editing the filesystems", None);
+    let integrated = edit::apply(plan, golden, &dirs(&before)).map_err(changed)?;
+    let after = hooks(Stage::AfterEdits, &integrated.paths())?;
+    let edited = integrated
+        .finish(plan, golden, &dirs(&after))
+        .map_err(changed)?;
+    Ok((edited, before.into_iter().chain(after).collect()))
+}

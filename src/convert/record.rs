@@ -1,11 +1,11 @@
 //! `<name>.json`: what was made, from what, and what was changed, for people's scripts and for the
 //! next release.
 
-use crate::convert::hooks::Hook;
-use crate::convert::prepare::Prepared;
+use super::Prepared;
+use crate::plan::hooks::Hook;
 use crate::digest::hex;
 use crate::dpkg::InstalledPackage;
-use crate::edit::changes::Edit;
+use crate::edit::changes::NetChange;
 use crate::plan::family::Role;
 use crate::plan::raw::Blob;
 use crate::problem::{Problem, Problems};
@@ -47,7 +47,7 @@ pub struct Record {
     /// Packages that were installed.
     pub packages: Vec<Package>,
     /// Every path that differs from the golden image, and why.
-    pub edits: Vec<Edit>,
+    pub edits: Vec<NetChange>,
     /// What the user should read.
     pub notes: Vec<String>,
     /// Files that were written.
@@ -227,13 +227,20 @@ pub struct Output {
 impl Record {
     /// What is known before anything was written.
     #[must_use]
-    pub fn new(prepared: &Prepared, file: String) -> Self {
-        let family = &prepared.family;
+    pub fn new(prepared: &Prepared) -> Self {
+        let Prepared {
+            golden,
+            plan,
+            edited,
+            layout,
+            ..
+        } = prepared;
+        let family = &plan.family;
         let extents = [
-            prepared.layout.boot,
-            prepared.layout.root_a,
-            prepared.layout.root_b,
-            prepared.layout.data,
+            layout.extents.boot,
+            layout.extents.root_a,
+            layout.extents.root_b,
+            layout.extents.data,
         ];
         let partitions = Role::ALL
             .into_iter()
@@ -249,61 +256,62 @@ impl Record {
             format: FORMAT,
             generator: concat!("goldsmith ", env!("CARGO_PKG_VERSION")).to_owned(),
             input: Input {
-                file,
-                form: prepared.input.form.to_string(),
-                size: prepared.input.source.len(),
-                root_partition: prepared.golden_root.0,
-                boot_partition: prepared.golden_boot,
-                maker: prepared.platform.maker.clone(),
-                system: prepared.facts.os.pretty.clone(),
-                architecture: prepared
+                file: plan.input_name.clone(),
+                form: golden.input.form.to_string(),
+                size: golden.input.source.len(),
+                root_partition: golden.root.partition.number,
+                boot_partition: golden.boot.as_ref().map(|boot| boot.partition.number),
+                maker: golden.origin.maker.clone(),
+                system: golden.facts.os.pretty.clone(),
+                architecture: golden
                     .facts
                     .architecture
                     .map(|a| a.name().to_owned())
                     .unwrap_or_default(),
-                root_uuid: prepared.golden_root.1.uuid.to_string(),
+                root_uuid: golden.root.info.uuid.to_string(),
                 sha256: None,
             },
-            artifact_name: prepared.meta.name.clone(),
-            device_types: prepared.device_types.clone(),
-            time: prepared.stamp.time.seconds,
+            artifact_name: plan.artifact.name.clone(),
+            device_types: plan.device_types.clone(),
+            time: plan.stamp.time.seconds,
             disk: Disk {
                 table: family.scheme.name().to_owned(),
-                size: prepared.layout.total,
+                size: layout.extents.total,
                 partitions: partitions.collect(),
-                raw: prepared.blobs.iter().map(Raw::from).collect(),
+                raw: edited.raw.iter().map(Raw::from).collect(),
             },
             family: Contract {
-                device_type: prepared.device_types[0].clone(),
+                device_type: plan.device_types[0].clone(),
                 disk_id: family.disk_id_text(),
                 slots: [family.path(Role::RootA), family.path(Role::RootB)],
-                slot_size: prepared.layout.root_a.len,
-                boot_mount: prepared.boot_mount.clone(),
-                boot_loader: prepared.boot.loader().to_owned(),
-                environment: prepared.boot.environment(),
+                slot_size: layout.extents.root_a.len,
+                boot_mount: plan.boot.mount.clone(),
+                boot_loader: edited.boot.loader().to_owned(),
+                environment: edited.boot.environment(),
             },
             root: Root {
-                size: prepared.root_size,
-                uuid: prepared.root_options.uuid.to_string(),
+                size: layout.root_size,
+                uuid: plan.root.filesystem.uuid.to_string(),
                 sha256: None,
-                like: prepared
-                    .root_options
+                like: plan
+                    .root
+                    .filesystem
                     .preserve_layout
                     .as_ref()
                     .map(|places| hex(&Sha256::digest(places.to_text()))),
             },
             boot: Boot {
-                loader: prepared.boot.loader().to_owned(),
-                program: prepared.boot.program().to_owned(),
-                secure_boot: prepared.boot.secure_boot(),
-                kernel: prepared.boot.kernel().to_owned(),
-                arguments: prepared.boot.arguments().to_owned(),
+                loader: edited.boot.loader().to_owned(),
+                program: edited.boot.program().to_owned(),
+                secure_boot: edited.boot.secure_boot(),
+                kernel: edited.boot.kernel().to_owned(),
+                arguments: edited.boot.arguments().to_owned(),
             },
-            boards: prepared.config.built_upon().to_vec(),
-            hooks: prepared.hooks.clone(),
-            packages: prepared.packages.iter().map(Package::from).collect(),
-            edits: prepared.edits.clone(),
-            notes: prepared.notes.clone(),
+            boards: plan.boards.clone(),
+            hooks: plan.hooks.clone(),
+            packages: edited.packages.iter().map(Package::from).collect(),
+            edits: edited.changes.clone(),
+            notes: prepared.notes().cloned().collect(),
             outputs: Vec::new(),
         }
     }

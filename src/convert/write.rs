@@ -1,255 +1,142 @@
-//! A conversion: everything prepared is written, looked at once more, and given its names.
+//! Writes the results of a conversion, and publishes them once they were checked.
 
+use super::check::Checked;
+use super::emit::{DiskParts, Emission, OutputFormat, OutputNames, WrittenOutputs};
+use super::hooks;
+use super::outputs::{Outputs, Pending};
+use super::record::{Output, Record};
+use super::{Conversion, Prepared};
 use crate::compress::cache::Cache;
-use crate::config::{Config, ImageFormat, SlotB};
-use crate::convert::check;
-use crate::convert::emit::{DiskParts, Emission, OutputFormat, OutputNames, WrittenOutputs};
-use crate::convert::hooks::{self, Stage};
-use crate::convert::outputs::{Outputs, Pending};
-use crate::convert::prepare::Prepared;
-use crate::convert::record::{Output, Record};
 use crate::digest::{Digest, hex, sha256};
 use crate::fs::ext4::{self, FileLayout};
 use crate::image::output::container::Container;
-use crate::image::source::Input;
+use crate::plan::hooks::{Hook, Stage};
+use crate::plan::output::ImageForm;
 use crate::problem::Problem;
 use crate::report::Report;
-use crate::stream::{Codec, Compression, Content, FileSource};
-use crate::units::KIB;
+use crate::stream::{Content, FileSource};
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-/// What a conversion made.
-#[derive(Debug)]
-pub struct Made {
-    /// All about it, as in `<name>.json`.
-    pub record: Record,
-    /// The files, each with its final name.
-    pub files: Vec<PathBuf>,
-}
-
-/// How a conversion is written.
+/// How results are written and checked.
 #[derive(Clone, Copy, Debug)]
-pub struct How<'a> {
-    /// Threads, at least 1.
+pub struct WriteOptions<'a> {
+    /// Threads, at least 1; their number changes no byte.
     pub jobs: usize,
-    /// Whether the whole verification runs on the result; without it, it is only read back.
+    /// Whether the results must pass all checks of `verify`; otherwise they are only read back.
     pub verify: bool,
-    /// Frames of earlier conversions.
+    /// Compressed chunks of earlier conversions.
     pub cache: Option<&'a Cache>,
 }
 
-/// Writes image, Artifact and record into `dir`.
+/// Results that are written and have no final names yet.
+pub(super) struct WrittenConversion {
+    /// What was written.
+    pub(super) prepared: Prepared,
+    /// Everything outside the partitions, by offset.
+    pub(super) unpartitioned: Vec<(u64, Vec<u8>)>,
+    /// The boot filesystem.
+    boot: Content,
+    /// The root filesystem.
+    root: Content,
+    /// The files.
+    pub(super) files: WrittenOutputs,
+    outputs: Outputs,
+}
+
+impl WrittenConversion {
+    /// The disk as it was planned, with the data filesystem for the written root filesystem.
+    ///
+    /// # Errors
+    /// As [`Prepared::data_image`].
+    pub(super) fn planned_disk(&self) -> Result<Content> {
+        let data = self.prepared.data_image(&self.files.root_sha256)?;
+        let disk = disk(&self.prepared, &self.unpartitioned, &self.boot, &self.root);
+        Ok(disk.content(&data))
+    }
+}
+
+fn disk<'a>(
+    prepared: &Prepared,
+    unpartitioned: &'a [(u64, Vec<u8>)],
+    boot: &'a Content,
+    root: &'a Content,
+) -> DiskParts<'a> {
+    DiskParts {
+        layout: prepared.layout.extents,
+        unpartitioned,
+        boot,
+        root,
+        copy_to_b: prepared.plan.root.copy_to_b,
+    }
+}
+
+/// Writes image, Artifact and, if planned, the root filesystem into `dir`, under temporary names.
 ///
 /// # Errors
-/// Whatever stands in the way; nothing then has a final name, and what had one before is untouched.
-pub fn write(
+/// I/O errors; an output that would replace the golden image; a filesystem that cannot hold its
+/// files.
+pub(super) fn write(
     mut prepared: Prepared,
-    file: String,
     dir: &Path,
-    how: How,
+    options: WriteOptions,
     report: &dyn Report,
-) -> Result<Made> {
-    let mut outputs = Outputs::new(dir)?;
-    let form = form(&prepared.config, prepared.layout.total)?;
-    let fixed = prepared.fixed()?;
+) -> Result<WrittenConversion> {
+    let outputs = Outputs::new(dir)?;
+    let unpartitioned = prepared.unpartitioned()?;
     let (root, boot) = (prepared.root_image()?, prepared.boot_image()?);
-    let prepared = &prepared;
-    let config = &prepared.config;
+    let (plan, golden) = (&prepared.plan, &prepared.golden);
     let emission = Emission {
-        disk: DiskParts {
-            layout: prepared.layout,
-            unpartitioned: &fixed,
-            boot: &boot,
-            root: &root,
-            copy_to_b: config.root.slot_b == SlotB::Copy,
+        disk: disk(&prepared, &unpartitioned, &boot, &root),
+        format: match plan.output.image {
+            ImageForm::Raw => OutputFormat::Raw,
+            ImageForm::Compressed(codec) => OutputFormat::Stream(codec),
+            ImageForm::Qcow2 => OutputFormat::Container(Container::Qcow2),
+            ImageForm::AndroidSparse => OutputFormat::Container(Container::AndroidSparse),
         },
-        format: form,
-        block_map: config.output.bmap && !matches!(form, OutputFormat::Container(_)),
-        meta: &prepared.meta,
-        signer: prepared.signer.as_ref(),
-        jobs: how.jobs,
-        cache: how.cache,
+        block_map: plan.output.block_map,
+        meta: &plan.artifact,
+        signer: plan.signer.as_ref(),
+        jobs: options.jobs,
+        cache: options.cache,
         report,
     };
-    let name = &prepared.name;
+    let name = &plan.name;
     let names = OutputNames {
-        image: format!("{name}.{}", ending(config.output.image)),
+        image: format!("{name}.{}", plan.output.extension),
         artifact: format!("{name}.mender"),
-        rootfs: config.output.rootfs.then(|| format!("{name}.ext4")),
+        rootfs: plan.output.rootfs.then(|| format!("{name}.ext4")),
     };
-    keep_golden(prepared, dir, &names)?;
+    keep_golden(&prepared, dir, &names)?;
     let data = |sha256: &[u8; 32]| prepared.data_image(sha256);
-    let written = emission
+    let files = emission
         .run(&outputs, &names, &data)
-        .map_err(|error| blame(&prepared.input, error))?;
-    if let Some(cache) = how.cache {
+        .map_err(|error| golden.or_input_changed(error))?;
+    if let Some(cache) = options.cache {
         cache.report_usage(report);
     }
-    report.step("checking what was written", None);
-    let checking = check::How {
-        fixed: &fixed,
-        both: emission.disk.copy_to_b,
-        report,
-    };
-    let planned = how
-        .verify
-        .then(|| data(&written.root_sha256).map(|data| emission.disk.content(&data)))
-        .transpose()?;
-    let sums = check::written(prepared, &checking, &written, planned)
-        .map_err(|error| blame(&prepared.input, error))?;
-    prepared
-        .input
-        .check_unchanged()
-        .map_err(|error| error.problem())
-        .context("reading the golden image")?;
-    let mut record = Record::new(prepared, file);
-    record.root.sha256 = Some(hex(&written.root_sha256));
-    record.input.sha256 = input_digest(prepared, config, report)?;
-    let extra = after_image(prepared, &outputs, &record, &written, report)?;
-    let map = written
-        .block_map
-        .map(|map| text(&outputs, &format!("{name}.img.bmap"), &map.to_xml()))
-        .transpose()?;
-    let places = config
-        .output
-        .file_layout
-        .then(|| places(&root))
-        .transpose()?;
-    let places = places
-        .map(|places| text(&outputs, &format!("{name}.places"), &places.to_text()))
-        .transpose()?;
-    let files = [
-        ("image", Some(written.image)),
-        ("bmap", map),
-        ("artifact", Some(written.artifact)),
-        ("rootfs", written.rootfs),
-    ];
-    let pending = files.into_iter().chain([("places", places)]);
-    let pending: Vec<(&str, Pending)> = pending
-        .filter_map(|(kind, pending)| Some((kind, pending?)))
-        .collect();
-    for (kind, pending) in pending {
-        let sum = match kind {
-            "rootfs" => Some(written.root_sha256),
-            "artifact" => Some(sums.artifact),
-            // Summing up a raw image would take longer than all else: its block map has the sums.
-            "image" if !matches!(form, OutputFormat::Container(_)) => sums.image,
-            _ => Some(sum(pending.file())?),
-        };
-        record.outputs.push(describe(kind, &pending, sum)?);
-        outputs.finish(pending);
-    }
-    for pending in extra {
-        let sum = sum(pending.file())?;
-        record.outputs.push(describe("hook", &pending, Some(sum))?);
-        outputs.finish(pending);
-    }
-    outputs.finish(text(&outputs, &format!("{name}.json"), &record.json()?)?);
-    let files = outputs.publish()?;
-    Ok(Made { record, files })
+    Ok(WrittenConversion {
+        prepared,
+        unpartitioned,
+        boot,
+        root,
+        files,
+        outputs,
+    })
 }
 
-/// Runs the hooks that come after the image, and takes what they staged.
-fn after_image(
-    prepared: &Prepared,
-    outputs: &Outputs,
-    record: &Record,
-    written: &WrittenOutputs,
-    report: &dyn Report,
-) -> Result<Vec<Pending>> {
-    let programs = crate::convert::prepare::hooks(&prepared.config)
-        .filter(|(stage, _)| *stage == Stage::AfterImage);
-    let made = [
-        ("image", Some(&written.image)),
-        ("artifact", Some(&written.artifact)),
-        ("rootfs", written.rootfs.as_ref()),
-    ];
-    let made = || {
-        made.iter()
-            .filter_map(|(kind, pending)| Some((*kind, (*pending)?)))
-    };
-    let mut told = serde_json::to_value(record)?;
-    for (kind, pending) in made() {
-        told["files"][kind] = std::path::absolute(pending.temporary())?
-            .to_string_lossy()
-            .into();
-    }
-    let states = || {
-        made()
-            .map(|(_, pending)| {
-                pending
-                    .file()
-                    .metadata()
-                    .map(|m| (m.len(), m.modified().ok()))
-            })
-            .collect::<Vec<_>>()
-    };
-    let mut taken: Vec<String> = ["json", "img.bmap", "places"]
-        .map(|ending| format!("{}.{ending}", prepared.name))
-        .into();
-    taken.extend(made().filter_map(|(_, pending)| {
-        Some(pending.target().file_name()?.to_string_lossy().into_owned())
-    }));
-    let mut extra = Vec::new();
-    for (stage, program) in programs {
-        let before: Vec<_> = states().into_iter().collect::<std::io::Result<_>>()?;
-        let staged = hooks::run(stage, program, &told, prepared.stamp.time, report)?;
-        let after: Vec<_> = states().into_iter().collect::<std::io::Result<_>>()?;
-        let hook = format!("the after-image hook {}", program.display());
-        if before != after {
-            return Err(
-                Problem::new(format!("{hook} changed what was written and checked"))
-                    .hint("change a copy of it, in the staging directory")
-                    .into(),
-            );
-        }
-        for entry in std::fs::read_dir(staged.dir("output"))? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !entry.file_type()?.is_file() || name.starts_with('.') || taken.contains(&name) {
-                let problem = Problem::new(format!(
-                    "{hook} staged {name}, which cannot be put beside the results"
-                ));
-                return Err(problem
-                    .hint("stage plain files under names of their own")
-                    .into());
-            }
-            let pending = outputs.create(&name)?;
-            std::io::copy(&mut std::fs::File::open(entry.path())?, &mut pending.file())
-                .map_err(|e| pending.writing(e))?;
-            taken.push(name);
-            extra.push(pending);
-        }
-    }
-    extra.sort_by(|a, b| a.target().cmp(b.target()));
-    Ok(extra)
-}
-
-/// The better reason for `error`: that the input was changed while it was read, where that is so.
-pub(crate) fn blame(input: &Input, error: anyhow::Error) -> anyhow::Error {
-    match input.check_unchanged() {
-        Err(changed) => anyhow::Error::from(changed.problem()).context("reading the golden image"),
-        Ok(()) => error,
-    }
-}
-
-/// Fails when an output would take the place of the golden image.
+/// Fails when an output would replace the golden image.
 fn keep_golden(prepared: &Prepared, dir: &Path, names: &OutputNames) -> Result<(), Problem> {
-    let taken = [
+    let names = [
         Some(&names.image),
         Some(&names.artifact),
         names.rootfs.as_ref(),
-    ]
-    .into_iter()
-    .flatten();
-    match taken
-        .map(|name| dir.join(name))
-        .find(|path| prepared.input.is_at(path))
-    {
+    ];
+    let mut paths = names.into_iter().flatten().map(|name| dir.join(name));
+    match paths.find(|path| prepared.golden.input.is_at(path)) {
         None => Ok(()),
         Some(path) => Err(Problem::new(format!(
             "the output {} would replace the golden image",
@@ -259,93 +146,192 @@ fn keep_golden(prepared: &Prepared, dir: &Path, names: &OutputNames) -> Result<(
     }
 }
 
-/// The sum of the golden image, where it costs little or is asked for.
-fn input_digest(
-    prepared: &Prepared,
-    config: &Config,
-    report: &dyn Report,
-) -> Result<Option<String>> {
-    let input = &prepared.input;
-    if !config
-        .output
-        .input_digest
-        .unwrap_or(input.form.is_compressed())
-    {
-        return Ok(None);
+/// Gives checked results their final names, all or none, with the record and what hooks staged.
+///
+/// # Errors
+/// I/O errors; hooks that fail or stage what cannot be published.
+pub(super) fn publish(checked: Checked, report: &dyn Report) -> Result<Conversion> {
+    let Checked { written, digests } = checked;
+    let WrittenConversion {
+        prepared,
+        root,
+        files,
+        mut outputs,
+        ..
+    } = written;
+    let output = &prepared.plan.output;
+    let name = &prepared.plan.name;
+    let mut record = Record::new(&prepared);
+    record.root.sha256 = Some(hex(&files.root_sha256));
+    record.input.sha256 = input_digest(&prepared, report)?;
+    let staged = after_image(&prepared, &outputs, &record, &files, report)?;
+    let map = files.block_map.map(|map| map.to_xml());
+    let map = map
+        .map(|xml| text_file(&outputs, &format!("{name}.img.bmap"), &xml))
+        .transpose()?;
+    let layout = output.file_layout.then(|| file_layout(&root)).transpose()?;
+    let layout = layout
+        .map(|layout| text_file(&outputs, &format!("{name}.places"), &layout.to_text()))
+        .transpose()?;
+    let root_sha256 = files.root_sha256;
+    let as_written = matches!(output.image, ImageForm::Raw | ImageForm::Compressed(_));
+    let files = [
+        ("image", Some(files.image)),
+        ("bmap", map),
+        ("artifact", Some(files.artifact)),
+        ("rootfs", files.rootfs),
+        ("places", layout),
+    ];
+    for (kind, pending) in files {
+        let Some(pending) = pending else { continue };
+        let digest = match kind {
+            "rootfs" => Some(root_sha256),
+            "artifact" => Some(digests.artifact),
+            // Hashing a raw image would take longer than all else: its block map has checksums.
+            "image" if as_written => digests.image,
+            _ => Some(digest(pending.file())?),
+        };
+        record.outputs.push(describe(kind, &pending, digest)?);
+        outputs.finish(pending);
     }
-    report.step("summing up the golden image", None);
-    let Some(stored) = input.stored().context("reading the golden image")? else {
-        return Ok(None);
-    };
-    Ok(Some(hex(
-        &sha256(&stored).context("reading the golden image")?
-    )))
+    for pending in staged {
+        let digest = digest(pending.file())?;
+        record.outputs.push(describe("hook", &pending, Some(digest))?);
+        outputs.finish(pending);
+    }
+    let json = text_file(&outputs, &format!("{name}.json"), &record.json()?)?;
+    outputs.finish(json);
+    let files = outputs.publish()?;
+    Ok(Conversion { record, files })
 }
 
-fn sum(file: &File) -> Result<Digest> {
+/// Runs the hooks of the stage `after-image`; the files that they staged, by name.
+fn after_image(
+    prepared: &Prepared,
+    outputs: &Outputs,
+    record: &Record,
+    files: &WrittenOutputs,
+    report: &dyn Report,
+) -> Result<Vec<Pending>> {
+    let plan = &prepared.plan;
+    let written = WrittenFiles(files);
+    let mut hook_input = serde_json::to_value(record)?;
+    for (kind, pending) in written.iter() {
+        let path = std::path::absolute(pending.temporary())?;
+        hook_input["files"][kind] = path.to_string_lossy().into();
+    }
+    let mut taken: Vec<String> = ["json", "img.bmap", "places"]
+        .map(|extension| format!("{}.{extension}", plan.name))
+        .into();
+    taken.extend(written.iter().map(|(_, pending)| target_name(pending)));
+    let mut staged = Vec::new();
+    let hooks = plan.hooks.iter();
+    for hook in hooks.filter(|hook| hook.stage == Stage::AfterImage) {
+        let before = written.states()?;
+        let dir = hooks::run(hook, &hook_input, plan.stamp.time, report)?;
+        if before != written.states()? {
+            let hint = "change a copy of it, in the staging directory";
+            return Err(refused(hook, "changed what was written and checked", hint).into());
+        }
+        for entry in std::fs::read_dir(dir.path("output"))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !entry.file_type()?.is_file() || name.starts_with('.') || taken.contains(&name) {
+                let what = format!("staged {name}, which cannot be put next to the results");
+                let hint = "stage plain files under names of their own";
+                return Err(refused(hook, &what, hint).into());
+            }
+            let pending = outputs.create(&name)?;
+            std::io::copy(&mut File::open(entry.path())?, &mut pending.file())
+                .map_err(|e| pending.writing(e))?;
+            taken.push(name);
+            staged.push(pending);
+        }
+    }
+    staged.sort_by(|a, b| a.target().cmp(b.target()));
+    Ok(staged)
+}
+
+fn refused(hook: &Hook, what: &str, hint: &str) -> Problem {
+    let path = hook.path.display();
+    Problem::new(format!("the after-image hook {path} {what}")).hint(hint)
+}
+
+/// The written files that hooks may read.
+struct WrittenFiles<'w>(&'w WrittenOutputs);
+
+impl WrittenFiles<'_> {
+    fn iter(&self) -> impl Iterator<Item = (&'static str, &Pending)> {
+        let files = [
+            ("image", Some(&self.0.image)),
+            ("artifact", Some(&self.0.artifact)),
+            ("rootfs", self.0.rootfs.as_ref()),
+        ];
+        files
+            .into_iter()
+            .filter_map(|(kind, pending)| Some((kind, pending?)))
+    }
+
+    /// The length and time of each, which change when a hook writes to one.
+    fn states(&self) -> std::io::Result<Vec<(u64, Option<std::time::SystemTime>)>> {
+        let state = |(_, pending): (_, &Pending)| {
+            let metadata = pending.file().metadata()?;
+            Ok((metadata.len(), metadata.modified().ok()))
+        };
+        self.iter().map(state).collect()
+    }
+}
+
+/// The SHA-256 of the golden image as it is stored, if the plan asks for it.
+fn input_digest(prepared: &Prepared, report: &dyn Report) -> Result<Option<String>> {
+    if !prepared.plan.output.input_digest {
+        return Ok(None);
+    }
+    let reading = "reading the golden image";
+    report.step("hashing the golden image", None);
+    let Some(stored) = prepared.golden.input.stored().context(reading)? else {
+        return Ok(None);
+    };
+    Ok(Some(hex(&sha256(&stored).context(reading)?)))
+}
+
+fn digest(file: &File) -> Result<Digest> {
     let file = file.try_clone()?;
     let len = file.metadata()?.len();
     Ok(sha256(&FileSource::new(file, len))?)
 }
 
-fn describe(kind: &'static str, pending: &Pending, sum: Option<Digest>) -> Result<Output> {
-    let file = pending
-        .target()
-        .file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default();
+fn describe(kind: &'static str, pending: &Pending, digest: Option<Digest>) -> Result<Output> {
     Ok(Output {
         kind,
-        file,
+        file: target_name(pending),
         size: pending.file().metadata()?.len(),
-        sha256: sum.map(|sum| hex(&sum)),
+        sha256: digest.map(|digest| hex(&digest)),
     })
 }
 
-/// Where the root filesystem has its files.
-fn places(root: &Content) -> Result<FileLayout> {
-    let root =
-        ext4::read::Filesystem::open(Arc::new(root.clone())).and_then(|root| root.file_layout());
-    root.context("listing the places of files")
+/// The final name of a file, without directories.
+fn target_name(pending: &Pending) -> String {
+    pending
+        .target()
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// The file layout of the root filesystem.
+fn file_layout(root: &Content) -> Result<FileLayout> {
+    let root = ext4::read::Filesystem::open(Arc::new(root.clone()));
+    root.and_then(|root| root.file_layout())
+        .context("listing the file layout")
 }
 
 /// A file with this text.
-fn text(outputs: &Outputs, name: &str, text: &str) -> Result<Pending> {
+fn text_file(outputs: &Outputs, name: &str, text: &str) -> Result<Pending> {
     let pending = outputs.create(name)?;
     pending
         .file()
         .write_all_at(text.as_bytes(), 0)
         .map_err(|e| pending.writing(e))?;
     Ok(pending)
-}
-
-fn form(config: &Config, total: u64) -> Result<OutputFormat> {
-    let kind = match config.output.image {
-        ImageFormat::Raw => return Ok(OutputFormat::Raw),
-        ImageFormat::Qcow2 => return Ok(OutputFormat::Container(Container::Qcow2)),
-        ImageFormat::AndroidSparse if !total.is_multiple_of(4 * KIB) => {
-            let message = format!(
-                "a disk of {total} bytes cannot be an Android sparse image, which has blocks of 4096 bytes"
-            );
-            return Err(Problem::new(message)
-                .hint("set storage.size to a multiple of \"4 KiB\"")
-                .into());
-        }
-        ImageFormat::AndroidSparse => return Ok(OutputFormat::Container(Container::AndroidSparse)),
-        ImageFormat::Gz => Compression::Gzip,
-        ImageFormat::Xz => Compression::Xz,
-        ImageFormat::Zst => Compression::Zstd,
-    };
-    Ok(OutputFormat::Stream(Codec::new(kind, config.output.level)?))
-}
-
-fn ending(image: ImageFormat) -> &'static str {
-    match image {
-        ImageFormat::Raw => "img",
-        ImageFormat::Gz => "img.gz",
-        ImageFormat::Xz => "img.xz",
-        ImageFormat::Zst => "img.zst",
-        ImageFormat::Qcow2 => "qcow2",
-        ImageFormat::AndroidSparse => "simg",
-    }
 }

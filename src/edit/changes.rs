@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// One path that differs from the golden image, for the report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Edit {
+pub struct NetChange {
     /// `root`, `boot` or `data`.
     pub filesystem: &'static str,
     /// The path; bytes that are no UTF-8 and control characters are escaped as `\xNN`, `\n`.
@@ -21,7 +21,7 @@ pub struct Edit {
 /// The net effect of `changes`: what was added and removed again is left out, the last reason wins,
 /// paths in bytewise order.
 #[must_use]
-pub fn net(filesystem: &'static str, golden: &Tree, after: &Tree, changes: &[Change]) -> Vec<Edit> {
+pub fn net_changes(filesystem: &'static str, golden: &Tree, after: &Tree, changes: &[Change]) -> Vec<NetChange> {
     let mut last: BTreeMap<&[u8], &Change> = BTreeMap::new();
     for change in changes {
         last.insert(&change.path, change);
@@ -35,7 +35,7 @@ pub fn net(filesystem: &'static str, golden: &Tree, after: &Tree, changes: &[Cha
             (true, false) => "removed",
             (true, true) => "changed",
         };
-        out.push(Edit {
+        out.push(NetChange {
             filesystem,
             path: show(path),
             action,
@@ -69,8 +69,8 @@ mod tests {
         editor.rewrite("/old", "2", 0o644, "r").unwrap();
         editor.remove("/gone", "r").unwrap();
         let changes = editor.finish();
-        let edits = net("root", &golden, &after, &changes);
-        let short: Vec<_> = edits
+        let changes = net_changes("root", &golden, &after, &changes);
+        let short: Vec<_> = changes
             .iter()
             .map(|e| (e.path.as_str(), e.action, e.reason.as_str()))
             .collect();

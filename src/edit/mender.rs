@@ -2,6 +2,7 @@
 //! updates) and the data partition (kept).
 
 use crate::edit::system::link_to_data;
+use crate::plan::client::ClientPlan;
 use crate::plan::family::{Family, Role};
 use crate::problem::Problem;
 use crate::tree::edit::EditError;
@@ -16,7 +17,7 @@ const FALLBACK: &str = "/mender/mender.conf";
 const SERVER_KEYS: [&str; 2] = ["ServerURL", "Servers"];
 const LIMIT: u64 = 1 << 20;
 
-/// What the client is told.
+/// What the client is configured with.
 #[derive(Clone, Debug)]
 pub struct Client<'a> {
     /// Identities of the partitions.
@@ -27,12 +28,8 @@ pub struct Client<'a> {
     pub artifact_name: &'a str,
     /// The Artifact's group, where it has one.
     pub artifact_group: Option<&'a str>,
-    /// Settings for `mender.conf`, by the client's own key names.
-    pub settings: Map<String, Value>,
-    /// Files that the settings name: path on the device, content, permission bits.
-    pub files: Vec<(String, Vec<u8>, u16)>,
-    /// Whether the client is managed by a server.
-    pub managed: bool,
+    /// Its settings, the files that these name, and whether a server manages it.
+    pub settings: &'a ClientPlan,
 }
 
 /// Writes everything that Go (3.x) and C++ (4.x, 5.x) clients read. Returns notes for the report.
@@ -65,7 +62,7 @@ pub fn integrate(
     main_conf(editor, data, client)?;
     identity(editor, data, client).map_err(failed)?;
     let mut notes = Vec::new();
-    if client.managed {
+    if client.settings.managed {
         scripts(editor, &mut notes).map_err(failed)?;
         notes.extend(no_server(editor.tree()));
     }
@@ -95,22 +92,22 @@ fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Res
         conf.retain(|key, _| !SERVER_KEYS.contains(&key.as_str()));
     }
     conf.extend(old.clone().unwrap_or_default());
-    if client.settings.contains_key("ServerURL") {
+    if client.settings.settings.contains_key("ServerURL") {
         conf.remove("Servers");
     }
-    conf.extend(client.settings.clone());
+    conf.extend(client.settings.settings.clone());
     for key in ["RootfsPartA", "RootfsPartB"] {
         conf.remove(key);
     }
     let failed = |e: EditError| Problem::new(format!("writing {CONF}: {e}"));
     let reason = "settings of the update client";
     editor.dir("/etc/mender", 0o755, reason).map_err(failed)?;
-    for (path, bytes, mode) in &client.files {
+    for file in &client.settings.files {
         editor
             .file(
-                path,
-                bytes.clone(),
-                *mode,
+                &file.path,
+                file.bytes.clone(),
+                file.mode,
                 "named by the configuration of the update client",
             )
             .map_err(failed)?;
@@ -215,7 +212,7 @@ fn scripts(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditE
             0o755,
             reason,
         )?;
-        notes.push(format!("{identity}: the device is told apart by the hardware address of its first network interface"));
+        notes.push(format!("{identity}: device identity: MAC address of the first network interface"));
     }
     let has_inventory = editor
         .tree()
@@ -315,17 +312,20 @@ mod tests {
             TableKind::Gpt,
             Naming::Partuuid,
         );
-        let client = Client {
-            family: &family,
-            device_type: "board",
-            artifact_name: "release-1",
-            artifact_group: None,
+        let plan = ClientPlan {
+            managed,
             settings: settings
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).into()))
                 .collect(),
             files: Vec::new(),
-            managed,
+        };
+        let client = Client {
+            family: &family,
+            device_type: "board",
+            artifact_name: "release-1",
+            artifact_group: None,
+            settings: &plan,
         };
         let (mut editor, mut target) = (
             TreeEditor::new(&mut root, time),

@@ -1,10 +1,292 @@
-//! Edits: what makes a system updatable. Each works on trees only; no blocks, no files of the host,
-//! no clock.
+//! Edits: everything that makes a system updatable, applied to the trees of the golden image.
+//!
+//! [`apply`] is the order of the edits, a line each. What the user adds comes before the
+//! integration, so that it is integrated like the rest of the image and cannot switch A/B updates
+//! off. Edits work on trees only: no blocks, no clock; the only files of the host that they read
+//! are those that the plan names.
 
-pub mod apply;
+mod bootloader;
 pub mod changes;
 pub mod fstab;
 pub mod mender;
 pub mod overlay;
+mod packages;
 pub mod system;
-pub mod user;
+mod user;
+
+use crate::boot;
+use crate::dpkg::InstalledPackage;
+use crate::golden::{Golden, facts};
+use crate::plan::Plan;
+use crate::plan::overlays::Target;
+use crate::plan::raw::Blob;
+use crate::problem::{Problem, Problems};
+use crate::stamp::Time;
+use crate::tree::editor::{Change, TreeEditor};
+use crate::tree::{Stat, Tree, show};
+use anyhow::{Context, Result};
+use changes::{NetChange, net_changes};
+use std::path::PathBuf;
+
+/// The three filesystems of the result.
+#[derive(Debug)]
+pub struct Trees {
+    /// The root filesystem, the same in both slots.
+    pub root: Tree,
+    /// The boot partition.
+    pub boot: Tree,
+    /// The data partition, without what depends on the checksum of the root filesystem.
+    pub data: Tree,
+}
+
+/// A directory that a hook filled: what it stages for each filesystem is copied over it.
+#[derive(Clone, Debug)]
+pub struct StagedDir {
+    /// The hook's file name.
+    pub hook: String,
+    /// The directory; it must exist until the image is written.
+    pub dir: PathBuf,
+}
+
+/// The edited filesystems.
+#[derive(Debug)]
+pub struct Edited {
+    /// Their files.
+    pub trees: Trees,
+    /// What the boot integration found and did.
+    pub boot: boot::InstalledLoader,
+    /// Packages that were installed, in the order in which they were configured.
+    pub packages: Vec<InstalledPackage>,
+    /// Every path that differs from the golden image.
+    pub changes: Vec<NetChange>,
+    /// Bytes outside the partitions, by offset.
+    pub raw: Vec<Blob>,
+    /// What the user should know, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// The edits while they are made: an editor for each filesystem, with problems and notes.
+struct Workspace<'t> {
+    root: TreeEditor<'t>,
+    boot: TreeEditor<'t>,
+    data: TreeEditor<'t>,
+    problems: Problems,
+    notes: Vec<String>,
+}
+
+impl<'t> Workspace<'t> {
+    fn new(trees: &'t mut Trees, time: Time) -> Self {
+        Self {
+            root: TreeEditor::new(&mut trees.root, time),
+            boot: TreeEditor::new(&mut trees.boot, time),
+            data: TreeEditor::new(&mut trees.data, time),
+            problems: Problems::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn editor(&mut self, target: Target) -> &mut TreeEditor<'t> {
+        match target {
+            Target::Root => &mut self.root,
+            Target::Boot => &mut self.boot,
+            Target::Data => &mut self.data,
+        }
+    }
+
+    /// The value, or one more problem.
+    fn keep<T>(&mut self, result: Result<T, Problems>) -> Option<T> {
+        result.map_err(|more| self.problems.0.extend(more.0)).ok()
+    }
+
+    /// The number of changes of each filesystem so far, in the order of [`Target::ALL`].
+    fn change_counts(&self) -> [usize; 3] {
+        [&self.root, &self.boot, &self.data].map(|editor| editor.changes().len())
+    }
+
+    /// The changes of each filesystem, and notes.
+    ///
+    /// # Errors
+    /// All problems.
+    fn finish(self) -> Result<([Vec<Change>; 3], Vec<String>), Problems> {
+        let changes = [self.root, self.boot, self.data].map(TreeEditor::finish);
+        self.problems.check()?;
+        Ok((changes, self.notes))
+    }
+}
+
+/// Edits that are complete but for what hooks stage after them.
+#[derive(Debug)]
+pub struct Integrated {
+    trees: Trees,
+    boot: boot::InstalledLoader,
+    packages: Vec<InstalledPackage>,
+    /// The changes of each filesystem, in the order of [`Target::ALL`].
+    changes: [Vec<Change>; 3],
+    /// The first changes that the integration made.
+    integration: [usize; 3],
+    notes: Vec<String>,
+}
+
+/// Applies all edits to copies of the golden trees, in order. `staged` is what hooks of the stage
+/// `before-edits` staged.
+///
+/// # Errors
+/// All problems at once; errors of the golden filesystems.
+pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integrated> {
+    let mut trees = golden_trees(golden, plan.stamp.time);
+    let mut work = Workspace::new(&mut trees, plan.stamp.time);
+    let packages = packages::install(&mut work, plan);
+    user::staged(&mut work, staged, plan, &Default::default());
+    user::overlays(&mut work, plan);
+    let integration = work.change_counts();
+    remarks(&mut work)?;
+    client(&mut work, plan);
+    system(&mut work, plan, golden)?;
+    let boot = bootloader::integrate(&mut work, plan, golden);
+    system::move_data(&mut work.root, &mut work.data)?;
+    let (changes, notes) = work.finish()?;
+    let boot = boot.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
+    Ok(Integrated {
+        trees,
+        boot,
+        packages,
+        changes,
+        integration,
+        notes,
+    })
+}
+
+impl Integrated {
+    /// The paths that changed, each with the name of its filesystem, sorted.
+    #[must_use]
+    pub fn paths(&self) -> Vec<(&'static str, String)> {
+        let of = |(target, changes): (Target, &Vec<Change>)| {
+            let path = move |change: &Change| (target.name(), show(&change.path));
+            changes.iter().map(path).collect::<Vec<_>>()
+        };
+        let mut paths: Vec<_> = Target::ALL.into_iter().zip(&self.changes).flat_map(of).collect();
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    /// Adds what hooks of the stage `after-edits` staged, which may not replace what the
+    /// integration wrote, and takes stock of all changes.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn finish(self, plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Edited> {
+        let Self {
+            mut trees,
+            boot,
+            packages,
+            mut changes,
+            integration,
+            mut notes,
+        } = self;
+        let guarded = user::Guarded::new(&changes, integration);
+        let mut work = Workspace::new(&mut trees, plan.stamp.time);
+        user::staged(&mut work, staged, plan, &guarded);
+        let raw = plan.raw.resolve(work.root.tree());
+        let raw = work.keep(raw).unwrap_or_default();
+        let (more, more_notes) = work.finish()?;
+        for (changes, more) in changes.iter_mut().zip(more) {
+            changes.extend(more);
+        }
+        notes.extend(more_notes);
+        notes.extend(plan.raw.left_out.iter().cloned());
+        notes.extend(boot.notes().iter().cloned());
+        let changes = all_net_changes(golden, &trees, &changes);
+        Ok(Edited {
+            trees,
+            boot,
+            packages,
+            changes,
+            raw,
+            notes,
+        })
+    }
+}
+
+/// Copies of the golden trees, with an empty data partition.
+fn golden_trees(golden: &Golden, time: Time) -> Trees {
+    let empty = || Tree::new(Stat::root(0o755, time));
+    Trees {
+        root: golden.root.tree.clone(),
+        boot: golden
+            .boot
+            .as_ref()
+            .map_or_else(empty, |boot| boot.tree.clone()),
+        data: empty(),
+    }
+}
+
+/// Notes about the image with everything that was added, which may have a clock and new keys.
+fn remarks(work: &mut Workspace<'_>) -> Result<()> {
+    let facts =
+        facts::gather(work.root.tree()).context("reading the files of the edited root filesystem")?;
+    work.notes.extend(facts.remarks);
+    Ok(())
+}
+
+/// Configures the update client.
+fn client(work: &mut Workspace<'_>, plan: &Plan) {
+    let client = mender::Client {
+        family: &plan.family,
+        device_type: &plan.stamp.family,
+        artifact_name: &plan.artifact.name,
+        artifact_group: plan.artifact.group.as_deref(),
+        settings: &plan.client,
+    };
+    match mender::integrate(&mut work.root, &mut work.data, &client) {
+        Ok(notes) => work.notes.extend(notes),
+        Err(problem) => work.problems.push(problem),
+    }
+    let none = mender::client_programs(work.root.tree()).is_empty();
+    if none && plan.packages.files.is_empty() {
+        work.notes.push(
+            "there is no update client in the image: install one there, or name its packages under client.packages"
+                .to_owned(),
+        );
+    }
+}
+
+/// Mount points, `/etc/fstab` and the growth of the data partition.
+fn system(work: &mut Workspace<'_>, plan: &Plan, golden: &Golden) -> Result<()> {
+    let system = system::System::new(plan, golden);
+    let notes = system::integrate(&mut work.root, &system, &mut work.problems)
+        .context("editing the root filesystem")?;
+    work.notes.extend(notes);
+    let facts = &golden.facts;
+    if plan.data.grow
+        && facts.systemd
+        && facts.partition_tools.is_empty()
+        && !facts::program(work.root.tree(), "sfdisk")
+    {
+        let message = "the data partition cannot grow on the device: the image has none of \
+                       sfdisk, parted and growpart";
+        work.problems.push(
+            Problem::new(message)
+                .hint("install fdisk or parted in the golden image, or set data.grow = false"),
+        );
+    }
+    Ok(())
+}
+
+/// Every path of the three filesystems that differs from the golden image.
+fn all_net_changes(golden: &Golden, trees: &Trees, changes: &[Vec<Change>; 3]) -> Vec<NetChange> {
+    let empty = |tree: &Tree| Tree::new(tree.root.stat.clone());
+    let golden_boot = golden
+        .boot
+        .as_ref()
+        .map_or_else(|| empty(&trees.boot), |boot| boot.tree.clone());
+    let before = [&golden.root.tree, &golden_boot, &empty(&trees.data)];
+    let after = [&trees.root, &trees.boot, &trees.data];
+    let mut out = Vec::new();
+    for (target, ((before, after), changes)) in
+        Target::ALL.into_iter().zip(before.into_iter().zip(after).zip(changes))
+    {
+        out.extend(net_changes(target.name(), before, after, changes));
+    }
+    out
+}

@@ -11,7 +11,7 @@
 //! | file             | symlink to a directory  | problem: half of the system may hang on it                      |
 //! | file, symlink    | directory               | problem                                                         |
 
-use crate::config::OwnerRule;
+use crate::plan::overlays::OwnerRule;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, TreeEditor};

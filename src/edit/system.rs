@@ -2,6 +2,8 @@
 //! partition, and its growth.
 
 use crate::edit::fstab::{Mount, Present, merge};
+use crate::golden::Golden;
+use crate::plan::Plan;
 use crate::plan::family::{Family, Role};
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
@@ -30,6 +32,39 @@ pub struct System<'a> {
     pub systemd: bool,
     /// Filesystems of the new disk, besides ours, that lines of the golden `fstab` may name.
     pub present: Present,
+}
+
+impl<'p> System<'p> {
+    /// The system of `plan` on the devices of the golden image.
+    pub(super) fn new(plan: &'p Plan, golden: &Golden) -> Self {
+        let mut present = Present {
+            golden: golden.disk.specs(),
+            ..Present::default()
+        };
+        let family = &plan.family;
+        for role in Role::ALL {
+            let tag = format!("partuuid={}", family.partuuid(role));
+            present.tags.insert(tag);
+        }
+        let boot_spec = family.fstab_spec(Role::Boot).to_lowercase();
+        present.boot.insert(boot_spec);
+        if let Some(boot) = &golden.boot {
+            let id = boot.info.volume_id;
+            let tag = format!("uuid={:04x}-{:04x}", id >> 16, id & 0xffff);
+            present.boot.insert(tag);
+        }
+        present.tags.extend(present.boot.iter().cloned());
+        Self {
+            family,
+            boot_mount: &plan.boot.mount,
+            options: [&plan.boot.options, &plan.root.options, &plan.data.options].map(Clone::clone),
+            root_pass: plan.root.fsck_pass,
+            data_pass: plan.data.fsck_pass,
+            grow_data: plan.data.grow,
+            systemd: golden.facts.systemd,
+            present,
+        }
+    }
 }
 
 /// Makes mount points, merges `/etc/fstab`, arranges the growth of the data partition. Returns

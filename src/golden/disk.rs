@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 /// What a partition holds, by the first bytes of its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holds {
+pub enum Filesystem {
     /// ext2, ext3 or ext4.
     Ext,
     /// FAT of any width.
@@ -29,7 +29,7 @@ pub enum Holds {
 
 /// A partition of the input.
 #[derive(Clone, Debug)]
-pub struct Partition {
+pub struct GoldenPartition {
     /// Its number.
     pub number: u32,
     /// Its first byte on the disk.
@@ -41,25 +41,25 @@ pub struct Partition {
     /// Its name in a GPT.
     pub name: String,
     /// What it holds.
-    pub holds: Holds,
+    pub filesystem: Filesystem,
 }
 
 /// The input's table and partitions.
 #[derive(Debug)]
-pub struct Survey {
+pub struct GoldenDisk {
     /// The whole disk.
-    pub disk: Source,
+    pub source: Source,
     /// Its partition table.
     pub table: Table,
     /// Its partitions, by number.
-    pub partitions: Vec<Partition>,
+    pub partitions: Vec<GoldenPartition>,
 }
 
 /// A FAT boot partition, read.
 #[derive(Debug)]
-pub struct Boot {
+pub struct BootFilesystem {
     /// Which partition it is.
-    pub partition: Partition,
+    pub partition: GoldenPartition,
     /// Its files.
     pub tree: Tree,
     /// Its volume id and label.
@@ -68,16 +68,16 @@ pub struct Boot {
 
 /// The root filesystem, read.
 #[derive(Debug)]
-pub struct Root {
+pub struct RootFilesystem {
     /// Which partition it is.
-    pub partition: Partition,
+    pub partition: GoldenPartition,
     /// Its files.
     pub tree: Tree,
     /// What its superblock says.
     pub info: ext4::read::Info,
 }
 
-impl Survey {
+impl GoldenDisk {
     /// Reads the table and looks at the start of each partition.
     ///
     /// # Errors
@@ -93,17 +93,17 @@ impl Survey {
             let slice = Slice::new(Arc::clone(&disk), start, len);
             let holds = probe(&slice)
                 .with_context(|| format!("reading the start of partition {}", entry.number))?;
-            partitions.push(Partition {
+            partitions.push(GoldenPartition {
                 number: entry.number,
                 start,
                 len,
                 kind: entry.kind,
                 name: entry.name.clone(),
-                holds,
+                filesystem: holds,
             });
         }
         Ok(Self {
-            disk,
+            source: disk,
             table,
             partitions,
         })
@@ -111,9 +111,9 @@ impl Survey {
 
     /// The bytes of a partition.
     #[must_use]
-    pub fn source(&self, partition: &Partition) -> Source {
+    pub fn content(&self, partition: &GoldenPartition) -> Source {
         Arc::new(Slice::new(
-            Arc::clone(&self.disk),
+            Arc::clone(&self.source),
             partition.start,
             partition.len,
         ))
@@ -124,17 +124,17 @@ impl Survey {
     ///
     /// # Errors
     /// A [`Problem`] when there is none or more than one; what reading it said.
-    pub fn root(&self, wanted: Option<u32>) -> anyhow::Result<Root> {
+    pub fn root(&self, wanted: Option<u32>) -> anyhow::Result<RootFilesystem> {
         if let Some(number) = wanted {
-            let partition = self.numbered(number, "root.partition", Holds::Ext)?;
+            let partition = self.numbered(number, "root.partition", Filesystem::Ext)?;
             return self.read_root(partition);
         }
         self.refuse_unreadable()?;
-        let mut found: Vec<Root> = Vec::new();
+        let mut found: Vec<RootFilesystem> = Vec::new();
         for partition in self
             .partitions
             .iter()
-            .filter(|partition| partition.holds == Holds::Ext)
+            .filter(|partition| partition.filesystem == Filesystem::Ext)
         {
             let root = self.read_root(partition)?;
             if facts::is_root(&root.tree) {
@@ -163,17 +163,17 @@ impl Survey {
     ///
     /// # Errors
     /// A [`Problem`] when there is more than one; what reading it said.
-    pub fn boot(&self, wanted: Option<u32>) -> anyhow::Result<Option<Boot>> {
+    pub fn boot(&self, wanted: Option<u32>) -> anyhow::Result<Option<BootFilesystem>> {
         if let Some(number) = wanted {
-            let partition = self.numbered(number, "boot.partition", Holds::Fat)?;
+            let partition = self.numbered(number, "boot.partition", Filesystem::Fat)?;
             return self.read_boot(partition).map(Some);
         }
         let fats = || {
             self.partitions
                 .iter()
-                .filter(|partition| partition.holds == Holds::Fat)
+                .filter(|partition| partition.filesystem == Filesystem::Fat)
         };
-        let typed: Vec<&Partition> = fats()
+        let typed: Vec<&GoldenPartition> = fats()
             .filter(|partition| is_efi_system(partition.kind))
             .collect();
         if let [only] = typed.as_slice() {
@@ -222,8 +222,8 @@ impl Survey {
                 entry.id.map(|id| id.to_string()).unwrap_or_default(),
             );
             // One that cannot be opened has no name that matters here.
-            if partition.holds == Holds::Ext
-                && let Ok(filesystem) = ext4::read::Filesystem::open(self.source(partition))
+            if partition.filesystem == Filesystem::Ext
+                && let Ok(filesystem) = ext4::read::Filesystem::open(self.content(partition))
             {
                 let info = filesystem.info();
                 add("uuid", info.uuid.to_string());
@@ -234,7 +234,7 @@ impl Survey {
     }
 
     /// The partition that the user named for what it should hold.
-    fn numbered(&self, number: u32, key: &str, holds: Holds) -> Result<&Partition, Problem> {
+    fn numbered(&self, number: u32, key: &str, holds: Filesystem) -> Result<&GoldenPartition, Problem> {
         let wrong = |but: String| {
             Problem::new(format!(
                 "{key} is {number} but {but}; the disk has {}",
@@ -247,16 +247,16 @@ impl Survey {
             .find(|partition| partition.number == number)
         {
             None => Err(wrong(format!("there is no partition {number}"))),
-            Some(partition) if partition.holds != holds => Err(wrong(format!(
+            Some(partition) if partition.filesystem != holds => Err(wrong(format!(
                 "partition {number} holds {}, not {}",
-                partition.holds.name(),
+                partition.filesystem.name(),
                 holds.name()
             ))),
             Some(partition) => Ok(partition),
         }
     }
 
-    fn read_root(&self, partition: &Partition) -> anyhow::Result<Root> {
+    fn read_root(&self, partition: &GoldenPartition) -> anyhow::Result<RootFilesystem> {
         let context = || {
             format!(
                 "reading the root filesystem of partition {}",
@@ -264,24 +264,24 @@ impl Survey {
             )
         };
         let filesystem =
-            ext4::read::Filesystem::open(self.source(partition)).with_context(context)?;
+            ext4::read::Filesystem::open(self.content(partition)).with_context(context)?;
         let tree = filesystem.tree().with_context(context)?;
-        Ok(Root {
+        Ok(RootFilesystem {
             partition: partition.clone(),
             tree,
             info: filesystem.info(),
         })
     }
 
-    fn read_boot(&self, partition: &Partition) -> anyhow::Result<Boot> {
+    fn read_boot(&self, partition: &GoldenPartition) -> anyhow::Result<BootFilesystem> {
         let context = || {
             format!(
                 "reading the boot filesystem of partition {}",
                 partition.number
             )
         };
-        let (tree, info) = fat::read(self.source(partition)).with_context(context)?;
-        Ok(Boot {
+        let (tree, info) = fat::read(self.content(partition)).with_context(context)?;
+        Ok(BootFilesystem {
             partition: partition.clone(),
             tree,
             info,
@@ -293,14 +293,14 @@ impl Survey {
         let hidden = self
             .partitions
             .iter()
-            .find_map(|partition| match partition.holds {
-                Holds::Other(name) => Some((partition, name)),
+            .find_map(|partition| match partition.filesystem {
+                Filesystem::Other(name) => Some((partition, name)),
                 _ => None,
             });
         let has_ext = self
             .partitions
             .iter()
-            .any(|partition| partition.holds == Holds::Ext);
+            .any(|partition| partition.filesystem == Filesystem::Ext);
         match hidden {
             Some((partition, name)) if !has_ext => {
                 let hint = "convert an image whose root filesystem is ext2, ext3 or ext4 in a partition of its own";
@@ -325,7 +325,7 @@ impl Survey {
 
     /// The partitions on one line.
     fn list(&self) -> String {
-        let parts: Vec<String> = self.partitions.iter().map(Partition::describe).collect();
+        let parts: Vec<String> = self.partitions.iter().map(GoldenPartition::describe).collect();
         if parts.is_empty() {
             "no partitions".into()
         } else {
@@ -334,7 +334,7 @@ impl Survey {
     }
 }
 
-impl Partition {
+impl GoldenPartition {
     /// Number, size and content in a few words.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -342,12 +342,12 @@ impl Partition {
             "partition {} ({}, {})",
             self.number,
             human(self.len),
-            self.holds.name()
+            self.filesystem.name()
         )
     }
 }
 
-impl Holds {
+impl Filesystem {
     /// For people.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -373,14 +373,14 @@ fn no_disk(error: table::Error) -> anyhow::Error {
 }
 
 /// More than one root filesystem, since this disk is the result of a conversion.
-fn converted(roots: &[Root]) -> Problem {
+fn converted(roots: &[RootFilesystem]) -> Problem {
     let names: Vec<String> = roots.iter().map(|root| root.partition.describe()).collect();
     Problem::new(format!("this image was converted before: {} hold its root filesystems", names.join(", ")))
         .hint("convert the golden image that it was made from, or name the root filesystem to start from with `root.partition`")
 }
 
-fn several<'a>(what: &str, found: impl Iterator<Item = &'a Partition>, key: &str) -> Problem {
-    let names: Vec<String> = found.map(Partition::describe).collect();
+fn several<'a>(what: &str, found: impl Iterator<Item = &'a GoldenPartition>, key: &str) -> Problem {
+    let names: Vec<String> = found.map(GoldenPartition::describe).collect();
     let first = names
         .first()
         .and_then(|name| name.split(' ').nth(1))
@@ -420,9 +420,9 @@ fn has_boot_files(tree: &Tree) -> bool {
 }
 
 /// Recognises filesystems by the magic numbers that libblkid uses.
-fn probe(source: &dyn ReadAt) -> std::io::Result<Holds> {
+fn probe(source: &dyn ReadAt) -> std::io::Result<Filesystem> {
     if ext4::read::probe(source)? {
-        return Ok(Holds::Ext);
+        return Ok(Filesystem::Ext);
     }
     let mut head = vec![0; usize::try_from(source.len().min(0x1_1000)).unwrap_or(0)];
     source.read_exact_at(0, &mut head)?;
@@ -439,18 +439,18 @@ fn probe(source: &dyn ReadAt) -> std::io::Result<Holds> {
         (0x1000, b"\xfc\x4e\x2b\xa9", "a member of a RAID array"),
     ];
     if let Some((.., name)) = others.iter().find(|(offset, magic, _)| at(*offset, magic)) {
-        return Ok(Holds::Other(name));
+        return Ok(Filesystem::Other(name));
     }
     if at(4086, b"SWAPSPACE2") {
-        return Ok(Holds::Swap);
+        return Ok(Filesystem::Swap);
     }
     // A boot sector of FAT: its signature, a jump, and a name of the format where one of the widths
     // has it.
     let jump = matches!(head.first(), Some(0xeb | 0xe9));
     let named = at(0x36, b"FAT") || at(0x52, b"FAT32");
     Ok(if at(510, b"\x55\xaa") && jump && named {
-        Holds::Fat
+        Filesystem::Fat
     } else {
-        Holds::Unknown
+        Filesystem::Unknown
     })
 }

@@ -19,7 +19,7 @@ pub struct Start {
 
 /// Who made the image, and what for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Platform {
+pub struct Origin {
     /// The maker's name for its images, such as `Raspberry Pi OS`, where it is known.
     pub maker: Option<String>,
     /// The maker's name for the board.
@@ -30,7 +30,7 @@ pub struct Platform {
     pub own_scheme: Option<String>,
 }
 
-impl Platform {
+impl Origin {
     /// The names of what can start it.
     #[must_use]
     pub fn firmware(&self) -> Vec<Firmware> {
@@ -45,9 +45,9 @@ const TEXT: u64 = 1 << 16;
 ///
 /// # Errors
 /// What reading one of the files said.
-pub fn gather(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Result<Platform, EditError> {
+pub fn gather(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Result<Origin, EditError> {
     let (maker, model) = maker(facts, root)?;
-    Ok(Platform {
+    Ok(Origin {
         maker,
         model,
         starts: starts(facts, root, boot),
@@ -247,7 +247,7 @@ mod tests {
         tree
     }
 
-    fn look(id: &str, root: &[(&str, &str)], boot: Option<&[(&str, &str)]>) -> Platform {
+    fn look(id: &str, root: &[(&str, &str)], boot: Option<&[(&str, &str)]>) -> Origin {
         let mut elf = vec![0; 64];
         elf[..4].copy_from_slice(b"\x7fELF");
         elf[18] = 183;
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn makers_are_known_by_their_files() {
-        let names = |platform: Platform| {
+        let names = |platform: Origin| {
             (
                 platform.maker.unwrap_or_default(),
                 platform.model.unwrap_or_default(),

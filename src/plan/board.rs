@@ -2,34 +2,30 @@
 //! the image fits it.
 
 use crate::config::{self, Config};
-use crate::golden::disk::{Boot, Root};
+use crate::golden::Golden;
 use crate::golden::facts::Facts;
-use crate::golden::origin::{self, Platform};
+use crate::golden::origin::Origin;
 use crate::plan::conditions::{is_architecture, is_release};
-use crate::platform::Architecture;
-use crate::platform::Firmware;
+use crate::platform::{Architecture, Firmware};
 use crate::problem::{Problem, Problems};
-use crate::tree::edit::EditError;
 
-/// What an image is, as boards and conditions ask for it.
+/// What boards and conditions ask of an image.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Image<'g> {
+pub(crate) struct ImageFacts<'g> {
     /// Architecture and system.
     pub(crate) facts: &'g Facts,
     /// Maker, model and what starts it.
-    pub(crate) platform: &'g Platform,
+    pub(crate) origin: &'g Origin,
 }
 
-/// The platform of what was read.
-///
-/// # Errors
-/// What reading one of the files said.
-pub(crate) fn platform(
-    facts: &Facts,
-    root: &Root,
-    boot: Option<&Boot>,
-) -> Result<Platform, EditError> {
-    origin::gather(facts, &root.tree, boot.map(|boot| &boot.tree))
+impl<'g> ImageFacts<'g> {
+    /// Those of `golden`.
+    pub(crate) fn of(golden: &'g Golden) -> Self {
+        Self {
+            facts: &golden.facts,
+            origin: &golden.origin,
+        }
+    }
 }
 
 /// The configuration with the board that the image is for beneath it, and what the user should
@@ -38,9 +34,9 @@ pub(crate) fn platform(
 /// # Errors
 /// A [`Problem`] that says what was found and which boards are near, when the facts name no board
 /// or more than one.
-pub(crate) fn settle(
+pub(crate) fn with_board(
     config: &Config,
-    image: Image<'_>,
+    image: ImageFacts<'_>,
 ) -> Result<(Config, Option<String>), Problem> {
     if config.board.device_type.is_some() {
         return Ok((config.clone(), None));
@@ -52,7 +48,7 @@ pub(crate) fn settle(
         .collect();
     let of_model = |board: &Config| {
         image
-            .platform
+            .origin
             .model
             .as_ref()
             .is_some_and(|model| board.board.models.contains(model))
@@ -106,7 +102,7 @@ fn first(problems: Problems) -> Problem {
 }
 
 /// No board, or several: what was found, and what is near.
-fn undecided(image: Image<'_>, fitting: &[&str], boards: &[(&'static str, Config)]) -> Problem {
+fn undecided(image: ImageFacts<'_>, fitting: &[&str], boards: &[(&'static str, Config)]) -> Problem {
     let problem = Problem::new(format!(
         "no device type is given; the image is {}",
         describe(image)
@@ -135,8 +131,8 @@ fn undecided(image: Image<'_>, fitting: &[&str], boards: &[(&'static str, Config
 }
 
 /// The image in a few words.
-fn describe(image: Image<'_>) -> String {
-    let Image { facts, platform } = image;
+fn describe(image: ImageFacts<'_>) -> String {
+    let ImageFacts { facts, origin } = image;
     let os = if facts.os.pretty.is_empty() {
         "an unknown system"
     } else {
@@ -145,17 +141,17 @@ fn describe(image: Image<'_>) -> String {
     let architecture = facts
         .architecture
         .map_or("an unknown architecture", Architecture::name);
-    let maker = platform
+    let maker = origin
         .maker
         .as_ref()
         .map(|maker| format!(" of {maker}"))
         .unwrap_or_default();
-    let model = platform
+    let model = origin
         .model
         .as_ref()
         .map(|model| format!(" ({model})"))
         .unwrap_or_default();
-    let starts: Vec<String> = platform
+    let starts: Vec<String> = origin
         .starts
         .iter()
         .map(|start| format!("{} ({})", start.firmware.description(), start.evidence))
@@ -174,8 +170,8 @@ fn starts(wanted: Firmware, found: Firmware) -> bool {
 }
 
 /// What of the image the board of `config` does not take, each with the key that says so.
-fn misfits(config: &Config, image: Image<'_>) -> Vec<(&'static str, String)> {
-    let Image { facts, platform } = image;
+fn misfits(config: &Config, image: ImageFacts<'_>) -> Vec<(&'static str, String)> {
+    let ImageFacts { facts, origin } = image;
     let board = &config.board;
     let mut out = Vec::new();
     if facts.architecture.is_some() && !is_architecture(facts.architecture, &board.architecture) {
@@ -203,13 +199,13 @@ fn misfits(config: &Config, image: Image<'_>) -> Vec<(&'static str, String)> {
         ));
     }
     if let Some(wanted) = board.firmware
-        && !platform.starts.is_empty()
-        && !platform
+        && !origin.starts.is_empty()
+        && !origin
             .firmware()
             .iter()
             .any(|found| starts(wanted, *found))
     {
-        let found: Vec<String> = platform
+        let found: Vec<String> = origin
             .starts
             .iter()
             .map(|start| format!("{} ({})", start.firmware.description(), start.evidence))
@@ -231,15 +227,15 @@ fn misfits(config: &Config, image: Image<'_>) -> Vec<(&'static str, String)> {
 ///
 /// # Errors
 /// Every contradiction.
-pub(crate) fn check(config: &Config, image: Image<'_>) -> Result<(), Problems> {
+pub(crate) fn check(config: &Config, image: ImageFacts<'_>) -> Result<(), Problems> {
     let mut problems = Problems::default();
-    if let Some(scheme) = &image.platform.own_scheme {
+    if let Some(scheme) = &image.origin.own_scheme {
         let problem = Problem::new(format!(
-            "the image has a scheme of updates by turns already: {scheme}"
+            "the image already uses another A/B update scheme: {scheme}"
         ));
         problems.push(
             problem.hint(
-                "convert an image without it: two such schemes would undo what the other did",
+                "convert an image without it: each scheme would undo what the other does",
             ),
         );
     }
@@ -263,7 +259,7 @@ pub(crate) fn check(config: &Config, image: Image<'_>) -> Result<(), Problems> {
 }
 
 /// The built-in boards that the image fits.
-fn nearest(image: Image<'_>) -> Result<Vec<&'static str>, Problem> {
+fn nearest(image: ImageFacts<'_>) -> Result<Vec<&'static str>, Problem> {
     let boards = built_in()?;
     Ok(boards
         .into_iter()
@@ -297,7 +293,7 @@ pub(crate) mod tests {
         }
     }
 
-    pub(crate) fn platform(firmware: &[Firmware]) -> Platform {
+    pub(crate) fn origin(firmware: &[Firmware]) -> Origin {
         let starts = firmware
             .iter()
             .map(|firmware| Start {
@@ -305,9 +301,9 @@ pub(crate) mod tests {
                 evidence: "a file".into(),
             })
             .collect();
-        Platform {
+        Origin {
             starts,
-            ..Platform::default()
+            ..Origin::default()
         }
     }
 
@@ -319,15 +315,15 @@ pub(crate) mod tests {
             (Architecture::Amd64, "generic-x86-64"),
             (Architecture::Arm64, "generic-arm64"),
         ] {
-            let (facts, platform) = (
+            let (facts, origin) = (
                 facts(architecture),
-                platform(&[Firmware::Uefi, Firmware::Bios]),
+                origin(&[Firmware::Uefi, Firmware::Bios]),
             );
-            let (chosen, note) = settle(
+            let (chosen, note) = with_board(
                 &config,
-                Image {
+                ImageFacts {
                     facts: &facts,
-                    platform: &platform,
+                    origin: &origin,
                 },
             )
             .unwrap();
@@ -350,13 +346,13 @@ pub(crate) mod tests {
         }
         // What has a device type is left as it is.
         let named = Config::parse("[board]\ndevice-type = \"mine\"\n").unwrap();
-        let (facts, platform) = (facts(Architecture::Arm64), platform(&[Firmware::Uefi]));
+        let (facts, origin) = (facts(Architecture::Arm64), origin(&[Firmware::Uefi]));
         assert_eq!(
-            settle(
+            with_board(
                 &named,
-                Image {
+                ImageFacts {
                     facts: &facts,
-                    platform: &platform
+                    origin: &origin
                 }
             )
             .unwrap(),
@@ -368,11 +364,11 @@ pub(crate) mod tests {
     fn facts_that_choose_none_are_told() {
         let config = Config::parse("").unwrap();
         let facts = facts(Architecture::Amd64);
-        let none = settle(
+        let none = with_board(
             &config,
-            Image {
+            ImageFacts {
                 facts: &facts,
-                platform: &platform(&[Firmware::Bios]),
+                origin: &origin(&[Firmware::Bios]),
             },
         )
         .unwrap_err();
@@ -386,14 +382,14 @@ pub(crate) mod tests {
     #[test]
     fn contradictions_are_refused_with_their_place() {
         let facts = facts(Architecture::Arm64);
-        let platform = platform(&[Firmware::UBoot]);
+        let origin = origin(&[Firmware::UBoot]);
         let config =
             config::load(&["qemux86-64".into()], &["board.release=trixie".into()]).unwrap();
         let text = check(
             &config,
-            Image {
+            ImageFacts {
                 facts: &facts,
-                platform: &platform,
+                origin: &origin,
             },
         )
         .unwrap_err()
@@ -410,18 +406,18 @@ pub(crate) mod tests {
         assert_eq!(
             check(
                 &config,
-                Image {
+                ImageFacts {
                     facts: &facts,
-                    platform: &self::platform(&[Firmware::Uefi])
+                    origin: &self::origin(&[Firmware::Uefi])
                 }
             ),
             Ok(())
         );
         let text = check(
             &config,
-            Image {
+            ImageFacts {
                 facts: &facts,
-                platform: &self::platform(&[Firmware::Bios]),
+                origin: &self::origin(&[Firmware::Bios]),
             },
         )
         .unwrap_err()
@@ -430,30 +426,30 @@ pub(crate) mod tests {
             text.contains("the board has U-Boot, the image is started by a BIOS (a file)"),
             "{text}"
         );
-        let own = Platform {
+        let own = Origin {
             own_scheme: Some("another".into()),
-            ..Platform::default()
+            ..Origin::default()
         };
         let config = Config::parse("").unwrap();
         let text = check(
             &config,
-            Image {
+            ImageFacts {
                 facts: &facts,
-                platform: &own,
+                origin: &own,
             },
         )
         .unwrap_err()
         .to_string();
         assert!(
-            text.starts_with("the image has a scheme of updates by turns already: another\nhint: "),
+            text.starts_with("the image already uses another A/B update scheme: another\nhint: "),
             "{text}"
         );
         assert_eq!(
             check(
                 &config,
-                Image {
+                ImageFacts {
                     facts: &facts,
-                    platform: &Platform::default()
+                    origin: &Origin::default()
                 }
             ),
             Ok(())

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::golden::facts::OsRelease;
-use crate::plan::board::Image;
+use crate::plan::board::ImageFacts;
 use crate::platform::Architecture;
 
 /// What an entry asks for; a list that is empty asks for nothing.
@@ -18,7 +18,7 @@ pub(crate) struct Conditions<'c> {
 
 impl Conditions<'_> {
     /// The condition that does not hold, in words; `None` when all of them hold.
-    pub(crate) fn unmet(&self, config: &Config, image: Image<'_>) -> Option<String> {
+    pub(crate) fn unmet(&self, config: &Config, image: ImageFacts<'_>) -> Option<String> {
         let types = config.board.device_type.iter().flatten();
         let is_board = types
             .chain(config.built_upon())
@@ -57,7 +57,7 @@ pub(crate) fn is_architecture(architecture: Option<Architecture>, wanted: &[Arch
 mod tests {
     use super::*;
     use crate::config;
-    use crate::plan::board::tests::{facts, platform};
+    use crate::plan::board::tests::{facts, origin};
 
     #[test]
     fn systems_have_several_names() {
@@ -75,10 +75,10 @@ mod tests {
     fn all_conditions_must_hold() {
         let config =
             config::load(&["qemux86-64".into()], &["board.device-type=mine".into()]).unwrap();
-        let (facts, platform) = (facts(Architecture::Amd64), platform(&[]));
+        let (facts, origin) = (facts(Architecture::Amd64), origin(&[]));
         let image = Image {
             facts: &facts,
-            platform: &platform,
+            origin: &origin,
         };
         let strings =
             |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };

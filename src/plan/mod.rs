@@ -1,11 +1,322 @@
-//! Decisions: values in, values out.
+//! Decisions: the configuration and what the golden image is become a [`Plan`].
+//!
+//! A plan is a value in which every default is settled: names, identities, sizes, what is edited
+//! and what is written. It can be printed, compared and tested without an image being written, and
+//! it is made whole or not at all: [`Plan::new`] returns everything that is wrong. The
+//! configuration is read here and in `cli` alone; all later steps ask the plan.
 
+pub mod artifact;
 pub mod board;
+pub mod boot;
 pub mod boot_mount;
-pub mod bootloader;
+pub mod client;
 pub mod conditions;
 pub mod family;
 pub mod file_layout;
+pub mod filesystems;
+pub mod hooks;
+pub mod host;
 pub mod layout;
+pub mod output;
+pub mod overlays;
+pub mod packages;
 pub mod raw;
-pub mod sizes;
+
+use crate::artifact::{Meta, Signer};
+use crate::config::{self, Config};
+use crate::golden::{Golden, Selection};
+use crate::platform::TableKind;
+use crate::problem::{Problem, Problems, Usage};
+use crate::stamp::{Stamp, Time};
+use crate::tree::{DirEntry, Stat};
+use anyhow::Result;
+use board::ImageFacts;
+use boot::BootPlan;
+use client::ClientPlan;
+use family::{Family, Naming};
+use filesystems::{DataPlan, RootPlan};
+use hooks::Hook;
+use host::HostFiles;
+use output::OutputPlan;
+use overlays::OverlayPlan;
+use packages::PackagePlan;
+use raw::RawPlan;
+
+/// What a plan is made from, besides the golden image.
+#[derive(Clone, Debug)]
+pub struct PlanRequest<'a> {
+    /// The merged configuration.
+    pub config: &'a Config,
+    /// Files of the host, and what the command line says of them.
+    pub host: HostFiles<'a>,
+}
+
+impl PlanRequest<'_> {
+    /// The partitions of the golden image that the user named.
+    #[must_use]
+    pub fn selection(&self) -> Selection {
+        selection(self.config)
+    }
+
+    /// The plan for `golden`.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn plan(&self, golden: &Golden) -> Result<Plan> {
+        Plan::new(self.config, golden, &self.host)
+    }
+}
+
+/// The partitions of the golden image that `config` names.
+#[must_use]
+pub fn selection(config: &Config) -> Selection {
+    Selection {
+        root: config.root.partition,
+        boot: config.boot.partition,
+    }
+}
+
+/// Everything that a conversion does, decided; sizes and offsets that depend on the edited files
+/// are left to the layout.
+#[derive(Debug, PartialEq)]
+pub struct Plan {
+    /// The file name of the golden image, without directories; `-` for standard input.
+    pub input_name: String,
+    /// The base name of all outputs.
+    pub name: String,
+    /// The built-in boards that the configuration builds upon.
+    pub boards: Vec<String>,
+    /// Device types, at least one; the first is that of the device itself.
+    pub device_types: Vec<String>,
+    /// The time of everything that is made, and the origin of derived identities.
+    pub stamp: Stamp,
+    /// What all releases for these devices share: identities of the disk and its partitions.
+    pub family: Family,
+    /// The disk.
+    pub disk: DiskPlan,
+    /// The boot partition and what starts the system.
+    pub boot: BootPlan,
+    /// The root filesystem and its two slots.
+    pub root: RootPlan,
+    /// The data partition.
+    pub data: DataPlan,
+    /// Debian packages to install.
+    pub packages: PackagePlan,
+    /// Directories of the host that are copied over the filesystems.
+    pub overlays: OverlayPlan,
+    /// Bytes outside the partitions.
+    pub raw: RawPlan,
+    /// Settings of the update client.
+    pub client: ClientPlan,
+    /// Name, dependencies, scripts and compression of the update Artifact.
+    pub artifact: Meta,
+    /// The key that signs the Artifact; `None` leaves it unsigned.
+    pub signer: Option<Signer>,
+    /// The user's programs, in the order in which they run.
+    pub hooks: Vec<Hook>,
+    /// The files to write.
+    pub output: OutputPlan,
+    /// What the user should know, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// The disk of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskPlan {
+    /// Its length (bytes).
+    pub size: u64,
+    /// Every partition starts at a multiple of this (bytes): a power of two, at least 1 MiB.
+    pub alignment: u64,
+}
+
+impl Plan {
+    /// Decides.
+    ///
+    /// # Errors
+    /// [`Usage`] when the configuration is incomplete, contradicts itself or does not fit the
+    /// golden image; [`Problems`] with everything else that is wrong.
+    pub fn new(config: &Config, golden: &Golden, host: &HostFiles) -> Result<Self> {
+        let (config, board_note) = complete(config, golden)?;
+        let config = &config;
+        let device_types = config.board.device_type.clone().unwrap_or_default();
+        let release = config.artifact.name.clone().unwrap_or_default();
+        let stamp = Stamp {
+            time: time(host, golden),
+            family: device_types.first().cloned().unwrap_or_default(),
+        };
+        let mut notes = Vec::new();
+        let family = family(config, &stamp, golden, &mut notes)?;
+        notes.extend(
+            golden
+                .disk
+                .table
+                .warnings
+                .iter()
+                .map(|warning| format!("partition table: {warning}")),
+        );
+        let mut problems = Problems::default();
+        let mut keep = Keep(&mut problems);
+        let signer = keep.one(artifact::signer(config));
+        let meta = keep.one(artifact::meta(config, &release, &device_types, &stamp));
+        let boot = keep.all(BootPlan::new(config, golden, &stamp));
+        let client = keep.all(ClientPlan::new(config));
+        let packages = keep.all(PackagePlan::new(config));
+        let output = keep.one(OutputPlan::new(config, golden));
+        let raw = keep.all(RawPlan::new(config, ImageFacts::of(golden)));
+        problems.check()?;
+        let (Some((signer, signer_note)), Some(artifact)) = (signer, meta) else {
+            return Err(undecided());
+        };
+        let (Some(boot), Some(client), Some(packages), Some(output), Some(raw)) =
+            (boot, client, packages, output, raw)
+        else {
+            return Err(undecided());
+        };
+        notes.extend(signer_note);
+        notes.extend(board_note);
+        Ok(Self {
+            input_name: host.input_name(),
+            name: output::base_name(config, host, &stamp.family, &release),
+            boards: config.built_upon().to_vec(),
+            device_types,
+            family,
+            disk: DiskPlan {
+                size: config.storage.size,
+                alignment: config.storage.alignment,
+            },
+            boot,
+            root: RootPlan::new(config, golden, host, &stamp),
+            data: DataPlan::new(config, &stamp),
+            packages,
+            overlays: OverlayPlan::new(config, ImageFacts::of(golden), host),
+            raw,
+            client,
+            artifact,
+            signer,
+            hooks: hooks::hooks(config),
+            output,
+            notes,
+            stamp,
+        })
+    }
+}
+
+/// Gathers problems.
+struct Keep<'p>(&'p mut Problems);
+
+impl Keep<'_> {
+    fn one<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
+        result.map_err(|problem| self.0.push(problem)).ok()
+    }
+
+    fn all<T>(&mut self, result: Result<T, Problems>) -> Option<T> {
+        result.map_err(|more| self.0.0.extend(more.0)).ok()
+    }
+}
+
+/// For a part without a value and without a problem, which no part is.
+fn undecided() -> anyhow::Error {
+    Problem::new("a part of the plan could not be decided").into()
+}
+
+/// The configuration on top of the board that the image selects, if it names none, and a note about
+/// that choice.
+///
+/// # Errors
+/// That the image contradicts the board; that no board can be selected; that the release has no
+/// name.
+fn complete(config: &Config, golden: &Golden) -> Result<(Config, Option<String>)> {
+    let image = ImageFacts::of(golden);
+    if golden.facts.architecture.is_none() {
+        let message = "the architecture of the image is unknown: /bin/sh is missing or not a \
+                       program of a supported architecture";
+        return Err(Problem::new(message).into());
+    }
+    board::check(config, image)?;
+    let mut problems = Problems::default();
+    let complete = Keep(&mut problems).one(board::with_board(config, image));
+    if config.artifact.name.as_ref().is_none_or(String::is_empty) {
+        problems.push(
+            Problem::new("the Artifact has no name")
+                .hint("name the release: --artifact-name release-1"),
+        );
+    }
+    problems.check().map_err(Usage)?;
+    complete.ok_or_else(undecided)
+}
+
+/// `config` on top of the board that `golden` selects, if it names no device type.
+///
+/// # Errors
+/// [`Usage`] when no board can be selected.
+pub fn with_board(config: &Config, golden: &Golden) -> Result<Config> {
+    let (config, _) = board::with_board(config, ImageFacts::of(golden)).map_err(Usage::from)?;
+    Ok(config)
+}
+
+/// The time of everything that is made: `SOURCE_DATE_EPOCH`, or the newest modification of a file
+/// in the golden root filesystem. Files dated after the last write to that filesystem, by a clock
+/// that was wrong, do not count.
+fn time(host: &HostFiles, golden: &Golden) -> Time {
+    if let Some(seconds) = host.epoch {
+        return Time { seconds, nanos: 0 };
+    }
+    let root = &golden.root;
+    let limit = root.info.write_time.seconds;
+    let mut newest = 0;
+    let mut consider = |stat: &Stat| {
+        if stat.mtime.seconds <= limit {
+            newest = newest.max(stat.mtime.seconds);
+        }
+    };
+    root.tree.visit(&mut |_, entry| match entry {
+        DirEntry::Dir(dir) => consider(&dir.stat),
+        DirEntry::Leaf(id) => consider(&root.tree.leaf(*id).stat),
+    });
+    Time {
+        seconds: newest,
+        nanos: 0,
+    }
+}
+
+/// The identities of the disk: derived, except where the configuration sets them.
+///
+/// # Errors
+/// [`Usage`] when `storage.disk-id` is of the other kind of table.
+fn family(
+    config: &Config,
+    stamp: &Stamp,
+    golden: &Golden,
+    notes: &mut Vec<String>,
+) -> Result<Family> {
+    let scheme = match config.storage.table {
+        config::TableChoice::Gpt => TableKind::Gpt,
+        config::TableChoice::Mbr => TableKind::Mbr,
+        config::TableChoice::Keep => golden.disk.table.kind(),
+    };
+    let naming = match &config.storage.device {
+        config::Device::PartUuid => Naming::Partuuid,
+        config::Device::Disk(disk) => Naming::Device(disk.clone()),
+    };
+    let mut family = Family::derive(stamp, scheme, naming);
+    match (config.storage.disk_id, scheme) {
+        (Some(config::DiskId::Gpt(id)), TableKind::Gpt) => family.disk_guid = id,
+        (Some(config::DiskId::Mbr(id)), TableKind::Mbr) => family.disk_id = id,
+        (Some(_), _) => {
+            let message = format!("storage.disk-id does not fit a disk with an {scheme}");
+            let hint = "write 8 hexadecimal digits for an MBR, a GUID for a GPT, or choose the \
+                        table with storage.table";
+            return Err(Usage::from(Problem::new(message).hint(hint)).into());
+        }
+        (None, _) => {}
+    }
+    let ids = &config.storage.ids;
+    let configured = [ids.boot, ids.root_a, ids.root_b, ids.data];
+    for (guid, configured) in family.guids.iter_mut().zip(configured) {
+        *guid = configured.unwrap_or(*guid);
+    }
+    if scheme == TableKind::Mbr && configured.iter().any(Option::is_some) {
+        notes.push("storage.ids has no effect: an MBR keeps no ids of partitions".to_owned());
+    }
+    Ok(family)
+}

@@ -1,10 +1,11 @@
-//! Bytes beside the partitions: `[[raw]]`. Each has a place of its own, or the conversion is
-//! refused.
+//! Bytes outside the partitions: `[[raw]]`. Each range is free of everything else, or the
+//! conversion is refused.
 
 use crate::config::{Config, FilePath, Raw, RawSource};
 use crate::digest::Digest;
-use crate::plan::board::Image;
+use crate::plan::board::ImageFacts;
 use crate::plan::conditions::Conditions;
+use crate::plan::host::file_name;
 use crate::plan::layout::Layout;
 use crate::problem::{Problem, Problems};
 use crate::stream::ReadAt as _;
@@ -13,19 +14,31 @@ use crate::units::human;
 use sha2::{Digest as _, Sha256};
 use std::io::Read;
 use std::ops::Range;
+use std::path::Path;
 
-/// The largest that is taken (bytes): no loader comes near it, and all of it is kept in memory.
+/// The size limit (bytes): no boot loader comes near it, and all of it is kept in memory.
 const MAX: u64 = 256 << 20;
 
-/// What is written at one place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Bytes at one offset of the disk.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Blob {
-    /// Where it comes from, for people: a file name of the host, or a path of the image.
+    /// A file name of the host, without directories, or a path in the image.
     pub name: String,
-    /// Its first byte on the disk.
+    /// The first byte on the disk.
     pub offset: u64,
-    /// Its bytes.
+    /// The content, not empty.
     pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Blob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            name,
+            offset,
+            bytes,
+        } = self;
+        write!(f, "{name} ({} bytes at {offset})", bytes.len())
+    }
 }
 
 impl Blob {
@@ -35,89 +48,132 @@ impl Blob {
         self.offset..self.offset.saturating_add(self.bytes.len() as u64)
     }
 
-    /// The SHA-256 of its bytes.
+    /// The SHA-256 of its content.
     #[must_use]
     pub fn sha256(&self) -> Digest {
         Sha256::digest(&self.bytes).into()
     }
 }
 
-/// Reads what `config` wants of the host and of the root filesystem `root`, where conditions hold;
-/// `notes` gets what is left out.
-pub(crate) fn read(
-    config: &Config,
-    image: Image<'_>,
-    root: &Tree,
-    notes: &mut Vec<String>,
-    problems: &mut Problems,
-) -> Vec<Blob> {
-    let mut blobs = Vec::new();
-    for raw in &config.raw {
-        let conditions = Conditions {
-            board: &raw.board,
-            arch: &raw.arch,
-            release: &raw.release,
-        };
-        if let Some(why) = conditions.unmet(config, image) {
-            notes.push(format!("raw: {} is left out: {why}", raw.file.given));
-            continue;
-        }
-        match one(raw, root) {
-            Ok(blob) => blobs.push(blob),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    blobs.sort_by_key(|blob| blob.offset);
-    blobs
+/// A file of the edited root filesystem that is written outside the partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageBlob {
+    /// Its absolute path.
+    pub path: String,
+    /// The first byte on the disk.
+    pub offset: u64,
 }
 
-fn one(raw: &Raw, root: &Tree) -> Result<Blob, Problem> {
-    let FilePath { given, host } = &raw.file;
-    let shown = host.display();
-    let wrong = |what: String| Problem::new(format!("raw: {what}"));
-    let (name, bytes) = match raw.from {
-        RawSource::Image => {
-            let path = given;
-            let content = root
-                .file(path)
-                .ok_or_else(|| wrong(format!("the image has no file {path}")))?;
-            if content.len() > MAX {
-                return Err(wrong(format!(
-                    "{path} has {}, more than {}",
-                    human(content.len()),
-                    human(MAX)
-                )));
+/// Everything that `[[raw]]` asks for and whose conditions are met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawPlan {
+    /// Files of the host, read.
+    pub host: Vec<Blob>,
+    /// Files of the image, read once it is edited.
+    pub image: Vec<ImageBlob>,
+    /// A sentence for each entry that is left out, since one of its conditions is not met.
+    pub left_out: Vec<String>,
+}
+
+impl RawPlan {
+    /// # Errors
+    /// Files of the host that cannot be read, are empty or too large.
+    pub(super) fn new(config: &Config, image: ImageFacts<'_>) -> Result<Self, Problems> {
+        let mut plan = Self::default();
+        let mut problems = Problems::default();
+        for raw in &config.raw {
+            let Raw { file, offset, .. } = raw;
+            let conditions = Conditions {
+                board: &raw.board,
+                arch: &raw.arch,
+                release: &raw.release,
+            };
+            if let Some(why) = conditions.unmet(config, image) {
+                plan.left_out
+                    .push(format!("raw: {} is left out: {why}", file.given));
+                continue;
             }
-            let bytes = content
-                .read_all(MAX)
-                .map_err(|e| wrong(format!("reading {path} of the image: {e}")))?;
-            (path.clone(), bytes)
-        }
-        RawSource::Host => {
-            let failed = |e| wrong(format!("reading {shown}: {e}"));
-            let mut bytes = Vec::new();
-            std::fs::File::open(host)
-                .and_then(|file| file.take(MAX + 1).read_to_end(&mut bytes))
-                .map_err(failed)?;
-            if bytes.len() as u64 > MAX {
-                return Err(wrong(format!("{shown} has more than {}", human(MAX))));
+            match raw.from {
+                RawSource::Image => plan.image.push(ImageBlob {
+                    path: file.given.clone(),
+                    offset: *offset,
+                }),
+                RawSource::Host => match host_file(file) {
+                    Ok(bytes) => plan.host.push(Blob {
+                        name: file_name(&file.host),
+                        offset: *offset,
+                        bytes,
+                    }),
+                    Err(problem) => problems.push(problem),
+                },
             }
-            (
-                host.file_name()
-                    .map(|name| name.to_string_lossy().into_owned())
-                    .unwrap_or_default(),
-                bytes,
-            )
         }
-    };
-    if bytes.is_empty() {
-        return Err(wrong(format!("{given} is empty")));
+        problems.check()?;
+        Ok(plan)
     }
-    Ok(Blob {
-        name,
-        offset: raw.offset,
-        bytes,
-    })
+
+    /// All blobs, by offset, with those of the edited root filesystem `root`.
+    ///
+    /// # Errors
+    /// Files of the image that are missing, empty or too large.
+    pub fn resolve(&self, root: &Tree) -> Result<Vec<Blob>, Problems> {
+        let mut problems = Problems::default();
+        let mut blobs = self.host.clone();
+        for ImageBlob { path, offset } in &self.image {
+            match image_file(path, root) {
+                Ok(bytes) => blobs.push(Blob {
+                    name: path.clone(),
+                    offset: *offset,
+                    bytes,
+                }),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        problems.check()?;
+        blobs.sort_by_key(|blob| blob.offset);
+        Ok(blobs)
+    }
+}
+
+fn image_file(path: &str, root: &Tree) -> Result<Vec<u8>, Problem> {
+    let content = root
+        .file(path)
+        .ok_or_else(|| Problem::new(format!("raw: the image has no file {path}")))?;
+    if content.len() > MAX {
+        return Err(too_large(path, Some(content.len())));
+    }
+    let bytes = content
+        .read_all(MAX)
+        .map_err(|e| Problem::new(format!("raw: reading {path} of the image: {e}")))?;
+    not_empty(path, bytes)
+}
+
+fn host_file(file: &FilePath) -> Result<Vec<u8>, Problem> {
+    let host: &Path = &file.host;
+    let shown = host.display();
+    let mut bytes = Vec::new();
+    std::fs::File::open(host)
+        .and_then(|file| file.take(MAX + 1).read_to_end(&mut bytes))
+        .map_err(|e| Problem::new(format!("raw: reading {shown}: {e}")))?;
+    if bytes.len() as u64 > MAX {
+        return Err(too_large(&shown.to_string(), None));
+    }
+    not_empty(&file.given, bytes)
+}
+
+fn too_large(name: &str, len: Option<u64>) -> Problem {
+    let len = len.map_or_else(String::new, |len| format!(" of {}", human(len)));
+    Problem::new(format!(
+        "raw: {name}{len} exceeds the limit of {}",
+        human(MAX)
+    ))
+}
+
+fn not_empty(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Problem> {
+    if bytes.is_empty() {
+        return Err(Problem::new(format!("raw: {name} is empty")));
+    }
+    Ok(bytes)
 }
 
 /// Fails when one of `blobs` (sorted by offset) meets another, a partition of `layout`, one of
@@ -125,7 +181,7 @@ fn one(raw: &Raw, root: &Tree) -> Result<Blob, Problem> {
 ///
 /// # Errors
 /// Every two that meet, with their places.
-pub(crate) fn check(
+pub fn check(
     blobs: &[Blob],
     layout: &Layout,
     tables: &[(u64, Vec<u8>)],

@@ -547,17 +547,17 @@ fn hooks_that_do_wrong_stop_the_conversion() {
         (
             "before-edits",
             "fails",
-            "error: the before-edits hook fails: exit status: 7; it said:\nno network\n",
+            "error: the before-edits hook fails: failed (exit status: 7) with the message:\nno network\n",
         ),
         (
             "after-edits",
             "fails",
-            "error: the after-edits hook fails: exit status: 7; it said:\nno network\n",
+            "error: the after-edits hook fails: failed (exit status: 7) with the message:\nno network\n",
         ),
         (
             "after-image",
             "fails",
-            "error: the after-image hook fails: exit status: 7; it said:\nno network\n",
+            "error: the after-image hook fails: failed (exit status: 7) with the message:\nno network\n",
         ),
         (
             "before-edits",

@@ -1,0 +1,346 @@
+//! Lays out the disk: from the plan and the sizes of the edited filesystems to offsets.
+
+use super::Prepared;
+use crate::artifact::Draft;
+use crate::edit::Edited;
+use crate::fs::{ext4, fat};
+use crate::golden::Golden;
+use crate::golden::disk::GoldenDisk;
+use crate::image::table::{self, Table};
+use crate::plan::Plan;
+use crate::plan::boot::Environment;
+use crate::plan::family::Role;
+use crate::plan::filesystems::RootSize;
+use crate::plan::layout::{Layout, Margins, Needs};
+use crate::plan::raw;
+use crate::platform::{Bootloader, TableKind};
+use crate::problem::Problem;
+use crate::stream::{Content, ReadAt};
+use crate::tree::Tree;
+use crate::tree::editor::TreeEditor;
+use crate::units::{Lba, MIB, SECTOR, align_up, enough, human};
+use anyhow::{Context, Result};
+use std::ops::Range;
+
+/// The end of a GPT with the usual 128 entries (bytes).
+const GPT_END: u64 = 34 * SECTOR;
+/// The end of an MBR (bytes).
+const MBR_END: u64 = SECTOR;
+
+/// Where everything is on the disk.
+#[derive(Debug)]
+pub struct DiskLayout {
+    /// The partitions' extents.
+    pub extents: Layout,
+    /// The partition table.
+    pub table: Table,
+    /// The size of the root filesystem (bytes); at most that of a slot.
+    pub root_size: u64,
+    /// Bytes of the golden image in front of its first partition that are copied, with their
+    /// offsets.
+    pub gap: Vec<(u64, Vec<u8>)>,
+}
+
+/// Measures the edited filesystems and places everything.
+///
+/// # Errors
+/// What does not fit, with the sizes that would; anything else that writing would refuse.
+pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayout> {
+    let minimum = ext4::write::minimum_size(&edited.trees.root, &plan.root.filesystem)
+        .context("measuring the root filesystem")?;
+    let root_size = plan.root.size.resolve(minimum)?;
+    let needs = Needs {
+        total: plan.disk.size,
+        alignment: plan.disk.alignment,
+        margins: margins(plan.boot.loader),
+        boot: boot_size(plan, &edited.trees.boot)?,
+        root: root_size,
+        data: data_size(plan, &edited.trees.data)?,
+    };
+    let extents = Layout::new(&needs).map_err(|problem| fitting(problem, plan, minimum))?;
+    let table = partition_table(plan, &extents);
+    let gap = gap(plan, &golden.disk, &extents)?;
+    let tables = table
+        .encode(extents.total)
+        .context("making the partition table")?;
+    raw::check(&edited.raw, &extents, &tables, &reserved(plan, &gap))?;
+    Draft::new(&plan.artifact, root_size, plan.signer.as_ref()).context("making the Artifact")?;
+    Ok(DiskLayout {
+        extents,
+        table,
+        root_size,
+        gap,
+    })
+}
+
+/// The room around the partitions that `loader` needs.
+fn margins(loader: Bootloader) -> Margins {
+    match loader {
+        Bootloader::GrubEfi => Margins::EFI,
+        Bootloader::UBoot | Bootloader::UBootOnRaspberryPi => Margins::UBOOT,
+    }
+}
+
+/// The size of the boot partition, if its files fit.
+fn boot_size(plan: &Plan, tree: &Tree) -> Result<u64> {
+    let minimum = fat::minimum_size(tree, &plan.boot.filesystem)
+        .context("measuring the boot filesystem")?;
+    large_enough("boot.size", plan.boot.size, minimum, plan.disk.alignment)
+}
+
+/// The size of the data partition, if its files fit.
+fn data_size(plan: &Plan, tree: &Tree) -> Result<u64> {
+    // The bootstrap Artifact comes later; a mebibyte is many times what it takes.
+    let minimum = ext4::write::minimum_size(tree, &plan.data.filesystem)
+        .context("measuring the data filesystem")?
+        + MIB;
+    large_enough("data.size", plan.data.size, minimum, plan.disk.alignment)
+}
+
+fn large_enough(key: &str, size: u64, minimum: u64, alignment: u64) -> Result<u64> {
+    if align_up(size, alignment) < minimum {
+        let message = format!(
+            "{key} is {} but its files need {} ({minimum} bytes)",
+            human(size),
+            human(minimum)
+        );
+        let hint = format!("set {key} to at least \"{}\"", enough(minimum));
+        return Err(Problem::new(message).hint(hint).into());
+    }
+    Ok(size)
+}
+
+/// Adds what else could give way when the slots are too small.
+fn fitting(problem: Problem, plan: &Plan, minimum: u64) -> Problem {
+    let message = match plan.root.size {
+        RootSize::Exact(_) => problem.message,
+        RootSize::Headroom { .. } => format!(
+            "{} (its files need {}; the rest is root.headroom)",
+            problem.message,
+            human(minimum)
+        ),
+    };
+    Problem {
+        message,
+        hint: problem.hint,
+    }
+}
+
+fn partition_table(plan: &Plan, extents: &Layout) -> Table {
+    let family = &plan.family;
+    let grub = plan.boot.loader == Bootloader::GrubEfi;
+    let extents = [extents.boot, extents.root_a, extents.root_b, extents.data];
+    let mut partitions = Vec::new();
+    for ((role, extent), guid) in Role::ALL.into_iter().zip(extents).zip(family.guids) {
+        let kind = match (family.scheme, role) {
+            (TableKind::Gpt, Role::Boot) => table::types::GPT_ESP,
+            (TableKind::Gpt, _) => table::types::GPT_LINUX,
+            // The firmware of some boards reads FAT partitions of this type only.
+            (TableKind::Mbr, Role::Boot) if !grub => table::types::MBR_FAT32_LBA,
+            (TableKind::Mbr, Role::Boot) => table::types::MBR_ESP,
+            (TableKind::Mbr, _) => table::types::MBR_LINUX,
+        };
+        let gpt = family.scheme == TableKind::Gpt;
+        let start = Lba::from_bytes(extent.start);
+        let sectors = Lba::from_bytes(extent.len).0;
+        let id = gpt.then_some(guid);
+        let mut partition = table::Partition::new(role.number(), start, sectors, kind, id);
+        // U-Boot looks for its script on partitions that are marked for it.
+        if !grub && role == Role::Boot {
+            match family.scheme {
+                TableKind::Gpt => partition.attributes = table::BIOS_BOOTABLE,
+                TableKind::Mbr => partition.active = true,
+            }
+        }
+        if gpt {
+            partition.name = role.name().to_owned();
+        }
+        partitions.push(partition);
+    }
+    let disk_id = match family.scheme {
+        TableKind::Gpt => table::DiskId::Gpt(family.disk_guid),
+        TableKind::Mbr => table::DiskId::Mbr(family.disk_id),
+    };
+    Table {
+        disk_id,
+        partitions,
+        warnings: Vec::new(),
+    }
+}
+
+/// Bytes of the disk that are taken besides tables and partitions: a raw environment, and the
+/// pieces of `gap`.
+fn reserved(plan: &Plan, gap: &[(u64, Vec<u8>)]) -> Vec<(String, Range<u64>)> {
+    let piece = |(offset, bytes): &(u64, Vec<u8>)| {
+        (
+            "the golden image's own loader, which boot.copy-gap copies,".to_owned(),
+            *offset..offset + bytes.len() as u64,
+        )
+    };
+    let copy = |range| ("the raw environment".to_owned(), range);
+    let environment = plan.boot.environment.ranges();
+    gap.iter()
+        .map(piece)
+        .chain(environment.into_iter().map(copy))
+        .collect()
+}
+
+/// Bytes in front of the golden image's first partition that belong in front of ours: the boot
+/// loader of boards whose processor looks for it there. Blocks of zeros are left out.
+///
+/// # Errors
+/// I/O errors of the golden image; a [`Problem`] when there is no room.
+fn gap(plan: &Plan, disk: &GoldenDisk, extents: &Layout) -> Result<Vec<(u64, Vec<u8>)>> {
+    let first = disk.partitions.iter().map(|partition| partition.start).min();
+    let Some(end) = first.filter(|_| plan.boot.copy_gap) else {
+        return Ok(Vec::new());
+    };
+    let ours = match plan.family.scheme {
+        TableKind::Gpt => GPT_END,
+        TableKind::Mbr => MBR_END,
+    };
+    let mut pieces: Vec<(u64, Vec<u8>)> = Vec::new();
+    let mut at = table_end(disk)?;
+    while at < end {
+        let mut sector = [0; SECTOR as usize];
+        disk.source
+            .read_exact_at(at, &mut sector)
+            .context("reading the bytes in front of the first partition")?;
+        if sector.iter().any(|byte| *byte != 0) {
+            has_room(&plan.boot.environment, at, ours, extents.boot.start)?;
+            match pieces.last_mut() {
+                Some((from, bytes)) if *from + bytes.len() as u64 == at => bytes.extend(sector),
+                _ => pieces.push((at, sector.to_vec())),
+            }
+        }
+        at += SECTOR;
+    }
+    Ok(pieces)
+}
+
+/// Whether a sector of the gap may be at `at`: after our table (which ends at `table`), in front of
+/// our first partition (at `partition`), outside a raw environment; all in bytes.
+fn has_room(
+    environment: &Environment,
+    at: u64,
+    table: u64,
+    partition: u64,
+) -> Result<(), Problem> {
+    let what = "the golden image has a boot loader in front of its first partition, at byte";
+    if at < table {
+        let message = format!("{what} {at}, where a GPT has its entries");
+        return Err(Problem::new(message).hint("set storage.table to \"mbr\""));
+    }
+    if at >= partition {
+        let start = human(partition);
+        let message = format!("{what} {at}, but here the first partition begins at {start}");
+        return Err(Problem::new(message).hint("raise storage.alignment"));
+    }
+    let copies = environment.ranges();
+    if let Some(copy) = copies.iter().find(|copy| copy.contains(&at)) {
+        let start = human(copy.start);
+        let message = format!("{what} {at}, where the raw environment at {start} must be empty");
+        let hint = "set boot.copy-gap to false where the board does not need it, or another \
+                    storage.alignment";
+        return Err(Problem::new(message).hint(hint));
+    }
+    Ok(())
+}
+
+/// Where the golden image's own table ends (bytes).
+fn table_end(disk: &GoldenDisk) -> Result<u64> {
+    if disk.table.kind() == TableKind::Mbr {
+        return Ok(MBR_END);
+    }
+    // The header says where its entries are (UEFI 5.3.2): 8 bytes at 72, their number and size at
+    // 80 and 84.
+    let mut header = [0; 92];
+    disk.source
+        .read_exact_at(SECTOR, &mut header)
+        .context("reading the header of the GPT")?;
+    let number = |at: usize| u64::from(crate::bytes::le32(&header, at).unwrap_or(0));
+    let entries = number(80).saturating_mul(number(84)).min(1 << 20);
+    let begin = (number(72) | number(76) << 32).saturating_mul(SECTOR);
+    let second = 2 * SECTOR;
+    let end = if begin == second { begin + entries } else { second };
+    Ok(end.next_multiple_of(SECTOR))
+}
+
+impl Prepared {
+    /// Everything outside the partitions, as bytes with their offsets, by offset: the partition
+    /// table, the blobs of `[[raw]]`, copied bytes of the golden image, boot code.
+    ///
+    /// # Errors
+    /// When the partition table cannot be written.
+    pub(super) fn unpartitioned(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+        let DiskLayout {
+            table,
+            extents,
+            gap,
+            ..
+        } = &self.layout;
+        let mut pieces = table
+            .encode(extents.total)
+            .context("making the partition table")?;
+        let blobs = self.edited.raw.iter();
+        pieces.extend(blobs.map(|blob| (blob.offset, blob.bytes.clone())));
+        pieces.extend(gap.iter().cloned());
+        pieces.sort_by_key(|(offset, _)| *offset);
+        // Unless there is other boot code.
+        let free = pieces
+            .first()
+            .is_none_or(|(offset, _)| *offset >= table::NO_BIOS.len() as u64);
+        if table.kind() == TableKind::Mbr && free {
+            pieces.insert(0, (0, table::NO_BIOS.to_vec()));
+        }
+        Ok(pieces)
+    }
+
+    /// The root filesystem as it goes into both slots and the Artifact. Its tree, the largest value
+    /// in memory, is dropped.
+    ///
+    /// # Errors
+    /// When the tree holds something that ext4 cannot.
+    pub(super) fn root_image(&mut self) -> Result<Content> {
+        let root = &mut self.edited.trees.root;
+        let empty = Tree::new(root.root.stat.clone());
+        let tree = std::mem::replace(root, empty);
+        let image = ext4::write::write(&tree, self.layout.root_size, &self.plan.root.filesystem)
+            .context("making the root filesystem")?;
+        debug_assert_eq!(image.len(), self.layout.root_size);
+        Ok(image)
+    }
+
+    /// The boot filesystem, as long as its partition.
+    ///
+    /// # Errors
+    /// When the tree holds something that FAT cannot.
+    pub(super) fn boot_image(&self) -> Result<Content> {
+        let len = self.layout.extents.boot.len;
+        fat::write(&self.edited.trees.boot, len, &self.plan.boot.filesystem)
+            .context("making the boot filesystem")
+    }
+
+    /// The data filesystem, as long as its partition, with the bootstrap Artifact that names
+    /// `root_sha256`.
+    ///
+    /// # Errors
+    /// When the tree holds something that ext4 cannot.
+    pub(super) fn data_image(&self, root_sha256: &[u8; 32]) -> Result<Content> {
+        let mut data = self.edited.trees.data.clone();
+        let bootstrap = crate::artifact::bootstrap(&self.plan.artifact, root_sha256)
+            .context("making the bootstrap Artifact")?;
+        let mut editor = TreeEditor::new(&mut data, self.plan.stamp.time);
+        editor.file(
+            "/mender/bootstrap.mender",
+            bootstrap,
+            0o600,
+            "what a fresh device runs",
+        )?;
+        drop(editor);
+        let len = self.layout.extents.data.len;
+        let image = ext4::write::write(&data, len, &self.plan.data.filesystem)
+            .context("making the data filesystem")?;
+        Ok(image)
+    }
+}

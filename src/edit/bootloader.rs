@@ -1,0 +1,79 @@
+//! Integrates the boot loader of the plan.
+
+use super::Workspace;
+use crate::boot::{self, Integration};
+use crate::golden::Golden;
+use crate::plan::Plan;
+use crate::plan::boot::Environment;
+use crate::plan::family::Role;
+use crate::platform::{Architecture, Bootloader};
+use crate::problem::{Problem, Problems};
+
+/// Makes root filesystem and boot partition start and update through the boot loader; `None` when
+/// that is impossible, with the reasons among the problems.
+pub(super) fn integrate(
+    work: &mut Workspace<'_>,
+    plan: &Plan,
+    golden: &Golden,
+) -> Option<boot::InstalledLoader> {
+    let Some(architecture) = golden.facts.architecture else {
+        let problem = Problem::new("the architecture of the image is unknown");
+        return work.keep(Err(Problems::from(problem)));
+    };
+    let partuuids = [Role::RootA, Role::RootB].map(|role| plan.family.partuuid(role));
+    let partuuids = [partuuids[0].as_str(), partuuids[1].as_str()];
+    let integration = integration(plan, architecture, partuuids);
+    let result = integration.integrate(&mut work.root, &mut work.boot);
+    work.keep(result)
+}
+
+fn integration<'p>(
+    plan: &'p Plan,
+    arch: Architecture,
+    partuuids: [&'p str; 2],
+) -> Integration<'p> {
+    let roots = [Role::RootA.number(), Role::RootB.number()];
+    let boot_mount = plan.boot.mount.as_str();
+    let more_arguments = plan.boot.kernel_arguments.as_str();
+    match plan.boot.loader {
+        Bootloader::GrubEfi => Integration::GrubEfi(boot::grub::GrubOptions {
+            roots,
+            partuuids,
+            table: plan.family.scheme,
+            boot_mount,
+            arch,
+            more_arguments,
+        }),
+        Bootloader::UBoot | Bootloader::UBootOnRaspberryPi => {
+            Integration::UBoot(boot::uboot::UBootOptions {
+                roots,
+                partuuids,
+                boot_mount,
+                arch,
+                more_arguments,
+                flavor: plan.boot.kernel_flavor.as_deref(),
+                program: plan
+                    .boot
+                    .u_boot
+                    .as_ref()
+                    .map(|u_boot| (u_boot.name.clone(), u_boot.bytes.clone())),
+                storage: storage(&plan.boot.environment),
+            })
+        }
+    }
+}
+
+fn storage(environment: &Environment) -> boot::uboot::EnvStorage {
+    match environment.clone() {
+        Environment::Files => boot::uboot::EnvStorage::Files,
+        Environment::Raw {
+            disk,
+            offsets,
+            size,
+        } => boot::uboot::EnvStorage::Raw {
+            disk,
+            offsets,
+            size,
+        },
+    }
+}

@@ -1,0 +1,221 @@
+//! The boot partition, the boot loader, and what is in front of the first partition.
+
+use super::boot_mount::boot_mount;
+use super::host::{file_name, read};
+use crate::config::{self, Config};
+use crate::fs::fat;
+use crate::golden::Golden;
+use crate::golden::bootloader::guess;
+use crate::platform::{Architecture, Bootloader};
+use crate::problem::{Problem, Problems};
+use crate::stamp::Stamp;
+use crate::units::MIB;
+use std::ops::Range;
+
+/// How devices boot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BootPlan {
+    /// The boot loader to integrate.
+    pub loader: Bootloader,
+    /// Where the boot partition is mounted on the device.
+    pub mount: String,
+    /// Its mount options; `None` keeps those of the golden image.
+    pub options: Option<String>,
+    /// The size of the partition, before it is aligned (bytes).
+    pub size: u64,
+    /// Volume id, label and time of its filesystem.
+    pub filesystem: fat::Options,
+    /// Kernel arguments that are added to those of the golden image.
+    pub kernel_arguments: String,
+    /// With U-Boot, the suffix of the kernels that it starts; `None` is chosen by the board and the
+    /// newest kernel.
+    pub kernel_flavor: Option<String>,
+    /// A U-Boot for the board, which the firmware of a Raspberry Pi starts.
+    pub u_boot: Option<UBootProgram>,
+    /// Where U-Boot keeps its environment.
+    pub environment: Environment,
+    /// Whether bytes in front of the golden image's first partition are copied: the boot loader of
+    /// boards that look for it there.
+    pub copy_gap: bool,
+}
+
+/// A U-Boot from a file of the host.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UBootProgram {
+    /// The name of the file, without directories.
+    pub name: String,
+    /// Its content.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for UBootProgram {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({} bytes)", self.name, self.bytes.len())
+    }
+}
+
+/// Where U-Boot keeps its environment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// In two files of the boot partition.
+    Files,
+    /// Outside the partitions.
+    Raw {
+        /// The disk's device name.
+        disk: String,
+        /// The first byte of each copy: the first two multiples of the alignment.
+        offsets: [u64; 2],
+        /// The size of each copy (bytes).
+        size: u64,
+    },
+}
+
+impl Environment {
+    /// The bytes of the disk that the copies take; none for files.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<Range<u64>> {
+        match self {
+            Self::Files => Vec::new(),
+            Self::Raw { offsets, size, .. } => {
+                let range = |offset: &u64| *offset..offset.saturating_add(*size);
+                offsets.iter().map(range).collect()
+            }
+        }
+    }
+}
+
+impl BootPlan {
+    /// # Errors
+    /// A boot loader that cannot be integrated on the image's architecture; a raw environment
+    /// without the name of its disk; a U-Boot that cannot be read.
+    pub(super) fn new(config: &Config, golden: &Golden, stamp: &Stamp) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let (root, boot) = (&golden.root.tree, golden.boot.as_ref());
+        let loader = choose(config, golden);
+        if let Err(problem) = integrated(loader, golden.facts.architecture) {
+            problems.push(problem);
+        }
+        // Without U-Boot neither its program nor its environment has a meaning.
+        let grub = loader == Bootloader::GrubEfi;
+        let u_boot = config.boot.u_boot.as_ref().filter(|_| !grub).map(|path| {
+            let bytes = read(path, "boot.u-boot")?;
+            let name = file_name(path);
+            Ok(UBootProgram { name, bytes })
+        });
+        let u_boot = u_boot.transpose();
+        let environment = if grub { Ok(Environment::Files) } else { environment(config) };
+        let (u_boot, environment) = match (u_boot, environment) {
+            (Ok(u_boot), Ok(environment)) => (u_boot, environment),
+            (u_boot, environment) => {
+                problems.0.extend(u_boot.err());
+                problems.0.extend(environment.err());
+                return Err(problems);
+            }
+        };
+        problems.check()?;
+        let golden_size = boot.map_or(0, |boot| boot.partition.len);
+        let (volume_id, label) = match boot {
+            Some(boot) => (boot.info.volume_id, boot.info.label.clone()),
+            None => (stamp.id32("boot filesystem"), Some("BOOT".to_owned())),
+        };
+        Ok(Self {
+            loader,
+            mount: config
+                .boot
+                .mount
+                .clone()
+                .unwrap_or_else(|| boot_mount(root, loader)),
+            options: config.boot.options.clone(),
+            size: config.boot.size.unwrap_or(golden_size.max(40 * MIB)),
+            filesystem: fat::Options {
+                volume_id,
+                label,
+                time: stamp.time,
+                kind: fat::RequestedKind::Auto,
+                hidden_sectors: 0,
+            },
+            kernel_arguments: config.root.kernel_args.join(" "),
+            kernel_flavor: config.boot.kernel_flavor.clone(),
+            u_boot,
+            environment,
+            copy_gap: config.boot.copy_gap.unwrap_or(loader == Bootloader::UBoot),
+        })
+    }
+}
+
+/// The loader that the configuration names or the image shows.
+fn choose(config: &Config, golden: &Golden) -> Bootloader {
+    let boot = golden.boot.as_ref().map(|boot| &boot.tree);
+    match config.boot.bootloader {
+        config::BootloaderChoice::GrubEfi => Bootloader::GrubEfi,
+        config::BootloaderChoice::UBoot => guess(&golden.root.tree, boot, true),
+        config::BootloaderChoice::Auto => guess(&golden.root.tree, boot, false),
+    }
+}
+
+/// Fails when `loader` cannot be integrated on `architecture`.
+fn integrated(loader: Bootloader, architecture: Option<Architecture>) -> Result<(), Problem> {
+    let Some(architecture) = architecture else {
+        return Err(Problem::new("the architecture of the image is unknown"));
+    };
+    let arm = matches!(architecture, Architecture::Arm64 | Architecture::Armhf);
+    if loader == Bootloader::GrubEfi || arm {
+        return Ok(());
+    }
+    let message = format!(
+        "boot.bootloader is u-boot, which is integrated for arm64 and armhf; the image is for {}",
+        architecture.name()
+    );
+    Err(Problem::new(message).hint("leave it out, or set it to grub-efi"))
+}
+
+fn environment(config: &Config) -> Result<Environment, Problem> {
+    match (config.boot.environment, &config.storage.device) {
+        (config::EnvironmentLocation::Files, _) => Ok(Environment::Files),
+        (config::EnvironmentLocation::Raw, config::Device::Disk(disk)) => Ok(Environment::Raw {
+            disk: disk.clone(),
+            offsets: [
+                config.storage.alignment,
+                config.storage.alignment.saturating_mul(2),
+            ],
+            size: config.boot.environment_size,
+        }),
+        (config::EnvironmentLocation::Raw, config::Device::PartUuid) => Err(Problem::new(
+            "boot.environment is raw, outside all partitions, but the disk has no name on the \
+             device",
+        )
+        .hint(
+            "set storage.device to the disk, such as \"/dev/mmcblk0\", or boot.environment to \
+             \"files\"",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn u_boot_is_for_arm() {
+        for architecture in Architecture::ALL {
+            assert_eq!(integrated(Bootloader::GrubEfi, Some(architecture)), Ok(()));
+            let arm = matches!(architecture, Architecture::Arm64 | Architecture::Armhf);
+            let u_boot = integrated(Bootloader::UBoot, Some(architecture));
+            assert_eq!(u_boot.is_ok(), arm, "{architecture:?}");
+        }
+        assert!(integrated(Bootloader::GrubEfi, None).is_err());
+    }
+
+    #[test]
+    fn a_raw_environment_needs_the_name_of_its_disk() {
+        let text = "[boot]\nenvironment = \"raw\"\n";
+        let problem = environment(&Config::parse(text).unwrap()).unwrap_err();
+        assert!(problem.hint.unwrap().contains("storage.device"));
+        let text = format!("{text}[storage]\ndevice = \"/dev/mmcblk0\"\nalignment = \"4 MiB\"\n");
+        let environment = environment(&Config::parse(&text).unwrap()).unwrap();
+        let copy = 16 * 1024;
+        let expected = [4 * MIB..4 * MIB + copy, 8 * MIB..8 * MIB + copy];
+        assert_eq!(environment.ranges(), expected);
+        assert!(Environment::Files.ranges().is_empty());
+    }
+}

@@ -1,0 +1,145 @@
+//! The settings of the update client, from `[server]` and `[client]`.
+
+use super::host::read;
+use crate::config::Config;
+use crate::problem::{Problem, Problems};
+use serde_json::{Map, Value};
+use std::fmt;
+use std::path::Path;
+
+/// What the update client is configured with.
+#[derive(Clone, Default, PartialEq)]
+pub struct ClientPlan {
+    /// Whether the client asks a server for updates.
+    pub managed: bool,
+    /// Settings of `mender.conf`, by the client's own names.
+    pub settings: Map<String, Value>,
+    /// Files that these settings name.
+    pub files: Vec<ClientFile>,
+}
+
+/// A file of the device that a setting of the update client names.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientFile {
+    /// The absolute path on the device.
+    pub path: String,
+    /// The content.
+    pub bytes: Vec<u8>,
+    /// Permission bits.
+    pub mode: u16,
+}
+
+/// Without the values of settings, one of which is a secret.
+impl fmt::Debug for ClientPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientPlan")
+            .field("managed", &self.managed)
+            .field("settings", &self.settings.keys().collect::<Vec<_>>())
+            .field("files", &self.files)
+            .finish()
+    }
+}
+
+impl fmt::Debug for ClientFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.path, self.bytes.len())
+    }
+}
+
+impl ClientPlan {
+    /// # Errors
+    /// Files of `[server]` that cannot be read.
+    pub(super) fn new(config: &Config) -> Result<Self, Problems> {
+        let server = &config.server;
+        let mut plan = Self {
+            managed: config.client.managed,
+            ..Self::default()
+        };
+        if let Some(url) = &server.url {
+            plan.set("ServerURL", url.clone().into());
+        }
+        if let Some(token) = &server.tenant_token {
+            plan.set("TenantToken", token.expose().into());
+        }
+        let mut problems = Problems::default();
+        if let Some(path) = &server.certificate {
+            let name = plan.file(path, "/etc/mender/server.crt".into(), &mut problems);
+            plan.set("ServerCertificate", name);
+        }
+        match server.verify_key.as_slice() {
+            [] => {}
+            [one] => {
+                let target = "/etc/mender/artifact-verify-key.pem".into();
+                let name = plan.file(one, target, &mut problems);
+                plan.set("ArtifactVerifyKey", name);
+            }
+            many => {
+                let mut names = Vec::new();
+                for (path, number) in many.iter().zip(1..) {
+                    let target = format!("/etc/mender/artifact-verify-key-{number}.pem");
+                    names.push(plan.file(path, target, &mut problems));
+                }
+                plan.set("ArtifactVerifyKeys", names.into());
+            }
+        }
+        for (key, seconds) in [
+            ("UpdatePollIntervalSeconds", server.update_poll_interval),
+            (
+                "InventoryPollIntervalSeconds",
+                server.inventory_poll_interval,
+            ),
+            ("RetryPollIntervalSeconds", server.retry_poll_interval),
+        ] {
+            if let Some(seconds) = seconds {
+                plan.set(key, seconds.into());
+            }
+        }
+        problems.check()?;
+        Ok(plan)
+    }
+
+    fn set(&mut self, key: &str, value: Value) {
+        self.settings.insert(key.to_owned(), value);
+    }
+
+    /// Takes the file at `host`, which the device has at `path`; the value of its setting.
+    fn file(&mut self, host: &Path, path: String, problems: &mut Problems) -> Value {
+        match read(host, "the file of [server]") {
+            Ok(bytes) => self.files.push(ClientFile {
+                path: path.clone(),
+                bytes,
+                mode: 0o644,
+            }),
+            Err(problem) => problems.push(problem),
+        }
+        path.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_shows_no_secret() {
+        let config = Config::parse("[server]\ntenant-token = \"abc123\"\n").unwrap();
+        let plan = ClientPlan::new(&config).unwrap();
+        assert_eq!(plan.settings["TenantToken"], "abc123");
+        let shown = format!("{plan:?}");
+        assert!(shown.contains("TenantToken") && !shown.contains("abc123"), "{shown}");
+    }
+
+    #[test]
+    fn every_missing_file_is_named() {
+        let text = "[server]\ncertificate = \"/no/a.crt\"\nverify-key = [\"/no/b\", \"/no/c\"]\n";
+        let problems = ClientPlan::new(&Config::parse(text).unwrap()).unwrap_err();
+        let messages: Vec<&str> = problems.0.iter().map(|p| p.message.as_str()).collect();
+        assert_eq!(messages.len(), 3);
+        for (message, name) in messages.iter().zip(["/no/a.crt", "/no/b", "/no/c"]) {
+            assert!(
+                message.starts_with(&format!("reading the file of [server] {name}: ")),
+                "{message}"
+            );
+        }
+    }
+}

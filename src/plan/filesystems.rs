@@ -1,0 +1,185 @@
+//! The root filesystem with its two slots, and the data partition.
+
+use super::host::HostFiles;
+use crate::config::{self, Config};
+use crate::fs::ext4::write::Options;
+use crate::golden::Golden;
+use crate::problem::Problem;
+use crate::stamp::{Stamp, Uuid};
+use crate::units::{MIB, align_up, enough, human};
+
+/// The root filesystem and its two slots.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RootPlan {
+    /// The size of the filesystem.
+    pub size: RootSize,
+    /// Whether slot B starts as a copy of slot A; otherwise it is empty.
+    pub copy_to_b: bool,
+    /// Its mount options; `None` keeps those of the golden image.
+    pub options: Option<String>,
+    /// The order of its check at boot; 0 for none.
+    pub fsck_pass: u32,
+    /// Identity, label and time of the filesystem, and the file layout that it preserves.
+    pub filesystem: Options,
+}
+
+/// The data partition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataPlan {
+    /// The size of the partition, before it is aligned (bytes).
+    pub size: u64,
+    /// Whether it grows to the end of the disk on the first boot.
+    pub grow: bool,
+    /// Its mount options; `None` for the defaults.
+    pub options: Option<String>,
+    /// The order of its check at boot; 0 for none.
+    pub fsck_pass: u32,
+    /// Identity, label and time of the filesystem.
+    pub filesystem: Options,
+}
+
+/// The size of the root filesystem, as far as it is known before the files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootSize {
+    /// As configured (bytes).
+    Exact(u64),
+    /// What the files need, and some more.
+    Headroom {
+        /// How much more.
+        headroom: Headroom,
+        /// The size of the filesystem whose layout is preserved (bytes), which is kept as long as
+        /// the files fit.
+        preserved: Option<u64>,
+    },
+}
+
+/// Room in a filesystem beyond what its files need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Headroom {
+    /// Hundredths of what the files need.
+    Percent(u32),
+    /// Bytes.
+    Bytes(u64),
+}
+
+impl Headroom {
+    /// The size of a filesystem whose files need `minimum` bytes; saturates.
+    #[must_use]
+    pub fn above(self, minimum: u64) -> u64 {
+        let more = match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Percent(percent) => {
+                let more = u128::from(minimum) * u128::from(percent) / 100;
+                u64::try_from(more).unwrap_or(u64::MAX)
+            }
+        };
+        minimum.saturating_add(more)
+    }
+}
+
+impl RootSize {
+    /// The size of the filesystem (bytes, a multiple of 1 MiB) when its files need `minimum` bytes.
+    ///
+    /// # Errors
+    /// A configured size that is too small.
+    pub fn resolve(self, minimum: u64) -> Result<u64, Problem> {
+        let size = match self {
+            Self::Exact(size) if size < minimum => {
+                let message = format!(
+                    "root.size is {} ({size} bytes) but the files need {} ({minimum} bytes)",
+                    human(size),
+                    human(minimum)
+                );
+                let hint = format!("set root.size to at least \"{}\"", enough(minimum));
+                return Err(Problem::new(message).hint(hint));
+            }
+            Self::Exact(size) => size,
+            Self::Headroom {
+                headroom,
+                preserved,
+            } => preserved
+                .filter(|size| *size >= minimum)
+                .unwrap_or_else(|| headroom.above(minimum)),
+        };
+        Ok(align_up(size, MIB))
+    }
+}
+
+impl RootPlan {
+    pub(super) fn new(config: &Config, golden: &Golden, host: &HostFiles, stamp: &Stamp) -> Self {
+        let root = &config.root;
+        let mut filesystem = options(root.uuid, "root filesystem", stamp);
+        filesystem.label.clone_from(&golden.root.info.label);
+        filesystem.preserve_layout.clone_from(&host.preserve_layout);
+        let headroom = match root.headroom {
+            config::Room::Percent(percent) => Headroom::Percent(percent),
+            config::Room::Bytes(bytes) => Headroom::Bytes(bytes),
+        };
+        let preserved = host.preserve_layout.as_ref().map(|layout| layout.size);
+        Self {
+            size: root.size.map_or(
+                RootSize::Headroom {
+                    headroom,
+                    preserved,
+                },
+                RootSize::Exact,
+            ),
+            copy_to_b: root.slot_b == config::SlotB::Copy,
+            options: root.options.clone(),
+            fsck_pass: root.fsck_pass,
+            filesystem,
+        }
+    }
+}
+
+impl DataPlan {
+    pub(super) fn new(config: &Config, stamp: &Stamp) -> Self {
+        let data = &config.data;
+        let mut filesystem = options(data.uuid, "data filesystem", stamp);
+        filesystem.label = b"data".to_vec();
+        Self {
+            size: data.size,
+            grow: data.grow,
+            options: data.options.clone(),
+            fsck_pass: data.fsck_pass,
+            filesystem,
+        }
+    }
+}
+
+fn options(uuid: Option<Uuid>, purpose: &str, stamp: &Stamp) -> Options {
+    let uuid = uuid.unwrap_or_else(|| stamp.uuid(purpose));
+    Options::new(uuid, stamp.uuid("directory hash"), stamp.time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headroom_is_added_to_what_files_need() {
+        assert_eq!(Headroom::Percent(50).above(1000), 1500);
+        assert_eq!(Headroom::Bytes(7).above(1000), 1007);
+        assert_eq!(Headroom::Percent(u32::MAX).above(u64::MAX), u64::MAX);
+        assert_eq!(Headroom::Bytes(u64::MAX).above(1), u64::MAX);
+    }
+
+    #[test]
+    fn a_configured_size_wins_and_must_suffice() {
+        assert_eq!(RootSize::Exact(5 * MIB - 1).resolve(4 * MIB), Ok(5 * MIB));
+        let problem = RootSize::Exact(MIB).resolve(MIB + 1).unwrap_err();
+        assert!(problem.message.contains("(1048576 bytes) but the files need"));
+        assert!(problem.hint.is_some());
+    }
+
+    #[test]
+    fn a_preserved_layout_keeps_its_size_while_files_fit() {
+        let size = |preserved| RootSize::Headroom {
+            headroom: Headroom::Percent(50),
+            preserved,
+        };
+        assert_eq!(size(None).resolve(4 * MIB), Ok(6 * MIB));
+        assert_eq!(size(Some(5 * MIB)).resolve(4 * MIB), Ok(5 * MIB));
+        assert_eq!(size(Some(3 * MIB)).resolve(4 * MIB), Ok(6 * MIB));
+    }
+}

@@ -1,0 +1,94 @@
+//! Files of the host that a conversion takes, and what the command line says of them.
+
+use crate::fs::ext4::FileLayout;
+use crate::problem::Problem;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What the command line names, besides the configuration.
+#[derive(Clone, Debug)]
+pub struct HostFiles<'a> {
+    /// The golden image; only its name is used.
+    pub disk: &'a Path,
+    /// More overlays of the root filesystem, after those of the configuration.
+    pub overlays: &'a [PathBuf],
+    /// The file layout of an earlier release, which is preserved.
+    pub preserve_layout: Option<Arc<FileLayout>>,
+    /// `SOURCE_DATE_EPOCH` (seconds since 1970).
+    pub epoch: Option<i64>,
+}
+
+impl HostFiles<'_> {
+    /// The golden image's file name, without directories: no path of the host gets into an output.
+    #[must_use]
+    pub fn input_name(&self) -> String {
+        self.disk
+            .file_name()
+            .map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned())
+    }
+
+    /// The golden image's name without the extensions of images and compressors; `image` for
+    /// standard input.
+    #[must_use]
+    pub fn stem(&self) -> String {
+        const COMPRESSED: [&str; 5] = [".gz", ".xz", ".zst", ".bz2", ".zip"];
+        const IMAGES: [&str; 8] = [
+            ".img", ".raw", ".qcow2", ".wic", ".sdimg", ".simg", ".iso", ".bin",
+        ];
+        let Some(name) = self.disk.file_name().filter(|name| *name != "-") else {
+            return "image".to_owned();
+        };
+        let mut name = name.to_string_lossy().into_owned();
+        for extensions in [&COMPRESSED[..], &IMAGES[..]] {
+            let stem = extensions.iter().find_map(|end| name.strip_suffix(end));
+            if let Some(stem) = stem.filter(|stem| !stem.is_empty()) {
+                name = stem.to_owned();
+            }
+        }
+        name
+    }
+}
+
+/// The file at `path`; `purpose` is what it is for, as in `the state script`.
+///
+/// # Errors
+/// I/O errors, as a [`Problem`] that names the file.
+pub(super) fn read(path: &Path, purpose: &str) -> Result<Vec<u8>, Problem> {
+    std::fs::read(path)
+        .map_err(|e| Problem::new(format!("reading {purpose} {}: {e}", path.display())))
+}
+
+/// The name of a file without its directory.
+pub(super) fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_from_the_file_alone() {
+        let host = |disk: &'static str| HostFiles {
+            disk: Path::new(disk),
+            overlays: &[],
+            preserve_layout: None,
+            epoch: None,
+        };
+        for (disk, name, stem) in [
+            ("/a/b/golden.img", "golden.img", "golden"),
+            ("golden.img.xz", "golden.img.xz", "golden"),
+            ("golden.qcow2.zst", "golden.qcow2.zst", "golden"),
+            ("golden", "golden", "golden"),
+            (".img", ".img", ".img"),
+            ("/dev/sda", "sda", "sda"),
+            ("-", "-", "image"),
+            ("/", "-", "image"),
+        ] {
+            assert_eq!(host(disk).input_name(), name);
+            assert_eq!(host(disk).stem(), stem);
+        }
+    }
+}

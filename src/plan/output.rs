@@ -1,0 +1,94 @@
+//! The files that a conversion writes.
+
+use super::host::HostFiles;
+use crate::config::{self, Config};
+use crate::golden::Golden;
+use crate::problem::Problem;
+use crate::stream::{Codec, Compression};
+use crate::units::KIB;
+
+/// The form of the disk image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageForm {
+    /// Its bytes, sparse.
+    Raw,
+    /// A stream of compressed frames.
+    Compressed(Codec),
+    /// QEMU's copy-on-write format.
+    Qcow2,
+    /// The sparse format of Android's `fastboot`.
+    AndroidSparse,
+}
+
+/// What is written besides the Artifact and the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputPlan {
+    /// The form of the disk image.
+    pub image: ImageForm,
+    /// The extension of its name, such as `img.gz`.
+    pub extension: &'static str,
+    /// Whether a block map is written; only for raw and compressed images.
+    pub block_map: bool,
+    /// Whether the root filesystem is written as a file of its own.
+    pub rootfs: bool,
+    /// Whether the file layout of the root filesystem is written.
+    pub file_layout: bool,
+    /// Whether the record gets the SHA-256 of the golden image.
+    pub input_digest: bool,
+}
+
+impl OutputPlan {
+    /// # Errors
+    /// A compression level that the compressor does not have; a disk that the image's format cannot
+    /// describe.
+    pub(super) fn new(config: &Config, golden: &Golden) -> Result<Self, Problem> {
+        let output = &config.output;
+        let (image, extension) = form(config)?;
+        let input_digest = output.input_digest;
+        Ok(Self {
+            image,
+            extension,
+            block_map: output.bmap && matches!(image, ImageForm::Raw | ImageForm::Compressed(_)),
+            rootfs: output.rootfs,
+            file_layout: output.file_layout,
+            input_digest: input_digest.unwrap_or(golden.input.form.is_compressed()),
+        })
+    }
+}
+
+fn form(config: &Config) -> Result<(ImageForm, &'static str), Problem> {
+    let total = config.storage.size;
+    let (kind, extension) = match config.output.image {
+        config::ImageFormat::Raw => return Ok((ImageForm::Raw, "img")),
+        config::ImageFormat::Qcow2 => return Ok((ImageForm::Qcow2, "qcow2")),
+        config::ImageFormat::AndroidSparse if !total.is_multiple_of(4 * KIB) => {
+            let message = format!(
+                "a disk of {total} bytes cannot be an Android sparse image, which has blocks of \
+                 4096 bytes"
+            );
+            let hint = "set storage.size to a multiple of \"4 KiB\"";
+            return Err(Problem::new(message).hint(hint));
+        }
+        config::ImageFormat::AndroidSparse => return Ok((ImageForm::AndroidSparse, "simg")),
+        config::ImageFormat::Gz => (Compression::Gzip, "img.gz"),
+        config::ImageFormat::Xz => (Compression::Xz, "img.xz"),
+        config::ImageFormat::Zst => (Compression::Zstd, "img.zst"),
+    };
+    let codec = Codec::new(kind, config.output.level)
+        .map_err(|e| Problem::new(format!("output.level: {e}")))?;
+    Ok((ImageForm::Compressed(codec), extension))
+}
+
+/// The base name of all outputs: as configured, or `<input>-<device type>-<release>`.
+pub(super) fn base_name(
+    config: &Config,
+    host: &HostFiles,
+    device_type: &str,
+    release: &str,
+) -> String {
+    config
+        .output
+        .name
+        .clone()
+        .unwrap_or_else(|| format!("{}-{device_type}-{release}", host.stem()).replace('/', "_"))
+}
