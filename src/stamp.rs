@@ -50,7 +50,7 @@ impl std::str::FromStr for Uuid {
 }
 
 /// Time and identities of one conversion, all from its inputs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// The time that everything made (not copied) carries.
     pub time: Time,

@@ -12,6 +12,8 @@ use goldsmith::fs::{ext4, fat};
 use goldsmith::image::output::BlockMap;
 use goldsmith::image::source::{self, Input, Options};
 use goldsmith::image::table::Table;
+use goldsmith::plan::PlanRequest;
+use goldsmith::plan::host::HostFiles;
 use goldsmith::report::Silent;
 use goldsmith::shell::{self, ExitStatus, Host, HostError, Invocation, Io, Variables};
 use goldsmith::stamp::{Time, Uuid};
@@ -544,12 +546,17 @@ pub fn plan(data: &[u8]) {
                 [artifact]\nname = \"r1\"\n";
     let config = Config::parse(text).unwrap_or_else(|error| panic!("{error:?}"));
     let request = convert::Request {
-        config: &config,
-        disk: Path::new("a.img"),
-        overlays: &[],
-        like: None,
-        epoch: Some(1),
-        hooks: false,
+        plan: PlanRequest {
+            config: &config,
+            host: HostFiles {
+                disk: Path::new("a.img"),
+                overlays: &[],
+                preserve_layout: None,
+                epoch: Some(1),
+            },
+        },
+        run_hooks: false,
+        upgrade_from: None,
         report: &Silent,
     };
     let _ = convert::prepare(&request, Input::of(disk));

@@ -48,7 +48,7 @@ pub const ROOTFS: &str = "rootfs-image";
 
 /// What an Artifact says about itself. Everything but [`Meta::name`] and [`Meta::device_types`] may
 /// stay at its default.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     /// The name of the release; a device knows by it what it runs.
     pub name: String,
@@ -86,7 +86,7 @@ pub struct Meta {
 
 /// How the key `<filesystem>[.<name>].version` is made, which tells the version of the software,
 /// and the pattern that clears it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SoftwareVersion {
     /// `rootfs-image` when not set.
     pub filesystem: Option<String>,
@@ -111,7 +111,7 @@ pub enum ChecksumKey {
 }
 
 /// A program that the client runs at a state of the update.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateScript {
     /// `<State>_<Action>_<NN>[_<text>]`, such as `ArtifactInstall_Enter_05_stop-services`.
     pub name: String,

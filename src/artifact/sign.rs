@@ -121,6 +121,21 @@ enum Private {
     Ec(Box<p256::ecdsa::SigningKey>),
 }
 
+/// Two private keys are the same if their public keys are.
+impl PartialEq for Signer {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.verifier().0, other.verifier().0) {
+            (Public::Rsa(a), Public::Rsa(b)) => rsa_key(&a) == rsa_key(&b),
+            (Public::Ec(a), Public::Ec(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+fn rsa_key(key: &pkcs1v15::VerifyingKey<Sha256>) -> &rsa::PublicKey {
+    key.as_ref()
+}
+
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Signer({})", self.kind())

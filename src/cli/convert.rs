@@ -3,7 +3,7 @@
 use super::input::ConversionArgs;
 use super::{print, progress};
 use crate::compress::cache::Cache;
-use crate::convert;
+use crate::convert::{self, WriteOptions};
 use crate::units::parse_size;
 use clap::Args;
 use std::path::PathBuf;
@@ -32,31 +32,23 @@ pub(super) struct ConvertArgs {
 /// Runs the command.
 pub(super) fn run(args: &ConvertArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(args.input.quiet);
-    let config = args.input.config()?;
-    let prepared = args.input.prepare(&config, true, &*report)?;
-    let cache = args
-        .cache
-        .as_deref()
-        .map(|dir| Cache::open(dir, args.cache_size))
-        .transpose()?;
-    let how = convert::How {
+    let cache = args.cache.as_deref();
+    let cache = cache.map(|dir| Cache::open(dir, args.cache_size));
+    let cache = cache.transpose()?;
+    let options = WriteOptions {
         jobs: args.input.jobs(),
         verify: !args.no_verify,
         cache: cache.as_ref(),
     };
-    let made = convert::write(
-        prepared,
-        args.input.file_name(),
-        &args.input.output_dir,
-        how,
-        &*report,
-    )?;
+    let conversion = args.input.request(true, &*report, |request, input| {
+        convert::convert(request, input, &args.input.output_dir, options)
+    })?;
     drop(report);
     if args.input.json {
-        print(&made.record.json()?)?;
+        print(&conversion.record.json()?)?;
     } else {
         print(
-            &made
+            &conversion
                 .files
                 .iter()
                 .map(|path| format!("{}\n", path.display()))

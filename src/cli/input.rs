@@ -2,12 +2,14 @@
 //! opened.
 
 use crate::config::{self, Config};
-use crate::convert::{self, Prepared, Request};
+use crate::convert::Request;
+use crate::golden::Golden;
 use crate::image::source;
+use crate::plan::host::HostFiles;
+use crate::plan::{self, PlanRequest, file_layout};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
 use crate::units::{human, parse_size};
-use anyhow::Context;
 use clap::{Args, value_parser};
 use std::io::Read as _;
 use std::num::NonZero;
@@ -96,47 +98,43 @@ impl ConversionArgs {
 
     /// The configuration on top of the board that the golden image selects; the image is opened
     /// only if the configuration names no device type.
-    pub(super) fn settled(&self, config: Config, report: &dyn Report) -> anyhow::Result<Config> {
+    pub(super) fn with_board(&self, config: Config, report: &dyn Report) -> anyhow::Result<Config> {
         if config.board.device_type.is_some() {
             return Ok(config);
         }
-        convert::settled(&config, report, &self.open(&config, report)?)
+        let input = self.open(&config, report)?;
+        let golden = Golden::read(input, plan::selection(&config), report)?;
+        plan::with_board(&config, &golden)
     }
 
-    /// Opens the image and does everything except writing the results; hooks run only if `hooks`.
-    pub(super) fn prepare(
+    /// Calls `convert` with the conversion that the arguments ask for; hooks run if `run_hooks`.
+    pub(super) fn request<T>(
         &self,
-        config: &Config,
-        hooks: bool,
+        run_hooks: bool,
         report: &dyn Report,
-    ) -> anyhow::Result<Prepared> {
-        let epoch = epoch()?;
-        let like = self
-            .preserve_layout
-            .as_deref()
-            .map(crate::plan::file_layout::places)
-            .transpose()?
-            .map(Arc::new);
+        convert: impl FnOnce(&Request, source::Input) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let config = self.config()?;
+        let layout = self.preserve_layout.as_deref().map(file_layout::read);
+        let earlier = self.upgrade_from.as_deref();
+        let earlier = earlier
+            .map(|path| read_record(path).map(|record| (path, record)))
+            .transpose()?;
         let request = Request {
-            config,
-            disk: &self.disk,
-            overlays: &self.overlay,
-            like,
-            epoch,
-            hooks,
+            plan: PlanRequest {
+                config: &config,
+                host: HostFiles {
+                    disk: &self.disk,
+                    overlays: &self.overlay,
+                    preserve_layout: layout.transpose()?.map(Arc::new),
+                    epoch: epoch()?,
+                },
+            },
+            run_hooks,
+            upgrade_from: earlier.as_ref().map(|(path, record)| (*path, record)),
             report,
         };
-        let prepared = convert::prepare(&request, self.open(config, report)?)?;
-        if let Some(path) = &self.upgrade_from {
-            let record = convert::Record::new(&prepared, self.file_name());
-            record
-                .fits(&read_record(path)?)
-                .with_context(|| format!("comparing with {}", path.display()))?;
-        }
-        for note in &prepared.notes {
-            report.note(note);
-        }
-        Ok(prepared)
+        convert(&request, self.open(&config, report)?)
     }
 
     fn open(&self, config: &Config, report: &dyn Report) -> anyhow::Result<source::Input> {
@@ -152,13 +150,6 @@ impl ConversionArgs {
     /// The number of threads to use.
     pub(super) fn jobs(&self) -> usize {
         self.jobs.map_or_else(processors, usize::from)
-    }
-
-    /// The image's name without its directory: no output may hold a path of the build machine.
-    pub(super) fn file_name(&self) -> String {
-        self.disk
-            .file_name()
-            .map_or_else(|| "-".into(), |name| name.to_string_lossy().into_owned())
     }
 }
 

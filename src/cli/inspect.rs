@@ -195,7 +195,7 @@ fn text(found: &Found) -> String {
                     .unwrap_or_default();
                 format!("{} {}{label}{free}", fs.kind, fs.id)
             }
-            None => part.filesystem.clone(),
+            None => part.holds.clone(),
         };
         let _ = writeln!(
             out,

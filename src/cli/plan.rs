@@ -2,7 +2,7 @@
 
 use super::input::ConversionArgs;
 use super::{print, progress};
-use crate::convert::{Prepared, Record};
+use crate::convert::{self, Prepared, Record};
 use crate::units::human;
 use clap::Args;
 use std::fmt::Write;
@@ -20,17 +20,16 @@ pub(super) struct PlanArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
-    let config = args.input.config()?;
     let report = progress::report(args.input.quiet);
     if args.show_config {
-        let config = args.input.settled(config, &*report)?;
+        let config = args.input.with_board(args.input.config()?, &*report)?;
         drop(report);
         print(&config.show())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let prepared = args.input.prepare(&config, false, &*report)?;
+    let prepared = args.input.request(false, &*report, convert::prepare)?;
     drop(report);
-    let record = Record::new(&prepared, args.input.file_name());
+    let record = Record::new(&prepared);
     if args.input.json {
         print(&record.json()?)?
     } else {
@@ -148,8 +147,8 @@ fn text(prepared: &Prepared, record: &Record) -> String {
     }
     let _ = writeln!(
         out,
-        "\nWould write {0}.img, {0}.mender, {0}.json",
-        prepared.name
+        "\nWould write {0}.{1}, {0}.mender, {0}.json",
+        prepared.plan.name, prepared.plan.output.extension
     );
     out
 }

@@ -1,10 +1,10 @@
 //! Reads the result back and holds it against the plan.
 
-use crate::artifact::{self, ArtifactReport, Severity, Signer};
 use super::Prepared;
 use super::emit::WrittenOutputs;
 use super::outputs::Pending;
 use super::write::{WriteOptions, WrittenConversion};
+use crate::artifact::{self, ArtifactReport, Severity, Signer};
 use crate::digest::Digest;
 use crate::fs::{ext4, fat};
 use crate::image::source;
@@ -66,8 +66,7 @@ pub(super) fn check(
         report,
     };
     let golden = &written.prepared.golden;
-    let digests =
-        check_files(&context, planned).map_err(|error| golden.or_input_changed(error))?;
+    let digests = check_files(&context, planned).map_err(|error| golden.or_input_changed(error))?;
     golden
         .input
         .check_unchanged()
@@ -110,11 +109,10 @@ fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<D
         let contents = examine(context)
             .context("reading the Artifact back")
             .and_then(|examined| match planned {
-                Some(planned) => verified(context, planned, &examined)
-                    .context("verifying the image"),
-                None if stream.is_none() => {
-                    image_of(context).context("reading the image back")
+                Some(planned) => {
+                    verified(context, planned, &examined).context("verifying the image")
                 }
+                None if stream.is_none() => image_of(context).context("reading the image back"),
                 None => Ok(()),
             });
         let [image, artifact] = [

@@ -257,8 +257,7 @@ mod tests {
             "the before-edits hook hook.sh: failed (exit status: 3) with the message:\nwrong here"
         );
         assert!(
-            text(script("exit 1", 0o755))
-                .ends_with("failed (exit status: 1) without a message")
+            text(script("exit 1", 0o755)).ends_with("failed (exit status: 1) without a message")
         );
         let closed = text(script("true", 0o644));
         assert!(

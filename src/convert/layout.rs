@@ -83,8 +83,8 @@ fn margins(loader: Bootloader) -> Margins {
 
 /// The size of the boot partition, if its files fit.
 fn boot_size(plan: &Plan, tree: &Tree) -> Result<u64> {
-    let minimum = fat::minimum_size(tree, &plan.boot.filesystem)
-        .context("measuring the boot filesystem")?;
+    let minimum =
+        fat::minimum_size(tree, &plan.boot.filesystem).context("measuring the boot filesystem")?;
     large_enough("boot.size", plan.boot.size, minimum, plan.disk.alignment)
 }
 
@@ -191,7 +191,11 @@ fn reserved(plan: &Plan, gap: &[(u64, Vec<u8>)]) -> Vec<(String, Range<u64>)> {
 /// # Errors
 /// I/O errors of the golden image; a [`Problem`] when there is no room.
 fn gap(plan: &Plan, disk: &GoldenDisk, extents: &Layout) -> Result<Vec<(u64, Vec<u8>)>> {
-    let first = disk.partitions.iter().map(|partition| partition.start).min();
+    let first = disk
+        .partitions
+        .iter()
+        .map(|partition| partition.start)
+        .min();
     let Some(end) = first.filter(|_| plan.boot.copy_gap) else {
         return Ok(Vec::new());
     };
@@ -220,12 +224,7 @@ fn gap(plan: &Plan, disk: &GoldenDisk, extents: &Layout) -> Result<Vec<(u64, Vec
 
 /// Whether a sector of the gap may be at `at`: after our table (which ends at `table`), in front of
 /// our first partition (at `partition`), outside a raw environment; all in bytes.
-fn has_room(
-    environment: &Environment,
-    at: u64,
-    table: u64,
-    partition: u64,
-) -> Result<(), Problem> {
+fn has_room(environment: &Environment, at: u64, table: u64, partition: u64) -> Result<(), Problem> {
     let what = "the golden image has a boot loader in front of its first partition, at byte";
     if at < table {
         let message = format!("{what} {at}, where a GPT has its entries");
@@ -262,7 +261,11 @@ fn table_end(disk: &GoldenDisk) -> Result<u64> {
     let entries = number(80).saturating_mul(number(84)).min(1 << 20);
     let begin = (number(72) | number(76) << 32).saturating_mul(SECTOR);
     let second = 2 * SECTOR;
-    let end = if begin == second { begin + entries } else { second };
+    let end = if begin == second {
+        begin + entries
+    } else {
+        second
+    };
     Ok(end.next_multiple_of(SECTOR))
 }
 

@@ -2,11 +2,11 @@
 //! next release.
 
 use super::Prepared;
-use crate::plan::hooks::Hook;
 use crate::digest::hex;
 use crate::dpkg::InstalledPackage;
 use crate::edit::changes::NetChange;
 use crate::plan::family::Role;
+use crate::plan::hooks::Hook;
 use crate::plan::raw::Blob;
 use crate::problem::{Problem, Problems};
 use crate::verify::{Finding, compatibility};

@@ -196,7 +196,9 @@ pub(super) fn publish(checked: Checked, report: &dyn Report) -> Result<Conversio
     }
     for pending in staged {
         let digest = digest(pending.file())?;
-        record.outputs.push(describe("hook", &pending, Some(digest))?);
+        record
+            .outputs
+            .push(describe("hook", &pending, Some(digest))?);
         outputs.finish(pending);
     }
     let json = text_file(&outputs, &format!("{name}.json"), &record.json()?)?;

@@ -27,11 +27,7 @@ pub(super) fn integrate(
     work.keep(result)
 }
 
-fn integration<'p>(
-    plan: &'p Plan,
-    arch: Architecture,
-    partuuids: [&'p str; 2],
-) -> Integration<'p> {
+fn integration<'p>(plan: &'p Plan, arch: Architecture, partuuids: [&'p str; 2]) -> Integration<'p> {
     let roots = [Role::RootA.number(), Role::RootB.number()];
     let boot_mount = plan.boot.mount.as_str();
     let more_arguments = plan.boot.kernel_arguments.as_str();

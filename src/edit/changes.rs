@@ -21,7 +21,12 @@ pub struct NetChange {
 /// The net effect of `changes`: what was added and removed again is left out, the last reason wins,
 /// paths in bytewise order.
 #[must_use]
-pub fn net_changes(filesystem: &'static str, golden: &Tree, after: &Tree, changes: &[Change]) -> Vec<NetChange> {
+pub fn net_changes(
+    filesystem: &'static str,
+    golden: &Tree,
+    after: &Tree,
+    changes: &[Change],
+) -> Vec<NetChange> {
     let mut last: BTreeMap<&[u8], &Change> = BTreeMap::new();
     for change in changes {
         last.insert(&change.path, change);

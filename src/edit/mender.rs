@@ -212,7 +212,9 @@ fn scripts(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditE
             0o755,
             reason,
         )?;
-        notes.push(format!("{identity}: device identity: MAC address of the first network interface"));
+        notes.push(format!(
+            "{identity}: device identity: MAC address of the first network interface"
+        ));
     }
     let has_inventory = editor
         .tree()

@@ -164,7 +164,11 @@ impl Integrated {
             let path = move |change: &Change| (target.name(), show(&change.path));
             changes.iter().map(path).collect::<Vec<_>>()
         };
-        let mut paths: Vec<_> = Target::ALL.into_iter().zip(&self.changes).flat_map(of).collect();
+        let mut paths: Vec<_> = Target::ALL
+            .into_iter()
+            .zip(&self.changes)
+            .flat_map(of)
+            .collect();
         paths.sort();
         paths.dedup();
         paths
@@ -223,8 +227,8 @@ fn golden_trees(golden: &Golden, time: Time) -> Trees {
 
 /// Notes about the image with everything that was added, which may have a clock and new keys.
 fn remarks(work: &mut Workspace<'_>) -> Result<()> {
-    let facts =
-        facts::gather(work.root.tree()).context("reading the files of the edited root filesystem")?;
+    let facts = facts::gather(work.root.tree())
+        .context("reading the files of the edited root filesystem")?;
     work.notes.extend(facts.remarks);
     Ok(())
 }
@@ -283,8 +287,9 @@ fn all_net_changes(golden: &Golden, trees: &Trees, changes: &[Vec<Change>; 3]) -
     let before = [&golden.root.tree, &golden_boot, &empty(&trees.data)];
     let after = [&trees.root, &trees.boot, &trees.data];
     let mut out = Vec::new();
-    for (target, ((before, after), changes)) in
-        Target::ALL.into_iter().zip(before.into_iter().zip(after).zip(changes))
+    for (target, ((before, after), changes)) in Target::ALL
+        .into_iter()
+        .zip(before.into_iter().zip(after).zip(changes))
     {
         out.extend(net_changes(target.name(), before, after, changes));
     }

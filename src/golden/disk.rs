@@ -234,7 +234,12 @@ impl GoldenDisk {
     }
 
     /// The partition that the user named for what it should hold.
-    fn numbered(&self, number: u32, key: &str, holds: Filesystem) -> Result<&GoldenPartition, Problem> {
+    fn numbered(
+        &self,
+        number: u32,
+        key: &str,
+        holds: Filesystem,
+    ) -> Result<&GoldenPartition, Problem> {
         let wrong = |but: String| {
             Problem::new(format!(
                 "{key} is {number} but {but}; the disk has {}",
@@ -325,7 +330,11 @@ impl GoldenDisk {
 
     /// The partitions on one line.
     fn list(&self) -> String {
-        let parts: Vec<String> = self.partitions.iter().map(GoldenPartition::describe).collect();
+        let parts: Vec<String> = self
+            .partitions
+            .iter()
+            .map(GoldenPartition::describe)
+            .collect();
         if parts.is_empty() {
             "no partitions".into()
         } else {

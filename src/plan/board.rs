@@ -102,7 +102,11 @@ fn first(problems: Problems) -> Problem {
 }
 
 /// No board, or several: what was found, and what is near.
-fn undecided(image: ImageFacts<'_>, fitting: &[&str], boards: &[(&'static str, Config)]) -> Problem {
+fn undecided(
+    image: ImageFacts<'_>,
+    fitting: &[&str],
+    boards: &[(&'static str, Config)],
+) -> Problem {
     let problem = Problem::new(format!(
         "no device type is given; the image is {}",
         describe(image)
@@ -200,10 +204,7 @@ fn misfits(config: &Config, image: ImageFacts<'_>) -> Vec<(&'static str, String)
     }
     if let Some(wanted) = board.firmware
         && !origin.starts.is_empty()
-        && !origin
-            .firmware()
-            .iter()
-            .any(|found| starts(wanted, *found))
+        && !origin.firmware().iter().any(|found| starts(wanted, *found))
     {
         let found: Vec<String> = origin
             .starts
@@ -234,9 +235,7 @@ pub(crate) fn check(config: &Config, image: ImageFacts<'_>) -> Result<(), Proble
             "the image already uses another A/B update scheme: {scheme}"
         ));
         problems.push(
-            problem.hint(
-                "convert an image without it: each scheme would undo what the other does",
-            ),
+            problem.hint("convert an image without it: each scheme would undo what the other does"),
         );
     }
     let misfits = misfits(config, image);

@@ -103,7 +103,11 @@ impl BootPlan {
             Ok(UBootProgram { name, bytes })
         });
         let u_boot = u_boot.transpose();
-        let environment = if grub { Ok(Environment::Files) } else { environment(config) };
+        let environment = if grub {
+            Ok(Environment::Files)
+        } else {
+            environment(config)
+        };
         let (u_boot, environment) = match (u_boot, environment) {
             (Ok(u_boot), Ok(environment)) => (u_boot, environment),
             (u_boot, environment) => {

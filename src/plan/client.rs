@@ -2,7 +2,7 @@
 
 use super::host::read;
 use crate::config::Config;
-use crate::problem::{Problem, Problems};
+use crate::problem::Problems;
 use serde_json::{Map, Value};
 use std::fmt;
 use std::path::Path;
@@ -126,7 +126,10 @@ mod tests {
         let plan = ClientPlan::new(&config).unwrap();
         assert_eq!(plan.settings["TenantToken"], "abc123");
         let shown = format!("{plan:?}");
-        assert!(shown.contains("TenantToken") && !shown.contains("abc123"), "{shown}");
+        assert!(
+            shown.contains("TenantToken") && !shown.contains("abc123"),
+            "{shown}"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What a release is laid out by: the places of an earlier one's files, wherever they are known.
+//! The file layout of an earlier release, which the new one preserves: read from wherever it is
+//! known.
 
 use crate::fs::ext4::{FileLayout, read};
 use crate::image::source::{self, Forwards};
@@ -11,15 +12,15 @@ use anyhow::{Context, Result};
 use std::path::Path;
 use std::sync::Arc;
 
-/// The most that a record or a list of places may have (bytes): a hundred times what they need.
-const MOST: u64 = 1 << 30;
+/// The size limit of a record or a file layout (bytes): a hundred times what they need.
+const MAX: u64 = 1 << 30;
 
-/// The places in a root filesystem, in slot A of a disk image, or in the list that the record of a
+/// The file layout of a root filesystem, of slot A of a disk image, or the one that the record of a
 /// conversion names.
 ///
 /// # Errors
-/// A [`Problem`] when there is none; what reading said.
-pub fn places(path: &Path) -> Result<FileLayout> {
+/// A [`Problem`] when there is none; I/O errors.
+pub fn read(path: &Path) -> Result<FileLayout> {
     let listed = path
         .extension()
         .is_some_and(|extension| extension == "json");
@@ -28,10 +29,10 @@ pub fn places(path: &Path) -> Result<FileLayout> {
     } else {
         of_image(path)
     };
-    found.with_context(|| format!("taking the places of files from {}", path.display()))
+    found.with_context(|| format!("reading the file layout of {}", path.display()))
 }
 
-/// The list beside the record `path`.
+/// The file layout next to the record `path`.
 fn of_record(path: &Path) -> Result<FileLayout> {
     let record: serde_json::Value =
         serde_json::from_str(&text(path)?).context("reading the record")?;
@@ -40,22 +41,22 @@ fn of_record(path: &Path) -> Result<FileLayout> {
         .iter()
         .find(|output| output["kind"] == "places")
         .and_then(|output| output["file"].as_str());
-    // The name of a file beside the record, not a way to elsewhere.
+    // The name of a file next to the record, not a path to another directory.
     let Some(name) = name.and_then(|name| Path::new(name).file_name()) else {
-        return Err(Problem::new("that conversion wrote no list of places")
-            .hint("name its image or its root filesystem, and set output.file-layout = true for releases that others shall follow")
+        return Err(Problem::new("that conversion wrote no file layout")
+            .hint("name its image or its root filesystem, and set output.file-layout = true for releases whose layout others preserve")
             .into());
     };
-    let list = path.with_file_name(name);
-    FileLayout::parse(&text(&list)?).with_context(|| format!("reading {}", list.display()))
+    let layout = path.with_file_name(name);
+    FileLayout::parse(&text(&layout)?).with_context(|| format!("reading {}", layout.display()))
 }
 
 fn text(path: &Path) -> Result<String> {
     let reading = || format!("reading {}", path.display());
     let len = std::fs::metadata(path).with_context(reading)?.len();
-    if len > MOST {
+    if len > MAX {
         return Err(Problem::new(format!(
-            "{} has {len} bytes, more than any list of places",
+            "{} has {len} bytes, more than any file layout",
             path.display()
         ))
         .into());
@@ -68,7 +69,7 @@ fn of_image(path: &Path) -> Result<FileLayout> {
     let image: Source = match source::open_forwards(path).map_err(|error| error.problem())? {
         Forwards::InPlace(image) => image,
         Forwards::Stream(_) => {
-            return Err(Problem::new("it is compressed")
+            return Err(Problem::new("the image is compressed")
                 .hint("unpack it, or name the record of that conversion")
                 .into());
         }
@@ -89,7 +90,7 @@ fn slot_a(disk: &Source) -> Result<Source> {
         .find(|partition| partition.number == Role::RootA.number());
     let slot = slot.ok_or_else(|| {
         Problem::new(format!(
-            "it has no partition {}, where slot A is",
+            "the disk has no partition {} with slot A",
             Role::RootA.number()
         ))
     })?;

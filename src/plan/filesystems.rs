@@ -168,7 +168,11 @@ mod tests {
     fn a_configured_size_wins_and_must_suffice() {
         assert_eq!(RootSize::Exact(5 * MIB - 1).resolve(4 * MIB), Ok(5 * MIB));
         let problem = RootSize::Exact(MIB).resolve(MIB + 1).unwrap_err();
-        assert!(problem.message.contains("(1048576 bytes) but the files need"));
+        assert!(
+            problem
+                .message
+                .contains("(1048576 bytes) but the files need")
+        );
         assert!(problem.hint.is_some());
     }
 

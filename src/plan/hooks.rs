@@ -70,7 +70,11 @@ pub(super) fn hooks(config: &Config) -> Vec<Hook> {
         (Stage::AfterEdits, &hooks.after_edits),
         (Stage::AfterImage, &hooks.after_image),
     ];
-    let of_stage =
-        |(stage, paths): (Stage, &Vec<PathBuf>)| paths.iter().map(|path| Hook::new(stage, path)).collect::<Vec<_>>();
+    let of_stage = |(stage, paths): (Stage, &Vec<PathBuf>)| {
+        paths
+            .iter()
+            .map(|path| Hook::new(stage, path))
+            .collect::<Vec<_>>()
+    };
     stages.into_iter().flat_map(of_stage).collect()
 }

@@ -35,8 +35,9 @@ impl PackagePlan {
                 Ok(found) if found.is_empty() => {
                     let shown = pattern.display();
                     problems.push(
-                        Problem::new(format!("client.packages: {shown} matches no file"))
-                            .hint("relative paths are resolved against the config file's directory"),
+                        Problem::new(format!("client.packages: {shown} matches no file")).hint(
+                            "relative paths are resolved against the config file's directory",
+                        ),
                     );
                 }
                 Ok(found) => files.extend(found),

@@ -24,7 +24,7 @@ pub enum RequestedKind {
 }
 
 /// What a new FAT filesystem is made from, besides its tree.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// The serial number, shown as `XXXX-XXXX` and used in `/etc/fstab`.
     pub volume_id: u32,

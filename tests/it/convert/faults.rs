@@ -7,8 +7,10 @@ mod injected;
 use crate::support::small::{ROOT, convert, small};
 use crate::support::unprivileged::Workshop;
 use crate::support::{Unreadable, goldsmith, must, root, scratch};
-use goldsmith::convert::{self, Request};
+use goldsmith::convert::{self, Request, WriteOptions};
 use goldsmith::image::source::Input;
+use goldsmith::plan::PlanRequest;
+use goldsmith::plan::host::HostFiles;
 use goldsmith::report::Silent;
 use goldsmith::stream::FileSource;
 use rustix::process::{Pid, Signal, kill_process};
@@ -310,31 +312,29 @@ fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
     let config = goldsmith::config::load(&[PathBuf::from("qemux86-64")], &settings)
         .expect("a configuration");
     let request = Request {
-        config: &config,
-        disk: small,
-        overlays: &[],
-        like: None,
-        epoch: Some(1),
-        hooks: false,
+        plan: PlanRequest {
+            config: &config,
+            host: HostFiles {
+                disk: small,
+                overlays: &[],
+                preserve_layout: None,
+                epoch: Some(1),
+            },
+        },
+        run_hooks: false,
+        upgrade_from: None,
         report: &Silent,
     };
     let input = Input::of(Arc::new(Unreadable {
         inner: Arc::new(FileSource::open(small).expect("the image")),
         bad: at..at + 512,
     }));
-    let made = convert::prepare(&request, input).and_then(|prepared| {
-        convert::write(
-            prepared,
-            "small.img".into(),
-            out,
-            convert::How {
-                jobs: 2,
-                verify: true,
-                cache: None,
-            },
-            &Silent,
-        )
-    });
+    let options = WriteOptions {
+        jobs: 2,
+        verify: true,
+        cache: None,
+    };
+    let made = convert::convert(&request, input, out, options);
     made.err()
         .map(|error| goldsmith::cli::message::render(&error))
 }

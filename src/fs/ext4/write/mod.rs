@@ -55,7 +55,7 @@ pub enum Journal {
 }
 
 /// The settings of a filesystem.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// `s_uuid`, which also starts all checksums.
     pub uuid: Uuid,
