@@ -76,7 +76,7 @@ mod tests {
         let config =
             config::load(&["qemux86-64".into()], &["board.device-type=mine".into()]).unwrap();
         let (facts, origin) = (facts(Architecture::Amd64), origin(&[]));
-        let image = Image {
+        let image = ImageFacts {
             facts: &facts,
             origin: &origin,
         };
