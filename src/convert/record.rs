@@ -16,6 +16,20 @@ use sha2::{Digest as _, Sha256};
 /// The version of this file's form; it grows when a field changes its meaning.
 const FORMAT: u32 = 1;
 
+/// Notes that were reworded since this form of the record was first written: what they say now, and
+/// what records say. Records are outputs, which do not change with the wording of messages.
+const REWORDED: &[(&str, &str)] = &[(
+    "device identity: MAC address of the first network interface",
+    "the device is told apart by the hardware address of its first network interface",
+)];
+
+/// A note as records have it.
+fn recorded(note: &str) -> String {
+    REWORDED
+        .iter()
+        .fold(note.to_owned(), |text, (now, then)| text.replace(now, then))
+}
+
 /// Everything about one conversion.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
@@ -311,7 +325,7 @@ impl Record {
             hooks: plan.hooks.clone(),
             packages: edited.packages.iter().map(Package::from).collect(),
             edits: edited.changes.clone(),
-            notes: prepared.notes().cloned().collect(),
+            notes: prepared.notes().map(|note| recorded(note)).collect(),
             outputs: Vec::new(),
         }
     }

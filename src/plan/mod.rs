@@ -303,7 +303,7 @@ fn family(
         (Some(config::DiskId::Gpt(id)), TableKind::Gpt) => family.disk_guid = id,
         (Some(config::DiskId::Mbr(id)), TableKind::Mbr) => family.disk_id = id,
         (Some(_), _) => {
-            let message = format!("storage.disk-id does not fit a disk with an {scheme}");
+            let message = format!("storage.disk-id does not fit the disk's {scheme}");
             let hint = "write 8 hexadecimal digits for an MBR, a GUID for a GPT, or choose the \
                         table with storage.table";
             return Err(Usage::from(Problem::new(message).hint(hint)).into());

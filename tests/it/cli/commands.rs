@@ -190,12 +190,12 @@ fn settings_that_cannot_be_followed() {
         (
             "plan -q golden.img".into(),
             2,
-            "error: no Artifact name is given\nhint: name the release: --artifact-name release-1\n".to_owned(),
+            "error: the Artifact has no name\nhint: name the release: --artifact-name release-1\n".to_owned(),
         ),
         (
             "plan -q -c qemux86-64 golden.img".into(),
             2,
-            "error: no Artifact name is given\nhint: name the release: --artifact-name release-1\n".into(),
+            "error: the Artifact has no name\nhint: name the release: --artifact-name release-1\n".into(),
         ),
         (
             "plan -q -c qemux86_64 -n r1 golden.img".into(),
@@ -217,7 +217,7 @@ fn settings_that_cannot_be_followed() {
         (
             on("-s storage.table=keep -s storage.disk-id=8f2c11d0"),
             2,
-            "error: storage.disk-id is not of the kind that the disk's GPT has\nhint: write 8 hexadecimal digits for an MBR, a GUID for a \
+            "error: storage.disk-id does not fit the disk's GPT\nhint: write 8 hexadecimal digits for an MBR, a GUID for a \
              GPT, or choose the table with storage.table\n"
                 .into(),
         ),
@@ -244,7 +244,7 @@ fn settings_that_cannot_be_followed() {
         (
             on("-o none -o root.ext4"),
             1,
-            "error: taking an overlay: reading none: No such file or directory\nerror: taking an overlay: root.ext4: not a directory\n"
+            "error: reading an overlay: reading none: No such file or directory\nerror: reading an overlay: root.ext4: not a directory\n"
                 .into(),
         ),
         (on("-s client.packages=none.deb"), 1, "error: opening the package none.deb: No such file or directory\n".into()),

@@ -161,7 +161,7 @@ fn the_image_chooses_its_board_or_says_what_it_is() {
     let said = refused(at, &format!("plan {SMALL} turns.img"), 1);
     assert!(
         said.starts_with(
-            "error: the image has a scheme of updates by turns already: Ubuntu's piboot-try"
+            "error: the image already uses another A/B update scheme: Ubuntu's piboot-try"
         ),
         "{said}"
     );
@@ -572,7 +572,7 @@ fn hooks_that_do_wrong_stop_the_conversion() {
         (
             "after-image",
             "twice",
-            "error: the after-image hook twice staged golden-qemux86-64-r1.mender, which cannot be put beside the results\n",
+            "error: the after-image hook twice staged golden-qemux86-64-r1.mender, which cannot be put next to the results\n",
         ),
         (
             "after-image",
