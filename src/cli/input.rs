@@ -10,6 +10,7 @@ use crate::plan::{self, PlanRequest, file_layout};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
 use crate::units::{human, parse_size};
+use anyhow::Context;
 use clap::{Args, value_parser};
 use std::io::Read as _;
 use std::num::NonZero;

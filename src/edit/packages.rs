@@ -10,11 +10,15 @@ use std::sync::Arc;
 
 /// Installs all packages, or none when one of them cannot be installed.
 pub(super) fn install(work: &mut Workspace<'_>, plan: &Plan) -> Vec<InstalledPackage> {
-    let accept = plan.packages.accepted.iter().map(|accepted| dpkg::AcceptedScript {
-        package: accepted.package.clone(),
-        script: accepted.script.to_owned(),
-        reason: accepted.reason.clone(),
-    });
+    let accept = plan
+        .packages
+        .accepted
+        .iter()
+        .map(|accepted| dpkg::AcceptedScript {
+            package: accepted.package.clone(),
+            script: accepted.script.to_owned(),
+            reason: accepted.reason.clone(),
+        });
     let request = dpkg::InstallRequest {
         debs: open(work, plan),
         managed: plan.client.managed,

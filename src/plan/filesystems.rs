@@ -112,8 +112,8 @@ impl RootPlan {
         filesystem.label.clone_from(&golden.root.info.label);
         filesystem.preserve_layout.clone_from(&host.preserve_layout);
         let headroom = match root.headroom {
-            config::Room::Percent(percent) => Headroom::Percent(percent),
-            config::Room::Bytes(bytes) => Headroom::Bytes(bytes),
+            config::Headroom::Percent(percent) => Headroom::Percent(percent),
+            config::Headroom::Bytes(bytes) => Headroom::Bytes(bytes),
         };
         let preserved = host.preserve_layout.as_ref().map(|layout| layout.size);
         Self {
