@@ -10,7 +10,7 @@ mod layout;
 pub mod outputs;
 mod record;
 mod write;
-pub(crate) mod write_log;
+mod write_log;
 
 pub use layout::{DiskLayout, lay_out};
 pub use record::Record;
