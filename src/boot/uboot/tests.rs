@@ -113,7 +113,7 @@ fn integrated(
 
 #[test]
 fn a_raspberry_pi_starts_u_boot_and_the_script() {
-    let (installed, [root, boot]) = integrated(pi(), &options(Architecture::Arm64)).unwrap();
+    let (installed, [_, boot]) = integrated(pi(), &options(Architecture::Arm64)).unwrap();
     assert_eq!(installed.program, "/usr/lib/u-boot/rpi_arm64/u-boot.bin");
     assert_eq!(installed.kernel, "/boot/vmlinuz-6.6.31+rpt-rpi-v8");
     assert!(
@@ -121,7 +121,7 @@ fn a_raspberry_pi_starts_u_boot_and_the_script() {
         "{}",
         installed.arguments
     );
-    // The boot partition, whatever the case of its names.
+    // Names on the boot partition are found in any case.
     assert!(
         text(&boot, "/CONFIG.TXT")
             .ends_with("kernel=u-boot.bin\narm_64bit=1\nauto_initramfs=0\nenable_uart=1\n")
@@ -156,7 +156,11 @@ fn a_raspberry_pi_starts_u_boot_and_the_script() {
     for (path, copy) in environment::FILES.iter().zip(environment::factory(2)) {
         assert!(boot.read(path, TEXT_LIMIT).unwrap() == Some(copy));
     }
-    // The root filesystem.
+}
+
+#[test]
+fn a_raspberry_pi_gets_kernel_names_and_environment_tools() {
+    let (_, [root, _]) = integrated(pi(), &options(Architecture::Arm64)).unwrap();
     let slot = text(&root, "/boot/mender-slot.env");
     let lines = "kernel=boot/vmlinuz-6.6.31+rpt-rpi-v8\ninitrd=boot/initrd.img-6.6.31+rpt-rpi-v8\nargs=console=ttyS9 panic=30\n#";
     assert!(slot.contains(lines), "{slot}");
@@ -179,6 +183,11 @@ fn a_raspberry_pi_starts_u_boot_and_the_script() {
         unit.contains("ExecStart=/usr/lib/goldsmith/uboot-env --finish-boot\n"),
         "{unit}"
     );
+}
+
+#[test]
+fn services_of_raspberry_pi_os_that_conflict_are_disabled() {
+    let (_, [root, _]) = integrated(pi(), &options(Architecture::Arm64)).unwrap();
     assert_eq!(
         facts::symlink(&root, "/etc/systemd/system/udisks2.service").as_deref(),
         Some("/dev/null")

@@ -17,8 +17,6 @@ const COLUMNS: usize = 100;
 /// (`path: columns`).
 const LONG: &[&str] = &[
     "src/artifact/header.rs: provides_and_clears",
-    "src/boot/uboot/pi/services.rs: columns",
-    "src/boot/uboot/tests.rs: a_raspberry_pi_starts_u_boot_and_the_script",
     "src/bytes.rs: columns",
     "src/cli/plan.rs: text",
     "src/config/keys.rs: columns",
@@ -57,9 +55,6 @@ const LONG: &[&str] = &[
     "tests/it/boot/convert_boot.rs",
     "tests/it/boot/convert_boot.rs: bad_updates",
     "tests/it/boot/convert_boot.rs: install_packages",
-    "tests/it/boot/fw_env.rs",
-    "tests/it/boot/grub_boot.rs",
-    "tests/it/boot/grubenv.rs",
     "tests/it/cli/commands.rs",
     "tests/it/cli/commands.rs: settings_that_cannot_be_followed",
     "tests/it/cli/config.rs",

@@ -52,7 +52,8 @@ pub(super) fn disable(
             notes.extend(divert(root, hook, reason)?);
         }
     }
-    let is_empty_dir = matches!(root.tree().find_nofollow(FIRMWARE), Some(Node::Dir(dir)) if dir.entries.is_empty());
+    let firmware = root.tree().find_nofollow(FIRMWARE);
+    let is_empty_dir = matches!(firmware, Some(Node::Dir(dir)) if dir.entries.is_empty());
     if options.boot_mount != FIRMWARE && is_empty_dir {
         root.remove(
             FIRMWARE,
@@ -76,7 +77,7 @@ fn remove_resizers(root: &mut TreeEditor<'_>) -> Result<(), EditError> {
     let reason = "it would resize the root filesystem on the first start of each slot";
     root.remove("/etc/init.d/resize2fs_once", reason)?;
     let mut links = Vec::new();
-    let mut look = |dir: &str, wanted: &dyn Fn(&str) -> bool| {
+    let mut add_links = |dir: &str, wanted: &dyn Fn(&str) -> bool| {
         let Some(found) = root.tree().dir(dir) else {
             return;
         };
@@ -88,7 +89,7 @@ fn remove_resizers(root: &mut TreeEditor<'_>) -> Result<(), EditError> {
         );
     };
     for level in ["0", "1", "2", "3", "4", "5", "6", "S"] {
-        look(&format!("/etc/rc{level}.d"), &|name| {
+        add_links(&format!("/etc/rc{level}.d"), &|name| {
             name.ends_with("resize2fs_once")
         });
     }
@@ -99,7 +100,7 @@ fn remove_resizers(root: &mut TreeEditor<'_>) -> Result<(), EditError> {
         "local-fs",
         "first-boot-complete",
     ] {
-        look(
+        add_links(
             &format!("/etc/systemd/system/{target}.target.wants"),
             &|name| RESIZERS.contains(&name),
         );

@@ -1,0 +1,311 @@
+//! A boot partition with GRUB's environment, the tools that work on it, and the model's view of it.
+
+use crate::support::{scratch, tool};
+use goldsmith::boot::common::env_block::{self, BLOCK};
+use goldsmith::boot::grub::environment;
+use goldsmith::boot::state::{Block, BlockPair, EnvCopy, Slot, Values};
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+pub(super) const SHELLS: [&[&str]; 3] = [&["dash"], &["busybox", "sh"], &["bash"]];
+
+/// Takes the place of `sync`: at the call whose number is in `cut` it damages the file just written
+/// and kills the tool.
+pub(super) const POWER: &str = r#"#!/bin/sh
+here=${0%/*}
+file=$2
+read -r count <"$here/count"
+count=$((count + 1))
+echo $count >"$here/count"
+read -r at how <"$here/cut"
+[ "$at" != 0 ] || exit 0
+old=$here/before/${file#"$here/env/"}
+if [ "$count" = "$at" ]; then
+    case $how in
+        before) if [ -f "$old" ]; then cp "$old" "$file"; else rm "$file"; fi ;;
+        void) printf '# GRUB Environment Block\n%0999d' 0 | tr 0 '#' >"$file" ;;
+        zeros) head -c 512 "$file" >"$here/half"; head -c 512 /dev/zero >>"$here/half"; cp "$here/half" "$file" ;;
+        short) head -c 512 "$file" >"$here/half"; cp "$here/half" "$file" ;;
+        torn) head -c 1024 /dev/zero | tr '\0' '\377' >"$file" ;;
+        gone) rm "$file" ;;
+    esac
+    kill -9 $PPID
+fi
+mkdir -p "${old%/*}"
+cp "$file" "$old"
+"#;
+
+/// A boot partition and the tools that work on it.
+pub(crate) struct Device {
+    pub(super) shell: &'static [&'static str],
+    pub(super) dir: tempfile::TempDir,
+}
+
+/// What a tool answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) status: Option<i32>,
+    pub(super) out: String,
+    pub(super) err: String,
+}
+
+impl Device {
+    /// A new device; `None`, said aloud, when its shell is not installed.
+    pub(super) fn new(shell: &'static [&'static str]) -> Option<Self> {
+        tool(shell[0])?;
+        tool("flock")?;
+        let dir = scratch();
+        let path = dir.path();
+        let here = path.display();
+        let text = goldsmith::boot::common::tools::grubenv()
+            .replace(
+                "config=/etc/mender_grubenv.config",
+                &format!("config={here}/config"),
+            )
+            .replace("interlock=/var/lock/", &format!("interlock={here}/"))
+            .replace("cmdline=/proc/cmdline", &format!("cmdline={here}/cmdline"));
+        assert_eq!(
+            text.matches(&*here.to_string()).count(),
+            3,
+            "the tool's paths"
+        );
+        fs::write(path.join("grub-mender-grubenv-print"), text).unwrap();
+        std::os::unix::fs::symlink(
+            "grub-mender-grubenv-print",
+            path.join("grub-mender-grubenv-set"),
+        )
+        .unwrap();
+        fs::write(
+            path.join("config"),
+            format!("ENV_DIR = {here}/env\nROOT_PARTITIONS = 2 3\n"),
+        )
+        .unwrap();
+        fs::write(path.join("sync"), POWER).unwrap();
+        fs::set_permissions(
+            path.join("sync"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        let device = Self { shell, dir };
+        device.place(&BlockPair::new(
+            [EnvCopy::clean(Values::committed(Slot::A)); 2],
+        ));
+        Some(device)
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(super) fn env(&self) -> PathBuf {
+        self.path("env")
+    }
+
+    /// Writes the model's state to the boot partition.
+    pub(super) fn place(&self, medium: &BlockPair) {
+        let _ = fs::remove_dir_all(self.path("before"));
+        place(&self.env(), medium);
+    }
+
+    pub(super) fn command(&self, name: &str, args: &[&str], real_sync: bool) -> Command {
+        let mut command = Command::new(self.shell[0]);
+        command
+            .args(&self.shell[1..])
+            .arg(self.path(name))
+            .args(args);
+        let path = std::env::var("PATH").unwrap();
+        if !real_sync {
+            command.env("PATH", format!("{}:{path}", self.dir.path().display()));
+        }
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    pub(super) fn call(
+        &self,
+        name: &str,
+        args: &[&str],
+        input: &str,
+        cut: Option<(usize, &str)>,
+    ) -> Said {
+        let (at, how) = cut.unwrap_or((0, "-"));
+        fs::write(self.path("cut"), format!("{at} {how}\n")).unwrap();
+        fs::write(self.path("count"), "0\n").unwrap();
+        let mut child = self.command(name, args, false).spawn().unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Said {
+            status: output.status.code(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
+    }
+
+    pub(super) fn print(&self, names: &[&str]) -> Said {
+        self.call("grub-mender-grubenv-print", names, "", None)
+    }
+
+    pub(super) fn set(&self, args: &[&str], input: &str) -> Said {
+        self.call("grub-mender-grubenv-set", args, input, None)
+    }
+
+    pub(super) fn finish(&self, running: Slot) -> Said {
+        fs::write(
+            self.path("cmdline"),
+            format!("BOOT_IMAGE=/vmlinuz mender.slot={} ro\n", number(running)),
+        )
+        .unwrap();
+        self.set(&["--finish-boot"], "")
+    }
+
+    pub(super) fn writes(&self) -> usize {
+        fs::read_to_string(self.path("count"))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap()
+    }
+
+    pub(super) fn medium(&self) -> BlockPair {
+        medium(&self.env())
+    }
+
+    /// Both copies must be right down to the digest of the lock, and say the same.
+    pub(super) fn check(&self, values: Values) {
+        assert_eq!(self.medium().copies, [EnvCopy::clean(values); 2]);
+        for copy in ["mender_grubenv1", "mender_grubenv2"] {
+            let mut check = Command::new("sha256sum");
+            let status = check
+                .args(["--status", "-c", "lock.sha256sum"])
+                .current_dir(self.env().join(copy))
+                .status()
+                .unwrap();
+            assert!(status.success(), "{copy}");
+        }
+        let files = |name: &str| fs::read(self.env().join(name)).unwrap();
+        assert_eq!(files("mender_grubenv1/env"), files("mender_grubenv2/env"));
+    }
+}
+
+/// The partition numbers that stand for the slots in these tests.
+pub(crate) fn number(slot: Slot) -> u32 {
+    match slot {
+        Slot::A => 2,
+        Slot::B => 3,
+    }
+}
+
+/// The variables for the model's values.
+pub(super) fn variables(values: Values) -> [(&'static str, String); 3] {
+    [
+        ("bootcount", u8::from(values.count).to_string()),
+        ("mender_boot_part", number(values.part).to_string()),
+        ("upgrade_available", u8::from(values.upgrade).to_string()),
+    ]
+}
+
+/// Writes the model's state to the directory of an environment.
+pub(crate) fn place(dir: &Path, medium: &BlockPair) {
+    for (name, bytes) in environment::factory(2) {
+        let file = dir.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, bytes).unwrap();
+    }
+    fn bytes<T: std::marker::Copy>(
+        block: Block<T>,
+        whole: impl Fn(T) -> Vec<(&'static str, String)>,
+    ) -> Vec<u8> {
+        let values = match block {
+            Block::Valid(value) => whole(value),
+            Block::Blank => Vec::new(),
+            Block::Missing => return vec![0xff; BLOCK],
+        };
+        let values: Vec<(&str, &str)> = values
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        env_block::block_of(&values, BLOCK).unwrap()
+    }
+    for (at, copy) in medium.copies.iter().enumerate() {
+        let dir = dir.join(format!("mender_grubenv{}", at + 1));
+        fs::write(
+            dir.join("env"),
+            bytes(copy.env, |values| variables(values).to_vec()),
+        )
+        .unwrap();
+        fs::write(
+            dir.join("lock"),
+            bytes(copy.lock, |editing| {
+                vec![("editing", u8::from(editing).to_string())]
+            }),
+        )
+        .unwrap();
+    }
+}
+
+/// The state on the boot partition as the model sees it.
+pub(crate) fn medium(dir: &Path) -> BlockPair {
+    fn read<T>(file: &Path, value: impl Fn(&dyn Fn(&str) -> String) -> Option<T>) -> Block<T> {
+        let bytes = fs::read(file).unwrap_or_default();
+        let whole = bytes.len() == BLOCK && bytes.is_ascii() && !bytes.contains(&0);
+        let Some(variables) = env_block::variables(&bytes).filter(|_| whole) else {
+            return Block::Missing;
+        };
+        let get = |name: &str| {
+            variables
+                .iter()
+                .find(|(known, _)| known == name)
+                .map_or(String::new(), |(_, v)| v.clone())
+        };
+        value(&get).map_or(Block::Blank, Block::Valid)
+    }
+    fn flag(text: &str) -> Option<bool> {
+        ["0", "1"]
+            .iter()
+            .position(|known| *known == text)
+            .map(|at| at == 1)
+    }
+    let copies = [1, 2].map(|copy| {
+        let dir = dir.join(format!("mender_grubenv{copy}"));
+        let lock = read(&dir.join("lock"), |get| flag(&get("editing")));
+        let env = read(&dir.join("env"), |get| {
+            let part = [Slot::A, Slot::B]
+                .into_iter()
+                .find(|slot| number(*slot).to_string() == get("mender_boot_part"))?;
+            Some(Values {
+                part,
+                upgrade: flag(&get("upgrade_available"))?,
+                count: flag(&get("bootcount"))?,
+            })
+        });
+        EnvCopy { lock, env }
+    });
+    BlockPair::new(copies)
+}
+
+/// Runs `test` on a device of each shell that is installed.
+pub(super) fn each_shell(test: impl Fn(&Device)) {
+    SHELLS
+        .iter()
+        .filter_map(|shell| Device::new(shell))
+        .for_each(|device| test(&device));
+}
+
+pub(super) fn fine(out: &str) -> Said {
+    Said {
+        status: Some(0),
+        out: out.into(),
+        err: String::new(),
+    }
+}
