@@ -1,4 +1,4 @@
-//! `goldsmith inspect`: what is on a disk image.
+//! `goldsmith inspect`: shows the content of a disk image.
 
 use super::input::ImageArgs;
 use super::{print, progress};
@@ -23,19 +23,19 @@ pub(super) struct InspectArgs {
     input: ImageArgs,
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Debug, Serialize)]
-struct Found {
+struct Inspection {
     form: String,
     size: u64,
     table: String,
     warnings: Vec<String>,
-    partitions: Vec<Part>,
+    partitions: Vec<PartitionInfo>,
     systems: Vec<System>,
 }
 
 #[derive(Debug, Serialize)]
-struct Part {
+struct PartitionInfo {
     number: u32,
     start: u64,
     size: u64,
@@ -45,11 +45,11 @@ struct Part {
     name: String,
     holds: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    filesystem: Option<Filesystem>,
+    filesystem: Option<FilesystemInfo>,
 }
 
 #[derive(Debug, Serialize)]
-struct Filesystem {
+struct FilesystemInfo {
     kind: String,
     id: String,
     label: String,
@@ -70,7 +70,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
     let input = args.input.open(&*report)?;
     let disk = GoldenDisk::new(Arc::clone(&input.source))?;
-    let mut found = Found {
+    let mut found = Inspection {
         form: input.form.to_string(),
         size: input.source.len(),
         table: disk.table.kind().to_string(),
@@ -84,9 +84,9 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         systems: Vec::new(),
     };
     for partition in &disk.partitions {
-        let (filesystem, system) = look(&disk, partition)?;
+        let (filesystem, system) = read_partition(&disk, partition)?;
         found.systems.extend(system);
-        found.partitions.push(Part {
+        found.partitions.push(PartitionInfo {
             number: partition.number,
             start: partition.start,
             size: partition.len,
@@ -105,10 +105,11 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn look(
+/// The filesystem of a partition, and the system if it is a root filesystem.
+fn read_partition(
     disk: &GoldenDisk,
     partition: &GoldenPartition,
-) -> anyhow::Result<(Option<Filesystem>, Option<System>)> {
+) -> anyhow::Result<(Option<FilesystemInfo>, Option<System>)> {
     let context = || format!("reading partition {}", partition.number);
     match partition.filesystem {
         disk::Filesystem::Ext => {
@@ -125,7 +126,7 @@ fn look(
                 .into_iter()
                 .flat_map(|word| word.names)
                 .collect();
-            let shown = Filesystem {
+            let shown = FilesystemInfo {
                 kind: info.kind.to_owned(),
                 id: info.uuid.to_string(),
                 label: String::from_utf8_lossy(&info.label).into_owned(),
@@ -144,7 +145,7 @@ fn look(
         }
         disk::Filesystem::Fat => {
             let (_, info) = crate::fs::fat::read(disk.content(partition)).with_context(context)?;
-            let shown = Filesystem {
+            let shown = FilesystemInfo {
                 kind: info.kind.to_string(),
                 id: format!(
                     "{:04X}-{:04X}",
@@ -163,8 +164,8 @@ fn look(
     }
 }
 
-/// The same for people.
-fn text(found: &Found) -> String {
+/// The output without `--json`.
+fn text(found: &Inspection) -> String {
     let mut out = String::new();
     let _ = writeln!(
         out,
@@ -212,8 +213,8 @@ fn text(found: &Found) -> String {
     out
 }
 
-/// The type of a partition in words, or as the table has it: a GUID is cut to its first part,
-/// `--json` has it whole.
+/// A description of the partition type, or its code in the table. Only the first part of a GUID is
+/// shown; `--json` contains all of it.
 fn kind_name(kind: PartitionType) -> String {
     let name = match kind {
         types::GPT_ESP | types::MBR_ESP => "EFI system",

@@ -36,11 +36,11 @@ pub fn render(error: &anyhow::Error) -> String {
         if let Some(problems) = problems {
             return problems
                 .iter()
-                .map(|problem| one(&context, problem))
+                .map(|problem| message(&context, problem))
                 .collect();
         }
         let text = cause.to_string();
-        // Some errors repeat their cause in their own text, some causes the act that failed.
+        // Some errors repeat their cause, and some causes repeat the context.
         match context.last() {
             Some(last) if last.ends_with(&text) => {}
             Some(last) if text.starts_with(last.as_str()) => {
@@ -53,10 +53,10 @@ pub fn render(error: &anyhow::Error) -> String {
         message: context.pop().unwrap_or_default(),
         hint,
     };
-    one(&context, &problem)
+    message(&context, &problem)
 }
 
-/// What an error of a format advises; one may lie in an error of reading.
+/// The hint of a format's error, which may be wrapped in an I/O error.
 fn hint(cause: &(dyn Error + 'static)) -> Option<String> {
     let inner = cause
         .downcast_ref::<io::Error>()
@@ -80,7 +80,8 @@ fn hint(cause: &(dyn Error + 'static)) -> Option<String> {
     found.map(str::to_owned)
 }
 
-fn one(context: &[String], problem: &Problem) -> String {
+/// One error as text: its context and message on a line, its hint on another.
+fn message(context: &[String], problem: &Problem) -> String {
     let mut out = String::from("error: ");
     for part in context {
         out.push_str(part);
