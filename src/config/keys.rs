@@ -310,10 +310,10 @@ pub(super) fn paragraph(doc: &str) -> String {
 
 /// Defines tables of keys: a struct with a field for each, and its [`Section`].
 ///
-/// A field reads `name: type => ValueType { fallback }`; the fallback is one of `default "TOML"`,
-/// `unset "meaning", like "TOML"` (the type is then an `Option`) and `required like "TOML"`. `formerly
-/// "name"` after it adds an older name of the key. A final `plus name: type;` adds a field that is
-/// not a key.
+/// A field reads `name: type => ValueType { fallback }`. The fallback is one of `default "TOML"`,
+/// `unset "meaning", like "TOML"` (the type is then an `Option`) and `required like "TOML"`. An
+/// older name of the key follows as `formerly "name"`. A final `plus name: type;` adds a field that
+/// is not a key.
 macro_rules! keys {
     (@alias) => { None };
     (@alias $alias:literal) => { Some($alias) };

@@ -19,8 +19,8 @@ const MAX_CHAIN: usize = 16;
 /// Reads `files` in order, each after the files that it extends, then `sets` (each
 /// `key.path=value`); later values override earlier ones.
 ///
-/// A file may also be the name of a built-in board, which takes precedence. Relative paths in a file
-/// are resolved against its directory, those in `sets` against the current directory.
+/// A file may also be the name of a built-in board, which takes precedence. Relative paths in a
+/// file are resolved against its directory, those in `sets` against the current directory.
 ///
 /// # Errors
 /// All problems in any of them.
@@ -196,8 +196,8 @@ struct Loader {
 }
 
 impl Loader {
-    /// Adds `parent` after everything that it extends. `from` is the location that names it. What the
-    /// user named is added even if it has been added before.
+    /// Adds `parent` after everything that it extends. `from` is the location that names it. A
+    /// parent that the user named is added even if it has been added before.
     fn add(&mut self, parent: Parent, from: Option<&Location>) {
         let identity = parent.identity();
         let at = from.map_or_else(String::new, |location| format!("{location}: "));

@@ -1,0 +1,97 @@
+//! The pages that are generated from the definitions of commands and boards.
+
+use super::{run, stdout};
+use crate::support::goldsmith;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn the_page_of_boards_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/boards.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (begin, end) = (
+        "<!-- boards: generated, GOLDSMITH_BLESS=1 writes it anew -->\n",
+        "<!-- end of boards -->\n",
+    );
+    let (before, rest) = page.split_once(begin).expect("the place of the table");
+    let (found, after) = rest.split_once(end).expect("the end of the table");
+    let table = goldsmith::cli::boards::table().unwrap() + "\n" + &goldsmith::cli::boards::proofs();
+    if std::env::var_os("GOLDSMITH_BLESS").is_some() {
+        fs::write(&path, [before, begin, &table, end, after].concat()).unwrap();
+    } else {
+        assert!(
+            found == table,
+            "docs/boards.md differs from the boards; run the tests with GOLDSMITH_BLESS=1"
+        );
+    }
+}
+
+#[test]
+fn help_fits_a_terminal() {
+    for command in goldsmith::cli::commands() {
+        for flag in ["--help", "-h"] {
+            let output = Command::new(goldsmith())
+                .args(command.split_whitespace())
+                .arg(flag)
+                .env("COLUMNS", "200")
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success() && output.stderr.is_empty(),
+                "{command} {flag}"
+            );
+            for line in stdout(&output).lines() {
+                assert!(line.chars().count() <= 80, "{command} {flag}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn readme_lists_every_command() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"));
+    let readme = readme.unwrap();
+    let commands = goldsmith::cli::commands();
+    assert!(commands.iter().any(|name| name == "artifact validate"));
+    for command in commands.iter().filter(|name| !name.is_empty()) {
+        let row = format!("| `{command}` | ");
+        // A command with subcommands is listed by these.
+        let group = commands
+            .iter()
+            .any(|other| other.starts_with(&format!("{command} ")));
+        assert!(
+            group || readme.contains(&row),
+            "README.md does not list `{command}`"
+        );
+    }
+}
+
+#[test]
+fn the_manual_is_up_to_date() {
+    let mut text = String::from(
+        "# Manual\n\nThe output of `goldsmith COMMAND --help` for every command, generated from the definitions of the arguments.\nThe \
+         configuration is documented in [configuration.md](configuration.md).\n",
+    );
+    for command in goldsmith::cli::commands() {
+        let output = run(Path::new("."), &format!("{command} --help"));
+        let help = stdout(&output)
+            .lines()
+            .map(|line| format!("{}\n", line.trim_end()))
+            .collect::<String>();
+        let title = format!("goldsmith {command}");
+        text.push_str(&format!(
+            "\n## {}\n\n```text\n{help}```\n",
+            title.trim_end()
+        ));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/manual.md");
+    if std::env::var_os("GOLDSMITH_BLESS").is_some() {
+        fs::write(&path, &text).unwrap();
+    }
+    let found = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == text,
+        "docs/manual.md differs from the definitions; run the tests with GOLDSMITH_BLESS=1"
+    );
+}
