@@ -63,8 +63,8 @@ pub enum DataEntryKind {
 /// An entry of the data archive.
 #[derive(Clone, Debug)]
 pub struct DataEntry {
-    /// The absolute path, components separated by single slashes, none of them `.` or `..`; the root
-    /// itself is `/`.
+    /// The absolute path: components separated by single slashes, none of them `.` or `..`; the
+    /// root itself is `/`.
     pub path: Vec<u8>,
     /// Permission bits with setuid, setgid and sticky.
     pub mode: u16,
@@ -378,8 +378,8 @@ fn mode(header: &tar::Header) -> Result<u16, DebError> {
     Ok(u16::try_from(mode & 0o7777).unwrap_or(0))
 }
 
-/// A name of an archive as an absolute path. Names that are absolute or contain `..` are refused: no
-/// package has them, and only an attacker would choose them.
+/// A name of an archive as an absolute path. Names that are absolute or contain `..` are refused:
+/// no package has them, and only an attacker would choose them.
 fn path(name: &[u8], archive: &str) -> Result<Vec<u8>, DebError> {
     let refuse = |why: &str| DebError::Corrupt(format!("{archive}: the name {} {why}", show(name)));
     if name.starts_with(b"/") {

@@ -77,7 +77,7 @@ impl fmt::Display for VersionOperator {
 pub struct Relation {
     /// The package.
     pub name: String,
-    /// The qualifier behind a colon: `any`, `native` or an architecture.
+    /// The qualifier after a colon: `any`, `native` or an architecture.
     pub qualifier: Option<String>,
     /// The versions meant; all without it.
     pub version: Option<(VersionOperator, Version)>,

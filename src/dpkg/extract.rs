@@ -320,7 +320,7 @@ impl Extractor<'_, '_> {
         Ok(())
     }
 
-    /// Enters a file into `md5sums` and returns its sum.
+    /// Adds a file to `md5sums` and returns its checksum.
     fn checksum(&mut self, path: &[u8], content: &Content) -> Result<String, EditError> {
         let md5 = md5_of(content).map_err(|e| EditError::Io(show(path), e))?;
         let name = path.strip_prefix(b"/").unwrap_or(path);
@@ -352,8 +352,8 @@ impl Extractor<'_, '_> {
         Ok(())
     }
 
-    /// The MD5 checksum that the database has for a configuration file, of this package or of one that
-    /// gives it away.
+    /// The MD5 checksum that the database has for a configuration file, be it of this package or of
+    /// one that it takes the file over from.
     fn old_md5(&self, path: &str) -> Option<String> {
         let all = self
             .database
@@ -366,7 +366,7 @@ impl Extractor<'_, '_> {
     }
 
     /// A configuration file, decided as dpkg does with its default answers: what the administrator
-    /// did not change is replaced; what was changed, removed or put there by hand stays, and a new
+    /// did not change is replaced; what was changed, removed or added by hand stays, and a new
     /// version that differs is put next to it as `.dpkg-dist`.
     fn conffile(
         &mut self,
@@ -389,7 +389,7 @@ impl Extractor<'_, '_> {
             md5: new.clone(),
             obsolete: false,
         });
-        let place = match (&old, &current) {
+        let target = match (&old, &current) {
             (None, None) => Some(path),
             (Some(old), None) => (*old != new).then(|| [&path[..], b".dpkg-dist"].concat()),
             (_, Some(current)) if *current == new => None,
@@ -397,8 +397,8 @@ impl Extractor<'_, '_> {
             (Some(old), Some(_)) if *old == new => None,
             _ => Some([&path[..], b".dpkg-dist"].concat()),
         };
-        let Some(place) = place else { return Ok(()) };
-        if place.ends_with(b".dpkg-dist") {
+        let Some(target) = target else { return Ok(()) };
+        if target.ends_with(b".dpkg-dist") {
             self.note(format!(
                 "{text} of the image stays; the package's version is next to it as .dpkg-dist"
             ));
@@ -420,7 +420,7 @@ impl Extractor<'_, '_> {
         }
         let reason = self.reason.clone();
         self.editor.put(
-            &place,
+            &target,
             Leaf {
                 stat,
                 kind: LeafKind::File(content.clone()),
@@ -433,7 +433,7 @@ impl Extractor<'_, '_> {
     /// Conffiles in the order in which the package declares them.
     fn order_conffiles(&mut self) {
         let declared = self.incoming.conffile_lines();
-        let place = |path: &str| {
+        let position = |path: &str| {
             declared
                 .iter()
                 .position(|line| *line == path)
@@ -441,7 +441,7 @@ impl Extractor<'_, '_> {
         };
         self.out
             .conffiles
-            .sort_by_key(|conffile| place(&conffile.path));
+            .sort_by_key(|conffile| position(&conffile.path));
     }
 
     /// Removes the files of the older version that the new one lacks; configuration files among

@@ -1,7 +1,9 @@
-//! Debian packages are installed into a tree without running anything of them.
+//! Installs Debian packages into a tree without running anything of them.
 //!
 //! ```text
-//! packages -> read -> relations hold? -> for each: preinst, files, info, paragraph -> for each: postinst -> triggers
+//! packages -> read (incoming) -> check relations (package_set)
+//!   -> for each: preinst (scripts), files (extract), database (register)
+//!   -> for each: postinst -> triggers
 //! ```
 //!
 //! All of it happens on a copy of the tree: with any problem the tree stays as it was, and all

@@ -210,13 +210,13 @@ impl<'a> PackageSet<'a> {
                 for (other, other_new) in self.called(&relation.name) {
                     let concerned = (new || other_new) && other.name != facts.name;
                     if concerned && self.satisfies(relation, &facts.architecture, other, true) {
-                        let place = if other_new {
+                        let status = if other_new {
                             "is to be installed"
                         } else {
                             "is in the image"
                         };
                         journal.problem(Problem::new(format!(
-                            "package {} {} {verb} {relation}, and {} {} {place}",
+                            "package {} {} {verb} {relation}, and {} {} {status}",
                             facts.name, facts.version, other.name, other.version
                         )));
                     }
@@ -238,7 +238,8 @@ impl<'a> PackageSet<'a> {
                         .join(" | ");
                     let (name, version, has) = (&facts.name, &facts.version, self.has(group));
                     let text = format!(
-                        "package {name} {version} of the image depends on {wanted}, which would no longer hold ({has})"
+                        "package {name} {version} of the image depends on {wanted}, \
+                         which would no longer hold ({has})"
                     );
                     journal.problem(
                         Problem::new(text).hint("add a newer version of that package too"),
@@ -269,23 +270,25 @@ impl<'a> PackageSet<'a> {
                     self.real(&facts.architecture),
                     self.real(&other.architecture),
                 );
+                let (name, version, other_version) = (&facts.name, &facts.version, &other.version);
                 let same =
                     facts.multi_arch == MultiArch::Same && other.multi_arch == MultiArch::Same;
-                let (name, version) = (&facts.name, &facts.version);
-                if a == b {
-                    journal.problem(Problem::new(format!(
-                        "package {name} is requested twice: {} and {version}",
-                        other.version
-                    )));
+                let text = if a == b {
+                    format!("package {name} is requested twice: {other_version} and {version}")
                 } else if !same {
-                    journal.problem(Problem::new(format!("package {name} of {a} cannot be co-installed with that of {b}: not Multi-Arch: same")));
+                    format!(
+                        "package {name} of {a} cannot be co-installed with that of {b}: \
+                         not Multi-Arch: same"
+                    )
                 } else if facts.version != other.version {
-                    let text = format!(
-                        "package {name}:{a} {version} cannot be co-installed with {name}:{b} {}: versions differ",
-                        other.version
-                    );
-                    journal.problem(Problem::new(text));
-                }
+                    format!(
+                        "package {name}:{a} {version} cannot be co-installed with \
+                         {name}:{b} {other_version}: versions differ"
+                    )
+                } else {
+                    continue;
+                };
+                journal.problem(Problem::new(text));
             }
         }
     }

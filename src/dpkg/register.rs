@@ -160,8 +160,8 @@ fn remove_from_list(
     Ok(())
 }
 
-/// Puts the paragraph of a package into the database, in place of its older one or where its name
-/// sorts.
+/// Adds the paragraph of a package to the database, in place of its older one or in the order of
+/// names.
 pub(super) fn enter(
     database: &mut Database,
     incoming: &Incoming,

@@ -1,4 +1,4 @@
-//! What is to be installed, and the report of it.
+//! The request to install packages, and the report of it.
 
 use crate::problem::{Problem, Problems};
 use crate::stream::Source;

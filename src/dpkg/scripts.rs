@@ -285,7 +285,8 @@ impl ScriptRun<'_> {
 
     fn hint(&self) -> String {
         format!(
-            "to install the package without these effects, accept that they are left out:\n[[client.accept]]\npackage = \"{}\"\nscript = \"{}\"\nreason = \"...\"",
+            "to install the package without these effects, accept that they are left out:\n\
+             [[client.accept]]\npackage = \"{}\"\nscript = \"{}\"\nreason = \"...\"",
             self.context.name, self.context.script
         )
     }

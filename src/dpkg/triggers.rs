@@ -38,7 +38,7 @@ impl Triggers {
     }
 }
 
-/// Enters what a package is interested in into `triggers/File` and `triggers/<name>`.
+/// Adds the interests of a package to `triggers/File` and `triggers/<name>`.
 pub(super) fn register_interests(
     editor: &mut TreeEditor<'_>,
     incoming: &Incoming,
@@ -120,4 +120,22 @@ pub(super) fn file_interests(editor: &TreeEditor<'_>) -> Vec<(String, String)> {
         })
     };
     text.lines().filter_map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn declarations_of_every_kind() {
+        let text = b"# remark\ninterest a\ninterest-await b # more\ninterest-noawait /c\n\
+            activate d\nactivate-noawait e\nunknown f\ninterest\n";
+        let triggers = Triggers::read(text);
+        let expected = [("a", false), ("b", false), ("/c", true)];
+        assert_eq!(
+            triggers.interests,
+            expected.map(|(name, noawait)| (name.to_owned(), noawait))
+        );
+        assert_eq!(triggers.activates, ["d", "e"]);
+    }
 }

@@ -225,3 +225,64 @@ fn free(lines: &[AccountLine], number: u32) -> bool {
     let number = number.to_string();
     !lines.iter().any(|line| line.get(2) == Some(&number))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Stat, Time};
+
+    fn tree() -> Tree {
+        let mut tree = Tree::new(Stat::root(0o755, Time::default()));
+        for (path, text) in [
+            (
+                "/etc/passwd",
+                "root:x:0:0:root:/root:/bin/sh\n_a:x:101:102::/:/bin/false\n",
+            ),
+            ("/etc/group", "root:x:0:\nadm:x:4:root\n_a:x:102:\n"),
+            ("/etc/shadow", "root:*:1::::::\n"),
+        ] {
+            tree.put_file(path, text, Stat::root(0o640, Time::default()))
+                .unwrap();
+        }
+        tree
+    }
+
+    #[test]
+    fn ids_are_looked_up_by_name_and_by_number() {
+        let ids = AccountIds::read(&tree()).unwrap();
+        assert_eq!((ids.user("_a"), ids.group("_a")), (Some(101), Some(102)));
+        assert_eq!((ids.user("7"), ids.group("#8")), (Some(7), Some(8)));
+        assert_eq!((ids.user("root"), ids.user("none")), (Some(0), None));
+    }
+
+    #[test]
+    fn accounts_are_added_to_the_files_that_exist() {
+        let mut tree = tree();
+        let mut accounts = Accounts::read(&tree).unwrap();
+        assert!(!accounts.uid_free(101) && accounts.uid_free(102) && !accounts.gid_free(102));
+        accounts.add_group("g", 200);
+        let user = NewUser {
+            name: "u".into(),
+            uid: 201,
+            gid: 200,
+            comment: "U".into(),
+            home: "/h".into(),
+            shell: "/s".into(),
+            password: "!*",
+        };
+        accounts.add_user(&user, 42);
+        assert!(accounts.join("u", "adm") && accounts.join("u", "adm"));
+        assert!(!accounts.join("u", "none"));
+        let mut editor = TreeEditor::new(&mut tree, Time::default());
+        accounts.write(&mut editor, "a test").unwrap();
+        drop(editor);
+        let text = |path: &str| String::from_utf8(tree.read(path, 1000).unwrap().unwrap()).unwrap();
+        assert!(text("/etc/passwd").ends_with("\nu:x:201:200:U:/h:/s\n"));
+        assert_eq!(
+            text("/etc/group"),
+            "root:x:0:\nadm:x:4:root,u\n_a:x:102:\ng:x:200:\n"
+        );
+        assert_eq!(text("/etc/shadow"), "root:*:1::::::\nu:!*:42::::::\n");
+        assert!(tree.find("/etc/gshadow").is_none());
+    }
+}

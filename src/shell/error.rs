@@ -13,7 +13,7 @@ pub struct ScriptError {
     pub reason: String,
 }
 
-/// What leaves the statements around a command.
+/// A control flow that leaves the statements around a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     /// `exit`, or a failure under `set -e`.

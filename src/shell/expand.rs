@@ -47,7 +47,10 @@ impl Shell<'_> {
     /// The fields of words, with splitting and file names.
     pub(super) fn fields(&mut self, words: &[Word]) -> Result<Vec<String>, Flow> {
         let mut out = Vec::new();
-        let declares = matches!(words.first().map(Vec::as_slice), Some([WordPart::Text(name)]) if DECLARING.contains(&name.as_str()));
+        let declares = match words.first().map(Vec::as_slice) {
+            Some([WordPart::Text(name)]) => DECLARING.contains(&name.as_str()),
+            _ => false,
+        };
         for word in words {
             if declares && matches!(word.first(), Some(WordPart::Text(text)) if text.contains('='))
             {

@@ -82,8 +82,8 @@ fn bracket(pattern: &[PatternChar], c: char) -> Option<usize> {
     (found != negated).then_some(end + 1)
 }
 
-/// The work of matching a text of `len` characters against a pattern at most, in the unit of reading
-/// a byte.
+/// The largest work of matching a text of `len` characters against a pattern, where reading a byte
+/// counts as 1.
 pub(super) fn cost(pattern: &[PatternChar], len: usize) -> u64 {
     (pattern.len() as u64).saturating_mul(len as u64) / 2
 }

@@ -1,4 +1,4 @@
-//! Commands that make users and groups: `adduser(8)`, `useradd(8)`, `groupadd(8)`, `usermod(8)`,
+//! Commands that add users and groups: `adduser(8)`, `useradd(8)`, `groupadd(8)`, `usermod(8)`,
 //! `systemd-sysusers(8)`, `getent(1)`. Numbers are chosen as each of them chooses, from what the
 //! image has, so they are the same every time.
 
@@ -204,7 +204,7 @@ fn system_user(host: &mut ScriptHost<'_, '_>, name: &str, parsed: &Parsed<'_>) -
         return Ok(Some(1));
     };
     let group = parsed.value(&["--ingroup", "--gid"]).unwrap_or("nogroup");
-    // Without a wish, user and group each take the first number that is free.
+    // Without `--uid`, user and group each take the first number that is free.
     let own_gid = || given.or_else(|| first_free(range, |gid| accounts.gid_free(gid)));
     let gid = if own_group {
         existing.or_else(own_gid)
@@ -303,33 +303,37 @@ fn groupadd(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     save(host, &accounts)
 }
 
+/// Options of `useradd` that take a value.
+const USERADD_VALUES: [&str; 13] = [
+    "-d",
+    "--home",
+    "--home-dir",
+    "-s",
+    "--shell",
+    "-c",
+    "--comment",
+    "-g",
+    "--gid",
+    "-u",
+    "--uid",
+    "-G",
+    "--groups",
+];
+
+/// Options of `useradd` that take none.
+const USERADD_FLAGS: [&str; 8] = [
+    "-r",
+    "--system",
+    "-M",
+    "--no-create-home",
+    "-U",
+    "--user-group",
+    "-N",
+    "--no-user-group",
+];
+
 fn useradd(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
-    let with_value = [
-        "-d",
-        "--home",
-        "--home-dir",
-        "-s",
-        "--shell",
-        "-c",
-        "--comment",
-        "-g",
-        "--gid",
-        "-u",
-        "--uid",
-        "-G",
-        "--groups",
-    ];
-    let flags = [
-        "-r",
-        "--system",
-        "-M",
-        "--no-create-home",
-        "-U",
-        "--user-group",
-        "-N",
-        "--no-user-group",
-    ];
-    let Some(parsed) = Parsed::read(args, &with_value, &flags) else {
+    let Some(parsed) = Parsed::read(args, &USERADD_VALUES, &USERADD_FLAGS) else {
         return Ok(None);
     };
     let [name] = parsed.operands.as_slice() else {
@@ -381,15 +385,10 @@ fn useradd(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
         password: "!",
     };
     accounts.add_user(&user, day(host));
-    for group in parsed
-        .value(&["-G", "--groups"])
-        .unwrap_or_default()
-        .split(',')
-        .filter(|group| !group.is_empty())
-    {
-        if !accounts.join(name, group) {
-            return Ok(Some(6));
-        }
+    let groups = parsed.value(&["-G", "--groups"]).unwrap_or_default();
+    let mut groups = groups.split(',').filter(|group| !group.is_empty());
+    if !groups.all(|group| accounts.join(name, group)) {
+        return Ok(Some(6));
     }
     save(host, &accounts)
 }

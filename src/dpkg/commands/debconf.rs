@@ -1,4 +1,4 @@
-//! Debconf as far as scripts ask it: answers are those of the image's database, else the defaults
+//! Debconf as scripts use it: answers are those of the image's database, else the defaults
 //! of the templates.
 
 use super::super::script_host::ScriptHost;

@@ -228,99 +228,122 @@ fn save_overrides(host: &mut ScriptHost<'_, '_>) -> Result<(), crate::tree::edit
     host.write_file(&format!("{DIR}/statoverride"), text.as_bytes(), false)
 }
 
-/// The options of a call of `dpkg-divert`.
-#[derive(Default)]
-struct Divert<'a> {
+/// A call of `dpkg-divert`.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct DivertCall<'a> {
+    /// The package that is not diverted; `None` for a local diversion.
     package: Option<&'a str>,
     to: Option<&'a str>,
     rename: bool,
     action: Option<&'a str>,
-    path: Option<&'a str>,
+    path: &'a str,
+}
+
+impl<'a> DivertCall<'a> {
+    /// `None` for options outside of the model, and without a path.
+    fn read(args: &[&'a str]) -> Option<Self> {
+        let mut call = Self::default();
+        let mut rest = args.iter();
+        while let Some(arg) = rest.next() {
+            match *arg {
+                "--package" => call.package = rest.next().copied(),
+                "--divert" => call.to = rest.next().copied(),
+                "--local" => call.package = None,
+                "--rename" => call.rename = true,
+                "--no-rename" => call.rename = false,
+                "--quiet" => {}
+                "--add" | "--remove" | "--list" | "--truename" | "--listpackage" => {
+                    call.action = Some(arg)
+                }
+                path if path.starts_with('/') => call.path = path,
+                _ => return None,
+            }
+        }
+        (!call.path.is_empty()).then_some(call)
+    }
 }
 
 fn divert(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
-    let mut call = Divert::default();
-    let mut rest = args.iter();
-    while let Some(arg) = rest.next() {
-        match *arg {
-            "--package" => call.package = rest.next().copied(),
-            "--divert" => call.to = rest.next().copied(),
-            "--local" => call.package = None,
-            "--rename" => call.rename = true,
-            "--no-rename" => call.rename = false,
-            "--quiet" => {}
-            "--add" | "--remove" | "--list" | "--truename" | "--listpackage" => {
-                call.action = Some(arg)
-            }
-            path if path.starts_with('/') => call.path = Some(path),
-            _ => return Ok(None),
-        }
-    }
-    let Some(path) = call.path else {
+    let Some(call) = DivertCall::read(args) else {
         return Ok(None);
     };
     let known = host
         .database
         .diversions
         .iter()
-        .position(|d| d.from == path.as_bytes());
+        .position(|d| d.from == call.path.as_bytes());
     let diversion = known
         .and_then(|at| host.database.diversions.get(at))
         .cloned();
     match call.action.unwrap_or("--add") {
-        "--truename" => Ok(text::say(
-            io,
-            &diversion.map_or_else(|| path.to_owned(), |d| show(&d.to)),
-        )),
-        "--listpackage" => {
-            if let Some(d) = diversion {
-                text::say(io, d.package.as_deref().unwrap_or("LOCAL"));
-            }
-            Ok(Some(0))
-        }
-        "--list" => {
-            if let Some(d) = diversion {
-                let by = d
-                    .package
-                    .map_or("local diversion".to_owned(), |_| "diversion".into());
-                text::say(
-                    io,
-                    &format!("{by} of {path} to {} by {}", show(&d.to), host.package.name),
-                );
-            }
-            Ok(Some(0))
-        }
-        "--add" => {
-            let to = call
-                .to
-                .map_or_else(|| format!("{path}.distrib"), str::to_owned);
-            let new = Diversion {
-                from: path.into(),
-                to: to.clone().into(),
-                package: call.package.map(str::to_owned),
-            };
-            if let Some(old) = diversion {
-                return Ok(Some(if old == new { 0 } else { 2 }));
-            }
-            host.database.diversions.push(new);
-            save_diversions(host)?;
-            if call.rename && host.find_nofollow(path).is_some() {
-                files::move_path(host, path, &to)?;
-            }
-            Ok(Some(0))
-        }
-        _ => {
+        "--add" => add_diversion(host, &call, diversion),
+        "--remove" => {
             let (Some(at), Some(old)) = (known, diversion) else {
                 return Ok(Some(0));
             };
             host.database.diversions.remove(at);
             save_diversions(host)?;
             if call.rename && host.find_nofollow(&show(&old.to)).is_some() {
-                files::move_path(host, &show(&old.to), path)?;
+                files::move_path(host, &show(&old.to), call.path)?;
+            }
+            Ok(Some(0))
+        }
+        action => {
+            let shown = show_diversion(action, call.path, diversion, &host.package.name);
+            if let Some(line) = shown {
+                io.print_line(&line);
             }
             Ok(Some(0))
         }
     }
+}
+
+/// The line that `--truename`, `--listpackage` or `--list` prints.
+fn show_diversion(
+    action: &str,
+    path: &str,
+    diversion: Option<Diversion>,
+    package: &str,
+) -> Option<String> {
+    let Some(diversion) = diversion else {
+        return (action == "--truename").then(|| path.to_owned());
+    };
+    let to = show(&diversion.to);
+    Some(match action {
+        "--truename" => to,
+        "--listpackage" => diversion.package.unwrap_or_else(|| "LOCAL".into()),
+        _ => {
+            let kind = match diversion.package {
+                Some(_) => "diversion",
+                None => "local diversion",
+            };
+            format!("{kind} of {path} to {to} by {package}")
+        }
+    })
+}
+
+fn add_diversion(
+    host: &mut ScriptHost<'_, '_>,
+    call: &DivertCall<'_>,
+    old: Option<Diversion>,
+) -> CommandResult {
+    let to = call
+        .to
+        .map_or_else(|| format!("{}.distrib", call.path), str::to_owned);
+    let new = Diversion {
+        from: call.path.into(),
+        to: to.clone().into(),
+        package: call.package.map(str::to_owned),
+    };
+    if let Some(old) = old {
+        return Ok(Some(if old == new { 0 } else { 2 }));
+    }
+    host.database.diversions.push(new);
+    save_diversions(host)?;
+    if call.rename && host.find_nofollow(call.path).is_some() {
+        files::move_path(host, call.path, &to)?;
+    }
+    Ok(Some(0))
 }
 
 fn save_diversions(host: &mut ScriptHost<'_, '_>) -> Result<(), crate::tree::edit::EditError> {
@@ -352,5 +375,50 @@ mod tests {
             assert_eq!(compare(a, operator, b), Some(holds), "{a} {operator} {b}");
         }
         assert_eq!(compare("1", "about", "2"), None);
+    }
+
+    #[test]
+    fn calls_of_dpkg_divert() {
+        let args = [
+            "--package",
+            "a",
+            "--add",
+            "--rename",
+            "--divert",
+            "/f.a",
+            "/f",
+        ];
+        let call = DivertCall {
+            package: Some("a"),
+            to: Some("/f.a"),
+            rename: true,
+            action: Some("--add"),
+            path: "/f",
+        };
+        assert_eq!(DivertCall::read(&args), Some(call));
+        assert_eq!(DivertCall::read(&["--add"]), None);
+        assert_eq!(DivertCall::read(&["--instdir", "/f"]), None);
+        let diversion = |package: Option<&str>| {
+            Some(Diversion {
+                from: b"/f".to_vec(),
+                to: b"/f.a".to_vec(),
+                package: package.map(str::to_owned),
+            })
+        };
+        for (action, package, line) in [
+            ("--truename", Some("b"), "/f.a"),
+            ("--listpackage", Some("b"), "b"),
+            ("--listpackage", None, "LOCAL"),
+            ("--list", Some("b"), "diversion of /f to /f.a by a"),
+            ("--list", None, "local diversion of /f to /f.a by a"),
+        ] {
+            let shown = show_diversion(action, "/f", diversion(package), "a");
+            assert_eq!(shown.as_deref(), Some(line), "{action}");
+        }
+        assert_eq!(
+            show_diversion("--truename", "/f", None, "a").as_deref(),
+            Some("/f")
+        );
+        assert_eq!(show_diversion("--list", "/f", None, "a"), None);
     }
 }

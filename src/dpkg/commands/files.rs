@@ -1,4 +1,4 @@
-//! Commands that make, change, move and remove files.
+//! Commands that create, change, move and remove files.
 
 use super::super::script_host::ScriptHost;
 use super::super::users::AccountIds;
@@ -216,7 +216,7 @@ fn chown(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandRes
         for path in below(host, path, recursive) {
             host.change_stat(&path, follow && !recursive, |stat| {
                 (stat.uid, stat.gid) = (uid.unwrap_or(stat.uid), gid.unwrap_or(stat.gid));
-                // chown(2) takes the privileges of an executable file away.
+                // chown(2) clears setuid and setgid of executable files.
                 if stat.mode & 0o111 != 0 && stat.mode & 0o6000 != 0 {
                     stat.mode &= !0o6000;
                 }
@@ -294,7 +294,7 @@ fn mv(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     Ok(Some(0))
 }
 
-/// Moves what stands at a path, over a leaf at the new one.
+/// Moves the entry at a path; a file at the new path is replaced.
 pub(super) fn move_path(
     host: &mut ScriptHost<'_, '_>,
     from: &str,

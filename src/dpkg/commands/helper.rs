@@ -8,7 +8,7 @@ use super::{dpkg, files};
 use crate::tree::DirEntry;
 use crate::tree::edit::EditError;
 
-/// A call: what stands before `--`, and the parameters of the script behind it.
+/// A call: the operands before `--`, and the parameters of the script after it.
 struct Call<'a> {
     operands: &'a [&'a str],
     last_version: &'a str,

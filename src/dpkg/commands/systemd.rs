@@ -166,7 +166,7 @@ fn was_enabled(
     Ok(state.lines().all(|link| host.link_target(link).is_some()))
 }
 
-/// Whether the image's presets, or the wish that the update client stays off, allow a unit to be
+/// Whether the image's presets, or the setting that the update client stays off, allow a unit to be
 /// enabled (`systemd.preset(5)`: files by name, the first of a name counts; the first rule that
 /// fits; without one: enabled).
 fn preset(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> Result<bool, EditError> {

@@ -43,7 +43,7 @@ pub(super) fn update_rc_d(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> Comma
     }
 }
 
-/// The run levels behind a header line of the script's LSB block.
+/// The run levels in a header line of the script's LSB block.
 fn levels(text: &str, header: &str) -> Vec<String> {
     let block = text
         .lines()
@@ -82,4 +82,17 @@ fn present(host: &ScriptHost<'_, '_>, script: &str) -> Vec<String> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::levels;
+
+    #[test]
+    fn run_levels_come_from_the_header_alone() {
+        let text = "# Default-Start: 1\n### BEGIN INIT INFO\n# Default-Start: 2 3 S 10 -\n\
+            ### END INIT INFO\n# Default-Stop: 0\n";
+        assert_eq!(levels(text, "# Default-Start:"), ["2", "3", "S"]);
+        assert_eq!(levels(text, "# Default-Stop:"), [""; 0]);
+    }
 }

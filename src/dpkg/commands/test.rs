@@ -97,7 +97,7 @@ fn unary(host: &ScriptHost<'_, '_>, operator: &str, operand: &str) -> Option<boo
         "-S" => matches!(kind(operand), Some(LeafKind::Socket)),
         "-b" => matches!(kind(operand), Some(LeafKind::BlockDevice { .. })),
         "-c" => matches!(kind(operand), Some(LeafKind::CharDevice { .. })),
-        // No terminal is there when an image is made.
+        // There is no terminal.
         "-t" => false,
         _ => return None,
     })

@@ -1,4 +1,4 @@
-//! Commands that only look and print.
+//! Commands that read and print.
 
 use super::super::script_host::ScriptHost;
 use super::arguments::{CommandResult, has, known, options};
@@ -43,7 +43,7 @@ fn echo(args: &[&str], io: &mut Io) -> i32 {
     0
 }
 
-/// `printf` with `%s`, `%d`, `%%` and the usual escapes; the format is used again while arguments
+/// `printf` with `%s`, `%d`, `%%` and the usual escapes; the format is repeated while arguments
 /// are left.
 fn printf(args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     let (format, mut rest) = args.split_first()?;
@@ -121,7 +121,7 @@ fn cat(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
     Ok(Some(status))
 }
 
-/// What a line must hold: fixed text, perhaps tied to its start or end.
+/// A pattern of `grep`: fixed text, perhaps anchored at the start or end of the line.
 struct Needle {
     text: String,
     start: bool,
@@ -129,7 +129,7 @@ struct Needle {
 }
 
 impl Needle {
-    /// Expressions are known as far as they are fixed text between `^` and `$`.
+    /// Supported expressions are fixed text between `^` and `$`.
     fn read(text: &str, fixed: bool, whole_line: bool) -> Option<Self> {
         if fixed {
             return Some(Self {
@@ -339,4 +339,62 @@ fn stat(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitSta
         return None;
     }
     say(io, &out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(f: impl FnOnce(&mut Io) -> Option<ExitStatus>, input: &str) -> Option<String> {
+        let mut io = Io::new(input.to_owned());
+        f(&mut io)?;
+        Some(io.output)
+    }
+
+    #[test]
+    fn printing() {
+        let printed = |args: &[&str]| output(|io| printf(args, io), "");
+        assert_eq!(
+            printed(&["%s=%d\\n", "a", "1", "b", "2"]).unwrap(),
+            "a=1\nb=2\n"
+        );
+        assert_eq!(printed(&["100%%"]).unwrap(), "100%");
+        assert_eq!(printed(&["%5d", "1"]), None);
+        assert_eq!(output(|io| seq(&["3"], io), "").unwrap(), "1\n2\n3\n");
+        assert_eq!(
+            output(|io| seq(&["5", "-2", "1"], io), "").unwrap(),
+            "5\n3\n1\n"
+        );
+        assert_eq!(output(|io| seq(&["1", "99999999"], io), ""), None);
+        let part = |word: &str, args: &[&str]| output(|io| path_part(word, args, io), "").unwrap();
+        assert_eq!(part("basename", &["/a/b.c", ".c"]), "b\n");
+        assert_eq!(
+            (part("dirname", &["/a"]), part("dirname", &["a"])),
+            ("/\n".into(), ".\n".into())
+        );
+    }
+
+    #[test]
+    fn filters() {
+        let input = "a:b:c\nplain\n";
+        assert_eq!(
+            output(|io| cut(&["-d", ":", "-f2"], io), input).unwrap(),
+            "b\nplain\n"
+        );
+        assert_eq!(output(|io| cut(&["-c1"], io), input), None);
+        assert_eq!(output(|io| head(&["-n1"], io), input).unwrap(), "a:b:c\n");
+        for (pattern, line, hit) in [
+            ("^a", "ab", true),
+            ("^b", "ab", false),
+            ("b$", "ab", true),
+            ("^ab$", "abc", false),
+            ("a\\.b", "a.b", true),
+            ("a\\.b", "axb", false),
+        ] {
+            let needle = Needle::read(pattern, false, false).unwrap();
+            assert_eq!(needle.hits(line, false), hit, "{pattern} {line}");
+        }
+        assert!(Needle::read("a.*", false, false).is_none());
+        assert!(Needle::read("a.*", true, false).is_some_and(|n| n.hits("A.*", true)));
+    }
 }

@@ -40,7 +40,7 @@ pub(super) fn run(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> C
     if word == "ucfr" {
         register(host, first, second)
     } else {
-        place(host, first, second, three_way)
+        install(host, first, second, three_way)
     }
 }
 
@@ -86,7 +86,8 @@ fn rotate(host: &mut ScriptHost<'_, '_>, file: &str) -> Result<(), EditError> {
     Ok(())
 }
 
-fn place(host: &mut ScriptHost<'_, '_>, new: &str, path: &str, three_way: bool) -> CommandResult {
+/// Installs the shipped file `new` at `path`, decided as ucf does without asking.
+fn install(host: &mut ScriptHost<'_, '_>, new: &str, path: &str, three_way: bool) -> CommandResult {
     if !host.is_file(new) {
         return Ok(Some(1));
     }
@@ -103,8 +104,7 @@ fn place(host: &mut ScriptHost<'_, '_>, new: &str, path: &str, three_way: bool) 
             host.copy(new, path)?;
             remember(host, new, path, &shipped, three_way)?;
         }
-        // Removed by the administrator: it stays away unless the shipped file changed, which is a
-        // question.
+        // Removed by the administrator: ucf would ask if the shipped file changed.
         (None, Some(last)) if last != shipped => return Ok(None),
         (None, Some(_)) => {}
         (Some(_), Some(last)) if last == shipped => {}
