@@ -229,7 +229,7 @@ impl Extractor<'_, '_> {
             let own = &self.incoming.facts;
             if replaces(&facts, own) {
                 self.note(format!(
-                    "{} of {other} stays: {other} replaces this package",
+                    "{} stays that of {other}, which replaces it",
                     show(&entry.path)
                 ));
                 return Ok(false);

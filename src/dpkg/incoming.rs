@@ -112,7 +112,7 @@ pub(super) fn read_all(
         match read(&file, source, database) {
             Ok(incoming) if incoming.is_installed(database) => {
                 journal.note(format!(
-                    "{} {} is already in the image",
+                    "{} {} is in the image already",
                     incoming.facts.name, incoming.facts.version
                 ));
             }

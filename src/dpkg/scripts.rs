@@ -123,7 +123,7 @@ impl Session<'_, '_> {
         self.activated.extend(activated);
         self.statements_unknown(run, &unknown, &text.lines().collect::<Vec<_>>());
         match result {
-            Err(error) => self.script_refused(run, &format!("cannot be interpreted: {error}")),
+            Err(error) => self.script_refused(run, &format!("is not understood: {error}")),
             Ok(exit) if exit.status == 0 => {}
             // After statements that were left out, a failure may be of their making.
             Ok(exit) if !complete => self.journal.accepted(format!(
@@ -231,7 +231,7 @@ impl Session<'_, '_> {
             let name = base.split(':').next().unwrap_or(&base);
             if SKIPPED.contains(&name) {
                 self.journal.note(format!(
-                    "trigger of {name} ({names}) is skipped: it only updates a cache"
+                    "trigger of {name} ({names}) is left to the device: it keeps a cache"
                 ));
             } else {
                 self.run_installed(&base, "postinst", &["triggered", &names]);
@@ -248,7 +248,7 @@ impl Session<'_, '_> {
             .filter(|(at, _)| !self.used.contains(at))
         {
             self.journal.note(format!(
-                "client.accept: entry {} ({} {}) was not needed",
+                "accept entry {} ({} {}) was not needed",
                 at + 1,
                 accept.package,
                 accept.script

@@ -71,7 +71,7 @@ impl<'h> Shell<'h> {
     pub(super) fn count_bytes(&mut self, bytes: usize) -> Result<(), Flow> {
         self.made = self.made.saturating_add(bytes);
         if self.made > MAX_BYTES {
-            return self.error(format!("the script makes more than {MAX_BYTES} bytes"));
+            return self.error(format!("more than {MAX_BYTES} bytes"));
         }
         Ok(())
     }
@@ -80,7 +80,7 @@ impl<'h> Shell<'h> {
     pub(super) fn count_work(&mut self, units: u64) -> Result<(), Flow> {
         self.work = self.work.saturating_add(units);
         if self.work.saturating_add(self.host.work()) > MAX_WORK {
-            return self.error("the script causes more work than any real one");
+            return self.error("more than any script has to do");
         }
         Ok(())
     }

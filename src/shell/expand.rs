@@ -218,7 +218,7 @@ impl Shell<'_> {
                 let value = arithmetic(&text, &|name| self.variable(name).unwrap_or_default());
                 match value {
                     Some(value) => Ok(value.to_string()),
-                    None => self.error(format!("`$(({text}))` is not supported")),
+                    None => self.error(format!("`$(({text}))` is not understood")),
                 }
             }
         }
@@ -237,7 +237,7 @@ impl Shell<'_> {
                 Ok(text)
             }
             Modifier::Require { colon } if missing(colon) => {
-                self.error(format!("the script requires that {name} is set"))
+                self.error(format!("{name} is not set, which the script requires"))
             }
             Modifier::Default { .. } | Modifier::Assign { .. } | Modifier::Require { .. } => {
                 Ok(value_text)

@@ -155,7 +155,7 @@ impl Parser {
         if self.reserved() == Some(word) && self.eat(word) {
             Ok(())
         } else {
-            self.error(format!("expected `{word}`"))
+            self.error(format!("`{word}` expected"))
         }
     }
 
@@ -188,7 +188,7 @@ impl Parser {
                 Some(';') if self.ahead(1) != Some(';') => {
                     self.next();
                 }
-                Some('&') => return self.error("commands in the background are not supported"),
+                Some('&') => return self.error("a command in the background"),
                 Some('\n' | ')' | ';') | None => {}
                 _ if self.reserved().is_some_and(|word| CLOSERS.contains(&word)) => {}
                 _ => return Err(self.unexpected()),

@@ -214,16 +214,12 @@ fn statements_without_a_known_effect_are_passed_to_the_host() {
 #[test]
 fn errors_name_the_line() {
     for (script, line, reason) in [
-        ("\nif status 0; then", 4, "expected `fi`"),
+        ("\nif status 0; then", 4, "`fi` expected"),
         ("\nfail", 3, "the disk is full"),
-        ("\n\n: ${x?}", 4, "the script requires that x is set"),
-        ("echo $((2 * 3))", 2, "`$((2 * 3))` is not supported"),
+        ("\n\n: ${x?}", 4, "x is not set, which the script requires"),
+        ("echo $((2 * 3))", 2, "`$((2 * 3))` is not understood"),
         ("echo > /full", 2, "the disk is full"),
-        (
-            "sleep 1 &",
-            2,
-            "commands in the background are not supported",
-        ),
+        ("sleep 1 &", 2, "a command in the background"),
     ] {
         let error = run_on(&mut host(), script).unwrap_err();
         assert_eq!(error.line, line, "{script}: {error}");
@@ -251,9 +247,9 @@ fn hostile_scripts_are_bounded() {
         (
             &format!(
                 "x={}; while status 0; do y=${{x%{stars}b}}; done",
-                "a".repeat(100_000)
+                "a".repeat(300_000)
             ),
-            "the script causes more work than any real one",
+            "more than any script has to do",
         ),
     ] {
         let error = run_on(&mut host(), script).unwrap_err();
@@ -263,7 +259,7 @@ fn hostile_scripts_are_bounded() {
     host.work = 1 << 40;
     let error = run_on(&mut host, "status 0").unwrap_err();
     assert!(
-        error.reason.contains("more work"),
+        error.reason.contains("more than any script"),
         "the host's work counts too"
     );
 }

@@ -28,7 +28,7 @@ impl Parser {
                     }));
                     quoted = true;
                 }
-                _ => return self.error("here-document whose delimiter has an expansion"),
+                _ => return self.error("a here-document with an expansion in its delimiter"),
             }
         }
         let body = Rc::new(OnceCell::new());
@@ -48,7 +48,7 @@ impl Parser {
             loop {
                 if self.peek().is_none() {
                     return self.error(format!(
-                        "here-document without its delimiter `{}`",
+                        "here-document without its end `{}`",
                         heredoc.delimiter
                     ));
                 }
@@ -131,7 +131,7 @@ impl Parser {
             match self.next() {
                 Some('\'') => return Ok(out),
                 Some(c) => out.push(c),
-                None => return self.error("unterminated single quote"),
+                None => return self.error("a single quote without its end"),
             }
         }
     }
@@ -142,7 +142,7 @@ impl Parser {
         loop {
             match self.peek() {
                 None if end.is_none() => return Ok(parts),
-                None => return self.error("unterminated double quote"),
+                None => return self.error("a double quote without its end"),
                 Some(c) if Some(c) == end => {
                     self.next();
                     return Ok(parts);
@@ -208,7 +208,7 @@ impl Parser {
                     text.extend(self.next())
                 }
                 Some(c) => text.push(c),
-                None => return self.error("unterminated backquote"),
+                None => return self.error("a backquote without its end"),
             }
         }
         let depth = self.depth;
@@ -277,7 +277,7 @@ impl Parser {
             Some('#') if !colon => Modifier::Prefix {
                 longest: self.eat("#"),
             },
-            _ => return self.error("expansion that sh does not have"),
+            _ => return self.error("an expansion that sh does not have"),
         };
         let word = self.word_until(|c| c == '}')?.unwrap_or_default();
         if self.eat("}") {

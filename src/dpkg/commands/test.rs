@@ -97,7 +97,7 @@ fn unary(host: &ScriptHost<'_, '_>, operator: &str, operand: &str) -> Option<boo
         "-S" => matches!(kind(operand), Some(LeafKind::Socket)),
         "-b" => matches!(kind(operand), Some(LeafKind::BlockDevice { .. })),
         "-c" => matches!(kind(operand), Some(LeafKind::CharDevice { .. })),
-        // There is no terminal.
+        // A conversion has no terminal.
         "-t" => false,
         _ => return None,
     })
