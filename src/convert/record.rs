@@ -18,10 +18,17 @@ const FORMAT: u32 = 1;
 
 /// Notes that were reworded since this form of the record was first written: what they say now, and
 /// what records say. Records are outputs, which do not change with the wording of messages.
-const REWORDED: &[(&str, &str)] = &[(
-    "device identity: MAC address of the first network interface",
-    "the device is told apart by the hardware address of its first network interface",
-)];
+const REWORDED: &[(&str, &str)] = &[
+    (
+        "device identity: MAC address of the first network interface",
+        "the device is told apart by the hardware address of its first network interface",
+    ),
+    (
+        "the package's version is next to it as .dpkg-dist",
+        "the package's version is beside it as .dpkg-dist",
+    ),
+    ("is not a shell script (`", "is no shell script (`"),
+];
 
 /// A note as records have it.
 fn recorded(note: &str) -> String {
