@@ -154,6 +154,12 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
+/// A length in memory as a 64-bit number; lossless, because `usize` has at most 64 bits.
+#[must_use]
+pub const fn len_u64(len: usize) -> u64 {
+    len as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,7 +51,9 @@ pub(super) fn form(head: &[u8]) -> Result<Form, Error> {
         return Ok(form.clone());
     }
     // A skippable frame first, as parallel compressors write it (RFC 8878, 3.1.2).
-    if head.get(1..4) == Some(b"\x2a\x4d\x18") && head[0] & 0xf0 == 0x50 {
+    if let [first, 0x2a, 0x4d, 0x18, ..] = head
+        && first & 0xf0 == 0x50
+    {
         return Ok(Form::Zstd);
     }
     // "BZh", the level, and the mark of a block or of the end.

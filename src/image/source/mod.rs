@@ -4,6 +4,12 @@
 //! sparse images are read where they lie, holes kept; compressed ones are decoded once into a
 //! spool, a sparse file without a name that vanishes with the process.
 
+#![deny(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
+
 mod decode;
 mod detect;
 mod qcow2;
@@ -15,7 +21,7 @@ mod xz;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::{Compression, FileSource, Source, decoder};
-use crate::units::human;
+use crate::units::{human, len_u64};
 pub use reader::Reader;
 use reader::Watched;
 use spool::Spool;
@@ -377,7 +383,7 @@ pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Er
     let mut head = Vec::new();
     counted
         .by_ref()
-        .take(detect::HEAD as u64)
+        .take(len_u64(detect::HEAD))
         .read_to_end(&mut head)?;
     let form = detect::form(&head)?;
     let mut input = BufReader::with_capacity(1 << 18, head.chain(counted.by_ref()));

@@ -9,7 +9,9 @@
 //! ```
 
 use super::{Error, Form};
+use crate::bytes::{be32, be64};
 use crate::stream::{Content, ReadAt, Run, Source};
+use crate::units::len_u64;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -47,12 +49,14 @@ fn refuse<T>(what: impl Into<String>, hint: &'static str) -> Result<T, Error> {
     })
 }
 
-fn be32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+/// A number of the header; fields that a short header lacks are zero.
+fn word(raw: &[u8; 112], at: usize) -> u32 {
+    be32(raw, at).unwrap_or_default()
 }
 
-fn be64(bytes: &[u8], at: usize) -> u64 {
-    u64::from(be32(bytes, at)) << 32 | u64::from(be32(bytes, at + 4))
+/// A number of 64 bits of the header.
+fn double(raw: &[u8; 112], at: usize) -> u64 {
+    be64(raw, at).unwrap_or_default()
 }
 
 /// How compressed clusters are compressed.
@@ -76,8 +80,8 @@ impl Header {
     fn parse(source: &Source) -> Result<Self, Error> {
         let mut raw = [0; 112];
         let len = usize::try_from(source.len()).map_or(raw.len(), |len| len.min(raw.len()));
-        source.read_exact_at(0, &mut raw[..len])?;
-        let version = be32(&raw, 4);
+        source.read_exact_at(0, raw.get_mut(..len).unwrap_or_default())?;
+        let version = word(&raw, 4);
         if len < 72 || (version >= 3 && len < 104) {
             return corrupt(format!("its {len} bytes are no header"));
         }
@@ -87,10 +91,10 @@ impl Header {
                 CONVERT,
             );
         }
-        if be64(&raw, 8) != 0 {
+        if double(&raw, 8) != 0 {
             return refuse("it has a backing file", CONVERT);
         }
-        if be32(&raw, 32) != 0 {
+        if word(&raw, 32) != 0 {
             return refuse("it is encrypted", CONVERT);
         }
         let codec = if version == 3 {
@@ -99,10 +103,10 @@ impl Header {
             Codec::Zlib
         };
         let header = Self {
-            cluster_bits: be32(&raw, 20),
-            size: be64(&raw, 24),
-            l1_entries: u64::from(be32(&raw, 36)),
-            l1_offset: be64(&raw, 40),
+            cluster_bits: word(&raw, 20),
+            size: double(&raw, 24),
+            l1_entries: u64::from(word(&raw, 36)),
+            l1_offset: double(&raw, 40),
             codec,
         };
         header.check(source.len()).map(|()| header)
@@ -119,7 +123,8 @@ impl Header {
             .size
             .div_ceil(self.cluster())
             .div_ceil(self.l2_entries());
-        let bytes = self.l1_entries * 8;
+        // 32 bits times 8.
+        let bytes = self.l1_entries.saturating_mul(8);
         if self.l1_entries < needed || bytes > L1_MOST {
             return corrupt(format!(
                 "its L1 table has {} entries, {needed} are needed",
@@ -139,8 +144,9 @@ impl Header {
         Ok(())
     }
 
+    /// Bytes of a cluster: `check` holds its bits between 9 and 21.
     fn cluster(&self) -> u64 {
-        1 << self.cluster_bits
+        1_u64.checked_shl(self.cluster_bits).unwrap_or(1)
     }
 
     fn l2_entries(&self) -> u64 {
@@ -150,7 +156,7 @@ impl Header {
 
 /// Refuses what a reader must know and we do not; tells the compression.
 fn features(raw: &[u8; 112]) -> Result<Codec, Error> {
-    let bits = be64(raw, 72);
+    let bits = double(raw, 72);
     for bit in (0..64).filter(|bit| bits >> bit & 1 == 1) {
         match INCOMPATIBLE.get(bit) {
             Some(None) => {}
@@ -163,8 +169,9 @@ fn features(raw: &[u8; 112]) -> Result<Codec, Error> {
             }
         }
     }
-    match raw[104] {
-        _ if be32(raw, 100) <= 104 || bits & 8 == 0 => Ok(Codec::Zlib),
+    let [.., kind, _, _, _, _, _, _, _] = raw;
+    match *kind {
+        _ if word(raw, 100) <= 104 || bits & 8 == 0 => Ok(Codec::Zlib),
         0 => Ok(Codec::Zlib),
         1 => Ok(Codec::Zstd),
         other => refuse(
@@ -192,14 +199,15 @@ pub(super) fn read(source: &Source) -> Result<Content, Error> {
                 "two L1 entries name the L2 table at offset {offset}"
             ));
         }
-        map.add_l2(index * header.l2_entries(), offset)?;
+        // The number of L1 entries is bounded by `L1_MOST`.
+        map.add_l2(header.l2_entries().saturating_mul(index), offset)?;
     }
     map.finish()
 }
 
 /// Reads big-endian entries; the range was or is checked against the file.
 fn read_table(source: &Source, offset: u64, entries: u64) -> Result<Vec<u64>, Error> {
-    let len = entries * 8;
+    let len = entries.saturating_mul(8);
     if offset.checked_add(len).is_none_or(|end| end > source.len()) {
         return corrupt(format!(
             "the table at offset {offset} leaves the file of {} bytes",
@@ -208,7 +216,8 @@ fn read_table(source: &Source, offset: u64, entries: u64) -> Result<Vec<u64>, Er
     }
     let mut bytes = vec![0; usize::try_from(len).map_err(io::Error::other)?];
     source.read_exact_at(offset, &mut bytes)?;
-    Ok(bytes.chunks_exact(8).map(|entry| be64(entry, 0)).collect())
+    let (entries, _) = bytes.as_chunks();
+    Ok(entries.iter().copied().map(u64::from_be_bytes).collect())
 }
 
 /// A compressed cluster: its index in the image and where its bytes are.
@@ -256,26 +265,38 @@ impl Map<'_> {
                 "cluster {index} lies at offset {offset} of {file} bytes"
             ));
         }
-        let at = index * cluster;
+        // `index` is below the number of clusters, so `at` is below the size.
+        let at = index.saturating_mul(cluster);
         // Image and file may both end within their last cluster; what the file lacks reads as
         // zeros.
-        let len = cluster.min(self.header.size - at).min(file - offset);
+        let len = cluster
+            .min(self.header.size.saturating_sub(at))
+            .min(file.saturating_sub(offset));
         match self.plain.last_mut() {
-            Some((start, run, place)) if *start + *run == at && *place + *run == offset => {
-                *run += len
+            Some((start, run, place))
+                if start.checked_add(*run) == Some(at)
+                    && place.checked_add(*run) == Some(offset) =>
+            {
+                *run = run.saturating_add(len);
             }
             _ => self.plain.push((at, len, offset)),
         }
         Ok(())
     }
 
-    /// A compressed cluster: the low bits are its offset in bytes, those above count sectors behind
-    /// its first.
+    /// A compressed cluster: bits 0 to `split` are its offset in bytes, those up to 62 the number
+    /// of sectors after its first one.
     fn add_packed(&mut self, index: u64, entry: u64) -> Result<(), Error> {
-        let split = 62 - (self.header.cluster_bits - 8);
-        let offset = entry & ((1 << split) - 1);
-        let sectors = ((entry & (COMPRESSED - 1)) >> split) + 1;
-        let len = (sectors * 512 - offset % 512).min(self.source.len().saturating_sub(offset));
+        // `check` holds the cluster bits between 9 and 21, so this is between 49 and 61.
+        let split = 70_u32.saturating_sub(self.header.cluster_bits);
+        let low = |bits: u32| u64::MAX.checked_shl(bits).map_or(u64::MAX, |high| !high);
+        let offset = entry & low(split);
+        let sectors = (entry & low(62)).checked_shr(split).unwrap_or_default();
+        let len = sectors
+            .saturating_add(1)
+            .saturating_mul(512)
+            .saturating_sub(offset % 512)
+            .min(self.source.len().saturating_sub(offset));
         if len == 0 {
             return corrupt(format!(
                 "the compressed cluster {index} lies at offset {offset} of {} bytes",
@@ -294,8 +315,13 @@ impl Map<'_> {
             .iter()
             .map(|(offset, len, source_offset)| (*offset, *len, *source_offset, false));
         let packed = self.packed.iter().map(|at| {
-            let offset = at.index * cluster;
-            (offset, cluster.min(size - offset), offset, true)
+            let offset = at.index.saturating_mul(cluster);
+            (
+                offset,
+                cluster.min(size.saturating_sub(offset)),
+                offset,
+                true,
+            )
         });
         let mut all: Vec<_> = raw.chain(packed).collect();
         all.sort_unstable();
@@ -319,7 +345,7 @@ impl Map<'_> {
                         && last.end() == offset
                         && Arc::ptr_eq(&last.source, &unpacked) =>
                 {
-                    last.len += len
+                    last.len = last.len.saturating_add(len);
                 }
                 _ => runs.push(Run {
                     offset,
@@ -370,8 +396,11 @@ impl Unpacked {
             Some(bytes) => bytes,
             None => self.decode(index)?.into(),
         };
-        let part = (bytes.len() - within).min(buf.len());
-        buf[..part].copy_from_slice(&bytes[within..within + part]);
+        let from = bytes.get(within..).unwrap_or_default();
+        let part = from.len().min(buf.len());
+        buf.iter_mut()
+            .zip(from)
+            .for_each(|(byte, plain)| *byte = *plain);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (index, bytes);
         Ok(part)
     }
@@ -421,7 +450,7 @@ fn unzstd(packed: &[u8], len: usize) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     zstd::stream::read::Decoder::with_buffer(packed)?
         .single_frame()
-        .take(len as u64)
+        .take(len_u64(len))
         .read_to_end(&mut out)?;
     Ok(out)
 }
@@ -432,14 +461,16 @@ impl ReadAt for Unpacked {
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let mut done = 0;
-        while done < buf.len() {
-            let at = offset + done as u64;
-            let (index, within) = (
-                at / self.cluster,
-                usize::try_from(at % self.cluster).map_err(io::Error::other)?,
-            );
-            done += self.copy(index, within, &mut buf[done..])?;
+        let (mut at, mut rest) = (offset, buf);
+        while !rest.is_empty() {
+            let place = at
+                .checked_div(self.cluster)
+                .zip(at.checked_rem(self.cluster))
+                .ok_or(io::ErrorKind::InvalidData)?;
+            let within = usize::try_from(place.1).map_err(io::Error::other)?;
+            let done = self.copy(place.0, within, rest)?;
+            rest = rest.get_mut(done..).unwrap_or_default();
+            at = at.saturating_add(len_u64(done));
         }
         Ok(())
     }

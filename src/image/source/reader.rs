@@ -2,6 +2,7 @@
 
 use crate::report::Report;
 use crate::stream::Source;
+use crate::units::len_u64;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// The first bytes of `source`, at most `len`.
@@ -30,10 +31,11 @@ impl Reader {
 impl Read for Reader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let left = self.source.len().saturating_sub(self.at);
-        let part = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
-        self.source.read_exact_at(self.at, &mut buf[..part])?;
-        self.at += part as u64;
-        Ok(part)
+        let len = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
+        let part = buf.get_mut(..len).unwrap_or_default();
+        self.source.read_exact_at(self.at, part)?;
+        self.at = self.at.saturating_add(len_u64(len));
+        Ok(len)
     }
 }
 
@@ -76,8 +78,8 @@ impl<'a, R> Watched<'a, R> {
 impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let part = self.inner.read(buf)?;
-        self.count += part as u64;
-        self.report.advance(part as u64);
+        self.count = self.count.saturating_add(len_u64(part));
+        self.report.advance(len_u64(part));
         Ok(part)
     }
 }

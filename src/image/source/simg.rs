@@ -8,7 +8,9 @@
 //! ```
 
 use super::{Error, Form};
+use crate::bytes::{le16, le32};
 use crate::stream::{Content, ReadAt, Run, Source};
+use crate::units::len_u64;
 use std::io;
 use std::sync::Arc;
 
@@ -30,8 +32,9 @@ impl ReadAt for Fill {
     }
 
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        for (at, byte) in (offset % 4..).zip(buf) {
-            *byte = self.pattern[usize::try_from(at % 4).unwrap_or(0)];
+        let skip = usize::try_from(offset % 4).unwrap_or_default();
+        for (byte, fill) in buf.iter_mut().zip(self.pattern.iter().cycle().skip(skip)) {
+            *byte = *fill;
         }
         Ok(())
     }
@@ -44,17 +47,11 @@ fn corrupt<T>(what: String) -> Result<T, Error> {
     })
 }
 
-fn le16(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes([bytes[at], bytes[at + 1]])
-}
-
-fn le32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-}
-
 fn read_array<const N: usize>(source: &Source, at: u64) -> Result<[u8; N], Error> {
     let mut out = [0; N];
-    let end = at.checked_add(N as u64).filter(|end| *end <= source.len());
+    let end = at
+        .checked_add(len_u64(N))
+        .filter(|end| *end <= source.len());
     if end.is_none() {
         return corrupt(format!(
             "it ends at {} where {N} bytes at offset {at} are due",
@@ -65,88 +62,142 @@ fn read_array<const N: usize>(source: &Source, at: u64) -> Result<[u8; N], Error
     Ok(out)
 }
 
-/// The image in an Android sparse file, as runs of it.
-pub(super) fn read(source: &Source) -> Result<Content, Error> {
-    let header: [u8; 28] = read_array(source, 0)?;
-    let (major, header_len, chunk_header) = (le16(&header, 4), le16(&header, 8), le16(&header, 10));
-    let (block, blocks, chunks) = (
-        u64::from(le32(&header, 12)),
-        u64::from(le32(&header, 16)),
-        le32(&header, 20),
-    );
-    if major != 1 {
-        let hint = "only version 1 is read; `simg2img` may know this one";
-        return Err(Error::Refused {
-            form: Form::AndroidSparse,
-            what: format!("it has version {major}"),
-            hint,
-        });
-    }
-    if header_len < 28 || chunk_header < 12 || block == 0 || block % 4 != 0 {
-        return corrupt(format!(
-            "headers of {header_len} and {chunk_header} bytes, blocks of {block}"
-        ));
-    }
-    let mut image = Content::hole(0);
-    let (mut at, mut done) = (u64::from(header_len), 0);
-    for index in 0..chunks {
-        let chunk: [u8; 12] = read_array(source, at)?;
-        let (kind, count, total) = (
-            le16(&chunk, 0),
-            u64::from(le32(&chunk, 4)),
-            u64::from(le32(&chunk, 8)),
-        );
-        let body = at + u64::from(chunk_header);
-        let Some(body_len) = total
-            .checked_sub(u64::from(chunk_header))
-            .filter(|len| body + len <= source.len())
-        else {
+/// A header, checked.
+struct Header {
+    /// Length of this header, and of the header of each chunk (bytes).
+    len: u16,
+    chunk_header: u16,
+    /// Bytes of a block: a multiple of 4, not 0.
+    block: u64,
+    /// Blocks of the image.
+    blocks: u64,
+    /// Chunks in the file.
+    chunks: u32,
+}
+
+impl Header {
+    fn read(source: &Source) -> Result<Self, Error> {
+        let raw: [u8; 28] = read_array(source, 0)?;
+        let half = |at| le16(&raw, at).unwrap_or_default();
+        let word = |at| le32(&raw, at).unwrap_or_default();
+        let (major, len, chunk_header) = (half(4), half(8), half(10));
+        let (block, blocks) = (u64::from(word(12)), u64::from(word(16)));
+        if major != 1 {
+            let hint = "only version 1 is read; `simg2img` may know this one";
+            return Err(Error::Refused {
+                form: Form::AndroidSparse,
+                what: format!("it has version {major}"),
+                hint,
+            });
+        }
+        if len < 28 || chunk_header < 12 || block == 0 || !block.is_multiple_of(4) {
             return corrupt(format!(
-                "chunk {index} at offset {at} has {total} bytes, the file {}",
-                source.len()
-            ));
-        };
-        if count > blocks - done {
-            return corrupt(format!(
-                "chunk {index} has {count} blocks, only {} of {blocks} are left",
-                blocks - done
+                "headers of {len} and {chunk_header} bytes, blocks of {block}"
             ));
         }
-        done += match (kind, body_len) {
-            (RAW, len) if len == count * block => {
+        Ok(Self {
+            len,
+            chunk_header,
+            block,
+            blocks,
+            chunks: word(20),
+        })
+    }
+
+    /// The length of so many blocks (bytes): both numbers have 32 bits, so it does not saturate.
+    fn bytes(&self, blocks: u64) -> u64 {
+        blocks.saturating_mul(self.block)
+    }
+}
+
+/// A chunk that lies within the file and within the image.
+struct Chunk {
+    kind: u16,
+    /// Blocks of the image that it describes.
+    blocks: u64,
+    /// Position of what follows its header in the file (bytes).
+    body: u64,
+    body_len: u64,
+}
+
+/// Reads the header of chunk `index` at offset `at`; `left` blocks of the image are not described
+/// yet.
+fn read_chunk(
+    source: &Source,
+    header: &Header,
+    index: u32,
+    at: u64,
+    left: u64,
+) -> Result<Chunk, Error> {
+    let raw: [u8; 12] = read_array(source, at)?;
+    let word = |at| u64::from(le32(&raw, at).unwrap_or_default());
+    let (blocks, total) = (word(4), word(8));
+    let body = at.saturating_add(u64::from(header.chunk_header));
+    let body_len = total
+        .checked_sub(u64::from(header.chunk_header))
+        .filter(|len| body.saturating_add(*len) <= source.len());
+    let Some(body_len) = body_len else {
+        return corrupt(format!(
+            "chunk {index} at offset {at} has {total} bytes, the file {}",
+            source.len()
+        ));
+    };
+    if blocks > left {
+        return corrupt(format!(
+            "chunk {index} has {blocks} blocks, only {left} of {} are left",
+            header.blocks
+        ));
+    }
+    Ok(Chunk {
+        kind: le16(&raw, 0).unwrap_or_default(),
+        blocks,
+        body,
+        body_len,
+    })
+}
+
+/// The image in an Android sparse file, as runs of it.
+pub(super) fn read(source: &Source) -> Result<Content, Error> {
+    let header = Header::read(source)?;
+    let mut image = Content::hole(0);
+    let (mut at, mut done) = (u64::from(header.len), 0_u64);
+    for index in 0..header.chunks {
+        let left = header.blocks.saturating_sub(done);
+        let chunk = read_chunk(source, &header, index, at, left)?;
+        let (offset, len) = (header.bytes(done), header.bytes(chunk.blocks));
+        let blocks = match (chunk.kind, chunk.body_len) {
+            (RAW, body_len) if body_len == len => {
                 image.push(Run {
-                    offset: done * block,
+                    offset,
                     len,
                     source: source.clone(),
-                    source_offset: body,
+                    source_offset: chunk.body,
                 });
-                count
+                chunk.blocks
             }
             (FILL, 4) => {
-                push_fill(
-                    &mut image,
-                    done * block,
-                    count * block,
-                    read_array(source, body)?,
-                );
-                count
+                push_fill(&mut image, offset, len, read_array(source, chunk.body)?);
+                chunk.blocks
             }
-            (SKIP, _) => count,
+            (SKIP, _) => chunk.blocks,
             (CRC, _) => 0,
-            _ => {
+            (kind, body_len) => {
                 return corrupt(format!(
-                    "chunk {index} has type {kind:#06x}, {count} blocks and {body_len} bytes"
+                    "chunk {index} has type {kind:#06x}, {} blocks and {body_len} bytes",
+                    chunk.blocks
                 ));
             }
         };
-        at = body + body_len;
+        done = done.saturating_add(blocks);
+        at = chunk.body.saturating_add(chunk.body_len);
     }
-    if done != blocks {
+    if done != header.blocks {
         return corrupt(format!(
-            "its chunks have {done} blocks, its header says {blocks}"
+            "its chunks have {done} blocks, its header says {}",
+            header.blocks
         ));
     }
-    image.set_len(blocks * block);
+    image.set_len(header.bytes(header.blocks));
     Ok(image)
 }
 

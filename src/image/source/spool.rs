@@ -1,8 +1,9 @@
 //! The spool: a file without a name that takes a decoded image, zeros left out.
 
 use super::{Error, Form, Options, note_spool};
+use crate::bytes::is_zero;
 use crate::stream::{FileSource, Source};
-use crate::units::{KIB, MIB};
+use crate::units::len_u64;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -10,10 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How much is read at once (bytes).
-const BUFFER: usize = MIB as usize;
+const BUFFER: usize = 1 << 20;
 /// Zeros are left out in pieces of this size, the block of common filesystems (bytes).
-const PIECE: usize = 4 * KIB as usize;
-static ZEROS: [u8; PIECE] = [0; PIECE];
+const PIECE: usize = 4096;
 
 /// A spool being written.
 pub(super) struct Spool<'a> {
@@ -55,37 +55,45 @@ impl<'a> Spool<'a> {
             if filled == 0 {
                 return Ok(());
             }
-            self.write(&buf[..filled])?;
+            self.write(buf.get(..filled).unwrap_or_default())?;
         }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if self.len.saturating_add(bytes.len() as u64) > self.options.max_size {
+        let end = self.len.saturating_add(len_u64(bytes.len()));
+        if end > self.options.max_size {
             return Err(Error::TooLarge(self.options.max_size));
         }
         self.put(self.len, bytes)?;
-        self.len += bytes.len() as u64;
+        self.len = end;
         Ok(())
     }
 
     /// Writes bytes to their place, zeros left out; several threads may.
     pub(super) fn put(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        let mut start = 0;
-        for (index, piece) in bytes.chunks(PIECE).enumerate() {
-            let at = index * PIECE;
-            if piece == &ZEROS[..piece.len()] {
-                self.write_data(&bytes[start..at], offset + start as u64)?;
-                start = at + piece.len();
+        // Where the data that is not written yet begins, and how much of it there is.
+        let (mut rest, mut rest_at, mut pending) = (bytes, offset, 0_usize);
+        for piece in bytes.chunks(PIECE) {
+            if is_zero(piece) {
+                let (data, after) = rest.split_at_checked(pending).unwrap_or((rest, &[]));
+                self.write_data(data, rest_at)?;
+                rest = after.get(piece.len()..).unwrap_or_default();
+                rest_at = rest_at
+                    .saturating_add(len_u64(pending))
+                    .saturating_add(len_u64(piece.len()));
+                pending = 0;
+            } else {
+                pending = pending.saturating_add(piece.len());
             }
         }
-        self.write_data(&bytes[start..], offset + start as u64)
+        self.write_data(rest, rest_at)
     }
 
     fn write_data(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
         self.file
             .write_all_at(bytes, offset)
             .map_err(|e| Self::fault(self.options, e))?;
-        self.data.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        self.data.fetch_add(len_u64(bytes.len()), Ordering::Relaxed);
         Ok(())
     }
 
@@ -126,10 +134,10 @@ pub(super) fn fault(form: &Form, error: io::Error) -> Error {
 /// Fills `buf` as far as `input` goes.
 fn fill(input: &mut dyn Read, buf: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
-    while filled < buf.len() {
-        match input.read(&mut buf[filled..]) {
+    while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match input.read(rest) {
             Ok(0) => break,
-            Ok(part) => filled += part,
+            Ok(part) => filled = filled.saturating_add(part),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }

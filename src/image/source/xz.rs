@@ -12,8 +12,9 @@
 use super::reader::Reader;
 use super::spool::{Spool, fault};
 use super::{Error, Form, Options};
+use crate::bytes::{is_zero, le32};
 use crate::stream::{Slice, Source};
-use crate::units::{MIB, align_up};
+use crate::units::{MIB, align_up, len_u64};
 use crc32fast::hash as crc32;
 use liblzma::read::XzDecoder;
 use liblzma::stream::Stream;
@@ -31,7 +32,9 @@ const INDEX_MOST: u64 = 32 * MIB;
 const LZMA2: u64 = 0x21;
 /// Memory for all threads together, and for one (bytes).
 const MOST: u64 = 512 * MIB;
-/// What a decoder needs besides its dictionary (bytes).
+/// Length of one read of decoded bytes.
+const BUFFER: usize = 1 << 20;
+/// Memory of a decoder besides its dictionary (bytes).
 const BESIDES: u64 = MIB;
 
 /// A block.
@@ -54,7 +57,9 @@ pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<So
     let Some(blocks) = blocks(stored).filter(|blocks| blocks.len() > 1) else {
         return Ok(None);
     };
-    let len = blocks.last().map_or(0, |last| last.plain_at + last.plain);
+    let len = blocks
+        .last()
+        .map_or(0, |last| last.plain_at.saturating_add(last.plain));
     if len > options.max_size {
         return Err(Error::TooLarge(options.max_size));
     }
@@ -66,8 +71,11 @@ pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<So
         return Ok(None);
     };
     let threads = u64::from(options.threads)
-        .min(blocks.len() as u64)
-        .min(MOST / (dictionary + BESIDES))
+        .min(len_u64(blocks.len()))
+        .min(
+            MOST.checked_div(dictionary.saturating_add(BESIDES))
+                .unwrap_or(1),
+        )
         .max(1);
     let spool = Spool::new(options)?;
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -120,17 +128,17 @@ impl Block {
             stream,
         );
         let mut at = self.plain_at;
-        let mut buf = vec![0; MIB as usize];
+        let mut buf = vec![0; BUFFER];
         loop {
             let got = decoder.read(&mut buf).map_err(|e| fault(&Form::Xz, e))?;
             if got == 0 {
                 break;
             }
-            spool.put(at, &buf[..got])?;
-            at += got as u64;
+            spool.put(at, buf.get(..got).unwrap_or_default())?;
+            at = at.saturating_add(len_u64(got));
         }
         options.report.advance(self.unpadded);
-        let found = at - self.plain_at;
+        let found = at.saturating_sub(self.plain_at);
         let what = || {
             format!(
                 "a block unpacks to {found} bytes, its index says {}",
@@ -156,7 +164,7 @@ impl Block {
         put_number(&mut tail, self.plain);
         tail.resize(tail.len().next_multiple_of(4), 0);
         tail.extend(sealed(&tail));
-        let words = u32::try_from(tail.len() / 4 - 1).unwrap_or(u32::MAX);
+        let words = u32::try_from((tail.len() / 4).saturating_sub(1)).unwrap_or(u32::MAX);
         let foot = [&words.to_le_bytes()[..], &self.flags].concat();
         tail.extend(sealed(&foot));
         tail.extend(foot);
@@ -171,8 +179,10 @@ fn blocks(stored: &Source) -> Option<Vec<Block>> {
     let mut streams = Vec::new();
     let mut end = stored.len();
     while end > 0 {
-        if end.is_multiple_of(4) && end >= 4 && read::<4>(stored, end - 4)? == [0; 4] {
-            end -= 4;
+        if let Some(before) = end.checked_sub(4).filter(|_| end.is_multiple_of(4))
+            && read::<4>(stored, before)? == [0; 4]
+        {
+            end = before;
             continue;
         }
         let (start, blocks) = stream(stored, end)?;
@@ -190,12 +200,16 @@ fn blocks(stored: &Source) -> Option<Vec<Block>> {
 
 /// Where the stream that ends at `end` begins, and its blocks.
 fn stream(stored: &Source, end: u64) -> Option<(u64, Vec<Block>)> {
-    let footer: [u8; 12] = read(stored, end.checked_sub(HEAD)?)?;
-    let flags = [footer[8], footer[9]];
-    let sum = u32::from_le_bytes(footer[..4].try_into().ok()?);
-    let len = (u64::from(u32::from_le_bytes(footer[4..8].try_into().ok()?)) + 1) * 4;
-    let start = (end - HEAD).checked_sub(len)?;
-    if footer[10..] != END || sum != crc32(&footer[4..10]) || len > INDEX_MOST {
+    let footer_at = end.checked_sub(HEAD)?;
+    let footer: [u8; 12] = read(stored, footer_at)?;
+    let [_, _, _, _, sized @ .., e0, e1] = &footer;
+    let [_, _, _, _, flags @ ..] = *sized;
+    // A number of 32 bits, so neither the sum nor the product saturates.
+    let len = u64::from(le32(&footer, 4)?)
+        .saturating_add(1)
+        .saturating_mul(4);
+    let start = footer_at.checked_sub(len)?;
+    if [*e0, *e1] != END || le32(&footer, 0)? != crc32(sized) || len > INDEX_MOST {
         return None;
     }
     let mut index = vec![0; usize::try_from(len).ok()?];
@@ -207,7 +221,8 @@ fn stream(stored: &Source, end: u64) -> Option<(u64, Vec<Block>)> {
     let mut at = start.checked_sub(total)?;
     let begin = at.checked_sub(HEAD)?;
     let header: [u8; 12] = read(stored, begin)?;
-    if header[..6] != MAGIC || header[6..8] != flags || header[8..] != crc32(&flags).to_le_bytes() {
+    let due = [&MAGIC[..], &flags, &crc32(&flags).to_le_bytes()].concat();
+    if header[..] != due[..] {
         return None;
     }
     let mut blocks = Vec::with_capacity(records.len());
@@ -219,7 +234,7 @@ fn stream(stored: &Source, end: u64) -> Option<(u64, Vec<Block>)> {
             plain_at: 0,
             flags,
         });
-        at += align_up(unpadded, 4);
+        at = at.checked_add(align_up(unpadded, 4))?;
     }
     Some((begin, blocks))
 }
@@ -230,7 +245,7 @@ fn records(index: &[u8]) -> Option<Vec<(u64, u64)>> {
     if crc32(body).to_le_bytes() != sum || body.first() != Some(&0) {
         return None;
     }
-    let mut rest = &body[1..];
+    let mut rest = body.get(1..)?;
     let count = number(&mut rest)?;
     let mut records = Vec::new();
     for _ in 0..count {
@@ -242,15 +257,17 @@ fn records(index: &[u8]) -> Option<Vec<(u64, u64)>> {
         }
         records.push(record);
     }
-    (rest.len() < 4 && rest.iter().all(|byte| *byte == 0)).then_some(records)
+    (rest.len() < 4 && is_zero(rest)).then_some(records)
 }
 
 /// The size of a block's dictionary (bytes), by its header: flags, sizes where they are known, then
 /// its only filter.
 fn dictionary(stored: &Source, block: &Block) -> Option<u64> {
-    let size: [u8; 1] = read(stored, block.at)?;
-    let mut header = vec![0; usize::from(size[0]) * 4];
-    stored.read_exact_at(block.at + 1, &mut header).ok()?;
+    let [size]: [u8; 1] = read(stored, block.at)?;
+    let mut header = vec![0; usize::from(size).saturating_mul(4)];
+    stored
+        .read_exact_at(block.at.checked_add(1)?, &mut header)
+        .ok()?;
     let (flags, mut rest) = header.split_first()?;
     if flags & 0b11 != 0 {
         return None;
@@ -261,7 +278,9 @@ fn dictionary(stored: &Source, block: &Block) -> Option<u64> {
     let (filter, len) = (number(&mut rest)?, number(&mut rest)?);
     let bits = *rest.first()?;
     match (filter, len, bits) {
-        (LZMA2, 1, 0..=39) => Some((2 | u64::from(bits & 1)) << (bits / 2 + 11)),
+        (LZMA2, 1, 0..=39) => {
+            (2 | u64::from(bits & 1)).checked_shl(u32::from(bits / 2).saturating_add(11))
+        }
         _ => None,
     }
 }
@@ -281,12 +300,17 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
+fn low_byte(number: u64) -> u8 {
+    let [low, ..] = number.to_le_bytes();
+    low
+}
+
 fn put_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
-        out.push(number.to_le_bytes()[0] | 0x80);
+        out.push(low_byte(number) | 0x80);
         number >>= 7;
     }
-    out.push(number.to_le_bytes()[0]);
+    out.push(low_byte(number));
 }
 
 fn read<const N: usize>(stored: &Source, at: u64) -> Option<[u8; N]> {
@@ -296,6 +320,11 @@ fn read<const N: usize>(stored: &Source, at: u64) -> Option<[u8; N]> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
 mod tests {
     use super::*;
     use crate::report::Silent;

@@ -5,7 +5,7 @@
 use super::{DiskId, Error, Instead, Partition, PartitionType, Table, Warning};
 use crate::stamp::Uuid;
 use crate::stream::ReadAt;
-use crate::units::{Lba, SECTOR};
+use crate::units::{Lba, SECTOR, len_u64};
 use gpt::disk::LogicalBlockSize::Lb512;
 use gpt::header::{Header, HeaderBuilder, HeaderError, read_header_from_arbitrary_device};
 use gpt::mbr::ProtectiveMBR;
@@ -73,7 +73,8 @@ fn is_4096(disk: &dyn ReadAt) -> bool {
 /// it.
 fn read_copy(disk: &dyn ReadAt, at: Lba) -> Result<(Table, Lba), String> {
     let header = read_header(disk, at)?;
-    let len = u64::from(header.num_parts) * u64::from(ENTRY_SIZE);
+    // At most `MAX_ENTRIES`, see `read_header`.
+    let len = u64::from(header.num_parts).saturating_mul(u64::from(ENTRY_SIZE));
     let mut bytes = vec![0; usize::try_from(len).map_err(|e| e.to_string())?];
     let start = Lba(header.part_start);
     disk.read_exact_at(start.bytes(), &mut bytes)
@@ -103,9 +104,10 @@ fn read_copy(disk: &dyn ReadAt, at: Lba) -> Result<(Table, Lba), String> {
 /// The header at `at`, its sum and its numbers checked.
 fn read_header(disk: &dyn ReadAt, at: Lba) -> Result<Header, String> {
     // The crate looks for the header in the second sector of what it is given.
-    let mut sectors = vec![0; 1024];
-    disk.read_exact_at(at.bytes(), &mut sectors[512..])
+    let mut found = vec![0; 512];
+    disk.read_exact_at(at.bytes(), &mut found)
         .map_err(|e| format!("reading its header at sector {at}: {e}"))?;
+    let sectors = [vec![0; 512], found].concat();
     let header = read_header_from_arbitrary_device(&mut Cursor::new(sectors), Lb512).map_err(
         |e| match e {
             HeaderError::InvalidGptSignature => format!("no header at sector {at}"),
@@ -165,7 +167,7 @@ struct Window {
 
 impl Window {
     fn new(start: Lba, sectors: u64) -> Self {
-        let len = usize::try_from(sectors * SECTOR).unwrap_or(usize::MAX);
+        let len = usize::try_from(sectors.saturating_mul(SECTOR)).unwrap_or(usize::MAX);
         Self {
             base: start.bytes(),
             bytes: Cursor::new(vec![0; len]),
@@ -220,10 +222,13 @@ pub(super) fn encode(
     let unwritable = |e: HeaderError| Error::Unwritable(0, e.to_string());
     let backup = Lba(sectors.0.saturating_sub(BACKUP_SECTORS));
     let mut builder = HeaderBuilder::new();
-    builder.disk_guid(guid(disk, 0)?).backup_lba(sectors.0 - 1);
+    builder
+        .disk_guid(guid(disk, 0)?)
+        .backup_lba(sectors.0.saturating_sub(1));
 
     let mut primary = Window::new(Lba(0), FIRST_USABLE.0);
-    let mbr = ProtectiveMBR::with_lb_size(u32::try_from(sectors.0 - 1).unwrap_or(u32::MAX));
+    let mbr =
+        ProtectiveMBR::with_lb_size(u32::try_from(sectors.0.saturating_sub(1)).unwrap_or(u32::MAX));
     primary
         .write_all(&mbr.to_bytes())
         .map_err(|e| Error::Io(Lba(0), e))?;
@@ -238,12 +243,10 @@ pub(super) fn encode(
     write_entries(&mut end, &header, &entries)?;
     header.write_backup(&mut end, Lb512).map_err(unwritable)?;
 
-    let (_, first) = primary.into_bytes();
+    let (_, mut first) = primary.into_bytes();
+    first.drain(..super::mbr::BOOT_CODE);
     Ok(vec![
-        (
-            super::mbr::BOOT_CODE,
-            first[super::mbr::BOOT_CODE as usize..].to_vec(),
-        ),
+        (len_u64(super::mbr::BOOT_CODE), first),
         end.into_bytes(),
     ])
 }
@@ -254,7 +257,7 @@ fn write_entries(
     entries: &[(u32, Entry)],
 ) -> Result<(), Error> {
     for (number, entry) in entries {
-        let index = u64::from(*number) - 1;
+        let index = u64::from(*number).saturating_sub(1);
         let written = entry.write_to_device(window, index, header.part_start, Lb512, ENTRY_SIZE);
         written.map_err(|e| Error::Io(Lba(header.part_start), e))?;
     }
@@ -289,7 +292,7 @@ fn entry(partition: &Partition) -> Result<Entry, Error> {
         },
         part_guid: guid(id, number)?,
         first_lba: partition.start.0,
-        last_lba: partition.end().0 - 1,
+        last_lba: partition.end().0.saturating_sub(1),
         flags: partition.attributes,
         name: partition.name.clone(),
     })

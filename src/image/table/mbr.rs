@@ -3,13 +3,14 @@
 //! checked arithmetic and bounds.
 
 use super::{DiskId, Error, Partition, PartitionType, Table, sector};
+use crate::bytes::is_zero;
 use crate::stream::ReadAt;
-use crate::units::Lba;
+use crate::units::{Lba, len_u64};
 use mbrman::{CHS, MBRHeader, MBRPartitionEntry};
 use std::io::Cursor;
 
 /// Bytes of boot code at the start of sector 0, which belong to no table.
-pub(super) const BOOT_CODE: u64 = 440;
+pub(super) const BOOT_CODE: usize = 440;
 
 /// Boot code for disks that a BIOS cannot start: it hands back to the firmware (`int 0x18`), or
 /// halts. What it is there for is to be there: parted takes a first byte of zero for a new disk, to
@@ -66,7 +67,7 @@ fn read_chain(
     out: &mut Vec<Partition>,
 ) -> Result<(), Error> {
     let base = Lba(u64::from(extended.starting_lba));
-    let end = Lba(base.0 + u64::from(extended.sectors));
+    let end = Lba(base.0.saturating_add(u64::from(extended.sectors)));
     let mut at = base;
     let mut number = 5;
     let mut seen = std::collections::BTreeSet::new();
@@ -86,7 +87,7 @@ fn read_chain(
             ));
         }
         let bytes = sector(disk, at)?;
-        if at == base && bytes.iter().all(|byte| *byte == 0) {
+        if at == base && is_zero(&bytes) {
             return Ok(()); // an extended partition that never held a logical one
         }
         let record = MBRHeader::read_from(&mut Cursor::new(&bytes))
@@ -107,7 +108,7 @@ fn read_chain(
                 });
             }
             out.push(logical);
-            number += 1;
+            number = number.saturating_add(1);
         }
         let Some(next) = pair
             .iter()
@@ -115,7 +116,7 @@ fn read_chain(
         else {
             return Ok(());
         };
-        at = Lba(base.0 + u64::from(next.starting_lba));
+        at = Lba(base.0.saturating_add(u64::from(next.starting_lba)));
     }
     Err(Error::Mbr(
         at,
@@ -138,7 +139,7 @@ fn is_used(entry: &MBRPartitionEntry) -> bool {
 }
 
 fn partition(number: u32, entry: &MBRPartitionEntry, base: Lba, logical: bool) -> Partition {
-    let start = Lba(base.0 + u64::from(entry.starting_lba));
+    let start = Lba(base.0.saturating_add(u64::from(entry.starting_lba)));
     let plain = Partition::new(
         number,
         start,
@@ -172,8 +173,8 @@ pub(super) fn encode(disk: u32, partitions: &[Partition]) -> Result<Vec<(u64, Ve
         .write_into(&mut bytes)
         .map_err(|e| Error::Mbr(Lba(0), e.to_string()))?;
     Ok(vec![(
-        BOOT_CODE,
-        bytes.into_inner().split_off(BOOT_CODE as usize),
+        len_u64(BOOT_CODE),
+        bytes.into_inner().split_off(BOOT_CODE),
     )])
 }
 
@@ -195,7 +196,7 @@ fn entry(partition: &Partition) -> Result<MBRPartitionEntry, Error> {
         u32::try_from(sector).map_err(|_| refuse("it reaches behind sector 4294967295"))
     };
     let (starting_lba, sectors) = (narrow(partition.start.0)?, narrow(partition.sectors)?);
-    let last = narrow(partition.end().0 - 1)?;
+    let last = narrow(partition.end().0.saturating_sub(1))?;
     let boot = if partition.active { 0x80 } else { 0 };
     Ok(MBRPartitionEntry {
         boot,

@@ -11,6 +11,12 @@
 //! this module: they parse and serialise the sectors, the walking, bounds and checks are ours
 //! (`docs/decisions/0007-partition-tables.md` has the reasons).
 
+#![deny(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
+
 mod gpt;
 mod mbr;
 mod probe;
@@ -359,11 +365,9 @@ impl Table {
     fn check(&self, usable: Range<Lba>) -> Result<(), Error> {
         let mut sorted: Vec<&Partition> = self.partitions.iter().collect();
         sorted.sort_by_key(|partition| partition.number);
-        if let Some(pair) = sorted
-            .windows(2)
-            .find(|pair| pair[0].number == pair[1].number)
-        {
-            return Err(Error::Twice(pair[0].number));
+        let twice = |(one, next): &(&&Partition, &&Partition)| one.number == next.number;
+        if let Some((one, _)) = sorted.iter().zip(sorted.iter().skip(1)).find(twice) {
+            return Err(Error::Twice(one.number));
         }
         for partition in &sorted {
             let (number, start, end) = (partition.number, partition.start, partition.end());
@@ -381,12 +385,13 @@ impl Table {
             }
         }
         sorted.sort_by_key(|partition| partition.start);
-        match sorted.windows(2).find(|pair| pair[0].end() > pair[1].start) {
-            Some(pair) => Err(Error::Overlap(
-                pair[0].number,
-                pair[1].number,
-                pair[0].end(),
-                pair[1].start,
+        let overlap = |(one, next): &(&&Partition, &&Partition)| one.end() > next.start;
+        match sorted.iter().zip(sorted.iter().skip(1)).find(overlap) {
+            Some((one, next)) => Err(Error::Overlap(
+                one.number,
+                next.number,
+                one.end(),
+                next.start,
             )),
             None => Ok(()),
         }

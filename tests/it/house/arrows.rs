@@ -29,8 +29,8 @@ const MAP: &[(&str, &str)] = &[
     ("fs/fat", "bytes stamp stream tree units"),
     // `image/mod.rs`: what its parts share.
     ("image", ""),
-    ("image/table", "platform stamp stream units"),
-    ("image/source", "problem report stream units"),
+    ("image/table", "bytes platform stamp stream units"),
+    ("image/source", "bytes problem report stream units"),
     ("image/output", "bytes digest stream units"),
     ("compress", "bytes digest problem report stream units"),
     ("shell", ""),

@@ -35,7 +35,6 @@ const LONG: &[&str] = &[
     "src/fs/ext4/write/layout.rs: columns",
     "src/fs/ext4/write/mod.rs: columns",
     "src/fs/fat/write.rs",
-    "src/image/source/simg.rs: read",
     "src/image/source/xz.rs: columns",
     "src/image/table/mod.rs: columns",
     "src/plan/bootloader.rs: columns",
