@@ -89,3 +89,61 @@ fn resumes(root: &Tree) -> bool {
     let device = shell_variable(&[text], "RESUME").unwrap_or_default();
     !matches!(device.as_str(), "" | "none" | "auto")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stamp::Time;
+    use crate::tree::Stat;
+
+    fn arguments(resume: &str, words: &str, more: &str) -> Result<Arguments, Problem> {
+        let mut root = Tree::new(Stat::root(0o755, Time::default()));
+        root.put_file(
+            "/etc/initramfs-tools/conf.d/resume",
+            resume.to_owned(),
+            Stat::root(0o644, Time::default()),
+        )
+        .unwrap();
+        let words = words.split(' ').map(str::to_owned).collect();
+        Arguments::new(&root, "menu", words, more)
+    }
+
+    #[test]
+    fn arguments_that_the_slot_or_the_disk_decides_are_dropped() {
+        let words = "BOOT_IMAGE=/vmlinuz root=UUID=1 rw resume=/dev/sda2 resume_offset=1 $more \
+                     mender.slot=2 rootwait";
+        let found = arguments("", words, "").unwrap();
+        assert_eq!(found.text, "rw rootwait panic=30");
+        assert_eq!(found.added, ["panic=30"]);
+        assert_eq!(
+            found.notes,
+            [
+                "kernel argument dropped: resume=/dev/sda2 (swap is not carried over)",
+                "kernel argument dropped: resume_offset=1 (swap is not carried over)",
+                "kernel argument dropped: $more (only the menu knows it)",
+            ]
+        );
+    }
+
+    #[test]
+    fn each_device_restarts_after_a_panic_and_waits_for_no_swap() {
+        let text = |resume, words, more| arguments(resume, words, more).unwrap().text;
+        assert_eq!(text("", "quiet", "panic=5"), "ro quiet panic=5");
+        assert_eq!(text("", "panic=0", ""), "ro panic=0");
+        for none in ["RESUME=none\n", "RESUME=auto\n", "# nothing\n"] {
+            assert_eq!(text(none, "a", ""), "ro a panic=30");
+        }
+        let resume = "RESUME=UUID=2\n";
+        assert_eq!(text(resume, "a", "b"), "ro a noresume b panic=30");
+        assert_eq!(text(resume, "noresume", ""), "ro noresume panic=30");
+    }
+
+    #[test]
+    fn arguments_that_a_script_would_change_are_refused() {
+        for bad in ["a=\"b\"", "a='b", "a=$b", "a=`b`", "a\tb", "a\u{7}"] {
+            let problem = arguments("", &format!("quiet {bad}"), "").unwrap_err();
+            let expected = format!("menu: kernel argument `{}` has", bad.escape_default());
+            assert!(problem.message.starts_with(&expected), "{problem}");
+        }
+    }
+}
