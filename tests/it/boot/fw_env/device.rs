@@ -1,4 +1,4 @@
-//! A boot partition with U-Boot's environment, the tools that work on it, and the model's view of it.
+//! A boot partition with the environment of U-Boot, the tools that work on it, and its model.
 
 use crate::support::{scratch, tool};
 use goldsmith::boot::state::{SerialCopy, SerialPair};

@@ -1,4 +1,4 @@
-//! A boot partition with GRUB's environment, the tools that work on it, and the model's view of it.
+//! A boot partition with the environment of GRUB, the tools that work on it, and its model.
 
 use crate::support::{scratch, tool};
 use goldsmith::boot::common::env_block::{self, BLOCK};
