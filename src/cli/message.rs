@@ -144,7 +144,7 @@ mod tests {
     fn formats_give_hints_too() {
         let error = || source::Error::Directory("x".into());
         let text =
-            "error: opening x: x is no image: it is a directory\nhint: name the image file\n";
+            "error: opening x: x is not an image: it is a directory\nhint: name the image file\n";
         assert_eq!(
             render(&anyhow::Error::new(error()).context("opening x")),
             text

@@ -86,8 +86,8 @@ impl Layer {
         Self::new(node::parse(text, &Arc::new(origin))?)
     }
 
-    /// Parses `key.path=value`, the argument of `--set`. A value that is not valid TOML is a string.
-    /// Relative paths are resolved against `base`.
+    /// Parses `key.path=value`, the argument of `--set`. A value that is not valid TOML is a
+    /// string. Relative paths are resolved against `base`.
     ///
     /// # Errors
     /// If it does not have this form.
@@ -151,8 +151,8 @@ impl Config {
                     .board()
                     .filter(|name| !boards.contains(name)),
             );
-            // Each layer is checked on its own too, or removing a layer would reveal errors in those
-            // below it.
+            // Each layer is checked on its own too: removing a layer must not reveal errors in
+            // those below it.
             read(&node, &mut problems);
             merged.merge(node);
         }

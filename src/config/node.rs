@@ -151,9 +151,9 @@ impl Node {
         }
     }
 
-    /// Merges `over` into this value: tables key by key; arrays of tables are concatenated; anything
-    /// else is replaced. A table that is already in an array, from the same location, is not added
-    /// again.
+    /// Merges `over` into this value: tables key by key, arrays of tables by concatenation;
+    /// anything else is replaced. A table that is already in an array, from the same location, is
+    /// not added again.
     pub(super) fn merge(&mut self, over: Self) {
         match (&mut self.value, over) {
             (

@@ -95,8 +95,8 @@ pub enum Device {
 }
 
 impl Device {
-    /// The kernel's name of partition `number`, or `None` for PARTUUIDs. If the disk's name ends in a
-    /// digit, a `p` precedes the number.
+    /// The kernel's name of partition `number`, or `None` for PARTUUIDs. If the disk's name ends in
+    /// a digit, a `p` precedes the number.
     #[must_use]
     pub fn partition(&self, number: u32) -> Option<String> {
         match self {
@@ -157,8 +157,17 @@ pub fn name(value: &str) -> Result<String, String> {
 /// Whether `c` is invisible although it is not a control character: zero-width and direction marks,
 /// private use and so on.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{e000}'..='\u{f8ff}'
-        | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{10ffff}')
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{e000}'..='\u{f8ff}'
+            | '\u{feff}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{10ffff}'
+    )
 }
 
 fn url(value: &str) -> Result<String, String> {

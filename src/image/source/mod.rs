@@ -220,7 +220,7 @@ pub enum Error {
     #[error("writing the decoded image in {0}: {1}")]
     Spool(String, #[source] io::Error),
     /// What is named is a directory or the like.
-    #[error("{0} is no image: it is a directory")]
+    #[error("{0} is not an image: it is a directory")]
     Directory(String),
     /// A form that is known and not read.
     #[error("{0} is not supported")]

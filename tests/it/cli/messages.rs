@@ -42,7 +42,7 @@ fn images_that_cannot_be_converted() {
     let whole = "hint: convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0 and not from one of its partitions\n";
     let cases = [
         ("missing.img", "error: opening missing.img: No such file or directory\n".to_owned()),
-        ("directory", "error: directory is no image: it is a directory\nhint: name the image file\n".to_owned()),
+        ("directory", "error: directory is not an image: it is a directory\nhint: name the image file\n".to_owned()),
         ("empty.img", "error: the image is empty (0 bytes)\n".to_owned()),
         ("-", "error: the image is empty (0 bytes)\n".to_owned()),
         ("text.img", format!("error: reading the partition table: no partition table: the image holds nothing that is known\n{whole}")),
@@ -236,7 +236,7 @@ fn settings_that_cannot_be_followed() {
         ),
         (on("-s client.packages=none.deb"), "error: opening the package none.deb: No such file or directory\n".to_owned()),
         (
-            on("-s client.packages=*.deb"), "error: client.packages: *.deb names no file\nhint: relative paths stand under the directory of the file that names them\n".to_owned(),
+            on("-s client.packages=*.deb"), "error: client.packages: *.deb matches no file\nhint: relative paths are resolved against the config file's directory\n".to_owned(),
         ),
         (on("-s artifact.key=none"), "error: reading the signing key none: No such file or directory\n".to_owned()),
         (

@@ -137,7 +137,7 @@ fn what_cannot_be_followed_is_said() {
     let cases = [
         (
             "without.json",
-            "that conversion wrote no list of places\nhint: name its image",
+            "that conversion wrote no file layout\nhint: name its image",
         ),
         (
             "elsewhere.json",
@@ -149,7 +149,7 @@ fn what_cannot_be_followed_is_said() {
         ),
         ("missing.ext4", "opening DIR/missing.ext4: No such file"),
         ("text.img", "no partition table"),
-        ("packed.img.gz", "it is compressed\nhint: unpack it"),
+        ("packed.img.gz", "the image is compressed\nhint: unpack it"),
     ];
     for (name, due) in cases {
         let output = run(
@@ -172,9 +172,8 @@ fn what_cannot_be_followed_is_said() {
             String::from_utf8_lossy(&output.stderr).replace(&dir.display().to_string(), "DIR");
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(
-            said.starts_with(&format!(
-                "error: taking the places of files from DIR/{name}: "
-            )) && said.contains(due),
+            said.starts_with(&format!("error: reading the file layout of DIR/{name}: "))
+                && said.contains(due),
             "{said}"
         );
     }
