@@ -4,15 +4,20 @@
 //! The first scenario runs with every `cargo test`; the others, named `boot_*`, with `make
 //! test-boot`.
 
+mod bad_updates;
+mod upgrade;
+
 use crate::convert::conversions::{Converted, converted, device_type};
 use crate::support::golden::{boot_packages, raspberry_pi_packages};
 use crate::support::qemu::{Board, Firmware, Machine};
 use crate::support::{must, scratch, tool};
+use bad_updates::bad_updates;
 use goldsmith::config::Proof;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use upgrade::upgrade;
 
 /// The longest time that writing a slot takes.
 const INSTALL: Duration = Duration::from_secs(1800);
@@ -343,159 +348,6 @@ fn boot_life_of_a_raspberry_pi() {
     );
 }
 
-/// All programs and scripts on the boot partition, by their sums; not the environment.
-fn boot_programs(machine: &mut Machine) -> String {
-    let dir = "$(findmnt -nro TARGET /boot/efi || findmnt -nro TARGET /boot/firmware)";
-    machine.must(&format!(
-        "find {dir} -type f ! -path '*mender*/*env*' -exec sha256sum {{}} + | sort"
-    ))
-}
-
-/// Installs all packages of the media, which are kernel and boot loader: the system is whole, the
-/// boot partition as it was.
-fn install_packages(machine: &mut Machine, firmware: Firmware) {
-    let before = boot_programs(machine);
-    let has_grub = !firmware.is_raspberry_pi();
-    // What U-Boot starts is named in a file; GRUB has links and its menu.
-    let names = if firmware.is_u_boot() {
-        "sed -i s/=boot.vm/=boot.old/ /boot/mender-slot.env && "
-    } else {
-        ""
-    };
-    machine.must(&format!(
-        "{names}touch /tmp/before && mount -o ro {} /mnt",
-        machine.media()
-    ));
-
-    // What `apt upgrade` does once it has the packages. Their scripts run, with update-initramfs
-    // and update-grub.
-    let said = machine.must_within(
-        "DEBIAN_FRONTEND=noninteractive dpkg --force-confold -i /mnt/*.deb",
-        INSTALL,
-    );
-    let menu = "Generating grub configuration file";
-    for part in ["update-initramfs: Generating"]
-        .into_iter()
-        .chain(has_grub.then_some(menu))
-    {
-        assert!(said.contains(part), "{said}");
-    }
-    // A driver in the kernel of 32-bit Arm would like firmware that no image has.
-    let warnings = said.lines().filter(|line| {
-        line.starts_with("W: ")
-            && !line.starts_with("W: Possible missing firmware /lib/firmware/imx/")
-    });
-    assert_eq!(warnings.collect::<Vec<_>>(), Vec::<&str>::new(), "{said}");
-    machine.must_within(
-        "lsinitramfs /boot/initrd.img-* | grep -qx usr/sbin/fsck.ext4",
-        INSTALL,
-    );
-    assert_eq!(machine.must("dpkg --audit"), "");
-    let written = if has_grub {
-        "/boot/grub/grub.cfg\n/boot/mender-slot.env\n"
-    } else {
-        "/boot/mender-slot.env\n"
-    };
-    assert_eq!(
-        machine.must(&format!(
-            "find {} -newer /tmp/before",
-            written.replace('\n', " ")
-        )),
-        written
-    );
-    if firmware.is_u_boot() {
-        let kernel = machine.must("grep -x 'kernel=boot/vmlinuz-.*' /boot/mender-slot.env");
-        machine.must(&format!(
-            "test -f /{}",
-            kernel.trim_start_matches("kernel=").trim()
-        ));
-    } else {
-        assert!(
-            machine
-                .must("cat /boot/grub/grub.cfg")
-                .contains("root=${mender_kernel_root}"),
-            "the menu finds its own root filesystem"
-        );
-    }
-    // A Raspberry Pi's firmware has them from the boot partition.
-    let arguments = if firmware.is_raspberry_pi() {
-        "/boot/firmware/cmdline.txt"
-    } else {
-        "/boot/mender-slot.env"
-    };
-    assert!(
-        machine
-            .must(&format!("cat {arguments}"))
-            .contains("vendor.flag=golden"),
-        "the arguments are kept"
-    );
-    // What would write to the boot partition is still that which leaves it alone.
-    let installer = if has_grub {
-        "/usr/sbin/grub-install"
-    } else {
-        "/etc/kernel/postinst.d/z50-raspi-firmware"
-    };
-    machine.must(&format!("{installer} /dev/vda"));
-    assert_eq!(
-        machine.must(&format!("dpkg-divert --truename {installer}")),
-        format!("{installer}.distrib\n")
-    );
-    assert_eq!(boot_programs(machine), before);
-}
-
-/// Packages of kernel and boot loader are installed on a device that runs `variant`, which is then
-/// updated to `next_variant`.
-fn upgrade(variant: &str, next_variant: &str, firmware: Firmware) {
-    let packages = || {
-        if firmware.is_raspberry_pi() {
-            raspberry_pi_packages()
-        } else {
-            boot_packages(firmware.architecture())
-        }
-    };
-    let (Some([made, next]), Some(packages)) = (releases(variant, next_variant), packages()) else {
-        return;
-    };
-    let media = Media::new();
-    media.add(&next.artifact, "release-2.mender");
-    for package in &packages {
-        media.add(
-            package,
-            &package.file_name().expect("a name").to_string_lossy(),
-        );
-    }
-    let Some(mut board) = board(&format!("upgrade-{variant}"), &made, firmware) else {
-        return;
-    };
-    board.insert(&media.image());
-    let mut machine = board.power_on();
-    first_start(&mut machine, &made);
-    started_by(&mut machine, firmware);
-    install_packages(&mut machine, firmware);
-
-    machine.reboot();
-    runs(&mut machine, 2, "release-1", "1");
-    assert_eq!(
-        environment(&mut machine),
-        "mender_boot_part=2 upgrade_available=0 bootcount=0 "
-    );
-    install(&mut machine, "release-2.mender");
-    machine.reboot();
-    assert_eq!(
-        machine.must("findmnt -nro SOURCE /"),
-        format!("{}\n", machine.partition(3))
-    );
-    machine.reboot();
-    runs(&mut machine, 2, "release-1", "1");
-    install(&mut machine, "release-2.mender");
-    machine.reboot();
-    machine.must("mender commit");
-    machine.reboot();
-    let marker = if next_variant == "mini2" { "2" } else { "1" };
-    runs(&mut machine, 3, "release-2", marker);
-    machine.power_off();
-}
-
 /// Packages of kernel, GRUB and shim are installed on the device, then it is updated; Secure Boot.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
@@ -596,19 +448,6 @@ fn boot_first_start_while_udev_looks_at_the_data_partition() {
     starts("mini-busy");
 }
 
-/// Release 2 as a filesystem, changed by `commands` of debugfs.
-fn damaged(next: &Converted, dir: &Path, name: &str, commands: &[&str]) -> PathBuf {
-    let image = dir.join(name);
-    next.extract(2, &image);
-    let script = dir.join("commands");
-    fs::write(&script, commands.join("\n") + "\n").expect("a script");
-    must(
-        tool("debugfs").expect("looked for before"),
-        &[&"-w", &"-f", &script, &image],
-    );
-    image
-}
-
 /// Updates without a filesystem, a kernel or an init system go back; so do power cuts while a slot
 /// is written.
 #[test]
@@ -635,108 +474,6 @@ fn boot_bad_updates_and_power_cuts_of_a_u_boot_device_end_where_they_began() {
         "bad-updates-u-boot",
         "1",
     );
-}
-
-/// Installs damaged kinds of `next`, whose marker that is, on a device of `variant`, and cuts its
-/// power.
-fn bad_updates(
-    variant: &str,
-    made: &Converted,
-    next: &Converted,
-    firmware: Firmware,
-    name: &str,
-    marker: &str,
-) {
-    if ["mke2fs", "debugfs", "mender-artifact"]
-        .iter()
-        .any(|name| tool(name).is_none())
-    {
-        return;
-    }
-    let media = Media::new();
-    let dir = scratch();
-    media.add(&next.artifact, "release-2.mender");
-    let garbage = dir.path().join("garbage");
-    must(
-        "sh",
-        &[&"-c", &"yes garbage | head -c 20000000 >\"$0\"", &garbage],
-    );
-    media.add_filesystem(variant, &garbage, "garbage.mender");
-    let listing = must(
-        tool("debugfs").expect("looked for before"),
-        &[&"-R", &"ls -p /boot", &slot(next, dir.path())],
-    );
-    let kernels: Vec<String> = listing
-        .split(['/', '\n'])
-        .filter(|name| name.starts_with("vmlinuz-"))
-        .map(|name| format!("rm /boot/{name}"))
-        .collect();
-    assert!(!kernels.is_empty(), "release 2 has a kernel: {listing}");
-    let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
-    media.add_filesystem(
-        variant,
-        &damaged(next, dir.path(), "no-kernel", &kernels),
-        "no-kernel.mender",
-    );
-    // A missing one would not do: the initial RAM disk then offers a shell.
-    let init = "/usr/lib/systemd/systemd";
-    let commands = [
-        &format!("rm {init}"),
-        &format!("write {} {init}", garbage.display()),
-        &format!("sif {init} mode 0100755"),
-    ];
-    let no_system = damaged(next, dir.path(), "no-system", &commands.map(String::as_str));
-    media.add_filesystem(variant, &no_system, "no-system.mender");
-
-    let Some(mut board) = board(name, made, firmware) else {
-        return;
-    };
-    board.insert(&media.image());
-    let mut machine = board.power_on();
-    first_start(&mut machine, made);
-
-    // Neither file system nor kernel: the boot loader itself comes back, in the same start.
-    for name in ["garbage.mender", "no-kernel.mender"] {
-        install(&mut machine, name);
-        machine.reboot();
-        runs(&mut machine, 2, "release-1", "1");
-        assert_eq!(
-            environment(&mut machine),
-            "mender_boot_part=2 upgrade_available=0 bootcount=0 ",
-            "{name}"
-        );
-    }
-
-    // A kernel that starts and a system that does not: it gives up after a while and starts again.
-    install(&mut machine, "no-system.mender");
-    machine.send("systemctl reboot");
-    machine.wait_for("Kernel panic - not syncing", crate::support::qemu::BOOT);
-    machine.shell();
-    runs(&mut machine, 2, "release-1", "1");
-    assert_eq!(
-        environment(&mut machine),
-        "mender_boot_part=2 upgrade_available=0 bootcount=0 "
-    );
-
-    // The power goes while the other slot is written; the same update then goes through.
-    machine.must("mount -o ro /dev/vdb /mnt");
-    machine.send("mender install /mnt/release-2.mender");
-    std::thread::sleep(Duration::from_secs(5));
-    drop(machine);
-    let mut machine = board.power_on();
-    machine.shell();
-    runs(&mut machine, 2, "release-1", "1");
-    install(&mut machine, "release-2.mender");
-    machine.reboot();
-    machine.must("mender commit");
-
-    // And it goes without a shutdown after the commit.
-    machine.must("sync");
-    drop(machine);
-    let mut machine = board.power_on();
-    machine.shell();
-    runs(&mut machine, 3, "release-2", marker);
-    machine.power_off();
 }
 
 /// Slot A of `made` as a file.
