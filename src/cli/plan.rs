@@ -1,4 +1,4 @@
-//! `goldsmith plan`: everything but writing.
+//! `goldsmith plan`: shows what a conversion would do.
 
 use super::input::ConversionArgs;
 use super::{print, progress};
@@ -38,105 +38,11 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The plan for people.
+/// The output without `--json`.
 fn text(prepared: &Prepared, record: &Record) -> String {
     let mut out = String::new();
-    let mut row = |name: &str, value: &str| {
-        let _ = writeln!(out, "{name:<15} {value}");
-    };
-    row(
-        "Image",
-        &format!(
-            "{} ({}, {})",
-            record.input.file,
-            record.input.form,
-            human(record.input.size)
-        ),
-    );
-    let maker = record
-        .input
-        .maker
-        .as_ref()
-        .map(|maker| format!(" ({maker})"))
-        .unwrap_or_default();
-    row(
-        "System",
-        &format!(
-            "{}, {}{maker}",
-            record.input.system, record.input.architecture
-        ),
-    );
-    if !record.boards.is_empty() {
-        row("Boards", &record.boards.join(", "));
-    }
-    row("Device types", &record.device_types.join(", "));
-    row("Artifact", &record.artifact_name);
-    let signed = if record.boot.secure_boot {
-        ", Secure Boot"
-    } else {
-        ""
-    };
-    row(
-        "Boot loader",
-        &format!("{} ({}{signed})", record.boot.loader, record.boot.program),
-    );
-    row("Kernel", &record.boot.kernel);
-    row("Arguments", &record.boot.arguments);
-    for package in &record.packages {
-        row(
-            "Package",
-            &format!(
-                "{} {} ({})",
-                package.name, package.version, package.architecture
-            ),
-        );
-    }
-    for hook in &record.hooks {
-        row(
-            "Hook",
-            &format!(
-                "{} {} (would run; what it stages is not in this plan)",
-                hook.stage.name(),
-                hook.program
-            ),
-        );
-    }
-    let _ = writeln!(
-        out,
-        "\nDisk of {} ({})",
-        human(record.disk.size),
-        record.disk.table.to_uppercase()
-    );
-    let _ = writeln!(
-        out,
-        "  {:<3} {:<7} {:>12} {:>12}  PARTUUID",
-        "#", "part", "start", "size"
-    );
-    for part in &record.disk.partitions {
-        let _ = writeln!(
-            out,
-            "  {:<3} {:<7} {:>12} {:>12}  {}",
-            part.number,
-            part.role,
-            human(part.start),
-            human(part.size),
-            part.partuuid
-        );
-    }
-    for raw in &record.disk.raw {
-        let _ = writeln!(
-            out,
-            "  raw {:>20} {:>12}  {}",
-            human(raw.offset),
-            human(raw.size),
-            raw.file
-        );
-    }
-    let _ = writeln!(
-        out,
-        "  The root filesystem takes {} of each slot.",
-        human(record.root.size)
-    );
+    system_text(&mut out, record);
+    disk_text(&mut out, record);
     let _ = writeln!(out, "\nEdits ({})", record.edits.len());
     for edit in &record.edits {
         let _ = writeln!(
@@ -151,4 +57,85 @@ fn text(prepared: &Prepared, record: &Record) -> String {
         prepared.plan.name, prepared.plan.output.extension
     );
     out
+}
+
+/// The golden image, the release, and how it boots.
+fn system_text(out: &mut String, record: &Record) {
+    let mut row = |name: &str, value: &str| {
+        let _ = writeln!(out, "{name:<15} {value}");
+    };
+    let input = &record.input;
+    let size = human(input.size);
+    row("Image", &format!("{} ({}, {size})", input.file, input.form));
+    let maker = input
+        .maker
+        .as_ref()
+        .map(|maker| format!(" ({maker})"))
+        .unwrap_or_default();
+    let system = format!("{}, {}{maker}", input.system, input.architecture);
+    row("System", &system);
+    if !record.boards.is_empty() {
+        row("Boards", &record.boards.join(", "));
+    }
+    row("Device types", &record.device_types.join(", "));
+    row("Artifact", &record.artifact_name);
+    let boot = &record.boot;
+    let signed = if boot.secure_boot {
+        ", Secure Boot"
+    } else {
+        ""
+    };
+    let loader = format!("{} ({}{signed})", boot.loader, boot.program);
+    row("Boot loader", &loader);
+    row("Kernel", &boot.kernel);
+    row("Arguments", &boot.arguments);
+    for package in &record.packages {
+        let text = format!(
+            "{} {} ({})",
+            package.name, package.version, package.architecture
+        );
+        row("Package", &text);
+    }
+    for hook in &record.hooks {
+        let text = format!(
+            "{} {} (would run; this plan does not include what it stages)",
+            hook.stage.name(),
+            hook.program
+        );
+        row("Hook", &text);
+    }
+}
+
+/// The partitions, and the data outside them.
+fn disk_text(out: &mut String, record: &Record) {
+    let disk = &record.disk;
+    let size = human(disk.size);
+    let _ = writeln!(out, "\nDisk of {size} ({})", disk.table.to_uppercase());
+    let _ = writeln!(
+        out,
+        "  {:<3} {:<7} {:>12} {:>12}  PARTUUID",
+        "#", "part", "start", "size"
+    );
+    for part in &disk.partitions {
+        let _ = writeln!(
+            out,
+            "  {:<3} {:<7} {:>12} {:>12}  {}",
+            part.number,
+            part.role,
+            human(part.start),
+            human(part.size),
+            part.partuuid
+        );
+    }
+    for raw in &disk.raw {
+        let _ = writeln!(
+            out,
+            "  raw {:>20} {:>12}  {}",
+            human(raw.offset),
+            human(raw.size),
+            raw.file
+        );
+    }
+    let size = human(record.root.size);
+    let _ = writeln!(out, "  The root filesystem takes {size} of each slot.");
 }

@@ -18,7 +18,6 @@ const COLUMNS: usize = 100;
 const LONG: &[&str] = &[
     "src/artifact/header.rs: provides_and_clears",
     "src/bytes.rs: columns",
-    "src/cli/plan.rs: text",
     "src/convert/check.rs: one_wrong_byte_beside_the_partitions_is_found",
     "src/convert/record.rs: new",
     "src/edit/overlay.rs: columns",
