@@ -136,7 +136,7 @@ fn tell<E: Environment + Clone + std::fmt::Debug>(
             let mut cut_short = story.clone();
             cut_short.faults -= 1;
             cut_short.medium.power().fails_after = Some((at, cut));
-            assert!(!step(&mut cut_short, seen), "the fuse blows");
+            assert!(!step(&mut cut_short, seen), "the power fails");
             if cut_short.medium.believed().is_none() {
                 seen.violations.push(format!("no good copy: {cut_short:?}"));
             }
