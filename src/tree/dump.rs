@@ -12,7 +12,7 @@ use std::io;
 /// file.
 ///
 /// # Errors
-/// What reading a file said.
+/// I/O errors of a file's source.
 pub fn dump(tree: &Tree) -> io::Result<String> {
     let mut first: BTreeMap<LeafId, String> = BTreeMap::new();
     let mut rows: Vec<(Vec<u8>, &DirEntry)> = Vec::new();

@@ -19,7 +19,7 @@ pub enum EditError {
     /// Nothing is there.
     #[error("{0}: no such file or directory")]
     Missing(String),
-    /// A directory stands where a leaf should go, or the other way round.
+    /// A directory is where a leaf should go, or the other way round.
     #[error("{0}: is {1}, which {2} cannot replace")]
     InTheWay(String, &'static str, &'static str),
     /// A name that no filesystem holds.
@@ -34,7 +34,7 @@ pub enum EditError {
 }
 
 impl Tree {
-    /// What stands at `path`, the last symlink followed; `None` when nothing does or the walk
+    /// What is at `path`, following the last symlink; `None` when nothing is there or the walk
     /// fails.
     #[must_use]
     pub fn find(&self, path: impl AsRef<[u8]>) -> Option<Node<'_>> {
@@ -45,7 +45,7 @@ impl Tree {
         self.entry_real(&walk.real)
     }
 
-    /// What stands at `path`, the last symlink not followed.
+    /// What is at `path`, not following the last symlink.
     #[must_use]
     pub fn find_nofollow(&self, path: impl AsRef<[u8]>) -> Option<Node<'_>> {
         let walk = self
@@ -77,7 +77,7 @@ impl Tree {
     }
 
     /// The bytes of the regular file at `path` (symlinks followed), at most `limit` of them; `None`
-    /// when there is no such file.
+    /// when the file does not exist.
     ///
     /// # Errors
     /// [`EditError::Io`] when reading fails or the file is larger.
@@ -92,7 +92,7 @@ impl Tree {
             .transpose()
     }
 
-    /// The text of a regular file (symlinks followed), when it exists; bytes that are no UTF-8 are
+    /// The text of a regular file (symlinks followed), when it exists; bytes that are not UTF-8 are
     /// an error.
     ///
     /// # Errors
@@ -110,7 +110,7 @@ impl Tree {
     /// exist stay as they are. Returns the real components.
     ///
     /// # Errors
-    /// [`EditError`] when a leaf stands in the way.
+    /// [`EditError`] when a leaf is in the way.
     pub fn mkdir(
         &mut self,
         path: impl AsRef<[u8]>,

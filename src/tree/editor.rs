@@ -1,4 +1,4 @@
-//! An [`TreeEditor`] changes a tree and keeps the list of what it changed and why: the list goes into
+//! A [`TreeEditor`] changes a tree and records each change with its reason. The record goes into
 //! the report, and a comparison of the result with the golden image must find these changes and no
 //! others.
 
@@ -143,7 +143,7 @@ impl<'t> TreeEditor<'t> {
     /// needs no edit. The bytes of files of the same length are read for it.
     ///
     /// # Errors
-    /// As [`Tree::put`], and what reading said.
+    /// As [`Tree::put`], and I/O errors of the sources.
     pub fn place(&mut self, path: &[u8], leaf: Leaf, reason: &str) -> Result<(), EditError> {
         if !self.already(path, &leaf)? {
             self.put(path, leaf, reason)?;
@@ -274,7 +274,7 @@ impl<'t> TreeEditor<'t> {
         self.tree.read(path, limit)
     }
 
-    /// The text of a regular file (symlinks followed), when it exists; bytes that are no UTF-8 are
+    /// The text of a regular file (symlinks followed), when it exists; bytes that are not UTF-8 are
     /// an error.
     ///
     /// # Errors
@@ -324,7 +324,7 @@ mod tests {
         editor.file("/bin/tool", "a", 0o755, "r").unwrap();
         editor.rewrite("/bin/tool", "b", 0o600, "again").unwrap();
         editor.remove("/bin", "tidy").unwrap();
-        // What is there already is no change.
+        // An identical file needs no change.
         editor.symlink("/link", "x", "r").unwrap();
         for _ in 0..2 {
             editor.file("/usr/bin/tool", "b", 0o755, "third").unwrap();

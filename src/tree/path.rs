@@ -33,7 +33,7 @@ pub enum WalkError {
     /// More symlinks than a kernel follows.
     #[error("{0}: too many symbolic links (more than {MAX_LINKS})")]
     Loop(String),
-    /// A component other than the last is no directory.
+    /// A component other than the last is not a directory.
     #[error("{0}: {1} is not a directory")]
     NotADirectory(String, String),
 }
@@ -70,7 +70,7 @@ impl Tree {
     /// exist yet is kept as written.
     ///
     /// # Errors
-    /// [`WalkError`] when a symlink loop or a leaf stands in the way.
+    /// [`WalkError`] when a symlink loop or a leaf is in the way.
     pub fn walk(&self, path: &[u8], follow_last: bool) -> Result<Walk, WalkError> {
         let mut todo: VecDeque<Vec<u8>> = components(path).collect();
         let mut real: Vec<Vec<u8>> = Vec::new();
@@ -124,7 +124,7 @@ impl Tree {
         Ok(Walk { real, exists })
     }
 
-    /// What stands at real components (no symlink is followed).
+    /// The node at real components (no symlink is followed).
     pub(super) fn entry_real(&self, real: &[Vec<u8>]) -> Option<Node<'_>> {
         let mut dir = &self.root;
         let Some((last, parents)) = real.split_last() else {
@@ -159,7 +159,7 @@ impl Tree {
     }
 }
 
-/// What stands at a path.
+/// What is at a path.
 #[derive(Clone, Copy, Debug)]
 pub enum Node<'t> {
     /// A directory.

@@ -146,7 +146,7 @@ impl Geometry {
             u64::from(le16(boot, 17)),
         );
         if boot[510..] != [0x55, 0xaa] || !matches!(boot[0], 0xeb | 0xe9) {
-            return refuse("the first sector is no boot sector".into());
+            return refuse("the first sector is not a boot sector".into());
         }
         if !matches!(sector, 512 | 1024 | 2048 | 4096) || !per_cluster.is_power_of_two() {
             return refuse(format!(
@@ -207,7 +207,7 @@ impl Geometry {
         })
     }
 
-    /// Where a cluster begins; `None` when there is no such cluster.
+    /// Where a cluster begins; `None` when it is out of range.
     pub(super) fn offset(&self, cluster: u32) -> Option<u64> {
         let index = cluster
             .checked_sub(2)

@@ -10,7 +10,7 @@
 //! Source of all format facts: *Microsoft Extensible Firmware Initiative FAT32 File System
 //! Specification* 1.03 ("fatgen103"), with the case bits of NT and the label rules as
 //! `Documentation/filesystems/vfat.rst` and `fs/fat` of Linux have them. Times are taken as UTC in
-//! both directions, as Linux does with `tz=UTC`. Why this is no crate's work:
+//! both directions, as Linux does with `tz=UTC`. Why this does not use a crate:
 //! `docs/decisions/0008-fat.md`.
 
 mod format;
@@ -35,7 +35,7 @@ pub enum Error {
         offset: u64,
         /// How much (bytes).
         len: usize,
-        /// What reading said.
+        /// I/O errors of the source.
         source: io::Error,
     },
     /// The boot sector is none of FAT.

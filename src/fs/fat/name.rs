@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A short name: 8 bytes and 3 bytes, padded with blanks.
 pub(super) type Short = [u8; 11];
 
-/// UTF-16 units in one part of a long name, and where they stand in it.
+/// UTF-16 units in one part of a long name, and their offsets in it.
 const UNITS: [usize; 13] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
 /// The most UTF-16 units of a long name.
 const MAX_UNITS: usize = 255;
@@ -68,7 +68,7 @@ fn oem(byte: u8) -> char {
     }
 }
 
-/// Collects the parts of a long name, which stand before their entry, the last part first.
+/// Collects the parts of a long name, which come before their entry, the last part first.
 #[derive(Default)]
 pub(super) struct LongParts {
     units: Vec<u16>,
@@ -162,7 +162,7 @@ pub(super) fn long_parts(name: &str, short: &Short) -> Vec<u8> {
     out
 }
 
-/// Whether a character may stand in a short name (upper-case form).
+/// Whether a short name may contain a character (upper-case form).
 fn is_short(c: char) -> bool {
     c.is_ascii_uppercase() || c.is_ascii_digit() || "$%'-_@~`!(){}^#&".contains(c)
 }

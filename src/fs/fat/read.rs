@@ -98,7 +98,7 @@ fn entries(bytes: &[u8]) -> impl Iterator<Item = &[u8; ENTRY]> {
     entries.iter().take_while(|raw| raw[0] != 0)
 }
 
-/// Eleven bytes of a label as text; `None` when blank or the text that stands for none.
+/// Eleven bytes of a label as text; `None` when blank or the text that means none.
 fn label(raw: &[u8; 11]) -> Option<String> {
     let text = oem_text(raw);
     (!text.is_empty() && text != "NO NAME").then_some(text)
@@ -202,7 +202,7 @@ impl Reader {
     }
 
     /// The clusters of the file that begins at `first`, as ranges of the source in the file's
-    /// order; `most` bytes at most. A chain that runs on behind `most` is cut.
+    /// order; `most` bytes at most. A chain that goes on beyond `most` is cut.
     fn chain(&mut self, path: &[u8], first: u32, most: u64) -> Result<Vec<(u64, u64)>, Error> {
         let mut out: Vec<(u64, u64)> = Vec::new();
         let (mut cluster, mut left) = (first, most);
@@ -324,7 +324,7 @@ impl Reader {
         }
         let name = match long {
             Some(units) => String::from_utf16(&units)
-                .map_err(|_| corrupt(path, format!("a name is no UTF-16: {units:04x?}")))?,
+                .map_err(|_| corrupt(path, format!("a name is not valid UTF-16: {units:04x?}")))?,
             None => show_short(&entry.short, entry.case),
         };
         if depth > 0 && (name == "." || name == "..") {

@@ -72,7 +72,7 @@ mod tests {
             (951_827_696, 951_827_696), // 29 February 2000
             (0, 315_532_800),
             (5_000_000_000, 4_354_819_198),
-            (4_102_444_799, 4_102_444_798), // the last second before 2100, which is no leap year
+            (4_102_444_799, 4_102_444_798), // the last second before 2100, not a leap year
             (4_107_542_400, 4_107_542_400), // 1 March 2100
         ] {
             let (day, time) = to_dos(Time { seconds, nanos: 5 });

@@ -281,7 +281,7 @@ fn what_fat_cannot_hold_is_named() {
     );
     assert!(refused(&|t| put(t, b"/d/a:b")).contains("':'"));
     assert!(refused(&|t| put(t, b"/dot.")).contains("ends in a dot"));
-    assert!(refused(&|t| put(t, b"/\xff")).contains("no UTF-8"));
+    assert!(refused(&|t| put(t, b"/\xff")).contains("not UTF-8"));
     assert!(
         refused(&|t| [&b"/X/a"[..], b"/x/b"].iter().for_each(|p| put(t, p)))
             .contains("in case only")

@@ -94,16 +94,6 @@ const UPWARDS: &[(&str, &str, &str)] = &[("plan", "edit", "to be turned")];
 /// is meant.
 const CIRCLES: &[(&str, &str, &str)] = &[
     ("convert/check.rs", "convert/write.rs", "to be cut"),
-    (
-        "fs/ext4/write/preserve_layout.rs",
-        "fs/ext4/write/collect.rs",
-        "to be cut",
-    ),
-    (
-        "fs/ext4/write/geometry.rs",
-        "fs/ext4/write/extents.rs",
-        "to be cut",
-    ),
     ("plan/conditions.rs", "plan/board.rs", "to be cut"),
     ("verify/ext4/htree.rs", "verify/ext4/dirs.rs", "to be cut"),
     (

@@ -4,7 +4,7 @@
 use super::error::{Error, Fault, Place};
 use std::collections::BTreeMap;
 
-/// The blocks that something owns, as disjoint ranges: first block to the one behind the last.
+/// The blocks that something owns, as disjoint ranges: first block to the one after the last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims(BTreeMap<u64, u64>);
 

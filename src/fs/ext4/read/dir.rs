@@ -100,12 +100,12 @@ fn check_size(volume: &Volume, inode: &Inode, spans: &[Span]) -> Result<(), Erro
     )
 }
 
-/// Checks `.` and `..`, which begin the first block, and returns what is behind them. (The root of
+/// Checks `.` and `..`, which begin the first block, and returns what is after them. (The root of
 /// a hash index hides in the length of `..`, which then reaches to the end of the block.)
 fn dots(place: Place, block: &[u8], own: u32, parent: u32) -> Result<&[u8], Error> {
-    let (dot, name, behind) = entry(place, block, block.len())?;
+    let (dot, name, after) = entry(place, block, block.len())?;
     check_dot(place, name, b".", dot.inode.get(), own)?;
-    let (dotdot, name, rest) = entry(place, behind, block.len())?;
+    let (dotdot, name, rest) = entry(place, after, block.len())?;
     check_dot(place, name, b"..", dotdot.inode.get(), parent)?;
     Ok(rest)
 }
@@ -120,7 +120,7 @@ fn check_dot(
     if name != expected {
         return Err(place.corrupt(Fault::Entry {
             name: name.to_vec(),
-            fact: "stands where `.` and `..` must",
+            fact: "is in the place of `.` or `..`",
         }));
     }
     let what = if expected == b"." {
@@ -138,7 +138,7 @@ fn scan(place: Place, mut bytes: &[u8], size: usize, out: &mut Vec<Named>) -> Re
         if head.inode.get() != 0 {
             let fact = match name {
                 b"" => Some("is empty"),
-                b"." | b".." => Some("stands where it must not"),
+                b"." | b".." => Some("is in the wrong place"),
                 _ if name.contains(&b'/') || name.contains(&0) => {
                     Some("has a byte that no name can have")
                 }
@@ -157,7 +157,7 @@ fn scan(place: Place, mut bytes: &[u8], size: usize, out: &mut Vec<Named>) -> Re
     Ok(())
 }
 
-/// The first entry of `bytes`, its name, and the bytes behind it.
+/// The first entry of `bytes`, its name, and the bytes after it.
 fn entry(place: Place, bytes: &[u8], size: usize) -> Result<(&DirEntry, &[u8], &[u8]), Error> {
     let (head, _) = DirEntry::ref_from_prefix(bytes)
         .map_err(|_| place.corrupt(Fault::Fact("an entry is cut off")))?;
@@ -176,7 +176,7 @@ fn entry(place: Place, bytes: &[u8], size: usize) -> Result<(&DirEntry, &[u8], &
         to_u64(bytes.len()),
     )?;
     if !len.is_multiple_of(4) {
-        return Err(place.corrupt(Fault::Fact("the length of an entry is no multiple of 4")));
+        return Err(place.corrupt(Fault::Fact("the length of an entry is not a multiple of 4")));
     }
     let name = bytes.get(HEAD..name_end.min(len)).unwrap_or_default();
     Ok((head, name, bytes.get(len..).unwrap_or_default()))
@@ -190,7 +190,7 @@ fn rec_len(stored: &U16, size: usize) -> usize {
     }
 }
 
-/// The checksum of a block with `metadata_csum`: in the tail of a leaf or behind the room for
+/// The checksum of a block with `metadata_csum`: in the tail of a leaf or after the room for
 /// entries of an index node.
 fn check_block(
     volume: &Volume,
@@ -231,7 +231,7 @@ fn check_block(
 }
 
 /// `struct dx_countlimit` at `at`, entries of 8 bytes (the first shares its place), then `struct
-/// dx_tail` behind the last possible.
+/// dx_tail` after the last possible.
 fn check_index(inode: &Inode, place: Place, block: &[u8], at: usize) -> Result<(), Error> {
     let cut = || place.corrupt(Fault::Fact("its index node is cut off"));
     let [limit, count] = <[U16; 2]>::read_from_prefix(block.get(at..).unwrap_or_default())

@@ -182,7 +182,7 @@ pub enum Error {
     Io {
         /// What was being read.
         place: Place,
-        /// What reading said.
+        /// I/O errors of the source.
         source: io::Error,
     },
 }

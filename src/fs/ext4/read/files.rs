@@ -80,7 +80,7 @@ impl<'v> Files<'v> {
         if root.kind() != mode::DIR {
             return Err(root
                 .place()
-                .corrupt(Fault::Fact("the root is no directory")));
+                .corrupt(Fault::Fact("the root is not a directory")));
         }
         let root = self.directory(root, Name::new(), ROOT_INO)?;
         self.record_location(layout.as_deref_mut(), &[], b"");
@@ -101,7 +101,7 @@ impl<'v> Files<'v> {
             if top.dir.entries.contains_key(&name) {
                 return Err(Place::Inode(top.ino).corrupt(Fault::Entry {
                     name,
-                    fact: "stands there twice",
+                    fact: "is there twice",
                 }));
             }
             let parent = top.ino;
@@ -263,7 +263,7 @@ impl<'v> Files<'v> {
     }
 }
 
-/// The part of an inline file behind `i_block`, as long as its size says.
+/// The part of an inline file after `i_block`, as long as its size says.
 fn inline_rest<'f>(inode: &Inode, found: &'f InodeAttributes) -> Result<&'f [u8], Error> {
     let room = inode.raw.i_block.len();
     let limit = to_u64(room.saturating_add(found.inline.len()));

@@ -31,9 +31,9 @@ pub(super) struct Inode {
     pub(super) size: u64,
     /// What checksums of its blocks begin with.
     pub(super) seed: u32,
-    /// The bytes behind the fields, where attributes are.
+    /// The bytes after the fields, where attributes are.
     pub(super) attributes: Vec<u8>,
-    /// Bytes of fields behind the first 128.
+    /// Bytes of fields after the first 128.
     extra: usize,
 }
 

@@ -16,7 +16,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 /// Levels of an extent tree below the inode: five hold 2^32 blocks even with the smallest blocks.
 const MAX_DEPTH: u16 = 5;
-/// Bytes of an extent header and of each entry behind it.
+/// Bytes of an extent header and of each entry after it.
 const ENTRY: usize = 12;
 /// Blocks that the inode of an indirect map names itself.
 const DIRECT: usize = 12;
@@ -91,7 +91,7 @@ struct Mapper<'a> {
     spans: Vec<Span>,
     /// The first block of the file that may come next.
     next: u64,
-    /// The first block behind the end of the file.
+    /// The first block after the end of the file.
     end: u64,
 }
 
@@ -191,7 +191,7 @@ impl Mapper<'_> {
         }
     }
 
-    /// The checksum of a node, in the 4 bytes behind the room for entries (`struct
+    /// The checksum of a node, in the 4 bytes after the room for entries (`struct
     /// ext4_extent_tail`).
     fn check_node(&self, place: Place, bytes: &[u8], room: usize) -> Result<(), Error> {
         if !self.volume.layout.has_checksums() {

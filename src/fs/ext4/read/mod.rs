@@ -47,7 +47,7 @@ const EXT3_RO_COMPAT: u32 = ro_compat::SPARSE_SUPER | ro_compat::LARGE_FILE | 0x
 /// Whether `source` begins with an ext2, ext3 or ext4 filesystem, by its magic number.
 ///
 /// # Errors
-/// What reading said.
+/// I/O errors of the source.
 pub fn probe(source: &dyn ReadAt) -> io::Result<bool> {
     if source.len() < SUPERBLOCK_OFFSET + 1024 {
         return Ok(false);

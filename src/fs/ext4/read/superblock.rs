@@ -312,7 +312,7 @@ fn inode_size(raw: &Superblock, block_size: usize) -> Result<usize, Error> {
     if size.is_power_of_two() {
         Ok(size)
     } else {
-        Err(Place::Superblock.corrupt(Fault::Fact("inode size is no power of two")))
+        Err(Place::Superblock.corrupt(Fault::Fact("inode size is not a power of two")))
     }
 }
 
@@ -326,7 +326,7 @@ fn desc_size(raw: &Superblock) -> Result<usize, Error> {
     if size.is_power_of_two() {
         Ok(size)
     } else {
-        Err(Place::Superblock.corrupt(Fault::Fact("descriptor size is no power of two")))
+        Err(Place::Superblock.corrupt(Fault::Fact("descriptor size is not a power of two")))
     }
 }
 

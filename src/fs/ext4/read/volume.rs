@@ -67,7 +67,7 @@ impl Volume {
         Ok(bytes)
     }
 
-    /// Fails unless `count` blocks from `block` lie behind the superblock's block and inside the
+    /// Fails unless `count` blocks from `block` lie after the superblock's block and inside the
     /// filesystem.
     pub(super) fn check_range(&self, place: Place, block: u64, count: u64) -> Result<(), Error> {
         let first = self.first_data_block().saturating_add(1);
@@ -127,7 +127,7 @@ impl Volume {
         u64::from(self.layout.groups).div_ceil(self.descs_per_block())
     }
 
-    /// Where the `index`th block of descriptors is: behind the superblock or, with `meta_bg`, in
+    /// Where the `index`th block of descriptors is: after the superblock or, with `meta_bg`, in
     /// the first group that it describes (`ext4_descriptor_loc` of the kernel, whose special case
     /// of 1 KiB blocks that begin at block 0 is `bigalloc`'s).
     fn desc_block(&self, index: u64) -> u64 {

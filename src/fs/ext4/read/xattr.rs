@@ -1,4 +1,4 @@
-//! Extended attributes: behind the fields of an inode, in a block that inodes may share, or in
+//! Extended attributes: after the fields of an inode, in a block that inodes may share, or in
 //! inodes of their own (page `attributes`).
 
 use super::claims::Claims;
@@ -186,7 +186,7 @@ impl<'v> Attributes<'v> {
         if whole != entry.name.is_empty() || entry.name.contains(&0) {
             return Err(place.corrupt(Fault::Entry {
                 name: entry.name.to_vec(),
-                fact: "is no name of an attribute",
+                fact: "is not the name of an attribute",
             }));
         }
         let value = match entry.raw.e_value_inum.get() {
@@ -223,9 +223,9 @@ impl<'v> Attributes<'v> {
         }
         let inode = inodes.get(ino)?;
         if !inode.flag(inode_flags::EA_INODE) {
-            return Err(inode
-                .place()
-                .corrupt(Fault::Fact("it is no attribute's but one names it")));
+            return Err(inode.place().corrupt(Fault::Fact(
+                "an attribute names it but it does not hold a value",
+            )));
         }
         inode
             .place()
@@ -252,7 +252,7 @@ fn block_checksum(seed: u32, block: u64, bytes: &[u8]) -> u32 {
     crc32c(crc32c(crc, &[0; 4]), back.get(4..).unwrap_or_default())
 }
 
-/// The entries from byte `start` on, up to the four zeros that end them; values lie behind those,
+/// The entries from byte `start` on, up to the four zeros that end them; values lie after those,
 /// by their offset in `bytes`.
 fn entries(place: Place, bytes: &[u8], start: usize) -> Result<Vec<Entry<'_>>, Error> {
     let cut = || place.corrupt(Fault::Fact("its attributes are cut off"));
@@ -311,13 +311,13 @@ fn acl(place: Place, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     )?;
     let mut out = 2_u32.to_le_bytes().to_vec();
     while !rest.is_empty() {
-        let (head, behind) = <[U16; 2]>::read_from_prefix(rest).map_err(|_| cut())?;
+        let (head, after) = <[U16; 2]>::read_from_prefix(rest).map_err(|_| cut())?;
         let tag = head[0].get();
-        let (id, behind) = if NAMED.contains(&tag) {
-            let (id, behind) = U32::read_from_prefix(behind).map_err(|_| cut())?;
-            (id.get(), behind)
+        let (id, after) = if NAMED.contains(&tag) {
+            let (id, after) = U32::read_from_prefix(after).map_err(|_| cut())?;
+            (id.get(), after)
         } else if PLAIN.contains(&tag) {
-            (u32::MAX, behind)
+            (u32::MAX, after)
         } else {
             return Err(place.corrupt(Fault::Fact(
                 "its access control list has an entry of an unknown kind",
@@ -325,7 +325,7 @@ fn acl(place: Place, bytes: &[u8]) -> Result<Vec<u8>, Error> {
         };
         out.extend_from_slice(rest.get(..4).unwrap_or_default());
         out.extend_from_slice(&id.to_le_bytes());
-        rest = behind;
+        rest = after;
     }
     Ok(out)
 }

@@ -14,7 +14,7 @@ const NAMED: [u16; 2] = [0x02, 0x08];
 /// `ACL_USER_OBJ`, `ACL_GROUP_OBJ`, `ACL_MASK`, `ACL_OTHER`.
 const UNNAMED: [u16; 4] = [0x01, 0x04, 0x10, 0x20];
 
-/// The list as ext4 stores it; `None` when `value` is no list of version 2.
+/// The list as ext4 stores it; `None` when `value` is not a list of version 2.
 pub(super) fn to_disk(value: &[u8]) -> Option<Vec<u8>> {
     let entries = value.strip_prefix(&XATTR_VERSION)?;
     let mut out = DISK_VERSION.to_vec();

@@ -16,8 +16,8 @@ pub(super) fn bitmaps(usage: &Usage<'_>) -> Vec<(u32, Vec<u8>)> {
     out
 }
 
-/// Ones for used blocks and for the bits after the last block of the group; `None` when the group is
-/// marked uninitialised.
+/// Ones for used blocks and for the bits after the last block of the group; `None` when the group
+/// is marked uninitialised.
 pub(super) fn block_bitmap(usage: &Usage<'_>, index: usize, group: &Group) -> Option<Vec<u8>> {
     if usage.blocks_uninit(index) {
         return None;
@@ -37,8 +37,8 @@ pub(super) fn block_bitmap(usage: &Usage<'_>, index: usize, group: &Group) -> Op
     Some(bitmap)
 }
 
-/// Ones for used inodes and for the bits after the last inode of the group; `None` when the group is
-/// marked uninitialised.
+/// Ones for used inodes and for the bits after the last inode of the group; `None` when the group
+/// is marked uninitialised.
 pub(super) fn inode_bitmap(usage: &Usage<'_>, index: usize) -> Option<Vec<u8>> {
     if usage.inodes_uninit(index) {
         return None;

@@ -4,7 +4,7 @@ use super::super::format::crc32c;
 use crate::stamp::Uuid;
 
 /// The CRC-32C that the checksums of a filesystem, or of one inode, are continued from; without the
-/// feature there are no checksums.
+/// feature the checksums do not exist.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ChecksumSeed(Option<u32>);
 

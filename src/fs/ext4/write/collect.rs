@@ -1,10 +1,9 @@
 //! The tree as a list of inodes: numbers, link counts, directory entries.
 
-use super::super::file_layout::{FileLayout, FileLocation};
+use super::super::file_layout::FileLocation;
 use super::super::format::{FIRST_INO, LINK_MAX, ROOT_INO, file_type};
 use super::dir::Child;
 use super::error::Error;
-use super::preserve_layout;
 use crate::tree::{Dir, DirEntry, Leaf, LeafId, LeafKind, Stat, Tree, show};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Iter;
@@ -66,13 +65,8 @@ pub(super) fn index_of(number: u32) -> usize {
     }
 }
 
-/// Lists the inodes of `tree`; `lost_found` stands in when the tree has no such directory. They are
-/// numbered as in `earlier`.
-pub(super) fn collect<'t>(
-    tree: &'t Tree,
-    lost_found: &'t Dir,
-    earlier: Option<&'t FileLayout>,
-) -> Result<Nodes<'t>, Error> {
+/// Lists the inodes of `tree`; `lost_found` is used when the tree has no such directory.
+pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Dir) -> Result<Nodes<'t>, Error> {
     let own = match tree.root.entries.get(LOST_FOUND) {
         Some(DirEntry::Dir(dir)) => dir,
         Some(DirEntry::Leaf(_)) => return Err(Error::LostFound),
@@ -112,9 +106,6 @@ pub(super) fn collect<'t>(
     }
     if std::ptr::eq(own, lost_found) {
         walk.name_lost_found();
-    }
-    if let Some(earlier) = earlier {
-        preserve_layout::renumber(&mut walk.nodes, earlier);
     }
     Ok(walk.nodes)
 }

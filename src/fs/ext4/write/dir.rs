@@ -21,7 +21,7 @@ const DOT_LEN: usize = 12;
 const TAIL_LEN: usize = 12;
 /// Bytes of `struct dx_root_info`.
 const INFO_LEN: usize = 8;
-/// Where limit and count stand in the root of an index, and below it.
+/// Where limit and count are in the root of an index, and below it.
 const ROOT_COUNT: usize = 2 * DOT_LEN + INFO_LEN;
 const NODE_COUNT: usize = HEAD_LEN;
 /// Bytes of `struct dx_entry` and of `struct dx_tail`.
@@ -165,7 +165,7 @@ impl Writer<'_> {
             }
     }
 
-    /// Index entries that fit behind `count_at`.
+    /// Index entries that fit after `count_at`.
     fn limit(&self, count_at: usize) -> usize {
         (BLOCK_LEN - count_at) / INDEX_LEN - usize::from(self.checksum_seed.enabled())
     }
@@ -276,7 +276,7 @@ impl Writer<'_> {
         self.keys(&mut out[start..], NODE_COUNT, keys);
     }
 
-    /// Writes limit, count and keys at `at`; where the first hash would stand, limit and count do.
+    /// Writes limit, count and keys at `at`; limit and count take the place of the first hash.
     fn keys(&self, block: &mut [u8], at: usize, keys: &[(u32, u32)]) {
         let short = |n: usize| u16::try_from(n).unwrap_or(u16::MAX).to_le_bytes();
         for (place, (hash, target)) in block[at..].chunks_exact_mut(INDEX_LEN).zip(keys) {

@@ -49,7 +49,7 @@ pub enum Error {
         /// What it may be.
         range: &'static str,
     },
-    /// The root's `lost+found` is no directory.
+    /// The root's `lost+found` is not a directory.
     #[error("/lost+found: is not a directory")]
     LostFound,
     /// A name that no directory can hold.
@@ -138,9 +138,9 @@ pub enum Error {
         /// Its full name.
         name: String,
     },
-    /// Extended attributes that do not fit beside the inode and into one block.
+    /// Extended attributes that fit neither into the inode nor into one block.
     #[error(
-        "{path}: extended attributes that do not fit beside the inode need {needed} bytes where a block has {available}"
+        "{path}: extended attributes that do not fit into the inode need {needed} bytes where a block has {available}"
     )]
     AttributeSpace {
         /// Where.
@@ -151,7 +151,7 @@ pub enum Error {
         available: usize,
     },
     /// An access control list that is none.
-    #[error("{path}: {name} of {len} bytes is no access control list of version 2")]
+    #[error("{path}: {name} of {len} bytes is not an access control list of version 2")]
     Acl {
         /// Where.
         path: String,

@@ -15,7 +15,7 @@ use zerocopy::IntoBytes;
 
 /// Entries in the inode.
 const IN_INODE: usize = 4;
-/// Entries in a block, with room for the checksum behind them (which stays unused without
+/// Entries in a block, with room for the checksum after them (which stays unused without
 /// checksums).
 const IN_BLOCK: usize = 340;
 /// Bytes of a header and of either kind of entry.
@@ -74,6 +74,12 @@ pub(super) fn node_count(extents: usize) -> usize {
 
 /// One entry of any level as it is on disk.
 type Entry = [u8; ENTRY_LEN];
+
+/// A file without holes in these blocks, as extents.
+pub(super) fn contiguous(blocks: &[Span]) -> Vec<Extent> {
+    let len = blocks.iter().map(|span| span.len).sum();
+    assign(&[Span { start: 0, len }], blocks)
+}
 
 /// The tree: what goes into `i_block`, and the blocks at `places` ([`node_count`] of them).
 pub(super) fn encode(

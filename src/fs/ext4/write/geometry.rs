@@ -2,7 +2,6 @@
 //! size: the same numbers that `mke2fs` would choose, the metadata of each flex group packed at its
 //! start (kernel's pages `blockgroup`, `group_descr`).
 
-use super::extents::{Extent, assign};
 use super::space::{Free, Span};
 use super::{Journal, Options};
 use crate::units::align_up;
@@ -226,13 +225,7 @@ impl Geometry {
             .unwrap_or(u32::MAX)
     }
 
-    /// The journal as extents.
-    pub(super) fn journal_extents(&self) -> Vec<Extent> {
-        let len = self.journal.iter().map(|span| span.len).sum();
-        assign(&[Span { start: 0, len }], &self.journal)
-    }
-
-    /// The groups behind the first that hold copies of superblock and descriptors.
+    /// The groups after the first that hold copies of superblock and descriptors.
     pub(super) fn backups(&self) -> impl Iterator<Item = &Group> {
         self.groups.iter().skip(1).filter(|group| group.has_super)
     }

@@ -8,7 +8,7 @@ use crate::stamp::Uuid;
 const MAGIC: u32 = 0xC03B_3998;
 /// `h_blocktype`: superblock of version 2.
 const SUPERBLOCK_V2: u32 = 4;
-/// Where `s_uuid` and `s_nr_users` stand.
+/// Where `s_uuid` and `s_nr_users` are.
 const UUID_AT: usize = 48;
 const USERS_AT: usize = 64;
 

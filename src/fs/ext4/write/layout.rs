@@ -3,7 +3,7 @@
 //! trees last. Where an older filesystem is to be followed, what it has keeps its blocks, and the
 //! rest fills what is left.
 
-use super::extents::{Extent, assign, node_count};
+use super::extents::{Extent, assign, contiguous, node_count};
 use super::geometry::Geometry;
 use super::plan::{Body, Inode, Plan};
 use super::preserve_layout;
@@ -32,8 +32,8 @@ pub(super) struct Layout {
 /// Gives everything its place; `None` when there is too little room.
 pub(super) fn lay_out(plan: &Plan<'_>, geometry: Geometry) -> Option<Layout> {
     let preserves = plan.inodes.iter().any(|inode| inode.earlier.is_some());
-    // The kept blocks may leave only gaps that are too small for extent trees; without them everything
-    // fits.
+    // The kept blocks may leave only gaps that are too small for extent trees; without them
+    // everything fits.
     let kept = if preserves {
         arrange(plan, geometry.clone(), true)
     } else {
@@ -43,7 +43,7 @@ pub(super) fn lay_out(plan: &Plan<'_>, geometry: Geometry) -> Option<Layout> {
 }
 
 fn arrange(plan: &Plan<'_>, mut geometry: Geometry, keep: bool) -> Option<Layout> {
-    let journal = geometry.journal_extents();
+    let journal = contiguous(&geometry.journal);
     let free = &mut geometry.free;
     let mut extents = vec![Vec::new(); plan.inodes.len()];
     let resize_block = free.take(1)?.first()?.start;

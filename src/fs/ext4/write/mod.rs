@@ -2,7 +2,7 @@
 //! that GRUB 2.06, U-Boot 2020 or Linux 4.19 cannot read. No sink is needed: the filesystem is a
 //! [`Content`], so it can be read at any offset before anything was written.
 //!
-//! Two phases. `plan` makes all that does not hang on the size: inodes, directories, attributes,
+//! Two phases. `plan` makes all that does not depend on the size: inodes, directories, attributes,
 //! maps of blocks. `geometry` and `layout` give it places in a filesystem of some size; `minimum`
 //! asks the same routines which size is enough. Then every metadata byte is known and `image`
 //! composes it, checksums last.
@@ -79,8 +79,8 @@ pub struct Options {
     pub journal: Journal,
     /// `s_last_mounted`, at most 63 bytes; empty for never.
     pub last_mounted: Vec<u8>,
-    /// The layout of an earlier filesystem to keep: inode numbers, and the blocks of files that have not
-    /// grown.
+    /// The layout of an earlier filesystem to keep: inode numbers, and the blocks of files that
+    /// have not grown.
     pub preserve_layout: Option<Arc<FileLayout>>,
 }
 
@@ -208,7 +208,10 @@ fn with_plan<T>(
 ) -> Result<T, Error> {
     options.check()?;
     let lost_found = Dir::new(Stat::root(0o700, options.time));
-    let nodes = collect::collect(tree, &lost_found, options.preserve_layout.as_deref())?;
+    let mut nodes = collect::collect(tree, &lost_found)?;
+    if let Some(earlier) = options.preserve_layout.as_deref() {
+        preserve_layout::renumber(&mut nodes, earlier);
+    }
     let plan = plan::plan(&nodes, options)?;
     // As large as the plan itself, and no longer needed.
     drop(nodes);

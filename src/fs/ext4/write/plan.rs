@@ -8,7 +8,7 @@ use super::checksum::ChecksumSeed;
 use super::collect::{LOST_FOUND_AT, Node, Nodes, RESERVED_INODES, What};
 use super::dir::{self, Style};
 use super::error::Error;
-use super::extents::node_count;
+use super::extents::{contiguous, node_count};
 use super::geometry::{BLOCK, BLOCK_LEN, Geometry};
 use super::inode::{can_hold, device};
 use super::space::Span;
@@ -58,7 +58,7 @@ pub(super) struct Inode<'t> {
     /// Length in bytes.
     pub(super) size: u64,
     pub(super) body: Body<'t>,
-    /// Extended attributes behind the fields, and the index of the block that has the others.
+    /// Extended attributes after the fields, and the index of the block that has the others.
     pub(super) attributes: Vec<u8>,
     pub(super) attribute_block: Option<usize>,
     /// Where an older filesystem has it.
@@ -130,7 +130,7 @@ impl Demand {
         };
         let large: usize = self.large.iter().map(nodes).sum();
         let small = if shortest < FEW_BLOCKS { gaps } else { 0 };
-        self.blocks + (large + small + node_count(geometry.journal_extents().len())) as u64
+        self.blocks + (large + small + node_count(contiguous(&geometry.journal).len())) as u64
     }
 }
 

@@ -8,7 +8,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// The first block behind the span.
+    /// The first block after the span.
     pub(super) fn end(self) -> u32 {
         self.start + self.len
     }
@@ -23,7 +23,7 @@ pub(super) struct Free {
 }
 
 impl Free {
-    /// Adds blocks behind all others.
+    /// Adds blocks after all others.
     pub(super) fn push(&mut self, start: u32, end: u32) {
         if start < end {
             self.spans.push(Span {
@@ -112,7 +112,7 @@ impl Free {
         );
     }
 
-    /// Takes the first `blocks` blocks at or behind `from` that are contiguous.
+    /// Takes the first `blocks` blocks at or after `from` that are contiguous.
     pub(super) fn take_whole(&mut self, blocks: u32, from: u32) -> Option<u32> {
         let fits = |span: &Span| span.end() >= from && span.end() - span.start.max(from) >= blocks;
         let index = self.first + self.spans().iter().position(fits)?;

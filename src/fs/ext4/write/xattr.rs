@@ -1,4 +1,4 @@
-//! Extended attributes: as many as fit behind the inode's fields, the others in one block (kernel's
+//! Extended attributes: as many as fit after the inode's fields, the others in one block (kernel's
 //! page `attributes`).
 //!
 //! ```text
@@ -17,11 +17,11 @@ use zerocopy::IntoBytes;
 pub(super) const INODE_FIELDS: usize = 160;
 /// The magic in front of the entries in the inode.
 const MAGIC_LEN: usize = 4;
-/// The zeros behind the last entry.
+/// The zeros after the last entry.
 const END_LEN: usize = 4;
 /// Header of a block.
 const HEADER_LEN: usize = size_of::<XattrHeader>();
-/// Room for entries, their end and values behind the inode.
+/// Room for entries, their end and values after the inode.
 const IN_INODE: usize = INODE_LEN - INODE_FIELDS - MAGIC_LEN;
 /// Inodes that may share one block (`EXT4_XATTR_REFCOUNT_MAX`).
 pub(super) const MAX_REFS: u32 = 1024;
@@ -63,7 +63,7 @@ impl Attribute<'_> {
     }
 }
 
-/// Encodes attributes: those that fit beside the inode go there, in the order of the search.
+/// Encodes attributes: those that fit into the inode go there, in the order of the search.
 pub(super) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Encoded, Refusal> {
     let mut attributes = xattrs
         .iter()
@@ -86,7 +86,7 @@ pub(super) fn encode(xattrs: &BTreeMap<Vec<u8>, Vec<u8>>) -> Result<Encoded, Ref
     let in_inode = if inside.is_empty() {
         Vec::new()
     } else {
-        beside_inode(&inside)
+        in_inode(&inside)
     };
     Ok(Encoded {
         in_inode,
@@ -116,7 +116,7 @@ fn attribute<'t>(full: &'t [u8], value: &[u8]) -> Result<Attribute<'t>, Refusal>
     })
 }
 
-fn beside_inode(attributes: &[Attribute<'_>]) -> Vec<u8> {
+fn in_inode(attributes: &[Attribute<'_>]) -> Vec<u8> {
     let mut out = vec![0; MAGIC_LEN + IN_INODE];
     out[..MAGIC_LEN].copy_from_slice(&XATTR_MAGIC.to_le_bytes());
     fill(&mut out[MAGIC_LEN..], 0, attributes, |_| 0);

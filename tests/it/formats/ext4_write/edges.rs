@@ -247,7 +247,7 @@ fn what_ext4_cannot_hold_is_said() {
             }
         }),
         (
-            "/f: extended attributes that do not fit beside the inode need 5056 bytes where a block has 4096",
+            "/f: extended attributes that do not fit into the inode need 5056 bytes where a block has 4096",
             long_attribute,
         ),
         ("/f: extended attribute `nonsense` has no place", |t| {
@@ -257,7 +257,7 @@ fn what_ext4_cannot_hold_is_said() {
                 .insert(b"nonsense".to_vec(), vec![]);
         }),
         (
-            "/f: system.posix_acl_access of 5 bytes is no access control list",
+            "/f: system.posix_acl_access of 5 bytes is not an access control list",
             |t| {
                 t.stat_mut("/f")
                     .unwrap()

@@ -13,7 +13,7 @@ use zerocopy::big_endian::{U32, U64};
 const HEADER: usize = size_of::<Header>();
 /// Bytes of a checksum; descriptor and revoke blocks end in one.
 const CHECKSUM: usize = 4;
-/// Bytes of a UUID behind a tag.
+/// Bytes of a UUID after a tag.
 const UUID: usize = 16;
 /// Where `h_chksum[0]` is in a commit block.
 const COMMIT_CHECKSUM: usize = 16;
@@ -170,7 +170,7 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// `struct jbd2_journal_revoke_header_s`: behind the header the bytes in use, then block
+    /// `struct jbd2_journal_revoke_header_s`: after the header the bytes in use, then block
     /// numbers.
     fn revoke(&mut self, number: u32, block: &[u8]) -> Result<bool, Error> {
         self.check_tail(number, block);
@@ -213,7 +213,7 @@ impl Reader<'_> {
     }
 
     /// Ends a transaction. With a wrong checksum the log ends in front of it, as in the kernel,
-    /// unless it was committed after the one before it: then it is no leftover but damaged.
+    /// unless it was committed after the one before it: then it is damaged, not a leftover.
     fn commit(&mut self, number: u32, block: &[u8]) -> Result<bool, Error> {
         let commit = Commit::read_from_prefix(block)
             .map_err(|_| Place::Log(number).corrupt(Fault::Fact("it is cut off")))?
@@ -264,7 +264,7 @@ impl Reader<'_> {
     }
 }
 
-/// The first tag of `tags`: what it names, its flags, and the bytes behind it. Its size depends on
+/// The first tag of `tags`: what it names, its flags, and the bytes after it. Its size depends on
 /// the journal's features (`journal_tag_bytes` of the kernel; version 2 checksums made it two bytes
 /// longer than meant, and so it has stayed).
 fn tag<'b>(journal: &Journal, tags: &'b [u8]) -> Option<(Copy, u32, &'b [u8])> {

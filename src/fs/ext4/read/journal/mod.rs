@@ -47,7 +47,7 @@ struct Journal {
     block_size: usize,
     /// First block of the log.
     first: u32,
-    /// The block behind the last of the log.
+    /// The block after the last of the log.
     end: u32,
     /// The first block of the fast commits, one further on by the kernel's reckoning
     /// (`j_fc_first`).
@@ -146,46 +146,15 @@ impl Journal {
             };
             place.checksum(raw.s_checksum.get(), crc32c(!0, cleared.as_bytes()))?;
         }
-        let length = raw.s_maxlen.get();
-        place.within(
-            "number of blocks",
-            length.into(),
-            2,
-            content.len().checked_div(to_u64(block_size)).unwrap_or(0),
-        )?;
-        let fast = match (incompat & incompat::FAST_COMMIT, raw.s_num_fc_blks.get()) {
-            (0, _) => 0,
-            (_, 0) => DEFAULT_FAST_COMMIT_BLOCKS,
-            (_, some) => some,
-        };
-        let end = length
-            .checked_sub(fast)
-            .filter(|end| *end >= MIN_LOG_BLOCKS)
-            .unwrap_or(length);
-        let fast_commits = end.checked_add(1).filter(|block| *block < length);
-        let (first, start) = (raw.s_first.get(), raw.s_start.get());
-        place.within(
-            "first block of the log",
-            first.into(),
-            1,
-            u64::from(end.saturating_sub(1)),
-        )?;
-        if start != 0 {
-            place.within(
-                "start of the log",
-                start.into(),
-                first.into(),
-                u64::from(end.saturating_sub(1)),
-            )?;
-        }
+        let log = LogRange::parse(&raw, incompat, content.len(), block_size)?;
         let seed = crc32c(!0, &raw.s_uuid);
         Ok(Self {
             content,
             block_size,
-            first,
-            end,
-            fast_commits,
-            start,
+            first: log.first,
+            end: log.end,
+            fast_commits: log.fast_commits,
+            start: log.start,
             sequence: raw.s_sequence.get(),
             compat,
             incompat,
@@ -282,6 +251,59 @@ impl Journal {
             crc & 0xFFFF
         };
         Place::Log(copy.block).checksum(copy.checksum, crc)
+    }
+}
+
+/// Which blocks of the journal its log and fast commits have.
+struct LogRange {
+    first: u32,
+    end: u32,
+    fast_commits: Option<u32>,
+    start: u32,
+}
+
+impl LogRange {
+    /// The ranges that the journal's superblock names, of a journal of `len` bytes.
+    fn parse(raw: &Superblock, incompat: u32, len: u64, block_size: usize) -> Result<Self, Error> {
+        let place = Place::Journal;
+        let length = raw.s_maxlen.get();
+        place.within(
+            "number of blocks",
+            length.into(),
+            2,
+            len.checked_div(to_u64(block_size)).unwrap_or(0),
+        )?;
+        let fast = match (incompat & incompat::FAST_COMMIT, raw.s_num_fc_blks.get()) {
+            (0, _) => 0,
+            (_, 0) => DEFAULT_FAST_COMMIT_BLOCKS,
+            (_, some) => some,
+        };
+        let end = length
+            .checked_sub(fast)
+            .filter(|end| *end >= MIN_LOG_BLOCKS)
+            .unwrap_or(length);
+        let fast_commits = end.checked_add(1).filter(|block| *block < length);
+        let (first, start) = (raw.s_first.get(), raw.s_start.get());
+        place.within(
+            "first block of the log",
+            first.into(),
+            1,
+            u64::from(end.saturating_sub(1)),
+        )?;
+        if start != 0 {
+            place.within(
+                "start of the log",
+                start.into(),
+                first.into(),
+                u64::from(end.saturating_sub(1)),
+            )?;
+        }
+        Ok(Self {
+            first,
+            end,
+            fast_commits,
+            start,
+        })
     }
 }
 

@@ -33,7 +33,7 @@ impl Form {
         }
     }
 
-    /// The block behind the log.
+    /// The block after the log.
     fn end(self) -> u32 {
         if self.incompat & incompat::FAST_COMMIT == 0 {
             LENGTH
@@ -221,7 +221,7 @@ impl Writer {
         self.emit(block)
     }
 
-    /// The filesystem with the journal behind it, and the journal opened.
+    /// The filesystem with the journal after it, and the journal opened.
     fn finish(mut self) -> Result<(Volume, Journal), Error> {
         let mut raw = Superblock::new_zeroed();
         let kind = if self.form.v1 {
