@@ -28,8 +28,6 @@ const LONG: &[&str] = &[
     "src/verify/ext4/superblock.rs: numbers",
     "src/verify/fat/mod.rs: columns",
     "src/verify/table.rs: copy",
-    "tests/it/boot/convert_boot/bad_updates.rs: bad_updates",
-    "tests/it/boot/convert_boot/upgrade.rs: install_packages",
     "tests/it/convert/conversions.rs: convert",
     "tests/it/convert/file_layout.rs: columns",
     "tests/it/convert/outputs.rs: what_cannot_be_flashed_is_refused_and_left_alone",

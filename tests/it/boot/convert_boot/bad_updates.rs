@@ -31,41 +31,8 @@ pub(super) fn bad_updates(
     {
         return;
     }
-    let media = Media::new();
     let dir = scratch();
-    media.add(&next.artifact, "release-2.mender");
-    let garbage = dir.path().join("garbage");
-    must(
-        "sh",
-        &[&"-c", &"yes garbage | head -c 20000000 >\"$0\"", &garbage],
-    );
-    media.add_filesystem(variant, &garbage, "garbage.mender");
-    let listing = must(
-        tool("debugfs").expect("looked for before"),
-        &[&"-R", &"ls -p /boot", &slot(next, dir.path())],
-    );
-    let kernels: Vec<String> = listing
-        .split(['/', '\n'])
-        .filter(|name| name.starts_with("vmlinuz-"))
-        .map(|name| format!("rm /boot/{name}"))
-        .collect();
-    assert!(!kernels.is_empty(), "release 2 has a kernel: {listing}");
-    let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
-    media.add_filesystem(
-        variant,
-        &damaged(next, dir.path(), "no-kernel", &kernels),
-        "no-kernel.mender",
-    );
-    // A missing one would not do: the initial RAM disk then offers a shell.
-    let init = "/usr/lib/systemd/systemd";
-    let commands = [
-        &format!("rm {init}"),
-        &format!("write {} {init}", garbage.display()),
-        &format!("sif {init} mode 0100755"),
-    ];
-    let no_system = damaged(next, dir.path(), "no-system", &commands.map(String::as_str));
-    media.add_filesystem(variant, &no_system, "no-system.mender");
-
+    let media = bad_media(variant, next, dir.path());
     let Some(mut board) = board(name, made, firmware) else {
         return;
     };
@@ -115,4 +82,42 @@ pub(super) fn bad_updates(
     machine.shell();
     runs(&mut machine, 3, "release-2", marker);
     machine.power_off();
+}
+
+/// Media with `next` as it is and as updates without a filesystem, a kernel or an init system.
+fn bad_media(variant: &str, next: &Converted, dir: &Path) -> Media {
+    let media = Media::new();
+    media.add(&next.artifact, "release-2.mender");
+    let garbage = dir.join("garbage");
+    must(
+        "sh",
+        &[&"-c", &"yes garbage | head -c 20000000 >\"$0\"", &garbage],
+    );
+    media.add_filesystem(variant, &garbage, "garbage.mender");
+    let listing = must(
+        tool("debugfs").expect("looked for before"),
+        &[&"-R", &"ls -p /boot", &slot(next, dir)],
+    );
+    let kernels: Vec<String> = listing
+        .split(['/', '\n'])
+        .filter(|name| name.starts_with("vmlinuz-"))
+        .map(|name| format!("rm /boot/{name}"))
+        .collect();
+    assert!(!kernels.is_empty(), "release 2 has a kernel: {listing}");
+    let kernels: Vec<&str> = kernels.iter().map(String::as_str).collect();
+    media.add_filesystem(
+        variant,
+        &damaged(next, dir, "no-kernel", &kernels),
+        "no-kernel.mender",
+    );
+    // A missing one would not do: the initial RAM disk then offers a shell.
+    let init = "/usr/lib/systemd/systemd";
+    let commands = [
+        &format!("rm {init}"),
+        &format!("write {} {init}", garbage.display()),
+        &format!("sif {init} mode 0100755"),
+    ];
+    let no_system = damaged(next, dir, "no-system", &commands.map(String::as_str));
+    media.add_filesystem(variant, &no_system, "no-system.mender");
+    media
 }

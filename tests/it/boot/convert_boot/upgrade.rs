@@ -50,7 +50,25 @@ fn install_packages(machine: &mut Machine, firmware: Firmware) {
         INSTALL,
     );
     assert_eq!(machine.must("dpkg --audit"), "");
-    let written = if has_grub {
+    names_are_current(machine, firmware);
+    // What would write to the boot partition is still that which leaves it alone.
+    let installer = if has_grub {
+        "/usr/sbin/grub-install"
+    } else {
+        "/etc/kernel/postinst.d/z50-raspi-firmware"
+    };
+    machine.must(&format!("{installer} /dev/vda"));
+    assert_eq!(
+        machine.must(&format!("dpkg-divert --truename {installer}")),
+        format!("{installer}.distrib\n")
+    );
+    assert_eq!(boot_programs(machine), before);
+}
+
+/// The packages' scripts wrote the files that name kernel and arguments, after `/tmp/before`, and
+/// what these name is there.
+fn names_are_current(machine: &mut Machine, firmware: Firmware) {
+    let written = if !firmware.is_raspberry_pi() {
         "/boot/grub/grub.cfg\n/boot/mender-slot.env\n"
     } else {
         "/boot/mender-slot.env\n"
@@ -88,18 +106,6 @@ fn install_packages(machine: &mut Machine, firmware: Firmware) {
             .contains("vendor.flag=golden"),
         "the arguments are kept"
     );
-    // What would write to the boot partition is still that which leaves it alone.
-    let installer = if has_grub {
-        "/usr/sbin/grub-install"
-    } else {
-        "/etc/kernel/postinst.d/z50-raspi-firmware"
-    };
-    machine.must(&format!("{installer} /dev/vda"));
-    assert_eq!(
-        machine.must(&format!("dpkg-divert --truename {installer}")),
-        format!("{installer}.distrib\n")
-    );
-    assert_eq!(boot_programs(machine), before);
 }
 
 /// Packages of kernel and boot loader are installed on a device that runs `variant`, which is then
