@@ -1,8 +1,8 @@
 //! The header: an inner tar with `header-info` and `type-info` as JSON, and the state scripts.
 
+use super::meta::{ChecksumKey, Meta, ROOTFS};
 use super::names::SCRIPTS;
 use super::tar::{END, append};
-use super::{ChecksumKey, Meta, ROOTFS};
 use crate::digest::{Digest, hex};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -59,7 +59,7 @@ fn software(meta: &Meta) -> String {
     }
 }
 
-/// What the device provides after the update.
+/// The pairs that the device provides after the update.
 fn provides(meta: &Meta, digest: &Digest) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     match meta.checksum {
@@ -75,7 +75,7 @@ fn provides(meta: &Meta, digest: &Digest) -> BTreeMap<String, String> {
     out
 }
 
-/// What the update removes: the user's patterns, then the defaults.
+/// The patterns that the update removes: the user's, then the defaults.
 fn clears(meta: &Meta) -> Vec<String> {
     let mut out = meta.clears.clone();
     if meta.no_default_clears || meta.software.no_default_version {
@@ -94,7 +94,7 @@ fn clears(meta: &Meta) -> Vec<String> {
     out
 }
 
-/// JSON without white space. Such values always have a form in JSON.
+/// JSON without white space. These values can always be serialised.
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
@@ -174,7 +174,7 @@ pub(super) fn bootstrap(meta: &Meta, digest: &Digest) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::SoftwareVersion;
+    use super::super::meta::SoftwareVersion;
     use super::*;
 
     fn meta() -> Meta {

@@ -1,5 +1,5 @@
 //! The manifest: a line for each file of the Artifact, `<SHA-256 in 64 lower-case digits>
-//! <name>\n`; what a signature covers.
+//! <name>\n`. Signatures cover exactly its bytes.
 
 use super::names::MEMBER_MAX;
 use crate::digest::{Digest, hex, unhex};
@@ -13,7 +13,7 @@ pub(super) fn render(lines: &[(&str, Digest)]) -> String {
     })
 }
 
-/// What is wrong with a line.
+/// The fault of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineFault {
     /// It is empty.

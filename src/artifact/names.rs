@@ -1,18 +1,18 @@
-//! What may be called how. Each rule is the strictest among the update clients and the tools that
-//! read Artifacts, so that what passes here passes everywhere.
+//! Rules for names. Each is the strictest among the update clients and the tools that read
+//! Artifacts, so that a valid name is accepted by all of them.
 
-/// The longest text of the header that tools take (bytes).
+/// The longest text of the header that tools accept (bytes).
 const TEXT_MAX: usize = 256;
-/// The longest name in a manifest that the client takes, and the longest that fits a ustar header
+/// The longest name in a manifest that the client accepts, and the longest that fits a ustar header
 /// (bytes).
 pub(super) const MEMBER_MAX: usize = 100;
-/// Where payload files are, as manifests name them.
+/// The directory of payload files in a manifest.
 pub(super) const DATA: &str = "data/0000/";
-/// Where state scripts are in the header.
+/// The directory of state scripts in the header.
 pub(super) const SCRIPTS: &str = "scripts/";
 
-/// The states of an update that an Artifact may bring scripts for; all others belong to the root
-/// filesystem.
+/// The states of an update for which an Artifact may contain scripts; scripts of other states belong
+/// to the root filesystem.
 const STATES: [&str; 6] = [
     "ArtifactInstall",
     "ArtifactReboot",
@@ -21,16 +21,16 @@ const STATES: [&str; 6] = [
     "ArtifactRollbackReboot",
     "ArtifactFailure",
 ];
-/// What a script can be run at.
+/// The events of a state at which a script can run.
 const ACTIONS: [&str; 3] = ["Enter", "Leave", "Error"];
 
-/// A name that somebody refuses.
+/// A name that a client or a tool would refuse.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} `{}` {rule}", short(value))]
 pub struct InvalidName {
-    /// What is named: `artifact name`, `device type`.
+    /// The kind of name, such as `artifact name` or `device type`.
     pub what: &'static str,
-    /// The name.
+    /// The invalid name.
     pub value: String,
     /// The rule that it breaks, as the end of a sentence.
     pub rule: String,
@@ -68,7 +68,7 @@ fn invalid_name(what: &'static str, value: &str, rule: impl Into<String>) -> Inv
 }
 
 /// True for letters, marks, numbers, punctuation, symbols and the space. `str::escape_debug` writes
-/// exactly the rest as code points, apart from a few controls; the letter in front keeps combining
+/// exactly the rest as code points, apart from a few controls; the letter before it keeps combining
 /// marks from being escaped.
 fn printable(c: char) -> bool {
     !c.is_control() && !format!("a{c}").escape_debug().to_string().contains("\\u{")
@@ -90,7 +90,7 @@ pub(super) fn text(what: &'static str, value: &str) -> Result<(), InvalidName> {
         Some(c) => Err(invalid_name(
             what,
             value,
-            format!("holds U+{:04X}, which is not printable", u32::from(c)),
+            format!("contains U+{:04X}, which is not printable", u32::from(c)),
         )),
         None => Ok(()),
     }
@@ -100,19 +100,19 @@ pub(super) fn text(what: &'static str, value: &str) -> Result<(), InvalidName> {
 pub(super) fn artifact(value: &str) -> Result<(), InvalidName> {
     text("artifact name", value)?;
     if value.chars().any(char::is_whitespace) {
-        Err(invalid_name("artifact name", value, "holds white space"))
+        Err(invalid_name("artifact name", value, "contains white space"))
     } else {
         Ok(())
     }
 }
 
 /// The name of a payload file: letters and digits of ASCII and `_ - . ,`, at most 90 bytes (100
-/// with `data/0000/` in front).
+/// including `data/0000/`).
 pub(super) fn payload(value: &str) -> Result<(), InvalidName> {
     let what = "payload name";
-    let max = MEMBER_MAX - DATA.len();
+    let max = const { MEMBER_MAX - DATA.len() };
     if matches!(value, "" | "." | "..") {
-        return Err(invalid_name(what, value, "is no file name"));
+        return Err(invalid_name(what, value, "is not a file name"));
     }
     if value.len() > max {
         return Err(invalid_name(
@@ -129,7 +129,7 @@ pub(super) fn payload(value: &str) -> Result<(), InvalidName> {
             what,
             value,
             format!(
-                "holds `{}`; allowed are letters, digits and _ - . ,",
+                "contains `{}`; allowed are letters, digits and _ - . ,",
                 c.escape_debug()
             ),
         )),
@@ -140,7 +140,7 @@ pub(super) fn payload(value: &str) -> Result<(), InvalidName> {
 /// The name of a state script: `<State>_<Action>_<NN>` and, after another `_`, any text.
 pub(super) fn script(value: &str) -> Result<(), InvalidName> {
     let what = "state script";
-    let max = MEMBER_MAX - SCRIPTS.len();
+    let max = const { MEMBER_MAX - SCRIPTS.len() };
     if value.len() > max {
         return Err(invalid_name(
             what,
@@ -154,14 +154,14 @@ pub(super) fn script(value: &str) -> Result<(), InvalidName> {
         return Err(invalid_name(
             what,
             value,
-            format!("begins with none of {}", STATES.join(", ")),
+            format!("does not begin with one of {}", STATES.join(", ")),
         ));
     }
     if !parts.next().is_some_and(|action| ACTIONS.contains(&action)) {
         return Err(invalid_name(
             what,
             value,
-            format!("has none of {} behind the state", ACTIONS.join(", ")),
+            format!("has none of {} after the state", ACTIONS.join(", ")),
         ));
     }
     if !parts
@@ -171,7 +171,7 @@ pub(super) fn script(value: &str) -> Result<(), InvalidName> {
         return Err(invalid_name(
             what,
             value,
-            "has no two digits behind the action",
+            "does not have two digits after the action",
         ));
     }
     match parts.next() {
@@ -180,7 +180,7 @@ pub(super) fn script(value: &str) -> Result<(), InvalidName> {
             Err(invalid_name(
                 what,
                 value,
-                "holds white space, `/` or characters that are not ASCII",
+                "contains white space, `/` or characters that are not ASCII",
             ))
         }
         _ => Ok(()),
@@ -228,7 +228,7 @@ mod tests {
         }
         assert_eq!(
             artifact("a b").unwrap_err().to_string(),
-            "artifact name `a b` holds white space"
+            "artifact name `a b` contains white space"
         );
     }
 

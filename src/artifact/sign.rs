@@ -20,33 +20,33 @@ use std::io::{self, Read};
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// The largest file that we take for a key (bytes).
+/// The size limit of a key file (bytes).
 const KEY_FILE_MAX: usize = 64 << 10;
 
-/// Why something is no key of ours.
+/// The reason why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Reading failed.
+    /// An I/O error of the key file.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// Larger than any key.
-    #[error("the file is larger than {KEY_FILE_MAX} bytes, so no key")]
+    #[error("the file is larger than {KEY_FILE_MAX} bytes, so it is not a key")]
     TooLarge,
-    /// No block of PEM that we know.
+    /// No PEM block of a known type.
     #[error("no {wanted} in PEM form was found")]
     Absent {
         /// `private key` or `public key`.
         wanted: &'static str,
     },
-    /// It asks for a password.
+    /// The key is encrypted with a password.
     #[error("the private key is encrypted, which is not supported")]
     Encrypted,
-    /// It is damaged, or of another kind.
+    /// The key is damaged, or of an unsupported kind.
     #[error("the {kind} cannot be used: {why}")]
     Unusable {
-        /// What it says it is.
+        /// The kind of key according to its PEM label.
         kind: &'static str,
-        /// What its decoder said.
+        /// The error of the decoder.
         why: String,
     },
 }
@@ -58,33 +58,30 @@ fn unusable(kind: &'static str, why: impl fmt::Display) -> KeyError {
     }
 }
 
-/// The first block of PEM with one of `labels`, so that blocks such as `EC PARAMETERS` are passed
-/// over.
+/// The first PEM block with one of `labels`; other blocks such as `EC PARAMETERS` are skipped.
 fn block<'a, 'l>(pem: &'a str, labels: &[&'l str]) -> Option<(&'l str, &'a str)> {
-    let mut rest = pem;
-    while let Some(at) = rest.find("-----BEGIN ") {
-        rest = &rest[at..];
-        let label = labels
-            .iter()
-            .find(|label| rest["-----BEGIN ".len()..].starts_with(&format!("{label}-----")));
-        let Some(label) = label else {
-            rest = &rest["-----BEGIN ".len()..];
-            continue;
+    const BEGIN: &str = "-----BEGIN ";
+    let (start, label) = pem.match_indices(BEGIN).find_map(|(start, _)| {
+        let block = pem.get(start..)?;
+        let rest = block.strip_prefix(BEGIN)?;
+        let known = |label: &&&str| {
+            let rest = rest.strip_prefix(**label);
+            rest.is_some_and(|rest| rest.starts_with("-----"))
         };
-        let last = format!("-----END {label}-----");
-        let end = rest.find(&last)? + last.len();
-        return Some((label, &rest[..end]));
-    }
-    None
+        Some((block, *labels.iter().find(known)?))
+    })?;
+    let last = format!("-----END {label}-----");
+    let end = start.find(&last)?.checked_add(last.len())?;
+    Some((label, start.get(..end)?))
 }
 
-/// All of a key file, wiped when dropped.
+/// The content of a key file, which is wiped when it is dropped, and the file.
 fn read_key(path: &Path) -> Result<(Zeroizing<String>, File), KeyError> {
     let mut file = File::open(path)?;
-    // Reserved in full, so that growing never leaves a copy of the key behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_FILE_MAX + 2));
+    // Reserved in full, so that growing does not leave copies of the key in memory.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(const { KEY_FILE_MAX + 2 }));
     (&mut file)
-        .take(KEY_FILE_MAX as u64 + 1)
+        .take(u64::try_from(const { KEY_FILE_MAX + 1 }).unwrap_or(u64::MAX))
         .read_to_end(&mut bytes)?;
     if bytes.len() > KEY_FILE_MAX {
         return Err(KeyError::TooLarge);
@@ -93,10 +90,10 @@ fn read_key(path: &Path) -> Result<(Zeroizing<String>, File), KeyError> {
     Ok((text, file))
 }
 
-/// What `work` leaves on the stack is overwritten: arithmetic moves keys by value, and of many
-/// places only the last one is wiped. What it returns must hold keys in boxes.
+/// Runs `work` and overwrites the stack that it used: arithmetic moves keys by value, and only the
+/// last of many copies is wiped. Keys in the result must be boxed.
 fn scrubbed<T>(work: impl FnOnce() -> T) -> T {
-    /// Its frame and those below it lie where that of [`scrub`] will.
+    /// Its frame and those below it are in the place of that of [`scrub`].
     #[inline(never)]
     fn apart<T>(work: impl FnOnce() -> T) -> T {
         work()
@@ -111,9 +108,8 @@ fn scrubbed<T>(work: impl FnOnce() -> T) -> T {
     out
 }
 
-/// A private key. Its bytes are wiped from memory when it is dropped. The library for RSA leaves
-/// copies of the primes in memory that it gave back, which an allocator must overwrite, as that of
-/// the command does.
+/// A private key, which is wiped from memory when it is dropped. The RSA library leaves copies of the
+/// primes in freed memory, which the allocator must overwrite, as that of the command does.
 pub struct Signer(Private);
 
 enum Private {
@@ -142,7 +138,7 @@ impl fmt::Debug for Signer {
     }
 }
 
-/// A private key and how its file is guarded.
+/// A private key and the permissions of its file.
 #[derive(Debug)]
 pub struct KeyFile {
     /// The key.
@@ -155,7 +151,7 @@ impl Signer {
     /// Reads the key file at `path`.
     ///
     /// # Errors
-    /// As [`Signer::from_pem`], or what reading said.
+    /// As [`Signer::from_pem`], and I/O errors of the file.
     pub fn open(path: &Path) -> Result<KeyFile, KeyError> {
         use std::os::unix::fs::PermissionsExt;
         let (pem, file) = read_key(path)?;
@@ -169,7 +165,7 @@ impl Signer {
     /// Takes an RSA key as PKCS#1 or PKCS#8, or a key on P-256 as SEC 1 or PKCS#8.
     ///
     /// # Errors
-    /// When there is none, or none that can be used.
+    /// If there is no key, or none that can be used.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         scrubbed(|| Self::parsed(pem))
     }
@@ -208,7 +204,7 @@ impl Signer {
     /// The content of `manifest.sig` for `manifest`; its length is the same for all manifests.
     ///
     /// # Errors
-    /// When the key is too small for the signature.
+    /// If the key is too small for the signature.
     pub(super) fn sign(&self, manifest: &[u8]) -> Result<String, KeyError> {
         scrubbed(|| self.signed(manifest))
     }
@@ -252,12 +248,12 @@ impl Signer {
     }
 }
 
-/// How we call the one curve there is.
+/// The name of the only supported curve.
 const EC: &str = "ECDSA P-256";
 
 fn rsa_kind(key: &pkcs1v15::VerifyingKey<Sha256>) -> String {
     let key: &rsa::PublicKey = key.as_ref();
-    format!("RSA {}", key.size() * 8)
+    format!("RSA {}", key.size().saturating_mul(8))
 }
 
 /// A public key.
@@ -274,7 +270,7 @@ impl Verifier {
     /// Reads the key file at `path`.
     ///
     /// # Errors
-    /// As [`Verifier::from_pem`], or what reading said.
+    /// As [`Verifier::from_pem`], and I/O errors of the file.
     pub fn open(path: &Path) -> Result<Self, KeyError> {
         Self::from_pem(&read_key(path)?.0)
     }
@@ -282,7 +278,7 @@ impl Verifier {
     /// Takes an RSA or P-256 key as `PUBLIC KEY` (SubjectPublicKeyInfo).
     ///
     /// # Errors
-    /// When there is none, or none that can be used.
+    /// If there is no key, or none that can be used.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let (_, block) = block(pem, &["PUBLIC KEY"]).ok_or(KeyError::Absent {
             wanted: "public key",
@@ -318,7 +314,7 @@ impl Verifier {
     }
 }
 
-/// The bytes that the content of `manifest.sig` means, if it is base64 on one line.
+/// The decoded content of `manifest.sig`, if it is base64 on one line.
 pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }

@@ -8,7 +8,7 @@
 //! | 108, 116 | 8, 8 | uid, gid | 0 |
 //! | 124 | 12 | size | eleven digits and a NUL |
 //! | 136 | 12 | mtime | likewise |
-//! | 148 | 8 | chksum | sum of all bytes, this field taken as blanks: six digits, a NUL, a blank |
+//! | 148 | 8 | chksum | sum of all bytes, with blanks for this field: six digits, a NUL, a blank |
 //! | 156 | 1 | typeflag | `0` file, `x` extended header |
 //! | 257 | 8 | magic, version | `ustar\0`, `00` |
 //! | 329, 337 | 8, 8 | devmajor, devminor | 0 |
@@ -18,8 +18,7 @@ use crate::units::align_up;
 
 /// Headers and contents fill whole blocks of this size (bytes).
 pub(super) const BLOCK: u64 = 512;
-/// What an archive ends with: two blocks of zeros. More would be unpacked content that some readers
-/// take for data.
+/// The end of an archive: two blocks of zeros. Some readers would take more zeros for data.
 pub(super) const END: [u8; 1024] = [0; 1024];
 /// The largest number that eleven octal digits hold.
 pub(super) const FIELD_MAX: u64 = (1 << 33) - 1;
@@ -27,7 +26,7 @@ pub(super) const FIELD_MAX: u64 = (1 << 33) - 1;
 /// One regular file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member<'a> {
-    /// At most [`MEMBER_MAX`] bytes; longer ones are refused before it comes to writing.
+    /// At most [`MEMBER_MAX`] bytes; longer names are refused before writing.
     pub(super) name: &'a str,
     /// Permission bits.
     pub(super) mode: u32,
@@ -38,8 +37,8 @@ pub(super) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// The blocks in front of the content: one, or three when the size needs, or shall have room
-    /// for, an extended header.
+    /// The blocks before the content: one, or three with an extended header, if the size needs it or
+    /// `wide` asks for room for any size.
     pub(super) fn header(&self, wide: bool) -> Vec<u8> {
         if !wide && self.size <= FIELD_MAX {
             return self.block(b'0', self.size).to_vec();
@@ -47,12 +46,12 @@ impl Member<'_> {
         let record = size_record(self.size);
         let base = self.name.rsplit('/').next().unwrap_or(self.name);
         let name = format!("PaxHeaders.0/{base}");
-        let name = &name[..name.len().min(MEMBER_MAX)];
+        let name = name.get(..MEMBER_MAX).unwrap_or(&name);
         let extended = Member {
             name,
             mode: 0,
             mtime: 0,
-            size: record.len() as u64,
+            size: len_of(record.as_bytes()),
         };
         let mut out = extended.block(b'x', extended.size).to_vec();
         out.extend(record.as_bytes());
@@ -63,8 +62,14 @@ impl Member<'_> {
 
     fn block(&self, kind: u8, size: u64) -> [u8; 512] {
         let mut block = [0; 512];
-        let mut put =
-            |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
+        // Every field is longer than its text.
+        let mut put = |at: usize, text: &str| {
+            let field = block.get_mut(at..).unwrap_or_default();
+            field
+                .iter_mut()
+                .zip(text.bytes())
+                .for_each(|(to, from)| *to = from);
+        };
         put(0, self.name);
         put(100, &format!("{:07o}", self.mode));
         for at in [108, 116, 329, 337] {
@@ -91,14 +96,24 @@ fn size_record(size: u64) -> String {
     format!("{len}{rest}")
 }
 
-/// How many zeros follow a content of `size` bytes.
-pub(super) fn padding(size: u64) -> usize {
-    usize::try_from(align_up(size, BLOCK) - size).unwrap_or(0)
+/// The number of zeros after a content of `size` bytes.
+pub(super) fn padding(size: u64) -> u64 {
+    align_up(size, BLOCK).saturating_sub(size)
+}
+
+/// The length of a slice.
+pub(super) fn len_of(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+/// The zeros after a content of `size` bytes.
+pub(super) fn zeros(size: u64) -> Vec<u8> {
+    vec![0; usize::try_from(padding(size)).unwrap_or(0)]
 }
 
 /// Pads to a whole block.
 fn pad(out: &mut Vec<u8>) {
-    out.resize(out.len() + padding(out.len() as u64), 0);
+    out.extend(zeros(len_of(out)));
 }
 
 /// Appends a file made in memory.
@@ -108,7 +123,7 @@ pub(super) fn append(out: &mut Vec<u8>, name: &str, mode: u32, mtime: u64, conte
             name,
             mode,
             mtime,
-            size: content.len() as u64,
+            size: len_of(content),
         }
         .header(false),
     );

@@ -1,10 +1,11 @@
 //! Writing Artifacts.
 
+use super::header;
 use super::manifest::render;
+use super::meta::Meta;
 use super::names::{self, DATA, InvalidName};
 use super::sign::{KeyError, Signer};
-use super::tar::{END, FIELD_MAX, Member, append, padding};
-use super::{Meta, header};
+use super::tar::{END, FIELD_MAX, Member, append, len_of, zeros};
 use crate::digest::Digest;
 use crate::stream::ReadAt;
 use crate::units::{GIB, MIB, human};
@@ -17,25 +18,25 @@ pub(super) const VERSION: &[u8] = br#"{"format":"mender","version":3}"#;
 /// From this size of the image on, room is kept for a compressed length that does not fit a ustar
 /// header. No codec makes data longer by a seventh.
 const WIDE_FROM: u64 = 7 * GIB;
-/// How much of the image [`write()`] makes a frame of (bytes).
+/// The bytes of the image in one frame of [`write()`].
 const CHUNK: u64 = 4 * MIB;
 
-/// Why an Artifact cannot be written.
+/// The reason why an Artifact cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// A name that a client or a tool would refuse.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// No device could install it.
+    /// Without a device type no device could install it.
     #[error("no device type is given")]
     NoDeviceType,
-    /// Two scripts of one name.
+    /// Two scripts with the same name.
     #[error("two state scripts are called `{0}`")]
     ScriptTwice(String),
-    /// A time that tar cannot hold.
-    #[error("the time {0} is behind {FIELD_MAX}, the last second of a tar header")]
+    /// A time that does not fit into a tar header.
+    #[error("the time {0} is after {FIELD_MAX}, the last second of a tar header")]
     Time(u64),
-    /// Compressing made the image larger than there is room for.
+    /// The compressed image is too large for the room in its tar header.
     #[error("the compressed image has {len} bytes ({}), too many for one of {size} bytes", human(*len))]
     TooLarge {
         /// Its length.
@@ -51,7 +52,7 @@ pub enum WriteError {
     Io(#[from] io::Error),
 }
 
-/// Everything about an Artifact that is known before its image was read.
+/// The parts of an Artifact that are known before its image is read.
 ///
 /// ```text
 /// 0             data_offset
@@ -66,12 +67,12 @@ pub struct Draft<'a> {
     data_offset: u64,
 }
 
-/// What surrounds the compressed image.
+/// The bytes around the compressed image.
 #[derive(Clone, Debug)]
 pub struct Envelope {
     /// The bytes from the start of the file to [`Draft::data_offset`].
     pub front: Vec<u8>,
-    /// The bytes behind the compressed image, the end of the file.
+    /// The bytes after the compressed image, to the end of the file.
     pub back: Vec<u8>,
 }
 
@@ -89,11 +90,11 @@ impl<'a> Draft<'a> {
             signer,
             data_offset: 0,
         };
-        draft.data_offset = draft.front(&[0; 32], 0)?.len() as u64;
+        draft.data_offset = len_of(&draft.front(&[0; 32], 0)?);
         Ok(draft)
     }
 
-    /// Where in the file the compressed stream of the data archive begins (bytes).
+    /// The offset in the file of the compressed stream of the data archive (bytes).
     #[must_use]
     pub fn data_offset(&self) -> u64 {
         self.data_offset
@@ -126,12 +127,12 @@ impl<'a> Draft<'a> {
     /// # Errors
     /// As [`crate::stream::Codec::compress`].
     pub fn tail(&self) -> io::Result<Vec<u8>> {
-        self.meta
-            .codec
-            .compress(&vec![0; padding(self.size) + END.len()])
+        let mut tail = zeros(self.size);
+        tail.extend(END);
+        self.meta.codec.compress(&tail)
     }
 
-    /// What surrounds the stream, given the SHA-256 of the image and the length of all frames from
+    /// The bytes around the stream, given the SHA-256 of the image and the length of all frames from
     /// [`Draft::head`] to [`Draft::tail`].
     ///
     /// # Errors
@@ -145,11 +146,11 @@ impl<'a> Draft<'a> {
         }
         let front = self.front(sha256, compressed_len)?;
         assert_eq!(
-            front.len() as u64,
+            len_of(&front),
             self.data_offset,
-            "the front of an Artifact has one length only"
+            "the length of the front of an Artifact is constant"
         );
-        let mut back = vec![0; padding(compressed_len)];
+        let mut back = zeros(compressed_len);
         back.extend(END);
         Ok(Envelope { front, back })
     }
@@ -159,7 +160,7 @@ impl<'a> Draft<'a> {
         self.size >= WIDE_FROM
     }
 
-    /// All in front of the stream. Its length is the same for all `sha256` and `compressed_len`.
+    /// The bytes before the stream. Its length is the same for all `sha256` and `compressed_len`.
     fn front(&self, sha256: &Digest, compressed_len: u64) -> Result<Vec<u8>, WriteError> {
         let Meta {
             payload_name,
@@ -188,7 +189,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Holds `meta` against the rules that hold for every Artifact.
+/// Checks `meta` against the rules for all Artifacts.
 fn check(meta: &Meta) -> Result<(), WriteError> {
     names::artifact(&meta.name)?;
     if meta.device_types.is_empty() {
@@ -241,15 +242,15 @@ fn opening(
     payload: Option<(&str, Digest)>,
     header: &[u8],
 ) -> Result<Vec<u8>, WriteError> {
-    let sum = |bytes: &[u8]| -> Digest { Sha256::digest(bytes).into() };
+    let digest = |bytes: &[u8]| -> Digest { Sha256::digest(bytes).into() };
     let header_name = format!("header.tar{}", meta.codec.kind().suffix());
     let payload = payload.map(|(name, digest)| (format!("{DATA}{name}"), digest));
     let mut lines: Vec<(&str, Digest)> = payload
         .iter()
         .map(|(name, digest)| (name.as_str(), *digest))
         .collect();
-    lines.push((&header_name, sum(header)));
-    lines.push(("version", sum(VERSION)));
+    lines.push((&header_name, digest(header)));
+    lines.push(("version", digest(VERSION)));
     let manifest = render(&lines);
     let mut out = Vec::new();
     append(&mut out, "version", 0o600, meta.time, VERSION);
@@ -267,9 +268,9 @@ fn opening(
     Ok(out)
 }
 
-/// An Artifact without payload that tells a fresh device what it runs: name, provides, and the
-/// checksum of its root filesystem. Its place on the device is `/var/lib/mender/bootstrap.mender`;
-/// payload, scripts and depends of `meta` have no part in it.
+/// An Artifact without payload from which a fresh device learns its release: name, provides, and the
+/// checksum of its root filesystem. Its path on the device is `/var/lib/mender/bootstrap.mender`;
+/// payload, scripts and depends of `meta` are not used.
 ///
 /// # Errors
 /// When a name breaks a rule or no device type is given.
@@ -291,7 +292,7 @@ pub fn bootstrap(meta: &Meta, sha256: &[u8; 32]) -> Result<Vec<u8>, WriteError> 
 /// Writes a whole Artifact to `out` from its start, compressing on this thread.
 ///
 /// # Errors
-/// As [`Draft::new`] and [`Draft::finish`], and what reading and writing said.
+/// As [`Draft::new`] and [`Draft::finish`], and I/O errors of `image` and `out`.
 pub fn write(
     out: &mut (impl Write + Seek),
     meta: &Meta,
@@ -302,19 +303,19 @@ pub fn write(
     out.seek(SeekFrom::Start(draft.data_offset()))?;
     let mut len = 0;
     let mut put = |frame: &[u8]| {
-        len += frame.len() as u64;
+        len = len_of(frame).saturating_add(len);
         out.write_all(frame)
     };
     put(&draft.head()?)?;
     let mut hash = Sha256::new();
     let mut offset = 0;
     while offset < image.len() {
-        let size = CHUNK.min(image.len() - offset);
+        let size = CHUNK.min(image.len().saturating_sub(offset));
         let mut chunk = vec![0; usize::try_from(size).map_err(io::Error::other)?];
         image.read_exact_at(offset, &mut chunk)?;
         hash.update(&chunk);
         put(&meta.codec.compress(&chunk)?)?;
-        offset += size;
+        offset = offset.saturating_add(size);
     }
     put(&draft.tail()?)?;
     let finished = draft.finish(&hash.finalize().into(), len)?;
@@ -406,7 +407,7 @@ mod tests {
                     name: "a b".into(),
                     ..meta()
                 },
-                "artifact name `a b` holds white space",
+                "artifact name `a b` contains white space",
             ),
             (
                 Meta {
@@ -420,14 +421,14 @@ mod tests {
                     device_types: vec!["a\n".into()],
                     ..meta()
                 },
-                "device type `a\\n` holds U+000A, which is not printable",
+                "device type `a\\n` contains U+000A, which is not printable",
             ),
             (
                 Meta {
                     payload_name: "a+b".into(),
                     ..meta()
                 },
-                "payload name `a+b` holds `+`; allowed are letters, digits and _ - . ,",
+                "payload name `a+b` contains `+`; allowed are letters, digits and _ - . ,",
             ),
             (
                 Meta {
@@ -448,7 +449,7 @@ mod tests {
                     time: 1 << 33,
                     ..meta()
                 },
-                "the time 8589934592 is behind 8589934591, the last second of a tar header",
+                "the time 8589934592 is after 8589934591, the last second of a tar header",
             ),
         ];
         for (meta, text) in table {

@@ -1,158 +1,196 @@
-//! Whether an update fits devices that were flashed with an earlier release: the contract of the
-//! family, compared.
+//! Compatibility with an earlier release: whether its devices can install an update.
 
 use crate::verify::finding::{Finding, Location, Severity};
 use serde_json::Value;
 
-/// The form of the record that is understood.
+/// The version of the record that is understood.
 const FORMAT: u64 = 1;
+/// The number of comparisons with a record that is understood.
+const COMPARISONS: u64 = 8;
 
-/// What an image or a conversion says about its family.
+/// The properties of a release that devices depend on.
 #[derive(Clone, Debug, Default)]
 pub struct Contract {
     /// The device types that the Artifact is for.
     pub device_types: Vec<String>,
-    /// Disk GUID, or eight digits of the MBR's id.
+    /// Disk GUID, or the MBR's disk signature as eight hexadecimal digits.
     pub disk_id: String,
     /// Role, number and PARTUUID of each partition; roles are `boot`, `root-a`, `root-b`, `data`.
     pub partitions: Vec<(String, u32, String)>,
-    /// Device paths of both slots, as the client knows them.
+    /// Device paths of slot A and slot B, as the client knows them.
     pub slots: [String; 2],
     /// Bytes of the root filesystem.
     pub root_size: u64,
-    /// Where the boot partition is mounted, where that is known.
+    /// The mount point of the boot partition, if it is known.
     pub boot_mount: Option<String>,
-    /// The boot loader, where that is known.
+    /// The boot loader, if it is known.
     pub boot_loader: Option<String>,
-    /// Where the copies of its environment are, where that is known.
+    /// The paths of the copies of its environment; empty if they are unknown.
     pub environment: Vec<String>,
 }
 
-/// Holds `new` against the record (`<name>.json`) of an earlier release, whose devices shall take
-/// the new root filesystem.
+/// Compares `new` with the record (`<name>.json`) of an earlier release, whose devices must be able
+/// to install the new root filesystem.
 #[must_use]
 pub fn check(old: &Value, new: &Contract) -> Vec<Finding> {
-    let mut out = Vec::new();
-    let mut differ = |code: &'static str, text: String| {
-        out.push(Finding {
+    let mut out = Findings(Vec::new());
+    let format = field(old, "format");
+    let family = field(old, "family");
+    if format.as_u64() != Some(FORMAT) || !family.is_object() {
+        out.error(
+            "field-record",
+            format!("the earlier release's record has the format {format}, not {FORMAT}"),
+        );
+        return out.0;
+    }
+    device(family, new, &mut out);
+    partitions(field(field(old, "disk"), "partitions"), new, &mut out);
+    slots(family, new, &mut out);
+    boot(family, new, &mut out);
+    out.0
+}
+
+/// The number of comparisons that passed if `findings` failed.
+pub(super) fn passed(findings: &[Finding]) -> u64 {
+    let failed = u64::try_from(findings.len()).unwrap_or(u64::MAX);
+    COMPARISONS.saturating_sub(failed)
+}
+
+/// Collects errors.
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn error(&mut self, code: &'static str, text: String) {
+        self.0.push(Finding {
             severity: Severity::Error,
             code,
             place: Location::whole(),
             text,
-        })
-    };
-    let family = &old["family"];
-    if old["format"].as_u64() != Some(FORMAT) || !family.is_object() {
-        differ(
-            "field-record",
-            format!(
-                "the earlier release's record has the format {}, not {FORMAT}",
-                old["format"]
-            ),
-        );
-        return out;
+        });
     }
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let kind = text(&family["device_type"]);
+}
+
+/// The value at `key`; null if there is none.
+fn field<'v>(value: &'v Value, key: &str) -> &'v Value {
+    value.get(key).unwrap_or(&Value::Null)
+}
+
+/// The text at `key`; empty if there is none.
+fn text(value: &Value, key: &str) -> String {
+    field(value, key).as_str().unwrap_or_default().to_owned()
+}
+
+/// The array of texts at `key`; empty if there is none.
+fn texts(value: &Value, key: &str) -> Vec<String> {
+    let items = field(value, key).as_array().into_iter().flatten();
+    items
+        .map(|item| item.as_str().unwrap_or_default().to_owned())
+        .collect()
+}
+
+/// Device type and disk ID.
+fn device(family: &Value, new: &Contract, out: &mut Findings) {
+    let kind = text(family, "device_type");
     if !new.device_types.contains(&kind) {
-        differ(
+        out.error(
             "field-device-type",
             format!(
-                "devices in the field are `{kind}`, the Artifact is for {:?}",
+                "the earlier release is for `{kind}`, the Artifact for {:?}",
                 new.device_types
             ),
         );
     }
-    let disk = text(&family["disk_id"]);
+    let disk = text(family, "disk_id");
     if !disk.eq_ignore_ascii_case(&new.disk_id) {
-        differ(
+        out.error(
             "field-disk-id",
             format!(
-                "disks in the field have the id {disk}, this one {}",
+                "the disk of the earlier release has the id {disk}, this one {}",
                 new.disk_id
             ),
         );
     }
+}
+
+/// Numbers and PARTUUIDs of all partitions.
+fn partitions(old: &Value, new: &Contract, out: &mut Findings) {
+    let old = old.as_array().map(Vec::as_slice).unwrap_or_default();
     for (role, number, partuuid) in &new.partitions {
-        let parts = old["disk"]["partitions"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let Some(part) = parts.iter().find(|part| part["role"] == role.as_str()) else {
-            differ(
+        let Some(part) = old.iter().find(|part| text(part, "role") == *role) else {
+            out.error(
                 "field-partitions",
-                format!("disks in the field have no partition {role}"),
+                format!("the earlier release has no partition {role}"),
             );
             continue;
         };
-        let (old_number, old_id) = (
-            part["number"].as_u64().unwrap_or(0),
-            text(&part["partuuid"]),
-        );
+        let old_number = field(part, "number").as_u64().unwrap_or(0);
+        let old_id = text(part, "partuuid");
         if old_number != u64::from(*number) || !old_id.eq_ignore_ascii_case(partuuid) {
-            differ(
+            out.error(
                 "field-partitions",
                 format!(
-                    "{role} is partition {old_number} ({old_id}) in the field, here {number} ({partuuid})"
+                    "{role} is partition {old_number} ({old_id}) in the earlier release, here {number} ({partuuid})"
                 ),
             );
         }
     }
-    let texts = |value: &Value| -> Vec<String> {
-        value.as_array().into_iter().flatten().map(text).collect()
-    };
-    let slots = texts(&family["slots"]);
+}
+
+/// Device paths and size of the slots.
+fn slots(family: &Value, new: &Contract, out: &mut Findings) {
+    let slots = texts(family, "slots");
     if slots != new.slots {
-        differ(
+        out.error(
             "field-slots",
             format!(
-                "clients in the field know the slots as {slots:?}, here they are {:?}",
+                "the earlier release's client knows the slots as {slots:?}, this one as {:?}",
                 new.slots
             ),
         );
     }
-    let size = family["slot_size"].as_u64().unwrap_or(0);
+    let size = field(family, "slot_size").as_u64().unwrap_or(0);
     if size < new.root_size {
-        differ(
+        out.error(
             "field-slot-size",
             format!(
-                "slots in the field have {size} bytes, the root filesystem needs {}",
+                "the slots of the earlier release have {size} bytes, the root filesystem needs {}",
                 new.root_size
             ),
         );
     }
-    for (code, key, what, value) in [
+}
+
+/// Mount point of the boot partition, boot loader and its environment, as far as both are known.
+fn boot(family: &Value, new: &Contract, out: &mut Findings) {
+    for (code, key, verb, value) in [
         (
             "field-boot-mount",
             "boot_mount",
-            "mount the boot partition at",
+            "mounts the boot partition at",
             &new.boot_mount,
         ),
         (
             "field-boot-loader",
             "boot_loader",
-            "start by",
+            "boots with",
             &new.boot_loader,
         ),
     ] {
-        if let (Some(old), Some(new)) = (family[key].as_str(), value)
+        if let (Some(old), Some(new)) = (field(family, key).as_str(), value)
             && old != new
         {
-            differ(
+            out.error(
                 code,
-                format!("devices in the field {what} {old}, this release {new}"),
+                format!("the earlier release {verb} {old}, this one {new}"),
             );
         }
     }
-    let environment = texts(&family["environment"]);
+    let environment = texts(family, "environment");
     if !environment.is_empty() && !new.environment.is_empty() && environment != new.environment {
         let (old, new) = (environment.join(", "), new.environment.join(", "));
-        differ(
+        out.error(
             "field-environment",
-            format!(
-                "devices in the field keep their boot environment in {old}, this release in {new}"
-            ),
+            format!("the earlier release has its boot environment in {old}, this one in {new}"),
         );
     }
-    out
 }

@@ -1,11 +1,12 @@
-//! The partitions of a disk by what they hold, and their parts in the A/B scheme.
+//! The partitions of a disk, their filesystems and their roles in the A/B scheme.
 
 use super::finding::{Location, Log};
-use super::{ext4, fat, is_ext, slots};
+use super::probe::{is_ext, is_fat};
+use super::{ext4, fat, slots};
 use crate::fs::ext4::read::Filesystem;
 use crate::golden::facts;
 use crate::image::table::{Table, types};
-use crate::stream::{ReadAt, Slice, Source};
+use crate::stream::{Slice, Source};
 use crate::tree::Tree;
 use crate::units::MIB;
 use serde_json::{Map, Value};
@@ -14,33 +15,39 @@ use std::sync::Arc;
 
 /// A filesystem on a partition.
 pub(super) struct PartitionFiles {
+    /// Its files; partitions with identical filesystems share them.
     pub(super) tree: Rc<Tree>,
     /// Bytes of the filesystem.
     pub(super) size: u64,
-    /// Its UUID or volume id as `/etc/fstab` names it, in lower case, and its label.
+    /// Its UUID or volume ID in lower case, as `/etc/fstab` names it.
     pub(super) uuid: String,
+    /// Its label; empty: none.
     pub(super) label: String,
     pub(super) is_fat: bool,
 }
 
-/// A partition.
+/// A partition and its filesystem.
 pub(super) struct DiskPartition {
+    /// Its number in the table, from 1.
     pub(super) number: u32,
+    /// Its bytes.
     pub(super) source: Source,
+    /// Its filesystem; `None` without one that can be read.
     pub(super) files: Option<PartitionFiles>,
-    /// The partition in front that holds the same filesystem, byte for byte.
+    /// The earlier partition with the same filesystem, byte for byte.
     pub(super) same_as: Option<u32>,
+    /// It has the type of an EFI system partition.
     esp: bool,
 }
 
-/// All of a disk.
+/// A disk with all its partitions.
 pub(super) struct Disk {
     pub(super) source: Source,
     pub(super) table: Table,
     pub(super) parts: Vec<DiskPartition>,
 }
 
-/// Which partition has which part; numbers.
+/// The numbers of the partitions that have a role.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Roles {
     pub(super) a: u32,
@@ -64,13 +71,13 @@ impl Disk {
             let source: Source = Arc::new(Slice::new(
                 Arc::clone(disk),
                 bytes.start,
-                bytes.end - bytes.start,
+                bytes.end.saturating_sub(bytes.start),
             ));
             let mut same_as = None;
             let files = if is_ext(&*source) {
                 let known = identical_slots
-                    .filter(|identical_slots| identical_slots[1] == bytes.start)
-                    .map(|identical_slots| identical_slots[0]);
+                    .filter(|[_, second]| *second == bytes.start)
+                    .map(|[first, _]| first);
                 let known = table
                     .partitions
                     .iter()
@@ -115,7 +122,7 @@ impl Disk {
         self.part(number)?.files.as_ref()
     }
 
-    /// The partition that a device path means on this disk.
+    /// The number of the partition that a device path names on this disk.
     pub(super) fn resolve(&self, path: &str) -> Option<u32> {
         let named = |find: &dyn Fn(u32) -> bool| {
             self.parts
@@ -145,8 +152,8 @@ impl Disk {
         named(&|other| other == number)
     }
 
-    /// Finds slots, data and boot partition by content and by what the client is told; reports what
-    /// stands in the way.
+    /// Finds slots, data and boot partition by their content and the client's configuration; a role
+    /// that cannot be found is a finding.
     pub(super) fn roles(&self, log: &mut Log) -> Option<Roles> {
         let is_data = |tree: &Tree| {
             ["/mender/device_type", "/mender/mender.conf"]
@@ -163,7 +170,7 @@ impl Disk {
             log.error(
                 "data-missing",
                 Location::whole(),
-                "no partition holds the update client's data (mender/device_type, mender/mender.conf)",
+                "no partition contains the update client's data (mender/device_type, mender/mender.conf)",
             );
             return None;
         };
@@ -177,7 +184,7 @@ impl Disk {
             log.error(
                 "root-missing",
                 Location::whole(),
-                "no partition holds a root filesystem",
+                "no partition contains a root filesystem",
             );
             return None;
         };
@@ -213,7 +220,7 @@ impl Disk {
                     format!("{key} is not set")
                 } else {
                     format!(
-                        "{key} is `{value}`, which is no partition of this disk ({})",
+                        "{key} is `{value}`, which is not a partition of this disk ({})",
                         self.names()
                     )
                 };
@@ -232,7 +239,7 @@ impl Disk {
         differ.then_some(slots)
     }
 
-    /// Both values as the client is told them.
+    /// Both values as the client reads them.
     pub(super) fn slot_paths(&self, roles: &Roles) -> [String; 2] {
         let mut quiet = Log::default();
         let mut merged = self.client_config(roles.data, "/mender/mender.conf", &mut quiet);
@@ -256,7 +263,7 @@ impl Disk {
                 log.error(
                     "client-conf",
                     Location::partition(number).path(path),
-                    format!("it is no JSON object: {e}"),
+                    format!("it is not a JSON object: {e}"),
                 );
                 Map::new()
             }
@@ -275,13 +282,13 @@ impl Disk {
     }
 }
 
-/// The bytes of a small file, if it is there and can be read.
+/// The content of a file of at most 4 MiB; `None` if it is missing, larger or unreadable.
 pub(super) fn read(tree: &Tree, path: &str) -> Option<Vec<u8>> {
     tree.read(path, 4 * MIB).ok().flatten()
 }
 
-/// The partition among `others` that holds the ext filesystem of `source`, and its files: what was
-/// read once need not be read again. Where it is `known`, nothing is compared.
+/// The partition among `others` that contains the same ext filesystem as `source`, and its files,
+/// which need not be read again. If it is `known`, nothing is compared.
 fn identical_filesystem(
     source: &Source,
     known: Option<u32>,
@@ -322,7 +329,7 @@ fn ext_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFil
     match filesystem {
         Ok((info, tree)) => Some(PartitionFiles {
             tree: Rc::new(tree),
-            size: info.blocks * info.block_size,
+            size: info.blocks.saturating_mul(info.block_size),
             uuid: info.uuid.to_string(),
             label: String::from_utf8_lossy(&info.label).into_owned(),
             is_fat: false,
@@ -340,6 +347,7 @@ fn ext_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFil
     }
 }
 
+/// Checks and reads a FAT filesystem.
 fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFiles> {
     log.group(format!("FAT on partition {number}"));
     let before = log.errors();
@@ -367,13 +375,4 @@ fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFil
             None
         }
     }
-}
-
-/// A boot sector of FAT: its signature, a jump, the name of the format.
-fn is_fat(source: &dyn ReadAt) -> bool {
-    let mut boot = [0; 512];
-    let read = source.read_exact_at(0, &mut boot).is_ok();
-    read && boot[510..] == [0x55, 0xAA]
-        && matches!(boot[0], 0xEB | 0xE9)
-        && (&boot[0x36..0x39] == b"FAT" || &boot[0x52..0x55] == b"FAT")
 }

@@ -1,5 +1,6 @@
-//! What a check found: a stable code, how bad it is, where, and the two things that disagree.
+//! Findings: a stable code, a severity, a location, and the two facts that disagree.
 
+use super::numbers::widen;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +11,7 @@ use std::fmt;
 pub enum Severity {
     /// Worth knowing; nothing is wrong.
     Note,
-    /// Devices work; somebody may stumble.
+    /// Devices work, with a limitation.
     Warning,
     /// The image must not be shipped.
     Error,
@@ -26,19 +27,19 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Where something was found; what does not apply is absent.
+/// The location of a finding; fields that do not apply are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Location {
-    /// The partition's number.
+    /// The number of the partition, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<u32>,
-    /// The inode's number.
+    /// The number of the inode, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inode: Option<u32>,
-    /// Bytes from the start of the partition, or of the disk where no partition is named.
+    /// Bytes from the start of the partition, or of the disk if no partition is named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offset: Option<u64>,
-    /// The file.
+    /// The path of the file, from the root of its filesystem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
@@ -59,7 +60,7 @@ impl Location {
         }
     }
 
-    /// A partition, or the whole of what is checked where there is none.
+    /// A partition, or all of the checked source if there is none.
     #[must_use]
     pub fn of(partition: Option<u32>) -> Self {
         Self {
@@ -109,17 +110,17 @@ impl fmt::Display for Location {
     }
 }
 
-/// One thing that is not as it should be.
+/// One fault that a check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// Whether the image can be shipped.
     pub severity: Severity,
     /// A name for this kind of finding that stays the same from version to version, such as
     /// `ext4-links`.
     pub code: &'static str,
-    /// Where.
+    /// The place of the fault.
     pub place: Location,
-    /// What is wrong: a lower-case fact with both numbers, without a final period.
+    /// The fault: a lower-case fact with both numbers, without a final period.
     pub text: String,
 }
 
@@ -138,11 +139,11 @@ impl fmt::Display for Finding {
 /// A group of checks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckGroup {
-    /// What was looked at, such as `ext4 on partition 2`.
+    /// The subject of the checks, such as `ext4 on partition 2`.
     pub name: String,
-    /// How many single checks found what they expected.
+    /// The number of single checks that passed.
     pub passed: u64,
-    /// How many did not.
+    /// The number of single checks that failed.
     pub failed: u64,
 }
 
@@ -158,7 +159,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// What follows belongs to the group `name`.
+    /// Begins the group `name`.
     pub fn group(&mut self, name: impl Into<String>) {
         self.groups.push(CheckGroup {
             name: name.into(),
@@ -167,7 +168,7 @@ impl Log {
         });
     }
 
-    /// Counts one check; when it did not hold, `what` says where and what is wrong, and it is an
+    /// Counts one check; if it does not hold, `what` gives the place and the fault, which is an
     /// error. Returns `holds`.
     pub fn check(
         &mut self,
@@ -176,7 +177,7 @@ impl Log {
         what: impl FnOnce() -> (Location, String),
     ) -> bool {
         if holds {
-            self.current().passed += 1;
+            self.passed(1);
         } else {
             let (place, text) = what();
             self.add(Severity::Error, code, place, text);
@@ -186,7 +187,12 @@ impl Log {
 
     /// Counts `count` checks that held.
     pub fn passed(&mut self, count: u64) {
-        self.current().passed += count;
+        self.count(|group| group.passed = group.passed.saturating_add(count));
+    }
+
+    /// As [`Log::passed`], for a length in memory.
+    pub(super) fn passed_all(&mut self, count: usize) {
+        self.passed(widen(count));
     }
 
     /// Adds a finding.
@@ -198,10 +204,10 @@ impl Log {
         text: impl Into<String>,
     ) {
         if severity != Severity::Note {
-            self.current().failed += 1;
+            self.count(|group| group.failed = group.failed.saturating_add(1));
         }
         let seen = self.seen.entry((self.groups.len(), code)).or_default();
-        *seen += 1;
+        *seen = seen.saturating_add(1);
         if *seen <= KEPT {
             self.findings.push(Finding {
                 severity,
@@ -230,16 +236,17 @@ impl Log {
         &mut self.findings
     }
 
-    fn current(&mut self) -> &mut CheckGroup {
+    /// Counts in the current group; one named `checks` if none was begun.
+    fn count(&mut self, update: impl FnOnce(&mut CheckGroup)) {
         if self.groups.is_empty() {
             self.group("checks");
         }
-        let last = self.groups.len() - 1;
-        &mut self.groups[last]
+        if let Some(group) = self.groups.last_mut() {
+            update(group);
+        }
     }
 
-    /// Ends the collection: the worst findings first, otherwise in the order in which they were
-    /// met.
+    /// Ends the collection: the worst findings first, otherwise in the order of the checks.
     #[must_use]
     pub fn finish(mut self) -> Outcome {
         self.findings
@@ -260,11 +267,12 @@ impl Log {
 /// The outcome of all checks.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
-    /// What was found, the worst first.
+    /// The faults, the worst first.
     pub findings: Vec<Finding>,
-    /// What was looked at.
+    /// All checks that were made, in their order.
     pub groups: Vec<CheckGroup>,
-    /// Findings that were left out because many others have the same code and place.
+    /// The number of findings that were left out because many others of their group have the same
+    /// code.
     pub omitted: u64,
 }
 

@@ -1,16 +1,26 @@
-//! Long comparisons: two ranges byte for byte, the digest of a range. Holes are not read.
+//! Comparisons of whole filesystems: two ranges byte for byte, the digest of a range. Holes are not
+//! read.
 
+use super::numbers::widen;
+use crate::bytes::is_zero;
 use crate::stream::ReadAt;
 use sha2::{Digest, Sha256};
 use std::io;
 
-/// Bytes looked at together.
-const PART: u64 = 1 << 20;
+/// Bytes read at once.
+const PART: usize = 1 << 20;
 static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+
+/// The beginning of `buf` for the bytes from `at` to `end`, as many as it can hold.
+fn part(buf: &mut [u8], at: u64, end: u64) -> &mut [u8] {
+    let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+    let len = left.min(buf.len());
+    buf.get_mut(..len).unwrap_or_default()
+}
 
 /// The first byte in which the first `len` bytes of `a` and `b` differ.
 pub(super) fn difference(a: &dyn ReadAt, b: &dyn ReadAt, len: u64) -> io::Result<Option<u64>> {
-    let (mut left, mut right) = (vec![0; PART as usize], vec![0; PART as usize]);
+    let (mut left, mut right) = (vec![0; PART], vec![0; PART]);
     let mut at = 0;
     while at < len {
         let next = [a.next_data(at)?, b.next_data(at)?]
@@ -20,19 +30,15 @@ pub(super) fn difference(a: &dyn ReadAt, b: &dyn ReadAt, len: u64) -> io::Result
             .min()
             .unwrap_or(len);
         at = next.min(len);
-        let part = usize::try_from(PART.min(len - at)).unwrap_or(0);
-        let (left, right) = (&mut left[..part], &mut right[..part]);
+        let (left, right) = (part(&mut left, at, len), part(&mut right, at, len));
         a.read_exact_at(at, left)?;
         b.read_exact_at(at, right)?;
         if left != right {
-            let inner = left
-                .iter()
-                .zip(right.iter())
-                .position(|(x, y)| x != y)
-                .unwrap_or(0);
-            return Ok(Some(at + inner as u64));
+            let mut pairs = left.iter().zip(right.iter());
+            let inner = pairs.position(|(x, y)| x != y).unwrap_or(0);
+            return Ok(Some(at.saturating_add(widen(inner))));
         }
-        at += part as u64;
+        at = at.saturating_add(widen(left.len()));
     }
     Ok(None)
 }
@@ -40,37 +46,38 @@ pub(super) fn difference(a: &dyn ReadAt, b: &dyn ReadAt, len: u64) -> io::Result
 /// SHA-256 of the first `len` bytes.
 pub(super) fn digest(source: &dyn ReadAt, len: u64) -> io::Result<[u8; 32]> {
     let mut hash = Sha256::new();
-    let mut buf = vec![0; PART as usize];
+    let mut buf = vec![0; PART];
     let mut at = 0;
     while at < len {
         let next = source
             .next_data(at)?
             .map_or(len, |range| range.start.min(len));
         while at < next {
-            let part = (next - at).min(ZEROS.len() as u64);
-            hash.update(&ZEROS[..usize::try_from(part).unwrap_or(0)]);
-            at += part;
+            let left = usize::try_from(next.saturating_sub(at)).unwrap_or(usize::MAX);
+            let zeros = ZEROS.get(..left).unwrap_or(&ZEROS);
+            hash.update(zeros);
+            at = at.saturating_add(widen(zeros.len()));
         }
-        let part = usize::try_from(PART.min(len - at)).unwrap_or(0);
-        source.read_exact_at(at, &mut buf[..part])?;
-        hash.update(&buf[..part]);
-        at += part as u64;
+        let part = part(&mut buf, at, len);
+        source.read_exact_at(at, part)?;
+        hash.update(&*part);
+        at = at.saturating_add(widen(part.len()));
     }
     Ok(hash.finalize().into())
 }
 
 /// Whether the first `len` bytes are all zero.
 pub(super) fn is_empty(source: &dyn ReadAt, len: u64) -> io::Result<bool> {
-    let mut buf = vec![0; PART as usize];
+    let mut buf = vec![0; PART];
     let mut at = 0;
     while let Some(range) = source.next_data(at)?.filter(|range| range.start < len) {
         at = range.start;
-        let part = usize::try_from(PART.min(len - at)).unwrap_or(0);
-        source.read_exact_at(at, &mut buf[..part])?;
-        if buf[..part].iter().any(|byte| *byte != 0) {
+        let part = part(&mut buf, at, len);
+        source.read_exact_at(at, part)?;
+        if !is_zero(part) {
             return Ok(false);
         }
-        at += part as u64;
+        at = at.saturating_add(widen(part.len()));
     }
     Ok(true)
 }

@@ -1,9 +1,11 @@
-//! The partition table: both GPTs and all their sums, the protective MBR, bounds, overlaps.
+//! The partition table: both GPTs and their checksums, the protective MBR, bounds, overlaps.
 //!
 //! Source: UEFI Specification 2.10, section 5.3 (table 5.5 for the header, 5.6 for entries, 5.2 for
 //! the protective MBR).
 
 use super::finding::{Location, Log, Severity};
+use super::numbers::{index, widen};
+use crate::bytes;
 use crate::image::table::{Error, Partition, Table};
 use crate::platform::TableKind;
 use crate::stream::ReadAt;
@@ -12,35 +14,68 @@ use std::collections::BTreeSet;
 
 /// The bytes of a header that its checksum covers at least.
 const HEADER: usize = 92;
-/// Where the header's own checksum is.
-const SUM_AT: usize = 16;
-/// Entries beyond this are taken for damage.
+/// The offset of the header's own checksum.
+const CHECKSUM_AT: usize = 16;
+/// A header with more entries is considered damaged.
 const MAX_ENTRIES: u32 = 4096;
 /// `OSType` of the protective partition.
 const PROTECTIVE: u8 = 0xEE;
 
-/// A GPT header.
+/// A GPT header. Positions are in sectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Header {
+    /// `MyLBA`.
     own: u64,
+    /// `AlternateLBA`.
     other: u64,
+    /// `FirstUsableLBA` and `LastUsableLBA`.
     first: u64,
     last: u64,
+    /// `DiskGUID`.
     disk: [u8; 16],
+    /// `PartitionEntryLBA`.
     entries: u64,
+    /// `NumberOfPartitionEntries`.
     count: u32,
+    /// `SizeOfPartitionEntry`, in bytes.
     size: u32,
-    entries_sum: u32,
+    /// `PartitionEntryArrayCRC32`.
+    entries_checksum: u32,
 }
 
+impl Header {
+    /// The header in `sector`, which has 512 bytes.
+    fn new(sector: &[u8]) -> Self {
+        Self {
+            own: le64(sector, 24),
+            other: le64(sector, 32),
+            first: le64(sector, 40),
+            last: le64(sector, 48),
+            disk: sector
+                .get(56..72)
+                .and_then(|id| id.try_into().ok())
+                .unwrap_or_default(),
+            entries: le64(sector, 72),
+            count: le32(sector, 80),
+            size: le32(sector, 84),
+            entries_checksum: le32(sector, 88),
+        }
+    }
+
+    /// The length of all entries in bytes.
+    fn entries_len(&self) -> u64 {
+        u64::from(self.count).saturating_mul(self.size.into())
+    }
+}
+
+/// A field of a buffer that is long enough for it.
 fn le32(bytes: &[u8], at: usize) -> u32 {
-    bytes
-        .get(at..at + 4)
-        .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+    bytes::le32(bytes, at).unwrap_or(0)
 }
 
+/// A field of a buffer that is long enough for it.
 fn le64(bytes: &[u8], at: usize) -> u64 {
-    u64::from(le32(bytes, at)) | u64::from(le32(bytes, at + 4)) << 32
+    bytes::le64(bytes, at).unwrap_or(0)
 }
 
 /// Checks the table of `disk` and returns it when it can be read.
@@ -59,7 +94,7 @@ pub(super) fn check(disk: &dyn ReadAt, log: &mut Log) -> Option<Table> {
         check_gpt(disk, log, table.is_some());
     }
     let table = table?;
-    log.passed(2 * table.partitions.len() as u64);
+    log.passed(widen(table.partitions.len()).saturating_mul(2));
     if table.kind() == TableKind::Mbr {
         for warning in &table.warnings {
             log.add(
@@ -74,7 +109,7 @@ pub(super) fn check(disk: &dyn ReadAt, log: &mut Log) -> Option<Table> {
     Some(table)
 }
 
-/// The code of what the reader of tables said.
+/// The code of an error of the reader of tables.
 fn code(error: &Error) -> &'static str {
     match error {
         Error::Io(..) => "table-unreadable",
@@ -141,11 +176,13 @@ fn check_gpt(disk: &dyn ReadAt, log: &mut Log, readable: bool) {
             ),
         )
     });
-    let behind = first.entries + (u64::from(first.count) * u64::from(first.size)).div_ceil(SECTOR);
-    let usable = first.first >= behind && first.last < backup.entries && first.first <= first.last;
+    let after = first
+        .entries
+        .saturating_add(first.entries_len().div_ceil(SECTOR));
+    let usable = first.first >= after && first.last < backup.entries && first.first <= first.last;
     log.check(usable, "table-usable", || {
         let text = format!(
-            "sectors {} to {} are usable by the header, {behind} to {} lie between the entries of both copies",
+            "sectors {} to {} are usable by the header, {after} to {} are between the entries of both copies",
             first.first,
             first.last,
             backup.entries.saturating_sub(1)
@@ -169,8 +206,10 @@ fn check_protective(disk: &dyn ReadAt, log: &mut Log) {
     }
     let last = Lba::from_bytes(disk.len()).0.saturating_sub(1);
     let due = u32::try_from(last).unwrap_or(u32::MAX);
-    let slots: Vec<&[u8]> = mbr[446..510].chunks_exact(16).collect();
-    let protective = slots.iter().find(|slot| slot[4] == PROTECTIVE);
+    let slots = mbr.get(446..510).unwrap_or_default();
+    let slots: Vec<&[u8]> = slots.chunks_exact(16).collect();
+    let kind = |slot: &[u8]| slot.get(4).copied().unwrap_or(0);
+    let protective = slots.iter().find(|slot| kind(slot) == PROTECTIVE);
     let range = protective.map(|slot| (le32(slot, 8), le32(slot, 12)));
     log.check(
         range.is_some_and(|(start, len)| start == 1 && (len == due || len == u32::MAX)),
@@ -182,23 +221,23 @@ fn check_protective(disk: &dyn ReadAt, log: &mut Log) {
             );
             (
                 Location::whole().offset(446),
-                format!("the MBR {found} where {due} sectors from 1 are due"),
+                format!("the MBR {found}, expected are {due} sectors from 1"),
             )
         },
     );
     let others = slots
         .iter()
-        .filter(|slot| slot[4] != PROTECTIVE && slot[4] != 0)
+        .filter(|slot| ![PROTECTIVE, 0].contains(&kind(slot)))
         .count();
     log.check(others == 0, "table-protective", || {
         (
             Location::whole().offset(446),
-            format!("the MBR names {others} partitions besides the protective one"),
+            format!("the MBR has {others} partitions besides the protective one"),
         )
     });
 }
 
-/// Reads one copy: header, sums, entries.
+/// Reads one copy: header, checksums, entries.
 fn copy(
     disk: &dyn ReadAt,
     at: Lba,
@@ -216,35 +255,22 @@ fn copy(
         );
         return None;
     }
-    let size = le32(&sector, 12) as usize;
+    let size = index(le32(&sector, 12));
     let mut plain = sector
         .get(..size.clamp(HEADER, 512))
         .unwrap_or_default()
         .to_vec();
     plain
         .iter_mut()
-        .skip(SUM_AT)
+        .skip(CHECKSUM_AT)
         .take(4)
         .for_each(|byte| *byte = 0);
-    let (stored, computed) = (le32(&sector, SUM_AT), crc32fast::hash(&plain));
-    let header = Header {
-        own: le64(&sector, 24),
-        other: le64(&sector, 32),
-        first: le64(&sector, 40),
-        last: le64(&sector, 48),
-        disk: sector
-            .get(56..72)
-            .and_then(|id| id.try_into().ok())
-            .unwrap_or_default(),
-        entries: le64(&sector, 72),
-        count: le32(&sector, 80),
-        size: le32(&sector, 84),
-        entries_sum: le32(&sector, 88),
-    };
+    let (stored, computed) = (le32(&sector, CHECKSUM_AT), crc32fast::hash(&plain));
+    let header = Header::new(&sector);
     let facts = [
         (
             sector.starts_with(b"EFI PART"),
-            format!("sector {at} holds no {which} GPT header"),
+            format!("sector {at} does not contain the {which} GPT header"),
         ),
         (
             (HEADER..=512).contains(&size),
@@ -253,13 +279,13 @@ fn copy(
         (
             stored == computed,
             format!(
-                "the {which} GPT header has the checksum {stored:#010x} where its bytes give {computed:#010x}"
+                "the {which} GPT header has the checksum {stored:#010x}, computed {computed:#010x}"
             ),
         ),
         (
             header.own == at.0,
             format!(
-                "the {which} GPT header says it lies at sector {}, it lies at {at}",
+                "the {which} GPT header has its own position as sector {}, it is at {at}",
                 header.own
             ),
         ),
@@ -291,8 +317,7 @@ fn read_entries(
     log: &mut Log,
 ) -> Option<Vec<u8>> {
     let place = Location::whole().offset(Lba(header.entries).bytes());
-    let len = u64::from(header.count) * u64::from(header.size);
-    let mut bytes = vec![0; usize::try_from(len).ok()?];
+    let mut bytes = vec![0; usize::try_from(header.entries_len()).ok()?];
     if let Err(e) = disk.read_exact_at(Lba(header.entries).bytes(), &mut bytes) {
         log.error(
             code,
@@ -304,21 +329,18 @@ fn read_entries(
         );
         return None;
     }
-    let (stored, computed) = (header.entries_sum, crc32fast::hash(&bytes));
+    let (stored, computed) = (header.entries_checksum, crc32fast::hash(&bytes));
     let good = log.check(stored == computed, code, || {
-        (place, format!("the entries of the {which} GPT have the checksum {stored:#010x} where their bytes give {computed:#010x}"))
+        (place, format!("the entries of the {which} GPT have the checksum {stored:#010x}, computed {computed:#010x}"))
     });
     good.then_some(bytes)
 }
 
-/// Partitions lie in the usable range and have GUIDs of their own.
+/// Partitions are in the usable range and have different GUIDs.
 fn check_entries(header: &Header, entries: &[u8], log: &mut Log) {
     let mut ids = BTreeSet::new();
-    for (number, entry) in (1..).zip(entries.chunks_exact(header.size as usize)) {
-        if entry
-            .get(..16)
-            .is_none_or(|kind| kind.iter().all(|byte| *byte == 0))
-        {
+    for (number, entry) in (1..).zip(entries.chunks_exact(index(header.size))) {
+        if entry.get(..16).is_none_or(bytes::is_zero) {
             continue;
         }
         let (start, end) = (le64(entry, 32), le64(entry, 40));
@@ -327,7 +349,7 @@ fn check_entries(header: &Header, entries: &[u8], log: &mut Log) {
             "table-range",
             || {
                 let text = format!(
-                    "sectors {start} to {end} leave the usable sectors {} to {}",
+                    "sectors {start} to {end} are outside the usable sectors {} to {}",
                     header.first, header.last
                 );
                 (Location::partition(number), text)
@@ -343,12 +365,12 @@ fn check_entries(header: &Header, entries: &[u8], log: &mut Log) {
     }
 }
 
-/// What is no damage but slow or odd.
+/// Partitions that are valid but slow.
 fn check_partitions(table: &Table, log: &mut Log) {
     let odd = |partition: &&Partition| !partition.start.bytes().is_multiple_of(MIB);
     for partition in table.partitions.iter().filter(odd) {
         let text = format!(
-            "starts at sector {}, which is no multiple of {}: writes will be slow",
+            "starts at sector {}, not at a multiple of {}: writes will be slow",
             partition.start,
             human(MIB)
         );

@@ -1,24 +1,24 @@
-//! The data archive.
+//! The data archive with the payload.
 
-use super::super::ROOTFS;
+use super::super::meta::ROOTFS;
 use super::super::names::{self, DATA, short};
+use super::examiner::{Examiner, Outer, Stopped};
 use super::header::suffix;
+use super::readers::Hashing;
+use super::report::PayloadFile;
 use super::untar::{TarEntry, TarEntryKind, Untar};
-use super::{Examiner, Hashing, Outer, PayloadFile, Stopped};
 use crate::digest::{Digest, hex};
 use crate::stream::{Compression, decoder};
 use crate::units::SECTOR;
-use std::io::Read;
+use std::io::{self, Read};
 
 impl Examiner<'_> {
-    /// The members behind the header. False when there is more to read but no need to.
+    /// The members after the header. False if reading stopped before the end, because no more was
+    /// requested.
     pub(super) fn data(&mut self, tar: &mut Outer<'_, '_>) -> Result<bool, Stopped> {
         let Some(entry) = self.member(tar)? else {
             if self.out.artifact.payload_type.is_some() {
-                return self.stop(
-                    "structure",
-                    "the Artifact ends where `data/0000.tar` is due",
-                );
+                return self.stop("structure", "the Artifact ends before `data/0000.tar`");
             }
             return Ok(true);
         };
@@ -31,7 +31,7 @@ impl Examiner<'_> {
             return self.stop(
                 code,
                 format!(
-                    "`{}` stands where `data/0000.tar` is due",
+                    "`{}` is in the place of `data/0000.tar`",
                     short(&entry.name)
                 ),
             );
@@ -40,7 +40,7 @@ impl Examiner<'_> {
         if kind != header {
             self.warn(
                 "suffix-mixed",
-                format!("the header is packed as {header}, the data as {kind}"),
+                format!("the header is compressed as {header}, the data as {kind}"),
             );
         }
         if !self.files(kind, tar)? {
@@ -52,20 +52,17 @@ impl Examiner<'_> {
             Some(entry) => self.stop(
                 "structure",
                 format!(
-                    "`{}` stands behind the data; there must be nothing",
+                    "`{}` follows the data, which must be the last member",
                     short(&entry.name)
                 ),
             ),
         }
     }
 
-    /// The files of the payload. False when all names are known and nothing else is wanted.
+    /// The files of the payload. False if all names are known and nothing else is requested.
     fn files(&mut self, kind: Compression, stored: &mut impl Read) -> Result<bool, Stopped> {
-        let (unpacked, known) = match self.held.take() {
-            Some(held) => (
-                Ok(Box::new(held.archive) as Box<dyn Read + '_>),
-                Some(held.sha256),
-            ),
+        let (unpacked, known): (io::Result<Box<dyn Read + '_>>, _) = match self.hashed.take() {
+            Some(hashed) => (Ok(Box::new(hashed.archive)), Some(hashed.sha256)),
             None => (decoder(kind, stored), None),
         };
         let mut tar = match unpacked {
@@ -87,7 +84,7 @@ impl Examiner<'_> {
         Ok(true)
     }
 
-    /// The next file, whose sum may be `known`.
+    /// The next file, whose digest may be `known`.
     fn file(
         &mut self,
         tar: &mut impl Read,
@@ -112,7 +109,7 @@ impl Examiner<'_> {
                 format!("`{DATA}{name}` is not listed in the manifest"),
             );
         };
-        if listed.met {
+        if listed.found {
             return self.stop("payload-twice", format!("`{name}` is in the data twice"));
         }
         let sha256 = Some(listed.digest);
@@ -128,7 +125,7 @@ impl Examiner<'_> {
                 }
             }
         } else if let Some(listed) = self.listed.get_mut(&path) {
-            listed.met = true;
+            listed.found = true;
         }
         self.out.artifact.files.push(PayloadFile {
             name: entry.name,
@@ -138,14 +135,14 @@ impl Examiner<'_> {
         Ok(())
     }
 
-    /// What holds for the image of a root filesystem only.
+    /// The rules for the image of a root filesystem.
     fn check_rootfs(&mut self, entry: &TarEntry, digest: [u8; 32]) {
         if self.out.artifact.payload_type.as_deref() != Some(ROOTFS) {
             return;
         }
         if !entry.size.is_multiple_of(SECTOR) {
             let text = format!(
-                "`{}` has {} bytes, no multiple of {SECTOR}",
+                "`{}` has {} bytes, not a multiple of {SECTOR}",
                 short(&entry.name),
                 entry.size
             );
@@ -161,19 +158,19 @@ impl Examiner<'_> {
             {
                 self.warn(
                     "checksum-provide",
-                    format!("`{key}` is provided with another checksum than that of the image"),
+                    format!("the provided `{key}` is not the checksum of the image"),
                 );
             }
         }
     }
 
-    /// Holds the number of files against the type of the payload.
+    /// Compares the number of files with the type of the payload.
     fn count(&mut self) {
         let count = self.out.artifact.files.len();
         match self.out.artifact.payload_type.as_deref() {
             None if count > 0 => self.error(
                 "payload-count",
-                format!("there are {count} files in a payload without type"),
+                format!("there are {count} files in a payload without a type"),
             ),
             Some(ROOTFS) if count != 1 => {
                 self.error(

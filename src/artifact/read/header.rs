@@ -1,15 +1,17 @@
 //! The header archive.
 
 use super::super::names::{self, SCRIPTS, short};
+use super::TEXT_MAX;
+use super::examiner::{Examiner, Outer, Stopped};
+use super::readers::Hashing;
 use super::untar::{TarEntry, TarEntryKind, Untar};
-use super::{Examiner, Hashing, Outer, Stopped, TEXT_MAX};
 use crate::stream::{Compression, decoder};
 use std::io::Read;
 
-/// How many state scripts are taken.
+/// The limit of state scripts.
 const SCRIPTS_MAX: usize = 10_000;
 
-/// What was met in the header so far. The order is that of the members.
+/// The last member that was read. The order is that of the members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum HeaderPosition {
     Start,
@@ -19,7 +21,7 @@ enum HeaderPosition {
     MetaData,
 }
 
-/// The codec whose suffix stands behind `stem` in `name`.
+/// The codec whose suffix follows `stem` in `name`.
 pub(super) fn suffix(name: &str, stem: &str) -> Option<Compression> {
     let rest = name.strip_prefix(stem)?;
     Compression::ALL
@@ -28,14 +30,14 @@ pub(super) fn suffix(name: &str, stem: &str) -> Option<Compression> {
 }
 
 impl Examiner<'_> {
-    /// The member behind manifest and signature.
+    /// The member after manifest and signature.
     pub(super) fn header(
         &mut self,
         tar: &mut Outer<'_, '_>,
         entry: Option<TarEntry>,
     ) -> Result<(), Stopped> {
         let Some(entry) = entry else {
-            return self.stop("structure", "the Artifact ends where `header.tar` is due");
+            return self.stop("structure", "the Artifact ends before `header.tar`");
         };
         let Some(kind) = suffix(&entry.name, "header.tar") else {
             let code = if entry.name == "manifest-augment" {
@@ -45,15 +47,14 @@ impl Examiner<'_> {
             };
             return self.stop(
                 code,
-                format!("`{}` stands where `header.tar` is due", short(&entry.name)),
+                format!("`{}` is in the place of `header.tar`", short(&entry.name)),
             );
         };
         self.out.artifact.compression = kind;
         let before = self.out.findings.len();
         let mut stored = Hashing::new(tar);
         let outcome = self.archive(kind, &mut stored);
-        // Whatever damage did to the content, its cause is the wrong checksum, so that is told
-        // first.
+        // Damaged content follows from the wrong checksum, which is therefore reported first.
         let after = self.out.findings.split_off(before);
         match stored.finish() {
             Ok(digest) => self.compare("checksum-header", &entry.name, digest),
@@ -114,12 +115,17 @@ impl Examiner<'_> {
             other if other.starts_with("headers/") => {
                 self.error(
                     "header-member",
-                    format!("`{name}` belongs to a second payload, or to none; there is one only"),
+                    format!(
+                        "`{name}` does not belong to the first payload, which must be the only one"
+                    ),
                 );
                 return Ok(());
             }
             _ => {
-                self.error("header-member", format!("`{name}` is unknown in a header"));
+                self.error(
+                    "header-member",
+                    format!("`{name}` is not a known file of a header"),
+                );
                 return Ok(());
             }
         };
@@ -133,7 +139,7 @@ impl Examiner<'_> {
         if !(follows && complete) {
             return self.stop(
                 "header-order",
-                format!("`{name}` is out of place in the header, or there twice"),
+                format!("`{name}` is at the wrong position in the header, or there twice"),
             );
         }
         *position = is;

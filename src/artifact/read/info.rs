@@ -1,7 +1,7 @@
-//! The JSON of the header.
+//! The JSON files of the header.
 
 use super::super::names::{self, InvalidName, short};
-use super::{Examiner, Stopped};
+use super::examiner::{Examiner, Stopped};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -12,18 +12,17 @@ impl Examiner<'_> {
     fn object(&mut self, place: &'static str, text: &[u8]) -> Result<Object, Stopped> {
         match serde_json::from_slice(text) {
             Ok(Value::Object(object)) => Ok(object),
-            Ok(_) => self.stop("json", format!("{place} is no JSON object")),
-            Err(e) => self.stop("json", format!("{place} is no JSON: {e}")),
+            Ok(_) => self.stop("json", format!("{place} is not a JSON object")),
+            Err(e) => self.stop("json", format!("{place} is not JSON: {e}")),
         }
     }
 
-    /// Takes the object at `key`; an empty one when it is absent or something else, which is an
-    /// error.
+    /// Takes the object at `key`; an empty one if it is missing or not an object, which is an error.
     fn child(&mut self, object: &mut Object, place: &str, key: &str) -> Object {
         match object.remove(key) {
             Some(Value::Object(child)) => child,
             Some(_) => {
-                self.error("json-type", format!("`{key}` in {place} is no object"));
+                self.error("json-type", format!("`{key}` in {place} is not an object"));
                 Object::new()
             }
             None => {
@@ -43,7 +42,7 @@ impl Examiner<'_> {
         if found.is_none() {
             self.error(
                 "json-type",
-                format!("`{key}` in {place} is no array of strings"),
+                format!("`{key}` in {place} is not an array of strings"),
             );
         }
         found
@@ -60,17 +59,20 @@ impl Examiner<'_> {
                         Some(value) => drop(out.insert(name, value)),
                         None => self.error(
                             "json-type",
-                            format!("`{}` within `{key}` in {place} is no string", short(&name)),
+                            format!(
+                                "`{}` within `{key}` in {place} is not a string",
+                                short(&name)
+                            ),
                         ),
                     }
                 }
             }
-            Some(_) => self.error("json-type", format!("`{key}` in {place} is no object")),
+            Some(_) => self.error("json-type", format!("`{key}` in {place} is not an object")),
         }
         out
     }
 
-    /// Reports what is left of an object of which all known keys were taken.
+    /// Reports the unknown keys of an object: those that are left after the known ones were taken.
     fn unknown(&mut self, place: &str, object: &Object) {
         for key in object.keys() {
             self.error(
@@ -105,13 +107,13 @@ impl Examiner<'_> {
     /// The one element of `payloads`.
     fn payload_type(&mut self, payloads: Option<Value>) -> Result<(), Stopped> {
         let Some(Value::Array(payloads)) = payloads else {
-            return self.stop("payload-type", "`payloads` in header-info is no array");
+            return self.stop("payload-type", "`payloads` in header-info is not an array");
         };
         let [Value::Object(payload)] = payloads.as_slice() else {
             return self.stop(
                 "payload-count",
                 format!(
-                    "header-info has {} payloads, clients take one",
+                    "header-info has {} payloads, clients accept one",
                     payloads.len()
                 ),
             );
@@ -125,7 +127,7 @@ impl Examiner<'_> {
             _ => {
                 return self.stop(
                     "payload-type",
-                    "the type of the payload in header-info is no text, nor null",
+                    "the type of the payload in header-info is neither text nor null",
                 );
             }
         }
@@ -149,7 +151,10 @@ impl Examiner<'_> {
                     self.out.artifact.group = Some(group);
                 }
             }
-            Some(_) => self.error("json-type", "`artifact_group` in header-info is no string"),
+            Some(_) => self.error(
+                "json-type",
+                "`artifact_group` in header-info is not a string",
+            ),
         }
     }
 
@@ -197,7 +202,7 @@ impl Examiner<'_> {
         {
             self.error(
                 "provides-conflict",
-                format!("`{key}` is provided by type-info, which is the part of header-info"),
+                format!("`{key}` is provided by type-info, only header-info may provide it"),
             );
         }
         let depends = self.pairs(&mut info, place, "artifact_depends");
@@ -208,7 +213,7 @@ impl Examiner<'_> {
         Ok(())
     }
 
-    /// Holds the type in type-info against that in header-info.
+    /// Compares the type in type-info with that in header-info.
     fn same_type(&mut self, found: Option<Value>) {
         let due = self.out.artifact.payload_type.clone();
         let found = match found {
@@ -217,7 +222,7 @@ impl Examiner<'_> {
             _ => {
                 return self.error(
                     "type-mismatch",
-                    "the type in type-info is no text, nor null",
+                    "the type in type-info is neither text nor null",
                 );
             }
         };
@@ -229,11 +234,11 @@ impl Examiner<'_> {
                 .map_or("null".to_owned(), |kind| format!("`{}`", short(kind)))
         };
         let text = format!(
-            "the type in type-info is {} where header-info has {}",
+            "the type in type-info is {}, in header-info {}",
             shown(&found),
             shown(&due)
         );
-        // Writers before 4.4 left it empty for root filesystems, which every client overlooks.
+        // Writers before 4.4 left it empty for root filesystems, which every client accepts.
         if found.as_deref() == Some("") {
             self.warn("type-mismatch", text)
         } else {
@@ -243,10 +248,7 @@ impl Examiner<'_> {
 
     pub(super) fn meta_data(&mut self, text: &[u8]) {
         if self.out.artifact.payload_type.is_none() {
-            self.error(
-                "meta-data",
-                "there is meta-data although there is no payload",
-            );
+            self.error("meta-data", "there is meta-data without a payload");
         } else if !text.is_empty() && !matches!(serde_json::from_slice(text), Ok(Value::Object(_)))
         {
             self.error("meta-data", "meta-data is neither empty nor a JSON object");
@@ -254,6 +256,7 @@ impl Examiner<'_> {
     }
 }
 
+/// The text of a JSON string.
 fn string(value: Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text),

@@ -1,17 +1,18 @@
-//! Reading tar as strangers write it: ustar, pax and GNU headers, forwards, in bounded memory.
+//! Reading tar archives of any writer: ustar, pax and GNU headers, forwards, in bounded memory.
 
-use super::super::tar::BLOCK;
+use super::super::tar::{BLOCK, padding};
+use crate::bytes::is_zero;
 use std::io::{self, Read};
 
-/// The most that an extended header or a long name may hold (bytes).
+/// The limit of an extended header or a long name (bytes).
 const EXTENSION_MAX: u64 = 64 << 10;
-/// How many extended headers one member may have.
+/// The limit of extended headers of one member.
 const EXTENSIONS_MAX: u32 = 4;
 
-/// Why an archive cannot be read on.
+/// The reason why an archive cannot be read further.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TarError {
-    /// Reading failed: the file itself, or its compression.
+    /// An I/O error of the file, or damage of its compression.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// A header is damaged.
@@ -22,7 +23,7 @@ pub(super) enum TarError {
     NoEnd { offset: u64 },
 }
 
-/// What a member is.
+/// The type of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TarEntryKind {
     /// A plain file.
@@ -34,15 +35,15 @@ pub(super) enum TarEntryKind {
 /// The header of a member.
 #[derive(Clone, Debug)]
 pub(super) struct TarEntry {
-    /// Its path as the archive has it.
+    /// Its path, unchecked.
     pub(super) name: String,
-    /// What it is.
+    /// Its type.
     pub(super) kind: TarEntryKind,
     /// The length of its content in bytes.
     pub(super) size: u64,
 }
 
-/// What stands behind the end of an archive.
+/// The bytes after the end of an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TrailingBytes {
     Nothing,
@@ -56,7 +57,7 @@ pub(super) struct Untar<R> {
     reader: R,
     /// Bytes read so far.
     offset: u64,
-    /// Bytes of the current member not yet read, and the padding behind them.
+    /// Bytes of the current member not yet read, and the padding after them.
     left: u64,
     padding: u64,
 }
@@ -99,16 +100,14 @@ impl<R: Read> Untar<R> {
         Err(self.bad("follows more extended headers than any member needs"))
     }
 
-    /// Reads all behind the end of the archive.
+    /// Reads everything after the end of the archive.
     pub(super) fn tail(&mut self) -> io::Result<TrailingBytes> {
         let mut buf = [0; 8192];
         let mut found = TrailingBytes::Nothing;
         loop {
             match self.reader.read(&mut buf) {
                 Ok(0) => return Ok(found),
-                Ok(got) if buf[..got].iter().any(|byte| *byte != 0) => {
-                    return Ok(TrailingBytes::Data);
-                }
+                Ok(got) if !buf.get(..got).is_some_and(is_zero) => return Ok(TrailingBytes::Data),
                 Ok(_) => found = TrailingBytes::Zeros,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
@@ -146,7 +145,7 @@ impl<R: Read> Untar<R> {
         Ok(block)
     }
 
-    /// The next block with a true checksum, or `None` when it and the one behind it are zeros.
+    /// The next block with a right checksum, or `None` if it and the one after it are zeros.
     fn header(&mut self) -> Result<Option<[u8; 512]>, TarError> {
         let block = self.block()?;
         if block == [0; 512] {
@@ -155,7 +154,7 @@ impl<R: Read> Untar<R> {
                 _ => Err(self.bad("follows a single block of zeros")),
             };
         }
-        let sum: u64 = block
+        let computed: u64 = block
             .iter()
             .enumerate()
             .map(|(at, byte)| {
@@ -167,32 +166,33 @@ impl<R: Read> Untar<R> {
             })
             .sum();
         let stored = self.number(&block, 148, 8)?;
-        if sum == stored {
+        if computed == stored {
             Ok(Some(block))
         } else {
-            Err(self.bad(format!("has the checksum {stored} where {sum} is due")))
+            Err(self.bad(format!("has the checksum {stored}, computed {computed}")))
         }
     }
 
-    /// The number in the field of `len` bytes at `at`: octal digits, or big endian behind a set
-    /// high bit (GNU).
+    /// The number in the field of `len` bytes at `at`: octal digits, or big endian after a set high
+    /// bit (GNU).
     fn number(&self, block: &[u8; 512], at: usize, len: usize) -> Result<u64, TarError> {
-        let field = &block[at..at + len];
-        let value = if field[0] == 0x80 {
-            field[1..].iter().try_fold(0_u64, |sum, byte| {
-                sum.checked_mul(256).map(|sum| sum | u64::from(*byte))
+        let field = block.get(at..).and_then(|rest| rest.get(..len));
+        let field = field.unwrap_or_default();
+        let value = if let [0x80, digits @ ..] = field {
+            digits.iter().try_fold(0_u64, |value, byte| {
+                value.checked_mul(256).map(|value| value | u64::from(*byte))
             })
         } else {
             let digits = field
                 .split(|byte| matches!(byte, 0 | b' '))
                 .find(|digits| !digits.is_empty())
                 .unwrap_or_default();
-            let digit = |byte: &u8| matches!(byte, b'0'..=b'7').then(|| u64::from(byte - b'0'));
-            digits.iter().try_fold(0_u64, |sum, byte| {
-                sum.checked_mul(8)?.checked_add(digit(byte)?)
+            let digit = |byte: &u8| char::from(*byte).to_digit(8).map(u64::from);
+            digits.iter().try_fold(0_u64, |value, byte| {
+                value.checked_mul(8)?.checked_add(digit(byte)?)
             })
         };
-        value.ok_or_else(|| self.bad(format!("holds no number at its byte {at}")))
+        value.ok_or_else(|| self.bad(format!("does not contain a number at its byte {at}")))
     }
 
     /// The content of an extended header.
@@ -212,7 +212,7 @@ impl<R: Read> Untar<R> {
     /// Makes the next `size` bytes the content of the current member.
     fn enter(&mut self, size: u64) {
         self.left = size;
-        self.padding = (BLOCK - size % BLOCK) % BLOCK;
+        self.padding = padding(size);
     }
 
     fn entry(
@@ -235,7 +235,9 @@ impl<R: Read> Untar<R> {
             b'3' | b'4' => TarEntryKind::Other("device"),
             b'5' => TarEntryKind::Other("directory"),
             b'6' => TarEntryKind::Other("fifo"),
-            b'S' => return Err(self.bad("is that of a sparse file, which Artifacts must not hold")),
+            b'S' => {
+                return Err(self.bad("is that of a sparse file, which Artifacts must not contain"));
+            }
             _ => return Err(self.bad(format!("is of the unknown type {:?}", char::from(kind)))),
         };
         // Only files have content, whatever the header of a link or directory says.
@@ -260,12 +262,13 @@ impl<R: Read> Read for Untar<R> {
         if want == 0 {
             return Ok(0);
         }
-        let got = self.reader.read(&mut buf[..want])?;
+        let got = self.reader.read(buf.get_mut(..want).unwrap_or_default())?;
         if got == 0 {
             return Err(cut_off());
         }
-        self.left -= got as u64;
-        self.offset = self.offset.saturating_add(got as u64);
+        let read = u64::try_from(got).unwrap_or(u64::MAX);
+        self.left = self.left.saturating_sub(read);
+        self.offset = self.offset.saturating_add(read);
         Ok(got)
     }
 }
@@ -277,7 +280,7 @@ fn cut_off() -> io::Error {
     )
 }
 
-/// What extended headers say of the member behind them.
+/// The fields of extended headers, for the member after them.
 #[derive(Debug, Default)]
 struct Extended {
     name: Option<String>,
@@ -290,18 +293,20 @@ impl Extended {
     fn records(&mut self, mut bytes: &[u8]) -> Result<(), &'static str> {
         const BROKEN: &str = "has a broken record in its extension";
         while !bytes.is_empty() {
-            let blank = bytes.iter().position(|byte| *byte == b' ').ok_or(BROKEN)?;
-            let len: usize = std::str::from_utf8(&bytes[..blank])
+            let (digits, _) = split_at_byte(bytes, b' ').ok_or(BROKEN)?;
+            let len: usize = std::str::from_utf8(digits)
                 .ok()
                 .and_then(|len| len.parse().ok())
                 .ok_or(BROKEN)?;
-            let record = bytes
-                .get(blank + 1..len)
+            let record = bytes.get(..len).ok_or(BROKEN)?;
+            let record = record
+                .strip_prefix(digits)
+                .and_then(|rest| rest.strip_prefix(b" "));
+            let record = record
                 .and_then(|record| record.strip_suffix(b"\n"))
                 .ok_or(BROKEN)?;
-            let equals = record.iter().position(|byte| *byte == b'=').ok_or(BROKEN)?;
-            let value = &record[equals + 1..];
-            match &record[..equals] {
+            let (key, value) = split_at_byte(record, b'=').ok_or(BROKEN)?;
+            match key {
                 b"path" => self.name = Some(text(value)?),
                 b"size" => self.size = Some(text(value)?.parse().map_err(|_| BROKEN)?),
                 key if key.starts_with(b"GNU.sparse.") => self.sparse = true,
@@ -313,16 +318,20 @@ impl Extended {
     }
 }
 
-/// Bytes up to the first NUL as text.
-fn text(bytes: &[u8]) -> Result<String, &'static str> {
-    let end = bytes
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(bytes.len());
-    String::from_utf8(bytes[..end].to_vec()).map_err(|_| "has a name that is not UTF-8")
+/// The bytes before and after the first `byte`.
+fn split_at_byte(bytes: &[u8], byte: u8) -> Option<(&[u8], &[u8])> {
+    let at = bytes.iter().position(|other| *other == byte)?;
+    let (before, rest) = bytes.split_at_checked(at)?;
+    Some((before, rest.get(1..)?))
 }
 
-/// The name in the header itself, with the prefix in front if the dialect has one.
+/// Bytes up to the first NUL as text.
+fn text(bytes: &[u8]) -> Result<String, &'static str> {
+    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8(text.to_vec()).map_err(|_| "has a name that is not UTF-8")
+}
+
+/// The name in the header itself, after the prefix if the dialect has one.
 fn short_name(block: &[u8; 512]) -> Result<String, &'static str> {
     let name = text(&block[..100])?;
     let prefix = if &block[257..263] == b"ustar\0" {

@@ -1,11 +1,12 @@
 //! Bitmaps and counts, recomputed from all inodes and compared bit by bit.
 
-use super::Checker;
-use super::groups::BlockGroup;
-use crate::fs::ext4::format::{crc32c, incompat, mode};
+use super::checker::Checker;
+use super::descriptor::BlockGroup;
+use crate::fs::ext4::format::{SUPERBLOCK_OFFSET, crc32c, incompat, mode};
+use crate::verify::numbers::{index, widen};
 use std::ops::Range;
 
-/// GroupCounts of one group or of all.
+/// The counts of one group or of all groups.
 #[derive(Clone, Copy, Debug, Default)]
 struct GroupCounts {
     free_blocks: u64,
@@ -17,18 +18,22 @@ impl Checker<'_> {
     /// Compares both bitmaps and the counts of every group, and the totals of the superblock.
     pub(super) fn check_bitmaps(&mut self) {
         let mut total = GroupCounts::default();
-        for number in 0..self.groups.len() {
-            let group = self.groups[number].clone();
-            let first = self.group_start(number as u64);
-            let blocks = self.fs.blocks_per_group.min(self.fs.blocks - first);
+        let groups = std::mem::take(&mut self.groups);
+        for (number, group) in groups.iter().enumerate() {
+            let first = self.group_start(widen(number));
+            let blocks = self
+                .fs
+                .blocks_per_group
+                .min(self.fs.blocks.saturating_sub(first));
             let counts = GroupCounts {
-                free_blocks: self.block_bitmap(number, &group, first, blocks),
-                ..self.inode_bitmap(number, &group)
+                free_blocks: self.block_bitmap(number, group, first, blocks),
+                ..self.inode_bitmap(number, group)
             };
-            self.check_counts(number, &group, counts);
-            total.free_blocks += counts.free_blocks;
-            total.free_inodes += counts.free_inodes;
+            self.check_counts(number, group, counts);
+            total.free_blocks = total.free_blocks.saturating_add(counts.free_blocks);
+            total.free_inodes = total.free_inodes.saturating_add(counts.free_inodes);
         }
+        self.groups = groups;
         let sb = &self.fs.sb;
         let high = if self.fs.incompat(incompat::BIT64) {
             u64::from(sb.s_free_blocks_count_hi.get()) << 32
@@ -39,9 +44,7 @@ impl Checker<'_> {
             high | u64::from(sb.s_free_blocks_count_lo.get()),
             u64::from(sb.s_free_inodes_count.get()),
         );
-        let place = self
-            .place()
-            .offset(crate::fs::ext4::format::SUPERBLOCK_OFFSET);
+        let place = self.place().offset(SUPERBLOCK_OFFSET);
         if !self.maps_broken {
             self.log
                 .check(blocks == total.free_blocks, "ext4-free-blocks", || {
@@ -96,7 +99,7 @@ impl Checker<'_> {
                 self.log.check(stored == found, code, || {
                     (
                         place,
-                        format!("group {number} counts {stored} {what} where there are {found}"),
+                        format!("group {number} counts {stored} {what}, there are {found}"),
                     )
                 });
             }
@@ -105,21 +108,18 @@ impl Checker<'_> {
 
     /// Compares the block bitmap of a group; returns how many of its blocks are free.
     fn block_bitmap(&mut self, number: usize, group: &BlockGroup, first: u64, blocks: u64) -> u64 {
-        let used = clip(&self.ranges, first, first + blocks);
-        let free = blocks
-            - used
-                .iter()
-                .map(|range| range.end - range.start)
-                .sum::<u64>();
+        let end = first.saturating_add(blocks);
+        let used = clip(&self.ranges, first, end);
+        let free = blocks.saturating_sub(total_len(&used));
         if self.blocks_uninit(group) {
-            let due = blocks - self.metadata_in(first, first + blocks);
+            let due = blocks.saturating_sub(total_len(&clip(self.claims.metadata(), first, end)));
             if !self.maps_broken {
                 let place = self.place();
                 self.log.check(free == due, "ext4-block-bitmap", || {
                     (
                         place,
                         format!(
-                            "group {number} has no block bitmap because its {due} blocks were never used, but only {free} are free"
+                            "group {number} has no block bitmap, so its {due} blocks must be unused, but only {free} are free"
                         ),
                     )
                 });
@@ -145,7 +145,7 @@ impl Checker<'_> {
         for range in used {
             fill(&mut due, range);
         }
-        fill(&mut due, blocks..bytes.len() as u64 * 8);
+        fill(&mut due, blocks..bits_of(&bytes));
         self.compare(
             "ext4-block-bitmap",
             ("block", first),
@@ -163,26 +163,25 @@ impl Checker<'_> {
         let first = u32::try_from(number)
             .unwrap_or(u32::MAX)
             .saturating_mul(each)
-            + 1;
+            .saturating_add(1);
         let mut counts = GroupCounts {
             free_inodes: each.into(),
             ..GroupCounts::default()
         };
         let mut due = vec![0; self.fs.block_len()];
-        let reserved = (first..self.fs.first_ino()).take(each as usize);
+        let reserved = (first..self.fs.first_ino()).take(index(each));
         let used = self.used.range(first..first.saturating_add(each));
         for ino in reserved.chain(
             used.clone()
                 .map(|(ino, _)| *ino)
                 .filter(|ino| *ino >= self.fs.first_ino()),
         ) {
-            let bit = u64::from(ino - first);
-            fill(&mut due, bit..bit + 1);
-            counts.free_inodes -= 1;
+            let bit = u64::from(ino.saturating_sub(first));
+            fill(&mut due, bit..bit.saturating_add(1));
+            counts.free_inodes = counts.free_inodes.saturating_sub(1);
         }
-        counts.dirs = used
-            .filter(|(_, used)| used.mode & mode::TYPE == mode::DIR)
-            .count() as u64;
+        let dirs = used.filter(|(_, used)| used.mode & mode::TYPE == mode::DIR);
+        counts.dirs = widen(dirs.count());
         if self.inodes_uninit(group) {
             return counts;
         }
@@ -197,8 +196,7 @@ impl Checker<'_> {
             each.into(),
             (group.inode_bitmap_checksum, group.wide_checksums),
         );
-        let padding = u64::from(each)..bytes.len() as u64 * 8;
-        fill(&mut due, padding);
+        fill(&mut due, u64::from(each)..bits_of(&bytes));
         self.compare(
             "ext4-inode-bitmap",
             ("inode", first.into()),
@@ -222,15 +220,13 @@ impl Checker<'_> {
         if !self.fs.has_checksums() {
             return;
         }
-        let len = usize::try_from(bits.div_ceil(8))
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
+        let len = index(bits.div_ceil(8)).min(bytes.len());
         let mask = if stored.1 { u32::MAX } else { 0xFFFF };
         let (stored, computed) = (
             stored.0 & mask,
             crc32c(self.fs.seed, bytes.get(..len).unwrap_or_default()) & mask,
         );
-        let place = self.place().offset(block * self.fs.block_size);
+        let place = self.place().offset(self.fs.offset(block));
         let code = if what == "block" {
             "ext4-block-bitmap-checksum"
         } else {
@@ -240,7 +236,7 @@ impl Checker<'_> {
             (
                 place,
                 format!(
-                    "the {what} bitmap of group {number} has the checksum {stored:#010x} where its bytes give {computed:#010x}"
+                    "the {what} bitmap of group {number} has the checksum {stored:#010x}, computed {computed:#010x}"
                 ),
             )
         });
@@ -261,26 +257,32 @@ impl Checker<'_> {
             .zip(due)
             .map(|(a, b)| (a ^ b).count_ones())
             .sum();
-        let place = self.place().offset(block * self.fs.block_size);
+        let place = self.place().offset(self.fs.offset(block));
         self.log.check(differing == 0, code, || {
-            let at = found.iter().zip(due).position(|(a, b)| a != b).unwrap_or(0);
-            let bit = (found[at] ^ due[at]).trailing_zeros();
-            let marked = found[at] >> bit & 1 == 1;
+            let mut bytes = (0_u64..).zip(found.iter().zip(due));
+            let wrong = bytes.find(|(_, (found, due))| found != due);
+            let (at, (found, due)) = wrong.unwrap_or((0, (&0, &1)));
+            let bit = (found ^ due).trailing_zeros();
+            let (is, should) = if due >> bit & 1 == 0 { ("used", "free") } else { ("free", "used") };
             let (kind, first) = what;
-            let (is, should) = if marked { ("used", "free") } else { ("free", "used") };
-            let item = first + at as u64 * 8 + u64::from(bit);
-            (place, format!("{differing} bits of the {kind} bitmap of group {number} are wrong, first {kind} {item}: marked {is}, it is {should}"))
+            let item = first.saturating_add(at.saturating_mul(8)).saturating_add(bit.into());
+            (place, format!("{differing} bits of the {kind} bitmap of group {number} are wrong, first {kind} {item}: marked {is}, but {should}"))
         });
-        self.log.passed(found.len() as u64);
+        self.log.passed_all(found.len());
     }
+}
 
-    /// Blocks of metadata between two blocks.
-    fn metadata_in(&self, start: u64, end: u64) -> u64 {
-        clip(self.claims.metadata(), start, end)
-            .iter()
-            .map(|range| range.end - range.start)
-            .sum()
-    }
+/// The bits of a bitmap.
+fn bits_of(bitmap: &[u8]) -> u64 {
+    widen(bitmap.len()).saturating_mul(8)
+}
+
+/// The length of all ranges together.
+fn total_len(ranges: &[Range<u64>]) -> u64 {
+    ranges
+        .iter()
+        .map(|range| range.end.saturating_sub(range.start))
+        .sum()
 }
 
 /// The parts of sorted ranges that lie between two numbers, counted from the first.
@@ -292,7 +294,10 @@ fn clip(ranges: &[Range<u64>], start: u64, end: u64) -> Vec<Range<u64>> {
         .iter()
         .take_while(|range| range.start < end);
     inside
-        .map(|range| range.start.max(start) - start..range.end.min(end) - start)
+        .map(|range| {
+            let clipped = range.start.max(start)..range.end.min(end);
+            clipped.start.saturating_sub(start)..clipped.end.saturating_sub(start)
+        })
         .collect()
 }
 
@@ -300,14 +305,11 @@ fn clip(ranges: &[Range<u64>], start: u64, end: u64) -> Vec<Range<u64>> {
 fn fill(bitmap: &mut [u8], bits: Range<u64>) {
     let mut at = bits.start;
     while at < bits.end {
-        let whole = at.is_multiple_of(8) && bits.end - at >= 8;
-        if let Some(byte) = usize::try_from(at / 8)
-            .ok()
-            .and_then(|index| bitmap.get_mut(index))
-        {
+        let whole = at.is_multiple_of(8) && bits.end.saturating_sub(at) >= 8;
+        if let Some(byte) = bitmap.get_mut(index(at / 8)) {
             *byte |= if whole { 0xFF } else { 1 << (at % 8) };
         }
-        at += if whole { 8 } else { 1 };
+        at = at.saturating_add(if whole { 8 } else { 1 });
     }
 }
 

@@ -1,9 +1,9 @@
-//! Who has which blocks: collected in any order, then sorted, so that memory grows with what is
-//! used and not with the disk.
+//! The owners of blocks: collected in any order, then sorted, so that memory grows with the blocks
+//! in use and not with the disk.
 
 use std::ops::Range;
 
-/// The owner of superblocks, descriptors, bitmaps and inode tables.
+/// The owner of superblocks, descriptors, bitmaps and inode tables; no inode has the number 0.
 pub(super) const METADATA: u32 = 0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,16 +13,18 @@ struct Claim {
     owner: u32,
 }
 
-/// Claims of blocks by inodes.
+/// Claims of blocks by inodes and by the filesystem's own structures.
 #[derive(Debug)]
 pub(super) struct Claims {
     list: Vec<Claim>,
+    /// Claimed blocks, counted as often as they are claimed.
     total: u64,
+    /// The number of blocks of the filesystem.
     limit: u64,
     metadata: Vec<Range<u64>>,
 }
 
-/// Blocks that two have.
+/// Blocks that two owners claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Overlap {
     pub(super) start: u64,
@@ -41,8 +43,8 @@ impl Claims {
         }
     }
 
-    /// `owner` has `len` blocks from `start`. False once more blocks are claimed than there are:
-    /// some are claimed twice then, and following more maps would only cost time.
+    /// Adds `len` blocks from `start` for `owner`. False once more blocks are claimed than there
+    /// are: some are then claimed twice, and following more maps would only cost time.
     pub(super) fn claim(&mut self, start: u64, len: u64, owner: u32) -> bool {
         let full = self.total > self.limit;
         if !full {
@@ -52,8 +54,8 @@ impl Claims {
         !full
     }
 
-    /// Sorts; returns blocks that have several owners (at most `most` stretches) and all claimed
-    /// ranges, merged.
+    /// Sorts the claims; returns the blocks that have several owners (at most `most` ranges) and all
+    /// claimed ranges, merged.
     pub(super) fn resolve(&mut self, most: usize) -> (Vec<Overlap>, Vec<Range<u64>>) {
         self.list.sort_unstable();
         for claim in self.list.iter().filter(|claim| claim.owner == METADATA) {
@@ -68,7 +70,7 @@ impl Claims {
         for claim in &self.list {
             let end = claim.start.saturating_add(claim.len);
             if claim.start < reach.0 && overlaps.len() < most {
-                let len = end.min(reach.0) - claim.start;
+                let len = end.min(reach.0).saturating_sub(claim.start);
                 overlaps.push(Overlap {
                     start: claim.start,
                     len,
@@ -83,7 +85,7 @@ impl Claims {
         (overlaps, ranges)
     }
 
-    /// The blocks of [`METADATA`], merged; known once settled.
+    /// The blocks of [`METADATA`], merged; known after [`Claims::resolve`].
     pub(super) fn metadata(&self) -> &[Range<u64>] {
         &self.metadata
     }

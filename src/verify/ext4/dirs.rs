@@ -1,26 +1,16 @@
 //! Directories: entries block by block, references, link counts, reachability.
 
+use super::checker::{Checker, Directory, UsedInode};
+use super::entries::{DirectoryEntry, TAIL, entries};
 use super::htree::HashRange;
-use super::{Checker, Directory};
 use crate::fs::ext4::format::{
     DirEntry, LINK_MAX, ROOT_INO, crc32c, file_type, incompat, inode_flags, mode, ro_compat,
 };
 use crate::tree::show;
+use crate::verify::numbers::widen;
 use std::collections::BTreeSet;
 use zerocopy::FromBytes;
 use zerocopy::little_endian::U32;
-
-/// Bytes in front of a name, and of the entry that holds a block's checksum.
-const HEAD: usize = size_of::<DirEntry>();
-pub(super) const TAIL: usize = 12;
-
-/// The entries of a block: offset, inode, type, name.
-pub(super) struct DirectoryEntry<'b> {
-    pub(super) at: usize,
-    pub(super) ino: u32,
-    pub(super) kind: u8,
-    pub(super) name: &'b [u8],
-}
 
 /// A block of a directory.
 struct DirectoryBlock<'b> {
@@ -29,47 +19,8 @@ struct DirectoryBlock<'b> {
     first: bool,
     /// The directory has an index.
     indexed: bool,
-    /// What the index says of the hashes of its names.
+    /// The hashes that its names may have according to the index.
     bounds: Option<HashRange>,
-}
-
-/// Splits a block into its entries, unused ones included.
-pub(super) fn entries(block: &[u8]) -> Result<Vec<DirectoryEntry<'_>>, String> {
-    let mut out = Vec::new();
-    let mut at = 0;
-    while at < block.len() {
-        let rest = block.get(at..).unwrap_or_default();
-        let (head, tail) = DirEntry::read_from_prefix(rest)
-            .map_err(|_| format!("the entry at byte {at} is cut off"))?;
-        let stored = usize::from(head.rec_len.get());
-        // 16 bits cannot say 65536.
-        let len = if block.len() == 1 << 16 && matches!(stored, 0 | 0xFFFF) {
-            1 << 16
-        } else {
-            stored
-        };
-        let name_len = usize::from(head.name_len);
-        let least = if head.inode.get() == 0 {
-            HEAD
-        } else {
-            (HEAD + name_len).next_multiple_of(4).max(TAIL)
-        };
-        if len < least || len > rest.len() || !len.is_multiple_of(4) {
-            return Err(format!(
-                "the entry at byte {at} has {len} bytes, not {least} to {} in steps of 4",
-                rest.len()
-            ));
-        }
-        let name = tail.get(..name_len.min(len - HEAD)).unwrap_or_default();
-        out.push(DirectoryEntry {
-            at,
-            ino: head.inode.get(),
-            kind: head.file_type,
-            name,
-        });
-        at += len;
-    }
-    Ok(out)
 }
 
 impl Checker<'_> {
@@ -85,18 +36,18 @@ impl Checker<'_> {
             .is_some_and(|root| root.mode & mode::TYPE == mode::DIR);
         let place = self.at(ROOT_INO);
         self.names_broken |= !self.log.check(root, "ext4-root", || {
-            (place, "the root directory is no directory".into())
+            (place, "the root directory is not a directory".into())
         });
         self.dirs = dirs;
     }
 
-    /// A block of a directory and where it is.
+    /// A block of a directory and its number in the filesystem.
     pub(super) fn dir_bytes(&mut self, dir: &Directory, number: u64) -> Option<(Vec<u8>, u64)> {
-        let at = dir
-            .runs
-            .partition_point(|run| run.logical + run.len <= number);
+        let at = dir.runs.partition_point(|run| run.logical_end() <= number);
         let run = dir.runs.get(at).filter(|run| run.logical <= number)?;
-        let physical = run.physical + (number - run.logical);
+        let physical = run
+            .physical
+            .saturating_add(number.saturating_sub(run.logical));
         Some((self.read_block(physical)?, physical))
     }
 
@@ -133,7 +84,7 @@ impl Checker<'_> {
         }
     }
 
-    /// One block; false when it cannot be read on.
+    /// One block; false when its entries cannot be split.
     fn dir_block(
         &mut self,
         dir: &Directory,
@@ -152,7 +103,7 @@ impl Checker<'_> {
                 return false;
             }
         };
-        self.log.passed(list.len() as u64);
+        self.log.passed_all(list.len());
         let mut rest = list.as_slice();
         if block.first {
             self.check_dots(dir, block.physical, rest.get(..2).unwrap_or_default());
@@ -192,7 +143,7 @@ impl Checker<'_> {
         let computed = crc32c(dir.seed, front);
         self.log.check(marked && stored == computed, "ext4-dir-checksum", || {
             let text = if marked {
-                format!("the directory block has the checksum {stored:#010x} where its bytes give {computed:#010x}")
+                format!("the directory block has the checksum {stored:#010x}, computed {computed:#010x}")
             } else {
                 "the directory block does not end in an entry with its checksum".to_owned()
             };
@@ -226,14 +177,17 @@ impl Checker<'_> {
     fn entry(&mut self, dir: &Directory, physical: u64, entry: &DirectoryEntry<'_>) {
         let place = self
             .at(dir.ino)
-            .offset(physical * self.fs.block_size + entry.at as u64);
+            .offset(self.fs.offset(physical).saturating_add(widen(entry.at)));
         let shown = || show(entry.name);
         let bad = entry.name.is_empty()
             || entry.name == b"."
             || entry.name == b".."
             || entry.name.iter().any(|b| matches!(b, b'/' | 0));
         self.log.check(!bad, "ext4-dir-name", || {
-            (place.clone(), format!("`{}` is no name of a file", shown()))
+            (
+                place.clone(),
+                format!("`{}` is not a valid file name", shown()),
+            )
         });
         let special = entry.ino < self.fs.first_ino();
         let Some(used) = self.used.get_mut(&entry.ino).filter(|_| !special) else {
@@ -241,7 +195,7 @@ impl Checker<'_> {
                 "ext4-dir-inode",
                 place,
                 format!(
-                    "`{}` names inode {}, which is not in use",
+                    "`{}` refers to inode {}, which is not in use",
                     shown(),
                     entry.ino
                 ),
@@ -263,7 +217,7 @@ impl Checker<'_> {
                 (
                     place,
                     format!(
-                        "`{}` has the file type {} where its inode {} is {due}",
+                        "`{}` has the file type {}, its inode {} the type {due}",
                         shown(),
                         entry.kind,
                         entry.ino
@@ -286,7 +240,7 @@ impl Checker<'_> {
         }
         self.check_parents();
         let reached = self.reached();
-        let used: Vec<(u32, super::UsedInode)> =
+        let used: Vec<(u32, UsedInode)> =
             self.used.iter().map(|(ino, used)| (*ino, *used)).collect();
         for (ino, used) in used {
             if self.is_nameless(ino) {
@@ -316,14 +270,14 @@ impl Checker<'_> {
             self.log.check(links == due, "ext4-links", || {
                 (
                     place,
-                    format!("the inode has {links} links where {due} names were counted"),
+                    format!("the inode has {links} links, {due} names were counted"),
                 )
             });
         }
     }
 
-    /// Links of a directory: its name, its `.`, the `..` of each subdirectory; 1 when that is more
-    /// than the field holds.
+    /// Links of a directory: its name, its `.`, the `..` of each subdirectory; 1 if that exceeds
+    /// the limit of the field.
     fn dir_links(&self, ino: u32) -> u32 {
         let below = self.subdirs.get(&ino).map_or(0, Vec::len);
         let links = u32::try_from(below).unwrap_or(u32::MAX).saturating_add(2);
@@ -342,7 +296,7 @@ impl Checker<'_> {
                 self.log.check(refs == 1, "ext4-dir-parents", || {
                     (
                         place.clone(),
-                        format!("the directory has {refs} names where 1 is possible"),
+                        format!("the directory has {refs} names, not 1"),
                     )
                 });
                 let found = self.parents.get(child).copied().unwrap_or(dir);
@@ -351,7 +305,7 @@ impl Checker<'_> {
                         (
                             place,
                             format!(
-                                "`..` is inode {found} but the directory stands in inode {dir}"
+                                "`..` is inode {found}, but inode {dir} contains the directory"
                             ),
                         )
                     });
@@ -368,12 +322,12 @@ impl Checker<'_> {
         });
     }
 
-    /// The directories to which paths from the root lead.
+    /// The directories that are reachable from the root.
     fn reached(&self) -> BTreeSet<u32> {
         let mut reached = BTreeSet::from([ROOT_INO]);
         let mut todo = vec![ROOT_INO];
         while let Some(dir) = todo.pop() {
-            for child in self.subdirs.get(&dir).map_or(&[][..], Vec::as_slice) {
+            for child in self.subdirs.get(&dir).into_iter().flatten() {
                 if reached.insert(*child) {
                     todo.push(*child);
                 }

@@ -1,8 +1,8 @@
-//! Maps of files: extent trees, and the indirect blocks of ext2 and ext3. Every block is claimed as
-//! it is met.
+//! Block maps of files: extent trees, and the indirect blocks of ext2 and ext3. Every block is
+//! claimed when a map names it.
 
-use super::inodes::BlockMap;
-use super::{Checker, Run};
+use super::checker::{BlockMap, Checker, Run};
+use crate::bytes::le32;
 use crate::fs::ext4::format::{
     EXTENT_MAGIC, Extent, ExtentHeader, ExtentIdx, Inode, MAX_EXTENT_LEN, crc32c, inode_flags,
 };
@@ -14,12 +14,12 @@ use zerocopy::little_endian::U32;
 const MAX_DEPTH: u16 = 5;
 /// Bytes of the header of a node and of each entry.
 const ENTRY: usize = 12;
-/// Blocks that an extent tree can reach: their numbers in the file have 32 bits.
+/// Blocks that an extent tree can address: their numbers in the file have 32 bits.
 const MAX_FILE_BLOCKS: u64 = 1 << 32;
 /// Blocks that an inode without extents names itself.
 const DIRECT: u64 = 12;
 
-/// The map that is being followed.
+/// The state of following one map.
 struct MapWalk {
     ino: u32,
     seed: u32,
@@ -72,26 +72,26 @@ impl Checker<'_> {
             header.eh_entries.get(),
             header.eh_max.get(),
         );
-        let room = (bytes.len() - ENTRY) / ENTRY;
+        let room = bytes.len().saturating_sub(ENTRY) / ENTRY;
         let due = depth.unwrap_or_else(|| found.min(MAX_DEPTH));
         let faults = [
             (
                 magic == EXTENT_MAGIC,
                 format!(
-                    "the extent node has the magic number {magic:#06x} where {EXTENT_MAGIC:#06x} is due"
+                    "the extent node has the magic number {magic:#06x}, not {EXTENT_MAGIC:#06x}"
                 ),
             ),
             (
                 found == due,
-                format!("the extent node has the depth {found} where {due} is due"),
+                format!("the extent node has the depth {found}, not {due}"),
             ),
             (
                 usize::from(most) <= room && most > 0,
-                format!("the extent node claims room for {most} entries, it has {room}"),
+                format!("the extent node claims room for {most} entries, there is room for {room}"),
             ),
             (
                 count <= most,
-                format!("the extent node has {count} entries in the room of {most}"),
+                format!("the extent node has {count} entries and room for {most}"),
             ),
             (
                 count > 0 || (found == 0 && depth.is_none()),
@@ -112,9 +112,10 @@ impl Checker<'_> {
         }
     }
 
-    /// The checksum of a node lies behind the room for its entries.
+    /// The checksum of a node follows the room for its entries.
     fn check_node_checksum(&mut self, walk: &MapWalk, bytes: &[u8], block: u64, room: u16) {
-        let Some((front, tail)) = bytes.split_at_checked(ENTRY + ENTRY * usize::from(room)) else {
+        let entries = ENTRY.saturating_mul(usize::from(room));
+        let Some((front, tail)) = bytes.split_at_checked(ENTRY.saturating_add(entries)) else {
             return;
         };
         if !self.fs.has_checksums() {
@@ -123,9 +124,15 @@ impl Checker<'_> {
         let stored = U32::read_from_prefix(tail).map_or(0, |(sum, _)| sum.get());
         let computed = crc32c(walk.seed, front);
         let place = self.at_block(walk.ino, block);
-        self.log.check(stored == computed, "ext4-extent-checksum", || {
-            (place, format!("the extent node has the checksum {stored:#010x} where its bytes give {computed:#010x}"))
-        });
+        self.log
+            .check(stored == computed, "ext4-extent-checksum", || {
+                (
+                    place,
+                    format!(
+                        "the extent node has the checksum {stored:#010x}, computed {computed:#010x}"
+                    ),
+                )
+            });
     }
 
     fn leaf(
@@ -142,22 +149,22 @@ impl Checker<'_> {
             };
             let stored = u64::from(extent.ee_len.get());
             let limit = u64::from(MAX_EXTENT_LEN);
-            let (len, written) = if stored > limit {
-                (stored - limit, false)
-            } else {
-                (stored, true)
+            let (len, written) = match stored.checked_sub(limit) {
+                Some(len) if len > 0 => (len, false),
+                _ => (stored, true),
             };
             let logical = u64::from(extent.ee_block.get());
             let physical =
                 u64::from(extent.ee_start_hi.get()) << 32 | u64::from(extent.ee_start_lo.get());
             let (least, end) = (walk.next.max(bounds.start), bounds.end);
-            if len == 0 || logical < least || logical + len > end {
+            let after = logical.saturating_add(len);
+            if len == 0 || logical < least || after > end {
                 let text = format!(
                     "an extent of {len} blocks begins at block {logical} of the file, not among {least} to {end}"
                 );
                 return self.broken(walk, "ext4-extent-order", block, text);
             }
-            walk.next = logical + len;
+            walk.next = after;
             if !self.claim_blocks(walk, physical, len, "ext4-extent-range", block) {
                 return;
             }
@@ -187,7 +194,7 @@ impl Checker<'_> {
         for (at, entry) in list.iter().enumerate() {
             let start = u64::from(entry.ei_block.get());
             let end = list
-                .get(at + 1)
+                .get(at.saturating_add(1))
                 .map_or(bounds.end, |next| next.ei_block.get().into());
             let least = walk.next.max(bounds.start);
             if start < least || end <= start || end > bounds.end {
@@ -201,7 +208,13 @@ impl Checker<'_> {
             let Some(bytes) = self.node(walk, child, "ext4-extent-range", block) else {
                 return;
             };
-            self.extent_node(walk, &bytes, Some(child), Some(depth - 1), start..end);
+            self.extent_node(
+                walk,
+                &bytes,
+                Some(child),
+                Some(depth.saturating_sub(1)),
+                start..end,
+            );
             if walk.mapped.broken {
                 return;
             }
@@ -219,7 +232,7 @@ impl Checker<'_> {
         if !self.claim_blocks(walk, child, 1, code, block) {
             return None;
         }
-        walk.mapped.nodes += 1;
+        walk.mapped.nodes = walk.mapped.nodes.saturating_add(1);
         let bytes = self.read_block(child);
         walk.mapped.broken |= bytes.is_none();
         bytes
@@ -236,7 +249,7 @@ impl Checker<'_> {
     ) -> bool {
         if !self.fs.inside(start, len) {
             let text = format!(
-                "{len} blocks from {start} leave the blocks {} to {} of the filesystem",
+                "{len} blocks from {start} are outside the blocks {} to {} of the filesystem",
                 self.fs.first, self.fs.blocks
             );
             self.broken(walk, code, block, text);
@@ -251,26 +264,26 @@ impl Checker<'_> {
     /// 12 blocks, then trees of one, two and three levels.
     fn indirect(&mut self, walk: &mut MapWalk, map: &[u8; 60]) {
         let per_block = self.fs.block_size / 4;
-        walk.mapped.most = DIRECT + per_block + per_block.pow(2) + per_block.pow(3);
+        walk.mapped.most = (1..=3).fold(DIRECT, |most, level| {
+            most.saturating_add(per_block.saturating_pow(level))
+        });
         let (direct, trees) = map.split_at(48);
         self.pointers(walk, direct, None, 0);
         let mut logical = DIRECT;
         for (level, root) in (1..).zip(trees.chunks_exact(4)) {
             walk.next = logical;
             self.pointers(walk, root, None, level);
-            logical += per_block.pow(level);
+            logical = logical.saturating_add(per_block.saturating_pow(level));
         }
     }
 
-    /// Pointers that lead through `level` more blocks of pointers (at most 3); the first stands for
+    /// Pointers that lead through `level` more blocks of pointers (at most 3); the first is for
     /// block `walk.next` of the file.
     fn pointers(&mut self, walk: &mut MapWalk, bytes: &[u8], block: Option<u64>, level: u32) {
-        let step = (self.fs.block_size / 4).pow(level);
+        let step = (self.fs.block_size / 4).saturating_pow(level);
         for pointer in bytes.chunks_exact(4) {
             let at = walk.next;
-            let physical = u64::from(u32::from_le_bytes([
-                pointer[0], pointer[1], pointer[2], pointer[3],
-            ]));
+            let physical = u64::from(le32(pointer, 0).unwrap_or(0));
             if physical != 0 && level == 0 {
                 if !self.claim_blocks(walk, physical, 1, "ext4-block-map", block) {
                     return;
@@ -280,12 +293,12 @@ impl Checker<'_> {
                 let Some(bytes) = self.node(walk, physical, "ext4-block-map", block) else {
                     return;
                 };
-                self.pointers(walk, &bytes, Some(physical), level - 1);
+                self.pointers(walk, &bytes, Some(physical), level.saturating_sub(1));
                 if walk.mapped.broken {
                     return;
                 }
             }
-            walk.next = at + step;
+            walk.next = at.saturating_add(step);
         }
     }
 }
@@ -293,10 +306,8 @@ impl Checker<'_> {
 /// Adds one block, to the last run where it continues that.
 fn push(runs: &mut Vec<Run>, logical: u64, physical: u64) {
     match runs.last_mut() {
-        Some(last)
-            if last.logical + last.len == logical && last.physical + last.len == physical =>
-        {
-            last.len += 1
+        Some(last) if last.logical_end() == logical && last.physical_end() == physical => {
+            last.len = last.len.saturating_add(1);
         }
         _ => runs.push(Run {
             logical,

@@ -1,90 +1,33 @@
-//! BlockGroup descriptors: checksums, places, copies; and the blocks that no file can have.
+//! Group descriptors: checksums, positions, copies; and the blocks that no file can own.
 
-use super::Checker;
+use super::checker::{Checker, zero_extended};
 use super::claims::METADATA;
+use super::descriptor::BlockGroup;
 use crate::fs::ext4::format::{GroupDesc, bg_flags, compat, crc16, crc32c, incompat, ro_compat};
-use zerocopy::{FromZeros, IntoBytes};
+use crate::verify::finding::Location;
+use crate::verify::numbers::{index, widen};
 
 /// Where `bg_checksum` is.
 const CHECKSUM_AT: usize = 0x1E;
 
-/// A group by its descriptor.
-#[derive(Clone, Debug)]
-pub(super) struct BlockGroup {
-    pub(super) block_bitmap: u64,
-    pub(super) inode_bitmap: u64,
-    pub(super) inode_table: u64,
-    pub(super) free_blocks: u32,
-    pub(super) free_inodes: u32,
-    pub(super) used_dirs: u32,
-    pub(super) unused_inodes: u32,
-    pub(super) flags: u16,
-    pub(super) block_bitmap_checksum: u32,
-    pub(super) inode_bitmap_checksum: u32,
-    pub(super) wide_checksums: bool,
-}
-
-impl BlockGroup {
-    fn new(raw: &GroupDesc, size: usize) -> Self {
-        let wide = |low: u32, high: u32| u64::from(high) << 32 | u64::from(low);
-        let short = |low: u16, high: u16| u32::from(high) << 16 | u32::from(low);
-        Self {
-            block_bitmap: wide(raw.bg_block_bitmap_lo.get(), raw.bg_block_bitmap_hi.get()),
-            inode_bitmap: wide(raw.bg_inode_bitmap_lo.get(), raw.bg_inode_bitmap_hi.get()),
-            inode_table: wide(raw.bg_inode_table_lo.get(), raw.bg_inode_table_hi.get()),
-            free_blocks: short(
-                raw.bg_free_blocks_count_lo.get(),
-                raw.bg_free_blocks_count_hi.get(),
-            ),
-            free_inodes: short(
-                raw.bg_free_inodes_count_lo.get(),
-                raw.bg_free_inodes_count_hi.get(),
-            ),
-            used_dirs: short(
-                raw.bg_used_dirs_count_lo.get(),
-                raw.bg_used_dirs_count_hi.get(),
-            ),
-            unused_inodes: short(raw.bg_itable_unused_lo.get(), raw.bg_itable_unused_hi.get()),
-            flags: raw.bg_flags.get(),
-            block_bitmap_checksum: short(
-                raw.bg_block_bitmap_csum_lo.get(),
-                raw.bg_block_bitmap_csum_hi.get(),
-            ),
-            inode_bitmap_checksum: short(
-                raw.bg_inode_bitmap_csum_lo.get(),
-                raw.bg_inode_bitmap_csum_hi.get(),
-            ),
-            wide_checksums: size >= 64,
-        }
-    }
-
-    pub(super) fn has(&self, flag: u16) -> bool {
-        self.flags & flag != 0
-    }
-}
-
 impl Checker<'_> {
-    /// Reads all descriptors, checks them and claims the blocks of all metadata. False when a place
-    /// is out of range, so that nothing further can be read.
+    /// Reads all descriptors, checks them and claims the blocks of all metadata. False when a
+    /// position is out of range, so that nothing further can be read.
     pub(super) fn read_groups(&mut self) -> bool {
         let size = self.fs.desc_size;
         let mut good = true;
-        for index in 0..self.desc_blocks() {
-            let block = self.desc_block(index);
+        for nth in 0..self.desc_blocks() {
+            let block = self.desc_block(nth);
             let Some(bytes) = self.read_block(block) else {
                 return false;
             };
-            for (at, desc) in bytes.chunks_exact(size).enumerate() {
-                let number = self.groups.len();
-                if number >= self.fs.groups as usize {
+            let offsets = (self.fs.offset(block)..).step_by(size);
+            for (offset, desc) in offsets.zip(bytes.chunks_exact(size)) {
+                let number = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
+                if number >= self.fs.groups {
                     break;
                 }
-                let number = u32::try_from(number).unwrap_or(u32::MAX);
-                good &= self.read_group(
-                    number,
-                    desc,
-                    block * self.fs.block_size + (at * size) as u64,
-                );
+                good &= self.read_group(number, desc, offset);
             }
         }
         if good {
@@ -95,16 +38,12 @@ impl Checker<'_> {
     }
 
     fn read_group(&mut self, number: u32, desc: &[u8], offset: u64) -> bool {
-        let mut raw = GroupDesc::new_zeroed();
-        raw.as_mut_bytes()
-            .iter_mut()
-            .zip(desc)
-            .for_each(|(to, from)| *to = *from);
+        let raw: GroupDesc = zero_extended(desc);
         let place = self.place().offset(offset);
         if let Some(computed) = self.desc_checksum(number, desc) {
             let stored = raw.bg_checksum.get();
             self.log.check(stored == computed, "ext4-group-checksum", || {
-                (place.clone(), format!("group {number} has the checksum {stored:#06x} where its bytes give {computed:#06x}"))
+                (place.clone(), format!("group {number} has the checksum {stored:#06x}, computed {computed:#06x}"))
             });
         }
         let group = BlockGroup::new(&raw, desc.len());
@@ -121,7 +60,7 @@ impl Checker<'_> {
             let (what, block, count) = outside.copied().unwrap_or_default();
             (
                 place.clone(),
-                format!("the {what} of group {number} ({count} blocks from {block}) leaves the {blocks} blocks there are"),
+                format!("the {what} of group {number} ({count} blocks from {block}) is outside the {blocks} blocks of the filesystem"),
             )
         });
         let unused = group.unused_inodes;
@@ -129,15 +68,15 @@ impl Checker<'_> {
         let good = self.log.check(unused <= each, "ext4-group", || {
             (
                 place,
-                format!("group {number} has {unused} inodes that were never used, of {each}"),
+                format!("group {number} has {unused} unused inodes of {each}"),
             )
         }) && good;
         self.groups.push(group);
         good
     }
 
-    /// 16 bits of CRC-32C (`metadata_csum`) or CRC-16 (`uninit_bg`), as the kernel's page
-    /// `checksums` has it.
+    /// 16 bits of CRC-32C (`metadata_csum`) or CRC-16 (`uninit_bg`), see the kernel's page
+    /// `checksums`.
     fn desc_checksum(&self, number: u32, desc: &[u8]) -> Option<u16> {
         let (front, back) = desc.split_at_checked(CHECKSUM_AT)?;
         let back = back.get(2..)?;
@@ -156,12 +95,13 @@ impl Checker<'_> {
 
     /// Blocks of one inode table.
     pub(super) fn table_blocks(&self) -> u64 {
-        (u64::from(self.fs.inodes_per_group) * self.fs.inode_size as u64)
+        u64::from(self.fs.inodes_per_group)
+            .saturating_mul(widen(self.fs.inode_size))
             .div_ceil(self.fs.block_size)
     }
 
     fn descs_per_block(&self) -> u64 {
-        self.fs.block_size / self.fs.desc_size as u64
+        self.fs.descs_per_block
     }
 
     pub(super) fn desc_blocks(&self) -> u64 {
@@ -170,7 +110,9 @@ impl Checker<'_> {
 
     /// The first block of a group.
     pub(super) fn group_start(&self, group: u64) -> u64 {
-        self.fs.first + group * self.fs.blocks_per_group
+        self.fs
+            .first
+            .saturating_add(group.saturating_mul(self.fs.blocks_per_group))
     }
 
     /// Whether a group begins with a superblock.
@@ -204,26 +146,31 @@ impl Checker<'_> {
     /// Where the `index`th block of descriptors is.
     fn desc_block(&self, index: u64) -> u64 {
         if index < self.plain_desc_blocks() {
-            return self.fs.first + 1 + index;
+            return self.fs.first.saturating_add(1).saturating_add(index);
         }
-        let group = index * self.descs_per_block();
-        self.group_start(group) + u64::from(self.has_super(group))
+        let group = index.saturating_mul(self.descs_per_block());
+        self.group_start(group)
+            .saturating_add(self.has_super(group).into())
     }
 
     /// Blocks at the start of a group that hold superblock, descriptors and room for more
     /// descriptors.
     fn head_blocks(&self, group: u64) -> u64 {
         let own = u64::from(self.has_super(group));
-        let plain =
-            own * (self.plain_desc_blocks() + u64::from(self.fs.sb.s_reserved_gdt_blocks.get()));
+        let reserved = u64::from(self.fs.sb.s_reserved_gdt_blocks.get());
+        let plain = own.saturating_mul(self.plain_desc_blocks().saturating_add(reserved));
         let each = self.descs_per_block();
+        let (meta_group, member) = (
+            group.checked_div(each).unwrap_or(0),
+            group.checked_rem(each).unwrap_or(0),
+        );
         let spread = self.fs.incompat(incompat::META_BG)
-            && group / each >= self.fs.sb.s_first_meta_bg.get().into();
-        let holds = spread && [0, 1, each - 1].contains(&(group % each));
+            && meta_group >= self.fs.sb.s_first_meta_bg.get().into();
         if spread {
-            own + u64::from(holds)
+            let holds = [0, 1, each.saturating_sub(1)].contains(&member);
+            own.saturating_add(holds.into())
         } else {
-            own + plain
+            own.saturating_add(plain)
         }
     }
 
@@ -232,13 +179,13 @@ impl Checker<'_> {
         for number in 0..u64::from(self.fs.groups) {
             let (start, head) = (self.group_start(number), self.head_blocks(number));
             if head > 0 {
-                self.claims
-                    .claim(start, head.min(self.fs.blocks - start), METADATA);
+                self.claims.claim(
+                    start,
+                    head.min(self.fs.blocks.saturating_sub(start)),
+                    METADATA,
+                );
             }
-            let Some(group) = usize::try_from(number)
-                .ok()
-                .and_then(|number| self.groups.get(number))
-            else {
+            let Some(group) = self.groups.get(index(number)) else {
                 break;
             };
             self.claims.claim(group.block_bitmap, 1, METADATA);
@@ -250,8 +197,8 @@ impl Checker<'_> {
         }
     }
 
-    /// Copies of superblock and descriptors; of the latter only the places, for the kernel keeps
-    /// the counts of the first up alone.
+    /// Copies of superblock and descriptors; of the latter only the positions, because the kernel
+    /// updates the counts of the first copy alone.
     fn check_copies(&mut self) {
         for number in 1..self.fs.groups {
             if !self.has_super(number.into()) {
@@ -262,14 +209,15 @@ impl Checker<'_> {
                 continue;
             };
             self.fs
-                .check_copy(number, &bytes, start * self.fs.block_size, self.log);
-            for index in 0..self.plain_desc_blocks() {
-                self.check_desc_copy(number, start + 1 + index, index);
+                .check_copy(number, &bytes, self.fs.offset(start), self.log);
+            for nth in 0..self.plain_desc_blocks() {
+                let block = start.saturating_add(1).saturating_add(nth);
+                self.check_desc_copy(number, block, nth);
             }
         }
     }
 
-    fn check_desc_copy(&mut self, holder: u32, block: u64, index: u64) {
+    fn check_desc_copy(&mut self, holder: u32, block: u64, nth: u64) {
         let size = self.fs.desc_size;
         if !self.fs.inside(block, 1) {
             return;
@@ -277,7 +225,7 @@ impl Checker<'_> {
         let Some(bytes) = self.read_block(block) else {
             return;
         };
-        let first = usize::try_from(index * self.descs_per_block()).unwrap_or(usize::MAX);
+        let first = index(nth.saturating_mul(self.descs_per_block()));
         for ((number, group), desc) in self
             .groups
             .iter()
@@ -285,12 +233,7 @@ impl Checker<'_> {
             .skip(first)
             .zip(bytes.chunks_exact(size))
         {
-            let mut raw = GroupDesc::new_zeroed();
-            raw.as_mut_bytes()
-                .iter_mut()
-                .zip(desc)
-                .for_each(|(to, from)| *to = *from);
-            let copy = BlockGroup::new(&raw, size);
+            let copy = BlockGroup::new(&zero_extended(desc), size);
             let places =
                 |group: &BlockGroup| [group.block_bitmap, group.inode_bitmap, group.inode_table];
             self.log.check(places(&copy) == places(group), "ext4-backup", || {
@@ -299,12 +242,12 @@ impl Checker<'_> {
                     places(&copy),
                     places(group)
                 );
-                (super::Location::of(self.fs.partition).offset(block * self.fs.block_size), text)
+                (Location::of(self.fs.partition).offset(self.fs.offset(block)), text)
             });
         }
     }
 
-    /// Whether the inodes of a group were never used, and so its table and bitmap hold nothing.
+    /// Whether the inodes of a group were never used, so that its table and bitmap are undefined.
     pub(super) fn inodes_uninit(&self, group: &BlockGroup) -> bool {
         self.fs.lazy() && group.has(bg_flags::INODE_UNINIT)
     }
@@ -318,7 +261,7 @@ impl Checker<'_> {
 /// Whether `value` is a power of `base`.
 fn power_of(mut value: u64, base: u64) -> bool {
     while value > 1 && value.is_multiple_of(base) {
-        value /= base;
+        value = value.checked_div(base).unwrap_or(0);
     }
     value == 1
 }

@@ -5,6 +5,8 @@
 const START: [u32; 4] = [0x6745_2301, 0xEFCD_AB89, 0x98BA_DCFE, 0x1032_5476];
 /// The largest hash is kept for the end of a directory.
 const END: u32 = 0xFFFF_FFFE;
+/// The largest hash of a name.
+const LAST: u32 = 0xFFFF_FFFC;
 
 /// The hash of `name`, its lowest bit cleared; `None` for a `version` that is not known. Versions 3
 /// to 5 are 0 to 2 over unsigned bytes.
@@ -28,7 +30,7 @@ pub(super) fn hash(version: u8, name: &[u8], seed: &[u32; 4]) -> Option<u32> {
         _ => chained(&bytes, start, tea, 0),
     };
     let even = raw & !1;
-    Some(if even == END { END - 2 } else { even })
+    Some(if even == END { LAST } else { even })
 }
 
 fn old(bytes: &[u32]) -> u32 {
@@ -43,7 +45,7 @@ fn old(bytes: &[u32]) -> u32 {
     last << 1
 }
 
-/// Mixes a name in pieces of `N` words into four words of state and returns one of them.
+/// Mixes a name, `N` words at a time, into four words of state and returns one of them.
 fn chained<const N: usize>(
     bytes: &[u32],
     mut state: [u32; 4],
@@ -53,9 +55,9 @@ fn chained<const N: usize>(
     let mut rest = bytes;
     while !rest.is_empty() {
         mix(&mut state, &words(rest));
-        rest = rest.get(4 * N..).unwrap_or_default();
+        rest = rest.get(const { 4 * N }..).unwrap_or_default();
     }
-    state[which]
+    state.get(which).copied().unwrap_or_default()
 }
 
 /// The next `N` words: bytes from the highest down, filled up with the length of what is left.
@@ -77,15 +79,15 @@ fn half_md4(state: &mut [u32; 4], input: &[u32; 8]) {
     let g = |x: u32, y: u32, z: u32| (x & y).wrapping_add((x ^ y) & z);
     let h = |x: u32, y: u32, z: u32| x ^ y ^ z;
     let [mut a, mut b, mut c, mut d] = *state;
+    let mut at = (b, c, d);
     let mut step = |value: u32, word: usize, add: u32, turn: u32| {
         let sum = a
             .wrapping_add(value)
-            .wrapping_add(input[word])
+            .wrapping_add(input.get(word).copied().unwrap_or_default())
             .wrapping_add(add);
         (a, b, c, d) = (d, sum.rotate_left(turn), b, c);
         (b, c, d)
     };
-    let mut at = (state[1], state[2], state[3]);
     for (word, turn) in [3, 7, 11, 19, 3, 7, 11, 19].into_iter().enumerate() {
         at = step(f(at.0, at.1, at.2), word, 0, turn);
     }
@@ -107,20 +109,19 @@ fn half_md4(state: &mut [u32; 4], input: &[u32; 8]) {
 }
 
 fn tea(state: &mut [u32; 4], input: &[u32; 4]) {
-    let [mut left, mut right, ..] = *state;
+    let [first, second, ..] = state;
+    let (mut left, mut right) = (*first, *second);
     let mut sum = 0_u32;
     for _ in 0..16 {
         sum = sum.wrapping_add(0x9E37_79B9);
         let mix = |half: u32, low: u32, high: u32| {
-            (half << 4).wrapping_add(input[low as usize])
-                ^ half.wrapping_add(sum)
-                ^ (half >> 5).wrapping_add(input[high as usize])
+            (half << 4).wrapping_add(low) ^ half.wrapping_add(sum) ^ (half >> 5).wrapping_add(high)
         };
-        left = left.wrapping_add(mix(right, 0, 1));
-        right = right.wrapping_add(mix(left, 2, 3));
+        left = left.wrapping_add(mix(right, input[0], input[1]));
+        right = right.wrapping_add(mix(left, input[2], input[3]));
     }
-    state[0] = state[0].wrapping_add(left);
-    state[1] = state[1].wrapping_add(right);
+    *first = first.wrapping_add(left);
+    *second = second.wrapping_add(right);
 }
 
 #[cfg(test)]

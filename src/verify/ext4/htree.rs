@@ -5,16 +5,21 @@
 //! node:     an empty entry (8 bytes)    | limit, count, block | hash, block | ...
 //! ```
 
-use super::dirs::entries;
-use super::{Checker, Directory, hash};
+use super::checker::{Checker, Directory};
+use super::entries::entries;
+use super::hash;
+use crate::bytes::{le16, le32};
 use crate::fs::ext4::format::{crc32c, incompat};
 use crate::tree::show;
+use crate::verify::numbers::widen;
 use std::collections::BTreeMap;
 
-/// Where the info stands in block 0, and where entries begin there and in other nodes.
+/// The offset of the info in block 0, and of the entries there and in other nodes.
 const INFO: usize = 24;
 const ROOT_ENTRIES: usize = 32;
 const NODE_ENTRIES: usize = 8;
+/// Bytes of an entry: hash and block.
+const ENTRY: usize = 8;
 /// `s_flags`: names are hashed as unsigned bytes.
 const UNSIGNED: u32 = 2;
 
@@ -23,7 +28,7 @@ const UNSIGNED: u32 = 2;
 pub(super) struct HashRange {
     version: u8,
     least: u32,
-    /// The first hash of the next leaf; with its lowest bit set names of that hash may stand in
+    /// The first hash of the next leaf; with its lowest bit set, names of that hash may be in
     /// both.
     next: Option<u32>,
 }
@@ -32,33 +37,28 @@ pub(super) struct HashRange {
 /// without.
 pub(super) type DirIndex = BTreeMap<u64, Option<HashRange>>;
 
+/// The state of following one index.
 struct IndexWalk<'d> {
     dir: &'d Directory,
     version: u8,
     found: DirIndex,
 }
 
-fn le16(bytes: &[u8], at: usize) -> u16 {
-    bytes
-        .get(at..at + 2)
-        .map_or(0, |b| u16::from_le_bytes([b[0], b[1]]))
-}
-
-fn le32(bytes: &[u8], at: usize) -> u32 {
-    u32::from(le16(bytes, at)) | u32::from(le16(bytes, at + 2)) << 16
+/// The offset of the `at`th entry of a node whose entries begin at `start`.
+fn entry_offset(start: usize, at: usize) -> usize {
+    start.saturating_add(at.saturating_mul(ENTRY))
 }
 
 impl Checker<'_> {
-    /// Checks the index of a directory; `None` when it is damaged, so that nothing is known of its
-    /// leaves.
+    /// Checks the index of a directory; `None` when it is damaged, so that its leaves are unknown.
     pub(super) fn check_index(&mut self, dir: &Directory) -> Option<DirIndex> {
         let (root, physical) = self.dir_bytes(dir, 0)?;
         let (reserved, stored, len, levels, flags) = (
-            le32(&root, INFO),
-            *root.get(INFO + 4)?,
-            *root.get(INFO + 5)?,
-            *root.get(INFO + 6)?,
-            *root.get(INFO + 7)?,
+            le32(&root, INFO)?,
+            *root.get(const { INFO + 4 })?,
+            *root.get(const { INFO + 5 })?,
+            *root.get(const { INFO + 6 })?,
+            *root.get(const { INFO + 7 })?,
         );
         let most = if self.fs.incompat(incompat::LARGEDIR) {
             2
@@ -67,7 +67,7 @@ impl Checker<'_> {
         };
         let unsigned = self.fs.sb.s_flags.get() & UNSIGNED != 0;
         let version = if stored <= 2 && unsigned {
-            stored + 3
+            stored.saturating_add(3)
         } else {
             stored
         };
@@ -85,16 +85,17 @@ impl Checker<'_> {
             found: DirIndex::new(),
         };
         let whole = self.index_node(&mut walk, 0, levels, (0, None));
-        let (named, due) = (walk.found.len() as u64, dir.blocks - 1);
+        let (named, due) = (widen(walk.found.len()), dir.blocks.saturating_sub(1));
         let place = self.at(dir.ino);
-        let whole = whole && self.log.check(named == due, "ext4-dir-index", || {
-            (
-                place,
-                format!(
-                    "the index names {named} blocks where the directory has {due} besides the first"
-                ),
-            )
-        });
+        let whole = whole
+            && self.log.check(named == due, "ext4-dir-index", || {
+                (
+                    place,
+                    format!(
+                        "the index names {named} blocks, the directory has {due} after the first"
+                    ),
+                )
+            });
         whole.then_some(walk.found)
     }
 
@@ -116,15 +117,16 @@ impl Checker<'_> {
         };
         let place = self.at_block(walk.dir.ino, physical);
         let (limit, count) = (
-            usize::from(le16(&bytes, start)),
-            usize::from(le16(&bytes, start + 2)),
+            usize::from(le16(&bytes, start).unwrap_or(0)),
+            usize::from(le16(&bytes, start.saturating_add(2)).unwrap_or(0)),
         );
-        let room = (bytes.len() - start - if self.fs.has_checksums() { 8 } else { 0 }) / 8;
+        let tail = if self.fs.has_checksums() { 8 } else { 0 };
+        let room = bytes.len().saturating_sub(start.saturating_add(tail)) / ENTRY;
         let empty =
             || entries(&bytes).is_ok_and(|list| matches!(list.as_slice(), [one] if one.ino == 0));
         let good = limit == room && (1..=limit).contains(&count) && (number == 0 || empty());
         let good = self.log.check(good, "ext4-dir-index", || {
-            (place.clone(), format!("an index node has {count} entries and room for {limit} where there is room for {room}"))
+            (place.clone(), format!("an index node has {count} entries and claims room for {limit}, there is room for {room}"))
         });
         if !good {
             return false;
@@ -134,17 +136,16 @@ impl Checker<'_> {
             if at == 0 {
                 bounds.0
             } else {
-                le32(&bytes, start + 8 * at)
+                le32(&bytes, entry_offset(start, at)).unwrap_or(0)
             }
         };
         let mut whole = true;
         for at in 0..count {
-            let (least, block) = (
-                hash(at),
-                u64::from(le32(&bytes, start + 8 * at + 4) & 0x0FFF_FFFF),
-            );
-            let next = if at + 1 < count {
-                Some(hash(at + 1))
+            let block = le32(&bytes, entry_offset(start, at).saturating_add(4)).unwrap_or(0);
+            let (least, block) = (hash(at), u64::from(block & 0x0FFF_FFFF));
+            let after = at.saturating_add(1);
+            let next = if after < count {
+                Some(hash(after))
             } else {
                 bounds.1
             };
@@ -168,7 +169,7 @@ impl Checker<'_> {
     ) -> bool {
         if levels > 0 {
             walk.found.insert(block, None);
-            return self.index_node(walk, block, levels - 1, bounds);
+            return self.index_node(walk, block, levels.saturating_sub(1), bounds);
         }
         walk.found.insert(
             block,
@@ -181,7 +182,7 @@ impl Checker<'_> {
         true
     }
 
-    /// `struct dx_tail`, behind the room for entries: its checksum covers the entries in use.
+    /// `struct dx_tail`, after the room for entries: its checksum covers the entries in use.
     fn check_index_checksum(
         &mut self,
         dir: &Directory,
@@ -194,20 +195,26 @@ impl Checker<'_> {
         if !self.fs.has_checksums() {
             return;
         }
-        let tail = start + 8 * limit;
-        let stored = le32(bytes, tail + 4);
-        let used = crc32c(dir.seed, bytes.get(..start + 8 * count).unwrap_or_default());
+        let (used, tail) = (entry_offset(start, count), entry_offset(start, limit));
+        let checksum_at = tail.saturating_add(4);
+        let stored = le32(bytes, checksum_at).unwrap_or(0);
+        let used = crc32c(dir.seed, bytes.get(..used).unwrap_or_default());
         let computed = crc32c(
-            crc32c(used, bytes.get(tail..tail + 4).unwrap_or_default()),
+            crc32c(used, bytes.get(tail..checksum_at).unwrap_or_default()),
             &[0; 4],
         );
         let place = self.at_block(dir.ino, physical);
         self.log.check(stored == computed, "ext4-dir-checksum", || {
-            (place, format!("the index node has the checksum {stored:#010x} where its bytes give {computed:#010x}"))
+            (
+                place,
+                format!(
+                    "the index node has the checksum {stored:#010x}, computed {computed:#010x}"
+                ),
+            )
         });
     }
 
-    /// A name stands in the leaf that the index gives for its hash.
+    /// A name is in the leaf that the index gives for its hash.
     pub(super) fn check_hash(
         &mut self,
         dir: &Directory,
@@ -215,15 +222,14 @@ impl Checker<'_> {
         name: &[u8],
         bounds: &HashRange,
     ) {
-        let seed = [0, 1, 2, 3].map(|at: usize| self.fs.sb.s_hash_seed[at].get());
+        let seed = self.fs.sb.s_hash_seed.map(|word| word.get());
         let Some(hash) = hash::hash(bounds.version, name, &seed) else {
             return;
         };
-        // The lowest bit of the next leaf's hash says that names of that very hash begin here
-        // already.
-        let end = bounds
-            .next
-            .map_or(u64::MAX, |next| u64::from(next & !1) + u64::from(next & 1));
+        // With the lowest bit of the next leaf's hash set, names of that hash begin in this leaf.
+        let end = bounds.next.map_or(u64::MAX, |next| {
+            u64::from(next & !1).saturating_add((next & 1).into())
+        });
         let inside = hash >= bounds.least & !1 && u64::from(hash) < end;
         let place = self.at_block(dir.ino, physical);
         self.log.check(inside, "ext4-dir-hash", || {
@@ -233,7 +239,7 @@ impl Checker<'_> {
             (
                 place,
                 format!(
-                    "`{}` has the hash {hash:#x} in a block for {:#x} to {next}",
+                    "`{}` has the hash {hash:#x}, its block is for {:#x} to {next}",
                     show(name),
                     bounds.least
                 ),

@@ -1,15 +1,17 @@
-//! Inodes: found in their tables, each checked by itself, their blocks claimed.
+//! Inodes: read from their tables, each checked by itself, their blocks claimed.
 
-use super::{Checker, Directory, Run, UsedInode};
+use super::checker::{BlockMap, Checker, Directory, UsedInode, zero_extended};
+use crate::bytes::is_zero;
 use crate::fs::ext4::format::{
     Inode, JOURNAL_INO, RESIZE_INO, ROOT_INO, compat, crc32c, incompat, inode_flags, mode,
     ro_compat,
 };
-use zerocopy::{FromZeros, IntoBytes};
+use crate::verify::finding::Location;
+use crate::verify::numbers::widen;
 
 /// Bytes of inode table read at once.
 const WINDOW: u64 = 128 << 10;
-/// Bytes of the first inodes of ext2, and of the fields that the others have behind them.
+/// Bytes of the first inodes of ext2; later ones have more fields after these.
 const OLD_SIZE: usize = 128;
 /// Where `i_checksum_lo` and `i_checksum_hi` are.
 const CHECKSUM_LO: usize = 0x7C;
@@ -24,30 +26,12 @@ const FOREIGN_FLAGS: u32 = inode_flags::ENCRYPT
     | inode_flags::CASEFOLD
     | 0x2000;
 
-/// What a map came to.
-#[derive(Debug, Default)]
-pub(super) struct BlockMap {
-    pub(super) runs: Vec<Run>,
-    /// Blocks of the map itself.
-    pub(super) nodes: u64,
-    /// Blocks that a map of this kind can reach.
-    pub(super) most: u64,
-    /// Something in it was damaged.
-    pub(super) broken: bool,
-}
-
-impl BlockMap {
-    fn data(&self) -> u64 {
-        self.runs.iter().map(|run| run.len).sum()
-    }
-}
-
 impl Checker<'_> {
-    /// Checks every inode that groups say was ever used.
+    /// Checks every inode that was ever used according to its group.
     pub(super) fn scan_inodes(&mut self) {
-        for number in 0..self.groups.len() {
-            let group = self.groups[number].clone();
-            if self.inodes_uninit(&group) {
+        let groups = std::mem::take(&mut self.groups);
+        for (number, group) in groups.iter().enumerate() {
+            if self.inodes_uninit(group) {
                 continue;
             }
             let unused = if self.fs.lazy() {
@@ -59,25 +43,27 @@ impl Checker<'_> {
             let first = u32::try_from(number)
                 .unwrap_or(u32::MAX)
                 .saturating_mul(self.fs.inodes_per_group);
-            self.scan_table(group.inode_table * self.fs.block_size, first, count);
+            self.scan_table(self.fs.offset(group.inode_table), first, count);
         }
+        self.groups = groups;
     }
 
-    /// `count` inodes from number `first` + 1 on, whose table begins at byte `start`; holes hold
-    /// none.
+    /// `count` inodes from number `first` + 1 on, whose table begins at byte `start`. Holes of the
+    /// source are not read: they contain no inodes.
     fn scan_table(&mut self, start: u64, first: u32, count: u32) {
-        let size = self.fs.inode_size as u64;
-        let end = start + u64::from(count) * size;
+        let size = widen(self.fs.inode_size);
+        let end = start.saturating_add(u64::from(count).saturating_mul(size));
         let mut at = start;
         while at < end {
-            let len = WINDOW.min(end - at);
+            let len = WINDOW.min(end.saturating_sub(at));
+            let after = at.saturating_add(len);
             match self.fs.source.next_data(at) {
-                Ok(Some(range)) if range.start < at + len => {}
+                Ok(Some(range)) if range.start < after => {}
                 Ok(_) => {
-                    at += len;
+                    at = after;
                     continue;
                 }
-                // Reading will say what is wrong.
+                // Reading reports the error.
                 Err(_) => {}
             }
             let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
@@ -91,22 +77,25 @@ impl Checker<'_> {
                 self.maps_broken = true;
                 return;
             }
-            let before = u32::try_from((at - start) / size).unwrap_or(u32::MAX);
-            for (ino, inode) in (first + before + 1..).zip(bytes.chunks_exact(self.fs.inode_size)) {
-                if inode.iter().any(|byte| *byte != 0) {
-                    self.inode(ino, inode, at + u64::from(ino - first - before - 1) * size);
+            let before = at.saturating_sub(start).checked_div(size).unwrap_or(0);
+            let next = first
+                .saturating_add(u32::try_from(before).unwrap_or(u32::MAX))
+                .saturating_add(1);
+            let offsets = (at..).step_by(self.fs.inode_size);
+            for ((ino, offset), inode) in (next..=u32::MAX)
+                .zip(offsets)
+                .zip(bytes.chunks_exact(self.fs.inode_size))
+            {
+                if !is_zero(inode) {
+                    self.inode(ino, inode, offset);
                 }
             }
-            at += len;
+            at = after;
         }
     }
 
     fn inode(&mut self, ino: u32, bytes: &[u8], offset: u64) {
-        let mut raw = Inode::new_zeroed();
-        raw.as_mut_bytes()
-            .iter_mut()
-            .zip(bytes)
-            .for_each(|(to, from)| *to = *from);
+        let raw: Inode = zero_extended(bytes);
         let extra = if bytes.len() > OLD_SIZE {
             usize::from(raw.i_extra_isize.get())
         } else {
@@ -116,9 +105,15 @@ impl Checker<'_> {
         let place = self.at(ino).offset(offset);
         if self.fs.has_checksums() {
             let (stored, computed) = checksums(seed, bytes, &raw, extra);
-            self.log.check(stored == computed, "ext4-inode-checksum", || {
-                (place.clone(), format!("the inode has the checksum {stored:#010x} where its bytes give {computed:#010x}"))
-            });
+            self.log
+                .check(stored == computed, "ext4-inode-checksum", || {
+                    (
+                        place.clone(),
+                        format!(
+                            "the inode has the checksum {stored:#010x}, computed {computed:#010x}"
+                        ),
+                    )
+                });
         }
         let (links, kind) = (raw.i_links_count.get(), raw.i_mode.get());
         if links == 0 {
@@ -133,12 +128,12 @@ impl Checker<'_> {
                 refs: 0,
             },
         );
-        let room = bytes.len() - OLD_SIZE;
+        let room = bytes.len().saturating_sub(OLD_SIZE);
         let fits = extra <= room && extra.is_multiple_of(4) && (extra == 0 || extra >= 4);
         self.log.check(fits, "ext4-inode-extra", || {
             (
                 place.clone(),
-                format!("the inode says that {extra} bytes of its {room} are fields"),
+                format!("the inode has {extra} bytes of further fields in a room of {room}"),
             )
         });
         if ino == BAD_INO {
@@ -157,7 +152,7 @@ impl Checker<'_> {
         if !self.log.check(known, "ext4-inode-mode", || {
             (
                 place,
-                format!("the inode has the mode {kind:#o}, whose type is unknown"),
+                format!("the inode has the mode {kind:#o}, which has no valid file type"),
             )
         }) {
             self.maps_broken = true;
@@ -168,7 +163,9 @@ impl Checker<'_> {
             return;
         }
         let attributes = if fits && extra > 0 {
-            bytes.get(OLD_SIZE + extra..).unwrap_or_default()
+            bytes
+                .get(OLD_SIZE.saturating_add(extra)..)
+                .unwrap_or_default()
         } else {
             &[]
         };
@@ -186,7 +183,7 @@ impl Checker<'_> {
             mode::FILE | mode::DIR => self.map(ino, raw, seed),
             mode::SYMLINK if !inline => self.map(ino, raw, seed),
             mode::SYMLINK => {
-                let len = raw.i_block.iter().position(|byte| *byte == 0).unwrap_or(60) as u64;
+                let len = widen(raw.i_block.iter().position(|byte| *byte == 0).unwrap_or(60));
                 let place = self.at(ino);
                 self.log.check(len == size, "ext4-symlink", || {
                     (
@@ -200,13 +197,17 @@ impl Checker<'_> {
         };
         self.maps_broken |= mapped.broken;
         if !mapped.broken {
-            self.check_blocks(ino, raw, mapped.data() + mapped.nodes + u64::from(shared));
+            let blocks = mapped
+                .data()
+                .saturating_add(mapped.nodes)
+                .saturating_add(shared.into());
+            self.check_blocks(ino, raw, blocks);
             self.check_size(ino, kind, size, &mapped);
         }
         self.keep(ino, raw, seed, size, mapped);
     }
 
-    /// Flags and fields that mean nothing in this filesystem or for this kind of file.
+    /// Flags and fields that have no meaning in this filesystem or for this kind of file.
     fn check_fields(&mut self, ino: u32, raw: &Inode) {
         let (kind, flags) = (raw.i_mode.get() & mode::TYPE, raw.i_flags.get());
         let extents = if self.fs.incompat(incompat::EXTENTS) {
@@ -224,14 +225,14 @@ impl Checker<'_> {
         self.log.check(foreign == 0, "ext4-inode-flags", || {
             (
                 place.clone(),
-                format!("the flags {flags:#x} hold {foreign:#x}, which the filesystem or this kind of file cannot have"),
+                format!("the flags {flags:#x} include {foreign:#x}, which is not valid in this filesystem or for this kind of file"),
             )
         });
         let deleted = raw.i_dtime.get();
         self.log.check(deleted == 0, "ext4-inode-deleted", || {
             (
                 place.clone(),
-                format!("the inode is in use but says that it was deleted at {deleted}"),
+                format!("the inode is in use but has the deletion time {deleted}"),
             )
         });
         let wide =
@@ -257,16 +258,15 @@ impl Checker<'_> {
             let (name, value, _) = set.unwrap_or_default();
             (
                 place,
-                format!("{name} is {value:#x} where it has no meaning and must be 0"),
+                format!("{name} is {value:#x}, but it is unused here and must be 0"),
             )
         });
     }
 
-    /// An inode without links: deleted, or one of the reserved ones that is not used, which has no
-    /// content.
-    fn check_unused(&mut self, ino: u32, raw: &Inode, place: super::Location) {
+    /// An inode without links: deleted, or a reserved one that is not in use and has no content.
+    fn check_unused(&mut self, ino: u32, raw: &Inode, place: Location) {
         if ino < self.fs.first_ino() {
-            let empty = raw.i_block.iter().all(|byte| *byte == 0) && raw.i_file_acl_lo.get() == 0;
+            let empty = is_zero(&raw.i_block) && raw.i_file_acl_lo.get() == 0;
             self.log.check(empty, "ext4-inode-reserved", || {
                 (
                     place,
@@ -282,16 +282,16 @@ impl Checker<'_> {
             || {
                 (
                     place,
-                    format!("the inode has no links but the mode {kind:#o} and was never deleted"),
+                    format!("the inode has no links but the mode {kind:#o} and no deletion time"),
                 )
             },
         );
     }
 
-    /// Keeps the runs of what is read later.
+    /// Keeps the blocks of directories, journal and orphan file, which are read later.
     fn keep(&mut self, ino: u32, raw: &Inode, seed: u32, size: u64, mapped: BlockMap) {
         if raw.i_mode.get() & mode::TYPE == mode::DIR {
-            let blocks = size / self.fs.block_size;
+            let blocks = self.fs.whole_blocks(size);
             self.names_broken |= mapped.broken;
             self.dirs.push(Directory {
                 ino,
@@ -332,24 +332,19 @@ impl Checker<'_> {
             }
     }
 
-    /// Devices, fifos, sockets: no flags of maps, nothing behind the device numbers.
+    /// Devices, fifos, sockets: no flags of maps, nothing after the device numbers.
     fn special_file(&mut self, ino: u32, raw: &Inode) -> BlockMap {
         let flags = raw.i_flags.get()
             & (inode_flags::EXTENTS | inode_flags::INDEX | inode_flags::INLINE_DATA);
-        let rest = raw
-            .i_block
-            .get(16..)
-            .unwrap_or_default()
-            .iter()
-            .all(|byte| *byte == 0);
+        let rest = is_zero(raw.i_block.get(16..).unwrap_or_default());
         let place = self.at(ino);
         self.log.check(flags == 0 && rest, "ext4-inode-flags", || {
-            (place, format!("a special file has the flags {flags:#x} of a map or bytes where it could have blocks"))
+            (place, format!("a special file has the flags {flags:#x} of a block map, or bytes in place of block numbers"))
         });
         BlockMap::default()
     }
 
-    /// `i_blocks`: sectors of 512 bytes, or blocks where the inode says so.
+    /// `i_blocks`: sectors of 512 bytes, or blocks if a flag of the inode says so.
     fn check_blocks(&mut self, ino: u32, raw: &Inode, blocks: u64) {
         let huge = self.fs.ro_compat(ro_compat::HUGE_FILE);
         let high = if huge {
@@ -362,13 +357,13 @@ impl Checker<'_> {
         let expected = if counts_blocks {
             blocks
         } else {
-            blocks * (self.fs.block_size / 512)
+            blocks.saturating_mul(self.fs.block_size / 512)
         };
         let place = self.at(ino);
         self.log.check(stored == expected, "ext4-inode-blocks", || {
             (
                 place,
-                format!("the inode counts {stored} sectors of its {expected}"),
+                format!("the inode counts {stored} sectors, it has {expected}"),
             )
         });
     }
@@ -380,24 +375,23 @@ impl Checker<'_> {
             .runs
             .iter()
             .rfind(|run| run.written)
-            .map_or(0, |run| run.logical + run.len - 1);
+            .map_or(0, |run| run.logical_end().saturating_sub(1));
         match kind {
             mode::DIR => {
-                let held = mapped.data();
+                let (held, sized) = (mapped.data(), self.fs.whole_blocks(size));
                 let whole = size.is_multiple_of(block) && size > 0;
                 self.log.check(whole, "ext4-inode-size", || {
                     (
                         place.clone(),
-                        format!("the directory has {size} bytes, no multiple of {block}"),
+                        format!("the directory has {size} bytes, not a multiple of {block}"),
                     )
                 });
                 self.log
-                    .check(!whole || held == size / block, "ext4-dir-hole", || {
+                    .check(!whole || held == sized, "ext4-dir-hole", || {
                         (
                             place,
                             format!(
-                                "the directory has {} blocks by its size and {held} by its map",
-                                size / block
+                                "the directory has {sized} blocks by its size and {held} by its map"
                             ),
                         )
                     });
@@ -408,7 +402,7 @@ impl Checker<'_> {
                     (
                         place,
                         format!(
-                            "the file has {size} bytes, its last block begins at byte {reach} and its map reaches {} blocks",
+                            "the file has {size} bytes, its last block begins at byte {reach} and its map can address {} blocks",
                             mapped.most
                         ),
                     )
@@ -436,10 +430,8 @@ impl Checker<'_> {
         let Some(bytes) = self.read_block(first.physical) else {
             return;
         };
-        let len = bytes
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(bytes.len()) as u64;
+        let end = bytes.iter().position(|byte| *byte == 0);
+        let len = widen(end.unwrap_or(bytes.len()));
         self.log.check(len == size, "ext4-symlink", || {
             (
                 place,
@@ -466,9 +458,9 @@ impl Checker<'_> {
     }
 }
 
-/// The stored and the computed checksum of an inode, each with as many bits as it has room for.
+/// The stored and the computed checksum of an inode; 16 bits where it has no room for 32.
 fn checksums(seed: u32, bytes: &[u8], raw: &Inode, extra: usize) -> (u32, u32) {
-    let wide = bytes.len() > OLD_SIZE && OLD_SIZE + extra >= CHECKSUM_HI + 2;
+    let wide = bytes.len() > OLD_SIZE && OLD_SIZE.saturating_add(extra) >= CHECKSUM_HI + 2;
     let mut plain = bytes.to_vec();
     let mut clear = |at: usize| plain.iter_mut().skip(at).take(2).for_each(|byte| *byte = 0);
     clear(CHECKSUM_LO);

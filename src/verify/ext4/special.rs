@@ -1,9 +1,10 @@
-//! Inodes that the filesystem keeps for itself: the journal, room to grow, the file of half-deleted
-//! inodes.
+//! Inodes of the filesystem itself: the journal, the resize inode, the orphan file.
 
-use super::Checker;
+use super::checker::{Checker, blocks};
 use super::claims::METADATA;
+use crate::bytes::{be32, is_zero, le32};
 use crate::fs::ext4::format::{Inode, RESIZE_INO, compat, crc32c, inode_flags};
+use crate::verify::numbers::{index, widen};
 use zerocopy::IntoBytes;
 
 /// `h_magic` of every block of a journal; `h_blocktype` of its superblock in two versions (kernel's
@@ -16,20 +17,16 @@ const JOURNAL_CHECKSUMS: u32 = 0x8 | 0x10;
 const JOURNAL_CHECKSUM_AT: usize = 0xFC;
 /// `ob_magic` at the end of each block of the orphan file.
 const ORPHAN_MAGIC: u32 = 0x0B10_CA04;
-/// Where the double indirect block stands in `i_block`.
+/// The index of the double indirect block in `i_block`.
 const DOUBLE_INDIRECT: usize = 13;
 
-fn be32(bytes: &[u8], at: usize) -> u32 {
-    bytes
-        .get(at..at + 4)
-        .map_or(0, |b| u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
-}
-
-fn le32(bytes: &[u8], at: usize) -> u32 {
-    be32(bytes, at).swap_bytes()
+/// The pointers in a block or in `i_block`.
+fn pointers(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.chunks_exact(4).map(|word| le32(word, 0).unwrap_or(0))
 }
 
 impl Checker<'_> {
+    /// Checks the journal, the resize inode and the orphan file.
     pub(super) fn check_special(&mut self) {
         let journal = self.journal_ino();
         if journal != 0 && self.fs.sb.s_journal_dev.get() == 0 {
@@ -43,7 +40,7 @@ impl Checker<'_> {
             || {
                 (
                     place,
-                    "the superblock names both an inode and a device of its own as the journal"
+                    "the superblock names both an inode and an external device as the journal"
                         .into(),
                 )
             },
@@ -55,16 +52,16 @@ impl Checker<'_> {
             (
                 place,
                 format!(
-                    "{reserved} blocks are reserved for descriptors but their inode is not in use"
+                    "{reserved} blocks are reserved for descriptors but the resize inode is not in use"
                 ),
             )
         });
         self.check_orphan_file();
     }
 
-    /// The first block of the journal: its numbers, and that nothing waits to be replayed.
+    /// The first block of the journal: its numbers, and that nothing has to be replayed.
     fn check_journal(&mut self, ino: u32) {
-        let blocks: u64 = self.journal.iter().map(|run| run.len).sum();
+        let blocks = blocks(&self.journal);
         let first = self
             .journal
             .first()
@@ -82,7 +79,7 @@ impl Checker<'_> {
             return;
         };
         let place = self.at_block(ino, first);
-        let word = |index: usize| be32(&bytes, 4 * index);
+        let word = |number: usize| be32(&bytes, number.saturating_mul(4)).unwrap_or(0);
         let (magic, kind, size, len, start, errno) =
             (word(0), word(1), word(3), word(4), word(7), word(8));
         let facts = [
@@ -104,7 +101,7 @@ impl Checker<'_> {
             (
                 start == 0,
                 format!(
-                    "the journal holds changes from its block {start} on that were not written back"
+                    "the journal contains changes from its block {start} on that were not written back"
                 ),
             ),
             (
@@ -120,16 +117,22 @@ impl Checker<'_> {
                 return;
             }
         }
-        if kind == JOURNAL_TYPES[1] && be32(&bytes, 0x28) & JOURNAL_CHECKSUMS != 0 {
+        if kind == JOURNAL_TYPES[1] && word(10) & JOURNAL_CHECKSUMS != 0 {
             let mut plain = bytes.get(..1024).unwrap_or_default().to_vec();
             plain
                 .iter_mut()
                 .skip(JOURNAL_CHECKSUM_AT)
                 .take(4)
                 .for_each(|byte| *byte = 0);
-            let (stored, computed) = (be32(&bytes, JOURNAL_CHECKSUM_AT), crc32c(!0, &plain));
+            let stored = be32(&bytes, JOURNAL_CHECKSUM_AT).unwrap_or(0);
+            let computed = crc32c(!0, &plain);
             self.log.check(stored == computed, "ext4-journal", || {
-                (place, format!("the journal has the checksum {stored:#010x} where its bytes give {computed:#010x}"))
+                (
+                    place,
+                    format!(
+                        "the journal has the checksum {stored:#010x}, computed {computed:#010x}"
+                    ),
+                )
             });
         }
     }
@@ -162,21 +165,20 @@ impl Checker<'_> {
     /// The resize inode: its double indirect block names the reserved descriptor blocks of group 0,
     /// each of which names its copies.
     pub(super) fn check_resize(&mut self, raw: &Inode) {
-        let pointers: Vec<u32> = raw
-            .i_block
-            .chunks_exact(4)
-            .map(|word| le32(word, 0))
-            .collect();
-        let double = u64::from(pointers.get(DOUBLE_INDIRECT).copied().unwrap_or(0));
-        let others = pointers
-            .iter()
+        let double = u64::from(pointers(&raw.i_block).nth(DOUBLE_INDIRECT).unwrap_or(0));
+        let others = pointers(&raw.i_block)
             .enumerate()
-            .any(|(at, pointer)| at != DOUBLE_INDIRECT && *pointer != 0);
+            .any(|(at, pointer)| at != DOUBLE_INDIRECT && pointer != 0);
         let extents = raw.i_flags.get() & inode_flags::EXTENTS != 0;
         let place = self.at(RESIZE_INO);
         let good = !others && !extents && self.fs.inside(double, 1);
         if !self.log.check(good, "ext4-resize", || {
-            (place, format!("the resize inode has another map than one double indirect block (here {double})"))
+            (
+                place,
+                format!(
+                    "the map of the resize inode is not one double indirect block (it is {double})"
+                ),
+            )
         }) {
             self.maps_broken = true;
             return;
@@ -188,19 +190,22 @@ impl Checker<'_> {
         let per_block = self.fs.block_size / 4;
         let backups: Vec<u64> = (1..u64::from(self.fs.groups))
             .filter(|group| self.has_super(*group))
-            .map(|group| self.group_start(group) - self.fs.first)
+            .map(|group| self.group_start(group).saturating_sub(self.fs.first))
             .collect();
         let reserved = u64::from(self.fs.sb.s_reserved_gdt_blocks.get());
-        let range = self.desc_blocks()..self.desc_blocks() + reserved;
-        let due: Vec<(u64, u64)> = range
-            .map(|index| (index % per_block, self.fs.first + 1 + index))
+        let (start, first) = (self.desc_blocks(), self.fs.first.saturating_add(1));
+        let due: Vec<(u64, u64)> = (start..start.saturating_add(reserved))
+            .map(|nth| {
+                let entry = nth.checked_rem(per_block).unwrap_or(0);
+                (entry, first.saturating_add(nth))
+            })
             .collect();
         if !self.resize_block(double, &bytes, &due) {
             return;
         }
         for (_, block) in &due {
             let copies: Vec<(u64, u64)> = (0..)
-                .zip(backups.iter().map(|start| start + block))
+                .zip(backups.iter().map(|start| start.saturating_add(*block)))
                 .collect();
             if !self.fs.inside(*block, 1) {
                 return;
@@ -212,66 +217,70 @@ impl Checker<'_> {
                 return;
             }
         }
-        let (size, reach) = (
-            self.size(raw),
-            (12 + per_block + per_block * per_block) * self.fs.block_size,
-        );
+        let addressed = per_block
+            .saturating_mul(per_block)
+            .saturating_add(per_block)
+            .saturating_add(12);
+        let (size, reach) = (self.size(raw), self.fs.offset(addressed));
         let place = self.at(RESIZE_INO);
         self.log.check(size == reach, "ext4-resize", || {
-            (place, format!("the resize inode has {size} bytes where its double indirect block reaches {reach}"))
+            (
+                place,
+                format!(
+                    "the resize inode has {size} bytes, its double indirect block reaches {reach}"
+                ),
+            )
         });
-        let count = 1 + reserved * (1 + backups.len() as u64);
+        let copies = widen(backups.len()).saturating_add(1);
+        let count = reserved.saturating_mul(copies).saturating_add(1);
         let (stored, due) = (
             u64::from(raw.i_blocks_lo.get()),
-            count * (self.fs.block_size / 512),
+            count.saturating_mul(self.fs.block_size / 512),
         );
         let place = self.at(RESIZE_INO);
         self.log.check(stored == due, "ext4-inode-blocks", || {
             (
                 place,
-                format!("the inode counts {stored} sectors of its {due}"),
+                format!("the inode counts {stored} sectors, it has {due}"),
             )
         });
     }
 
-    /// A block of the resize inode: the entries that are due, and zeros.
+    /// A block of the resize inode: the expected entries, and zeros.
     fn resize_block(&mut self, holder: u64, bytes: &[u8], due: &[(u64, u64)]) -> bool {
         let mut expected = vec![0_u64; bytes.len() / 4];
         for (entry, block) in due {
-            if let Some(slot) = usize::try_from(*entry)
-                .ok()
-                .and_then(|entry| expected.get_mut(entry))
-            {
+            if let Some(slot) = expected.get_mut(index(*entry)) {
                 *slot = *block;
             }
         }
-        let wrong =
-            (0..expected.len()).find(|entry| u64::from(le32(bytes, 4 * entry)) != expected[*entry]);
+        let mut entries = (0_usize..).zip(pointers(bytes).zip(&expected));
+        let wrong = entries.find(|(_, (found, due))| u64::from(*found) != **due);
         let place = self.at_block(RESIZE_INO, holder);
         self.log.check(wrong.is_none(), "ext4-resize", || {
-            let entry = wrong.unwrap_or(0);
-            let found = le32(bytes, 4 * entry);
+            let (entry, (found, due)) = wrong.unwrap_or((0, (0, &0)));
             (
                 place,
-                format!("entry {entry} of block {holder} of the resize inode names block {found} where {} is due", expected[entry]),
+                format!("entry {entry} of block {holder} of the resize inode names block {found}, not {due}"),
             )
         })
     }
 
-    /// Without half-deleted files every entry of the orphan file is 0.
+    /// Every entry of the orphan file is 0 unless deletions are pending.
     fn check_orphan_file(&mut self) {
         let ino = self.fs.sb.s_orphan_file_inum.get();
         for run in std::mem::take(&mut self.orphan_file) {
-            for block in run.physical..run.physical + run.len {
+            for block in run.physical..run.physical_end() {
                 let Some(bytes) = self.read_block(block) else {
                     return;
                 };
-                let Some((entries, tail)) = bytes.split_at_checked(bytes.len() - 8) else {
+                let Some((entries, tail)) = bytes.split_at_checked(bytes.len().saturating_sub(8))
+                else {
                     return;
                 };
                 let place = self.at_block(ino, block);
-                let mark = le32(tail, 0);
-                let empty = entries.iter().all(|byte| *byte == 0);
+                let mark = le32(tail, 0).unwrap_or(0);
+                let empty = is_zero(entries);
                 self.log.check(empty && mark == ORPHAN_MAGIC, "ext4-orphans", || {
                     (
                         place,
@@ -284,11 +293,11 @@ impl Checker<'_> {
         }
     }
 
-    /// Blocks that two have.
+    /// Blocks that two inodes claim.
     pub(super) fn check_claims(&mut self) {
         let (overlaps, ranges) = self.claims.resolve(100);
-        self.log.passed(ranges.len() as u64);
-        // Who has the block by right cannot be told, so what should be free cannot either.
+        self.log.passed_all(ranges.len());
+        // The rightful owner is unknown, and so are the blocks that should be free.
         self.maps_broken |= !overlaps.is_empty();
         for overlap in overlaps {
             let [one, other] = overlap.owners;
@@ -306,7 +315,7 @@ impl Checker<'_> {
             );
             self.log.error(
                 "ext4-shared-block",
-                place.offset(overlap.start * self.fs.block_size),
+                place.offset(self.fs.offset(overlap.start)),
                 text,
             );
         }

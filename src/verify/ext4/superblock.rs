@@ -1,5 +1,6 @@
-//! The superblock: numbers that fit together, its checksum, its copies.
+//! The superblock: its numbers, its checksum, its copies.
 
+use crate::bytes::le32;
 use crate::fs::ext4::format::{
     MAGIC, SUPERBLOCK_OFFSET, Superblock, compat, crc32c, incompat, ro_compat,
 };
@@ -10,9 +11,9 @@ use zerocopy::{FromBytes, IntoBytes};
 /// `s_state`: cleanly unmounted; errors were found.
 const CLEAN: u16 = 1;
 const ERRORS: u16 = 2;
-/// Where `s_checksum` stands, behind all that it covers.
+/// The offset of `s_checksum`, after all that it covers.
 const CHECKSUM_AT: usize = 1020;
-/// What this check can follow of `s_feature_incompat`. `inline_data`, `ea_inode`, `casefold`,
+/// The bits of `s_feature_incompat` that are supported here. `inline_data`, `ea_inode`, `casefold`,
 /// `encrypt` keep names or data elsewhere.
 const KNOWN_INCOMPAT: u32 = incompat::FILETYPE
     | incompat::RECOVER
@@ -23,7 +24,7 @@ const KNOWN_INCOMPAT: u32 = incompat::FILETYPE
     | incompat::FLEX_BG
     | incompat::CSUM_SEED
     | incompat::LARGEDIR;
-/// What makes blocks mean something else in `s_feature_ro_compat`: clusters, snapshots (0x80),
+/// The bits of `s_feature_ro_compat` that change the meaning of blocks: clusters, snapshots (0x80),
 /// shared blocks (0x4000).
 const FOREIGN_RO_COMPAT: u32 = ro_compat::BIGALLOC | 0x80 | 0x4000;
 /// Feature bits that the kernel sets in the first superblock only.
@@ -32,20 +33,26 @@ const LAZY_INCOMPAT: u32 = incompat::EXTENTS | incompat::RECOVER;
 const LAZY_RO_COMPAT: u32 =
     ro_compat::LARGE_FILE | ro_compat::DIR_NLINK | ro_compat::ORPHAN_PRESENT;
 
-/// The filesystem by its superblock, whose numbers fit together.
+/// The filesystem according to its superblock, whose numbers are consistent.
 pub(super) struct Fs<'a> {
     pub(super) source: &'a dyn ReadAt,
     pub(super) partition: Option<u32>,
     pub(super) sb: Superblock,
+    /// A power of two from 1 KiB to 64 KiB; `blocks * block_size` is at most the source's length.
     pub(super) block_size: u64,
     pub(super) blocks: u64,
-    /// The block that group 0 begins with.
+    /// The first block of group 0: 1 with blocks of 1 KiB, else 0.
     pub(super) first: u64,
+    /// At least 256.
     pub(super) blocks_per_group: u64,
     pub(super) inodes_per_group: u32,
+    /// Bytes, a power of two from 128 to the block size.
     pub(super) inode_size: usize,
+    /// Bytes, a power of two from 32 to 1024.
     pub(super) desc_size: usize,
+    pub(super) descs_per_block: u64,
     pub(super) groups: u32,
+    /// The seed of all checksums.
     pub(super) seed: u32,
 }
 
@@ -81,7 +88,7 @@ impl<'a> Fs<'a> {
         );
         if foreign != (0, 0) {
             let text = format!(
-                "features {:#x} and {:#x} cannot be followed, so the filesystem was not checked",
+                "features {:#x} and {:#x} are not supported, so the filesystem was not checked",
                 foreign.0, foreign.1
             );
             log.add(Severity::Warning, "ext4-unchecked", place(), text);
@@ -122,16 +129,16 @@ impl<'a> Fs<'a> {
         within(
             "number of blocks",
             blocks,
-            first + 8,
-            source.len() / block_size,
+            first.saturating_add(8),
+            source.len().checked_div(block_size).unwrap_or(0),
         )?;
-        let bits = block_size * 8;
+        let bits = block_size.saturating_mul(8);
         let blocks_per_group = u64::from(sb.s_blocks_per_group.get());
         within("blocks per group", blocks_per_group, 256, bits)?;
         let inodes_per_group = sb.s_inodes_per_group.get();
         within("inodes per group", inodes_per_group.into(), 1, bits)?;
-        let groups = (blocks - first).div_ceil(blocks_per_group);
-        let inodes = groups * u64::from(inodes_per_group);
+        let groups = blocks.saturating_sub(first).div_ceil(blocks_per_group);
+        let inodes = groups.saturating_mul(inodes_per_group.into());
         within(
             "number of inodes",
             sb.s_inodes_count.get().into(),
@@ -195,6 +202,7 @@ impl<'a> Fs<'a> {
             inodes_per_group,
             inode_size: usize::try_from(inode_size).unwrap_or(128),
             desc_size: usize::try_from(desc_size).unwrap_or(32),
+            descs_per_block: block_size.checked_div(desc_size).unwrap_or(0),
             groups: u32::try_from(groups)
                 .map_err(|_| format!("{groups} groups exceed {}", u32::MAX))?,
             seed,
@@ -202,14 +210,17 @@ impl<'a> Fs<'a> {
         })
     }
 
+    /// Whether a bit of `s_feature_compat` is set.
     pub(super) fn compat(&self, bit: u32) -> bool {
         self.sb.s_feature_compat.get() & bit != 0
     }
 
+    /// Whether a bit of `s_feature_incompat` is set.
     pub(super) fn incompat(&self, bit: u32) -> bool {
         self.sb.s_feature_incompat.get() & bit != 0
     }
 
+    /// Whether a bit of `s_feature_ro_compat` is set.
     pub(super) fn ro_compat(&self, bit: u32) -> bool {
         self.sb.s_feature_ro_compat.get() & bit != 0
     }
@@ -232,11 +243,22 @@ impl<'a> Fs<'a> {
         }
     }
 
+    /// The byte offset of a block; saturates outside of the filesystem.
+    pub(super) fn offset(&self, block: u64) -> u64 {
+        block.saturating_mul(self.block_size)
+    }
+
+    /// The number of whole blocks in `size` bytes.
+    pub(super) fn whole_blocks(&self, size: u64) -> u64 {
+        size.checked_div(self.block_size).unwrap_or(0)
+    }
+
+    /// The block size as the length of a buffer.
     pub(super) fn block_len(&self) -> usize {
         usize::try_from(self.block_size).unwrap_or(usize::MAX)
     }
 
-    /// What the checksums of an inode and of its blocks begin with.
+    /// The seed of the checksums of an inode and of its blocks.
     pub(super) fn inode_seed(&self, ino: u32, generation: u32) -> u32 {
         crc32c(
             crc32c(self.seed, &ino.to_le_bytes()),
@@ -244,7 +266,7 @@ impl<'a> Fs<'a> {
         )
     }
 
-    /// Whether `count` blocks from `block` lie in the part that groups cover.
+    /// Whether `count` blocks from `block` are inside the block groups.
     pub(super) fn inside(&self, block: u64, count: u64) -> bool {
         block >= self.first
             && block
@@ -274,39 +296,51 @@ impl<'a> Fs<'a> {
         if !self.has_checksums() {
             return;
         }
-        let stored = bytes
-            .get(CHECKSUM_AT..CHECKSUM_AT + 4)
-            .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+        let stored = le32(bytes, CHECKSUM_AT).unwrap_or(0);
         let computed = crc32c(!0, bytes.get(..CHECKSUM_AT).unwrap_or_default());
         log.check(stored == computed, "ext4-superblock-checksum", || {
-            let text = format!(
-                "the {what} has the checksum {stored:#010x} where its bytes give {computed:#010x}"
-            );
+            let text =
+                format!("the {what} has the checksum {stored:#010x}, computed {computed:#010x}");
             (Location::of(self.partition).offset(offset), text)
         });
     }
 
-    /// Cleanly unmounted, without errors, nothing to recover, no half-deleted files.
+    /// Cleanly unmounted, without errors, nothing to recover, no pending deletions.
     fn check_state(&self, log: &mut Log) {
         let place = || Location::of(self.partition).offset(SUPERBLOCK_OFFSET);
         let state = self.sb.s_state.get();
-        log.check(state & CLEAN != 0 && state & ERRORS == 0, "ext4-state", || {
-            (place(), format!("the state is {state:#x} where {CLEAN:#x} says that it was cleanly unmounted without errors"))
-        });
+        log.check(
+            state & CLEAN != 0 && state & ERRORS == 0,
+            "ext4-state",
+            || {
+                (
+                    place(),
+                    format!(
+                        "the state is {state:#x}, not {CLEAN:#x} (cleanly unmounted without errors)"
+                    ),
+                )
+            },
+        );
         let errors = self.sb.s_error_count.get();
         log.check(errors == 0, "ext4-state", || {
-            (
-                place(),
-                format!("the kernel recorded {errors} errors where 0 are expected"),
-            )
+            (place(), format!("the kernel recorded {errors} errors"))
         });
         log.check(!self.incompat(incompat::RECOVER), "ext4-journal", || {
-            (place(), "the feature needs_recovery is set: the journal holds changes that were not written back".into())
+            (place(), "the feature needs_recovery is set: the journal contains changes that were not written back".into())
         });
         let orphan = self.sb.s_last_orphan.get();
-        log.check(orphan == 0 && !self.ro_compat(ro_compat::ORPHAN_PRESENT), "ext4-orphans", || {
-            (place(), format!("the list of half-deleted files begins with inode {orphan} where it should be empty"))
-        });
+        log.check(
+            orphan == 0 && !self.ro_compat(ro_compat::ORPHAN_PRESENT),
+            "ext4-orphans",
+            || {
+                (
+                    place(),
+                    format!(
+                        "the list of orphan inodes begins with inode {orphan}, it should be empty"
+                    ),
+                )
+            },
+        );
     }
 
     /// A copy of the superblock in `group`, whose first block is `bytes`.

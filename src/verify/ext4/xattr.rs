@@ -1,12 +1,15 @@
-//! Extended attributes, behind the fields of an inode and in blocks that inodes share (kernel's
-//! page `attributes`).
+//! Extended attributes, after the fields of an inode and in blocks that inodes share (kernel's page
+//! `attributes`).
 
+use super::checker::{Checker, XattrBlock};
 use super::claims::METADATA;
-use super::{Checker, XattrBlock};
+use crate::bytes::le32;
 use crate::fs::ext4::format::{
     Inode, XATTR_MAGIC, XATTR_PREFIXES, XattrEntry, XattrHeader, crc32c, incompat,
 };
 use crate::tree::show;
+use crate::verify::finding::Location;
+use crate::verify::numbers::index;
 use std::ops::Range;
 use zerocopy::FromBytes;
 
@@ -15,7 +18,7 @@ const CHECKSUM_AT: usize = 16;
 /// Bytes of the header of a block, and of the magic number in an inode.
 const BLOCK_HEADER: usize = size_of::<XattrHeader>();
 const INODE_HEADER: usize = 4;
-/// Bytes of an entry in front of its name.
+/// Bytes of an entry before its name.
 const ENTRY: usize = size_of::<XattrEntry>();
 
 /// An entry with its name and value.
@@ -28,10 +31,7 @@ struct Attribute<'b> {
 impl Checker<'_> {
     /// Checks the attributes of an inode; true when it has a block of them.
     pub(super) fn check_attributes(&mut self, ino: u32, raw: &Inode, inside: &[u8]) -> bool {
-        let magic = inside
-            .get(..4)
-            .map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        if magic == XATTR_MAGIC {
+        if le32(inside, 0) == Some(XATTR_MAGIC) {
             let body = inside.get(INODE_HEADER..).unwrap_or_default();
             let place = self.at(ino);
             match attributes(body, 0) {
@@ -67,7 +67,7 @@ impl Checker<'_> {
         if !self.log.check(inside, "ext4-xattr", || {
             (
                 place,
-                format!("attribute block {block} is not among {first} to {blocks}"),
+                format!("attribute block {block} is outside the blocks {first} to {blocks}"),
             )
         }) {
             return;
@@ -117,7 +117,7 @@ impl Checker<'_> {
             self.log.check(stored == computed, "ext4-xattr-checksum", || {
                 (
                     place.clone(),
-                    format!("the attribute block has the checksum {stored:#010x} where its bytes give {computed:#010x}"),
+                    format!("the attribute block has the checksum {stored:#010x}, computed {computed:#010x}"),
                 )
             });
         }
@@ -136,11 +136,11 @@ impl Checker<'_> {
                 attribute.name.to_vec(),
             )
         };
-        let sorted = list.windows(2).all(|pair| key(&pair[0]) < key(&pair[1]));
+        let sorted = list.is_sorted_by(|before, after| key(before) < key(after));
         self.log.check(sorted, "ext4-xattr-order", || {
             (
                 place.clone(),
-                "the attributes are not in the order in which the kernel looks for them".into(),
+                "the attributes are not in the order that the kernel expects".into(),
             )
         });
         self.check_hashes(&list, &place);
@@ -151,24 +151,34 @@ impl Checker<'_> {
             hashes.fold(0u32, |sum, hash| sum.rotate_left(16) ^ hash)
         };
         let stored = header.h_hash.get();
-        self.log.check(stored == 0 || stored == due, "ext4-xattr-hash", || {
-            (place, format!("the attribute block has the hash {stored:#010x} where its entries give {due:#010x}"))
-        });
+        self.log
+            .check(stored == 0 || stored == due, "ext4-xattr-hash", || {
+                (
+                    place,
+                    format!(
+                        "the attribute block has the hash {stored:#010x}, computed {due:#010x}"
+                    ),
+                )
+            });
     }
 
-    fn check_hashes(&mut self, list: &[Attribute<'_>], place: &super::Location) {
+    fn check_hashes(&mut self, list: &[Attribute<'_>], place: &Location) {
         for attribute in list {
             let stored = attribute.raw.e_hash.get();
-            // Kernels on processors whose `char` is signed hashed names so.
+            // Kernels on processors whose `char` is signed hash signed bytes.
             let due = [false, true].map(|signed| entry_hash(attribute, signed));
-            self.log.check(stored == 0 || due.contains(&stored), "ext4-xattr-hash", || {
-                let text = format!(
-                    "the attribute `{}` has the hash {stored:#010x} where its bytes give {:#010x}",
-                    show(attribute.name),
-                    due[0]
-                );
-                (place.clone(), text)
-            });
+            self.log.check(
+                stored == 0 || due.contains(&stored),
+                "ext4-xattr-hash",
+                || {
+                    let text = format!(
+                        "the attribute `{}` has the hash {stored:#010x}, computed {:#010x}",
+                        show(attribute.name),
+                        due[0]
+                    );
+                    (place.clone(), text)
+                },
+            );
             let known = XATTR_PREFIXES
                 .iter()
                 .find(|(index, _)| *index == attribute.raw.e_name_index);
@@ -178,7 +188,7 @@ impl Checker<'_> {
                 (
                     place.clone(),
                     format!(
-                        "the attribute `{}` is of the kind {}",
+                        "the attribute `{}` has the name index {}, which does not fit",
                         show(attribute.name),
                         attribute.raw.e_name_index
                     ),
@@ -187,13 +197,13 @@ impl Checker<'_> {
         }
     }
 
-    /// Every attribute block says how many inodes share it.
+    /// The reference count of every attribute block is right.
     pub(super) fn check_attribute_references(&mut self) {
         for (block, shared) in std::mem::take(&mut self.xattr_blocks) {
             if shared.found == 0 {
                 continue;
             }
-            let place = self.place().offset(block * self.fs.block_size);
+            let place = self.place().offset(self.fs.offset(block));
             self.log.check(
                 shared.stored == shared.found,
                 "ext4-xattr-references",
@@ -201,7 +211,7 @@ impl Checker<'_> {
                     (
                         place,
                         format!(
-                            "attribute block {block} counts {} references where {} inodes have it",
+                            "attribute block {block} counts {} references, {} inodes refer to it",
                             shared.stored, shared.found
                         ),
                     )
@@ -210,7 +220,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What has several owners, by number.
+    /// The owner of a block, as findings name it.
     pub(super) fn owner(&self, ino: u32) -> String {
         if ino == METADATA {
             "the filesystem's own structures".into()
@@ -220,15 +230,16 @@ impl Checker<'_> {
     }
 }
 
-/// The entries from byte `start` on; values must lie behind them and may not overlap.
+/// The entries from byte `start` on; their values must follow them and must not overlap.
 fn attributes(bytes: &[u8], start: usize) -> Result<Vec<Attribute<'_>>, String> {
     let mut list: Vec<Attribute<'_>> = Vec::new();
     let mut at = start;
     loop {
         let head = bytes
-            .get(at..at + 4)
-            .ok_or_else(|| format!("the entries run into the end at byte {at}"))?;
-        if head == [0; 4] {
+            .get(at..)
+            .and_then(<[u8]>::first_chunk::<4>)
+            .ok_or_else(|| format!("the entries do not end before byte {at}"))?;
+        if *head == [0; 4] {
             break;
         }
         let rest = bytes.get(at..).unwrap_or_default();
@@ -237,7 +248,8 @@ fn attributes(bytes: &[u8], start: usize) -> Result<Vec<Attribute<'_>>, String> 
         let name = rest
             .get(..raw.e_name_len.into())
             .ok_or_else(|| format!("the name at byte {at} is cut off"))?;
-        at += (ENTRY + name.len()).next_multiple_of(4);
+        // At most 272 bytes, within the slice or at its end.
+        at = at.saturating_add(ENTRY.saturating_add(name.len()).next_multiple_of(4));
         list.push(Attribute {
             raw,
             name,
@@ -246,26 +258,26 @@ fn attributes(bytes: &[u8], start: usize) -> Result<Vec<Attribute<'_>>, String> 
     }
     let mut taken: Vec<Range<usize>> = Vec::new();
     for attribute in &mut list {
-        let size = attribute.raw.e_value_size.get() as usize;
+        let size = index(attribute.raw.e_value_size.get());
         let offset = usize::from(attribute.raw.e_value_offs.get());
         if attribute.raw.e_value_inum.get() != 0 {
             return Err(
-                "a value lies in another inode, which the filesystem's features do not allow"
-                    .into(),
+                "a value is in another inode, which the filesystem's features do not allow".into(),
             );
         }
         if size == 0 {
             continue;
         }
         let range = offset..offset.saturating_add(size);
-        let fits = offset >= at + 4 && range.end <= bytes.len() && offset.is_multiple_of(4);
+        let fits =
+            offset >= at.saturating_add(4) && range.end <= bytes.len() && offset.is_multiple_of(4);
         if !fits
             || taken
                 .iter()
                 .any(|other| other.start < range.end && range.start < other.end)
         {
             return Err(format!(
-                "the value of {size} bytes at byte {offset} does not lie by itself behind the entries, which end at {at}"
+                "the value of {size} bytes at byte {offset} overlaps another or the entries, which end at {at}"
             ));
         }
         attribute.value = bytes.get(range.clone()).unwrap_or_default();

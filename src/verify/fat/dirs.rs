@@ -1,8 +1,9 @@
 //! Directories of FAT: chains, entries, long names.
 
-use super::table::EntryWidth;
-use super::{Checker, le16, le32};
+use super::checker::Checker;
+use super::geometry::{EntryWidth, le16, le32};
 use crate::tree::show;
+use crate::verify::numbers::widen;
 use std::collections::BTreeSet;
 
 const ENTRY: usize = 32;
@@ -14,25 +15,27 @@ const LONG_MASK: u8 = 0x3F;
 /// A directory has at most 65536 entries.
 const MAX_DIR: u64 = 2 << 20;
 const MAX_DEPTH: usize = 128;
-/// Where the 13 units of a long name stand in each part.
+/// The offsets of the 13 UTF-16 units of a long name in each of its entries.
 const UNITS: [usize; 13] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
 
 /// A directory that is still to be read.
 struct PendingDirectory {
     path: String,
+    /// Its first cluster.
     first: u32,
     /// The first cluster of its parent, 0 for the root; `None` for the root itself.
     parent: Option<u32>,
     depth: usize,
 }
 
-/// The parts of a long name so far.
+/// A long name of which some entries were read.
 #[derive(Default)]
 struct LongName {
     units: Vec<u16>,
     /// The number that the next part must have; 0: complete.
     due: u8,
-    sum: u8,
+    /// The checksum of the short name that follows.
+    checksum: u8,
 }
 
 impl Checker<'_> {
@@ -59,7 +62,7 @@ impl Checker<'_> {
             return self.bytes(shown, self.geometry.root, self.geometry.root_len);
         }
         let chain = self.chain(shown, dir.first)?;
-        let len = chain.len() as u64 * self.geometry.cluster;
+        let len = widen(chain.len()).saturating_mul(self.geometry.cluster);
         let place = self.place().path(shown);
         if !self.log.check(len <= MAX_DIR && dir.depth < MAX_DEPTH, "fat-chain", || {
             (place, format!("the directory has {len} bytes at depth {}, more than {MAX_DIR} or {MAX_DEPTH}", dir.depth))
@@ -88,12 +91,8 @@ impl Checker<'_> {
         }
     }
 
-    fn place_of(&self, path: &str) -> super::Location {
-        super::Location::of(self.partition).path(path)
-    }
-
-    /// The clusters from `first` on; `None`, reported, when the chain leaves the table or meets a
-    /// cluster that another file has.
+    /// The clusters from `first` on; `None`, reported, when the chain leaves the table or reaches a
+    /// cluster of another file.
     fn chain(&mut self, path: &str, first: u32) -> Option<Vec<u32>> {
         let mut chain = Vec::new();
         let mut at = first;
@@ -101,15 +100,15 @@ impl Checker<'_> {
             let place = self.place_of(path);
             let Some(offset) = self.geometry.offset(at) else {
                 let text = format!(
-                    "cluster {at} follows in its chain, there are clusters 2 to {}",
-                    self.geometry.clusters + 1
+                    "its chain names cluster {at}, there are clusters 2 to {}",
+                    self.geometry.clusters.saturating_add(1)
                 );
                 self.log.error("fat-chain", place, text);
                 return None;
             };
             if !self.used.take(at) {
                 let text =
-                    format!("cluster {at} belongs to this and to another file, or twice to this");
+                    format!("cluster {at} belongs to this file twice, or to another one too");
                 self.log.error("fat-shared", place.offset(offset), text);
                 return None;
             }
@@ -128,8 +127,8 @@ impl Checker<'_> {
         let mut longs: BTreeSet<String> = BTreeSet::new();
         let dots = self.check_dots(dir, bytes);
         for (number, entry) in bytes.chunks_exact(ENTRY).enumerate().skip(dots) {
-            let attributes = entry[11];
-            match entry[0] {
+            let attributes = byte(entry, 11);
+            match byte(entry, 0) {
                 0 => break,
                 0xE5 => {
                     self.end_long(dir, long.take(), None);
@@ -157,7 +156,7 @@ impl Checker<'_> {
             self.log.check(valid, "fat-entry", || {
                 (
                     place.clone(),
-                    "the short name has characters that none can have".into(),
+                    "the short name has invalid characters".into(),
                 )
             });
             let fresh = shorts.insert(short) & longs.insert(name.to_lowercase());
@@ -184,7 +183,7 @@ impl Checker<'_> {
         };
         let first = high | u32::from(le16(entry, 26));
         let size = u64::from(le32(entry, 28));
-        if entry[11] & DIRECTORY != 0 {
+        if byte(entry, 11) & DIRECTORY != 0 {
             let parent = if dir.parent.is_none() { 0 } else { dir.first };
             let place = self.place_of(&path);
             self.log.check(size == 0, "fat-entry", || {
@@ -194,7 +193,7 @@ impl Checker<'_> {
                 path,
                 first,
                 parent: Some(parent),
-                depth: dir.depth + 1,
+                depth: dir.depth.saturating_add(1),
             });
             return;
         }
@@ -209,7 +208,7 @@ impl Checker<'_> {
             return;
         };
         let place = self.place_of(&path);
-        self.log.check(chain.len() as u64 == due, "fat-size", || {
+        self.log.check(widen(chain.len()) == due, "fat-size", || {
             (
                 place,
                 format!(
@@ -220,14 +219,10 @@ impl Checker<'_> {
         });
     }
 
-    /// `.` and `..` begin every directory but the root; returns how many entries to pass.
+    /// `.` and `..` begin every directory but the root; returns the number of entries to skip.
     fn check_dots(&mut self, dir: &PendingDirectory, bytes: &[u8]) -> usize {
         let Some(parent) = dir.parent else { return 0 };
-        let at = |number: usize| {
-            bytes
-                .get(number * ENTRY..(number + 1) * ENTRY)
-                .unwrap_or_default()
-        };
+        let at = |number: usize| bytes.chunks_exact(ENTRY).nth(number).unwrap_or_default();
         let cluster = |entry: &[u8]| {
             u32::from(le16(entry, 26))
                 | if self.geometry.width == EntryWidth::Fat32 {
@@ -245,7 +240,7 @@ impl Checker<'_> {
             (
                 place,
                 format!(
-                    "`.` is cluster {own} and `..` {up} where {} and {parent} are due",
+                    "`.` is cluster {own} and `..` {up}, expected are {} and {parent}",
                     dir.first
                 ),
             )
@@ -253,7 +248,7 @@ impl Checker<'_> {
         2
     }
 
-    /// Adds a part of a long name; they come last part first.
+    /// Adds a part of a long name; the last part comes first.
     fn long_part(
         &mut self,
         dir: &PendingDirectory,
@@ -261,7 +256,7 @@ impl Checker<'_> {
         before: Option<LongName>,
         entry: &[u8],
     ) -> Option<LongName> {
-        let (order, sum) = (entry[0], entry[13]);
+        let (order, checksum) = (byte(entry, 0), byte(entry, 13));
         let units: Vec<u16> = UNITS.iter().map(|at| le16(entry, *at)).collect();
         let starts = order & 0x40 != 0;
         if starts {
@@ -269,28 +264,28 @@ impl Checker<'_> {
             return Some(LongName {
                 units,
                 due: (order & 0x1F).saturating_sub(1),
-                sum,
+                checksum,
             });
         }
         let fits = before
             .as_ref()
-            .is_some_and(|long| long.due == order && long.due > 0 && long.sum == sum);
+            .is_some_and(|long| long.due == order && long.due > 0 && long.checksum == checksum);
         let place = self.place_of(&dir.path);
         self.log.check(fits, "fat-long-name", || {
             (
                 place,
                 format!(
-                    "part {order} of a long name (entry {number}) does not follow its other parts"
+                    "part {order} of a long name (entry {number}) does not follow the part before it"
                 ),
             )
         });
         let mut long = before.filter(|_| fits)?;
         long.units.splice(0..0, units);
-        long.due -= 1;
+        long.due = long.due.saturating_sub(1);
         Some(long)
     }
 
-    /// Ends a long name at the short one that it belongs to, and returns it.
+    /// Ends a long name at the short name that it belongs to, and returns it.
     fn end_long(
         &mut self,
         dir: &PendingDirectory,
@@ -298,10 +293,9 @@ impl Checker<'_> {
         short: Option<&[u8; 11]>,
     ) -> Option<String> {
         let long = long?;
-        let sum = short.map(|short| {
-            short
-                .iter()
-                .fold(0u8, |sum, byte| sum.rotate_right(1).wrapping_add(*byte))
+        let computed = short.map(|short| {
+            let add = |sum: u8, byte: &u8| sum.rotate_right(1).wrapping_add(*byte);
+            short.iter().fold(0, add)
         });
         let place = self.place_of(&dir.path);
         let units: Vec<u16> = long
@@ -311,18 +305,18 @@ impl Checker<'_> {
             .take_while(|unit| *unit != 0)
             .collect();
         let name = String::from_utf16_lossy(&units);
-        let good = long.due == 0 && sum == Some(long.sum);
+        let good = long.due == 0 && computed == Some(long.checksum);
         self.log.check(good, "fat-long-name", || {
-            let due = sum.map_or_else(
+            let due = computed.map_or_else(
                 || "no short name follows".to_owned(),
-                |sum| format!("the short name gives {sum:#04x}"),
+                |computed| format!("the short name has {computed:#04x}"),
             );
             (
                 place,
                 format!(
                     "the long name `{}` has the checksum {:#04x}, {} parts are missing, {due}",
                     show(name.as_bytes()),
-                    long.sum,
+                    long.checksum,
                     long.due
                 ),
             )
@@ -331,7 +325,12 @@ impl Checker<'_> {
     }
 }
 
-/// A short name for reports.
+/// The byte at `at` of an entry.
+fn byte(entry: &[u8], at: usize) -> u8 {
+    entry.get(at).copied().unwrap_or(0)
+}
+
+/// A short name for findings.
 fn shown(short: &[u8; 11]) -> String {
     let (base, extension) = short.split_at(8);
     let (base, extension) = (

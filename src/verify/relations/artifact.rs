@@ -1,4 +1,4 @@
-//! The Artifact against the image: what devices take from it is what the image holds.
+//! The Artifact compared with the image: devices install from it what the image contains.
 
 use super::super::disk::{Disk, Roles};
 use super::super::finding::{Location, Log};
@@ -11,7 +11,7 @@ use crate::stream::Source;
 use std::io;
 use std::sync::Arc;
 
-/// Reads all of an Artifact.
+/// Reads and validates all of an Artifact.
 pub(in super::super) fn examine(
     source: &Source,
     key: Option<&Verifier>,
@@ -20,25 +20,25 @@ pub(in super::super) fn examine(
     artifact::validate(&mut reader, key)
 }
 
-/// What is given.
+/// The input of the comparison.
 pub(super) struct ArtifactInput {
-    /// What reading the Artifact came to.
-    pub(super) examined: io::Result<ArtifactReport>,
-    /// The digest of the filesystem in slot A.
-    pub(super) slot: Option<[u8; 32]>,
+    /// The report on the Artifact.
+    pub(super) report: io::Result<ArtifactReport>,
+    /// SHA-256 of the filesystem in slot A, if it is known.
+    pub(super) slot_sha256: Option<[u8; 32]>,
 }
 
-/// Checks the Artifact and returns the device types that it is for; `kind` is the device's own.
+/// Checks the Artifact and returns its device types; `kind` is the device type of the image.
 pub(super) fn check(
     disk: &Disk,
     roles: &Roles,
-    given: ArtifactInput,
+    input: ArtifactInput,
     kind: Option<&str>,
     log: &mut Log,
 ) -> Vec<String> {
     let place = Location::whole;
-    let examined = match given.examined {
-        Ok(examined) => examined,
+    let report = match input.report {
+        Ok(report) => report,
         Err(e) => {
             log.error(
                 "artifact-unreadable",
@@ -48,11 +48,11 @@ pub(super) fn check(
             return Vec::new();
         }
     };
-    if !valid(&examined, "artifact-invalid", &place(), log) {
+    if !valid(&report, "artifact-invalid", &place(), log) {
         return Vec::new();
     }
-    let artifact = &examined.artifact;
-    payload(disk, roles, artifact, given.slot, log);
+    let artifact = &report.artifact;
+    payload(disk, roles, artifact, input.slot_sha256, log);
     if let Some(kind) = kind {
         let types = &artifact.device_types;
         log.check(
@@ -80,7 +80,7 @@ pub(super) fn check(
             (
                 place(),
                 format!(
-                    "it is called `{}`, /etc/mender/artifact_info says `{own}`",
+                    "it is called `{}`, /etc/mender/artifact_info has `{own}`",
                     artifact.name
                 ),
             )
@@ -89,19 +89,19 @@ pub(super) fn check(
     artifact.device_types.clone()
 }
 
-/// The payload is slot A, byte for byte, and fits into both slots.
+/// The payload equals slot A, byte for byte, and fits into both slots.
 fn payload(
     disk: &Disk,
     roles: &Roles,
     artifact: &artifact::Artifact,
-    slot: Option<[u8; 32]>,
+    slot_sha256: Option<[u8; 32]>,
     log: &mut Log,
 ) {
     let [file] = artifact.files.as_slice() else {
         return log.error(
             "artifact-payload",
             Location::whole(),
-            format!("it has {} files as payload, not 1", artifact.files.len()),
+            format!("its payload has {} files, not 1", artifact.files.len()),
         );
     };
     let lengths =
@@ -116,11 +116,11 @@ fn payload(
             ),
         )
     });
-    let (Some(part), Some(sum), true) = (disk.part(roles.a), file.sha256, fits) else {
+    let (Some(part), Some(payload_sha256), true) = (disk.part(roles.a), file.sha256, fits) else {
         return;
     };
-    let due = hex(&sum);
-    let known = slot.filter(|_| {
+    let due = hex(&payload_sha256);
+    let known = slot_sha256.filter(|_| {
         part.files
             .as_ref()
             .is_some_and(|files| files.size == file.size)

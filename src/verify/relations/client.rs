@@ -1,4 +1,4 @@
-//! The update client: its identity, what it is told about the release, its programs.
+//! The update client: its identity, its information about the release, its programs.
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log, Severity};
@@ -7,7 +7,7 @@ use crate::artifact::{self, ArtifactReport};
 use crate::digest::hex;
 use crate::tree::{Leaf, LeafKind, Node, Tree, show};
 
-/// Files that make a device who it is; two devices must never share them.
+/// The files with the identity of a device; two devices must never share them.
 const IDENTITY: [&str; 3] = ["mender-agent.pem", "mender-store", "mender-store-lock"];
 /// Programs of the client in its two families.
 const PROGRAMS: [&str; 3] = [
@@ -57,13 +57,13 @@ fn device_type(data: &Tree, number: u32, log: &mut Log) -> Option<String> {
     log.check(good, "device-type", || {
         (
             place(),
-            format!("it holds {text:?}, not one line `device_type=<type>`"),
+            format!("it contains {text:?}, not one line `device_type=<type>`"),
         )
     });
     good.then(|| value.to_owned())
 }
 
-/// `artifact_name=` in the root filesystem: what clients of the 3.x family know the release by.
+/// `artifact_name=` in the root filesystem: clients 3.x read the name of the release there.
 fn artifact_info(root: &Tree, number: u32, log: &mut Log) -> Option<String> {
     let path = "/etc/mender/artifact_info";
     let bytes = read(root, path);
@@ -78,14 +78,14 @@ fn artifact_info(root: &Tree, number: u32, log: &mut Log) -> Option<String> {
     log.check(name.is_some(), "artifact-info", || {
         (
             Location::partition(number).path(path),
-            "it does not say `artifact_name=<name>`, so a client 3.x does not know what it runs"
+            "it has no line `artifact_name=<name>`, so a client 3.x does not know its release"
                 .into(),
         )
     });
     name
 }
 
-/// The bootstrap Artifact tells a fresh client what it runs.
+/// The bootstrap Artifact, from which a fresh client learns its release.
 fn bootstrap(
     data: &Tree,
     number: u32,
@@ -97,14 +97,14 @@ fn bootstrap(
     let path = "/mender/bootstrap.mender";
     let place = || Location::partition(number).path(path);
     let Some(bytes) = read(data, path) else {
-        let text = "the file is missing, so a client from 3.5 on does not know what it runs";
+        let text = "the file is missing, so a client from 3.5 on does not know its release";
         return log.add(Severity::Warning, "bootstrap-missing", place(), text);
     };
-    let examined = artifact::validate(&mut bytes.as_slice(), None).unwrap_or_default();
-    if !valid(&examined, "bootstrap-invalid", &place(), log) {
+    let report = artifact::validate(&mut bytes.as_slice(), None).unwrap_or_default();
+    if !valid(&report, "bootstrap-invalid", &place(), log) {
         return;
     }
-    let found = examined
+    let found = report
         .artifact
         .provides
         .get("rootfs-image.checksum")
@@ -120,7 +120,7 @@ fn bootstrap(
         });
     }
     if let Some(name) = name {
-        let own = &examined.artifact.name;
+        let own = &report.artifact.name;
         log.check(own == name, "bootstrap-name", || {
             (
                 place(),
@@ -129,7 +129,7 @@ fn bootstrap(
         });
     }
     if let Some(kind) = kind {
-        let types = &examined.artifact.device_types;
+        let types = &report.artifact.device_types;
         let fits = types.iter().any(|one| one == kind);
         log.check(fits, "bootstrap-device-type", || {
             (
@@ -140,18 +140,18 @@ fn bootstrap(
     }
 }
 
-/// Reports what devices would refuse an Artifact for. False when there is something.
+/// Reports the errors for which devices would refuse an Artifact. False if there are any.
 pub(super) fn valid(
-    examined: &ArtifactReport,
+    report: &ArtifactReport,
     code: &'static str,
     place: &Location,
     log: &mut Log,
 ) -> bool {
-    let errors = examined
+    let errors = report
         .findings
         .iter()
         .filter(|finding| finding.severity == artifact::Severity::Error);
-    let mut good = examined.complete;
+    let mut good = report.complete;
     for finding in errors {
         good = false;
         log.error(
@@ -166,15 +166,14 @@ pub(super) fn valid(
     good
 }
 
-/// The client's state lies on the data partition, and no state is shipped that belongs to one
-/// device.
+/// The client's state is on the data partition, and the image contains no state of a single device.
 fn state(root: &Tree, data: &Tree, roles: &Roles, log: &mut Log) {
     let place = |path: &str| Location::partition(roles.a).path(path);
     let mounted = root.dir("/data").map(|dir| dir.entries.len());
     log.check(mounted == Some(0), "data-mount", || {
         let text = mounted.map_or_else(
             || "the directory is missing".to_owned(),
-            |count| format!("{count} entries lie where the data partition is mounted"),
+            |count| format!("it contains {count} entries, but the data partition is mounted there"),
         );
         (place("/data"), text)
     });
@@ -183,14 +182,14 @@ fn state(root: &Tree, data: &Tree, roles: &Roles, log: &mut Log) {
             kind: LeafKind::Symlink(target),
             ..
         })) => show(target),
-        Some(_) => "no link".to_owned(),
+        Some(_) => "not a link".to_owned(),
         None => "missing".to_owned(),
     };
     log.check(link == "/data/mender", "client-state", || {
         (
             place("/var/lib/mender"),
             format!(
-                "it is {link}, not a link to /data/mender: updates would lose the client's state"
+                "it is {link}, expected is a link to /data/mender: updates would lose the client's state"
             ),
         )
     });
@@ -215,14 +214,14 @@ fn state(root: &Tree, data: &Tree, roles: &Roles, log: &mut Log) {
     }
 }
 
-/// The programs are there and find their libraries in the image.
+/// The programs exist and find their libraries in the image.
 fn programs(root: &Tree, number: u32, log: &mut Log) {
     let found: Vec<&str> = PROGRAMS
         .into_iter()
         .filter(|path| root.file(path).is_some())
         .collect();
     if found.is_empty() {
-        let text = "the image holds no update client (/usr/bin/mender, mender-update)";
+        let text = "the image has no update client (/usr/bin/mender, mender-update)";
         log.add(
             Severity::Warning,
             "client-missing",

@@ -1,13 +1,13 @@
-//! Which libraries a program needs and where the dynamic loader would find them (System V ABI,
+//! The libraries that a program needs, and where the dynamic loader finds them (System V ABI,
 //! "Program Loading and Dynamic Linking"; search order of `ld.so(8)` without `RPATH`).
 
 use crate::tree::Tree;
 use crate::units::MIB;
 use std::collections::BTreeSet;
 
-/// Programs and libraries larger than this are not looked at.
+/// The largest program or library that is read (bytes).
 const LIMIT: u64 = 256 * MIB;
-/// No program of ours needs more libraries than this, however they need each other.
+/// The number of libraries that are followed for one program.
 const MAX_LIBRARIES: usize = 512;
 const PT_LOAD: u32 = 1;
 const PT_DYNAMIC: u32 = 2;
@@ -15,7 +15,7 @@ const PT_INTERP: u32 = 3;
 const DT_NEEDED: u64 = 1;
 const DT_STRTAB: u64 = 5;
 
-/// What is read of a program.
+/// The fields of a program that matter here.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Program {
     machine: u16,
@@ -52,7 +52,7 @@ impl Elf<'_> {
     fn text(&self, at: u64) -> Option<String> {
         let rest = self.bytes.get(usize::try_from(at).ok()?..)?;
         let end = rest.iter().take(4096).position(|byte| *byte == 0)?;
-        Some(String::from_utf8_lossy(&rest[..end]).into_owned())
+        Some(String::from_utf8_lossy(rest.get(..end)?).into_owned())
     }
 
     /// Kind, offset, address and length in the file of each program header.
@@ -88,7 +88,7 @@ impl Elf<'_> {
         };
         let step = if self.wide { 16 } else { 8 };
         let mut entries = Vec::new();
-        for index in 0..len / step {
+        for index in 0..len.checked_div(step)? {
             let at = usize::try_from(start.checked_add(index.checked_mul(step)?)?).ok()?;
             entries.push((self.word(at, 0, 0)?, self.word(at, 4, 8)?));
         }
@@ -119,7 +119,7 @@ fn parse(bytes: &[u8]) -> Option<Program> {
     }
 }
 
-/// Directories in which the loader looks, by `e_machine`.
+/// The directories that the loader searches, by `e_machine`.
 fn dirs(machine: u16) -> Vec<String> {
     let triplet = match machine {
         3 => "i386-linux-gnu",
@@ -145,7 +145,7 @@ pub(super) fn missing(root: &Tree, path: &str) -> Result<Vec<String>, String> {
     let bytes = root
         .read(path, LIMIT)
         .map_err(|e| e.to_string())?
-        .ok_or("it is no file")?;
+        .ok_or("it is not a file")?;
     if bytes.starts_with(b"#!") {
         return Ok(Vec::new());
     }

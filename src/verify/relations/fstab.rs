@@ -1,4 +1,4 @@
-//! `/etc/fstab`: no mount point twice, every device there, the boot and data partitions mounted.
+//! `/etc/fstab`: no mount point twice, every device exists, boot and data partitions are mounted.
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log, Severity};
@@ -7,10 +7,13 @@ use std::collections::BTreeSet;
 
 const FSTAB: &str = "/etc/fstab";
 
-/// A line, as far as it matters here.
+/// The fields of a line that matter here.
 struct FstabLine {
+    /// The device to mount.
     spec: String,
+    /// The mount point, without a slash at its end.
     dir: String,
+    /// Mount options, separated by commas.
     options: String,
 }
 
@@ -36,14 +39,14 @@ fn lines(root: &Tree) -> Vec<FstabLine> {
     text.lines().filter_map(parse).collect()
 }
 
-/// Where a spec leads.
+/// The device that a line mounts.
 #[derive(Debug, PartialEq, Eq)]
 enum MountSource {
     /// A partition of this disk.
     Partition(u32),
-    /// No device, or none of this disk's: nothing to check.
+    /// Not a device, or not one of this disk: nothing to check.
     Other,
-    /// A device that is not there.
+    /// A partition that does not exist on this disk.
     Gone,
 }
 
@@ -105,7 +108,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             (
                 place(),
                 format!(
-                    "{} for {} is on no partition of this disk: the boot would wait for it",
+                    "{} for {} is not a partition of this disk: the boot would wait for it",
                     line.spec, line.dir
                 ),
             )
@@ -129,7 +132,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
                 format!(
                     "the data partition {} is mounted at {}, not at /data",
                     roles.data,
-                    data.as_deref().unwrap_or("no place")
+                    data.as_deref().unwrap_or("no mount point")
                 ),
             )
         },
@@ -139,8 +142,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
         let exists = dir.as_ref().is_some_and(|dir| root.dir(dir).is_some());
         log.check(exists, "fstab-boot", || {
             let text = dir.map_or_else(
-                || format!("the boot partition {boot} is mounted nowhere"),
-                |dir| format!("the mount point {dir} of the boot partition is no directory"),
+                || format!("the boot partition {boot} is not mounted"),
+                |dir| format!("the mount point {dir} of the boot partition is not a directory"),
             );
             (place(), text)
         });
@@ -150,7 +153,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     });
     if let Some(line) = fixed {
         let text = format!(
-            "/ is {}, which is one slot, whichever slot runs: /dev/root is right in both",
+            "/ is {}, which is always the same slot: /dev/root is right in both",
             line.spec
         );
         log.add(Severity::Warning, "fstab-root", place(), text);
@@ -159,7 +162,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     }
 }
 
-/// Where the boot partition is mounted.
+/// The mount point of the boot partition.
 pub(in super::super) fn boot_mount(disk: &Disk, roles: &Roles) -> Option<String> {
     let root = &disk.files(roles.a)?.tree;
     let boot = MountSource::Partition(roles.boot?);

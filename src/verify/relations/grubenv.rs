@@ -1,19 +1,19 @@
-//! The boot environment on the boot partition: two copies of `env` and `lock`, in blocks of GRUB's
-//! form.
+//! The boot environment on the boot partition: two copies of `env` and `lock`, each a GRUB
+//! environment block.
 
 use super::super::finding::Log;
-use super::boot::Boot;
+use super::boot_partition::BootPartition;
 use crate::boot::state;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 const HEAD: &[u8] = b"# GRUB Environment Block\n";
 const LEN: usize = 1024;
-/// The values that decide what starts.
+/// The variables that select the slot.
 const NAMES: [&str; 3] = ["mender_boot_part", "upgrade_available", "bootcount"];
 
 /// Checks both copies; `slots` are the numbers of slot A and B.
-pub(super) fn check(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) {
+pub(super) fn check(boot: &BootPartition<'_>, slots: [u32; 2], log: &mut Log) {
     let copies = [1, 2].map(|copy| check_copy(boot, copy, slots, log));
     let [Some(first), Some(second)] = copies else {
         return;
@@ -33,8 +33,9 @@ pub(super) fn check(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) {
             ),
         )
     });
-    let (part, pending) = (&first["mender_boot_part"], &first["upgrade_available"]);
-    log.check(*part == slots[0].to_string() && pending == "0", "grubenv-slot", || {
+    let value = |name: &str| first.get(name).map(String::as_str).unwrap_or_default();
+    let (part, pending) = (value("mender_boot_part"), value("upgrade_available"));
+    log.check(part == slots[0].to_string() && pending == "0", "grubenv-slot", || {
         let text = format!(
             "it starts partition {part} with upgrade_available={pending}, a fresh device starts slot A ({}) with 0",
             slots[0]
@@ -43,9 +44,9 @@ pub(super) fn check(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) {
     });
 }
 
-/// One copy; its values when they can be believed.
+/// Checks one copy; returns its values if they are valid.
 fn check_copy(
-    boot: &Boot<'_>,
+    boot: &BootPartition<'_>,
     copy: u32,
     slots: [u32; 2],
     log: &mut Log,
@@ -61,7 +62,7 @@ fn check_copy(
             format!("editing is `{editing}`, not 0"),
         )
     });
-    let sum: String = Sha256::digest(&lock.bytes)
+    let checksum: String = Sha256::digest(&lock.bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
@@ -73,10 +74,10 @@ fn check_copy(
         .next()
         .unwrap_or_default()
         .to_owned();
-    good &= log.check(stored == sum, "grubenv-lock", || {
+    good &= log.check(stored == checksum, "grubenv-lock", || {
         (
             boot.place(&format!("{dir}/lock.sha256sum")),
-            format!("the sum of the lock is {sum}, the file says {stored}"),
+            format!("the checksum of the lock is {checksum}, the file has {stored}"),
         )
     });
     let allowed = [
@@ -96,13 +97,14 @@ fn check_copy(
     good.then_some(env.values)
 }
 
-/// A block and what it says.
+/// An environment block and its variables.
 struct EnvBlock {
     bytes: Vec<u8>,
     values: BTreeMap<String, String>,
 }
 
-fn block(boot: &Boot<'_>, path: &str, log: &mut Log) -> Option<EnvBlock> {
+/// Reads a block.
+fn block(boot: &BootPartition<'_>, path: &str, log: &mut Log) -> Option<EnvBlock> {
     let Some(bytes) = boot.read(path) else {
         log.error("grubenv-format", boot.place(path), "the file is missing");
         return None;
@@ -114,7 +116,7 @@ fn block(boot: &Boot<'_>, path: &str, log: &mut Log) -> Option<EnvBlock> {
             (
                 boot.place(path),
                 format!(
-                    "it is no environment block: {} bytes, not {LEN}, or another first line",
+                    "it is not an environment block: {} bytes, not {LEN}, or another first line",
                     bytes.len()
                 ),
             )
@@ -127,8 +129,8 @@ fn block(boot: &Boot<'_>, path: &str, log: &mut Log) -> Option<EnvBlock> {
     Some(EnvBlock { bytes, values })
 }
 
-/// Both copies as the model of the state machine sees them.
-pub(super) fn medium(boot: &Boot<'_>, slots: [u32; 2]) -> state::BlockPair {
+/// Both copies in the model of the state machine.
+pub(super) fn medium(boot: &BootPartition<'_>, slots: [u32; 2]) -> state::BlockPair {
     state::BlockPair::new([1, 2].map(|copy| {
         let dir = format!("/grub-mender-grubenv/mender_grubenv{copy}");
         let read = |name: &str| {
@@ -156,7 +158,7 @@ pub(super) fn medium(boot: &Boot<'_>, slots: [u32; 2]) -> state::BlockPair {
     }))
 }
 
-/// `name=value` lines.
+/// The variables of a block: `name=value` lines.
 fn values(bytes: &[u8]) -> BTreeMap<String, String> {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let pairs = text
@@ -168,6 +170,7 @@ fn values(bytes: &[u8]) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// `0` or `1`.
 fn bit(value: Option<&String>) -> Option<bool> {
     match value?.as_str() {
         "0" => Some(false),
@@ -176,7 +179,7 @@ fn bit(value: Option<&String>) -> Option<bool> {
     }
 }
 
-/// A block that is none, one without usable values, or what it says.
+/// A block in the model: missing or damaged, without valid values, or valid.
 fn model_block<T>(block: Option<Option<T>>) -> state::Block<T> {
     match block {
         None => state::Block::Missing,

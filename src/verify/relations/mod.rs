@@ -1,37 +1,34 @@
-//! What files of one partition say about another: slots, client, mounts, boot loader, Artifact.
+//! Relations between partitions: slots, client, mounts, boot loader, Artifact.
 
 mod artifact;
 mod boot;
+mod boot_partition;
 mod client;
 mod elf;
 mod fstab;
 mod grubenv;
+mod kernels;
 mod simulation;
 mod slot_env;
 mod uboot;
 mod uboot_raw;
 
 use super::disk::{Disk, Roles};
-use super::finding::{Location, Log};
-use super::{Examine, Request, slots};
+use super::finding::{Location, Log, Severity};
+use super::request::{PendingReport, Request};
+use super::slots;
 
 pub(super) use artifact::examine;
 pub(super) use fstab::boot_mount;
-
-/// What was device_types on the way that the field's contract needs.
-#[derive(Debug, Default)]
-pub(super) struct DeviceTypes {
-    pub(super) device_types: Vec<String>,
-}
 
 /// Checks all relations.
 pub(super) fn check(
     disk: &Disk,
     roles: &Roles,
     request: &Request<'_>,
-    examined: Examine<'_>,
+    report: PendingReport<'_>,
     log: &mut Log,
-) -> DeviceTypes {
+) -> Vec<String> {
     log.group("slots");
     let digest = check_slots(disk, roles, request.root_sha256, log);
     log.group("update client");
@@ -40,25 +37,22 @@ pub(super) fn check(
     fstab::check(disk, roles, log);
     log.group("boot");
     boot::check(disk, roles, log);
-    let mut device_types = DeviceTypes {
-        device_types: own.iter().cloned().collect(),
-    };
-    if let Some(examined) = examined() {
+    if let Some(report) = report() {
         log.group("Artifact");
-        let given = artifact::ArtifactInput {
-            examined,
-            slot: digest,
+        let input = artifact::ArtifactInput {
+            report,
+            slot_sha256: digest,
         };
-        let found = artifact::check(disk, roles, given, own.as_deref(), log);
+        let found = artifact::check(disk, roles, input, own.as_deref(), log);
         if !found.is_empty() {
-            device_types.device_types = found;
+            return found;
         }
     }
-    device_types
+    own.into_iter().collect()
 }
 
-/// Slot B holds what slot A holds, or nothing; returns the digest of slot A over the length of its
-/// filesystem, which may be `known`.
+/// Slot B equals slot A or is empty; returns the digest of slot A over the length of its filesystem,
+/// which may be `known`.
 fn check_slots(
     disk: &Disk,
     roles: &Roles,
@@ -70,7 +64,7 @@ fn check_slots(
         log.error(
             "root-missing",
             Location::partition(roles.a),
-            "slot A holds no filesystem that can be read",
+            "slot A has no filesystem that can be read",
         );
         return None;
     };
@@ -89,9 +83,10 @@ fn check_slots(
         match slots::difference(&*a.source, &*b.source, size) {
             Ok(None) => log.passed(1),
             Ok(Some(_)) if slots::is_empty(&*b.source, size).unwrap_or(false) => {
-                let text = "slot B is empty: the first update fills it, until then nothing can be gone back to";
+                let text =
+                    "slot B is empty: until the first update fills it, no rollback is possible";
                 log.add(
-                    super::Severity::Note,
+                    Severity::Note,
                     "slot-empty",
                     Location::partition(roles.b),
                     text,

@@ -1,23 +1,23 @@
-//! The life of a device from this image on, in the model of the state machine: updates to either
-//! slot, good ones and bad ones, committed or not, with the power failing at any one write. What
-//! the image brings is where the walk begins.
+//! Simulates every sequence of updates and power cuts on the model of the boot state machine, from
+//! the image's own environment on: updates to either slot, good and bad ones, committed or not, with
+//! a power cut at any one write.
 
 use super::super::finding::{Location, Log};
 use crate::boot::state::{Cut, Environment, Power, Slot, Values};
 use std::fmt::Debug;
 
-/// What an update turns out to be.
+/// The quality of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UpdateKind {
-    /// It starts.
+    /// It boots.
     Good,
     /// Its kernel does not load.
     NoKernel,
-    /// Its kernel loads, its system never comes up.
+    /// Its kernel loads, but its system never comes up.
     NoSystem,
 }
 
-/// What the client was told to do, and told back.
+/// The last action of the client, and whether it succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientState {
     Nothing,
@@ -26,6 +26,7 @@ enum ClientState {
     RolledBack,
 }
 
+/// One event in the life of a device.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Install,
@@ -34,33 +35,38 @@ enum Step {
     RollBack,
 }
 
-/// One device in one course of events.
+/// One device in one sequence of events.
 #[derive(Clone, Debug)]
 struct Device<E> {
+    /// Its boot environment.
     medium: E,
+    /// The slot that the update is written to.
     new: Slot,
     update: UpdateKind,
     /// Whether the slot that runs before the update has a kernel.
     old_loads: bool,
     client: ClientState,
+    /// Starts of the new slot before the client acts.
     trials: u32,
+    /// The slot that started after an interrupted commit; from then on only it may.
     fixed: Option<Slot>,
-    /// The power may fail once more.
+    /// One power cut is still to come.
     fault: bool,
 }
 
-/// What all walks came to.
+/// The result of a simulation.
 #[derive(Debug, Default)]
 pub(super) struct SimulationOutcome {
-    /// How many courses of events ended.
+    /// The number of sequences that were simulated to their end.
     pub(super) runs: u64,
-    /// The first that broke a promise, and how many did.
+    /// The first violation of a guarantee.
     pub(super) violation: Option<String>,
+    /// The number of violations.
     pub(super) violations: u64,
 }
 
-/// Walks from the image's own environment; `loads` says whether slot A and B hold a kernel now, and
-/// `committed` makes the environment that has said these values for long.
+/// Simulates from the environment `medium` on; `loads` says whether slot A and slot B contain a
+/// kernel, and `committed` makes an environment in which all copies have the given values.
 pub(super) fn simulate<E: Environment + Clone + Debug>(
     mut medium: E,
     loads: [bool; 2],
@@ -68,9 +74,10 @@ pub(super) fn simulate<E: Environment + Clone + Debug>(
 ) -> SimulationOutcome {
     let mut outcome = SimulationOutcome::default();
     // A first start, as on every fresh device.
-    let started = medium.boot(|slot| loads[usize::from(slot == Slot::B)]);
+    let [a_loads, b_loads] = loads;
+    let started = medium.boot(|slot| if slot == Slot::B { b_loads } else { a_loads });
     let Ok(Some(first)) = started else {
-        outcome.record_violation(|| "on the first start neither slot starts".into());
+        outcome.record_violation(|| "on the first start neither slot boots".into());
         return outcome;
     };
     let _ = medium.finish(first);
@@ -92,14 +99,14 @@ pub(super) fn simulate<E: Environment + Clone + Debug>(
     outcome
 }
 
-/// Every kind of update of a device that runs `running`.
+/// Simulates every kind of update of a device that runs `running`.
 fn updates<E: Environment + Clone + Debug>(
     running: Slot,
     medium: &E,
     outcome: &mut SimulationOutcome,
 ) {
     use Step::{Commit, Install, RollBack, Start};
-    let stories: [(UpdateKind, &[Step]); 6] = [
+    let sequences: [(UpdateKind, &[Step]); 6] = [
         (UpdateKind::Good, &[Install, Start, Commit, Start, Start]),
         (UpdateKind::Good, &[Install, Start, Start, Start]),
         (UpdateKind::Good, &[Install, Start, RollBack, Start, Start]),
@@ -107,7 +114,7 @@ fn updates<E: Environment + Clone + Debug>(
         (UpdateKind::NoKernel, &[Install, Start, Start, Start]),
         (UpdateKind::NoSystem, &[Install, Start, Start, Start]),
     ];
-    for (update, steps) in stories {
+    for (update, steps) in sequences {
         let mut medium = medium.clone();
         *medium.power() = Power::default();
         let device = Device {
@@ -124,23 +131,23 @@ fn updates<E: Environment + Clone + Debug>(
     }
 }
 
-/// Tells the rest of a story (at most six steps), and again with the power failing at each write of
-/// each step.
+/// Simulates the remaining steps (at most five), and again with a power cut at each write of each
+/// step.
 fn play<E: Environment + Clone + Debug>(
     device: &Device<E>,
     steps: &[Step],
     outcome: &mut SimulationOutcome,
 ) {
     let Some((step, rest)) = steps.split_first() else {
-        outcome.runs += 1;
-        let rests = device
+        outcome.runs = outcome.runs.saturating_add(1);
+        let at_rest = device
             .medium
             .believed()
             .is_some_and(|values| !values.upgrade)
             && device.medium.is_intact();
-        if !rests {
+        if !at_rest {
             outcome.record_violation(|| {
-                format!("an update stays pending or a copy damaged: {device:?}")
+                format!("an update remains pending or a copy damaged: {device:?}")
             });
         }
         return;
@@ -209,10 +216,11 @@ impl<E: Environment + Debug> Device<E> {
             return;
         };
         let Some(slot) = started else {
-            return outcome.record_violation(|| format!("nothing starts: {self:?}"));
+            return outcome.record_violation(|| format!("neither slot boots: {self:?}"));
         };
         let is_new = slot == self.new;
-        self.trials += u32::from(is_new && self.client == ClientState::Nothing);
+        let trial = is_new && self.client == ClientState::Nothing;
+        self.trials = self.trials.saturating_add(trial.into());
         let fine = match self.client {
             ClientState::Nothing => !is_new || self.trials == 1,
             ClientState::CommitBegun => *self.fixed.get_or_insert(slot) == slot,
@@ -220,7 +228,7 @@ impl<E: Environment + Debug> Device<E> {
             ClientState::RolledBack => !is_new,
         };
         if !fine {
-            outcome.record_violation(|| format!("slot {slot:?} starts: {self:?}"));
+            outcome.record_violation(|| format!("slot {slot:?} boots: {self:?}"));
         }
         // A system that does not come up repairs nothing.
         if !is_new || self.update == UpdateKind::Good {
@@ -230,7 +238,7 @@ impl<E: Environment + Debug> Device<E> {
 }
 
 impl SimulationOutcome {
-    /// Says what was found, at the place of the environment.
+    /// Adds the result to `log`, at the location of the environment.
     pub(super) fn report(self, place: Location, log: &mut Log) {
         log.passed(self.runs);
         log.check(self.violation.is_none(), "boot-state", || {
@@ -238,7 +246,7 @@ impl SimulationOutcome {
             (
                 place,
                 format!(
-                    "{} courses of events break a promise, first: {first}",
+                    "{} sequences of events break a guarantee, first: {first}",
                     self.violations
                 ),
             )
@@ -246,7 +254,7 @@ impl SimulationOutcome {
     }
 
     fn record_violation(&mut self, what: impl FnOnce() -> String) {
-        self.violations += 1;
+        self.violations = self.violations.saturating_add(1);
         self.violation.get_or_insert_with(what);
     }
 }
@@ -305,7 +313,7 @@ mod tests {
         let outcome = simulate(blocks(Values::committed(Slot::A)), [false, false], blocks);
         assert_eq!(
             outcome.violation.unwrap(),
-            "on the first start neither slot starts"
+            "on the first start neither slot boots"
         );
         let outcome = simulate(blocks(Values::pending(Slot::B)), [true, true], blocks);
         assert!(

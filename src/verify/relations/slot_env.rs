@@ -1,17 +1,17 @@
-//! What the boot script of U-Boot loads from each slot: what `/boot/mender-slot.env` names, else
-//! the usual links.
+//! The files that the boot script of U-Boot loads from each slot: those that `/boot/mender-slot.env`
+//! names, else the usual links.
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log};
-use super::boot::{Pair, loads};
+use super::kernels::{self, KernelPair};
 use crate::tree::Tree;
 use std::rc::Rc;
 
 const PATH: &str = "/boot/mender-slot.env";
-/// How much of it the script reads (bytes).
+/// The number of bytes of it that the script reads.
 const LIMIT: usize = 0x4000;
 
-/// Whether slot A and slot B hold something that starts. What a slot names must be there.
+/// Whether slot A and slot B contain a kernel. The files that a slot names must exist.
 pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) -> [bool; 2] {
     let Some(a) = disk.files(roles.a) else {
         return [false; 2];
@@ -55,28 +55,28 @@ fn slot(root: &Tree, number: u32, log: &mut Log) -> bool {
             Some(format!("{dir}/initrd.img{end}")),
         )
     });
-    let pairs: Vec<Pair> = named.clone().into_iter().chain(links).collect();
-    if !loads(root, number, &pairs, log) {
+    let pairs: Vec<KernelPair> = named.clone().into_iter().chain(links).collect();
+    if !kernels::check(root, number, &pairs, log) {
         return false;
     }
     log.check(!bytes.is_empty(), "uboot-slot-env", || {
         (
             place(),
-            "it is not there: links may name the kernel, but nothing its arguments".into(),
+            "it does not exist: links can name the kernel, but not its arguments".into(),
         )
     });
-    // Another kernel starts in the place of one that is not there: one that nobody asked for.
+    // If the named kernel is missing, another one starts instead, which is not the intended one.
     let (kernel, initrd) = named.unzip();
     for path in [kernel, initrd.flatten()].into_iter().flatten() {
-        log.check(super::boot::there(root, &path), "uboot-slot-env", || {
-            (place(), format!("it names {path}, which is not there"))
+        log.check(kernels::has_content(root, &path), "uboot-slot-env", || {
+            (place(), format!("it names {path}, which does not exist"))
         });
     }
     if let Some(dir) = value("fdtdir") {
         log.check(root.dir(&dir).is_some(), "uboot-slot-env", || {
             (
                 place(),
-                format!("it names the device trees in {dir}, which is no directory"),
+                format!("it names the device trees in {dir}, which is not a directory"),
             )
         });
     }

@@ -1,10 +1,10 @@
-//! A device that starts by U-Boot with our script: the script, the environment in its two files,
-//! the tools that share it, and what the firmware of a Raspberry Pi reads.
+//! Devices that boot with U-Boot and our script: the script, the environment in its two files, the
+//! tools that share it, and the files that the firmware of a Raspberry Pi reads.
 
 use super::super::disk::{Disk, Roles, read};
-use super::super::finding::Log;
-use super::boot::Boot;
-use super::{simulation, slot_env};
+use super::super::finding::{Location, Log};
+use super::boot_partition::BootPartition;
+use super::{fstab, simulation, slot_env};
 use crate::boot::state::{SerialCopy, SerialPair};
 use crate::boot::state::{Slot, Values};
 use crate::boot::uboot::FIRST;
@@ -12,16 +12,22 @@ use crate::boot::uboot::environment::{FILES, SIZE, decode};
 use crate::boot::uboot::header;
 use crate::tree::Tree;
 
-/// Whether the image is for this check: it has one of the files, or tells its tools that there are.
-pub(super) fn is_ours(boot: &Boot<'_>, root: &Tree) -> bool {
-    let told = read(root, "/etc/fw_env.config").unwrap_or_default();
+/// Whether this check applies: one of the files exists, or the configuration of the tools names one.
+pub(super) fn is_ours(boot: &BootPartition<'_>, root: &Tree) -> bool {
+    let config = read(root, "/etc/fw_env.config").unwrap_or_default();
     FILES
         .iter()
-        .any(|path| boot.has(path) || String::from_utf8_lossy(&told).contains(path))
+        .any(|path| boot.has(path) || String::from_utf8_lossy(&config).contains(path))
 }
 
-/// Checks the way from U-Boot to a kernel.
-pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, log: &mut Log) {
+/// Checks the boot process from U-Boot to a kernel.
+pub(super) fn check(
+    disk: &Disk,
+    roles: &Roles,
+    boot: &BootPartition<'_>,
+    root: &Tree,
+    log: &mut Log,
+) {
     script(disk, roles, boot, log);
     let pair = environment(boot, [roles.a, roles.b], log);
     tools(disk, roles, root, log);
@@ -38,8 +44,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, lo
     outcome.report(boot.place("/mender"), log);
 }
 
-/// The script is whole and names this disk's slots.
-pub(super) fn script(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log) {
+/// The script is intact and names the slots of this disk.
+pub(super) fn script(disk: &Disk, roles: &Roles, boot: &BootPartition<'_>, log: &mut Log) {
     let path = "/boot.scr";
     let text = boot
         .read(path)
@@ -67,13 +73,14 @@ pub(super) fn script(disk: &Disk, roles: &Roles, boot: &Boot<'_>, log: &mut Log)
     log.check(first.is_none(), "uboot-script", || {
         (
             boot.place(first.unwrap_or_default()),
-            "U-Boot starts by this, not by the script that chooses the root filesystem".into(),
+            "U-Boot starts this instead of the script that chooses the root filesystem".into(),
         )
     });
 }
 
-/// Both copies are good, and the newer one starts slot A. Returns them as the model sees them.
-fn environment(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) -> SerialPair {
+/// Both copies are valid, and the newer one selects slot A. Returns them in the model of the state
+/// machine.
+fn environment(boot: &BootPartition<'_>, slots: [u32; 2], log: &mut Log) -> SerialPair {
     let pair = SerialPair::new(FILES.map(|path| {
         let bytes = boot.read(path).unwrap_or_default();
         let found = decode(&bytes).filter(|_| bytes.len() == SIZE);
@@ -81,7 +88,7 @@ fn environment(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) -> SerialPair {
             (
                 boot.place(path),
                 format!(
-                    "it is no copy of the environment: {} bytes, not {SIZE}, or a wrong checksum",
+                    "it is not a copy of the environment: {} bytes, not {SIZE}, or a wrong checksum",
                     bytes.len()
                 ),
             )
@@ -122,7 +129,7 @@ fn environment(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) -> SerialPair {
             (
                 boot.place(path),
                 format!(
-                    "values are out of range or do not fit together: {}",
+                    "values are out of range or inconsistent: {}",
                     all.join(" ")
                 ),
             )
@@ -130,15 +137,17 @@ fn environment(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) -> SerialPair {
         Some(SerialCopy { serial, values })
     }));
     if let Some(newest) = pair.newest() {
-        let values = pair.copies[newest].and_then(|copy| copy.values);
+        let copy = pair.copies.get(newest).copied().flatten();
+        let values = copy.and_then(|copy| copy.values);
+        let path = FILES.get(newest).copied().unwrap_or_default();
         log.check(
             values == Some(Values::committed(Slot::A)),
             "uboot-slot",
             || {
                 (
-                    boot.place(FILES[newest]),
+                    boot.place(path),
                     format!(
-                        "it does not start slot A ({}) without an update, as a fresh device does",
+                        "it does not select slot A ({}) without an update, as on a fresh device",
                         slots[0]
                     ),
                 )
@@ -148,12 +157,12 @@ fn environment(boot: &Boot<'_>, slots: [u32; 2], log: &mut Log) -> SerialPair {
     pair
 }
 
-/// The client's tools are there, and are told where both files are.
+/// The client's tools exist, and their configuration names both files.
 fn tools(disk: &Disk, roles: &Roles, root: &Tree, log: &mut Log) {
     let config = "/etc/fw_env.config";
-    let place = || super::Location::partition(roles.a).path(config);
+    let place = || Location::partition(roles.a).path(config);
     let text = String::from_utf8_lossy(&read(root, config).unwrap_or_default()).into_owned();
-    let mount = super::boot_mount(disk, roles).unwrap_or_default();
+    let mount = fstab::boot_mount(disk, roles).unwrap_or_default();
     let lines = text
         .lines()
         .filter(|line| !line.trim_start().starts_with('#'))
@@ -167,7 +176,11 @@ fn tools(disk: &Disk, roles: &Roles, root: &Tree, log: &mut Log) {
         && lines.iter().zip(&due).all(|(words, path)| {
             words.first() == Some(&path.as_str())
                 && words.get(1).and_then(|offset| number(offset)) == Some(0)
-                && words.get(2).and_then(|size| number(size)) == Some(SIZE as u64)
+                && words
+                    .get(2)
+                    .and_then(|size| number(size))
+                    .and_then(|size| usize::try_from(size).ok())
+                    == Some(SIZE)
         });
     log.check(fits, "uboot-tools", || {
         (
@@ -181,25 +194,28 @@ fn tools(disk: &Disk, roles: &Roles, root: &Tree, log: &mut Log) {
     programs(roles, root, log);
 }
 
-/// The programs by which the client knows the environment.
+/// The programs that the client uses to access the environment.
 pub(super) fn programs(roles: &Roles, root: &Tree, log: &mut Log) {
-    let place = || super::Location::partition(roles.a).path("/etc/fw_env.config");
+    let place = || Location::partition(roles.a).path("/etc/fw_env.config");
     let missing = ["fw_printenv", "fw_setenv"]
         .into_iter()
         .find(|name| !crate::golden::facts::program(root, name));
     log.check(missing.is_none(), "uboot-tools", || {
         (
             place(),
-            format!("the update client finds no {}", missing.unwrap_or_default()),
+            format!(
+                "{} is missing, which the update client needs",
+                missing.unwrap_or_default()
+            ),
         )
     });
     log.check(!crate::golden::facts::program(root, "grub-mender-grubenv-print"), "uboot-tools", || {
-        (place(), "the update client takes grub-mender-grubenv-print for the tool of this boot loader".into())
+        (place(), "the update client would use grub-mender-grubenv-print as the tool of this boot loader".into())
     });
 }
 
-/// What the firmware of a Raspberry Pi starts, and the arguments that it passes on.
-fn firmware(boot: &Boot<'_>, log: &mut Log) {
+/// The program that the firmware of a Raspberry Pi starts, and the arguments that it passes on.
+fn firmware(boot: &BootPartition<'_>, log: &mut Log) {
     let text =
         |path: &str| String::from_utf8_lossy(&boot.read(path).unwrap_or_default()).into_owned();
     let config = text("/config.txt");
@@ -217,7 +233,7 @@ fn firmware(boot: &Boot<'_>, log: &mut Log) {
         || {
             (
                 boot.place("/config.txt"),
-                format!("the firmware starts {kernel}, which is no U-Boot"),
+                format!("the firmware starts {kernel}, which is not U-Boot"),
             )
         },
     );
@@ -230,7 +246,7 @@ fn firmware(boot: &Boot<'_>, log: &mut Log) {
     });
     log.check(wrong.is_none(), "uboot-arguments", || {
         let text = format!(
-            "it passes {}: the root filesystem is the script's choice, and nothing may resize or restart",
+            "it passes {}: the script chooses the root filesystem, and nothing may resize or restart",
             wrong.unwrap_or_default()
         );
         (boot.place(&path), text)

@@ -1,31 +1,39 @@
-//! A device whose U-Boot keeps its environment outside of all partitions: where
-//! `/etc/fw_env.config` says that it is must be free.
+//! Devices whose U-Boot keeps its environment outside of all partitions: the ranges that
+//! `/etc/fw_env.config` names must be free.
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log, Severity};
 use super::super::slots;
-use super::boot::Boot;
+use super::boot_partition::BootPartition;
 use super::{slot_env, uboot};
 use crate::boot::uboot::environment::decode;
 use crate::boot::uboot::header;
 use crate::image::table::DiskId;
 use crate::stream::{ReadAt as _, Slice};
 use crate::tree::Tree;
+use crate::units::Lba;
 use std::ops::Range;
 use std::sync::Arc;
 
 const CONFIG: &str = "/etc/fw_env.config";
-/// The longest copy that is looked at (bytes).
+/// The longest copy that is read (bytes).
 const LIMIT: u64 = 1 << 20;
 
-/// Checks the places of the environment, what is in them, and what the script loads where the image
-/// has one.
-pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, log: &mut Log) {
+/// Checks the ranges of the environment, their content, and the files that the script loads if the
+/// image has one.
+pub(super) fn check(
+    disk: &Disk,
+    roles: &Roles,
+    boot: &BootPartition<'_>,
+    root: &Tree,
+    log: &mut Log,
+) {
     uboot::programs(roles, root, log);
     let copies = copies(disk, root);
     let mut empty = !copies.is_empty();
     for (at, copy) in copies.iter().enumerate() {
-        let obstacle = obstacle(disk, copy, &copies[..at]);
+        let others = copies.get(..at).unwrap_or_default();
+        let obstacle = obstacle(disk, copy, others);
         let free = log.check(obstacle.is_none(), "uboot-raw", || {
             let what = obstacle.unwrap_or_default();
             (
@@ -33,7 +41,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, lo
                 format!(
                     "the environment at {:#x}, {:#x} bytes, is {what}",
                     copy.start,
-                    copy.end - copy.start
+                    len_of(copy)
                 ),
             )
         });
@@ -46,20 +54,21 @@ pub(super) fn check(disk: &Disk, roles: &Roles, boot: &Boot<'_>, root: &Tree, lo
         slot_env::check(disk, roles, log);
     }
     if empty || copies.is_empty() {
-        let text = "it starts by U-Boot with an environment of its own, which is made on the first boot: its values cannot be checked";
+        let text = "it boots with U-Boot and an environment that is created on the first boot: its values cannot be checked";
         log.add(Severity::Note, "boot-unchecked", boot.place("/"), text);
     }
 }
 
+/// The configuration file.
 fn place(roles: &Roles) -> Location {
     Location::partition(roles.a).path(CONFIG)
 }
 
-/// The places of copies on the disk itself, in bytes.
+/// The byte ranges of the copies on the disk itself.
 fn copies(disk: &Disk, root: &Tree) -> Vec<Range<u64>> {
     let text = String::from_utf8_lossy(&read(root, CONFIG).unwrap_or_default()).into_owned();
     let number = |text: &str| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok();
-    // Flash memory and the boot areas of an eMMC are no part of the image.
+    // Flash memory and the boot areas of an eMMC are not part of the image.
     let elsewhere = |device: &str| {
         device.starts_with("/dev/mtd") || device.ends_with("boot0") || device.ends_with("boot1")
     };
@@ -74,7 +83,12 @@ fn copies(disk: &Disk, root: &Tree) -> Vec<Range<u64>> {
     text.lines().filter_map(copy).collect()
 }
 
-/// What is in the way of a copy.
+/// The length of a range.
+fn len_of(range: &Range<u64>) -> u64 {
+    range.end.saturating_sub(range.start)
+}
+
+/// What a copy overlaps, if anything.
 fn obstacle(disk: &Disk, copy: &Range<u64>, others: &[Range<u64>]) -> Option<String> {
     let end = disk.source.len();
     // Sectors at either end: the MBR; the header and the usual 128 entries of a GPT.
@@ -91,7 +105,7 @@ fn obstacle(disk: &Disk, copy: &Range<u64>, others: &[Range<u64>]) -> Option<Str
         .find(|partition| meets(&partition.bytes()));
     if copy.end > end {
         Some(format!("beyond the end of the disk, which has {end} bytes"))
-    } else if copy.start < first * 512 || copy.end > end.saturating_sub(last * 512) {
+    } else if copy.start < Lba(first).bytes() || copy.end > end.saturating_sub(Lba(last).bytes()) {
         Some("within the partition table".to_owned())
     } else if let Some(partition) = partition {
         Some(format!("within partition {}", partition.number))
@@ -103,9 +117,9 @@ fn obstacle(disk: &Disk, copy: &Range<u64>, others: &[Range<u64>]) -> Option<Str
     }
 }
 
-/// Looks at a copy; true when nothing was written there yet.
+/// Checks the content of a copy; true if nothing was written there yet.
 fn content(disk: &Disk, copy: &Range<u64>, log: &mut Log) -> bool {
-    let len = copy.end - copy.start;
+    let len = len_of(copy);
     let place = || Location::whole().offset(copy.start);
     let part = Slice::new(Arc::clone(&disk.source), copy.start, len);
     if matches!(slots::is_empty(&part, len), Ok(true)) {

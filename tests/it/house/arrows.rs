@@ -22,7 +22,7 @@ const MAP: &[(&str, &str)] = &[
     // Model. A tree's times are those of `stamp`, which names the type.
     ("tree", "digest stamp stream"),
     // Formats: bytes to values and back.
-    ("artifact", "digest stream units"),
+    ("artifact", "bytes digest stream units"),
     ("config", "pattern platform problem stamp units"),
     ("deb", "digest stream tree"),
     ("fs/ext4", "bytes stamp stream tree units"),
@@ -66,7 +66,7 @@ const MAP: &[(&str, &str)] = &[
     // Outputs: written, checked and published; verified; flashed.
     (
         "verify",
-        "artifact boot/state boot/uboot digest fs/ext4 fs/fat golden image/source \
+        "artifact boot/state boot/uboot bytes digest fs/ext4 fs/fat golden image/source \
          image/table platform stream tree units",
     ),
     (
@@ -95,22 +95,6 @@ const UPWARDS: &[(&str, &str, &str)] = &[("plan", "edit", "to be turned")];
 const CIRCLES: &[(&str, &str, &str)] = &[
     ("convert/check.rs", "convert/write.rs", "to be cut"),
     ("plan/conditions.rs", "plan/board.rs", "to be cut"),
-    ("verify/ext4/htree.rs", "verify/ext4/dirs.rs", "to be cut"),
-    (
-        "verify/relations/boot.rs",
-        "verify/relations/grubenv.rs",
-        "to be cut",
-    ),
-    (
-        "verify/relations/boot.rs",
-        "verify/relations/uboot.rs",
-        "to be cut",
-    ),
-    (
-        "verify/relations/boot.rs",
-        "verify/relations/uboot_raw.rs",
-        "to be cut",
-    ),
 ];
 
 /// The rooms that read the configuration: everything else takes the values of the plan.

@@ -1,0 +1,27 @@
+//! The input of a verification besides the image.
+
+use crate::artifact::{ArtifactReport, Verifier};
+use crate::stream::Source;
+use serde_json::Value;
+use std::io;
+
+/// What an image is compared with besides itself.
+#[derive(Debug, Default)]
+pub struct Request<'a> {
+    /// The Artifact of the same release.
+    pub artifact: Option<Source>,
+    /// The key that must have signed the Artifact.
+    pub key: Option<&'a Verifier>,
+    /// The record (JSON) of an earlier release, whose devices must be able to install the Artifact.
+    pub earlier_record: Option<&'a Value>,
+    /// The report on an Artifact that was validated already; `artifact` and `key` are ignored then.
+    pub artifact_report: Option<&'a ArtifactReport>,
+    /// The offsets (bytes) of two partitions that are known to have the same content: they are not
+    /// compared then.
+    pub identical_slots: Option<[u64; 2]>,
+    /// SHA-256 of the filesystem in slot A if it is known: the filesystem is not hashed then.
+    pub root_sha256: Option<[u8; 32]>,
+}
+
+/// Waits for the report on the Artifact; `None` without an Artifact.
+pub(super) type PendingReport<'a> = Box<dyn FnOnce() -> Option<io::Result<ArtifactReport>> + 'a>;
