@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 /// The type of a payload that replaces the root filesystem.
 pub const ROOTFS: &str = "rootfs-image";
 
-/// The metadata of an Artifact. All fields but [`Meta::name`] and [`Meta::device_types`] have usable
-/// defaults.
+/// The metadata of an Artifact. All fields but [`Meta::name`] and [`Meta::device_types`] have
+/// usable defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     /// The name of the release; at most 256 bytes without white space.
@@ -20,14 +20,14 @@ pub struct Meta {
     pub depends_names: Vec<String>,
     /// Groups, one of which the device must be in; empty: any.
     pub depends_groups: Vec<String>,
-    /// Key-value pairs that the device provides after the update, in addition to the defaults, which
-    /// they override.
+    /// Key-value pairs that the device provides after the update, in addition to the defaults,
+    /// which they override.
     pub provides: BTreeMap<String, String>,
     /// Key-value pairs that the device must provide before the update.
     pub depends: BTreeMap<String, String>,
     /// Patterns of provides (`*` matches anything) that the update removes, in addition to the
-    /// defaults. Without any pattern the key is omitted, as by the reference, and clients then clear
-    /// everything.
+    /// defaults. Without any pattern the key is omitted, as by the reference, and clients then
+    /// clear everything.
     pub clears: Vec<String>,
     /// The key of the software version.
     pub software: SoftwareVersion,
@@ -45,8 +45,8 @@ pub struct Meta {
     pub time: u64,
 }
 
-/// The parts of the key `<filesystem>[.<name>].version`, which provides the version of the software,
-/// and of the pattern that clears it.
+/// The parts of the key `<filesystem>[.<name>].version`, which provides the version of the
+/// software, and of the pattern that clears it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SoftwareVersion {
     /// Default: `rootfs-image`.

@@ -11,8 +11,8 @@ pub(super) const DATA: &str = "data/0000/";
 /// The directory of state scripts in the header.
 pub(super) const SCRIPTS: &str = "scripts/";
 
-/// The states of an update for which an Artifact may contain scripts; scripts of other states belong
-/// to the root filesystem.
+/// The states of an update for which an Artifact may contain scripts; scripts of other states
+/// belong to the root filesystem.
 const STATES: [&str; 6] = [
     "ArtifactInstall",
     "ArtifactReboot",

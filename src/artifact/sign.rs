@@ -108,8 +108,8 @@ fn scrubbed<T>(work: impl FnOnce() -> T) -> T {
     out
 }
 
-/// A private key, which is wiped from memory when it is dropped. The RSA library leaves copies of the
-/// primes in freed memory, which the allocator must overwrite, as that of the command does.
+/// A private key, which is wiped from memory when it is dropped. The RSA library leaves copies of
+/// the primes in freed memory, which the allocator must overwrite, as that of the command does.
 pub struct Signer(Private);
 
 enum Private {

@@ -37,8 +37,8 @@ pub(super) struct Member<'a> {
 }
 
 impl Member<'_> {
-    /// The blocks before the content: one, or three with an extended header, if the size needs it or
-    /// `wide` asks for room for any size.
+    /// The blocks before the content: one, or three with an extended header, if the size needs it
+    /// or `wide` asks for room for any size.
     pub(super) fn header(&self, wide: bool) -> Vec<u8> {
         if !wide && self.size <= FIELD_MAX {
             return self.block(b'0', self.size).to_vec();
@@ -89,9 +89,10 @@ impl Member<'_> {
 /// `<length of the record> size=<size>\n`, where the length counts its own digits.
 fn size_record(size: u64) -> String {
     let rest = format!(" size={size}\n");
-    let mut len = rest.len() + 1;
-    while len.to_string().len() + rest.len() != len {
-        len = len.to_string().len() + rest.len();
+    let with = |digits: usize| rest.len().saturating_add(digits);
+    let mut len = with(1);
+    while with(len.to_string().len()) != len {
+        len = with(len.to_string().len());
     }
     format!("{len}{rest}")
 }

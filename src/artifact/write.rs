@@ -132,8 +132,8 @@ impl<'a> Draft<'a> {
         self.meta.codec.compress(&tail)
     }
 
-    /// The bytes around the stream, given the SHA-256 of the image and the length of all frames from
-    /// [`Draft::head`] to [`Draft::tail`].
+    /// The bytes around the stream, given the SHA-256 of the image and the length of all frames
+    /// from [`Draft::head`] to [`Draft::tail`].
     ///
     /// # Errors
     /// When signing fails, or the frames are longer than any codec makes them.
@@ -268,9 +268,9 @@ fn opening(
     Ok(out)
 }
 
-/// An Artifact without payload from which a fresh device learns its release: name, provides, and the
-/// checksum of its root filesystem. Its path on the device is `/var/lib/mender/bootstrap.mender`;
-/// payload, scripts and depends of `meta` are not used.
+/// An Artifact without payload from which a fresh device learns its release: name, provides, and
+/// the checksum of its root filesystem. Its path on the device is
+/// `/var/lib/mender/bootstrap.mender`; payload, scripts and depends of `meta` are not used.
 ///
 /// # Errors
 /// When a name breaks a rule or no device type is given.

@@ -17,7 +17,8 @@ impl Examiner<'_> {
         }
     }
 
-    /// Takes the object at `key`; an empty one if it is missing or not an object, which is an error.
+    /// Takes the object at `key`; an empty one if it is missing or not an object, which is an
+    /// error.
     fn child(&mut self, object: &mut Object, place: &str, key: &str) -> Object {
         match object.remove(key) {
             Some(Value::Object(child)) => child,

@@ -22,8 +22,8 @@ use untar::{TarEntry, Untar};
 pub use examiner::HashedPayload;
 pub use report::{Artifact, ArtifactFinding, ArtifactReport, PayloadFile, Severity, Signature};
 
-/// The limits of `version`, `manifest.sig`, a manifest and a JSON file (bytes): a hundred times their
-/// usual size.
+/// The limits of `version`, `manifest.sig`, a manifest and a JSON file (bytes): a hundred times
+/// their usual size.
 const VERSION_MAX: u64 = 4 << 10;
 const SIGNATURE_MAX: u64 = 16 << 10;
 const TEXT_MAX: u64 = 1 << 20;

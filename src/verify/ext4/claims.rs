@@ -54,8 +54,8 @@ impl Claims {
         !full
     }
 
-    /// Sorts the claims; returns the blocks that have several owners (at most `most` ranges) and all
-    /// claimed ranges, merged.
+    /// Sorts the claims; returns the blocks that have several owners (at most `most` ranges) and
+    /// all claimed ranges, merged.
     pub(super) fn resolve(&mut self, most: usize) -> (Vec<Overlap>, Vec<Range<u64>>) {
         self.list.sort_unstable();
         for claim in self.list.iter().filter(|claim| claim.owner == METADATA) {

@@ -91,7 +91,8 @@ pub(super) struct Geometry {
 }
 
 impl Geometry {
-    /// The numbers of a boot sector, or the first fault among them; `len` is the size of the source.
+    /// The numbers of a boot sector, or the first fault among them; `len` is the size of the
+    /// source.
     pub(super) fn new(boot: &[u8; 512], len: u64) -> Result<Self, String> {
         if !boot.ends_with(&[0x55, 0xAA]) {
             return Err("the boot sector does not end in 55 aa".into());
@@ -195,8 +196,8 @@ impl Geometry {
 mod tests {
     use super::*;
 
-    /// A boot sector of FAT16: 512-byte sectors, 4 in a cluster, 1 reserved, 2 tables of 20 sectors,
-    /// 512 entries in the root directory, `sectors` in all.
+    /// A boot sector of FAT16: 512-byte sectors, 4 in a cluster, 1 reserved, 2 tables of 20
+    /// sectors, 512 entries in the root directory, `sectors` in all.
     fn boot(sectors: u16) -> [u8; 512] {
         let mut boot = [0; 512];
         let fields: [(usize, &[u8]); 8] = [

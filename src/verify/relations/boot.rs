@@ -48,7 +48,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     }
 }
 
-/// Simulates every sequence of updates and power cuts, in the model that our first stage implements.
+/// Simulates every sequence of updates and power cuts, in the model that our first stage
+/// implements.
 fn simulate_updates(disk: &Disk, roles: &Roles, boot: &BootPartition<'_>, log: &mut Log) {
     let medium = grubenv::medium(boot, [roles.a, roles.b]);
     let outcome = simulation::simulate(medium, [true, disk.files(roles.b).is_some()], |values| {

@@ -51,8 +51,8 @@ pub(super) fn check(
     own.into_iter().collect()
 }
 
-/// Slot B equals slot A or is empty; returns the digest of slot A over the length of its filesystem,
-/// which may be `known`.
+/// Slot B equals slot A or is empty; returns the digest of slot A over the length of its
+/// filesystem, which may be `known`.
 fn check_slots(
     disk: &Disk,
     roles: &Roles,

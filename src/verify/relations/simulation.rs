@@ -1,6 +1,6 @@
 //! Simulates every sequence of updates and power cuts on the model of the boot state machine, from
-//! the image's own environment on: updates to either slot, good and bad ones, committed or not, with
-//! a power cut at any one write.
+//! the image's own environment on: updates to either slot, good and bad ones, committed or not,
+//! with a power cut at any one write.
 
 use super::super::finding::{Location, Log};
 use crate::boot::state::{Cut, Environment, Power, Slot, Values};

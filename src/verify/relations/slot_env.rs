@@ -1,5 +1,5 @@
-//! The files that the boot script of U-Boot loads from each slot: those that `/boot/mender-slot.env`
-//! names, else the usual links.
+//! The files that the boot script of U-Boot loads from each slot: those that
+//! `/boot/mender-slot.env` names, else the usual links.
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log};

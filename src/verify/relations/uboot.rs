@@ -12,7 +12,8 @@ use crate::boot::uboot::environment::{FILES, SIZE, decode};
 use crate::boot::uboot::header;
 use crate::tree::Tree;
 
-/// Whether this check applies: one of the files exists, or the configuration of the tools names one.
+/// Whether this check applies: one of the files exists, or the configuration of the tools names
+/// one.
 pub(super) fn is_ours(boot: &BootPartition<'_>, root: &Tree) -> bool {
     let config = read(root, "/etc/fw_env.config").unwrap_or_default();
     FILES
