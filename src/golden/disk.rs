@@ -3,6 +3,7 @@
 
 use crate::fs::{ext4, fat};
 use crate::golden::facts;
+use crate::image::probe::{Volume, volume};
 use crate::image::table::{self, PartitionType, Table, types};
 use crate::problem::Problem;
 use crate::stream::{ReadAt, Slice, Source};
@@ -428,38 +429,13 @@ fn has_boot_files(tree: &Tree) -> bool {
         .any(|name| wanted.contains(&name.to_ascii_lowercase().as_slice()))
 }
 
-/// Recognises filesystems by the magic numbers that libblkid uses.
+/// The filesystem that `source` contains, by its magic numbers.
 fn probe(source: &dyn ReadAt) -> std::io::Result<Filesystem> {
-    if ext4::read::probe(source)? {
-        return Ok(Filesystem::Ext);
-    }
-    let mut head = vec![0; usize::try_from(source.len().min(0x1_1000)).unwrap_or(0)];
-    source.read_exact_at(0, &mut head)?;
-    let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
-    let others: [(usize, &[u8], &str); 9] = [
-        (0, b"LUKS\xba\xbe", "an encrypted volume (LUKS)"),
-        (0x218, b"LVM2 001", "an LVM physical volume"),
-        (0, b"XFSB", "XFS"),
-        (0x1_0040, b"_BHRfS_M", "btrfs"),
-        (0x400, b"\x10\x20\xf5\xf2", "F2FS"),
-        (0, b"hsqs", "squashfs"),
-        (3, b"NTFS    ", "NTFS"),
-        (0x400, b"\xe2\xe1\xf5\xe0", "EROFS"),
-        (0x1000, b"\xfc\x4e\x2b\xa9", "a member of a RAID array"),
-    ];
-    if let Some((.., name)) = others.iter().find(|(offset, magic, _)| at(*offset, magic)) {
-        return Ok(Filesystem::Other(name));
-    }
-    if at(4086, b"SWAPSPACE2") {
-        return Ok(Filesystem::Swap);
-    }
-    // A boot sector of FAT: its signature, a jump, and a name of the format where one of the widths
-    // has it.
-    let jump = matches!(head.first(), Some(0xeb | 0xe9));
-    let named = at(0x36, b"FAT") || at(0x52, b"FAT32");
-    Ok(if at(510, b"\x55\xaa") && jump && named {
-        Filesystem::Fat
-    } else {
-        Filesystem::Unknown
+    Ok(match volume(source)? {
+        Some(Volume::Ext) => Filesystem::Ext,
+        Some(Volume::Fat) => Filesystem::Fat,
+        Some(Volume::Swap) => Filesystem::Swap,
+        Some(Volume::Other(other)) => Filesystem::Other(other.name),
+        None => Filesystem::Unknown,
     })
 }

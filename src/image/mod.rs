@@ -1,5 +1,6 @@
-//! Disk images: the forms in which they come, and the partition tables in them.
+//! Disk images: formats, partition tables, and the magic numbers that tell them.
 
 pub mod output;
+pub(crate) mod probe;
 pub mod source;
 pub mod table;

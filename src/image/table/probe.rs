@@ -2,6 +2,8 @@
 //! name.
 
 use super::{Error, sector};
+use crate::bytes::is_zero;
+use crate::image::probe::{Volume, is_fat, volume};
 use crate::stream::ReadAt;
 use crate::units::{Lba, MIB};
 use mbrman::MBRHeader;
@@ -37,19 +39,6 @@ impl fmt::Display for Instead {
         }
     }
 }
-
-/// Magic bytes of what may begin at offset 0 of an image, from `libblkid`'s tables and each
-/// format's own documentation.
-const MAGICS: [(u64, &[u8], &str); 8] = [
-    (1080, b"\x53\xef", "ext2, ext3 or ext4 filesystem"),
-    (0, b"XFSB", "XFS filesystem"),
-    (0x1_0040, b"_BHRfS_M", "btrfs filesystem"),
-    (0, b"hsqs", "squashfs filesystem"),
-    (0, b"LUKS\xba\xbe", "LUKS volume"),
-    (0x218, b"LVM2 001", "LVM physical volume"),
-    (1024, b"\x10\x20\xf5\xf2", "F2FS filesystem"),
-    (1024, b"\xe2\xe1\xf5\xe0", "EROFS filesystem"),
-];
 
 /// An MBR, parsed.
 pub(super) struct Mbr {
@@ -93,11 +82,12 @@ pub(super) fn first_sector(disk: &dyn ReadAt) -> Result<First, Error> {
     if is_fat(&bytes) {
         return Ok(First::Instead(Instead::Bare("FAT filesystem")));
     }
-    let bare = MAGICS
-        .iter()
-        .find(|(offset, magic, _)| has(disk, *offset, magic));
-    Ok(First::Instead(match bare {
-        Some((_, _, name)) => Instead::Bare(name),
+    // Bytes that cannot be read are not a volume.
+    Ok(First::Instead(match volume(disk).ok().flatten() {
+        Some(Volume::Ext) => Instead::Bare("ext2, ext3 or ext4 filesystem"),
+        Some(Volume::Other(other)) => Instead::Bare(other.bare),
+        Some(Volume::Swap) => Instead::Bare("swap area"),
+        Some(Volume::Fat) => Instead::Bare("FAT filesystem"),
         None if is_mbr => Instead::NoPartitions,
         None if is_empty(disk).map_err(|e| Error::Io(Lba(0), e))? => Instead::Empty,
         None => Instead::Unknown,
@@ -110,15 +100,9 @@ fn has(disk: &dyn ReadAt, offset: u64, magic: &[u8]) -> bool {
     disk.read_exact_at(offset, &mut found).is_ok() && found == magic
 }
 
-/// A FAT boot sector ends in 55 aa as an MBR does; the type text at 54 or 82 tells (fatgen103,
-/// "Boot Sector and BPB").
-fn is_fat(bytes: &[u8; 512]) -> bool {
-    matches!(bytes[0], 0xeb | 0xe9) && (&bytes[54..57] == b"FAT" || &bytes[82..87] == b"FAT32")
-}
-
 /// Whether the first MiB (all that a table and boot code take) is zero.
 fn is_empty(disk: &dyn ReadAt) -> io::Result<bool> {
     let mut buf = vec![0; usize::try_from(disk.len().min(MIB)).unwrap_or(0)];
     disk.read_exact_at(0, &mut buf)?;
-    Ok(buf.iter().all(|byte| *byte == 0))
+    Ok(is_zero(&buf))
 }

@@ -28,9 +28,9 @@ const MAP: &[(&str, &str)] = &[
     ("fs/ext4", "bytes stamp stream tree units"),
     ("fs/fat", "bytes stamp stream tree units"),
     // `image/mod.rs`: what its parts share.
-    ("image", ""),
-    ("image/table", "bytes platform stamp stream units"),
-    ("image/source", "bytes problem report stream units"),
+    ("image", "stream"),
+    ("image/table", "bytes image platform stamp stream units"),
+    ("image/source", "bytes image problem report stream units"),
     ("image/output", "bytes digest stream units"),
     ("compress", "bytes digest problem report stream units"),
     ("shell", ""),
