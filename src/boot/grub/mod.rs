@@ -151,7 +151,7 @@ fn install_programs(
     }
     let directory = boot
         .tree()
-        .path_ignore_case(&format!("/EFI/{}", programs.directory));
+        .path_ignore_case(format!("/EFI/{}", programs.directory));
     if !programs.directory.eq_ignore_ascii_case("BOOT") {
         if boot.tree().dir(&directory).is_some() {
             boot.remove(
@@ -212,7 +212,7 @@ fn install_environment(
     for (name, bytes) in environment::factory(options.roots[0]) {
         let path = boot
             .tree()
-            .path_ignore_case(&format!("{}/{name}", environment::DIRECTORY));
+            .path_ignore_case(format!("{}/{name}", environment::DIRECTORY));
         boot.file(
             path,
             bytes,

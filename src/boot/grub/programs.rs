@@ -151,7 +151,7 @@ impl Programs {
         };
         // Where grub-install put the same program.
         let placed = |directory: &&String| {
-            let path = boot.path_ignore_case(&format!("/EFI/{directory}/grub{suffix}.efi"));
+            let path = boot.path_ignore_case(format!("/EFI/{directory}/grub{suffix}.efi"));
             Program::read(boot, path, String::new(), arch)
                 .is_some_and(|program| program.binary.prefix.is_some())
         };

@@ -172,7 +172,7 @@ fn of_partition(boot: &Tree, arch: Architecture) -> Option<Kernel> {
         .iter()
         .find(|[kernel, _]| there.iter().any(|name| name == kernel))?;
     let content = |name: &str| {
-        boot.file(boot.path_ignore_case(&format!("/{name}")))
+        boot.file(boot.path_ignore_case(format!("/{name}")))
             .cloned()
     };
     let mut found = Kernel {

@@ -46,7 +46,7 @@ pub(super) fn find(
             .into_iter()
             .filter(|name| name.ends_with(".bin") || name.ends_with(".img"));
         let mut files = names.filter_map(|name| {
-            let content = boot.file(boot.path_ignore_case(&format!("/{name}")))?;
+            let content = boot.file(boot.path_ignore_case(format!("/{name}")))?;
             Some((
                 format!("{name} of the boot partition"),
                 content.read_all(PROGRAM_LIMIT).ok()?,

@@ -21,7 +21,7 @@ const MAX_INCLUDES: usize = 5;
 
 /// The arguments that the firmware will pass on.
 pub(super) fn kept_arguments(boot: &Tree) -> String {
-    let path = boot.path_ignore_case(&format!("/{}", cmdline_name(boot)));
+    let path = boot.path_ignore_case(format!("/{}", cmdline_name(boot)));
     let text = boot
         .read(path, TEXT_LIMIT)
         .ok()
@@ -66,7 +66,7 @@ fn edit_firmware(
 ) -> Result<(), EditError> {
     let path = boot
         .tree()
-        .path_ignore_case(&format!("/{}", config::PROGRAM));
+        .path_ignore_case(format!("/{}", config::PROGRAM));
     boot.file(
         path,
         program,
@@ -92,7 +92,7 @@ fn edit_firmware(
     let mut files = vec!["config.txt".to_owned()];
     let mut at = 0;
     while let Some(name) = files.get(at).cloned() {
-        let path = boot.tree().path_ignore_case(&format!("/{name}"));
+        let path = boot.tree().path_ignore_case(format!("/{name}"));
         let old = boot.text(&path, TEXT_LIMIT)?.unwrap_or_default();
         let text = config::without_kernels(&old);
         let text = if at == 0 {
