@@ -13,9 +13,9 @@ pub(super) const LOST_FOUND: &[u8] = b"lost+found";
 /// Inodes before [`FIRST_INO`], used or not.
 pub(super) const RESERVED_INODES: u64 = FIRST_INO as u64 - 1;
 
-/// What a node is.
+/// The kind of a node, with the content of a directory.
 #[derive(Debug)]
-pub(super) enum What<'t> {
+pub(super) enum NodeKind<'t> {
     Dir {
         children: Vec<Child<'t>>,
         parent: u32,
@@ -29,7 +29,7 @@ pub(super) struct Node<'t> {
     pub(super) number: u32,
     pub(super) stat: &'t Stat,
     pub(super) links: u32,
-    pub(super) what: What<'t>,
+    pub(super) kind: NodeKind<'t>,
     pub(super) name: &'t [u8],
     /// Index of the directory that names it first.
     pub(super) parent: usize,
@@ -82,7 +82,7 @@ pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Dir) -> Result<Nodes<'
         b"",
         &tree.root.stat,
         ROOT,
-        What::Dir {
+        NodeKind::Dir {
             children: Vec::new(),
             parent: ROOT_INO,
         },
@@ -91,7 +91,7 @@ pub(super) fn collect<'t>(tree: &'t Tree, lost_found: &'t Dir) -> Result<Nodes<'
         LOST_FOUND,
         &own.stat,
         ROOT,
-        What::Dir {
+        NodeKind::Dir {
             children: Vec::new(),
             parent: ROOT_INO,
         },
@@ -125,7 +125,7 @@ impl<'t> Walk<'t> {
         name: &'t [u8],
         stat: &'t Stat,
         parent: usize,
-        what: What<'t>,
+        kind: NodeKind<'t>,
     ) -> Result<usize, Error> {
         let index = self.nodes.0.len();
         if number(index) == u32::MAX {
@@ -134,7 +134,7 @@ impl<'t> Walk<'t> {
                 max: u64::from(u32::MAX),
             });
         }
-        let links = if matches!(what, What::Dir { .. }) {
+        let links = if matches!(kind, NodeKind::Dir { .. }) {
             2
         } else {
             1
@@ -143,7 +143,7 @@ impl<'t> Walk<'t> {
             number: number(index),
             stat,
             links,
-            what,
+            kind,
             name,
             parent,
             earlier: None,
@@ -167,7 +167,7 @@ impl<'t> Walk<'t> {
             DirEntry::Dir(dir) => self.dir(at, name, dir)?,
             DirEntry::Leaf(id) => self.leaf(at, name, *id)?,
         };
-        let file_type = self.nodes.0[index].what.file_type();
+        let file_type = self.nodes.0[index].kind.file_type();
         self.nodes.push_child(
             at,
             Child {
@@ -187,7 +187,7 @@ impl<'t> Walk<'t> {
                 name,
                 &dir.stat,
                 at,
-                What::Dir {
+                NodeKind::Dir {
                     children: Vec::new(),
                     parent: number(at),
                 },
@@ -201,7 +201,7 @@ impl<'t> Walk<'t> {
     fn leaf(&mut self, at: usize, name: &'t [u8], id: LeafId) -> Result<usize, Error> {
         let Some(&index) = self.seen.get(&id) else {
             let leaf = self.tree.leaf(id);
-            let index = self.add(name, &leaf.stat, at, What::Leaf(leaf))?;
+            let index = self.add(name, &leaf.stat, at, NodeKind::Leaf(leaf))?;
             self.seen.insert(id, index);
             return Ok(index);
         };
@@ -212,7 +212,7 @@ impl<'t> Walk<'t> {
     /// Gives the `lost+found` that the tree lacks its entry in the root, in its place.
     fn name_lost_found(&mut self) {
         self.nodes.0[ROOT].links += 1;
-        if let What::Dir { children, .. } = &mut self.nodes.0[ROOT].what {
+        if let NodeKind::Dir { children, .. } = &mut self.nodes.0[ROOT].kind {
             let place = children.partition_point(|child| child.name < LOST_FOUND);
             children.insert(
                 place,
@@ -228,7 +228,7 @@ impl<'t> Walk<'t> {
 
 impl<'t> Nodes<'t> {
     fn push_child(&mut self, at: usize, child: Child<'t>) {
-        if let What::Dir { children, .. } = &mut self.0[at].what {
+        if let NodeKind::Dir { children, .. } = &mut self.0[at].kind {
             children.push(child);
         }
     }
@@ -262,9 +262,9 @@ impl<'t> Nodes<'t> {
         if node.links <= LINK_MAX {
             return Ok(u16::try_from(node.links).unwrap_or(1));
         }
-        match node.what {
-            What::Dir { .. } => Ok(1),
-            What::Leaf(_) => Err(Error::Links {
+        match node.kind {
+            NodeKind::Dir { .. } => Ok(1),
+            NodeKind::Leaf(_) => Err(Error::Links {
                 path: self.path(index),
                 links: node.links,
                 max: LINK_MAX,
@@ -273,10 +273,10 @@ impl<'t> Nodes<'t> {
     }
 }
 
-impl What<'_> {
+impl NodeKind<'_> {
     /// The type that a directory entry shows.
     fn file_type(&self) -> u8 {
-        let What::Leaf(leaf) = self else {
+        let NodeKind::Leaf(leaf) = self else {
             return file_type::DIR;
         };
         match leaf.kind {

@@ -5,7 +5,7 @@ use super::super::file_layout::FileLocation;
 use super::super::format::{inode_flags, mode};
 use super::Options;
 use super::checksum::ChecksumSeed;
-use super::collect::{LOST_FOUND_AT, Node, Nodes, RESERVED_INODES, What};
+use super::collect::{LOST_FOUND_AT, Node, NodeKind, Nodes, RESERVED_INODES};
 use super::dir::{self, Style};
 use super::error::Error;
 use super::extents::{contiguous, node_count};
@@ -196,8 +196,8 @@ impl<'t> Planner<'_, 't> {
             attribute_block,
             earlier: node.earlier,
         };
-        match &node.what {
-            What::Dir { children, parent } => {
+        match &node.kind {
+            NodeKind::Dir { children, parent } => {
                 let least = if index == LOST_FOUND_AT {
                     LOST_FOUND_BLOCKS
                 } else {
@@ -219,7 +219,7 @@ impl<'t> Planner<'_, 't> {
                 inode.size = encoded.blocks.len() as u64;
                 inode.body = Body::Blocks(without_zeros(&encoded.blocks));
             }
-            What::Leaf(leaf) => self.leaf(index, leaf, &mut inode)?,
+            NodeKind::Leaf(leaf) => self.leaf(index, leaf, &mut inode)?,
         }
         if !matches!(inode.body, Body::Inline(_)) {
             inode.flags |= inode_flags::EXTENTS;

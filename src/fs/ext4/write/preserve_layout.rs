@@ -3,7 +3,7 @@
 
 use super::super::file_layout::{FileLayout, FileLocation};
 use super::super::format::{FIRST_INO, ROOT_INO};
-use super::collect::{Nodes, What, index_of};
+use super::collect::{NodeKind, Nodes, index_of};
 use super::space::{Free, Span};
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ pub(super) fn renumber<'t>(nodes: &mut Nodes<'t>, earlier: &'t FileLayout) {
     let renamed = |old: u32| numbers.get(index_of(old)).copied().unwrap_or(old);
     for (index, node) in nodes.0.iter_mut().enumerate() {
         node.number = numbers[index];
-        if let What::Dir { children, parent } = &mut node.what {
+        if let NodeKind::Dir { children, parent } = &mut node.kind {
             *parent = renamed(*parent);
             children
                 .iter_mut()
