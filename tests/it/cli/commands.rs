@@ -2,7 +2,7 @@
 
 use super::{PLAN, run, stderr, stdout};
 use crate::support::tiny;
-use crate::support::unprivileged::Workshop;
+use crate::support::unprivileged::UnprivilegedUser;
 use crate::support::{goldsmith, must, scratch, tool};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -97,7 +97,7 @@ fn output_directories_that_cannot_be_used() {
     if !tiny::can_make() {
         return;
     }
-    let workshop = Workshop::new();
+    let workshop = UnprivilegedUser::new();
     let dir = scratch();
     tiny::golden(dir.path());
     let golden = workshop.bring(&dir.path().join("golden.img"), "golden.img");

@@ -4,7 +4,7 @@
 
 use crate::edit::manifest::{Edit, Mount, differences, manifest, unexplained};
 use crate::support::golden::{client_packages, golden};
-use crate::support::unprivileged::Workshop;
+use crate::support::unprivileged::UnprivilegedUser;
 use crate::support::{goldsmith, must, root, run, scratch, tool};
 use goldsmith::platform::Architecture;
 use std::collections::BTreeMap;
@@ -263,7 +263,7 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
             .find_map(|kind| variant.strip_suffix(kind))
             .unwrap_or(variant),
     )?;
-    let workshop = Workshop::new();
+    let workshop = UnprivilegedUser::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
     let disk = workshop.bring(&golden, &format!("in/{variant}.img"));
     let device_type = device_type(variant);

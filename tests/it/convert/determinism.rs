@@ -1,7 +1,7 @@
 //! Same input, same bytes: whoever converts, where, when, and with how many threads.
 
 use crate::support::tiny;
-use crate::support::unprivileged::Workshop;
+use crate::support::unprivileged::UnprivilegedUser;
 use crate::support::{goldsmith, must, root, scratch, tool};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -69,7 +69,7 @@ fn arguments<'a>(jobs: &'a str, image: &'a str) -> Vec<&'a str> {
 
 /// Converts in `dir` under circumstances that must not matter.
 fn elsewhere(dir: &Path, image: &str) -> BTreeMap<String, Vec<u8>> {
-    let workshop = Workshop::new();
+    let workshop = UnprivilegedUser::new();
     for name in ["golden.img", "device.toml"] {
         must(
             "cp",
@@ -168,7 +168,7 @@ fn the_filesystem_of_input_and_results_does_not_matter() {
     let known = fs::read_to_string("/proc/filesystems")
         .unwrap()
         .contains("\tbtrfs\n");
-    let workshop = Workshop::new();
+    let workshop = UnprivilegedUser::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
     let shared = workshop.path().join("btrfs.img");
     fs::File::create(&shared)

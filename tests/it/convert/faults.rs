@@ -6,7 +6,7 @@ mod bad_sector;
 mod injected;
 
 use crate::support::small::{ROOT, convert, small};
-use crate::support::unprivileged::Workshop;
+use crate::support::unprivileged::UnprivilegedUser;
 use crate::support::{Unreadable, goldsmith, must, root, scratch};
 use goldsmith::convert::{self, Request, WriteOptions};
 use goldsmith::image::source::Input;
@@ -402,7 +402,7 @@ fn runs_at_once_into_one_directory_are_all_whole() {
 #[test]
 fn a_directory_that_cannot_be_written_to_is_named() {
     let Some(small) = small() else { return };
-    let workshop = Workshop::new();
+    let workshop = UnprivilegedUser::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
     let disk = workshop.bring(small, "in/small.img");
     let run = |out: &str| {

@@ -3,7 +3,7 @@
 
 use crate::convert::hostile::{holds, package};
 use crate::support::small::small;
-use crate::support::unprivileged::Workshop;
+use crate::support::unprivileged::UnprivilegedUser;
 use crate::support::{goldsmith, must, root, tool};
 use goldsmith::stream::{Compression, decoder};
 use std::fs::{self, File};
@@ -55,7 +55,7 @@ fn materials(small: &Path, dir: &Path) {
 /// Converts with every variable that tells something saying [`MARK`], as root on a host of that
 /// name.
 fn convert(
-    workshop: &Workshop,
+    workshop: &UnprivilegedUser,
     program: &Path,
     dir: &Path,
     image: &str,
@@ -152,7 +152,7 @@ fn nothing_of_the_host_reaches_a_result() {
     {
         return;
     }
-    let workshop = Workshop::new();
+    let workshop = UnprivilegedUser::new();
     let dir = workshop.path().join(MARK);
     fs::create_dir(&dir).unwrap();
     materials(small, &dir);

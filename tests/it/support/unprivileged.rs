@@ -15,11 +15,11 @@ const NOBODY: u32 = 65534;
 /// A directory that nobody may write to, with what was brought into it; it goes away with the
 /// value.
 #[derive(Debug)]
-pub(crate) struct Workshop {
+pub(crate) struct UnprivilegedUser {
     dir: tempfile::TempDir,
 }
 
-impl Workshop {
+impl UnprivilegedUser {
     /// An empty one. It is outside of the checkout: nobody may not be able to enter that.
     pub(crate) fn new() -> Self {
         let dir = tempfile::Builder::new()
@@ -84,7 +84,7 @@ impl Workshop {
 
 #[test]
 fn nobody_is_powerless() {
-    let workshop = Workshop::new();
+    let workshop = UnprivilegedUser::new();
     let output = workshop
         .command("cat")
         .arg("/proc/self/status")
