@@ -37,7 +37,7 @@ pub fn unhex(digits: &str) -> Option<Digest> {
 /// The sum of everything in `source`.
 ///
 /// # Errors
-/// What reading said.
+/// I/O errors of the source.
 pub fn sha256(source: &dyn ReadAt) -> io::Result<Digest> {
     let mut hash = Sha256::new();
     let mut buf = vec![0; 1 << 18];

@@ -55,7 +55,7 @@ pub struct Stamp {
     /// The time that everything made (not copied) carries.
     pub time: Time,
     /// What the device family is named by: identities must survive from release to release, so they
-    /// hang on nothing else.
+    /// depend on nothing else.
     pub family: String,
 }
 

@@ -1,8 +1,7 @@
 //! Sizes and positions: rounding, overflow and the human forms of sizes live here alone.
 //!
 //! A plain `u64` named `offset`, `len` or `size` is in bytes everywhere in this crate; positions in
-//! other units have a type of their own: [`Lba`] counts 512-byte sectors, [`FsBlock`] counts blocks
-//! of one filesystem.
+//! sectors have a type of their own, [`Lba`], which counts 512-byte sectors.
 
 use std::fmt;
 
@@ -38,16 +37,6 @@ impl Lba {
 }
 
 impl fmt::Display for Lba {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-/// A block number within one filesystem (its block size is the filesystem's own).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FsBlock(pub u64);
-
-impl fmt::Display for FsBlock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }

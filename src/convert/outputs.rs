@@ -1,6 +1,6 @@
 //! Files that appear under their final name only when they are complete.
 //!
-//! Each is written beside its final name as `.goldsmith-*.part`, locked while it is written. What a
+//! Each is written next to its final name as `.goldsmith-*.part`, locked while it is written. What a
 //! killed run left behind is not locked any more: the next run that writes into the directory
 //! removes it.
 
@@ -65,7 +65,7 @@ impl Scratch {
     /// A new one, where the host keeps temporary files.
     ///
     /// # Errors
-    /// What making it said.
+    /// I/O errors of creating it.
     pub(crate) fn new() -> io::Result<Self> {
         let mut open = open();
         let dir = tempfile::Builder::new().prefix("goldsmith-").tempdir()?;
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(names(dir.path()), ["a"]);
         let pending = outputs.create("a").unwrap();
         pending.file().write_all(b"new").unwrap();
-        // A second run beside it leaves it alone.
+        // A second run at the same time leaves it alone.
         let other = Outputs::new(dir.path()).unwrap();
         assert_eq!(names(dir.path()).len(), 2);
         drop(other);

@@ -34,7 +34,7 @@ impl Target {
     /// Opens the device or file at `path`, unless something uses it.
     ///
     /// # Errors
-    /// A [`Problem`] that says what uses it, or what else stands in the way.
+    /// A [`Problem`] that names what uses it, or why it cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|e| missing(path, &e))?;
         let kind = metadata.file_type();

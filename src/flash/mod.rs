@@ -38,17 +38,17 @@ struct Written {
 }
 
 impl Image {
-    /// Opens the image at `path` and its block map: the one at `map`, or the one beside the image.
+    /// Opens the image at `path` and its block map: the one at `map`, or the one next to the image.
     ///
     /// # Errors
-    /// What reading either said; a map that is for another image.
+    /// I/O errors of either file; a map that is for another image.
     pub fn open(path: &Path, map: Option<&Path>) -> Result<Self> {
         let opened = open_forwards(path).with_context(|| format!("opening {}", path.display()))?;
         let feed = match opened {
             Forwards::InPlace(source) => Feed::InPlace(source),
             Forwards::Stream(reader) => Feed::Stream { reader, at: 0 },
         };
-        let map = map.map(Path::to_owned).or_else(|| beside(path));
+        let map = map.map(Path::to_owned).or_else(|| map_next_to(path));
         let map = map
             .map(|path| read_map(&path).map(|map| (path, map)))
             .transpose()?;
@@ -106,7 +106,7 @@ impl Image {
     /// how many bytes were written; the others were left as they are.
     ///
     /// # Errors
-    /// What reading or writing said; bytes that are not those of the map, or not those that were
+    /// I/O errors of source or file; bytes that are not those of the map, or not those that were
     /// written.
     pub fn write(mut self, target: &Target, verify: bool, report: &dyn Report) -> Result<u64> {
         self.check_fits(target)?;
@@ -265,9 +265,9 @@ fn too_small(target: &Target, needed: &str) -> Problem {
     Problem::new(message).hint("take a larger device, or convert with a smaller storage.size")
 }
 
-/// The block map beside an image: for `disk.img.gz` that is `disk.img.gz.bmap`, `disk.img.bmap` or
+/// The block map next to an image: for `disk.img.gz` that is `disk.img.gz.bmap`, `disk.img.bmap` or
 /// `disk.bmap`.
-fn beside(image: &Path) -> Option<PathBuf> {
+fn map_next_to(image: &Path) -> Option<PathBuf> {
     let mut stem = image.to_owned();
     for _ in 0..3 {
         let mut name = stem.clone().into_os_string();
@@ -407,13 +407,13 @@ mod tests {
     }
 
     #[test]
-    fn maps_are_found_beside_images() {
+    fn maps_are_found_next_to_images() {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        assert_eq!(beside(&at("a-1.0.img.gz")), None);
+        assert_eq!(map_next_to(&at("a-1.0.img.gz")), None);
         for name in ["a-1.0.bmap", "a-1.0.img.bmap", "a-1.0.img.gz.bmap"] {
             std::fs::write(at(name), "").unwrap();
-            assert_eq!(beside(&at("a-1.0.img.gz")), Some(at(name)));
+            assert_eq!(map_next_to(&at("a-1.0.img.gz")), Some(at(name)));
         }
     }
 }

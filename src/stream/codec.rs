@@ -8,7 +8,7 @@
 //! | xz | a stream with one block, CRC64 | The .xz File Format, section 2 |
 //! | zstd | a frame with a content checksum | RFC 8878, section 3 |
 //!
-//! [`Codec::stored`] makes frames that do not compress: their length hangs on the length of the
+//! [`Codec::stored`] makes frames that do not compress: their length depends on the length of the
 //! input alone, never on its bytes.
 
 use super::stored;
@@ -122,7 +122,7 @@ impl std::str::FromStr for Compression {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
-        found.ok_or_else(|| format!("`{text}` is no compression (none, gzip, xz, zstd)"))
+        found.ok_or_else(|| format!("`{text}` is not a compression (none, gzip, xz, zstd)"))
     }
 }
 

@@ -199,7 +199,7 @@ impl Content {
     /// Everything, for contents known to be small; fails when longer than `limit` bytes.
     ///
     /// # Errors
-    /// What reading said, or [`io::ErrorKind::FileTooLarge`].
+    /// I/O errors of the sources, or [`io::ErrorKind::FileTooLarge`].
     pub fn read_all(&self, limit: u64) -> io::Result<Vec<u8>> {
         if self.len > limit {
             let text = format!("{} bytes where at most {limit} make sense", self.len);

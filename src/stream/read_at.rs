@@ -21,7 +21,7 @@ pub trait ReadAt: Send + Sync + fmt::Debug {
     /// Fills `buf` from `offset` (bytes).
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] when the range leaves the source, else what reading said.
+    /// [`io::ErrorKind::UnexpectedEof`] when the range leaves the source, else I/O errors of the source.
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
     /// The first range at or after `offset` that may hold bytes other than zero; all between
@@ -120,7 +120,7 @@ impl FileSource {
     /// Opens the regular file at `path` for reading.
     ///
     /// # Errors
-    /// What opening said.
+    /// I/O errors of opening it.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let len = file.metadata()?.len();

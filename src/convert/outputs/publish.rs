@@ -30,7 +30,7 @@ impl Outputs {
     /// signal comes before all of that or after it.
     ///
     /// # Errors
-    /// What renaming said; every name then holds what it held before, or the error says which does
+    /// I/O errors of renaming; every name then holds what it held before, or the error says which does
     /// not. When all is done but the directory, the error says so.
     pub(crate) fn publish(mut self) -> io::Result<Vec<PathBuf>> {
         for pending in &self.done {

@@ -41,7 +41,7 @@ pub struct BlockMap {
 /// Why a block map cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockMapError {
-    /// The file is no block map, or a damaged one.
+    /// The file is not a block map, or it is damaged.
     #[error("damaged block map: {0}")]
     Corrupt(String),
     /// A map of a kind that is not read.
@@ -140,7 +140,7 @@ fn pieces(content: &Content) -> Vec<Range<u64>> {
 /// The ranges of `content` with their sums; each is read once.
 ///
 /// # Errors
-/// What reading said.
+/// I/O errors of the source.
 pub fn range_digests(content: &Content) -> io::Result<Vec<MappedRange>> {
     let mut buf = vec![0; BUFFER as usize];
     let sum = |bytes: Range<u64>| {
@@ -162,7 +162,7 @@ impl BlockMap {
     /// The map of `image`: what its runs cover.
     ///
     /// # Errors
-    /// What reading said.
+    /// I/O errors of the source.
     pub fn of(image: &Content) -> io::Result<Self> {
         Ok(Self {
             size: image.len(),

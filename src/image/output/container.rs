@@ -36,7 +36,7 @@ const GRAIN: u64 = 4096;
 /// Writes `disk` in the format `container` into the empty file `file`.
 ///
 /// # Errors
-/// What reading or writing said; a disk that the format has no room for.
+/// I/O errors of source or file; a disk that the format has no room for.
 pub(crate) fn write(
     file: &File,
     container: Container,

@@ -1,6 +1,6 @@
 //! A finished disk image in other forms. Each is a [`crate::stream::Content`] around the image's
 //! own bytes, so nothing is copied to make it and whoever writes contents can write it;
-//! [`BlockMap`] is the map that goes beside a raw image.
+//! [`BlockMap`] is the map that accompanies a raw image.
 
 mod bmap;
 pub mod container;

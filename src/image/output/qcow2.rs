@@ -62,7 +62,7 @@ impl Parts {
 /// `image` as a qcow2 file, holes not allocated.
 ///
 /// # Errors
-/// What asking for its holes said.
+/// I/O errors of the image.
 pub fn qcow2(image: &Source) -> io::Result<Content> {
     let ranges = units(&**image, CLUSTER)?;
     let l1_entries = image.len().div_ceil(CLUSTER).div_ceil(ENTRIES).max(1);

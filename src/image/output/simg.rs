@@ -17,8 +17,8 @@ const CHUNK_HEADER: u64 = 12;
 /// shall hold the image exactly.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidInput`] when the image is no multiple of 4 KiB or too large, else what
-/// asking for its holes said.
+/// [`io::ErrorKind::InvalidInput`] when the image is not a multiple of 4 KiB or too large, else I/O
+/// errors of the image.
 pub fn android_sparse(image: &Source) -> io::Result<Content> {
     let blocks = u32::try_from(image.len() / BLOCK)
         .ok()
@@ -26,7 +26,10 @@ pub fn android_sparse(image: &Source) -> io::Result<Content> {
     let refuse = || {
         io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("{} bytes are no Android sparse image", image.len()),
+            format!(
+                "{} bytes are not a whole number of blocks of 4096 bytes, which an Android sparse image has",
+                image.len()
+            ),
         )
     };
     let blocks = blocks.ok_or_else(refuse)?;
@@ -61,7 +64,7 @@ fn header(blocks: u32, chunks: u32) -> Vec<u8> {
     out
 }
 
-/// The chunks behind the header, in the making.
+/// The chunks after the header, in the making.
 struct Chunks<'a> {
     image: &'a Source,
     out: Content,

@@ -15,7 +15,7 @@ const PART: u64 = 1 << 20;
 /// Writes `bytes` at `offset` and leaves out blocks of zeros: `file` must be a hole there.
 ///
 /// # Errors
-/// What writing said.
+/// I/O errors of the file.
 pub(crate) fn write_sparse(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
     let mut start = None;
     for (index, block) in bytes.chunks(GRAIN).enumerate() {
@@ -38,7 +38,7 @@ pub(crate) fn write_sparse(file: &File, offset: u64, bytes: &[u8]) -> io::Result
 /// Writes a content at `offset`; its holes and blocks of zeros stay holes.
 ///
 /// # Errors
-/// What reading or writing said.
+/// I/O errors of source or file.
 pub(crate) fn write_content(file: &File, offset: u64, content: &dyn ReadAt) -> io::Result<()> {
     each_part(content, &mut |at, bytes| {
         write_sparse(file, offset + at, bytes)
@@ -49,7 +49,7 @@ pub(crate) fn write_content(file: &File, offset: u64, content: &dyn ReadAt) -> i
 /// of it.
 ///
 /// # Errors
-/// What reading or `f` said.
+/// I/O errors of the content; errors of `f`.
 pub(crate) fn each_part(
     content: &dyn ReadAt,
     f: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>,
@@ -70,7 +70,7 @@ pub(crate) fn each_part(
 /// The kernel copies, by sharing blocks where the filesystem can.
 ///
 /// # Errors
-/// What copying said.
+/// I/O errors of the file.
 pub(crate) fn copy_within(file: &File, from: u64, to: u64, len: u64) -> io::Result<()> {
     let source = FileSource::new(file.try_clone()?, from + len);
     let mut at = from;
@@ -90,7 +90,7 @@ pub(crate) fn copy_within(file: &File, from: u64, to: u64, len: u64) -> io::Resu
 /// Copies a range from one file to another.
 ///
 /// # Errors
-/// What copying said.
+/// I/O errors of the file.
 pub(crate) fn copy_range(
     from: &File,
     mut from_offset: u64,

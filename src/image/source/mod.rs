@@ -95,7 +95,7 @@ pub struct Options<'a> {
     pub max_size: u64,
     /// How many threads may decode.
     pub threads: u32,
-    /// Who is told.
+    /// Receives progress.
     pub report: &'a dyn Report,
 }
 
@@ -139,7 +139,7 @@ impl Input {
     /// The file as it is stored; `None` for what was read from a pipe.
     ///
     /// # Errors
-    /// What opening it a second time said.
+    /// I/O errors of opening it again.
     pub fn stored(&self) -> io::Result<Option<FileSource>> {
         let Some(fingerprint) = &self.fingerprint else {
             return Ok(None);
@@ -173,7 +173,7 @@ impl Fingerprint {
     /// Looks at `file`.
     ///
     /// # Errors
-    /// What asking for its metadata said.
+    /// I/O errors of reading its metadata.
     pub fn of(file: &File) -> io::Result<Self> {
         let file = file.try_clone()?;
         let seen = Self::key(&file.metadata()?);
@@ -442,7 +442,7 @@ fn inner(spool: Source) -> Result<Source, Error> {
 /// The image in `stored`, which is raw, qcow2 or Android sparse.
 ///
 /// # Errors
-/// [`Error::Nested`] when it is in another form; what reading said.
+/// [`Error::Nested`] when it is in another form; I/O errors of the source.
 pub fn in_place(stored: Source) -> Result<Source, Error> {
     let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
     viewed(&stored, &form)?.ok_or(Error::Nested)

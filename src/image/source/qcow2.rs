@@ -83,7 +83,7 @@ impl Header {
         source.read_exact_at(0, raw.get_mut(..len).unwrap_or_default())?;
         let version = word(&raw, 4);
         if len < 72 || (version >= 3 && len < 104) {
-            return corrupt(format!("its {len} bytes are no header"));
+            return corrupt(format!("its {len} bytes are too few for a header"));
         }
         if !matches!(version, 2 | 3) {
             return refuse(

@@ -97,7 +97,7 @@ pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<So
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
-        // All are waited for, the first error is told.
+        // Waits for all threads and returns the first error.
         joined
             .collect::<Vec<_>>()
             .into_iter()

@@ -192,9 +192,8 @@ fn entry(partition: &Partition) -> Result<MBRPartitionEntry, Error> {
             "an MBR holds no such type, or no GUID, name or attributes",
         ));
     }
-    let narrow = |sector: u64| {
-        u32::try_from(sector).map_err(|_| refuse("it reaches behind sector 4294967295"))
-    };
+    let narrow =
+        |sector: u64| u32::try_from(sector).map_err(|_| refuse("it ends after sector 4294967295"));
     let (starting_lba, sectors) = (narrow(partition.start.0)?, narrow(partition.sectors)?);
     let last = narrow(partition.end().0.saturating_sub(1))?;
     let boot = if partition.active { 0x80 } else { 0 };

@@ -153,7 +153,7 @@ impl Partition {
         }
     }
 
-    /// The first sector behind it.
+    /// The first sector after it.
     #[must_use]
     pub fn end(&self) -> Lba {
         Lba(self.start.0.saturating_add(self.sectors))
@@ -185,7 +185,7 @@ pub enum Warning {
     PrimaryDamaged(String),
     /// The GPT at the disk's end is damaged in this way; the first one was used.
     BackupDamaged(String),
-    /// Sector 0 holds partitions besides the protective one; they were not looked at.
+    /// Sector 0 holds partitions besides the protective one; they were ignored.
     Hybrid,
     /// Sector 0 holds no protective partition, so most systems see no partitions on this disk.
     NoProtective,
@@ -219,7 +219,7 @@ pub enum Error {
     #[error("reading sector {0}: {1}")]
     Io(Lba, #[source] io::Error),
     /// There is no partition table.
-    #[error("no partition table: the image holds {0}")]
+    #[error("no partition table: the image contains {0}")]
     NoTable(Instead),
     /// A GPT for sectors of another size.
     #[error(
@@ -249,11 +249,11 @@ pub enum Error {
         number: u32,
         /// Its first sector.
         start: Lba,
-        /// The first sector behind it.
+        /// The first sector after it.
         end: Lba,
         /// The first sector that could be used.
         from: Lba,
-        /// The first sector behind those that could be used.
+        /// The first sector after those that could be used.
         to: Lba,
     },
     /// Two partitions share sectors.

@@ -1,5 +1,4 @@
-//! What lies in sector 0: an MBR, or something that is no partition table at all and deserves a
-//! name.
+//! Sector 0: an MBR, or something else that is named in the message.
 
 use super::{Error, sector};
 use crate::bytes::is_zero;

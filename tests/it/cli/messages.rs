@@ -45,13 +45,13 @@ fn images_that_cannot_be_converted() {
         ("directory", "error: directory is not an image: it is a directory\nhint: name the image file\n".to_owned()),
         ("empty.img", "error: the image is empty (0 bytes)\n".to_owned()),
         ("-", "error: the image is empty (0 bytes)\n".to_owned()),
-        ("text.img", format!("error: reading the partition table: no partition table: the image holds nothing that is known\n{whole}")),
-        ("zeros.img", format!("error: reading the partition table: no partition table: the image holds only zeros\n{whole}")),
-        ("iso.img", format!("error: reading the partition table: no partition table: the image holds an ISO 9660 filesystem (an installer or live system)\n{whole}")),
+        ("text.img", format!("error: reading the partition table: no partition table: the image contains nothing that is known\n{whole}")),
+        ("zeros.img", format!("error: reading the partition table: no partition table: the image contains only zeros\n{whole}")),
+        ("iso.img", format!("error: reading the partition table: no partition table: the image contains an ISO 9660 filesystem (an installer or live system)\n{whole}")),
         (
             "root.ext4",
             format!(
-                "error: reading the partition table: no partition table: the image holds a bare ext2, ext3 or ext4 filesystem and no disk around it\n{whole}"
+                "error: reading the partition table: no partition table: the image contains a bare ext2, ext3 or ext4 filesystem and no disk around it\n{whole}"
             ),
         ),
         (
