@@ -17,8 +17,8 @@
 //! length of everything before it is known in advance: [`Draft::data_offset`] is the offset of the
 //! compressed image, and [`Draft::finish`] makes the bytes before and after it once checksum and
 //! length are known. The header is stored, not compressed, in the container of its codec
-//! ([`crate::stream::Codec::stored_frame`]), because the length of compressed text would depend on the
-//! digits of the checksum.
+//! ([`crate::stream::Codec::stored_frame`]), because the length of compressed text would depend on
+//! the digits of the checksum.
 //!
 //! # Reading
 //! [`show`] and [`validate`] read the Artifacts of any writer, forwards, in bounded memory, and
