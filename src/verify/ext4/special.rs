@@ -217,6 +217,12 @@ impl Checker<'_> {
                 return;
             }
         }
+        self.check_resize_counts(raw, reserved, widen(backups.len()));
+    }
+
+    /// Size and block count of the resize inode, for `reserved` blocks with `backups` copies each.
+    fn check_resize_counts(&mut self, raw: &Inode, reserved: u64, backups: u64) {
+        let per_block = self.fs.block_size / 4;
         let addressed = per_block
             .saturating_mul(per_block)
             .saturating_add(per_block)
@@ -231,7 +237,7 @@ impl Checker<'_> {
                 ),
             )
         });
-        let copies = widen(backups.len()).saturating_add(1);
+        let copies = backups.saturating_add(1);
         let count = reserved.saturating_mul(copies).saturating_add(1);
         let (stored, due) = (
             u64::from(raw.i_blocks_lo.get()),

@@ -58,6 +58,14 @@ impl EntryWidth {
     }
 }
 
+/// A number with 16 bits at `short`, or with 32 bits at `long` if the former is 0.
+fn short_or_long(boot: &[u8; 512], short: usize, long: usize) -> u64 {
+    match le16(boot, short) {
+        0 => le32(boot, long).into(),
+        number => number.into(),
+    }
+}
+
 /// The numbers of a boot sector; offsets and sizes in bytes. All of the filesystem is within the
 /// source, so sums and products of these do not overflow.
 #[derive(Clone, Debug)]
@@ -114,16 +122,8 @@ impl Geometry {
         }
         let wide = le16(boot, 22) == 0;
         let root_len = u64::from(le16(boot, 17)).saturating_mul(32);
-        let total = if le16(boot, 19) == 0 {
-            u64::from(le32(boot, 32))
-        } else {
-            u64::from(le16(boot, 19))
-        };
-        let fat_sectors = if wide {
-            u64::from(le32(boot, 36))
-        } else {
-            u64::from(le16(boot, 22))
-        };
+        let total = short_or_long(boot, 19, 32);
+        let fat_sectors = short_or_long(boot, 22, 36);
         let tables_end = reserved.saturating_add(copies.saturating_mul(fat_sectors));
         let before = tables_end.saturating_add(root_len.div_ceil(sector));
         if fat_sectors == 0 || total <= before || total.saturating_mul(sector) > len {
