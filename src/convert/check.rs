@@ -138,7 +138,7 @@ fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<D
     })
 }
 
-/// Opens what was written with the readers that know nothing of how it was made: the partition
+/// Opens the image with the readers, which are independent of the writers: the partition
 /// table, the boot filesystem, the root filesystem in each slot that has one, the data filesystem.
 fn image_of(context: &CheckContext<'_>) -> Result<()> {
     let image = source::in_place(opened(&context.written.image)?)?;
@@ -189,7 +189,7 @@ fn opened(pending: &Pending) -> Result<Source> {
 
 fn unpartitioned(context: &CheckContext<'_>, disk: &Source) -> Result<()> {
     let prepared = context.prepared;
-    is_unpartitioned(
+    is_as_planned(
         &prepared.layout.table,
         &prepared.edited.raw,
         context.unpartitioned,
@@ -197,22 +197,22 @@ fn unpartitioned(context: &CheckContext<'_>, disk: &Source) -> Result<()> {
     )
 }
 
-/// The table is as planned, and so is every byte of what is `fixed` beside the partitions, of which
-/// `blobs` have names.
-fn is_unpartitioned(
+/// Fails unless the table is as planned, and so is every byte of `unpartitioned`, of which `blobs`
+/// have names.
+fn is_as_planned(
     planned: &Table,
     blobs: &[Blob],
-    fixed: &[(u64, Vec<u8>)],
+    unpartitioned: &[(u64, Vec<u8>)],
     disk: &Source,
 ) -> Result<()> {
     let table = Table::read(&**disk)?;
     if table.partitions != planned.partitions || table.disk_id != planned.disk_id {
-        return Err(Problem::new("the partition table is not the planned one").into());
+        return Err(Problem::new("the partition table is not as planned").into());
     }
-    for (offset, bytes) in fixed {
+    for (offset, bytes) in unpartitioned {
         let mut found = vec![0; bytes.len()];
         disk.read_exact_at(*offset, &mut found)
-            .context("reading bytes outside the partitions")?;
+            .context("reading data outside the partitions")?;
         if let Some(at) = (*offset..)
             .zip(found.iter().zip(bytes))
             .find_map(|(at, (a, b))| (a != b).then_some(at))
@@ -220,10 +220,8 @@ fn is_unpartitioned(
             let name = blobs
                 .iter()
                 .find(|blob| blob.offset == *offset)
-                .map_or("bytes outside the partitions", |blob| &blob.name);
-            let text = format!(
-                "{name}, which begins at byte {offset}, differ from the plan from byte {at} on"
-            );
+                .map_or("data outside the partitions", |blob| &blob.name);
+            let text = format!("{name}, from byte {offset}, is not as planned from byte {at} on");
             return Err(Problem::new(text).into());
         }
     }
@@ -308,88 +306,101 @@ mod tests {
     use crate::stream::MemSource;
     use crate::units::{Lba, MIB};
 
-    #[test]
-    fn one_wrong_byte_beside_the_partitions_is_found() {
-        let partition = Partition::new(
-            1,
-            Lba::from_bytes(MIB),
-            2048,
-            types::GPT_LINUX,
-            Some(Uuid([1; 16])),
-        );
-        let planned = Table {
-            disk_id: DiskId::Gpt(Uuid([9; 16])),
-            partitions: vec![partition],
-            warnings: Vec::new(),
-        };
-        let blobs =
-            [("first", 20_000, 500), ("second", 40_001, 3)].map(|(name, offset, len)| Blob {
+    /// A disk with a GPT, blobs and boot code outside its one partition.
+    struct Example {
+        planned: Table,
+        blobs: [Blob; 2],
+        unpartitioned: Vec<(u64, Vec<u8>)>,
+        disk: Vec<u8>,
+    }
+
+    impl Example {
+        fn new() -> Self {
+            let start = Lba::from_bytes(MIB);
+            let id = Some(Uuid([1; 16]));
+            let planned = Table {
+                disk_id: DiskId::Gpt(Uuid([9; 16])),
+                partitions: vec![Partition::new(1, start, 2048, types::GPT_LINUX, id)],
+                warnings: Vec::new(),
+            };
+            let blob = |(name, offset, len): (&str, u64, usize)| Blob {
                 name: name.into(),
                 offset,
                 bytes: vec![0xA5; len],
-            });
-        let mut disk = vec![0; 4 << 20];
-        let boot_code = [(0, vec![0xCD; 5])];
-        let parts = planned
-            .encode(4 << 20)
-            .unwrap()
-            .into_iter()
-            .chain(boot_code)
-            .chain(blobs.iter().map(|blob| (blob.offset, blob.bytes.clone())));
-        for (at, bytes) in parts {
-            disk[at as usize..at as usize + bytes.len()].copy_from_slice(&bytes);
+            };
+            let blobs = [("first", 20_000, 500), ("second", 40_001, 3)].map(blob);
+            let mut unpartitioned = vec![(0, vec![0xCD; 5])];
+            unpartitioned.extend(blobs.iter().map(|blob| (blob.offset, blob.bytes.clone())));
+            let mut disk = vec![0; 4 << 20];
+            let table = planned.encode(4 << 20).unwrap();
+            for (at, bytes) in table.iter().chain(&unpartitioned) {
+                let at = *at as usize;
+                disk[at..at + bytes.len()].copy_from_slice(bytes);
+            }
+            Self {
+                planned,
+                blobs,
+                unpartitioned,
+                disk,
+            }
         }
-        let fixed: Vec<(u64, Vec<u8>)> = [(0, vec![0xCD; 5])]
-            .into_iter()
-            .chain(blobs.iter().map(|blob| (blob.offset, blob.bytes.clone())))
-            .collect();
-        let said = |disk: Vec<u8>| -> String {
-            let disk: Source = Arc::new(MemSource(disk.into()));
-            is_unpartitioned(&planned, &blobs, &fixed, &disk)
-                .map_or_else(|e| format!("{e:#}"), |()| String::new())
-        };
-        assert_eq!(said(disk.clone()), "");
-        let flipped = |at: usize| {
-            let mut disk = disk.clone();
+
+        fn source(&self) -> Source {
+            Arc::new(MemSource(self.disk.clone().into()))
+        }
+
+        /// The error for the disk with the byte at `at` flipped; empty when there is none.
+        fn flipped(&self, at: usize) -> String {
+            let mut disk = self.disk.clone();
             disk[at] ^= 1;
-            said(disk)
-        };
+            let disk: Source = Arc::new(MemSource(disk.into()));
+            is_as_planned(&self.planned, &self.blobs, &self.unpartitioned, &disk)
+                .map_or_else(|e| format!("{e:#}"), |()| String::new())
+        }
+    }
+
+    #[test]
+    fn one_wrong_byte_outside_the_partitions_is_found() {
+        let example = Example::new();
+        let Example {
+            planned,
+            blobs,
+            unpartitioned,
+            ..
+        } = &example;
+        assert!(is_as_planned(planned, blobs, unpartitioned, &example.source()).is_ok());
         for (name, start, at) in [
             ("first", 20_000, 20_000),
             ("first", 20_000, 20_499),
             ("second", 40_001, 40_003),
+            ("data outside the partitions", 0, 3),
         ] {
             assert_eq!(
-                flipped(at),
-                format!(
-                    "{name}, which begins at byte {start}, differ from the plan from byte {at} on"
-                )
+                example.flipped(at),
+                format!("{name}, from byte {start}, is not as planned from byte {at} on")
             );
         }
-        assert_eq!(
-            flipped(3),
-            "bytes outside the partitions, which begins at byte 0, differ from the plan from byte 3 on"
-        );
         for at in [5, 19_999, 20_500, 40_000, 40_004] {
-            assert_eq!(flipped(at), "", "byte {at} is nobody's");
+            assert_eq!(example.flipped(at), "", "byte {at} is nobody's");
         }
+    }
+
+    #[test]
+    fn another_table_and_unreadable_bytes_are_found() {
+        let example = Example::new();
+        let Example {
+            planned,
+            blobs,
+            unpartitioned,
+            ..
+        } = &example;
         // One sector less than planned.
         let mut other = planned.clone();
         other.partitions[0].sectors -= 1;
-        let disk: Source = Arc::new(MemSource(disk.clone().into()));
-        assert_eq!(
-            is_unpartitioned(&other, &blobs, &fixed, &disk)
-                .unwrap_err()
-                .to_string(),
-            "the partition table is not the planned one"
-        );
-        let short: Source = Arc::new(Slice::new(disk, 0, 4 << 20));
+        let error = is_as_planned(&other, blobs, unpartitioned, &example.source()).unwrap_err();
+        assert_eq!(error.to_string(), "the partition table is not as planned");
         let far = [((4 << 20) - 1, vec![0; 2])];
-        assert_eq!(
-            is_unpartitioned(&planned, &[], &far, &short)
-                .unwrap_err()
-                .to_string(),
-            "reading bytes outside the partitions"
-        );
+        let error = is_as_planned(planned, &[], &far, &example.source()).unwrap_err();
+        assert_eq!(error.to_string(), "reading data outside the partitions");
     }
 }

@@ -129,9 +129,12 @@ fn fitting(problem: Problem, plan: &Plan, minimum: u64) -> Problem {
 fn partition_table(plan: &Plan, extents: &Layout) -> Table {
     let family = &plan.family;
     let grub = plan.boot.loader == Bootloader::GrubEfi;
-    let extents = [extents.boot, extents.root_a, extents.root_b, extents.data];
     let mut partitions = Vec::new();
-    for ((role, extent), guid) in Role::ALL.into_iter().zip(extents).zip(family.guids) {
+    for ((role, extent), guid) in Role::ALL
+        .into_iter()
+        .zip(extents.partitions())
+        .zip(family.guids)
+    {
         let kind = match (family.scheme, role) {
             (TableKind::Gpt, Role::Boot) => table::types::GPT_ESP,
             (TableKind::Gpt, _) => table::types::GPT_LINUX,

@@ -8,6 +8,7 @@ mod frame_stream;
 mod hooks;
 mod layout;
 pub mod outputs;
+mod publish;
 mod record;
 mod write;
 mod write_log;
@@ -103,7 +104,7 @@ pub fn convert(
     let prepared = prepare(request, input)?;
     let written = write::write(prepared, dir, options, request.report)?;
     let checked = check::check(written, options, request.report)?;
-    write::publish(checked, request.report)
+    publish::publish(checked, request.report)
 }
 
 impl Prepared {

@@ -45,7 +45,7 @@ pub struct Record {
     /// Who made it.
     pub generator: String,
     /// The golden image.
-    pub input: Input,
+    pub input: InputRecord,
     /// The Artifact's name.
     pub artifact_name: String,
     /// The device types.
@@ -53,32 +53,32 @@ pub struct Record {
     /// The time that new files carry, in seconds since 1970.
     pub time: i64,
     /// The disk.
-    pub disk: Disk,
+    pub disk: DiskRecord,
     /// What must stay the same for all releases of the family.
-    pub family: Contract,
+    pub family: FamilyRecord,
     /// The root filesystem.
-    pub root: Root,
+    pub root: RootRecord,
     /// How the device starts.
-    pub boot: Boot,
+    pub boot: BootRecord,
     /// The built-in boards that the configuration builds upon.
     pub boards: Vec<String>,
     /// Programs of the user's that took part; in a plan, that would.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
     /// Packages that were installed.
-    pub packages: Vec<Package>,
+    pub packages: Vec<PackageRecord>,
     /// Every path that differs from the golden image, and why.
     pub edits: Vec<NetChange>,
     /// What the user should read.
     pub notes: Vec<String>,
     /// Files that were written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub outputs: Vec<Output>,
+    pub outputs: Vec<OutputRecord>,
 }
 
 /// The golden image.
 #[derive(Clone, Debug, Serialize)]
-pub struct Input {
+pub struct InputRecord {
     /// Its file name, without directories.
     pub file: String,
     /// How it is stored.
@@ -106,21 +106,21 @@ pub struct Input {
 
 /// The disk.
 #[derive(Clone, Debug, Serialize)]
-pub struct Disk {
+pub struct DiskRecord {
     /// `gpt` or `mbr`.
     pub table: String,
     /// Its length in bytes.
     pub size: u64,
     /// The partitions in their order.
-    pub partitions: Vec<Partition>,
+    pub partitions: Vec<PartitionRecord>,
     /// What is written beside them, by offset.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub raw: Vec<Raw>,
+    pub raw: Vec<RawRecord>,
 }
 
 /// Bytes beside the partitions.
 #[derive(Clone, Debug, Serialize)]
-pub struct Raw {
+pub struct RawRecord {
     /// Their first byte on the disk.
     pub offset: u64,
     /// How many they are.
@@ -133,7 +133,7 @@ pub struct Raw {
 
 /// A partition; offsets and sizes in bytes.
 #[derive(Clone, Debug, Serialize)]
-pub struct Partition {
+pub struct PartitionRecord {
     /// Its number.
     pub number: u32,
     /// `boot`, `root-a`, `root-b`, `data`.
@@ -148,10 +148,10 @@ pub struct Partition {
 
 /// What releases of one family share.
 #[derive(Clone, Debug, Serialize)]
-pub struct Contract {
+pub struct FamilyRecord {
     /// The device type that identities derive from.
     pub device_type: String,
-    /// Disk GUID or disk id.
+    /// DiskRecord GUID or disk id.
     pub disk_id: String,
     /// Device paths of both slots, as the update client knows them.
     pub slots: [String; 2],
@@ -167,7 +167,7 @@ pub struct Contract {
 
 /// The root filesystem.
 #[derive(Clone, Debug, Serialize)]
-pub struct Root {
+pub struct RootRecord {
     /// Its length in bytes.
     pub size: u64,
     /// Its UUID, the same in both slots.
@@ -183,7 +183,7 @@ pub struct Root {
 
 /// How the device starts.
 #[derive(Clone, Debug, Serialize)]
-pub struct Boot {
+pub struct BootRecord {
     /// The boot loader.
     pub loader: String,
     /// Where its program came from.
@@ -198,7 +198,7 @@ pub struct Boot {
 
 /// An installed package.
 #[derive(Clone, Debug, Serialize)]
-pub struct Package {
+pub struct PackageRecord {
     /// Its name.
     pub name: String,
     /// Its version.
@@ -209,7 +209,105 @@ pub struct Package {
     pub sha256: String,
 }
 
-impl From<&Blob> for Raw {
+impl InputRecord {
+    fn new(prepared: &Prepared) -> Self {
+        let Prepared { golden, plan, .. } = prepared;
+        Self {
+            file: plan.input_name.clone(),
+            form: golden.input.form.to_string(),
+            size: golden.input.source.len(),
+            root_partition: golden.root.partition.number,
+            boot_partition: golden.boot.as_ref().map(|boot| boot.partition.number),
+            maker: golden.origin.maker.clone(),
+            system: golden.facts.os.pretty.clone(),
+            architecture: golden
+                .facts
+                .architecture
+                .map(|architecture| architecture.name().to_owned())
+                .unwrap_or_default(),
+            root_uuid: golden.root.info.uuid.to_string(),
+            sha256: None,
+        }
+    }
+}
+
+impl DiskRecord {
+    fn new(prepared: &Prepared) -> Self {
+        let Prepared {
+            plan,
+            edited,
+            layout,
+            ..
+        } = prepared;
+        let family = &plan.family;
+        let partitions =
+            Role::ALL
+                .into_iter()
+                .zip(layout.extents.partitions())
+                .map(|(role, extent)| PartitionRecord {
+                    number: role.number(),
+                    role: role.name(),
+                    start: extent.start,
+                    size: extent.len,
+                    partuuid: family.partuuid(role),
+                });
+        Self {
+            table: family.scheme.name().to_owned(),
+            size: layout.extents.total,
+            partitions: partitions.collect(),
+            raw: edited.raw.iter().map(RawRecord::from).collect(),
+        }
+    }
+}
+
+impl FamilyRecord {
+    fn new(prepared: &Prepared) -> Self {
+        let Prepared {
+            plan,
+            edited,
+            layout,
+            ..
+        } = prepared;
+        let family = &plan.family;
+        Self {
+            device_type: plan.stamp.family.clone(),
+            disk_id: family.disk_id_text(),
+            slots: [family.path(Role::RootA), family.path(Role::RootB)],
+            slot_size: layout.extents.root_a.len,
+            boot_mount: plan.boot.mount.clone(),
+            boot_loader: edited.boot.loader().to_owned(),
+            environment: edited.boot.environment(),
+        }
+    }
+}
+
+impl RootRecord {
+    fn new(prepared: &Prepared) -> Self {
+        let filesystem = &prepared.plan.root.filesystem;
+        let preserved = filesystem.preserve_layout.as_ref();
+        Self {
+            size: prepared.layout.root_size,
+            uuid: filesystem.uuid.to_string(),
+            sha256: None,
+            like: preserved.map(|layout| hex(&Sha256::digest(layout.to_text()))),
+        }
+    }
+}
+
+impl BootRecord {
+    fn new(prepared: &Prepared) -> Self {
+        let boot = &prepared.edited.boot;
+        Self {
+            loader: boot.loader().to_owned(),
+            program: boot.program().to_owned(),
+            secure_boot: boot.secure_boot(),
+            kernel: boot.kernel().to_owned(),
+            arguments: boot.arguments().to_owned(),
+        }
+    }
+}
+
+impl From<&Blob> for RawRecord {
     fn from(blob: &Blob) -> Self {
         Self {
             offset: blob.offset,
@@ -220,7 +318,7 @@ impl From<&Blob> for Raw {
     }
 }
 
-impl From<&InstalledPackage> for Package {
+impl From<&InstalledPackage> for PackageRecord {
     fn from(package: &InstalledPackage) -> Self {
         Self {
             name: package.name.clone(),
@@ -233,7 +331,7 @@ impl From<&InstalledPackage> for Package {
 
 /// A file that was written.
 #[derive(Clone, Debug, Serialize)]
-pub struct Output {
+pub struct OutputRecord {
     /// `image`, `bmap`, `artifact`, `rootfs`, `places`, or `hook` for what a hook made.
     pub kind: &'static str,
     /// Its name, without directories.
@@ -246,91 +344,24 @@ pub struct Output {
 }
 
 impl Record {
-    /// What is known before anything was written.
+    /// The record of a conversion before anything is written: without digests and outputs.
     #[must_use]
     pub fn new(prepared: &Prepared) -> Self {
-        let Prepared {
-            golden,
-            plan,
-            edited,
-            layout,
-            ..
-        } = prepared;
-        let family = &plan.family;
-        let extents = [
-            layout.extents.boot,
-            layout.extents.root_a,
-            layout.extents.root_b,
-            layout.extents.data,
-        ];
-        let partitions = Role::ALL
-            .into_iter()
-            .zip(extents)
-            .map(|(role, extent)| Partition {
-                number: role.number(),
-                role: role.name(),
-                start: extent.start,
-                size: extent.len,
-                partuuid: family.partuuid(role),
-            });
+        let Prepared { plan, edited, .. } = prepared;
         Self {
             format: FORMAT,
             generator: concat!("goldsmith ", env!("CARGO_PKG_VERSION")).to_owned(),
-            input: Input {
-                file: plan.input_name.clone(),
-                form: golden.input.form.to_string(),
-                size: golden.input.source.len(),
-                root_partition: golden.root.partition.number,
-                boot_partition: golden.boot.as_ref().map(|boot| boot.partition.number),
-                maker: golden.origin.maker.clone(),
-                system: golden.facts.os.pretty.clone(),
-                architecture: golden
-                    .facts
-                    .architecture
-                    .map(|a| a.name().to_owned())
-                    .unwrap_or_default(),
-                root_uuid: golden.root.info.uuid.to_string(),
-                sha256: None,
-            },
+            input: InputRecord::new(prepared),
             artifact_name: plan.artifact.name.clone(),
             device_types: plan.device_types.clone(),
             time: plan.stamp.time.seconds,
-            disk: Disk {
-                table: family.scheme.name().to_owned(),
-                size: layout.extents.total,
-                partitions: partitions.collect(),
-                raw: edited.raw.iter().map(Raw::from).collect(),
-            },
-            family: Contract {
-                device_type: plan.device_types[0].clone(),
-                disk_id: family.disk_id_text(),
-                slots: [family.path(Role::RootA), family.path(Role::RootB)],
-                slot_size: layout.extents.root_a.len,
-                boot_mount: plan.boot.mount.clone(),
-                boot_loader: edited.boot.loader().to_owned(),
-                environment: edited.boot.environment(),
-            },
-            root: Root {
-                size: layout.root_size,
-                uuid: plan.root.filesystem.uuid.to_string(),
-                sha256: None,
-                like: plan
-                    .root
-                    .filesystem
-                    .preserve_layout
-                    .as_ref()
-                    .map(|places| hex(&Sha256::digest(places.to_text()))),
-            },
-            boot: Boot {
-                loader: edited.boot.loader().to_owned(),
-                program: edited.boot.program().to_owned(),
-                secure_boot: edited.boot.secure_boot(),
-                kernel: edited.boot.kernel().to_owned(),
-                arguments: edited.boot.arguments().to_owned(),
-            },
+            disk: DiskRecord::new(prepared),
+            family: FamilyRecord::new(prepared),
+            root: RootRecord::new(prepared),
+            boot: BootRecord::new(prepared),
             boards: plan.boards.clone(),
             hooks: plan.hooks.clone(),
-            packages: edited.packages.iter().map(Package::from).collect(),
+            packages: edited.packages.iter().map(PackageRecord::from).collect(),
             edits: edited.changes.clone(),
             notes: prepared.notes().map(|note| recorded(note)).collect(),
             outputs: Vec::new(),
@@ -344,7 +375,7 @@ impl Record {
     pub fn fits(&self, old: &serde_json::Value) -> Result<(), Problems> {
         let family = &self.family;
         let partition =
-            |part: &Partition| (part.role.to_owned(), part.number, part.partuuid.clone());
+            |part: &PartitionRecord| (part.role.to_owned(), part.number, part.partuuid.clone());
         let new = compatibility::Contract {
             device_types: self.device_types.clone(),
             disk_id: family.disk_id.clone(),

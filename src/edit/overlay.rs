@@ -1,15 +1,16 @@
-//! Lays an overlay over a tree.
+//! Copies an overlay over a tree.
 //!
-//! | in the overlay   | in the image            | result                                                          |
-//! |------------------|-------------------------|-----------------------------------------------------------------|
-//! | any              | nothing                 | added, and missing parents with it                              |
-//! | directory        | directory               | merged; owner and mode stay, unless an owner rule names it       |
-//! | directory        | symlink to a directory  | merged into that directory, found inside the image's root       |
-//! | directory        | symlink to nothing      | made where the symlink leads, inside the image's root           |
-//! | directory        | any other leaf          | problem                                                         |
-//! | file, symlink    | leaf                    | replaced; other hard links of it stay                           |
-//! | file             | symlink to a directory  | problem: half of the system may hang on it                      |
-//! | file, symlink    | directory               | problem                                                         |
+//! | in the overlay | in the image      | result                                                  |
+//! |----------------|-------------------|---------------------------------------------------------|
+//! | any            | nothing           | added, with missing parents                             |
+//! | directory      | directory         | merged; owner and mode stay, unless an owner rule       |
+//! |                |                   | matches                                                 |
+//! | directory      | link to directory | merged into that directory, inside the image's root     |
+//! | directory      | dangling link     | made at the link's target, inside the image's root      |
+//! | directory      | any other leaf    | problem                                                 |
+//! | file, symlink  | leaf              | replaced; its other hard links stay                     |
+//! | file           | link to directory | problem: half of the system may depend on it            |
+//! | file, symlink  | directory         | problem                                                 |
 
 use crate::plan::overlays::OwnerRule;
 use crate::problem::{Problem, Problems};

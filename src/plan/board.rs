@@ -2,31 +2,9 @@
 //! the image fits it.
 
 use crate::config::{self, Config};
-use crate::golden::Golden;
-use crate::golden::facts::Facts;
-use crate::golden::origin::Origin;
-use crate::plan::conditions::{is_architecture, is_release};
+use crate::plan::conditions::{ImageFacts, is_architecture, is_release};
 use crate::platform::{Architecture, Firmware};
 use crate::problem::{Problem, Problems};
-
-/// What boards and conditions ask of an image.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ImageFacts<'g> {
-    /// Architecture and system.
-    pub(crate) facts: &'g Facts,
-    /// Maker, model and what starts it.
-    pub(crate) origin: &'g Origin,
-}
-
-impl<'g> ImageFacts<'g> {
-    /// Those of `golden`.
-    pub(crate) fn of(golden: &'g Golden) -> Self {
-        Self {
-            facts: &golden.facts,
-            origin: &golden.origin,
-        }
-    }
-}
 
 /// The configuration with the board that the image is for beneath it, and what the user should
 /// read. A configuration that has a device type is taken as it is.
@@ -268,43 +246,10 @@ fn nearest(image: ImageFacts<'_>) -> Result<Vec<&'static str>, Problem> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use crate::golden::facts::OsRelease;
-    use crate::golden::origin::Start;
-
-    pub(crate) fn facts(architecture: Architecture) -> Facts {
-        let os = OsRelease {
-            id: "debian".into(),
-            version_id: "12".into(),
-            codename: "bookworm".into(),
-            pretty: "Debian 12".into(),
-        };
-        Facts {
-            architecture: Some(architecture),
-            os,
-            kernels: Vec::new(),
-            hostname: None,
-            systemd: true,
-            dpkg: true,
-            partition_tools: Vec::new(),
-            remarks: Vec::new(),
-        }
-    }
-
-    pub(crate) fn origin(firmware: &[Firmware]) -> Origin {
-        let starts = firmware
-            .iter()
-            .map(|firmware| Start {
-                firmware: *firmware,
-                evidence: "a file".into(),
-            })
-            .collect();
-        Origin {
-            starts,
-            ..Origin::default()
-        }
-    }
+    use crate::golden::origin::Origin;
+    use crate::plan::conditions::tests::{facts, origin};
 
     #[test]
     fn facts_choose_a_board() {

@@ -2,9 +2,30 @@
 //! for.
 
 use crate::config::Config;
+use crate::golden::Golden;
+use crate::golden::facts::Facts;
 use crate::golden::facts::OsRelease;
-use crate::plan::board::ImageFacts;
+use crate::golden::origin::Origin;
 use crate::platform::Architecture;
+
+/// What boards and conditions ask of an image.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ImageFacts<'g> {
+    /// Architecture and system.
+    pub(crate) facts: &'g Facts,
+    /// Maker, model and what starts it.
+    pub(crate) origin: &'g Origin,
+}
+
+impl<'g> ImageFacts<'g> {
+    /// Those of `golden`.
+    pub(crate) fn of(golden: &'g Golden) -> Self {
+        Self {
+            facts: &golden.facts,
+            origin: &golden.origin,
+        }
+    }
+}
 
 /// What an entry asks for; a list that is empty asks for nothing.
 pub(crate) struct Conditions<'c> {
@@ -54,10 +75,11 @@ pub(crate) fn is_architecture(architecture: Option<Architecture>, wanted: &[Arch
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config;
-    use crate::plan::board::tests::{facts, origin};
+    use crate::golden::origin::Start;
+    use crate::platform::Firmware;
 
     #[test]
     fn systems_have_several_names() {
@@ -116,5 +138,38 @@ mod tests {
             unmet(&["mine"], &[], &["trixie"]).unwrap(),
             "for release trixie"
         );
+    }
+
+    pub(crate) fn facts(architecture: Architecture) -> Facts {
+        let os = OsRelease {
+            id: "debian".into(),
+            version_id: "12".into(),
+            codename: "bookworm".into(),
+            pretty: "Debian 12".into(),
+        };
+        Facts {
+            architecture: Some(architecture),
+            os,
+            kernels: Vec::new(),
+            hostname: None,
+            systemd: true,
+            dpkg: true,
+            partition_tools: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    pub(crate) fn origin(firmware: &[Firmware]) -> Origin {
+        let starts = firmware
+            .iter()
+            .map(|firmware| Start {
+                firmware: *firmware,
+                evidence: "a file".into(),
+            })
+            .collect();
+        Origin {
+            starts,
+            ..Origin::default()
+        }
     }
 }

@@ -83,6 +83,12 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// The partitions in the order of [`Role::ALL`](super::family::Role::ALL).
+    #[must_use]
+    pub fn partitions(&self) -> [Extent; 4] {
+        [self.boot, self.root_a, self.root_b, self.data]
+    }
+
     /// Places everything.
     ///
     /// # Errors

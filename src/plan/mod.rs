@@ -22,6 +22,9 @@ pub mod overlays;
 pub mod packages;
 pub mod raw;
 
+#[cfg(test)]
+mod tests;
+
 use crate::artifact::{Meta, Signer};
 use crate::config::{self, Config};
 use crate::golden::{Golden, Selection};
@@ -30,9 +33,9 @@ use crate::problem::{Problem, Problems, Usage};
 use crate::stamp::{Stamp, Time};
 use crate::tree::{DirEntry, Stat};
 use anyhow::Result;
-use board::ImageFacts;
 use boot::BootPlan;
 use client::ClientPlan;
+use conditions::ImageFacts;
 use family::{Family, Naming};
 use filesystems::{DataPlan, RootPlan};
 use hooks::Hook;

@@ -1,7 +1,6 @@
 //! Directories of the host that are copied over the filesystems, and who owns what they bring.
 
-use super::board::ImageFacts;
-use super::conditions::Conditions;
+use super::conditions::{Conditions, ImageFacts};
 use super::host::HostFiles;
 use crate::config::{self, Config};
 use crate::pattern::Pattern;

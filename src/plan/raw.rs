@@ -3,8 +3,7 @@
 
 use crate::config::{Config, FilePath, Raw, RawSource};
 use crate::digest::Digest;
-use crate::plan::board::ImageFacts;
-use crate::plan::conditions::Conditions;
+use crate::plan::conditions::{Conditions, ImageFacts};
 use crate::plan::host::file_name;
 use crate::plan::layout::Layout;
 use crate::problem::{Problem, Problems};

@@ -88,26 +88,11 @@ const MAP: &[(&str, &str)] = &[
 ];
 
 /// Edges that point upwards, each with the reason why it is meant.
-const UPWARDS: &[(&str, &str, &str)] = &[(
-    "plan",
-    "edit",
-    "the parser of fstab is there; it belongs below both",
-)];
+const UPWARDS: &[(&str, &str, &str)] = &[];
 
 /// Uses of one file by another of its room that would close a circle, each with the reason why it
 /// is meant.
-const CIRCLES: &[(&str, &str, &str)] = &[
-    (
-        "convert/check.rs",
-        "convert/write.rs",
-        "the options of a conversion are defined where it is written",
-    ),
-    (
-        "plan/conditions.rs",
-        "plan/board.rs",
-        "a board is selected by conditions, which are about what a board is selected for",
-    ),
-];
+const CIRCLES: &[(&str, &str, &str)] = &[];
 
 /// The rooms that read the configuration: everything else takes the values of the plan.
 const READS_CONFIG: &[&str] = &["config", "plan", "cli"];

@@ -18,9 +18,6 @@ const COLUMNS: usize = 100;
 const LONG: &[&str] = &[
     "src/artifact/header.rs: provides_and_clears",
     "src/artifact/mod.rs: columns",
-    "src/convert/check.rs: one_wrong_byte_beside_the_partitions_is_found",
-    "src/convert/record.rs: new",
-    "src/edit/overlay.rs: columns",
     "src/image/source/xz.rs: columns",
     "src/image/table/mod.rs: columns",
     "src/stream/codec.rs: columns",

@@ -1,0 +1,198 @@
+//! Plans for a small golden image: nothing is edited or written.
+
+use super::host::HostFiles;
+use super::overlays::Target;
+use super::{Plan, selection};
+use crate::config::Config;
+use crate::fs::{ext4, fat};
+use crate::golden::Golden;
+use crate::image::source::Input;
+use crate::image::table::{DiskId, Partition, Table, types};
+use crate::plan::boot::Environment;
+use crate::plan::filesystems::{Headroom, RootSize};
+use crate::plan::output::ImageForm;
+use crate::platform::{Bootloader, TableKind};
+use crate::problem::Usage;
+use crate::report::Silent;
+use crate::stamp::{Time, Uuid};
+use crate::stream::{Content, Source};
+use crate::tree::{Stat, Tree};
+use crate::units::{GIB, Lba, MIB};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const TIME: Time = Time {
+    seconds: 1_700_000_000,
+    nanos: 0,
+};
+
+/// A golden image of a system for amd64 on a GPT: EFI system partition and root filesystem.
+fn golden() -> Golden {
+    let mut shell = vec![0; 64];
+    shell[..4].copy_from_slice(b"\x7fELF");
+    shell[18] = 62;
+    let mut root = Tree::new(Stat::root(0o755, TIME));
+    let os = "ID=debian\nVERSION_ID=12\nVERSION_CODENAME=bookworm\nPRETTY_NAME=\"Debian 12\"\n";
+    let files: [(&str, Vec<u8>); 4] = [
+        ("/bin/sh", shell),
+        ("/etc/os-release", os.into()),
+        ("/sbin/init", Vec::new()),
+        ("/etc/fstab", b"LABEL=ESP /efi vfat defaults 0 0\n".to_vec()),
+    ];
+    for (path, bytes) in files {
+        root.put_file(path, bytes, Stat::root(0o755, TIME)).unwrap();
+    }
+    let mut boot = Tree::new(Stat::root(0o755, TIME));
+    boot.put_file("/EFI/BOOT/BOOTX64.EFI", "", Stat::root(0o755, TIME))
+        .unwrap();
+    let mut options = ext4::write::Options::new(Uuid([1; 16]), Uuid([2; 16]), TIME);
+    options.label = b"golden".to_vec();
+    let root = ext4::write::write(&root, 8 * MIB, &options).unwrap();
+    let options = fat::Options {
+        volume_id: 7,
+        label: Some("ESP".into()),
+        time: TIME,
+        kind: fat::RequestedKind::Auto,
+        hidden_sectors: 0,
+    };
+    let boot = fat::write(&boot, 2 * MIB, &options).unwrap();
+    let partition = |number: u8, start: u64, len: u64, kind| {
+        let id = Some(Uuid([number; 16]));
+        let start = Lba::from_bytes(start * MIB);
+        Partition::new(number.into(), start, len * MIB / 512, kind, id)
+    };
+    let table = Table {
+        disk_id: DiskId::Gpt(Uuid([9; 16])),
+        partitions: vec![
+            partition(1, 1, 2, types::GPT_ESP),
+            partition(2, 3, 8, types::GPT_LINUX),
+        ],
+        warnings: Vec::new(),
+    };
+    let mut disk = Content::hole(0);
+    for (at, bytes) in table.encode(12 * MIB).unwrap() {
+        disk.push_bytes(at, bytes);
+    }
+    disk.set_len(12 * MIB);
+    let mut bytes = disk.read_all(1 << 30).unwrap();
+    for (at, part) in [(1, boot), (3, root)] {
+        let part = part.read_all(1 << 30).unwrap();
+        let at = at * (1 << 20);
+        bytes[at..at + part.len()].copy_from_slice(&part);
+    }
+    let source: Source = Arc::new(crate::stream::MemSource(bytes.into()));
+    Golden::read(Input::of(source), Default::default(), &Silent).unwrap()
+}
+
+fn host(overlays: &[PathBuf]) -> HostFiles<'_> {
+    HostFiles {
+        disk: Path::new("/somewhere/golden.img.xz"),
+        overlays,
+        preserve_layout: None,
+        epoch: None,
+    }
+}
+
+fn plan(text: &str) -> anyhow::Result<Plan> {
+    let config = Config::parse(text).unwrap();
+    Plan::new(&config, &golden(), &host(&[]))
+}
+
+#[test]
+fn every_default_is_decided() {
+    let plan = plan("[artifact]\nname = \"r1\"\n").unwrap();
+    assert_eq!(plan.boards, ["generic-x86-64"]);
+    assert_eq!(plan.device_types, ["generic-x86-64"]);
+    assert_eq!(plan.name, "golden-generic-x86-64-r1");
+    assert_eq!(plan.input_name, "golden.img.xz");
+    assert_eq!(plan.stamp.time, TIME);
+    assert_eq!(plan.family.scheme, TableKind::Gpt);
+    assert_eq!(plan.disk.size, 8 * GIB);
+    assert_eq!(plan.boot.loader, Bootloader::GrubEfi);
+    assert_eq!(
+        (plan.boot.mount.as_str(), plan.boot.size),
+        ("/efi", 40 * MIB)
+    );
+    assert_eq!(plan.boot.filesystem.label.as_deref(), Some("ESP"));
+    assert_eq!(plan.boot.environment, Environment::Files);
+    assert_eq!(plan.root.filesystem.label, b"golden");
+    let headroom = RootSize::Headroom {
+        headroom: Headroom::Percent(50),
+        preserved: None,
+    };
+    assert_eq!(plan.root.size, headroom);
+    assert!(plan.root.copy_to_b && plan.data.grow && plan.client.managed);
+    assert_eq!(plan.output.image, ImageForm::Raw);
+    assert!(plan.output.block_map && !plan.output.input_digest);
+    assert!(plan.hooks.is_empty() && plan.signer.is_none());
+    assert!(plan.notes[0].starts_with("the board is taken to be generic-x86-64"));
+}
+
+#[test]
+fn plans_are_equal_if_their_inputs_are() {
+    let text = "[artifact]\nname = \"r1\"\n[server]\nurl = \"https://a\"\n";
+    assert_eq!(plan(text).unwrap(), plan(text).unwrap());
+    let other = plan(&format!("{text}update-poll-interval = 60\n")).unwrap();
+    assert_ne!(plan(text).unwrap(), other);
+}
+
+#[test]
+fn the_release_changes_nothing_that_devices_depend_on() {
+    let of = |name: &str| plan(&format!("[artifact]\nname = \"{name}\"\n")).unwrap();
+    let (old, new) = (of("r1"), of("r2"));
+    assert_eq!((old.family, old.boot), (new.family, new.boot));
+    assert_ne!(old.name, new.name);
+}
+
+#[test]
+fn what_is_incomplete_is_wrong_usage() {
+    let error = plan("").unwrap_err();
+    assert!(error.is::<Usage>(), "{error:?}");
+    assert!(error.to_string().starts_with("the Artifact has no name"));
+    let text = "[artifact]\nname = \"r1\"\n[storage]\ntable = \"keep\"\ndisk-id = \"8f2c11d0\"\n";
+    let error = plan(text).unwrap_err();
+    assert!(error.is::<Usage>(), "{error:?}");
+    assert!(error.to_string().contains("does not fit the disk's GPT"));
+}
+
+#[test]
+fn all_problems_are_reported_at_once() {
+    let text = "[artifact]\nname = \"r1\"\nkey = \"/no/key\"\nscripts = [\"/no/script\"]\n\
+                [client]\npackages = [\"/no/*.deb\"]\n[server]\ncertificate = \"/no/crt\"\n\
+                [[raw]]\nfile = \"/no/loader\"\noffset = \"8 KiB\"\n";
+    let error = plan(text).unwrap_err().to_string();
+    for part in [
+        "reading the signing key /no/key: ",
+        "reading the state script /no/script: ",
+        "client.packages: /no/*.deb matches no file",
+        "reading the file of [server] /no/crt: ",
+        "raw: reading /no/loader: ",
+    ] {
+        assert!(error.contains(part), "{part}\n{error}");
+    }
+}
+
+#[test]
+fn overlays_whose_conditions_are_not_met_are_left_out_with_a_reason() {
+    let text = "[artifact]\nname = \"r1\"\n\
+                [[overlay]]\ndir = \"/a\"\narch = [\"amd64\"]\n\
+                [[overlay]]\ndir = \"/b\"\narch = [\"arm64\"]\n\
+                [[overlay]]\ndir = \"/c\"\ntarget = \"boot\"\n";
+    let config = Config::parse(text).unwrap();
+    let more = [PathBuf::from("/more")];
+    let plan = Plan::new(&config, &golden(), &host(&more)).unwrap();
+    let dirs = |target| plan.overlays.of(target).dirs.clone();
+    assert_eq!(dirs(Target::Root), ["/a", "/more"].map(PathBuf::from));
+    assert_eq!(dirs(Target::Boot), [PathBuf::from("/c")]);
+    assert_eq!(
+        plan.overlays.left_out,
+        ["overlay /b is left out: for architecture arm64"]
+    );
+}
+
+#[test]
+fn the_user_selects_partitions() {
+    let config = Config::parse("[root]\npartition = 2\n[boot]\npartition = 1\n").unwrap();
+    let selection = selection(&config);
+    assert_eq!((selection.root, selection.boot), (Some(2), Some(1)));
+}
