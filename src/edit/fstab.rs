@@ -1,6 +1,7 @@
 //! Merging `/etc/fstab` (`fstab(5)`): our four mounts, the owner's own lines, and a note where a
 //! device is gone.
 
+use crate::golden::fstab::{FstabLine, same_dir};
 use crate::problem::Problem;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,20 +66,19 @@ pub fn merge(old: &str, mounts: &[Mount], present: &Present) -> Merged {
     let mut merged = Merged::default();
     let mut done: BTreeSet<&str> = BTreeSet::new();
     for line in old.lines() {
-        let Some(entry) = Entry::parse(line) else {
+        let Some(entry) = FstabLine::parse(line) else {
             merged.line(line);
             continue;
         };
         if let Some(mount) = mounts.iter().find(|mount| same_dir(&mount.dir, entry.dir)) {
             if done.insert(&mount.dir) {
-                merged.line(&mount.line(entry.fits(mount).then_some(entry.options)));
-                merged.notes.extend(entry.left_behind(mount, present));
+                merged.line(&mount.line(fits(&entry, mount).then_some(entry.options)));
+                merged.notes.extend(left_behind(&entry, mount, present));
             }
-        } else if let Some(problem) = entry.needed(present) {
+        } else if let Some(problem) = needed(&entry, present) {
             merged.problems.push(problem);
-        } else if let Some(why) = entry
-            .gone(present)
-            .or_else(|| entry.elsewhere(mounts, present))
+        } else if let Some(why) =
+            gone(&entry, present).or_else(|| elsewhere(&entry, mounts, present))
         {
             merged.line(&format!("# {why}; the line was:"));
             merged.line(&format!("# {line}"));
@@ -138,166 +138,116 @@ impl Mount {
     }
 }
 
-/// The fields of a line that matter here.
-struct Entry<'a> {
-    spec: &'a str,
-    dir: &'a str,
-    kind: &'a str,
-    options: &'a str,
+/// Why this line would hold up the boot, if it would.
+fn gone(line: &FstabLine<'_>, present: &Present) -> Option<String> {
+    if line
+        .options
+        .split(',')
+        .any(|option| matches!(option, "nofail" | "noauto"))
+    {
+        return None;
+    }
+    device_gone(line, present)
 }
 
-impl<'a> Entry<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let mut fields = line.split_whitespace();
-        let spec = fields.next().filter(|spec| !spec.starts_with('#'))?;
-        Some(Self {
-            spec,
-            dir: fields.next()?,
-            kind: fields.next()?,
-            options: fields.next().unwrap_or("defaults"),
-        })
-    }
-
-    /// Why this line would hold up the boot, if it would.
-    fn gone(&self, present: &Present) -> Option<String> {
-        if self
-            .options
-            .split(',')
-            .any(|option| matches!(option, "nofail" | "noauto"))
-        {
-            return None;
-        }
-        self.device_gone(present)
-    }
-
-    /// Why it would mount the boot partition a second time, with options of its own for both, if
-    /// so.
-    fn elsewhere(&self, mounts: &[Mount], present: &Present) -> Option<String> {
-        let boot = mounts
-            .iter()
-            .find(|mount| present.boot.contains(&mount.spec.to_lowercase()))?;
-        let same = present
-            .boot
-            .contains(&self.spec.replace('"', "").to_lowercase());
-        same.then(|| format!("the boot partition is mounted on {}", boot.dir))
-    }
-
-    /// Why its device cannot be on the converted disk, if so.
-    fn device_gone(&self, present: &Present) -> Option<String> {
-        let spec = self.spec.trim_matches('"');
-        if let Some((tag, value)) = spec.split_once('=')
-            && matches!(tag, "UUID" | "LABEL" | "PARTUUID" | "PARTLABEL")
-        {
-            let wanted = format!("{tag}={}", value.trim_matches('"')).to_lowercase();
-            return (!present.tags.contains(&wanted)).then(|| {
-                format!(
-                    "no filesystem of the converted disk has {tag} {}",
-                    value.trim_matches('"')
-                )
-            });
-        }
-        let disk = [
-            "/dev/sd",
-            "/dev/vd",
-            "/dev/hd",
-            "/dev/xvd",
-            "/dev/mmcblk",
-            "/dev/nvme",
-            "/dev/disk/by-",
-        ]
+/// Why it would mount the boot partition a second time, with options of its own for both, if
+/// so.
+fn elsewhere(line: &FstabLine<'_>, mounts: &[Mount], present: &Present) -> Option<String> {
+    let boot = mounts
         .iter()
-        .any(|p| spec.starts_with(p));
-        let mapped = spec.starts_with("/dev/mapper/") || spec.starts_with("/dev/md");
-        if disk || mapped {
-            return Some(format!("{spec} does not exist on the converted disk"));
-        }
-        None
-    }
+        .find(|mount| present.boot.contains(&mount.spec.to_lowercase()))?;
+    let same = present
+        .boot
+        .contains(&line.spec.replace('"', "").to_lowercase());
+    same.then(|| format!("the boot partition is mounted on {}", boot.dir))
 }
 
-impl Entry<'_> {
-    /// Whether its options are those of the filesystem that `mount` has.
-    fn fits(&self, mount: &Mount) -> bool {
-        let ext = |kind: &str| matches!(kind, "ext2" | "ext3" | "ext4");
-        self.kind
-            .split(',')
-            .any(|kind| kind == "auto" || kind == mount.kind || (ext(kind) && ext(&mount.kind)))
-    }
-
-    /// The partition of the golden disk that the line names, in words, or what it says.
-    fn place(&self, present: &Present) -> String {
-        let spec = self.spec.replace('"', "");
-        present
-            .golden
-            .get(&spec.to_lowercase())
-            .cloned()
-            .unwrap_or(spec)
-    }
-
-    /// A note when the golden image had its own partition where our data partition goes.
-    fn left_behind(&self, mount: &Mount, present: &Present) -> Option<String> {
-        let lost = mount.dir == "/data" && self.spec != mount.spec;
-        lost.then(|| {
+/// Why its device cannot be on the converted disk, if so.
+fn device_gone(line: &FstabLine<'_>, present: &Present) -> Option<String> {
+    let spec = line.spec.trim_matches('"');
+    if let Some((tag, value)) = spec.split_once('=')
+        && matches!(tag, "UUID" | "LABEL" | "PARTUUID" | "PARTLABEL")
+    {
+        let wanted = format!("{tag}={}", value.trim_matches('"')).to_lowercase();
+        return (!present.tags.contains(&wanted)).then(|| {
             format!(
-                "/etc/fstab: what {} held on /data does not come along, the data partition is new",
-                self.place(present)
+                "no filesystem of the converted disk has {tag} {}",
+                value.trim_matches('"')
             )
-        })
+        });
     }
-
-    /// Why the system would not be whole without what this line mounts.
-    fn needed(&self, present: &Present) -> Option<Problem> {
-        let dir = NEEDED.into_iter().find(|dir| same_dir(dir, self.dir))?;
-        self.device_gone(present)?;
-        let place = self.place(present);
-        let message = format!(
-            "{place} is mounted on {dir} by /etc/fstab, but only the root filesystem goes into the slots"
-        );
-        let hint = format!(
-            "copy what is on it to {dir} of the root filesystem in the golden image, and take its line out of /etc/fstab"
-        );
-        Some(Problem::new(message).hint(hint))
+    let disk = [
+        "/dev/sd",
+        "/dev/vd",
+        "/dev/hd",
+        "/dev/xvd",
+        "/dev/mmcblk",
+        "/dev/nvme",
+        "/dev/disk/by-",
+    ]
+    .iter()
+    .any(|p| spec.starts_with(p));
+    let mapped = spec.starts_with("/dev/mapper/") || spec.starts_with("/dev/md");
+    if disk || mapped {
+        return Some(format!("{spec} does not exist on the converted disk"));
     }
+    None
 }
 
-/// True for the same directory but for slashes at the end.
-fn same_dir(ours: &str, theirs: &str) -> bool {
-    let trim = |dir: &str| {
-        if dir == "/" {
-            "/".to_owned()
-        } else {
-            dir.trim_end_matches('/').to_owned()
-        }
-    };
-    trim(ours) == trim(theirs)
+/// Whether its options are those of the filesystem that `mount` has.
+fn fits(line: &FstabLine<'_>, mount: &Mount) -> bool {
+    let ext = |kind: &str| matches!(kind, "ext2" | "ext3" | "ext4");
+    line.kind
+        .split(',')
+        .any(|kind| kind == "auto" || kind == mount.kind || (ext(kind) && ext(&mount.kind)))
 }
 
-impl Entry<'_> {
-    /// True for lines that mount no directory.
-    fn is_swap(&self) -> bool {
-        self.kind == "swap"
-    }
+/// The partition of the golden disk that the line names, in words, or what it says.
+fn place(line: &FstabLine<'_>, present: &Present) -> String {
+    let spec = line.spec.replace('"', "");
+    present
+        .golden
+        .get(&spec.to_lowercase())
+        .cloned()
+        .unwrap_or(spec)
 }
 
-/// True when a line of the text mounts something on `dir`.
-#[must_use]
-pub fn mounts(text: &str, dir: &str) -> bool {
-    text.lines()
-        .filter_map(Entry::parse)
-        .any(|entry| same_dir(dir, entry.dir))
-}
-
-/// True when the text names swap space on a device that the merge leaves in place.
-#[must_use]
-pub fn has_device_swap(text: &str) -> bool {
-    text.lines().filter_map(Entry::parse).any(|entry| {
-        entry.is_swap() && (entry.spec.contains('=') || entry.spec.starts_with("/dev/"))
+/// A note when the golden image had its own partition where our data partition goes.
+fn left_behind(line: &FstabLine<'_>, mount: &Mount, present: &Present) -> Option<String> {
+    let lost = mount.dir == "/data" && line.spec != mount.spec;
+    lost.then(|| {
+        format!(
+            "/etc/fstab: what {} held on /data does not come along, the data partition is new",
+            place(line, present)
+        )
     })
+}
+
+/// Why the system would not be whole without what this line mounts.
+fn needed(line: &FstabLine<'_>, present: &Present) -> Option<Problem> {
+    let dir = NEEDED.into_iter().find(|dir| same_dir(dir, line.dir))?;
+    device_gone(line, present)?;
+    let place = place(line, present);
+    let message = format!(
+        "{place} is mounted on {dir} by /etc/fstab, but only the root filesystem goes into the slots"
+    );
+    let hint = format!(
+        "copy what is on it to {dir} of the root filesystem in the golden image, and take its line out of /etc/fstab"
+    );
+    Some(Problem::new(message).hint(hint))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whether the text names swap space on a device.
+    fn has_device_swap(text: &str) -> bool {
+        let lines = text.lines().filter_map(FstabLine::parse);
+        lines
+            .filter(|line| line.kind == "swap")
+            .any(|line| line.spec.contains('=') || line.spec.starts_with("/dev/"))
+    }
 
     fn mounts() -> Vec<Mount> {
         let mount = |spec: &str, dir: &str, kind: &str, pass| Mount {
@@ -407,7 +357,7 @@ mod tests {
         assert!(
             ["/uboot", "/mnt"]
                 .iter()
-                .all(|dir| !super::mounts(&merged.text, dir)),
+                .all(|dir| !crate::golden::fstab::mounts(&merged.text, dir)),
             "{}",
             merged.text
         );

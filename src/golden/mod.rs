@@ -7,6 +7,7 @@
 pub mod bootloader;
 pub mod disk;
 pub mod facts;
+pub mod fstab;
 pub mod origin;
 
 use crate::image::source::Input;

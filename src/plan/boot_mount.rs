@@ -1,6 +1,6 @@
 //! Where the device mounts its boot partition.
 
-use crate::edit::fstab;
+use crate::golden::fstab;
 use crate::platform::Bootloader;
 use crate::tree::Tree;
 use crate::units::MIB;

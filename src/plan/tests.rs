@@ -111,7 +111,7 @@ fn every_default_is_decided() {
     assert_eq!(plan.boot.loader, Bootloader::GrubEfi);
     assert_eq!(
         (plan.boot.mount.as_str(), plan.boot.size),
-        ("/efi", 40 * MIB)
+        ("/boot/efi", 40 * MIB)
     );
     assert_eq!(plan.boot.filesystem.label.as_deref(), Some("ESP"));
     assert_eq!(plan.boot.environment, Environment::Files);
