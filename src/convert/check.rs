@@ -1,4 +1,4 @@
-//! Reads the result back and holds it against the plan.
+//! Reads the results back and compares them with the plan.
 
 use super::Prepared;
 use super::emit::WrittenOutputs;
@@ -22,23 +22,23 @@ use std::sync::Arc;
 
 /// A conversion that passed its checks.
 pub(super) struct Checked {
-    /// What was written.
+    /// The results.
     pub(super) written: WrittenConversion,
     /// Digests of the files.
     pub(super) digests: Digests,
 }
 
-/// The digests of what was written, where reading it back gives one.
+/// The digests that reading back gives.
 pub(super) struct Digests {
-    /// SHA-256 of the image, when it is a stream.
+    /// SHA-256 of the image, if it is compressed.
     pub(super) image: Option<Digest>,
     /// SHA-256 of the Artifact.
     pub(super) artifact: Digest,
 }
 
-/// What a check needs to know of how the result was written.
+/// The results to check, and what they are compared with.
 struct CheckContext<'a> {
-    /// What was written.
+    /// The plan and its inputs.
     prepared: &'a Prepared,
     /// The files.
     written: &'a WrittenOutputs,
@@ -81,7 +81,7 @@ pub(super) fn check(
 /// disk if the image is a stream.
 ///
 /// # Errors
-/// A [`Problem`] that says what differs from the plan; all errors of the verification as
+/// A [`Problem`] that names the first difference from the plan; all errors of the verification as
 /// [`Problems`].
 fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<Digests> {
     let written = context.written;
@@ -93,8 +93,7 @@ fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<D
                 .transpose()
         });
         let artifact = scope.spawn(|| written.payload.log.read_back(written.artifact.file()));
-        // The disk is at work meanwhile: publishing, which waits for it too, then finds little to
-        // do.
+        // Flushing runs meanwhile: publishing, which waits for it too, then finds little to do.
         let files = [
             Some(&written.artifact),
             Some(&written.image),
@@ -129,7 +128,7 @@ fn check_files(context: &CheckContext<'_>, planned: Option<Content>) -> Result<D
         synced
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        // What was written wrong explains whatever else is wrong.
+        // Wrong bytes explain whatever else is wrong.
         let digests = Digests {
             image: image?,
             artifact: artifact?.unwrap_or_default(),
@@ -180,7 +179,7 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
     Ok(())
 }
 
-/// A file that was written, to be read from its start.
+/// A written file, to be read from its start.
 fn opened(pending: &Pending) -> Result<Source> {
     let file = pending.file().try_clone()?;
     let len = file.metadata()?.len();
@@ -255,7 +254,7 @@ fn disk(context: &CheckContext<'_>, disk: &Source) -> Result<()> {
 }
 
 /// Holds the Artifact against all rules, as it is in its file but for the root filesystem: whose
-/// frames were unpacked and summed up when they were made.
+/// frames were unpacked and hashed when they were made.
 fn examine(context: &CheckContext<'_>) -> Result<ArtifactReport> {
     let (prepared, written) = (context.prepared, context.written);
     let (file, payload) = (written.artifact.file(), &written.payload);

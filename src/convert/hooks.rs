@@ -25,7 +25,7 @@ pub(super) struct Staged {
 }
 
 impl Staged {
-    /// What it stages for the edits.
+    /// The staged files, for the edits.
     pub(super) fn dir(&self) -> StagedDir {
         StagedDir {
             hook: self.hook.clone(),

@@ -44,7 +44,8 @@ pub struct DiskLayout {
 /// Measures the edited filesystems and places everything.
 ///
 /// # Errors
-/// What does not fit, with the sizes that would; anything else that writing would refuse.
+/// A filesystem or blob that does not fit, with the sizes that would; anything else that writing
+/// would refuse.
 pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayout> {
     let minimum = ext4::write::minimum_size(&edited.trees.root, &plan.root.filesystem)
         .context("measuring the root filesystem")?;
@@ -171,7 +172,7 @@ fn partition_table(plan: &Plan, extents: &Layout) -> Table {
     }
 }
 
-/// Bytes of the disk that are taken besides tables and partitions: a raw environment, and the
+/// Bytes of the disk that are in use outside tables and partitions: a raw environment, and the
 /// pieces of `gap`.
 fn reserved(plan: &Plan, gap: &[(u64, Vec<u8>)]) -> Vec<(String, Range<u64>)> {
     let piece = |(offset, bytes): &(u64, Vec<u8>)| {

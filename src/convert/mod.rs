@@ -47,7 +47,7 @@ pub struct Request<'a> {
 pub struct Prepared {
     /// The golden image, without its trees.
     pub golden: Golden,
-    /// What is to be done.
+    /// All decisions.
     pub plan: Plan,
     /// The edited filesystems.
     pub edited: Edited,

@@ -1,4 +1,4 @@
-//! `<name>.json`: what was made, from what, and what was changed, for people's scripts and for the
+//! `<name>.json`, the record of a conversion: inputs, results and changes, for scripts and for the
 //! next release.
 
 use super::Prepared;
@@ -13,11 +13,11 @@ use crate::verify::{Finding, compatibility};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-/// The version of this file's form; it grows when a field changes its meaning.
+/// The version of the format; it grows when a field changes its meaning.
 const FORMAT: u32 = 1;
 
-/// Notes that were reworded since this form of the record was first written: what they say now, and
-/// what records say. Records are outputs, which do not change with the wording of messages.
+/// Notes that were reworded since this format of the record was first written: the text now, and the
+/// text in records. Records are outputs, which do not change with the wording of messages.
 const REWORDED: &[(&str, &str)] = &[
     (
         "device identity: MAC address of the first network interface",
@@ -30,19 +30,19 @@ const REWORDED: &[(&str, &str)] = &[
     ("is not a shell script (`", "is no shell script (`"),
 ];
 
-/// A note as records have it.
+/// The text of a note in records.
 fn recorded(note: &str) -> String {
     REWORDED
         .iter()
         .fold(note.to_owned(), |text, (now, then)| text.replace(now, then))
 }
 
-/// Everything about one conversion.
+/// The record of one conversion.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
-    /// The version of this form.
+    /// The version of the format.
     pub format: u32,
-    /// Who made it.
+    /// Name and version of the program that wrote it.
     pub generator: String,
     /// The golden image.
     pub input: InputRecord,
@@ -50,28 +50,28 @@ pub struct Record {
     pub artifact_name: String,
     /// The device types.
     pub device_types: Vec<String>,
-    /// The time that new files carry, in seconds since 1970.
+    /// The time of new files (seconds since 1970).
     pub time: i64,
     /// The disk.
     pub disk: DiskRecord,
-    /// What must stay the same for all releases of the family.
+    /// The identities that all releases of the family share.
     pub family: FamilyRecord,
     /// The root filesystem.
     pub root: RootRecord,
-    /// How the device starts.
+    /// How the device boots.
     pub boot: BootRecord,
     /// The built-in boards that the configuration builds upon.
     pub boards: Vec<String>,
-    /// Programs of the user's that took part; in a plan, that would.
+    /// The user's programs that took part; in a plan, those that would.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
     /// Packages that were installed.
     pub packages: Vec<PackageRecord>,
     /// Every path that differs from the golden image, and why.
     pub edits: Vec<NetChange>,
-    /// What the user should read.
+    /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
-    /// Files that were written.
+    /// The written files; none in a plan.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<OutputRecord>,
 }
@@ -83,23 +83,23 @@ pub struct InputRecord {
     pub file: String,
     /// How it is stored.
     pub form: String,
-    /// The disk's length in bytes.
+    /// The length of the disk (bytes).
     pub size: u64,
     /// The number of its root partition.
     pub root_partition: u32,
     /// The number of its boot partition.
     pub boot_partition: Option<u32>,
-    /// Who made it, where that is known, such as `Raspberry Pi OS`.
+    /// Its maker, such as `Raspberry Pi OS`, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub maker: Option<String>,
     /// `PRETTY_NAME` of its operating system.
     pub system: String,
-    /// Debian's name of its architecture.
+    /// Its architecture, by Debian's name.
     pub architecture: String,
     /// The UUID of its root filesystem.
     pub root_uuid: String,
-    /// SHA-256 of the file as it is stored: where it is compressed, or `output.input-digest` asks
-    /// for it. Missing in a plan.
+    /// SHA-256 of the file as it is stored, if it is compressed or `output.input-digest` is set.
+    /// Missing in a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -109,23 +109,23 @@ pub struct InputRecord {
 pub struct DiskRecord {
     /// `gpt` or `mbr`.
     pub table: String,
-    /// Its length in bytes.
+    /// Its length (bytes).
     pub size: u64,
-    /// The partitions in their order.
+    /// The partitions, by number.
     pub partitions: Vec<PartitionRecord>,
-    /// What is written beside them, by offset.
+    /// Bytes outside the partitions, by offset.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub raw: Vec<RawRecord>,
 }
 
-/// Bytes beside the partitions.
+/// Bytes outside the partitions.
 #[derive(Clone, Debug, Serialize)]
 pub struct RawRecord {
-    /// Their first byte on the disk.
+    /// The offset of the first one (bytes).
     pub offset: u64,
-    /// How many they are.
+    /// Their number.
     pub size: u64,
-    /// The file that they are from, without the host's directories, or its path in the image.
+    /// The name of the host's file, without directories, or the path in the image.
     pub file: String,
     /// Their SHA-256.
     pub sha256: String,
@@ -146,51 +146,51 @@ pub struct PartitionRecord {
     pub partuuid: String,
 }
 
-/// What releases of one family share.
+/// The identities that all releases of a family share.
 #[derive(Clone, Debug, Serialize)]
 pub struct FamilyRecord {
     /// The device type that identities derive from.
     pub device_type: String,
-    /// DiskRecord GUID or disk id.
+    /// The disk GUID, or the disk signature of an MBR.
     pub disk_id: String,
-    /// Device paths of both slots, as the update client knows them.
+    /// The device paths of both slots in the configuration of the update client.
     pub slots: [String; 2],
-    /// Bytes in each slot.
+    /// The size of each slot (bytes).
     pub slot_size: u64,
-    /// Where the boot partition is mounted.
+    /// The mount point of the boot partition.
     pub boot_mount: String,
     /// The boot loader.
     pub boot_loader: String,
-    /// Where the copies of its environment are: paths on the boot partition.
+    /// The copies of its environment: paths on the boot partition, or disk, offset and size.
     pub environment: Vec<String>,
 }
 
 /// The root filesystem.
 #[derive(Clone, Debug, Serialize)]
 pub struct RootRecord {
-    /// Its length in bytes.
+    /// Its length (bytes).
     pub size: u64,
     /// Its UUID, the same in both slots.
     pub uuid: String,
     /// SHA-256 of its bytes: the Artifact's payload and both slots. Missing in a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// SHA-256 of the list of places that it is laid out by, however the earlier release was named:
-    /// that of the `places` among the outputs of the earlier record, where it has one.
+    /// SHA-256 of the file layout that it preserves: that of the output `places` in the record of
+    /// the earlier release, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub like: Option<String>,
 }
 
-/// How the device starts.
+/// How the device boots.
 #[derive(Clone, Debug, Serialize)]
 pub struct BootRecord {
     /// The boot loader.
     pub loader: String,
-    /// Where its program came from.
+    /// The origin of its program.
     pub program: String,
     /// Whether the chain is signed from the firmware to the kernel.
     pub secure_boot: bool,
-    /// The kernel that starts first.
+    /// The kernel that boots first.
     pub kernel: String,
     /// Kernel arguments, without `root=`.
     pub arguments: String,
@@ -205,7 +205,7 @@ pub struct PackageRecord {
     pub version: String,
     /// Its architecture.
     pub architecture: String,
-    /// SHA-256 of the file that it came from.
+    /// SHA-256 of the package file.
     pub sha256: String,
 }
 
@@ -329,16 +329,16 @@ impl From<&InstalledPackage> for PackageRecord {
     }
 }
 
-/// A file that was written.
+/// A written file.
 #[derive(Clone, Debug, Serialize)]
 pub struct OutputRecord {
-    /// `image`, `bmap`, `artifact`, `rootfs`, `places`, or `hook` for what a hook made.
+    /// `image`, `bmap`, `artifact`, `rootfs`, `places`, or `hook` for files that hooks staged.
     pub kind: &'static str,
     /// Its name, without directories.
     pub file: String,
-    /// Its length in bytes.
+    /// Its length (bytes).
     pub size: u64,
-    /// Its SHA-256. A sparse image has none: its block map has the sums of what is in it.
+    /// Its SHA-256. A sparse image has none: its block map has the checksums of its data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -368,10 +368,10 @@ impl Record {
         }
     }
 
-    /// Whether devices that were made with the release of record `old` can take this one.
+    /// Checks that devices running the release of the record `old` can install this one.
     ///
     /// # Errors
-    /// Everything that stands against it.
+    /// Every incompatibility.
     pub fn fits(&self, old: &serde_json::Value) -> Result<(), Problems> {
         let family = &self.family;
         let partition =
@@ -397,7 +397,7 @@ impl Record {
         .check()
     }
 
-    /// As JSON text.
+    /// The record as JSON.
     ///
     /// # Errors
     /// Never for these types; the caller passes it on.

@@ -25,7 +25,7 @@ pub struct WriteOptions<'a> {
 
 /// Results that are written and have no final names yet.
 pub(super) struct WrittenConversion {
-    /// What was written.
+    /// The plan and its inputs.
     pub(super) prepared: Prepared,
     /// Everything outside the partitions, by offset.
     pub(super) unpartitioned: Vec<(u64, Vec<u8>)>,

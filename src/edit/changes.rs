@@ -1,4 +1,4 @@
-//! The edits that were really made: the journals of the editors, held against the golden trees.
+//! The net effect of all edits: the journals of the editors, compared with the golden trees.
 
 use crate::tree::editor::Change;
 use crate::tree::{Tree, show};
@@ -10,16 +10,16 @@ use std::collections::BTreeMap;
 pub struct NetChange {
     /// `root`, `boot` or `data`.
     pub filesystem: &'static str,
-    /// The path; bytes that are no UTF-8 and control characters are escaped as `\xNN`, `\n`.
+    /// The path; bytes that are not UTF-8 and control characters are escaped as `\xNN`, `\n`.
     pub path: String,
     /// `added`, `changed` or `removed` (with all below it).
     pub action: &'static str,
-    /// Why.
+    /// The reason for the change, for users.
     pub reason: String,
 }
 
-/// The net effect of `changes`: what was added and removed again is left out, the last reason wins,
-/// paths in bytewise order.
+/// The net effect of `changes`: paths that were added and removed again are left out, the last
+/// reason wins; in bytewise order of paths.
 #[must_use]
 pub fn net_changes(
     filesystem: &'static str,

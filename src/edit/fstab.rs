@@ -1,5 +1,5 @@
-//! Merging `/etc/fstab` (`fstab(5)`): our four mounts, the owner's own lines, and a note where a
-//! device is gone.
+//! Merges `/etc/fstab` (`fstab(5)`): our mounts, the owner's own lines, and a note for each device
+//! that is gone.
 
 use crate::golden::fstab::{FstabLine, same_dir};
 use crate::problem::Problem;
@@ -8,36 +8,37 @@ use std::collections::{BTreeMap, BTreeSet};
 /// One mount of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
-    /// The first field: what to mount.
+    /// The first field: the device.
     pub spec: String,
-    /// The second field: where.
+    /// The second field: the mount point.
     pub dir: String,
     /// The filesystem type.
     pub kind: String,
     /// Options that replace those of the golden image; `None` keeps them.
     pub options: Option<String>,
-    /// The options when neither the configuration nor the golden image has any.
+    /// The options if neither the configuration nor the golden image has any.
     pub default_options: String,
     /// Options that are always there.
     pub required: Vec<String>,
-    /// Options of the golden image that make no sense any more.
+    /// Options of the golden image that no longer apply.
     pub dropped: Vec<String>,
     /// The sixth field: the order of checks at boot, 0 for none.
     pub pass: u32,
 }
 
-/// What lines of the golden `fstab` may name.
+/// The devices that lines of the golden `fstab` may refer to.
 #[derive(Clone, Debug, Default)]
 pub struct Present {
     /// `TAG=value` specs that resolve on the new disk, in lower case.
     pub tags: BTreeSet<String>,
-    /// Those of them that name the boot partition, which is mounted once.
+    /// Those of them that are the boot partition, which is mounted once.
     pub boot: BTreeSet<String>,
-    /// `TAG=value` specs of the golden disk, in lower case, each with its partition in words.
+    /// `TAG=value` specs of the golden disk, in lower case, each with a description of its
+    /// partition.
     pub golden: BTreeMap<String, String>,
 }
 
-/// Directories without which a system does not start or is not whole.
+/// Directories without which a system does not start or is incomplete.
 const NEEDED: [&str; 7] = [
     "/boot",
     "/etc",
@@ -48,19 +49,19 @@ const NEEDED: [&str; 7] = [
     "/var/lib",
 ];
 
-/// The merged text, and what happened to lines that could not stay as they were.
+/// The merged text, and the lines that could not be kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merged {
     /// The new file.
     pub text: String,
     /// One sentence for each line that was commented out.
     pub notes: Vec<String>,
-    /// A part of the system that lies on a partition of its own, which would be gone.
+    /// Parts of the system on partitions of their own, which would be gone.
     pub problems: Vec<Problem>,
 }
 
-/// Merges `old` with our mounts: lines of ours replace the line with the same mount point in its
-/// place; lines whose device is gone are commented out with a note; all else stays as it is.
+/// Merges `old` with our mounts: a line of ours replaces the line with the same mount point; lines
+/// whose device is gone are commented out with a note; everything else is kept.
 #[must_use]
 pub fn merge(old: &str, mounts: &[Mount], present: &Present) -> Merged {
     let mut merged = Merged::default();
@@ -138,7 +139,7 @@ impl Mount {
     }
 }
 
-/// Why this line would hold up the boot, if it would.
+/// The reason why this line would delay the boot, if it would.
 fn gone(line: &FstabLine<'_>, present: &Present) -> Option<String> {
     if line
         .options
@@ -150,8 +151,7 @@ fn gone(line: &FstabLine<'_>, present: &Present) -> Option<String> {
     device_gone(line, present)
 }
 
-/// Why it would mount the boot partition a second time, with options of its own for both, if
-/// so.
+/// The reason why this line would mount the boot partition a second time, if it would.
 fn elsewhere(line: &FstabLine<'_>, mounts: &[Mount], present: &Present) -> Option<String> {
     let boot = mounts
         .iter()
@@ -162,7 +162,7 @@ fn elsewhere(line: &FstabLine<'_>, mounts: &[Mount], present: &Present) -> Optio
     same.then(|| format!("the boot partition is mounted on {}", boot.dir))
 }
 
-/// Why its device cannot be on the converted disk, if so.
+/// The reason why its device cannot be on the converted disk, if there is one.
 fn device_gone(line: &FstabLine<'_>, present: &Present) -> Option<String> {
     let spec = line.spec.trim_matches('"');
     if let Some((tag, value)) = spec.split_once('=')
@@ -194,7 +194,7 @@ fn device_gone(line: &FstabLine<'_>, present: &Present) -> Option<String> {
     None
 }
 
-/// Whether its options are those of the filesystem that `mount` has.
+/// Whether its options apply to the filesystem of `mount`.
 fn fits(line: &FstabLine<'_>, mount: &Mount) -> bool {
     let ext = |kind: &str| matches!(kind, "ext2" | "ext3" | "ext4");
     line.kind
@@ -202,7 +202,7 @@ fn fits(line: &FstabLine<'_>, mount: &Mount) -> bool {
         .any(|kind| kind == "auto" || kind == mount.kind || (ext(kind) && ext(&mount.kind)))
 }
 
-/// The partition of the golden disk that the line names, in words, or what it says.
+/// A description of the partition of the golden disk that the line refers to, or its first field.
 fn place(line: &FstabLine<'_>, present: &Present) -> String {
     let spec = line.spec.replace('"', "");
     present
@@ -212,7 +212,7 @@ fn place(line: &FstabLine<'_>, present: &Present) -> String {
         .unwrap_or(spec)
 }
 
-/// A note when the golden image had its own partition where our data partition goes.
+/// A note if the golden image had its own partition on the mount point of our data partition.
 fn left_behind(line: &FstabLine<'_>, mount: &Mount, present: &Present) -> Option<String> {
     let lost = mount.dir == "/data" && line.spec != mount.spec;
     lost.then(|| {
@@ -223,16 +223,18 @@ fn left_behind(line: &FstabLine<'_>, mount: &Mount, present: &Present) -> Option
     })
 }
 
-/// Why the system would not be whole without what this line mounts.
+/// The problem of a system that would be incomplete without the partition of this line.
 fn needed(line: &FstabLine<'_>, present: &Present) -> Option<Problem> {
     let dir = NEEDED.into_iter().find(|dir| same_dir(dir, line.dir))?;
     device_gone(line, present)?;
     let place = place(line, present);
     let message = format!(
-        "{place} is mounted on {dir} by /etc/fstab, but only the root filesystem goes into the slots"
+        "{place} is mounted on {dir} by /etc/fstab, but only the root filesystem goes into the \
+         slots"
     );
     let hint = format!(
-        "copy what is on it to {dir} of the root filesystem in the golden image, and take its line out of /etc/fstab"
+        "copy its files to {dir} of the root filesystem in the golden image, and remove its line \
+         from /etc/fstab"
     );
     Some(Problem::new(message).hint(hint))
 }

@@ -11,28 +11,28 @@ use crate::tree::{Tree, show};
 use serde_json::{Map, Value};
 
 const CONF: &str = "/etc/mender/mender.conf";
-/// On the data partition; the client reads it first, and lets the other override it.
+/// On the data partition; the client reads it first, and [`CONF`] overrides it.
 const FALLBACK: &str = "/mender/mender.conf";
-/// Of these a configuration has one.
+/// The keys that name a server; a configuration has one of them.
 const SERVER_KEYS: [&str; 2] = ["ServerURL", "Servers"];
 const LIMIT: u64 = 1 << 20;
 
-/// What the client is configured with.
+/// The configuration of the update client.
 #[derive(Clone, Debug)]
 pub struct Client<'a> {
     /// Identities of the partitions.
     pub family: &'a Family,
-    /// The device type that is written on the device.
+    /// The device type of the device itself.
     pub device_type: &'a str,
     /// The Artifact's name.
     pub artifact_name: &'a str,
-    /// The Artifact's group, where it has one.
+    /// The Artifact's group; `None` if it has none.
     pub artifact_group: Option<&'a str>,
     /// Its settings, the files that these name, and whether a server manages it.
     pub settings: &'a ClientPlan,
 }
 
-/// Writes everything that Go (3.x) and C++ (4.x, 5.x) clients read. Returns notes for the report.
+/// Writes everything that Go (3.x) and C++ (4.x, 5.x) clients read. Returns notes.
 ///
 /// # Errors
 /// A [`Problem`] when files of the image cannot be merged.
@@ -42,8 +42,8 @@ pub fn integrate(
     client: &Client,
 ) -> Result<Vec<String>, Problem> {
     let failed = |e: EditError| Problem::new(format!("configuring the update client: {e}"));
-    // The configuration may come with a directory that becomes a link: links first, so that what
-    // lies there moves along.
+    // The configuration may be in a directory that becomes a link: links first, so that its content
+    // moves along.
     for name in [
         "mender",
         "mender-configure",
@@ -70,7 +70,7 @@ pub fn integrate(
     Ok(notes)
 }
 
-/// A configuration of the client in a tree, when there is one.
+/// A configuration file of the client; `None` if the tree does not have it.
 fn settings(editor: &TreeEditor, path: &str) -> Result<Option<Map<String, Value>>, Problem> {
     let broken = |e: &dyn std::fmt::Display| {
         Problem::new(format!("{path} of the image is not a JSON object: {e}"))
@@ -82,9 +82,9 @@ fn settings(editor: &TreeEditor, path: &str) -> Result<Option<Map<String, Value>
         .transpose()
 }
 
-/// `/etc/mender/mender.conf`: what the image has, overridden by the configuration, without the keys
-/// that belong on the data partition. What the image has in the client's fallback file, which the
-/// data partition's own replaces, comes along below all else.
+/// Writes `/etc/mender/mender.conf`: the settings of the image, overridden by the configuration,
+/// without the keys that belong on the data partition. Settings of the image's fallback file, which
+/// is replaced by that of the data partition, are added with the lowest precedence.
 fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Result<(), Problem> {
     let old = settings(editor, CONF)?;
     let mut conf = settings(data, FALLBACK)?.unwrap_or_default();
@@ -122,7 +122,7 @@ fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Res
             .rewrite(CONF, format!("{text}\n"), 0o600, reason)
             .map_err(failed)?;
     }
-    // It may hold the tenant's token.
+    // It may contain the tenant token.
     let real = editor
         .tree()
         .walk(CONF.as_bytes(), true)
@@ -139,7 +139,7 @@ fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Res
     Ok(())
 }
 
-/// A managed client that no configuration tells a server waits for ever.
+/// A note about a managed client without a server, which would wait forever.
 fn no_server(root: &Tree) -> Option<String> {
     let bytes = root.read(CONF, LIMIT).ok().flatten().unwrap_or_default();
     let named =
@@ -150,7 +150,7 @@ fn no_server(root: &Tree) -> Option<String> {
     })
 }
 
-/// True when the settings name a server, in the form with one or with several.
+/// Whether the settings name a server, in the form for one or for several.
 fn names_server(conf: &Map<String, Value>) -> bool {
     let full = |value: Option<&Value>| {
         value
@@ -201,7 +201,7 @@ fn identity(
     Ok(())
 }
 
-/// Programs that a managed client calls and that Debian's package of it does not install.
+/// Adds programs that a managed client calls and that Debian's package does not install.
 fn scripts(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditError> {
     let reason = "a managed client needs it and its package has none";
     let identity = "/usr/share/mender/identity/mender-device-identity";
@@ -232,7 +232,7 @@ fn scripts(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditE
     Ok(())
 }
 
-/// The client's units start after `/data` is there.
+/// Makes the client's units start after `/data` is mounted.
 fn ordering(editor: &mut TreeEditor) -> Result<(), EditError> {
     for unit in ["mender-client", "mender-authd", "mender-updated"] {
         let dirs = [
@@ -258,8 +258,7 @@ fn ordering(editor: &mut TreeEditor) -> Result<(), EditError> {
     Ok(())
 }
 
-/// The client's version by the name of its program: for messages and for what an old client cannot
-/// do.
+/// The programs of the update client in the image; none if it has no client.
 #[must_use]
 pub fn client_programs(tree: &Tree) -> Vec<String> {
     [

@@ -1,6 +1,6 @@
 //! Edits: everything that makes a system updatable, applied to the trees of the golden image.
 //!
-//! [`apply`] is the order of the edits, a line each. What the user adds comes before the
+//! [`apply`] is the order of the edits, a line each. The user's additions come before the
 //! integration, so that it is integrated like the rest of the image and cannot switch A/B updates
 //! off. Edits work on trees only: no blocks, no clock; the only files of the host that they read
 //! are those that the plan names.
@@ -53,7 +53,7 @@ pub struct StagedDir {
 pub struct Edited {
     /// Their files.
     pub trees: Trees,
-    /// What the boot integration found and did.
+    /// The integrated boot loader.
     pub boot: boot::InstalledLoader,
     /// Packages that were installed, in the order in which they were configured.
     pub packages: Vec<InstalledPackage>,
@@ -61,7 +61,7 @@ pub struct Edited {
     pub changes: Vec<NetChange>,
     /// Bytes outside the partitions, by offset.
     pub raw: Vec<Blob>,
-    /// What the user should know, one sentence each.
+    /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
 }
 

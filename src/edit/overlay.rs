@@ -18,11 +18,11 @@ use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, TreeEditor};
 use crate::tree::{DirEntry, Leaf, LeafKind, Node, Stat, Tree, show};
 
-/// Merges `overlay` onto the root of the tree; `reason` names the overlay. Everything carries the
-/// owner that the last matching rule of `owners` says, or else the one it has in the overlay.
+/// Merges `overlay` into the tree; `reason` names the overlay. Each path gets the owner of the last
+/// matching rule of `owners`, or else the one it has in the overlay.
 ///
 /// # Errors
-/// Everything that stands in the way of something. The tree then holds the rest.
+/// All conflicts; the tree then has the rest.
 pub fn graft(
     editor: &mut TreeEditor<'_>,
     overlay: &Tree,
@@ -53,7 +53,7 @@ pub fn graft(
     problems.check()
 }
 
-/// The rules that match nothing in any of the overlays: most likely slips.
+/// The rules that match no path in any of the overlays: most likely mistakes.
 #[must_use]
 pub fn unused<'r>(overlays: &[Tree], owners: &'r [OwnerRule]) -> Vec<&'r OwnerRule> {
     let paths: Vec<Vec<u8>> = overlays
@@ -67,7 +67,7 @@ pub fn unused<'r>(overlays: &[Tree], owners: &'r [OwnerRule]) -> Vec<&'r OwnerRu
         .collect()
 }
 
-/// Every path below the root with what is there, parents first.
+/// Every path below the root with its entry, parents first.
 fn rows(tree: &Tree) -> Vec<(Vec<u8>, &DirEntry)> {
     let mut rows = Vec::new();
     tree.visit(&mut |path, entry| rows.push((path.to_vec(), entry)));
@@ -79,13 +79,13 @@ fn is_below(path: &[u8], dir: &[u8]) -> bool {
         .is_some_and(|rest| rest.first() == Some(&b'/'))
 }
 
-/// `stat` with what `rule` says of it.
+/// `stat` with owner and mode of `rule`.
 fn owned(stat: &Stat, rule: Option<&OwnerRule>, is_dir: bool) -> Stat {
     let Some(rule) = rule else {
         return stat.clone();
     };
     let mode = rule.mode.unwrap_or(stat.mode);
-    // Who may read a directory may pass it: a mode fit for files would close it.
+    // Whoever may read a directory may search it: a mode meant for files would close it.
     let pass = if is_dir && rule.mode.is_some() {
         (mode & 0o444) >> 2
     } else {
@@ -181,7 +181,7 @@ fn leaf(
     Ok(())
 }
 
-/// The path in the overlay, and the one in the image where symlinks lead elsewhere.
+/// The path in the overlay, and the one in the image if symlinks lead elsewhere.
 fn name(path: &[u8], real: &[u8]) -> String {
     if path == real {
         show(path)
@@ -230,7 +230,7 @@ mod tests {
         }
     }
 
-    /// What became of the image: the changes as `+`, `~` and a path, and the problems.
+    /// The changes of the image, as `+` or `~` and a path, and the problems.
     fn graft_text(image: &mut Tree, overlay: &Tree, owners: &[OwnerRule]) -> (Vec<String>, String) {
         let mut editor = TreeEditor::new(image, NEW);
         let problems = graft(&mut editor, overlay, owners, "overlay x")

@@ -1,5 +1,5 @@
-//! The system around the update client: mount points, `/etc/fstab`, what moves to the data
-//! partition, and its growth.
+//! The system around the update client: mount points, `/etc/fstab`, files that move to the data
+//! partition, and the growth of that partition.
 
 use crate::edit::fstab::{Mount, Present, merge};
 use crate::golden::Golden;
@@ -10,15 +10,15 @@ use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, TreeEditor};
 use crate::tree::{DirEntry, Leaf, LeafKind, Node, Tree};
 
-/// How much of a text file is read.
+/// The size limit of text files that are edited (bytes).
 const TEXT_LIMIT: u64 = 4 << 20;
 
-/// What the system edits need to know.
+/// The parts of plan and golden image that these edits depend on.
 #[derive(Clone, Debug)]
 pub struct System<'a> {
     /// Identities of the partitions.
     pub family: &'a Family,
-    /// Where the boot partition is mounted, absolute.
+    /// The mount point of the boot partition, absolute.
     pub boot_mount: &'a str,
     /// Configured mount options of boot, root and data.
     pub options: [Option<String>; 3],
@@ -30,7 +30,7 @@ pub struct System<'a> {
     pub grow_data: bool,
     /// Whether systemd is the init system.
     pub systemd: bool,
-    /// Filesystems of the new disk, besides ours, that lines of the golden `fstab` may name.
+    /// Devices that lines of the golden `fstab` may refer to.
     pub present: Present,
 }
 
@@ -67,11 +67,11 @@ impl<'p> System<'p> {
     }
 }
 
-/// Makes mount points, merges `/etc/fstab`, arranges the growth of the data partition. Returns
-/// notes for the report and adds to the problems of the plan.
+/// Makes mount points, merges `/etc/fstab` and arranges the growth of the data partition. Returns
+/// notes, and adds to `problems`.
 ///
 /// # Errors
-/// What editing said.
+/// Paths that cannot be edited.
 pub fn integrate(
     editor: &mut TreeEditor,
     system: &System,
@@ -106,9 +106,9 @@ pub fn integrate(
     Ok(notes)
 }
 
-/// Tells `initramfs-tools(7)` what the root filesystem is. It would ask the device that `fstab`
-/// names, which is none: the next initrd that the device makes would lack the program that checks
-/// the root filesystem.
+/// Sets the type of the root filesystem for `initramfs-tools(7)`. It would ask the device that
+/// `fstab` names, and `/dev/root` is not one: the next initrd that the device makes would lack the
+/// program that checks the root filesystem.
 fn initramfs(editor: &mut TreeEditor) -> Result<(), EditError> {
     if editor.tree().dir("/etc/initramfs-tools").is_none() {
         return Ok(());
@@ -154,8 +154,8 @@ fn fstab(
             kind: "vfat".into(),
             options: boot,
             default_options: "defaults".into(),
-            // The environment of the boot loader is here: what is written must be on the medium
-            // when the writer goes on.
+            // The boot loader's environment is here: writes must reach the medium before the writer
+            // continues.
             required: owned(&["sync"]),
             dropped: owned(&["flush", "async", growfs]),
             pass: 0,
@@ -181,7 +181,8 @@ fn fstab(
     Ok(merged.notes)
 }
 
-/// Resuming from a swap partition that is gone makes the initramfs wait half a minute at each boot.
+/// Turns resuming off: with a swap partition that is gone, the initramfs would wait half a minute at
+/// each boot.
 fn resume(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditError> {
     const PATH: &str = "/etc/initramfs-tools/conf.d/resume";
     let Some(text) = editor.text(PATH, TEXT_LIMIT)? else {
@@ -240,7 +241,7 @@ fn grow(editor: &mut TreeEditor, family: &Family) -> Result<(), EditError> {
     Ok(())
 }
 
-/// New files have no labels: SELinux must label the filesystem at first boot.
+/// Has SELinux label the filesystem at the first boot, since new files have no labels.
 fn selinux(editor: &mut TreeEditor) -> Result<(), EditError> {
     let Some(text) = editor.text("/etc/selinux/config", TEXT_LIMIT)? else {
         return Ok(());
@@ -261,20 +262,20 @@ fn selinux(editor: &mut TreeEditor) -> Result<(), EditError> {
     Ok(())
 }
 
-/// Moves all that is below `/data` to the data tree, so that the directory is an empty mount point.
+/// Moves everything below `/data` to the data tree, so that the directory is an empty mount point.
 ///
 /// # Errors
-/// A [`Problem`] when something in the way cannot be moved.
+/// A [`Problem`] when both trees have a path that cannot be merged.
 pub fn move_data(editor: &mut TreeEditor, data: &mut TreeEditor) -> Result<(), Problem> {
     move_below(editor, "/data", data, "/", "moved to the data partition")
         .map_err(|e| Problem::new(format!("moving /data to the data partition: {e}")))
 }
 
-/// Moves what is in the directory `from` (of `editor`'s tree) into the directory `to` of `data`'s
-/// tree; links between files that move stay links. Nothing happens when `from` is no directory.
+/// Moves the entries of the directory `from` (of `editor`'s tree) into the directory `to` of
+/// `data`'s tree; hard links among them are kept. Does nothing if `from` is not a directory.
 ///
 /// # Errors
-/// What editing said, when both sides have something under one name that cannot be merged.
+/// A path that both trees have and that cannot be merged.
 pub fn move_below(
     editor: &mut TreeEditor,
     from: &str,
@@ -353,11 +354,11 @@ impl Copier<'_> {
     }
 }
 
-/// Makes `path` a symlink to `target`; a directory that stands there moves its content to `to` on
-/// the data partition.
+/// Makes `path` a symlink to `target`; the content of a directory at `path` moves to `to` on the
+/// data partition.
 ///
 /// # Errors
-/// What editing said.
+/// Paths that cannot be edited.
 pub fn link_to_data(
     editor: &mut TreeEditor,
     path: &str,

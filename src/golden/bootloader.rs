@@ -1,10 +1,10 @@
-//! Which boot loader a golden image starts by, as far as its files tell.
+//! The boot loader that starts a golden image, as far as its files show.
 
 use crate::platform::Bootloader;
 use crate::tree::Tree;
 
-/// Whether the boot partition has what the firmware of a Raspberry Pi reads: its settings, and a
-/// program of its own or a device tree. Ubuntu has the device trees in a directory of their own.
+/// Whether the boot partition has the files that the firmware of a Raspberry Pi reads: its settings,
+/// and a program of its own or a device tree. Ubuntu keeps device trees in a directory of their own.
 #[must_use]
 pub fn has_raspberry_firmware(boot: &Tree) -> bool {
     let names = boot.root.lowercase_names();
@@ -22,8 +22,7 @@ pub fn is_raspberry_pi(boot: &Tree) -> bool {
     has_raspberry_firmware(boot) && boot.root.get_ignore_case("rpi_efi.fd").is_none()
 }
 
-/// The loader that the image starts by. `u_boot` says that it shall be U-Boot, whatever else is
-/// there.
+/// The boot loader of the image. With `u_boot` it is U-Boot, whatever else is installed.
 #[must_use]
 pub fn guess(root: &Tree, boot: Option<&Tree>, u_boot: bool) -> Bootloader {
     if boot.is_some_and(is_raspberry_pi) {

@@ -1,5 +1,11 @@
-//! What is on the input: its partitions, what each holds, and which of them are boot and root.
-//! Decided by type and content.
+//! The disk of a golden image: its partitions, their filesystems, and which of them are boot and
+//! root, decided by type and content.
+
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::indexing_slicing
+)]
 
 use crate::fs::{ext4, fat};
 use crate::golden::facts;
@@ -13,7 +19,7 @@ use anyhow::Context;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a partition holds, by the first bytes of its content.
+/// The content of a partition, by magic numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filesystem {
     /// ext2, ext3 or ext4.
@@ -22,67 +28,67 @@ pub enum Filesystem {
     Fat,
     /// Swap space.
     Swap,
-    /// Something known that cannot be converted, by name.
+    /// Another known format, which cannot be converted, by name.
     Other(&'static str),
-    /// Nothing recognised.
+    /// Not recognised.
     Unknown,
 }
 
-/// A partition of the input.
+/// A partition of the golden image.
 #[derive(Clone, Debug)]
 pub struct GoldenPartition {
-    /// Its number.
+    /// Its number in the table, from 1.
     pub number: u32,
     /// Its first byte on the disk.
     pub start: u64,
-    /// Its length in bytes.
+    /// Its length (bytes).
     pub len: u64,
-    /// Its type in the table.
+    /// Its type: a GUID, or the type byte of an MBR.
     pub kind: PartitionType,
-    /// Its name in a GPT.
+    /// Its name in a GPT; empty with an MBR.
     pub name: String,
-    /// What it holds.
+    /// Its content.
     pub filesystem: Filesystem,
 }
 
-/// The input's table and partitions.
+/// The partition table and partitions of a golden image.
 #[derive(Debug)]
 pub struct GoldenDisk {
     /// The whole disk.
     pub source: Source,
     /// Its partition table.
     pub table: Table,
-    /// Its partitions, by number.
+    /// Its partitions, in the order of the table.
     pub partitions: Vec<GoldenPartition>,
 }
 
-/// A FAT boot partition, read.
+/// The FAT filesystem of the boot partition, read.
 #[derive(Debug)]
 pub struct BootFilesystem {
-    /// Which partition it is.
+    /// Its partition.
     pub partition: GoldenPartition,
     /// Its files.
     pub tree: Tree,
-    /// Its volume id and label.
+    /// Its volume ID and label.
     pub info: fat::Info,
 }
 
 /// The root filesystem, read.
 #[derive(Debug)]
 pub struct RootFilesystem {
-    /// Which partition it is.
+    /// Its partition.
     pub partition: GoldenPartition,
     /// Its files.
     pub tree: Tree,
-    /// What its superblock says.
+    /// The fields of its superblock.
     pub info: ext4::read::Info,
 }
 
 impl GoldenDisk {
-    /// Reads the table and looks at the start of each partition.
+    /// Reads the table and the start of each partition.
     ///
     /// # Errors
-    /// What reading said; a table that is damaged or missing.
+    /// I/O errors of the source; a table that is damaged or missing.
     pub fn new(disk: Source) -> anyhow::Result<Self> {
         if disk.is_empty() {
             return Err(Problem::new("the image is empty (0 bytes)").into());
@@ -124,7 +130,7 @@ impl GoldenDisk {
     /// partition that `wanted` names.
     ///
     /// # Errors
-    /// A [`Problem`] when there is none or more than one; what reading it said.
+    /// A [`Problem`] when there is none or more than one; I/O errors; a damaged filesystem.
     pub fn root(&self, wanted: Option<u32>) -> anyhow::Result<RootFilesystem> {
         if let Some(number) = wanted {
             let partition = self.numbered(number, "root.partition", Filesystem::Ext)?;
@@ -163,7 +169,7 @@ impl GoldenDisk {
     /// boot files; `None` when there is none.
     ///
     /// # Errors
-    /// A [`Problem`] when there is more than one; what reading it said.
+    /// A [`Problem`] when there is more than one; I/O errors; a damaged filesystem.
     pub fn boot(&self, wanted: Option<u32>) -> anyhow::Result<Option<BootFilesystem>> {
         if let Some(number) = wanted {
             let partition = self.numbered(number, "boot.partition", Filesystem::Fat)?;
@@ -203,8 +209,8 @@ impl GoldenDisk {
         }
     }
 
-    /// What `fstab(5)` can call the partitions and their filesystems, `TAG=value` in lower case,
-    /// each with the partition in words.
+    /// All names by which `fstab(5)` can refer to the partitions and their filesystems, `TAG=value`
+    /// in lower case, each with a description of the partition.
     #[must_use]
     pub fn specs(&self) -> BTreeMap<String, String> {
         let mut specs = BTreeMap::new();
@@ -222,7 +228,7 @@ impl GoldenDisk {
                 "partuuid",
                 entry.id.map(|id| id.to_string()).unwrap_or_default(),
             );
-            // One that cannot be opened has no name that matters here.
+            // A filesystem that cannot be opened has no name to refer to.
             if partition.filesystem == Filesystem::Ext
                 && let Ok(filesystem) = ext4::read::Filesystem::open(self.content(partition))
             {
@@ -234,7 +240,7 @@ impl GoldenDisk {
         specs
     }
 
-    /// The partition that the user named for what it should hold.
+    /// The partition that the user selected with `key`, which must contain `holds`.
     fn numbered(
         &self,
         number: u32,
@@ -254,7 +260,7 @@ impl GoldenDisk {
         {
             None => Err(wrong(format!("there is no partition {number}"))),
             Some(partition) if partition.filesystem != holds => Err(wrong(format!(
-                "partition {number} holds {}, not {}",
+                "partition {number} contains {}, not {}",
                 partition.filesystem.name(),
                 holds.name()
             ))),
@@ -294,7 +300,8 @@ impl GoldenDisk {
         })
     }
 
-    /// LVM and encryption hide the root filesystem: say so rather than that there is none.
+    /// Fails when LVM or encryption hide the root filesystem, which is a better reason than that
+    /// there is none.
     fn refuse_unreadable(&self) -> Result<(), Problem> {
         let hidden = self
             .partitions
@@ -309,9 +316,10 @@ impl GoldenDisk {
             .any(|partition| partition.filesystem == Filesystem::Ext);
         match hidden {
             Some((partition, name)) if !has_ext => {
-                let hint = "convert an image whose root filesystem is ext2, ext3 or ext4 in a partition of its own";
+                let hint = "convert an image whose root filesystem is ext2, ext3 or ext4 in a partition \
+                            of its own";
                 Err(Problem::new(format!(
-                    "partition {} holds {name}, which cannot be read",
+                    "partition {} contains {name}, which cannot be read",
                     partition.number
                 ))
                 .hint(hint))
@@ -321,15 +329,15 @@ impl GoldenDisk {
     }
 
     fn nothing(&self, what: &str) -> Problem {
-        let hint = "if one of them is what you mean, name it: --set root.partition=NUMBER";
+        let hint = "if one of them is the right one, select it: --set root.partition=NUMBER";
         Problem::new(format!(
-            "no partition holds {what}; the disk has {}",
+            "no partition contains {what}; the disk has {}",
             self.list()
         ))
         .hint(hint)
     }
 
-    /// The partitions on one line.
+    /// A description of all partitions, on one line.
     fn list(&self) -> String {
         let parts: Vec<String> = self
             .partitions
@@ -345,7 +353,7 @@ impl GoldenDisk {
 }
 
 impl GoldenPartition {
-    /// Number, size and content in a few words.
+    /// Number, size and content, as in `partition 2 (1 GiB, ext2/3/4)`.
     #[must_use]
     pub fn describe(&self) -> String {
         format!(
@@ -358,7 +366,7 @@ impl GoldenPartition {
 }
 
 impl Filesystem {
-    /// For people.
+    /// The name for messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -371,22 +379,30 @@ impl Filesystem {
     }
 }
 
-/// A table that cannot be read; when there is none, most likely this is no image of a whole disk.
+/// The problem of a table that cannot be read; without a table the input is probably not the image
+/// of a whole disk.
 fn no_disk(error: table::Error) -> anyhow::Error {
     let none = matches!(error, table::Error::NoTable(_));
     let problem = Problem::new(format!("reading the partition table: {error}"));
     if none {
-        let hint = "convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0 and not from one of its partitions";
+        let hint = "convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0, not \
+                    from one of its partitions";
         return problem.hint(hint).into();
     }
     problem.into()
 }
 
-/// More than one root filesystem, since this disk is the result of a conversion.
+/// The problem of several root filesystems on a disk that is the result of a conversion.
 fn converted(roots: &[RootFilesystem]) -> Problem {
     let names: Vec<String> = roots.iter().map(|root| root.partition.describe()).collect();
-    Problem::new(format!("this image was converted before: {} hold its root filesystems", names.join(", ")))
-        .hint("convert the golden image that it was made from, or name the root filesystem to start from with `root.partition`")
+    Problem::new(format!(
+        "this image was converted before: {} contain its root filesystems",
+        names.join(", ")
+    ))
+    .hint(
+        "convert the golden image that it was made from, or select the root filesystem to \
+             start from with `root.partition`",
+    )
 }
 
 fn several<'a>(what: &str, found: impl Iterator<Item = &'a GoldenPartition>, key: &str) -> Problem {
@@ -401,17 +417,17 @@ fn several<'a>(what: &str, found: impl Iterator<Item = &'a GoldenPartition>, key
         names.join(", ")
     ))
     .hint(format!(
-        "say which one with `{key}`, such as --set {key}={first}"
+        "select one with `{key}`, as in --set {key}={first}"
     ))
 }
 
-/// True for the type of EFI system partitions, in either kind of table.
+/// Whether `kind` is the type of EFI system partitions, in either kind of table.
 #[must_use]
 pub fn is_efi_system(kind: PartitionType) -> bool {
     kind == types::GPT_ESP || kind == types::MBR_ESP
 }
 
-/// True when a FAT filesystem has what firmware or boot loaders look for.
+/// Whether a FAT filesystem has files that firmware or boot loaders look for.
 fn has_boot_files(tree: &Tree) -> bool {
     let wanted: [&[u8]; 8] = [
         b"efi",

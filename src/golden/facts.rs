@@ -1,11 +1,11 @@
-//! What the trees reveal about the system in them. Found by content, never by position.
+//! Facts about the system in a root filesystem, found by content, never by position.
 
 use crate::platform::Architecture;
 use crate::tree::edit::EditError;
 use crate::tree::{Leaf, LeafKind, Node, Tree, show};
 use serde::Serialize;
 
-/// The fields of `os-release(5)` that decide anything.
+/// The fields of `os-release(5)` that are used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OsRelease {
     /// `ID`.
@@ -21,22 +21,22 @@ pub struct OsRelease {
 /// A kernel in `/boot`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Kernel {
-    /// What stands behind `vmlinuz-`.
+    /// The part of its name after `vmlinuz-`.
     pub version: String,
-    /// Its path.
+    /// Its absolute path.
     pub path: String,
-    /// The initrd of the same version.
+    /// The path of the initrd of the same version.
     pub initrd: Option<String>,
 }
 
-/// All that the root tree reveals.
+/// Facts about the system in a root filesystem.
 #[derive(Clone, Debug, Serialize)]
 pub struct Facts {
     /// From the ELF header of `/bin/sh`.
     pub architecture: Option<Architecture>,
     /// From `/etc/os-release`.
     pub os: OsRelease,
-    /// By name, in bytewise order.
+    /// The kernels in `/boot`, by name.
     pub kernels: Vec<Kernel>,
     /// From `/etc/hostname`.
     pub hostname: Option<String>,
@@ -46,17 +46,17 @@ pub struct Facts {
     pub dpkg: bool,
     /// Programs that can grow a partition, by name.
     pub partition_tools: Vec<&'static str>,
-    /// What the owner of the image should know, one sentence each.
+    /// Remarks for the owner of the image, one sentence each.
     pub remarks: Vec<String>,
 }
 
-/// How much of a text file of the image is ever read.
+/// The size limit of text files that are read (bytes).
 const TEXT_LIMIT: u64 = 1 << 20;
 
-/// Gathers the facts of a root tree.
+/// Gathers the facts about a root filesystem.
 ///
 /// # Errors
-/// What reading one of the files said.
+/// I/O errors of the files that are read.
 pub fn gather(root: &Tree) -> Result<Facts, EditError> {
     let os = os_release(root)?;
     let kernels = kernels(root);
@@ -79,7 +79,7 @@ pub fn gather(root: &Tree) -> Result<Facts, EditError> {
     })
 }
 
-/// True when `tree` looks like the root of a system: it has an `os-release` and something to start.
+/// Whether `tree` is the root of a system: it has an `os-release` and an init system or shell.
 #[must_use]
 pub fn is_root(tree: &Tree) -> bool {
     let release = ["/etc/os-release", "/usr/lib/os-release"]
@@ -96,7 +96,7 @@ pub fn is_root(tree: &Tree) -> bool {
     release && init
 }
 
-/// True when this root filesystem is the result of a conversion.
+/// Whether this root filesystem is the result of a conversion.
 #[must_use]
 pub fn is_converted(tree: &Tree) -> bool {
     ["/etc/mender_grubenv.config", "/etc/mender_ubootenv.config"]
@@ -104,7 +104,7 @@ pub fn is_converted(tree: &Tree) -> bool {
         .any(|path| tree.file(path).is_some())
 }
 
-/// True when a program of this name is in one of the directories of a system's PATH.
+/// Whether a program of this name is in one of the usual directories of `PATH`.
 #[must_use]
 pub fn program(tree: &Tree, name: &str) -> bool {
     ["/usr/sbin/", "/usr/bin/", "/sbin/", "/bin/"]
@@ -179,7 +179,7 @@ fn kernels(root: &Tree) -> Vec<Kernel> {
         .collect()
 }
 
-/// What the update client or a fleet's owner would stumble over later.
+/// Remarks about what would cause trouble on devices later.
 fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>, EditError> {
     let mut out = Vec::new();
     if root.dir("/etc/ssh").is_some_and(|dir| {

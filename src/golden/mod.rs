@@ -1,7 +1,7 @@
 //! The golden image: everything that is known of the input, as one value.
 //!
 //! [`Golden::read`] opens the partition table, reads root and boot filesystem into trees and
-//! gathers what they reveal: [`facts`] of the system, its [`origin`] and what starts it. Nothing is
+//! gathers [`facts`] about the system, its [`origin`] and the firmware that starts it. Nothing is
 //! decided here.
 
 pub mod bootloader;
@@ -40,7 +40,7 @@ pub struct Golden {
     pub root: RootFilesystem,
     /// The boot partition; `None` if the image has none.
     pub boot: Option<BootFilesystem>,
-    /// What the root filesystem reveals about its system.
+    /// Facts about the system in the root filesystem.
     pub facts: Facts,
     /// Who made the image and what starts it.
     pub origin: Origin,

@@ -1,4 +1,4 @@
-//! What the trees reveal about who made the image and what starts it. Found by content, never by
+//! The origin of a golden image: who made it and what starts it, found by content, never by
 //! position.
 
 use crate::golden::bootloader::has_raspberry_firmware;
@@ -8,43 +8,43 @@ use crate::tree::edit::EditError;
 use crate::tree::{Tree, show};
 use serde::Serialize;
 
-/// What can start an image, by the name that configurations use, and how that is known.
+/// Firmware that can start an image, and the evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Start {
     /// The firmware.
     pub firmware: Firmware,
-    /// The file that says so.
+    /// The file that shows it.
     pub evidence: String,
 }
 
-/// Who made the image, and what for.
+/// Who made the image, for which board, and what starts it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Origin {
-    /// The maker's name for its images, such as `Raspberry Pi OS`, where it is known.
+    /// The maker's name for its images, such as `Raspberry Pi OS`; `None` if unknown.
     pub maker: Option<String>,
-    /// The maker's name for the board.
+    /// The maker's name for the board; `None` if unknown.
     pub model: Option<String>,
-    /// What can start it.
+    /// Every firmware that can start it.
     pub starts: Vec<Start>,
-    /// Another scheme of updates by turns that the image has, with the file that says so.
+    /// Another A/B update scheme that the image uses, and the file that shows it.
     pub own_scheme: Option<String>,
 }
 
 impl Origin {
-    /// The names of what can start it.
+    /// Every firmware that can start it, without the evidence.
     #[must_use]
     pub fn firmware(&self) -> Vec<Firmware> {
         self.starts.iter().map(|start| start.firmware).collect()
     }
 }
 
-/// How much of a text file of the image is ever read (bytes).
+/// The size limit of text files that are read (bytes).
 const TEXT: u64 = 1 << 16;
 
-/// Looks at the root filesystem and, where there is one, the boot partition.
+/// Gathers the origin from the root filesystem and, if there is one, the boot partition.
 ///
 /// # Errors
-/// What reading one of the files said.
+/// I/O errors of the files that are read.
 pub fn gather(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Result<Origin, EditError> {
     let (maker, model) = maker(facts, root)?;
     Ok(Origin {
@@ -61,8 +61,7 @@ fn text(tree: &Tree, path: &str) -> Result<Option<String>, EditError> {
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-/// The makers that are known, by the files that only their images have, and what these call the
-/// board.
+/// The maker, recognised by files that only its images have, and its name for the board.
 fn maker(facts: &Facts, root: &Tree) -> Result<(Option<String>, Option<String>), EditError> {
     if let Some(release) = text(root, "/etc/armbian-release")? {
         let board = release
@@ -85,7 +84,7 @@ fn maker(facts: &Facts, root: &Tree) -> Result<(Option<String>, Option<String>),
     Ok((Some(name.to_owned()), None))
 }
 
-/// Every firmware that finds something to start, with what it finds.
+/// Every firmware that finds something to start, and what it finds.
 fn starts(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Vec<Start> {
     let found = [
         (Firmware::Uefi, efi_program(facts.architecture, root, boot)),
@@ -112,7 +111,7 @@ fn starts(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Vec<Start> {
         .collect()
 }
 
-/// A program for UEFI on the boot partition, or a GRUB in the root filesystem that can be put
+/// A UEFI program on the boot partition, or a GRUB in the root filesystem that can be installed
 /// there.
 fn efi_program(
     architecture: Option<Architecture>,
@@ -153,13 +152,13 @@ fn efi_program(
     on_boot.or_else(in_root)
 }
 
-/// What `grub-install` leaves for a BIOS.
+/// The directory that `grub-install` makes for a BIOS.
 fn bios_grub(root: &Tree) -> Option<String> {
     let path = "/boot/grub/i386-pc";
     root.dir(path).map(|_| path.to_owned())
 }
 
-/// What the usual scripts of U-Boot look for, in the directory `dir` of `tree`.
+/// A file that the usual scripts of U-Boot look for, in the directory `dir` of `tree`.
 fn u_boot(tree: &Tree, dir: &str) -> Option<String> {
     let names = [
         "boot.scr",
@@ -194,8 +193,8 @@ fn u_boot(tree: &Tree, dir: &str) -> Option<String> {
     ))
 }
 
-/// A scheme of two systems or two sets of boot files by turns that the image brings: it and ours
-/// would undo one another.
+/// An A/B scheme of systems or boot files that the image already uses: it and ours would undo each
+/// other.
 fn own_scheme(root: &Tree, boot: Option<&Tree>) -> Result<Option<String>, EditError> {
     // Ubuntu for Raspberry Pi from 25.10 on: new boot files are tried from `new/`, proven ones are
     // in `current/`.

@@ -1,4 +1,4 @@
-//! Which board the image is for: the one that is named, or the one that the facts name; and whether
+//! The board: the one that the configuration names, or the one that the image selects; and whether
 //! the image fits it.
 
 use crate::config::{self, Config};
@@ -6,12 +6,12 @@ use crate::plan::conditions::{ImageFacts, is_architecture, is_release};
 use crate::platform::{Architecture, Firmware};
 use crate::problem::{Problem, Problems};
 
-/// The configuration with the board that the image is for beneath it, and what the user should
-/// read. A configuration that has a device type is taken as it is.
+/// The configuration on top of the board that the image selects, and a note about the choice. A
+/// configuration with a device type is returned unchanged.
 ///
 /// # Errors
-/// A [`Problem`] that says what was found and which boards are near, when the facts name no board
-/// or more than one.
+/// A [`Problem`] with the facts about the image and the nearest boards, if they select no board or
+/// more than one.
 pub(crate) fn with_board(
     config: &Config,
     image: ImageFacts<'_>,
@@ -70,7 +70,7 @@ fn built_in() -> Result<Vec<(&'static str, Config)>, Problem> {
     config::built_in().map_err(|config::ConfigError(problems)| first(problems))
 }
 
-/// The first of some problems.
+/// The first of several problems.
 fn first(problems: Problems) -> Problem {
     problems
         .0
@@ -79,7 +79,7 @@ fn first(problems: Problems) -> Problem {
         .unwrap_or_else(|| Problem::new("a built-in board cannot be read"))
 }
 
-/// No board, or several: what was found, and what is near.
+/// The problem of an image that selects no board or several: the facts, and the nearest boards.
 fn undecided(
     image: ImageFacts<'_>,
     fitting: &[&str],
@@ -98,7 +98,9 @@ fn undecided(
         some => some.to_vec(),
     };
     if near.is_empty() {
-        return problem.hint("no built-in board is near; set board.device-type and boot.bootloader, see `goldsmith boards`");
+        let hint = "no built-in board is similar; set board.device-type and boot.bootloader, see \
+                    `goldsmith boards`";
+        return problem.hint(hint);
     }
     let names: Vec<String> = near.iter().map(|name| format!("--config {name}")).collect();
     let which = if fitting.is_empty() {
@@ -112,7 +114,7 @@ fn undecided(
     ))
 }
 
-/// The image in a few words.
+/// A description of the image for messages.
 fn describe(image: ImageFacts<'_>) -> String {
     let ImageFacts { facts, origin } = image;
     let os = if facts.os.pretty.is_empty() {
@@ -146,12 +148,12 @@ fn describe(image: ImageFacts<'_>) -> String {
     format!("{os}{maker}{model} for {architecture}, started by {starts}")
 }
 
-/// Whether a firmware starts what `found` starts: U-Boot is UEFI firmware too.
+/// Whether the firmware `wanted` starts what `found` starts: U-Boot implements UEFI too.
 fn starts(wanted: Firmware, found: Firmware) -> bool {
     found == wanted || (wanted == Firmware::UBoot && found == Firmware::Uefi)
 }
 
-/// What of the image the board of `config` does not take, each with the key that says so.
+/// The properties of the image that contradict the board of `config`, each with its key.
 fn misfits(config: &Config, image: ImageFacts<'_>) -> Vec<(&'static str, String)> {
     let ImageFacts { facts, origin } = image;
     let board = &config.board;
@@ -201,8 +203,7 @@ fn misfits(config: &Config, image: ImageFacts<'_>) -> Vec<(&'static str, String)
     out
 }
 
-/// Fails when the board of `config` and the image contradict each other, and for images that update
-/// by turns by themselves.
+/// Checks that the image fits the board of `config`, and does not use another A/B update scheme.
 ///
 /// # Errors
 /// Every contradiction.
@@ -288,7 +289,7 @@ mod tests {
                     .starts_with(&format!("the board is taken to be {expected}, since"))
             );
         }
-        // What has a device type is left as it is.
+        // A configuration with a device type is not changed.
         let named = Config::parse("[board]\ndevice-type = \"mine\"\n").unwrap();
         let (facts, origin) = (facts(Architecture::Arm64), origin(&[Firmware::Uefi]));
         assert_eq!(

@@ -1,16 +1,16 @@
-//! Where the device mounts its boot partition.
+//! The mount point of the boot partition.
 
 use crate::golden::fstab;
 use crate::platform::Bootloader;
 use crate::tree::Tree;
 use crate::units::MIB;
 
-/// Where Debian and Raspberry Pi OS have the partition that the firmware of a Raspberry Pi reads.
+/// The mount point of the Raspberry Pi's firmware partition in Debian and Raspberry Pi OS.
 const FIRMWARE: &str = "/boot/firmware";
 
-/// Where the golden image mounts its boot partition by `/etc/fstab`; where that does not say, what
-/// systems that `loader` starts are used to. An older Raspberry Pi OS, which has it on `/boot`, is
-/// refused when its `fstab` is merged: its kernels would be gone.
+/// The mount point of the boot partition in the golden image's `/etc/fstab`, or else the usual one
+/// of systems that `loader` starts. An older Raspberry Pi OS, which mounts it on `/boot`, is refused
+/// when its `fstab` is merged: its kernels would be gone.
 pub(crate) fn boot_mount(root: &Tree, loader: Bootloader) -> String {
     let text = root
         .read("/etc/fstab", MIB)

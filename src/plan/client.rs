@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::fmt;
 use std::path::Path;
 
-/// What the update client is configured with.
+/// The configuration of the update client.
 #[derive(Clone, Default, PartialEq)]
 pub struct ClientPlan {
     /// Whether the client asks a server for updates.

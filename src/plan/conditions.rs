@@ -1,5 +1,4 @@
-//! The conditions of `[[overlay]]` and `[[raw]]`: which boards, architectures and systems they are
-//! for.
+//! The conditions of `[[overlay]]` and `[[raw]]`: boards, architectures and systems.
 
 use crate::config::Config;
 use crate::golden::Golden;
@@ -8,7 +7,7 @@ use crate::golden::facts::OsRelease;
 use crate::golden::origin::Origin;
 use crate::platform::Architecture;
 
-/// What boards and conditions ask of an image.
+/// The facts about an image that boards and conditions depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ImageFacts<'g> {
     /// Architecture and system.
@@ -18,7 +17,7 @@ pub(crate) struct ImageFacts<'g> {
 }
 
 impl<'g> ImageFacts<'g> {
-    /// Those of `golden`.
+    /// The facts about `golden`.
     pub(crate) fn of(golden: &'g Golden) -> Self {
         Self {
             facts: &golden.facts,
@@ -27,7 +26,7 @@ impl<'g> ImageFacts<'g> {
     }
 }
 
-/// What an entry asks for; a list that is empty asks for nothing.
+/// The conditions of an entry; an empty list is always met.
 pub(crate) struct Conditions<'c> {
     /// Built-in boards or device types.
     pub(crate) board: &'c [String],
@@ -38,7 +37,7 @@ pub(crate) struct Conditions<'c> {
 }
 
 impl Conditions<'_> {
-    /// The condition that does not hold, in words; `None` when all of them hold.
+    /// A description of the condition that is not met; `None` if all of them are.
     pub(crate) fn unmet(&self, config: &Config, image: ImageFacts<'_>) -> Option<String> {
         let types = config.board.device_type.iter().flatten();
         let is_board = types
@@ -68,7 +67,7 @@ pub(crate) fn is_release(os: &OsRelease, name: &str) -> bool {
         .any(|known| !known.is_empty() && known.eq_ignore_ascii_case(name))
 }
 
-/// Whether the condition `wanted` names `architecture` or nothing.
+/// Whether the condition `wanted` is empty or contains `architecture`.
 pub(crate) fn is_architecture(architecture: Option<Architecture>, wanted: &[Architecture]) -> bool {
     wanted.is_empty()
         || architecture.is_some_and(|found| wanted.iter().any(|wanted| *wanted == found))

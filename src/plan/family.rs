@@ -1,40 +1,40 @@
-//! The contract of a device family: what every release of a root filesystem says about its disk,
-//! and so must never change from one release to the next. It hangs on the device type and the
-//! configuration only.
+//! The device family: the identities of disk and partitions that every release of a root filesystem
+//! refers to, and that must never change from one release to the next. They depend only on the
+//! device type and the configuration.
 
 use crate::platform::TableKind;
 use crate::stamp::{Stamp, Uuid};
 use serde::Serialize;
 
-/// How partitions are named on the device.
+/// How the device refers to partitions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Naming {
-    /// By PARTUUID: independent of the kind of disk.
+    /// By PARTUUID, whatever the kind of disk.
     Partuuid,
     /// By a device name such as `/dev/sda`.
     Device(String),
 }
 
-/// The four partitions by their part in the scheme.
+/// The four partitions by their role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Firmware and boot loader.
     Boot,
-    /// The slot that is active at first.
+    /// The slot that is active on a fresh device.
     RootA,
     /// The other slot.
     RootB,
-    /// What survives updates.
+    /// Files that survive updates.
     Data,
 }
 
 impl Role {
-    /// All four in the order of their place on the disk.
+    /// All four, in the order in which they are on the disk.
     pub const ALL: [Self; 4] = [Self::Boot, Self::RootA, Self::RootB, Self::Data];
 
-    /// The name for reports and GPT partition names.
+    /// The name in records and in a GPT.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl Role {
         }
     }
 
-    /// The partition's number, counted from 1.
+    /// The partition's number, from 1.
     #[must_use]
     pub fn number(self) -> u32 {
         match self {
@@ -66,14 +66,14 @@ pub struct Family {
     pub naming: Naming,
     /// The disk GUID (GPT).
     pub disk_guid: Uuid,
-    /// The disk id (MBR), never 0.
+    /// The disk signature (MBR), never 0.
     pub disk_id: u32,
     /// Unique partition GUIDs (GPT), in the order of [`Role::ALL`].
     pub guids: [Uuid; 4],
 }
 
 impl Family {
-    /// Derives what the configuration does not set.
+    /// Derives all identities from the device type.
     #[must_use]
     pub fn derive(stamp: &Stamp, scheme: TableKind, naming: Naming) -> Self {
         Self {
@@ -104,7 +104,7 @@ impl Family {
         }
     }
 
-    /// The device path that the update client is told: `/dev/disk/by-partuuid/...` or
+    /// The device path in the update client's configuration: `/dev/disk/by-partuuid/...` or
     /// `/dev/mmcblk0p2`.
     #[must_use]
     pub fn path(&self, role: Role) -> String {

@@ -43,7 +43,7 @@ pub struct DataPlan {
 pub enum RootSize {
     /// As configured (bytes).
     Exact(u64),
-    /// What the files need, and some more.
+    /// As much as the files need, and some more.
     Headroom {
         /// How much more.
         headroom: Headroom,

@@ -5,7 +5,7 @@ use crate::problem::Problem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What the command line names, besides the configuration.
+/// Inputs from the command line, besides the configuration.
 #[derive(Clone, Debug)]
 pub struct HostFiles<'a> {
     /// The golden image; only its name is used.

@@ -1,27 +1,28 @@
 //! From sizes to offsets: arithmetic only. Nothing is opened, read or written here.
 //!
 //! ```text
-//! | table | boot | root A | root B | data | rest (at least one alignment; the backup GPT at the very end) |
+//! | table | boot | root A | root B | data | rest |
 //! 0       A      A+boot   ...
 //! ```
-//! Every partition starts at a multiple of the alignment and the next one begins where it ends.
+//! Every partition starts at a multiple of the alignment `A` and the next one begins where it ends.
+//! The rest is at least one alignment, with the backup GPT at the very end.
 
 use crate::problem::Problem;
 use crate::units::{align_up, enough, human};
 
-/// Where the partitions begin and what is kept free around them, in alignments: boot loaders that
-/// live in front of the first partition need room there.
+/// Room that is kept free around the partitions, in alignments: boot loaders in front of the first
+/// partition need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Margins {
-    /// Alignments in front of the boot partition: 1 with GRUB on UEFI, 3 where two raw environments
-    /// lie there.
+    /// Alignments in front of the boot partition: 1 with GRUB on UEFI, 3 with room for two raw
+    /// environments.
     pub head: u64,
-    /// Alignments kept out of the partitions altogether: 4 and 6.
+    /// Alignments outside the partitions altogether: 4 and 6.
     pub overhead: u64,
 }
 
 impl Margins {
-    /// GRUB on UEFI: only the table is in front.
+    /// GRUB on UEFI: only the table is in front of the partitions.
     pub const EFI: Self = Self {
         head: 1,
         overhead: 4,
@@ -33,24 +34,24 @@ impl Margins {
     };
 }
 
-/// What has to be placed; all in bytes.
+/// The sizes to lay out (bytes).
 #[derive(Clone, Copy, Debug)]
 pub struct Needs {
-    /// The whole disk.
+    /// The length of the disk.
     pub total: u64,
     /// Every partition starts at a multiple of it; a power of two of at least 1 MiB.
     pub alignment: u64,
-    /// Room in front and behind.
+    /// Room in front of the partitions and after them.
     pub margins: Margins,
     /// The boot partition.
     pub boot: u64,
-    /// The root filesystem that each slot must hold.
+    /// The root filesystem, which must fit into each slot.
     pub root: u64,
     /// The data partition, before it grows.
     pub data: u64,
 }
 
-/// A place on the disk in bytes.
+/// A contiguous range of the disk (bytes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Its first byte.
@@ -60,14 +61,14 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// The first byte behind it.
+    /// The first byte after it.
     #[must_use]
     pub fn end(self) -> u64 {
         self.start + self.len
     }
 }
 
-/// Where everything goes.
+/// The extents of all partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The length of the disk.
@@ -92,8 +93,7 @@ impl Layout {
     /// Places everything.
     ///
     /// # Errors
-    /// A [`Problem`] with all numbers and the smallest values that would do, when something does
-    /// not fit.
+    /// A [`Problem`] with all sizes and the smallest ones that suffice, if something does not fit.
     pub fn new(needs: &Needs) -> Result<Self, Problem> {
         let Needs {
             total,
@@ -157,7 +157,8 @@ fn too_small(needs: &Needs, boot: u64, data: u64, slot: u64) -> Problem {
         .saturating_sub(overhead);
     let slot = if left == 0 { 0 } else { slot };
     let message = format!(
-        "the root filesystem needs {} ({} bytes) but each of the two slots has {}: of {} the boot partition takes {}, data {}, and {} stay free for alignment and tables",
+        "the root filesystem needs {} ({} bytes) but each of the two slots has {}: of {} the boot \
+         partition takes {}, data {}, and {} stay free for alignment and tables",
         human(needs.root),
         needs.root,
         human(slot),
@@ -168,7 +169,8 @@ fn too_small(needs: &Needs, boot: u64, data: u64, slot: u64) -> Problem {
     );
     let smallest = smallest_total(needs, boot, data);
     Problem::new(message).hint(format!(
-        "raise `storage.size` to at least \"{}\", or make root.size, root.headroom, boot.size or data.size smaller",
+        "raise `storage.size` to at least \"{}\", or make root.size, root.headroom, boot.size or \
+         data.size smaller",
         enough(smallest)
     ))
 }

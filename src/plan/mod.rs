@@ -45,7 +45,7 @@ use overlays::OverlayPlan;
 use packages::PackagePlan;
 use raw::RawPlan;
 
-/// What a plan is made from, besides the golden image.
+/// The inputs of a plan, besides the golden image.
 #[derive(Clone, Debug)]
 pub struct PlanRequest<'a> {
     /// The merged configuration.
@@ -93,7 +93,7 @@ pub struct Plan {
     pub device_types: Vec<String>,
     /// The time of everything that is made, and the origin of derived identities.
     pub stamp: Stamp,
-    /// What all releases for these devices share: identities of the disk and its partitions.
+    /// The identities of disk and partitions, which all releases for these devices share.
     pub family: Family,
     /// The disk.
     pub disk: DiskPlan,
@@ -119,7 +119,7 @@ pub struct Plan {
     pub hooks: Vec<Hook>,
     /// The files to write.
     pub output: OutputPlan,
-    /// What the user should know, one sentence each.
+    /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
 }
 

@@ -20,7 +20,7 @@ pub enum ImageForm {
     AndroidSparse,
 }
 
-/// What is written besides the Artifact and the record.
+/// The outputs besides the Artifact and the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputPlan {
     /// The form of the disk image.

@@ -175,11 +175,11 @@ fn not_empty(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Problem> {
     Ok(bytes)
 }
 
-/// Fails when one of `blobs` (sorted by offset) meets another, a partition of `layout`, one of
-/// `tables` or of `reserved`, each with its name, or the end of the disk.
+/// Checks that no blob (sorted by offset) overlaps another, a partition of `layout`, one of `tables`
+/// or of `reserved` (each with its name), or the end of the disk.
 ///
 /// # Errors
-/// Every two that meet, with their places.
+/// Every overlap, with both ranges.
 pub fn check(
     blobs: &[Blob],
     layout: &Layout,
@@ -193,12 +193,8 @@ pub fn check(
             *offset..offset + bytes.len() as u64,
         ));
     }
-    for (name, extent) in [
-        ("boot", layout.boot),
-        ("root A", layout.root_a),
-        ("root B", layout.root_b),
-        ("data", layout.data),
-    ] {
+    let names = ["boot", "root A", "root B", "data"];
+    for (name, extent) in names.into_iter().zip(layout.partitions()) {
         taken.push((format!("the partition {name}"), extent.start..extent.end()));
     }
     taken.extend(reserved.iter().cloned());
@@ -235,12 +231,14 @@ pub fn check(
     problems.check()
 }
 
-/// What gives way for whom.
+/// The way out of an overlap.
 fn advice(name: &str, other: &Range<u64>, layout: &Layout) -> String {
     if other.start == layout.boot.start {
         "raise storage.alignment, a multiple of which is where the partitions begin".to_owned()
     } else if name == "the partition table" {
-        "a GPT takes the first 34 and the last 33 sectors, an MBR the first one: choose storage.table to fit the loader".to_owned()
+        "a GPT takes the first 34 and the last 33 sectors, an MBR the first one: choose \
+         storage.table to fit the loader"
+            .to_owned()
     } else {
         "choose another offset".to_owned()
     }
@@ -260,7 +258,7 @@ mod tests {
         }
     }
 
-    /// What `check` says of blobs on a disk with a GPT of 34 and 33 sectors.
+    /// The problems of blobs on a disk with a GPT of 34 and 33 sectors.
     fn said(blobs: &[Blob]) -> String {
         let needs = Needs {
             total: 256 * MIB,
