@@ -69,8 +69,7 @@ pub(crate) fn is_release(os: &OsRelease, name: &str) -> bool {
 
 /// Whether the condition `wanted` is empty or contains `architecture`.
 pub(crate) fn is_architecture(architecture: Option<Architecture>, wanted: &[Architecture]) -> bool {
-    wanted.is_empty()
-        || architecture.is_some_and(|found| wanted.iter().any(|wanted| *wanted == found))
+    wanted.is_empty() || architecture.is_some_and(|found| wanted.contains(&found))
 }
 
 #[cfg(test)]

@@ -512,7 +512,7 @@ fn strangers_accept_the_results_for_a_raspberry_pi() {
         &mcopy,
         &[
             &"-i",
-            &format!("{}12M", made.image.display()),
+            &format!("{}@@12M", made.image.display()),
             &"::/boot.scr",
             &script,
         ],

@@ -103,7 +103,7 @@ impl RaspberryPi {
 
     /// Copies [`Self::files`] of the first partition of `image` to `dir`.
     pub(crate) fn load(&self, image: &Path, dir: &Path) {
-        let boot = format!("{}{}", image.display(), partitions(image)[&1].start);
+        let boot = format!("{}@@{}", image.display(), partitions(image)[&1].start);
         for file in self.files() {
             must("mcopy", &[&"-n", &"-i", &boot, &format!("::{file}"), &dir]);
         }

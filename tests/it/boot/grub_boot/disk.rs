@@ -129,7 +129,7 @@ impl Disk {
                 ],
             );
         }
-        let esp = format!("{}1M", path.display());
+        let esp = format!("{}@@1M", path.display());
         must(
             "mformat",
             &[

@@ -95,7 +95,7 @@ impl Card {
 
     /// The boot partition as mtools name it.
     fn fat(&self) -> String {
-        format!("{}{}", self.image().display(), self.made.part(1).start)
+        format!("{}@@{}", self.image().display(), self.made.part(1).start)
     }
 
     /// Copies a file at the top of the boot partition to the card's directory; returns it.
