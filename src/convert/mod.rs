@@ -10,6 +10,8 @@ mod layout;
 pub mod outputs;
 mod publish;
 mod record;
+#[cfg(test)]
+mod tests;
 mod write;
 mod write_log;
 

@@ -49,7 +49,7 @@ pub struct InstalledPackage {
 pub struct InstallReport {
     /// The packages in the order in which they were configured.
     pub packages: Vec<InstalledPackage>,
-    /// PackageFacts the user should read: kept configuration files, triggers left to the device.
+    /// Notes for the user: kept configuration files, triggers left to the device.
     pub notes: Vec<String>,
     /// The effects that were left out, with the user's reason.
     pub accepted: Vec<String>,

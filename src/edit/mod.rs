@@ -12,6 +12,8 @@ pub mod mender;
 pub mod overlay;
 mod packages;
 pub mod system;
+#[cfg(test)]
+mod tests;
 mod user;
 
 use crate::boot;

@@ -6,9 +6,13 @@
 
 pub mod bootloader;
 pub mod disk;
+#[cfg(test)]
+pub(crate) mod example;
 pub mod facts;
 pub mod fstab;
 pub mod origin;
+#[cfg(test)]
+mod tests;
 
 use crate::image::source::Input;
 use crate::report::Report;

@@ -4,84 +4,18 @@ use super::host::HostFiles;
 use super::overlays::Target;
 use super::{Plan, selection};
 use crate::config::Config;
-use crate::fs::{ext4, fat};
 use crate::golden::Golden;
-use crate::image::source::Input;
-use crate::image::table::{DiskId, Partition, Table, types};
+use crate::golden::example::{Example, TIME};
 use crate::plan::boot::Environment;
 use crate::plan::filesystems::{Headroom, RootSize};
 use crate::plan::output::ImageForm;
 use crate::platform::{Bootloader, TableKind};
 use crate::problem::Usage;
-use crate::report::Silent;
-use crate::stamp::{Time, Uuid};
-use crate::stream::{Content, Source};
-use crate::tree::{Stat, Tree};
-use crate::units::{GIB, Lba, MIB};
+use crate::units::{GIB, MIB};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-const TIME: Time = Time {
-    seconds: 1_700_000_000,
-    nanos: 0,
-};
-
-/// A golden image of a system for amd64 on a GPT: EFI system partition and root filesystem.
 fn golden() -> Golden {
-    let mut shell = vec![0; 64];
-    shell[..4].copy_from_slice(b"\x7fELF");
-    shell[18] = 62;
-    let mut root = Tree::new(Stat::root(0o755, TIME));
-    let os = "ID=debian\nVERSION_ID=12\nVERSION_CODENAME=bookworm\nPRETTY_NAME=\"Debian 12\"\n";
-    let files: [(&str, Vec<u8>); 4] = [
-        ("/bin/sh", shell),
-        ("/etc/os-release", os.into()),
-        ("/sbin/init", Vec::new()),
-        ("/etc/fstab", b"LABEL=ESP /efi vfat defaults 0 0\n".to_vec()),
-    ];
-    for (path, bytes) in files {
-        root.put_file(path, bytes, Stat::root(0o755, TIME)).unwrap();
-    }
-    let mut boot = Tree::new(Stat::root(0o755, TIME));
-    boot.put_file("/EFI/BOOT/BOOTX64.EFI", "", Stat::root(0o755, TIME))
-        .unwrap();
-    let mut options = ext4::write::Options::new(Uuid([1; 16]), Uuid([2; 16]), TIME);
-    options.label = b"golden".to_vec();
-    let root = ext4::write::write(&root, 8 * MIB, &options).unwrap();
-    let options = fat::Options {
-        volume_id: 7,
-        label: Some("ESP".into()),
-        time: TIME,
-        kind: fat::RequestedKind::Auto,
-        hidden_sectors: 0,
-    };
-    let boot = fat::write(&boot, 2 * MIB, &options).unwrap();
-    let partition = |number: u8, start: u64, len: u64, kind| {
-        let id = Some(Uuid([number; 16]));
-        let start = Lba::from_bytes(start * MIB);
-        Partition::new(number.into(), start, len * MIB / 512, kind, id)
-    };
-    let table = Table {
-        disk_id: DiskId::Gpt(Uuid([9; 16])),
-        partitions: vec![
-            partition(1, 1, 2, types::GPT_ESP),
-            partition(2, 3, 8, types::GPT_LINUX),
-        ],
-        warnings: Vec::new(),
-    };
-    let mut disk = Content::hole(0);
-    for (at, bytes) in table.encode(12 * MIB).unwrap() {
-        disk.push_bytes(at, bytes);
-    }
-    disk.set_len(12 * MIB);
-    let mut bytes = disk.read_all(1 << 30).unwrap();
-    for (at, part) in [(1, boot), (3, root)] {
-        let part = part.read_all(1 << 30).unwrap();
-        let at = at * (1 << 20);
-        bytes[at..at + part.len()].copy_from_slice(&part);
-    }
-    let source: Source = Arc::new(crate::stream::MemSource(bytes.into()));
-    Golden::read(Input::of(source), Default::default(), &Silent).unwrap()
+    Example::new().golden()
 }
 
 fn host(overlays: &[PathBuf]) -> HostFiles<'_> {

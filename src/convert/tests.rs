@@ -1,0 +1,215 @@
+//! A conversion of a small golden image, called as the commands do.
+
+use super::{Conversion, Record, Request, WriteOptions, convert, prepare};
+use crate::config::Config;
+use crate::golden::example::Example;
+use crate::image::source::Input;
+use crate::plan::PlanRequest;
+use crate::plan::host::HostFiles;
+use crate::report::Silent;
+use crate::units::MIB;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const SMALL: &str = "[artifact]\nname = \"r1\"\n\
+                     [storage]\nsize = \"96 MiB\"\nalignment = \"1 MiB\"\n\
+                     [boot]\nsize = \"8 MiB\"\n[data]\nsize = \"16 MiB\"\n\
+                     [output]\nname = \"small\"\nrootfs = true\n";
+
+fn config(more: &str) -> Config {
+    Config::parse(&format!("{SMALL}{more}")).unwrap()
+}
+
+fn request<'a>(config: &'a Config, upgrade_from: Option<&'a Value>) -> Request<'a> {
+    Request {
+        plan: PlanRequest {
+            config,
+            host: HostFiles {
+                disk: Path::new("/somewhere/golden.img"),
+                overlays: &[],
+                preserve_layout: None,
+                epoch: None,
+            },
+        },
+        run_hooks: false,
+        upgrade_from: upgrade_from.map(|record| (Path::new("old.json"), record)),
+        report: &Silent,
+    }
+}
+
+fn input() -> Input {
+    Input::of(Example::new().source())
+}
+
+/// The record of a plan, and the error of preparing it.
+fn record(more: &str, upgrade_from: Option<&Value>) -> Result<Value, String> {
+    let config = config(more);
+    let prepared = prepare(&request(&config, upgrade_from), input());
+    let prepared = prepared.map_err(|error| format!("{error:#}"))?;
+    Ok(serde_json::to_value(Record::new(&prepared)).unwrap())
+}
+
+/// The error of preparing a conversion; without the value, which is long, if there is none.
+fn refusal(config: &Config) -> String {
+    let prepared = prepare(&request(config, None), input()).map(|_| ());
+    prepared.unwrap_err().to_string()
+}
+
+fn converted(more: &str, dir: &Path, jobs: usize) -> Conversion {
+    let config = config(more);
+    let options = WriteOptions {
+        jobs,
+        verify: true,
+        cache: None,
+    };
+    convert(&request(&config, None), input(), dir, options).unwrap()
+}
+
+/// The names of files, sorted.
+fn names(files: &[PathBuf]) -> Vec<&str> {
+    let names = files.iter().filter_map(|path| path.file_name()?.to_str());
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names
+}
+
+#[test]
+fn a_plan_has_no_digests_and_no_outputs() {
+    let record = record("", None).unwrap();
+    assert_eq!(record["format"], 1);
+    assert_eq!(record["input"]["file"], "golden.img");
+    assert_eq!(record["input"]["root_partition"], 2);
+    assert_eq!(record["device_types"], json!(["generic-x86-64"]));
+    assert_eq!(record["root"].get("sha256"), None);
+    assert_eq!(record.get("outputs"), None);
+    let start = |number: usize| record["disk"]["partitions"][number]["start"].clone();
+    assert_eq!([start(0), start(1)], [json!(MIB), json!(9 * MIB)]);
+    assert_eq!(
+        record["family"]["slots"][0],
+        json!(format!(
+            "/dev/disk/by-partuuid/{}",
+            record["disk"]["partitions"][1]["partuuid"]
+                .as_str()
+                .unwrap()
+        ))
+    );
+}
+
+#[test]
+fn a_release_fits_devices_of_its_own_family_only() {
+    let old = record("", None).unwrap();
+    assert!(record("", Some(&old)).is_ok());
+    let error = record("[board]\ndevice-type = \"another\"\n", Some(&old)).unwrap_err();
+    assert!(error.starts_with("comparing with old.json: "), "{error}");
+    let error = record(
+        "[storage.ids]\nroot-a = \"0c5ac1a6-33d4-4f2e-9e0b-6a3f7a1d5b02\"\n",
+        Some(&old),
+    );
+    assert!(error.unwrap_err().contains("comparing with old.json"));
+}
+
+#[test]
+fn sizes_that_do_not_fit_name_those_that_do() {
+    let config = Config::parse(&SMALL.replace("96 MiB", "28 MiB")).unwrap();
+    let error = refusal(&config);
+    assert!(
+        error.contains("raise `storage.size` to at least"),
+        "{error}"
+    );
+    let config = Config::parse(&SMALL.replace("\"16 MiB\"", "\"1 MiB\"")).unwrap();
+    let error = refusal(&config);
+    assert!(
+        error.starts_with("data.size is 1 MiB but its files need"),
+        "{error}"
+    );
+}
+
+#[test]
+fn blobs_may_not_overlap_the_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let loader = dir.path().join("loader.bin");
+    fs::write(&loader, [1; 100]).unwrap();
+    let raw = |offset: &str| format!("[[raw]]\nfile = {loader:?}\noffset = \"{offset}\"\n");
+    let error = record(&raw("8 KiB"), None).unwrap_err();
+    assert!(
+        error.starts_with("raw: loader.bin takes bytes 8192 to 8291, where the partition table is"),
+        "{error}"
+    );
+    let record = record(&raw("32 KiB"), None).unwrap();
+    assert_eq!(record["disk"]["raw"][0]["offset"], 32768);
+}
+
+#[test]
+fn results_are_written_checked_and_published_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let conversion = converted("", dir.path(), 1);
+    let expected = [
+        "small.img",
+        "small.img.bmap",
+        "small.mender",
+        "small.ext4",
+        "small.json",
+    ];
+    let mut found = names(&conversion.files);
+    found.sort_unstable();
+    let mut sorted = expected;
+    sorted.sort_unstable();
+    assert_eq!(found, sorted);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), expected.len());
+    let image = fs::read(dir.path().join("small.img")).unwrap();
+    let root = fs::read(dir.path().join("small.ext4")).unwrap();
+    let partitions = &conversion.record.disk.partitions;
+    for slot in &partitions[1..3] {
+        let start = usize::try_from(slot.start).unwrap();
+        assert!(image[start..start + root.len()] == root, "{}", slot.role);
+    }
+    let text = fs::read_to_string(dir.path().join("small.json")).unwrap();
+    let record: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(record["outputs"].as_array().unwrap().len(), 4);
+    assert_eq!(record["root"]["sha256"], record["outputs"][3]["sha256"]);
+}
+
+#[test]
+fn threads_and_forms_change_no_byte_of_the_root_filesystem() {
+    let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    converted("", dirs[0].path(), 1);
+    converted("", dirs[1].path(), 3);
+    converted("image = \"gz\"\nbmap = false\n", dirs[2].path(), 2);
+    let read = |dir: usize, name: &str| fs::read(dirs[dir].path().join(name)).unwrap();
+    for name in ["small.img", "small.mender", "small.json"] {
+        assert!(read(0, name) == read(1, name), "{name}");
+    }
+    assert!(read(0, "small.ext4") == read(2, "small.ext4"));
+    assert!(read(0, "small.mender") == read(2, "small.mender"));
+}
+
+#[test]
+fn the_golden_image_is_never_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("small.img");
+    let source = Example::new().source();
+    let mut bytes = vec![0; usize::try_from(source.len()).unwrap()];
+    source.read_exact_at(0, &mut bytes).unwrap();
+    fs::write(&path, &bytes).unwrap();
+    let options = crate::image::source::Options {
+        spool_dir: dir.path(),
+        max_size: 1 << 30,
+        threads: 1,
+        report: &Silent,
+    };
+    let input = crate::image::source::open(&path, &options).unwrap();
+    let config = config("");
+    let options = WriteOptions {
+        jobs: 1,
+        verify: false,
+        cache: None,
+    };
+    let error = convert(&request(&config, None), input, dir.path(), options).unwrap_err();
+    assert!(
+        error.to_string().contains("would replace the golden image"),
+        "{error}"
+    );
+    assert!(fs::read(&path).unwrap() == bytes);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
