@@ -1,7 +1,7 @@
 //! Files that appear under their final name only when they are complete.
 //!
-//! Each is written next to its final name as `.goldsmith-*.part`, locked while it is written. What a
-//! killed run left behind is not locked any more: the next run that writes into the directory
+//! Each is written next to its final name as `.goldsmith-*.part`, locked while it is written. What
+//! a killed run left behind is not locked any more: the next run that writes into the directory
 //! removes it.
 
 mod publish;

@@ -16,8 +16,8 @@ use sha2::{Digest as _, Sha256};
 /// The version of the format; it grows when a field changes its meaning.
 const FORMAT: u32 = 1;
 
-/// Notes that were reworded since this format of the record was first written: the text now, and the
-/// text in records. Records are outputs, which do not change with the wording of messages.
+/// Notes that were reworded since this format of the record was first written: the text now, and
+/// the text in records. Records are outputs, which do not change with the wording of messages.
 const REWORDED: &[(&str, &str)] = &[
     (
         "device identity: MAC address of the first network interface",

@@ -2,7 +2,7 @@
 
 use super::{Conversion, Record, Request, WriteOptions, convert, prepare};
 use crate::config::Config;
-use crate::golden::example::Example;
+use crate::golden::example_tests::Example;
 use crate::image::source::Input;
 use crate::plan::PlanRequest;
 use crate::plan::host::HostFiles;

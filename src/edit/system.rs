@@ -181,8 +181,8 @@ fn fstab(
     Ok(merged.notes)
 }
 
-/// Turns resuming off: with a swap partition that is gone, the initramfs would wait half a minute at
-/// each boot.
+/// Turns resuming off: with a swap partition that is gone, the initramfs would wait half a minute
+/// at each boot.
 fn resume(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditError> {
     const PATH: &str = "/etc/initramfs-tools/conf.d/resume";
     let Some(text) = editor.text(PATH, TEXT_LIMIT)? else {

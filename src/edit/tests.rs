@@ -4,7 +4,7 @@ use super::user::{self, Guarded};
 use super::{StagedDir, Trees, Workspace, apply, golden_trees};
 use crate::config::Config;
 use crate::golden::Golden;
-use crate::golden::example::{Example, TIME};
+use crate::golden::example_tests::{Example, TIME};
 use crate::plan::Plan;
 use crate::plan::host::HostFiles;
 use crate::tree::Tree;

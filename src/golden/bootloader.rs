@@ -3,8 +3,9 @@
 use crate::platform::Bootloader;
 use crate::tree::Tree;
 
-/// Whether the boot partition has the files that the firmware of a Raspberry Pi reads: its settings,
-/// and a program of its own or a device tree. Ubuntu keeps device trees in a directory of their own.
+/// Whether the boot partition has the files that the firmware of a Raspberry Pi reads: its
+/// settings, and a program of its own or a device tree. Ubuntu keeps device trees in a directory of
+/// their own.
 #[must_use]
 pub fn has_raspberry_firmware(boot: &Tree) -> bool {
     let names = boot.root.lowercase_names();

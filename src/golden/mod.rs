@@ -7,7 +7,7 @@
 pub mod bootloader;
 pub mod disk;
 #[cfg(test)]
-pub(crate) mod example;
+pub(crate) mod example_tests;
 pub mod facts;
 pub mod fstab;
 pub mod origin;

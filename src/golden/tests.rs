@@ -1,7 +1,7 @@
 //! Reading of golden images: which partitions are root and boot, and what is refused.
 
 use super::Selection;
-use super::example::{Example, TIME, add, empty, esp, ext, root};
+use super::example_tests::{Example, TIME, add, empty, esp, ext, root};
 use crate::image::table::types;
 use crate::platform::{Architecture, Firmware};
 use crate::stream::{Content, MemSource, Source};

@@ -9,8 +9,8 @@ use crate::units::MIB;
 const FIRMWARE: &str = "/boot/firmware";
 
 /// The mount point of the boot partition in the golden image's `/etc/fstab`, or else the usual one
-/// of systems that `loader` starts. An older Raspberry Pi OS, which mounts it on `/boot`, is refused
-/// when its `fstab` is merged: its kernels would be gone.
+/// of systems that `loader` starts. An older Raspberry Pi OS, which mounts it on `/boot`, is
+/// refused when its `fstab` is merged: its kernels would be gone.
 pub(crate) fn boot_mount(root: &Tree, loader: Bootloader) -> String {
     let text = root
         .read("/etc/fstab", MIB)

@@ -1,6 +1,6 @@
 //! Decisions: the configuration and what the golden image is become a [`Plan`].
 //!
-//! A plan is a value in which every default is settled: names, identities, sizes, what is edited
+//! A plan is a value in which every default is decided: names, identities, sizes, what is edited
 //! and what is written. It can be printed, compared and tested without an image being written, and
 //! it is made whole or not at all: [`Plan::new`] returns everything that is wrong. The
 //! configuration is read here and in `cli` alone; all later steps ask the plan.

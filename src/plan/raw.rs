@@ -175,8 +175,8 @@ fn not_empty(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Problem> {
     Ok(bytes)
 }
 
-/// Checks that no blob (sorted by offset) overlaps another, a partition of `layout`, one of `tables`
-/// or of `reserved` (each with its name), or the end of the disk.
+/// Checks that no blob (sorted by offset) overlaps another, a partition of `layout`, one of
+/// `tables` or of `reserved` (each with its name), or the end of the disk.
 ///
 /// # Errors
 /// Every overlap, with both ranges.

@@ -5,7 +5,7 @@ use super::overlays::Target;
 use super::{Plan, selection};
 use crate::config::Config;
 use crate::golden::Golden;
-use crate::golden::example::{Example, TIME};
+use crate::golden::example_tests::{Example, TIME};
 use crate::plan::boot::Environment;
 use crate::plan::filesystems::{Headroom, RootSize};
 use crate::plan::output::ImageForm;

@@ -21,7 +21,8 @@ pub trait ReadAt: Send + Sync + fmt::Debug {
     /// Fills `buf` from `offset` (bytes).
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] when the range leaves the source, else I/O errors of the source.
+    /// [`io::ErrorKind::UnexpectedEof`] when the range leaves the source, else I/O errors of the
+    /// source.
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
     /// The first range at or after `offset` that may hold bytes other than zero; all between

@@ -1,5 +1,5 @@
-//! Frames that hold their bytes as they are. Their length depends on the input's length only, so room
-//! for one can be kept before its bytes are known.
+//! Frames that hold their bytes as they are. Their length depends on the input's length only, so
+//! room for one can be kept before its bytes are known.
 
 use crc32fast::hash as crc32;
 

@@ -30,8 +30,8 @@ impl Outputs {
     /// signal comes before all of that or after it.
     ///
     /// # Errors
-    /// I/O errors of renaming; every name then holds what it held before, or the error says which does
-    /// not. When all is done but the directory, the error says so.
+    /// I/O errors of renaming; every name then holds what it held before, or the error says which
+    /// does not. When all is done but the directory, the error says so.
     pub(crate) fn publish(mut self) -> io::Result<Vec<PathBuf>> {
         for pending in &self.done {
             pending.file.sync_all().map_err(|e| pending.writing(e))?;

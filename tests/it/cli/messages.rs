@@ -39,7 +39,7 @@ fn images_that_cannot_be_converted() {
     let cut = fs::read(at.join("golden.img")).unwrap();
     fs::write(at.join("cut.img"), &cut[..12 << 20]).unwrap();
 
-    let whole = "hint: convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0 and not from one of its partitions\n";
+    let whole = "hint: convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0, not from one of its partitions\n";
     let cases = [
         ("missing.img", "error: opening missing.img: No such file or directory\n".to_owned()),
         ("directory", "error: directory is not an image: it is a directory\nhint: name the image file\n".to_owned()),
@@ -56,14 +56,14 @@ fn images_that_cannot_be_converted() {
         ),
         (
             "noroot.img",
-            "error: no partition holds a root filesystem (ext2, ext3 or ext4 with an operating system on it); the disk has partition 1 \
-             (8 MiB, FAT), partition 2 (8 MiB, ext2/3/4)\nhint: if one of them is what you mean, name it: --set root.partition=NUMBER\n"
+            "error: no partition contains a root filesystem (ext2, ext3 or ext4 with an operating system on it); the disk has partition 1 \
+             (8 MiB, FAT), partition 2 (8 MiB, ext2/3/4)\nhint: if one of them is the right one, select it: --set root.partition=NUMBER\n"
                 .to_owned(),
         ),
         (
             "two.img",
             "error: more than one partition could be the root filesystem: partition 1 (16 MiB, ext2/3/4), partition 2 (16 MiB, \
-             ext2/3/4)\nhint: say which one with `root.partition`, such as --set root.partition=1\n"
+             ext2/3/4)\nhint: select one with `root.partition`, as in --set root.partition=1\n"
                 .to_owned(),
         ),
     ];
@@ -119,7 +119,7 @@ fn a_system_in_pieces_or_doubled_is_told_as_what_it_is() {
     tiny::disk(&at.join("pieces.img"), &parts);
     let output = run(at, &format!("{PLAN} pieces.img"));
     let expected = "error: partition 2 (8 MiB, ext2/3/4) is mounted on /boot by /etc/fstab, but only the root filesystem goes into the \
-                    slots\nhint: copy what is on it to /boot of the root filesystem in the golden image, and take its line out of /etc/fstab\n";
+                    slots\nhint: copy its files to /boot of the root filesystem in the golden image, and remove its line from /etc/fstab\n";
     assert_eq!(
         (stderr(&output), output.status.code()),
         (expected.to_owned(), Some(1))
@@ -226,7 +226,7 @@ fn settings_that_cannot_be_followed() {
                 .to_owned(),
         ),
         (
-            on("-s root.partition=1"), "error: root.partition is 1 but partition 1 holds FAT, not ext2/3/4; the disk has partition 1 (8 MiB, FAT), partition 2 (16 \
+            on("-s root.partition=1"), "error: root.partition is 1 but partition 1 contains FAT, not ext2/3/4; the disk has partition 1 (8 MiB, FAT), partition 2 (16 \
              MiB, ext2/3/4)\n"
                 .to_owned(),
         ),
@@ -240,7 +240,7 @@ fn settings_that_cannot_be_followed() {
         ),
         (on("-s artifact.key=none"), "error: reading the signing key none: No such file or directory\n".to_owned()),
         (
-            on("-s artifact.scripts=no.key"), "error: making the Artifact: state script `no.key` begins with none of ArtifactInstall, ArtifactReboot, ArtifactCommit, \
+            on("-s artifact.scripts=no.key"), "error: making the Artifact: state script `no.key` does not begin with one of ArtifactInstall, ArtifactReboot, ArtifactCommit, \
              ArtifactRollback, ArtifactRollbackReboot, ArtifactFailure\n"
                 .to_owned(),
         ),

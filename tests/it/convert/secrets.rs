@@ -265,7 +265,12 @@ fn a_key_is_wiped_after_use() {
     }
     let program = std::env::current_exe().unwrap();
     let output = Command::new(program)
-        .args(["--ignored", "--exact", "--nocapture", "secrets::wiped"])
+        .args([
+            "--ignored",
+            "--exact",
+            "--nocapture",
+            "convert::secrets::wiped",
+        ])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned()

@@ -63,7 +63,7 @@ fn an_unreadable_sector_is_reported_with_its_place() {
             "the partition table",
             "partition 1",
             "of partition 2",
-            "the root filesystem: reading its",
+            "the root filesystem: reading",
         ];
         let place = known
             .iter()
