@@ -174,7 +174,6 @@ pub(super) fn bootstrap(meta: &Meta, digest: &Digest) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::meta::SoftwareVersion;
     use super::*;
 
     fn meta() -> Meta {
@@ -206,83 +205,58 @@ mod tests {
     /// The pairs that the reference writes for its options.
     #[test]
     fn provides_and_clears() {
-        let software =
-            |filesystem: Option<&str>, name: Option<&str>, version: Option<&str>| SoftwareVersion {
-                filesystem: filesystem.map(Into::into),
-                name: name.map(Into::into),
-                version: version.map(Into::into),
-                no_default_version: false,
-            };
+        let with = |change: &dyn Fn(&mut Meta)| {
+            let mut meta = meta();
+            change(&mut meta);
+            meta
+        };
         let all = "artifact_group rootfs_image_checksum rootfs-image.*";
         let sum = "rootfs-image.checksum=000000000";
+        let version = "rootfs-image.version=release-1";
+        let legacy = "rootfs_image_checksum=000000000";
         let table = [
-            (meta(), format!("{sum} rootfs-image.version=release-1"), all),
+            (meta(), format!("{sum} {version}"), all),
             (
-                Meta {
-                    software: software(None, None, Some("2.0")),
-                    ..meta()
-                },
+                with(&|meta| meta.software.version = Some("2.0".into())),
                 format!("{sum} rootfs-image.version=2.0"),
                 all,
             ),
             (
-                Meta {
-                    software: software(None, Some("app"), None),
-                    ..meta()
-                },
+                with(&|meta| meta.software.name = Some("app".into())),
                 format!("rootfs-image.app.version=release-1 {sum}"),
                 "rootfs-image.app.*",
             ),
             (
-                Meta {
-                    software: software(Some("data"), None, None),
-                    ..meta()
-                },
+                with(&|meta| meta.software.filesystem = Some("data".into())),
                 format!("data.version=release-1 {sum}"),
                 "data.*",
             ),
             (
-                Meta {
-                    software: SoftwareVersion {
-                        no_default_version: true,
-                        ..SoftwareVersion::default()
-                    },
-                    ..meta()
-                },
+                with(&|meta| meta.software.no_default_version = true),
                 sum.into(),
                 "",
             ),
             (
-                Meta {
-                    no_default_clears: true,
-                    ..meta()
-                },
-                format!("{sum} rootfs-image.version=release-1"),
+                with(&|meta| meta.no_default_clears = true),
+                format!("{sum} {version}"),
                 "",
             ),
             (
-                Meta {
-                    checksum: ChecksumKey::Omitted,
-                    ..meta()
-                },
-                "rootfs-image.version=release-1".into(),
+                with(&|meta| meta.checksum = ChecksumKey::Omitted),
+                version.into(),
                 all,
             ),
             (
-                Meta {
-                    checksum: ChecksumKey::Legacy,
-                    ..meta()
-                },
-                "rootfs-image.version=release-1 rootfs_image_checksum=000000000".into(),
+                with(&|meta| meta.checksum = ChecksumKey::Legacy),
+                format!("{version} {legacy}"),
                 all,
             ),
             (
-                Meta {
-                    provides: [("a".into(), "b".into())].into(),
-                    clears: vec!["x.*".into()],
-                    ..meta()
-                },
-                format!("a=b {sum} rootfs-image.version=release-1"),
+                with(&|meta| {
+                    meta.provides = [("a".into(), "b".into())].into();
+                    meta.clears = vec!["x.*".into()];
+                }),
+                format!("a=b {sum} {version}"),
                 "x.* artifact_group rootfs_image_checksum rootfs-image.*",
             ),
         ];

@@ -145,42 +145,8 @@ impl<'a> Fs<'a> {
             inodes,
             inodes,
         )?;
-        let old = sb.s_rev_level.get() == 0;
-        let inode_size = if old {
-            128
-        } else {
-            u64::from(sb.s_inode_size.get())
-        };
-        within("inode size", inode_size, 128, block_size)?;
-        within(
-            "bits in the inode size",
-            inode_size.count_ones().into(),
-            1,
-            1,
-        )?;
-        within(
-            "first inode",
-            sb.s_first_ino.get().into(),
-            if old { 0 } else { 11 },
-            inodes,
-        )?;
-        let desc_size = if wide {
-            u64::from(sb.s_desc_size.get())
-        } else {
-            32
-        };
-        within(
-            "group descriptor size",
-            desc_size,
-            if wide { 64 } else { 32 },
-            1024,
-        )?;
-        within(
-            "bits in the group descriptor size",
-            desc_size.count_ones().into(),
-            1,
-            1,
-        )?;
+        let inode_size = inode_size(&sb, inodes, block_size)?;
+        let desc_size = desc_size(&sb, wide)?;
         within(
             "reserved blocks",
             join(sb.s_r_blocks_count_lo.get(), sb.s_r_blocks_count_hi.get()),
@@ -352,76 +318,24 @@ impl<'a> Fs<'a> {
             return;
         };
         let place = || Location::of(self.partition).offset(offset);
-        let same = [
-            (
-                "magic number",
-                self.sb.s_magic.get().into(),
-                copy.s_magic.get().into(),
-            ),
-            (
-                "inodes",
-                self.sb.s_inodes_count.get(),
-                copy.s_inodes_count.get(),
-            ),
-            (
-                "blocks",
-                self.sb.s_blocks_count_lo.get(),
-                copy.s_blocks_count_lo.get(),
-            ),
-            (
-                "blocks (high)",
-                self.sb.s_blocks_count_hi.get(),
-                copy.s_blocks_count_hi.get(),
-            ),
-            (
-                "block size",
-                self.sb.s_log_block_size.get(),
-                copy.s_log_block_size.get(),
-            ),
-            (
-                "blocks per group",
-                self.sb.s_blocks_per_group.get(),
-                copy.s_blocks_per_group.get(),
-            ),
-            (
-                "inodes per group",
-                self.sb.s_inodes_per_group.get(),
-                copy.s_inodes_per_group.get(),
-            ),
-            (
-                "inode size",
-                self.sb.s_inode_size.get().into(),
-                copy.s_inode_size.get().into(),
-            ),
-            (
-                "group number",
-                group.min(u16::MAX.into()),
-                copy.s_block_group_nr.get().into(),
-            ),
-            (
-                "compat features",
-                self.sb.s_feature_compat.get() | LAZY_COMPAT,
-                copy.s_feature_compat.get() | LAZY_COMPAT,
-            ),
-            (
-                "incompat features",
-                self.sb.s_feature_incompat.get() | LAZY_INCOMPAT,
-                copy.s_feature_incompat.get() | LAZY_INCOMPAT,
-            ),
-            (
-                "ro_compat features",
-                self.sb.s_feature_ro_compat.get() | LAZY_RO_COMPAT,
-                copy.s_feature_ro_compat.get() | LAZY_RO_COMPAT,
-            ),
-        ];
-        let differs = same.iter().find(|(_, own, other)| own != other);
-        log.check(differs.is_none() && self.sb.s_uuid == copy.s_uuid, "ext4-backup", || {
-            let text = differs.map_or_else(
-                || format!("the copy of the superblock in group {group} has another UUID"),
-                |(what, own, other)| format!("the copy of the superblock in group {group} has the {what} {other}, the first {own}"),
-            );
-            (place(), text)
-        });
+        let own = shared_fields(&self.sb, group.min(u16::MAX.into()));
+        let other = shared_fields(&copy, copy.s_block_group_nr.get().into());
+        let mut same = own.into_iter().zip(other);
+        let differs = same.find(|(own, other)| own != other);
+        log.check(
+            differs.is_none() && self.sb.s_uuid == copy.s_uuid,
+            "ext4-backup",
+            || {
+                let name = format!("the copy of the superblock in group {group}");
+                let text = differs.map_or_else(
+                    || format!("{name} has another UUID"),
+                    |((what, own), (_, other))| {
+                        format!("{name} has the {what} {other}, the first {own}")
+                    },
+                );
+                (place(), text)
+            },
+        );
         if differs.is_none() {
             self.check_checksum(
                 copy.as_bytes(),
@@ -443,4 +357,57 @@ fn within(what: &str, value: u64, low: u64, high: u64) -> Result<(), String> {
     } else {
         format!("the {what} is {value}, not among {low} to {high}")
     })
+}
+
+/// The size of an inode (bytes), checked together with the first inode that is not reserved.
+fn inode_size(sb: &Superblock, inodes: u64, block_size: u64) -> Result<u64, String> {
+    let old = sb.s_rev_level.get() == 0;
+    let size = if old {
+        128
+    } else {
+        u64::from(sb.s_inode_size.get())
+    };
+    within("inode size", size, 128, block_size)?;
+    within("bits in the inode size", size.count_ones().into(), 1, 1)?;
+    let least = if old { 0 } else { 11 };
+    within("first inode", sb.s_first_ino.get().into(), least, inodes)?;
+    Ok(size)
+}
+
+/// The size of a group descriptor (bytes); `wide` ones have block numbers of 64 bits.
+fn desc_size(sb: &Superblock, wide: bool) -> Result<u64, String> {
+    let (size, least) = if wide {
+        (u64::from(sb.s_desc_size.get()), 64)
+    } else {
+        (32, 32)
+    };
+    within("group descriptor size", size, least, 1024)?;
+    let bits = size.count_ones().into();
+    within("bits in the group descriptor size", bits, 1, 1)?;
+    Ok(size)
+}
+
+/// The fields that a copy of the superblock shares with the first one, besides the UUID; `group` is
+/// the number of its group.
+fn shared_fields(sb: &Superblock, group: u32) -> [(&'static str, u32); 12] {
+    [
+        ("magic number", sb.s_magic.get().into()),
+        ("inodes", sb.s_inodes_count.get()),
+        ("blocks", sb.s_blocks_count_lo.get()),
+        ("blocks (high)", sb.s_blocks_count_hi.get()),
+        ("block size", sb.s_log_block_size.get()),
+        ("blocks per group", sb.s_blocks_per_group.get()),
+        ("inodes per group", sb.s_inodes_per_group.get()),
+        ("inode size", sb.s_inode_size.get().into()),
+        ("group number", group),
+        ("compat features", sb.s_feature_compat.get() | LAZY_COMPAT),
+        (
+            "incompat features",
+            sb.s_feature_incompat.get() | LAZY_INCOMPAT,
+        ),
+        (
+            "ro_compat features",
+            sb.s_feature_ro_compat.get() | LAZY_RO_COMPAT,
+        ),
+    ]
 }

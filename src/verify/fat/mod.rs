@@ -106,12 +106,20 @@ impl Checker<'_> {
         let (first, second) = (self.table.entry(0), self.table.entry(1));
         let media = self.geometry.media;
         let place = self.place().offset(self.geometry.fat);
-        self.log.check(first & 0xFF == u32::from(media), "fat-media", || {
-            (place.clone(), format!("the table begins with the media byte {:#04x}, the boot sector has {media:#04x}", first & 0xFF))
+        let found = first & 0xFF;
+        self.log.check(found == u32::from(media), "fat-media", || {
+            let text = format!(
+                "the table begins with the media byte {found:#04x}, the boot sector has {media:#04x}"
+            );
+            (place.clone(), text)
         });
         if let Some((clean, fine)) = width.marks() {
-            self.log.check(second & clean != 0 && second & fine != 0, "fat-dirty", || {
-                (place, format!("the marks {second:#x} mean that it was not cleanly unmounted or had errors"))
+            let good = second & clean != 0 && second & fine != 0;
+            self.log.check(good, "fat-dirty", || {
+                let text = format!(
+                    "the marks {second:#x} mean that it was not cleanly unmounted or had errors"
+                );
+                (place, text)
             });
         }
     }
@@ -125,7 +133,10 @@ impl Checker<'_> {
         let lost: Vec<u32> = self
             .geometry
             .numbers()
-            .filter(|cluster| !matches!(self.table.entry(*cluster), entry if entry == 0 || entry == bad))
+            .filter(|cluster| {
+                let entry = self.table.entry(*cluster);
+                entry != 0 && entry != bad
+            })
             .filter(|cluster| !self.used.has(*cluster))
             .collect();
         let place = self.place();
