@@ -126,9 +126,9 @@ fn text(path: &Path, size: u64, outcome: &Outcome) -> String {
     };
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let verdict = if outcome.is_good() {
-        "good"
+        "passed"
     } else {
-        "not good"
+        "failed"
     };
     let _ = writeln!(
         out,

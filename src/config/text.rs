@@ -39,7 +39,7 @@ text_kinds! {
     /// `partuuid` or a disk.
     DiskName -> Device, "disk (`partuuid` or a device such as `/dev/mmcblk0`)", device;
     /// A disk ID.
-    Disk -> DiskId, "disk id (8 hexadecimal digits for MBR, a GUID for GPT)", disk_id;
+    Disk -> DiskId, "disk ID (8 hexadecimal digits for an MBR, a GUID for GPT)", disk_id;
     /// A UUID.
     Id -> Uuid, "UUID", |value| value.to_ascii_lowercase().parse().and_then(not_nil);
     /// Comma-separated mount options.

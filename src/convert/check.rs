@@ -173,7 +173,7 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
         }
     }
     if let Some(last) = problems.0.last_mut() {
-        last.hint = Some("--no-verify keeps the results all the same".into());
+        last.hint = Some("--no-verify publishes the results anyway".into());
     }
     problems.check()?;
     Ok(())
@@ -236,7 +236,7 @@ fn disk(context: &CheckContext<'_>, disk: &Source) -> Result<()> {
     };
     let (boot, _) = fat::read(part(layout.boot)).context("reading the boot filesystem")?;
     if boot.root.entries.len() != prepared.edited.trees.boot.root.entries.len() {
-        return Err(Problem::new("the boot filesystem has not the planned files").into());
+        return Err(Problem::new("the boot filesystem does not contain the planned files").into());
     }
     let slots = [("root A", layout.root_a), ("root B", layout.root_b)];
     for (name, extent) in slots

@@ -177,7 +177,7 @@ fn partition_table(plan: &Plan, extents: &Layout) -> Table {
 fn reserved(plan: &Plan, gap: &[(u64, Vec<u8>)]) -> Vec<(String, Range<u64>)> {
     let piece = |(offset, bytes): &(u64, Vec<u8>)| {
         (
-            "the golden image's own loader, which boot.copy-gap copies,".to_owned(),
+            "the golden image's boot loader (boot.copy-gap)".to_owned(),
             *offset..offset + bytes.len() as u64,
         )
     };

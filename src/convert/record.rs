@@ -28,6 +28,37 @@ const REWORDED: &[(&str, &str)] = &[
         "the package's version is beside it as .dpkg-dist",
     ),
     ("is not a shell script (`", "is no shell script (`"),
+    ("using the board ", "the board is taken to be "),
+    (
+        "; set board.device-type for a fleet of your own",
+        ": a fleet of its own sets board.device-type",
+    ),
+    (
+        "an MBR has no partition IDs",
+        "an MBR keeps no ids of partitions",
+    ),
+    ("; restrict it with chmod 600", ": chmod 600 keeps it yours"),
+    ("/etc/fstab: the data of ", "/etc/fstab: what "),
+    (
+        " on /data is not carried over: the data partition is new",
+        " held on /data does not come along, the data partition is new",
+    ),
+    (
+        "the update client is managed but has no server: set server.url, or client.managed = false \
+         to install updates by commands",
+        "the update client is managed but knows no server: set server.url, or client.managed = \
+         false for one that waits for commands",
+    ),
+    (
+        "the image contains no update client: install one in the golden image, or set \
+         client.packages",
+        "there is no update client in the image: install one there, or name its packages under \
+         client.packages",
+    ),
+    (
+        "the content of its data partition is not carried over",
+        "what its data partition held does not come along",
+    ),
 ];
 
 /// The text of a note in records.
@@ -405,5 +436,25 @@ impl Record {
         let mut text = serde_json::to_string_pretty(self)?;
         text.push('\n');
         Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reworded_notes_are_recorded_as_before() {
+        for (now, then) in REWORDED {
+            assert_eq!(recorded(&format!("a {now} b")), format!("a {then} b"));
+        }
+        assert_eq!(
+            recorded(
+                "/etc/fstab: the data of /dev/sda5 on /data is not carried over: the data \
+                 partition is new"
+            ),
+            "/etc/fstab: what /dev/sda5 held on /data does not come along, the data partition is new"
+        );
+        assert_eq!(recorded("a note"), "a note");
     }
 }

@@ -133,7 +133,7 @@ fn blobs_may_not_overlap_the_table() {
     let raw = |offset: &str| format!("[[raw]]\nfile = {loader:?}\noffset = \"{offset}\"\n");
     let error = record(&raw("8 KiB"), None).unwrap_err();
     assert!(
-        error.starts_with("raw: loader.bin takes bytes 8192 to 8291, where the partition table is"),
+        error.starts_with("raw: loader.bin at bytes 8192 to 8291 overlaps the partition table at"),
         "{error}"
     );
     let record = record(&raw("32 KiB"), None).unwrap();

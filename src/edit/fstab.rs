@@ -217,7 +217,7 @@ fn left_behind(line: &FstabLine<'_>, mount: &Mount, present: &Present) -> Option
     let lost = mount.dir == "/data" && line.spec != mount.spec;
     lost.then(|| {
         format!(
-            "/etc/fstab: what {} held on /data does not come along, the data partition is new",
+            "/etc/fstab: the data of {} on /data is not carried over: the data partition is new",
             place(line, present)
         )
     })

@@ -145,7 +145,7 @@ fn no_server(root: &Tree) -> Option<String> {
     let named =
         serde_json::from_slice::<Map<String, Value>>(&bytes).is_ok_and(|conf| names_server(&conf));
     (!named).then(|| {
-        "the update client is managed but knows no server: set server.url, or client.managed = false for one that waits for commands"
+        "the update client is managed but has no server: set server.url, or client.managed = false to install updates by commands"
             .to_owned()
     })
 }
@@ -344,7 +344,7 @@ mod tests {
             integrated(conf, settings, managed)
                 .0
                 .iter()
-                .any(|note| note.contains("knows no server"))
+                .any(|note| note.contains("has no server"))
         };
         assert!(told(None, &[], true));
         assert!(told(Some(r#"{"ServerURL": "", "Servers": []}"#), &[], true));

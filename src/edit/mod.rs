@@ -251,7 +251,7 @@ fn client(work: &mut Workspace<'_>, plan: &Plan) {
     let none = mender::client_programs(work.root.tree()).is_empty();
     if none && plan.packages.files.is_empty() {
         work.notes.push(
-            "there is no update client in the image: install one there, or name its packages under client.packages"
+            "the image contains no update client: install one in the golden image, or set client.packages"
                 .to_owned(),
         );
     }

@@ -200,7 +200,7 @@ fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>
     }
     if is_converted(root) {
         out.push(
-            "this image was converted before; what its data partition held does not come along"
+            "this image was converted before; the content of its data partition is not carried over"
                 .to_owned(),
         );
     }

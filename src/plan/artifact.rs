@@ -21,7 +21,9 @@ pub(super) fn signer(config: &Config) -> Result<(Option<Signer>, Option<String>)
     // Notes are part of the record, which holds no path of the host.
     let name = file_name(path);
     let note = exposed.map(|mode| {
-        format!("the key {name} can be read by others (mode {mode:04o}): chmod 600 keeps it yours")
+        format!(
+            "the key {name} can be read by others (mode {mode:04o}); restrict it with chmod 600"
+        )
     });
     Ok((Some(signer), note))
 }

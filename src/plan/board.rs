@@ -60,7 +60,7 @@ pub(crate) fn with_board(
         .cloned()
         .unwrap_or_default();
     let note = format!(
-        "the board is taken to be {name}, since the image is {}; its device type is {device_type}: a fleet of its own sets board.device-type",
+        "using the board {name}, since the image is {}; its device type is {device_type}; set board.device-type for a fleet of your own",
         describe(image)
     );
     Ok((config, Some(note)))
@@ -286,7 +286,7 @@ mod tests {
             );
             assert!(
                 note.unwrap()
-                    .starts_with(&format!("the board is taken to be {expected}, since"))
+                    .starts_with(&format!("using the board {expected}, since"))
             );
         }
         // A configuration with a device type is not changed.

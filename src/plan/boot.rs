@@ -167,10 +167,10 @@ fn integrated(loader: Bootloader, architecture: Option<Architecture>) -> Result<
         return Ok(());
     }
     let message = format!(
-        "boot.bootloader is u-boot, which is integrated for arm64 and armhf; the image is for {}",
+        "boot.bootloader is u-boot, which is supported on arm64 and armhf; the image is for {}",
         architecture.name()
     );
-    Err(Problem::new(message).hint("leave it out, or set it to grub-efi"))
+    Err(Problem::new(message).hint("remove boot.bootloader, or set it to \"grub-efi\""))
 }
 
 fn environment(config: &Config) -> Result<Environment, Problem> {
@@ -185,8 +185,8 @@ fn environment(config: &Config) -> Result<Environment, Problem> {
             size: config.boot.environment_size,
         }),
         (config::EnvironmentLocation::Raw, config::Device::PartUuid) => Err(Problem::new(
-            "boot.environment is raw, outside all partitions, but the disk has no name on the \
-             device",
+            "boot.environment is raw, outside the partitions, which needs the name of the disk in \
+             storage.device",
         )
         .hint(
             "set storage.device to the disk, such as \"/dev/mmcblk0\", or boot.environment to \

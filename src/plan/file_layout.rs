@@ -43,8 +43,8 @@ fn of_record(path: &Path) -> Result<FileLayout> {
         .and_then(|output| output["file"].as_str());
     // The name of a file next to the record, not a path to another directory.
     let Some(name) = name.and_then(|name| Path::new(name).file_name()) else {
-        return Err(Problem::new("that conversion wrote no file layout")
-            .hint("name its image or its root filesystem, and set output.file-layout = true for releases whose layout others preserve")
+        return Err(Problem::new("the record names no file layout")
+            .hint("use the image or root filesystem of that release; output.file-layout = true writes a file layout")
             .into());
     };
     let layout = path.with_file_name(name);
@@ -56,7 +56,7 @@ fn text(path: &Path) -> Result<String> {
     let len = std::fs::metadata(path).with_context(reading)?.len();
     if len > MAX {
         return Err(Problem::new(format!(
-            "{} has {len} bytes, more than any file layout",
+            "{}: {len} bytes exceeds the limit of {MAX} for a file layout",
             path.display()
         ))
         .into());
@@ -70,7 +70,7 @@ fn of_image(path: &Path) -> Result<FileLayout> {
         Forwards::InPlace(image) => image,
         Forwards::Stream(_) => {
             return Err(Problem::new("the image is compressed")
-                .hint("unpack it, or name the record of that conversion")
+                .hint("decompress it, or use the record of that conversion")
                 .into());
         }
     };

@@ -319,7 +319,7 @@ fn family(
         *guid = configured.unwrap_or(*guid);
     }
     if scheme == TableKind::Mbr && configured.iter().any(Option::is_some) {
-        notes.push("storage.ids has no effect: an MBR keeps no ids of partitions".to_owned());
+        notes.push("storage.ids has no effect: an MBR has no partition IDs".to_owned());
     }
     Ok(family)
 }

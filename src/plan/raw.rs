@@ -195,7 +195,7 @@ pub fn check(
     }
     let names = ["boot", "root A", "root B", "data"];
     for (name, extent) in names.into_iter().zip(layout.partitions()) {
-        taken.push((format!("the partition {name}"), extent.start..extent.end()));
+        taken.push((format!("partition {name}"), extent.start..extent.end()));
     }
     taken.extend(reserved.iter().cloned());
     let mut problems = Problems::default();
@@ -206,7 +206,7 @@ pub fn check(
         };
         if range.end > layout.total {
             let message = format!(
-                "raw: {} takes {} but the disk ends at {}",
+                "raw: {} at {} extends past the end of the disk at byte {}",
                 blob.name,
                 place(&range),
                 layout.total
@@ -219,7 +219,7 @@ pub fn check(
             .filter(|(_, other)| other.start < range.end && range.start < other.end)
         {
             let message = format!(
-                "raw: {} takes {}, where {name} is ({})",
+                "raw: {} at {} overlaps {name} at {}",
                 blob.name,
                 place(&range),
                 place(other)
@@ -234,7 +234,7 @@ pub fn check(
 /// The way out of an overlap.
 fn advice(name: &str, other: &Range<u64>, layout: &Layout) -> String {
     if other.start == layout.boot.start {
-        "raise storage.alignment, a multiple of which is where the partitions begin".to_owned()
+        "raise storage.alignment: the first partition begins at a multiple of it".to_owned()
     } else if name == "the partition table" {
         "a GPT takes the first 34 and the last 33 sectors, an MBR the first one: choose \
          storage.table to fit the loader"
@@ -294,25 +294,31 @@ mod tests {
         for (blob, meets) in [
             (
                 blob("x", 0, 440),
-                "raw: x takes bytes 0 to 439, where the partition table is (bytes 0 to 17407)",
+                "raw: x at bytes 0 to 439 overlaps the partition table at bytes 0 to 17407",
             ),
-            (blob("x", 8 * KIB, 100), "where the partition table is"),
-            (blob("x", 34 * 512 - 1, 1), "where the partition table is"),
-            (blob("x", 4 * MIB - 1, 2), "where the environment is"),
+            (blob("x", 8 * KIB, 100), "overlaps the partition table at"),
+            (
+                blob("x", 34 * 512 - 1, 1),
+                "overlaps the partition table at",
+            ),
+            (blob("x", 4 * MIB - 1, 2), "overlaps the environment at"),
             (
                 blob("x", 8 * MIB - 1, 2),
-                "where the partition boot is (bytes 8388608 to 16777215)\nhint: raise storage.alignment",
+                "overlaps partition boot at bytes 8388608 to 16777215\nhint: raise storage.alignment",
             ),
-            (blob("x", 64 * MIB, 2), "where the partition root A is"),
+            (blob("x", 64 * MIB, 2), "overlaps partition root A at"),
             (
                 blob("x", 256 * MIB - 33 * 512, 1),
-                "where the partition table is",
+                "overlaps the partition table at",
             ),
             (
                 blob("x", 256 * MIB - 1, 2),
-                "takes bytes 268435455 to 268435456 but the disk ends at 268435456",
+                "at bytes 268435455 to 268435456 extends past the end of the disk at byte 268435456",
             ),
-            (blob("x", u64::MAX - 1, 9), "but the disk ends at"),
+            (
+                blob("x", u64::MAX - 1, 9),
+                "extends past the end of the disk at byte",
+            ),
         ] {
             let text = said(std::slice::from_ref(&blob));
             assert!(text.contains(meets), "{blob:?}: {text}");
@@ -320,7 +326,7 @@ mod tests {
         let two = said(&[blob("a", MIB, 100), blob("b", MIB + 99, 1)]);
         assert!(
             two.starts_with(
-                "raw: b takes bytes 1048675 to 1048675, where a is (bytes 1048576 to 1048675)"
+                "raw: b at bytes 1048675 to 1048675 overlaps a at bytes 1048576 to 1048675"
             ),
             "{two}"
         );

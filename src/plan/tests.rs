@@ -59,7 +59,7 @@ fn every_default_is_decided() {
     assert_eq!(plan.output.image, ImageForm::Raw);
     assert!(plan.output.block_map && !plan.output.input_digest);
     assert!(plan.hooks.is_empty() && plan.signer.is_none());
-    assert!(plan.notes[0].starts_with("the board is taken to be generic-x86-64"));
+    assert!(plan.notes[0].starts_with("using the board generic-x86-64"));
 }
 
 #[test]

@@ -75,7 +75,7 @@ impl Outputs {
             result => result.map_err(|e| {
                 in_dir(
                     &self.dir,
-                    "all results have their names, but a power cut may take them: syncing",
+                    "all results are published, but a power cut may undo that: syncing",
                     &e,
                 )
             })?,

@@ -269,7 +269,7 @@ fn messages_of_others_name_their_place() {
         (
             on("-s boot.bootloader=u-boot"),
             1,
-            "error: boot.bootloader is u-boot, which is integrated for arm64 and armhf; the image is for amd64\nhint: ",
+            "error: boot.bootloader is u-boot, which is supported on arm64 and armhf; the image is for amd64\nhint: ",
         ),
         (
             "artifact show golden.img".to_owned(),

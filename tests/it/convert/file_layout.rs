@@ -137,7 +137,7 @@ fn what_cannot_be_followed_is_said() {
     let cases = [
         (
             "without.json",
-            "that conversion wrote no file layout\nhint: name its image",
+            "the record names no file layout\nhint: use the image",
         ),
         (
             "elsewhere.json",
@@ -149,7 +149,7 @@ fn what_cannot_be_followed_is_said() {
         ),
         ("missing.ext4", "opening DIR/missing.ext4: No such file"),
         ("text.img", "no partition table"),
-        ("packed.img.gz", "the image is compressed\nhint: unpack it"),
+        ("packed.img.gz", "the image is compressed\nhint: decompress it"),
     ];
     for (name, due) in cases {
         let output = run(

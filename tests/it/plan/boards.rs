@@ -87,8 +87,8 @@ fn the_image_chooses_its_board_or_says_what_it_is() {
     let at = dir.path();
     let output = run(at, &format!("plan {SMALL} golden.img").replace(" -q ", " "));
     let said = text(&output.stderr);
-    let note = "note: the board is taken to be generic-x86-64, since the image is Tiny Debian 12 for amd64, started by UEFI firmware \
-                (/usr/lib/grub/x86_64-efi-signed); its device type is generic-x86-64: a fleet of its own sets board.device-type\n";
+    let note = "note: using the board generic-x86-64, since the image is Tiny Debian 12 for amd64, started by UEFI firmware \
+                (/usr/lib/grub/x86_64-efi-signed); its device type is generic-x86-64; set board.device-type for a fleet of your own\n";
     assert!(said.contains(note), "{said}");
     assert!(text(&output.stdout).contains("Device types    generic-x86-64\n"));
     let shown = fine(at, "plan -q --show-config golden.img");
@@ -388,19 +388,19 @@ fn raw_bytes_that_have_no_place_are_refused() {
     for (entries, says) in [
         (
             "{file=\"loader\",offset=0}",
-            "error: raw: loader takes bytes 0 to 4095, where the partition table is (bytes 440 to ",
+            "error: raw: loader at bytes 0 to 4095 overlaps the partition table at bytes 440 to ",
         ),
         (
             "{file=\"loader\",offset=\"1020KiB\"},{file=\"loader\",offset=\"1023KiB\"}",
-            "error: raw: loader takes bytes 1047552 to 1051647, where the partition boot is (bytes 1048576 to 9437183)\n",
+            "error: raw: loader at bytes 1047552 to 1051647 overlaps partition boot at bytes 1048576 to 9437183\n",
         ),
         (
             "{file=\"loader\",offset=\"512KiB\"},{file=\"loader\",offset=\"515KiB\"}",
-            "error: raw: loader takes bytes 527360 to 531455, where loader is (bytes 524288 to 528383)\nhint: choose another offset\n",
+            "error: raw: loader at bytes 527360 to 531455 overlaps loader at bytes 524288 to 528383\nhint: choose another offset\n",
         ),
         (
             "{file=\"loader\",offset=\"96MiB\"}",
-            "error: raw: loader takes bytes 100663296 to 100667391 but the disk ends at 100663296\n",
+            "error: raw: loader at bytes 100663296 to 100667391 extends past the end of the disk at byte 100663296\n",
         ),
         (
             "{file=\"none\",offset=1}",
