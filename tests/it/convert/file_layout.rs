@@ -149,7 +149,10 @@ fn what_cannot_be_followed_is_said() {
         ),
         ("missing.ext4", "opening DIR/missing.ext4: No such file"),
         ("text.img", "no partition table"),
-        ("packed.img.gz", "the image is compressed\nhint: decompress it"),
+        (
+            "packed.img.gz",
+            "the image is compressed\nhint: decompress it",
+        ),
     ];
     for (name, due) in cases {
         let output = run(
