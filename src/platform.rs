@@ -8,21 +8,21 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Architecture {
-    /// x86, 64 bit.
+    /// 64-bit x86.
     Amd64,
-    /// x86, 32 bit.
+    /// 32-bit x86.
     I386,
-    /// Arm, 64 bit.
+    /// 64-bit Arm.
     Arm64,
     /// Arm, 32 bit with hardware floating point.
     Armhf,
 }
 
 impl Architecture {
-    /// All supported architectures.
+    /// All architectures that can be converted.
     pub const ALL: [Self; 4] = [Self::Amd64, Self::I386, Self::Arm64, Self::Armhf];
 
-    /// Debian's name.
+    /// Debian's name, as `dpkg --print-architecture` prints it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -54,9 +54,9 @@ impl Architecture {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TableKind {
-    /// GUID partition table.
+    /// GUID partition table (UEFI 5.3).
     Gpt,
-    /// Master boot record.
+    /// Master boot record, with four primary partitions.
     Mbr,
 }
 

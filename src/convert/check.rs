@@ -22,7 +22,6 @@ use std::sync::Arc;
 
 /// A conversion that passed its checks.
 pub(super) struct Checked {
-    /// The results.
     pub(super) written: WrittenConversion,
     /// Digests of the files.
     pub(super) digests: Digests,
@@ -40,11 +39,9 @@ pub(super) struct Digests {
 struct CheckContext<'a> {
     /// The plan and its inputs.
     prepared: &'a Prepared,
-    /// The files.
     written: &'a WrittenOutputs,
     /// Bytes outside the partitions, with their offsets.
     unpartitioned: &'a [(u64, Vec<u8>)],
-    /// Receives warnings.
     report: &'a dyn Report,
 }
 

@@ -30,9 +30,9 @@ const MBR_END: u64 = SECTOR;
 /// Where everything is on the disk.
 #[derive(Debug)]
 pub struct DiskLayout {
-    /// The partitions' extents.
+    /// The extents of the partitions (bytes).
     pub extents: Layout,
-    /// The partition table.
+    /// The partition table for these extents.
     pub table: Table,
     /// The size of the root filesystem (bytes); at most that of a slot.
     pub root_size: u64,

@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 pub struct Request<'a> {
     /// The configuration and files of the host.
     pub plan: PlanRequest<'a>,
-    /// Whether hooks run.
+    /// Whether hooks run; `plan` only names them.
     pub run_hooks: bool,
     /// The record of an earlier release, and where it was read from: its devices must be able to
     /// install the new one.
@@ -49,9 +49,9 @@ pub struct Request<'a> {
 pub struct Prepared {
     /// The golden image, without its trees.
     pub golden: Golden,
-    /// All decisions.
+    /// The decisions about names, identities and sizes.
     pub plan: Plan,
-    /// The edited filesystems.
+    /// The filesystems after all edits.
     pub edited: Edited,
     /// Where everything is on the disk.
     pub layout: DiskLayout,

@@ -75,19 +75,19 @@ pub struct Record {
     pub format: u32,
     /// Name and version of the program that wrote it.
     pub generator: String,
-    /// The golden image.
+    /// The golden image, without its path.
     pub input: InputRecord,
-    /// The Artifact's name.
+    /// The name of the release; a device reports it to its server.
     pub artifact_name: String,
-    /// The device types.
+    /// At least one; identities derive from the first.
     pub device_types: Vec<String>,
     /// The time of new files (seconds since 1970).
     pub time: i64,
-    /// The disk.
+    /// The partition table, partitions and blobs of the new disk.
     pub disk: DiskRecord,
     /// The identities that all releases of the family share.
     pub family: FamilyRecord,
-    /// The root filesystem.
+    /// The filesystem in both slots and in the Artifact.
     pub root: RootRecord,
     /// How the device boots.
     pub boot: BootRecord,
@@ -107,7 +107,7 @@ pub struct Record {
     pub outputs: Vec<OutputRecord>,
 }
 
-/// The golden image.
+/// The golden image that was converted.
 #[derive(Clone, Debug, Serialize)]
 pub struct InputRecord {
     /// Its file name, without directories.
@@ -135,10 +135,10 @@ pub struct InputRecord {
     pub sha256: Option<String>,
 }
 
-/// The disk.
+/// The new disk.
 #[derive(Clone, Debug, Serialize)]
 pub struct DiskRecord {
-    /// `gpt` or `mbr`.
+    /// The kind of partition table: `gpt` or `mbr`.
     pub table: String,
     /// Its length (bytes).
     pub size: u64,
@@ -154,26 +154,26 @@ pub struct DiskRecord {
 pub struct RawRecord {
     /// The offset of the first one (bytes).
     pub offset: u64,
-    /// Their number.
+    /// The number of bytes.
     pub size: u64,
     /// The name of the host's file, without directories, or the path in the image.
     pub file: String,
-    /// Their SHA-256.
+    /// SHA-256 of the bytes, in hexadecimal.
     pub sha256: String,
 }
 
 /// A partition; offsets and sizes in bytes.
 #[derive(Clone, Debug, Serialize)]
 pub struct PartitionRecord {
-    /// Its number.
+    /// The number in the table, from 1.
     pub number: u32,
     /// `boot`, `root-a`, `root-b`, `data`.
     pub role: &'static str,
-    /// Its first byte.
+    /// The offset of the first byte.
     pub start: u64,
-    /// Its length.
+    /// The length (bytes).
     pub size: u64,
-    /// Its PARTUUID.
+    /// The PARTUUID as udev writes it, in lower case.
     pub partuuid: String,
 }
 
@@ -190,13 +190,13 @@ pub struct FamilyRecord {
     pub slot_size: u64,
     /// The mount point of the boot partition.
     pub boot_mount: String,
-    /// The boot loader.
+    /// The boot loader: `grub-efi` or `u-boot`.
     pub boot_loader: String,
     /// The copies of its environment: paths on the boot partition, or disk, offset and size.
     pub environment: Vec<String>,
 }
 
-/// The root filesystem.
+/// The root filesystem of the release.
 #[derive(Clone, Debug, Serialize)]
 pub struct RootRecord {
     /// Its length (bytes).
@@ -215,7 +215,7 @@ pub struct RootRecord {
 /// How the device boots.
 #[derive(Clone, Debug, Serialize)]
 pub struct BootRecord {
-    /// The boot loader.
+    /// The boot loader: `grub-efi` or `u-boot`.
     pub loader: String,
     /// The origin of its program.
     pub program: String,
@@ -227,14 +227,14 @@ pub struct BootRecord {
     pub arguments: String,
 }
 
-/// An installed package.
+/// A Debian package that the conversion installed.
 #[derive(Clone, Debug, Serialize)]
 pub struct PackageRecord {
-    /// Its name.
+    /// The field `Package`.
     pub name: String,
-    /// Its version.
+    /// The field `Version`.
     pub version: String,
-    /// Its architecture.
+    /// The field `Architecture`; may be `all`.
     pub architecture: String,
     /// SHA-256 of the package file.
     pub sha256: String,
@@ -360,7 +360,7 @@ impl From<&InstalledPackage> for PackageRecord {
     }
 }
 
-/// A written file.
+/// A file that the conversion published.
 #[derive(Clone, Debug, Serialize)]
 pub struct OutputRecord {
     /// `image`, `bmap`, `artifact`, `rootfs`, `places`, or `hook` for files that hooks staged.

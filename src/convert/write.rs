@@ -29,13 +29,12 @@ pub(super) struct WrittenConversion {
     pub(super) prepared: Prepared,
     /// Everything outside the partitions, by offset.
     pub(super) unpartitioned: Vec<(u64, Vec<u8>)>,
-    /// The boot filesystem.
+    /// The boot filesystem, as long as its partition.
     boot: Content,
-    /// The root filesystem.
+    /// The root filesystem, as long as itself and not as its slot.
     pub(super) root: Content,
-    /// The files.
     pub(super) files: WrittenOutputs,
-    /// Where they are.
+    /// The output directory.
     pub(super) outputs: Outputs,
 }
 

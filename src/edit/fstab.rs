@@ -12,7 +12,7 @@ pub struct Mount {
     pub spec: String,
     /// The second field: the mount point.
     pub dir: String,
-    /// The filesystem type.
+    /// The third field: the filesystem type.
     pub kind: String,
     /// Options that replace those of the golden image; `None` keeps them.
     pub options: Option<String>,
@@ -52,7 +52,7 @@ const NEEDED: [&str; 7] = [
 /// The merged text, and the lines that could not be kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merged {
-    /// The new file.
+    /// The new text of `/etc/fstab`.
     pub text: String,
     /// One sentence for each line that was commented out.
     pub notes: Vec<String>,

@@ -24,7 +24,7 @@ pub struct Client<'a> {
     pub family: &'a Family,
     /// The device type of the device itself.
     pub device_type: &'a str,
-    /// The Artifact's name.
+    /// The name of the release, for `artifact_info`.
     pub artifact_name: &'a str,
     /// The Artifact's group; `None` if it has none.
     pub artifact_group: Option<&'a str>,

@@ -35,7 +35,7 @@ use std::path::PathBuf;
 pub struct Trees {
     /// The root filesystem, the same in both slots.
     pub root: Tree,
-    /// The boot partition.
+    /// The files of the boot partition.
     pub boot: Tree,
     /// The data partition, without what depends on the checksum of the root filesystem.
     pub data: Tree,
@@ -50,10 +50,10 @@ pub struct StagedDir {
     pub dir: PathBuf,
 }
 
-/// The edited filesystems.
+/// The filesystems after all edits, and what was done.
 #[derive(Debug)]
 pub struct Edited {
-    /// Their files.
+    /// The files of the three filesystems.
     pub trees: Trees,
     /// The integrated boot loader.
     pub boot: boot::InstalledLoader,

@@ -26,11 +26,11 @@ pub enum Filesystem {
     Ext,
     /// FAT of any width.
     Fat,
-    /// Swap space.
+    /// Swap space of Linux.
     Swap,
     /// Another known format, which cannot be converted, by name.
     Other(&'static str),
-    /// Not recognised.
+    /// No known magic number.
     Unknown,
 }
 
@@ -41,22 +41,22 @@ pub struct GoldenPartition {
     pub number: u32,
     /// Its first byte on the disk.
     pub start: u64,
-    /// Its length (bytes).
+    /// Its length on the disk (bytes).
     pub len: u64,
     /// Its type: a GUID, or the type byte of an MBR.
     pub kind: PartitionType,
     /// Its name in a GPT; empty with an MBR.
     pub name: String,
-    /// Its content.
+    /// Its content, by magic numbers.
     pub filesystem: Filesystem,
 }
 
 /// The partition table and partitions of a golden image.
 #[derive(Debug)]
 pub struct GoldenDisk {
-    /// The whole disk.
+    /// All bytes of the disk.
     pub source: Source,
-    /// Its partition table.
+    /// Its partition table, with warnings.
     pub table: Table,
     /// Its partitions, in the order of the table.
     pub partitions: Vec<GoldenPartition>,
@@ -65,9 +65,9 @@ pub struct GoldenDisk {
 /// The FAT filesystem of the boot partition, read.
 #[derive(Debug)]
 pub struct BootFilesystem {
-    /// Its partition.
+    /// The partition that it fills.
     pub partition: GoldenPartition,
-    /// Its files.
+    /// Its files, whose data are ranges of the disk.
     pub tree: Tree,
     /// Its volume ID and label.
     pub info: fat::Info,
@@ -76,9 +76,9 @@ pub struct BootFilesystem {
 /// The root filesystem, read.
 #[derive(Debug)]
 pub struct RootFilesystem {
-    /// Its partition.
+    /// The partition that it fills.
     pub partition: GoldenPartition,
-    /// Its files.
+    /// Its files, whose data are ranges of the disk.
     pub tree: Tree,
     /// The fields of its superblock.
     pub info: ext4::read::Info,

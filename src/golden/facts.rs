@@ -8,13 +8,13 @@ use serde::Serialize;
 /// The fields of `os-release(5)` that are used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OsRelease {
-    /// `ID`.
+    /// `ID`, such as `debian`; empty if missing.
     pub id: String,
-    /// `VERSION_ID`.
+    /// `VERSION_ID`, such as `12`; empty if missing.
     pub version_id: String,
-    /// `VERSION_CODENAME`.
+    /// `VERSION_CODENAME`, such as `bookworm`; empty if missing.
     pub codename: String,
-    /// `PRETTY_NAME`.
+    /// `PRETTY_NAME`, for messages; empty if missing.
     pub pretty: String,
 }
 
@@ -23,7 +23,7 @@ pub struct OsRelease {
 pub struct Kernel {
     /// The part of its name after `vmlinuz-`.
     pub version: String,
-    /// Its absolute path.
+    /// Its path, absolute.
     pub path: String,
     /// The path of the initrd of the same version.
     pub initrd: Option<String>,
@@ -34,11 +34,11 @@ pub struct Kernel {
 pub struct Facts {
     /// From the ELF header of `/bin/sh`.
     pub architecture: Option<Architecture>,
-    /// From `/etc/os-release`.
+    /// The operating system, from `/etc/os-release`.
     pub os: OsRelease,
     /// The kernels in `/boot`, by name.
     pub kernels: Vec<Kernel>,
-    /// From `/etc/hostname`.
+    /// The host name, from `/etc/hostname`.
     pub hostname: Option<String>,
     /// Whether systemd is the init system.
     pub systemd: bool,

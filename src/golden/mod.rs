@@ -27,9 +27,9 @@ use std::sync::Arc;
 /// content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// The root partition.
+    /// The number of the root partition, from 1.
     pub root: Option<u32>,
-    /// The boot partition.
+    /// The number of the boot partition, from 1.
     pub boot: Option<u32>,
 }
 
@@ -40,7 +40,7 @@ pub struct Golden {
     pub input: Input,
     /// Its partition table and partitions.
     pub disk: GoldenDisk,
-    /// The root filesystem.
+    /// The root filesystem, the only one with a system.
     pub root: RootFilesystem,
     /// The boot partition; `None` if the image has none.
     pub boot: Option<BootFilesystem>,

@@ -11,7 +11,7 @@ use serde::Serialize;
 /// Firmware that can start an image, and the evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Start {
-    /// The firmware.
+    /// The firmware that finds something to start.
     pub firmware: Firmware,
     /// The file that shows it.
     pub evidence: String,

@@ -12,7 +12,7 @@ use crate::stamp::Stamp;
 use crate::units::MIB;
 use std::ops::Range;
 
-/// How devices boot.
+/// The boot partition and boot loader of devices.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BootPlan {
     /// The boot loader to integrate.
@@ -44,7 +44,7 @@ pub struct BootPlan {
 pub struct UBootProgram {
     /// The name of the file, without directories.
     pub name: String,
-    /// Its content.
+    /// Its content, not checked.
     pub bytes: Vec<u8>,
 }
 
@@ -59,7 +59,7 @@ impl std::fmt::Debug for UBootProgram {
 pub enum Environment {
     /// In two files of the boot partition.
     Files,
-    /// Outside the partitions.
+    /// In two copies outside the partitions.
     Raw {
         /// The disk's device name.
         disk: String,

@@ -23,9 +23,9 @@ pub struct ClientPlan {
 pub struct ClientFile {
     /// The absolute path on the device.
     pub path: String,
-    /// The content.
+    /// The content, as on the host.
     pub bytes: Vec<u8>,
-    /// Permission bits.
+    /// The permission bits on the device.
     pub mode: u16,
 }
 

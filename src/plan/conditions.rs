@@ -10,7 +10,6 @@ use crate::platform::Architecture;
 /// The facts about an image that boards and conditions depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ImageFacts<'g> {
-    /// Architecture and system.
     pub(crate) facts: &'g Facts,
     /// Maker, model and what starts it.
     pub(crate) origin: &'g Origin,
@@ -30,7 +29,7 @@ impl<'g> ImageFacts<'g> {
 pub(crate) struct Conditions<'c> {
     /// Built-in boards or device types.
     pub(crate) board: &'c [String],
-    /// Architectures.
+    /// Architectures, of which the image has one.
     pub(crate) arch: &'c [Architecture],
     /// Systems by their names.
     pub(crate) release: &'c [String],

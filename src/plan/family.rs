@@ -24,7 +24,7 @@ pub enum Role {
     Boot,
     /// The slot that is active on a fresh device.
     RootA,
-    /// The other slot.
+    /// The slot that the first update goes to.
     RootB,
     /// Files that survive updates.
     Data,

@@ -23,7 +23,7 @@ pub struct RootPlan {
     pub filesystem: Options,
 }
 
-/// The data partition.
+/// The data partition, which updates do not change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataPlan {
     /// The size of the partition, before it is aligned (bytes).
@@ -41,11 +41,11 @@ pub struct DataPlan {
 /// The size of the root filesystem, as far as it is known before the files are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RootSize {
-    /// As configured (bytes).
+    /// Exactly this, as configured (bytes).
     Exact(u64),
     /// As much as the files need, and some more.
     Headroom {
-        /// How much more.
+        /// The room beyond what the files need.
         headroom: Headroom,
         /// The size of the filesystem whose layout is preserved (bytes), which is kept as long as
         /// the files fit.
@@ -58,7 +58,7 @@ pub enum RootSize {
 pub enum Headroom {
     /// Hundredths of what the files need.
     Percent(u32),
-    /// Bytes.
+    /// So many bytes.
     Bytes(u64),
 }
 

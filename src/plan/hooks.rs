@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
-    /// Before the edits.
+    /// Before the edits: what it stages is integrated.
     BeforeEdits,
-    /// After them.
+    /// After the edits: it must not replace what the integration wrote.
     AfterEdits,
     /// After the image was written and checked.
     AfterImage,
@@ -41,7 +41,7 @@ impl Stage {
 /// A hook of the conversion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hook {
-    /// When it runs.
+    /// The point of the conversion at which it runs.
     pub stage: Stage,
     /// The program's file name, without directories.
     pub program: String,

@@ -43,7 +43,7 @@ pub struct Needs {
     pub alignment: u64,
     /// Room in front of the partitions and after them.
     pub margins: Margins,
-    /// The boot partition.
+    /// The boot partition, before it is aligned.
     pub boot: u64,
     /// The root filesystem, which must fit into each slot.
     pub root: u64,
@@ -54,9 +54,9 @@ pub struct Needs {
 /// A contiguous range of the disk (bytes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// Its first byte.
+    /// The offset of its first byte.
     pub start: u64,
-    /// Its length.
+    /// Its length (bytes).
     pub len: u64,
 }
 
@@ -73,13 +73,13 @@ impl Extent {
 pub struct Layout {
     /// The length of the disk.
     pub total: u64,
-    /// The boot partition.
+    /// The boot partition, the first on the disk.
     pub boot: Extent,
     /// The first root slot.
     pub root_a: Extent,
     /// The second root slot, as long as the first.
     pub root_b: Extent,
-    /// The data partition.
+    /// The data partition, the last on the disk.
     pub data: Extent,
 }
 

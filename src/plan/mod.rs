@@ -48,7 +48,7 @@ use raw::RawPlan;
 /// The inputs of a plan, besides the golden image.
 #[derive(Clone, Debug)]
 pub struct PlanRequest<'a> {
-    /// The merged configuration.
+    /// The configuration, merged from all files and settings.
     pub config: &'a Config,
     /// Files of the host, and what the command line says of them.
     pub host: HostFiles<'a>,
@@ -95,13 +95,13 @@ pub struct Plan {
     pub stamp: Stamp,
     /// The identities of disk and partitions, which all releases for these devices share.
     pub family: Family,
-    /// The disk.
+    /// Size and alignment of the disk.
     pub disk: DiskPlan,
     /// The boot partition and what starts the system.
     pub boot: BootPlan,
     /// The root filesystem and its two slots.
     pub root: RootPlan,
-    /// The data partition.
+    /// The data partition and its filesystem.
     pub data: DataPlan,
     /// Debian packages to install.
     pub packages: PackagePlan,
@@ -126,7 +126,7 @@ pub struct Plan {
 /// The disk of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskPlan {
-    /// Its length (bytes).
+    /// The length of the image (bytes).
     pub size: u64,
     /// Every partition starts at a multiple of this (bytes): a power of two, at least 1 MiB.
     pub alignment: u64,
@@ -204,7 +204,7 @@ impl Plan {
     }
 }
 
-/// Gathers problems.
+/// Collects problems instead of failing with the first.
 struct Keep<'p>(&'p mut Problems);
 
 impl Keep<'_> {

@@ -10,11 +10,11 @@ use crate::units::KIB;
 /// The form of the disk image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageForm {
-    /// Its bytes, sparse.
+    /// The bytes of the disk, as a sparse file.
     Raw,
     /// A stream of compressed frames.
     Compressed(Codec),
-    /// QEMU's copy-on-write format.
+    /// QEMU's copy-on-write format, version 3.
     Qcow2,
     /// The sparse format of Android's `fastboot`.
     AndroidSparse,

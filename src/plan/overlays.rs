@@ -11,14 +11,14 @@ use std::path::PathBuf;
 pub enum Target {
     /// The root filesystem, in both slots and in the Artifact.
     Root,
-    /// The boot partition.
+    /// The boot partition, a FAT filesystem.
     Boot,
-    /// The data partition.
+    /// The data partition; its root is `/data`.
     Data,
 }
 
 impl Target {
-    /// All of them.
+    /// All targets, in the order in which they are edited.
     pub const ALL: [Self; 3] = [Self::Root, Self::Boot, Self::Data];
 
     /// The name in records.
@@ -46,9 +46,9 @@ impl Target {
 pub struct OwnerRule {
     /// The paths in the overlay, from its top.
     pub path: Pattern,
-    /// The user's number.
+    /// The user ID.
     pub uid: u32,
-    /// The group's number.
+    /// The group ID.
     pub gid: u32,
     /// Permission bits; `None` keeps those of the overlay.
     pub mode: Option<u16>,
@@ -74,7 +74,7 @@ pub struct Overlays {
     pub owners: Vec<OwnerRule>,
 }
 
-/// All overlays.
+/// The overlays of all three filesystems.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OverlayPlan {
     /// Of the root filesystem.

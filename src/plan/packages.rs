@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The packages of `[client]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackagePlan {
-    /// The package files.
+    /// The package files on the host, in the order of the configuration.
     pub files: Vec<PathBuf>,
     /// Maintainer scripts that are left out.
     pub accepted: Vec<AcceptedScript>,
@@ -16,7 +16,7 @@ pub struct PackagePlan {
 /// A maintainer script that the user accepts to leave out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcceptedScript {
-    /// The package.
+    /// The name of its package.
     pub package: String,
     /// `preinst`, `postinst`, `prerm` or `postrm`.
     pub script: &'static str,

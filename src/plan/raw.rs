@@ -57,7 +57,7 @@ impl Blob {
 /// A file of the edited root filesystem that is written outside the partitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageBlob {
-    /// Its absolute path.
+    /// Its path in the image, absolute.
     pub path: String,
     /// The first byte on the disk.
     pub offset: u64,
