@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 /// List the built-in boards
 ///
-/// PROOF tells how well converted images are known to work on a board: booted by the project's
+/// PROOF shows how well converted images are known to work on a board: booted by the project's
 /// tests (on the board or an emulated one), modelled (the same boot scripts are tested elsewhere),
 /// or untested.
 #[derive(Args, Debug)]

@@ -63,8 +63,8 @@ keys! {
 
     /// The devices that the image is for.
     pub struct Board {
-        /// The device types that the Artifact may be installed on. The image gives its device the
-        /// first one; disk and partition IDs are derived from it too.
+        /// The device types that the Artifact may be installed on. A device that was flashed with the
+        /// image has the first one; disk and partition IDs are derived from it too.
         device_type: Option<Vec<String>> => Some1<Name> {
             unset "that of the built-in board that matches the golden image", like "[\"qemux86-64\"]"
         }
@@ -289,7 +289,7 @@ keys! {
         package: String => Name { required like "\"mender-client\"" }
         /// The script.
         script: MaintainerScript => OneOf<MaintainerScript> { required like "\"postinst\"" }
-        /// Why the script is unnecessary; kept in the report.
+        /// Why the script is unnecessary; kept in the record.
         reason: String => Text { required like "\"the service is enabled by our overlay\"" }
     }
 

@@ -1,6 +1,6 @@
 //! A conversion, in seven calls: read the golden image, decide, edit, lay out ([`prepare`]), then
 //! write, check and publish ([`convert`]). `plan` stops after the fourth and shows what is there,
-//! so that a dry run is no second implementation.
+//! so that a dry run is not a second implementation.
 
 mod check;
 mod emit;

@@ -217,7 +217,7 @@ impl Keep<'_> {
     }
 }
 
-/// For a part without a value and without a problem, which no part is.
+/// The error of a part that has neither a value nor a problem; no part should.
 fn undecided() -> anyhow::Error {
     Problem::new("a part of the plan could not be decided").into()
 }

@@ -270,7 +270,8 @@ fn a_device_lives_through_updates_under_secure_boot() {
     life(&made, &next, Firmware::SecureBoot, "life-secure", "2");
 }
 
-/// A device with many packages: first start, update, commit, an update that nobody commits; UEFI.
+/// A UEFI device with many packages: first start, update and commit, then an update that is not
+/// committed.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_life_of_a_rich_device() {
@@ -280,7 +281,7 @@ fn boot_life_of_a_rich_device() {
     life(&made, &next, Firmware::Uefi, "life-rich", "1");
 }
 
-/// The same of a small arm64 device, with and without Secure Boot.
+/// The same on a small arm64 device, with and without Secure Boot.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_life_of_an_arm64_device() {
@@ -297,8 +298,8 @@ fn boot_life_of_an_arm64_device() {
     );
 }
 
-/// U-Boot of Debian 13 (QEMU virt): first start, update, commit, an update that nobody commits;
-/// from an image that it would start by GRUB.
+/// U-Boot of Debian 13 (QEMU virt): first start, update and commit, then an update that is not
+/// committed; from an image in which U-Boot would start GRUB.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_life_of_a_u_boot_device() {
@@ -348,7 +349,7 @@ fn boot_life_of_a_raspberry_pi() {
     );
 }
 
-/// Packages of kernel, GRUB and shim are installed on the device, then it is updated; Secure Boot.
+/// Upgrade of kernel, GRUB and shim on the device, followed by an update; Secure Boot.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
@@ -362,21 +363,21 @@ fn boot_after_an_upgrade_on_an_arm64_device() {
     upgrade("arm64", "arm64", Firmware::ArmSecureBoot);
 }
 
-/// The same on a 32-bit PC, whose data partition grows by sfdisk; Secure Boot.
+/// The same on a 32-bit PC, where sfdisk grows the data partition; Secure Boot.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_after_an_upgrade_on_an_i386_device() {
     upgrade("i386", "i386", Firmware::SecureBoot32);
 }
 
-/// The same on 32-bit Arm, where nothing is signed and the data partition grows by sfdisk.
+/// The same on 32-bit Arm, where nothing is signed and sfdisk grows the data partition.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_after_an_upgrade_on_an_armhf_device() {
     upgrade("armhf", "armhf", Firmware::ArmUefi32);
 }
 
-/// The same packages are installed on an arm64 device that U-Boot starts.
+/// The same upgrade on an arm64 device that U-Boot starts.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_after_an_upgrade_of_kernel_and_grub_on_a_u_boot_device() {
@@ -426,30 +427,29 @@ fn starts(variant: &str) {
     machine.power_off();
 }
 
-/// A device made of Debian's cloud image starts for the first time.
+/// First start of a device made from Debian's cloud image.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_first_start_of_a_cloud_image() {
     starts("cloud");
 }
 
-/// A device made of a disk with an MBR starts for the first time.
+/// First start of a device made from a disk with an MBR.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_first_start_of_a_dos_disk() {
     starts("mbr");
 }
 
-/// A device starts for the first time whose udev looks at the data partition all the time that
-/// parted changes it.
+/// First start of a device whose udev reads the data partition all the time that parted changes it.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_first_start_while_udev_looks_at_the_data_partition() {
     starts("mini-busy");
 }
 
-/// Updates without a filesystem, a kernel or an init system go back; so do power cuts while a slot
-/// is written.
+/// Updates without a filesystem, a kernel or an init system are rolled back; so are updates that a
+/// power cut interrupts while the slot is written.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_bad_updates_and_power_cuts_end_where_they_began() {

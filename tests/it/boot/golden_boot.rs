@@ -23,7 +23,7 @@ fn boots(variant: &str, firmware: Firmware) {
     machine.power_off();
 }
 
-/// The golden image `mini` starts as it is.
+/// The golden image `mini` starts unchanged.
 #[test]
 #[ignore = "a boot of its own; `make test-boot` runs it"]
 fn boot_golden_mini() {
@@ -37,28 +37,28 @@ fn boot_golden_mini_under_secure_boot() {
     boots("mini", Firmware::SecureBoot);
 }
 
-/// The golden image `cloud` starts as it is.
+/// The golden image `cloud` starts unchanged.
 #[test]
 #[ignore = "a boot of its own; `make test-boot` runs it"]
 fn boot_golden_cloud() {
     boots("cloud", Firmware::Uefi);
 }
 
-/// The golden image `mbr` starts as it is.
+/// The golden image `mbr` starts unchanged.
 #[test]
 #[ignore = "a boot of its own; `make test-boot` runs it"]
 fn boot_golden_mbr() {
     boots("mbr", Firmware::Uefi);
 }
 
-/// The golden image `arm64` starts as it is.
+/// The golden image `arm64` starts unchanged.
 #[test]
 #[ignore = "a boot of its own; `make test-boot` runs it"]
 fn boot_golden_arm64() {
     boots("arm64", Firmware::ArmUefi);
 }
 
-/// The golden image `rich` starts as it is.
+/// The golden image `rich` starts unchanged.
 #[test]
 #[ignore = "a boot of its own; `make test-boot` runs it"]
 fn boot_golden_rich() {

@@ -116,7 +116,7 @@ fn boot_grub_update_and_commit() {
     }
 }
 
-/// The same on arm64; a kernel with a forged signature goes back.
+/// The same on arm64; an update whose kernel has a forged signature is rolled back.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_on_arm64_under_secure_boot() {
@@ -150,7 +150,7 @@ fn boot_grub_on_arm64_under_secure_boot() {
     );
 }
 
-/// Slots without filesystem, with damaged or half-upgraded kernels.
+/// Slots without a filesystem, or with damaged or half-upgraded kernels.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_with_slots_that_do_not_load() {
@@ -196,7 +196,7 @@ fn boot_grub_with_slots_that_do_not_load() {
     );
 }
 
-/// What a power cut leaves at each write of the first-stage script.
+/// Power cuts at every write of the first-stage script.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_grub_after_a_power_cut_at_every_write() {
@@ -381,7 +381,7 @@ fn differences(name: &str, script: &str, cases: &[(BlockPair, [bool; 2])]) -> Op
     Some(cases.iter().enumerate().filter_map(differs).collect())
 }
 
-/// The decisions of the script in every state of the environment, held against the model.
+/// Decisions of the script in every state of the environment, compared with the model.
 #[test]
 #[ignore = "goes through hundreds of states; `make test-boot` runs it"]
 fn boot_grub_decides_as_the_model_in_every_state() {
@@ -392,7 +392,7 @@ fn boot_grub_decides_as_the_model_in_every_state() {
     assert_eq!(differences, Vec::<String>::new());
 }
 
-/// A script that breaks the rule is told from the model.
+/// A script that breaks the rule is found to differ from the model.
 #[test]
 #[ignore = "boots; `make test-boot` runs it"]
 fn boot_grub_with_a_script_that_breaks_the_rule_is_noticed() {

@@ -91,7 +91,7 @@ fn rows() -> Vec<SerialPair> {
     ]
 }
 
-/// Raspberry Pi 3, U-Boot of Debian 12: each state of the environment is left as in the model.
+/// Raspberry Pi 3, U-Boot of Debian 12: every state of the environment ends as in the model.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_by_every_row_of_the_table() {
@@ -105,38 +105,37 @@ fn boot_uboot_of_debian_13_by_every_row_of_the_table() {
     boots("rows-13", PI_13, Content::Good, &rows());
 }
 
-/// Board with its own U-Boot (QEMU virt, MBR), that of Debian 12: each state is left as in the
-/// model.
+/// Board with its own U-Boot (QEMU virt, MBR) of Debian 12: every state ends as in the model.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_a_board_by_every_row_of_the_table() {
     boots("virt-rows-12", VIRT_12, Content::Good, &rows());
 }
 
-/// Board with its own U-Boot (QEMU virt, GPT), that of Debian 13: the same.
+/// Board with its own U-Boot (QEMU virt, GPT) of Debian 13: the same.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_debian_13_of_a_board_by_every_row_of_the_table() {
     boots("virt-rows-13", VIRT_13, Content::Good, &rows());
 }
 
-/// Board of 32 bits with its own U-Boot (QEMU virt), that of Debian 12: each state is left as in
-/// the model.
+/// 32-bit board with its own U-Boot (QEMU virt) of Debian 12: every state ends as in the model.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_a_32_bit_board_by_every_row_of_the_table() {
     boots("virt32-rows", VIRT32_12, Content::Good, &rows());
 }
 
-/// Raspberry Pi with a system of 32 bits (QEMU's model 2), U-Boot of Debian 12: each state is left
-/// as in the model.
+/// Raspberry Pi with a 32-bit system (QEMU's model 2), U-Boot of Debian 12: every state ends as in
+/// the model.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_a_32_bit_raspberry_pi_by_every_row_of_the_table() {
     boots("rows-32", PI32_12, Content::Good, &rows());
 }
 
-/// The same Raspberry Pi: no filesystem, a damaged kernel, no initrd, links alone.
+/// The same Raspberry Pi with a slot that does not load: no filesystem, a damaged kernel, no
+/// initrd, only links.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_a_32_bit_raspberry_pi_with_a_slot_that_does_not_load() {
@@ -183,14 +182,14 @@ fn updates(name: &str, board: Board) {
     }
 }
 
-/// Raspberry Pi 3: an update that nobody commits, and one that is committed.
+/// Raspberry Pi 3: an update that is not committed, and one that is.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_through_updates() {
     updates("life", PI_12);
 }
 
-/// QEMU virt: an update that nobody commits, and one that is committed; U-Boot of Debian 12 and 13.
+/// QEMU virt: an update that is not committed, and one that is; U-Boot of Debian 12 and 13.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_a_board_through_updates() {
@@ -210,7 +209,8 @@ fn broken() -> [SerialPair; 3] {
 /// Each way to be broken.
 const BROKEN: [Content; 3] = [Content::Nothing, Content::Garbage, Content::NoInitrd];
 
-/// Raspberry Pi 3: no filesystem, a damaged kernel, no initrd; the other slot starts and is noted.
+/// Raspberry Pi 3: no filesystem, a damaged kernel, no initrd; the other slot starts, and this is
+/// recorded.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_with_a_slot_that_does_not_load() {
@@ -226,7 +226,8 @@ fn boot_uboot_with_a_slot_that_does_not_load() {
     boots("nothing-13", PI_13, Content::Nothing, &broken()[..2]);
 }
 
-/// QEMU virt: no filesystem, a damaged kernel, no initrd; the other slot starts and is noted.
+/// QEMU virt: no filesystem, a damaged kernel, no initrd; the other slot starts, and this is
+/// recorded.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_a_board_with_a_slot_that_does_not_load() {
@@ -242,8 +243,7 @@ fn boot_uboot_of_a_board_with_a_slot_that_does_not_load() {
     boots("virt-nothing-13", VIRT_13, Content::Nothing, &broken()[..2]);
 }
 
-/// QEMU virt of 32 bits, U-Boot of Debian 13: no filesystem, a damaged kernel, no initrd, links
-/// alone.
+/// 32-bit QEMU virt, U-Boot of Debian 13: no filesystem, a damaged kernel, no initrd, only links.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_a_32_bit_board_with_a_slot_that_does_not_load() {
@@ -258,8 +258,8 @@ fn boot_uboot_of_a_32_bit_board_with_a_slot_that_does_not_load() {
     boots("virt32-links", VIRT32_13, Content::Links, &broken()[..1]);
 }
 
-/// QEMU virt, whose U-Boot does not say where to unpack one: an update with a kernel packed by gzip
-/// starts.
+/// QEMU virt, whose U-Boot does not define where to decompress a kernel: an update with
+/// a gzip-compressed kernel starts.
 #[test]
 #[ignore = "boots; `make test-boot` runs it"]
 fn boot_uboot_of_a_board_with_a_kernel_that_gzip_packed() {
@@ -291,14 +291,14 @@ fn cuts() -> Vec<SerialPair> {
     states
 }
 
-/// Raspberry Pi 3: what a power cut leaves at each write of the boot script.
+/// Raspberry Pi 3: power cuts at every write of the boot script.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_after_a_power_cut_at_every_write() {
     boots("cuts", PI_12, Content::Good, &cuts());
 }
 
-/// QEMU virt: what a power cut leaves at each write of the boot script; U-Boot of Debian 12 and 13.
+/// QEMU virt: power cuts at every write of the boot script; U-Boot of Debian 12 and 13.
 #[test]
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_of_a_board_after_a_power_cut_at_every_write() {
@@ -306,7 +306,7 @@ fn boot_uboot_of_a_board_after_a_power_cut_at_every_write() {
     boots("virt-cuts-13", VIRT_13, Content::Good, &cuts());
 }
 
-/// Raspberry Pi 3 with Debian's U-Boot for all 64-bit models: a trial is noted before it starts.
+/// Raspberry Pi 3 with Debian's U-Boot for all 64-bit models: a trial is recorded before it starts.
 #[test]
 #[ignore = "boots; `make test-boot` runs it"]
 fn boot_uboot_for_several_models() {
@@ -343,7 +343,7 @@ fn notices(name: &str, board: Board) {
     );
 }
 
-/// A script that writes to the only good copy is told from the model, on both machines.
+/// A script that writes to the only good copy is found to differ from the model, on both machines.
 #[test]
 #[ignore = "boots; `make test-boot` runs it"]
 fn boot_uboot_with_a_script_that_breaks_the_rule_is_noticed() {
@@ -351,8 +351,8 @@ fn boot_uboot_with_a_script_that_breaks_the_rule_is_noticed() {
     notices("virt-broken", VIRT_12);
 }
 
-/// QEMU virt: a golden image that starts by extlinux.conf of u-boot-menu; converted, it starts by
-/// our script, menu or not.
+/// QEMU virt: a golden image that u-boot-menu's extlinux.conf starts; once converted, our script
+/// starts it, whether or not the menu exists.
 #[test]
 #[ignore = "boots; `make test-boot` runs it"]
 fn boot_uboot_of_a_board_whose_golden_image_starts_by_extlinux_conf() {
@@ -387,8 +387,8 @@ fn boot_uboot_of_a_board_whose_golden_image_starts_by_extlinux_conf() {
     }
 }
 
-/// QEMU virt with an environment outside the partitions, a few variables playing the U-Boot for it:
-/// the slot that it names starts.
+/// QEMU virt with an environment outside the partitions, where a few variables replace a U-Boot
+/// built for it: the slot that it names starts.
 #[test]
 #[ignore = "boots; `make test-boot` runs it"]
 fn boot_uboot_of_a_board_with_a_raw_environment() {
