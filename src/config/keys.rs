@@ -77,7 +77,7 @@ pub(super) enum Fallback {
     Default(&'static str),
     /// The key stays unset.
     Unset {
-        /// What happens then.
+        /// The behavior without a value.
         meaning: &'static str,
         /// A value for the manual, in TOML.
         example: &'static str,

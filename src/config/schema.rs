@@ -63,8 +63,8 @@ keys! {
 
     /// The devices that the image is for.
     pub struct Board {
-        /// The device types that the Artifact may be installed on. A device that was flashed with the
-        /// image has the first one; disk and partition IDs are derived from it too.
+        /// The device types that the Artifact may be installed on. A device that was flashed with
+        /// the image has the first one; disk and partition IDs are derived from it too.
         device_type: Option<Vec<String>> => Some1<Name> {
             unset "that of the built-in board that matches the golden image", like "[\"qemux86-64\"]"
         }

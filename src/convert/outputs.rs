@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const PREFIX: &str = ".goldsmith-";
 const SUFFIX: &str = ".part";
 
-/// What a signal must know of this process.
+/// The state of this process that a signal handler needs.
 struct Open {
     /// Temporary files.
     files: Vec<PathBuf>,

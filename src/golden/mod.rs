@@ -46,7 +46,7 @@ pub struct Golden {
     pub boot: Option<BootFilesystem>,
     /// Facts about the system in the root filesystem.
     pub facts: Facts,
-    /// Who made the image and what starts it.
+    /// The tool that built the image, and the firmware that starts it.
     pub origin: Origin,
 }
 

@@ -17,7 +17,7 @@ pub struct Start {
     pub evidence: String,
 }
 
-/// Who made the image, for which board, and what starts it.
+/// The tool that built the image, the board it was built for, and the firmware that starts it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Origin {
     /// The maker's name for its images, such as `Raspberry Pi OS`; `None` if unknown.

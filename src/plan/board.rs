@@ -86,7 +86,7 @@ fn undecided(
     boards: &[(&'static str, Config)],
 ) -> Problem {
     let problem = Problem::new(format!(
-        "no device type is given; the image is {}",
+        "no device type is set, and the image selects no board: it is {}",
         describe(image)
     ));
     let near: Vec<&str> = match fitting {
@@ -102,15 +102,14 @@ fn undecided(
                     `goldsmith boards`";
         return problem.hint(hint);
     }
-    let names: Vec<String> = near.iter().map(|name| format!("--config {name}")).collect();
     let which = if fitting.is_empty() {
-        "the nearest built-in boards are"
+        "similar"
     } else {
-        "it fits the built-in boards"
+        "matching"
     };
     problem.hint(format!(
-        "{which} {}; or set board.device-type",
-        names.join(", ")
+        "select a board with --config, or set board.device-type; {which} boards: {}",
+        near.join(", ")
     ))
 }
 
@@ -141,7 +140,7 @@ fn describe(image: ImageFacts<'_>) -> String {
         .map(|start| format!("{} ({})", start.firmware.description(), start.evidence))
         .collect();
     let starts = if starts.is_empty() {
-        "nothing that is known".to_owned()
+        "unknown firmware".to_owned()
     } else {
         starts.join(" or ")
     };
@@ -319,8 +318,8 @@ mod tests {
         .unwrap_err();
         assert_eq!(
             none.to_string(),
-            "no device type is given; the image is Debian 12 for amd64, started by a BIOS (a file)\nhint: the nearest built-in boards \
-             are --config generic-x86-64, --config qemux86-64; or set board.device-type"
+            "no device type is set, and the image selects no board: it is Debian 12 for amd64, started by a BIOS (a file)\nhint: select a board with \
+             --config, or set board.device-type; similar boards: generic-x86-64, qemux86-64"
         );
     }
 

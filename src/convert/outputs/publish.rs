@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What had a final name before.
+/// The file that had a final name before.
 enum Before {
     Nothing,
     /// A file, which has this name too.
@@ -176,7 +176,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("a"), "earlier").unwrap();
         let outputs = finished(dir.path(), &["a", "b", "c", "d"]);
-        // Made behind our back: a file cannot be renamed to a directory.
+        // Made by another process: a file cannot be renamed to a directory.
         std::fs::create_dir(dir.path().join("c")).unwrap();
         let error = outputs.publish().unwrap_err().to_string();
         assert!(

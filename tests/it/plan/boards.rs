@@ -140,7 +140,7 @@ fn the_image_chooses_its_board_or_says_what_it_is() {
     let said = refused(at, &format!("plan {SMALL} pi.img"), 2);
     assert!(
         said.starts_with(
-            "error: no device type is given; the image is Tiny Debian 12 of Raspberry Pi OS for arm64, started by the Raspberry Pi's \
+            "error: no device type is set, and the image selects no board: it is Tiny Debian 12 of Raspberry Pi OS for arm64, started by the Raspberry Pi's \
              firmware (config.txt on the boot partition)\nhint: "
         ),
         "{said}"
