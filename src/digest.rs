@@ -1,13 +1,13 @@
-//! SHA-256 sums and their digits.
+//! SHA-256 digests and their hexadecimal form.
 
 use crate::stream::ReadAt;
 use sha2::{Digest as _, Sha256};
 use std::io;
 
-/// A SHA-256.
+/// A SHA-256 digest, in the byte order of FIPS 180-4.
 pub type Digest = [u8; 32];
 
-/// Bytes as lower-case hexadecimal digits, two for each.
+/// `bytes` as lower-case hexadecimal, two digits per byte.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -18,7 +18,7 @@ pub fn hex(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The sum that 64 lower-case digits mean.
+/// The digest with these 64 lower-case hexadecimal digits; `None` for any other text.
 #[must_use]
 pub fn unhex(digits: &str) -> Option<Digest> {
     let digit = |byte: u8| match byte {
@@ -34,7 +34,7 @@ pub fn unhex(digits: &str) -> Option<Digest> {
     bytes.try_into().ok().filter(|_| values.len() == 64)
 }
 
-/// The sum of everything in `source`.
+/// The SHA-256 of the whole `source`.
 ///
 /// # Errors
 /// I/O errors of the source.
@@ -61,11 +61,11 @@ mod tests {
 
     #[test]
     fn digits_there_and_back() {
-        let sum = sha256(&MemSource(b"abc".as_slice().into())).unwrap();
+        let digest = sha256(&MemSource(b"abc".as_slice().into())).unwrap();
         // FIPS 180-2, appendix B.1.
         let digits = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(hex(&sum), digits);
-        assert_eq!(unhex(digits), Some(sum));
+        assert_eq!(hex(&digest), digits);
+        assert_eq!(unhex(digits), Some(digest));
         for bad in [
             &digits[..62],
             &digits[..63],

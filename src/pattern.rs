@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A pattern that whole paths are held against.
+/// A pattern that is matched against whole paths.
 ///
-/// `*` stands for any bytes but `/`, `?` for one of them, a component `**` for any number of
-/// components, none included. All else stands for itself.
+/// `*` matches any bytes except `/`, `?` one such byte, and a component `**` any number of
+/// components, including none. Everything else matches itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: String,
@@ -17,12 +17,12 @@ pub struct Pattern {
 enum Part {
     /// `**`.
     Any,
-    /// One component, perhaps with `*` and `?`.
+    /// One component, which may contain `*` and `?`.
     One(String),
 }
 
 impl Pattern {
-    /// Whether `path` matches; a leading `/` and doubled slashes of either side do not count.
+    /// Whether `path` matches. Leading and repeated slashes of path and pattern are ignored.
     #[must_use]
     pub fn matches(&self, path: &[u8]) -> bool {
         let names: Vec<&[u8]> = path
@@ -41,7 +41,7 @@ impl Pattern {
     }
 }
 
-/// Whether one component matches `pattern`, which may hold `*` and `?`.
+/// Whether one component matches `pattern`, which may contain `*` and `?`.
 #[must_use]
 pub fn component_matches(pattern: &[u8], name: &[u8]) -> bool {
     star_match(
@@ -52,7 +52,7 @@ pub fn component_matches(pattern: &[u8], name: &[u8]) -> bool {
     )
 }
 
-/// Matches `items` against `pattern`, in which a star stands for any number of items. Only the last
+/// Matches `items` against `pattern`, in which a star matches any number of items. Only the last
 /// star is ever retried, so the time is the product of the lengths at worst.
 fn star_match<P, I>(
     pattern: &[P],
@@ -92,10 +92,12 @@ impl FromStr for Pattern {
         let mut parts = Vec::new();
         for name in text.split('/').filter(|name| !name.is_empty()) {
             if name == "." || name == ".." {
-                return Err(format!("`{text}` holds the component `{name}`"));
+                return Err(format!("`{text}` contains the component `{name}`"));
             }
             if name.contains("**") && name != "**" {
-                return Err(format!("`{text}` holds `**` beside other characters"));
+                return Err(format!(
+                    "`{text}` contains a component with `**` and other characters"
+                ));
             }
             parts.push(if name == "**" {
                 Part::Any
@@ -157,11 +159,11 @@ mod tests {
     fn bad_patterns_are_refused() {
         assert_eq!(
             "/a/../b".parse::<Pattern>().unwrap_err(),
-            "`/a/../b` holds the component `..`"
+            "`/a/../b` contains the component `..`"
         );
         assert_eq!(
             "/a**".parse::<Pattern>().unwrap_err(),
-            "`/a**` holds `**` beside other characters"
+            "`/a**` contains a component with `**` and other characters"
         );
     }
 

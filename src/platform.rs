@@ -1,5 +1,5 @@
-//! What kinds of machines there are: processor architectures, firmware, boot loaders and partition
-//! tables, one enum each, with the names that configurations, records and messages use.
+//! Kinds of machines: processor architectures, firmware, boot loaders and partition tables, one enum
+//! each, with the names that configurations, records and messages use.
 
 use serde::Serialize;
 use std::fmt;

@@ -1,15 +1,14 @@
-//! What stands in the way of a conversion, in the user's words. Problems are gathered and shown
+//! Problems that the user must solve, each with a hint. The problems of a plan are collected and shown
 //! together.
 
 use std::fmt;
 
-/// One thing that is wrong, and the way out where there is one.
+/// One problem, with a hint where there is a solution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What is wrong: a lower-case fact that names the place and the numbers, without a final
-    /// period.
+    /// The fact: in lower case, with place and numbers, without a final period.
     pub message: String,
-    /// What the user can do about it.
+    /// Advice, as an imperative without a final period.
     pub hint: Option<String>,
 }
 
@@ -23,7 +22,7 @@ impl Problem {
         }
     }
 
-    /// The same with a hint.
+    /// Replaces the hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -43,20 +42,20 @@ impl fmt::Display for Problem {
 
 impl std::error::Error for Problem {}
 
-/// All problems found, one after the other. Never empty when used as an error.
+/// All problems found, in that order. Not empty when used as an error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    /// Adds one.
+    /// Appends a problem.
     pub fn push(&mut self, problem: Problem) {
         self.0.push(problem);
     }
 
-    /// Fails with all of them when there are any.
+    /// Fails with all problems, if there are any.
     ///
     /// # Errors
-    /// Itself.
+    /// The problems themselves.
     pub fn check(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
@@ -82,7 +81,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// What the user said wrongly, or did not say at all, in arguments or configuration.
+/// Invalid or missing arguments or configuration: exit code 2.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage(pub Problems);
 

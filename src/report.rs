@@ -1,19 +1,18 @@
-//! What a long conversion tells its user while it runs: a small trait handed down, with a silent
-//! twin.
+//! Progress and messages of a running command, as a trait that `cli` implements.
 
-/// Receives progress. Nothing outside `cli` prints; all else speaks through this.
+/// Receives progress and messages. Only `cli` prints; all other modules use this trait.
 pub trait Report: Send + Sync {
-    /// A new step begins; `total` is its length in bytes when it is known.
+    /// A step named `what` begins; `total` is its length in bytes, if known.
     fn step(&self, what: &str, total: Option<u64>);
-    /// `bytes` more of the current step are done.
+    /// Another `bytes` bytes of the current step are done.
     fn advance(&self, bytes: u64);
-    /// Something the user should read that is no error.
+    /// A warning: the result is usable, but the user should know.
     fn warn(&self, message: &str);
-    /// A fact worth a line.
+    /// A line of information.
     fn note(&self, message: &str);
 }
 
-/// Says nothing: for tests and `--quiet`.
+/// Discards everything: for tests and `--quiet`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -1,8 +1,8 @@
-//! The only origin of time, UUIDs and seeds: no clock and no randomness reaches an output.
+//! The only source of time, UUIDs and seeds: neither clock nor random numbers affect an output.
 
 use sha2::{Digest, Sha256};
 
-/// A point in time as filesystems store it.
+/// A point in time, as filesystems store it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time {
     /// Seconds since 1970-01-01 00:00 UTC; negative before.
@@ -31,7 +31,7 @@ impl std::str::FromStr for Uuid {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is no UUID (32 hexadecimal digits in groups 8-4-4-4-12)");
+        let bad = || format!("`{text}` is not a UUID (32 hexadecimal digits in groups 8-4-4-4-12)");
         let digits: Vec<u8> = text.bytes().filter(|b| *b != b'-').collect();
         let dashes: Vec<usize> = text.match_indices('-').map(|(at, _)| at).collect();
         if digits.len() != 32
@@ -49,19 +49,19 @@ impl std::str::FromStr for Uuid {
     }
 }
 
-/// Time and identities of one conversion, all from its inputs.
+/// Time and identities of one conversion, derived from its inputs alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// The time that everything made (not copied) carries.
+    /// The time of everything that goldsmith creates. Copied files keep theirs.
     pub time: Time,
-    /// What the device family is named by: identities must survive from release to release, so they
-    /// depend on nothing else.
+    /// The name of the device family. Identities must not change between releases, so they depend on
+    /// nothing else.
     pub family: String,
 }
 
 impl Stamp {
-    /// Sixteen bytes for `purpose`, the same for every release of the family:
-    /// SHA-256 of `goldsmith\0<family>\0<purpose>`, cut to 16 bytes.
+    /// Sixteen bytes for `purpose`, the same for every release of the family: the first 16 bytes of
+    /// the SHA-256 of `goldsmith`, family and purpose, each followed by a zero byte.
     #[must_use]
     pub fn bytes(&self, purpose: &str) -> [u8; 16] {
         let mut hash = Sha256::new();
@@ -84,7 +84,7 @@ impl Stamp {
         Uuid(out)
     }
 
-    /// A number that is not zero for `purpose`: MBR disk ids and FAT volume ids.
+    /// A number for `purpose`, never zero: MBR disk IDs and FAT volume IDs.
     #[must_use]
     pub fn id32(&self, purpose: &str) -> u32 {
         let b = self.bytes(purpose);
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uuids_hang_on_family_and_purpose_only() {
+    fn uuids_depend_on_family_and_purpose_only() {
         let a = Stamp {
             time: Time::default(),
             family: "board".into(),

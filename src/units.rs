@@ -1,4 +1,4 @@
-//! Sizes and positions: rounding, overflow and the human forms of sizes live here alone.
+//! Sizes and positions: rounding, overflow, and sizes as text.
 //!
 //! A plain `u64` named `offset`, `len` or `size` is in bytes everywhere in this crate; positions in
 //! sectors have a type of their own, [`Lba`], which counts 512-byte sectors.
@@ -61,7 +61,7 @@ pub fn align_down(value: u64, step: u64) -> u64 {
     value - value % step
 }
 
-/// A size for people: exact (`8 GiB`, `66 MiB`, `512 B`) where a binary unit divides it, else one
+/// A size for messages: exact (`8 GiB`, `66 MiB`, `512 B`) where a binary unit divides it, else one
 /// decimal (`1.4 GiB`).
 #[must_use]
 pub fn human(bytes: u64) -> String {
@@ -78,8 +78,7 @@ pub fn human(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
-/// A size of at least `bytes` to be told as a way out: short, never less than what is needed, and
-/// read back by [`parse_size`].
+/// A short size for hints: at least `bytes`, rounded up to whole MiB, and accepted by [`parse_size`].
 #[must_use]
 pub fn enough(bytes: u64) -> String {
     let rounded = align_up(bytes, MIB);
@@ -90,11 +89,11 @@ pub fn enough(bytes: u64) -> String {
     }
 }
 
-/// Reads a size as people write it: `8 GiB`, `64MiB`, `4096`, `512 B`, `1.5 GiB`, also decimal `8
+/// Parses a size: `8 GiB`, `64MiB`, `4096`, `512 B`, `1.5 GiB`, also decimal `8
 /// GB`, `64 MB`, `10 kB`.
 ///
 /// # Errors
-/// A sentence that says what is wrong with `text`.
+/// A message that quotes `text` and says what is wrong with it.
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let split = text
@@ -113,14 +112,14 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         "TB" => 1_000_000_000_000,
         _ => {
             return Err(format!(
-                "`{unit}` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)"
+                "`{unit}` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)"
             ));
         }
     };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() || fraction.contains('.') || fraction.len() > 9 {
         return Err(format!(
-            "`{text}` is no size (a number and a unit, such as `64 MiB`)"
+            "`{text}` is not a size (a number and a unit, such as `64 MiB`)"
         ));
     }
     let too_large = || format!("`{text}` is too large");
@@ -132,7 +131,7 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     if !fraction.is_empty() {
         let parts: u128 = fraction
             .parse()
-            .map_err(|_| format!("`{text}` is no size"))?;
+            .map_err(|_| format!("`{text}` is not a size"))?;
         let add =
             parts * u128::from(scale) / 10u128.pow(u32::try_from(fraction.len()).unwrap_or(9));
         bytes = u64::try_from(add)

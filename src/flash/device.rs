@@ -1,6 +1,6 @@
-//! The device that an image goes to: what it is, and whether anything uses it. What Linux tells of
-//! block devices is read from `/sys/dev/block` (`Documentation/ABI/stable/sysfs-block` of Linux),
-//! `/proc/self/mountinfo` and `/proc/swaps` (proc(5)).
+//! The device that an image is written to: its properties, and whether it is in use. Sources are
+//! `/sys/dev/block` (`Documentation/ABI/stable/sysfs-block` of Linux), `/proc/self/mountinfo` and
+//! `/proc/swaps` (proc(5)).
 
 use crate::image::table::Table;
 use crate::problem::Problem;
@@ -17,24 +17,24 @@ use std::path::{Path, PathBuf};
 /// A block device or regular file, open for writing.
 #[derive(Debug)]
 pub struct Target {
-    /// Its path, as the user gave it.
+    /// The path as given by the user.
     pub path: PathBuf,
-    /// Its length in bytes.
+    /// Length (bytes).
     pub size: u64,
-    /// Whether it is a block device.
+    /// Whether it is a block device; otherwise it is a regular file.
     pub device: bool,
-    /// What it calls itself.
+    /// The model (disks) or name (cards) that the device reports.
     pub model: Option<String>,
-    /// What it holds now, a line for each partition.
+    /// Its current partitions, one line each.
     pub holds: Vec<String>,
     file: File,
 }
 
 impl Target {
-    /// Opens the device or file at `path`, unless something uses it.
+    /// Opens the device or file at `path`, unless it is in use.
     ///
     /// # Errors
-    /// A [`Problem`] that names what uses it, or why it cannot be opened.
+    /// A [`Problem`] that names the user of the device, or the reason why it cannot be opened.
     pub fn open(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|e| missing(path, &e))?;
         let kind = metadata.file_type();
@@ -44,7 +44,7 @@ impl Target {
                 path.display()
             );
             return Err(Problem::new(message)
-                .hint("name the whole disk, such as /dev/sdX or /dev/mmcblkN")
+                .hint("give the whole disk, such as /dev/sdX or /dev/mmcblkN")
                 .into());
         }
         let device = kind.is_block_device();
@@ -57,7 +57,7 @@ impl Target {
         let file = open(path, device)?;
         let size = (&file)
             .seek(SeekFrom::End(0))
-            .with_context(|| format!("asking for the size of {}", path.display()))?;
+            .with_context(|| format!("determining the size of {}", path.display()))?;
         let holds = holds(&file, size);
         Ok(Self {
             path: path.to_owned(),
@@ -79,7 +79,7 @@ impl Target {
         self.file.read_exact_at(bytes, offset)
     }
 
-    /// Makes zeros of a range: without moving them where the device or filesystem can.
+    /// Fills a range with zeros, without transferring them if the device or filesystem can.
     pub(super) fn zero(&self, range: Range<u64>) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         {
@@ -102,12 +102,12 @@ impl Target {
         })
     }
 
-    /// Waits until everything is on the device.
+    /// Flushes everything to the device.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 
-    /// Lets the kernel forget what it has of the device in memory, so that reading asks the device.
+    /// Drops the page cache of the device, so that reads reach the device.
     pub(super) fn forget(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         rustix::fs::fadvise(&self.file, 0, None, rustix::fs::Advice::DontNeed)?;
@@ -119,13 +119,13 @@ fn missing(path: &Path, error: &io::Error) -> Problem {
     let problem = Problem::new(format!("{} cannot be opened: {error}", path.display()));
     match error.kind() {
         io::ErrorKind::NotFound => problem.hint(
-            "plug the device in and look with `lsblk`; a file must be made before, with `truncate`",
+            "list the devices with `lsblk`; to write to a file, create it first with `truncate -s SIZE`",
         ),
         _ => problem,
     }
 }
 
-/// Opens for reading and writing; a block device only if nobody else has it to himself (open(2),
+/// Opens for reading and writing; a block device only if it is not in use by the system (open(2),
 /// `O_EXCL`).
 fn open(path: &Path, device: bool) -> Result<File, Problem> {
     let mut options = OpenOptions::new();
@@ -140,18 +140,16 @@ fn open(path: &Path, device: bool) -> Result<File, Problem> {
         ));
         match e.kind() {
             io::ErrorKind::PermissionDenied => {
-                problem.hint("writing to a device needs root, or membership in its group")
+                problem.hint("run as root, or join the group of the device")
             }
-            io::ErrorKind::ResourceBusy => {
-                problem.hint("find what uses it with `lsblk` and stop that")
-            }
-            io::ErrorKind::ReadOnlyFilesystem => problem.hint("look for a write-protection switch"),
+            io::ErrorKind::ResourceBusy => problem.hint("find its user with `lsblk` and stop it"),
+            io::ErrorKind::ReadOnlyFilesystem => problem.hint("check the write-protection switch"),
             _ => problem,
         }
     })
 }
 
-/// The partitions on it now, in words.
+/// A line for each partition that is on the device now; none if it has no readable table.
 fn holds(file: &File, size: u64) -> Vec<String> {
     let Ok(file) = file.try_clone() else {
         return Vec::new();
@@ -174,14 +172,14 @@ fn holds(file: &File, size: u64) -> Vec<String> {
     table.partitions.iter().map(line).collect()
 }
 
-/// What the kernel knows of a block device.
+/// Properties of a block device, from sysfs; empty for a regular file.
 #[derive(Debug, Default)]
 struct Known {
-    /// Its number and those of its partitions.
+    /// Device numbers (major, minor) of the disk and its partitions.
     numbers: BTreeSet<(u32, u32)>,
     partition: bool,
     model: Option<String>,
-    /// Names of devices that are made of it.
+    /// Names of devices built on it: LVM, RAID, encryption.
     holders: Vec<String>,
 }
 
@@ -217,15 +215,15 @@ impl Known {
         known
     }
 
-    /// Fails when the device is in use.
+    /// Fails if the device is in use.
     fn check(&self, path: &Path, metadata: &Metadata) -> Result<(), Problem> {
         let busy = |how: String, hint: &str| {
             Err(Problem::new(format!("{} {how}", path.display())).hint(hint))
         };
         if self.partition {
             return busy(
-                "is a partition, the image is a whole disk".into(),
-                "name the disk that the partition is on",
+                "is a partition, but the image is a whole disk".into(),
+                "give the disk that contains the partition",
             );
         }
         let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
@@ -234,27 +232,27 @@ impl Known {
         }) {
             return busy(
                 format!("is mounted on {place}"),
-                &format!("check that it is the right device, then `umount {place}`"),
+                &format!("check that this is the right device, then run `umount {place}`"),
             );
         }
         if let Some(swap) = swaps(&read("/proc/swaps"))
             .find(|swap| device_number(swap).is_some_and(|n| self.numbers.contains(&n)))
         {
             return busy(
-                format!("is used for swapping ({swap})"),
-                &format!("check that it is the right device, then `swapoff {swap}`"),
+                format!("is in use as swap space ({swap})"),
+                &format!("check that this is the right device, then run `swapoff {swap}`"),
             );
         }
         if let Some(holder) = self.holders.first() {
             return busy(
                 format!("is part of {holder}"),
-                &format!("close {holder} first (lvchange, cryptsetup, mdadm)"),
+                &format!("deactivate {holder} first (lvchange, cryptsetup, mdadm)"),
             );
         }
         if let Some(name) = backs(metadata).filter(|_| self.numbers.is_empty()) {
             return busy(
                 format!("is in use as /dev/{name}"),
-                &format!("check that it is the right file, then `losetup -d /dev/{name}`"),
+                &format!("check that this is the right file, then run `losetup -d /dev/{name}`"),
             );
         }
         Ok(())
@@ -265,13 +263,13 @@ fn number(device: u64) -> (u32, u32) {
     (rustix::fs::major(device), rustix::fs::minor(device))
 }
 
-/// `MAJOR:MINOR`.
+/// Parses `MAJOR:MINOR`.
 fn parse(text: &str) -> Option<(u32, u32)> {
     let (major, minor) = text.trim().split_once(':')?;
     Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
-/// The number of the block device at a path.
+/// The device number (major, minor) of the block device at a path.
 fn device_number(path: &str) -> Option<(u32, u32)> {
     let metadata = fs::metadata(path)
         .ok()
@@ -279,7 +277,7 @@ fn device_number(path: &str) -> Option<(u32, u32)> {
     Some(number(metadata.rdev()))
 }
 
-/// The names in a directory in order; none where there is no such directory.
+/// The sorted names in a directory; empty if it does not exist.
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries
@@ -289,9 +287,9 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Where a device with one of the wanted numbers is mounted, by the text of `/proc/self/mountinfo`.
-/// The number in it is that of the filesystem, which is not the device's for some; then the
-/// device's path is asked too.
+/// The mount point of a device with one of the wanted numbers, from the text of
+/// `/proc/self/mountinfo`. Its numbers are those of filesystems, which for some (btrfs) differ from the
+/// device's, so the path of the device is checked too.
 fn mounted(text: &str, wanted: &dyn Fn((u32, u32)) -> bool) -> Option<String> {
     text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(' ').collect();
@@ -326,7 +324,8 @@ fn swaps(text: &str) -> impl Iterator<Item = String> {
         .map(plain)
 }
 
-/// The kernel writes space, tab, newline and backslash as three octal digits behind a backslash.
+/// Decodes a path: the kernel writes space, tab, newline and backslash as a backslash and three octal
+/// digits.
 fn plain(text: &str) -> String {
     [
         ("\\040", " "),
@@ -338,7 +337,7 @@ fn plain(text: &str) -> String {
     .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
 }
 
-/// The loop device that shows a file as a disk.
+/// The loop device that is backed by a file.
 fn backs(metadata: &Metadata) -> Option<String> {
     names(Path::new("/sys/block"))
         .into_iter()

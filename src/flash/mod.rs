@@ -1,5 +1,5 @@
-//! An image written to a device: what its block map names, or else everything, checked before it is
-//! written and read back.
+//! Writes an image to a device: the ranges of its block map, or every byte if it has none. Ranges are
+//! checked before they are written, and read back afterwards.
 
 mod device;
 
@@ -18,20 +18,20 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// How much is read, written and compared at a time (bytes).
+/// Length of one read, write or comparison (bytes).
 const PIECE: usize = 4 * MIB as usize;
-/// Ranges of a map up to this long are checked in memory before they are written (bytes). Ours are
-/// no longer than a quarter of it.
+/// The longest range of a block map that is checked in memory before it is written (bytes). Maps made
+/// by goldsmith have ranges of at most a quarter of it.
 const HELD: u64 = 64 * MIB;
 
-/// An image that is to be written.
+/// An open image with its block map, to be written to a device.
 pub struct Image {
     path: PathBuf,
     feed: Feed,
     map: Option<(PathBuf, BlockMap)>,
 }
 
-/// A range of the device and its SHA-256; none for zeros.
+/// A range of the device that was written (bytes), and its SHA-256; `None` for zeros.
 struct Written {
     bytes: Range<u64>,
     sha256: Option<[u8; 32]>,
@@ -41,7 +41,7 @@ impl Image {
     /// Opens the image at `path` and its block map: the one at `map`, or the one next to the image.
     ///
     /// # Errors
-    /// I/O errors of either file; a map that is for another image.
+    /// I/O errors of either file; a damaged block map; a map for an image of another size.
     pub fn open(path: &Path, map: Option<&Path>) -> Result<Self> {
         let opened = open_forwards(path).with_context(|| format!("opening {}", path.display()))?;
         let feed = match opened {
@@ -61,26 +61,26 @@ impl Image {
             && map.size != source.len()
         {
             let message = format!(
-                "{} is for an image of {} bytes, {} has {}",
+                "block map {} is for an image of {} bytes, but {} has {} bytes",
                 path.display(),
                 map.size,
                 image.path.display(),
                 source.len()
             );
             return Err(Problem::new(message)
-                .hint("name the right map with --bmap, or move the wrong one away")
+                .hint("select the right block map with --bmap, or remove this one")
                 .into());
         }
         Ok(image)
     }
 
-    /// The block map's path, if there is one.
+    /// The path of the block map, if there is one.
     #[must_use]
     pub fn map(&self) -> Option<&Path> {
         self.map.as_ref().map(|(path, _)| path.as_path())
     }
 
-    /// The image's length in bytes, where it is known before everything was read.
+    /// Length of the image (bytes); `None` if it is only known after reading all of it.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
         match (&self.map, &self.feed) {
@@ -90,7 +90,7 @@ impl Image {
         }
     }
 
-    /// Fails when the device is too small for the image, as far as its size is known.
+    /// Fails if the device is too small for the image, as far as the size of the image is known.
     ///
     /// # Errors
     /// A [`Problem`] with both sizes.
@@ -102,12 +102,12 @@ impl Image {
             })
     }
 
-    /// Writes the image, waits until the device has it, and with `verify` reads it back. Returns
-    /// how many bytes were written; the others were left as they are.
+    /// Writes the image, syncs the device, and with `verify` reads everything back. Returns the number
+    /// of bytes written; all other bytes of the device are unchanged.
     ///
     /// # Errors
-    /// I/O errors of source or file; bytes that are not those of the map, or not those that were
-    /// written.
+    /// I/O errors of image or device; image bytes that do not match the block map; device bytes that
+    /// differ from what was written.
     pub fn write(mut self, target: &Target, verify: bool, report: &dyn Report) -> Result<u64> {
         self.check_fits(target)?;
         let shown = target.path.display();
@@ -122,7 +122,7 @@ impl Image {
             None => self.whole(target, report),
         };
         let written = written
-            .with_context(|| format!("writing {shown}, which now holds part of the image"))?;
+            .with_context(|| format!("writing {shown}, which now contains an incomplete image"))?;
         report.step(&format!("waiting for {shown}"), None);
         target.sync().with_context(|| format!("writing {shown}"))?;
         let len = written
@@ -130,10 +130,10 @@ impl Image {
             .map(|part| part.bytes.end - part.bytes.start)
             .sum();
         if verify {
-            report.step(&format!("reading {shown} back"), Some(len));
+            report.step(&format!("reading back {shown}"), Some(len));
             target
                 .forget()
-                .with_context(|| format!("reading {shown} back"))?;
+                .with_context(|| format!("reading back {shown}"))?;
             written
                 .iter()
                 .try_for_each(|part| check_back(target, part, report))?;
@@ -159,7 +159,8 @@ impl Image {
         Ok(out)
     }
 
-    /// Writes one range of a map. A short one is checked first; a longer one while it is written.
+    /// Writes one range of a block map. A range of up to [`HELD`] bytes is checked before it is written,
+    /// a longer one while it is written.
     fn mapped(
         &mut self,
         range: &MappedRange,
@@ -181,13 +182,13 @@ impl Image {
             let filled = self.feed.read(at, part).with_context(|| self.reading())?;
             if filled < part.len() {
                 let message = format!(
-                    "{} ends at byte {}, its block map names byte {}",
+                    "{} has {} bytes, but its block map ends at byte {}",
                     self.path.display(),
                     at + filled as u64,
-                    end - 1
+                    end
                 );
                 return Err(Problem::new(message)
-                    .hint("the image is cut short: copy it again")
+                    .hint("the image is truncated: copy or download it again")
                     .into());
             }
             hash.update(&*part);
@@ -208,18 +209,18 @@ impl Image {
 
     fn not_as_mapped(&self, range: &MappedRange, map: &Path) -> Problem {
         let message = format!(
-            "bytes {} to {} of {} are not those that {} was made for",
+            "bytes {} to {} of {} do not match the block map {}",
             range.bytes.start,
             range.bytes.end - 1,
             self.path.display(),
             map.display()
         );
-        Problem::new(message)
-            .hint("the image is damaged, or the map belongs to another one: copy both again")
+        Problem::new(message).hint(
+            "the image is damaged, or the block map belongs to another image: copy both again",
+        )
     }
 
-    /// Writes every byte. What the device had is overwritten with zeros where the image has none
-    /// but these.
+    /// Writes every byte of the image. Where the image has zeros, the device is overwritten with zeros.
     fn whole(&mut self, target: &Target, report: &dyn Report) -> Result<Vec<Written>> {
         let mut buf = vec![0; PIECE];
         let mut out = Vec::new();
@@ -257,16 +258,16 @@ impl Image {
 
 fn too_small(target: &Target, needed: &str) -> Problem {
     let message = format!(
-        "{} has {} bytes ({}), the image has {needed}",
+        "{} has {} bytes ({}), but the image has {needed}",
         target.path.display(),
         target.size,
         human(target.size)
     );
-    Problem::new(message).hint("take a larger device, or convert with a smaller storage.size")
+    Problem::new(message).hint("use a larger device, or convert with a smaller storage.size")
 }
 
-/// The block map next to an image: for `disk.img.gz` that is `disk.img.gz.bmap`, `disk.img.bmap` or
-/// `disk.bmap`.
+/// The block map next to an image: for `disk.img.gz` the first of `disk.img.gz.bmap`, `disk.img.bmap`
+/// and `disk.bmap` that exists.
 fn map_next_to(image: &Path) -> Option<PathBuf> {
     let mut stem = image.to_owned();
     for _ in 0..3 {
@@ -281,8 +282,7 @@ fn map_next_to(image: &Path) -> Option<PathBuf> {
 }
 
 fn read_map(path: &Path) -> Result<BlockMap> {
-    /// A map has less than a hundred bytes for each range; one for each block of a terabyte is
-    /// still below.
+    /// The longest map that is read (bytes). A map has less than a hundred bytes for each range.
     const MOST: u64 = 64 * MIB;
     let reading = || format!("reading {}", path.display());
     let mut text = String::new();
@@ -292,7 +292,7 @@ fn read_map(path: &Path) -> Result<BlockMap> {
     BlockMap::parse(&text).with_context(reading)
 }
 
-/// Reads a part of the device and holds it against what was written.
+/// Reads back a range of the device and compares it with what was written.
 fn check_back(target: &Target, part: &Written, report: &dyn Report) -> Result<()> {
     let mut buf = vec![0; PIECE];
     let mut hash = Sha256::new();
@@ -301,7 +301,7 @@ fn check_back(target: &Target, part: &Written, report: &dyn Report) -> Result<()
         let len = usize::try_from(part.bytes.end - at).map_or(PIECE, |left| left.min(PIECE));
         target
             .read(at, &mut buf[..len])
-            .with_context(|| format!("reading {} back", target.path.display()))?;
+            .with_context(|| format!("reading back {}", target.path.display()))?;
         match part.sha256 {
             Some(_) => hash.update(&buf[..len]),
             None => zeros = zeros && is_zero(&buf[..len]),
@@ -321,20 +321,20 @@ fn check_back(target: &Target, part: &Written, report: &dyn Report) -> Result<()
 fn differs(target: &Target, part: &Written) -> Problem {
     let (shown, last) = (target.path.display(), part.bytes.end - 1);
     Problem::new(format!(
-        "{shown} does not hold what was written to bytes {} to {last}",
+        "bytes {} to {last} of {shown} differ from what was written",
         part.bytes.start
     ))
-    .hint("the device is worn out or smaller than it claims to be: take another one")
+    .hint("the device is worn out, or smaller than it reports: use another one")
 }
 
-/// The image's bytes, asked for in ascending order.
+/// The bytes of the image, read in ascending order.
 enum Feed {
     InPlace(Source),
     Stream { reader: Box<dyn Read>, at: u64 },
 }
 
 impl Feed {
-    /// Fills `buf` from `offset` as far as the image goes, and returns how far.
+    /// Fills `buf` from `offset` up to the end of the image, and returns the number of bytes read.
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::InPlace(source) => {
@@ -399,11 +399,11 @@ mod tests {
         target.write(4999, &[1, 1]).unwrap();
         let text = |part| check_back(&target, part, &Silent).unwrap_err().to_string();
         assert!(
-            text(&data).contains("written to bytes 0 to 4999"),
+            text(&data).contains("bytes 0 to 4999 of "),
             "{}",
             text(&data)
         );
-        assert!(text(&zeros).contains("written to bytes 5000 to 9999"));
+        assert!(text(&zeros).contains("bytes 5000 to 9999 of "));
     }
 
     #[test]

@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_lengths_hang_on_the_length_only() {
+    fn stored_lengths_depend_on_the_length_only() {
         for kind in Compression::ALL {
             let codec = Codec::from(kind);
             for len in [

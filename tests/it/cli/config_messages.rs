@@ -52,7 +52,7 @@ fn messages_word_for_word_about_storage() {
     refused(&[
         (
             "[storage]\nsize = \"8 GiBs\"\n",
-            "x.toml:2:8: storage.size: `GiBs` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)",
+            "x.toml:2:8: storage.size: `GiBs` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)",
         ),
         (
             "[storage]\nsize = -1\n",
@@ -64,7 +64,7 @@ fn messages_word_for_word_about_storage() {
         ),
         (
             "[storage]\nsize = \"2 PiB\"\n",
-            "x.toml:2:8: storage.size: `PiB` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)",
+            "x.toml:2:8: storage.size: `PiB` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)",
         ),
         (
             "[storage]\nsize = \"1025 TiB\"\n",
@@ -183,7 +183,7 @@ fn messages_word_for_word_about_lists_and_names() {
         ),
         (
             "[[raw]]\nfile = \"a\"\noffset = \"64 sectors\"\n",
-            "x.toml:3:10: raw.offset: `sectors` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)",
+            "x.toml:3:10: raw.offset: `sectors` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)",
         ),
     ]);
 }
@@ -332,10 +332,10 @@ hint: for example `--set root.size=2GiB`
 x.toml:2:1: unknown key `storage.sise`
 hint: did you mean `storage.size`?
 x.toml:3:9: storage.table: `x` is not one of `keep`, `gpt`, `mbr`
-x.toml:5:8: root.size: `a` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)
+x.toml:5:8: root.size: `a` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)
 y.toml:3:2: unknown key `oot`
 hint: did you mean `boot`?
---set root.size: `b` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)"
+--set root.size: `b` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)"
     );
     assert_eq!(text, expected);
 }

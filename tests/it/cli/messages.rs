@@ -198,7 +198,7 @@ fn arguments_and_configurations_that_are_wrong() {
         (on("-c none.toml"), "error: reading none.toml: No such file or directory\n".to_owned()),
         (on("-c unknown.toml"), "error: unknown.toml:2:1: unknown key `storage.sise`\nhint: did you mean `storage.size`?\n".to_owned()),
         (on("-s storage.sise=1"), "error: --set storage.sise: unknown key `storage.sise`\nhint: did you mean `storage.size`?\n".to_owned()),
-        (on("-s storage.size=a"), "error: --set storage.size: `a` is no unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)\n".to_owned()),
+        (on("-s storage.size=a"), "error: --set storage.size: `a` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)\n".to_owned()),
         (on("-s storage"), "error: --set storage: expected KEY=VALUE\nhint: for example `--set root.size=2GiB`\n".to_owned()),
         (
             on("-s storage.table=mbr -s storage.size=4TiB"), "error: --set storage.size: 4 TiB exceeds the maximum of 2 TiB\n".to_owned(),

@@ -358,7 +358,7 @@ fn bmaptool_fills_a_used_device_and_notices_damage() {
     let output = flash(&damaged, &device, &[&"--bmap", &map]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output).contains("are not those that") && text(&output).contains("\nhint: "),
+        text(&output).contains("do not match the block map") && text(&output).contains("\nhint: "),
         "{}",
         text(&output)
     );
