@@ -143,8 +143,7 @@ mod tests {
     #[test]
     fn formats_give_hints_too() {
         let error = || source::Error::Directory("x".into());
-        let text =
-            "error: opening x: x is not an image: it is a directory\nhint: name the image file\n";
+        let text = "error: opening x: x is a directory, not an image\nhint: give the image file\n";
         assert_eq!(
             render(&anyhow::Error::new(error()).context("opening x")),
             text

@@ -1,5 +1,4 @@
-//! Reused buffers: one for each chunk in flight, which is neither copied nor freed nor allocated
-//! anew for the next chunk.
+//! Reused buffers: one for each chunk in flight, without copies or new allocations for the next chunk.
 
 use std::fmt;
 use std::ops::Deref;

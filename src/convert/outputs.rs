@@ -1,8 +1,8 @@
 //! Files that appear under their final name only when they are complete.
 //!
-//! Each is written next to its final name as `.goldsmith-*.part`, locked while it is written. What
-//! a killed run left behind is not locked any more: the next run that writes into the directory
-//! removes it.
+//! Each is written next to its final name as `.goldsmith-*.part`, and locked while it is written.
+//! Files of a killed run are no longer locked: the next run that writes into the directory removes
+//! them.
 
 mod publish;
 
@@ -22,7 +22,7 @@ struct Open {
     files: Vec<PathBuf>,
     /// Temporary directories.
     dirs: Vec<PathBuf>,
-    /// Files have got their final names.
+    /// Whether files have been given their final names.
     published: bool,
 }
 
@@ -36,9 +36,8 @@ fn open() -> MutexGuard<'static, Open> {
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes the temporary files of this process: for the moment before it is ended by a signal.
-/// Whoever creates or publishes files afterwards waits for the end. Returns whether files have got
-/// their final names.
+/// Removes the temporary files of this process, just before it is ended by a signal. Threads that
+/// create or publish files afterwards block. Returns whether files have been given their final names.
 pub fn abandon() -> bool {
     let mut open = open();
     for path in open.files.drain(..) {
@@ -57,12 +56,12 @@ fn forget(path: &Path) {
     open().files.retain(|known| known != path);
 }
 
-/// An empty directory that goes away with the value, or by [`abandon`].
+/// A temporary directory that is removed when the value is dropped, or by [`abandon`].
 #[derive(Debug)]
 pub(crate) struct Scratch(tempfile::TempDir);
 
 impl Scratch {
-    /// A new one, where the host keeps temporary files.
+    /// Creates an empty directory where the host keeps temporary files.
     ///
     /// # Errors
     /// I/O errors of creating it.
@@ -73,7 +72,7 @@ impl Scratch {
         Ok(Self(dir))
     }
 
-    /// Where it is.
+    /// The path of the directory.
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
@@ -85,14 +84,14 @@ impl Drop for Scratch {
     }
 }
 
-/// A directory that outputs go to.
+/// The output directory, with the files that are complete.
 #[derive(Debug)]
 pub(crate) struct Outputs {
     dir: PathBuf,
     done: Vec<Pending>,
 }
 
-/// A file that is being written; dropped before it was finished, it is removed.
+/// A file that is being written. It is removed if it is dropped before it is published.
 #[derive(Debug)]
 pub(crate) struct Pending {
     file: File,
@@ -116,7 +115,7 @@ impl Pending {
         &self.file
     }
 
-    /// The error of writing it, with its name.
+    /// `error` with the name of the file that was being written.
     pub(crate) fn writing(&self, error: io::Error) -> io::Error {
         io::Error::new(
             error.kind(),
@@ -124,19 +123,19 @@ impl Pending {
         )
     }
 
-    /// Its name until then.
+    /// The path while it is being written.
     pub(crate) fn temporary(&self) -> &Path {
         &self.temporary
     }
 
-    /// Its final name.
+    /// The final path.
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
 }
 
 impl Outputs {
-    /// Makes the directory where it is missing and clears what killed runs left in it.
+    /// Creates the directory if it is missing, and removes files left by killed runs.
     ///
     /// # Errors
     /// A [`Problem`] that names the directory.
@@ -153,15 +152,15 @@ impl Outputs {
         })
     }
 
-    /// Starts the file `name`.
+    /// Creates the temporary file for the output `name`.
     ///
     /// # Errors
-    /// A [`Problem`] that names what could not be created.
+    /// A [`Problem`] that names the directory or file that cannot be created.
     pub(crate) fn create(&self, name: &str) -> Result<Pending, Problem> {
         let target = self.dir.join(name);
         if target.is_dir() {
             return Err(Problem::new(format!(
-                "{} is a directory, where a file would be written",
+                "the output {} cannot be written: it is a directory",
                 target.display()
             )));
         }
@@ -174,8 +173,8 @@ impl Outputs {
         })
     }
 
-    /// A new temporary file that is locked. Another process may have the same number, in another
-    /// container.
+    /// A new temporary file that is locked. In another container, another process may have the same
+    /// number.
     fn temporary(&self, name: &str) -> io::Result<(File, PathBuf)> {
         for attempt in 0_u32.. {
             let path = self.hidden(attempt, name);
@@ -189,7 +188,7 @@ impl Outputs {
         Err(io::Error::from(io::ErrorKind::AlreadyExists))
     }
 
-    /// Takes a file that is complete; it gets its name with all others in [`Outputs::publish`].
+    /// Adds a complete file, which gets its final name in [`Outputs::publish`], with all others.
     pub(crate) fn finish(&mut self, pending: Pending) {
         self.done.push(pending);
     }
@@ -208,11 +207,11 @@ fn unusable(dir: &Path, error: &io::Error) -> Problem {
         "the output directory {} cannot be used: {error}",
         dir.display()
     ))
-    .hint("name another one with --output-dir")
+    .hint("choose another one with --output-dir")
 }
 
-/// Creates a temporary file, known to [`abandon`] and locked against the clearing of another run;
-/// `None` when such a run was faster than the lock and took it away.
+/// Creates a temporary file that is known to [`abandon`], and locks it so that other runs do not
+/// remove it. `None` if another run removed it before it was locked.
 fn open_locked(temporary: &Path) -> io::Result<Option<File>> {
     let mut open = open();
     let file = OpenOptions::new()
@@ -221,7 +220,7 @@ fn open_locked(temporary: &Path) -> io::Result<Option<File>> {
         .create_new(true)
         .open(temporary)?;
     let locked = file.lock().and_then(|()| file.metadata());
-    // Where it cannot be locked it must not stay.
+    // A file that cannot be locked must not stay.
     let taken = locked
         .inspect_err(|_| drop(std::fs::remove_file(temporary)))?
         .nlink()
@@ -233,7 +232,7 @@ fn open_locked(temporary: &Path) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-/// Removes temporary files that no process holds.
+/// Removes temporary files that no process has locked.
 fn clear_leftovers(dir: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
@@ -246,7 +245,7 @@ fn clear_leftovers(dir: &Path) -> io::Result<()> {
             && file.try_lock().is_ok()
         {
             match std::fs::remove_file(&path) {
-                // Another run that starts now took it away.
+                // Another run that starts at the same time removed it.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 result => result?,
             }

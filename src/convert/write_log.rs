@@ -83,7 +83,7 @@ impl WriteLog {
         let len = file.metadata()?.len();
         if len != self.end {
             return Err(Problem::new(format!(
-                "the file has {len} bytes, {} were written",
+                "the file has {len} bytes, but {} were written",
                 self.end
             ))
             .into());
@@ -104,7 +104,7 @@ impl WriteLog {
                     range.start, range.end
                 );
                 return Err(Problem::new(text)
-                    .hint("check the disk, or write to another one")
+                    .hint("check the disk, or write the output to another one")
                     .into());
             }
             at = range.end;
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_as_it_was_written_gives_its_sum() {
+    fn a_file_as_it_was_written_gives_its_digest() {
         let (file, log, whole) = written();
         assert_eq!(log.end(), whole.len() as u64);
         assert_eq!(
@@ -234,14 +234,14 @@ mod tests {
             whole.len() - 1,
         ]) {
             file.write_all_at(&[whole[at] ^ 0x20], at as u64).unwrap();
-            let said = format!("{:#}", log.read_back(&file).unwrap_err());
-            let said = said.lines().next().unwrap_or_default();
+            let message = format!("{:#}", log.read_back(&file).unwrap_err());
+            let message = message.lines().next().unwrap_or_default();
             let part = [0..1, 1..700_002, 700_002..1_000_002, 1_000_002..whole.len()]
                 .into_iter()
                 .find(|part| part.contains(&at));
             let part = part.unwrap();
             assert_eq!(
-                said,
+                message,
                 format!(
                     "bytes {} to {} differ from what was written",
                     part.start, part.end
@@ -253,11 +253,11 @@ mod tests {
         log.read_back(&file).unwrap();
         for len in [whole.len() - 1, whole.len() + 1] {
             file.set_len(len as u64).unwrap();
-            let said = format!("{:#}", log.read_back(&file).unwrap_err());
-            let said = said.lines().next().unwrap_or_default();
+            let message = format!("{:#}", log.read_back(&file).unwrap_err());
+            let message = message.lines().next().unwrap_or_default();
             assert_eq!(
-                said,
-                format!("the file has {len} bytes, {} were written", whole.len())
+                message,
+                format!("the file has {len} bytes, but {} were written", whole.len())
             );
         }
     }

@@ -1,4 +1,4 @@
-//! Disk images: formats, partition tables, and the magic numbers that tell them.
+//! Disk images: formats, partition tables, and recognition by magic numbers.
 
 pub mod output;
 pub(crate) mod probe;

@@ -1,15 +1,15 @@
-//! Compression in independent frames: a stream is cut, each piece becomes a frame of its own, and
-//! the frames laid end to end are again one valid stream. So pieces are compressed in parallel, and
-//! a frame once made can be used in several outputs.
+//! Compression in independent frames: each chunk of a stream becomes a frame of its own, and the
+//! concatenated frames are one valid stream. Chunks can therefore be compressed in parallel, and a frame
+//! can be used in several outputs.
 //!
-//! | codec | a frame is | concatenation is allowed by |
+//! | codec | frame | specification of concatenation |
 //! |---|---|---|
 //! | gzip | a member, no name, time 0 | RFC 1952, section 2.2 |
 //! | xz | a stream with one block, CRC64 | The .xz File Format, section 2 |
 //! | zstd | a frame with a content checksum | RFC 8878, section 3 |
 //!
-//! [`Codec::stored`] makes frames that do not compress: their length depends on the length of the
-//! input alone, never on its bytes.
+//! [`Codec::stored_frame`] makes uncompressed frames, whose length depends only on the length of the
+//! input, not on its bytes.
 
 use super::stored;
 use flate2::read::MultiGzDecoder;
@@ -20,36 +20,36 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Read, Write};
 
-/// How much is unpacked at once to be compared (bytes).
+/// Length of one read of decompressed bytes when a frame is verified (bytes).
 const PART: usize = 1 << 16;
-/// The largest dictionary that we let xz use (bytes): a device needs this much memory to unpack,
-/// and each of our threads twelve times as much to pack.
+/// Maximum dictionary of xz (bytes): a device needs this much memory to decompress, each compressing
+/// thread twelve times as much.
 const XZ_DICTIONARY: u32 = 4 << 20;
-/// The memory that a foreign xz stream may ask for (bytes): `xz -9` asks for 65 MiB.
+/// Memory limit for decompressing a foreign xz stream (bytes): those of `xz -9` need 65 MiB.
 const XZ_DECODER_MEMORY: u64 = 256 << 20;
-/// The base-two logarithm of the largest window that a foreign zstd frame may ask for: the default
-/// of the `zstd` command.
+/// Base-two logarithm of the maximum window of a foreign zstd frame: the default of the `zstd`
+/// command.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
 /// A compression format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Compression {
-    /// Bytes as they are.
+    /// No compression.
     None,
-    /// RFC 1952. What every device can unpack.
+    /// RFC 1952: supported by every device.
     #[default]
     Gzip,
-    /// The .xz file format: smallest and by far the slowest to make.
+    /// The .xz file format: smallest output, by far the slowest compression.
     Xz,
-    /// RFC 8878: fast and small, unknown to update clients before 3.5.
+    /// RFC 8878: fast and small, not supported by update clients before 3.5.
     Zstd,
 }
 
 impl Compression {
-    /// All of them.
+    /// All formats.
     pub const ALL: [Self; 4] = [Self::None, Self::Gzip, Self::Xz, Self::Zstd];
 
-    /// The name that users write: `none`, `gzip`, `xz`, `zstd`.
+    /// The name in configurations: `none`, `gzip`, `xz`, `zstd`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -60,7 +60,7 @@ impl Compression {
         }
     }
 
-    /// What is appended to file names: empty, `.gz`, `.xz`, `.zst`.
+    /// The suffix of file names: empty, `.gz`, `.xz`, `.zst`.
     #[must_use]
     pub fn suffix(self) -> &'static str {
         match self {
@@ -71,8 +71,8 @@ impl Compression {
         }
     }
 
-    /// How long the plain bytes of a frame are: long enough that a compressor loses little at its
-    /// ends, short enough that several fit into memory.
+    /// Bounds of the plain bytes of a frame: long enough that little compression is lost at its ends,
+    /// short enough that several fit into memory.
     #[must_use]
     pub fn chunk_lengths(self) -> ChunkLengths {
         match self {
@@ -94,12 +94,11 @@ impl Compression {
         }
     }
 
-    /// The lowest, the default and the highest level.
+    /// Lowest, default and highest level.
     ///
-    /// gzip 6: level 9 costs three times the time for 3 % less. xz 6 is the format's own default;
-    /// higher ones only enlarge the dictionary, which is held at 4 MiB from level 5 on. zstd 9
-    /// still compresses ten times as fast as xz does and leaves images a fifth smaller than level
-    /// 3.
+    /// gzip 6: level 9 takes three times as long and saves 3 %. xz 6 is the default of `xz`; higher
+    /// levels only enlarge the dictionary, which is limited to 4 MiB from level 5 on. zstd 9 is still
+    /// ten times as fast as xz, and makes images a fifth smaller than level 3.
     #[must_use]
     pub fn levels(self) -> (u32, u32, u32) {
         match self {
@@ -126,20 +125,20 @@ impl std::str::FromStr for Compression {
     }
 }
 
-/// The bounds of a frame's plain bytes.
+/// Bounds of the plain bytes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChunkLengths {
-    /// None but the last one is shorter (bytes).
+    /// Minimum length (bytes), except for the last frame.
     pub min: usize,
-    /// One block of 4096 bytes in so many ends a frame, once that is long enough.
+    /// On average, one in this many blocks of 4096 bytes ends a frame, after the minimum length.
     pub one_in: u32,
-    /// None is longer (bytes).
+    /// Maximum length (bytes).
     pub max: usize,
 }
 
-/// A level outside of what the format knows.
+/// A level outside the range of the format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{kind} has no level {level} ({min} to {max})")]
+#[error("{kind} has no level {level} (valid: {min} to {max})")]
 pub struct LevelError {
     kind: Compression,
     level: u32,
@@ -147,7 +146,7 @@ pub struct LevelError {
     max: u32,
 }
 
-/// A format and a level.
+/// A compression format at a level that it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Codec {
     kind: Compression,
@@ -173,7 +172,7 @@ impl Codec {
     /// `kind` at `level`, or at its default level.
     ///
     /// # Errors
-    /// When `kind` has no such level.
+    /// If `kind` has no such level.
     pub fn new(kind: Compression, level: Option<u32>) -> Result<Self, LevelError> {
         let (min, default, max) = kind.levels();
         let level = level.unwrap_or(default);
@@ -189,23 +188,23 @@ impl Codec {
         }
     }
 
-    /// The format.
+    /// The compression format.
     #[must_use]
     pub fn kind(self) -> Compression {
         self.kind
     }
 
-    /// The level.
+    /// The level, within [`Compression::levels`].
     #[must_use]
     pub fn level(self) -> u32 {
         self.level
     }
 
-    /// `chunk` as one frame. Same chunk, same bytes; no bytes at all for an empty chunk without
-    /// compression.
+    /// `chunk` as one frame, which depends only on codec and chunk. Without compression the frame is
+    /// the chunk itself.
     ///
     /// # Errors
-    /// When the compressor runs out of memory.
+    /// If the compressor runs out of memory.
     pub fn compress(self, chunk: &[u8]) -> io::Result<Vec<u8>> {
         match self.kind {
             Compression::None => Ok(chunk.to_vec()),
@@ -215,26 +214,25 @@ impl Codec {
         }
     }
 
-    /// As [`Codec::compress`]; the frame is unpacked again, and is `chunk`.
+    /// Like [`Codec::compress`], and verifies that the frame decompresses to `chunk`.
     ///
     /// # Errors
-    /// When it is not, or the compressor runs out of memory.
+    /// If it does not, or the compressor runs out of memory.
     pub fn compress_verified(self, chunk: &[u8]) -> io::Result<Vec<u8>> {
         let frame = self.compress(chunk)?;
         if self.kind != Compression::None {
             verify_frame(self.kind, &frame, chunk).map_err(|e| {
                 io::Error::other(format!(
-                    "{} bytes that {} packed do not come out again: {e}",
-                    chunk.len(),
-                    self.kind
+                    "verifying a {} frame of {} bytes: {e}",
+                    self.kind,
+                    chunk.len()
                 ))
             })?;
         }
         Ok(frame)
     }
 
-    /// `chunk` as one frame whose length is a function of the length of `chunk` only: nothing is
-    /// compressed.
+    /// `chunk` as one uncompressed frame, whose length depends only on the length of `chunk`.
     #[must_use]
     pub fn stored_frame(self, chunk: &[u8]) -> Vec<u8> {
         match self.kind {
@@ -246,11 +244,10 @@ impl Codec {
     }
 }
 
-/// Unpacks a stream of any number of frames of `kind`; memory is bounded whatever the stream asks
-/// for.
+/// Decompresses a stream of any number of frames of `kind`, with bounded memory.
 ///
 /// # Errors
-/// When the decompressor cannot be set up. Corrupt input is an error of reading.
+/// If the decompressor cannot be set up. Corrupt input is an error of the returned reader.
 pub fn decoder<'a>(kind: Compression, reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match kind {
         Compression::None => Box::new(reader),
@@ -268,15 +265,15 @@ pub fn decoder<'a>(kind: Compression, reader: impl Read + 'a) -> io::Result<Box<
     })
 }
 
-/// Fails unless `frame` unpacks to `chunk`.
+/// Fails unless `frame` decompresses to `chunk`.
 fn verify_frame(kind: Compression, frame: &[u8], chunk: &[u8]) -> io::Result<()> {
     if kind == Compression::Zstd {
-        // At once, which takes half the time.
+        // In one call, which takes half the time.
         let plain = zstd::bulk::decompress(frame, chunk.len())?;
         return if plain == chunk {
             Ok(())
         } else {
-            Err(io::Error::other("other bytes"))
+            Err(io::Error::other("it decompresses to other bytes"))
         };
     }
     let mut plain = decoder(kind, frame)?;
@@ -285,20 +282,20 @@ fn verify_frame(kind: Compression, frame: &[u8], chunk: &[u8]) -> io::Result<()>
         let found = &mut buf[..due.len()];
         plain.read_exact(found)?;
         if found != due {
-            return Err(io::Error::other("other bytes"));
+            return Err(io::Error::other("it decompresses to other bytes"));
         }
     }
     // Reads the checksum at the end, too.
     if plain.read(&mut buf)? == 0 {
         Ok(())
     } else {
-        Err(io::Error::other("more bytes"))
+        Err(io::Error::other("it decompresses to more bytes"))
     }
 }
 
 fn gzip(chunk: &[u8], level: u32) -> io::Result<Vec<u8>> {
-    // Operating system 255 is "unknown" (RFC 1952, section 2.3): nothing tells where the frame was
-    // made.
+    // Operating system 255 is "unknown" (RFC 1952, section 2.3), so the frame is the same on all
+    // hosts.
     let mut encoder = GzBuilder::new()
         .mtime(0)
         .operating_system(255)
@@ -320,10 +317,13 @@ fn xz(chunk: &[u8], level: u32) -> io::Result<Vec<u8>> {
     encoder.finish()
 }
 
+/// A level and its compressor.
+type ZstdCompressor = (u32, zstd::bulk::Compressor<'static>);
+
 thread_local! {
-    /// The last compressor of this thread: setting one up anew for each frame takes a tenth of the
-    /// time. It remembers nothing else.
-    static ZSTD: RefCell<Option<(u32, zstd::bulk::Compressor<'static>)>> = const { RefCell::new(None) };
+    /// The last compressor of this thread, because setting one up for each frame would take a tenth
+    /// of the time. Frames do not affect each other.
+    static ZSTD: RefCell<Option<ZstdCompressor>> = const { RefCell::new(None) };
 }
 
 fn zstd(chunk: &[u8], level: u32) -> io::Result<Vec<u8>> {
@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_other_bytes_is_told() {
+    fn a_frame_of_other_bytes_is_detected() {
         for kind in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
             let plain = noise(PART + 5000);
             let codec = Codec::from(kind);
@@ -454,7 +454,7 @@ mod tests {
             other[PART + 1] ^= 1;
             assert_eq!(
                 verify_frame(&frame, &other).unwrap_err(),
-                "other bytes",
+                "it decompresses to other bytes",
                 "{kind}"
             );
             assert!(verify_frame(&frame, &plain[..PART]).is_err(), "{kind}");
@@ -473,7 +473,7 @@ mod tests {
     fn levels_are_checked() {
         assert_eq!(Codec::new(Compression::Gzip, None).unwrap().level(), 6);
         let error = Codec::new(Compression::Gzip, Some(10)).unwrap_err();
-        assert_eq!(error.to_string(), "gzip has no level 10 (1 to 9)");
+        assert_eq!(error.to_string(), "gzip has no level 10 (valid: 1 to 9)");
         assert_eq!("xz".parse(), Ok(Compression::Xz));
         assert!("lzma".parse::<Compression>().is_err());
     }

@@ -1,4 +1,4 @@
-//! Bytes that stay in memory for long and are seldom read: kept compressed.
+//! Bytes that stay in memory for long and are seldom read, kept compressed.
 
 use super::read_at::check;
 use super::{Codec, Compression, ReadAt, decoder};
@@ -6,12 +6,12 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 
-/// Plain bytes in a frame.
+/// Length of the plain bytes of a frame (bytes).
 const FRAME: usize = 64 << 10;
-/// The quickest level does nearly as well here as the others.
+/// The fastest level, which here compresses nearly as well as the others.
 const LEVEL: u32 = 1;
 
-/// Bytes of ours in compressed frames, of which the last one read is at hand.
+/// Bytes in compressed frames; the last frame that was read is kept decompressed.
 pub struct CompressedBytes {
     len: u64,
     frames: Vec<Frame>,
@@ -20,12 +20,12 @@ pub struct CompressedBytes {
 
 enum Frame {
     Packed(Vec<u8>),
-    /// What does not become smaller.
+    /// Bytes that compression does not make smaller.
     Plain(Vec<u8>),
 }
 
 impl CompressedBytes {
-    /// Holds `bytes`.
+    /// Compresses `bytes`.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         Self {
@@ -60,7 +60,7 @@ impl Frame {
             .ok()
             .and_then(|codec| codec.compress_verified(plain).ok());
         match packed.filter(|packed| packed.len() < plain.len()) {
-            // With no room to spare: there are thousands.
+            // Without spare capacity, because there are thousands.
             Some(packed) => Self::Packed(packed.into_boxed_slice().into_vec()),
             None => Self::Plain(plain.to_vec()),
         }
@@ -69,7 +69,7 @@ impl Frame {
 
 impl fmt::Debug for CompressedBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Packed({} bytes)", self.len)
+        write!(f, "CompressedBytes({} bytes)", self.len)
     }
 }
 
@@ -85,12 +85,12 @@ impl ReadAt for CompressedBytes {
         while !rest.is_empty() {
             let (index, skip) = (at / FRAME, at % FRAME);
             let len = rest.len().min(FRAME - skip);
-            let (part, behind) = rest.split_at_mut(len);
+            let (part, after) = rest.split_at_mut(len);
             self.plain(index, |plain| {
                 part.copy_from_slice(&plain[skip..skip + len])
             })?;
             at += len;
-            rest = behind;
+            rest = after;
         }
         Ok(())
     }

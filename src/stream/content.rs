@@ -1,5 +1,4 @@
-//! A [`Content`]: a length and sorted runs of sources; what no run covers is a hole and reads as
-//! zeros.
+//! [`Content`]: a length and sorted runs of sources, with holes that read as zeros.
 
 use super::read_at::{FileSource, MemSource, ReadAt, Source, Zeros, beyond};
 use crate::units::{align_down, align_up};
@@ -7,21 +6,21 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A stretch of a [`Content`] and the place where its bytes are.
+/// A range of a [`Content`] and the position of its bytes in a source.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Where the stretch begins in the content (bytes).
+    /// Offset in the content (bytes).
     pub offset: u64,
-    /// How long it is (bytes), never 0.
+    /// Length (bytes), never 0.
     pub len: u64,
-    /// Where the bytes are.
+    /// The source of the bytes.
     pub source: Source,
-    /// Where they begin in `source` (bytes).
+    /// Offset in `source` (bytes).
     pub source_offset: u64,
 }
 
 impl Run {
-    /// The first byte behind the stretch.
+    /// Offset of the end of the run in the content (bytes).
     #[must_use]
     pub fn end(&self) -> u64 {
         self.offset + self.len
@@ -37,7 +36,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// `len` bytes of hole.
+    /// A hole of `len` bytes.
     #[must_use]
     pub fn hole(len: u64) -> Self {
         Self {
@@ -46,7 +45,7 @@ impl Content {
         }
     }
 
-    /// These bytes.
+    /// These bytes, kept in memory.
     #[must_use]
     pub fn bytes(bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
@@ -66,11 +65,11 @@ impl Content {
         content
     }
 
-    /// Appends a run; a run of length 0 is dropped. Runs must come in order; the length grows to
-    /// hold the run.
+    /// Appends a run; a run of length 0 is ignored. Runs must be appended in order. The length grows
+    /// to include the run.
     ///
     /// # Panics
-    /// When `run` begins before the end of the last one: the caller's order is wrong.
+    /// If `run` begins before the end of the last one.
     pub fn push(&mut self, run: Run) {
         if run.len == 0 {
             return;
@@ -84,7 +83,7 @@ impl Content {
         self.runs.push(run);
     }
 
-    /// Appends all runs of `other` from `offset` on.
+    /// Appends `other` at `offset`; its holes stay holes.
     pub fn push_content(&mut self, offset: u64, other: &Self) {
         for run in &other.runs {
             self.push(Run {
@@ -95,8 +94,8 @@ impl Content {
         self.len = self.len.max(offset + other.len);
     }
 
-    /// Appends at `offset` what `other` holds from byte `start` on, `len` bytes long; its holes
-    /// stay holes. The runs point to the sources of `other`, not to `other`.
+    /// Appends `len` bytes of `other` from byte `start` at `offset`; its holes stay holes. The runs
+    /// refer to the sources of `other`, not to `other`.
     pub fn push_range(&mut self, offset: u64, other: &Self, start: u64, len: u64) {
         let end = start.saturating_add(len).min(other.len);
         for run in &other.runs[other.index_at(start)..] {
@@ -114,7 +113,7 @@ impl Content {
         self.len = self.len.max(offset + end.saturating_sub(start));
     }
 
-    /// Appends bytes of ours at `offset`.
+    /// Appends bytes at `offset`.
     pub fn push_bytes(&mut self, offset: u64, bytes: impl Into<Arc<[u8]>>) {
         let bytes: Arc<[u8]> = bytes.into();
         self.push(Run {
@@ -125,9 +124,8 @@ impl Content {
         });
     }
 
-    /// Makes runs of zeros of what no run covers within `ranges` (sorted, in bytes), so that they
-    /// belong to the content. Blocks of `grain` bytes that a run begins or ends in count as
-    /// covered.
+    /// Turns holes within `ranges` (sorted, in bytes) into runs of zeros, so that they belong to the
+    /// content. Blocks of `grain` bytes in which a run begins or ends count as covered.
     pub fn cover(&mut self, ranges: &[Range<u64>], grain: u64) {
         let zeros: Source = Arc::new(Zeros(ranges.last().map_or(0, |last| last.end)));
         let mut gaps = Vec::new();
@@ -153,7 +151,7 @@ impl Content {
         self.runs.sort_by_key(|run| run.offset);
     }
 
-    /// What runs cover, as ranges of whole blocks of `grain` bytes, merged where they touch.
+    /// The ranges that runs cover (bytes), rounded to whole blocks of `grain` bytes and merged.
     #[must_use]
     pub fn covered(&self, grain: u64) -> Vec<Range<u64>> {
         let mut out: Vec<Range<u64>> = Vec::new();
@@ -173,10 +171,10 @@ impl Content {
         &self.runs
     }
 
-    /// Sets the length: a longer one ends in a hole. Runs are never cut.
+    /// Sets the length (bytes); a longer content ends in a hole.
     ///
     /// # Panics
-    /// When a run reaches behind `len`.
+    /// If a run ends after `len`.
     pub fn set_len(&mut self, len: u64) {
         assert!(
             len >= self.runs.last().map_or(0, Run::end),
@@ -185,24 +183,24 @@ impl Content {
         self.len = len;
     }
 
-    /// Gives back the memory that further runs would have taken.
+    /// Frees memory reserved for more runs.
     pub fn compact(&mut self) {
         self.runs.shrink_to_fit();
     }
 
-    /// Bytes covered by runs.
+    /// Total length of all runs (bytes).
     #[must_use]
     pub fn data_len(&self) -> u64 {
         self.runs.iter().map(|run| run.len).sum()
     }
 
-    /// Everything, for contents known to be small; fails when longer than `limit` bytes.
+    /// All bytes of a content that is known to be small; fails if it is longer than `limit` bytes.
     ///
     /// # Errors
     /// I/O errors of the sources, or [`io::ErrorKind::FileTooLarge`].
     pub fn read_all(&self, limit: u64) -> io::Result<Vec<u8>> {
         if self.len > limit {
-            let text = format!("{} bytes where at most {limit} make sense", self.len);
+            let text = format!("{} bytes exceed the limit of {limit} bytes", self.len);
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
         }
         let mut out = vec![0; usize::try_from(self.len).map_err(io::Error::other)?];
@@ -210,7 +208,7 @@ impl Content {
         Ok(out)
     }
 
-    /// The index of the first run that ends behind `offset`.
+    /// Index of the first run that ends after `offset`.
     fn index_at(&self, offset: u64) -> usize {
         self.runs.partition_point(|run| run.end() <= offset)
     }

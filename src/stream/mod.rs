@@ -1,9 +1,9 @@
-//! Bytes at rest and in motion: [`ReadAt`], where something can be read, and [`Content`], runs of
-//! such places with holes between.
+//! Sources of bytes: [`ReadAt`], which can be read at any offset; [`Content`], a sequence of runs of
+//! sources and holes; and codecs.
 //!
-//! A file of the golden image, a filesystem that we write and a whole disk are the same kind of
-//! value: a [`Content`]. So each can be read at any offset, in parallel, by whoever needs it,
-//! before anything was written.
+//! A file of the golden image, a filesystem to be written and a whole disk are values of the same
+//! type, [`Content`]. Each can therefore be read at any offset and in parallel, before anything is
+//! written.
 
 mod codec;
 mod compressed_bytes;

@@ -1,4 +1,4 @@
-//! Places that bytes can be read from at any offset.
+//! Sources that can be read at any offset.
 
 use std::fmt;
 use std::fs::File;
@@ -8,12 +8,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Something of a fixed length that can be read at any offset, from several threads at once.
+/// A source of fixed length that can be read at any offset, from several threads at once.
 pub trait ReadAt: Send + Sync + fmt::Debug {
-    /// The length in bytes.
+    /// Length (bytes).
     fn len(&self) -> u64;
 
-    /// True when there is nothing to read.
+    /// Whether the length is 0.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -21,16 +21,15 @@ pub trait ReadAt: Send + Sync + fmt::Debug {
     /// Fills `buf` from `offset` (bytes).
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] when the range leaves the source, else I/O errors of the
-    /// source.
+    /// [`io::ErrorKind::UnexpectedEof`] if the range exceeds the source; I/O errors of the source.
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
-    /// The first range at or after `offset` that may hold bytes other than zero; all between
-    /// `offset` and its start is zero. `None`: zero until the end. The answer may be coarser than
-    /// the truth, never finer.
+    /// The first range (bytes) at or after `offset` that may contain bytes other than zero; everything
+    /// between `offset` and its start is zero. `None` if everything up to the end is zero. The range
+    /// may include zeros.
     ///
     /// # Errors
-    /// What asking the source said.
+    /// I/O errors of the source.
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
         Ok((offset < self.len()).then(|| offset..self.len()))
     }
@@ -39,11 +38,11 @@ pub trait ReadAt: Send + Sync + fmt::Debug {
 /// A shared [`ReadAt`].
 pub type Source = Arc<dyn ReadAt>;
 
-/// The error of a range that leaves its source.
+/// The error of a range that exceeds its source of `end` bytes.
 pub(crate) fn beyond(offset: u64, len: usize, end: u64) -> io::Error {
     io::Error::new(
         io::ErrorKind::UnexpectedEof,
-        format!("{len} bytes at offset {offset} leave the {end} bytes there are"),
+        format!("{len} bytes at offset {offset} exceed the length of {end} bytes"),
     )
 }
 
@@ -60,7 +59,7 @@ pub(super) fn check(offset: u64, len: usize, end: u64) -> io::Result<()> {
     }
 }
 
-/// Bytes of ours in memory.
+/// Bytes in memory.
 #[derive(Clone)]
 pub struct MemSource(pub Arc<[u8]>);
 
@@ -83,8 +82,8 @@ impl ReadAt for MemSource {
     }
 }
 
-/// So many zeros: what must read as zero, where a hole of a [`super::Content`] is only known to be
-/// of no use.
+/// This many zeros, as data that must be zero; a hole of a [`super::Content`] in contrast may be
+/// skipped by a block map.
 #[derive(Clone, Copy, Debug)]
 pub struct Zeros(pub u64);
 
@@ -104,7 +103,7 @@ impl ReadAt for Zeros {
     }
 }
 
-/// An open file or block device of the host, whose holes are honoured.
+/// An open file or block device of the host; holes are detected.
 #[derive(Debug)]
 pub struct FileSource {
     file: File,
@@ -112,7 +111,7 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Takes `file`, of `len` bytes (a block device's length is not in its metadata).
+    /// `file` with its length in bytes, which for a block device is not in its metadata.
     #[must_use]
     pub fn new(file: File, len: u64) -> Self {
         Self { file, len }
@@ -152,8 +151,8 @@ impl ReadAt for FileSource {
         if offset >= self.len {
             return Ok(None);
         }
-        // All reads are positioned, so the shared file position is free for this use; a race moves
-        // it, never the answer.
+        // All reads are positioned, so the shared file position may be changed here; races of other
+        // threads do not affect the result.
         let start = match seek(&self.file, SeekFrom::Data(offset)) {
             Ok(start) => start,
             Err(rustix::io::Errno::NXIO) => return Ok(None),
@@ -164,8 +163,7 @@ impl ReadAt for FileSource {
     }
 }
 
-/// A file of the host that is opened when it is first read and not kept open, so that thousands may
-/// be named at once.
+/// A file of the host that is opened for each read, so that there can be thousands of them.
 #[derive(Debug)]
 pub struct HostFile {
     path: PathBuf,
@@ -173,7 +171,7 @@ pub struct HostFile {
 }
 
 impl HostFile {
-    /// Names the file at `path` with the length that it has now (bytes).
+    /// The file at `path` with its current length (bytes).
     #[must_use]
     pub fn new(path: PathBuf, len: u64) -> Self {
         Self { path, len }
@@ -195,7 +193,7 @@ impl ReadAt for HostFile {
     }
 }
 
-/// A window of a source: a partition of a disk.
+/// A range of a source, such as a partition of a disk.
 #[derive(Clone, Debug)]
 pub struct Slice {
     inner: Source,
@@ -204,7 +202,7 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// `len` bytes of `inner` from `start`; cut short where `inner` ends.
+    /// `len` bytes of `inner` from `start`, truncated to the end of `inner`.
     #[must_use]
     pub fn new(inner: Source, start: u64, len: u64) -> Self {
         let len = len.min(inner.len().saturating_sub(start));

@@ -1,16 +1,16 @@
-//! Frames that hold their bytes as they are. Their length depends on the input's length only, so
-//! room for one can be kept before its bytes are known.
+//! Frames that store their bytes uncompressed. Their length depends only on the length of the input, so
+//! space can be reserved before the bytes are known.
 
 use crc32fast::hash as crc32;
 
-/// The most that a stored block of deflate holds (RFC 1951, section 3.2.4).
+/// Maximum length of a stored block of deflate (bytes; RFC 1951, section 3.2.4).
 const DEFLATE_BLOCK: usize = 65_535;
-/// The most that an uncompressed chunk of LZMA2 holds.
+/// Maximum length of an uncompressed chunk of LZMA2 (bytes).
 const LZMA2_CHUNK: usize = 1 << 16;
-/// The most that a block of zstd holds (RFC 8878, section 3.1.1.2).
+/// Maximum length of a block of zstd (bytes; RFC 8878, section 3.1.1.2).
 const ZSTD_BLOCK: usize = 1 << 17;
 
-/// `chunk` in pieces of at most `size`, each with whether it is the last one; an empty chunk is one
+/// `chunk` in pieces of at most `size` bytes, each with a flag for the last one; an empty chunk is one
 /// empty piece.
 fn pieces(chunk: &[u8], size: usize) -> impl Iterator<Item = (&[u8], bool)> {
     let count = chunk.len().div_ceil(size).max(1);
@@ -100,8 +100,7 @@ fn checked(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(crc32(bytes).to_le_bytes());
 }
 
-/// Pads to the multiple of four that all of .xz keeps (its parts begin at such offsets, so counting
-/// from the front is right).
+/// Pads to a multiple of four bytes, at which all parts of .xz begin.
 fn pad(out: &mut Vec<u8>) {
     out.resize(out.len().next_multiple_of(4), 0);
 }
@@ -126,7 +125,7 @@ fn xxh64(bytes: &[u8]) -> u64 {
     let word = |at: &[u8]| {
         at.iter()
             .rev()
-            .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+            .fold(0, |word, byte| word << 8 | u64::from(*byte))
     };
     let stripes = bytes.chunks_exact(32);
     let rest = stripes.remainder();
@@ -171,27 +170,30 @@ const P3: u64 = 0x1656_67b1_9e37_79f9;
 const P4: u64 = 0x85eb_ca77_c2b2_ae63;
 const P5: u64 = 0x27d4_eb2f_1656_67c5;
 
-fn round(sum: u64, lane: u64) -> u64 {
-    sum.wrapping_add(lane.wrapping_mul(P2))
+fn round(accumulator: u64, lane: u64) -> u64 {
+    accumulator
+        .wrapping_add(lane.wrapping_mul(P2))
         .rotate_left(31)
         .wrapping_mul(P1)
 }
 
 /// The four accumulators over all stripes of 32 bytes, converged.
 fn lanes(stripes: impl Iterator<Item = [u64; 4]>) -> u64 {
-    let mut sums = [P1.wrapping_add(P2), P2, 0, 0_u64.wrapping_sub(P1)];
+    let mut accumulators = [P1.wrapping_add(P2), P2, 0, 0_u64.wrapping_sub(P1)];
     for stripe in stripes {
-        for (sum, lane) in sums.iter_mut().zip(stripe) {
-            *sum = round(*sum, lane);
+        for (accumulator, lane) in accumulators.iter_mut().zip(stripe) {
+            *accumulator = round(*accumulator, lane);
         }
     }
-    let turned = sums
+    let turned = accumulators
         .iter()
         .zip([1, 7, 12, 18])
-        .fold(0_u64, |all, (sum, by)| {
-            all.wrapping_add(sum.rotate_left(by))
+        .fold(0_u64, |all, (accumulator, by)| {
+            all.wrapping_add(accumulator.rotate_left(by))
         });
-    sums.iter().fold(turned, |all, sum| {
-        (all ^ round(0, *sum)).wrapping_mul(P1).wrapping_add(P4)
+    accumulators.iter().fold(turned, |all, accumulator| {
+        (all ^ round(0, *accumulator))
+            .wrapping_mul(P1)
+            .wrapping_add(P4)
     })
 }

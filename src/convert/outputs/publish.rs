@@ -1,4 +1,4 @@
-//! The moment in which finished files get their final names: all of them, or none.
+//! Gives all finished files their final names, or none of them.
 
 use super::{Outputs, Pending, open};
 use std::fs::File;
@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 /// The file that had a final name before.
 enum Before {
     Nothing,
-    /// A file, which has this name too.
+    /// A file, which also has this second name.
     Kept(PathBuf),
-    /// A file that could not get a second name.
+    /// A file that could not be given a second name.
     Lost,
 }
 
@@ -25,19 +25,19 @@ impl Before {
 }
 
 impl Outputs {
-    /// Gives all finished files their final names, in the order in which they were finished, and
-    /// returns these: all of them or none, and not while another run does so in this directory. A
-    /// signal comes before all of that or after it.
+    /// Gives all finished files their final names, or none of them, and returns the names in the order
+    /// in which the files were finished. Only one run at a time does so in a directory, and a signal
+    /// takes effect before or after it.
     ///
     /// # Errors
-    /// I/O errors of renaming; every name then holds what it held before, or the error says which
-    /// does not. When all is done but the directory, the error says so.
+    /// I/O errors of renaming: all names then refer to the same files as before, except those that the
+    /// error lists. I/O errors of syncing the directory, when all files have their names.
     pub(crate) fn publish(mut self) -> io::Result<Vec<PathBuf>> {
         for pending in &self.done {
             pending.file.sync_all().map_err(|e| pending.writing(e))?;
         }
         let dir = File::open(&self.dir).map_err(|e| in_dir(&self.dir, "opening", &e))?;
-        // Filesystems without locks are taken as well.
+        // Filesystems without locks are supported too.
         let _ = dir.lock();
         let mut open = open();
         let before: Vec<Before> = self
@@ -60,13 +60,13 @@ impl Outputs {
             Some((at, error)) => Err(withdrawn(self.done.iter_mut().zip(&before).take(at), error)),
         };
         for kept in before.iter().filter_map(Before::path) {
-            // It is gone where its name was given back.
+            // It does not exist any more if it was restored.
             let _ = std::fs::remove_file(kept);
         }
         drop(open);
         let names = result?;
         match dir.sync_all() {
-            // Some filesystems do not know how.
+            // Some filesystems do not support it.
             Err(e)
                 if matches!(
                     e.kind(),
@@ -83,7 +83,7 @@ impl Outputs {
         Ok(names)
     }
 
-    /// Gives what is at `target` a second name.
+    /// Gives the file at `target` a second name.
     fn keep(&self, target: &Path) -> Before {
         match target.symlink_metadata() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Before::Nothing,
@@ -95,7 +95,7 @@ impl Outputs {
             match std::fs::hard_link(target, &path) {
                 Ok(()) => return Before::Kept(path),
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                // Not every filesystem has links.
+                // Not every filesystem has hard links.
                 Err(_) => return Before::Lost,
             }
         }
@@ -116,7 +116,7 @@ impl Pending {
         Ok(())
     }
 
-    /// Gives the final name back; false when that is not possible.
+    /// Restores the file that had the final name before; false if that is not possible.
     fn withdraw(&mut self, before: &Before) -> bool {
         match before {
             Before::Nothing => {
@@ -129,8 +129,8 @@ impl Pending {
     }
 }
 
-/// Takes the names of files that were `published` back and gives them to what had them before;
-/// `error` with what could not be.
+/// Restores the files that had the names of `published` before; returns `error`, with the names that
+/// could not be restored.
 fn withdrawn<'a>(
     published: impl Iterator<Item = (&'a mut Pending, &'a Before)>,
     error: io::Error,

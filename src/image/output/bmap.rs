@@ -1,6 +1,6 @@
 //! Block maps of `bmaptool`, format 2.0 (`bmaptools/BmapCreate.py` and `BmapCopy.py` of
-//! bmap-tools): which blocks of an image a device must get, with their sums. Other blocks may keep
-//! what they hold.
+//! bmap-tools): the blocks of an image that must be written to a device, with their checksums.
+//! All other blocks of the device may keep their content.
 
 use crate::digest::{hex, unhex};
 use crate::stream::{Content, ReadAt};
@@ -10,56 +10,56 @@ use std::fmt::Write as _;
 use std::io;
 use std::ops::Range;
 
-/// Bytes of a block in our maps.
+/// Block size of the maps that goldsmith writes (bytes).
 const BLOCK: u64 = 4 * KIB;
-/// How much is hashed at once (bytes).
+/// Length of one read (bytes).
 const BUFFER: u64 = MIB;
-/// The longest range in our maps (bytes): a reader can hold one in memory and check it before it
-/// writes.
+/// Maximum length of a range in the maps that goldsmith writes (bytes), so that a reader can check it
+/// in memory before it writes.
 const LONGEST: u64 = 16 * MIB;
-/// The digits of a sum.
+/// Hexadecimal digits of a SHA-256.
 const DIGITS: usize = 64;
 
-/// A range that a device must get.
+/// A range that must be written to a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MappedRange {
-    /// Its bytes in the image.
+    /// Position in the image (bytes).
     pub bytes: Range<u64>,
-    /// Their SHA-256.
+    /// SHA-256 of these bytes.
     pub sha256: [u8; 32],
 }
 
-/// The map of an image.
+/// The block map of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockMap {
-    /// The image's length in bytes.
+    /// Length of the image (bytes).
     pub size: u64,
-    /// What a device must get, in order.
+    /// Ranges that must be written, in ascending order, without overlaps.
     pub ranges: Vec<MappedRange>,
 }
 
-/// Why a block map cannot be used.
+/// The reason why a block map cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BlockMapError {
-    /// The file is not a block map, or it is damaged.
+    /// The file is damaged, or not a block map.
     #[error("damaged block map: {0}")]
     Corrupt(String),
-    /// A map of a kind that is not read.
-    #[error("block map with {0} is not supported")]
+    /// An unsupported version or checksum type.
+    #[error("block map with {0} is not supported (supported: version 1.4 or 2.0 with sha256)")]
     Unsupported(String),
 }
 
 impl BlockMapError {
-    /// What the user can do about it.
+    /// Advice for the user.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         Some(
-            "make it again with `bmaptool create`, or leave it out: without a map every block is written",
+            "recreate it with `bmaptool create`, or remove it: without a block map, every block is written",
         )
     }
 }
 
-/// The sums of what a content covers, taken from one stream of its bytes from first to last.
+/// Computes the digests of the ranges that a content covers, from its bytes in order.
 #[derive(Debug)]
 pub struct RangeHasher {
     wanted: std::vec::IntoIter<Range<u64>>,
@@ -70,7 +70,7 @@ pub struct RangeHasher {
 }
 
 impl RangeHasher {
-    /// RangeHasher over the blocks that the runs of `content` cover.
+    /// A hasher for the blocks that the runs of `content` cover.
     #[must_use]
     pub fn new(content: &Content) -> Self {
         let mut wanted = pieces(content).into_iter();
@@ -84,7 +84,7 @@ impl RangeHasher {
         }
     }
 
-    /// Takes the next bytes.
+    /// Adds the next bytes.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while let Some(range) = self.current.clone() {
             let skip = usize::try_from(range.start.saturating_sub(self.at))
@@ -109,7 +109,7 @@ impl RangeHasher {
         }
     }
 
-    /// Takes so many zeros.
+    /// Adds `len` zeros.
     pub fn update_zeros(&mut self, mut len: usize) {
         static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
         while len > 0 {
@@ -119,14 +119,14 @@ impl RangeHasher {
         }
     }
 
-    /// All ranges, complete when the whole content was taken.
+    /// The ranges that are complete; all of them once the whole content was added.
     #[must_use]
     pub fn finish(self) -> Vec<MappedRange> {
         self.done
     }
 }
 
-/// The blocks that runs cover, within the content and none too long.
+/// The blocks that runs cover, within the content, in ranges of at most [`LONGEST`] bytes.
 fn pieces(content: &Content) -> Vec<Range<u64>> {
     let cut = |range: Range<u64>| {
         let end = range.end.min(content.len());
@@ -137,13 +137,13 @@ fn pieces(content: &Content) -> Vec<Range<u64>> {
     content.covered(BLOCK).into_iter().flat_map(cut).collect()
 }
 
-/// The ranges of `content` with their sums; each is read once.
+/// The ranges that `content` covers, with their digests; each is read once.
 ///
 /// # Errors
 /// I/O errors of the source.
 pub fn range_digests(content: &Content) -> io::Result<Vec<MappedRange>> {
     let mut buf = vec![0; BUFFER as usize];
-    let sum = |bytes: Range<u64>| {
+    let digest = |bytes: Range<u64>| {
         let mut hash = Sha256::new();
         for at in bytes.clone().step_by(BUFFER as usize) {
             let part = usize::try_from((bytes.end - at).min(BUFFER)).map_err(io::Error::other)?;
@@ -155,11 +155,11 @@ pub fn range_digests(content: &Content) -> io::Result<Vec<MappedRange>> {
             sha256: hash.finalize().into(),
         })
     };
-    pieces(content).into_iter().map(sum).collect()
+    pieces(content).into_iter().map(digest).collect()
 }
 
 impl BlockMap {
-    /// The map of `image`: what its runs cover.
+    /// The map of everything that the runs of `image` cover.
     ///
     /// # Errors
     /// I/O errors of the source.
@@ -200,15 +200,16 @@ impl BlockMap {
                 self.size.div_ceil(BLOCK),
             )
         };
-        // The file's own sum is that of the file with zeros in the sum's place.
+        // The checksum of the file is computed with zeros in its own place.
         let own = hex(&Sha256::digest(file(&"0".repeat(DIGITS))));
         file(&own)
     }
 
-    /// Reads a map: version 1.4 or 2.0, SHA-256, a sum for each range. Its own sum is checked.
+    /// Reads a map of version 1.4 or 2.0 with SHA-256 checksums, and verifies the checksum of the map
+    /// itself.
     ///
     /// # Errors
-    /// [`BlockMapError`].
+    /// A damaged or unsupported map.
     pub fn parse(text: &str) -> Result<Self, BlockMapError> {
         let bare = without_comments(text)?;
         let version =
@@ -219,7 +220,7 @@ impl BlockMap {
                 "version {version} and {kind}"
             )));
         }
-        own_sum(text, &bare)?;
+        check_own_checksum(text, &bare)?;
         let block = number(element(&bare, "BlockSize"), "BlockSize")?;
         let size = number(element(&bare, "ImageSize"), "ImageSize")?;
         let mut map = Self {
@@ -239,7 +240,7 @@ impl BlockMap {
         Ok(map)
     }
 
-    /// Bytes in all ranges.
+    /// Total length of all ranges (bytes).
     #[must_use]
     pub fn mapped_len(&self) -> u64 {
         self.ranges
@@ -253,15 +254,15 @@ fn corrupt(what: impl Into<String>) -> BlockMapError {
     BlockMapError::Corrupt(what.into())
 }
 
-/// bmaptool puts comments into its files that explain the elements by name.
+/// Removes comments: those of bmaptool contain the names of elements.
 fn without_comments(text: &str) -> Result<String, BlockMapError> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, behind)) = rest.split_once("<!--") {
+    while let Some((before, after)) = rest.split_once("<!--") {
         out.push_str(before);
-        rest = behind
+        rest = after
             .split_once("-->")
-            .ok_or_else(|| corrupt("a comment does not end"))?
+            .ok_or_else(|| corrupt("it has an unterminated comment"))?
             .1;
     }
     out.push_str(rest);
@@ -270,11 +271,11 @@ fn without_comments(text: &str) -> Result<String, BlockMapError> {
 
 /// The text of the only element called `name`.
 fn element<'t>(text: &'t str, name: &str) -> Option<&'t str> {
-    let behind = text.split_once(&format!("<{name}>"))?.1;
-    Some(behind.split_once("</")?.0.trim())
+    let after = text.split_once(&format!("<{name}>"))?.1;
+    Some(after.split_once("</")?.0.trim())
 }
 
-/// The attribute `name` of what begins with `start`.
+/// The attribute `name` of the element that begins with `start`.
 fn attribute<'t>(text: &'t str, start: &str, name: &str) -> Option<&'t str> {
     let inside = text.split_once(start)?.1.split_once('>')?.0;
     inside
@@ -288,15 +289,15 @@ fn number(text: Option<&str>, name: &str) -> Result<u64, BlockMapError> {
     let found = text.and_then(|text| text.parse().ok()).filter(|n| *n > 0);
     found.ok_or_else(|| {
         corrupt(format!(
-            "{name} is {}, no number above 0",
+            "{name} is {}, not a number above 0",
             text.unwrap_or("missing")
         ))
     })
 }
 
-fn own_sum(text: &str, bare: &str) -> Result<(), BlockMapError> {
-    let stored = element(bare, "BmapFileChecksum").filter(|sum| sum.len() == DIGITS);
-    let stored = stored.ok_or_else(|| corrupt("it has no sum of its own"))?;
+fn check_own_checksum(text: &str, bare: &str) -> Result<(), BlockMapError> {
+    let stored = element(bare, "BmapFileChecksum").filter(|digits| digits.len() == DIGITS);
+    let stored = stored.ok_or_else(|| corrupt("it has no checksum of its own"))?;
     let computed = hex(&Sha256::digest(text.replacen(
         stored,
         &"0".repeat(DIGITS),
@@ -306,16 +307,16 @@ fn own_sum(text: &str, bare: &str) -> Result<(), BlockMapError> {
         Ok(())
     } else {
         Err(corrupt(format!(
-            "its sum is {computed} where it says {stored}"
+            "its checksum is {computed}, but the file has {stored}"
         )))
     }
 }
 
-/// What follows `<Range`: ` chksum="..."> 5-7 </Range>`.
+/// Parses the text after `<Range`: ` chksum="..."> 5-7 </Range>`.
 fn range(piece: &str, block: u64, size: u64) -> Result<MappedRange, BlockMapError> {
     let bad = || {
         corrupt(format!(
-            "a range cannot be read: {}",
+            "invalid range: {}",
             piece.split('<').next().unwrap_or_default().trim()
         ))
     };
@@ -340,14 +341,14 @@ fn range(piece: &str, block: u64, size: u64) -> Result<MappedRange, BlockMapErro
     if end - end.min(size) >= block {
         return Err(bad());
     }
-    let sum = piece
+    let sha256 = piece
         .split_once("chksum=\"")
         .and_then(|(_, text)| text.get(..DIGITS))
         .and_then(unhex)
         .ok_or_else(bad)?;
     Ok(MappedRange {
         bytes: start..end.min(size),
-        sha256: sum,
+        sha256,
     })
 }
 
@@ -365,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_comes_back_and_a_stream_gives_the_same_sums() {
+    fn a_map_comes_back_and_a_stream_gives_the_same_digests() {
         let image = image();
         let map = BlockMap::of(&image).unwrap();
         assert_eq!(BlockMap::parse(&map.to_xml()).unwrap(), map);

@@ -1,5 +1,5 @@
-//! The disk image in a format that has its data in pieces: qcow2, Android sparse. Slot B is copied
-//! from slot A within the file, so the root filesystem is read once for it.
+//! Writes the disk image in a container format: qcow2 or Android sparse. Slot B is copied from slot A
+//! within the file, so the root filesystem is read only once.
 
 use crate::image::output::sparse_file::{copy_range, write_content};
 use crate::image::output::{android_sparse, qcow2};
@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-/// A format.
+/// A container format of disk images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Container {
     /// For QEMU.
@@ -18,25 +18,25 @@ pub(crate) enum Container {
     AndroidSparse,
 }
 
-/// A stretch of the disk that is there twice (bytes).
+/// A range of the disk whose bytes occur twice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MirroredRange {
-    /// Where it is first.
+    /// Offset of the original on the disk (bytes).
     pub(crate) from: u64,
-    /// Where it is again, behind the first.
+    /// Offset of the copy on the disk (bytes), after the original.
     pub(crate) to: u64,
-    /// How long it is.
+    /// Length (bytes).
     pub(crate) len: u64,
 }
 
-/// The grain of what formats store: holes of the file that is written keep to it, so a copy may
-/// begin anywhere on it (bytes).
+/// Unit in which formats store data (bytes). Holes of the written file are multiples of it, so a copy
+/// may begin at any multiple.
 const GRAIN: u64 = 4096;
 
 /// Writes `disk` in the format `container` into the empty file `file`.
 ///
 /// # Errors
-/// I/O errors of source or file; a disk that the format has no room for.
+/// I/O errors of source or file; a disk that is too large for the format.
 pub(crate) fn write(
     file: &File,
     container: Container,
@@ -61,12 +61,12 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Whether two sources are one.
+/// Whether two sources are the same object.
 fn same(one: &Source, other: &Source) -> bool {
     Arc::as_ptr(one).cast::<()>() == Arc::as_ptr(other).cast::<()>()
 }
 
-/// `len` bytes of a run from its byte `skip` on.
+/// `len` bytes of a run, from its byte `skip`.
 fn part(run: &Run, skip: u64, len: u64) -> Content {
     let mut content = Content::hole(0);
     content.push(Run {
@@ -78,8 +78,7 @@ fn part(run: &Run, skip: u64, len: u64) -> Content {
     content
 }
 
-/// Writes a run of the disk: what is in the second place of `mirror` is copied from where the first
-/// one was written.
+/// Writes a run of the disk; the copy of `mirror` is copied from the written original.
 fn write_run(file: &File, run: &Run, done: &[&Run], mirror: MirroredRange) -> io::Result<()> {
     let end = run.source_offset + run.len;
     let mut at = run.source_offset;
@@ -95,8 +94,8 @@ fn write_run(file: &File, run: &Run, done: &[&Run], mirror: MirroredRange) -> io
     Ok(())
 }
 
-/// How far the disk from `at` on comes from one place: to be read, or to be copied from the place
-/// in the file that is returned.
+/// The end of the range from `at` on that can be written at once, and the offset in the file from
+/// which it can be copied; `None` if it must be read.
 fn stretch(at: u64, end: u64, done: &[&Run], mirror: MirroredRange) -> (u64, Option<u64>) {
     let mirror_end = mirror.to + align_down(mirror.len, GRAIN);
     if at < mirror.to {
@@ -115,7 +114,7 @@ fn stretch(at: u64, end: u64, done: &[&Run], mirror: MirroredRange) -> (u64, Opt
                 Some(run.offset + (first - run.source_offset)),
             )
         }
-        // Not stored in the first place: zeros, but the format has them here.
+        // The original is not stored, because it is zero, but the format stores the copy.
         Some(run) => (end.min(at + (run.source_offset - first)), None),
         None => (end, None),
     }

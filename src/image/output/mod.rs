@@ -1,6 +1,6 @@
-//! A finished disk image in other forms. Each is a [`crate::stream::Content`] around the image's
-//! own bytes, so nothing is copied to make it and whoever writes contents can write it;
-//! [`BlockMap`] is the map that accompanies a raw image.
+//! Output formats of disk images. An image in another format is a [`crate::stream::Content`] that
+//! refers to the bytes of the raw image, so making it copies nothing. A [`BlockMap`] accompanies a raw
+//! image.
 
 mod bmap;
 pub mod container;
@@ -16,7 +16,7 @@ use crate::stream::ReadAt;
 use std::io;
 use std::ops::Range;
 
-/// The units of `unit` bytes that hold data, as ranges of their numbers, merged.
+/// The numbers of all units of `unit` bytes that contain data, as merged ranges.
 fn units(image: &dyn ReadAt, unit: u64) -> io::Result<Vec<Range<u64>>> {
     let mut out: Vec<Range<u64>> = Vec::new();
     let mut at = 0;

@@ -15,8 +15,7 @@ const COUNTS: u64 = CLUSTER / 2;
 /// Bit 63 of L1 and L2 entries: the reference count is exactly one.
 const COPIED: u64 = 1 << 63;
 
-/// How many clusters each part of the file has; they follow each other in this order, behind the
-/// header's one.
+/// Number of clusters of each part of the file, in this order, after the one of the header.
 #[derive(Debug)]
 struct Parts {
     table: u64,
@@ -27,7 +26,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Sizes the reference counts so that they count themselves too.
+    /// Sizes the reference counts, which count their own clusters too.
     fn new(l1: u64, l2: u64, data: u64) -> Self {
         let mut parts = Self {
             table: 1,
@@ -59,7 +58,7 @@ impl Parts {
     }
 }
 
-/// `image` as a qcow2 file, holes not allocated.
+/// `image` as a qcow2 file; holes are unallocated clusters.
 ///
 /// # Errors
 /// I/O errors of the image.

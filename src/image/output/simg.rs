@@ -1,4 +1,4 @@
-//! Android sparse images (`libsparse/sparse_format.h`; the layout is drawn at the reader,
+//! Android sparse images (`libsparse/sparse_format.h`; the layout is described at the reader,
 //! `crate::image::source`).
 
 use super::units;
@@ -6,18 +6,18 @@ use crate::stream::{Content, ReadAt, Run, Source};
 use crate::units::{GIB, KIB};
 use std::io;
 
-/// Bytes of a block; what `fastboot` takes everywhere.
+/// Block size (bytes); every `fastboot` supports it.
 const BLOCK: u64 = 4 * KIB;
-/// The most blocks in one chunk: its length in bytes has 32 bits.
+/// Maximum number of blocks in a chunk, whose length in bytes has 32 bits.
 const CHUNK: u64 = GIB / BLOCK;
 const HEADER: u64 = 28;
 const CHUNK_HEADER: u64 = 12;
 
-/// `image` as an Android sparse image. Holes become fills with zero, not "don't care": the device
-/// shall hold the image exactly.
+/// `image` as an Android sparse image. Holes become fills with zero, not "don't care", so that the
+/// device contains exactly the image.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidInput`] when the image is not a multiple of 4 KiB or too large, else I/O
+/// [`io::ErrorKind::InvalidInput`] if the image is not a multiple of 4 KiB or too large, else I/O
 /// errors of the image.
 pub fn android_sparse(image: &Source) -> io::Result<Content> {
     let blocks = u32::try_from(image.len() / BLOCK)
@@ -27,7 +27,7 @@ pub fn android_sparse(image: &Source) -> io::Result<Content> {
         io::Error::new(
             io::ErrorKind::InvalidInput,
             format!(
-                "{} bytes are not a whole number of blocks of 4096 bytes, which an Android sparse image has",
+                "an Android sparse image has at most 2^32 blocks of 4096 bytes, but the image has {} bytes",
                 image.len()
             ),
         )
@@ -64,7 +64,7 @@ fn header(blocks: u32, chunks: u32) -> Vec<u8> {
     out
 }
 
-/// The chunks after the header, in the making.
+/// Builder of the chunks after the header.
 struct Chunks<'a> {
     image: &'a Source,
     out: Content,

@@ -1,4 +1,4 @@
-//! Writing contents into a file: sparse, within the kernel where it can copy by itself.
+//! Writes contents to a file: sparse, and copied by the kernel where possible.
 
 use crate::bytes::is_zero;
 use crate::stream::{FileSource, ReadAt};
@@ -6,13 +6,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// The grain of holes in what we write (bytes): the block of every filesystem that images are kept
-/// on.
+/// Holes of written files are multiples of this (bytes), the block size of common filesystems.
 const GRAIN: usize = 4096;
-/// Bytes read at a time.
+/// Length of one read (bytes).
 const PART: u64 = 1 << 20;
 
-/// Writes `bytes` at `offset` and leaves out blocks of zeros: `file` must be a hole there.
+/// Writes `bytes` at `offset`, except blocks of zeros; `file` must have a hole there.
 ///
 /// # Errors
 /// I/O errors of the file.
@@ -35,7 +34,8 @@ pub(crate) fn write_sparse(file: &File, offset: u64, bytes: &[u8]) -> io::Result
     }
 }
 
-/// Writes a content at `offset`; its holes and blocks of zeros stay holes.
+/// Writes a content at `offset`; its holes and blocks of zeros become holes, so `file` must have a
+/// hole there.
 ///
 /// # Errors
 /// I/O errors of source or file.
@@ -66,7 +66,7 @@ pub(crate) fn each_part(
     Ok(())
 }
 
-/// Copies `len` bytes of `file` from `from` to `to`, which is a hole behind it; holes stay holes.
+/// Copies `len` bytes of `file` from `from` to `to`, which is a hole after them; holes stay holes.
 /// The kernel copies, by sharing blocks where the filesystem can.
 ///
 /// # Errors
@@ -109,7 +109,7 @@ pub(crate) fn copy_range(
             part,
         ) {
             Ok(done) if done > 0 => len -= done as u64,
-            // Not between these filesystems, or not on this kernel: by hand.
+            // Not supported by these filesystems or this kernel: copied below.
             _ => break,
         }
     }

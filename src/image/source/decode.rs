@@ -1,4 +1,4 @@
-//! Compressed forms, decoded into a spool.
+//! Compressed formats, decompressed into a spool.
 
 use super::reader::{Reader, Watched};
 use super::spool::Spool;
@@ -10,13 +10,12 @@ use liblzma::stream::{MtStreamBuilder, Stream};
 use std::io::{self, BufRead, BufReader};
 use zip::ZipArchive;
 
-/// Memory for decoding xz in several threads; blocks that need more are decoded one after the other
-/// (bytes).
+/// Memory for decompressing xz in several threads (bytes); blocks that need more are decompressed one
+/// after the other.
 const XZ_THREADING: u64 = 512 * MIB;
-/// Memory beyond which an xz stream is refused: its header names what it needs (bytes).
+/// Maximum memory of an xz stream (bytes), as named in its header; streams that need more are refused.
 const XZ_MOST: u64 = 512 * MIB;
-/// Endings of files in a zip archive that are images, when there are other files (checksums,
-/// notes).
+/// Suffixes of images in a zip archive that also contains other files (checksums, notes).
 const IMAGES: [&str; 7] = [
     ".img",
     ".raw",
@@ -27,14 +26,13 @@ const IMAGES: [&str; 7] = [
     ".qcow2",
 ];
 
-/// Whether a form can be decoded while it arrives.
+/// Whether a format can be decompressed from a pipe.
 pub(super) fn is_stream(form: &Form) -> bool {
     matches!(form, Form::Gzip | Form::Xz | Form::Zstd | Form::Bzip2)
 }
 
-/// Decodes `input` to its end. A file may hold several streams one after the other, with zeros
-/// behind each (xz file format 1.2, section 2.2; tapes did the same to gzip); every decoder takes
-/// one.
+/// Decompresses `input` to its end. A file may contain several streams one after the other, each padded
+/// with zeros (xz file format 1.2, section 2.2; gzip from tapes); each decoder takes one.
 pub(super) fn decode(
     form: &Form,
     mut input: &mut dyn BufRead,
@@ -81,7 +79,7 @@ fn skip_zeros(input: &mut dyn BufRead) -> io::Result<()> {
     }
 }
 
-/// Decodes the one image of a zip archive.
+/// Decompresses the only image of a zip archive.
 pub(super) fn unzip(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error> {
     let nameless = Form::Zip {
         member: String::new(),
@@ -109,7 +107,7 @@ pub(super) fn unzip(stored: Source, options: &Options<'_>) -> Result<(Source, Fo
     Ok((Spool::fill(&mut input, &form, options)?, form))
 }
 
-/// The only file, or the only one that is an image by its name.
+/// The only file, or the only file with the suffix of an image.
 fn only_image(files: Vec<(usize, String)>) -> Result<(usize, String), Error> {
     let is_image = |name: &str| {
         IMAGES

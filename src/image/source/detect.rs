@@ -3,7 +3,7 @@
 use super::{Error, Form};
 use crate::image::probe::{self, Format};
 
-/// Length of the head that [`form`] needs (bytes).
+/// Number of bytes at the start of the input that decide its format.
 pub(super) const HEAD: usize = probe::FORMAT_HEAD;
 
 /// The format of an input that begins with `head`; raw if nothing else is recognised.

@@ -1,8 +1,8 @@
-//! The input image, in whatever form it comes, as bytes that can be read at any offset.
+//! Input images of all formats, as bytes that can be read at any offset.
 //!
-//! A form is recognised by its first bytes, never by a file's name. Raw images, qcow2 and Android
-//! sparse images are read where they lie, holes kept; compressed ones are decoded once into a
-//! spool, a sparse file without a name that vanishes with the process.
+//! The format is recognised by the first bytes, never by the file name. Raw, qcow2 and Android sparse
+//! images are read in place, including their holes. Compressed inputs are decompressed once into an
+//! unlinked sparse temporary file, the spool.
 
 #![deny(
     clippy::as_conversions,
@@ -32,10 +32,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
-/// How an image is stored.
+/// The format in which an image is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Its bytes, nothing else.
+    /// The bytes of the disk as they are.
     Raw,
     /// gzip (RFC 1952), one member or more.
     Gzip,
@@ -45,9 +45,9 @@ pub enum Form {
     Zstd,
     /// bzip2, one stream or more.
     Bzip2,
-    /// The only image in a zip archive.
+    /// A zip archive that contains one image.
     Zip {
-        /// Its name there.
+        /// Name of the image in the archive.
         member: String,
     },
     /// QEMU's copy-on-write format, version 2 or 3.
@@ -59,7 +59,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// Whether it must be decoded before any of it can be read.
+    /// Whether it must be decompressed before it can be read at any offset.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
         !matches!(
@@ -85,35 +85,34 @@ impl fmt::Display for Form {
     }
 }
 
-/// What opening an input needs to know.
+/// Options for opening an input.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// Where a spool goes: a directory on a disk with room for the used bytes of the image.
+    /// Directory for the spool, on a filesystem with room for the used bytes of the image.
     pub spool_dir: &'a Path,
-    /// The largest image that is unpacked (bytes): what bounds compressed bombs. What is read in
-    /// place takes no room.
+    /// Maximum size of a decompressed image (bytes), which stops decompression bombs. Images that are
+    /// read in place are not limited.
     pub max_size: u64,
-    /// How many threads may decode.
+    /// Number of decompression threads; 0 counts as 1.
     pub threads: u32,
     /// Receives progress.
     pub report: &'a dyn Report,
 }
 
-/// An input image, open.
+/// An open input image.
 #[derive(Debug)]
 pub struct Input {
-    /// The image's bytes.
+    /// The bytes of the disk.
     pub source: Source,
-    /// How it is stored; the outer form where one lies in another (`disk.qcow2.xz`).
+    /// The format of the file; the outer one if formats are nested (`disk.qcow2.xz`).
     pub form: Form,
-    /// The bytes it takes as stored; for standard input those that were read.
+    /// Length of the file, or of everything read from standard input (bytes).
     pub stored_len: u64,
     fingerprint: Option<Fingerprint>,
 }
 
 impl Input {
-    /// An image that is read from elsewhere than a file of the host; whether it changes is the
-    /// caller's concern.
+    /// A raw image from any source; it is not checked for changes.
     #[must_use]
     pub fn of(source: Source) -> Self {
         Self {
@@ -124,7 +123,7 @@ impl Input {
         }
     }
 
-    /// Whether the file at `path` is this input: it must not be written to.
+    /// Whether the file at `path` is this input, and must therefore not be written to.
     #[must_use]
     pub fn is_at(&self, path: &Path) -> bool {
         let seen = self
@@ -136,10 +135,10 @@ impl Input {
             .is_some_and(|(seen, there)| (seen.1, seen.2) == (there.dev(), there.ino()))
     }
 
-    /// The file as it is stored; `None` for what was read from a pipe.
+    /// The file itself, not decompressed; `None` for pipes and block devices.
     ///
     /// # Errors
-    /// I/O errors of opening it again.
+    /// I/O errors of duplicating the file handle.
     pub fn stored(&self) -> io::Result<Option<FileSource>> {
         let Some(fingerprint) = &self.fingerprint else {
             return Ok(None);
@@ -150,7 +149,7 @@ impl Input {
         )))
     }
 
-    /// Fails when the input's file was changed since it was opened. A pipe cannot change.
+    /// Fails if the file was changed since it was opened. A pipe cannot change.
     ///
     /// # Errors
     /// [`Error::Changed`].
@@ -161,8 +160,7 @@ impl Input {
     }
 }
 
-/// What tells whether a file was written to: length, time of the last change and inode, as they
-/// were at first sight.
+/// Length, modification time and inode of an open file, to detect changes.
 #[derive(Debug)]
 pub struct Fingerprint {
     file: File,
@@ -170,7 +168,7 @@ pub struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// Looks at `file`.
+    /// The current fingerprint of `file`.
     ///
     /// # Errors
     /// I/O errors of reading its metadata.
@@ -180,7 +178,7 @@ impl Fingerprint {
         Ok(Self { file, seen })
     }
 
-    /// Fails when the file is no longer as it was.
+    /// Fails if the file was changed since [`Self::of`].
     ///
     /// # Errors
     /// [`Error::Changed`] with both lengths.
@@ -207,63 +205,63 @@ impl Fingerprint {
     }
 }
 
-/// Why an input could not be opened.
+/// The reason why an input cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Reading the input or writing the spool failed.
+    /// Reading the input failed.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// Opening the file failed.
     #[error("opening {0}: {1}")]
     Open(String, #[source] io::Error),
-    /// The spool could not be made or written.
-    #[error("writing the decoded image in {0}: {1}")]
+    /// Creating or writing the spool failed.
+    #[error("writing the decompressed image to {0}: {1}")]
     Spool(String, #[source] io::Error),
-    /// What is named is a directory or the like.
-    #[error("{0} is not an image: it is a directory")]
+    /// The path is a directory.
+    #[error("{0} is a directory, not an image")]
     Directory(String),
-    /// A form that is known and not read.
+    /// A known format that is not supported.
     #[error("{0} is not supported")]
     Unsupported(String),
-    /// An image with a property that is not read.
-    #[error("this {form} image cannot be read: {what}")]
+    /// An image with an unsupported property.
+    #[error("unsupported {form} image: {what}")]
     Refused {
         /// The form.
         form: Form,
-        /// The property.
+        /// The unsupported property.
         what: String,
-        /// The way out.
+        /// Advice for the user.
         hint: &'static str,
     },
-    /// The input's own structures disagree.
+    /// The structures of the input contradict each other.
     #[error("damaged {form}: {what}")]
     Corrupt {
         /// The form.
         form: Form,
-        /// What is wrong, with the numbers.
+        /// The contradiction, with its numbers.
         what: String,
     },
-    /// The image is larger than allowed.
-    #[error("the unpacked image is larger than {0} bytes, the most that is unpacked")]
+    /// The decompressed image exceeds [`Options::max_size`] (bytes).
+    #[error("the decompressed image exceeds the limit of {0} bytes")]
     TooLarge(u64),
-    /// A zip archive with no image, or with several.
-    #[error("the zip archive must hold exactly one image, it holds {}", if .0.is_empty() { "none".into() } else { .0.join(", ") })]
+    /// A zip archive without image, or with several; the names of its files.
+    #[error("the zip archive must contain exactly one image, but it contains {}", if .0.is_empty() { "no file".into() } else { .0.join(", ") })]
     Members(Vec<String>),
-    /// The input was written to while it was read.
-    #[error("the input was changed while it was read ({before} bytes before, {now} now)")]
+    /// The input was changed while it was read.
+    #[error("the input was changed while it was read ({before} bytes before, {now} bytes now)")]
     Changed {
-        /// Its length when it was opened (bytes).
+        /// Length when it was opened (bytes).
         before: u64,
-        /// Its length now (bytes).
+        /// Length now (bytes).
         now: u64,
     },
-    /// Wrapped in too many forms.
-    #[error("the image is wrapped in more than two forms")]
+    /// More than two nested formats.
+    #[error("the image is nested in more than two formats")]
     Nested,
 }
 
 impl Error {
-    /// For people, with what they can do about it.
+    /// The message and the hint.
     #[must_use]
     pub fn problem(&self) -> Problem {
         Problem {
@@ -272,27 +270,27 @@ impl Error {
         }
     }
 
-    /// What the user can do about it.
+    /// Advice for the user, where there is any.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Refused { hint, .. } => Some(hint),
-            Self::Members(_) | Self::Nested => Some("extract the disk image and name it as input"),
-            Self::Directory(_) => Some("name the image file"),
-            Self::TooLarge(_) => {
-                Some("unpack it first: an image that is read in place may have any size")
+            Self::Members(_) | Self::Nested => Some("extract the disk image and give it as input"),
+            Self::Directory(_) => Some("give the image file"),
+            Self::TooLarge(_) => Some("decompress it first: uncompressed images may have any size"),
+            Self::Changed { .. } => {
+                Some("copy the image first, or stop the program that writes to it")
             }
-            Self::Changed { .. } => Some("copy the image first, or stop what writes to it"),
             _ => None,
         }
     }
 }
 
-/// Opens the image at `path`; `-` is standard input. Regular files are recognised by content, block
-/// devices taken as they are, all else (pipes) read to its end.
+/// Opens the image at `path`; `-` is standard input. The format of regular files is recognised by
+/// content, block devices are raw, and everything else (pipes) is read to its end.
 ///
 /// # Errors
-/// [`Error`].
+/// I/O errors of the input or the spool; unsupported or damaged images.
 pub fn open(path: &Path, options: &Options<'_>) -> Result<Input, Error> {
     if path.as_os_str() == "-" {
         return from_stream(io::stdin().lock(), options);
@@ -330,19 +328,19 @@ pub fn open(path: &Path, options: &Options<'_>) -> Result<Input, Error> {
     Ok(input)
 }
 
-/// An image that is read forwards, so that nothing of it need be stored.
+/// An image that is read from start to end, so that no spool is needed.
 pub enum Forwards {
-    /// One that can be read at any offset.
+    /// It can be read at any offset.
     InPlace(Source),
-    /// One that is decoded as it is read.
+    /// It is decompressed while it is read.
     Stream(Box<dyn Read>),
 }
 
-/// Opens the image at `path` for reading it forwards: raw, qcow2 and Android sparse images and
-/// block devices where they lie, gzip, xz and Zstandard decoded on the way.
+/// Opens the image at `path` for reading from start to end: raw, qcow2 and Android sparse images and
+/// block devices in place; gzip, xz and Zstandard are decompressed on the fly.
 ///
 /// # Errors
-/// [`Error`].
+/// I/O errors of the input; unsupported or damaged images.
 pub fn open_forwards(path: &Path) -> Result<Forwards, Error> {
     let shown = || path.display().to_string();
     let mut file = File::open(path).map_err(|e| Error::Open(shown(), e))?;
@@ -359,8 +357,8 @@ pub fn open_forwards(path: &Path) -> Result<Forwards, Error> {
         _ => {
             let unpack = |form| Error::Refused {
                 form,
-                what: "it must be unpacked first".into(),
-                hint: "unpack it",
+                what: "it must be decompressed first".into(),
+                hint: "decompress it, and give the result",
             };
             return viewed(&stored, &form)?
                 .map(Forwards::InPlace)
@@ -373,11 +371,11 @@ pub fn open_forwards(path: &Path) -> Result<Forwards, Error> {
     )?))
 }
 
-/// Reads an image from a stream to its end. One that is compressed is decoded on the way, so
-/// nothing is stored twice.
+/// Reads an image from a stream to its end. Compressed images are decompressed on the fly, so nothing
+/// is stored twice.
 ///
 /// # Errors
-/// [`Error`].
+/// I/O errors of the stream or the spool; unsupported or damaged images.
 pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Error> {
     let mut counted = Watched::new(stream, options.report);
     let mut head = Vec::new();
@@ -408,7 +406,7 @@ pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Er
     })
 }
 
-/// The image in `stored`, and the form around it.
+/// The image in `stored`, and its outer format.
 fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error> {
     let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
     if let Some(image) = viewed(&stored, &form)? {
@@ -433,7 +431,7 @@ fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error
     Ok((inner(spool)?, form))
 }
 
-/// What a decoded image holds: the disk itself, or one more form that is read in place.
+/// The disk in a decompressed file, which is raw or in a format that is read in place.
 fn inner(spool: Source) -> Result<Source, Error> {
     let form = detect::form(&reader::head(&spool, detect::HEAD)?)?;
     viewed(&spool, &form)?.ok_or(Error::Nested)
@@ -442,13 +440,13 @@ fn inner(spool: Source) -> Result<Source, Error> {
 /// The image in `stored`, which is raw, qcow2 or Android sparse.
 ///
 /// # Errors
-/// [`Error::Nested`] when it is in another form; I/O errors of the source.
+/// [`Error::Nested`] if it is compressed; unsupported or damaged images; I/O errors of the source.
 pub fn in_place(stored: Source) -> Result<Source, Error> {
     let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
     viewed(&stored, &form)?.ok_or(Error::Nested)
 }
 
-/// The image, where its form can be read where it lies.
+/// The image, if its format can be read in place.
 fn viewed(stored: &Source, form: &Form) -> Result<Option<Source>, Error> {
     Ok(Some(match form {
         Form::Raw | Form::BlockDevice => stored.clone(),
@@ -458,11 +456,11 @@ fn viewed(stored: &Source, form: &Form) -> Result<Option<Source>, Error> {
     }))
 }
 
-/// Tells what a spool came to.
+/// Reports the size of a finished spool.
 fn note_spool(options: &Options<'_>, len: u64, stored: u64) {
     let place = options.spool_dir.display();
     options.report.note(&format!(
-        "decoded {} into a nameless file in {place}, {} of it data",
+        "decompressed {} into a temporary file in {place}, {} of it data",
         human(len),
         human(stored)
     ));

@@ -21,18 +21,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 const COMPRESSED: u64 = 1 << 62;
 const ZERO: u64 = 1;
-/// QEMU's own limit of the L1 table (bytes).
+/// Maximum length of the L1 table (bytes), the limit of QEMU.
 const L1_MOST: u64 = 32 << 20;
-/// Incompatible features by bit: why each is refused; `None` is handled.
+/// Incompatible features by bit, each with the reason why it is refused and a hint; `None` is
+/// supported.
 const INCOMPATIBLE: [Option<(&str, &str)>; 5] = [
     Some(("it was not closed cleanly (dirty bit)", REPAIR)),
     Some(("it is marked as corrupt", REPAIR)),
-    Some(("its data lies in another file", CONVERT)),
-    None, // the compression type is named in the header
+    Some(("its data is in another file", CONVERT)),
+    None, // the compression type is in the header
     Some(("it has extended L2 entries (subclusters)", CONVERT)),
 ];
-const REPAIR: &str = "`qemu-img check -r all` may repair it";
-const CONVERT: &str = "`qemu-img convert -O raw` makes an image that can be read";
+const REPAIR: &str = "try to repair it with `qemu-img check -r all`";
+const CONVERT: &str = "convert it with `qemu-img convert -O raw`";
 
 fn corrupt<T>(what: String) -> Result<T, Error> {
     Err(Error::Corrupt {
@@ -49,24 +50,24 @@ fn refuse<T>(what: impl Into<String>, hint: &'static str) -> Result<T, Error> {
     })
 }
 
-/// A number of the header; fields that a short header lacks are zero.
+/// A 32-bit field of the header; fields that a short header lacks are zero.
 fn word(raw: &[u8; 112], at: usize) -> u32 {
     be32(raw, at).unwrap_or_default()
 }
 
-/// A number of 64 bits of the header.
+/// A 64-bit field of the header.
 fn double(raw: &[u8; 112], at: usize) -> u64 {
     be64(raw, at).unwrap_or_default()
 }
 
-/// How compressed clusters are compressed.
+/// The compression of compressed clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Codec {
     Zlib,
     Zstd,
 }
 
-/// A header, checked.
+/// A checked header.
 #[derive(Debug)]
 struct Header {
     cluster_bits: u32,
@@ -83,13 +84,10 @@ impl Header {
         source.read_exact_at(0, raw.get_mut(..len).unwrap_or_default())?;
         let version = word(&raw, 4);
         if len < 72 || (version >= 3 && len < 104) {
-            return corrupt(format!("its {len} bytes are too few for a header"));
+            return corrupt(format!("it has {len} bytes, too few for a header"));
         }
         if !matches!(version, 2 | 3) {
-            return refuse(
-                format!("it has version {version} (only 2 and 3 are read)"),
-                CONVERT,
-            );
+            return refuse(format!("version {version} (supported: 2 and 3)"), CONVERT);
         }
         if double(&raw, 8) != 0 {
             return refuse("it has a backing file", CONVERT);
@@ -115,7 +113,7 @@ impl Header {
     fn check(&self, file: u64) -> Result<(), Error> {
         if !(9..=21).contains(&self.cluster_bits) {
             return corrupt(format!(
-                "its cluster bits are {} (9 to 21 are possible)",
+                "its cluster bits are {} (valid: 9 to 21)",
                 self.cluster_bits
             ));
         }
@@ -127,7 +125,7 @@ impl Header {
         let bytes = self.l1_entries.saturating_mul(8);
         if self.l1_entries < needed || bytes > L1_MOST {
             return corrupt(format!(
-                "its L1 table has {} entries, {needed} are needed",
+                "its L1 table has {} entries, but {needed} are needed",
                 self.l1_entries
             ));
         }
@@ -137,14 +135,14 @@ impl Header {
             .is_none_or(|end| end > file)
         {
             return corrupt(format!(
-                "its L1 table at offset {} leaves the file of {file} bytes",
+                "its L1 table at offset {} exceeds the file of {file} bytes",
                 self.l1_offset
             ));
         }
         Ok(())
     }
 
-    /// Bytes of a cluster: `check` holds its bits between 9 and 21.
+    /// Length of a cluster (bytes): `check` limits its bits to 9..=21.
     fn cluster(&self) -> u64 {
         1_u64.checked_shl(self.cluster_bits).unwrap_or(1)
     }
@@ -154,7 +152,7 @@ impl Header {
     }
 }
 
-/// Refuses what a reader must know and we do not; tells the compression.
+/// Refuses unsupported incompatible features, and returns the compression of clusters.
 fn features(raw: &[u8; 112]) -> Result<Codec, Error> {
     let bits = double(raw, 72);
     for bit in (0..64).filter(|bit| bits >> bit & 1 == 1) {
@@ -162,10 +160,7 @@ fn features(raw: &[u8; 112]) -> Result<Codec, Error> {
             Some(None) => {}
             Some(Some((reason, hint))) => return refuse(*reason, hint),
             None => {
-                return refuse(
-                    format!("it has the unknown incompatible feature {bit}"),
-                    CONVERT,
-                );
+                return refuse(format!("unknown incompatible feature {bit}"), CONVERT);
             }
         }
     }
@@ -174,14 +169,12 @@ fn features(raw: &[u8; 112]) -> Result<Codec, Error> {
         _ if word(raw, 100) <= 104 || bits & 8 == 0 => Ok(Codec::Zlib),
         0 => Ok(Codec::Zlib),
         1 => Ok(Codec::Zstd),
-        other => refuse(
-            format!("it has the unknown compression type {other}"),
-            CONVERT,
-        ),
+        other => refuse(format!("unknown compression type {other}"), CONVERT),
     }
 }
 
-/// The image in a qcow2 file, as runs of it. What is not allocated or reads as zeros is a hole.
+/// The image in a qcow2 file, as runs of the file. Clusters that are unallocated or read as zeros are
+/// holes.
 pub(super) fn read(source: &Source) -> Result<Content, Error> {
     let header = Header::parse(source)?;
     let mut map = Map {
@@ -196,7 +189,7 @@ pub(super) fn read(source: &Source) -> Result<Content, Error> {
         let offset = entry & OFFSET;
         if !seen.insert(offset) {
             return corrupt(format!(
-                "two L1 entries name the L2 table at offset {offset}"
+                "two L1 entries refer to the L2 table at offset {offset}"
             ));
         }
         // The number of L1 entries is bounded by `L1_MOST`.
@@ -205,12 +198,12 @@ pub(super) fn read(source: &Source) -> Result<Content, Error> {
     map.finish()
 }
 
-/// Reads big-endian entries; the range was or is checked against the file.
+/// Reads a table of big-endian entries.
 fn read_table(source: &Source, offset: u64, entries: u64) -> Result<Vec<u64>, Error> {
     let len = entries.saturating_mul(8);
     if offset.checked_add(len).is_none_or(|end| end > source.len()) {
         return corrupt(format!(
-            "the table at offset {offset} leaves the file of {} bytes",
+            "the table at offset {offset} exceeds the file of {} bytes",
             source.len()
         ));
     }
@@ -220,7 +213,7 @@ fn read_table(source: &Source, offset: u64, entries: u64) -> Result<Vec<u64>, Er
     Ok(entries.iter().copied().map(u64::from_be_bytes).collect())
 }
 
-/// A compressed cluster: its index in the image and where its bytes are.
+/// A compressed cluster: its index in the image, and its position in the file (bytes).
 #[derive(Clone, Copy, Debug)]
 struct Packed {
     index: u64,
@@ -228,21 +221,22 @@ struct Packed {
     len: u64,
 }
 
-/// Where the clusters of the image are, in ascending order.
+/// The positions of all clusters of the image, in ascending order.
 struct Map<'a> {
     source: &'a Source,
     header: &'a Header,
-    /// Offset in the image, length, offset in the file.
+    /// Offset in the image, length and offset in the file (bytes).
     plain: Vec<(u64, u64, u64)>,
     packed: Vec<Packed>,
 }
 
 impl Map<'_> {
-    /// Takes the L2 table at `offset`, whose first entry is cluster `first`.
+    /// Adds the clusters of the L2 table at `offset`, whose first entry is cluster `first`.
     fn add_l2(&mut self, first: u64, offset: u64) -> Result<(), Error> {
         if !offset.is_multiple_of(self.header.cluster()) {
             return corrupt(format!(
-                "the L2 table at offset {offset} is not at a cluster"
+                "the L2 table at offset {offset} is not aligned to clusters of {} bytes",
+                self.header.cluster()
             ));
         }
         let clusters = self.header.size.div_ceil(self.header.cluster());
@@ -262,7 +256,7 @@ impl Map<'_> {
         let (cluster, file) = (self.header.cluster(), self.source.len());
         if !offset.is_multiple_of(cluster) || offset >= file {
             return corrupt(format!(
-                "cluster {index} lies at offset {offset} of {file} bytes"
+                "cluster {index} is at offset {offset} of {file} bytes"
             ));
         }
         // `index` is below the number of clusters, so `at` is below the size.
@@ -284,10 +278,10 @@ impl Map<'_> {
         Ok(())
     }
 
-    /// A compressed cluster: bits 0 to `split` are its offset in bytes, those up to 62 the number
-    /// of sectors after its first one.
+    /// Adds a compressed cluster: the bits of `entry` below `split` are its offset in bytes, the bits
+    /// from there to 61 the number of sectors after its first one.
     fn add_packed(&mut self, index: u64, entry: u64) -> Result<(), Error> {
-        // `check` holds the cluster bits between 9 and 21, so this is between 49 and 61.
+        // `check` limits the cluster bits to 9..=21, so this is between 49 and 61.
         let split = 70_u32.saturating_sub(self.header.cluster_bits);
         let low = |bits: u32| u64::MAX.checked_shl(bits).map_or(u64::MAX, |high| !high);
         let offset = entry & low(split);
@@ -299,7 +293,7 @@ impl Map<'_> {
             .min(self.source.len().saturating_sub(offset));
         if len == 0 {
             return corrupt(format!(
-                "the compressed cluster {index} lies at offset {offset} of {} bytes",
+                "compressed cluster {index} is at offset {offset} of {} bytes",
                 self.source.len()
             ));
         }
@@ -362,14 +356,14 @@ impl Map<'_> {
     }
 }
 
-/// The compressed clusters at their offsets in the image; reading elsewhere is an error.
+/// The compressed clusters at their offsets in the image; reading between them is an error.
 struct Unpacked {
     source: Source,
     cluster: u64,
     len: u64,
     codec: Codec,
     clusters: Vec<Packed>,
-    /// The cluster that was decoded last: readers go forwards in smaller steps.
+    /// The last decompressed cluster, because readers go forwards in smaller steps.
     last: Mutex<(u64, Arc<[u8]>)>,
 }
 
@@ -385,8 +379,8 @@ impl fmt::Debug for Unpacked {
 }
 
 impl Unpacked {
-    /// Copies from `within` of a cluster as far as cluster and `buf` go. Nobody waits while another
-    /// thread decodes.
+    /// Copies from `within` of a cluster as far as cluster and `buf` go. The lock is not held during
+    /// decompression.
     fn copy(&self, index: u64, within: usize, buf: &mut [u8]) -> io::Result<usize> {
         let cached = {
             let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -418,7 +412,7 @@ impl Unpacked {
         let place = found
             .ok()
             .and_then(|at| self.clusters.get(at))
-            .ok_or_else(|| bad("is none".into()))?;
+            .ok_or_else(|| bad("not in the map".into()))?;
         let mut packed = vec![0; usize::try_from(place.len).map_err(io::Error::other)?];
         self.source.read_exact_at(place.offset, &mut packed)?;
         let len = usize::try_from(self.cluster).map_err(io::Error::other)?;
@@ -429,7 +423,10 @@ impl Unpacked {
         if out.len() == len {
             Ok(out)
         } else {
-            Err(bad(format!("{} bytes of {len}", out.len())))
+            Err(bad(format!(
+                "decompressed to {} bytes instead of {len}",
+                out.len()
+            )))
         }
     }
 }

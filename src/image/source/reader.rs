@@ -1,4 +1,4 @@
-//! Streams over sources: what decoders want.
+//! Streams over sources, for decoders.
 
 use crate::report::Report;
 use crate::stream::Source;
@@ -21,7 +21,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// At its start.
+    /// A stream that is at the start of `source`.
     #[must_use]
     pub fn new(source: Source) -> Self {
         Self { source, at: 0 }
@@ -53,7 +53,7 @@ impl Seek for Reader {
     }
 }
 
-/// Counts what is read, and tells.
+/// Counts the bytes that are read, and reports progress.
 pub(super) struct Watched<'a, R> {
     inner: R,
     count: u64,
@@ -69,7 +69,7 @@ impl<'a, R> Watched<'a, R> {
         }
     }
 
-    /// The bytes read so far.
+    /// Number of bytes read so far.
     pub(super) fn count(&self) -> u64 {
         self.count
     }

@@ -19,7 +19,7 @@ const FILL: u16 = 0xcac2;
 const SKIP: u16 = 0xcac3;
 const CRC: u16 = 0xcac4;
 
-/// Four bytes over and over.
+/// A pattern of four bytes, repeated.
 #[derive(Debug)]
 struct Fill {
     pattern: [u8; 4],
@@ -54,7 +54,7 @@ fn read_array<const N: usize>(source: &Source, at: u64) -> Result<[u8; N], Error
         .filter(|end| *end <= source.len());
     if end.is_none() {
         return corrupt(format!(
-            "it ends at {} where {N} bytes at offset {at} are due",
+            "it has {} bytes, but {N} bytes at offset {at} are needed",
             source.len()
         ));
     }
@@ -62,7 +62,7 @@ fn read_array<const N: usize>(source: &Source, at: u64) -> Result<[u8; N], Error
     Ok(out)
 }
 
-/// A header, checked.
+/// A checked header.
 struct Header {
     /// Length of this header, and of the header of each chunk (bytes).
     len: u16,
@@ -83,16 +83,16 @@ impl Header {
         let (major, len, chunk_header) = (half(4), half(8), half(10));
         let (block, blocks) = (u64::from(word(12)), u64::from(word(16)));
         if major != 1 {
-            let hint = "only version 1 is read; `simg2img` may know this one";
+            let hint = "try to convert it to a raw image with `simg2img`";
             return Err(Error::Refused {
                 form: Form::AndroidSparse,
-                what: format!("it has version {major}"),
+                what: format!("version {major} (supported: 1)"),
                 hint,
             });
         }
         if len < 28 || chunk_header < 12 || block == 0 || !block.is_multiple_of(4) {
             return corrupt(format!(
-                "headers of {len} and {chunk_header} bytes, blocks of {block}"
+                "headers of {len} and {chunk_header} bytes, blocks of {block} bytes"
             ));
         }
         Ok(Self {
@@ -104,7 +104,7 @@ impl Header {
         })
     }
 
-    /// The length of so many blocks (bytes): both numbers have 32 bits, so it does not saturate.
+    /// The length of this many blocks (bytes): both numbers have 32 bits, so it does not saturate.
     fn bytes(&self, blocks: u64) -> u64 {
         blocks.saturating_mul(self.block)
     }
@@ -138,13 +138,13 @@ fn read_chunk(
         .filter(|len| body.saturating_add(*len) <= source.len());
     let Some(body_len) = body_len else {
         return corrupt(format!(
-            "chunk {index} at offset {at} has {total} bytes, the file {}",
+            "chunk {index} at offset {at} has {total} bytes, which exceeds the file of {} bytes",
             source.len()
         ));
     };
     if blocks > left {
         return corrupt(format!(
-            "chunk {index} has {blocks} blocks, only {left} of {} are left",
+            "chunk {index} has {blocks} blocks, but only {left} of {} are left",
             header.blocks
         ));
     }
@@ -156,7 +156,7 @@ fn read_chunk(
     })
 }
 
-/// The image in an Android sparse file, as runs of it.
+/// The image in an Android sparse file, as runs of the file.
 pub(super) fn read(source: &Source) -> Result<Content, Error> {
     let header = Header::read(source)?;
     let mut image = Content::hole(0);
@@ -193,7 +193,7 @@ pub(super) fn read(source: &Source) -> Result<Content, Error> {
     }
     if done != header.blocks {
         return corrupt(format!(
-            "its chunks have {done} blocks, its header says {}",
+            "its chunks have {done} blocks, but its header has {}",
             header.blocks
         ));
     }

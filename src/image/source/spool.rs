@@ -1,4 +1,4 @@
-//! The spool: a file without a name that takes a decoded image, zeros left out.
+//! The spool: an unlinked temporary file for a decompressed image, with holes for zeros.
 
 use super::{Error, Form, Options, note_spool};
 use crate::bytes::is_zero;
@@ -10,9 +10,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How much is read at once (bytes).
+/// Length of one read (bytes).
 const BUFFER: usize = 1 << 20;
-/// Zeros are left out in pieces of this size, the block of common filesystems (bytes).
+/// Zeros become holes in units of this size (bytes), the block size of common filesystems.
 const PIECE: usize = 4096;
 
 /// A spool being written.
@@ -24,8 +24,7 @@ pub(super) struct Spool<'a> {
 }
 
 impl<'a> Spool<'a> {
-    /// Makes an empty one in the spool directory; it has no name, so nothing is left behind
-    /// whatever happens.
+    /// Creates an empty spool in the spool directory. It has no name, so it never has to be removed.
     pub(super) fn new(options: &'a Options<'a>) -> Result<Self, Error> {
         let file = tempfile::tempfile_in(options.spool_dir).map_err(|e| Self::fault(options, e))?;
         Ok(Self {
@@ -36,7 +35,7 @@ impl<'a> Spool<'a> {
         })
     }
 
-    /// Reads `input` (decoded from `form`) to its end into a new spool.
+    /// Reads `input` (decompressed from `form`) to its end into a new spool.
     pub(super) fn fill(
         input: &mut dyn Read,
         form: &Form,
@@ -47,7 +46,7 @@ impl<'a> Spool<'a> {
         spool.finish()
     }
 
-    /// Reads `input` to its end.
+    /// Appends all of `input`.
     pub(super) fn append(&mut self, input: &mut dyn Read, form: &Form) -> Result<(), Error> {
         let mut buf = vec![0; BUFFER];
         loop {
@@ -69,9 +68,9 @@ impl<'a> Spool<'a> {
         Ok(())
     }
 
-    /// Writes bytes to their place, zeros left out; several threads may.
+    /// Writes bytes at `offset`, except zeros; may be called by several threads.
     pub(super) fn put(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        // Where the data that is not written yet begins, and how much of it there is.
+        // Data that is not written yet: bytes from `rest` on, their offset, and their length.
         let (mut rest, mut rest_at, mut pending) = (bytes, offset, 0_usize);
         for piece in bytes.chunks(PIECE) {
             if is_zero(piece) {
@@ -97,7 +96,7 @@ impl<'a> Spool<'a> {
         Ok(())
     }
 
-    /// The spool as a source, where [`Self::put`] wrote `len` bytes.
+    /// The spool as a source of `len` bytes, which [`Self::put`] wrote.
     pub(super) fn finish_at(mut self, len: u64) -> Result<Source, Error> {
         self.len = len;
         self.finish()
@@ -117,7 +116,7 @@ impl<'a> Spool<'a> {
     }
 }
 
-/// What a decoder said: bad data is the input's fault, the rest is reading.
+/// The error of a decoder: bad data means a damaged input, anything else an error of reading.
 pub(super) fn fault(form: &Form, error: io::Error) -> Error {
     use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     match error.kind() {
@@ -131,7 +130,7 @@ pub(super) fn fault(form: &Form, error: io::Error) -> Error {
     }
 }
 
-/// Fills `buf` as far as `input` goes.
+/// Fills `buf` as far as `input` goes, and returns the number of bytes.
 fn fill(input: &mut dyn Read, buf: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buf.get_mut(filled..).filter(|rest| !rest.is_empty()) {

@@ -1,13 +1,16 @@
-//! xz files of several blocks, decoded by several threads (The .xz File Format 1.2). Streams lie
-//! end to end, and each says at its end where its blocks are:
+//! xz files of several blocks, decompressed by several threads (The .xz File Format 1.2). A file is a
+//! sequence of streams, each of which ends with an index of its blocks:
 //!
 //! ```text
-//! stream   header (magic, flags, CRC32) | blocks | index | footer (CRC32, size of the index, flags, magic) | zeros, a multiple of 4
-//! index    0 | number of records | for each block: its size without padding, the size of its plain bytes | zeros | CRC32
+//! stream   header | blocks | index | footer | zeros, a multiple of 4
+//! header   magic, flags, CRC32
+//! index    0 | number of records | records | zeros | CRC32
+//! record   size of the block without padding, size of its plain bytes
+//! footer   CRC32, size of the index, flags, magic
 //! ```
 //!
-//! A thread gets one block between a header and an index made for it alone, so the decoder checks
-//! sizes and sums as in any stream.
+//! Each thread decompresses one block between a header and an index that are made for this block, so
+//! the decoder checks sizes and checksums as in any stream.
 
 use super::reader::Reader;
 use super::spool::{Spool, fault};
@@ -26,33 +29,33 @@ const MAGIC: [u8; 6] = *b"\xfd7zXZ\0";
 const END: [u8; 2] = *b"YZ";
 /// Length of a stream's header, and of its footer (bytes).
 const HEAD: u64 = 12;
-/// The largest index that is read (bytes): of a million blocks.
+/// Maximum length of an index (bytes): that of a million blocks.
 const INDEX_MOST: u64 = 32 * MIB;
 /// The identifier of the filter LZMA2.
 const LZMA2: u64 = 0x21;
-/// Memory for all threads together, and for one (bytes).
+/// Memory limit for all threads together, and for each alone (bytes).
 const MOST: u64 = 512 * MIB;
 /// Length of one read of decoded bytes.
 const BUFFER: usize = 1 << 20;
-/// Memory of a decoder besides its dictionary (bytes).
-const BESIDES: u64 = MIB;
+/// Memory of a decoder in addition to its dictionary (bytes).
+const DECODER_MEMORY: u64 = MIB;
 
-/// A block.
+/// A block of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Block {
-    /// Where it begins in the file.
+    /// Offset in the file (bytes).
     at: u64,
-    /// Its length without padding.
+    /// Length without padding (bytes).
     unpadded: u64,
-    /// The length of its plain bytes, and where they begin.
+    /// Length of its plain bytes, and their offset in the image (bytes).
     plain: u64,
     plain_at: u64,
-    /// The flags of its stream: the kind of its check.
+    /// The flags of its stream: the type of its check.
     flags: [u8; 2],
 }
 
-/// Decodes a file of several blocks; `None` when it has one only, or is not understood: then the
-/// decoder of streams tells what is wrong.
+/// Decompresses a file of several blocks; `None` if it has only one or is malformed, so that the
+/// stream decoder reports the error.
 pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<Source>, Error> {
     let Some(blocks) = blocks(stored).filter(|blocks| blocks.len() > 1) else {
         return Ok(None);
@@ -73,7 +76,7 @@ pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<So
     let threads = u64::from(options.threads)
         .min(len_u64(blocks.len()))
         .min(
-            MOST.checked_div(dictionary.saturating_add(BESIDES))
+            MOST.checked_div(dictionary.saturating_add(DECODER_MEMORY))
                 .unwrap_or(1),
         )
         .max(1);
@@ -107,7 +110,7 @@ pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<So
 }
 
 impl Block {
-    /// Decodes the block to its place.
+    /// Decompresses the block into the spool.
     fn unpack(
         &self,
         stored: &Source,
@@ -141,8 +144,8 @@ impl Block {
         let found = at.saturating_sub(self.plain_at);
         let what = || {
             format!(
-                "a block unpacks to {found} bytes, its index says {}",
-                self.plain
+                "the block at offset {} has {found} decompressed bytes, but its index has {}",
+                self.at, self.plain
             )
         };
         if found == self.plain {
@@ -155,7 +158,7 @@ impl Block {
         }
     }
 
-    /// Header, and index with footer, of a stream of this block only.
+    /// Header, and index with footer, of a stream that has only this block.
     fn frame(&self) -> (Vec<u8>, Vec<u8>) {
         let sealed = |bytes: &[u8]| crc32(bytes).to_le_bytes();
         let head = [&MAGIC[..], &self.flags, &sealed(&self.flags)].concat();
@@ -173,8 +176,8 @@ impl Block {
     }
 }
 
-/// All blocks of all streams, found from the end of the file to its start; `None` when something is
-/// not as it must be.
+/// All blocks of all streams, found from the end of the file to its start; `None` if the file is
+/// malformed.
 fn blocks(stored: &Source) -> Option<Vec<Block>> {
     let mut streams = Vec::new();
     let mut end = stored.len();
@@ -198,13 +201,13 @@ fn blocks(stored: &Source) -> Option<Vec<Block>> {
     Some(blocks)
 }
 
-/// Where the stream that ends at `end` begins, and its blocks.
+/// The start of the stream that ends at `end`, and its blocks.
 fn stream(stored: &Source, end: u64) -> Option<(u64, Vec<Block>)> {
     let footer_at = end.checked_sub(HEAD)?;
     let footer: [u8; 12] = read(stored, footer_at)?;
     let [_, _, _, _, sized @ .., e0, e1] = &footer;
     let [_, _, _, _, flags @ ..] = *sized;
-    // A number of 32 bits, so neither the sum nor the product saturates.
+    // The field has 32 bits, so neither operation saturates.
     let len = u64::from(le32(&footer, 4)?)
         .saturating_add(1)
         .saturating_mul(4);
@@ -215,8 +218,8 @@ fn stream(stored: &Source, end: u64) -> Option<(u64, Vec<Block>)> {
     let mut index = vec![0; usize::try_from(len).ok()?];
     stored.read_exact_at(start, &mut index).ok()?;
     let records = records(&index)?;
-    let total = records.iter().try_fold(0_u64, |sum, (unpadded, _)| {
-        sum.checked_add(align_up(*unpadded, 4))
+    let total = records.iter().try_fold(0_u64, |total, (unpadded, _)| {
+        total.checked_add(align_up(*unpadded, 4))
     })?;
     let mut at = start.checked_sub(total)?;
     let begin = at.checked_sub(HEAD)?;
@@ -239,10 +242,11 @@ fn stream(stored: &Source, end: u64) -> Option<(u64, Vec<Block>)> {
     Some((begin, blocks))
 }
 
-/// The records of an index whose sum is right.
+/// The records of an index: sizes of each block without padding and decompressed (bytes). `None` if
+/// its checksum is wrong.
 fn records(index: &[u8]) -> Option<Vec<(u64, u64)>> {
-    let (body, sum) = index.split_at(index.len().checked_sub(4)?);
-    if crc32(body).to_le_bytes() != sum || body.first() != Some(&0) {
+    let (body, checksum) = index.split_at(index.len().checked_sub(4)?);
+    if crc32(body).to_le_bytes() != checksum || body.first() != Some(&0) {
         return None;
     }
     let mut rest = body.get(1..)?;
@@ -250,8 +254,7 @@ fn records(index: &[u8]) -> Option<Vec<(u64, u64)>> {
     let mut records = Vec::new();
     for _ in 0..count {
         let record = (number(&mut rest)?, number(&mut rest)?);
-        // A block has at least a header of 8 bytes; longer ones than any file would make sums
-        // overflow.
+        // A block has at least a header of 8 bytes. The upper limit, above any file, prevents overflow.
         if !(8..1 << 60).contains(&record.0) {
             return None;
         }
@@ -260,8 +263,8 @@ fn records(index: &[u8]) -> Option<Vec<(u64, u64)>> {
     (rest.len() < 4 && is_zero(rest)).then_some(records)
 }
 
-/// The size of a block's dictionary (bytes), by its header: flags, sizes where they are known, then
-/// its only filter.
+/// The dictionary size of a block (bytes), from its header: flags, optional sizes, and its only
+/// filter.
 fn dictionary(stored: &Source, block: &Block) -> Option<u64> {
     let [size]: [u8; 1] = read(stored, block.at)?;
     let mut header = vec![0; usize::from(size).saturating_mul(4)];
@@ -285,8 +288,8 @@ fn dictionary(stored: &Source, block: &Block) -> Option<u64> {
     }
 }
 
-/// A number of the format: seven bits in each byte, the lowest first, the highest bit set but in
-/// the last.
+/// Reads a variable-length integer: seven bits in each byte, lowest first; the highest bit is set in
+/// all bytes except the last.
 fn number(bytes: &mut &[u8]) -> Option<u64> {
     let mut out = 0;
     for shift in (0..63).step_by(7) {
@@ -416,7 +419,7 @@ mod tests {
             bad[at] ^= 0x10;
             match decoded(&bad, 2, 1 << 30) {
                 Err(Error::Corrupt { form: Form::Xz, .. }) => refused += 1,
-                // Left to the decoder of streams, which has the words for it.
+                // Left to the stream decoder, which reports the error.
                 Ok(None) => {}
                 Ok(Some(found)) => assert!(found == plain, "a flip at {at} went unnoticed"),
                 Err(other) => panic!("at {at}: {other}"),

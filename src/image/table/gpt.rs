@@ -1,6 +1,6 @@
 //! GPT (UEFI Specification 2.10, section 5.3). The crate `gpt` parses and serialises headers and
-//! entries, always on a few sectors in memory; we choose the sectors and check what it takes on
-//! trust.
+//! entries, always on a few sectors in memory; this module selects the sectors, and checks the fields
+//! that the crate does not.
 
 use super::{DiskId, Error, Instead, Partition, PartitionType, Table, Warning};
 use crate::stamp::Uuid;
@@ -13,26 +13,26 @@ use gpt::partition::{Partition as Entry, file_read_partitions};
 use gpt::partition_types::{OperatingSystem, Type};
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
-/// Sectors of 128 entries of 128 bytes (the least that the specification wants is 16,384 bytes).
+/// Sectors of 128 entries of 128 bytes (16,384 bytes, the minimum of the specification).
 const ENTRY_SECTORS: u64 = 32;
-/// The first sector behind MBR, header and entries.
+/// The first sector after MBR, header and entries.
 pub(super) const FIRST_USABLE: Lba = Lba(2 + ENTRY_SECTORS);
-/// Sectors at the disk's end for entries and header.
+/// Sectors at the end of the disk for entries and header.
 pub(super) const BACKUP_SECTORS: u64 = 1 + ENTRY_SECTORS;
-/// Bytes of one entry; larger ones are legal and seen nowhere.
+/// Length of an entry (bytes); the specification also allows larger ones, which are not supported.
 const ENTRY_SIZE: u32 = 128;
-/// More entries than this are taken for damage: bounds what is read.
+/// Maximum number of entries; more are treated as damage.
 const MAX_ENTRIES: u32 = 4096;
-/// Where a GPT header of a disk with 4096-byte sectors lies (bytes).
+/// Offset of the GPT header on a disk with 4096-byte sectors (bytes).
 const HEADER_4096: u64 = 4096;
 
-/// Reads the GPT of a disk that has a protective MBR: the first one, or the one at the end.
+/// Reads the GPT of a disk that has a protective MBR: the first one, or else the backup at the end.
 pub(super) fn read(disk: &dyn ReadAt) -> Result<Table, Error> {
     let last = Lba(Lba::from_bytes(disk.len()).0.saturating_sub(1));
     match read_copy(disk, Lba(1)) {
         Ok((mut table, other)) => {
             let backup = read_copy(disk, other).map(|(backup, _)| backup);
-            let differs = || "it names other partitions".to_owned();
+            let differs = || "its partitions differ".to_owned();
             let fault = backup.map_or_else(Some, |backup| (backup != table).then(differs));
             table.warnings.extend(fault.map(Warning::BackupDamaged));
             Ok(table)
@@ -48,7 +48,7 @@ pub(super) fn read(disk: &dyn ReadAt) -> Result<Table, Error> {
     }
 }
 
-/// Reads a GPT of a disk whose sector 0 is no MBR.
+/// Reads the GPT of a disk whose sector 0 is not an MBR.
 pub(super) fn read_unprotected(disk: &dyn ReadAt) -> Result<Table, Error> {
     if !is_there(disk) && !is_4096(disk) {
         return Err(Error::NoTable(Instead::Unknown));
@@ -59,7 +59,7 @@ pub(super) fn read_unprotected(disk: &dyn ReadAt) -> Result<Table, Error> {
     Ok(table)
 }
 
-/// Whether a header with right sums lies in sector 1.
+/// Whether sector 1 contains a GPT header with valid checksums.
 pub(super) fn is_there(disk: &dyn ReadAt) -> bool {
     read_copy(disk, Lba(1)).is_ok()
 }
@@ -69,8 +69,7 @@ fn is_4096(disk: &dyn ReadAt) -> bool {
     disk.read_exact_at(HEADER_4096, &mut magic).is_ok() && &magic == b"EFI PART"
 }
 
-/// The table whose header lies at `at`, and the place of the other header; or what is wrong with
-/// it.
+/// The table whose header is at `at`, and the position of the other header; or the damage.
 fn read_copy(disk: &dyn ReadAt, at: Lba) -> Result<(Table, Lba), String> {
     let header = read_header(disk, at)?;
     // At most `MAX_ENTRIES`, see `read_header`.
@@ -101,7 +100,7 @@ fn read_copy(disk: &dyn ReadAt, at: Lba) -> Result<(Table, Lba), String> {
     ))
 }
 
-/// The header at `at`, its sum and its numbers checked.
+/// The header at `at`, with checksum and fields checked.
 fn read_header(disk: &dyn ReadAt, at: Lba) -> Result<Header, String> {
     // The crate looks for the header in the second sector of what it is given.
     let mut found = vec![0; 512];
@@ -119,18 +118,21 @@ fn read_header(disk: &dyn ReadAt, at: Lba) -> Result<Header, String> {
     )?;
     if header.current_lba != at.0 {
         return Err(format!(
-            "the header at sector {at} says it lies at sector {}",
+            "the header at sector {at} is for sector {}",
             header.current_lba
         ));
     }
     if header.part_size != ENTRY_SIZE {
         return Err(format!(
-            "entries of {} bytes are not supported (only {ENTRY_SIZE})",
+            "entries of {} bytes are not supported (supported: {ENTRY_SIZE})",
             header.part_size
         ));
     }
     if header.num_parts > MAX_ENTRIES {
-        return Err(format!("{} entries exceed {MAX_ENTRIES}", header.num_parts));
+        return Err(format!(
+            "{} entries exceed the limit of {MAX_ENTRIES}",
+            header.num_parts
+        ));
     }
     Ok(header)
 }
@@ -158,7 +160,7 @@ fn partition(number: u32, entry: &Entry) -> Partition {
     }
 }
 
-/// A few sectors of a disk that lie in memory, addressed as on the disk.
+/// A few sectors of a disk in memory, addressed as on the disk.
 #[derive(Debug)]
 struct Window {
     base: u64,
@@ -209,7 +211,7 @@ impl Seek for Window {
     }
 }
 
-/// Both copies and the protective MBR for a disk of `sectors`.
+/// Both copies and the protective MBR, for a disk of this many sectors.
 pub(super) fn encode(
     disk: Uuid,
     partitions: &[Partition],
@@ -264,25 +266,25 @@ fn write_entries(
     Ok(())
 }
 
-/// The crate's form of a partition.
+/// A partition as a value of the crate.
 fn entry(partition: &Partition) -> Result<Entry, Error> {
     let number = partition.number;
     let refuse = |why: &str| Error::Unwritable(number, why.to_owned());
     if !(1..=128).contains(&number) {
-        return Err(refuse("its number is not among 1 to 128"));
+        return Err(refuse("its number is not in the range 1 to 128"));
     }
     let PartitionType::Gpt(kind) = partition.kind else {
-        return Err(refuse("its type is one of an MBR, the table is a GPT"));
+        return Err(refuse("it has a type of an MBR, but the table is a GPT"));
     };
     let id = partition
         .id
         .ok_or_else(|| refuse("it has no unique GUID"))?;
     if partition.active || partition.logical {
-        return Err(refuse("a GPT knows neither active nor logical partitions"));
+        return Err(refuse("a GPT has neither active nor logical partitions"));
     }
     if partition.name.encode_utf16().count() > 36 || partition.name.contains('\0') {
         return Err(refuse(
-            "its name is longer than 36 UTF-16 units or holds a NUL",
+            "its name is longer than 36 UTF-16 units or contains a NUL",
         ));
     }
     Ok(Entry {
@@ -298,8 +300,7 @@ fn entry(partition: &Partition) -> Result<Entry, Error> {
     })
 }
 
-/// Our UUID as the type that the crate wants (which it does not name in its interface, so the
-/// target type is inferred).
+/// A UUID as the type of the crate, which is inferred because the crate does not export it.
 fn guid<T: std::str::FromStr>(uuid: Uuid, number: u32) -> Result<T, Error> {
     if uuid == Uuid::default() {
         return Err(Error::Unwritable(
@@ -309,5 +310,5 @@ fn guid<T: std::str::FromStr>(uuid: Uuid, number: u32) -> Result<T, Error> {
     }
     uuid.to_string()
         .parse()
-        .map_err(|_| Error::Unwritable(number, format!("{uuid} is no GUID")))
+        .map_err(|_| Error::Unwritable(number, format!("{uuid} is not a GUID")))
 }

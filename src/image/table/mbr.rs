@@ -1,5 +1,5 @@
 //! MBR and its extended partitions. The crate `mbrman` parses and serialises sectors; an extended
-//! sector has the form of an MBR, so the same parser reads it, and the chain is walked here with
+//! sector has the form of an MBR, so the same parser reads it; this module follows the chain with
 //! checked arithmetic and bounds.
 
 use super::{DiskId, Error, Partition, PartitionType, Table, sector};
@@ -9,29 +9,27 @@ use crate::units::{Lba, len_u64};
 use mbrman::{CHS, MBRHeader, MBRPartitionEntry};
 use std::io::Cursor;
 
-/// Bytes of boot code at the start of sector 0, which belong to no table.
+/// Length of the boot code at the start of sector 0 (bytes), which is not part of the table.
 pub(super) const BOOT_CODE: usize = 440;
 
-/// Boot code for disks that a BIOS cannot start: it hands back to the firmware (`int 0x18`), or
-/// halts. What it is there for is to be there: parted takes a first byte of zero for a new disk, to
-/// which it gives boot code and another identifier, and with that all partitions get other
-/// PARTUUIDs.
+/// Boot code for disks that a BIOS cannot boot: it returns to the firmware (`int 0x18`), or halts. Any
+/// boot code would do: if the first byte is zero, parted treats the disk as new and writes boot code
+/// and another disk ID, which changes the PARTUUIDs of all partitions.
 pub const NO_BIOS: [u8; 5] = [0xcd, 0x18, 0xf4, 0xeb, 0xfd];
-/// As many links of a chain as Linux follows without a partition in between; more are taken for
-/// damage.
+/// Maximum number of links in a chain, that of Linux; more are treated as damage.
 const MAX_LINKS: u32 = 256;
-/// The geometry that every tool pretends since disks left CHS addressing behind.
+/// Heads of the geometry that all tools use since disks no longer have CHS addresses.
 const HEADS: u8 = 255;
 /// Sectors per track of that geometry.
 const TRACK: u8 = 63;
-/// What stands for sectors beyond cylinder 1023: the last address there is (UEFI 5.2.1).
+/// The CHS address of all sectors beyond cylinder 1023: the highest one (UEFI 5.2.1).
 const CHS_BEYOND: CHS = CHS {
     cylinder: 1023,
     head: 254,
     sector: 63,
 };
 
-/// Reads the partitions that `header` (sector 0) names, and the logical ones.
+/// Reads the partitions of `header` (sector 0), and the logical ones.
 pub(super) fn read(disk: &dyn ReadAt, header: &MBRHeader) -> Result<Table, Error> {
     let mut partitions = Vec::new();
     let mut extended = None;
@@ -83,7 +81,7 @@ fn read_chain(
         if !seen.insert(at) {
             return Err(Error::Mbr(
                 at,
-                "the chain of logical partitions comes back to this sector".into(),
+                "the chain of logical partitions is a cycle: it reaches this sector twice".into(),
             ));
         }
         let bytes = sector(disk, at)?;
@@ -133,7 +131,7 @@ fn entries(header: &MBRHeader) -> [&MBRPartitionEntry; 4] {
     ]
 }
 
-/// An entry of no type or no sectors names no partition.
+/// Whether an entry has a type and sectors.
 fn is_used(entry: &MBRPartitionEntry) -> bool {
     entry.sys != 0 && entry.sectors != 0
 }
@@ -154,7 +152,7 @@ fn partition(number: u32, entry: &MBRPartitionEntry, base: Lba, logical: bool) -
     }
 }
 
-/// Disk id, entries and signature: bytes 440 to 512 of sector 0.
+/// Disk ID, entries and signature: bytes 440 to 512 (exclusive) of sector 0.
 pub(super) fn encode(disk: u32, partitions: &[Partition]) -> Result<Vec<(u64, Vec<u8>)>, Error> {
     let mut header = MBRHeader::new(disk.to_le_bytes());
     for partition in partitions {
@@ -166,7 +164,7 @@ pub(super) fn encode(disk: u32, partitions: &[Partition]) -> Result<Vec<(u64, Ve
         let slot = usize::try_from(number)
             .ok()
             .and_then(|index| header.get_mut(index));
-        *slot.ok_or_else(|| refuse("its number is not among 1 to 4"))? = entry(partition)?;
+        *slot.ok_or_else(|| refuse("its number is not in the range 1 to 4"))? = entry(partition)?;
     }
     let mut bytes = Cursor::new(Vec::new());
     header
@@ -181,7 +179,7 @@ pub(super) fn encode(disk: u32, partitions: &[Partition]) -> Result<Vec<(u64, Ve
 fn entry(partition: &Partition) -> Result<MBRPartitionEntry, Error> {
     let refuse = |why: &str| Error::Unwritable(partition.number, why.to_owned());
     let PartitionType::Mbr(sys) = partition.kind else {
-        return Err(refuse("its type is one of a GPT, the table is an MBR"));
+        return Err(refuse("it has a type of a GPT, but the table is an MBR"));
     };
     if matches!(sys, 0 | 0x05 | 0x0f | 0x85)
         || partition.id.is_some()
@@ -189,7 +187,7 @@ fn entry(partition: &Partition) -> Result<MBRPartitionEntry, Error> {
         || partition.attributes != 0
     {
         return Err(refuse(
-            "an MBR holds no such type, or no GUID, name or attributes",
+            "an MBR cannot store its type, GUID, name or attributes",
         ));
     }
     let narrow =

@@ -1,14 +1,16 @@
-//! Partition tables as one value for both kinds, GPT and MBR, read and written.
+//! Partition tables, GPT and MBR, as one value that is read and written.
 //!
 //! ```text
-//! GPT   sector 0: protective MBR | 1: header | 2..34: 128 entries of 128 bytes | partitions | last 33: entries, header
-//! MBR   sector 0: boot code (440 bytes), disk id (4), 2 bytes, 4 entries of 16 bytes, 55 aa
-//!       extended partition: a chain of sectors of the same form, each with one logical partition and the link to the next
+//! GPT   sector 0: protective MBR | 1: header | 2..34: 128 entries of 128 bytes
+//!       partitions | last 33 sectors: entries, header
+//! MBR   sector 0: boot code (440 bytes), disk ID (4), 2 bytes, 4 entries of 16 bytes, 55 aa
+//!       extended partition: a chain of sectors of the same form, each with one logical
+//!       partition and the link to the next
 //! ```
 //!
 //! Sources: UEFI Specification 2.10, section 5 (GPT, protective MBR); `block/partitions/msdos.c` of
-//! Linux for extended chains. Sectors have 512 bytes. The crates `gpt` and `mbrman` are met only in
-//! this module: they parse and serialise the sectors, the walking, bounds and checks are ours
+//! Linux for extended chains. Sectors have 512 bytes. The crates `gpt` and `mbrman` are used
+//! only here, to parse and serialise sectors; chains, bounds and checks are implemented here
 //! (`docs/decisions/0007-partition-tables.md` has the reasons).
 
 #![deny(
@@ -31,7 +33,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
-/// Type GUIDs and type bytes that this program writes or looks for.
+/// Type GUIDs and type bytes that goldsmith writes or looks for.
 pub mod types {
     use super::PartitionType;
     use crate::stamp::Uuid;
@@ -76,16 +78,16 @@ pub mod types {
     pub const MBR_ESP: PartitionType = PartitionType::Mbr(0xef);
 }
 
-/// What identifies a disk; its variant tells the kind of table.
+/// The identifier of a disk; its variant is the kind of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskId {
     /// The disk GUID.
     Gpt(Uuid),
-    /// The disk signature at byte 440.
+    /// The disk signature, at byte 440 of sector 0.
     Mbr(u32),
 }
 
-/// What a partition is for, as the table says.
+/// The type of a partition, which names its purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionType {
     /// A type GUID.
@@ -103,30 +105,30 @@ impl fmt::Display for PartitionType {
     }
 }
 
-/// The attribute of a GPT partition that legacy boot loaders look at (UEFI 5.3.3, bit 2).
+/// Attribute of a GPT partition that legacy boot loaders start from (UEFI 5.3.3, bit 2).
 pub const BIOS_BOOTABLE: u64 = 1 << 2;
 
-/// One partition.
+/// A partition: a range of sectors with type and identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
-    /// The number by which systems know it (`sda14`): the place of its GPT entry + 1; 1 to 4 for
-    /// MBR primaries, from 5 on for logical partitions.
+    /// Number in device names (`sda14`): the index of its GPT entry + 1; in an MBR 1 to 4 for primary
+    /// partitions, from 5 on for logical ones.
     pub number: u32,
-    /// Its first sector.
+    /// First sector.
     pub start: Lba,
-    /// Its length in 512-byte sectors, never 0.
+    /// Length in 512-byte sectors, never 0.
     pub sectors: u64,
-    /// Its type.
+    /// Type GUID or type byte.
     pub kind: PartitionType,
-    /// Its unique GUID (GPT only).
+    /// Unique GUID; `None` in an MBR.
     pub id: Option<Uuid>,
-    /// Its label (GPT only, at most 36 UTF-16 units).
+    /// Label, at most 36 UTF-16 units; empty in an MBR.
     pub name: String,
-    /// The attribute bits of GPT (UEFI 5.3.3, table 5.8).
+    /// Attribute bits (UEFI 5.3.3, table 5.8); 0 in an MBR.
     pub attributes: u64,
-    /// The active flag of an MBR.
+    /// Active flag; always false in a GPT.
     pub active: bool,
-    /// Whether it lies in an extended partition of an MBR.
+    /// Whether it is in an extended partition; always false in a GPT.
     pub logical: bool,
 }
 
@@ -153,44 +155,43 @@ impl Partition {
         }
     }
 
-    /// The first sector after it.
+    /// The first sector after the partition.
     #[must_use]
     pub fn end(&self) -> Lba {
         Lba(self.start.0.saturating_add(self.sectors))
     }
 
-    /// Its bytes on the disk.
+    /// The range on the disk (bytes).
     #[must_use]
     pub fn bytes(&self) -> Range<u64> {
         self.start.bytes()..self.end().bytes()
     }
 }
 
-/// A partition table.
+/// A partition table of either kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
-    /// What identifies the disk, and so the kind of the table.
+    /// Identifier of the disk, and with it the kind of the table.
     pub disk_id: DiskId,
-    /// The partitions by number. An extended partition is not among them, its logical partitions
-    /// are.
+    /// Partitions, sorted by number. Logical partitions are included, extended partitions are not.
     pub partitions: Vec<Partition>,
-    /// What was odd about the table that was read.
+    /// Irregularities of the table that was read.
     pub warnings: Vec<Warning>,
 }
 
-/// What is odd about a table that could be read nevertheless.
+/// An irregularity of a table that could be read nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// The first GPT is damaged in this way; the one at the disk's end was used.
+    /// The first GPT is damaged, for this reason; the backup at the end of the disk was used.
     PrimaryDamaged(String),
-    /// The GPT at the disk's end is damaged in this way; the first one was used.
+    /// The backup GPT at the end of the disk is damaged, for this reason; the first one was used.
     BackupDamaged(String),
-    /// Sector 0 holds partitions besides the protective one; they were ignored.
+    /// Sector 0 contains partitions in addition to the protective one; they were ignored.
     Hybrid,
-    /// Sector 0 holds no protective partition, so most systems see no partitions on this disk.
+    /// Sector 0 has no protective partition, so most systems see no partitions on this disk.
     NoProtective,
-    /// Sector 0 holds an MBR, and a GPT without protection lies behind it; the MBR was used, as
-    /// systems do.
+    /// Sector 0 contains an MBR and is followed by a GPT without protection; the MBR was used, as
+    /// Linux does.
     StaleGpt,
 }
 
@@ -199,79 +200,77 @@ impl fmt::Display for Warning {
         match self {
             Self::PrimaryDamaged(why) => write!(
                 f,
-                "the GPT at the disk's start is damaged ({why}); used the one at its end"
+                "the GPT at the start of the disk is damaged ({why}); using the backup at its end"
             ),
             Self::BackupDamaged(why) => write!(
                 f,
-                "the GPT at the disk's end is damaged ({why}); used the one at its start"
+                "the backup GPT at the end of the disk is damaged ({why}); using the one at its start"
             ),
-            Self::Hybrid => f.write_str("a hybrid MBR names partitions of its own; used the GPT"),
+            Self::Hybrid => f.write_str("the hybrid MBR has partitions of its own; using the GPT"),
             Self::NoProtective => f.write_str("the GPT has no protective MBR"),
-            Self::StaleGpt => f.write_str("an old GPT lies behind the MBR; used the MBR"),
+            Self::StaleGpt => f.write_str("the MBR is followed by an old GPT; using the MBR"),
         }
     }
 }
 
-/// Why a table could not be read or written.
+/// The reason why a table cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Reading the disk failed.
+    /// Reading the disk failed at this sector.
     #[error("reading sector {0}: {1}")]
     Io(Lba, #[source] io::Error),
-    /// There is no partition table.
+    /// The disk has no partition table, but this content.
     #[error("no partition table: the image contains {0}")]
     NoTable(Instead),
-    /// A GPT for sectors of another size.
-    #[error(
-        "the GPT is made for 4096-byte sectors, 4096-byte sectors are not supported (only 512)"
-    )]
+    /// A GPT for disks with 4096-byte sectors.
+    #[error("the GPT is for a disk with 4096-byte sectors (supported: 512)")]
     SectorSize,
-    /// Neither GPT is whole.
-    #[error("both GPTs are damaged: at the disk's start {primary}, at its end {backup}")]
+    /// Both GPTs are damaged.
+    #[error("both GPTs are damaged: at the start of the disk: {primary}; at its end: {backup}")]
     BothDamaged {
-        /// What is wrong with the first.
+        /// Damage of the one at the start of the disk.
         primary: String,
-        /// What is wrong with the one at the end.
+        /// Damage of the one at the end of the disk.
         backup: String,
     },
-    /// The MBR or one of its extended sectors is damaged.
+    /// The MBR or a sector of its extended partition is damaged, for this reason.
     #[error("sector {0}: {1}")]
     Mbr(Lba, String),
-    /// A partition that ends before it begins or has no sector.
-    #[error("partition {0}: its end {1} lies before its start {2}")]
+    /// A partition that ends before it begins or has no sector: number, end and start.
+    #[error("partition {0} ends before sector {1}, but starts at sector {2}")]
     Backwards(u32, Lba, Lba),
-    /// A partition leaves the disk, or the room that a table leaves it.
+    /// A partition exceeds the disk, or its part that is not taken by the table.
     #[error(
-        "partition {number}: sectors {start} to {end} (exclusive) leave the sectors {from} to {to} that are there for partitions"
+        "partition {number}: sectors {start} to {end} (exclusive) exceed the usable sectors {from} to {to} (exclusive)"
     )]
     Beyond {
-        /// Which partition.
+        /// Number of the partition.
         number: u32,
-        /// Its first sector.
+        /// First sector of the partition.
         start: Lba,
-        /// The first sector after it.
+        /// First sector after the partition.
         end: Lba,
-        /// The first sector that could be used.
+        /// First usable sector.
         from: Lba,
-        /// The first sector after those that could be used.
+        /// First sector after the usable ones.
         to: Lba,
     },
-    /// Two partitions share sectors.
+    /// Two partitions share sectors: their numbers, the end of the first, the start of the second.
     #[error("partitions {0} and {1} overlap: {0} ends before sector {2}, {1} starts at sector {3}")]
     Overlap(u32, u32, Lba, Lba),
-    /// Two partitions have one number.
+    /// Two partitions have this number.
     #[error("two partitions have the number {0}")]
     Twice(u32),
-    /// Something that a table of this kind cannot hold.
+    /// A property of this partition that a table of this kind cannot store.
     #[error("partition {0}: {1}")]
     Unwritable(u32, String),
-    /// A disk that is too small or ends within a sector.
+    /// A disk of this length (bytes) that is too small or ends within a sector.
     #[error("a disk of {0} bytes cannot hold a partition table: {1}")]
     Disk(u64, &'static str),
 }
 
 impl Table {
-    /// Which kind of table it is.
+    /// The kind of the table.
     #[must_use]
     pub fn kind(&self) -> TableKind {
         match self.disk_id {
@@ -280,10 +279,11 @@ impl Table {
         }
     }
 
-    /// Reads the table of `disk`, GPT or MBR, and checks it: sums, bounds, overlaps.
+    /// Reads the table of `disk`, GPT or MBR, and checks it: checksums, bounds, overlaps.
     ///
     /// # Errors
-    /// [`Error`]; [`Error::NoTable`] says what is there instead.
+    /// I/O errors of the disk; a damaged or unsupported table; [`Error::NoTable`] with the content of
+    /// a disk without table.
     pub fn read(disk: &dyn ReadAt) -> Result<Self, Error> {
         let first = match probe::first_sector(disk)? {
             probe::First::Table(first) => first,
@@ -305,7 +305,7 @@ impl Table {
         Ok(table)
     }
 
-    /// The sectors that partitions may take on a disk of `disk_len` bytes; empty when it is too
+    /// The sectors available for partitions on a disk of `disk_len` bytes; empty if the disk is too
     /// small.
     #[must_use]
     pub fn usable(kind: TableKind, disk_len: u64) -> Range<Lba> {
@@ -321,19 +321,19 @@ impl Table {
         }
     }
 
-    /// The table's bytes and their offsets on a disk of `disk_len` bytes, in ascending order. The
-    /// 440 bytes of boot code at the start of sector 0 are left to whoever owns them. Logical
-    /// partitions cannot be written.
+    /// The bytes of the table and their offsets on a disk of `disk_len` bytes, in ascending order. The
+    /// 440 bytes of boot code at the start of sector 0 are not included. Logical partitions cannot be
+    /// written.
     ///
     /// # Errors
-    /// [`Error`] when the table does not fit this disk or this kind.
+    /// A table that does not fit this disk, or a property that this kind of table cannot store.
     pub fn encode(&self, disk_len: u64) -> Result<Vec<(u64, Vec<u8>)>, Error> {
         if !disk_len.is_multiple_of(SECTOR) {
             return Err(Error::Disk(disk_len, "it ends within a sector"));
         }
         let usable = Self::usable(self.kind(), disk_len);
         if usable.is_empty() {
-            return Err(Error::Disk(disk_len, "there is no room for the table"));
+            return Err(Error::Disk(disk_len, "it is too small"));
         }
         self.check(usable)?;
         match self.disk_id {
@@ -350,9 +350,8 @@ impl Table {
             .find(|partition| partition.number == number)
     }
 
-    /// The name of partition `number` under `/dev/disk/by-partuuid`, as Linux and udev form it: the
-    /// GUID in lower case, or the disk id and the number in hexadecimal. `None` when a GPT has no
-    /// such partition.
+    /// The PARTUUID of partition `number`, as in `/dev/disk/by-partuuid`: the GUID in lower case, or
+    /// the disk ID and the number in hexadecimal. `None` if a GPT has no such partition.
     #[must_use]
     pub fn partuuid(&self, number: u32) -> Option<String> {
         match self.disk_id {
@@ -361,7 +360,7 @@ impl Table {
         }
     }
 
-    /// Fails when partitions leave `usable`, overlap or share a number.
+    /// Fails if partitions exceed `usable`, overlap or share a number.
     fn check(&self, usable: Range<Lba>) -> Result<(), Error> {
         let mut sorted: Vec<&Partition> = self.partitions.iter().collect();
         sorted.sort_by_key(|partition| partition.number);

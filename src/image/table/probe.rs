@@ -1,4 +1,4 @@
-//! Sector 0: an MBR, or something else that is named in the message.
+//! Sector 0: an MBR, or other content, which the error message names.
 
 use super::{Error, sector};
 use crate::bytes::is_zero;
@@ -9,37 +9,37 @@ use mbrman::MBRHeader;
 use std::fmt;
 use std::io::{self, Cursor};
 
-/// What an image without partition table holds.
+/// The content of an image without partition table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instead {
     /// A filesystem or volume that begins at offset 0.
     Bare(&'static str),
-    /// An ISO 9660 image, which may carry partition tables too: installers are no golden images.
+    /// An ISO 9660 image, refused even with a partition table: installers are not golden images.
     Iso,
-    /// An MBR that names no partition.
+    /// An MBR without partitions.
     NoPartitions,
-    /// Nothing but zeros at its start.
+    /// Only zeros in the first MiB.
     Empty,
-    /// Less than a sector.
+    /// Less than a sector: this many bytes.
     Short(u64),
-    /// Something else.
+    /// Unknown content.
     Unknown,
 }
 
 impl fmt::Display for Instead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Bare(name) => write!(f, "a bare {name} and no disk around it"),
+            Self::Bare(name) => write!(f, "a bare {name}, not a disk"),
             Self::Iso => f.write_str("an ISO 9660 filesystem (an installer or live system)"),
             Self::NoPartitions => f.write_str("an MBR without partitions"),
             Self::Empty => f.write_str("only zeros"),
             Self::Short(len) => write!(f, "only {len} bytes"),
-            Self::Unknown => f.write_str("nothing that is known"),
+            Self::Unknown => f.write_str("unknown data"),
         }
     }
 }
 
-/// An MBR, parsed.
+/// A parsed MBR.
 pub(super) struct Mbr {
     pub(super) header: MBRHeader,
     /// Whether it has a protective entry (type 0xee): the disk has a GPT.
@@ -48,13 +48,13 @@ pub(super) struct Mbr {
     pub(super) others: bool,
 }
 
-/// What sector 0 is.
+/// The content of sector 0.
 pub(super) enum First {
     Table(Box<Mbr>),
     Instead(Instead),
 }
 
-/// Looks at the start of `disk`.
+/// Reads and classifies the start of `disk`.
 pub(super) fn first_sector(disk: &dyn ReadAt) -> Result<First, Error> {
     if disk.len() < 512 {
         return Ok(First::Instead(Instead::Short(disk.len())));
@@ -81,7 +81,7 @@ pub(super) fn first_sector(disk: &dyn ReadAt) -> Result<First, Error> {
     if is_fat(&bytes) {
         return Ok(First::Instead(Instead::Bare("FAT filesystem")));
     }
-    // Bytes that cannot be read are not a volume.
+    // Unreadable bytes are not a volume.
     Ok(First::Instead(match volume(disk).ok().flatten() {
         Some(Volume::Ext) => Instead::Bare("ext2, ext3 or ext4 filesystem"),
         Some(Volume::Other(other)) => Instead::Bare(other.bare),
@@ -93,13 +93,13 @@ pub(super) fn first_sector(disk: &dyn ReadAt) -> Result<First, Error> {
     }))
 }
 
-/// Whether these bytes are at `offset`; what cannot be read is not.
+/// Whether these bytes are at `offset`; false if they cannot be read.
 fn has(disk: &dyn ReadAt, offset: u64, magic: &[u8]) -> bool {
     let mut found = vec![0; magic.len()];
     disk.read_exact_at(offset, &mut found).is_ok() && found == magic
 }
 
-/// Whether the first MiB (all that a table and boot code take) is zero.
+/// Whether the first MiB, which is all that table and boot code take, is zero.
 fn is_empty(disk: &dyn ReadAt) -> io::Result<bool> {
     let mut buf = vec![0; usize::try_from(disk.len().min(MIB)).unwrap_or(0)];
     disk.read_exact_at(0, &mut buf)?;

@@ -132,7 +132,7 @@ fn output_directories_that_cannot_be_used() {
             .arg(&golden);
         let output = command.output().unwrap();
         let expected = format!(
-            "error: the output directory {name} cannot be used: {why}\nhint: name another one with --output-dir\n"
+            "error: the output directory {name} cannot be used: {why}\nhint: choose another one with --output-dir\n"
         );
         assert_eq!((stderr(&output), output.status.code()), (expected, Some(1)));
     }

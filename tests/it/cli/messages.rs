@@ -42,16 +42,16 @@ fn images_that_cannot_be_converted() {
     let whole = "hint: convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0, not from one of its partitions\n";
     let cases = [
         ("missing.img", "error: opening missing.img: No such file or directory\n".to_owned()),
-        ("directory", "error: directory is not an image: it is a directory\nhint: name the image file\n".to_owned()),
+        ("directory", "error: directory is a directory, not an image\nhint: give the image file\n".to_owned()),
         ("empty.img", "error: the image is empty (0 bytes)\n".to_owned()),
         ("-", "error: the image is empty (0 bytes)\n".to_owned()),
-        ("text.img", format!("error: reading the partition table: no partition table: the image contains nothing that is known\n{whole}")),
+        ("text.img", format!("error: reading the partition table: no partition table: the image contains unknown data\n{whole}")),
         ("zeros.img", format!("error: reading the partition table: no partition table: the image contains only zeros\n{whole}")),
         ("iso.img", format!("error: reading the partition table: no partition table: the image contains an ISO 9660 filesystem (an installer or live system)\n{whole}")),
         (
             "root.ext4",
             format!(
-                "error: reading the partition table: no partition table: the image contains a bare ext2, ext3 or ext4 filesystem and no disk around it\n{whole}"
+                "error: reading the partition table: no partition table: the image contains a bare ext2, ext3 or ext4 filesystem, not a disk\n{whole}"
             ),
         ),
         (

@@ -284,7 +284,7 @@ fn a_filesystem_that_is_mounted_for_reading_is_named() {
     let text = [
         "the output directory",
         "Read-only file system",
-        "hint: name another one with --output-dir",
+        "hint: choose another one with --output-dir",
     ];
     refused(
         &convert(small, &memory.0)

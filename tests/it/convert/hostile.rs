@@ -396,7 +396,7 @@ fn bombs_do_not_go_off() {
     let Some(small) = small() else { return };
     let scratch = scratch();
     let at = |name: &str| scratch.path().join(name);
-    // Eight times the card is the most that is unpacked.
+    // Eight times the card is the limit of decompressed images.
     let bomb = at("bomb.img");
     fs::File::create(&bomb)
         .and_then(|file| file.set_len(8 * 32 * MIB + 1))

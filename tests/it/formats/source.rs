@@ -391,7 +391,7 @@ fn a_spool_is_told_and_its_want_of_room_too() {
     .unwrap();
     let said = notes.0.into_inner().unwrap();
     assert!(
-        said.contains("decoded 1 MiB into") && said.contains("0 B of it data"),
+        said.contains("decompressed 1 MiB into") && said.contains("0 B of it data"),
         "{said}"
     );
     let nowhere = dir.path().join("nowhere");

@@ -16,9 +16,6 @@ const COLUMNS: usize = 100;
 /// What is longer for now: files, functions (`path: name`) and files with wide lines
 /// (`path: columns`).
 const LONG: &[&str] = &[
-    "src/image/source/xz.rs: columns",
-    "src/image/table/mod.rs: columns",
-    "src/stream/codec.rs: columns",
     "tests/it/convert/conversions.rs: convert",
     "tests/it/convert/file_layout.rs: columns",
     "tests/it/convert/outputs.rs: what_cannot_be_flashed_is_refused_and_left_alone",

@@ -50,16 +50,7 @@ const ALONE: &[Rule] = &[
 ];
 
 /// Paths that are still to be read: an entry without a finding is an error.
-const UNREAD: &[&str] = &[
-    "src/compress/",
-    "src/convert/",
-    "src/image/",
-    "src/pattern.rs",
-    "src/report.rs",
-    "src/stamp.rs",
-    "src/units.rs",
-    "src/verify/",
-];
+const UNREAD: &[&str] = &["src/convert/", "src/verify/"];
 
 /// Places (`path`, `words`) where the words are right, each with the reason.
 const RIGHT: &[(&str, &str, &str)] = &[];
