@@ -1,5 +1,5 @@
-//! Kinds of machines: processor architectures, firmware, boot loaders and partition tables, one enum
-//! each, with the names that configurations, records and messages use.
+//! Kinds of machines: processor architectures, firmware, boot loaders and partition tables, one
+//! enum each, with the names that configurations, records and messages use.
 
 use serde::Serialize;
 use std::fmt;

@@ -1,5 +1,5 @@
-//! Problems that the user must solve, each with a hint. The problems of a plan are collected and shown
-//! together.
+//! Problems that the user must solve, each with a hint. The problems of a plan are collected and
+//! shown together.
 
 use std::fmt;
 

@@ -54,8 +54,8 @@ impl std::str::FromStr for Uuid {
 pub struct Stamp {
     /// The time of everything that goldsmith creates. Copied files keep theirs.
     pub time: Time,
-    /// The name of the device family. Identities must not change between releases, so they depend on
-    /// nothing else.
+    /// The name of the device family. Identities must not change between releases, so they depend
+    /// on nothing else.
     pub family: String,
 }
 

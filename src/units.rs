@@ -78,7 +78,8 @@ pub fn human(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
-/// A short size for hints: at least `bytes`, rounded up to whole MiB, and accepted by [`parse_size`].
+/// A short size for hints: at least `bytes`, rounded up to whole MiB, and accepted by
+/// [`parse_size`].
 #[must_use]
 pub fn enough(bytes: u64) -> String {
     let rounded = align_up(bytes, MIB);

@@ -1,4 +1,5 @@
-//! Reused buffers: one for each chunk in flight, without copies or new allocations for the next chunk.
+//! Reused buffers: one for each chunk in flight, without copies or new allocations for the next
+//! chunk.
 
 use std::fmt;
 use std::ops::Deref;

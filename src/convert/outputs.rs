@@ -37,7 +37,8 @@ fn open() -> MutexGuard<'static, Open> {
 }
 
 /// Removes the temporary files of this process, just before it is ended by a signal. Threads that
-/// create or publish files afterwards block. Returns whether files have been given their final names.
+/// create or publish files afterwards block. Returns whether files have been given their final
+/// names.
 pub fn abandon() -> bool {
     let mut open = open();
     for path in open.files.drain(..) {

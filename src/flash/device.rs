@@ -288,8 +288,8 @@ fn names(dir: &Path) -> Vec<String> {
 }
 
 /// The mount point of a device with one of the wanted numbers, from the text of
-/// `/proc/self/mountinfo`. Its numbers are those of filesystems, which for some (btrfs) differ from the
-/// device's, so the path of the device is checked too.
+/// `/proc/self/mountinfo`. Its numbers are those of filesystems, which for some (btrfs) differ from
+/// the device's, so the path of the device is checked too.
 fn mounted(text: &str, wanted: &dyn Fn((u32, u32)) -> bool) -> Option<String> {
     text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(' ').collect();
@@ -324,8 +324,8 @@ fn swaps(text: &str) -> impl Iterator<Item = String> {
         .map(plain)
 }
 
-/// Decodes a path: the kernel writes space, tab, newline and backslash as a backslash and three octal
-/// digits.
+/// Decodes a path: the kernel writes space, tab, newline and backslash as a backslash and three
+/// octal digits.
 fn plain(text: &str) -> String {
     [
         ("\\040", " "),

@@ -1,5 +1,5 @@
-//! Writes an image to a device: the ranges of its block map, or every byte if it has none. Ranges are
-//! checked before they are written, and read back afterwards.
+//! Writes an image to a device: the ranges of its block map, or every byte if it has none. Ranges
+//! are checked before they are written, and read back afterwards.
 
 mod device;
 
@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 /// Length of one read, write or comparison (bytes).
 const PIECE: usize = 4 * MIB as usize;
-/// The longest range of a block map that is checked in memory before it is written (bytes). Maps made
-/// by goldsmith have ranges of at most a quarter of it.
+/// The longest range of a block map that is checked in memory before it is written (bytes). Maps
+/// made by goldsmith have ranges of at most a quarter of it.
 const HELD: u64 = 64 * MIB;
 
 /// An open image with its block map, to be written to a device.
@@ -102,12 +102,12 @@ impl Image {
             })
     }
 
-    /// Writes the image, syncs the device, and with `verify` reads everything back. Returns the number
-    /// of bytes written; all other bytes of the device are unchanged.
+    /// Writes the image, syncs the device, and with `verify` reads everything back. Returns the
+    /// number of bytes written; all other bytes of the device are unchanged.
     ///
     /// # Errors
-    /// I/O errors of image or device; image bytes that do not match the block map; device bytes that
-    /// differ from what was written.
+    /// I/O errors of image or device; image bytes that do not match the block map; device bytes
+    /// that differ from what was written.
     pub fn write(mut self, target: &Target, verify: bool, report: &dyn Report) -> Result<u64> {
         self.check_fits(target)?;
         let shown = target.path.display();
@@ -159,8 +159,8 @@ impl Image {
         Ok(out)
     }
 
-    /// Writes one range of a block map. A range of up to [`HELD`] bytes is checked before it is written,
-    /// a longer one while it is written.
+    /// Writes one range of a block map. A range of up to [`HELD`] bytes is checked before it is
+    /// written, a longer one while it is written.
     fn mapped(
         &mut self,
         range: &MappedRange,
@@ -220,7 +220,8 @@ impl Image {
         )
     }
 
-    /// Writes every byte of the image. Where the image has zeros, the device is overwritten with zeros.
+    /// Writes every byte of the image. Where the image has zeros, the device is overwritten with
+    /// zeros.
     fn whole(&mut self, target: &Target, report: &dyn Report) -> Result<Vec<Written>> {
         let mut buf = vec![0; PIECE];
         let mut out = Vec::new();
@@ -266,8 +267,8 @@ fn too_small(target: &Target, needed: &str) -> Problem {
     Problem::new(message).hint("use a larger device, or convert with a smaller storage.size")
 }
 
-/// The block map next to an image: for `disk.img.gz` the first of `disk.img.gz.bmap`, `disk.img.bmap`
-/// and `disk.bmap` that exists.
+/// The block map next to an image: for `disk.img.gz` the first of `disk.img.gz.bmap`,
+/// `disk.img.bmap` and `disk.bmap` that exists.
 fn map_next_to(image: &Path) -> Option<PathBuf> {
     let mut stem = image.to_owned();
     for _ in 0..3 {

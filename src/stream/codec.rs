@@ -1,6 +1,6 @@
 //! Compression in independent frames: each chunk of a stream becomes a frame of its own, and the
-//! concatenated frames are one valid stream. Chunks can therefore be compressed in parallel, and a frame
-//! can be used in several outputs.
+//! concatenated frames are one valid stream. Chunks can therefore be compressed in parallel, and a
+//! frame can be used in several outputs.
 //!
 //! | codec | frame | specification of concatenation |
 //! |---|---|---|
@@ -8,8 +8,8 @@
 //! | xz | a stream with one block, CRC64 | The .xz File Format, section 2 |
 //! | zstd | a frame with a content checksum | RFC 8878, section 3 |
 //!
-//! [`Codec::stored_frame`] makes uncompressed frames, whose length depends only on the length of the
-//! input, not on its bytes.
+//! [`Codec::stored_frame`] makes uncompressed frames, whose length depends only on the length of
+//! the input, not on its bytes.
 
 use super::stored;
 use flate2::read::MultiGzDecoder;
@@ -22,8 +22,8 @@ use std::io::{self, Read, Write};
 
 /// Length of one read of decompressed bytes when a frame is verified (bytes).
 const PART: usize = 1 << 16;
-/// Maximum dictionary of xz (bytes): a device needs this much memory to decompress, each compressing
-/// thread twelve times as much.
+/// Maximum dictionary of xz (bytes): a device needs this much memory to decompress, each
+/// compressing thread twelve times as much.
 const XZ_DICTIONARY: u32 = 4 << 20;
 /// Memory limit for decompressing a foreign xz stream (bytes): those of `xz -9` need 65 MiB.
 const XZ_DECODER_MEMORY: u64 = 256 << 20;
@@ -71,8 +71,8 @@ impl Compression {
         }
     }
 
-    /// Bounds of the plain bytes of a frame: long enough that little compression is lost at its ends,
-    /// short enough that several fit into memory.
+    /// Bounds of the plain bytes of a frame: long enough that little compression is lost at its
+    /// ends, short enough that several fit into memory.
     #[must_use]
     pub fn chunk_lengths(self) -> ChunkLengths {
         match self {
@@ -97,8 +97,8 @@ impl Compression {
     /// Lowest, default and highest level.
     ///
     /// gzip 6: level 9 takes three times as long and saves 3 %. xz 6 is the default of `xz`; higher
-    /// levels only enlarge the dictionary, which is limited to 4 MiB from level 5 on. zstd 9 is still
-    /// ten times as fast as xz, and makes images a fifth smaller than level 3.
+    /// levels only enlarge the dictionary, which is limited to 4 MiB from level 5 on. zstd 9 is
+    /// still ten times as fast as xz, and makes images a fifth smaller than level 3.
     #[must_use]
     pub fn levels(self) -> (u32, u32, u32) {
         match self {
@@ -200,8 +200,8 @@ impl Codec {
         self.level
     }
 
-    /// `chunk` as one frame, which depends only on codec and chunk. Without compression the frame is
-    /// the chunk itself.
+    /// `chunk` as one frame, which depends only on codec and chunk. Without compression the frame
+    /// is the chunk itself.
     ///
     /// # Errors
     /// If the compressor runs out of memory.

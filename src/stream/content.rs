@@ -65,8 +65,8 @@ impl Content {
         content
     }
 
-    /// Appends a run; a run of length 0 is ignored. Runs must be appended in order. The length grows
-    /// to include the run.
+    /// Appends a run; a run of length 0 is ignored. Runs must be appended in order. The length
+    /// grows to include the run.
     ///
     /// # Panics
     /// If `run` begins before the end of the last one.
@@ -124,8 +124,8 @@ impl Content {
         });
     }
 
-    /// Turns holes within `ranges` (sorted, in bytes) into runs of zeros, so that they belong to the
-    /// content. Blocks of `grain` bytes in which a run begins or ends count as covered.
+    /// Turns holes within `ranges` (sorted, in bytes) into runs of zeros, so that they belong to
+    /// the content. Blocks of `grain` bytes in which a run begins or ends count as covered.
     pub fn cover(&mut self, ranges: &[Range<u64>], grain: u64) {
         let zeros: Source = Arc::new(Zeros(ranges.last().map_or(0, |last| last.end)));
         let mut gaps = Vec::new();

@@ -1,5 +1,5 @@
-//! Sources of bytes: [`ReadAt`], which can be read at any offset; [`Content`], a sequence of runs of
-//! sources and holes; and codecs.
+//! Sources of bytes: [`ReadAt`], which can be read at any offset; [`Content`], a sequence of runs
+//! of sources and holes; and codecs.
 //!
 //! A file of the golden image, a filesystem to be written and a whole disk are values of the same
 //! type, [`Content`]. Each can therefore be read at any offset and in parallel, before anything is

@@ -24,9 +24,9 @@ pub trait ReadAt: Send + Sync + fmt::Debug {
     /// [`io::ErrorKind::UnexpectedEof`] if the range exceeds the source; I/O errors of the source.
     fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
 
-    /// The first range (bytes) at or after `offset` that may contain bytes other than zero; everything
-    /// between `offset` and its start is zero. `None` if everything up to the end is zero. The range
-    /// may include zeros.
+    /// The first range (bytes) at or after `offset` that may contain bytes other than zero;
+    /// everything between `offset` and its start is zero. `None` if everything up to the end is
+    /// zero. The range may include zeros.
     ///
     /// # Errors
     /// I/O errors of the source.

@@ -1,5 +1,5 @@
-//! Frames that store their bytes uncompressed. Their length depends only on the length of the input, so
-//! space can be reserved before the bytes are known.
+//! Frames that store their bytes uncompressed. Their length depends only on the length of the
+//! input, so space can be reserved before the bytes are known.
 
 use crc32fast::hash as crc32;
 
@@ -10,8 +10,8 @@ const LZMA2_CHUNK: usize = 1 << 16;
 /// Maximum length of a block of zstd (bytes; RFC 8878, section 3.1.1.2).
 const ZSTD_BLOCK: usize = 1 << 17;
 
-/// `chunk` in pieces of at most `size` bytes, each with a flag for the last one; an empty chunk is one
-/// empty piece.
+/// `chunk` in pieces of at most `size` bytes, each with a flag for the last one; an empty chunk is
+/// one empty piece.
 fn pieces(chunk: &[u8], size: usize) -> impl Iterator<Item = (&[u8], bool)> {
     let count = chunk.len().div_ceil(size).max(1);
     (0..count).map(move |at| {

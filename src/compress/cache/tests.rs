@@ -80,7 +80,7 @@ fn damage_is_noticed_and_repaired() {
         assert_eq!(std::fs::read(&path).unwrap(), whole);
         assert_eq!(cache.state().total, whole.len() as u64);
     }
-    // A whole frame under the name of another one is no better.
+    // A whole frame under the name of another one is just as useless.
     let cache = Cache::open(dir.path(), 1 << 20).unwrap();
     cache.frame(codec, &chunk(2)).unwrap();
     let other = frames(dir.path())

@@ -25,13 +25,13 @@ impl Before {
 }
 
 impl Outputs {
-    /// Gives all finished files their final names, or none of them, and returns the names in the order
-    /// in which the files were finished. Only one run at a time does so in a directory, and a signal
-    /// takes effect before or after it.
+    /// Gives all finished files their final names, or none of them, and returns the names in the
+    /// order in which the files were finished. Only one run at a time does so in a directory, and a
+    /// signal takes effect before or after it.
     ///
     /// # Errors
-    /// I/O errors of renaming: all names then refer to the same files as before, except those that the
-    /// error lists. I/O errors of syncing the directory, when all files have their names.
+    /// I/O errors of renaming: all names then refer to the same files as before, except those that
+    /// the error lists. I/O errors of syncing the directory, when all files have their names.
     pub(crate) fn publish(mut self) -> io::Result<Vec<PathBuf>> {
         for pending in &self.done {
             pending.file.sync_all().map_err(|e| pending.writing(e))?;
@@ -129,8 +129,8 @@ impl Pending {
     }
 }
 
-/// Restores the files that had the names of `published` before; returns `error`, with the names that
-/// could not be restored.
+/// Restores the files that had the names of `published` before; returns `error`, with the names
+/// that could not be restored.
 fn withdrawn<'a>(
     published: impl Iterator<Item = (&'a mut Pending, &'a Before)>,
     error: io::Error,

@@ -14,8 +14,8 @@ use std::ops::Range;
 const BLOCK: u64 = 4 * KIB;
 /// Length of one read (bytes).
 const BUFFER: u64 = MIB;
-/// Maximum length of a range in the maps that goldsmith writes (bytes), so that a reader can check it
-/// in memory before it writes.
+/// Maximum length of a range in the maps that goldsmith writes (bytes), so that a reader can check
+/// it in memory before it writes.
 const LONGEST: u64 = 16 * MIB;
 /// Hexadecimal digits of a SHA-256.
 const DIGITS: usize = 64;
@@ -205,8 +205,8 @@ impl BlockMap {
         file(&own)
     }
 
-    /// Reads a map of version 1.4 or 2.0 with SHA-256 checksums, and verifies the checksum of the map
-    /// itself.
+    /// Reads a map of version 1.4 or 2.0 with SHA-256 checksums, and verifies the checksum of the
+    /// map itself.
     ///
     /// # Errors
     /// A damaged or unsupported map.

@@ -1,5 +1,5 @@
-//! Writes the disk image in a container format: qcow2 or Android sparse. Slot B is copied from slot A
-//! within the file, so the root filesystem is read only once.
+//! Writes the disk image in a container format: qcow2 or Android sparse. Slot B is copied from slot
+//! A within the file, so the root filesystem is read only once.
 
 use crate::image::output::sparse_file::{copy_range, write_content};
 use crate::image::output::{android_sparse, qcow2};
@@ -29,8 +29,8 @@ pub(crate) struct MirroredRange {
     pub(crate) len: u64,
 }
 
-/// Unit in which formats store data (bytes). Holes of the written file are multiples of it, so a copy
-/// may begin at any multiple.
+/// Unit in which formats store data (bytes). Holes of the written file are multiples of it, so a
+/// copy may begin at any multiple.
 const GRAIN: u64 = 4096;
 
 /// Writes `disk` in the format `container` into the empty file `file`.

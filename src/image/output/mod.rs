@@ -1,6 +1,6 @@
 //! Output formats of disk images. An image in another format is a [`crate::stream::Content`] that
-//! refers to the bytes of the raw image, so making it copies nothing. A [`BlockMap`] accompanies a raw
-//! image.
+//! refers to the bytes of the raw image, so making it copies nothing. A [`BlockMap`] accompanies a
+//! raw image.
 
 mod bmap;
 pub mod container;

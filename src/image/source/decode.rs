@@ -10,10 +10,11 @@ use liblzma::stream::{MtStreamBuilder, Stream};
 use std::io::{self, BufRead, BufReader};
 use zip::ZipArchive;
 
-/// Memory for decompressing xz in several threads (bytes); blocks that need more are decompressed one
-/// after the other.
+/// Memory for decompressing xz in several threads (bytes); blocks that need more are decompressed
+/// one after the other.
 const XZ_THREADING: u64 = 512 * MIB;
-/// Maximum memory of an xz stream (bytes), as named in its header; streams that need more are refused.
+/// Maximum memory of an xz stream (bytes), as named in its header; streams that need more are
+/// refused.
 const XZ_MOST: u64 = 512 * MIB;
 /// Suffixes of images in a zip archive that also contains other files (checksums, notes).
 const IMAGES: [&str; 7] = [
@@ -31,8 +32,8 @@ pub(super) fn is_stream(form: &Form) -> bool {
     matches!(form, Form::Gzip | Form::Xz | Form::Zstd | Form::Bzip2)
 }
 
-/// Decompresses `input` to its end. A file may contain several streams one after the other, each padded
-/// with zeros (xz file format 1.2, section 2.2; gzip from tapes); each decoder takes one.
+/// Decompresses `input` to its end. A file may contain several streams one after the other, each
+/// padded with zeros (xz file format 1.2, section 2.2; gzip from tapes); each decoder takes one.
 pub(super) fn decode(
     form: &Form,
     mut input: &mut dyn BufRead,

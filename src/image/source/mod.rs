@@ -1,8 +1,8 @@
 //! Input images of all formats, as bytes that can be read at any offset.
 //!
-//! The format is recognised by the first bytes, never by the file name. Raw, qcow2 and Android sparse
-//! images are read in place, including their holes. Compressed inputs are decompressed once into an
-//! unlinked sparse temporary file, the spool.
+//! The format is recognised by the first bytes, never by the file name. Raw, qcow2 and Android
+//! sparse images are read in place, including their holes. Compressed inputs are decompressed once
+//! into an unlinked sparse temporary file, the spool.
 
 #![deny(
     clippy::as_conversions,
@@ -90,8 +90,8 @@ impl fmt::Display for Form {
 pub struct Options<'a> {
     /// Directory for the spool, on a filesystem with room for the used bytes of the image.
     pub spool_dir: &'a Path,
-    /// Maximum size of a decompressed image (bytes), which stops decompression bombs. Images that are
-    /// read in place are not limited.
+    /// Maximum size of a decompressed image (bytes), which stops decompression bombs. Images that
+    /// are read in place are not limited.
     pub max_size: u64,
     /// Number of decompression threads; 0 counts as 1.
     pub threads: u32,
@@ -336,8 +336,8 @@ pub enum Forwards {
     Stream(Box<dyn Read>),
 }
 
-/// Opens the image at `path` for reading from start to end: raw, qcow2 and Android sparse images and
-/// block devices in place; gzip, xz and Zstandard are decompressed on the fly.
+/// Opens the image at `path` for reading from start to end: raw, qcow2 and Android sparse images
+/// and block devices in place; gzip, xz and Zstandard are decompressed on the fly.
 ///
 /// # Errors
 /// I/O errors of the input; unsupported or damaged images.
@@ -371,8 +371,8 @@ pub fn open_forwards(path: &Path) -> Result<Forwards, Error> {
     )?))
 }
 
-/// Reads an image from a stream to its end. Compressed images are decompressed on the fly, so nothing
-/// is stored twice.
+/// Reads an image from a stream to its end. Compressed images are decompressed on the fly, so
+/// nothing is stored twice.
 ///
 /// # Errors
 /// I/O errors of the stream or the spool; unsupported or damaged images.

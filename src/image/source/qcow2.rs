@@ -173,8 +173,8 @@ fn features(raw: &[u8; 112]) -> Result<Codec, Error> {
     }
 }
 
-/// The image in a qcow2 file, as runs of the file. Clusters that are unallocated or read as zeros are
-/// holes.
+/// The image in a qcow2 file, as runs of the file. Clusters that are unallocated or read as zeros
+/// are holes.
 pub(super) fn read(source: &Source) -> Result<Content, Error> {
     let header = Header::parse(source)?;
     let mut map = Map {
@@ -278,8 +278,8 @@ impl Map<'_> {
         Ok(())
     }
 
-    /// Adds a compressed cluster: the bits of `entry` below `split` are its offset in bytes, the bits
-    /// from there to 61 the number of sectors after its first one.
+    /// Adds a compressed cluster: the bits of `entry` below `split` are its offset in bytes, the
+    /// bits from there to 61 the number of sectors after its first one.
     fn add_packed(&mut self, index: u64, entry: u64) -> Result<(), Error> {
         // `check` limits the cluster bits to 9..=21, so this is between 49 and 61.
         let split = 70_u32.saturating_sub(self.header.cluster_bits);
@@ -379,8 +379,8 @@ impl fmt::Debug for Unpacked {
 }
 
 impl Unpacked {
-    /// Copies from `within` of a cluster as far as cluster and `buf` go. The lock is not held during
-    /// decompression.
+    /// Copies from `within` of a cluster as far as cluster and `buf` go. The lock is not held
+    /// during decompression.
     fn copy(&self, index: u64, within: usize, buf: &mut [u8]) -> io::Result<usize> {
         let cached = {
             let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

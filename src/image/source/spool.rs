@@ -24,7 +24,8 @@ pub(super) struct Spool<'a> {
 }
 
 impl<'a> Spool<'a> {
-    /// Creates an empty spool in the spool directory. It has no name, so it never has to be removed.
+    /// Creates an empty spool in the spool directory. It has no name, so it never has to be
+    /// removed.
     pub(super) fn new(options: &'a Options<'a>) -> Result<Self, Error> {
         let file = tempfile::tempfile_in(options.spool_dir).map_err(|e| Self::fault(options, e))?;
         Ok(Self {

@@ -1,5 +1,5 @@
-//! xz files of several blocks, decompressed by several threads (The .xz File Format 1.2). A file is a
-//! sequence of streams, each of which ends with an index of its blocks:
+//! xz files of several blocks, decompressed by several threads (The .xz File Format 1.2). A file is
+//! a sequence of streams, each of which ends with an index of its blocks:
 //!
 //! ```text
 //! stream   header | blocks | index | footer | zeros, a multiple of 4
@@ -9,8 +9,8 @@
 //! footer   CRC32, size of the index, flags, magic
 //! ```
 //!
-//! Each thread decompresses one block between a header and an index that are made for this block, so
-//! the decoder checks sizes and checksums as in any stream.
+//! Each thread decompresses one block between a header and an index that are made for this block,
+//! so the decoder checks sizes and checksums as in any stream.
 
 use super::reader::Reader;
 use super::spool::{Spool, fault};
@@ -254,7 +254,8 @@ fn records(index: &[u8]) -> Option<Vec<(u64, u64)>> {
     let mut records = Vec::new();
     for _ in 0..count {
         let record = (number(&mut rest)?, number(&mut rest)?);
-        // A block has at least a header of 8 bytes. The upper limit, above any file, prevents overflow.
+        // A block has at least a header of 8 bytes. The upper limit, above any file, prevents
+        // overflow.
         if !(8..1 << 60).contains(&record.0) {
             return None;
         }
@@ -288,8 +289,8 @@ fn dictionary(stored: &Source, block: &Block) -> Option<u64> {
     }
 }
 
-/// Reads a variable-length integer: seven bits in each byte, lowest first; the highest bit is set in
-/// all bytes except the last.
+/// Reads a variable-length integer: seven bits in each byte, lowest first; the highest bit is set
+/// in all bytes except the last.
 fn number(bytes: &mut &[u8]) -> Option<u64> {
     let mut out = 0;
     for shift in (0..63).step_by(7) {
@@ -424,8 +425,9 @@ mod tests {
                 Ok(Some(found)) => assert!(found == plain, "a flip at {at} went unnoticed"),
                 Err(other) => panic!("at {at}: {other}"),
             }
+            let cut = decoded(&packed[..at], 2, 1 << 30);
             assert!(
-                !matches!(decoded(&packed[..at], 2, 1 << 30), Ok(Some(found)) if !plain.starts_with(&found)),
+                !matches!(cut, Ok(Some(found)) if !plain.starts_with(&found)),
                 "{at}"
             );
         }

@@ -1,6 +1,6 @@
 //! GPT (UEFI Specification 2.10, section 5.3). The crate `gpt` parses and serialises headers and
-//! entries, always on a few sectors in memory; this module selects the sectors, and checks the fields
-//! that the crate does not.
+//! entries, always on a few sectors in memory; this module selects the sectors, and checks the
+//! fields that the crate does not.
 
 use super::{DiskId, Error, Instead, Partition, PartitionType, Table, Warning};
 use crate::stamp::Uuid;

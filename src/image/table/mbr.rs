@@ -12,9 +12,9 @@ use std::io::Cursor;
 /// Length of the boot code at the start of sector 0 (bytes), which is not part of the table.
 pub(super) const BOOT_CODE: usize = 440;
 
-/// Boot code for disks that a BIOS cannot boot: it returns to the firmware (`int 0x18`), or halts. Any
-/// boot code would do: if the first byte is zero, parted treats the disk as new and writes boot code
-/// and another disk ID, which changes the PARTUUIDs of all partitions.
+/// Boot code for disks that a BIOS cannot boot: it returns to the firmware (`int 0x18`), or halts.
+/// Any boot code would do: if the first byte is zero, parted treats the disk as new and writes boot
+/// code and another disk ID, which changes the PARTUUIDs of all partitions.
 pub const NO_BIOS: [u8; 5] = [0xcd, 0x18, 0xf4, 0xeb, 0xfd];
 /// Maximum number of links in a chain, that of Linux; more are treated as damage.
 const MAX_LINKS: u32 = 256;
@@ -81,7 +81,7 @@ fn read_chain(
         if !seen.insert(at) {
             return Err(Error::Mbr(
                 at,
-                "the chain of logical partitions is a cycle: it reaches this sector twice".into(),
+                "the chain of logical partitions reaches this sector twice".into(),
             ));
         }
         let bytes = sector(disk, at)?;

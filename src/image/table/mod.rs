@@ -111,8 +111,8 @@ pub const BIOS_BOOTABLE: u64 = 1 << 2;
 /// A partition: a range of sectors with type and identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
-    /// Number in device names (`sda14`): the index of its GPT entry + 1; in an MBR 1 to 4 for primary
-    /// partitions, from 5 on for logical ones.
+    /// Number in device names (`sda14`): the index of its GPT entry + 1; in an MBR 1 to 4 for
+    /// primary partitions, from 5 on for logical ones.
     pub number: u32,
     /// First sector.
     pub start: Lba,
@@ -282,8 +282,8 @@ impl Table {
     /// Reads the table of `disk`, GPT or MBR, and checks it: checksums, bounds, overlaps.
     ///
     /// # Errors
-    /// I/O errors of the disk; a damaged or unsupported table; [`Error::NoTable`] with the content of
-    /// a disk without table.
+    /// I/O errors of the disk; a damaged or unsupported table; [`Error::NoTable`] with the content
+    /// of a disk without table.
     pub fn read(disk: &dyn ReadAt) -> Result<Self, Error> {
         let first = match probe::first_sector(disk)? {
             probe::First::Table(first) => first,
@@ -321,9 +321,9 @@ impl Table {
         }
     }
 
-    /// The bytes of the table and their offsets on a disk of `disk_len` bytes, in ascending order. The
-    /// 440 bytes of boot code at the start of sector 0 are not included. Logical partitions cannot be
-    /// written.
+    /// The bytes of the table and their offsets on a disk of `disk_len` bytes, in ascending order.
+    /// The 440 bytes of boot code at the start of sector 0 are not included. Logical partitions
+    /// cannot be written.
     ///
     /// # Errors
     /// A table that does not fit this disk, or a property that this kind of table cannot store.
@@ -350,8 +350,8 @@ impl Table {
             .find(|partition| partition.number == number)
     }
 
-    /// The PARTUUID of partition `number`, as in `/dev/disk/by-partuuid`: the GUID in lower case, or
-    /// the disk ID and the number in hexadecimal. `None` if a GPT has no such partition.
+    /// The PARTUUID of partition `number`, as in `/dev/disk/by-partuuid`: the GUID in lower case,
+    /// or the disk ID and the number in hexadecimal. `None` if a GPT has no such partition.
     #[must_use]
     pub fn partuuid(&self, number: u32) -> Option<String> {
         match self.disk_id {
