@@ -30,14 +30,6 @@ const LONG: &[&str] = &[
     "tests/it/formats/source.rs: columns",
     "tests/it/formats/source.rs: qcow2_is_read_in_place",
     "tests/it/house/uses.rs: columns",
-    "tests/it/plan/boards.rs: hooks_take_part_and_the_plan_runs_none",
-    "tests/it/plan/boards.rs: overlays_are_laid_where_their_conditions_hold",
-    "tests/it/plan/boards.rs: raw_bytes_are_in_every_form_of_image_and_in_the_record",
-    "tests/it/plan/boards.rs: the_image_chooses_its_board_or_says_what_it_is",
-    "tests/it/plan/golden_variants.rs: converted",
-    "tests/it/support/small.rs: make",
-    "tests/it/verify/ext4.rs: each_damage_of_a_structure_has_its_own_finding",
-    "tests/it/verify/fat.rs: each_damage_of_fat_has_its_own_finding",
 ];
 
 /// A function of blanked source: its name, first line and number of lines.

@@ -3,15 +3,14 @@
 use crate::support::tiny;
 use crate::support::{goldsmith, must, scratch, tool};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// What makes every conversion here small.
-const SMALL: &str = "-q -n r1 -s storage.alignment=1MiB -s storage.size=96MiB -s data.size=16MiB -s boot.size=8MiB --output-dir out";
+pub(crate) const SMALL: &str = "-q -n r1 -s storage.alignment=1MiB -s storage.size=96MiB -s data.size=16MiB -s boot.size=8MiB --output-dir out";
 
 /// Runs goldsmith in `dir`; `line` is split at blanks.
-fn run(dir: &Path, line: &str) -> Output {
+pub(crate) fn run(dir: &Path, line: &str) -> Output {
     let mut command = Command::new(goldsmith());
     command
         .args(line.split_whitespace())
@@ -24,19 +23,19 @@ fn run(dir: &Path, line: &str) -> Output {
         .expect("starting goldsmith")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("text")
 }
 
 /// Runs a line that must succeed; returns what is on its standard output.
-fn fine(dir: &Path, line: &str) -> String {
+pub(crate) fn fine(dir: &Path, line: &str) -> String {
     let output = run(dir, line);
     assert!(output.status.success(), "{line}: {}", text(&output.stderr));
     text(&output.stdout)
 }
 
 /// Runs a line that must be refused; returns why.
-fn refused(dir: &Path, line: &str, code: i32) -> String {
+pub(crate) fn refused(dir: &Path, line: &str, code: i32) -> String {
     let output = run(dir, line);
     assert_eq!(
         output.status.code(),
@@ -48,7 +47,7 @@ fn refused(dir: &Path, line: &str, code: i32) -> String {
     text(&output.stderr)
 }
 
-fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) {
+pub(crate) fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) {
     let path = dir.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
@@ -56,7 +55,7 @@ fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) {
 
 /// Makes the disk of `dir` once more, of what is below `root` now and of a boot partition with the
 /// files below `boot`.
-fn again(dir: &Path, name: &str) {
+pub(crate) fn again(dir: &Path, name: &str) {
     tiny::ext4(&dir.join("root"), &dir.join("root.ext4"), 16);
     let esp = dir.join("esp.fat");
     for entry in fs::read_dir(dir.join("boot")).into_iter().flatten() {
@@ -72,7 +71,7 @@ fn again(dir: &Path, name: &str) {
 }
 
 /// A golden image in a directory of its own; `None`, said aloud, when tools are missing.
-fn golden() -> Option<tempfile::TempDir> {
+pub(crate) fn golden() -> Option<tempfile::TempDir> {
     if !tiny::can_make() || tool("mcopy").is_none() {
         return None;
     }
@@ -125,8 +124,13 @@ fn the_image_chooses_its_board_or_says_what_it_is() {
         );
         assert!(said.starts_with(says), "{line}: {said}");
     }
+}
 
-    // A Raspberry Pi's card: no board is chosen, since several fit or none is near.
+#[test]
+fn an_image_that_selects_no_board_is_described() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    // A Raspberry Pi's card: several boards fit, or none is near.
     fs::remove_dir_all(at.join("root/usr/lib/grub")).unwrap();
     write(at, "root/usr/bin/dash", elf(183));
     write(
@@ -235,6 +239,12 @@ fn overlays_are_laid_where_their_conditions_hold() {
         entry("data", "target = \"data\""),
     ];
     write(at, "o/top.toml", toml.concat());
+    only_overlays_that_apply_are_planned(at);
+}
+
+/// The plan for `o/top.toml` below `at` has the overlays whose conditions are met, and a note for
+/// each of the others.
+fn only_overlays_that_apply_are_planned(at: &Path) {
     let plan = fine(at, &format!("plan {SMALL} --json -c o/top.toml golden.img"));
     let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
     let edits: Vec<(&str, &str)> = plan["edits"]
@@ -324,7 +334,11 @@ fn raw_bytes_are_in_every_form_of_image_and_in_the_record() {
     );
     assert_eq!(record["disk"]["raw"][1]["file"], "/usr/lib/loader.bin");
     assert_eq!(record["disk"]["raw"].as_array().unwrap().len(), 2);
-    // What skips by the block map has the same bytes.
+    every_form_has_the_same_bytes(at, &image);
+}
+
+/// The block map and every form of the image for `blobs/top.toml` below `at` give these bytes.
+fn every_form_has_the_same_bytes(at: &Path, image: &[u8]) {
     fs::write(at.join("card"), vec![0; image.len()]).unwrap();
     if let Some(bmaptool) = tool("bmaptool") {
         must(
@@ -336,7 +350,7 @@ fn raw_bytes_are_in_every_form_of_image_and_in_the_record() {
                 &at.join("card"),
             ],
         );
-        assert!(fs::read(at.join("card")).unwrap() == image);
+        assert!(fs::read(at.join("card")).unwrap() == *image);
     }
     for (form, file, unpack) in [("gz", "img.gz", "gzip"), ("zst", "img.zst", "zstd")] {
         fine(
@@ -351,7 +365,7 @@ fn raw_bytes_are_in_every_form_of_image_and_in_the_record() {
             .output()
             .unwrap()
             .stdout;
-        assert!(plain == image, "{form}");
+        assert!(plain == *image, "{form}");
     }
     if let Some(qemu_img) = tool("qemu-img") {
         fine(
@@ -368,7 +382,7 @@ fn raw_bytes_are_in_every_form_of_image_and_in_the_record() {
                 &at.join("plain"),
             ],
         );
-        assert!(fs::read(at.join("plain")).unwrap() == image);
+        assert!(fs::read(at.join("plain")).unwrap() == *image);
     }
 }
 
@@ -418,182 +432,4 @@ fn raw_bytes_that_have_no_place_are_refused() {
         let said = with(entries);
         assert!(said.contains(says), "{entries}: {said}");
     }
-}
-
-/// A hook of a few lines of shell.
-fn hook(dir: &Path, name: &str, script: &str) {
-    write(dir, name, format!("#!/bin/sh\nset -eu\n{script}\n"));
-    fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
-}
-
-#[test]
-fn hooks_take_part_and_the_plan_runs_none() {
-    let Some(dir) = golden() else { return };
-    let at = dir.path();
-    hook(
-        at,
-        "hooks/before",
-        "cat >data/plan.json; mkdir -p rootfs/etc; echo \"${HOME-none}\" >rootfs/etc/home; chmod 600 rootfs/etc/home; ln -s ../../../outside rootfs/etc/link; pwd >data/where; echo said",
-    );
-    hook(
-        at,
-        "hooks/after",
-        "grep -q '/boot/mender-slot.env' && mkdir boot/efi && echo late >boot/efi/late.txt",
-    );
-    hook(
-        at,
-        "hooks/image",
-        "image=$(sed -n 's/^ *\"image\": \"\\(.*\\)\",*$/\\1/p'); head -c 512 \"$image\" >output/boot-sector; test \"$GOLDSMITH_STAGE\" = after-image",
-    );
-    write(
-        at,
-        "top.toml",
-        "extends = [\"qemux86-64\"]\n[hooks]\nbefore-edits = \"hooks/before\"\nafter-edits = [\"hooks/after\"]\nafter-image = \"hooks/image\"\n",
-    );
-    let plan = fine(at, &format!("plan {SMALL} -c top.toml golden.img"));
-    for line in [
-        "Hook            before-edits before (would run;",
-        "Hook            after-image image (would run;",
-    ] {
-        assert!(plan.contains(line), "{plan}");
-    }
-    assert!(!plan.contains("/etc/home"), "{plan}");
-
-    let files = fine(at, &format!("convert {SMALL} -c top.toml golden.img"));
-    assert!(files.contains("out/boot-sector\n"), "{files}");
-    assert_eq!(
-        fs::read(at.join("out/boot-sector")).unwrap()[510..],
-        [0x55, 0xaa]
-    );
-    let record: serde_json::Value =
-        serde_json::from_slice(&fs::read(at.join("out/golden-qemux86-64-r1.json")).unwrap())
-            .unwrap();
-    assert_eq!(
-        record["hooks"][1],
-        serde_json::json!({ "stage": "after-edits", "program": "after" })
-    );
-    let edit = |path: &str| {
-        record["edits"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|edit| edit["path"] == path)
-            .cloned()
-            .unwrap_or_default()
-    };
-    for (path, reason) in [
-        ("/etc/home", "hook before"),
-        ("/EFI/late.txt", "hook after"),
-        ("/plan.json", "hook before"),
-    ] {
-        assert_eq!(edit(path)["reason"], reason, "{path}");
-    }
-    let Some(debugfs) = tool("debugfs") else {
-        return;
-    };
-    let part = |number: usize, name: &str| {
-        let place = &record["disk"]["partitions"][number];
-        let (start, size) = (
-            place["start"].as_u64().unwrap() as usize,
-            place["size"].as_u64().unwrap() as usize,
-        );
-        fs::write(
-            at.join(name),
-            &fs::read(at.join("out/golden-qemux86-64-r1.img")).unwrap()[start..start + size],
-        )
-        .unwrap();
-    };
-    part(1, "slot");
-    part(3, "kept");
-    assert_eq!(
-        must(&debugfs, &[&"-R", &"cat /etc/home", &at.join("slot")]),
-        "none\n"
-    );
-    let stat = must(&debugfs, &[&"-R", &"stat /etc/home", &at.join("slot")]);
-    assert!(
-        stat.contains("Mode:  0600") && stat.contains("User:     0   Group:     0"),
-        "{stat}"
-    );
-    let told: serde_json::Value = serde_json::from_str(&must(
-        &debugfs,
-        &[&"-R", &"cat /plan.json", &at.join("kept")],
-    ))
-    .unwrap();
-    assert_eq!(
-        (
-            &told["artifact_name"],
-            &told["architecture"],
-            &told["stage"]
-        ),
-        (&"r1".into(), &"amd64".into(), &"before-edits".into())
-    );
-    let place = must(&debugfs, &[&"-R", &"cat /where", &at.join("kept")]);
-    assert!(!Path::new(place.trim()).exists(), "{place} was left behind");
-}
-
-#[test]
-fn hooks_that_do_wrong_stop_the_conversion() {
-    let Some(dir) = golden() else { return };
-    let at = dir.path();
-    hook(at, "fails", "echo no network >&2; exit 7");
-    hook(at, "fstab", "mkdir rootfs/etc; echo mine >rootfs/etc/fstab");
-    hook(at, "twice", "echo x >output/golden-qemux86-64-r1.mender");
-    hook(
-        at,
-        "changes",
-        "image=$(sed -n 's/^ *\"image\": \"\\(.*\\)\",*$/\\1/p'); echo x >>\"$image\"",
-    );
-    for (stage, program, says) in [
-        (
-            "before-edits",
-            "fails",
-            "error: the before-edits hook fails: failed (exit status: 7) with the message:\nno network\n",
-        ),
-        (
-            "after-edits",
-            "fails",
-            "error: the after-edits hook fails: failed (exit status: 7) with the message:\nno network\n",
-        ),
-        (
-            "after-image",
-            "fails",
-            "error: the after-image hook fails: failed (exit status: 7) with the message:\nno network\n",
-        ),
-        (
-            "before-edits",
-            "none",
-            "error: the before-edits hook none: it cannot be started: No such file or directory",
-        ),
-        (
-            "after-edits",
-            "fstab",
-            "error: hook fstab: /etc/fstab was written by the integration and cannot be replaced\n",
-        ),
-        (
-            "after-image",
-            "twice",
-            "error: the after-image hook twice staged golden-qemux86-64-r1.mender, which cannot be put next to the results\n",
-        ),
-        (
-            "after-image",
-            "changes",
-            "error: the after-image hook changes changed what was written and checked\n",
-        ),
-    ] {
-        let said = refused(
-            at,
-            &format!("convert {SMALL} -c qemux86-64 -s hooks.{stage}={program} golden.img"),
-            1,
-        );
-        assert!(said.starts_with(says), "{stage} {program}: {said}");
-        let left: Vec<_> = fs::read_dir(at.join("out"))
-            .map(|dir| dir.map(|entry| entry.unwrap().file_name()).collect())
-            .unwrap_or_default();
-        assert!(left.is_empty(), "{stage} {program}: {left:?}");
-    }
-    // Before the edits it may: the integration works on what it finds.
-    fine(
-        at,
-        &format!("convert {SMALL} -c qemux86-64 -s hooks.before-edits=fstab golden.img"),
-    );
 }

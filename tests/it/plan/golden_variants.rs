@@ -4,7 +4,44 @@
 use crate::support::tiny;
 use crate::support::{goldsmith, must, scratch, tool};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+
+/// Converts `golden.img` in `dir` for a disk with the name `device`; the results are `out.*`.
+fn convert(dir: &Path, device: &str) {
+    let mut command = Command::new(goldsmith());
+    command.args([
+        "convert",
+        "-q",
+        "-n",
+        "r1",
+        "--config",
+        "qemux86-64",
+        "--set",
+        "output.rootfs=true",
+        "--set",
+        "output.name=out",
+    ]);
+    for setting in [
+        "storage.size=256 MiB",
+        "boot.size=36 MiB",
+        "data.size=32 MiB",
+        &format!("storage.device={device}"),
+    ] {
+        command.args(["--set", setting]);
+    }
+    let output = command
+        .arg("--output-dir")
+        .arg(dir)
+        .arg(dir.join("golden.img"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
 
 /// Converts a golden image with a root filesystem of `kind`, with or without a boot partition, for
 /// `device`; strangers and `verify` judge. Returns the device's fstab, the client's settings on the
@@ -43,38 +80,7 @@ fn converted(kind: &str, esp: bool, device: &str) -> Option<[String; 3]> {
         partitions.insert(0, (tiny::ESP, &boot));
     }
     tiny::disk(&at("golden.img"), &partitions);
-    let mut command = Command::new(goldsmith());
-    command.args([
-        "convert",
-        "-q",
-        "-n",
-        "r1",
-        "--config",
-        "qemux86-64",
-        "--set",
-        "output.rootfs=true",
-        "--set",
-        "output.name=out",
-    ]);
-    for setting in [
-        "storage.size=256 MiB",
-        "boot.size=36 MiB",
-        "data.size=32 MiB",
-        &format!("storage.device={device}"),
-    ] {
-        command.args(["--set", setting]);
-    }
-    let output = command
-        .arg("--output-dir")
-        .arg(dir.path())
-        .arg(at("golden.img"))
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    convert(dir.path(), device);
     let image = at("out.img");
     must(
         goldsmith(),

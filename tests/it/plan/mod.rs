@@ -2,3 +2,4 @@
 
 pub(crate) mod boards;
 pub(crate) mod golden_variants;
+pub(crate) mod hooks;

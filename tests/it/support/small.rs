@@ -85,6 +85,42 @@ pub(crate) fn unchecked() -> Option<&'static Path> {
         .as_deref()
 }
 
+/// Puts `esp.fat` and `root.ext4` in `dir` into a GPT on `small.img`.
+fn assemble(dir: &Path, sfdisk: &Path) {
+    let table = format!(
+        "label: gpt\n1: start={}MiB, size={}MiB, type=uefi\n2: start={}MiB, size={}MiB, type=linux\n",
+        BOOT.0, BOOT.1, ROOT.0, ROOT.1
+    );
+    fs::write(dir.join("table"), table).expect("a file");
+    must(
+        "sh",
+        &[
+            &"-c",
+            &"\"$0\" -q \"$1\" <\"$2\"",
+            &sfdisk,
+            &dir.join("small.img"),
+            &dir.join("table"),
+        ],
+    );
+    for (file, (start, _)) in [("esp.fat", BOOT), ("root.ext4", ROOT)] {
+        let [from, to] = [
+            format!("if={}", dir.join(file).display()),
+            format!("of={}", dir.join("small.img").display()),
+        ];
+        must(
+            "dd",
+            &[
+                &from,
+                &to,
+                &"bs=1M",
+                &format!("seek={start}"),
+                &"conv=notrunc,sparse",
+                &"status=none",
+            ],
+        );
+    }
+}
+
 fn make(name: &str, features: &str) -> Option<PathBuf> {
     let tools = ["sfdisk", "mke2fs", "mkfs.vfat", "mmd", "mcopy"].map(tool);
     let [
@@ -137,38 +173,7 @@ fn make(name: &str, features: &str) -> Option<PathBuf> {
         ],
     );
     blank("small.img", 64);
-    let table = format!(
-        "label: gpt\n1: start={}MiB, size={}MiB, type=uefi\n2: start={}MiB, size={}MiB, type=linux\n",
-        BOOT.0, BOOT.1, ROOT.0, ROOT.1
-    );
-    fs::write(at("table"), table).expect("a file");
-    must(
-        "sh",
-        &[
-            &"-c",
-            &"\"$0\" -q \"$1\" <\"$2\"",
-            &sfdisk,
-            &at("small.img"),
-            &at("table"),
-        ],
-    );
-    for (file, (start, _)) in [("esp.fat", BOOT), ("root.ext4", ROOT)] {
-        let [from, to] = [
-            format!("if={}", at(file).display()),
-            format!("of={}", at("small.img").display()),
-        ];
-        must(
-            "dd",
-            &[
-                &from,
-                &to,
-                &"bs=1M",
-                &format!("seek={start}"),
-                &"conv=notrunc,sparse",
-                &"status=none",
-            ],
-        );
-    }
+    assemble(work.path(), &sfdisk);
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::rename(at("small.img"), &kept).expect("keeping the image");
     Some(kept)

@@ -236,6 +236,82 @@ fn each_damage_by_debugfs_has_its_own_finding() {
 }
 
 /// Damages by bytes on an image without checksums, where only the structure itself tells.
+/// One change of bytes.
+fn put(at: u64, bytes: &[u8]) -> Vec<Patch> {
+    vec![(at, bytes.to_vec())]
+}
+
+/// Damage of superblocks, inodes, the journal and the resize inode, each with its finding.
+fn damaged_structures(image: &Image) -> Vec<(&'static str, Vec<Patch>)> {
+    let journal = image.block("<8>", 0);
+    let resize = u64::from(le32(&image.bytes, image.inode("<7>") + 40 + 4 * 13)) * 1024;
+    let spare = image.inode("<2000>");
+    vec![
+        ("ext4-superblock", put(1024 + 0x20, &[0; 4])),
+        ("ext4-superblock", put(1024, &[1])),
+        ("ext4-backup", put(8193 * 1024 + 0x68, b"another!")),
+        ("ext4-backup", put(8194 * 1024, &[9])),
+        ("ext4-inode-deleted", put(spare, &[0xA4, 0x81])),
+        ("ext4-inode-extra", put(image.inode("/one") + 128, &[33])),
+        ("ext4-journal", put(journal + 28, &[0, 0, 0, 1])),
+        ("ext4-journal", put(1024 + 0x10C + 4 * 5, &[1])),
+        // Checksums are promised that are not there.
+        ("ext4-journal", put(journal + 40, &[0, 0, 0, 0x10])),
+        ("ext4-resize", put(resize, &[1; 1024])),
+    ]
+}
+
+/// Damage of directories, each with its finding.
+fn damaged_directories(image: &Image) -> Vec<(&'static str, Vec<Patch>)> {
+    let (root, sub) = (image.block("/", 0), image.block("/sub", 0));
+    let index = image.block("/many", 0);
+    let name_in_leaf = image.block("/many", 1) + 8;
+    let two = image.entry("/", "two");
+    let twin = image.entry("/sub", "deep") + 8;
+    let lower = [image.bytes[index as usize + 34] - 1];
+    vec![
+        ("ext4-dir-entry", put(two + 4, &[11])),
+        ("ext4-dir-name", put(two + 9, b"/")),
+        ("ext4-dir-duplicate", put(twin, b"link")),
+        ("ext4-dir-dots", put(sub + 12, &[13])),
+        ("ext4-dir-dots", put(root, &[13])),
+        ("ext4-dir-dots", put(root + 12, &[13])),
+        ("ext4-dir-type", put(two + 7, &[7])),
+        ("ext4-dir-index", put(index + 24 + 5, &[7])),
+        ("ext4-dir-index", put(index + 24 + 8 + 4, &[200])),
+        ("ext4-dir-index", put(index + 32, &[3])),
+        ("ext4-dir-index", put(index + 34, &lower)),
+        ("ext4-dir-hash", put(name_in_leaf, b"X")),
+    ]
+}
+
+/// Damage of extended attributes, each with its finding.
+fn damaged_attributes(image: &Image) -> Vec<(&'static str, Vec<Patch>)> {
+    let attributes = u64::from(le32(&image.bytes, image.inode("/two") + 0x68)) * 1024;
+    let (first_name, value) = (attributes + 32 + 16, attributes + 1023);
+    let inline = image.inode("/null") + 160 + 4;
+    let index = [
+        put(attributes + 32 + 1, &[77]),
+        put(attributes + 32 + 16 + 4 + 1, &[77]),
+    ];
+    // The order alone: hashes of 0 say that there is none.
+    let order = [
+        put(attributes + 12, &[0; 4]),
+        put(attributes + 32 + 12, &[0; 4]),
+        put(first_name, b"z"),
+    ];
+    vec![
+        ("ext4-xattr", put(attributes, &[1])),
+        ("ext4-xattr", put(attributes + 32 + 2, &[0xFF, 0xFF])),
+        ("ext4-xattr", put(inline + 2, &[0xFF, 0xFF])),
+        ("ext4-xattr", index.concat()),
+        ("ext4-xattr-hash", put(attributes + 12, &[1, 2, 3, 4])),
+        ("ext4-xattr-hash", put(value, b"w")),
+        ("ext4-xattr-references", put(attributes + 4, &[7])),
+        ("ext4-xattr-order", order.concat()),
+    ]
+}
+
 #[test]
 fn each_damage_of_a_structure_has_its_own_finding() {
     let dir = scratch();
@@ -244,83 +320,8 @@ fn each_damage_of_a_structure_has_its_own_finding() {
     };
     let image = Image::new(path);
     expect(&verify(&open(&image.path)), &[], "the good image");
-    let (root, sub) = (image.block("/", 0), image.block("/sub", 0));
-    let leaf = image.block("/many", 1);
-    let name_in_leaf = leaf + 8;
-    let journal = image.block("<8>", 0);
-    let attributes = u64::from(le32(&image.bytes, image.inode("/two") + 0x68)) * 1024;
-    let (first_name, value) = (attributes + 32 + 16, attributes + 1023);
-    let resize = u64::from(le32(&image.bytes, image.inode("<7>") + 40 + 4 * 13)) * 1024;
-    let spare = image.inode("<2000>");
-    let put = |at: u64, bytes: &[u8]| vec![(at, bytes.to_vec())];
-    let cases: Vec<(&str, Vec<Patch>)> = vec![
-        ("ext4-superblock", put(1024 + 0x20, &[0; 4])),
-        ("ext4-superblock", put(1024, &[1])),
-        ("ext4-backup", put(8193 * 1024 + 0x68, b"another!")),
-        ("ext4-backup", put(8194 * 1024, &[9])),
-        ("ext4-inode-deleted", put(spare, &[0xA4, 0x81])),
-        ("ext4-inode-extra", put(image.inode("/one") + 128, &[33])),
-        ("ext4-dir-entry", put(image.entry("/", "two") + 4, &[11])),
-        ("ext4-dir-name", put(image.entry("/", "two") + 9, b"/")),
-        (
-            "ext4-dir-duplicate",
-            put(image.entry("/sub", "deep") + 8, b"link"),
-        ),
-        ("ext4-dir-dots", put(sub + 12, &[13])),
-        ("ext4-dir-dots", put(root, &[13])),
-        ("ext4-dir-dots", put(root + 12, &[13])),
-        ("ext4-dir-type", put(image.entry("/", "two") + 7, &[7])),
-        (
-            "ext4-dir-index",
-            put(image.block("/many", 0) + 24 + 5, &[7]),
-        ),
-        (
-            "ext4-dir-index",
-            put(image.block("/many", 0) + 24 + 8 + 4, &[200]),
-        ),
-        ("ext4-dir-index", put(image.block("/many", 0) + 32, &[3])),
-        (
-            "ext4-dir-index",
-            put(
-                image.block("/many", 0) + 34,
-                &[image.bytes[image.block("/many", 0) as usize + 34] - 1],
-            ),
-        ),
-        ("ext4-dir-hash", put(name_in_leaf, b"X")),
-        ("ext4-journal", put(journal + 28, &[0, 0, 0, 1])),
-        ("ext4-journal", put(1024 + 0x10C + 4 * 5, &[1])),
-        // Checksums are promised that are not there.
-        ("ext4-journal", put(journal + 40, &[0, 0, 0, 0x10])),
-        ("ext4-resize", put(resize, &[1; 1024])),
-        ("ext4-xattr", put(attributes, &[1])),
-        ("ext4-xattr", put(attributes + 32 + 2, &[0xFF, 0xFF])),
-        (
-            "ext4-xattr",
-            put(image.inode("/null") + 160 + 4 + 2, &[0xFF, 0xFF]),
-        ),
-        (
-            "ext4-xattr",
-            [
-                put(attributes + 32 + 1, &[77]),
-                put(attributes + 32 + 16 + 4 + 1, &[77]),
-            ]
-            .concat(),
-        ),
-        ("ext4-xattr-hash", put(attributes + 12, &[1, 2, 3, 4])),
-        ("ext4-xattr-hash", put(value, b"w")),
-        ("ext4-xattr-references", put(attributes + 4, &[7])),
-        // The order alone: hashes of 0 say that there is none.
-        (
-            "ext4-xattr-order",
-            [
-                put(attributes + 12, &[0; 4]),
-                put(attributes + 32 + 12, &[0; 4]),
-                put(first_name, b"z"),
-            ]
-            .concat(),
-        ),
-    ];
-    for (code, patches) in cases {
+    let cases = [damaged_structures, damaged_directories, damaged_attributes];
+    for (code, patches) in cases.into_iter().flat_map(|cases| cases(&image)) {
         expect(
             &verify(&patched(&image.bytes, &patches)),
             &[code],
