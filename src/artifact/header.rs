@@ -51,7 +51,7 @@ fn filesystem(meta: &Meta) -> &str {
     meta.software.filesystem.as_deref().unwrap_or(ROOTFS)
 }
 
-/// `<filesystem>[.<name>]`.
+/// The start of the version's key: `<filesystem>[.<name>]`.
 fn software(meta: &Meta) -> String {
     match &meta.software.name {
         Some(name) => format!("{}.{name}", filesystem(meta)),

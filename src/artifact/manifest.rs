@@ -16,7 +16,7 @@ pub(super) fn render(lines: &[(&str, Digest)]) -> String {
 /// The fault of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineFault {
-    /// It is empty.
+    /// It has no characters.
     Empty,
     /// It is not 64 characters, two blanks, a name without blanks.
     Form,

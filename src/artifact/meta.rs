@@ -49,9 +49,9 @@ pub struct Meta {
 /// software, and of the pattern that clears it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SoftwareVersion {
-    /// Default: `rootfs-image`.
+    /// First part of the key; `rootfs-image` by default.
     pub filesystem: Option<String>,
-    /// Default: omitted.
+    /// Second part of the key; omitted by default.
     pub name: Option<String>,
     /// Default: the name of the Artifact.
     pub version: Option<String>,
@@ -62,12 +62,12 @@ pub struct SoftwareVersion {
 /// The key under which the checksum of the image is provided; delta updates need it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChecksumKey {
-    /// `rootfs-image.checksum`.
+    /// `rootfs-image.checksum`, as clients from 2.5 on know it.
     #[default]
     Modern,
     /// `rootfs_image_checksum`, as clients before 2.5 knew it.
     Legacy,
-    /// No key.
+    /// The checksum is not provided.
     Omitted,
 }
 
@@ -76,6 +76,6 @@ pub enum ChecksumKey {
 pub struct StateScript {
     /// `<State>_<Action>_<NN>[_<text>]`, such as `ArtifactInstall_Enter_05_stop-services`.
     pub name: String,
-    /// Its content.
+    /// The program, as the client runs it.
     pub bytes: Vec<u8>,
 }

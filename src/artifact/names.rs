@@ -30,7 +30,7 @@ const ACTIONS: [&str; 3] = ["Enter", "Leave", "Error"];
 pub struct InvalidName {
     /// The kind of name, such as `artifact name` or `device type`.
     pub what: &'static str,
-    /// The invalid name.
+    /// The name as it was given.
     pub value: String,
     /// The rule that it breaks, as the end of a sentence.
     pub rule: String,

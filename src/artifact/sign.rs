@@ -141,7 +141,7 @@ impl fmt::Debug for Signer {
 /// A private key and the permissions of its file.
 #[derive(Debug)]
 pub struct KeyFile {
-    /// The key.
+    /// The private key, ready to sign.
     pub signer: Signer,
     /// The permission bits of the file when others than its owner may read it: worth a warning.
     pub exposed: Option<u32>,
@@ -256,7 +256,7 @@ fn rsa_kind(key: &pkcs1v15::VerifyingKey<Sha256>) -> String {
     format!("RSA {}", key.size().saturating_mul(8))
 }
 
-/// A public key.
+/// A public key, RSA or ECDSA with P-256, that verifies signatures.
 #[derive(Clone, Debug)]
 pub struct Verifier(Public);
 

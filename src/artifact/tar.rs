@@ -23,12 +23,12 @@ pub(super) const END: [u8; 1024] = [0; 1024];
 /// The largest number that eleven octal digits hold.
 pub(super) const FIELD_MAX: u64 = (1 << 33) - 1;
 
-/// One regular file.
+/// The header of one regular file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Member<'a> {
     /// At most [`MEMBER_MAX`] bytes; longer names are refused before writing.
     pub(super) name: &'a str,
-    /// Permission bits.
+    /// Permission bits, `0o7777` at most.
     pub(super) mode: u32,
     /// Seconds since 1970, at most [`FIELD_MAX`].
     pub(super) mtime: u64,

@@ -39,12 +39,12 @@ pub enum WriteError {
     /// The compressed image is too large for the room in its tar header.
     #[error("the compressed image has {len} bytes ({}), too many for one of {size} bytes", human(*len))]
     TooLarge {
-        /// Its length.
+        /// Bytes of the compressed image.
         len: u64,
         /// The length of the image.
         size: u64,
     },
-    /// Signing failed.
+    /// The key could not sign the manifest.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// Reading the image or writing failed.

@@ -6,7 +6,7 @@ use super::words::{Compression, ImageFormat, RawSource, TableChoice};
 use crate::problem::{Problem, Problems};
 use crate::units::{GIB, MIB, SECTOR, human};
 
-/// Checks all rules.
+/// Adds a problem for each broken rule.
 pub(super) fn check(config: &Config) -> Result<(), Problems> {
     let mut checker = Checker {
         config,

@@ -7,7 +7,7 @@ use crate::problem::{Problem, Problems};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-/// A key.
+/// A key with its documentation.
 pub(super) struct Key {
     /// The name, in kebab case.
     pub(super) name: String,
@@ -46,7 +46,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// A short description.
+    /// The kind of value, as the manual shows it.
     pub(super) fn text(&self) -> &str {
         match self {
             Self::Plain(text) => text,

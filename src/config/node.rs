@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 16;
 pub enum OriginKind {
     /// The default value of a key.
     Default,
-    /// A built-in board.
+    /// A board that the program contains.
     Board,
     /// A file of the user.
     File,
@@ -101,7 +101,7 @@ pub(super) struct Node {
     pub(super) typed: Option<String>,
 }
 
-/// A TOML value.
+/// A TOML value, whose children know their location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     String(String),
@@ -126,7 +126,7 @@ impl Node {
         }
     }
 
-    /// An empty table.
+    /// An empty table at the start of `origin`.
     pub(super) fn empty(origin: &Arc<Origin>) -> Self {
         Self::new(Location::start(origin), Value::Table(Table::new()))
     }

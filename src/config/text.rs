@@ -38,11 +38,11 @@ text_kinds! {
     MountPoint -> String, "directory of the device", mount_point;
     /// `partuuid` or a disk.
     DiskName -> Device, "disk (`partuuid` or a device such as `/dev/mmcblk0`)", device;
-    /// A disk ID.
+    /// A disk ID, of an MBR or a GPT.
     Disk -> DiskId, "disk ID (8 hexadecimal digits for an MBR, a GUID for GPT)", disk_id;
-    /// A UUID.
+    /// A UUID in either case, but not the nil one.
     Id -> Uuid, "UUID", |value| value.to_ascii_lowercase().parse().and_then(not_nil);
-    /// Comma-separated mount options.
+    /// Mount options as in `/etc/fstab`, separated by commas.
     Options -> String, "list of mount options", mount_options;
     /// A pattern for absolute paths.
     Glob -> Pattern, "path pattern", pattern;

@@ -135,7 +135,7 @@ impl ValueType for SizeOrPercent {
     }
 }
 
-/// `true` or `false`.
+/// A TOML boolean, never a string.
 pub(super) struct Flag;
 
 impl ValueType for Flag {

@@ -44,9 +44,9 @@ pub struct ControlFile {
 /// The type of an entry of the data archive.
 #[derive(Clone, Debug)]
 pub enum DataEntryKind {
-    /// A directory.
+    /// A directory; what is in it are further entries.
     Dir,
-    /// A regular file.
+    /// A regular file and its content.
     File(Content),
     /// A symbolic link and its target.
     Symlink(Vec<u8>),
@@ -56,7 +56,7 @@ pub enum DataEntryKind {
     CharDevice(u32, u32),
     /// A block device: major and minor number.
     BlockDevice(u32, u32),
-    /// A named pipe.
+    /// A named pipe, which has no content.
     Fifo,
 }
 
@@ -68,9 +68,9 @@ pub struct DataEntry {
     pub path: Vec<u8>,
     /// Permission bits with setuid, setgid and sticky.
     pub mode: u16,
-    /// The owner's number.
+    /// User ID in the tar header.
     pub uid: u32,
-    /// The group's number.
+    /// Group ID in the tar header.
     pub gid: u32,
     /// The owner's name, empty when the archive has none.
     pub user: String,
@@ -78,14 +78,14 @@ pub struct DataEntry {
     pub group: String,
     /// Seconds since 1970-01-01 00:00 UTC.
     pub mtime: i64,
-    /// Type and content.
+    /// Type, with content, target or numbers.
     pub kind: DataEntryKind,
 }
 
-/// A package.
+/// A binary package (deb(5)), read completely.
 #[derive(Clone, Debug)]
 pub struct Package {
-    /// The control paragraph.
+    /// The paragraph of the file `control`.
     pub control: Paragraph,
     /// The files of the control archive but `control`, by name.
     pub members: BTreeMap<String, ControlFile>,

@@ -15,11 +15,11 @@ pub enum DebError {
     /// More than any real package holds; see [`DebLimits`](super::DebLimits).
     #[error("{what} exceeds the limit of {limit} {unit}")]
     TooLarge {
-        /// The archive.
+        /// The archive or member, as messages call it.
         what: String,
         /// The largest accepted number of `unit`.
         limit: u64,
-        /// `bytes` or `entries`.
+        /// `bytes` or `entries`, the unit of `limit`.
         unit: &'static str,
     },
     /// The file `control` is not a control paragraph.

@@ -21,13 +21,13 @@ const SHIFTS: [[u32; 4]; 4] = [
     [6, 10, 15, 21],
 ];
 
-/// A running digest.
+/// An MD5 digest (RFC 1321) of bytes that come in parts.
 #[derive(Clone, Debug)]
 pub struct Md5 {
     state: [u32; 4],
     /// Bytes that do not fill a block yet: fewer than 64.
     pending: Vec<u8>,
-    /// Bytes so far.
+    /// Bytes so far, modulo 2^64.
     len: u64,
 }
 
@@ -50,7 +50,7 @@ impl Md5 {
         md5.finish()
     }
 
-    /// Takes more bytes.
+    /// Appends `bytes` to what is digested.
     pub fn update(&mut self, bytes: &[u8]) {
         let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.len = self.len.wrapping_add(len);

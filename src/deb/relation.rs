@@ -18,15 +18,15 @@ pub struct RelationError {
 /// How two versions must compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VersionOperator {
-    /// `<<`
+    /// `<<`: earlier than the bound
     Earlier,
     /// `<=` (also the obsolete `<`)
     EarlierEqual,
-    /// `=`
+    /// `=`: neither earlier nor later
     Equal,
     /// `>=` (also the obsolete `>`)
     LaterEqual,
-    /// `>>`
+    /// `>>`: later than the bound
     Later,
 }
 
@@ -75,7 +75,7 @@ impl fmt::Display for VersionOperator {
 /// One package named by a relation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relation {
-    /// The package.
+    /// Name of the package, or of a virtual one.
     pub name: String,
     /// The qualifier after a colon: `any`, `native` or an architecture.
     pub qualifier: Option<String>,

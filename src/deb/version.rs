@@ -8,7 +8,7 @@ use std::str::FromStr;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a version: {reason}")]
 pub struct VersionError {
-    /// The text.
+    /// The text as it was given.
     pub text: String,
     /// A lower-case fact without a final period.
     pub reason: &'static str,

@@ -103,7 +103,7 @@ pub(super) enum PackageState {
     ConfigFiles,
     /// `unpacked`, `half-configured` or `half-installed`: dpkg was interrupted.
     Half,
-    /// `not-installed`.
+    /// `not-installed`: nothing of it is left.
     Gone,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct Incoming {
 #[derive(Debug, Default)]
 pub(super) struct Conffiles {
     pub(super) kept: BTreeSet<Vec<u8>>,
-    /// Those marked `remove-on-upgrade`.
+    /// Paths that are marked `remove-on-upgrade`.
     pub(super) removed: BTreeSet<Vec<u8>>,
 }
 

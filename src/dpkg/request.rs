@@ -30,9 +30,9 @@ pub struct InstallRequest {
 /// A package that was installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstalledPackage {
-    /// The field `Package`.
+    /// The control field `Package`.
     pub name: String,
-    /// The field `Version`.
+    /// The control field `Version`, in full.
     pub version: String,
     /// The field `Architecture`; may be `all`.
     pub architecture: String,

@@ -47,7 +47,7 @@ fn look_up(names: &BTreeMap<String, u32>, name: &str) -> Option<u32> {
     names.get(name).copied().or_else(|| number.parse().ok())
 }
 
-/// The four files.
+/// The lines of `passwd`, `group`, `shadow` and `gshadow` in `/etc`, in the order of the files.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Accounts {
     pub(super) passwd: Vec<AccountLine>,
@@ -90,7 +90,7 @@ impl Accounts {
         })
     }
 
-    /// Writes them back.
+    /// Writes the files that differ; a missing `shadow` or `gshadow` is not made.
     pub(super) fn write(&self, editor: &mut TreeEditor<'_>, reason: &str) -> Result<(), EditError> {
         let text = |lines: &[AccountLine]| {
             lines

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-/// A statement list.
+/// Statements that run one after the other.
 pub(super) type List = Vec<Statement>;
 /// A word before expansion, in pieces.
 pub(super) type Word = Vec<WordPart>;
@@ -11,36 +11,36 @@ pub(super) type Word = Vec<WordPart>;
 /// A piece of a word.
 #[derive(Clone, Debug)]
 pub(super) enum WordPart {
-    /// Unquoted text.
+    /// Unquoted text, in which `*`, `?` and `[` are patterns.
     Text(String),
     /// Text in single quotes or after a backslash.
     Literal(String),
     /// Text in double quotes.
     Quoted(Word),
-    /// `$name` or `${name...}`.
+    /// `$name`, or `${name...}` with an operator and its word.
     Variable(String, Option<(Modifier, Word)>),
-    /// `$(...)` or backquotes.
+    /// Command substitution: `$(...)` or backquotes.
     Command(Rc<List>),
-    /// `$((...))`.
+    /// Arithmetic expansion, `$((...))`, by its expression.
     Arithmetic(Word),
 }
 
 /// The operator of `${name...}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Modifier {
-    /// `${#name}`
+    /// `${#name}`: the length in characters
     Length,
     /// `-`; with a colon an empty value counts as unset.
     Default { colon: bool },
-    /// `=`
+    /// `=`: the word if unset, which is also assigned.
     Assign { colon: bool },
-    /// `?`
+    /// `?`: an error with the word if unset.
     Require { colon: bool },
-    /// `+`
+    /// `+`: the word if set, else nothing.
     Alternative { colon: bool },
-    /// `%`, `%%`
+    /// `%`, or `%%` for the longest match: without a suffix.
     Suffix { longest: bool },
-    /// `#`, `##`
+    /// `#`, or `##` for the longest match: without a prefix.
     Prefix { longest: bool },
 }
 
@@ -48,7 +48,7 @@ pub(super) enum Modifier {
 #[derive(Clone, Debug)]
 pub(super) struct Statement {
     pub(super) first: Pipeline,
-    /// `true` for `&&`.
+    /// Each with `true` for `&&` before it, `false` for `||`.
     pub(super) rest: Vec<(bool, Pipeline)>,
 }
 
@@ -100,7 +100,7 @@ pub(super) enum CommandKind {
     },
 }
 
-/// A redirection.
+/// A redirection of descriptor `fd`.
 #[derive(Clone, Debug)]
 pub(super) struct Redirect {
     pub(super) fd: u32,

@@ -20,7 +20,7 @@ const MAX_WORK: u64 = 256 << 20;
 /// A script under way.
 pub(super) struct Shell<'h> {
     pub(super) host: &'h mut dyn Host,
-    /// `$0`.
+    /// `$0`, the same in functions.
     pub(super) name: String,
     pub(super) variables: Variables,
     pub(super) parameters: Vec<String>,

@@ -95,7 +95,7 @@ impl Io {
         Some(line.trim_end_matches('\n').to_owned())
     }
 
-    /// Prints a line.
+    /// Appends `text` and a newline to the output.
     pub fn print_line(&mut self, text: &str) {
         self.output.push_str(text);
         self.output.push('\n');

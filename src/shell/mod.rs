@@ -26,7 +26,7 @@ pub use host::{ExitStatus, Host, HostError, Io, Variables};
 /// How a script is called.
 #[derive(Clone, Debug, Default)]
 pub struct Invocation {
-    /// `$0`.
+    /// `$0`, the name of the script.
     pub name: String,
     /// `$1` and those after it.
     pub arguments: Vec<String>,

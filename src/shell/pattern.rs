@@ -90,7 +90,7 @@ pub(super) fn cost(pattern: &[PatternChar], len: usize) -> u64 {
 
 /// One part of a pattern: what it matches.
 enum Token<'p> {
-    /// `*`
+    /// `*`: any characters, or none.
     Any,
     /// One character, by its own pattern.
     One(&'p [PatternChar]),

@@ -16,7 +16,7 @@ pub enum EditError {
     /// The path cannot be walked.
     #[error(transparent)]
     Walk(#[from] WalkError),
-    /// Nothing is there.
+    /// Nothing is at the path.
     #[error("{0}: no such file or directory")]
     Missing(String),
     /// A directory is where a leaf should go, or the other way round.

@@ -22,7 +22,7 @@ pub enum Action {
 pub struct Change {
     /// The real path: no symlink in it but perhaps the last component.
     pub path: Vec<u8>,
-    /// What was done.
+    /// How the path differs from before.
     pub action: Action,
     /// Why, for people: a short clause such as "environment tools of the update client".
     pub reason: String,

@@ -26,15 +26,15 @@ pub enum Error {
     /// Something that no checkout holds.
     #[error("{}: {what}, where only files, directories and symbolic links can be taken", path.display())]
     Special {
-        /// Where it is.
+        /// Path of the file on the host.
         path: PathBuf,
         /// What it is, with its article.
         what: &'static str,
     },
-    /// The host refused.
+    /// The host failed to read a file or directory.
     #[error("reading {}: {source}", path.display())]
     Io {
-        /// What was read.
+        /// Path of the file or directory on the host.
         path: PathBuf,
         /// What the host said.
         source: io::Error,

@@ -31,7 +31,7 @@ pub mod flags {
     pub const COMPR: u32 = 0x4;
     /// `chattr +S`: synchronous updates.
     pub const SYNC: u32 = 0x8;
-    /// `chattr +i`: immutable.
+    /// `chattr +i`: immutable, also for root.
     pub const IMMUTABLE: u32 = 0x10;
     /// `chattr +a`: append only.
     pub const APPEND: u32 = 0x20;
@@ -67,15 +67,15 @@ pub mod flags {
 pub struct Stat {
     /// Permission bits with setuid, setgid and sticky: `0o0000..=0o7777`.
     pub mode: u16,
-    /// Owner.
+    /// User ID of the owner.
     pub uid: u32,
-    /// Group.
+    /// Group ID of the owner.
     pub gid: u32,
     /// Last change of the content.
     pub mtime: Time,
     /// Last change of the inode.
     pub ctime: Time,
-    /// Last access.
+    /// Last access of the content.
     pub atime: Time,
     /// Creation, where the filesystem records it.
     pub crtime: Option<Time>,
@@ -112,50 +112,50 @@ pub struct LeafId(usize);
 /// What a leaf is.
 #[derive(Clone, Debug)]
 pub enum LeafKind {
-    /// A regular file.
+    /// A regular file and its content.
     File(Content),
     /// A symbolic link and its target.
     Symlink(Vec<u8>),
-    /// A character device.
+    /// A character device and its numbers.
     CharDevice {
         /// Major number, 12 bits on disk.
         major: u32,
         /// Minor number, 20 bits on disk.
         minor: u32,
     },
-    /// A block device.
+    /// A block device and its numbers.
     BlockDevice {
         /// Major number, 12 bits on disk.
         major: u32,
         /// Minor number, 20 bits on disk.
         minor: u32,
     },
-    /// A named pipe.
+    /// A named pipe: nothing but an inode.
     Fifo,
-    /// A socket.
+    /// A UNIX socket: nothing but an inode.
     Socket,
 }
 
 /// Anything but a directory.
 #[derive(Clone, Debug)]
 pub struct Leaf {
-    /// Owner, times, attributes.
+    /// Metadata of the inode, shared by all names.
     pub stat: Stat,
-    /// What it is.
+    /// Type, with content, target or numbers.
     pub kind: LeafKind,
 }
 
-/// A directory.
+/// A directory and everything below it.
 #[derive(Clone, Debug)]
 pub struct Dir {
-    /// Owner, times, attributes.
+    /// Metadata of the directory's inode.
     pub stat: Stat,
     /// Children by name, `.` and `..` left out.
     pub entries: BTreeMap<Name, DirEntry>,
 }
 
 impl Dir {
-    /// An empty directory.
+    /// A directory without entries.
     #[must_use]
     pub fn new(stat: Stat) -> Self {
         Self {
@@ -195,7 +195,7 @@ impl From<Dir> for DirEntry {
 /// The files of one filesystem. A copy takes little memory: it shares what neither changes.
 #[derive(Clone, Debug)]
 pub struct Tree {
-    /// The root directory.
+    /// The directory `/` and everything below it.
     pub root: Dir,
     leaves: Vec<Arc<Leaf>>,
 }

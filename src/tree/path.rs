@@ -162,9 +162,9 @@ impl Tree {
 /// What is at a path.
 #[derive(Clone, Copy, Debug)]
 pub enum Node<'t> {
-    /// A directory.
+    /// A directory, perhaps the root.
     Dir(&'t Dir),
-    /// Anything else.
+    /// Anything but a directory, also a symlink that was not followed.
     Leaf(&'t Leaf),
 }
 

@@ -56,7 +56,7 @@ pub(super) fn passed(findings: &[Finding]) -> u64 {
     COMPARISONS.saturating_sub(failed)
 }
 
-/// Collects errors.
+/// The findings so far, all of them errors.
 struct Findings(Vec<Finding>);
 
 impl Findings {

@@ -30,7 +30,7 @@ pub(super) struct PartitionFiles {
 pub(super) struct DiskPartition {
     /// Its number in the table, from 1.
     pub(super) number: u32,
-    /// Its bytes.
+    /// The bytes of the whole partition.
     pub(super) source: Source,
     /// Its filesystem; `None` without one that can be read.
     pub(super) files: Option<PartitionFiles>,

@@ -51,7 +51,7 @@ impl Location {
         Self::default()
     }
 
-    /// A partition.
+    /// The partition with this number in the table.
     #[must_use]
     pub fn partition(number: u32) -> Self {
         Self {
@@ -195,7 +195,8 @@ impl Log {
         self.passed(widen(count));
     }
 
-    /// Adds a finding.
+    /// Adds a finding. An error or warning also counts as a failed check; of one code, a group
+    /// keeps only the first few.
     pub fn add(
         &mut self,
         severity: Severity,
@@ -218,7 +219,7 @@ impl Log {
         }
     }
 
-    /// Adds an error.
+    /// Adds a finding that is an error.
     pub fn error(&mut self, code: &'static str, place: Location, text: impl Into<String>) {
         self.add(Severity::Error, code, place, text);
     }

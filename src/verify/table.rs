@@ -24,22 +24,22 @@ const PROTECTIVE: u8 = 0xEE;
 /// A GPT header. Positions are in sectors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Header {
-    /// `MyLBA`.
+    /// `MyLBA`: the sector of this header.
     own: u64,
-    /// `AlternateLBA`.
+    /// `AlternateLBA`: the sector of the other header.
     other: u64,
-    /// `FirstUsableLBA` and `LastUsableLBA`.
+    /// `FirstUsableLBA` and `LastUsableLBA`, both inclusive.
     first: u64,
     last: u64,
-    /// `DiskGUID`.
+    /// `DiskGUID`, in the order of its bytes on disk.
     disk: [u8; 16],
-    /// `PartitionEntryLBA`.
+    /// `PartitionEntryLBA`: the first sector of the entries.
     entries: u64,
-    /// `NumberOfPartitionEntries`.
+    /// `NumberOfPartitionEntries`, unused ones included.
     count: u32,
-    /// `SizeOfPartitionEntry`, in bytes.
+    /// `SizeOfPartitionEntry`: bytes of an entry.
     size: u32,
-    /// `PartitionEntryArrayCRC32`.
+    /// `PartitionEntryArrayCRC32`: the CRC-32 of all entries.
     entries_checksum: u32,
 }
 

@@ -59,12 +59,12 @@ impl Examiner<'_> {
         }
     }
 
-    /// Adds an error.
+    /// Adds a finding that is an error.
     pub(super) fn error(&mut self, code: &'static str, text: impl Into<String>) {
         self.note(Severity::Error, code, text);
     }
 
-    /// Adds a warning.
+    /// Adds a finding that is a warning.
     pub(super) fn warn(&mut self, code: &'static str, text: impl Into<String>) {
         self.note(Severity::Warning, code, text);
     }

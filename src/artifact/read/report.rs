@@ -44,7 +44,7 @@ pub struct PayloadFile {
     pub sha256: Option<[u8; 32]>,
 }
 
-/// A signature.
+/// A signature of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     /// Its length in bytes, decoded.
@@ -89,7 +89,7 @@ pub struct Artifact {
 /// An Artifact and its faults.
 #[derive(Clone, Debug, Default)]
 pub struct ArtifactReport {
-    /// Its content.
+    /// What could be read of the Artifact.
     pub artifact: Artifact,
     /// The faults in the order of reading; at most a hundred.
     pub findings: Vec<ArtifactFinding>,

@@ -26,7 +26,7 @@ pub(super) enum TarError {
 /// The type of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TarEntryKind {
-    /// A plain file.
+    /// A regular file (typeflag `0`, NUL or `7`).
     File,
     /// Anything else, with its name.
     Other(&'static str),
@@ -35,9 +35,9 @@ pub(super) enum TarEntryKind {
 /// The header of a member.
 #[derive(Clone, Debug)]
 pub(super) struct TarEntry {
-    /// Its path, unchecked.
+    /// Its path as stored, unchecked.
     pub(super) name: String,
-    /// Its type.
+    /// Its type, from the typeflag.
     pub(super) kind: TarEntryKind,
     /// The length of its content in bytes.
     pub(super) size: u64,

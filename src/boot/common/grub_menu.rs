@@ -76,7 +76,7 @@ fn default_of(word: &str, saved: Option<&str>) -> Option<String> {
     }
 }
 
-/// Opens a block.
+/// Enters the block that `words` open; a menu entry or submenu counts in its parent.
 fn open_block(frames: &mut Vec<Frame>, words: &[String]) {
     let mut names = None;
     if let ("menuentry" | "submenu", Some(parent)) = (words[0].as_str(), frames.last_mut()) {

@@ -8,13 +8,13 @@ use crate::tree::editor::TreeEditor;
 /// The part that both scripts share.
 const COMMON: &str = include_str!("../../../configs/device/common/bootenv-common.sh");
 
-/// `grub-mender-grubenv-print` and `-set`.
+/// The script that is `grub-mender-grubenv-print` and `grub-mender-grubenv-set`.
 #[must_use]
 pub fn grubenv() -> String {
     with_common(include_str!("../../../configs/device/grub/grubenv-tool.sh"))
 }
 
-/// `fw_printenv` and `fw_setenv`.
+/// The script that is `fw_printenv` and `fw_setenv`.
 #[must_use]
 pub fn uboot_env() -> String {
     with_common(include_str!("../../../configs/device/u-boot/fw-env.sh"))

@@ -30,7 +30,7 @@ pub enum BinaryError {
 /// A UEFI program's headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binary {
-    /// `IMAGE_FILE_MACHINE_*`.
+    /// `IMAGE_FILE_MACHINE_*` of the PE header.
     pub machine: u16,
     /// Has a certificate table. Whose signature it holds is not checked.
     pub signed: bool,

@@ -38,7 +38,7 @@ pub struct GrubOptions<'c> {
     pub table: TableKind,
     /// Where the boot partition is mounted: `/boot/efi`.
     pub boot_mount: &'c str,
-    /// The image's architecture.
+    /// Architecture that kernel and loader must have.
     pub arch: Architecture,
     /// Kernel arguments to add to the image's own.
     pub more_arguments: &'c str,

@@ -27,7 +27,7 @@ pub(super) struct Program {
 pub(super) struct Programs {
     pub(super) shim: Option<Program>,
     pub(super) grub: Program,
-    /// Shim's key manager.
+    /// Shim's key manager, if installed.
     pub(super) manager: Option<Program>,
     /// The directory below `EFI` in which GRUB looks for its configuration first, or from which it
     /// was started so far.

@@ -7,7 +7,7 @@ use super::values::{Slot, Values};
 /// A block of 1024 bytes on the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Block<T> {
-    /// Holds this value.
+    /// An environment block with this value.
     Valid(T),
     /// An environment block without usable values; the loader can write to it.
     Blank,
@@ -20,7 +20,7 @@ pub enum Block<T> {
 pub struct EnvCopy {
     /// Whether someone is editing this copy.
     pub lock: Block<bool>,
-    /// The values.
+    /// The values of this copy.
     pub env: Block<Values>,
 }
 

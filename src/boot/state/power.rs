@@ -3,22 +3,22 @@
 /// The content that a write leaves when the power fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// The old content.
+    /// The old content, as if nothing was written.
     Before,
     /// A block without usable values.
     Blank,
     /// No block at all.
     Missing,
-    /// The new content.
+    /// The new content, complete.
     After,
 }
 
 impl Cut {
-    /// All of them.
+    /// All variants, each once.
     pub const ALL: [Self; 4] = [Self::Before, Self::Blank, Self::Missing, Self::After];
 }
 
-/// The power failed.
+/// The error of a write at which the power failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PowerCut;
 

@@ -16,7 +16,7 @@ pub struct SerialCopy {
 }
 
 impl SerialCopy {
-    /// A good copy.
+    /// A copy with values in range.
     #[must_use]
     pub fn good(serial: u8, values: Values) -> Self {
         Self {

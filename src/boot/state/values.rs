@@ -3,9 +3,9 @@
 /// One of the two root filesystems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
-    /// The first.
+    /// The first root filesystem.
     A,
-    /// The second.
+    /// The second root filesystem.
     B,
 }
 

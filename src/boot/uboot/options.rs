@@ -11,7 +11,7 @@ pub struct UBootOptions<'c> {
     pub partuuids: [&'c str; 2],
     /// Where the boot partition is mounted: `/boot/firmware`.
     pub boot_mount: &'c str,
-    /// The image's architecture.
+    /// Architecture that kernel and loader must have.
     pub arch: Architecture,
     /// Kernel arguments to add to the image's own.
     pub more_arguments: &'c str,

@@ -29,7 +29,7 @@ pub(super) fn run(
     })
 }
 
-/// Prints a line.
+/// Prints a line; the status is 0.
 pub(super) fn say(io: &mut Io, text: &str) -> Option<ExitStatus> {
     io.print_line(text);
     Some(0)

@@ -37,7 +37,7 @@ pub const JOURNAL_INO: u32 = 8;
 pub const FIRST_INO: u32 = 11;
 /// `i_magic` of `struct ext4_xattr_header` and of the in-inode attributes.
 pub const XATTR_MAGIC: u32 = 0xEA02_0000;
-/// `eh_magic`.
+/// `eh_magic` of `struct ext4_extent_header`.
 pub const EXTENT_MAGIC: u16 = 0xF30A;
 /// Longest extent that is initialised (blocks); `ee_len` above it marks `ee_len - 32768` unwritten
 /// blocks.
@@ -45,7 +45,7 @@ pub const MAX_EXTENT_LEN: u32 = 32768;
 /// Largest link count; a directory with more subdirectories has 1 (`dir_nlink`).
 pub const LINK_MAX: u32 = 65000;
 
-/// `s_feature_compat`.
+/// Bits of `s_feature_compat`: features that a kernel may ignore.
 pub mod compat {
     #![allow(missing_docs)]
     pub const DIR_PREALLOC: u32 = 0x1;
@@ -59,7 +59,7 @@ pub mod compat {
     pub const ORPHAN_FILE: u32 = 0x1000;
 }
 
-/// `s_feature_incompat`.
+/// Bits of `s_feature_incompat`: a kernel that does not know one must not mount.
 pub mod incompat {
     #![allow(missing_docs)]
     pub const COMPRESSION: u32 = 0x1;
@@ -80,7 +80,7 @@ pub mod incompat {
     pub const CASEFOLD: u32 = 0x2_0000;
 }
 
-/// `s_feature_ro_compat`.
+/// Bits of `s_feature_ro_compat`: a kernel that does not know one may mount read-only.
 pub mod ro_compat {
     #![allow(missing_docs)]
     pub const SPARSE_SUPER: u32 = 0x1;
@@ -98,7 +98,7 @@ pub mod ro_compat {
     pub const ORPHAN_PRESENT: u32 = 0x1_0000;
 }
 
-/// `bg_flags`.
+/// Bits of `bg_flags` in a group descriptor.
 pub mod bg_flags {
     #![allow(missing_docs)]
     pub const INODE_UNINIT: u16 = 0x1;
@@ -313,7 +313,7 @@ pub struct Inode {
     pub i_projid: U32,
 }
 
-/// `struct ext4_extent_header`.
+/// `struct ext4_extent_header`, at the start of each node of an extent tree.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 #[allow(missing_docs)]
@@ -325,7 +325,7 @@ pub struct ExtentHeader {
     pub eh_generation: U32,
 }
 
-/// `struct ext4_extent_idx`.
+/// `struct ext4_extent_idx`, an entry of a node whose `eh_depth` is above 0.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 #[allow(missing_docs)]
@@ -336,7 +336,7 @@ pub struct ExtentIdx {
     pub ei_unused: U16,
 }
 
-/// `struct ext4_extent`.
+/// `struct ext4_extent`, an entry of a node whose `eh_depth` is 0.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 #[allow(missing_docs)]

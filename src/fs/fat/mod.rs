@@ -31,9 +31,9 @@ pub enum Error {
     /// Reading the source failed.
     #[error("reading {len} bytes at offset {offset}: {source}")]
     Io {
-        /// Where (bytes).
+        /// Offset in the source (bytes).
         offset: u64,
-        /// How much (bytes).
+        /// Bytes that were asked for.
         len: usize,
         /// I/O errors of the source.
         source: io::Error,

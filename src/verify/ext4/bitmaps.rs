@@ -301,7 +301,7 @@ fn clip(ranges: &[Range<u64>], start: u64, end: u64) -> Vec<Range<u64>> {
         .collect()
 }
 
-/// Sets bits.
+/// Sets the bits in the range `bits`.
 fn fill(bitmap: &mut [u8], bits: Range<u64>) {
     let mut at = bits.start;
     while at < bits.end {

@@ -44,7 +44,7 @@ pub(super) struct BlockMap {
 }
 
 impl BlockMap {
-    /// Blocks of data.
+    /// Number of blocks in `runs`.
     pub(super) fn data(&self) -> u64 {
         blocks(&self.runs)
     }
@@ -59,7 +59,7 @@ pub(super) fn blocks(runs: &[Run]) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UsedInode {
     pub(super) mode: u16,
-    /// `i_links_count`.
+    /// `i_links_count`, as it is stored.
     pub(super) links: u16,
     /// Directory entries that name it, without `.` and `..`.
     pub(super) refs: u32,
@@ -71,7 +71,7 @@ pub(super) struct Directory {
     pub(super) ino: u32,
     /// The seed of the checksums of its blocks.
     pub(super) seed: u32,
-    /// `i_flags`.
+    /// `i_flags` of the directory's inode.
     pub(super) flags: u32,
     pub(super) runs: Vec<Run>,
     /// Its size in blocks.
@@ -81,7 +81,7 @@ pub(super) struct Directory {
 /// The references to a block of extended attributes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct XattrBlock {
-    /// `h_refcount`.
+    /// `h_refcount` of the block's header.
     pub(super) stored: u32,
     /// Inodes that name the block; 0 if the block is damaged and its count not checked.
     pub(super) found: u32,
@@ -138,7 +138,7 @@ impl<'a> Checker<'a> {
         Location::of(self.fs.partition)
     }
 
-    /// An inode.
+    /// The location of inode `ino`.
     pub(super) fn at(&self, ino: u32) -> Location {
         self.place().inode(ino)
     }

@@ -24,7 +24,7 @@ struct DirectoryBlock<'b> {
 }
 
 impl Checker<'_> {
-    /// Reads every directory.
+    /// Checks every directory in use, and that the root is one.
     pub(super) fn read_directories(&mut self) {
         let dirs = std::mem::take(&mut self.dirs);
         for dir in &dirs {

@@ -14,7 +14,7 @@ pub(super) struct DirectoryEntry<'b> {
     pub(super) at: usize,
     /// 0 for an unused entry.
     pub(super) ino: u32,
-    /// `file_type`.
+    /// `file_type`, as it is stored.
     pub(super) kind: u8,
     pub(super) name: &'b [u8],
 }

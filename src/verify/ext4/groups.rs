@@ -7,7 +7,7 @@ use crate::fs::ext4::format::{GroupDesc, bg_flags, compat, crc16, crc32c, incomp
 use crate::verify::finding::Location;
 use crate::verify::numbers::{index, widen};
 
-/// Where `bg_checksum` is.
+/// Offset of `bg_checksum` in a descriptor (bytes).
 const CHECKSUM_AT: usize = 0x1E;
 
 impl Checker<'_> {

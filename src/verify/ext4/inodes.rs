@@ -172,7 +172,7 @@ impl Checker<'_> {
         self.content(ino, &raw, seed, attributes);
     }
 
-    /// Blocks, attributes, size.
+    /// Checks blocks, attributes and size of inode `ino`.
     fn content(&mut self, ino: u32, raw: &Inode, seed: u32, attributes: &[u8]) {
         let shared = self.check_attributes(ino, raw, attributes);
         let kind = raw.i_mode.get() & mode::TYPE;

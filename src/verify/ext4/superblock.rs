@@ -43,7 +43,7 @@ pub(super) struct Fs<'a> {
     pub(super) blocks: u64,
     /// The first block of group 0: 1 with blocks of 1 KiB, else 0.
     pub(super) first: u64,
-    /// At least 256.
+    /// Blocks of a group but the last; at least 256.
     pub(super) blocks_per_group: u64,
     pub(super) inodes_per_group: u32,
     /// Bytes, a power of two from 128 to the block size.

@@ -13,7 +13,7 @@ use crate::verify::numbers::index;
 use std::ops::Range;
 use zerocopy::FromBytes;
 
-/// Where `h_checksum` is.
+/// Offset of `h_checksum` in the header (bytes).
 const CHECKSUM_AT: usize = 16;
 /// Bytes of the header of a block, and of the magic number in an inode.
 const BLOCK_HEADER: usize = size_of::<XattrHeader>();

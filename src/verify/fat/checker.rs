@@ -59,7 +59,7 @@ impl Checker<'_> {
         Location::of(self.partition)
     }
 
-    /// A file.
+    /// The location of the file at `path`.
     pub(super) fn place_of(&self, path: &str) -> Location {
         self.place().path(path)
     }

@@ -7,7 +7,7 @@ use crate::verify::numbers::widen;
 use std::collections::BTreeSet;
 
 const ENTRY: usize = 32;
-/// Attribute bits.
+/// Bits of `DIR_Attr` in an entry.
 const VOLUME: u8 = 0x08;
 const DIRECTORY: u8 = 0x10;
 const LONG: u8 = 0x0F;
@@ -21,7 +21,7 @@ const UNITS: [usize; 13] = [1, 3, 5, 7, 9, 14, 16, 18, 20, 22, 24, 28, 30];
 /// A directory that is still to be read.
 struct PendingDirectory {
     path: String,
-    /// Its first cluster.
+    /// Number of its first cluster.
     first: u32,
     /// The first cluster of its parent, 0 for the root; `None` for the root itself.
     parent: Option<u32>,

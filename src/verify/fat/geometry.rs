@@ -87,14 +87,14 @@ pub(super) struct Geometry {
     pub(super) root_cluster: u32,
     /// The offset of cluster 2.
     pub(super) data: u64,
-    /// 512 to 4096.
+    /// Bytes in a sector: 512 to 4096.
     pub(super) sector: u64,
     /// The sectors of FSInfo and of the copy of the boot sector; 0: none.
     pub(super) info_sector: u64,
     pub(super) backup_sector: u64,
-    /// `BPB_Media`.
+    /// `BPB_Media`, which the first byte of each FAT repeats.
     pub(super) media: u8,
-    /// `BPB_ExtFlags` of FAT32.
+    /// `BPB_ExtFlags` of FAT32, else 0.
     pub(super) flags: u16,
 }
 

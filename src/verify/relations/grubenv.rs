@@ -103,7 +103,7 @@ struct EnvBlock {
     values: BTreeMap<String, String>,
 }
 
-/// Reads a block.
+/// The environment block at `path`; `None`, with a finding, if it is missing or malformed.
 fn block(boot: &BootPartition<'_>, path: &str, log: &mut Log) -> Option<EnvBlock> {
     let Some(bytes) = boot.read(path) else {
         log.error("grubenv-format", boot.place(path), "the file is missing");
@@ -170,7 +170,7 @@ fn values(bytes: &[u8]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// `0` or `1`.
+/// `0` or `1`; `None` for anything else.
 fn bit(value: Option<&String>) -> Option<bool> {
     match value?.as_str() {
         "0" => Some(false),

@@ -21,7 +21,7 @@ use super::slots;
 pub(super) use artifact::examine;
 pub(super) use fstab::boot_mount;
 
-/// Checks all relations.
+/// Checks all relations, and returns the device types that the Artifact or the client names.
 pub(super) fn check(
     disk: &Disk,
     roles: &Roles,

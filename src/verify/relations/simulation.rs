@@ -9,7 +9,7 @@ use std::fmt::Debug;
 /// The quality of an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UpdateKind {
-    /// It boots.
+    /// Its kernel loads and its system comes up.
     Good,
     /// Its kernel does not load.
     NoKernel,
@@ -38,7 +38,7 @@ enum Step {
 /// One device in one sequence of events.
 #[derive(Clone, Debug)]
 struct Device<E> {
-    /// Its boot environment.
+    /// The storage of its boot environment.
     medium: E,
     /// The slot that the update is written to.
     new: Slot,

@@ -25,7 +25,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) -> [bool; 2] {
     [a_loads, b_loads]
 }
 
-/// One slot.
+/// Checks the file of the slot in partition `number`.
 fn slot(root: &Tree, number: u32, log: &mut Log) -> bool {
     let place = || Location::partition(number).path(PATH);
     let bytes = read(root, PATH).unwrap_or_default();

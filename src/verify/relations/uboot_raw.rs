@@ -59,7 +59,7 @@ pub(super) fn check(
     }
 }
 
-/// The configuration file.
+/// The location of the configuration file in slot A.
 fn place(roles: &Roles) -> Location {
     Location::partition(roles.a).path(CONFIG)
 }

@@ -25,7 +25,7 @@ const HOOKS: [&str; 3] = [
     "/etc/initramfs/post-update.d/z50-raspi-firmware",
 ];
 
-/// Disables them.
+/// Disables [`RESIZERS`], [`HOOKS`] and automatic mounts, as far as the image has them.
 pub(super) fn disable(
     root: &mut TreeEditor<'_>,
     options: &UBootOptions<'_>,

@@ -182,7 +182,7 @@ fn entry(place: Place, bytes: &[u8], size: usize) -> Result<(&DirEntry, &[u8], &
     Ok((head, name, bytes.get(len..).unwrap_or_default()))
 }
 
-/// `rec_len` in bytes.
+/// `rec_len` in bytes; in a block of 64 KiB two stored values mean the whole block.
 fn rec_len(stored: &U16, size: usize) -> usize {
     match stored.get() {
         len if size > usize::from(u16::MAX) && WHOLE_64K.contains(&len) => size,

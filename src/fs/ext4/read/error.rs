@@ -7,7 +7,7 @@ use std::io;
 /// Where in the filesystem something is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The first superblock.
+    /// The superblock at byte 1024.
     Superblock,
     /// The descriptor of a block group.
     Group(u32),
@@ -15,14 +15,14 @@ pub enum Place {
     Inode(u32),
     /// A block of an inode's map or, for a directory, of its content.
     Block {
-        /// The inode.
+        /// Number of the inode, as stored where it is named.
         ino: u32,
         /// The block, counted from the start of the filesystem.
         block: u64,
     },
     /// A block of extended attributes.
     Attributes(u64),
-    /// The journal's superblock.
+    /// The superblock of the journal.
     Journal,
     /// A block of the journal, counted from the journal's start.
     Log(u32),
@@ -104,13 +104,13 @@ impl Place {
     }
 }
 
-/// What is wrong.
+/// How the bytes contradict the format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A checksum is not that of its bytes.
     #[error("checksum {stored:#x} is stored where the bytes give {computed:#x}")]
     Checksum {
-        /// As found.
+        /// The checksum in the filesystem.
         stored: u32,
         /// As the bytes give.
         computed: u32,
@@ -118,9 +118,9 @@ pub enum Fault {
     /// A number is not the one it must be.
     #[error("{what} is {found} and must be {expected}")]
     Differs {
-        /// Which number.
+        /// The field or property, as messages call it.
         what: &'static str,
-        /// Its value.
+        /// The value in the filesystem.
         found: u64,
         /// The value it must have.
         expected: u64,
@@ -128,9 +128,9 @@ pub enum Fault {
     /// A number leaves its range.
     #[error("{what} is {found}, outside {min} to {max}")]
     Outside {
-        /// Which number.
+        /// The field or property, as messages call it.
         what: &'static str,
-        /// Its value.
+        /// The value in the filesystem.
         found: u64,
         /// The smallest it may be.
         min: u64,
@@ -148,7 +148,7 @@ pub enum Fault {
     /// A directory entry that cannot be.
     #[error("entry `{}`: {fact}", show(.name))]
     Entry {
-        /// The entry's name.
+        /// The entry's name in bytes, not necessarily UTF-8.
         name: Vec<u8>,
         /// What is wrong with it.
         fact: &'static str,
@@ -164,15 +164,15 @@ pub enum Error {
     /// The bytes contradict the format or themselves.
     #[error("{place}: {fault}")]
     Corrupt {
-        /// Where.
+        /// The structure with the contradiction.
         place: Place,
-        /// What is wrong.
+        /// The contradiction and its numbers.
         fault: Fault,
     },
     /// The bytes are in order as far as known, but something of theirs cannot be read here.
     #[error("{place}: {what} is not supported")]
     Unsupported {
-        /// Where.
+        /// The structure that asks for the feature.
         place: Place,
         /// The feature, by its name in e2fsprogs where it has one.
         what: String,

@@ -34,7 +34,7 @@ enum Node {
     Leaf(LeafId),
 }
 
-/// The walk's state.
+/// State of the walk from the root to every file.
 pub(super) struct Files<'v> {
     volume: &'v Volume,
     inodes: Inodes<'v>,

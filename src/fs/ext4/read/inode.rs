@@ -23,7 +23,7 @@ const CHECKSUM_HI: usize = 0x82;
 /// An inode in use.
 #[derive(Clone, Debug)]
 pub(super) struct Inode {
-    /// Its number.
+    /// Inode number, from 1.
     pub(super) ino: u32,
     /// Fields up to 160 bytes; those that it does not have are 0.
     pub(super) raw: format::Inode,
@@ -53,12 +53,12 @@ impl Inode {
         self.raw.i_mode.get() & mode::TYPE
     }
 
-    /// Owner.
+    /// User ID: `i_uid` with its high half.
     pub(super) fn uid(&self) -> u32 {
         u32::from(self.raw.i_uid_high.get()) << 16 | u32::from(self.raw.i_uid.get())
     }
 
-    /// Group.
+    /// Group ID: `i_gid` with its high half.
     pub(super) fn gid(&self) -> u32 {
         u32::from(self.raw.i_gid_high.get()) << 16 | u32::from(self.raw.i_gid.get())
     }
@@ -79,7 +79,7 @@ impl Inode {
         time(self.raw.i_ctime.get(), self.raw.i_ctime_extra.get())
     }
 
-    /// Last access.
+    /// Time of the last access (`i_atime`).
     pub(super) fn atime(&self) -> Time {
         time(self.raw.i_atime.get(), self.raw.i_atime_extra.get())
     }
@@ -222,7 +222,6 @@ pub(super) struct Inodes<'v> {
 }
 
 impl<'v> Inodes<'v> {
-    /// Of this filesystem.
     pub(super) fn new(volume: &'v Volume) -> Self {
         Self {
             volume,

@@ -28,7 +28,7 @@ pub(super) struct Span {
     pub(super) logical: u64,
     /// First block in the filesystem.
     pub(super) physical: u64,
-    /// Blocks.
+    /// Number of blocks in the span.
     pub(super) len: u64,
 }
 

@@ -60,7 +60,7 @@ pub fn probe(source: &dyn ReadAt) -> io::Result<bool> {
 /// One word of feature bits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Features {
-    /// The bits.
+    /// The bits as stored, unknown ones included.
     pub word: u32,
     /// Their names in e2fsprogs, from the lowest bit up; a bit without a name is shown as a number.
     pub names: Vec<String>,
@@ -82,17 +82,17 @@ pub struct Info {
     pub kind: &'static str,
     /// Bytes in a block.
     pub block_size: u64,
-    /// Blocks.
+    /// Blocks of the filesystem, metadata included.
     pub blocks: u64,
     /// Blocks that are free, as of the last clean unmount.
     pub free_blocks: u64,
-    /// Inodes.
+    /// Inodes of all groups, reserved ones included.
     pub inodes: u32,
     /// Inodes that are free, as of the last clean unmount.
     pub free_inodes: u32,
     /// Bytes of an inode.
     pub inode_size: usize,
-    /// The filesystem's UUID.
+    /// `s_uuid`, by which `/etc/fstab` names the filesystem.
     pub uuid: Uuid,
     /// Its label, without padding.
     pub label: Vec<u8>,

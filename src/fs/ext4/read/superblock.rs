@@ -125,7 +125,7 @@ pub(super) struct Layout {
     pub(super) inode_size: usize,
     /// Bytes of a group descriptor.
     pub(super) desc_size: usize,
-    /// Block groups.
+    /// Number of block groups.
     pub(super) groups: u32,
     /// What checksums begin with.
     pub(super) seed: u32,

@@ -25,9 +25,9 @@ pub(super) struct Group {
 /// The filesystem below its files: layout, descriptors and blocks.
 #[derive(Clone, Debug)]
 pub(super) struct Volume {
-    /// The superblock.
+    /// The numbers of the checked superblock.
     pub(super) layout: Layout,
-    /// All groups.
+    /// The checked descriptors, by group number.
     pub(super) groups: Vec<Group>,
     /// All blocks, as they are after recovery.
     pub(super) view: Content,
@@ -182,7 +182,7 @@ impl Volume {
         Ok(groups)
     }
 
-    /// One descriptor, checked.
+    /// Checks the descriptor of group `number`.
     fn group(&self, number: u32, bytes: &[u8]) -> Result<Group, Error> {
         let place = Place::Group(number);
         let mut raw = GroupDesc::new_zeroed();

@@ -24,7 +24,7 @@ const MAX_VALUE: u64 = 1 << 24;
 /// Bytes of the attribute header in a block and of the magic number in an inode.
 const BLOCK_HEADER: usize = size_of::<XattrHeader>();
 const BODY_HEADER: usize = 4;
-/// Where `h_checksum` is.
+/// Offset of `h_checksum` in the header (bytes).
 const H_CHECKSUM: usize = 16;
 
 /// Full names and values.
@@ -56,7 +56,6 @@ pub(super) struct Attributes<'v> {
 }
 
 impl<'v> Attributes<'v> {
-    /// Of this filesystem.
     pub(super) fn new(volume: &'v Volume) -> Self {
         Self {
             volume,

@@ -2,9 +2,9 @@
 //! `linux/posix_acl_xattr.h`) to the one on disk (version 1, `fs/ext4/acl.h`), where entries
 //! without an id are four bytes short.
 
-/// `POSIX_ACL_XATTR_VERSION`.
+/// `POSIX_ACL_XATTR_VERSION`, the first four bytes from `getxattr(2)`.
 const XATTR_VERSION: [u8; 4] = [2, 0, 0, 0];
-/// `EXT4_ACL_VERSION`.
+/// `EXT4_ACL_VERSION`, the first four bytes on disk.
 const DISK_VERSION: [u8; 4] = [1, 0, 0, 0];
 /// Bytes of an entry in the first form: tag, permissions, id.
 const ENTRY_LEN: usize = 8;

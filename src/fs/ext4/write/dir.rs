@@ -26,7 +26,7 @@ const ROOT_COUNT: usize = 2 * DOT_LEN + INFO_LEN;
 const NODE_COUNT: usize = HEAD_LEN;
 /// Bytes of `struct dx_entry` and of `struct dx_tail`.
 const INDEX_LEN: usize = 8;
-/// `DX_HASH_HALF_MD4`.
+/// `DX_HASH_HALF_MD4` of `fs/ext4/ext4.h`.
 pub(super) const HASH_VERSION: u8 = 1;
 /// How full leaves are made, in percent: room for a quarter more names before the first split.
 const FILL: usize = 75;

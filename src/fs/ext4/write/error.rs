@@ -28,13 +28,13 @@ pub enum Error {
     TooLarge {
         /// The size asked for or needed.
         size: u64,
-        /// The largest size.
+        /// The largest size that can be written.
         max: u64,
     },
     /// More files than inode numbers.
     #[error("{needed} files exceed the {max} inodes that a filesystem can have")]
     TooManyInodes {
-        /// Inodes needed.
+        /// Files and reserved inodes together.
         needed: u64,
         /// Largest number of inodes.
         max: u64,
@@ -42,9 +42,9 @@ pub enum Error {
     /// A setting that no filesystem can have.
     #[error("{what} of {value} is out of range ({range})")]
     Setting {
-        /// Which one.
+        /// The setting, as messages call it.
         what: &'static str,
-        /// What it is.
+        /// The value that was asked for.
         value: u64,
         /// What it may be.
         range: &'static str,
@@ -57,7 +57,7 @@ pub enum Error {
         "{path}: a name of {len} bytes that cannot be stored (1 to 255 bytes, neither `.` nor `..`, no `/`, no NUL)"
     )]
     Name {
-        /// Where.
+        /// Path that ends with the name.
         path: String,
         /// Length of the name.
         len: usize,
@@ -77,33 +77,33 @@ pub enum Error {
         "{path}: a symlink target of {len} bytes that cannot be stored (1 to {max} bytes, no NUL)"
     )]
     Target {
-        /// Where.
+        /// First path of the symlink.
         path: String,
         /// Length of the target.
         len: usize,
-        /// Longest target.
+        /// The longest target that fits.
         max: usize,
     },
     /// A file longer than block numbers within a file reach.
     #[error("{path}: a length of {len} bytes exceeds {max}")]
     FileLength {
-        /// Where.
+        /// First path of the file.
         path: String,
-        /// Its length.
+        /// The length of its content.
         len: u64,
-        /// The longest.
+        /// The longest content that fits.
         max: u64,
     },
     /// More entries than two levels of index reach.
     #[error("{path}: {entries} entries need {needed} index entries where a directory has {max}")]
     Directory {
-        /// Where.
+        /// Path of the directory.
         path: String,
-        /// Number of entries.
+        /// Number of entries, without `.` and `..`.
         entries: usize,
-        /// Leaf blocks needed.
+        /// Index entries that its blocks need.
         needed: usize,
-        /// Leaf blocks possible.
+        /// Index entries that two levels have.
         max: usize,
     },
     /// A time before 1901-12-13 or after 2446-05-10, or a nanosecond out of range.
@@ -111,31 +111,31 @@ pub enum Error {
         "{path}: {which} of {seconds} s and {nanos} ns cannot be stored (-2147483648 to 15032385535 s, below 1000000000 ns)"
     )]
     Time {
-        /// Where.
+        /// First path of the file.
         path: String,
         /// Which of the times.
         which: &'static str,
-        /// Its seconds.
+        /// Seconds since 1970-01-01 00:00 UTC.
         seconds: i64,
-        /// Its nanoseconds.
+        /// Nanoseconds; below 1000000000 fit.
         nanos: u32,
     },
     /// Device numbers of more than 12 and 20 bits.
     #[error("{path}: device numbers {major}:{minor} exceed 4095:1048575")]
     Device {
-        /// Where.
+        /// First path of the device.
         path: String,
-        /// Major number.
+        /// Major number; 12 bits fit.
         major: u32,
-        /// Minor number.
+        /// Minor number; 20 bits fit.
         minor: u32,
     },
     /// An extended attribute whose name ext4 cannot store.
     #[error("{path}: extended attribute `{name}` has no place in ext4")]
     AttributeName {
-        /// Where.
+        /// First path of the file.
         path: String,
-        /// Its full name.
+        /// Its name with the namespace, such as `user.comment`.
         name: String,
     },
     /// Extended attributes that fit neither into the inode nor into one block.
@@ -143,7 +143,7 @@ pub enum Error {
         "{path}: extended attributes that do not fit into the inode need {needed} bytes where a block has {available}"
     )]
     AttributeSpace {
-        /// Where.
+        /// First path of the file.
         path: String,
         /// Bytes needed in the block.
         needed: usize,
@@ -153,11 +153,11 @@ pub enum Error {
     /// An access control list that is none.
     #[error("{path}: {name} of {len} bytes is not an access control list of version 2")]
     Acl {
-        /// Where.
+        /// First path of the file.
         path: String,
         /// Name of the attribute.
         name: String,
-        /// Its length.
+        /// The length of its value.
         len: usize,
     },
 }

@@ -25,7 +25,7 @@ pub(super) const DESC_LEN: usize = 64;
 const DESCS_PER_BLOCK: u32 = 64;
 /// Block numbers in a block: the most reserved descriptor blocks that the resize inode can name.
 pub(super) const ADDRS_PER_BLOCK: u32 = 1024;
-/// `s_log_groups_per_flex`.
+/// `s_log_groups_per_flex`, the default of `mke2fs`.
 pub(super) const LOG_GROUPS_PER_FLEX: u8 = 4;
 /// Groups whose metadata lie together.
 const GROUPS_PER_FLEX: u32 = 1 << LOG_GROUPS_PER_FLEX;
@@ -47,10 +47,9 @@ pub(super) const JOURNAL_TIERS: [(u32, u32); 8] = [
     (32768 << 10, 262_144),
 ];
 
-/// One block group.
+/// A block group; blocks are counted from the start of the filesystem.
 #[derive(Clone, Debug)]
 pub(super) struct Group {
-    /// Its first block.
     pub(super) first: u32,
     /// How many blocks it has: the last group may have fewer.
     pub(super) blocks: u32,
@@ -219,7 +218,7 @@ impl Geometry {
         out
     }
 
-    /// All inodes.
+    /// Inodes of all groups, reserved ones included.
     pub(super) fn inodes(&self) -> u32 {
         u32::try_from(u64::from(self.inodes_per_group) * self.groups.len() as u64)
             .unwrap_or(u32::MAX)

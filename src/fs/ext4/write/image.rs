@@ -75,7 +75,7 @@ struct Builder<'b> {
     tables: Vec<Table>,
     /// The group whose inodes are being written.
     open: usize,
-    /// Data of files.
+    /// Data of files, by block.
     runs: Vec<Run>,
 }
 
@@ -325,7 +325,6 @@ fn content(mut runs: Vec<Run>, used: &[Range<u64>], size: u64) -> Content {
     content
 }
 
-/// Blocks of extents.
 fn blocks(extents: &[Extent]) -> u64 {
     extents.iter().map(|extent| u64::from(extent.len)).sum()
 }

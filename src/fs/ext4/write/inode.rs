@@ -16,11 +16,11 @@ pub(super) const SECTORS_PER_BLOCK: u64 = 8;
 #[derive(Debug)]
 pub(super) struct Record<'t> {
     pub(super) number: u32,
-    /// Type and permissions.
+    /// `i_mode`: type and permission bits.
     pub(super) mode: u16,
     pub(super) owner: (u32, u32),
     pub(super) links: u16,
-    /// Bytes.
+    /// `i_size`: bytes of the content.
     pub(super) size: u64,
     /// Blocks of data, extent tree and attributes.
     pub(super) blocks: u64,

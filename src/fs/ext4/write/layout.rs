@@ -12,7 +12,7 @@ use crate::stream::Source;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// The places.
+/// Blocks of all that has no fixed place.
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) geometry: Geometry,

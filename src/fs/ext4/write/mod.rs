@@ -48,7 +48,7 @@ use std::sync::Arc;
 pub enum Journal {
     /// As large as `mke2fs` makes it for the size of the filesystem; none below 8 MiB.
     Auto,
-    /// None.
+    /// No journal at any size.
     Off,
     /// This many blocks of 4096 bytes, at least 1024.
     Blocks(u32),
@@ -75,7 +75,7 @@ pub struct Options {
     pub metadata_csum: bool,
     /// Blocks that only root may use, 0 to 50 percent.
     pub reserved_percent: u32,
-    /// The journal.
+    /// Whether there is a journal, and its size.
     pub journal: Journal,
     /// `s_last_mounted`, at most 63 bytes; empty for never.
     pub last_mounted: Vec<u8>,

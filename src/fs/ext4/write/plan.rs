@@ -51,11 +51,11 @@ pub(super) enum Body<'t> {
 pub(super) struct Inode<'t> {
     pub(super) number: u32,
     pub(super) stat: &'t Stat,
-    /// Type and permissions.
+    /// `i_mode`: type and permission bits.
     pub(super) mode: u16,
     pub(super) links: u16,
     pub(super) flags: u32,
-    /// Length in bytes.
+    /// `i_size`: bytes of the content.
     pub(super) size: u64,
     pub(super) body: Body<'t>,
     /// Extended attributes after the fields, and the index of the block that has the others.

@@ -15,7 +15,7 @@ pub(super) const RESIZE_LEN: u64 =
 /// The double indirect block in `i_block`.
 const DOUBLE_INDIRECT: usize = 13;
 
-/// `i_block`.
+/// `i_block` of the resize inode, whose double indirect block is `resize_block`.
 pub(super) fn map(resize_block: u32) -> [u8; 60] {
     let mut out = [0; 60];
     out[4 * DOUBLE_INDIRECT..][..4].copy_from_slice(&resize_block.to_le_bytes());

@@ -12,7 +12,7 @@ pub(super) fn put(sector: &mut [u8], at: usize, bytes: &[u8]) {
     sector[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// One directory's entries.
+/// The entries of directory `index` of the plan, as stored.
 pub(super) fn dir_bytes(
     plan: &Plan<'_>,
     index: usize,

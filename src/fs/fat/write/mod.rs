@@ -19,9 +19,9 @@ pub enum RequestedKind {
     /// FAT32 where it can be (from about 33 MiB on), else FAT16, else FAT12.
     #[default]
     Auto,
-    /// FAT16.
+    /// FAT16: 4101 to 65,508 clusters.
     Fat16,
-    /// FAT32.
+    /// FAT32: at least 65,541 clusters.
     Fat32,
 }
 
@@ -32,9 +32,9 @@ pub struct Options {
     pub volume_id: u32,
     /// The label: 1 to 11 ASCII characters.
     pub label: Option<String>,
-    /// The label's time.
+    /// Modification time of the label's directory entry.
     pub time: Time,
-    /// Which width.
+    /// The width of the FAT's entries.
     pub kind: RequestedKind,
     /// The sectors before the partition, for firmware that reads `BPB_HiddSec`.
     pub hidden_sectors: u32,

@@ -4,10 +4,10 @@
 use zerocopy::big_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-/// `h_magic`.
+/// `h_magic` of `struct journal_header_s`.
 pub(super) const MAGIC: u32 = 0xC03B_3998;
 
-/// `h_blocktype`.
+/// Values of `h_blocktype` in `struct journal_header_s`.
 pub(super) mod block_type {
     pub(in super::super) const DESCRIPTOR: u32 = 1;
     pub(in super::super) const COMMIT: u32 = 2;
@@ -19,7 +19,7 @@ pub(super) mod block_type {
 /// `s_feature_compat`: commit blocks hold a CRC-32 of their transaction.
 pub(super) const COMPAT_CHECKSUM: u32 = 1;
 
-/// `s_feature_incompat`.
+/// Bits of `s_feature_incompat` in the journal's superblock.
 pub(super) mod incompat {
     pub(in super::super) const REVOKE: u32 = 0x1;
     pub(in super::super) const BIT64: u32 = 0x2;
@@ -33,7 +33,7 @@ pub(super) mod incompat {
 pub(super) mod tag_flags {
     /// The block began with [`super::MAGIC`], which was replaced by 0.
     pub(in super::super) const ESCAPE: u32 = 1;
-    /// No UUID follows.
+    /// No UUID follows the tag.
     pub(in super::super) const SAME_UUID: u32 = 2;
     /// The last tag of the descriptor.
     pub(in super::super) const LAST: u32 = 8;
@@ -76,7 +76,7 @@ pub(super) struct Superblock {
     pub(super) s_users: [u8; 768],
 }
 
-/// `struct commit_header`.
+/// `struct commit_header`: the block that completes a transaction.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct Commit {
@@ -89,7 +89,7 @@ pub(super) struct Commit {
     pub(super) h_commit_nsec: U32,
 }
 
-/// `struct journal_block_tag3_s`.
+/// `struct journal_block_tag3_s`: a tag with `csum_v3`.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(super) struct Tag3 {

@@ -35,7 +35,7 @@ pub(super) struct Copy {
     pub(super) transaction: u32,
 }
 
-/// All complete transactions.
+/// All complete transactions of the log.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     /// Copies in the order of the log.

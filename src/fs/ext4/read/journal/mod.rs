@@ -26,7 +26,7 @@ const DEFAULT_FAST_COMMIT_BLOCKS: u32 = 256;
 /// Blocks that a log keeps at least (`JBD2_MIN_JOURNAL_BLOCKS`); a journal too small for them has
 /// no fast commits.
 const MIN_LOG_BLOCKS: u32 = 1024;
-/// `s_checksum_type` of CRC-32C.
+/// `s_checksum_type` of CRC-32C (`JBD2_CRC32C_CHKSUM`).
 const CHECKSUM_CRC32C: u8 = 4;
 /// What a fast commit begins with: tag `EXT4_FC_TAG_HEAD` and its length (`fs/ext4/fast_commit.h`),
 /// both little-endian.
@@ -34,7 +34,7 @@ const FAST_COMMIT_HEAD: [u8; 4] = [9, 0, 8, 0];
 
 /// The filesystem after recovery.
 pub(super) struct Recovered {
-    /// All blocks.
+    /// The blocks of the whole filesystem, replayed ones replaced.
     pub(super) view: Content,
     /// How many have another content than before.
     pub(super) blocks: usize,
@@ -42,7 +42,7 @@ pub(super) struct Recovered {
 
 /// The journal's place and what its superblock says.
 struct Journal {
-    /// Its blocks.
+    /// The journal's blocks, from its superblock on.
     content: Content,
     block_size: usize,
     /// First block of the log.
