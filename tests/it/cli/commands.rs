@@ -1,7 +1,7 @@
 //! The commands as users run them: where results and messages go, sizes, directories, options.
 
 use super::{PLAN, run, stderr, stdout};
-use crate::support::tiny;
+use crate::support::images;
 use crate::support::unprivileged::UnprivilegedUser;
 use crate::support::{goldsmith, must, scratch, tool};
 use std::fs;
@@ -24,11 +24,11 @@ fn advised(output: &Output) -> String {
 
 #[test]
 fn sizes_that_are_said_to_be_enough_are_enough() {
-    if !tiny::can_make() {
+    if !images::can_make() {
         return;
     }
     let dir = scratch();
-    tiny::golden(dir.path());
+    images::golden(dir.path());
     let overlay = dir.path().join("data");
     fs::create_dir(&overlay).unwrap();
     fs::write(overlay.join("filler"), vec![7; 3 << 20]).unwrap();
@@ -94,12 +94,12 @@ fn sizes_that_are_said_to_be_enough_are_enough() {
 
 #[test]
 fn output_directories_that_cannot_be_used() {
-    if !tiny::can_make() {
+    if !images::can_make() {
         return;
     }
     let workshop = UnprivilegedUser::new();
     let dir = scratch();
-    tiny::golden(dir.path());
+    images::golden(dir.path());
     let golden = workshop.bring(&dir.path().join("golden.img"), "golden.img");
     fs::write(workshop.path().join("file"), "").unwrap();
     fs::create_dir(workshop.path().join("closed")).unwrap();
@@ -140,11 +140,11 @@ fn output_directories_that_cannot_be_used() {
 
 #[test]
 fn standard_output_holds_the_paths_or_one_object() {
-    if !tiny::can_make() {
+    if !images::can_make() {
         return;
     }
     let dir = scratch();
-    tiny::golden(dir.path());
+    images::golden(dir.path());
     let line = "convert -c qemux86-64 -n r1 -s storage.size=512MiB golden.img";
     let output = run(dir.path(), line);
     assert!(output.status.success(), "{}", stderr(&output));

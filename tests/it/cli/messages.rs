@@ -1,7 +1,7 @@
 //! Messages about wrong input, word for word, with their exit codes.
 
 use super::{PLAN, run, stderr, stdout};
-use crate::support::tiny;
+use crate::support::images;
 use crate::support::{goldsmith, must, scratch, tool};
 use std::fs;
 use std::path::Path;
@@ -9,12 +9,12 @@ use std::process::Command;
 
 #[test]
 fn images_that_cannot_be_converted() {
-    if !tiny::can_make() {
+    if !images::can_make() {
         return;
     }
     let dir = scratch();
     let at = dir.path();
-    tiny::golden(at);
+    images::golden(at);
     fs::create_dir(at.join("directory")).unwrap();
     fs::write(at.join("empty.img"), "").unwrap();
     fs::write(at.join("text.img"), "no image\n".repeat(1000)).unwrap();
@@ -27,14 +27,17 @@ fn images_that_cannot_be_converted() {
     fs::write(at.join("iso.img"), iso).unwrap();
     let (root, esp) = (at.join("root.ext4"), at.join("esp.fat"));
     fs::create_dir(at.join("nothing")).unwrap();
-    tiny::ext4(&at.join("nothing"), &at.join("nothing.ext4"), 8);
-    tiny::disk(
+    images::ext4(&at.join("nothing"), &at.join("nothing.ext4"), 8);
+    images::disk(
         &at.join("noroot.img"),
-        &[(tiny::ESP, &esp), (tiny::LINUX, &at.join("nothing.ext4"))],
+        &[
+            (images::ESP, &esp),
+            (images::LINUX, &at.join("nothing.ext4")),
+        ],
     );
-    tiny::disk(
+    images::disk(
         &at.join("two.img"),
-        &[(tiny::LINUX, &root), (tiny::LINUX, &root)],
+        &[(images::LINUX, &root), (images::LINUX, &root)],
     );
     let cut = fs::read(at.join("golden.img")).unwrap();
     fs::write(at.join("cut.img"), &cut[..12 << 20]).unwrap();
@@ -87,16 +90,16 @@ fn images_that_cannot_be_converted() {
 
 #[test]
 fn a_system_in_pieces_or_doubled_is_told_as_what_it_is() {
-    if !tiny::can_make() {
+    if !images::can_make() {
         return;
     }
     let dir = scratch();
     let at = dir.path();
-    tiny::golden(at);
+    images::golden(at);
 
     let id = "11111111-2222-3333-4444-555555555555";
     fs::create_dir(at.join("boot")).unwrap();
-    tiny::ext4(&at.join("boot"), &at.join("boot.ext4"), 8);
+    images::ext4(&at.join("boot"), &at.join("boot.ext4"), 8);
     must(
         tool("tune2fs").expect("it comes with mke2fs"),
         &[&"-U", &id, &at.join("boot.ext4")],
@@ -105,18 +108,18 @@ fn a_system_in_pieces_or_doubled_is_told_as_what_it_is() {
         "UUID=1-2 / ext4 defaults 0 1\nUUID={id} /boot ext4 defaults 0 2\n/dev/sda4 /home ext4 defaults 0 2\n"
     );
     fs::write(at.join("root/etc/fstab"), fstab).unwrap();
-    tiny::ext4(&at.join("root"), &at.join("pieces.ext4"), 16);
+    images::ext4(&at.join("root"), &at.join("pieces.ext4"), 16);
     let parts = [
-        (tiny::ESP, "esp.fat"),
-        (tiny::LINUX, "boot.ext4"),
-        (tiny::LINUX, "pieces.ext4"),
+        (images::ESP, "esp.fat"),
+        (images::LINUX, "boot.ext4"),
+        (images::LINUX, "pieces.ext4"),
     ]
     .map(|(kind, file)| (kind, at.join(file)));
     let parts: Vec<(&str, &Path)> = parts
         .iter()
         .map(|(kind, file)| (*kind, file.as_path()))
         .collect();
-    tiny::disk(&at.join("pieces.img"), &parts);
+    images::disk(&at.join("pieces.img"), &parts);
     let output = run(at, &format!("{PLAN} pieces.img"));
     let expected = "error: partition 2 (8 MiB, ext2/3/4) is mounted on /boot by /etc/fstab, but only the root filesystem goes into the \
                     slots\nhint: copy its files to /boot of the root filesystem in the golden image, and remove its line from /etc/fstab\n";
@@ -149,12 +152,12 @@ fn a_system_in_pieces_or_doubled_is_told_as_what_it_is() {
 
 /// The small golden image, and files that settings name.
 fn workplace() -> Option<tempfile::TempDir> {
-    if !tiny::can_make() {
+    if !images::can_make() {
         return None;
     }
     let dir = scratch();
     let at = dir.path();
-    tiny::golden(at);
+    images::golden(at);
     fs::write(at.join("bad.toml"), "[storage\n").unwrap();
     fs::write(at.join("unknown.toml"), "[storage]\nsise = 1\n").unwrap();
     fs::write(at.join("no.key"), "no key\n").unwrap();

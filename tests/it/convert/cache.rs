@@ -1,7 +1,7 @@
 //! `--cache`: the same bytes whatever the cache holds, and less to do.
 
+use crate::support::images::{convert, small};
 use crate::support::scratch;
-use crate::support::small::{convert, small};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Same input, same bytes: whoever converts, where, when, and with how many threads.
 
-use crate::support::tiny;
+use crate::support::images;
 use crate::support::unprivileged::UnprivilegedUser;
 use crate::support::{goldsmith, must, root, scratch, tool};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,7 +32,7 @@ fn differing(left: &BTreeMap<String, Vec<u8>>, right: &BTreeMap<String, Vec<u8>>
 
 /// An overlay and a configuration beside a golden image.
 fn materials(dir: &Path) {
-    tiny::golden(dir);
+    images::golden(dir);
     fs::create_dir_all(dir.join("overlay/etc/app")).unwrap();
     for at in 0..50 {
         fs::write(
@@ -141,7 +141,7 @@ fn here(dir: &Path, image: &str, epoch: Option<&str>) -> BTreeMap<String, Vec<u8
 
 #[test]
 fn nothing_but_the_input_matters() {
-    if !tiny::can_make() {
+    if !images::can_make() {
         return;
     }
     let dir = scratch();
@@ -158,7 +158,7 @@ fn nothing_but_the_input_matters() {
 /// all: the same bytes.
 #[test]
 fn the_filesystem_of_input_and_results_does_not_matter() {
-    if !tiny::can_make() || !root() {
+    if !images::can_make() || !root() {
         return;
     }
     let (Some(mkfs), dir) = (tool("mkfs.btrfs"), scratch()) else {
@@ -253,7 +253,7 @@ impl Drop for Mounted {
 /// record says of it.
 #[test]
 fn a_packed_input_gives_the_same_image() {
-    let (true, Some(zstd), Some(gzip)) = (tiny::can_make(), tool("zstd"), tool("gzip")) else {
+    let (true, Some(zstd), Some(gzip)) = (images::can_make(), tool("zstd"), tool("gzip")) else {
         return;
     };
     let dir = scratch();
@@ -286,7 +286,7 @@ fn a_packed_input_gives_the_same_image() {
 
 #[test]
 fn a_different_input_is_seen() {
-    if !tiny::can_make() {
+    if !images::can_make() {
         return;
     }
     let dir = scratch();

@@ -5,7 +5,7 @@
 mod bad_sector;
 mod injected;
 
-use crate::support::small::{ROOT, convert, small};
+use crate::support::images::{ROOT, convert, small};
 use crate::support::unprivileged::UnprivilegedUser;
 use crate::support::{Unreadable, goldsmith, must, root, scratch};
 use goldsmith::convert::{self, Request, WriteOptions};

@@ -1,7 +1,7 @@
 //! `--preserve-layout`: a release that reuses the block layout of an earlier one, which may be named
 //! in several ways.
 
-use crate::support::small::{convert, small};
+use crate::support::images::{convert, small};
 use crate::support::{must, run, scratch, tool};
 use std::fs;
 use std::path::Path;

@@ -5,7 +5,7 @@
 mod endless;
 mod packages;
 
-use crate::support::small::{BOOT, ROOT, convert, small, unchecked};
+use crate::support::images::{BOOT, ROOT, convert, small, unchecked};
 use crate::support::{goldsmith, must, noise, scratch, tool};
 pub(crate) use packages::package;
 use packages::with_package;

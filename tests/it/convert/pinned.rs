@@ -205,7 +205,7 @@ fn the_writers_give_the_bytes_of_this_release() {
 /// A golden image made by code of ours.
 fn golden(path: &Path) {
     let mut root = tree();
-    for (path, bytes) in crate::support::tiny::files(3 << 20) {
+    for (path, bytes) in crate::support::images::files(3 << 20) {
         root.put_file(format!("/{path}"), bytes, Stat::root(0o755, TIME))
             .unwrap();
     }

@@ -1,6 +1,6 @@
 //! `<name>.json`: the sums of what went in and came out, and no edit that made no difference.
 
-use crate::support::small;
+use crate::support::images;
 use crate::support::{must, scratch, tool};
 use serde_json::Value;
 use std::fs;
@@ -17,7 +17,7 @@ fn sum(path: &Path) -> String {
 
 #[test]
 fn what_went_in_and_came_out_has_its_sum() {
-    let (Some(small), Some(gzip)) = (small::small(), tool("gzip")) else {
+    let (Some(small), Some(gzip)) = (images::small(), tool("gzip")) else {
         return;
     };
     let dir = scratch();
@@ -40,7 +40,7 @@ fn what_went_in_and_came_out_has_its_sum() {
         (&raw, "raw", vec!["output.input-digest=true"], true),
     ];
     for (disk, name, settings, named) in cases {
-        let mut command = small::convert(disk, dir.path());
+        let mut command = images::convert(disk, dir.path());
         command.arg("-q");
         command.args(settings.iter().flat_map(|setting| ["--set", setting]));
         assert!(command.status().unwrap().success(), "{settings:?}");
@@ -61,16 +61,16 @@ fn what_went_in_and_came_out_has_its_sum() {
 
 #[test]
 fn a_second_conversion_has_nothing_to_edit() {
-    let Some(small) = small::small() else { return };
+    let Some(small) = images::small() else { return };
     let dir = scratch();
     assert!(
-        small::convert(small, dir.path())
+        images::convert(small, dir.path())
             .status()
             .unwrap()
             .success()
     );
     let once = dir.path().join("small-qemux86-64-r1.img");
-    let mut command = small::convert(&once, dir.path());
+    let mut command = images::convert(&once, dir.path());
     command.args([
         "-q",
         "--set",

@@ -2,7 +2,7 @@
 //! is in a result, unpacked or not, or is said.
 
 use crate::convert::hostile::{holds, package};
-use crate::support::small::small;
+use crate::support::images::small;
 use crate::support::unprivileged::UnprivilegedUser;
 use crate::support::{goldsmith, must, root, tool};
 use goldsmith::stream::{Compression, decoder};

@@ -1,6 +1,6 @@
 //! Boards, conditions, raw bytes and hooks, on golden images of a few files.
 
-use crate::support::tiny;
+use crate::support::images;
 use crate::support::{goldsmith, must, scratch, tool};
 use std::fs;
 use std::path::Path;
@@ -56,7 +56,7 @@ pub(crate) fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) {
 /// Makes the disk of `dir` once more, of what is below `root` now and of a boot partition with the
 /// files below `boot`.
 pub(crate) fn again(dir: &Path, name: &str) {
-    tiny::ext4(&dir.join("root"), &dir.join("root.ext4"), 16);
+    images::ext4(&dir.join("root"), &dir.join("root.ext4"), 16);
     let esp = dir.join("esp.fat");
     for entry in fs::read_dir(dir.join("boot")).into_iter().flatten() {
         must(
@@ -64,19 +64,19 @@ pub(crate) fn again(dir: &Path, name: &str) {
             &[&"-s", &"-o", &"-i", &esp, &entry.unwrap().path(), &"::/"],
         );
     }
-    tiny::disk(
+    images::disk(
         &dir.join(name),
-        &[(tiny::ESP, &esp), (tiny::LINUX, &dir.join("root.ext4"))],
+        &[(images::ESP, &esp), (images::LINUX, &dir.join("root.ext4"))],
     );
 }
 
 /// A golden image in a directory of its own; `None`, said aloud, when tools are missing.
 pub(crate) fn golden() -> Option<tempfile::TempDir> {
-    if !tiny::can_make() || tool("mcopy").is_none() {
+    if !images::can_make() || tool("mcopy").is_none() {
         return None;
     }
     let dir = scratch();
-    tiny::golden(dir.path());
+    images::golden(dir.path());
     Some(dir)
 }
 

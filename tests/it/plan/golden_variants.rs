@@ -1,7 +1,7 @@
 //! Golden images of other kinds than Debian's usual one: older filesystems, no boot partition,
 //! named devices.
 
-use crate::support::tiny;
+use crate::support::images;
 use crate::support::{goldsmith, must, scratch, tool};
 use std::fs;
 use std::path::Path;
@@ -70,16 +70,16 @@ fn converted(kind: &str, esp: bool, device: &str) -> Option<[String; 3]> {
     };
     let dir = scratch();
     let at = |name: &str| dir.path().join(name);
-    tiny::debian(&at("root"), 3 << 20);
-    tiny::filesystem(kind, &at("root"), &at("root.fs"), 16);
+    images::debian(&at("root"), 3 << 20);
+    images::filesystem(kind, &at("root"), &at("root.fs"), 16);
     let (root, boot) = (at("root.fs"), at("esp.fat"));
-    let mut partitions = vec![(tiny::LINUX, root.as_path())];
+    let mut partitions = vec![(images::LINUX, root.as_path())];
     if esp {
         fs::File::create(&boot).unwrap().set_len(8 << 20).unwrap();
         must(tool("mkfs.vfat")?, &[&boot]);
-        partitions.insert(0, (tiny::ESP, &boot));
+        partitions.insert(0, (images::ESP, &boot));
     }
-    tiny::disk(&at("golden.img"), &partitions);
+    images::disk(&at("golden.img"), &partitions);
     convert(dir.path(), device);
     let image = at("out.img");
     must(

@@ -4,9 +4,8 @@
 
 pub(crate) mod dump;
 pub(crate) mod golden;
+pub(crate) mod images;
 pub(crate) mod qemu;
-pub(crate) mod small;
-pub(crate) mod tiny;
 pub(crate) mod u_boot;
 pub(crate) mod unprivileged;
 

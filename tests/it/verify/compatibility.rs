@@ -1,6 +1,6 @@
 //! The record of an earlier release, as the command takes it.
 
-use crate::support::small::{convert, small};
+use crate::support::images::{convert, small};
 use crate::support::{goldsmith, run, scratch};
 use serde_json::{Value, json};
 use std::fs;

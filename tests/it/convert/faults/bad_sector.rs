@@ -5,7 +5,7 @@ use super::*;
 /// Converts the small image with 512 bytes at `at` unreadable into `out`; the text of the error, if
 /// any.
 fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
-    let settings = crate::support::small::SETTINGS
+    let settings = crate::support::images::SETTINGS
         .iter()
         .chain(&["artifact.name=r1"])
         .map(|&setting| setting.to_owned());

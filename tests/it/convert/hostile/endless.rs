@@ -2,7 +2,7 @@
 
 use super::{arguments, bounded};
 use crate::formats::replay::targets::claimed as member;
-use crate::support::small::small;
+use crate::support::images::small;
 use crate::support::{goldsmith, scratch, tool};
 use std::ffi::OsString;
 use std::fs;
