@@ -10,8 +10,8 @@ use goldsmith::deb::{DebLimits, Package, Relations, Version, stanzas};
 use goldsmith::dpkg;
 use goldsmith::fs::{ext4, fat};
 use goldsmith::image::output::BlockMap;
-use goldsmith::image::source::{self, Input, Options};
-use goldsmith::image::table::Table;
+use goldsmith::image::source::{self, InputImage, OpenOptions};
+use goldsmith::image::table::PartitionTable;
 use goldsmith::plan::PlanRequest;
 use goldsmith::plan::host::HostFiles;
 use goldsmith::report::Silent;
@@ -76,7 +76,7 @@ fn reseal(disk: &mut Sparse, at: u64) -> Option<()> {
 /// Partition tables: what can be read can be written, and reads the same again.
 pub fn table(data: &[u8]) {
     let Some(disk) = disk(data) else { return };
-    let Ok(table) = Table::read(&*disk) else {
+    let Ok(table) = PartitionTable::read(&*disk) else {
         return;
     };
     if table.partitions.is_empty() {
@@ -91,7 +91,7 @@ pub fn table(data: &[u8]) {
     for (at, bytes) in parts {
         copy.put(at, &bytes);
     }
-    let again = Table::read(&copy).expect("a table of ours");
+    let again = PartitionTable::read(&copy).expect("a table of ours");
     assert_eq!(again.disk_id, table.disk_id);
     assert_eq!(again.partitions.len(), table.partitions.len());
 }
@@ -528,7 +528,7 @@ pub fn simg(data: &[u8]) {
 
 /// Images in any compressed form, decoded into a file of at most 16 MiB.
 pub fn packed(data: &[u8]) {
-    let options = Options {
+    let options = OpenOptions {
         spool_dir: Path::new("/tmp"),
         max_size: 16 * MIB,
         threads: 1,
@@ -559,7 +559,7 @@ pub fn plan(data: &[u8]) {
         upgrade_from: None,
         report: &Silent,
     };
-    let _ = convert::prepare(&request, Input::of(disk));
+    let _ = convert::prepare(&request, InputImage::of(disk));
 }
 
 /// A finished image.

@@ -1,7 +1,7 @@
 //! `goldsmith flash`: writes an image to a device.
 
 use super::progress;
-use crate::flash::{Image, Target};
+use crate::flash::{FlashImage, FlashTarget};
 use crate::problem::{Problem, Usage};
 use crate::units::human;
 use clap::Args;
@@ -42,8 +42,8 @@ pub(super) struct FlashArgs {
 
 /// Runs the command.
 pub(super) fn run(args: &FlashArgs) -> anyhow::Result<ExitCode> {
-    let image = Image::open(&args.image, args.bmap.as_deref())?;
-    let target = Target::open(&args.device)?;
+    let image = FlashImage::open(&args.image, args.bmap.as_deref())?;
+    let target = FlashTarget::open(&args.device)?;
     image.check_fits(&target)?;
     if !args.yes {
         ask(&image, &target)?;
@@ -70,7 +70,7 @@ pub(super) fn run(args: &FlashArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Shows the device and asks for confirmation.
-fn ask(image: &Image, target: &Target) -> anyhow::Result<()> {
+fn ask(image: &FlashImage, target: &FlashTarget) -> anyhow::Result<()> {
     let shown = target.path.display();
     if !io::stdin().is_terminal() {
         let problem = Problem::new(format!(

@@ -74,7 +74,7 @@ pub(super) struct ImageArgs {
 impl ImageArgs {
     /// Opens the image. If it is compressed, it is unpacked to a temporary file in the current
     /// directory.
-    pub(super) fn open(&self, report: &dyn Report) -> anyhow::Result<source::Input> {
+    pub(super) fn open(&self, report: &dyn Report) -> anyhow::Result<source::InputImage> {
         let limit = SizeLimit {
             bytes: self.max_size,
             hint: "allow more with --max-size",
@@ -113,7 +113,7 @@ impl ConversionArgs {
         &self,
         run_hooks: bool,
         report: &dyn Report,
-        convert: impl FnOnce(&Request, source::Input) -> anyhow::Result<T>,
+        convert: impl FnOnce(&Request, source::InputImage) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let config = self.config()?;
         let layout = self.preserve_layout.as_deref().map(file_layout::read);
@@ -138,7 +138,7 @@ impl ConversionArgs {
         convert(&request, self.open(&config, report)?)
     }
 
-    fn open(&self, config: &Config, report: &dyn Report) -> anyhow::Result<source::Input> {
+    fn open(&self, config: &Config, report: &dyn Report) -> anyhow::Result<source::InputImage> {
         // A golden image may come from a larger disk than the new one; eight times its size is an
         // archive made to fill the disk.
         let limit = SizeLimit {
@@ -176,12 +176,12 @@ fn open(
     limit: SizeLimit,
     jobs: usize,
     report: &dyn Report,
-) -> anyhow::Result<source::Input> {
+) -> anyhow::Result<source::InputImage> {
     let spool = spool
         .ancestors()
         .find(|dir| dir.is_dir())
         .unwrap_or(Path::new("."));
-    let options = source::Options {
+    let options = source::OpenOptions {
         spool_dir: spool,
         max_size: limit.bytes,
         report,
@@ -191,10 +191,10 @@ fn open(
 }
 
 /// The error with the name of the image, and with a hint that suits the command.
-fn explain(image: &Path, error: source::Error, limit: SizeLimit) -> anyhow::Error {
+fn explain(image: &Path, error: source::SourceError, limit: SizeLimit) -> anyhow::Error {
     let name = image.display();
     match error {
-        source::Error::TooLarge(bytes) => Problem::new(format!(
+        source::SourceError::TooLarge(bytes) => Problem::new(format!(
             "{name} unpacks to more than the limit of {}",
             human(bytes)
         ))

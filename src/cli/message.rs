@@ -65,8 +65,8 @@ fn hint(cause: &(dyn Error + 'static)) -> Option<String> {
         return hint(inner);
     }
     let found = cause
-        .downcast_ref::<source::Error>()
-        .and_then(source::Error::hint);
+        .downcast_ref::<source::SourceError>()
+        .and_then(source::SourceError::hint);
     let found = found.or_else(|| {
         cause
             .downcast_ref::<ext4::read::Error>()
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn formats_give_hints_too() {
-        let error = || source::Error::Directory("x".into());
+        let error = || source::SourceError::Directory("x".into());
         let text = "error: opening x: x is a directory, not an image\nhint: give the image file\n";
         assert_eq!(
             render(&anyhow::Error::new(error()).context("opening x")),

@@ -8,7 +8,7 @@ use crate::artifact::{self, ArtifactReport, Severity, Signer};
 use crate::digest::Digest;
 use crate::fs::{ext4, fat};
 use crate::image::source;
-use crate::image::table::Table;
+use crate::image::table::PartitionTable;
 use crate::plan::raw::Blob;
 use crate::problem::{Problem, Problems};
 use crate::report::Report;
@@ -196,12 +196,12 @@ fn unpartitioned(context: &CheckContext<'_>, disk: &Source) -> Result<()> {
 /// Fails unless the table is as planned, and so is every byte of `unpartitioned`, of which `blobs`
 /// have names.
 fn is_as_planned(
-    planned: &Table,
+    planned: &PartitionTable,
     blobs: &[Blob],
     unpartitioned: &[(u64, Vec<u8>)],
     disk: &Source,
 ) -> Result<()> {
-    let table = Table::read(&**disk)?;
+    let table = PartitionTable::read(&**disk)?;
     if table.partitions != planned.partitions || table.disk_id != planned.disk_id {
         return Err(Problem::new("the partition table is not as planned").into());
     }
@@ -304,7 +304,7 @@ mod tests {
 
     /// A disk with a GPT, blobs and boot code outside its one partition.
     struct Example {
-        planned: Table,
+        planned: PartitionTable,
         blobs: [Blob; 2],
         unpartitioned: Vec<(u64, Vec<u8>)>,
         disk: Vec<u8>,
@@ -314,7 +314,7 @@ mod tests {
         fn new() -> Self {
             let start = Lba::from_bytes(MIB);
             let id = Some(Uuid([1; 16]));
-            let planned = Table {
+            let planned = PartitionTable {
                 disk_id: DiskId::Gpt(Uuid([9; 16])),
                 partitions: vec![Partition::new(1, start, 2048, types::GPT_LINUX, id)],
                 warnings: Vec::new(),

@@ -6,7 +6,7 @@ use crate::edit::Edited;
 use crate::fs::{ext4, fat};
 use crate::golden::Golden;
 use crate::golden::disk::GoldenDisk;
-use crate::image::table::{self, Table};
+use crate::image::table::{self, PartitionTable};
 use crate::plan::Plan;
 use crate::plan::boot::Environment;
 use crate::plan::family::Role;
@@ -33,7 +33,7 @@ pub struct DiskLayout {
     /// The extents of the partitions (bytes).
     pub extents: Layout,
     /// The partition table for these extents.
-    pub table: Table,
+    pub table: PartitionTable,
     /// The size of the root filesystem (bytes); at most that of a slot.
     pub root_size: u64,
     /// Bytes of the golden image in front of its first partition that are copied, with their
@@ -127,7 +127,7 @@ fn fitting(problem: Problem, plan: &Plan, minimum: u64) -> Problem {
     }
 }
 
-fn partition_table(plan: &Plan, extents: &Layout) -> Table {
+fn partition_table(plan: &Plan, extents: &Layout) -> PartitionTable {
     let family = &plan.family;
     let grub = plan.boot.loader == Bootloader::GrubEfi;
     let mut partitions = Vec::new();
@@ -165,7 +165,7 @@ fn partition_table(plan: &Plan, extents: &Layout) -> Table {
         TableKind::Gpt => table::DiskId::Gpt(family.disk_guid),
         TableKind::Mbr => table::DiskId::Mbr(family.disk_id),
     };
-    Table {
+    PartitionTable {
         disk_id,
         partitions,
         warnings: Vec::new(),

@@ -21,7 +21,7 @@ pub use write::WriteOptions;
 
 use crate::edit::{self, Edited, StagedDir};
 use crate::golden::Golden;
-use crate::image::source::Input;
+use crate::image::source::InputImage;
 use crate::plan::hooks::Stage;
 use crate::plan::{Plan, PlanRequest};
 use crate::report::Report;
@@ -73,7 +73,7 @@ pub struct Conversion {
 /// # Errors
 /// I/O errors of the golden image; all problems of the plan or of the edits at once; that devices
 /// of the earlier release cannot install this one.
-pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
+pub fn prepare(request: &Request, input: InputImage) -> Result<Prepared> {
     let mut golden = Golden::read(input, request.plan.selection(), request.report)?;
     let plan = request.plan.plan(&golden)?;
     let (edited, staged) = edit(request, &plan, &golden)?;
@@ -99,7 +99,7 @@ pub fn prepare(request: &Request, input: Input) -> Result<Prepared> {
 /// name, and files that had such a name before are untouched.
 pub fn convert(
     request: &Request,
-    input: Input,
+    input: InputImage,
     dir: &Path,
     options: WriteOptions,
 ) -> Result<Conversion> {

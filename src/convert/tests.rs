@@ -3,7 +3,7 @@
 use super::{Conversion, Record, Request, WriteOptions, convert, prepare};
 use crate::config::Config;
 use crate::golden::example_tests::Example;
-use crate::image::source::Input;
+use crate::image::source::InputImage;
 use crate::plan::PlanRequest;
 use crate::plan::host::HostFiles;
 use crate::report::Silent;
@@ -38,8 +38,8 @@ fn request<'a>(config: &'a Config, upgrade_from: Option<&'a Value>) -> Request<'
     }
 }
 
-fn input() -> Input {
-    Input::of(Example::new().source())
+fn input() -> InputImage {
+    InputImage::of(Example::new().source())
 }
 
 /// The record of a plan, and the error of preparing it.
@@ -192,7 +192,7 @@ fn the_golden_image_is_never_replaced() {
     let mut bytes = vec![0; usize::try_from(source.len()).unwrap()];
     source.read_exact_at(0, &mut bytes).unwrap();
     fs::write(&path, &bytes).unwrap();
-    let options = crate::image::source::Options {
+    let options = crate::image::source::OpenOptions {
         spool_dir: dir.path(),
         max_size: 1 << 30,
         threads: 1,

@@ -2,7 +2,7 @@
 //! `/sys/dev/block` (`Documentation/ABI/stable/sysfs-block` of Linux), `/proc/self/mountinfo` and
 //! `/proc/swaps` (proc(5)).
 
-use crate::image::table::Table;
+use crate::image::table::PartitionTable;
 use crate::problem::Problem;
 use crate::stream::FileSource;
 use crate::units::{Lba, MIB, human};
@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 /// A block device or regular file, open for writing.
 #[derive(Debug)]
-pub struct Target {
+pub struct FlashTarget {
     /// The path as given by the user.
     pub path: PathBuf,
     /// Length (bytes).
@@ -30,7 +30,7 @@ pub struct Target {
     file: File,
 }
 
-impl Target {
+impl FlashTarget {
     /// Opens the device or file at `path`, unless it is in use.
     ///
     /// # Errors
@@ -49,9 +49,9 @@ impl Target {
         }
         let device = kind.is_block_device();
         let known = if device {
-            Known::of(&metadata)
+            DeviceState::of(&metadata)
         } else {
-            Known::default()
+            DeviceState::default()
         };
         known.check(path, &metadata)?;
         let file = open(path, device)?;
@@ -154,7 +154,7 @@ fn holds(file: &File, size: u64) -> Vec<String> {
     let Ok(file) = file.try_clone() else {
         return Vec::new();
     };
-    let Ok(table) = Table::read(&FileSource::new(file, size)) else {
+    let Ok(table) = PartitionTable::read(&FileSource::new(file, size)) else {
         return Vec::new();
     };
     let line = |part: &crate::image::table::Partition| {
@@ -174,7 +174,7 @@ fn holds(file: &File, size: u64) -> Vec<String> {
 
 /// Properties of a block device, from sysfs; empty for a regular file.
 #[derive(Debug, Default)]
-struct Known {
+struct DeviceState {
     /// Device numbers (major, minor) of the disk and its partitions.
     numbers: BTreeSet<(u32, u32)>,
     partition: bool,
@@ -183,7 +183,7 @@ struct Known {
     holders: Vec<String>,
 }
 
-impl Known {
+impl DeviceState {
     fn of(metadata: &Metadata) -> Self {
         let own = number(metadata.rdev());
         let dir = PathBuf::from(format!("/sys/dev/block/{}:{}", own.0, own.1));

@@ -3,11 +3,11 @@
 
 mod device;
 
-pub use device::Target;
+pub use device::FlashTarget;
 
 use crate::bytes::is_zero;
 use crate::image::output::{BlockMap, MappedRange};
-use crate::image::source::{Forwards, open_forwards};
+use crate::image::source::{SequentialImage, open_forwards};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::Source;
@@ -25,19 +25,19 @@ const PIECE: usize = 4 * MIB as usize;
 const HELD: u64 = 64 * MIB;
 
 /// An open image with its block map, to be written to a device.
-pub struct Image {
+pub struct FlashImage {
     path: PathBuf,
-    feed: Feed,
+    feed: ImageReader,
     map: Option<(PathBuf, BlockMap)>,
 }
 
 /// A range of the device that was written (bytes), and its SHA-256; `None` for zeros.
-struct Written {
+struct WrittenRange {
     bytes: Range<u64>,
     sha256: Option<[u8; 32]>,
 }
 
-impl Image {
+impl FlashImage {
     /// Opens the image at `path` and its block map: the one at `map`, or the one next to the image.
     ///
     /// # Errors
@@ -45,8 +45,8 @@ impl Image {
     pub fn open(path: &Path, map: Option<&Path>) -> Result<Self> {
         let opened = open_forwards(path).with_context(|| format!("opening {}", path.display()))?;
         let feed = match opened {
-            Forwards::InPlace(source) => Feed::InPlace(source),
-            Forwards::Stream(reader) => Feed::Stream { reader, at: 0 },
+            SequentialImage::InPlace(source) => ImageReader::InPlace(source),
+            SequentialImage::Stream(reader) => ImageReader::Stream { reader, at: 0 },
         };
         let map = map.map(Path::to_owned).or_else(|| map_next_to(path));
         let map = map
@@ -57,7 +57,7 @@ impl Image {
             feed,
             map,
         };
-        if let (Some((path, map)), Feed::InPlace(source)) = (&image.map, &image.feed)
+        if let (Some((path, map)), ImageReader::InPlace(source)) = (&image.map, &image.feed)
             && map.size != source.len()
         {
             let message = format!(
@@ -85,8 +85,8 @@ impl Image {
     pub fn size(&self) -> Option<u64> {
         match (&self.map, &self.feed) {
             (Some((_, map)), _) => Some(map.size),
-            (None, Feed::InPlace(source)) => Some(source.len()),
-            (None, Feed::Stream { .. }) => None,
+            (None, ImageReader::InPlace(source)) => Some(source.len()),
+            (None, ImageReader::Stream { .. }) => None,
         }
     }
 
@@ -94,7 +94,7 @@ impl Image {
     ///
     /// # Errors
     /// A [`Problem`] with both sizes.
-    pub fn check_fits(&self, target: &Target) -> Result<(), Problem> {
+    pub fn check_fits(&self, target: &FlashTarget) -> Result<(), Problem> {
         self.size()
             .filter(|size| *size > target.size)
             .map_or(Ok(()), |size| {
@@ -108,7 +108,7 @@ impl Image {
     /// # Errors
     /// I/O errors of image or device; image bytes that do not match the block map; device bytes
     /// that differ from what was written.
-    pub fn write(mut self, target: &Target, verify: bool, report: &dyn Report) -> Result<u64> {
+    pub fn write(mut self, target: &FlashTarget, verify: bool, report: &dyn Report) -> Result<u64> {
         self.check_fits(target)?;
         let shown = target.path.display();
         let total = self
@@ -145,13 +145,13 @@ impl Image {
         &mut self,
         path: &Path,
         map: &BlockMap,
-        target: &Target,
+        target: &FlashTarget,
         report: &dyn Report,
-    ) -> Result<Vec<Written>> {
+    ) -> Result<Vec<WrittenRange>> {
         let mut out = Vec::new();
         for range in &map.ranges {
             self.mapped(range, path, target, report)?;
-            out.push(Written {
+            out.push(WrittenRange {
                 bytes: range.bytes.clone(),
                 sha256: Some(range.sha256),
             });
@@ -165,7 +165,7 @@ impl Image {
         &mut self,
         range: &MappedRange,
         map: &Path,
-        target: &Target,
+        target: &FlashTarget,
         report: &dyn Report,
     ) -> Result<()> {
         let Range { start, end } = range.bytes;
@@ -222,7 +222,7 @@ impl Image {
 
     /// Writes every byte of the image. Where the image has zeros, the device is overwritten with
     /// zeros.
-    fn whole(&mut self, target: &Target, report: &dyn Report) -> Result<Vec<Written>> {
+    fn whole(&mut self, target: &FlashTarget, report: &dyn Report) -> Result<Vec<WrittenRange>> {
         let mut buf = vec![0; PIECE];
         let mut out = Vec::new();
         let mut at = 0;
@@ -240,13 +240,13 @@ impl Image {
             }
             if is_zero(part) {
                 target.zero(bytes.clone())?;
-                out.push(Written {
+                out.push(WrittenRange {
                     bytes,
                     sha256: None,
                 });
             } else {
                 target.write(at, part)?;
-                out.push(Written {
+                out.push(WrittenRange {
                     bytes,
                     sha256: Some(Sha256::digest(part).into()),
                 });
@@ -257,7 +257,7 @@ impl Image {
     }
 }
 
-fn too_small(target: &Target, needed: &str) -> Problem {
+fn too_small(target: &FlashTarget, needed: &str) -> Problem {
     let message = format!(
         "{} has {} bytes ({}), but the image has {needed}",
         target.path.display(),
@@ -294,7 +294,7 @@ fn read_map(path: &Path) -> Result<BlockMap> {
 }
 
 /// Reads back a range of the device and compares it with what was written.
-fn check_back(target: &Target, part: &Written, report: &dyn Report) -> Result<()> {
+fn check_back(target: &FlashTarget, part: &WrittenRange, report: &dyn Report) -> Result<()> {
     let mut buf = vec![0; PIECE];
     let mut hash = Sha256::new();
     let mut zeros = true;
@@ -319,7 +319,7 @@ fn check_back(target: &Target, part: &Written, report: &dyn Report) -> Result<()
     }
 }
 
-fn differs(target: &Target, part: &Written) -> Problem {
+fn differs(target: &FlashTarget, part: &WrittenRange) -> Problem {
     let (shown, last) = (target.path.display(), part.bytes.end - 1);
     Problem::new(format!(
         "bytes {} to {last} of {shown} differ from what was written",
@@ -329,12 +329,12 @@ fn differs(target: &Target, part: &Written) -> Problem {
 }
 
 /// The bytes of the image, read in ascending order.
-enum Feed {
+enum ImageReader {
     InPlace(Source),
     Stream { reader: Box<dyn Read>, at: u64 },
 }
 
-impl Feed {
+impl ImageReader {
     /// Fills `buf` from `offset` up to the end of the image, and returns the number of bytes read.
     fn read(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -385,12 +385,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("device");
         std::fs::write(&path, [vec![7; 5000], vec![0; 5000]].concat()).unwrap();
-        let target = Target::open(&path).unwrap();
-        let data = Written {
+        let target = FlashTarget::open(&path).unwrap();
+        let data = WrittenRange {
             bytes: 0..5000,
             sha256: Some(Sha256::digest([7; 5000]).into()),
         };
-        let zeros = Written {
+        let zeros = WrittenRange {
             bytes: 5000..10_000,
             sha256: None,
         };

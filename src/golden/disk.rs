@@ -10,7 +10,7 @@
 use crate::fs::{ext4, fat};
 use crate::golden::facts;
 use crate::image::probe::{Volume, volume};
-use crate::image::table::{self, PartitionType, Table, types};
+use crate::image::table::{self, PartitionTable, PartitionType, types};
 use crate::problem::Problem;
 use crate::stream::{ReadAt, Slice, Source};
 use crate::tree::Tree;
@@ -57,7 +57,7 @@ pub struct GoldenDisk {
     /// All bytes of the disk.
     pub source: Source,
     /// Its partition table, with warnings.
-    pub table: Table,
+    pub table: PartitionTable,
     /// Its partitions, in the order of the table.
     pub partitions: Vec<GoldenPartition>,
 }
@@ -93,7 +93,7 @@ impl GoldenDisk {
         if disk.is_empty() {
             return Err(Problem::new("the image is empty (0 bytes)").into());
         }
-        let table = Table::read(&*disk).map_err(no_disk)?;
+        let table = PartitionTable::read(&*disk).map_err(no_disk)?;
         let mut partitions = Vec::new();
         for entry in &table.partitions {
             let (start, len) = (entry.start.bytes(), Lba(entry.sectors).bytes());
@@ -381,8 +381,8 @@ impl Filesystem {
 
 /// The problem of a table that cannot be read; without a table the input is probably not the image
 /// of a whole disk.
-fn no_disk(error: table::Error) -> anyhow::Error {
-    let none = matches!(error, table::Error::NoTable(_));
+fn no_disk(error: table::TableError) -> anyhow::Error {
+    let none = matches!(error, table::TableError::NoTable(_));
     let problem = Problem::new(format!("reading the partition table: {error}"));
     if none {
         let hint = "convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0, not \

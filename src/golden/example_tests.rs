@@ -3,8 +3,8 @@
 
 use super::{Golden, Selection};
 use crate::fs::{ext4, fat};
-use crate::image::source::Input;
-use crate::image::table::{DiskId, Partition, PartitionType, Table, types};
+use crate::image::source::InputImage;
+use crate::image::table::{DiskId, Partition, PartitionTable, PartitionType, types};
 use crate::report::Silent;
 use crate::stamp::{Time, Uuid};
 use crate::stream::{Content, MemSource, Source};
@@ -39,7 +39,7 @@ impl Example {
     /// The bytes of the disk: partitions of 8 MiB, from 1 MiB on.
     pub(crate) fn source(&self) -> Source {
         const LEN: u64 = 8 * MIB;
-        let mut table = Table {
+        let mut table = PartitionTable {
             disk_id: DiskId::Gpt(Uuid([9; 16])),
             partitions: Vec::new(),
             warnings: Vec::new(),
@@ -65,7 +65,7 @@ impl Example {
 
     /// The disk, read.
     pub(crate) fn read(&self, selection: Selection) -> anyhow::Result<Golden> {
-        Golden::read(Input::of(self.source()), selection, &Silent)
+        Golden::read(InputImage::of(self.source()), selection, &Silent)
     }
 
     /// The disk, read with nothing selected.

@@ -14,7 +14,7 @@ pub mod origin;
 #[cfg(test)]
 mod tests;
 
-use crate::image::source::Input;
+use crate::image::source::InputImage;
 use crate::report::Report;
 use crate::tree::Tree;
 use anyhow::{Context, Result};
@@ -37,7 +37,7 @@ pub struct Selection {
 #[derive(Debug)]
 pub struct Golden {
     /// The input, kept open.
-    pub input: Input,
+    pub input: InputImage,
     /// Its partition table and partitions.
     pub disk: GoldenDisk,
     /// The root filesystem, the only one with a system.
@@ -56,7 +56,7 @@ impl Golden {
     /// # Errors
     /// I/O errors of the input; filesystems that are damaged, missing or not unique; that the input
     /// changed meanwhile.
-    pub fn read(input: Input, selection: Selection, report: &dyn Report) -> Result<Self> {
+    pub fn read(input: InputImage, selection: Selection, report: &dyn Report) -> Result<Self> {
         report.step("reading the golden image", None);
         match Parts::read(&input, selection) {
             Ok(parts) => Ok(parts.golden(input)),
@@ -90,7 +90,7 @@ struct Parts {
 }
 
 impl Parts {
-    fn read(input: &Input, selection: Selection) -> Result<Self> {
+    fn read(input: &InputImage, selection: Selection) -> Result<Self> {
         let disk = GoldenDisk::new(Arc::clone(&input.source))?;
         let root = disk.root(selection.root)?;
         let boot = disk.boot(selection.boot)?;
@@ -107,7 +107,7 @@ impl Parts {
         })
     }
 
-    fn golden(self, input: Input) -> Golden {
+    fn golden(self, input: InputImage) -> Golden {
         let Self {
             disk,
             root,
@@ -126,7 +126,7 @@ impl Parts {
     }
 }
 
-fn or_input_changed(input: &Input, error: anyhow::Error) -> anyhow::Error {
+fn or_input_changed(input: &InputImage, error: anyhow::Error) -> anyhow::Error {
     match input.check_unchanged() {
         Err(changed) => anyhow::Error::from(changed.problem()).context("reading the golden image"),
         Ok(()) => error,

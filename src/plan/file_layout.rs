@@ -2,8 +2,8 @@
 //! known.
 
 use crate::fs::ext4::{FileLayout, read};
-use crate::image::source::{self, Forwards};
-use crate::image::table::Table;
+use crate::image::source::{self, SequentialImage};
+use crate::image::table::PartitionTable;
 use crate::plan::family::Role;
 use crate::problem::Problem;
 use crate::stream::{Slice, Source};
@@ -67,8 +67,8 @@ fn text(path: &Path) -> Result<String> {
 /// The files of a root filesystem, or of the one in slot A of a disk.
 fn of_image(path: &Path) -> Result<FileLayout> {
     let image: Source = match source::open_forwards(path).map_err(|error| error.problem())? {
-        Forwards::InPlace(image) => image,
-        Forwards::Stream(_) => {
+        SequentialImage::InPlace(image) => image,
+        SequentialImage::Stream(_) => {
             return Err(Problem::new("the image is compressed")
                 .hint("decompress it, or use the record of that conversion")
                 .into());
@@ -83,7 +83,7 @@ fn of_image(path: &Path) -> Result<FileLayout> {
 }
 
 fn slot_a(disk: &Source) -> Result<Source> {
-    let table = Table::read(&**disk)?;
+    let table = PartitionTable::read(&**disk)?;
     let slot = table
         .partitions
         .iter()

@@ -5,7 +5,7 @@ use super::probe::{is_ext, is_fat};
 use super::{ext4, fat, slots};
 use crate::fs::ext4::read::Filesystem;
 use crate::golden::facts;
-use crate::image::table::{Table, types};
+use crate::image::table::{PartitionTable, types};
 use crate::stream::{Slice, Source};
 use crate::tree::Tree;
 use crate::units::MIB;
@@ -43,7 +43,7 @@ pub(super) struct DiskPartition {
 /// A disk with all its partitions.
 pub(super) struct Disk {
     pub(super) source: Source,
-    pub(super) table: Table,
+    pub(super) table: PartitionTable,
     pub(super) parts: Vec<DiskPartition>,
 }
 
@@ -61,7 +61,7 @@ impl Disk {
     /// `identical_slots` hold the same bytes.
     pub(super) fn read(
         disk: &Source,
-        table: Table,
+        table: PartitionTable,
         identical_slots: Option<[u64; 2]>,
         log: &mut Log,
     ) -> Self {

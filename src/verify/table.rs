@@ -6,7 +6,7 @@
 use super::finding::{Location, Log, Severity};
 use super::numbers::{index, widen};
 use crate::bytes;
-use crate::image::table::{Error, Partition, Table};
+use crate::image::table::{Partition, PartitionTable, TableError};
 use crate::platform::TableKind;
 use crate::stream::ReadAt;
 use crate::units::{Lba, MIB, SECTOR, human};
@@ -79,8 +79,8 @@ fn le64(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// Checks the table of `disk` and returns it when it can be read.
-pub(super) fn check(disk: &dyn ReadAt, log: &mut Log) -> Option<Table> {
-    let table = match Table::read(disk) {
+pub(super) fn check(disk: &dyn ReadAt, log: &mut Log) -> Option<PartitionTable> {
+    let table = match PartitionTable::read(disk) {
         Ok(table) => Some(table),
         Err(error) => {
             log.error(code(&error), Location::whole(), error.to_string());
@@ -110,12 +110,12 @@ pub(super) fn check(disk: &dyn ReadAt, log: &mut Log) -> Option<Table> {
 }
 
 /// The code of an error of the reader of tables.
-fn code(error: &Error) -> &'static str {
+fn code(error: &TableError) -> &'static str {
     match error {
-        Error::Io(..) => "table-unreadable",
-        Error::Overlap(..) => "table-overlap",
-        Error::Backwards(..) | Error::Beyond { .. } => "table-range",
-        Error::Mbr(..) => "table-mbr",
+        TableError::Io(..) => "table-unreadable",
+        TableError::Overlap(..) => "table-overlap",
+        TableError::Backwards(..) | TableError::Beyond { .. } => "table-range",
+        TableError::Mbr(..) => "table-mbr",
         _ => "table-missing",
     }
 }
@@ -366,7 +366,7 @@ fn check_entries(header: &Header, entries: &[u8], log: &mut Log) {
 }
 
 /// Partitions that are valid but slow.
-fn check_partitions(table: &Table, log: &mut Log) {
+fn check_partitions(table: &PartitionTable, log: &mut Log) {
     let odd = |partition: &&Partition| !partition.start.bytes().is_multiple_of(MIB);
     for partition in table.partitions.iter().filter(odd) {
         let text = format!(

@@ -2,7 +2,7 @@
 
 use super::reader::{Reader, Watched};
 use super::spool::Spool;
-use super::{Error, Form, Options};
+use super::{InputFormat, OpenOptions, SourceError};
 use crate::stream::Source;
 use crate::units::MIB;
 use liblzma::bufread::XzDecoder;
@@ -28,27 +28,34 @@ const IMAGES: [&str; 7] = [
 ];
 
 /// Whether a format can be decompressed from a pipe.
-pub(super) fn is_stream(form: &Form) -> bool {
-    matches!(form, Form::Gzip | Form::Xz | Form::Zstd | Form::Bzip2)
+pub(super) fn is_stream(form: &InputFormat) -> bool {
+    matches!(
+        form,
+        InputFormat::Gzip | InputFormat::Xz | InputFormat::Zstd | InputFormat::Bzip2
+    )
 }
 
 /// Decompresses `input` to its end. A file may contain several streams one after the other, each
 /// padded with zeros (xz file format 1.2, section 2.2; gzip from tapes); each decoder takes one.
 pub(super) fn decode(
-    form: &Form,
+    form: &InputFormat,
     mut input: &mut dyn BufRead,
-    options: &Options<'_>,
-) -> Result<Source, Error> {
+    options: &OpenOptions<'_>,
+) -> Result<Source, SourceError> {
     let mut spool = Spool::new(options)?;
     while !input.fill_buf()?.is_empty() {
         match form {
-            Form::Gzip => spool.append(&mut flate2::bufread::GzDecoder::new(&mut input), form)?,
-            Form::Bzip2 => spool.append(&mut bzip2::bufread::BzDecoder::new(&mut input), form)?,
-            Form::Zstd => spool.append(
+            InputFormat::Gzip => {
+                spool.append(&mut flate2::bufread::GzDecoder::new(&mut input), form)?
+            }
+            InputFormat::Bzip2 => {
+                spool.append(&mut bzip2::bufread::BzDecoder::new(&mut input), form)?
+            }
+            InputFormat::Zstd => spool.append(
                 &mut zstd::stream::read::Decoder::with_buffer(&mut input)?.single_frame(),
                 form,
             )?,
-            Form::Xz => spool.append(
+            InputFormat::Xz => spool.append(
                 &mut XzDecoder::new_stream(&mut input, xz_decoder(options)?),
                 form,
             )?,
@@ -59,7 +66,7 @@ pub(super) fn decode(
     spool.finish()
 }
 
-fn xz_decoder(options: &Options<'_>) -> io::Result<Stream> {
+fn xz_decoder(options: &OpenOptions<'_>) -> io::Result<Stream> {
     let mut builder = MtStreamBuilder::new();
     builder
         .threads(options.threads.max(1))
@@ -81,11 +88,14 @@ fn skip_zeros(input: &mut dyn BufRead) -> io::Result<()> {
 }
 
 /// Decompresses the only image of a zip archive.
-pub(super) fn unzip(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error> {
-    let nameless = Form::Zip {
+pub(super) fn unzip(
+    stored: Source,
+    options: &OpenOptions<'_>,
+) -> Result<(Source, InputFormat), SourceError> {
+    let nameless = InputFormat::Zip {
         member: String::new(),
     };
-    let corrupt = |e: zip::result::ZipError| Error::Corrupt {
+    let corrupt = |e: zip::result::ZipError| SourceError::Corrupt {
         form: nameless.clone(),
         what: e.to_string(),
     };
@@ -103,13 +113,13 @@ pub(super) fn unzip(stored: Source, options: &Options<'_>) -> Result<(Source, Fo
         }
     }
     let (index, member) = only_image(files)?;
-    let form = Form::Zip { member };
+    let form = InputFormat::Zip { member };
     let mut input = archive.by_index(index).map_err(corrupt)?;
     Ok((Spool::fill(&mut input, &form, options)?, form))
 }
 
 /// The only file, or the only file with the suffix of an image.
-fn only_image(files: Vec<(usize, String)>) -> Result<(usize, String), Error> {
+fn only_image(files: Vec<(usize, String)>) -> Result<(usize, String), SourceError> {
     let is_image = |name: &str| {
         IMAGES
             .iter()
@@ -122,7 +132,7 @@ fn only_image(files: Vec<(usize, String)>) -> Result<(usize, String), Error> {
         .collect();
     match <[_; 1]>::try_from(images) {
         Ok([only]) => Ok(only),
-        Err(_) => Err(Error::Members(
+        Err(_) => Err(SourceError::Members(
             files.into_iter().map(|(_, name)| name).collect(),
         )),
     }

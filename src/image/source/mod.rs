@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 /// The format in which an image is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum InputFormat {
     /// The bytes of the disk as they are.
     Raw,
     /// gzip (RFC 1952), one member or more.
@@ -58,7 +58,7 @@ pub enum Form {
     BlockDevice,
 }
 
-impl Form {
+impl InputFormat {
     /// Whether it must be decompressed before it can be read at any offset.
     #[must_use]
     pub fn is_compressed(&self) -> bool {
@@ -69,7 +69,7 @@ impl Form {
     }
 }
 
-impl fmt::Display for Form {
+impl fmt::Display for InputFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Raw => "raw",
@@ -87,7 +87,7 @@ impl fmt::Display for Form {
 
 /// Options for opening an input.
 #[derive(Clone, Copy)]
-pub struct Options<'a> {
+pub struct OpenOptions<'a> {
     /// Directory for the spool, on a filesystem with room for the used bytes of the image.
     pub spool_dir: &'a Path,
     /// Maximum size of a decompressed image (bytes), which stops decompression bombs. Images that
@@ -101,24 +101,24 @@ pub struct Options<'a> {
 
 /// An open input image.
 #[derive(Debug)]
-pub struct Input {
+pub struct InputImage {
     /// The bytes of the disk.
     pub source: Source,
     /// The format of the file; the outer one if formats are nested (`disk.qcow2.xz`).
-    pub form: Form,
+    pub form: InputFormat,
     /// Length of the file, or of everything read from standard input (bytes).
     pub stored_len: u64,
     fingerprint: Option<Fingerprint>,
 }
 
-impl Input {
+impl InputImage {
     /// A raw image from any source; it is not checked for changes.
     #[must_use]
     pub fn of(source: Source) -> Self {
         Self {
             stored_len: source.len(),
             source,
-            form: Form::Raw,
+            form: InputFormat::Raw,
             fingerprint: None,
         }
     }
@@ -152,8 +152,8 @@ impl Input {
     /// Fails if the file was changed since it was opened. A pipe cannot change.
     ///
     /// # Errors
-    /// [`Error::Changed`].
-    pub fn check_unchanged(&self) -> Result<(), Error> {
+    /// [`SourceError::Changed`].
+    pub fn check_unchanged(&self) -> Result<(), SourceError> {
         self.fingerprint
             .as_ref()
             .map_or(Ok(()), Fingerprint::check_unchanged)
@@ -181,13 +181,13 @@ impl Fingerprint {
     /// Fails if the file was changed since [`Self::of`].
     ///
     /// # Errors
-    /// [`Error::Changed`] with both lengths.
-    pub fn check_unchanged(&self) -> Result<(), Error> {
+    /// [`SourceError::Changed`] with both lengths.
+    pub fn check_unchanged(&self) -> Result<(), SourceError> {
         let now = Self::key(&self.file.metadata()?);
         if now == self.seen {
             Ok(())
         } else {
-            Err(Error::Changed {
+            Err(SourceError::Changed {
                 before: self.seen.0,
                 now: now.0,
             })
@@ -207,7 +207,7 @@ impl Fingerprint {
 
 /// The reason why an input cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum SourceError {
     /// Reading the input failed.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -227,7 +227,7 @@ pub enum Error {
     #[error("unsupported {form} image: {what}")]
     Refused {
         /// The form.
-        form: Form,
+        form: InputFormat,
         /// The unsupported property.
         what: String,
         /// Advice for the user.
@@ -237,11 +237,11 @@ pub enum Error {
     #[error("damaged {form}: {what}")]
     Corrupt {
         /// The form.
-        form: Form,
+        form: InputFormat,
         /// The contradiction, with its numbers.
         what: String,
     },
-    /// The decompressed image exceeds [`Options::max_size`] (bytes).
+    /// The decompressed image exceeds [`OpenOptions::max_size`] (bytes).
     #[error("the decompressed image exceeds the limit of {0} bytes")]
     TooLarge(u64),
     /// A zip archive without image, or with several; the names of its files.
@@ -260,7 +260,7 @@ pub enum Error {
     Nested,
 }
 
-impl Error {
+impl SourceError {
     /// The message and the hint.
     #[must_use]
     pub fn problem(&self) -> Problem {
@@ -291,23 +291,23 @@ impl Error {
 ///
 /// # Errors
 /// I/O errors of the input or the spool; unsupported or damaged images.
-pub fn open(path: &Path, options: &Options<'_>) -> Result<Input, Error> {
+pub fn open(path: &Path, options: &OpenOptions<'_>) -> Result<InputImage, SourceError> {
     if path.as_os_str() == "-" {
         return from_stream(io::stdin().lock(), options);
     }
     let shown = || path.display().to_string();
-    let mut file = File::open(path).map_err(|e| Error::Open(shown(), e))?;
+    let mut file = File::open(path).map_err(|e| SourceError::Open(shown(), e))?;
     let metadata = file.metadata()?;
     let kind = metadata.file_type();
     if kind.is_dir() {
-        return Err(Error::Directory(shown()));
+        return Err(SourceError::Directory(shown()));
     }
     if kind.is_block_device() {
         let len = file.seek(SeekFrom::End(0))?;
         let source = Arc::new(FileSource::new(file, len));
-        return Ok(Input {
+        return Ok(InputImage {
             source,
-            form: Form::BlockDevice,
+            form: InputFormat::BlockDevice,
             stored_len: len,
             fingerprint: None,
         });
@@ -318,7 +318,7 @@ pub fn open(path: &Path, options: &Options<'_>) -> Result<Input, Error> {
     let fingerprint = Fingerprint::of(&file)?;
     let source: Source = Arc::new(FileSource::new(file, metadata.len()));
     let (source, form) = unwrap(source, options)?;
-    let input = Input {
+    let input = InputImage {
         source,
         form,
         stored_len: metadata.len(),
@@ -329,7 +329,7 @@ pub fn open(path: &Path, options: &Options<'_>) -> Result<Input, Error> {
 }
 
 /// An image that is read from start to end, so that no spool is needed.
-pub enum Forwards {
+pub enum SequentialImage {
     /// It can be read at any offset.
     InPlace(Source),
     /// It is decompressed while it is read.
@@ -341,31 +341,31 @@ pub enum Forwards {
 ///
 /// # Errors
 /// I/O errors of the input; unsupported or damaged images.
-pub fn open_forwards(path: &Path) -> Result<Forwards, Error> {
+pub fn open_forwards(path: &Path) -> Result<SequentialImage, SourceError> {
     let shown = || path.display().to_string();
-    let mut file = File::open(path).map_err(|e| Error::Open(shown(), e))?;
+    let mut file = File::open(path).map_err(|e| SourceError::Open(shown(), e))?;
     if file.metadata()?.is_dir() {
-        return Err(Error::Directory(shown()));
+        return Err(SourceError::Directory(shown()));
     }
     let len = file.seek(SeekFrom::End(0))?;
     let stored: Source = Arc::new(FileSource::new(file, len));
     let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
     let kind = match form {
-        Form::Gzip => Compression::Gzip,
-        Form::Xz => Compression::Xz,
-        Form::Zstd => Compression::Zstd,
+        InputFormat::Gzip => Compression::Gzip,
+        InputFormat::Xz => Compression::Xz,
+        InputFormat::Zstd => Compression::Zstd,
         _ => {
-            let unpack = |form| Error::Refused {
+            let unpack = |form| SourceError::Refused {
                 form,
                 what: "it must be decompressed first".into(),
                 hint: "decompress it, and give the result",
             };
             return viewed(&stored, &form)?
-                .map(Forwards::InPlace)
+                .map(SequentialImage::InPlace)
                 .ok_or_else(|| unpack(form));
         }
     };
-    Ok(Forwards::Stream(decoder(
+    Ok(SequentialImage::Stream(decoder(
         kind,
         BufReader::with_capacity(1 << 18, reader::Reader::new(stored)),
     )?))
@@ -376,7 +376,10 @@ pub fn open_forwards(path: &Path) -> Result<Forwards, Error> {
 ///
 /// # Errors
 /// I/O errors of the stream or the spool; unsupported or damaged images.
-pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Error> {
+pub fn from_stream(
+    stream: impl Read,
+    options: &OpenOptions<'_>,
+) -> Result<InputImage, SourceError> {
     let mut counted = Watched::new(stream, options.report);
     let mut head = Vec::new();
     counted
@@ -398,7 +401,7 @@ pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Er
     } else {
         unwrap(spool, options)?
     };
-    Ok(Input {
+    Ok(InputImage {
         source,
         form,
         stored_len: counted.count(),
@@ -407,7 +410,7 @@ pub fn from_stream(stream: impl Read, options: &Options<'_>) -> Result<Input, Er
 }
 
 /// The image in `stored`, and its outer format.
-fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error> {
+fn unwrap(stored: Source, options: &OpenOptions<'_>) -> Result<(Source, InputFormat), SourceError> {
     let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
     if let Some(image) = viewed(&stored, &form)? {
         return Ok((image, form));
@@ -415,9 +418,9 @@ fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error
     options
         .report
         .step(&format!("decompressing {form}"), Some(stored.len()));
-    let (spool, form) = if matches!(form, Form::Zip { .. }) {
+    let (spool, form) = if matches!(form, InputFormat::Zip { .. }) {
         decode::unzip(stored, options)?
-    } else if let Some(spool) = if form == Form::Xz {
+    } else if let Some(spool) = if form == InputFormat::Xz {
         xz::decode(&stored, options)?
     } else {
         None
@@ -432,32 +435,37 @@ fn unwrap(stored: Source, options: &Options<'_>) -> Result<(Source, Form), Error
 }
 
 /// The disk in a decompressed file, which is raw or in a format that is read in place.
-fn inner(spool: Source) -> Result<Source, Error> {
+fn inner(spool: Source) -> Result<Source, SourceError> {
     let form = detect::form(&reader::head(&spool, detect::HEAD)?)?;
-    viewed(&spool, &form)?.ok_or(Error::Nested)
+    viewed(&spool, &form)?.ok_or(SourceError::Nested)
 }
 
 /// The image in `stored`, which is raw, qcow2 or Android sparse.
 ///
 /// # Errors
-/// [`Error::Nested`] if it is compressed; unsupported or damaged images; I/O errors of the source.
-pub fn in_place(stored: Source) -> Result<Source, Error> {
+/// [`SourceError::Nested`] if it is compressed; unsupported or damaged images; I/O errors of the
+/// source.
+pub fn in_place(stored: Source) -> Result<Source, SourceError> {
     let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
-    viewed(&stored, &form)?.ok_or(Error::Nested)
+    viewed(&stored, &form)?.ok_or(SourceError::Nested)
 }
 
 /// The image, if its format can be read in place.
-fn viewed(stored: &Source, form: &Form) -> Result<Option<Source>, Error> {
+fn viewed(stored: &Source, form: &InputFormat) -> Result<Option<Source>, SourceError> {
     Ok(Some(match form {
-        Form::Raw | Form::BlockDevice => stored.clone(),
-        Form::Qcow2 => Arc::new(qcow2::read(stored)?),
-        Form::AndroidSparse => Arc::new(simg::read(stored)?),
-        Form::Gzip | Form::Xz | Form::Zstd | Form::Bzip2 | Form::Zip { .. } => return Ok(None),
+        InputFormat::Raw | InputFormat::BlockDevice => stored.clone(),
+        InputFormat::Qcow2 => Arc::new(qcow2::read(stored)?),
+        InputFormat::AndroidSparse => Arc::new(simg::read(stored)?),
+        InputFormat::Gzip
+        | InputFormat::Xz
+        | InputFormat::Zstd
+        | InputFormat::Bzip2
+        | InputFormat::Zip { .. } => return Ok(None),
     }))
 }
 
 /// Reports the size of a finished spool.
-fn note_spool(options: &Options<'_>, len: u64, stored: u64) {
+fn note_spool(options: &OpenOptions<'_>, len: u64, stored: u64) {
     let place = options.spool_dir.display();
     options.report.note(&format!(
         "decompressed {} into a temporary file in {place}, {} of it data",

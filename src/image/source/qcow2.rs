@@ -8,7 +8,7 @@
 //! L2 entry bit 62: compressed; else bits 9..55: offset of the cluster, bit 0: reads as zeros
 //! ```
 
-use super::{Error, Form};
+use super::{InputFormat, SourceError};
 use crate::bytes::{be32, be64};
 use crate::stream::{Content, ReadAt, Run, Source};
 use crate::units::len_u64;
@@ -35,16 +35,16 @@ const INCOMPATIBLE: [Option<(&str, &str)>; 5] = [
 const REPAIR: &str = "try to repair it with `qemu-img check -r all`";
 const CONVERT: &str = "convert it with `qemu-img convert -O raw`";
 
-fn corrupt<T>(what: String) -> Result<T, Error> {
-    Err(Error::Corrupt {
-        form: Form::Qcow2,
+fn corrupt<T>(what: String) -> Result<T, SourceError> {
+    Err(SourceError::Corrupt {
+        form: InputFormat::Qcow2,
         what,
     })
 }
 
-fn refuse<T>(what: impl Into<String>, hint: &'static str) -> Result<T, Error> {
-    Err(Error::Refused {
-        form: Form::Qcow2,
+fn refuse<T>(what: impl Into<String>, hint: &'static str) -> Result<T, SourceError> {
+    Err(SourceError::Refused {
+        form: InputFormat::Qcow2,
         what: what.into(),
         hint,
     })
@@ -78,7 +78,7 @@ struct Header {
 }
 
 impl Header {
-    fn parse(source: &Source) -> Result<Self, Error> {
+    fn parse(source: &Source) -> Result<Self, SourceError> {
         let mut raw = [0; 112];
         let len = usize::try_from(source.len()).map_or(raw.len(), |len| len.min(raw.len()));
         source.read_exact_at(0, raw.get_mut(..len).unwrap_or_default())?;
@@ -110,7 +110,7 @@ impl Header {
         header.check(source.len()).map(|()| header)
     }
 
-    fn check(&self, file: u64) -> Result<(), Error> {
+    fn check(&self, file: u64) -> Result<(), SourceError> {
         if !(9..=21).contains(&self.cluster_bits) {
             return corrupt(format!(
                 "its cluster bits are {} (valid: 9 to 21)",
@@ -153,7 +153,7 @@ impl Header {
 }
 
 /// Refuses unsupported incompatible features, and returns the compression of clusters.
-fn features(raw: &[u8; 112]) -> Result<Codec, Error> {
+fn features(raw: &[u8; 112]) -> Result<Codec, SourceError> {
     let bits = double(raw, 72);
     for bit in (0..64).filter(|bit| bits >> bit & 1 == 1) {
         match INCOMPATIBLE.get(bit) {
@@ -175,7 +175,7 @@ fn features(raw: &[u8; 112]) -> Result<Codec, Error> {
 
 /// The image in a qcow2 file, as runs of the file. Clusters that are unallocated or read as zeros
 /// are holes.
-pub(super) fn read(source: &Source) -> Result<Content, Error> {
+pub(super) fn read(source: &Source) -> Result<Content, SourceError> {
     let header = Header::parse(source)?;
     let mut map = Map {
         source,
@@ -199,7 +199,7 @@ pub(super) fn read(source: &Source) -> Result<Content, Error> {
 }
 
 /// Reads a table of big-endian entries.
-fn read_table(source: &Source, offset: u64, entries: u64) -> Result<Vec<u64>, Error> {
+fn read_table(source: &Source, offset: u64, entries: u64) -> Result<Vec<u64>, SourceError> {
     let len = entries.saturating_mul(8);
     if offset.checked_add(len).is_none_or(|end| end > source.len()) {
         return corrupt(format!(
@@ -232,7 +232,7 @@ struct Map<'a> {
 
 impl Map<'_> {
     /// Adds the clusters of the L2 table at `offset`, whose first entry is cluster `first`.
-    fn add_l2(&mut self, first: u64, offset: u64) -> Result<(), Error> {
+    fn add_l2(&mut self, first: u64, offset: u64) -> Result<(), SourceError> {
         if !offset.is_multiple_of(self.header.cluster()) {
             return corrupt(format!(
                 "the L2 table at offset {offset} is not aligned to clusters of {} bytes",
@@ -252,7 +252,7 @@ impl Map<'_> {
         Ok(())
     }
 
-    fn add_plain(&mut self, index: u64, offset: u64) -> Result<(), Error> {
+    fn add_plain(&mut self, index: u64, offset: u64) -> Result<(), SourceError> {
         let (cluster, file) = (self.header.cluster(), self.source.len());
         if !offset.is_multiple_of(cluster) || offset >= file {
             return corrupt(format!(
@@ -280,7 +280,7 @@ impl Map<'_> {
 
     /// Adds a compressed cluster: the bits of `entry` below `split` are its offset in bytes, the
     /// bits from there to 61 the number of sectors after its first one.
-    fn add_packed(&mut self, index: u64, entry: u64) -> Result<(), Error> {
+    fn add_packed(&mut self, index: u64, entry: u64) -> Result<(), SourceError> {
         // `check` limits the cluster bits to 9..=21, so this is between 49 and 61.
         let split = 70_u32.saturating_sub(self.header.cluster_bits);
         let low = |bits: u32| u64::MAX.checked_shl(bits).map_or(u64::MAX, |high| !high);
@@ -301,7 +301,7 @@ impl Map<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Content, Error> {
+    fn finish(self) -> Result<Content, SourceError> {
         let (cluster, size) = (self.header.cluster(), self.header.size);
         let mut runs: Vec<Run> = Vec::new();
         let raw = self

@@ -7,7 +7,7 @@
 //! chunk   0 type (u16): cac1 raw, cac2 fill, cac3 don't care, cac4 crc32 | 4 blocks | 8 bytes with header
 //! ```
 
-use super::{Error, Form};
+use super::{InputFormat, SourceError};
 use crate::bytes::{le16, le32};
 use crate::stream::{Content, ReadAt, Run, Source};
 use crate::units::len_u64;
@@ -40,14 +40,14 @@ impl ReadAt for Fill {
     }
 }
 
-fn corrupt<T>(what: String) -> Result<T, Error> {
-    Err(Error::Corrupt {
-        form: Form::AndroidSparse,
+fn corrupt<T>(what: String) -> Result<T, SourceError> {
+    Err(SourceError::Corrupt {
+        form: InputFormat::AndroidSparse,
         what,
     })
 }
 
-fn read_array<const N: usize>(source: &Source, at: u64) -> Result<[u8; N], Error> {
+fn read_array<const N: usize>(source: &Source, at: u64) -> Result<[u8; N], SourceError> {
     let mut out = [0; N];
     let end = at
         .checked_add(len_u64(N))
@@ -76,7 +76,7 @@ struct Header {
 }
 
 impl Header {
-    fn read(source: &Source) -> Result<Self, Error> {
+    fn read(source: &Source) -> Result<Self, SourceError> {
         let raw: [u8; 28] = read_array(source, 0)?;
         let half = |at| le16(&raw, at).unwrap_or_default();
         let word = |at| le32(&raw, at).unwrap_or_default();
@@ -84,8 +84,8 @@ impl Header {
         let (block, blocks) = (u64::from(word(12)), u64::from(word(16)));
         if major != 1 {
             let hint = "try to convert it to a raw image with `simg2img`";
-            return Err(Error::Refused {
-                form: Form::AndroidSparse,
+            return Err(SourceError::Refused {
+                form: InputFormat::AndroidSparse,
                 what: format!("version {major} (supported: 1)"),
                 hint,
             });
@@ -128,7 +128,7 @@ fn read_chunk(
     index: u32,
     at: u64,
     left: u64,
-) -> Result<Chunk, Error> {
+) -> Result<Chunk, SourceError> {
     let raw: [u8; 12] = read_array(source, at)?;
     let word = |at| u64::from(le32(&raw, at).unwrap_or_default());
     let (blocks, total) = (word(4), word(8));
@@ -157,7 +157,7 @@ fn read_chunk(
 }
 
 /// The image in an Android sparse file, as runs of the file.
-pub(super) fn read(source: &Source) -> Result<Content, Error> {
+pub(super) fn read(source: &Source) -> Result<Content, SourceError> {
     let header = Header::read(source)?;
     let mut image = Content::hole(0);
     let (mut at, mut done) = (u64::from(header.len), 0_u64);

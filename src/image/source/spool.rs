@@ -1,6 +1,6 @@
 //! The spool: an unlinked temporary file for a decompressed image, with holes for zeros.
 
-use super::{Error, Form, Options, note_spool};
+use super::{InputFormat, OpenOptions, SourceError, note_spool};
 use crate::bytes::is_zero;
 use crate::stream::{FileSource, Source};
 use crate::units::len_u64;
@@ -20,13 +20,13 @@ pub(super) struct Spool<'a> {
     file: File,
     len: u64,
     data: AtomicU64,
-    options: &'a Options<'a>,
+    options: &'a OpenOptions<'a>,
 }
 
 impl<'a> Spool<'a> {
     /// Creates an empty spool in the spool directory. It has no name, so it never has to be
     /// removed.
-    pub(super) fn new(options: &'a Options<'a>) -> Result<Self, Error> {
+    pub(super) fn new(options: &'a OpenOptions<'a>) -> Result<Self, SourceError> {
         let file = tempfile::tempfile_in(options.spool_dir).map_err(|e| Self::fault(options, e))?;
         Ok(Self {
             file,
@@ -39,16 +39,20 @@ impl<'a> Spool<'a> {
     /// Reads `input` (decompressed from `form`) to its end into a new spool.
     pub(super) fn fill(
         input: &mut dyn Read,
-        form: &Form,
-        options: &Options<'_>,
-    ) -> Result<Source, Error> {
+        form: &InputFormat,
+        options: &OpenOptions<'_>,
+    ) -> Result<Source, SourceError> {
         let mut spool = Spool::new(options)?;
         spool.append(input, form)?;
         spool.finish()
     }
 
     /// Appends all of `input`.
-    pub(super) fn append(&mut self, input: &mut dyn Read, form: &Form) -> Result<(), Error> {
+    pub(super) fn append(
+        &mut self,
+        input: &mut dyn Read,
+        form: &InputFormat,
+    ) -> Result<(), SourceError> {
         let mut buf = vec![0; BUFFER];
         loop {
             let filled = fill(input, &mut buf).map_err(|e| fault(form, e))?;
@@ -59,10 +63,10 @@ impl<'a> Spool<'a> {
         }
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
         let end = self.len.saturating_add(len_u64(bytes.len()));
         if end > self.options.max_size {
-            return Err(Error::TooLarge(self.options.max_size));
+            return Err(SourceError::TooLarge(self.options.max_size));
         }
         self.put(self.len, bytes)?;
         self.len = end;
@@ -70,7 +74,7 @@ impl<'a> Spool<'a> {
     }
 
     /// Writes bytes at `offset`, except zeros; may be called by several threads.
-    pub(super) fn put(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    pub(super) fn put(&self, offset: u64, bytes: &[u8]) -> Result<(), SourceError> {
         // Data that is not written yet: bytes from `rest` on, their offset, and their length.
         let (mut rest, mut rest_at, mut pending) = (bytes, offset, 0_usize);
         for piece in bytes.chunks(PIECE) {
@@ -89,7 +93,7 @@ impl<'a> Spool<'a> {
         self.write_data(rest, rest_at)
     }
 
-    fn write_data(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+    fn write_data(&self, bytes: &[u8], offset: u64) -> Result<(), SourceError> {
         self.file
             .write_all_at(bytes, offset)
             .map_err(|e| Self::fault(self.options, e))?;
@@ -98,13 +102,13 @@ impl<'a> Spool<'a> {
     }
 
     /// The spool as a source of `len` bytes, which [`Self::put`] wrote.
-    pub(super) fn finish_at(mut self, len: u64) -> Result<Source, Error> {
+    pub(super) fn finish_at(mut self, len: u64) -> Result<Source, SourceError> {
         self.len = len;
         self.finish()
     }
 
     /// The spool as a source.
-    pub(super) fn finish(self) -> Result<Source, Error> {
+    pub(super) fn finish(self) -> Result<Source, SourceError> {
         self.file
             .set_len(self.len)
             .map_err(|e| Self::fault(self.options, e))?;
@@ -112,22 +116,22 @@ impl<'a> Spool<'a> {
         Ok(Arc::new(FileSource::new(self.file, self.len)))
     }
 
-    fn fault(options: &Options<'_>, error: io::Error) -> Error {
-        Error::Spool(options.spool_dir.display().to_string(), error)
+    fn fault(options: &OpenOptions<'_>, error: io::Error) -> SourceError {
+        SourceError::Spool(options.spool_dir.display().to_string(), error)
     }
 }
 
 /// The error of a decoder: bad data means a damaged input, anything else an error of reading.
-pub(super) fn fault(form: &Form, error: io::Error) -> Error {
+pub(super) fn fault(form: &InputFormat, error: io::Error) -> SourceError {
     use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     match error.kind() {
-        InvalidData | InvalidInput | UnexpectedEof | Other if *form != Form::Raw => {
-            Error::Corrupt {
+        InvalidData | InvalidInput | UnexpectedEof | Other if *form != InputFormat::Raw => {
+            SourceError::Corrupt {
                 form: form.clone(),
                 what: error.to_string(),
             }
         }
-        _ => Error::Io(error),
+        _ => SourceError::Io(error),
     }
 }
 

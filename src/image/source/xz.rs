@@ -14,7 +14,7 @@
 
 use super::reader::Reader;
 use super::spool::{Spool, fault};
-use super::{Error, Form, Options};
+use super::{InputFormat, OpenOptions, SourceError};
 use crate::bytes::{is_zero, le32};
 use crate::stream::{Slice, Source};
 use crate::units::{MIB, align_up, len_u64};
@@ -56,7 +56,10 @@ struct Block {
 
 /// Decompresses a file of several blocks; `None` if it has only one or is malformed, so that the
 /// stream decoder reports the error.
-pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<Source>, Error> {
+pub(super) fn decode(
+    stored: &Source,
+    options: &OpenOptions<'_>,
+) -> Result<Option<Source>, SourceError> {
     let Some(blocks) = blocks(stored).filter(|blocks| blocks.len() > 1) else {
         return Ok(None);
     };
@@ -64,7 +67,7 @@ pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<So
         .last()
         .map_or(0, |last| last.plain_at.saturating_add(last.plain));
     if len > options.max_size {
-        return Err(Error::TooLarge(options.max_size));
+        return Err(SourceError::TooLarge(options.max_size));
     }
     let Some(dictionary) = blocks
         .iter()
@@ -82,7 +85,7 @@ pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<So
         .max(1);
     let spool = Spool::new(options)?;
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let work = || -> Result<(), Error> {
+    let work = || -> Result<(), SourceError> {
         while let Some(block) = blocks
             .get(next.fetch_add(1, Ordering::Relaxed))
             .filter(|_| !failed.load(Ordering::Relaxed))
@@ -104,7 +107,7 @@ pub(super) fn decode(stored: &Source, options: &Options<'_>) -> Result<Option<So
         joined
             .collect::<Vec<_>>()
             .into_iter()
-            .collect::<Result<(), Error>>()
+            .collect::<Result<(), SourceError>>()
     })?;
     spool.finish_at(len).map(Some)
 }
@@ -115,8 +118,8 @@ impl Block {
         &self,
         stored: &Source,
         spool: &Spool<'_>,
-        options: &Options<'_>,
-    ) -> Result<(), Error> {
+        options: &OpenOptions<'_>,
+    ) -> Result<(), SourceError> {
         let bytes = Reader::new(Arc::new(Slice::new(
             Arc::clone(stored),
             self.at,
@@ -133,7 +136,9 @@ impl Block {
         let mut at = self.plain_at;
         let mut buf = vec![0; BUFFER];
         loop {
-            let got = decoder.read(&mut buf).map_err(|e| fault(&Form::Xz, e))?;
+            let got = decoder
+                .read(&mut buf)
+                .map_err(|e| fault(&InputFormat::Xz, e))?;
             if got == 0 {
                 break;
             }
@@ -151,8 +156,8 @@ impl Block {
         if found == self.plain {
             Ok(())
         } else {
-            Err(Error::Corrupt {
-                form: Form::Xz,
+            Err(SourceError::Corrupt {
+                form: InputFormat::Xz,
                 what: what(),
             })
         }
@@ -371,8 +376,8 @@ mod tests {
         (packed, [first, second, third].concat())
     }
 
-    fn decoded(bytes: &[u8], threads: u32, max_size: u64) -> Result<Option<Vec<u8>>, Error> {
-        let options = Options {
+    fn decoded(bytes: &[u8], threads: u32, max_size: u64) -> Result<Option<Vec<u8>>, SourceError> {
+        let options = OpenOptions {
             spool_dir: Path::new("."),
             max_size,
             threads,
@@ -400,7 +405,7 @@ mod tests {
         }
         assert!(matches!(
             decoded(&packed, 2, plain.len() as u64 - 1),
-            Err(Error::TooLarge(_))
+            Err(SourceError::TooLarge(_))
         ));
         let one = Codec::from(Compression::Xz)
             .compress(&plain[..1000])
@@ -419,7 +424,10 @@ mod tests {
             let mut bad = packed.clone();
             bad[at] ^= 0x10;
             match decoded(&bad, 2, 1 << 30) {
-                Err(Error::Corrupt { form: Form::Xz, .. }) => refused += 1,
+                Err(SourceError::Corrupt {
+                    form: InputFormat::Xz,
+                    ..
+                }) => refused += 1,
                 // Left to the stream decoder, which reports the error.
                 Ok(None) => {}
                 Ok(Some(found)) => assert!(found == plain, "a flip at {at} went unnoticed"),

@@ -2,7 +2,10 @@
 //! entries, always on a few sectors in memory; this module selects the sectors, and checks the
 //! fields that the crate does not.
 
-use super::{DiskId, Error, Instead, Partition, PartitionType, Table, Warning};
+use super::{
+    DiskId, Partition, PartitionTable, PartitionType, TableError, TableWarning,
+    UnpartitionedContent,
+};
 use crate::stamp::Uuid;
 use crate::stream::ReadAt;
 use crate::units::{Lba, SECTOR, len_u64};
@@ -27,34 +30,36 @@ const MAX_ENTRIES: u32 = 4096;
 const HEADER_4096: u64 = 4096;
 
 /// Reads the GPT of a disk that has a protective MBR: the first one, or else the backup at the end.
-pub(super) fn read(disk: &dyn ReadAt) -> Result<Table, Error> {
+pub(super) fn read(disk: &dyn ReadAt) -> Result<PartitionTable, TableError> {
     let last = Lba(Lba::from_bytes(disk.len()).0.saturating_sub(1));
     match read_copy(disk, Lba(1)) {
         Ok((mut table, other)) => {
             let backup = read_copy(disk, other).map(|(backup, _)| backup);
             let differs = || "its partitions differ".to_owned();
             let fault = backup.map_or_else(Some, |backup| (backup != table).then(differs));
-            table.warnings.extend(fault.map(Warning::BackupDamaged));
+            table
+                .warnings
+                .extend(fault.map(TableWarning::BackupDamaged));
             Ok(table)
         }
-        Err(_) if is_4096(disk) => Err(Error::SectorSize),
+        Err(_) if is_4096(disk) => Err(TableError::SectorSize),
         Err(primary) => match read_copy(disk, last) {
             Ok((mut table, _)) => {
-                table.warnings.push(Warning::PrimaryDamaged(primary));
+                table.warnings.push(TableWarning::PrimaryDamaged(primary));
                 Ok(table)
             }
-            Err(backup) => Err(Error::BothDamaged { primary, backup }),
+            Err(backup) => Err(TableError::BothDamaged { primary, backup }),
         },
     }
 }
 
 /// Reads the GPT of a disk whose sector 0 is not an MBR.
-pub(super) fn read_unprotected(disk: &dyn ReadAt) -> Result<Table, Error> {
+pub(super) fn read_unprotected(disk: &dyn ReadAt) -> Result<PartitionTable, TableError> {
     if !is_there(disk) && !is_4096(disk) {
-        return Err(Error::NoTable(Instead::Unknown));
+        return Err(TableError::NoTable(UnpartitionedContent::Unknown));
     }
     let mut table = read(disk)?;
-    table.warnings.push(Warning::NoProtective);
+    table.warnings.push(TableWarning::NoProtective);
     table.check(Lba(1)..Lba::from_bytes(disk.len()))?;
     Ok(table)
 }
@@ -70,7 +75,7 @@ fn is_4096(disk: &dyn ReadAt) -> bool {
 }
 
 /// The table whose header is at `at`, and the position of the other header; or the damage.
-fn read_copy(disk: &dyn ReadAt, at: Lba) -> Result<(Table, Lba), String> {
+fn read_copy(disk: &dyn ReadAt, at: Lba) -> Result<(PartitionTable, Lba), String> {
     let header = read_header(disk, at)?;
     // At most `MAX_ENTRIES`, see `read_header`.
     let len = u64::from(header.num_parts).saturating_mul(u64::from(ENTRY_SIZE));
@@ -91,7 +96,7 @@ fn read_copy(disk: &dyn ReadAt, at: Lba) -> Result<(Table, Lba), String> {
         .collect();
     let disk_id = DiskId::Gpt(Uuid(*header.disk_guid.as_bytes()));
     Ok((
-        Table {
+        PartitionTable {
             disk_id,
             partitions,
             warnings: Vec::new(),
@@ -138,7 +143,8 @@ fn read_header(disk: &dyn ReadAt, at: Lba) -> Result<Header, String> {
 }
 
 fn partition(number: u32, entry: &Entry) -> Partition {
-    // An entry that ends before it begins becomes one of no sectors, which `Table::check` refuses.
+    // An entry that ends before it begins becomes one of no sectors, which `PartitionTable::check`
+    // refuses.
     let sectors = entry
         .last_lba
         .checked_add(1)
@@ -216,12 +222,12 @@ pub(super) fn encode(
     disk: Uuid,
     partitions: &[Partition],
     sectors: Lba,
-) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+) -> Result<Vec<(u64, Vec<u8>)>, TableError> {
     let entries: Vec<(u32, Entry)> = partitions
         .iter()
         .map(|partition| Ok((partition.number, entry(partition)?)))
-        .collect::<Result<_, Error>>()?;
-    let unwritable = |e: HeaderError| Error::Unwritable(0, e.to_string());
+        .collect::<Result<_, TableError>>()?;
+    let unwritable = |e: HeaderError| TableError::Unwritable(0, e.to_string());
     let backup = Lba(sectors.0.saturating_sub(BACKUP_SECTORS));
     let mut builder = HeaderBuilder::new();
     builder
@@ -233,7 +239,7 @@ pub(super) fn encode(
         ProtectiveMBR::with_lb_size(u32::try_from(sectors.0.saturating_sub(1)).unwrap_or(u32::MAX));
     primary
         .write_all(&mbr.to_bytes())
-        .map_err(|e| Error::Io(Lba(0), e))?;
+        .map_err(|e| TableError::Io(Lba(0), e))?;
     let mut header = builder.primary(true).build(Lb512).map_err(unwritable)?;
     write_entries(&mut primary, &header, &entries)?;
     header
@@ -257,19 +263,19 @@ fn write_entries(
     window: &mut Window,
     header: &Header,
     entries: &[(u32, Entry)],
-) -> Result<(), Error> {
+) -> Result<(), TableError> {
     for (number, entry) in entries {
         let index = u64::from(*number).saturating_sub(1);
         let written = entry.write_to_device(window, index, header.part_start, Lb512, ENTRY_SIZE);
-        written.map_err(|e| Error::Io(Lba(header.part_start), e))?;
+        written.map_err(|e| TableError::Io(Lba(header.part_start), e))?;
     }
     Ok(())
 }
 
 /// A partition as a value of the crate.
-fn entry(partition: &Partition) -> Result<Entry, Error> {
+fn entry(partition: &Partition) -> Result<Entry, TableError> {
     let number = partition.number;
-    let refuse = |why: &str| Error::Unwritable(number, why.to_owned());
+    let refuse = |why: &str| TableError::Unwritable(number, why.to_owned());
     if !(1..=128).contains(&number) {
         return Err(refuse("its number is not in the range 1 to 128"));
     }
@@ -301,14 +307,14 @@ fn entry(partition: &Partition) -> Result<Entry, Error> {
 }
 
 /// A UUID as the type of the crate, which is inferred because the crate does not export it.
-fn guid<T: std::str::FromStr>(uuid: Uuid, number: u32) -> Result<T, Error> {
+fn guid<T: std::str::FromStr>(uuid: Uuid, number: u32) -> Result<T, TableError> {
     if uuid == Uuid::default() {
-        return Err(Error::Unwritable(
+        return Err(TableError::Unwritable(
             number,
             "a GUID of zeros marks an unused entry".into(),
         ));
     }
     uuid.to_string()
         .parse()
-        .map_err(|_| Error::Unwritable(number, format!("{uuid} is not a GUID")))
+        .map_err(|_| TableError::Unwritable(number, format!("{uuid} is not a GUID")))
 }

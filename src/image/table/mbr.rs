@@ -2,7 +2,7 @@
 //! sector has the form of an MBR, so the same parser reads it; this module follows the chain with
 //! checked arithmetic and bounds.
 
-use super::{DiskId, Error, Partition, PartitionType, Table, sector};
+use super::{DiskId, Partition, PartitionTable, PartitionType, TableError, sector};
 use crate::bytes::is_zero;
 use crate::stream::ReadAt;
 use crate::units::{Lba, len_u64};
@@ -30,7 +30,7 @@ const CHS_BEYOND: CHS = CHS {
 };
 
 /// Reads the partitions of `header` (sector 0), and the logical ones.
-pub(super) fn read(disk: &dyn ReadAt, header: &MBRHeader) -> Result<Table, Error> {
+pub(super) fn read(disk: &dyn ReadAt, header: &MBRHeader) -> Result<PartitionTable, TableError> {
     let mut partitions = Vec::new();
     let mut extended = None;
     for (number, entry) in (1..)
@@ -39,7 +39,7 @@ pub(super) fn read(disk: &dyn ReadAt, header: &MBRHeader) -> Result<Table, Error
     {
         if entry.is_extended() {
             if extended.replace(entry).is_some() {
-                return Err(Error::Mbr(
+                return Err(TableError::Mbr(
                     Lba(0),
                     "more than one extended partition".into(),
                 ));
@@ -51,7 +51,7 @@ pub(super) fn read(disk: &dyn ReadAt, header: &MBRHeader) -> Result<Table, Error
     if let Some(extended) = extended {
         read_chain(disk, extended, &mut partitions)?;
     }
-    Ok(Table {
+    Ok(PartitionTable {
         disk_id: DiskId::Mbr(u32::from_le_bytes(header.disk_signature)),
         partitions,
         warnings: Vec::new(),
@@ -63,7 +63,7 @@ fn read_chain(
     disk: &dyn ReadAt,
     extended: &MBRPartitionEntry,
     out: &mut Vec<Partition>,
-) -> Result<(), Error> {
+) -> Result<(), TableError> {
     let base = Lba(u64::from(extended.starting_lba));
     let end = Lba(base.0.saturating_add(u64::from(extended.sectors)));
     let mut at = base;
@@ -71,7 +71,7 @@ fn read_chain(
     let mut seen = std::collections::BTreeSet::new();
     for _ in 0..MAX_LINKS {
         if at < base || at >= end {
-            return Err(Error::Mbr(
+            return Err(TableError::Mbr(
                 at,
                 format!(
                     "the chain of logical partitions leaves its extended partition ({base} to {end})"
@@ -79,7 +79,7 @@ fn read_chain(
             ));
         }
         if !seen.insert(at) {
-            return Err(Error::Mbr(
+            return Err(TableError::Mbr(
                 at,
                 "the chain of logical partitions reaches this sector twice".into(),
             ));
@@ -89,7 +89,7 @@ fn read_chain(
             return Ok(()); // an extended partition that never held a logical one
         }
         let record = MBRHeader::read_from(&mut Cursor::new(&bytes))
-            .map_err(|e| Error::Mbr(at, e.to_string()))?;
+            .map_err(|e| TableError::Mbr(at, e.to_string()))?;
         let pair = [&record.partition_1, &record.partition_2];
         if let Some(entry) = pair
             .iter()
@@ -97,7 +97,7 @@ fn read_chain(
         {
             let logical = partition(number, entry, at, true);
             if logical.start <= at || logical.end() > end {
-                return Err(Error::Beyond {
+                return Err(TableError::Beyond {
                     number,
                     start: logical.start,
                     end: logical.end(),
@@ -116,7 +116,7 @@ fn read_chain(
         };
         at = Lba(base.0.saturating_add(u64::from(next.starting_lba)));
     }
-    Err(Error::Mbr(
+    Err(TableError::Mbr(
         at,
         format!("the chain of logical partitions has more than {MAX_LINKS} links"),
     ))
@@ -153,11 +153,14 @@ fn partition(number: u32, entry: &MBRPartitionEntry, base: Lba, logical: bool) -
 }
 
 /// Disk ID, entries and signature: bytes 440 to 512 (exclusive) of sector 0.
-pub(super) fn encode(disk: u32, partitions: &[Partition]) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+pub(super) fn encode(
+    disk: u32,
+    partitions: &[Partition],
+) -> Result<Vec<(u64, Vec<u8>)>, TableError> {
     let mut header = MBRHeader::new(disk.to_le_bytes());
     for partition in partitions {
         let number = partition.number;
-        let refuse = |why: &str| Error::Unwritable(number, why.to_owned());
+        let refuse = |why: &str| TableError::Unwritable(number, why.to_owned());
         if partition.logical {
             return Err(refuse("logical partitions cannot be written"));
         }
@@ -169,15 +172,15 @@ pub(super) fn encode(disk: u32, partitions: &[Partition]) -> Result<Vec<(u64, Ve
     let mut bytes = Cursor::new(Vec::new());
     header
         .write_into(&mut bytes)
-        .map_err(|e| Error::Mbr(Lba(0), e.to_string()))?;
+        .map_err(|e| TableError::Mbr(Lba(0), e.to_string()))?;
     Ok(vec![(
         len_u64(BOOT_CODE),
         bytes.into_inner().split_off(BOOT_CODE),
     )])
 }
 
-fn entry(partition: &Partition) -> Result<MBRPartitionEntry, Error> {
-    let refuse = |why: &str| Error::Unwritable(partition.number, why.to_owned());
+fn entry(partition: &Partition) -> Result<MBRPartitionEntry, TableError> {
+    let refuse = |why: &str| TableError::Unwritable(partition.number, why.to_owned());
     let PartitionType::Mbr(sys) = partition.kind else {
         return Err(refuse("it has a type of a GPT, but the table is an MBR"));
     };

@@ -28,7 +28,7 @@ use crate::stamp::Uuid;
 use crate::stream::ReadAt;
 use crate::units::{Lba, SECTOR};
 pub use mbr::NO_BIOS;
-pub use probe::Instead;
+pub use probe::UnpartitionedContent;
 use std::fmt;
 use std::io;
 use std::ops::Range;
@@ -170,18 +170,18 @@ impl Partition {
 
 /// A partition table of either kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
+pub struct PartitionTable {
     /// Identifier of the disk, and with it the kind of the table.
     pub disk_id: DiskId,
     /// Partitions, sorted by number. Logical partitions are included, extended partitions are not.
     pub partitions: Vec<Partition>,
     /// Irregularities of the table that was read.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<TableWarning>,
 }
 
 /// An irregularity of a table that could be read nevertheless.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Warning {
+pub enum TableWarning {
     /// The first GPT is damaged, for this reason; the backup at the end of the disk was used.
     PrimaryDamaged(String),
     /// The backup GPT at the end of the disk is damaged, for this reason; the first one was used.
@@ -195,7 +195,7 @@ pub enum Warning {
     StaleGpt,
 }
 
-impl fmt::Display for Warning {
+impl fmt::Display for TableWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PrimaryDamaged(why) => write!(
@@ -215,13 +215,13 @@ impl fmt::Display for Warning {
 
 /// The reason why a table cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum TableError {
     /// Reading the disk failed at this sector.
     #[error("reading sector {0}: {1}")]
     Io(Lba, #[source] io::Error),
     /// The disk has no partition table, but this content.
     #[error("no partition table: the image contains {0}")]
-    NoTable(Instead),
+    NoTable(UnpartitionedContent),
     /// A GPT for disks with 4096-byte sectors.
     #[error("the GPT is for a disk with 4096-byte sectors (supported: 512)")]
     SectorSize,
@@ -269,7 +269,7 @@ pub enum Error {
     Disk(u64, &'static str),
 }
 
-impl Table {
+impl PartitionTable {
     /// The kind of the table.
     #[must_use]
     pub fn kind(&self) -> TableKind {
@@ -282,13 +282,15 @@ impl Table {
     /// Reads the table of `disk`, GPT or MBR, and checks it: checksums, bounds, overlaps.
     ///
     /// # Errors
-    /// I/O errors of the disk; a damaged or unsupported table; [`Error::NoTable`] with the content
-    /// of a disk without table.
-    pub fn read(disk: &dyn ReadAt) -> Result<Self, Error> {
+    /// I/O errors of the disk; a damaged or unsupported table; [`TableError::NoTable`] with the
+    /// content of a disk without table.
+    pub fn read(disk: &dyn ReadAt) -> Result<Self, TableError> {
         let first = match probe::first_sector(disk)? {
-            probe::First::Table(first) => first,
-            probe::First::Instead(Instead::Unknown) => return gpt::read_unprotected(disk),
-            probe::First::Instead(instead) => return Err(Error::NoTable(instead)),
+            probe::FirstSector::Table(first) => first,
+            probe::FirstSector::Unpartitioned(UnpartitionedContent::Unknown) => {
+                return gpt::read_unprotected(disk);
+            }
+            probe::FirstSector::Unpartitioned(instead) => return Err(TableError::NoTable(instead)),
         };
         let mut table = if first.protective {
             gpt::read(disk)?
@@ -296,8 +298,8 @@ impl Table {
             mbr::read(disk, &first.header)?
         };
         match table.kind() {
-            TableKind::Gpt if first.others => table.warnings.push(Warning::Hybrid),
-            TableKind::Mbr if gpt::is_there(disk) => table.warnings.push(Warning::StaleGpt),
+            TableKind::Gpt if first.others => table.warnings.push(TableWarning::Hybrid),
+            TableKind::Mbr if gpt::is_there(disk) => table.warnings.push(TableWarning::StaleGpt),
             _ => {}
         }
         table.partitions.sort_by_key(|partition| partition.number);
@@ -327,13 +329,13 @@ impl Table {
     ///
     /// # Errors
     /// A table that does not fit this disk, or a property that this kind of table cannot store.
-    pub fn encode(&self, disk_len: u64) -> Result<Vec<(u64, Vec<u8>)>, Error> {
+    pub fn encode(&self, disk_len: u64) -> Result<Vec<(u64, Vec<u8>)>, TableError> {
         if !disk_len.is_multiple_of(SECTOR) {
-            return Err(Error::Disk(disk_len, "it ends within a sector"));
+            return Err(TableError::Disk(disk_len, "it ends within a sector"));
         }
         let usable = Self::usable(self.kind(), disk_len);
         if usable.is_empty() {
-            return Err(Error::Disk(disk_len, "it is too small"));
+            return Err(TableError::Disk(disk_len, "it is too small"));
         }
         self.check(usable)?;
         match self.disk_id {
@@ -361,20 +363,20 @@ impl Table {
     }
 
     /// Fails if partitions exceed `usable`, overlap or share a number.
-    fn check(&self, usable: Range<Lba>) -> Result<(), Error> {
+    fn check(&self, usable: Range<Lba>) -> Result<(), TableError> {
         let mut sorted: Vec<&Partition> = self.partitions.iter().collect();
         sorted.sort_by_key(|partition| partition.number);
         let twice = |(one, next): &(&&Partition, &&Partition)| one.number == next.number;
         if let Some((one, _)) = sorted.iter().zip(sorted.iter().skip(1)).find(twice) {
-            return Err(Error::Twice(one.number));
+            return Err(TableError::Twice(one.number));
         }
         for partition in &sorted {
             let (number, start, end) = (partition.number, partition.start, partition.end());
             if start >= end {
-                return Err(Error::Backwards(number, end, start));
+                return Err(TableError::Backwards(number, end, start));
             }
             if start < usable.start || end > usable.end {
-                return Err(Error::Beyond {
+                return Err(TableError::Beyond {
                     number,
                     start,
                     end,
@@ -386,7 +388,7 @@ impl Table {
         sorted.sort_by_key(|partition| partition.start);
         let overlap = |(one, next): &(&&Partition, &&Partition)| one.end() > next.start;
         match sorted.iter().zip(sorted.iter().skip(1)).find(overlap) {
-            Some((one, next)) => Err(Error::Overlap(
+            Some((one, next)) => Err(TableError::Overlap(
                 one.number,
                 next.number,
                 one.end(),
@@ -398,9 +400,9 @@ impl Table {
 }
 
 /// Reads one sector.
-fn sector(disk: &dyn ReadAt, at: Lba) -> Result<[u8; 512], Error> {
+fn sector(disk: &dyn ReadAt, at: Lba) -> Result<[u8; 512], TableError> {
     let mut out = [0; 512];
     disk.read_exact_at(at.bytes(), &mut out)
-        .map_err(|e| Error::Io(at, e))?;
+        .map_err(|e| TableError::Io(at, e))?;
     Ok(out)
 }

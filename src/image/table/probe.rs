@@ -1,6 +1,6 @@
 //! Sector 0: an MBR, or other content, which the error message names.
 
-use super::{Error, sector};
+use super::{TableError, sector};
 use crate::bytes::is_zero;
 use crate::image::probe::{Volume, is_fat, volume};
 use crate::stream::ReadAt;
@@ -11,7 +11,7 @@ use std::io::{self, Cursor};
 
 /// The content of an image without partition table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Instead {
+pub enum UnpartitionedContent {
     /// A filesystem or volume that begins at offset 0.
     Bare(&'static str),
     /// An ISO 9660 image, refused even with a partition table: installers are not golden images.
@@ -26,7 +26,7 @@ pub enum Instead {
     Unknown,
 }
 
-impl fmt::Display for Instead {
+impl fmt::Display for UnpartitionedContent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bare(name) => write!(f, "a bare {name}, not a disk"),
@@ -49,19 +49,21 @@ pub(super) struct Mbr {
 }
 
 /// The content of sector 0.
-pub(super) enum First {
+pub(super) enum FirstSector {
     Table(Box<Mbr>),
-    Instead(Instead),
+    Unpartitioned(UnpartitionedContent),
 }
 
 /// Reads and classifies the start of `disk`.
-pub(super) fn first_sector(disk: &dyn ReadAt) -> Result<First, Error> {
+pub(super) fn first_sector(disk: &dyn ReadAt) -> Result<FirstSector, TableError> {
     if disk.len() < 512 {
-        return Ok(First::Instead(Instead::Short(disk.len())));
+        return Ok(FirstSector::Unpartitioned(UnpartitionedContent::Short(
+            disk.len(),
+        )));
     }
     let bytes = sector(disk, Lba(0))?;
     if has(disk, 0x8001, b"CD001") {
-        return Ok(First::Instead(Instead::Iso));
+        return Ok(FirstSector::Unpartitioned(UnpartitionedContent::Iso));
     }
     let header = MBRHeader::read_from(&mut Cursor::new(&bytes))
         .ok()
@@ -72,25 +74,31 @@ pub(super) fn first_sector(disk: &dyn ReadAt) -> Result<First, Error> {
         let others = header
             .iter()
             .any(|(_, entry)| entry.is_used() && entry.sys != 0xee);
-        return Ok(First::Table(Box::new(Mbr {
+        return Ok(FirstSector::Table(Box::new(Mbr {
             header,
             protective,
             others,
         })));
     }
     if is_fat(&bytes) {
-        return Ok(First::Instead(Instead::Bare("FAT filesystem")));
+        return Ok(FirstSector::Unpartitioned(UnpartitionedContent::Bare(
+            "FAT filesystem",
+        )));
     }
     // Unreadable bytes are not a volume.
-    Ok(First::Instead(match volume(disk).ok().flatten() {
-        Some(Volume::Ext) => Instead::Bare("ext2, ext3 or ext4 filesystem"),
-        Some(Volume::Other(other)) => Instead::Bare(other.bare),
-        Some(Volume::Swap) => Instead::Bare("swap area"),
-        Some(Volume::Fat) => Instead::Bare("FAT filesystem"),
-        None if is_mbr => Instead::NoPartitions,
-        None if is_empty(disk).map_err(|e| Error::Io(Lba(0), e))? => Instead::Empty,
-        None => Instead::Unknown,
-    }))
+    Ok(FirstSector::Unpartitioned(
+        match volume(disk).ok().flatten() {
+            Some(Volume::Ext) => UnpartitionedContent::Bare("ext2, ext3 or ext4 filesystem"),
+            Some(Volume::Other(other)) => UnpartitionedContent::Bare(other.bare),
+            Some(Volume::Swap) => UnpartitionedContent::Bare("swap area"),
+            Some(Volume::Fat) => UnpartitionedContent::Bare("FAT filesystem"),
+            None if is_mbr => UnpartitionedContent::NoPartitions,
+            None if is_empty(disk).map_err(|e| TableError::Io(Lba(0), e))? => {
+                UnpartitionedContent::Empty
+            }
+            None => UnpartitionedContent::Unknown,
+        },
+    ))
 }
 
 /// Whether these bytes are at `offset`; false if they cannot be read.

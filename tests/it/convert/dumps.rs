@@ -3,7 +3,7 @@
 
 use crate::support::{dump, noise};
 use goldsmith::fs::{ext4, fat};
-use goldsmith::image::table::{DiskId, Partition, PartitionType, Table, types};
+use goldsmith::image::table::{DiskId, Partition, PartitionTable, PartitionType, types};
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::Content;
 use goldsmith::tree::{Leaf, LeafKind, Stat, Tree};
@@ -81,7 +81,7 @@ fn small_table(disk_id: DiskId, partitions: &[(u32, u64, PartitionType)]) -> Vec
         let id = matches!(kind, PartitionType::Gpt(_)).then(|| uuid(*number as u8));
         Partition::new(*number, Lba(*start), 4096, *kind, id)
     };
-    let table = Table {
+    let table = PartitionTable {
         disk_id,
         partitions: partitions.iter().map(part).collect(),
         warnings: Vec::new(),

@@ -9,7 +9,7 @@ use crate::support::images::{ROOT, convert, small};
 use crate::support::unprivileged::UnprivilegedUser;
 use crate::support::{Unreadable, goldsmith, must, root, scratch};
 use goldsmith::convert::{self, Request, WriteOptions};
-use goldsmith::image::source::Input;
+use goldsmith::image::source::InputImage;
 use goldsmith::plan::PlanRequest;
 use goldsmith::plan::host::HostFiles;
 use goldsmith::report::Silent;

@@ -6,7 +6,7 @@
 use crate::support::{goldsmith, must, scratch};
 use goldsmith::fs::{ext4, fat};
 use goldsmith::image::output::{BlockMap, android_sparse, qcow2};
-use goldsmith::image::table::{DiskId, Partition, Table, types};
+use goldsmith::image::table::{DiskId, Partition, PartitionTable, types};
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::{Content, Source};
 use goldsmith::tree::{Leaf, LeafKind, Stat, Tree};
@@ -174,7 +174,7 @@ fn the_writers_give_the_bytes_of_this_release() {
     let part = |number: u32, start: u64, kind| {
         Partition::new(number, Lba(start), 4096, kind, Some(uuid(number as u8)))
     };
-    let gpt = Table {
+    let gpt = PartitionTable {
         disk_id: DiskId::Gpt(uuid(9)),
         partitions: vec![
             part(1, 2048, types::GPT_ESP),
@@ -235,7 +235,7 @@ fn golden(path: &Path) {
         part(1, 1, 8, types::GPT_ESP),
         part(2, 9, 24, types::GPT_LINUX),
     ];
-    let table = Table {
+    let table = PartitionTable {
         disk_id: DiskId::Gpt(uuid(9)),
         partitions,
         warnings: Vec::new(),

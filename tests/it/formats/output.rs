@@ -2,7 +2,7 @@
 
 use crate::support::{must, run, save, scratch, tool};
 use goldsmith::image::output::{BlockMap, android_sparse, qcow2};
-use goldsmith::image::source::{self, Form, Options};
+use goldsmith::image::source::{self, InputFormat, OpenOptions};
 use goldsmith::report::Silent;
 use goldsmith::stream::{Content, ReadAt, Source};
 use goldsmith::units::{KIB, MIB};
@@ -33,8 +33,8 @@ fn flip(path: &Path, offset: u64) {
 }
 
 /// Opens what was written with our own reader, and compares.
-fn opens(path: &Path, form: &Form) {
-    let options = Options {
+fn opens(path: &Path, form: &InputFormat) {
+    let options = OpenOptions {
         spool_dir: path.parent().unwrap(),
         max_size: 2048 * MIB,
         threads: 1,
@@ -59,7 +59,7 @@ fn qemu_finds_our_qcow2_faultless_and_equal() {
     let content = qcow2(&image()).unwrap();
     assert!(content.len() < 8 * MIB);
     save(&content, &path);
-    opens(&path, &Form::Qcow2);
+    opens(&path, &InputFormat::Qcow2);
     let Some(qemu) = tool("qemu-img") else { return };
     save(&*image(), &raw);
     must(&qemu, &[&"check", &"-f", &"qcow2", &path]);
@@ -87,13 +87,13 @@ fn simg2img_gets_the_image_back() {
     let (path, back) = (dir.path().join("s"), dir.path().join("back"));
     save(&android_sparse(&image()).unwrap(), &path);
     assert!(fs::metadata(&path).unwrap().len() < 6 * MIB);
-    opens(&path, &Form::AndroidSparse);
+    opens(&path, &InputFormat::AndroidSparse);
     assert!(android_sparse(&(Arc::new(Content::hole(512)) as Source)).is_err());
     let Some(simg2img) = tool("simg2img") else {
         return;
     };
     must(&simg2img, &[&path, &back]);
-    opens(&back, &Form::Raw);
+    opens(&back, &InputFormat::Raw);
     flip(&path, 20);
     assert!(!run(simg2img, &[&path, &back]).status.success());
 }
@@ -118,7 +118,7 @@ fn bmaptool_copies_by_our_map() {
     save(&*image(), &raw);
     fs::write(&map, &text).unwrap();
     must(&bmaptool, &[&"copy", &"--bmap", &map, &raw, &back]);
-    opens(&back, &Form::Raw);
+    opens(&back, &InputFormat::Raw);
     flip(&raw, 600 * MIB + 5);
     assert!(
         !run(&bmaptool, &[&"copy", &"--bmap", &map, &raw, &back])

@@ -1,7 +1,7 @@
 //! Forms of input: what each tool makes of an image must read as the image.
 
 use crate::support::{must, noise, scratch, tool};
-use goldsmith::image::source::{self, Error, Form, Options};
+use goldsmith::image::source::{self, InputFormat, OpenOptions, SourceError};
 use goldsmith::report::{Report, Silent};
 use goldsmith::stream::ReadAt;
 use goldsmith::units::{KIB, MIB};
@@ -13,8 +13,8 @@ use std::sync::Mutex;
 
 const SIZE: u64 = 8 * MIB;
 
-fn options(dir: &Path) -> Options<'_> {
-    Options {
+fn options(dir: &Path) -> OpenOptions<'_> {
+    OpenOptions {
         spool_dir: dir,
         max_size: 64 * MIB,
         threads: 2,
@@ -59,7 +59,7 @@ fn content(source: &dyn ReadAt) -> Vec<u8> {
 }
 
 /// Opens a file, checks its form and content, and says how much of the result may be data.
-fn opens(path: &Path, form: &Form, expected: &[u8]) -> u64 {
+fn opens(path: &Path, form: &InputFormat, expected: &[u8]) -> u64 {
     let dir = path.parent().unwrap();
     let input =
         source::open(path, &options(dir)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
@@ -105,7 +105,7 @@ fn raw_images_keep_their_holes() {
     let dir = scratch();
     let path = dir.path().join("x.gz"); // the name says nothing
     let expected = image(&path);
-    assert!(opens(&path, &Form::Raw, &expected) < 3 * MIB);
+    assert!(opens(&path, &InputFormat::Raw, &expected) < 3 * MIB);
     let input = source::open(&path, &options(dir.path())).unwrap();
     File::options()
         .write(true)
@@ -115,7 +115,7 @@ fn raw_images_keep_their_holes() {
         .unwrap();
     assert!(matches!(
         input.check_unchanged(),
-        Err(Error::Changed { .. })
+        Err(SourceError::Changed { .. })
     ));
     assert!(refused(dir.path()).contains("is a directory"));
     assert!(refused(&dir.path().join("missing")).contains("missing: No such file"));
@@ -130,10 +130,10 @@ fn compressed_images_are_spooled_without_their_zeros() {
     fs::write(&first, &expected[..5_000_001]).unwrap();
     fs::write(&second, &expected[5_000_001..]).unwrap();
     let cases = [
-        ("gzip", Form::Gzip, "-nc"),
-        ("xz", Form::Xz, "-c --block-size=1MiB -T2 -1"),
-        ("zstd", Form::Zstd, "-c -q"),
-        ("bzip2", Form::Bzip2, "-c"),
+        ("gzip", InputFormat::Gzip, "-nc"),
+        ("xz", InputFormat::Xz, "-c --block-size=1MiB -T2 -1"),
+        ("zstd", InputFormat::Zstd, "-c -q"),
+        ("bzip2", InputFormat::Bzip2, "-c"),
     ];
     for (name, form, arguments) in cases {
         let Some(program) = tool(name) else { continue };
@@ -149,7 +149,7 @@ fn compressed_images_are_spooled_without_their_zeros() {
             second.display()
         ));
         opens(&packed, &form, &expected);
-        if form != Form::Zstd {
+        if form != InputFormat::Zstd {
             shell(format!("head -c 512 /dev/zero >> {out}"));
             opens(&packed, &form, &expected);
         }
@@ -192,7 +192,7 @@ fn a_bomb_stops_at_the_limit() {
             ],
         );
         assert!(
-            matches!(source::open(&path, &options(dir.path())), Err(Error::TooLarge(max)) if max == 64 * MIB)
+            matches!(source::open(&path, &options(dir.path())), Err(SourceError::TooLarge(max)) if max == 64 * MIB)
         );
     }
 }
@@ -221,7 +221,7 @@ fn a_zip_holds_one_image() {
         );
         out
     };
-    let form = Form::Zip {
+    let form = InputFormat::Zip {
         member: "disk.img".into(),
     };
     assert!(opens(&pack("one", &["disk.img"]), &form, &expected) < 3 * MIB);
@@ -261,7 +261,7 @@ fn qcow2_is_read_in_place() {
             out.display()
         );
         must("sh", &[&"-c", &script]);
-        let data = opens(&out, &Form::Qcow2, &expected);
+        let data = opens(&out, &InputFormat::Qcow2, &expected);
         assert!(
             data < 5 * MIB || arguments.contains("-S 0"),
             "{arguments}: {data}"
@@ -281,7 +281,7 @@ fn qcow2_is_read_in_place() {
                 ),
             ],
         );
-        opens(&dir.path().join("q.xz"), &Form::Xz, &expected);
+        opens(&dir.path().join("q.xz"), &InputFormat::Xz, &expected);
     }
     let make = |arguments: &str| {
         must(
@@ -333,7 +333,7 @@ fn android_sparse_is_read_in_place() {
     let (path, out) = (dir.path().join("raw"), dir.path().join("sparse"));
     let expected = image(&path);
     must(img2simg, &[&path, &out]);
-    assert!(opens(&out, &Form::AndroidSparse, &expected) < 3 * MIB);
+    assert!(opens(&out, &InputFormat::AndroidSparse, &expected) < 3 * MIB);
     let mut bytes = fs::read(&out).unwrap();
     fs::write(&out, &bytes[..bytes.len() / 2]).unwrap();
     assert!(refused(&out).starts_with("damaged Android sparse"));
@@ -383,7 +383,7 @@ fn a_spool_is_told_and_its_want_of_room_too() {
     let notes = Notes::default();
     source::open(
         &path,
-        &Options {
+        &OpenOptions {
             report: &notes,
             ..options(dir.path())
         },
@@ -397,7 +397,7 @@ fn a_spool_is_told_and_its_want_of_room_too() {
     let nowhere = dir.path().join("nowhere");
     assert!(matches!(
         source::open(&path, &options(&nowhere)),
-        Err(Error::Spool(..))
+        Err(SourceError::Spool(..))
     ));
     if let Some(losetup) =
         tool("losetup").filter(|_| fs::metadata("/proc/self").unwrap().uid() == 0)
@@ -421,7 +421,7 @@ fn a_spool_is_told_and_its_want_of_room_too() {
         let read = opened.map(|input| (input.form, content(&*input.source)));
         must(losetup, &[&"-d", &device]);
         let (form, bytes) = read.unwrap();
-        assert!(form == Form::BlockDevice && bytes == expected);
+        assert!(form == InputFormat::BlockDevice && bytes == expected);
     }
 }
 

@@ -1,7 +1,9 @@
 //! Partition tables: ours before `sgdisk` and `sfdisk`, theirs before us, and damage.
 
 use crate::support::{must, run, scratch, tool};
-use goldsmith::image::table::{DiskId, Error, Instead, Partition, Table, Warning, types};
+use goldsmith::image::table::{
+    DiskId, Partition, PartitionTable, TableError, TableWarning, UnpartitionedContent, types,
+};
 use goldsmith::platform::TableKind;
 use goldsmith::stamp::Uuid;
 use goldsmith::stream::{FileSource, MemSource};
@@ -18,32 +20,32 @@ fn id(n: u8) -> Option<Uuid> {
 }
 
 /// The numbers of a Debian cloud image: 1, 14, 15.
-fn gpt() -> Table {
+fn gpt() -> PartitionTable {
     let mut root = Partition::new(1, Lba(8192), 40960, types::GPT_LINUX, id(1));
     root.name = "rôot A".into();
     root.attributes = 1 << 2 | 1 << 60;
     let bios = Partition::new(14, Lba(2048), 6144, types::GPT_BIOS_BOOT, id(14));
     let esp = Partition::new(15, Lba(49152), 131_072 - 33 - 49152, types::GPT_ESP, id(15));
-    Table {
+    PartitionTable {
         disk_id: DiskId::Gpt(Uuid([0xd1; 16])),
         partitions: vec![root, bios, esp],
         warnings: vec![],
     }
 }
 
-fn mbr() -> Table {
+fn mbr() -> PartitionTable {
     let mut boot = Partition::new(1, Lba(8192), 16384, types::MBR_FAT32_LBA, None);
     boot.active = true;
     let a = Partition::new(2, Lba(24576), 40960, types::MBR_LINUX, None);
     let data = Partition::new(4, Lba(65536), 65536, types::MBR_LINUX, None);
-    Table {
+    PartitionTable {
         disk_id: DiskId::Mbr(0xdead_beef),
         partitions: vec![boot, a, data],
         warnings: vec![],
     }
 }
 
-fn write(path: &Path, table: &Table) {
+fn write(path: &Path, table: &PartitionTable) {
     let file = File::create(path).unwrap();
     file.set_len(SIZE).unwrap();
     for (offset, bytes) in table.encode(SIZE).unwrap() {
@@ -51,8 +53,8 @@ fn write(path: &Path, table: &Table) {
     }
 }
 
-fn read(path: &Path) -> Result<Table, Error> {
-    Table::read(&FileSource::open(path).unwrap())
+fn read(path: &Path) -> Result<PartitionTable, TableError> {
+    PartitionTable::read(&FileSource::open(path).unwrap())
 }
 
 fn flip(path: &Path, offset: u64) {
@@ -154,7 +156,7 @@ fn a_written_mbr_comes_back_and_satisfies_strangers() {
     );
     assert!(matches!(
         read(&path),
-        Err(Error::Overlap(1, 2, Lba(108_192), Lba(24576)))
+        Err(TableError::Overlap(1, 2, Lba(108_192), Lba(24576)))
     ));
 }
 
@@ -182,7 +184,10 @@ fn logical_partitions_are_read_as_sfdisk_reads_them() {
         (7, 20480, 80000, true),
     ];
     assert_eq!(all, expected);
-    assert!(matches!(table.encode(SIZE), Err(Error::Unwritable(5, _))));
+    assert!(matches!(
+        table.encode(SIZE),
+        Err(TableError::Unwritable(5, _))
+    ));
     // A chain that comes back to its start.
     let file = File::options().read(true).write(true).open(&path).unwrap();
     let mut entry = [0; 16];
@@ -191,11 +196,13 @@ fn logical_partitions_are_read_as_sfdisk_reads_them() {
     let second = 4096 * 512 + 462;
     file.write_all_at(&entry, second).unwrap();
     assert!(
-        matches!(read(&path), Err(Error::Mbr(Lba(4096), why)) if why.contains("reaches this sector twice"))
+        matches!(read(&path), Err(TableError::Mbr(Lba(4096), why)) if why.contains("reaches this sector twice"))
     );
     entry[8..12].copy_from_slice(&200_000u32.to_le_bytes());
     file.write_all_at(&entry, second).unwrap();
-    assert!(matches!(read(&path), Err(Error::Mbr(Lba(204_096), why)) if why.contains("leaves")));
+    assert!(
+        matches!(read(&path), Err(TableError::Mbr(Lba(204_096), why)) if why.contains("leaves"))
+    );
 }
 
 #[test]
@@ -207,17 +214,17 @@ fn a_damaged_gpt_is_read_from_its_other_copy() {
     let table = read(&path).unwrap();
     assert_eq!(table.partitions, gpt().partitions);
     assert!(
-        matches!(&table.warnings[..], [Warning::PrimaryDamaged(_)]),
+        matches!(&table.warnings[..], [TableWarning::PrimaryDamaged(_)]),
         "{:?}",
         table.warnings
     );
     flip(&path, SIZE - 500);
-    assert!(matches!(read(&path), Err(Error::BothDamaged { .. })));
+    assert!(matches!(read(&path), Err(TableError::BothDamaged { .. })));
     write(&path, &gpt());
     flip(&path, SIZE - 500);
     assert!(matches!(
         &read(&path).unwrap().warnings[..],
-        [Warning::BackupDamaged(_)]
+        [TableWarning::BackupDamaged(_)]
     ));
     write(&path, &gpt());
     File::options()
@@ -228,7 +235,7 @@ fn a_damaged_gpt_is_read_from_its_other_copy() {
         .unwrap();
     assert!(matches!(
         &read(&path).unwrap().warnings[..],
-        [Warning::NoProtective]
+        [TableWarning::NoProtective]
     ));
 }
 
@@ -265,41 +272,41 @@ fn sgdisk_tables_hybrid_and_4096() {
     );
     assert_eq!(table.partitions[1].attributes, 4);
     must(&sgdisk, &[&"--hybrid=1", &path]);
-    assert_eq!(read(&path).unwrap().warnings, [Warning::Hybrid]);
+    assert_eq!(read(&path).unwrap().warnings, [TableWarning::Hybrid]);
     // What a disk with 4096-byte sectors looks like: its header at 4096.
     let bytes = fs::read(&path).unwrap();
     let file = File::options().write(true).open(&path).unwrap();
     file.write_all_at(&bytes[512..1024], 4096).unwrap();
     file.write_all_at(&[0; 512], 512).unwrap();
-    assert!(matches!(read(&path), Err(Error::SectorSize)));
+    assert!(matches!(read(&path), Err(TableError::SectorSize)));
 }
 
 #[test]
 fn what_is_no_disk_gets_its_name() {
     let dir = scratch();
     let instead = |path: &Path| match read(path) {
-        Err(Error::NoTable(instead)) => instead,
+        Err(TableError::NoTable(instead)) => instead,
         other => panic!("{other:?}"),
     };
     let path = dir.path().join("x");
     blank(&path);
-    assert_eq!(instead(&path), Instead::Empty);
+    assert_eq!(instead(&path), UnpartitionedContent::Empty);
     fs::write(&path, b"abc").unwrap();
-    assert_eq!(instead(&path), Instead::Short(3));
+    assert_eq!(instead(&path), UnpartitionedContent::Short(3));
     fs::write(&path, [7; 4096]).unwrap();
-    assert_eq!(instead(&path), Instead::Unknown);
+    assert_eq!(instead(&path), UnpartitionedContent::Unknown);
     if let Some(mke2fs) = tool("mke2fs") {
         blank(&path);
         must(mke2fs, &[&"-q", &"-F", &path]);
         assert_eq!(
             instead(&path),
-            Instead::Bare("ext2, ext3 or ext4 filesystem")
+            UnpartitionedContent::Bare("ext2, ext3 or ext4 filesystem")
         );
     }
     if let Some(mkfs) = tool("mkfs.vfat") {
         blank(&path);
         must(mkfs, &[&path]);
-        assert_eq!(instead(&path), Instead::Bare("FAT filesystem"));
+        assert_eq!(instead(&path), UnpartitionedContent::Bare("FAT filesystem"));
     }
     write(&path, &mbr());
     File::options()
@@ -308,7 +315,7 @@ fn what_is_no_disk_gets_its_name() {
         .unwrap()
         .write_all_at(b"CD001", 0x8001)
         .unwrap();
-    assert_eq!(instead(&path), Instead::Iso);
+    assert_eq!(instead(&path), UnpartitionedContent::Iso);
 }
 
 #[test]
@@ -317,26 +324,29 @@ fn what_cannot_be_written_is_refused_with_numbers() {
     table.partitions[2].sectors += 1;
     assert!(matches!(
         table.encode(SIZE),
-        Err(Error::Beyond { number: 15, .. })
+        Err(TableError::Beyond { number: 15, .. })
     ));
     let mut table = gpt();
     table.partitions[0].number = 14;
-    assert!(matches!(table.encode(SIZE), Err(Error::Twice(14))));
+    assert!(matches!(table.encode(SIZE), Err(TableError::Twice(14))));
     let mut table = gpt();
     table.partitions[0].number = 129;
-    assert!(matches!(table.encode(SIZE), Err(Error::Unwritable(129, _))));
+    assert!(matches!(
+        table.encode(SIZE),
+        Err(TableError::Unwritable(129, _))
+    ));
     let mut table = gpt();
     table.partitions[0].start = Lba(2000);
     table.partitions[0].sectors = 100;
     assert!(matches!(
         table.encode(SIZE),
-        Err(Error::Overlap(1, 14, Lba(2100), Lba(2048)))
+        Err(TableError::Overlap(1, 14, Lba(2100), Lba(2048)))
     ));
-    assert!(matches!(gpt().encode(SIZE + 1), Err(Error::Disk(..))));
-    assert!(matches!(gpt().encode(1024), Err(Error::Disk(..))));
+    assert!(matches!(gpt().encode(SIZE + 1), Err(TableError::Disk(..))));
+    assert!(matches!(gpt().encode(1024), Err(TableError::Disk(..))));
     assert!(matches!(
         mbr().encode(SIZE / 2),
-        Err(Error::Beyond { number: 4, .. })
+        Err(TableError::Beyond { number: 4, .. })
     ));
 }
 
@@ -369,10 +379,10 @@ fn flips_never_panic() {
                 let at = (seed >> 33) as usize % 2048;
                 copy[at] ^= 1 << (seed >> 60 & 7);
             }
-            let _ = Table::read(&source(&copy));
+            let _ = PartitionTable::read(&source(&copy));
         }
         for len in [0, 1, 511, 512, 513, 1023, 1024, 4096, 17_408] {
-            let _ = Table::read(&source(&small[..len]));
+            let _ = PartitionTable::read(&source(&small[..len]));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use goldsmith::artifact::{self, Meta};
 use goldsmith::fs::{ext4, fat};
-use goldsmith::image::table::{DiskId, Partition, Table, types};
+use goldsmith::image::table::{DiskId, Partition, PartitionTable, types};
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::{Content, MemSource, Source};
 use goldsmith::tree::{Stat, Tree};
@@ -23,7 +23,7 @@ pub(crate) struct Build {
     pub(crate) root: Tree,
     pub(crate) boot: Tree,
     pub(crate) data: Tree,
-    pub(crate) table: Table,
+    pub(crate) table: PartitionTable,
     pub(crate) meta: Meta,
     pub(crate) bootstrap: Meta,
     /// The digest that the bootstrap Artifact gets instead of the true one.
@@ -125,7 +125,7 @@ impl Build {
                 id,
             )
         };
-        let table = Table {
+        let table = PartitionTable {
             disk_id: DiskId::Gpt(uuid(9)),
             partitions: parts.map(partition).to_vec(),
             warnings: Vec::new(),

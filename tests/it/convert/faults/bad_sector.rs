@@ -26,7 +26,7 @@ fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
         upgrade_from: None,
         report: &Silent,
     };
-    let input = Input::of(Arc::new(Unreadable {
+    let input = InputImage::of(Arc::new(Unreadable {
         inner: Arc::new(FileSource::open(small).expect("the image")),
         bad: at..at + 512,
     }));
