@@ -23,7 +23,7 @@ const SHIFTS: [[u32; 4]; 4] = [
 
 /// An MD5 digest (RFC 1321) of bytes that come in parts.
 #[derive(Clone, Debug)]
-pub struct Md5 {
+pub(crate) struct Md5 {
     state: [u32; 4],
     /// Bytes that do not fill a block yet: fewer than 64.
     pending: Vec<u8>,
@@ -43,15 +43,15 @@ impl Default for Md5 {
 
 impl Md5 {
     /// The digest of `bytes` in hexadecimal.
-    #[must_use]
-    pub fn of(bytes: &[u8]) -> String {
+    #[cfg(test)]
+    pub(crate) fn of(bytes: &[u8]) -> String {
         let mut md5 = Self::default();
         md5.update(bytes);
         md5.finish()
     }
 
     /// Appends `bytes` to what is digested.
-    pub fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.len = self.len.wrapping_add(len);
         let missing = 64_usize.saturating_sub(self.pending.len());
@@ -70,7 +70,7 @@ impl Md5 {
 
     /// The digest in hexadecimal.
     #[must_use]
-    pub fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         let bits = self.len.wrapping_mul(8).to_le_bytes();
         self.update(&[0x80]);
         while self.pending.len() != 56 {

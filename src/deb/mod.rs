@@ -26,7 +26,7 @@ mod version;
 
 pub use archive::{ControlFile, DataEntry, DataEntryKind, DebLimits, Package};
 pub use error::DebError;
-pub use md5::Md5;
+pub(crate) use md5::Md5;
 pub use paragraph::{Paragraph, ParagraphError, stanzas};
 pub use relation::{Relation, RelationError, Relations, VersionOperator};
 pub use version::{Version, VersionError};

@@ -6,7 +6,7 @@
 //! ####...                          up to byte 1024
 //! ```
 //! (GRUB manual, "The GRUB environment block"; `grub-core/lib/envblk.c`.) GRUB keeps its redundant
-//! environment in such blocks, and [`SLOT_ENV`](super::SLOT_ENV) is one for GRUB and for U-Boot,
+//! environment in such blocks, and `SLOT_ENV` (`boot::common`) is one for GRUB and for U-Boot,
 //! which reads it as text.
 
 /// The length of a block as `grub-editenv` makes it (bytes).

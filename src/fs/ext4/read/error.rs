@@ -15,7 +15,7 @@ pub enum Place {
     Inode(u32),
     /// A block of an inode's map or, for a directory, of its content.
     Block {
-        /// Number of the inode, as stored where it is named.
+        /// Number of the inode that has the block.
         ino: u32,
         /// The block, counted from the start of the filesystem.
         block: u64,
