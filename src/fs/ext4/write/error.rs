@@ -111,7 +111,7 @@ pub enum Error {
         "{path}: {which} of {seconds} s and {nanos} ns cannot be stored (-2147483648 to 15032385535 s, below 1000000000 ns)"
     )]
     Time {
-        /// First path of the file.
+        /// First path of the file or directory.
         path: String,
         /// Which of the times.
         which: &'static str,
@@ -133,7 +133,7 @@ pub enum Error {
     /// An extended attribute whose name ext4 cannot store.
     #[error("{path}: extended attribute `{name}` has no place in ext4")]
     AttributeName {
-        /// First path of the file.
+        /// First path of the file or directory.
         path: String,
         /// Its name with the namespace, such as `user.comment`.
         name: String,
@@ -143,7 +143,7 @@ pub enum Error {
         "{path}: extended attributes that do not fit into the inode need {needed} bytes where a block has {available}"
     )]
     AttributeSpace {
-        /// First path of the file.
+        /// First path of the file or directory.
         path: String,
         /// Bytes needed in the block.
         needed: usize,
@@ -153,7 +153,7 @@ pub enum Error {
     /// An access control list that is none.
     #[error("{path}: {name} of {len} bytes is not an access control list of version 2")]
     Acl {
-        /// First path of the file.
+        /// First path of the file or directory.
         path: String,
         /// Name of the attribute.
         name: String,

@@ -75,7 +75,7 @@ struct Builder<'b> {
     tables: Vec<Table>,
     /// The group whose inodes are being written.
     open: usize,
-    /// Data of files, by block.
+    /// Data of files, inode tables and metadata, in no order.
     runs: Vec<Run>,
 }
 
