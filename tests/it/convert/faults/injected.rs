@@ -116,7 +116,7 @@ fn a_call_that_fails_leaves_all_or_nothing() {
                 Some(0) => bench.whole(&out, &when),
                 // The loader of programs found no library.
                 Some(127) => untouched(&out, &when),
-                _ if said(&output).contains("all results have their names") => {
+                _ if said(&output).contains("all results are published") => {
                     bench.whole(&out, &when)
                 }
                 _ => {
