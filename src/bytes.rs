@@ -44,13 +44,6 @@ pub fn be64(bytes: &[u8], offset: usize) -> Option<u64> {
     array(bytes, offset).map(u64::from_be_bytes)
 }
 
-/// A length in memory as the 64 bits in which offsets and sizes are counted; lossless, as no
-/// `usize` has more bits.
-#[must_use]
-pub fn to_u64(length: usize) -> u64 {
-    u64::try_from(length).unwrap_or(u64::MAX)
-}
-
 /// Whether every byte is zero; true of an empty slice. It compares sixteen bytes at a time, because
 /// every byte of an image passes through it.
 #[must_use]

@@ -7,7 +7,8 @@
 )]
 
 use super::Error;
-use crate::bytes::{self, to_u64};
+use crate::bytes::{self};
+use crate::units::len_u64;
 use std::fmt;
 
 /// Bytes of a directory entry.
@@ -165,7 +166,7 @@ impl Geometry {
         } else {
             u64::from(le16(boot, 22))
         };
-        let root_len = root_entries.saturating_mul(to_u64(ENTRY));
+        let root_len = root_entries.saturating_mul(len_u64(ENTRY));
         let fat_end = fats.saturating_mul(fat_sectors).saturating_add(reserved);
         let before = fat_end.saturating_add(root_len.div_ceil(sector));
         if fat_sectors == 0 || total <= before || total.saturating_mul(sector) > len {

@@ -11,9 +11,9 @@ use super::Error;
 use super::format::{ENTRY, FatKind, Geometry, Info, MAX_ENTRIES, attr, le16, le32};
 use super::name::{LongParts, Short, oem_text, show_short};
 use super::time::from_dos;
-use crate::bytes::to_u64;
 use crate::stream::{Content, ReadAt, Run, Source};
 use crate::tree::{Dir, DirEntry, Leaf, LeafKind, Stat, Time, Tree, show};
+use crate::units::len_u64;
 
 /// Directories within directories beyond this are taken for damage: no path of a living system is
 /// so long.
@@ -264,7 +264,7 @@ impl Reader {
 
     /// The bytes of a directory up to the entry that ends it.
     fn dir_bytes(&mut self, path: &[u8], first: u32) -> Result<Vec<u8>, Error> {
-        let most = to_u64(MAX_ENTRIES * ENTRY);
+        let most = len_u64(MAX_ENTRIES * ENTRY);
         let ranges = self.chain(path, first, most)?;
         let mut out = Vec::new();
         for (offset, len) in ranges {

@@ -5,9 +5,9 @@ use super::error::{Error, Fault, Place};
 use super::inode::Inode;
 use super::map::Span;
 use super::volume::Volume;
-use crate::bytes::to_u64;
 use crate::fs::ext4::format::{DirEntry, crc32c, file_type, inode_flags};
 use crate::tree::Name;
+use crate::units::len_u64;
 use zerocopy::FromBytes;
 use zerocopy::little_endian::{U16, U32};
 
@@ -171,9 +171,9 @@ fn entry(place: Place, bytes: &[u8], size: usize) -> Result<(&DirEntry, &[u8], &
     };
     place.within(
         "length of an entry",
-        to_u64(len),
-        to_u64(least),
-        to_u64(bytes.len()),
+        len_u64(len),
+        len_u64(least),
+        len_u64(bytes.len()),
     )?;
     if !len.is_multiple_of(4) {
         return Err(place.corrupt(Fault::Fact("the length of an entry is not a multiple of 4")));

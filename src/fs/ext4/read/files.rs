@@ -7,11 +7,11 @@ use super::inode::{Inode, Inodes};
 use super::map;
 use super::volume::Volume;
 use super::xattr::{Attributes, InodeAttributes};
-use crate::bytes::to_u64;
 use crate::fs::ext4::format::{JOURNAL_INO, ROOT_INO, compat, inode_flags, mode};
 use crate::fs::ext4::{FileLayout, FileLocation};
 use crate::stream::Content;
 use crate::tree::{Dir, DirEntry, Leaf, LeafId, LeafKind, Name, Stat, Tree, flags};
+use crate::units::len_u64;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How deep directories may lie. A tree is a nested value, so depth costs stack; no path a process
@@ -258,7 +258,7 @@ impl<'v> Files<'v> {
         } else {
             0
         };
-        let fits = inode.size < to_u64(inode.raw.i_block.len());
+        let fits = inode.size < len_u64(inode.raw.i_block.len());
         fits && (!inode.flag(inode_flags::EXTENTS) || inode.sectors() == attributes)
     }
 }
@@ -266,7 +266,7 @@ impl<'v> Files<'v> {
 /// The part of an inline file after `i_block`, as long as its size says.
 fn inline_rest<'f>(inode: &Inode, found: &'f InodeAttributes) -> Result<&'f [u8], Error> {
     let room = inode.raw.i_block.len();
-    let limit = to_u64(room.saturating_add(found.inline.len()));
+    let limit = len_u64(room.saturating_add(found.inline.len()));
     inode
         .place()
         .within("size of inline data", inode.size, 0, limit)?;

@@ -3,10 +3,11 @@
 use super::error::{Error, Fault, Place};
 use super::superblock::OLD_INODE_SIZE;
 use super::volume::Volume;
-use crate::bytes::{le32, to_u64};
+use crate::bytes::le32;
 use crate::fs::ext4::format::{self, incompat, inode_flags, mode};
 use crate::stream::ReadAt;
 use crate::tree::Time;
+use crate::units::len_u64;
 use std::collections::BTreeMap;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -114,9 +115,9 @@ impl Inode {
         };
         place.within(
             "extra size",
-            to_u64(stored_extra),
+            len_u64(stored_extra),
             0,
-            to_u64(bytes.len().saturating_sub(OLD_INODE_SIZE)),
+            len_u64(bytes.len().saturating_sub(OLD_INODE_SIZE)),
         )?;
         let extra = match stored_extra {
             0 if bytes.len() > OLD_INODE_SIZE => FULL_EXTRA,
@@ -256,7 +257,7 @@ impl<'v> Inodes<'v> {
         let size = layout.inode_size;
         let offset = table
             .saturating_mul(layout.block_size())
-            .saturating_add(index.saturating_mul(to_u64(size)));
+            .saturating_add(index.saturating_mul(len_u64(size)));
         // Windows begin at multiples of their size and inodes at multiples of theirs, so none lies
         // in two.
         let within = offset % WINDOW;

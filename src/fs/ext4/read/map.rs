@@ -6,11 +6,11 @@ use super::error::{Error, Fault, Place};
 use super::inode::Inode;
 use super::superblock::{MAX_FILE_BLOCKS, SHARED_BLOCKS};
 use super::volume::Volume;
-use crate::bytes::to_u64;
 use crate::fs::ext4::format::{
     EXTENT_MAGIC, Extent, ExtentHeader, ExtentIdx, MAX_EXTENT_LEN, crc32c, inode_flags,
 };
 use crate::stream::Content;
+use crate::units::len_u64;
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
@@ -167,7 +167,7 @@ impl Mapper<'_> {
             "room of the extent node",
             header.eh_max.get().into(),
             1,
-            to_u64(room),
+            len_u64(room),
         )?;
         let least = u64::from(header.eh_depth.get() > 0);
         place.within(
@@ -266,7 +266,7 @@ impl Mapper<'_> {
     fn indirect(&mut self) -> Result<(), Error> {
         let place = self.inode.place();
         let per_block = self.volume.layout.block_size() / 4;
-        let direct = to_u64(DIRECT);
+        let direct = len_u64(DIRECT);
         let limit = (1..=3).fold(direct, |limit, level| {
             limit.saturating_add(per_block.saturating_pow(level))
         });

@@ -1,8 +1,8 @@
 //! The superblock, checked and turned into numbers that the rest of the reader can trust.
 
 use super::error::{Error, Fault, Place};
-use crate::bytes::to_u64;
 use crate::fs::ext4::format::{MAGIC, Superblock, compat, crc32c, incompat, ro_compat};
+use crate::units::len_u64;
 use zerocopy::FromBytes;
 
 /// Smallest inode, all that ext2 knew.
@@ -182,7 +182,7 @@ impl Layout {
             "number of blocks",
             blocks,
             first.saturating_add(2),
-            available.checked_div(to_u64(block_size)).unwrap_or(0),
+            available.checked_div(len_u64(block_size)).unwrap_or(0),
         )?;
         let blocks_per_group = u64::from(raw.s_blocks_per_group.get());
         place.within("blocks per group", blocks_per_group, 8, u64::from(u32::MAX))?;
@@ -237,7 +237,7 @@ impl Layout {
 
     /// Bytes in a block.
     pub(super) fn block_size(&self) -> u64 {
-        to_u64(self.block_size)
+        len_u64(self.block_size)
     }
 
     /// Bytes of the whole filesystem.
@@ -305,9 +305,9 @@ fn inode_size(raw: &Superblock, block_size: usize) -> Result<usize, Error> {
     let size = usize::from(raw.s_inode_size.get());
     Place::Superblock.within(
         "inode size",
-        to_u64(size),
-        to_u64(OLD_INODE_SIZE),
-        to_u64(block_size),
+        len_u64(size),
+        len_u64(OLD_INODE_SIZE),
+        len_u64(block_size),
     )?;
     if size.is_power_of_two() {
         Ok(size)
@@ -322,7 +322,7 @@ fn desc_size(raw: &Superblock) -> Result<usize, Error> {
         return Ok(32);
     }
     let size = usize::from(raw.s_desc_size.get());
-    Place::Superblock.within("descriptor size", to_u64(size), 64, 1024)?;
+    Place::Superblock.within("descriptor size", len_u64(size), 64, 1024)?;
     if size.is_power_of_two() {
         Ok(size)
     } else {

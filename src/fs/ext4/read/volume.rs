@@ -3,11 +3,11 @@
 use super::claims::Claims;
 use super::error::{Error, Fault, Place};
 use super::superblock::Layout;
-use crate::bytes::to_u64;
 use crate::fs::ext4::format::{
     GroupDesc, SUPERBLOCK_OFFSET, compat, crc16, crc32c, incompat, ro_compat,
 };
 use crate::stream::{Content, ReadAt};
+use crate::units::len_u64;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Where `bg_checksum` is in a descriptor.
@@ -108,13 +108,13 @@ impl Volume {
     /// Blocks of one group's inode table.
     fn table_blocks(&self) -> u64 {
         let bytes =
-            u64::from(self.layout.inodes_per_group).saturating_mul(to_u64(self.layout.inode_size));
+            u64::from(self.layout.inodes_per_group).saturating_mul(len_u64(self.layout.inode_size));
         bytes.div_ceil(self.layout.block_size())
     }
 
     /// Descriptors in one block.
     fn descs_per_block(&self) -> u64 {
-        to_u64(
+        len_u64(
             self.layout
                 .block_size
                 .checked_div(self.layout.desc_size)

@@ -6,10 +6,10 @@ use super::error::{Error, Fault, Place};
 use super::inode::{Inode, Inodes};
 use super::map;
 use super::volume::Volume;
-use crate::bytes::to_u64;
 use crate::fs::ext4::format::{
     XATTR_MAGIC, XATTR_PREFIXES, XattrEntry, XattrHeader, crc32c, incompat, inode_flags,
 };
+use crate::units::len_u64;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use zerocopy::FromBytes;
@@ -110,7 +110,7 @@ impl<'v> Attributes<'v> {
         name: Vec<u8>,
         value: Vec<u8>,
     ) -> Result<(), Error> {
-        let added = to_u64(name.len()).saturating_add(to_u64(value.len()));
+        let added = len_u64(name.len()).saturating_add(len_u64(value.len()));
         self.bytes = self.bytes.saturating_add(added);
         place.within(
             "bytes of attributes so far",
@@ -212,7 +212,7 @@ impl<'v> Attributes<'v> {
         claims: &mut Claims,
     ) -> Result<Rc<[u8]>, Error> {
         if let Some(value) = self.values.get(&ino) {
-            place.equal("size of an attribute", size.into(), to_u64(value.len()))?;
+            place.equal("size of an attribute", size.into(), len_u64(value.len()))?;
             return Ok(Rc::clone(value));
         }
         if !self.volume.layout.incompat(incompat::EA_INODE) {
@@ -278,14 +278,14 @@ fn entries(place: Place, bytes: &[u8], start: usize) -> Result<Vec<Entry<'_>>, E
         place.within(
             "offset of an attribute's value",
             from,
-            to_u64(at).saturating_add(4),
-            to_u64(bytes.len()),
+            len_u64(at).saturating_add(4),
+            len_u64(bytes.len()),
         )?;
         place.within(
             "size of an attribute's value",
             size,
             0,
-            to_u64(bytes.len()).saturating_sub(from),
+            len_u64(bytes.len()).saturating_sub(from),
         )?;
         let range = usize::try_from(from)
             .ok()

@@ -2,9 +2,9 @@
 
 use super::Journal;
 use super::jbd2::{Commit, Header, MAGIC, Tag, Tag3, block_type, crc32_be, incompat, tag_flags};
-use crate::bytes::to_u64;
 use crate::fs::ext4::format::crc32c;
 use crate::fs::ext4::read::error::{Error, Fault, Place};
+use crate::units::len_u64;
 use std::collections::BTreeMap;
 use zerocopy::FromBytes;
 use zerocopy::big_endian::{U32, U64};
@@ -188,8 +188,8 @@ impl Reader<'_> {
         place.within(
             "bytes in use",
             used.into(),
-            to_u64(HEADER + 4),
-            to_u64(room),
+            len_u64(HEADER + 4),
+            len_u64(room),
         )?;
         let records = block
             .get(HEADER + 4..usize::try_from(used).unwrap_or(room))

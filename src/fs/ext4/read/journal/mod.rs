@@ -13,9 +13,10 @@ use super::error::{Error, Fault, Place};
 use super::inode::Inodes;
 use super::map;
 use super::volume::Volume;
-use crate::bytes::{le32, to_u64};
+use crate::bytes::le32;
 use crate::fs::ext4::format::{JOURNAL_INO, compat, crc32c};
 use crate::stream::{Content, ReadAt};
+use crate::units::len_u64;
 use jbd2::{COMPAT_CHECKSUM, Superblock, block_type, incompat};
 use log::{Copy, Log};
 use std::collections::BTreeMap;
@@ -127,7 +128,7 @@ impl Journal {
         place.equal(
             "block size",
             raw.s_blocksize.get().into(),
-            to_u64(block_size),
+            len_u64(block_size),
         )?;
         let (compat, incompat) = match kind {
             block_type::SUPERBLOCK_V1 => (0, 0),
@@ -173,7 +174,7 @@ impl Journal {
 
     /// Where a block begins in the journal (bytes).
     fn offset(&self, number: u32) -> u64 {
-        u64::from(number).saturating_mul(to_u64(self.block_size))
+        u64::from(number).saturating_mul(len_u64(self.block_size))
     }
 
     fn has(&self, incompat: u32) -> bool {
@@ -271,7 +272,7 @@ impl LogRange {
             "number of blocks",
             length.into(),
             2,
-            len.checked_div(to_u64(block_size)).unwrap_or(0),
+            len.checked_div(len_u64(block_size)).unwrap_or(0),
         )?;
         let fast = match (incompat & incompat::FAST_COMMIT, raw.s_num_fc_blks.get()) {
             (0, _) => 0,
