@@ -149,7 +149,7 @@ pub(super) fn missing(root: &Tree, path: &str) -> Result<Vec<String>, String> {
     if bytes.starts_with(b"#!") {
         return Ok(Vec::new());
     }
-    let program = parse(&bytes).ok_or("it is no program of a known kind, or is damaged")?;
+    let program = parse(&bytes).ok_or("it is not a known kind of program, or is damaged")?;
     let dirs = dirs(program.machine);
     let mut absent: Vec<String> = program
         .interpreter

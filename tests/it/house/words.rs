@@ -50,7 +50,23 @@ const ALONE: &[Rule] = &[
 ];
 
 /// Places (`path`, `words`) where the words are right, each with the reason.
-const RIGHT: &[(&str, &str, &str)] = &[];
+const RIGHT: &[(&str, &str, &str)] = &[
+    (
+        "src/convert/record.rs",
+        "is no",
+        "the text in records stays",
+    ),
+    (
+        "src/convert/record.rs",
+        "beside",
+        "the text in records stays",
+    ),
+    (
+        "src/convert/record.rs",
+        "told apart",
+        "the text in records stays",
+    ),
+];
 
 /// The words of a text with their lines; those that follow each other with only white space or the
 /// marks of comments between have the same number of a run.
