@@ -35,7 +35,7 @@ pub(super) fn read(disk: &dyn ReadAt) -> Result<PartitionTable, TableError> {
     match read_copy(disk, Lba(1)) {
         Ok((mut table, other)) => {
             let backup = read_copy(disk, other).map(|(backup, _)| backup);
-            let differs = || "its partitions differ".to_owned();
+            let differs = || "it names other partitions".to_owned();
             let fault = backup.map_or_else(Some, |backup| (backup != table).then(differs));
             table
                 .warnings
@@ -123,21 +123,18 @@ fn read_header(disk: &dyn ReadAt, at: Lba) -> Result<Header, String> {
     )?;
     if header.current_lba != at.0 {
         return Err(format!(
-            "the header at sector {at} is for sector {}",
+            "the header at sector {at} says it lies at sector {}",
             header.current_lba
         ));
     }
     if header.part_size != ENTRY_SIZE {
         return Err(format!(
-            "entries of {} bytes are not supported (supported: {ENTRY_SIZE})",
+            "entries of {} bytes are not supported (only {ENTRY_SIZE})",
             header.part_size
         ));
     }
     if header.num_parts > MAX_ENTRIES {
-        return Err(format!(
-            "{} entries exceed the limit of {MAX_ENTRIES}",
-            header.num_parts
-        ));
+        return Err(format!("{} entries exceed {MAX_ENTRIES}", header.num_parts));
     }
     Ok(header)
 }
