@@ -1,5 +1,5 @@
-//! `--preserve-layout`: a release that reuses the block layout of an earlier one, which may be named
-//! in several ways.
+//! `--preserve-layout`: a release that reuses the block layout of an earlier one, which may be
+//! named in several ways.
 
 use crate::support::images::{convert, small};
 use crate::support::{must, run, scratch, tool};

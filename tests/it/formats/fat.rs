@@ -220,7 +220,11 @@ fn the_least_size_is_enough_and_less_is_not() {
         assert_eq!(dump(&load(&path).unwrap().0).unwrap(), dump(&tree).unwrap());
         let less = fat::write(&tree, size - 64 * KIB, &options);
         assert!(
-            matches!(less, Err(Error::TooSmall { needed, .. }) if needed == size || kind != RequestedKind::Auto),
+            matches!(
+                less,
+                Err(Error::TooSmall { needed, .. })
+                    if needed == size || kind != RequestedKind::Auto
+            ),
             "{less:?}"
         );
     }
@@ -457,7 +461,10 @@ proptest::proptest! {
         for (path, len) in files {
             // Nothing may differ in case only, at any depth.
             let folded = path.to_lowercase();
-            if path.split('/').any(|part| part.starts_with(' ')) || !taken.insert(folded.clone()) || folded != path {
+            if path.split('/').any(|part| part.starts_with(' '))
+                || !taken.insert(folded.clone())
+                || folded != path
+            {
                 continue;
             }
             let _ = tree.put_file(&path, noise(len, len as u64), stat());

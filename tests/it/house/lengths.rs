@@ -17,19 +17,13 @@ const COLUMNS: usize = 100;
 /// (`path: columns`).
 const LONG: &[&str] = &[
     "tests/it/convert/conversions.rs: convert",
-    "tests/it/convert/file_layout.rs: columns",
     "tests/it/convert/outputs.rs: what_cannot_be_flashed_is_refused_and_left_alone",
     "tests/it/edit/grow_data.rs: grow",
     "tests/it/formats/deb.rs: the_image_lives_on_with_dpkg",
     "tests/it/formats/deb/upgrade.rs: an_upgrade_is_what_dpkg_makes",
-    "tests/it/formats/ext4_layout.rs: columns",
     "tests/it/formats/ext4_write/edges.rs: what_ext4_cannot_hold_is_said",
     "tests/it/formats/ext4_write/motley.rs: motley",
-    "tests/it/formats/ext4_write/random.rs: columns",
-    "tests/it/formats/fat.rs: columns",
-    "tests/it/formats/source.rs: columns",
     "tests/it/formats/source.rs: qcow2_is_read_in_place",
-    "tests/it/house/uses.rs: columns",
 ];
 
 /// A function of blanked source: its name, first line and number of lines.

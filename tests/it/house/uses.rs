@@ -1,4 +1,5 @@
-//! Who uses whom: the paths of `use` declarations and of code, resolved to the files that they name.
+//! Who uses whom: the paths of `use` declarations and of code, resolved to the files that they
+//! name.
 
 use super::source::{code, in_word};
 use std::collections::{BTreeMap, BTreeSet};

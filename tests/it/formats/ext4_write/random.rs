@@ -29,13 +29,18 @@ pub(crate) fn act() -> impl Strategy<Value = Act> {
         2 => Just(Act::Link),
         2 => prop::collection::vec((0u8..5, 0usize..900), 0..4).prop_map(Act::Attributes),
         1 => (1usize..900, 5usize..250).prop_map(|(count, len)| Act::Crowd(count, len)),
-        1 => (prop::sample::select(vec![1, 11, 12, 13, 1024, 1036]), -1i64..=1).prop_map(|(blocks, more)| Act::Blocks(blocks, more)),
-        1 => prop::sample::select(vec![3, 4, 5, 339, 340, 341, 680, 1360, 1361]).prop_map(Act::Extents),
+        1 => (prop::sample::select(vec![1, 11, 12, 13, 1024, 1036]), -1i64..=1)
+            .prop_map(|(blocks, more)| Act::Blocks(blocks, more)),
+        1 => prop::sample::select(vec![3, 4, 5, 339, 340, 341, 680, 1360, 1361])
+            .prop_map(Act::Extents),
     ]
 }
 
 pub(crate) fn path() -> impl Strategy<Value = Vec<u8>> {
-    let name = prop_oneof![3 => prop::collection::vec(b'a'..=b'e', 1..=2), 1 => prop::collection::vec(1u8..=255, 1..=40)];
+    let name = prop_oneof![
+        3 => prop::collection::vec(b'a'..=b'e', 1..=2),
+        1 => prop::collection::vec(1u8..=255, 1..=40),
+    ];
     prop::collection::vec(name, 1..=3).prop_map(|names| {
         let clean = |name: Vec<u8>| -> Vec<u8> {
             name.into_iter()
@@ -144,7 +149,11 @@ fn dumped(image: &Path, tree: &Tree, to: &Path) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn trees_are_written_cleanly(
