@@ -251,6 +251,32 @@ pub(crate) fn converted(variant: &str, name: &str) -> Option<Arc<Converted>> {
     Some(made)
 }
 
+/// Settings that a variant needs besides its configuration.
+fn settings(variant: &str) -> &'static [&'static str] {
+    match variant {
+        "rich" => &["--set", "storage.size=\"4 GiB\""],
+        // Room for a kernel beside the old one, and for Artifacts on the data partition.
+        "pi-system" => &[
+            "--set",
+            "storage.size=\"4 GiB\"",
+            "--set",
+            "boot.size=\"192 MiB\"",
+            "--set",
+            "root.headroom=\"90 %\"",
+            "--set",
+            "data.size=\"512 MiB\"",
+        ],
+        "extlinux-gpt" => &["--set", "storage.table=\"gpt\""],
+        "extlinux-raw" => &[
+            "--set",
+            "boot.environment=\"raw\"",
+            "--set",
+            "storage.device=\"/dev/mmcblk0\"",
+        ],
+        _ => &[],
+    }
+}
+
 /// Converts `variant` as nobody, with what nobody can reach, and takes the results to
 /// `target/converted/`.
 fn convert(variant: &str, name: &str) -> Option<Converted> {
@@ -300,29 +326,7 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
         "--config",
     ];
     let mut command = workshop.command(program);
-    let set: &[&str] = match variant {
-        "rich" => &["--set", "storage.size=\"4 GiB\""],
-        // Room for a kernel beside the old one, and for Artifacts on the data partition.
-        "pi-system" => &[
-            "--set",
-            "storage.size=\"4 GiB\"",
-            "--set",
-            "boot.size=\"192 MiB\"",
-            "--set",
-            "root.headroom=\"90 %\"",
-            "--set",
-            "data.size=\"512 MiB\"",
-        ],
-        "extlinux-gpt" => &["--set", "storage.table=\"gpt\""],
-        "extlinux-raw" => &[
-            "--set",
-            "boot.environment=\"raw\"",
-            "--set",
-            "storage.device=\"/dev/mmcblk0\"",
-        ],
-        _ => &[],
-    };
-    command.args(arguments).arg(&config).args(set);
+    command.args(arguments).arg(&config).args(settings(variant));
     let output = command.arg(&disk).output().expect("goldsmith starts");
     assert!(
         output.status.success(),

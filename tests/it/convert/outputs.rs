@@ -492,17 +492,19 @@ fn what_cannot_be_flashed_is_refused_and_left_alone() {
         &["neither a block device nor a regular file"],
     );
     refused(flash(dir.path(), &device, &[]), 1, &["is a directory"]);
+}
+
+#[test]
+fn nothing_is_flashed_without_a_yes() {
+    let dir = scratch();
+    let image = save_small(dir.path(), Compression::None);
+    let device = dir.path().join("device");
+    fs::write(&device, noise(16 << 20, 1)).unwrap();
     let mut command = Command::new(goldsmith());
     command
         .arg("flash")
         .args([&image, &device])
         .stdin(Stdio::null());
-    File::options()
-        .write(true)
-        .open(&device)
-        .unwrap()
-        .set_len(16 * MIB)
-        .unwrap();
     let before = fs::read(&device).unwrap();
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(2));

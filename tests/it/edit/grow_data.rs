@@ -14,12 +14,8 @@ fn write(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("its mode");
 }
 
-/// A disk `sda` of 1 GiB whose partitions 1 to 4 have the given starts; the last ends at 300,000
-/// sectors. Returns what the tools were asked and what the script said. `by` is what the system has
-/// to change partitions, `locked` whether another program has locked the disk.
-fn grow(by: &str, starts: [u32; 4], locked: bool) -> (String, String) {
-    let top = scratch();
-    let top = top.path();
+/// The files of sysfs for a disk with four partitions, below `top`; returns the disk's directory.
+fn sysfs(top: &Path, starts: [u32; 4]) -> PathBuf {
     let disk = top.join("devices/sda");
     write(&disk.join("size"), "2097152\n");
     fs::create_dir_all(top.join("class")).expect("a directory");
@@ -41,6 +37,31 @@ fn grow(by: &str, starts: [u32; 4], locked: bool) -> (String, String) {
         symlink(&part, top.join(format!("class/sda{number}"))).expect("a link");
         write(&top.join(format!("dev/sda{number}")), "");
     }
+    disk
+}
+
+/// The device's program, with paths below `top`.
+fn adapted(top: &Path) -> String {
+    include_str!("../../../configs/device/common/grow-data.sh")
+        .replace("/sys/class/block", &top.join("class").display().to_string())
+        .replace("flock -w 60", "flock -w 1")
+        .replace(
+            "disk=/dev/",
+            &format!("disk={}/", top.join("dev").display()),
+        )
+        .replace(
+            "/usr/lib/systemd/systemd-growfs",
+            &top.join("bin/systemd-growfs").display().to_string(),
+        )
+}
+
+/// A disk `sda` of 1 GiB whose partitions 1 to 4 have the given starts; the last ends at 300,000
+/// sectors. Returns what the tools were asked and what the script said. `by` is what the system has
+/// to change partitions, `locked` whether another program has locked the disk.
+fn grow(by: &str, starts: [u32; 4], locked: bool) -> (String, String) {
+    let top = scratch();
+    let top = top.path();
+    let disk = sysfs(top, starts);
     let log = top.join("log");
     let device = top.join("dev/sda");
     write(&device, "boot code");
@@ -83,18 +104,7 @@ fn grow(by: &str, starts: [u32; 4], locked: bool) -> (String, String) {
         tool(name, "exit 1");
     }
     tool("systemd-growfs", "");
-    let script = include_str!("../../../configs/device/common/grow-data.sh")
-        .replace("/sys/class/block", &top.join("class").display().to_string())
-        .replace("flock -w 60", "flock -w 1")
-        .replace(
-            "disk=/dev/",
-            &format!("disk={}/", top.join("dev").display()),
-        )
-        .replace(
-            "/usr/lib/systemd/systemd-growfs",
-            &top.join("bin/systemd-growfs").display().to_string(),
-        );
-    write(&top.join("script"), &script);
+    write(&top.join("script"), &adapted(top));
     let path = format!("{}:/usr/bin:/bin", top.join("bin").display());
     let output = Command::new("sh")
         .arg(top.join("script"))

@@ -438,10 +438,20 @@ fn the_image_lives_on_with_dpkg() {
         assert_eq!(state("chrony.service"), "enabled\n");
         assert_eq!(state("mender-client.service"), "disabled\n");
     }
-    // A device's dpkg sees a damaged file, and puts the same packages over ours without a question.
+    dpkg_works_on_top_of_it(&root, &debs);
+}
+
+/// The dpkg of a device sees a damaged file in `root`, and installs the same packages over ours
+/// without a question.
+fn dpkg_works_on_top_of_it(root: &Path, debs: &[PathBuf]) {
+    let said = |command: &[&str]| {
+        let (fine, text) = chroot(root, command);
+        assert!(fine, "{command:?}: {text}");
+        text
+    };
     fs::write(root.join("usr/bin/mender"), "damaged").unwrap();
     assert!(
-        chroot(&root, &["dpkg", "-V", "mender-client"])
+        chroot(root, &["dpkg", "-V", "mender-client"])
             .1
             .contains("/usr/bin/mender")
     );

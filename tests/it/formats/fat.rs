@@ -461,10 +461,8 @@ proptest::proptest! {
         for (path, len) in files {
             // Nothing may differ in case only, at any depth.
             let folded = path.to_lowercase();
-            if path.split('/').any(|part| part.starts_with(' '))
-                || !taken.insert(folded.clone())
-                || folded != path
-            {
+            let leading = path.split('/').any(|part| part.starts_with(' '));
+            if leading || !taken.insert(folded.clone()) || folded != path {
                 continue;
             }
             let _ = tree.put_file(&path, noise(len, len as u64), stat());

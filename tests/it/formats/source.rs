@@ -191,8 +191,10 @@ fn a_bomb_stops_at_the_limit() {
                 ),
             ],
         );
-        let opened = source::open(&path, &options(dir.path()));
-        assert!(matches!(opened, Err(SourceError::TooLarge(max)) if max == 64 * MIB));
+        assert!(matches!(
+            source::open(&path, &options(dir.path())),
+            Err(SourceError::TooLarge(max)) if max == 64 * MIB
+        ));
     }
 }
 
@@ -282,6 +284,15 @@ fn qcow2_is_read_in_place() {
         );
         opens(&dir.path().join("q.xz"), &InputFormat::Xz, &expected);
     }
+}
+
+#[test]
+fn qcow2_that_cannot_be_read_is_refused() {
+    let Some(qemu) = tool("qemu-img") else { return };
+    let dir = scratch();
+    let path = dir.path().join("raw");
+    image(&path);
+    let out = dir.path().join("q");
     let make = |arguments: &str| {
         must(
             "sh",

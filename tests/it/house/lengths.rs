@@ -1,7 +1,6 @@
 //! Lengths, at the width of `rustfmt.toml`: what does not fit on a page is cut by meaning.
 
 use super::source::{blanked, closing, files, in_word, test_items};
-use std::collections::BTreeSet;
 
 /// Lines of a function, from its `fn` to its closing brace.
 const FUNCTION: usize = 80;
@@ -12,19 +11,6 @@ const FILE: usize = 600;
 /// Columns of a line, but for one with a literal, a URL or a part of a table, which has no place to
 /// break.
 const COLUMNS: usize = 100;
-
-/// What is longer for now: files, functions (`path: name`) and files with wide lines
-/// (`path: columns`).
-const LONG: &[&str] = &[
-    "tests/it/convert/conversions.rs: convert",
-    "tests/it/convert/outputs.rs: what_cannot_be_flashed_is_refused_and_left_alone",
-    "tests/it/edit/grow_data.rs: grow",
-    "tests/it/formats/deb.rs: the_image_lives_on_with_dpkg",
-    "tests/it/formats/deb/upgrade.rs: an_upgrade_is_what_dpkg_makes",
-    "tests/it/formats/ext4_write/edges.rs: what_ext4_cannot_hold_is_said",
-    "tests/it/formats/ext4_write/motley.rs: motley",
-    "tests/it/formats/source.rs: qcow2_is_read_in_place",
-];
 
 /// A function of blanked source: its name, first line and number of lines.
 #[derive(Debug, PartialEq, Eq)]
@@ -89,8 +75,8 @@ fn breakable(line: &str, code: &str) -> bool {
     }
 }
 
-/// What is too long in the file at `path`, each as its key in `LONG` and a message.
-fn too_long(path: &str, text: &str) -> Vec<(String, String)> {
+/// A message for each function, file and line at `path` that is too long.
+fn too_long(path: &str, text: &str) -> Vec<String> {
     let mut out = Vec::new();
     let blanked = blanked(text);
     for function in functions(&blanked)
@@ -98,24 +84,24 @@ fn too_long(path: &str, text: &str) -> Vec<(String, String)> {
         .filter(|function| function.lines > FUNCTION)
     {
         let Function { name, line, lines } = function;
-        out.push((
-            format!("{path}: {name}"),
-            format!("{path}:{line}: {name} has {lines} lines, over {FUNCTION}: cut it by meaning"),
+        out.push(format!(
+            "{path}:{line}: {name} has {lines} lines, over {FUNCTION}: cut it by meaning"
         ));
     }
     // The file `tests.rs` of a room is its `mod tests`.
     let lines = lines_of_code(text);
     if lines > FILE && !path.ends_with("/tests.rs") {
-        out.push((
-            path.to_owned(),
-            format!("{path}: {lines} lines without tests, over {FILE}: cut it by meaning"),
+        out.push(format!(
+            "{path}: {lines} lines without tests, over {FILE}: cut it by meaning"
         ));
     }
     for (at, (line, code)) in text.lines().zip(blanked.lines()).enumerate() {
         let width = line.chars().count();
         if width > COLUMNS && breakable(line, code) {
-            let message = format!("{path}:{}: {width} columns, over {COLUMNS}", at + 1);
-            out.push((format!("{path}: columns"), message));
+            out.push(format!(
+                "{path}:{}: {width} columns, over {COLUMNS}",
+                at + 1
+            ));
         }
     }
     out
@@ -123,26 +109,17 @@ fn too_long(path: &str, text: &str) -> Vec<(String, String)> {
 
 #[test]
 fn nothing_is_too_long() {
-    let mut found = Vec::new();
-    let mut keys = BTreeSet::new();
-    for dir in [
+    let dirs = [
         "src",
         "tests/it",
         "fuzz/src",
         "fuzz/fuzz_targets",
         "examples",
-    ] {
-        for (path, text) in files(dir, ".rs") {
-            for (key, message) in too_long(&path, &text) {
-                if !LONG.contains(&key.as_str()) {
-                    found.push(message);
-                }
-                keys.insert(key);
-            }
-        }
-    }
-    let stale = LONG.iter().filter(|key| !keys.contains(**key));
-    found.extend(stale.map(|key| format!("{key} is short enough now: take it out of LONG")));
+    ];
+    let files = dirs.into_iter().flat_map(|dir| files(dir, ".rs"));
+    let found: Vec<String> = files
+        .flat_map(|(path, text)| too_long(&path, &text))
+        .collect();
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
 
@@ -164,12 +141,7 @@ fn the_checker_measures_functions() {
 
 #[test]
 fn the_checker_sees_what_is_too_long() {
-    let one = |text: &str| -> Vec<String> {
-        too_long("a.rs", text)
-            .into_iter()
-            .map(|(_, message)| message)
-            .collect()
-    };
+    let one = |text: &str| too_long("a.rs", text);
     let body = |lines: usize| format!("fn f() {{\n{}}}\n", "    g();\n".repeat(lines - 2));
     assert!(one(&body(FUNCTION)).is_empty());
     let long = one(&body(FUNCTION + 1));

@@ -314,11 +314,13 @@ fn example(files: &[(&str, &str)]) -> Crate {
 
 #[test]
 fn paths_of_groups_and_of_code_are_found() {
-    let found: Vec<String> =
-        paths("use crate::{units::{KIB, self}, fs::ext4, a::*};\nuse self::x;\nfn f() { crate::b::c(); d::e::<F>() }")
-            .iter()
-            .map(|path| path.segments.join("::"))
-            .collect();
+    let found: Vec<String> = paths(
+        "use crate::{units::{KIB, self}, fs::ext4, a::*};\nuse self::x;\n\
+             fn f() { crate::b::c(); d::e::<F>() }",
+    )
+    .iter()
+    .map(|path| path.segments.join("::"))
+    .collect();
     let expected = [
         "crate::units::KIB",
         "crate::units",

@@ -43,15 +43,8 @@ fn build(dir: &Path, control: &str, members: &[(&str, &str)], files: &[(&str, &s
 
 /// An upgrade with configuration files in every state, files that move to another package, links
 /// and accounts.
-#[test]
-fn an_upgrade_is_what_dpkg_makes() {
-    let Some(fixture) = fixture() else { return };
-    let scratch = scratch();
-    let base = scratch.path();
-    let theirs = base.join("theirs");
-    for dir in ["1", "2", "theirs"] {
-        fs::create_dir(base.join(dir)).unwrap();
-    }
+/// The package `aa` in version 1, below `base`.
+fn first_version(base: &Path) -> PathBuf {
     let conffiles = ["same", "edited", "gone", "both", "dropped", "renamed"]
         .map(|name| format!("/etc/a/{name}\n"))
         .concat();
@@ -66,12 +59,16 @@ fn an_upgrade_is_what_dpkg_makes() {
         ("usr/share/a/moves", "a's"),
         ("usr/share/a/stays", "1"),
     ];
-    let first = build(
+    build(
         &base.join("1"),
         "Package: aa\nVersion: 1",
         &[("conffiles", &conffiles)],
         &old,
-    );
+    )
+}
+
+/// The package `aa` in version 2, and `bb`, which takes one of its files and diverts another.
+fn upgrade(base: &Path) -> [PathBuf; 2] {
     let script = "#!/bin/sh\nset -e\ndpkg-maintscript-helper mv_conffile /etc/a/renamed /etc/a/new 2~ aa -- \"$@\"\n";
     let postinst = format!(
         "{script}if [ \"$1\" = configure ] && dpkg --compare-versions \"$2\" lt 2; then\n\
@@ -108,6 +105,20 @@ fn an_upgrade_is_what_dpkg_makes() {
         &[("preinst", divert)],
         &[("usr/share/a/moves", "b's"), ("usr/bin/tac", "#!/bin/sh\n")],
     );
+    [second, other]
+}
+
+#[test]
+fn an_upgrade_is_what_dpkg_makes() {
+    let Some(fixture) = fixture() else { return };
+    let scratch = scratch();
+    let base = scratch.path();
+    let theirs = base.join("theirs");
+    for dir in ["1", "2", "theirs"] {
+        fs::create_dir(base.join(dir)).unwrap();
+    }
+    let first = first_version(base);
+    let [second, other] = upgrade(base);
 
     assert!(
         run("tar", &[&"-C", &theirs, &"-xf", &fixture.join("root.tar")])

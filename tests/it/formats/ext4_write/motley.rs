@@ -19,6 +19,58 @@ pub(super) fn acl() -> Vec<u8> {
     out
 }
 
+/// Device nodes, a fifo and a socket.
+fn special_files(tree: &mut Tree) {
+    put(
+        tree,
+        "/dev/null",
+        LeafKind::CharDevice { major: 1, minor: 3 },
+    );
+    put(
+        tree,
+        "/dev/big",
+        LeafKind::CharDevice {
+            major: 4095,
+            minor: 1_048_575,
+        },
+    );
+    put(
+        tree,
+        "/dev/sda",
+        LeafKind::BlockDevice { major: 8, minor: 0 },
+    );
+    put(
+        tree,
+        "/dev/nvme",
+        LeafKind::BlockDevice {
+            major: 259,
+            minor: 300,
+        },
+    );
+    put(tree, "/run/fifo", LeafKind::Fifo);
+    put(tree, "/run/socket", LeafKind::Socket);
+}
+
+/// Files with the first and last times that ext4 can hold, and around the epoch.
+fn times(tree: &mut Tree) {
+    for (name, seconds, nanos) in [
+        ("1901", -(1i64 << 31), 1),
+        ("1969", -1, 999_999_999),
+        ("2446", 15_032_385_535, 7),
+        ("2038", 1 << 31, 0),
+    ] {
+        let mut stat = stat(0o644);
+        (stat.mtime, stat.ctime) = (
+            Time { seconds, nanos },
+            Time {
+                seconds: seconds / 2,
+                nanos,
+            },
+        );
+        tree.put_file(format!("/times/{name}"), name, stat).unwrap();
+    }
+}
+
 /// A tree with one of everything.
 pub(super) fn motley() -> Tree {
     let mut tree = tree();
@@ -68,50 +120,8 @@ pub(super) fn motley() -> Tree {
             LeafKind::Symlink(vec![b'x'; len]),
         );
     }
-    put(
-        &mut tree,
-        "/dev/null",
-        LeafKind::CharDevice { major: 1, minor: 3 },
-    );
-    put(
-        &mut tree,
-        "/dev/big",
-        LeafKind::CharDevice {
-            major: 4095,
-            minor: 1_048_575,
-        },
-    );
-    put(
-        &mut tree,
-        "/dev/sda",
-        LeafKind::BlockDevice { major: 8, minor: 0 },
-    );
-    put(
-        &mut tree,
-        "/dev/nvme",
-        LeafKind::BlockDevice {
-            major: 259,
-            minor: 300,
-        },
-    );
-    put(&mut tree, "/run/fifo", LeafKind::Fifo);
-    put(&mut tree, "/run/socket", LeafKind::Socket);
-    for (name, seconds, nanos) in [
-        ("1901", -(1i64 << 31), 1),
-        ("1969", -1, 999_999_999),
-        ("2446", 15_032_385_535, 7),
-        ("2038", 1 << 31, 0),
-    ] {
-        let mut stat = stat(0o644);
-        (stat.mtime, stat.ctime) = (
-            Time { seconds, nanos },
-            Time {
-                seconds: seconds / 2,
-                nanos,
-            },
-        );
-        tree.put_file(format!("/times/{name}"), name, stat).unwrap();
-    }
+    special_files(&mut tree);
+    times(&mut tree);
     for name in [
         b"new\nline".to_vec(),
         vec![0xFF, 0xFE, 0x80],
