@@ -184,8 +184,8 @@ proptest! {
         let expected = with_lost_found(&new_tree, &options);
         prop_assert_eq!(dump(&read.tree().unwrap()).unwrap(), dump(&expected).unwrap());
         kept(&old_layout, &read.file_layout().unwrap(), &new_tree);
-        let again = write(&old_tree, size, &preserving(&old_layout, options)).unwrap();
-        prop_assert!(bytes(&again) == bytes(&old));
+        let rewritten = write(&old_tree, size, &preserving(&old_layout, options)).unwrap();
+        prop_assert!(bytes(&rewritten) == bytes(&old));
     }
 }
 
