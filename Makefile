@@ -17,7 +17,7 @@ build:
 
 ## help        this list
 help:
-	@sed -n 's/^## /  make /p' $(MAKEFILE_LIST)
+	@sed -n -e 's/^## \([^ ]\)/  make \1/p' -e 's/^##  /        /p' $(MAKEFILE_LIST)
 
 ## check       format, clippy, unit tests and house tests: no Debian packages, under a minute when built
 check:
