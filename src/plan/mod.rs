@@ -133,7 +133,7 @@ pub struct DiskPlan {
 }
 
 impl Plan {
-    /// Decides.
+    /// Makes the plan for `golden`.
     ///
     /// # Errors
     /// [`Usage`] when the configuration is incomplete, contradicts itself or does not fit the
