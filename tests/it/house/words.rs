@@ -147,6 +147,8 @@ fn words_that_read_badly_are_gone() {
     let places = [
         ("src", ".rs"),
         ("README.md", ""),
+        ("CONTRIBUTING.md", ""),
+        ("SECURITY.md", ""),
         ("docs", ".md"),
         ("configs/boards", ""),
         ("configs/example.toml", ""),
@@ -186,6 +188,8 @@ fn the_text_speaks_of_the_project_alone() {
         ("examples", ""),
         ("README.md", ""),
         ("CHANGELOG.md", ""),
+        ("CONTRIBUTING.md", ""),
+        ("SECURITY.md", ""),
         ("Makefile", ""),
     ];
     let found = found(&places, ALONE);

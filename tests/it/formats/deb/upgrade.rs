@@ -41,8 +41,6 @@ fn build(dir: &Path, control: &str, members: &[(&str, &str)], files: &[(&str, &s
     file
 }
 
-/// An upgrade with configuration files in every state, files that move to another package, links
-/// and accounts.
 /// The package `aa` in version 1, below `base`.
 fn first_version(base: &Path) -> PathBuf {
     let conffiles = ["same", "edited", "gone", "both", "dropped", "renamed"]
@@ -108,6 +106,8 @@ fn upgrade(base: &Path) -> [PathBuf; 2] {
     [second, other]
 }
 
+/// An upgrade with configuration files in every state, files that move to another package, links
+/// and accounts.
 #[test]
 fn an_upgrade_is_what_dpkg_makes() {
     let Some(fixture) = fixture() else { return };
