@@ -4,15 +4,16 @@
 
 mod device;
 
+use crate::boot::env_tools::{SHELLS, fine};
 use crate::support::{must, run, scratch, tool};
-use device::{Device, SHELLS, each_shell, fine, variables};
+use device::{Device, each_shell, variables};
 use goldsmith::boot::state::{Cut, Environment as _, Slot, Values};
 use goldsmith::boot::state::{SerialCopy, SerialPair};
 use goldsmith::boot::uboot::environment::{SIZE, decode, encode};
 use std::fs;
 use std::process::Command;
 
-pub(crate) use device::{bytes, install_tools, number, read};
+pub(crate) use device::{bytes, install_tools, read};
 
 #[test]
 fn the_contract_of_the_tools_for_u_boot_holds() {

@@ -7,7 +7,8 @@
 mod disk;
 mod golden;
 
-use crate::boot::grubenv::{medium, number, place};
+use crate::boot::env_tools::number;
+use crate::boot::grubenv::{medium, place};
 use crate::support::qemu::Firmware;
 use crate::support::{must, tool};
 use disk::{BOOT, Content, Disk, GOOD, boots, intact};

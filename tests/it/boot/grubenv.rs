@@ -4,15 +4,16 @@
 
 mod device;
 
+use crate::boot::env_tools::{SHELLS, fine};
 use crate::support::{must, scratch, tool};
-use device::{SHELLS, each_shell, fine, variables};
+use device::{each_shell, variables};
 use goldsmith::boot::common::env_block::{self, BLOCK};
 use goldsmith::boot::state::{Block, BlockPair, Cut, EnvCopy, Environment as _, Slot, Values};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-pub(crate) use device::{Device, medium, number, place};
+pub(crate) use device::{Device, medium, place};
 
 #[test]
 fn the_contract_with_the_client_holds() {

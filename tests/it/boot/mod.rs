@@ -3,6 +3,7 @@
 pub(crate) mod boot_table;
 pub(crate) mod convert_boot;
 pub(crate) mod decision_table;
+pub(crate) mod env_tools;
 pub(crate) mod fw_env;
 pub(crate) mod golden_boot;
 pub(crate) mod grub_boot;

@@ -1,16 +1,12 @@
 //! A boot partition with the environment of U-Boot, the tools that work on it, and its model.
 
-use crate::support::{scratch, tool};
-use goldsmith::boot::state::{SerialCopy, SerialPair};
-use goldsmith::boot::state::{Slot, Values};
+use crate::boot::env_tools::{Answer, SHELLS, Shell, Tools, number};
+use goldsmith::boot::state::{SerialCopy, SerialPair, Slot, Values};
 use goldsmith::boot::uboot::environment::{SIZE, decode, encode};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-pub(super) const SHELLS: [&[&str]; 3] = [&["dash"], &["busybox", "sh"], &["bash"]];
 
 /// Takes the place of `sync`: at the call whose number is in `cut` it damages the file just written
 /// and kills the tool.
@@ -31,14 +27,6 @@ case $how in
 esac
 kill -9 $PPID
 "#;
-
-/// The partition numbers that stand for the slots in these tests.
-pub(crate) fn number(slot: Slot) -> u32 {
-    match slot {
-        Slot::A => 2,
-        Slot::B => 3,
-    }
-}
 
 /// The variables for the model's values; what is out of range names a partition that there is not.
 pub(super) fn variables(values: Option<Values>) -> BTreeMap<String, String> {
@@ -112,35 +100,25 @@ pub(crate) fn install_tools(dir: &Path) {
 
 /// A boot partition and the tools that work on it.
 pub(super) struct Device {
-    pub(super) shell: &'static [&'static str],
-    pub(super) dir: tempfile::TempDir,
+    tools: Tools,
 }
 
-/// What a tool answered.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Said {
-    pub(super) status: Option<i32>,
-    pub(super) out: String,
-    pub(super) err: String,
+impl Deref for Device {
+    type Target = Tools;
+
+    fn deref(&self) -> &Tools {
+        &self.tools
+    }
 }
 
 impl Device {
     /// A new device; `None`, said aloud, when its shell is not installed.
-    pub(super) fn new(shell: &'static [&'static str]) -> Option<Self> {
-        tool(shell[0])?;
-        tool("flock")?;
-        let dir = scratch();
-        let path = dir.path();
-        install_tools(path);
-        let device = Self { shell, dir };
+    pub(super) fn new(shell: Shell) -> Option<Self> {
+        let tools = Tools::new(shell, POWER)?;
+        install_tools(tools.dir.path());
+        let device = Self { tools };
         fs::write(device.path("config"), device.config()).unwrap();
         fs::write(device.path("settings"), "ROOT_PARTITIONS = 2 3\n").unwrap();
-        fs::write(device.path("sync"), POWER).unwrap();
-        fs::set_permissions(
-            device.path("sync"),
-            std::os::unix::fs::PermissionsExt::from_mode(0o755),
-        )
-        .unwrap();
         fs::create_dir_all(device.path("env")).unwrap();
         fs::write(device.path("env/boot.scr"), "").unwrap();
         device.place(&factory());
@@ -151,10 +129,6 @@ impl Device {
         [1, 2]
             .map(|copy| format!("{} 0x0 {SIZE:#x}\n", self.copy(copy).display()))
             .concat()
-    }
-
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
     }
 
     pub(super) fn copy(&self, copy: usize) -> PathBuf {
@@ -178,69 +152,21 @@ impl Device {
         SerialPair::new([1, 2].map(|copy| read(&fs::read(self.copy(copy)).unwrap_or_default())))
     }
 
-    pub(super) fn call(
-        &self,
-        name: &str,
-        args: &[&str],
-        input: &str,
-        cut: Option<(usize, &str)>,
-    ) -> Said {
-        let (at, how) = cut.unwrap_or((0, "-"));
-        fs::write(self.path("cut"), format!("{at} {how}\n")).unwrap();
-        fs::write(self.path("count"), "0\n").unwrap();
-        let mut command = Command::new(self.shell[0]);
-        command
-            .args(&self.shell[1..])
-            .arg(self.path(name))
-            .args(args);
-        command.env(
-            "PATH",
-            format!(
-                "{}:{}",
-                self.dir.path().display(),
-                std::env::var("PATH").unwrap()
-            ),
-        );
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A tool that was called wrongly does not read.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Said {
-            status: output.status.code(),
-            out: text(output.stdout),
-            err: text(output.stderr),
-        }
-    }
-
-    pub(super) fn print(&self, names: &[&str]) -> Said {
+    pub(super) fn print(&self, names: &[&str]) -> Answer {
         self.call("fw_printenv", names, "", None)
     }
 
-    pub(super) fn set(&self, args: &[&str], input: &str) -> Said {
+    pub(super) fn set(&self, args: &[&str], input: &str) -> Answer {
         self.call("fw_setenv", args, input, None)
     }
 
-    pub(super) fn finish(&self, running: Slot) -> Said {
+    pub(super) fn finish(&self, running: Slot) -> Answer {
         fs::write(
             self.path("cmdline"),
             format!("console=tty1 mender.slot={} ro\n", number(running)),
         )
         .unwrap();
         self.set(&["--finish-boot"], "")
-    }
-
-    pub(super) fn writes(&self) -> usize {
-        fs::read_to_string(self.path("count"))
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap()
     }
 }
 
@@ -255,12 +181,4 @@ pub(super) fn each_shell(test: impl Fn(&Device)) {
         .iter()
         .filter_map(|shell| Device::new(shell))
         .for_each(|device| test(&device));
-}
-
-pub(super) fn fine(out: &str) -> Said {
-    Said {
-        status: Some(0),
-        out: out.into(),
-        err: String::new(),
-    }
 }

@@ -1,7 +1,8 @@
 //! A disk whose slots load or do not, and machines that start from it.
 
 use super::golden::{Golden, PARTUUIDS, golden, options, serial};
-use crate::boot::grubenv::{medium, number, place};
+use crate::boot::env_tools::number;
+use crate::boot::grubenv::{medium, place};
 use crate::support::qemu::{Board, Firmware};
 use crate::support::{must, scratch, tool};
 use goldsmith::boot::state::{BlockPair, EnvCopy, Environment as _, Slot, Values};

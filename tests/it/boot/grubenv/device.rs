@@ -1,15 +1,13 @@
 //! A boot partition with the environment of GRUB, the tools that work on it, and its model.
 
-use crate::support::{scratch, tool};
+use crate::boot::env_tools::{Answer, SHELLS, Shell, Tools, number};
 use goldsmith::boot::common::env_block::{self, BLOCK};
 use goldsmith::boot::grub::environment;
 use goldsmith::boot::state::{Block, BlockPair, EnvCopy, Slot, Values};
 use std::fs;
-use std::io::Write as _;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-
-pub(super) const SHELLS: [&[&str]; 3] = [&["dash"], &["busybox", "sh"], &["bash"]];
+use std::process::Command;
 
 /// Takes the place of `sync`: at the call whose number is in `cut` it damages the file just written
 /// and kills the tool.
@@ -39,25 +37,22 @@ cp "$file" "$old"
 
 /// A boot partition and the tools that work on it.
 pub(crate) struct Device {
-    pub(super) shell: &'static [&'static str],
-    pub(super) dir: tempfile::TempDir,
+    tools: Tools,
 }
 
-/// What a tool answered.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Said {
-    pub(super) status: Option<i32>,
-    pub(super) out: String,
-    pub(super) err: String,
+impl Deref for Device {
+    type Target = Tools;
+
+    fn deref(&self) -> &Tools {
+        &self.tools
+    }
 }
 
 impl Device {
     /// A new device; `None`, said aloud, when its shell is not installed.
-    pub(super) fn new(shell: &'static [&'static str]) -> Option<Self> {
-        tool(shell[0])?;
-        tool("flock")?;
-        let dir = scratch();
-        let path = dir.path();
+    pub(super) fn new(shell: Shell) -> Option<Self> {
+        let tools = Tools::new(shell, POWER)?;
+        let path = tools.dir.path();
         let here = path.display();
         let text = goldsmith::boot::common::tools::grubenv()
             .replace(
@@ -82,21 +77,11 @@ impl Device {
             format!("ENV_DIR = {here}/env\nROOT_PARTITIONS = 2 3\n"),
         )
         .unwrap();
-        fs::write(path.join("sync"), POWER).unwrap();
-        fs::set_permissions(
-            path.join("sync"),
-            std::os::unix::fs::PermissionsExt::from_mode(0o755),
-        )
-        .unwrap();
-        let device = Self { shell, dir };
+        let device = Self { tools };
         device.place(&BlockPair::new(
             [EnvCopy::clean(Values::committed(Slot::A)); 2],
         ));
         Some(device)
-    }
-
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
     }
 
     pub(super) fn env(&self) -> PathBuf {
@@ -109,72 +94,21 @@ impl Device {
         place(&self.env(), medium);
     }
 
-    pub(super) fn command(&self, name: &str, args: &[&str], real_sync: bool) -> Command {
-        let mut command = Command::new(self.shell[0]);
-        command
-            .args(&self.shell[1..])
-            .arg(self.path(name))
-            .args(args);
-        let path = std::env::var("PATH").unwrap();
-        if !real_sync {
-            command.env("PATH", format!("{}:{path}", self.dir.path().display()));
-        }
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    pub(super) fn call(
-        &self,
-        name: &str,
-        args: &[&str],
-        input: &str,
-        cut: Option<(usize, &str)>,
-    ) -> Said {
-        let (at, how) = cut.unwrap_or((0, "-"));
-        fs::write(self.path("cut"), format!("{at} {how}\n")).unwrap();
-        fs::write(self.path("count"), "0\n").unwrap();
-        let mut child = self.command(name, args, false).spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Said {
-            status: output.status.code(),
-            out: text(output.stdout),
-            err: text(output.stderr),
-        }
-    }
-
-    pub(super) fn print(&self, names: &[&str]) -> Said {
+    pub(super) fn print(&self, names: &[&str]) -> Answer {
         self.call("grub-mender-grubenv-print", names, "", None)
     }
 
-    pub(super) fn set(&self, args: &[&str], input: &str) -> Said {
+    pub(super) fn set(&self, args: &[&str], input: &str) -> Answer {
         self.call("grub-mender-grubenv-set", args, input, None)
     }
 
-    pub(super) fn finish(&self, running: Slot) -> Said {
+    pub(super) fn finish(&self, running: Slot) -> Answer {
         fs::write(
             self.path("cmdline"),
             format!("BOOT_IMAGE=/vmlinuz mender.slot={} ro\n", number(running)),
         )
         .unwrap();
         self.set(&["--finish-boot"], "")
-    }
-
-    pub(super) fn writes(&self) -> usize {
-        fs::read_to_string(self.path("count"))
-            .unwrap()
-            .trim()
-            .parse()
-            .unwrap()
     }
 
     pub(super) fn medium(&self) -> BlockPair {
@@ -195,14 +129,6 @@ impl Device {
         }
         let files = |name: &str| fs::read(self.env().join(name)).unwrap();
         assert_eq!(files("mender_grubenv1/env"), files("mender_grubenv2/env"));
-    }
-}
-
-/// The partition numbers that stand for the slots in these tests.
-pub(crate) fn number(slot: Slot) -> u32 {
-    match slot {
-        Slot::A => 2,
-        Slot::B => 3,
     }
 }
 
@@ -300,12 +226,4 @@ pub(super) fn each_shell(test: impl Fn(&Device)) {
         .iter()
         .filter_map(|shell| Device::new(shell))
         .for_each(|device| test(&device));
-}
-
-pub(super) fn fine(out: &str) -> Said {
-    Said {
-        status: Some(0),
-        out: out.into(),
-        err: String::new(),
-    }
 }

@@ -1,7 +1,8 @@
 //! A card that a conversion made, in a machine: what is on it, and what one start makes of it.
 
 use super::machine::Board;
-use crate::boot::fw_env::{bytes, number, read};
+use crate::boot::env_tools::number;
+use crate::boot::fw_env::{bytes, read};
 use crate::convert::conversions::{Converted, converted};
 use crate::support::qemu::Machine;
 use crate::support::{must, scratch, tool};

@@ -4,7 +4,8 @@
 
 use super::card::{Card, Content};
 use super::machine::{FLASH, virt_raw};
-use crate::boot::fw_env::{install_tools, number};
+use crate::boot::env_tools::number;
+use crate::boot::fw_env::install_tools;
 use crate::support::{must, tool};
 use goldsmith::boot::state::Slot;
 use goldsmith::boot::uboot::environment::{committed, crc32, decode, encode};
