@@ -26,6 +26,7 @@ pub(super) fn check(config: &Config) -> Result<(), Problems> {
             &format!("`{}` is not an absolute path of the image", raw.file.given),
         );
     }
+    entries(&mut checker);
     if config
         .output
         .name
@@ -54,6 +55,27 @@ impl Checker<'_> {
         );
         self.problems
             .push(Problem::new(format!("{location}: {what}")));
+    }
+}
+
+/// `[[partition]]` and `[[accept]]`.
+fn entries(checker: &mut Checker<'_>) {
+    let config = checker.config;
+    for (at, partition) in config.partition.iter().enumerate() {
+        let what = match (partition.number, &partition.label) {
+            (Some(_), Some(_)) => "names a partition twice: set either `number` or `label`",
+            (None, None) => "names no partition: set `number` or `label`",
+            _ => continue,
+        };
+        checker.add(&format!("partition[{at}].do"), what);
+    }
+    for (at, accept) in config.accept.iter().enumerate() {
+        if !accept.file.starts_with('/') {
+            checker.add(
+                &format!("accept[{at}].file"),
+                &format!("`{}` is not an absolute path of the image", accept.file),
+            );
+        }
     }
 }
 

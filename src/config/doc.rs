@@ -182,6 +182,8 @@ mod tests {
                 "client.accept",
                 "overlay",
                 "raw",
+                "partition",
+                "accept",
             ]
             .into_iter()
             .find_map(|list| {
@@ -200,8 +202,10 @@ mod tests {
             all.client.accept.len(),
             all.overlay.len(),
             all.raw.len(),
+            all.partition.len(),
+            all.accept.len(),
         ];
-        assert_eq!(lists, [1; 5]);
+        assert_eq!(lists, [1; 7]);
     }
 
     #[test]

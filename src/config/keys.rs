@@ -298,9 +298,9 @@ pub(super) fn join(at: &str, name: &str) -> String {
     }
 }
 
-/// The name of the key of the field `field`.
+/// The name of the key of the field `field`, which may be a raw identifier.
 pub(super) fn kebab(field: &str) -> String {
-    field.replace('_', "-")
+    field.trim_start_matches("r#").replace('_', "-")
 }
 
 /// A doc comment as one paragraph.

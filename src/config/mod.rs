@@ -23,15 +23,15 @@ pub use doc::{example, manual};
 pub use load::{beneath, built_in, expand, load};
 pub use node::{Location, Origin, OriginKind, quoted};
 pub use schema::{
-    Accept, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay, OwnerRule,
-    Raw, Root, Rootfs, Server, Storage,
+    Accept, AcceptFile, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay,
+    OwnerRule, Partition, Raw, Root, Rootfs, Server, Storage,
 };
 pub use show::Setting;
 pub use text::{Device, DiskId, Secret, name};
 pub use types::{FilePath, Headroom};
 pub use words::{
     BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
-    OverlayTarget, Proof, RawSource, SlotB, TableChoice,
+    OverlayTarget, PartitionAction, Proof, RawSource, SlotB, TableChoice,
 };
 
 use crate::problem::{Problem, Problems};

@@ -12,7 +12,7 @@ use super::types::{
 };
 use super::words::{
     BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
-    OverlayTarget, Proof, RawSource, SlotB, TableChoice,
+    OverlayTarget, PartitionAction, Proof, RawSource, SlotB, TableChoice,
 };
 use crate::pattern::Pattern;
 use crate::platform::{Architecture, Firmware};
@@ -48,6 +48,10 @@ keys! {
         /// Data to write outside the partitions, such as a boot loader at the offset where the
         /// processor expects it.
         raw: Vec<Raw> => Subs<Raw> { default "[]" }
+        /// What becomes of the golden image's other partitions.
+        partition: Vec<Partition> => Subs<Partition> { default "[]" }
+        /// Files of the golden image that act by themselves and are known to be harmless.
+        accept: Vec<AcceptFile> => Subs<AcceptFile> { default "[]" }
         /// Your own programs that take part in a conversion.
         hooks: Hooks => Sub<Hooks> { default "{}" }
         /// The update client.
@@ -236,6 +240,29 @@ keys! {
         arch: Vec<Architecture> => List<OneOf<Architecture>> { default "[]" }
         /// Condition: the image has one of these systems, written as in `board.release`.
         release: Vec<String> => List<Name> { default "[]" }
+    }
+
+    /// What becomes of a partition of the golden image that is neither its boot nor its root
+    /// partition. It is named by `number` or by `label`.
+    pub struct Partition {
+        /// The number of the partition in the golden image.
+        number: Option<u32> => Number<1, 128> { unset "`label` names it", like "3" }
+        /// The label of its filesystem, or the name of the partition in a GPT.
+        label: Option<String> => Text { unset "`number` names it", like "\"home\"" }
+        /// What becomes of it.
+        r#do: PartitionAction => OneOf<PartitionAction> { required like "\"merge\"" }
+        /// The directory to merge its files into, or to mount them on.
+        path: Option<String> => MountPoint { unset "where the golden image mounts it", like "\"/home\"" }
+    }
+
+    /// A file of the golden image that acts by itself, such as a script that runs at every start,
+    /// or a boot script that cannot be followed. Without an entry here it is refused; you have
+    /// found it to be harmless on devices with two root filesystems.
+    pub struct AcceptFile {
+        /// The path of the file on the device, absolute.
+        file: String => Text { required like "\"/etc/rc.local\"" }
+        /// Why it is harmless; kept in the record.
+        reason: String => Text { required like "\"it restarts only if a key is held\"" }
     }
 
     /// Your own programs that take part in a conversion. They run as the user who converts;

@@ -39,6 +39,18 @@ choices! {
         Untested = "untested",
     }
 
+    /// What becomes of a partition of the golden image.
+    pub enum PartitionAction {
+        /// its files become a part of the root filesystem, where the partition is mounted
+        Merge = "merge",
+        /// its files are moved to the data partition and mounted where the partition is mounted
+        Data = "data",
+        /// its bytes are copied to the same offset, outside the new partitions
+        Copy = "copy",
+        /// it is left out
+        Drop = "drop",
+    }
+
     /// The partition table to write.
     pub enum TableChoice {
         /// the same type as in the golden image

@@ -5,6 +5,7 @@
 //! it is made whole or not at all: [`Plan::new`] returns everything that is wrong. The
 //! configuration is read here and in `cli` alone; all later steps ask the plan.
 
+pub mod accepted;
 pub mod artifact;
 pub mod board;
 pub mod boot;
@@ -20,6 +21,7 @@ pub mod layout;
 pub mod output;
 pub mod overlays;
 pub mod packages;
+pub mod partitions;
 pub mod raw;
 
 #[cfg(test)]
@@ -32,6 +34,7 @@ use crate::platform::TableKind;
 use crate::problem::{Problem, Problems, Usage};
 use crate::stamp::{Stamp, Time};
 use crate::tree::{DirEntry, Stat};
+use accepted::AcceptedFiles;
 use anyhow::Result;
 use boot::BootPlan;
 use client::ClientPlan;
@@ -43,6 +46,7 @@ use host::HostFiles;
 use output::OutputPlan;
 use overlays::OverlayPlan;
 use packages::PackagePlan;
+use partitions::PartitionPlans;
 use raw::RawPlan;
 
 /// The inputs of a plan, besides the golden image.
@@ -103,6 +107,10 @@ pub struct Plan {
     pub root: RootPlan,
     /// The data partition and its filesystem.
     pub data: DataPlan,
+    /// What becomes of each partition of the golden image.
+    pub partitions: PartitionPlans,
+    /// Files of the golden image that act by themselves, which the user accepts.
+    pub accepted: AcceptedFiles,
     /// Debian packages to install.
     pub packages: PackagePlan,
     /// Directories of the host that are copied over the filesystems.
@@ -166,17 +174,24 @@ impl Plan {
         let packages = keep.all(PackagePlan::new(config));
         let output = keep.one(OutputPlan::new(config, golden));
         let raw = keep.all(RawPlan::new(config, ImageFacts::of(golden)));
+        let partitions = keep.all(PartitionPlans::new(config, golden));
         problems.check()?;
         let (Some((signer, signer_note)), Some(artifact)) = (signer, meta) else {
             return Err(undecided());
         };
-        let (Some(boot), Some(client), Some(packages), Some(output), Some(raw)) =
-            (boot, client, packages, output, raw)
+        let (Some(boot), Some(client), Some(packages), Some(output), Some(raw), Some(partitions)) =
+            (boot, client, packages, output, raw, partitions)
         else {
             return Err(undecided());
         };
         notes.extend(signer_note);
         notes.extend(board_note);
+        let accepted = AcceptedFiles::new(config);
+        notes.extend(
+            accepted
+                .iter()
+                .map(|(file, reason)| format!("{file}: accepted: {reason}")),
+        );
         Ok(Self {
             input_name: host.input_name(),
             name: output::base_name(config, host, &stamp.family, &release),
@@ -190,6 +205,8 @@ impl Plan {
             boot,
             root: RootPlan::new(config, golden, host, &stamp),
             data: DataPlan::new(config, &stamp),
+            partitions,
+            accepted,
             packages,
             overlays: OverlayPlan::new(config, ImageFacts::of(golden), host),
             raw,
