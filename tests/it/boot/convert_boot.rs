@@ -8,7 +8,7 @@ mod bad_updates;
 mod upgrade;
 
 use crate::convert::conversions::{Converted, converted, device_type};
-use crate::support::golden::{boot_packages, raspberry_pi_packages};
+use crate::support::golden::{any_release, boot_packages, raspberry_pi_packages, release};
 use crate::support::qemu::{Board, Firmware, Machine};
 use crate::support::{must, scratch, tool};
 use bad_updates::bad_updates;

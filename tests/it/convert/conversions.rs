@@ -2,152 +2,19 @@
 //! dosfstools, fdisk and mender-artifact.
 #![allow(dead_code)]
 
+mod variants;
+
 use crate::edit::manifest::{Edit, Mount, differences, manifest, unexplained};
-use crate::support::golden::{client_packages, golden};
+use crate::support::golden::{client_packages, golden, release};
 use crate::support::unprivileged::UnprivilegedUser;
 use crate::support::{goldsmith, must, root, run, scratch, tool};
-use goldsmith::platform::Architecture;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// The family of devices that the golden images are converted for.
-const CONFIGURATION: &str = r#"
-[board]
-device-type = ["DEVICE_TYPE"]
-
-[storage]
-size = "2 GiB"
-
-[boot]
-size = "64 MiB"
-
-[root]
-headroom = "50 %"
-
-[data]
-size = "128 MiB"
-
-[client]
-packages = ["client/*.deb"]
-managed = false
-
-[artifact]
-compression = "gzip"
-
-[output]
-image = "raw"
-
-[[overlay]]
-dir = "patient"
-"#;
-
-/// What makes its systems wait for disks as long as it takes: emulated ones come late when the host
-/// is busy.
-const PATIENT: [&str; 2] = [
-    "patient/etc/systemd/system.conf.d/patient.conf",
-    "[Manager]\nDefaultDeviceTimeoutSec=15min\n",
-];
-
-/// Between a system and its parted: udev looks at the data partition again and again while it
-/// grows. The lock, descriptor 9, is not held any longer for that.
-const BUSY: [&str; 2] = [
-    "patient/usr/local/sbin/parted",
-    "#!/bin/sh
-(
-  n=0
-  while [ $n -lt 60 ]; do
-    /usr/bin/udevadm trigger --action=change /sys/class/block/vda4
-    /usr/bin/sleep 0.05
-    n=$((n + 1))
-  done
-) </dev/null >/dev/null 2>&1 9<&- &
-exec /usr/sbin/parted \"$@\"
-",
-];
-
-/// The configuration for the Raspberry Pi, whose golden image has the client already.
-const PI_CONFIGURATION: &str = r#"
-[board]
-device-type = ["DEVICE_TYPE"]
-
-[storage]
-size = "1 GiB"
-alignment = "4 MiB"
-device = "/dev/mmcblk0"
-"#;
-
-/// The same for a board with a U-Boot of its own, whose golden image has no boot partition.
-const U_BOOT_CONFIGURATION: &str = r#"
-extends = ["DEVICE_TYPE"]
-
-[board]
-device-type = ["DEVICE_TYPE"]
-
-[storage]
-size = "768 MiB"
-"#;
-
-/// What both have besides: they start as far as the initial RAM disk.
-const START_ONLY: &str = r#"
-[root]
-headroom = "10 %"
-kernel-args = ["panic=-1"]
-
-[data]
-grow = false
-
-[client]
-managed = false
-"#;
-
-/// The device type of conversions of the golden image `variant`: that of a built-in board.
-pub(crate) fn device_type(variant: &str) -> &'static str {
-    match variant {
-        "arm64" => "qemuarm64-uefi",
-        "arm64-u-boot" => "qemuarm64-uboot",
-        "armhf" => "qemuarm-uefi",
-        "i386" => "qemux86",
-        "pi" => "raspberrypi3_64",
-        "pi-system" => "raspberrypi3-64",
-        "pi-armhf" => "raspberrypi3",
-        "extlinux" | "extlinux-gpt" | "extlinux-raw" => "generic-u-boot-arm64",
-        "extlinux-armhf" => "generic-u-boot-armhf",
-        _ => "qemux86-64",
-    }
-}
-
-/// The architecture of the golden image `variant`, one of those that hold a whole system.
-pub(crate) fn architecture(variant: &str) -> Architecture {
-    let name = if variant == "pi-system" {
-        "arm64"
-    } else {
-        variant.trim_end_matches("-u-boot")
-    };
-    Architecture::ALL
-        .into_iter()
-        .find(|arch| arch.name() == name)
-        .unwrap_or(Architecture::Amd64)
-}
-
-/// Whether its golden image has no more than what starting needs, and the client.
-fn is_small(variant: &str) -> bool {
-    ["pi", "pi-armhf"].contains(&variant) || variant.starts_with("extlinux")
-}
-
-/// The configuration for it.
-fn configuration(variant: &str) -> String {
-    match variant {
-        "pi" | "pi-armhf" => [PI_CONFIGURATION, START_ONLY].concat(),
-        "arm64-u-boot" | "pi-system" => ["extends = [\"DEVICE_TYPE\"]\n", CONFIGURATION].concat(),
-        "extlinux" | "extlinux-gpt" | "extlinux-raw" | "extlinux-armhf" => {
-            [U_BOOT_CONFIGURATION, START_ONLY].concat()
-        }
-        _ => CONFIGURATION.into(),
-    }
-}
+use variants::{BUSY, PATIENT, configuration, golden_root, is_small, settings};
+pub(crate) use variants::{architecture, device_type};
 
 /// A partition of an image, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -251,36 +118,8 @@ pub(crate) fn converted(variant: &str, name: &str) -> Option<Arc<Converted>> {
     Some(made)
 }
 
-/// Settings that a variant needs besides its configuration.
-fn settings(variant: &str) -> &'static [&'static str] {
-    match variant {
-        "rich" => &["--set", "storage.size=\"4 GiB\""],
-        // Room for a kernel beside the old one, and for Artifacts on the data partition.
-        "pi-system" => &[
-            "--set",
-            "storage.size=\"4 GiB\"",
-            "--set",
-            "boot.size=\"192 MiB\"",
-            "--set",
-            "root.headroom=\"90 %\"",
-            "--set",
-            "data.size=\"512 MiB\"",
-        ],
-        "extlinux-gpt" => &["--set", "storage.table=\"gpt\""],
-        "extlinux-raw" => &[
-            "--set",
-            "boot.environment=\"raw\"",
-            "--set",
-            "storage.device=\"/dev/mmcblk0\"",
-        ],
-        _ => &[],
-    }
-}
-
-/// Converts `variant` as nobody, with what nobody can reach, and takes the results to
-/// `target/converted/`.
+/// Converts the golden image of `variant`.
 fn convert(variant: &str, name: &str) -> Option<Converted> {
-    tool("sfdisk")?;
     // Of the one image, with a table, an environment or a boot loader of another kind.
     let kinds = ["-busy", "-gpt", "-raw", "-u-boot"];
     let golden = golden(
@@ -289,14 +128,28 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
             .find_map(|kind| variant.strip_suffix(kind))
             .unwrap_or(variant),
     )?;
+    convert_image(&golden, variant, variant, name, "")
+}
+
+/// Converts the image `golden`, which is of `variant`, as nobody, with what nobody can reach, and
+/// takes the results to `target/converted/`. It is called `image`; `more` is added to the
+/// configuration.
+pub(crate) fn convert_image(
+    golden: &Path,
+    image: &str,
+    variant: &str,
+    name: &str,
+    more: &str,
+) -> Option<Converted> {
+    tool("sfdisk")?;
     let workshop = UnprivilegedUser::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
-    let disk = workshop.bring(&golden, &format!("in/{variant}.img"));
+    let disk = workshop.bring(golden, &format!("in/{image}.img"));
     let device_type = device_type(variant);
     for package in if is_small(variant) {
         Vec::new()
     } else {
-        client_packages(architecture(variant))?
+        client_packages(architecture(variant), release(variant))?
     } {
         let file = package
             .file_name()
@@ -314,7 +167,7 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its mode");
     }
     let config = workshop.path().join("family.toml");
-    let text = configuration(variant).replace("DEVICE_TYPE", device_type);
+    let text = configuration(variant).replace("DEVICE_TYPE", device_type) + more;
     fs::write(&config, text).expect("writing the configuration");
     let arguments = [
         "convert",
@@ -330,14 +183,14 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let output = command.arg(&disk).output().expect("goldsmith starts");
     assert!(
         output.status.success(),
-        "converting {variant}: {}",
+        "converting {image}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
 
     let keep = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("converted");
     fs::create_dir_all(&keep).expect("a directory for results");
     let take = |extension: &str| {
-        let file = format!("{variant}-{device_type}-{name}.{extension}");
+        let file = format!("{image}-{device_type}-{name}.{extension}");
         let to = keep.join(&file);
         must("mv", &[&workshop.path().join("out").join(&file), &to]);
         to
@@ -345,20 +198,11 @@ fn convert(variant: &str, name: &str) -> Option<Converted> {
     let record = fs::read(take("json")).expect("the report");
     let record = serde_json::from_slice(&record).expect("the report is JSON");
     Some(Converted {
-        golden,
+        golden: golden.to_owned(),
         image: take("img"),
         artifact: take("mender"),
         record,
     })
-}
-
-/// The number of the root partition of a golden image.
-fn golden_root(variant: &str) -> u32 {
-    match variant {
-        "cloud" | "extlinux" => 1,
-        "mbr" => 5,
-        _ => 2,
-    }
 }
 
 /// Holds slot A against the golden root, file by file, and that against the edits in the report.
@@ -396,6 +240,11 @@ fn keeps_every_file(variant: &str) {
 
 #[test]
 fn a_slot_holds_the_golden_files_and_the_planned_edits() {
+    keeps_every_file("mini-trixie");
+}
+
+#[test]
+fn so_does_one_of_debian_12() {
     keeps_every_file("mini");
 }
 
@@ -484,6 +333,11 @@ fn strangers_accept(variant: &str) {
 
 #[test]
 fn strangers_accept_the_results() {
+    strangers_accept("mini-trixie");
+}
+
+#[test]
+fn strangers_accept_the_results_for_debian_12() {
     strangers_accept("mini");
 }
 

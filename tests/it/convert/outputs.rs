@@ -49,7 +49,7 @@ name = "disk"
 /// Converts the golden image into `dir`, its image in the form `form`.
 fn convert(dir: &Path, form: &str) -> Option<()> {
     let golden = golden("mini")?;
-    let packages = client_packages(Architecture::Amd64)?;
+    let packages = client_packages(Architecture::Amd64, "bookworm")?;
     fs::create_dir_all(dir).unwrap();
     let config = dir.join("family.toml");
     fs::write(

@@ -7,6 +7,21 @@ use goldsmith::platform::Architecture;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// The Debian release of the golden image `variant`: 13 is the first that tests take, 12 the
+/// second.
+pub(crate) fn release(variant: &str) -> &'static str {
+    if variant.ends_with("-trixie") {
+        "trixie"
+    } else {
+        "bookworm"
+    }
+}
+
+/// The name of the golden image `variant` without its release.
+pub(crate) fn any_release(variant: &str) -> &str {
+    variant.trim_end_matches("-trixie")
+}
+
 /// The golden image called `variant`, made if it is not there yet. `None`, said aloud, when the
 /// tools are missing.
 pub(crate) fn golden(variant: &str) -> Option<PathBuf> {
@@ -21,7 +36,7 @@ pub(crate) fn golden(variant: &str) -> Option<PathBuf> {
         tool(name)?;
     }
     // Programs of a foreign architecture run by emulation, which root arranges.
-    let emulator = match variant {
+    let emulator = match any_release(variant) {
         "arm64" | "pi-system" => Some("qemu-aarch64-static"),
         "armhf" => Some("qemu-arm-static"),
         _ => None,
@@ -49,15 +64,24 @@ pub(crate) fn golden(variant: &str) -> Option<PathBuf> {
     ))
 }
 
-/// The update client's packages for `arch` with what a golden image lacks for them, downloaded
-/// once. `None`, said aloud, without apt.
-pub(crate) fn client_packages(arch: Architecture) -> Option<Vec<PathBuf>> {
-    packages(arch, "debs", &["mender-client"])
+/// The update client's packages for `arch` with what a golden image of `release` lacks for them,
+/// downloaded once. `None`, said aloud, without apt. Debian 13 has no update client: it gets that
+/// of Debian 12, with the libraries of its own.
+pub(crate) fn client_packages(arch: Architecture, release: &str) -> Option<Vec<PathBuf>> {
+    let names: &[&str] = match release {
+        "bookworm" => &["mender-client"],
+        _ => &[
+            "--also=bookworm",
+            "mender-client/bookworm",
+            "libglib2.0-0t64",
+        ],
+    };
+    packages(arch, release, "debs", names)
 }
 
-/// What starts the golden images of `arch`, as the packages that these have already: the kernel,
-/// GRUB and shim.
-pub(crate) fn boot_packages(arch: Architecture) -> Option<Vec<PathBuf>> {
+/// What starts the golden images of `arch` and `release`, as the packages that these have already:
+/// the kernel, GRUB and shim.
+pub(crate) fn boot_packages(arch: Architecture, release: &str) -> Option<Vec<PathBuf>> {
     let grub = match arch {
         Architecture::I386 => "ia32",
         Architecture::Armhf => "arm",
@@ -76,6 +100,7 @@ pub(crate) fn boot_packages(arch: Architecture) -> Option<Vec<PathBuf>> {
     names.push("?narrow(?installed, ?name(^linux-image-[0-9]))".into());
     packages(
         arch,
+        release,
         "debs-boot",
         &names.iter().map(String::as_str).collect::<Vec<_>>(),
     )
@@ -86,6 +111,7 @@ pub(crate) fn raspberry_pi_packages() -> Option<Vec<PathBuf>> {
     let kernel = "?narrow(?installed, ?name(^linux-image-[0-9]))";
     packages(
         Architecture::Arm64,
+        "bookworm",
         "debs-boot-pi",
         &[
             "--reinstall",
@@ -97,10 +123,10 @@ pub(crate) fn raspberry_pi_packages() -> Option<Vec<PathBuf>> {
     )
 }
 
-/// The packages `names` with what a golden image of `arch` lacks for them, in the directory
-/// `target/DIR` of the checkout, whose name has a foreign architecture too. Options of
-/// `fixtures/debs.sh` may come first.
-fn packages(arch: Architecture, dir: &str, names: &[&str]) -> Option<Vec<PathBuf>> {
+/// The packages `names` with what a golden image of `arch` and `release` lacks for them, in the
+/// directory `target/DIR` of the checkout, whose name has a foreign architecture and a release
+/// other than Debian 12 too. Options of `fixtures/debs.sh` may come first.
+fn packages(arch: Architecture, release: &str, dir: &str, names: &[&str]) -> Option<Vec<PathBuf>> {
     tool("apt-get")?;
     let top = Path::new(env!("CARGO_MANIFEST_DIR"));
     let foreign = if arch == Architecture::Amd64 {
@@ -108,7 +134,18 @@ fn packages(arch: Architecture, dir: &str, names: &[&str]) -> Option<Vec<PathBuf
     } else {
         format!("-{}", arch.name())
     };
-    let dir = top.join("target").join(format!("{dir}{foreign}"));
+    let (suffix, tree) = match (arch, release) {
+        (_, "bookworm") => (String::new(), None),
+        (Architecture::Amd64, _) => (
+            format!("-{release}"),
+            Some(format!("--tree=tree-{release}")),
+        ),
+        (_, _) => (
+            format!("-{release}"),
+            Some(format!("--tree={}-tree-{release}", arch.name())),
+        ),
+    };
+    let dir = top.join("target").join(format!("{dir}{foreign}{suffix}"));
     let arch = arch.name();
     let (options, names): (Vec<&&str>, Vec<&&str>) =
         names.iter().partition(|name| name.starts_with("--"));
@@ -118,6 +155,7 @@ fn packages(arch: Architecture, dir: &str, names: &[&str]) -> Option<Vec<PathBuf
             .into_iter()
             .map(|option| option as &dyn AsRef<std::ffi::OsStr>),
     );
+    arguments.extend(tree.iter().map(|tree| tree as &dyn AsRef<std::ffi::OsStr>));
     arguments.push(&dir);
     arguments.extend(
         names

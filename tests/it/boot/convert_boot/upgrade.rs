@@ -115,7 +115,7 @@ pub(super) fn upgrade(variant: &str, next_variant: &str, firmware: Firmware) {
         if firmware.is_raspberry_pi() {
             raspberry_pi_packages()
         } else {
-            boot_packages(firmware.architecture())
+            boot_packages(firmware.architecture(), release(variant))
         }
     };
     let (Some([made, next]), Some(packages)) = (releases(variant, next_variant), packages()) else {
@@ -156,7 +156,11 @@ pub(super) fn upgrade(variant: &str, next_variant: &str, firmware: Firmware) {
     machine.reboot();
     machine.must("mender commit");
     machine.reboot();
-    let marker = if next_variant == "mini2" { "2" } else { "1" };
+    let marker = if any_release(next_variant) == "mini2" {
+        "2"
+    } else {
+        "1"
+    };
     runs(&mut machine, 3, "release-2", marker);
     machine.power_off();
 }
