@@ -6,7 +6,6 @@ use crate::golden::disk::{self, GoldenDisk, GoldenPartition};
 use crate::golden::facts::{self, Facts};
 use crate::image::table::{PartitionType, types};
 use crate::units::human;
-use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use std::fmt::Write;
@@ -46,6 +45,9 @@ struct PartitionInfo {
     holds: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     filesystem: Option<FilesystemInfo>,
+    /// Why the filesystem cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,7 +86,10 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         systems: Vec::new(),
     };
     for partition in &disk.partitions {
-        let (filesystem, system) = read_partition(&disk, partition)?;
+        let ((filesystem, system), unreadable) = match read_partition(&disk, partition) {
+            Ok(found) => (found, None),
+            Err(error) => ((None, None), Some(format!("{error:#}"))),
+        };
         found.systems.extend(system);
         found.partitions.push(PartitionInfo {
             number: partition.number,
@@ -95,6 +100,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
             name: partition.name.clone(),
             holds: partition.filesystem.name().to_owned(),
             filesystem,
+            unreadable,
         });
     }
     if args.json {
@@ -106,19 +112,20 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The filesystem of a partition, and the system if it is a root filesystem.
+///
+/// # Errors
+/// Why it cannot be read; the image may be fine without it.
 fn read_partition(
     disk: &GoldenDisk,
     partition: &GoldenPartition,
 ) -> anyhow::Result<(Option<FilesystemInfo>, Option<System>)> {
-    let context = || format!("reading partition {}", partition.number);
     match partition.filesystem {
         disk::Filesystem::Ext => {
-            let filesystem = crate::fs::ext4::read::Filesystem::open(disk.content(partition))
-                .with_context(context)?;
+            let filesystem = crate::fs::ext4::read::Filesystem::open(disk.content(partition))?;
             let info = filesystem.info();
-            let tree = filesystem.tree().with_context(context)?;
+            let tree = filesystem.tree()?;
             let facts = if facts::is_root(&tree) {
-                Some(facts::gather(&tree).with_context(context)?)
+                Some(facts::gather(&tree)?)
             } else {
                 None
             };
@@ -144,7 +151,7 @@ fn read_partition(
             ))
         }
         disk::Filesystem::Fat => {
-            let (_, info) = crate::fs::fat::read(disk.content(partition)).with_context(context)?;
+            let (_, info) = crate::fs::fat::read(disk.content(partition))?;
             let shown = FilesystemInfo {
                 kind: info.kind.to_string(),
                 id: format!(
@@ -196,7 +203,10 @@ fn text(found: &Inspection) -> String {
                     .unwrap_or_default();
                 format!("{} {}{label}{free}", fs.kind, fs.id)
             }
-            None => part.holds.clone(),
+            None => match &part.unreadable {
+                Some(why) => format!("{}, not readable: {why}", part.holds),
+                None => part.holds.clone(),
+            },
         };
         let _ = writeln!(
             out,

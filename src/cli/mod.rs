@@ -4,6 +4,7 @@ pub mod artifact;
 pub mod boards;
 mod convert;
 mod flash;
+mod golden_partitions;
 mod input;
 mod inspect;
 pub mod message;

@@ -1,7 +1,7 @@
 //! `goldsmith plan`: shows what a conversion would do.
 
 use super::input::ConversionArgs;
-use super::{print, progress};
+use super::{golden_partitions, print, progress};
 use crate::convert::{self, Prepared, Record};
 use crate::units::human;
 use clap::Args;
@@ -42,6 +42,7 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
 fn text(prepared: &Prepared, record: &Record) -> String {
     let mut out = String::new();
     system_text(&mut out, record);
+    golden_partitions::table(&mut out, &record.input.partitions, &record.input.areas);
     disk_text(&mut out, record);
     let _ = writeln!(out, "\nEdits ({})", record.edits.len());
     for edit in &record.edits {

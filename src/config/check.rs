@@ -62,12 +62,10 @@ impl Checker<'_> {
 fn entries(checker: &mut Checker<'_>) {
     let config = checker.config;
     for (at, partition) in config.partition.iter().enumerate() {
-        let what = match (partition.number, &partition.label) {
-            (Some(_), Some(_)) => "names a partition twice: set either `number` or `label`",
-            (None, None) => "names no partition: set `number` or `label`",
-            _ => continue,
-        };
-        checker.add(&format!("partition[{at}].do"), what);
+        if partition.number.is_none() && partition.label.is_none() {
+            let what = "names no partition: set `number` or `label`";
+            checker.add(&format!("partition[{at}].do"), what);
+        }
     }
     for (at, accept) in config.accept.iter().enumerate() {
         if !accept.file.starts_with('/') {

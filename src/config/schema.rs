@@ -243,15 +243,19 @@ keys! {
     }
 
     /// What becomes of a partition of the golden image that is neither its boot nor its root
-    /// partition. It is named by `number` or by `label`.
+    /// partition. It is named by `number`, by `label`, or by both.
+    /// [partitions.md](partitions.md) describes what becomes of partitions without an entry.
     pub struct Partition {
         /// The number of the partition in the golden image.
-        number: Option<u32> => Number<1, 128> { unset "`label` names it", like "3" }
-        /// The label of its filesystem, or the name of the partition in a GPT.
-        label: Option<String> => Text { unset "`number` names it", like "\"home\"" }
+        number: Option<u32> => Number<1, 128> { unset "any", like "3" }
+        /// The label of its filesystem, or the name of the partition in a GPT. If none is exactly
+        /// the same, case does not matter.
+        label: Option<String> => Text { unset "any", like "\"home\"" }
         /// What becomes of it.
         r#do: PartitionAction => OneOf<PartitionAction> { required like "\"merge\"" }
-        /// The directory to merge its files into, or to mount them on.
+        /// With `merge`, the directory that its files go into; with `data`, the directory that they
+        /// are mounted on. On the data partition they are below the same path: `/home` is
+        /// `/data/home`.
         path: Option<String> => MountPoint { unset "where the golden image mounts it", like "\"/home\"" }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Prepared;
 use crate::artifact::Draft;
+use crate::bytes::is_zero;
 use crate::edit::Edited;
 use crate::fs::{ext4, fat};
 use crate::golden::Golden;
@@ -12,7 +13,8 @@ use crate::plan::boot::Environment;
 use crate::plan::family::Role;
 use crate::plan::filesystems::RootSize;
 use crate::plan::layout::{Layout, Margins, Needs};
-use crate::plan::raw;
+use crate::plan::partitions::{Fate, GPT_END, MBR_END};
+use crate::plan::raw::{self, Blob};
 use crate::platform::{Bootloader, TableKind};
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt};
@@ -21,11 +23,6 @@ use crate::tree::editor::TreeEditor;
 use crate::units::{Lba, MIB, SECTOR, align_up, enough, human};
 use anyhow::{Context, Result};
 use std::ops::Range;
-
-/// The end of a GPT with the usual 128 entries (bytes).
-const GPT_END: u64 = 34 * SECTOR;
-/// The end of an MBR (bytes).
-const MBR_END: u64 = SECTOR;
 
 /// Where everything is on the disk.
 #[derive(Debug)]
@@ -36,9 +33,9 @@ pub struct DiskLayout {
     pub table: PartitionTable,
     /// The size of the root filesystem (bytes); at most that of a slot.
     pub root_size: u64,
-    /// Bytes of the golden image in front of its first partition that are copied, with their
-    /// offsets.
-    pub gap: Vec<(u64, Vec<u8>)>,
+    /// Bytes of the golden image that are copied to the same offset, outside the partitions: its
+    /// boot loader, and partitions.
+    pub copied: Vec<Blob>,
 }
 
 /// Measures the edited filesystems and places everything.
@@ -53,33 +50,25 @@ pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayo
     let needs = Needs {
         total: plan.disk.size,
         alignment: plan.disk.alignment,
-        margins: margins(plan.boot.loader),
+        margins: Margins::of(plan.boot.loader),
         boot: boot_size(plan, &edited.trees.boot)?,
         root: root_size,
         data: data_size(plan, &edited.trees.data)?,
     };
     let extents = Layout::new(&needs).map_err(|problem| fitting(problem, plan, minimum))?;
     let table = partition_table(plan, &extents);
-    let gap = gap(plan, &golden.disk, &extents)?;
+    let copied = copied(plan, golden, &extents)?;
     let tables = table
         .encode(extents.total)
         .context("making the partition table")?;
-    raw::check(&edited.raw, &extents, &tables, &reserved(plan, &gap))?;
+    raw::check(&edited.raw, &extents, &tables, &reserved(plan, &copied))?;
     Draft::new(&plan.artifact, root_size, plan.signer.as_ref()).context("making the Artifact")?;
     Ok(DiskLayout {
         extents,
         table,
         root_size,
-        gap,
+        copied,
     })
-}
-
-/// The room around the partitions that `loader` needs.
-fn margins(loader: Bootloader) -> Margins {
-    match loader {
-        Bootloader::GrubEfi => Margins::EFI,
-        Bootloader::UBoot | Bootloader::UBootOnRaspberryPi => Margins::UBOOT,
-    }
 }
 
 /// The size of the boot partition, if its files fit.
@@ -172,58 +161,82 @@ fn partition_table(plan: &Plan, extents: &Layout) -> PartitionTable {
     }
 }
 
-/// Bytes of the disk that are in use outside tables and partitions: a raw environment, and the
-/// pieces of `gap`.
-fn reserved(plan: &Plan, gap: &[(u64, Vec<u8>)]) -> Vec<(String, Range<u64>)> {
-    let piece = |(offset, bytes): &(u64, Vec<u8>)| {
-        (
-            "the golden image's boot loader (boot.copy-gap)".to_owned(),
-            *offset..offset + bytes.len() as u64,
-        )
-    };
+/// Bytes of the disk that are in use outside tables and partitions: a raw environment, and what is
+/// `copied`.
+fn reserved(plan: &Plan, copied: &[Blob]) -> Vec<(String, Range<u64>)> {
     let copy = |range| ("the raw environment".to_owned(), range);
     let environment = plan.boot.environment.ranges();
-    gap.iter()
-        .map(piece)
+    copied
+        .iter()
+        .map(|blob| (blob.name.clone(), blob.range()))
         .chain(environment.into_iter().map(copy))
         .collect()
 }
 
-/// Bytes in front of the golden image's first partition that belong in front of ours: the boot
-/// loader of boards whose processor looks for it there. Blocks of zeros are left out.
+/// Bytes of the golden image that belong to the same offset of the new disk: the boot loader of
+/// boards whose processor looks for it there, and partitions that the plan copies. Blocks of zeros
+/// are left out.
 ///
 /// # Errors
 /// I/O errors of the golden image; a [`Problem`] when there is no room.
-fn gap(plan: &Plan, disk: &GoldenDisk, extents: &Layout) -> Result<Vec<(u64, Vec<u8>)>> {
-    let first = disk
-        .partitions
-        .iter()
-        .map(|partition| partition.start)
-        .min();
-    let Some(end) = first.filter(|_| plan.boot.copy_gap) else {
-        return Ok(Vec::new());
-    };
-    let ours = match plan.family.scheme {
+fn copied(plan: &Plan, golden: &Golden, extents: &Layout) -> Result<Vec<Blob>> {
+    let table = match plan.family.scheme {
         TableKind::Gpt => GPT_END,
         TableKind::Mbr => MBR_END,
     };
-    let mut pieces: Vec<(u64, Vec<u8>)> = Vec::new();
-    let mut at = table_end(disk)?;
-    while at < end {
+    let mut blobs: Vec<Blob> = Vec::new();
+    for area in plan.partitions.areas.iter().filter(|area| area.copied) {
+        let name = "the golden image's boot loader (boot.copy-gap)";
+        let check = |at| has_room(&plan.boot.environment, at, table, extents.boot.start);
+        blobs.extend(sectors(&golden.disk, name, &area.range, &check)?);
+    }
+    for partition in &plan.partitions.partitions {
+        if partition.fate == Fate::Copied {
+            let name = format!("partition {} of the golden image", partition.number);
+            // The plan has found room for it.
+            blobs.extend(sectors(&golden.disk, &name, &partition.range, &|_| Ok(()))?);
+        }
+    }
+    blobs.sort_by_key(|blob| blob.offset);
+    Ok(blobs)
+}
+
+/// The sectors of `range` that are not zero, each of which passes `check`.
+fn sectors(
+    disk: &GoldenDisk,
+    name: &str,
+    range: &Range<u64>,
+    check: &dyn Fn(u64) -> Result<(), Problem>,
+) -> Result<Vec<Blob>> {
+    let mut blobs: Vec<Blob> = Vec::new();
+    let context = || format!("reading bytes {} to {}", range.start, range.end);
+    let mut at = range.start;
+    while at < range.end {
+        let data = disk.source.next_data(at).with_context(context)?;
+        let Some(data) = data.filter(|data| data.start < range.end) else {
+            break;
+        };
+        if data.start >= at + SECTOR {
+            at += (data.start - at) / SECTOR * SECTOR;
+        }
         let mut sector = [0; SECTOR as usize];
         disk.source
             .read_exact_at(at, &mut sector)
-            .context("reading the bytes in front of the first partition")?;
-        if sector.iter().any(|byte| *byte != 0) {
-            has_room(&plan.boot.environment, at, ours, extents.boot.start)?;
-            match pieces.last_mut() {
-                Some((from, bytes)) if *from + bytes.len() as u64 == at => bytes.extend(sector),
-                _ => pieces.push((at, sector.to_vec())),
+            .with_context(context)?;
+        if !is_zero(&sector) {
+            check(at)?;
+            match blobs.last_mut() {
+                Some(blob) if blob.range().end == at => blob.bytes.extend(sector),
+                _ => blobs.push(Blob {
+                    name: name.to_owned(),
+                    offset: at,
+                    bytes: sector.to_vec(),
+                }),
             }
         }
         at += SECTOR;
     }
-    Ok(pieces)
+    Ok(blobs)
 }
 
 /// Whether a sector of the gap may be at `at`: after our table (which ends at `table`), in front of
@@ -250,29 +263,6 @@ fn has_room(environment: &Environment, at: u64, table: u64, partition: u64) -> R
     Ok(())
 }
 
-/// Where the golden image's own table ends (bytes).
-fn table_end(disk: &GoldenDisk) -> Result<u64> {
-    if disk.table.kind() == TableKind::Mbr {
-        return Ok(MBR_END);
-    }
-    // The header says where its entries are (UEFI 5.3.2): 8 bytes at 72, their number and size at
-    // 80 and 84.
-    let mut header = [0; 92];
-    disk.source
-        .read_exact_at(SECTOR, &mut header)
-        .context("reading the header of the GPT")?;
-    let number = |at: usize| u64::from(crate::bytes::le32(&header, at).unwrap_or(0));
-    let entries = number(80).saturating_mul(number(84)).min(1 << 20);
-    let begin = (number(72) | number(76) << 32).saturating_mul(SECTOR);
-    let second = 2 * SECTOR;
-    let end = if begin == second {
-        begin + entries
-    } else {
-        second
-    };
-    Ok(end.next_multiple_of(SECTOR))
-}
-
 impl Prepared {
     /// Everything outside the partitions, as bytes with their offsets, by offset: the partition
     /// table, the blobs of `[[raw]]`, copied bytes of the golden image, boot code.
@@ -283,15 +273,14 @@ impl Prepared {
         let DiskLayout {
             table,
             extents,
-            gap,
+            copied,
             ..
         } = &self.layout;
         let mut pieces = table
             .encode(extents.total)
             .context("making the partition table")?;
-        let blobs = self.edited.raw.iter();
+        let blobs = self.edited.raw.iter().chain(copied);
         pieces.extend(blobs.map(|blob| (blob.offset, blob.bytes.clone())));
-        pieces.extend(gap.iter().cloned());
         pieces.sort_by_key(|(offset, _)| *offset);
         // Unless there is other boot code.
         let free = pieces

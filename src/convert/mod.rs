@@ -5,6 +5,7 @@
 mod check;
 mod emit;
 mod frame_stream;
+pub mod golden_record;
 mod hooks;
 mod layout;
 pub mod outputs;

@@ -2,6 +2,7 @@
 //! next release.
 
 use super::Prepared;
+use super::golden_record::{self, AreaRecord, GoldenPartitionRecord};
 use crate::digest::hex;
 use crate::dpkg::InstalledPackage;
 use crate::edit::changes::NetChange;
@@ -242,6 +243,11 @@ pub struct InputRecord {
     pub architecture: String,
     /// The UUID of its root filesystem.
     pub root_uuid: String,
+    /// What became of its partitions, in the order of its table.
+    pub partitions: Vec<GoldenPartitionRecord>,
+    /// What became of bytes outside them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub areas: Vec<AreaRecord>,
     /// SHA-256 of the file as it is stored, if it is compressed or `output.input-digest` is set.
     /// Missing in a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -370,6 +376,8 @@ impl InputRecord {
                 .map(|architecture| architecture.name().to_owned())
                 .unwrap_or_default(),
             root_uuid: golden.root.info.uuid.to_string(),
+            partitions: golden_record::partitions(prepared),
+            areas: golden_record::areas(prepared),
             sha256: None,
         }
     }

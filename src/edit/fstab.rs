@@ -33,6 +33,9 @@ pub struct Present {
     pub tags: BTreeSet<String>,
     /// Those of them that are the boot partition, which is mounted once.
     pub boot: BTreeSet<String>,
+    /// Specs of partitions of the golden disk, as the lines have them: the plan has decided what
+    /// becomes of these partitions.
+    pub decided: BTreeSet<String>,
     /// `TAG=value` specs of the golden disk, in lower case, each with a description of its
     /// partition.
     pub golden: BTreeMap<String, String>,
@@ -214,7 +217,8 @@ fn place(line: &FstabLine<'_>, present: &Present) -> String {
 
 /// A note if the golden image had its own partition on the mount point of our data partition.
 fn left_behind(line: &FstabLine<'_>, mount: &Mount, present: &Present) -> Option<String> {
-    let lost = mount.dir == "/data" && line.spec != mount.spec;
+    let lost =
+        mount.dir == "/data" && line.spec != mount.spec && !present.decided.contains(line.spec);
     lost.then(|| {
         format!(
             "/etc/fstab: the data of {} on /data is not carried over: the data partition is new",
@@ -226,6 +230,9 @@ fn left_behind(line: &FstabLine<'_>, mount: &Mount, present: &Present) -> Option
 /// The problem of a system that would be incomplete without the partition of this line.
 fn needed(line: &FstabLine<'_>, present: &Present) -> Option<Problem> {
     let dir = NEEDED.into_iter().find(|dir| same_dir(dir, line.dir))?;
+    if present.decided.contains(line.spec) {
+        return None;
+    }
     device_gone(line, present)?;
     let place = place(line, present);
     let message = format!(

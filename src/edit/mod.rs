@@ -11,6 +11,7 @@ pub mod fstab;
 pub mod mender;
 pub mod overlay;
 mod packages;
+mod partitions;
 pub mod system;
 #[cfg(test)]
 mod tests;
@@ -137,6 +138,7 @@ pub struct Integrated {
 pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integrated> {
     let mut trees = golden_trees(golden, plan.stamp.time);
     let mut work = Workspace::new(&mut trees, plan.stamp.time);
+    partitions::carry_over(&mut work, plan, golden)?;
     let packages = packages::install(&mut work, plan);
     user::staged(&mut work, staged, plan, &Default::default());
     user::overlays(&mut work, plan);

@@ -3,6 +3,7 @@
 
 use crate::edit::fstab::{Mount, Present, merge};
 use crate::golden::Golden;
+use crate::golden::fstab::FstabLine;
 use crate::plan::Plan;
 use crate::plan::family::{Family, Role};
 use crate::problem::{Problem, Problems};
@@ -41,6 +42,13 @@ impl<'p> System<'p> {
             golden: golden.disk.specs(),
             ..Present::default()
         };
+        let names = golden.partition_names();
+        let fstab = golden.root.tree.read("/etc/fstab", TEXT_LIMIT);
+        let fstab = fstab.ok().flatten().unwrap_or_default();
+        let fstab = String::from_utf8_lossy(&fstab);
+        let lines = fstab.lines().filter_map(FstabLine::parse);
+        let decided = lines.filter(|line| names.partition(line.spec).is_some());
+        present.decided = decided.map(|line| line.spec.to_owned()).collect();
         let family = &plan.family;
         for role in Role::ALL {
             let tag = format!("partuuid={}", family.partuuid(role));
@@ -302,6 +310,25 @@ pub fn move_below(
         editor.remove(path, reason)?;
     }
     Ok(())
+}
+
+/// Copies everything in `source` into the directory `to` of `data`'s tree; hard links among it are
+/// kept.
+///
+/// # Errors
+/// A path that both trees have and that cannot be merged.
+pub(super) fn copy_below(
+    source: &Tree,
+    data: &mut TreeEditor,
+    to: &str,
+    reason: &str,
+) -> Result<(), EditError> {
+    let mut copier = Copier {
+        source,
+        ids: std::collections::BTreeMap::new(),
+    };
+    let base = to.trim_end_matches('/').as_bytes().to_vec();
+    copier.copy(&source.root.entries, &base, data, reason)
 }
 
 /// Copies entries between trees and keeps hard links.

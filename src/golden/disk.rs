@@ -138,31 +138,51 @@ impl GoldenDisk {
         }
         self.refuse_unreadable()?;
         let mut found: Vec<RootFilesystem> = Vec::new();
+        // A partition that cannot be read does not matter if another one is root.
+        let mut damaged: Vec<(&GoldenPartition, anyhow::Error)> = Vec::new();
+        let mut unknown: Vec<anyhow::Error> = Vec::new();
         for partition in self
             .partitions
             .iter()
             .filter(|partition| partition.filesystem == Filesystem::Ext)
         {
-            let root = self.read_root(partition)?;
-            if facts::is_root(&root.tree) {
-                found.push(root);
+            match self.looks_like_root(partition) {
+                Ok(false) => {}
+                Ok(true) => match self.read_root(partition) {
+                    Ok(root) if facts::is_root(&root.tree) || facts::lacks_usr(&root.tree) => {
+                        found.push(root);
+                    }
+                    Ok(_) => {}
+                    Err(error) => damaged.push((partition, error)),
+                },
+                Err(error) => unknown.push(error),
             }
         }
-        match found.len() {
-            1 => Ok(found.remove(0)),
-            0 => Err(self
+        match (found.len(), damaged.len()) {
+            (1, 0) => Ok(found.remove(0)),
+            (0, 1) => Err(damaged.remove(0).1),
+            (0, 0) if !unknown.is_empty() => Err(unknown.remove(0)),
+            (0, 0) => Err(self
                 .nothing("a root filesystem (ext2, ext3 or ext4 with an operating system on it)")
                 .into()),
             _ if found.iter().any(|root| facts::is_converted(&root.tree)) => {
                 Err(converted(&found).into())
             }
-            _ => Err(several(
-                "root filesystem",
-                found.iter().map(|root| &root.partition),
-                "root.partition",
-            )
-            .into()),
+            _ => {
+                let found = found.iter().map(|root| &root.partition);
+                let all = found.chain(damaged.iter().map(|(partition, _)| *partition));
+                Err(several("root filesystem", all, "root.partition").into())
+            }
         }
+    }
+
+    /// Whether the partition could be a root filesystem, by a look at a few of its files.
+    fn looks_like_root(&self, partition: &GoldenPartition) -> anyhow::Result<bool> {
+        let filesystem = self.open_root(partition)?;
+        let files = filesystem
+            .some_files(&facts::ROOT_FILES)
+            .with_context(|| reading_root(partition))?;
+        Ok(facts::could_be_root(&files))
     }
 
     /// Finds and reads the boot partition: the EFI system partition, or else a FAT partition with
@@ -192,8 +212,10 @@ impl GoldenDisk {
         } else {
             typed
         } {
-            let boot = self.read_boot(partition)?;
-            if has_boot_files(&boot.tree) {
+            // One that cannot be read is not the one that the firmware reads.
+            if let Ok(boot) = self.read_boot(partition)
+                && has_boot_files(&boot.tree)
+            {
                 found.push(boot);
             }
         }
@@ -268,16 +290,14 @@ impl GoldenDisk {
         }
     }
 
+    fn open_root(&self, partition: &GoldenPartition) -> anyhow::Result<ext4::read::Filesystem> {
+        ext4::read::Filesystem::open(self.content(partition))
+            .with_context(|| reading_root(partition))
+    }
+
     fn read_root(&self, partition: &GoldenPartition) -> anyhow::Result<RootFilesystem> {
-        let context = || {
-            format!(
-                "reading the root filesystem of partition {}",
-                partition.number
-            )
-        };
-        let filesystem =
-            ext4::read::Filesystem::open(self.content(partition)).with_context(context)?;
-        let tree = filesystem.tree().with_context(context)?;
+        let filesystem = self.open_root(partition)?;
+        let tree = filesystem.tree().with_context(|| reading_root(partition))?;
         Ok(RootFilesystem {
             partition: partition.clone(),
             tree,
@@ -377,6 +397,14 @@ impl Filesystem {
             Self::Unknown => "nothing known",
         }
     }
+}
+
+/// The context of errors about the root filesystem of `partition`.
+fn reading_root(partition: &GoldenPartition) -> String {
+    format!(
+        "reading the root filesystem of partition {}",
+        partition.number
+    )
 }
 
 /// The problem of a table that cannot be read; without a table the input is probably not the image

@@ -79,6 +79,36 @@ pub fn gather(root: &Tree) -> Result<Facts, EditError> {
     })
 }
 
+/// The files by which a root filesystem is recognised at a look.
+pub const ROOT_FILES: [&str; 9] = [
+    "/etc/fstab",
+    "/etc/os-release",
+    "/usr/lib/os-release",
+    "/sbin/init",
+    "/usr/sbin/init",
+    "/lib/systemd/systemd",
+    "/usr/lib/systemd/systemd",
+    "/bin/sh",
+    "/usr/bin/sh",
+];
+
+/// Whether a filesystem of which `files` are the [`ROOT_FILES`] is worth to be read as a root
+/// filesystem. Symlinks are not followed.
+#[must_use]
+pub fn could_be_root(files: &Tree) -> bool {
+    let [_, release, usr_release, init @ ..] = ROOT_FILES;
+    let any = |paths: &[&str]| paths.iter().any(|path| files.find_nofollow(path).is_some());
+    any(&[release, usr_release]) && any(&init) || lacks_usr(files)
+}
+
+/// Whether a tree is a root filesystem whose `/usr` is on a partition of its own.
+#[must_use]
+pub fn lacks_usr(tree: &Tree) -> bool {
+    let fstab = text(tree, "/etc/fstab").ok().flatten().unwrap_or_default();
+    let release = tree.find_nofollow("/etc/os-release").is_some();
+    release && !is_root(tree) && super::fstab::mounts(&fstab, "/usr")
+}
+
 /// Whether `tree` is the root of a system: it has an `os-release` and an init system or shell.
 #[must_use]
 pub fn is_root(tree: &Tree) -> bool {

@@ -4,13 +4,17 @@
 //! gathers [`facts`] about the system, its [`origin`] and the firmware that starts it. Nothing is
 //! decided here.
 
+pub mod areas;
 pub mod bootloader;
+pub mod contents;
 pub mod disk;
 #[cfg(test)]
 pub(crate) mod example_tests;
 pub mod facts;
 pub mod fstab;
+pub mod mounts;
 pub mod origin;
+pub mod partitions;
 #[cfg(test)]
 mod tests;
 
@@ -18,19 +22,24 @@ use crate::image::source::InputImage;
 use crate::report::Report;
 use crate::tree::Tree;
 use anyhow::{Context, Result};
+use areas::Area;
 use disk::{BootFilesystem, GoldenDisk, RootFilesystem};
 use facts::Facts;
+use mounts::Names;
 use origin::Origin;
+use partitions::{MergeRequest, PartitionFacts};
 use std::sync::Arc;
 
 /// Partitions of the golden image that the user named, by number; `None` is found by type and
 /// content.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// The number of the root partition, from 1.
     pub root: Option<u32>,
     /// The number of the boot partition, from 1.
     pub boot: Option<u32>,
+    /// Partitions whose files become a part of the root filesystem.
+    pub merge: Vec<MergeRequest>,
 }
 
 /// A golden image, read.
@@ -40,7 +49,12 @@ pub struct Golden {
     pub input: InputImage,
     /// Its partition table and partitions.
     pub disk: GoldenDisk,
-    /// The root filesystem, the only one with a system.
+    /// What is on the partitions and mounts them, in the order of the disk's.
+    pub partitions: Vec<PartitionFacts>,
+    /// What is outside the partitions.
+    pub areas: Vec<Area>,
+    /// The root filesystem, the only one with a system, with the files of the partitions that are
+    /// merged into it.
     pub root: RootFilesystem,
     /// The boot partition; `None` if the image has none.
     pub boot: Option<BootFilesystem>,
@@ -58,7 +72,7 @@ impl Golden {
     /// changed meanwhile.
     pub fn read(input: InputImage, selection: Selection, report: &dyn Report) -> Result<Self> {
         report.step("reading the golden image", None);
-        match Parts::read(&input, selection) {
+        match Parts::read(&input, &selection) {
             Ok(parts) => Ok(parts.golden(input)),
             Err(error) => Err(or_input_changed(&input, error)),
         }
@@ -68,6 +82,14 @@ impl Golden {
     #[must_use]
     pub fn or_input_changed(&self, error: anyhow::Error) -> anyhow::Error {
         or_input_changed(&self.input, error)
+    }
+
+    /// The names of the partitions, as `fstab` and others refer to them.
+    #[must_use]
+    pub fn partition_names(&self) -> Names {
+        let contents = self.partitions.iter().map(|facts| facts.contents.clone());
+        let contents: Vec<_> = contents.collect();
+        Names::new(&self.disk, &contents, &self.root.tree)
     }
 
     /// Drops the trees, the largest values in memory, once they were edited.
@@ -83,6 +105,8 @@ impl Golden {
 /// A golden image without its input.
 struct Parts {
     disk: GoldenDisk,
+    partitions: Vec<PartitionFacts>,
+    areas: Vec<Area>,
     root: RootFilesystem,
     boot: Option<BootFilesystem>,
     facts: Facts,
@@ -90,16 +114,23 @@ struct Parts {
 }
 
 impl Parts {
-    fn read(input: &InputImage, selection: Selection) -> Result<Self> {
+    fn read(input: &InputImage, selection: &Selection) -> Result<Self> {
         let disk = GoldenDisk::new(Arc::clone(&input.source))?;
-        let root = disk.root(selection.root)?;
+        let mut root = disk.root(selection.root)?;
         let boot = disk.boot(selection.boot)?;
+        let mut partitions = PartitionFacts::all(&disk, &root);
+        let own = boot.as_ref().map(|boot| boot.partition.number);
+        let taken: Vec<u32> = own.into_iter().chain([root.partition.number]).collect();
+        partitions::merge(&selection.merge, &disk, &mut root, &mut partitions, &taken);
+        let areas = areas::areas(&disk)?;
         let reading = "reading the files of the root filesystem";
         let facts = facts::gather(&root.tree).context(reading)?;
         let boot_tree = boot.as_ref().map(|boot| &boot.tree);
         let origin = origin::gather(&facts, &root.tree, boot_tree).context(reading)?;
         Ok(Self {
             disk,
+            partitions,
+            areas,
             root,
             boot,
             facts,
@@ -110,6 +141,8 @@ impl Parts {
     fn golden(self, input: InputImage) -> Golden {
         let Self {
             disk,
+            partitions,
+            areas,
             root,
             boot,
             facts,
@@ -118,6 +151,8 @@ impl Parts {
         Golden {
             input,
             disk,
+            partitions,
+            areas,
             root,
             boot,
             facts,

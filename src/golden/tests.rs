@@ -63,7 +63,7 @@ fn two_systems_need_a_selection() {
     );
     let selection = |root| Selection {
         root: Some(root),
-        boot: None,
+        ..Selection::default()
     };
     assert_eq!(example.read(selection(3)).unwrap().root.partition.number, 3);
     let error = |root| example.read(selection(root)).unwrap_err().to_string();

@@ -7,6 +7,7 @@
 //! Every partition starts at a multiple of the alignment `A` and the next one begins where it ends.
 //! The rest is at least one alignment, with the backup GPT at the very end.
 
+use crate::platform::Bootloader;
 use crate::problem::Problem;
 use crate::units::{align_up, enough, human};
 
@@ -32,6 +33,15 @@ impl Margins {
         head: 3,
         overhead: 6,
     };
+
+    /// The room around the partitions that `loader` needs.
+    #[must_use]
+    pub fn of(loader: Bootloader) -> Self {
+        match loader {
+            Bootloader::GrubEfi => Self::EFI,
+            Bootloader::UBoot | Bootloader::UBootOnRaspberryPi => Self::UBOOT,
+        }
+    }
 }
 
 /// The sizes to lay out (bytes).

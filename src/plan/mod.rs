@@ -46,7 +46,7 @@ use host::HostFiles;
 use output::OutputPlan;
 use overlays::OverlayPlan;
 use packages::PackagePlan;
-use partitions::PartitionPlans;
+use partitions::{PartitionPlans, Room};
 use raw::RawPlan;
 
 /// The inputs of a plan, besides the golden image.
@@ -80,6 +80,7 @@ pub fn selection(config: &Config) -> Selection {
     Selection {
         root: config.root.partition,
         boot: config.boot.partition,
+        merge: partitions::merge_requests(config),
     }
 }
 
@@ -174,7 +175,13 @@ impl Plan {
         let packages = keep.all(PackagePlan::new(config));
         let output = keep.one(OutputPlan::new(config, golden));
         let raw = keep.all(RawPlan::new(config, ImageFacts::of(golden)));
-        let partitions = keep.all(PartitionPlans::new(config, golden));
+        let room = boot.as_ref().zip(raw.as_ref()).map(|(boot, raw)| Room {
+            boot,
+            raw,
+            scheme: family.scheme,
+            alignment: config.storage.alignment,
+        });
+        let partitions = room.and_then(|room| keep.all(PartitionPlans::new(config, golden, &room)));
         problems.check()?;
         let (Some((signer, signer_note)), Some(artifact)) = (signer, meta) else {
             return Err(undecided());
@@ -186,6 +193,7 @@ impl Plan {
         };
         notes.extend(signer_note);
         notes.extend(board_note);
+        notes.extend(partitions.notes.iter().cloned());
         let accepted = AcceptedFiles::new(config);
         notes.extend(
             accepted
@@ -248,6 +256,9 @@ fn undecided() -> anyhow::Error {
 fn complete(config: &Config, golden: &Golden) -> Result<(Config, Option<String>)> {
     let image = ImageFacts::of(golden);
     if golden.facts.architecture.is_none() {
+        if let Some(problem) = partitions::missing_usr(golden) {
+            return Err(problem.into());
+        }
         let message = "the architecture of the image is unknown: /bin/sh is missing or not a \
                        program of a supported architecture";
         return Err(Problem::new(message).into());

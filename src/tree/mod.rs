@@ -7,6 +7,7 @@
 pub mod dump;
 pub mod edit;
 pub mod editor;
+mod graft;
 pub mod host;
 mod ignore_case;
 mod path;

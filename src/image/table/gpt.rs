@@ -15,6 +15,7 @@ use gpt::mbr::ProtectiveMBR;
 use gpt::partition::{Partition as Entry, file_read_partitions};
 use gpt::partition_types::{OperatingSystem, Type};
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 
 /// Sectors of 128 entries of 128 bytes (16,384 bytes, the minimum of the specification).
 const ENTRY_SECTORS: u64 = 32;
@@ -67,6 +68,24 @@ pub(super) fn read_unprotected(disk: &dyn ReadAt) -> Result<PartitionTable, Tabl
 /// Whether sector 1 contains a GPT header with valid checksums.
 pub(super) fn is_there(disk: &dyn ReadAt) -> bool {
     read_copy(disk, Lba(1)).is_ok()
+}
+
+/// The ranges (bytes) of headers and entries, of the first copy and of the backup, as far as they
+/// can be read; where neither can, none.
+pub(super) fn own_ranges(disk: &dyn ReadAt) -> Vec<Range<u64>> {
+    let last = Lba(Lba::from_bytes(disk.len()).0.saturating_sub(1));
+    let first = read_header(disk, Lba(1)).ok();
+    let backup = first.as_ref().map_or(last, |header| Lba(header.backup_lba));
+    let backup = read_header(disk, backup).or_else(|_| read_header(disk, last));
+    let mut ranges = Vec::new();
+    for header in first.into_iter().chain(backup.ok()) {
+        let entries = Lba(header.part_start).bytes();
+        let len = u64::from(header.num_parts).saturating_mul(u64::from(ENTRY_SIZE));
+        let sector = Lba(header.current_lba).bytes();
+        ranges.push(sector..sector.saturating_add(SECTOR));
+        ranges.push(entries..entries.saturating_add(len.next_multiple_of(SECTOR)));
+    }
+    ranges
 }
 
 fn is_4096(disk: &dyn ReadAt) -> bool {

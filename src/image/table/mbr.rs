@@ -49,7 +49,7 @@ pub(super) fn read(disk: &dyn ReadAt, header: &MBRHeader) -> Result<PartitionTab
         }
     }
     if let Some(extended) = extended {
-        read_chain(disk, extended, &mut partitions)?;
+        read_chain(disk, extended, &mut partitions, &mut Vec::new())?;
     }
     Ok(PartitionTable {
         disk_id: DiskId::Mbr(u32::from_le_bytes(header.disk_signature)),
@@ -58,11 +58,22 @@ pub(super) fn read(disk: &dyn ReadAt, header: &MBRHeader) -> Result<PartitionTab
     })
 }
 
-/// Follows the chain of extended sectors.
+/// The sectors that chain the logical partitions of `header` (sector 0).
+pub(super) fn links(disk: &dyn ReadAt, header: &MBRHeader) -> Result<Vec<Lba>, TableError> {
+    let mut links = Vec::new();
+    let extended = |entry: &&MBRPartitionEntry| is_used(entry) && entry.is_extended();
+    if let Some(extended) = entries(header).into_iter().find(extended) {
+        read_chain(disk, extended, &mut Vec::new(), &mut links)?;
+    }
+    Ok(links)
+}
+
+/// Follows the chain of extended sectors: the partitions go into `out`, the sectors into `links`.
 fn read_chain(
     disk: &dyn ReadAt,
     extended: &MBRPartitionEntry,
     out: &mut Vec<Partition>,
+    links: &mut Vec<Lba>,
 ) -> Result<(), TableError> {
     let base = Lba(u64::from(extended.starting_lba));
     let end = Lba(base.0.saturating_add(u64::from(extended.sectors)));
@@ -84,6 +95,7 @@ fn read_chain(
                 "the chain of logical partitions reaches this sector twice".into(),
             ));
         }
+        links.push(at);
         let bytes = sector(disk, at)?;
         if at == base && is_zero(&bytes) {
             return Ok(()); // an extended partition that never held a logical one

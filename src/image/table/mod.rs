@@ -307,6 +307,31 @@ impl PartitionTable {
         Ok(table)
     }
 
+    /// The ranges of `disk` (bytes), which has this table, that the table itself takes: its first
+    /// sectors, a backup, the sectors that chain logical partitions.
+    ///
+    /// # Errors
+    /// I/O errors of the disk.
+    pub fn own_ranges(&self, disk: &dyn ReadAt) -> Result<Vec<Range<u64>>, TableError> {
+        let mut ranges: Vec<Range<u64>> = std::iter::once(0..SECTOR).collect();
+        match self.kind() {
+            TableKind::Gpt => ranges.extend(gpt::own_ranges(disk)),
+            TableKind::Mbr => {
+                let probe::FirstSector::Table(first) = probe::first_sector(disk)? else {
+                    return Ok(ranges);
+                };
+                let links = mbr::links(disk, &first.header)?;
+                let end = |link: Lba| link.bytes().saturating_add(SECTOR);
+                ranges.extend(links.into_iter().map(|link| link.bytes()..end(link)));
+                // An old GPT is reported as a warning.
+                if self.warnings.contains(&TableWarning::StaleGpt) {
+                    ranges.extend(gpt::own_ranges(disk));
+                }
+            }
+        }
+        Ok(ranges)
+    }
+
     /// The sectors available for partitions on a disk of `disk_len` bytes; empty if the disk is too
     /// small.
     #[must_use]

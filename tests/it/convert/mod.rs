@@ -8,6 +8,7 @@ pub(crate) mod faults;
 pub(crate) mod file_layout;
 pub(crate) mod hostile;
 pub(crate) mod outputs;
+pub(crate) mod partitions;
 pub(crate) mod pinned;
 pub(crate) mod record;
 pub(crate) mod secrets;

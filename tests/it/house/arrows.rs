@@ -37,7 +37,7 @@ const MAP: &[(&str, &str)] = &[
     // Facts and decisions: values to values.
     (
         "golden",
-        "fs/ext4 fs/fat image image/source image/table platform problem report \
+        "bytes fs/ext4 fs/fat image image/source image/table platform problem report stamp \
          stream tree units",
     ),
     (

@@ -44,6 +44,8 @@ pub(super) struct Files<'v> {
     leaves: BTreeMap<u32, LeafId>,
     /// The blocks of the inode that was met last, when it was met for the first time.
     mapped: Option<(u32, Vec<map::Span>)>,
+    /// The only paths to read, with the directories on the way; `None`: all.
+    wanted: Option<&'v [&'v str]>,
 }
 
 impl<'v> Files<'v> {
@@ -68,7 +70,17 @@ impl<'v> Files<'v> {
             dirs: BTreeSet::new(),
             leaves: BTreeMap::new(),
             mapped: None,
+            wanted: None,
         })
+    }
+
+    /// Restricts the walk to these paths (absolute, without a slash at the end) and the directories
+    /// on the way.
+    pub(super) fn only(self, wanted: &'v [&'v str]) -> Self {
+        Self {
+            wanted: Some(wanted),
+            ..self
+        }
     }
 
     /// Reads everything below the root; their locations go into `layout`.
@@ -105,6 +117,9 @@ impl<'v> Files<'v> {
                 }));
             }
             let parent = top.ino;
+            if !self.is_wanted(&stack, &name) {
+                continue;
+            }
             let node = self.node(&mut tree, ino, &name, parent)?;
             self.record_location(layout.as_deref_mut(), &stack, &name);
             let Some(top) = stack.last_mut() else { break };
@@ -126,18 +141,28 @@ impl<'v> Files<'v> {
         let (Some(layout), Some((inode, spans))) = (layout, self.mapped.take()) else {
             return;
         };
-        let names = stack
-            .iter()
-            .skip(1)
-            .map(|frame| &frame.name[..])
-            .chain([name]);
-        let path = names.flat_map(|name| [b"/", name].concat()).collect();
+        let path = path(stack, name);
         let block = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let blocks = spans
             .iter()
             .map(|span| block(span.physical)..block(span.physical.saturating_add(span.len)))
             .collect();
         layout.insert(path, FileLocation { inode, blocks });
+    }
+
+    /// Whether `name` in the innermost directory of `stack` is to be read.
+    fn is_wanted(&self, stack: &[Frame], name: &[u8]) -> bool {
+        let Some(wanted) = self.wanted else {
+            return true;
+        };
+        let path = path(stack, name);
+        let leads = |wanted: &&str| {
+            wanted
+                .as_bytes()
+                .strip_prefix(path.as_slice())
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+        };
+        wanted.iter().any(leads)
     }
 
     /// What inode `ino` is, named by an entry of directory `parent`.
@@ -261,6 +286,15 @@ impl<'v> Files<'v> {
         let fits = inode.size < len_u64(inode.raw.i_block.len());
         fits && (!inode.flag(inode_flags::EXTENTS) || inode.sectors() == attributes)
     }
+}
+
+/// The path of `name` in the innermost directory of `stack`.
+fn path(stack: &[Frame], name: &[u8]) -> Vec<u8> {
+    let names = stack.iter().skip(1).map(|frame| &frame.name[..]);
+    names
+        .chain([name])
+        .flat_map(|name| [b"/", name].concat())
+        .collect()
 }
 
 /// The part of an inline file after `i_block`, as long as its size says.

@@ -197,6 +197,15 @@ impl Filesystem {
         files::Files::new(&self.volume)?.tree(None)
     }
 
+    /// The files at these paths (absolute, without a slash at the end) and the directories on the
+    /// way, which is much less to read than all files. Symlinks are not followed.
+    ///
+    /// # Errors
+    /// [`Error`] at the first of them that is damaged or not supported.
+    pub fn some_files(&self, paths: &[&str]) -> Result<Tree, Error> {
+        files::Files::new(&self.volume)?.only(paths).tree(None)
+    }
+
     /// Where all files are, for a filesystem with blocks of 4096 bytes.
     ///
     /// # Errors
