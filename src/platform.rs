@@ -80,6 +80,146 @@ impl fmt::Display for TableKind {
     }
 }
 
+/// Models of the Raspberry Pi, by the names that the sections of `config.txt` have for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PiModel {
+    /// Models A and B, the first, and their successors with a plus.
+    Pi1,
+    /// Compute Module 1.
+    Cm1,
+    /// Zero.
+    Pi0,
+    /// Zero W.
+    Pi0W,
+    /// Zero 2 W.
+    Pi02,
+    /// Model 2 B.
+    Pi2,
+    /// Model 3 B.
+    Pi3,
+    /// Models 3 A+ and 3 B+.
+    #[serde(rename = "pi3+")]
+    Pi3Plus,
+    /// Compute Module 3.
+    Cm3,
+    /// Compute Module 3+.
+    #[serde(rename = "cm3+")]
+    Cm3Plus,
+    /// Model 4 B.
+    Pi4,
+    /// 400, in a keyboard.
+    Pi400,
+    /// Compute Module 4.
+    Cm4,
+    /// Compute Module 4S.
+    Cm4S,
+    /// Model 5.
+    Pi5,
+    /// 500, in a keyboard.
+    Pi500,
+    /// Compute Module 5.
+    Cm5,
+}
+
+/// The processors of Raspberry Pis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PiChip {
+    /// Armv6, 32 bit.
+    Bcm2835,
+    /// Armv7, 32 bit; later ones of model 2 have a BCM2837.
+    Bcm2836,
+    /// Armv8.
+    Bcm2837,
+    /// Armv8.
+    Bcm2711,
+    /// Armv8, 64 bit only.
+    Bcm2712,
+}
+
+impl PiModel {
+    /// All models.
+    pub const ALL: [Self; 17] = [
+        Self::Pi1,
+        Self::Cm1,
+        Self::Pi0,
+        Self::Pi0W,
+        Self::Pi02,
+        Self::Pi2,
+        Self::Pi3,
+        Self::Pi3Plus,
+        Self::Cm3,
+        Self::Cm3Plus,
+        Self::Pi4,
+        Self::Pi400,
+        Self::Cm4,
+        Self::Cm4S,
+        Self::Pi5,
+        Self::Pi500,
+        Self::Cm5,
+    ];
+
+    /// The name of its section in `config.txt`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pi1 => "pi1",
+            Self::Cm1 => "cm1",
+            Self::Pi0 => "pi0",
+            Self::Pi0W => "pi0w",
+            Self::Pi02 => "pi02",
+            Self::Pi2 => "pi2",
+            Self::Pi3 => "pi3",
+            Self::Pi3Plus => "pi3+",
+            Self::Cm3 => "cm3",
+            Self::Cm3Plus => "cm3+",
+            Self::Pi4 => "pi4",
+            Self::Pi400 => "pi400",
+            Self::Cm4 => "cm4",
+            Self::Cm4S => "cm4s",
+            Self::Pi5 => "pi5",
+            Self::Pi500 => "pi500",
+            Self::Cm5 => "cm5",
+        }
+    }
+
+    /// The name in a sentence.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Pi1 => "Raspberry Pi 1",
+            Self::Cm1 => "Compute Module 1",
+            Self::Pi0 => "Raspberry Pi Zero",
+            Self::Pi0W => "Raspberry Pi Zero W",
+            Self::Pi02 => "Raspberry Pi Zero 2 W",
+            Self::Pi2 => "Raspberry Pi 2",
+            Self::Pi3 => "Raspberry Pi 3",
+            Self::Pi3Plus => "Raspberry Pi 3+",
+            Self::Cm3 => "Compute Module 3",
+            Self::Cm3Plus => "Compute Module 3+",
+            Self::Pi4 => "Raspberry Pi 4",
+            Self::Pi400 => "Raspberry Pi 400",
+            Self::Cm4 => "Compute Module 4",
+            Self::Cm4S => "Compute Module 4S",
+            Self::Pi5 => "Raspberry Pi 5",
+            Self::Pi500 => "Raspberry Pi 500",
+            Self::Cm5 => "Compute Module 5",
+        }
+    }
+
+    /// Its processor.
+    #[must_use]
+    pub fn chip(self) -> PiChip {
+        match self {
+            Self::Pi1 | Self::Cm1 | Self::Pi0 | Self::Pi0W => PiChip::Bcm2835,
+            Self::Pi2 => PiChip::Bcm2836,
+            Self::Pi02 | Self::Pi3 | Self::Pi3Plus | Self::Cm3 | Self::Cm3Plus => PiChip::Bcm2837,
+            Self::Pi4 | Self::Pi400 | Self::Cm4 | Self::Cm4S => PiChip::Bcm2711,
+            Self::Pi5 | Self::Pi500 | Self::Cm5 => PiChip::Bcm2712,
+        }
+    }
+}
+
 /// Firmware: the first program that a board's processor runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]

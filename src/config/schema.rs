@@ -15,7 +15,7 @@ use super::words::{
     OverlayTarget, PartitionAction, Proof, RawSource, SlotB, TableChoice,
 };
 use crate::pattern::Pattern;
-use crate::platform::{Architecture, Firmware};
+use crate::platform::{Architecture, Firmware, PiModel};
 use crate::stamp::Uuid;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -84,6 +84,10 @@ keys! {
         /// The names that image builders use for the board, such as `BOARD` in Armbian's
         /// `/etc/armbian-release`.
         models: Vec<String> => List<Name> { default "[]" }
+        /// The models of the Raspberry Pi that the image is for, by the names of their sections in
+        /// `config.txt`: they decide which sections count, which kernels suit, and what U-Boot must
+        /// know. Empty for other boards, or if every model counts.
+        pi_models: Vec<PiModel> => List<OneOf<PiModel>> { default "[]" }
         /// Whether this built-in board is selected for every image that matches it if no board is
         /// named.
         automatic: bool => Flag { default "false" }

@@ -1,7 +1,7 @@
 //! The enumerations that keys choose from.
 
 use super::keys::{Choice, choices, choices_of};
-use crate::platform::{Architecture, Firmware};
+use crate::platform::{Architecture, Firmware, PiModel};
 
 choices_of! {
     Architecture {
@@ -24,6 +24,43 @@ choices_of! {
         RaspberryPi,
         /// U-Boot, on the disk or in the board's own memory; it implements UEFI too
         UBoot,
+    }
+
+    PiModel {
+        /// Raspberry Pi 1
+        Pi1,
+        /// Compute Module 1
+        Cm1,
+        /// Raspberry Pi Zero
+        Pi0,
+        /// Raspberry Pi Zero W
+        Pi0W,
+        /// Raspberry Pi Zero 2 W
+        Pi02,
+        /// Raspberry Pi 2
+        Pi2,
+        /// Raspberry Pi 3
+        Pi3,
+        /// Raspberry Pi 3 A+ and 3 B+
+        Pi3Plus,
+        /// Compute Module 3
+        Cm3,
+        /// Compute Module 3+
+        Cm3Plus,
+        /// Raspberry Pi 4
+        Pi4,
+        /// Raspberry Pi 400
+        Pi400,
+        /// Compute Module 4
+        Cm4,
+        /// Compute Module 4S
+        Cm4S,
+        /// Raspberry Pi 5
+        Pi5,
+        /// Raspberry Pi 500
+        Pi500,
+        /// Compute Module 5
+        Cm5,
     }
 }
 

@@ -22,12 +22,17 @@ pub(super) fn integrate(
     };
     let partuuids = [Role::RootA, Role::RootB].map(|role| plan.family.partuuid(role));
     let partuuids = [partuuids[0].as_str(), partuuids[1].as_str()];
-    let integration = integration(plan, architecture, partuuids);
+    let integration = integration(plan, golden, architecture, partuuids);
     let result = integration.integrate(&mut work.root, &mut work.boot);
     work.keep(result)
 }
 
-fn integration<'p>(plan: &'p Plan, arch: Architecture, partuuids: [&'p str; 2]) -> Integration<'p> {
+fn integration<'p>(
+    plan: &'p Plan,
+    golden: &Golden,
+    arch: Architecture,
+    partuuids: [&'p str; 2],
+) -> Integration<'p> {
     let roots = [Role::RootA.number(), Role::RootB.number()];
     let boot_mount = plan.boot.mount.as_str();
     let more_arguments = plan.boot.kernel_arguments.as_str();
@@ -48,6 +53,8 @@ fn integration<'p>(plan: &'p Plan, arch: Architecture, partuuids: [&'p str; 2]) 
                 arch,
                 more_arguments,
                 flavor: plan.boot.kernel_flavor.as_deref(),
+                models: &plan.boot.pi_models,
+                golden_boot: golden.boot.as_ref().map(|boot| boot.partition.number),
                 program: plan
                     .boot
                     .u_boot

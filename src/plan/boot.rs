@@ -6,7 +6,7 @@ use crate::config::{self, Config};
 use crate::fs::fat;
 use crate::golden::Golden;
 use crate::golden::bootloader::guess;
-use crate::platform::{Architecture, Bootloader};
+use crate::platform::{Architecture, Bootloader, PiModel};
 use crate::problem::{Problem, Problems};
 use crate::stamp::Stamp;
 use crate::units::MIB;
@@ -30,6 +30,8 @@ pub struct BootPlan {
     /// With U-Boot, the suffix of the kernels that it starts; `None` is chosen by the board and the
     /// newest kernel.
     pub kernel_flavor: Option<String>,
+    /// The models of the Raspberry Pi that the image is for; empty for any.
+    pub pi_models: Vec<PiModel>,
     /// A U-Boot for the board, which the firmware of a Raspberry Pi starts.
     pub u_boot: Option<UBootProgram>,
     /// Where U-Boot keeps its environment.
@@ -140,6 +142,7 @@ impl BootPlan {
             },
             kernel_arguments: config.root.kernel_args.join(" "),
             kernel_flavor: config.boot.kernel_flavor.clone(),
+            pi_models: config.board.pi_models.clone(),
             u_boot,
             environment,
             copy_gap: config.boot.copy_gap.unwrap_or(loader == Bootloader::UBoot),

@@ -27,6 +27,15 @@ pub(super) struct Kernel {
     pub(super) notes: Vec<String>,
 }
 
+/// What is known of the kernels that suit the board.
+#[derive(Debug, Default)]
+pub(super) struct KernelHints {
+    /// The ends of the names of kernels that suit, the best first.
+    pub(super) flavors: Vec<&'static str>,
+    /// Kernels of the boot partition, each with its initial RAM disk: the best first.
+    pub(super) of_partition: Vec<[String; 2]>,
+}
+
 impl Kernel {
     /// Looks for the kernel: by version in `/boot`, by the image's own boot menu, by the firmware's
     /// name on the boot partition.
@@ -34,11 +43,11 @@ impl Kernel {
         root: &Tree,
         boot: &Tree,
         options: &UBootOptions<'_>,
-        is_pi: bool,
+        hints: &KernelHints,
     ) -> Result<Self, Problem> {
-        let found = by_versions(root, options, is_pi)
+        let found = by_versions(root, options, hints)
             .or_else(|| of_menu(root, boot))
-            .or_else(|| of_partition(boot, options.arch))
+            .or_else(|| of_partition(boot, options.arch, hints))
             .ok_or_else(|| {
                 let wanted = options.flavor.map_or("vmlinuz-*".to_owned(), |flavor| {
                     format!("vmlinuz-*-{flavor}")
@@ -62,30 +71,23 @@ impl Kernel {
 }
 
 /// The newest kernel of one flavor that has an initial RAM disk, or the newest.
-fn by_versions(root: &Tree, options: &UBootOptions<'_>, is_pi: bool) -> Option<Kernel> {
+fn by_versions(root: &Tree, options: &UBootOptions<'_>, hints: &KernelHints) -> Option<Kernel> {
     let names = file_names(root, "/boot");
     let mut versions: Vec<&str> = names
         .iter()
         .filter_map(|name| name.strip_prefix("vmlinuz-"))
         .collect();
     versions.sort_by(|a, b| by_version(b, a));
-    let preferred: &[&str] = match (is_pi, options.arch) {
-        (true, Architecture::Arm64) => &["rpi-v8", "v8+", "arm64"],
-        (true, _) => &["rpi-v7l", "rpi-v7", "rpi-v6", "armmp-lpae", "armmp"],
-        (false, _) => &[],
-    };
     let has = |flavor: &str| versions.iter().any(|version| flavor_of(version) == flavor);
-    let flavor = match options.flavor {
-        Some(flavor) => flavor.to_owned(),
-        None => preferred.iter().find(|flavor| has(flavor)).map_or_else(
-            || {
-                versions
-                    .first()
-                    .map(|version| flavor_of(version).to_owned())
-            },
-            |flavor| Some((*flavor).to_owned()),
-        )?,
-    };
+    let suitable = || hints.flavors.iter().find(|flavor| has(flavor)).copied();
+    let newest_of_all = || versions.first().map(|version| flavor_of(version));
+    let flavor = options.flavor.or_else(suitable).or_else(newest_of_all)?;
+    let flavor = flavor.to_owned();
+    newest(root, versions, flavor)
+}
+
+/// The newest kernel of `flavor` among `versions` that has an initial RAM disk, or the newest.
+fn newest(root: &Tree, mut versions: Vec<&str>, flavor: String) -> Option<Kernel> {
     versions.retain(|version| flavor_of(version) == flavor);
     let initrd = |version: &str| {
         Some(format!("/boot/initrd.img-{version}")).filter(|path| root.file(path).is_some())
@@ -157,8 +159,8 @@ fn of_menu(root: &Tree, boot: &Tree) -> Option<Kernel> {
 
 /// A kernel that only the boot partition has: it is copied, so that each root filesystem has its
 /// own.
-fn of_partition(boot: &Tree, arch: Architecture) -> Option<Kernel> {
-    let pairs: &[[&str; 2]] = match arch {
+fn of_partition(boot: &Tree, arch: Architecture, hints: &KernelHints) -> Option<Kernel> {
+    let usual: &[[&str; 2]] = match arch {
         Architecture::Arm64 => &[["kernel8.img", "initramfs8"], ["vmlinuz", "initrd.img"]],
         _ => &[
             ["kernel7l.img", "initramfs7l"],
@@ -167,24 +169,27 @@ fn of_partition(boot: &Tree, arch: Architecture) -> Option<Kernel> {
             ["vmlinuz", "initrd.img"],
         ],
     };
-    let there = boot.root.lowercase_names();
-    let [kernel, initrd] = pairs
-        .iter()
-        .find(|[kernel, _]| there.iter().any(|name| name == kernel))?;
+    let usual = usual.iter().map(|pair| pair.map(str::to_owned));
+    let mut pairs = hints.of_partition.iter().cloned().chain(usual);
+    pairs.find_map(|[kernel, initrd]| copied(boot, &kernel, &initrd))
+}
+
+/// The kernel and the initial RAM disk of the boot partition with these names, which are to be
+/// copied into each root filesystem.
+fn copied(boot: &Tree, kernel: &str, initrd: &str) -> Option<Kernel> {
     let content = |name: &str| {
         boot.file(boot.path_ignore_case(format!("/{name}")))
             .cloned()
     };
+    let place = |name: &str| format!("/boot/{}", name.rsplit('/').next().unwrap_or(name));
     let mut found = Kernel {
-        path: format!("/boot/{kernel}"),
+        path: place(kernel),
         ..Kernel::default()
     };
     found.copies.push((found.path.clone(), content(kernel)?));
     if let Some(initrd_content) = content(initrd) {
-        found.initrd = Some(format!("/boot/{initrd}"));
-        found
-            .copies
-            .push((format!("/boot/{initrd}"), initrd_content));
+        found.initrd = Some(place(initrd));
+        found.copies.push((place(initrd), initrd_content));
     }
     found.notes.push(format!(
         "{}: taken from the boot partition; the device's kernel packages do not keep it current",

@@ -7,6 +7,7 @@
 //! `/boot/mender-slot.env`, which hooks of the kernel packages keep current.
 
 pub mod environment;
+mod examine;
 mod extlinux;
 pub mod header;
 mod kernel;
@@ -26,7 +27,7 @@ use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
 use crate::tree::{Leaf, LeafKind, Stat};
-use kernel::Kernel;
+use kernel::{Kernel, KernelHints};
 
 pub use options::{EnvStorage, UBootOptions};
 
@@ -41,6 +42,10 @@ pub const FIRST: [&str; 7] = [
     "/EFI/BOOT/BOOTARM.EFI",
     "/ubootefi.var",
 ];
+
+/// What the user should know of a U-Boot that comes with the board.
+const KEY_NOTE: &str = "while U-Boot waits for a key, any byte on its serial line is one, and it \
+    stops: connect nothing that sends there, or build U-Boot with CONFIG_BOOTDELAY=-2";
 
 /// U-Boot as it was installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,11 +75,21 @@ pub fn integrate(
     let mut problems = Problems::default();
     let mut notes = Vec::new();
     let is_pi = is_raspberry_pi(boot.tree());
+    let options = &if is_pi {
+        program::with_architecture(options)
+    } else {
+        options.clone()
+    };
+    let start = is_pi.then(|| pi::GoldenStart::new(boot.tree(), options));
+    let hints = start.as_ref().map_or_else(
+        || Ok(KernelHints::default()),
+        |start| pi::kernel_hints(root.tree(), boot.tree(), options, start),
+    );
     let kernel = ok_or_push(
         &mut problems,
-        Kernel::find(root.tree(), boot.tree(), options, is_pi),
+        hints.and_then(|hints| Kernel::find(root.tree(), boot.tree(), options, &hints)),
     );
-    let read = settings::arguments(root.tree(), boot.tree(), is_pi)
+    let read = settings::arguments(root.tree(), boot.tree(), start.as_ref())
         .map_err(|e| Problem::new(e.to_string()));
     let arguments = read.and_then(|(origin, words)| {
         Arguments::new(root.tree(), &origin, words, options.more_arguments)
@@ -86,14 +101,19 @@ pub fn integrate(
     notes.extend(kernel.notes.clone());
     notes.extend(arguments.notes.clone());
     let program = if is_pi {
-        let (program, more) = ok_or_push(
-            &mut problems,
-            pi::integrate(root, boot, options, &kernel.flavor),
-        )
-        .unwrap_or_default();
-        notes.extend(more);
-        program
+        let added = arguments.added.join(" ");
+        match pi::integrate(root, boot, options, &kernel, &added) {
+            Ok((program, more)) => {
+                notes.extend(more);
+                program
+            }
+            Err(found) => {
+                problems.0.extend(found.0);
+                String::new()
+            }
+        }
     } else {
+        notes.push(KEY_NOTE.into());
         "the board's own".to_owned()
     };
     // The firmware of a Raspberry Pi adds the arguments of cmdline.txt, which stays on the boot
@@ -156,10 +176,12 @@ fn install_script(
                 "environment that boot loader and update client share",
             )?;
         }
-        boot.remove(
-            boot.tree().path_ignore_case("/uboot.env"),
-            "U-Boot's own stored environment: the script takes its defaults",
-        )?;
+        if !is_pi {
+            boot.remove(
+                boot.tree().path_ignore_case("/uboot.env"),
+                "U-Boot's own stored environment: the script takes its defaults",
+            )?;
+        }
     }
     Ok(())
 }

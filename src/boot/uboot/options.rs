@@ -1,6 +1,6 @@
 //! Options of the integration of U-Boot.
 
-use crate::platform::Architecture;
+use crate::platform::{Architecture, PiModel};
 
 /// The values of the plan that the integration of U-Boot depends on.
 #[derive(Clone, Debug)]
@@ -17,6 +17,10 @@ pub struct UBootOptions<'c> {
     pub more_arguments: &'c str,
     /// The end of the names of the kernels to start, such as `rpi-v8`; `None`: whatever suits.
     pub flavor: Option<&'c str>,
+    /// The models of the Raspberry Pi that the image is for; empty for any.
+    pub models: &'c [PiModel],
+    /// The number of the golden image's boot partition.
+    pub golden_boot: Option<u32>,
     /// A U-Boot that replaces the image's own: its origin and its bytes.
     pub program: Option<(String, Vec<u8>)>,
     /// Where the environment is kept.

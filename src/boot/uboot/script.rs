@@ -52,10 +52,13 @@ pub fn text(options: &UBootOptions<'_>, is_pi: bool) -> String {
     let [a, b] = options.roots.map(|number| number.to_string());
     let [hex_a, hex_b] = options.roots.map(|number| format!("{number:x}"));
     let [uuid_a, uuid_b] = options.partuuids.map(str::to_ascii_lowercase);
-    let arguments = format!(
-        "{}root=PARTUUID=${{mender_uuid}} mender.slot=${{mender_slot}} ${{args}}",
-        board.arguments
-    );
+    let ours = "root=PARTUUID=${mender_uuid} mender.slot=${mender_slot}";
+    // What the firmware adds is not known here: ours come first, or the kernel could cut them off.
+    let arguments = if is_pi {
+        format!("{ours} {}${{args}}", board.arguments)
+    } else {
+        format!("{}{ours} ${{args}}", board.arguments)
+    };
     let template = match options.storage {
         EnvStorage::Files => include_str!("../../../configs/device/u-boot/boot.cmd"),
         EnvStorage::Raw { .. } => include_str!("../../../configs/device/u-boot/boot-raw.cmd"),

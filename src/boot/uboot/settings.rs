@@ -13,10 +13,11 @@ use crate::tree::edit::EditError;
 pub(super) fn arguments(
     root: &Tree,
     boot: &Tree,
-    is_pi: bool,
+    pi: Option<&pi::GoldenStart>,
 ) -> Result<(String, Vec<String>), EditError> {
-    if is_pi {
-        return Ok(("cmdline.txt".into(), split_words(&pi::kept_arguments(boot))));
+    if let Some(start) = pi {
+        let words = split_words(&start.kept_arguments(boot));
+        return Ok((start.cmdline().to_owned(), words));
     }
     if let Some((path, entry)) = extlinux::default_entry(root, boot) {
         return Ok((

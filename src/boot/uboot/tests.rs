@@ -22,6 +22,8 @@ fn options(arch: Architecture) -> UBootOptions<'static> {
         arch,
         more_arguments: "console=ttyS9",
         flavor: None,
+        models: &[],
+        golden_boot: Some(1),
         program: None,
         storage: EnvStorage::Files,
     }
@@ -51,9 +53,14 @@ fn is_filled(script: &str) -> bool {
 
 const TEXT_LIMIT: u64 = 1 << 20;
 
+/// A U-Boot for arm64.
+fn program() -> Vec<u8> {
+    b"\x0a\0\0\x14 U-Boot 2023.01 (Jan 1 2023)\0".to_vec()
+}
+
 /// A golden Raspberry Pi OS.
 fn pi() -> [Tree; 2] {
-    let uboot = b"... U-Boot 2023.01 ...".to_vec();
+    let uboot = program();
     let root = tree(&[
         (
             "/boot/vmlinuz-6.6.31+rpt-rpi-v8",
@@ -364,7 +371,7 @@ fn settings_of_flash_kernel_are_taken() {
         "/etc/default/flash-kernel",
         b"LINUX_KERNEL_CMDLINE=\"quiet\"\nLINUX_KERNEL_CMDLINE_DEFAULTS=\"a b\"\n".to_vec(),
     )]);
-    let (origin, words) = settings::arguments(&root, &tree(&[]), false).unwrap();
+    let (origin, words) = settings::arguments(&root, &tree(&[]), None).unwrap();
     assert_eq!(
         (origin.as_str(), words.join(" ").as_str()),
         ("/etc/default/flash-kernel", "quiet a b")

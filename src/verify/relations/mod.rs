@@ -8,6 +8,7 @@ mod elf;
 mod fstab;
 mod grubenv;
 mod kernels;
+mod raspberry_pi;
 mod simulation;
 mod slot_env;
 mod uboot;

@@ -4,7 +4,7 @@
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log};
 use super::boot_partition::BootPartition;
-use super::{fstab, simulation, slot_env};
+use super::{fstab, raspberry_pi, simulation, slot_env};
 use crate::boot::state::{SerialCopy, SerialPair};
 use crate::boot::state::{Slot, Values};
 use crate::boot::uboot::FIRST;
@@ -33,7 +33,7 @@ pub(super) fn check(
     let pair = environment(boot, [roles.a, roles.b], log);
     tools(disk, roles, root, log);
     if boot.has("/config.txt") {
-        firmware(boot, log);
+        raspberry_pi::check(boot, log);
     }
     let loads = slot_env::check(disk, roles, log);
     if !loads[0] {
@@ -212,44 +212,5 @@ pub(super) fn programs(roles: &Roles, root: &Tree, log: &mut Log) {
     });
     log.check(!crate::golden::facts::program(root, "grub-mender-grubenv-print"), "uboot-tools", || {
         (place(), "the update client would use grub-mender-grubenv-print as the tool of this boot loader".into())
-    });
-}
-
-/// The program that the firmware of a Raspberry Pi starts, and the arguments that it passes on.
-fn firmware(boot: &BootPartition<'_>, log: &mut Log) {
-    let text =
-        |path: &str| String::from_utf8_lossy(&boot.read(path).unwrap_or_default()).into_owned();
-    let config = text("/config.txt");
-    let value = |name: &str| {
-        config
-            .lines()
-            .filter_map(|line| line.trim().strip_prefix(name)?.trim().strip_prefix('='))
-            .next_back()
-    };
-    let kernel = value("kernel").unwrap_or("kernel8.img").trim().to_owned();
-    let program = boot.read(&format!("/{kernel}")).unwrap_or_default();
-    log.check(
-        program.windows(9).any(|window| window == b"U-Boot 20"),
-        "uboot-program",
-        || {
-            (
-                boot.place("/config.txt"),
-                format!("the firmware starts {kernel}, which is not U-Boot"),
-            )
-        },
-    );
-    let path = format!("/{}", value("cmdline").unwrap_or("cmdline.txt").trim());
-    let words = text(&path);
-    let wrong = words.split_whitespace().find(|word| {
-        let init = word.starts_with("init=")
-            && (word.ends_with("init_resize.sh") || word.ends_with("firstboot"));
-        word.starts_with("root=") || *word == "resize" || word.starts_with("systemd.run=") || init
-    });
-    log.check(wrong.is_none(), "uboot-arguments", || {
-        let text = format!(
-            "it passes {}: the script chooses the root filesystem, and nothing may resize or restart",
-            wrong.unwrap_or_default()
-        );
-        (boot.place(&path), text)
     });
 }

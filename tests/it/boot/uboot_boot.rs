@@ -324,6 +324,26 @@ fn boot_uboot_for_several_models() {
     );
 }
 
+/// Raspberry Pi 3 with something that talks on its serial line: it starts, since U-Boot's stored
+/// environment makes it look for no key; without that, it stops at U-Boot's prompt.
+#[test]
+#[ignore = "boots many times; `make test-boot` runs it"]
+fn boot_uboot_with_a_talker_on_the_serial_line() {
+    for (name, board) in [
+        ("talker-12", PI_12),
+        ("talker-13", PI_13),
+        ("talker-arm64-12", raspberry_pi("bookworm", "rpi_arm64")),
+        ("talker-32", PI32_12),
+    ] {
+        let Some(card) = Card::new(board, Content::Good) else {
+            return;
+        };
+        assert!(card.starts_with_a_talker(name), "{name}");
+        card.remove_stored_environment();
+        assert!(!card.starts_with_a_talker(name), "{name}");
+    }
+}
+
 /// That a script which writes to the newest copy is seen.
 fn notices(name: &str, board: Board) {
     let Some(card) = Card::new(board, Content::Good) else {

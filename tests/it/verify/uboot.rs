@@ -12,6 +12,22 @@ use goldsmith::verify::{Request, image};
 
 const SLOT_ENV: &str = "/boot/mender-slot.env";
 
+/// A program for 64 bits, with the variables that are built in.
+const U_BOOT: &str =
+    "\x0a\0\0\x14 U-Boot 2023.01 \0uboot.env\0bootcmd=run distro\0bootdelay=2\0baudrate=1\0\0";
+const COMMAND: &str = "bootcmd=run distro";
+
+/// A stored environment of U-Boot's own.
+fn stored(entries: &[&str]) -> Vec<u8> {
+    let mut data: Vec<u8> = entries
+        .iter()
+        .flat_map(|entry| format!("{entry}\0").into_bytes())
+        .collect();
+    data.resize(0x4000 - 4, 0);
+    let checksum = goldsmith::boot::uboot::environment::crc32(&data);
+    [&checksum.to_le_bytes()[..], &data].concat()
+}
+
 /// Makes the image one that starts by U-Boot, as a conversion for a Raspberry Pi leaves it.
 fn uboot(build: &mut Build) {
     build.boot.remove("/EFI").unwrap();
@@ -24,9 +40,14 @@ fn uboot(build: &mut Build) {
     put(
         &mut build.boot,
         "/config.txt",
-        "[pi4]\narm_boost=1\n[all]\nkernel=u-boot.bin\n",
+        "[pi4]\narm_boost=1\n[all]\nkernel=u-boot.bin\narm_64bit=1\n",
     );
-    put(&mut build.boot, "/u-boot.bin", "... U-Boot 2023.01 ...");
+    put(&mut build.boot, "/u-boot.bin", U_BOOT);
+    put(
+        &mut build.boot,
+        "/uboot.env",
+        stored(&[COMMAND, "bootdelay=-2"]),
+    );
     put(
         &mut build.boot,
         "/cmdline.txt",
@@ -60,6 +81,12 @@ fn links(build: &mut Build) {
     for name in ["/vmlinuz", "/initrd.img"] {
         put(&mut build.root, name, "another");
     }
+}
+
+/// Adds lines to what the firmware reads.
+fn config(build: &mut Build, more: &str) {
+    let text = format!("[all]\nkernel=u-boot.bin\narm_64bit=1\n{more}");
+    put(&mut build.boot, "/config.txt", text);
 }
 
 fn copy(build: &mut Build, at: usize, serial: u8, changes: &[(&str, &str)]) {
@@ -127,6 +154,55 @@ const UBOOT_CASES: &[Case] = &[
     }),
     ("uboot-program", |b| {
         put(&mut b.boot, "/config.txt", "[all]\n")
+    }),
+    ("uboot-program", |b| {
+        config(b, "[pi4]\nkernel=kernel8.img\n")
+    }),
+    ("uboot-program", |b| {
+        config(b, "[gpio4=1]\nkernel=kernel8.img\n")
+    }),
+    ("uboot-program", |b| {
+        put(&mut b.boot, "/more.txt", "kernel=kernel8.img\n");
+        config(b, "[pi0]\ninclude more.txt\n");
+    }),
+    ("uboot-program", |b| {
+        put(&mut b.boot, "/old/u-boot.bin", "a kernel");
+        config(b, "[cm4]\nos_prefix=old/\n");
+    }),
+    ("uboot-program", |b| config(b, "[pi3]\narm_64bit=0\n")),
+    ("uboot-arguments", |b| {
+        put(&mut b.boot, "/old/u-boot.bin", U_BOOT);
+        put(&mut b.boot, "/old/cmdline.txt", "quiet root=/dev/sda1\n");
+        config(b, "os_prefix=old/\n");
+    }),
+    ("uboot-arguments", |b| {
+        put(&mut b.boot, "/cmdline.txt", "\nrootwait\n")
+    }),
+    ("uboot-arguments", |b| {
+        put(&mut b.boot, "/cmdline.txt", "x ".repeat(1010))
+    }),
+    ("uboot-delay", |b| {
+        put(&mut b.boot, "/uboot.env", [0; 0x4000])
+    }),
+    ("uboot-delay", |b| {
+        put(
+            &mut b.boot,
+            "/uboot.env",
+            &stored(&[COMMAND, "bootdelay=-2"])[..0x2000],
+        )
+    }),
+    ("uboot-delay", |b| {
+        put(&mut b.boot, "/uboot.env", stored(&[COMMAND, "bootdelay=2"]))
+    }),
+    ("uboot-delay", |b| {
+        put(
+            &mut b.boot,
+            "/uboot.env",
+            stored(&[COMMAND, "bootdelay=-2", "a=b"]),
+        )
+    }),
+    ("uboot-delay", |b| {
+        put(&mut b.boot, "/uboot.env", stored(&["bootdelay=-2"]))
     }),
     ("uboot-arguments", |b| {
         put(

@@ -1,6 +1,7 @@
 //! `config.txt`: lines `name=value` that apply to the machines that the last line `[filter]` above
 //! them names.
 
+use super::firmware::name;
 use crate::platform::Architecture;
 
 /// The name of U-Boot on the boot partition: not that of a kernel, which hooks of kernel packages
@@ -22,14 +23,6 @@ const KERNELS: [&str; 9] = [
 ];
 /// The comment above our lines.
 const HEAD: &str = "# U-Boot chooses the root filesystem and starts its kernel. Arguments are those of the file for them, here.\n";
-
-/// The name that a line sets.
-fn name(line: &str) -> &str {
-    line.trim_start()
-        .split(|c: char| c == '=' || c.is_whitespace())
-        .next()
-        .unwrap_or_default()
-}
 
 /// The text with each line that starts a kernel commented out, and without the lines that an
 /// earlier conversion added. All other lines are unchanged.
@@ -62,15 +55,6 @@ fn ours(arch: Architecture) -> String {
     format!("\n[all]\n{HEAD}kernel={PROGRAM}\narm_64bit={wide}\nauto_initramfs=0\nenable_uart=1\n")
 }
 
-/// The value of the last line that sets `wanted`.
-pub(super) fn value(text: &str, wanted: &str) -> Option<String> {
-    let lines = text.lines().filter(|line| name(line) == wanted);
-    lines
-        .filter_map(|line| line.split_once('='))
-        .map(|(_, value)| value.trim().to_owned())
-        .next_back()
-}
-
 /// The files that the text includes.
 pub(super) fn includes(text: &str) -> Vec<String> {
     let lines = text.lines().filter(|line| name(line) == "include");
@@ -78,6 +62,19 @@ pub(super) fn includes(text: &str) -> Vec<String> {
         .filter_map(|line| line.split_whitespace().nth(1))
         .map(str::to_owned)
         .collect()
+}
+
+/// The text of `autoboot.txt` with 1 as the number of the boot partition.
+pub(super) fn with_first_partition(text: &str) -> String {
+    let edit = |line: &str| {
+        if name(line) == "boot_partition" {
+            let end = line.trim_end_matches(['\r', '\n']).len();
+            format!("boot_partition=1{}", line.get(end..).unwrap_or_default())
+        } else {
+            line.to_owned()
+        }
+    };
+    text.split_inclusive('\n').map(edit).collect()
 }
 
 #[cfg(test)]
@@ -110,9 +107,7 @@ mod tests {
 
     #[test]
     fn other_files_are_found() {
-        let text = "cmdline=old.txt\n[pi3]\ncmdline = new.txt\ninclude more.txt\n#include no.txt\n";
-        assert_eq!(value(text, "cmdline").as_deref(), Some("new.txt"));
+        let text = "cmdline=old.txt\n[pi3]\ninclude more.txt\n#include no.txt\n";
         assert_eq!(includes(text), ["more.txt"]);
-        assert_eq!(value("", "cmdline"), None);
     }
 }

@@ -82,8 +82,20 @@ impl Card {
         for name in board.files() {
             card.take_out(name);
         }
+        // The conversion stores the environment of the U-Boot that it found, which is another one.
+        if let Some(file) = card.stored_environment() {
+            card.put_in("/uboot.env", &file);
+        }
         card.spoil();
         Some(card)
+    }
+
+    /// What the conversion stores for the U-Boot of the machine, on a Raspberry Pi.
+    fn stored_environment(&self) -> Option<Vec<u8>> {
+        if !self.board.variant.starts_with("pi") {
+            return None;
+        }
+        goldsmith::boot::uboot::pi::without_delay(&fs::read(&self.program).unwrap())
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -271,6 +283,29 @@ impl Card {
         }
         assert_eq!(line.matches("root=").count(), 1, "{line}");
         Some(slot)
+    }
+
+    /// Takes away what U-Boot has stored of its own environment.
+    pub(crate) fn remove_stored_environment(&self) {
+        must("mdel", &[&"-i", &self.fat(), &"::/uboot.env"]);
+    }
+
+    /// Whether it starts while something sends lines to its serial line all the time; if not,
+    /// U-Boot is at its prompt.
+    pub(crate) fn starts_with_a_talker(&self, name: &str) -> bool {
+        let arguments = self
+            .board
+            .arguments(&self.program, self.dir.path(), &self.image());
+        let mut machine =
+            Machine::start(&format!("u-boot-{name}"), self.board.emulator(), &arguments);
+        let ends = ["Kernel command line:", "U-Boot> "];
+        for _ in 0..2 * BOOT.as_secs() {
+            machine.send("$GPGGA,,,,,,0,,,,,,,,*66");
+            if let Some((which, _)) = machine.listen_for(&ends, Duration::from_millis(500)) {
+                return which == 0;
+            }
+        }
+        panic!("no end of the boot: {}", machine.transcript())
     }
 
     /// One boot from each state, which must do what the model does.

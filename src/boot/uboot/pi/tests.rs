@@ -1,0 +1,279 @@
+//! The firmware's settings in trees: what counts on which model, and what a conversion makes of it.
+
+use super::firmware::{settings, taken, values};
+use super::*;
+use crate::platform::{Architecture, PiModel};
+use crate::stamp::Time;
+use crate::tree::Stat;
+
+fn boot(files: &[(&str, &str)]) -> Tree {
+    let stat = || Stat::root(0o644, Time::default());
+    let mut tree = Tree::new(Stat::root(0o755, Time::default()));
+    for (path, text) in files {
+        tree.put_file(path, text.as_bytes().to_vec(), stat())
+            .unwrap();
+    }
+    tree
+}
+
+/// The values of `x` that count on `model`, the certain one first.
+fn x(model: PiModel, files: &[(&str, &str)]) -> Vec<String> {
+    let all = values(&settings(&boot(files), model), "x", "none");
+    all.into_iter().map(|value| value.text).collect()
+}
+
+#[test]
+fn sections_count_as_the_firmware_says() {
+    use PiModel::{Cm3Plus, Cm4, Pi0W, Pi02, Pi3, Pi3Plus, Pi4, Pi5, Pi400};
+    let one = |model, text: &str| x(model, &[("/config.txt", text)]);
+    for (model, text, expected) in [
+        (Pi3, "x=1\nx=2\n", "2"),
+        (Pi3, "x=1\n[pi4]\nx=2\n", "1"),
+        (Pi4, "x=1\n[pi4]\nx=2\n", "2"),
+        (Cm4, "[pi4]\nx=2\n[cm4]\nx=3\n", "3"),
+        (Pi400, "[PI4]\nx=2\n[cm4]\nx=3\n", "2"),
+        (Pi3Plus, "[pi3]\nx=2\n", "2"),
+        (Pi3, "[pi3+]\nx=2\n", "none"),
+        (Cm3Plus, "[cm3]\nx=2\n", "2"),
+        (Pi02, "[pi0w]\nx=2\n", "2"),
+        (Pi0W, "[pi02]\nx=2\n", "none"),
+        (Pi5, "[none]\nx=2\n[all]\ny=1\n", "none"),
+        (Pi5, "[tryboot]\nx=2\n[pi5]\nx=3\n[all]\n", "none"),
+        (Pi5, "[tryboot]\nx=2\n[all]\nx=3\n", "3"),
+        (Pi5, "[pi6]\nx=2\n", "none"),
+        (Pi5, "\u{feff}x=1\r\n[pi5]\r\nx=2\r\n", "2"),
+        (Pi5, "#x=1\nx=2 # three\n", "2"),
+        (Pi5, "[HDMI:1]\nx=2\n", "2"),
+    ] {
+        assert_eq!(one(model, text), [expected], "{model:?} {text:?}");
+    }
+    // What only the device knows: both may count.
+    for filter in [
+        "gpio4=1",
+        "0x1234",
+        "EDID=VSC",
+        "board-type=0x14",
+        "partition=2",
+    ] {
+        let text = format!("x=1\n[{filter}]\nx=2\n");
+        assert_eq!(one(Pi3, &text), ["1", "2"], "{filter}");
+        assert_eq!(one(Pi3, &format!("{text}[all]\nx=3\n")), ["3"], "{filter}");
+        let other = format!("x=1\n[{filter}]\n[pi4]\nx=2\n");
+        assert_eq!(one(Pi3, &other), ["1"], "{filter}");
+    }
+    let long = format!("x={}\n", "y".repeat(200));
+    assert_eq!(one(Pi3, &long)[0].len(), 96, "a line has 98 characters");
+}
+
+#[test]
+fn included_files_count_in_place() {
+    let files = [
+        (
+            "/config.txt",
+            "x=1\ninclude one.txt\n[pi4]\ninclude two.txt\n",
+        ),
+        ("/ONE.TXT", "[none]\nx=2\n"),
+        ("/two.txt", "x=3\ninclude two.txt\n"),
+    ];
+    // A filter of an included file counts after it.
+    assert_eq!(x(PiModel::Pi3, &files), ["1"]);
+    assert_eq!(x(PiModel::Pi4, &files), ["3"]);
+}
+
+const TREES: [(&str, &str); 4] = [
+    ("/bcm2710-rpi-3-b.dtb", "d"),
+    ("/bcm2711-rpi-4-b.dtb", "d"),
+    ("/kernel8.img", "k"),
+    ("/cmdline.txt", "top root=/dev/mmcblk0p2\n"),
+];
+
+fn first(model: PiModel, more: &[(&str, &str)]) -> Taken {
+    let tree = boot(&[&TREES[..], more].concat());
+    taken(&tree, model).remove(0)
+}
+
+#[test]
+fn a_prefix_counts_where_it_has_a_kernel_and_a_device_tree() {
+    let config = ("/config.txt", "arm_64bit=1\nos_prefix=k6/\n");
+    let (kernel, tree) = (("/k6/kernel8.img", "k"), ("/k6/bcm2711-rpi-4-b.dtb", "d"));
+    let prefix = |model, more: &[(&str, &str)]| first(model, more).prefix.text;
+    assert_eq!(prefix(PiModel::Pi4, &[config, kernel, tree]), "k6/");
+    assert_eq!(prefix(PiModel::Pi3, &[config, kernel, tree]), "");
+    assert_eq!(prefix(PiModel::Pi4, &[config, kernel]), "");
+    assert_eq!(prefix(PiModel::Pi4, &[config, tree]), "");
+    let named = ("/config.txt", "arm_64bit=1\nos_prefix=k6-\n");
+    let files = [("/k6-kernel8.img", "k"), ("/k6-bcm2711-rpi-4-b.dtb", "d")];
+    assert_eq!(prefix(PiModel::Pi4, &[named, files[0], files[1]]), "k6-");
+    let upstream = ("/config.txt", "arm_64bit=1\nupstream_kernel=1\n");
+    let files = [
+        ("/upstream/kernel8.img", "k"),
+        ("/upstream/bcm2711-rpi-4-b.dtb", "d"),
+    ];
+    assert_eq!(
+        prefix(PiModel::Pi4, &[upstream, files[0], files[1]]),
+        "upstream/"
+    );
+    let other = ("/config.txt", "device_tree=my.dtb\nos_prefix=k6/\n");
+    assert_eq!(prefix(PiModel::Pi4, &[other, kernel, tree]), "");
+    let own = ("/k6/my.dtb", "d");
+    assert_eq!(prefix(PiModel::Pi4, &[other, kernel, own]), "k6/");
+}
+
+#[test]
+fn each_model_has_its_kernel() {
+    let kernel = |model, config| first(model, &[("/config.txt", config)]).kernel;
+    assert_eq!(kernel(PiModel::Pi0W, ""), "kernel.img");
+    assert_eq!(kernel(PiModel::Pi3, ""), "kernel7.img");
+    assert_eq!(kernel(PiModel::Pi3, "arm_64bit=1\n"), "kernel8.img");
+    // Firmware prefers 64 bits on model 4, if it can.
+    assert_eq!(kernel(PiModel::Pi4, ""), "kernel8.img");
+    assert_eq!(kernel(PiModel::Pi4, "arm_64bit=0\n"), "kernel7l.img");
+    assert_eq!(kernel(PiModel::Pi5, "arm_64bit=0\n"), "kernel8.img");
+    let files = [("/kernel_2712.img", "k")];
+    assert_eq!(first(PiModel::Pi5, &files).kernel, "kernel_2712.img");
+    assert_eq!(kernel(PiModel::Pi5, "[pi5]\nkernel=my.img\n"), "my.img");
+}
+
+fn options(models: &'static [PiModel]) -> UBootOptions<'static> {
+    UBootOptions {
+        roots: [2, 3],
+        partuuids: ["4e639091-02", "4e639091-03"],
+        boot_mount: "/boot/firmware",
+        arch: Architecture::Arm64,
+        more_arguments: "",
+        flavor: None,
+        models,
+        golden_boot: Some(1),
+        program: None,
+        storage: EnvStorage::Files,
+    }
+}
+
+const PROGRAM: &[u8] = b"\x0a\0\0\x14 U-Boot 2025.01 (date)\0brcm,bcm2711-emmc2\0";
+
+/// The boot partition and the notes after a conversion for `models`.
+fn integrated(
+    models: &'static [PiModel],
+    more: &[(&str, &str)],
+) -> Result<(Tree, Vec<String>), Problems> {
+    let mut root = boot(&[]);
+    let stat = Stat::root(0o644, Time::default());
+    root.put_file(
+        "/usr/lib/u-boot/rpi_arm64/u-boot.bin",
+        PROGRAM.to_vec(),
+        stat,
+    )
+    .unwrap();
+    let mut tree = boot(&[&TREES[..], more].concat());
+    let mut editors = [
+        TreeEditor::new(&mut root, Time::default()),
+        TreeEditor::new(&mut tree, Time::default()),
+    ];
+    let [root_editor, boot_editor] = &mut editors;
+    let kernel = Kernel::default();
+    let (_, notes) = integrate(
+        root_editor,
+        boot_editor,
+        &options(models),
+        &kernel,
+        "panic=30",
+    )?;
+    Ok((tree, notes))
+}
+
+fn has_note(notes: &[String], part: &str) -> bool {
+    notes.iter().any(|note| note.contains(part))
+}
+
+#[test]
+fn u_boot_is_where_the_kernel_was_and_arguments_stay() {
+    let files = [
+        (
+            "/config.txt",
+            "arm_64bit=1\n[pi4]\nos_prefix=k6/\n[gpio4=1]\ncmdline=extra.txt\n",
+        ),
+        ("/K6/kernel8.img", "k"),
+        ("/K6/bcm2711-rpi-4-b.dtb", "d"),
+        ("/K6/cmdline.txt", "below root=/dev/mmcblk0p2\n"),
+        ("/K6/extra.txt", "extra root=/dev/mmcblk0p2\n"),
+    ];
+    let (tree, notes) = integrated(&[PiModel::Pi3, PiModel::Pi4], &files).unwrap();
+    let text = |name| firmware::text(&tree, name).unwrap();
+    assert_eq!(tree.read("/K6/u-boot.bin", 100).unwrap().unwrap(), PROGRAM);
+    assert_eq!(tree.read("/u-boot.bin", 100).unwrap().unwrap(), PROGRAM);
+    assert_eq!(text("K6/cmdline.txt"), "below\n");
+    assert_eq!(text("K6/extra.txt"), "extra\n");
+    assert_eq!(text("cmdline.txt"), "top\n");
+    assert!(text("config.txt").contains("os_prefix=k6/\n"));
+    for part in [
+        "config.txt:3: os_prefix=k6/ counts: the firmware takes U-Boot",
+        "config.txt:5: cmdline=extra.txt counts where [gpio4=1] applies",
+        "depends on the device: cmdline.txt (Raspberry Pi 3), k6/cmdline.txt (Raspberry Pi 4)",
+    ] {
+        assert!(has_note(&notes, part), "{part}: {notes:?}");
+    }
+    // A prefix that does not count must not begin to.
+    let (tree, _) = integrated(&[PiModel::Pi3], &files).unwrap();
+    assert!(tree.file("/K6/u-boot.bin").is_none());
+}
+
+#[test]
+fn other_files_of_the_firmware_start_u_boot_too() {
+    let files = [
+        ("/config.txt", "include usercfg.txt\n"),
+        ("/usercfg.txt", "[pi3]\nkernel=old.img\ninclude deep.txt\n"),
+        ("/deep.txt", "initramfs x followkernel\n"),
+        ("/tryboot.txt", "kernel=try.img\n"),
+        ("/autoboot.txt", "[all]\r\nboot_partition=1\r\n"),
+    ];
+    let (tree, _) = integrated(&[PiModel::Pi3], &files).unwrap();
+    let text = |name| firmware::text(&tree, name).unwrap();
+    assert_eq!(
+        text("usercfg.txt"),
+        "[pi3]\n#mender# kernel=old.img\ninclude deep.txt\n"
+    );
+    assert_eq!(text("deep.txt"), "#mender# initramfs x followkernel\n");
+    assert!(text("tryboot.txt").ends_with(&text("config.txt")["include usercfg.txt\n".len()..]));
+    assert_eq!(text("autoboot.txt"), "[all]\r\nboot_partition=1\r\n");
+}
+
+#[test]
+fn settings_that_cannot_be_kept_are_refused() {
+    for (file, content, part) in [
+        (
+            "/config.txt",
+            "device_tree=\n",
+            "config.txt:1: device_tree= without a file",
+        ),
+        (
+            "/autoboot.txt",
+            "[all]\nboot_partition=2\n",
+            "autoboot.txt:2: boot_partition=2",
+        ),
+        ("/cmdline.txt", "a\0b\0", "is not plain text"),
+    ] {
+        let problems = integrated(&[PiModel::Pi3], &[(file, content)]).unwrap_err();
+        assert!(problems.to_string().contains(part), "{problems}");
+        assert!(problems.0[0].hint.is_some());
+    }
+}
+
+#[test]
+fn the_kernel_reads_no_more_than_its_limit() {
+    let with = |len: usize| {
+        let text = "x".repeat(len);
+        integrated(&[PiModel::Pi3], &[("/cmdline.txt", &text)])
+    };
+    let ours = " root=PARTUUID=4e639091-02 mender.slot=10 panic=30".len();
+    assert!(!has_note(&with(1000).unwrap().1, "the kernel takes"));
+    let (_, notes) = with(2047 - ours).unwrap();
+    assert!(
+        has_note(&notes, "are 2047; the kernel takes 2047"),
+        "{notes:?}"
+    );
+    let problems = with(2048 - ours).unwrap_err().to_string();
+    assert!(
+        problems.contains("are 2048; the kernel takes 2047"),
+        "{problems}"
+    );
+}
