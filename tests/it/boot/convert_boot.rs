@@ -5,6 +5,7 @@
 //! test-boot`.
 
 mod bad_updates;
+mod shapes;
 mod upgrade;
 
 use crate::convert::conversions::{Converted, converted, device_type};
@@ -107,6 +108,11 @@ fn image_size(made: &Converted) -> u64 {
     fs::metadata(&made.image).expect("the image").len()
 }
 
+/// The device of the root filesystem, which an overlay may cover.
+fn root_device(machine: &mut Machine) -> String {
+    machine.must("findmnt -nro SOURCE /media/root-ro || findmnt -nro SOURCE /")
+}
+
 /// What a healthy device shows: which slot and release it runs, and that nothing is amiss.
 fn runs(machine: &mut Machine, slot: u32, release: &str, marker: &str) {
     let failed = machine.must("systemctl --failed --no-legend");
@@ -117,7 +123,7 @@ fn runs(machine: &mut Machine, slot: u32, release: &str, marker: &str) {
         machine.run("journalctl -b --no-pager -u $(systemctl --failed --plain --no-legend | cut -d' ' -f1)").1
     );
     assert_eq!(
-        machine.must("findmnt -nro SOURCE /"),
+        root_device(machine),
         format!("{}\n", machine.partition(slot))
     );
     assert_eq!(
@@ -241,7 +247,7 @@ fn life(made: &Converted, next: &Converted, firmware: Firmware, name: &str, mark
     install(&mut machine, "release-1.mender");
     machine.reboot();
     assert_eq!(
-        machine.must("findmnt -nro SOURCE /"),
+        root_device(&mut machine),
         format!("{}\n", machine.partition(2))
     );
     machine.reboot();
@@ -264,14 +270,25 @@ fn releases(variant: &str, next: &str) -> Option<[Arc<Converted>; 2]> {
 
 #[test]
 fn a_device_lives_through_updates_under_secure_boot() {
-    let Some([made, next]) = releases("mini", "mini2") else {
+    let Some([made, next]) = releases("mini-trixie", "mini2-trixie") else {
         return;
     };
     life(&made, &next, Firmware::SecureBoot, "life-secure", "2");
 }
 
-/// A UEFI device with many packages: first start, update and commit, then an update that is not
-/// committed.
+/// A UEFI device of Debian 12: first start, update and commit, then an update that is not
+/// committed; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_life_of_a_device_of_debian_12() {
+    let Some([made, next]) = releases("mini", "mini2") else {
+        return;
+    };
+    life(&made, &next, Firmware::SecureBoot, "life-secure-12", "2");
+}
+
+/// A UEFI device with many packages, Debian 12: first start, update and commit, then an update that
+/// is not committed.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_life_of_a_rich_device() {
@@ -349,10 +366,17 @@ fn boot_life_of_a_raspberry_pi() {
     );
 }
 
-/// Upgrade of kernel, GRUB and shim on the device, followed by an update; Secure Boot.
+/// Upgrade of kernel, GRUB and shim on the device, followed by an update; Debian 13, Secure Boot.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_after_an_upgrade_of_kernel_and_boot_loader_on_the_device() {
+    upgrade("mini-trixie", "mini2-trixie", Firmware::SecureBoot);
+}
+
+/// The same upgrade on a device of Debian 12; Secure Boot.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_after_an_upgrade_on_a_device_of_debian_12() {
     upgrade("mini", "mini2", Firmware::SecureBoot);
 }
 
@@ -427,10 +451,17 @@ fn starts(variant: &str) {
     machine.power_off();
 }
 
-/// First start of a device made from Debian's cloud image.
+/// First start of a device made from Debian 13's cloud image.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_first_start_of_a_cloud_image() {
+    starts("cloud-trixie");
+}
+
+/// First start of a device made from Debian 12's cloud image.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_first_start_of_a_cloud_image_of_debian_12() {
     starts("cloud");
 }
 
@@ -449,14 +480,31 @@ fn boot_first_start_while_udev_looks_at_the_data_partition() {
 }
 
 /// Updates without a filesystem, a kernel or an init system are rolled back; so are updates that a
-/// power cut interrupts while the slot is written.
+/// power cut interrupts while the slot is written. Debian 13.
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_bad_updates_and_power_cuts_end_where_they_began() {
+    let Some([made, next]) = releases("mini-trixie", "mini2-trixie") else {
+        return;
+    };
+    bad_updates(
+        "mini-trixie",
+        &made,
+        &next,
+        Firmware::Uefi,
+        "bad-updates",
+        "2",
+    );
+}
+
+/// The same on a device of Debian 12.
+#[test]
+#[ignore = "takes long; `make test-boot` runs it"]
+fn boot_bad_updates_and_power_cuts_of_a_device_of_debian_12_end_where_they_began() {
     let Some([made, next]) = releases("mini", "mini2") else {
         return;
     };
-    bad_updates("mini", &made, &next, Firmware::Uefi, "bad-updates", "2");
+    bad_updates("mini", &made, &next, Firmware::Uefi, "bad-updates-12", "2");
 }
 
 /// The same on a device that U-Boot starts.

@@ -23,24 +23,45 @@ fn boots(variant: &str, firmware: Firmware) {
     machine.power_off();
 }
 
-/// The golden image `mini` starts unchanged.
+/// The golden image `mini-trixie` starts unchanged.
 #[test]
 #[ignore = "a boot of its own; `make test-boot` runs it"]
 fn boot_golden_mini() {
-    boots("mini", Firmware::Uefi);
+    boots("mini-trixie", Firmware::Uefi);
 }
 
-/// The golden image `mini` starts under Secure Boot.
+/// The golden image `mini-trixie` starts under Secure Boot.
 #[test]
 #[ignore = "a boot of its own; `make test-boot` runs it"]
 fn boot_golden_mini_under_secure_boot() {
-    boots("mini", Firmware::SecureBoot);
+    boots("mini-trixie", Firmware::SecureBoot);
 }
 
-/// The golden image `cloud` starts unchanged.
+/// The golden image `cloud-trixie` starts unchanged.
 #[test]
 #[ignore = "a boot of its own; `make test-boot` runs it"]
 fn boot_golden_cloud() {
+    boots("cloud-trixie", Firmware::Uefi);
+}
+
+/// The golden image `mini` of Debian 12 starts unchanged.
+#[test]
+#[ignore = "a boot of its own; `make test-boot` runs it"]
+fn boot_golden_mini_of_debian_12() {
+    boots("mini", Firmware::Uefi);
+}
+
+/// The golden image `mini` of Debian 12 starts under Secure Boot.
+#[test]
+#[ignore = "a boot of its own; `make test-boot` runs it"]
+fn boot_golden_mini_of_debian_12_under_secure_boot() {
+    boots("mini", Firmware::SecureBoot);
+}
+
+/// The golden image `cloud` of Debian 12 starts unchanged.
+#[test]
+#[ignore = "a boot of its own; `make test-boot` runs it"]
+fn boot_golden_cloud_of_debian_12() {
     boots("cloud", Firmware::Uefi);
 }
 

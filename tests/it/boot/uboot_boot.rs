@@ -152,9 +152,13 @@ fn boot_uboot_of_a_32_bit_raspberry_pi_with_a_slot_that_does_not_load() {
 
 /// From the factory, over an update that is not committed, and one that is.
 fn updates(name: &str, board: Board) {
-    let Some(card) = Card::new(board, Content::Good) else {
-        return;
-    };
+    if let Some(card) = Card::new(board, Content::Good) {
+        updates_of(name, &card);
+    }
+}
+
+/// The same with a card.
+fn updates_of(name: &str, card: &Card) {
     assert_eq!(card.start(name), Some(Slot::A));
     let mut pair = card.pair();
     assert_eq!(pair.believed(), Some(Values::committed(Slot::A)));
@@ -187,6 +191,20 @@ fn updates(name: &str, board: Board) {
 #[ignore = "boots many times; `make test-boot` runs it"]
 fn boot_uboot_through_updates() {
     updates("life", PI_12);
+}
+
+/// Raspberry Pi 3 with a talker on its UART, whose bytes U-Boot could take for keys: an update that
+/// is not committed, and one that is; U-Boot of Debian 12 and 13.
+#[test]
+#[ignore = "boots many times; `make test-boot` runs it"]
+fn boot_uboot_through_updates_with_a_talker_on_the_uart() {
+    for (name, board) in [("talker-12", PI_12), ("talker-13", PI_13)] {
+        let Some(mut card) = Card::new(board, Content::Good) else {
+            return;
+        };
+        card.talker = true;
+        updates_of(name, &card);
+    }
 }
 
 /// QEMU virt: an update that is not committed, and one that is; U-Boot of Debian 12 and 13.

@@ -14,7 +14,7 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) const BOOT: Duration = Duration::from_secs(300);
 
@@ -42,6 +42,19 @@ impl Content {
     }
 }
 
+/// Sends what a receiver of satellites says, again and again, until the line says one of `ends`.
+fn talk(machine: &mut Machine, ends: &[&str]) -> Option<(usize, String)> {
+    let deadline = Instant::now() + BOOT;
+    while Instant::now() < deadline {
+        machine.send("$GPRMC,120000.00,A,4807.038,N,01131.000,E,000.0,000.0,281126,,,A*6B");
+        let found = machine.listen_for(ends, Duration::from_millis(50));
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
 /// A card.
 pub(crate) struct Card {
     board: Board,
@@ -50,6 +63,8 @@ pub(crate) struct Card {
     dir: tempfile::TempDir,
     program: PathBuf,
     boots: std::cell::Cell<u32>,
+    /// Whether something talks on the serial line all the time.
+    pub(crate) talker: bool,
 }
 
 impl Card {
@@ -78,6 +93,7 @@ impl Card {
             dir,
             program,
             boots: 0.into(),
+            talker: false,
         };
         for name in board.files() {
             card.take_out(name);
@@ -251,7 +267,12 @@ impl Card {
             &arguments,
         );
         let ends = ["Kernel command line:", "Trying again in 30 seconds"];
-        let Some((which, _)) = machine.listen_for(&ends, BOOT) else {
+        let found = if self.talker {
+            talk(&mut machine, &ends)
+        } else {
+            machine.listen_for(&ends, BOOT)
+        };
+        let Some((which, _)) = found else {
             panic!("no end of the boot: {}", machine.transcript())
         };
         // The script keeps its own environment; U-Boot's would freeze its defaults on the card or
