@@ -7,10 +7,15 @@ demo=$top/target/demo
 mkdir -p "$demo"
 
 if [ -z "$golden" ]; then
-  "$top/fixtures/golden.sh" mini "$demo/golden.img" >/dev/null
+  "$top/fixtures/golden.sh" mini-trixie "$demo/golden.img" >/dev/null
   golden=$demo/golden.img
 fi
-"$top/fixtures/debs.sh" "$demo/client"
+if "$goldsmith" inspect "$golden" | grep '(bookworm)' >/dev/null; then
+  "$top/fixtures/debs.sh" "$demo/client"
+else
+  # Debian 13 has no update client: that of Debian 12 runs on it.
+  "$top/fixtures/debs.sh" --tree=tree-trixie --also=bookworm "$demo/client" mender-client/bookworm libglib2.0-0t64
+fi
 
 cat >"$demo/demo.toml" <<'EOF'
 [board]

@@ -134,7 +134,10 @@ fn overlay_root() -> Option<Shape> {
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_golden_with_an_overlay_root() {
-    let Some(board) = overlay_root().as_ref().and_then(Shape::board) else {
+    let Some(shape) = overlay_root() else {
+        return;
+    };
+    let Some(board) = shape.board() else {
         return;
     };
     let mut machine = board.power_on();
@@ -200,7 +203,10 @@ fn pishrink() -> Option<Shape> {
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_golden_prepared_by_pishrink() {
-    let Some(board) = pishrink().as_ref().and_then(Shape::board) else {
+    let Some(shape) = pishrink() else {
+        return;
+    };
+    let Some(board) = shape.board() else {
         return;
     };
     let mut machine = board.power_on();
@@ -243,7 +249,10 @@ fn random_key() -> Option<Shape> {
 #[test]
 #[ignore = "takes long; `make test-boot` runs it"]
 fn boot_golden_with_a_random_key() {
-    let Some(board) = random_key().as_ref().and_then(Shape::board) else {
+    let Some(shape) = random_key() else {
+        return;
+    };
+    let Some(board) = shape.board() else {
         return;
     };
     let mut machine = board.power_on();
