@@ -26,6 +26,12 @@ const DISCOVERED: [(&str, &str); 4] = [
     ("7ec6f557-3bc5-4aca-b293-16ef5df639d1", "/var/tmp"),
 ];
 
+/// Names of the disk that a device starts from, if `fstab` does not name it: other disks are media
+/// that come and go.
+const FIRST_DISKS: [&str; 7] = [
+    "sda", "vda", "hda", "xvda", "mmcblk0p", "mmcblk1p", "nvme0n1p",
+];
+
 /// Something that mounts a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountedBy {
@@ -124,8 +130,11 @@ impl Names {
             return self.partition(device);
         }
         if let Some((disk, number)) = device(&spec) {
-            let other = self.disk.as_deref().is_some_and(|own| own != disk);
-            return self.number(number).filter(|_| !other);
+            let own = match &self.disk {
+                Some(own) => own == disk,
+                None => FIRST_DISKS.contains(&disk),
+            };
+            return self.number(number).filter(|_| own);
         }
         let volume = spec
             .strip_prefix("/dev/")

@@ -351,9 +351,9 @@ impl Subject<'_> {
         let mounted = if self.facts.mounts.is_empty() || why.contains("mounts it") {
             String::new()
         } else {
-            format!(", {}", self.mounted())
+            format!(", {},", self.mounted())
         };
-        format!("{}{mounted}, is left out: {why}", self.describe())
+        format!("{}{mounted} is left out: {why}", self.describe())
     }
 
     fn copied(&self) -> String {

@@ -2,6 +2,8 @@
 //! left behind without a name.
 
 mod decide;
+#[cfg(test)]
+mod tests;
 
 use crate::config::{Config, Partition, PartitionAction};
 use crate::golden::Golden;

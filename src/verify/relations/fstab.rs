@@ -5,19 +5,19 @@ use super::super::finding::{Location, Log, Severity};
 use crate::tree::Tree;
 use std::collections::BTreeSet;
 
-const FSTAB: &str = "/etc/fstab";
+pub(super) const FSTAB: &str = "/etc/fstab";
 
 /// The fields of a line that matter here.
-struct FstabLine {
+pub(super) struct FstabLine {
     /// The device to mount.
-    spec: String,
+    pub(super) spec: String,
     /// The mount point, without a slash at its end.
-    dir: String,
+    pub(super) dir: String,
     /// Mount options, separated by commas.
-    options: String,
+    pub(super) options: String,
 }
 
-fn lines(root: &Tree) -> Vec<FstabLine> {
+pub(super) fn lines(root: &Tree) -> Vec<FstabLine> {
     let bytes = read(root, FSTAB).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let parse = |line: &str| {

@@ -1,6 +1,7 @@
 //! Relations between partitions: slots, client, mounts, boot loader, Artifact.
 
 mod artifact;
+mod binds;
 mod boot;
 mod boot_partition;
 mod client;
@@ -36,6 +37,7 @@ pub(super) fn check(
     let own = client::check(disk, roles, digest, log);
     log.group("mounts");
     fstab::check(disk, roles, log);
+    binds::check(disk, roles, log);
     log.group("boot");
     boot::check(disk, roles, log);
     if let Some(report) = report() {

@@ -3,7 +3,7 @@
 use crate::support::images::{ESP, LINUX, can_make, debian, disk, ext4};
 use crate::support::{goldsmith, must, scratch, tool};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,6 +16,8 @@ fn uuid(number: u32) -> String {
 struct Golden {
     dir: tempfile::TempDir,
     partitions: Vec<(&'static str, PathBuf)>,
+    /// How many of them are in front of the boot partition.
+    front: usize,
 }
 
 impl Golden {
@@ -27,6 +29,7 @@ impl Golden {
         let golden = Self {
             dir: scratch(),
             partitions: Vec::new(),
+            front: 0,
         };
         debian(&golden.at("root"), 3 << 20);
         let path = golden.at("root/etc/fstab");
@@ -91,12 +94,12 @@ impl Golden {
         ext4(&self.at("root"), &root, 16);
         fs::File::create(&esp).unwrap().set_len(8 << 20).unwrap();
         must(tool("mkfs.vfat").unwrap(), &[&"-n", &"ESP", &esp]);
-        let mut all: Vec<(&str, &Path)> = vec![(ESP, &esp), (LINUX, &root)];
-        all.extend(
-            self.partitions
-                .iter()
-                .map(|(kind, file)| (*kind, file.as_path())),
-        );
+        let own: [(&str, &Path); 2] = [(ESP, &esp), (LINUX, &root)];
+        let further = self.partitions.iter();
+        let mut all: Vec<(&str, &Path)> = further
+            .map(|(kind, file)| (*kind, file.as_path()))
+            .collect();
+        all.splice(self.front..self.front, own);
         disk(&self.at("golden.img"), &all);
     }
 
@@ -364,4 +367,87 @@ fn a_fat_partition_keeps_the_owner_that_its_mount_options_give_it() {
     assert!(stat.contains("Mode:  0750"), "{stat}");
     assert!(stat.contains("User:  1000   Group:   100"), "{stat}");
     assert_eq!(golden.ask(2, "cat /srv/files/note.txt"), "text");
+}
+
+#[test]
+fn a_boot_loader_in_a_partition_is_copied_in_place_and_other_data_is_named() {
+    let Some(mut golden) = Golden::new("") else {
+        return;
+    };
+    golden.file("root/etc/fstab", "/dev/sda3 / ext4 defaults 0 1\n");
+    let loader = b"the first stage of a boot loader";
+    golden.bytes(LINUX, loader, 1).front = 1;
+    golden.write();
+    let poke = |at: u64, bytes: &[u8]| {
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .open(golden.at("golden.img"));
+        file.unwrap().write_all_at(bytes, at).unwrap();
+    };
+    let size = fs::metadata(golden.at("golden.img")).unwrap().len();
+    poke(100 << 10, b"in front");
+    poke(size - (1 << 20) + 5000, b"at the end");
+    let said = golden.converted("");
+    for part in [
+        "partition 1 (1 MiB, unknown data) is copied in place, to bytes 1048576 to 2097151",
+        "of the golden image, in front of the first partition, hold data (from byte 102400 on) that \
+         is left out; boot.copy-gap = true copies it",
+        ", after the last partition, hold data (from byte ",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let read = |at: u64, len: usize| {
+        let mut bytes = vec![0; len];
+        let image = fs::File::open(golden.at("out.img")).unwrap();
+        image.read_exact_at(&mut bytes, at).unwrap();
+        bytes
+    };
+    assert_eq!(read(1 << 20, loader.len()), loader);
+    assert_eq!(read(100 << 10, 8), [0; 8]);
+    let record = golden.record();
+    assert_eq!(record["input"]["partitions"][0]["fate"], "copied");
+    assert_eq!(record["input"]["areas"][0]["fate"], "dropped");
+    assert_eq!(record["input"]["areas"].as_array().unwrap().len(), 2);
+    golden.converted("[boot]\ncopy-gap = true\n");
+    assert_eq!(read(100 << 10, 8), b"in front");
+    assert_eq!(golden.record()["input"]["areas"][0]["fate"], "copied");
+    // A blob of the configuration may not meet it.
+    golden.file("blob", "blob");
+    let (done, said) = golden.run(
+        "plan",
+        "[[partition]]\nnumber = 1\ndo = \"copy\"\n[[raw]]\nfile = \"blob\"\noffset = \"1 MiB\"\n",
+    );
+    assert!(
+        !done && said.contains("overlaps partition 1 of the golden image at"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_partition_that_cannot_be_read_is_shown_and_does_not_hide_root() {
+    let Some(mut golden) = Golden::new("") else {
+        return;
+    };
+    golden.file("damaged/file", "text");
+    golden.add("damaged", "").write();
+    // The inode of its root directory: no magic number depends on it.
+    let at = (1 << 20) + (24 << 20);
+    let image = fs::OpenOptions::new()
+        .write(true)
+        .open(golden.at("golden.img"));
+    let noise = crate::support::noise(1 << 20, 3);
+    image.unwrap().write_all_at(&noise, at + 4096).unwrap();
+    let output = Command::new(goldsmith())
+        .arg("inspect")
+        .arg(golden.at("golden.img"))
+        .output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && said.contains(", not readable: "),
+        "{said}"
+    );
+    let (done, said) = golden.run("plan", "");
+    assert!(done && said.contains(", not readable: "), "{said}");
+    assert!(said.contains("is left out: nothing mounts it"), "{said}");
 }

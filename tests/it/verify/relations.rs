@@ -98,6 +98,19 @@ const CASES: &[Case] = &[
     ("fstab-device", |b| {
         fstab(b, |old| old + "/dev/sda9 none swap sw 0 0\n")
     }),
+    ("fstab-bind", |b| {
+        put(&mut b.root, "/home/user/file", "x");
+        fstab(b, |old| old + "/data/home /home none bind 0 0\n")
+    }),
+    ("fstab-mount-point", |b| {
+        put(&mut b.data, "/srv/files/file", "x");
+        fstab(b, |old| old + "/data/srv/files /srv/files none bind 0 0\n")
+    }),
+    ("fstab-mount-point", |b| {
+        put(&mut b.data, "/srv/files/file", "x");
+        put(&mut b.root, "/srv/files", "not a directory");
+        fstab(b, |old| old + "/data/srv/files /srv/files none bind 0 0\n")
+    }),
     ("fstab-data", |b| {
         fstab(b, |old| old.replace(" /data ", " /srv "))
     }),
