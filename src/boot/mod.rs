@@ -94,6 +94,25 @@ impl InstalledLoader {
         }
     }
 
+    /// The file of the golden image that these arguments are from.
+    #[must_use]
+    pub fn arguments_from(&self) -> &str {
+        match self {
+            Self::GrubEfi(grub) => &grub.arguments_from,
+            Self::UBoot(uboot) => &uboot.arguments_from,
+        }
+    }
+
+    /// The device tree that the golden image names, if any, and the overlays for it, in their
+    /// order: paths of each root filesystem.
+    #[must_use]
+    pub fn device_tree(&self) -> (Option<&str>, &[String]) {
+        match self {
+            Self::GrubEfi(_) => (None, &[]),
+            Self::UBoot(uboot) => (uboot.device_tree.as_deref(), &uboot.overlays),
+        }
+    }
+
     /// Where the copies of the environment are, which boot loader and update client share: paths on
     /// the boot partition, or disk, offset and size.
     #[must_use]

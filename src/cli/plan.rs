@@ -41,7 +41,7 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
 /// The output without `--json`.
 fn text(prepared: &Prepared, record: &Record) -> String {
     let mut out = String::new();
-    system_text(&mut out, record);
+    system_text(&mut out, prepared, record);
     golden_partitions::table(&mut out, &record.input.partitions, &record.input.areas);
     disk_text(&mut out, record);
     let _ = writeln!(out, "\nEdits ({})", record.edits.len());
@@ -61,7 +61,7 @@ fn text(prepared: &Prepared, record: &Record) -> String {
 }
 
 /// The golden image, the release, and how it boots.
-fn system_text(out: &mut String, record: &Record) {
+fn system_text(out: &mut String, prepared: &Prepared, record: &Record) {
     let mut row = |name: &str, value: &str| {
         let _ = writeln!(out, "{name:<15} {value}");
     };
@@ -89,7 +89,16 @@ fn system_text(out: &mut String, record: &Record) {
     let loader = format!("{} ({}{signed})", boot.loader, boot.program);
     row("Boot loader", &loader);
     row("Kernel", &boot.kernel);
-    row("Arguments", &boot.arguments);
+    let loader = &prepared.edited.boot;
+    let from = loader.arguments_from();
+    row("Arguments", &format!("{} (from {from})", boot.arguments));
+    let (tree, overlays) = loader.device_tree();
+    if let Some(tree) = tree {
+        row("Device tree", tree);
+    }
+    for overlay in overlays {
+        row("Overlay", overlay);
+    }
     for package in &record.packages {
         let text = format!(
             "{} {} ({})",

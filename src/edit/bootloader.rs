@@ -61,6 +61,8 @@ fn integration<'p>(
                     .as_ref()
                     .map(|u_boot| (u_boot.name.clone(), u_boot.bytes.clone())),
                 storage: storage(&plan.boot.environment),
+                golden_root: golden.root.partition.number,
+                accepted: plan.accepted.iter().map(|(path, _)| path).collect(),
             })
         }
     }

@@ -8,6 +8,7 @@ if test -z "${devnum}"; then setenv devnum 0; fi
 @ADDRESSES@
 setexpr mender_slot_env ${mender_memory} + 5000
 
+@DEVICE_TREES@
 run mender_setup
 setenv mender_slot ${mender_boot_part}
 setenv mender_slot_hex @ROOT_A_HEX@
@@ -20,17 +21,19 @@ setenv mender_root "${devtype} ${devnum}:${mender_slot_hex}"
 setenv kernel
 setenv initrd
 setenv fdtdir
+setenv fdt
+setenv overlays
 setenv args
 if load ${mender_root} ${mender_slot_env} /boot/mender-slot.env 4000; then
-  env import -t ${mender_slot_env} ${filesize} kernel initrd fdtdir args
+  env import -t ${mender_slot_env} ${filesize} kernel initrd fdtdir fdt overlays args
 fi
 if test -z "${kernel}"; then setenv kernel vmlinuz; setenv initrd initrd.img; fi
 if load ${mender_root} ${kernel_addr_r} /${kernel}; then
+  @DEVICE_TREE@
   setenv mender_ramdisk -
   if test -n "${initrd}"; then
     if load ${mender_root} ${ramdisk_addr_r} /${initrd}; then setenv mender_ramdisk ${ramdisk_addr_r}:${filesize}; fi
   fi
-  @DEVICE_TREE@
   setenv bootargs "@ARGUMENTS@"
   if itest.l *${kernel_addr_r} == 56190527; then bootm ${kernel_addr_r} ${mender_ramdisk} ${mender_tree}; fi
   if itest.l *${kernel_addr_r} == edfe0dd0; then bootm ${kernel_addr_r} ${mender_ramdisk} ${mender_tree}; fi

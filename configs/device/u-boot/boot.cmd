@@ -100,7 +100,9 @@ if fatwrite ${mender_boot} ${mender_new} ${mender_file} 1000; then
   fi;
 fi'
 
-# mender_load: mender_kernel and mender_initrd of the slot; mender_loaded is yes when they are there and the kernel is one.
+@DEVICE_TREES@
+# mender_load: mender_kernel, its device tree and mender_initrd of the slot; mender_loaded is yes when kernel and initial RAM disk are there
+# and the kernel is one. Overlays are read to where the initial RAM disk goes later.
 setenv mender_load 'setenv mender_loaded no;
 setenv mender_ramdisk -;
 if load ${mender_root} ${kernel_addr_r} ${mender_kernel}; then
@@ -110,6 +112,7 @@ if load ${mender_root} ${kernel_addr_r} ${mender_kernel}; then
   if itest.w *${kernel_addr_r} == 8b1f; then setenv mender_loaded @GZIP@; fi;
   if itest.l *${kernel_addr_r} == 56190527; then setenv mender_command bootm; setenv mender_loaded yes; fi;
   if itest.l *${kernel_addr_r} == edfe0dd0; then setenv mender_command bootm; setenv mender_loaded yes; fi;
+  @DEVICE_TREE@
   if test -n "${mender_initrd}"; then
     if load ${mender_root} ${ramdisk_addr_r} ${mender_initrd}; then
       setenv mender_ramdisk ${ramdisk_addr_r}:${filesize};
@@ -124,7 +127,6 @@ fi'
 setenv mender_try 'run mender_load;
 if test ${mender_loaded} = yes; then
   echo "Starting ${mender_kernel} of partition ${mender_slot} ...";
-  @DEVICE_TREE@
   setenv bootargs "@ARGUMENTS@";
   if test ${mender_last} = yes; then
     setenv mender_boot_part ${mender_slot};
@@ -151,9 +153,11 @@ setenv mender_root "${devtype} ${devnum}:${mender_slot_hex}";
 setenv kernel;
 setenv initrd;
 setenv fdtdir;
+setenv fdt;
+setenv overlays;
 setenv args;
 if load ${mender_root} ${mender_slot_env} /boot/mender-slot.env 4000; then
-  env import -t ${mender_slot_env} ${filesize} kernel initrd fdtdir args;
+  env import -t ${mender_slot_env} ${filesize} kernel initrd fdtdir fdt overlays args;
 fi;
 if test -n "${kernel}"; then
   setenv mender_kernel /${kernel};

@@ -1,13 +1,17 @@
 //! Kernel arguments: those of the image, without those that A/B or the new disk decides.
 
 use super::TEXT_LIMIT;
+use super::limits::command_line_limit;
 use super::shell_words::shell_variable;
+use crate::platform::Architecture;
 use crate::problem::Problem;
 use crate::tree::Tree;
 
 /// The arguments of the initial kernel.
 #[derive(Debug)]
 pub(in crate::boot) struct Arguments {
+    /// The file that the image's own are from.
+    pub(in crate::boot) origin: String,
     /// All but `root=`, separated by blanks.
     pub(in crate::boot) text: String,
     /// The arguments among them that the image's own settings do not have.
@@ -18,7 +22,8 @@ pub(in crate::boot) struct Arguments {
 
 impl Arguments {
     /// The image's own `words` of the file `origin`, without those that A/B or the new disk
-    /// decides; then `more`, and the arguments that every device needs.
+    /// decides; then `more`, and the arguments that every device needs. With `waits` the kernel
+    /// itself waits for the disk, which an initial RAM disk would do otherwise.
     ///
     /// # Errors
     /// A [`Problem`] when a word cannot be passed on by the boot script.
@@ -27,12 +32,20 @@ impl Arguments {
         origin: &str,
         words: Vec<String>,
         more: &str,
+        waits: bool,
     ) -> Result<Self, Problem> {
         let mut notes = Vec::new();
         let mut kept = Vec::new();
         for word in words {
             match word.split('=').next().unwrap_or_default() {
                 "root" | "BOOT_IMAGE" | "mender.slot" => {}
+                "rootfstype" if !word.split(['=', ',']).any(|kind| kind == "ext4") => {
+                    notes.push(format!(
+                        "kernel argument changed: {word} to rootfstype=ext4, which each root \
+                         filesystem is"
+                    ));
+                    kept.push("rootfstype=ext4".into());
+                }
                 "resume" | "resume_offset" => notes.push(format!(
                     "kernel argument dropped: {word} (swap is not carried over)"
                 )),
@@ -45,6 +58,18 @@ impl Arguments {
         let mut added: Vec<String> = more.split_whitespace().map(str::to_owned).collect();
         if resumes(root) && !kept.contains(&"noresume".to_owned()) {
             added.insert(0, "noresume".into());
+        }
+        let has = |name: &str| {
+            kept.iter()
+                .chain(&added)
+                .any(|word| word == name || word.starts_with("rootdelay="))
+        };
+        if waits && !has("rootwait") {
+            notes.push(format!(
+                "{origin}: has no rootwait; it is added, since the disk may appear after the kernel \
+                 looks for it"
+            ));
+            added.push("rootwait".into());
         }
         // A kernel or initramfs that gives up must restart, or a bad update waits for a person
         // instead of going back.
@@ -71,11 +96,42 @@ impl Arguments {
             .hint(hint));
         }
         Ok(Self {
+            origin: origin.to_owned(),
             text: kept.join(" "),
             added,
             notes,
         })
     }
+}
+
+/// Fails when the kernel would cut the arguments: those in front, of the boot loader and the slot,
+/// and `text` from the file `origin`.
+///
+/// # Errors
+/// A [`Problem`] with both numbers and what would be lost.
+pub(in crate::boot) fn check_length(
+    origin: &str,
+    in_front: &str,
+    text: &str,
+    arch: Architecture,
+) -> Result<(), Problem> {
+    let all = format!("{in_front}{text}");
+    let limit = command_line_limit(arch);
+    if all.len() <= limit {
+        return Ok(());
+    }
+    let lost = String::from_utf8_lossy(all.as_bytes().get(limit..).unwrap_or_default());
+    let lost: String = lost.chars().take(60).collect();
+    Err(Problem::new(format!(
+        "{origin}: the kernel takes {limit} bytes of arguments on {}, these are {} with those that \
+         choose the root filesystem; it would cut `{lost}`",
+        arch.name(),
+        all.len()
+    ))
+    .hint(format!(
+        "shorten the arguments in {origin} of the golden image, or root.kernel-args, by {} bytes",
+        all.len() - limit
+    )))
 }
 
 /// Whether the initial RAM disk would wait for a swap partition (`initramfs-tools(7)`, RESUME).
@@ -105,7 +161,7 @@ mod tests {
         )
         .unwrap();
         let words = words.split(' ').map(str::to_owned).collect();
-        Arguments::new(&root, "menu", words, more)
+        Arguments::new(&root, "menu", words, more, false)
     }
 
     #[test]
@@ -136,6 +192,33 @@ mod tests {
         let resume = "RESUME=UUID=2\n";
         assert_eq!(text(resume, "a", "b"), "ro a noresume b panic=30");
         assert_eq!(text(resume, "noresume", ""), "ro noresume panic=30");
+    }
+
+    #[test]
+    fn a_kernel_that_waits_for_the_disk_is_told_so() {
+        let root = Tree::new(Stat::root(0o755, Time::default()));
+        let text = |words: &str| {
+            let words = words.split(' ').map(str::to_owned).collect();
+            let found = Arguments::new(&root, "menu", words, "", true).unwrap();
+            (found.text, found.notes.len())
+        };
+        assert_eq!(text("a"), ("ro a rootwait panic=30".into(), 1));
+        assert_eq!(text("rootwait"), ("ro rootwait panic=30".into(), 0));
+        assert_eq!(text("rootdelay=5"), ("ro rootdelay=5 panic=30".into(), 0));
+        let expected = "ro rootfstype=ext4 rootwait panic=30".to_owned();
+        assert_eq!(text("rootwait rootfstype=f2fs").1, 1);
+        assert_eq!(text("rootfstype=ext4"), (expected, 1));
+    }
+
+    #[test]
+    fn arguments_that_the_kernel_would_cut_are_refused() {
+        let check = |len: usize, arch| check_length("menu", "root=x ", &"a".repeat(len), arch);
+        assert_eq!(check(1016, Architecture::Armhf), Ok(()));
+        assert_eq!(check(2040, Architecture::Arm64), Ok(()));
+        let problem = check(1017, Architecture::Armhf).unwrap_err();
+        let message = "takes 1023 bytes of arguments on armhf, these are 1024";
+        assert!(problem.message.contains(message), "{problem}");
+        assert!(check(2041, Architecture::Amd64).is_err());
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) struct Kernels {
     /// The path of the kernel that starts first.
     pub(super) first: String,
     /// The initial RAM disk that goes with it.
-    initrd: Option<String>,
+    pub(super) initrd: Option<String>,
     /// The kernel is signed.
     pub(super) signed: bool,
     /// Links to make: path and target.
@@ -151,8 +151,12 @@ fn check(path: &str, content: &Content, arch: Architecture) -> Result<bool, Prob
 }
 
 /// The arguments that the image boots with, and `more`: those of its default menu entry, else of
-/// `/etc/default/grub`.
-pub(super) fn arguments(root: &TreeEditor<'_>, more: &str) -> Result<Arguments, Problem> {
+/// `/etc/default/grub`. With `waits` the kernel starts without an initial RAM disk.
+pub(super) fn arguments(
+    root: &TreeEditor<'_>,
+    more: &str,
+    waits: bool,
+) -> Result<Arguments, Problem> {
     let (origin, mut words) =
         image_arguments(root.tree()).map_err(|e| Problem::new(e.to_string()))?;
     // Arguments that an earlier conversion added are decided anew.
@@ -166,7 +170,7 @@ pub(super) fn arguments(root: &TreeEditor<'_>, more: &str) -> Result<Arguments, 
             words.remove(at);
         }
     }
-    Arguments::new(root.tree(), &origin, words, more)
+    Arguments::new(root.tree(), &origin, words, more, waits)
 }
 
 /// The settings that make `update-grub` write a menu that fits both slots.

@@ -16,7 +16,7 @@ pub mod environment;
 mod kernel;
 mod programs;
 
-use crate::boot::common::arguments::Arguments;
+use crate::boot::common::arguments::{Arguments, check_length};
 use crate::boot::common::divert::divert;
 use crate::boot::common::{GRUB_INSTALL, SLOT_ENV, fill_template, ok_or_push, tools};
 use crate::platform::Architecture;
@@ -57,6 +57,8 @@ pub struct InstalledGrub {
     pub kernel: String,
     /// The initial kernel arguments.
     pub arguments: String,
+    /// The file of the golden image that they are from.
+    pub arguments_from: String,
     /// Notes for the user, which the report lists.
     pub notes: Vec<String>,
 }
@@ -76,10 +78,19 @@ pub fn integrate(
         Programs::find(root.tree(), boot.tree(), options.arch),
     );
     let kernels = ok_or_push(&mut problems, Kernels::find(root.tree(), options.arch));
-    let arguments = ok_or_push(
-        &mut problems,
-        kernel::arguments(root, options.more_arguments),
-    );
+    let waits = kernels
+        .as_ref()
+        .is_some_and(|kernels| kernels.initrd.is_none());
+    let arguments = kernel::arguments(root, options.more_arguments, waits).and_then(|arguments| {
+        let kernel = kernels.as_ref().map_or("", |kernels| &kernels.first);
+        let in_front = format!(
+            "BOOT_IMAGE=(hd0,gpt2){kernel} root=PARTUUID={} mender.slot={} ",
+            options.partuuids[0], options.roots[1]
+        );
+        check_length(&arguments.origin, &in_front, &arguments.text, options.arch)?;
+        Ok(arguments)
+    });
+    let arguments = ok_or_push(&mut problems, arguments);
     let (Some(programs), Some(kernels), Some(arguments)) = (programs, kernels, arguments) else {
         return Err(problems);
     };
@@ -102,6 +113,7 @@ pub fn integrate(
         shim: programs.shim.map(|shim| shim.origin),
         kernel: kernels.first,
         arguments: arguments.text,
+        arguments_from: arguments.origin,
         notes,
     })
 }

@@ -6,9 +6,10 @@
 //! kernel, initial RAM disk and device tree from the root filesystem that it chose, by the names in
 //! `/boot/mender-slot.env`, which hooks of the kernel packages keep current.
 
+mod chain;
+mod device_tree;
 pub mod environment;
 mod examine;
-mod extlinux;
 pub mod header;
 mod kernel;
 mod options;
@@ -17,7 +18,7 @@ mod program;
 pub mod script;
 mod settings;
 
-use crate::boot::common::arguments::Arguments;
+use crate::boot::common::arguments::{Arguments, check_length};
 use crate::boot::common::divert::divert;
 use crate::boot::common::env_block::{BLOCK, TooLong, block_of};
 use crate::boot::common::{GRUB_INSTALL, SLOT_ENV, ok_or_push, tools};
@@ -26,7 +27,8 @@ use crate::golden::facts;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
-use crate::tree::{Leaf, LeafKind, Stat};
+use crate::tree::{Leaf, LeafKind, Stat, Tree};
+use chain::sources::Sources;
 use kernel::{Kernel, KernelHints};
 
 pub use options::{EnvStorage, UBootOptions};
@@ -56,6 +58,12 @@ pub struct InstalledUBoot {
     pub kernel: String,
     /// The initial kernel arguments.
     pub arguments: String,
+    /// The file of the golden image that they are from.
+    pub arguments_from: String,
+    /// The device tree, where the image names one.
+    pub device_tree: Option<String>,
+    /// The overlays that are applied to it, in their order.
+    pub overlays: Vec<String>,
     /// Where the copies of the environment are: paths on the boot partition, or disk, offset and
     /// size.
     pub environment: Vec<String>,
@@ -80,24 +88,7 @@ pub fn integrate(
     } else {
         options.clone()
     };
-    let start = is_pi.then(|| pi::GoldenStart::new(boot.tree(), options));
-    let hints = start.as_ref().map_or_else(
-        || Ok(KernelHints::default()),
-        |start| pi::kernel_hints(root.tree(), boot.tree(), options, start),
-    );
-    let kernel = ok_or_push(
-        &mut problems,
-        hints.and_then(|hints| Kernel::find(root.tree(), boot.tree(), options, &hints)),
-    );
-    let read = settings::arguments(root.tree(), boot.tree(), start.as_ref())
-        .map_err(|e| Problem::new(e.to_string()));
-    let arguments = read.and_then(|(origin, words)| {
-        Arguments::new(root.tree(), &origin, words, options.more_arguments)
-    });
-    let arguments = ok_or_push(&mut problems, arguments);
-    let (Some(kernel), Some(arguments)) = (kernel, arguments) else {
-        return Err(problems);
-    };
+    let Start { kernel, arguments } = start(root.tree(), boot.tree(), options, is_pi)?;
     notes.extend(kernel.notes.clone());
     notes.extend(arguments.notes.clone());
     let program = if is_pi {
@@ -141,9 +132,79 @@ pub fn integrate(
         program,
         kernel: kernel.path,
         arguments: arguments.text,
+        arguments_from: arguments.origin,
+        device_tree: kernel.fdt,
+        overlays: kernel.overlays,
         environment,
         notes,
     })
+}
+
+/// What starts first, and how.
+struct Start {
+    kernel: Kernel,
+    arguments: Arguments,
+}
+
+/// Follows the image's own boot chain to kernel, device tree and arguments.
+fn start(
+    root: &Tree,
+    boot: &Tree,
+    options: &UBootOptions<'_>,
+    is_pi: bool,
+) -> Result<Start, Problems> {
+    let mut problems = Problems::default();
+    let sources = Sources {
+        root,
+        boot,
+        mount: options.boot_mount,
+        numbers: [options.golden_root, options.golden_boot.unwrap_or(u32::MAX)],
+    };
+    let pi = is_pi.then(|| pi::GoldenStart::new(boot, options));
+    let mut chain = if is_pi {
+        None
+    } else {
+        chain::of_image(&sources)
+    };
+    let hints = pi.as_ref().map_or_else(
+        || Ok(KernelHints::default()),
+        |pi| pi::kernel_hints(root, boot, options, pi),
+    );
+    let kernel = hints.and_then(|hints| Kernel::find(&sources, chain.as_ref(), options, &hints));
+    let mut kernel = ok_or_push(&mut problems, kernel);
+    let mut notes = Vec::new();
+    if let Some(chain) = &mut chain {
+        if let Some(kernel) = &mut kernel {
+            device_tree::take(kernel, &sources, chain);
+        }
+        let known = !options.more_arguments.is_empty();
+        let accepts = |path: &str| options.accepted.contains(&path);
+        ok_or_push(&mut problems, chain.check(&sources, known, &accepts));
+        notes = std::mem::take(&mut chain.notes);
+    }
+    let read = settings::arguments(root, boot, chain.as_ref(), pi.as_ref())
+        .map_err(|e| Problem::new(e.to_string()));
+    let arguments = read.and_then(|(origin, words)| {
+        let arguments = Arguments::new(root, &origin, words, options.more_arguments, true)?;
+        if !is_pi {
+            let in_front = script::arguments_in_front(options);
+            check_length(&origin, &in_front, &arguments.text, options.arch)?;
+        }
+        Ok(arguments)
+    });
+    let arguments = ok_or_push(&mut problems, arguments);
+    problems.check()?;
+    match (kernel, arguments) {
+        (Some(mut kernel), Some(mut arguments)) => {
+            if !is_pi {
+                let text = format!("kernel arguments: from {}", arguments.origin);
+                arguments.notes.insert(0, text);
+            }
+            kernel.notes.extend(notes);
+            Ok(Start { kernel, arguments })
+        }
+        _ => Err(Problem::new("the kernel is unknown").into()),
+    }
 }
 
 /// Writes the script and the environment to the boot partition.
@@ -277,7 +338,8 @@ fn install_kernel(
         reason,
     )?;
     let flavor = format!(
-        "# The end of the names of the kernels that may start: vmlinuz-*-$FLAVOR.\nFLAVOR=\"{}\"\n",
+        "# The kernels that may start: vmlinuz-VERSION-$FLAVOR; counts of builds, such as -r72, are not a part of\n\
+         # it. \"none\": kernels whose name is only a version.\nFLAVOR=\"{}\"\n",
         kernel.flavor
     );
     root.file("/etc/default/mender-slot", flavor, 0o644, reason)?;
@@ -311,6 +373,11 @@ fn slot_env(kernel: &Kernel, arguments: &str) -> Result<Vec<u8>, TooLong> {
             .as_deref()
             .map(|path| ("fdtdir", relative(path))),
     );
+    variables.extend(kernel.fdt.as_deref().map(|path| ("fdt", relative(path))));
+    if !kernel.overlays.is_empty() {
+        let paths: Vec<String> = kernel.overlays.iter().map(|path| relative(path)).collect();
+        variables.push(("overlays", paths.join(" ")));
+    }
     variables.push(("args", arguments.to_owned()));
     let variables: Vec<(&str, &str)> = variables
         .iter()

@@ -25,6 +25,10 @@ pub struct UBootOptions<'c> {
     pub program: Option<(String, Vec<u8>)>,
     /// Where the environment is kept.
     pub storage: EnvStorage,
+    /// The number of the root partition in the golden image.
+    pub golden_root: u32,
+    /// Files of the image, by their path on the device, that the user accepts.
+    pub accepted: Vec<&'c str>,
 }
 
 /// Where the redundant environment is kept.

@@ -9,6 +9,8 @@ use crate::platform::Architecture;
 /// and device tree.
 struct BoardCommands {
     memory: &'static str,
+    /// Definitions that `tree` runs.
+    trees: &'static str,
     tree: &'static str,
     arguments: &'static str,
 }
@@ -20,6 +22,7 @@ const RASPBERRY_PI: BoardCommands = BoardCommands {
     memory: "setenv mender_memory 9f00000\nsetenv ramdisk_addr_r a100000\nsetenv kernel_comp_addr_r 10000000\n\
              setenv kernel_comp_size 6000000\nsetenv mender_firmware_args\n\
              if fdt addr ${fdt_addr}; then fdt get value mender_firmware_args /chosen bootargs; fi",
+    trees: "",
     tree: "setenv mender_tree ${fdt_addr};",
     arguments: "${mender_firmware_args} ",
 };
@@ -27,17 +30,24 @@ const RASPBERRY_PI: BoardCommands = BoardCommands {
 /// The board's U-Boot says where things go, and which device tree is its own. Not every U-Boot says
 /// where `booti` may unpack a kernel that gzip packed, without which it refuses one: these defaults
 /// leave 128 MiB to the initial RAM disk in front of that place, and let a packed kernel have 64.
+/// Few boards have no place for a device tree; theirs is that of the script, 256 KiB further.
 const OTHER: BoardCommands = BoardCommands {
     memory: "if test -z \"${scriptaddr}\"; then setenv scriptaddr ${loadaddr}; fi\nsetexpr mender_memory ${scriptaddr} + 20000\n\
              if test -z \"${kernel_comp_addr_r}\"; then setexpr kernel_comp_addr_r ${ramdisk_addr_r} + 8000000; fi\n\
              if test -z \"${kernel_comp_size}\"; then setenv kernel_comp_size 4000000; fi\n\
+             if test -z \"${fdt_addr_r}\"; then setexpr fdt_addr_r ${scriptaddr} + 40000; fi\n\
              setenv mender_console\nif test -n \"${console}\"; then setenv mender_console \"console=${console}\"; fi",
-    tree: "setenv mender_tree ${fdt_addr};\n  \
-           if test -z \"${mender_tree}\"; then setenv mender_tree ${fdtcontroladdr}; fi;\n  \
-           if test -n \"${fdtdir}\"; then\n    if test -n \"${fdtfile}\"; then\n      \
-           if load ${mender_root} ${fdt_addr_r} /${fdtdir}/${fdtfile}; then setenv mender_tree ${fdt_addr_r}; fi;\n    fi;\n  fi;",
+    trees: include_str!("../../../configs/device/u-boot/device-tree.cmd"),
+    tree: "run mender_device_tree;",
     arguments: "${mender_console} ",
 };
+
+/// The arguments in front of those of the slot, at their longest.
+pub(super) fn arguments_in_front(options: &UBootOptions<'_>) -> String {
+    let uuid = options.partuuids[0];
+    let slot = options.roots.iter().max().copied().unwrap_or_default();
+    format!("root=PARTUUID={uuid} mender.slot={slot} console=ttyS0,115200n8 ")
+}
 
 /// The text of the script.
 #[must_use]
@@ -52,13 +62,11 @@ pub fn text(options: &UBootOptions<'_>, is_pi: bool) -> String {
     let [a, b] = options.roots.map(|number| number.to_string());
     let [hex_a, hex_b] = options.roots.map(|number| format!("{number:x}"));
     let [uuid_a, uuid_b] = options.partuuids.map(str::to_ascii_lowercase);
-    let ours = "root=PARTUUID=${mender_uuid} mender.slot=${mender_slot}";
-    // What the firmware adds is not known here: ours come first, or the kernel could cut them off.
-    let arguments = if is_pi {
-        format!("{ours} {}${{args}}", board.arguments)
-    } else {
-        format!("{}{ours} ${{args}}", board.arguments)
-    };
+    // The kernel cuts arguments at a length: those that choose the slot are in front.
+    let arguments = format!(
+        "root=PARTUUID=${{mender_uuid}} mender.slot=${{mender_slot}} {}${{args}}",
+        board.arguments
+    );
     let template = match options.storage {
         EnvStorage::Files => include_str!("../../../configs/device/u-boot/boot.cmd"),
         EnvStorage::Raw { .. } => include_str!("../../../configs/device/u-boot/boot-raw.cmd"),
@@ -67,6 +75,7 @@ pub fn text(options: &UBootOptions<'_>, is_pi: bool) -> String {
         template,
         &[
             ("@ADDRESSES@", board.memory),
+            ("@DEVICE_TREES@", board.trees),
             ("@DEVICE_TREE@", board.tree),
             ("@ARGUMENTS@", &arguments),
             ("@BOOT_COMMAND@", command),

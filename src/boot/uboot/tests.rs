@@ -26,6 +26,8 @@ fn options(arch: Architecture) -> UBootOptions<'static> {
         golden_boot: Some(1),
         program: None,
         storage: EnvStorage::Files,
+        golden_root: 2,
+        accepted: Vec::new(),
     }
 }
 
@@ -350,6 +352,138 @@ fn an_environment_of_u_boots_own_is_left_empty() {
     );
 }
 
+/// The result for an image whose boot partition has these files besides those of the root.
+fn with(
+    root: &[(&str, Vec<u8>)],
+    boot: &[(&str, Vec<u8>)],
+    more: UBootOptions<'static>,
+) -> Result<(InstalledUBoot, [Tree; 2]), Problems> {
+    integrated([tree(root), tree(boot)], &more)
+}
+
+#[test]
+fn kernels_without_a_version_are_taken_where_it_is_clear() {
+    let arm64 = || options(Architecture::Arm64);
+    let names = |installed: &InstalledUBoot, root: &Tree| {
+        let slot = text(root, "/boot/mender-slot.env");
+        let initrd = slot.lines().find(|line| line.starts_with("initrd="));
+        format!("{} {}", installed.kernel, initrd.unwrap_or("no initrd"))
+    };
+    let (installed, [root, _]) = with(&[("/boot/Image", image())], &[], arm64()).unwrap();
+    assert_eq!(names(&installed, &root), "/boot/Image no initrd");
+    assert!(installed.arguments.ends_with("rootwait panic=30"));
+    let boot = [
+        ("/Image", image()),
+        ("/vmlinuz-6.6.9-x", image()),
+        ("/vmlinuz-6.6.62-x", image()),
+        ("/initrd.img-6.6.62-x", b"i".to_vec()),
+    ];
+    let (installed, [root, _]) = with(&[], &boot, arm64()).unwrap();
+    assert_eq!(
+        names(&installed, &root),
+        "/boot/vmlinuz-6.6.62-x initrd=boot/initrd.img-6.6.62-x"
+    );
+    assert!(text(&root, "/etc/default/mender-slot").ends_with("FLAVOR=\"x\"\n"));
+    let (installed, [root, _]) = with(&[], &boot[..1], arm64()).unwrap();
+    assert_eq!(names(&installed, &root), "/boot/Image no initrd");
+    assert!(root.file("/boot/Image").is_some());
+    let problems = with(
+        &[("/boot/uImage.bin", image())],
+        &[("/image.ub", image())],
+        arm64(),
+    );
+    let message = &problems.unwrap_err().0[0].message;
+    assert!(
+        message.contains("seen: /boot/uImage.bin, /image.ub of the boot partition"),
+        "{message}"
+    );
+}
+
+#[test]
+fn device_tree_and_overlays_of_the_boot_partition_are_copied_into_the_slot() {
+    let menu = "label a\n linux /vmlinuz\n fdtdir /\n fdtoverlays /overlays/a.dtbo\n append x\n";
+    let boot = [
+        ("/extlinux/extlinux.conf", menu.as_bytes().to_vec()),
+        ("/vmlinuz", image()),
+        ("/vendor/board.dtb", b"d".to_vec()),
+        ("/overlays/a.dtbo", b"o".to_vec()),
+    ];
+    let (installed, [root, _]) = with(&[], &boot, options(Architecture::Arm64)).unwrap();
+    let slot = text(&root, "/boot/mender-slot.env");
+    let lines = "kernel=boot/vmlinuz\nfdtdir=boot/mender-dtb\noverlays=boot/mender-dtb/overlays/a.dtbo\nargs=";
+    assert!(slot.contains(lines), "{slot}");
+    assert!(root.file("/boot/mender-dtb/vendor/board.dtb").is_some());
+    assert!(root.file("/boot/mender-dtb/overlays/a.dtbo").is_some());
+    assert_eq!(
+        installed.arguments_from,
+        "/extlinux/extlinux.conf of the boot partition"
+    );
+}
+
+#[test]
+fn a_script_that_cannot_be_followed_is_refused_until_the_user_knows() {
+    let root = [("/boot/vmlinuz-6.1-x", image())];
+    let boot = [("/boot.scr", header::wrap("run vendor_boot"))];
+    let refusing = || UBootOptions {
+        more_arguments: "",
+        ..options(Architecture::Arm64)
+    };
+    let problems = with(&root, &boot, refusing()).unwrap_err();
+    assert!(
+        problems.0[0]
+            .message
+            .starts_with("/boot.scr of the boot partition: sets no")
+    );
+    assert!(
+        problems
+            .to_string()
+            .contains("file = \"/boot/firmware/boot.scr\"")
+    );
+    let noted = |options: UBootOptions<'static>| {
+        let notes = with(&root, &boot, options).unwrap().0.notes;
+        notes
+            .iter()
+            .any(|note| note.starts_with("/boot.scr of the boot partition: sets no"))
+    };
+    assert!(noted(options(Architecture::Arm64)));
+    assert!(noted(UBootOptions {
+        accepted: vec!["/boot/firmware/boot.scr"],
+        ..refusing()
+    }));
+    let menu = "label a\n linux /boot/vmlinuz-6.1-x\n fdt /none.dtb\n append a\n";
+    let root = [
+        &root[..],
+        &[("/boot/extlinux/extlinux.conf", menu.as_bytes().to_vec())],
+    ]
+    .concat();
+    let problems = with(&root, &[], refusing()).unwrap_err();
+    assert!(
+        problems.0[0]
+            .message
+            .contains("names /none.dtb, which does not exist")
+    );
+}
+
+#[test]
+fn modules_of_another_kernel_are_said() {
+    let notes = |kernel: Vec<u8>, name: &str| {
+        let root = [
+            (name, kernel),
+            ("/usr/lib/modules/6.6.1/kernel/x.ko", b"m".to_vec()),
+        ];
+        let options = options(Architecture::Arm64);
+        with(&root, &[], options).unwrap().0.notes.join("\n")
+    };
+    let banner = |version: &str| {
+        let text = format!("Linux version {version} (build)");
+        [image(), text.into_bytes(), vec![0; 200]].concat()
+    };
+    assert!(notes(image(), "/boot/vmlinuz-6.6.2").contains("6.6.2 has no modules"));
+    assert!(!notes(image(), "/boot/vmlinuz-6.6.1").contains("modules"));
+    assert!(notes(banner("6.6.2"), "/boot/Image").contains("6.6.2 has no modules"));
+    assert!(!notes(banner("6.6.1"), "/boot/Image").contains("modules"));
+}
+
 #[test]
 fn flavors_are_what_is_not_counted() {
     for (version, flavor) in [
@@ -360,6 +494,16 @@ fn flavors_are_what_is_not_counted() {
         ("6.12.9+bpo-arm64", "arm64"),
         ("5.15.84-v8+", "v8+"),
         ("6.1", ""),
+        ("5.10.168-ti-r72", "ti"),
+        ("6.1.83-ti-arm64-r68", "ti-arm64"),
+        ("4.19.94-bone25", "bone"),
+        ("5.10.100-bone-rt-r62", "bone-rt"),
+        ("4.4.194-1-rockchip-g2e4f12ab", "rockchip"),
+        ("6.6.62-current-rockchip64", "current-rockchip64"),
+        ("6.6.23-lts-next+g2e4f-dirty", "lts-next"),
+        ("5.15.71-1.0.0+g2e4f", ""),
+        ("6.1.0-kali9-arm64", "kali-arm64"),
+        ("5.15.148-tegra", "tegra"),
     ] {
         assert_eq!(kernel::flavor_of(version), flavor, "{version}");
     }
@@ -371,7 +515,7 @@ fn settings_of_flash_kernel_are_taken() {
         "/etc/default/flash-kernel",
         b"LINUX_KERNEL_CMDLINE=\"quiet\"\nLINUX_KERNEL_CMDLINE_DEFAULTS=\"a b\"\n".to_vec(),
     )]);
-    let (origin, words) = settings::arguments(&root, &tree(&[]), None).unwrap();
+    let (origin, words) = settings::arguments(&root, &tree(&[]), None, None).unwrap();
     assert_eq!(
         (origin.as_str(), words.join(" ").as_str()),
         ("/etc/default/flash-kernel", "quiet a b")
@@ -390,7 +534,7 @@ fn an_image_that_grub_starts_keeps_its_arguments_and_its_grub_install_away() {
         integrated([root, tree(&[])], &options(Architecture::Arm64)).unwrap();
     assert_eq!(
         installed.arguments,
-        "ro console=ttyAMA0 console=ttyS9 panic=30"
+        "ro console=ttyAMA0 console=ttyS9 rootwait panic=30"
     );
     assert!(
         installed

@@ -4,7 +4,7 @@
 use super::super::disk::{Disk, Roles};
 use super::super::finding::{Location, Log};
 use super::boot_partition::BootPartition;
-use super::{grubenv, kernels, simulation, uboot, uboot_raw};
+use super::{arguments, grubenv, kernels, simulation, uboot, uboot_raw};
 use crate::boot::state;
 
 /// The mark of our first stage: it reads kernel and arguments from this file of the slot.
@@ -35,6 +35,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
         let stage1 = first_stage(disk, roles, &boot, log);
         let own = stage1.is_some_and(|text| text.contains(OWN));
         if kernels::check_grub(root, roles.a, own, log) && own {
+            arguments::check(root, roles.a, &boot, log);
             simulate_updates(disk, roles, &boot, log);
         }
     } else if root.file("/etc/fw_env.config").is_some() {

@@ -1,5 +1,6 @@
 //! Relations between partitions: slots, client, mounts, boot loader, Artifact.
 
+mod arguments;
 mod artifact;
 mod binds;
 mod boot;

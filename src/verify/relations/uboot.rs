@@ -35,7 +35,7 @@ pub(super) fn check(
     if boot.has("/config.txt") {
         raspberry_pi::check(boot, log);
     }
-    let loads = slot_env::check(disk, roles, log);
+    let loads = slot_env::check(disk, roles, boot, log);
     if !loads[0] {
         return;
     }

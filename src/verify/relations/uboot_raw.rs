@@ -51,7 +51,7 @@ pub(super) fn check(
         header::unwrap(&image).is_ok_and(|text| text.contains("run mender_setup"))
     }) {
         uboot::script(disk, roles, boot, log);
-        slot_env::check(disk, roles, log);
+        slot_env::check(disk, roles, boot, log);
     }
     if empty || copies.is_empty() {
         let text = "it boots with U-Boot and an environment that is created on the first boot: its values cannot be checked";

@@ -412,7 +412,7 @@ fn hook(shell: &[&str], flavor: &str, files: &[&str], before: &str) -> (String, 
     fs::write(dir.path().join("boot/mender-slot.env"), before).unwrap();
     let text = include_str!("../../../configs/device/u-boot/slot-env.sh");
     let moved = text
-        .replace("boot=/boot\n", &format!("boot={here}/boot\n"))
+        .replace("root=\n", &format!("root={here}\n"))
         .replace("=/etc/default/mender-slot", &format!("={here}/settings"));
     let script = dir.path().join("hook");
     fs::write(&script, moved).unwrap();
@@ -468,5 +468,73 @@ fn kernel_packages_keep_the_slots_file_current() {
             hook(shell, "", &files, before),
             (String::new(), before.to_owned())
         );
+    }
+}
+
+/// The lines of a slot's file after its first.
+fn lines(text: &str) -> Vec<&str> {
+    text.trim_end_matches('#').lines().skip(1).collect()
+}
+
+#[test]
+fn kernel_packages_keep_device_tree_and_overlays_of_the_slot_current() {
+    let files = [
+        "boot/vmlinuz-5.10.168-ti-r72",
+        "boot/initrd.img-5.10.168-ti-r72",
+        "boot/vmlinuz-5.10.168-ti-r80",
+        "boot/initrd.img-5.10.168-ti-r80",
+        "boot/vmlinuz-5.10.199-ti-rt-r90",
+        "boot/initrd.img-5.10.199-ti-rt-r90",
+        "boot/dtbs/5.10.168-ti-r80/board.dtb",
+        "boot/dtbs/5.10.168-ti-r80/overlays/a.dtbo",
+        "lib/firmware/b.dtbo",
+    ];
+    let before = "# GRUB Environment Block\nkernel=boot/vmlinuz-5.10.168-ti-r72\nfdtdir=boot/dtbs/5.10.168-ti-r72\n\
+                  fdt=boot/dtbs/5.10.168-ti-r72/board.dtb\noverlays=boot/dtbs/5.10.168-ti-r72/overlays/a.dtbo \
+                  lib/firmware/b.dtbo boot/dtbs/5.10.168-ti-r72/overlays/c.dtbo\nargs=ro\n";
+    for shell in SHELLS.iter().filter(|shell| tool(shell[0]).is_some()) {
+        let (said, text) = hook(shell, "ti", &files, before);
+        let expected = [
+            "kernel=boot/vmlinuz-5.10.168-ti-r80",
+            "initrd=boot/initrd.img-5.10.168-ti-r80",
+            "fdtdir=boot/dtbs/5.10.168-ti-r80",
+            "fdt=boot/dtbs/5.10.168-ti-r80/board.dtb",
+            "overlays=boot/dtbs/5.10.168-ti-r80/overlays/a.dtbo lib/firmware/b.dtbo",
+            "args=ro",
+        ];
+        assert_eq!(lines(&text), expected);
+        assert!(said.contains("c.dtbo does not exist"), "{said}");
+    }
+}
+
+#[test]
+fn a_slots_file_that_names_a_kernel_that_is_gone_is_mended() {
+    let before = "# GRUB Environment Block\nkernel=boot/vmlinuz-6.1.0-9-arm64\nargs=ro\n";
+    let files = [
+        "boot/vmlinuz-6.1.0-21-cloud-arm64",
+        "boot/initrd.img-6.1.0-21-cloud-arm64",
+    ];
+    for shell in SHELLS.iter().filter(|shell| tool(shell[0]).is_some()) {
+        for flavor in ["arm64", ""] {
+            let (said, text) = hook(shell, flavor, &files, before);
+            assert!(said.contains("which is gone: naming the kernel"), "{said}");
+            assert_eq!(lines(&text)[0], "kernel=boot/vmlinuz-6.1.0-21-cloud-arm64");
+        }
+        // Nothing is there that could be named.
+        let (said, text) = hook(shell, "arm64", &["boot/config-6.1"], before);
+        assert!(said.contains("there is no other kernel"), "{said}");
+        assert_eq!(text, before);
+        // A kernel without a version in its name stays.
+        let fixed = before.replace("vmlinuz-6.1.0-9-arm64", "Image");
+        let (said, text) = hook(shell, "", &["boot/Image", files[0]], &fixed);
+        assert_eq!((said.as_str(), text), ("", fixed));
+        // Versions without a flavor.
+        let (_, text) = hook(
+            shell,
+            "none",
+            &["boot/vmlinuz-6.6.9", "boot/vmlinuz-6.6.12"],
+            before,
+        );
+        assert_eq!(lines(&text)[0], "kernel=boot/vmlinuz-6.6.12");
     }
 }

@@ -3,6 +3,7 @@
 //! model of the state machine. A boot ends at the kernel's first lines.
 
 mod card;
+mod device_tree;
 mod machine;
 mod raw;
 

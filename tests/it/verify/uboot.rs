@@ -62,10 +62,18 @@ fn uboot(build: &mut Build) {
     );
     tools(build);
     put(&mut build.root, "/boot/dtbs/board.dtb", "device tree");
+    for path in [
+        "/boot/trees/board.dtb",
+        "/boot/trees/a.dtbo",
+        "/boot/trees/b.dtbo",
+    ] {
+        put(&mut build.root, path, *b"\xd0\x0d\xfe\xedtree");
+    }
     put(
         &mut build.root,
         SLOT_ENV,
-        "kernel=boot/vmlinuz-6.1.0-1\ninitrd=boot/initrd.img-6.1.0-1\nfdtdir=boot/dtbs\nargs=ro\n#####",
+        "kernel=boot/vmlinuz-6.1.0-1\ninitrd=boot/initrd.img-6.1.0-1\nfdtdir=boot/dtbs\nfdt=boot/trees/board.dtb\n\
+         overlays=boot/trees/a.dtbo boot/trees/b.dtbo\nargs=ro\n#####",
     );
 }
 
@@ -233,6 +241,34 @@ const UBOOT_CASES: &[Case] = &[
     ("uboot-slot-env", |b| {
         let long = format!("kernel=boot/vmlinuz-6.1.0-1\nargs={}\n", "x".repeat(0x4000));
         put(&mut b.root, SLOT_ENV, long);
+    }),
+    ("uboot-device-tree", |b| {
+        drop(b.root.remove("/boot/trees/board.dtb"))
+    }),
+    ("uboot-device-tree", |b| {
+        drop(b.root.remove("/boot/trees/b.dtbo"))
+    }),
+    ("uboot-device-tree", |b| {
+        put(&mut b.root, "/boot/trees/a.dtbo", "no tree")
+    }),
+    ("kernel-arguments", |b| {
+        let long = format!("rootwait {}", "x".repeat(1970));
+        put(&mut b.boot, "/cmdline.txt", long);
+    }),
+    ("kernel-arguments", |b| {
+        let mut kernel = vec![1; 64];
+        kernel[0x24..0x28].copy_from_slice(&0x016f_2818_u32.to_le_bytes());
+        put(&mut b.root, "/boot/vmlinuz-6.1.0-1", kernel);
+        let long = format!("rootwait {}", "x".repeat(950));
+        put(&mut b.boot, "/cmdline.txt", long);
+    }),
+    ("kernel-rootwait", |b| {
+        put(&mut b.boot, "/cmdline.txt", "console=serial0");
+        put(
+            &mut b.root,
+            SLOT_ENV,
+            "kernel=boot/vmlinuz-6.1.0-1\nargs=ro\n",
+        );
     }),
     ("fstab-boot", |b| {
         fstab(b, |old| old.replace("/boot/efi", "/boot/none"))

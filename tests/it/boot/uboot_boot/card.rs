@@ -190,6 +190,15 @@ impl Card {
         self.debugfs(&format!("cat {path}\n"))
     }
 
+    /// Replaces a file of slot B.
+    pub(crate) fn put_in_slot_b(&self, path: &str, bytes: &[u8]) {
+        fs::write(self.path("put"), bytes).unwrap();
+        self.debugfs(&format!(
+            "rm {path}\nwrite {} {path}\n",
+            self.path("put").display()
+        ));
+    }
+
     /// Writes bytes of the card.
     pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) {
         let file = fs::OpenOptions::new()
@@ -257,6 +266,11 @@ impl Card {
 
     /// Starts it; returns the slot whose kernel ran, `None` when the script gave up.
     pub(crate) fn start(&self, name: &str) -> Option<Slot> {
+        self.transcript(name).0
+    }
+
+    /// The same, with all that was said on the serial line.
+    pub(crate) fn transcript(&self, name: &str) -> (Option<Slot>, String) {
         self.boots.set(self.boots.get() + 1);
         let arguments = self
             .board
@@ -283,7 +297,7 @@ impl Card {
             machine.transcript()
         );
         if which == 1 {
-            return None;
+            return (None, machine.transcript());
         }
         let line = machine.wait_for("\n", BOOT);
         let slot = [Slot::A, Slot::B]
@@ -303,7 +317,7 @@ impl Card {
             );
         }
         assert_eq!(line.matches("root=").count(), 1, "{line}");
-        Some(slot)
+        (Some(slot), machine.transcript())
     }
 
     /// Takes away what U-Boot has stored of its own environment.

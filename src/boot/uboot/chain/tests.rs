@@ -1,0 +1,253 @@
+//! Boot chains of images, in trees.
+
+use super::*;
+use crate::boot::uboot::header;
+use crate::stamp::Time;
+use crate::tree::{Stat, Tree};
+
+fn tree(files: &[(&str, &str)]) -> Tree {
+    let stat = || Stat::root(0o644, Time::default());
+    let mut tree = Tree::new(Stat::root(0o755, Time::default()));
+    for (path, text) in files {
+        let bytes = if path.ends_with(".scr") {
+            header::wrap(text)
+        } else {
+            text.as_bytes().to_vec()
+        };
+        tree.put_file(path, bytes, stat()).unwrap();
+    }
+    tree
+}
+
+fn chain_of(root: &[(&str, &str)], boot: &[(&str, &str)]) -> Option<Chain> {
+    let [root, boot] = [tree(root), tree(boot)];
+    let sources = Sources {
+        root: &root,
+        boot: &boot,
+        mount: "/uboot",
+        numbers: [2, 1],
+    };
+    of_image(&sources)
+}
+
+/// The arguments of a script in `/boot`, next to these files.
+fn arguments(script: &str, files: &[(&str, &str)]) -> String {
+    let files = [&[("/boot/boot.scr", script)], files].concat();
+    chain_of(&files, &[]).unwrap().words.join(" ")
+}
+
+fn path(place: &Option<Place>) -> &str {
+    place.as_ref().map_or("", |place| place.path.as_str())
+}
+
+#[test]
+fn a_menu_names_kernel_device_tree_and_overlays() {
+    let menu = "DEFAULT b\nLABEL a\n LINUX /none\nLABEL b\n LINUX ../Image\n INITRD /boot/initrd\n\
+                FDT /boot/board.dtb\n FDTOVERLAYS /boot/a.dtbo /boot/none.dtbo\n APPEND root=/dev/x rw a=b\n";
+    let files = [
+        ("/boot/extlinux/extlinux.conf", menu),
+        ("/boot/Image", "k"),
+        ("/boot/initrd", "i"),
+        ("/boot/board.dtb", "d"),
+        ("/boot/a.dtbo", "o"),
+        ("/boot/boot.scr", "setenv bootargs later"),
+    ];
+    let chain = chain_of(&files, &[]).unwrap();
+    assert_eq!(path(&chain.kernel), "/boot/Image");
+    assert_eq!(path(&chain.initrd), "/boot/initrd");
+    assert_eq!(path(&chain.tree), "/boot/board.dtb");
+    let overlays: Vec<&str> = chain
+        .overlays
+        .iter()
+        .map(|place| place.path.as_str())
+        .collect();
+    assert_eq!(overlays, ["/boot/a.dtbo"]);
+    assert_eq!(chain.words, ["root=/dev/x", "rw", "a=b"]);
+    let notes = chain.notes.join("\n");
+    assert!(notes.contains("none.dtbo does not exist"), "{notes}");
+    assert!(notes.contains("/boot/boot.scr: not read"), "{notes}");
+    let missing = [("/boot/extlinux/extlinux.conf", menu)];
+    let chain = chain_of(&missing, &[]).unwrap();
+    assert!(chain.missing.contains(&"/boot/board.dtb".to_owned()));
+}
+
+#[test]
+fn partitions_are_searched_in_their_order() {
+    let script = "setenv bootargs on-root";
+    let menu = "label a\n linux /k\n append on-boot\n";
+    let chain = chain_of(
+        &[("/boot/boot.scr", script)],
+        &[("/EXTLINUX/extlinux.conf", menu), ("/k", "k")],
+    );
+    assert_eq!(chain.unwrap().words, ["on-boot"]);
+    assert!(chain_of(&[], &[]).is_none());
+    // That of an earlier conversion is not the image's own.
+    let ours = "setexpr mender_slot_env 1 + 1\nsetenv bootargs ours";
+    let chain = chain_of(&[("/boot/boot.scr", script)], &[("/boot.scr", ours)]);
+    assert_eq!(chain.unwrap().words, ["on-root"]);
+}
+
+#[test]
+fn a_script_is_followed_to_its_arguments() {
+    let cases = [
+        (
+            "setenv bootargs console=a root=/dev/x rw",
+            "console=a root=/dev/x rw",
+        ),
+        (
+            "setenv a 'b c'\nif test -n \"${a}\"; then setenv bootargs \"x ${a}\"; else setenv bootargs no; fi",
+            "x b c",
+        ),
+        (
+            "setenv x one\nfor i in 1 2; do setenv x ${x}${i}; done\nsetenv bootargs ${x}",
+            "one12",
+        ),
+        ("setenv go 'setenv bootargs run'\nrun go", "run"),
+        (
+            "if load mmc 0 1000 /none; then setenv bootargs no; elif true; then setenv bootargs yes; fi",
+            "yes",
+        ),
+        ("test a = b || setenv bootargs joined", "joined"),
+        (
+            "setenv bootargs first\nload mmc 0 ${kernel_addr_r} /boot/boot.scr\nbooti ${kernel_addr_r}\nsetenv bootargs later",
+            "first",
+        ),
+        (
+            "setenv bootargs a root=PARTUUID=${uuid_addr} b=${undefined} c",
+            "a c",
+        ),
+    ];
+    for (script, expected) in cases {
+        assert_eq!(arguments(script, &[]), expected, "{script}");
+    }
+    let text = "# x\nextra=from=file  \n";
+    let script = "load mmc 0 2000 ${prefix}env.txt; env import -t 2000 ${filesize}; setenv bootargs ${extra}";
+    assert_eq!(arguments(script, &[("/boot/env.txt", text)]), "from=file");
+}
+
+#[test]
+fn what_only_u_boot_knows_is_not_guessed() {
+    let unfollowed = |script: &str| {
+        let chain = chain_of(&[("/boot/boot.scr", script)], &[]).unwrap();
+        chain
+            .unfollowed
+            .into_iter()
+            .map(|(_, reason)| reason)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    for script in [
+        "run distro_bootcmd",
+        "echo nothing",
+        "if test ${board} = x; then setenv bootargs a; else setenv bootargs b; fi",
+        "setenv bootargs ${vendor}",
+    ] {
+        assert!(
+            unfollowed(script).contains("no kernel arguments"),
+            "{script}"
+        );
+    }
+    assert!(
+        unfollowed("if true; then").contains("unexpected"),
+        "a script that is cut"
+    );
+    assert!(unfollowed("setenv a 'run a'; run a").contains("deeper"));
+    // A value that both branches agree on is known.
+    let script =
+        "if test ${board} = x; then setenv tree a; else setenv tree b; fi\nsetenv bootargs quiet";
+    assert_eq!(unfollowed(script), "");
+    let raw = chain_of(&[], &[("/boot.scr.uimg", "no header")]).unwrap();
+    assert!(raw.unfollowed[0].1.contains("no header of mkimage"));
+}
+
+#[test]
+fn a_script_names_its_files() {
+    let script = "load mmc 1:2 ${fdt_addr_r} /boot/board.dtb\nfdt addr ${fdt_addr_r}\nload mmc 1:1 ${ramdisk_addr_r} a.dtbo\n\
+                  fdt apply ${ramdisk_addr_r}\nfdt set /x y\nload mmc 1:2 ${kernel_addr_r} /boot/Image\nsetenv bootargs x\n\
+                  booti ${kernel_addr_r} - ${fdt_addr_r}";
+    let root = [("/boot/board.dtb", "d"), ("/boot/Image", "k")];
+    let chain = chain_of(&root, &[("/boot.scr", script), ("/A.DTBO", "o")]).unwrap();
+    assert_eq!(path(&chain.kernel), "/boot/Image");
+    assert_eq!(
+        (path(&chain.tree), path(&chain.initrd)),
+        ("/boot/board.dtb", "")
+    );
+    assert_eq!(chain.overlays[0].path, "/A.DTBO");
+    assert!(chain.notes.join("\n").contains("`fdt set /x y`"));
+    let script =
+        "load mmc 0 ${fdt_addr_r} /boot/dtb/${fdtfile}\nsetenv bootargs x\nbooti 1 2 ${fdt_addr_r}";
+    let files = [("/boot/boot.scr", script), ("/boot/dtb/x.dtb", "d")];
+    assert_eq!(path(&chain_of(&files, &[]).unwrap().tree_dir), "/boot/dtb");
+}
+
+#[test]
+fn settings_of_a_distributions_script_are_taken() {
+    let env = "verbosity=3\nconsole=serial\nfdtfile=rockchip/b.dtb\noverlay_prefix=rk\noverlays=i2c7 none\nuser_overlays=my\n\
+               extraargs=cma=256M a=b\nusbstoragequirks=0x1:0x2:u\nparam_x=1\n";
+    let script = "echo console=ttyS2,1500000 console=tty1\nload mmc 0 1000 ${prefix}armbianEnv.txt";
+    let files = [
+        ("/boot/boot.scr", script),
+        ("/boot/armbianEnv.txt", env),
+        ("/boot/dtb/rockchip/b.dtb", "d"),
+        ("/boot/dtb/rockchip/overlay/rk-i2c7.dtbo", "o"),
+        ("/boot/overlay-user/my.dtbo", "o"),
+    ];
+    let chain = chain_of(&files, &[]).unwrap();
+    assert_eq!(chain.origin, "/boot/armbianEnv.txt");
+    assert_eq!(
+        chain.words.join(" "),
+        "console=ttyS2,1500000 loglevel=3 usb-storage.quirks=0x1:0x2:u cma=256M a=b"
+    );
+    assert_eq!(path(&chain.tree), "/boot/dtb/rockchip/b.dtb");
+    let overlays: Vec<&str> = chain
+        .overlays
+        .iter()
+        .map(|place| place.path.as_str())
+        .collect();
+    assert_eq!(
+        overlays,
+        [
+            "/boot/dtb/rockchip/overlay/rk-i2c7.dtbo",
+            "/boot/overlay-user/my.dtbo"
+        ]
+    );
+    let notes = chain.notes.join("\n");
+    assert!(
+        notes.contains("overlay none") && notes.contains("param_x"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn settings_of_beagleboard_org_are_taken() {
+    let env = "uname_r=5.10.168-ti-r72\n#dtb=\ndtb=x.dtb\nenable_uboot_overlays=1\nuboot_overlay_addr4=/lib/firmware/A.dtbo\n\
+               dtb_overlay=B.dtbo\ncmdline=coherent_pool=1M quiet\nenable_uboot_cape_universal=1\n";
+    let files = [
+        ("/boot/uEnv.txt", env),
+        ("/boot/vmlinuz-5.10.168-ti-r72", "k"),
+        ("/boot/dtbs/5.10.168-ti-r72/x.dtb", "d"),
+        ("/lib/firmware/A.dtbo", "o"),
+    ];
+    let chain = chain_of(&files, &[]).unwrap();
+    assert_eq!(path(&chain.kernel), "/boot/vmlinuz-5.10.168-ti-r72");
+    assert_eq!(path(&chain.tree), "/boot/dtbs/5.10.168-ti-r72/x.dtb");
+    assert_eq!(
+        chain.words.join(" "),
+        "ro rootfstype=ext4 rootwait coherent_pool=1M quiet"
+    );
+    assert_eq!(chain.overlays[0].path, "/lib/firmware/A.dtbo");
+    let notes = chain.notes.join("\n");
+    assert!(
+        notes.contains("B.dtbo") && notes.contains("cape_universal"),
+        "{notes}"
+    );
+    let other = chain_of(&[], &[("/uEnv.txt", "bootargs=a b\n")]).unwrap();
+    assert_eq!(other.words, ["a", "b"]);
+    let commands = "args=x\nuenvcmd=setenv bootargs console=a ${args}; booti 1\n";
+    assert_eq!(
+        chain_of(&[], &[("/uEnv.txt", commands)]).unwrap().words,
+        ["console=a", "x"]
+    );
+    let unknown = chain_of(&[], &[("/uEnv.txt", "x=y\n")]).unwrap();
+    assert_eq!(unknown.unfollowed.len(), 1);
+}
