@@ -239,7 +239,10 @@ const UBOOT_CASES: &[Case] = &[
     }),
     ("uboot-slot-env", |b| drop(b.root.remove("/boot/dtbs"))),
     ("uboot-slot-env", |b| {
-        let long = format!("kernel=boot/vmlinuz-6.1.0-1\nargs={}\n", "x".repeat(0x4000));
+        let long = format!(
+            "kernel=boot/vmlinuz-6.1.0-1\nargs=ro\n{}",
+            "#".repeat(0x4000)
+        );
         put(&mut b.root, SLOT_ENV, long);
     }),
     ("uboot-device-tree", |b| {

@@ -4,55 +4,16 @@
 //! neither true nor false: both branches are followed, and variables in which they differ become
 //! such values too.
 
+use super::condition::{Truth, is_unknown, readable, test, unknown};
 use super::sources::{Place, Site, Sources};
 use super::syntax::{Command, List, Statement, parse};
 use super::words::Piece;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The marks around the name of a variable whose value only U-Boot has.
-const OPEN: char = '\u{e000}';
-const CLOSE: char = '\u{e001}';
 /// The most commands that are followed.
 const MAX_STEPS: usize = 20_000;
 /// How deep `run` and `source` may nest.
 const MAX_RUNS: usize = 16;
-
-/// The value of a variable that only U-Boot has.
-fn unknown(name: &str) -> String {
-    format!("{OPEN}{name}{CLOSE}")
-}
-
-/// Whether a text depends on a running U-Boot.
-pub(super) fn is_unknown(text: &str) -> bool {
-    text.contains(OPEN)
-}
-
-/// The text for people: `${name}` for what only U-Boot knows.
-pub(super) fn readable(text: &str) -> String {
-    text.replace(OPEN, "${").replace(CLOSE, "}")
-}
-
-/// The result of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Truth {
-    Yes,
-    No,
-    Maybe,
-}
-
-impl Truth {
-    fn of(yes: bool) -> Self {
-        if yes { Self::Yes } else { Self::No }
-    }
-
-    fn not(self) -> Self {
-        match self {
-            Self::Yes => Self::No,
-            Self::No => Self::Yes,
-            Self::Maybe => Self::Maybe,
-        }
-    }
-}
 
 /// A file that a script loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -333,8 +294,11 @@ impl Machine<'_, '_> {
             },
             "load" | "ext2load" | "ext4load" | "fatload" => Ok(self.load(rest)),
             "booti" | "bootz" | "bootm" | "zboot" => Ok(self.boot(rest)),
-            "test" => Ok(self.test(rest)),
-            "[" => Ok(self.test(rest.split_last().map_or(rest, |(_, rest)| rest))),
+            "test" => Ok(test(self.sources, self.site, rest)),
+            "[" => {
+                let rest = rest.split_last().map_or(rest, |(_, rest)| rest);
+                Ok(test(self.sources, self.site, rest))
+            }
             "run" => self.run(rest),
             "source" => self.source(argument(0)),
             "fdt" => Ok(self.tree(rest)),
@@ -527,63 +491,6 @@ impl Machine<'_, '_> {
             }
         }
     }
-
-    fn test(&mut self, words: &[String]) -> Truth {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        any(words.split(|word| *word == "-o").map(|words| {
-            let all = words.split(|word| *word == "-a");
-            any(all.map(|words| self.primary(words).not())).not()
-        }))
-    }
-
-    fn primary(&self, words: &[&str]) -> Truth {
-        let know = |yes: bool, of: &[&str]| {
-            if of.iter().any(|text| is_unknown(text)) {
-                Truth::Maybe
-            } else {
-                Truth::of(yes)
-            }
-        };
-        match words {
-            ["!", rest @ ..] => self.primary(rest).not(),
-            ["-n", text] => know(!text.is_empty(), &[text]),
-            ["-z", text] => know(text.is_empty(), &[text]),
-            ["-n" | "-z"] => Truth::No,
-            ["-e" | "-f" | "-s" | "-d", _, partition, path] => {
-                let site = self.sources.site(partition).unwrap_or(self.site);
-                know(self.sources.find(site, path).is_some(), &[path])
-            }
-            [a, "=" | "==", b] => know(a == b, &[a, b]),
-            [a, "!=", b] => know(a != b, &[a, b]),
-            [a, "<", b] => know(a < b, &[a, b]),
-            [a, ">", b] => know(a > b, &[a, b]),
-            [a, operator, b] => {
-                let numbers = (a.parse::<i64>(), b.parse::<i64>());
-                let (Ok(a), Ok(b)) = numbers else {
-                    return Truth::Maybe;
-                };
-                match *operator {
-                    "-eq" => Truth::of(a == b),
-                    "-ne" => Truth::of(a != b),
-                    "-lt" => Truth::of(a < b),
-                    "-le" => Truth::of(a <= b),
-                    "-gt" => Truth::of(a > b),
-                    "-ge" => Truth::of(a >= b),
-                    _ => Truth::Maybe,
-                }
-            }
-            _ => Truth::Maybe,
-        }
-    }
-}
-
-/// True when one of them is true.
-fn any(all: impl Iterator<Item = Truth>) -> Truth {
-    all.fold(Truth::No, |found, truth| match (found, truth) {
-        (Truth::Yes, _) | (_, Truth::Yes) => Truth::Yes,
-        (Truth::Maybe, _) | (_, Truth::Maybe) => Truth::Maybe,
-        _ => Truth::No,
-    })
 }
 
 /// What holds after both branches. One that starts a kernel or ends does not come back.

@@ -4,6 +4,7 @@
 //! U-Boot looks at each partition, first in `/`, then in `/boot/`: `extlinux/extlinux.conf` comes
 //! before `boot.scr`. Boards whose U-Boot has an order of its own read `uEnv.txt` or `boot.ini`.
 
+mod condition;
 mod env_file;
 mod eval;
 mod extlinux;

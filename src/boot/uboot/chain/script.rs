@@ -1,7 +1,8 @@
 //! A boot script of the image's own.
 
+use super::condition::{is_unknown, readable};
 use super::env_file;
-use super::eval::{self, Outcome, is_unknown, readable};
+use super::eval::{self, Outcome};
 use super::model::Chain;
 use super::sources::{Place, Site, Sources};
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Device trees and overlays that a slot names, applied by the real U-Boot: the kernel says the name
-//! of the machine, which an overlay changes.
+//! Device trees and overlays that a slot names, applied by the real U-Boot: the kernel says the
+//! name of the machine, which an overlay changes.
 
 use super::card::{Card, Content};
 use super::machine::Board;
