@@ -4,6 +4,7 @@ use super::host::HostFiles;
 use crate::config::{self, Config};
 use crate::fs::ext4::write::Options;
 use crate::golden::Golden;
+use crate::platform::Bootloader;
 use crate::problem::Problem;
 use crate::stamp::{Stamp, Uuid};
 use crate::units::{MIB, align_up, enough, human};
@@ -106,9 +107,16 @@ impl RootSize {
 }
 
 impl RootPlan {
-    pub(super) fn new(config: &Config, golden: &Golden, host: &HostFiles, stamp: &Stamp) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        golden: &Golden,
+        host: &HostFiles,
+        stamp: &Stamp,
+        loader: Bootloader,
+    ) -> Self {
         let root = &config.root;
         let mut filesystem = options(root.uuid, "root filesystem", stamp);
+        filesystem.wide = !is_narrow(golden, loader);
         filesystem.label.clone_from(&golden.root.info.label);
         filesystem.preserve_layout.clone_from(&host.preserve_layout);
         let headroom = match root.headroom {
@@ -130,6 +138,22 @@ impl RootPlan {
             filesystem,
         }
     }
+}
+
+/// Whether slots have no `64bit` feature: the golden root filesystem has none, and U-Boot reads the
+/// slots, whose releases before 2016.11 do not read it.
+fn is_narrow(golden: &Golden, loader: Bootloader) -> bool {
+    let mut features = golden.root.info.incompat.names.iter();
+    loader != Bootloader::GrubEfi && !features.any(|name| name == "64bit")
+}
+
+/// The note on slots without `64bit`.
+pub(super) fn narrow_note(golden: &Golden, loader: Bootloader) -> Option<String> {
+    is_narrow(golden, loader).then(|| {
+        "the root filesystems have no 64bit feature, as that of the golden image: U-Boot before \
+         2016.11 does not read it"
+            .to_owned()
+    })
 }
 
 impl DataPlan {

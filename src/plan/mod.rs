@@ -194,6 +194,7 @@ impl Plan {
         notes.extend(signer_note);
         notes.extend(board_note);
         notes.extend(partitions.notes.iter().cloned());
+        notes.extend(filesystems::narrow_note(golden, boot.loader));
         let accepted = AcceptedFiles::new(config);
         notes.extend(
             accepted
@@ -210,8 +211,8 @@ impl Plan {
                 size: config.storage.size,
                 alignment: config.storage.alignment,
             },
+            root: RootPlan::new(config, golden, host, &stamp, boot.loader),
             boot,
-            root: RootPlan::new(config, golden, host, &stamp),
             data: DataPlan::new(config, &stamp),
             partitions,
             accepted,

@@ -31,7 +31,7 @@ if test -n "${overlays}"; then
     if fdt addr ${mender_tree}; then setenv mender_applied yes; fi;
   else
     if fdt addr ${mender_tree}; then
-      if fdt move ${mender_tree} ${fdt_addr_r} 80000; then
+      if fdt move ${mender_tree} ${fdt_addr_r}; then
         setenv mender_tree ${fdt_addr_r};
         setenv mender_applied yes;
       fi;

@@ -312,6 +312,31 @@ fn dumpe2fs_reads_what_was_asked_for() {
     clean(&path);
 }
 
+/// Without `64bit`, which old boot loaders do not read: descriptors of 32 bytes, with and without
+/// checksums.
+#[test]
+fn block_numbers_of_32_bits() {
+    if tool("dumpe2fs").is_none() || tool("e2fsck").is_none() {
+        return;
+    }
+    let dir = scratch();
+    let path = dir.path().join("narrow");
+    for metadata_csum in [true, false] {
+        for size in [8 * MIB, 300 * MIB] {
+            let mut options = options();
+            options.wide = false;
+            options.metadata_csum = metadata_csum;
+            save(&write(&motley(), size, &options).unwrap(), &path);
+            let text = must(tool("dumpe2fs").unwrap(), &[&path]);
+            assert!(!text.contains("64bit") && !text.contains("Group descriptor size"));
+            assert_eq!(text.contains("metadata_csum"), metadata_csum);
+            clean(&path);
+            let image = Content::bytes(std::fs::read(&path).unwrap());
+            assert_eq!(info(&image).label, b"root");
+        }
+    }
+}
+
 /// Sizes around the tiers of `mke2fs`, short last groups, one and many groups.
 #[test]
 fn sizes_from_tiny_to_large() {

@@ -255,7 +255,7 @@ const UBOOT_CASES: &[Case] = &[
         put(&mut b.root, "/boot/trees/a.dtbo", "no tree")
     }),
     ("kernel-arguments", |b| {
-        let long = format!("rootwait {}", "x".repeat(1970));
+        let long = format!("rootwait {}", "x".repeat(1971));
         put(&mut b.boot, "/cmdline.txt", long);
     }),
     ("kernel-arguments", |b| {

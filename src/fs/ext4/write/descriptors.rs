@@ -2,7 +2,7 @@
 
 use super::super::format::{GroupDesc, bg_flags};
 use super::bitmaps::{block_bitmap, inode_bitmap};
-use super::geometry::{BLOCK_LEN, BLOCKS_PER_GROUP, Group};
+use super::geometry::{BLOCK_LEN, BLOCKS_PER_GROUP, Group, descriptor_len};
 use super::inode::words;
 use super::usage::Usage;
 use zerocopy::IntoBytes;
@@ -12,7 +12,8 @@ pub(super) fn descriptors(usage: &Usage<'_>) -> Vec<u8> {
     let geometry = &usage.layout.geometry;
     let mut out = Vec::with_capacity(geometry.descriptor_blocks as usize * BLOCK_LEN);
     for (index, group) in geometry.groups.iter().enumerate() {
-        out.extend_from_slice(descriptor(usage, index, group).as_bytes());
+        let desc = descriptor(usage, index, group);
+        out.extend_from_slice(&desc.as_bytes()[..descriptor_len(usage.options)]);
     }
     out.resize(geometry.descriptor_blocks as usize * BLOCK_LEN, 0);
     out
@@ -55,7 +56,7 @@ fn descriptor(usage: &Usage<'_>, index: usize, group: &Group) -> GroupDesc {
     desc.bg_checksum = words(
         usage
             .checksum_seed
-            .checksum(&[&number, desc.as_bytes()])
+            .checksum(&[&number, &desc.as_bytes()[..descriptor_len(usage.options)]])
             .unwrap_or(0),
     )
     .0;

@@ -19,10 +19,16 @@ pub(super) const MAX_INODES_PER_GROUP: u32 = 32768;
 pub(super) const INODE_LEN: usize = 256;
 /// Inodes in a block of an inode table.
 pub(super) const INODES_PER_BLOCK: u32 = 16;
-/// Bytes of a group descriptor with the `64bit` feature.
-pub(super) const DESC_LEN: usize = 64;
+/// Bytes of a group descriptor.
+pub(super) fn descriptor_len(options: &Options) -> usize {
+    if options.wide { 64 } else { 32 }
+}
+
 /// Group descriptors in a block.
-const DESCS_PER_BLOCK: u32 = 64;
+fn descriptors_per_block(options: &Options) -> u32 {
+    if options.wide { 64 } else { 128 }
+}
+
 /// Block numbers in a block: the most reserved descriptor blocks that the resize inode can name.
 pub(super) const ADDRS_PER_BLOCK: u32 = 1024;
 /// `s_log_groups_per_flex`, the default of `mke2fs`.
@@ -114,13 +120,17 @@ impl Geometry {
             let groups = blocks.div_ceil(BLOCKS_PER_GROUP);
             let inodes_per_group = inodes_per_group(wanted, groups)?;
             wanted = u64::from(inodes_per_group) * u64::from(groups);
-            let descriptor_blocks = groups.div_ceil(DESCS_PER_BLOCK);
+            let descriptor_blocks = groups.div_ceil(descriptors_per_block(options));
             let geometry = Self {
                 blocks,
                 inodes_per_group,
                 table_blocks: inodes_per_group / INODES_PER_BLOCK,
                 descriptor_blocks,
-                reserved_descriptor_blocks: reserved_descriptor_blocks(blocks, descriptor_blocks),
+                reserved_descriptor_blocks: reserved_descriptor_blocks(
+                    blocks,
+                    descriptor_blocks,
+                    descriptors_per_block(options),
+                ),
                 groups: Vec::new(),
                 journal: Vec::new(),
                 static_blocks: 0,
@@ -255,13 +265,13 @@ fn inodes_per_group(wanted: u64, groups: u32) -> Option<u32> {
 
 /// `s_reserved_gdt_blocks`: descriptors for a filesystem [`GROWTH`] times as large, as many as the
 /// resize inode can name.
-fn reserved_descriptor_blocks(blocks: u32, descriptor_blocks: u32) -> u32 {
+fn reserved_descriptor_blocks(blocks: u32, descriptor_blocks: u32, per_block: u32) -> u32 {
     let grown = if blocks < u32::MAX / GROWTH {
         blocks * GROWTH
     } else {
         u32::MAX
     };
-    let all = grown.div_ceil(BLOCKS_PER_GROUP).div_ceil(DESCS_PER_BLOCK);
+    let all = grown.div_ceil(BLOCKS_PER_GROUP).div_ceil(per_block);
     all.saturating_sub(descriptor_blocks).min(ADDRS_PER_BLOCK)
 }
 

@@ -7,8 +7,8 @@
 //! asks the same routines which size is enough. Then every metadata byte is known and `image`
 //! composes it, checksums last.
 //!
-//! Features, always: `ext_attr resize_inode dir_index filetype extent 64bit flex_bg sparse_super
-//! large_file huge_file dir_nlink extra_isize`; by option: `has_journal`, `metadata_csum`.
+//! Features, always: `ext_attr resize_inode dir_index filetype extent flex_bg sparse_super
+//! large_file huge_file dir_nlink extra_isize`; by option: `has_journal`, `metadata_csum`, `64bit`.
 
 mod acl;
 mod bitmaps;
@@ -73,6 +73,8 @@ pub struct Options {
     /// Checksums over metadata (`metadata_csum`). Without them no group is marked uninitialised
     /// either.
     pub metadata_csum: bool,
+    /// Block numbers of 64 bits (`64bit`), which old boot loaders do not read.
+    pub wide: bool,
     /// Blocks that only root may use, 0 to 50 percent.
     pub reserved_percent: u32,
     /// Whether there is a journal, and its size.
@@ -96,6 +98,7 @@ impl Options {
             inode_ratio: 16384,
             spare_inodes: 256,
             metadata_csum: true,
+            wide: true,
             reserved_percent: 5,
             journal: Journal::Auto,
             last_mounted: Vec::new(),

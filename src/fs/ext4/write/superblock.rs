@@ -6,7 +6,7 @@ use super::super::format::{
 };
 use super::dir::HASH_VERSION;
 use super::geometry::{
-    BLOCK, BLOCK_LEN, BLOCKS_PER_GROUP, DESC_LEN, INODE_LEN, LOG_GROUPS_PER_FLEX,
+    BLOCK, BLOCK_LEN, BLOCKS_PER_GROUP, INODE_LEN, LOG_GROUPS_PER_FLEX, descriptor_len,
 };
 use super::inode::{EXTRA_LEN, halves, words};
 use super::plan::hash_seed;
@@ -80,15 +80,20 @@ fn describe(usage: &Usage<'_>, sb: &mut Superblock) {
     sb.s_rev_level = 1.into();
     sb.s_first_ino = FIRST_INO.into();
     sb.s_inode_size = words(INODE_LEN as u32).0;
-    sb.s_desc_size = words(DESC_LEN as u32).0;
+    sb.s_desc_size = if options.wide {
+        words(descriptor_len(options) as u32).0
+    } else {
+        0.into()
+    };
     (sb.s_min_extra_isize, sb.s_want_extra_isize) = (EXTRA_LEN.into(), EXTRA_LEN.into());
     (sb.s_wtime, sb.s_mkfs_time, sb.s_lastcheck) = (seconds.into(), seconds.into(), seconds.into());
     // s_wtime_hi, s_mtime_hi, s_mkfs_time_hi, s_lastcheck_hi: the eight bits above.
     let hi = seconds_hi.to_le_bytes()[0];
     sb.s_times_hi = [hi, 0, hi, hi, 0, 0, 0, 0];
     sb.s_feature_compat = (compat::EXT_ATTR | compat::RESIZE_INODE | compat::DIR_INDEX).into();
+    let wide = if options.wide { incompat::BIT64 } else { 0 };
     sb.s_feature_incompat =
-        (incompat::FILETYPE | incompat::EXTENTS | incompat::BIT64 | incompat::FLEX_BG).into();
+        (incompat::FILETYPE | incompat::EXTENTS | wide | incompat::FLEX_BG).into();
     let read_only = ro_compat::SPARSE_SUPER
         | ro_compat::LARGE_FILE
         | ro_compat::HUGE_FILE

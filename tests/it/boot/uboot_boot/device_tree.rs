@@ -65,7 +65,9 @@ fn starts(name: &str, board: Board, lines: &str) -> Option<String> {
     let card = Card::new(board, Content::Good)?;
     let slot = card.text_in_slots("/boot/mender-slot.env");
     let start = slot.find("kernel=").expect("a kernel is named");
-    let slot = format!("{lines}{}", &slot[start..]);
+    // The kernel says the name of its machine at this level.
+    let slot = slot[start..].replace("loglevel=6", "loglevel=7");
+    let slot = format!("{lines}{slot}");
     card.put_in_slot_b("/boot/mender-slot.env", slot.as_bytes());
     card.put_in_slot_b("/boot/one.dtbo", &overlay());
     card.put_in_slot_b("/boot/two.dtbo", &overlay());
