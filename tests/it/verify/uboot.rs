@@ -111,6 +111,18 @@ fn copy(build: &mut Build, at: usize, serial: u8, changes: &[(&str, &str)]) {
     );
 }
 
+/// Makes the image that of a board with its own U-Boot, whose arguments have so many bytes.
+fn long_arguments(build: &mut Build, len: usize) {
+    build.boot.remove("/config.txt").unwrap();
+    let arguments = format!("{:x<len$}", "ro rootwait ");
+    let kernel = "kernel=boot/vmlinuz-6.1.0-1\ninitrd=boot/initrd.img-6.1.0-1\n";
+    put(
+        &mut build.root,
+        SLOT_ENV,
+        format!("{kernel}args={arguments}\n"),
+    );
+}
+
 const UBOOT_CASES: &[Case] = &[
     ("uboot-script", |b| drop(b.boot.remove("/boot.scr"))),
     ("uboot-script", |b| {
@@ -254,16 +266,12 @@ const UBOOT_CASES: &[Case] = &[
     ("uboot-device-tree", |b| {
         put(&mut b.root, "/boot/trees/a.dtbo", "no tree")
     }),
-    ("kernel-arguments", |b| {
-        let long = format!("rootwait {}", "x".repeat(1971));
-        put(&mut b.boot, "/cmdline.txt", long);
-    }),
+    ("kernel-arguments", |b| long_arguments(b, 1983)),
     ("kernel-arguments", |b| {
         let mut kernel = vec![1; 64];
         kernel[0x24..0x28].copy_from_slice(&0x016f_2818_u32.to_le_bytes());
         put(&mut b.root, "/boot/vmlinuz-6.1.0-1", kernel);
-        let long = format!("rootwait {}", "x".repeat(950));
-        put(&mut b.boot, "/cmdline.txt", long);
+        long_arguments(b, 959);
     }),
     ("kernel-rootwait", |b| {
         put(&mut b.boot, "/cmdline.txt", "console=serial0");
