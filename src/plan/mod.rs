@@ -196,11 +196,7 @@ impl Plan {
         notes.extend(partitions.notes.iter().cloned());
         notes.extend(filesystems::narrow_note(golden, boot.loader));
         let accepted = AcceptedFiles::new(config);
-        notes.extend(
-            accepted
-                .iter()
-                .map(|(file, reason)| format!("{file}: accepted: {reason}")),
-        );
+        notes.extend(accepted.notes());
         Ok(Self {
             input_name: host.input_name(),
             name: output::base_name(config, host, &stamp.family, &release),

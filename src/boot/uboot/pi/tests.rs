@@ -146,6 +146,8 @@ fn options(models: &'static [PiModel]) -> UBootOptions<'static> {
         golden_boot: Some(1),
         program: None,
         storage: EnvStorage::Files,
+        golden_root: 2,
+        accepted: Vec::new(),
     }
 }
 

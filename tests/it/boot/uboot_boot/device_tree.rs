@@ -3,7 +3,7 @@
 
 use super::card::{Card, Content};
 use super::machine::Board;
-use super::{VIRT_12, VIRT_13, VIRT32_12, newest};
+use super::{PI_12, PI_13, VIRT_12, VIRT_13, VIRT32_12, newest};
 use goldsmith::boot::state::{Slot, Values};
 
 /// The name of the machine that the overlay sets.
@@ -59,47 +59,75 @@ fn overlay() -> Vec<u8> {
     [header, vec![0; 16], structure, names.to_vec()].concat()
 }
 
-/// Starts slot B, whose file has these lines besides, with the overlay at two places and noise at a
-/// third; returns what was said.
-fn starts(name: &str, board: Board, lines: &str) -> Option<String> {
+/// The part of the boot script of boards with their own U-Boot that makes the device tree.
+const DEVICE_TREE: &str = include_str!("../../../../configs/device/u-boot/device-tree.cmd");
+
+/// A card whose slot B has the overlay at two places and noise at a third.
+fn card(board: Board) -> Option<Card> {
     let card = Card::new(board, Content::Good)?;
-    let slot = card.text_in_slots("/boot/mender-slot.env");
-    let start = slot.find("kernel=").expect("a kernel is named");
-    // The kernel says the name of its machine at this level.
-    let slot = slot[start..].replace("loglevel=6", "loglevel=7");
-    let slot = format!("{lines}{slot}");
-    card.put_in_slot_b("/boot/mender-slot.env", slot.as_bytes());
     card.put_in_slot_b("/boot/one.dtbo", &overlay());
     card.put_in_slot_b("/boot/two.dtbo", &overlay());
     card.put_in_slot_b("/boot/noise.dtbo", &[0x5a; 5000]);
+    Some(card)
+}
+
+/// Starts slot B, whose file has these lines besides; returns what was said.
+fn starts(card: &Card, name: &str, lines: &str) -> String {
+    let slot = card.text_in_slots("/boot/mender-slot.env");
+    let start = slot.find("kernel=").expect("a kernel is named");
+    // The kernel says the name of its machine at this level.
+    let slot = slot[start..]
+        .replace("loglevel=6", "")
+        .replace("args=", "args=loglevel=7 ");
+    card.put_in_slot_b("/boot/mender-slot.env", format!("{lines}{slot}").as_bytes());
     card.place(&newest(1, Values::committed(Slot::B)));
     let (slot, said) = card.transcript(name);
     assert_eq!(slot, Some(Slot::B), "{said}");
-    Some(said)
+    said
 }
 
-/// QEMU virt, U-Boot of Debian 12 and 13 and of 32 bits: the overlays of a slot are applied; with
-/// one that cannot be applied it starts without any.
+/// Raspberry Pi 3, whose U-Boot of Debian 12 and 13 has `fdt apply`, with the script of boards that
+/// have their own U-Boot: the overlays of a slot are applied; with one that cannot be applied it
+/// starts without any.
 #[test]
 #[ignore = "boots; `make test-boot` runs it"]
-fn boot_uboot_of_a_board_with_overlays() {
-    let plain = "Machine model: linux,dummy-virt";
-    for (name, board) in [("12", VIRT_12), ("13", VIRT_13), ("32", VIRT32_12)] {
-        let start = |what: &str, lines: &str| starts(&format!("virt-{what}-{name}"), board, lines);
-        let Some(said) = start("overlays", "overlays=boot/one.dtbo boot/two.dtbo\n") else {
-            return;
-        };
+fn boot_uboot_with_overlays_of_the_slot() {
+    for (name, board) in [("12", PI_12), ("13", PI_13)] {
+        let Some(card) = card(board) else { return };
+        card.change_script("# mender_load:", &format!("{DEVICE_TREE}\n# mender_load:"));
+        card.change_script(
+            "setenv mender_tree ${fdt_addr};\n",
+            "run mender_device_tree;\n",
+        );
+        let lines = "overlays=boot/one.dtbo boot/two.dtbo\n";
+        let said = starts(&card, &format!("overlays-{name}"), lines);
         assert!(said.contains(&format!("Machine model: {MODEL}")), "{said}");
         for bad in ["boot/noise.dtbo", "boot/none.dtbo"] {
-            let lines = format!("fdt=boot/none.dtb\noverlays=boot/one.dtbo {bad}\n");
-            let said = start("no-overlays", &lines).expect("it started before");
+            let lines = format!("overlays=boot/one.dtbo {bad}\n");
+            let said = starts(&card, &format!("no-overlays-{name}"), &lines);
+            let plain = "Machine model: Raspberry Pi 3";
             assert!(said.contains(plain) && !said.contains(MODEL), "{said}");
-            for message in [
-                format!("The overlay /{bad} cannot be applied: starting without overlays."),
-                "The device tree /boot/none.dtb of partition 3 does not load".to_owned(),
-            ] {
-                assert!(said.contains(&message), "{message}: {said}");
-            }
+            let message = format!("The overlay /{bad} cannot be applied: starting without");
+            assert!(said.contains(&message), "{said}");
+        }
+    }
+}
+
+/// QEMU virt, whose U-Boot of Debian 12 and 13 and of 32 bits has no `fdt apply`: a slot with
+/// overlays and a device tree that does not exist starts all the same.
+#[test]
+#[ignore = "boots; `make test-boot` runs it"]
+fn boot_uboot_of_a_board_that_cannot_apply_overlays() {
+    for (name, board) in [("12", VIRT_12), ("13", VIRT_13), ("32", VIRT32_12)] {
+        let Some(card) = card(board) else { return };
+        let lines = "fdt=boot/none.dtb\noverlays=boot/one.dtbo boot/two.dtbo\n";
+        let said = starts(&card, &format!("virt-overlays-{name}"), lines);
+        for message in [
+            "The device tree /boot/none.dtb of partition 3 does not load: trying another.",
+            "The overlay /boot/one.dtbo cannot be applied: starting without overlays.",
+            "Machine model: linux,dummy-virt",
+        ] {
+            assert!(said.contains(message), "{message}: {said}");
         }
     }
 }
