@@ -11,206 +11,29 @@ mod delay;
 mod firmware;
 mod flavors;
 mod services;
+mod start;
 
 use super::kernel::{Kernel, KernelHints, flavor_of};
 use super::options::{EnvStorage, UBootOptions};
 use super::program::{self, Program};
 use crate::boot::common::limits::command_line_limit;
 use crate::boot::common::{TEXT_LIMIT, file_names};
+use crate::golden::facts;
+use crate::platform::{Architecture, PiChip, PiModel};
 use crate::problem::{Problem, Problems};
-use crate::stream::ReadAt as _;
 use crate::tree::Tree;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
-use firmware::Taken;
-use std::collections::BTreeSet;
 
 pub use delay::without_delay;
+pub(super) use start::GoldenStart;
 
 /// The files that the firmware may read its settings from, besides those that they include.
 const CONFIGS: [&str; 3] = ["config.txt", "tryboot.txt", "extraconfig.txt"];
 /// The number of files that are followed from each of them.
 const MAX_INCLUDES: usize = 64;
-/// The longest kernel that is compared with others (bytes).
-const KERNEL_LIMIT: u64 = 128 << 20;
 /// About what the firmware adds to the arguments of `cmdline.txt` (bytes).
 const FIRMWARE_ARGUMENTS: usize = 400;
-
-/// What the firmware takes from the golden image's boot partition, for each model of the board and
-/// each case that only the device can tell: the one to go by first.
-pub(super) struct GoldenStart(Vec<Taken>);
-
-impl GoldenStart {
-    pub(super) fn new(boot: &Tree, options: &UBootOptions<'_>) -> Self {
-        let models = firmware::models(options.models, options.arch);
-        let all = models
-            .into_iter()
-            .flat_map(|model| firmware::taken(boot, model));
-        Self(all.collect())
-    }
-
-    fn first(&self) -> Option<&Taken> {
-        self.0.first()
-    }
-
-    /// A note if the golden image starts another kernel than U-Boot will.
-    fn other_kernel(&self, root: &Tree, boot: &Tree, kernel: &Kernel) -> Option<String> {
-        let taken = self.first()?;
-        let golden = boot.file(boot.path_ignore_case(format!("/{}", taken.kernel)))?;
-        let bytes = golden.read_all(KERNEL_LIMIT).ok()?;
-        if program::is_uboot(&bytes) || !kernel.copies.is_empty() {
-            return None;
-        }
-        let same = |path: &str| {
-            root.file(path).is_some_and(|content| {
-                content.len() == golden.len()
-                    && content
-                        .read_all(KERNEL_LIMIT)
-                        .is_ok_and(|other| other == bytes)
-            })
-        };
-        if same(&kernel.path) {
-            return None;
-        }
-        let names = file_names(root, "/boot");
-        let names = names.iter().filter(|name| name.starts_with("vmlinuz-"));
-        let mut paths = names.map(|name| format!("/boot/{name}"));
-        let which = paths.find(|path| same(path)).map_or_else(
-            || "a file that is none of the kernels in /boot".to_owned(),
-            |path| format!("the same as {path}"),
-        );
-        let bits = if taken.wide { "64" } else { "32" };
-        Some(format!(
-            "on a {}, the firmware of the golden image starts {} ({which}, {bits}-bit); U-Boot \
-             starts {}",
-            taken.model.title(),
-            taken.kernel,
-            kernel.path
-        ))
-    }
-
-    /// The kernel that the firmware starts, if it is not a U-Boot, and its initial RAM disk.
-    fn kernel(&self, boot: &Tree) -> Option<[String; 2]> {
-        let mut all = self.0.iter();
-        let taken = all.find(|taken| firmware::has(boot, &taken.kernel))?;
-        let content = boot.file(boot.path_ignore_case(format!("/{}", taken.kernel)))?;
-        if program::is_uboot(&content.read_all(KERNEL_LIMIT).ok()?) {
-            return None;
-        }
-        let settings = firmware::settings(boot, taken.model);
-        let named = settings.iter().rev().find_map(|setting| {
-            let value = setting.value.split_whitespace().next()?;
-            let names = ["initramfs", "ramfsfile"].contains(&setting.name.as_str());
-            names.then(|| format!("{}{value}", taken.prefix.text))
-        });
-        // The name that the firmware looks for by itself: initramfs8 for kernel8.img.
-        let at = taken.kernel.rfind('/').map_or(0, |at| at + 1);
-        let (dir, name) = taken.kernel.split_at(at);
-        let initrd = named.unwrap_or_else(|| match name.strip_prefix("kernel") {
-            Some(rest) => format!("{dir}initramfs{}", rest.trim_end_matches(".img")),
-            None => format!("{dir}initrd.img"),
-        });
-        Some([taken.kernel.clone(), initrd])
-    }
-
-    /// The prefixes that count on some model, and none.
-    fn prefixes(&self) -> BTreeSet<&str> {
-        let some = self.0.iter().map(|taken| taken.prefix.text.as_str());
-        some.chain([""]).collect()
-    }
-
-    /// The files that the firmware may take the arguments from, the one to go by first.
-    fn cmdlines(&self) -> Vec<&str> {
-        let mut out: Vec<&str> = Vec::new();
-        for taken in &self.0 {
-            let known = |name: &&str| name.eq_ignore_ascii_case(&taken.cmdline.text);
-            if !out.iter().any(known) {
-                out.push(&taken.cmdline.text);
-            }
-        }
-        out
-    }
-
-    /// The file to take the arguments from.
-    pub(super) fn cmdline(&self) -> &str {
-        self.first()
-            .map_or("cmdline.txt", |taken| taken.cmdline.text.as_str())
-    }
-
-    /// The arguments that the firmware will pass on.
-    pub(super) fn kept_arguments(&self, boot: &Tree) -> String {
-        let text = firmware::text(boot, self.cmdline()).unwrap_or_default();
-        cmdline::edit(&text).line().to_owned()
-    }
-
-    /// Notes about the lines of `config.txt` that decide where files come from.
-    fn notes(&self, boot: &Tree) -> Vec<String> {
-        let mut notes = Vec::new();
-        let mut push = |note: String| {
-            if !notes.contains(&note) {
-                notes.push(note);
-            }
-        };
-        for taken in &self.0 {
-            let on = |condition: &Option<String>| match condition {
-                Some(filter) => format!(" where {filter} applies"),
-                None => String::new(),
-            };
-            if let Some(setting) = &taken.prefix.setting {
-                push(format!(
-                    "{}: os_prefix={} counts{}: the firmware takes U-Boot, device trees, overlays \
-                     and {} from there",
-                    setting.place,
-                    setting.value,
-                    on(&setting.condition),
-                    taken.cmdline.text,
-                ));
-            } else if !taken.prefix.text.is_empty() {
-                push(format!(
-                    "config.txt: upstream_kernel=1 counts: the firmware takes U-Boot, device \
-                     trees, overlays and {} from upstream/",
-                    taken.cmdline.text
-                ));
-            }
-            if let Some(setting) = &taken.cmdline.setting {
-                push(format!(
-                    "{}: cmdline={} counts{}: the kernel arguments are those of {}",
-                    setting.place,
-                    setting.value,
-                    on(&setting.condition),
-                    taken.cmdline.text,
-                ));
-            }
-        }
-        let of = |name: &str| {
-            let models = self.0.iter().filter(|taken| taken.cmdline.text == name);
-            let models: BTreeSet<&str> = models.map(|taken| taken.model.title()).collect();
-            models.into_iter().collect::<Vec<_>>().join(", ")
-        };
-        let files = self.cmdlines();
-        if files.len() > 1 {
-            let each: Vec<String> = files
-                .iter()
-                .map(|name| format!("{name} ({})", of(name)))
-                .collect();
-            push(format!(
-                "config.txt: the file with the kernel arguments depends on the device: {}; each \
-                 device keeps its own",
-                each.join(", ")
-            ));
-        }
-        for name in files {
-            if !firmware::has(boot, name) {
-                push(format!(
-                    "{name}: is not on the boot partition: the firmware passes on no arguments \
-                     from it ({})",
-                    of(name)
-                ));
-            }
-        }
-        notes
-    }
-}
 
 /// The kernels that suit the models of the board, and that of the golden image's firmware.
 ///
@@ -236,8 +59,28 @@ pub(super) fn kernel_hints(
 }
 
 /// Problems of the golden image's firmware settings that the conversion cannot undo.
-fn refusals(boot: &Tree, options: &UBootOptions<'_>, start: &GoldenStart) -> Result<(), Problems> {
+fn refusals(
+    root: &Tree,
+    boot: &Tree,
+    options: &UBootOptions<'_>,
+    start: &GoldenStart,
+) -> Result<(), Problems> {
     let mut problems = Problems::default();
+    let is_armv6 = |model: &&PiModel| model.chip() == PiChip::Bcm2835;
+    let os = facts::gather(root).map(|facts| facts.os).ok();
+    if let (Some(model), Some(os)) = (options.models.iter().find(is_armv6), os)
+        && options.arch == Architecture::Armhf
+        && ["debian", "ubuntu"].contains(&os.id.as_str())
+    {
+        let text = format!(
+            "{} for armhf needs an ARMv7 processor, a {} has ARMv6",
+            os.pretty,
+            model.title()
+        );
+        let hint = "convert an image of Raspberry Pi OS (ID=raspbian), whose armhf is for ARMv6, \
+                    or select the board of another model, such as raspberrypi0-2w";
+        problems.push(Problem::new(text).hint(hint));
+    }
     for model in firmware::models(options.models, options.arch) {
         let settings = firmware::settings(boot, model);
         let tree = firmware::values(&settings, "device_tree", "").remove(0);
@@ -295,10 +138,13 @@ pub(super) fn integrate(
     added: &str,
 ) -> Result<(String, Vec<String>), Problems> {
     let start = GoldenStart::new(boot.tree(), options);
-    refusals(boot.tree(), options, &start)?;
+    refusals(root.tree(), boot.tree(), options, &start)?;
     let program = program::find(root.tree(), boot.tree(), options, &kernel.flavor)?;
     let mut notes = start.notes(boot.tree());
-    notes.extend(start.other_kernel(root.tree(), boot.tree(), kernel));
+    if !options.models.is_empty() {
+        notes.extend(start.remarks(root.tree(), boot.tree()));
+    }
+    notes.extend(start.other_kernel(root.tree(), boot.tree(), kernel, options.arch));
     check_lengths(boot.tree(), options, &start, added, &mut notes)?;
     let edits = edit_firmware(boot, options, &start, &program.bytes, &mut notes)
         .and_then(|()| edit_delay(boot, options, &program, &mut notes))

@@ -1,8 +1,7 @@
 //! The firmware's settings in trees: what counts on which model, and what a conversion makes of it.
 
-use super::firmware::{settings, taken, values};
+use super::firmware::{Taken, settings, taken, values};
 use super::*;
-use crate::platform::{Architecture, PiModel};
 use crate::stamp::Time;
 use crate::tree::Stat;
 
