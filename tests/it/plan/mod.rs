@@ -4,3 +4,4 @@ pub(crate) mod boards;
 pub(crate) mod golden_variants;
 pub(crate) mod hooks;
 mod raspberry_pi;
+mod shapes;
