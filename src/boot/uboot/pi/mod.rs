@@ -237,6 +237,11 @@ fn edit_delay(
             .into(),
     );
     if let Some(file) = delay::environment(&program.uboot) {
+        notes.push(
+            "uboot.env: bootdelay is -2, so that nothing that is sent to the serial line stops \
+             U-Boot at its prompt"
+                .into(),
+        );
         let reason =
             "U-Boot's own environment, with no delay: a byte on the serial line would stop it";
         return boot.file(path, file, 0o644, reason);
