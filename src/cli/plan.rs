@@ -52,6 +52,7 @@ fn text(prepared: &Prepared, record: &Record) -> String {
             edit.filesystem, edit.action, edit.path, edit.reason
         );
     }
+    references_text(&mut out, record);
     let _ = writeln!(
         out,
         "\nWould write {0}.{1}, {0}.mender, {0}.json",
@@ -148,4 +149,27 @@ fn disk_text(out: &mut String, record: &Record) {
     }
     let size = human(record.root.size);
     let _ = writeln!(out, "  The root filesystem takes {size} of each slot.");
+}
+
+/// The references of the system to devices and mount points.
+fn references_text(out: &mut String, record: &Record) {
+    if record.references.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nReferences to disks ({})", record.references.len());
+    for row in &record.references {
+        let golden = match row.golden.as_str() {
+            "" => "not on the golden disk",
+            golden => golden,
+        };
+        let _ = writeln!(
+            out,
+            "  {:<9} {} {}: {}  ({golden} -> {})",
+            row.action.name(),
+            row.kind,
+            row.place(),
+            row.what,
+            row.converted
+        );
+    }
 }

@@ -6,6 +6,7 @@ use super::golden_record::{self, AreaRecord, GoldenPartitionRecord};
 use crate::digest::hex;
 use crate::dpkg::InstalledPackage;
 use crate::edit::changes::NetChange;
+use crate::edit::references::row::Row;
 use crate::plan::family::Role;
 use crate::plan::hooks::Hook;
 use crate::plan::raw::Blob;
@@ -214,6 +215,8 @@ pub struct Record {
     pub packages: Vec<PackageRecord>,
     /// Every path that differs from the golden image, and why.
     pub edits: Vec<NetChange>,
+    /// Every reference of the golden system to a device or mount point, and what became of it.
+    pub references: Vec<Row>,
     /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
     /// The written files; none in a plan.
@@ -515,6 +518,7 @@ impl Record {
             hooks: plan.hooks.clone(),
             packages: edited.packages.iter().map(PackageRecord::from).collect(),
             edits: edited.changes.clone(),
+            references: edited.references.clone(),
             notes: prepared.notes().map(|note| recorded(note)).collect(),
             outputs: Vec::new(),
         }

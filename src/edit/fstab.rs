@@ -1,9 +1,16 @@
-//! Merges `/etc/fstab` (`fstab(5)`): our mounts, the owner's own lines, and a note for each device
-//! that is gone.
+//! Merges `/etc/fstab` (`fstab(5)`): our mounts, the owner's own lines, and a note for each line
+//! whose device is gone or another one.
 
+use super::references::names::{Names, Verdict};
+use super::references::row::{Row, Treatment};
 use crate::golden::fstab::{FstabLine, same_dir};
+use crate::golden::references::device::{Device, unescape};
+use crate::golden::references::unit_names;
+use crate::plan::family::Role;
 use crate::problem::Problem;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+const FSTAB: &str = "/etc/fstab";
 
 /// One mount of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,19 +33,14 @@ pub struct Mount {
     pub pass: u32,
 }
 
-/// The devices that lines of the golden `fstab` may refer to.
-#[derive(Clone, Debug, Default)]
-pub struct Present {
-    /// `TAG=value` specs that resolve on the new disk, in lower case.
-    pub tags: BTreeSet<String>,
-    /// Those of them that are the boot partition, which is mounted once.
-    pub boot: BTreeSet<String>,
-    /// Specs of partitions of the golden disk, as the lines have them: the plan has decided what
-    /// becomes of these partitions.
-    pub decided: BTreeSet<String>,
-    /// `TAG=value` specs of the golden disk, in lower case, each with a description of its
-    /// partition.
-    pub golden: BTreeMap<String, String>,
+/// What lines are compared with.
+pub struct Surroundings<'a> {
+    /// The names of both disks.
+    pub names: &'a Names,
+    /// Mount points of units that were taken out.
+    pub gone: &'a [String],
+    /// Whether the root filesystem has this path.
+    pub exists: &'a dyn Fn(&str) -> bool,
 }
 
 /// Directories without which a system does not start or is incomplete.
@@ -61,37 +63,56 @@ pub struct Merged {
     pub notes: Vec<String>,
     /// Parts of the system on partitions of their own, which would be gone.
     pub problems: Vec<Problem>,
+    /// All lines that name a device or a path.
+    pub rows: Vec<Row>,
+    /// Mount points that nothing mounts any more, and devices of swap space that is gone.
+    pub gone: Vec<String>,
 }
 
 /// Merges `old` with our mounts: a line of ours replaces the line with the same mount point; lines
-/// whose device is gone are commented out with a note; everything else is kept.
+/// whose device is gone or another one are commented out with a note; everything else is kept.
 #[must_use]
-pub fn merge(old: &str, mounts: &[Mount], present: &Present) -> Merged {
-    let mut merged = Merged::default();
+pub fn merge(old: &str, mounts: &[Mount], around: &Surroundings<'_>) -> Merged {
+    let mut merged = Merged {
+        gone: around.gone.to_vec(),
+        ..Merged::default()
+    };
+    let reasons = objections(old, mounts, around, &mut merged.gone);
     let mut done: BTreeSet<&str> = BTreeSet::new();
-    for line in old.lines() {
+    for ((number, line), reason) in (1..).zip(old.lines()).zip(reasons) {
         let Some(entry) = FstabLine::parse(line) else {
             merged.line(line);
             continue;
         };
-        if let Some(mount) = mounts.iter().find(|mount| same_dir(&mount.dir, entry.dir)) {
+        let ours = mounts.iter().find(|mount| is_on(&entry, &mount.dir));
+        let resolution = around.names.resolve(&Device::parse(entry.spec));
+        let what = format!("{} on {}", entry.spec, entry.dir);
+        let row = Row::new(FSTAB, number, "fstab", &what, &resolution);
+        let action = if let Some(mount) = ours {
             if done.insert(&mount.dir) {
                 merged.line(&mount.line(fits(&entry, mount).then_some(entry.options)));
-                merged.notes.extend(left_behind(&entry, mount, present));
+                merged.notes.extend(left_behind(&entry, mount, &row));
             }
-        } else if let Some(problem) = needed(&entry, present) {
+            match entry.spec == mount.spec {
+                true => Treatment::Kept,
+                false => Treatment::Rewritten,
+            }
+        } else if let Some(problem) = needed(&entry, around.names) {
             merged.problems.push(problem);
-        } else if let Some(why) =
-            gone(&entry, present).or_else(|| elsewhere(&entry, mounts, present))
-        {
+            Treatment::Noted
+        } else if let Some(why) = reason {
             merged.line(&format!("# {why}; the line was:"));
             merged.line(&format!("# {line}"));
             merged.notes.push(format!(
-                "/etc/fstab: {} on {} is commented out: {why}",
+                "{FSTAB}:{number}: {} on {} is commented out: {why}",
                 entry.spec, entry.dir
             ));
+            Treatment::Removed
         } else {
-            merged.line(line);
+            merged.keep(line, number, &entry, around.names)
+        };
+        if Device::parse(entry.spec) != Device::Other {
+            merged.rows.push(row.action(action));
         }
     }
     for mount in mounts
@@ -103,10 +124,190 @@ pub fn merge(old: &str, mounts: &[Mount], present: &Present) -> Merged {
     merged
 }
 
+/// For each line, the reason why it cannot stay. A line whose source is below a mount point that is
+/// gone cannot either; so the lines are looked at until no more mount points are gone.
+fn objections(
+    old: &str,
+    mounts: &[Mount],
+    around: &Surroundings<'_>,
+    gone: &mut Vec<String>,
+) -> Vec<Option<String>> {
+    loop {
+        let before = gone.len();
+        let mut reasons = Vec::new();
+        for line in old.lines() {
+            let entry = FstabLine::parse(line)
+                .filter(|entry| !mounts.iter().any(|mount| is_on(entry, &mount.dir)));
+            let reason = entry.as_ref().and_then(|entry| {
+                objection(entry, around.names)
+                    .or_else(|| elsewhere(entry, mounts, around.names))
+                    .or_else(|| source_gone(entry, gone, around.exists))
+            });
+            if let (Some(entry), Some(_)) = (&entry, &reason) {
+                let name = match entry.dir.starts_with('/') {
+                    true => directory(entry.dir),
+                    false => entry.spec.to_owned(),
+                };
+                if !gone.contains(&name) {
+                    gone.push(name);
+                }
+            }
+            reasons.push(reason);
+        }
+        if gone.len() == before {
+            return reasons;
+        }
+    }
+}
+
+/// A mount point without escapes and without a slash at its end.
+fn directory(dir: &str) -> String {
+    let dir = unescape(dir);
+    match dir.trim_end_matches('/') {
+        "" => "/".to_owned(),
+        trimmed => trimmed.to_owned(),
+    }
+}
+
+fn is_on(entry: &FstabLine<'_>, dir: &str) -> bool {
+    same_dir(dir, &unescape(entry.dir))
+}
+
+fn is_optional(entry: &FstabLine<'_>) -> bool {
+    let mut options = entry.options.split(',');
+    options.any(|option| matches!(option, "nofail" | "noauto"))
+}
+
+/// The reason why the device of this line cannot stay.
+fn objection(entry: &FstabLine<'_>, names: &Names) -> Option<String> {
+    let device = Device::parse(entry.spec);
+    let found = names.resolve(&device);
+    if let Some(why) = found.objection(entry.spec, &device, !is_optional(entry)) {
+        return Some(why);
+    }
+    // The journal or log of a filesystem on another device.
+    entry.options.split(',').find_map(|option| {
+        let (key, value) = option.split_once('=')?;
+        if !matches!(key, "journal_path" | "logdev" | "rtdev") {
+            return None;
+        }
+        let device = Device::parse(value);
+        names
+            .resolve(&device)
+            .objection(value, &device, !is_optional(entry))
+    })
+}
+
+/// The reason why this line would mount the boot partition a second time, if it would. A line that
+/// names it by number and may fail can be that of another disk.
+fn elsewhere(entry: &FstabLine<'_>, mounts: &[Mount], names: &Names) -> Option<String> {
+    let device = Device::parse(entry.spec);
+    let verdict = names.resolve(&device).verdict;
+    let boot = match (verdict, &device) {
+        (Verdict::Moved(Role::Boot), _) => true,
+        (Verdict::Same, Device::Tag(_)) => true,
+        (Verdict::Same, Device::Number(..) | Device::Link(..)) => !is_optional(entry),
+        _ => false,
+    };
+    let spec = names.spec(Role::Boot);
+    let mount = mounts.iter().find(|mount| mount.spec == spec)?;
+    let same = boot && names.is_boot(&device);
+    same.then(|| format!("the boot partition is mounted on {}", mount.dir))
+}
+
+/// The reason why a directory or file that this line needs is gone with the mount point that it was
+/// below.
+fn source_gone(
+    entry: &FstabLine<'_>,
+    gone: &[String],
+    exists: &dyn Fn(&str) -> bool,
+) -> Option<String> {
+    let layers = entry.options.split(',').filter_map(|option| {
+        let (key, value) = option.split_once('=')?;
+        matches!(key, "lowerdir" | "upperdir" | "workdir").then_some(value)
+    });
+    let paths = layers.flat_map(|value| value.split(':'));
+    std::iter::once(entry.spec).chain(paths).find_map(|path| {
+        let path = directory(path);
+        let below = |dir: &&String| {
+            dir.as_str() != "/"
+                && path
+                    .strip_prefix(dir.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let dir = gone.iter().find(below)?;
+        let missing = path == *dir || !exists(&path);
+        missing.then(|| format!("{path} was on {dir}, which is not mounted any more"))
+    })
+}
+
 impl Merged {
     fn line(&mut self, line: &str) {
         self.text.push_str(line);
         self.text.push('\n');
+    }
+
+    /// Keeps a line, without options that name units or paths that are gone.
+    fn keep(
+        &mut self,
+        line: &str,
+        number: usize,
+        entry: &FstabLine<'_>,
+        names: &Names,
+    ) -> Treatment {
+        let (kept, dropped): (Vec<&str>, Vec<&str>) = entry
+            .options
+            .split(',')
+            .partition(|option| !self.is_stale(option, names));
+        if dropped.is_empty() {
+            self.line(line);
+            return Treatment::Kept;
+        }
+        let options = match kept.is_empty() {
+            true => "defaults".to_owned(),
+            false => kept.join(","),
+        };
+        let mut fields: Vec<&str> = line.split_whitespace().collect();
+        if let Some(field) = fields.get_mut(3) {
+            *field = &options;
+        }
+        self.line(&fields.join(" "));
+        self.notes.push(format!(
+            "{FSTAB}:{number}: {} on {} loses the option {}, which names what is not on the \
+             converted disk",
+            entry.spec,
+            entry.dir,
+            dropped.join(" and ")
+        ));
+        Treatment::Rewritten
+    }
+
+    /// Whether an option makes the mount depend on a device or a mount that is gone.
+    fn is_stale(&self, option: &str, names: &Names) -> bool {
+        let Some((key, value)) = option.split_once('=') else {
+            return false;
+        };
+        let keys = [
+            "x-systemd.requires",
+            "x-systemd.requires-mounts-for",
+            "x-systemd.wants-mounts-for",
+            "x-systemd.after",
+            "x-systemd.before",
+            "x-systemd.required-by",
+            "x-systemd.wanted-by",
+        ];
+        if !keys.contains(&key) {
+            return false;
+        }
+        let path = match value.rsplit_once('.') {
+            Some((stem, "mount" | "swap" | "device" | "automount")) if !value.contains('/') => {
+                unit_names::path(stem)
+            }
+            _ => value.to_owned(),
+        };
+        let device = Device::parse(&path);
+        let found = names.resolve(&device);
+        found.objection(&path, &device, true).is_some() || self.gone.contains(&directory(&path))
     }
 }
 
@@ -142,61 +343,6 @@ impl Mount {
     }
 }
 
-/// The reason why this line would delay the boot, if it would.
-fn gone(line: &FstabLine<'_>, present: &Present) -> Option<String> {
-    if line
-        .options
-        .split(',')
-        .any(|option| matches!(option, "nofail" | "noauto"))
-    {
-        return None;
-    }
-    device_gone(line, present)
-}
-
-/// The reason why this line would mount the boot partition a second time, if it would.
-fn elsewhere(line: &FstabLine<'_>, mounts: &[Mount], present: &Present) -> Option<String> {
-    let boot = mounts
-        .iter()
-        .find(|mount| present.boot.contains(&mount.spec.to_lowercase()))?;
-    let same = present
-        .boot
-        .contains(&line.spec.replace('"', "").to_lowercase());
-    same.then(|| format!("the boot partition is mounted on {}", boot.dir))
-}
-
-/// The reason why its device cannot be on the converted disk, if there is one.
-fn device_gone(line: &FstabLine<'_>, present: &Present) -> Option<String> {
-    let spec = line.spec.trim_matches('"');
-    if let Some((tag, value)) = spec.split_once('=')
-        && matches!(tag, "UUID" | "LABEL" | "PARTUUID" | "PARTLABEL")
-    {
-        let wanted = format!("{tag}={}", value.trim_matches('"')).to_lowercase();
-        return (!present.tags.contains(&wanted)).then(|| {
-            format!(
-                "no filesystem of the converted disk has {tag} {}",
-                value.trim_matches('"')
-            )
-        });
-    }
-    let disk = [
-        "/dev/sd",
-        "/dev/vd",
-        "/dev/hd",
-        "/dev/xvd",
-        "/dev/mmcblk",
-        "/dev/nvme",
-        "/dev/disk/by-",
-    ]
-    .iter()
-    .any(|p| spec.starts_with(p));
-    let mapped = spec.starts_with("/dev/mapper/") || spec.starts_with("/dev/md");
-    if disk || mapped {
-        return Some(format!("{spec} does not exist on the converted disk"));
-    }
-    None
-}
-
 /// Whether its options apply to the filesystem of `mount`.
 fn fits(line: &FstabLine<'_>, mount: &Mount) -> bool {
     let ext = |kind: &str| matches!(kind, "ext2" | "ext3" | "ext4");
@@ -205,38 +351,31 @@ fn fits(line: &FstabLine<'_>, mount: &Mount) -> bool {
         .any(|kind| kind == "auto" || kind == mount.kind || (ext(kind) && ext(&mount.kind)))
 }
 
-/// A description of the partition of the golden disk that the line refers to, or its first field.
-fn place(line: &FstabLine<'_>, present: &Present) -> String {
-    let spec = line.spec.replace('"', "");
-    present
-        .golden
-        .get(&spec.to_lowercase())
-        .cloned()
-        .unwrap_or(spec)
-}
-
 /// A note if the golden image had its own partition on the mount point of our data partition.
-fn left_behind(line: &FstabLine<'_>, mount: &Mount, present: &Present) -> Option<String> {
-    let lost =
-        mount.dir == "/data" && line.spec != mount.spec && !present.decided.contains(line.spec);
+fn left_behind(line: &FstabLine<'_>, mount: &Mount, row: &Row) -> Option<String> {
+    // The plan says what becomes of a partition of the golden disk.
+    let lost = mount.dir == "/data" && line.spec != mount.spec && row.golden.is_empty();
+    let place = line.spec.replace('"', "");
     lost.then(|| {
         format!(
-            "/etc/fstab: the data of {} on /data is not carried over: the data partition is new",
-            place(line, present)
+            "{FSTAB}: the data of {place} on /data is not carried over: the data partition is new"
         )
     })
 }
 
 /// The problem of a system that would be incomplete without the partition of this line.
-fn needed(line: &FstabLine<'_>, present: &Present) -> Option<Problem> {
-    let dir = NEEDED.into_iter().find(|dir| same_dir(dir, line.dir))?;
-    if present.decided.contains(line.spec) {
+fn needed(line: &FstabLine<'_>, names: &Names) -> Option<Problem> {
+    let dir = NEEDED.into_iter().find(|dir| is_on(line, dir))?;
+    let device = Device::parse(line.spec);
+    let found = names.resolve(&device);
+    // The plan says what becomes of a partition of the golden disk.
+    if !found.golden.is_empty() {
         return None;
     }
-    device_gone(line, present)?;
-    let place = place(line, present);
+    found.objection(line.spec, &device, true)?;
+    let place = line.spec.replace('"', "");
     let message = format!(
-        "{place} is mounted on {dir} by /etc/fstab, but only the root filesystem goes into the \
+        "{place} is mounted on {dir} by {FSTAB}, but only the root filesystem goes into the \
          slots"
     );
     let hint = format!(
@@ -248,7 +387,18 @@ fn needed(line: &FstabLine<'_>, present: &Present) -> Option<Problem> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::references::names::tests::example;
     use super::*;
+
+    /// The result on a root filesystem with `/srv/here` alone.
+    fn merged(old: &str, names: &Names) -> Merged {
+        let around = Surroundings {
+            names,
+            gone: &["/mnt/unit".to_owned()],
+            exists: &|path| path == "/srv/here",
+        };
+        merge(old, &mounts(), &around)
+    }
 
     /// Whether the text names swap space on a device.
     fn has_device_swap(text: &str) -> bool {
@@ -285,7 +435,7 @@ mod tests {
     fn the_owners_lines_stay_and_gone_devices_are_noted() {
         let old = "# a comment\nUUID=1 / ext4 errors=remount-ro,x-systemd.growfs 0 1\nUUID=2 /boot/efi/ vfat umask=0077 0 1\nUUID=3 none swap sw 0 0\n\
                    /dev/sda5 /home ext4 defaults 0 2\n/dev/sdb1 /usb auto noauto 0 0\ntmpfs /tmp tmpfs size=1g 0 0\nserver:/x /nfs nfs defaults 0 0\n/swapfile none swap sw 0 0\n";
-        let merged = merge(old, &mounts(), &Present::default());
+        let merged = self::merged(old, &Names::default());
         let lines: Vec<&str> = merged.text.lines().collect();
         assert_eq!(lines[0], "# a comment");
         assert_eq!(
@@ -326,7 +476,7 @@ mod tests {
     #[test]
     fn no_mount_point_occurs_twice() {
         let twice = "UUID=1 / ext4 defaults 0 1\nUUID=2 / ext4 defaults 0 1\n";
-        let merged = merge(twice, &mounts(), &Present::default());
+        let merged = self::merged(twice, &Names::default());
         assert_eq!(
             merged
                 .text
@@ -335,29 +485,15 @@ mod tests {
                 .count(),
             1
         );
-        let again = merge(
-            &merged.text,
-            &mounts(),
-            &Present {
-                tags: ["partuuid=b", "partuuid=d"].map(String::from).into(),
-                ..Present::default()
-            },
-        );
+        let again = self::merged(&merged.text, &example());
         assert_eq!(again.text, merged.text);
     }
 
     #[test]
     fn the_boot_partition_is_mounted_once() {
-        let boot = ["partuuid=b", "uuid=12-34"].map(String::from);
-        let present = Present {
-            tags: boot.clone().into(),
-            boot: boot.into(),
-            ..Present::default()
-        };
-        let merged = merge(
+        let merged = self::merged(
             "UUID=12-34 /uboot vfat ro 0 1\nUUID=\"12-34\" /mnt vfat noauto 0 0\n",
-            &mounts(),
-            &present,
+            &example(),
         );
         assert_eq!(merged.notes.len(), 2, "{:?}", merged.notes);
         assert!(merged.notes[0].ends_with(
@@ -374,17 +510,8 @@ mod tests {
 
     #[test]
     fn a_part_of_the_system_on_its_own_partition_is_no_line_to_lose() {
-        let golden = [(
-            "uuid=ab-cd".to_owned(),
-            "partition 3 (1 GiB, ext2/3/4)".to_owned(),
-        )]
-        .into();
-        let present = Present {
-            golden,
-            ..Present::default()
-        };
         let old = "UUID=AB-CD /boot/ ext4 defaults 0 2\n/dev/sda7 /var ext4 nofail 0 2\ntmpfs /var/lib tmpfs defaults 0 0\n/dev/sda8 /home ext4 defaults 0 2\n";
-        let merged = merge(old, &mounts(), &present);
+        let merged = self::merged(old, &Names::default());
         let problems: Vec<&str> = merged
             .problems
             .iter()
@@ -392,7 +519,7 @@ mod tests {
             .collect();
         assert_eq!(problems.len(), 2, "{problems:?}");
         assert!(
-            problems[0].starts_with("partition 3 (1 GiB, ext2/3/4) is mounted on /boot by"),
+            problems[0].starts_with("UUID=AB-CD is mounted on /boot by"),
             "{problems:?}"
         );
         assert!(
@@ -405,7 +532,7 @@ mod tests {
     #[test]
     fn options_of_another_filesystem_and_its_files_do_not_come_along() {
         let old = "UUID=1 /data btrfs subvol=@data,compress=zstd 0 0\nUUID=2 / ext3 noatime 0 1\nUUID=3 /boot/efi auto ro 0 0\n";
-        let merged = merge(old, &mounts(), &Present::default());
+        let merged = self::merged(old, &Names::default());
         let fields = |dir: &str| {
             let line = merged
                 .text
@@ -420,5 +547,71 @@ mod tests {
         assert_eq!(fields("/")[3], "noatime");
         assert_eq!(fields("/boot/efi")[3], "ro");
         assert!(merged.notes[0].contains("UUID=1"), "{:?}", merged.notes);
+    }
+
+    #[test]
+    fn lines_of_other_disks_stay_and_those_of_this_one_go() {
+        let old = "/dev/sda3\t/srv/a\text4\tdefaults,nofail\t0\t2\r\n\
+                   /dev/sda4 /srv/b auto noauto 0 0\n\
+                   LABEL=my\\040swap none swap sw,nofail 0 0\n\
+                   /dev/sdb1 /usb auto noauto 0 0\n\
+                   UUID=0-9 /usb2 auto nofail 0 0\n\
+                   # /dev/sda3 /x ext4\n\
+                   /dev/sda1 /media/stick auto nofail 0 0\n";
+        let merged = merged(old, &example());
+        let actions: Vec<Treatment> = merged.rows.iter().map(|row| row.action).collect();
+        let (kept, removed) = (Treatment::Kept, Treatment::Removed);
+        assert_eq!(actions, [removed, removed, removed, kept, kept, kept]);
+        assert_eq!(
+            merged.notes,
+            [
+                "/etc/fstab:1: /dev/sda3 on /srv/a is commented out: /dev/sda3 is root B on the \
+                 converted disk",
+                "/etc/fstab:2: /dev/sda4 on /srv/b is commented out: /dev/sda4 is the data \
+                 partition on the converted disk",
+                "/etc/fstab:3: LABEL=my\\040swap on none is commented out: no filesystem of the \
+                 converted disk has LABEL my\\040swap",
+            ]
+        );
+        assert_eq!(merged.rows[0].line, 1);
+        assert_eq!(merged.gone[1..], ["/srv/a", "/srv/b", "LABEL=my\\040swap"]);
+    }
+
+    #[test]
+    fn what_was_below_a_mount_that_is_gone_goes_too() {
+        let old = "/srv/files/x /var/www none bind 0 0\n\
+                   /dev/sda3 /srv/files ext4 defaults 0 2\n\
+                   /var/www/y /a none bind 0 0\n\
+                   overlay /b overlay lowerdir=/etc:/mnt/unit/z,upperdir=/u,workdir=/w 0 0\n\
+                   /srv/here /c none bind 0 0\n\
+                   /mnt/unit2 /d none bind 0 0\n";
+        let merged = merged(old, &example());
+        let left: Vec<&str> = merged.text.lines().collect();
+        let left: Vec<&&str> = left.iter().filter(|line| line.contains("bind")).collect();
+        let kept: Vec<&&&str> = left.iter().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(kept.len(), 2, "{left:?}");
+        assert_eq!(merged.notes.len(), 4, "{:?}", merged.notes);
+        assert!(
+            merged.notes[3]
+                .ends_with("/mnt/unit/z was on /mnt/unit, which is not mounted any more"),
+            "{:?}",
+            merged.notes
+        );
+    }
+
+    #[test]
+    fn options_that_name_what_is_gone_are_dropped() {
+        let old = "/dev/sda3 /srv ext4 nofail 0 2\n\
+                   tmpfs /t tmpfs size=1g,x-systemd.requires=/dev/sda3,x-systemd.after=srv.mount 0 0\n\
+                   tmpfs /u tmpfs x-systemd.requires-mounts-for=/srv 0 0\n\
+                   tmpfs /v tmpfs x-systemd.requires=network.target 0 0\n\
+                   /dev/sdb1 /w ext4 nofail,journal_path=/dev/sda5 0 0\n";
+        let merged = merged(old, &example());
+        let text = &merged.text;
+        assert!(text.contains("tmpfs /t tmpfs size=1g 0 0\n"), "{text}");
+        assert!(text.contains("tmpfs /u tmpfs defaults 0 0\n"), "{text}");
+        assert!(text.contains("requires=network.target"), "{text}");
+        assert!(text.contains("# /dev/sdb1 /w"), "{text}");
+        assert_eq!(merged.notes.len(), 4, "{:?}", merged.notes);
     }
 }

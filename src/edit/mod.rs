@@ -12,6 +12,7 @@ pub mod mender;
 pub mod overlay;
 mod packages;
 mod partitions;
+pub mod references;
 pub mod system;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::tree::editor::{Change, TreeEditor};
 use crate::tree::{Stat, Tree, show};
 use anyhow::{Context, Result};
 use changes::{NetChange, net_changes};
+use references::row::Row;
 use std::path::PathBuf;
 
 /// The three filesystems of the result.
@@ -64,6 +66,8 @@ pub struct Edited {
     pub changes: Vec<NetChange>,
     /// Bytes outside the partitions, by offset.
     pub raw: Vec<Blob>,
+    /// Every reference of the golden system to a device or mount point.
+    pub references: Vec<Row>,
     /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
 }
@@ -127,6 +131,7 @@ pub struct Integrated {
     changes: [Vec<Change>; 3],
     /// The first changes that the integration made.
     integration: [usize; 3],
+    references: Vec<Row>,
     notes: Vec<String>,
 }
 
@@ -145,7 +150,7 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     let integration = work.change_counts();
     remarks(&mut work)?;
     client(&mut work, plan);
-    system(&mut work, plan, golden)?;
+    let references = system(&mut work, plan, golden)?;
     let boot = bootloader::integrate(&mut work, plan, golden);
     system::move_data(&mut work.root, &mut work.data)?;
     let (changes, notes) = work.finish()?;
@@ -156,6 +161,7 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
         packages,
         changes,
         integration,
+        references,
         notes,
     })
 }
@@ -190,6 +196,7 @@ impl Integrated {
             packages,
             mut changes,
             integration,
+            references,
             mut notes,
         } = self;
         let guarded = user::Guarded::new(&changes, integration);
@@ -211,6 +218,7 @@ impl Integrated {
             packages,
             changes,
             raw,
+            references,
             notes,
         })
     }
@@ -259,12 +267,10 @@ fn client(work: &mut Workspace<'_>, plan: &Plan) {
     }
 }
 
-/// Mount points, `/etc/fstab` and the growth of the data partition.
-fn system(work: &mut Workspace<'_>, plan: &Plan, golden: &Golden) -> Result<()> {
-    let system = system::System::new(plan, golden);
-    let notes = system::integrate(&mut work.root, &system, &mut work.problems)
-        .context("editing the root filesystem")?;
-    work.notes.extend(notes);
+/// Mount points, references to devices and the growth of the data partition.
+fn system(work: &mut Workspace<'_>, plan: &Plan, golden: &Golden) -> Result<Vec<Row>> {
+    let mut system = system::System::new(plan, golden);
+    let references = system::integrate(work, &mut system).context("editing the root filesystem")?;
     let facts = &golden.facts;
     if plan.data.grow
         && facts.systemd
@@ -278,7 +284,7 @@ fn system(work: &mut Workspace<'_>, plan: &Plan, golden: &Golden) -> Result<()> 
                 .hint("install fdisk or parted in the golden image, or set data.grow = false"),
         );
     }
-    Ok(())
+    Ok(references)
 }
 
 /// Every path of the three filesystems that differs from the golden image.

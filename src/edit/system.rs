@@ -1,12 +1,17 @@
 //! The system around the update client: mount points, `/etc/fstab`, files that move to the data
 //! partition, and the growth of that partition.
 
-use crate::edit::fstab::{Mount, Present, merge};
+use super::Workspace;
+use super::fstab::{Mount, Surroundings, merge};
+use super::references::names::Names;
+use super::references::row::Row;
+use super::references::{self, References};
 use crate::golden::Golden;
 use crate::golden::fstab::FstabLine;
 use crate::plan::Plan;
+use crate::plan::accepted::AcceptedFiles;
 use crate::plan::family::{Family, Role};
-use crate::problem::{Problem, Problems};
+use crate::problem::Problem;
 use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, TreeEditor};
 use crate::tree::{DirEntry, Leaf, LeafKind, Node, Tree};
@@ -31,74 +36,54 @@ pub struct System<'a> {
     pub grow_data: bool,
     /// Whether systemd is the init system.
     pub systemd: bool,
-    /// Devices that lines of the golden `fstab` may refer to.
-    pub present: Present,
+    /// The names of the golden disk and of the converted one.
+    pub names: Names,
+    /// Files whose references to devices the user accepts.
+    pub accepted: &'a AcceptedFiles,
 }
 
 impl<'p> System<'p> {
     /// The system of `plan` on the devices of the golden image.
     pub(super) fn new(plan: &'p Plan, golden: &Golden) -> Self {
-        let mut present = Present {
-            golden: golden.disk.specs(),
-            ..Present::default()
-        };
-        let names = golden.partition_names();
-        let fstab = golden.root.tree.read("/etc/fstab", TEXT_LIMIT);
-        let fstab = fstab.ok().flatten().unwrap_or_default();
-        let fstab = String::from_utf8_lossy(&fstab);
-        let lines = fstab.lines().filter_map(FstabLine::parse);
-        let decided = lines.filter(|line| names.partition(line.spec).is_some());
-        present.decided = decided.map(|line| line.spec.to_owned()).collect();
-        let family = &plan.family;
-        for role in Role::ALL {
-            let tag = format!("partuuid={}", family.partuuid(role));
-            present.tags.insert(tag);
-        }
-        let boot_spec = family.fstab_spec(Role::Boot).to_lowercase();
-        present.boot.insert(boot_spec);
-        if let Some(boot) = &golden.boot {
-            let id = boot.info.volume_id;
-            let tag = format!("uuid={:04x}-{:04x}", id >> 16, id & 0xffff);
-            present.boot.insert(tag);
-        }
-        present.tags.extend(present.boot.iter().cloned());
         Self {
-            family,
+            family: &plan.family,
             boot_mount: &plan.boot.mount,
             options: [&plan.boot.options, &plan.root.options, &plan.data.options].map(Clone::clone),
             root_pass: plan.root.fsck_pass,
             data_pass: plan.data.fsck_pass,
             grow_data: plan.data.grow,
             systemd: golden.facts.systemd,
-            present,
+            names: Names::new(plan, golden),
+            accepted: &plan.accepted,
         }
     }
 }
 
-/// Makes mount points, merges `/etc/fstab` and arranges the growth of the data partition. Returns
-/// notes, and adds to `problems`.
+/// Makes mount points, edits everything that refers to devices and mount points, and arranges the
+/// growth of the data partition. Adds notes and problems to `work`, and returns the table of
+/// references.
 ///
 /// # Errors
 /// Paths that cannot be edited.
-pub fn integrate(
-    editor: &mut TreeEditor,
-    system: &System,
-    problems: &mut Problems,
-) -> Result<Vec<String>, EditError> {
+pub(super) fn integrate(
+    work: &mut Workspace<'_>,
+    system: &mut System<'_>,
+) -> Result<Vec<Row>, EditError> {
+    let editor = &mut work.root;
     editor.dir("/data", 0o755, "mount point of the data partition")?;
     editor.dir(
         system.boot_mount,
         0o755,
         "mount point of the boot partition",
     )?;
-    let mut notes = fstab(editor, system, problems)?;
-    resume(editor, &mut notes)?;
+    let rows = mounts(work, system)?;
+    let editor = &mut work.root;
     initramfs(editor)?;
     if system.grow_data {
         if system.systemd {
             grow(editor, system.family)?;
         } else {
-            notes.push("the init system is not systemd: the data partition keeps its size until /usr/lib/goldsmith/grow-data and resize2fs are run".into());
+            work.notes.push("the init system is not systemd: the data partition keeps its size until /usr/lib/goldsmith/grow-data and resize2fs are run".into());
         }
     }
     if system.systemd {
@@ -111,7 +96,7 @@ pub fn integrate(
         )?;
     }
     selinux(editor)?;
-    Ok(notes)
+    Ok(rows)
 }
 
 /// Sets the type of the root filesystem for `initramfs-tools(7)`. It would ask the device that
@@ -131,12 +116,44 @@ fn initramfs(editor: &mut TreeEditor) -> Result<(), EditError> {
     Ok(())
 }
 
-fn fstab(
-    editor: &mut TreeEditor,
-    system: &System,
-    problems: &mut Problems,
-) -> Result<Vec<String>, EditError> {
-    let old = editor.text("/etc/fstab", TEXT_LIMIT)?.unwrap_or_default();
+/// Edits `/etc/fstab` and everything else that refers to devices and mount points.
+fn mounts(work: &mut Workspace<'_>, system: &mut System<'_>) -> Result<Vec<Row>, EditError> {
+    let old = work
+        .root
+        .text("/etc/fstab", TEXT_LIMIT)?
+        .unwrap_or_default();
+    let lines = old.lines().filter_map(FstabLine::parse);
+    let listed: Vec<String> = lines.map(|line| line.dir.to_owned()).collect();
+    let boot_mount = system.boot_mount;
+    let mounts = our_mounts(system);
+    let mut references = References {
+        names: &mut system.names,
+        ours: [boot_mount, "/", "/data"],
+        accepted: system.accepted,
+    };
+    let before = references::before_fstab(work, &mut references, &listed);
+    let tree = work.root.tree();
+    let merged = merge(
+        &old,
+        &mounts,
+        &Surroundings {
+            names: references.names,
+            gone: &before.gone,
+            exists: &|path| tree.find(path).is_some(),
+        },
+    );
+    work.root
+        .rewrite("/etc/fstab", merged.text, 0o644, "mounts of the A/B layout")?;
+    work.problems.0.extend(merged.problems);
+    work.notes.extend(merged.notes);
+    let mut rows = merged.rows;
+    rows.extend(before.rows);
+    rows.extend(references::after_fstab(work, &references, &merged.gone));
+    Ok(rows)
+}
+
+/// The lines of `/etc/fstab` for boot, root and data partition.
+fn our_mounts(system: &System<'_>) -> [Mount; 3] {
     let [boot, root, data] = system.options.clone();
     let owned = |options: &[&str]| {
         options
@@ -145,7 +162,7 @@ fn fstab(
             .collect::<Vec<_>>()
     };
     let growfs = "x-systemd.growfs";
-    let mounts = [
+    [
         Mount {
             spec: "/dev/root".into(),
             dir: "/".into(),
@@ -182,35 +199,7 @@ fn fstab(
             dropped: owned(&["noauto", "nofail"]),
             pass: system.data_pass,
         },
-    ];
-    let merged = merge(&old, &mounts, &system.present);
-    editor.rewrite("/etc/fstab", merged.text, 0o644, "mounts of the A/B layout")?;
-    problems.0.extend(merged.problems);
-    Ok(merged.notes)
-}
-
-/// Turns resuming off: with a swap partition that is gone, the initramfs would wait half a minute
-/// at each boot.
-fn resume(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditError> {
-    const PATH: &str = "/etc/initramfs-tools/conf.d/resume";
-    let Some(text) = editor.text(PATH, TEXT_LIMIT)? else {
-        return Ok(());
-    };
-    let names_device = text
-        .lines()
-        .any(|line| line.trim().starts_with("RESUME=") && !line.contains("=none"));
-    if names_device {
-        editor.rewrite(
-            PATH,
-            "RESUME=none\n",
-            0o644,
-            "the swap partition of the golden image is gone",
-        )?;
-        notes.push(format!(
-            "{PATH}: hibernation is off, its swap partition is not on the converted disk"
-        ));
-    }
-    Ok(())
+    ]
 }
 
 fn grow(editor: &mut TreeEditor, family: &Family) -> Result<(), EditError> {

@@ -16,7 +16,6 @@ use crate::stream::{ReadAt, Slice, Source};
 use crate::tree::Tree;
 use crate::units::{Lba, human};
 use anyhow::Context;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The content of a partition, by magic numbers.
@@ -229,37 +228,6 @@ impl GoldenDisk {
             )
             .into()),
         }
-    }
-
-    /// All names by which `fstab(5)` can refer to the partitions and their filesystems, `TAG=value`
-    /// in lower case, each with a description of the partition.
-    #[must_use]
-    pub fn specs(&self) -> BTreeMap<String, String> {
-        let mut specs = BTreeMap::new();
-        for (partition, entry) in self.partitions.iter().zip(&self.table.partitions) {
-            let mut add = |tag: &str, value: String| {
-                if !value.is_empty() {
-                    specs.insert(
-                        format!("{tag}={value}").to_lowercase(),
-                        partition.describe(),
-                    );
-                }
-            };
-            add("partlabel", partition.name.clone());
-            add(
-                "partuuid",
-                entry.id.map(|id| id.to_string()).unwrap_or_default(),
-            );
-            // A filesystem that cannot be opened has no name to refer to.
-            if partition.filesystem == Filesystem::Ext
-                && let Ok(filesystem) = ext4::read::Filesystem::open(self.content(partition))
-            {
-                let info = filesystem.info();
-                add("uuid", info.uuid.to_string());
-                add("label", String::from_utf8_lossy(&info.label).into_owned());
-            }
-        }
-        specs
     }
 
     /// The partition that the user selected with `key`, which must contain `holds`.

@@ -13,8 +13,10 @@ pub(crate) mod example_tests;
 pub mod facts;
 pub mod fstab;
 pub mod mounts;
+pub mod names;
 pub mod origin;
 pub mod partitions;
+pub mod references;
 #[cfg(test)]
 mod tests;
 

@@ -126,21 +126,6 @@ fn encrypted_and_hidden_systems_are_named() {
 }
 
 #[test]
-fn fstab_may_refer_to_partitions_by_all_their_names() {
-    let golden = Example::new().golden();
-    let specs = golden.disk.specs();
-    let root = "partition 2 (8 MiB, ext2/3/4)";
-    for spec in [
-        "label=golden",
-        "uuid=01010101-0101-0101-0101-010101010101",
-        "partuuid=02020202-0202-0202-0202-020202020202",
-    ] {
-        assert_eq!(specs.get(spec).map(String::as_str), Some(root), "{spec}");
-    }
-    assert!(!specs.contains_key("partlabel="));
-}
-
-#[test]
 fn trees_are_forgotten_on_request() {
     let mut golden = Example::new().golden();
     assert_eq!(

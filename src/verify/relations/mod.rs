@@ -11,6 +11,7 @@ mod fstab;
 mod grubenv;
 mod kernels;
 mod raspberry_pi;
+mod references;
 mod simulation;
 mod slot_env;
 mod uboot;
@@ -39,6 +40,8 @@ pub(super) fn check(
     log.group("mounts");
     fstab::check(disk, roles, log);
     binds::check(disk, roles, log);
+    log.group("references to disks");
+    references::check(disk, roles, log);
     log.group("boot");
     boot::check(disk, roles, log);
     if let Some(report) = report() {

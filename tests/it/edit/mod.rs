@@ -2,3 +2,4 @@
 
 pub(crate) mod grow_data;
 pub(crate) mod manifest;
+mod references;

@@ -35,7 +35,7 @@ fn texts(dir: &Path) -> String {
 
 /// The string literals of `text` that look like a code: a known group, words in lower case, dashes.
 fn literals(text: &str) -> BTreeSet<&str> {
-    const GROUPS: [&str; 18] = [
+    const GROUPS: [&str; 19] = [
         "table",
         "ext4",
         "fat",
@@ -47,6 +47,7 @@ fn literals(text: &str) -> BTreeSet<&str> {
         "data",
         "root",
         "fstab",
+        "reference",
         "grubenv",
         "stage1",
         "kernel",

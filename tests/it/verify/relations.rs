@@ -2,7 +2,7 @@
 
 use super::image::{A, B, BOOT, Build, DATA, block, elf, put, stage1};
 use super::{Patch, expect, patched};
-use goldsmith::stamp::Uuid;
+use goldsmith::stamp::{Time, Uuid};
 use goldsmith::units::MIB;
 use goldsmith::verify::{Request, compatibility, image};
 use serde_json::json;
@@ -121,6 +121,55 @@ const CASES: &[Case] = &[
         fstab(b, |old| {
             old.replace("/dev/root", &format!("PARTUUID={}", Uuid([2; 16])))
         })
+    }),
+    ("reference-slot", |b| {
+        fstab(b, |old| old + "/dev/sda3 /srv ext4 nofail 0 2\n")
+    }),
+    ("reference-slot", |b| {
+        let id = Uuid([3; 16]);
+        fstab(b, |old| {
+            old + &format!("PARTUUID={id} none swap sw,noauto 0 0\n")
+        })
+    }),
+    ("reference-slot", |b| {
+        let line = "swap\t/dev/mmcblk0p3\t/dev/urandom\tswap\n";
+        put(&mut b.root, "/etc/crypttab", line)
+    }),
+    ("reference-slot", |b| {
+        let line = format!("swap PARTUUID={} /dev/urandom swap\n", Uuid([3; 16]));
+        put(&mut b.root, "/etc/crypttab", line)
+    }),
+    ("reference-slot", |b| {
+        let line = "RESUME=/dev/disk/by-path/pci-0000:00:1f.2-ata-1-part2\n";
+        put(&mut b.root, "/etc/initramfs-tools/conf.d/resume", line)
+    }),
+    ("reference-slot", |b| {
+        let unit = "[Swap]\nWhat=/dev/sda3\n";
+        put(&mut b.root, "/etc/systemd/system/dev-sda3.swap", unit)
+    }),
+    ("reference-slot", |b| {
+        let body = "mounts:\n - [ /dev/sda3, /srv ]\n";
+        put(&mut b.root, "/etc/cloud/cloud.cfg.d/9.cfg", body)
+    }),
+    ("reference-number", |b| {
+        fstab(b, |old| old + "/dev/sda9 /srv ext4 nofail 0 2\n")
+    }),
+    ("reference-number", |b| {
+        put(&mut b.root, "/etc/crypttab", "x /dev/nvme0n1p7 none luks\n")
+    }),
+    ("reference-hidden", |b| {
+        let unit = "[Mount]\nWhat=/dev/disk/by-uuid/1-2\nWhere=/data\n";
+        put(&mut b.root, "/etc/systemd/system/data.mount", unit)
+    }),
+    ("reference-hidden", |b| {
+        let path = "/etc/systemd/system/boot-efi.mount";
+        b.root
+            .put_symlink(path, "/dev/null", Time::default())
+            .unwrap();
+    }),
+    ("reference-hidden", |b| {
+        let path = "/etc/systemd/system/data.mount.d/a.conf";
+        put(&mut b.root, path, "[Mount]\nWhat = UUID=1-2\n")
     }),
     ("grubenv-format", |b| {
         put(

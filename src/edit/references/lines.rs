@@ -1,0 +1,149 @@
+//! Text files whose lines are commented out or changed, by their numbers in the golden file.
+
+use super::super::Workspace;
+use crate::golden::references::TEXT_LIMIT;
+use crate::problem::Problem;
+use std::collections::BTreeMap;
+
+/// What becomes of a line.
+enum Change {
+    /// It is commented out, for this reason, which only the first of several lines has.
+    Comment(Option<String>),
+    /// It is replaced.
+    Text(String),
+}
+
+/// Changes of files, which are made together.
+#[derive(Default)]
+pub(super) struct LineEdits {
+    files: BTreeMap<(bool, String), BTreeMap<usize, Change>>,
+    reasons: BTreeMap<(bool, String), String>,
+}
+
+impl LineEdits {
+    /// Comments the lines `from..=to` of a file out.
+    pub(super) fn comment(&mut self, file: &(bool, String), from: usize, to: usize, why: &str) {
+        let lines = self.files.entry(file.clone()).or_default();
+        for line in from..=to {
+            let reason = (line == from).then(|| why.to_owned());
+            lines.insert(line, Change::Comment(reason));
+        }
+    }
+
+    /// Replaces `old` by `new` in a line; a line that is commented out stays so.
+    pub(super) fn replace(
+        &mut self,
+        work: &Workspace<'_>,
+        file: &(bool, String),
+        line: usize,
+        [old, new]: [&str; 2],
+    ) {
+        let lines = self.files.entry(file.clone()).or_default();
+        let text = match lines.get(&line) {
+            Some(Change::Comment(_)) => return,
+            Some(Change::Text(text)) => text.clone(),
+            None => {
+                let text = read(work, file).unwrap_or_default();
+                let found = text.lines().nth(line.saturating_sub(1));
+                found.unwrap_or_default().to_owned()
+            }
+        };
+        lines.insert(line, Change::Text(replaced(&text, old, new)));
+    }
+
+    /// The reason of the change of a file, for the record.
+    pub(super) fn because(&mut self, file: &(bool, String), reason: &str) {
+        self.reasons.insert(file.clone(), reason.to_owned());
+    }
+
+    /// Makes all changes.
+    pub(super) fn apply(self, work: &mut Workspace<'_>) {
+        for (file, changes) in self.files {
+            let Some(old) = read(work, &file) else {
+                let message = format!(
+                    "{} names devices that are not on the converted disk, and cannot be edited: \
+                     it is not a text in UTF-8",
+                    file.1
+                );
+                let hint = "change the file in the golden image";
+                work.problems.push(Problem::new(message).hint(hint));
+                continue;
+            };
+            let mut text = String::new();
+            for (number, line) in (1..).zip(old.lines()) {
+                match changes.get(&number) {
+                    None => text.push_str(line),
+                    Some(Change::Text(line)) => text.push_str(line),
+                    Some(Change::Comment(why)) => {
+                        if let Some(why) = why {
+                            text.push_str(&format!("# {why}; the line was:\n"));
+                        }
+                        text.push_str("# ");
+                        text.push_str(line.trim_end_matches('\\'));
+                    }
+                }
+                text.push('\n');
+            }
+            let reason = self.reasons.get(&file);
+            let reason = reason.map_or("references to devices that are gone", String::as_str);
+            let editor = match file.0 {
+                true => &mut work.boot,
+                false => &mut work.root,
+            };
+            if let Err(error) = editor.rewrite(&file.1, text, 0o644, reason) {
+                work.problems.push(Problem::new(error.to_string()));
+            }
+        }
+    }
+}
+
+fn read(work: &Workspace<'_>, (on_boot, path): &(bool, String)) -> Option<String> {
+    let editor = match on_boot {
+        true => &work.boot,
+        false => &work.root,
+    };
+    editor.text(path, TEXT_LIMIT).ok().flatten()
+}
+
+/// The line with `old` replaced, where it is a word; a word that is taken out leaves no second
+/// blank.
+fn replaced(line: &str, old: &str, new: &str) -> String {
+    let whole = |at: usize| {
+        let before = line.get(..at).and_then(|text| text.chars().next_back());
+        let after = line.get(at.saturating_add(old.len())..);
+        let after = after.and_then(|text| text.chars().next());
+        let apart = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "\"'=,;:".contains(c));
+        apart(before) && apart(after)
+    };
+    let Some((at, _)) = line.match_indices(old).find(|(at, _)| whole(*at)) else {
+        return line.to_owned();
+    };
+    let (before, after) = line.split_at(at);
+    let after = after.get(old.len()..).unwrap_or_default();
+    match new {
+        "" if before.ends_with(' ') => format!("{}{after}", before.trim_end_matches(' ')),
+        "" => format!("{before}{}", after.trim_start_matches(' ')),
+        _ => format!("{before}{new}{after}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_taken_out_whole() {
+        for (line, expected) in [
+            ("A=\"quiet resume=UUID=1 splash\"", "A=\"quiet splash\""),
+            ("A=\"resume=UUID=1 splash\"", "A=\"splash\""),
+            ("A=\"quiet resume=UUID=1\"", "A=\"quiet\""),
+            ("A=\"resume=UUID=1\"", "A=\"\""),
+            ("resume=UUID=12", "resume=UUID=12"),
+            ("xresume=UUID=1", "xresume=UUID=1"),
+            ("resume=UUID=12 resume=UUID=1", "resume=UUID=12"),
+        ] {
+            assert_eq!(replaced(line, "resume=UUID=1", ""), expected);
+        }
+        assert_eq!(replaced("RESUME=UUID=1", "UUID=1", "none"), "RESUME=none");
+    }
+}

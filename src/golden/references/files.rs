@@ -1,0 +1,578 @@
+//! Configuration files of programs, by path: each line that names a device is a reference.
+
+use super::device::{Device, names_in};
+use super::{Reference, Removal, entries, files_of, logical_lines, text};
+use crate::tree::Tree;
+
+/// A kind of configuration file whose lines name devices.
+struct Kind {
+    name: &'static str,
+    /// Paths of files; directories end in `/`, and the end of names that count follows after `*`.
+    paths: &'static [&'static str],
+    comments: &'static [char],
+    removal: Removal,
+    needed: bool,
+    /// The lines that count must contain one of these; empty: all.
+    with: &'static [&'static str],
+}
+
+const HASH: &[char] = &['#'];
+
+/// All kinds with a name at any place of a line.
+const KINDS: [Kind; 11] = [
+    Kind {
+        name: "initramfs",
+        paths: &[
+            "/etc/initramfs-tools/initramfs.conf",
+            "/etc/initramfs-tools/conf.d/*",
+            "/usr/share/initramfs-tools/conf.d/*",
+            "/etc/uswsusp.conf",
+        ],
+        comments: HASH,
+        removal: Removal::None,
+        needed: true,
+        with: &["RESUME", "resume device"],
+    },
+    Kind {
+        name: "dracut",
+        paths: &[
+            "/etc/dracut.conf",
+            "/etc/dracut.conf.d/*.conf",
+            "/usr/lib/dracut/dracut.conf.d/*.conf",
+        ],
+        comments: HASH,
+        removal: Removal::Comment,
+        needed: true,
+        with: &[
+            "add_device",
+            "kernel_cmdline",
+            "fstab_lines",
+            "filesystems",
+            "resume",
+        ],
+    },
+    Kind {
+        name: "LVM devices file",
+        paths: &["/etc/lvm/devices/*.devices"],
+        comments: HASH,
+        removal: Removal::Comment,
+        needed: false,
+        with: &[],
+    },
+    Kind {
+        name: "LVM",
+        paths: &["/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"],
+        comments: HASH,
+        removal: Removal::Comment,
+        needed: false,
+        with: &[],
+    },
+    Kind {
+        name: "autofs map",
+        paths: &[
+            "/etc/auto.*",
+            "/etc/auto.master.d/*.autofs",
+            "/etc/autofs/*",
+        ],
+        comments: HASH,
+        removal: Removal::Comment,
+        needed: false,
+        with: &[],
+    },
+    Kind {
+        name: "udisks",
+        paths: &["/etc/udisks2/*.conf"],
+        comments: HASH,
+        removal: Removal::Tell,
+        needed: false,
+        with: &[],
+    },
+    Kind {
+        name: "disk tool",
+        paths: &[
+            "/etc/smartd.conf",
+            "/etc/hdparm.conf",
+            "/etc/default/smartmontools",
+        ],
+        comments: HASH,
+        removal: Removal::Comment,
+        needed: false,
+        with: &[],
+    },
+    Kind {
+        name: "service setting",
+        paths: &["/etc/default/*", "/etc/sysconfig/*", "/etc/conf.d/*"],
+        comments: HASH,
+        removal: Removal::Tell,
+        needed: false,
+        with: &[],
+    },
+    Kind {
+        name: "overlay root",
+        paths: &["/etc/overlayroot.conf", "/etc/overlayroot.local.conf"],
+        comments: HASH,
+        removal: Removal::Refuse,
+        needed: true,
+        with: &["overlayroot"],
+    },
+    Kind {
+        name: "mount by login",
+        paths: &["/etc/security/pam_mount.conf.xml"],
+        comments: &[],
+        removal: Removal::Tell,
+        needed: false,
+        with: &["<volume"],
+    },
+    Kind {
+        name: "tmpfiles",
+        paths: &["/etc/tmpfiles.d/*.conf", "/etc/sysctl.d/*.conf"],
+        comments: HASH,
+        removal: Removal::Comment,
+        needed: false,
+        with: &[],
+    },
+];
+
+/// Files whose shell variables contain kernel arguments.
+const ARGUMENTS: [&str; 6] = [
+    "/etc/default/grub",
+    "/etc/default/grub.d/*.cfg",
+    "/etc/default/u-boot",
+    "/etc/default/flash-kernel",
+    "/etc/default/extlinux",
+    "/etc/kernel/cmdline",
+];
+
+/// The references of all configuration files.
+pub(super) fn gather(root: &Tree, boot: &Tree) -> Vec<Reference> {
+    let mut out = Vec::new();
+    for kind in &KINDS {
+        for path in paths(root, kind.paths) {
+            if !paths(root, &ARGUMENTS).contains(&path) {
+                kind.read(root, &path, &mut out);
+            }
+        }
+    }
+    crypttab(root, &mut out);
+    arguments(root, &mut out);
+    raid(root, &mut out);
+    udev(root, &mut out);
+    pools(root, &mut out);
+    cloud(root, boot, &mut out);
+    out
+}
+
+/// The files that match `patterns`.
+fn paths(root: &Tree, patterns: &[&str]) -> Vec<String> {
+    let mut out = Vec::new();
+    for pattern in patterns {
+        match pattern.split_once('*') {
+            None if root.file(pattern).is_some() => out.push((*pattern).to_owned()),
+            None => {}
+            Some((start, end)) => {
+                let dir = start.rsplit_once('/').map_or("", |(dir, _)| dir);
+                let mut found = files_of(root, dir, end);
+                found.retain(|path| path.starts_with(start));
+                out.extend(found);
+            }
+        }
+    }
+    out
+}
+
+impl Kind {
+    fn read(&self, root: &Tree, path: &str, out: &mut Vec<Reference>) {
+        let Some(text) = text(root, path) else {
+            return;
+        };
+        for (line, last, body) in logical_lines(&text, self.comments) {
+            if !self.with.is_empty() && !self.with.iter().any(|with| body.contains(with)) {
+                continue;
+            }
+            let mut names = names_in(&body);
+            if names.is_empty() && self.removal == Removal::None {
+                names.extend(resumes_from(&body));
+            }
+            out.extend(names.into_iter().map(|(text, device)| Reference {
+                file: path.to_owned(),
+                on_boot: false,
+                line,
+                last,
+                kind: self.name,
+                text,
+                device,
+                needed: self.needed,
+                removal: self.removal,
+            }));
+        }
+    }
+}
+
+/// What a setting resumes from that is not a device of a disk, such as a file.
+fn resumes_from(line: &str) -> Option<(String, Device)> {
+    let value = line.split_once('=')?.1.trim().trim_matches(['"', '\'']);
+    let from = !matches!(value, "" | "none" | "auto");
+    from.then(|| (value.to_owned(), Device::Mapped(value.to_owned())))
+}
+
+/// `/etc/crypttab`: the device, and a key on a partition.
+fn crypttab(root: &Tree, out: &mut Vec<Reference>) {
+    const PATH: &str = "/etc/crypttab";
+    for (line, last, body) in logical_lines(&text(root, PATH).unwrap_or_default(), HASH) {
+        let fields: Vec<&str> = body.split_whitespace().collect();
+        let options = fields.get(3).copied().unwrap_or_default();
+        let optional = options
+            .split(',')
+            .any(|option| matches!(option, "nofail" | "noauto"));
+        let mut add = |text: &str, device: Device| {
+            if !matches!(device, Device::Other) {
+                out.push(Reference {
+                    file: PATH.to_owned(),
+                    on_boot: false,
+                    line,
+                    last,
+                    kind: "crypttab",
+                    text: text.to_owned(),
+                    device,
+                    needed: !optional,
+                    removal: Removal::Comment,
+                });
+            }
+        };
+        let Some(device) = fields.get(1) else {
+            continue;
+        };
+        add(device, Device::parse(device));
+        for field in fields.iter().skip(2) {
+            for (text, device) in names_in(field) {
+                add(&text, device);
+            }
+        }
+    }
+}
+
+/// Kernel arguments in settings of boot loaders.
+fn arguments(root: &Tree, out: &mut Vec<Reference>) {
+    for path in paths(root, &ARGUMENTS) {
+        let body = text(root, &path).unwrap_or_default();
+        for (line, last, body) in logical_lines(&body, HASH) {
+            let words = body.split(|c: char| c.is_whitespace() || "\"'".contains(c));
+            for word in words {
+                let Some((name, _)) = word.split_once('=') else {
+                    continue;
+                };
+                if !names_device(name) {
+                    continue;
+                }
+                out.extend(names_in(word).into_iter().map(|(_, device)| Reference {
+                    file: path.clone(),
+                    on_boot: false,
+                    line,
+                    last,
+                    kind: "kernel argument",
+                    text: word.to_owned(),
+                    device,
+                    needed: true,
+                    removal: Removal::Word,
+                }));
+            }
+        }
+    }
+}
+
+/// Whether a kernel argument of this name names a device other than the root filesystem.
+#[must_use]
+fn names_device(name: &str) -> bool {
+    let prefixes = ["rd.luks.", "luks.", "rd.lvm.", "rd.md.", "rd.dm", "dm-mod."];
+    let names = [
+        "resume",
+        "cryptdevice",
+        "cryptkey",
+        "cryptopts",
+        "mount.usr",
+        "systemd.mount-extra",
+        "systemd.swap-extra",
+        "rd.systemd.mount-extra",
+        "overlayroot",
+        "boot",
+        "md",
+    ];
+    names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// `mdadm.conf`: arrays by their UUID, and the devices to look at.
+fn raid(root: &Tree, out: &mut Vec<Reference>) {
+    for path in paths(root, &["/etc/mdadm/mdadm.conf", "/etc/mdadm.conf"]) {
+        let body = text(root, &path).unwrap_or_default();
+        for (line, last, body) in logical_lines(&body, HASH) {
+            let array = body.trim_start().to_uppercase().starts_with("ARRAY");
+            let mut add = |text: &str, device: Device| {
+                out.push(Reference {
+                    file: path.clone(),
+                    on_boot: false,
+                    line,
+                    last,
+                    kind: "RAID",
+                    text: text.to_owned(),
+                    device,
+                    needed: false,
+                    removal: Removal::Comment,
+                });
+            };
+            for word in body.split_whitespace().skip(1) {
+                if let Some((name, value)) = word.split_once('=') {
+                    if array && name.eq_ignore_ascii_case("uuid") {
+                        add(word, Device::Tag(format!("ARRAY={}", value.to_lowercase())));
+                    }
+                    continue;
+                }
+                if let device @ (Device::Number(..) | Device::Link(..)) = Device::parse(word) {
+                    add(word, device);
+                }
+            }
+        }
+    }
+}
+
+/// Rules of udev that match one partition.
+fn udev(root: &Tree, out: &mut Vec<Reference>) {
+    let dirs = ["/etc/udev/rules.d", "/usr/lib/udev/rules.d"];
+    let files = dirs.iter().flat_map(|dir| files_of(root, dir, ".rules"));
+    for path in files {
+        let body = text(root, &path).unwrap_or_default();
+        for (line, last, body) in logical_lines(&body, HASH) {
+            for (text, device) in matches(&body) {
+                out.push(Reference {
+                    file: path.clone(),
+                    on_boot: false,
+                    line,
+                    last,
+                    kind: "udev rule",
+                    text,
+                    device,
+                    needed: false,
+                    removal: Removal::Comment,
+                });
+            }
+        }
+    }
+}
+
+/// The partitions that a rule matches by their exact names.
+fn matches(rule: &str) -> Vec<(String, Device)> {
+    let mut out = Vec::new();
+    for part in rule.split(',') {
+        let Some((key, value)) = part.split_once("==") else {
+            continue;
+        };
+        let value = value.trim().trim_matches('"');
+        if value.contains(['*', '?', '[', '|', '$']) {
+            continue;
+        }
+        let device = match key.trim() {
+            "KERNEL" | "KERNELS" => Device::parse(&format!("/dev/{value}")),
+            "ENV{DEVNAME}" => Device::parse(value),
+            "ENV{ID_FS_UUID}" | "ENV{ID_FS_UUID_ENC}" => Device::Tag(Device::key("UUID", value)),
+            "ENV{ID_FS_LABEL}" | "ENV{ID_FS_LABEL_ENC}" => Device::Tag(Device::key("LABEL", value)),
+            "ENV{ID_PART_ENTRY_UUID}" => Device::Tag(Device::key("PARTUUID", value)),
+            "ENV{ID_PART_ENTRY_NAME}" => Device::Tag(Device::key("PARTLABEL", value)),
+            _ => continue,
+        };
+        if !matches!(device, Device::Other | Device::Path(_) | Device::Disk(_)) {
+            out.push((part.trim().to_owned(), device));
+        }
+    }
+    out
+}
+
+/// ZFS's list of pools, which is binary: the paths of devices in it.
+fn pools(root: &Tree, out: &mut Vec<Reference>) {
+    const PATH: &str = "/etc/zfs/zpool.cache";
+    let Some(body) = text(root, PATH) else {
+        return;
+    };
+    let words = body.split(|c: char| !c.is_ascii_graphic());
+    for word in words.filter(|word| word.starts_with("/dev/")) {
+        let device = Device::parse(word);
+        if !matches!(device, Device::Other) {
+            out.push(Reference {
+                file: PATH.to_owned(),
+                on_boot: false,
+                line: 0,
+                last: 0,
+                kind: "ZFS",
+                text: word.to_owned(),
+                device,
+                needed: false,
+                removal: Removal::File,
+            });
+        }
+    }
+}
+
+/// The modules of cloud-init that name devices, and how what they name is taken out: `mounts` is a
+/// list of lines, the others partition and format.
+const MODULES: [(&str, Removal); 5] = [
+    ("mounts", Removal::Refuse),
+    ("swap", Removal::Refuse),
+    ("fs_setup", Removal::Refuse),
+    ("disk_setup", Removal::Refuse),
+    ("growpart", Removal::Refuse),
+];
+
+/// cloud-init: its configuration, seeds, and the files on the boot partition.
+fn cloud(root: &Tree, boot: &Tree, out: &mut Vec<Reference>) {
+    let mut files: Vec<(bool, String)> = Vec::new();
+    let configured = paths(
+        root,
+        &["/etc/cloud/cloud.cfg", "/etc/cloud/cloud.cfg.d/*.cfg"],
+    );
+    files.extend(configured.into_iter().map(|path| (false, path)));
+    for dir in entries(root, "/var/lib/cloud/seed") {
+        for name in ["user-data", "vendor-data"] {
+            files.push((false, format!("{dir}/{name}")));
+        }
+    }
+    for name in ["user-data", "vendor-data"] {
+        files.push((true, format!("/{name}")));
+    }
+    for (on_boot, path) in files {
+        let body = text(if on_boot { boot } else { root }, &path).unwrap_or_default();
+        let mut module = None;
+        for (line, last, body) in logical_lines(&body, HASH) {
+            if let Some((key, _)) = body.split_once(':')
+                && !body.starts_with([' ', '-', '\t'])
+            {
+                module = MODULES.iter().find(|(name, _)| *name == key.trim());
+            }
+            let Some((_, removal)) = module else {
+                continue;
+            };
+            out.extend(names_in(&body).into_iter().map(|(text, device)| Reference {
+                file: path.clone(),
+                on_boot,
+                line,
+                last,
+                kind: "cloud-init",
+                text,
+                device,
+                needed: false,
+                removal: *removal,
+            }));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::golden::example_tests::{add, empty};
+
+    /// The references of one file: line, text and device.
+    fn found(path: &str, body: &str) -> Vec<(usize, String, String)> {
+        let mut root = empty();
+        add(&mut root, path, body.as_bytes());
+        gather(&root, &empty())
+            .into_iter()
+            .map(|one| (one.line, one.text, one.device.to_string()))
+            .collect()
+    }
+
+    fn texts(path: &str, body: &str) -> Vec<String> {
+        found(path, body)
+            .into_iter()
+            .map(|(_, text, _)| text)
+            .collect()
+    }
+
+    #[test]
+    fn crypttab_names_devices_and_keys() {
+        let body = "# swap /dev/sda3 x\nswap\t/dev/sda3\t/dev/urandom\tswap\r\n\
+                    a UUID=\"AB\" /dev/sda1:/key luks\nvault /var/vault.img none luks\n";
+        let found = found("/etc/crypttab", body);
+        let expected = [
+            (2, "/dev/sda3", "partition 3 of sda"),
+            (3, "UUID=\"AB\"", "UUID=ab"),
+            (3, "/dev/sda1", "partition 1 of sda"),
+            (4, "/var/vault.img", "/var/vault.img"),
+        ];
+        let expected = expected.map(|(line, text, device)| (line, text.into(), device.into()));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn resuming_and_initial_ram_disks() {
+        let path = "/etc/initramfs-tools/conf.d/resume";
+        assert_eq!(texts(path, "RESUME=UUID=1-2\n"), ["UUID=1-2"]);
+        assert_eq!(texts(path, "RESUME=none\n#RESUME=/dev/sda3\n"), [""; 0]);
+        let body = "add_device+=\" /dev/sda3 \"\nkernel_cmdline+=\" resume=LABEL=s \"\n";
+        assert_eq!(
+            texts("/etc/dracut.conf.d/a.conf", body),
+            ["/dev/sda3", "LABEL=s"]
+        );
+        assert_eq!(
+            texts("/etc/uswsusp.conf", "resume device = /dev/sda3\n"),
+            ["/dev/sda3"]
+        );
+    }
+
+    #[test]
+    fn kernel_arguments_of_menus() {
+        let body = "# resume=/dev/sda9\nGRUB_CMDLINE_LINUX=\"quiet resume=UUID=1 root=/dev/sda2 \
+                    systemd.mount-extra=/dev/sda3:/srv:ext4 rd.luks.name=x=y console=ttyS0\"\n";
+        assert_eq!(
+            texts("/etc/default/grub", body),
+            ["resume=UUID=1", "systemd.mount-extra=/dev/sda3:/srv:ext4"]
+        );
+    }
+
+    #[test]
+    fn volume_managers() {
+        let body = "DEVICE partitions /dev/sda5\nARRAY /dev/md0 UUID=AA:BB name=x\n";
+        let raid = found("/etc/mdadm/mdadm.conf", body);
+        assert_eq!(raid[0].2, "partition 5 of sda");
+        assert_eq!(raid[1].2, "ARRAY=aa:bb");
+        let body =
+            "VERSION=1.1.1\nIDTYPE=devname IDNAME=/dev/sda5 DEVNAME=/dev/sda5 PVID=x PART=5\n";
+        let lvm = texts("/etc/lvm/devices/system.devices", body);
+        assert_eq!(lvm, ["/dev/sda5", "/dev/sda5"]);
+        let pools = texts("/etc/zfs/zpool.cache", "\0\0path\0\0/dev/sda4\0x");
+        assert_eq!(pools, ["/dev/sda4"]);
+    }
+
+    #[test]
+    fn rules_that_match_one_partition() {
+        let body = "KERNEL==\"sd*[0-9]\", RUN+=\"x\"\nSUBSYSTEM==\"block\", KERNEL==\"sda3\", \\\n\
+                    \x20 SYMLINK+=\"media\"\nENV{ID_FS_UUID}==\"AB\", ENV{ID_FS_LABEL}==\"x\"\n\
+                    KERNEL==\"ttyS0\", GROUP=\"a\"\nKERNEL==\"sda\", GROUP=\"a\"\n";
+        let rules = found("/etc/udev/rules.d/9-local.rules", body);
+        let rules: Vec<(usize, &str)> = rules.iter().map(|one| (one.0, one.2.as_str())).collect();
+        assert_eq!(
+            rules,
+            [(2, "partition 3 of sda"), (4, "UUID=ab"), (4, "LABEL=x")]
+        );
+    }
+
+    #[test]
+    fn cloud_init_only_in_its_modules() {
+        let body = "#cloud-config\nbootcmd:\n - echo /dev/sda9\nmounts:\n - [ /dev/sda3, /srv ]\n\
+                    fs_setup:\n  - label: x\n    device: '/dev/sda4'\ndisk_setup:\n  /dev/sda:\n    \
+                    layout: true\ngrowpart:\n  devices: ['/']\n";
+        let found = texts("/etc/cloud/cloud.cfg.d/9.cfg", body);
+        assert_eq!(found, ["/dev/sda3", "/dev/sda4", "/dev/sda"]);
+    }
+
+    #[test]
+    fn automounter_maps_and_settings() {
+        let map = texts(
+            "/etc/auto.media",
+            "usb -fstype=auto :/dev/sda3\nx server:/y\n",
+        );
+        assert_eq!(map, ["/dev/sda3"]);
+        assert_eq!(
+            texts("/etc/default/backup", "DISK=/dev/sda3\n"),
+            ["/dev/sda3"]
+        );
+        assert_eq!(texts("/etc/smartd.conf", "/dev/sda -a\n"), ["/dev/sda"]);
+    }
+}
