@@ -7,6 +7,7 @@ use crate::golden::fstab::{FstabLine, same_dir};
 use crate::golden::references::device::{Device, unescape};
 use crate::golden::references::unit_names;
 use crate::plan::family::Role;
+use crate::plan::mount_options::{LostOption, without};
 use crate::problem::Problem;
 use std::collections::BTreeSet;
 
@@ -29,6 +30,8 @@ pub struct Mount {
     pub required: Vec<String>,
     /// Options of the golden image that no longer apply.
     pub dropped: Vec<String>,
+    /// Options that the filesystem cannot be mounted with.
+    pub lost: Vec<LostOption>,
     /// The sixth field: the order of checks at boot, 0 for none.
     pub pass: u32,
 }
@@ -90,7 +93,9 @@ pub fn merge(old: &str, mounts: &[Mount], around: &Surroundings<'_>) -> Merged {
         let row = Row::new(FSTAB, number, "fstab", &what, &resolution);
         let action = if let Some(mount) = ours {
             if done.insert(&mount.dir) {
-                merged.line(&mount.line(fits(&entry, mount).then_some(entry.options)));
+                let golden = fits(&entry, mount).then_some(entry.options);
+                merged.line(&mount.line(golden));
+                merged.notes.extend(mount.lost_notes(number, golden));
                 merged.notes.extend(left_behind(&entry, mount, &row));
             }
             match entry.spec == mount.spec {
@@ -312,6 +317,20 @@ impl Merged {
 }
 
 impl Mount {
+    /// Notes about options of the golden line `number` that are lost.
+    fn lost_notes(&self, number: usize, golden: Option<&str>) -> Vec<String> {
+        let golden = golden.filter(|_| self.options.is_none());
+        let (_, lost) = without(golden.unwrap_or_default(), &self.lost);
+        lost.into_iter()
+            .map(|(option, why)| {
+                format!(
+                    "/etc/fstab, line {number}: option {option} of {} is dropped: {why}",
+                    self.dir
+                )
+            })
+            .collect()
+    }
+
     fn line(&self, golden: Option<&str>) -> String {
         let base = self
             .options
@@ -321,6 +340,7 @@ impl Mount {
         let mut options: Vec<&str> = base
             .split(',')
             .filter(|option| !self.dropped.iter().any(|drop| drop == option))
+            .filter(|option| !self.lost.iter().any(|lost| lost.is(option)))
             .collect();
         let missing: Vec<&str> = self
             .required
@@ -417,6 +437,7 @@ mod tests {
             default_options: "defaults".into(),
             required: Vec::new(),
             dropped: vec!["x-systemd.growfs".into()],
+            lost: Vec::new(),
             pass,
         };
         let data = Mount {

@@ -9,10 +9,12 @@ mod bootloader;
 pub mod changes;
 pub mod fstab;
 pub mod mender;
+mod mount_options;
 pub mod overlay;
 mod packages;
 mod partitions;
 pub mod references;
+mod swap;
 pub mod system;
 #[cfg(test)]
 mod tests;
@@ -149,6 +151,8 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     user::overlays(&mut work, plan);
     let integration = work.change_counts();
     remarks(&mut work)?;
+    swap::edit(&mut work).context("looking for swap files")?;
+    mount_options::edit(&mut work, plan).context("editing mount options")?;
     client(&mut work, plan);
     let references = system(&mut work, plan, golden)?;
     let boot = bootloader::integrate(&mut work, plan, golden);

@@ -11,6 +11,7 @@ use crate::golden::fstab::FstabLine;
 use crate::plan::Plan;
 use crate::plan::accepted::AcceptedFiles;
 use crate::plan::family::{Family, Role};
+use crate::plan::mount_options::LostOption;
 use crate::problem::Problem;
 use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, TreeEditor};
@@ -28,6 +29,8 @@ pub struct System<'a> {
     pub boot_mount: &'a str,
     /// Configured mount options of boot, root and data.
     pub options: [Option<String>; 3],
+    /// Options that the filesystems of root and data cannot be mounted with.
+    pub lost_options: [&'a [LostOption]; 2],
     /// The order of the root filesystem's check at boot, 0 for none.
     pub root_pass: u32,
     /// The order of the data filesystem's check at boot, 0 for none.
@@ -49,6 +52,7 @@ impl<'p> System<'p> {
             family: &plan.family,
             boot_mount: &plan.boot.mount,
             options: [&plan.boot.options, &plan.root.options, &plan.data.options].map(Clone::clone),
+            lost_options: [&plan.root.lost_options, &plan.data.lost_options],
             root_pass: plan.root.fsck_pass,
             data_pass: plan.data.fsck_pass,
             grow_data: plan.data.grow,
@@ -171,6 +175,7 @@ fn our_mounts(system: &System<'_>) -> [Mount; 3] {
             default_options: "defaults".into(),
             required: Vec::new(),
             dropped: owned(&[growfs, "x-systemd.makefs"]),
+            lost: system.lost_options[0].to_vec(),
             pass: system.root_pass,
         },
         Mount {
@@ -183,6 +188,7 @@ fn our_mounts(system: &System<'_>) -> [Mount; 3] {
             // continues.
             required: owned(&["sync"]),
             dropped: owned(&["flush", "async", growfs]),
+            lost: Vec::new(),
             pass: 0,
         },
         Mount {
@@ -197,6 +203,7 @@ fn our_mounts(system: &System<'_>) -> [Mount; 3] {
                 Vec::new()
             },
             dropped: owned(&["noauto", "nofail"]),
+            lost: system.lost_options[1].to_vec(),
             pass: system.data_pass,
         },
     ]

@@ -81,6 +81,8 @@ pub struct RootFilesystem {
     pub tree: Tree,
     /// The fields of its superblock.
     pub info: ext4::read::Info,
+    /// What of its files the tree does not have.
+    pub losses: ext4::read::Losses,
 }
 
 impl GoldenDisk {
@@ -265,11 +267,14 @@ impl GoldenDisk {
 
     fn read_root(&self, partition: &GoldenPartition) -> anyhow::Result<RootFilesystem> {
         let filesystem = self.open_root(partition)?;
-        let tree = filesystem.tree().with_context(|| reading_root(partition))?;
+        let (tree, losses) = filesystem
+            .tree_and_losses()
+            .with_context(|| reading_root(partition))?;
         Ok(RootFilesystem {
             partition: partition.clone(),
             tree,
             info: filesystem.info(),
+            losses,
         })
     }
 

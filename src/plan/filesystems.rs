@@ -1,6 +1,7 @@
 //! The root filesystem with its two slots, and the data partition.
 
 use super::host::HostFiles;
+use super::mount_options::LostOption;
 use crate::config::{self, Config};
 use crate::fs::ext4::write::Options;
 use crate::golden::Golden;
@@ -20,7 +21,10 @@ pub struct RootPlan {
     pub options: Option<String>,
     /// The order of its check at boot; 0 for none.
     pub fsck_pass: u32,
-    /// Identity, label and time of the filesystem, and the file layout that it preserves.
+    /// Options that the new filesystem cannot be mounted with.
+    pub lost_options: Vec<LostOption>,
+    /// Identity, label and time of the filesystem, what it keeps of the golden one, and the file
+    /// layout that it preserves.
     pub filesystem: Options,
 }
 
@@ -35,6 +39,8 @@ pub struct DataPlan {
     pub options: Option<String>,
     /// The order of its check at boot; 0 for none.
     pub fsck_pass: u32,
+    /// Options that the new filesystem cannot be mounted with.
+    pub lost_options: Vec<LostOption>,
     /// Identity, label and time of the filesystem.
     pub filesystem: Options,
 }
@@ -135,6 +141,7 @@ impl RootPlan {
             copy_to_b: root.slot_b == config::SlotB::Copy,
             options: root.options.clone(),
             fsck_pass: root.fsck_pass,
+            lost_options: Vec::new(),
             filesystem,
         }
     }
@@ -166,6 +173,7 @@ impl DataPlan {
             grow: data.grow,
             options: data.options.clone(),
             fsck_pass: data.fsck_pass,
+            lost_options: Vec::new(),
             filesystem,
         }
     }

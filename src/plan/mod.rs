@@ -18,10 +18,12 @@ pub mod filesystems;
 pub mod hooks;
 pub mod host;
 pub mod layout;
+pub mod mount_options;
 pub mod output;
 pub mod overlays;
 pub mod packages;
 pub mod partitions;
+mod promises;
 pub mod raw;
 
 #[cfg(test)]
@@ -158,14 +160,7 @@ impl Plan {
         };
         let mut notes = Vec::new();
         let family = family(config, &stamp, golden, &mut notes)?;
-        notes.extend(
-            golden
-                .disk
-                .table
-                .warnings
-                .iter()
-                .map(|warning| format!("partition table: {warning}")),
-        );
+        notes.extend(table_notes(golden));
         let mut problems = Problems::default();
         let mut keep = Keep(&mut problems);
         let signer = keep.one(artifact::signer(config));
@@ -191,12 +186,15 @@ impl Plan {
         else {
             return Err(undecided());
         };
+        let (root, data, promises) =
+            promises::filesystems(config, golden, host, &stamp, boot.loader)?;
         notes.extend(signer_note);
         notes.extend(board_note);
         notes.extend(partitions.notes.iter().cloned());
         notes.extend(filesystems::narrow_note(golden, boot.loader));
         let accepted = AcceptedFiles::new(config);
         notes.extend(accepted.notes());
+        notes.extend(promises);
         Ok(Self {
             input_name: host.input_name(),
             name: output::base_name(config, host, &stamp.family, &release),
@@ -207,11 +205,11 @@ impl Plan {
                 size: config.storage.size,
                 alignment: config.storage.alignment,
             },
-            root: RootPlan::new(config, golden, host, &stamp, boot.loader),
             boot,
-            data: DataPlan::new(config, &stamp),
             partitions,
             accepted,
+            root,
+            data,
             packages,
             overlays: OverlayPlan::new(config, ImageFacts::of(golden), host),
             raw,
@@ -224,6 +222,12 @@ impl Plan {
             stamp,
         })
     }
+}
+
+/// Notes about the golden image's partition table.
+fn table_notes(golden: &Golden) -> impl Iterator<Item = String> {
+    let warnings = golden.disk.table.warnings.iter();
+    warnings.map(|warning| format!("partition table: {warning}"))
 }
 
 /// Collects problems instead of failing with the first.

@@ -55,6 +55,9 @@ fn stat_text(stat: &Stat) -> String {
         "mode={:04o} owner={}:{} mtime={}.{:09} flags={:#x}",
         stat.mode, stat.uid, stat.gid, stat.mtime.seconds, stat.mtime.nanos, stat.flags
     );
+    if stat.project != 0 {
+        let _ = write!(out, " project={}", stat.project);
+    }
     for (name, value) in &stat.xattrs {
         let _ = write!(out, " {}={}", show(name), hex(value));
     }

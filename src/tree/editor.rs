@@ -123,6 +123,7 @@ impl<'t> TreeEditor<'t> {
                 stat.mode,
                 stat.uid,
                 stat.gid,
+                stat.project,
                 stat.flags,
                 stat.xattrs.clone(),
             )

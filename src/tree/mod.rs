@@ -48,6 +48,8 @@ pub mod flags {
     pub const DIRSYNC: u32 = 0x1_0000;
     /// `chattr +T`: top of a directory hierarchy.
     pub const TOPDIR: u32 = 0x2_0000;
+    /// `chattr +P`: new files take the project ID of their directory.
+    pub const PROJINHERIT: u32 = 0x2000_0000;
     /// All of these: what a copy keeps.
     pub const KEPT: u32 = SECRM
         | UNRM
@@ -60,7 +62,8 @@ pub mod flags {
         | JOURNAL_DATA
         | NOTAIL
         | DIRSYNC
-        | TOPDIR;
+        | TOPDIR
+        | PROJINHERIT;
 }
 
 /// What every inode has besides its kind and content.
@@ -72,6 +75,8 @@ pub struct Stat {
     pub uid: u32,
     /// Group ID of the owner.
     pub gid: u32,
+    /// Project ID, by which quotas count; 0 for none.
+    pub project: u32,
     /// Last change of the content.
     pub mtime: Time,
     /// Last change of the inode.
@@ -96,6 +101,7 @@ impl Stat {
             mode,
             uid: 0,
             gid: 0,
+            project: 0,
             mtime: time,
             ctime: time,
             atime: time,

@@ -3,7 +3,7 @@
 use super::finding::{Location, Log};
 use super::probe::{is_ext, is_fat};
 use super::{ext4, fat, slots};
-use crate::fs::ext4::read::Filesystem;
+use crate::fs::ext4::read::{Filesystem, Info};
 use crate::golden::facts;
 use crate::image::table::{PartitionTable, types};
 use crate::stream::{Slice, Source};
@@ -24,6 +24,8 @@ pub(super) struct PartitionFiles {
     /// Its label; empty: none.
     pub(super) label: String,
     pub(super) is_fat: bool,
+    /// The superblock of an ext filesystem.
+    pub(super) ext: Option<Info>,
 }
 
 /// A partition and its filesystem.
@@ -305,6 +307,7 @@ fn identical_filesystem(
                 Ok(None)
             );
         let (uuid, label) = (files.uuid.clone(), files.label.clone());
+        let ext = files.ext.clone();
         same.then(|| {
             (
                 other.number,
@@ -314,6 +317,7 @@ fn identical_filesystem(
                     uuid,
                     label,
                     is_fat: false,
+                    ext,
                 },
             )
         })
@@ -333,6 +337,7 @@ fn ext_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFil
             uuid: info.uuid.to_string(),
             label: String::from_utf8_lossy(&info.label).into_owned(),
             is_fat: false,
+            ext: Some(info),
         }),
         Err(e) => {
             if log.errors() == before {
@@ -363,6 +368,7 @@ fn fat_files(source: &Source, number: u32, log: &mut Log) -> Option<PartitionFil
             ),
             label: info.label.unwrap_or_default(),
             is_fat: true,
+            ext: None,
         }),
         Err(e) => {
             if log.errors() == before {

@@ -5,6 +5,8 @@
 mod file_layout;
 pub mod format;
 pub mod read;
+mod settings;
 pub mod write;
 
 pub use file_layout::{FileLayout, FileLayoutError, FileLocation};
+pub use settings::MountSettings;

@@ -220,7 +220,12 @@ impl Checker<'_> {
         } else {
             inode_flags::INDEX
         };
-        let foreign = flags & (FOREIGN_FLAGS | extents | index);
+        let verity = if kind == mode::FILE && self.fs.ro_compat(ro_compat::VERITY) {
+            0
+        } else {
+            inode_flags::VERITY
+        };
+        let foreign = flags & (FOREIGN_FLAGS | extents | index | verity);
         let place = self.at(ino);
         self.log.check(foreign == 0, "ext4-inode-flags", || {
             (

@@ -13,6 +13,8 @@ pub(super) struct FstabLine {
     pub(super) spec: String,
     /// The mount point, without a slash at its end.
     pub(super) dir: String,
+    /// The type of filesystem.
+    pub(super) kind: String,
     /// Mount options, separated by commas.
     pub(super) options: String,
 }
@@ -24,7 +26,7 @@ pub(super) fn lines(root: &Tree) -> Vec<FstabLine> {
         let mut fields = line.split_whitespace().map(str::to_owned);
         let spec = fields.next().filter(|spec| !spec.starts_with('#'))?;
         let dir = fields.next()?;
-        fields.next()?;
+        let kind = fields.next()?;
         let dir = if dir == "/" {
             dir
         } else {
@@ -33,6 +35,7 @@ pub(super) fn lines(root: &Tree) -> Vec<FstabLine> {
         Some(FstabLine {
             spec,
             dir,
+            kind,
             options: fields.next().unwrap_or_default(),
         })
     };

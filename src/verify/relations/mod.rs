@@ -10,6 +10,7 @@ mod elf;
 mod fstab;
 mod grubenv;
 mod kernels;
+mod mount_options;
 mod raspberry_pi;
 mod references;
 mod simulation;
@@ -40,6 +41,7 @@ pub(super) fn check(
     log.group("mounts");
     fstab::check(disk, roles, log);
     binds::check(disk, roles, log);
+    mount_options::check(disk, roles, log);
     log.group("references to disks");
     references::check(disk, roles, log);
     log.group("boot");

@@ -3,5 +3,6 @@
 pub(crate) mod boards;
 pub(crate) mod golden_variants;
 pub(crate) mod hooks;
+pub(crate) mod promises;
 mod raspberry_pi;
 mod shapes;

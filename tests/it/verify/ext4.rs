@@ -172,6 +172,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("ext4-inode-mode", &["sif /one mode 0x91a4"]),
     ("ext4-inode-flags", &["sif /null flags 0x80000"]),
     ("ext4-inode-flags", &["sif /one flags 0x81000"]),
+    ("ext4-inode-flags", &["sif /one flags 0x180000"]),
     ("ext4-inode-deleted", &["sif /one dtime 1700000000"]),
     ("ext4-inode-reserved", &["sif /one faddr 5"]),
     ("ext4-inode-reserved", &["sif <6> block[2] 700"]),

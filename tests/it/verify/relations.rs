@@ -3,6 +3,8 @@
 use super::image::{A, B, BOOT, Build, DATA, block, elf, put, stage1};
 use super::{Patch, expect, patched};
 use goldsmith::stamp::{Time, Uuid};
+use goldsmith::stream::Content;
+use goldsmith::tree::{Leaf, LeafKind, Stat, Tree};
 use goldsmith::units::MIB;
 use goldsmith::verify::{Request, compatibility, image};
 use serde_json::json;
@@ -26,6 +28,14 @@ fn env(build: &mut Build, copies: &[usize], values: &str) {
 pub(crate) fn fstab(build: &mut Build, change: impl Fn(String) -> String) {
     let old = String::from_utf8(build.root.read("/etc/fstab", 4096).unwrap().unwrap()).unwrap();
     put(&mut build.root, "/etc/fstab", change(old));
+}
+
+/// A swap file with a hole, and `signature` at the end of its first page.
+fn swap_file(tree: &mut Tree, path: &str, signature: &[u8]) {
+    let mut content = Content::bytes([&[0; 4086], signature].concat());
+    content.set_len(1 << 16);
+    let (stat, kind) = (Stat::root(0o600, Time::default()), LeafKind::File(content));
+    tree.put(path, Leaf { stat, kind }).unwrap();
 }
 
 pub(crate) type Case = (&'static str, fn(&mut Build));
@@ -110,6 +120,41 @@ const CASES: &[Case] = &[
         put(&mut b.data, "/srv/files/file", "x");
         put(&mut b.root, "/srv/files", "not a directory");
         fstab(b, |old| old + "/data/srv/files /srv/files none bind 0 0\n")
+    }),
+    ("fstab-option", |b| {
+        fstab(b, |old| old.replace("/ auto defaults", "/ auto prjquota"))
+    }),
+    ("fstab-option", |b| {
+        fstab(b, |old| {
+            old.replace("/ auto defaults", "/ auto data=journal")
+        })
+    }),
+    ("fstab-option", |b| {
+        fstab(b, |old| {
+            old.replace("/data ext4 defaults", "/data ext4 test_dummy_encryption=v2")
+        })
+    }),
+    ("fstab-swap", |b| {
+        fstab(b, |old| old + "/swapfile none swap sw 0 0\n");
+        swap_file(&mut b.root, "/swapfile", b"SWAPSPACE2");
+    }),
+    ("fstab-swap", |b| {
+        fstab(b, |old| old + "/data/swapfile none swap sw 0 0\n");
+        swap_file(&mut b.data, "/swapfile", b"0000000000");
+    }),
+    ("kernel-rootflags", |b| {
+        put(
+            &mut b.root,
+            "/boot/mender-slot.env",
+            block("args=ro rootflags=journal_path=/dev/sdb1\n"),
+        )
+    }),
+    ("kernel-rootfstype", |b| {
+        put(
+            &mut b.root,
+            "/boot/mender-slot.env",
+            block("args=ro rootfstype=ext3,ext2\n"),
+        )
     }),
     ("fstab-data", |b| {
         fstab(b, |old| old.replace(" /data ", " /srv "))

@@ -1,5 +1,6 @@
 //! The walk over all directories, which makes the tree.
 
+use super::Losses;
 use super::claims::Claims;
 use super::dir::{self, Named};
 use super::error::{Error, Fault, Place};
@@ -46,6 +47,9 @@ pub(super) struct Files<'v> {
     mapped: Option<(u32, Vec<map::Span>)>,
     /// The only paths to read, with the directories on the way; `None`: all.
     wanted: Option<&'v [&'v str]>,
+    losses: Losses,
+    /// The inode that was met last, for the first time, is protected by fs-verity.
+    verity: bool,
 }
 
 impl<'v> Files<'v> {
@@ -71,6 +75,8 @@ impl<'v> Files<'v> {
             leaves: BTreeMap::new(),
             mapped: None,
             wanted: None,
+            losses: Losses::default(),
+            verity: false,
         })
     }
 
@@ -87,7 +93,10 @@ impl<'v> Files<'v> {
     ///
     /// # Errors
     /// [`Error`] at the first thing that is wrong.
-    pub(super) fn tree(mut self, mut layout: Option<&mut FileLayout>) -> Result<Tree, Error> {
+    pub(super) fn tree(
+        mut self,
+        mut layout: Option<&mut FileLayout>,
+    ) -> Result<(Tree, Losses), Error> {
         let root = self.inodes.get(ROOT_INO)?;
         if root.kind() != mode::DIR {
             return Err(root
@@ -121,6 +130,9 @@ impl<'v> Files<'v> {
                 continue;
             }
             let node = self.node(&mut tree, ino, &name, parent)?;
+            if std::mem::take(&mut self.verity) {
+                self.losses.verity.push(path(&stack, &name));
+            }
             self.record_location(layout.as_deref_mut(), &stack, &name);
             let Some(top) = stack.last_mut() else { break };
             match node {
@@ -133,7 +145,7 @@ impl<'v> Files<'v> {
             }
         }
         tree.compact();
-        Ok(tree)
+        Ok((tree, self.losses))
     }
 
     /// Records the location of the file mapped last: `name` in the innermost directory of `stack`.
@@ -141,13 +153,12 @@ impl<'v> Files<'v> {
         let (Some(layout), Some((inode, spans))) = (layout, self.mapped.take()) else {
             return;
         };
-        let path = path(stack, name);
         let block = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         let blocks = spans
             .iter()
             .map(|span| block(span.physical)..block(span.physical.saturating_add(span.len)))
             .collect();
-        layout.insert(path, FileLocation { inode, blocks });
+        layout.insert(path(stack, name), FileLocation { inode, blocks });
     }
 
     /// Whether `name` in the innermost directory of `stack` is to be read.
@@ -187,13 +198,14 @@ impl<'v> Files<'v> {
         if inode.kind() == mode::DIR {
             return Ok(Node::Dir(self.directory(inode, name.to_vec(), parent)?));
         }
+        self.verity = inode.flag(inode_flags::VERITY);
         self.mapped = Some((ino, Vec::new()));
         let found = self
             .attributes
             .of(&inode, &mut self.inodes, &mut self.claims)?;
         let kind = self.kind(&inode, &found)?;
         let id = tree.add_leaf(Leaf {
-            stat: stat(&inode, found),
+            stat: stat(self.volume, &inode, found),
             kind,
         });
         self.leaves.insert(ino, id);
@@ -222,7 +234,7 @@ impl<'v> Files<'v> {
         Ok(Frame {
             name,
             ino: inode.ino,
-            dir: Dir::new(stat(&inode, found)),
+            dir: Dir::new(stat(self.volume, &inode, found)),
             pending: pending.into_iter(),
         })
     }
@@ -248,7 +260,7 @@ impl<'v> Files<'v> {
         if inode.flag(inode_flags::INLINE_DATA) {
             return Ok(Content::bytes(inline(inode, found)?));
         }
-        let spans = map::spans(self.volume, inode, &mut self.claims)?;
+        let spans = map::all_spans(self.volume, inode, &mut self.claims)?;
         let content = map::content(self.volume, inode, &spans);
         self.mapped = Some((inode.ino, spans));
         Ok(content)
@@ -319,11 +331,12 @@ fn inline(inode: &Inode, found: &InodeAttributes) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn stat(inode: &Inode, found: InodeAttributes) -> Stat {
+fn stat(volume: &Volume, inode: &Inode, found: InodeAttributes) -> Stat {
     Stat {
         mode: inode.raw.i_mode.get() & !mode::TYPE,
         uid: inode.uid(),
         gid: inode.gid(),
+        project: inode.project(volume),
         mtime: inode.mtime(),
         ctime: inode.ctime(),
         atime: inode.atime(),

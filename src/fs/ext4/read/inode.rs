@@ -4,7 +4,7 @@ use super::error::{Error, Fault, Place};
 use super::superblock::OLD_INODE_SIZE;
 use super::volume::Volume;
 use crate::bytes::le32;
-use crate::fs::ext4::format::{self, incompat, inode_flags, mode};
+use crate::fs::ext4::format::{self, incompat, inode_flags, mode, ro_compat};
 use crate::stream::ReadAt;
 use crate::tree::Time;
 use crate::units::len_u64;
@@ -62,6 +62,15 @@ impl Inode {
     /// Group ID: `i_gid` with its high half.
     pub(super) fn gid(&self) -> u32 {
         u32::from(self.raw.i_gid_high.get()) << 16 | u32::from(self.raw.i_gid.get())
+    }
+
+    /// Project ID, where the filesystem has them (`project`).
+    pub(super) fn project(&self, volume: &Volume) -> u32 {
+        if volume.layout.ro_compat(ro_compat::PROJECT) {
+            self.raw.i_projid.get()
+        } else {
+            0
+        }
     }
 
     /// Time of creation, where the inode is large enough to have it.

@@ -9,8 +9,9 @@ use super::volume::Volume;
 use crate::fs::ext4::format::{
     EXTENT_MAGIC, Extent, ExtentHeader, ExtentIdx, MAX_EXTENT_LEN, crc32c, inode_flags,
 };
-use crate::stream::Content;
+use crate::stream::{Content, Run};
 use crate::units::len_u64;
+use std::sync::Arc;
 use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
@@ -30,6 +31,8 @@ pub(super) struct Span {
     pub(super) physical: u64,
     /// Number of blocks in the span.
     pub(super) len: u64,
+    /// Whether the blocks were written; those that are only allocated read as zeros.
+    pub(super) written: bool,
 }
 
 /// The blocks that hold the content of `inode` up to its size, in order; unwritten extents count as
@@ -38,6 +41,20 @@ pub(super) struct Span {
 /// # Errors
 /// [`Error`] at the inode or a block of its map.
 pub(super) fn spans(
+    volume: &Volume,
+    inode: &Inode,
+    claims: &mut Claims,
+) -> Result<Vec<Span>, Error> {
+    let mut spans = all_spans(volume, inode, claims)?;
+    spans.retain(|span| span.written);
+    Ok(spans)
+}
+
+/// As [`spans`], with the unwritten extents.
+///
+/// # Errors
+/// As [`spans`].
+pub(super) fn all_spans(
     volume: &Volume,
     inode: &Inode,
     claims: &mut Claims,
@@ -62,7 +79,8 @@ pub(super) fn spans(
     Ok(mapper.spans)
 }
 
-/// The content of `inode` that `spans` describe: runs of the filesystem's own source.
+/// The content of `inode` that `spans` describe: runs of the filesystem's own source, and runs of
+/// zeros where blocks are allocated but not written, so that a copy has blocks there too.
 pub(super) fn content(volume: &Volume, inode: &Inode, spans: &[Span]) -> Content {
     let block = volume.layout.block_size();
     let mut content = Content::hole(0);
@@ -72,12 +90,21 @@ pub(super) fn content(volume: &Volume, inode: &Inode, spans: &[Span]) -> Content
             .len
             .saturating_mul(block)
             .min(inode.size.saturating_sub(start));
-        content.push_range(
-            start,
-            &volume.view,
-            span.physical.saturating_mul(block),
-            len,
-        );
+        if span.written {
+            content.push_range(
+                start,
+                &volume.view,
+                span.physical.saturating_mul(block),
+                len,
+            );
+        } else {
+            content.push(Run {
+                offset: start,
+                len,
+                source: Arc::clone(&volume.zeros),
+                source_offset: start,
+            });
+        }
     }
     content.set_len(inode.size);
     content.compact();
@@ -96,9 +123,8 @@ struct Mapper<'a> {
 }
 
 impl Mapper<'_> {
-    /// Takes a range of data blocks; only what is written and lies within the size becomes part of
-    /// the content.
-    fn push(&mut self, place: Place, span: Span, written: bool) -> Result<(), Error> {
+    /// Takes a range of data blocks; only what lies within the size becomes part of the content.
+    fn push(&mut self, place: Place, span: Span) -> Result<(), Error> {
         place.within(
             "first block of an extent",
             span.logical,
@@ -112,12 +138,13 @@ impl Mapper<'_> {
                 .take(self.inode.place(), span.physical, span.len)?;
         }
         let len = span.len.min(self.end.saturating_sub(span.logical));
-        if !written || len == 0 {
+        if len == 0 {
             return Ok(());
         }
         match self.spans.last_mut() {
             Some(last)
-                if last.logical.saturating_add(last.len) == span.logical
+                if last.written == span.written
+                    && last.logical.saturating_add(last.len) == span.logical
                     && last.physical.saturating_add(last.len) == span.physical =>
             {
                 last.len = last.len.saturating_add(len)
@@ -224,8 +251,8 @@ impl Mapper<'_> {
                     logical: extent.ee_block.get().into(),
                     physical,
                     len,
+                    written,
                 },
-                written,
             )?;
         }
         Ok(())
@@ -305,8 +332,8 @@ impl Mapper<'_> {
                         logical,
                         physical,
                         len: 1,
+                        written: true,
                     },
-                    true,
                 )?,
                 _ => {
                     let node = self.node(physical)?;

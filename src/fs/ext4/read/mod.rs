@@ -28,8 +28,8 @@ mod xattr;
 
 pub use error::{Error, Fault, Place};
 
-use crate::fs::ext4::FileLayout;
 use crate::fs::ext4::format::{MAGIC, SUPERBLOCK_OFFSET, compat, incompat, ro_compat};
+use crate::fs::ext4::{FileLayout, MountSettings};
 use crate::stamp::{Time, Uuid};
 use crate::stream::{Content, ReadAt, Source};
 use crate::tree::Tree;
@@ -75,6 +75,13 @@ impl Features {
     }
 }
 
+/// What of the files is not part of a [`Tree`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// The paths of files that are protected by fs-verity.
+    pub verity: Vec<Vec<u8>>,
+}
+
 /// What the superblock says.
 #[derive(Clone, Debug)]
 pub struct Info {
@@ -110,6 +117,14 @@ pub struct Info {
     pub incompat: Features,
     /// Features that a driver must know to write.
     pub ro_compat: Features,
+    /// What a driver takes from the superblock when it mounts the filesystem.
+    pub mount: MountSettings,
+    /// Blocks that only some users may use.
+    pub reserved_blocks: u64,
+    /// `s_max_mnt_count`: mounts between two checks; 0 and 65535 for any number.
+    pub max_mount_count: u16,
+    /// `s_checkinterval`: seconds between two checks; 0 for any number.
+    pub check_interval: u32,
     /// The kernel or a check found errors that were not repaired.
     pub has_errors: bool,
     /// How many blocks the journal gave a newer content; `None`: the filesystem was unmounted
@@ -183,6 +198,19 @@ impl Filesystem {
             compat: Features::new(raw.s_feature_compat.get(), &COMPAT_NAMES),
             incompat: Features::new(raw.s_feature_incompat.get(), &INCOMPAT_NAMES),
             ro_compat: Features::new(raw.s_feature_ro_compat.get(), &RO_COMPAT_NAMES),
+            mount: MountSettings {
+                default_options: raw.s_default_mount_opts.get(),
+                options: unpadded(&raw.s_mount_opts),
+                errors: raw.s_errors.get(),
+                reserved_for: (raw.s_def_resuid.get(), raw.s_def_resgid.get()),
+            },
+            reserved_blocks: if wide {
+                u64::from(raw.s_r_blocks_count_hi.get()) << 32
+            } else {
+                0
+            } | u64::from(raw.s_r_blocks_count_lo.get()),
+            max_mount_count: raw.s_max_mnt_count.get(),
+            check_interval: raw.s_checkinterval.get(),
             has_errors: raw.s_state.get() & STATE_ERRORS != 0,
             replayed: self.replayed,
         }
@@ -194,6 +222,14 @@ impl Filesystem {
     /// [`Error`] at the first thing that is damaged or not supported: no part of a filesystem is
     /// silently left out.
     pub fn tree(&self) -> Result<Tree, Error> {
+        Ok(self.tree_and_losses()?.0)
+    }
+
+    /// As [`Self::tree`], with what of the files a tree cannot hold.
+    ///
+    /// # Errors
+    /// As [`Self::tree`].
+    pub fn tree_and_losses(&self) -> Result<(Tree, Losses), Error> {
         files::Files::new(&self.volume)?.tree(None)
     }
 
@@ -203,7 +239,7 @@ impl Filesystem {
     /// # Errors
     /// [`Error`] at the first of them that is damaged or not supported.
     pub fn some_files(&self, paths: &[&str]) -> Result<Tree, Error> {
-        files::Files::new(&self.volume)?.only(paths).tree(None)
+        Ok(files::Files::new(&self.volume)?.only(paths).tree(None)?.0)
     }
 
     /// Where all files are, for a filesystem with blocks of 4096 bytes.

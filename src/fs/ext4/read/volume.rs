@@ -6,8 +6,9 @@ use super::superblock::Layout;
 use crate::fs::ext4::format::{
     GroupDesc, SUPERBLOCK_OFFSET, compat, crc16, crc32c, incompat, ro_compat,
 };
-use crate::stream::{Content, ReadAt};
+use crate::stream::{Content, ReadAt, Source, Zeros};
 use crate::units::len_u64;
+use std::sync::Arc;
 use zerocopy::{FromZeros, IntoBytes};
 
 /// Where `bg_checksum` is in a descriptor.
@@ -31,6 +32,8 @@ pub(super) struct Volume {
     pub(super) groups: Vec<Group>,
     /// All blocks, as they are after recovery.
     pub(super) view: Content,
+    /// The bytes of blocks that are allocated but not written; one source for all files.
+    pub(super) zeros: Source,
 }
 
 impl Volume {
@@ -47,6 +50,7 @@ impl Volume {
             layout,
             groups: Vec::new(),
             view,
+            zeros: Arc::new(Zeros(u64::MAX)),
         };
         volume.groups = volume.read_groups()?;
         Ok(volume)
@@ -259,6 +263,7 @@ mod tests {
                 layout,
                 groups: Vec::new(),
                 view: Content::bytes(bytes),
+                zeros: Arc::new(Zeros(u64::MAX)),
             }
         }
     }

@@ -111,6 +111,11 @@ impl Builder<'_> {
             number: inode.number,
             mode: inode.mode,
             owner: (inode.stat.uid, inode.stat.gid),
+            project: if self.options.project {
+                inode.stat.project
+            } else {
+                0
+            },
             links: inode.links,
             size: inode.size,
             blocks,
@@ -166,6 +171,7 @@ impl Builder<'_> {
             number,
             mode: mode::FILE | 0o600,
             owner: (0, 0),
+            project: 0,
             links: 1,
             size,
             blocks,

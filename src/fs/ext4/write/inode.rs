@@ -19,6 +19,7 @@ pub(super) struct Record<'t> {
     /// `i_mode`: type and permission bits.
     pub(super) mode: u16,
     pub(super) owner: (u32, u32),
+    pub(super) project: u32,
     pub(super) links: u16,
     /// `i_size`: bytes of the content.
     pub(super) size: u64,
@@ -49,6 +50,7 @@ pub(super) fn encode(record: &Record<'_>, checksum_seed: ChecksumSeed) -> [u8; I
     raw.i_block = record.block;
     raw.i_file_acl_lo = record.attribute_block.into();
     raw.i_extra_isize = EXTRA_LEN.into();
+    raw.i_projid = record.project.into();
     let [access, change, modification, creation] = record.times.map(encode_time);
     (raw.i_atime, raw.i_atime_extra) = (access.0.into(), access.1.into());
     (raw.i_ctime, raw.i_ctime_extra) = (change.0.into(), change.1.into());

@@ -8,7 +8,8 @@
 //! composes it, checksums last.
 //!
 //! Features, always: `ext_attr resize_inode dir_index filetype extent flex_bg sparse_super
-//! large_file huge_file dir_nlink extra_isize`; by option: `has_journal`, `metadata_csum`, `64bit`.
+//! large_file huge_file dir_nlink extra_isize`; by option: `has_journal`, `metadata_csum`, `64bit`,
+//! `project`.
 
 mod acl;
 mod bitmaps;
@@ -35,7 +36,7 @@ mod xattr;
 
 pub use error::Error;
 
-use super::FileLayout;
+use super::{FileLayout, MountSettings};
 use crate::stamp::{Time, Uuid};
 use crate::stream::Content;
 use crate::tree::{Dir, Stat, Tree};
@@ -81,6 +82,10 @@ pub struct Options {
     pub journal: Journal,
     /// `s_last_mounted`, at most 63 bytes; empty for never.
     pub last_mounted: Vec<u8>,
+    /// What a driver takes from the superblock when it mounts the filesystem.
+    pub mount: MountSettings,
+    /// Whether inodes have project IDs (`project`).
+    pub project: bool,
     /// The layout of an earlier filesystem to keep: inode numbers, and the blocks of files that
     /// have not grown.
     pub preserve_layout: Option<Arc<FileLayout>>,
@@ -102,6 +107,8 @@ impl Options {
             reserved_percent: 5,
             journal: Journal::Auto,
             last_mounted: Vec::new(),
+            mount: MountSettings::default(),
+            project: false,
             preserve_layout: None,
         }
     }
@@ -123,6 +130,12 @@ impl Options {
             (
                 "last mount point length",
                 self.last_mounted.len() as u64,
+                0..=63,
+                "0 to 63 bytes",
+            ),
+            (
+                "mount options length",
+                self.mount.options.len() as u64,
                 0..=63,
                 "0 to 63 bytes",
             ),

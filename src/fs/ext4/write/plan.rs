@@ -149,6 +149,11 @@ pub(super) fn plan<'t>(nodes: &Nodes<'t>, options: &Options) -> Result<Plan<'t>,
             demand: Demand::default(),
         },
         shared: HashMap::new(),
+        kept_flags: if options.project {
+            flags::KEPT
+        } else {
+            flags::KEPT & !flags::PROJINHERIT
+        },
     };
     for (index, node) in nodes.0.iter().enumerate() {
         planner.inode(index, node)?;
@@ -178,6 +183,8 @@ struct Planner<'n, 't> {
     plan: Plan<'t>,
     /// Attribute blocks by their bytes, each the last one made of them.
     shared: HashMap<Vec<u8>, usize>,
+    /// The inode flags that this filesystem can have.
+    kept_flags: u32,
 }
 
 impl<'t> Planner<'_, 't> {
@@ -189,7 +196,7 @@ impl<'t> Planner<'_, 't> {
             stat: node.stat,
             mode: node.stat.mode & !mode::TYPE,
             links: self.nodes.stored_links(index)?,
-            flags: node.stat.flags & flags::KEPT,
+            flags: node.stat.flags & self.kept_flags,
             size: 0,
             body: Body::Inline([0; 60]),
             attributes,

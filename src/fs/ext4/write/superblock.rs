@@ -4,6 +4,7 @@ use super::super::format::{
     FIRST_INO, JOURNAL_INO, MAGIC, SUPERBLOCK_OFFSET, Superblock, compat, crc32c, incompat,
     ro_compat,
 };
+use super::Options;
 use super::dir::HASH_VERSION;
 use super::geometry::{
     BLOCK, BLOCK_LEN, BLOCKS_PER_GROUP, INODE_LEN, LOG_GROUPS_PER_FLEX, descriptor_len,
@@ -17,15 +18,12 @@ use zerocopy::{FromZeros, IntoBytes};
 const CHECKSUM_AT: usize = 1020;
 /// `s_checksum_type`: CRC-32C, the only one there is.
 const CHECKSUM_TYPE: u8 = 1;
-/// `s_default_mount_opts`: `user_xattr` and `acl`.
-const DEFAULT_MOUNT_OPTIONS: u32 = 0xC;
 /// `s_flags`: names in directory hashes are unsigned bytes.
 const UNSIGNED_HASH: u32 = 2;
 /// `s_jnl_backup_type`: `s_jnl_blocks` holds `i_block` and the length of the journal.
 const BACKUP_BLOCKS: u8 = 1;
-/// `s_state`: cleanly unmounted. `s_errors`: continue.
+/// `s_state`: cleanly unmounted.
 const CLEAN: u16 = 1;
-const CONTINUE: u16 = 1;
 
 /// The superblock, or its copy in `group`; `journal` is `i_block` of the journal's inode.
 pub(super) fn superblock(usage: &Usage<'_>, group: u32, journal: Option<&[u8; 60]>) -> Superblock {
@@ -76,7 +74,6 @@ fn describe(usage: &Usage<'_>, sb: &mut Superblock) {
     sb.s_magic = MAGIC.into();
     sb.s_max_mnt_count = u16::MAX.into();
     sb.s_state = CLEAN.into();
-    sb.s_errors = CONTINUE.into();
     sb.s_rev_level = 1.into();
     sb.s_first_ino = FIRST_INO.into();
     sb.s_inode_size = words(INODE_LEN as u32).0;
@@ -99,6 +96,11 @@ fn describe(usage: &Usage<'_>, sb: &mut Superblock) {
         | ro_compat::HUGE_FILE
         | ro_compat::DIR_NLINK
         | ro_compat::EXTRA_ISIZE
+        | if options.project {
+            ro_compat::PROJECT
+        } else {
+            0
+        }
         | if usage.checksum_seed.enabled() {
             ro_compat::METADATA_CSUM
         } else {
@@ -115,9 +117,20 @@ fn describe(usage: &Usage<'_>, sb: &mut Superblock) {
     sb.s_last_mounted[..options.last_mounted.len()].copy_from_slice(&options.last_mounted);
     sb.s_hash_seed = hash_seed(options).map(Into::into);
     sb.s_def_hash_version = HASH_VERSION;
-    sb.s_default_mount_opts = DEFAULT_MOUNT_OPTIONS.into();
+    mount_settings(options, sb);
     sb.s_flags = UNSIGNED_HASH.into();
 }
+
+/// Fills in what a driver takes from the superblock when it mounts the filesystem.
+fn mount_settings(options: &Options, sb: &mut Superblock) {
+    let settings = &options.mount;
+    sb.s_errors = settings.errors.into();
+    sb.s_default_mount_opts = settings.default_options.into();
+    sb.s_mount_opts[..settings.options.len()].copy_from_slice(&settings.options);
+    let (user, group) = settings.reserved_for;
+    (sb.s_def_resuid, sb.s_def_resgid) = (user.into(), group.into());
+}
+
 /// The first block of the filesystem: 1024 zeros for a boot sector, then the superblock.
 pub(super) fn first_block(superblock: &Superblock) -> Vec<u8> {
     let mut out = vec![0; usize::try_from(SUPERBLOCK_OFFSET).unwrap_or(0)];

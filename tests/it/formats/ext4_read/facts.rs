@@ -49,6 +49,7 @@ fn host_facts(file: &Path, path: &[u8], first: &mut BTreeMap<u64, String>) -> St
         mode: stat.stx_mode & 0o7777,
         uid: stat.stx_uid,
         gid: stat.stx_gid,
+        project: 0,
         mtime: time(stat.stx_mtime),
         ctime: time(stat.stx_ctime),
         atime: time(stat.stx_atime),
