@@ -5,8 +5,8 @@ use crate::artifact::Draft;
 use crate::bytes::is_zero;
 use crate::edit::Edited;
 use crate::fs::{ext4, fat};
-use crate::golden::Golden;
 use crate::golden::disk::GoldenDisk;
+use crate::golden::{Golden, facts};
 use crate::image::table::{self, PartitionTable};
 use crate::plan::Plan;
 use crate::plan::boot::Environment;
@@ -15,12 +15,12 @@ use crate::plan::filesystems::RootSize;
 use crate::plan::layout::{Layout, Margins, Needs};
 use crate::plan::partitions::{Fate, GPT_END, MBR_END};
 use crate::plan::raw::{self, Blob};
-use crate::platform::{Bootloader, TableKind};
+use crate::platform::{Architecture, Bootloader, TableKind};
 use crate::problem::Problem;
 use crate::stream::{Content, ReadAt};
 use crate::tree::Tree;
 use crate::tree::editor::TreeEditor;
-use crate::units::{Lba, MIB, SECTOR, align_up, enough, human};
+use crate::units::{GIB, Lba, MIB, SECTOR, align_up, enough, human};
 use anyhow::{Context, Result};
 use std::ops::Range;
 
@@ -69,6 +69,37 @@ pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayo
         root_size,
         copied,
     })
+}
+
+/// A note if the update client of the image would cut the size of the Artifact's payload to 32
+/// bits, as mender-update 4.0 does on 32-bit devices.
+///
+/// # Errors
+/// I/O errors of reading the dpkg database.
+pub(super) fn too_large_for_client(
+    layout: &DiskLayout,
+    golden: &Golden,
+    edited: &Edited,
+) -> Result<Option<String>> {
+    let is_32_bit = matches!(
+        golden.facts.architecture,
+        Some(Architecture::Armhf | Architecture::I386)
+    );
+    if !is_32_bit || layout.root_size < 4 * GIB {
+        return Ok(None);
+    }
+    let package = "mender-update";
+    let version = facts::installed_version(&edited.trees.root, package)?;
+    let cuts = |version: &String| version.starts_with("4.0.");
+    Ok(version.filter(cuts).map(|version| {
+        format!(
+            "the root filesystem has {} ({} bytes), but {package} {version} of the image reads no \
+             Artifact of 4 GiB or more on 32-bit devices: set root.size to less than \"4 GiB\", or \
+             install a newer client",
+            human(layout.root_size),
+            layout.root_size
+        )
+    }))
 }
 
 /// The size of the boot partition, if its files fit.

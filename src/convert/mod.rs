@@ -77,10 +77,14 @@ pub struct Conversion {
 pub fn prepare(request: &Request, input: InputImage) -> Result<Prepared> {
     let mut golden = Golden::read(input, request.plan.selection(), request.report)?;
     let plan = request.plan.plan(&golden)?;
-    let (edited, staged) = edit(request, &plan, &golden)?;
+    // Reported at once: an error of the edits is easier to understand after them.
+    plan.notes.iter().for_each(|note| request.report.note(note));
+    let (mut edited, staged) = edit(request, &plan, &golden)?;
     golden.forget_trees();
     request.report.step("measuring", None);
     let layout = lay_out(&plan, &golden, &edited)?;
+    let large = layout::too_large_for_client(&layout, &golden, &edited)?;
+    edited.notes.extend(large);
     let prepared = Prepared {
         golden,
         plan,
@@ -116,14 +120,15 @@ impl Prepared {
         self.plan.notes.iter().chain(&self.edited.notes)
     }
 
-    /// Compares with the earlier release, and reports the notes.
+    /// Compares with the earlier release, and reports the notes of the edits.
     fn accept(&self, request: &Request) -> Result<()> {
         if let Some((path, earlier)) = request.upgrade_from {
             Record::new(self)
                 .fits(earlier)
                 .with_context(|| format!("comparing with {}", path.display()))?;
         }
-        self.notes().for_each(|note| request.report.note(note));
+        let notes = self.edited.notes.iter();
+        notes.for_each(|note| request.report.note(note));
         Ok(())
     }
 }

@@ -92,7 +92,9 @@ impl GoldenDisk {
     /// I/O errors of the source; a table that is damaged or missing.
     pub fn new(disk: Source) -> anyhow::Result<Self> {
         if disk.is_empty() {
-            return Err(Problem::new("the image is empty (0 bytes)").into());
+            return Err(Problem::new("the image is empty (0 bytes)")
+                .hint("the file was not written to its end: download or copy it again")
+                .into());
         }
         let table = PartitionTable::read(&*disk).map_err(no_disk)?;
         let mut partitions = Vec::new();
@@ -137,7 +139,6 @@ impl GoldenDisk {
             let partition = self.numbered(number, "root.partition", Filesystem::Ext)?;
             return self.read_root(partition);
         }
-        self.refuse_unreadable()?;
         let mut found: Vec<RootFilesystem> = Vec::new();
         // A partition that cannot be read does not matter if another one is root.
         let mut damaged: Vec<(&GoldenPartition, anyhow::Error)> = Vec::new();
@@ -293,41 +294,27 @@ impl GoldenDisk {
         })
     }
 
-    /// Fails when LVM or encryption hide the root filesystem, which is a better reason than that
-    /// there is none.
-    fn refuse_unreadable(&self) -> Result<(), Problem> {
-        let hidden = self
-            .partitions
-            .iter()
-            .find_map(|partition| match partition.filesystem {
-                Filesystem::Other(name) => Some((partition, name)),
-                _ => None,
-            });
-        let has_ext = self
-            .partitions
-            .iter()
-            .any(|partition| partition.filesystem == Filesystem::Ext);
-        match hidden {
-            Some((partition, name)) if !has_ext => {
-                let hint = "convert an image whose root filesystem is ext2, ext3 or ext4 in a partition \
-                            of its own";
-                Err(Problem::new(format!(
-                    "partition {} contains {name}, which cannot be read",
-                    partition.number
-                ))
-                .hint(hint))
-            }
-            _ => Ok(()),
-        }
-    }
-
+    /// The problem of a disk without `what`: partitions that cannot be read may contain it.
     fn nothing(&self, what: &str) -> Problem {
-        let hint = "if one of them is the right one, select it: --set root.partition=NUMBER";
+        let unreadable: Vec<String> = self
+            .partitions
+            .iter()
+            .filter(|partition| matches!(partition.filesystem, Filesystem::Other(_)))
+            .map(GoldenPartition::describe)
+            .collect();
+        let message = format!("no partition contains {what}; the disk has {}", self.list());
+        if unreadable.is_empty() {
+            return Problem::new(message)
+                .hint("if one of them is the right one, select it: --set root.partition=NUMBER");
+        }
+        let names = unreadable.join(", ");
         Problem::new(format!(
-            "no partition contains {what}; the disk has {}",
-            self.list()
+            "{message}; {names} cannot be read and may contain it"
         ))
-        .hint(hint)
+        .hint(
+            "copy the system to an ext4 partition of a new image, and convert that: \
+             docs/golden-image.md has the commands",
+        )
     }
 
     /// A description of all partitions, on one line.
@@ -380,17 +367,11 @@ fn reading_root(partition: &GoldenPartition) -> String {
     )
 }
 
-/// The problem of a table that cannot be read; without a table the input is probably not the image
-/// of a whole disk.
+/// The problem of a table that cannot be read.
 fn no_disk(error: table::TableError) -> anyhow::Error {
-    let none = matches!(error, table::TableError::NoTable(_));
+    let hint = error.hint();
     let problem = Problem::new(format!("reading the partition table: {error}"));
-    if none {
-        let hint = "convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0, not \
-                    from one of its partitions";
-        return problem.hint(hint).into();
-    }
-    problem.into()
+    Problem { hint, ..problem }.into()
 }
 
 /// The problem of several root filesystems on a disk that is the result of a conversion.

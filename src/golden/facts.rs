@@ -148,20 +148,52 @@ fn text(tree: &Tree, path: &str) -> Result<Option<String>, EditError> {
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 
-fn architecture(root: &Tree) -> Result<Option<Architecture>, EditError> {
+/// Programs whose header shows the architecture, the first that exists.
+const PROGRAMS: [&str; 3] = ["/bin/sh", "/usr/bin/env", "/sbin/init"];
+
+/// The first bytes of the program at `path`; `None` for a shorter or missing file.
+fn head(root: &Tree, path: &str) -> Result<Option<[u8; 20]>, EditError> {
     use crate::stream::ReadAt;
-    for path in ["/bin/sh", "/usr/bin/env", "/sbin/init"] {
-        if let Some(content) = root.file(path).filter(|content| content.len() >= 20) {
-            let mut head = [0; 20];
-            content
-                .read_exact_at(0, &mut head)
-                .map_err(|e| EditError::Io(path.to_owned(), e))?;
-            if let Some(found) = Architecture::from_elf(&head) {
-                return Ok(Some(found));
-            }
+    let mut head = [0; 20];
+    let Some(content) = root.file(path).filter(|content| content.len() >= 20) else {
+        return Ok(None);
+    };
+    content
+        .read_exact_at(0, &mut head)
+        .map_err(|e| EditError::Io(path.to_owned(), e))?;
+    Ok(Some(head))
+}
+
+fn architecture(root: &Tree) -> Result<Option<Architecture>, EditError> {
+    for path in PROGRAMS {
+        let found = head(root, path)?.and_then(|head| Architecture::from_elf(&head));
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
+}
+
+/// A program of the image and the machine that its ELF header names (`e_machine`; System V ABI,
+/// "ELF Header"), for messages; `None` if no program has such a header.
+#[must_use]
+pub fn elf_machine(root: &Tree) -> Option<(&'static str, String)> {
+    PROGRAMS.into_iter().find_map(|path| {
+        let head = head(root, path).ok()??;
+        let little = head.starts_with(b"\x7fELF") && head[5] == 1;
+        let machine = u16::from_le_bytes([head[18], head[19]]);
+        little.then(|| {
+            let name = match (machine, head[4]) {
+                (243, 2) => "riscv64".to_owned(),
+                (243, _) => "riscv32".to_owned(),
+                (8, _) => "MIPS".to_owned(),
+                (21, _) => "ppc64el".to_owned(),
+                (258, _) => "loong64".to_owned(),
+                (number, _) => format!("ELF machine {number}"),
+            };
+            (path, name)
+        })
+    })
 }
 
 fn os_release(root: &Tree) -> Result<OsRelease, EditError> {
@@ -209,6 +241,37 @@ fn kernels(root: &Tree) -> Vec<Kernel> {
         .collect()
 }
 
+/// The version of an installed package, from the dpkg database; `None` if it is not installed.
+///
+/// # Errors
+/// I/O errors of reading the database.
+pub fn installed_version(root: &Tree, package: &str) -> Result<Option<String>, EditError> {
+    const STATUS: u64 = 64 << 20;
+    let bytes = root
+        .read("/var/lib/dpkg/status", STATUS)?
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let version = text.split("\n\n").find_map(|stanza| {
+        let field = |name: &str| {
+            let mut lines = stanza.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+        };
+        let is_installed = field("Package") == Some(package)
+            && field("Status").is_some_and(|status| status.ends_with(" installed"));
+        is_installed.then(|| field("Version").map(str::to_owned))?
+    });
+    Ok(version)
+}
+
+/// Whether the kernel finds a program to start on its own (`init/main.c` of Linux): systemd or
+/// another init system.
+#[must_use]
+pub fn has_init(root: &Tree) -> bool {
+    ["/sbin/init", "/etc/init", "/bin/init"]
+        .iter()
+        .any(|path| root.find(path).is_some())
+}
+
 /// Remarks about what would cause trouble on devices later.
 fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>, EditError> {
     let mut out = Vec::new();
@@ -231,6 +294,12 @@ fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>
     if is_converted(root) {
         out.push(
             "this image was converted before; the content of its data partition is not carried over"
+                .to_owned(),
+        );
+    }
+    if !has_init(root) {
+        out.push(
+            "the image has no init program (/sbin/init, /etc/init, /bin/init): it starts only if the kernel's arguments name one"
                 .to_owned(),
         );
     }

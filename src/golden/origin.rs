@@ -15,6 +15,9 @@ pub struct Start {
     pub firmware: Firmware,
     /// The file that shows it.
     pub evidence: String,
+    /// Whether a boot loader that goldsmith knows is there, not only some program.
+    #[serde(skip)]
+    pub known: bool,
 }
 
 /// The tool that built the image, the board it was built for, and the firmware that starts it.
@@ -86,70 +89,86 @@ fn maker(facts: &Facts, root: &Tree) -> Result<(Option<String>, Option<String>),
 
 /// Every firmware that finds something to start, and what it finds.
 fn starts(facts: &Facts, root: &Tree, boot: Option<&Tree>) -> Vec<Start> {
+    let known = |evidence: String| (evidence, true);
     let found = [
         (Firmware::Uefi, efi_program(facts.architecture, root, boot)),
-        (Firmware::Bios, bios_grub(root)),
+        (Firmware::Bios, bios_grub(root).map(known)),
         (
             Firmware::RaspberryPi,
             boot.filter(|tree| has_raspberry_firmware(tree))
-                .map(|_| "config.txt on the boot partition".to_owned()),
+                .map(|_| known("config.txt on the boot partition".to_owned())),
         ),
         (
             Firmware::UBoot,
             boot.and_then(|tree| u_boot(tree, ""))
-                .or_else(|| u_boot(root, "/boot")),
+                .or_else(|| u_boot(root, "/boot"))
+                .map(known),
         ),
     ];
     found
         .into_iter()
-        .filter_map(|(firmware, evidence)| {
+        .filter_map(|(firmware, found)| {
+            let (evidence, known) = found?;
             Some(Start {
                 firmware,
-                evidence: evidence?,
+                evidence,
+                known,
             })
         })
         .collect()
 }
 
 /// A UEFI program on the boot partition, or a GRUB in the root filesystem that can be installed
-/// there.
+/// there; and whether there is a GRUB in either place.
 fn efi_program(
     architecture: Option<Architecture>,
     root: &Tree,
     boot: Option<&Tree>,
-) -> Option<String> {
-    let is_program = |name: &[u8]| name.to_ascii_lowercase().ends_with(b".efi");
-    let on_boot = boot.and_then(|tree| {
-        let (name, entry) = tree.root.get_ignore_case("efi")?;
-        let efi = entry.as_dir()?;
-        let dirs = efi
-            .entries
-            .iter()
-            .filter_map(|(dir, entry)| Some((dir, entry.as_dir()?)));
-        let mut programs =
-            dirs.flat_map(|(dir, inside)| inside.entries.keys().map(move |file| (dir, file)));
-        let (dir, file) = programs.find(|(_, file)| is_program(file))?;
-        Some(format!(
-            "{}/{}/{} on the boot partition",
-            show(name),
-            show(dir),
-            show(file)
-        ))
-    });
+) -> Option<(String, bool)> {
+    let programs = boot.map(efi_programs).unwrap_or_default();
+    let grub = programs.iter().find(|path| is_grub(path));
+    let on_boot = |path: &String| format!("{path} on the boot partition");
     let platform = match architecture? {
         Architecture::Amd64 => "x86_64-efi",
         Architecture::I386 => "i386-efi",
         Architecture::Arm64 => "arm64-efi",
         Architecture::Armhf => "arm-efi",
     };
-    let in_root = || {
-        let dirs = [
-            format!("/usr/lib/grub/{platform}-signed"),
-            format!("/usr/lib/grub/{platform}"),
-        ];
-        dirs.into_iter().find(|dir| root.dir(dir).is_some())
+    let dirs = [
+        format!("/usr/lib/grub/{platform}-signed"),
+        format!("/usr/lib/grub/{platform}"),
+        format!("/boot/grub/{platform}"),
+    ];
+    let in_root = dirs.into_iter().find(|dir| root.dir(dir).is_some());
+    match (grub.or(programs.first()), in_root) {
+        (Some(path), in_root) => Some((on_boot(path), grub.is_some() || in_root.is_some())),
+        (None, in_root) => in_root.map(|dir| (dir, true)),
+    }
+}
+
+/// The UEFI programs on a boot partition, as `EFI/BOOT/BOOTX64.EFI`.
+fn efi_programs(boot: &Tree) -> Vec<String> {
+    let Some((name, efi)) = boot.root.get_ignore_case("efi") else {
+        return Vec::new();
     };
-    on_boot.or_else(in_root)
+    let dirs = efi.as_dir().into_iter().flat_map(|efi| &efi.entries);
+    let files = dirs.flat_map(|(dir, entry)| {
+        let inside = entry
+            .as_dir()
+            .into_iter()
+            .flat_map(|inside| &inside.entries);
+        inside.map(move |(file, _)| (dir, file))
+    });
+    files
+        .filter(|(_, file)| file.to_ascii_lowercase().ends_with(b".efi"))
+        .map(|(dir, file)| format!("{}/{}/{}", show(name), show(dir), show(file)))
+        .collect()
+}
+
+/// Whether a UEFI program is GRUB, or shim, which starts it.
+fn is_grub(path: &str) -> bool {
+    let file = path.rsplit('/').next().unwrap_or_default().to_lowercase();
+    file.starts_with("grub") || file.starts_with("shim")
 }
 
 /// The directory that `grub-install` makes for a BIOS.

@@ -107,7 +107,7 @@ fn an_image_without_a_system_is_refused() {
         let disk = super::disk::GoldenDisk::new(source);
         disk.unwrap_err().to_string()
     };
-    assert_eq!(read(Vec::new()), "the image is empty (0 bytes)");
+    assert!(read(Vec::new()).starts_with("the image is empty (0 bytes)\nhint: "));
     assert!(read(vec![0; 4096]).contains("hint: convert the image of a whole disk"));
 }
 
@@ -118,9 +118,16 @@ fn encrypted_and_hidden_systems_are_named() {
     luks.push_bytes(0, b"LUKS\xba\xbe".to_vec());
     example.partitions[1].1 = luks;
     let message = error(&example);
+    let said = "no partition contains a root filesystem (ext2, ext3 or ext4 with an operating system \
+                on it); the disk has partition 1 (8 MiB, FAT), partition 2 (4 KiB, an encrypted volume \
+                (LUKS)); partition 2 (4 KiB, an encrypted volume (LUKS)) cannot be read and may contain \
+                it\nhint: copy the system to an ext4 partition";
+    assert!(message.starts_with(said), "{message}");
+    // Not hidden by a readable /boot.
+    example.partitions.push((types::GPT_LINUX, ext(&empty())));
+    let message = error(&example);
     assert!(
-        message
-            .starts_with("partition 2 contains an encrypted volume (LUKS), which cannot be read"),
+        message.contains("cannot be read and may contain it"),
         "{message}"
     );
 }

@@ -24,12 +24,40 @@ pub(crate) enum Format {
     Qcow2,
     /// `libsparse/sparse_format.h` of Android.
     AndroidSparse,
-    /// A format that goldsmith does not read, with a name for messages.
-    Other(&'static str),
+    /// A format that goldsmith does not read.
+    Other(OtherFormat),
 }
 
+/// A format of files that goldsmith does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OtherFormat {
+    /// Its name for messages.
+    pub(crate) name: &'static str,
+    /// The command that makes it readable, with `FILE` for its path.
+    pub(crate) command: &'static str,
+}
+
+const fn unread(name: &'static str, command: &'static str) -> Format {
+    Format::Other(OtherFormat { name, command })
+}
+
+/// The command for the disk formats of virtual machines, which `qemu-img` recognises.
+const QEMU_IMG: &str = "qemu-img convert -O raw FILE disk.img";
+/// The command for tar archives, compressed or not.
+const TAR: &str = "tar -xf FILE";
+/// A tar archive (POSIX.1-2017, pax, "ustar Interchange Format").
+pub(crate) const TAR_ARCHIVE: OtherFormat = OtherFormat {
+    name: "a tar archive",
+    command: TAR,
+};
+/// A tar archive whose first member is the description of a virtual machine (OVF 1.1, section 5.3).
+pub(crate) const OVA_ARCHIVE: OtherFormat = OtherFormat {
+    name: "an OVA archive (an exported virtual machine)",
+    command: "tar -xf FILE, then qemu-img convert -O raw DISK.vmdk disk.img for its disk",
+};
+
 /// Formats by offset and magic number.
-const FORMATS: [(usize, &[u8], Format); 18] = [
+const FORMATS: [(usize, &[u8], Format); 21] = [
     (0, b"\x1f\x8b\x08", Format::Gzip),
     (0, b"\xfd7zXZ\0", Format::Xz),
     (0, b"\x28\xb5\x2f\xfd", Format::Zstd),
@@ -37,33 +65,62 @@ const FORMATS: [(usize, &[u8], Format); 18] = [
     (0, b"PK\x05\x06", Format::Zip),
     (0, b"QFI\xfb", Format::Qcow2),
     (0, b"\x3a\xff\x26\xed", Format::AndroidSparse),
-    (0, b"KDMV", Format::Other("a VMDK image")),
-    (0, b"vhdxfile", Format::Other("a VHDX image")),
-    (0, b"conectix", Format::Other("a dynamic VHD image")),
+    (0, b"KDMV", unread("a VMDK image", QEMU_IMG)),
+    (0, b"COWD", unread("a VMDK image", QEMU_IMG)),
+    (
+        0,
+        b"# Disk DescriptorFile",
+        unread("the description of a VMDK image", QEMU_IMG),
+    ),
+    (0, b"vhdxfile", unread("a VHDX image", QEMU_IMG)),
+    (
+        0,
+        b"conectix",
+        unread(
+            "a dynamic VHD image",
+            "qemu-img convert -f vpc -O raw FILE disk.img",
+        ),
+    ),
     (
         64,
         b"\x7f\x10\xda\xbe",
-        Format::Other("a VirtualBox VDI image"),
+        unread("a VirtualBox VDI image", QEMU_IMG),
     ),
-    (0, b"7z\xbc\xaf\x27\x1c", Format::Other("a 7-Zip archive")),
-    (0, b"\x04\x22\x4d\x18", Format::Other("lz4 compression")),
-    (0, b"LZIP", Format::Other("lzip compression")),
+    (
+        0,
+        b"7z\xbc\xaf\x27\x1c",
+        unread("a 7-Zip archive", "7z x FILE"),
+    ),
+    (
+        0,
+        b"\x04\x22\x4d\x18",
+        unread("lz4 compression", "lz4 -d FILE disk.img"),
+    ),
+    (
+        0,
+        b"LZIP",
+        unread("lzip compression", "lzip -cd FILE >disk.img"),
+    ),
+    (
+        0,
+        b"\x89LZO\0\r\n\x1a\n",
+        unread("lzop compression", "lzop -cd FILE >disk.img"),
+    ),
     (
         0,
         b"\x5d\x00\x00",
-        Format::Other("lzma compression (the forerunner of xz)"),
+        unread(
+            "lzma compression (the forerunner of xz)",
+            "xz -F lzma -cd FILE >disk.img",
+        ),
     ),
-    (0, b"Rar!", Format::Other("a RAR archive")),
+    (0, b"Rar!", unread("a RAR archive", "unrar x FILE")),
     (
         0,
         b"!<arch>\n",
-        Format::Other("a Debian package or ar archive"),
+        unread("a Debian package or ar archive", "ar x FILE"),
     ),
-    (
-        257,
-        b"ustar",
-        Format::Other("a tar archive (extract the image first)"),
-    ),
+    (257, b"ustar", Format::Other(TAR_ARCHIVE)),
 ];
 
 /// The format of a file that begins with `head`, its first [`FORMAT_HEAD`] bytes; `None` for
@@ -82,7 +139,19 @@ pub(crate) fn format(head: &[u8]) -> Option<Format> {
     let known = FORMATS
         .iter()
         .find(|(offset, magic, _)| is_at(head, *offset, magic));
-    known.map(|(_, _, format)| *format)
+    let format = known.map(|(_, _, format)| *format)?;
+    let is_ova = format == Format::Other(TAR_ARCHIVE) && member_name(head).ends_with(b".ovf");
+    Some(if is_ova {
+        Format::Other(OVA_ARCHIVE)
+    } else {
+        format
+    })
+}
+
+/// The name of the first member of a tar archive, in its first 100 bytes.
+fn member_name(head: &[u8]) -> &[u8] {
+    let field = head.get(..100).unwrap_or_default();
+    field.split(|byte| *byte == 0).next().unwrap_or_default()
 }
 
 /// A filesystem or volume.

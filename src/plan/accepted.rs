@@ -26,12 +26,11 @@ impl AcceptedFiles {
 
     /// Each path with its reason, in bytewise order of paths.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(path, reason)| (path.as_str(), reason.as_str()))
+        let files = self.0.iter();
+        files.map(|(path, reason)| (path.as_str(), reason.as_str()))
     }
 
-    /// A note for each of them.
+    /// A note for each file.
     pub(super) fn notes(&self) -> impl Iterator<Item = String> {
         self.iter()
             .map(|(file, reason)| format!("{file}: accepted: {reason}"))

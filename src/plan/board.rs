@@ -2,6 +2,7 @@
 //! the image fits it.
 
 use crate::config::{self, Config};
+use crate::golden::origin::Start;
 use crate::plan::conditions::{ImageFacts, is_architecture, is_release};
 use crate::platform::{Architecture, Firmware};
 use crate::problem::{Problem, Problems};
@@ -24,31 +25,20 @@ pub(crate) fn with_board(
         .iter()
         .filter(|(_, board)| misfits(board, image).is_empty())
         .collect();
-    let of_model = |board: &Config| {
-        image
-            .origin
-            .model
-            .as_ref()
-            .is_some_and(|model| board.board.models.contains(model))
+    let names = |wanted: &dyn Fn(&Config) -> bool| -> Vec<&str> {
+        let found = fitting.iter().filter(|(_, board)| wanted(board));
+        found.map(|(name, _)| *name).collect()
     };
-    let by_model: Vec<&str> = fitting
-        .iter()
-        .filter(|(_, board)| of_model(board))
-        .map(|(name, _)| *name)
-        .collect();
-    let automatic: Vec<&str> = fitting
-        .iter()
-        .filter(|(_, board)| board.board.automatic)
-        .map(|(name, _)| *name)
-        .collect();
+    let model = image.origin.model.as_ref();
+    let by_model = names(&|board| model.is_some_and(|model| board.board.models.contains(model)));
+    let automatic = names(&|board| board.board.automatic && is_shown(board, image));
     let [name] = (if by_model.is_empty() {
         &automatic
     } else {
         &by_model
     })
     .as_slice() else {
-        let names: Vec<&str> = fitting.iter().map(|(name, _)| *name).collect();
-        return Err(undecided(image, &names, &boards));
+        return Err(undecided(image, &names(&|_| true), &boards));
     };
     let config =
         config::beneath(name, config).map_err(|config::ConfigError(problems)| first(problems))?;
@@ -64,6 +54,28 @@ pub(crate) fn with_board(
         describe(image)
     );
     Ok((config, Some(note)))
+}
+
+/// Whether the image shows that the firmware of `board` starts it, by a boot loader that goldsmith
+/// knows. Without a sign no board is selected automatically.
+fn is_shown(board: &Config, image: ImageFacts<'_>) -> bool {
+    let mut starts = image.origin.starts.iter();
+    starts.any(|start| start.known && board.board.firmware == Some(start.firmware))
+}
+
+/// A note about other firmware that starts the golden image, but not the converted one.
+pub(crate) fn lost_start(config: &Config, image: ImageFacts<'_>) -> Option<String> {
+    let wanted = config.board.firmware.unwrap_or(Firmware::Uefi);
+    let bios = image
+        .origin
+        .starts
+        .iter()
+        .find(|start| start.firmware == Firmware::Bios && wanted != Firmware::Bios)?;
+    Some(format!(
+        "a BIOS can start the golden image ({}), but not the converted one: devices need {}",
+        bios.evidence,
+        wanted.description()
+    ))
 }
 
 fn built_in() -> Result<Vec<(&'static str, Config)>, Problem> {
@@ -89,28 +101,61 @@ fn undecided(
         "no device type is set, and the image selects no board: it is {}",
         describe(image)
     ));
-    let near: Vec<&str> = match fitting {
-        [] => boards
-            .iter()
-            .filter(|(_, b)| is_architecture(image.facts.architecture, &b.board.architecture))
-            .map(|(n, _)| *n)
-            .collect(),
-        some => some.to_vec(),
-    };
-    if near.is_empty() {
-        let hint = "no built-in board is similar; set board.device-type and boot.bootloader, see \
-                    `goldsmith boards`";
-        return problem.hint(hint);
+    if is_bios_only(image) {
+        return problem.hint(BIOS);
     }
-    let which = if fitting.is_empty() {
-        "similar"
+    if let Some(start) = foreign_program(image) {
+        return problem.hint(format!(
+            "{} is not GRUB: install grub-efi-{}-signed and shim-signed in the golden image",
+            start.evidence,
+            image.facts.architecture.map_or("ARCH", Architecture::name)
+        ));
+    }
+    if !fitting.is_empty() {
+        return problem.hint(format!(
+            "select a board with --config, or set board.device-type; matching boards: {}",
+            fitting.join(", ")
+        ));
+    }
+    let similar = boards
+        .iter()
+        .filter(|(_, b)| is_architecture(image.facts.architecture, &b.board.architecture));
+    let reasons: Vec<String> = similar
+        .filter_map(|(name, board)| {
+            let misfits = misfits(board, image);
+            let (_, why) = misfits.first()?;
+            Some(format!("{name} ({why})"))
+        })
+        .take(3)
+        .collect();
+    let own = "write a configuration of your own, with board.device-type and boot.bootloader";
+    problem.hint(if reasons.is_empty() {
+        format!("{own}; no built-in board is similar")
     } else {
-        "matching"
-    };
-    problem.hint(format!(
-        "select a board with --config, or set board.device-type; {which} boards: {}",
-        near.join(", ")
-    ))
+        format!(
+            "{own}; built-in boards do not match: {}",
+            reasons.join(", ")
+        )
+    })
+}
+
+/// The hint for images that only a BIOS can start.
+const BIOS: &str = "converted images are started by UEFI firmware, not by a BIOS; if the device has UEFI \
+                    too, install grub-efi-amd64-signed and shim-signed (i386: grub-efi-ia32-signed) in \
+                    the golden image";
+
+/// The UEFI program of an image that nothing else starts, if it is not a boot loader that goldsmith
+/// knows.
+fn foreign_program<'o>(image: ImageFacts<'o>) -> Option<&'o Start> {
+    match image.origin.starts.as_slice() {
+        [only] if only.firmware == Firmware::Uefi && !only.known => Some(only),
+        _ => None,
+    }
+}
+
+/// Whether only a BIOS can start the image.
+fn is_bios_only(image: ImageFacts<'_>) -> bool {
+    image.origin.firmware() == [Firmware::Bios]
 }
 
 /// A description of the image for messages.
@@ -181,6 +226,18 @@ fn misfits(config: &Config, image: ImageFacts<'_>) -> Vec<(&'static str, String)
             ),
         ));
     }
+    if let Some(model) = &origin.model
+        && !board.models.is_empty()
+        && !board.models.contains(model)
+    {
+        out.push((
+            "board.models",
+            format!(
+                "the board is {}, the image is made for {model}",
+                board.models.join(" or ")
+            ),
+        ));
+    }
     if let Some(wanted) = board.firmware
         && !origin.starts.is_empty()
         && !origin.firmware().iter().any(|found| starts(wanted, *found))
@@ -228,6 +285,7 @@ pub(crate) fn check(config: &Config, image: ImageFacts<'_>) -> Result<(), Proble
             .map_or_else(|| key.to_owned(), |location| location.with_key(key));
         let problem = Problem::new(format!("{location}: {what}"));
         problems.push(match near.as_slice() {
+            [] if is_bios_only(image) => problem.hint(BIOS),
             [] => problem.hint("no built-in board fits the image"),
             names => problem.hint(format!("boards that fit the image: {}", names.join(", "))),
         });

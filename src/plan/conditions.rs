@@ -162,6 +162,7 @@ pub(super) mod tests {
             .map(|firmware| Start {
                 firmware: *firmware,
                 evidence: "a file".into(),
+                known: true,
             })
             .collect();
         Origin {

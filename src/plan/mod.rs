@@ -25,6 +25,7 @@ pub mod packages;
 pub mod partitions;
 mod promises;
 pub mod raw;
+mod system;
 
 #[cfg(test)]
 mod tests;
@@ -192,6 +193,8 @@ impl Plan {
         notes.extend(board_note);
         notes.extend(partitions.notes.iter().cloned());
         notes.extend(filesystems::narrow_note(golden, boot.loader));
+        notes.extend(board::lost_start(config, ImageFacts::of(golden)));
+        notes.extend(system::no_packages(golden));
         let accepted = AcceptedFiles::new(config);
         notes.extend(accepted.notes());
         notes.extend(promises);
@@ -260,11 +263,10 @@ fn complete(config: &Config, golden: &Golden) -> Result<(Config, Option<String>)
         if let Some(problem) = partitions::missing_usr(golden) {
             return Err(problem.into());
         }
-        let message = "the architecture of the image is unknown: /bin/sh is missing or not a \
-                       program of a supported architecture";
-        return Err(Problem::new(message).into());
+        return Err(system::unknown_architecture(golden).into());
     }
     board::check(config, image)?;
+    system::refuse_without_init(golden)?;
     let mut problems = Problems::default();
     let complete = Keep(&mut problems).one(board::with_board(config, image));
     if config.artifact.name.as_ref().is_none_or(String::is_empty) {

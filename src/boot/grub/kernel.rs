@@ -71,6 +71,7 @@ impl Kernels {
                 ];
             }
         } else if let Some(version) = versions.first() {
+            refuse_foreign_initrd(root, version)?;
             found.first = format!("/boot/vmlinuz-{version}");
             found.notes.push(format!(
                 "{}: has no initrd, so this kernel alone starts, whatever is installed later",
@@ -115,6 +116,29 @@ impl Kernels {
              set timeout=5\nmenuentry 'Linux' {{\n\tlinux {kernel} root=${{mender_kernel_root}} {arguments}\n{initrd}}}\n"
         )
     }
+}
+
+/// Fails when the kernel of `version` has an initial RAM disk under a name that Debian's tools and
+/// the boot script do not know: without it the kernel would find no root filesystem.
+fn refuse_foreign_initrd(root: &Tree, version: &str) -> Result<(), Problem> {
+    let names = file_names(root, "/boot");
+    let is_initrd = |name: &&String| {
+        let starts = ["initramfs", "initrd"]
+            .iter()
+            .any(|start| name.starts_with(start));
+        starts && !name.contains("rescue") && !name.contains("kdump")
+    };
+    let found: Vec<&String> = names.iter().filter(is_initrd).collect();
+    let of_version = found.iter().find(|name| name.contains(version));
+    let Some(name) = of_version.or(found.first()) else {
+        return Ok(());
+    };
+    let wanted = format!("/boot/initrd.img-{version}");
+    let message = format!("/boot/vmlinuz-{version} has no {wanted}, but there is /boot/{name}");
+    let hint = format!(
+        "give it the name that Debian's tools use: ln -s {name} {wanted} in the golden image"
+    );
+    Err(Problem::new(message).hint(hint))
 }
 
 /// Whether the kernel packages keep the links in `/` (`kernel-img.conf(5)`): otherwise new ones

@@ -1,13 +1,15 @@
 //! Compressed formats, decompressed into a spool.
 
+use super::detect::HEAD;
 use super::reader::{Reader, Watched};
 use super::spool::Spool;
 use super::{InputFormat, OpenOptions, SourceError};
+use crate::image::probe::{self, Format};
 use crate::stream::Source;
-use crate::units::MIB;
+use crate::units::{MIB, len_u64};
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{MtStreamBuilder, Stream};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read as _};
 use zip::ZipArchive;
 
 /// Memory for decompressing xz in several threads (bytes); blocks that need more are decompressed
@@ -16,6 +18,9 @@ const XZ_THREADING: u64 = 512 * MIB;
 /// Maximum memory of an xz stream (bytes), as named in its header; streams that need more are
 /// refused.
 const XZ_MOST: u64 = 512 * MIB;
+/// Base-two logarithm of the maximum window of a zstd frame, which takes that much memory: the
+/// limit of the format's library, for images compressed with `--long` or `--ultra`.
+const ZSTD_WINDOW_LOG: u32 = 31;
 /// Suffixes of images in a zip archive that also contains other files (checksums, notes).
 const IMAGES: [&str; 7] = [
     ".img",
@@ -51,10 +56,11 @@ pub(super) fn decode(
             InputFormat::Bzip2 => {
                 spool.append(&mut bzip2::bufread::BzDecoder::new(&mut input), form)?
             }
-            InputFormat::Zstd => spool.append(
-                &mut zstd::stream::read::Decoder::with_buffer(&mut input)?.single_frame(),
-                form,
-            )?,
+            InputFormat::Zstd => {
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(&mut input)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+                spool.append(&mut decoder.single_frame(), form)?
+            }
             InputFormat::Xz => spool.append(
                 &mut XzDecoder::new_stream(&mut input, xz_decoder(options)?),
                 form,
@@ -108,32 +114,74 @@ pub(super) fn unzip(
     for index in 0..archive.len() {
         let member = archive.by_index_raw(index).map_err(corrupt)?;
         let name = member.name().map_err(corrupt)?.into_owned();
-        if !member.is_dir() {
-            files.push((index, name));
+        if member.is_dir() || is_resource_fork(&name) {
+            continue;
         }
+        drop(member);
+        let mut head = Vec::new();
+        // A member that cannot be read is reported if it is selected by its name.
+        let read = archive
+            .by_index(index)
+            .is_ok_and(|member| member.take(len_u64(HEAD)).read_to_end(&mut head).is_ok());
+        files.push(Member {
+            index,
+            name,
+            disk: read && is_disk(&head),
+        });
     }
-    let (index, member) = only_image(files)?;
-    let form = InputFormat::Zip { member };
+    let Member { index, name, .. } = only_image(files)?;
+    let form = InputFormat::Zip { member: name };
     let mut input = archive.by_index(index).map_err(corrupt)?;
     Ok((Spool::fill(&mut input, &form, options)?, form))
 }
 
-/// The only file, or the only file with the suffix of an image.
-fn only_image(files: Vec<(usize, String)>) -> Result<(usize, String), SourceError> {
-    let is_image = |name: &str| {
+/// A file of a zip archive.
+struct Member {
+    index: usize,
+    name: String,
+    /// Whether it begins like a disk image.
+    disk: bool,
+}
+
+/// Whether a file of this name has the metadata that macOS keeps of another file (AppleDouble, in
+/// `__MACOSX` or with the prefix `._`).
+fn is_resource_fork(name: &str) -> bool {
+    let mut parts = name.split('/');
+    parts.clone().any(|part| part == "__MACOSX")
+        || parts.next_back().is_some_and(|file| file.starts_with("._"))
+}
+
+/// Whether `head` is the start of a disk image: with an MBR, protective or not, or in a format that
+/// is read in place.
+fn is_disk(head: &[u8]) -> bool {
+    head.get(510..512) == Some(b"\x55\xaa")
+        || matches!(
+            probe::format(head),
+            Some(Format::Qcow2 | Format::AndroidSparse)
+        )
+}
+
+/// The only file; or the only file with the suffix of an image; or, if none has one, the only file
+/// that begins like an image.
+fn only_image(mut files: Vec<Member>) -> Result<Member, SourceError> {
+    let is_image = |file: &Member| {
         IMAGES
             .iter()
-            .any(|ending| name.to_ascii_lowercase().ends_with(ending))
+            .any(|ending| file.name.to_ascii_lowercase().ends_with(ending))
     };
-    let images: Vec<_> = files
-        .iter()
-        .filter(|(_, name)| files.len() == 1 || is_image(name))
-        .cloned()
-        .collect();
-    match <[_; 1]>::try_from(images) {
-        Ok([only]) => Ok(only),
-        Err(_) => Err(SourceError::Members(
-            files.into_iter().map(|(_, name)| name).collect(),
-        )),
-    }
+    let only = |wanted: &dyn Fn(&Member) -> bool| {
+        let mut found = files.iter().enumerate().filter(|(_, file)| wanted(file));
+        let first = found.next().map(|(at, _)| at);
+        (first, found.next().is_some())
+    };
+    let at = match (only(&|_| true), only(&is_image), only(&|file| file.disk)) {
+        ((Some(at), false), ..) | (_, (Some(at), false), _) | (_, (None, _), (Some(at), false)) => {
+            at
+        }
+        _ => {
+            let names = files.into_iter().map(|file| file.name).collect();
+            return Err(SourceError::Members(names));
+        }
+    };
+    Ok(files.swap_remove(at))
 }

@@ -19,6 +19,11 @@ pub(super) fn form(head: &[u8]) -> Result<InputFormat, SourceError> {
         },
         Some(Format::Qcow2) => InputFormat::Qcow2,
         Some(Format::AndroidSparse) => InputFormat::AndroidSparse,
-        Some(Format::Other(name)) => return Err(SourceError::Unsupported(name.to_owned())),
+        Some(Format::Other(other)) => {
+            return Err(SourceError::Unsupported {
+                name: other.name,
+                command: other.command.to_owned(),
+            });
+        }
     })
 }

@@ -221,8 +221,13 @@ pub enum SourceError {
     #[error("{0} is a directory, not an image")]
     Directory(String),
     /// A known format that is not supported.
-    #[error("{0} is not supported")]
-    Unsupported(String),
+    #[error("{name} is not supported")]
+    Unsupported {
+        /// The format.
+        name: &'static str,
+        /// The command that makes it readable.
+        command: String,
+    },
     /// An image with an unsupported property.
     #[error("unsupported {form} image: {what}")]
     Refused {
@@ -270,13 +275,29 @@ impl SourceError {
         }
     }
 
+    /// The same error of the file at `path`, whose command names that file.
+    fn of_file(self, path: &Path) -> Self {
+        match self {
+            Self::Unsupported { name, command } => Self::Unsupported {
+                name,
+                command: command.replace("FILE", &path.display().to_string()),
+            },
+            other => other,
+        }
+    }
+
     /// Advice for the user, where there is any.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         match self {
             Self::Refused { hint, .. } => Some(hint),
+            Self::Unsupported { command, .. } => Some(command),
             Self::Members(_) | Self::Nested => Some("extract the disk image and give it as input"),
             Self::Directory(_) => Some("give the image file"),
+            Self::Corrupt { form, .. } if form.is_compressed() => Some(
+                "the file is incomplete or has other data after its end: download or copy it again, \
+                 and compare its checksum; if it was split, join the pieces with cat",
+            ),
             Self::TooLarge(_) => Some("decompress it first: uncompressed images may have any size"),
             Self::Changed { .. } => {
                 Some("copy the image first, or stop the program that writes to it")
@@ -317,7 +338,7 @@ pub fn open(path: &Path, options: &OpenOptions<'_>) -> Result<InputImage, Source
     }
     let fingerprint = Fingerprint::of(&file)?;
     let source: Source = Arc::new(FileSource::new(file, metadata.len()));
-    let (source, form) = unwrap(source, options)?;
+    let (source, form) = unwrap(source, options).map_err(|error| error.of_file(path))?;
     let input = InputImage {
         source,
         form,
@@ -349,7 +370,8 @@ pub fn open_forwards(path: &Path) -> Result<SequentialImage, SourceError> {
     }
     let len = file.seek(SeekFrom::End(0))?;
     let stored: Source = Arc::new(FileSource::new(file, len));
-    let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
+    let head = reader::head(&stored, detect::HEAD)?;
+    let form = detect::form(&head).map_err(|error| error.of_file(path))?;
     let kind = match form {
         InputFormat::Gzip => Compression::Gzip,
         InputFormat::Xz => Compression::Xz,

@@ -130,6 +130,7 @@ fn read_header(disk: &dyn ReadAt, at: Lba) -> Result<Header, String> {
     let mut found = vec![0; 512];
     disk.read_exact_at(at.bytes(), &mut found)
         .map_err(|e| format!("reading its header at sector {at}: {e}"))?;
+    shorten(&mut found, at)?;
     let sectors = [vec![0; 512], found].concat();
     let header = read_header_from_arbitrary_device(&mut Cursor::new(sectors), Lb512).map_err(
         |e| match e {
@@ -156,6 +157,53 @@ fn read_header(disk: &dyn ReadAt, at: Lba) -> Result<Header, String> {
         return Err(format!("{} entries exceed {MAX_ENTRIES}", header.num_parts));
     }
     Ok(header)
+}
+
+/// The length of the header's fields (bytes), and the only length that the crate knows.
+const HEADER_LEN: u32 = 92;
+
+/// Makes a header that is longer than its fields one of [`HEADER_LEN`] bytes. Its own length may be
+/// up to a sector, all of which its checksum covers (UEFI Specification 2.10, table 5.5).
+fn shorten(sector: &mut [u8], at: Lba) -> Result<(), String> {
+    let number = |sector: &[u8], offset: usize| {
+        let field = sector.get(offset..)?.first_chunk::<4>()?;
+        Some(u32::from_le_bytes(*field))
+    };
+    let (Some(len), Some(expected)) = (number(sector, 12), number(sector, 16)) else {
+        return Ok(());
+    };
+    let whole = usize::try_from(len).ok();
+    let is_header = sector.starts_with(b"EFI PART");
+    let Some(whole) = whole.filter(|_| is_header && len > HEADER_LEN) else {
+        return Ok(());
+    };
+    let mut checksum_of = |bytes: usize| {
+        sector.get_mut(16..20)?.fill(0);
+        Some(crc32fast::hash(sector.get(..bytes)?))
+    };
+    let Some(found) = checksum_of(whole) else {
+        return Err(format!(
+            "the header at sector {at} says that it has {len} bytes, more than a sector"
+        ));
+    };
+    if found != expected {
+        return Err(format!(
+            "the header at sector {at} does not match its checksum"
+        ));
+    }
+    let mut put = |offset: usize, value: u32| {
+        if let Some(field) = sector.get_mut(offset..).and_then(<[u8]>::first_chunk_mut) {
+            *field = value.to_le_bytes();
+        }
+    };
+    put(12, HEADER_LEN);
+    put(16, 0);
+    let fields = usize::try_from(HEADER_LEN).unwrap_or(0);
+    let checksum = crc32fast::hash(sector.get(..fields).unwrap_or_default());
+    if let Some(field) = sector.get_mut(16..).and_then(<[u8]>::first_chunk_mut) {
+        *field = checksum.to_le_bytes();
+    }
+    Ok(())
 }
 
 fn partition(number: u32, entry: &Entry) -> Partition {

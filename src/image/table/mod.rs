@@ -26,7 +26,7 @@ mod probe;
 use crate::platform::TableKind;
 use crate::stamp::Uuid;
 use crate::stream::ReadAt;
-use crate::units::{Lba, SECTOR};
+use crate::units::{Lba, MIB, SECTOR};
 pub use mbr::NO_BIOS;
 pub use probe::UnpartitionedContent;
 use std::fmt;
@@ -267,6 +267,42 @@ pub enum TableError {
     /// A disk of this length (bytes) that is too small or ends within a sector.
     #[error("a disk of {0} bytes cannot hold a partition table: {1}")]
     Disk(u64, &'static str),
+}
+
+impl TableError {
+    /// Advice for someone who has an image with this error, where there is any.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let whole = "the image of a whole disk, as read from /dev/sda or /dev/mmcblk0";
+        match self {
+            Self::NoTable(UnpartitionedContent::Iso) => Some(format!(
+                "install the system on a disk, and convert {whole}"
+            )),
+            Self::NoTable(_) => Some(format!("convert {whole}, not from one of its partitions")),
+            Self::SectorSize => Some(
+                "images have 512-byte sectors here: install the system on a disk, or a virtual one, \
+                 that has such sectors"
+                    .into(),
+            ),
+            Self::Beyond { end, .. } => {
+                let mib = end.bytes().div_ceil(MIB);
+                Some(format!(
+                    "the image is shorter than its disk: copy at least the first {mib} MiB of it, as \
+                     with dd if=DISK of=disk.img bs=1M count={mib}; if \
+                     the image was split, join the pieces with cat"
+                ))
+            }
+            Self::BothDamaged { .. } => Some(
+                "read the disk again, or repair the table in a copy of the image with the recovery \
+                 commands of gdisk"
+                    .into(),
+            ),
+            Self::Mbr(..) | Self::Backwards(..) | Self::Overlap(..) | Self::Twice(_) => {
+                Some("`sfdisk --verify` and `sfdisk --dump` show the table of the image".into())
+            }
+            Self::Io(..) | Self::Unwritable(..) | Self::Disk(..) => None,
+        }
+    }
 }
 
 impl PartitionTable {

@@ -46,11 +46,11 @@ fn images_that_cannot_be_converted() {
     let cases = [
         ("missing.img", "error: opening missing.img: No such file or directory\n".to_owned()),
         ("directory", "error: directory is a directory, not an image\nhint: give the image file\n".to_owned()),
-        ("empty.img", "error: the image is empty (0 bytes)\n".to_owned()),
-        ("-", "error: the image is empty (0 bytes)\n".to_owned()),
+        ("empty.img", "error: the image is empty (0 bytes)\nhint: the file was not written to its end: download or copy it again\n".to_owned()),
+        ("-", "error: the image is empty (0 bytes)\nhint: the file was not written to its end: download or copy it again\n".to_owned()),
         ("text.img", format!("error: reading the partition table: no partition table: the image contains unknown data\n{whole}")),
         ("zeros.img", format!("error: reading the partition table: no partition table: the image contains only zeros\n{whole}")),
-        ("iso.img", format!("error: reading the partition table: no partition table: the image contains an ISO 9660 filesystem (an installer or live system)\n{whole}")),
+        ("iso.img", "error: reading the partition table: no partition table: the image contains an ISO 9660 filesystem (an installer or live system)\nhint: install the system on a disk, and convert the image of a whole disk, as read from /dev/sda or /dev/mmcblk0\n".to_owned()),
         (
             "root.ext4",
             format!(

@@ -1,5 +1,7 @@
 //! Forms of input: what each tool makes of an image must read as the image.
 
+mod zip;
+
 use crate::support::{must, noise, scratch, tool};
 use goldsmith::image::source::{self, InputFormat, OpenOptions, SourceError};
 use goldsmith::report::{Report, Silent};
@@ -8,7 +10,7 @@ use goldsmith::units::{KIB, MIB};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 const SIZE: u64 = 8 * MIB;
@@ -199,42 +201,67 @@ fn a_bomb_stops_at_the_limit() {
 }
 
 #[test]
-fn a_zip_holds_one_image() {
-    let Some(zip) = tool("zip") else { return };
+fn a_format_that_is_not_read_comes_with_its_command() {
+    let dir = scratch();
+    let problem = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        fs::write(&path, [bytes, &[0; 600]].concat()).unwrap();
+        let error = source::open(&path, &options(dir.path())).unwrap_err();
+        let problem = error.problem();
+        let hint = problem.hint.unwrap_or_default();
+        (
+            problem.message,
+            hint.replace(&path.display().to_string(), name),
+        )
+    };
+    let tar = |name: &[u8]| {
+        let mut head = vec![0; 257];
+        head[..name.len()].copy_from_slice(name);
+        head.extend(b"ustar\0");
+        head
+    };
+    for (name, bytes, message, command) in [
+        (
+            "a.vmdk",
+            b"KDMV".to_vec(),
+            "a VMDK image",
+            "qemu-img convert -O raw a.vmdk disk.img",
+        ),
+        (
+            "a.7z",
+            b"7z\xbc\xaf\x27\x1c".to_vec(),
+            "a 7-Zip archive",
+            "7z x a.7z",
+        ),
+        ("a.tar", tar(b"disk.img"), "a tar archive", "tar -xf a.tar"),
+        (
+            "a.ova",
+            tar(b"box.ovf"),
+            "an OVA archive (an exported virtual machine)",
+            "tar -xf a.ova, then qemu-img convert -O raw DISK.vmdk disk.img for its disk",
+        ),
+    ] {
+        let expected = (format!("{message} is not supported"), command.to_owned());
+        assert_eq!(problem(name, &bytes), expected);
+    }
+}
+
+#[test]
+fn zstd_windows_of_2_gib_are_read() {
+    let Some(zstd) = tool("zstd") else { return };
     let dir = scratch();
     let path = dir.path().join("disk.img");
     let expected = image(&path);
-    fs::write(dir.path().join("README"), "read").unwrap();
-    fs::write(dir.path().join("other.IMG"), "no").unwrap();
-    let pack = |name: &str, members: &[&str]| -> PathBuf {
-        let out = dir.path().join(format!("{name}.zip"));
-        let members = members
-            .iter()
-            .map(|m| dir.path().join(m).display().to_string())
-            .collect::<Vec<_>>()
-            .join(" ");
-        must(
-            "sh",
-            &[
-                &"-c",
-                &format!("{} -q -j {} {members}", zip.display(), out.display()),
-            ],
-        );
-        out
-    };
-    let form = InputFormat::Zip {
-        member: "disk.img".into(),
-    };
-    assert!(opens(&pack("one", &["disk.img"]), &form, &expected) < 3 * MIB);
-    opens(&pack("noted", &["README", "disk.img"]), &form, &expected);
-    let two = refused(&pack("two", &["disk.img", "other.IMG"]));
-    assert!(
-        two.contains("disk.img") && two.contains("other.IMG"),
-        "{two}"
+    let out = dir.path().join("long.zst");
+    // From a pipe, so that the frame does not say how little it contains.
+    let command = format!(
+        "{} -q -1 --long=31 <{} >{}",
+        zstd.display(),
+        path.display(),
+        out.display()
     );
-    let bytes = fs::read(dir.path().join("one.zip")).unwrap();
-    fs::write(dir.path().join("cut.zip"), &bytes[..bytes.len() / 2]).unwrap();
-    assert!(refused(&dir.path().join("cut.zip")).starts_with("damaged zip"));
+    must("sh", &[&"-c", &command]);
+    opens(&out, &InputFormat::Zstd, &expected);
 }
 
 #[test]

@@ -386,3 +386,75 @@ fn flips_never_panic() {
         }
     }
 }
+
+/// Gives the GPT header at `sector` another length and the checksum of that many bytes.
+fn lengthen(path: &Path, sector: u64, len: u32) {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let mut header = [0; 512];
+    file.read_exact_at(&mut header, sector * 512).unwrap();
+    header[12..16].copy_from_slice(&len.to_le_bytes());
+    header[16..20].fill(0);
+    let checksum = crc32fast::hash(&header[..(len as usize).min(512)]);
+    header[16..20].copy_from_slice(&checksum.to_le_bytes());
+    file.write_all_at(&header, sector * 512).unwrap();
+}
+
+#[test]
+fn a_gpt_header_may_be_longer_than_its_fields() {
+    let dir = scratch();
+    let path = dir.path().join("disk");
+    let last = SIZE / 512 - 1;
+    for (len, sectors) in [
+        (96, vec![1, last]),
+        (512, vec![1, last]),
+        (512, vec![1]),
+        (512, vec![last]),
+    ] {
+        write(&path, &gpt());
+        for sector in sectors {
+            lengthen(&path, sector, len);
+        }
+        assert_eq!(read(&path).unwrap(), gpt(), "{len}");
+    }
+    // All of it is checked, and it ends within its sector.
+    write(&path, &gpt());
+    for sector in [1, last] {
+        lengthen(&path, sector, 512);
+        flip(&path, sector * 512 + 200);
+    }
+    let error = read(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("the header at sector 1 does not match its checksum"),
+        "{error}"
+    );
+    write(&path, &gpt());
+    for sector in [1, last] {
+        lengthen(&path, sector, 513);
+    }
+    let error = read(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("has 513 bytes, more than a sector"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_cut_disk_says_how_much_is_missing() {
+    let dir = scratch();
+    let path = dir.path().join("disk");
+    write(&path, &mbr());
+    File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(SIZE / 2)
+        .unwrap();
+    let error = read(&path).unwrap_err();
+    assert!(matches!(error, TableError::Beyond { .. }), "{error}");
+    let hint = error.hint().unwrap();
+    assert!(
+        hint.contains("at least the first 64 MiB")
+            && hint.contains("count=64; if the image was split"),
+        "{hint}"
+    );
+}

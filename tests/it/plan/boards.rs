@@ -127,6 +127,86 @@ fn the_image_chooses_its_board_or_says_what_it_is() {
 }
 
 #[test]
+fn without_a_known_boot_loader_no_board_is_chosen() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    // A BIOS could start the golden image too.
+    write(at, "root/boot/grub/i386-pc/normal.mod", "m");
+    again(at, "golden.img");
+    let output = run(at, &format!("plan {SMALL} golden.img").replace(" -q ", " "));
+    let said = text(&output.stderr);
+    let note = "note: a BIOS can start the golden image (/boot/grub/i386-pc), but not the converted one: devices need UEFI firmware\n";
+    assert!(said.contains(note), "{said}");
+    // Only a BIOS can.
+    fs::remove_dir_all(at.join("root/usr/lib/grub")).unwrap();
+    again(at, "golden.img");
+    for board in ["", "-c generic-x86-64"] {
+        let said = refused(
+            at,
+            &format!("plan {SMALL} {board} golden.img"),
+            if board.is_empty() { 2 } else { 1 },
+        );
+        assert!(
+            said.contains("hint: converted images are started by UEFI firmware, not by a BIOS"),
+            "{said}"
+        );
+    }
+    // Nothing does.
+    fs::remove_dir_all(at.join("root/boot/grub")).unwrap();
+    again(at, "golden.img");
+    let said = refused(at, &format!("plan {SMALL} golden.img"), 2);
+    assert!(
+        said.contains("started by unknown firmware\nhint: select a board"),
+        "{said}"
+    );
+    // Another UEFI program does.
+    write(at, "boot/EFI/BOOT/BOOTX64.EFI", "MZ");
+    again(at, "golden.img");
+    let said = refused(at, &format!("plan {SMALL} golden.img"), 2);
+    let hint = "hint: EFI/BOOT/BOOTX64.EFI on the boot partition is not GRUB: install grub-efi-amd64-signed and shim-signed in the golden image\n";
+    assert!(said.ends_with(hint), "{said}");
+}
+
+#[test]
+fn systems_that_are_not_of_debian_are_said() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    fs::remove_file(at.join("root/var/lib/dpkg/status")).unwrap();
+    again(at, "golden.img");
+    let said = refused(at, &format!("plan {SMALL} golden.img"), 1);
+    let init = "error: Tiny Debian 12 has no init program that the kernel starts by itself: no /sbin/init, /etc/init or /bin/init\n";
+    assert!(said.starts_with(init), "{said}");
+    write(at, "root/usr/sbin/init", elf(62));
+    again(at, "golden.img");
+    let output = run(at, &format!("plan {SMALL} golden.img").replace(" -q ", " "));
+    let said = text(&output.stderr);
+    let note = "note: Tiny Debian 12 is not a Debian system (it has no /var/lib/dpkg/status): packages cannot be installed";
+    assert!(said.contains(note), "{said}");
+    let boot = at.join("root/boot");
+    fs::rename(
+        boot.join("initrd.img-6.1.0-1"),
+        boot.join("initramfs-6.1.0-1.img"),
+    )
+    .unwrap();
+    again(at, "golden.img");
+    let said = refused(at, &format!("plan {SMALL} golden.img"), 1);
+    assert!(said.contains("/boot/vmlinuz-6.1.0-1 has no /boot/initrd.img-6.1.0-1, but there is /boot/initramfs-6.1.0-1.img\nhint: give it the name"), "{said}");
+    for (machine, name) in [(243, "riscv64"), (22, "ELF machine 22")] {
+        let mut program = elf(machine);
+        program[4..6].copy_from_slice(&[2, 1]);
+        for path in ["root/usr/bin/dash", "root/usr/sbin/init"] {
+            write(at, path, &program);
+        }
+        again(at, "golden.img");
+        let said = refused(at, &format!("plan {SMALL} golden.img"), 1);
+        let expected = format!(
+            "error: /bin/sh is a program for {name}; the supported architectures are amd64, i386, arm64, armhf\n"
+        );
+        assert_eq!(said, expected);
+    }
+}
+
+#[test]
 fn an_image_that_selects_no_board_is_described() {
     let Some(dir) = golden() else { return };
     let at = dir.path();
