@@ -80,7 +80,10 @@ impl Arguments {
         {
             added.push("panic=30".into());
         }
-        if !kept.iter().any(|word| word == "ro" || word == "rw") {
+        // With `ro` the script of overlayroot makes its overlay read-only as well, and the programs
+        // of Debian 13 cannot make it writable again.
+        let decides = |word: &String| word == "ro" || word == "rw" || covers_root(word);
+        if !kept.iter().any(decides) {
             kept.insert(0, "ro".into());
         }
         kept.extend(added.clone());
@@ -144,6 +147,12 @@ fn resumes(root: &Tree) -> bool {
     let text = String::from_utf8_lossy(&text).into_owned();
     let device = shell_variable(&[text], "RESUME").unwrap_or_default();
     !matches!(device.as_str(), "" | "none" | "auto")
+}
+
+/// Whether this argument makes an overlay cover the root filesystem (`overlayroot`).
+fn covers_root(word: &str) -> bool {
+    word.strip_prefix("overlayroot=")
+        .is_some_and(|value| !["", "disabled"].contains(&value))
 }
 
 #[cfg(test)]
@@ -219,6 +228,18 @@ mod tests {
         let message = "takes 1023 bytes of arguments on armhf, these are 1024";
         assert!(problem.message.contains(message), "{problem}");
         assert!(check(2041, Architecture::Amd64).is_err());
+    }
+
+    #[test]
+    fn an_overlay_over_the_root_filesystem_stays_writable() {
+        let text = |words| arguments("", words, "").unwrap().text;
+        let covered = "overlayroot=tmpfs:recurse=0";
+        assert_eq!(text(covered), format!("{covered} panic=30"));
+        let said = format!("ro {covered}");
+        assert_eq!(text(&said), format!("{said} panic=30"));
+        for off in ["overlayroot=", "overlayroot=disabled"] {
+            assert_eq!(text(off), format!("ro {off} panic=30"));
+        }
     }
 
     #[test]

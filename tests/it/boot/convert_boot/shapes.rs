@@ -117,16 +117,16 @@ impl Shape {
     }
 }
 
-/// The root filesystem is covered by an overlay in memory.
+/// The root filesystem is covered by an overlay in memory. With `ro` the overlay would be read-only
+/// in Debian 13, whose `mount` changes no options of an overlay; the unit that asks for that fails,
+/// so makers of such devices mask it.
 fn overlay_root() -> Option<Shape> {
     let shape = Shape::new("overlay-root")?;
-    for path in ["/boot/grub/grub.cfg", "/etc/default/grub"] {
-        shape.replace(
-            path,
-            "vendor.flag=golden",
-            "vendor.flag=golden overlayroot=tmpfs",
-        );
-    }
+    let [menu, settings] = ["/boot/grub/grub.cfg", "/etc/default/grub"];
+    let covered = "vendor.flag=golden overlayroot=tmpfs";
+    shape.replace(menu, "ro vendor.flag=golden", covered);
+    shape.replace(settings, "vendor.flag=golden", covered);
+    shape.debugfs("symlink /etc/systemd/system/systemd-remount-fs.service /dev/null\n");
     Some(shape)
 }
 
