@@ -15,6 +15,7 @@ mod packages;
 mod partitions;
 pub mod references;
 mod swap;
+mod startup;
 pub mod system;
 #[cfg(test)]
 mod tests;
@@ -155,7 +156,12 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     mount_options::edit(&mut work, plan).context("editing mount options")?;
     client(&mut work, plan);
     let references = system(&mut work, plan, golden)?;
+    startup::integrate(&mut work, plan, golden).context("editing what runs by itself")?;
+    system(&mut work, plan, golden)?;
     let boot = bootloader::integrate(&mut work, plan, golden);
+    if let Some(boot) = &boot {
+        startup::check_arguments(&mut work, plan, boot.arguments());
+    }
     system::move_data(&mut work.root, &mut work.data)?;
     let (changes, notes) = work.finish()?;
     let boot = boot.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;

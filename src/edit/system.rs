@@ -7,7 +7,7 @@ use super::references::names::Names;
 use super::references::row::Row;
 use super::references::{self, References};
 use crate::golden::Golden;
-use crate::golden::fstab::FstabLine;
+use crate::golden::fstab::{FstabLine, same_dir};
 use crate::plan::Plan;
 use crate::plan::accepted::AcceptedFiles;
 use crate::plan::family::{Family, Role};
@@ -19,6 +19,9 @@ use crate::tree::{DirEntry, Leaf, LeafKind, Node, Tree};
 
 /// The size limit of text files that are edited (bytes).
 const TEXT_LIMIT: u64 = 4 << 20;
+
+/// Options with which the boot environment could not be written.
+const READ_ONLY: [&str; 2] = ["ro", "noauto"];
 
 /// The parts of plan and golden image that these edits depend on.
 #[derive(Clone, Debug)]
@@ -189,6 +192,7 @@ fn our_mounts(system: &System<'_>) -> [Mount; 3] {
             required: owned(&["sync"]),
             dropped: owned(&["flush", "async", growfs]),
             lost: Vec::new(),
+            dropped: owned(&[&["flush", "async", growfs], &READ_ONLY[..]].concat()),
             pass: 0,
         },
         Mount {
@@ -207,6 +211,63 @@ fn our_mounts(system: &System<'_>) -> [Mount; 3] {
             pass: system.data_pass,
         },
     ]
+    ];
+    let mut merged = merge(&old, &mounts, &system.present);
+    editor.rewrite("/etc/fstab", merged.text, 0o644, "mounts of the A/B layout")?;
+    problems.0.extend(merged.problems);
+    merged.notes.extend(not_written(&old, system));
+    Ok(merged.notes)
+}
+
+/// A note for each option of the golden image by which the boot partition could not be written.
+fn not_written(old: &str, system: &System) -> Vec<String> {
+    let line = |(at, line)| Some((at + 1, FstabLine::parse(line)?));
+    let lines = old.lines().enumerate().filter_map(line);
+    let of_boot = lines.filter(|(_, line)| same_dir(line.dir, system.boot_mount));
+    let configured = system.options[0]
+        .as_deref()
+        .map(|options| ("boot.options".to_owned(), options));
+    let origins = of_boot
+        .map(|(at, line)| (format!("/etc/fstab:{at}"), line.options))
+        .filter(|_| configured.is_none())
+        .chain(configured.clone());
+    let mut notes = Vec::new();
+    for (origin, options) in origins {
+        for option in options
+            .split(',')
+            .filter(|option| READ_ONLY.contains(option))
+        {
+            notes.push(format!(
+                "{origin}: option {option} is dropped: the boot environment is on {}, and no update could be installed",
+                system.boot_mount
+            ));
+        }
+    }
+    notes
+}
+
+/// Turns resuming off: with a swap partition that is gone, the initramfs would wait half a minute
+/// at each boot.
+fn resume(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditError> {
+    const PATH: &str = "/etc/initramfs-tools/conf.d/resume";
+    let Some(text) = editor.text(PATH, TEXT_LIMIT)? else {
+        return Ok(());
+    };
+    let names_device = text
+        .lines()
+        .any(|line| line.trim().starts_with("RESUME=") && !line.contains("=none"));
+    if names_device {
+        editor.rewrite(
+            PATH,
+            "RESUME=none\n",
+            0o644,
+            "the swap partition of the golden image is gone",
+        )?;
+        notes.push(format!(
+            "{PATH}: hibernation is off, its swap partition is not on the converted disk"
+        ));
+    }
+    Ok(())
 }
 
 fn grow(editor: &mut TreeEditor, family: &Family) -> Result<(), EditError> {

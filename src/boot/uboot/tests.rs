@@ -77,12 +77,6 @@ fn pi() -> [Tree; 2] {
         ("/usr/lib/u-boot/rpi_arm64/u-boot.bin", uboot),
         ("/usr/lib/systemd/systemd", b"x".to_vec()),
         ("/usr/lib/systemd/system/udisks2.service", b"x".to_vec()),
-        ("/etc/init.d/resize2fs_once", b"x".to_vec()),
-        ("/etc/rc3.d/S01resize2fs_once", b"x".to_vec()),
-        (
-            "/etc/systemd/system/sysinit.target.wants/rpi-resize.service",
-            b"x".to_vec(),
-        ),
         (
             "/etc/kernel/postinst.d/z50-raspi-firmware",
             b"cat >/boot/firmware/config.txt <<EOF".to_vec(),
@@ -201,12 +195,6 @@ fn services_of_raspberry_pi_os_that_conflict_are_disabled() {
         facts::symlink(&root, "/etc/systemd/system/udisks2.service").as_deref(),
         Some("/dev/null")
     );
-    let gone = [
-        "/etc/init.d/resize2fs_once",
-        "/etc/rc3.d/S01resize2fs_once",
-        "/etc/systemd/system/sysinit.target.wants/rpi-resize.service",
-    ];
-    assert!(gone.iter().all(|path| root.find_nofollow(path).is_none()));
     // Only the hook that writes config.txt is diverted.
     assert!(
         text(&root, "/etc/kernel/postinst.d/z50-raspi-firmware").contains("nothing is installed")

@@ -150,6 +150,9 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             );
             (place(), text)
         });
+        if let Some(line) = on(boot) {
+            written(line, place(), log);
+        }
     }
     let fixed = list.iter().find(|line| {
         line.dir == "/" && matches!(mount_source(disk, &line.spec), MountSource::Partition(_))
@@ -163,6 +166,19 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     } else {
         log.passed(1);
     }
+}
+
+/// The boot environment is on the boot partition: it must be mounted for writing.
+fn written(line: &FstabLine, place: Location, log: &mut Log) {
+    let has = |option: &str| line.options.split(',').any(|there| there == option);
+    let missing = has("noauto") && !has("x-systemd.automount");
+    log.check(!has("ro") && !missing, "fstab-boot-options", || {
+        let text = format!(
+            "the boot partition is mounted at {} with {}: the boot environment could not be written",
+            line.dir, line.options
+        );
+        (place, text)
+    });
 }
 
 /// The mount point of the boot partition.

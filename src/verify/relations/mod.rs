@@ -15,6 +15,7 @@ mod raspberry_pi;
 mod references;
 mod simulation;
 mod slot_env;
+mod startup;
 mod uboot;
 mod uboot_raw;
 
@@ -44,6 +45,8 @@ pub(super) fn check(
     mount_options::check(disk, roles, log);
     log.group("references to disks");
     references::check(disk, roles, log);
+    log.group("startup");
+    startup::check(disk, roles, log);
     log.group("boot");
     boot::check(disk, roles, log);
     if let Some(report) = report() {

@@ -62,6 +62,7 @@ const MAP: &[(&str, &str)] = &[
     (
         "edit",
         "boot dpkg golden plan platform problem stamp stream tree units",
+        "boot dpkg golden plan platform problem shell stamp stream tree",
     ),
     // Outputs: written, checked and published; verified; flashed.
     (

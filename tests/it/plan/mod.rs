@@ -6,3 +6,4 @@ pub(crate) mod hooks;
 pub(crate) mod promises;
 mod raspberry_pi;
 mod shapes;
+pub(crate) mod startup;

@@ -55,6 +55,7 @@ fn literals(text: &str) -> BTreeSet<&str> {
         "boot",
         "uboot",
         "field",
+        "startup",
     ];
     let is_code = |word: &&str| {
         let known = word

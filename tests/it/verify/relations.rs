@@ -6,7 +6,7 @@ use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::Content;
 use goldsmith::tree::{Leaf, LeafKind, Stat, Tree};
 use goldsmith::units::MIB;
-use goldsmith::verify::{Request, compatibility, image};
+use goldsmith::verify::{Request, Severity, compatibility, image};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -36,6 +36,11 @@ fn swap_file(tree: &mut Tree, path: &str, signature: &[u8]) {
     content.set_len(1 << 16);
     let (stat, kind) = (Stat::root(0o600, Time::default()), LeafKind::File(content));
     tree.put(path, Leaf { stat, kind }).unwrap();
+/// A service with this command, and the link that starts it.
+fn unit(build: &mut Build, group: &str, command: &str) {
+    let text = format!("[Service]\nType=oneshot\n{command}");
+    put(&mut build.root, "/etc/systemd/system/setup.service", text);
+    put(&mut build.root, &format!("{group}/setup.service"), "");
 }
 
 pub(crate) type Case = (&'static str, fn(&mut Build));
@@ -161,6 +166,63 @@ const CASES: &[Case] = &[
     }),
     ("fstab-boot", |b| {
         fstab(b, |old| old.replace("/boot/efi", "/boot/none"))
+    }),
+    ("fstab-boot-options", |b| {
+        fstab(b, |old| {
+            old.replace("/boot/efi vfat defaults", "/boot/efi vfat ro,sync")
+        })
+    }),
+    ("fstab-boot-options", |b| {
+        fstab(b, |old| {
+            old.replace("/boot/efi vfat defaults", "/boot/efi vfat noauto")
+        })
+    }),
+    ("startup-restarts", |b| {
+        put(
+            &mut b.root,
+            "/etc/rc.local",
+            "#!/bin/sh\n# reboot\nif true; then\n  true\nfi\ncat <<EOF\nexit 0\nEOF\nsudo /sbin/reboot -f\nexit 0\n",
+        )
+    }),
+    ("startup-restarts", |b| {
+        unit(
+            b,
+            "/usr/lib/systemd/system/multi-user.target.wants",
+            "ExecStart=-/bin/systemctl --no-block reboot\n",
+        )
+    }),
+    ("startup-restarts", |b| {
+        put(
+            &mut b.root,
+            "/opt/setup",
+            "#!/bin/bash\nsleep 3\nshutdown -r now\n",
+        );
+        unit(
+            b,
+            "/etc/systemd/system/sysinit.target.wants",
+            "ExecStart=/bin/true\nExecStart=\nExecStart=/opt/setup start\n",
+        )
+    }),
+    ("startup-overlay", |b| {
+        put(
+            &mut b.root,
+            "/etc/overlayroot.local.conf",
+            "#overlayroot=tmpfs\noverlayroot=\"tmpfs:swap=1\"\n",
+        )
+    }),
+    ("startup-overlay", |b| {
+        put(
+            &mut b.boot,
+            "/cmdline.txt",
+            "console=tty1 overlayroot=tmpfs rootwait\n",
+        )
+    }),
+    ("startup-first-boot", |b| {
+        put(&mut b.root, "/usr/lib/systemd/systemd", elf(&[]))
+    }),
+    ("startup-first-boot", |b| {
+        put(&mut b.root, "/usr/lib/systemd/systemd", elf(&[]));
+        put(&mut b.root, "/etc/machine-id", "uninitialized\n")
     }),
     ("fstab-root", |b| {
         fstab(b, |old| {
@@ -485,4 +547,41 @@ fn the_field_must_be_able_to_take_the_update() {
             "field-environment"
         ]
     );
+}
+
+/// Scripts that restart under a condition, at the end, or on request are not reported, and accepted
+/// ones only by a note.
+#[test]
+fn scripts_that_do_not_restart_by_themselves_are_good() {
+    let scripts = [
+        "#!/bin/sh\nwhile true; do\n  ping -c1 host || reboot\ndone\n",
+        "#!/bin/sh\nexit 0\nreboot\n",
+        "#!/bin/sh\ncase \"$1\" in\nstop)\n  reboot\n  ;;\nesac\n",
+        "#!/bin/sh\ncat >/etc/motd <<'EOF'\nreboot\nEOF\n",
+    ];
+    for script in scripts {
+        let mut build = Build::new();
+        put(&mut build.root, "/etc/rc.local", script);
+        let outcome = image(&build.make().source(), &Request::default());
+        expect(&outcome, &[], script);
+    }
+    let mut build = Build::new();
+    put(&mut build.root, "/etc/rc.local", "#!/bin/sh\nreboot\n");
+    put(
+        &mut build.root,
+        "/usr/lib/goldsmith/accepted",
+        "/etc/rc.local\tkiosk\n",
+    );
+    unit(
+        &mut build,
+        "/etc/systemd/system/reboot.target.wants",
+        "ExecStart=/sbin/reboot\n",
+    );
+    let outcome = image(&build.make().source(), &Request::default());
+    let found: Vec<_> = outcome
+        .findings
+        .iter()
+        .map(|finding| (finding.code, finding.severity))
+        .collect();
+    assert_eq!(found, [("startup-restarts", Severity::Note)]);
 }

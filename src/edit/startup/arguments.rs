@@ -1,0 +1,150 @@
+//! Kernel arguments that act by themselves, judged as the boot loader will pass them.
+
+use super::follow::Files;
+use super::{Judge, overlay_root};
+use crate::edit::Workspace;
+use crate::plan::Plan;
+use crate::plan::accepted::AcceptedFiles;
+use crate::problem::Problem;
+use crate::tree::Tree;
+
+/// Judges the arguments that every start of a slot has.
+pub(in crate::edit) fn check(work: &mut Workspace<'_>, plan: &Plan, arguments: &str) {
+    let (root, boot) = (work.root.tree(), work.boot.tree());
+    let mut judge = Judge::new(&plan.accepted, root);
+    let files = Files {
+        root,
+        boot,
+        boot_mount: &plan.boot.mount,
+    };
+    let mut hides_root = false;
+    for word in arguments.split_whitespace() {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        let why = match name {
+            "overlayroot" => match overlay_root::narrowed(value) {
+                Ok(None) => None,
+                Ok(Some(new)) => Some(format!("the overlay would cover the data partition too: overlayroot={new} would not")),
+                Err(why) => Some(why),
+            },
+            "overlayroot_cfgdisk" if value != "disabled" => Some("the overlay of the root filesystem is set up by a file of another disk, which is not known".into()),
+            "lockfs" => Some("bilibop-lockfs puts an overlay on every filesystem of /etc/fstab, the data partition too".into()),
+            "boot" if matches!(value, "live" | "casper") => Some("it starts a live system, whose root filesystem is an image".into()),
+            "root-ro-driver" | "root-ro" | "aufs" => Some("it puts an overlay on the root filesystem by a script of the initial RAM disk, and what else it covers is not known".into()),
+            "systemd.volatile" if matches!(value, "yes" | "state" | "1" | "true") => Some("it puts a filesystem in memory on /var, and the update client forgets at each start that it was updating".into()),
+            "systemd.run" | "systemd.run_success_action" | "systemd.run_failure_action" => Some("it runs a command at each start, which then restarts or stops the device".into()),
+            "init" | "rdinit" => init(&files, value),
+            _ => None,
+        };
+        hides_root |= is_overlay(name, value);
+        if let Some(why) = why {
+            argument_problem(&mut judge, &files, word, &why);
+        }
+    }
+    hides_root |= overlay_settings(root);
+    if hides_root {
+        judge.notes.push("an overlay in memory covers the root filesystem: what is written there is gone at the next start; the data and the boot partition keep what is written".into());
+        old_client(root, &mut judge);
+    }
+    let Judge {
+        problems, notes, ..
+    } = judge;
+    work.notes.extend(notes);
+    work.problems.0.extend(problems.0);
+}
+
+/// Whether an argument puts an overlay on the root filesystem.
+fn is_overlay(name: &str, value: &str) -> bool {
+    match name {
+        "overlayroot" => !matches!(value, "" | "disabled"),
+        "boot" => value == "overlay",
+        "systemd.volatile" => value == "overlay",
+        "fsprotect" => true,
+        _ => false,
+    }
+}
+
+/// Whether the settings of `overlayroot` put one there.
+fn overlay_settings(root: &Tree) -> bool {
+    let mut active = false;
+    for path in overlay_root::settings(root) {
+        let bytes = root.read(&path, super::TEXT_LIMIT).ok().flatten();
+        let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+        for line in text.lines() {
+            if let Some(value) = line.trim().strip_prefix("overlayroot=") {
+                active = is_overlay("overlayroot", value.trim_matches(['"', '\'']));
+            }
+        }
+    }
+    active
+}
+
+/// What an init program of its own does.
+fn init(files: &Files<'_>, path: &str) -> Option<String> {
+    let found = files.script(path, &[]);
+    let finding = found.findings.into_iter().next()?;
+    Some(format!(
+        "{}:{}: `{}` {}",
+        finding.file, finding.line, finding.command, finding.act
+    ))
+}
+
+/// Adds a problem of an argument, with the file that it is from.
+fn argument_problem(judge: &mut Judge<'_>, files: &Files<'_>, word: &str, why: &str) {
+    let [of_root, of_boot] = overlay_root::argument_files(files.root, files.boot);
+    let of_boot = of_boot
+        .iter()
+        .map(|path| format!("{}{path}", files.boot_mount));
+    let origin = of_root.into_iter().chain(of_boot).find_map(|path| {
+        let text = files.text(&path)?;
+        let line = text.lines().position(|line| line.contains(word))?;
+        Some((path, line + 1))
+    });
+    let why = format!("kernel argument {word}: {why}");
+    let advice = "take the argument out of the golden image";
+    match origin {
+        Some((path, line)) => judge.problem(&path, line, &why, advice),
+        None => {
+            let path = "/proc/cmdline";
+            if !judge.accepts(&[path]) {
+                let hint = format!(
+                    "take it out of the configuration or the golden image; {}",
+                    AcceptedFiles::hint(path)
+                );
+                judge.problems.push(Problem::new(why).hint(hint));
+            }
+        }
+    }
+}
+
+/// A client that finds the running root filesystem by its device does not find it under an overlay.
+fn old_client(root: &Tree, judge: &mut Judge<'_>) {
+    const STATUS: &str = "/var/lib/dpkg/status";
+    let bytes = root
+        .read(STATUS, 64 << 20)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let package = text
+        .split("\n\n")
+        .find(|package| package.lines().any(|line| line == "Package: mender-update"));
+    let version = package.and_then(|package| {
+        package
+            .lines()
+            .find_map(|line| line.strip_prefix("Version: "))
+    });
+    let Some(version) = version else { return };
+    let mut numbers = version
+        .split(['.', '-', '+', '~'])
+        .map(|number| number.parse::<u32>().unwrap_or(0));
+    let version_of = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version_of < (5, 1) && !judge.accepts(&[STATUS]) {
+        let message = format!(
+            "mender-update {version} finds the running root filesystem by its device, which the overlay of the root filesystem hides: it would refuse every update"
+        );
+        judge.problems.push(Problem::new(message).hint(format!(
+            "install mender-update 5.1 or later, or set overlayroot=disabled; {}",
+            AcceptedFiles::hint(STATUS)
+        )));
+    }
+}

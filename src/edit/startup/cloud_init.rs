@@ -1,0 +1,118 @@
+//! `cloud-init`: what its configuration does on the first start of an instance. Each slot has a
+//! state of its own, so the first start of each is that of a new instance.
+
+use super::Judge;
+use super::acts::of_words;
+use super::lexer;
+use crate::tree::Tree;
+use crate::tree::edit::EditError;
+use crate::tree::editor::TreeEditor;
+
+/// Our settings; they come last.
+const PATH: &str = "/etc/cloud/cloud.cfg.d/zz-mender.cfg";
+const TEXT: &str = "# The root filesystem has a slot of its own size, with another partition after it.\ngrowpart:\n  mode: 'off'\nresize_rootfs: false\n";
+
+/// Turns the growing of the root filesystem off, and judges the configuration.
+pub(super) fn repair(
+    root: &mut TreeEditor<'_>,
+    boot: &Tree,
+    boot_mount: &str,
+    judge: &mut Judge<'_>,
+) -> Result<(), EditError> {
+    let tree = root.tree();
+    let is_installed = ["/usr/bin/cloud-init", "/etc/cloud/cloud.cfg"]
+        .iter()
+        .any(|path| tree.file(path).is_some());
+    if !is_installed || tree.find("/etc/cloud/cloud-init.disabled").is_some() {
+        return Ok(());
+    }
+    let mut texts: Vec<(String, Vec<(usize, String)>)> = Vec::new();
+    let mut files = vec!["/etc/cloud/cloud.cfg".to_owned()];
+    for dir in [
+        "/etc/cloud/cloud.cfg.d",
+        "/var/lib/cloud/seed/nocloud",
+        "/var/lib/cloud/seed/nocloud-net",
+    ] {
+        files.extend(super::units::names_in(tree, dir).map(|name| format!("{dir}/{name}")));
+    }
+    for path in files {
+        let lines = judge.lines(tree, &path);
+        texts.push((path, lines));
+    }
+    for name in ["user-data", "vendor-data"] {
+        let lines = judge.lines(boot, &format!("/{name}"));
+        texts.push((format!("{boot_mount}/{name}"), lines));
+    }
+    for (path, lines) in &texts {
+        acts(path, lines, judge);
+    }
+    if root.tree().file(PATH).is_none() {
+        root.file(
+            PATH,
+            TEXT,
+            0o644,
+            "the root filesystem has the size of its slot",
+        )?;
+        judge.notes.push(format!(
+            "cloud-init: growing the root partition is turned off by {PATH}"
+        ));
+        let used = root.tree().dir("/var/lib/cloud/instances");
+        if used.is_some_and(|dir| !dir.entries.is_empty()) {
+            return Ok(());
+        }
+        judge.notes.push(
+            "cloud-init: its state in /var/lib/cloud belongs to a root filesystem, so the first start of each update is that of a new instance: users, keys, files and commands of user-data are applied again".to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// Judges the lines of a configuration that restart, or change the disk.
+fn acts(path: &str, lines: &[(usize, String)], judge: &mut Judge<'_>) {
+    let mut block = String::new();
+    let mut found = Vec::new();
+    for (at, line) in lines {
+        let trimmed = line.trim();
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            continue;
+        }
+        let key = trimmed
+            .split_once(':')
+            .map(|(key, _)| key.trim_matches(['"', '\'']));
+        if !line.starts_with([' ', '\t', '-']) {
+            block = key.unwrap_or_default().to_owned();
+        }
+        let what = match block.as_str() {
+            "power_state" if key == Some("mode") => Some("restarts the device or switches it off"),
+            "package_reboot_if_required" | "reboot_if_required" if trimmed.ends_with("true") => {
+                Some("restarts the device after an installation")
+            }
+            "runcmd" | "bootcmd" => command(trimmed),
+            _ => None,
+        };
+        found.extend(what.map(|what| (*at, trimmed.to_owned(), what)));
+    }
+    for (at, line, what) in found {
+        let why = format!(
+            "`{line}` {what}; cloud-init does it on the first start of each slot, so every update would be taken for failed"
+        );
+        judge.problem(path, at, &why, "take it out of the configuration");
+    }
+}
+
+/// What an item of a list of commands does.
+fn command(item: &str) -> Option<&'static str> {
+    let text = item
+        .trim_start_matches(['-', ' '])
+        .replace(['[', ']', ','], " ");
+    let words: Vec<String> = lexer::tokens(&text, 1)
+        .into_iter()
+        .map(|word| word.text)
+        .collect();
+    let act = of_words(&words)?;
+    Some(match act {
+        super::acts::Act::Restart => "restarts the device or switches it off",
+        super::acts::Act::Repartition => "changes the partitions",
+        _ => return None,
+    })
+}

@@ -1,0 +1,298 @@
+//! What acts by itself. A root filesystem that an update brought has one start to prove itself:
+//! whatever restarts the device on a first start makes every update fail, and whatever resizes,
+//! repartitions or writes boot files undoes the layout. What known tools do so is undone and said;
+//! anything else is a problem until the golden image is changed or the file accepted.
+
+mod acts;
+mod arguments;
+mod cloud_init;
+mod entries;
+mod follow;
+mod known;
+mod lexer;
+mod machine_id;
+mod one_time;
+mod overlay_root;
+mod rc_local;
+mod script;
+#[cfg(test)]
+mod tests;
+mod units;
+mod words;
+
+pub(super) use arguments::check as check_arguments;
+
+use super::Workspace;
+use crate::golden::Golden;
+use crate::golden::bootloader::is_raspberry_pi;
+use crate::plan::Plan;
+use crate::plan::accepted::AcceptedFiles;
+use crate::problem::{Problem, Problems};
+use crate::tree::edit::EditError;
+use crate::tree::{Tree, show};
+use acts::Act;
+use entries::{Entry, EntryKind};
+use follow::{Files, Finding};
+use known::Kind;
+use script::Runs;
+use std::collections::BTreeSet;
+
+/// The size limit of text files (bytes).
+const TEXT_LIMIT: u64 = 4 << 20;
+/// The list of accepted files on the device, for whoever checks the image.
+const ACCEPTED: &str = "/usr/lib/goldsmith/accepted";
+
+/// Problems and notes, with the files that are accepted.
+#[derive(Debug)]
+struct Judge<'a> {
+    accepted: &'a AcceptedFiles,
+    /// The real paths of the accepted files.
+    real: BTreeSet<String>,
+    problems: Problems,
+    notes: Vec<String>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(accepted: &'a AcceptedFiles, root: &Tree) -> Self {
+        let real = accepted.iter().map(|(path, _)| real(root, path));
+        Self {
+            accepted,
+            real: real.collect(),
+            problems: Problems::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Whether one of these files is accepted.
+    fn accepts(&self, paths: &[&str]) -> bool {
+        paths
+            .iter()
+            .any(|path| self.accepted.accepts(path) || self.real.contains(*path))
+    }
+
+    /// Adds a problem in a line of a file, unless the file is accepted.
+    fn problem(&mut self, path: &str, line: usize, why: &str, advice: &str) {
+        if self.accepts(&[path]) {
+            return;
+        }
+        let hint = format!("{advice}; {}", AcceptedFiles::hint(path));
+        self.problems
+            .push(Problem::new(format!("{path}:{line}: {why}")).hint(hint));
+    }
+
+    /// The numbered lines of a file; none if it cannot be read.
+    fn lines(&self, tree: &Tree, path: &str) -> Vec<(usize, String)> {
+        let bytes = tree
+            .read(path, TEXT_LIMIT)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = text.lines().enumerate();
+        lines.map(|(at, line)| (at + 1, line.to_owned())).collect()
+    }
+}
+
+/// The path without symlinks.
+fn real(root: &Tree, path: &str) -> String {
+    root.walk(path.as_bytes(), true)
+        .map_or_else(|_| path.to_owned(), |walk| show(&walk.path()))
+}
+
+/// Undoes or names whatever acts by itself on a first start.
+pub(super) fn integrate(
+    work: &mut Workspace<'_>,
+    plan: &Plan,
+    golden: &Golden,
+) -> Result<(), EditError> {
+    let mut judge = Judge::new(&plan.accepted, work.root.tree());
+    let boot_mount = plan.boot.mount.as_str();
+    let systemd = golden.facts.systemd;
+    if systemd {
+        judge.notes.extend(machine_id::repair(&mut work.root)?);
+    }
+    restore_rc_local(work, boot_mount, &mut judge)?;
+    repart(work, &mut judge)?;
+    let files = files(work, boot_mount);
+    for entry in entries::all(&files, systemd) {
+        repair(work, &entry, &mut judge)?;
+    }
+    let [of_root, of_boot] = overlay_root::argument_files(work.root.tree(), work.boot.tree());
+    let settings = overlay_root::settings(work.root.tree());
+    let of_root = [of_root, settings].concat();
+    overlay_root::edit(&mut work.root, "", &of_root, &mut judge)?;
+    overlay_root::edit(&mut work.boot, boot_mount, &of_boot, &mut judge)?;
+    overlay_root::others(work.root.tree(), &mut judge);
+    overlay_root::in_memory(work.root.tree(), boot_mount, &mut judge);
+    cloud_init::repair(&mut work.root, work.boot.tree(), boot_mount, &mut judge)?;
+    let (root, boot) = (work.root.tree(), work.boot.tree());
+    let notes = one_time::notes(root, boot, boot_mount, is_raspberry_pi(boot));
+    judge.notes.extend(notes);
+    list_accepted(work, &plan.accepted)?;
+    work.notes.extend(judge.notes);
+    work.problems.0.extend(judge.problems.0);
+    Ok(())
+}
+
+/// The files as they are now.
+fn files<'w>(work: &'w Workspace<'_>, boot_mount: &'w str) -> Files<'w> {
+    Files {
+        root: work.root.tree(),
+        boot: work.boot.tree(),
+        boot_mount,
+    }
+}
+
+fn restore_rc_local(
+    work: &mut Workspace<'_>,
+    boot_mount: &str,
+    judge: &mut Judge<'_>,
+) -> Result<(), EditError> {
+    if judge.accepts(&[rc_local::PATH]) {
+        return Ok(());
+    }
+    let boot = work.boot.tree().clone();
+    let note = rc_local::restore(&mut work.root, &|root| {
+        rc_local::found(&Files {
+            root: root.tree(),
+            boot: &boot,
+            boot_mount,
+        })
+    })?;
+    judge.notes.extend(note);
+    Ok(())
+}
+
+/// Masks `systemd-repart`, if the image has definitions for it.
+fn repart(work: &mut Workspace<'_>, judge: &mut Judge<'_>) -> Result<(), EditError> {
+    const NAME: &str = "systemd-repart.service";
+    let definitions = known::repart_definitions(work.root.tree());
+    let paths: Vec<&str> = definitions.iter().map(String::as_str).collect();
+    let starts = units::started(work.root.tree()).contains(NAME);
+    if definitions.is_empty() || !starts || judge.accepts(&paths) {
+        return Ok(());
+    }
+    known::disable(
+        &mut work.root,
+        NAME,
+        "it would change the partitions at each start",
+    )?;
+    judge.notes.push(format!(
+        "{NAME} is disabled: it would change the partitions at each start ({})",
+        definitions.join(", ")
+    ));
+    Ok(())
+}
+
+/// Undoes, reports or passes over one entry.
+fn repair(work: &mut Workspace<'_>, entry: &Entry, judge: &mut Judge<'_>) -> Result<(), EditError> {
+    let paths: Vec<&str> = entry.found.files.iter().map(String::as_str).collect();
+    if judge.accepts(&paths) || judge.accepts(&[&entry.name]) {
+        return Ok(());
+    }
+    if let Some((reason, note)) = undone(entry) {
+        if note {
+            judge
+                .notes
+                .push(format!("{} is disabled: {reason}", entry.name));
+            match entry.kind {
+                EntryKind::Script => known::disable_sysv(&mut work.root, &entry.name, &reason)?,
+                _ => known::disable(&mut work.root, &entry.name, &reason)?,
+            }
+        } else if !reason.is_empty() {
+            judge.notes.push(reason);
+        }
+        return Ok(());
+    }
+    for finding in &entry.found.findings {
+        report(entry, finding, judge);
+    }
+    Ok(())
+}
+
+/// The reason why a known service is disabled, and `true`; or a note about one that is not.
+fn undone(entry: &Entry) -> Option<(String, bool)> {
+    if !matches!(entry.kind, EntryKind::Service | EntryKind::Script) {
+        return None;
+    }
+    let resizing = "it would resize the root filesystem on the first start of each slot";
+    match known::service(&entry.name, &entry.found.files) {
+        Some((Kind::Resizer, origin)) => Some((format!("{resizing} ({origin})"), true)),
+        Some((Kind::FirstBoot, origin)) => Some((
+            format!(
+                "it would set the system up and restart on the first start of each slot ({origin}); make its settings in the golden image"
+            ),
+            true,
+        )),
+        Some((Kind::Firmware, origin)) => Some((
+            format!(
+                "it would write firmware by itself, which no rollback takes back ({origin}); update it on request, with rpi-eeprom-update -a"
+            ),
+            true,
+        )),
+        Some((Kind::Wizard, _)) => Some((
+            format!(
+                "{} is enabled: each root filesystem asks for a user on its first start",
+                entry.name
+            ),
+            false,
+        )),
+        Some((Kind::Ours, _)) => Some((String::new(), false)),
+        None => {
+            let mut acts = entry.found.findings.iter().map(|finding| finding.act);
+            let resizes = acts.any(|act| matches!(act, Act::Resize | Act::Repartition));
+            let named = known::names_resizing(&entry.name);
+            (resizes && named).then(|| (resizing.to_owned(), true))
+        }
+    }
+}
+
+/// Adds a problem or a note about a finding.
+fn report(entry: &Entry, finding: &Finding, judge: &mut Judge<'_>) {
+    let Finding {
+        file,
+        line,
+        act,
+        runs,
+        command,
+    } = finding;
+    let is_once = entry.found.is_once;
+    let is_error = match runs {
+        Runs::Always => true,
+        Runs::If => is_once || entry.kind == EntryKind::Own,
+        Runs::Later | Runs::Unknown => is_once,
+    };
+    let command: String = command.chars().take(80).collect();
+    if is_error {
+        let why = format!(
+            "`{command}` {act} by itself when a root filesystem starts for the first time, in either slot ({} runs it)",
+            entry.name
+        );
+        let advice = "take it out of the golden image";
+        if !judge.accepts(&[file]) {
+            judge.problem(file, *line, &why, advice);
+        }
+    } else if *runs != Runs::Unknown && *act == Act::Restart && !judge.accepts(&[file]) {
+        judge.notes.push(format!(
+            "{file}:{line}: `{command}` {act} under a condition ({} runs it): an update that is not committed yet would be taken back",
+            entry.name
+        ));
+    }
+}
+
+/// Lists the accepted files on the device.
+fn list_accepted(work: &mut Workspace<'_>, accepted: &AcceptedFiles) -> Result<(), EditError> {
+    let mut lines = BTreeSet::new();
+    for (path, reason) in accepted.iter() {
+        let reason = reason.replace(['\n', '\t'], " ");
+        for path in [path.to_owned(), real(work.root.tree(), path)] {
+            lines.insert(format!("{path}\t{reason}\n"));
+        }
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let text: String = lines.into_iter().collect();
+    let reason = "files that act by themselves and are accepted by the configuration";
+    work.root.file(ACCEPTED, text, 0o644, reason)
+}

@@ -1,0 +1,346 @@
+//! Units of systemd: their files with drop-ins (`systemd.unit(5)`), and which of them run when a
+//! system starts.
+
+use crate::tree::{DirEntry, LeafKind, Node, Tree, show};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// The directories of units, the most important first.
+const DIRS: [&str; 4] = [
+    "/etc/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+/// The size limit of unit files (bytes).
+const LIMIT: u64 = 1 << 20;
+/// A delay from which on a timer is not part of the start (seconds).
+const LONG_DELAY: u64 = 3600;
+/// Targets that no start reaches.
+const NOT_STARTED: [&str; 14] = [
+    "reboot",
+    "poweroff",
+    "halt",
+    "kexec",
+    "soft-reboot",
+    "shutdown",
+    "final",
+    "umount",
+    "exit",
+    "rescue",
+    "emergency",
+    "system-update",
+    "factory-reset",
+    "initrd",
+];
+
+/// A setting of a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// Its name, such as `ExecStart`.
+    pub(super) key: String,
+    /// Its value.
+    pub(super) value: String,
+    /// The file that it is from.
+    pub(super) file: String,
+    /// Its line, from 1.
+    pub(super) line: usize,
+}
+
+/// A unit as systemd would load it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unit {
+    /// Its name.
+    pub(super) name: String,
+    /// Its file, the real path.
+    pub(super) file: String,
+    /// The settings of its file and its drop-ins, in order.
+    pub(super) settings: Vec<Setting>,
+}
+
+impl Unit {
+    /// The unit of this name; `None` if there is none or it is masked.
+    pub(super) fn load(root: &Tree, name: &str) -> Option<Self> {
+        let template = name
+            .split_once('@')
+            .and_then(|(start, rest)| Some(format!("{start}@.{}", rest.rsplit_once('.')?.1)));
+        let names: Vec<&str> = [Some(name), template.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect();
+        let path = names.iter().find_map(|name| {
+            let paths = DIRS.iter().map(|dir| format!("{dir}/{name}"));
+            paths
+                .into_iter()
+                .find(|path| root.find_nofollow(path).is_some())
+        })?;
+        let text = text(root, &path)?;
+        if text.trim().is_empty() {
+            return None;
+        }
+        let real = root.walk(path.as_bytes(), true).ok()?;
+        let file = show(&real.path());
+        let mut settings = settings(&text, &file);
+        let mut drop_ins: BTreeMap<String, String> = BTreeMap::new();
+        for dir in DIRS.iter().rev() {
+            for name in &names {
+                let dir = format!("{dir}/{name}.d");
+                for conf in names_in(root, &dir).filter(|name| name.ends_with(".conf")) {
+                    drop_ins.insert(conf.clone(), format!("{dir}/{conf}"));
+                }
+            }
+        }
+        for path in drop_ins.into_values() {
+            let more = self::text(root, &path).unwrap_or_default();
+            settings.extend(self::settings(&more, &path));
+        }
+        Some(Self {
+            name: name.to_owned(),
+            file,
+            settings,
+        })
+    }
+
+    /// The unit in a file, without drop-ins.
+    pub(super) fn at(root: &Tree, path: &str, name: &str) -> Option<Self> {
+        let text = text(root, path)?;
+        let file = show(&root.walk(path.as_bytes(), true).ok()?.path());
+        Some(Self {
+            name: name.to_owned(),
+            settings: settings(&text, &file),
+            file,
+        })
+    }
+
+    /// The settings of this name that hold: an empty value takes back those before it.
+    pub(super) fn all(&self, key: &str) -> Vec<&Setting> {
+        let mut out = Vec::new();
+        for setting in self.settings.iter().filter(|setting| setting.key == key) {
+            if setting.value.is_empty() {
+                out.clear();
+            } else {
+                out.push(setting);
+            }
+        }
+        out
+    }
+
+    /// The last setting of this name.
+    pub(super) fn last(&self, key: &str) -> Option<&Setting> {
+        self.all(key).pop()
+    }
+
+    /// Whether it runs on the first start of a system only.
+    pub(super) fn is_for_first_boot(&self) -> bool {
+        self.last("ConditionFirstBoot")
+            .is_some_and(|setting| is_true(setting.value.trim_start_matches('|')))
+    }
+
+    /// The words of a setting that is a list of units.
+    fn units(&self, key: &str) -> Vec<String> {
+        let values = self.all(key);
+        let words = values.iter().flat_map(|s| s.value.split_whitespace());
+        words.map(str::to_owned).collect()
+    }
+}
+
+/// Whether a value is true for systemd.
+fn is_true(value: &str) -> bool {
+    matches!(
+        value.to_ascii_lowercase().as_str(),
+        "1" | "yes" | "y" | "true" | "t" | "on"
+    )
+}
+
+fn text(root: &Tree, path: &str) -> Option<String> {
+    let bytes = root.read(path, LIMIT).ok()??;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The names in a directory; none for a missing directory.
+pub(super) fn names_in(root: &Tree, dir: &str) -> impl Iterator<Item = String> + use<> {
+    let names: Vec<String> = root
+        .dir(dir)
+        .map(|dir| dir.entries.keys().map(|name| show(name)).collect())
+        .unwrap_or_default();
+    names.into_iter()
+}
+
+/// The settings in the text of a unit file; lines that end with a backslash go on.
+fn settings(text: &str, file: &str) -> Vec<Setting> {
+    let mut out: Vec<Setting> = Vec::new();
+    let mut goes_on = false;
+    for (at, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.starts_with(['#', ';']) {
+            continue;
+        }
+        let (part, more) = line
+            .strip_suffix('\\')
+            .map_or((line, false), |line| (line, true));
+        if goes_on {
+            if let Some(setting) = out.last_mut() {
+                setting.value.push(' ');
+                setting.value.push_str(part.trim());
+            }
+        } else if let Some((key, value)) = part.split_once('=') {
+            out.push(Setting {
+                key: key.trim().to_owned(),
+                value: value.trim().to_owned(),
+                file: file.to_owned(),
+                line: at + 1,
+            });
+        } else {
+            continue;
+        }
+        goes_on = more;
+    }
+    out
+}
+
+/// The names of the units that run when the system starts, sorted.
+pub(super) fn started(root: &Tree) -> BTreeSet<String> {
+    let mut todo: VecDeque<String> = wanted(root, |_| true).into();
+    todo.push_back("default.target".to_owned());
+    let mut seen = BTreeSet::new();
+    while let Some(name) = todo.pop_front() {
+        if is_not_started(&name) || !seen.insert(name.clone()) {
+            continue;
+        }
+        let Some(unit) = Unit::load(root, &name) else {
+            continue;
+        };
+        for key in ["Wants", "Requires", "BindsTo", "Requisite", "Upholds"] {
+            todo.extend(unit.units(key));
+        }
+        todo.extend(wanted(root, |of| of == name));
+        todo.extend(triggered(root, &unit));
+    }
+    seen
+}
+
+fn is_not_started(name: &str) -> bool {
+    name.strip_suffix(".target")
+        .is_some_and(|name| NOT_STARTED.contains(&name) || name.starts_with("initrd-"))
+}
+
+/// The units that links in the directories of other units want.
+fn wanted(root: &Tree, of: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut out = Vec::new();
+    for dir in DIRS {
+        for name in names_in(root, dir) {
+            let unit = name
+                .strip_suffix(".wants")
+                .or_else(|| name.strip_suffix(".requires"));
+            if unit.is_some_and(|unit| !is_not_started(unit) && of(unit)) {
+                out.extend(names_in(root, &format!("{dir}/{name}")));
+            }
+        }
+    }
+    out
+}
+
+/// The unit that a timer or a watched path starts soon after the start.
+fn triggered(root: &Tree, unit: &Unit) -> Option<String> {
+    let (name, kind) = unit.name.rsplit_once('.')?;
+    let soon = match kind {
+        "timer" => ["OnBootSec", "OnStartupSec", "OnActiveSec"]
+            .iter()
+            .flat_map(|key| unit.all(key))
+            .any(|setting| seconds(&setting.value) < LONG_DELAY),
+        "path" => ["PathExists", "DirectoryNotEmpty"]
+            .iter()
+            .flat_map(|key| unit.all(key))
+            .any(|setting| root.find(&setting.value).is_some()),
+        _ => false,
+    };
+    let named = unit.last("Unit").map(|setting| setting.value.clone());
+    soon.then(|| named.unwrap_or_else(|| format!("{name}.service")))
+}
+
+/// A time span (`systemd.time(7)`), in seconds.
+fn seconds(text: &str) -> u64 {
+    let mut total = 0_u64;
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let number: u64 = rest[..digits].parse().unwrap_or(0);
+        rest = rest[digits..].trim_start();
+        let letters = rest.len()
+            - rest
+                .trim_start_matches(|c: char| c.is_ascii_alphabetic())
+                .len();
+        let factor = match &rest[..letters] {
+            "m" | "min" | "minute" | "minutes" => 60,
+            "h" | "hr" | "hour" | "hours" => 3600,
+            "d" | "day" | "days" => 86400,
+            "w" | "week" | "weeks" => 604_800,
+            "" | "s" | "sec" | "second" | "seconds" => 1,
+            _ => 0,
+        };
+        total = total.saturating_add(number.saturating_mul(factor));
+        if digits == 0 && letters == 0 {
+            break;
+        }
+        rest = rest[letters..].trim_start();
+    }
+    total
+}
+
+/// The links that enable a unit: those in `/etc`, and whether other files start it too.
+pub(super) fn enabling_links(root: &Tree, name: &str) -> (Vec<String>, bool) {
+    let mut links = Vec::new();
+    let mut elsewhere = false;
+    for dir in DIRS {
+        for group in names_in(root, dir) {
+            let wants = group.ends_with(".wants") || group.ends_with(".requires");
+            let path = format!("{dir}/{group}/{name}");
+            if !wants || root.find_nofollow(&path).is_none() {
+                continue;
+            }
+            if dir == DIRS[0] {
+                links.push(path);
+            } else {
+                elsewhere = true;
+            }
+        }
+    }
+    (links, elsewhere)
+}
+
+/// The scripts of SysV init that run when the system starts: name and path, in order.
+pub(super) fn sysv_started(root: &Tree) -> Vec<(String, String)> {
+    let mut out: BTreeMap<String, String> = BTreeMap::new();
+    for level in ["S", "2", "3", "4", "5"] {
+        let Some(dir) = root.dir(format!("/etc/rc{level}.d")) else {
+            continue;
+        };
+        for (name, entry) in &dir.entries {
+            let Some(name) = show(name).strip_prefix('S').map(str::to_owned) else {
+                continue;
+            };
+            let DirEntry::Leaf(id) = entry else { continue };
+            let name = name.trim_start_matches(|c: char| c.is_ascii_digit());
+            let path = match &root.leaf(*id).kind {
+                LeafKind::Symlink(_) => format!("/etc/init.d/{name}"),
+                _ => continue,
+            };
+            out.insert(name.to_owned(), path);
+        }
+    }
+    out.into_iter().collect()
+}
+
+/// Whether a unit of systemd replaces the script of this name.
+pub(super) fn replaces_script(root: &Tree, name: &str) -> bool {
+    let name = name.trim_end_matches(".sh");
+    DIRS.iter().any(|dir| {
+        root.find_nofollow(format!("{dir}/{name}.service"))
+            .is_some()
+    })
+}
+
+/// Whether the file at `path` may be executed.
+pub(super) fn is_executable(root: &Tree, path: &str) -> bool {
+    matches!(root.find(path), Some(Node::Leaf(leaf))
+        if matches!(leaf.kind, LeafKind::File(_)) && leaf.stat.mode & 0o111 != 0)
+}

@@ -1,0 +1,81 @@
+//! Words of commands: programs that only start another one, and scripts in arguments.
+
+/// Whether a program interprets shell scripts.
+pub(super) fn is_shell(name: &str) -> bool {
+    matches!(
+        name.rsplit('/').next().unwrap_or_default(),
+        "sh" | "bash" | "dash" | "ash" | "ksh" | "mksh" | "zsh"
+    )
+}
+
+/// The words without assignments and programs that only start another one.
+pub(super) fn unwrapped(words: &[String]) -> &[String] {
+    let mut rest = words;
+    while let Some(first) = rest.first() {
+        let is_assignment = first
+            .split_once('=')
+            .is_some_and(|(name, _)| !name.is_empty() && name.chars().all(is_name_char));
+        let name = first.rsplit('/').next().unwrap_or_default();
+        let skip = match name {
+            _ if is_assignment => 1,
+            "exec" | "nohup" | "command" | "builtin" | "setsid" | "busybox" | "chronic" => {
+                1 + options(&rest[1..], &["-a"])
+            }
+            "sudo" | "doas" => 1 + options(&rest[1..], &["-u", "-g", "-h", "-p", "-C", "-D"]),
+            "env" => 1 + options(&rest[1..], &["-u", "-C"]),
+            "nice" | "ionice" | "chrt" | "stdbuf" => {
+                1 + options(&rest[1..], &["-n", "-c", "-p", "-o", "-i", "-e"])
+            }
+            "timeout" => 2 + options(&rest[1..], &["-s", "-k"]),
+            "flock" => 2 + options(&rest[1..], &["-w", "-E"]),
+            "systemd-inhibit" | "systemd-cat" => 1 + options(&rest[1..], &["-t", "-p"]),
+            _ => break,
+        };
+        match rest.get(skip..) {
+            Some(more) if !more.is_empty() => rest = more,
+            _ => break,
+        }
+    }
+    rest
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The number of words that are options; those of `with_value` have a word of their own as value.
+fn options(words: &[String], with_value: &[&str]) -> usize {
+    let mut at = 0;
+    while let Some(word) = words.get(at).filter(|word| word.starts_with('-')) {
+        at += 1 + usize::from(with_value.contains(&word.as_str()));
+        if word == "--" {
+            break;
+        }
+    }
+    at
+}
+
+/// The script in the words of `sh -c`, `su -c`, `eval` or `trap`.
+pub(super) fn inner_script(words: &[String]) -> Option<String> {
+    let name = words.first()?.rsplit('/').next()?;
+    match name {
+        "eval" => Some(words[1..].join(" ")),
+        "trap" => words
+            .iter()
+            .skip(2)
+            .any(|signal| matches!(signal.as_str(), "EXIT" | "0"))
+            .then(|| words[1].clone()),
+        "su" | "runuser" => value_of_c(words),
+        _ if is_shell(name) => value_of_c(words),
+        _ => None,
+    }
+}
+
+/// The word after an option that ends with `c`.
+fn value_of_c(words: &[String]) -> Option<String> {
+    let at = words
+        .iter()
+        .skip(1)
+        .position(|word| word.starts_with('-') && !word.starts_with("--") && word.ends_with('c'))?;
+    words.get(at + 2).cloned()
+}

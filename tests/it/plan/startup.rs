@@ -1,0 +1,247 @@
+//! Golden images that would act by themselves on the first start of each slot: what the plan says,
+//! and what is left of it in the converted image.
+
+use crate::support::images;
+use crate::support::{goldsmith, must, scratch, tool};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+
+/// Files of a root filesystem; a target after `->` makes a link.
+type Files<'a> = &'a [(&'a str, &'a str)];
+
+/// Makes `golden.img` in `dir`, with these files besides those of a small Debian with systemd.
+fn golden(dir: &Path, fstab: &str, files: Files<'_>) {
+    let root = dir.join("root");
+    let _ = fs::remove_dir_all(&root);
+    images::debian(&root, 3 << 20);
+    let machine = [
+        ("usr/lib/systemd/systemd", "x"),
+        ("etc/machine-id", ""),
+        ("etc/fstab", fstab),
+    ];
+    for (path, text) in machine.iter().chain(files) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let _ = fs::remove_file(&path);
+        match text.strip_prefix("->") {
+            Some(target) => symlink(target, &path).unwrap(),
+            None => {
+                fs::write(&path, text).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            }
+        }
+    }
+    let (filesystem, esp) = (dir.join("root.ext4"), dir.join("esp.fat"));
+    let _ = fs::remove_file(&filesystem);
+    images::ext4(&root, &filesystem, 16);
+    fs::File::create(&esp).unwrap().set_len(8 << 20).unwrap();
+    must(tool("mkfs.vfat").unwrap(), &[&esp]);
+    let partitions = [
+        (images::ESP, esp.as_path()),
+        (images::LINUX, filesystem.as_path()),
+    ];
+    images::disk(&dir.join("golden.img"), &partitions);
+}
+
+/// Runs `goldsmith` on the golden image of `dir`, with more of a configuration; whether it did, and
+/// its messages.
+fn goldsmith_on(dir: &Path, command: &str, config: &str) -> (bool, String) {
+    fs::write(dir.join("more.toml"), config).unwrap();
+    let mut run = Command::new(goldsmith());
+    run.args([command, "-n", "r1", "--config", "qemux86-64", "--config"])
+        .arg(dir.join("more.toml"));
+    for setting in [
+        "storage.size=256 MiB",
+        "boot.size=36 MiB",
+        "data.size=32 MiB",
+        "output.name=out",
+    ] {
+        run.args(["--set", setting]);
+    }
+    if command == "convert" {
+        run.arg("--output-dir").arg(dir);
+    }
+    let output = run.arg(dir.join("golden.img")).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), text)
+}
+
+/// The text of a file in slot A of the converted image.
+fn in_slot(dir: &Path, path: &str) -> Option<String> {
+    let record: serde_json::Value =
+        serde_json::from_slice(&fs::read(dir.join("out.json")).unwrap()).unwrap();
+    let start = record["disk"]["partitions"][1]["start"].as_u64().unwrap();
+    let image = format!("{}?offset={start}", dir.join("out.img").display());
+    let text = must(tool("debugfs")?, &[&"-R", &format!("cat {path}"), &image]);
+    Some(text)
+}
+
+const FSTAB: &str =
+    "UUID=1-2 / ext4 errors=remount-ro 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n";
+const WANTS: &str = "etc/systemd/system/multi-user.target.wants";
+
+#[test]
+fn known_tools_are_undone_and_said() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    let resize = "[Service]\nType=oneshot\nExecStart=/usr/bin/resize-it\n";
+    let link = format!("{WANTS}/armbian-resize-filesystem.service");
+    golden(
+        dir.path(),
+        "UUID=1-2 / ext4 errors=remount-ro 0 1\n/dev/sda1 /boot/efi vfat ro,noauto,umask=0077 0 1\n",
+        &[
+            (
+                "etc/rc.local",
+                "#!/bin/bash\ndo_expand() {\nfdisk /dev/sda\ncp -fp /etc/rc.local.bak /etc/rc.local\nreboot\n}\ndo_expand\n",
+            ),
+            ("etc/rc.local.bak", "#!/bin/sh\n# the owner's\nexit 0\n"),
+            (
+                "usr/lib/systemd/system/armbian-resize-filesystem.service",
+                resize,
+            ),
+            (
+                &link,
+                "->/usr/lib/systemd/system/armbian-resize-filesystem.service",
+            ),
+            ("etc/machine-id", "uninitialized\n"),
+            (
+                "etc/overlayroot.local.conf",
+                "overlayroot=\"tmpfs:swap=1\"\n",
+            ),
+            (
+                "etc/default/grub",
+                "GRUB_CMDLINE_LINUX=\"quiet overlayroot=tmpfs\"\n",
+            ),
+            ("etc/cloud/cloud.cfg", "disable_root: true\n"),
+        ],
+    );
+    let (good, said) = goldsmith_on(dir.path(), "convert", "");
+    assert!(good, "{said}");
+    for line in [
+        "note: /etc/rc.local is restored from /etc/rc.local.bak; ",
+        "note: armbian-resize-filesystem.service is disabled: ",
+        "note: /etc/machine-id has no id: ",
+        "note: /etc/overlayroot.local.conf:1: recurse=0 is added ",
+        "note: /etc/default/grub:1: recurse=0 is added ",
+        "note: an overlay in memory covers the root filesystem: ",
+        "note: cloud-init: growing the root partition is turned off ",
+        "note: /etc/fstab:2: option ro is dropped: ",
+        "note: /etc/fstab:2: option noauto is dropped: ",
+    ] {
+        assert!(said.contains(line), "{line} is not in\n{said}");
+    }
+    let Some(rc_local) = in_slot(dir.path(), "/etc/rc.local") else {
+        return;
+    };
+    assert!(rc_local.contains("the owner's"), "{rc_local}");
+    let text = |path: &str| in_slot(dir.path(), path).unwrap();
+    assert_eq!(
+        text("/etc/overlayroot.local.conf"),
+        "overlayroot=\"tmpfs:swap=1,recurse=0\"\n"
+    );
+    assert!(text("/boot/mender-slot.env").contains("overlayroot=tmpfs:recurse=0 "));
+    assert_eq!(text("/etc/machine-id"), "");
+    let fstab = text("/etc/fstab");
+    let boot = fstab
+        .lines()
+        .find(|line| line.contains("/boot/efi"))
+        .unwrap();
+    assert!(boot.contains(" umask=0077,sync "), "{boot}");
+    must(goldsmith(), &[&"verify", &dir.path().join("out.img")]);
+}
+
+/// Each case: files, and the place that the problem names.
+const REFUSED: &[(Files<'static>, &str)] = &[
+    (
+        &[("etc/rc.local", "#!/bin/sh\n[ -e /done ] || reboot\n")],
+        "/etc/rc.local:2: `reboot` ",
+    ),
+    (
+        &[
+            (
+                "etc/systemd/system/setup.service",
+                "[Service]\nExecStart=/opt/setup\n",
+            ),
+            (
+                "etc/systemd/system/multi-user.target.wants/setup.service",
+                "->../setup.service",
+            ),
+            ("opt/setup", "#!/bin/bash\nsleep 2\nsystemctl reboot\n"),
+        ],
+        "/opt/setup:3: `systemctl reboot` ",
+    ),
+    (
+        &[("etc/cron.d/setup", "@reboot root growpart /dev/sda 2\n")],
+        "/etc/cron.d/setup:1: `growpart ",
+    ),
+    (
+        &[("etc/overlayroot.conf", "overlayroot=/dev/sdb1\n")],
+        "/etc/overlayroot.conf:1: ",
+    ),
+    (
+        &[("etc/default/grub", "GRUB_CMDLINE_LINUX=\"boot=live\"\n")],
+        "/etc/default/grub:1: kernel argument boot=live",
+    ),
+    (
+        &[
+            (
+                "etc/default/grub",
+                "GRUB_CMDLINE_LINUX=\"init=/opt/flasher\"\n",
+            ),
+            ("opt/flasher", "#!/bin/sh\ndd if=/x of=/dev/mmcblk1\n"),
+        ],
+        "/etc/default/grub:1: kernel argument init=/opt/flasher: /opt/flasher:2: `dd ",
+    ),
+    (
+        &[(
+            "etc/cloud/cloud.cfg",
+            "#cloud-config\npower_state:\n  mode: reboot\n",
+        )],
+        "/etc/cloud/cloud.cfg:3: `mode: reboot` ",
+    ),
+];
+
+#[test]
+fn what_nobody_knows_is_refused_until_it_is_accepted() {
+    if !images::can_make() {
+        return;
+    }
+    for (files, place) in REFUSED {
+        let dir = scratch();
+        golden(dir.path(), FSTAB, files);
+        let (good, said) = goldsmith_on(dir.path(), "plan", "");
+        assert!(
+            !good && said.contains(&format!("error: {place}")),
+            "{place}: {said}"
+        );
+        // The way out that the hint shows works.
+        let (_, hint) = said.split_once("accept it: ").unwrap();
+        let hint = hint.lines().next().unwrap();
+        let accept = hint
+            .replace(" file = ", "\nfile = ")
+            .replace(", reason", "\nreason");
+        let (good, said) = goldsmith_on(dir.path(), "convert", &accept);
+        assert!(good, "{accept}: {said}");
+        must(goldsmith(), &[&"verify", &dir.path().join("out.img")]);
+    }
+}
+
+#[test]
+fn the_state_of_the_client_is_not_in_memory() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    golden(
+        dir.path(),
+        &format!("{FSTAB}tmpfs /var/lib tmpfs defaults 0 0\n"),
+        &[],
+    );
+    let (good, said) = goldsmith_on(dir.path(), "plan", "");
+    let place = "error: /etc/fstab:3: tmpfs on /var/lib hides what the update client must keep";
+    assert!(!good && said.contains(place), "{said}");
+}
