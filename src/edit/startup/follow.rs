@@ -58,6 +58,8 @@ pub(super) struct Found {
     pub(super) findings: BTreeSet<Finding>,
     /// Whether something is made for the first start: it takes itself out again.
     pub(super) is_once: bool,
+    /// Whether its name says so.
+    pub(super) is_named_once: bool,
     /// All files that were read.
     pub(super) files: Vec<String>,
 }
@@ -108,6 +110,7 @@ impl<'a> Files<'a> {
     pub(super) fn service(&self, unit: &Unit) -> Found {
         let mut found = Found {
             is_once: names_first_start(&unit.name),
+            is_named_once: names_first_start(&unit.name),
             files: vec![unit.file.clone()],
             ..Found::default()
         };
@@ -155,6 +158,7 @@ impl<'a> Files<'a> {
     pub(super) fn script(&self, path: &str, arguments: &[String]) -> Found {
         let mut found = Found {
             is_once: names_first_start(path),
+            is_named_once: names_first_start(path),
             ..Found::default()
         };
         self.follow(path, arguments, Runs::Always, 0, &mut found);
@@ -184,6 +188,7 @@ impl<'a> Files<'a> {
             return;
         }
         let Some(text) = self.text(&path) else { return };
+        found.is_named_once |= names_first_start(&path);
         found.files.push(path.clone());
         let first = text.lines().next().unwrap_or_default();
         let interpreter = first.strip_prefix("#!").map(|line| {
@@ -235,18 +240,19 @@ impl<'a> Files<'a> {
             // `["systemctl", "reboot"]` is one command as much as "systemctl reboot".
             let quoted: Vec<&str> = line.split(['"', '\'']).skip(1).step_by(2).collect();
             let texts = quoted.iter().map(|text| (*text).to_owned());
-            for text in texts.chain([quoted.join(" ")]) {
-                for command in commands(&text, &[]) {
-                    if let Some(act) = act(&command) {
-                        found.findings.insert(Finding {
-                            file: path.to_owned(),
-                            line: at + 1,
-                            act,
-                            runs: runs.max(Runs::Unknown),
-                            command: command.words.join(" "),
-                        });
-                    }
-                }
+            let found_act = [quoted.join(" ")]
+                .into_iter()
+                .chain(texts)
+                .flat_map(|text| commands(&text, &[]))
+                .find_map(|command| Some((act(&command)?, command.words.join(" "))));
+            if let Some((act, command)) = found_act {
+                found.findings.insert(Finding {
+                    file: path.to_owned(),
+                    line: at + 1,
+                    act,
+                    runs: runs.max(Runs::Unknown),
+                    command,
+                });
             }
         }
     }

@@ -5,6 +5,7 @@
 
 mod acts;
 mod arguments;
+mod boot_mount;
 mod cloud_init;
 mod entries;
 mod follow;
@@ -113,6 +114,8 @@ pub(super) fn integrate(
     }
     restore_rc_local(work, boot_mount, &mut judge)?;
     repart(work, &mut judge)?;
+    growroot(work, &mut judge)?;
+    boot_mount::make_writable(&mut work.root, boot_mount, &mut judge)?;
     let files = files(work, boot_mount);
     for entry in entries::all(&files, systemd) {
         repair(work, &entry, &mut judge)?;
@@ -180,6 +183,22 @@ fn repart(work: &mut Workspace<'_>, judge: &mut Judge<'_>) -> Result<(), EditErr
     judge.notes.push(format!(
         "{NAME} is disabled: it would change the partitions at each start ({})",
         definitions.join(", ")
+    ));
+    Ok(())
+}
+
+/// Turns off `growroot` of the initial RAM disk, which would grow the partition of the slot.
+fn growroot(work: &mut Workspace<'_>, judge: &mut Judge<'_>) -> Result<(), EditError> {
+    const SCRIPT: &str = "/usr/share/initramfs-tools/scripts/local-bottom/growroot";
+    const OFF: &str = "/etc/growroot-disabled";
+    let tree = work.root.tree();
+    if tree.file(SCRIPT).is_none() || tree.find(OFF).is_some() || judge.accepts(&[SCRIPT]) {
+        return Ok(());
+    }
+    let reason = "the root filesystem has the size of its slot";
+    work.root.file(OFF, "", 0o644, reason)?;
+    judge.notes.push(format!(
+        "growroot of the initial RAM disk is turned off by {OFF}: {reason}"
     ));
     Ok(())
 }
@@ -260,7 +279,7 @@ fn report(entry: &Entry, finding: &Finding, judge: &mut Judge<'_>) {
     let is_error = match runs {
         Runs::Always => true,
         Runs::If => is_once || entry.kind == EntryKind::Own,
-        Runs::Later | Runs::Unknown => is_once,
+        Runs::Later | Runs::Unknown => entry.found.is_named_once,
     };
     let command: String = command.chars().take(80).collect();
     if is_error {
@@ -272,7 +291,8 @@ fn report(entry: &Entry, finding: &Finding, judge: &mut Judge<'_>) {
         if !judge.accepts(&[file]) {
             judge.problem(file, *line, &why, advice);
         }
-    } else if *runs != Runs::Unknown && *act == Act::Restart && !judge.accepts(&[file]) {
+    } else if (*runs != Runs::Unknown || is_once) && *act == Act::Restart && !judge.accepts(&[file])
+    {
         judge.notes.push(format!(
             "{file}:{line}: `{command}` {act} under a condition ({} runs it): an update that is not committed yet would be taken back",
             entry.name

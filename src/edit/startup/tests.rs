@@ -330,6 +330,14 @@ fn other_languages_count_where_the_name_is_that_of_a_first_start() {
         problems[0].starts_with("/usr/local/bin/setup:2:"),
         "{problems:?}"
     );
+    // A condition alone says less: a note.
+    let condition = format!("[Unit]\nConditionPathExists=!/etc/off\n{exec}");
+    let (_, notes, problems) = repaired(&[
+        ("/etc/systemd/system/panel.service", &condition),
+        (&format!("{WANTS}/panel.service"), "->../panel.service"),
+        ("/usr/local/bin/setup", python),
+    ]);
+    assert_eq!((notes.len(), problems.len()), (1, 0), "{notes:?}");
 }
 
 #[test]
