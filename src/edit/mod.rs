@@ -14,8 +14,8 @@ pub mod overlay;
 mod packages;
 mod partitions;
 pub mod references;
-mod swap;
 mod startup;
+mod swap;
 pub mod system;
 #[cfg(test)]
 mod tests;
@@ -155,9 +155,8 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     swap::edit(&mut work).context("looking for swap files")?;
     mount_options::edit(&mut work, plan).context("editing mount options")?;
     client(&mut work, plan);
-    let references = system(&mut work, plan, golden)?;
     startup::integrate(&mut work, plan, golden).context("editing what runs by itself")?;
-    system(&mut work, plan, golden)?;
+    let references = system(&mut work, plan, golden)?;
     let boot = bootloader::integrate(&mut work, plan, golden);
     if let Some(boot) = &boot {
         startup::check_arguments(&mut work, plan, boot.arguments());

@@ -133,6 +133,7 @@ fn mounts(work: &mut Workspace<'_>, system: &mut System<'_>) -> Result<Vec<Row>,
     let listed: Vec<String> = lines.map(|line| line.dir.to_owned()).collect();
     let boot_mount = system.boot_mount;
     let mounts = our_mounts(system);
+    work.notes.extend(not_written(&old, system));
     let mut references = References {
         names: &mut system.names,
         ours: [boot_mount, "/", "/data"],
@@ -190,9 +191,8 @@ fn our_mounts(system: &System<'_>) -> [Mount; 3] {
             // The boot loader's environment is here: writes must reach the medium before the writer
             // continues.
             required: owned(&["sync"]),
-            dropped: owned(&["flush", "async", growfs]),
-            lost: Vec::new(),
             dropped: owned(&[&["flush", "async", growfs], &READ_ONLY[..]].concat()),
+            lost: Vec::new(),
             pass: 0,
         },
         Mount {
@@ -211,12 +211,6 @@ fn our_mounts(system: &System<'_>) -> [Mount; 3] {
             pass: system.data_pass,
         },
     ]
-    ];
-    let mut merged = merge(&old, &mounts, &system.present);
-    editor.rewrite("/etc/fstab", merged.text, 0o644, "mounts of the A/B layout")?;
-    problems.0.extend(merged.problems);
-    merged.notes.extend(not_written(&old, system));
-    Ok(merged.notes)
 }
 
 /// A note for each option of the golden image by which the boot partition could not be written.
@@ -244,30 +238,6 @@ fn not_written(old: &str, system: &System) -> Vec<String> {
         }
     }
     notes
-}
-
-/// Turns resuming off: with a swap partition that is gone, the initramfs would wait half a minute
-/// at each boot.
-fn resume(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditError> {
-    const PATH: &str = "/etc/initramfs-tools/conf.d/resume";
-    let Some(text) = editor.text(PATH, TEXT_LIMIT)? else {
-        return Ok(());
-    };
-    let names_device = text
-        .lines()
-        .any(|line| line.trim().starts_with("RESUME=") && !line.contains("=none"));
-    if names_device {
-        editor.rewrite(
-            PATH,
-            "RESUME=none\n",
-            0o644,
-            "the swap partition of the golden image is gone",
-        )?;
-        notes.push(format!(
-            "{PATH}: hibernation is off, its swap partition is not on the converted disk"
-        ));
-    }
-    Ok(())
 }
 
 fn grow(editor: &mut TreeEditor, family: &Family) -> Result<(), EditError> {

@@ -61,8 +61,7 @@ const MAP: &[(&str, &str)] = &[
     ("dpkg", "deb digest problem shell stamp stream tree"),
     (
         "edit",
-        "boot dpkg golden plan platform problem stamp stream tree units",
-        "boot dpkg golden plan platform problem shell stamp stream tree",
+        "boot dpkg golden plan platform problem shell stamp stream tree units",
     ),
     // Outputs: written, checked and published; verified; flashed.
     (

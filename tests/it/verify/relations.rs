@@ -36,6 +36,8 @@ fn swap_file(tree: &mut Tree, path: &str, signature: &[u8]) {
     content.set_len(1 << 16);
     let (stat, kind) = (Stat::root(0o600, Time::default()), LeafKind::File(content));
     tree.put(path, Leaf { stat, kind }).unwrap();
+}
+
 /// A service with this command, and the link that starts it.
 fn unit(build: &mut Build, group: &str, command: &str) {
     let text = format!("[Service]\nType=oneshot\n{command}");
