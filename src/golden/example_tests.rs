@@ -95,6 +95,8 @@ pub(crate) fn root() -> Tree {
     let mut root = empty();
     for (path, bytes) in [
         ("/bin/sh", shell.as_slice()),
+        ("/sbin/init", &shell),
+        ("/var/lib/dpkg/status", b""),
         ("/usr/sbin/sfdisk", &shell),
         ("/etc/os-release", os),
         ("/etc/fstab", b"LABEL=golden / ext4 noatime 0 1\n"),

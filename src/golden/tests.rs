@@ -119,8 +119,8 @@ fn encrypted_and_hidden_systems_are_named() {
     example.partitions[1].1 = luks;
     let message = error(&example);
     let said = "no partition contains a root filesystem (ext2, ext3 or ext4 with an operating system \
-                on it); the disk has partition 1 (8 MiB, FAT), partition 2 (4 KiB, an encrypted volume \
-                (LUKS)); partition 2 (4 KiB, an encrypted volume (LUKS)) cannot be read and may contain \
+                on it); the disk has partition 1 (8 MiB, FAT), partition 2 (8 MiB, an encrypted volume \
+                (LUKS)); partition 2 (8 MiB, an encrypted volume (LUKS)) cannot be read and may contain \
                 it\nhint: copy the system to an ext4 partition";
     assert!(message.starts_with(said), "{message}");
     // Not hidden by a readable /boot.

@@ -376,8 +376,9 @@ mod tests {
         .unwrap_err();
         assert_eq!(
             none.to_string(),
-            "no device type is set, and the image selects no board: it is Debian 12 for amd64, started by a BIOS (a file)\nhint: select a board with \
-             --config, or set board.device-type; similar boards: generic-x86-64, qemux86-64"
+            "no device type is set, and the image selects no board: it is Debian 12 for amd64, started by a BIOS (a file)\nhint: converted images are \
+             started by UEFI firmware, not by a BIOS; if the device has UEFI too, install grub-efi-amd64-signed and shim-signed (i386: \
+             grub-efi-ia32-signed) in the golden image"
         );
     }
 

@@ -355,7 +355,7 @@ fn an_installed_second_system_is_named() {
         select,
         &[
             "partition 3 \"golden\"",
-            ": bin, boot, etc, usr) is mounted by",
+            ": bin, boot, etc, sbin, usr, var) is mounted by",
         ],
     );
     let drop = format!("{select}[[partition]]\nnumber = 3\ndo = \"drop\"\n");
