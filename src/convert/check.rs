@@ -170,7 +170,9 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
         }
     }
     if let Some(last) = problems.0.last_mut() {
-        last.hint = Some("--no-verify publishes the results anyway".into());
+        let hint = "this is an error in goldsmith, not in your input, which passed these checks before it \
+                    was written: please report it; --no-verify publishes the results anyway";
+        last.hint = Some(hint.into());
     }
     problems.check()?;
     Ok(())
@@ -267,16 +269,50 @@ fn examine(context: &CheckContext<'_>) -> Result<ArtifactReport> {
         read(data.start..data.start + payload.first_frame)?,
         read(data.end - payload.last_frame..data.end)?,
     );
-    let mut archive = plain(prepared, &head)?
+    let parts = Parts {
+        front,
+        head,
+        tail,
+        back,
+        data_len: data.end - data.start,
+    };
+    examined(prepared, &parts, written.root_sha256)
+}
+
+/// The parts of an Artifact around the frames of its root filesystem.
+pub(super) struct Parts {
+    /// Everything before the data archive.
+    pub(super) front: Vec<u8>,
+    /// The first and the last frame of the data archive.
+    pub(super) head: Vec<u8>,
+    pub(super) tail: Vec<u8>,
+    /// Everything after the data archive.
+    pub(super) back: Vec<u8>,
+    /// The length of the data archive (bytes).
+    pub(super) data_len: u64,
+}
+
+/// Holds an Artifact of these parts against all rules; its root filesystem has the checksum
+/// `root_sha256`.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub(super) fn examined(
+    prepared: &Prepared,
+    parts: &Parts,
+    root_sha256: [u8; 32],
+) -> Result<ArtifactReport> {
+    let mut archive = plain(prepared, &parts.head)?
         .chain(io::repeat(0).take(prepared.layout.root_size))
-        .chain(plain(prepared, &tail)?);
-    let mut whole = front
-        .chain(io::repeat(0).take(data.end - data.start))
-        .chain(&back[..]);
+        .chain(plain(prepared, &parts.tail)?);
+    let mut whole = parts
+        .front
+        .chain(io::repeat(0).take(parts.data_len))
+        .chain(&parts.back[..]);
     let verifier = prepared.plan.signer.as_ref().map(Signer::verifier);
     let held = artifact::HashedPayload {
         archive: &mut archive,
-        sha256: written.root_sha256,
+        sha256: root_sha256,
     };
     let examined = artifact::validate_hashed(&mut whole, held, verifier.as_ref())?;
     match examined

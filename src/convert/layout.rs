@@ -38,6 +38,15 @@ pub struct DiskLayout {
     pub copied: Vec<Blob>,
 }
 
+/// The filesystems that do not depend on any checksum, as they are written.
+#[derive(Debug, Default)]
+pub(super) struct Images {
+    /// The root filesystem, as long as itself and not as its slot.
+    pub(super) root: Content,
+    /// The boot filesystem, as long as its partition.
+    pub(super) boot: Content,
+}
+
 /// Measures the edited filesystems and places everything.
 ///
 /// # Errors
@@ -323,12 +332,24 @@ impl Prepared {
         Ok(pieces)
     }
 
+    /// Composes root and boot filesystem.
+    ///
+    /// # Errors
+    /// When a tree holds something that its filesystem cannot.
+    pub(super) fn compose(&mut self) -> Result<()> {
+        self.images = Images {
+            boot: self.boot_image()?,
+            root: self.root_image()?,
+        };
+        Ok(())
+    }
+
     /// The root filesystem as it goes into both slots and the Artifact. Its tree, the largest value
     /// in memory, is dropped.
     ///
     /// # Errors
     /// When the tree holds something that ext4 cannot.
-    pub(super) fn root_image(&mut self) -> Result<Content> {
+    fn root_image(&mut self) -> Result<Content> {
         let root = &mut self.edited.trees.root;
         let empty = Tree::new(root.root.stat.clone());
         let tree = std::mem::replace(root, empty);
@@ -342,7 +363,7 @@ impl Prepared {
     ///
     /// # Errors
     /// When the tree holds something that FAT cannot.
-    pub(super) fn boot_image(&self) -> Result<Content> {
+    fn boot_image(&self) -> Result<Content> {
         let len = self.layout.extents.boot.len;
         fat::write(&self.edited.trees.boot, len, &self.plan.boot.filesystem)
             .context("making the boot filesystem")

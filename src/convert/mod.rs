@@ -8,9 +8,12 @@ mod frame_stream;
 pub mod golden_record;
 mod hooks;
 mod layout;
+#[cfg(test)]
+mod odd_tests;
 pub mod outputs;
 mod publish;
 mod record;
+mod rehearsal;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -56,6 +59,8 @@ pub struct Prepared {
     pub edited: Edited,
     /// Where everything is on the disk.
     pub layout: DiskLayout,
+    /// The filesystems as they are written.
+    images: layout::Images,
     /// The staging directories of hooks, whose files are read when the image is written.
     _staged: Vec<Staged>,
 }
@@ -69,12 +74,18 @@ pub struct Conversion {
     pub files: Vec<PathBuf>,
 }
 
-/// Reads, decides, edits and lays out; writes nothing.
+/// Reads, decides, edits and lays out, and checks what would be written; writes nothing.
 ///
 /// # Errors
-/// I/O errors of the golden image; all problems of the plan or of the edits at once; that devices
-/// of the earlier release cannot install this one.
+/// I/O errors of the golden image; all problems of the plan or of the edits at once; everything
+/// that writing and checking would refuse; that devices of the earlier release cannot install this
+/// one.
 pub fn prepare(request: &Request, input: InputImage) -> Result<Prepared> {
+    prepare_for(request, input, true)
+}
+
+/// As [`prepare`]; without `verify` nothing is checked.
+fn prepare_for(request: &Request, input: InputImage, verify: bool) -> Result<Prepared> {
     let mut golden = Golden::read(input, request.plan.selection(), request.report)?;
     let plan = request.plan.plan(&golden)?;
     // Reported at once: an error of the edits is easier to understand after them.
@@ -85,13 +96,18 @@ pub fn prepare(request: &Request, input: InputImage) -> Result<Prepared> {
     let layout = lay_out(&plan, &golden, &edited)?;
     let large = layout::too_large_for_client(&layout, &golden, &edited)?;
     edited.notes.extend(large);
-    let prepared = Prepared {
+    let mut prepared = Prepared {
         golden,
         plan,
         edited,
         layout,
+        images: layout::Images::default(),
         _staged: staged,
     };
+    request.report.step("checking what will be written", None);
+    prepared.compose()?;
+    let checked = rehearsal::rehearse(&prepared, verify, request);
+    checked.map_err(|error| prepared.golden.or_input_changed(error))?;
     prepared.accept(request)?;
     Ok(prepared)
 }
@@ -108,7 +124,7 @@ pub fn convert(
     dir: &Path,
     options: WriteOptions,
 ) -> Result<Conversion> {
-    let prepared = prepare(request, input)?;
+    let prepared = prepare_for(request, input, options.verify)?;
     let written = write::write(prepared, dir, options, request.report)?;
     let checked = check::check(written, options, request.report)?;
     publish::publish(checked, request.report)

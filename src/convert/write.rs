@@ -2,6 +2,7 @@
 
 use super::Prepared;
 use super::emit::{DiskParts, Emission, OutputFormat, OutputNames, WrittenOutputs};
+use super::layout::Images;
 use super::outputs::Outputs;
 use crate::compress::cache::Cache;
 use crate::image::output::container::Container;
@@ -50,7 +51,8 @@ impl WrittenConversion {
     }
 }
 
-fn disk<'a>(
+/// The parts of the disk that are known before the root filesystem is read.
+pub(super) fn disk<'a>(
     prepared: &Prepared,
     unpartitioned: &'a [(u64, Vec<u8>)],
     boot: &'a Content,
@@ -78,7 +80,7 @@ pub(super) fn write(
 ) -> Result<WrittenConversion> {
     let outputs = Outputs::new(dir)?;
     let unpartitioned = prepared.unpartitioned()?;
-    let (root, boot) = (prepared.root_image()?, prepared.boot_image()?);
+    let Images { root, boot } = std::mem::take(&mut prepared.images);
     let (plan, golden) = (&prepared.plan, &prepared.golden);
     let emission = Emission {
         disk: disk(&prepared, &unpartitioned, &boot, &root),

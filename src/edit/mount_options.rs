@@ -6,6 +6,7 @@ use super::Workspace;
 use crate::plan::Plan;
 use crate::plan::mount_options::{LostOption, without};
 use crate::plan::overlays::Target;
+use crate::stream::ReadAt as _;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
 use crate::tree::{DirEntry, LeafKind, Tree, show};
@@ -94,7 +95,7 @@ fn texts(tree: &Tree, target: Target) -> Vec<Vec<u8>> {
         if let (true, DirEntry::Leaf(id)) = (here, entry)
             && let LeafKind::File(content) = &tree.leaf(*id).kind
             && content.data_len() > 0
-            && crate::stream::ReadAt::len(content) <= LIMIT
+            && content.len() <= LIMIT
         {
             paths.push(path.to_vec());
         }
@@ -184,7 +185,8 @@ fn unit_file(
     lost: &[LostOption],
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
-    if editor.tree().file(path).is_none() {
+    let file = editor.tree().file(path);
+    if file.is_none_or(|content| content.len() > LIMIT) {
         return Ok(());
     }
     let Some(text) = editor.read(path, LIMIT)? else {

@@ -141,7 +141,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
         },
     );
     if let Some(boot) = roles.boot {
-        let dir = on(boot).map(|line| line.dir.clone());
+        let line = boot_line(disk, root, &list, boot);
+        let dir = line.map(|line| line.dir.clone());
         let exists = dir.as_ref().is_some_and(|dir| root.dir(dir).is_some());
         log.check(exists, "fstab-boot", || {
             let text = dir.map_or_else(
@@ -150,7 +151,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             );
             (place(), text)
         });
-        if let Some(line) = on(boot) {
+        if let Some(line) = line {
             written(line, place(), log);
             mount_unit(root, roles.a, &line.dir, log);
         }
@@ -199,6 +200,19 @@ fn mount_unit(root: &Tree, number: u32, dir: &str, log: &mut Log) {
         let text = format!("it mounts the boot partition at {dir} read-only: the boot environment could not be written");
         (Location::partition(number).path(path), text)
     });
+}
+
+/// The line of partition `boot`, which is one with a mount point that exists if there is one: a
+/// partition of another disk can have the same number.
+fn boot_line<'l>(
+    disk: &Disk,
+    root: &Tree,
+    list: &'l [FstabLine],
+    boot: u32,
+) -> Option<&'l FstabLine> {
+    list.iter()
+        .filter(|line| mount_source(disk, &line.spec) == MountSource::Partition(boot))
+        .max_by_key(|line| root.dir(&line.dir).is_some())
 }
 
 /// The mount point of the boot partition.

@@ -1,0 +1,128 @@
+//! Everything that writing and checking would refuse, found while nothing is written: the
+//! filesystems are composed, the disk and the Artifact around them are checked as the written ones
+//! will be. Only the checksum of the root filesystem is missing, which needs all of its bytes.
+
+use super::check::{Parts, examined};
+use super::{Prepared, Request, write};
+use crate::artifact::{ArtifactReport, Draft};
+use crate::plan::family::Role;
+use crate::plan::hooks::Stage;
+use crate::problem::{Problem, Problems};
+use crate::stream::Source;
+use crate::verify::{self, Finding, Location, Severity};
+use anyhow::{Context, Result};
+use std::sync::Arc;
+
+/// Takes the place of the checksum of the root filesystem.
+const NO_DIGEST: [u8; 32] = [0; 32];
+
+/// Composes and checks what will be written; without `verify` it is only composed.
+///
+/// # Errors
+/// What cannot be written; [`Problems`] with all errors of the checks. They are only reported if
+/// hooks that do not run here may still solve them.
+pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> Result<()> {
+    let unpartitioned = prepared.unpartitioned()?;
+    let data = prepared.data_image(&NO_DIGEST)?;
+    let artifact = artifact(prepared).context("making the Artifact")?;
+    if !verify {
+        return Ok(());
+    }
+    let images = &prepared.images;
+    let disk = write::disk(prepared, &unpartitioned, &images.boot, &images.root);
+    let planned: Source = Arc::new(disk.content(&data));
+    let layout = &prepared.layout.extents;
+    let copies = prepared.plan.root.copy_to_b;
+    let checks = verify::Request {
+        artifact_report: Some(&artifact),
+        root_sha256: Some(NO_DIGEST),
+        identical_slots: copies.then_some([layout.root_a.start, layout.root_b.start]),
+        ..verify::Request::default()
+    };
+    let outcome = verify::image(&planned, &checks);
+    let mut problems: Vec<Problem> = outcome
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .map(problem)
+        .collect();
+    if !request.run_hooks && has_edit_hooks(prepared) {
+        let warn = |problem: Problem| {
+            let text = format!("unless a hook changes it, {}", problem.message);
+            request.report.warn(&text);
+        };
+        problems.drain(..).for_each(warn);
+    }
+    if let Some(last) = problems.last_mut() {
+        let hint = "change the golden image, or what the configuration adds to it; convert \
+                    --no-verify leaves these checks out";
+        last.hint = Some(hint.to_owned());
+    }
+    Problems(problems).check()?;
+    Ok(())
+}
+
+/// Whether hooks change the filesystems.
+fn has_edit_hooks(prepared: &Prepared) -> bool {
+    let mut hooks = prepared.plan.hooks.iter();
+    hooks.any(|hook| hook.stage != Stage::AfterImage)
+}
+
+/// The Artifact as it will be but for its image, held against all rules.
+fn artifact(prepared: &Prepared) -> Result<ArtifactReport> {
+    let plan = &prepared.plan;
+    let size = prepared.layout.root_size;
+    let draft = Draft::new(&plan.artifact, size, plan.signer.as_ref())?;
+    let (head, tail) = (draft.head()?, draft.tail()?);
+    let data_len = (head.len() + tail.len()) as u64;
+    let envelope = draft.finish(&NO_DIGEST, data_len)?;
+    let parts = Parts {
+        front: envelope.front,
+        head,
+        tail,
+        back: envelope.back,
+        data_len,
+    };
+    examined(prepared, &parts, NO_DIGEST)
+}
+
+/// A finding about the image to be, as a problem of what goes into it.
+fn problem(finding: &Finding) -> Problem {
+    let place = place(&finding.place);
+    let Finding { code, text, .. } = finding;
+    Problem::new(format!("{place}{text} (check {code})"))
+}
+
+/// The place of a finding in words of the golden image, which has other partitions.
+fn place(place: &Location) -> String {
+    let role = Role::ALL
+        .into_iter()
+        .find(|role| Some(role.number()) == place.partition);
+    let filesystem = match role {
+        Some(Role::RootA | Role::RootB) => "root filesystem",
+        Some(Role::Boot) => "boot partition",
+        Some(Role::Data) => "data partition",
+        None => "image",
+    };
+    match (&place.path, place.inode) {
+        (Some(path), _) if filesystem == "root filesystem" => format!("{path}: "),
+        (Some(path), _) => format!("{path} of the {filesystem}: "),
+        (None, Some(inode)) => format!("{filesystem}, inode {inode}: "),
+        (None, None) => format!("{filesystem}: "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_those_of_the_golden_image() {
+        let root = Location::partition(Role::RootB.number());
+        assert_eq!(place(&root.clone().path("/etc/fstab")), "/etc/fstab: ");
+        assert_eq!(place(&root.inode(12)), "root filesystem, inode 12: ");
+        let boot = Location::partition(Role::Boot.number()).path("/boot.scr");
+        assert_eq!(place(&boot), "/boot.scr of the boot partition: ");
+        assert_eq!(place(&Location::whole()), "image: ");
+    }
+}
