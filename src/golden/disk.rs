@@ -304,8 +304,11 @@ impl GoldenDisk {
             .collect();
         let message = format!("no partition contains {what}; the disk has {}", self.list());
         if unreadable.is_empty() {
-            return Problem::new(message)
-                .hint("if one of them is the right one, select it: --set root.partition=NUMBER");
+            return Problem::new(message).hint(
+                "if one of them is the right one, select it: --set root.partition=NUMBER; a \
+                 system that is packed into files there has to be copied to an ext4 partition of \
+                 a new image: docs/golden-image.md has the commands",
+            );
         }
         let names = unreadable.join(", ");
         Problem::new(format!(

@@ -236,6 +236,15 @@ fn own_scheme(root: &Tree, boot: Option<&Tree>) -> Result<Option<String>, EditEr
             "OSTree, which keeps several systems in one filesystem (/ostree/repo)".to_owned(),
         ));
     }
+    let release = text(root, "/etc/os-release")?.unwrap_or_default();
+    if release
+        .lines()
+        .any(|line| line.trim().replace('"', "") == "ID=balena-os")
+    {
+        return Ok(Some(
+            "balenaOS, which updates its own two root partitions (/etc/os-release)".to_owned(),
+        ));
+    }
     let Some(boot) = boot else { return Ok(None) };
     let Some((name, _)) = boot.root.get_ignore_case("autoboot.txt") else {
         return Ok(None);
@@ -378,6 +387,8 @@ mod tests {
         assert!(own(&service, None).starts_with("Ubuntu's piboot-try"));
         assert!(own(&[("/etc/rauc/system.conf", "")], None).starts_with("RAUC"));
         assert!(own(&[("/ostree/repo/config", "")], None).starts_with("OSTree"));
+        let balena = look("balena-os", &[], None).own_scheme;
+        assert!(balena.is_some_and(|scheme| scheme.starts_with("balenaOS")));
         let turns: &[(&str, &str)] =
             &[("/AUTOBOOT.TXT", "[all]\ntryboot_a_b=1\nboot_partition=2\n")];
         assert!(own(&[], Some(turns)).contains("tryboot"));

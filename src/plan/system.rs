@@ -49,5 +49,5 @@ pub(super) fn unknown_architecture(golden: &Golden) -> Problem {
              missing or not ELF programs; the supported architectures are {supported}"
         ),
     };
-    Problem::new(message)
+    Problem::new(message).hint(format!("convert an image of a system for {supported}"))
 }

@@ -60,7 +60,8 @@ fn images_that_cannot_be_converted() {
         (
             "noroot.img",
             "error: no partition contains a root filesystem (ext2, ext3 or ext4 with an operating system on it); the disk has partition 1 \
-             (8 MiB, FAT), partition 2 (8 MiB, ext2/3/4)\nhint: if one of them is the right one, select it: --set root.partition=NUMBER\n"
+             (8 MiB, FAT), partition 2 (8 MiB, ext2/3/4)\nhint: if one of them is the right one, select it: --set root.partition=NUMBER; a system \
+             that is packed into files there has to be copied to an ext4 partition of a new image: docs/golden-image.md has the commands\n"
                 .to_owned(),
         ),
         (

@@ -106,7 +106,11 @@ fn refused(
                     "out.img",
                     &image.with_extension("raw").display().to_string(),
                 );
-            let output = run("sh", &[&"-c", &line]);
+            let output = std::process::Command::new("sh")
+                .args(["-c", &line])
+                .current_dir(user.path())
+                .output()
+                .expect("starting a shell");
             if !output.status.success() {
                 return Err(format!("the command fails: {}", text(&output.stderr)));
             }
