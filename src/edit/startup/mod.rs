@@ -5,7 +5,6 @@
 
 mod acts;
 mod arguments;
-mod boot_mount;
 mod cloud_init;
 mod entries;
 mod follow;
@@ -115,7 +114,6 @@ pub(super) fn integrate(
     restore_rc_local(work, boot_mount, &mut judge)?;
     repart(work, &mut judge)?;
     growroot(work, &mut judge)?;
-    boot_mount::make_writable(&mut work.root, boot_mount, &mut judge)?;
     let files = files(work, boot_mount);
     for entry in entries::all(&files, systemd) {
         repair(work, &entry, &mut judge)?;

@@ -153,7 +153,6 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
         });
         if let Some(line) = line {
             written(line, place(), log);
-            mount_unit(root, roles.a, &line.dir, log);
         }
     }
     let fixed = list.iter().find(|line| {
@@ -180,25 +179,6 @@ fn written(line: &FstabLine, place: Location, log: &mut Log) {
             line.dir, line.options
         );
         (place, text)
-    });
-}
-
-/// A unit in `/etc` comes before the line of `/etc/fstab` for its mount point.
-fn mount_unit(root: &Tree, number: u32, dir: &str, log: &mut Log) {
-    let name = dir
-        .trim_matches('/')
-        .replace('-', "\\x2d")
-        .replace('/', "-");
-    let path = format!("/etc/systemd/system/{name}.mount");
-    let bytes = read(root, &path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let read_only = text
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix("Options="))
-        .any(|options| options.split(',').any(|option| option.trim() == "ro"));
-    log.check(!read_only, "fstab-boot-options", || {
-        let text = format!("it mounts the boot partition at {dir} read-only: the boot environment could not be written");
-        (Location::partition(number).path(path), text)
     });
 }
 

@@ -121,10 +121,6 @@ fn known_tools_are_undone_and_said() {
                 "usr/share/initramfs-tools/scripts/local-bottom/growroot",
                 "#!/bin/sh\n",
             ),
-            (
-                "etc/systemd/system/boot-efi.mount",
-                "[Mount]\nWhat=/dev/sda1\nWhere=/boot/efi\nOptions=ro,umask=0077\n",
-            ),
         ],
     );
     let (good, said) = goldsmith_on(dir.path(), "convert", "");
@@ -137,7 +133,6 @@ fn known_tools_are_undone_and_said() {
         "note: /etc/default/grub:1: recurse=0 is added ",
         "note: an overlay in memory covers the root filesystem: ",
         "note: growroot of the initial RAM disk is turned off ",
-        "note: /etc/systemd/system/boot-efi.mount:4: option ro is dropped: ",
         "note: cloud-init: growing the root partition is turned off ",
         "note: /etc/fstab:2: option ro is dropped: ",
         "note: /etc/fstab:2: option noauto is dropped: ",

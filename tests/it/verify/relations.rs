@@ -179,13 +179,6 @@ const CASES: &[Case] = &[
             old.replace("/boot/efi vfat defaults", "/boot/efi vfat noauto")
         })
     }),
-    ("fstab-boot-options", |b| {
-        put(
-            &mut b.root,
-            "/etc/systemd/system/boot-efi.mount",
-            "[Mount]\nWhat=/dev/sda1\nWhere=/boot/efi\nOptions=umask=0077, ro\n",
-        )
-    }),
     ("startup-restarts", |b| {
         put(
             &mut b.root,
