@@ -61,6 +61,12 @@ impl Problems {
     }
 }
 
+/// The entry of the configuration that accepts the file at `path`, for the end of a hint.
+#[must_use]
+pub fn accept_entry(path: &str) -> String {
+    format!("\n[[accept]]\nfile = {path:?}\nreason = \"...\"")
+}
+
 impl From<Problem> for Problems {
     fn from(problem: Problem) -> Self {
         Self(vec![problem])

@@ -1,6 +1,7 @@
 //! Files of the golden image that act by themselves and that the user accepts: `[[accept]]`.
 
 use crate::config::Config;
+use crate::problem::accept_entry;
 use std::collections::BTreeMap;
 
 /// Accepted files: path on the device, and the reason for the record.
@@ -40,7 +41,8 @@ impl AcceptedFiles {
     #[must_use]
     pub fn hint(path: &str) -> String {
         format!(
-            "if it is harmless on the device, accept it: [[accept]] file = {path:?}, reason = \"...\""
+            "if it is harmless on the device, accept it:{}",
+            accept_entry(path)
         )
     }
 }

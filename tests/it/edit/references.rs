@@ -228,7 +228,7 @@ fn what_would_destroy_a_slot_is_refused_until_it_is_accepted() {
         assert_eq!(output.status.code(), Some(1), "{path}: {message}");
         let place = format!("error: /{path}:{line}: /dev/sda");
         assert!(message.contains(&place), "{place}: {message}");
-        assert!(message.contains("[[accept]] file = "), "{message}");
+        assert!(message.contains("[[accept]]\nfile = "), "{message}");
         let accepted = format!("[[accept]]\nfile = \"/{path}\"\nreason = \"known\"\n");
         fs::write(at.join("accept.toml"), accepted).unwrap();
         let output = run(at, "plan", &["-c", "accept.toml"]);

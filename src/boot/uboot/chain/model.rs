@@ -2,7 +2,7 @@
 
 use super::sources::{Place, Sources};
 use crate::boot::common::shell_words::split_words;
-use crate::problem::Problem;
+use crate::problem::{Problem, accept_entry};
 
 /// How the golden image starts.
 #[derive(Clone, Debug)]
@@ -89,7 +89,8 @@ impl Chain {
             ))
             .hint(format!(
                 "set root.kernel-args to the arguments that the device needs, or accept that \
-                 nothing is taken from the file: [[accept]] file = {path:?}, reason = \"...\""
+                 nothing is taken from the file:{}",
+                accept_entry(&path)
             )));
         }
         for name in std::mem::take(&mut self.missing) {
@@ -100,8 +101,8 @@ impl Chain {
                 continue;
             }
             return Err(Problem::new(message).hint(format!(
-                "correct it in the golden image, or accept that U-Boot looks for it in vain: \
-                 [[accept]] file = {path:?}, reason = \"...\""
+                "correct it in the golden image, or accept that U-Boot looks for it in vain:{}",
+                accept_entry(&path)
             )));
         }
         Ok(())

@@ -128,7 +128,8 @@ fn refused(
     Ok(outcome)
 }
 
-/// The messages of a run, each with its kind. A hint may have lines of configuration after it.
+/// The messages of a run, each with its kind. A hint may have lines of configuration after it;
+/// lines after other messages are the names of steps.
 fn messages(said: &str) -> Vec<(&'static str, String)> {
     let mut out: Vec<(&'static str, String)> = Vec::new();
     for line in said.lines() {
@@ -141,11 +142,11 @@ fn messages(said: &str) -> Vec<(&'static str, String)> {
         });
         match (message, out.last_mut()) {
             (Some(message), _) => out.push(message),
-            (None, Some((_, last))) => {
+            (None, Some(("hint", last))) => {
                 last.push('\n');
                 last.push_str(line);
             }
-            (None, None) => {}
+            (None, _) => {}
         }
     }
     out
