@@ -91,6 +91,9 @@ fn prepare_for(request: &Request, input: InputImage, verify: bool) -> Result<Pre
     // Reported at once: an error of the edits is easier to understand after them.
     plan.notes.iter().for_each(|note| request.report.note(note));
     let (mut edited, staged) = edit(request, &plan, &golden)?;
+    let read = golden.disk.read_errors.check();
+    read.context("reading the files of the golden image")
+        .map_err(|error| golden.or_input_changed(error))?;
     golden.forget_trees();
     request.report.step("measuring", None);
     let layout = lay_out(&plan, &golden, &edited)?;

@@ -9,6 +9,7 @@
 
 use crate::fs::{ext4, fat};
 use crate::golden::facts;
+use crate::golden::read_errors::FirstReadError;
 use crate::image::probe::{Volume, volume};
 use crate::image::table::{self, PartitionTable, PartitionType, types};
 use crate::problem::Problem;
@@ -59,6 +60,8 @@ pub struct GoldenDisk {
     pub table: PartitionTable,
     /// Its partitions, in the order of the table.
     pub partitions: Vec<GoldenPartition>,
+    /// The first read error of root and boot filesystem, whoever met it.
+    pub read_errors: FirstReadError,
 }
 
 /// The FAT filesystem of the boot partition, read.
@@ -116,6 +119,7 @@ impl GoldenDisk {
             source: disk,
             table,
             partitions,
+            read_errors: FirstReadError::default(),
         })
     }
 
@@ -262,12 +266,12 @@ impl GoldenDisk {
     }
 
     fn open_root(&self, partition: &GoldenPartition) -> anyhow::Result<ext4::read::Filesystem> {
-        ext4::read::Filesystem::open(self.content(partition))
-            .with_context(|| reading_root(partition))
+        open_ext(partition, self.content(partition))
     }
 
     fn read_root(&self, partition: &GoldenPartition) -> anyhow::Result<RootFilesystem> {
-        let filesystem = self.open_root(partition)?;
+        let content = self.read_errors.watch(self.content(partition));
+        let filesystem = open_ext(partition, content)?;
         let (tree, losses) = filesystem
             .tree_and_losses()
             .with_context(|| reading_root(partition))?;
@@ -286,7 +290,8 @@ impl GoldenDisk {
                 partition.number
             )
         };
-        let (tree, info) = fat::read(self.content(partition)).with_context(context)?;
+        let content = self.read_errors.watch(self.content(partition));
+        let (tree, info) = fat::read(content).with_context(context)?;
         Ok(BootFilesystem {
             partition: partition.clone(),
             tree,
@@ -360,6 +365,13 @@ impl Filesystem {
             Self::Unknown => "nothing known",
         }
     }
+}
+
+fn open_ext(
+    partition: &GoldenPartition,
+    content: Source,
+) -> anyhow::Result<ext4::read::Filesystem> {
+    ext4::read::Filesystem::open(content).with_context(|| reading_root(partition))
 }
 
 /// The context of errors about the root filesystem of `partition`.

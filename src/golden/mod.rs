@@ -16,6 +16,7 @@ pub mod mounts;
 pub mod names;
 pub mod origin;
 pub mod partitions;
+pub mod read_errors;
 pub mod references;
 #[cfg(test)]
 mod tests;

@@ -65,6 +65,7 @@ fn an_unreadable_sector_is_reported_with_its_place() {
             "partition 1",
             "of partition 2",
             "the root filesystem: reading",
+            "reading the files of the golden image",
         ];
         let place = known
             .iter()
