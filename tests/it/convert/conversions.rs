@@ -230,7 +230,7 @@ fn keeps_every_file(variant: &str) {
         "the golden root holds a system"
     );
     let mut found = unexplained(&differences(&old, &new), &made.edits());
-    // Blocks that are allocated but not written are written in the slot: as zeros, as they were read.
+    // Blocks that are allocated but not written are written in the slot: zeros, as they were read.
     let preallocated = "var/lib/goldsmith-hard-cases/preallocated was changed without a plan: \
                         [(\"data\", \"2-3  -> 0-64 \")]";
     found.retain(|line| line != preallocated);
