@@ -200,9 +200,9 @@ fn systems_that_are_not_of_debian_are_said() {
         again(at, "golden.img");
         let said = refused(at, &format!("plan {SMALL} golden.img"), 1);
         let expected = format!(
-            "error: /bin/sh is a program for {name}; the supported architectures are amd64, i386, arm64, armhf\n"
+            "error: /bin/sh is a program for {name}; the supported architectures are amd64, i386, arm64, armhf\nhint: "
         );
-        assert_eq!(said, expected);
+        assert!(said.starts_with(&expected), "{said}");
     }
 }
 
