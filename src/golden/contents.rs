@@ -9,6 +9,7 @@
 
 use super::areas::{Scan, scan};
 use super::disk::{Filesystem, GoldenDisk, GoldenPartition};
+use super::start_images::StartImage;
 use crate::bytes::le64;
 use crate::fs::{ext4, fat};
 use crate::stamp::Uuid;
@@ -50,6 +51,8 @@ pub struct Contents {
     pub unreadable: Option<String>,
     /// Whether all of it is zero.
     pub blank: bool,
+    /// The loader that starts a kernel from it, without a script: not U-Boot.
+    pub loader: Option<&'static str>,
 }
 
 impl Contents {
@@ -67,7 +70,7 @@ impl Contents {
                 ..Self::default()
             },
             Filesystem::Other(name) => Self::other(&source, name),
-            Filesystem::Unknown => Self::unknown(&source),
+            Filesystem::Unknown => Self::unknown(&source, partition),
         }
     }
 
@@ -185,20 +188,22 @@ impl Contents {
         }
     }
 
-    fn unknown(source: &Source) -> Self {
+    fn unknown(source: &Source, partition: &GoldenPartition) -> Self {
         let blank = matches!(scan(&**source, 0..source.len()), Ok(Scan::Zeros));
-        let head = bytes_at(source, 0, 8);
-        let format = match head.as_slice() {
+        let image = if blank {
+            StartImage::default()
+        } else {
+            StartImage::of_partition(source, partition.kind, &partition.name)
+        };
+        let format = match image.format {
             _ if blank => "only zeros",
-            [b'A', b'N', b'D', b'R', b'O', b'I', b'D', b'!'] => "an Android boot image",
-            [b'A', b'V', b'B', b'0', ..] => "Android verified boot metadata",
-            [0xd0, 0x0d, 0xfe, 0xed, ..] => "a device tree or FIT image",
-            [0x27, 0x05, 0x19, 0x56, ..] => "a U-Boot image",
-            _ => "unknown data",
+            "" => "unknown data",
+            format => format,
         };
         Self {
             format: format.to_owned(),
             blank,
+            loader: image.loader,
             ..Self::default()
         }
     }

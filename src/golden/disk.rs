@@ -426,20 +426,36 @@ pub fn is_efi_system(kind: PartitionType) -> bool {
 
 /// Whether a FAT filesystem has files that firmware or boot loaders look for.
 fn has_boot_files(tree: &Tree) -> bool {
-    let wanted: [&[u8]; 8] = [
-        b"efi",
-        b"bootcode.bin",
-        b"config.txt",
-        b"boot.scr",
-        b"extlinux",
-        b"uenv.txt",
-        b"u-boot.bin",
-        b"cmdline.txt",
+    // Settings and first stages of loaders, kernels by their usual names.
+    let wanted = [
+        "efi",
+        "bootcode.bin",
+        "config.txt",
+        "boot.scr",
+        "boot.scr.uimg",
+        "boot.ini",
+        "extlinux",
+        "loader",
+        "uenv.txt",
+        "armbianenv.txt",
+        "u-boot.bin",
+        "u-boot.img",
+        "mlo",
+        "tiboot3.bin",
+        "barebox.bin",
+        "cmdline.txt",
+        "image",
+        "image.gz",
+        "zimage",
+        "uimage",
     ];
-    tree.root
-        .entries
-        .keys()
-        .any(|name| wanted.contains(&name.to_ascii_lowercase().as_slice()))
+    tree.root.lowercase_names().iter().any(|name| {
+        let is_kernel = name.starts_with("vmlinuz") || name.starts_with("fitimage");
+        let suffixes = [".dtb", ".itb"];
+        is_kernel
+            || wanted.contains(&name.as_str())
+            || suffixes.iter().any(|suffix| name.ends_with(suffix))
+    })
 }
 
 /// The filesystem that `source` contains, by its magic numbers.

@@ -18,6 +18,7 @@ pub mod origin;
 pub mod partitions;
 pub mod read_errors;
 pub mod references;
+pub mod start_images;
 #[cfg(test)]
 mod tests;
 

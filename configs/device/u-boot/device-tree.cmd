@@ -11,7 +11,8 @@ fi;
 if test -z "${mender_tree}"; then
   if test -n "${fdtdir}"; then
     setenv mender_named ${fdtfile};
-    if test -z "${fdtfile}"; then
+    if test -z "${fdtfile}"; then setenv mender_named ${fdt_file}; fi;
+    if test -z "${mender_named}"; then
       if test -n "${soc}"; then setenv mender_named ${soc}-${board}${boardver}.dtb; fi;
     fi;
     if test -n "${mender_named}"; then

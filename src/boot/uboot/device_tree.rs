@@ -45,6 +45,126 @@ pub(super) fn take(kernel: &mut Kernel, sources: &Sources<'_>, chain: &mut Chain
     }
 }
 
+/// The device trees that nothing in the image names, where the kernel has none: U-Boot's own
+/// environment names one of them, by `fdtfile` or `fdt_file`. Those of the boot partition are
+/// copied.
+pub(super) fn unnamed(kernel: &mut Kernel, sources: &Sources<'_>, chain: Option<&Chain>) {
+    let named = chain.is_some_and(|chain| {
+        chain.tree.is_some() || chain.tree_name.is_some() || chain.tree_dir.is_some()
+    });
+    for (site, top) in [(Site::Boot, "/"), (Site::Root, "/boot")] {
+        let Some(top) = sources.find(site, top) else {
+            continue;
+        };
+        let (mut trees, mut overlays) = (Vec::new(), Vec::new());
+        collect(sources, &top, MAX_DEPTH, ".dtb", &mut trees);
+        collect(sources, &top, MAX_DEPTH, ".dtbo", &mut overlays);
+        overlays.retain(|place| chain.is_none_or(|chain| !chain.overlays.contains(place)));
+        if site == Site::Boot && !overlays.is_empty() && chain.is_none() {
+            kernel.notes.push(format!(
+                "{}: nothing in the image says whether U-Boot applies it, the new boot script does \
+                 not; {} overlays of the boot partition are not applied",
+                sources.name(&overlays[0]),
+                overlays.len()
+            ));
+        }
+        if trees.is_empty() || named || kernel.fdt.is_some() {
+            continue;
+        }
+        if let Some(own) = kernel.tree.clone() {
+            not_among(kernel, sources, &own, &trees);
+            continue;
+        }
+        take_unnamed(kernel, sources, &top, &trees);
+    }
+}
+
+/// A note about device trees of the boot partition that the kernel's directory has not.
+fn not_among(kernel: &mut Kernel, sources: &Sources<'_>, own: &str, trees: &[Place]) {
+    let mut known = Vec::new();
+    if let Some(dir) = sources.find(Site::Root, own) {
+        collect(sources, &dir, MAX_DEPTH, ".dtb", &mut known);
+    }
+    let name = |place: &Place| place.path.rsplit('/').next().unwrap_or_default().to_owned();
+    let has = |place: &Place| known.iter().any(|other| name(other) == name(place));
+    let lost: Vec<String> = trees
+        .iter()
+        .filter(|place| place.site == Site::Boot && !has(place))
+        .map(|place| sources.name(place))
+        .collect();
+    if let Some(first) = lost.first() {
+        kernel.notes.push(format!(
+            "{first}: {} device trees of the boot partition are not among those of the kernel in \
+             {own}, where the new boot script looks for the one that U-Boot names by fdtfile or \
+             fdt_file; copy one that the device needs there in the golden image",
+            lost.len()
+        ));
+    }
+}
+
+/// Gives the kernel these device trees, which are below `top`.
+fn take_unnamed(kernel: &mut Kernel, sources: &Sources<'_>, top: &Place, trees: &[Place]) {
+    let in_slot: Vec<String> = trees
+        .iter()
+        .filter_map(|place| kernel.in_slot(sources, place, COPIES))
+        .collect();
+    let copied = if top.site == Site::Boot {
+        format!("copied to {COPIES} of each slot")
+    } else {
+        "kept".to_owned()
+    };
+    if let [only] = in_slot.as_slice() {
+        kernel.notes.push(format!(
+            "{}: nothing in the image names it; it is the only device tree and starts with the \
+             kernel",
+            sources.name(&trees[0])
+        ));
+        kernel.fdt = Some(only.clone());
+        return;
+    }
+    let dir = directory_of(
+        &in_slot,
+        if top.site == Site::Boot {
+            COPIES
+        } else {
+            "/boot"
+        },
+    );
+    kernel.tree = Some(dir.clone());
+    kernel.notes.push(format!(
+        "{}: nothing in the image names it; the {} device trees there are {copied}, and the boot \
+         script takes the one that U-Boot names by fdtfile or fdt_file in {}",
+        sources.name(&trees[0]),
+        trees.len(),
+        dir
+    ));
+}
+
+/// The directory that U-Boot's names for these files are relative to: the lowest that has all of
+/// them, or, within `base`, a directory `dtb` or `dtbs` above it, where vendors have one each.
+fn directory_of(paths: &[String], base: &str) -> String {
+    let parent = |path: &str| path.rsplit_once('/').map_or("", |(dir, _)| dir).to_owned();
+    let mut dir = paths.first().map(|path| parent(path)).unwrap_or_default();
+    let has_all = |dir: &str| {
+        paths
+            .iter()
+            .all(|path| path.starts_with(&format!("{dir}/")))
+    };
+    while dir.len() > base.len() && !has_all(&dir) {
+        dir = parent(&dir);
+    }
+    let above = parent(&dir);
+    let is_trees = |dir: &str| {
+        dir.rsplit('/')
+            .next()
+            .is_some_and(|name| name.starts_with("dtb"))
+    };
+    if above.len() > base.len() && is_trees(&above) && !is_trees(&dir) {
+        return above;
+    }
+    dir
+}
+
 /// The directory of the device trees: that of the chain, where it is for the kernel that starts.
 fn directory(kernel: &mut Kernel, sources: &Sources<'_>, dir: &Place) {
     if dir.site == Site::Root {
@@ -56,7 +176,7 @@ fn directory(kernel: &mut Kernel, sources: &Sources<'_>, dir: &Place) {
         }
     } else if kernel.tree.is_none() {
         let mut trees = Vec::new();
-        collect(sources, dir, MAX_DEPTH, &mut trees);
+        collect(sources, dir, MAX_DEPTH, ".dtb", &mut trees);
         for place in &trees {
             kernel.in_slot(sources, place, COPIES);
         }
@@ -72,20 +192,20 @@ fn directory(kernel: &mut Kernel, sources: &Sources<'_>, dir: &Place) {
     }
 }
 
-/// The device trees below a directory.
-fn collect(sources: &Sources<'_>, dir: &Place, depth: usize, out: &mut Vec<Place>) {
+/// The files below a directory whose names end in `suffix`.
+fn collect(sources: &Sources<'_>, dir: &Place, depth: usize, suffix: &str, out: &mut Vec<Place>) {
     for name in sources.names(dir) {
         let path = format!("{}/{name}", dir.path.trim_end_matches('/'));
         let place = Place {
             site: dir.site,
             path,
         };
-        if name.to_lowercase().ends_with(".dtb") && sources.content(&place).is_some() {
+        if name.to_lowercase().ends_with(suffix) && sources.content(&place).is_some() {
             out.push(place);
         } else if let Some(depth) = depth.checked_sub(1)
             && sources.is_dir(&place)
         {
-            collect(sources, &place, depth, out);
+            collect(sources, &place, depth, suffix, out);
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::boot::common::env_block::{BLOCK, TooLong, block_of};
 use crate::boot::common::{GRUB_INSTALL, SLOT_ENV, ok_or_push, tools};
 use crate::golden::bootloader::is_raspberry_pi;
 use crate::golden::facts;
-use crate::problem::{Problem, Problems};
+use crate::problem::{Problem, Problems, accept_entry};
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
 use crate::tree::{Leaf, LeafKind, Stat, Tree};
@@ -173,14 +173,18 @@ fn start(
     let kernel = hints.and_then(|hints| Kernel::find(&sources, chain.as_ref(), options, &hints));
     let mut kernel = ok_or_push(&mut problems, kernel);
     let mut notes = Vec::new();
+    let accepts = |path: &str| options.accepted.contains(&path);
+    ok_or_push(&mut problems, without_barebox(&sources, &accepts));
     if let Some(chain) = &mut chain {
         if let Some(kernel) = &mut kernel {
             device_tree::take(kernel, &sources, chain);
         }
         let known = !options.more_arguments.is_empty();
-        let accepts = |path: &str| options.accepted.contains(&path);
         ok_or_push(&mut problems, chain.check(&sources, known, &accepts));
         notes = std::mem::take(&mut chain.notes);
+    }
+    if let (Some(kernel), false) = (&mut kernel, is_pi) {
+        device_tree::unnamed(kernel, &sources, chain.as_ref());
     }
     let read = settings::arguments(root, boot, chain.as_ref(), pi.as_ref())
         .map_err(|e| Problem::new(e.to_string()));
@@ -205,6 +209,26 @@ fn start(
         }
         _ => Err(Problem::new("the kernel is unknown").into()),
     }
+}
+
+/// Fails when the boot partition has barebox, which would not run the script, unless `accepts` the
+/// file.
+fn without_barebox(sources: &Sources<'_>, accepts: &dyn Fn(&str) -> bool) -> Result<(), Problem> {
+    let found = chain::barebox(sources);
+    let Some(place) = found.filter(|place| !accepts(&sources.on_device(place))) else {
+        return Ok(());
+    };
+    let message = format!(
+        "{}: is barebox, which does not run the boot script that chooses between the root \
+         filesystems",
+        sources.name(&place)
+    );
+    let hint = format!(
+        "if a U-Boot starts the device (place one with [[raw]] or on the boot partition), accept \
+         that barebox is not used:{}",
+        accept_entry(&sources.on_device(&place))
+    );
+    Err(Problem::new(message).hint(hint))
 }
 
 /// Writes the script and the environment to the boot partition.

@@ -409,6 +409,78 @@ fn device_tree_and_overlays_of_the_boot_partition_are_copied_into_the_slot() {
 }
 
 #[test]
+fn device_trees_that_nothing_names_are_copied_or_said() {
+    let arm64 = || options(Architecture::Arm64);
+    let slot = |boot: &[(&str, Vec<u8>)]| {
+        let root = [("/boot/Image", image())];
+        let (installed, [root, _]) = with(&root, boot, arm64()).unwrap();
+        (
+            text(&root, "/boot/mender-slot.env"),
+            installed.notes.join("\n"),
+        )
+    };
+    let dtb = || b"d".to_vec();
+    let (env, notes) = slot(&[("/imx8mm-board.dtb", dtb())]);
+    assert!(
+        env.contains("fdt=boot/mender-dtb/imx8mm-board.dtb\n"),
+        "{env}"
+    );
+    assert!(notes.contains("it is the only device tree"), "{notes}");
+    let two = [
+        ("/a.dtb", dtb()),
+        ("/B.DTB", dtb()),
+        ("/overlays/c.dtbo", dtb()),
+    ];
+    let (env, notes) = slot(&two);
+    assert!(env.contains("fdtdir=boot/mender-dtb\n"), "{env}");
+    assert!(
+        notes.contains("the 2 device trees there are copied to /boot/mender-dtb"),
+        "{notes}"
+    );
+    assert!(
+        notes.contains("/overlays/c.dtbo of the boot partition: nothing in the image"),
+        "{notes}"
+    );
+    let vendors = [("/dtb/nxp/a.dtb", dtb()), ("/dtb/nxp/b.dtb", dtb())];
+    assert!(slot(&vendors).0.contains("fdtdir=boot/mender-dtb/dtb\n"));
+    // Those of /boot stay where they are.
+    let root = [
+        ("/boot/Image", image()),
+        ("/boot/a.dtb", dtb()),
+        ("/boot/b.dtb", dtb()),
+    ];
+    let (_, [root, _]) = with(&root, &[], arm64()).unwrap();
+    assert!(text(&root, "/boot/mender-slot.env").contains("fdtdir=boot\n"));
+    // The kernel has its own; one of the boot partition is not among them.
+    let root = [
+        ("/boot/vmlinuz-6.1-arm64", image()),
+        ("/usr/lib/linux-image-6.1-arm64/nxp/a.dtb", dtb()),
+    ];
+    let boot = [("/a.dtb", dtb()), ("/other.dtb", dtb())];
+    let (installed, _) = with(&root, &boot, arm64()).unwrap();
+    let notes = installed.notes.join("\n");
+    assert!(
+        notes.contains("/other.dtb of the boot partition: 1 device trees"),
+        "{notes}"
+    );
+}
+
+#[test]
+fn barebox_does_not_run_the_script() {
+    let root = [("/boot/Image", image())];
+    let boot = [("/barebox.bin", b"x".to_vec())];
+    let problems = with(&root, &boot, options(Architecture::Arm64)).unwrap_err();
+    let hint = problems.0[0].hint.clone().unwrap_or_default();
+    assert!(
+        hint.contains("file = \"/boot/firmware/barebox.bin\""),
+        "{hint}"
+    );
+    let mut accepting = options(Architecture::Arm64);
+    accepting.accepted = vec!["/boot/firmware/barebox.bin"];
+    with(&root, &boot, accepting).unwrap();
+}
+
+#[test]
 fn a_script_that_cannot_be_followed_is_refused_until_the_user_knows() {
     let root = [("/boot/vmlinuz-6.1-x", image())];
     let boot = [("/boot.scr", header::wrap("run vendor_boot"))];

@@ -6,6 +6,7 @@ use crate::golden::disk::{Filesystem, is_efi_system};
 use crate::golden::facts::is_converted;
 use crate::golden::partitions::can_hold_files;
 use crate::image::table::PartitionType;
+use crate::platform::Firmware;
 use crate::problem::Problem;
 use crate::units::{MIB, human};
 
@@ -149,6 +150,9 @@ impl Subject<'_> {
 
     /// A partition whose content is not recognised.
     fn unknown(&self) -> Result<Decision, Problem> {
+        if let Some(problem) = self.started_elsewhere() {
+            return Err(problem);
+        }
         let front = self.partition.start < self.golden.root.partition.start;
         let small = self.partition.len <= LOADER;
         if !self.facts.mounts.is_empty() {
@@ -175,6 +179,32 @@ impl Subject<'_> {
             fate: Fate::Dropped,
             note: Some(self.left_out("its content is not known")),
         })
+    }
+
+    /// The problem of a kernel that a loader starts from the partition: it would not run the boot
+    /// script. UEFI firmware that starts GRUB needs none.
+    fn started_elsewhere(&self) -> Option<Problem> {
+        let loader = self.facts.contents.loader?;
+        let starts = &self.golden.origin.starts;
+        let has_efi = starts
+            .iter()
+            .any(|start| start.known && start.firmware == Firmware::Uefi && !self.room.is_u_boot());
+        if has_efi || self.replaced_by_raw().is_some() {
+            return None;
+        }
+        let message = format!(
+            "{} is what {loader} starts or checks; such a loader does not run the boot script that \
+             chooses between the root filesystems",
+            self.describe()
+        );
+        let hint = format!(
+            "if a U-Boot that runs boot.scr starts the device (place one with [[raw]] where the \
+             device has none) and needs nothing of the partition, leave it out (\"copy\" instead of \
+             \"drop\" keeps its bytes at the same offset, if it fits in front of the first \
+             partition):\n{}",
+            self.toml("drop", None)
+        );
+        Some(Problem::new(message).hint(hint))
     }
 
     /// A partition with a filesystem or volume.

@@ -10,6 +10,7 @@ use crate::golden::Golden;
 use crate::golden::areas::{Area, Position};
 use crate::golden::disk::GoldenPartition;
 use crate::golden::partitions::{MergeRequest, PartitionFacts, PartitionName};
+use crate::golden::start_images::is_barebox;
 use crate::plan::boot::BootPlan;
 use crate::plan::layout::Margins;
 use crate::plan::raw::RawPlan;
@@ -209,6 +210,7 @@ impl PartitionPlans {
             });
         }
         conflicts(&plans.partitions, &mut problems);
+        problems.0.extend(barebox(golden, room));
         problems.check()?;
         for area in &golden.areas {
             let (area, note) = outside(area, golden, room);
@@ -417,6 +419,24 @@ fn conflicts(partitions: &[PartitionPlan], problems: &mut Problems) {
             problems.push(Problem::new(message).hint(hint));
         }
     }
+}
+
+/// The problem of a barebox in front of the partitions, which would be copied: it does not run the
+/// boot script.
+fn barebox(golden: &Golden, room: &Room<'_>) -> Option<Problem> {
+    let area = golden.areas.iter().find(|area| {
+        let (plan, _) = outside(area, golden, room);
+        plan.copied && is_barebox(&golden.disk.source, area.range.start, area.range.end)
+    })?;
+    let message = format!(
+        "bytes {} to {} of the golden image, in front of the first partition, hold barebox, which \
+         does not run the boot script that chooses between the root filesystems",
+        area.range.start,
+        area.range.end.saturating_sub(1)
+    );
+    let hint = "place a U-Boot for the board with [[raw]] where the device has none elsewhere, and \
+                set boot.copy-gap = false";
+    Some(Problem::new(message).hint(hint))
 }
 
 /// What becomes of an area outside the partitions.

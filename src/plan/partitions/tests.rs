@@ -281,7 +281,7 @@ fn unknown_content_needs_a_decision_with_u_boot() {
     for (content, says) in [
         (
             bytes(0, b"ANDROID!"),
-            "(8 MiB, an Android boot image) is mounted by nothing",
+            "(8 MiB, an Android boot image) is what an Android boot loader",
         ),
         (
             bytes(64, b"?"),
@@ -360,4 +360,34 @@ fn an_installed_second_system_is_named() {
     );
     let drop = format!("{select}[[partition]]\nnumber = 3\ndo = \"drop\"\n");
     assert_eq!(fate(&example, &drop, 3).0, Fate::Dropped);
+}
+
+#[test]
+fn a_kernel_that_another_loader_starts_needs_a_decision() {
+    let mut disk = example(&[
+        (types::GPT_LINUX, bytes(0, b"ANDROID!")),
+        (types::GPT_LINUX, bytes(0, b"CHROMEOS")),
+    ]);
+    let u_boot = "[board]\ndevice-type = [\"b\"]\n[boot]\nbootloader = \"grub-efi\"\n";
+    // UEFI firmware starts GRUB, whatever else is there.
+    let (fate4, notes) = fate(&disk, u_boot, 4);
+    assert_eq!(fate4, Fate::Dropped, "{notes}");
+    // Without anything that UEFI firmware starts, it is what starts the device.
+    disk.partitions[0].1 = esp(&empty());
+    let mut bare = root();
+    bare.remove("/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed")
+        .unwrap();
+    bare.remove("/usr/lib/grub/x86_64-efi-signed").unwrap();
+    disk.partitions[1].1 = ext(&bare);
+    let error = plan(&disk, u_boot).map(|plan| plan.partitions).unwrap_err();
+    for part in [
+        "partition 3 (8 MiB, an Android boot image) is what an Android boot loader",
+        "partition 4 (8 MiB, a kernel for Chromebooks) is what the loader of Chromebooks",
+        "[[partition]]\nnumber = 3\ndo = \"drop\"",
+    ] {
+        assert!(error.contains(part), "{part}\n{error}");
+    }
+    let entry = |number: u32| format!("[[partition]]\nnumber = {number}\ndo = \"drop\"\n");
+    let decided = format!("{u_boot}{}{}", entry(3), entry(4));
+    assert_eq!(fate(&disk, &decided, 3).0, Fate::Dropped);
 }

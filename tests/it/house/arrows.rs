@@ -55,7 +55,7 @@ const MAP: &[(&str, &str)] = &[
     ),
     (
         "boot/uboot",
-        "boot/common golden platform problem stream tree",
+        "boot/common golden pattern platform problem stream tree",
     ),
     ("boot", "boot/grub boot/uboot problem tree"),
     ("dpkg", "deb digest problem shell stamp stream tree"),

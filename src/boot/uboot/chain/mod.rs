@@ -3,8 +3,10 @@
 //!
 //! U-Boot looks at each partition, first in `/`, then in `/boot/`: `extlinux/extlinux.conf` comes
 //! before `boot.scr`. Boards whose U-Boot has an order of its own read `uEnv.txt` or `boot.ini`.
+//! Programs for UEFI come last, and with them the entries that they read.
 
 mod condition;
+mod entries;
 mod env_file;
 mod eval;
 mod extlinux;
@@ -15,7 +17,7 @@ mod syntax;
 mod uenv;
 mod words;
 
-use sources::{Place, Sources};
+use sources::{Place, Site, Sources};
 
 pub(super) use model::Chain;
 
@@ -28,24 +30,29 @@ enum Origin {
     Script,
     /// `uEnv.txt`
     Settings,
+    /// `loader/entries`
+    Entries,
 }
 
 /// The chain of the image; `None` when no file shows one. Files that come later are named in
 /// the notes.
 pub(super) fn of_image(sources: &Sources<'_>) -> Option<Chain> {
     let mut candidates = candidates(sources).into_iter();
-    let mut chain = candidates.find_map(|(kind, place, prefix)| {
+    let chain = candidates.find_map(|(kind, place, prefix)| {
         let mut chain = match kind {
             Origin::Menu => extlinux::follow(sources, &place)?,
             Origin::Script => script::follow(sources, &place, prefix)?,
             Origin::Settings => uenv::follow(sources, &place),
+            Origin::Entries => entries::follow(sources, &place)?,
         };
         if let Some(path) = chain.tree_dir_path.take() {
             let dir = sources.find(place.site, &path);
             chain.tree_dir = dir.filter(|dir| sources.is_dir(dir));
         }
         Some(chain)
-    })?;
+    });
+    let mut sites = sources.order().into_iter();
+    let mut chain = chain.or_else(|| sites.find_map(|site| entries::unified(sources, site)))?;
     for (_, place, _) in candidates {
         if !chain.settings.contains(&place) {
             chain.notes.push(format!(
@@ -84,6 +91,15 @@ fn switches(chain: &mut Chain, sources: &Sources<'_>) {
     }
 }
 
+/// The program of barebox on the boot partition, which reads entries as U-Boot does not, and runs
+/// no script of U-Boot.
+pub(super) fn barebox(sources: &Sources<'_>) -> Option<Place> {
+    let names = sources.names(&sources.find(Site::Boot, "/")?).into_iter();
+    let mut names = names.filter(|name| name.to_lowercase().contains("barebox"));
+    let name = names.find(|name| !name.to_lowercase().ends_with(".txt"))?;
+    sources.file(Site::Boot, &format!("/{name}"))
+}
+
 /// The files that may say how the image starts, in U-Boot's order, each with the directory of its
 /// search.
 fn candidates(sources: &Sources<'_>) -> Vec<(Origin, Place, &'static str)> {
@@ -101,6 +117,10 @@ fn candidates(sources: &Sources<'_>) -> Vec<(Origin, Place, &'static str)> {
                 if let Some(place) = sources.file(site, &format!("{prefix}{name}")) {
                     out.push((kind, place, prefix));
                 }
+            }
+            let entries = sources.find(site, &format!("{prefix}{}", entries::ENTRIES));
+            if let Some(place) = entries.filter(|place| sources.is_dir(place)) {
+                out.push((Origin::Entries, place, prefix));
             }
         }
     }

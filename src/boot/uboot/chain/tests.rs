@@ -251,3 +251,80 @@ fn settings_of_beagleboard_org_are_taken() {
     let unknown = chain_of(&[], &[("/uEnv.txt", "x=y\n")]).unwrap();
     assert_eq!(unknown.unfollowed.len(), 1);
 }
+
+#[test]
+fn entries_of_the_boot_loader_specification_are_followed() {
+    let entry = |version: &str| {
+        format!(
+            "title Debian\nversion {version}\nlinux /k-{version}\ninitrd i\ndevicetree /b.dtb\n\
+             devicetree-overlay a.dtbo none.dtbo\noptions root=/dev/x quiet\noptions v={version}\n"
+        )
+    };
+    let [old, new] = ["6.1.0-9", "6.1.0-10"].map(entry);
+    let files = [
+        ("/loader/entries/debian-6.1.0-9.conf", old.as_str()),
+        ("/loader/entries/debian-6.1.0-10.conf", &new),
+        ("/loader/entries/README", "linux /none"),
+        ("/k-6.1.0-9", "k"),
+        ("/k-6.1.0-10", "k"),
+        ("/i", "i"),
+        ("/b.dtb", "d"),
+        ("/a.dtbo", "o"),
+    ];
+    let chain = chain_of(&[], &files).unwrap();
+    assert_eq!(path(&chain.kernel), "/k-6.1.0-10");
+    assert_eq!((path(&chain.initrd), path(&chain.tree)), ("/i", "/b.dtb"));
+    assert_eq!(chain.words, ["root=/dev/x", "quiet", "v=6.1.0-10"]);
+    assert_eq!(chain.overlays.len(), 1);
+    assert!(chain.missing.is_empty() && chain.unfollowed.is_empty());
+    let named = [
+        &files[..],
+        &[("/loader/loader.conf", "timeout 3\ndefault debian-*-9\n")],
+    ];
+    let chain = chain_of(&[], &named.concat()).unwrap();
+    assert_eq!(path(&chain.kernel), "/k-6.1.0-9");
+    // In the root filesystem, as barebox has them; a menu comes first.
+    let in_root: Vec<(String, &str)> = files
+        .iter()
+        .map(|(path, text)| (format!("/boot{path}"), *text))
+        .collect();
+    let in_root: Vec<(&str, &str)> = in_root
+        .iter()
+        .map(|(path, text)| (path.as_str(), *text))
+        .collect();
+    let chain = chain_of(&in_root, &[]).unwrap();
+    assert_eq!(chain.missing, ["/k-6.1.0-10", "/b.dtb", "i"]);
+    let menu = [(
+        "/extlinux/extlinux.conf",
+        "label a\n linux /i\n append menu\n",
+    )];
+    let chain = chain_of(&[], &[&files[..], &menu].concat()).unwrap();
+    assert_eq!(chain.words, ["menu"]);
+    assert!(
+        chain
+            .notes
+            .join("\n")
+            .contains("/loader/entries of the boot partition: not read")
+    );
+}
+
+#[test]
+fn entries_that_cannot_be_followed_are_refused() {
+    for (text, why) in [
+        ("efi /EFI/Linux/a.efi\n", "starts a UEFI program"),
+        (
+            "linux /k\ninitrd /i\ninitrd /k\n",
+            "several initial RAM disks (/i, /k)",
+        ),
+    ] {
+        let files = [("/loader/entries/a.conf", text), ("/k", "k"), ("/i", "i")];
+        let chain = chain_of(&[], &files).unwrap();
+        assert!(
+            chain.unfollowed[0].1.contains(why),
+            "{:?}",
+            chain.unfollowed
+        );
+    }
+    let chain = chain_of(&[], &[("/EFI/Linux/a.efi", "MZ")]).unwrap();
+    assert!(chain.unfollowed[0].1.contains("unified kernel image"));
+}
