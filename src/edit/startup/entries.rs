@@ -28,8 +28,9 @@ pub(super) enum EntryKind {
     Login,
 }
 
-/// All entries of a system, which may have systemd.
-pub(super) fn all(files: &Files<'_>, systemd: bool) -> Vec<Entry> {
+/// All entries of a system.
+pub(super) fn all(files: &Files<'_>) -> Vec<Entry> {
+    let systemd = units::start_the_system(files.root);
     let mut out = Vec::new();
     if systemd {
         out.extend(services(files));

@@ -107,15 +107,14 @@ pub(super) fn integrate(
 ) -> Result<(), EditError> {
     let mut judge = Judge::new(&plan.accepted, work.root.tree());
     let boot_mount = plan.boot.mount.as_str();
-    let systemd = golden.facts.systemd;
-    if systemd {
+    if golden.facts.systemd {
         judge.notes.extend(machine_id::repair(&mut work.root)?);
     }
     restore_rc_local(work, boot_mount, &mut judge)?;
     repart(work, &mut judge)?;
     growroot(work, &mut judge)?;
     let files = files(work, boot_mount);
-    for entry in entries::all(&files, systemd) {
+    for entry in entries::all(&files) {
         repair(work, &entry, &mut judge)?;
     }
     let [of_root, of_boot] = overlay_root::argument_files(work.root.tree(), work.boot.tree());

@@ -137,6 +137,37 @@ fn other_acts_are_found() {
     }
 }
 
+#[test]
+fn units_or_inittab_start_a_system_as_its_init_program_says() {
+    let service = [
+        (
+            "/etc/systemd/system/grow.service",
+            "[Service]\nExecStart=/sbin/reboot\n",
+        ),
+        (
+            "/etc/systemd/system/basic.target.wants/grow.service",
+            "->../grow.service",
+        ),
+        (
+            "/etc/inittab",
+            "si::sysinit:/etc/init.d/rcS\nx:2:once:/sbin/reboot\n",
+        ),
+    ];
+    let inits: [(&[(&str, &str)], &str); 4] = [
+        (&[], "grow.service"),
+        (&[("/sbin/init", "->/lib/systemd/systemd")], "grow.service"),
+        (&[("/usr/lib/systemd/systemd", "ELF")], "grow.service"),
+        (&[("/sbin/init", "sysvinit")], "/etc/inittab:2"),
+    ];
+    for (init, name) in inits {
+        let (_, _, problems) = repaired(&[&service, init].concat());
+        assert!(
+            problems.len() == 1 && problems[0].contains(name),
+            "{init:?}: {problems:?}"
+        );
+    }
+}
+
 /// A tree with these files, which may be executed; a target after `->` makes a link.
 pub(super) fn tree(files: &[(&str, &str)]) -> Tree {
     let mut tree = Tree::new(Stat::root(0o755, Time::default()));
@@ -163,7 +194,7 @@ fn repaired(files: &[(&str, &str)]) -> (Tree, Vec<String>, Vec<String>) {
     let mut work = Workspace::new(&mut trees, Time::default());
     let mut judge = Judge::new(&accepted, work.root.tree());
     super::restore_rc_local(&mut work, "/boot/efi", &mut judge).unwrap();
-    let all = entries::all(&super::files(&work, "/boot/efi"), true);
+    let all = entries::all(&super::files(&work, "/boot/efi"));
     for entry in all {
         repair(&mut work, &entry, &mut judge).unwrap();
     }
