@@ -49,6 +49,13 @@ impl Arguments {
                 "resume" | "resume_offset" => notes.push(format!(
                     "kernel argument dropped: {word} (swap is not carried over)"
                 )),
+                "blkdevparts" => notes.push(format!(
+                    "kernel argument dropped: {word} (the kernel would read the partitions of the \
+                     golden disk from it instead of the new partition table)"
+                )),
+                name if names_device(name, &word) => notes.push(format!(
+                    "kernel argument dropped: {word} (it names a device of the golden disk)"
+                )),
                 _ if word.starts_with('$') => notes.push(format!(
                     "kernel argument dropped: {word} (only the menu knows it)"
                 )),
@@ -82,8 +89,8 @@ impl Arguments {
         }
         // With `ro` the script of overlayroot makes its overlay read-only as well, and the programs
         // of Debian 13 cannot make it writable again.
-        let decides = |word: &String| word == "ro" || word == "rw" || covers_root(word);
-        if !kept.iter().any(decides) {
+        let decided = kept.iter().any(|word| word == "ro" || word == "rw");
+        if !decided && !covers_root(root, &kept) {
             kept.insert(0, "ro".into());
         }
         kept.extend(added.clone());
@@ -137,22 +144,62 @@ pub(in crate::boot) fn check_length(
     )))
 }
 
+/// Whether an argument makes the system open or mount a device other than the root filesystem, which
+/// is a partition by itself: encrypted and logical volumes, arrays, further mounts, an upper layer.
+fn names_device(name: &str, word: &str) -> bool {
+    let volumes = [
+        "rd.luks.",
+        "luks.",
+        "rd.lvm.lv",
+        "rd.lvm.vg",
+        "rd.md.uuid",
+        "rd.dm.uuid",
+        "systemd.verity_root_",
+        "systemd.verity_usr_",
+        "roothash",
+        "usrhash",
+    ];
+    if volumes.iter().any(|prefix| name.starts_with(prefix)) {
+        return word.contains('=') && !name.ends_with(".crypttab");
+    }
+    let mounts = [
+        "cryptdevice",
+        "cryptkey",
+        "cryptopts",
+        "mount.usr",
+        "systemd.mount-extra",
+        "systemd.swap-extra",
+        "dm-mod.create",
+        "md",
+    ];
+    let device = ["/dev/", "UUID=", "LABEL="];
+    mounts.contains(&name) && device.iter().any(|mark| word.contains(mark))
+}
+
 /// Whether the initial RAM disk would wait for a swap partition (`initramfs-tools(7)`, RESUME).
 fn resumes(root: &Tree) -> bool {
-    let text = root
-        .read("/etc/initramfs-tools/conf.d/resume", TEXT_LIMIT)
-        .ok()
-        .flatten()
-        .unwrap_or_default();
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let device = shell_variable(&[text], "RESUME").unwrap_or_default();
+    let resume = text(root, "/etc/initramfs-tools/conf.d/resume");
+    let device = shell_variable(&[resume], "RESUME").unwrap_or_default();
     !matches!(device.as_str(), "" | "none" | "auto")
 }
 
-/// Whether this argument makes an overlay cover the root filesystem (`overlayroot`).
-fn covers_root(word: &str) -> bool {
-    word.strip_prefix("overlayroot=")
-        .is_some_and(|value| !["", "disabled"].contains(&value))
+/// Whether `overlayroot` covers the root filesystem: the last of its arguments decides, without any
+/// its settings, of which those of the second file count more.
+fn covers_root(root: &Tree, words: &[String]) -> bool {
+    let argument = words.iter().rev();
+    let argument = argument
+        .filter_map(|word| word.strip_prefix("overlayroot="))
+        .next();
+    let value = argument.map(str::to_owned).or_else(|| {
+        let files = ["/etc/overlayroot.conf", "/etc/overlayroot.local.conf"];
+        shell_variable(&files.map(|path| text(root, path)), "overlayroot")
+    });
+    value.is_some_and(|value| !matches!(value.as_str(), "" | "disabled"))
+}
+
+fn text(root: &Tree, path: &str) -> String {
+    let bytes = root.read(path, TEXT_LIMIT).ok().flatten();
+    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
 }
 
 #[cfg(test)]
@@ -188,6 +235,19 @@ mod tests {
                 "kernel argument dropped: $more (only the menu knows it)",
             ]
         );
+    }
+
+    #[test]
+    fn arguments_that_name_other_devices_are_dropped() {
+        let words = "a blkdevparts=mmcblk0:1M(a),-(b) md=0,/dev/sda1 roothash=1f raid=noautodetect \
+                     rd.luks.uuid=1 cryptdevice=UUID=2:x systemd.mount-extra=/dev/sda3:/srv \
+                     rd.lvm.lv=vg/swap rd.luks=0 luks.crypttab=0 systemd.mount-extra=tmpfs:/x";
+        let found = arguments("", words, "").unwrap();
+        assert_eq!(
+            found.text,
+            "ro a raid=noautodetect rd.luks=0 luks.crypttab=0 systemd.mount-extra=tmpfs:/x panic=30"
+        );
+        assert_eq!(found.notes.len(), 7, "{:?}", found.notes);
     }
 
     #[test]
@@ -240,6 +300,25 @@ mod tests {
         for off in ["overlayroot=", "overlayroot=disabled"] {
             assert_eq!(text(off), format!("ro {off} panic=30"));
         }
+        let with_files = |files: &[&str], words: &str| {
+            let mut root = Tree::new(Stat::root(0o755, Time::default()));
+            let names = ["/etc/overlayroot.conf", "/etc/overlayroot.local.conf"];
+            for (path, text) in names.iter().zip(files) {
+                let stat = Stat::root(0o644, Time::default());
+                root.put_file(path, (*text).to_owned(), stat).unwrap();
+            }
+            let words = vec![words.to_owned()];
+            Arguments::new(&root, "menu", words, "", false)
+                .unwrap()
+                .text
+        };
+        let on = "# x\noverlayroot_cfgdisk=\"disabled\"\noverlayroot=\"tmpfs:recurse=0\"\n";
+        let off = "overlayroot=\"\"\n";
+        assert_eq!(with_files(&[on], "a"), "a panic=30");
+        assert_eq!(with_files(&[off, on], "a"), "a panic=30");
+        assert_eq!(with_files(&[on, off], "a"), "ro a panic=30");
+        let said = "overlayroot=disabled";
+        assert_eq!(with_files(&[on], said), format!("ro {said} panic=30"));
     }
 
     #[test]

@@ -157,6 +157,9 @@ fn one_reference(
         )),
         false => resolution.objection(&one.text, &one.device, one.needed),
     };
+    if one.removal == Removal::Menu {
+        return Some(row.action(Treatment::Removed));
+    }
     let Some(why) = why else {
         let silent = resolution.verdict == Verdict::Foreign && one.removal == Removal::Tell;
         return (!silent).then_some(row);
@@ -222,7 +225,7 @@ fn take_out(
             }
             "is removed"
         }
-        Removal::Comment | Removal::Refuse | Removal::Tell => {
+        Removal::Comment | Removal::Refuse | Removal::Tell | Removal::Menu => {
             edits.comment(&key, one.line, one.last, why);
             "is commented out"
         }

@@ -3,6 +3,7 @@
 use super::device::{Device, names_in};
 use super::{Reference, Removal, entries, files_of, logical_lines, text};
 use crate::tree::Tree;
+use std::collections::BTreeSet;
 
 /// A kind of configuration file whose lines name devices.
 struct Kind {
@@ -143,6 +144,19 @@ const ARGUMENTS: [&str; 6] = [
     "/etc/kernel/cmdline",
 ];
 
+/// Menus and arguments of boot loaders, on the root filesystem or the boot partition. They are not
+/// edited: the boot loader's own integration takes arguments from them.
+const MENUS: [&str; 8] = [
+    "/boot/grub/grub.cfg",
+    "/boot/extlinux/extlinux.conf",
+    "/boot/armbianEnv.txt",
+    "/boot/uEnv.txt",
+    "/boot/firmware/cmdline.txt",
+    "/extlinux/extlinux.conf",
+    "/cmdline.txt",
+    "/uEnv.txt",
+];
+
 /// The references of all configuration files.
 pub(super) fn gather(root: &Tree, boot: &Tree) -> Vec<Reference> {
     let mut out = Vec::new();
@@ -155,6 +169,7 @@ pub(super) fn gather(root: &Tree, boot: &Tree) -> Vec<Reference> {
     }
     crypttab(root, &mut out);
     arguments(root, &mut out);
+    menus(root, boot, &mut out);
     raid(root, &mut out);
     udev(root, &mut out);
     pools(root, &mut out);
@@ -275,6 +290,35 @@ fn arguments(root: &Tree, out: &mut Vec<Reference>) {
                     needed: true,
                     removal: Removal::Word,
                 }));
+            }
+        }
+    }
+}
+
+/// Kernel arguments in menus; an argument that several entries have is one reference.
+fn menus(root: &Tree, boot: &Tree, out: &mut Vec<Reference>) {
+    for (on_boot, tree) in [(false, root), (true, boot)] {
+        for path in MENUS {
+            let mut seen = BTreeSet::new();
+            let body = text(tree, path).unwrap_or_default();
+            for (line, last, body) in logical_lines(&body, HASH) {
+                for word in body.split_whitespace() {
+                    let named = word.split_once('=').filter(|(name, _)| names_device(name));
+                    if named.is_none() || !seen.insert(word.to_owned()) {
+                        continue;
+                    }
+                    out.extend(names_in(word).into_iter().map(|(_, device)| Reference {
+                        file: path.to_owned(),
+                        on_boot,
+                        line,
+                        last,
+                        kind: "boot menu",
+                        text: word.to_owned(),
+                        device,
+                        needed: true,
+                        removal: Removal::Menu,
+                    }));
+                }
             }
         }
     }
@@ -524,6 +568,14 @@ mod tests {
             texts("/etc/default/grub", body),
             ["resume=UUID=1", "systemd.mount-extra=/dev/sda3:/srv:ext4"]
         );
+    }
+
+    #[test]
+    fn arguments_of_menus_are_listed_once() {
+        let body = "menuentry a {\nlinux /vmlinuz root=/dev/sda2 resume=UUID=1\n}\n\
+                    menuentry b {\nlinux /vmlinuz root=/dev/sda2 resume=UUID=1\n}\n";
+        let found = found("/boot/grub/grub.cfg", body);
+        assert_eq!(found, [(2, "resume=UUID=1".into(), "UUID=1".into())]);
     }
 
     #[test]

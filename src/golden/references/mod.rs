@@ -30,6 +30,8 @@ pub enum Removal {
     File,
     /// It can only be accepted by the user, because it destroys what it names.
     Refuse,
+    /// It is a kernel argument that the integration of the boot loader leaves out.
+    Menu,
     /// It cannot be taken out: the user is told.
     Tell,
 }

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 /// Files of a small golden image whose disk has two partitions, boot and root: whatever names a
 /// third or fourth one names a partition that only the converted disk has.
-const FILES: [(&str, &str); 20] = [
+const FILES: [(&str, &str); 21] = [
     (
         "etc/fstab",
         "UUID=1-2 / ext4 defaults 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n\
@@ -54,6 +54,11 @@ const FILES: [(&str, &str); 20] = [
         "GRUB_CMDLINE_LINUX=\"quiet systemd.mount-extra=/dev/sda3:/x resume=/dev/sda3\"\n",
     ),
     (
+        "boot/grub/grub.cfg",
+        "menuentry x {\nlinux /boot/vmlinuz-6.1.0-1 root=UUID=1-2 quiet rd.luks.uuid=1 \
+         cryptdevice=/dev/sda3:x\n}\n",
+    ),
+    (
         "etc/mdadm/mdadm.conf",
         "DEVICE /dev/sda4\nARRAY /dev/md0 UUID=a:b\n",
     ),
@@ -78,7 +83,7 @@ const FILES: [(&str, &str); 20] = [
 ];
 
 /// What the table of the plan has, beginning with the action.
-const ROWS: [&str; 27] = [
+const ROWS: [&str; 28] = [
     "rewritten fstab /etc/fstab:1: UUID=1-2 on /",
     "rewritten fstab /etc/fstab:2: /dev/sda1 on /boot/efi  (partition 1 (8 MiB, FAT) -> the boot partition (partition 1))",
     "removed   fstab /etc/fstab:3: /dev/sda3 on /srv/media  (not on the golden disk -> root B (partition 3))",
@@ -97,6 +102,7 @@ const ROWS: [&str; 27] = [
     "removed   initramfs /etc/initramfs-tools/conf.d/resume:1: /dev/sda3",
     "removed   dracut /etc/dracut.conf.d/a.conf:1: /dev/sda4",
     "removed   kernel argument /etc/default/grub:1: systemd.mount-extra=/dev/sda3:/x",
+    "removed   boot menu /boot/grub/grub.cfg:2: cryptdevice=/dev/sda3:x",
     "removed   RAID /etc/mdadm/mdadm.conf:1: /dev/sda4",
     "removed   LVM devices file /etc/lvm/devices/system.devices:2: /dev/sda4",
     "removed   ZFS /etc/zfs/zpool.cache: /dev/sda4",
@@ -166,7 +172,10 @@ fn the_plan_lists_every_reference_and_what_became_of_it() {
     }
     // Whatever is not kept has a note with its place, but for our own mounts.
     let rows = ROWS.iter().filter(|row| {
-        !row.starts_with("kept") && !row.contains("fstab:1:") && !row.contains("fstab:2:")
+        !row.starts_with("kept")
+            && !row.contains("boot menu")
+            && !row.contains("fstab:1:")
+            && !row.contains("fstab:2:")
     });
     for row in rows {
         let place = row.find('/').map(|from| &row[from..]).unwrap();
@@ -176,6 +185,8 @@ fn the_plan_lists_every_reference_and_what_became_of_it() {
             "{place}\n{notes}"
         );
     }
+    let dropped = "note: kernel argument dropped: cryptdevice=/dev/sda3:x (";
+    assert!(notes.contains(dropped), "{notes}");
     let output = run(at, "plan", &["--json"]);
     let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let rows = record["references"].as_array().unwrap();
