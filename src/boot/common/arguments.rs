@@ -34,34 +34,7 @@ impl Arguments {
         more: &str,
         waits: bool,
     ) -> Result<Self, Problem> {
-        let mut notes = Vec::new();
-        let mut kept = Vec::new();
-        for word in words {
-            match word.split('=').next().unwrap_or_default() {
-                "root" | "BOOT_IMAGE" | "mender.slot" => {}
-                "rootfstype" if !word.split(['=', ',']).any(|kind| kind == "ext4") => {
-                    notes.push(format!(
-                        "kernel argument changed: {word} to rootfstype=ext4, which each root \
-                         filesystem is"
-                    ));
-                    kept.push("rootfstype=ext4".into());
-                }
-                "resume" | "resume_offset" => notes.push(format!(
-                    "kernel argument dropped: {word} (swap is not carried over)"
-                )),
-                "blkdevparts" => notes.push(format!(
-                    "kernel argument dropped: {word} (the kernel would read the partitions of the \
-                     golden disk from it instead of the new partition table)"
-                )),
-                name if names_device(name, &word) => notes.push(format!(
-                    "kernel argument dropped: {word} (it names a device of the golden disk)"
-                )),
-                _ if word.starts_with('$') => notes.push(format!(
-                    "kernel argument dropped: {word} (only the menu knows it)"
-                )),
-                _ => kept.push(word),
-            }
-        }
+        let (mut kept, mut notes) = sort_out(words);
         let mut added: Vec<String> = more.split_whitespace().map(str::to_owned).collect();
         if resumes(root) && !kept.contains(&"noresume".to_owned()) {
             added.insert(0, "noresume".into());
@@ -114,6 +87,39 @@ impl Arguments {
     }
 }
 
+/// The words that a converted system keeps, and notes on the others.
+fn sort_out(words: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let mut notes = Vec::new();
+    let mut kept = Vec::new();
+    for word in words {
+        match word.split('=').next().unwrap_or_default() {
+            "root" | "BOOT_IMAGE" | "mender.slot" => {}
+            "rootfstype" if !word.split(['=', ',']).any(|kind| kind == "ext4") => {
+                notes.push(format!(
+                    "kernel argument changed: {word} to rootfstype=ext4, which each root \
+                     filesystem is"
+                ));
+                kept.push("rootfstype=ext4".into());
+            }
+            "resume" | "resume_offset" => notes.push(format!(
+                "kernel argument dropped: {word} (swap is not carried over)"
+            )),
+            "blkdevparts" => notes.push(format!(
+                "kernel argument dropped: {word} (the kernel would read the partitions of the \
+                 golden disk from it instead of the new partition table)"
+            )),
+            name if names_device(name, &word) => notes.push(format!(
+                "kernel argument dropped: {word} (it names a device of the golden disk)"
+            )),
+            _ if word.starts_with('$') => notes.push(format!(
+                "kernel argument dropped: {word} (only the menu knows it)"
+            )),
+            _ => kept.push(word),
+        }
+    }
+    (kept, notes)
+}
+
 /// Fails when the kernel would cut the arguments: those in front, of the boot loader and the slot,
 /// and `text` from the file `origin`.
 ///
@@ -144,8 +150,8 @@ pub(in crate::boot) fn check_length(
     )))
 }
 
-/// Whether an argument makes the system open or mount a device other than the root filesystem, which
-/// is a partition by itself: encrypted and logical volumes, arrays, further mounts, an upper layer.
+/// Whether an argument makes the system open or mount a device other than the root filesystem,
+/// which is a partition by itself: encrypted and logical volumes, arrays, further mounts.
 fn names_device(name: &str, word: &str) -> bool {
     let volumes = [
         "rd.luks.",

@@ -34,8 +34,8 @@ const NOT_STARTED: [&str; 14] = [
     "initrd",
 ];
 
-/// Whether units start the system: systemd is installed, or there is no other program that the kernel
-/// would start, so that enabled units are all that is known of the start.
+/// Whether units start the system: systemd is installed, or there is no other program that the
+/// kernel would start, so that enabled units are all that is known of the start.
 pub(super) fn start_the_system(root: &Tree) -> bool {
     let systemd = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
     systemd.iter().any(|path| root.find(path).is_some()) || !has_init(root)
