@@ -26,6 +26,7 @@ pub mod config;
 pub mod deb;
 pub mod fs;
 pub mod image;
+pub mod keyfile;
 pub mod shell;
 
 // Facts and decisions: values to values.

@@ -61,19 +61,24 @@ pub fn align_down(value: u64, step: u64) -> u64 {
     value - value % step
 }
 
-/// A size for messages: exact (`8 GiB`, `66 MiB`, `512 B`) where a binary unit divides it, else one
-/// decimal (`1.4 GiB`).
+/// A size for messages: exact (`8 GiB`, `66 MiB`, `512 B`) where a binary unit divides it, else
+/// rounded to one decimal (`1.4 GiB`).
 #[must_use]
 pub fn human(bytes: u64) -> String {
-    for (unit, name) in [(TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")] {
-        if bytes >= unit {
-            let whole = bytes / unit;
-            if bytes.is_multiple_of(unit) {
-                return format!("{whole} {name}");
-            }
-            let tenths = (u128::from(bytes) * 10 / u128::from(unit)) % 10;
-            return format!("{whole}.{tenths} {name}");
+    const UNITS: [(u64, &str); 4] = [(TIB, "TiB"), (GIB, "GiB"), (MIB, "MiB"), (KIB, "KiB")];
+    for (at, (unit, name)) in UNITS.into_iter().enumerate() {
+        if bytes < unit {
+            continue;
         }
+        if bytes.is_multiple_of(unit) {
+            return format!("{} {name}", bytes / unit);
+        }
+        let tenths = (u128::from(bytes) * 10 + u128::from(unit) / 2) / u128::from(unit);
+        return match at.checked_sub(1).and_then(|larger| UNITS.get(larger)) {
+            // Rounded up to the next unit.
+            Some((_, larger)) if tenths >= 10_240 => format!("1.0 {larger}"),
+            _ => format!("{}.{} {name}", tenths / 10, tenths % 10),
+        };
     }
     format!("{bytes} B")
 }
@@ -90,23 +95,14 @@ pub fn enough(bytes: u64) -> String {
     }
 }
 
-/// Parses a size: `8 GiB`, `64MiB`, `4096`, `512 B`, `1.5 GiB`, also decimal `8
-/// GB`, `64 MB`, `10 kB`.
-///
-/// # Errors
-/// A message that quotes `text` and says what is wrong with it.
-pub fn parse_size(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    let split = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(text.len());
-    let (number, unit) = (&text[..split], text[split..].trim());
-    let scale: u64 = match unit {
+/// The number of bytes in a unit of size.
+fn scale(unit: &str) -> Result<u64, String> {
+    Ok(match unit {
         "" | "B" => 1,
         "KiB" | "K" => KIB,
         "MiB" | "M" => MIB,
         "GiB" | "G" => GIB,
-        "TiB" | "T" => GIB << 10,
+        "TiB" | "T" => TIB,
         "kB" | "KB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
@@ -116,11 +112,30 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
                 "`{unit}` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)"
             ));
         }
-    };
+    })
+}
+
+/// Parses a size: `8 GiB`, `64MiB`, `4096`, `512 B`, `1.5 GiB`, also decimal `8
+/// GB`, `64 MB`, `10 kB`. Only units have fractions.
+///
+/// # Errors
+/// A message that quotes `text` and says what is wrong with it.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let split = text
+        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
+        .unwrap_or(text.len());
+    let (number, unit) = (&text[..split], text[split..].trim());
+    let scale = scale(unit)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() || fraction.contains('.') || fraction.len() > 9 {
         return Err(format!(
             "`{text}` is not a size (a number and a unit, such as `64 MiB`)"
+        ));
+    }
+    if scale == 1 && number.contains('.') {
+        return Err(format!(
+            "`{text}` has a fraction of a byte: write a unit, as in `{number} GiB`"
         ));
     }
     let too_large = || format!("`{text}` is too large");
@@ -141,6 +156,63 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
             .ok_or_else(too_large)?;
     }
     Ok(bytes)
+}
+
+/// The number that `text` is, if it is a whole number without a unit.
+#[must_use]
+pub fn bare(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
+}
+
+/// Checks a number without a unit: bytes are meant only if it is 0 or at least `smallest`.
+///
+/// # Errors
+/// What it is in bytes, and what may be meant.
+pub fn bytes_are_meant(number: u64, smallest: u64) -> Result<(), String> {
+    if number == 0 || number >= smallest {
+        return Ok(());
+    }
+    let unit = [("KiB", KIB), ("MiB", MIB), ("GiB", GIB)]
+        .into_iter()
+        .find(|(_, unit)| number.saturating_mul(*unit) >= smallest)
+        .filter(|_| number < TIB);
+    // Half of the units that people leave out are MiB.
+    let (name, unit) = match unit {
+        Some(("KiB", _)) if smallest > KIB && number < MIB => ("MiB", MIB),
+        Some(unit) => unit,
+        None => ("MiB", MIB),
+    };
+    let bytes = human(number);
+    let exact = if number == 1 {
+        "1 byte".to_owned()
+    } else if bytes == format!("{number} B") {
+        format!("{number} bytes")
+    } else {
+        format!("{number} bytes ({bytes})")
+    };
+    let other = format!("{number} {name}");
+    let same = human(number.saturating_mul(unit));
+    let other = if same == other || number >= TIB {
+        format!("`{other}`")
+    } else {
+        format!("`{other}` ({same})")
+    };
+    Err(format!(
+        "{number} without a unit is {exact}: write {other} if that is meant, or `{number} B`"
+    ))
+}
+
+/// Parses the size of a disk, partition, filesystem or cache; a number without a unit must be one
+/// that can be meant in bytes.
+///
+/// # Errors
+/// As [`parse_size`] and [`bytes_are_meant`].
+pub fn parse_large_size(text: &str) -> Result<u64, String> {
+    let size = parse_size(text)?;
+    if let Some(number) = bare(text) {
+        bytes_are_meant(number, MIB)?;
+    }
+    Ok(size)
 }
 
 /// A length in memory as a 64-bit number; lossless, because `usize` has at most 64 bits.
@@ -194,6 +266,66 @@ mod tests {
         }
         assert_eq!(human(8 * GIB), "8 GiB");
         assert_eq!(human(GIB + 410 * MIB), "1.4 GiB");
+        assert_eq!(human(2 * GIB - 1), "2.0 GiB");
+        assert_eq!(human(GIB - 1), "1.0 GiB");
+        assert_eq!(human(MIB + 60 * KIB), "1.1 MiB");
         assert_eq!(human(511), "511 B");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_size_shown_is_the_nearest_in_its_unit(bits in 0_u32..64, low in 0_u64..=u64::MAX) {
+            let bytes = low >> bits;
+            let shown = human(bytes);
+            let (number, unit) = shown.split_once(' ').unwrap();
+            let tenths: u128 = match number.split_once('.') {
+                Some((whole, tenth)) => format!("{whole}{tenth}").parse().unwrap(),
+                None => number.parse::<u128>().unwrap() * 10,
+            };
+            let unit = u128::from(scale(unit).unwrap());
+            let error = (tenths * unit).abs_diff(u128::from(bytes) * 10);
+            // Half of a tenth; just below a larger unit, half of a tenth of the smaller one more.
+            proptest::prop_assert!(error * 2 <= unit, "{bytes} is shown as {shown}");
+            proptest::prop_assert_eq!(!number.contains('.'), error == 0 && !number.contains('.'));
+            proptest::prop_assert!(number.split('.').next().unwrap().len() <= 4 || bytes >= 10_000 * TIB);
+        }
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_bytes_is_shown_both_ways() {
+        for (number, smallest, expected) in [
+            (
+                8192,
+                64 * MIB,
+                "8192 without a unit is 8192 bytes (8 KiB): write `8192 MiB` (8 GiB) if that is meant, or `8192 B`",
+            ),
+            (
+                8,
+                64 * MIB,
+                "8 without a unit is 8 bytes: write `8 GiB` if that is meant, or `8 B`",
+            ),
+            (
+                128,
+                MIB,
+                "128 without a unit is 128 bytes: write `128 MiB` if that is meant, or `128 B`",
+            ),
+            (
+                8_388_608,
+                64 * MIB,
+                "8388608 without a unit is 8388608 bytes (8 MiB): write `8388608 KiB` (8 GiB) if that is meant, or `8388608 B`",
+            ),
+            (
+                16,
+                SECTOR,
+                "16 without a unit is 16 bytes: write `16 KiB` if that is meant, or `16 B`",
+            ),
+        ] {
+            assert_eq!(bytes_are_meant(number, smallest).unwrap_err(), expected);
+        }
+        assert!(bytes_are_meant(0, MIB).is_ok());
+        assert!(bytes_are_meant(8 * GIB, 64 * MIB).is_ok());
+        assert!(bytes_are_meant(16_384, SECTOR).is_ok());
+        assert!(parse_large_size("64").is_err() && parse_large_size("64 B").is_ok());
+        assert!(parse_size("1.5").is_err() && parse_size("1.5 B").is_err());
     }
 }

@@ -557,6 +557,7 @@ pub fn plan(data: &[u8]) {
         },
         run_hooks: false,
         upgrade_from: None,
+        strict: false,
         report: &Silent,
     };
     let _ = convert::prepare(&request, InputImage::of(disk));

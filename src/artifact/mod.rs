@@ -39,6 +39,7 @@
     )
 )]
 
+mod clients;
 mod header;
 mod manifest;
 mod meta;
@@ -48,6 +49,7 @@ mod sign;
 mod tar;
 mod write;
 
+pub use clients::{ClientVersion, Demands, unreadable};
 pub use meta::{ChecksumKey, Meta, ROOTFS, SoftwareVersion, StateScript};
 pub use names::{InvalidName, visible};
 pub use read::{

@@ -120,8 +120,14 @@ enum Private {
 /// Two private keys are the same if their public keys are.
 impl PartialEq for Signer {
     fn eq(&self, other: &Self) -> bool {
-        match (self.verifier().0, other.verifier().0) {
-            (Public::Rsa(a), Public::Rsa(b)) => rsa_key(&a) == rsa_key(&b),
+        self.verifier() == other.verifier()
+    }
+}
+
+impl PartialEq for Verifier {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Public::Rsa(a), Public::Rsa(b)) => rsa_key(a) == rsa_key(b),
             (Public::Ec(a), Public::Ec(b)) => a == b,
             _ => false,
         }

@@ -2,9 +2,10 @@
 
 use super::print;
 use crate::artifact::{
-    self, Artifact, ArtifactFinding, ArtifactReport, Severity, Verifier, visible,
+    self, Artifact, ArtifactFinding, ArtifactReport, ClientVersion, Severity, Verifier, visible,
 };
 use crate::digest::hex;
+use crate::problem::{Problem, Usage};
 use crate::units::human;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
@@ -42,6 +43,12 @@ enum Command {
         /// Public key (PEM) that the Artifact must be signed with
         #[arg(short = 'k', long, value_name = "FILE")]
         key: Option<PathBuf>,
+        /// Check that this version of the update client reads it, as in 3.4 or 5.0.1
+        #[arg(long, value_name = "VERSION")]
+        for_client: Option<ClientVersion>,
+        /// Architecture of the device, by Debian's name
+        #[arg(long, value_name = "ARCH", requires = "for_client")]
+        architecture: Option<String>,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
@@ -55,7 +62,17 @@ enum Command {
 pub fn run(args: &ArtifactArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Show { file, json } => show(file, *json),
-        Command::Validate { file, key, json } => validate(file, key.as_deref(), *json),
+        Command::Validate {
+            file,
+            key,
+            for_client,
+            architecture,
+            json,
+        } => {
+            let is_32_bit = architecture.as_deref().map(is_32_bit).transpose()?;
+            let client = for_client.map(|version| (version, is_32_bit));
+            validate(file, key.as_deref(), client, *json)
+        }
     }
 }
 
@@ -77,7 +94,25 @@ fn show(path: &Path, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn validate(path: &Path, key: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
+/// Whether an architecture has 32 bits.
+fn is_32_bit(name: &str) -> anyhow::Result<bool> {
+    match name {
+        "armhf" | "armel" | "i386" => Ok(true),
+        "amd64" | "arm64" | "riscv64" => Ok(false),
+        _ => {
+            let message =
+                format!("`{name}` is not one of armhf, armel, i386, amd64, arm64, riscv64");
+            Err(Usage::from(Problem::new(message)).into())
+        }
+    }
+}
+
+fn validate(
+    path: &Path,
+    key: Option<&Path>,
+    client: Option<(ClientVersion, Option<bool>)>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let key = match key {
         Some(path) => Some(
             Verifier::open(path)
@@ -85,7 +120,13 @@ fn validate(path: &Path, key: Option<&Path>, json: bool) -> anyhow::Result<ExitC
         ),
         None => None,
     };
-    let examined = read(path, |reader| artifact::validate(reader, key.as_ref()))?;
+    let mut examined = read(path, |reader| artifact::validate(reader, key.as_ref()))?;
+    if let Some((version, is_32_bit)) = client.filter(|_| examined.complete) {
+        let demands = examined.artifact.demands();
+        examined
+            .findings
+            .extend(artifact::unreadable(version, is_32_bit, demands));
+    }
     let text = if json {
         to_json(&Verdict::from(&examined))?
     } else {

@@ -4,7 +4,7 @@ use super::input::ConversionArgs;
 use super::{print, progress};
 use crate::compress::cache::Cache;
 use crate::convert::{self, WriteOptions};
-use crate::units::parse_size;
+use crate::units::parse_large_size;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +25,7 @@ pub(super) struct ConvertArgs {
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     /// Largest size of the cache; the least recently used data is removed
-    #[arg(long, value_name = "SIZE", default_value = "4 GiB", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "4 GiB", value_parser = parse_large_size)]
     cache_size: u64,
 }
 

@@ -9,7 +9,7 @@ use crate::plan::host::HostFiles;
 use crate::plan::{self, PlanRequest, file_layout};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
-use crate::units::{human, parse_size};
+use crate::units::{human, parse_large_size};
 use anyhow::Context;
 use clap::{Args, value_parser};
 use std::io::Read as _;
@@ -49,6 +49,9 @@ pub(super) struct ConversionArgs {
     /// Number of threads [default: one per processor]; does not affect the results
     #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
+    /// Treat warnings as errors
+    #[arg(long)]
+    strict: bool,
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
@@ -64,7 +67,7 @@ pub(super) struct ConversionArgs {
 #[derive(Args, Debug)]
 pub(super) struct ImageArgs {
     /// Largest size that a compressed image may unpack to
-    #[arg(long, value_name = "SIZE", default_value = "64 GiB", value_parser = parse_size)]
+    #[arg(long, value_name = "SIZE", default_value = "64 GiB", value_parser = parse_large_size)]
     max_size: u64,
     /// Disk image: raw, compressed, qcow2, a block device, or - for standard input
     #[arg(value_name = "IMAGE")]
@@ -75,11 +78,20 @@ impl ImageArgs {
     /// Opens the image. If it is compressed, it is unpacked to a temporary file in the current
     /// directory.
     pub(super) fn open(&self, report: &dyn Report) -> anyhow::Result<source::InputImage> {
+        self.other(&self.image, report)
+    }
+
+    /// Opens another image by the same limits.
+    pub(super) fn other(
+        &self,
+        image: &Path,
+        report: &dyn Report,
+    ) -> anyhow::Result<source::InputImage> {
         let limit = SizeLimit {
             bytes: self.max_size,
             hint: "allow more with --max-size",
         };
-        open(&self.image, Path::new("."), limit, processors(), report)
+        open(image, Path::new("."), limit, processors(), report)
     }
 }
 
@@ -133,6 +145,7 @@ impl ConversionArgs {
             },
             run_hooks,
             upgrade_from: earlier.as_ref().map(|(path, record)| (*path, record)),
+            strict: self.strict,
             report,
         };
         convert(&request, self.open(&config, report)?)

@@ -3,12 +3,15 @@
 use super::input::{ImageArgs, read_record};
 use super::{print, progress};
 use crate::artifact::Verifier;
+use crate::golden::{Golden, Selection};
+use crate::report::Report;
 use crate::stream::{FileSource, Source};
 use crate::units::human;
 use crate::verify::{self, Outcome, Request, Severity};
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -30,6 +33,9 @@ pub(super) struct VerifyArgs {
     /// Check that devices running this earlier release (its .json) can install this one
     #[arg(long, value_name = "RECORD", alias = "field")]
     upgrade_from: Option<PathBuf>,
+    /// Golden image that the image was made from: private keys that it does not have are errors
+    #[arg(long, value_name = "IMAGE")]
+    golden: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -44,12 +50,17 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let key = args.key.as_deref().map(key).transpose()?;
     let earlier = args.upgrade_from.as_deref().map(read_record).transpose()?;
     let artifact = args.artifact.as_deref().map(artifact).transpose()?;
+    let golden = args.golden.as_deref();
+    let golden_keys = golden
+        .map(|path| args.golden_keys(path, &*report))
+        .transpose()?;
     let outcome = verify::image(
         &input.source,
         &Request {
             artifact,
             key: key.as_ref(),
             earlier_record: earlier.as_ref(),
+            golden_keys,
             ..Request::default()
         },
     );
@@ -69,6 +80,24 @@ pub(super) fn run(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+impl VerifyArgs {
+    /// The files with private keys in the golden image at `path`.
+    fn golden_keys(&self, path: &Path, report: &dyn Report) -> anyhow::Result<BTreeSet<[u8; 32]>> {
+        let golden = Golden::read(
+            self.input.other(path, report)?,
+            Selection::default(),
+            report,
+        )?;
+        let boot = golden.boot.as_ref().map(|boot| &boot.tree);
+        let mut out = BTreeSet::new();
+        for tree in [Some(&golden.root.tree), boot].into_iter().flatten() {
+            let keys = verify::key_files(tree).context("reading the golden image")?;
+            out.extend(keys);
+        }
+        Ok(out)
+    }
 }
 
 fn key(path: &Path) -> anyhow::Result<Verifier> {

@@ -17,8 +17,13 @@ use super::words::{
 use crate::pattern::Pattern;
 use crate::platform::{Architecture, Firmware, PiModel};
 use crate::stamp::Uuid;
+use crate::units::{MIB, SECTOR};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// Numbers without a unit below these are not meant in bytes, whatever the disk.
+const DISK: u64 = 64 * MIB;
+const PARTITION: u64 = MIB;
 
 /// Seconds in a year, the longest poll interval.
 const YEAR: u32 = 31_536_000;
@@ -50,7 +55,8 @@ keys! {
         raw: Vec<Raw> => Subs<Raw> { default "[]" }
         /// What becomes of the golden image's other partitions.
         partition: Vec<Partition> => Subs<Partition> { default "[]" }
-        /// Files of the golden image that act by themselves and are known to be harmless.
+        /// Files that act by themselves and are known to be harmless, and private keys that devices
+        /// are meant to share.
         accept: Vec<AcceptFile> => Subs<AcceptFile> { default "[]" }
         /// Your own programs that take part in a conversion.
         hooks: Hooks => Sub<Hooks> { default "{}" }
@@ -99,9 +105,9 @@ keys! {
     pub struct Storage {
         /// The size of the disk image. The two root partitions share the space that the other
         /// partitions leave.
-        size: u64 => Size { default "\"8 GiB\"" }
+        size: u64 => Size<DISK> { default "\"8 GiB\"" }
         /// The alignment of every partition: a power of two from 1 MiB to 1 GiB.
-        alignment: u64 => Size { default "\"8 MiB\"" }
+        alignment: u64 => Size<PARTITION> { default "\"8 MiB\"" }
         /// The type of partition table.
         table: TableChoice => OneOf<TableChoice> { default "\"keep\"" }
         /// How the device refers to its partitions in `fstab`, on the kernel command line and in
@@ -130,7 +136,7 @@ keys! {
     /// U-Boot.
     pub struct Boot {
         /// The size of the partition.
-        size: Option<u64> => Size { unset "40 MiB, or the size of the golden image's boot partition if that is larger", like "\"64 MiB\"" }
+        size: Option<u64> => Size<PARTITION> { unset "40 MiB, or the size of the golden image's boot partition if that is larger", like "\"64 MiB\"" }
         /// The number of the golden image's boot partition.
         partition: Option<u32> => Number<1, 128> { unset "detected by type and content", like "1" }
         /// The mount point on the device.
@@ -147,7 +153,7 @@ keys! {
         /// The size of each copy of a raw environment, as compiled into U-Boot. The first copy
         /// begins at the first multiple of `storage.alignment`, the second copy at the next. Both
         /// are empty in the image; U-Boot fills them on its first start.
-        environment_size: u64 => Size { default "\"16 KiB\"" }
+        environment_size: u64 => Size<SECTOR> { default "\"16 KiB\"" }
         /// Whether to copy the data before the golden image's first partition: the boot loader of
         /// boards that load it from there.
         copy_gap: Option<bool> => Flag { unset "only with U-Boot, and not on a Raspberry Pi", like "true" }
@@ -160,7 +166,7 @@ keys! {
     pub struct Root {
         /// The size of the root filesystem, which may be smaller than its partition. Overrides
         /// `headroom`.
-        size: Option<u64> => Size { unset "determined by `headroom`", like "\"2 GiB\"" }
+        size: Option<u64> => Size<PARTITION> { unset "determined by `headroom`", like "\"2 GiB\"" }
         /// How much larger the root filesystem is than its files require, as room for changes on
         /// the device.
         headroom: Headroom => SizeOrPercent { default "\"50 %\"" }
@@ -181,7 +187,7 @@ keys! {
     /// The data partition, which updates do not touch.
     pub struct Data {
         /// The size of the partition in the image.
-        size: u64 => Size { default "\"128 MiB\"" }
+        size: u64 => Size<PARTITION> { default "\"128 MiB\"" }
         /// Directories to copy to the data partition, in this order. The top of each directory
         /// becomes `/data`.
         overlay: Vec<PathBuf> => List<HostPath> { default "[]" }
@@ -264,8 +270,9 @@ keys! {
     }
 
     /// A file of the golden image that acts by itself, such as a script that runs at every start,
-    /// or a boot script that cannot be followed. Without an entry here it is refused; you have
-    /// found it to be harmless on devices with two root filesystems.
+    /// or a boot script that cannot be followed; or an added file with a private key, which all
+    /// devices will share. Without an entry here it is refused; you have found it to be harmless on
+    /// devices with two root filesystems, or meant the key for every device.
     pub struct AcceptFile {
         /// The path of the file on the device, absolute.
         file: String => Text { required like "\"/etc/rc.local\"" }
@@ -335,9 +342,10 @@ keys! {
         /// The token that assigns new devices to your organization. It appears nowhere but in the
         /// image.
         tenant_token: Option<Secret> => Hidden { unset "none", like "\"…\"" }
-        /// The server's certificate file, if it is not signed by a known authority.
+        /// The server's certificate file (PEM), if it is not signed by a known authority.
         certificate: Option<PathBuf> => HostPath { unset "none", like "\"server.crt\"" }
-        /// Public key files. Every Artifact must be signed with one of these keys.
+        /// Public key files (PEM; RSA, or EC on the curve P-256). Every Artifact must be signed
+        /// with one of these keys.
         verify_key: Vec<PathBuf> => List<HostPath> { default "[]" }
         /// Seconds between polls for an update.
         update_poll_interval: Option<u32> => Number<1, YEAR> { unset "the client's default", like "1800" }

@@ -10,10 +10,11 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 
-/// A size in bytes.
-pub(super) struct Size;
+/// A size in bytes. A number without a unit must be one that can be meant in bytes: at least
+/// `SMALLEST`.
+pub(super) struct Size<const SMALLEST: u64>;
 
-impl ValueType for Size {
+impl<const SMALLEST: u64> ValueType for Size<SMALLEST> {
     type Output = u64;
 
     fn shape() -> Shape {
@@ -21,14 +22,30 @@ impl ValueType for Size {
     }
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<u64> {
-        match &node.value {
+        let size = match &node.value {
             Value::Integer(bytes) => {
                 let size = u64::try_from(*bytes);
                 size.map_err(|_| invalid(node, at, &format!("{bytes} is negative"), None, problems))
-                    .ok()
+                    .ok()?
             }
-            _ => parsed(node, at, "a size", problems, units::parse_size),
+            _ => parsed(node, at, "a size", problems, units::parse_size)?,
+        };
+        if let Some(number) = bare(node)
+            && let Err(what) = units::bytes_are_meant(number, SMALLEST)
+        {
+            invalid(node, at, &what, None, problems);
+            return None;
         }
+        Some(size)
+    }
+}
+
+/// The number that is written without a unit, as a number or as a string.
+fn bare(node: &Node) -> Option<u64> {
+    match &node.value {
+        Value::Integer(number) => u64::try_from(*number).ok(),
+        Value::String(text) => units::bare(text),
+        _ => None,
     }
 }
 
@@ -52,7 +69,16 @@ impl ValueType for Offset {
             _ => None,
         };
         let Some(number) = sectors else {
-            return Size::read(node, at, problems);
+            let within_first = |number: &u64| (1..units::SECTOR).contains(number);
+            if let Some(number) = bare(node).filter(within_first) {
+                let what = format!(
+                    "{number} without a unit is byte {number} of the first sector: write \
+                     `{number} s` for sectors, `{number} KiB`, or `{number} B` if that is meant"
+                );
+                invalid(node, at, &what, None, problems);
+                return None;
+            }
+            return Size::<0>::read(node, at, problems);
         };
         let offset = number
             .parse()
@@ -116,7 +142,11 @@ impl ValueType for SizeOrPercent {
             _ => None,
         };
         let Some((text, number)) = percentage else {
-            return Size::read(node, at, problems).map(Headroom::Bytes);
+            if let Some(what) = unclear(node) {
+                invalid(node, at, &what, None, problems);
+                return None;
+            }
+            return Size::<{ units::MIB }>::read(node, at, problems).map(Headroom::Bytes);
         };
         let percent = number
             .parse()
@@ -133,6 +163,31 @@ impl ValueType for SizeOrPercent {
         }
         percent.map(Headroom::Percent)
     }
+}
+
+/// The error of a number without a unit that cannot be meant in bytes: a percentage or a factor.
+fn unclear(node: &Node) -> Option<String> {
+    let text = match (&node.value, &node.typed) {
+        (Value::String(text), _) | (Value::Other(_, text), None) => text.trim().to_owned(),
+        (_, Some(typed)) => typed.trim().to_owned(),
+        (Value::Integer(number), None) => number.to_string(),
+        _ => return None,
+    };
+    if let Some(number) = units::bare(&text) {
+        units::bytes_are_meant(number, units::MIB).err()?;
+        return Some(format!(
+            "{number} without a unit is {number} bytes: write `{number} %` or `{number} MiB`, or \
+             `{number} B` if that is meant"
+        ));
+    }
+    let factor: f64 = text.parse().ok().filter(|factor: &f64| *factor >= 0.0)?;
+    let more = if factor >= 1.0 { factor - 1.0 } else { factor };
+    let percent = (more * 100.0).round();
+    Some(format!(
+        "{text} is neither a size nor a percentage: write `{percent} %` for a filesystem of {} \
+         times the size of its files, or a size such as `{text} GiB`",
+        1.0 + more
+    ))
 }
 
 /// A TOML boolean, never a string.

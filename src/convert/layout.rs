@@ -1,7 +1,7 @@
 //! Lays out the disk: from the plan and the sizes of the edited filesystems to offsets.
 
 use super::Prepared;
-use crate::artifact::Draft;
+use crate::artifact::{ArtifactFinding, Demands, Draft, unreadable};
 use crate::bytes::is_zero;
 use crate::edit::Edited;
 use crate::fs::{ext4, fat};
@@ -16,11 +16,11 @@ use crate::plan::layout::{Layout, Margins, Needs};
 use crate::plan::partitions::{Fate, GPT_END, MBR_END};
 use crate::plan::raw::{self, Blob};
 use crate::platform::{Architecture, Bootloader, TableKind};
-use crate::problem::Problem;
+use crate::problem::{Problem, Problems};
 use crate::stream::{Content, ReadAt};
 use crate::tree::Tree;
 use crate::tree::editor::TreeEditor;
-use crate::units::{GIB, Lba, MIB, SECTOR, align_up, enough, human};
+use crate::units::{Lba, MIB, SECTOR, align_up, enough, human};
 use anyhow::{Context, Result};
 use std::ops::Range;
 
@@ -80,35 +80,51 @@ pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayo
     })
 }
 
-/// A note if the update client of the image would cut the size of the Artifact's payload to 32
-/// bits, as mender-update 4.0 does on 32-bit devices.
+impl DiskLayout {
+    /// What the Artifact demands of clients.
+    pub(super) fn demands(&self, plan: &Plan) -> Demands {
+        Demands {
+            compression: plan.artifact.codec.kind(),
+            size: self.root_size,
+        }
+    }
+}
+
+/// Refuses an Artifact that the update client of the image cannot read.
 ///
 /// # Errors
-/// I/O errors of reading the dpkg database.
-pub(super) fn too_large_for_client(
+/// Each reason, as [`Problems`]; I/O errors of the package database.
+pub(super) fn check_client(
     layout: &DiskLayout,
+    plan: &Plan,
     golden: &Golden,
     edited: &Edited,
-) -> Result<Option<String>> {
-    let is_32_bit = matches!(
-        golden.facts.architecture,
-        Some(Architecture::Armhf | Architecture::I386)
-    );
-    if !is_32_bit || layout.root_size < 4 * GIB {
-        return Ok(None);
-    }
-    let package = "mender-update";
-    let version = facts::installed_version(&edited.trees.root, package)?;
-    let cuts = |version: &String| version.starts_with("4.0.");
-    Ok(version.filter(cuts).map(|version| {
-        format!(
-            "the root filesystem has {} ({} bytes), but {package} {version} of the image reads no \
-             Artifact of 4 GiB or more on 32-bit devices: set root.size to less than \"4 GiB\", or \
-             install a newer client",
-            human(layout.root_size),
-            layout.root_size
-        )
-    }))
+) -> Result<()> {
+    let Some((package, version)) = facts::client(&edited.trees.root)? else {
+        return Ok(());
+    };
+    let Ok(client) = version.parse() else {
+        return Ok(());
+    };
+    let is_32_bit = golden
+        .facts
+        .architecture
+        .map(|architecture| matches!(architecture, Architecture::Armhf | Architecture::I386));
+    let findings = unreadable(client, is_32_bit, layout.demands(plan));
+    let problem = |finding: &ArtifactFinding| {
+        let hint = match finding.code {
+            "client-compression" => {
+                "set artifact.compression to \"gzip\" or \"xz\", or install a client of 3.5 or later"
+            }
+            _ => "set root.size to less than \"4 GiB\", or install a client of 4.1 or later",
+        };
+        let text = &finding.text;
+        Problem::new(format!(
+            "{package} {version} of the image cannot read the Artifact: {text}"
+        ))
+        .hint(hint)
+    };
+    Ok(Problems(findings.iter().map(problem).collect()).check()?)
 }
 
 /// The size of the boot partition, if its files fit.

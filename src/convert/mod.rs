@@ -28,6 +28,7 @@ use crate::golden::Golden;
 use crate::image::source::InputImage;
 use crate::plan::hooks::Stage;
 use crate::plan::{Plan, PlanRequest};
+use crate::problem::{Problem, Problems};
 use crate::report::Report;
 use anyhow::{Context, Result};
 use hooks::Staged;
@@ -44,6 +45,8 @@ pub struct Request<'a> {
     /// The record of an earlier release, and where it was read from: its devices must be able to
     /// install the new one.
     pub upgrade_from: Option<(&'a Path, &'a Value)>,
+    /// Whether warnings are errors.
+    pub strict: bool,
     /// Receives progress and notes.
     pub report: &'a dyn Report,
 }
@@ -90,15 +93,19 @@ fn prepare_for(request: &Request, input: InputImage, verify: bool) -> Result<Pre
     let plan = request.plan.plan(&golden)?;
     // Reported at once: an error of the edits is easier to understand after them.
     plan.notes.iter().for_each(|note| request.report.note(note));
-    let (mut edited, staged) = edit(request, &plan, &golden)?;
+    let (edited, staged) = edit(request, &plan, &golden)?;
+    if request.strict {
+        let warnings = edited.warnings.iter();
+        let problems = warnings.map(|warning| Problem::new(warning.as_str()));
+        Problems(problems.collect()).check()?;
+    }
     let read = golden.disk.read_errors.check();
     read.context("reading the files of the golden image")
         .map_err(|error| golden.or_input_changed(error))?;
     golden.forget_trees();
     request.report.step("measuring", None);
     let layout = lay_out(&plan, &golden, &edited)?;
-    let large = layout::too_large_for_client(&layout, &golden, &edited)?;
-    edited.notes.extend(large);
+    layout::check_client(&layout, &plan, &golden, &edited)?;
     let mut prepared = Prepared {
         golden,
         plan,
@@ -134,20 +141,23 @@ pub fn convert(
 }
 
 impl Prepared {
-    /// The notes of plan and edits, for the user.
+    /// The notes of plan and edits and their warnings, for the user.
     pub fn notes(&self) -> impl Iterator<Item = &String> {
-        self.plan.notes.iter().chain(&self.edited.notes)
+        let notes = self.plan.notes.iter().chain(&self.edited.notes);
+        notes.chain(&self.edited.warnings)
     }
 
     /// Compares with the earlier release, and reports the notes of the edits.
     fn accept(&self, request: &Request) -> Result<()> {
         if let Some((path, earlier)) = request.upgrade_from {
             Record::new(self)
-                .fits(earlier)
+                .fits(earlier, self.layout.demands(&self.plan))
                 .with_context(|| format!("comparing with {}", path.display()))?;
         }
         let notes = self.edited.notes.iter();
         notes.for_each(|note| request.report.note(note));
+        let warnings = self.edited.warnings.iter();
+        warnings.for_each(|warning| request.report.warn(warning));
         Ok(())
     }
 }

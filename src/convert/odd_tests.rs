@@ -441,6 +441,7 @@ fn outcome(seed: u64) -> Outcome {
         },
         run_hooks: false,
         upgrade_from: None,
+        strict: false,
         report: &Silent,
     };
     let source = odd.input.source();

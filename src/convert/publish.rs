@@ -9,6 +9,7 @@ use super::write::WrittenConversion;
 use super::{Conversion, Prepared};
 use crate::digest::{Digest, hex, sha256};
 use crate::fs::ext4::{self, FileLayout};
+use crate::keyfile::private_key_in;
 use crate::plan::hooks::{Hook, Stage};
 use crate::plan::output::ImageForm;
 use crate::problem::Problem;
@@ -17,6 +18,7 @@ use crate::stream::{Content, FileSource};
 use anyhow::{Context, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Gives checked results their final names, all or none, with the record and what hooks staged.
@@ -116,6 +118,7 @@ fn after_image(
                 let hint = "stage plain files under names of their own";
                 return Err(refused(hook, &what, hint).into());
             }
+            no_private_key(hook, &entry.path(), &name)?;
             let pending = outputs.create(&name)?;
             std::io::copy(&mut File::open(entry.path())?, &mut pending.file())
                 .map_err(|e| pending.writing(e))?;
@@ -130,6 +133,19 @@ fn after_image(
 fn refused(hook: &Hook, what: &str, hint: &str) -> Problem {
     let path = hook.path.display();
     Problem::new(format!("the after-image hook {path} {what}")).hint(hint)
+}
+
+/// Refuses a staged file with a private key: what is published goes to others.
+fn no_private_key(hook: &Hook, path: &Path, name: &str) -> Result<()> {
+    let file = FileSource::open(path).with_context(|| format!("reading {}", path.display()))?;
+    match private_key_in(&file).with_context(|| format!("reading {}", path.display()))? {
+        None => Ok(()),
+        Some(key) => {
+            let what = format!("staged {name}, which holds a private key ({})", key.form);
+            let hint = "write keys to a place of your own, not to the staging directory";
+            Err(refused(hook, &what, hint).into())
+        }
+    }
 }
 
 /// The written files that hooks may read.

@@ -3,10 +3,12 @@
 
 use super::Prepared;
 use super::golden_record::{self, AreaRecord, GoldenPartitionRecord};
+use crate::artifact::Demands;
 use crate::digest::hex;
 use crate::dpkg::InstalledPackage;
 use crate::edit::changes::NetChange;
 use crate::edit::references::row::Row;
+use crate::golden::facts;
 use crate::plan::family::Role;
 use crate::plan::hooks::Hook;
 use crate::plan::raw::Blob;
@@ -316,6 +318,9 @@ pub struct FamilyRecord {
     pub boot_loader: String,
     /// The copies of its environment: paths on the boot partition, or disk, offset and size.
     pub environment: Vec<String>,
+    /// The version of the package of the update client, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
 }
 
 /// The root filesystem of the release.
@@ -432,6 +437,10 @@ impl FamilyRecord {
             boot_mount: plan.boot.mount.clone(),
             boot_loader: edited.boot.loader().to_owned(),
             environment: edited.boot.environment(),
+            client: facts::client(&edited.trees.root)
+                .ok()
+                .flatten()
+                .map(|(_, version)| version),
         }
     }
 }
@@ -524,11 +533,12 @@ impl Record {
         }
     }
 
-    /// Checks that devices running the release of the record `old` can install this one.
+    /// Checks that devices running the release of the record `old` can install this one, whose
+    /// Artifact demands something of their clients.
     ///
     /// # Errors
     /// Every incompatibility.
-    pub fn fits(&self, old: &serde_json::Value) -> Result<(), Problems> {
+    pub fn fits(&self, old: &serde_json::Value, demands: Demands) -> Result<(), Problems> {
         let family = &self.family;
         let partition =
             |part: &PartitionRecord| (part.role.to_owned(), part.number, part.partuuid.clone());
@@ -541,6 +551,7 @@ impl Record {
             boot_mount: Some(family.boot_mount.clone()),
             boot_loader: Some(family.boot_loader.clone()),
             environment: family.environment.clone(),
+            artifact: Some(demands),
         };
         let problem =
             |finding: Finding| Problem::new(format!("{} ({})", finding.text, finding.code));

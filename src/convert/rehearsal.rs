@@ -40,10 +40,15 @@ pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> 
         ..verify::Request::default()
     };
     let outcome = verify::image(&planned, &checks);
+    let counts = |finding: &&Finding| match finding.severity {
+        Severity::Error => true,
+        Severity::Warning => request.strict,
+        Severity::Note => false,
+    };
     let mut problems: Vec<Problem> = outcome
         .findings
         .iter()
-        .filter(|finding| finding.severity == Severity::Error)
+        .filter(counts)
         .map(problem)
         .collect();
     if !request.run_hooks && has_edit_hooks(prepared) {

@@ -95,6 +95,14 @@ fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Res
     if client.settings.settings.contains_key("ServerURL") {
         conf.remove("Servers");
     }
+    // Clients refuse a configuration that has both.
+    let keys = ["ArtifactVerifyKey", "ArtifactVerifyKeys"];
+    if keys
+        .iter()
+        .any(|key| client.settings.settings.contains_key(*key))
+    {
+        conf.retain(|key, _| !keys.contains(&key.as_str()));
+    }
     conf.extend(client.settings.settings.clone());
     for key in ["RootfsPartA", "RootfsPartB"] {
         conf.remove(key);
@@ -137,6 +145,23 @@ fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Res
         editor.record(real, Action::Changed, "it may hold the tenant's token");
     }
     Ok(())
+}
+
+/// The files of the public keys that the client checks Artifacts with, as far as they exist.
+#[must_use]
+pub fn verify_keys(root: &Tree, data: &Tree) -> Vec<Vec<u8>> {
+    let bytes = root.read(CONF, LIMIT).ok().flatten().unwrap_or_default();
+    let conf: Map<String, Value> = serde_json::from_slice(&bytes).unwrap_or_default();
+    let one = conf.get("ArtifactVerifyKey").into_iter();
+    let many = conf.get("ArtifactVerifyKeys").and_then(Value::as_array);
+    let paths = one
+        .chain(many.into_iter().flatten())
+        .filter_map(Value::as_str);
+    let file = |path: &str| match path.strip_prefix("/data/") {
+        Some(below) => data.read(format!("/{below}"), LIMIT).ok().flatten(),
+        None => root.read(path, LIMIT).ok().flatten(),
+    };
+    paths.filter_map(file).collect()
 }
 
 /// A note about a managed client without a server, which would wait forever.

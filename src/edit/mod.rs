@@ -13,6 +13,7 @@ mod mount_options;
 pub mod overlay;
 mod packages;
 mod partitions;
+mod private_keys;
 pub mod references;
 mod startup;
 mod swap;
@@ -27,6 +28,7 @@ use crate::golden::{Golden, facts};
 use crate::plan::Plan;
 use crate::plan::overlays::Target;
 use crate::plan::raw::Blob;
+use crate::plan::trust;
 use crate::problem::{Problem, Problems};
 use crate::stamp::Time;
 use crate::tree::editor::{Change, TreeEditor};
@@ -73,7 +75,12 @@ pub struct Edited {
     pub references: Vec<Row>,
     /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
+    /// Warnings for the user, one sentence each.
+    pub warnings: Vec<String>,
 }
+
+/// The changes of each filesystem, notes and warnings.
+type Finished = ([Vec<Change>; 3], Vec<String>, Vec<String>);
 
 /// The edits while they are made: an editor for each filesystem, with problems and notes.
 struct Workspace<'t> {
@@ -82,6 +89,7 @@ struct Workspace<'t> {
     data: TreeEditor<'t>,
     problems: Problems,
     notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl<'t> Workspace<'t> {
@@ -92,6 +100,7 @@ impl<'t> Workspace<'t> {
             data: TreeEditor::new(&mut trees.data, time),
             problems: Problems::default(),
             notes: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
@@ -113,14 +122,14 @@ impl<'t> Workspace<'t> {
         [&self.root, &self.boot, &self.data].map(|editor| editor.changes().len())
     }
 
-    /// The changes of each filesystem, and notes.
+    /// The changes of each filesystem, notes and warnings.
     ///
     /// # Errors
     /// All problems.
-    fn finish(self) -> Result<([Vec<Change>; 3], Vec<String>), Problems> {
+    fn finish(self) -> Result<Finished, Problems> {
         let changes = [self.root, self.boot, self.data].map(TreeEditor::finish);
         self.problems.check()?;
-        Ok((changes, self.notes))
+        Ok((changes, self.notes, self.warnings))
     }
 }
 
@@ -132,10 +141,13 @@ pub struct Integrated {
     packages: Vec<InstalledPackage>,
     /// The changes of each filesystem, in the order of [`Target::ALL`].
     changes: [Vec<Change>; 3],
+    /// The data partition with nothing but files of the golden image.
+    carried: Tree,
     /// The first changes that the integration made.
     integration: [usize; 3],
     references: Vec<Row>,
     notes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// Applies all edits to copies of the golden trees, in order. `staged` is what hooks of the stage
@@ -147,6 +159,7 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     let mut trees = golden_trees(golden, plan.stamp.time);
     let mut work = Workspace::new(&mut trees, plan.stamp.time);
     partitions::carry_over(&mut work, plan, golden)?;
+    let carried = work.data.tree().clone();
     let packages = packages::install(&mut work, plan);
     user::staged(&mut work, staged, plan, &Default::default());
     user::overlays(&mut work, plan);
@@ -162,16 +175,18 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
         startup::check_arguments(&mut work, plan, boot.arguments());
     }
     system::move_data(&mut work.root, &mut work.data)?;
-    let (changes, notes) = work.finish()?;
+    let (changes, notes, warnings) = work.finish()?;
     let boot = boot.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
     Ok(Integrated {
         trees,
         boot,
         packages,
         changes,
+        carried,
         integration,
         references,
         notes,
+        warnings,
     })
 }
 
@@ -204,20 +219,25 @@ impl Integrated {
             boot,
             packages,
             mut changes,
+            carried,
             integration,
             references,
             mut notes,
+            mut warnings,
         } = self;
         let guarded = user::Guarded::new(&changes, integration);
         let mut work = Workspace::new(&mut trees, plan.stamp.time);
         user::staged(&mut work, staged, plan, &guarded);
         let raw = plan.raw.resolve(work.root.tree());
         let raw = work.keep(raw).unwrap_or_default();
-        let (more, more_notes) = work.finish()?;
+        let (more, more_notes, more_warnings) = work.finish()?;
         for (changes, more) in changes.iter_mut().zip(more) {
             changes.extend(more);
         }
+        let known = private_keys::Known::new(golden, &carried);
+        private_keys::check(plan, &known, &trees, &changes)?;
         notes.extend(more_notes);
+        warnings.extend(more_warnings);
         notes.extend(plan.raw.left_out.iter().cloned());
         notes.extend(boot.notes().iter().cloned());
         let changes = all_net_changes(golden, &trees, &changes);
@@ -229,6 +249,7 @@ impl Integrated {
             raw,
             references,
             notes,
+            warnings,
         })
     }
 }
@@ -267,6 +288,11 @@ fn client(work: &mut Workspace<'_>, plan: &Plan) {
         Ok(notes) => work.notes.extend(notes),
         Err(problem) => work.problems.push(problem),
     }
+    let keys = mender::verify_keys(work.root.tree(), work.data.tree());
+    let signer = plan.signer.as_ref();
+    work.notes.extend(trust::unsigned_note(signer, &keys));
+    work.warnings
+        .extend(trust::signature_warning(signer, &keys));
     let none = mender::client_programs(work.root.tree()).is_empty();
     if none && plan.packages.files.is_empty() {
         work.notes.push(

@@ -145,7 +145,7 @@ fn only_changes_of_the_integration_are_guarded() {
     work.root.file("/user", "", 0o644, "by the user").unwrap();
     let from = work.change_counts();
     work.root.file("/ours", "", 0o644, "by us").unwrap();
-    let (changes, _) = work.finish().unwrap();
+    let (changes, ..) = work.finish().unwrap();
     let guarded = Guarded::new(&changes, from);
     let dir = directory(&["rootfs/user", "rootfs/ours", "boot/x", "data/y"]);
     let plan = plan(&golden, "", &[]);

@@ -263,6 +263,19 @@ pub fn installed_version(root: &Tree, package: &str) -> Result<Option<String>, E
     Ok(version)
 }
 
+/// The package of the update client that reads Artifacts, and its version.
+///
+/// # Errors
+/// I/O errors of reading the database.
+pub fn client(root: &Tree) -> Result<Option<(&'static str, String)>, EditError> {
+    for package in ["mender-update", "mender-client"] {
+        if let Some(version) = installed_version(root, package)? {
+            return Ok(Some((package, version)));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether the kernel finds a program to start on its own (`init/main.c` of Linux): systemd or
 /// another init system.
 #[must_use]

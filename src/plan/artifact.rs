@@ -1,6 +1,7 @@
 //! The update Artifact: its metadata, state scripts and signature.
 
 use super::host::{file_name, read};
+use super::trust;
 use crate::artifact::{ChecksumKey, KeyFile, Meta, Signer, SoftwareVersion, StateScript};
 use crate::config::{self, Config};
 use crate::problem::Problem;
@@ -86,8 +87,10 @@ fn scripts(paths: &[PathBuf]) -> Result<Vec<StateScript>, Problem> {
         }
     }
     let script = |path: PathBuf| {
+        let bytes = read(&path, "the state script")?;
+        trust::no_private_key(&format!("the state script {}", path.display()), &bytes)?;
         Ok(StateScript {
-            bytes: read(&path, "the state script")?,
+            bytes,
             name: file_name(&path),
         })
     };

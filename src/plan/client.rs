@@ -1,8 +1,8 @@
 //! The settings of the update client, from `[server]` and `[client]`.
 
-use super::host::read;
+use super::trust;
 use crate::config::Config;
-use crate::problem::Problems;
+use crate::problem::{Problem, Problems};
 use serde_json::{Map, Value};
 use std::fmt;
 use std::path::Path;
@@ -48,7 +48,8 @@ impl fmt::Debug for ClientFile {
 
 impl ClientPlan {
     /// # Errors
-    /// Files of `[server]` that cannot be read.
+    /// Files of `[server]` that cannot be read, or are not the keys and certificates that they
+    /// should be.
     pub(super) fn new(config: &Config) -> Result<Self, Problems> {
         let server = &config.server;
         let mut plan = Self {
@@ -63,21 +64,23 @@ impl ClientPlan {
         }
         let mut problems = Problems::default();
         if let Some(path) = &server.certificate {
-            let name = plan.file(path, "/etc/mender/server.crt".into(), &mut problems);
+            let target = "/etc/mender/server.crt".into();
+            let file = certificates(path);
+            let name = plan.file(file, target, &mut problems);
             plan.set("ServerCertificate", name);
         }
         match server.verify_key.as_slice() {
             [] => {}
             [one] => {
                 let target = "/etc/mender/artifact-verify-key.pem".into();
-                let name = plan.file(one, target, &mut problems);
+                let name = plan.file(verify_key(one), target, &mut problems);
                 plan.set("ArtifactVerifyKey", name);
             }
             many => {
                 let mut names = Vec::new();
                 for (path, number) in many.iter().zip(1..) {
                     let target = format!("/etc/mender/artifact-verify-key-{number}.pem");
-                    names.push(plan.file(path, target, &mut problems));
+                    names.push(plan.file(verify_key(path), target, &mut problems));
                 }
                 plan.set("ArtifactVerifyKeys", names.into());
             }
@@ -102,9 +105,14 @@ impl ClientPlan {
         self.settings.insert(key.to_owned(), value);
     }
 
-    /// Takes the file at `host`, which the device has at `path`; the value of its setting.
-    fn file(&mut self, host: &Path, path: String, problems: &mut Problems) -> Value {
-        match read(host, "the file of [server]") {
+    /// Takes a file of the host, which the device has at `path`; the value of its setting.
+    fn file(
+        &mut self,
+        file: Result<Vec<u8>, Problem>,
+        path: String,
+        problems: &mut Problems,
+    ) -> Value {
+        match file {
             Ok(bytes) => self.files.push(ClientFile {
                 path: path.clone(),
                 bytes,
@@ -114,6 +122,16 @@ impl ClientPlan {
         }
         path.into()
     }
+}
+
+fn verify_key(path: &Path) -> Result<Vec<u8>, Problem> {
+    let bytes = trust::read(path, "server.verify-key")?;
+    trust::verify_key(path, &bytes).map(|()| bytes)
+}
+
+fn certificates(path: &Path) -> Result<Vec<u8>, Problem> {
+    let bytes = trust::read(path, "server.certificate")?;
+    trust::certificates(path, &bytes).map(|()| bytes)
 }
 
 #[cfg(test)]
@@ -138,11 +156,13 @@ mod tests {
         let problems = ClientPlan::new(&Config::parse(text).unwrap()).unwrap_err();
         let messages: Vec<&str> = problems.0.iter().map(|p| p.message.as_str()).collect();
         assert_eq!(messages.len(), 3);
-        for (message, name) in messages.iter().zip(["/no/a.crt", "/no/b", "/no/c"]) {
-            assert!(
-                message.starts_with(&format!("reading the file of [server] {name}: ")),
-                "{message}"
-            );
+        let places = [
+            "server.certificate: reading /no/a.crt: ",
+            "server.verify-key: reading /no/b: ",
+            "server.verify-key: reading /no/c: ",
+        ];
+        for (message, place) in messages.iter().zip(places) {
+            assert!(message.starts_with(place), "{message}");
         }
     }
 }

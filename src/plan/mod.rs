@@ -26,6 +26,7 @@ pub mod partitions;
 mod promises;
 pub mod raw;
 mod system;
+pub mod trust;
 
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use crate::digest::Digest;
 use crate::plan::conditions::{Conditions, ImageFacts};
 use crate::plan::host::file_name;
 use crate::plan::layout::Layout;
+use crate::plan::trust;
 use crate::problem::{Problem, Problems};
 use crate::stream::ReadAt as _;
 use crate::tree::Tree;
@@ -157,6 +158,7 @@ fn host_file(file: &FilePath) -> Result<Vec<u8>, Problem> {
     if bytes.len() as u64 > MAX {
         return Err(too_large(&shown.to_string(), None));
     }
+    trust::no_private_key(&format!("raw: {shown}"), &bytes)?;
     not_empty(&file.given, bytes)
 }
 

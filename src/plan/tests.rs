@@ -99,7 +99,7 @@ fn all_problems_are_reported_at_once() {
         "reading the signing key /no/key: ",
         "reading the state script /no/script: ",
         "client.packages: /no/*.deb matches no file",
-        "reading the file of [server] /no/crt: ",
+        "server.certificate: reading /no/crt: ",
         "raw: reading /no/loader: ",
     ] {
         assert!(error.contains(part), "{part}\n{error}");

@@ -1,12 +1,13 @@
 //! Compatibility with an earlier release: whether its devices can install an update.
 
+use crate::artifact::{ClientVersion, Demands, unreadable};
 use crate::verify::finding::{Finding, Location, Severity};
 use serde_json::Value;
 
 /// The version of the record that is understood.
 const FORMAT: u64 = 1;
 /// The number of comparisons with a record that is understood.
-const COMPARISONS: u64 = 8;
+const COMPARISONS: u64 = 9;
 
 /// The properties of a release that devices depend on.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Contract {
     pub boot_loader: Option<String>,
     /// The paths of the copies of its environment; empty if they are unknown.
     pub environment: Vec<String>,
+    /// What the Artifact demands of the client that installs it, if it is known.
+    pub artifact: Option<Demands>,
 }
 
 /// Compares `new` with the record (`<name>.json`) of an earlier release, whose devices must be able
@@ -47,6 +50,7 @@ pub fn check(old: &Value, new: &Contract) -> Vec<Finding> {
     partitions(field(field(old, "disk"), "partitions"), new, &mut out);
     slots(family, new, &mut out);
     boot(family, new, &mut out);
+    client(old, new, &mut out);
     out.0
 }
 
@@ -155,6 +159,25 @@ fn slots(family: &Value, new: &Contract, out: &mut Findings) {
             format!(
                 "the slots of the earlier release have {size} bytes, the root filesystem needs {}",
                 new.root_size
+            ),
+        );
+    }
+}
+
+/// Whether the client of the earlier release reads the Artifact, as far as both are known.
+fn client(old: &Value, new: &Contract, out: &mut Findings) {
+    let version = text(field(old, "family"), "client");
+    let (Some(demands), Ok(client)) = (new.artifact, version.parse::<ClientVersion>()) else {
+        return;
+    };
+    let architecture = text(field(old, "input"), "architecture");
+    let is_32_bit = ["armhf", "i386"].contains(&architecture.as_str());
+    for finding in unreadable(client, Some(is_32_bit), demands) {
+        out.error(
+            "field-client",
+            format!(
+                "the update client {version} of the earlier release cannot read the Artifact: {}",
+                finding.text
             ),
         );
     }

@@ -38,6 +38,7 @@ mod slots;
 mod table;
 
 pub use finding::{CheckGroup, Finding, Location, Log, Outcome, Severity};
+pub use relations::key_files;
 pub use request::Request;
 
 use crate::image::table::DiskId;
@@ -82,10 +83,13 @@ fn disk_image(source: &Source, request: &Request<'_>, report: PendingReport<'_>)
     let Some(roles) = disk.roles(&mut log) else {
         return log.finish();
     };
-    let device_types = relations::check(&disk, &roles, request, report, &mut log);
+    let (device_types, demands) = relations::check(&disk, &roles, request, report, &mut log);
     if let Some(old) = request.earlier_record {
         log.group("compatibility");
-        let contract = contract(&disk, &roles, device_types);
+        let contract = compatibility::Contract {
+            artifact: demands,
+            ..contract(&disk, &roles, device_types)
+        };
         let findings = compatibility::check(old, &contract);
         log.passed(compatibility::passed(&findings));
         for finding in findings {
@@ -124,5 +128,6 @@ fn contract(disk: &Disk, roles: &Roles, device_types: Vec<String>) -> compatibil
         boot_mount: relations::boot_mount(disk, roles),
         boot_loader: None,
         environment: Vec::new(),
+        artifact: None,
     }
 }

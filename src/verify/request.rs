@@ -3,6 +3,7 @@
 use crate::artifact::{ArtifactReport, Verifier};
 use crate::stream::Source;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io;
 
 /// What an image is compared with besides itself.
@@ -21,6 +22,9 @@ pub struct Request<'a> {
     pub identical_slots: Option<[u64; 2]>,
     /// SHA-256 of the filesystem in slot A if it is known: the filesystem is not hashed then.
     pub root_sha256: Option<[u8; 32]>,
+    /// The SHA-256 of the files with private keys that the golden image has, if it is known: others
+    /// are errors then.
+    pub golden_keys: Option<BTreeSet<[u8; 32]>>,
 }
 
 /// Waits for the report on the Artifact; `None` without an Artifact.

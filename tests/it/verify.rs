@@ -9,6 +9,7 @@ mod foreign_images;
 mod image;
 mod relations;
 mod table;
+mod trust;
 mod uboot;
 
 use goldsmith::stream::{ReadAt, Source};

@@ -36,6 +36,7 @@ impl Examiner<'_> {
                 ),
             );
         };
+        self.out.artifact.data_compression = kind;
         let header = self.out.artifact.compression;
         if kind != header {
             self.warn(

@@ -82,6 +82,8 @@ pub struct Artifact {
     pub files: Vec<PayloadFile>,
     /// The compression of the header.
     pub compression: Compression,
+    /// The compression of the data.
+    pub data_compression: Compression,
     /// The signature, if there is one.
     pub signature: Option<Signature>,
 }

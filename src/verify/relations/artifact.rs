@@ -1,11 +1,13 @@
 //! The Artifact compared with the image: devices install from it what the image contains.
 
 use super::super::disk::{Disk, Roles};
-use super::super::finding::{Location, Log};
+use super::super::finding::{Location, Log, Severity};
 use super::super::slots;
 use super::client::valid;
-use crate::artifact::{self, ArtifactReport, Verifier};
+use super::elf;
+use crate::artifact::{self, ArtifactReport, ClientVersion, Demands, Verifier, unreadable};
 use crate::digest::hex;
+use crate::golden::facts;
 use crate::image::source::Reader;
 use crate::stream::Source;
 use std::io;
@@ -28,14 +30,15 @@ pub(super) struct ArtifactInput {
     pub(super) slot_sha256: Option<[u8; 32]>,
 }
 
-/// Checks the Artifact and returns its device types; `kind` is the device type of the image.
+/// Checks the Artifact and returns its device types and what it demands of a client, if it is
+/// valid; `kind` is the device type of the image.
 pub(super) fn check(
     disk: &Disk,
     roles: &Roles,
     input: ArtifactInput,
     kind: Option<&str>,
     log: &mut Log,
-) -> Vec<String> {
+) -> Option<(Vec<String>, Demands)> {
     let place = Location::whole;
     let report = match input.report {
         Ok(report) => report,
@@ -45,11 +48,11 @@ pub(super) fn check(
                 place(),
                 format!("reading the Artifact: {e}"),
             );
-            return Vec::new();
+            return None;
         }
     };
     if !valid(&report, "artifact-invalid", &place(), log) {
-        return Vec::new();
+        return None;
     }
     let artifact = &report.artifact;
     payload(disk, roles, artifact, input.slot_sha256, log);
@@ -86,7 +89,40 @@ pub(super) fn check(
             )
         });
     }
-    artifact.device_types.clone()
+    readable(disk, roles, artifact.demands(), log);
+    Some((artifact.device_types.clone(), artifact.demands()))
+}
+
+/// The update client of the image can read the Artifact.
+fn readable(disk: &Disk, roles: &Roles, demands: Demands, log: &mut Log) {
+    let Some(root) = disk.files(roles.a).map(|files| &*files.tree) else {
+        return;
+    };
+    let Ok(Some((package, version))) = facts::client(root) else {
+        return;
+    };
+    let Ok(client) = version.parse::<ClientVersion>() else {
+        return;
+    };
+    let findings = unreadable(
+        client,
+        elf::is_32_bit(root, "/usr/bin/mender-update"),
+        demands,
+    );
+    if findings.is_empty() {
+        log.passed(1);
+    }
+    for finding in findings {
+        let severity = match finding.severity {
+            artifact::Severity::Error => Severity::Error,
+            artifact::Severity::Warning => Severity::Warning,
+        };
+        let text = format!(
+            "{package} {version} of the image cannot read it: {}",
+            finding.text
+        );
+        log.add(severity, "artifact-client", Location::whole(), text);
+    }
 }
 
 /// The payload equals slot A, byte for byte, and fits into both slots.

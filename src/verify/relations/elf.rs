@@ -1,6 +1,7 @@
 //! The libraries that a program needs, and where the dynamic loader finds them (System V ABI,
 //! "Program Loading and Dynamic Linking"; search order of `ld.so(8)` without `RPATH`).
 
+use crate::stream::ReadAt as _;
 use crate::tree::Tree;
 use crate::units::MIB;
 use std::collections::BTreeSet;
@@ -27,6 +28,16 @@ struct Program {
 struct Elf<'b> {
     bytes: &'b [u8],
     wide: bool,
+}
+
+/// Whether a program is one of 32 bits; `None` if it is not an ELF file.
+pub(super) fn is_32_bit(root: &Tree, path: &str) -> Option<bool> {
+    let mut head = [0; 5];
+    root.file(path)?.read_exact_at(0, &mut head).ok()?;
+    match head {
+        [0x7F, b'E', b'L', b'F', class] => Some(class == 1),
+        _ => None,
+    }
 }
 
 impl Elf<'_> {

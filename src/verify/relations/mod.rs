@@ -16,6 +16,7 @@ mod references;
 mod simulation;
 mod slot_env;
 mod startup;
+mod trust;
 mod uboot;
 mod uboot_raw;
 
@@ -24,21 +25,31 @@ use super::finding::{Location, Log, Severity};
 use super::request::{PendingReport, Request};
 use super::slots;
 
+use crate::artifact::Demands;
+
 pub(super) use artifact::examine;
 pub(super) use fstab::boot_mount;
+pub use trust::key_files;
 
-/// Checks all relations, and returns the device types that the Artifact or the client names.
+/// Files that the owner of the image accepted, a path and a reason in each line.
+const ACCEPTED: &str = "/usr/lib/goldsmith/accepted";
+
+/// Checks all relations, and returns the device types that the Artifact or the client names, and
+/// what the Artifact demands of a client.
 pub(super) fn check(
     disk: &Disk,
     roles: &Roles,
     request: &Request<'_>,
     report: PendingReport<'_>,
     log: &mut Log,
-) -> Vec<String> {
+) -> (Vec<String>, Option<Demands>) {
     log.group("slots");
     let digest = check_slots(disk, roles, request.root_sha256, log);
     log.group("update client");
     let own = client::check(disk, roles, digest, log);
+    trust::client_files(disk, roles, log);
+    log.group("private keys");
+    trust::private_keys(disk, roles, request, log);
     log.group("mounts");
     fstab::check(disk, roles, log);
     binds::check(disk, roles, log);
@@ -55,12 +66,11 @@ pub(super) fn check(
             report,
             slot_sha256: digest,
         };
-        let found = artifact::check(disk, roles, input, own.as_deref(), log);
-        if !found.is_empty() {
-            return found;
+        if let Some((types, demands)) = artifact::check(disk, roles, input, own.as_deref(), log) {
+            return (types, Some(demands));
         }
     }
-    own.into_iter().collect()
+    (own.into_iter().collect(), None)
 }
 
 /// Slot B equals slot A or is empty; returns the digest of slot A over the length of its

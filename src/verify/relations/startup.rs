@@ -3,6 +3,7 @@
 
 use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log, Severity};
+use super::ACCEPTED;
 use crate::tree::{Node, Tree, show};
 use std::collections::BTreeSet;
 
@@ -12,8 +13,6 @@ const UNITS: [&str; 3] = [
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
 ];
-/// Files that the owner of the image accepted, a path and a reason in each line.
-const ACCEPTED: &str = "/usr/lib/goldsmith/accepted";
 /// Groups of units that a start does not reach.
 const AT_THE_END: [&str; 7] = [
     "reboot.target.",

@@ -97,12 +97,67 @@ fn messages_word_for_word_about_storage() {
     ]);
 }
 
+/// A number without a unit that cannot be meant in bytes, wherever there is a size.
+#[test]
+fn messages_word_for_word_about_numbers_without_a_unit() {
+    refused(&[
+        (
+            "[storage]\nsize = 8192\n",
+            "x.toml:2:8: storage.size: 8192 without a unit is 8192 bytes (8 KiB): write `8192 MiB` (8 GiB) if that is meant, or `8192 B`",
+        ),
+        (
+            "[storage]\nsize = \"8\"\n",
+            "x.toml:2:8: storage.size: 8 without a unit is 8 bytes: write `8 GiB` if that is meant, or `8 B`",
+        ),
+        (
+            "[storage]\nsize = \"1.5\"\n",
+            "x.toml:2:8: storage.size: `1.5` has a fraction of a byte: write a unit, as in `1.5 GiB`",
+        ),
+        (
+            "[storage]\nalignment = 8\n",
+            "x.toml:2:13: storage.alignment: 8 without a unit is 8 bytes: write `8 MiB` if that is meant, or `8 B`",
+        ),
+        (
+            "[boot]\nsize = 40\n",
+            "x.toml:2:8: boot.size: 40 without a unit is 40 bytes: write `40 MiB` if that is meant, or `40 B`",
+        ),
+        (
+            "[boot]\nenvironment-size = 16\n",
+            "x.toml:2:20: boot.environment-size: 16 without a unit is 16 bytes: write `16 KiB` if that is meant, or `16 B`",
+        ),
+        (
+            "[root]\nsize = 2048\n",
+            "x.toml:2:8: root.size: 2048 without a unit is 2048 bytes (2 KiB): write `2048 MiB` (2 GiB) if that is meant, or `2048 B`",
+        ),
+        (
+            "[data]\nsize = 128\n",
+            "x.toml:2:8: data.size: 128 without a unit is 128 bytes: write `128 MiB` if that is meant, or `128 B`",
+        ),
+        (
+            "[root]\nheadroom = 1.5\n",
+            "x.toml:2:12: root.headroom: 1.5 is neither a size nor a percentage: write `50 %` for a filesystem of 1.5 times the size of its files, or a size such as `1.5 GiB`",
+        ),
+        (
+            "[root]\nheadroom = \"0.25\"\n",
+            "x.toml:2:12: root.headroom: 0.25 is neither a size nor a percentage: write `25 %` for a filesystem of 1.25 times the size of its files, or a size such as `0.25 GiB`",
+        ),
+        (
+            "[root]\nheadroom = 50\n",
+            "x.toml:2:12: root.headroom: 50 without a unit is 50 bytes: write `50 %` or `50 MiB`, or `50 B` if that is meant",
+        ),
+        (
+            "[[raw]]\nfile = \"a\"\noffset = 64\n",
+            "x.toml:3:10: raw.offset: 64 without a unit is byte 64 of the first sector: write `64 s` for sectors, `64 KiB`, or `64 B` if that is meant",
+        ),
+    ]);
+}
+
 #[test]
 fn messages_word_for_word_about_values_of_several_keys() {
     refused(&[
         (
             "[storage]\nalignment = 1000\n",
-            "x.toml:2:13: storage.alignment: 1000 B is not a power of two from 1 MiB to 1 GiB",
+            "x.toml:2:13: storage.alignment: 1000 without a unit is 1000 bytes: write `1000 MiB` if that is meant, or `1000 B`",
         ),
         (
             "[root]\nheadroom = \"1001 %\"\n",
@@ -335,6 +390,7 @@ x.toml:3:9: storage.table: `x` is not one of `keep`, `gpt`, `mbr`
 x.toml:5:8: root.size: `a` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)
 y.toml:3:2: unknown key `oot`
 hint: did you mean `boot`?
+y.toml:2:8: root.size: 1 without a unit is 1 byte: write `1 MiB` if that is meant, or `1 B`
 --set root.size: `b` is not a unit of size (B, KiB, MiB, GiB, TiB, kB, MB, GB, TB)"
     );
     assert_eq!(text, expected);

@@ -253,7 +253,7 @@ fn settings_that_cannot_be_followed() {
              ArtifactRollback, ArtifactRollbackReboot, ArtifactFailure\n"
                 .to_owned(),
         ),
-        (on("-s server.certificate=none"), "error: reading the file of [server] none: No such file or directory\n".to_owned()),
+        (on("-s server.certificate=none"), "error: server.certificate: reading none: No such file or directory\n".to_owned()),
     ];
     refused(dir.path(), 1, &cases);
 }

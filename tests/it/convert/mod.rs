@@ -12,3 +12,4 @@ pub(crate) mod partitions;
 pub(crate) mod pinned;
 pub(crate) mod record;
 pub(crate) mod secrets;
+pub(crate) mod trust;

@@ -33,6 +33,8 @@ const MAP: &[(&str, &str)] = &[
     ("image/source", "bytes image problem report stream units"),
     ("image/output", "bytes digest stream units"),
     ("compress", "bytes digest problem report stream units"),
+    // Keys and certificates: what a file holds.
+    ("keyfile", "stream"),
     ("shell", ""),
     // Facts and decisions: values to values.
     (
@@ -42,7 +44,7 @@ const MAP: &[(&str, &str)] = &[
     ),
     (
         "plan",
-        "artifact config digest fs/ext4 fs/fat golden image/source image/table \
+        "artifact config digest fs/ext4 fs/fat golden image/source image/table keyfile \
          pattern platform problem stamp stream tree units",
     ),
     // Edits: a plan applied to trees.
@@ -61,18 +63,18 @@ const MAP: &[(&str, &str)] = &[
     ("dpkg", "deb digest problem shell stamp stream tree"),
     (
         "edit",
-        "boot dpkg golden plan platform problem shell stamp stream tree units",
+        "boot dpkg golden keyfile plan platform problem shell stamp stream tree units",
     ),
     // Outputs: written, checked and published; verified; flashed.
     (
         "verify",
         "artifact boot/state boot/uboot bytes digest fs/ext4 fs/fat golden image/source \
-         image/table platform stream tree units",
+         image/table keyfile platform stream tree units",
     ),
     (
         "convert",
         "artifact bytes compress digest dpkg edit fs/ext4 fs/fat golden image/output \
-         image/source image/table plan platform problem report stamp stream tree \
+         image/source image/table keyfile plan platform problem report stamp stream tree \
          units verify",
     ),
     (
@@ -106,7 +108,7 @@ const DOORS: &[(&str, &[&str])] = &[
         &["golden/", "plan/", "edit/", "convert/", "flash/", "cli/"],
     ),
     ("ar", &["deb/archive.rs"]),
-    ("base64", &["artifact/sign.rs"]),
+    ("base64", &["artifact/sign.rs", "keyfile/"]),
     ("blake3", &["compress/cache.rs"]),
     ("bzip2", &["image/source/decode.rs"]),
     ("clap", &["cli/"]),
@@ -138,6 +140,8 @@ const DOORS: &[(&str, &[&str])] = &[
         &["stream/codec.rs", "image/source/", "deb/archive.rs"],
     ),
     ("mbrman", &["image/table/"]),
+    // Searches for words in all files of an image.
+    ("memchr", &["keyfile/"]),
     ("mimalloc", &["main.rs"]),
     ("p256", &["artifact/sign.rs"]),
     ("rsa", &["artifact/sign.rs"]),

@@ -394,7 +394,7 @@ fn raw_bytes_are_in_every_form_of_image_and_in_the_record() {
     write(at, "blobs/top.toml", toml);
     let plan = fine(at, &format!("plan {SMALL} -c blobs/top.toml golden.img"));
     assert!(
-        plan.contains("      32 KiB     14.3 KiB  first.bin\n"),
+        plan.contains("      32 KiB     14.4 KiB  first.bin\n"),
         "{plan}"
     );
     fine(at, &format!("convert {SMALL} -c blobs/top.toml golden.img"));
@@ -497,15 +497,15 @@ fn raw_bytes_that_have_no_place_are_refused() {
             "error: raw: loader at bytes 100663296 to 100667391 extends past the end of the disk at byte 100663296\n",
         ),
         (
-            "{file=\"none\",offset=1}",
+            "{file=\"none\",offset=513}",
             "error: raw: reading none: No such file or directory",
         ),
         (
-            "{file=\"nothing\",offset=1}",
+            "{file=\"nothing\",offset=513}",
             "error: raw: nothing is empty\n",
         ),
         (
-            "{file=\"/none\",from=\"image\",offset=1}",
+            "{file=\"/none\",from=\"image\",offset=513}",
             "error: raw: the image has no file /none\n",
         ),
     ] {

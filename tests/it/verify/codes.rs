@@ -35,7 +35,7 @@ fn texts(dir: &Path) -> String {
 
 /// The string literals of `text` that look like a code: a known group, words in lower case, dashes.
 fn literals(text: &str) -> BTreeSet<&str> {
-    const GROUPS: [&str; 20] = [
+    const GROUPS: [&str; 21] = [
         "table",
         "ext4",
         "fat",
@@ -56,6 +56,7 @@ fn literals(text: &str) -> BTreeSet<&str> {
         "uboot",
         "field",
         "startup",
+        "private",
     ];
     let is_code = |word: &&str| {
         let known = word

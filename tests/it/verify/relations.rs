@@ -531,6 +531,7 @@ fn the_field_must_be_able_to_take_the_update() {
     old["family"]["environment"] = json!(["/env1", "/env2"]);
     let environment = vec!["/env2".into()];
     let new = compatibility::Contract {
+        artifact: None,
         boot_loader: Some("U-Boot".into()),
         environment,
         ..Default::default()

@@ -24,6 +24,7 @@ fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
         },
         run_hooks: false,
         upgrade_from: None,
+        strict: false,
         report: &Silent,
     };
     let input = InputImage::of(Arc::new(Unreadable {

@@ -1,0 +1,206 @@
+//! What devices trust: the keys and certificates that the update client's configuration names, and
+//! private keys that every device would share.
+
+use super::super::disk::{Disk, Roles, read};
+use super::super::finding::{Location, Log, Severity};
+use super::super::request::Request;
+use super::ACCEPTED;
+use crate::artifact::Verifier;
+use crate::digest::sha256;
+use crate::keyfile::{self, KeyFile};
+use crate::stream::{Content, ReadAt};
+use crate::tree::{DirEntry, LeafKind, Tree, show};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+const CONF: &str = "/etc/mender/mender.conf";
+/// The configuration on the data partition, which [`CONF`] overrides.
+const FALLBACK: &str = "/mender/mender.conf";
+/// Larger files are not searched for private keys (bytes).
+const SEARCHED: u64 = 256 << 10;
+
+/// Checks the files that the update client's configuration names.
+pub(super) fn client_files(disk: &Disk, roles: &Roles, log: &mut Log) {
+    let (Some(root), Some(data)) = (disk.files(roles.a), disk.files(roles.data)) else {
+        return;
+    };
+    let settings = |tree: &Tree, path: &str| -> Map<String, Value> {
+        let bytes = read(tree, path).unwrap_or_default();
+        serde_json::from_slice(&bytes).unwrap_or_default()
+    };
+    let mut conf = settings(&data.tree, FALLBACK);
+    conf.extend(settings(&root.tree, CONF));
+    let paths = |key: &str| -> Vec<String> {
+        let value = conf.get(key).cloned().unwrap_or_default();
+        let values = match value {
+            Value::Array(values) => values,
+            one => vec![one],
+        };
+        let path = |value: &Value| {
+            value
+                .as_str()
+                .filter(|path| !path.is_empty())
+                .map(str::to_owned)
+        };
+        values.iter().filter_map(path).collect()
+    };
+    let file = |path: &str| match path.strip_prefix("/data/") {
+        Some(below) => (roles.data, read(&data.tree, &format!("/{below}"))),
+        None => (roles.a, read(&root.tree, path)),
+    };
+    let mut keys = paths("ArtifactVerifyKey");
+    keys.extend(paths("ArtifactVerifyKeys"));
+    for path in keys {
+        let (number, bytes) = file(&path);
+        let wrong = wrong_key(bytes);
+        log.check(wrong.is_none(), "client-verify-key", || {
+            let place = Location::partition(number).path(&path);
+            let text = wrong.unwrap_or_default();
+            (
+                place,
+                format!("{text}, but the update client checks Artifacts with it"),
+            )
+        });
+    }
+    for path in paths("ServerCertificate") {
+        let (number, bytes) = file(&path);
+        let wrong = wrong_certificate(bytes);
+        log.check(wrong.is_none(), "client-certificate", || {
+            let place = Location::partition(number).path(&path);
+            let text = wrong.unwrap_or_default();
+            (
+                place,
+                format!("{text}, but the update client trusts it as its server's"),
+            )
+        });
+    }
+}
+
+/// Why a file is not a public key that clients can use.
+fn wrong_key(bytes: Option<Vec<u8>>) -> Option<String> {
+    let Some(bytes) = bytes else {
+        return Some("the file is missing".to_owned());
+    };
+    match keyfile::examine(&bytes) {
+        KeyFile::Private(key) => Some(format!("it holds a private key ({})", key.form)),
+        KeyFile::Pem(blocks) if matches!(blocks.as_slice(), [one] if one.label == "PUBLIC KEY") => {
+            let key = Verifier::from_pem(&String::from_utf8_lossy(&bytes));
+            key.err().map(|error| error.to_string())
+        }
+        _ => Some("it is not one public key in PEM form".to_owned()),
+    }
+}
+
+/// Why a file is not certificates.
+fn wrong_certificate(bytes: Option<Vec<u8>>) -> Option<String> {
+    let Some(bytes) = bytes else {
+        return Some("the file is missing".to_owned());
+    };
+    match keyfile::examine(&bytes) {
+        KeyFile::Private(key) => Some(format!("it holds a private key ({})", key.form)),
+        KeyFile::Pem(blocks) => {
+            let good = blocks.iter().all(|block| {
+                block.label == "CERTIFICATE"
+                    && block.der.as_deref().is_some_and(keyfile::is_certificate)
+            });
+            (!good).then(|| "it holds something else than certificates".to_owned())
+        }
+        _ => Some("it is not a certificate in PEM form".to_owned()),
+    }
+}
+
+/// Reports private keys in slot A, on the boot and the data partition: those that the golden image
+/// does not have are errors, if it is known; without it they are warnings.
+pub(super) fn private_keys(disk: &Disk, roles: &Roles, request: &Request<'_>, log: &mut Log) {
+    let Some(root) = disk.files(roles.a) else {
+        return;
+    };
+    let accepted = accepted(&root.tree);
+    let boot_mount = super::boot_mount(disk, roles).unwrap_or_default();
+    let parts = [
+        (Some(roles.a), ""),
+        (roles.boot, boot_mount.as_str()),
+        (Some(roles.data), "/data"),
+    ];
+    for (number, mount) in parts {
+        let Some(number) = number else { continue };
+        let Some(files) = disk.files(number) else {
+            continue;
+        };
+        let mut searched = 0_usize;
+        files.tree.visit(&mut |path, entry| {
+            let DirEntry::Leaf(id) = entry else { return };
+            let LeafKind::File(content) = &files.tree.leaf(*id).kind else {
+                return;
+            };
+            let path = show(path);
+            searched = searched.saturating_add(1);
+            if content.len() > SEARCHED || accepted.contains(&format!("{mount}{path}")) {
+                return;
+            }
+            let Ok(Some(key)) = keyfile::private_key_in(content) else {
+                return;
+            };
+            let form = &key.form;
+            let (severity, why) = judge(content, request.golden_keys.as_ref());
+            log.add(
+                severity,
+                "private-key",
+                Location::partition(number).path(path),
+                format!("it holds a private key ({form}), {why}"),
+            );
+        });
+        log.passed_all(searched);
+    }
+}
+
+/// How bad a private key is, and why.
+fn judge(content: &Content, golden: Option<&BTreeSet<[u8; 32]>>) -> (Severity, &'static str) {
+    let Some(golden) = golden else {
+        return (Severity::Warning, "which is the same on every device");
+    };
+    let digest = sha256(content).ok();
+    if digest.is_some_and(|digest| golden.contains(&digest)) {
+        (
+            Severity::Note,
+            "as in the golden image; it is the same on every device",
+        )
+    } else {
+        (Severity::Error, "which the golden image does not have")
+    }
+}
+
+/// The paths that the owner of the image accepts.
+fn accepted(root: &Tree) -> BTreeSet<String> {
+    let bytes = read(root, ACCEPTED).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let paths = text.lines().filter_map(|line| line.split_once('\t'));
+    paths.map(|(path, _)| path.to_owned()).collect()
+}
+
+/// The SHA-256 of each file of a tree that holds a private key.
+///
+/// # Errors
+/// I/O errors of the files.
+pub fn key_files(tree: &Tree) -> std::io::Result<BTreeSet<[u8; 32]>> {
+    let mut out = BTreeSet::new();
+    let mut failed = None;
+    tree.visit(&mut |_, entry| {
+        let DirEntry::Leaf(id) = entry else { return };
+        let LeafKind::File(content) = &tree.leaf(*id).kind else {
+            return;
+        };
+        if content.len() > SEARCHED {
+            return;
+        }
+        match keyfile::private_key_in(content) {
+            Ok(None) => {}
+            Ok(Some(_)) => match sha256(content) {
+                Ok(digest) => drop(out.insert(digest)),
+                Err(error) => failed = Some(error),
+            },
+            Err(error) => failed = Some(error),
+        }
+    });
+    failed.map_or(Ok(out), Err)
+}
