@@ -12,6 +12,7 @@ mod plan;
 mod progress;
 mod verify;
 
+use crate::problem::Problem;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -77,13 +78,29 @@ pub fn main() -> ExitCode {
         }
     };
     on_signals();
-    match run(&cli.command) {
+    match random_numbers().and_then(|()| run(&cli.command)) {
         Ok(code) => code,
         Err(error) => {
             let _ = io::stderr().write_all(message::render(&error).as_bytes());
             ExitCode::from(message::exit_code(&error))
         }
     }
+}
+
+/// Fails if the system has no random numbers: hash tables of the standard library and of crates
+/// need one, which affects no result, and panic without it.
+fn random_numbers() -> anyhow::Result<()> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let works = std::panic::catch_unwind(std::collections::hash_map::RandomState::new).is_ok();
+    std::panic::set_hook(hook);
+    if works {
+        return Ok(());
+    }
+    let message =
+        "the system provides no random numbers: neither getrandom(2) nor /dev/urandom works";
+    let hint = "allow the system call getrandom, or mount /dev";
+    Err(Problem::new(message).hint(hint).into())
 }
 
 fn run(command: &Command) -> anyhow::Result<ExitCode> {

@@ -4,7 +4,8 @@ use crate::support::goldsmith;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-pub(crate) mod commands;
+pub(crate) mod bare_root;
+mod commands;
 pub(crate) mod config;
 mod config_messages;
 mod documentation;
