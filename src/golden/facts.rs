@@ -40,7 +40,7 @@ pub struct Facts {
     pub kernels: Vec<Kernel>,
     /// The host name, from `/etc/hostname`.
     pub hostname: Option<String>,
-    /// Whether systemd is the init system.
+    /// Whether units of systemd start the system.
     pub systemd: bool,
     /// Whether there is a dpkg database.
     pub dpkg: bool,
@@ -60,8 +60,7 @@ const TEXT_LIMIT: u64 = 1 << 20;
 pub fn gather(root: &Tree) -> Result<Facts, EditError> {
     let os = os_release(root)?;
     let kernels = kernels(root);
-    let systemd = root.find("/lib/systemd/systemd").is_some()
-        || root.find("/usr/lib/systemd/systemd").is_some();
+    let systemd = is_started_by_units(root);
     Ok(Facts {
         architecture: architecture(root)?,
         hostname: text(root, "/etc/hostname")?
@@ -283,6 +282,31 @@ pub fn has_init(root: &Tree) -> bool {
     ["/sbin/init", "/etc/init", "/bin/init"]
         .iter()
         .any(|path| root.find(path).is_some())
+}
+
+/// Whether units start the system: systemd is installed; or units are enabled, and there is no
+/// program that the kernel would start, so that they are all that is known of the start.
+#[must_use]
+pub fn is_started_by_units(root: &Tree) -> bool {
+    let systemd = ["/lib/systemd/systemd", "/usr/lib/systemd/systemd"];
+    systemd.iter().any(|path| root.find(path).is_some()) || (!has_init(root) && enables_units(root))
+}
+
+/// Whether a unit is enabled, by the system or by a package.
+fn enables_units(root: &Tree) -> bool {
+    let dirs = [
+        "/etc/systemd/system",
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+    ];
+    dirs.iter().any(|dir| {
+        let names = root.dir(dir).into_iter().flat_map(|dir| dir.entries.keys());
+        names.map(|name| show(name)).any(|name| {
+            let group = name.ends_with(".wants") || name.ends_with(".requires");
+            let group = group.then(|| root.dir(format!("{dir}/{name}"))).flatten();
+            group.is_some_and(|units| !units.entries.is_empty())
+        })
+    })
 }
 
 /// Remarks about what would cause trouble on devices later.

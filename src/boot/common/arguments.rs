@@ -62,7 +62,8 @@ impl Arguments {
         }
         // With `ro` the script of overlayroot makes its overlay read-only as well, and the programs
         // of Debian 13 cannot make it writable again.
-        let decided = kept.iter().any(|word| word == "ro" || word == "rw");
+        let mut all = kept.iter().chain(&added);
+        let decided = all.any(|word| word == "ro" || word == "rw");
         if !decided && !covers_root(root, &kept) {
             kept.insert(0, "ro".into());
         }
@@ -158,6 +159,7 @@ fn names_device(name: &str, word: &str) -> bool {
         "luks.",
         "rd.lvm.lv",
         "rd.lvm.vg",
+        "mount.usrhash",
         "rd.md.uuid",
         "rd.dm.uuid",
         "systemd.verity_root_",
@@ -173,6 +175,7 @@ fn names_device(name: &str, word: &str) -> bool {
         "cryptkey",
         "cryptopts",
         "mount.usr",
+        "rd.systemd.mount-extra",
         "systemd.mount-extra",
         "systemd.swap-extra",
         "dm-mod.create",
@@ -189,18 +192,51 @@ fn resumes(root: &Tree) -> bool {
     !matches!(device.as_str(), "" | "none" | "auto")
 }
 
-/// Whether `overlayroot` covers the root filesystem: the last of its arguments decides, without any
-/// its settings, of which those of the second file count more.
+/// Whether an overlay covers the root filesystem. Of the arguments of `overlayroot` the last
+/// decides, and without any its settings, of which those of later files count more.
 fn covers_root(root: &Tree, words: &[String]) -> bool {
+    let others = |word: &String| {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        match name {
+            "boot" => !matches!(value, "local" | "nfs"),
+            "systemd.volatile" => value == "overlay",
+            "rd.overlay" | "rd.overlayfs" | "rd.live.overlay.overlayfs" => value != "0",
+            "fsprotect" | "aufs" | "lockfs" | "root-ro" | "root-ro-driver" => true,
+            _ => false,
+        }
+    };
     let argument = words.iter().rev();
     let argument = argument
         .filter_map(|word| word.strip_prefix("overlayroot="))
         .next();
     let value = argument.map(str::to_owned).or_else(|| {
-        let files = ["/etc/overlayroot.conf", "/etc/overlayroot.local.conf"];
+        let files = [
+            "/etc/initramfs-tools/conf.d/overlayroot",
+            "/etc/overlayroot.conf",
+            "/etc/overlayroot.local.conf",
+        ];
         shell_variable(&files.map(|path| text(root, path)), "overlayroot")
     });
-    value.is_some_and(|value| !matches!(value.as_str(), "" | "disabled"))
+    words.iter().any(others)
+        || value.is_some_and(|value| !matches!(value.as_str(), "" | "disabled"))
+        || initramfs_covers(root)
+}
+
+/// Whether a script of the system's own, which the initial RAM disk runs at each start, is about
+/// overlays.
+fn initramfs_covers(root: &Tree) -> bool {
+    const DIR: &str = "/etc/initramfs-tools/scripts";
+    let entries = |dir: &str| {
+        let found = root.dir(dir).into_iter();
+        let names = found.flat_map(|dir| dir.entries.keys());
+        let paths = names.map(|name| format!("{dir}/{}", String::from_utf8_lossy(name)));
+        paths.collect::<Vec<_>>()
+    };
+    let scripts = entries(DIR).into_iter().flat_map(|stage| entries(&stage));
+    scripts.into_iter().any(|path| {
+        let text = text(root, &path);
+        text.contains("overlay") || text.contains("aufs")
+    })
 }
 
 fn text(root: &Tree, path: &str) -> String {
@@ -323,6 +359,25 @@ mod tests {
         assert_eq!(with_files(&[on], "a"), "a panic=30");
         assert_eq!(with_files(&[off, on], "a"), "a panic=30");
         assert_eq!(with_files(&[on, off], "a"), "ro a panic=30");
+        for word in ["boot=overlay", "systemd.volatile=overlay", "rd.overlay=1"] {
+            assert_eq!(text(word), format!("{word} panic=30"));
+        }
+        assert_eq!(text("boot=local"), "ro boot=local panic=30");
+        let with_file = |path: &str, text: &str| {
+            let mut root = Tree::new(Stat::root(0o755, Time::default()));
+            let stat = Stat::root(0o644, Time::default());
+            root.put_file(path, text.to_owned(), stat).unwrap();
+            let words = vec!["a".to_owned()];
+            Arguments::new(&root, "menu", words, "", false)
+                .unwrap()
+                .text
+        };
+        let script = "/etc/initramfs-tools/scripts/init-bottom/cover";
+        let setting = "/etc/initramfs-tools/conf.d/overlayroot";
+        let mounts = "mount -t overlay -o lowerdir=/l,upperdir=/u x /root";
+        assert_eq!(with_file(script, mounts), "a panic=30");
+        assert_eq!(with_file(script, "true\n"), "ro a panic=30");
+        assert_eq!(with_file(setting, "overlayroot=tmpfs\n"), "a panic=30");
         let said = "overlayroot=disabled";
         assert_eq!(with_files(&[on], said), format!("ro {said} panic=30"));
     }

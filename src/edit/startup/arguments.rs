@@ -18,6 +18,11 @@ pub(in crate::edit) fn check(work: &mut Workspace<'_>, plan: &Plan, arguments: &
         boot_mount: &plan.boot.mount,
     };
     let mut hides_root = false;
+    // The last argument of this name decides, and any of them over the settings of the image.
+    let decided = arguments.split_whitespace().rev().find_map(|word| {
+        let value = word.strip_prefix("overlayroot=")?;
+        Some(is_overlay("overlayroot", value))
+    });
     for word in arguments.split_whitespace() {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         let why = match name {
@@ -32,16 +37,21 @@ pub(in crate::edit) fn check(work: &mut Workspace<'_>, plan: &Plan, arguments: &
             "root-ro-driver" | "root-ro" | "aufs" => Some("it puts an overlay on the root filesystem by a script of the initial RAM disk, and what else it covers is not known".into()),
             "systemd.volatile" if matches!(value, "yes" | "state" | "1" | "true") => Some("it puts a filesystem in memory on /var, and the update client forgets at each start that it was updating".into()),
             "systemd.run" | "systemd.run_success_action" | "systemd.run_failure_action" => Some("it runs a command at each start, which then restarts or stops the device".into()),
+            "boot" => overlay_root::boot_script(root, value),
+            "rd.overlay" | "rd.overlayfs" if is_device(value) => Some("it keeps what is written to the root filesystem on a device, where it would cover the files of each update".into()),
             "init" | "rdinit" => init(&files, value),
             _ => None,
         };
-        hides_root |= is_overlay(name, value);
+        hides_root |= name != "overlayroot" && is_overlay(name, value);
         if let Some(why) = why {
             argument_problem(&mut judge, &files, word, &why);
         }
     }
-    hides_root |= overlay_settings(root);
-    if hides_root {
+    let by_settings = decided.unwrap_or_else(|| overlay_settings(root));
+    if by_settings && arguments.split_whitespace().any(|word| word == "ro") {
+        judge.notes.push("with the kernel argument ro, overlayroot makes its overlay read-only, as on the golden image: mount of Debian 13 cannot make it writable again; take ro out of the golden image if programs must write there".into());
+    }
+    if hides_root || by_settings {
         judge.notes.push("an overlay in memory covers the root filesystem: what is written there is gone at the next start; the data and the boot partition keep what is written".into());
         old_client(root, &mut judge);
     }
@@ -58,6 +68,7 @@ fn is_overlay(name: &str, value: &str) -> bool {
         "overlayroot" => !matches!(value, "" | "disabled"),
         "boot" => value == "overlay",
         "systemd.volatile" => value == "overlay",
+        "rd.overlay" | "rd.overlayfs" | "rd.live.overlay.overlayfs" => value != "0",
         "fsprotect" => true,
         _ => false,
     }
@@ -76,6 +87,12 @@ fn overlay_settings(root: &Tree) -> bool {
         }
     }
     active
+}
+
+/// Whether a value names a device.
+fn is_device(value: &str) -> bool {
+    let marks = ["/dev/", "LABEL=", "UUID=", "PARTLABEL=", "PARTUUID="];
+    marks.iter().any(|mark| value.starts_with(mark))
 }
 
 /// What an init program of its own does.

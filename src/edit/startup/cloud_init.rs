@@ -4,19 +4,25 @@
 use super::Judge;
 use super::acts::of_words;
 use super::lexer;
-use crate::tree::Tree;
+use super::units::{self, Unit};
+use crate::golden::fstab::FstabLine;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
+use crate::tree::{Tree, show};
 
+/// Where it keeps what it did.
+const STATE: &str = "/var/lib/cloud";
 /// Our settings; they come last.
 const PATH: &str = "/etc/cloud/cloud.cfg.d/zz-mender.cfg";
 const TEXT: &str = "# The root filesystem has a slot of its own size, with another partition after it.\ngrowpart:\n  mode: 'off'\nresize_rootfs: false\n";
 
-/// Turns the growing of the root filesystem off, and judges the configuration.
+/// Turns the growing of the root filesystem off, and judges the configuration. Directories that are
+/// `moved` are on the data partition.
 pub(super) fn repair(
     root: &mut TreeEditor<'_>,
     boot: &Tree,
     boot_mount: &str,
+    moved: &[&str],
     judge: &mut Judge<'_>,
 ) -> Result<(), EditError> {
     let tree = root.tree();
@@ -56,15 +62,54 @@ pub(super) fn repair(
         judge.notes.push(format!(
             "cloud-init: growing the root partition is turned off by {PATH}"
         ));
-        let used = root.tree().dir("/var/lib/cloud/instances");
-        if used.is_some_and(|dir| !dir.entries.is_empty()) {
-            return Ok(());
-        }
-        judge.notes.push(
-            "cloud-init: its state in /var/lib/cloud belongs to a root filesystem, so the first start of each update is that of a new instance: users, keys, files and commands of user-data are applied again".to_owned(),
-        );
     }
+    let state = state(root.tree(), moved, judge);
+    judge.notes.push(format!("cloud-init: {state}"));
     Ok(())
+}
+
+/// What the first start of each slot is to cloud-init, which remembers in its state what it did for
+/// an instance.
+fn state(tree: &Tree, moved: &[&str], judge: &Judge<'_>) -> &'static str {
+    let used = tree.dir(format!("{STATE}/instances"));
+    let used = used.is_some_and(|dir| !dir.entries.is_empty());
+    match (is_shared(tree, moved, judge), used) {
+        (true, _) => {
+            "its state in /var/lib/cloud is on the data partition, which both root filesystems share: what it did for an instance (users, keys, files and commands of user-data, host keys) it does not do again at the first start of an update, though the users and files of that root filesystem are those of the image; bring them in the image, or keep the state on the root filesystem"
+        }
+        (false, true) => {
+            "its state in /var/lib/cloud is that of the device that the golden image was made on: with the same instance ID (as of a seed in the image) nothing of user-data is applied on any device; run `cloud-init clean` on the golden image if each device is an instance of its own"
+        }
+        (false, false) => {
+            "its state in /var/lib/cloud belongs to a root filesystem, so the first start of each update is that of a new instance: users, keys, files and commands of user-data are applied again"
+        }
+    }
+}
+
+/// Whether the state is on the data partition: there is a link, a mount, or a partition that was
+/// mounted on it or above it.
+fn is_shared(tree: &Tree, moved: &[&str], judge: &Judge<'_>) -> bool {
+    let above = |dir: &str| {
+        let dir = dir.trim_end_matches('/');
+        let rest = STATE.strip_prefix(dir);
+        !dir.is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let link = tree
+        .walk(STATE.as_bytes(), true)
+        .map(|walk| show(&walk.path()));
+    let lines = judge.lines(tree, "/etc/fstab");
+    let mounted = lines.iter().any(|(_, line)| {
+        FstabLine::parse(line)
+            .is_some_and(|line| above(line.dir) && line.spec.starts_with("/data/"))
+    });
+    let units = units::started(tree).into_iter().any(|name| {
+        let unit = Unit::load(tree, &name).filter(|_| name.ends_with(".mount"));
+        let value = |key: &str| Some(unit.as_ref()?.last(key)?.value.clone());
+        let what = value("What").unwrap_or_default();
+        value("Where").is_some_and(|dir| above(&dir)) && what.starts_with("/data/")
+    });
+    let link = link.is_ok_and(|path| path.starts_with("/data/"));
+    link || mounted || units || moved.iter().any(|dir| above(dir))
 }
 
 /// Judges the lines of a configuration that restart, or change the disk.

@@ -3,6 +3,7 @@
 use super::follow::{Files, Found};
 use super::units::{self, Unit, names_in};
 use super::{lexer, rc_local};
+use crate::golden::facts::is_started_by_units;
 
 /// Something that runs by itself.
 #[derive(Clone, Debug)]
@@ -30,7 +31,7 @@ pub(super) enum EntryKind {
 
 /// All entries of a system.
 pub(super) fn all(files: &Files<'_>) -> Vec<Entry> {
-    let systemd = units::start_the_system(files.root);
+    let systemd = is_started_by_units(files.root);
     let mut out = Vec::new();
     if systemd {
         out.extend(services(files));

@@ -4,11 +4,13 @@
 //! anything else is a problem until the golden image is changed or the file accepted.
 
 mod acts;
+mod apt_conf;
 mod arguments;
 mod cloud_init;
 mod entries;
 mod follow;
 mod known;
+mod later;
 mod lexer;
 mod machine_id;
 mod one_time;
@@ -27,6 +29,7 @@ use crate::golden::Golden;
 use crate::golden::bootloader::is_raspberry_pi;
 use crate::plan::Plan;
 use crate::plan::accepted::AcceptedFiles;
+use crate::plan::partitions::Fate;
 use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::{Tree, show};
@@ -70,14 +73,18 @@ impl<'a> Judge<'a> {
             .any(|path| self.accepted.accepts(path) || self.real.contains(*path))
     }
 
-    /// Adds a problem in a line of a file, unless the file is accepted.
+    /// Adds a problem in a line of a file, or of the file as a whole (0), unless it is accepted.
     fn problem(&mut self, path: &str, line: usize, why: &str, advice: &str) {
         if self.accepts(&[path]) {
             return;
         }
         let hint = format!("{advice}; {}", AcceptedFiles::hint(path));
+        let place = match line {
+            0 => path.to_owned(),
+            _ => format!("{path}:{line}"),
+        };
         self.problems
-            .push(Problem::new(format!("{path}:{line}: {why}")).hint(hint));
+            .push(Problem::new(format!("{place}: {why}")).hint(hint));
     }
 
     /// The numbered lines of a file; none if it cannot be read.
@@ -113,10 +120,10 @@ pub(super) fn integrate(
     restore_rc_local(work, boot_mount, &mut judge)?;
     repart(work, &mut judge)?;
     growroot(work, &mut judge)?;
-    let files = files(work, boot_mount);
-    for entry in entries::all(&files) {
+    for entry in entries::all(&files(work, boot_mount)) {
         repair(work, &entry, &mut judge)?;
     }
+    later::judge(&files(work, boot_mount), golden.facts.systemd, &mut judge);
     let [of_root, of_boot] = overlay_root::argument_files(work.root.tree(), work.boot.tree());
     let settings = overlay_root::settings(work.root.tree());
     let of_root = [of_root, settings].concat();
@@ -124,7 +131,18 @@ pub(super) fn integrate(
     overlay_root::edit(&mut work.boot, boot_mount, &of_boot, &mut judge)?;
     overlay_root::others(work.root.tree(), &mut judge);
     overlay_root::in_memory(work.root.tree(), boot_mount, &mut judge);
-    cloud_init::repair(&mut work.root, work.boot.tree(), boot_mount, &mut judge)?;
+    let moved = plan.partitions.partitions.iter();
+    let moved: Vec<&str> = moved
+        .filter(|partition| matches!(partition.fate, Fate::Data(_)))
+        .filter_map(|partition| partition.fate.path())
+        .collect();
+    cloud_init::repair(
+        &mut work.root,
+        work.boot.tree(),
+        boot_mount,
+        &moved,
+        &mut judge,
+    )?;
     let (root, boot) = (work.root.tree(), work.boot.tree());
     let notes = one_time::notes(root, boot, boot_mount, is_raspberry_pi(boot));
     judge.notes.extend(notes);

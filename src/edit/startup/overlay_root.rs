@@ -10,6 +10,24 @@ use crate::tree::{Tree, show};
 
 /// The settings of `overlayroot`, the weaker first.
 const SETTINGS: [&str; 2] = ["/etc/overlayroot.conf", "/etc/overlayroot.local.conf"];
+/// Settings that are in the initial RAM disk, where they cannot be changed; those above are stronger.
+const IN_INITRD: &str = "/etc/initramfs-tools/conf.d/overlayroot";
+/// Scripts of the initial RAM disk.
+const SCRIPTS: [&str; 2] = [
+    "/etc/initramfs-tools/scripts",
+    "/usr/share/initramfs-tools/scripts",
+];
+/// Those of packages, whose settings and arguments are known; and of overlays that only the argument
+/// `boot=overlay` turns on.
+const KNOWN: [&str; 7] = [
+    "overlayroot",
+    "overlay",
+    "fsprotect",
+    "bilibop",
+    "live",
+    "casper",
+    "functions",
+];
 /// Why values are changed.
 const REASON: &str = "an overlay on the data partition would make the update client forget, at each start, that it was updating";
 
@@ -121,6 +139,7 @@ pub(super) fn settings(root: &Tree) -> Vec<String> {
 /// Judges settings of overlays that are not `overlayroot`'s, and a configuration that is read from
 /// a disk.
 pub(super) fn others(root: &Tree, judge: &mut Judge<'_>) {
+    in_initrd(root, judge);
     for path in settings(root) {
         for (at, line) in judge.lines(root, &path) {
             let value = line.trim().strip_prefix("overlayroot_cfgdisk=");
@@ -161,6 +180,73 @@ pub(super) fn others(root: &Tree, judge: &mut Judge<'_>) {
             );
         }
     }
+}
+
+/// Judges what the initial RAM disk does without an argument.
+fn in_initrd(root: &Tree, judge: &mut Judge<'_>) {
+    let assigned = settings(root).iter().any(|path| {
+        let lines = judge.lines(root, path);
+        lines
+            .iter()
+            .any(|(_, line)| line.trim().starts_with("overlayroot="))
+    });
+    for (at, line) in judge.lines(root, IN_INITRD) {
+        let value = line.trim().strip_prefix("overlayroot=");
+        let value = value.map(|value| value.trim_matches(['"', '\'']));
+        if !assigned && value.is_some_and(|value| narrowed(value) != Ok(None)) {
+            let why = "the initial RAM disk has this setting, and the overlay would cover the data partition too";
+            let advice = "set overlayroot=\"tmpfs:recurse=0\" in /etc/overlayroot.conf of the golden image, which is stronger";
+            judge.problem(IN_INITRD, at, why, advice);
+        }
+    }
+    for dir in SCRIPTS {
+        for stage in super::units::names_in(root, dir) {
+            for name in super::units::names_in(root, &format!("{dir}/{stage}")) {
+                let path = format!("{dir}/{stage}/{name}");
+                if KNOWN.iter().any(|known| name.starts_with(known)) {
+                    continue;
+                }
+                if let Some(at) = mounts_overlay(&judge.lines(root, &path)) {
+                    judge.problem(&path, at, UNKNOWN, "take the script out of the golden image and make its initial RAM disk anew, or use overlayroot");
+                }
+            }
+        }
+    }
+}
+
+/// Why a script of the initial RAM disk is a problem.
+const UNKNOWN: &str = "it puts an overlay on the root filesystem by a script of the initial RAM disk, and what else it covers is not known";
+
+/// What is wrong with the script that `boot=NAME` runs instead of `local`.
+pub(super) fn boot_script(root: &Tree, name: &str) -> Option<String> {
+    let known = name.is_empty() || KNOWN.contains(&name);
+    let mut paths = SCRIPTS.iter().map(|dir| format!("{dir}/{name}"));
+    let covers = |path: String| {
+        let bytes = root.read(&path, super::TEXT_LIMIT).ok().flatten()?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let lines: Vec<_> = (1..).zip(text.lines().map(str::to_owned)).collect();
+        mounts_overlay(&lines)
+    };
+    let found = paths.find_map(covers).filter(|_| !known);
+    found.map(|_| UNKNOWN.to_owned())
+}
+
+/// The line of a script that mounts an overlay.
+fn mounts_overlay(lines: &[(usize, String)]) -> Option<usize> {
+    let found = lines.iter().find(|(_, line)| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let kind = |word: &&str| {
+            let word = word.trim_start_matches("-t").trim_matches(['"', '\'']);
+            matches!(word, "overlay" | "overlayfs" | "aufs")
+        };
+        let mounts = words
+            .iter()
+            .position(|word| *word == "mount" || word.ends_with("/mount"));
+        let comment = line.trim_start().starts_with('#');
+        let rest = mounts.and_then(|at| words.get(at..)).unwrap_or_default();
+        !comment && rest.iter().any(|word| word.starts_with("-t")) && rest.iter().any(kind)
+    });
+    found.map(|(at, _)| *at)
 }
 
 /// Judges filesystems in memory that `/etc/fstab` mounts over the client's state.

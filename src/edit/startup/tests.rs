@@ -546,6 +546,233 @@ fn an_overlay_root_covers_the_root_alone() {
     assert_eq!((lines, problems[0].0), (vec![2, 3], 5));
 }
 
+/// What `later` says about these files: notes and problems.
+fn later(files: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+    let accepted = AcceptedFiles::default();
+    let (root, boot) = (tree(files), tree(&[]));
+    let mut judge = Judge::new(&accepted, &root);
+    let files = Files {
+        root: &root,
+        boot: &boot,
+        boot_mount: "/boot/efi",
+    };
+    super::later::judge(&files, true, &mut judge);
+    let problems = judge.problems.0.iter().map(|p| p.message.clone());
+    (judge.notes, problems.collect())
+}
+
+#[test]
+fn what_changes_or_restarts_a_system_later_is_named() {
+    let timer = "[Timer]\nOnCalendar=daily\n";
+    let service = "[Service]\nExecStart=/opt/nightly\n";
+    let cases: [(&str, &[(&str, &str)]); 8] = [
+        (
+            "/etc/crontab:2: `/sbin/reboot` restarts the device or switches it off by the clock",
+            &[(
+                "/etc/crontab",
+                "A=b c\n0 4 * * * root /sbin/reboot\n@reboot root reboot\n",
+            )],
+        ),
+        (
+            "/var/spool/cron/crontabs/root:1: `reboot`",
+            &[("/var/spool/cron/crontabs/root", "@daily reboot\n")],
+        ),
+        (
+            "/etc/cron.weekly/again:2: `shutdown -r now`",
+            &[("/etc/cron.weekly/again", "#!/bin/sh\nshutdown -r now\n")],
+        ),
+        (
+            "/opt/nightly:2: `systemctl reboot` restarts the device or switches it off by the clock (nightly.timer runs it)",
+            &[
+                ("/opt/nightly", "#!/bin/sh\nsystemctl reboot\n"),
+                ("/etc/systemd/system/nightly.timer", timer),
+                ("/etc/systemd/system/nightly.service", service),
+                (
+                    "/etc/systemd/system/timers.target.wants/nightly.timer",
+                    "->../nightly.timer",
+                ),
+            ],
+        ),
+        (
+            "snapd.service: snapd refreshes its snaps by itself",
+            &[
+                ("/usr/lib/systemd/system/snapd.socket", "[Socket]\n"),
+                (
+                    "/etc/systemd/system/sockets.target.wants/snapd.socket",
+                    "->/usr/lib/systemd/system/snapd.socket",
+                ),
+            ],
+        ),
+        (
+            "swupdate.service: SWUpdate is a second update client",
+            &[
+                ("/usr/lib/systemd/system/swupdate.service", "[Service]\n"),
+                (
+                    "/etc/systemd/system/multi-user.target.wants/swupdate.service",
+                    "->/usr/lib/systemd/system/swupdate.service",
+                ),
+            ],
+        ),
+        (
+            "/etc/cron-apt/action.d/3-all:1: cron-apt upgrades packages by itself",
+            &[(
+                "/etc/cron-apt/action.d/3-all",
+                "dist-upgrade -y -o quiet=1\ndist-upgrade -d -y\n",
+            )],
+        ),
+        (
+            "/boot/dietpi.txt:1: DietPi upgrades packages by itself",
+            &[("/boot/dietpi.txt", "CONFIG_CHECK_APT_UPDATES=2\n")],
+        ),
+    ];
+    for (start, files) in cases {
+        let (notes, problems) = later(files);
+        assert_eq!(problems, [""; 0]);
+        assert!(
+            notes.len() == 1 && notes[0].starts_with(start),
+            "{start}: {notes:?}"
+        );
+    }
+}
+
+#[test]
+fn upgrades_that_are_not_attended_are_named_with_their_restarts() {
+    let program = ("/usr/bin/unattended-upgrade", "#!/usr/bin/python3\n");
+    let on = (
+        "/etc/apt/apt.conf.d/20auto-upgrades",
+        "APT::Periodic::Update-Package-Lists \"1\";\nAPT::Periodic::Unattended-Upgrade \"1\";\n",
+    );
+    let reboot = (
+        "/etc/apt/apt.conf.d/52own",
+        "Unattended-Upgrade { Automatic-Reboot \"true\"; Automatic-Reboot-Time \"02:00\"; };\n",
+    );
+    let (notes, _) = later(&[program, on, reboot]);
+    assert!(
+        notes[0].starts_with("/etc/apt/apt.conf.d/20auto-upgrades:2: unattended-upgrades changes")
+    );
+    assert!(notes[1].starts_with("/etc/apt/apt.conf.d/52own:1: unattended-upgrades restarts the device by itself at 02:00"), "{notes:?}");
+    assert_eq!(later(&[program, on]).0.len(), 1);
+    let off = ("/etc/apt/apt.conf", "APT::Periodic::Enable \"0\";\n");
+    let masked = ("/etc/systemd/system/apt-daily-upgrade.timer", "->/dev/null");
+    for files in [
+        &[on, reboot][..],
+        &[program, reboot],
+        &[program, on, reboot, off],
+        &[program, on, reboot, masked],
+    ] {
+        assert_eq!(later(files).0, [""; 0], "{files:?}");
+    }
+}
+
+#[test]
+fn restarts_without_the_boot_loader_are_problems() {
+    let kexec = ("/usr/sbin/kexec", "ELF");
+    let (_, problems) = later(&[kexec, ("/etc/default/kexec", "# x\nLOAD_KEXEC=true\n")]);
+    assert!(
+        problems[0].starts_with("/etc/default/kexec:2: LOAD_KEXEC=true: restarts start the kernel"),
+        "{problems:?}"
+    );
+    let link = (
+        "/etc/systemd/system/reboot.target",
+        "->/usr/lib/systemd/system/kexec.target",
+    );
+    let (_, problems) = later(&[link, ("/usr/lib/systemd/system/kexec.target", "[Unit]\n")]);
+    assert!(
+        problems[0].starts_with("/etc/systemd/system/reboot.target: it is"),
+        "{problems:?}"
+    );
+    let off = ("/etc/default/kexec", "LOAD_KEXEC=true\nLOAD_KEXEC=false\n");
+    let on = ("/etc/default/kexec", "LOAD_KEXEC=true\n");
+    for files in [&[kexec, off][..], &[on]] {
+        assert_eq!(later(files).1, [""; 0], "{files:?}");
+    }
+}
+
+#[test]
+fn the_state_of_cloud_init_tells_what_a_first_start_is() {
+    let accepted = AcceptedFiles::default();
+    let said = |files: &[(&str, &str)], moved: &[&str]| {
+        let mut root = tree(&[&[("/etc/cloud/cloud.cfg", "")], files].concat());
+        let mut judge = Judge::new(&accepted, &root.clone());
+        let mut editor = crate::tree::editor::TreeEditor::new(&mut root, Time::default());
+        super::cloud_init::repair(&mut editor, &tree(&[]), "/boot", moved, &mut judge).unwrap();
+        judge.notes.pop().unwrap()
+    };
+    let own = "cloud-init: its state in /var/lib/cloud belongs to a root filesystem";
+    let shared = "cloud-init: its state in /var/lib/cloud is on the data partition";
+    assert!(said(&[], &["/srv"]).starts_with(own));
+    let unit = "[Mount]\nWhat=/data/cloud\nWhere=/var/lib/cloud\nOptions=bind\n";
+    let cases: [&[(&str, &str)]; 4] = [
+        &[
+            ("/var/lib/cloud", "->/data/cloud"),
+            ("/data/cloud/instances/1/x", ""),
+        ],
+        &[("/var/lib/cloud", "->/data/cloud"), ("/data/cloud/x", "")],
+        &[("/etc/fstab", "/data/cloud /var/lib/cloud none bind 0 0\n")],
+        &[
+            ("/etc/systemd/system/var-lib-cloud.mount", unit),
+            (
+                "/etc/systemd/system/local-fs.target.wants/var-lib-cloud.mount",
+                "->../var-lib-cloud.mount",
+            ),
+        ],
+    ];
+    for files in cases {
+        let note = said(files, &[]);
+        assert!(note.starts_with(shared), "{files:?}: {note}");
+    }
+    assert!(said(&[], &["/var"]).starts_with(shared));
+    let used = said(&[("/var/lib/cloud/instances/iid/sem/x", "")], &[]);
+    assert!(
+        used.contains("is that of the device that the golden image was made on"),
+        "{used}"
+    );
+}
+
+#[test]
+fn overlays_of_the_initial_ram_disk_that_no_argument_turns_on_are_problems() {
+    let accepted = AcceptedFiles::default();
+    let problems = |files: &[(&str, &str)]| {
+        let root = tree(files);
+        let mut judge = Judge::new(&accepted, &root);
+        overlay_root::others(&root, &mut judge);
+        let messages = judge.problems.0.iter().map(|p| p.message.clone());
+        messages.collect::<Vec<_>>()
+    };
+    let script =
+        "#!/bin/sh\n# mount -t overlay\nmount -t overlay -o lowerdir=/a,upperdir=/b x ${rootmnt}\n";
+    let path = "/etc/initramfs-tools/scripts/init-bottom/root-ro";
+    let found = problems(&[(path, script)]);
+    assert!(
+        found.len() == 1 && found[0].starts_with(&format!("{path}:3: it puts an overlay")),
+        "{found:?}"
+    );
+    let known = "/usr/share/initramfs-tools/scripts/init-bottom/overlayroot";
+    assert_eq!(
+        problems(&[
+            (known, script),
+            (path, "#!/bin/sh\nmount -t tmpfs x /run\n")
+        ]),
+        [""; 0]
+    );
+    let setting = (
+        "/etc/initramfs-tools/conf.d/overlayroot",
+        "overlayroot=tmpfs\n",
+    );
+    assert_eq!(problems(&[setting]).len(), 1);
+    assert_eq!(
+        problems(&[setting, ("/etc/overlayroot.conf", "overlayroot=\"\"\n")]),
+        [""; 0]
+    );
+    let root = tree(&[
+        ("/etc/initramfs-tools/scripts/cover", script),
+        ("/etc/initramfs-tools/scripts/overlay", script),
+    ]);
+    assert!(overlay_root::boot_script(&root, "cover").is_some());
+    assert_eq!(overlay_root::boot_script(&root, "overlay"), None);
+    assert_eq!(overlay_root::boot_script(&root, "local"), None);
+}
+
 #[test]
 fn mounts_in_memory_over_the_clients_state_are_problems() {
     let accepted = AcceptedFiles::default();

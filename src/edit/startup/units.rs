@@ -1,7 +1,6 @@
 //! Units of systemd: their files with drop-ins (`systemd.unit(5)`), and which of them run when a
 //! system starts.
 
-use crate::golden::facts::has_init;
 use crate::tree::{DirEntry, LeafKind, Node, Tree, show};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -33,13 +32,6 @@ const NOT_STARTED: [&str; 14] = [
     "factory-reset",
     "initrd",
 ];
-
-/// Whether units start the system: systemd is installed, or there is no other program that the
-/// kernel would start, so that enabled units are all that is known of the start.
-pub(super) fn start_the_system(root: &Tree) -> bool {
-    let systemd = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
-    systemd.iter().any(|path| root.find(path).is_some()) || !has_init(root)
-}
 
 /// A setting of a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -279,7 +279,7 @@ fn arguments(root: &Tree, out: &mut Vec<Reference>) {
                 if !names_device(name) {
                     continue;
                 }
-                out.extend(names_in(word).into_iter().map(|(_, device)| Reference {
+                out.extend(devices_of(word).into_iter().map(|device| Reference {
                     file: path.clone(),
                     on_boot: false,
                     line,
@@ -307,7 +307,7 @@ fn menus(root: &Tree, boot: &Tree, out: &mut Vec<Reference>) {
                     if named.is_none() || !seen.insert(word.to_owned()) {
                         continue;
                     }
-                    out.extend(names_in(word).into_iter().map(|(_, device)| Reference {
+                    out.extend(devices_of(word).into_iter().map(|device| Reference {
                         file: path.to_owned(),
                         on_boot,
                         line,
@@ -324,10 +324,41 @@ fn menus(root: &Tree, boot: &Tree, out: &mut Vec<Reference>) {
     }
 }
 
+/// The devices that a kernel argument names. Those of dracut and systemd write UUIDs and volumes
+/// without a tag.
+fn devices_of(word: &str) -> Vec<Device> {
+    let named = names_in(word).into_iter().map(|(_, device)| device);
+    let mut out: Vec<Device> = named.collect();
+    let (name, value) = word.split_once('=').unwrap_or((word, ""));
+    let value = value.trim_matches(['"', '\'']);
+    if !out.is_empty() || value.is_empty() {
+        return out;
+    }
+    match name.trim_start_matches("rd.") {
+        "luks.uuid" | "luks.name" | "md.uuid" => {
+            let id = value.split('=').next().unwrap_or_default();
+            let id = id.strip_prefix("luks-").unwrap_or(id);
+            out.push(Device::Tag(Device::key("UUID", id)));
+        }
+        "lvm.lv" => out.push(Device::parse(&format!("/dev/{value}"))),
+        "lvm.vg" | "dm.uuid" => out.push(Device::Mapped(value.to_owned())),
+        _ => {}
+    }
+    out
+}
+
 /// Whether a kernel argument of this name names a device other than the root filesystem.
 #[must_use]
 fn names_device(name: &str) -> bool {
-    let prefixes = ["rd.luks.", "luks.", "rd.lvm.", "rd.md.", "rd.dm", "dm-mod."];
+    let prefixes = [
+        "rd.luks.",
+        "luks.",
+        "rd.lvm.",
+        "rd.md.",
+        "rd.dm",
+        "dm-mod.",
+        "systemd.verity",
+    ];
     let names = [
         "resume",
         "cryptdevice",
@@ -566,7 +597,11 @@ mod tests {
                     systemd.mount-extra=/dev/sda3:/srv:ext4 rd.luks.name=x=y console=ttyS0\"\n";
         assert_eq!(
             texts("/etc/default/grub", body),
-            ["resume=UUID=1", "systemd.mount-extra=/dev/sda3:/srv:ext4"]
+            [
+                "resume=UUID=1",
+                "systemd.mount-extra=/dev/sda3:/srv:ext4",
+                "rd.luks.name=x=y"
+            ]
         );
     }
 

@@ -69,6 +69,68 @@ fn check_slot(disk: &Disk, roles: &Roles, slot: u32, root: &Tree, log: &mut Log)
         }
     }
     units(disk, roles, slot, root, log);
+    const SLOT: &str = "/boot/mender-slot.env";
+    for line in lines(root, SLOT) {
+        if let Some(text) = line.strip_prefix("args=") {
+            arguments(disk, roles, &place(SLOT), text, log);
+        }
+    }
+    // The firmware of a Raspberry Pi puts these in front.
+    let boot = roles.boot.filter(|_| slot == roles.a);
+    if let Some((number, files)) = boot.and_then(|number| Some((number, disk.files(number)?))) {
+        let path = show(&files.tree.path_ignore_case("/cmdline.txt"));
+        for line in lines(&files.tree, &path) {
+            let place = Location::partition(number).path(path.clone());
+            arguments(disk, roles, &place, &line, log);
+        }
+    }
+}
+
+/// Kernel arguments by which a system opens, mounts or resumes from a device; a root filesystem is a
+/// partition by itself, and needs none of them.
+fn arguments(disk: &Disk, roles: &Roles, place: &Location, text: &str, log: &mut Log) {
+    const OPENS: [&str; 10] = [
+        "resume",
+        "cryptdevice",
+        "cryptopts",
+        "mount.usr",
+        "systemd.mount-extra",
+        "rd.systemd.mount-extra",
+        "systemd.swap-extra",
+        "systemd.verity_root_data",
+        "systemd.verity_root_hash",
+        "overlayroot",
+    ];
+    const UUIDS: [&str; 4] = ["rd.luks.uuid", "luks.uuid", "rd.luks.name", "rd.md.uuid"];
+    for word in text.split_whitespace() {
+        let Some((name, value)) = word.split_once('=') else {
+            continue;
+        };
+        let mut names = Vec::new();
+        if UUIDS.contains(&name) {
+            let id = value.split('=').next().unwrap_or_default();
+            names.push(format!("UUID={}", id.trim_start_matches("luks-")));
+        } else if OPENS.contains(&name) {
+            names.extend(value.split([',', ':']).filter_map(|part| {
+                let marks = ["/dev/", "PARTUUID=", "PARTLABEL=", "UUID=", "LABEL="];
+                let from = marks.iter().filter_map(|mark| part.find(mark)).min()?;
+                part.get(from..).map(str::to_owned)
+            }));
+        }
+        for name in names {
+            match (fault(disk, roles, &name), target(disk, &name)) {
+                (Some((code, text)), _) => {
+                    log.error(code, place.clone(), format!("{text}, in {word}"));
+                }
+                (None, Some(_)) => log.passed(1),
+                (None, None) => {
+                    let text =
+                        format!("the start waits for {name}, which this disk has not, in {word}");
+                    log.add(Severity::Warning, "kernel-device", place.clone(), text);
+                }
+            }
+        }
+    }
 }
 
 /// Lines of `/etc/fstab`: none but that of `/` names a slot. Numbers of lines that must not fail

@@ -512,7 +512,7 @@ fn hook(shell: &[&str], settings: [&str; 2], before: Option<&[u8]>) -> (String, 
 #[test]
 fn update_grub_hands_kernel_arguments_to_the_boot_script() {
     for shell in SHELLS.iter().filter(|shell| tool(shell[0]).is_some()) {
-        let hook = |settings, before| hook(shell, settings, before);
+        let hook = |settings: [&str; 2], before: Option<&[u8]>| hook(shell, settings, before);
         let block =
             |variables: &[(&str, &str)]| Some(env_block::block_of(variables, BLOCK).unwrap());
         let settings = [
@@ -522,11 +522,21 @@ fn update_grub_hands_kernel_arguments_to_the_boot_script() {
         let args = ("args", "ro console=ttyS0,115200 quiet x=* y=a\\b");
         assert_eq!(hook(settings, None), (String::new(), block(&[args])));
         // The kernel's place is not forgotten, the old arguments are.
-        let before = block(&[("kernel", "boot/vmlinuz-1"), ("args", "old")]);
+        let before = block(&[("kernel", "boot/vmlinuz-1"), ("args", "old ro")]);
         assert_eq!(
             hook(settings, before.as_deref()),
             (String::new(), block(&[("kernel", "boot/vmlinuz-1"), args]))
         );
+        // Nor is `ro` added where it was not: overlayroot would make its overlay read-only.
+        for (old, new) in [
+            ("overlayroot=tmpfs", "a b"),
+            ("ro a", "ro a b"),
+            ("a=ro", "a b"),
+        ] {
+            let before = block(&[("args", old)]);
+            let said = hook(["a", "b"], before.as_deref());
+            assert_eq!(said, (String::new(), block(&[("args", new)])), "{old}");
+        }
         // Many arguments make a longer block.
         let long = "x".repeat(1500);
         let (said, file) = hook([&long, ""], None);

@@ -55,7 +55,7 @@ const FILES: [(&str, &str); 21] = [
     ),
     (
         "boot/grub/grub.cfg",
-        "menuentry x {\nlinux /boot/vmlinuz-6.1.0-1 root=UUID=1-2 quiet rd.luks.uuid=1 \
+        "menuentry x {\nlinux /boot/vmlinuz-6.1.0-1 root=UUID=1-2 quiet rd.luks.uuid=11-22 \
          cryptdevice=/dev/sda3:x\n}\n",
     ),
     (
@@ -83,7 +83,7 @@ const FILES: [(&str, &str); 21] = [
 ];
 
 /// What the table of the plan has, beginning with the action.
-const ROWS: [&str; 28] = [
+const ROWS: [&str; 29] = [
     "rewritten fstab /etc/fstab:1: UUID=1-2 on /",
     "rewritten fstab /etc/fstab:2: /dev/sda1 on /boot/efi  (partition 1 (8 MiB, FAT) -> the boot partition (partition 1))",
     "removed   fstab /etc/fstab:3: /dev/sda3 on /srv/media  (not on the golden disk -> root B (partition 3))",
@@ -102,6 +102,7 @@ const ROWS: [&str; 28] = [
     "removed   initramfs /etc/initramfs-tools/conf.d/resume:1: /dev/sda3",
     "removed   dracut /etc/dracut.conf.d/a.conf:1: /dev/sda4",
     "removed   kernel argument /etc/default/grub:1: systemd.mount-extra=/dev/sda3:/x",
+    "removed   boot menu /boot/grub/grub.cfg:2: rd.luks.uuid=11-22  (-> not on this disk)",
     "removed   boot menu /boot/grub/grub.cfg:2: cryptdevice=/dev/sda3:x",
     "removed   RAID /etc/mdadm/mdadm.conf:1: /dev/sda4",
     "removed   LVM devices file /etc/lvm/devices/system.devices:2: /dev/sda4",
