@@ -10,15 +10,16 @@ use crate::tree::{Tree, show};
 
 /// The settings of `overlayroot`, the weaker first.
 const SETTINGS: [&str; 2] = ["/etc/overlayroot.conf", "/etc/overlayroot.local.conf"];
-/// Settings that are in the initial RAM disk, where they cannot be changed; those above are stronger.
+/// Settings that are in the initial RAM disk, where they cannot be changed; those above are
+/// stronger.
 const IN_INITRD: &str = "/etc/initramfs-tools/conf.d/overlayroot";
 /// Scripts of the initial RAM disk.
 const SCRIPTS: [&str; 2] = [
     "/etc/initramfs-tools/scripts",
     "/usr/share/initramfs-tools/scripts",
 ];
-/// Those of packages, whose settings and arguments are known; and of overlays that only the argument
-/// `boot=overlay` turns on.
+/// Those of packages, whose settings and arguments are known; and of overlays that only the
+/// argument `boot=overlay` turns on.
 const KNOWN: [&str; 7] = [
     "overlayroot",
     "overlay",

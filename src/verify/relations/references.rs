@@ -86,8 +86,8 @@ fn check_slot(disk: &Disk, roles: &Roles, slot: u32, root: &Tree, log: &mut Log)
     }
 }
 
-/// Kernel arguments by which a system opens, mounts or resumes from a device; a root filesystem is a
-/// partition by itself, and needs none of them.
+/// Kernel arguments by which a system opens, mounts or resumes from a device; a root filesystem is
+/// a partition by itself, and needs none of them.
 fn arguments(disk: &Disk, roles: &Roles, place: &Location, text: &str, log: &mut Log) {
     const OPENS: [&str; 10] = [
         "resume",

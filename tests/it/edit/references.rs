@@ -102,7 +102,7 @@ const ROWS: [&str; 29] = [
     "removed   initramfs /etc/initramfs-tools/conf.d/resume:1: /dev/sda3",
     "removed   dracut /etc/dracut.conf.d/a.conf:1: /dev/sda4",
     "removed   kernel argument /etc/default/grub:1: systemd.mount-extra=/dev/sda3:/x",
-    "removed   boot menu /boot/grub/grub.cfg:2: rd.luks.uuid=11-22  (-> not on this disk)",
+    "removed   boot menu /boot/grub/grub.cfg:2: rd.luks.uuid=11-22",
     "removed   boot menu /boot/grub/grub.cfg:2: cryptdevice=/dev/sda3:x",
     "removed   RAID /etc/mdadm/mdadm.conf:1: /dev/sda4",
     "removed   LVM devices file /etc/lvm/devices/system.devices:2: /dev/sda4",

@@ -45,19 +45,6 @@ fn unit(build: &mut Build, group: &str, command: &str) {
     put(&mut build.root, &format!("{group}/setup.service"), "");
 }
 
-/// Adds a kernel argument to those of the slot.
-fn arguments(build: &mut Build, more: &str) {
-    const SLOT: &str = "/boot/mender-slot.env";
-    let old = build.root.read(SLOT, 4096).unwrap().unwrap();
-    let old = String::from_utf8(old).unwrap();
-    assert!(old.contains("args="), "{old}");
-    put(
-        &mut build.root,
-        SLOT,
-        old.replacen("args=", &format!("args={more} "), 1),
-    );
-}
-
 pub(crate) type Case = (&'static str, fn(&mut Build));
 
 const CASES: &[Case] = &[
@@ -272,23 +259,6 @@ const CASES: &[Case] = &[
     ("reference-slot", |b| {
         let body = "mounts:\n - [ /dev/sda3, /srv ]\n";
         put(&mut b.root, "/etc/cloud/cloud.cfg.d/9.cfg", body)
-    }),
-    ("reference-slot", |b| {
-        arguments(b, "cryptopts=target=x,source=/dev/sda3")
-    }),
-    ("reference-number", |b| {
-        arguments(b, "resume=/dev/mmcblk0p9")
-    }),
-    ("kernel-device", |b| arguments(b, "rd.luks.uuid=luks-11-22")),
-    ("kernel-device", |b| {
-        arguments(b, "systemd.mount-extra=LABEL=gone:/srv:ext4")
-    }),
-    ("kernel-device", |b| {
-        put(
-            &mut b.boot,
-            "/cmdline.txt",
-            "rootwait cryptdevice=UUID=2:x\n",
-        )
     }),
     ("reference-number", |b| {
         fstab(b, |old| old + "/dev/sda9 /srv ext4 nofail 0 2\n")

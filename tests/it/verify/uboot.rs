@@ -123,6 +123,13 @@ fn long_arguments(build: &mut Build, len: usize) {
     );
 }
 
+/// Adds an argument to those of the slot.
+fn more_arguments(build: &mut Build, more: &str) {
+    let kernel = "kernel=boot/vmlinuz-6.1.0-1\ninitrd=boot/initrd.img-6.1.0-1\n";
+    let text = format!("{kernel}args=ro rootwait {more}\n");
+    put(&mut build.root, SLOT_ENV, text);
+}
+
 const UBOOT_CASES: &[Case] = &[
     ("uboot-script", |b| drop(b.boot.remove("/boot.scr"))),
     ("uboot-script", |b| {
@@ -272,6 +279,22 @@ const UBOOT_CASES: &[Case] = &[
         kernel[0x24..0x28].copy_from_slice(&0x016f_2818_u32.to_le_bytes());
         put(&mut b.root, "/boot/vmlinuz-6.1.0-1", kernel);
         long_arguments(b, 959);
+    }),
+    ("reference-slot", |b| {
+        more_arguments(b, "cryptopts=target=x,source=/dev/sda3")
+    }),
+    ("reference-number", |b| {
+        more_arguments(b, "resume=/dev/mmcblk0p9")
+    }),
+    ("kernel-device", |b| {
+        more_arguments(b, "rd.luks.uuid=luks-11-22")
+    }),
+    ("kernel-device", |b| {
+        more_arguments(b, "systemd.mount-extra=LABEL=gone:/srv:ext4")
+    }),
+    ("kernel-device", |b| {
+        let line = "rootwait cryptdevice=UUID=2:x\n";
+        put(&mut b.boot, "/cmdline.txt", line)
     }),
     ("kernel-rootwait", |b| {
         put(&mut b.boot, "/cmdline.txt", "console=serial0");
