@@ -85,6 +85,13 @@ pub fn merge(old: &str, mounts: &[Mount], around: &Surroundings<'_>) -> Merged {
     for ((number, line), reason) in (1..).zip(old.lines()).zip(reasons) {
         let Some(entry) = FstabLine::parse(line) else {
             merged.line(line);
+            if !line.trim().is_empty() && !line.trim_start().starts_with('#') {
+                merged.notes.push(format!(
+                    "{FSTAB}:{number}: `{}` is kept, though it mounts nothing: it has no type of a \
+                     filesystem",
+                    line.trim().escape_debug()
+                ));
+            }
             continue;
         };
         let ours = mounts.iter().find(|mount| is_on(&entry, &mount.dir));
@@ -453,6 +460,20 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_mount_nothing_are_said() {
+        let old = "\n# UUID=1 /x\n  \n/dev/sdb1 /srv\nthis is\nUUID=1 / ext4 defaults 0 1\n";
+        let merged = self::merged(old, &Names::default());
+        let places: Vec<&str> = merged.notes.iter().map(|note| &note[..12]).collect();
+        assert_eq!(
+            places,
+            ["/etc/fstab:4", "/etc/fstab:5"],
+            "{:?}",
+            merged.notes
+        );
+        assert!(merged.text.contains("/dev/sdb1 /srv\n"));
+    }
+
+    #[test]
     fn the_owners_lines_stay_and_gone_devices_are_noted() {
         let old = "# a comment\nUUID=1 / ext4 errors=remount-ro,x-systemd.growfs 0 1\nUUID=2 /boot/efi/ vfat umask=0077 0 1\nUUID=3 none swap sw 0 0\n\
                    /dev/sda5 /home ext4 defaults 0 2\n/dev/sdb1 /usb auto noauto 0 0\ntmpfs /tmp tmpfs size=1g 0 0\nserver:/x /nfs nfs defaults 0 0\n/swapfile none swap sw 0 0\n";
@@ -474,7 +495,7 @@ mod tests {
         assert_eq!(lines[4], "# UUID=3 none swap sw 0 0");
         assert_eq!(
             lines[5],
-            "# /dev/sda5 does not exist on the converted disk; the line was:"
+            "# /dev/sda5 is on another disk, for which the system would wait without nofail; the line was:"
         );
         assert_eq!(
             &lines[7..11],

@@ -243,6 +243,7 @@ fn repart(work: &mut Workspace<'_>, accepted: &AcceptedFiles) -> Vec<Row> {
             verdict: Verdict::Same,
             golden: "the disk".to_owned(),
             converted: "the disk".to_owned(),
+            assumed: false,
         };
         let row = Row::new(&file, 0, "systemd-repart", "a partition", &resolution);
         if accepted.accepts(&file) {

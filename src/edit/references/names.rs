@@ -47,6 +47,9 @@ pub struct Resolution {
     pub golden: String,
     /// What it is on the converted disk, for people.
     pub converted: String,
+    /// Whether it is one of another disk where the disk of the system has the name that the golden
+    /// image says.
+    pub assumed: bool,
 }
 
 /// The names of both disks.
@@ -65,6 +68,8 @@ pub struct Names {
     specs: [String; 4],
     /// Disks that the golden image can have been.
     disks: BTreeSet<String>,
+    /// Those among them that its files name as the disk of the system.
+    named: BTreeSet<String>,
     /// Decrypted devices that `/etc/crypttab` still makes.
     decrypted: BTreeSet<String>,
     /// Whether a partition of the golden disk contains logical volumes or an encrypted volume.
@@ -132,7 +137,7 @@ impl Names {
         if let Naming::Device(disk) = &plan.family.naming
             && let Device::Disk(name) = Device::parse(disk)
         {
-            self.disks.insert(name);
+            self.named.insert(name);
         }
         let mut specs: Vec<Device> = Vec::new();
         let fstab = text(&golden.root.tree, "/etc/fstab").unwrap_or_default();
@@ -151,9 +156,10 @@ impl Names {
         }
         for device in specs {
             if let Device::Number(disk, _) = device {
-                self.disks.insert(disk);
+                self.named.insert(disk);
             }
         }
+        self.disks.extend(self.named.iter().cloned());
     }
 
     /// Notes that `/etc/crypttab` still decrypts something under this name.
@@ -194,17 +200,22 @@ impl Names {
     pub fn resolve(&self, device: &Device) -> Resolution {
         match device {
             Device::Tag(key) => self.tag(key),
-            Device::Number(disk, number) if self.disks.contains(disk) => self.number(*number),
+            Device::Number(disk, number) if self.disks.contains(disk) => Resolution {
+                assumed: !self.named.is_empty() && !self.named.contains(disk),
+                ..self.number(*number)
+            },
             Device::Link(link, number) if !link.contains("usb") => self.number(*number),
             Device::Disk(disk) if self.disks.contains(disk) => Resolution {
                 verdict: Verdict::Same,
                 golden: "the disk".to_owned(),
                 converted: "the disk".to_owned(),
+                assumed: false,
             },
             Device::Mapped(name) if self.decrypted.contains(name) => Resolution {
                 verdict: Verdict::Same,
                 golden: "a decrypted volume".to_owned(),
                 converted: "a decrypted volume".to_owned(),
+                assumed: false,
             },
             Device::Mapped(_) if self.volumes => gone("a volume of the golden disk"),
             Device::Array(_) if self.arrays => gone("an array of the golden disk"),
@@ -215,6 +226,7 @@ impl Names {
                     Device::Path(_) => "a path of the system".to_owned(),
                     _ => "not on this disk".to_owned(),
                 },
+                assumed: false,
             },
         }
     }
@@ -282,6 +294,7 @@ impl Names {
             verdict,
             golden: described.cloned().unwrap_or_default(),
             converted,
+            assumed: false,
         }
     }
 }
@@ -301,6 +314,7 @@ fn gone(golden: &str) -> Resolution {
         verdict: Verdict::Gone,
         golden: golden.to_owned(),
         converted: "not on this disk".to_owned(),
+        assumed: false,
     }
 }
 
@@ -313,10 +327,20 @@ impl Resolution {
             Verdict::Same | Verdict::Moved(_) => None,
             Verdict::Foreign if !needed => None,
             Verdict::Foreign if matches!(device, Device::Other | Device::Path(_)) => None,
+            Verdict::Another(role) if self.assumed => Some(format!(
+                "{text} is {} where the disk of the system has this name; a filesystem of another \
+                 disk can be named by its UUID",
+                describe(role)
+            )),
             Verdict::Another(role) => Some(format!(
                 "{text} is {} on the converted disk",
                 describe(role)
             )),
+            Verdict::Foreign if matches!(device, Device::Number(..) | Device::Link(..)) => {
+                Some(format!(
+                    "{text} is on another disk, for which the system would wait without nofail"
+                ))
+            }
             Verdict::Gone | Verdict::Foreign => Some(match device {
                 Device::Tag(key) => {
                     let (tag, _) = key.split_once('=').unwrap_or_default();
@@ -374,7 +398,8 @@ pub(crate) mod tests {
             .map(|(key, role)| (key.to_owned(), role))
             .into(),
             specs: ["b", "a1", "a2", "d"].map(|id| format!("PARTUUID={id}")),
-            disks: ["sda".to_owned()].into(),
+            disks: ["sda", "vda"].map(String::from).into(),
+            named: ["sda".to_owned()].into(),
             ..Names::default()
         }
     }
@@ -437,6 +462,10 @@ pub(crate) mod tests {
             why("/dev/sda5"),
             "/dev/sda5 does not exist on the converted disk"
         );
+        let assumed = "/dev/vda2 is root A where the disk of the system has this name";
+        assert!(why("/dev/vda2").starts_with(assumed));
+        let other = objection("/dev/sdb1", true).unwrap_or_default();
+        assert!(other.contains("would wait without nofail"), "{other}");
         let tag = "no filesystem of the converted disk has UUID";
         assert_eq!(why("UUID=\"ab-cd\""), format!("{tag} ab-cd"));
         assert_eq!(why("/dev/disk/by-uuid/ab-cd"), format!("{tag} ab-cd"));
@@ -450,7 +479,6 @@ pub(crate) mod tests {
         ] {
             assert_eq!(objection(text, false), None, "{text}");
         }
-        assert!(objection("/dev/sdb1", true).is_some());
         assert!(objection("UUID=9", true).is_some());
         for text in ["tmpfs", "/srv/x", "/dev/sr0"] {
             assert_eq!(objection(text, true), None, "{text}");

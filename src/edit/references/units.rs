@@ -33,6 +33,7 @@ pub(super) fn edit(
                     verdict: Verdict::Gone,
                     golden: "a mount".to_owned(),
                     converted: "not mounted".to_owned(),
+                    assumed: false,
                 };
                 let row = Row::new(&file, setting.line, "unit", word, &resolution);
                 if accepted.accepts(&file) {
