@@ -8,7 +8,7 @@ GOLDEN :=
 QUICK :=
 FILTER :=
 
-.PHONY: build help check demo setup test test-boot bench lint msrv deny fuzz clean
+.PHONY: build help check demo setup test test-boot test-packages bench lint msrv deny fuzz clean
 
 ## build       the command as one static file, for any Linux of this architecture (the default)
 build:
@@ -44,6 +44,11 @@ test: setup lint
 ## test-boot   the long boots (FILTER=uboot: those whose name contains it); writes their results into docs/boards.md
 test-boot: setup
 	scripts/test-boot.sh $(FILTER)
+
+## test-packages  installs hundreds of sets of Debian packages by goldsmith and by dpkg (FILTER=nginx: those whose name contains it);
+##             downloads them (3 GB) and takes an hour; GOLDSMITH_BLESS=1 writes docs/packages.md
+test-packages: setup
+	GOLDSMITH_PACKAGES=$(FILTER) cargo test --locked --test it packages::everything -- --ignored --nocapture
 
 ## bench       measures conversions next to the same work by other tools and writes docs/performance.md (QUICK=1: a small variant)
 bench:

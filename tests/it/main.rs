@@ -6,6 +6,7 @@ mod convert;
 mod edit;
 mod formats;
 mod house;
+mod packages;
 mod plan;
 mod support;
 mod verify;

@@ -1,0 +1,300 @@
+//! Packages installed by goldsmith and by the real dpkg into the same root: both results must be
+//! the same, or differ only as `known.txt` explains. What goldsmith does not install it must
+//! refuse.
+
+mod compare;
+mod everything;
+mod known;
+mod page;
+mod probes;
+mod reason;
+mod root;
+
+use compare::{Digests, Facts};
+use goldsmith::dpkg::{InstallReport, InstallRequest, install};
+use goldsmith::problem::Problem;
+use goldsmith::stream::{HostFile, ReadAt};
+use goldsmith::tree::editor::TreeEditor;
+use goldsmith::tree::{Stat, Time, Tree};
+use known::Known;
+use root::{Copy, Root};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// What became of a set of packages.
+enum Outcome {
+    /// goldsmith refuses it, for these problems.
+    Refused(Vec<Problem>),
+    /// goldsmith installs it, and the result is dpkg's but for the known differences of these
+    /// numbers.
+    Same(BTreeSet<usize>),
+    /// goldsmith installs it otherwise than dpkg does.
+    Wrong(Vec<String>),
+}
+
+/// A root with what is needed to judge sets in it.
+struct Judge {
+    root: Root,
+    digests: Digests,
+    base: Facts,
+    known: Known,
+}
+
+impl Judge {
+    fn new(root: Root) -> Self {
+        let digests = Digests::new(&root.tree);
+        Self {
+            base: Facts::of(&root.tree, &digests),
+            known: Known::read(),
+            digests,
+            root,
+        }
+    }
+
+    /// Installs the packages `debs` of one directory both ways.
+    fn judge(&self, debs: &[PathBuf]) -> Outcome {
+        let mut tree = self.root.tree.clone();
+        let report = match installed(&mut tree, debs) {
+            Ok(report) => report,
+            Err(problems) => return Outcome::Refused(problems),
+        };
+        let dir = debs
+            .first()
+            .and_then(|deb| deb.parent())
+            .expect("a package");
+        let ours = Facts::of(&tree, &self.digests);
+        let mut found = self.complaints(&tree, &ours, dir, &report);
+        let theirs = match self.dpkg(dir, &report) {
+            Ok(theirs) => theirs,
+            Err(said) => return Outcome::Wrong(vec![format!("dpkg fails: {said}")]),
+        };
+        let mut harmless = BTreeSet::new();
+        for difference in ours.differences(&theirs) {
+            match self.known.explain(&difference) {
+                Some(number) => {
+                    harmless.insert(number);
+                }
+                None => found.push(difference.to_string()),
+            }
+        }
+        if found.is_empty() {
+            Outcome::Same(harmless)
+        } else {
+            found.extend(report.notes.iter().map(|note| format!("note: {note}")));
+            Outcome::Wrong(found)
+        }
+    }
+
+    /// The tree that dpkg makes of the packages that goldsmith installed, in the same order.
+    fn dpkg(&self, dir: &Path, report: &InstallReport) -> Result<Facts, String> {
+        let copy = self.root.copy();
+        let policy = copy.root.join("usr/sbin/policy-rc.d");
+        fs::write(&policy, "#!/bin/sh\nexit 101\n").expect("a policy");
+        fs::set_permissions(&policy, fs::Permissions::from_mode(0o755)).expect("a mode");
+        let files: Vec<String> = report
+            .packages
+            .iter()
+            .map(|package| {
+                let name = Path::new(&package.file).file_name().expect("a file");
+                format!("/mnt/{}", name.display())
+            })
+            .collect();
+        // What another package of the set must be configured before waits for the next round.
+        let mut command = vec![
+            "dpkg",
+            "--install",
+            "--skip-same-version",
+            "--force-confold",
+        ];
+        command.extend(files.iter().map(String::as_str));
+        let mut done = (false, String::new());
+        for _ in 0..4 {
+            done = copy.run(dir, &command);
+            if done.0 || !done.1.contains("pre-dependency problem") {
+                break;
+            }
+        }
+        if !done.0 {
+            done.0 = copy.run(dir, &["dpkg", "--configure", "--pending"]).0;
+        }
+        fs::remove_file(policy).expect("removing the policy");
+        if !done.0 {
+            return Err(done.1);
+        }
+        Ok(Facts::of(&copy.tree(&self.root), &self.digests))
+    }
+
+    /// What dpkg and apt say against the tree of ours.
+    fn complaints(
+        &self,
+        tree: &Tree,
+        ours: &Facts,
+        dir: &Path,
+        report: &InstallReport,
+    ) -> Vec<String> {
+        let copy = self.root.copy();
+        compare::write(&copy, tree, &ours.differences(&self.base));
+        let mut out = Vec::new();
+        let mut check = |copy: &Copy, command: &[&str]| {
+            let (fine, said) = copy.run(dir, command);
+            if !fine || !said.is_empty() {
+                out.push(format!("{}: {said}", command.join(" ")));
+            }
+        };
+        let names = report.packages.iter().map(|package| package.name.as_str());
+        let verify: Vec<&str> = ["dpkg", "--verify"].into_iter().chain(names).collect();
+        check(&copy, &["dpkg", "--audit"]);
+        check(&copy, &verify);
+        check(&copy, &["apt-get", "-qq", "check"]);
+        out
+    }
+}
+
+/// Installs packages by goldsmith.
+fn installed(tree: &mut Tree, debs: &[PathBuf]) -> Result<InstallReport, Vec<Problem>> {
+    // The day of a new account's password is that of dpkg's run.
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a time");
+    let time = Time {
+        seconds: i64::try_from(now.as_secs()).expect("a time"),
+        nanos: 0,
+    };
+    let source = |deb: &PathBuf| -> (PathBuf, Arc<dyn ReadAt>) {
+        let len = fs::metadata(deb).expect("a package").len();
+        (deb.clone(), Arc::new(HostFile::new(deb.clone(), len)))
+    };
+    let request = InstallRequest {
+        debs: debs.iter().map(source).collect(),
+        managed: true,
+        accept: Vec::new(),
+    };
+    install(&mut TreeEditor::new(tree, time), &request).map_err(|problems| problems.0)
+}
+
+/// Small packages of Debian that each need something else of dpkg.
+const SAMPLE: [&str; 7] = [
+    "dnsmasq",
+    "fontconfig",
+    "fonts-dejavu-core",
+    "nftables",
+    "uidmap",
+    "vim-tiny",
+    "wireguard-tools",
+];
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(problems) => {
+                f.write_str("refused")?;
+                problems
+                    .iter()
+                    .try_for_each(|problem| write!(f, "\n  {}", problem.message))
+            }
+            Self::Same(known) if known.is_empty() => f.write_str("same"),
+            Self::Same(known) => write!(f, "same but for {} known differences", known.len()),
+            Self::Wrong(found) => write!(f, "WRONG\n  {}", found.join("\n  ")),
+        }
+    }
+}
+
+#[test]
+fn a_sample_is_installed_as_by_dpkg_or_refused() {
+    for release in ["bookworm", "trixie"] {
+        let Some(root) = Root::new(release, &SAMPLE) else {
+            return;
+        };
+        let judge = Judge::new(root);
+        let mut accepted = 0;
+        for (name, debs) in &judge.root.sets {
+            let debs = debs
+                .as_ref()
+                .unwrap_or_else(|said| panic!("{name}: {said}"));
+            let outcome = judge.judge(debs);
+            assert!(
+                !matches!(outcome, Outcome::Wrong(_)),
+                "{release} {name}: {outcome}"
+            );
+            accepted += usize::from(matches!(outcome, Outcome::Same(_)));
+        }
+        assert!(
+            accepted >= 4,
+            "{release}: {accepted} of {} sets",
+            SAMPLE.len()
+        );
+    }
+}
+
+#[test]
+fn probes_are_installed_as_by_dpkg_or_refused() {
+    let Some(root) = Root::new("bookworm", &SAMPLE) else {
+        return;
+    };
+    let judge = Judge::new(root);
+    let dir = crate::support::scratch();
+    let mut accepted = Vec::new();
+    for probe in probes::build(dir.path(), include_str!("probes.txt")) {
+        match installed(
+            &mut judge.root.tree.clone(),
+            std::slice::from_ref(&probe.deb),
+        ) {
+            Ok(_) => accepted.push(probe.deb),
+            Err(problems) => {
+                let outcome = Outcome::Refused(problems);
+                assert!(!probe.accepted, "{}: {outcome}", probe.name);
+                eprintln!("{}: {outcome}", probe.name);
+            }
+        }
+    }
+    // Each has names of its own, so that one run of dpkg is enough.
+    let outcome = judge.judge(&accepted);
+    assert!(matches!(outcome, Outcome::Same(_)), "{outcome}");
+}
+
+/// The comparison sees what is not as dpkg makes it.
+#[test]
+fn a_wrong_mode_link_owner_or_file_is_seen() {
+    let stat = |mode| Stat::root(mode, Time::default());
+    let mut tree = Tree::new(stat(0o755));
+    tree.mkdir("/d", &stat(0o755)).unwrap();
+    tree.put_file("/d/f", "text", stat(0o644)).unwrap();
+    let id = tree.put_file("/d/g", "text", stat(0o644)).unwrap();
+    tree.link("/d/h", id, &stat(0o644)).unwrap();
+    tree.put_symlink("/d/l", "f", Time::default()).unwrap();
+    let digests = Digests::new(&tree);
+    let changes: [(&str, fn(&mut Tree)); 7] = [
+        ("/d", |tree| tree.stat_mut("/d").unwrap().mode = 0o2755),
+        ("/d/f", |tree| tree.stat_mut("/d/f").unwrap().gid = 4),
+        ("/d/f", |tree| {
+            let attributes = &mut tree.stat_mut("/d/f").unwrap().xattrs;
+            attributes.insert(b"security.capability".to_vec(), vec![1]);
+        }),
+        ("/d/f", |tree| {
+            tree.put_file("/d/f", "other", Stat::root(0o644, Time::default()))
+                .unwrap();
+        }),
+        ("/d/l", |tree| {
+            tree.put_symlink("/d/l", "g", Time::default()).unwrap();
+        }),
+        ("/d/h", |tree| {
+            tree.remove("/d/h").unwrap();
+            tree.put_file("/d/h", "text", Stat::root(0o644, Time::default()))
+                .unwrap();
+        }),
+        ("/d/l", |tree| tree.remove("/d/l").map(drop).unwrap()),
+    ];
+    let base = Facts::of(&tree, &digests);
+    for (path, change) in changes {
+        let mut changed = tree.clone();
+        change(&mut changed);
+        let found = Facts::of(&changed, &digests).differences(&base);
+        let paths: Vec<&str> = found.iter().map(|found| found.path.as_str()).collect();
+        assert_eq!(paths, [path]);
+    }
+}
