@@ -10,6 +10,7 @@ mod probes;
 mod reason;
 mod root;
 
+use crate::support::must;
 use compare::{Digests, Facts};
 use goldsmith::dpkg::{InstallReport, InstallRequest, install};
 use goldsmith::problem::Problem;
@@ -24,7 +25,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What became of a set of packages.
 enum Outcome {
@@ -158,11 +158,9 @@ impl Judge {
 /// Installs packages by goldsmith.
 fn installed(tree: &mut Tree, debs: &[PathBuf]) -> Result<InstallReport, Vec<Problem>> {
     // The day of a new account's password is that of dpkg's run.
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a time");
+    let now = must("date", &[&"+%s"]);
     let time = Time {
-        seconds: i64::try_from(now.as_secs()).expect("a time"),
+        seconds: now.trim_end().parse().expect("a time"),
         nanos: 0,
     };
     let source = |deb: &PathBuf| -> (PathBuf, Arc<dyn ReadAt>) {
@@ -268,7 +266,8 @@ fn a_wrong_mode_link_owner_or_file_is_seen() {
     tree.link("/d/h", id, &stat(0o644)).unwrap();
     tree.put_symlink("/d/l", "f", Time::default()).unwrap();
     let digests = Digests::new(&tree);
-    let changes: [(&str, fn(&mut Tree)); 7] = [
+    type Change = (&'static str, fn(&mut Tree));
+    let changes: [Change; 7] = [
         ("/d", |tree| tree.stat_mut("/d").unwrap().mode = 0o2755),
         ("/d/f", |tree| tree.stat_mut("/d/f").unwrap().gid = 4),
         ("/d/f", |tree| {

@@ -14,11 +14,14 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use walkdir::WalkDir;
 
+/// The name of a set, and its package files or what apt says instead.
+type Set = (String, Result<Vec<PathBuf>, String>);
+
 /// The root that all sets of a release begin with, and the packages of these sets.
 pub(super) struct Root {
     dir: PathBuf,
-    /// Each set: its name, and its package files or what apt says instead.
-    pub(super) sets: Vec<(String, Result<Vec<PathBuf>, String>)>,
+    /// All sets of this release.
+    pub(super) sets: Vec<Set>,
     /// The root as goldsmith is given it.
     pub(super) tree: Tree,
 }
@@ -90,7 +93,7 @@ impl Root {
 }
 
 /// A line of the list: the name of a set and its files.
-fn set(dir: &Path, line: &str) -> (String, Result<Vec<PathBuf>, String>) {
+fn set(dir: &Path, line: &str) -> Set {
     let (name, rest) = line.split_once(' ').expect("a set and its files");
     let files = match rest.strip_prefix("unknown ") {
         Some(said) => Err(said.to_owned()),
