@@ -29,6 +29,7 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     }
     let prepared = args.input.request(false, &*report, convert::prepare)?;
     drop(report);
+    prepared.check_outputs(&args.input.output_dir)?;
     let record = Record::new(&prepared);
     if args.input.json {
         print(&record.json()?)?

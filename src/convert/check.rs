@@ -165,7 +165,12 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
     for finding in &outcome.findings {
         match finding.severity {
             verify::Severity::Error => problems.push(Problem::new(finding.to_string())),
-            verify::Severity::Warning => context.report.warn(&finding.to_string()),
+            verify::Severity::Warning => {
+                let text = finding.to_string();
+                if !prepared.warnings.contains(&text) {
+                    context.report.warn(&text);
+                }
+            }
             verify::Severity::Note => {}
         }
     }

@@ -64,6 +64,8 @@ pub struct Prepared {
     pub layout: DiskLayout,
     /// The filesystems as they are written.
     images: layout::Images,
+    /// The warnings of the checks, which were reported.
+    warnings: Vec<String>,
     /// The staging directories of hooks, whose files are read when the image is written.
     _staged: Vec<Staged>,
 }
@@ -112,12 +114,13 @@ fn prepare_for(request: &Request, input: InputImage, verify: bool) -> Result<Pre
         edited,
         layout,
         images: layout::Images::default(),
+        warnings: Vec::new(),
         _staged: staged,
     };
     request.report.step("checking what will be written", None);
     prepared.compose()?;
     let checked = rehearsal::rehearse(&prepared, verify, request);
-    checked.map_err(|error| prepared.golden.or_input_changed(error))?;
+    prepared.warnings = checked.map_err(|error| prepared.golden.or_input_changed(error))?;
     prepared.accept(request)?;
     Ok(prepared)
 }
@@ -141,6 +144,14 @@ pub fn convert(
 }
 
 impl Prepared {
+    /// Fails when an output cannot have its name in `dir`.
+    ///
+    /// # Errors
+    /// That it would replace the golden image or a directory.
+    pub fn check_outputs(&self, dir: &Path) -> Result<(), Problem> {
+        write::check_names(self, dir)
+    }
+
     /// The notes of plan and edits and their warnings, for the user.
     pub fn notes(&self) -> impl Iterator<Item = &String> {
         let notes = self.plan.notes.iter().chain(&self.edited.notes);

@@ -15,6 +15,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const PREFIX: &str = ".goldsmith-";
 const SUFFIX: &str = ".part";
+/// The bytes of the final name that are in that of a temporary file: Linux allows 255.
+const NAMED: usize = 200;
 
 /// The state of this process that a signal handler needs.
 struct Open {
@@ -194,8 +196,11 @@ impl Outputs {
         self.done.push(pending);
     }
 
-    /// The path of a temporary file.
+    /// The path of a temporary file, whose name is not longer than names may be.
     fn hidden(&self, attempt: u32, name: &str) -> PathBuf {
+        let name = name
+            .get(..name.floor_char_boundary(NAMED))
+            .unwrap_or_default();
         self.dir.join(format!(
             "{PREFIX}{}-{attempt}-{name}{SUFFIX}",
             std::process::id()
@@ -293,6 +298,12 @@ mod tests {
         outputs.finish(pending);
         assert_eq!(outputs.publish().unwrap(), [dir.path().join("a")]);
         assert_eq!(std::fs::read(dir.path().join("a")).unwrap(), b"new");
+        // Names as long as Linux allows, which only differ at their ends.
+        let outputs = Outputs::new(dir.path()).unwrap();
+        let long = ["img", "json"].map(|end| "é".repeat(125) + "." + end);
+        let pending = long.each_ref().map(|name| outputs.create(name).unwrap());
+        assert_ne!(pending[0].temporary(), pending[1].temporary());
+        drop(pending);
         let dropped = Outputs::new(dir.path()).unwrap().create("b").unwrap();
         drop(dropped);
         assert_eq!(names(dir.path()), ["a"]);

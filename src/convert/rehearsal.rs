@@ -16,17 +16,22 @@ use std::sync::Arc;
 /// Takes the place of the checksum of the root filesystem.
 const NO_DIGEST: [u8; 32] = [0; 32];
 
-/// Composes and checks what will be written; without `verify` it is only composed.
+/// Composes and checks what will be written; without `verify` it is only composed. Reports the
+/// warnings of the checks, and returns them as `verify` words them.
 ///
 /// # Errors
 /// What cannot be written; [`Problems`] with all errors of the checks. They are only reported if
 /// hooks that do not run here may still solve them.
-pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> Result<()> {
+pub(super) fn rehearse(
+    prepared: &Prepared,
+    verify: bool,
+    request: &Request,
+) -> Result<Vec<String>> {
     let unpartitioned = prepared.unpartitioned()?;
     let data = prepared.data_image(&NO_DIGEST)?;
     let artifact = artifact(prepared).context("making the Artifact")?;
     if !verify {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let images = &prepared.images;
     let disk = write::disk(prepared, &unpartitioned, &images.boot, &images.root);
@@ -51,6 +56,12 @@ pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> 
         .filter(counts)
         .map(problem)
         .collect();
+    let warnings = outcome.findings.iter();
+    let warnings = warnings.filter(|finding| finding.severity == Severity::Warning);
+    let warnings: Vec<&Finding> = warnings.collect();
+    for finding in &warnings {
+        request.report.warn(&problem(finding).message);
+    }
     if !request.run_hooks && has_edit_hooks(prepared) {
         let warn = |problem: Problem| {
             let text = format!("unless a hook changes it, {}", problem.message);
@@ -64,7 +75,7 @@ pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> 
         last.hint = Some(hint.to_owned());
     }
     Problems(problems).check()?;
-    Ok(())
+    Ok(warnings.iter().map(ToString::to_string).collect())
 }
 
 /// Whether hooks change the filesystems.
@@ -109,9 +120,11 @@ fn place(place: &Location) -> String {
         Some(Role::Data) => "data partition",
         None => "image",
     };
+    let line = place.line.map(|line| format!(":{line}"));
+    let line = line.unwrap_or_default();
     match (&place.path, place.inode) {
-        (Some(path), _) if filesystem == "root filesystem" => format!("{path}: "),
-        (Some(path), _) => format!("{path} of the {filesystem}: "),
+        (Some(path), _) if filesystem == "root filesystem" => format!("{path}{line}: "),
+        (Some(path), _) => format!("{path}{line} of the {filesystem}: "),
         (None, Some(inode)) => format!("{filesystem}, inode {inode}: "),
         (None, None) => format!("{filesystem}: "),
     }
@@ -124,7 +137,9 @@ mod tests {
     #[test]
     fn places_are_those_of_the_golden_image() {
         let root = Location::partition(Role::RootB.number());
-        assert_eq!(place(&root.clone().path("/etc/fstab")), "/etc/fstab: ");
+        let fstab = root.clone().path("/etc/fstab");
+        assert_eq!(place(&fstab), "/etc/fstab: ");
+        assert_eq!(place(&fstab.line(3)), "/etc/fstab:3: ");
         assert_eq!(place(&root.inode(12)), "root filesystem, inode 12: ");
         let boot = Location::partition(Role::Boot.number()).path("/boot.scr");
         assert_eq!(place(&boot), "/boot.scr of the boot partition: ");

@@ -6,6 +6,7 @@ use super::layout::Images;
 use super::outputs::Outputs;
 use crate::compress::cache::Cache;
 use crate::image::output::container::Container;
+use crate::plan::Plan;
 use crate::plan::output::ImageForm;
 use crate::problem::Problem;
 use crate::report::Report;
@@ -97,13 +98,8 @@ pub(super) fn write(
         cache: options.cache,
         report,
     };
-    let name = &plan.name;
-    let names = OutputNames {
-        image: format!("{name}.{}", plan.output.extension),
-        artifact: format!("{name}.mender"),
-        rootfs: plan.output.rootfs.then(|| format!("{name}.ext4")),
-    };
-    keep_golden(&prepared, dir, &names)?;
+    check_names(&prepared, dir)?;
+    let names = names(plan);
     let data = |sha256: &[u8; 32]| prepared.data_image(sha256);
     let files = emission
         .run(&outputs, &names, &data)
@@ -121,20 +117,39 @@ pub(super) fn write(
     })
 }
 
-/// Fails when an output would replace the golden image.
-fn keep_golden(prepared: &Prepared, dir: &Path, names: &OutputNames) -> Result<(), Problem> {
-    let names = [
-        Some(&names.image),
-        Some(&names.artifact),
-        names.rootfs.as_ref(),
-    ];
-    let mut paths = names.into_iter().flatten().map(|name| dir.join(name));
-    match paths.find(|path| prepared.golden.input.is_at(path)) {
-        None => Ok(()),
-        Some(path) => Err(Problem::new(format!(
-            "the output {} would replace the golden image",
+/// The names of the large outputs.
+fn names(plan: &Plan) -> OutputNames {
+    let name = &plan.name;
+    OutputNames {
+        image: format!("{name}.{}", plan.output.extension),
+        artifact: format!("{name}.mender"),
+        rootfs: plan.output.rootfs.then(|| format!("{name}.ext4")),
+    }
+}
+
+/// Fails when an output would replace the golden image or a directory in `dir`.
+pub(super) fn check_names(prepared: &Prepared, dir: &Path) -> Result<(), Problem> {
+    let plan = &prepared.plan;
+    let OutputNames {
+        image,
+        artifact,
+        rootfs,
+    } = names(plan);
+    let record = format!("{}.json", plan.name);
+    let names = [Some(image), Some(artifact), Some(record), rootfs];
+    for path in names.into_iter().flatten().map(|name| dir.join(name)) {
+        let what = if prepared.golden.input.is_at(&path) {
+            "the golden image"
+        } else if path.is_dir() {
+            "a directory"
+        } else {
+            continue;
+        };
+        return Err(Problem::new(format!(
+            "the output {} would replace {what}",
             path.display()
         ))
-        .hint("name another --output-dir, or set output.name")),
+        .hint("name another --output-dir, or set output.name"));
     }
+    Ok(())
 }

@@ -171,6 +171,10 @@ impl Plan {
         let client = keep.all(ClientPlan::new(config));
         let packages = keep.all(PackagePlan::new(config));
         let output = keep.one(OutputPlan::new(config, golden));
+        let name = output::base_name(config, host, &stamp.family, &release);
+        if let Some(output) = &output {
+            keep.one(output::check_name(&name, output));
+        }
         let raw = keep.all(RawPlan::new(config, ImageFacts::of(golden)));
         let room = boot.as_ref().zip(raw.as_ref()).map(|(boot, raw)| Room {
             boot,
@@ -201,7 +205,7 @@ impl Plan {
         notes.extend(promises);
         Ok(Self {
             input_name: host.input_name(),
-            name: output::base_name(config, host, &stamp.family, &release),
+            name,
             boards: config.built_upon().to_vec(),
             device_types,
             family,

@@ -79,6 +79,38 @@ fn form(config: &Config) -> Result<(ImageForm, &'static str), Problem> {
     Ok((ImageForm::Compressed(codec), extension))
 }
 
+/// The problem of a base name that is too long for a file name with what is appended to it, the
+/// longest of it is `.img.bmap`.
+///
+/// # Errors
+/// Names of more than 255 bytes, the limit of Linux.
+pub(super) fn check_name(name: &str, plan: &OutputPlan) -> Result<(), Problem> {
+    const LIMIT: usize = 255;
+    let image = format!(".{}", plan.extension);
+    let ends = [
+        Some(image.as_str()),
+        Some(".mender"),
+        Some(".json"),
+        plan.block_map.then_some(".img.bmap"),
+        plan.rootfs.then_some(".ext4"),
+        plan.file_layout.then_some(".places"),
+    ];
+    let longest = ends.into_iter().flatten().max_by_key(|end| end.len());
+    let end = longest.unwrap_or_default();
+    let len = name.len().saturating_add(end.len());
+    if len <= LIMIT {
+        return Ok(());
+    }
+    let message = format!(
+        "the name of an output would have {len} bytes, {} of the base name and {} of {end}; names \
+         of files have at most {LIMIT}",
+        name.len(),
+        end.len()
+    );
+    let most = LIMIT.saturating_sub(end.len());
+    Err(Problem::new(message).hint(format!("set output.name to a name of at most {most} bytes")))
+}
+
 /// The base name of all outputs: as configured, or `<input>-<device type>-<release>`.
 pub(super) fn base_name(
     config: &Config,

@@ -42,6 +42,9 @@ pub struct Location {
     /// The path of the file, from the root of its filesystem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// The line of that file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
 }
 
 impl Location {
@@ -95,6 +98,15 @@ impl Location {
             ..self
         }
     }
+
+    /// The same with a line of the file.
+    #[must_use]
+    pub fn line(self, number: u32) -> Self {
+        Self {
+            line: Some(number),
+            ..self
+        }
+    }
 }
 
 impl fmt::Display for Location {
@@ -102,7 +114,10 @@ impl fmt::Display for Location {
         let parts = [
             self.partition.map(|number| format!("partition {number}")),
             self.inode.map(|number| format!("inode {number}")),
-            self.path.clone(),
+            self.path.as_ref().map(|path| match self.line {
+                Some(line) => format!("{path}:{line}"),
+                None => path.clone(),
+            }),
             self.offset.map(|offset| format!("offset {offset:#x}")),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();

@@ -382,7 +382,7 @@ pub fn open_forwards(path: &Path) -> Result<SequentialImage, SourceError> {
                 what: "it must be decompressed first".into(),
                 hint: "decompress it, and give the result",
             };
-            return viewed(&stored, &form)?
+            return viewed(&stored, &form, None)?
                 .map(SequentialImage::InPlace)
                 .ok_or_else(|| unpack(form));
         }
@@ -419,7 +419,7 @@ pub fn from_stream(
     };
     drop(input);
     let (source, form) = if decode::is_stream(&form) {
-        (inner(spool)?, form)
+        (inner(spool, options)?, form)
     } else {
         unwrap(spool, options)?
     };
@@ -434,7 +434,7 @@ pub fn from_stream(
 /// The image in `stored`, and its outer format.
 fn unwrap(stored: Source, options: &OpenOptions<'_>) -> Result<(Source, InputFormat), SourceError> {
     let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
-    if let Some(image) = viewed(&stored, &form)? {
+    if let Some(image) = viewed(&stored, &form, Some(options))? {
         return Ok((image, form));
     }
     options
@@ -453,13 +453,13 @@ fn unwrap(stored: Source, options: &OpenOptions<'_>) -> Result<(Source, InputFor
         let mut input = BufReader::with_capacity(1 << 18, watched);
         (decode::decode(&form, &mut input, options)?, form)
     };
-    Ok((inner(spool)?, form))
+    Ok((inner(spool, options)?, form))
 }
 
 /// The disk in a decompressed file, which is raw or in a format that is read in place.
-fn inner(spool: Source) -> Result<Source, SourceError> {
+fn inner(spool: Source, options: &OpenOptions<'_>) -> Result<Source, SourceError> {
     let form = detect::form(&reader::head(&spool, detect::HEAD)?)?;
-    viewed(&spool, &form)?.ok_or(SourceError::Nested)
+    viewed(&spool, &form, Some(options))?.ok_or(SourceError::Nested)
 }
 
 /// The image in `stored`, which is raw, qcow2 or Android sparse.
@@ -469,14 +469,19 @@ fn inner(spool: Source) -> Result<Source, SourceError> {
 /// source.
 pub fn in_place(stored: Source) -> Result<Source, SourceError> {
     let form = detect::form(&reader::head(&stored, detect::HEAD)?)?;
-    viewed(&stored, &form)?.ok_or(SourceError::Nested)
+    viewed(&stored, &form, None)?.ok_or(SourceError::Nested)
 }
 
-/// The image, if its format can be read in place.
-fn viewed(stored: &Source, form: &InputFormat) -> Result<Option<Source>, SourceError> {
+/// The image, if its format can be read in place. With `check`, all of its compressed parts are
+/// decompressed once.
+fn viewed(
+    stored: &Source,
+    form: &InputFormat,
+    check: Option<&OpenOptions<'_>>,
+) -> Result<Option<Source>, SourceError> {
     Ok(Some(match form {
         InputFormat::Raw | InputFormat::BlockDevice => stored.clone(),
-        InputFormat::Qcow2 => Arc::new(qcow2::read(stored)?),
+        InputFormat::Qcow2 => Arc::new(qcow2::read(stored, check)?),
         InputFormat::AndroidSparse => Arc::new(simg::read(stored)?),
         InputFormat::Gzip
         | InputFormat::Xz

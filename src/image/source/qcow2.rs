@@ -8,19 +8,23 @@
 //! L2 entry bit 62: compressed; else bits 9..55: offset of the cluster, bit 0: reads as zeros
 //! ```
 
-use super::{InputFormat, SourceError};
+mod compressed;
+
+use super::{InputFormat, OpenOptions, SourceError};
 use crate::bytes::{be32, be64};
-use crate::stream::{Content, ReadAt, Run, Source};
-use crate::units::len_u64;
+use crate::stream::{Content, Run, Source};
+use compressed::Unpacked;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Offset bits of L1 and L2 entries.
 const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 const COMPRESSED: u64 = 1 << 62;
 const ZERO: u64 = 1;
+/// The mark of what no snapshot shares.
+const COPIED: u64 = 1 << 63;
 /// Maximum length of the L1 table (bytes), the limit of QEMU.
 const L1_MOST: u64 = 32 << 20;
 /// Incompatible features by bit, each with the reason why it is refused and a hint; `None` is
@@ -175,18 +179,28 @@ fn features(raw: &[u8; 112]) -> Result<Codec, SourceError> {
 
 /// The image in a qcow2 file, as runs of the file. Clusters that are unallocated or read as zeros
 /// are holes.
-pub(super) fn read(source: &Source) -> Result<Content, SourceError> {
+/// With `check`, each compressed cluster is decompressed once.
+pub(super) fn read(
+    source: &Source,
+    check: Option<&OpenOptions<'_>>,
+) -> Result<Content, SourceError> {
     let header = Header::parse(source)?;
     let mut map = Map {
         source,
         header: &header,
         plain: Vec::new(),
         packed: Vec::new(),
+        tables: Vec::new(),
     };
     let l1 = read_table(source, header.l1_offset, header.l1_entries)?;
     let mut seen = BTreeSet::new();
     for (index, entry) in (0..).zip(&l1).filter(|(_, entry)| **entry & OFFSET != 0) {
         let offset = entry & OFFSET;
+        if entry & !(OFFSET | COPIED) != 0 {
+            return corrupt(format!(
+                "L1 entry {index} is {entry:#x}, with bits that have no meaning"
+            ));
+        }
         if !seen.insert(offset) {
             return corrupt(format!(
                 "two L1 entries refer to the L2 table at offset {offset}"
@@ -195,7 +209,8 @@ pub(super) fn read(source: &Source) -> Result<Content, SourceError> {
         // The number of L1 entries is bounded by `L1_MOST`.
         map.add_l2(header.l2_entries().saturating_mul(index), offset)?;
     }
-    map.finish()
+    map.check_overlaps()?;
+    map.finish(check)
 }
 
 /// Reads a table of big-endian entries.
@@ -228,6 +243,31 @@ struct Map<'a> {
     /// Offset in the image, length and offset in the file (bytes).
     plain: Vec<(u64, u64, u64)>,
     packed: Vec<Packed>,
+    /// The offsets of the L2 tables in the file.
+    tables: Vec<u64>,
+}
+
+/// What a range of the file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    Header,
+    L1,
+    L2,
+    /// A cluster, by its index in the image.
+    Plain(u64),
+    Packed(u64),
+}
+
+impl fmt::Display for Use {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => f.write_str("the header"),
+            Self::L1 => f.write_str("the L1 table"),
+            Self::L2 => f.write_str("an L2 table"),
+            Self::Plain(index) => write!(f, "cluster {index}"),
+            Self::Packed(index) => write!(f, "compressed cluster {index}"),
+        }
+    }
 }
 
 impl Map<'_> {
@@ -239,12 +279,17 @@ impl Map<'_> {
                 self.header.cluster()
             ));
         }
+        self.tables.push(offset);
         let clusters = self.header.size.div_ceil(self.header.cluster());
         for (index, entry) in
             (first..clusters).zip(read_table(self.source, offset, self.header.l2_entries())?)
         {
             if entry & COMPRESSED != 0 {
                 self.add_packed(index, entry)?;
+            } else if entry & !(OFFSET | COPIED | ZERO) != 0 {
+                return corrupt(format!(
+                    "the L2 entry of cluster {index} is {entry:#x}, with bits that have no meaning"
+                ));
             } else if entry & ZERO == 0 && entry & OFFSET != 0 {
                 self.add_plain(index, entry & OFFSET)?;
             }
@@ -301,7 +346,51 @@ impl Map<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Content, SourceError> {
+    /// Fails where two things are at the same bytes of the file: a damaged table, since each
+    /// cluster of an image has bytes of its own.
+    fn check_overlaps(&self) -> Result<(), SourceError> {
+        let cluster = self.header.cluster();
+        let mut taken: Vec<(u64, u64, Use)> = vec![
+            (0, 72, Use::Header),
+            (
+                self.header.l1_offset,
+                self.header.l1_entries.saturating_mul(8),
+                Use::L1,
+            ),
+        ];
+        taken.extend(self.tables.iter().map(|at| (*at, cluster, Use::L2)));
+        let index = |at: u64| at.checked_div(cluster).unwrap_or_default();
+        let plain = self.plain.iter();
+        taken.extend(plain.map(|(at, len, offset)| (*offset, *len, Use::Plain(index(*at)))));
+        let packed = self.packed.iter();
+        taken.extend(packed.map(|packed| (packed.offset, packed.len, Use::Packed(packed.index))));
+        taken.sort_unstable();
+        let mut before: Option<(u64, u64, Use)> = None;
+        for (start, len, what) in taken {
+            let end = start.saturating_add(len);
+            if let Some((first, last, other)) = before {
+                // Only the sector is known in which a compressed cluster ends: it has one byte.
+                let both = matches!((other, what), (Use::Packed(_), Use::Packed(_)));
+                let last = if both {
+                    last.saturating_sub(511).max(first.saturating_add(1))
+                } else {
+                    last
+                };
+                if start < last {
+                    return corrupt(format!(
+                        "{other} and {what} overlap: the one ends at offset {last} of the file, the \
+                         other begins at {start}"
+                    ));
+                }
+            }
+            if before.is_none_or(|(_, last, _)| end >= last) {
+                before = Some((start, end, what));
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self, check: Option<&OpenOptions<'_>>) -> Result<Content, SourceError> {
         let (cluster, size) = (self.header.cluster(), self.header.size);
         let mut runs: Vec<Run> = Vec::new();
         let raw = self
@@ -319,14 +408,16 @@ impl Map<'_> {
         });
         let mut all: Vec<_> = raw.chain(packed).collect();
         all.sort_unstable();
-        let unpacked: Source = Arc::new(Unpacked {
-            source: self.source.clone(),
-            cluster,
-            len: size,
-            codec: self.header.codec,
-            clusters: self.packed,
-            last: Mutex::new((u64::MAX, Arc::from([]))),
-        });
+        let unpacked = Unpacked::new(
+            self.source.clone(),
+            [cluster, size],
+            self.header.codec,
+            self.packed,
+        );
+        if let Some(options) = check {
+            unpacked.check(options)?;
+        }
+        let unpacked: Source = Arc::new(unpacked);
         for (offset, len, source_offset, is_packed) in all {
             let source = if is_packed {
                 unpacked.clone()
@@ -353,122 +444,5 @@ impl Map<'_> {
         runs.into_iter().for_each(|run| image.push(run));
         image.set_len(size);
         Ok(image)
-    }
-}
-
-/// The compressed clusters at their offsets in the image; reading between them is an error.
-struct Unpacked {
-    source: Source,
-    cluster: u64,
-    len: u64,
-    codec: Codec,
-    clusters: Vec<Packed>,
-    /// The last decompressed cluster, because readers go forwards in smaller steps.
-    last: Mutex<(u64, Arc<[u8]>)>,
-}
-
-impl fmt::Debug for Unpacked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Unpacked({} clusters of {:?})",
-            self.clusters.len(),
-            self.codec
-        )
-    }
-}
-
-impl Unpacked {
-    /// Copies from `within` of a cluster as far as cluster and `buf` go. The lock is not held
-    /// during decompression.
-    fn copy(&self, index: u64, within: usize, buf: &mut [u8]) -> io::Result<usize> {
-        let cached = {
-            let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-            (last.0 == index).then(|| last.1.clone())
-        };
-        let bytes: Arc<[u8]> = match cached {
-            Some(bytes) => bytes,
-            None => self.decode(index)?.into(),
-        };
-        let from = bytes.get(within..).unwrap_or_default();
-        let part = from.len().min(buf.len());
-        buf.iter_mut()
-            .zip(from)
-            .for_each(|(byte, plain)| *byte = *plain);
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (index, bytes);
-        Ok(part)
-    }
-
-    fn decode(&self, index: u64) -> io::Result<Vec<u8>> {
-        let bad = |what: String| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("compressed qcow2 cluster {index}: {what}"),
-            )
-        };
-        let found = self
-            .clusters
-            .binary_search_by_key(&index, |cluster| cluster.index);
-        let place = found
-            .ok()
-            .and_then(|at| self.clusters.get(at))
-            .ok_or_else(|| bad("not in the map".into()))?;
-        let mut packed = vec![0; usize::try_from(place.len).map_err(io::Error::other)?];
-        self.source.read_exact_at(place.offset, &mut packed)?;
-        let len = usize::try_from(self.cluster).map_err(io::Error::other)?;
-        let out = match self.codec {
-            Codec::Zlib => inflate(&packed, len),
-            Codec::Zstd => unzstd(&packed, len),
-        }?;
-        if out.len() == len {
-            Ok(out)
-        } else {
-            Err(bad(format!(
-                "decompressed to {} bytes instead of {len}",
-                out.len()
-            )))
-        }
-    }
-}
-
-/// Raw deflate; what follows the stream in its sectors is ignored.
-fn inflate(packed: &[u8], len: usize) -> io::Result<Vec<u8>> {
-    let mut out = vec![0; len];
-    let mut inflater = flate2::Decompress::new(false);
-    inflater
-        .decompress(packed, &mut out, flate2::FlushDecompress::Finish)
-        .map_err(io::Error::other)?;
-    out.truncate(usize::try_from(inflater.total_out()).unwrap_or(len));
-    Ok(out)
-}
-
-fn unzstd(packed: &[u8], len: usize) -> io::Result<Vec<u8>> {
-    use std::io::Read as _;
-    let mut out = Vec::new();
-    zstd::stream::read::Decoder::with_buffer(packed)?
-        .single_frame()
-        .take(len_u64(len))
-        .read_to_end(&mut out)?;
-    Ok(out)
-}
-
-impl ReadAt for Unpacked {
-    fn len(&self) -> u64 {
-        self.len
-    }
-
-    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        let (mut at, mut rest) = (offset, buf);
-        while !rest.is_empty() {
-            let place = at
-                .checked_div(self.cluster)
-                .zip(at.checked_rem(self.cluster))
-                .ok_or(io::ErrorKind::InvalidData)?;
-            let within = usize::try_from(place.1).map_err(io::Error::other)?;
-            let done = self.copy(place.0, within, rest)?;
-            rest = rest.get_mut(done..).unwrap_or_default();
-            at = at.saturating_add(len_u64(done));
-        }
-        Ok(())
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
                 "{} is mounted on {}, but does not exist",
                 line.spec, line.dir
             );
-            (place(), text)
+            (place().line(line.number), text)
         });
         if there {
             log.check(source == target, "fstab-mount-point", || {
@@ -46,7 +46,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
                     _ => "is not a directory",
                 };
                 let text = format!("{} is mounted on {}, which {what}", line.spec, line.dir);
-                (place(), text)
+                (place().line(line.number), text)
             });
         }
     }

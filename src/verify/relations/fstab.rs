@@ -9,6 +9,8 @@ pub(super) const FSTAB: &str = "/etc/fstab";
 
 /// The fields of a line that matter here.
 pub(super) struct FstabLine {
+    /// Its number in the file, from 1.
+    pub(super) number: u32,
     /// The device to mount.
     pub(super) spec: String,
     /// The mount point, without a slash at its end.
@@ -22,7 +24,7 @@ pub(super) struct FstabLine {
 pub(super) fn lines(root: &Tree) -> Vec<FstabLine> {
     let bytes = read(root, FSTAB).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let parse = |line: &str| {
+    let parse = |(number, line): (u32, &str)| {
         let mut fields = line.split_whitespace().map(str::to_owned);
         let spec = fields.next().filter(|spec| !spec.starts_with('#'))?;
         let dir = fields.next()?;
@@ -33,13 +35,14 @@ pub(super) fn lines(root: &Tree) -> Vec<FstabLine> {
             dir.trim_end_matches('/').to_owned()
         };
         Some(FstabLine {
+            number,
             spec,
             dir,
             kind,
             options: fields.next().unwrap_or_default(),
         })
     };
-    text.lines().filter_map(parse).collect()
+    (1..).zip(text.lines()).filter_map(parse).collect()
 }
 
 /// The device that a line mounts.
@@ -93,13 +96,14 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
         return;
     };
     let place = || Location::partition(roles.a).path(FSTAB);
+    let at = |line: &FstabLine| place().line(line.number);
     let list = lines(root);
     let mut dirs = BTreeSet::new();
     for line in &list {
         if line.dir.starts_with('/') {
             let fresh = dirs.insert(&line.dir);
             log.check(fresh, "fstab-duplicate", || {
-                (place(), format!("{} is mounted twice", line.dir))
+                (at(line), format!("{} is mounted twice", line.dir))
             });
         }
         let waits = !line
@@ -109,7 +113,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
         let there = mount_source(disk, &line.spec) != MountSource::Gone;
         log.check(there || !waits, "fstab-device", || {
             (
-                place(),
+                at(line),
                 format!(
                     "{} for {} is not a partition of this disk: the boot would wait for it",
                     line.spec, line.dir
@@ -143,16 +147,17 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     if let Some(boot) = roles.boot {
         let line = boot_line(disk, root, &list, boot);
         let dir = line.map(|line| line.dir.clone());
+        let here = line.map_or_else(place, at);
         let exists = dir.as_ref().is_some_and(|dir| root.dir(dir).is_some());
         log.check(exists, "fstab-boot", || {
             let text = dir.map_or_else(
                 || format!("the boot partition {boot} is not mounted"),
                 |dir| format!("the mount point {dir} of the boot partition is not a directory"),
             );
-            (place(), text)
+            (here, text)
         });
         if let Some(line) = line {
-            written(line, place(), log);
+            written(line, at(line), log);
         }
     }
     let fixed = list.iter().find(|line| {
@@ -163,7 +168,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             "/ is {}, which is always the same slot: /dev/root is right in both",
             line.spec
         );
-        log.add(Severity::Warning, "fstab-root", place(), text);
+        log.add(Severity::Warning, "fstab-root", at(line), text);
     } else {
         log.passed(1);
     }

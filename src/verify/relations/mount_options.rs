@@ -58,7 +58,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             continue;
         };
         for line in lines.iter().filter(|line| line.dir == dir) {
-            let place = Location::partition(roles.a).path(FSTAB);
+            let place = Location::partition(roles.a).path(FSTAB).line(line.number);
             fstab_line(line, info, flags, place, log);
         }
     }

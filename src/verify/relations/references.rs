@@ -58,10 +58,12 @@ fn check_slot(disk: &Disk, roles: &Roles, slot: u32, root: &Tree, log: &mut Log)
         (&OTHERS[..], Severity::Warning),
     ] {
         for path in list.iter().flat_map(|path| paths(root, path)) {
-            for line in lines(root, &path) {
+            for (number, line) in lines(root, &path) {
                 for word in words(&line) {
                     match fault(disk, roles, word) {
-                        Some((code, text)) => log.add(severity, code, place(&path), text),
+                        Some((code, text)) => {
+                            log.add(severity, code, place(&path).line(number), text)
+                        }
                         None => log.passed(1),
                     }
                 }
@@ -136,7 +138,7 @@ fn arguments(disk: &Disk, roles: &Roles, place: &Location, text: &str, log: &mut
 /// Lines of `/etc/fstab`: none but that of `/` names a slot. Numbers of lines that must not fail
 /// are checked with the mounts.
 fn fstab(disk: &Disk, roles: &Roles, slot: u32, root: &Tree, log: &mut Log) {
-    for line in lines(root, "/etc/fstab") {
+    for (number, line) in lines(root, "/etc/fstab") {
         let mut fields = line.split_whitespace();
         let (Some(spec), Some(dir)) = (fields.next(), fields.next()) else {
             continue;
@@ -146,7 +148,7 @@ fn fstab(disk: &Disk, roles: &Roles, slot: u32, root: &Tree, log: &mut Log) {
             .filter(|(code, _)| dir != "/" && (optional || *code == "reference-slot"));
         match found {
             Some((code, text)) => {
-                let place = Location::partition(slot).path("/etc/fstab");
+                let place = Location::partition(slot).path("/etc/fstab").line(number);
                 log.error(code, place, format!("{text}, for {dir}"));
             }
             None => log.passed(1),
@@ -161,7 +163,7 @@ fn units(disk: &Disk, roles: &Roles, slot: u32, root: &Tree, log: &mut Log) {
     let listed = lines(root, "/etc/fstab");
     let in_fstab = |dir: &str| {
         let mut lines = listed.iter();
-        lines.any(|line| line.split_whitespace().nth(1) == Some(dir))
+        lines.any(|(_, line)| line.split_whitespace().nth(1) == Some(dir))
     };
     for path in paths(root, &format!("{UNITS}/")) {
         let name = path.rsplit('/').next().unwrap_or_default();
@@ -187,8 +189,8 @@ fn units(disk: &Disk, roles: &Roles, slot: u32, root: &Tree, log: &mut Log) {
             vec![path]
         };
         for file in files {
-            let place = || Location::partition(slot).path(&*file);
-            for line in lines(root, &file) {
+            for (number, line) in lines(root, &file) {
+                let place = || Location::partition(slot).path(&*file).line(number);
                 let Some(what) = line.strip_prefix("What").map(str::trim_start) else {
                     continue;
                 };
@@ -285,13 +287,15 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The lines of a file without comments and blank ones.
-fn lines(root: &Tree, path: &str) -> Vec<String> {
+/// The lines of a file without comments and blank ones, with their numbers, from 1.
+fn lines(root: &Tree, path: &str) -> Vec<(u32, String)> {
     let bytes = read(root, path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let lines = text.lines().map(str::trim);
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(['#', ';']));
-    lines.map(str::to_owned).collect()
+    let lines = (1..).zip(text.lines().map(str::trim));
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with(['#', ';']));
+    lines
+        .map(|(number, line)| (number, line.to_owned()))
+        .collect()
 }
 
 /// A file, or the entries of a directory whose path ends in a slash.
