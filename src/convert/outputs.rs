@@ -198,9 +198,9 @@ impl Outputs {
 
     /// The path of a temporary file, whose name is not longer than names may be.
     fn hidden(&self, attempt: u32, name: &str) -> PathBuf {
-        let name = name
-            .get(..name.floor_char_boundary(NAMED))
-            .unwrap_or_default();
+        let most = name.len().min(NAMED);
+        let end = (0..=most).rev().find(|at| name.is_char_boundary(*at));
+        let name = name.get(..end.unwrap_or(0)).unwrap_or_default();
         self.dir.join(format!(
             "{PREFIX}{}-{attempt}-{name}{SUFFIX}",
             std::process::id()

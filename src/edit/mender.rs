@@ -30,6 +30,8 @@ pub struct Client<'a> {
     pub artifact_group: Option<&'a str>,
     /// Its settings, the files that these name, and whether a server manages it.
     pub settings: &'a ClientPlan,
+    /// Whether the image has a client.
+    pub exists: bool,
 }
 
 /// Writes everything that Go (3.x) and C++ (4.x, 5.x) clients read. Returns notes.
@@ -65,6 +67,13 @@ pub fn integrate(
     if client.settings.managed {
         scripts(editor, &mut notes).map_err(failed)?;
         notes.extend(no_server(editor.tree()));
+    }
+    if !client.exists {
+        // What else it would need is said once it is there.
+        notes = vec![
+            "the image contains no update client: install one in the golden image, or set client.packages"
+                .to_owned(),
+        ];
     }
     ordering(editor).map_err(failed)?;
     Ok(notes)
@@ -347,6 +356,7 @@ mod tests {
             files: Vec::new(),
         };
         let client = Client {
+            exists: true,
             family: &family,
             device_type: "board",
             artifact_name: "release-1",

@@ -277,7 +277,9 @@ fn remarks(work: &mut Workspace<'_>) -> Result<()> {
 
 /// Configures the update client.
 fn client(work: &mut Workspace<'_>, plan: &Plan) {
+    let installed = mender::client_programs(work.root.tree());
     let client = mender::Client {
+        exists: !installed.is_empty() || !plan.packages.files.is_empty(),
         family: &plan.family,
         device_type: &plan.stamp.family,
         artifact_name: &plan.artifact.name,
@@ -293,13 +295,6 @@ fn client(work: &mut Workspace<'_>, plan: &Plan) {
     work.notes.extend(trust::unsigned_note(signer, &keys));
     work.warnings
         .extend(trust::signature_warning(signer, &keys));
-    let none = mender::client_programs(work.root.tree()).is_empty();
-    if none && plan.packages.files.is_empty() {
-        work.notes.push(
-            "the image contains no update client: install one in the golden image, or set client.packages"
-                .to_owned(),
-        );
-    }
 }
 
 /// Mount points, references to devices and the growth of the data partition.

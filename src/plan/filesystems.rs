@@ -154,9 +154,11 @@ fn is_narrow(golden: &Golden, loader: Bootloader) -> bool {
     loader != Bootloader::GrubEfi && !features.any(|name| name == "64bit")
 }
 
-/// The note on slots without `64bit`.
+/// The note on slots without `64bit`, where a U-Boot of the board reads them: that of a Raspberry
+/// Pi comes with the image.
 pub(super) fn narrow_note(golden: &Golden, loader: Bootloader) -> Option<String> {
-    is_narrow(golden, loader).then(|| {
+    let own = loader == Bootloader::UBoot;
+    (own && is_narrow(golden, loader)).then(|| {
         "the root filesystems have no 64bit feature, as that of the golden image: U-Boot before \
          2016.11 does not read it"
             .to_owned()

@@ -20,10 +20,20 @@ pub(in crate::boot) struct Arguments {
     pub(in crate::boot) notes: Vec<String>,
 }
 
+/// What passes the arguments on to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::boot) enum PassedBy {
+    /// A boot loader that starts an initial RAM disk, which waits for the disk.
+    Menu,
+    /// Our script: the kernel itself has to wait for the disk.
+    Script,
+    /// The firmware of a Raspberry Pi, from a file of its own: only what is added is ours.
+    Firmware,
+}
+
 impl Arguments {
     /// The image's own `words` of the file `origin`, without those that A/B or the new disk
-    /// decides; then `more`, and the arguments that every device needs. With `waits` the kernel
-    /// itself waits for the disk, which an initial RAM disk would do otherwise.
+    /// decides; then `more`, and the arguments that every device needs.
     ///
     /// # Errors
     /// A [`Problem`] when a word cannot be passed on by the boot script.
@@ -32,7 +42,7 @@ impl Arguments {
         origin: &str,
         words: Vec<String>,
         more: &str,
-        waits: bool,
+        by: PassedBy,
     ) -> Result<Self, Problem> {
         let (mut kept, mut notes) = sort_out(words);
         let mut added: Vec<String> = more.split_whitespace().map(str::to_owned).collect();
@@ -44,7 +54,7 @@ impl Arguments {
                 .chain(&added)
                 .any(|word| word == name || word.starts_with("rootdelay="))
         };
-        if waits && !has("rootwait") {
+        if by != PassedBy::Menu && !has("rootwait") {
             notes.push(format!(
                 "{origin}: has no rootwait; it is added, since the disk may appear after the kernel \
                  looks for it"
@@ -64,7 +74,7 @@ impl Arguments {
         // of Debian 13 cannot make it writable again.
         let mut all = kept.iter().chain(&added);
         let decided = all.any(|word| word == "ro" || word == "rw");
-        if !decided && !covers_root(root, &kept) {
+        if by != PassedBy::Firmware && !decided && !covers_root(root, &kept) {
             kept.insert(0, "ro".into());
         }
         kept.extend(added.clone());
@@ -259,7 +269,7 @@ mod tests {
         )
         .unwrap();
         let words = words.split(' ').map(str::to_owned).collect();
-        Arguments::new(&root, "menu", words, more, false)
+        Arguments::new(&root, "menu", words, more, PassedBy::Menu)
     }
 
     #[test]
@@ -310,7 +320,7 @@ mod tests {
         let root = Tree::new(Stat::root(0o755, Time::default()));
         let text = |words: &str| {
             let words = words.split(' ').map(str::to_owned).collect();
-            let found = Arguments::new(&root, "menu", words, "", true).unwrap();
+            let found = Arguments::new(&root, "menu", words, "", PassedBy::Script).unwrap();
             (found.text, found.notes.len())
         };
         assert_eq!(text("a"), ("ro a rootwait panic=30".into(), 1));
@@ -319,6 +329,15 @@ mod tests {
         let expected = "ro rootfstype=ext4 rootwait panic=30".to_owned();
         assert_eq!(text("rootwait rootfstype=f2fs").1, 1);
         assert_eq!(text("rootfstype=ext4"), (expected, 1));
+    }
+
+    #[test]
+    fn the_arguments_of_the_firmware_are_those_of_its_file() {
+        let root = Tree::new(Stat::root(0o755, Time::default()));
+        let words = || vec!["quiet".to_owned(), "root=x".to_owned()];
+        let found = Arguments::new(&root, "cmdline.txt", words(), "a", PassedBy::Firmware).unwrap();
+        assert_eq!(found.text, "quiet a rootwait panic=30");
+        assert_eq!(found.added, ["a", "rootwait", "panic=30"]);
     }
 
     #[test]

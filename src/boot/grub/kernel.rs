@@ -2,7 +2,7 @@
 //! arguments they start with.
 
 use super::binary::{Binary, HEAD};
-use crate::boot::common::arguments::Arguments;
+use crate::boot::common::arguments::{Arguments, PassedBy};
 use crate::boot::common::env_block::{BLOCK, TooLong, block_of};
 use crate::boot::common::grub_menu::image_arguments;
 use crate::boot::common::version::by_version;
@@ -194,7 +194,12 @@ pub(super) fn arguments(
             words.remove(at);
         }
     }
-    Arguments::new(root.tree(), &origin, words, more, waits)
+    let by = if waits {
+        PassedBy::Script
+    } else {
+        PassedBy::Menu
+    };
+    Arguments::new(root.tree(), &origin, words, more, by)
 }
 
 /// The settings that make `update-grub` write a menu that fits both slots.

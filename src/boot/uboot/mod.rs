@@ -18,7 +18,7 @@ mod program;
 pub mod script;
 mod settings;
 
-use crate::boot::common::arguments::{Arguments, check_length};
+use crate::boot::common::arguments::{Arguments, PassedBy, check_length};
 use crate::boot::common::divert::divert;
 use crate::boot::common::env_block::{BLOCK, TooLong, block_of};
 use crate::boot::common::{GRUB_INSTALL, SLOT_ENV, ok_or_push, tools};
@@ -44,6 +44,9 @@ pub const FIRST: [&str; 7] = [
     "/EFI/BOOT/BOOTARM.EFI",
     "/ubootefi.var",
 ];
+
+/// Menus of the root filesystem that no boot loader reads any more.
+const MENUS: [&str; 2] = ["/boot/extlinux/extlinux.conf", "/boot/grub/grub.cfg"];
 
 /// What the user should know of a U-Boot that comes with the board.
 const KEY_NOTE: &str = "while U-Boot waits for a key, any byte on its serial line is one, and it \
@@ -117,8 +120,8 @@ pub fn integrate(
     let edits = [
         install_script(boot, options, is_pi),
         install_tools(root, options, &mut notes),
-        install_kernel(root, &kernel, &of_slot),
-        protect(root, &mut notes),
+        install_kernel(root, &kernel, &of_slot, options),
+        protect(root, &arguments.origin, &mut notes),
     ];
     for edit in edits {
         ok_or_push(&mut problems, edit.map_err(|e| Problem::new(e.to_string())));
@@ -189,7 +192,12 @@ fn start(
     let read = settings::arguments(root, boot, chain.as_ref(), pi.as_ref())
         .map_err(|e| Problem::new(e.to_string()));
     let arguments = read.and_then(|(origin, words)| {
-        let arguments = Arguments::new(root, &origin, words, options.more_arguments, true)?;
+        let by = if is_pi {
+            PassedBy::Firmware
+        } else {
+            PassedBy::Script
+        };
+        let arguments = Arguments::new(root, &origin, words, options.more_arguments, by)?;
         if !is_pi {
             let in_front = script::arguments_in_front(options);
             check_length(&origin, &in_front, &arguments.text, options.arch)?;
@@ -201,7 +209,12 @@ fn start(
     match (kernel, arguments) {
         (Some(mut kernel), Some(mut arguments)) => {
             if !is_pi {
-                let text = format!("kernel arguments: from {}", arguments.origin);
+                let unread = if MENUS.contains(&arguments.origin.as_str()) {
+                    ", which is read no more: /boot/mender-slot.env names kernel and arguments"
+                } else {
+                    ""
+                };
+                let text = format!("kernel arguments: from {}{unread}", arguments.origin);
                 arguments.notes.insert(0, text);
             }
             kernel.notes.extend(notes);
@@ -334,6 +347,7 @@ fn install_kernel(
     root: &mut TreeEditor<'_>,
     kernel: &Kernel,
     arguments: &str,
+    options: &UBootOptions<'_>,
 ) -> Result<(), EditError> {
     for (path, content) in &kernel.copies {
         let leaf = Leaf {
@@ -366,7 +380,16 @@ fn install_kernel(
          # it. \"none\": kernels whose name is only a version.\nFLAVOR=\"{}\"\n",
         kernel.flavor
     );
-    root.file("/etc/default/mender-slot", flavor, 0o644, reason)?;
+    let names: Vec<&str> = options.models.iter().map(|model| model.name()).collect();
+    let models = if names.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "# The models of the Raspberry Pi that the image is for.\nPI_MODELS=\"{}\"\n",
+            names.join(" ")
+        )
+    };
+    root.file("/etc/default/mender-slot", flavor + &models, 0o644, reason)?;
     for hook in [
         "/etc/kernel/postinst.d",
         "/etc/kernel/postrm.d",
@@ -411,7 +434,11 @@ fn slot_env(kernel: &Kernel, arguments: &str) -> Result<Vec<u8>, TooLong> {
 }
 
 /// Keeps package updates on the device from undoing the integration.
-fn protect(root: &mut TreeEditor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
+fn protect(
+    root: &mut TreeEditor<'_>,
+    arguments_from: &str,
+    notes: &mut Vec<String>,
+) -> Result<(), EditError> {
     for (program, reason) in [
         (
             "/usr/sbin/flash-kernel",
@@ -426,11 +453,8 @@ fn protect(root: &mut TreeEditor<'_>, notes: &mut Vec<String>) -> Result<(), Edi
             notes.extend(divert(root, program, reason)?);
         }
     }
-    let menus = ["/boot/extlinux/extlinux.conf", "/boot/grub/grub.cfg"];
-    for menu in menus
-        .into_iter()
-        .filter(|menu| root.tree().file(menu).is_some())
-    {
+    let others = MENUS.into_iter().filter(|menu| *menu != arguments_from);
+    for menu in others.filter(|menu| root.tree().file(menu).is_some()) {
         notes.push(format!(
             "{menu}: is read no more; kernel and arguments are named in /boot/mender-slot.env"
         ));

@@ -13,7 +13,7 @@ mod compressed;
 use super::{InputFormat, OpenOptions, SourceError};
 use crate::bytes::{be32, be64};
 use crate::stream::{Content, Run, Source};
-use compressed::Unpacked;
+use compressed::{Codec, Packed, Unpacked};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -62,13 +62,6 @@ fn word(raw: &[u8; 112], at: usize) -> u32 {
 /// A 64-bit field of the header.
 fn double(raw: &[u8; 112], at: usize) -> u64 {
     be64(raw, at).unwrap_or_default()
-}
-
-/// The compression of compressed clusters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Codec {
-    Zlib,
-    Zstd,
 }
 
 /// A checked header.
@@ -226,14 +219,6 @@ fn read_table(source: &Source, offset: u64, entries: u64) -> Result<Vec<u64>, So
     source.read_exact_at(offset, &mut bytes)?;
     let (entries, _) = bytes.as_chunks();
     Ok(entries.iter().copied().map(u64::from_be_bytes).collect())
-}
-
-/// A compressed cluster: its index in the image, and its position in the file (bytes).
-#[derive(Clone, Copy, Debug)]
-struct Packed {
-    index: u64,
-    offset: u64,
-    len: u64,
 }
 
 /// The positions of all clusters of the image, in ascending order.

@@ -98,29 +98,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
     let place = || Location::partition(roles.a).path(FSTAB);
     let at = |line: &FstabLine| place().line(line.number);
     let list = lines(root);
-    let mut dirs = BTreeSet::new();
-    for line in &list {
-        if line.dir.starts_with('/') {
-            let fresh = dirs.insert(&line.dir);
-            log.check(fresh, "fstab-duplicate", || {
-                (at(line), format!("{} is mounted twice", line.dir))
-            });
-        }
-        let waits = !line
-            .options
-            .split(',')
-            .any(|option| matches!(option, "nofail" | "noauto"));
-        let there = mount_source(disk, &line.spec) != MountSource::Gone;
-        log.check(there || !waits, "fstab-device", || {
-            (
-                at(line),
-                format!(
-                    "{} for {} is not a partition of this disk: the boot would wait for it",
-                    line.spec, line.dir
-                ),
-            )
-        });
-    }
+    each(disk, &list, &at, log);
     let on = |number: u32| {
         list.iter()
             .find(|line| mount_source(disk, &line.spec) == MountSource::Partition(number))
@@ -171,6 +149,33 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
         log.add(Severity::Warning, "fstab-root", at(line), text);
     } else {
         log.passed(1);
+    }
+}
+
+/// Checks each line: its mount point has no other, and its device exists.
+fn each(disk: &Disk, list: &[FstabLine], at: &dyn Fn(&FstabLine) -> Location, log: &mut Log) {
+    let mut dirs = BTreeSet::new();
+    for line in list {
+        if line.dir.starts_with('/') {
+            let fresh = dirs.insert(&line.dir);
+            log.check(fresh, "fstab-duplicate", || {
+                (at(line), format!("{} is mounted twice", line.dir))
+            });
+        }
+        let waits = !line
+            .options
+            .split(',')
+            .any(|option| matches!(option, "nofail" | "noauto"));
+        let there = mount_source(disk, &line.spec) != MountSource::Gone;
+        log.check(there || !waits, "fstab-device", || {
+            (
+                at(line),
+                format!(
+                    "{} for {} is not a partition of this disk: the boot would wait for it",
+                    line.spec, line.dir
+                ),
+            )
+        });
     }
 }
 

@@ -1,8 +1,10 @@
 //! The files that the firmware of a Raspberry Pi reads: on every model it must start U-Boot, pass
 //! on arguments that the boot script can complete, and leave U-Boot no delay.
 
+use super::super::disk::read;
 use super::super::finding::Log;
 use super::boot_partition::BootPartition;
+use crate::tree::Tree;
 use std::collections::BTreeMap;
 
 /// The sections of models, each with those that it counts for besides itself.
@@ -106,11 +108,28 @@ fn settings(boot: &BootPartition<'_>, model: &'static str) -> Settings {
     walk.settings
 }
 
-/// Checks what the firmware of each model starts and passes on.
-pub(super) fn check(boot: &BootPartition<'_>, log: &mut Log) {
+/// The models that the image is for, as its root filesystem says; all if it does not.
+fn models(root: &Tree) -> Vec<&'static str> {
+    let bytes = read(root, "/etc/default/mender-slot").unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("PI_MODELS="));
+    let named: Vec<&str> = line
+        .unwrap_or_default()
+        .split(['"', ' '])
+        .filter(|name| !name.is_empty())
+        .collect();
+    let all = SECTIONS.iter().map(|(model, _)| *model);
+    all.filter(|model| named.is_empty() || named.contains(model))
+        .collect()
+}
+
+/// Checks what the firmware of each model of the image starts and passes on.
+pub(super) fn check(boot: &BootPartition<'_>, root: &Tree, log: &mut Log) {
     let mut cmdlines = BTreeMap::new();
     let mut program = None;
-    for (model, _) in SECTIONS {
+    for model in models(root) {
         let settings = settings(boot, model);
         let all = |name: &str, default: &str| {
             let values = settings.get(name).cloned();

@@ -33,7 +33,7 @@ pub(super) fn check(
     let pair = environment(boot, [roles.a, roles.b], log);
     tools(disk, roles, root, log);
     if boot.has("/config.txt") {
-        raspberry_pi::check(boot, log);
+        raspberry_pi::check(boot, root, log);
     }
     let loads = slot_env::check(disk, roles, boot, log);
     if !loads[0] {

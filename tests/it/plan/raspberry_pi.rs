@@ -123,7 +123,7 @@ fn the_firmware_of_the_board_decides_which_arguments_count() {
             "note: /new/cmdline.txt of the boot partition: line 2 does not count (lost=1)",
             "added    /new/u-boot.bin",
             "isolcpus=3",
-            "note: uboot.env: bootdelay is -2",
+            "(bootdelay=-2 in uboot.env)",
             "/uboot.env  (U-Boot's own environment, with no delay",
         ],
     );

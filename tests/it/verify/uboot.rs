@@ -91,6 +91,9 @@ fn links(build: &mut Build) {
     }
 }
 
+/// The file that names the models of the Raspberry Pi that an image is for.
+const MODELS: &str = "/etc/default/mender-slot";
+
 /// Adds lines to what the firmware reads.
 fn config(build: &mut Build, more: &str) {
     let text = format!("[all]\nkernel=u-boot.bin\narm_64bit=1\n{more}");
@@ -187,6 +190,10 @@ const UBOOT_CASES: &[Case] = &[
     }),
     ("uboot-program", |b| {
         config(b, "[gpio4=1]\nkernel=kernel8.img\n")
+    }),
+    ("uboot-program", |b| {
+        put(&mut b.root, MODELS, "PI_MODELS=\"pi3 pi4\"\n");
+        config(b, "[pi4]\nkernel=kernel8.img\n");
     }),
     ("uboot-program", |b| {
         put(&mut b.boot, "/more.txt", "kernel=kernel8.img\n");
@@ -473,4 +480,14 @@ fn a_script_that_asks_such_an_environment_names_slots_and_kernels() {
         &["boot-unchecked", "uboot-slot-env"],
         "a kernel that is not there",
     );
+}
+
+#[test]
+fn sections_of_models_that_the_image_is_not_for_do_not_count() {
+    let mut build = Build::new();
+    uboot(&mut build);
+    put(&mut build.root, MODELS, "PI_MODELS=\"pi3 pi3+\"\n");
+    config(&mut build, "[pi4]\nkernel=kernel8.img\n");
+    let outcome = image(&build.make().source(), &Request::default());
+    expect(&outcome, &[], "another model's kernel");
 }

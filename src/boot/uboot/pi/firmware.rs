@@ -36,10 +36,28 @@ pub(super) struct Setting {
     pub(super) condition: Option<String>,
 }
 
+/// Filters that depend on what only the device has, by the beginnings of their names: pins,
+/// display, serial number, the partition that the firmware started from, settings of its boot
+/// loader and fuses.
+const OF_THE_DEVICE: [&str; 10] = [
+    "0x",
+    "board_attributes",
+    "boot_arg",
+    "boot_count",
+    "boot_partition",
+    "bootvar",
+    "customer_otp",
+    "edid",
+    "gpio",
+    "partition",
+];
+
 /// The filters above a line.
 #[derive(Clone, Debug, Default)]
 struct Filters {
     other_model: bool,
+    /// The filter `board-type`, where it does not select all.
+    board_type: Option<Counts>,
     never: BTreeSet<String>,
     unknown: BTreeSet<String>,
 }
@@ -47,10 +65,7 @@ struct Filters {
 impl Filters {
     fn set(&mut self, text: &str, model: PiModel) {
         let word = text.trim().to_ascii_lowercase();
-        let kind = word
-            .split(['=', ':', '<', '>', '!'])
-            .next()
-            .unwrap_or_default();
+        let kind = kind_of(&word);
         if word == "all" {
             *self = Self::default();
         } else if word == "none" {
@@ -59,6 +74,14 @@ impl Filters {
             self.other_model = !sees(model, &word);
         } else if word == "tryboot" {
             self.never.insert(word);
+        } else if kind == "board-type" {
+            let expression = word.get(kind.len()..).unwrap_or_default();
+            let counts = board_type(expression, model);
+            self.board_type = Some(counts).filter(|counts| *counts != Counts::Always);
+            self.unknown.retain(|known| !same_kind(known, kind));
+            if counts == Counts::Sometimes {
+                self.unknown.insert(format!("[{word}]"));
+            }
         } else if kind == "hdmi" {
             // Names the connector that the settings below are for.
         } else {
@@ -73,7 +96,8 @@ impl Filters {
     }
 
     fn counts(&self) -> Counts {
-        if self.other_model || !self.never.is_empty() {
+        let other_board = self.board_type == Some(Counts::Never);
+        if self.other_model || other_board || !self.never.is_empty() {
             Counts::Never
         } else if self.unknown.is_empty() {
             Counts::Always
@@ -89,8 +113,103 @@ fn same_kind(filter: &str, kind: &str) -> bool {
     if kind == "serial" {
         word.starts_with("0x")
     } else {
-        word.split(['=', ':', '<', '>', '!']).next() == Some(kind)
+        kind_of(word) == kind
     }
+}
+
+/// The name of a filter, in front of its condition.
+fn kind_of(word: &str) -> &str {
+    let mut parts = word.split(['=', ':', '<', '>', '!', '&']);
+    parts.next().unwrap_or_default()
+}
+
+/// Whether a condition on the type of the board holds on a model: `=0x14`, `<4`, `&0xf=4`. Some
+/// models have several types.
+fn board_type(expression: &str, model: PiModel) -> Counts {
+    let number = |text: &str| {
+        let text = text.trim();
+        match text.strip_prefix("0x") {
+            Some(hex) => u32::from_str_radix(hex, 16).ok(),
+            None => text.parse().ok(),
+        }
+    };
+    let (mask, rest) = match expression.strip_prefix('&') {
+        Some(masked) => {
+            let at = masked.find(['=', '<', '>']).unwrap_or(masked.len());
+            let (mask, rest) = masked.split_at(at);
+            (number(mask), rest)
+        }
+        None => (Some(u32::MAX), expression),
+    };
+    let at = rest.chars().next().map_or(0, char::len_utf8);
+    let (sign, value) = rest.split_at(at);
+    let (Some(mask), Some(value)) = (mask, number(value)) else {
+        return Counts::Sometimes;
+    };
+    let holds = |kind: &u32| match sign {
+        "<" => kind & mask < value,
+        ">" => kind & mask > value,
+        _ => kind & mask == value,
+    };
+    let types = types(model);
+    if types.iter().all(holds) {
+        Counts::Always
+    } else if types.iter().any(holds) {
+        Counts::Sometimes
+    } else {
+        Counts::Never
+    }
+}
+
+/// The types of a model's boards, as their revision codes have them.
+fn types(model: PiModel) -> &'static [u32] {
+    match model {
+        PiModel::Pi1 => &[0x00, 0x01, 0x02, 0x03],
+        PiModel::Cm1 => &[0x06],
+        PiModel::Pi0 => &[0x09],
+        PiModel::Pi0W => &[0x0c],
+        PiModel::Pi02 => &[0x12],
+        PiModel::Pi2 => &[0x04],
+        PiModel::Pi3 => &[0x08],
+        PiModel::Pi3Plus => &[0x0d, 0x0e],
+        PiModel::Cm3 => &[0x0a],
+        PiModel::Cm3Plus => &[0x10],
+        PiModel::Pi4 => &[0x11],
+        PiModel::Pi400 => &[0x13],
+        PiModel::Cm4 => &[0x14],
+        PiModel::Cm4S => &[0x15],
+        PiModel::Pi5 => &[0x17],
+        PiModel::Pi500 => &[0x19],
+        PiModel::Cm5 => &[0x18, 0x1a],
+    }
+}
+
+/// Whether a filter is one that the firmware documents.
+fn is_known(filter: &str) -> bool {
+    let word = filter.trim().to_ascii_lowercase();
+    let kind = kind_of(&word);
+    let whole = ["all", "none", "tryboot", "hdmi", "board-type"];
+    whole.contains(&kind)
+        || is_later_model(&word)
+        || PiModel::ALL.iter().any(|model| model.name() == word)
+        || OF_THE_DEVICE.iter().any(|start| kind.starts_with(start))
+}
+
+/// Notes about filters that no documentation of the firmware has.
+pub(super) fn unknown_filters(boot: &Tree) -> Vec<String> {
+    let text = text(boot, "config.txt").unwrap_or_default();
+    let lines = text.lines().enumerate().filter_map(|(at, line)| {
+        let filter = line.trim().strip_prefix('[')?;
+        let filter = filter.split(']').next().unwrap_or_default();
+        (!is_known(filter)).then(|| {
+            format!(
+                "config.txt:{}: [{filter}] is not a filter that goldsmith knows: the lines below it \
+                 are taken as such that may count",
+                at + 1
+            )
+        })
+    });
+    lines.collect()
 }
 
 /// Whether a section is that of a model which is not in [`PiModel`].

@@ -83,8 +83,9 @@ fn refusals(
     }
     for model in firmware::models(options.models, options.arch) {
         let settings = firmware::settings(boot, model);
-        let tree = firmware::values(&settings, "device_tree", "").remove(0);
-        if let Some(setting) = tree.setting.filter(|setting| setting.value.is_empty()) {
+        let trees = firmware::values(&settings, "device_tree", "").into_iter();
+        let mut set = trees.filter_map(|tree| tree.setting);
+        if let Some(setting) = set.find(|setting| setting.value.is_empty()) {
             let text = format!(
                 "{}: device_tree= without a file: the firmware loads no device tree, and U-Boot \
                  cannot start without one",
@@ -144,6 +145,7 @@ pub(super) fn integrate(
     if !options.models.is_empty() {
         notes.extend(start.remarks(root.tree(), boot.tree()));
     }
+    notes.extend(firmware::unknown_filters(boot.tree()));
     notes.extend(start.other_kernel(root.tree(), boot.tree(), kernel, options.arch));
     check_lengths(boot.tree(), options, &start, added, &mut notes)?;
     let edits = edit_firmware(boot, options, &start, &program.bytes, &mut notes)
@@ -231,21 +233,17 @@ fn edit_delay(
     if options.storage != EnvStorage::Files {
         return Ok(());
     }
-    notes.push(
-        "config.txt: enable_uart=1 is set, without which the clock of the serial line changes with \
-         that of the processor: U-Boot writes its messages there, to whatever is connected"
-            .into(),
-    );
+    let uart = "config.txt: enable_uart=1 is set, without which the clock of the serial line changes \
+                with that of the processor: U-Boot writes its messages there";
     if let Some(file) = delay::environment(&program.uboot) {
-        notes.push(
-            "uboot.env: bootdelay is -2, so that nothing that is sent to the serial line stops \
-             U-Boot at its prompt"
-                .into(),
-        );
+        notes.push(format!(
+            "{uart}, and nothing that is sent there stops it (bootdelay=-2 in uboot.env)"
+        ));
         let reason =
             "U-Boot's own environment, with no delay: a byte on the serial line would stop it";
         return boot.file(path, file, 0o644, reason);
     }
+    notes.push(format!("{uart}, to whatever is connected"));
     boot.remove(
         path,
         "U-Boot's own stored environment: the script takes its defaults",

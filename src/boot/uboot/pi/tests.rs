@@ -51,7 +51,7 @@ fn sections_count_as_the_firmware_says() {
         "gpio4=1",
         "0x1234",
         "EDID=VSC",
-        "board-type=0x14",
+        "boot_count<3",
         "partition=2",
     ] {
         let text = format!("x=1\n[{filter}]\nx=2\n");
@@ -62,6 +62,47 @@ fn sections_count_as_the_firmware_says() {
     }
     let long = format!("x={}\n", "y".repeat(200));
     assert_eq!(one(Pi3, &long)[0].len(), 96, "a line has 98 characters");
+}
+
+#[test]
+fn the_type_of_the_board_selects_models() {
+    use PiModel::{Cm4, Cm5, Pi3Plus, Pi4};
+    let values = |model, filter: &str| {
+        let text = format!("x=1\n[{filter}]\nx=2\n[all]\n");
+        x(model, &[("/config.txt", &text)])
+    };
+    for (model, filter, counts) in [
+        (Cm4, "board-type=0x14", "2"),
+        (Cm4, "board-type=20", "2"),
+        (Pi4, "board-type=0x14", "1"),
+        (Pi4, "board-type<0x12", "2"),
+        (Pi4, "board-type>0x11", "1"),
+        (Pi4, "board-type&0xf0=0x10", "2"),
+        (Cm5, "board-type&0x10=0", "1"),
+    ] {
+        assert_eq!(values(model, filter), [counts], "{model:?} {filter}");
+    }
+    // One of two types of the model, and what nobody can read.
+    for (model, filter) in [(Pi3Plus, "board-type=0xd"), (Pi4, "board-type=x")] {
+        assert_eq!(values(model, filter), ["1", "2"], "{filter}");
+    }
+    // It adds to other filters, and replaces one of its kind.
+    let text = "x=1\n[pi4]\n[board-type=1]\nx=2\n[board-type=0x11]\nx=3\n[pi3]\nx=4\n";
+    assert_eq!(x(Pi4, &[("/config.txt", text)]), ["3"]);
+}
+
+#[test]
+fn filters_that_no_documentation_has_are_said() {
+    let known = "[all]\n[none]\n[pi3+]\n[pi500+]\n[cm0]\n[tryboot]\n[HDMI:1]\n[EDID=VSC-TD2220]\n\
+                 [0x12345678]\n[gpio4=1]\n[board-type=0x14]\n[boot_count<3]\n[customer_otp0&1=1]\n\
+                 [partition=2]\n";
+    let notes = |text: &str| firmware::unknown_filters(&boot(&[("/config.txt", text)]));
+    assert_eq!(notes(known), [""; 0]);
+    let notes = notes("x=1\n[p4]\n");
+    assert!(
+        notes[0].starts_with("config.txt:2: [p4] is not a filter"),
+        "{notes:?}"
+    );
 }
 
 #[test]

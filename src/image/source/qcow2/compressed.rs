@@ -1,12 +1,26 @@
 //! The compressed clusters of a qcow2 image: raw deflate or zstd, each by itself.
 
-use super::{Codec, Packed};
 use crate::image::source::{InputFormat, OpenOptions, SourceError};
 use crate::stream::{ReadAt, Source};
 use crate::units::len_u64;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// The compression of compressed clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Codec {
+    Zlib,
+    Zstd,
+}
+
+/// A compressed cluster: its index in the image, and its position in the file (bytes).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packed {
+    pub(super) index: u64,
+    pub(super) offset: u64,
+    pub(super) len: u64,
+}
 
 /// The compressed clusters at their offsets in the image; reading between them is an error.
 pub(super) struct Unpacked {
