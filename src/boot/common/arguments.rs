@@ -369,7 +369,7 @@ mod tests {
                 root.put_file(path, (*text).to_owned(), stat).unwrap();
             }
             let words = vec![words.to_owned()];
-            Arguments::new(&root, "menu", words, "", false)
+            Arguments::new(&root, "menu", words, "", PassedBy::Menu)
                 .unwrap()
                 .text
         };
