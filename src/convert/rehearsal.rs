@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// Takes the place of the checksum of the root filesystem.
 const NO_DIGEST: [u8; 32] = [0; 32];
 
+/// The code of the warning about an image without an update client, of which a note says what to do.
+const NOTED: &str = "client-missing";
+
 /// Composes and checks what will be written; without `verify` it is only composed. Reports the
 /// warnings of the checks, and returns them as `verify` words them.
 ///
@@ -59,7 +62,7 @@ pub(super) fn rehearse(
     let warnings = outcome.findings.iter();
     let warnings = warnings.filter(|finding| finding.severity == Severity::Warning);
     let warnings: Vec<&Finding> = warnings.collect();
-    for finding in &warnings {
+    for finding in warnings.iter().filter(|finding| finding.code != NOTED) {
         request.report.warn(&problem(finding).message);
     }
     if !request.run_hooks && has_edit_hooks(prepared) {
