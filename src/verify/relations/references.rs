@@ -72,7 +72,7 @@ fn check_slot(disk: &Disk, roles: &Roles, slot: u32, root: &Tree, log: &mut Log)
     }
     units(disk, roles, slot, root, log);
     const SLOT: &str = "/boot/mender-slot.env";
-    for line in lines(root, SLOT) {
+    for (_, line) in lines(root, SLOT) {
         if let Some(text) = line.strip_prefix("args=") {
             arguments(disk, roles, &place(SLOT), text, log);
         }
@@ -81,8 +81,8 @@ fn check_slot(disk: &Disk, roles: &Roles, slot: u32, root: &Tree, log: &mut Log)
     let boot = roles.boot.filter(|_| slot == roles.a);
     if let Some((number, files)) = boot.and_then(|number| Some((number, disk.files(number)?))) {
         let path = show(&files.tree.path_ignore_case("/cmdline.txt"));
-        for line in lines(&files.tree, &path) {
-            let place = Location::partition(number).path(path.clone());
+        for (at, line) in lines(&files.tree, &path) {
+            let place = Location::partition(number).path(path.clone()).line(at);
             arguments(disk, roles, &place, &line, log);
         }
     }
