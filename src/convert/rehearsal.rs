@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Takes the place of the checksum of the root filesystem.
 const NO_DIGEST: [u8; 32] = [0; 32];
 
-/// The code of the warning about an image without an update client, of which a note says what to do.
+/// The code of the warning about a missing update client, of which a note says what to do.
 const NOTED: &str = "client-missing";
 
 /// Composes and checks what will be written; without `verify` it is only composed. Reports the

@@ -387,7 +387,7 @@ mod tests {
             let stat = Stat::root(0o644, Time::default());
             root.put_file(path, text.to_owned(), stat).unwrap();
             let words = vec!["a".to_owned()];
-            Arguments::new(&root, "menu", words, "", false)
+            Arguments::new(&root, "menu", words, "", PassedBy::Menu)
                 .unwrap()
                 .text
         };
