@@ -168,7 +168,7 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     swap::edit(&mut work).context("looking for swap files")?;
     mount_options::edit(&mut work, plan).context("editing mount options")?;
     client(&mut work, plan);
-    startup::integrate(&mut work, plan, golden).context("editing what runs by itself")?;
+    startup::integrate(&mut work, plan).context("editing what runs by itself")?;
     let references = system(&mut work, plan, golden)?;
     let boot = bootloader::integrate(&mut work, plan, golden);
     if let Some(boot) = &boot {

@@ -40,7 +40,7 @@ pub struct Facts {
     pub kernels: Vec<Kernel>,
     /// The host name, from `/etc/hostname`.
     pub hostname: Option<String>,
-    /// Whether units of systemd start the system.
+    /// Whether systemd is installed, which starts what we add.
     pub systemd: bool,
     /// Whether there is a dpkg database.
     pub dpkg: bool,
@@ -60,7 +60,7 @@ const TEXT_LIMIT: u64 = 1 << 20;
 pub fn gather(root: &Tree) -> Result<Facts, EditError> {
     let os = os_release(root)?;
     let kernels = kernels(root);
-    let systemd = is_started_by_units(root);
+    let systemd = has_systemd(root);
     Ok(Facts {
         architecture: architecture(root)?,
         hostname: text(root, "/etc/hostname")?
@@ -288,8 +288,12 @@ pub fn has_init(root: &Tree) -> bool {
 /// program that the kernel would start, so that they are all that is known of the start.
 #[must_use]
 pub fn is_started_by_units(root: &Tree) -> bool {
+    has_systemd(root) || (!has_init(root) && enables_units(root))
+}
+
+fn has_systemd(root: &Tree) -> bool {
     let systemd = ["/lib/systemd/systemd", "/usr/lib/systemd/systemd"];
-    systemd.iter().any(|path| root.find(path).is_some()) || (!has_init(root) && enables_units(root))
+    systemd.iter().any(|path| root.find(path).is_some())
 }
 
 /// Whether a unit is enabled, by the system or by a package.

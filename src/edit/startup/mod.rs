@@ -25,8 +25,8 @@ mod words;
 pub(super) use arguments::check as check_arguments;
 
 use super::Workspace;
-use crate::golden::Golden;
 use crate::golden::bootloader::is_raspberry_pi;
+use crate::golden::facts::is_started_by_units;
 use crate::plan::Plan;
 use crate::plan::accepted::AcceptedFiles;
 use crate::plan::partitions::Fate;
@@ -107,14 +107,11 @@ fn real(root: &Tree, path: &str) -> String {
 }
 
 /// Undoes or names whatever acts by itself on a first start.
-pub(super) fn integrate(
-    work: &mut Workspace<'_>,
-    plan: &Plan,
-    golden: &Golden,
-) -> Result<(), EditError> {
+pub(super) fn integrate(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), EditError> {
     let mut judge = Judge::new(&plan.accepted, work.root.tree());
     let boot_mount = plan.boot.mount.as_str();
-    if golden.facts.systemd {
+    let by_units = is_started_by_units(work.root.tree());
+    if by_units {
         judge.notes.extend(machine_id::repair(&mut work.root)?);
     }
     restore_rc_local(work, boot_mount, &mut judge)?;
@@ -123,7 +120,7 @@ pub(super) fn integrate(
     for entry in entries::all(&files(work, boot_mount)) {
         repair(work, &entry, &mut judge)?;
     }
-    later::judge(&files(work, boot_mount), golden.facts.systemd, &mut judge);
+    later::judge(&files(work, boot_mount), by_units, &mut judge);
     let [of_root, of_boot] = overlay_root::argument_files(work.root.tree(), work.boot.tree());
     let settings = overlay_root::settings(work.root.tree());
     let of_root = [of_root, settings].concat();
