@@ -47,7 +47,6 @@ pub(super) struct Log {
 }
 
 /// The transaction being read.
-#[derive(Default)]
 struct Open {
     copies: Vec<Copy>,
     revoked: Vec<u64>,
@@ -58,6 +57,28 @@ struct Open {
     crc: u32,
 }
 
+impl Default for Open {
+    fn default() -> Self {
+        Self {
+            copies: Vec::new(),
+            revoked: Vec::new(),
+            doubtful: None,
+            crc: !0,
+        }
+    }
+}
+
+/// A transaction whose commit block, or whose content by the commit block, has a wrong checksum.
+#[derive(Clone, Copy)]
+struct FailedCommit {
+    /// The block of the journal with the commit.
+    block: u32,
+    /// The number of the transaction.
+    sequence: u32,
+    /// When it was committed (seconds).
+    time: u64,
+}
+
 struct Reader<'j> {
     journal: &'j Journal,
     log: Log,
@@ -66,6 +87,9 @@ struct Reader<'j> {
     transaction: u32,
     /// When the last one was committed (seconds).
     last_commit: u64,
+    /// With asynchronous commits: a transaction whose checksum is wrong. It ends the log if no
+    /// later one was committed.
+    failed: Option<FailedCommit>,
     /// The next block of the log, and how many may still come before the ring closes.
     next: u32,
     left: u32,
@@ -80,17 +104,17 @@ impl Log {
         let mut reader = Reader {
             journal,
             log: Self::default(),
-            open: Open {
-                crc: !0,
-                ..Open::default()
-            },
+            open: Open::default(),
             transaction: 0,
             last_commit: 0,
+            failed: None,
             next: journal.start,
             left: journal.end.saturating_sub(journal.first),
         };
         while reader.step()? {}
-        reader.log.next_sequence = reader.sequence();
+        reader.log.next_sequence = reader
+            .failed
+            .map_or_else(|| reader.sequence(), |failed| failed.sequence);
         Ok(reader.log)
     }
 }
@@ -212,31 +236,52 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// Ends a transaction. With a wrong checksum the log ends in front of it, as in the kernel,
-    /// unless it was committed after the one before it: then it is damaged, not a leftover.
+    /// Ends a transaction. What has a wrong checksum and was committed before the transaction in
+    /// front of it is left over from long ago: the log ends there. Otherwise it is damaged, as for
+    /// the kernel, which does not mount the filesystem then.
     fn commit(&mut self, number: u32, block: &[u8]) -> Result<bool, Error> {
         let commit = Commit::read_from_prefix(block)
             .map_err(|_| Place::Log(number).corrupt(Fault::Fact("it is cut off")))?
             .0;
         let time = commit.h_commit_sec.get();
-        if let Some(doubtful) = self.open.doubtful {
-            if time < self.last_commit {
-                return Ok(false);
-            }
-            return Err(Place::Log(doubtful).corrupt(Fault::Fact(
-                "the checksum is wrong in a committed transaction",
-            )));
+        let damaged = self
+            .open
+            .doubtful
+            .or_else(|| (!self.is_committed(&commit, block)).then_some(number));
+        if let Some(failed) = self.failed {
+            // Commits are written one after the other, even asynchronous ones. After a wrong
+            // checksum of the oldest kind, the kernel compares no further ones.
+            return if time >= failed.time && (damaged.is_none() || self.journal.has_old_checksums()) {
+                Err(wrong_checksum(failed.block))
+            } else {
+                Ok(false)
+            };
         }
-        if !self.is_committed(&commit, block) {
+        let Some(damaged) = damaged else {
+            self.complete(time);
+            return Ok(true);
+        };
+        if time < self.last_commit {
             return Ok(false);
         }
-        let open = std::mem::replace(
-            &mut self.open,
-            Open {
-                crc: !0,
-                ..Open::default()
-            },
-        );
+        let was_cut = self.open.doubtful.is_none() && self.journal.has(incompat::ASYNC_COMMIT);
+        if !was_cut {
+            return Err(wrong_checksum(damaged));
+        }
+        // An asynchronous commit can reach the disk before its transaction does.
+        self.failed = Some(FailedCommit {
+            block: number,
+            sequence: self.sequence(),
+            time,
+        });
+        self.open = Open::default();
+        self.transaction = self.transaction.wrapping_add(1);
+        Ok(true)
+    }
+
+    /// Takes the open transaction, which was committed at `time`, into the log.
+    fn complete(&mut self, time: u64) {
+        let open = std::mem::take(&mut self.open);
         self.log.copies.extend(open.copies);
         let transaction = self.transaction;
         self.log
@@ -244,16 +289,22 @@ impl Reader<'_> {
             .extend(open.revoked.into_iter().map(|block| (block, transaction)));
         self.transaction = self.transaction.wrapping_add(1);
         self.last_commit = time;
-        Ok(true)
     }
 
-    /// Whether the checksum of a commit block is right, where the journal has one.
+    /// Whether the checksum of a commit block is right, where the journal has one. Disks write the
+    /// first sector of a block alone at times: the rest counts as zeros then.
     fn is_committed(&self, commit: &Commit, block: &[u8]) -> bool {
         let [stored, ..] = commit.h_chksum;
         if self.journal.has_checksums() {
             let (front, back) = block.split_at(COMMIT_CHECKSUM.min(block.len()));
-            let crc = crc32c(crc32c(self.journal.seed, front), &[0; CHECKSUM]);
-            return stored.get() == crc32c(crc, back.get(CHECKSUM..).unwrap_or_default());
+            let front = crc32c(crc32c(self.journal.seed, front), &[0; CHECKSUM]);
+            let back = back.get(CHECKSUM..).unwrap_or_default();
+            let mut alone = back.to_vec();
+            let fields = size_of::<Commit>().saturating_sub(COMMIT_CHECKSUM + CHECKSUM);
+            alone.iter_mut().skip(fields).for_each(|byte| *byte = 0);
+            return [back, &alone]
+                .iter()
+                .any(|back| stored.get() == crc32c(front, back));
         }
         if self.journal.has_old_checksums() {
             let kind = (commit.h_chksum_type, commit.h_chksum_size);
@@ -262,6 +313,13 @@ impl Reader<'_> {
         }
         true
     }
+}
+
+/// The error of a committed transaction with a wrong checksum in this block of the journal.
+fn wrong_checksum(block: u32) -> Error {
+    Place::Log(block).corrupt(Fault::Fact(
+        "the checksum is wrong in a committed transaction",
+    ))
 }
 
 /// The first tag of `tags`: what it names, its flags, and the bytes after it. Its size depends on

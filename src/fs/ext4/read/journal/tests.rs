@@ -325,14 +325,66 @@ fn a_transaction_without_its_commit_does_not_count() {
     }
 }
 
-#[test]
-fn a_wrong_checksum_of_a_commit_ends_the_log() {
-    for form in FORMS.into_iter().filter(|form| {
+/// The forms whose commit blocks have a checksum.
+fn with_checksums() -> impl Iterator<Item = Form> {
+    FORMS.into_iter().filter(|form| {
         form.compat != 0 || form.incompat & (incompat::CSUM_V2 | incompat::CSUM_V3) != 0
-    }) {
+    })
+}
+
+#[test]
+fn a_wrong_checksum_of_a_commit_is_damage() {
+    for form in with_checksums() {
+        for nth in [1, 3] {
+            let (mut writer, blocks) = two(form, 1);
+            writer.blocks[blocks[nth]][18] ^= 1;
+            let text = writer.recovered().unwrap_err().to_string();
+            let expected = format!(
+                "journal: block {}: the checksum is wrong in a committed transaction",
+                blocks[nth]
+            );
+            assert_eq!(text, expected, "{form:?}");
+        }
+        // One that was committed before the transaction in front of it is left over.
+        let (mut writer, _) = two(form, 1);
+        writer.time = 50;
+        writer.write(&[(21, [1; BLOCK])]);
+        let stale = writer.commit();
+        writer.blocks[stale][18] ^= 1;
+        assert_eq!(writer.recovered().unwrap(), AFTER_TWO, "{form:?}");
+    }
+}
+
+#[test]
+fn an_asynchronous_commit_with_a_wrong_checksum_ends_the_log_unless_others_follow() {
+    for form in with_checksums() {
+        let form = Form {
+            incompat: form.incompat | incompat::ASYNC_COMMIT,
+            ..form
+        };
         let (mut writer, [.., commit]) = two(form, 1);
         writer.blocks[commit][18] ^= 1;
         assert_eq!(writer.recovered().unwrap(), AFTER_ONE, "{form:?}");
+        let (mut writer, [_, commit, ..]) = two(form, 1);
+        writer.blocks[commit][18] ^= 1;
+        let text = writer.recovered().unwrap_err().to_string();
+        assert!(text.starts_with(&format!("journal: block {commit}:")), "{text}");
+        // What follows is left over from long ago.
+        let (mut writer, [.., commit]) = two(form, 1);
+        writer.time = 50;
+        writer.write(&[(21, [1; BLOCK])]);
+        writer.commit();
+        writer.blocks[commit][18] ^= 1;
+        assert_eq!(writer.recovered().unwrap(), AFTER_ONE, "{form:?}");
+    }
+}
+
+#[test]
+fn the_rest_of_the_block_of_a_commit_does_not_matter() {
+    for form in with_checksums() {
+        let (mut writer, [.., commit]) = two(form, 1);
+        writer.blocks[commit][600] ^= 1;
+        assert_eq!(writer.recovered().unwrap(), AFTER_TWO, "{form:?}");
     }
 }
 
@@ -357,9 +409,10 @@ fn damage_inside_a_committed_transaction_is_an_error_but_leftovers_are_not() {
         writer.commit();
         assert_eq!(writer.recovered().unwrap(), AFTER_ONE, "{form:?}");
     }
-    let (mut writer, [_, _, second, _]) = two(FORMS[3], 1);
+    let (mut writer, [_, _, second, commit]) = two(FORMS[3], 1);
     writer.blocks[second + 1][500] ^= 1;
-    assert_eq!(writer.recovered().unwrap(), AFTER_ONE);
+    let text = writer.recovered().unwrap_err().to_string();
+    assert!(text.starts_with(&format!("journal: block {commit}:")), "{text}");
 }
 
 #[test]
