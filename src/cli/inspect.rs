@@ -4,6 +4,7 @@ use super::input::ImageArgs;
 use super::{print, progress};
 use crate::golden::disk::{self, GoldenDisk, GoldenPartition};
 use crate::golden::facts::{self, Facts};
+use crate::golden::{condition, mounted};
 use crate::image::table::{PartitionType, types};
 use crate::units::human;
 use clap::Args;
@@ -29,6 +30,8 @@ struct Inspection {
     size: u64,
     table: String,
     warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mounted: Vec<String>,
     partitions: Vec<PartitionInfo>,
     systems: Vec<System>,
 }
@@ -59,6 +62,9 @@ struct FilesystemInfo {
     free: Option<u64>,
     features: Vec<String>,
     journal_replayed: Option<usize>,
+    /// Remarks on its condition, one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    remarks: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -82,6 +88,13 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
             .iter()
             .map(ToString::to_string)
             .collect(),
+        mounted: input
+            .backing()
+            .map(mounted::mounts)
+            .unwrap_or_default()
+            .iter()
+            .map(mounted::Mounted::describe)
+            .collect(),
         partitions: Vec::new(),
         systems: Vec::new(),
     };
@@ -100,7 +113,7 @@ pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
             name: partition.name.clone(),
             holds: partition.filesystem.name().to_owned(),
             filesystem,
-            unreadable,
+            unreadable: unreadable.or_else(|| partition.read_error.clone()),
         });
     }
     if args.json {
@@ -123,12 +136,13 @@ fn read_partition(
         disk::Filesystem::Ext => {
             let filesystem = crate::fs::ext4::read::Filesystem::open(disk.content(partition))?;
             let info = filesystem.info();
-            let tree = filesystem.tree()?;
+            let (tree, losses) = filesystem.tree_and_losses()?;
             let facts = if facts::is_root(&tree) {
                 Some(facts::gather(&tree)?)
             } else {
                 None
             };
+            let remarks = condition::ext(&info, &losses);
             let features = [info.compat, info.incompat, info.ro_compat]
                 .into_iter()
                 .flat_map(|word| word.names)
@@ -141,6 +155,7 @@ fn read_partition(
                 free: Some(info.free_blocks * info.block_size),
                 features,
                 journal_replayed: info.replayed,
+                remarks,
             };
             Ok((
                 Some(shown),
@@ -159,6 +174,7 @@ fn read_partition(
                     info.volume_id >> 16,
                     info.volume_id & 0xffff
                 ),
+                remarks: condition::fat(&info),
                 label: info.label.unwrap_or_default(),
                 size: Some(info.size),
                 free: None,
@@ -181,7 +197,7 @@ fn text(found: &Inspection) -> String {
         human(found.size),
         found.table
     );
-    for warning in &found.warnings {
+    for warning in found.warnings.iter().chain(&found.mounted) {
         let _ = writeln!(out, "warning: {warning}");
     }
     let _ = writeln!(
@@ -216,6 +232,12 @@ fn text(found: &Inspection) -> String {
             human(part.size),
             part.kind_name
         );
+    }
+    for part in &found.partitions {
+        let remarks = part.filesystem.iter().flat_map(|fs| &fs.remarks);
+        for remark in remarks {
+            let _ = writeln!(out, "remark on partition {}: {remark}", part.number);
+        }
     }
     for system in &found.systems {
         system_text(&mut out, system);

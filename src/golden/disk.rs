@@ -49,6 +49,8 @@ pub struct GoldenPartition {
     pub name: String,
     /// Its content, by magic numbers.
     pub filesystem: Filesystem,
+    /// Why its first sectors could not be read.
+    pub read_error: Option<String>,
 }
 
 /// The partition table and partitions of a golden image.
@@ -104,15 +106,22 @@ impl GoldenDisk {
         for entry in &table.partitions {
             let (start, len) = (entry.start.bytes(), Lba(entry.sectors).bytes());
             let slice = Slice::new(Arc::clone(&disk), start, len);
-            let holds = probe(&slice)
-                .with_context(|| format!("reading the start of partition {}", entry.number))?;
+            // One that cannot be read does not keep the others from being read.
+            let (filesystem, read_error) = match probe(&slice) {
+                Ok(found) => (found, None),
+                Err(error) => (
+                    Filesystem::Other("sectors that cannot be read"),
+                    Some(error.to_string()),
+                ),
+            };
             partitions.push(GoldenPartition {
                 number: entry.number,
                 start,
                 len,
                 kind: entry.kind,
                 name: entry.name.clone(),
-                filesystem: holds,
+                filesystem,
+                read_error,
             });
         }
         Ok(Self {
@@ -308,6 +317,17 @@ impl GoldenDisk {
             .map(GoldenPartition::describe)
             .collect();
         let message = format!("no partition contains {what}; the disk has {}", self.list());
+        let failed = self.partitions.iter().find_map(|partition| {
+            let error = partition.read_error.as_ref()?;
+            Some(format!(
+                "reading the start of partition {}: {error}",
+                partition.number
+            ))
+        });
+        if let Some(failed) = failed {
+            return Problem::new(format!("{message}; {failed}"))
+                .hint("read the disk again, as with ddrescue, and convert that image");
+        }
         if unreadable.is_empty() {
             return Problem::new(message).hint(
                 "if one of them is the right one, select it: --set root.partition=NUMBER; a \

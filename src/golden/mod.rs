@@ -6,12 +6,14 @@
 
 pub mod areas;
 pub mod bootloader;
+pub mod condition;
 pub mod contents;
 pub mod disk;
 #[cfg(test)]
 pub(crate) mod example_tests;
 pub mod facts;
 pub mod fstab;
+pub mod mounted;
 pub mod mounts;
 pub mod names;
 pub mod origin;

@@ -180,9 +180,14 @@ const fn other(name: &'static str, bare: &'static str) -> Volume {
     Volume::Other(OtherVolume { name, bare })
 }
 
+const BITLOCKER: Volume = other("an encrypted volume (BitLocker)", "BitLocker volume");
+
+/// Byte of `s_feature_incompat` with the bit `journal_dev` of an ext filesystem, and the bit.
+const JOURNAL_DEV: (usize, u8) = (0x460, 0x8);
+
 /// Filesystems and volumes by offset and magic number; offsets and numbers are those of
 /// `libblkid/src/superblocks/` of util-linux.
-const VOLUMES: [(usize, &[u8], Volume); 11] = [
+const VOLUMES: [(usize, &[u8], Volume); 14] = [
     (0x438, b"\x53\xef", Volume::Ext),
     (
         0,
@@ -199,6 +204,14 @@ const VOLUMES: [(usize, &[u8], Volume); 11] = [
     (0x400, b"\x10\x20\xf5\xf2", other("F2FS", "F2FS filesystem")),
     (0, b"hsqs", other("squashfs", "squashfs filesystem")),
     (3, b"NTFS    ", other("NTFS", "NTFS filesystem")),
+    (3, b"EXFAT   ", other("exFAT", "exFAT filesystem")),
+    (3, b"-FVE-FS-", BITLOCKER),
+    // BitLocker To Go looks like FAT32 but for this GUID.
+    (
+        0x1A8,
+        b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01",
+        BITLOCKER,
+    ),
     (
         0x400,
         b"\xe2\xe1\xf5\xe0",
@@ -225,7 +238,14 @@ pub(crate) fn volume(source: &dyn ReadAt) -> io::Result<Option<Volume>> {
     let known = VOLUMES
         .iter()
         .find(|(offset, magic, _)| is_at(&head, *offset, magic));
+    let is_journal = head
+        .get(JOURNAL_DEV.0)
+        .is_some_and(|byte| byte & JOURNAL_DEV.1 != 0);
     Ok(match known {
+        Some((_, _, Volume::Ext)) if is_journal => Some(other(
+            "the journal of an ext4 filesystem elsewhere",
+            "journal of an ext4 filesystem",
+        )),
         Some((_, _, volume)) => Some(*volume),
         None if is_fat(&head) && is_at(&head, 510, b"\x55\xaa") => Some(Volume::Fat),
         None => None,

@@ -33,7 +33,7 @@ mod tests;
 
 use crate::artifact::{Meta, Signer};
 use crate::config::{self, Config};
-use crate::golden::{Golden, Selection};
+use crate::golden::{Golden, Selection, condition, mounted};
 use crate::platform::TableKind;
 use crate::problem::{Problem, Problems, Usage};
 use crate::stamp::{Stamp, Time};
@@ -163,6 +163,7 @@ impl Plan {
         let mut notes = Vec::new();
         let family = family(config, &stamp, golden, &mut notes)?;
         notes.extend(table_notes(golden));
+        notes.extend(condition_notes(golden));
         let mut problems = Problems::default();
         let mut keep = Keep(&mut problems);
         let signer = keep.one(artifact::signer(config));
@@ -236,6 +237,26 @@ impl Plan {
 fn table_notes(golden: &Golden) -> impl Iterator<Item = String> {
     let warnings = golden.disk.table.warnings.iter();
     warnings.map(|warning| format!("partition table: {warning}"))
+}
+
+/// Notes about the condition of the golden filesystems, and that they are mounted.
+fn condition_notes(golden: &Golden) -> Vec<String> {
+    let root = condition::ext(&golden.root.info, &golden.root.losses);
+    let of = |name: &str, number: u32, text: String| {
+        format!("the golden {name} filesystem (partition {number}): {text}")
+    };
+    let number = golden.root.partition.number;
+    let root = root.into_iter().map(|text| of("root", number, text));
+    let boot = golden.boot.iter().flat_map(|boot| {
+        let number = boot.partition.number;
+        let remarks = condition::fat(&boot.info).into_iter();
+        remarks.map(move |text| of("boot", number, text))
+    });
+    let mounts = golden.input.backing().map(mounted::mounts);
+    let mounts = mounts.into_iter().flatten();
+    root.chain(boot)
+        .chain(mounts.map(|mount| mount.describe()))
+        .collect()
 }
 
 /// Collects problems instead of failing with the first.

@@ -1,7 +1,7 @@
 //! The partitions of a disk, their filesystems and their roles in the A/B scheme.
 
 use super::finding::{Location, Log};
-use super::probe::{is_ext, is_fat};
+use super::probe::{is_ext, is_fat, is_journal};
 use super::{ext4, fat, slots};
 use crate::fs::ext4::read::{Filesystem, Info};
 use crate::golden::facts;
@@ -76,7 +76,11 @@ impl Disk {
                 bytes.end.saturating_sub(bytes.start),
             ));
             let mut same_as = None;
-            let files = if is_ext(&*source) {
+            let files = if is_journal(&*source) {
+                log.group(format!("ext4 on partition {}", partition.number));
+                ext4::check(&*source, Some(partition.number), log);
+                None
+            } else if is_ext(&*source) {
                 let known = identical_slots
                     .filter(|[_, second]| *second == bytes.start)
                     .map(|[first, _]| first);

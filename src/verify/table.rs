@@ -6,7 +6,7 @@
 use super::finding::{Location, Log, Severity};
 use super::numbers::{index, widen};
 use crate::bytes;
-use crate::image::table::{Partition, PartitionTable, TableError};
+use crate::image::table::{Partition, PartitionTable, TableError, TableWarning};
 use crate::platform::TableKind;
 use crate::stream::ReadAt;
 use crate::units::{Lba, MIB, SECTOR, human};
@@ -97,12 +97,13 @@ pub(super) fn check(disk: &dyn ReadAt, log: &mut Log) -> Option<PartitionTable> 
     log.passed(widen(table.partitions.len()).saturating_mul(2));
     if table.kind() == TableKind::Mbr {
         for warning in &table.warnings {
-            log.add(
-                Severity::Warning,
-                "table-warning",
-                Location::whole(),
-                warning.to_string(),
-            );
+            let (severity, code) = match warning {
+                TableWarning::Cut { .. } | TableWarning::ChainCut(_) => {
+                    (Severity::Error, "table-range")
+                }
+                _ => (Severity::Warning, "table-warning"),
+            };
+            log.add(severity, code, Location::whole(), warning.to_string());
         }
     }
     check_partitions(&table, log);

@@ -4,9 +4,11 @@
 mod codes;
 mod compatibility;
 mod ext4;
+mod ext4_kinds;
 mod fat;
 mod foreign_images;
 mod image;
+mod matrix;
 mod relations;
 mod table;
 mod trust;

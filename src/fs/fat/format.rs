@@ -169,6 +169,13 @@ impl Geometry {
         let root_len = root_entries.saturating_mul(len_u64(ENTRY));
         let fat_end = fats.saturating_mul(fat_sectors).saturating_add(reserved);
         let before = fat_end.saturating_add(root_len.div_ceil(sector));
+        let size = total.saturating_mul(sector);
+        if fat_sectors != 0 && total > before && size > len {
+            return refuse(format!(
+                "the filesystem has {size} bytes, of which the last {} are missing",
+                size.saturating_sub(len)
+            ));
+        }
         if fat_sectors == 0 || total <= before || total.saturating_mul(sector) > len {
             return refuse(format!(
                 "{total} sectors of {sector} bytes, {before} of them before the clusters, in {len} bytes"

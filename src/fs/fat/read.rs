@@ -100,7 +100,9 @@ fn entries(bytes: &[u8]) -> impl Iterator<Item = &[u8; ENTRY]> {
 
 /// Eleven bytes of a label as text; `None` when blank or the text that means none.
 fn label(raw: &[u8; 11]) -> Option<String> {
-    let text = oem_text(raw);
+    // Some programs fill with NUL instead of blanks.
+    let end = raw.iter().position(|byte| *byte == 0).unwrap_or(raw.len());
+    let text = oem_text(raw.get(..end).unwrap_or_default());
     (!text.is_empty() && text != "NO NAME").then_some(text)
 }
 

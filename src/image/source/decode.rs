@@ -6,7 +6,7 @@ use super::spool::Spool;
 use super::{InputFormat, OpenOptions, SourceError};
 use crate::image::probe::{self, Format};
 use crate::stream::Source;
-use crate::units::{MIB, len_u64};
+use crate::units::{MIB, human, len_u64};
 use liblzma::bufread::XzDecoder;
 use liblzma::stream::{MtStreamBuilder, Stream};
 use std::io::{self, BufRead, BufReader, Read as _};
@@ -57,6 +57,7 @@ pub(super) fn decode(
                 spool.append(&mut bzip2::bufread::BzDecoder::new(&mut input), form)?
             }
             InputFormat::Zstd => {
+                check_window(input.fill_buf()?)?;
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(&mut input)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
                 spool.append(&mut decoder.single_frame(), form)?
@@ -70,6 +71,34 @@ pub(super) fn decode(
         skip_zeros(input)?;
     }
     spool.finish()
+}
+
+/// Fails if the frame of zstd that begins with `head` has a window beyond the limit (RFC 8878,
+/// section 3.1.1.1.2).
+fn check_window(head: &[u8]) -> Result<(), SourceError> {
+    let [0x28, 0xb5, 0x2f, 0xfd, descriptor, window, ..] = head else {
+        return Ok(());
+    };
+    // A frame of a single segment has no window of its own.
+    if descriptor & 0x20 != 0 {
+        return Ok(());
+    }
+    // At most 2^41 and seven eighths of that.
+    let base = 1024_u64 << (window >> 3);
+    let eighths = u64::from(window & 7).saturating_mul(base / 8);
+    let size = base.saturating_add(eighths);
+    if size <= 1 << ZSTD_WINDOW_LOG {
+        return Ok(());
+    }
+    Err(SourceError::Refused {
+        form: InputFormat::Zstd,
+        what: format!(
+            "its window has {}, the limit is {}",
+            human(size),
+            human(1 << ZSTD_WINDOW_LOG)
+        ),
+        hint: "compress the image again without --ultra and --long, as with zstd -19",
+    })
 }
 
 fn xz_decoder(options: &OpenOptions<'_>) -> io::Result<Stream> {
@@ -184,4 +213,20 @@ fn only_image(mut files: Vec<Member>) -> Result<Member, SourceError> {
         }
     };
     Ok(files.swap_remove(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_of_zstd_beyond_the_limit_are_named() {
+        let head = |descriptor: u8, window: u8| [0x28, 0xb5, 0x2f, 0xfd, descriptor, window, 0];
+        for good in [head(0, 21 << 3), head(0, 20 << 3 | 7), head(0x20, 0xff)] {
+            check_window(&good).unwrap();
+        }
+        check_window(b"short").unwrap();
+        let error = check_window(&head(0, 21 << 3 | 1)).unwrap_err();
+        assert!(error.to_string().contains("the limit is 2 GiB"), "{error}");
+    }
 }

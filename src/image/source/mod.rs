@@ -109,6 +109,16 @@ pub struct InputImage {
     /// Length of the file, or of everything read from standard input (bytes).
     pub stored_len: u64,
     fingerprint: Option<Fingerprint>,
+    backing: Option<Backing>,
+}
+
+/// What an image is read from, by the numbers that the kernel knows it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// A file: the number of its filesystem's device, and its inode.
+    File(u64, u64),
+    /// A block device: its number.
+    Device(u64),
 }
 
 impl InputImage {
@@ -120,7 +130,16 @@ impl InputImage {
             source,
             form: InputFormat::Raw,
             fingerprint: None,
+            backing: None,
         }
+    }
+
+    /// The file or block device that is read in place; `None` for pipes and images that were
+    /// decompressed.
+    #[must_use]
+    pub fn backing(&self) -> Option<&Backing> {
+        let in_place = matches!(self.form, InputFormat::Raw | InputFormat::BlockDevice);
+        self.backing.as_ref().filter(|_| in_place)
     }
 
     /// Whether the file at `path` is this input, and must therefore not be written to.
@@ -331,6 +350,7 @@ pub fn open(path: &Path, options: &OpenOptions<'_>) -> Result<InputImage, Source
             form: InputFormat::BlockDevice,
             stored_len: len,
             fingerprint: None,
+            backing: Some(Backing::Device(metadata.rdev())),
         });
     }
     if !kind.is_file() {
@@ -344,6 +364,7 @@ pub fn open(path: &Path, options: &OpenOptions<'_>) -> Result<InputImage, Source
         form,
         stored_len: metadata.len(),
         fingerprint: Some(fingerprint),
+        backing: Some(Backing::File(metadata.dev(), metadata.ino())),
     };
     input.check_unchanged()?;
     Ok(input)
@@ -428,6 +449,7 @@ pub fn from_stream(
         form,
         stored_len: counted.count(),
         fingerprint: None,
+        backing: None,
     })
 }
 

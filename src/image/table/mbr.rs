@@ -2,7 +2,7 @@
 //! sector has the form of an MBR, so the same parser reads it; this module follows the chain with
 //! checked arithmetic and bounds.
 
-use super::{DiskId, Partition, PartitionTable, PartitionType, TableError, sector};
+use super::{DiskId, Partition, PartitionTable, PartitionType, TableError, TableWarning, sector};
 use crate::bytes::is_zero;
 use crate::stream::ReadAt;
 use crate::units::{Lba, len_u64};
@@ -31,7 +31,7 @@ const CHS_BEYOND: CHS = CHS {
 
 /// Reads the partitions of `header` (sector 0), and the logical ones.
 pub(super) fn read(disk: &dyn ReadAt, header: &MBRHeader) -> Result<PartitionTable, TableError> {
-    let mut partitions = Vec::new();
+    let (mut partitions, mut warnings) = (Vec::new(), Vec::new());
     let mut extended = None;
     for (number, entry) in (1..)
         .zip(entries(header))
@@ -49,12 +49,13 @@ pub(super) fn read(disk: &dyn ReadAt, header: &MBRHeader) -> Result<PartitionTab
         }
     }
     if let Some(extended) = extended {
-        read_chain(disk, extended, &mut partitions, &mut Vec::new())?;
+        let cut = read_chain(disk, extended, &mut partitions, &mut Vec::new())?;
+        warnings.extend(cut.map(TableWarning::ChainCut));
     }
     Ok(PartitionTable {
         disk_id: DiskId::Mbr(u32::from_le_bytes(header.disk_signature)),
         partitions,
-        warnings: Vec::new(),
+        warnings,
     })
 }
 
@@ -69,12 +70,13 @@ pub(super) fn links(disk: &dyn ReadAt, header: &MBRHeader) -> Result<Vec<Lba>, T
 }
 
 /// Follows the chain of extended sectors: the partitions go into `out`, the sectors into `links`.
+/// Returns the sector at which it ends because the disk does.
 fn read_chain(
     disk: &dyn ReadAt,
     extended: &MBRPartitionEntry,
     out: &mut Vec<Partition>,
     links: &mut Vec<Lba>,
-) -> Result<(), TableError> {
+) -> Result<Option<Lba>, TableError> {
     let base = Lba(u64::from(extended.starting_lba));
     let end = Lba(base.0.saturating_add(u64::from(extended.sectors)));
     let mut at = base;
@@ -95,10 +97,13 @@ fn read_chain(
                 "the chain of logical partitions reaches this sector twice".into(),
             ));
         }
+        if at >= Lba::from_bytes(disk.len()) {
+            return Ok(Some(at));
+        }
         links.push(at);
         let bytes = sector(disk, at)?;
         if at == base && is_zero(&bytes) {
-            return Ok(()); // an extended partition that never held a logical one
+            return Ok(None); // an extended partition that never held a logical one
         }
         let record = MBRHeader::read_from(&mut Cursor::new(&bytes))
             .map_err(|e| TableError::Mbr(at, e.to_string()))?;
@@ -124,7 +129,7 @@ fn read_chain(
             .iter()
             .find(|entry| is_used(entry) && entry.is_extended())
         else {
-            return Ok(());
+            return Ok(None);
         };
         at = Lba(base.0.saturating_add(u64::from(next.starting_lba)));
     }

@@ -190,6 +190,17 @@ pub enum TableWarning {
     Hybrid,
     /// Sector 0 has no protective partition, so most systems see no partitions on this disk.
     NoProtective,
+    /// The image ends before this partition of an MBR does; Linux uses what is there.
+    Cut {
+        /// Number of the partition.
+        number: u32,
+        /// Bytes at its end that are missing.
+        missing: u64,
+        /// Nothing of it is there, so it is left out.
+        whole: bool,
+    },
+    /// The image ends before this sector, which chains the next logical partition.
+    ChainCut(Lba),
     /// Sector 0 contains an MBR and is followed by a GPT without protection; the MBR was used, as
     /// Linux does.
     StaleGpt,
@@ -207,6 +218,21 @@ impl fmt::Display for TableWarning {
                 "the backup GPT at the end of the disk is damaged ({why}); using the one at its start"
             ),
             Self::Hybrid => f.write_str("the hybrid MBR has partitions of its own; using the GPT"),
+            Self::Cut {
+                number,
+                missing,
+                whole,
+            } => {
+                let part = if *whole { "all" } else { "the last" };
+                write!(
+                    f,
+                    "the image ends too early: {part} {missing} bytes of partition {number} are missing"
+                )
+            }
+            Self::ChainCut(at) => write!(
+                f,
+                "the image ends too early: logical partitions from sector {at} on are missing"
+            ),
             Self::NoProtective => f.write_str("the GPT has no protective MBR"),
             Self::StaleGpt => f.write_str("the MBR is followed by an old GPT; using the MBR"),
         }
@@ -284,10 +310,11 @@ impl TableError {
                  that has such sectors"
                     .into(),
             ),
-            Self::Beyond { end, .. } => {
+            Self::Beyond { end, to, .. } => {
                 let mib = end.bytes().div_ceil(MIB);
+                let missing = end.bytes().saturating_sub(to.bytes());
                 Some(format!(
-                    "the image is shorter than its disk: copy at least the first {mib} MiB of it, as \
+                    "the image is {missing} bytes shorter than its disk: copy at least the first {mib} MiB of it, as \
                      with dd if=DISK of=disk.img bs=1M count={mib}; if \
                      the image was split, join the pieces with cat"
                 ))
@@ -339,6 +366,9 @@ impl PartitionTable {
             _ => {}
         }
         table.partitions.sort_by_key(|partition| partition.number);
+        if table.kind() == TableKind::Mbr {
+            table.cut(Lba::from_bytes(disk.len()))?;
+        }
         table.check(Lba(1)..Lba::from_bytes(disk.len()))?;
         Ok(table)
     }
@@ -420,6 +450,43 @@ impl PartitionTable {
         match self.disk_id {
             DiskId::Gpt(_) => self.partition(number)?.id.map(|id| id.to_string()),
             DiskId::Mbr(disk) => Some(format!("{disk:08x}-{number:02x}")),
+        }
+    }
+
+    /// Cuts partitions that exceed a disk that ends before sector `end`, as Linux does.
+    ///
+    /// # Errors
+    /// If no partition is left.
+    fn cut(&mut self, end: Lba) -> Result<(), TableError> {
+        let all = std::mem::take(&mut self.partitions);
+        let first = all.iter().find(|partition| partition.end() > end).cloned();
+        for mut partition in all {
+            let missing = partition
+                .end()
+                .0
+                .saturating_sub(end.0.max(partition.start.0));
+            let whole = partition.start >= end && partition.sectors > 0;
+            if missing > 0 {
+                self.warnings.push(TableWarning::Cut {
+                    number: partition.number,
+                    missing: Lba(missing).bytes(),
+                    whole,
+                });
+                partition.sectors = partition.sectors.saturating_sub(missing);
+            }
+            if !whole {
+                self.partitions.push(partition);
+            }
+        }
+        match first.filter(|_| self.partitions.is_empty()) {
+            Some(partition) => Err(TableError::Beyond {
+                number: partition.number,
+                start: partition.start,
+                end: partition.end(),
+                from: Lba(1),
+                to: end,
+            }),
+            None => Ok(()),
         }
     }
 

@@ -87,6 +87,21 @@ pub(super) struct XattrBlock {
     pub(super) found: u32,
 }
 
+/// Bytes and inodes of an ID.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) bytes: u64,
+    pub(super) inodes: u64,
+}
+
+/// What the inodes use, by ID, for users, groups and projects.
+#[derive(Debug, Default)]
+pub(super) struct QuotaUsage {
+    pub(super) found: [BTreeMap<u32, Usage>; 3],
+    /// The blocks of the files that keep them.
+    pub(super) files: [Vec<Run>; 3],
+}
+
 /// The state of a check of one filesystem.
 pub(super) struct Checker<'a> {
     pub(super) fs: Fs<'a>,
@@ -105,7 +120,9 @@ pub(super) struct Checker<'a> {
     /// The subdirectories of each directory.
     pub(super) subdirs: BTreeMap<u32, Vec<u32>>,
     pub(super) journal: Vec<Run>,
-    pub(super) orphan_file: Vec<Run>,
+    /// The seed of the orphan file's checksums, and its blocks.
+    pub(super) orphan_file: (u32, Vec<Run>),
+    pub(super) quotas: QuotaUsage,
     /// Not every block in use is known, because a map could not be followed.
     pub(super) maps_broken: bool,
     /// Not every name is known, because a directory could not be read.
@@ -127,7 +144,8 @@ impl<'a> Checker<'a> {
             parents: BTreeMap::new(),
             subdirs: BTreeMap::new(),
             journal: Vec::new(),
-            orphan_file: Vec::new(),
+            orphan_file: (0, Vec::new()),
+            quotas: QuotaUsage::default(),
             maps_broken: false,
             names_broken: false,
         }

@@ -170,7 +170,26 @@ impl Checker<'_> {
         });
         if let (true, Some(dotdot)) = (good, dots.get(1)) {
             self.parents.insert(dir.ino, dotdot.ino);
+            self.check_dot_types(dir, physical, dots);
         }
+    }
+
+    /// `.` and `..` are directories, or of no type.
+    fn check_dot_types(&mut self, dir: &Directory, physical: u64, dots: &[DirectoryEntry<'_>]) {
+        let due = if self.fs.incompat(incompat::FILETYPE) {
+            file_type::DIR
+        } else {
+            0
+        };
+        let wrong = dots.iter().find(|dot| ![0, due].contains(&dot.kind));
+        let place = self.at_block(dir.ino, physical);
+        self.log.check(wrong.is_none(), "ext4-dir-type", || {
+            let (name, kind) = wrong.map_or((String::new(), 0), |dot| (show(dot.name), dot.kind));
+            (
+                place,
+                format!("`{name}` has the file type {kind}, it is a directory (type {due})"),
+            )
+        });
     }
 
     /// One entry in use: its name, its inode, its type.
@@ -240,6 +259,13 @@ impl Checker<'_> {
         }
         self.check_parents();
         let reached = self.reached();
+        // A directory that had too many subdirectories once keeps the count of 1.
+        let indexed: BTreeSet<u32> = self
+            .dirs
+            .iter()
+            .filter(|dir| dir.flags & inode_flags::INDEX != 0)
+            .map(|dir| dir.ino)
+            .collect();
         let used: Vec<(u32, UsedInode)> =
             self.used.iter().map(|(ino, used)| (*ino, *used)).collect();
         for (ino, used) in used {
@@ -267,7 +293,11 @@ impl Checker<'_> {
                 used.refs
             };
             let links = u32::from(used.links);
-            self.log.check(links == due, "ext4-links", || {
+            let many = is_dir
+                && links == 1
+                && self.fs.ro_compat(ro_compat::DIR_NLINK)
+                && indexed.contains(&ino);
+            self.log.check(links == due || many, "ext4-links", || {
                 (
                     place,
                     format!("the inode has {links} links, {due} names were counted"),

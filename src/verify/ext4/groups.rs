@@ -52,15 +52,28 @@ impl Checker<'_> {
             ("inode bitmap", group.inode_bitmap, 1),
             ("inode table", group.inode_table, self.table_blocks()),
         ];
+        let first = self.group_start(number.into());
+        let end = first.saturating_add(self.fs.blocks_per_group);
+        let flexible = self.fs.incompat(incompat::FLEX_BG);
+        let fits = |block: u64, count: u64| {
+            let own = block >= first && block.saturating_add(count) <= end;
+            self.fs.inside(block, count) && (own || flexible)
+        };
         let outside = places
             .iter()
-            .find(|(_, block, count)| !self.fs.inside(*block, *count));
-        let blocks = self.fs.blocks;
+            .find(|(_, block, count)| !fits(*block, *count));
+        let blocks = if flexible {
+            format!("the {} blocks of the filesystem", self.fs.blocks)
+        } else {
+            format!("the blocks {first} to {end} of its group (there is no feature flex_bg)")
+        };
         let good = self.log.check(outside.is_none(), "ext4-group", || {
             let (what, block, count) = outside.copied().unwrap_or_default();
             (
                 place.clone(),
-                format!("the {what} of group {number} ({count} blocks from {block}) is outside the {blocks} blocks of the filesystem"),
+                format!(
+                    "the {what} of group {number} ({count} blocks from {block}) is outside {blocks}"
+                ),
             )
         });
         let unused = group.unused_inodes;
@@ -71,6 +84,15 @@ impl Checker<'_> {
                 format!("group {number} has {unused} unused inodes of {each}"),
             )
         }) && good;
+        let last = number.saturating_add(1) == self.fs.groups;
+        let uninit = last && self.blocks_uninit(&group);
+        let place = self.place().offset(offset);
+        self.log.check(!uninit, "ext4-group", || {
+            (
+                place,
+                format!("group {number}, the last one, has no block bitmap"),
+            )
+        });
         self.groups.push(group);
         good
     }

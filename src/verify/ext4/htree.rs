@@ -20,6 +20,8 @@ const ROOT_ENTRIES: usize = 32;
 const NODE_ENTRIES: usize = 8;
 /// Bytes of an entry: hash and block.
 const ENTRY: usize = 8;
+/// `unused_flags`: the index is of a kind that is not known (`EXT2_HASH_FLAG_INCOMPAT`).
+const INCOMPATIBLE: u8 = 1;
 /// `s_flags`: names are hashed as unsigned bytes.
 const UNSIGNED: u32 = 2;
 
@@ -72,7 +74,8 @@ impl Checker<'_> {
             stored
         };
         let place = self.at_block(dir.ino, physical);
-        let good = reserved == 0 && stored <= 5 && len == 8 && levels <= most && flags == 0;
+        let good =
+            reserved == 0 && stored <= 5 && len == 8 && levels <= most && flags & INCOMPATIBLE == 0;
         let good = self.log.check(good, "ext4-dir-index", || {
             (place, format!("the index has reserved bytes {reserved:#x}, hash version {stored}, {len} bytes of info, {levels} levels, flags {flags:#x}"))
         });

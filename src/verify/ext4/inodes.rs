@@ -1,6 +1,6 @@
 //! Inodes: read from their tables, each checked by itself, their blocks claimed.
 
-use super::checker::{BlockMap, Checker, Directory, UsedInode, zero_extended};
+use super::checker::{BlockMap, Checker, Directory, Run, UsedInode, zero_extended};
 use crate::bytes::is_zero;
 use crate::fs::ext4::format::{
     Inode, JOURNAL_INO, RESIZE_INO, ROOT_INO, compat, crc32c, incompat, inode_flags, mode,
@@ -115,6 +115,9 @@ impl Checker<'_> {
                     )
                 });
         }
+        if ino == BAD_INO {
+            return self.check_bad_blocks(&raw, seed);
+        }
         let (links, kind) = (raw.i_links_count.get(), raw.i_mode.get());
         if links == 0 {
             self.check_unused(ino, &raw, place);
@@ -136,9 +139,6 @@ impl Checker<'_> {
                 format!("the inode has {extra} bytes of further fields in a room of {room}"),
             )
         });
-        if ino == BAD_INO {
-            return;
-        }
         let known = matches!(
             kind & mode::TYPE,
             mode::FIFO
@@ -177,7 +177,7 @@ impl Checker<'_> {
         let shared = self.check_attributes(ino, raw, attributes);
         let kind = raw.i_mode.get() & mode::TYPE;
         let size = self.size(raw);
-        let inline = kind == mode::SYMLINK && size < 60;
+        let inline = kind == mode::SYMLINK && self.is_fast(raw, shared);
         self.check_fields(ino, raw);
         let mapped = match kind {
             mode::FILE | mode::DIR => self.map(ino, raw, seed),
@@ -185,10 +185,17 @@ impl Checker<'_> {
             mode::SYMLINK => {
                 let len = widen(raw.i_block.iter().position(|byte| *byte == 0).unwrap_or(60));
                 let place = self.at(ino);
-                self.log.check(len == size, "ext4-symlink", || {
+                self.log.check(len == size && size > 0, "ext4-symlink", || {
+                    (
+                        place.clone(),
+                        format!("the target has {len} bytes, the size is {size}"),
+                    )
+                });
+                let extents = raw.i_flags.get() & inode_flags::EXTENTS != 0;
+                self.log.check(!extents, "ext4-symlink", || {
                     (
                         place,
-                        format!("the target has {len} bytes, the size is {size}"),
+                        "the target is in the inode, which has the flag of extents".into(),
                     )
                 });
                 BlockMap::default()
@@ -201,10 +208,28 @@ impl Checker<'_> {
                 .data()
                 .saturating_add(mapped.nodes)
                 .saturating_add(shared.into());
-            self.check_blocks(ino, raw, blocks);
-            self.check_size(ino, kind, size, &mapped);
+            let sectors = self.check_blocks(ino, raw, blocks);
+            self.check_size(ino, (kind, raw.i_flags.get()), size, &mapped);
+            self.count_quota(ino, raw, sectors, &mapped.runs);
         }
         self.keep(ino, raw, seed, size, mapped);
+    }
+
+    /// Whether the target of a symlink is in its inode: it is unless it has blocks besides that of
+    /// its attributes, as for the kernel.
+    fn is_fast(&self, raw: &Inode, shared: bool) -> bool {
+        let attributes = if shared { self.fs.block_size / 512 } else { 0 };
+        self.sectors(raw) == attributes
+    }
+
+    /// `i_blocks` as it is stored.
+    fn sectors(&self, raw: &Inode) -> u64 {
+        let high = if self.fs.ro_compat(ro_compat::HUGE_FILE) {
+            u64::from(raw.i_blocks_high.get()) << 32
+        } else {
+            0
+        };
+        high | u64::from(raw.i_blocks_lo.get())
     }
 
     /// Flags and fields that have no meaning in this filesystem or for this kind of file.
@@ -225,7 +250,13 @@ impl Checker<'_> {
         } else {
             inode_flags::VERITY
         };
-        let foreign = flags & (FOREIGN_FLAGS | extents | index | verity);
+        // Linux does not read symlinks that are immutable or append-only.
+        let symlink = if matches!(kind, mode::FILE | mode::DIR) {
+            0
+        } else {
+            0x30
+        };
+        let foreign = flags & (FOREIGN_FLAGS | extents | index | verity | symlink);
         let place = self.at(ino);
         self.log.check(foreign == 0, "ext4-inode-flags", || {
             (
@@ -310,7 +341,21 @@ impl Checker<'_> {
             self.journal = mapped.runs;
         } else if self.fs.compat(compat::ORPHAN_FILE) && ino == self.fs.sb.s_orphan_file_inum.get()
         {
-            self.orphan_file = mapped.runs;
+            let (held, reach) = (
+                mapped.data(),
+                mapped.runs.last().map_or(0, Run::logical_end),
+            );
+            let whole = self.fs.offset(held) == size && reach == held;
+            let place = self.at(ino);
+            self.log.check(whole || mapped.broken, "ext4-orphans", || {
+                (
+                    place,
+                    format!(
+                        "the orphan file has {size} bytes and {held} blocks, up to the {reach}th"
+                    ),
+                )
+            });
+            self.orphan_file = (seed, mapped.runs);
         }
     }
 
@@ -349,20 +394,16 @@ impl Checker<'_> {
         BlockMap::default()
     }
 
-    /// `i_blocks`: sectors of 512 bytes, or blocks if a flag of the inode says so.
-    fn check_blocks(&mut self, ino: u32, raw: &Inode, blocks: u64) {
+    /// `i_blocks`: sectors of 512 bytes, or blocks if a flag of the inode says so. Returns the
+    /// sectors that it has.
+    pub(super) fn check_blocks(&mut self, ino: u32, raw: &Inode, blocks: u64) -> u64 {
         let huge = self.fs.ro_compat(ro_compat::HUGE_FILE);
-        let high = if huge {
-            u64::from(raw.i_blocks_high.get()) << 32
-        } else {
-            0
-        };
-        let stored = high | u64::from(raw.i_blocks_lo.get());
-        let counts_blocks = huge && raw.i_flags.get() & inode_flags::HUGE_FILE != 0;
-        let expected = if counts_blocks {
+        let stored = self.sectors(raw);
+        let sectors = blocks.saturating_mul(self.fs.block_size / 512);
+        let expected = if huge && raw.i_flags.get() & inode_flags::HUGE_FILE != 0 {
             blocks
         } else {
-            blocks.saturating_mul(self.fs.block_size / 512)
+            sectors
         };
         let place = self.at(ino);
         self.log.check(stored == expected, "ext4-inode-blocks", || {
@@ -371,9 +412,11 @@ impl Checker<'_> {
                 format!("the inode counts {stored} sectors, it has {expected}"),
             )
         });
+        sectors
     }
 
-    fn check_size(&mut self, ino: u32, kind: u16, size: u64, mapped: &BlockMap) {
+    /// The size of an inode of this kind and with these flags.
+    fn check_size(&mut self, ino: u32, (kind, flags): (u16, u32), size: u64, mapped: &BlockMap) {
         let block = self.fs.block_size;
         let place = self.at(ino);
         let last = mapped
@@ -384,6 +427,7 @@ impl Checker<'_> {
         match kind {
             mode::DIR => {
                 let (held, sized) = (mapped.data(), self.fs.whole_blocks(size));
+                let reach = mapped.runs.last().map_or(0, Run::logical_end);
                 let whole = size.is_multiple_of(block) && size > 0;
                 self.log.check(whole, "ext4-inode-size", || {
                     (
@@ -392,17 +436,23 @@ impl Checker<'_> {
                     )
                 });
                 self.log
-                    .check(!whole || held == sized, "ext4-dir-hole", || {
+                    .check(!whole || (held == sized && reach == sized), "ext4-dir-hole", || {
                         (
                             place,
                             format!(
-                                "the directory has {sized} blocks by its size and {held} by its map"
+                                "the directory has {sized} blocks by its size and {held}, up to the {reach}th, by its map"
                             ),
                         )
                     });
             }
             mode::FILE => {
-                let reach = last.saturating_mul(block);
+                // The hashes of fs-verity follow the content.
+                let hashes = flags & inode_flags::VERITY != 0;
+                let reach = if hashes {
+                    0
+                } else {
+                    last.saturating_mul(block)
+                };
                 self.log.check(size >= reach && size.div_ceil(block) <= mapped.most, "ext4-inode-size", || {
                     (
                         place,
@@ -413,8 +463,13 @@ impl Checker<'_> {
                     )
                 });
             }
-            mode::SYMLINK if size >= 60 => self.check_long_symlink(ino, size, mapped),
-            _ => {}
+            mode::SYMLINK if !mapped.runs.is_empty() => self.check_long_symlink(ino, size, mapped),
+            mode::SYMLINK => {}
+            _ => {
+                self.log.check(size == 0, "ext4-inode-size", || {
+                    (place, format!("the special file has {size} bytes"))
+                });
+            }
         }
     }
 

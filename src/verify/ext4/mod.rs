@@ -22,7 +22,10 @@ mod groups;
 mod hash;
 mod htree;
 mod inodes;
+mod journal;
+mod mountable;
 mod names;
+mod quota;
 mod special;
 mod superblock;
 mod xattr;
@@ -58,10 +61,12 @@ impl Checker<'_> {
         }
         self.scan_inodes();
         self.check_special();
+        self.check_mmp();
         self.read_directories();
         self.check_links();
         self.check_attribute_references();
         self.check_claims();
         self.check_bitmaps();
+        self.check_quotas();
     }
 }

@@ -1,22 +1,24 @@
-//! Inodes of the filesystem itself: the journal, the resize inode, the orphan file.
+//! Structures of the filesystem itself: the resize inode, the orphan file, the list of bad blocks,
+//! the block of multiple mount protection.
 
-use super::checker::{Checker, blocks};
+use super::checker::Checker;
 use super::claims::METADATA;
-use crate::bytes::{be32, is_zero, le32};
-use crate::fs::ext4::format::{Inode, RESIZE_INO, compat, crc32c, inode_flags};
+use crate::bytes::{is_zero, le32};
+use crate::fs::ext4::format::{Inode, RESIZE_INO, compat, crc32c, incompat, inode_flags};
+use crate::verify::finding::Severity;
 use crate::verify::numbers::{index, widen};
-use zerocopy::IntoBytes;
 
-/// `h_magic` of every block of a journal; `h_blocktype` of its superblock in two versions (kernel's
-/// page `journal`).
-const JOURNAL_MAGIC: u32 = 0xC03B_3998;
-const JOURNAL_TYPES: [u32; 2] = [3, 4];
-/// `s_feature_incompat` of a journal with CRC-32C over its blocks, in two versions; where its own
-/// checksum is.
-const JOURNAL_CHECKSUMS: u32 = 0x8 | 0x10;
-const JOURNAL_CHECKSUM_AT: usize = 0xFC;
 /// `ob_magic` at the end of each block of the orphan file.
 const ORPHAN_MAGIC: u32 = 0x0B10_CA04;
+/// `mmp_magic`, and `mmp_seq` of a filesystem that nobody has mounted (`EXT4_MMP_SEQ_CLEAN`).
+const MMP_MAGIC: u32 = 0x004D_4D50;
+const MMP_CLEAN: u32 = 0xFF4D_4D50;
+/// The last number of one that somebody has mounted (`EXT4_MMP_SEQ_MAX`).
+const MMP_LAST: u32 = 0xE24D_4D4F;
+/// Where `mmp_checksum` is.
+const MMP_CHECKSUM_AT: usize = 1020;
+/// The inode whose blocks are the bad ones.
+const BAD_INO: u32 = 1;
 /// The index of the double indirect block in `i_block`.
 const DOUBLE_INDIRECT: usize = 13;
 
@@ -59,109 +61,6 @@ impl Checker<'_> {
         self.check_orphan_file();
     }
 
-    /// The first block of the journal: its numbers, and that nothing has to be replayed.
-    fn check_journal(&mut self, ino: u32) {
-        let blocks = blocks(&self.journal);
-        let first = self
-            .journal
-            .first()
-            .filter(|run| run.logical == 0)
-            .map(|run| run.physical);
-        let place = self.at(ino);
-        let Some(first) = first else {
-            if !self.maps_broken {
-                self.log
-                    .error("ext4-journal", place, "the journal has no blocks");
-            }
-            return;
-        };
-        let Some(bytes) = self.read_block(first) else {
-            return;
-        };
-        let place = self.at_block(ino, first);
-        let word = |number: usize| be32(&bytes, number.saturating_mul(4)).unwrap_or(0);
-        let (magic, kind, size, len, start, errno) =
-            (word(0), word(1), word(3), word(4), word(7), word(8));
-        let facts = [
-            (
-                magic == JOURNAL_MAGIC && JOURNAL_TYPES.contains(&kind),
-                format!("the journal has the magic number {magic:#x} and type {kind}"),
-            ),
-            (
-                u64::from(size) == self.fs.block_size,
-                format!(
-                    "the journal has blocks of {size} bytes, the filesystem {}",
-                    self.fs.block_size
-                ),
-            ),
-            (
-                u64::from(len) <= blocks,
-                format!("the journal counts {len} blocks, its inode has {blocks}"),
-            ),
-            (
-                start == 0,
-                format!(
-                    "the journal contains changes from its block {start} on that were not written back"
-                ),
-            ),
-            (
-                errno == 0,
-                format!("the journal recorded the error {errno}"),
-            ),
-        ];
-        for (holds, text) in facts {
-            if !self
-                .log
-                .check(holds, "ext4-journal", || (place.clone(), text))
-            {
-                return;
-            }
-        }
-        if kind == JOURNAL_TYPES[1] && word(10) & JOURNAL_CHECKSUMS != 0 {
-            let mut plain = bytes.get(..1024).unwrap_or_default().to_vec();
-            plain
-                .iter_mut()
-                .skip(JOURNAL_CHECKSUM_AT)
-                .take(4)
-                .for_each(|byte| *byte = 0);
-            let stored = be32(&bytes, JOURNAL_CHECKSUM_AT).unwrap_or(0);
-            let computed = crc32c(!0, &plain);
-            self.log.check(stored == computed, "ext4-journal", || {
-                (
-                    place,
-                    format!(
-                        "the journal has the checksum {stored:#010x}, computed {computed:#010x}"
-                    ),
-                )
-            });
-        }
-    }
-
-    /// The superblock keeps a copy of the journal's map.
-    pub(super) fn check_journal_backup(&mut self, raw: &Inode) {
-        let sb = &self.fs.sb;
-        if sb.s_jnl_backup_type != 1 {
-            return;
-        }
-        let copy: Vec<u8> = sb
-            .s_jnl_blocks
-            .iter()
-            .take(15)
-            .flat_map(|word| word.as_bytes().to_vec())
-            .collect();
-        let sizes = [sb.s_jnl_blocks[16].get(), sb.s_jnl_blocks[15].get()]
-            == [raw.i_size_lo.get(), raw.i_size_high.get()];
-        let place = self.at(self.journal_ino());
-        self.log
-            .check(copy == raw.i_block && sizes, "ext4-journal", || {
-                (
-                    place,
-                    "the superblock's copy of the journal's map and size differs from the inode"
-                        .into(),
-                )
-            });
-    }
-
     /// The resize inode: its double indirect block names the reserved descriptor blocks of group 0,
     /// each of which names its copies.
     pub(super) fn check_resize(&mut self, raw: &Inode) {
@@ -169,9 +68,15 @@ impl Checker<'_> {
         let others = pointers(&raw.i_block)
             .enumerate()
             .any(|(at, pointer)| at != DOUBLE_INDIRECT && pointer != 0);
-        let extents = raw.i_flags.get() & inode_flags::EXTENTS != 0;
+        let flags = raw.i_flags.get()
+            & (inode_flags::EXTENTS
+                | inode_flags::INDEX
+                | inode_flags::HUGE_FILE
+                | inode_flags::INLINE_DATA
+                | inode_flags::CASEFOLD);
         let place = self.at(RESIZE_INO);
-        let good = !others && !extents && self.fs.inside(double, 1);
+        let plain = flags == 0 && raw.i_file_acl_lo.get() == 0 && raw.i_blocks_high.get() == 0;
+        let good = !others && plain && self.fs.inside(double, 1);
         if !self.log.check(good, "ext4-resize", || {
             (
                 place,
@@ -272,30 +177,121 @@ impl Checker<'_> {
         })
     }
 
+    /// The list of bad blocks: an inode without links, owner and mode, whose map names them.
+    pub(super) fn check_bad_blocks(&mut self, raw: &Inode, seed: u32) {
+        let fields = [
+            raw.i_mode.get(),
+            raw.i_uid.get(),
+            raw.i_gid.get(),
+            raw.i_links_count.get(),
+        ];
+        let flags = raw.i_flags.get() & (inode_flags::INLINE_DATA | inode_flags::CASEFOLD);
+        let plain = fields == [0; 4] && flags == 0 && raw.i_file_acl_lo.get() == 0;
+        let place = self.at(BAD_INO);
+        if !self.log.check(plain, "ext4-inode-reserved", || {
+            (
+                place,
+                "the list of bad blocks has a mode, owner, links, attributes or foreign flags"
+                    .into(),
+            )
+        }) {
+            self.maps_broken = true;
+            return;
+        }
+        let mapped = self.map(BAD_INO, raw, seed);
+        self.maps_broken |= mapped.broken;
+        if !mapped.broken {
+            let blocks = mapped.data().saturating_add(mapped.nodes);
+            self.check_blocks(BAD_INO, raw, blocks);
+        }
+    }
+
+    /// The block of multiple mount protection says that nobody has mounted the filesystem.
+    pub(super) fn check_mmp(&mut self) {
+        if !self.fs.incompat(incompat::MMP) {
+            return;
+        }
+        let block = self.fs.sb.s_mmp_block.get();
+        let place = self.place().offset(self.fs.offset(block));
+        let (inside, whole) = (self.fs.inside(block, 1), self.place());
+        if !self.log.check(inside, "ext4-mmp", || {
+            (
+                whole,
+                format!(
+                    "the block of multiple mount protection is {block}, outside the filesystem"
+                ),
+            )
+        }) {
+            return;
+        }
+        let Some(bytes) = self.read_block(block) else {
+            return;
+        };
+        let word = |at: usize| le32(&bytes, at).unwrap_or(0);
+        let (magic, sequence, stored) = (word(0), word(4), word(MMP_CHECKSUM_AT));
+        let computed = crc32c(
+            self.fs.seed,
+            bytes.get(..MMP_CHECKSUM_AT).unwrap_or_default(),
+        );
+        let facts = [
+            (
+                magic == MMP_MAGIC,
+                format!("it has the magic number {magic:#010x}, not {MMP_MAGIC:#010x}"),
+            ),
+            (
+                !self.fs.has_checksums() || stored == computed,
+                format!("it has the checksum {stored:#010x}, computed {computed:#010x}"),
+            ),
+            (
+                sequence == MMP_CLEAN || sequence <= MMP_LAST,
+                format!("its number {sequence:#010x} says that the filesystem is being checked"),
+            ),
+        ];
+        for (holds, text) in facts {
+            if !self.log.check(holds, "ext4-mmp", || {
+                let text = format!("the block of multiple mount protection: {text}");
+                (place.clone(), text)
+            }) {
+                return;
+            }
+        }
+        if sequence != MMP_CLEAN {
+            let text = "the filesystem was not unmounted, so Linux waits before it mounts it";
+            self.log.add(Severity::Warning, "ext4-mmp", place, text);
+        }
+    }
+
     /// Every entry of the orphan file is 0 unless deletions are pending.
     fn check_orphan_file(&mut self) {
         let ino = self.fs.sb.s_orphan_file_inum.get();
-        for run in std::mem::take(&mut self.orphan_file) {
-            for block in run.physical..run.physical_end() {
-                let Some(bytes) = self.read_block(block) else {
-                    return;
-                };
-                let Some((entries, tail)) = bytes.split_at_checked(bytes.len().saturating_sub(8))
-                else {
-                    return;
-                };
-                let place = self.at_block(ino, block);
-                let mark = le32(tail, 0).unwrap_or(0);
-                let empty = is_zero(entries);
-                self.log.check(empty && mark == ORPHAN_MAGIC, "ext4-orphans", || {
-                    (
-                        place,
-                        format!(
-                            "a block of the orphan file is not empty or has the magic number {mark:#010x}, not {ORPHAN_MAGIC:#010x}"
-                        ),
-                    )
-                });
-            }
+        let (seed, runs) = std::mem::take(&mut self.orphan_file);
+        for block in runs.iter().flat_map(|run| run.physical..run.physical_end()) {
+            let Some(bytes) = self.read_block(block) else {
+                return;
+            };
+            let Some((entries, tail)) = bytes.split_at_checked(bytes.len().saturating_sub(8))
+            else {
+                return;
+            };
+            let place = self.at_block(ino, block);
+            let (mark, stored) = (le32(tail, 0).unwrap_or(0), le32(tail, 4).unwrap_or(0));
+            let empty = is_zero(entries);
+            self.log.check(empty && mark == ORPHAN_MAGIC, "ext4-orphans", || {
+                (
+                    place.clone(),
+                    format!(
+                        "a block of the orphan file is not empty or has the magic number {mark:#010x}, not {ORPHAN_MAGIC:#010x}"
+                    ),
+                )
+            });
+            let computed = crc32c(crc32c(seed, &block.to_le_bytes()), entries);
+            let good = !self.fs.has_checksums() || stored == computed;
+            self.log.check(good, "ext4-orphans", || {
+                (
+                    place,
+                    format!("a block of the orphan file has the checksum {stored:#010x}, computed {computed:#010x}"),
+                )
+            });
         }
     }
 

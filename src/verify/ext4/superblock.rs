@@ -1,5 +1,6 @@
 //! The superblock: its numbers, its checksum, its copies.
 
+use super::mountable::{self, within};
 use crate::bytes::le32;
 use crate::fs::ext4::format::{
     MAGIC, SUPERBLOCK_OFFSET, Superblock, compat, crc32c, incompat, ro_compat,
@@ -27,6 +28,18 @@ const KNOWN_INCOMPAT: u32 = incompat::FILETYPE
 /// The bits of `s_feature_ro_compat` that change the meaning of blocks: clusters, snapshots (0x80),
 /// shared blocks (0x4000).
 const FOREIGN_RO_COMPAT: u32 = ro_compat::BIGALLOC | 0x80 | 0x4000;
+/// The fields of a superblock without which a filesystem cannot be read from its copy.
+const PLACES: [&str; 9] = [
+    "magic number",
+    "inodes",
+    "blocks",
+    "blocks (high)",
+    "block size",
+    "blocks per group",
+    "inodes per group",
+    "inode size",
+    "group number",
+];
 /// Feature bits that the kernel sets in the first superblock only.
 const LAZY_COMPAT: u32 = compat::EXT_ATTR;
 const LAZY_INCOMPAT: u32 = incompat::EXTENTS | incompat::RECOVER;
@@ -74,6 +87,10 @@ impl<'a> Fs<'a> {
             return None;
         }
         let sb = Superblock::read_from_bytes(&bytes).ok()?;
+        if let Some((severity, code, text)) = unreadable(&sb) {
+            log.add(severity, code, place(), text);
+            return None;
+        }
         let fs = match Self::numbers(source, partition, sb) {
             Ok(fs) => fs,
             Err(text) => {
@@ -82,18 +99,10 @@ impl<'a> Fs<'a> {
             }
         };
         log.passed(16);
-        let foreign = (
-            fs.sb.s_feature_incompat.get() & !KNOWN_INCOMPAT,
-            fs.sb.s_feature_ro_compat.get() & FOREIGN_RO_COMPAT,
-        );
-        if foreign != (0, 0) {
-            let text = format!(
-                "features {:#x} and {:#x} are not supported, so the filesystem was not checked",
-                foreign.0, foreign.1
-            );
-            log.add(Severity::Warning, "ext4-unchecked", place(), text);
-            return None;
-        }
+        let numbers = mountable::numbers(&fs.sb);
+        log.check(numbers.is_ok(), "ext4-superblock", || {
+            (place(), numbers.err().unwrap_or_default())
+        });
         fs.check_checksum(&bytes, "superblock", SUPERBLOCK_OFFSET, log);
         fs.check_state(log);
         Some(fs)
@@ -105,13 +114,6 @@ impl<'a> Fs<'a> {
         partition: Option<u32>,
         sb: Superblock,
     ) -> Result<Self, String> {
-        within(
-            "magic number",
-            sb.s_magic.get().into(),
-            MAGIC.into(),
-            MAGIC.into(),
-        )?;
-        within("revision", sb.s_rev_level.get().into(), 0, 1)?;
         let log = sb.s_log_block_size.get();
         within("block size (log2 - 10)", log.into(), 0, 6)?;
         let block_size = 1024_u64 << log;
@@ -126,11 +128,18 @@ impl<'a> Fs<'a> {
             first,
             first,
         )?;
+        let (len, there) = (blocks.saturating_mul(block_size), source.len());
+        if len > there {
+            return Err(format!(
+                "the filesystem has {len} bytes, of which the last {} are missing",
+                len.saturating_sub(there)
+            ));
+        }
         within(
             "number of blocks",
             blocks,
             first.saturating_add(8),
-            source.len().checked_div(block_size).unwrap_or(0),
+            u64::MAX,
         )?;
         let bits = block_size.saturating_mul(8);
         let blocks_per_group = u64::from(sb.s_blocks_per_group.get());
@@ -322,20 +331,23 @@ impl<'a> Fs<'a> {
         let other = shared_fields(&copy, copy.s_block_group_nr.get().into());
         let mut same = own.into_iter().zip(other);
         let differs = same.find(|(own, other)| own != other);
-        log.check(
-            differs.is_none() && self.sb.s_uuid == copy.s_uuid,
-            "ext4-backup",
-            || {
-                let name = format!("the copy of the superblock in group {group}");
-                let text = differs.map_or_else(
-                    || format!("{name} has another UUID"),
-                    |((what, own), (_, other))| {
-                        format!("{name} has the {what} {other}, the first {own}")
-                    },
-                );
-                (place(), text)
-            },
-        );
+        let name = format!("the copy of the superblock in group {group}");
+        let wrong = differs.map(|((what, own), (_, other))| {
+            format!("{name} has the {what} {other}, the first {own}")
+        });
+        let another = || format!("{name} has another UUID");
+        let wrong = wrong.or_else(|| (self.sb.s_uuid != copy.s_uuid).then(another));
+        // Without these numbers nothing is found; features and the UUID only differ.
+        let places = differs.is_some_and(|((what, _), _)| PLACES.contains(&what));
+        let severity = if places {
+            Severity::Error
+        } else {
+            Severity::Warning
+        };
+        match wrong {
+            Some(text) => log.add(severity, "ext4-backup", place(), text),
+            None => log.passed(1),
+        }
         if differs.is_none() {
             self.check_checksum(
                 copy.as_bytes(),
@@ -347,15 +359,29 @@ impl<'a> Fs<'a> {
     }
 }
 
-/// Fails unless `low <= value <= high`.
-fn within(what: &str, value: u64, low: u64, high: u64) -> Result<(), String> {
-    if (low..=high).contains(&value) {
-        return Ok(());
+/// Why a filesystem cannot be checked, from what all of them have: the magic number and features.
+fn unreadable(sb: &Superblock) -> Option<(Severity, &'static str, String)> {
+    let magic = (sb.s_magic.get().into(), MAGIC.into());
+    let marked = within("magic number", magic.0, magic.1, magic.1)
+        .and_then(|()| within("revision", sb.s_rev_level.get().into(), 0, 1));
+    if let Err(text) = marked {
+        return Some((Severity::Error, "ext4-superblock", text));
     }
-    Err(if low == high {
-        format!("the {what} is {value}, not {low}")
-    } else {
-        format!("the {what} is {value}, not among {low} to {high}")
+    let (incompat, ro) = (sb.s_feature_incompat.get(), sb.s_feature_ro_compat.get());
+    if incompat & incompat::JOURNAL_DEV != 0 {
+        let text = "it is the journal of a filesystem elsewhere, which was not checked";
+        return Some((Severity::Warning, "ext4-unchecked", text.to_owned()));
+    }
+    if let Err(text) = mountable::features(sb) {
+        return Some((Severity::Error, "ext4-features", text));
+    }
+    let foreign = (incompat & !KNOWN_INCOMPAT, ro & FOREIGN_RO_COMPAT);
+    (foreign != (0, 0)).then(|| {
+        let text = format!(
+            "features {:#x} and {:#x} are not supported, so the filesystem was not checked",
+            foreign.0, foreign.1
+        );
+        (Severity::Warning, "ext4-unchecked", text)
     })
 }
 
@@ -369,8 +395,9 @@ fn inode_size(sb: &Superblock, inodes: u64, block_size: u64) -> Result<u64, Stri
     };
     within("inode size", size, 128, block_size)?;
     within("bits in the inode size", size.count_ones().into(), 1, 1)?;
-    let least = if old { 0 } else { 11 };
-    within("first inode", sb.s_first_ino.get().into(), least, inodes)?;
+    if !old {
+        within("first inode", sb.s_first_ino.get().into(), 11, inodes)?;
+    }
     Ok(size)
 }
 
@@ -390,11 +417,13 @@ fn desc_size(sb: &Superblock, wide: bool) -> Result<u64, String> {
 /// The fields that a copy of the superblock shares with the first one, besides the UUID; `group` is
 /// the number of its group.
 fn shared_fields(sb: &Superblock, group: u32) -> [(&'static str, u32); 12] {
+    let wide = sb.s_feature_incompat.get() & incompat::BIT64 != 0;
+    let high = if wide { sb.s_blocks_count_hi.get() } else { 0 };
     [
         ("magic number", sb.s_magic.get().into()),
         ("inodes", sb.s_inodes_count.get()),
         ("blocks", sb.s_blocks_count_lo.get()),
-        ("blocks (high)", sb.s_blocks_count_hi.get()),
+        ("blocks (high)", high),
         ("block size", sb.s_log_block_size.get()),
         ("blocks per group", sb.s_blocks_per_group.get()),
         ("inodes per group", sb.s_inodes_per_group.get()),

@@ -5,7 +5,7 @@ use super::checker::{Checker, XattrBlock};
 use super::claims::METADATA;
 use crate::bytes::le32;
 use crate::fs::ext4::format::{
-    Inode, XATTR_MAGIC, XATTR_PREFIXES, XattrEntry, XattrHeader, crc32c, incompat,
+    Inode, XATTR_MAGIC, XATTR_PREFIXES, XattrEntry, XattrHeader, compat, crc32c, incompat,
 };
 use crate::tree::show;
 use crate::verify::finding::Location;
@@ -35,7 +35,7 @@ impl Checker<'_> {
             let body = inside.get(INODE_HEADER..).unwrap_or_default();
             let place = self.at(ino);
             match attributes(body, 0) {
-                Ok(list) => self.check_hashes(&list, &place),
+                Ok(list) => self.check_hashes(&list, &place, true),
                 Err(text) => self.log.error(
                     "ext4-xattr",
                     place,
@@ -50,6 +50,14 @@ impl Checker<'_> {
         };
         let block = high | u64::from(raw.i_file_acl_lo.get());
         if block != 0 {
+            let place = self.at(ino);
+            let known = self.fs.compat(compat::EXT_ATTR);
+            self.log.check(known, "ext4-xattr", || {
+                (
+                    place,
+                    format!("the inode has the attribute block {block}, but the filesystem does not have the feature ext_attr"),
+                )
+            });
             self.attribute_block(ino, block);
         }
         block != 0
@@ -143,7 +151,7 @@ impl Checker<'_> {
                 "the attributes are not in the order that the kernel expects".into(),
             )
         });
-        self.check_hashes(&list, &place);
+        self.check_hashes(&list, &place, false);
         let hashes = list.iter().map(|attribute| attribute.raw.e_hash.get());
         let due = if hashes.clone().any(|hash| hash == 0) {
             0
@@ -162,13 +170,14 @@ impl Checker<'_> {
             });
     }
 
-    fn check_hashes(&mut self, list: &[Attribute<'_>], place: &Location) {
+    /// Hashes and names. In an inode, old kernels left the hash 0.
+    fn check_hashes(&mut self, list: &[Attribute<'_>], place: &Location, inside: bool) {
         for attribute in list {
             let stored = attribute.raw.e_hash.get();
             // Kernels on processors whose `char` is signed hash signed bytes.
             let due = [false, true].map(|signed| entry_hash(attribute, signed));
             self.log.check(
-                stored == 0 || due.contains(&stored),
+                (inside && stored == 0) || due.contains(&stored),
                 "ext4-xattr-hash",
                 || {
                     let text = format!(
@@ -184,6 +193,16 @@ impl Checker<'_> {
                 .find(|(index, _)| *index == attribute.raw.e_name_index);
             let fits = known
                 .is_some_and(|(_, prefix)| prefix.ends_with(b".") != attribute.name.is_empty());
+            self.log
+                .check(!attribute.name.contains(&0), "ext4-xattr", || {
+                    (
+                        place.clone(),
+                        format!(
+                            "the attribute `{}` has a NUL in its name",
+                            show(attribute.name)
+                        ),
+                    )
+                });
             self.log.check(fits, "ext4-xattr", || {
                 (
                     place.clone(),

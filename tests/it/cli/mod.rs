@@ -9,6 +9,7 @@ mod commands;
 pub(crate) mod config;
 mod config_messages;
 mod documentation;
+mod inspect;
 mod messages;
 
 /// Runs goldsmith in `dir`; `line` is split at blanks.

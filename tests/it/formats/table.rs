@@ -438,23 +438,83 @@ fn a_gpt_header_may_be_longer_than_its_fields() {
     );
 }
 
+/// The image at `path`, cut to this length.
+fn cut(path: &Path, len: u64) {
+    let file = File::options().write(true).open(path).unwrap();
+    file.set_len(len).unwrap();
+}
+
 #[test]
 fn a_cut_disk_says_how_much_is_missing() {
     let dir = scratch();
     let path = dir.path().join("disk");
-    write(&path, &mbr());
-    File::options()
-        .write(true)
-        .open(&path)
-        .unwrap()
-        .set_len(SIZE / 2)
-        .unwrap();
+    write(&path, &gpt());
+    cut(&path, SIZE / 2);
     let error = read(&path).unwrap_err();
     assert!(matches!(error, TableError::Beyond { .. }), "{error}");
     let hint = error.hint().unwrap();
     assert!(
-        hint.contains("at least the first 64 MiB")
+        hint.contains("the image is 33537536 bytes shorter than its disk")
+            && hint.contains("at least the first 64 MiB")
             && hint.contains("count=64; if the image was split"),
         "{hint}"
+    );
+}
+
+#[test]
+fn partitions_of_a_cut_mbr_end_where_the_image_does_as_in_linux() {
+    let dir = scratch();
+    let path = dir.path().join("disk");
+    write(&path, &mbr());
+    cut(&path, SIZE / 2 - MIB);
+    let table = read(&path).unwrap();
+    let ends: Vec<(u32, u64)> = table
+        .partitions
+        .iter()
+        .map(|partition| (partition.number, partition.end().bytes()))
+        .collect();
+    assert_eq!(ends, [(1, 12 * MIB), (2, SIZE / 2 - MIB)]);
+    let said: Vec<String> = table.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "the image ends too early: the last 1048576 bytes of partition 2 are missing",
+            "the image ends too early: all 33554432 bytes of partition 4 are missing",
+        ]
+    );
+    // Nothing is left.
+    cut(&path, 4 * MIB);
+    assert!(matches!(
+        read(&path),
+        Err(TableError::Beyond { number: 1, .. })
+    ));
+}
+
+#[test]
+fn a_chain_of_logical_partitions_ends_where_the_image_does() {
+    let Some(sfdisk) = tool("sfdisk") else { return };
+    let dir = scratch();
+    let path = dir.path().join("disk");
+    File::create(&path).unwrap().set_len(SIZE).unwrap();
+    let script = "label: dos\n1 : start=2048, size=20480, type=83\n2 : start=24576, type=5\n\
+                  5 : start=26624, size=20480, type=83\n6 : start=49152, size=20480, type=83\n";
+    let mut child = Command::new(sfdisk)
+        .arg("--quiet")
+        .arg(&path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(read(&path).unwrap().partitions.len(), 3);
+    cut(&path, 20 * MIB);
+    let table = read(&path).unwrap();
+    assert_eq!(table.partitions.len(), 2);
+    let said: Vec<String> = table.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].starts_with("the image ends too early: logical partitions from sector "));
+    assert!(
+        said[1].contains("the last 3145728 bytes of partition 5"),
+        "{said:?}"
     );
 }

@@ -38,7 +38,7 @@ fn fill(dir: &Path) {
 }
 
 /// An image of 10 MiB with blocks of 1 KiB and these features.
-fn make(dir: &Path, name: &str, features: &str) -> Option<PathBuf> {
+pub(super) fn make(dir: &Path, name: &str, features: &str) -> Option<PathBuf> {
     let (mke2fs, debugfs) = (tool("mke2fs")?, tool("debugfs")?);
     let tree = dir.join("tree");
     if !tree.exists() {
@@ -95,14 +95,14 @@ fn number(text: &str, word: &str) -> u64 {
 }
 
 /// An image in memory, and where things are in it.
-struct Image {
+pub(super) struct Image {
     path: PathBuf,
-    bytes: Arc<Vec<u8>>,
+    pub(super) bytes: Arc<Vec<u8>>,
     debugfs: PathBuf,
 }
 
 impl Image {
-    fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         let bytes = Arc::new(std::fs::read(&path).unwrap());
         Self {
             path,
@@ -111,18 +111,18 @@ impl Image {
         }
     }
 
-    fn ask(&self, command: &str) -> String {
+    pub(super) fn ask(&self, command: &str) -> String {
         must(&self.debugfs, &[&"-R", &command, &self.path])
     }
 
     /// Where the `block`th block of a file begins.
-    fn block(&self, file: &str, block: u32) -> u64 {
+    pub(super) fn block(&self, file: &str, block: u32) -> u64 {
         let text = self.ask(&format!("bmap {file} {block}"));
         text.trim().parse::<u64>().unwrap() * 1024
     }
 
     /// Where an inode begins.
-    fn inode(&self, file: &str) -> u64 {
+    pub(super) fn inode(&self, file: &str) -> u64 {
         let text = self.ask(&format!("imap {file}"));
         number(&text, "located at block ") * 1024 + number(&text, "offset ")
     }
@@ -295,10 +295,12 @@ fn damaged_attributes(image: &Image) -> Vec<(&'static str, Vec<Patch>)> {
         put(attributes + 32 + 1, &[77]),
         put(attributes + 32 + 16 + 4 + 1, &[77]),
     ];
-    // The order alone: hashes of 0 say that there is none.
+    // The order alone: the block has no hash, and that of the attribute is right for its new name
+    // (a value of 75 words turns what the name gives by 16 bits).
+    let hash = attributes + 32 + 12 + 2;
     let order = [
         put(attributes + 12, &[0; 4]),
-        put(attributes + 32 + 12, &[0; 4]),
+        put(hash, &[image.bytes[hash as usize] ^ b'a' ^ b'z']),
         put(first_name, b"z"),
     ];
     vec![

@@ -137,6 +137,17 @@ pub enum Fault {
         /// The largest it may be.
         max: u64,
     },
+    /// The source ends before the filesystem does.
+    #[error(
+        "the filesystem has {len} bytes, of which the last {} are missing",
+        len.saturating_sub(*available)
+    )]
+    Cut {
+        /// Bytes of the filesystem.
+        len: u64,
+        /// Bytes that there are.
+        available: u64,
+    },
     /// A block is used for two things.
     #[error("{count} blocks from {start} on are in use for something else already")]
     Shared {
@@ -192,6 +203,13 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Self::Corrupt {
+                fault: Fault::Cut { .. },
+                ..
+            } => Some(
+                "copy the whole disk again; if the image was split, join the pieces with cat; if \
+                 only the partition is too short, `e2fsck -f` on a copy of the image tells more",
+            ),
             Self::Corrupt { .. } => {
                 Some("check and repair the filesystem with `e2fsck -f` on a copy of the image")
             }

@@ -145,7 +145,34 @@ impl<'v> Files<'v> {
             }
         }
         tree.compact();
+        if self.wanted.is_none() {
+            self.losses.nameless = self.nameless()?;
+        }
         Ok((tree, self.losses))
+    }
+
+    /// Inodes in use that were not met. Those without links are about to be deleted.
+    fn nameless(&mut self) -> Result<Vec<u32>, Error> {
+        let raw = &self.volume.layout.raw;
+        let hidden = [
+            raw.s_journal_inum.get(),
+            raw.s_orphan_file_inum.get(),
+            raw.s_usr_quota_inum.get(),
+            raw.s_grp_quota_inum.get(),
+            raw.s_prj_quota_inum.get(),
+        ];
+        let mut found = self.volume.used_inodes()?;
+        found.retain(|ino| {
+            let known = *ino < self.volume.layout.first_ino()
+                || self.dirs.contains(ino)
+                || self.leaves.contains_key(ino)
+                || hidden.contains(ino);
+            let in_use = |inode: Inode| {
+                inode.raw.i_links_count.get() != 0 && !inode.flag(inode_flags::EA_INODE)
+            };
+            !known && self.inodes.get(*ino).is_ok_and(in_use)
+        });
+        Ok(found)
     }
 
     /// Records the location of the file mapped last: `name` in the innermost directory of `stack`.

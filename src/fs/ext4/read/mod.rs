@@ -80,6 +80,8 @@ impl Features {
 pub struct Losses {
     /// The paths of files that are protected by fs-verity.
     pub verity: Vec<Vec<u8>>,
+    /// Inodes in use that no directory names, in ascending order.
+    pub nameless: Vec<u32>,
 }
 
 /// What the superblock says.
@@ -211,7 +213,7 @@ impl Filesystem {
             } | u64::from(raw.s_r_blocks_count_lo.get()),
             max_mount_count: raw.s_max_mnt_count.get(),
             check_interval: raw.s_checkinterval.get(),
-            has_errors: raw.s_state.get() & STATE_ERRORS != 0,
+            has_errors: raw.s_state.get() & STATE_ERRORS != 0 || raw.s_error_count.get() != 0,
             replayed: self.replayed,
         }
     }

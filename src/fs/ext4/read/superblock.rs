@@ -178,11 +178,15 @@ impl Layout {
         let blocks = high | u64::from(raw.s_blocks_count_lo.get());
         let first = u64::from(raw.s_first_data_block.get());
         place.within("first data block", first, 0, 1)?;
+        let len = blocks.saturating_mul(len_u64(block_size));
+        if len > available {
+            return Err(place.corrupt(Fault::Cut { len, available }));
+        }
         place.within(
             "number of blocks",
             blocks,
             first.saturating_add(2),
-            available.checked_div(len_u64(block_size)).unwrap_or(0),
+            u64::MAX,
         )?;
         let blocks_per_group = u64::from(raw.s_blocks_per_group.get());
         place.within("blocks per group", blocks_per_group, 8, u64::from(u32::MAX))?;
@@ -372,7 +376,7 @@ mod tests {
         };
         assert_eq!(
             text(small(), 63 << 10),
-            "superblock: number of blocks is 64, outside 3 to 63"
+            "superblock: the filesystem has 65536 bytes, of which the last 1024 are missing"
         );
         let mut raw = small();
         raw.s_feature_incompat = 0x8000_1000.into();

@@ -4,7 +4,7 @@ use super::claims::Claims;
 use super::error::{Error, Fault, Place};
 use super::superblock::Layout;
 use crate::fs::ext4::format::{
-    GroupDesc, SUPERBLOCK_OFFSET, compat, crc16, crc32c, incompat, ro_compat,
+    GroupDesc, SUPERBLOCK_OFFSET, bg_flags, compat, crc16, crc32c, incompat, ro_compat,
 };
 use crate::stream::{Content, ReadAt, Source, Zeros};
 use crate::units::len_u64;
@@ -21,6 +21,8 @@ pub(super) struct Group {
     pub(super) inode_table: u64,
     block_bitmap: u64,
     inode_bitmap: u64,
+    /// None of its inodes was ever used.
+    unused: bool,
 }
 
 /// The filesystem below its files: layout, descriptors and blocks.
@@ -107,6 +109,34 @@ impl Volume {
             claims.take(place, group.inode_table, self.table_blocks())?;
         }
         Ok(claims)
+    }
+
+    /// The inodes in use according to the bitmaps.
+    ///
+    /// # Errors
+    /// I/O errors of the source.
+    pub(super) fn used_inodes(&self) -> Result<Vec<u32>, Error> {
+        let mut used = Vec::new();
+        for (number, group) in (0_u32..)
+            .zip(&self.groups)
+            .filter(|(_, group)| !group.unused)
+        {
+            let bitmap = self.blocks(Place::Group(number), group.inode_bitmap, 1)?;
+            let first = number
+                .saturating_mul(self.layout.inodes_per_group)
+                .saturating_add(1);
+            let end = first.saturating_add(self.layout.inodes_per_group);
+            let bits = bitmap
+                .iter()
+                .flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1 != 0));
+            used.extend(
+                (first..end)
+                    .zip(bits)
+                    .filter(|(_, set)| *set)
+                    .map(|(ino, _)| ino),
+            );
+        }
+        Ok(used)
     }
 
     /// Blocks of one group's inode table.
@@ -199,6 +229,8 @@ impl Volume {
             inode_table: whole(raw.bg_inode_table_lo.get(), raw.bg_inode_table_hi.get()),
             block_bitmap: whole(raw.bg_block_bitmap_lo.get(), raw.bg_block_bitmap_hi.get()),
             inode_bitmap: whole(raw.bg_inode_bitmap_lo.get(), raw.bg_inode_bitmap_hi.get()),
+            unused: (self.layout.has_checksums() || self.layout.ro_compat(ro_compat::GDT_CSUM))
+                && raw.bg_flags.get() & bg_flags::INODE_UNINIT != 0,
         };
         self.check_range(place, group.inode_table, self.table_blocks())?;
         self.check_range(place, group.block_bitmap, 1)?;

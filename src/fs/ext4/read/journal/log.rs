@@ -251,7 +251,8 @@ impl Reader<'_> {
         if let Some(failed) = self.failed {
             // Commits are written one after the other, even asynchronous ones. After a wrong
             // checksum of the oldest kind, the kernel compares no further ones.
-            return if time >= failed.time && (damaged.is_none() || self.journal.has_old_checksums()) {
+            return if time >= failed.time && (damaged.is_none() || self.journal.has_old_checksums())
+            {
                 Err(wrong_checksum(failed.block))
             } else {
                 Ok(false)

@@ -368,7 +368,10 @@ fn an_asynchronous_commit_with_a_wrong_checksum_ends_the_log_unless_others_follo
         let (mut writer, [_, commit, ..]) = two(form, 1);
         writer.blocks[commit][18] ^= 1;
         let text = writer.recovered().unwrap_err().to_string();
-        assert!(text.starts_with(&format!("journal: block {commit}:")), "{text}");
+        assert!(
+            text.starts_with(&format!("journal: block {commit}:")),
+            "{text}"
+        );
         // What follows is left over from long ago.
         let (mut writer, [.., commit]) = two(form, 1);
         writer.time = 50;
@@ -412,7 +415,10 @@ fn damage_inside_a_committed_transaction_is_an_error_but_leftovers_are_not() {
     let (mut writer, [_, _, second, commit]) = two(FORMS[3], 1);
     writer.blocks[second + 1][500] ^= 1;
     let text = writer.recovered().unwrap_err().to_string();
-    assert!(text.starts_with(&format!("journal: block {commit}:")), "{text}");
+    assert!(
+        text.starts_with(&format!("journal: block {commit}:")),
+        "{text}"
+    );
 }
 
 #[test]
