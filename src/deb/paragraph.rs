@@ -28,28 +28,37 @@ impl Paragraph {
     pub fn parse(bytes: &[u8]) -> Result<Self, ParagraphError> {
         let text = std::str::from_utf8(bytes).map_err(|_| ParagraphError::Encoding)?;
         let mut paragraph = Self::default();
+        paragraph.lines(text)?;
+        // Blanks at the ends of other lines belong to the value, as for dpkg.
+        for (_, value) in &mut paragraph.fields {
+            value.truncate(value.trim_end().len());
+        }
+        Ok(paragraph)
+    }
+
+    fn lines(&mut self, text: &str) -> Result<(), ParagraphError> {
         let mut numbered = (1..).zip(text.lines());
         while let Some((number, line)) = numbered.next() {
-            if line.starts_with('#') || (paragraph.fields.is_empty() && line.trim().is_empty()) {
+            if line.starts_with('#') || (self.fields.is_empty() && line.trim().is_empty()) {
                 continue;
             }
             if line.trim().is_empty() {
                 let mut rest = numbered.filter(|(_, line)| !line.trim().is_empty());
                 return match rest.next() {
                     Some((number, _)) => Err(ParagraphError::Line(number)),
-                    None => Ok(paragraph),
+                    None => Ok(()),
                 };
             }
-            paragraph.line(line, number)?;
+            self.line(line, number)?;
         }
-        Ok(paragraph)
+        Ok(())
     }
 
     fn line(&mut self, line: &str, number: usize) -> Result<(), ParagraphError> {
         if line.starts_with([' ', '\t']) {
             let (_, value) = self.fields.last_mut().ok_or(ParagraphError::Line(number))?;
             value.push('\n');
-            value.push_str(line.trim_end());
+            value.push_str(line);
             return Ok(());
         }
         let (name, value) = line.split_once(':').ok_or(ParagraphError::Line(number))?;
@@ -59,7 +68,8 @@ impl Paragraph {
         if self.get(name).is_some() {
             return Err(ParagraphError::Twice(number, name.to_owned()));
         }
-        self.fields.push((name.to_owned(), value.trim().to_owned()));
+        self.fields
+            .push((name.to_owned(), value.trim_start().to_owned()));
         Ok(())
     }
 
@@ -136,6 +146,13 @@ mod tests {
             Paragraph::parse(b"A: \xff\n"),
             Err(ParagraphError::Encoding)
         );
+    }
+
+    #[test]
+    fn blanks_at_the_ends_of_lines_are_of_the_value_but_for_the_last() {
+        let p = Paragraph::parse(b"Package:  a \nDescription: short \n long \n more \n\n").unwrap();
+        assert_eq!(p.get("Package"), Some("a"));
+        assert_eq!(p.get("Description"), Some("short \n long \n more"));
     }
 
     #[test]
