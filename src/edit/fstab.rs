@@ -182,7 +182,7 @@ fn directory(dir: &str) -> String {
 }
 
 fn is_on(entry: &FstabLine<'_>, dir: &str) -> bool {
-    same_dir(dir, &unescape(entry.dir))
+    same_dir(&unescape(dir), &unescape(entry.dir))
 }
 
 fn is_optional(entry: &FstabLine<'_>) -> bool {
@@ -247,7 +247,11 @@ fn source_gone(
                     .strip_prefix(dir.as_str())
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let dir = gone.iter().find(below)?;
+        // Not what this very line mounts.
+        let dir = gone
+            .iter()
+            .filter(|dir| **dir != directory(entry.dir))
+            .find(below)?;
         let missing = path == *dir || !exists(&path);
         missing.then(|| format!("{path} was on {dir}, which is not mounted any more"))
     })

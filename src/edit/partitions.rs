@@ -7,6 +7,7 @@ use crate::golden::Golden;
 use crate::golden::fstab::{FstabLine, same_dir};
 use crate::golden::mounts::{MountedBy, Names, UNIT_DIRS};
 use crate::golden::partitions::{PartitionFacts, files};
+use crate::golden::references::device::unescape;
 use crate::plan::Plan;
 use crate::plan::partitions::{Fate, PartitionPlans};
 use crate::problem::Problem;
@@ -176,8 +177,9 @@ impl Replacement<'_> {
                 text.push('\n');
                 continue;
             };
-            if !same_dir(entry.dir, self.path) {
-                let line = bind(self.path, entry.dir, entry.options, self.moves);
+            let mounted_on = unescape(entry.dir);
+            if !same_dir(&mounted_on, self.path) {
+                let line = bind(self.path, &mounted_on, entry.options, self.moves);
                 text.push_str(&line);
             } else if binds && !done {
                 done = true;
@@ -215,7 +217,10 @@ fn bind(from: &str, dir: &str, options: &str, on_data: bool) -> String {
     if on_data {
         all.push("x-systemd.requires-mounts-for=/data");
     }
-    let escape = |path: &str| path.replace(' ', "\\040");
+    let escape = |path: &str| {
+        let path = path.replace('\\', "\\134").replace('\t', "\\011");
+        path.replace(' ', "\\040")
+    };
     format!(
         "{} {} none {} 0 0\n",
         escape(from),

@@ -3,6 +3,8 @@
 use super::contents::Contents;
 use super::disk::GoldenDisk;
 use super::fstab::FstabLine;
+use super::references::entries;
+use super::references::units::settings;
 use crate::image::table::PartitionType;
 use crate::tree::Tree;
 use std::collections::BTreeMap;
@@ -286,22 +288,22 @@ fn units(root: &Tree) -> Vec<MountUnit> {
 /// The mount unit `name` of the directory `dir`, with its drop-ins.
 fn unit(root: &Tree, dir: &str, name: &str) -> Option<MountUnit> {
     let path = format!("{dir}/{name}");
-    let mut texts = vec![text(root, &path)];
+    let mut files = vec![path.clone()];
+    let mut parts: Vec<String> = Vec::new();
     for parent in UNIT_DIRS {
-        let parts = format!("{parent}/{name}.d");
-        let names = root
-            .dir(&parts)
-            .into_iter()
-            .flat_map(|dir| dir.entries.keys());
-        let names = names.filter_map(|name| std::str::from_utf8(name).ok());
-        texts.extend(names.map(|part| text(root, &format!("{parts}/{part}"))));
+        parts.extend(
+            entries(root, &format!("{parent}/{name}.d"))
+                .into_iter()
+                .filter(|part| part.ends_with(".conf")),
+        );
     }
+    parts.sort_by_key(|part| part.rsplit('/').next().unwrap_or_default().to_owned());
+    files.extend(parts);
     let value = |key: &str| {
-        let lines = texts.iter().flat_map(|text| text.lines());
-        lines
-            .filter_map(|line| line.split_once('='))
-            .filter(|(found, _)| found.trim() == key)
-            .map(|(_, value)| value.trim().to_owned())
+        let found = files.iter().flat_map(|file| settings(root, file));
+        found
+            .filter(|(found, _)| found == key)
+            .map(|(_, setting)| setting.value)
             .next_back()
     };
     Some(MountUnit {

@@ -5,7 +5,7 @@ use super::lines::LineEdits;
 use super::names::{Resolution, Verdict};
 use super::row::{Row, Treatment};
 use crate::golden::references::unit_names;
-use crate::golden::references::units::{is_dependency, other_units, settings};
+use crate::golden::references::units::{is_dependency, settings, with_dependencies};
 use crate::plan::accepted::AcceptedFiles;
 
 /// Takes dependencies on units that are gone out of other units, and tells of services that need a
@@ -20,7 +20,7 @@ pub(super) fn edit(
     if gone.is_empty() {
         return rows;
     }
-    for file in other_units(work.root.tree()) {
+    for file in with_dependencies(work.root.tree()) {
         for (key, setting) in settings(work.root.tree(), &file) {
             let words: Vec<&str> = setting.value.split_whitespace().collect();
             let stale: Vec<&str> = words

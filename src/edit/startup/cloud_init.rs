@@ -2,8 +2,8 @@
 //! state of its own, so the first start of each is that of a new instance.
 
 use super::Judge;
-use super::acts::of_words;
-use super::lexer;
+use super::acts::act;
+use super::script::commands;
 use super::units::{self, Unit};
 use crate::golden::fstab::FstabLine;
 use crate::tree::edit::EditError;
@@ -150,11 +150,8 @@ fn command(item: &str) -> Option<&'static str> {
     let text = item
         .trim_start_matches(['-', ' '])
         .replace(['[', ']', ','], " ");
-    let words: Vec<String> = lexer::tokens(&text, 1)
-        .into_iter()
-        .map(|word| word.text)
-        .collect();
-    let act = of_words(&words)?;
+    let found = commands(&text, &[]);
+    let act = found.iter().find_map(act)?;
     Some(match act {
         super::acts::Act::Restart => "restarts the device or switches it off",
         super::acts::Act::Repartition => "changes the partitions",

@@ -27,6 +27,8 @@ pub(super) enum EntryKind {
     Own,
     /// What a shell reads that nobody logs in to.
     Login,
+    /// What a device, a network or a regular job runs.
+    Event,
 }
 
 /// All entries of a system.
@@ -75,7 +77,9 @@ fn services(files: &Files<'_>) -> Vec<Entry> {
 fn scripts(files: &Files<'_>, systemd: bool) -> Vec<Entry> {
     let mut out = Vec::new();
     for (name, path) in units::sysv_started(files.root) {
-        if systemd && units::replaces_script(files.root, &name) {
+        // systemd knows the scripts of `/etc/init.d` alone.
+        let is_known = path.starts_with("/etc/init.d/");
+        if systemd && (!is_known || units::replaces_script(files.root, &name)) {
             continue;
         }
         out.push(Entry {
@@ -115,24 +119,25 @@ fn own(files: &Files<'_>, path: &str, line: usize, command: &str) -> Entry {
     }
 }
 
-/// `@reboot` in crontabs, which run at each start.
-fn crontabs(files: &Files<'_>) -> Vec<Entry> {
+/// The crontabs, and whether their lines name users.
+pub(super) fn tables(files: &Files<'_>) -> Vec<(String, bool)> {
     let of = |dir: &str| {
-        let names: Vec<_> = names_in(files.root, dir).collect();
-        names
-            .into_iter()
-            .map(|name| format!("{dir}/{name}"))
-            .collect::<Vec<_>>()
+        let names = names_in(files.root, dir);
+        let paths: Vec<String> = names.map(|name| format!("{dir}/{name}")).collect();
+        paths
     };
     let mut tables = vec![("/etc/crontab".to_owned(), true)];
-    tables.extend(of("/etc/cron.d").into_iter().map(|path| (path, true)));
-    tables.extend(
-        of("/var/spool/cron/crontabs")
-            .into_iter()
-            .map(|path| (path, false)),
-    );
+    let system = of("/etc/cron.d").into_iter();
+    tables.extend(system.map(|path| (path, true)));
+    let users = of("/var/spool/cron/crontabs").into_iter();
+    tables.extend(users.map(|path| (path, false)));
+    tables
+}
+
+/// `@reboot` in crontabs, which run at each start.
+fn crontabs(files: &Files<'_>) -> Vec<Entry> {
     let mut out = Vec::new();
-    for (path, has_user) in tables {
+    for (path, has_user) in tables(files) {
         let text = files.text(&path).unwrap_or_default();
         for (at, line) in text.lines().enumerate() {
             let Some(command) = line.trim_start().strip_prefix("@reboot") else {

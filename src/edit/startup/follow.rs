@@ -1,16 +1,29 @@
 //! Follows what runs at a start into the scripts that it calls, and judges what is found there.
 
 use super::acts::{Act, act};
-use super::script::{Command, Runs, commands};
+use super::lexer;
+use super::script::{Command, Context, Runs, commands, commands_in};
 use super::units::{Setting, Unit};
+use super::variables::Variables;
 use super::words::{is_shell, unwrapped};
-use crate::tree::{Tree, show};
+use crate::shell::matches;
+use crate::tree::{DirEntry, Tree, show};
 use std::collections::BTreeSet;
 
 /// The size limit of scripts (bytes).
 const LIMIT: u64 = 512 << 10;
 /// The number of scripts that call one another and are followed.
-const MAX_DEPTH: usize = 3;
+const MAX_DEPTH: usize = 20;
+/// Where an owner keeps programs of the owner's own.
+const OWN: [&str; 7] = [
+    "/opt/",
+    "/usr/local/",
+    "/home/",
+    "/root/",
+    "/srv/",
+    "/etc/",
+    "/var/",
+];
 /// Menus and tools that do what their user or their caller chooses.
 const MENUS: [&str; 8] = [
     "raspi-config",
@@ -23,7 +36,21 @@ const MENUS: [&str; 8] = [
     "service",
 ];
 /// The settings that name what a service runs when it starts.
-const EXEC: [&str; 3] = ["ExecStartPre", "ExecStart", "ExecStartPost"];
+const EXEC: [&str; 4] = [
+    "ExecCondition",
+    "ExecStartPre",
+    "ExecStart",
+    "ExecStartPost",
+];
+/// The settings that name what a service runs when it has ended.
+const EXEC_AT_END: [&str; 2] = ["ExecStop", "ExecStopPost"];
+/// The settings that restart the device when something goes wrong.
+const ON_FAILURE: [&str; 4] = [
+    "FailureAction",
+    "StartLimitAction",
+    "JobTimeoutAction",
+    "OnFailure",
+];
 
 /// The files of a golden image.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +89,28 @@ pub(super) struct Found {
     pub(super) is_named_once: bool,
     /// All files that were read.
     pub(super) files: Vec<String>,
+    /// Programs of the owner's that are not scripts.
+    pub(super) unread: BTreeSet<String>,
+}
+
+impl Found {
+    /// The same, but only if an event asks for it.
+    pub(super) fn under_condition(mut self) -> Self {
+        let findings = std::mem::take(&mut self.findings);
+        self.findings = findings
+            .into_iter()
+            .map(|finding| Finding {
+                runs: finding.runs.max(Runs::If),
+                ..finding
+            })
+            .collect();
+        self
+    }
+}
+
+/// Whether a file is the owner's rather than a package's.
+pub(super) fn is_own(path: &str) -> bool {
+    OWN.iter().any(|dir| path.starts_with(dir)) && !path.starts_with("/etc/init.d/")
 }
 
 impl<'a> Files<'a> {
@@ -117,11 +166,15 @@ impl<'a> Files<'a> {
         for condition in unit.all("ConditionPathExists") {
             found.is_once |= condition.value.starts_with('!');
         }
-        for setting in EXEC.iter().flat_map(|key| unit.all(key)) {
-            self.setting(setting, &mut found);
+        // What runs once at the start has ended then.
+        let ends = unit.is("Type", "oneshot") && !unit.is_set("RemainAfterExit");
+        let at_end = EXEC_AT_END.iter().filter(|_| ends);
+        for setting in EXEC.iter().chain(at_end).flat_map(|key| unit.all(key)) {
+            self.setting(setting, unit, &mut found);
         }
-        let ends = [("SuccessAction", "ends"), ("OnSuccess", "succeeds")];
-        for (key, _) in ends {
+        let on_success = ["SuccessAction", "OnSuccess"].map(|key| (key, Runs::Always));
+        let on_failure = ON_FAILURE.map(|key| (key, Runs::Later));
+        for (key, runs) in on_success.into_iter().chain(on_failure) {
             for setting in unit.all(key) {
                 let value = setting.value.trim_end_matches("-force");
                 let value = value
@@ -135,7 +188,7 @@ impl<'a> Files<'a> {
                         file: setting.file.clone(),
                         line: setting.line,
                         act: Act::Restart,
-                        runs: Runs::Always,
+                        runs,
                         command: format!("{key}={}", setting.value),
                     });
                 }
@@ -144,14 +197,41 @@ impl<'a> Files<'a> {
         found
     }
 
-    fn setting(&self, setting: &Setting, found: &mut Found) {
+    fn setting(&self, setting: &Setting, unit: &Unit, found: &mut Found) {
         let text = setting
             .value
             .trim_start_matches(['-', '@', ':', '+', '!', '|']);
-        for mut command in commands(text, &[]) {
+        let directory = unit.last("WorkingDirectory");
+        let directory = directory.map_or("/", |directory| directory.value.trim_start_matches('-'));
+        let context = Context {
+            variables: self.environment(unit),
+            dir: directory.to_owned(),
+            ..Context::default()
+        };
+        for mut command in commands_in(text, context) {
             command.line = setting.line;
             self.command(&command, &setting.file, 0, found);
         }
+    }
+
+    /// The variables that a unit sets.
+    fn environment(&self, unit: &Unit) -> Variables {
+        let mut variables = Variables::default();
+        let mut set = |line: &str| {
+            for word in lexer::tokens(line, 1) {
+                if let Some((name, value)) = word.text.split_once('=') {
+                    variables.set(name, value);
+                }
+            }
+        };
+        for file in unit.all("EnvironmentFile") {
+            let text = self.text(file.value.trim_start_matches('-'));
+            text.unwrap_or_default().lines().for_each(&mut set);
+        }
+        for setting in unit.all("Environment") {
+            set(&setting.value);
+        }
+        variables
     }
 
     /// What a script does that is called with `arguments`.
@@ -161,59 +241,86 @@ impl<'a> Files<'a> {
             is_named_once: names_first_start(path),
             ..Found::default()
         };
-        self.follow(path, arguments, Runs::Always, 0, &mut found);
+        let call = Call {
+            arguments,
+            ..Call::default()
+        };
+        self.follow(path, &call, &mut found);
         found
     }
 
     /// What the commands of a text do, which is part of a file.
     pub(super) fn commands(&self, text: &str, file: &str, line: usize) -> Found {
         let mut found = Found::default();
-        for mut command in commands(text, &[]) {
+        let texts = commands(text, &[]);
+        found.is_once = self.notes_that_it_ran(&texts);
+        for mut command in texts {
             command.line += line - 1;
             self.command(&command, file, 0, &mut found);
         }
         found
     }
 
-    fn follow(
-        &self,
-        path: &str,
-        arguments: &[String],
-        runs: Runs,
-        depth: usize,
-        found: &mut Found,
-    ) {
+    fn follow(&self, path: &str, call: &Call<'_>, found: &mut Found) {
         let path = self.real(path);
-        if depth > MAX_DEPTH || found.files.contains(&path) {
+        if call.depth > MAX_DEPTH || found.files.contains(&path) {
             return;
         }
-        let Some(text) = self.text(&path) else { return };
+        let Some(text) = self.text(&path) else {
+            if is_own(&path) && self.root.file(&path).is_some() {
+                found.unread.insert(path);
+            }
+            return;
+        };
         found.is_named_once |= names_first_start(&path);
         found.files.push(path.clone());
         let first = text.lines().next().unwrap_or_default();
-        let interpreter = first.strip_prefix("#!").map(|line| {
-            let mut words = line.split_whitespace();
-            let program = words.next().unwrap_or_default();
-            let program = if program.ends_with("/env") {
-                words
-                    .find(|word| !word.starts_with('-'))
-                    .unwrap_or_default()
-            } else {
-                program
-            };
-            program.to_owned()
-        });
+        let interpreter = call.interpreter.clone().or_else(|| interpreter(first));
         match interpreter {
             Some(program) if !is_shell(&program) && !program.ends_with("busybox") => {
-                self.other_language(&text, &path, runs, found);
+                self.other_language(&text, &path, &program, call.runs, found);
             }
             _ => {
-                for mut command in commands(&text, arguments) {
-                    command.runs = command.runs.max(runs);
-                    self.command(&command, &path, depth, found);
+                let load = |name: &str, dir: &str| {
+                    let path = self.real(&self.program(name, &[dir])?);
+                    let text = self.text(&path)?;
+                    Some((path, text))
+                };
+                let context = Context {
+                    arguments: call.arguments,
+                    variables: Variables::of_script(&path),
+                    dir: call.dir.clone(),
+                    load: Some(&load),
+                };
+                let commands = commands_in(&text, context);
+                found.is_once |= self.notes_that_it_ran(&commands);
+                for mut command in commands {
+                    command.runs = command.runs.max(call.runs);
+                    self.command(&command, &path, call.depth, found);
                 }
             }
         }
+    }
+
+    /// Whether the commands make a file whose absence they asked for, which is missing now.
+    fn notes_that_it_ran(&self, commands: &[Command]) -> bool {
+        let tests = ["[", "[[", "test"];
+        let asked: BTreeSet<&String> = commands
+            .iter()
+            .filter(|command| tests.contains(&command.words[0].as_str()))
+            .flat_map(|command| {
+                let pairs = command.words.windows(2);
+                pairs.filter(|pair| matches!(pair[0].as_str(), "-e" | "-f" | "-d" | "-s"))
+            })
+            .map(|pair| &pair[1])
+            .collect();
+        let made = commands.iter().flat_map(|command| {
+            let makes = matches!(command.words[0].as_str(), "touch" | "mkdir");
+            let words = command.words.iter().skip(1).filter(move |_| makes);
+            words.chain(&command.outputs)
+        });
+        made.filter(|path| asked.contains(path))
+            .any(|path| !path.starts_with("/var/log/") && self.exists(path) == Some(false))
     }
 
     /// The path without symlinks.
@@ -232,7 +339,15 @@ impl<'a> Files<'a> {
     }
 
     /// Scripts of other languages: commands in quotes, which run at an unknown time.
-    fn other_language(&self, text: &str, path: &str, runs: Runs, found: &mut Found) {
+    fn other_language(
+        &self,
+        text: &str,
+        path: &str,
+        language: &str,
+        runs: Runs,
+        found: &mut Found,
+    ) {
+        let is_python = language.contains("python");
         for (at, line) in text.lines().enumerate() {
             if line.trim_start().starts_with('#') {
                 continue;
@@ -244,13 +359,17 @@ impl<'a> Files<'a> {
                 .into_iter()
                 .chain(texts)
                 .flat_map(|text| commands(&text, &[]))
+                .filter(|command| is_program(&command.words[0]))
                 .find_map(|command| Some((act(&command)?, command.words.join(" "))));
             if let Some((act, command)) = found_act {
                 found.findings.insert(Finding {
                     file: path.to_owned(),
                     line: at + 1,
                     act,
-                    runs: runs.max(Runs::Unknown),
+                    runs: match is_python && is_plain_call(line) {
+                        true => runs,
+                        false => runs.max(Runs::Unknown),
+                    },
                     command,
                 });
             }
@@ -258,6 +377,7 @@ impl<'a> Files<'a> {
     }
 
     fn command(&self, command: &Command, file: &str, depth: usize, found: &mut Found) {
+        let file = command.file.as_deref().unwrap_or(file);
         let words = unwrapped(&command.words);
         let Some(first) = words.first() else { return };
         found.is_once |= takes_itself_out(words, file);
@@ -272,33 +392,72 @@ impl<'a> Files<'a> {
             return;
         }
         let name = first.rsplit('/').next().unwrap_or_default();
-        if MENUS.contains(&name) {
+        if MENUS.contains(&name) || matches!(name, "." | "source") {
             return;
         }
-        let script_of = |words: &[String]| {
-            let at = words.iter().position(|word| !word.starts_with('-'))?;
-            Some((words[at].clone(), words[at + 1..].to_vec()))
+        let dir_of_file = file.rsplit_once('/').map_or("", |(dir, _)| dir);
+        let dirs = [command.dir.as_str(), dir_of_file];
+        let at = words.iter().skip(1).position(|word| !word.starts_with('-'));
+        let argument = at.and_then(|at| words.get(at + 1..));
+        let mut call = Call {
+            arguments: words.get(1..).unwrap_or_default(),
+            runs: command.runs,
+            depth: depth + 1,
+            dir: command.dir.clone(),
+            interpreter: None,
         };
-        let called = if is_shell(first) || matches!(name, "." | "source") {
-            if words.iter().any(|word| word == "-c") {
+        let called = if name == "run-parts" {
+            let dir = argument.and_then(|words| words.first()).cloned();
+            dir.map(|dir| format!("{}/*", dir.trim_end_matches('/')))
+        } else if is_shell(first) || is_other_interpreter(name) {
+            if words.iter().any(|word| word == "-c" || word == "-m") {
                 return;
             }
-            script_of(&words[1..])
+            call.arguments = argument
+                .and_then(|words| words.get(1..))
+                .unwrap_or_default();
+            call.interpreter = Some(name.to_owned());
+            argument.and_then(|words| words.first()).cloned()
         } else {
-            Some((first.clone(), words[1..].to_vec()))
+            Some(first.clone())
         };
-        let Some((path, arguments)) = called else {
-            return;
-        };
-        if let Some(path) = self.program(&path) {
-            self.follow(&path, &arguments, command.runs, depth + 1, found);
+        let Some(called) = called else { return };
+        for path in self.programs(&called, &dirs) {
+            self.follow(&path, &call, found);
         }
     }
 
-    /// The path of a program, which may be a name.
-    fn program(&self, name: &str) -> Option<String> {
+    /// The programs that a word names, which may be a pattern.
+    fn programs(&self, word: &str, dirs: &[&str]) -> Vec<String> {
+        let Some((dir, pattern)) = word.rsplit_once('/').filter(|_| word.contains('*')) else {
+            return self.program(word, dirs).into_iter().collect();
+        };
+        let Some(found) = self.root.dir(dir) else {
+            return Vec::new();
+        };
+        let files = found.entries.iter();
+        let files = files.filter(|(_, entry)| matches!(entry, DirEntry::Leaf(_)));
+        let names = files.map(|(name, _)| show(name));
+        names
+            .filter(|name| matches(pattern, name))
+            .map(|name| format!("{dir}/{name}"))
+            .collect()
+    }
+
+    /// The path of a program, which may be a name, or a path in one of the directories.
+    fn program(&self, name: &str, dirs: &[&str]) -> Option<String> {
+        if name.starts_with('/') {
+            return Some(name.to_owned());
+        }
+        let near = dirs.iter().filter(|dir| dir.starts_with('/'));
+        let name = name.strip_prefix("./").unwrap_or(name);
+        let mut near = near.map(|dir| format!("{}/{name}", dir.trim_end_matches('/')));
+        let is_there = |path: &String| self.text(path).is_some() || self.root.file(path).is_some();
+        if let Some(path) = near.find(is_there) {
+            return Some(path);
+        }
         if name.contains('/') {
-            return name.starts_with('/').then(|| name.to_owned());
+            return None;
         }
         let dirs = [
             "/usr/local/sbin",
@@ -335,6 +494,66 @@ impl<'a> Files<'a> {
             self.exists(path).is_none_or(|exists| exists != negated)
         })
     }
+}
+
+/// How a script is called.
+struct Call<'a> {
+    arguments: &'a [String],
+    runs: Runs,
+    depth: usize,
+    /// The directory in which it runs; empty: it is not known.
+    dir: String,
+    /// The program that reads it; `None`: its first line says so.
+    interpreter: Option<String>,
+}
+
+impl Default for Call<'_> {
+    fn default() -> Self {
+        Self {
+            arguments: &[],
+            runs: Runs::Always,
+            depth: 0,
+            dir: "/".to_owned(),
+            interpreter: None,
+        }
+    }
+}
+
+/// The program that the first line of a script names.
+fn interpreter(first_line: &str) -> Option<String> {
+    let mut words = first_line.strip_prefix("#!")?.split_whitespace();
+    let program = words.next().unwrap_or_default();
+    let program = match program.ends_with("/env") {
+        true => words.find(|word| !word.starts_with('-')),
+        false => Some(program),
+    };
+    Some(program.unwrap_or_default().to_owned())
+}
+
+/// Whether a program reads scripts of another language.
+fn is_other_interpreter(name: &str) -> bool {
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    [
+        "python", "perl", "ruby", "node", "nodejs", "lua", "php", "tclsh", "expect",
+    ]
+    .contains(&name)
+}
+
+/// Whether a word can be a program: a name, or a path where programs are, unlike a web address.
+fn is_program(word: &str) -> bool {
+    let dirs = ["/bin/", "/sbin/", "/usr/"];
+    !word.starts_with('/') || dirs.iter().any(|dir| word.starts_with(dir))
+}
+
+/// Whether a line of Python calls something whenever the program runs.
+fn is_plain_call(line: &str) -> bool {
+    let calls = ["system(", "run(", "call(", "Popen(", "output("];
+    let conditions = [
+        "if ", "while ", "for ", "def ", "class ", "elif ", "return ",
+    ];
+    line.starts_with(|c: char| c.is_ascii_alphabetic())
+        && !conditions.iter().any(|word| line.starts_with(word))
+        && calls.iter().any(|call| line.contains(call))
 }
 
 /// Whether a name says that it is for the first start.

@@ -8,6 +8,7 @@ mod apt_conf;
 mod arguments;
 mod cloud_init;
 mod entries;
+mod events;
 mod follow;
 mod known;
 mod later;
@@ -16,10 +17,13 @@ mod machine_id;
 mod one_time;
 mod overlay_root;
 mod rc_local;
+#[cfg(test)]
+mod reach_tests;
 mod script;
 #[cfg(test)]
 mod tests;
 mod units;
+mod variables;
 mod words;
 
 pub(super) use arguments::check as check_arguments;
@@ -117,7 +121,7 @@ pub(super) fn integrate(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), Edi
     restore_rc_local(work, boot_mount, &mut judge)?;
     repart(work, &mut judge)?;
     growroot(work, &mut judge)?;
-    for entry in entries::all(&files(work, boot_mount)) {
+    for entry in everything(&files(work, boot_mount)) {
         repair(work, &entry, &mut judge)?;
     }
     later::judge(&files(work, boot_mount), by_units, &mut judge);
@@ -147,6 +151,13 @@ pub(super) fn integrate(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), Edi
     work.notes.extend(judge.notes);
     work.problems.0.extend(judge.problems.0);
     Ok(())
+}
+
+/// Everything that runs by itself when the system starts.
+fn everything(files: &Files<'_>) -> Vec<Entry> {
+    let mut entries = entries::all(files);
+    entries.extend(events::all(files));
+    entries
 }
 
 /// The files as they are now.
@@ -238,6 +249,14 @@ fn repair(work: &mut Workspace<'_>, entry: &Entry, judge: &mut Judge<'_>) -> Res
     for finding in &entry.found.findings {
         report(entry, finding, judge);
     }
+    if entry.found.is_once {
+        for path in &entry.found.unread {
+            judge.notes.push(format!(
+                "{path}: {} runs it once, on the first start of each slot; it is not a script, so what it does is not known",
+                entry.name
+            ));
+        }
+    }
     Ok(())
 }
 
@@ -303,13 +322,25 @@ fn report(entry: &Entry, finding: &Finding, judge: &mut Judge<'_>) {
         if !judge.accepts(&[file]) {
             judge.problem(file, *line, &why, advice);
         }
-    } else if (*runs != Runs::Unknown || is_once) && *act == Act::Restart && !judge.accepts(&[file])
-    {
-        judge.notes.push(format!(
-            "{file}:{line}: `{command}` {act} under a condition ({} runs it): an update that is not committed yet would be taken back",
-            entry.name
-        ));
+        return;
     }
+    let is_own = follow::is_own(file);
+    let is_told = match act {
+        Act::Restart => *runs != Runs::Unknown || is_once || is_own,
+        Act::ReadOnly => false,
+        _ => is_own,
+    };
+    if !is_told || judge.accepts(&[file]) {
+        return;
+    }
+    let effect = match act {
+        Act::Restart => "an update that is not committed yet would be taken back",
+        _ => "each root filesystem does it for itself",
+    };
+    judge.notes.push(format!(
+        "{file}:{line}: `{command}` {act} under a condition ({} runs it): {effect}",
+        entry.name
+    ));
 }
 
 /// Lists the accepted files on the device.

@@ -6,7 +6,8 @@
 //! `exit` do not run.
 
 use super::lexer::{self, Token, TokenKind};
-use super::words::{inner_script, is_shell, unwrapped};
+use super::variables::Variables;
+use super::words::{change_directory, inner_script, is_shell, only_asks, unwrapped, waits};
 use crate::shell::matches;
 use std::collections::BTreeSet;
 
@@ -39,8 +40,28 @@ pub(super) struct Command {
     pub(super) outputs: Vec<String>,
     /// When it runs.
     pub(super) runs: Runs,
+    /// The directory in which it runs; empty: it is not known.
+    pub(super) dir: String,
+    /// The file that it is in, if the script reads it with `.`.
+    pub(super) file: Option<String>,
     /// The function that it is part of.
     function: Option<String>,
+}
+
+/// Finds a script by its name in a directory: its path and its text.
+pub(super) type Load<'a> = &'a dyn Fn(&str, &str) -> Option<(String, String)>;
+
+/// What a script is read with.
+#[derive(Default)]
+pub(super) struct Context<'a> {
+    /// Its arguments.
+    pub(super) arguments: &'a [String],
+    /// Its variables.
+    pub(super) variables: Variables,
+    /// The directory in which it runs; empty: it is not known.
+    pub(super) dir: String,
+    /// Finds the scripts that it reads with `.`.
+    pub(super) load: Option<Load<'a>>,
 }
 
 /// An open construct.
@@ -79,7 +100,19 @@ enum Arm {
 
 /// The commands that run when the script is called with `arguments`.
 pub(super) fn commands(text: &str, arguments: &[String]) -> Vec<Command> {
-    let mut reader = Reader::new(arguments, 0);
+    let context = Context {
+        arguments,
+        ..Context::default()
+    };
+    commands_in(text, context)
+}
+
+/// The commands that run in this context.
+pub(super) fn commands_in(text: &str, context: Context<'_>) -> Vec<Command> {
+    let mut reader = Reader::new(context.arguments, 0);
+    reader.variables = context.variables;
+    reader.dir = context.dir;
+    reader.load = context.load;
     reader.read(text, 1);
     reader.finish()
 }
@@ -101,6 +134,12 @@ struct Reader<'a> {
     waited: u64,
     /// The base condition, from a script around this one.
     base: Runs,
+    variables: Variables,
+    /// The directory in which commands run.
+    dir: String,
+    load: Option<Load<'a>>,
+    /// The file that is read with `.`.
+    file: Option<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -117,6 +156,10 @@ impl<'a> Reader<'a> {
             ended: Vec::new(),
             waited: 0,
             base: Runs::Always,
+            variables: Variables::default(),
+            dir: String::new(),
+            load: None,
+            file: None,
         }
     }
 
@@ -237,32 +280,8 @@ impl<'a> Reader<'a> {
 
     /// Whether the current command only asks something.
     fn is_test(&self) -> bool {
-        let first = self.words.iter().find(|word| word.text != "!");
-        first.is_none_or(|word| {
-            let name = word.text.rsplit('/').next().unwrap_or_default();
-            matches!(
-                name,
-                "[" | "[["
-                    | "test"
-                    | "grep"
-                    | "ping"
-                    | "ls"
-                    | "cmp"
-                    | "diff"
-                    | "pgrep"
-                    | "pidof"
-                    | "command"
-                    | "which"
-                    | "type"
-                    | "read"
-                    | "false"
-                    | "expr"
-                    | "mountpoint"
-            ) || self
-                .words
-                .iter()
-                .any(|word| word.text == "is-active" || word.text == "is-enabled")
-        })
+        let words = self.words.iter().map(|word| word.text.as_str());
+        only_asks(&words.collect::<Vec<_>>())
     }
 
     fn word(&mut self, token: Token) {
@@ -403,6 +422,10 @@ impl<'a> Reader<'a> {
         let mut reader = Reader::new(&[], self.nesting + 1);
         reader.base = runs;
         reader.waited = self.waited;
+        reader.variables = self.variables.clone();
+        reader.dir.clone_from(&self.dir);
+        reader.file.clone_from(&self.file);
+        reader.load = self.load;
         reader.read(text, line);
         let function = self.function();
         for mut command in reader.finish() {
@@ -419,14 +442,28 @@ impl<'a> Reader<'a> {
         for (text, line) in words.iter().flat_map(|word| word.substitutions.clone()) {
             self.nested(&text, line);
         }
+        if self.here().is_some() && self.variables.assigned(&words) {
+            self.joined = next;
+            return;
+        }
         if let (Some(first), Some(runs)) = (words.first(), self.here()) {
             let line = first.line;
-            let mut words: Vec<String> = words.into_iter().map(|word| word.text).collect();
+            let mut words: Vec<String> = words
+                .iter()
+                .flat_map(|word| self.variables.words(word))
+                .collect();
+            if words.is_empty() {
+                self.joined = next;
+                return;
+            }
+            self.variables.set_by_loop(&words);
             let unwrapped = unwrapped(&words).to_vec();
             if let Some(text) = inner_script(&unwrapped) {
                 self.nested(&text, line);
             }
-            self.note_wait(&unwrapped, runs);
+            if runs != Runs::Later {
+                self.waited = self.waited.saturating_add(waits(&unwrapped));
+            }
             let grouped = self
                 .frames
                 .iter()
@@ -437,34 +474,51 @@ impl<'a> Reader<'a> {
                 self.ended.push(function);
             }
             words = unwrapped;
+            let outputs = outputs.iter().map(|path| self.variables.expanded(path));
+            let outputs = outputs.collect();
+            let sourced = (matches!(words[0].as_str(), "." | "source"))
+                .then(|| words.get(1).cloned())
+                .flatten();
+            change_directory(&mut self.dir, &words);
             let function = self.function();
             self.found.push(Command {
                 line,
                 words,
                 outputs,
                 runs,
+                dir: self.dir.clone(),
+                file: self.file.clone(),
                 function,
             });
+            if let Some(name) = sourced {
+                self.source(&name, runs);
+            }
         }
         self.joined = next;
     }
 
-    /// Counts what `sleep` waits.
-    fn note_wait(&mut self, words: &[String], runs: Runs) {
-        if runs == Runs::Later || words.first().is_none_or(|name| name != "sleep") {
+    /// Reads the commands of another file into this script.
+    fn source(&mut self, name: &str, runs: Runs) {
+        let Some(load) = self.load.filter(|_| self.nesting < MAX_NESTING) else {
             return;
-        }
-        for word in &words[1..] {
-            let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-            let unit = match &word[digits.len()..] {
-                "m" => 60,
-                "h" => 3600,
-                "d" => 86400,
-                _ => 1,
-            };
-            let seconds: u64 = digits.parse().unwrap_or(0);
-            self.waited = self.waited.saturating_add(seconds.saturating_mul(unit));
-        }
+        };
+        let dirs = [self.dir.clone(), self.variables.dir().to_owned()];
+        let Some((path, text)) = dirs.iter().find_map(|dir| load(name, dir)) else {
+            return;
+        };
+        let frames = self.frames.len();
+        let ended = self.ended.clone();
+        let file = self.file.replace(path);
+        let base = self.base;
+        self.base = base.max(runs);
+        self.nesting += 1;
+        self.joined = Runs::Always;
+        self.read(&text, 1);
+        self.nesting -= 1;
+        self.base = base;
+        self.file = file;
+        self.ended = ended;
+        self.frames.truncate(frames);
     }
 
     /// The commands that run: those of functions only if they are called.

@@ -1,7 +1,6 @@
 //! What is found in the files of a golden image that acts by itself, and what is not.
 
 use super::acts::{Act, act};
-use super::entries::{self};
 use super::follow::Files;
 use super::script::{Runs, commands};
 use super::{Judge, known, machine_id, one_time, overlay_root, rc_local, repair};
@@ -184,7 +183,7 @@ pub(super) fn tree(files: &[(&str, &str)]) -> Tree {
 }
 
 /// The root after everything that acts by itself was decided, with notes and problems.
-fn repaired(files: &[(&str, &str)]) -> (Tree, Vec<String>, Vec<String>) {
+pub(super) fn repaired(files: &[(&str, &str)]) -> (Tree, Vec<String>, Vec<String>) {
     let mut trees = Trees {
         root: tree(files),
         boot: tree(&[]),
@@ -194,7 +193,7 @@ fn repaired(files: &[(&str, &str)]) -> (Tree, Vec<String>, Vec<String>) {
     let mut work = Workspace::new(&mut trees, Time::default());
     let mut judge = Judge::new(&accepted, work.root.tree());
     super::restore_rc_local(&mut work, "/boot/efi", &mut judge).unwrap();
-    let all = entries::all(&super::files(&work, "/boot/efi"));
+    let all = super::everything(&super::files(&work, "/boot/efi"));
     for entry in all {
         repair(&mut work, &entry, &mut judge).unwrap();
     }
@@ -329,7 +328,18 @@ fn services_that_restart_are_problems_and_watchdogs_are_not() {
             exec,
             "#!/bin/sh\ncase $1 in start) true;; reboot) reboot;; esac\n",
         ),
-        (exec, "#!/usr/bin/python3\nos.system('reboot')\n"),
+        (
+            exec,
+            "#!/usr/bin/python3\ndef again():\n    os.system('reboot')\n",
+        ),
+        (
+            exec,
+            "#!/usr/bin/python3\nRUN = ['reboot']\n@app.route(\"/reboot\", run())\n",
+        ),
+        (
+            exec,
+            "#!/bin/sh\nREBOOT=/sbin/reboot\nexport X=/sbin/poweroff\n",
+        ),
         (
             "[Unit]\nConditionPathExists=/etc/todo\n[Service]\nExecStart=/sbin/reboot\n",
             "",
@@ -348,7 +358,7 @@ fn services_that_restart_are_problems_and_watchdogs_are_not() {
 #[test]
 fn other_languages_count_where_the_name_is_that_of_a_first_start() {
     let exec = "[Service]\nType=oneshot\nExecStart=/usr/local/bin/setup start\n";
-    let python = "#!/usr/bin/python3\nsubprocess.run(['systemctl', 'reboot'])\n";
+    let python = "#!/usr/bin/python3\nif done: subprocess.run(['systemctl', 'reboot'])\n";
     let (_, _, problems) = repaired(&[
         ("/etc/systemd/system/first-boot.service", exec),
         (

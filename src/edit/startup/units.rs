@@ -1,6 +1,7 @@
 //! Units of systemd: their files with drop-ins (`systemd.unit(5)`), and which of them run when a
 //! system starts.
 
+use crate::golden::references::unit_names;
 use crate::tree::{DirEntry, LeafKind, Node, Tree, show};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -93,6 +94,9 @@ impl Unit {
             let more = self::text(root, &path).unwrap_or_default();
             settings.extend(self::settings(&more, &path));
         }
+        for setting in &mut settings {
+            setting.value = with_specifiers(&setting.value, name);
+        }
         Some(Self {
             name: name.to_owned(),
             file,
@@ -129,6 +133,17 @@ impl Unit {
         self.all(key).pop()
     }
 
+    /// Whether the last setting of this name has this value.
+    pub(super) fn is(&self, key: &str, value: &str) -> bool {
+        self.last(key).is_some_and(|setting| setting.value == value)
+    }
+
+    /// Whether a setting is true.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        self.last(key)
+            .is_some_and(|setting| is_true(&setting.value))
+    }
+
     /// Whether it runs on the first start of a system only.
     pub(super) fn is_for_first_boot(&self) -> bool {
         self.last("ConditionFirstBoot")
@@ -141,6 +156,45 @@ impl Unit {
         let words = values.iter().flat_map(|s| s.value.split_whitespace());
         words.map(str::to_owned).collect()
     }
+}
+
+/// The value with the specifiers (`systemd.unit(5)`) of the unit of this name.
+fn with_specifiers(value: &str, name: &str) -> String {
+    let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
+    let (prefix, instance) = stem.split_once('@').unwrap_or((stem, ""));
+    let mut out = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        let Some(kind) = after.chars().next() else {
+            out.push('%');
+            return out;
+        };
+        match kind {
+            '%' => out.push('%'),
+            'i' => out.push_str(instance),
+            'I' => out.push_str(unit_names::path(instance).trim_start_matches('/')),
+            'n' => out.push_str(name),
+            'N' => out.push_str(stem),
+            'p' => out.push_str(prefix),
+            'P' => out.push_str(unit_names::path(prefix).trim_start_matches('/')),
+            'j' => out.push_str(prefix.rsplit('-').next().unwrap_or_default()),
+            'E' => out.push_str("/etc"),
+            'S' => out.push_str("/var/lib"),
+            'C' => out.push_str("/var/cache"),
+            'L' => out.push_str("/var/log"),
+            't' => out.push_str("/run"),
+            'f' => out.push_str(&unit_names::path(instance)),
+            'h' => out.push_str("/root"),
+            other => {
+                out.push('%');
+                out.push(other);
+            }
+        }
+        rest = &after[kind.len_utf8()..];
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Whether a value is true for systemd.
@@ -242,19 +296,47 @@ fn wanted(root: &Tree, of: impl Fn(&str) -> bool) -> Vec<String> {
 /// The unit that a timer or a watched path starts soon after the start.
 fn triggered(root: &Tree, unit: &Unit) -> Option<String> {
     let (name, kind) = unit.name.rsplit_once('.')?;
+    let all = |keys: &'static [&'static str]| keys.iter().flat_map(|key| unit.all(key));
     let soon = match kind {
-        "timer" => ["OnBootSec", "OnStartupSec", "OnActiveSec"]
-            .iter()
-            .flat_map(|key| unit.all(key))
-            .any(|setting| seconds(&setting.value) < LONG_DELAY),
-        "path" => ["PathExists", "DirectoryNotEmpty"]
-            .iter()
-            .flat_map(|key| unit.all(key))
-            .any(|setting| root.find(&setting.value).is_some()),
+        "timer" => {
+            let stamp = format!("/var/lib/systemd/timers/stamp-{}", unit.name);
+            // What was missed since the stamp of the golden image is made up for at once.
+            let missed = unit.is_set("Persistent") && root.find(&stamp).is_some();
+            let mut delays = all(&["OnBootSec", "OnStartupSec", "OnActiveSec"]);
+            delays.any(|setting| seconds(&setting.value) < LONG_DELAY)
+                || all(&["OnCalendar"]).any(|setting| missed || is_within_an_hour(&setting.value))
+        }
+        "path" => {
+            let mut paths = all(&["PathExists", "DirectoryNotEmpty"]);
+            paths.any(|setting| root.find(&setting.value).is_some())
+                || all(&["PathExistsGlob"]).any(|setting| matches_a_file(root, &setting.value))
+        }
         _ => false,
     };
     let named = unit.last("Unit").map(|setting| setting.value.clone());
     soon.then(|| named.unwrap_or_else(|| format!("{name}.service")))
+}
+
+/// Whether a calendar event (`systemd.time(7)`) comes several times an hour.
+fn is_within_an_hour(event: &str) -> bool {
+    if event == "minutely" {
+        return true;
+    }
+    let Some(time) = event.split_whitespace().find(|word| word.contains(':')) else {
+        return false;
+    };
+    let mut fields = time.split(':');
+    let hour = fields.next().unwrap_or_default();
+    let minute = fields.next().unwrap_or_default();
+    hour.starts_with('*') && minute.contains(['*', '/', ',', '.'])
+}
+
+/// Whether the last component of a pattern matches a file.
+fn matches_a_file(root: &Tree, pattern: &str) -> bool {
+    let Some((dir, pattern)) = pattern.rsplit_once('/') else {
+        return false;
+    };
+    names_in(root, dir).any(|name| crate::shell::matches(pattern, &name))
 }
 
 /// A time span (`systemd.time(7)`), in seconds.
@@ -314,14 +396,15 @@ pub(super) fn sysv_started(root: &Tree) -> Vec<(String, String)> {
         let Some(dir) = root.dir(format!("/etc/rc{level}.d")) else {
             continue;
         };
-        for (name, entry) in &dir.entries {
-            let Some(name) = show(name).strip_prefix('S').map(str::to_owned) else {
+        for (file, entry) in &dir.entries {
+            let Some(name) = show(file).strip_prefix('S').map(str::to_owned) else {
                 continue;
             };
             let DirEntry::Leaf(id) = entry else { continue };
             let name = name.trim_start_matches(|c: char| c.is_ascii_digit());
             let path = match &root.leaf(*id).kind {
                 LeafKind::Symlink(_) => format!("/etc/init.d/{name}"),
+                LeafKind::File(_) => format!("/etc/rc{level}.d/{}", show(file)),
                 _ => continue,
             };
             out.insert(name.to_owned(), path);

@@ -79,3 +79,62 @@ fn value_of_c(words: &[String]) -> Option<String> {
         .position(|word| word.starts_with('-') && !word.starts_with("--") && word.ends_with('c'))?;
     words.get(at + 2).cloned()
 }
+
+/// Whether a command only asks something.
+pub(super) fn only_asks(words: &[&str]) -> bool {
+    let first = words.iter().find(|word| **word != "!");
+    first.is_none_or(|word| {
+        let name = word.rsplit('/').next().unwrap_or_default();
+        let asks = [
+            "[",
+            "[[",
+            "test",
+            "grep",
+            "ping",
+            "ls",
+            "cmp",
+            "diff",
+            "pgrep",
+            "pidof",
+            "command",
+            "which",
+            "type",
+            "read",
+            "false",
+            "expr",
+            "mountpoint",
+        ];
+        asks.contains(&name) || words.contains(&"is-active") || words.contains(&"is-enabled")
+    })
+}
+
+/// Changes the directory as `cd` does.
+pub(super) fn change_directory(dir: &mut String, words: &[String]) {
+    if words.first().is_none_or(|name| name != "cd") {
+        return;
+    }
+    match words.iter().skip(1).find(|word| !word.starts_with('-')) {
+        Some(to) if to.starts_with('/') => dir.clone_from(to),
+        Some(to) if !matches!(to.as_str(), "." | "") => *dir = format!("{dir}/{to}"),
+        _ => {}
+    }
+}
+
+/// The number of seconds that `sleep` waits; 0 for any other command.
+pub(super) fn waits(words: &[String]) -> u64 {
+    if words.first().is_none_or(|name| name != "sleep") {
+        return 0;
+    }
+    let seconds = words.iter().skip(1).map(|word| {
+        let digits = word.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match &word[digits.len()..] {
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86400,
+            _ => 1,
+        };
+        let number: u64 = digits.parse().unwrap_or(0);
+        number.saturating_mul(unit)
+    });
+    seconds.fold(0, u64::saturating_add)
+}

@@ -40,11 +40,12 @@ impl Device {
                 None => Self::Other,
             };
         }
+        if !text.starts_with('/') {
+            return Self::Other;
+        }
+        let text = plain_path(&text);
         let Some(name) = text.strip_prefix("/dev/") else {
-            return match text.starts_with('/') {
-                true => Self::Path(text),
-                false => Self::Other,
-            };
+            return Self::Path(text);
         };
         if let Some(rest) = name.strip_prefix("disk/by-") {
             let Some((by, value)) = rest.split_once('/') else {
@@ -58,6 +59,9 @@ impl Device {
         }
         if let Some(name) = name.strip_prefix("mapper/") {
             return Self::Mapped(name.to_owned());
+        }
+        if let Some(numbers) = name.strip_prefix("block/") {
+            return by_device_number(numbers).unwrap_or(Self::Other);
         }
         if name.starts_with("md") && name.len() > 2 && !name.starts_with("mdev") {
             return Self::Array(name.to_owned());
@@ -97,6 +101,50 @@ fn link(value: &str) -> Device {
         Some(Device::Link(disk.to_owned(), number))
     });
     part.unwrap_or_else(|| Device::Disk(value.to_owned()))
+}
+
+/// A path without empty and `.` components, and without those that `..` takes back.
+fn plain_path(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            _ => parts.push(part),
+        }
+    }
+    let end = match path.len() > 1 && path.ends_with('/') {
+        true => "/",
+        false => "",
+    };
+    format!("/{}{end}", parts.join("/"))
+}
+
+/// A link below `/dev/block`, which is called after the number of the device: `8:3` is `sda3`.
+fn by_device_number(numbers: &str) -> Option<Device> {
+    let (major, minor) = numbers.split_once(':')?;
+    let minor: u32 = minor.parse().ok()?;
+    let letter = |prefix: &str| {
+        let letter = char::from_digit(minor.checked_div(16)?.checked_add(10)?, 36)?;
+        Some((format!("{prefix}{letter}"), minor.checked_rem(16)?))
+    };
+    let (disk, number) = match major {
+        "8" => letter("sd")?,
+        "252" | "253" | "254" => letter("vd")?,
+        "179" => (
+            format!("mmcblk{}", minor.checked_div(8)?),
+            minor.checked_rem(8)?,
+        ),
+        // Counted in the order in which the kernel finds partitions.
+        "259" => ("nvme0n1".to_owned(), minor),
+        _ => return None,
+    };
+    Some(match number {
+        0 => Device::Disk(disk),
+        _ => Device::Number(disk, number),
+    })
 }
 
 /// A kernel name: `sda3`, `mmcblk0p3`, `nvme0n1p3`, or that of a disk.
@@ -194,7 +242,9 @@ pub fn names_in(line: &str) -> Vec<(String, Device)> {
         let Some(name) = from.and_then(|at| word.get(at..)) else {
             continue;
         };
-        let link = name.starts_with("/dev/disk/by-path/") || name.starts_with("/dev/disk/by-id/");
+        let link = ["/dev/disk/by-path/", "/dev/disk/by-id/", "/dev/block/"]
+            .iter()
+            .any(|start| name.starts_with(start));
         let name = match name.split_once(':') {
             Some((name, _)) if !link => name,
             _ => name,
@@ -253,6 +303,14 @@ mod tests {
             ("/dev/vg-a/lv", Device::Mapped("vg--a-lv".into())),
             ("/dev/md0", Device::Array("md0".into())),
             ("/srv/x", Device::Path("/srv/x".into())),
+            ("/srv/", Device::Path("/srv/".into())),
+            ("//dev/./sda3", number("sda", 3)),
+            ("/dev/disk/../sda3", number("sda", 3)),
+            ("/dev/block/8:3", number("sda", 3)),
+            ("/dev/block/8:16", Device::Disk("sdb".into())),
+            ("/dev/block/179:2", number("mmcblk0", 2)),
+            ("/dev/block/259:3", number("nvme0n1", 3)),
+            ("/dev/disk/by-diskseq/1-part3", Device::Link("1".into(), 3)),
         ] {
             assert_eq!(Device::parse(text), expected, "{text}");
         }

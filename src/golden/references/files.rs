@@ -20,7 +20,15 @@ struct Kind {
 const HASH: &[char] = &['#'];
 
 /// All kinds with a name at any place of a line.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 12] = [
+    Kind {
+        name: "device with checksums",
+        paths: &["/etc/veritytab", "/etc/integritytab"],
+        comments: HASH,
+        removal: Removal::Comment,
+        needed: true,
+        with: &[],
+    },
     Kind {
         name: "initramfs",
         paths: &[
@@ -417,6 +425,11 @@ fn udev(root: &Tree, out: &mut Vec<Reference>) {
         let body = text(root, &path).unwrap_or_default();
         for (line, last, body) in logical_lines(&body, HASH) {
             for (text, device) in matches(&body) {
+                // A pattern can be meant for other disks.
+                let removal = match text.contains(['*', '?', '[']) {
+                    true => Removal::Tell,
+                    false => Removal::Comment,
+                };
                 out.push(Reference {
                     file: path.clone(),
                     on_boot: false,
@@ -426,7 +439,7 @@ fn udev(root: &Tree, out: &mut Vec<Reference>) {
                     text,
                     device,
                     needed: false,
-                    removal: Removal::Comment,
+                    removal,
                 });
             }
         }
@@ -441,11 +454,19 @@ fn matches(rule: &str) -> Vec<(String, Device)> {
             continue;
         };
         let value = value.trim().trim_matches('"');
-        if value.contains(['*', '?', '[', '|', '$']) {
+        if value.contains('$') {
+            continue;
+        }
+        if key.trim() == "KERNEL" {
+            let found = kernel_names(value).into_iter();
+            out.extend(found.map(|device| (part.trim().to_owned(), device)));
+            continue;
+        }
+        if value.contains(['*', '?', '[', '|']) {
             continue;
         }
         let device = match key.trim() {
-            "KERNEL" | "KERNELS" => Device::parse(&format!("/dev/{value}")),
+            "KERNELS" => Device::parse(&format!("/dev/{value}")),
             "ENV{DEVNAME}" => Device::parse(value),
             "ENV{ID_FS_UUID}" | "ENV{ID_FS_UUID_ENC}" => Device::Tag(Device::key("UUID", value)),
             "ENV{ID_FS_LABEL}" | "ENV{ID_FS_LABEL_ENC}" => Device::Tag(Device::key("LABEL", value)),
@@ -458,6 +479,24 @@ fn matches(rule: &str) -> Vec<(String, Device)> {
         }
     }
     out
+}
+
+/// The partition that a pattern of kernel names means; none if it means all partitions of a disk.
+fn kernel_names(pattern: &str) -> Option<Device> {
+    if !pattern.contains(['*', '?', '[', '|']) {
+        let device = Device::parse(&format!("/dev/{pattern}"));
+        return matches!(device, Device::Number(..)).then_some(device);
+    }
+    let disks = ["sda", "vda", "mmcblk0p", "mmcblk1p", "nvme0n1p"];
+    let matching = disks.into_iter().find_map(|disk| {
+        let is_one = |number: &u32| crate::shell::matches(pattern, &format!("{disk}{number}"));
+        let numbers: Vec<u32> = (1..=15).filter(is_one).collect();
+        let [number] = numbers[..] else { return None };
+        Some((disk, number))
+    });
+    let (disk, number) = matching?;
+    let disk = disk.strip_suffix('p').unwrap_or(disk);
+    Some(Device::Number(disk.to_owned(), number))
 }
 
 /// ZFS's list of pools, which is binary: the paths of devices in it.
@@ -629,14 +668,19 @@ mod tests {
 
     #[test]
     fn rules_that_match_one_partition() {
-        let body = "KERNEL==\"sd*[0-9]\", RUN+=\"x\"\nSUBSYSTEM==\"block\", KERNEL==\"sda3\", \\\n\
+        let body = "KERNEL==\"sd[a-z]3\", RUN+=\"x\"\nKERNEL==\"sd*[0-9]\", RUN+=\"x\"\nSUBSYSTEM==\"block\", KERNEL==\"sda3\", \\\n\
                     \x20 SYMLINK+=\"media\"\nENV{ID_FS_UUID}==\"AB\", ENV{ID_FS_LABEL}==\"x\"\n\
                     KERNEL==\"ttyS0\", GROUP=\"a\"\nKERNEL==\"sda\", GROUP=\"a\"\n";
         let rules = found("/etc/udev/rules.d/9-local.rules", body);
         let rules: Vec<(usize, &str)> = rules.iter().map(|one| (one.0, one.2.as_str())).collect();
         assert_eq!(
             rules,
-            [(2, "partition 3 of sda"), (4, "UUID=ab"), (4, "LABEL=x")]
+            [
+                (1, "partition 3 of sda"),
+                (3, "partition 3 of sda"),
+                (5, "UUID=ab"),
+                (5, "LABEL=x")
+            ]
         );
     }
 

@@ -7,6 +7,7 @@
 pub mod device;
 mod files;
 mod links;
+mod others;
 mod scripts;
 pub mod unit_names;
 pub mod units;
@@ -78,6 +79,8 @@ pub fn gather(root: &Tree, boot: &Tree) -> Vec<Reference> {
     out.extend(links::gather(root));
     out.extend(units::gather(root));
     out.extend(scripts::gather(root));
+    let seen = out.iter().map(|one| one.file.clone()).collect();
+    out.extend(others::gather(root, &seen));
     out
 }
 

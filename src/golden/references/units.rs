@@ -16,6 +16,17 @@ pub const UNIT_DIRS: [&str; 4] = [
     "/lib/systemd/system",
 ];
 
+/// Mounts without which the system does not start, or forgets what it notes.
+const SYSTEM_MOUNTS: [&str; 5] = [
+    "/-.mount",
+    "/boot.mount",
+    "/boot-",
+    "/efi.mount",
+    "/data.mount",
+];
+/// Dependencies that a unit does not start without.
+const REQUIRES: [&str; 3] = ["Requires", "BindsTo", "Requisite"];
+
 /// A setting of a unit, with its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -183,6 +194,17 @@ pub fn other_units(root: &Tree) -> Vec<String> {
     out
 }
 
+/// The files of units that may depend on others: all but those that only say what is mounted.
+#[must_use]
+pub fn with_dependencies(root: &Tree) -> Vec<String> {
+    let mut out = other_units(root);
+    for unit in mount_units(root) {
+        let files = unit.file.into_iter().chain(unit.drop_ins);
+        out.extend(files.filter(|path| is_regular(root, path)));
+    }
+    out
+}
+
 /// Whether there is a regular file at `path`, rather than a link to one.
 fn is_regular(root: &Tree, path: &str) -> bool {
     matches!(
@@ -194,7 +216,10 @@ fn is_regular(root: &Tree, path: &str) -> bool {
 /// The devices that other units name.
 pub(super) fn gather(root: &Tree) -> Vec<Reference> {
     let mut out = Vec::new();
-    for path in other_units(root) {
+    let others = other_units(root);
+    for path in with_dependencies(root) {
+        let mounts = !others.contains(&path);
+        let of_system = mounts && SYSTEM_MOUNTS.iter().any(|name| path.contains(name));
         for (key, setting) in settings(root, &path) {
             let mut add = |text: String, device: Device, removal: Removal| {
                 out.push(Reference {
@@ -205,7 +230,7 @@ pub(super) fn gather(root: &Tree) -> Vec<Reference> {
                     kind: "unit",
                     text,
                     device,
-                    needed: false,
+                    needed: of_system && REQUIRES.contains(&key.as_str()),
                     removal,
                 });
             };
@@ -215,6 +240,10 @@ pub(super) fn gather(root: &Tree) -> Vec<Reference> {
                         add(unit.to_owned(), Device::parse(&path), Removal::Word);
                     }
                 }
+                continue;
+            }
+            // What a unit mounts is looked at like a line of `/etc/fstab`.
+            if mounts {
                 continue;
             }
             let destroys = key.starts_with("Exec") && scripts::destroys(&setting.value);

@@ -266,7 +266,7 @@ fn is_restart(line: &str) -> bool {
     let mut words = line
         .split(|c: char| c.is_whitespace() || c == ';')
         .filter(|word| !word.is_empty())
-        .skip_while(|word| matches!(*word, "sudo" | "exec" | "nohup"));
+        .skip_while(|word| matches!(*word, "sudo" | "exec" | "nohup") || word.contains('='));
     let program = words.next().unwrap_or_default();
     let name = program.rsplit('/').next().unwrap_or_default();
     let rest: Vec<&str> = words.collect();

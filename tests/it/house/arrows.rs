@@ -39,7 +39,7 @@ const MAP: &[(&str, &str)] = &[
     // Facts and decisions: values to values.
     (
         "golden",
-        "bytes fs/ext4 fs/fat image image/source image/table platform problem report stamp \
+        "bytes fs/ext4 fs/fat image image/source image/table platform problem report shell stamp \
          stream tree units",
     ),
     (

@@ -1,0 +1,266 @@
+//! What events of a start run: devices that appear, networks that come up, generators of units,
+//! the initial RAM disk, cloud-init, and regular jobs that come within the hour.
+
+use super::entries::{Entry, EntryKind};
+use super::follow::{Files, Found};
+use super::units::{Unit, names_in};
+
+/// Directories whose programs run when something comes up, with the arguments that they get.
+const HOOKS: [(&str, &[&str]); 25] = [
+    ("/etc/network/if-pre-up.d", &[]),
+    ("/etc/network/if-up.d", &[]),
+    ("/etc/NetworkManager/dispatcher.d", &["eth0", "up"]),
+    (
+        "/etc/NetworkManager/dispatcher.d/pre-up.d",
+        &["eth0", "pre-up"],
+    ),
+    ("/etc/networkd-dispatcher/carrier.d", &[]),
+    ("/etc/networkd-dispatcher/configured.d", &[]),
+    ("/etc/networkd-dispatcher/configuring.d", &[]),
+    ("/etc/networkd-dispatcher/degraded.d", &[]),
+    ("/etc/networkd-dispatcher/routable.d", &[]),
+    ("/etc/dhcp/dhclient-enter-hooks.d", &[]),
+    ("/etc/dhcp/dhclient-exit-hooks.d", &[]),
+    ("/etc/ppp/ip-up.d", &[]),
+    ("/etc/systemd/system-generators", &[]),
+    ("/usr/local/lib/systemd/system-generators", &[]),
+    ("/etc/boot.d", &[]),
+    ("/etc/local.d", &["start"]),
+    ("/etc/rc.boot", &[]),
+    ("/etc/initramfs-tools/scripts/init-top", &[]),
+    ("/etc/initramfs-tools/scripts/init-premount", &[]),
+    ("/etc/initramfs-tools/scripts/local-top", &[]),
+    ("/etc/initramfs-tools/scripts/local-block", &[]),
+    ("/etc/initramfs-tools/scripts/local-premount", &[]),
+    ("/etc/initramfs-tools/scripts/local-bottom", &[]),
+    ("/etc/initramfs-tools/scripts/init-bottom", &[]),
+    ("/etc/X11/Xsession.d", &[]),
+];
+/// Scripts of cloud-init, each of which runs on the first start of an instance.
+const CLOUD_SCRIPTS: [&str; 3] = [
+    "/var/lib/cloud/scripts/per-boot",
+    "/var/lib/cloud/scripts/per-instance",
+    "/var/lib/cloud/scripts/per-once",
+];
+/// Settings of networks.
+const INTERFACES: &str = "/etc/network/interfaces";
+
+/// All of them.
+pub(super) fn all(files: &Files<'_>) -> Vec<Entry> {
+    let mut out = Vec::new();
+    for (dir, arguments) in HOOKS {
+        out.extend(programs(files, dir, arguments));
+    }
+    let is_cloud = files.root.file("/etc/cloud/cloud.cfg").is_some()
+        && files.root.find("/etc/cloud/cloud-init.disabled").is_none();
+    for dir in CLOUD_SCRIPTS.iter().filter(|_| is_cloud) {
+        out.extend(programs(files, dir, &[]));
+    }
+    out.extend(services_of_runit(files));
+    out.extend(interfaces(files));
+    out.extend(rules(files));
+    out.extend(jobs(files));
+    out
+}
+
+fn entry(name: &str, found: Found) -> Entry {
+    Entry {
+        kind: EntryKind::Event,
+        name: name.to_owned(),
+        found,
+    }
+}
+
+/// The programs of a directory.
+fn programs(files: &Files<'_>, dir: &str, arguments: &[&str]) -> Vec<Entry> {
+    let arguments: Vec<String> = arguments.iter().map(|word| (*word).to_owned()).collect();
+    let mut out = Vec::new();
+    for name in names_in(files.root, dir) {
+        let path = format!("{dir}/{name}");
+        if files.root.file(&path).is_some() {
+            out.push(entry(&path, files.script(&path, &arguments)));
+        }
+    }
+    out
+}
+
+/// The services of runit, and its own steps of a start.
+fn services_of_runit(files: &Files<'_>) -> Vec<Entry> {
+    let mut paths: Vec<String> = ["/etc/runit/1", "/etc/runit/2"].map(String::from).into();
+    for dir in ["/etc/service", "/etc/runit/runsvdir/default"] {
+        paths.extend(names_in(files.root, dir).map(|name| format!("{dir}/{name}/run")));
+    }
+    paths.retain(|path| files.root.file(path).is_some());
+    let found = paths
+        .iter()
+        .map(|path| entry(path, files.script(path, &[])));
+    found.collect()
+}
+
+/// Commands of `/etc/network/interfaces`.
+fn interfaces(files: &Files<'_>) -> Vec<Entry> {
+    let mut paths = vec![INTERFACES.to_owned()];
+    let dir = format!("{INTERFACES}.d");
+    paths.extend(names_in(files.root, &dir).map(|name| format!("{dir}/{name}")));
+    let mut out = Vec::new();
+    for path in paths {
+        for (at, line) in files.text(&path).unwrap_or_default().lines().enumerate() {
+            let Some((key, command)) = line.trim().split_once(char::is_whitespace) else {
+                continue;
+            };
+            if matches!(key, "up" | "post-up" | "pre-up") {
+                out.push(entry(&path, files.commands(command, &path, at + 1)));
+            }
+        }
+    }
+    out
+}
+
+/// Rules of udev: what they run, and the services that they start.
+fn rules(files: &Files<'_>) -> Vec<Entry> {
+    let mut out = Vec::new();
+    for dir in [
+        "/etc/udev/rules.d",
+        "/usr/local/lib/udev/rules.d",
+        "/usr/lib/udev/rules.d",
+    ] {
+        for name in names_in(files.root, dir).filter(|name| name.ends_with(".rules")) {
+            let path = format!("{dir}/{name}");
+            let text = files.text(&path).unwrap_or_default();
+            let mut first = 1;
+            let mut rule = String::new();
+            for (at, line) in text.lines().enumerate() {
+                let part = line.trim_end().strip_suffix('\\');
+                rule.push_str(part.unwrap_or(line));
+                if part.is_some() {
+                    continue;
+                }
+                if !rule.trim_start().starts_with('#') {
+                    out.extend(of_rule(files, &rule, &path, first));
+                }
+                first = at + 2;
+                rule.clear();
+            }
+        }
+    }
+    out
+}
+
+fn of_rule(files: &Files<'_>, rule: &str, path: &str, line: usize) -> Vec<Entry> {
+    if rule.contains("ACTION==\"remove\"") {
+        return Vec::new();
+    }
+    let mut out = Vec::new();
+    for (key, value) in assignments(rule) {
+        if key.starts_with("RUN") && !key.starts_with("RUN{builtin}") {
+            let found = files.commands(&value, path, line).under_condition();
+            out.push(entry(path, found));
+        }
+        if key.starts_with("ENV{SYSTEMD_WANTS}") {
+            let units = value.split_whitespace();
+            let units = units.filter_map(|name| Unit::load(files.root, name));
+            let units = units.filter(|unit| files.may_start(unit));
+            out.extend(units.map(|unit| entry(path, files.service(&unit).under_condition())));
+        }
+    }
+    out
+}
+
+/// The keys of a rule that get a value, with the value.
+fn assignments(rule: &str) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    let mut rest = rule;
+    while let Some((key, after)) = rest.split_once('"') {
+        let mut value = String::new();
+        let mut chars = after.char_indices();
+        let mut end = after.len();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '"' => {
+                    end = at + 1;
+                    break;
+                }
+                '\\' => value.extend(chars.next().map(|(_, c)| c)),
+                _ => value.push(c),
+            }
+        }
+        let key = key.trim_start_matches([',', ' ', '\t']);
+        if !key.trim_end().ends_with("==") && !key.trim_end().ends_with("!=") {
+            out.push((key.to_owned(), value));
+        }
+        rest = &after[end..];
+    }
+    out
+}
+
+/// Regular jobs of cron that come within the hour, and those of anacron, which makes up for what
+/// was missed.
+fn jobs(files: &Files<'_>) -> Vec<Entry> {
+    let mut out = Vec::new();
+    if files.root.file("/usr/sbin/anacron").is_some() {
+        for dir in ["/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly"] {
+            out.extend(programs(files, dir, &[]));
+        }
+    }
+    for (path, has_user) in super::entries::tables(files) {
+        for (at, line) in files.text(&path).unwrap_or_default().lines().enumerate() {
+            if let Some(command) = job(line, has_user) {
+                out.push(entry(&path, files.commands(&command, &path, at + 1)));
+            }
+        }
+    }
+    out
+}
+
+/// The command of a line of a crontab that runs in every hour.
+fn job(line: &str, has_user: bool) -> Option<String> {
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let is_time = |field: &&str| {
+        field
+            .chars()
+            .all(|c| c.is_ascii_digit() || "*/,-".contains(c))
+    };
+    let [minute, hour, ..] = fields[..] else {
+        return None;
+    };
+    let times = fields.iter().take(5).filter(|field| is_time(field)).count();
+    if times < 2 || !(hour == "*" || hour == "*/1") || !minute.contains(['*', ',', '/']) {
+        return None;
+    }
+    let skip = 5 + usize::from(has_user);
+    Some(fields.get(skip..)?.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_that_run_in_every_hour() {
+        for line in [
+            "* * * * * root /opt/x",
+            "*/5 * * * *\troot /opt/x",
+            "0,30 * * * 1-5 root /opt/x",
+        ] {
+            assert_eq!(job(line, true).as_deref(), Some("/opt/x"), "{line}");
+        }
+        for line in [
+            "0 4 * * * root /opt/x",
+            "17 * * * * root /opt/x",
+            "# * * * * * root x",
+            "A=b",
+            "",
+        ] {
+            assert_eq!(job(line, true), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_rules_assign() {
+        let rule =
+            "ACTION==\"add\", ATTR{x}!=\"y\", RUN+=\"/bin/sh -c 'echo \\\"a, b\\\"'\", NAME=\"n\"";
+        let expected = [("RUN+=", "/bin/sh -c 'echo \"a, b\"'"), ("NAME=", "n")];
+        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(assignments(rule), expected);
+    }
+}

@@ -1,0 +1,231 @@
+//! How far what runs at a start is followed: into scripts by every way of calling them, and from
+//! everything that a start sets off.
+
+use super::tests::repaired;
+
+const WANTS: &str = "/etc/systemd/system/multi-user.target.wants";
+const REBOOT: &str = "#!/bin/sh\nreboot\n";
+
+/// The problems and notes of a service that runs `/opt/run`, with these files.
+fn of_service(unit: &str, files: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+    let link = format!("{WANTS}/site.service");
+    let service = [
+        ("/etc/systemd/system/site.service", unit),
+        (link.as_str(), "->../site.service"),
+    ];
+    let (_, notes, problems) = repaired(&[&service, files].concat());
+    (problems, notes)
+}
+
+const RUN: &str = "[Service]\nExecStart=/opt/run\n";
+
+#[test]
+fn scripts_are_followed_however_they_are_called() {
+    let cases: [(&str, &str); 15] = [
+        ("cd \"$(dirname \"$0\")\"\nbash step.sh", "/opt/step.sh:2:"),
+        ("cd /opt && ./step.sh", "/opt/step.sh:2:"),
+        ("\"$(dirname \"$0\")/step.sh\"", "/opt/step.sh:2:"),
+        ("${0%/*}/step.sh", "/opt/step.sh:2:"),
+        (
+            "D=$(cd \"$(dirname \"${BASH_SOURCE[0]}\")\" && pwd)\n\"$D/step.sh\"",
+            "/opt/step.sh:2:",
+        ),
+        ("D=/opt; sh ${D}/step.sh", "/opt/step.sh:2:"),
+        ("D=/opt S=\"$D/step.sh\"\nexec $S", "/opt/step.sh:2:"),
+        ("${X:-/opt}/step.sh", "/opt/step.sh:2:"),
+        ("C=\"systemctl reboot\"\n$C", "/opt/run:3:"),
+        ("R=/sbin/reboot\nsync\n$R -f", "/opt/run:4:"),
+        ("run-parts /opt/parts", "/opt/parts/10-a:2:"),
+        (
+            "for f in /opt/parts/*; do sh \"$f\"; done",
+            "/opt/parts/10-a:2:",
+        ),
+        (". ./lib.sh\nfinish", "/opt/lib.sh:2:"),
+        ("python3 -u /opt/step.py", "/opt/step.py:2:"),
+        ("/opt/1", "/opt/step.sh:2:"),
+    ];
+    for (body, place) in cases {
+        let script = format!("#!/bin/bash\n{body}\n");
+        let (problems, notes) = of_service(
+            RUN,
+            &[
+                ("/opt/run", &script),
+                ("/opt/step.sh", REBOOT),
+                ("/opt/step.py", "import os\nos.system('reboot')\n"),
+                ("/opt/lib.sh", "finish() {\n  systemctl reboot\n}\n"),
+                ("/opt/parts/10-a", REBOOT),
+                ("/opt/1", "#!/bin/sh\n/opt/2"),
+                ("/opt/2", "#!/bin/sh\n/opt/3"),
+                ("/opt/3", "#!/bin/sh\n/opt/4"),
+                ("/opt/4", "#!/bin/sh\n/opt/5"),
+                ("/opt/5", "#!/bin/sh\n/opt/step.sh"),
+            ],
+        );
+        assert_eq!(problems.len(), 1, "{body}: {problems:?} {notes:?}");
+        assert!(problems[0].starts_with(place), "{body}: {problems:?}");
+    }
+}
+
+#[test]
+fn settings_of_units_are_expanded() {
+    for unit in [
+        "[Service]\nEnvironment=\"A=b\" STEP=/opt/step.sh\nExecStart=/bin/sh ${STEP}\n",
+        "[Service]\nEnvironmentFile=-/etc/default/site\nExecStart=/bin/sh $STEP\n",
+        "[Service]\nWorkingDirectory=/opt\nExecStart=/bin/bash step.sh\n",
+        "[Service]\nExecStart=/opt/%p/%N.sh\n",
+        "[Service]\nType=oneshot\nExecStart=/bin/true\nExecStopPost=-/opt/step.sh\n",
+    ] {
+        let (problems, _) = of_service(
+            unit,
+            &[
+                ("/opt/step.sh", REBOOT),
+                ("/opt/site/site.sh", REBOOT),
+                ("/etc/default/site", "# x\nSTEP=/opt/step.sh\n"),
+            ],
+        );
+        assert_eq!(problems.len(), 1, "{unit}: {problems:?}");
+    }
+    let (problems, _) = of_service(
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\nExecStop=/sbin/reboot\n",
+        &[],
+    );
+    assert_eq!(problems, [""; 0]);
+    let instance = format!("{WANTS}/setup@disk.service");
+    let (_, _, problems) = repaired(&[
+        (
+            "/etc/systemd/system/setup@.service",
+            "[Service]\nExecStart=/opt/%i-%I.sh\n",
+        ),
+        (&instance, "->../setup@.service"),
+        ("/opt/disk-disk.sh", REBOOT),
+    ]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+}
+
+#[test]
+fn what_notes_that_it_ran_runs_once_in_each_slot() {
+    let script =
+        "#!/bin/sh\nF=/etc/configured\nif [ ! -f \"$F\" ]; then\n  touch $F\n  reboot\nfi\n";
+    let (problems, _) = of_service(RUN, &[("/opt/run", script)]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    // It ran already.
+    let (problems, notes) = of_service(RUN, &[("/opt/run", script), ("/etc/configured", "")]);
+    assert_eq!((problems.len(), notes.len()), (0, 1), "{problems:?}");
+}
+
+#[test]
+fn a_program_that_cannot_be_read_is_named_where_it_runs_once() {
+    let once = "[Unit]\nConditionPathExists=!/etc/x\n[Service]\nExecStart=/opt/run\n";
+    let (problems, notes) = of_service(once, &[("/opt/run", "\u{7f}ELF\0")]);
+    assert_eq!((problems.len(), notes.len()), (0, 1), "{notes:?}");
+    assert!(notes[0].starts_with("/opt/run: site.service runs it once"));
+    let (_, notes) = of_service(RUN, &[("/opt/run", "\u{7f}ELF\0")]);
+    assert_eq!(notes, [""; 0]);
+}
+
+#[test]
+fn everything_that_a_start_sets_off_is_followed() {
+    let timer = format!("{WANTS}/x.timer");
+    let path = format!("{WANTS}/x.path");
+    let x = (
+        "/etc/systemd/system/x.service",
+        "[Service]\nExecStart=/opt/act\n",
+    );
+    let events: [&[(&str, &str)]; 14] = [
+        &[("/etc/network/if-up.d/x", REBOOT)],
+        &[(
+            "/etc/network/interfaces",
+            "iface eth0 inet dhcp\n\tpost-up /opt/act\n",
+        )],
+        &[(
+            "/etc/NetworkManager/dispatcher.d/9-x",
+            "#!/bin/sh\ncase $2 in up) reboot;; esac\n",
+        )],
+        &[("/etc/networkd-dispatcher/routable.d/x", REBOOT)],
+        &[("/etc/dhcp/dhclient-exit-hooks.d/x", "reboot\n")],
+        &[("/etc/systemd/system-generators/x", REBOOT)],
+        &[("/etc/initramfs-tools/scripts/local-premount/x", REBOOT)],
+        &[
+            ("/etc/cloud/cloud.cfg", ""),
+            ("/var/lib/cloud/scripts/per-boot/x", REBOOT),
+        ],
+        &[("/etc/runit/2", "#!/bin/sh\n/opt/act\n")],
+        &[("/etc/cron.d/x", "*/5 * * * * root /opt/act\n")],
+        &[
+            x,
+            (&timer, "->../x.timer"),
+            ("/etc/systemd/system/x.timer", "[Timer]\nOnCalendar=*:0/5\n"),
+        ],
+        &[
+            x,
+            (&timer, "->../x.timer"),
+            (
+                "/etc/systemd/system/x.timer",
+                "[Timer]\nOnCalendar=daily\nPersistent=true\n",
+            ),
+            ("/var/lib/systemd/timers/stamp-x.timer", ""),
+        ],
+        &[
+            x,
+            (&path, "->../x.path"),
+            (
+                "/etc/systemd/system/x.path",
+                "[Path]\nPathExistsGlob=/etc/todo/*\n",
+            ),
+            ("/etc/todo/1", ""),
+        ],
+        &[("/sbin/init", "sysvinit"), ("/etc/rcS.d/S10x", REBOOT)],
+    ];
+    for files in events {
+        let act = [("/opt/act", REBOOT)];
+        let (_, _, problems) = repaired(&[&act, files].concat());
+        assert_eq!(problems.len(), 1, "{files:?}: {problems:?}");
+    }
+}
+
+#[test]
+fn what_no_start_sets_off_is_not_followed() {
+    let timer = format!("{WANTS}/x.timer");
+    let x = (
+        "/etc/systemd/system/x.service",
+        "[Service]\nExecStart=/opt/act\n",
+    );
+    let quiet: [&[(&str, &str)]; 5] = [
+        &[("/etc/cron.d/x", "0 4 * * * root /opt/act\n")],
+        &[
+            x,
+            (&timer, "->../x.timer"),
+            (
+                "/etc/systemd/system/x.timer",
+                "[Timer]\nOnCalendar=daily\nPersistent=true\n",
+            ),
+        ],
+        &[("/var/lib/cloud/scripts/per-boot/x", REBOOT)],
+        &[
+            ("/usr/lib/systemd/systemd", "ELF"),
+            ("/etc/rcS.d/S10x", REBOOT),
+        ],
+        &[(
+            "/etc/udev/rules.d/9.rules",
+            "ACTION==\"remove\", RUN+=\"/opt/act\"\n",
+        )],
+    ];
+    for files in quiet {
+        let act = [("/opt/act", REBOOT)];
+        let (_, notes, problems) = repaired(&[&act, files].concat());
+        assert_eq!(
+            (notes.len(), problems.len()),
+            (0, 0),
+            "{files:?}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn what_a_device_sets_off_is_a_note() {
+    let rule = "ACTION==\"add\", SUBSYSTEM==\"net\", \\\n  RUN+=\"/opt/act\"\n";
+    let (_, notes, problems) =
+        repaired(&[("/opt/act", REBOOT), ("/etc/udev/rules.d/9.rules", rule)]);
+    assert_eq!((notes.len(), problems.len()), (1, 0), "{notes:?}");
+    assert!(notes[0].starts_with("/opt/act:2: `reboot`"), "{notes:?}");
+}
