@@ -54,10 +54,15 @@ fn text(prepared: &Prepared, record: &Record) -> String {
         );
     }
     references_text(&mut out, record);
+    let output = &prepared.plan.output;
+    let block_map = match output.block_map {
+        true => format!("{}.img.bmap, ", prepared.plan.name),
+        false => String::new(),
+    };
     let _ = writeln!(
         out,
-        "\nWould write {0}.{1}, {0}.mender, {0}.json",
-        prepared.plan.name, prepared.plan.output.extension
+        "\nWould write {0}.{1}, {2}{0}.mender, {0}.json",
+        prepared.plan.name, output.extension, block_map
     );
     out
 }
