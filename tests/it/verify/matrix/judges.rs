@@ -34,9 +34,16 @@ impl Court {
         })
     }
 
+    /// Puts the image into a new file. A mount namespace that another program made meanwhile may keep
+    /// the last one mounted for a moment, and Linux writes to that file until it is gone.
+    fn put(&self, bytes: &[u8]) {
+        let _ = std::fs::remove_file(&self.image);
+        std::fs::write(&self.image, bytes).unwrap();
+    }
+
     /// What e2fsck finds; `None`: nothing.
     pub(super) fn e2fsck(&self, bytes: &[u8]) -> Option<String> {
-        std::fs::write(&self.image, bytes).unwrap();
+        self.put(bytes);
         let output = run(&self.e2fsck, &[&"-fn", &self.image]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned()
             + &String::from_utf8_lossy(&output.stderr);
@@ -57,7 +64,7 @@ impl Court {
 
     /// What the kernel refuses; `None`: it reads all files without an error. The image is changed.
     pub(super) fn kernel(&self, bytes: &[u8]) -> Option<String> {
-        std::fs::write(&self.image, bytes).unwrap();
+        self.put(bytes);
         let output = run(
             "mount",
             &[
