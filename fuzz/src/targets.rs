@@ -438,6 +438,7 @@ pub fn shell(data: &[u8]) {
             name: "/postinst".into(),
             arguments: vec!["configure".into(), "1.0-1".into()],
             variables: Variables::from([("PATH".into(), "/usr/bin".into())]),
+            ..Invocation::default()
         };
         let result = shell::run(&script, call, &mut host);
         if let Err(error) = &result {

@@ -331,6 +331,9 @@ keys! {
         package: String => Name { required like "\"mender-client\"" }
         /// The script.
         script: MaintainerScript => OneOf<MaintainerScript> { required like "\"postinst\"" }
+        /// The one statement to leave out, as the message shows it. Other statements of the script
+        /// stay errors.
+        statement: Option<String> => Text { unset "all statements whose effect is unknown", like "\"date +%Y > /var/lib/x/year\"" }
         /// Why the script is unnecessary; kept in the record.
         reason: String => Text { required like "\"the service is enabled by our overlay\"" }
     }

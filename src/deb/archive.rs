@@ -163,7 +163,7 @@ const XZ_MEMORY: u64 = 256 << 20;
 /// Any archive may unpack to this many bytes, and a longer one to a multiple of its packed length:
 /// real packages stay far below, and memory stays in proportion to the input.
 const ALWAYS_ALLOWED: u64 = 64 << 20;
-const MAX_RATIO: u64 = 64;
+const MAX_RATIO: u64 = 512;
 
 /// The bytes of a member, decompressed by its suffix, at most `limit` of them.
 fn decompress(

@@ -197,6 +197,8 @@ pub(super) struct Database {
     pub(super) overrides: Vec<StatOverride>,
     /// Which packages (by [`PackageFacts::base`]) have a path in their lists.
     pub(super) owners: BTreeMap<Vec<u8>, BTreeSet<String>>,
+    /// The states of packages that are being installed, by [`PackageFacts::base`].
+    pub(super) under_way: BTreeMap<String, &'static str>,
 }
 
 impl Database {

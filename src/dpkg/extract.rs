@@ -26,6 +26,8 @@ pub(super) struct Extracted {
     pub(super) md5sums: Vec<u8>,
     /// Files that this package takes over from others, by the name of these in `info`.
     pub(super) displaced: BTreeMap<String, BTreeSet<Vec<u8>>>,
+    /// Files of the older version that were removed.
+    pub(super) removed: BTreeSet<Vec<u8>>,
 }
 
 /// The extraction of one package.
@@ -303,7 +305,7 @@ impl Extractor<'_, '_> {
                 minor: *minor,
             },
             DataEntryKind::Fifo => LeafKind::Fifo,
-            DataEntryKind::Hardlink(target) => return self.hardlink(path, target),
+            DataEntryKind::Hardlink(target) => return self.hardlink(&entry.path, path, target),
             DataEntryKind::Dir => return Ok(()),
         };
         let stat = if matches!(kind, LeafKind::Symlink(_)) {
@@ -330,7 +332,7 @@ impl Extractor<'_, '_> {
         Ok(md5)
     }
 
-    fn hardlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), EditError> {
+    fn hardlink(&mut self, name: &[u8], path: &[u8], target: &[u8]) -> Result<(), EditError> {
         let Some(id) = self.files.get(target).copied() else {
             self.problem(format!(
                 "{} is a hard link to {}, which is not an earlier file of the package",
@@ -339,6 +341,10 @@ impl Extractor<'_, '_> {
             ));
             return Ok(());
         };
+        if let LeafKind::File(content) = &self.editor.tree().leaf(id).kind {
+            let content = content.clone();
+            self.checksum(name, &content)?;
+        }
         let walk = self.editor.tree().walk(path, false)?;
         let parents = Stat::root(0o755, self.editor.time());
         self.editor.tree_mut().link(path, id, &parents)?;
@@ -525,6 +531,7 @@ impl Extractor<'_, '_> {
         let reason = self.reason.clone();
         if !leave {
             self.editor.remove(&path, &reason)?;
+            self.out.removed.insert(path);
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ mod tests;
 mod triggers;
 mod users;
 
-pub use request::{AcceptedScript, InstallReport, InstallRequest, InstalledPackage};
+pub use request::{AcceptedScript, DefaultFile, InstallReport, InstallRequest, InstalledPackage};
 
 use crate::problem::{Problem, Problems};
 use crate::tree::Tree;
@@ -69,9 +69,12 @@ pub fn install(
             client_units(&order)
         },
         activated: Vec::new(),
+        configured: std::collections::BTreeMap::new(),
+        removed: BTreeSet::new(),
+        answers: std::collections::BTreeMap::new(),
         used: BTreeSet::new(),
     };
-    if let Err(problem) = apply(&mut session, &order) {
+    if let Err(problem) = apply(&mut session, &order, &request.defaults) {
         journal.problem(problem);
     }
     let changes = work.finish();
@@ -120,7 +123,11 @@ fn order(incoming: &[Incoming]) -> Vec<&Incoming> {
 
 /// Does everything on the copy of the tree: first all packages are unpacked, then all are
 /// configured, then triggers run.
-fn apply(session: &mut Session<'_, '_>, order: &[&Incoming]) -> Result<(), Problem> {
+fn apply(
+    session: &mut Session<'_, '_>,
+    order: &[&Incoming],
+    defaults: &[DefaultFile],
+) -> Result<(), Problem> {
     for incoming in order {
         unpack(session, incoming)?;
     }
@@ -128,9 +135,20 @@ fn apply(session: &mut Session<'_, '_>, order: &[&Incoming]) -> Result<(), Probl
         register::status(session.editor, session.database)
             .map_err(|e| Problem::new(e.to_string()))?;
     }
+    for file in defaults {
+        let wanted = order
+            .iter()
+            .any(|incoming| incoming.facts.name == file.package);
+        if wanted && session.editor.tree().find(&file.path).is_none() {
+            let reason = format!("needed before package {} is configured", file.package);
+            session
+                .editor
+                .file(&file.path, file.bytes.clone(), file.mode, &reason)
+                .map_err(|e| Problem::new(format!("writing {}: {e}", file.path)))?;
+        }
+    }
     for incoming in order {
-        let configured = incoming.configured.as_deref().unwrap_or_default();
-        session.run_incoming(incoming, "postinst", &["configure", configured]);
+        session.configure(incoming);
         session.journal.installed(InstalledPackage {
             name: incoming.facts.name.clone(),
             version: incoming.facts.version.to_string(),
@@ -170,7 +188,41 @@ fn unpack(session: &mut Session<'_, '_>, incoming: &Incoming) -> Result<(), Prob
     }
     register::info(session.editor, incoming, &extracted).map_err(|e| failed(&e))?;
     triggers::register_interests(session.editor, incoming).map_err(|e| failed(&e))?;
+    vanished(session, incoming, &extracted);
+    session.removed.extend(extracted.removed);
+    let triggers = incoming.script("triggers").map(triggers::Triggers::read);
+    session
+        .activated
+        .extend(triggers.unwrap_or_default().activates);
+    let base = incoming.facts.base();
+    session.database.under_way.insert(base, "unpacked");
     register::enter(session.database, incoming, &extracted.conffiles).map_err(|e| failed(&e))
+}
+
+/// Reports packages of which nothing is left, since others replace all of their files: dpkg then
+/// removes them.
+fn vanished(session: &mut Session<'_, '_>, incoming: &Incoming, extracted: &extract::Extracted) {
+    for base in extracted.displaced.keys() {
+        let list = database::text(session.editor.tree(), &format!("info/{base}.list"));
+        let list = list.ok().flatten().unwrap_or_default();
+        let left = database::lines(&list).any(|path| {
+            let dir = session.editor.tree().dir(path).is_some();
+            !dir && session
+                .database
+                .owners
+                .get(path)
+                .is_some_and(|owners| owners.contains(base))
+        });
+        if !left {
+            let (name, version) = (&incoming.facts.name, &incoming.facts.version);
+            let text = format!(
+                "package {name} {version} replaces every file of {base}, which dpkg would then remove"
+            );
+            session.journal.problem(Problem::new(text).hint(format!(
+                "remove {base} from the packages, or from the golden system"
+            )));
+        }
+    }
 }
 
 /// The units of the update client among the packages: those whose name begins with `mender`.

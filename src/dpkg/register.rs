@@ -125,7 +125,7 @@ pub(super) fn info(
             &reason,
         )?;
     }
-    if !incoming.package.members.contains_key("md5sums") && !extracted.md5sums.is_empty() {
+    if !incoming.package.members.contains_key("md5sums") {
         editor.file(
             format!("{DIR}/info/{base}.md5sums"),
             extracted.md5sums.clone(),

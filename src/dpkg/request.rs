@@ -11,8 +11,24 @@ pub struct AcceptedScript {
     pub package: String,
     /// `preinst`, `postinst`, `prerm` or `postrm`.
     pub script: String,
+    /// The one statement that is left out, by its line of the script without blanks around it;
+    /// otherwise all whose effects are unknown.
+    pub statement: Option<String>,
     /// Why the effects may be left out, for the report.
     pub reason: String,
+}
+
+/// A file that must be there before a package is configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultFile {
+    /// The package that needs it; without it, the file is not made.
+    pub package: String,
+    /// The absolute path. A file that is there stays as it is.
+    pub path: String,
+    /// The content.
+    pub bytes: Vec<u8>,
+    /// The permission bits.
+    pub mode: u16,
 }
 
 /// The packages to install, and how.
@@ -25,6 +41,8 @@ pub struct InstallRequest {
     pub managed: bool,
     /// Scripts that may have unknown effects.
     pub accept: Vec<AcceptedScript>,
+    /// Files that are made after unpacking where they are missing.
+    pub defaults: Vec<DefaultFile>,
 }
 
 /// A package that was installed.

@@ -4,7 +4,7 @@ use super::database::Database;
 use crate::stream::{Content, ReadAt};
 use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, TreeEditor};
-use crate::tree::{Dir, DirEntry, Leaf, LeafKind, Node, Stat};
+use crate::tree::{Dir, DirEntry, Leaf, LeafKind, Node, Stat, show};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,8 +39,14 @@ pub(super) struct ScriptHost<'w, 't> {
     pub(super) work: Cell<u64>,
     /// Triggers that were activated by name.
     pub(super) activated: Vec<String>,
-    /// Answers to debconf's questions, by this script.
+    /// Answers to debconf's questions, by this script and those before it.
     pub(super) answers: BTreeMap<String, String>,
+    /// Effects that are left out and need no other decision, for the user.
+    pub(super) notes: Vec<String>,
+    /// Effects without which the result would be wrong: clauses that follow the name of the script.
+    pub(super) refused: Vec<String>,
+    /// Temporary files made so far.
+    pub(super) temporary: usize,
 }
 
 impl<'w, 't> ScriptHost<'w, 't> {
@@ -59,6 +65,9 @@ impl<'w, 't> ScriptHost<'w, 't> {
             work: Cell::new(0),
             activated: Vec::new(),
             answers: BTreeMap::new(),
+            notes: Vec::new(),
+            refused: Vec::new(),
+            temporary: 0,
         }
     }
 
@@ -73,12 +82,13 @@ impl<'w, 't> ScriptHost<'w, 't> {
 
     /// The entry at a path, symlinks followed.
     pub(super) fn find(&self, path: &str) -> Option<Node<'_>> {
-        self.editor.tree().find(path)
+        self.editor.tree().find(path).filter(|_| !path.is_empty())
     }
 
     /// The entry at a path, the last symlink not followed.
     pub(super) fn find_nofollow(&self, path: &str) -> Option<Node<'_>> {
-        self.editor.tree().find_nofollow(path)
+        let found = self.editor.tree().find_nofollow(path);
+        found.filter(|_| !path.is_empty())
     }
 
     /// The target of the symlink at a path; `None` if there is none.
@@ -104,7 +114,7 @@ impl<'w, 't> ScriptHost<'w, 't> {
 
     /// Whether there is a directory at a path, symlinks followed.
     pub(super) fn is_dir(&self, path: &str) -> bool {
-        self.editor.tree().dir(path).is_some()
+        !path.is_empty() && self.editor.tree().dir(path).is_some()
     }
 
     /// The stat of the entry at a path.
@@ -171,17 +181,67 @@ impl<'w, 't> ScriptHost<'w, 't> {
         };
         all.extend_from_slice(bytes);
         self.count_work(all.len());
+        let new = !self.exists(path);
         self.editor.rewrite(path, all, 0o644, &reason)?;
+        if new {
+            self.inherit(path)?;
+        }
         Ok(())
     }
 
     /// Creates a directory owned by root, with its parents; one that exists stays as it is.
     pub(super) fn mkdir(&mut self, path: &str, mode: u16) -> Result<(), EditError> {
         let reason = self.reason();
-        if self.is_dir(path) {
-            Ok(())
-        } else {
-            self.editor.dir(path, mode, &reason)
+        let mut made = Vec::new();
+        let mut rest = path.trim_end_matches('/');
+        while !rest.is_empty() && !self.is_dir(rest) {
+            made.push(rest);
+            rest = rest.rsplit_once('/').map_or("", |(parent, _)| parent);
+        }
+        for dir in made.into_iter().rev() {
+            self.editor.dir(dir, mode, &reason)?;
+            self.inherit(dir)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the directory in which a path would be is there.
+    pub(super) fn has_parent(&self, path: &str) -> bool {
+        match path.trim_end_matches('/').rsplit_once('/') {
+            None | Some(("", _)) => true,
+            Some((parent, _)) => self.is_dir(parent),
+        }
+    }
+
+    /// Gives what was just made the group of a directory with the setgid bit, and a directory the
+    /// bit too.
+    pub(super) fn inherit(&mut self, path: &str) -> Result<(), EditError> {
+        let real = self.editor.tree().walk(path.as_bytes(), false)?.path();
+        let Some(at) = real.iter().rposition(|b| *b == b'/') else {
+            return Ok(());
+        };
+        let parent = match self.editor.tree().dir(real.get(..at).unwrap_or_default()) {
+            Some(parent) => parent.stat.clone(),
+            None => return Ok(()),
+        };
+        if parent.mode & 0o2000 == 0 {
+            return Ok(());
+        }
+        let path = show(&real);
+        let dir = self.is_dir(&path) && self.link_target(&path).is_none();
+        self.change_stat(&path, false, |stat| {
+            stat.gid = parent.gid;
+            if dir {
+                stat.mode |= 0o2000;
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Takes note of an effect that is left out.
+    pub(super) fn note(&mut self, text: String) {
+        if !self.notes.contains(&text) {
+            self.notes.push(text);
         }
     }
 
@@ -195,7 +255,7 @@ impl<'w, 't> ScriptHost<'w, 't> {
     pub(super) fn symlink(&mut self, path: &str, target: &str) -> Result<(), EditError> {
         let reason = self.reason();
         self.editor.symlink(path, target, &reason)?;
-        Ok(())
+        self.inherit(path)
     }
 
     /// Inserts an entry that was removed elsewhere.

@@ -7,13 +7,13 @@ use super::request::{AcceptedScript, Journal};
 use super::script_host::{ScriptContext, ScriptHost};
 use super::triggers::{Triggers, file_interests, interested};
 use crate::problem::Problem;
-use crate::shell::{self, Invocation, Variables};
+use crate::shell::{self, Dialect, Invocation, Variables};
 use crate::tree::editor::TreeEditor;
 use crate::tree::show;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Packages whose triggers only update a cache, which the device does without or rebuilds.
-const SKIPPED: [&str; 9] = [
+/// Packages whose triggers only update a cache, which stays as it is.
+const SKIPPED: [&str; 14] = [
     "man-db",
     "hicolor-icon-theme",
     "desktop-file-utils",
@@ -23,6 +23,11 @@ const SKIPPED: [&str; 9] = [
     "install-info",
     "doc-base",
     "menu",
+    "fontconfig",
+    "shared-mime-info",
+    "initramfs-tools",
+    "sgml-base",
+    "xml-core",
 ];
 
 /// An installation under way: what it changes, and its journal.
@@ -33,11 +38,20 @@ pub(super) struct Session<'a, 't> {
     pub(super) accept: &'a [AcceptedScript],
     /// Units that stay disabled.
     pub(super) disabled: BTreeSet<String>,
-    /// Triggers that scripts activated by name.
+    /// Triggers that were activated by name, in this order.
     pub(super) activated: Vec<String>,
+    /// How many of these there were when a package was configured, which took care of them.
+    pub(super) configured: BTreeMap<String, usize>,
+    /// Files of older versions that were removed.
+    pub(super) removed: BTreeSet<Vec<u8>>,
+    /// Answers to debconf's questions, by scripts.
+    pub(super) answers: BTreeMap<String, String>,
     /// Which entries of `accept` were needed.
     pub(super) used: BTreeSet<usize>,
 }
+
+/// The library of debconf that scripts read.
+const CONFMODULE: &[u8] = b"debconf/confmodule";
 
 /// A script to be run.
 struct ScriptRun<'a> {
@@ -49,6 +63,28 @@ struct ScriptRun<'a> {
 }
 
 impl Session<'_, '_> {
+    /// Configures a package: its `config` script, where `postinst` would run it, and `postinst`.
+    pub(super) fn configure(&mut self, incoming: &Incoming) {
+        let version = incoming.configured.as_deref().unwrap_or_default();
+        let base = incoming.facts.base();
+        let postinst = incoming.script("postinst").unwrap_or_default();
+        let asks = postinst
+            .windows(CONFMODULE.len())
+            .any(|window| window == CONFMODULE);
+        if asks {
+            self.run_incoming(incoming, "config", &["configure", version]);
+        }
+        self.database
+            .under_way
+            .insert(base.clone(), "half-configured");
+        self.run_incoming(incoming, "postinst", &["configure", version]);
+        self.database.under_way.remove(&base);
+        self.configured.insert(base, self.activated.len());
+        let triggers = incoming.script("triggers").map(Triggers::read);
+        self.activated
+            .extend(triggers.unwrap_or_default().activates);
+    }
+
     /// Runs a script of a package that is being installed.
     pub(super) fn run_incoming(&mut self, incoming: &Incoming, script: &str, arguments: &[&str]) {
         let Some(text) = incoming.script(script) else {
@@ -107,29 +143,51 @@ impl Session<'_, '_> {
     fn run(&mut self, run: &ScriptRun<'_>) {
         let text = String::from_utf8_lossy(run.text).into_owned();
         let first = text.lines().next().unwrap_or_default();
-        if !is_shell_script(first) {
-            let shown = show(first.get(..60).unwrap_or(first).as_bytes());
+        let Some((dialect, options)) = self.interpreter(first) else {
+            let shown: String = first.chars().take(60).collect();
+            let shown = show(shown.as_bytes());
             return self.script_refused(run, &format!("is not a shell script (`{shown}`)"));
-        }
+        };
+        let running = self
+            .database
+            .named("dpkg")
+            .map(|s| s.facts.version.to_string());
         let mut host = ScriptHost::new(
             self.editor,
             self.database,
             run.context.clone(),
             &self.disabled,
         );
-        let result = shell::run(&text, run.invocation(), &mut host);
+        host.answers = std::mem::take(&mut self.answers);
+        let invocation = Invocation {
+            dialect,
+            options,
+            ..run.invocation(&running.unwrap_or_default())
+        };
+        let result = shell::run(&text, invocation, &mut host);
         let (unknown, activated) = (host.unknown, host.activated);
+        let (notes, refused) = (host.notes, host.refused);
+        self.answers = host.answers;
+        for note in notes {
+            self.journal.note(note);
+        }
+        for fact in refused {
+            self.script_refused(run, &fact);
+        }
         let complete = unknown.is_empty();
         self.activated.extend(activated);
-        self.statements_unknown(run, &unknown, &text.lines().collect::<Vec<_>>());
+        let refused = self.statements_unknown(run, &unknown, &text.lines().collect::<Vec<_>>());
         match result {
             Err(error) => self.script_refused(run, &format!("is not understood: {error}")),
             Ok(exit) if exit.status == 0 => {}
             // After statements that were left out, a failure may be of their making.
-            Ok(exit) if !complete => self.journal.accepted(format!(
-                "{}: {} then stops at line {} with status {}",
-                run.package, run.context.script, exit.line, exit.status
-            )),
+            Ok(_) if refused => {}
+            Ok(exit) if !complete && self.accepted(run, None).is_some() => {
+                self.journal.accepted(format!(
+                    "{}: {} then stops at line {} with status {}",
+                    run.package, run.context.script, exit.line, exit.status
+                ))
+            }
             Ok(exit) => self.script_refused(
                 run,
                 &format!("fails with status {} at line {}", exit.status, exit.line),
@@ -137,10 +195,29 @@ impl Session<'_, '_> {
         }
     }
 
-    /// The user's reason to accept unknown effects of a script, if there is one.
-    fn accepted(&mut self, run: &ScriptRun<'_>) -> Option<String> {
+    /// The shell that a script's first line asks for, with its options; `None` for anything else.
+    /// The kernel refuses a script without that line, and dpkg then gives it to `/bin/sh`.
+    fn interpreter(&self, first_line: &str) -> Option<(Dialect, Vec<String>)> {
+        let sh = match self.editor.tree().walk(b"/bin/sh", true) {
+            Ok(walk) if walk.path().ends_with(b"/bash") => Dialect::Bash,
+            _ => Dialect::Dash,
+        };
+        let (name, options) = interpreter_words(first_line)?;
+        let dialect = match name {
+            "sh" => sh,
+            "dash" => Dialect::Dash,
+            "bash" => Dialect::Bash,
+            _ => return None,
+        };
+        Some((dialect, options))
+    }
+
+    /// The user's reason to accept a script's unknown effects, or one statement of it.
+    fn accepted(&mut self, run: &ScriptRun<'_>, statement: Option<&str>) -> Option<String> {
         let at = self.accept.iter().position(|accept| {
-            accept.package == run.context.name && accept.script == run.context.script
+            accept.package == run.context.name
+                && accept.script == run.context.script
+                && (accept.statement.is_none() || accept.statement.as_deref() == statement)
         })?;
         self.used.insert(at);
         self.accept.get(at).map(|accept| accept.reason.clone())
@@ -149,40 +226,47 @@ impl Session<'_, '_> {
     /// A script that is refused as a whole: a problem unless it is accepted.
     fn script_refused(&mut self, run: &ScriptRun<'_>, fact: &str) {
         let text = format!("{}: {} {fact}", run.package, run.context.script);
-        match self.accepted(run) {
+        match self.accepted(run, None) {
             Some(reason) => self.journal.accepted(format!("{text}; accepted: {reason}")),
             None => self.journal.problem(Problem::new(text).hint(run.hint())),
         }
     }
 
-    /// Statements outside of the model: one problem with all of their lines unless the script is
-    /// accepted.
+    /// Statements outside of the model: one problem with all of their lines, but for those that are
+    /// accepted. Whether there is one.
     fn statements_unknown(
         &mut self,
         run: &ScriptRun<'_>,
         unknown: &[(usize, String)],
         lines: &[&str],
-    ) {
+    ) -> bool {
         if unknown.is_empty() {
-            return;
+            return false;
         }
         let (package, script) = (&run.package, &run.context.script);
         let statements: Vec<(usize, String)> = unknown
             .iter()
             .map(|(line, words)| {
-                let source = lines.get(line.saturating_sub(1));
+                // A statement of another file names its place itself.
+                let elsewhere = words.starts_with('/') && words.contains(" line ");
+                let source = lines.get(line.saturating_sub(1)).filter(|_| !elsewhere);
                 let source = source.map_or(words.as_str(), |source| source.trim());
                 (*line, show(source.as_bytes()))
             })
             .collect();
-        if let Some(reason) = self.accepted(run) {
-            for (line, statement) in &statements {
-                self.journal.accepted(format!(
+        let mut refused = Vec::new();
+        for (line, statement) in statements {
+            match self.accepted(run, Some(&statement)) {
+                Some(reason) => self.journal.accepted(format!(
                     "{package}: {script} line {line} left out: `{statement}`; accepted: {reason}"
-                ));
+                )),
+                None => refused.push((line, statement)),
             }
-            return;
         }
+        if refused.is_empty() {
+            return false;
+        }
+        let statements = refused;
         let statements: BTreeMap<usize, String> = statements.into_iter().collect();
         let listed: String = statements
             .iter()
@@ -190,25 +274,23 @@ impl Session<'_, '_> {
             .collect();
         let text = format!("{package}: {script} has statements whose effects are unknown:{listed}");
         self.journal.problem(Problem::new(text).hint(run.hint()));
+        true
     }
 
     /// Runs the triggers of packages that are interested in new files or in what the new packages
     /// activate.
     pub(super) fn triggers(&mut self, incoming: &[&Incoming]) {
         let mut pending: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let mut names: Vec<String> = self.activated.clone();
-        for package in incoming {
-            names.extend(
-                package
-                    .script("triggers")
-                    .map(Triggers::read)
-                    .unwrap_or_default()
-                    .activates,
-            );
-        }
-        for name in names {
-            for base in interested(self.editor, &name) {
-                pending.entry(base).or_default().insert(name.clone());
+        for (at, name) in self.activated.iter().enumerate() {
+            for base in interested(self.editor, name) {
+                // Configuring a package takes care of what was activated before.
+                if self
+                    .configured
+                    .get(&base)
+                    .is_none_or(|configured| at >= *configured)
+                {
+                    pending.entry(base).or_default().insert(name.clone());
+                }
             }
         }
         for (path, base) in file_interests(self.editor) {
@@ -217,11 +299,12 @@ impl Session<'_, '_> {
                     .strip_prefix(path.as_bytes())
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
             };
-            let own = |package: &&&Incoming| package.facts.base() == base;
-            let touched = incoming
-                .iter()
-                .filter(|package| !own(package))
-                .any(|package| package.package.entries.iter().any(|e| below(&e.path)));
+            // A package that was configured afterwards took care of all new files.
+            let touched = !self.configured.contains_key(&base)
+                && (self.removed.iter().any(|path| below(path))
+                    || incoming
+                        .iter()
+                        .any(|package| package.package.entries.iter().any(|e| below(&e.path))));
             if touched {
                 pending.entry(base).or_default().insert(path);
             }
@@ -231,7 +314,7 @@ impl Session<'_, '_> {
             let name = base.split(':').next().unwrap_or(&base);
             if SKIPPED.contains(&name) {
                 self.journal.note(format!(
-                    "trigger of {name} ({names}) is left to the device: it keeps a cache"
+                    "trigger of {name} ({names}) is left out: the cache that it keeps stays that of the golden image"
                 ));
             } else {
                 self.run_installed(&base, "postinst", &["triggered", &names]);
@@ -259,7 +342,7 @@ impl Session<'_, '_> {
 
 impl ScriptRun<'_> {
     /// The arguments, and the variables that dpkg sets.
-    fn invocation(&self) -> Invocation {
+    fn invocation(&self, running: &str) -> Invocation {
         let context = &self.context;
         let variables = [
             (
@@ -272,11 +355,16 @@ impl ScriptRun<'_> {
             ("DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT", "1"),
             ("DPKG_ADMINDIR", DIR),
             ("DPKG_ROOT", ""),
+            ("DPKG_RUNNING_VERSION", running),
+            ("DEBIAN_FRONTEND", "noninteractive"),
+            ("HOME", "/root"),
         ];
         let owned = |text: &&str| (*text).to_owned();
         Invocation {
             name: format!("{DIR}/info/{}.{}", context.base, context.script),
             arguments: self.arguments.iter().map(owned).collect(),
+            dialect: Dialect::default(),
+            options: Vec::new(),
             variables: Variables::from_iter(
                 variables.map(|(name, value)| (name.to_owned(), value.to_owned())),
             ),
@@ -292,39 +380,50 @@ impl ScriptRun<'_> {
     }
 }
 
-/// Whether the first line of a script names a shell that is interpreted.
-fn is_shell_script(first_line: &str) -> bool {
-    let interpreter = first_line
-        .strip_prefix("#!")
-        .unwrap_or_default()
-        .split_whitespace()
-        .next()
-        .unwrap_or_default();
-    matches!(interpreter.rsplit('/').next(), Some("sh" | "bash" | "dash"))
+/// The name of the interpreter in the first line of a script, and its options.
+fn interpreter_words(first_line: &str) -> Option<(&str, Vec<String>)> {
+    let Some(line) = first_line.strip_prefix("#!") else {
+        // A program in machine code has no text here.
+        let text = !first_line.contains(|c: char| c.is_control() && c != '\t' && c != '\r');
+        return text.then(|| ("sh", Vec::new()));
+    };
+    let mut words = line.split_whitespace();
+    let name = words.next()?.rsplit('/').next()?;
+    let options = words.map(str::to_owned).collect();
+    matches!(name, "sh" | "bash" | "dash").then_some((name, options))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_shell_script;
+    use super::interpreter_words;
 
     #[test]
     fn shell_scripts_are_told_by_their_first_line() {
-        for first in [
-            "#!/bin/sh",
-            "#! /bin/sh -e",
-            "#!/usr/bin/dash",
-            "#!/bin/bash",
+        for (first, name, options) in [
+            ("#!/bin/sh", "sh", &[][..]),
+            ("#! /bin/sh -e", "sh", &["-e"]),
+            ("#!/usr/bin/dash", "dash", &[]),
+            ("#!/bin/bash -eu", "bash", &["-eu"]),
+            ("", "sh", &[]),
+            ("set -e", "sh", &[]),
         ] {
-            assert!(is_shell_script(first), "{first}");
+            let read = interpreter_words(first).unwrap();
+            assert_eq!(
+                (read.0, &read.1[..]),
+                (
+                    name,
+                    &options.iter().map(|o| (*o).to_owned()).collect::<Vec<_>>()[..]
+                ),
+                "{first}"
+            );
         }
         for first in [
-            "",
-            "/bin/sh",
             "#!",
             "#!/usr/bin/perl -w",
             "#!/usr/bin/env sh",
+            "\u{7f}ELF\u{2}\u{1}",
         ] {
-            assert!(!is_shell_script(first), "{first}");
+            assert!(interpreter_words(first).is_none(), "{first}");
         }
     }
 }

@@ -201,6 +201,7 @@ fn put_with(
         debs: debs.iter().enumerate().map(source).collect(),
         managed,
         accept,
+        defaults: Vec::new(),
     };
     let before = crate::tree::dump::dump(tree).unwrap();
     let mut editor = TreeEditor::new(tree, TIME);
@@ -267,7 +268,7 @@ fn a_package_is_unpacked_and_registered() {
     );
     assert_eq!(
         text(&tree, "/var/lib/dpkg/info/a:amd64.md5sums").unwrap(),
-        format!("{}  lib/x\n", Md5::of(b"hello"))
+        format!("{0}  lib/x\n{0}  lib/y\n", Md5::of(b"hello"))
     );
     let expected = "Package: a\nStatus: install ok installed\nSection: misc\nMaintainer: M <m@example.org>\nArchitecture: amd64\n\
         Multi-Arch: same\nVersion: 1.0-1\nDepends: dpkg (>= 1.0)\nDescription: test\nHomepage: h\n\n";
@@ -549,6 +550,7 @@ fn statements_outside_of_the_model_are_problems_unless_accepted() {
     let accept = |package: &str, script: &str| AcceptedScript {
         package: package.into(),
         script: script.into(),
+        statement: None,
         reason: "not needed".into(),
     };
     let others = vec![accept("a", "preinst"), accept("b", "postinst")];
@@ -925,4 +927,379 @@ fn hostile_packages_are_refused() {
             .to_string()
             .contains("member debian-binary has 9999999999 bytes")
     );
+}
+
+/// Installs a package with this `postinst` into an image with a few more files; what the script
+/// writes to `/out`.
+fn result_of(body: &str) -> Result<(Tree, String), String> {
+    let mut tree = image("");
+    for dir in ["/tmp", "/d", "/usr/lib/systemd/system", "/etc/skel"] {
+        tree.mkdir(dir, &Stat::root(0o755, TIME)).unwrap();
+    }
+    tree.put_file("/etc/skel/rc", "rc", Stat::root(0o644, TIME))
+        .unwrap();
+    tree.put_file("/usr/bin/systemctl", "", Stat::root(0o755, TIME))
+        .unwrap();
+    tree.put_file("/usr/bin/update-xmlcatalog", "", Stat::root(0o755, TIME))
+        .unwrap();
+    let mut deb = Deb::new("a", "1", "").postinst(body);
+    deb = deb.file(
+        "./usr/lib/systemd/system/u.service",
+        "[Unit]\nWantedBy=no.target\n[Install]\nWantedBy = x.target \\\n y.target\nAlias=%p-z.service\n",
+    );
+    put(&mut tree, &[deb])?;
+    let out = text(&tree, "/out").unwrap_or_default();
+    Ok((tree, out))
+}
+
+#[test]
+fn commands_print_what_the_programs_print() {
+    for (body, out) in [
+        (
+            "N=; for t in e d r x s f; do if [ -$t \"$N\" ]; then echo $t; fi; done > /out",
+            "",
+        ),
+        (
+            "if [ ! -e \"\" ] && [ -x \"$(command -v nope)\" ]; then echo no; else echo yes; fi > /out",
+            "yes\n",
+        ),
+        (
+            "if [ ! -e /nope -a -e /nope2 ]; then echo no; else echo yes; fi > /out",
+            "yes\n",
+        ),
+        (
+            "if [ ! 1 = 2 -a \\( a = b -o c = c \\) ]; then echo yes; fi > /out",
+            "yes\n",
+        ),
+        (
+            "uname -m > /out; arch >> /out; uname >> /out; dpkg --print-architecture >> /out",
+            "x86_64\nx86_64\nLinux\namd64\n",
+        ),
+        (
+            "id -u daemon > /out; id -gn daemon >> /out; id none || echo none >> /out; id -u >> /out",
+            "1\ndaemon\nnone\n0\n",
+        ),
+        ("echo ~daemon > /out; echo \"a\\tb\" >> /out", "/\na\tb\n"),
+        (
+            "dpkg-query -W -f='${Status}|${db:Status-Abbrev}' a > /out",
+            "install ok half-configured|iF ",
+        ),
+        (
+            "grep -c ':x:' /etc/group > /out; grep -E '^(adm|users):' /etc/group >> /out",
+            "5\nadm:x:4:\nusers:x:100:\n",
+        ),
+        (
+            "sed -i 's/^root/toor/' /etc/group; sed -n '1p' /etc/group > /out",
+            "toor:x:0:\n",
+        ),
+        (
+            "t=$(mktemp); echo x > $t; u=$(mktemp -d); cat $t > /out; rm -r $t $u",
+            "x\n",
+        ),
+        (
+            "readlink -f /none/x > /out || echo no >> /out; readlink -f /lib >> /out",
+            "no\n/usr/lib\n",
+        ),
+        (
+            "mkdir /none/x 2>/dev/null || echo a > /out; touch /none/y || echo b >> /out; cp /etc/group /none/z || echo c >> /out",
+            "a\nb\nc\n",
+        ),
+        (
+            "touch /d/a /d/b; mkdir /d/c; find /d -type f -name 'a*' -exec rm {} \\;; find /d > /out",
+            "/d\n/d/b\n/d/c\n",
+        ),
+        (
+            "printf 'b\\na\\nb\\n' | sort -u | tr a-z A-Z | tail -n 1 > /out",
+            "B\n",
+        ),
+    ] {
+        let (_, found) = result_of(body).unwrap_or_else(|e| panic!("{body}: {e}"));
+        assert_eq!(found, out, "{body}");
+    }
+    for body in [
+        "uname -r > /out",
+        "[ -e /proc/mounts ] && echo x",
+        "[ \"\" -eq 1 ] || true",
+        "echo x > /dev/kmsg",
+        "sed 's/\\(a\\)/\\1/' /etc/group > /out",
+        "grep '\\(a\\)\\1' /etc/group || true",
+        "date > /out",
+    ] {
+        let said = result_of(body).map(|_| ()).unwrap_err();
+        assert!(said.contains("line 3"), "{body}: {said}");
+    }
+}
+
+#[test]
+fn files_get_the_owners_and_modes_of_the_real_commands() {
+    let body = "mkdir /d/s; chgrp adm /d/s; chmod g+s /d/s; mkdir /d/s/sub; touch /d/s/f; echo x > /d/s/e\n\
+        cp /etc/group /d/s/c; ln -s x /d/s/l; chmod 755 /d/s; mkdir -m 700 /d/s/m\n\
+        ln -s f /d/link; cp -a /d/link /d/A; cp -P /d/link /d/P\n\
+        touch /d/own; chown daemon: /d/own; touch /d/suid; chmod 4755 /d/suid; chown root:adm /d/suid\n\
+        mkdir /d/keep; chmod 2755 /d/keep; chown daemon /d/keep\n\
+        install -m 600 -m 640 /etc/group /d/i";
+    let (tree, _) = result_of(body).unwrap();
+    let stat = |path: &str| match tree.find_nofollow(path).unwrap_or_else(|| panic!("{path}")) {
+        Node::Dir(dir) => (dir.stat.mode, dir.stat.uid, dir.stat.gid),
+        Node::Leaf(leaf) => (leaf.stat.mode, leaf.stat.uid, leaf.stat.gid),
+    };
+    for (path, expected) in [
+        ("/d/s", (0o2755, 0, 4)),
+        ("/d/s/sub", (0o2755, 0, 4)),
+        ("/d/s/f", (0o644, 0, 4)),
+        ("/d/s/e", (0o644, 0, 4)),
+        ("/d/s/c", (0o644, 0, 4)),
+        ("/d/s/l", (0o777, 0, 4)),
+        ("/d/s/m", (0o2700, 0, 4)),
+        ("/d/own", (0o644, 1, 1)),
+        ("/d/suid", (0o755, 0, 4)),
+        ("/d/keep", (0o2755, 1, 0)),
+        ("/d/i", (0o640, 0, 0)),
+    ] {
+        assert_eq!(stat(path), expected, "{path}");
+    }
+    assert_eq!(link(&tree, "/d/A").as_deref(), Some("f"));
+    assert_eq!(link(&tree, "/d/P").as_deref(), Some("f"));
+}
+
+#[test]
+fn capabilities_go_when_the_owner_changes() {
+    let mut tree = image("");
+    let mut stat = Stat::root(0o755, TIME);
+    stat.xattrs.insert(b"security.capability".to_vec(), vec![1]);
+    tree.put_file("/usr/bin/ping", "", stat).unwrap();
+    put(
+        &mut tree,
+        &[Deb::new("a", "1", "").postinst("chown root:adm /usr/bin/ping\n")],
+    )
+    .unwrap();
+    let Some(Node::Leaf(leaf)) = tree.find("/usr/bin/ping") else {
+        panic!()
+    };
+    assert!(leaf.stat.xattrs.is_empty() && leaf.stat.gid == 4);
+}
+
+#[test]
+fn the_last_of_a_repeated_option_counts() {
+    let body = "useradd -r -s /bin/sh -s /usr/sbin/nologin -d /x -d /y one\n\
+        useradd --system -m -d /home/two two\n\
+        adduser --system --group --shell /bin/sh --shell /bin/false --gecos 'A b' three";
+    let (tree, _) = result_of(body).unwrap();
+    let passwd = text(&tree, "/etc/passwd").unwrap();
+    assert!(passwd.contains("::/y:/usr/sbin/nologin\n"), "{passwd}");
+    assert!(
+        passwd.contains(":A b,,,:/nonexistent:/bin/false\n"),
+        "{passwd}"
+    );
+    assert_eq!(text(&tree, "/home/two/rc").as_deref(), Some("rc"));
+
+    let mut tree = image(&stanza("adduser", "3.152", ""));
+    let deb = Deb::new("a", "1", "").postinst("adduser --system --comment 'A b' u\n");
+    put(&mut tree, &[deb]).unwrap();
+    assert!(
+        text(&tree, "/etc/passwd")
+            .unwrap()
+            .contains(":A b:/nonexistent:")
+    );
+}
+
+#[test]
+fn units_are_enabled_as_systemd_reads_them() {
+    for body in ["deb-systemd-helper enable u.service", "systemctl enable u"] {
+        let (tree, _) = result_of(body).unwrap();
+        for path in [
+            "x.target.wants/u.service",
+            "y.target.wants/u.service",
+            "u-z.service",
+        ] {
+            let path = format!("/etc/systemd/system/{path}");
+            assert!(
+                link(&tree, &path).is_some_and(|to| to.ends_with("/u.service")),
+                "{body}: {path}"
+            );
+        }
+        let wants = |target: &str| tree.dir(format!("/etc/systemd/system/{target}.wants"));
+        assert!(
+            wants("no.target").is_none() && wants("\\").is_none(),
+            "{body}"
+        );
+    }
+    let (tree, _) =
+        result_of("systemctl enable u; systemctl disable u.service; systemctl mask v").unwrap();
+    assert!(link(&tree, "/etc/systemd/system/x.target.wants/u.service").is_none());
+    assert_eq!(
+        link(&tree, "/etc/systemd/system/v.service").as_deref(),
+        Some("/dev/null")
+    );
+    assert!(result_of("systemctl preset-all").is_err());
+}
+
+#[test]
+fn a_diversion_of_a_script_is_for_its_package() {
+    let mut tree = image("");
+    let deb = Deb::new("a", "1", "")
+        .member(
+            "preinst",
+            "#!/bin/sh\ndpkg-divert --add --no-rename /usr/share/m\n",
+        )
+        .file("./usr/share/m", "module");
+    put(&mut tree, &[deb]).unwrap();
+    assert_eq!(text(&tree, "/usr/share/m").as_deref(), Some("module"));
+    let diversions = text(&tree, "/var/lib/dpkg/diversions").unwrap();
+    assert_eq!(diversions, "/usr/share/m\n/usr/share/m.distrib\na\n");
+}
+
+#[test]
+fn answers_of_a_config_script_reach_postinst() {
+    let deb = Deb::new("a", "1", "")
+        .member(
+            "templates",
+            "Template: a/q\nType: string\nDefault: static\n",
+        )
+        .member(
+            "config",
+            "#!/bin/sh\n. /usr/share/debconf/confmodule\ndb_set a/q computed-$(uname)\n",
+        )
+        .postinst(". /usr/share/debconf/confmodule\ndb_get a/q\necho $RET > /out\n");
+    let mut tree = image("");
+    put(&mut tree, &[deb]).unwrap();
+    assert_eq!(text(&tree, "/out").as_deref(), Some("computed-Linux\n"));
+    let said = put(
+        &mut image(""),
+        &[Deb::new("a", "1", "")
+            .member("config", "#!/usr/bin/perl\n")
+            .postinst(". /usr/share/debconf/confmodule\n")],
+    )
+    .unwrap_err();
+    assert!(said.contains("a 1: config is not a shell script"), "{said}");
+}
+
+#[test]
+fn libraries_that_only_a_new_loader_cache_finds_are_refused() {
+    let deb = |dir: &str| {
+        Deb::new("a", "1", "")
+            .file("./etc/ld.so.conf.d/a.conf", "/opt/a/lib\n")
+            .file(&format!("./{dir}/liba.so.1"), "")
+            .postinst("ldconfig\n")
+    };
+    let make = |cache: &str| {
+        let mut tree = image("");
+        let conf = "include /etc/ld.so.conf.d/*.conf\n";
+        tree.put_file("/etc/ld.so.conf", conf, Stat::root(0o644, TIME))
+            .unwrap();
+        tree.put_file("/etc/ld.so.cache", cache, Stat::root(0o644, TIME))
+            .unwrap();
+        tree
+    };
+    let said = put(&mut make(""), &[deb("opt/a/lib")]).unwrap_err();
+    assert!(
+        said.contains("/opt/a/lib/liba.so.1 is found by the loader's cache alone"),
+        "{said}"
+    );
+    put(&mut make("\0/opt/a/lib/liba.so.1\0"), &[deb("opt/a/lib")]).unwrap();
+    put(&mut make(""), &[deb("usr/lib/x86_64-linux-gnu")]).unwrap();
+}
+
+#[test]
+fn a_package_of_which_nothing_is_left_is_refused() {
+    let debs = [
+        Deb::new("a", "1", "").dir("./usr/").file("./usr/x", "1"),
+        Deb::new("b", "1", "Replaces: a\n")
+            .dir("./usr/")
+            .file("./usr/x", "2"),
+    ];
+    let said = put(&mut image(""), &debs).unwrap_err();
+    assert!(said.contains("b 1 replaces every file of a"), "{said}");
+}
+
+#[test]
+fn what_is_left_out_is_said_and_promises_nothing() {
+    let mut tree = image("");
+    tree.put_file("/usr/bin/update-xmlcatalog", "", Stat::root(0o755, TIME))
+        .unwrap();
+    let deb = Deb::new("a", "1", "").postinst("update-xmlcatalog --add --root x\n");
+    let done = put(&mut tree, &[deb]).unwrap();
+    assert_eq!(
+        done.notes,
+        [
+            "package a: postinst: `update-xmlcatalog --add --root x` is left out: \
+          the XML catalogue stays that of the golden image"
+        ]
+    );
+}
+
+#[test]
+fn one_statement_can_be_accepted_alone() {
+    let deb = || Deb::new("a", "1", "").postinst("tool --one\ntool --two\n");
+    let accept = |statement: &str| {
+        vec![AcceptedScript {
+            package: "a".into(),
+            script: "postinst".into(),
+            statement: Some(statement.into()),
+            reason: "r".into(),
+        }]
+    };
+    let said = put_with(&mut image(""), &[deb()], accept("tool --one"), true).unwrap_err();
+    assert!(
+        said.contains("line 4: tool --two") && !said.contains("tool --one"),
+        "{said}"
+    );
+    let fails = Deb::new("a", "1", "").postinst("tool --one\nfalse\n");
+    let said = put_with(&mut image(""), &[fails], accept("tool --one"), true).unwrap_err();
+    assert!(said.contains("fails with status 1 at line 4"), "{said}");
+}
+
+#[test]
+fn triggers_of_removed_files_run_and_those_before_configuration_do_not() {
+    let script = "#!/bin/sh\necho \"$*\" >> /log\n";
+    let interest = || {
+        Deb::new("i", "1", "")
+            .member(
+                "triggers",
+                "interest-noawait /usr/share/t\ninterest named\n",
+            )
+            .member("postinst", script)
+    };
+    let mut tree = image("");
+    let act = Deb::new("b", "1", "")
+        .file("./usr/share/t/x", "1")
+        .postinst("dpkg-trigger named\n");
+    put(&mut tree, &[interest(), act]).unwrap();
+    assert_eq!(
+        text(&tree, "/log").unwrap(),
+        "configure \ntriggered named\n"
+    );
+    let gone = Deb::new("b", "2", "").file("./usr/share/other", "1");
+    put(&mut tree, &[gone]).unwrap();
+    assert!(
+        text(&tree, "/log")
+            .unwrap()
+            .ends_with("triggered /usr/share/t\n")
+    );
+}
+
+#[test]
+fn files_that_a_package_needs_are_there_when_it_is_configured() {
+    let deb = Deb::new("setup", "1", "").postinst("[ -f /etc/mender/mender.conf ] || exit 1\n");
+    let source: Source = Arc::new(MemSource(deb.bytes().into()));
+    let mut request = InstallRequest {
+        debs: vec![("setup.deb".into(), source)],
+        managed: true,
+        ..InstallRequest::default()
+    };
+    let mut tree = image("");
+    assert!(install(&mut TreeEditor::new(&mut tree, TIME), &request).is_err());
+    request.defaults = vec![DefaultFile {
+        package: "setup".into(),
+        path: "/etc/mender/mender.conf".into(),
+        bytes: b"{}".to_vec(),
+        mode: 0o600,
+    }];
+    install(&mut TreeEditor::new(&mut tree, TIME), &request).unwrap();
+    assert_eq!(
+        text(&tree, "/etc/mender/mender.conf").as_deref(),
+        Some("{}")
+    );
+    request.defaults[0].package = "other".into();
+    assert!(install(&mut TreeEditor::new(&mut image(""), TIME), &request).is_err());
 }

@@ -17,12 +17,14 @@ pub(super) fn install(work: &mut Workspace<'_>, plan: &Plan) -> Vec<InstalledPac
         .map(|accepted| dpkg::AcceptedScript {
             package: accepted.package.clone(),
             script: accepted.script.to_owned(),
+            statement: accepted.statement.clone(),
             reason: accepted.reason.clone(),
         });
     let request = dpkg::InstallRequest {
         debs: open(work, plan),
         managed: plan.client.managed,
         accept: accept.collect(),
+        defaults: client_settings(plan),
     };
     let mut installed = dpkg::InstallReport::default();
     if !request.debs.is_empty() {
@@ -39,6 +41,18 @@ pub(super) fn install(work: &mut Workspace<'_>, plan: &Plan) -> Vec<InstalledPac
         }
     }
     installed.packages
+}
+
+/// The settings of the update client, which `mender-setup` would ask for, or fill with those of a
+/// server of its own, where there are none when it is configured.
+fn client_settings(plan: &Plan) -> Vec<dpkg::DefaultFile> {
+    let text = serde_json::to_string_pretty(&plan.client.settings).unwrap_or_default();
+    vec![dpkg::DefaultFile {
+        package: "mender-setup".into(),
+        path: "/etc/mender/mender.conf".into(),
+        bytes: format!("{text}\n").into_bytes(),
+        mode: 0o600,
+    }]
 }
 
 /// The package files that can be opened.

@@ -20,6 +20,8 @@ pub struct AcceptedScript {
     pub package: String,
     /// `preinst`, `postinst`, `prerm` or `postrm`.
     pub script: &'static str,
+    /// The one statement that is left out; otherwise all whose effect is unknown.
+    pub statement: Option<String>,
     /// Why it is not needed, for the record.
     pub reason: String,
 }
@@ -51,6 +53,7 @@ impl PackagePlan {
         let accepted = config.client.accept.iter().map(|accept| AcceptedScript {
             package: accept.package.clone(),
             script: accept.script.word(),
+            statement: accept.statement.clone(),
             reason: accept.reason.clone(),
         });
         Ok(Self {

@@ -17,6 +17,8 @@ pub(super) enum WordPart {
     Literal(String),
     /// Text in double quotes.
     Quoted(Word),
+    /// `~` or `~user` at the beginning of a word.
+    Tilde(String),
     /// `$name`, or `${name...}` with an operator and its word.
     Variable(String, Option<(Modifier, Word)>),
     /// Command substitution: `$(...)` or backquotes.

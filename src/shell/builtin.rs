@@ -1,5 +1,7 @@
 //! The commands built into the shell: those that change the shell itself.
 
+use super::Dialect;
+use super::echo::echo;
 use super::error::Flow;
 use super::eval::Shell;
 use super::host::{ExitStatus, Io};
@@ -12,6 +14,7 @@ impl Shell<'_> {
         word: &str,
         arguments: &[String],
         io: &mut Io,
+        tested: bool,
     ) -> Result<Option<ExitStatus>, Flow> {
         let number = arguments.first().and_then(|n| n.parse::<i32>().ok());
         let levels = usize::try_from(number.unwrap_or(1)).unwrap_or(1).max(1);
@@ -21,63 +24,145 @@ impl Shell<'_> {
             "break" => return Err(Flow::Break(levels)),
             "continue" => return Err(Flow::Continue(levels)),
             "set" => return Ok(self.set(arguments)),
-            "shift" => {
-                let count = usize::try_from(number.unwrap_or(1))
-                    .unwrap_or(0)
-                    .min(self.parameters.len());
-                self.parameters.drain(..count);
+            "shift" => return self.shift(number.unwrap_or(1)),
+            "export" | "readonly" | "local" => return Ok(self.declare(word, arguments)),
+            "unset" => return Ok(self.unset(arguments)),
+            "read" => return self.read(arguments, io),
+            "echo" => {
+                let text = echo(arguments, self.dialect);
+                self.count_bytes(text.len())?;
+                io.output.push_str(&text);
                 0
             }
-            "export" | "readonly" | "local" => {
-                for argument in arguments {
-                    let (name, value) = argument
-                        .split_once('=')
-                        .map_or((argument.as_str(), None), |(n, v)| (n, Some(v)));
-                    if let Some(scope) = self.locals.last_mut().filter(|_| word == "local") {
-                        scope.push((name.to_owned(), self.variables.get(name).cloned()));
-                    }
-                    if let Some(value) = value {
-                        self.variables.insert(name.to_owned(), value.to_owned());
-                    }
+            "pwd" if arguments.is_empty() => {
+                io.print_line("/");
+                0
+            }
+            "trap" => return Ok(self.trap(arguments)),
+            "umask" if matches!(arguments, [mode] if mode == "022" || mode == "0022") => 0,
+            "cd" if matches!(arguments, [dir] if dir == "/") => 0,
+            "wait" if arguments.is_empty() => 0,
+            "." => return self.dot(arguments, io, tested),
+            "source" if self.dialect == Dialect::Bash => return self.dot(arguments, io, tested),
+            "eval" => {
+                return self
+                    .statements(&arguments.join(" "), None, io, tested)
+                    .map(Some);
+            }
+            "exec" => match arguments.split_first() {
+                None => 0,
+                Some((name, _)) if name.starts_with('-') || again(arguments) => return Ok(None),
+                Some((name, rest)) => {
+                    let status = self.call(name, rest, io, tested)?;
+                    return Err(Flow::Exit(status));
                 }
-                0
-            }
-            "unset" => {
-                for name in arguments {
-                    self.variables.remove(name);
-                }
-                0
-            }
-            "read" => {
-                let Some(line) = io.line() else {
-                    return Ok(Some(1));
-                };
-                let names: Vec<&String> = arguments
-                    .iter()
-                    .filter(|name| !name.starts_with('-'))
-                    .collect();
-                let mut words = line.splitn(names.len().max(1), ' ').map(str::trim);
-                for name in names {
-                    self.variables
-                        .insert(name.clone(), words.next().unwrap_or_default().to_owned());
-                }
-                0
-            }
-            // Traps are for scripts that are interrupted, which does not happen here.
-            "trap" | "umask" | "wait" | "cd"
-                if word == "trap"
-                    || arguments
-                        .iter()
-                        .all(|a| matches!(a.as_str(), "022" | "0022" | "/")) =>
-            {
-                0
-            }
-            "exec" if arguments.is_empty() => 0,
+            },
+            "command" => return self.command_builtin(arguments, io),
             _ => return Ok(None),
         }))
     }
 
-    fn set(&mut self, arguments: &[String]) -> Option<ExitStatus> {
+    fn shift(&mut self, count: i32) -> Result<Option<ExitStatus>, Flow> {
+        match usize::try_from(count) {
+            Ok(count) if count <= self.parameters.len() => {
+                self.parameters.drain(..count);
+                Ok(Some(0))
+            }
+            _ if self.dialect == Dialect::Bash => Ok(Some(1)),
+            // In dash, a special built-in utility that fails ends the shell.
+            _ => Err(Flow::Exit(2)),
+        }
+    }
+
+    /// `export`, `readonly` and `local`; `None` for their options.
+    fn declare(&mut self, word: &str, arguments: &[String]) -> Option<ExitStatus> {
+        if arguments.iter().any(|argument| argument.starts_with('-')) {
+            return None;
+        }
+        for argument in arguments {
+            let (name, value) = argument
+                .split_once('=')
+                .map_or((argument.as_str(), None), |(n, v)| (n, Some(v)));
+            if let Some(scope) = self.locals.last_mut().filter(|_| word == "local") {
+                scope.push((name.to_owned(), self.variables.get(name).cloned()));
+                // In dash, a local variable begins with the value outside of the function.
+                if value.is_none() && self.dialect == Dialect::Bash {
+                    self.variables.remove(name);
+                }
+            }
+            if let Some(value) = value {
+                self.variables.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Some(0)
+    }
+
+    fn unset(&mut self, arguments: &[String]) -> Option<ExitStatus> {
+        let functions = match arguments.first().map(String::as_str) {
+            Some("-f") => true,
+            Some("-v") => false,
+            Some(option) if option.starts_with('-') => return None,
+            _ => {
+                for name in arguments {
+                    self.variables.remove(name);
+                }
+                return Some(0);
+            }
+        };
+        for name in arguments.iter().skip(1) {
+            if functions {
+                self.functions.remove(name);
+            } else {
+                self.variables.remove(name);
+            }
+        }
+        Some(0)
+    }
+
+    /// `. FILE`: files that the host has its own model of are its matter.
+    fn dot(
+        &mut self,
+        arguments: &[String],
+        io: &mut Io,
+        tested: bool,
+    ) -> Result<Option<ExitStatus>, Flow> {
+        match self.host.run(".", arguments, &mut self.variables, io) {
+            Ok(Some(status)) => Ok(Some(status)),
+            Ok(None) => self.source(arguments, io, tested),
+            Err(e) => self.error(e.to_string()),
+        }
+    }
+
+    /// `command -v NAME`, and `command NAME ...`, which passes over functions.
+    fn command_builtin(
+        &mut self,
+        arguments: &[String],
+        io: &mut Io,
+    ) -> Result<Option<ExitStatus>, Flow> {
+        match arguments.split_first() {
+            Some((option, names)) if option == "-v" => {
+                if let [name] = names
+                    && self.is_own(name)
+                {
+                    io.print_line(name);
+                    return Ok(Some(0));
+                }
+                Ok(None)
+            }
+            Some((name, rest)) if !name.starts_with('-') && !again(arguments) => {
+                let function = self.functions.remove(name);
+                let status = self.call(name, rest, io, true);
+                if let Some(function) = function {
+                    self.functions.insert(name.clone(), function);
+                }
+                status.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// `set`; `None` for options that are not supported.
+    pub(super) fn set(&mut self, arguments: &[String]) -> Option<ExitStatus> {
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let on = argument.starts_with('-');
@@ -86,22 +171,49 @@ impl Shell<'_> {
                     self.parameters = rest.cloned().collect();
                     return Some(0);
                 }
-                "-o" | "+o" => match rest.next().map(String::as_str) {
-                    Some("errexit") => self.errexit = on,
-                    Some("nounset" | "pipefail" | "noglob") => {}
-                    _ => return None,
-                },
+                "-o" | "+o" => self.option(rest.next()?, on)?,
                 _ if argument.len() > 1 && (on || argument.starts_with('+')) => {
-                    if !argument.chars().skip(1).all(|c| "eux".contains(c)) {
-                        return None;
-                    }
-                    if argument.contains('e') {
-                        self.errexit = on;
+                    let letters: Vec<char> = argument.chars().skip(1).collect();
+                    for (at, letter) in letters.iter().enumerate() {
+                        match letter {
+                            'e' => self.errexit = on,
+                            'u' => self.nounset = on,
+                            'f' => self.noglob = on,
+                            'x' | 'v' => {}
+                            // `-eo pipefail`
+                            'o' if at + 1 == letters.len() => self.option(rest.next()?, on)?,
+                            _ => return None,
+                        }
                     }
                 }
-                _ => return None,
+                first => {
+                    if first == "-" || first == "+" {
+                        return None;
+                    }
+                    self.parameters = std::iter::once(argument).chain(rest).cloned().collect();
+                    return Some(0);
+                }
             }
         }
         Some(0)
     }
+
+    /// An option by its name.
+    fn option(&mut self, name: &str, on: bool) -> Option<()> {
+        match name {
+            "errexit" => self.errexit = on,
+            "nounset" => self.nounset = on,
+            "noglob" => self.noglob = on,
+            "pipefail" if self.dialect == Dialect::Bash => self.pipefail = on,
+            "xtrace" | "verbose" => {}
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// Whether a command passes on what it calls, which is not followed without end.
+fn again(words: &[String]) -> bool {
+    let first = words.first().map(String::as_str);
+    matches!(first, Some("command" | "exec" | "eval"))
 }

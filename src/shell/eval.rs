@@ -1,9 +1,9 @@
 //! Walking the statements of a script.
 
-use super::ast::{Command, CommandKind, List, Pipeline, Statement, Word};
+use super::ast::{Command, CommandKind, List, Pipeline, Statement, Word, WordPart};
 use super::error::{Flow, ScriptError};
-use super::host::{ExitStatus, Host, Io, Variables};
-use super::{Exit, Invocation, pattern};
+use super::host::{ExitStatus, Host, Input, Io, Variables};
+use super::{Dialect, Exit, Invocation, pattern};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -17,6 +17,84 @@ const MAX_BYTES: usize = 128 << 20;
 /// Work that one script may cause: bytes of files, steps of patterns.
 const MAX_WORK: u64 = 256 << 20;
 
+/// Words that bash has built in and that are not supported.
+const BASH_ONLY: [&str; 22] = [
+    "((",
+    "[[",
+    "bind",
+    "builtin",
+    "caller",
+    "compgen",
+    "complete",
+    "coproc",
+    "declare",
+    "dirs",
+    "enable",
+    "function",
+    "let",
+    "logout",
+    "mapfile",
+    "popd",
+    "pushd",
+    "readarray",
+    "select",
+    "shopt",
+    "time",
+    "typeset",
+];
+
+/// Commands that fail without a message.
+const SILENT: [&str; 13] = [
+    "[",
+    "test",
+    "true",
+    "false",
+    "grep",
+    "cmp",
+    "which",
+    "command",
+    "getent",
+    "dpkg",
+    "deb-systemd-helper",
+    "ischroot",
+    "dpkg-statoverride",
+];
+
+fn statement(name: &str, arguments: &[String]) -> String {
+    [&[name.to_owned()], arguments].concat().join(" ")
+}
+
+impl Pipeline {
+    /// Whether its failure ends the shell under `set -e`. The failure of a compound command does
+    /// not: it is that of a command within, which was looked at already.
+    fn may_end_shell(&self) -> bool {
+        let alone = match self.commands.as_slice() {
+            [only] => matches!(
+                only.kind,
+                CommandKind::Simple { .. } | CommandKind::Subshell(_)
+            ),
+            _ => true,
+        };
+        alone && !self.negated
+    }
+}
+
+impl Command {
+    /// `exec` without a command: its redirections hold for all that follows.
+    fn is_bare_exec(&self) -> bool {
+        match &self.kind {
+            CommandKind::Simple { assigns, words } => {
+                let [word] = words.as_slice() else {
+                    return false;
+                };
+                assigns.is_empty()
+                    && matches!(word.as_slice(), [WordPart::Text(name)] if name == "exec")
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A script under way.
 pub(super) struct Shell<'h> {
     pub(super) host: &'h mut dyn Host,
@@ -24,10 +102,25 @@ pub(super) struct Shell<'h> {
     pub(super) name: String,
     pub(super) variables: Variables,
     pub(super) parameters: Vec<String>,
-    functions: BTreeMap<String, Rc<Command>>,
+    pub(super) dialect: Dialect,
+    /// Options of the first line of the script.
+    options: Vec<String>,
+    pub(super) functions: BTreeMap<String, Rc<Command>>,
     /// Variables to be restored when the function ends, innermost last.
     pub(super) locals: Vec<Vec<(String, Option<String>)>>,
     pub(super) errexit: bool,
+    /// `set -u`: an unset variable ends the shell.
+    pub(super) nounset: bool,
+    /// `set -f`: no file names in place of patterns.
+    pub(super) noglob: bool,
+    /// `set -o pipefail`: a pipeline fails if any of its commands does.
+    pub(super) pipefail: bool,
+    /// What commands read now.
+    pub(super) stdin: Input,
+    /// The files and texts that are read in place: the line outside of each, and the file.
+    pub(super) sources: Vec<(usize, Option<String>)>,
+    /// The action of `trap` at the end of the shell.
+    pub(super) at_exit: Option<String>,
     pub(super) status: ExitStatus,
     /// The status of the last command substitution: that of an assignment without a command.
     substituted: ExitStatus,
@@ -47,9 +140,17 @@ impl<'h> Shell<'h> {
             name: call.name,
             variables: call.variables,
             parameters: call.arguments,
+            dialect: call.dialect,
+            options: call.options,
             functions: BTreeMap::new(),
             locals: Vec::new(),
             errexit: false,
+            nounset: false,
+            noglob: false,
+            pipefail: false,
+            stdin: Input::default(),
+            sources: Vec::new(),
+            at_exit: None,
             status: 0,
             substituted: 0,
             line: 0,
@@ -96,15 +197,39 @@ impl<'h> Shell<'h> {
 
     /// Runs a whole script.
     pub(super) fn script(mut self, list: &List) -> Result<Exit, ScriptError> {
-        let status = match self.list(list, &mut Io::default(), false) {
-            Ok(status) | Err(Flow::Exit(status) | Flow::Return(status)) => status,
-            Err(Flow::Break(_) | Flow::Continue(_)) => 0,
+        let options = std::mem::take(&mut self.options);
+        if !options.is_empty() && self.set(&options) != Some(0) {
+            return Err(ScriptError {
+                line: 1,
+                reason: format!(
+                    "the option {} of the shell is not supported",
+                    options.join(" ")
+                ),
+            });
+        }
+        let mut io = Io::default();
+        let result = self.list(list, &mut io, false);
+        let line = self.line;
+        let status = match self.ended(result, &mut io) {
+            Ok(status) => status,
             Err(Flow::Error(error)) => return Err(error),
+            Err(_) => 0,
         };
+        self.line = line;
         Ok(Exit {
             status,
             line: self.line,
         })
+    }
+
+    /// The status of a shell whose statements ended so, after its trap.
+    fn ended(&mut self, result: Result<ExitStatus, Flow>, io: &mut Io) -> Result<ExitStatus, Flow> {
+        let status = match result {
+            Err(Flow::Error(error)) => return Err(Flow::Error(error)),
+            Err(Flow::Exit(status) | Flow::Return(status)) | Ok(status) => status,
+            Err(Flow::Break(_) | Flow::Continue(_)) => 0,
+        };
+        self.run_exit_trap(status, io)
     }
 
     /// Statements one after the other; if `tested`, a failure does not end the script (`set -e`).
@@ -138,12 +263,11 @@ impl<'h> Shell<'h> {
                 final_ran = false;
             }
         }
-        let negated = statement
+        let ran = statement
             .rest
             .last()
-            .map_or(&statement.first, |(_, pipeline)| pipeline)
-            .negated;
-        if status != 0 && self.errexit && !tested && final_ran && !negated {
+            .map_or(&statement.first, |(_, pipeline)| pipeline);
+        if status != 0 && self.errexit && !tested && final_ran && ran.may_end_shell() {
             return Err(Flow::Exit(status));
         }
         Ok(status)
@@ -158,7 +282,7 @@ impl<'h> Shell<'h> {
         let tested = tested || pipeline.negated;
         let status = match pipeline.commands.as_slice() {
             [only] => self.command(only, io, tested)?,
-            commands => self.pipe(commands, io)?,
+            commands => self.pipe(commands, io, tested)?,
         };
         let status = if pipeline.negated {
             i32::from(status == 0)
@@ -170,19 +294,33 @@ impl<'h> Shell<'h> {
     }
 
     /// Each command in a subshell, the output of one the input of the next.
-    fn pipe(&mut self, commands: &[Command], io: &mut Io) -> Result<ExitStatus, Flow> {
-        let mut input = io.rest();
+    fn pipe(
+        &mut self,
+        commands: &[Command],
+        io: &mut Io,
+        tested: bool,
+    ) -> Result<ExitStatus, Flow> {
+        let mut input = io.input.clone();
         let mut status = 0;
+        let mut failed = 0;
         for (at, command) in commands.iter().enumerate() {
-            let mut own = Io::new(std::mem::take(&mut input));
-            status = self.isolated(&mut own, |shell, io| shell.command(command, io, true))?;
-            if at + 1 == commands.len() {
+            let last = at + 1 == commands.len();
+            let mut own = Io::sharing(input.clone());
+            own.kept = !last || io.kept;
+            own.errors_kept = io.errors_kept;
+            own.joined = last && io.joined;
+            status = self.isolated(&mut own, |shell, io| shell.command(command, io, tested))?;
+            if status != 0 {
+                failed = status;
+            }
+            io.push_errors(&own.errors);
+            if last {
                 io.output.push_str(&own.output)
             } else {
-                input = own.output
+                input = Input::new(own.output)
             }
         }
-        Ok(status)
+        Ok(if self.pipefail { failed } else { status })
     }
 
     /// Runs something as a subshell does: changes of variables and `exit` do not leave it.
@@ -195,20 +333,23 @@ impl<'h> Shell<'h> {
             self.variables.clone(),
             self.parameters.clone(),
             self.functions.clone(),
-            self.errexit,
+            [self.errexit, self.nounset, self.noglob, self.pipefail],
+            self.at_exit.take(),
         );
+        let stdin = std::mem::replace(&mut self.stdin, io.input.clone());
         let result = f(self, io);
+        let result = self.ended(result, io);
+        self.stdin = stdin;
+        let options;
         (
             self.variables,
             self.parameters,
             self.functions,
-            self.errexit,
+            options,
+            self.at_exit,
         ) = kept;
-        match result {
-            Err(Flow::Error(error)) => Err(Flow::Error(error)),
-            Err(Flow::Exit(status) | Flow::Return(status)) | Ok(status) => Ok(status),
-            Err(Flow::Break(_) | Flow::Continue(_)) => Ok(0),
-        }
+        [self.errexit, self.nounset, self.noglob, self.pipefail] = options;
+        result
     }
 
     /// The list of a command substitution; its status is left in `substituted`.
@@ -229,6 +370,9 @@ impl<'h> Shell<'h> {
         self.count_work(1)?;
         if command.redirects.is_empty() {
             return self.kind(&command.kind, io, tested);
+        }
+        if command.is_bare_exec() {
+            return self.redirected_for_good(&command.redirects);
         }
         self.redirected(&command.redirects, io, |shell, io| {
             shell.kind(&command.kind, io, tested)
@@ -343,7 +487,9 @@ impl<'h> Shell<'h> {
         status
     }
 
-    fn call(
+    /// Calls a command by its name: a function, what is built in, or a command of the host.
+
+    pub(super) fn call(
         &mut self,
         name: &str,
         arguments: &[String],
@@ -353,18 +499,29 @@ impl<'h> Shell<'h> {
         if let Some(body) = self.functions.get(name).cloned() {
             return self.function(&body, arguments, io, tested);
         }
-        if let Some(status) = self.builtin(name, arguments, io)? {
+        if let Some(status) = self.builtin(name, arguments, io, tested)? {
             return Ok(status);
         }
-        let line = self.line;
+        if self.dialect == Dialect::Bash && BASH_ONLY.contains(&name) || name.contains("+=") {
+            self.unknown(&statement(name, arguments));
+            return Ok(0);
+        }
         let before = io.output.len();
         let result = self.host.run(name, arguments, &mut self.variables, io);
         self.count_bytes(io.output.len().saturating_sub(before))?;
         match result {
-            Ok(Some(status)) => Ok(status),
+            Ok(Some(status)) => {
+                // The texts of messages are not modelled.
+                if status != 0 && io.errors_kept && !SILENT.contains(&name) {
+                    self.unknown(&format!(
+                        "{}, whose error message is written or read",
+                        statement(name, arguments)
+                    ));
+                }
+                Ok(status)
+            }
             Ok(None) => {
-                let statement = [&[name.to_owned()], arguments].concat().join(" ");
-                self.host.unknown(line, &statement);
+                self.unknown(&statement(name, arguments));
                 Ok(0)
             }
             Err(e) => self.error(e.to_string()),
@@ -391,6 +548,11 @@ impl<'h> Shell<'h> {
             Err(Flow::Return(status)) => Ok(status),
             other => other,
         }
+    }
+
+    /// What the name of a command is to the shell: a function of the script or a built-in one.
+    pub(super) fn is_own(&self, name: &str) -> bool {
+        self.functions.contains_key(name)
     }
 
     /// Gives variables the values that they had, the last one first.

@@ -1,11 +1,13 @@
 //! Expansion: from words to the fields that a command gets.
 
+use super::arithmetic::arithmetic;
 use super::ast::{Modifier, Word, WordPart};
 use super::error::Flow;
 use super::eval::Shell;
 use super::glob::matching;
 use super::host::Io;
 use super::pattern::{self, PatternChar};
+use super::split::{self, Class};
 
 /// Characters of a value; that of no real script is longer.
 const MAX_VALUE: usize = 1 << 20;
@@ -14,14 +16,26 @@ const MAX_VALUE: usize = 1 << 20;
 const DECLARING: [&str; 3] = ["local", "export", "readonly"];
 
 /// Fields under construction; each character says whether it was quoted.
-#[derive(Default)]
 struct Fields {
     done: Vec<Vec<PatternChar>>,
     current: Option<Vec<PatternChar>>,
+    ifs: String,
+    /// Whether blanks have ended a field, to which a mark that follows belongs.
+    blanks: bool,
 }
 
 impl Fields {
+    fn new(ifs: String) -> Self {
+        Self {
+            done: Vec::new(),
+            current: None,
+            ifs,
+            blanks: false,
+        }
+    }
+
     fn push(&mut self, text: &str, quoted: bool) {
+        self.blanks = false;
         self.current
             .get_or_insert_default()
             .extend(text.chars().map(|c| (c, quoted)));
@@ -31,19 +45,37 @@ impl Fields {
         self.done.extend(self.current.take());
     }
 
-    /// Adds unquoted text, in which blanks separate fields.
+    /// Adds unquoted text, in which the characters of `IFS` separate fields.
     fn split(&mut self, text: &str) {
         for c in text.chars() {
-            if matches!(c, ' ' | '\t' | '\n') {
-                self.cut()
-            } else {
-                self.current.get_or_insert_default().push((c, false))
+            match split::class(&self.ifs, c) {
+                Class::Field => {
+                    self.blanks = false;
+                    self.current.get_or_insert_default().push((c, false));
+                }
+                Class::Blank => {
+                    self.blanks |= self.current.is_some();
+                    self.cut();
+                }
+                Class::Mark => {
+                    if !self.blanks {
+                        self.current.get_or_insert_default();
+                    }
+                    self.blanks = false;
+                    self.cut();
+                }
             }
         }
     }
 }
 
 impl Shell<'_> {
+    /// The characters that separate fields.
+    pub(super) fn ifs(&self) -> String {
+        let ifs = self.variables.get("IFS");
+        ifs.cloned().unwrap_or_else(|| split::DEFAULT.to_owned())
+    }
+
     /// The fields of words, with splitting and file names.
     pub(super) fn fields(&mut self, words: &[Word]) -> Result<Vec<String>, Flow> {
         let mut out = Vec::new();
@@ -57,12 +89,12 @@ impl Shell<'_> {
                 out.push(self.text(word)?);
                 continue;
             }
-            let mut fields = Fields::default();
+            let mut fields = Fields::new(self.ifs());
             self.parts(word, false, &mut fields)?;
             fields.cut();
             for field in fields.done {
                 let text: String = field.iter().map(|(c, _)| c).collect();
-                let found = if pattern::is_wild(&field) {
+                let found = if pattern::is_wild(&field) && !self.noglob {
                     let (found, seen) = matching(&*self.host, &field);
                     self.count_work(seen.saturating_mul(pattern::cost(&field, 16)))?;
                     found
@@ -110,7 +142,7 @@ impl Shell<'_> {
         }
     }
 
-    fn parts(&mut self, word: &Word, quoted: bool, fields: &mut Fields) -> Result<(), Flow> {
+    fn parts(&mut self, word: &[WordPart], quoted: bool, fields: &mut Fields) -> Result<(), Flow> {
         for part in word {
             match part {
                 WordPart::Text(text) => fields.push(text, quoted),
@@ -124,22 +156,18 @@ impl Shell<'_> {
                     }
                     self.parts(inner, true, fields)?;
                 }
-                WordPart::Variable(name, None) if name == "@" => {
+                WordPart::Variable(name, None) if name == "@" || name == "*" && !quoted => {
                     self.all_parameters(fields, quoted)
                 }
-                WordPart::Variable(name, Some((Modifier::Alternative { colon }, inner)))
-                    if !quoted =>
+                WordPart::Variable(name, Some((modifier, inner)))
+                    if self.takes_word(name, *modifier) =>
                 {
-                    if self.is_set(name, *colon) {
-                        self.parts(inner, false, fields)?;
-                    }
+                    self.inner_parts(inner, quoted, fields)?;
                 }
-                WordPart::Variable(name, Some((Modifier::Alternative { colon }, inner)))
-                    if name == "@" =>
+                WordPart::Variable(name, Some((Modifier::Default { colon }, _)))
+                    if name == "@" && self.is_set(name, *colon) =>
                 {
-                    if self.is_set(name, *colon) {
-                        self.parts(inner, true, fields)?;
-                    }
+                    self.all_parameters(fields, quoted)
                 }
                 _ => {
                     let value = self.value(part)?;
@@ -161,6 +189,17 @@ impl Shell<'_> {
         Ok(())
     }
 
+    /// The word of an expansion: unlike elsewhere, its own text is split too.
+    fn inner_parts(&mut self, word: &Word, quoted: bool, fields: &mut Fields) -> Result<(), Flow> {
+        for part in word {
+            match part {
+                WordPart::Text(text) if !quoted => fields.split(text),
+                part => self.parts(std::slice::from_ref(part), quoted, fields)?,
+            }
+        }
+        Ok(())
+    }
+
     fn all_parameters(&self, fields: &mut Fields, quoted: bool) {
         for (at, parameter) in self.parameters.iter().enumerate() {
             if at > 0 {
@@ -174,6 +213,15 @@ impl Shell<'_> {
         }
     }
 
+    /// Whether an expansion is its word, with the word's own quotes.
+    fn takes_word(&self, name: &str, modifier: Modifier) -> bool {
+        match modifier {
+            Modifier::Default { colon } => !self.is_set(name, colon),
+            Modifier::Alternative { colon } => self.is_set(name, colon),
+            _ => false,
+        }
+    }
+
     fn is_set(&self, name: &str, colon: bool) -> bool {
         let value = self.variable(name);
         value.is_some_and(|value| !(colon && value.is_empty()))
@@ -182,15 +230,20 @@ impl Shell<'_> {
     /// The value of a variable or parameter; `None` when unset.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
         match name {
-            "@" | "*" => (!self.parameters.is_empty()).then(|| self.parameters.join(" ")),
+            "@" => (!self.parameters.is_empty()).then(|| self.parameters.join(" ")),
+            "*" => {
+                let ifs = self.ifs();
+                let mark = ifs.chars().next().map(String::from).unwrap_or_default();
+                (!self.parameters.is_empty()).then(|| self.parameters.join(&mark))
+            }
             "#" => Some(self.parameters.len().to_string()),
             "?" => Some(self.status.to_string()),
             "$" => Some("1".into()),
-            "-" => Some(if self.errexit {
-                "e".into()
-            } else {
-                String::new()
-            }),
+            "-" => {
+                let letters = [("e", self.errexit), ("f", self.noglob), ("u", self.nounset)];
+                let on = letters.iter().filter(|(_, on)| *on);
+                Some(on.map(|(letter, _)| *letter).collect())
+            }
             "0" => Some(self.name.clone()),
             _ => match name.parse::<usize>() {
                 Ok(number) => self.parameters.get(number.checked_sub(1)?).cloned(),
@@ -204,12 +257,14 @@ impl Shell<'_> {
         match part {
             WordPart::Text(text) | WordPart::Literal(text) => Ok(text.clone()),
             WordPart::Quoted(inner) => self.text(inner),
-            WordPart::Variable(name, None) => Ok(self.variable(name).unwrap_or_default()),
+            WordPart::Tilde(user) => self.tilde(user),
+            WordPart::Variable(name, None) => self.set_value(name),
             WordPart::Variable(name, Some((modifier, word))) => {
                 self.modified(name, *modifier, word)
             }
             WordPart::Command(list) => {
-                let mut io = Io::default();
+                let mut io = Io::sharing(self.stdin.clone());
+                io.kept = true;
                 self.subshell(list, &mut io)?;
                 Ok(io.output.trim_end_matches('\n').to_owned())
             }
@@ -224,10 +279,39 @@ impl Shell<'_> {
         }
     }
 
+    /// The value of a variable; under `set -u`, one that is unset ends the shell.
+    fn set_value(&mut self, name: &str) -> Result<String, Flow> {
+        match self.variable(name) {
+            Some(value) => Ok(value),
+            None if self.nounset && !matches!(name, "@" | "*" | "!") => Err(Flow::Exit(2)),
+            None => Ok(String::new()),
+        }
+    }
+
+    /// `~`, `~USER`: a home directory.
+    fn tilde(&mut self, user: &str) -> Result<String, Flow> {
+        let home = if user.is_empty() {
+            self.variable("HOME")
+        } else {
+            match self.host.home(user) {
+                Ok(home) => home,
+                Err(e) => return self.error(e.to_string()),
+            }
+        };
+        Ok(home.unwrap_or_else(|| format!("~{user}")))
+    }
+
     fn modified(&mut self, name: &str, modifier: Modifier, word: &Word) -> Result<String, Flow> {
         let value = self.variable(name);
         let missing = |colon: bool| value.as_ref().is_none_or(|value| colon && value.is_empty());
         let value_text = value.clone().unwrap_or_default();
+        let reads = matches!(
+            modifier,
+            Modifier::Length | Modifier::Suffix { .. } | Modifier::Prefix { .. }
+        );
+        if reads && value.is_none() {
+            self.set_value(name)?;
+        }
         match modifier {
             Modifier::Length => Ok(value_text.chars().count().to_string()),
             Modifier::Default { colon } if missing(colon) => self.text(word),
@@ -262,26 +346,5 @@ impl Shell<'_> {
         let pattern = self.pattern(word)?;
         self.count_work(pattern::cost(&pattern, text.len()))?;
         Ok(strip(&pattern, text))
-    }
-}
-
-/// Sums and differences of numbers and variables: all that scripts are known to use.
-fn arithmetic(text: &str, variable: &dyn Fn(&str) -> String) -> Option<i64> {
-    let mut total: i64 = 0;
-    let mut sign = 1;
-    let mut rest = text.trim();
-    loop {
-        let end = rest
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(rest.len());
-        let (term, after) = rest.split_at(end);
-        let number: Option<i64> = term.parse().ok().or_else(|| variable(term).parse().ok());
-        total = total.checked_add(number.filter(|_| !term.is_empty())?.checked_mul(sign)?)?;
-        let after = after.trim_start();
-        if after.is_empty() {
-            return Some(total);
-        }
-        sign = if after.starts_with('+') { 1 } else { -1 };
-        rest = after.strip_prefix(['+', '-'])?.trim_start();
     }
 }

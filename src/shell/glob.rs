@@ -10,7 +10,7 @@ const MAX_MATCHES: usize = 100_000;
 const MAX_NAMES: u64 = 1_000_000;
 
 /// The paths that a pattern matches, sorted within each directory. A leading dot is matched only by
-/// a dot, `/` only by itself, and a relative pattern matches nothing.
+/// a dot, `/` only by itself, and a relative pattern is looked up from the root.
 #[must_use]
 pub fn glob(host: &dyn Host, pattern: &str) -> Vec<String> {
     matching(host, &plain(pattern)).0
@@ -26,9 +26,7 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 pub(super) fn matching(host: &dyn Host, pattern: &[PatternChar]) -> (Vec<String>, u64) {
     let mut found = vec![String::new()];
     let mut seen = 0_u64;
-    if pattern.first().map(|(c, _)| *c) != Some('/') {
-        return (Vec::new(), 0);
-    }
+    let relative = pattern.first().map(|(c, _)| *c) != Some('/');
     for component in pattern
         .split(|(c, _)| *c == '/')
         .filter(|component| !component.is_empty())
@@ -44,6 +42,11 @@ pub(super) fn matching(host: &dyn Host, pattern: &[PatternChar]) -> (Vec<String>
             return (Vec::new(), seen);
         }
         found = next;
+    }
+    if relative {
+        for path in &mut found {
+            path.remove(0);
+        }
     }
     (found, seen)
 }

@@ -1,6 +1,8 @@
 //! The world that a script acts on, as the interpreter sees it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// The status of a command: 0 for success.
 pub type ExitStatus = i32;
@@ -52,25 +54,60 @@ pub trait Host {
     /// The names in a directory, sorted; `None` if the path is not one.
     fn names(&self, dir: &str) -> Option<Vec<String>>;
 
+    /// Whether there is a directory at a path, symlinks followed.
+    fn is_dir(&self, path: &str) -> bool {
+        self.names(path).is_some()
+    }
+
+    /// The home directory of a user; `None` if there is no such user.
+    ///
+    /// # Errors
+    /// I/O errors of the list of users.
+    fn home(&self, _user: &str) -> Result<Option<String>, HostError> {
+        Ok(None)
+    }
+
     /// Work that the host has done for this script so far, in bytes read or written. The
     /// interpreter ends a script that causes too much.
     fn work(&self) -> u64;
 }
 
+/// Input that several commands read one after the other: the text, and the bytes of it that were
+/// read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Input(Rc<RefCell<(String, usize)>>);
+
+impl Input {
+    pub(super) fn new(text: String) -> Self {
+        Self(Rc::new(RefCell::new((text, 0))))
+    }
+}
+
 /// Standard input and output of a command.
 #[derive(Debug, Default)]
 pub struct Io {
-    input: String,
-    /// Bytes of the input that were read.
-    read: usize,
+    pub(super) input: Input,
     /// Standard output so far.
     pub output: String,
+    /// What the script itself wrote to standard error so far.
+    pub(super) errors: String,
+    /// Whether standard error goes where standard output goes.
+    pub(super) joined: bool,
+    /// Whether standard output is read or written to a file by the script.
+    pub(super) kept: bool,
+    /// The same of standard error.
+    pub(super) errors_kept: bool,
 }
 
 impl Io {
     /// A command that reads `input`.
     #[must_use]
     pub fn new(input: String) -> Self {
+        Self::sharing(Input::new(input))
+    }
+
+    /// A command that goes on to read what others have left.
+    pub(super) fn sharing(input: Input) -> Self {
         Self {
             input,
             ..Self::default()
@@ -79,26 +116,41 @@ impl Io {
 
     /// The unread rest of the input.
     pub fn rest(&mut self) -> String {
-        let rest = self.input.get(self.read..).unwrap_or_default().to_owned();
-        self.read = self.input.len();
+        let mut input = self.input.0.borrow_mut();
+        let rest = input.0.get(input.1..).unwrap_or_default().to_owned();
+        input.1 = input.0.len();
         rest
     }
 
     /// The next line of the input without its end.
     pub fn line(&mut self) -> Option<String> {
-        let rest = self
-            .input
-            .get(self.read..)
-            .filter(|rest| !rest.is_empty())?;
+        self.whole_line().map(|(line, _)| line)
+    }
+
+    /// The next line of the input, and whether it had an end.
+    pub(super) fn whole_line(&mut self) -> Option<(String, bool)> {
+        let mut input = self.input.0.borrow_mut();
+        let rest = input.0.get(input.1..).filter(|rest| !rest.is_empty())?;
         let line = rest.split_inclusive('\n').next().unwrap_or(rest);
-        self.read += line.len();
-        Some(line.trim_end_matches('\n').to_owned())
+        let (len, ended) = (line.len(), line.ends_with('\n'));
+        let text = line.strip_suffix('\n').unwrap_or(line).to_owned();
+        input.1 += len;
+        Some((text, ended))
     }
 
     /// Appends `text` and a newline to the output.
     pub fn print_line(&mut self, text: &str) {
         self.output.push_str(text);
         self.output.push('\n');
+    }
+
+    /// Appends text of the script to standard error.
+    pub(super) fn push_errors(&mut self, text: &str) {
+        if self.joined {
+            self.output.push_str(text);
+        } else {
+            self.errors.push_str(text);
+        }
     }
 }
 

@@ -5,8 +5,10 @@
 //! touches nothing: files and commands are those of a [`Host`]. Scripts are hostile input, so
 //! nesting, commands, memory and work are bounded.
 
+mod arithmetic;
 mod ast;
 mod builtin;
+mod echo;
 mod error;
 mod eval;
 mod expand;
@@ -14,18 +16,36 @@ mod glob;
 mod host;
 mod parse;
 mod pattern;
+mod read;
 mod redirect;
+mod source;
+mod split;
 #[cfg(test)]
 mod tests;
 mod words;
 
+pub use echo::echo;
 pub use error::ScriptError;
 pub use glob::{glob, matches};
 pub use host::{ExitStatus, Host, HostError, Io, Variables};
 
+/// Which shell reads a script: they differ in words that one of them has and the other does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Debian's `/bin/sh`.
+    #[default]
+    Dash,
+    /// `/bin/bash`. What only it has is not supported, and refused.
+    Bash,
+}
+
 /// How a script is called.
 #[derive(Clone, Debug, Default)]
 pub struct Invocation {
+    /// The shell that reads it.
+    pub dialect: Dialect,
+    /// Options of the shell, as in the first line of the script: `-eu`.
+    pub options: Vec<String>,
     /// `$0`, the name of the script.
     pub name: String,
     /// `$1` and those after it.
@@ -48,6 +68,6 @@ pub struct Exit {
 /// # Errors
 /// [`ScriptError`]; what the script did to the host until then stays done.
 pub fn run(text: &str, call: Invocation, host: &mut dyn Host) -> Result<Exit, ScriptError> {
-    let script = parse::parse(text)?;
+    let script = parse::parse(text, call.dialect)?;
     eval::Shell::new(host, call).script(&script)
 }

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
+use super::Dialect;
 use super::ast::{
     Command, CommandKind, List, Pipeline, Redirect, RedirectTarget, Statement, Word, WordPart,
 };
@@ -14,17 +15,19 @@ pub(super) const MAX_DEPTH: usize = 40;
 pub(super) type Parsed<T> = Result<T, ScriptError>;
 
 /// Reads a whole script.
-pub(super) fn parse(text: &str) -> Parsed<List> {
-    parse_at(text, 1, 0)
+pub(super) fn parse(text: &str, dialect: Dialect) -> Parsed<List> {
+    parse_at(text, 1, 0, dialect)
 }
 
-pub(super) fn parse_at(text: &str, line: usize, depth: usize) -> Parsed<List> {
+pub(super) fn parse_at(text: &str, line: usize, depth: usize, dialect: Dialect) -> Parsed<List> {
     let mut parser = Parser {
         text: text.chars().collect(),
         at: 0,
         line,
         depth,
         heredocs: Vec::new(),
+        dialect,
+        quoted: false,
     };
     let list = parser.list()?;
     if parser.at < parser.text.len() {
@@ -46,6 +49,9 @@ pub(super) struct Parser {
     pub(super) line: usize,
     pub(super) depth: usize,
     pub(super) heredocs: Vec<Heredoc>,
+    pub(super) dialect: Dialect,
+    /// Whether this is within double quotes.
+    pub(super) quoted: bool,
 }
 
 const RESERVED: [&str; 16] = [
@@ -250,6 +256,9 @@ impl Parser {
             Some("case") => self.case_command()?,
             Some(word) if word != "in" => return self.error(format!("unexpected `{word}`")),
             _ if self.peek() == Some('(') => {
+                if self.dialect == Dialect::Bash && self.ahead(1) == Some('(') {
+                    return self.error("an expression that sh does not have");
+                }
                 self.next();
                 let list = self.list()?;
                 self.close()?;
@@ -406,7 +415,11 @@ impl Parser {
             } else if let Some(name) = self.assignment().filter(|_| words.is_empty()) {
                 self.eat(&name);
                 self.eat("=");
-                assigns.push((name, self.word()?.unwrap_or_default()));
+                let value = self.word()?.unwrap_or_default();
+                if tilde_after_colon(&value) {
+                    return self.error("a `~` after a colon");
+                }
+                assigns.push((name, value));
             } else if let Some(word) = self.word()? {
                 words.push(word);
             } else {
@@ -496,6 +509,13 @@ impl Parser {
     }
 }
 
+/// Whether an assigned value has a `~` that a shell expands after a colon.
+fn tilde_after_colon(value: &Word) -> bool {
+    value
+        .iter()
+        .any(|part| matches!(part, WordPart::Text(text) if text.contains(":~")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -506,7 +526,7 @@ mod tests {
             if ! [ -d /x ] && true; then :; elif a | b; then c; else { d; }; fi\n\
             f() { local x; return 0; }\nfor i in 1 \"$@\"; do echo $(($i+1)) ${i%%.*} `date`; done >/dev/null 2>&1\n\
             cat <<EOF >x\n$HOME 'q'\nEOF\nwhile read -r l; do :; done < /f\n";
-        assert_eq!(parse(text).unwrap().len(), 8 - 1);
+        assert_eq!(parse(text, Dialect::Dash).unwrap().len(), 8 - 1);
     }
 
     #[test]
@@ -522,7 +542,11 @@ mod tests {
             ("case x in a) b", 1),
             ("x=$(", 1),
         ] {
-            assert_eq!(parse(bad).map(|_| ()).unwrap_err().line, line, "{bad}");
+            assert_eq!(
+                parse(bad, Dialect::Dash).map(|_| ()).unwrap_err().line,
+                line,
+                "{bad}"
+            );
         }
         for deep in [
             "(".repeat(10_000),
@@ -531,7 +555,7 @@ mod tests {
             "${a-".repeat(10_000),
             "if ".repeat(10_000),
         ] {
-            assert!(parse(&deep).is_err());
+            assert!(parse(&deep, Dialect::Dash).is_err());
         }
     }
 }

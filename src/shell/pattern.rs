@@ -58,7 +58,48 @@ fn inside(pattern: &[PatternChar]) -> usize {
 /// Where the bracket that opens a pattern is closed; right after the opening one, `]` is an
 /// ordinary character.
 fn closing(pattern: &[PatternChar]) -> Option<usize> {
-    (inside(pattern) + 1..pattern.len()).find(|at| pattern.get(*at) == Some(&(']', false)))
+    let mut at = inside(pattern);
+    let first = at;
+    while at < pattern.len() {
+        if let Some(len) = class_at(pattern.get(at..)?) {
+            at += len;
+        } else if at > first && pattern.get(at) == Some(&(']', false)) {
+            return Some(at);
+        } else {
+            at += 1;
+        }
+    }
+    None
+}
+
+/// The length of the class that begins here: `[:alpha:]`.
+fn class_at(pattern: &[PatternChar]) -> Option<usize> {
+    let ([('[', false), (':', false)], rest) = pattern.split_at_checked(2)? else {
+        return None;
+    };
+    let end = rest
+        .windows(2)
+        .position(|two| matches!(two, [(':', _), (']', _)]))?;
+    Some(end + 4)
+}
+
+/// Whether a character is of the class of this name.
+fn of_class(name: &str, c: char) -> bool {
+    match name {
+        "alpha" => c.is_alphabetic(),
+        "digit" => c.is_ascii_digit(),
+        "alnum" => c.is_alphanumeric(),
+        "upper" => c.is_uppercase(),
+        "lower" => c.is_lowercase(),
+        "space" => c.is_whitespace(),
+        "blank" => matches!(c, ' ' | '\t'),
+        "punct" => c.is_ascii_punctuation(),
+        "xdigit" => c.is_ascii_hexdigit(),
+        "cntrl" => c.is_control(),
+        "print" => !c.is_control(),
+        "graph" => !c.is_control() && !c.is_whitespace(),
+        _ => false,
+    }
 }
 
 fn bracket(pattern: &[PatternChar], c: char) -> Option<usize> {
@@ -68,6 +109,16 @@ fn bracket(pattern: &[PatternChar], c: char) -> Option<usize> {
     let mut found = false;
     let mut at = 0;
     while let Some((low, _)) = inner.get(at) {
+        if let Some(len) = class_at(inner.get(at..)?) {
+            let name: String = inner
+                .get(at + 2..at + len - 2)?
+                .iter()
+                .map(|(c, _)| c)
+                .collect();
+            found |= of_class(&name, c);
+            at += len;
+            continue;
+        }
         match (inner.get(at + 1), inner.get(at + 2)) {
             (Some(('-', false)), Some((high, _))) => {
                 found |= (*low..=*high).contains(&c);
@@ -188,6 +239,8 @@ mod tests {
             ("*.d/*", "x.d/y"),
             ("[", "["),
             ("[]a]", "]"),
+            ("[[:digit:]x]", "7"),
+            ("[![:alpha:]_]", "7"),
         ] {
             assert!(is(pattern, text), "{pattern} {text}");
         }
@@ -197,6 +250,8 @@ mod tests {
             ("[!a]", "a"),
             ("?", ""),
             ("[ab", "a"),
+            ("[[:digit:]]", ":"),
+            ("[![:alpha:]]", "a"),
         ] {
             assert!(!is(pattern, text), "{pattern} {text}");
         }

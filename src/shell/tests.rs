@@ -29,6 +29,7 @@ impl Host for Fake {
                 variables.insert("RET".into(), "42".into());
                 Some(0)
             }
+            ":" | "true" => Some(0),
             "fail" => return Err("the disk is full".into()),
             _ => None,
         })
@@ -72,6 +73,10 @@ impl Host for Fake {
         (!names.is_empty()).then(|| names.into_iter().map(str::to_owned).collect())
     }
 
+    fn home(&self, user: &str) -> Result<Option<String>, HostError> {
+        Ok((user == "root").then(|| "/root".to_owned()))
+    }
+
     fn work(&self) -> u64 {
         self.work
     }
@@ -99,6 +104,7 @@ fn run_on(host: &mut Fake, script: &str) -> Result<Exit, ScriptError> {
         name: "postinst".into(),
         arguments: vec!["configure".into(), "1.0".into()],
         variables: Variables::from([("PATH".into(), "/bin".into())]),
+        ..Invocation::default()
     };
     run(&format!("{{\n{script}\n}} > /out"), call, host)
 }
@@ -198,12 +204,21 @@ fn failures_end_a_script_under_errexit_alone() {
 #[test]
 fn statements_without_a_known_effect_are_passed_to_the_host() {
     let mut host = host();
-    run_on(&mut host, "frob a \"b c\"\necho 2> /log\nstatus x\ncd /usr").unwrap();
+    host.files.insert("/etc/lib".into(), "frob\n".into());
+    run_on(
+        &mut host,
+        "frob a \"b c\"\necho 2> /log\nstatus x\ncd /usr\necho 3> /log\nexec > /log\n\
+         x=$(status 1 2>&1) || true\n. /etc/lib",
+    )
+    .unwrap();
     let expected = [
         (2, "frob a b c"),
-        (3, "standard error goes to a file"),
         (4, "status x"),
         (5, "cd /usr"),
+        (6, "descriptor 3 is opened"),
+        (7, "exec with redirections of all that follows"),
+        (8, "status 1, whose error message is written or read"),
+        (9, "/etc/lib line 1: frob"),
     ];
     assert_eq!(
         host.unknown,
@@ -217,7 +232,10 @@ fn errors_name_the_line() {
         ("\nif status 0; then", 4, "`fi` expected"),
         ("\nfail", 3, "the disk is full"),
         ("\n\n: ${x?}", 4, "x is not set, which the script requires"),
-        ("echo $((2 * 3))", 2, "`$((2 * 3))` is not understood"),
+        ("echo $((2 = 3))", 2, "`$((2 = 3))` is not understood"),
+        ("echo \"${x:-'a'}\"", 2, "a single quote in an expansion"),
+        ("x=/a:~root", 2, "a `~` after a colon"),
+        (". /etc/a.conf; eval 'if'", 2, "its text line 1"),
         ("echo > /full", 2, "the disk is full"),
         ("sleep 1 &", 2, "a command in the background"),
     ] {
@@ -271,7 +289,188 @@ fn patterns_match_paths_and_texts() {
         host.files.insert(format!("/d/{n}"), String::new());
     }
     assert_eq!(glob(&host, "/d/*").len(), 320);
-    assert_eq!(glob(&host, "d/*"), [""; 0]);
+    assert_eq!(
+        glob(&host, "d/31?").first().map(String::as_str),
+        Some("d/310")
+    );
     assert_eq!(glob(&host, "/d/31?").len(), 10);
     assert!(matches("mender-*", "mender-x/y") && !matches("mender-?", "mender-"));
+}
+
+#[test]
+fn input_is_shared_by_all_who_read_it() {
+    for (script, expected) in [
+        (
+            "while read -r l; do status 0 >/dev/null 2>&1; echo $l; done < /etc/a.conf",
+            "1\n2",
+        ),
+        (
+            "echo a | while read -r l; do { read -r m; } 2>/dev/null; echo \"$l[$m]\"; done",
+            "a[]",
+        ),
+        ("{ read a; read b; echo $b$a; } < /etc/a.conf", "21"),
+        (
+            "{ x=$(read y; echo $y); read z; echo $x$z; } < /etc/a.conf",
+            "12",
+        ),
+        (
+            "while read a; do read b || b=none; echo $a-$b; done <<EOF\n1\n2\n3\nEOF",
+            "1-2\n3-none",
+        ),
+    ] {
+        assert_eq!(output(script), format!("{expected}\n"), "{script}");
+    }
+    let mut host = host();
+    host.files.insert("/cut".into(), "whole\npart".into());
+    run_on(
+        &mut host,
+        "while read -r l; do echo $l; done < /cut; echo rest $l",
+    )
+    .unwrap();
+    assert_eq!(host.files["/out"], "whole\nrest part\n");
+}
+
+#[test]
+fn fields_are_split_at_ifs() {
+    for (script, expected) in [
+        (
+            "IFS=,; x=a,b,,c; for i in $x a,b; do echo \"<$i>\"; done",
+            "<a>\n<b>\n<>\n<c>\n<a,b>",
+        ),
+        ("x=a:b:c; IFS=:; set -- $x; echo $# \"$*\"", "3 a:b:c"),
+        (
+            "echo 'a:b c:d' | { IFS=: read -r x y; echo \"$x|$y\"; }",
+            "a|b c:d",
+        ),
+        ("IFS=; x='a b'; set -- $x; echo $#", "1"),
+        (
+            "printf_() { echo \"$1\"; }; printf_ 'a\\\\b' | { read x; echo \"$x\"; }",
+            "ab",
+        ),
+        ("x=' a  b '; set -- $x; echo $#", "2"),
+        ("IFS=': '; x='a : b'; set -- $x; echo $#", "2"),
+        ("set -- ${none:-\"a b\" c}; echo $#", "2"),
+    ] {
+        assert_eq!(output(script), format!("{expected}\n"), "{script}");
+    }
+}
+
+#[test]
+fn streams_lead_where_redirections_say() {
+    for (script, expected) in [
+        ("{ echo out; echo err >&2; } 2>&1", "out\nerr"),
+        ("{ echo out >&2; } 2>/dev/null; echo x", "x"),
+        ("{ echo a; exit 0; } > /o; echo no", ""),
+        (
+            "(echo a; exit 1) > /o || status 0 < /o; echo b >> /o; while read l; do echo $l; done < /o",
+            "a\nb",
+        ),
+        (
+            "while read l; do echo $l; done < /etc/a.conf > /etc/a.conf; echo empty",
+            "empty",
+        ),
+        ("echo x > /none/dir/file || echo failed", "failed"),
+        ("echo x > /srv/x || echo failed", "failed"),
+    ] {
+        let expected = if expected.is_empty() {
+            String::new()
+        } else {
+            format!("{expected}\n")
+        };
+        assert_eq!(output(script), expected, "{script}");
+    }
+}
+
+#[test]
+fn options_of_the_shell_hold() {
+    let exit = |dialect, options: &[&str], script: &str| {
+        let call = Invocation {
+            dialect,
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
+            ..Invocation::default()
+        };
+        let mut host = host();
+        let result = run(script, call, &mut host);
+        (result.map(|exit| exit.status), host.unknown)
+    };
+    use Dialect::{Bash, Dash};
+    for (dialect, options, script, status) in [
+        (Dash, &[][..], "set -u; : $none; status 0", 2),
+        (Dash, &[], "set -u; : ${none:-} \"$@\" ${none+x}", 0),
+        (Dash, &["-e"], "status 3; status 0", 3),
+        (Dash, &["-eu"], ": ${#none}", 2),
+        (Bash, &["-eo", "pipefail"], "status 4 | status 0", 4),
+        (
+            Bash,
+            &[],
+            "set -o pipefail; status 4 | status 0; exit $?",
+            4,
+        ),
+        (Dash, &[], "shift 2; status 0", 2),
+        (Bash, &[], "shift 2; status 0", 0),
+        // The failure of a compound command was looked at within.
+        (
+            Dash,
+            &["-e"],
+            "if status 0; then status 1 && status 0; fi; status 0",
+            0,
+        ),
+        (
+            Dash,
+            &["-e"],
+            "{ status 1 && status 0; }; for i in 1; do status 1 || status 0; done",
+            0,
+        ),
+        (
+            Dash,
+            &["-e"],
+            "f() { status 1 && status 0; }; f; status 0",
+            1,
+        ),
+        (
+            Dash,
+            &["-e"],
+            "echo x | while read l; do status 5; status 0; done; status 0",
+            5,
+        ),
+        (Dash, &["-e"], "(status 6; status 0); status 0", 6),
+        (Dash, &[], "set -f; set -- /etc/*.conf; exit $#", 1),
+        (Dash, &[], "trap 'exit 7' EXIT; status 0", 7),
+        (Dash, &[], "trap 'status 0' 0; trap - 0; exit 3", 3),
+        (Dash, &[], "exec status 9; status 0", 9),
+        (Dash, &[], ". /none; status 0", 2),
+        (Dash, &[], "x='status 8; exit $?'; eval \"$x\"", 8),
+        (Dash, &[], "case ~root in /root) exit 4;; esac", 4),
+        (Dash, &[], "x=~root/a; case $x in /root/a) exit 4;; esac", 4),
+        (Dash, &[], "case '~root' in \\~root) exit 4;; esac", 4),
+        (Dash, &[], "f() { :; }; command -v f >/dev/null; exit $?", 0),
+    ] {
+        let (found, unknown) = exit(dialect, options, script);
+        assert_eq!(
+            (found, unknown),
+            (Ok(status), vec![]),
+            "{options:?} {script}"
+        );
+    }
+    assert!(
+        exit(Dash, &["-o", "pipefail"], ":").0.is_err(),
+        "dash does not have it"
+    );
+    assert!(exit(Dash, &["--posix"], ":").0.is_err());
+    for script in ["[[ -d / ]]", "x+=y", "declare x", "shopt -s nullglob"] {
+        assert_eq!(exit(Bash, &[], script).1.len(), 1, "{script}");
+    }
+    for script in [
+        "((x++))",
+        "echo a{b,c}",
+        "echo $'x'",
+        "a=(1 2)",
+        "function f { :; }",
+    ] {
+        assert!(exit(Bash, &[], script).0.is_err(), "{script}");
+    }
+    assert_eq!(
+        exit(Dash, &[], "x=a{b,c}; case $x in 'a{b,c}') exit 3;; esac").0,
+        Ok(3)
+    );
 }

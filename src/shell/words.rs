@@ -1,5 +1,6 @@
 //! Words: quotes, expansions, here-documents.
 
+use super::Dialect;
 use super::ast::{Modifier, Word, WordPart};
 use super::parse::{Heredoc, MAX_DEPTH, Parsed, Parser, parse_at};
 use std::cell::OnceCell;
@@ -85,6 +86,8 @@ impl Parser {
             line,
             depth: self.depth + 1,
             heredocs: Vec::new(),
+            dialect: self.dialect,
+            quoted: true,
         };
         if inner.depth > MAX_DEPTH {
             return self.error(format!("nested deeper than {MAX_DEPTH}"));
@@ -99,12 +102,18 @@ impl Parser {
 
     pub(super) fn word_until(&mut self, ends: impl Fn(char) -> bool) -> Parsed<Option<Word>> {
         let mut parts: Word = Vec::new();
+        let quoted = self.quoted;
         while let Some(c) = self.peek().filter(|c| !ends(*c)) {
             match c {
+                '\'' if quoted => {
+                    return self.error("a single quote in an expansion within double quotes");
+                }
+                '~' if parts.is_empty() && !quoted => parts.push(self.tilde(&ends)),
                 '\'' => parts.push(WordPart::Literal(self.single_quoted()?)),
                 '"' => {
                     self.next();
                     parts.push(WordPart::Quoted(self.double_quoted(Some('"'))?));
+                    self.quoted = quoted;
                 }
                 '\\' => {
                     self.next();
@@ -121,7 +130,28 @@ impl Parser {
                 }
             }
         }
+        if self.dialect == Dialect::Bash && has_braces(&parts) {
+            return self.error("a brace expansion");
+        }
         Ok((!parts.is_empty()).then_some(parts))
+    }
+
+    /// `~USER`, if nothing of it is quoted.
+    fn tilde(&mut self, ends: &impl Fn(char) -> bool) -> WordPart {
+        self.next();
+        let mut user = String::new();
+        while let Some(c) = self
+            .peek()
+            .filter(|c| c.is_ascii_alphanumeric() || "_-.".contains(*c))
+        {
+            user.push(c);
+            self.next();
+        }
+        if self.peek().is_none_or(|c| c == '/' || ends(c)) {
+            WordPart::Tilde(user)
+        } else {
+            WordPart::Text(format!("~{user}"))
+        }
     }
 
     pub(super) fn single_quoted(&mut self) -> Parsed<String> {
@@ -138,6 +168,13 @@ impl Parser {
 
     /// Text up to `end`, or all of it, with expansions.
     pub(super) fn double_quoted(&mut self, end: Option<char>) -> Parsed<Word> {
+        let before = std::mem::replace(&mut self.quoted, true);
+        let parts = self.double_quoted_parts(end);
+        self.quoted = before;
+        parts
+    }
+
+    fn double_quoted_parts(&mut self, end: Option<char>) -> Parsed<Word> {
         let mut parts = Vec::new();
         loop {
             match self.peek() {
@@ -178,8 +215,10 @@ impl Parser {
             Some('(') if self.ahead(1) == Some('(') => self.nested(Self::arithmetic),
             Some('(') => {
                 self.next();
+                let quoted = std::mem::replace(&mut self.quoted, false);
                 let list = self.nested(Self::list)?;
                 self.close()?;
+                self.quoted = quoted;
                 Ok(WordPart::Command(Rc::new(list)))
             }
             Some('{') => {
@@ -192,6 +231,9 @@ impl Parser {
             Some(c) if c.is_ascii_digit() || "@*#?-$!".contains(c) => {
                 self.next();
                 Ok(WordPart::Variable(c.to_string(), None))
+            }
+            Some('\'' | '"') if self.dialect == Dialect::Bash && !self.quoted => {
+                self.error("a kind of quotes that sh does not have")
             }
             _ => Ok(WordPart::Literal("$".into())),
         }
@@ -212,7 +254,8 @@ impl Parser {
             }
         }
         let depth = self.depth;
-        self.nested(|_| parse_at(&text, line, depth + 1))
+        let dialect = self.dialect;
+        self.nested(|_| parse_at(&text, line, depth + 1, dialect))
             .map(|list| WordPart::Command(Rc::new(list)))
     }
 
@@ -286,6 +329,21 @@ impl Parser {
             Err(self.unexpected())
         }
     }
+}
+
+/// Whether a word has braces that bash expands: with a comma or two dots in them.
+fn has_braces(parts: &Word) -> bool {
+    let marks: String = parts
+        .iter()
+        .map(|part| match part {
+            WordPart::Text(text) => text.as_str(),
+            _ => "x",
+        })
+        .collect();
+    marks.split_once('{').is_some_and(|(_, rest)| {
+        rest.split_once('}')
+            .is_some_and(|(inner, _)| inner.contains(',') || inner.contains(".."))
+    })
 }
 
 fn push_text(parts: &mut Word, c: char) {

@@ -5,7 +5,8 @@
 use super::super::script_host::ScriptHost;
 use super::super::users::{Accounts, NewUser};
 use super::arguments::CommandResult;
-use super::text;
+use super::files;
+use super::{dpkg, text};
 use crate::shell::Io;
 use crate::tree::edit::EditError;
 
@@ -61,9 +62,11 @@ impl<'a> Parsed<'a> {
         Some(out)
     }
 
+    /// The value of an option; of several, the last counts.
     fn value(&self, names: &[&str]) -> Option<&'a str> {
         self.values
             .iter()
+            .rev()
             .find(|(name, _)| names.contains(name))
             .map(|(_, value)| *value)
     }
@@ -190,6 +193,17 @@ fn system_group(host: &mut ScriptHost<'_, '_>, name: &str, parsed: &Parsed<'_>) 
     save(host, &accounts)
 }
 
+/// What adduser adds to a comment: until 3.134 it calls chfn(1), which writes all of its parts;
+/// later ones call usermod(8).
+fn comment_tail(host: &ScriptHost<'_, '_>) -> &'static str {
+    let version = host
+        .database
+        .named("adduser")
+        .map(|s| s.facts.version.to_string());
+    let later = version.is_some_and(|version| dpkg::compare(&version, "gt", "3.134") == Some(true));
+    if later { "" } else { ",,," }
+}
+
 fn system_user(host: &mut ScriptHost<'_, '_>, name: &str, parsed: &Parsed<'_>) -> CommandResult {
     let mut accounts = Accounts::read(host.editor.tree())?;
     let range = system_range(host, "UID")?;
@@ -223,10 +237,9 @@ fn system_user(host: &mut ScriptHost<'_, '_>, name: &str, parsed: &Parsed<'_>) -
         name: name.to_owned(),
         uid,
         gid,
-        // chfn(1), which adduser calls, writes all parts of the comment.
         comment: parsed
             .value(&["--gecos", "--comment"])
-            .map(|comment| format!("{comment},,,"))
+            .map(|comment| format!("{comment}{}", comment_tail(host)))
             .unwrap_or_default(),
         home: home.clone(),
         shell: parsed
@@ -321,11 +334,13 @@ const USERADD_VALUES: [&str; 13] = [
 ];
 
 /// Options of `useradd` that take none.
-const USERADD_FLAGS: [&str; 8] = [
+const USERADD_FLAGS: [&str; 10] = [
     "-r",
     "--system",
     "-M",
     "--no-create-home",
+    "-m",
+    "--create-home",
     "-U",
     "--user-group",
     "-N",
@@ -390,7 +405,42 @@ fn useradd(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     if !groups.all(|group| accounts.join(name, group)) {
         return Ok(Some(6));
     }
+    if parsed.flag(&["-m", "--create-home"]) {
+        create_home(host, &user)?;
+    }
     save(host, &accounts)
+}
+
+/// Makes a home directory with what `/etc/skel` has, as `useradd -m`; one that exists stays.
+fn create_home(host: &mut ScriptHost<'_, '_>, user: &NewUser) -> Result<(), EditError> {
+    if host.exists(&user.home) {
+        return Ok(());
+    }
+    let mode = setting(host, "/etc/login.defs", "HOME_MODE")?;
+    let mode = mode.and_then(|mode| u16::from_str_radix(&mode, 8).ok());
+    host.mkdir(&user.home, 0o755)?;
+    for path in files::below(host, "/etc/skel", true).into_iter().skip(1) {
+        let Some(rest) = path.strip_prefix("/etc/skel/") else {
+            continue;
+        };
+        let to = format!("{}/{rest}", user.home.trim_end_matches('/'));
+        if let Some(target) = host.link_target(&path) {
+            host.symlink(&to, &target)?;
+        } else if host.is_dir(&path) {
+            let mode = host.stat(&path, true).map_or(0o755, |stat| stat.mode);
+            host.mkdir(&to, mode)?;
+        } else {
+            host.copy(&path, &to)?;
+        }
+        host.change_stat(&to, false, |stat| {
+            (stat.uid, stat.gid) = (user.uid, user.gid)
+        })?;
+    }
+    host.change_stat(&user.home, true, |stat| {
+        (stat.uid, stat.gid) = (user.uid, user.gid);
+        stat.mode = mode.unwrap_or(0o755);
+    })?;
+    Ok(())
 }
 
 /// `usermod -aG GROUP USER` and `gpasswd -a USER GROUP`.
@@ -432,6 +482,11 @@ fn getent(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResul
 /// belong to them.
 fn sysusers(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let mut accounts = Accounts::read(host.editor.tree())?;
+    let mut lines: Vec<Vec<String>> = Vec::new();
+    // Without files, all of them are read.
+    if args.is_empty() {
+        return Ok(None);
+    }
     for name in args {
         if name.starts_with('-') {
             return Ok(None);
@@ -445,14 +500,22 @@ fn sysusers(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
         let Some(text) = host.text(&path)? else {
             return Ok(Some(1));
         };
-        for line in text
+        let read = text
             .lines()
             .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        {
-            if sysusers_line(&mut accounts, &fields(line), day(host)).is_none() {
-                return Ok(None);
-            }
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        lines.extend(read.map(fields));
+    }
+    // Of all files, groups come first, then users, then who is a member.
+    let rank = |line: &Vec<String>| match line.first().map(String::as_str) {
+        Some("g") => 0,
+        Some("m") => 2,
+        _ => 1,
+    };
+    lines.sort_by_key(rank);
+    for line in &lines {
+        if sysusers_line(&mut accounts, line, day(host)).is_none() {
+            return Ok(None);
         }
     }
     let reason = host.reason();

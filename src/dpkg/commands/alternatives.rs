@@ -94,7 +94,7 @@ pub(super) fn run(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> 
             install(host, link, name, path, priority, slaves)
         }
         ["--remove", name, path] => remove(host, name, path),
-        ["--query", name] | ["--list", name] => {
+        ["--list", name] => {
             let Some(group) = load(host, name)? else {
                 return Ok(Some(2));
             };

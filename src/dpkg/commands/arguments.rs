@@ -45,9 +45,16 @@ pub(super) fn has(options: &[&str], letter: char) -> bool {
 /// Reads an octal mode or a symbolic one (`u+x,go-w`, `+x`, `a=r`) against the mode there is.
 pub(super) fn mode(text: &str, old: u16, dir: bool) -> Option<u16> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
-        return u16::from_str_radix(text, 8)
+        let mode = u16::from_str_radix(text, 8)
             .ok()
-            .filter(|mode| *mode <= 0o7777);
+            .filter(|mode| *mode <= 0o7777)?;
+        // Of a directory, these bits go only where a mode of five digits says so.
+        let kept = if dir && text.len() < 5 {
+            old & 0o6000
+        } else {
+            0
+        };
+        return Some(mode | kept);
     }
     let mut mode = old;
     for clause in text.split(',') {
@@ -80,6 +87,8 @@ pub(super) fn mode(text: &str, old: u16, dir: bool) -> Option<u16> {
         mode = match sign {
             "+" => mode | bits & mask,
             "-" => mode & !(bits & mask),
+            // Of a directory, `=` leaves these bits as they are.
+            _ if dir && !letters.contains('s') => mode & !(mask & !0o6000) | bits & mask,
             _ => mode & !mask | bits & mask,
         };
     }
@@ -100,6 +109,14 @@ mod tests {
             ("a=r", 0o777, 0o444),
         ] {
             assert_eq!(mode(text, old, false), Some(new), "{text}");
+        }
+        for (text, old, new) in [
+            ("755", 0o2700, 0o2755),
+            ("00755", 0o2700, 0o755),
+            ("u=rwx,go=", 0o2755, 0o2700),
+            ("g-s", 0o2755, 0o755),
+        ] {
+            assert_eq!(mode(text, old, true), Some(new), "{text} of a directory");
         }
         assert_eq!(mode("q+x", 0, false), None);
         assert_eq!(mode("99999", 0, false), None);

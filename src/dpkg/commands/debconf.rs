@@ -34,12 +34,24 @@ pub(super) fn run(
                 .insert((*question).to_owned(), (*value).to_owned());
             Some(0)
         }
+        ("db_reset", [question]) => {
+            host.answers.remove(*question);
+            Some(0)
+        }
+        ("db_register", [template, question]) => {
+            if let Some(default) = answer(host, template)? {
+                host.answers
+                    .entry((*question).to_owned())
+                    .or_insert(default);
+            }
+            Some(0)
+        }
         // As with the noninteractive frontend, questions are skipped.
         ("db_input", _) => Some(30),
         (
             "db_go" | "db_stop" | "db_title" | "db_settitle" | "db_capb" | "db_version" | "db_fset"
-            | "db_subst" | "db_purge" | "db_unregister" | "db_register" | "db_reset"
-            | "db_beginblock" | "db_endblock" | "db_progress" | "db_info",
+            | "db_subst" | "db_purge" | "db_unregister" | "db_beginblock" | "db_endblock"
+            | "db_progress" | "db_info",
             _,
         ) => Some(0),
         _ => None,

@@ -1,7 +1,7 @@
 //! `dpkg(1)`, `dpkg-query(1)`, `dpkg-statoverride(1)`, `dpkg-divert(1)` and `dpkg-trigger(1)` as
 //! scripts call them.
 
-use super::super::database::{DIR, Diversion, PackageState, StatOverride};
+use super::super::database::{DIR, Diversion, LIMIT, PackageState, Stanza, StatOverride, lines};
 use super::super::script_host::ScriptHost;
 use super::super::users::AccountIds;
 use super::arguments::{CommandResult, mode};
@@ -41,6 +41,12 @@ fn dpkg(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitSta
         }
         ["--validate-version", version] => Some(i32::from(version.parse::<Version>().is_err())),
         ["--print-architecture"] => text::say(io, &host.database.native),
+        ["--print-foreign-architectures"] => {
+            for name in &host.database.foreign {
+                io.print_line(name);
+            }
+            Some(0)
+        }
         ["-s" | "--status" | "-L" | "--listfiles", ..] => query(host, args, io),
         _ => None,
     }
@@ -87,14 +93,13 @@ pub(super) fn compare(a: &str, operator: &str, b: &str) -> Option<bool> {
 fn query(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     let (format, name) = match args {
         ["-L" | "--listfiles", name] => {
-            let base = host.database.named(name)?.facts.base();
-            for (path, _) in host
-                .database
-                .owners
-                .iter()
-                .filter(|(_, owners)| owners.contains(&base))
-            {
-                text::say(io, &show(path));
+            let Some(stanza) = host.database.named(name) else {
+                return Some(1);
+            };
+            let list = format!("{DIR}/info/{}.list", stanza.facts.base());
+            let bytes = host.editor.read(&list, LIMIT).ok()??;
+            for path in lines(&bytes) {
+                io.print_line(&show(path));
             }
             return Some(0);
         }
@@ -114,7 +119,9 @@ fn query(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitSt
         .filter(|stanza| stanza.state != PackageState::Gone);
     let Some(stanza) = found else { return Some(1) };
     if format.is_empty() {
-        text::say(io, &String::from_utf8_lossy(&stanza.raw));
+        let text = String::from_utf8_lossy(&stanza.raw).into_owned();
+        let now = status_of(host, stanza);
+        text::say(io, &text.replace(stanza.control.text("Status"), &now));
         return Some(0);
     }
     let format = ["-f=", "--showformat=", "-f"]
@@ -122,12 +129,13 @@ fn query(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitSt
         .find_map(|prefix| format.strip_prefix(prefix))
         .unwrap_or(format);
     let mut out = format.replace("\\n", "\n").replace("\\t", "\t");
-    let status = stanza.control.text("Status");
+    let status = status_of(host, stanza);
+    let status = status.as_str();
     let word = |at: usize| status.split(' ').nth(at).unwrap_or_default();
     let abbreviated = word(0)
         .chars()
         .take(1)
-        .chain(word(2).chars().take(1))
+        .chain(state_letter(word(2)).chars())
         .collect::<String>()
         + " ";
     let special = [
@@ -146,6 +154,28 @@ fn query(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitSt
     }
     io.output.push_str(&out);
     Some(0)
+}
+
+/// The status of a package while scripts run: those that are being installed are not yet.
+fn status_of(host: &ScriptHost<'_, '_>, stanza: &Stanza) -> String {
+    match host.database.under_way.get(&stanza.facts.base()) {
+        Some(state) => format!("install ok {state}"),
+        None => stanza.control.text("Status").to_owned(),
+    }
+}
+
+/// The letter of a state in `db:Status-Abbrev`.
+fn state_letter(state: &str) -> &'static str {
+    match state {
+        "installed" => "i",
+        "config-files" => "c",
+        "half-installed" => "H",
+        "half-configured" => "F",
+        "unpacked" => "U",
+        "triggers-awaited" => "W",
+        "triggers-pending" => "t",
+        _ => "n",
+    }
 }
 
 fn statoverride(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
@@ -241,13 +271,17 @@ struct DivertCall<'a> {
 
 impl<'a> DivertCall<'a> {
     /// `None` for options outside of the model, and without a path.
-    fn read(args: &[&'a str]) -> Option<Self> {
-        let mut call = Self::default();
+    /// Without `--package` and `--local`, it is for the package of the script.
+    fn read(args: &[&'a str], package: &'a str) -> Option<Self> {
+        let mut call = Self {
+            package: Some(package).filter(|name| !name.is_empty()),
+            ..Self::default()
+        };
         let mut rest = args.iter();
         while let Some(arg) = rest.next() {
             match *arg {
-                "--package" => call.package = rest.next().copied(),
-                "--divert" => call.to = rest.next().copied(),
+                "--package" => call.package = Some(rest.next().copied()?),
+                "--divert" => call.to = Some(rest.next().copied()?),
                 "--local" => call.package = None,
                 "--rename" => call.rename = true,
                 "--no-rename" => call.rename = false,
@@ -264,7 +298,18 @@ impl<'a> DivertCall<'a> {
 }
 
 fn divert(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
-    let Some(call) = DivertCall::read(args) else {
+    let package = host.package.name.clone();
+    let joined: Vec<String> = args
+        .iter()
+        .flat_map(|arg| match arg.split_once('=') {
+            Some((name @ ("--package" | "--divert"), value)) => {
+                vec![name.to_owned(), value.to_owned()]
+            }
+            _ => vec![(*arg).to_owned()],
+        })
+        .collect();
+    let joined: Vec<&str> = joined.iter().map(String::as_str).collect();
+    let Some(call) = DivertCall::read(&joined, &package) else {
         return Ok(None);
     };
     let known = host
@@ -281,6 +326,12 @@ fn divert(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandR
             let (Some(at), Some(old)) = (known, diversion) else {
                 return Ok(Some(0));
             };
+            // One of another package is an error, and of other names too.
+            if old.package.as_deref() != call.package
+                || call.to.is_some_and(|to| to.as_bytes() != old.to)
+            {
+                return Ok(Some(2));
+            }
             host.database.diversions.remove(at);
             save_diversions(host)?;
             if call.rename && host.find_nofollow(&show(&old.to)).is_some() {
@@ -395,9 +446,12 @@ mod tests {
             action: Some("--add"),
             path: "/f",
         };
-        assert_eq!(DivertCall::read(&args), Some(call));
-        assert_eq!(DivertCall::read(&["--add"]), None);
-        assert_eq!(DivertCall::read(&["--instdir", "/f"]), None);
+        assert_eq!(DivertCall::read(&args, "b"), Some(call));
+        assert_eq!(DivertCall::read(&["--add"], "b"), None);
+        let package = |args: &[&'static str]| DivertCall::read(args, "b").unwrap().package;
+        assert_eq!(package(&["--add", "/f"]), Some("b"));
+        assert_eq!(package(&["--local", "--add", "/f"]), None);
+        assert_eq!(DivertCall::read(&["--instdir", "/f"], "b"), None);
         let diversion = |package: Option<&str>| {
             Some(Diversion {
                 from: b"/f".to_vec(),

@@ -1,7 +1,7 @@
 //! Commands that create, change, move and remove files.
 
 use super::super::script_host::ScriptHost;
-use super::super::users::AccountIds;
+use super::super::users::{AccountIds, Accounts};
 use super::arguments::{CommandResult, has, known, mode, options};
 use crate::stream::Content;
 use crate::tree::{DirEntry, Leaf, LeafKind, Node, Stat, show};
@@ -24,20 +24,24 @@ pub(super) fn run(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> C
 }
 
 /// Takes the value of an option such as `-m 755`, `-m755`, `--mode=755` or `--mode 755` out of the
-/// arguments.
+/// arguments; of several, the last counts.
 fn take<'a>(args: &mut Vec<&'a str>, short: &str, long: &str) -> Option<&'a str> {
-    let at = args.iter().position(|arg| {
-        arg.starts_with(short) && !arg.starts_with("--") || arg.starts_with(long)
-    })?;
-    let arg = args.remove(at);
-    let joined = arg
-        .strip_prefix(long)
-        .and_then(|rest| rest.strip_prefix('='));
-    let joined = joined.or_else(|| {
-        arg.strip_prefix(short)
-            .filter(|rest| !rest.is_empty() && !arg.starts_with("--"))
-    });
-    joined.or_else(|| (at < args.len()).then(|| args.remove(at)))
+    let mut last = None;
+    while let Some(at) = args.iter().position(|arg| {
+        arg.starts_with(short) && !arg.starts_with("--") || arg.split('=').next() == Some(long)
+    }) {
+        let arg = args.remove(at);
+        let joined = arg
+            .strip_prefix(long)
+            .and_then(|rest| rest.strip_prefix('='));
+        let joined = joined.or_else(|| {
+            arg.strip_prefix(short)
+                .filter(|rest| !rest.is_empty() && !arg.starts_with("--"))
+        });
+        last = joined.or_else(|| (at < args.len()).then(|| args.remove(at)));
+        last?;
+    }
+    last
 }
 
 /// Paths are looked up from the root, which is where maintainer scripts run.
@@ -51,15 +55,22 @@ fn mkdir(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let parents = has(&options, 'p') || options.contains(&"--parents");
     let mut status = 0;
     for dir in dirs {
-        if host.exists(dir) {
-            status |= i32::from(!parents);
+        if host.find_nofollow(dir.trim_end_matches('/')).is_some() || host.exists(dir) {
+            status |= i32::from(!parents || !host.is_dir(dir));
             continue;
         }
-        let Some(mode) = set.map_or(Some(0o755), |text| mode(text, 0o777, true)) else {
-            return Ok(None);
-        };
+        if dir.is_empty() || !parents && !host.has_parent(dir) {
+            status = 1;
+            continue;
+        }
         host.mkdir(dir, 0o755)?;
-        host.change_stat(dir, true, |stat| stat.mode = mode)?;
+        if let Some(text) = set {
+            let made = host.stat(dir, true).map_or(0, |stat| stat.mode);
+            let Some(mode) = mode(text, 0o777 | made & 0o6000, true) else {
+                return Ok(None);
+            };
+            host.change_stat(dir, true, |stat| stat.mode = mode)?;
+        }
     }
     Ok(Some(status))
 }
@@ -108,6 +119,10 @@ fn rm(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let mut status = 0;
     for path in paths {
         let bare = path.trim_end_matches('/');
+        if path.is_empty() {
+            status |= i32::from(!force);
+            continue;
+        }
         if bare.is_empty() {
             return Ok(None);
         }
@@ -124,7 +139,7 @@ fn rm(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
 
 /// The paths below and with each path, where a command works recursively; symlinks on the way are
 /// not followed.
-fn below(host: &ScriptHost<'_, '_>, path: &str, recursive: bool) -> Vec<String> {
+pub(super) fn below(host: &ScriptHost<'_, '_>, path: &str, recursive: bool) -> Vec<String> {
     let mut out = vec![path.to_owned()];
     let mut todo = vec![path.to_owned()];
     while let Some(base) = todo.pop().filter(|_| recursive) {
@@ -200,12 +215,22 @@ fn chown(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandRes
             number.map(Some)
         }
     };
-    let (Some(uid), Some(gid)) = (
+    let (Some(uid), Some(mut gid)) = (
         look(user, names.user(user)),
         look(group, names.group(group)),
     ) else {
         return Ok(Some(1));
     };
+    // `user:` means the user's own group.
+    if gid.is_none() && word == "chown" && owner.ends_with(':') && !user.is_empty() {
+        let accounts = Accounts::read(host.editor.tree())?;
+        gid = accounts
+            .user(user)
+            .and_then(|line| line.get(3)?.parse().ok());
+        if gid.is_none() {
+            return Ok(Some(1));
+        }
+    }
     let follow = !(has(&options, 'h') || options.contains(&"--no-dereference"));
     let recursive = has(&options, 'R') || options.contains(&"--recursive");
     let mut status = 0;
@@ -216,14 +241,39 @@ fn chown(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandRes
         for path in below(host, path, recursive) {
             host.change_stat(&path, follow && !recursive, |stat| {
                 (stat.uid, stat.gid) = (uid.unwrap_or(stat.uid), gid.unwrap_or(stat.gid));
-                // chown(2) clears setuid and setgid of executable files.
-                if stat.mode & 0o111 != 0 && stat.mode & 0o6000 != 0 {
-                    stat.mode &= !0o6000;
-                }
             })?;
+            privileges_lost(host, &path, follow && !recursive)?;
         }
     }
     Ok(Some(status))
+}
+
+/// Clears what chown(2) clears of files that are not directories: setuid, setgid where the group may
+/// execute, and capabilities.
+fn privileges_lost(
+    host: &mut ScriptHost<'_, '_>,
+    path: &str,
+    follow: bool,
+) -> Result<(), crate::tree::edit::EditError> {
+    let found = if follow {
+        host.find(path)
+    } else {
+        host.find_nofollow(path)
+    };
+    let Some(Node::Leaf(Leaf { kind, .. })) = found else {
+        return Ok(());
+    };
+    if matches!(kind, LeafKind::Symlink(_)) {
+        return Ok(());
+    }
+    host.change_stat(path, follow, |stat| {
+        stat.mode &= !0o4000;
+        if stat.mode & 0o010 != 0 {
+            stat.mode &= !0o2000;
+        }
+        stat.xattrs.remove(&b"security.capability"[..]);
+    })?;
+    Ok(())
 }
 
 /// Where a file lands that is moved, copied or linked to `to`: inside it when that is a directory.
@@ -261,6 +311,9 @@ fn ln(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     } else {
         landing(host, target, path)
     };
+    if !host.has_parent(&path) {
+        return Ok(Some(1));
+    }
     if host.find_nofollow(&path).is_some() {
         let force = has(&options, 'f') || options.contains(&"--force");
         if !force || matches!(host.find_nofollow(&path), Some(Node::Dir(_))) {
@@ -290,6 +343,27 @@ fn mv(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     if has(&options, 'n') && host.find_nofollow(&to).is_some() {
         return Ok(Some(0));
     }
+    if !host.has_parent(&to) {
+        return Ok(Some(1));
+    }
+    if to.trim_end_matches('/') == from.trim_end_matches('/') {
+        return Ok(Some(1));
+    }
+    match (
+        host.find_nofollow(from),
+        host.find_nofollow(to.trim_end_matches('/')),
+    ) {
+        (Some(Node::Dir(_)), Some(Node::Leaf(_))) => return Ok(Some(1)),
+        (Some(_), Some(Node::Dir(dir))) => {
+            if !dir.entries.is_empty() {
+                return Ok(Some(1));
+            }
+            return Ok(None);
+        }
+        // A name that ends in a slash is that of a directory.
+        (Some(Node::Leaf(_)), None) if to.ends_with('/') => return Ok(Some(1)),
+        _ => {}
+    }
     move_path(host, from, &to)?;
     Ok(Some(0))
 }
@@ -308,12 +382,55 @@ pub(super) fn move_path(
 
 fn cp(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let (options, operands) = options(args);
-    if !known(&options, "pfvPa", &["--preserve", "--force", "--archive"]) {
+    if !known(
+        &options,
+        "pfvPadLnT",
+        &[
+            "--preserve",
+            "--force",
+            "--archive",
+            "--no-dereference",
+            "--no-clobber",
+        ],
+    ) {
         return Ok(None);
     }
     let [from, to] = operands.as_slice() else {
         return Ok(None);
     };
+    let long = |name: &str| options.contains(&name);
+    let as_link = ['a', 'P', 'd'].iter().any(|letter| has(&options, *letter))
+        || long("--archive")
+        || long("--no-dereference");
+    let keep = has(&options, 'p') || has(&options, 'a') || long("--preserve") || long("--archive");
+    let target = if has(&options, 'T') {
+        (*to).to_owned()
+    } else {
+        landing(host, from, to)
+    };
+    if (has(&options, 'n') || long("--no-clobber")) && host.find_nofollow(&target).is_some() {
+        return Ok(if host.find(from).is_some() {
+            Some(0)
+        } else {
+            Some(1)
+        });
+    }
+    if as_link
+        && !has(&options, 'L')
+        && let Some(link) = host.link_target(from)
+    {
+        if matches!(host.find_nofollow(&target), Some(Node::Dir(_))) || !host.has_parent(&target) {
+            return Ok(Some(1));
+        }
+        let old = host.stat(from, false).cloned();
+        host.symlink(&target, &link)?;
+        if let Some(old) = old.filter(|_| keep) {
+            host.change_stat(&target, false, |stat| {
+                (stat.uid, stat.gid) = (old.uid, old.gid)
+            })?;
+        }
+        return Ok(Some(0));
+    }
     let Some(Node::Leaf(leaf)) = host.find(from) else {
         return Ok(if host.exists(from) { None } else { Some(1) });
     };
@@ -325,12 +442,10 @@ fn cp(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
         return Ok(None);
     };
     let (content, stat) = (content.clone(), stat.clone());
-    let to = landing(host, from, to);
-    let keep = has(&options, 'p')
-        || has(&options, 'a')
-        || options
-            .iter()
-            .any(|o| matches!(*o, "--preserve" | "--archive"));
+    let to = target;
+    if !host.has_parent(&to) || host.is_dir(&to) {
+        return Ok(Some(1));
+    }
     put(
         host,
         &to,
@@ -362,6 +477,7 @@ fn put(
         },
         (Some(mode), None) => Stat::root(mode, time),
     };
+    let new = fresh.is_some() && host.find_nofollow(&real).is_none();
     host.editor.put(
         &real,
         Leaf {
@@ -370,6 +486,9 @@ fn put(
         },
         &reason,
     )?;
+    if new {
+        host.inherit(&real)?;
+    }
     Ok(())
 }
 
@@ -379,6 +498,9 @@ fn touch(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
         return Ok(None);
     }
     for path in paths {
+        if !host.exists(path) && !host.has_parent(path) {
+            return Ok(Some(1));
+        }
         let time = host.editor.time();
         if !host.change_stat(path, true, |stat| stat.mtime = time)? {
             host.write_file(path, b"", false)?;
@@ -424,7 +546,18 @@ fn install(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
             None if *from == "/dev/null" => Content::hole(0),
             None => return Ok(Some(1)),
         };
-        let to = landing(host, from, to);
+        let to = if has(&options, 'T') {
+            (*to).to_owned()
+        } else {
+            landing(host, from, to)
+        };
+        if has(&options, 'D') {
+            if let Some((parent, _)) = to.rsplit_once('/') {
+                host.mkdir(parent, 0o755)?;
+            }
+        } else if !host.has_parent(&to) {
+            return Ok(Some(1));
+        }
         host.remove(&to)?;
         put(
             host,
@@ -436,8 +569,13 @@ fn install(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
         vec![to]
     };
     for path in paths {
+        let inherited = if host.is_dir(&path) {
+            host.stat(&path, true).map_or(0, |stat| stat.mode & 0o6000)
+        } else {
+            0
+        };
         host.change_stat(&path, true, |stat| {
-            stat.mode = bits;
+            stat.mode = bits | inherited;
             stat.uid = uid.flatten().unwrap_or(stat.uid);
             stat.gid = gid.flatten().unwrap_or(stat.gid);
         })?;

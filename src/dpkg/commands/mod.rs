@@ -11,21 +11,29 @@ mod arguments;
 mod debconf;
 mod dpkg;
 mod files;
+mod find;
 mod helper;
+mod lines;
+mod loader_cache;
 mod others;
+mod regex;
+mod systemctl;
 mod systemd;
 mod sysv;
+mod temporary;
 mod test;
 mod text;
 mod ucf;
+mod unit;
 
 use super::script_host::ScriptHost;
+use super::users::Accounts;
 use crate::shell::{ExitStatus, Host, HostError, Io, Variables};
 use arguments::CommandResult;
 
 /// Programs that every Debian image has (`Essential: yes`), or that are built into the shell: no
 /// need to look for them.
-const ALWAYS: [&str; 45] = [
+const ALWAYS: [&str; 53] = [
     ":",
     "true",
     "false",
@@ -71,11 +79,20 @@ const ALWAYS: [&str; 45] = [
     "stat",
     "sleep",
     "cmp",
+    "arch",
+    "mktemp",
+    "wc",
+    "sort",
+    "tail",
+    "tr",
+    "sed",
+    "find",
 ];
 
 /// Commands that shells have built in and that are not supported.
-const BUILTIN: [&str; 9] = [
-    "cd", "umask", "eval", "exec", "pwd", "getopts", "alias", "wait", "[[",
+const BUILTIN: [&str; 18] = [
+    "cd", "umask", "eval", "exec", "pwd", "getopts", "alias", "wait", "[[", "set", "read",
+    "export", "readonly", "local", "unset", "times", "jobs", "ulimit",
 ];
 
 impl Host for ScriptHost<'_, '_> {
@@ -110,6 +127,18 @@ impl Host for ScriptHost<'_, '_> {
         self.find_nofollow(path).is_some()
     }
 
+    fn is_dir(&self, path: &str) -> bool {
+        ScriptHost::is_dir(self, path)
+    }
+
+    fn home(&self, user: &str) -> Result<Option<String>, HostError> {
+        let accounts = Accounts::read(self.editor.tree())?;
+        let line = accounts
+            .user(user)
+            .filter(|line| line.first().is_some_and(|name| name == user));
+        Ok(line.and_then(|line| line.get(5)).cloned())
+    }
+
     fn names(&self, dir: &str) -> Option<Vec<String>> {
         let names = self.editor.tree().dir(dir)?.entries.keys();
         let names = names.map(|name| String::from_utf8_lossy(name).into_owned());
@@ -133,7 +162,7 @@ fn run(
     if word.starts_with("db_") || name == "." {
         return debconf::run(host, name, args, variables);
     }
-    if BUILTIN.contains(&name) {
+    if BUILTIN.contains(&name) || name.is_empty() {
         return Ok(None);
     }
     if !ALWAYS.contains(&word) && host.program(name).is_none() {
@@ -148,9 +177,12 @@ fn run(
             .filter(|(last, _)| **last == "]")
             .and_then(|(_, args)| test::run(host, args))),
         "echo" | "printf" | "command" | "type" | "which" | "cat" | "grep" | "cut" | "basename"
-        | "dirname" | "readlink" | "seq" | "id" | "head" | "uname" | "stat" => {
+        | "dirname" | "readlink" | "seq" | "id" | "head" | "uname" | "arch" | "stat" => {
             text::run(host, word, args, io)
         }
+        "sed" | "tail" | "wc" | "sort" | "tr" => lines::run(host, word, args, io),
+        "find" => find::run(host, args, io),
+        "mktemp" => temporary::mktemp(host, args, io),
         "mkdir" | "rmdir" | "rm" | "chmod" | "chown" | "chgrp" | "ln" | "mv" | "cp" | "touch"
         | "install" | "cmp" => files::run(host, word, args),
         "dpkg" | "dpkg-query" | "dpkg-statoverride" | "dpkg-divert" | "dpkg-trigger" => {
@@ -159,6 +191,7 @@ fn run(
         "dpkg-maintscript-helper" => helper::run(host, args),
         "update-alternatives" => alternatives::run(host, args, io),
         "deb-systemd-helper" => systemd::helper(host, args),
+        "systemctl" => systemctl::run(host, args),
         "systemd-sysusers" | "adduser" | "addgroup" | "useradd" | "groupadd" | "usermod"
         | "gpasswd" | "getent" => accounts::run(host, word, args, io),
         "update-rc.d" => sysv::update_rc_d(host, args),

@@ -2,7 +2,7 @@
 
 use super::super::script_host::ScriptHost;
 use super::arguments::CommandResult;
-use super::text;
+use super::{loader_cache, text};
 use crate::shell::{ExitStatus, Io, glob};
 
 pub(super) fn run(
@@ -14,20 +14,22 @@ pub(super) fn run(
     Ok(match word {
         // Nothing runs in an image, so there is nothing to start, stop or reload.
         "deb-systemd-invoke" | "invoke-rc.d" | "service" | "apparmor_parser" | "udevadm" => Some(0),
-        "systemctl" => systemctl(args),
         "aa-enabled" | "aa-status" | "ischroot" => Some(1),
-        // The loader falls back to the standard directories.
-        "ldconfig" => Some(0),
+        "ldconfig" => return ldconfig(host),
         // Temporary and state directories are made at every boot.
         "systemd-tmpfiles" => Some(0),
         // Python modules are compiled when they are first used.
         "py3compile" | "py3clean" | "pycompile" | "pyclean" | "update-python-modules" => Some(0),
-        // Caches for comfort are left as they are.
         "mandb"
         | "update-mime-database"
         | "update-desktop-database"
         | "gtk-update-icon-cache"
-        | "update-icon-caches" => Some(0),
+        | "update-icon-caches"
+        | "fc-cache"
+        | "systemd-hwdb"
+        | "update-catalog"
+        | "update-xmlcatalog"
+        | "update-initramfs" => left_out(host, word, args),
         "glib-compile-schemas" => compile_schemas(host, args),
         "gio-querymodules" => return query_modules(host, args),
         "getcap" => getcap(host, args, io),
@@ -36,14 +38,36 @@ pub(super) fn run(
     })
 }
 
-fn systemctl(args: &[&str]) -> Option<ExitStatus> {
-    let verb = args.iter().find(|arg| !arg.starts_with('-'))?;
-    match *verb {
-        "daemon-reload" | "daemon-reexec" | "start" | "stop" | "restart" | "try-restart"
-        | "reload" | "reload-or-restart" | "reset-failed" | "kill" => Some(0),
-        "is-active" | "is-system-running" => Some(1),
-        _ => None,
+/// The loader's cache stays as it is, as long as no library needs a new one.
+fn ldconfig(host: &mut ScriptHost<'_, '_>) -> CommandResult {
+    for library in loader_cache::unreachable(host)? {
+        host.refused.push(format!(
+            "calls ldconfig, and {library} is found by the loader's cache alone, which is not rebuilt"
+        ));
     }
+    Ok(Some(0))
+}
+
+/// A cache or catalogue that is not rebuilt: the note says so, and promises nothing.
+fn left_out(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> Option<ExitStatus> {
+    let what = match word {
+        "mandb" => "the index of manual pages",
+        "update-mime-database" => "the database of MIME types",
+        "update-desktop-database" => "the list of applications by MIME type",
+        "fc-cache" => "the cache of fonts",
+        "systemd-hwdb" => "the compiled hardware database",
+        "update-catalog" => "the SGML catalogue",
+        "update-xmlcatalog" => "the XML catalogue",
+        "update-initramfs" => "the initial RAM disk",
+        _ => "the cache of icons",
+    };
+    let (package, script) = (&host.package.name, &host.package.script);
+    let words = [&[word], args].concat().join(" ");
+    let text = format!(
+        "package {package}: {script}: `{words}` is left out: {what} stays that of the golden image"
+    );
+    host.note(text);
+    Some(0)
 }
 
 /// Schemas are compiled into one binary file, which is beyond the model; without any there is
@@ -55,12 +79,17 @@ fn compile_schemas(host: &ScriptHost<'_, '_>, args: &[&str]) -> Option<ExitStatu
     found.is_empty().then_some(i32::from(!host.is_dir(dir)))
 }
 
-/// Without modules there is nothing to list, and no cache is kept.
+/// The list of modules only saves time, so it is removed where it would change.
 fn query_modules(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let [dir] = args else { return Ok(None) };
     let found = glob(host, &format!("{dir}/lib*.so"));
     if !found.is_empty() {
-        return Ok(None);
+        let package = host.package.name.clone();
+        let text = format!(
+            "package {package}: the list {dir}/giomodule.cache is removed instead of rebuilt: \
+             without it, programs look into the modules themselves"
+        );
+        host.note(text);
     }
     host.remove(&format!("{dir}/giomodule.cache"))?;
     Ok(Some(0))

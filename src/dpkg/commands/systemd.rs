@@ -3,6 +3,8 @@
 
 use super::super::script_host::ScriptHost;
 use super::arguments::{CommandResult, options};
+use super::dpkg;
+use super::unit::Install;
 use crate::shell::matches;
 use crate::tree::edit::EditError;
 use std::collections::BTreeSet;
@@ -60,7 +62,11 @@ pub(super) fn helper(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandRes
         match *action {
             "unmask" => unmask(host, instance, unit)?,
             "mask" => mask(host, instance, unit)?,
-            "enable" => enable(host, instance, unit)?,
+            "enable" => {
+                if !enable(host, instance, unit)? {
+                    return Ok(None);
+                }
+            }
             "update-state" => update_state(host, instance, unit)?,
             "was-enabled" => status = true_status(was_enabled(host, instance, unit)?, status),
             "debian-installed" => {
@@ -98,20 +104,85 @@ fn find_unit(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> Stri
         .unwrap_or_else(|| unit.to_owned())
 }
 
-/// The links that `[Install]` of a unit asks for, and those of the units that it names by `Also=`.
+/// The file of a system unit.
+pub(super) fn unit_path(host: &ScriptHost<'_, '_>, unit: &str) -> String {
+    find_unit(host, &SYSTEM, unit)
+}
+
+/// The links that systemd makes to enable a system unit: `None` where its file is not understood,
+/// and within it `None` where there is no such file, or it has nothing to enable it by.
+pub(super) fn install_links(
+    host: &ScriptHost<'_, '_>,
+    unit: &str,
+) -> Result<Option<Option<Vec<(String, String)>>>, EditError> {
+    if !host.is_file(&find_unit(host, &SYSTEM, unit)) {
+        return Ok(Some(None));
+    }
+    let Some(links) = systemd_links(host, &SYSTEM, unit)? else {
+        return Ok(None);
+    };
+    let pairs: Vec<_> = links
+        .into_iter()
+        .map(|link| (link.path, link.target))
+        .collect();
+    Ok(Some(Some(pairs).filter(|pairs| !pairs.is_empty())))
+}
+
+/// The links that systemd makes for a unit and those that it names by `Also=`; `None` where a file
+/// is not understood.
+fn systemd_links(
+    host: &ScriptHost<'_, '_>,
+    instance: &Instance,
+    unit: &str,
+) -> Result<Option<Vec<Link>>, EditError> {
+    let etc = format!("/etc/systemd/{}", instance.name);
+    // Older ones do not know `UpheldBy=`.
+    let version = host
+        .database
+        .named("systemd")
+        .map(|s| s.facts.version.to_string());
+    let upholds = version.is_none_or(|v| dpkg::compare(&v, "ge", "254~") == Some(true));
+    let mut out = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut todo = vec![unit.to_owned()];
+    while let Some(unit) = todo.pop().filter(|_| seen.len() < MAX_UNITS) {
+        if !seen.insert(unit.clone()) {
+            continue;
+        }
+        let target = find_unit(host, instance, &unit);
+        let text = host.text(&target)?.unwrap_or_default();
+        let name = target.rsplit('/').next().unwrap_or(&unit).to_owned();
+        let Some(install) = Install::read(&text, &name) else {
+            return Ok(None);
+        };
+        let wanted = match (&install.default_instance, name.split_once("@.")) {
+            (Some(instance), Some((stem, suffix))) => format!("{stem}@{instance}.{suffix}"),
+            _ => name.clone(),
+        };
+        let aliases = install.alias.into_iter().filter(|alias| *alias != name);
+        let dirs = install
+            .by
+            .into_iter()
+            .filter(|(kind, _)| *kind != "upholds" || upholds)
+            .map(|(kind, by)| format!("{by}.{kind}/{wanted}"));
+        out.extend(aliases.chain(dirs).map(|path| Link {
+            path: format!("{etc}/{path}"),
+            target: target.clone(),
+        }));
+        todo.extend(install.also);
+    }
+    Ok(Some(out))
+}
+
+/// The links of a unit as `deb-systemd-helper` reads its file, line by line, in the order in which
+/// it records them: first those of the units that it names by `Also=`.
 fn links(
     host: &ScriptHost<'_, '_>,
     instance: &Instance,
     unit: &str,
 ) -> Result<Vec<Link>, EditError> {
     let mut out = Vec::new();
-    let mut seen = BTreeSet::new();
-    let mut todo = vec![unit.to_owned()];
-    while let Some(unit) = todo.pop().filter(|_| seen.len() < MAX_UNITS) {
-        if seen.insert(unit.clone()) {
-            todo.extend(unit_links(host, instance, &unit, &mut out)?);
-        }
-    }
+    unit_links(host, instance, unit, &mut BTreeSet::new(), &mut out)?;
     Ok(out)
 }
 
@@ -119,13 +190,17 @@ fn unit_links(
     host: &ScriptHost<'_, '_>,
     instance: &Instance,
     unit: &str,
+    seen: &mut BTreeSet<String>,
     out: &mut Vec<Link>,
-) -> Result<Vec<String>, EditError> {
+) -> Result<(), EditError> {
+    if seen.len() >= MAX_UNITS || !seen.insert(unit.to_owned()) {
+        return Ok(());
+    }
     let target = find_unit(host, instance, unit);
     let text = host.text(&target)?.unwrap_or_default();
     let name = target.rsplit('/').next().unwrap_or(unit).to_owned();
     let mut wanted = name.clone();
-    let (mut dirs, mut also) = (Vec::new(), Vec::new());
+    let mut dirs = Vec::new();
     let etc = format!("/etc/systemd/{}", instance.name);
     for line in text.lines() {
         let Some((key, value)) = line.trim_start().split_once('=') else {
@@ -137,7 +212,11 @@ fn unit_links(
         match key {
             "WantedBy" => dirs.extend(values.map(|value| format!("{etc}/{value}.wants"))),
             "RequiredBy" => dirs.extend(values.map(|value| format!("{etc}/{value}.requires"))),
-            "Also" => also.extend(values.filter(|value| *value != name)),
+            "Also" => {
+                for also in values.filter(|value| *value != name) {
+                    unit_links(host, instance, &also, seen, out)?;
+                }
+            }
             "Alias" => out.extend(values.filter(|value| *value != name).map(|value| Link {
                 path: format!("{etc}/{value}"),
                 target: target.clone(),
@@ -154,7 +233,7 @@ fn unit_links(
         path: format!("{dir}/{wanted}"),
         target: target.clone(),
     }));
-    Ok(also)
+    Ok(())
 }
 
 fn was_enabled(
@@ -203,7 +282,12 @@ fn preset(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> Result<
     Ok(true)
 }
 
-fn enable(host: &mut ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> Result<(), EditError> {
+/// `false` where the unit's file is not understood.
+fn enable(
+    host: &mut ScriptHost<'_, '_>,
+    instance: &Instance,
+    unit: &str,
+) -> Result<bool, EditError> {
     let wanted = links(host, instance, unit)?;
     let systemctl = ["/bin/systemctl", "/usr/bin/systemctl"]
         .iter()
@@ -219,21 +303,29 @@ fn enable(host: &mut ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> Res
     };
     // Where systemctl is, the first installation asks it for the links, and it makes all of them.
     let preset_links = create && systemctl && !known;
+    if preset_links {
+        let Some(links) = systemd_links(host, instance, unit)? else {
+            return Ok(false);
+        };
+        for link in links {
+            if host.link_target(&link.path).is_none() {
+                host.symlink(&link.path, &link.target)?;
+            }
+        }
+    }
     for link in &wanted {
         record(host, instance, unit, &link.path)?;
-        if preset_links && host.link_target(&link.path).is_none() {
-            host.symlink(&link.path, &link.target)?;
-        }
         let state = marker(instance.enabled, instance, &link.path);
         if host.exists(&state) {
             continue;
         }
-        if create && host.link_target(&link.path).is_none() {
+        if create && !preset_links && host.link_target(&link.path).is_none() {
             host.symlink(&link.path, &link.target)?;
         }
+        host.mkdir(state.rsplit_once('/').map_or("/", |(dir, _)| dir), 0o755)?;
         host.write_file(&state, b"", false)?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The file that remembers a link.

@@ -15,32 +15,66 @@ pub(super) fn run(host: &ScriptHost<'_, '_>, args: &[&str]) -> Option<ExitStatus
     let value = match args {
         [] => false,
         [one] => !one.is_empty(),
-        ["!", rest @ ..] => run(host, rest)? != 0,
         [_, operator, _] if binary_operator(operator) => binary(args)?,
-        [operator, operand] if operator.starts_with('-') => unary(host, operator, operand)?,
-        ["(", inner @ .., ")"] => run(host, inner)? == 0,
-        _ => joined(host, args)?,
+        ["!", rest @ ..] if rest.len() < 4 => run(host, rest)? != 0,
+        _ => {
+            let mut rest = args;
+            let value = either(host, &mut rest)?;
+            if !rest.is_empty() {
+                return None;
+            }
+            value
+        }
     };
     Some(i32::from(!value))
 }
 
-/// `-o` binds weaker than `-a`; arguments are few, so looking from the left is enough.
-fn joined(host: &ScriptHost<'_, '_>, args: &[&str]) -> Option<bool> {
-    for (operator, or) in [("-o", true), ("-a", false)] {
-        if let Some(at) = args.iter().position(|arg| *arg == operator) {
-            let (left, right) = args.split_at(at);
-            let left = run(host, left)? == 0;
-            let right = run(host, right.get(1..)?)? == 0;
-            return Some(if or { left || right } else { left && right });
-        }
+/// Expressions joined by `-o`, which binds weaker than `-a`.
+fn either(host: &ScriptHost<'_, '_>, rest: &mut &[&str]) -> Option<bool> {
+    let mut value = both(host, rest)?;
+    while let ["-o", after @ ..] = rest {
+        *rest = after;
+        value |= both(host, rest)?;
     }
-    None
+    Some(value)
+}
+
+fn both(host: &ScriptHost<'_, '_>, rest: &mut &[&str]) -> Option<bool> {
+    let mut value = negated(host, rest)?;
+    while let ["-a", after @ ..] = rest {
+        *rest = after;
+        value &= negated(host, rest)?;
+    }
+    Some(value)
+}
+
+fn negated(host: &ScriptHost<'_, '_>, rest: &mut &[&str]) -> Option<bool> {
+    if let ["!", after @ ..] = rest {
+        *rest = after;
+        return Some(!negated(host, rest)?);
+    }
+    let (used, value) = match rest {
+        [a, operator, b, ..] if binary_operator(operator) => (3, binary(&[a, operator, b])?),
+        ["(", after @ ..] => {
+            *rest = after;
+            let value = either(host, rest)?;
+            let [")", ..] = rest else { return None };
+            (1, value)
+        }
+        [operator, operand, ..] if operator.len() == 2 && operator.starts_with('-') => {
+            (2, unary(host, operator, operand)?)
+        }
+        [one, ..] => (1, !one.is_empty()),
+        [] => return None,
+    };
+    *rest = rest.get(used..)?;
+    Some(value)
 }
 
 fn binary_operator(text: &str) -> bool {
     matches!(
         text,
-        "=" | "==" | "!=" | "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge"
+        "=" | "==" | "!=" | "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" | "-nt" | "-ot" | "-ef"
     )
 }
 
@@ -57,12 +91,12 @@ fn binary(args: &[&str]) -> Option<bool> {
     Some(match *operator {
         "=" | "==" => left == right,
         "!=" => left != right,
-        "-eq" => numbers().is_some_and(|(a, b)| a == b),
-        "-ne" => numbers().is_some_and(|(a, b)| a != b),
-        "-lt" => numbers().is_some_and(|(a, b)| a < b),
-        "-le" => numbers().is_some_and(|(a, b)| a <= b),
-        "-gt" => numbers().is_some_and(|(a, b)| a > b),
-        "-ge" => numbers().is_some_and(|(a, b)| a >= b),
+        "-eq" => numbers().map(|(a, b)| a == b)?,
+        "-ne" => numbers().map(|(a, b)| a != b)?,
+        "-lt" => numbers().map(|(a, b)| a < b)?,
+        "-le" => numbers().map(|(a, b)| a <= b)?,
+        "-gt" => numbers().map(|(a, b)| a > b)?,
+        "-ge" => numbers().map(|(a, b)| a >= b)?,
         _ => return None,
     })
 }
@@ -72,6 +106,13 @@ fn unary(host: &ScriptHost<'_, '_>, operator: &str, operand: &str) -> Option<boo
         Some(Node::Leaf(leaf)) => Some(&leaf.kind),
         _ => None,
     };
+    // What is there depends on the kernel that runs.
+    let of_kernel = ["/proc/", "/sys/"]
+        .iter()
+        .any(|dir| operand.starts_with(dir));
+    if of_kernel && !matches!(operator, "-n" | "-z") {
+        return None;
+    }
     Some(match operator {
         "-n" => !operand.is_empty(),
         "-z" => operand.is_empty(),

@@ -1,8 +1,10 @@
 //! Commands that read and print.
 
 use super::super::script_host::ScriptHost;
+use super::super::users::Accounts;
 use super::arguments::{CommandResult, has, known, options};
-use crate::shell::{ExitStatus, Io};
+use super::regex::Regex;
+use crate::shell::{Dialect, ExitStatus, Io, echo};
 use crate::tree::show;
 
 pub(super) fn run(
@@ -12,18 +14,24 @@ pub(super) fn run(
     io: &mut Io,
 ) -> CommandResult {
     Ok(match word {
-        "echo" => Some(echo(args, io)),
+        // That of the shell is built in; this one is a program.
+        "echo" => {
+            let words: Vec<String> = args.iter().map(|word| (*word).to_owned()).collect();
+            io.output.push_str(&echo(&words, Dialect::Bash));
+            Some(0)
+        }
         "printf" => printf(args, io),
         "command" | "which" | "type" => which(host, word, args, io),
         "cat" => return cat(host, args, io),
         "grep" => return grep(host, args, io),
         "cut" => cut(args, io),
-        "head" => head(args, io),
+        "head" => return super::lines::head(host, args, io),
         "seq" => seq(args, io),
         "basename" | "dirname" => path_part(word, args, io),
         "readlink" => return readlink(host, args, io),
-        "id" if args == ["-u"] || args == ["-g"] => say(io, "0"),
-        "uname" if args == ["-s"] || args.is_empty() => say(io, "Linux"),
+        "id" => return id(host, args, io),
+        "uname" => uname(host, args, io),
+        "arch" if args.is_empty() => machine(host).and_then(|name| say(io, name)),
         "stat" => stat(host, args, io),
         _ => None,
     })
@@ -35,12 +43,101 @@ pub(super) fn say(io: &mut Io, text: &str) -> Option<ExitStatus> {
     Some(0)
 }
 
-fn echo(args: &[&str], io: &mut Io) -> i32 {
+/// The machine as the kernel of the image's architecture calls it.
+fn machine(host: &ScriptHost<'_, '_>) -> Option<&'static str> {
+    Some(match host.database.native.as_str() {
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        "armhf" => "armv7l",
+        "i386" => "i686",
+        "riscv64" => "riscv64",
+        _ => return None,
+    })
+}
+
+/// `uname` with what the architecture tells. The release of the kernel that the device will run, and
+/// its host name, are not known.
+fn uname(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     match args {
-        ["-n", rest @ ..] => io.output.push_str(&rest.join(" ")),
-        _ => io.output.push_str(&(args.join(" ") + "\n")),
+        [] | ["-s" | "--kernel-name"] => say(io, "Linux"),
+        ["-o" | "--operating-system"] => say(io, "GNU/Linux"),
+        ["-m" | "--machine"] => say(io, machine(host)?),
+        _ => None,
     }
-    0
+}
+
+/// `id` of root, or of a named user.
+fn id(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
+    let (options, names) = options(args);
+    let letters: String = options
+        .iter()
+        .flat_map(|option| option.chars().skip(1))
+        .collect();
+    if options.iter().any(|option| option.starts_with("--")) {
+        return Ok(None);
+    }
+    let accounts = Accounts::read(host.editor.tree())?;
+    let name = match names.as_slice() {
+        [] => "root",
+        [name] => name,
+        _ => return Ok(None),
+    };
+    let Some(user) = accounts.user(name).cloned() else {
+        return Ok(Some(1));
+    };
+    let field = |at: usize| user.get(at).cloned().unwrap_or_default();
+    let group_name = |gid: &str| {
+        let line = accounts
+            .group
+            .iter()
+            .find(|line| line.get(2).is_some_and(|id| id == gid));
+        line.and_then(|line| line.first()).cloned()
+    };
+    let mut groups = vec![field(3)];
+    for line in &accounts.group {
+        let member = line
+            .get(3)
+            .is_some_and(|members| members.split(',').any(|member| member == field(0)));
+        if let Some(gid) = line.get(2).filter(|gid| member && !groups.contains(gid)) {
+            groups.push(gid.clone());
+        }
+    }
+    let named = |gids: &[String]| -> Option<Vec<String>> {
+        gids.iter().map(|gid| group_name(gid)).collect()
+    };
+    let text = match letters.as_str() {
+        "u" => field(2),
+        "un" | "nu" => field(0),
+        "g" => field(3),
+        "gn" | "ng" => match named(&groups[..1]) {
+            Some(names) => names.concat(),
+            None => return Ok(None),
+        },
+        "G" => groups.join(" "),
+        "Gn" | "nG" => match named(&groups) {
+            Some(names) => names.join(" "),
+            None => return Ok(None),
+        },
+        "" if names.len() == 1 => {
+            let Some(names) = named(&groups) else {
+                return Ok(None);
+            };
+            let shown: Vec<String> = groups
+                .iter()
+                .zip(&names)
+                .map(|(gid, name)| format!("{gid}({name})"))
+                .collect();
+            format!(
+                "uid={}({}) gid={} groups={}",
+                field(2),
+                field(0),
+                shown.first().cloned().unwrap_or_default(),
+                shown.join(",")
+            )
+        }
+        _ => return Ok(None),
+    };
+    Ok(say(io, &text))
 }
 
 /// `printf` with `%s`, `%d`, `%%` and the usual escapes; the format is repeated while arguments
@@ -55,19 +152,55 @@ fn printf(args: &[&str], io: &mut Io) -> Option<ExitStatus> {
                 '\\' => io.output.push(match chars.next()? {
                     'n' => '\n',
                     't' => '\t',
+                    'r' => '\r',
+                    'a' => '\u{7}',
                     c @ ('\\' | '"' | '\'') => c,
-                    _ => return None,
-                }),
-                '%' => match chars.next()? {
-                    '%' => io.output.push('%'),
-                    's' | 'd' => {
-                        if let Some((first, others)) = rest.split_first() {
-                            io.output.push_str(first);
-                            rest = others;
+                    first @ '0'..='3' => {
+                        let digits: String = std::iter::once(first)
+                            .chain(chars.clone().take(2).take_while(|c| c.is_digit(8)))
+                            .collect();
+                        for _ in 1..digits.len() {
+                            chars.next();
                         }
+                        let code = u8::from_str_radix(&digits, 8).ok()?;
+                        code.is_ascii().then_some(char::from(code))?
                     }
                     _ => return None,
-                },
+                }),
+                '%' => {
+                    let mut spec = String::new();
+                    let kind = loop {
+                        match chars.next()? {
+                            c if c.is_ascii_digit() || "-.".contains(c) => spec.push(c),
+                            c => break c,
+                        }
+                    };
+                    if kind == '%' && spec.is_empty() {
+                        io.output.push('%');
+                        continue;
+                    }
+                    let first = rest.first().copied();
+                    rest = rest.get(1..).unwrap_or_default();
+                    let value = match (kind, first) {
+                        ('s', value) => value.unwrap_or_default().to_owned(),
+                        ('b', value) => {
+                            let value = value.unwrap_or_default().to_owned();
+                            let text = echo(&[value], Dialect::Dash);
+                            text.strip_suffix('\n')?.to_owned()
+                        }
+                        ('d' | 'i' | 'u' | 'o' | 'x' | 'X', value) => {
+                            let number: i64 = value.unwrap_or("0").trim().parse().ok()?;
+                            match kind {
+                                'o' => format!("{number:o}"),
+                                'x' => format!("{number:x}"),
+                                'X' => format!("{number:X}"),
+                                _ => number.to_string(),
+                            }
+                        }
+                        _ => return None,
+                    };
+                    io.output.push_str(&padded(&spec, value, kind)?);
+                }
                 _ => io.output.push(c),
             }
         }
@@ -75,6 +208,27 @@ fn printf(args: &[&str], io: &mut Io) -> Option<ExitStatus> {
             return Some(0);
         }
     }
+}
+
+/// A value in the width that a conversion of `printf` asks for.
+fn padded(spec: &str, value: String, kind: char) -> Option<String> {
+    let left = spec.starts_with('-');
+    let width = spec.trim_start_matches('-');
+    if width.contains(['.', '-']) || kind == 'b' && !width.is_empty() {
+        return None;
+    }
+    if width.is_empty() {
+        return Some(value);
+    }
+    let zeros = width.starts_with('0') && !left && kind != 's';
+    let width: usize = width.parse().ok().filter(|width| *width <= 1000)?;
+    let fill = width.saturating_sub(value.len());
+    Some(match (left, zeros) {
+        (true, _) => value + &" ".repeat(fill),
+        (false, true) if !value.starts_with('-') => "0".repeat(fill) + &value,
+        (false, true) => return None,
+        (false, false) => " ".repeat(fill) + &value,
+    })
 }
 
 const BUILTIN: [&str; 14] = [
@@ -121,98 +275,113 @@ fn cat(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
     Ok(Some(status))
 }
 
-/// A pattern of `grep`: fixed text, perhaps anchored at the start or end of the line.
-struct Needle {
-    text: String,
-    start: bool,
-    end: bool,
-}
-
-impl Needle {
-    /// Supported expressions are fixed text between `^` and `$`.
-    fn read(text: &str, fixed: bool, whole_line: bool) -> Option<Self> {
-        if fixed {
-            return Some(Self {
-                text: text.to_owned(),
-                start: whole_line,
-                end: whole_line,
-            });
-        }
-        let (start, rest) = text
-            .strip_prefix('^')
-            .map_or((whole_line, text), |rest| (true, rest));
-        let (end, rest) = rest
-            .strip_suffix('$')
-            .map_or((whole_line, rest), |rest| (true, rest));
-        let special = |c: char| "\\[]*^$.?+|(){}".contains(c);
-        let rest_fixed = rest.replace("\\.", "\u{1}").replace("\\/", "/");
-        (!rest_fixed.contains(special)).then(|| Self {
-            text: rest_fixed.replace('\u{1}', "."),
-            start,
-            end,
-        })
-    }
-
-    fn hits(&self, line: &str, ignore_case: bool) -> bool {
-        let (line, text) = if ignore_case {
-            (line.to_lowercase(), self.text.to_lowercase())
-        } else {
-            (line.to_owned(), self.text.clone())
-        };
-        match (self.start, self.end) {
-            (true, true) => line == text,
-            (true, false) => line.starts_with(&text),
-            (false, true) => line.ends_with(&text),
-            (false, false) => line.contains(&text),
-        }
-    }
-}
-
+/// `grep`: patterns as [`Regex`] knows them.
 fn grep(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
-    let (options, operands) = options(args);
     let long = [
         "--quiet",
         "--silent",
         "--fixed-strings",
+        "--extended-regexp",
         "--line-regexp",
         "--no-messages",
+        "--ignore-case",
+        "--invert-match",
+        "--count",
+        "--word-regexp",
+        "--only-matching",
+        "--no-filename",
     ];
-    if !known(&options, "qsFxEvie", &long) {
+    let (mut patterns, mut plain) = (Vec::new(), Vec::new());
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        match arg.strip_prefix("--regexp=") {
+            Some(pattern) => patterns.push(pattern),
+            None if *arg == "-e" || *arg == "--regexp" => match rest.next() {
+                Some(pattern) => patterns.push(pattern),
+                None => return Ok(Some(2)),
+            },
+            None => plain.push(*arg),
+        }
+    }
+    let (options, mut operands) = options(&plain);
+    if !known(&options, "qsFxEvicwohG", &long) {
         return Ok(None);
     }
     let set = |letter, name: &str| has(&options, letter) || options.contains(&name);
-    let Some((needle, files)) = operands.split_first() else {
-        return Ok(None);
-    };
-    let Some(needle) = Needle::read(
-        needle,
-        set('F', "--fixed-strings"),
-        set('x', "--line-regexp"),
-    ) else {
-        return Ok(None);
-    };
-    let mut text = String::new();
-    let mut status = 1;
-    for file in files {
-        match host.text(file)? {
-            Some(more) => text.push_str(&more),
-            None => status = 2,
+    if patterns.is_empty() {
+        if operands.is_empty() {
+            return Ok(Some(2));
         }
+        patterns.push(operands.remove(0));
     }
-    if files.is_empty() {
-        text = io.rest();
+    let fixed = set('F', "--fixed-strings");
+    let extended = set('E', "--extended-regexp");
+    let (whole, words) = (set('x', "--line-regexp"), set('w', "--word-regexp"));
+    let mut needles = Vec::new();
+    for pattern in patterns.iter().flat_map(|pattern| pattern.split('\n')) {
+        let regex = if fixed {
+            Some(Regex::literal(pattern))
+        } else {
+            Regex::read(pattern, extended)
+        };
+        let Some(regex) = regex else { return Ok(None) };
+        needles.push(regex.ignoring_case(set('i', "--ignore-case")));
+    }
+    let named = operands.len() > 1 && !set('h', "--no-filename");
+    if words && !fixed && needles.iter().any(|needle| !needle.is_literal()) {
+        return Ok(None);
+    }
+    if operands.is_empty() {
+        operands.push("-");
     }
     let quiet = set('q', "--quiet") || options.contains(&"--silent");
-    for line in text
-        .lines()
-        .filter(|line| needle.hits(line, has(&options, 'i')) != has(&options, 'v'))
-    {
-        status = 0;
-        if !quiet {
-            say(io, line);
+    let mut status = 1;
+    let mut failed = false;
+    for file in operands {
+        let text = if file == "-" {
+            Some(io.rest())
+        } else {
+            host.text(file)?
+        };
+        let Some(text) = text else {
+            failed = true;
+            continue;
+        };
+        let mut count = 0;
+        for line in text.lines() {
+            let hit = needles.iter().any(|needle| needle.hits(line, whole, words));
+            if hit == set('v', "--invert-match") {
+                continue;
+            }
+            status = 0;
+            count += 1;
+            if quiet || set('c', "--count") {
+                continue;
+            }
+            if set('o', "--only-matching") {
+                return Ok(None);
+            }
+            let prefix = if named {
+                format!("{file}:")
+            } else {
+                String::new()
+            };
+            io.print_line(&format!("{prefix}{line}"));
+        }
+        if set('c', "--count") && !quiet {
+            let prefix = if named {
+                format!("{file}:")
+            } else {
+                String::new()
+            };
+            io.print_line(&format!("{prefix}{count}"));
         }
     }
-    Ok(Some(status))
+    Ok(Some(if failed && !(quiet && status == 0) {
+        2
+    } else {
+        status
+    }))
 }
 
 /// `cut -d X -f N` and its joined forms.
@@ -241,23 +410,6 @@ fn cut(args: &[&str], io: &mut Io) -> Option<ExitStatus> {
             &line
         };
         io.output.push_str(&format!("{part}\n"));
-    }
-    Some(0)
-}
-
-fn head(args: &[&str], io: &mut Io) -> Option<ExitStatus> {
-    let count: usize = match args {
-        ["-n", count] => count.parse().ok()?,
-        [one] => one
-            .strip_prefix("-n")
-            .or_else(|| one.strip_prefix('-'))?
-            .parse()
-            .ok()?,
-        _ => return None,
-    };
-    for _ in 0..count {
-        let Some(line) = io.line() else { break };
-        say(io, &line);
     }
     Some(0)
 }
@@ -314,10 +466,18 @@ fn readlink(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandRes
         return Ok(None);
     }
     let walk = host.editor.tree().walk(path.as_bytes(), true)?;
-    if has(&options, 'e') && !walk.exists {
+    let real = show(&walk.path());
+    let fails = path.is_empty()
+        || has(&options, 'e') && !walk.exists
+        || !has(&options, 'm') && !walk.exists && !host.has_parent(&real);
+    if fails {
         return Ok(Some(1));
     }
-    Ok(say(io, &show(&walk.path())))
+    if has(&options, 'n') {
+        io.output.push_str(&real);
+        return Ok(Some(0));
+    }
+    Ok(say(io, &real))
 }
 
 /// `stat -c FORMAT FILE` with the codes for owner and mode.
@@ -359,7 +519,12 @@ mod tests {
             "a=1\nb=2\n"
         );
         assert_eq!(printed(&["100%%"]).unwrap(), "100%");
-        assert_eq!(printed(&["%5d", "1"]), None);
+        assert_eq!(
+            printed(&["%5d|%-3s|%03d", "1", "a", "7"]).unwrap(),
+            "    1|a  |007"
+        );
+        assert_eq!(printed(&["%s\\n"]).unwrap(), "\n");
+        assert_eq!(printed(&["%f", "1"]), None);
         assert_eq!(output(|io| seq(&["3"], io), "").unwrap(), "1\n2\n3\n");
         assert_eq!(
             output(|io| seq(&["5", "-2", "1"], io), "").unwrap(),
@@ -382,19 +547,5 @@ mod tests {
             "b\nplain\n"
         );
         assert_eq!(output(|io| cut(&["-c1"], io), input), None);
-        assert_eq!(output(|io| head(&["-n1"], io), input).unwrap(), "a:b:c\n");
-        for (pattern, line, hit) in [
-            ("^a", "ab", true),
-            ("^b", "ab", false),
-            ("b$", "ab", true),
-            ("^ab$", "abc", false),
-            ("a\\.b", "a.b", true),
-            ("a\\.b", "axb", false),
-        ] {
-            let needle = Needle::read(pattern, false, false).unwrap();
-            assert_eq!(needle.hits(line, false), hit, "{pattern} {line}");
-        }
-        assert!(Needle::read("a.*", false, false).is_none());
-        assert!(Needle::read("a.*", true, false).is_some_and(|n| n.hits("A.*", true)));
     }
 }

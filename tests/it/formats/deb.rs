@@ -279,6 +279,7 @@ fn request(paths: &[PathBuf], managed: bool) -> InstallRequest {
         debs: paths.iter().map(source).collect(),
         managed,
         accept: Vec::new(),
+        defaults: Vec::new(),
     }
 }
 

@@ -171,6 +171,7 @@ fn installed(tree: &mut Tree, debs: &[PathBuf]) -> Result<InstallReport, Vec<Pro
         debs: debs.iter().map(source).collect(),
         managed: true,
         accept: Vec::new(),
+        defaults: Vec::new(),
     };
     install(&mut TreeEditor::new(tree, time), &request).map_err(|problems| problems.0)
 }
