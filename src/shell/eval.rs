@@ -488,7 +488,6 @@ impl<'h> Shell<'h> {
     }
 
     /// Calls a command by its name: a function, what is built in, or a command of the host.
-
     pub(super) fn call(
         &mut self,
         name: &str,

@@ -381,18 +381,24 @@ fn streams_lead_where_redirections_say() {
     }
 }
 
+/// How a script ends in a shell with these options, and the statements that it does not know.
+fn exit_in(
+    dialect: Dialect,
+    options: &[&str],
+    script: &str,
+) -> (Result<ExitStatus, ScriptError>, Vec<(usize, String)>) {
+    let call = Invocation {
+        dialect,
+        options: options.iter().map(|option| (*option).to_owned()).collect(),
+        ..Invocation::default()
+    };
+    let mut host = host();
+    let result = run(script, call, &mut host);
+    (result.map(|exit| exit.status), host.unknown)
+}
+
 #[test]
 fn options_of_the_shell_hold() {
-    let exit = |dialect, options: &[&str], script: &str| {
-        let call = Invocation {
-            dialect,
-            options: options.iter().map(|option| (*option).to_owned()).collect(),
-            ..Invocation::default()
-        };
-        let mut host = host();
-        let result = run(script, call, &mut host);
-        (result.map(|exit| exit.status), host.unknown)
-    };
     use Dialect::{Bash, Dash};
     for (dialect, options, script, status) in [
         (Dash, &[][..], "set -u; : $none; status 0", 2),
@@ -445,20 +451,25 @@ fn options_of_the_shell_hold() {
         (Dash, &[], "case '~root' in \\~root) exit 4;; esac", 4),
         (Dash, &[], "f() { :; }; command -v f >/dev/null; exit $?", 0),
     ] {
-        let (found, unknown) = exit(dialect, options, script);
+        let (found, unknown) = exit_in(dialect, options, script);
         assert_eq!(
             (found, unknown),
             (Ok(status), vec![]),
             "{options:?} {script}"
         );
     }
+}
+
+#[test]
+fn what_one_shell_alone_has_is_refused_in_the_other() {
+    use Dialect::{Bash, Dash};
     assert!(
-        exit(Dash, &["-o", "pipefail"], ":").0.is_err(),
+        exit_in(Dash, &["-o", "pipefail"], ":").0.is_err(),
         "dash does not have it"
     );
-    assert!(exit(Dash, &["--posix"], ":").0.is_err());
+    assert!(exit_in(Dash, &["--posix"], ":").0.is_err());
     for script in ["[[ -d / ]]", "x+=y", "declare x", "shopt -s nullglob"] {
-        assert_eq!(exit(Bash, &[], script).1.len(), 1, "{script}");
+        assert_eq!(exit_in(Bash, &[], script).1.len(), 1, "{script}");
     }
     for script in [
         "((x++))",
@@ -467,10 +478,10 @@ fn options_of_the_shell_hold() {
         "a=(1 2)",
         "function f { :; }",
     ] {
-        assert!(exit(Bash, &[], script).0.is_err(), "{script}");
+        assert!(exit_in(Bash, &[], script).0.is_err(), "{script}");
     }
     assert_eq!(
-        exit(Dash, &[], "x=a{b,c}; case $x in 'a{b,c}') exit 3;; esac").0,
+        exit_in(Dash, &[], "x=a{b,c}; case $x in 'a{b,c}') exit 3;; esac").0,
         Ok(3)
     );
 }

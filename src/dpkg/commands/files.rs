@@ -248,8 +248,8 @@ fn chown(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandRes
     Ok(Some(status))
 }
 
-/// Clears what chown(2) clears of files that are not directories: setuid, setgid where the group may
-/// execute, and capabilities.
+/// Clears what chown(2) clears of files that are not directories: setuid, setgid where the group
+/// may execute, and capabilities.
 fn privileges_lost(
     host: &mut ScriptHost<'_, '_>,
     path: &str,

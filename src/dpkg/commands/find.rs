@@ -80,7 +80,7 @@ impl<'a> Call<'a> {
                     let words: Vec<&str> = rest.by_ref().copied().collect();
                     let (last, command) = words.split_last()?;
                     let all = *last == "+";
-                    if !(all || *last == ";") || command.iter().any(|word| *word == ";") {
+                    if !(all || *last == ";") || command.contains(&";") {
                         return None;
                     }
                     out.action = Some(Action::Exec(command.to_vec(), all));

@@ -1,6 +1,6 @@
 //! `ldconfig(8)`: the cache of the dynamic loader is not rebuilt. What is in the loader's own
-//! directories it finds without the cache; what is only in a directory of `/etc/ld.so.conf` it finds
-//! by the cache alone.
+//! directories it finds without the cache; what is only in a directory of `/etc/ld.so.conf` it
+//! finds by the cache alone.
 
 use super::super::script_host::ScriptHost;
 use crate::shell::glob;

@@ -12,6 +12,7 @@ mod debconf;
 mod dpkg;
 mod files;
 mod find;
+mod grep;
 mod helper;
 mod lines;
 mod loader_cache;
@@ -19,6 +20,7 @@ mod others;
 mod regex;
 mod systemctl;
 mod systemd;
+mod sysusers;
 mod sysv;
 mod temporary;
 mod test;
@@ -192,8 +194,10 @@ fn run(
         "update-alternatives" => alternatives::run(host, args, io),
         "deb-systemd-helper" => systemd::helper(host, args),
         "systemctl" => systemctl::run(host, args),
-        "systemd-sysusers" | "adduser" | "addgroup" | "useradd" | "groupadd" | "usermod"
-        | "gpasswd" | "getent" => accounts::run(host, word, args, io),
+        "systemd-sysusers" => sysusers::sysusers(host, args),
+        "adduser" | "addgroup" | "useradd" | "groupadd" | "usermod" | "gpasswd" | "getent" => {
+            accounts::run(host, word, args, io)
+        }
         "update-rc.d" => sysv::update_rc_d(host, args),
         "ucf" | "ucfr" => ucf::run(host, word, args),
         _ => others::run(host, word, args, io),

@@ -104,6 +104,9 @@ fn find_unit(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> Stri
         .unwrap_or_else(|| unit.to_owned())
 }
 
+/// Paths of links and their targets; `None` where there is nothing to enable a unit by.
+type InstallLinks = Option<Vec<(String, String)>>;
+
 /// The file of a system unit.
 pub(super) fn unit_path(host: &ScriptHost<'_, '_>, unit: &str) -> String {
     find_unit(host, &SYSTEM, unit)
@@ -114,7 +117,7 @@ pub(super) fn unit_path(host: &ScriptHost<'_, '_>, unit: &str) -> String {
 pub(super) fn install_links(
     host: &ScriptHost<'_, '_>,
     unit: &str,
-) -> Result<Option<Option<Vec<(String, String)>>>, EditError> {
+) -> Result<Option<InstallLinks>, EditError> {
     if !host.is_file(&find_unit(host, &SYSTEM, unit)) {
         return Ok(Some(None));
     }

@@ -3,7 +3,6 @@
 use super::super::script_host::ScriptHost;
 use super::super::users::Accounts;
 use super::arguments::{CommandResult, has, known, options};
-use super::regex::Regex;
 use crate::shell::{Dialect, ExitStatus, Io, echo};
 use crate::tree::show;
 
@@ -23,7 +22,7 @@ pub(super) fn run(
         "printf" => printf(args, io),
         "command" | "which" | "type" => which(host, word, args, io),
         "cat" => return cat(host, args, io),
-        "grep" => return grep(host, args, io),
+        "grep" => return super::grep::grep(host, args, io),
         "cut" => cut(args, io),
         "head" => return super::lines::head(host, args, io),
         "seq" => seq(args, io),
@@ -55,8 +54,8 @@ fn machine(host: &ScriptHost<'_, '_>) -> Option<&'static str> {
     })
 }
 
-/// `uname` with what the architecture tells. The release of the kernel that the device will run, and
-/// its host name, are not known.
+/// `uname` with what the architecture tells. The release of the kernel that the device will run,
+/// and its host name, are not known.
 fn uname(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitStatus> {
     match args {
         [] | ["-s" | "--kernel-name"] => say(io, "Linux"),
@@ -273,115 +272,6 @@ fn cat(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
         }
     }
     Ok(Some(status))
-}
-
-/// `grep`: patterns as [`Regex`] knows them.
-fn grep(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
-    let long = [
-        "--quiet",
-        "--silent",
-        "--fixed-strings",
-        "--extended-regexp",
-        "--line-regexp",
-        "--no-messages",
-        "--ignore-case",
-        "--invert-match",
-        "--count",
-        "--word-regexp",
-        "--only-matching",
-        "--no-filename",
-    ];
-    let (mut patterns, mut plain) = (Vec::new(), Vec::new());
-    let mut rest = args.iter();
-    while let Some(arg) = rest.next() {
-        match arg.strip_prefix("--regexp=") {
-            Some(pattern) => patterns.push(pattern),
-            None if *arg == "-e" || *arg == "--regexp" => match rest.next() {
-                Some(pattern) => patterns.push(pattern),
-                None => return Ok(Some(2)),
-            },
-            None => plain.push(*arg),
-        }
-    }
-    let (options, mut operands) = options(&plain);
-    if !known(&options, "qsFxEvicwohG", &long) {
-        return Ok(None);
-    }
-    let set = |letter, name: &str| has(&options, letter) || options.contains(&name);
-    if patterns.is_empty() {
-        if operands.is_empty() {
-            return Ok(Some(2));
-        }
-        patterns.push(operands.remove(0));
-    }
-    let fixed = set('F', "--fixed-strings");
-    let extended = set('E', "--extended-regexp");
-    let (whole, words) = (set('x', "--line-regexp"), set('w', "--word-regexp"));
-    let mut needles = Vec::new();
-    for pattern in patterns.iter().flat_map(|pattern| pattern.split('\n')) {
-        let regex = if fixed {
-            Some(Regex::literal(pattern))
-        } else {
-            Regex::read(pattern, extended)
-        };
-        let Some(regex) = regex else { return Ok(None) };
-        needles.push(regex.ignoring_case(set('i', "--ignore-case")));
-    }
-    let named = operands.len() > 1 && !set('h', "--no-filename");
-    if words && !fixed && needles.iter().any(|needle| !needle.is_literal()) {
-        return Ok(None);
-    }
-    if operands.is_empty() {
-        operands.push("-");
-    }
-    let quiet = set('q', "--quiet") || options.contains(&"--silent");
-    let mut status = 1;
-    let mut failed = false;
-    for file in operands {
-        let text = if file == "-" {
-            Some(io.rest())
-        } else {
-            host.text(file)?
-        };
-        let Some(text) = text else {
-            failed = true;
-            continue;
-        };
-        let mut count = 0;
-        for line in text.lines() {
-            let hit = needles.iter().any(|needle| needle.hits(line, whole, words));
-            if hit == set('v', "--invert-match") {
-                continue;
-            }
-            status = 0;
-            count += 1;
-            if quiet || set('c', "--count") {
-                continue;
-            }
-            if set('o', "--only-matching") {
-                return Ok(None);
-            }
-            let prefix = if named {
-                format!("{file}:")
-            } else {
-                String::new()
-            };
-            io.print_line(&format!("{prefix}{line}"));
-        }
-        if set('c', "--count") && !quiet {
-            let prefix = if named {
-                format!("{file}:")
-            } else {
-                String::new()
-            };
-            io.print_line(&format!("{prefix}{count}"));
-        }
-    }
-    Ok(Some(if failed && !(quiet && status == 0) {
-        2
-    } else {
-        status
-    }))
 }
 
 /// `cut -d X -f N` and its joined forms.
