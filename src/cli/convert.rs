@@ -12,8 +12,8 @@ use std::process::ExitCode;
 /// Convert a golden image into an A/B image and an update Artifact
 ///
 /// Writes NAME.img, its block map NAME.img.bmap, NAME.mender and NAME.json, where NAME is
-/// <image>-<device type>-<artifact name>, and prints their paths. Files appear under these names only
-/// once all of them are complete; they replace files of an earlier conversion.
+/// <image>-<device type>-<artifact name>, and prints their paths. Files appear under these names
+/// only once all of them are complete; they replace files of an earlier conversion.
 #[derive(Args, Debug)]
 pub(super) struct ConvertArgs {
     #[command(flatten)]

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use walkdir::WalkDir;
 
 /// The name of a set, and its package files or what apt says instead.
@@ -30,6 +30,9 @@ impl Root {
     /// The root of `release`, made once, with the packages of `sets`. `None`, said aloud, without
     /// root or the tools.
     pub(super) fn new(release: &str, sets: &[&str]) -> Option<Self> {
+        /// One test makes what is missing, the others wait for it.
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         if !crate::support::root() {
             return None;
         }
