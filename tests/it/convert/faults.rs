@@ -442,7 +442,7 @@ fn a_directory_in_the_place_of_a_result_is_refused() {
         fs::create_dir_all(out.join(name)).expect("a directory");
         refused(
             &convert(small, &out).output().expect("goldsmith starts"),
-            &["is a directory", name],
+            &["would replace a directory", name],
         );
         assert_eq!(names(&out), [name]);
     }

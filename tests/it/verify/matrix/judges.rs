@@ -34,8 +34,8 @@ impl Court {
         })
     }
 
-    /// Puts the image into a new file. A mount namespace that another program made meanwhile may keep
-    /// the last one mounted for a moment, and Linux writes to that file until it is gone.
+    /// Puts the image into a new file. A mount namespace that another program made meanwhile may
+    /// keep the last one mounted for a moment, and Linux writes to that file until it is gone.
     fn put(&self, bytes: &[u8]) {
         let _ = std::fs::remove_file(&self.image);
         std::fs::write(&self.image, bytes).unwrap();
