@@ -135,8 +135,19 @@ pub(super) fn check_names(prepared: &Prepared, dir: &Path) -> Result<(), Problem
         artifact,
         rootfs,
     } = names(plan);
-    let record = format!("{}.json", plan.name);
-    let names = [Some(image), Some(artifact), Some(record), rootfs];
+    let output = &plan.output;
+    let with = |extension: &str| format!("{}.{extension}", plan.name);
+    let block_map = output.block_map.then(|| with("img.bmap"));
+    let layout = output.file_layout.then(|| with("places"));
+    let record = Some(with("json"));
+    let names = [
+        Some(image),
+        Some(artifact),
+        record,
+        rootfs,
+        block_map,
+        layout,
+    ];
     for path in names.into_iter().flatten().map(|name| dir.join(name)) {
         let what = if prepared.golden.input.is_at(&path) {
             "the golden image"
