@@ -18,7 +18,7 @@ fn fill(dir: &Path) {
         fs::copy(path, to).unwrap();
     }
     fs::copy(goldsmith(), dir.join("goldsmith")).unwrap();
-    fs::create_dir(dir.join("work")).unwrap();
+    fs::create_dir(dir.join("srv")).unwrap();
 }
 
 /// Runs the command in the root directory `dir`; `wrapper` starts it.
@@ -28,7 +28,7 @@ fn inside(dir: &Path, wrapper: &[&str], args: &[&str]) -> Output {
     words.extend([chroot.as_os_str(), dir.as_os_str(), "/goldsmith".as_ref()]);
     words.extend(args.iter().map(|word| std::ffi::OsStr::new(*word)));
     let mut command = Command::new(words[0]);
-    command.args(&words[1..]).env("TMPDIR", "/work");
+    command.args(&words[1..]).env("TMPDIR", "/srv");
     command.output().unwrap()
 }
 
@@ -44,26 +44,26 @@ fn nothing_panics_in_a_bare_root() {
     let scratch = scratch();
     let dir = scratch.path();
     fill(dir);
-    must("cp", &[&"--sparse=always", &small, &dir.join("work/a.img")]);
+    must("cp", &[&"--sparse=always", &small, &dir.join("srv/a.img")]);
     let settings = SETTINGS.iter().flat_map(|setting| ["-s", *setting]);
     let conversion = |verb: &'static str| -> Vec<&str> {
         let mut words = vec![verb, "-c", "qemux86-64", "-n", "r1", "-s", "output.name=r1"];
         words.extend(settings.clone());
-        words.extend(["--output-dir", "/work/out", "/work/a.img"]);
+        words.extend(["--output-dir", "/srv/out", "/srv/a.img"]);
         words
     };
     let commands: [(&[&str], Option<i32>); 8] = [
         (&conversion("plan"), Some(0)),
         (&conversion("convert"), Some(0)),
-        (&["inspect", "/work/a.img"], Some(0)),
+        (&["inspect", "/srv/a.img"], Some(0)),
         (
-            &["verify", "/work/out/r1.img", "-a", "/work/out/r1.mender"],
+            &["verify", "/srv/out/r1.img", "-a", "/srv/out/r1.mender"],
             Some(0),
         ),
-        (&["artifact", "validate", "/work/out/r1.mender"], Some(0)),
-        (&["artifact", "show", "/work/out/r1.mender"], Some(0)),
+        (&["artifact", "validate", "/srv/out/r1.mender"], Some(0)),
+        (&["artifact", "show", "/srv/out/r1.mender"], Some(0)),
         (&["boards"], Some(0)),
-        (&["flash", "/work/out/r1.img", "/work/none"], Some(1)),
+        (&["flash", "/srv/out/r1.img", "/srv/none"], Some(1)),
     ];
     for (args, code) in commands {
         let output = inside(dir, &[], args);
@@ -86,7 +86,7 @@ fn nothing_panics_in_a_bare_root() {
         "inject=getrandom:error=ENOSYS",
     ];
     let wrapper = [&[strace.to_str().unwrap()][..], &denied].concat();
-    let output = inside(dir, &wrapper, &["inspect", "/work/a.img"]);
+    let output = inside(dir, &wrapper, &["inspect", "/srv/a.img"]);
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(
