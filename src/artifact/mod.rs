@@ -44,6 +44,7 @@ mod header;
 mod manifest;
 mod meta;
 mod names;
+mod offer;
 mod read;
 mod sign;
 mod tar;
@@ -52,6 +53,7 @@ mod write;
 pub use clients::{ClientVersion, Demands, unreadable};
 pub use meta::{ChecksumKey, Meta, ROOTFS, SoftwareVersion, StateScript};
 pub use names::{InvalidName, visible};
+pub use offer::{Offer, Signed};
 pub use read::{
     Artifact, ArtifactFinding, ArtifactReport, HashedPayload, PayloadFile, Severity, Signature,
     show, validate, validate_hashed,

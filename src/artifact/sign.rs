@@ -8,7 +8,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use p256::ecdsa::Signature as EcSignature;
-use p256::elliptic_curve::pkcs8::{DecodePrivateKey, DecodePublicKey};
+use p256::elliptic_curve::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePublicKey, LineEnding};
 use rsa::pkcs1::DecodeRsaPrivateKey;
 use rsa::pkcs1v15;
 use rsa::signature::{SignatureEncoding, Signer as _, Verifier as _};
@@ -305,6 +305,21 @@ impl Verifier {
         match &self.0 {
             Public::Rsa(key) => rsa_kind(key),
             Public::Ec(_) => EC.into(),
+        }
+    }
+
+    /// The key in PEM form (`PUBLIC KEY`).
+    ///
+    /// # Errors
+    /// If the key cannot be encoded.
+    pub fn pem(&self) -> Result<String, KeyError> {
+        match &self.0 {
+            Public::Rsa(key) => rsa_key(key)
+                .to_public_key_pem(LineEnding::LF)
+                .map_err(|e| unusable("RSA public key", e)),
+            Public::Ec(key) => key
+                .to_public_key_pem(LineEnding::LF)
+                .map_err(|e| unusable("EC public key", e)),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod outputs;
 mod publish;
 mod record;
 mod rehearsal;
+mod reworded;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -23,6 +24,7 @@ pub use layout::{DiskLayout, lay_out};
 pub use record::Record;
 pub use write::WriteOptions;
 
+use crate::artifact::{Offer, Signed};
 use crate::edit::{self, Edited, StagedDir};
 use crate::golden::Golden;
 use crate::image::source::InputImage;
@@ -158,12 +160,29 @@ impl Prepared {
         notes.chain(&self.edited.warnings)
     }
 
+    /// What decides whether devices install the Artifact.
+    fn offer(&self) -> Offer {
+        let artifact = &self.plan.artifact;
+        let signer = self.plan.signer.as_ref();
+        Offer {
+            name: artifact.name.clone(),
+            demands: self.layout.demands(&self.plan),
+            depends_names: artifact.depends_names.clone(),
+            depends: artifact.depends.clone(),
+            signed: signer.map_or(Signed::No, |signer| Signed::By(signer.verifier())),
+            payload_sha256: None,
+        }
+    }
+
     /// Compares with the earlier release, and reports the notes of the edits.
     fn accept(&self, request: &Request) -> Result<()> {
         if let Some((path, earlier)) = request.upgrade_from {
-            Record::new(self)
-                .fits(earlier, self.layout.demands(&self.plan))
+            let missing = Record::new(self)
+                .fits(earlier, self.offer())
                 .with_context(|| format!("comparing with {}", path.display()))?;
+            missing
+                .iter()
+                .for_each(|warning| request.report.warn(warning));
         }
         let notes = self.edited.notes.iter();
         notes.for_each(|note| request.report.note(note));

@@ -3,187 +3,24 @@
 
 use super::Prepared;
 use super::golden_record::{self, AreaRecord, GoldenPartitionRecord};
-use crate::artifact::Demands;
+use super::reworded::recorded;
+use crate::artifact::{Offer, Verifier};
 use crate::digest::hex;
 use crate::dpkg::InstalledPackage;
 use crate::edit::changes::NetChange;
+use crate::edit::mender;
 use crate::edit::references::row::Row;
 use crate::golden::facts;
 use crate::plan::family::Role;
 use crate::plan::hooks::Hook;
 use crate::plan::raw::Blob;
 use crate::problem::{Problem, Problems};
-use crate::verify::{Finding, compatibility};
+use crate::verify::{Finding, Severity, compatibility, required_on_data};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 /// The version of the format; it grows when a field changes its meaning.
 const FORMAT: u32 = 1;
-
-/// A note that was reworded since this format of the record was first written. Records are outputs,
-/// which do not change with the wording of messages.
-struct Reworded {
-    /// How the note begins and ends now; the part between, which names paths and numbers, stays.
-    now: (&'static str, &'static str),
-    /// How it begins and ends in records.
-    then: (&'static str, &'static str),
-}
-
-/// All of them. A note that is the same for all conversions has no end.
-const REWORDED: &[Reworded] = &[
-    Reworded {
-        now: (
-            "/usr/share/mender/identity/mender-device-identity: device identity: MAC address of the \
-             first network interface",
-            "",
-        ),
-        then: (
-            "/usr/share/mender/identity/mender-device-identity: the device is told apart by the \
-             hardware address of its first network interface",
-            "",
-        ),
-    },
-    Reworded {
-        now: (
-            "",
-            " of the image stays; the package's version is next to it as .dpkg-dist",
-        ),
-        then: (
-            "",
-            " of the image stays; the package's version is beside it as .dpkg-dist",
-        ),
-    },
-    Reworded {
-        now: (
-            "using the board ",
-            "; set board.device-type for a fleet of your own",
-        ),
-        then: (
-            "the board is taken to be ",
-            ": a fleet of its own sets board.device-type",
-        ),
-    },
-    Reworded {
-        now: ("storage.ids has no effect: an MBR has no partition IDs", ""),
-        then: (
-            "storage.ids has no effect: an MBR keeps no ids of partitions",
-            "",
-        ),
-    },
-    Reworded {
-        now: ("the key ", "; restrict it with chmod 600"),
-        then: ("the key ", ": chmod 600 keeps it yours"),
-    },
-    Reworded {
-        now: (
-            "/etc/fstab: the data of ",
-            " on /data is not carried over: the data partition is new",
-        ),
-        then: (
-            "/etc/fstab: what ",
-            " held on /data does not come along, the data partition is new",
-        ),
-    },
-    Reworded {
-        now: (
-            "the update client is managed but has no server: set server.url, or client.managed = \
-             false to install updates by commands",
-            "",
-        ),
-        then: (
-            "the update client is managed but knows no server: set server.url, or client.managed = \
-             false for one that waits for commands",
-            "",
-        ),
-    },
-    Reworded {
-        now: (
-            "the image contains no update client: install one in the golden image, or set \
-             client.packages",
-            "",
-        ),
-        then: (
-            "there is no update client in the image: install one there, or name its packages under \
-             client.packages",
-            "",
-        ),
-    },
-    Reworded {
-        now: (
-            "this image was converted before; the content of its data partition is not carried over",
-            "",
-        ),
-        then: (
-            "this image was converted before; what its data partition held does not come along",
-            "",
-        ),
-    },
-    Reworded {
-        now: (
-            "partition table: the GPT at the start of the disk is damaged (",
-            "); using the backup at its end",
-        ),
-        then: (
-            "partition table: the GPT at the disk's start is damaged (",
-            "); used the one at its end",
-        ),
-    },
-    Reworded {
-        now: (
-            "partition table: the backup GPT at the end of the disk is damaged (",
-            "); using the one at its start",
-        ),
-        then: (
-            "partition table: the GPT at the disk's end is damaged (",
-            "); used the one at its start",
-        ),
-    },
-    Reworded {
-        now: (
-            "partition table: the hybrid MBR has partitions of its own; using the GPT",
-            "",
-        ),
-        then: (
-            "partition table: a hybrid MBR names partitions of its own; used the GPT",
-            "",
-        ),
-    },
-    Reworded {
-        now: (
-            "partition table: the MBR is followed by an old GPT; using the MBR",
-            "",
-        ),
-        then: (
-            "partition table: an old GPT lies behind the MBR; used the MBR",
-            "",
-        ),
-    },
-];
-
-/// The text of a note in records.
-fn recorded(note: &str) -> String {
-    let reworded = |Reworded { now, then }: &Reworded| {
-        let middle = note.strip_prefix(now.0)?.strip_suffix(now.1)?;
-        let whole = now.1.is_empty() && !middle.is_empty();
-        (!whole).then(|| format!("{}{middle}{}", then.0, then.1))
-    };
-    REWORDED
-        .iter()
-        .find_map(reworded)
-        .or_else(|| accepted_script(note))
-        .unwrap_or_else(|| note.to_owned())
-}
-
-/// The text of a note about an accepted maintainer script in another language than that of the
-/// shell: `PACKAGE: SCRIPT is not ...`.
-fn accepted_script(note: &str) -> Option<String> {
-    let (package, rest) = note.split_once(": ")?;
-    let (script, rest) = rest.split_once(' ')?;
-    let scripts = ["preinst", "postinst", "prerm", "postrm"];
-    let rest = rest.strip_prefix("is not a shell script (`")?;
-    let known = scripts.contains(&script) && !package.contains(' ');
-    known.then(|| format!("{package}: {script} is no shell script (`{rest}"))
-}
 
 /// The record of one conversion.
 #[derive(Clone, Debug, Serialize)]
@@ -321,6 +158,12 @@ pub struct FamilyRecord {
     /// The version of the package of the update client, if it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// The public keys (PEM) that the update client checks Artifacts with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub verify_keys: Vec<String>,
+    /// The directories of the data partition that the system cannot start without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub data_dirs: Vec<String>,
 }
 
 /// The root filesystem of the release.
@@ -441,6 +284,12 @@ impl FamilyRecord {
                 .ok()
                 .flatten()
                 .map(|(_, version)| version),
+            verify_keys: mender::verify_keys(&edited.trees.root, &edited.trees.data)
+                .iter()
+                .filter_map(|bytes| Verifier::from_pem(&String::from_utf8_lossy(bytes)).ok())
+                .filter_map(|key| key.pem().ok())
+                .collect(),
+            data_dirs: required_on_data(&edited.trees.root),
         }
     }
 }
@@ -534,14 +383,15 @@ impl Record {
     }
 
     /// Checks that devices running the release of the record `old` can install this one, whose
-    /// Artifact demands something of their clients.
+    /// Artifact is `offer`. Returns what they will not have of it.
     ///
     /// # Errors
     /// Every incompatibility.
-    pub fn fits(&self, old: &serde_json::Value, demands: Demands) -> Result<(), Problems> {
+    pub fn fits(&self, old: &serde_json::Value, offer: Offer) -> Result<Vec<String>, Problems> {
         let family = &self.family;
         let partition =
             |part: &PartitionRecord| (part.role.to_owned(), part.number, part.partuuid.clone());
+        let on_data = self.edits.iter().filter(|edit| edit.filesystem == "data");
         let new = compatibility::Contract {
             device_types: self.device_types.clone(),
             disk_id: family.disk_id.clone(),
@@ -551,17 +401,16 @@ impl Record {
             boot_mount: Some(family.boot_mount.clone()),
             boot_loader: Some(family.boot_loader.clone()),
             environment: family.environment.clone(),
-            artifact: Some(demands),
+            data_dirs: family.data_dirs.clone(),
+            data_files: on_data.map(|edit| edit.path.clone()).collect(),
+            artifact: Some(offer),
         };
-        let problem =
-            |finding: Finding| Problem::new(format!("{} ({})", finding.text, finding.code));
-        Problems(
-            compatibility::check(old, &new)
-                .into_iter()
-                .map(problem)
-                .collect(),
-        )
-        .check()
+        let (errors, others): (Vec<_>, Vec<_>) = compatibility::check(old, &new)
+            .into_iter()
+            .partition(|finding| finding.severity == Severity::Error);
+        Problems(errors.into_iter().map(problem).collect()).check()?;
+        let text = |finding: Finding| format!("{} ({})", finding.text, finding.code);
+        Ok(others.into_iter().map(text).collect())
     }
 
     /// The record as JSON.
@@ -575,42 +424,26 @@ impl Record {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reworded_notes_are_recorded_as_before() {
-        for Reworded { now, then } in REWORDED {
-            let middle = if now.1.is_empty() { "" } else { "x" };
-            let note = format!("{}{middle}{}", now.0, now.1);
-            let expected = format!("{}{middle}{}", then.0, then.1);
-            assert_eq!(recorded(&note), expected);
-        }
-        assert_eq!(
-            recorded(
-                "/etc/fstab: the data of /dev/sda5 on /data is not carried over: the data \
-                 partition is new"
-            ),
-            "/etc/fstab: what /dev/sda5 held on /data does not come along, the data partition is new"
-        );
-        assert_eq!(
-            recorded("a-package: postinst is not a shell script (`#!/bin/perl`); accepted: why"),
-            "a-package: postinst is no shell script (`#!/bin/perl`); accepted: why"
-        );
-    }
-
-    #[test]
-    fn texts_of_users_are_recorded_as_they_are() {
-        for note in [
-            "a note",
-            "overlay /a/using the board x is left out: for board zz",
-            "overlay using the board x is left out: for board zz",
-            "/etc/fstab: the data of x on /mnt is commented out: no such device",
-            "raw: /a: postinst is not a shell script (`x is left out: for release y",
-            "client.accept: no package using the board is installed",
-        ] {
-            assert_eq!(recorded(note), note);
-        }
+/// A finding about an earlier release, with its way out.
+fn problem(finding: Finding) -> Problem {
+    let problem = Problem::new(format!("{} ({})", finding.text, finding.code));
+    match finding.code {
+        "field-name" => problem.hint(
+            "give this release another name (artifact.name), or compare it with the release that \
+             devices run",
+        ),
+        "field-depends" => problem.hint(
+            "add the name of the earlier release to artifact.depends-names, or compare with a release \
+             that it lists",
+        ),
+        "field-signature" => problem.hint(
+            "sign with the key whose public half the devices have (artifact.key); to change keys, first \
+             release an update that is signed with the old key and has both in server.verify-key",
+        ),
+        "field-data" => problem.hint(
+            "keep these files in the root filesystem (do = \"merge\"), or add `nofail` to the line and \
+             let a service of the release make the directory",
+        ),
+        _ => problem,
     }
 }

@@ -99,7 +99,10 @@ fn a_plan_has_no_digests_and_no_outputs() {
 
 #[test]
 fn a_release_fits_devices_of_its_own_family_only() {
-    let old = record("", None).unwrap();
+    let mut old = record("", None).unwrap();
+    let error = record("", Some(&old)).unwrap_err();
+    assert!(error.contains("has the name r1 too"), "{error}");
+    old["artifact_name"] = json!("r0");
     assert!(record("", Some(&old)).is_ok());
     let error = record("[board]\ndevice-type = \"another\"\n", Some(&old)).unwrap_err();
     assert!(error.starts_with("comparing with old.json: "), "{error}");

@@ -1,13 +1,14 @@
 //! Compatibility with an earlier release: whether its devices can install an update.
 
-use crate::artifact::{ClientVersion, Demands, unreadable};
+use crate::artifact::{ClientVersion, Demands, Offer, Signed, Verifier, unreadable};
+use crate::digest::hex;
 use crate::verify::finding::{Finding, Location, Severity};
 use serde_json::Value;
 
 /// The version of the record that is understood.
 const FORMAT: u64 = 1;
 /// The number of comparisons with a record that is understood.
-const COMPARISONS: u64 = 9;
+const COMPARISONS: u64 = 14;
 
 /// The properties of a release that devices depend on.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +29,12 @@ pub struct Contract {
     pub boot_loader: Option<String>,
     /// The paths of the copies of its environment; empty if they are unknown.
     pub environment: Vec<String>,
-    /// What the Artifact demands of the client that installs it, if it is known.
-    pub artifact: Option<Demands>,
+    /// The directories of the data partition that the system cannot start without.
+    pub data_dirs: Vec<String>,
+    /// The files that the release puts on the data partition, if they are known.
+    pub data_files: Vec<String>,
+    /// The Artifact, if it is known.
+    pub artifact: Option<Offer>,
 }
 
 /// Compares `new` with the record (`<name>.json`) of an earlier release, whose devices must be able
@@ -50,7 +55,12 @@ pub fn check(old: &Value, new: &Contract) -> Vec<Finding> {
     partitions(field(field(old, "disk"), "partitions"), new, &mut out);
     slots(family, new, &mut out);
     boot(family, new, &mut out);
-    client(old, new, &mut out);
+    data(old, new, &mut out);
+    if let Some(offer) = &new.artifact {
+        client(old, offer.demands, &mut out);
+        release(old, offer, &mut out);
+        signature(family, offer, &mut out);
+    }
     out.0
 }
 
@@ -60,13 +70,21 @@ pub(super) fn passed(findings: &[Finding]) -> u64 {
     COMPARISONS.saturating_sub(failed)
 }
 
-/// The findings so far, all of them errors.
+/// The findings so far.
 struct Findings(Vec<Finding>);
 
 impl Findings {
     fn error(&mut self, code: &'static str, text: String) {
+        self.add(Severity::Error, code, text);
+    }
+
+    fn warning(&mut self, code: &'static str, text: String) {
+        self.add(Severity::Warning, code, text);
+    }
+
+    fn add(&mut self, severity: Severity, code: &'static str, text: String) {
         self.0.push(Finding {
-            severity: Severity::Error,
+            severity,
             code,
             place: Location::whole(),
             text,
@@ -165,9 +183,9 @@ fn slots(family: &Value, new: &Contract, out: &mut Findings) {
 }
 
 /// Whether the client of the earlier release reads the Artifact, as far as both are known.
-fn client(old: &Value, new: &Contract, out: &mut Findings) {
+fn client(old: &Value, demands: Demands, out: &mut Findings) {
     let version = text(field(old, "family"), "client");
-    let (Some(demands), Ok(client)) = (new.artifact, version.parse::<ClientVersion>()) else {
+    let Ok(client) = version.parse::<ClientVersion>() else {
         return;
     };
     let architecture = text(field(old, "input"), "architecture");
@@ -216,4 +234,115 @@ fn boot(family: &Value, new: &Contract, out: &mut Findings) {
             format!("the earlier release has its boot environment in {old}, this one in {new}"),
         );
     }
+}
+
+/// What an update does not bring: it does not change the data partition.
+fn data(old: &Value, new: &Contract, out: &mut Findings) {
+    let mut dirs = texts(field(old, "family"), "data_dirs");
+    let partitions = field(field(old, "input"), "partitions").as_array();
+    for partition in partitions.into_iter().flatten() {
+        if text(partition, "fate") == "data" {
+            dirs.push(format!("/data{}", text(partition, "path")));
+        }
+    }
+    for dir in new.data_dirs.iter().filter(|dir| !dirs.contains(dir)) {
+        out.error(
+            "field-data",
+            format!(
+                "/etc/fstab mounts {dir}, which devices of the earlier release do not have: an update \
+                 does not change the data partition"
+            ),
+        );
+    }
+    let edits = field(old, "edits").as_array().into_iter().flatten();
+    let before: Vec<String> = edits
+        .filter(|edit| text(edit, "filesystem") == "data")
+        .map(|edit| text(edit, "path"))
+        .collect();
+    let added = new.data_files.iter().filter(|path| !before.contains(path));
+    let added: Vec<&String> = added.collect();
+    if let Some(first) = added.first() {
+        let others = match added.len() {
+            1 => " is".to_owned(),
+            2 => " and another file are".to_owned(),
+            count => format!(" and {} other files are", count.saturating_sub(1)),
+        };
+        out.warning(
+            "field-data-files",
+            format!(
+                "/data{first}{others} not on devices of the earlier release: an update does not change \
+                 the data partition"
+            ),
+        );
+    }
+}
+
+/// Whether devices take the Artifact for one that they do not have, and as the next of their own.
+fn release(old: &Value, offer: &Offer, out: &mut Findings) {
+    let name = text(old, "artifact_name");
+    let digest = text(field(old, "root"), "sha256");
+    let same = offer.payload_sha256.is_some_and(|own| hex(&own) == digest);
+    if name == offer.name && !same {
+        out.error(
+            "field-name",
+            format!(
+                "the earlier release has the name {name} too: its devices take the Artifact for the \
+                 one that they run and do not install it"
+            ),
+        );
+    }
+    let names = &offer.depends_names;
+    if !names.is_empty() && !names.contains(&name) {
+        let names = names.join(", ");
+        out.error(
+            "field-depends",
+            format!("the Artifact is for devices that run {names}, the earlier release is {name}"),
+        );
+    }
+    for (key, value) in &offer.depends {
+        if key == "rootfs-image.checksum" && !digest.is_empty() {
+            if *value != digest {
+                out.error(
+                    "field-depends",
+                    format!(
+                        "the Artifact is for devices whose root filesystem has the checksum {value}, \
+                         that of the earlier release is {digest}"
+                    ),
+                );
+            }
+        } else {
+            out.warning(
+                "field-depends",
+                format!(
+                    "the Artifact is for devices that provide {key} = {value}: whether those of the \
+                     earlier release do is not known"
+                ),
+            );
+        }
+    }
+}
+
+/// Whether the devices accept the signature.
+fn signature(family: &Value, offer: &Offer, out: &mut Findings) {
+    let keys = texts(family, "verify_keys");
+    let mut parsed = keys.iter().map(|pem| Verifier::from_pem(pem));
+    if keys.is_empty() || parsed.any(|key| key.is_ok_and(|key| offer.signed.is_of(&key))) {
+        return;
+    }
+    let what = if matches!(offer.signed, Signed::No) {
+        "is not signed"
+    } else {
+        "is signed with another key"
+    };
+    let count = match keys.len() {
+        1 => "a key".to_owned(),
+        many => format!("{many} keys"),
+    };
+    out.error(
+        "field-signature",
+        format!(
+            "the Artifact {what}: devices of the earlier release check Artifacts with {count} and \
+             refuse it"
+        ),
+    );
 }

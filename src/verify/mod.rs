@@ -38,7 +38,7 @@ mod slots;
 mod table;
 
 pub use finding::{CheckGroup, Finding, Location, Log, Outcome, Severity};
-pub use relations::key_files;
+pub use relations::{key_files, required_on_data};
 pub use request::Request;
 
 use crate::image::table::DiskId;
@@ -83,11 +83,11 @@ fn disk_image(source: &Source, request: &Request<'_>, report: PendingReport<'_>)
     let Some(roles) = disk.roles(&mut log) else {
         return log.finish();
     };
-    let (device_types, demands) = relations::check(&disk, &roles, request, report, &mut log);
+    let (device_types, artifact) = relations::check(&disk, &roles, request, report, &mut log);
     if let Some(old) = request.earlier_record {
         log.group("compatibility");
         let contract = compatibility::Contract {
-            artifact: demands,
+            artifact,
             ..contract(&disk, &roles, device_types)
         };
         let findings = compatibility::check(old, &contract);
@@ -128,6 +128,10 @@ fn contract(disk: &Disk, roles: &Roles, device_types: Vec<String>) -> compatibil
         boot_mount: relations::boot_mount(disk, roles),
         boot_loader: None,
         environment: Vec::new(),
+        data_dirs: disk
+            .files(roles.a)
+            .map_or_else(Vec::new, |files| required_on_data(&files.tree)),
+        data_files: Vec::new(),
         artifact: None,
     }
 }

@@ -215,6 +215,8 @@ impl Examiner<'_> {
         self.out.artifact.signature = Some(Signature {
             len: bytes.len(),
             verified,
+            bytes,
+            manifest: manifest.to_vec(),
         });
     }
 }

@@ -1,5 +1,6 @@
 //! The report on an Artifact: its content and its faults.
 
+use super::super::sign::Verifier;
 use crate::stream::Compression;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,6 +52,18 @@ pub struct Signature {
     pub len: usize,
     /// The kind of key that it was verified with; `None` if it was not verified or is wrong.
     pub verified: Option<String>,
+    /// The signature, decoded.
+    pub(super) bytes: Vec<u8>,
+    /// What it signs.
+    pub(super) manifest: Vec<u8>,
+}
+
+impl Signature {
+    /// Whether it was made with the private half of `key`.
+    #[must_use]
+    pub fn is_of(&self, key: &Verifier) -> bool {
+        key.accepts(&self.manifest, &self.bytes)
+    }
 }
 
 /// The content of an Artifact; fields that were not reached are empty.

@@ -5,7 +5,7 @@ use super::super::finding::{Location, Log, Severity};
 use super::super::slots;
 use super::client::valid;
 use super::elf;
-use crate::artifact::{self, ArtifactReport, ClientVersion, Demands, Verifier, unreadable};
+use crate::artifact::{self, ArtifactReport, ClientVersion, Demands, Offer, Verifier, unreadable};
 use crate::digest::hex;
 use crate::golden::facts;
 use crate::image::source::Reader;
@@ -30,15 +30,15 @@ pub(super) struct ArtifactInput {
     pub(super) slot_sha256: Option<[u8; 32]>,
 }
 
-/// Checks the Artifact and returns its device types and what it demands of a client, if it is
-/// valid; `kind` is the device type of the image.
+/// Checks the Artifact and returns its device types and what decides whether devices install it,
+/// if it is valid; `kind` is the device type of the image.
 pub(super) fn check(
     disk: &Disk,
     roles: &Roles,
     input: ArtifactInput,
     kind: Option<&str>,
     log: &mut Log,
-) -> Option<(Vec<String>, Demands)> {
+) -> Option<(Vec<String>, Offer)> {
     let place = Location::whole;
     let report = match input.report {
         Ok(report) => report,
@@ -90,7 +90,7 @@ pub(super) fn check(
         });
     }
     readable(disk, roles, artifact.demands(), log);
-    Some((artifact.device_types.clone(), artifact.demands()))
+    Some((artifact.device_types.clone(), Offer::of(artifact)))
 }
 
 /// The update client of the image can read the Artifact.

@@ -53,7 +53,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
 }
 
 /// Whether a line mounts a directory that is elsewhere, and the system does not go without.
-fn is_bind(line: &FstabLine) -> bool {
+pub(super) fn is_bind(line: &FstabLine) -> bool {
     let options = || line.options.split(',');
     let bind = options().any(|option| matches!(option, "bind" | "rbind"));
     let optional = options().any(|option| matches!(option, "nofail" | "noauto"));

@@ -25,7 +25,8 @@ use super::finding::{Location, Log, Severity};
 use super::request::{PendingReport, Request};
 use super::slots;
 
-use crate::artifact::Demands;
+use crate::artifact::Offer;
+use crate::tree::Tree;
 
 pub(super) use artifact::examine;
 pub(super) use fstab::boot_mount;
@@ -35,14 +36,14 @@ pub use trust::key_files;
 const ACCEPTED: &str = "/usr/lib/goldsmith/accepted";
 
 /// Checks all relations, and returns the device types that the Artifact or the client names, and
-/// what the Artifact demands of a client.
+/// the Artifact's properties that decide whether devices install it.
 pub(super) fn check(
     disk: &Disk,
     roles: &Roles,
     request: &Request<'_>,
     report: PendingReport<'_>,
     log: &mut Log,
-) -> (Vec<String>, Option<Demands>) {
+) -> (Vec<String>, Option<Offer>) {
     log.group("slots");
     let digest = check_slots(disk, roles, request.root_sha256, log);
     log.group("update client");
@@ -66,11 +67,23 @@ pub(super) fn check(
             report,
             slot_sha256: digest,
         };
-        if let Some((types, demands)) = artifact::check(disk, roles, input, own.as_deref(), log) {
-            return (types, Some(demands));
+        if let Some((types, offer)) = artifact::check(disk, roles, input, own.as_deref(), log) {
+            return (types, Some(offer));
         }
     }
     (own.into_iter().collect(), None)
+}
+
+/// The directories below `/data` that lines of `/etc/fstab` mount elsewhere and that the system
+/// cannot start without.
+#[must_use]
+pub fn required_on_data(root: &Tree) -> Vec<String> {
+    let lines = fstab::lines(root);
+    let required = lines.iter().filter(|line| binds::is_bind(line));
+    required
+        .filter(|line| line.spec.starts_with("/data/"))
+        .map(|line| line.spec.clone())
+        .collect()
 }
 
 /// Slot B equals slot A or is empty; returns the digest of slot A over the length of its

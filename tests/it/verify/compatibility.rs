@@ -1,7 +1,12 @@
-//! The record of an earlier release, as the command takes it.
+//! The record of an earlier release: what its devices could not install, or would not have.
 
+use super::expect;
+use super::image::{Build, put};
 use crate::support::images::{convert, small};
 use crate::support::{goldsmith, run, scratch};
+use goldsmith::stamp::Uuid;
+use goldsmith::units::MIB;
+use goldsmith::verify::{Request, compatibility, image};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -116,4 +121,120 @@ fn a_record_that_is_none_is_refused_in_bounded_memory() {
             output.status
         );
     }
+}
+
+/// The record of an earlier release, as `convert` writes it, in the parts that matter.
+fn record() -> serde_json::Value {
+    let part = |number: u8, role: &str| json!({"number": number, "role": role, "partuuid": Uuid([number; 16]).to_string()});
+    let path = |number: u8| format!("/dev/disk/by-partuuid/{}", Uuid([number; 16]));
+    json!({
+        "format": 1,
+        "disk": {"partitions": [part(1, "boot"), part(2, "root-a"), part(3, "root-b"), part(4, "data")]},
+        "family": {
+            "device_type": "board", "disk_id": Uuid([9; 16]).to_string(), "slots": [path(2), path(3)],
+            "slot_size": 10 * MIB, "boot_mount": "/boot/efi", "boot_loader": "GRUB",
+        },
+    })
+}
+
+#[test]
+fn the_field_must_be_able_to_take_the_update() {
+    let made = Build::new().make();
+    let with = |old: &serde_json::Value| {
+        image(
+            &made.source(),
+            &Request {
+                earlier_record: Some(old),
+                ..Default::default()
+            },
+        )
+    };
+    expect(&with(&record()), &[], "the same family");
+    let cases = [
+        ("field-record", "/format", json!(2)),
+        ("field-device-type", "/family/device_type", json!("other")),
+        ("field-disk-id", "/family/disk_id", json!("0123abcd")),
+        (
+            "field-partitions",
+            "/disk/partitions/1/partuuid",
+            json!("0"),
+        ),
+        ("field-partitions", "/disk/partitions/2/number", json!(5)),
+        ("field-partitions", "/disk/partitions/3/role", json!("home")),
+        ("field-slots", "/family/slots/1", json!("/dev/sda3")),
+        ("field-slot-size", "/family/slot_size", json!(10 * MIB - 1)),
+        ("field-boot-mount", "/family/boot_mount", json!("/uboot")),
+    ];
+    for (code, pointer, value) in cases {
+        let mut old = record();
+        *old.pointer_mut(pointer).unwrap() = value;
+        expect(&with(&old), &[code], pointer);
+    }
+    let mut old = record();
+    old["family"]["environment"] = json!(["/env1", "/env2"]);
+    let environment = vec!["/env2".into()];
+    let new = compatibility::Contract {
+        artifact: None,
+        boot_loader: Some("U-Boot".into()),
+        environment,
+        ..Default::default()
+    };
+    let found: Vec<&str> = compatibility::check(&old, &new)
+        .iter()
+        .map(|finding| finding.code)
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "field-device-type",
+            "field-disk-id",
+            "field-slots",
+            "field-boot-loader",
+            "field-environment"
+        ]
+    );
+}
+
+#[test]
+fn the_field_must_have_what_the_system_mounts() {
+    let mut build = Build::new();
+    let mut fstab = build.root.read("/etc/fstab", 4096).unwrap().unwrap();
+    fstab.extend(b"/data/srv /srv none bind 0 0\n/data/opt /opt none bind,nofail 0 0\n");
+    put(&mut build.root, "/etc/fstab", fstab);
+    for tree in [&mut build.root, &mut build.data] {
+        put(tree, "/srv/file", "");
+        put(tree, "/opt/file", "");
+    }
+    let source = build.make().source();
+    let found = |old: &serde_json::Value, expected: &[&str]| {
+        let request = Request {
+            earlier_record: Some(old),
+            ..Default::default()
+        };
+        expect(&image(&source, &request), expected, &old.to_string());
+    };
+    let mut old = record();
+    found(&old, &["field-data"]);
+    old["family"]["data_dirs"] = json!(["/data/srv"]);
+    found(&old, &[]);
+    // As an older record says it.
+    let mut old = record();
+    old["input"] = json!({"partitions": [{"fate": "data", "path": "/srv"}]});
+    found(&old, &[]);
+    let mut old = record();
+    old["edits"] =
+        json!([{"filesystem": "data", "path": "/a"}, {"filesystem": "root", "path": "/b"}]);
+    let new = compatibility::Contract {
+        data_files: vec!["/a".into(), "/b".into(), "/c".into()],
+        ..Default::default()
+    };
+    let found = compatibility::check(&old, &new);
+    let found = found
+        .iter()
+        .find(|finding| finding.code == "field-data-files");
+    let text = &found.unwrap().text;
+    assert!(
+        text.starts_with("/data/b and another file are not on devices"),
+        "{text}"
+    );
 }

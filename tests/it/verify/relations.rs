@@ -6,8 +6,7 @@ use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::Content;
 use goldsmith::tree::{Leaf, LeafKind, Stat, Tree};
 use goldsmith::units::MIB;
-use goldsmith::verify::{Request, Severity, compatibility, image};
-use serde_json::json;
+use goldsmith::verify::{Request, Severity, image};
 use std::sync::Arc;
 
 const GRUBENV: [&str; 2] = [
@@ -478,78 +477,6 @@ fn hostile_bytes_end_in_findings() {
         let outcome = image(&patched(&made.disk, &patches), &Request::default());
         assert!(!outcome.groups.is_empty(), "round {round}");
     }
-}
-
-/// The record of an earlier release, as `convert` writes it, in the parts that matter.
-fn record() -> serde_json::Value {
-    let part = |number: u8, role: &str| json!({"number": number, "role": role, "partuuid": Uuid([number; 16]).to_string()});
-    let path = |number: u8| format!("/dev/disk/by-partuuid/{}", Uuid([number; 16]));
-    json!({
-        "format": 1,
-        "disk": {"partitions": [part(1, "boot"), part(2, "root-a"), part(3, "root-b"), part(4, "data")]},
-        "family": {
-            "device_type": "board", "disk_id": Uuid([9; 16]).to_string(), "slots": [path(2), path(3)],
-            "slot_size": 10 * MIB, "boot_mount": "/boot/efi", "boot_loader": "GRUB",
-        },
-    })
-}
-
-#[test]
-fn the_field_must_be_able_to_take_the_update() {
-    let made = Build::new().make();
-    let with = |old: &serde_json::Value| {
-        image(
-            &made.source(),
-            &Request {
-                earlier_record: Some(old),
-                ..Default::default()
-            },
-        )
-    };
-    expect(&with(&record()), &[], "the same family");
-    let cases = [
-        ("field-record", "/format", json!(2)),
-        ("field-device-type", "/family/device_type", json!("other")),
-        ("field-disk-id", "/family/disk_id", json!("0123abcd")),
-        (
-            "field-partitions",
-            "/disk/partitions/1/partuuid",
-            json!("0"),
-        ),
-        ("field-partitions", "/disk/partitions/2/number", json!(5)),
-        ("field-partitions", "/disk/partitions/3/role", json!("home")),
-        ("field-slots", "/family/slots/1", json!("/dev/sda3")),
-        ("field-slot-size", "/family/slot_size", json!(10 * MIB - 1)),
-        ("field-boot-mount", "/family/boot_mount", json!("/uboot")),
-    ];
-    for (code, pointer, value) in cases {
-        let mut old = record();
-        *old.pointer_mut(pointer).unwrap() = value;
-        expect(&with(&old), &[code], pointer);
-    }
-    let mut old = record();
-    old["family"]["environment"] = json!(["/env1", "/env2"]);
-    let environment = vec!["/env2".into()];
-    let new = compatibility::Contract {
-        artifact: None,
-        boot_loader: Some("U-Boot".into()),
-        environment,
-        ..Default::default()
-    };
-    let found: Vec<&str> = compatibility::check(&old, &new)
-        .iter()
-        .map(|finding| finding.code)
-        .collect();
-    assert_eq!(
-        found,
-        [
-            "field-device-type",
-            "field-disk-id",
-            "field-slots",
-            "field-boot-loader",
-            "field-environment"
-        ]
-    );
 }
 
 /// Scripts that restart under a condition, at the end, or on request are not reported, and accepted

@@ -2,13 +2,16 @@
 
 use super::expect;
 use super::image::{Build, put};
-use goldsmith::artifact::{self, Demands};
+use crate::support::{must, scratch, tool};
+use goldsmith::artifact::{self, Demands, Offer, Signed, Signer};
 use goldsmith::stream::{Codec, Compression, Content};
 use goldsmith::units::GIB;
-use goldsmith::verify::{Request, compatibility, image};
+use goldsmith::verify::{Request, Severity, compatibility, image};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::io::Cursor;
+use std::path::Path;
 use std::sync::Arc;
 
 /// A key on P-256 whose private half nobody has kept.
@@ -161,6 +164,127 @@ fn an_artifact_that_the_client_cannot_read_is_found() {
     }
 }
 
+/// The offer of an Artifact `r2` that any device may install.
+fn offer(demands: Demands, signed: Signed) -> Offer {
+    Offer {
+        name: "r2".into(),
+        demands,
+        depends_names: Vec::new(),
+        depends: BTreeMap::new(),
+        signed,
+        payload_sha256: Some([7; 32]),
+    }
+}
+
+/// A pair of keys made by OpenSSL: the private one, and the public one in PEM form.
+fn pair(dir: &Path, name: &str) -> (Signer, String) {
+    let (private, public) = (dir.join(name), dir.join(format!("{name}.pub")));
+    let script = "openssl ecparam -name prime256v1 -genkey -noout -out \"$0\" && \
+                  openssl pkey -in \"$0\" -pubout -out \"$1\"";
+    must("sh", &[&"-c", &script, &private, &public]);
+    let signer = Signer::open(&private).unwrap().signer;
+    (signer, fs::read_to_string(public).unwrap())
+}
+
+#[test]
+fn a_signature_that_devices_of_an_earlier_release_refuse_is_found() {
+    let Some(_) = tool("openssl") else { return };
+    let dir = scratch();
+    let (own, public) = pair(dir.path(), "own");
+    let (_, other) = pair(dir.path(), "other");
+    assert_eq!(own.verifier().pem().unwrap(), public);
+    let meta = Build::new().meta;
+    let mut file = Cursor::new(Vec::new());
+    artifact::write(&mut file, &meta, &Content::bytes(*b"payload"), Some(&own)).unwrap();
+    let report = artifact::validate(&mut file.get_ref().as_slice(), None).unwrap();
+    let written = || Offer::of(&report.artifact);
+    let planned = |signed| offer(written().demands, signed);
+    for (keys, signed, unsigned) in [
+        (json!([]), vec![], vec![]),
+        (json!([public]), vec![], vec!["field-signature"]),
+        (json!([other, public]), vec![], vec!["field-signature"]),
+        (
+            json!([other]),
+            vec!["field-signature"],
+            vec!["field-signature"],
+        ),
+    ] {
+        let old = json!({"format": 1, "family": {"verify_keys": keys}});
+        let codes = |artifact| -> Vec<&str> {
+            let new = compatibility::Contract {
+                artifact: Some(artifact),
+                ..Default::default()
+            };
+            let found = compatibility::check(&old, &new).into_iter();
+            found
+                .map(|finding| finding.code)
+                .filter(|code| *code == "field-signature")
+                .collect()
+        };
+        assert_eq!(codes(written()), signed, "{keys}");
+        assert_eq!(codes(planned(Signed::By(own.verifier()))), signed, "{keys}");
+        assert_eq!(codes(planned(Signed::No)), unsigned, "{keys}");
+    }
+}
+
+#[test]
+fn an_artifact_that_devices_of_an_earlier_release_do_not_ask_for_is_found() {
+    let old = json!({
+        "format": 1,
+        "artifact_name": "r1",
+        "root": {"sha256": "07".repeat(32)},
+        "family": {},
+    });
+    let demands = Demands {
+        compression: Compression::Gzip,
+        size: 1,
+    };
+    let codes = |change: &dyn Fn(&mut Offer)| -> Vec<(Severity, &str)> {
+        let mut artifact = offer(demands, Signed::No);
+        change(&mut artifact);
+        let new = compatibility::Contract {
+            artifact: Some(artifact),
+            ..Default::default()
+        };
+        let found = compatibility::check(&old, &new).into_iter();
+        found
+            .map(|finding| (finding.severity, finding.code))
+            .filter(|(_, code)| ["field-name", "field-depends"].contains(code))
+            .collect()
+    };
+    let depends = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    assert_eq!(codes(&|_| {}), []);
+    // The same release once more, and another of its name.
+    assert_eq!(codes(&|offer| offer.name = "r1".into()), []);
+    let renamed = |offer: &mut Offer| {
+        offer.name = "r1".into();
+        offer.payload_sha256 = Some([8; 32]);
+    };
+    assert_eq!(codes(&renamed), [(Severity::Error, "field-name")]);
+    let after = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(
+        codes(&|offer| offer.depends_names = after(&["r0", "r1"])),
+        []
+    );
+    assert_eq!(
+        codes(&|offer| offer.depends_names = after(&["r0"])),
+        [(Severity::Error, "field-depends")]
+    );
+    let checksum = "rootfs-image.checksum";
+    assert_eq!(
+        codes(&|offer| offer.depends = depends(checksum, &"07".repeat(32))),
+        []
+    );
+    assert_eq!(
+        codes(&|offer| offer.depends = depends(checksum, "12")),
+        [(Severity::Error, "field-depends")]
+    );
+    assert_eq!(
+        codes(&|offer| offer.depends = depends("rootfs-image.version", "7")),
+        [(Severity::Warning, "field-depends")]
+    );
+}
+
 #[test]
 fn an_artifact_that_older_devices_cannot_read_is_found() {
     let codes = |client: &str, architecture: &str, compression, size| {
@@ -170,7 +294,7 @@ fn an_artifact_that_older_devices_cannot_read_is_found() {
             "family": {"client": client},
         });
         let new = compatibility::Contract {
-            artifact: Some(Demands { compression, size }),
+            artifact: Some(offer(Demands { compression, size }, Signed::No)),
             ..Default::default()
         };
         let found = compatibility::check(&old, &new);
