@@ -1,10 +1,10 @@
 //! Opens the files of a configuration and follows `extends`.
 
 use super::nearest::nearest;
-use super::{Config, ConfigError, Layer, Location, Origin, OriginKind, board, boards};
+use super::{Config, ConfigError, Layer, Location, Origin, OriginKind, board, boards, conflicts};
 use crate::pattern::component_matches;
 use crate::problem::{Problem, Problems};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -45,6 +45,7 @@ pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, ConfigError> {
             Err(ConfigError(problems)) => loader.problems.0.extend(problems.0),
         }
     }
+    loader.check_boards();
     let Loader {
         layers,
         mut problems,
@@ -189,6 +190,10 @@ fn read_file(path: &Path) -> io::Result<String> {
 struct Loader {
     layers: Vec<Layer>,
     problems: Problems,
+    /// The file or board of each layer of one.
+    identities: Vec<PathBuf>,
+    /// What each file or board extends by itself.
+    edges: BTreeMap<PathBuf, BTreeSet<PathBuf>>,
     /// The parents that have been added.
     done: BTreeSet<PathBuf>,
     /// The files being read, each of which extends the next.
@@ -233,14 +238,40 @@ impl Loader {
             Ok(layer) => {
                 self.chain.push((identity.clone(), parent.show()));
                 for (location, name) in layer.extends() {
-                    self.add(Parent::named(&name, &location), Some(&location));
+                    let extended = Parent::named(&name, &location);
+                    let edges = self.edges.entry(identity.clone()).or_default();
+                    edges.insert(extended.identity());
+                    self.add(extended, Some(&location));
                 }
                 self.chain.pop();
-                self.done.insert(identity);
+                self.done.insert(identity.clone());
+                self.identities.push(identity);
                 self.layers.push(layer);
             }
             Err(problems) => self.problems.0.extend(problems.0),
         }
+    }
+
+    /// Finds boards that contradict each other.
+    fn check_boards(&mut self) {
+        let extends = |later: usize, earlier: usize| {
+            let (Some(from), Some(wanted)) =
+                (self.identities.get(later), self.identities.get(earlier))
+            else {
+                return false;
+            };
+            let mut known = BTreeSet::from([from]);
+            let mut open = vec![from];
+            while let Some(next) = open.pop() {
+                for parent in self.edges.get(next).into_iter().flatten() {
+                    if known.insert(parent) {
+                        open.push(parent);
+                    }
+                }
+            }
+            known.contains(wanted)
+        };
+        conflicts::check(&self.layers, &extends, &mut self.problems);
     }
 }
 

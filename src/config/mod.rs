@@ -7,6 +7,7 @@
 
 mod boards;
 mod check;
+mod conflicts;
 mod doc;
 mod keys;
 mod load;

@@ -4,15 +4,19 @@ use crate::platform::Bootloader;
 use crate::tree::Tree;
 
 /// Whether the boot partition has the files that the firmware of a Raspberry Pi reads: its
-/// settings, and a program of its own or a device tree. Ubuntu keeps device trees in a directory of
-/// their own.
+/// settings, and any of its programs, a device tree, a kernel or the arguments of one. Whether they
+/// are complete is another question. Ubuntu keeps device trees in a directory of their own.
 #[must_use]
 pub fn has_raspberry_firmware(boot: &Tree) -> bool {
     let names = boot.root.lowercase_names();
     let firmware = |name: &String| {
-        name == "bootcode.bin"
-            || (name.starts_with("start") && name.ends_with(".elf"))
-            || (name.starts_with("bcm27") && name.ends_with(".dtb"))
+        let is = |start: &str, end: &str| name.starts_with(start) && name.ends_with(end);
+        ["bootcode.bin", "cmdline.txt"].contains(&name.as_str())
+            || is("start", ".elf")
+            || is("fixup", ".dat")
+            || is("bcm27", ".dtb")
+            || is("bcm283", ".dtb")
+            || is("kernel", ".img")
     };
     names.iter().any(|name| name == "config.txt") && names.iter().any(firmware)
 }
@@ -75,7 +79,12 @@ mod tests {
             Option<&'static [&'static str]>,
             Bootloader,
         );
-        let cases: [Case; 7] = [
+        let cases: [Case; 8] = [
+            (
+                &["/boot/grub/grub.cfg"],
+                Some(&["/config.txt", "/cmdline.txt", "/bcm2835-rpi-zero-w.dtb"]),
+                Bootloader::UBootOnRaspberryPi,
+            ),
             (
                 &[],
                 Some(&["/config.txt", "/start4.elf"]),

@@ -179,7 +179,13 @@ pub(super) fn find(
             Some(text) => misfit = misfit.or(Some(text)),
         }
     }
+    let chips: BTreeSet<PiChip> = options.models.iter().map(|model| model.chip()).collect();
     let hint = match misfit {
+        Some(_) if options.arch == Architecture::Armhf && chips.len() > 1 => {
+            "U-Boots of 32 bits are for one processor: make an image for each (board.pi-models), \
+             or use a 64-bit system, for which one U-Boot starts on all models from 3 on"
+                .to_owned()
+        }
         Some(_) => format!(
             "set boot.u-boot to a newer one: {}",
             packaged(options, &builds)

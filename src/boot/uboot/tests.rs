@@ -92,6 +92,8 @@ fn pi() -> [Tree; 2] {
         ("/more.txt", b"kernel=other.img\n".to_vec()),
         ("/cmdline.txt", cmdline.into()),
         ("/start4.elf", b"x".to_vec()),
+        ("/fixup4.dat", b"x".to_vec()),
+        ("/bcm2711-rpi-4-b.dtb", b"x".to_vec()),
         ("/uboot.env", b"x".to_vec()),
         ("/extlinux/extlinux.conf", b"x".to_vec()),
         ("/efi/boot/bootaa64.efi", b"x".to_vec()),

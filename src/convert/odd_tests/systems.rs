@@ -102,9 +102,17 @@ pub(super) fn raspberry_pi(
     }
     add(boot, "/config.txt", lines.as_bytes());
     add(boot, "/cmdline.txt", numbers.of(CMDLINE).as_bytes());
-    add(boot, "/start4.elf", b"firmware");
+    for path in ["/start4.elf", "/fixup4.dat", "/bcm2711-rpi-4-b.dtb"] {
+        if !numbers.often(8) {
+            add(boot, path, b"firmware");
+        }
+    }
     for path in [
-        "/bcm2711-rpi-4-b.dtb",
+        "/bootcode.bin",
+        "/start.elf",
+        "/fixup.dat",
+        "/bcm2710-rpi-3-b.dtb",
+        "/bcm2712-rpi-5-b.dtb",
         "/old/bcm2711-rpi-4-b.dtb",
         "/old/kernel8.img",
         "/more.txt",

@@ -2,6 +2,7 @@
 
 use super::super::disk::read;
 use super::super::finding::Location;
+use crate::stream::ReadAt as _;
 use crate::tree::{Tree, show};
 
 /// The boot partition. Names on FAT are case-insensitive, so look-ups here are, too.
@@ -33,6 +34,12 @@ impl BootPartition<'_> {
         self.real(path).is_some()
     }
 
+    /// Whether a path is a regular file that is not empty.
+    pub(super) fn has_content(&self, path: &str) -> bool {
+        let file = self.real(path).and_then(|real| self.tree.file(&real));
+        file.is_some_and(|content| content.len() > 0)
+    }
+
     /// The names in a directory; none if it does not exist.
     pub(super) fn names(&self, path: &str) -> Vec<String> {
         let dir = self.real(path).and_then(|real| self.tree.dir(&real));
@@ -62,6 +69,7 @@ mod tests {
         assert_eq!(boot.read("/efi/Boot/GRUB.CFG").unwrap(), b"text");
         assert!(boot.has("/efi") && boot.has("/efi/boot/grub.cfg"));
         assert!(!boot.has("/efi/boot/grub.cfg/x") && !boot.has("/efi/grub.cfg"));
+        assert!(boot.has_content("/efi/boot/grub.cfg") && !boot.has_content("/efi"));
         assert_eq!(boot.names("/efi/boot"), ["grub.cfg"]);
         assert!(boot.names("/none").is_empty());
     }

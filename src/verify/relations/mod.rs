@@ -11,6 +11,8 @@ mod fstab;
 mod grubenv;
 mod kernels;
 mod mount_options;
+mod raspberry_config;
+mod raspberry_firmware;
 mod raspberry_pi;
 mod references;
 mod simulation;

@@ -1,136 +1,24 @@
 //! The files that the firmware of a Raspberry Pi reads: on every model it must start U-Boot, pass
 //! on arguments that the boot script can complete, and leave U-Boot no delay.
 
-use super::super::disk::read;
 use super::super::finding::Log;
 use super::boot_partition::BootPartition;
+use super::raspberry_config::{models, named_models, settings};
+use super::raspberry_firmware;
 use crate::tree::Tree;
 use std::collections::BTreeMap;
 
-/// The sections of models, each with those that it counts for besides itself.
-const SECTIONS: [(&str, &[&str]); 17] = [
-    ("pi0", &["pi0w", "pi02"]),
-    ("pi0w", &["pi02"]),
-    ("pi02", &[]),
-    ("pi1", &["cm1"]),
-    ("cm1", &[]),
-    ("pi2", &[]),
-    ("pi3", &["pi3+", "cm3", "cm3+"]),
-    ("pi3+", &["cm3+"]),
-    ("cm3", &["cm3+"]),
-    ("cm3+", &[]),
-    ("pi4", &["pi400", "cm4", "cm4s"]),
-    ("pi400", &[]),
-    ("cm4", &[]),
-    ("cm4s", &[]),
-    ("pi5", &["pi500", "cm5"]),
-    ("pi500", &[]),
-    ("cm5", &[]),
-];
-/// The files that are followed, each time that one is included.
-const MAX_FILES: usize = 100;
 /// What the boot script adds to the arguments, at least (bytes).
 const OURS: usize = 50;
 
-/// The possible values of each name on one model: the one that certainly counts, then those that
-/// may.
-type Settings = BTreeMap<String, Vec<String>>;
-
-/// A walk over `config.txt` and what it includes, for one model.
-struct Walk<'b> {
-    boot: &'b BootPartition<'b>,
-    model: &'static str,
-    is_other_model: bool,
-    is_conditional: bool,
-    settings: Settings,
-    files: usize,
-}
-
-impl Walk<'_> {
-    fn file(&mut self, name: &str, depth: u32) {
-        self.files = self.files.saturating_add(1);
-        if depth == 0 || self.files > MAX_FILES {
-            return;
-        }
-        let bytes = self.boot.read(&format!("/{name}")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        for line in text.trim_start_matches('\u{feff}').lines().map(str::trim) {
-            if let Some(section) = line.strip_prefix('[') {
-                self.section(section.trim_end_matches(']'));
-                continue;
-            }
-            if self.is_other_model || line.starts_with('#') {
-                continue;
-            }
-            if let Some(file) = line.strip_prefix("include ") {
-                self.file(file.trim(), depth.saturating_sub(1));
-                continue;
-            }
-            let (key, value) = line.split_once('=').unwrap_or((line, ""));
-            let key = key.trim().to_owned();
-            let value = value.trim().to_owned();
-            let values = self.settings.entry(key).or_default();
-            if !self.is_conditional {
-                values.clear();
-            } else if values.is_empty() {
-                values.push(String::new());
-            }
-            values.push(value);
-        }
-    }
-
-    fn section(&mut self, name: &str) {
-        let name = name.to_ascii_lowercase();
-        if let Some((section, more)) = SECTIONS.iter().find(|(section, _)| *section == name) {
-            self.is_other_model = *section != self.model && !more.contains(&self.model);
-        } else if name == "all" {
-            self.is_other_model = false;
-            self.is_conditional = false;
-        } else if name == "none" || name == "tryboot" {
-            self.is_other_model = true;
-        } else if !name.starts_with("hdmi") {
-            self.is_conditional = true;
-        }
-    }
-}
-
-/// What the firmware of `model` reads in `config.txt`.
-fn settings(boot: &BootPartition<'_>, model: &'static str) -> Settings {
-    let mut walk = Walk {
-        boot,
-        model,
-        is_other_model: false,
-        is_conditional: false,
-        settings: Settings::new(),
-        files: 0,
-    };
-    walk.file("config.txt", 6);
-    walk.settings
-}
-
-/// The models that the image is for, as its root filesystem says; all if it does not.
-fn models(root: &Tree) -> Vec<&'static str> {
-    let bytes = read(root, "/etc/default/mender-slot").unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("PI_MODELS="));
-    let named: Vec<&str> = line
-        .unwrap_or_default()
-        .split(['"', ' '])
-        .filter(|name| !name.is_empty())
-        .collect();
-    let all = SECTIONS.iter().map(|(model, _)| *model);
-    all.filter(|model| named.is_empty() || named.contains(model))
-        .collect()
-}
-
 /// Checks what the firmware of each model of the image starts and passes on.
 pub(super) fn check(boot: &BootPartition<'_>, root: &Tree, log: &mut Log) {
+    let named = named_models(root);
+    raspberry_firmware::check(boot, &models(root), named.is_empty(), log);
     let mut cmdlines = BTreeMap::new();
     let mut program = None;
     for model in models(root) {
-        let settings = settings(boot, model);
+        let settings = settings(boot, model, true);
         let all = |name: &str, default: &str| {
             let values = settings.get(name).cloned();
             values.unwrap_or_else(|| vec![default.to_owned()])

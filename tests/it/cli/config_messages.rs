@@ -296,6 +296,75 @@ fn messages_about_what_is_not_toml_name_the_place() {
 }
 
 #[test]
+fn boards_that_contradict_each_other_are_refused() {
+    let dir = scratch();
+    let own = "[board]\ndevice-type = [\"own\"]\narchitecture = [\"arm64\"]\nfirmware = \"raspberrypi\"\npi-models = [\"pi5\"]\n";
+    write(
+        dir.path(),
+        &[
+            ("three.toml", "extends = [\"raspberrypi3-64\"]\n"),
+            ("four.toml", "extends = [\"raspberrypi4-64\"]\n"),
+            ("pc.toml", "extends = [\"qemux86-64\"]\n"),
+            ("three32.toml", "extends = [\"raspberrypi3\"]\n"),
+            ("uefi.toml", "extends = [\"generic-arm64\"]\n"),
+            ("both.toml", "extends = [\"three.toml\", \"four.toml\"]\n"),
+            (
+                "fleet.toml",
+                "extends = [\"three.toml\", \"four.toml\"]\n[board]\ndevice-type = [\"fleet\"]\npi-models = [\"pi3\", \"pi4\"]\n",
+            ),
+            (
+                "product.toml",
+                "[board]\ndevice-type = [\"product\"]\npi-models = [\"cm4\"]\n",
+            ),
+            ("other.toml", "[board]\npi-models = [\"pi2\"]\n"),
+            ("own.toml", own),
+            (
+                "below.toml",
+                &format!("extends = [\"raspberrypi4-64\"]\n{own}"),
+            ),
+        ],
+    );
+    for files in [&["three.toml", "four.toml"][..], &["both.toml"]] {
+        assert_eq!(
+            complaint(dir.path(), load_in(dir.path(), files, &[])),
+            "board raspberrypi3-64:8:13 and board raspberrypi4-64:8:13 set board.pi-models, and neither builds on the other: \
+             only the last would count (pi4, pi400, cm4), not the first (pi3, pi3+, cm3, cm3+)\n\
+             hint: give one of them, for an image for its devices; for one image that serves both, say so: \
+             --set 'board.device-type=[\"raspberrypi3-64\", \"raspberrypi3_64\", \"raspberrypi4-64\", \"raspberrypi4_64\"]' \
+             --set 'board.pi-models=[\"pi3\", \"pi3+\", \"cm3\", \"cm3+\", \"pi4\", \"pi400\", \"cm4\"]' \
+             (or the same in a file that extends both)",
+            "{files:?}"
+        );
+    }
+    for (files, key) in [
+        (&["four.toml", "own.toml"][..], "pi-models"),
+        (&["four.toml", "other.toml"], "pi-models"),
+        (&["three32.toml", "three.toml"], "architecture"),
+        (&["four.toml", "pc.toml"], "architecture"),
+        (&["four.toml", "uefi.toml"], "firmware"),
+    ] {
+        let said = complaint(dir.path(), load_in(dir.path(), files, &[]));
+        assert!(said.contains(&format!(" set board.{key}, ")), "{said}");
+    }
+    let sets = [
+        r#"board.device-type=["a", "b"]"#.to_owned(),
+        r#"board.pi-models=["pi3", "pi4"]"#.to_owned(),
+    ];
+    for (files, sets) in [
+        (&["both.toml"][..], &sets[..]),
+        (&["three.toml", "four.toml"], &sets),
+        (&["fleet.toml"], &[]),
+        (&["four.toml", "product.toml"], &[]),
+        (&["below.toml"], &[]),
+        (&["four.toml", "four.toml"], &[]),
+    ] {
+        let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+        let loaded = load_in(dir.path(), files, &sets);
+        assert!(loaded.is_ok(), "{files:?}");
+    }
+}
+
+#[test]
 fn cycles_and_strangers_are_refused() {
     let dir = scratch();
     write(

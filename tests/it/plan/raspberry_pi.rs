@@ -37,8 +37,14 @@ fn card(at: &Path, wide: bool) {
     elf[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', if wide { 2 } else { 1 }, 1]);
     elf[18] = if wide { 183 } else { 40 };
     write(at, "root/usr/bin/dash", elf);
-    for file in ["start4.elf", "start.elf"] {
-        write(at, &format!("boot/{file}"), "");
+    for file in [
+        "bootcode.bin",
+        "start.elf",
+        "fixup.dat",
+        "start4.elf",
+        "fixup4.dat",
+    ] {
+        write(at, &format!("boot/{file}"), file);
     }
     for tree in [
         "bcm2708-rpi-zero-w",
@@ -245,14 +251,13 @@ fn a_card_that_starts_otherwise_is_described() {
     let Some(dir) = golden() else { return };
     let at = dir.path();
     card(at, true);
-    std::fs::remove_file(at.join("boot/bcm2710-rpi-3-b.dtb")).unwrap();
     write(at, "boot/config.txt", "kernel=u-boot.bin\narm_64bit=1\n");
     write(at, "boot/u-boot.bin", u_boot(ARM64, "armv8", &[]));
     write(at, "boot/boot.scr", "setenv bootargs mine");
     says(
         &plan(at, "raspberrypi3-64"),
         &[
-            "note: the boot partition has no device tree for a Raspberry Pi 3",
+            "note: the boot partition has no device tree of its own for Raspberry Pi 3+, Compute Module 3, Compute Module 3+: ",
             "note: /boot.scr of the boot partition: the golden image starts U-Boot, which reads this",
         ],
     );
@@ -261,4 +266,55 @@ fn a_card_that_starts_otherwise_is_described() {
         &no_plan(at, "raspberrypi3-64"),
         &["error: autoboot.txt:2: boot_partition=3"],
     );
+}
+
+#[test]
+fn a_card_without_the_files_of_its_firmware_is_refused() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    card(at, true);
+    std::fs::remove_file(at.join("boot/start4.elf")).unwrap();
+    says(
+        &no_plan(at, "raspberrypi4-64"),
+        &[
+            "error: the boot partition does not have start4.elf: without it the firmware of a Raspberry Pi 4, Raspberry Pi 400, Compute Module 4 starts nothing\n",
+            "hint: copy the missing files to the boot partition of the golden image (firmware: package raspi-firmware",
+        ],
+    );
+    // Other models do not need it. The way of the hint works.
+    plan(at, "raspberrypi3-64");
+    write(at, "more/start4.elf", "firmware");
+    write(
+        at,
+        "more.toml",
+        "[[overlay]]\ndir = \"more\"\ntarget = \"boot\"\n",
+    );
+    plan(at, "raspberrypi4-64 -c more.toml");
+    for file in ["bootcode.bin", "bcm2710-rpi-3-b.dtb"] {
+        write(at, &format!("boot/{file}"), "");
+    }
+    says(
+        &no_plan(at, "raspberrypi3-64"),
+        &[
+            "does not have bootcode.bin (the file is empty), bcm2710-*.dtb, bcm2837-*.dtb: without it the firmware of a Raspberry Pi 3, ",
+        ],
+    );
+}
+
+#[test]
+fn one_image_serves_the_models_of_two_boards_if_the_configuration_says_so() {
+    let Some(dir) = golden() else { return };
+    let at = dir.path();
+    card(at, true);
+    again(at, "pi.img");
+    let both = "-c raspberrypi3-64 -c raspberrypi4-64";
+    let said = refused(at, &format!("plan {SMALL} {both} pi.img"), 2);
+    says(&said, &[" set board.pi-models, "]);
+    // The way of the hint.
+    write(
+        at,
+        "fleet.toml",
+        "extends = [\"raspberrypi3-64\", \"raspberrypi4-64\"]\n[board]\ndevice-type = [\"a\", \"b\"]\npi-models = [\"pi3\", \"pi4\"]\n",
+    );
+    says(&plan(at, "fleet.toml"), &["rpi_arm64/u-boot.bin", "a, b"]);
 }

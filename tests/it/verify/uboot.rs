@@ -28,6 +28,17 @@ fn stored(entries: &[&str]) -> Vec<u8> {
     [&checksum.to_le_bytes()[..], &data].concat()
 }
 
+/// The files of the firmware of a Raspberry Pi 3 and 4.
+const FIRMWARE: [&str; 7] = [
+    "/bootcode.bin",
+    "/start.elf",
+    "/fixup.dat",
+    "/start4.elf",
+    "/fixup4.dat",
+    "/bcm2710-rpi-3-b.dtb",
+    "/bcm2711-rpi-4-b.dtb",
+];
+
 /// Makes the image one that starts by U-Boot, as a conversion for a Raspberry Pi leaves it.
 fn uboot(build: &mut Build) {
     build.boot.remove("/EFI").unwrap();
@@ -42,6 +53,9 @@ fn uboot(build: &mut Build) {
         "/config.txt",
         "[pi4]\narm_boost=1\n[all]\nkernel=u-boot.bin\narm_64bit=1\n",
     );
+    for path in FIRMWARE {
+        put(&mut build.boot, path, path);
+    }
     put(&mut build.boot, "/u-boot.bin", U_BOOT);
     put(
         &mut build.boot,
@@ -98,6 +112,16 @@ const MODELS: &str = "/etc/default/mender-slot";
 fn config(build: &mut Build, more: &str) {
     let text = format!("[all]\nkernel=u-boot.bin\narm_64bit=1\n{more}");
     put(&mut build.boot, "/config.txt", text);
+}
+
+/// Makes the image one for `models` without one of the firmware's files, with more settings.
+fn lacks(build: &mut Build, models: &str, file: &str, more: &str) {
+    let text = format!("PI_MODELS=\"{models}\"\n");
+    put(&mut build.root, MODELS, text);
+    config(build, more);
+    if !file.is_empty() {
+        build.boot.remove(file).unwrap();
+    }
 }
 
 fn copy(build: &mut Build, at: usize, serial: u8, changes: &[(&str, &str)]) {
@@ -204,6 +228,27 @@ const UBOOT_CASES: &[Case] = &[
         config(b, "[cm4]\nos_prefix=old/\n");
     }),
     ("uboot-program", |b| config(b, "[pi3]\narm_64bit=0\n")),
+    ("uboot-firmware", |b| lacks(b, "pi4", "/start4.elf", "")),
+    ("uboot-firmware", |b| lacks(b, "pi400", "/fixup4.dat", "")),
+    ("uboot-firmware", |b| {
+        lacks(b, "pi3 pi4", "/bcm2710-rpi-3-b.dtb", "")
+    }),
+    ("uboot-firmware", |b| lacks(b, "pi3", "/bootcode.bin", "")),
+    ("uboot-firmware", |b| lacks(b, "pi4", "", "gpu_mem=16\n")),
+    ("uboot-firmware", |b| lacks(b, "pi3", "", "start_x=1\n")),
+    ("uboot-firmware", |b| {
+        lacks(b, "cm3", "", "start_file=other.elf\n")
+    }),
+    ("uboot-firmware", |b| lacks(b, "pi5", "", "")),
+    ("uboot-firmware", |b| {
+        put(&mut b.boot, "/start4.elf", "");
+        lacks(b, "pi4", "", "");
+    }),
+    ("uboot-firmware", |b| {
+        for path in FIRMWARE {
+            b.boot.remove(path).unwrap();
+        }
+    }),
     ("uboot-arguments", |b| {
         put(&mut b.boot, "/old/u-boot.bin", U_BOOT);
         put(&mut b.boot, "/old/cmdline.txt", "quiet root=/dev/sda1\n");

@@ -6,6 +6,7 @@
 
 use crate::boot::common::TEXT_LIMIT;
 use crate::platform::{Architecture, PiChip, PiModel};
+use crate::stream::ReadAt as _;
 use crate::tree::Tree;
 use std::collections::BTreeSet;
 
@@ -256,15 +257,12 @@ pub(super) fn text(boot: &Tree, name: &str) -> Option<String> {
 
 /// The settings of `config.txt` that count on `model`, or may count, in their order.
 pub(super) fn settings(boot: &Tree, model: PiModel) -> Vec<Setting> {
-    let mut reading = Reading {
-        boot,
-        model,
-        filters: Filters::default(),
-        out: Vec::new(),
-        files: 0,
-    };
-    reading.file("config.txt", 0);
-    reading.out
+    Reading::of(boot, model, MAX_FILES)
+}
+
+/// The same as the loader of the firmware's program reads them, which follows no `include`.
+pub(super) fn settings_of_loader(boot: &Tree, model: PiModel) -> Vec<Setting> {
+    Reading::of(boot, model, 1)
 }
 
 struct Reading<'t> {
@@ -273,12 +271,27 @@ struct Reading<'t> {
     filters: Filters,
     out: Vec<Setting>,
     files: usize,
+    /// The files that are read at most.
+    limit: usize,
 }
 
-impl Reading<'_> {
+impl<'t> Reading<'t> {
+    fn of(boot: &'t Tree, model: PiModel, limit: usize) -> Vec<Setting> {
+        let mut reading = Self {
+            boot,
+            model,
+            filters: Filters::default(),
+            out: Vec::new(),
+            files: 0,
+            limit,
+        };
+        reading.file("config.txt", 0);
+        reading.out
+    }
+
     fn file(&mut self, file: &str, depth: usize) {
         self.files += 1;
-        if depth > MAX_DEPTH || self.files > MAX_FILES {
+        if depth > MAX_DEPTH || self.files > self.limit {
             return;
         }
         let Some(text) = text(self.boot, file) else {
@@ -392,28 +405,40 @@ pub(super) fn tree_prefixes(chip: PiChip) -> &'static [&'static str] {
     }
 }
 
-/// Whether the boot partition has a device tree of the model below a prefix, which may end in a
-/// part of a name.
-pub(super) fn has_tree(boot: &Tree, prefix: &str, chip: PiChip) -> bool {
+/// The names, in lower case, of the device trees of a processor below a prefix, which may end in a
+/// part of a name. Empty files do not count.
+pub(super) fn trees(boot: &Tree, prefix: &str, chip: PiChip) -> Vec<String> {
     let (dir, start) = prefix.rsplit_once('/').unwrap_or(("", prefix));
     let Some(found) = boot.dir_ignore_case(format!("/{dir}")) else {
-        return false;
+        return Vec::new();
     };
-    found.lowercase_names().iter().any(|name| {
-        let Some(rest) = name.strip_prefix(&start.to_ascii_lowercase()) else {
-            return false;
-        };
-        rest.ends_with(".dtb")
-            && tree_prefixes(chip)
-                .iter()
-                .any(|prefix| rest.starts_with(prefix))
-    })
+    let start = start.to_ascii_lowercase();
+    let names = found.lowercase_names().into_iter();
+    names
+        .filter(|name| {
+            let rest = name.strip_prefix(&start).unwrap_or_default();
+            let mut prefixes = tree_prefixes(chip).iter();
+            let is_tree = rest.ends_with(".dtb") && prefixes.any(|start| rest.starts_with(start));
+            is_tree && has_content(boot, &format!("{dir}/{name}"))
+        })
+        .collect()
+}
+
+/// Whether the boot partition has a device tree of the processor below a prefix.
+pub(super) fn has_tree(boot: &Tree, prefix: &str, chip: PiChip) -> bool {
+    !trees(boot, prefix, chip).is_empty()
 }
 
 /// Whether the boot partition has a regular file, by its name in any case.
 pub(super) fn has(boot: &Tree, name: &str) -> bool {
     boot.file(boot.path_ignore_case(format!("/{name}")))
         .is_some()
+}
+
+/// Whether the boot partition has a regular file that is not empty, by its name in any case.
+pub(super) fn has_content(boot: &Tree, name: &str) -> bool {
+    let file = boot.file(boot.path_ignore_case(format!("/{name}")));
+    file.is_some_and(|content| content.len() > 0)
 }
 
 /// All combinations of prefix and arguments that the firmware of `model` may take, the one that

@@ -5,6 +5,7 @@
 //! overlays stay with the firmware: both root filesystems share them. A prefix for the names of
 //! files (`os_prefix`) stays in force: U-Boot is put where the kernel was.
 
+mod boot_files;
 mod cmdline;
 mod config;
 mod delay;
@@ -66,6 +67,9 @@ fn refusals(
     start: &GoldenStart,
 ) -> Result<(), Problems> {
     let mut problems = Problems::default();
+    if let Err(more) = boot_files::check(root, boot, options.models, options.arch) {
+        problems.0.extend(more.0);
+    }
     let is_armv6 = |model: &&PiModel| model.chip() == PiChip::Bcm2835;
     let os = facts::gather(root).map(|facts| facts.os).ok();
     if let (Some(model), Some(os)) = (options.models.iter().find(is_armv6), os)
@@ -145,6 +149,7 @@ pub(super) fn integrate(
     if !options.models.is_empty() {
         notes.extend(start.remarks(root.tree(), boot.tree()));
     }
+    notes.extend(boot_files::notes(boot.tree(), options.models));
     notes.extend(firmware::unknown_filters(boot.tree()));
     notes.extend(start.other_kernel(root.tree(), boot.tree(), kernel, options.arch));
     check_lengths(boot.tree(), options, &start, added, &mut notes)?;

@@ -31,22 +31,9 @@ impl GoldenStart {
         self.0.first()
     }
 
-    /// Notes about what the golden image's boot partition lacks for the board, or has besides.
+    /// Notes about a U-Boot that the golden image starts already, and its script.
     pub(super) fn remarks(&self, root: &Tree, boot: &Tree) -> Vec<String> {
         let mut notes = Vec::new();
-        let mut chips = BTreeSet::new();
-        for taken in &self.0 {
-            let chip = taken.model.chip();
-            if !chips.insert(chip) || firmware::has_tree(boot, &taken.prefix.text, chip) {
-                continue;
-            }
-            notes.push(format!(
-                "the boot partition has no device tree for a {} ({}*.dtb): its firmware starts \
-                 nothing without one",
-                taken.model.title(),
-                firmware::tree_prefixes(chip).join("*.dtb, ")
-            ));
-        }
         let starts_u_boot = self.first().is_some_and(|taken| {
             let kernel = boot.file(boot.path_ignore_case(format!("/{}", taken.kernel)));
             kernel.is_some_and(|content| {

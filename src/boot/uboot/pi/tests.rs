@@ -120,6 +120,15 @@ fn included_files_count_in_place() {
     assert_eq!(x(PiModel::Pi4, &files), ["3"]);
 }
 
+/// The files of the firmware of models with a BCM2837 and a BCM2711.
+const FIRMWARE: [(&str, &str); 5] = [
+    ("/bootcode.bin", "f"),
+    ("/start.elf", "f"),
+    ("/fixup.dat", "f"),
+    ("/START4.ELF", "f"),
+    ("/fixup4.dat", "f"),
+];
+
 const TREES: [(&str, &str); 4] = [
     ("/bcm2710-rpi-3-b.dtb", "d"),
     ("/bcm2711-rpi-4-b.dtb", "d"),
@@ -206,7 +215,7 @@ fn integrated(
         stat,
     )
     .unwrap();
-    let mut tree = boot(&[&TREES[..], more].concat());
+    let mut tree = boot(&[&TREES[..], &FIRMWARE, more].concat());
     let mut editors = [
         TreeEditor::new(&mut root, Time::default()),
         TreeEditor::new(&mut tree, Time::default()),
@@ -318,4 +327,171 @@ fn the_kernel_reads_no_more_than_its_limit() {
         problems.contains("are 2048; the kernel takes 2047"),
         "{problems}"
     );
+}
+
+/// What is said of a card that has all but the file `without`, `more` added.
+fn without(without: &str, models: &'static [PiModel], more: &[(&str, &str)]) -> String {
+    let all = [&TREES[..], &FIRMWARE, more].concat();
+    let files: Vec<_> = all
+        .into_iter()
+        .filter(|(path, _)| !path.eq_ignore_ascii_case(without))
+        .collect();
+    let root = boot(&[("/usr/lib/raspi-firmware/start4.elf", "f")]);
+    let checked = boot_files::check(&root, &boot(&files), models, Architecture::Arm64);
+    checked.map_or_else(|problems| problems.to_string(), |()| String::new())
+}
+
+#[test]
+fn each_model_has_the_files_of_its_firmware() {
+    use PiModel::{Cm4, Pi0W, Pi3, Pi4, Pi5, Pi400};
+    for (model, missing) in [
+        (&[Pi3][..], "/bootcode.bin"),
+        (&[Pi3], "/start.elf"),
+        (&[Pi3], "/fixup.dat"),
+        (&[Pi4], "/start4.elf"),
+        (&[Pi4], "/fixup4.dat"),
+        (&[Pi3, Pi4], "/start4.elf"),
+        (&[Pi3, Pi4], "/bcm2710-rpi-3-b.dtb"),
+        (&[Pi4], "/bcm2711-rpi-4-b.dtb"),
+    ] {
+        let said = without(missing, model, &[]);
+        let name = missing.trim_start_matches('/').split("-rpi").next();
+        assert!(said.contains(name.unwrap()), "{model:?} {missing} {said}");
+    }
+    for (model, missing) in [
+        (&[Pi4][..], "/bootcode.bin"),
+        (&[Pi4], "/start.elf"),
+        (&[Pi3], "/start4.elf"),
+        (&[Pi3, Pi4], "/none"),
+        (&[], "/start4.elf"),
+    ] {
+        assert_eq!(without(missing, model, &[]), "", "{model:?} {missing}");
+    }
+    // All that is in the memory of a board is not on its card.
+    assert!(without("", &[Pi5], &[]).contains("bcm2712*.dtb"));
+    let tree = [("/bcm2712-rpi-5-b.dtb", "d")];
+    assert_eq!(without("", &[Pi5], &tree), "");
+    // Models that lack the same are one problem; an empty file is none.
+    let said = without("", &[Pi4, Pi400, Cm4], &[("/START4.ELF", "")]);
+    assert!(
+        said.contains(
+            "does not have start4.elf (the file is empty): without it the firmware of a Raspberry \
+             Pi 4, Raspberry Pi 400, Compute Module 4 starts nothing"
+        ) && said.contains("(/usr/lib/raspi-firmware of the root filesystem has them)"),
+        "{said}"
+    );
+    let said = without("/start.elf", &[Pi0W], &[]);
+    assert!(
+        said.contains("start.elf, bcm2708-*.dtb, bcm2835-*.dtb: without it"),
+        "{said}"
+    );
+}
+
+#[test]
+fn settings_select_the_build_of_the_firmware() {
+    use PiModel::{Pi3, Pi4};
+    for (model, config, missing) in [
+        (
+            &[Pi3][..],
+            "start_x=1\n",
+            "start_x.elf (config.txt:1: start_x=1), fixup_x.dat",
+        ),
+        (
+            &[Pi4],
+            "[pi4]\nstart_x=1\n",
+            "start4x.elf (config.txt:2: start_x=1), fixup4x.dat",
+        ),
+        (
+            &[Pi3],
+            "start_debug=1\n",
+            "start_db.elf (config.txt:1: start_debug=1), fixup_db.dat",
+        ),
+        (
+            &[Pi3],
+            "gpu_mem=16\n",
+            "start_cd.elf (config.txt:1: gpu_mem=16), fixup_cd.dat",
+        ),
+        (
+            &[Pi4],
+            "gpu_mem_1024=16\n",
+            "start4cd.elf (config.txt:1: gpu_mem_1024=16), fixup4cd.dat",
+        ),
+        (
+            &[Pi4],
+            "start_file=my.elf\n",
+            "my.elf (config.txt:1: start_file=my.elf): ",
+        ),
+        (
+            &[Pi4],
+            "fixup_file=my.dat\n",
+            "my.dat (config.txt:1: fixup_file=my.dat): ",
+        ),
+        (
+            &[Pi4],
+            "[gpio4=1]\nstart_file=my.elf\n",
+            "my.elf (config.txt:2: ",
+        ),
+        (
+            &[Pi4],
+            "device_tree=my.dtb\n",
+            "my.dtb (config.txt:1: device_tree=my.dtb): ",
+        ),
+    ] {
+        let said = without("", model, &[("/config.txt", config)]);
+        assert!(said.contains(missing), "{config} {said}");
+        assert!(
+            !said.contains("start.elf,") && !said.contains("start4.elf,"),
+            "{said}"
+        );
+        assert!(
+            said.contains("; or remove the line of config.txt"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn settings_that_do_not_count_select_no_build() {
+    use PiModel::{Pi1, Pi3, Pi4};
+    for (model, config) in [
+        (&[Pi4][..], "start_debug=1\n"),
+        (&[Pi3], "[pi4]\nstart_x=1\n"),
+        (&[Pi3], "gpu_mem=16\ngpu_mem_1024=64\n"),
+        (&[Pi3], "gpu_mem_256=16\nstart_x=0\n"),
+        (&[Pi3], "include more.txt\n"),
+    ] {
+        let more = [
+            ("/config.txt", config),
+            ("/more.txt", "start_file=my.elf\n"),
+        ];
+        assert_eq!(without("", model, &more), "", "{config}");
+    }
+    // Of two sizes of memory one selects another build: both are needed.
+    let half = [
+        ("/config.txt", "gpu_mem_256=16\n"),
+        ("/bcm2708-rpi-b.dtb", "d"),
+    ];
+    assert!(without("", &[Pi1], &half).contains("start_cd.elf"));
+    assert!(without("/start.elf", &[Pi1], &half).contains("start.elf,"));
+    let files = [
+        ("/config.txt", "include more.txt\n"),
+        ("/more.txt", "start_x=1\n"),
+    ];
+    let (_, notes) = integrated(&[Pi4], &files).unwrap();
+    assert!(
+        has_note(&notes, "more.txt:1: start_x=1 does not count"),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn a_device_tree_of_a_relative_is_said() {
+    let notes = integrated(&[PiModel::Pi4, PiModel::Cm4], &[]).unwrap().1;
+    assert!(
+        has_note(&notes, "no device tree of its own for Compute Module 4: "),
+        "{notes:?}"
+    );
+    let own = [("/bcm2711-rpi-cm4.dtb", "d")];
+    let notes = integrated(&[PiModel::Pi4, PiModel::Cm4], &own).unwrap().1;
+    assert!(!has_note(&notes, "of its own"), "{notes:?}");
 }
