@@ -10,6 +10,7 @@ mod foreign_images;
 mod image;
 mod matrix;
 mod relations;
+mod startup;
 mod table;
 mod trust;
 mod uboot;

@@ -1,0 +1,459 @@
+//! Everything that a start runs, besides the services of systemd.
+
+use super::reader::steps;
+use super::trace::{Files, Trace};
+use super::units::Unit;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Something that a start runs.
+pub(super) struct Start {
+    /// For people: a unit, or a file.
+    pub(super) name: String,
+    pub(super) trace: Trace,
+    /// Whose it is: the owner's, so that a condition does not excuse it.
+    pub(super) own: bool,
+    /// It runs only if a device or something else comes.
+    pub(super) event: bool,
+}
+
+/// Directories whose programs run when a device starts, and their arguments.
+const HOOKS: [(&str, &[&str]); 30] = [
+    ("/etc/network/if-pre-up.d", &[]),
+    ("/etc/network/if-up.d", &[]),
+    ("/etc/NetworkManager/dispatcher.d", &["eth0", "up"]),
+    (
+        "/etc/NetworkManager/dispatcher.d/pre-up.d",
+        &["eth0", "pre-up"],
+    ),
+    ("/usr/lib/NetworkManager/dispatcher.d", &["eth0", "up"]),
+    ("/etc/networkd-dispatcher/carrier.d", &[]),
+    ("/etc/networkd-dispatcher/configured.d", &[]),
+    ("/etc/networkd-dispatcher/configuring.d", &[]),
+    ("/etc/networkd-dispatcher/degraded.d", &[]),
+    ("/etc/networkd-dispatcher/routable.d", &[]),
+    ("/etc/dhcp/dhclient-enter-hooks.d", &[]),
+    ("/etc/dhcp/dhclient-exit-hooks.d", &[]),
+    ("/etc/ppp/ip-up.d", &[]),
+    ("/etc/systemd/system-generators", &[]),
+    ("/usr/local/lib/systemd/system-generators", &[]),
+    ("/etc/systemd/system-environment-generators", &[]),
+    ("/etc/boot.d", &[]),
+    ("/etc/local.d", &["start"]),
+    ("/etc/rc.boot", &[]),
+    ("/etc/initramfs-tools/scripts/init-top", &[]),
+    ("/etc/initramfs-tools/scripts/init-premount", &[]),
+    ("/etc/initramfs-tools/scripts/local-top", &[]),
+    ("/etc/initramfs-tools/scripts/local-block", &[]),
+    ("/etc/initramfs-tools/scripts/local-premount", &[]),
+    ("/etc/initramfs-tools/scripts/local-bottom", &[]),
+    ("/etc/initramfs-tools/scripts/init-bottom", &[]),
+    ("/etc/X11/Xsession.d", &[]),
+    ("/var/lib/cloud/scripts/per-boot", &[]),
+    ("/var/lib/cloud/scripts/per-instance", &[]),
+    ("/var/lib/cloud/scripts/per-once", &[]),
+];
+/// Scripts that DHCP clients read.
+const SOURCED: [&str; 5] = [
+    "/etc/dhcpcd.enter-hook",
+    "/etc/dhcpcd.exit-hook",
+    "/etc/dhclient-enter-hooks",
+    "/etc/dhclient-exit-hooks",
+    "/etc/udhcpc/default.script",
+];
+
+impl Files<'_> {
+    fn started(&self, name: &str, trace: Trace) -> Start {
+        Start {
+            name: name.to_owned(),
+            trace,
+            own: false,
+            event: false,
+        }
+    }
+
+    fn own(&self, name: &str, trace: Trace) -> Start {
+        Start {
+            own: true,
+            ..self.started(name, trace)
+        }
+    }
+
+    fn of_script(&self, path: &str, arguments: &[&str]) -> Start {
+        self.started(path, self.script(path, arguments))
+    }
+}
+
+/// All of them; `by_units`: systemd starts the system.
+pub(super) fn all(files: &Files<'_>, by_units: bool) -> Vec<Start> {
+    const RC_LOCAL: &str = "/etc/rc.local";
+    let mut out = Vec::new();
+    if files.is_executable(RC_LOCAL) {
+        out.push(files.own(RC_LOCAL, files.script(RC_LOCAL, &["start"])));
+    }
+    if !by_units {
+        out.extend(inittab(files));
+    }
+    out.extend(init_scripts(files, by_units));
+    out.extend(tables(files));
+    for (dir, arguments) in HOOKS {
+        let paths = files.entries(dir).into_iter();
+        let paths = paths.filter(|path| files.root.file(path).is_some());
+        out.extend(paths.map(|path| files.of_script(&path, arguments)));
+    }
+    out.extend(SOURCED.iter().map(|path| files.of_script(path, &[])));
+    out.extend(services_of_others(files));
+    out.extend(interfaces(files));
+    out.extend(modules(files));
+    out.extend(rules(files));
+    out.extend(logins(files));
+    out
+}
+
+fn inittab(files: &Files<'_>) -> Vec<Start> {
+    const PATH: &str = "/etc/inittab";
+    let mut out = Vec::new();
+    for (at, line) in files.lines(PATH) {
+        let fields: Vec<&str> = line.splitn(4, ':').collect();
+        let [_, levels, action, command] = fields[..] else {
+            continue;
+        };
+        let actions = ["sysinit", "boot", "bootwait", "once", "wait", "respawn"];
+        if actions.contains(&action) && !matches!(levels, "0" | "6" | "06") {
+            out.push(files.own(PATH, files.line(PATH, at, command)));
+        }
+    }
+    out
+}
+
+/// The scripts of the run levels; systemd knows those of `/etc/init.d` without a unit.
+fn init_scripts(files: &Files<'_>, by_units: bool) -> Vec<Start> {
+    let mut found = BTreeMap::new();
+    for path in ["S", "2", "3", "4", "5"]
+        .iter()
+        .flat_map(|level| files.entries(&format!("/etc/rc{level}.d")))
+    {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let Some(name) = name.strip_prefix('S') else {
+            continue;
+        };
+        let name = name.trim_start_matches(|c: char| c.is_ascii_digit());
+        let script = format!("/etc/init.d/{name}");
+        let known = files.root.file(&script).is_some();
+        let unit = name.trim_end_matches(".sh");
+        let dirs = ["/etc", "/usr/local/lib", "/usr/lib", "/lib"].iter();
+        let mut units = dirs.map(|dir| format!("{dir}/systemd/system/{unit}.service"));
+        let replaced = units.any(|unit| files.root.find_nofollow(unit).is_some());
+        if !by_units || (known && !replaced) {
+            found.insert(name.to_owned(), if known { script } else { path });
+        }
+    }
+    let scripts = found.into_iter();
+    scripts
+        .map(|(name, path)| files.started(&name, files.script(&path, &["start"])))
+        .collect()
+}
+
+/// Lines of crontabs that run at each start or several times an hour, the directories that
+/// anacron makes up for, and jobs of `at` that wait.
+fn tables(files: &Files<'_>) -> Vec<Start> {
+    let mut paths = vec![("/etc/crontab".to_owned(), 1)];
+    for (dir, users) in [("/etc/cron.d", 1), ("/var/spool/cron/crontabs", 0)] {
+        paths.extend(files.entries(dir).into_iter().map(|path| (path, users)));
+    }
+    let mut out = Vec::new();
+    for (path, users) in paths {
+        for (at, line) in files.lines(&path) {
+            let mut words = line.split_whitespace();
+            let first = words.next().unwrap_or_default();
+            let often = |field: &str| field == "*" || field == "*/1";
+            let (own, fields) = if first == "@reboot" {
+                (true, 1)
+            } else {
+                let hour = words.next().unwrap_or_default();
+                let times = first
+                    .chars()
+                    .all(|c| c.is_ascii_digit() || "*/,-".contains(c));
+                if !times || !often(hour) || !first.contains(['*', ',', '/']) {
+                    continue;
+                }
+                (false, 5)
+            };
+            let skip = usize::saturating_add(fields, users);
+            let command: Vec<&str> = line.split_whitespace().skip(skip).collect();
+            let trace = files.line(&path, at, &command.join(" "));
+            out.push(Start {
+                own,
+                ..files.started(&path, trace)
+            });
+        }
+    }
+    let mut dirs = Vec::new();
+    if files.root.file("/usr/sbin/anacron").is_some() {
+        dirs.extend(["/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly"]);
+    }
+    for path in dirs.iter().flat_map(|dir| files.entries(dir)) {
+        out.push(files.of_script(&path, &[]));
+    }
+    if files.root.file("/usr/sbin/atd").is_some() {
+        let jobs = files.entries("/var/spool/cron/atjobs").into_iter();
+        let jobs = jobs.filter(|path| files.root.file(path).is_some());
+        out.extend(jobs.map(|path| files.own(&path, files.script(&path, &[]))));
+    }
+    out
+}
+
+/// Programs of runit and of supervisor.
+fn services_of_others(files: &Files<'_>) -> Vec<Start> {
+    let mut out = Vec::new();
+    let mut paths = vec!["/etc/runit/1".to_owned(), "/etc/runit/2".to_owned()];
+    for dir in ["/etc/service", "/etc/runit/runsvdir/default"] {
+        let services = files.entries(dir).into_iter();
+        paths.extend(services.map(|path| format!("{path}/run")));
+    }
+    out.extend(paths.iter().map(|path| files.of_script(path, &[])));
+    if files.root.file("/usr/bin/supervisord").is_some() {
+        for path in files.entries("/etc/supervisor/conf.d") {
+            for (at, line) in files.lines(&path) {
+                let setting = line.split_once('=');
+                if let Some(("command", command)) = setting.map(|(k, v)| (k.trim(), v)) {
+                    out.push(files.started(&path, files.line(&path, at, command.trim())));
+                }
+            }
+        }
+    }
+    out
+}
+
+fn interfaces(files: &Files<'_>) -> Vec<Start> {
+    let mut paths = vec!["/etc/network/interfaces".to_owned()];
+    paths.extend(files.entries("/etc/network/interfaces.d"));
+    let mut out = Vec::new();
+    for path in paths {
+        for (at, line) in files.lines(&path) {
+            if let Some((key, command)) = line.split_once(char::is_whitespace)
+                && ["up", "post-up", "pre-up"].contains(&key)
+            {
+                out.push(files.started(&path, files.line(&path, at, command)));
+            }
+        }
+    }
+    out
+}
+
+/// Commands that take the place of kernel modules.
+fn modules(files: &Files<'_>) -> Vec<Start> {
+    let mut out = Vec::new();
+    for path in files.entries("/etc/modprobe.d") {
+        for (at, line) in files.lines(&path) {
+            if let Some(rest) = line.strip_prefix("install ")
+                && let Some((_, command)) = rest.trim().split_once(char::is_whitespace)
+            {
+                out.push(Start {
+                    event: true,
+                    ..files.started(&path, files.line(&path, at, command))
+                });
+            }
+        }
+    }
+    out
+}
+
+/// What rules of udev run. A rule that picks a partition by its number runs for one of this disk.
+fn rules(files: &Files<'_>) -> Vec<Start> {
+    let mut out = Vec::new();
+    for dir in [
+        "/etc/udev/rules.d",
+        "/usr/local/lib/udev/rules.d",
+        "/usr/lib/udev/rules.d",
+    ] {
+        let paths = files.entries(dir).into_iter();
+        for path in paths.filter(|path| path.ends_with(".rules")) {
+            let mut rule = String::new();
+            let mut first = None;
+            for (at, line) in files.lines(&path) {
+                let first_line = *first.get_or_insert(at);
+                let part = line.strip_suffix('\\');
+                rule.push_str(part.unwrap_or(&line));
+                if part.is_none() {
+                    out.extend(of_rule(files, &rule, &path, first_line));
+                    rule.clear();
+                    first = None;
+                }
+            }
+        }
+    }
+    out
+}
+
+fn of_rule(files: &Files<'_>, rule: &str, path: &str, line: u32) -> Vec<Start> {
+    let parts = parts(rule);
+    let is_match = |key: &str| key.ends_with("==");
+    let removed = |(key, value): &(String, String)| key == "ACTION==" && value == "remove";
+    if parts.iter().any(removed) {
+        return Vec::new();
+    }
+    let by_number = [
+        "ENV{ID_PART_ENTRY_NUMBER}==",
+        "ENV{PARTN}==",
+        "ATTR{partition}==",
+    ];
+    let event = !parts
+        .iter()
+        .any(|(key, _)| is_match(key) && by_number.contains(&key.as_str()));
+    let mut out = Vec::new();
+    for (key, value) in &parts {
+        let traces = if key.starts_with("RUN") && !key.starts_with("RUN{builtin}") && !is_match(key)
+        {
+            vec![files.line(path, line, value)]
+        } else if key.starts_with("ENV{SYSTEMD_WANTS}") && !is_match(key) {
+            let units = value.split_whitespace();
+            let units = units.filter_map(|name| Unit::read(files.root, name));
+            units.map(|unit| files.service(&unit)).collect()
+        } else {
+            continue;
+        };
+        out.extend(traces.into_iter().map(|trace| Start {
+            event,
+            own: !event,
+            ..files.started(path, trace)
+        }));
+    }
+    out
+}
+
+/// The keys of a rule with their operators, and their values.
+fn parts(rule: &str) -> Vec<(String, String)> {
+    let mut out = Vec::new();
+    let mut key = String::new();
+    let mut chars = rule.chars();
+    while let Some(c) = chars.next() {
+        if c != '"' {
+            key.push(c);
+            continue;
+        }
+        let mut value = String::new();
+        while let Some(c) = chars.next().filter(|c| *c != '"') {
+            match c {
+                '\\' => value.extend(chars.next()),
+                _ => value.push(c),
+            }
+        }
+        let name = key.trim_matches([',', ' ', '\t']).replace(' ', "");
+        // `e"..."` has escapes.
+        out.push((name.trim_end_matches('e').to_owned(), value));
+        key.clear();
+    }
+    out
+}
+
+/// What shells and sessions of users run that log in by themselves.
+fn logins(files: &Files<'_>) -> Vec<Start> {
+    const OF_HOME: [&str; 9] = [
+        ".profile",
+        ".bash_profile",
+        ".bash_login",
+        ".bashrc",
+        ".zprofile",
+        ".xinitrc",
+        ".xsession",
+        ".config/openbox/autostart",
+        ".config/labwc/autostart",
+    ];
+    let users = logged_in(files);
+    let mut out = Vec::new();
+    for (_, line) in files.lines("/etc/passwd") {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [user, _, _, _, _, home, shell] = fields[..] else {
+            continue;
+        };
+        let lingers = files
+            .root
+            .find(format!("/var/lib/systemd/linger/{user}"))
+            .is_some();
+        if users.contains(user) {
+            let paths = OF_HOME.iter().map(|name| format!("{home}/{name}"));
+            let paths = paths.chain([shell.to_owned()]);
+            out.extend(paths.map(|path| files.own(&path, files.script(&path, &[]))));
+            out.extend(desktop(files, &format!("{home}/.config/autostart")));
+        }
+        if lingers || users.contains(user) {
+            out.extend(of_user(files, &format!("{home}/.config/systemd/user")));
+            out.extend(of_user(files, "/etc/systemd/user"));
+        }
+    }
+    if !users.is_empty() {
+        let scripts = files.entries("/etc/profile.d").into_iter();
+        let scripts = scripts.filter(|path| path.ends_with(".sh"));
+        let more = [
+            "/etc/profile",
+            "/etc/bash.bashrc",
+            "/etc/xdg/openbox/autostart",
+        ];
+        let scripts = scripts.chain(more.map(String::from));
+        out.extend(scripts.map(|path| files.own(&path, files.script(&path, &[]))));
+        out.extend(desktop(files, "/etc/xdg/autostart"));
+    }
+    out
+}
+
+/// Users that log in by themselves.
+fn logged_in(files: &Files<'_>) -> BTreeSet<String> {
+    let mut users = BTreeSet::new();
+    for name in super::units::reached(files.root) {
+        let unit = Unit::read(files.root, &name).filter(|_| name.contains("getty"));
+        for value in unit.iter().flat_map(|unit| unit.values("ExecStart")) {
+            let found = steps(value.text.trim_start_matches('-'), &[], &BTreeMap::new());
+            for words in found.iter().map(|step| step.rest()) {
+                let at = words
+                    .iter()
+                    .position(|word| word == "--autologin" || word == "-a");
+                let user = at.and_then(|at| words.get(at.saturating_add(1)));
+                let joined = words
+                    .iter()
+                    .find_map(|word| word.strip_prefix("--autologin="));
+                users.extend(user.cloned().or(joined.map(str::to_owned)));
+            }
+        }
+    }
+    let mut paths: Vec<String> = ["/etc/lightdm/lightdm.conf", "/etc/gdm3/daemon.conf"]
+        .map(String::from)
+        .into();
+    paths.extend(files.entries("/etc/lightdm/lightdm.conf.d"));
+    paths.extend(files.entries("/etc/sddm.conf.d"));
+    for (_, line) in paths.iter().flat_map(|path| files.lines(path)) {
+        if let Some((key, user)) = line.split_once('=')
+            && ["autologin-user", "AutomaticLogin", "User"].contains(&key.trim())
+        {
+            users.insert(user.trim().to_owned());
+        }
+    }
+    users
+}
+
+fn desktop(files: &Files<'_>, dir: &str) -> Vec<Start> {
+    let mut out = Vec::new();
+    for path in files.entries(dir) {
+        let lines = files.lines(&path).into_iter();
+        for (at, line) in lines.filter(|_| path.ends_with(".desktop")) {
+            if let Some(command) = line.strip_prefix("Exec=") {
+                out.push(files.started(&path, files.line(&path, at, command)));
+            }
+        }
+    }
+    out
+}
+
+/// The units that the service manager of a user starts.
+fn of_user(files: &Files<'_>, dir: &str) -> Vec<Start> {
+    let groups = files.entries(dir).into_iter();
+    let groups = groups.filter(|path| path.ends_with(".wants"));
+    let mut out = Vec::new();
+    for path in groups.flat_map(|group| files.entries(&group)) {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let unit = Unit::in_file(files.root, &path, name);
+        if let Some(unit) = unit.filter(|unit| unit.may_start(files.root)) {
+            out.push(files.started(&unit.file.clone(), files.service(&unit)));
+        }
+    }
+    out
+}
