@@ -144,19 +144,25 @@ impl Stanza {
             .lines()
             .filter(|line| !line.trim().is_empty());
         let line = |line: &str| {
-            let mut words = line.trim().rsplitn(2, ' ').collect::<Vec<_>>();
-            let obsolete = words.first() == Some(&"obsolete");
-            if obsolete {
-                words = words.get(1)?.rsplitn(2, ' ').collect();
-            }
+            let line = line.trim();
+            let (line, removed) = flagged(line, " remove-on-upgrade");
+            let (line, obsolete) = flagged(line, " obsolete");
+            let (path, md5) = line.rsplit_once(' ')?;
             Some(Conffile {
-                path: (*words.get(1)?).to_owned(),
-                md5: (*words.first()?).to_owned(),
+                path: path.to_owned(),
+                md5: md5.to_owned(),
                 obsolete,
+                removed,
             })
         };
         lines.filter_map(line).collect()
     }
+}
+
+/// A line without a word at its end, and whether it had it.
+fn flagged<'a>(line: &'a str, word: &str) -> (&'a str, bool) {
+    line.strip_suffix(word)
+        .map_or((line, false), |rest| (rest, true))
 }
 
 /// A configuration file as `status` lists it.
@@ -167,6 +173,8 @@ pub(super) struct Conffile {
     pub(super) md5: String,
     /// Whether the installed version no longer ships it.
     pub(super) obsolete: bool,
+    /// Whether the installed version asks to remove it.
+    pub(super) removed: bool,
 }
 
 /// A path that is moved aside for all packages but one (`dpkg-divert(1)`).
@@ -398,6 +406,7 @@ mod tests {
             path: path.into(),
             md5: md5.into(),
             obsolete,
+            removed: false,
         };
         let expected = [
             conffile("/etc/a", "0123", false),

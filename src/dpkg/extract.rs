@@ -71,6 +71,7 @@ pub(super) fn extract(
     for entry in &incoming.package.entries {
         extractor.entry(entry)?;
     }
+    extractor.removed_conffiles(&conffiles.removed);
     extractor.order_conffiles();
     extractor.drop_old(&conffiles.removed)?;
     Ok(extractor.out)
@@ -394,6 +395,7 @@ impl Extractor<'_, '_> {
             path: text.clone(),
             md5: new.clone(),
             obsolete: false,
+            removed: false,
         });
         let target = match (&old, &current) {
             (None, None) => Some(path),
@@ -434,6 +436,20 @@ impl Extractor<'_, '_> {
             &reason,
         )?;
         Ok(())
+    }
+
+    /// Enters the conffiles that the package asks to remove: dpkg remembers them too.
+    fn removed_conffiles(&mut self, removed: &BTreeSet<Vec<u8>>) {
+        for path in removed {
+            let path = String::from_utf8_lossy(path).into_owned();
+            let md5 = self.old_md5(&path);
+            self.out.conffiles.push(Conffile {
+                md5: md5.unwrap_or_else(|| "newconffile".to_owned()),
+                path,
+                obsolete: false,
+                removed: true,
+            });
+        }
     }
 
     /// Conffiles in the order in which the package declares them.
@@ -502,6 +518,7 @@ impl Extractor<'_, '_> {
                 path: name.to_owned(),
                 md5: md5.to_owned(),
                 obsolete: true,
+                removed: false,
             });
             self.out.list.push(name.as_bytes().to_vec());
             return Ok(());

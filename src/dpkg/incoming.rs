@@ -49,6 +49,11 @@ impl Incoming {
         let text = std::str::from_utf8(bytes).unwrap_or_default();
         text.lines()
             .map(str::trim)
+            .map(|line| {
+                line.strip_prefix("remove-on-upgrade ")
+                    .unwrap_or(line)
+                    .trim()
+            })
             .filter(|line| line.starts_with('/'))
             .collect()
     }

@@ -64,7 +64,13 @@ pub(super) fn stanza(incoming: &Incoming, conffiles: &[Conffile]) -> String {
             "Status" => "install ok installed".to_owned(),
             "Conffiles" => conffiles.iter().fold(String::new(), |mut value, conffile| {
                 let obsolete = if conffile.obsolete { " obsolete" } else { "" };
-                let _ = write!(value, "\n {} {}{obsolete}", conffile.path, conffile.md5);
+                let removed = if conffile.removed {
+                    " remove-on-upgrade"
+                } else {
+                    ""
+                };
+                let (path, md5) = (&conffile.path, &conffile.md5);
+                let _ = write!(value, "\n {path} {md5}{obsolete}{removed}");
                 value
             }),
             _ if RELATIONS.contains(&field) => relations(control.text(field), &incoming.facts),

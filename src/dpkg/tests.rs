@@ -57,6 +57,10 @@ impl Deb {
         self.entry(tar::EntryType::Regular, name, 0o644, "", text.as_bytes())
     }
 
+    fn file_bytes(self, name: &str, bytes: &[u8]) -> Self {
+        self.entry(tar::EntryType::Regular, name, 0o644, "", bytes)
+    }
+
     fn dir(self, name: &str) -> Self {
         self.entry(tar::EntryType::Directory, name, 0o755, "", b"")
     }
@@ -1198,6 +1202,92 @@ fn libraries_that_only_a_new_loader_cache_finds_are_refused() {
     );
     put(&mut make("\0/opt/a/lib/liba.so.1\0"), &[deb("opt/a/lib")]).unwrap();
     put(&mut make(""), &[deb("usr/lib/x86_64-linux-gnu")]).unwrap();
+}
+
+/// A shared library for amd64 that calls itself `soname`.
+fn library(soname: &str) -> Vec<u8> {
+    let mut elf = vec![0; 0x200];
+    let mut put = |at: usize, bytes: &[u8]| elf[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"\x7fELF\x02\x01");
+    put(16, &[3, 0, 62, 0]);
+    put(32, &[64]);
+    put(54, &[56, 0, 2, 0]);
+    for (at, kind, start) in [(64, 1, 0_u16), (120, 2, 0x100)] {
+        put(at, &[kind]);
+        put(at + 8, &start.to_le_bytes());
+        put(at + 16, &start.to_le_bytes());
+        put(at + 32, &0x100_u16.to_le_bytes());
+    }
+    put(64 + 32, &0x200_u16.to_le_bytes());
+    put(0x100, &[5, 0, 0, 0, 0, 0, 0, 0, 0x80, 1]);
+    put(0x110, &[14, 0, 0, 0, 0, 0, 0, 0, 1]);
+    put(0x181, soname.as_bytes());
+    elf
+}
+
+#[test]
+fn the_loader_cache_is_rebuilt() {
+    let root = || Stat::root(0o755, TIME);
+    let make = |program: &str| {
+        let mut tree = image("");
+        tree.put_file("/etc/ld.so.conf", "include x/*.conf\n", root())
+            .unwrap();
+        tree.put_file("/sbin/ldconfig", program, root()).unwrap();
+        tree
+    };
+    let deb = |bytes: Vec<u8>| {
+        Deb::new("a", "1", "")
+            .file("./etc/x/a.conf", "/opt/a//\n")
+            .file_bytes("./opt/a/liba.so.1.2", &bytes)
+            .postinst("ldconfig\n")
+    };
+    let known = "\0ldconfig (X) stable release version 2.40\0";
+    let mut tree = make(known);
+    tree.put_symlink("/usr/lib/libold.so.1", "gone", TIME)
+        .unwrap();
+    put(&mut tree, &[deb(library("liba.so.1"))]).unwrap();
+    let cache = tree.read("/etc/ld.so.cache", 1 << 20).unwrap().unwrap();
+    let has = |cache: &[u8], text: &[u8]| cache.windows(text.len()).any(|part| part == text);
+    assert!(has(&cache, b"/opt/a/liba.so.1\0"));
+    assert!(cache.ends_with(b"ldconfig (X) stable release version 2.40"));
+    assert!(tree.find_nofollow("/usr/lib/libold.so.1").is_none());
+    assert!(matches!(
+        tree.find_nofollow("/opt/a/liba.so.1"),
+        Some(Node::Leaf(Leaf { kind: LeafKind::Symlink(target), .. })) if target == b"liba.so.1.2"
+    ));
+    // Of an older ldconfig, or with a library of another machine, nothing is made.
+    let mut other = library("liba.so.1");
+    other[18] = 3;
+    for (program, bytes) in [("\0", library("liba.so.1")), (known, other)] {
+        let said = put(&mut make(program), &[deb(bytes)]).unwrap_err();
+        assert!(said.contains("/opt/a/liba.so.1.2 is found by"), "{said}");
+    }
+}
+
+#[test]
+fn lines_of_tmpfiles_are_done_or_refused() {
+    let deb = |lines: &str| {
+        Deb::new("a", "1", "")
+            .file("./usr/lib/tmpfiles.d/a.conf", lines)
+            .postinst("systemd-tmpfiles --create a.conf || true\n")
+    };
+    let make = || {
+        let mut tree = image("");
+        tree.put_file("/bin/systemd-tmpfiles", "", Stat::root(0o755, TIME))
+            .unwrap();
+        tree
+    };
+    let mut tree = make();
+    let lines = "# x\nd /var/lib/a 2750 0 4\nf /var/lib/a/f - - - - x\\ny\nh /run/x - - - - +C\n";
+    put(&mut tree, &[deb(lines)]).unwrap();
+    let stat = &tree.dir("/var/lib/a").unwrap().stat;
+    assert_eq!((stat.mode, stat.uid, stat.gid), (0o2750, 0, 4));
+    assert_eq!(text(&tree, "/var/lib/a/f").as_deref(), Some("x\ny"));
+    for line in ["h /etc - - - - +C", "d /var/lib/%b", "q^ /x"] {
+        let said = put(&mut make(), &[deb(&format!("#\n{line}\n"))]).unwrap_err();
+        let place = format!("line 2 of /usr/lib/tmpfiles.d/a.conf (`{line}`) is unknown");
+        assert!(said.contains(&place), "{said}");
+    }
 }
 
 #[test]

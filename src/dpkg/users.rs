@@ -126,6 +126,38 @@ impl Accounts {
         find(&self.group, name)
     }
 
+    /// The line of a user, by name alone.
+    pub(super) fn user_named(&self, name: &str) -> Option<&AccountLine> {
+        named(&self.passwd, name)
+    }
+
+    /// The line of a group, by name alone.
+    pub(super) fn group_named(&self, name: &str) -> Option<&AccountLine> {
+        named(&self.group, name)
+    }
+
+    /// Whether a group of this name may have this number: no group has it, and no user of another
+    /// name.
+    pub(super) fn free_for(&self, id: u32, name: &str) -> bool {
+        self.gid_free(id) && held_by_none_but(&self.passwd, id, name)
+    }
+
+    /// Whether a user of this name may have this number: no user has it, and no group of another
+    /// name.
+    pub(super) fn user_may_have(&self, id: u32, name: &str) -> bool {
+        self.uid_free(id) && held_by_none_but(&self.group, id, name)
+    }
+
+    /// Locks an account by a date of expiry in the past.
+    pub(super) fn expire(&mut self, name: &str) {
+        let lines = self.shadow.iter_mut().flatten();
+        for line in lines.filter(|line| line.first().is_some_and(|first| first == name)) {
+            if let Some(date) = line.get_mut(7) {
+                *date = "1".into();
+            }
+        }
+    }
+
     /// The number of a group that exists.
     pub(super) fn gid(&self, name: &str) -> Option<u32> {
         self.group(name)?.get(2)?.parse().ok()
@@ -187,6 +219,27 @@ impl Accounts {
         }
     }
 
+    /// Makes a user a member of a group as `systemd-sysusers` does, which sorts the members; `None`
+    /// if the group does not exist.
+    pub(super) fn join_sorted(&mut self, user: &str, group: &str) -> Option<()> {
+        let before = self.group_named(group)?.clone();
+        self.join(user, group);
+        if self.group_named(group) == Some(&before) {
+            return Some(());
+        }
+        let lines = self
+            .group
+            .iter_mut()
+            .chain(self.gshadow.iter_mut().flatten());
+        let of_group = |line: &&mut AccountLine| line.first().is_some_and(|name| name == group);
+        for members in lines.filter(of_group).filter_map(|line| line.get_mut(3)) {
+            let mut names: Vec<&str> = members.split(',').collect();
+            names.sort_unstable();
+            *members = names.join(",");
+        }
+        Some(())
+    }
+
     /// Makes a user a member of a group; `false` if the group does not exist.
     pub(super) fn join(&mut self, user: &str, group: &str) -> bool {
         let add = |line: &mut AccountLine| {
@@ -219,6 +272,20 @@ fn find<'a>(lines: &'a [AccountLine], name: &str) -> Option<&'a AccountLine> {
             .find(|line| line.get(field).is_some_and(|value| value == name))
     };
     by(0).or_else(|| name.parse::<u32>().ok().and_then(|_| by(2)))
+}
+
+fn named<'a>(lines: &'a [AccountLine], name: &str) -> Option<&'a AccountLine> {
+    lines
+        .iter()
+        .find(|line| line.first().is_some_and(|first| first == name))
+}
+
+fn held_by_none_but(lines: &[AccountLine], number: u32, name: &str) -> bool {
+    let number = number.to_string();
+    lines
+        .iter()
+        .filter(|line| line.get(2) == Some(&number))
+        .all(|line| line.first().is_some_and(|first| first == name))
 }
 
 fn free(lines: &[AccountLine], number: u32) -> bool {

@@ -25,6 +25,7 @@ mod sysv;
 mod temporary;
 mod test;
 mod text;
+mod tmpfiles;
 mod ucf;
 mod unit;
 
@@ -194,6 +195,7 @@ fn run(
         "update-alternatives" => alternatives::run(host, args, io),
         "deb-systemd-helper" => systemd::helper(host, args),
         "systemctl" => systemctl::run(host, args),
+        "systemd-tmpfiles" => tmpfiles::run(host, args),
         "systemd-sysusers" => sysusers::sysusers(host, args),
         "adduser" | "addgroup" | "useradd" | "groupadd" | "usermod" | "gpasswd" | "getent" => {
             accounts::run(host, word, args, io)

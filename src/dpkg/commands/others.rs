@@ -15,9 +15,7 @@ pub(super) fn run(
         // Nothing runs in an image, so there is nothing to start, stop or reload.
         "deb-systemd-invoke" | "invoke-rc.d" | "service" | "apparmor_parser" | "udevadm" => Some(0),
         "aa-enabled" | "aa-status" | "ischroot" => Some(1),
-        "ldconfig" => return ldconfig(host),
-        // Temporary and state directories are made at every boot.
-        "systemd-tmpfiles" => Some(0),
+        "ldconfig" => return loader_cache::ldconfig(host, args),
         // Python modules are compiled when they are first used.
         "py3compile" | "py3clean" | "pycompile" | "pyclean" | "update-python-modules" => Some(0),
         "mandb"
@@ -36,16 +34,6 @@ pub(super) fn run(
         "chronyd" => return chronyd(host, args, io),
         _ => None,
     })
-}
-
-/// The loader's cache stays as it is, as long as no library needs a new one.
-fn ldconfig(host: &mut ScriptHost<'_, '_>) -> CommandResult {
-    for library in loader_cache::unreachable(host)? {
-        host.refused.push(format!(
-            "calls ldconfig, and {library} is found by the loader's cache alone, which is not rebuilt"
-        ));
-    }
-    Ok(Some(0))
 }
 
 /// A cache or catalogue that is not rebuilt: the note says so, and promises nothing.

@@ -96,12 +96,38 @@ fn state_path(instance: &Instance, unit: &str) -> String {
     )
 }
 
+/// The file of a unit as `deb-systemd-helper` finds it.
 fn find_unit(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> String {
-    let dirs =
-        ["/etc", "/lib", "/usr/lib"].map(|dir| format!("{dir}/systemd/{}/{unit}", instance.name));
-    dirs.into_iter()
+    find_in(host, instance, unit, &["/etc", "/lib", "/usr/lib"])
+}
+
+/// The file of a unit as systemd finds it: `/lib` has units of the system alone, and since 255
+/// systemd does not look there.
+fn systemd_unit(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str) -> String {
+    let split = instance.name == SYSTEM.name && !systemd_is(host, "255~");
+    let mut dirs = vec!["/etc", "/run", "/usr/local/lib"];
+    dirs.extend(split.then_some("/lib"));
+    dirs.push("/usr/lib");
+    find_in(host, instance, unit, &dirs)
+}
+
+fn find_in(host: &ScriptHost<'_, '_>, instance: &Instance, unit: &str, dirs: &[&str]) -> String {
+    let paths = dirs
+        .iter()
+        .map(|dir| format!("{dir}/systemd/{}/{unit}", instance.name));
+    paths
+        .into_iter()
         .find(|path| host.is_file(path))
         .unwrap_or_else(|| unit.to_owned())
+}
+
+/// Whether systemd is of a version or a later one; an unknown one is.
+fn systemd_is(host: &ScriptHost<'_, '_>, version: &str) -> bool {
+    let installed = host
+        .database
+        .named("systemd")
+        .map(|s| s.facts.version.to_string());
+    installed.is_none_or(|v| dpkg::compare(&v, "ge", version) == Some(true))
 }
 
 /// Paths of links and their targets; `None` where there is nothing to enable a unit by.
@@ -109,7 +135,7 @@ type InstallLinks = Option<Vec<(String, String)>>;
 
 /// The file of a system unit.
 pub(super) fn unit_path(host: &ScriptHost<'_, '_>, unit: &str) -> String {
-    find_unit(host, &SYSTEM, unit)
+    systemd_unit(host, &SYSTEM, unit)
 }
 
 /// The links that systemd makes to enable a system unit: `None` where its file is not understood,
@@ -118,7 +144,7 @@ pub(super) fn install_links(
     host: &ScriptHost<'_, '_>,
     unit: &str,
 ) -> Result<Option<InstallLinks>, EditError> {
-    if !host.is_file(&find_unit(host, &SYSTEM, unit)) {
+    if !host.is_file(&systemd_unit(host, &SYSTEM, unit)) {
         return Ok(Some(None));
     }
     let Some(links) = systemd_links(host, &SYSTEM, unit)? else {
@@ -140,11 +166,7 @@ fn systemd_links(
 ) -> Result<Option<Vec<Link>>, EditError> {
     let etc = format!("/etc/systemd/{}", instance.name);
     // Older ones do not know `UpheldBy=`.
-    let version = host
-        .database
-        .named("systemd")
-        .map(|s| s.facts.version.to_string());
-    let upholds = version.is_none_or(|v| dpkg::compare(&v, "ge", "254~") == Some(true));
+    let upholds = systemd_is(host, "254~");
     let mut out = Vec::new();
     let mut seen = BTreeSet::new();
     let mut todo = vec![unit.to_owned()];
@@ -152,7 +174,7 @@ fn systemd_links(
         if !seen.insert(unit.clone()) {
             continue;
         }
-        let target = find_unit(host, instance, &unit);
+        let target = systemd_unit(host, instance, &unit);
         let text = host.text(&target)?.unwrap_or_default();
         let name = target.rsplit('/').next().unwrap_or(&unit).to_owned();
         let Some(install) = Install::read(&text, &name) else {
@@ -209,8 +231,8 @@ fn unit_links(
         let Some((key, value)) = line.trim_start().split_once('=') else {
             continue;
         };
-        let values = value
-            .split_whitespace()
+        let values = words(value)
+            .into_iter()
             .map(|value| value.trim_matches(['"', '\'']).to_owned());
         match key {
             "WantedBy" => dirs.extend(values.map(|value| format!("{etc}/{value}.wants"))),
@@ -220,7 +242,8 @@ fn unit_links(
                     unit_links(host, instance, &also, seen, out)?;
                 }
             }
-            "Alias" => out.extend(values.filter(|value| *value != name).map(|value| Link {
+            // The link of each name has all of the names.
+            "Alias" => out.extend(values.filter(|alias| *alias != name).map(|_| Link {
                 path: format!("{etc}/{value}"),
                 target: target.clone(),
             })),
@@ -237,6 +260,13 @@ fn unit_links(
         target: target.clone(),
     }));
     Ok(())
+}
+
+/// The words of a value as Perl splits it: with a blank before them, the first one is empty.
+fn words(value: &str) -> Vec<&str> {
+    let empty = value.starts_with(|c: char| c.is_ascii_whitespace());
+    let first = Some("").filter(|_| empty);
+    first.into_iter().chain(value.split_whitespace()).collect()
 }
 
 fn was_enabled(

@@ -37,7 +37,8 @@ fn release(release: &'static str, word: &str) -> Option<Seen> {
         while let Some((name, files)) = sets.get(next.fetch_add(1, Ordering::Relaxed)) {
             let Ok(files) = files else { continue };
             // The root has all of some sets.
-            if !name.contains(word) || files.is_empty() {
+            let wanted = word.split(',').any(|word| name.contains(word));
+            if !wanted || files.is_empty() {
                 continue;
             }
             let outcome = judge.judge(files);
