@@ -15,6 +15,8 @@ const CONF: &str = "/etc/mender/mender.conf";
 const FALLBACK: &str = "/mender/mender.conf";
 /// The keys that name a server; a configuration has one of them.
 const SERVER_KEYS: [&str; 2] = ["ServerURL", "Servers"];
+/// The program of clients from 4.0 on that installs root filesystems; earlier ones need none.
+const MODULE: &str = "/usr/share/mender/modules/v3/rootfs-image";
 const LIMIT: u64 = 1 << 20;
 
 /// The configuration of the update client.
@@ -62,6 +64,7 @@ pub fn integrate(
         .map_err(failed)?;
     }
     main_conf(editor, data, client)?;
+    module(editor.tree())?;
     identity(editor, data, client).map_err(failed)?;
     let mut notes = Vec::new();
     if client.settings.managed {
@@ -116,6 +119,7 @@ fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Res
     for key in ["RootfsPartA", "RootfsPartB"] {
         conf.remove(key);
     }
+    token(&conf, client)?;
     let failed = |e: EditError| Problem::new(format!("writing {CONF}: {e}"));
     let reason = "settings of the update client";
     editor.dir("/etc/mender", 0o755, reason).map_err(failed)?;
@@ -154,6 +158,58 @@ fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Res
         editor.record(real, Action::Changed, "it may hold the tenant's token");
     }
     Ok(())
+}
+
+/// Refuses a placeholder for the tenant token: the client's setup leaves a sentence in its place, with
+/// which the server refuses every device.
+///
+/// # Errors
+/// Such a text, and where it comes from.
+fn token(conf: &Map<String, Value>, client: &Client) -> Result<(), Problem> {
+    let token = conf.get("TenantToken").and_then(Value::as_str);
+    let placeholder = token
+        .is_some_and(|token| token.contains(|c: char| c.is_whitespace() || "<>\"".contains(c)));
+    if !placeholder {
+        return Ok(());
+    }
+    let configured = client.settings.settings.contains_key("TenantToken");
+    let (place, way) = if configured {
+        (
+            "server.tenant-token",
+            "set it to the token of your organization",
+        )
+    } else {
+        (
+            "the TenantToken of /etc/mender/mender.conf",
+            "set server.tenant-token to the token of your organization, or remove it from the file if \
+             your server needs none",
+        )
+    };
+    let message = format!("{place} is not a token but a placeholder: a token has no blanks");
+    Err(Problem::new(message).hint(way))
+}
+
+/// Refuses a client of 4.0 or later without the module that installs root filesystems.
+///
+/// # Errors
+/// Its path, and where a diversion has moved it.
+fn module(tree: &Tree) -> Result<(), Problem> {
+    if tree.file("/usr/bin/mender-update").is_none() || tree.file(MODULE).is_some() {
+        return Ok(());
+    }
+    let diverted = format!("{MODULE}.distrib");
+    let why = if tree.file(&diverted).is_some() {
+        format!("a diversion has moved it to {diverted}")
+    } else {
+        "it is missing".to_owned()
+    };
+    Err(Problem::new(format!(
+        "the update client cannot install root filesystems: {MODULE}: {why}"
+    ))
+    .hint(
+        "install all packages of the client (mender-client4 and those that it needs), or add the file by \
+         an [[overlay]]",
+    ))
 }
 
 /// The files of the public keys that the client checks Artifacts with, as far as they exist.
@@ -330,6 +386,15 @@ mod tests {
         settings: &[(&str, &str)],
         managed: bool,
     ) -> (Vec<String>, Option<String>) {
+        tried(files, settings, managed).unwrap()
+    }
+
+    /// The same, or what is wrong.
+    fn tried(
+        files: &[(&str, &str)],
+        settings: &[(&str, &str)],
+        managed: bool,
+    ) -> Result<(Vec<String>, Option<String>), Problem> {
         let (time, stat) = (Time::default(), Stat::root(0o644, Time::default()));
         let (mut root, mut data) = (
             Tree::new(Stat::root(0o755, time)),
@@ -367,10 +432,48 @@ mod tests {
             TreeEditor::new(&mut root, time),
             TreeEditor::new(&mut data, time),
         );
-        let notes = integrate(&mut editor, &mut target, &client).unwrap();
+        let notes = integrate(&mut editor, &mut target, &client)?;
         drop((editor, target));
         let conf = root.read(CONF, LIMIT).unwrap();
-        (notes, conf.map(|bytes| String::from_utf8(bytes).unwrap()))
+        let conf = conf.map(|bytes| String::from_utf8(bytes).unwrap());
+        Ok((notes, conf))
+    }
+
+    #[test]
+    fn a_placeholder_is_not_a_token() {
+        let placeholder = "Paste your Hosted Mender token here";
+        let text = format!(r#"{{"TenantToken": "{placeholder}"}}"#);
+        let files = [(CONF, text.as_str())];
+        let problem = tried(&files, &[], true).unwrap_err();
+        assert!(
+            problem.message.starts_with("the TenantToken of"),
+            "{problem}"
+        );
+        assert!(!problem.to_string().contains("Paste"), "{problem}");
+        assert!(tried(&files, &[("TenantToken", "eyJ.a-b_c.d")], true).is_ok());
+        let problem = tried(&[], &[("TenantToken", placeholder)], true).unwrap_err();
+        assert!(
+            problem.message.starts_with("server.tenant-token"),
+            "{problem}"
+        );
+    }
+
+    #[test]
+    fn a_client_needs_its_module() {
+        let program = ("/usr/bin/mender-update", "");
+        let problem = tried(&[program], &[], true).unwrap_err();
+        assert!(
+            problem.message.ends_with("rootfs-image: it is missing"),
+            "{problem}"
+        );
+        let diverted = format!("{MODULE}.distrib");
+        let problem = tried(&[program, (&diverted, "")], &[], true).unwrap_err();
+        assert!(
+            problem.message.contains("a diversion has moved it"),
+            "{problem}"
+        );
+        assert!(tried(&[program, (MODULE, "")], &[], true).is_ok());
+        assert!(tried(&[("/usr/bin/mender", "")], &[], true).is_ok());
     }
 
     #[test]

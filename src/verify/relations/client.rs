@@ -16,6 +16,9 @@ const PROGRAMS: [&str; 3] = [
     "/usr/bin/mender-auth",
 ];
 
+/// The program of clients from 4.0 on that installs root filesystems.
+const MODULE: &str = "/usr/share/mender/modules/v3/rootfs-image";
+
 /// Checks the client; returns the device type. `digest` is that of slot A.
 pub(super) fn check(
     disk: &Disk,
@@ -228,6 +231,19 @@ fn programs(root: &Tree, number: u32, log: &mut Log) {
             Location::partition(number),
             text,
         );
+    }
+    if found.contains(&"/usr/bin/mender-update") {
+        let module = root.find(MODULE);
+        let runs = matches!(module, Some(Node::Leaf(leaf)) if leaf.stat.mode & 0o111 != 0);
+        log.check(runs, "client-module", || {
+            let what = if module.is_some() {
+                "it is not a program"
+            } else {
+                "it is missing"
+            };
+            let text = format!("{what}, so the client cannot install root filesystems");
+            (Location::partition(number).path(MODULE), text)
+        });
     }
     for path in found {
         match elf::missing(root, path) {

@@ -48,6 +48,13 @@ pub(super) fn client_files(disk: &Disk, roles: &Roles, log: &mut Log) {
         Some(below) => (roles.data, read(&data.tree, &format!("/{below}"))),
         None => (roles.a, read(&root.tree, path)),
     };
+    let token = conf.get("TenantToken").and_then(Value::as_str);
+    let blank = token.is_some_and(|token| token.contains(char::is_whitespace));
+    log.check(!blank, "client-token", || {
+        let place = Location::partition(roles.a).path(CONF);
+        let text = "the tenant token has blanks: it is a placeholder, with which the server refuses devices";
+        (place, text.to_owned())
+    });
     let mut keys = paths("ArtifactVerifyKey");
     keys.extend(paths("ArtifactVerifyKeys"));
     for path in keys {

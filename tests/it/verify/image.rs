@@ -52,7 +52,7 @@ fn stat(mode: u16) -> Stat {
     Stat::root(mode, TIME)
 }
 
-const TIME: Time = Time {
+pub(crate) const TIME: Time = Time {
     seconds: 1_700_000_000,
     nanos: 0,
 };
@@ -210,6 +210,7 @@ fn root() -> Tree {
         "artifact_name=release-1\n",
     );
     put(&mut tree, "/usr/bin/mender-update", elf(&["libone.so.1"]));
+    put(&mut tree, "/usr/share/mender/modules/v3/rootfs-image", "");
     put(
         &mut tree,
         "/usr/lib/x86_64-linux-gnu/libone.so.1",

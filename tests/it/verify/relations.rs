@@ -1,6 +1,6 @@
 //! One file, or one fact of the plan, is changed; exactly one relation breaks.
 
-use super::image::{A, B, BOOT, Build, DATA, block, elf, put, stage1};
+use super::image::{A, B, BOOT, Build, DATA, TIME, block, elf, put, stage1};
 use super::{Patch, expect, patched};
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::Content;
@@ -91,6 +91,22 @@ const CASES: &[Case] = &[
     }),
     ("client-missing", |b| {
         drop(b.root.remove("/usr/bin/mender-update"))
+    }),
+    ("client-module", |b| {
+        drop(b.root.remove("/usr/share/mender/modules/v3/rootfs-image"))
+    }),
+    ("client-module", |b| {
+        let path = "/usr/share/mender/modules/v3/rootfs-image";
+        drop(b.root.remove(path));
+        put(&mut b.root, &format!("{path}.distrib"), "");
+        b.root.put_symlink(path, "/dev/null", TIME).unwrap();
+    }),
+    ("client-token", |b| {
+        put(
+            &mut b.root,
+            "/etc/mender/mender.conf",
+            r#"{"TenantToken": "Paste your token here"}"#,
+        )
     }),
     ("client-library", |b| {
         drop(b.root.remove("/lib/libtwo.so.2"))
