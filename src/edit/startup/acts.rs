@@ -1,6 +1,6 @@
 //! What a command does to a device that has just started.
 
-use super::script::Command;
+use super::command::{Command, Runs};
 use super::words::unwrapped;
 use std::fmt;
 
@@ -19,6 +19,8 @@ pub(super) enum Act {
     BootFiles,
     /// The boot or the data partition is mounted read-only.
     ReadOnly,
+    /// A device that a rule of udev chooses is mounted.
+    Mount,
 }
 
 impl fmt::Display for Act {
@@ -30,6 +32,7 @@ impl fmt::Display for Act {
             Self::Firmware => "writes firmware",
             Self::BootFiles => "writes files that the device starts from",
             Self::ReadOnly => "makes the boot or the data partition read-only",
+            Self::Mount => "mounts the device that it is given",
         })
     }
 }
@@ -68,7 +71,35 @@ pub(super) fn act(command: &Command) -> Option<Act> {
     if command.outputs.iter().any(|path| is_boot_file(path)) {
         return Some(Act::BootFiles);
     }
+    if command.outputs.iter().any(|path| is_disk(path)) {
+        return Some(Act::Repartition);
+    }
     of_words(&command.words)
+}
+
+/// When a command that acts does so at the earliest: the device can depend on whoever calls the
+/// script, and be a file.
+pub(super) fn earliest(command: &Command) -> Runs {
+    let words = unwrapped(&command.words);
+    let name = words.first().map_or("", String::as_str);
+    let name = name.rsplit('/').next().unwrap_or_default();
+    let rest: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
+    if !formats(name, &rest) || rest.iter().any(|word| is_disk(word)) {
+        return Runs::Always;
+    }
+    match name {
+        "dd" | "mkswap" => Runs::Later,
+        _ => Runs::If,
+    }
+}
+
+/// Whether a command mounts a device that depends on whoever calls the script.
+pub(super) fn mounts_given(words: &[String]) -> bool {
+    let words = unwrapped(words);
+    let name = words.first().map_or("", String::as_str);
+    let name = name.rsplit('/').next().unwrap_or_default();
+    let mounts = ["mount", "systemd-mount", "pmount", "udisksctl"].contains(&name);
+    mounts && words.iter().skip(1).any(|word| is_given(word))
 }
 
 /// What the command of these words does, if that matters.
@@ -138,6 +169,13 @@ fn restarts(name: &str, words: &[&str]) -> bool {
     }
 }
 
+/// Whether a word is a device that depends on a variable.
+fn is_given(word: &str) -> bool {
+    let path = word.strip_prefix("of=").unwrap_or(word);
+    let path = path.strip_prefix("/dev/").unwrap_or(path);
+    path.starts_with(['$', '%'])
+}
+
 /// Whether a word names a disk, or a partition of one.
 fn is_disk(word: &str) -> bool {
     let path = word.strip_prefix("of=").unwrap_or(word);
@@ -150,6 +188,10 @@ fn is_disk(word: &str) -> bool {
         "/dev/disk/",
         "/dev/root",
         "/dev/mtd",
+        "/dev/xvd",
+        "/dev/emmc",
+        "/dev/sdcard",
+        "/dev/block/",
     ]
     .iter()
     .any(|start| path.starts_with(start))
@@ -208,19 +250,20 @@ fn repartitions(name: &str, words: &[&str]) -> bool {
         "growpart" => !has(words, "-N") && !has(words, "--dry-run"),
         "systemd-repart" => has(words, "--dry-run=no"),
         "raspi-config" => words.iter().any(|word| word.contains("expand")),
-        "wipefs" => {
-            words.iter().any(|word| is_disk(word))
-                && words.iter().any(|w| w.starts_with("-a") || *w == "--all")
-        }
-        "dd" => words
+        _ => formats(name, words) && words.iter().any(|word| is_disk(word) || is_given(word)),
+    }
+}
+
+/// Whether a command overwrites a device.
+fn formats(name: &str, words: &[&str]) -> bool {
+    match name {
+        "wipefs" => words
             .iter()
-            .any(|word| word.starts_with("of=") && is_disk(word)),
-        "blkdiscard" => words.iter().any(|word| is_disk(word)),
-        "mkswap" | "mke2fs" | "mkdosfs" | "cryptsetup" => {
-            let formats = name != "cryptsetup" || has(words, "luksFormat");
-            formats && words.iter().any(|word| is_disk(word))
-        }
-        _ => name.starts_with("mkfs") && words.iter().any(|word| is_disk(word)),
+            .any(|word| word.starts_with("-a") || *word == "--all"),
+        "dd" => words.iter().any(|word| word.starts_with("of=")),
+        "cryptsetup" => has(words, "luksFormat"),
+        "blkdiscard" | "mkswap" | "mke2fs" | "mkdosfs" | "mkntfs" | "pvcreate" => true,
+        _ => name.starts_with("mkfs"),
     }
 }
 

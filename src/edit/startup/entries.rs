@@ -1,6 +1,6 @@
 //! Everything that runs by itself when a system starts.
 
-use super::follow::{Files, Found};
+use super::follow::{Files, Found, is_own};
 use super::units::{self, Unit, names_in};
 use super::{lexer, rc_local};
 use crate::golden::facts::is_started_by_units;
@@ -31,6 +31,18 @@ pub(super) enum EntryKind {
     Event,
 }
 
+impl Entry {
+    /// Whether it is the owner's, so that a condition does not excuse what it does in a file: also
+    /// in what the sessions run of users that log in by themselves, unless it asks them.
+    pub(super) fn is_own(&self, file: &str) -> bool {
+        match self.kind {
+            EntryKind::Own => true,
+            EntryKind::Login => !self.found.asks && is_own(file),
+            _ => false,
+        }
+    }
+}
+
 /// All entries of a system.
 pub(super) fn all(files: &Files<'_>) -> Vec<Entry> {
     let systemd = is_started_by_units(files.root);
@@ -47,6 +59,7 @@ pub(super) fn all(files: &Files<'_>) -> Vec<Entry> {
         found: rc_local::found(files),
     });
     out.extend(crontabs(files));
+    out.extend(jobs_of_at(files));
     out.extend(logins(files));
     out
 }
@@ -155,6 +168,21 @@ fn crontabs(files: &Files<'_>) -> Vec<Entry> {
     out
 }
 
+/// Jobs of `at` that wait in the golden image, whose time has come when a slot starts.
+fn jobs_of_at(files: &Files<'_>) -> Vec<Entry> {
+    const DIR: &str = "/var/spool/cron/atjobs";
+    let runs = files.root.file("/usr/sbin/atd").is_some();
+    let paths = names_in(files.root, DIR).map(|name| format!("{DIR}/{name}"));
+    let paths = paths.filter(|path| runs && files.root.file(path).is_some());
+    paths
+        .map(|path| Entry {
+            kind: EntryKind::Own,
+            found: files.script(&path, &[]),
+            name: path,
+        })
+        .collect()
+}
+
 /// What the shells and sessions of users run that log in by themselves.
 fn logins(files: &Files<'_>) -> Vec<Entry> {
     let mut out = Vec::new();
@@ -163,7 +191,7 @@ fn logins(files: &Files<'_>) -> Vec<Entry> {
     let lingering: Vec<String> = names_in(files.root, "/var/lib/systemd/linger").collect();
     for line in passwd.lines() {
         let fields: Vec<&str> = line.split(':').collect();
-        let [user, _, _, _, _, home, ..] = fields[..] else {
+        let [user, _, _, _, _, home, shell] = fields[..] else {
             continue;
         };
         let logs_in = users.iter().any(|name| name == user);
@@ -176,14 +204,18 @@ fn logins(files: &Files<'_>) -> Vec<Entry> {
                 ".zprofile",
                 ".xinitrc",
                 ".xsession",
+                ".config/openbox/autostart",
+                ".config/labwc/autostart",
             ];
             let paths = scripts.iter().map(|name| format!("{home}/{name}"));
+            let paths = paths.chain([shell.to_owned()]);
             out.extend(paths.map(|path| login(path.clone(), files.script(&path, &[]))));
             let dir = format!("{home}/.config/autostart");
             out.extend(desktop_files(files, &dir));
         }
         if logs_in || lingering.iter().any(|name| name == user) {
             out.extend(user_units(files, &format!("{home}/.config/systemd/user")));
+            out.extend(user_units(files, "/etc/systemd/user"));
         }
     }
     if !users.is_empty() {
@@ -193,12 +225,14 @@ fn logins(files: &Files<'_>) -> Vec<Entry> {
             let path = format!("{dir}/{name}");
             out.push(login(path.clone(), files.script(&path, &[])));
         }
-        out.push(login(
-            "/etc/profile".to_owned(),
-            files.script("/etc/profile", &[]),
-        ));
+        for path in [
+            "/etc/profile",
+            "/etc/bash.bashrc",
+            "/etc/xdg/openbox/autostart",
+        ] {
+            out.push(login(path.to_owned(), files.script(path, &[])));
+        }
         out.extend(desktop_files(files, "/etc/xdg/autostart"));
-        out.extend(user_units(files, "/etc/systemd/user"));
     }
     out
 }
@@ -227,8 +261,11 @@ fn auto_users(files: &Files<'_>) -> Vec<String> {
             let next = words
                 .iter()
                 .position(|word| matches!(*word, "--autologin" | "-a"))
-                .and_then(|at| words.get(at + 1));
-            users.extend(next.map(|user| (*user).to_owned()));
+                .and_then(|at| words.get(at + 1).copied());
+            let joined = words
+                .iter()
+                .find_map(|word| word.strip_prefix("--autologin="));
+            users.extend(next.or(joined).map(str::to_owned));
         }
     }
     let mut configs = vec![

@@ -1,12 +1,12 @@
-//! What events of a start run: devices that appear, networks that come up, generators of units,
+//! What events of a start run: networks that come up, kernel modules, generators of units,
 //! the initial RAM disk, cloud-init, and regular jobs that come within the hour.
 
 use super::entries::{Entry, EntryKind};
 use super::follow::{Files, Found};
-use super::units::{Unit, names_in};
+use super::units::names_in;
 
 /// Directories whose programs run when something comes up, with the arguments that they get.
-const HOOKS: [(&str, &[&str]); 25] = [
+const HOOKS: [(&str, &[&str]); 27] = [
     ("/etc/network/if-pre-up.d", &[]),
     ("/etc/network/if-up.d", &[]),
     ("/etc/NetworkManager/dispatcher.d", &["eth0", "up"]),
@@ -24,6 +24,8 @@ const HOOKS: [(&str, &[&str]); 25] = [
     ("/etc/ppp/ip-up.d", &[]),
     ("/etc/systemd/system-generators", &[]),
     ("/usr/local/lib/systemd/system-generators", &[]),
+    ("/etc/systemd/system-environment-generators", &[]),
+    ("/usr/lib/NetworkManager/dispatcher.d", &["eth0", "up"]),
     ("/etc/boot.d", &[]),
     ("/etc/local.d", &["start"]),
     ("/etc/rc.boot", &[]),
@@ -42,6 +44,14 @@ const CLOUD_SCRIPTS: [&str; 3] = [
     "/var/lib/cloud/scripts/per-instance",
     "/var/lib/cloud/scripts/per-once",
 ];
+/// Scripts that DHCP clients read.
+const SOURCED: [&str; 5] = [
+    "/etc/dhcpcd.enter-hook",
+    "/etc/dhcpcd.exit-hook",
+    "/etc/dhclient-enter-hooks",
+    "/etc/dhclient-exit-hooks",
+    "/etc/udhcpc/default.script",
+];
 /// Settings of networks.
 const INTERFACES: &str = "/etc/network/interfaces";
 
@@ -58,7 +68,11 @@ pub(super) fn all(files: &Files<'_>) -> Vec<Entry> {
     }
     out.extend(services_of_runit(files));
     out.extend(interfaces(files));
-    out.extend(rules(files));
+    out.extend(modules(files));
+    out.extend(supervised(files));
+    let sourced = SOURCED.iter();
+    let sourced = sourced.filter(|path| files.root.file(path).is_some());
+    out.extend(sourced.map(|path| entry(path, files.script(path, &[]))));
     out.extend(jobs(files));
     out
 }
@@ -116,79 +130,40 @@ fn interfaces(files: &Files<'_>) -> Vec<Entry> {
     out
 }
 
-/// Rules of udev: what they run, and the services that they start.
-fn rules(files: &Files<'_>) -> Vec<Entry> {
+/// Commands that run in the place of kernel modules (`modprobe.d(5)`).
+fn modules(files: &Files<'_>) -> Vec<Entry> {
+    const DIR: &str = "/etc/modprobe.d";
     let mut out = Vec::new();
-    for dir in [
-        "/etc/udev/rules.d",
-        "/usr/local/lib/udev/rules.d",
-        "/usr/lib/udev/rules.d",
-    ] {
-        for name in names_in(files.root, dir).filter(|name| name.ends_with(".rules")) {
-            let path = format!("{dir}/{name}");
-            let text = files.text(&path).unwrap_or_default();
-            let mut first = 1;
-            let mut rule = String::new();
-            for (at, line) in text.lines().enumerate() {
-                let part = line.trim_end().strip_suffix('\\');
-                rule.push_str(part.unwrap_or(line));
-                if part.is_some() {
-                    continue;
-                }
-                if !rule.trim_start().starts_with('#') {
-                    out.extend(of_rule(files, &rule, &path, first));
-                }
-                first = at + 2;
-                rule.clear();
+    for name in names_in(files.root, DIR) {
+        let path = format!("{DIR}/{name}");
+        for (at, line) in files.text(&path).unwrap_or_default().lines().enumerate() {
+            let rest = line.trim().strip_prefix("install ");
+            let command = rest.and_then(|rest| rest.trim().split_once(char::is_whitespace));
+            if let Some((_, command)) = command {
+                let found = files.commands(command, &path, at + 1);
+                out.push(entry(&path, found.under_condition()));
             }
         }
     }
     out
 }
 
-fn of_rule(files: &Files<'_>, rule: &str, path: &str, line: usize) -> Vec<Entry> {
-    if rule.contains("ACTION==\"remove\"") {
-        return Vec::new();
-    }
+/// Programs of supervisor.
+fn supervised(files: &Files<'_>) -> Vec<Entry> {
+    const DIR: &str = "/etc/supervisor/conf.d";
     let mut out = Vec::new();
-    for (key, value) in assignments(rule) {
-        if key.starts_with("RUN") && !key.starts_with("RUN{builtin}") {
-            let found = files.commands(&value, path, line).under_condition();
-            out.push(entry(path, found));
-        }
-        if key.starts_with("ENV{SYSTEMD_WANTS}") {
-            let units = value.split_whitespace();
-            let units = units.filter_map(|name| Unit::load(files.root, name));
-            let units = units.filter(|unit| files.may_start(unit));
-            out.extend(units.map(|unit| entry(path, files.service(&unit).under_condition())));
-        }
+    if files.root.file("/usr/bin/supervisord").is_none() {
+        return out;
     }
-    out
-}
-
-/// The keys of a rule that get a value, with the value.
-fn assignments(rule: &str) -> Vec<(String, String)> {
-    let mut out = Vec::new();
-    let mut rest = rule;
-    while let Some((key, after)) = rest.split_once('"') {
-        let mut value = String::new();
-        let mut chars = after.char_indices();
-        let mut end = after.len();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '"' => {
-                    end = at + 1;
-                    break;
-                }
-                '\\' => value.extend(chars.next().map(|(_, c)| c)),
-                _ => value.push(c),
+    for name in names_in(files.root, DIR) {
+        let path = format!("{DIR}/{name}");
+        for (at, line) in files.text(&path).unwrap_or_default().lines().enumerate() {
+            if let Some((key, command)) = line.split_once('=')
+                && key.trim() == "command"
+            {
+                out.push(entry(&path, files.commands(command.trim(), &path, at + 1)));
             }
         }
-        let key = key.trim_start_matches([',', ' ', '\t']);
-        if !key.trim_end().ends_with("==") && !key.trim_end().ends_with("!=") {
-            out.push((key.to_owned(), value));
-        }
-        rest = &after[end..];
     }
     out
 }
@@ -253,14 +228,5 @@ mod tests {
         ] {
             assert_eq!(job(line, true), None, "{line}");
         }
-    }
-
-    #[test]
-    fn what_rules_assign() {
-        let rule =
-            "ACTION==\"add\", ATTR{x}!=\"y\", RUN+=\"/bin/sh -c 'echo \\\"a, b\\\"'\", NAME=\"n\"";
-        let expected = [("RUN+=", "/bin/sh -c 'echo \"a, b\"'"), ("NAME=", "n")];
-        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        assert_eq!(assignments(rule), expected);
     }
 }

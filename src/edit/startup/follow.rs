@@ -1,8 +1,13 @@
 //! Follows what runs at a start into the scripts that it calls, and judges what is found there.
 
-use super::acts::{Act, act};
+use super::acts::{Act, act, earliest, mounts_given};
+use super::command::{Command, Runs};
 use super::lexer;
-use super::script::{Command, Context, Runs, commands, commands_in};
+use super::marks::{
+    asks, interpreter, is_other_interpreter, is_plain_call, is_program, names_first_start,
+    takes_itself_out,
+};
+use super::script::{Context, commands, commands_in};
 use super::units::{Setting, Unit};
 use super::variables::Variables;
 use super::words::{is_shell, unwrapped};
@@ -91,6 +96,10 @@ pub(super) struct Found {
     pub(super) files: Vec<String>,
     /// Programs of the owner's that are not scripts.
     pub(super) unread: BTreeSet<String>,
+    /// Commands that mount a device which they are given.
+    pub(super) mounts: BTreeSet<Finding>,
+    /// Whether it asks a person.
+    pub(super) asks: bool,
 }
 
 impl Found {
@@ -381,17 +390,23 @@ impl<'a> Files<'a> {
         let words = unwrapped(&command.words);
         let Some(first) = words.first() else { return };
         found.is_once |= takes_itself_out(words, file);
+        let finding = |act, runs| Finding {
+            file: file.to_owned(),
+            line: command.line,
+            act,
+            runs,
+            command: command.words.join(" "),
+        };
         if let Some(act) = act(command) {
-            found.findings.insert(Finding {
-                file: file.to_owned(),
-                line: command.line,
-                act,
-                runs: command.runs,
-                command: command.words.join(" "),
-            });
+            let runs = command.runs.max(earliest(command));
+            found.findings.insert(finding(act, runs));
             return;
         }
+        if mounts_given(words) {
+            found.mounts.insert(finding(Act::Mount, Runs::If));
+        }
         let name = first.rsplit('/').next().unwrap_or_default();
+        found.asks |= asks(name);
         if MENUS.contains(&name) || matches!(name, "." | "source") {
             return;
         }
@@ -406,7 +421,13 @@ impl<'a> Files<'a> {
             dir: command.dir.clone(),
             interpreter: None,
         };
-        let called = if name == "run-parts" {
+        let called = if matches!(name, "at" | "batch") {
+            let mut pairs = words.windows(2);
+            call.interpreter = Some("sh".to_owned());
+            pairs
+                .find(|pair| pair[0] == "-f")
+                .map(|pair| pair[1].clone())
+        } else if name == "run-parts" {
             let dir = argument.and_then(|words| words.first()).cloned();
             dir.map(|dir| format!("{}/*", dir.trim_end_matches('/')))
         } else if is_shell(first) || is_other_interpreter(name) {
@@ -516,83 +537,5 @@ impl Default for Call<'_> {
             dir: "/".to_owned(),
             interpreter: None,
         }
-    }
-}
-
-/// The program that the first line of a script names.
-fn interpreter(first_line: &str) -> Option<String> {
-    let mut words = first_line.strip_prefix("#!")?.split_whitespace();
-    let program = words.next().unwrap_or_default();
-    let program = match program.ends_with("/env") {
-        true => words.find(|word| !word.starts_with('-')),
-        false => Some(program),
-    };
-    Some(program.unwrap_or_default().to_owned())
-}
-
-/// Whether a program reads scripts of another language.
-fn is_other_interpreter(name: &str) -> bool {
-    let name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    [
-        "python", "perl", "ruby", "node", "nodejs", "lua", "php", "tclsh", "expect",
-    ]
-    .contains(&name)
-}
-
-/// Whether a word can be a program: a name, or a path where programs are, unlike a web address.
-fn is_program(word: &str) -> bool {
-    let dirs = ["/bin/", "/sbin/", "/usr/"];
-    !word.starts_with('/') || dirs.iter().any(|dir| word.starts_with(dir))
-}
-
-/// Whether a line of Python calls something whenever the program runs.
-fn is_plain_call(line: &str) -> bool {
-    let calls = ["system(", "run(", "call(", "Popen(", "output("];
-    let conditions = [
-        "if ", "while ", "for ", "def ", "class ", "elif ", "return ",
-    ];
-    line.starts_with(|c: char| c.is_ascii_alphabetic())
-        && !conditions.iter().any(|word| line.starts_with(word))
-        && calls.iter().any(|call| line.contains(call))
-}
-
-/// Whether a name says that it is for the first start.
-fn names_first_start(name: &str) -> bool {
-    let name: String = name
-        .rsplit('/')
-        .next()
-        .unwrap_or_default()
-        .to_lowercase()
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric())
-        .collect();
-    [
-        "firstboot",
-        "firstrun",
-        "firststart",
-        "onetime",
-        "runonce",
-        "resizeonce",
-    ]
-    .iter()
-    .any(|mark| name.contains(mark))
-}
-
-/// Whether a command takes its own script or service out, as what runs once does.
-fn takes_itself_out(words: &[String], file: &str) -> bool {
-    let name = words[0].rsplit('/').next().unwrap_or_default();
-    let rest = &words[1..];
-    let has = |text: &str| rest.iter().any(|word| word == text);
-    match name {
-        "systemctl" => has("disable") || has("mask"),
-        "update-rc.d" => has("remove") || has("disable"),
-        "rm" | "unlink" | "shred" => rest.iter().any(|word| {
-            word == file
-                || word == "$0"
-                || word.contains("${BASH_SOURCE")
-                || word.ends_with(".service")
-        }),
-        "mv" | "cp" => rest.last().is_some_and(|word| word == "/etc/rc.local"),
-        _ => false,
     }
 }

@@ -4,8 +4,8 @@
 
 use super::Judge;
 use super::apt_conf::AptConf;
+use super::command::Runs;
 use super::follow::{Files, Found};
-use super::script::Runs;
 use super::units::{self, Unit, names_in};
 
 /// The consequence of a restart.

@@ -7,6 +7,7 @@ mod acts;
 mod apt_conf;
 mod arguments;
 mod cloud_init;
+mod command;
 mod entries;
 mod events;
 mod follow;
@@ -14,6 +15,7 @@ mod known;
 mod later;
 mod lexer;
 mod machine_id;
+mod marks;
 mod one_time;
 mod overlay_root;
 mod rc_local;
@@ -22,6 +24,7 @@ mod reach_tests;
 mod script;
 #[cfg(test)]
 mod tests;
+mod udev;
 mod units;
 mod variables;
 mod words;
@@ -38,10 +41,10 @@ use crate::problem::{Problem, Problems};
 use crate::tree::edit::EditError;
 use crate::tree::{Tree, show};
 use acts::Act;
+use command::Runs;
 use entries::{Entry, EntryKind};
 use follow::{Files, Finding};
 use known::Kind;
-use script::Runs;
 use std::collections::BTreeSet;
 
 /// The size limit of text files (bytes).
@@ -157,6 +160,7 @@ pub(super) fn integrate(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), Edi
 fn everything(files: &Files<'_>) -> Vec<Entry> {
     let mut entries = entries::all(files);
     entries.extend(events::all(files));
+    entries.extend(udev::rules(files));
     entries
 }
 
@@ -308,8 +312,9 @@ fn report(entry: &Entry, finding: &Finding, judge: &mut Judge<'_>) {
     } = finding;
     let is_once = entry.found.is_once;
     let is_error = match runs {
+        _ if *act == Act::Mount => false,
         Runs::Always => true,
-        Runs::If => is_once || entry.kind == EntryKind::Own,
+        Runs::If => is_once || entry.is_own(file),
         Runs::Later | Runs::Unknown => entry.found.is_named_once,
     };
     let command: String = command.chars().take(80).collect();
@@ -334,6 +339,7 @@ fn report(entry: &Entry, finding: &Finding, judge: &mut Judge<'_>) {
         return;
     }
     let effect = match act {
+        Act::Mount => "it can be the other root filesystem, which an update overwrites",
         Act::Restart => "an update that is not committed yet would be taken back",
         _ => "each root filesystem does it for itself",
     };

@@ -229,3 +229,214 @@ fn what_a_device_sets_off_is_a_note() {
     assert_eq!((notes.len(), problems.len()), (1, 0), "{notes:?}");
     assert!(notes[0].starts_with("/opt/act:2: `reboot`"), "{notes:?}");
 }
+
+const AUTOLOGIN: [(&str, &str); 3] = [
+    (
+        "/etc/systemd/system/getty.target.wants/getty@tty1.service",
+        "->/usr/lib/systemd/system/getty@.service",
+    ),
+    (
+        "/usr/lib/systemd/system/getty@.service",
+        "[Service]\nExecStart=-/sbin/agetty --autologin=pi %I\n",
+    ),
+    (
+        "/etc/passwd",
+        "root:x:0:0::/root:/bin/bash\npi:x:1000:1000::/home/pi:/opt/shell\n",
+    ),
+];
+
+/// The problems, or the notes, of these files.
+fn of_files(files: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+    let (_, notes, problems) = repaired(files);
+    (problems, notes)
+}
+
+#[test]
+fn sessions_that_nobody_is_asked_for_are_the_owners() {
+    for (path, text, place) in [
+        (
+            "/etc/profile.d/a.sh",
+            "[ -e ~/x ] || reboot\n",
+            "/etc/profile.d/a.sh:1:",
+        ),
+        (
+            "/home/pi/.profile",
+            "if [ ! -e /data/x ]; then\n  sudo reboot\nfi\n",
+            "/home/pi/.profile:2:",
+        ),
+        (
+            "/home/pi/.config/openbox/autostart",
+            "reboot\n",
+            "/home/pi/.config/openbox/autostart:1:",
+        ),
+        ("/opt/shell", "#!/bin/sh\nreboot\n", "/opt/shell:2:"),
+        ("/etc/bash.bashrc", "reboot\n", "/etc/bash.bashrc:1:"),
+    ] {
+        let (problems, _) = of_files(&[&AUTOLOGIN[..], &[(path, text)]].concat());
+        assert!(
+            problems.len() == 1 && problems[0].starts_with(place),
+            "{path}: {problems:?}"
+        );
+        let (problems, notes) = of_files(&[(path, text)]);
+        assert!(
+            problems.is_empty() && notes.is_empty(),
+            "{path}: {problems:?} {notes:?}"
+        );
+    }
+    // A person is asked.
+    let menu = "read -r key\nif [ \"$key\" = r ]; then reboot; fi\n";
+    let (problems, notes) = of_files(&[&AUTOLOGIN[..], &[("/home/pi/.profile", menu)]].concat());
+    assert!(problems.is_empty(), "{problems:?}");
+    assert!(
+        notes[0].starts_with("/home/pi/.profile:2: `reboot` "),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn rules_that_format_or_mount_what_they_are_given() {
+    let rules = "/etc/udev/rules.d/9-own.rules";
+    let format = ("/opt/format", "#!/bin/sh\nmkfs.ext4 -F \"/dev/$1\"\n");
+    let mount = ("/opt/attach", "#!/bin/sh\nmount \"/dev/$1\" /media/x\n");
+    let rule = |matches: &str, program: &str| format!("# x\n{matches}, RUN+=\"{program} %k\"\n");
+    for matches in [
+        "ENV{ID_PART_ENTRY_NUMBER}==\"3\"",
+        "SUBSYSTEM==\"block\", ENV{ID_FS_TYPE}==\"\"",
+        "ACTION==\"add\", KERNEL==\"mmcblk?p[0-9]\"",
+    ] {
+        let (problems, _) = of_files(&[(rules, &rule(matches, "/opt/format")), format]);
+        assert!(
+            problems.len() == 1 && problems[0].starts_with("/opt/format:2: `mkfs.ext4 "),
+            "{matches}: {problems:?}"
+        );
+        let (problems, notes) = of_files(&[(rules, &rule(matches, "/opt/attach")), mount]);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert!(
+            notes[0].starts_with("/opt/attach:2: `mount /dev/$1 /media/x` mounts the device"),
+            "{notes:?}"
+        );
+    }
+    // In the rule itself.
+    let (problems, _) = of_files(&[(
+        rules,
+        &rule("SUBSYSTEM==\"block\"", "/sbin/sfdisk --delete /dev/%k"),
+    )]);
+    assert!(
+        problems[0].starts_with(&format!("{rules}:2: `/sbin/sfdisk ")),
+        "{problems:?}"
+    );
+    // For sticks it is no more than a note.
+    let sticks = "KERNEL==\"sd[b-z]1\", SUBSYSTEMS==\"usb\"";
+    let (problems, notes) = of_files(&[(rules, &rule(sticks, "/opt/format")), format]);
+    assert!(
+        problems.is_empty() && notes.len() == 1,
+        "{problems:?} {notes:?}"
+    );
+    let (problems, notes) = of_files(&[(rules, &rule(sticks, "/opt/attach")), mount]);
+    assert!(
+        problems.is_empty() && notes.is_empty(),
+        "{problems:?} {notes:?}"
+    );
+}
+
+/// Files, and the place of the problem.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str);
+
+#[test]
+fn other_things_that_a_start_runs() {
+    let cases: [Case<'_>; 4] = [
+        (
+            &[
+                ("/usr/sbin/atd", "x"),
+                ("/var/spool/cron/atjobs/a1", REBOOT),
+            ],
+            "/var/spool/cron/atjobs/a1:2:",
+        ),
+        (
+            &[
+                ("/usr/bin/supervisord", "x"),
+                (
+                    "/etc/supervisor/conf.d/a.conf",
+                    "[program:a]\ncommand=/opt/a\n",
+                ),
+                ("/opt/a", REBOOT),
+            ],
+            "/opt/a:2:",
+        ),
+        (
+            &[("/etc/dhcpcd.exit-hook", REBOOT)],
+            "/etc/dhcpcd.exit-hook:2:",
+        ),
+        (
+            &[("/etc/systemd/system-environment-generators/a", REBOOT)],
+            "/etc/systemd/system-environment-generators/a:2:",
+        ),
+    ];
+    for (files, place) in cases {
+        let (problems, _) = of_files(files);
+        assert!(
+            problems.len() == 1 && problems[0].starts_with(place),
+            "{files:?}: {problems:?}"
+        );
+    }
+    let module = [(
+        "/etc/modprobe.d/a.conf",
+        "# x\ninstall usb_storage /sbin/reboot\n",
+    )];
+    let (problems, notes) = of_files(&module);
+    assert!(
+        problems.is_empty() && notes[0].starts_with("/etc/modprobe.d/a.conf:2: `/sbin/reboot` "),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn drop_ins_of_many_units_and_upheld_units() {
+    let cases: [Case<'_>; 2] = [
+        (
+            &[
+                (
+                    "/usr/lib/systemd/system/a-b.service",
+                    "[Service]\nExecStart=/bin/true\n",
+                ),
+                (
+                    "/etc/systemd/system/a-.service.d/x.conf",
+                    "[Service]\nExecStartPost=/sbin/reboot\n",
+                ),
+                (
+                    "/etc/systemd/system/multi-user.target.upholds/a-b.service",
+                    "->/usr/lib/systemd/system/a-b.service",
+                ),
+                (
+                    "/etc/systemd/system/multi-user.target.wants/b.service",
+                    "->/dev/null",
+                ),
+            ],
+            "/etc/systemd/system/a-.service.d/x.conf:2:",
+        ),
+        (
+            &[
+                (
+                    "/usr/lib/systemd/system/a.service",
+                    "[Service]\nExecStart=/bin/true\n",
+                ),
+                (
+                    "/etc/systemd/system/service.d/x.conf",
+                    "[Service]\nExecStartPre=/sbin/reboot\n",
+                ),
+                (
+                    "/etc/systemd/system/multi-user.target.wants/a.service",
+                    "->/usr/lib/systemd/system/a.service",
+                ),
+            ],
+            "/etc/systemd/system/service.d/x.conf:2:",
+        ),
+    ];
+    for (files, place) in cases {
+        let (problems, _) = of_files(files);
+        assert!(
+            problems.len() == 1 && problems[0].starts_with(place),
+            "{files:?}: {problems:?}"
+        );
+    }
+}

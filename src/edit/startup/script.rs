@@ -5,48 +5,18 @@
 //! word like any other. Comments, quoted text, functions that nobody calls, and what comes after
 //! `exit` do not run.
 
+use super::command::{Command, Runs, running};
 use super::lexer::{self, Token, TokenKind};
 use super::variables::Variables;
-use super::words::{change_directory, inner_script, is_shell, only_asks, unwrapped, waits};
+use super::words::{
+    change_directory, inner_script, is_put_off, only_asks, reads_commands, unwrapped, waits,
+};
 use crate::shell::matches;
-use std::collections::BTreeSet;
 
 /// The number of levels of scripts within scripts (`sh -c`, `$(...)`) that are read.
 const MAX_NESTING: usize = 4;
 /// A wait from which on an act is not part of the start (seconds).
 const LONG_WAIT: u64 = 3600;
-
-/// When a command runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Runs {
-    /// Each time that the script runs.
-    Always,
-    /// Under a condition of the script.
-    If,
-    /// While the script watches something, or an hour or more after its start.
-    Later,
-    /// At an unknown time: a program that is not a shell script has it.
-    Unknown,
-}
-
-/// A command of a script.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Command {
-    /// Its line, from 1.
-    pub(super) line: usize,
-    /// Its name and arguments, quotes removed, variables not expanded.
-    pub(super) words: Vec<String>,
-    /// The files that its output goes to.
-    pub(super) outputs: Vec<String>,
-    /// When it runs.
-    pub(super) runs: Runs,
-    /// The directory in which it runs; empty: it is not known.
-    pub(super) dir: String,
-    /// The file that it is in, if the script reads it with `.`.
-    pub(super) file: Option<String>,
-    /// The function that it is part of.
-    function: Option<String>,
-}
 
 /// Finds a script by its name in a directory: its path and its text.
 pub(super) type Load<'a> = &'a dyn Fn(&str, &str) -> Option<(String, String)>;
@@ -134,6 +104,8 @@ struct Reader<'a> {
     waited: u64,
     /// The base condition, from a script around this one.
     base: Runs,
+    /// What the command before a pipe prints, and its line.
+    printed: Option<(String, usize)>,
     variables: Variables,
     /// The directory in which commands run.
     dir: String,
@@ -156,6 +128,7 @@ impl<'a> Reader<'a> {
             ended: Vec::new(),
             waited: 0,
             base: Runs::Always,
+            printed: None,
             variables: Variables::default(),
             dir: String::new(),
             load: None,
@@ -267,7 +240,18 @@ impl<'a> Reader<'a> {
             "||" => self.end_command(Runs::If),
             "|" => {
                 let joined = self.joined;
+                let printed = self.prints();
                 self.end_command(joined);
+                self.printed = printed;
+            }
+            // An operator, or the name of a function, goes on in the next line.
+            "\n" if self.words.is_empty() && self.outputs.is_empty() => {}
+            "\n" if self.words.len() == 1 && self.words[0].line == 0 => {}
+            "\n" if self.is_function_word() => {
+                let name = self.words.remove(1).text;
+                self.words.clear();
+                self.frames.push(Frame::Function(name));
+                self.words.push(Token::word("", 0));
             }
             _ => self.end_command(Runs::Always),
         }
@@ -276,6 +260,16 @@ impl<'a> Reader<'a> {
     /// Whether `function name` was read.
     fn is_function_word(&self) -> bool {
         self.words.len() == 2 && self.words[0].text == "function"
+    }
+
+    /// What the current command prints, if it is `echo` or `printf`, and its line.
+    fn prints(&self) -> Option<(String, usize)> {
+        let first = self.words.first()?;
+        let words = self.words.iter().skip(1);
+        let words = words.map(|word| self.variables.expanded(&word.text));
+        let words: Vec<String> = words.skip_while(|word| word.starts_with('-')).collect();
+        let prints = matches!(first.text.as_str(), "echo" | "printf");
+        prints.then(|| (words.join(" ").replace("\\n", "\n"), first.line))
     }
 
     /// Whether the current command only asks something.
@@ -407,18 +401,21 @@ impl<'a> Reader<'a> {
     }
 
     fn here_document(&mut self, body: &str, line: usize) {
-        let name = self.words.first().map(|word| word.text.clone());
-        let is_shell = name.as_deref().is_some_and(is_shell) && self.words.len() == 1;
-        if is_shell {
-            self.nested(body, line);
+        let words: Vec<String> = self.words.iter().map(|word| word.text.clone()).collect();
+        let later = is_put_off(&words);
+        if reads_commands(unwrapped(&words)) {
+            self.nested(body, line, later);
         }
     }
 
     /// Reads a script within this one.
-    fn nested(&mut self, text: &str, line: usize) {
-        let Some(runs) = self.here().filter(|_| self.nesting < MAX_NESTING) else {
+    fn nested(&mut self, text: &str, line: usize, later: bool) {
+        let Some(mut runs) = self.here().filter(|_| self.nesting < MAX_NESTING) else {
             return;
         };
+        if later {
+            runs = Runs::Later;
+        }
         let mut reader = Reader::new(&[], self.nesting + 1);
         reader.base = runs;
         reader.waited = self.waited;
@@ -440,8 +437,9 @@ impl<'a> Reader<'a> {
         let outputs = std::mem::take(&mut self.outputs);
         let words: Vec<Token> = words.into_iter().filter(|word| word.line > 0).collect();
         for (text, line) in words.iter().flat_map(|word| word.substitutions.clone()) {
-            self.nested(&text, line);
+            self.nested(&text, line, false);
         }
+        let printed = self.printed.take();
         if self.here().is_some() && self.variables.assigned(&words) {
             self.joined = next;
             return;
@@ -457,9 +455,14 @@ impl<'a> Reader<'a> {
                 return;
             }
             self.variables.set_by_loop(&words);
+            let later = is_put_off(&words);
+            let runs = if later { Runs::Later } else { runs };
             let unwrapped = unwrapped(&words).to_vec();
             if let Some(text) = inner_script(&unwrapped) {
-                self.nested(&text, line);
+                self.nested(&text, line, later);
+            }
+            if let Some((text, line)) = printed.filter(|_| reads_commands(&unwrapped)) {
+                self.nested(&text, line, later);
             }
             if runs != Runs::Later {
                 self.waited = self.waited.saturating_add(waits(&unwrapped));
@@ -521,56 +524,7 @@ impl<'a> Reader<'a> {
         self.frames.truncate(frames);
     }
 
-    /// The commands that run: those of functions only if they are called.
     fn finish(self) -> Vec<Command> {
-        let mut called: BTreeSet<String> = BTreeSet::new();
-        let defined: BTreeSet<&str> = self
-            .found
-            .iter()
-            .filter_map(|command| command.function.as_deref())
-            .collect();
-        loop {
-            let before = called.len();
-            for command in &self.found {
-                let runs = command
-                    .function
-                    .as_ref()
-                    .is_none_or(|name| called.contains(name));
-                let name = command.words.first();
-                // A function may be the command of `trap` too.
-                let trapped = (name.is_some_and(|name| name == "trap"))
-                    .then(|| command.words.get(1))
-                    .flatten();
-                for name in name.into_iter().chain(trapped) {
-                    if runs && defined.contains(name.as_str()) {
-                        called.insert(name.clone());
-                    }
-                }
-            }
-            if called.len() == before {
-                break;
-            }
-        }
-        let conditions: Vec<(String, Runs)> = self
-            .found
-            .iter()
-            .filter(|command| command.words.first().is_some_and(|n| called.contains(n)))
-            .map(|command| (command.words[0].clone(), command.runs))
-            .collect();
-        let least = |name: &str| {
-            let of = conditions.iter().filter(|(called, _)| called == name);
-            of.map(|(_, runs)| *runs).min().unwrap_or(Runs::Always)
-        };
-        let mut out = Vec::new();
-        for mut command in self.found {
-            if let Some(name) = &command.function {
-                if !called.contains(name) {
-                    continue;
-                }
-                command.runs = command.runs.max(least(name));
-            }
-            out.push(command);
-        }
-        out
+        running(self.found)
     }
 }

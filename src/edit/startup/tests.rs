@@ -1,8 +1,9 @@
 //! What is found in the files of a golden image that acts by itself, and what is not.
 
 use super::acts::{Act, act};
+use super::command::Runs;
 use super::follow::Files;
-use super::script::{Runs, commands};
+use super::script::commands;
 use super::{Judge, known, machine_id, one_time, overlay_root, rc_local, repair};
 use crate::edit::{Trees, Workspace};
 use crate::plan::accepted::AcceptedFiles;
@@ -50,6 +51,20 @@ fn commands_that_restart_are_found_wherever_they_are() {
         "dbus-send --system --dest=org.freedesktop.login1 /org/freedesktop/login1 org.freedesktop.login1.Manager.Reboot boolean:false",
         "while ! mountpoint -q /x; do sleep 1; done; reboot",
         "[ -f /x ] || exit 0 \\\n  ; reboot",
+        "again()\n{\n  reboot\n}\nagain",
+        "function again\n{\n  reboot\n}\nagain",
+        "sync &&\n  reboot",
+        "echo reboot | at now",
+        "echo /sbin/reboot | sudo at now + 5 minutes",
+        "printf 'sync; reboot\\n' | sh",
+        "at now + 1 min <<EOF\nreboot\nEOF\n",
+        "systemd-run --on-boot=30 --unit x /sbin/reboot",
+        "systemd-run -u x -p A=b --on-active=5min -- reboot",
+        "start-stop-daemon --start --background --exec /sbin/reboot",
+        "pkexec reboot",
+        "openvt -c 2 -- reboot",
+        "nsenter -t 1 -m reboot",
+        "taskset 1 reboot",
     ] {
         assert_eq!(first(text), Some((Act::Restart, Runs::Always)), "{text}");
     }
@@ -96,6 +111,12 @@ fn conditions_and_watches_are_told_apart() {
         ),
         ("while read -r key; do reboot; done", Runs::Later),
         ("(sleep 1d; reboot) &", Runs::Later),
+        ("[ -e /done ] ||\n  reboot", Runs::If),
+        ("echo reboot | at 04:00", Runs::Later),
+        ("echo reboot | at now + 2 hours", Runs::Later),
+        ("at midnight <<EOF\nreboot\nEOF\n", Runs::Later),
+        ("systemd-run --on-calendar=daily reboot", Runs::Later),
+        ("systemd-run --on-active=2h reboot", Runs::Later),
         ("sleep 3600\nreboot", Runs::Later),
     ];
     for (text, runs) in cases {

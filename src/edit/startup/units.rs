@@ -5,9 +5,13 @@ use crate::golden::references::unit_names;
 use crate::tree::{DirEntry, LeafKind, Node, Tree, show};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// The directory of the units of the owner.
+const ETC: &str = "/etc/systemd/system";
 /// The directories of units, the most important first.
-const DIRS: [&str; 4] = [
-    "/etc/systemd/system",
+const DIRS: [&str; 6] = [
+    "/etc/systemd/system.control",
+    ETC,
+    "/etc/systemd/system.attached",
     "/usr/local/lib/systemd/system",
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
@@ -81,16 +85,7 @@ impl Unit {
         let real = root.walk(path.as_bytes(), true).ok()?;
         let file = show(&real.path());
         let mut settings = settings(&text, &file);
-        let mut drop_ins: BTreeMap<String, String> = BTreeMap::new();
-        for dir in DIRS.iter().rev() {
-            for name in &names {
-                let dir = format!("{dir}/{name}.d");
-                for conf in names_in(root, &dir).filter(|name| name.ends_with(".conf")) {
-                    drop_ins.insert(conf.clone(), format!("{dir}/{conf}"));
-                }
-            }
-        }
-        for path in drop_ins.into_values() {
+        for path in drop_ins(root, &names) {
             let more = self::text(root, &path).unwrap_or_default();
             settings.extend(self::settings(&more, &path));
         }
@@ -156,6 +151,33 @@ impl Unit {
         let words = values.iter().flat_map(|s| s.value.split_whitespace());
         words.map(str::to_owned).collect()
     }
+}
+
+/// The drop-ins of a unit with these names, in the order in which they count: also those of all
+/// units whose name begins the same up to a dash, and of all units of its kind. Of the same name
+/// the more special one counts.
+fn drop_ins(root: &Tree, names: &[&str]) -> Vec<String> {
+    let mut stems: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    for name in names {
+        let Some((stem, kind)) = name.rsplit_once('.') else {
+            continue;
+        };
+        let dashes: Vec<usize> = stem.match_indices('-').map(|(at, _)| at).collect();
+        let starts = dashes.iter().rev().map(|at| &stem[..=*at]);
+        stems.extend(starts.map(|start| format!("{start}.{kind}")));
+    }
+    let kind = names.first().and_then(|name| name.rsplit_once('.'));
+    stems.extend(kind.map(|(_, kind)| kind.to_owned()));
+    let mut found: BTreeMap<String, String> = BTreeMap::new();
+    for stem in stems.iter().rev() {
+        for dir in DIRS.iter().rev() {
+            let dir = format!("{dir}/{stem}.d");
+            for conf in names_in(root, &dir).filter(|name| name.ends_with(".conf")) {
+                found.insert(conf.clone(), format!("{dir}/{conf}"));
+            }
+        }
+    }
+    found.into_values().collect()
 }
 
 /// The value with the specifiers (`systemd.unit(5)`) of the unit of this name.
@@ -284,7 +306,8 @@ fn wanted(root: &Tree, of: impl Fn(&str) -> bool) -> Vec<String> {
         for name in names_in(root, dir) {
             let unit = name
                 .strip_suffix(".wants")
-                .or_else(|| name.strip_suffix(".requires"));
+                .or_else(|| name.strip_suffix(".requires"))
+                .or_else(|| name.strip_suffix(".upholds"));
             if unit.is_some_and(|unit| !is_not_started(unit) && of(unit)) {
                 out.extend(names_in(root, &format!("{dir}/{name}")));
             }
@@ -340,7 +363,7 @@ fn matches_a_file(root: &Tree, pattern: &str) -> bool {
 }
 
 /// A time span (`systemd.time(7)`), in seconds.
-fn seconds(text: &str) -> u64 {
+pub(super) fn seconds(text: &str) -> u64 {
     let mut total = 0_u64;
     let mut rest = text.trim();
     while !rest.is_empty() {
@@ -374,12 +397,13 @@ pub(super) fn enabling_links(root: &Tree, name: &str) -> (Vec<String>, bool) {
     let mut elsewhere = false;
     for dir in DIRS {
         for group in names_in(root, dir) {
-            let wants = group.ends_with(".wants") || group.ends_with(".requires");
+            let ends = [".wants", ".requires", ".upholds"];
+            let wants = ends.iter().any(|end| group.ends_with(end));
             let path = format!("{dir}/{group}/{name}");
             if !wants || root.find_nofollow(&path).is_none() {
                 continue;
             }
-            if dir == DIRS[0] {
+            if dir == ETC {
                 links.push(path);
             } else {
                 elsewhere = true;

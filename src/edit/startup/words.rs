@@ -1,5 +1,21 @@
 //! Words of commands: programs that only start another one, and scripts in arguments.
 
+/// Options of `systemd-run` that have a word of their own as value.
+const OF_SYSTEMD_RUN: [&str; 12] = [
+    "-u",
+    "--unit",
+    "-p",
+    "--property",
+    "-E",
+    "--setenv",
+    "-t",
+    "-M",
+    "-H",
+    "--uid",
+    "--gid",
+    "--slice",
+];
+
 /// Whether a program interprets shell scripts.
 pub(super) fn is_shell(name: &str) -> bool {
     matches!(
@@ -29,6 +45,20 @@ pub(super) fn unwrapped(words: &[String]) -> &[String] {
             "timeout" => 2 + options(&rest[1..], &["-s", "-k"]),
             "flock" => 2 + options(&rest[1..], &["-w", "-E"]),
             "systemd-inhibit" | "systemd-cat" => 1 + options(&rest[1..], &["-t", "-p"]),
+            "unbuffer" | "unshare" | "dbus-run-session" | "cage" | "xinit" | "startx" => {
+                1 + options(&rest[1..], &[])
+            }
+            "pkexec" => 1 + options(&rest[1..], &["--user"]),
+            "openvt" => 1 + options(&rest[1..], &["-c"]),
+            "nsenter" => 1 + options(&rest[1..], &["-t"]),
+            "xargs" => 1 + options(&rest[1..], &["-n", "-I", "-P", "-L"]),
+            "taskset" => 2 + options(&rest[1..], &[]),
+            "setarch" | "logsave" => 2 + options(&rest[1..], &[]),
+            "systemd-run" => 1 + options(&rest[1..], &OF_SYSTEMD_RUN),
+            "start-stop-daemon" => match daemon(rest) {
+                Some(skip) => skip,
+                None => break,
+            },
             _ => break,
         };
         match rest.get(skip..) {
@@ -37,6 +67,53 @@ pub(super) fn unwrapped(words: &[String]) -> &[String] {
         }
     }
     rest
+}
+
+/// The number of words before the program that `start-stop-daemon` starts.
+fn daemon(words: &[String]) -> Option<usize> {
+    let starts = words.iter().any(|word| word == "--start" || word == "-S");
+    let names = ["--exec", "-x", "--startas", "-a"];
+    let at = words.iter().position(|word| names.contains(&word.as_str()));
+    at.filter(|_| starts).map(|at| at + 1)
+}
+
+/// Whether a command is run by the clock, or an hour or more later, by `at` or `systemd-run`.
+pub(super) fn is_put_off(words: &[String]) -> bool {
+    let name = |word: &String| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let long = |word: &&str| {
+        let units = ["hour", "day", "week", "month", "year"];
+        units.iter().any(|unit| word.starts_with(unit))
+    };
+    for (at, word) in words.iter().enumerate() {
+        let mut rest = words[at + 1..].iter().map(String::as_str);
+        match name(word).as_str() {
+            "at" => {
+                let now = rest.clone().any(|word| word.starts_with("now"));
+                return !now || rest.any(|word| long(&word));
+            }
+            "systemd-run" => {
+                return rest.any(|word| {
+                    let (option, value) = word.split_once('=').unwrap_or((word, ""));
+                    let delays = ["--on-boot", "--on-active", "--on-startup"];
+                    let delay = delays.contains(&option);
+                    option == "--on-calendar" || (delay && super::units::seconds(value) >= 3600)
+                });
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Whether a command runs the commands that it reads.
+pub(super) fn reads_commands(words: &[String]) -> bool {
+    let Some((first, rest)) = words.split_first() else {
+        return false;
+    };
+    match first.rsplit('/').next().unwrap_or_default() {
+        "at" | "batch" => true,
+        _ => is_shell(first) && rest.iter().all(|word| word.starts_with('-')),
+    }
 }
 
 fn is_name_char(c: char) -> bool {
@@ -65,7 +142,7 @@ pub(super) fn inner_script(words: &[String]) -> Option<String> {
             .skip(2)
             .any(|signal| matches!(signal.as_str(), "EXIT" | "0"))
             .then(|| words[1].clone()),
-        "su" | "runuser" => value_of_c(words),
+        "su" | "runuser" | "script" => value_of_c(words),
         _ if is_shell(name) => value_of_c(words),
         _ => None,
     }

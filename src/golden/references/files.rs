@@ -1,7 +1,7 @@
 //! Configuration files of programs, by path: each line that names a device is a reference.
 
 use super::device::{Device, names_in};
-use super::{Reference, Removal, entries, files_of, logical_lines, text};
+use super::{Reference, Removal, entries, files_of, logical_lines, text, udev};
 use crate::tree::Tree;
 use std::collections::BTreeSet;
 
@@ -179,7 +179,7 @@ pub(super) fn gather(root: &Tree, boot: &Tree) -> Vec<Reference> {
     arguments(root, &mut out);
     menus(root, boot, &mut out);
     raid(root, &mut out);
-    udev(root, &mut out);
+    udev::rules(root, &mut out);
     pools(root, &mut out);
     cloud(root, boot, &mut out);
     out
@@ -417,88 +417,6 @@ fn raid(root: &Tree, out: &mut Vec<Reference>) {
     }
 }
 
-/// Rules of udev that match one partition.
-fn udev(root: &Tree, out: &mut Vec<Reference>) {
-    let dirs = ["/etc/udev/rules.d", "/usr/lib/udev/rules.d"];
-    let files = dirs.iter().flat_map(|dir| files_of(root, dir, ".rules"));
-    for path in files {
-        let body = text(root, &path).unwrap_or_default();
-        for (line, last, body) in logical_lines(&body, HASH) {
-            for (text, device) in matches(&body) {
-                // A pattern can be meant for other disks.
-                let removal = match text.contains(['*', '?', '[']) {
-                    true => Removal::Tell,
-                    false => Removal::Comment,
-                };
-                out.push(Reference {
-                    file: path.clone(),
-                    on_boot: false,
-                    line,
-                    last,
-                    kind: "udev rule",
-                    text,
-                    device,
-                    needed: false,
-                    removal,
-                });
-            }
-        }
-    }
-}
-
-/// The partitions that a rule matches by their exact names.
-fn matches(rule: &str) -> Vec<(String, Device)> {
-    let mut out = Vec::new();
-    for part in rule.split(',') {
-        let Some((key, value)) = part.split_once("==") else {
-            continue;
-        };
-        let value = value.trim().trim_matches('"');
-        if value.contains('$') {
-            continue;
-        }
-        if key.trim() == "KERNEL" {
-            let found = kernel_names(value).into_iter();
-            out.extend(found.map(|device| (part.trim().to_owned(), device)));
-            continue;
-        }
-        if value.contains(['*', '?', '[', '|']) {
-            continue;
-        }
-        let device = match key.trim() {
-            "KERNELS" => Device::parse(&format!("/dev/{value}")),
-            "ENV{DEVNAME}" => Device::parse(value),
-            "ENV{ID_FS_UUID}" | "ENV{ID_FS_UUID_ENC}" => Device::Tag(Device::key("UUID", value)),
-            "ENV{ID_FS_LABEL}" | "ENV{ID_FS_LABEL_ENC}" => Device::Tag(Device::key("LABEL", value)),
-            "ENV{ID_PART_ENTRY_UUID}" => Device::Tag(Device::key("PARTUUID", value)),
-            "ENV{ID_PART_ENTRY_NAME}" => Device::Tag(Device::key("PARTLABEL", value)),
-            _ => continue,
-        };
-        if !matches!(device, Device::Other | Device::Path(_) | Device::Disk(_)) {
-            out.push((part.trim().to_owned(), device));
-        }
-    }
-    out
-}
-
-/// The partition that a pattern of kernel names means; none if it means all partitions of a disk.
-fn kernel_names(pattern: &str) -> Option<Device> {
-    if !pattern.contains(['*', '?', '[', '|']) {
-        let device = Device::parse(&format!("/dev/{pattern}"));
-        return matches!(device, Device::Number(..)).then_some(device);
-    }
-    let disks = ["sda", "vda", "mmcblk0p", "mmcblk1p", "nvme0n1p"];
-    let matching = disks.into_iter().find_map(|disk| {
-        let is_one = |number: &u32| crate::shell::matches(pattern, &format!("{disk}{number}"));
-        let numbers: Vec<u32> = (1..=15).filter(is_one).collect();
-        let [number] = numbers[..] else { return None };
-        Some((disk, number))
-    });
-    let (disk, number) = matching?;
-    let disk = disk.strip_suffix('p').unwrap_or(disk);
-    Some(Device::Number(disk.to_owned(), number))
-}
-
 /// ZFS's list of pools, which is binary: the paths of devices in it.
 fn pools(root: &Tree, out: &mut Vec<Reference>) {
     const PATH: &str = "/etc/zfs/zpool.cache";
@@ -664,24 +582,6 @@ mod tests {
         assert_eq!(lvm, ["/dev/sda5", "/dev/sda5"]);
         let pools = texts("/etc/zfs/zpool.cache", "\0\0path\0\0/dev/sda4\0x");
         assert_eq!(pools, ["/dev/sda4"]);
-    }
-
-    #[test]
-    fn rules_that_match_one_partition() {
-        let body = "KERNEL==\"sd[a-z]3\", RUN+=\"x\"\nKERNEL==\"sd*[0-9]\", RUN+=\"x\"\nSUBSYSTEM==\"block\", KERNEL==\"sda3\", \\\n\
-                    \x20 SYMLINK+=\"media\"\nENV{ID_FS_UUID}==\"AB\", ENV{ID_FS_LABEL}==\"x\"\n\
-                    KERNEL==\"ttyS0\", GROUP=\"a\"\nKERNEL==\"sda\", GROUP=\"a\"\n";
-        let rules = found("/etc/udev/rules.d/9-local.rules", body);
-        let rules: Vec<(usize, &str)> = rules.iter().map(|one| (one.0, one.2.as_str())).collect();
-        assert_eq!(
-            rules,
-            [
-                (1, "partition 3 of sda"),
-                (3, "partition 3 of sda"),
-                (5, "UUID=ab"),
-                (5, "LABEL=x")
-            ]
-        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod files;
 mod links;
 mod others;
 mod scripts;
+mod udev;
 pub mod unit_names;
 pub mod units;
 

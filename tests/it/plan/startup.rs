@@ -202,6 +202,71 @@ const REFUSED: &[(Files<'static>, &str)] = &[
         "/etc/default/grub:1: kernel argument init=/opt/flasher: /opt/flasher:2: `dd ",
     ),
     (
+        &[
+            (
+                "etc/udev/rules.d/9-own.rules",
+                "# x\nSUBSYSTEM==\"block\", ENV{ID_FS_TYPE}==\"\", RUN+=\"/opt/format %k\"\n",
+            ),
+            ("opt/format", "#!/bin/sh\nmkfs.ext4 -F \"/dev/$1\"\n"),
+        ],
+        "/opt/format:2: `mkfs.ext4 -F /dev/$1` ",
+    ),
+    (
+        &[
+            (
+                "etc/udev/rules.d/9-own.rules",
+                "# x\nENV{ID_PART_ENTRY_NUMBER}==\"3\", RUN+=\"/opt/attach %k\"\n",
+            ),
+            ("opt/attach", "#!/bin/sh\nmount \"/dev/$1\" /srv\n"),
+        ],
+        "/etc/udev/rules.d/9-own.rules:2: ENV{ID_PART_ENTRY_NUMBER}==\"3\" ",
+    ),
+    (
+        &[("etc/rc.local", "#!/bin/sh\necho /sbin/reboot | at now\n")],
+        "/etc/rc.local:2: `/sbin/reboot` ",
+    ),
+    (
+        &[(
+            "etc/rc.local",
+            "#!/bin/sh\nsystemd-run --on-boot=30 /sbin/reboot\n",
+        )],
+        "/etc/rc.local:2: `/sbin/reboot` ",
+    ),
+    (
+        &[
+            (
+                "etc/systemd/system/getty.target.wants/getty@tty1.service",
+                "->/usr/lib/systemd/system/getty@.service",
+            ),
+            (
+                "usr/lib/systemd/system/getty@.service",
+                "[Service]\nExecStart=-/sbin/agetty --autologin root %I\n",
+            ),
+            (
+                "etc/profile.d/first.sh",
+                "if [ ! -e /data/done ]; then\n  touch /data/done\n  reboot\nfi\n",
+            ),
+        ],
+        "/etc/profile.d/first.sh:3: `reboot` ",
+    ),
+    (
+        &[
+            (
+                "etc/systemd/system/multi-user.target.wants/app.service",
+                "->/usr/lib/systemd/system/app.service",
+            ),
+            (
+                "usr/lib/systemd/system/app.service",
+                "[Service]\nExecStart=/bin/true\n",
+            ),
+            (
+                "etc/systemd/system/service.d/all.conf",
+                "[Service]\nExecStartPost=/sbin/reboot\n",
+            ),
+        ],
+        "/etc/systemd/system/service.d/all.conf:2: `/sbin/reboot` ",
+    ),
+    (
         &[(
             "etc/cloud/cloud.cfg",
             "#cloud-config\npower_state:\n  mode: reboot\n",

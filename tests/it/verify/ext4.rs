@@ -46,10 +46,13 @@ pub(super) fn make(dir: &Path, name: &str, features: &str) -> Option<PathBuf> {
     }
     let image = dir.join(name);
     let size = "10M";
+    // With another seed the hash of a damaged name could belong to the same leaf.
+    let seed = "hash_seed=1b4e28ba-2fa1-11d2-883f-0016d3cca427";
     must(
         &mke2fs,
         &[
-            &"-q", &"-t", &"ext4", &"-b", &"1024", &"-O", &features, &"-d", &tree, &image, &size,
+            &"-q", &"-t", &"ext4", &"-b", &"1024", &"-O", &features, &"-E", &seed, &"-d", &tree,
+            &image, &size,
         ],
     );
     let value = "v".repeat(300);

@@ -280,7 +280,7 @@ const OTHERS: &[Case] = &[
         &[
             (
                 "/etc/udev/rules.d/9.rules",
-                "# x\nACTION==\"add\", ENV{ID_PART_ENTRY_NUMBER}==\"3\", \\\n  RUN+=\"/opt/a %k\"\n",
+                "# x\nACTION==\"add\", ENV{ID_PART_ENTRY_NUMBER}==\"4\", \\\n  RUN+=\"/opt/a %k\"\n",
             ),
             ("/opt/a", "#!/bin/sh\nmkfs.ext4 -F \"/dev/$1\"\n"),
         ],
@@ -365,6 +365,25 @@ const OTHERS: &[Case] = &[
         ),
     ),
     (
+        "startup-partitions",
+        &[
+            (
+                "/etc/udev/rules.d/9.rules",
+                "SUBSYSTEM==\"block\", KERNEL==\"mmcblk[0-9]p*\", RUN+=\"/opt/a\"\n",
+            ),
+            ("/opt/a", "#!/bin/sh\nmkfs.ext4 -F $DEVNAME\n"),
+        ],
+        ("/opt/a", Some(2)),
+    ),
+    (
+        "startup-slot",
+        &[(
+            "/etc/udev/rules.d/9.rules",
+            "# x\nSUBSYSTEM==\"block\", ATTR{partition}==\"3\", RUN+=\"/bin/mount /dev/%k /srv\"\n",
+        )],
+        ("/etc/udev/rules.d/9.rules", Some(2)),
+    ),
+    (
         "startup-kexec",
         &[
             ("/usr/sbin/kexec", "x"),
@@ -421,6 +440,11 @@ fn kernel_arguments_that_run_something_are_found() {
 
 /// What is there but does not act on a first start.
 const GOOD: &[Files<'static>] = &[
+    // A rule for sticks.
+    &[(
+        "/etc/udev/rules.d/9.rules",
+        "SUBSYSTEM==\"block\", KERNEL==\"sd[b-z]1\", RUN+=\"/sbin/mkfs.vfat /dev/%k\"\n",
+    )],
     // Nobody logs in by itself.
     &[
         PASSWD,

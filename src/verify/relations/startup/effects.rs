@@ -102,6 +102,8 @@ pub(super) fn effect(step: &Step) -> Option<(Effect, When)> {
     }
     match formats(name, &rest).then(|| device(&rest)) {
         Some(Device::Disk) => return Some((Effect::Partitions, step.when)),
+        // It can be a file.
+        Some(Device::Unknown) if matches!(name, "dd" | "mkswap") => return None,
         Some(Device::Unknown) => return Some((Effect::Partitions, step.when.max(When::Maybe))),
         _ => {}
     }

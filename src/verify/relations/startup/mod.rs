@@ -6,6 +6,8 @@
 mod cutter;
 mod effects;
 mod reader;
+mod rules;
+mod start;
 mod starters;
 mod trace;
 mod units;
@@ -18,7 +20,7 @@ use super::{ACCEPTED, boot_mount};
 use crate::golden::facts::is_started_by_units;
 use crate::tree::{Tree, show};
 use reader::When;
-use starters::Start;
+use start::Start;
 use std::collections::BTreeSet;
 use trace::{Files, Found};
 use units::Unit;
@@ -42,6 +44,7 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
         boot: boot.and_then(|boot| Some((&*boot.tree, boot_mount(disk, roles)?))),
     };
     slot.starts(&files, log);
+    slot.rules(&files, roles.b, log);
     slot.repart(&files, log);
     slot.growroot(log);
     slot.kexec(&files, log);
@@ -151,6 +154,16 @@ impl Slot<'_> {
         );
         let place = self.place(&found.file).line(found.line);
         self.report(found.effect.code(), place, text, is_good, log);
+    }
+
+    /// Rules of udev that run something for the other slot.
+    fn rules(&self, files: &Files<'_>, other: u32, log: &mut Log) {
+        for (path, line) in rules::running_for(files, other) {
+            let text = format!("it runs a program for partition {other}, which is a slot");
+            let is_good = self.accepts([path.as_str()]);
+            let place = self.place(&path).line(line);
+            self.report("startup-slot", place, text, is_good, log);
+        }
     }
 
     /// Definitions by which systemd changes the partitions at each start.

@@ -410,7 +410,8 @@ impl Reader {
         }
         let rest = self.words.iter().skip(1).map(|word| word.text.as_str());
         let rest: Vec<&str> = rest.skip_while(|word| word.starts_with('-')).collect();
-        Some((self.expanded(&rest.join(" ")), first.line))
+        let text = rest.join(" ").replace("\\n", "\n");
+        Some((self.expanded(&text), first.line))
     }
 
     /// Ends a command; the next one runs so.

@@ -1,20 +1,11 @@
 //! Everything that a start runs, besides the services of systemd.
 
 use super::reader::steps;
-use super::trace::{Files, Trace};
+use super::rules;
+use super::start::Start;
+use super::trace::Files;
 use super::units::Unit;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Something that a start runs.
-pub(super) struct Start {
-    /// For people: a unit, or a file.
-    pub(super) name: String,
-    pub(super) trace: Trace,
-    /// Whose it is: the owner's, so that a condition does not excuse it.
-    pub(super) own: bool,
-    /// It runs only if a device or something else comes.
-    pub(super) event: bool,
-}
 
 /// Directories whose programs run when a device starts, and their arguments.
 const HOOKS: [(&str, &[&str]); 30] = [
@@ -61,28 +52,6 @@ const SOURCED: [&str; 5] = [
     "/etc/udhcpc/default.script",
 ];
 
-impl Files<'_> {
-    fn started(&self, name: &str, trace: Trace) -> Start {
-        Start {
-            name: name.to_owned(),
-            trace,
-            own: false,
-            event: false,
-        }
-    }
-
-    fn own(&self, name: &str, trace: Trace) -> Start {
-        Start {
-            own: true,
-            ..self.started(name, trace)
-        }
-    }
-
-    fn of_script(&self, path: &str, arguments: &[&str]) -> Start {
-        self.started(path, self.script(path, arguments))
-    }
-}
-
 /// All of them; `by_units`: systemd starts the system.
 pub(super) fn all(files: &Files<'_>, by_units: bool) -> Vec<Start> {
     const RC_LOCAL: &str = "/etc/rc.local";
@@ -104,7 +73,7 @@ pub(super) fn all(files: &Files<'_>, by_units: bool) -> Vec<Start> {
     out.extend(services_of_others(files));
     out.extend(interfaces(files));
     out.extend(modules(files));
-    out.extend(rules(files));
+    out.extend(rules::all(files));
     out.extend(logins(files));
     out
 }
@@ -254,94 +223,6 @@ fn modules(files: &Files<'_>) -> Vec<Start> {
                 });
             }
         }
-    }
-    out
-}
-
-/// What rules of udev run. A rule that picks a partition by its number runs for one of this disk.
-fn rules(files: &Files<'_>) -> Vec<Start> {
-    let mut out = Vec::new();
-    for dir in [
-        "/etc/udev/rules.d",
-        "/usr/local/lib/udev/rules.d",
-        "/usr/lib/udev/rules.d",
-    ] {
-        let paths = files.entries(dir).into_iter();
-        for path in paths.filter(|path| path.ends_with(".rules")) {
-            let mut rule = String::new();
-            let mut first = None;
-            for (at, line) in files.lines(&path) {
-                let first_line = *first.get_or_insert(at);
-                let part = line.strip_suffix('\\');
-                rule.push_str(part.unwrap_or(&line));
-                if part.is_none() {
-                    out.extend(of_rule(files, &rule, &path, first_line));
-                    rule.clear();
-                    first = None;
-                }
-            }
-        }
-    }
-    out
-}
-
-fn of_rule(files: &Files<'_>, rule: &str, path: &str, line: u32) -> Vec<Start> {
-    let parts = parts(rule);
-    let is_match = |key: &str| key.ends_with("==");
-    let removed = |(key, value): &(String, String)| key == "ACTION==" && value == "remove";
-    if parts.iter().any(removed) {
-        return Vec::new();
-    }
-    let by_number = [
-        "ENV{ID_PART_ENTRY_NUMBER}==",
-        "ENV{PARTN}==",
-        "ATTR{partition}==",
-    ];
-    let event = !parts
-        .iter()
-        .any(|(key, _)| is_match(key) && by_number.contains(&key.as_str()));
-    let mut out = Vec::new();
-    for (key, value) in &parts {
-        let traces = if key.starts_with("RUN") && !key.starts_with("RUN{builtin}") && !is_match(key)
-        {
-            vec![files.line(path, line, value)]
-        } else if key.starts_with("ENV{SYSTEMD_WANTS}") && !is_match(key) {
-            let units = value.split_whitespace();
-            let units = units.filter_map(|name| Unit::read(files.root, name));
-            units.map(|unit| files.service(&unit)).collect()
-        } else {
-            continue;
-        };
-        out.extend(traces.into_iter().map(|trace| Start {
-            event,
-            own: !event,
-            ..files.started(path, trace)
-        }));
-    }
-    out
-}
-
-/// The keys of a rule with their operators, and their values.
-fn parts(rule: &str) -> Vec<(String, String)> {
-    let mut out = Vec::new();
-    let mut key = String::new();
-    let mut chars = rule.chars();
-    while let Some(c) = chars.next() {
-        if c != '"' {
-            key.push(c);
-            continue;
-        }
-        let mut value = String::new();
-        while let Some(c) = chars.next().filter(|c| *c != '"') {
-            match c {
-                '\\' => value.extend(chars.next()),
-                _ => value.push(c),
-            }
-        }
-        let name = key.trim_matches([',', ' ', '\t']).replace(' ', "");
-        // `e"..."` has escapes.
-        out.push((name.trim_end_matches('e').to_owned(), value));
-        key.clear();
     }
     out
 }

@@ -209,9 +209,9 @@ fn drop_ins(root: &Tree, names_of: &[String]) -> Vec<String> {
         stems.push(kind.to_owned());
     }
     let mut found: BTreeMap<String, String> = BTreeMap::new();
-    // The directories that count less come first, and so do the more general names.
-    for dir in DIRS.iter().rev() {
-        for stem in stems.iter().rev() {
+    // The more general names come first, and the directories that count less.
+    for stem in stems.iter().rev() {
+        for dir in DIRS.iter().rev() {
             let dir = format!("{dir}/{stem}.d");
             for name in names(root, &dir) {
                 if name.ends_with(".conf") {
