@@ -18,6 +18,7 @@ mod commands;
 mod database;
 mod extract;
 mod incoming;
+mod interpreter;
 mod md5;
 mod package_set;
 mod register;

@@ -4,7 +4,8 @@ use super::database::Database;
 use crate::stream::{Content, ReadAt};
 use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, TreeEditor};
-use crate::tree::{Dir, DirEntry, Leaf, LeafKind, Node, Stat, show};
+use crate::tree::{Dir, DirEntry, Leaf, LeafId, LeafKind, Node, Stat, show};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -47,7 +48,14 @@ pub(super) struct ScriptHost<'w, 't> {
     pub(super) refused: Vec<String>,
     /// Temporary files made so far.
     pub(super) temporary: usize,
+    /// The real path of the directory that relative paths begin at.
+    pub(super) dir: String,
+    /// The permissions that new files do not get.
+    pub(super) umask: u16,
 }
+
+/// The permissions that new files do not get, as dpkg calls scripts.
+pub(super) const UMASK: u16 = 0o022;
 
 impl<'w, 't> ScriptHost<'w, 't> {
     pub(super) fn new(
@@ -68,6 +76,42 @@ impl<'w, 't> ScriptHost<'w, 't> {
             notes: Vec::new(),
             refused: Vec::new(),
             temporary: 0,
+            dir: "/".to_owned(),
+            umask: UMASK,
+        }
+    }
+
+    /// A path from the root: a relative one begins at the working directory.
+    pub(super) fn at<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        if path.is_empty() || path.starts_with('/') || self.dir == "/" {
+            Cow::Borrowed(path)
+        } else {
+            Cow::Owned(format!("{}/{path}", self.dir))
+        }
+    }
+
+    /// The real path of the directory at a path; `None` if there is none.
+    pub(super) fn real_dir(&self, path: &str) -> Option<String> {
+        if !self.is_dir(path) {
+            return None;
+        }
+        let walk = self.editor.tree().walk(self.at(path).as_bytes(), true);
+        let real = String::from_utf8(walk.ok()?.path()).ok()?;
+        Some(if real.is_empty() { "/".into() } else { real })
+    }
+
+    /// The leaf at a path; `None` for a directory, and where nothing is.
+    pub(super) fn leaf_id(&self, path: &str, follow: bool) -> Option<LeafId> {
+        let tree = self.editor.tree();
+        let real = tree.walk(self.at(path).as_bytes(), follow).ok()?.path();
+        let at = real.iter().rposition(|b| *b == b'/')?;
+        match tree
+            .dir(real.get(..at)?)?
+            .entries
+            .get(real.get(at + 1..)?)?
+        {
+            DirEntry::Leaf(id) => Some(*id),
+            DirEntry::Dir(_) => None,
         }
     }
 
@@ -82,12 +126,13 @@ impl<'w, 't> ScriptHost<'w, 't> {
 
     /// The entry at a path, symlinks followed.
     pub(super) fn find(&self, path: &str) -> Option<Node<'_>> {
-        self.editor.tree().find(path).filter(|_| !path.is_empty())
+        let found = self.editor.tree().find(self.at(path).as_bytes());
+        found.filter(|_| !path.is_empty())
     }
 
     /// The entry at a path, the last symlink not followed.
     pub(super) fn find_nofollow(&self, path: &str) -> Option<Node<'_>> {
-        let found = self.editor.tree().find_nofollow(path);
+        let found = self.editor.tree().find_nofollow(self.at(path).as_bytes());
         found.filter(|_| !path.is_empty())
     }
 
@@ -109,12 +154,12 @@ impl<'w, 't> ScriptHost<'w, 't> {
 
     /// Whether there is a regular file at a path, symlinks followed.
     pub(super) fn is_file(&self, path: &str) -> bool {
-        self.editor.tree().file(path).is_some()
+        self.content(path).is_some()
     }
 
     /// Whether there is a directory at a path, symlinks followed.
     pub(super) fn is_dir(&self, path: &str) -> bool {
-        !path.is_empty() && self.editor.tree().dir(path).is_some()
+        !path.is_empty() && self.editor.tree().dir(self.at(path).as_bytes()).is_some()
     }
 
     /// The stat of the entry at a path.
@@ -158,7 +203,10 @@ impl<'w, 't> ScriptHost<'w, 't> {
         if path == "/dev/null" {
             return Ok(Some(String::new()));
         }
-        let bytes = self.editor.tree().read(path, TEXT_LIMIT)?;
+        let bytes = self
+            .editor
+            .tree()
+            .read(self.at(path).as_bytes(), TEXT_LIMIT)?;
         self.count_work(bytes.as_ref().map_or(0, Vec::len));
         Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
@@ -170,22 +218,50 @@ impl<'w, 't> ScriptHost<'w, 't> {
         bytes: &[u8],
         append: bool,
     ) -> Result<(), EditError> {
-        let reason = self.reason();
-        let mut all = if append {
-            self.editor
-                .tree()
-                .read(path, TEXT_LIMIT)?
-                .unwrap_or_default()
-        } else {
-            Vec::new()
-        };
+        let at = self.at(path).into_owned();
+        let old = self.editor.tree().read(&at, TEXT_LIMIT)?;
+        let same = !append && old.as_deref() == Some(bytes) || append && bytes.is_empty();
+        if same && old.is_some() {
+            return Ok(());
+        }
+        let mut all = old.filter(|_| append).unwrap_or_default();
         all.extend_from_slice(bytes);
         self.count_work(all.len());
-        let new = !self.exists(path);
-        self.editor.rewrite(path, all, 0o644, &reason)?;
-        if new {
-            self.inherit(path)?;
-        }
+        self.write_content(&at, Content::bytes(all), 0o666 & !self.umask)
+    }
+
+    /// Writes a file, all of whose names see it; one that is missing is made with `mode`.
+    pub(super) fn write_content(
+        &mut self,
+        path: &str,
+        content: Content,
+        mode: u16,
+    ) -> Result<(), EditError> {
+        let (reason, time) = (self.reason(), self.editor.time());
+        let path = self.at(path).into_owned();
+        let real = self.editor.tree().walk(path.as_bytes(), true)?.path();
+        let kind = LeafKind::File(content);
+        let Some(id) = self.leaf_id(&path, true) else {
+            let stat = Stat::root(mode, time);
+            self.editor.put(&real, Leaf { stat, kind }, &reason)?;
+            return self.inherit(&path);
+        };
+        let leaf = self.editor.tree_mut().leaf_mut(id);
+        leaf.kind = kind;
+        (leaf.stat.mtime, leaf.stat.ctime) = (time, time);
+        leaf.stat.xattrs.remove(&b"security.capability"[..]);
+        self.editor.record(real, Action::Changed, &reason);
+        Ok(())
+    }
+
+    /// Gives a file one more name.
+    pub(super) fn hard_link(&mut self, id: LeafId, path: &str) -> Result<(), EditError> {
+        let reason = self.reason();
+        let path = self.at(path).into_owned();
+        let real = self.editor.tree().walk(path.as_bytes(), false)?.path();
+        let parents = Stat::root(0o755, self.editor.time());
+        self.editor.tree_mut().link(&path, id, &parents)?;
+        self.editor.record(real, Action::Added, &reason);
         Ok(())
     }
 
@@ -193,6 +269,7 @@ impl<'w, 't> ScriptHost<'w, 't> {
     pub(super) fn mkdir(&mut self, path: &str, mode: u16) -> Result<(), EditError> {
         let reason = self.reason();
         let mut made = Vec::new();
+        let path = self.at(path).into_owned();
         let mut rest = path.trim_end_matches('/');
         while !rest.is_empty() && !self.is_dir(rest) {
             made.push(rest);
@@ -208,7 +285,8 @@ impl<'w, 't> ScriptHost<'w, 't> {
     /// Whether the directory in which a path would be is there.
     pub(super) fn has_parent(&self, path: &str) -> bool {
         match path.trim_end_matches('/').rsplit_once('/') {
-            None | Some(("", _)) => true,
+            None => self.is_dir(&self.dir),
+            Some(("", _)) => true,
             Some((parent, _)) => self.is_dir(parent),
         }
     }
@@ -216,7 +294,8 @@ impl<'w, 't> ScriptHost<'w, 't> {
     /// Gives what was just made the group of a directory with the setgid bit, and a directory the
     /// bit too.
     pub(super) fn inherit(&mut self, path: &str) -> Result<(), EditError> {
-        let real = self.editor.tree().walk(path.as_bytes(), false)?.path();
+        let at = self.at(path);
+        let real = self.editor.tree().walk(at.as_bytes(), false)?.path();
         let Some(at) = real.iter().rposition(|b| *b == b'/') else {
             return Ok(());
         };
@@ -248,19 +327,22 @@ impl<'w, 't> ScriptHost<'w, 't> {
     /// Removes a path with all below it.
     pub(super) fn remove(&mut self, path: &str) -> Result<Option<DirEntry>, EditError> {
         let reason = self.reason();
+        let path = self.at(path).into_owned();
         self.editor.remove(path, &reason)
     }
 
     /// Creates a symlink in place of any file at the path.
     pub(super) fn symlink(&mut self, path: &str, target: &str) -> Result<(), EditError> {
         let reason = self.reason();
-        self.editor.symlink(path, target, &reason)?;
-        self.inherit(path)
+        let path = self.at(path).into_owned();
+        self.editor.symlink(&path, target, &reason)?;
+        self.inherit(&path)
     }
 
     /// Inserts an entry that was removed elsewhere.
     pub(super) fn insert(&mut self, path: &str, entry: DirEntry) -> Result<(), EditError> {
         let reason = self.reason();
+        let path = &self.at(path).into_owned();
         let walk = self.editor.tree().walk(path.as_bytes(), false)?;
         let parents = Stat::root(0o755, self.editor.time());
         match entry {
@@ -306,6 +388,7 @@ impl<'w, 't> ScriptHost<'w, 't> {
         };
         let leaf = leaf.clone();
         let reason = self.reason();
+        let to = self.at(to).into_owned();
         self.editor.put(to, leaf, &reason)?;
         Ok(true)
     }
@@ -318,7 +401,8 @@ impl<'w, 't> ScriptHost<'w, 't> {
         f: impl FnOnce(&mut Stat),
     ) -> Result<bool, EditError> {
         let reason = self.reason();
-        let walk = self.editor.tree().walk(path.as_bytes(), follow)?;
+        let at = self.at(path);
+        let walk = self.editor.tree().walk(at.as_bytes(), follow)?;
         let real = walk.path();
         let Some(stat) = self
             .editor
@@ -338,7 +422,7 @@ impl<'w, 't> ScriptHost<'w, 't> {
 
     /// The content of a regular file.
     pub(super) fn content(&self, path: &str) -> Option<&Content> {
-        self.editor.tree().file(path)
+        self.editor.tree().file(self.at(path).as_bytes())
     }
 
     /// The length of a regular file in bytes; 0 if there is none.

@@ -52,7 +52,7 @@ fn look_up(names: &BTreeMap<String, u32>, name: &str) -> Option<u32> {
 pub(super) struct Accounts {
     pub(super) passwd: Vec<AccountLine>,
     pub(super) group: Vec<AccountLine>,
-    shadow: Option<Vec<AccountLine>>,
+    pub(super) shadow: Option<Vec<AccountLine>>,
     gshadow: Option<Vec<AccountLine>>,
 }
 

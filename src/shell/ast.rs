@@ -52,6 +52,8 @@ pub(super) struct Statement {
     pub(super) first: Pipeline,
     /// Each with `true` for `&&` before it, `false` for `||`.
     pub(super) rest: Vec<(bool, Pipeline)>,
+    /// Whether the shell goes on without waiting for it: `&`.
+    pub(super) background: bool,
 }
 
 /// Commands joined by `|`.

@@ -34,14 +34,15 @@ impl Shell<'_> {
                 io.output.push_str(&text);
                 0
             }
-            "pwd" if arguments.is_empty() => {
-                io.print_line("/");
+            "getopts" => return Ok(self.getopts(arguments)),
+            "pwd" => return Ok(self.print_dir(arguments, io)),
+            "trap" => return Ok(self.trap(arguments)),
+            "umask" => return Ok(self.set_umask(arguments, io)),
+            "cd" => return Ok(self.cd(arguments, io)),
+            "wait" if arguments.is_empty() => {
+                self.background.clear();
                 0
             }
-            "trap" => return Ok(self.trap(arguments)),
-            "umask" if matches!(arguments, [mode] if mode == "022" || mode == "0022") => 0,
-            "cd" if matches!(arguments, [dir] if dir == "/") => 0,
-            "wait" if arguments.is_empty() => 0,
             "." => return self.dot(arguments, io, tested),
             "source" if self.dialect == Dialect::Bash => return self.dot(arguments, io, tested),
             "eval" => {
@@ -76,6 +77,11 @@ impl Shell<'_> {
 
     /// `export`, `readonly` and `local`; `None` for their options.
     fn declare(&mut self, word: &str, arguments: &[String]) -> Option<ExitStatus> {
+        let arguments = match arguments.split_first() {
+            // A constant differs where it is assigned again alone, which ends the script.
+            Some((first, rest)) if first == "-r" && self.dialect == Dialect::Bash => rest,
+            _ => arguments,
+        };
         if arguments.iter().any(|argument| argument.starts_with('-')) {
             return None;
         }
@@ -89,6 +95,9 @@ impl Shell<'_> {
                 if value.is_none() && self.dialect == Dialect::Bash {
                     self.variables.remove(name);
                 }
+            }
+            if word == "export" {
+                self.exported.insert(name.to_owned());
             }
             if let Some(value) = value {
                 self.variables.insert(name.to_owned(), value.to_owned());
@@ -105,6 +114,7 @@ impl Shell<'_> {
             _ => {
                 for name in arguments {
                     self.variables.remove(name);
+                    self.exported.remove(name);
                 }
                 return Some(0);
             }
@@ -114,6 +124,7 @@ impl Shell<'_> {
                 self.functions.remove(name);
             } else {
                 self.variables.remove(name);
+                self.exported.remove(name);
             }
         }
         Some(0)

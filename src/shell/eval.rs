@@ -4,7 +4,7 @@ use super::ast::{Command, CommandKind, List, Pipeline, Statement, Word, WordPart
 use super::error::{Flow, ScriptError};
 use super::host::{ExitStatus, Host, Input, Io, Variables};
 use super::{Dialect, Exit, Invocation, pattern};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// Commands that one script may run; every real one stays far below.
@@ -106,6 +106,10 @@ pub(super) struct Shell<'h> {
     /// Options of the first line of the script.
     options: Vec<String>,
     pub(super) functions: BTreeMap<String, Rc<Command>>,
+    /// Names of the variables that programs get.
+    pub(super) exported: BTreeSet<String>,
+    /// Names of the variables that are set for the command that runs alone.
+    pub(super) assigned: Vec<String>,
     /// Variables to be restored when the function ends, innermost last.
     pub(super) locals: Vec<Vec<(String, Option<String>)>>,
     pub(super) errexit: bool,
@@ -123,7 +127,16 @@ pub(super) struct Shell<'h> {
     pub(super) at_exit: Option<String>,
     pub(super) status: ExitStatus,
     /// The status of the last command substitution: that of an assignment without a command.
-    substituted: ExitStatus,
+    pub(super) substituted: ExitStatus,
+    /// Where `getopts` is: `OPTIND` as it left it, the parameter, and the letter in it.
+    pub(super) option_at: (usize, usize, usize),
+    /// The working directory as the script went there, and its real path.
+    pub(super) pwd: String,
+    pub(super) dir: String,
+    /// The permissions that new files do not get.
+    pub(super) umask: u16,
+    /// Lines of commands in the background that nothing has waited for.
+    pub(super) background: Vec<usize>,
     /// The line of the command that runs.
     pub(super) line: usize,
     steps: usize,
@@ -135,10 +148,14 @@ pub(super) struct Shell<'h> {
 
 impl<'h> Shell<'h> {
     pub(super) fn new(host: &'h mut dyn Host, call: Invocation) -> Self {
+        let mut variables = call.variables;
+        variables.entry("PWD".into()).or_insert("/".into());
         Self {
             host,
             name: call.name,
-            variables: call.variables,
+            exported: variables.keys().cloned().collect(),
+            assigned: Vec::new(),
+            variables,
             parameters: call.arguments,
             dialect: call.dialect,
             options: call.options,
@@ -153,6 +170,11 @@ impl<'h> Shell<'h> {
             at_exit: None,
             status: 0,
             substituted: 0,
+            option_at: (1, 1, 1),
+            pwd: "/".into(),
+            dir: "/".into(),
+            umask: 0o022,
+            background: Vec::new(),
             line: 0,
             steps: 0,
             made: 0,
@@ -223,13 +245,22 @@ impl<'h> Shell<'h> {
     }
 
     /// The status of a shell whose statements ended so, after its trap.
-    fn ended(&mut self, result: Result<ExitStatus, Flow>, io: &mut Io) -> Result<ExitStatus, Flow> {
+    pub(super) fn ended(
+        &mut self,
+        result: Result<ExitStatus, Flow>,
+        io: &mut Io,
+    ) -> Result<ExitStatus, Flow> {
         let status = match result {
             Err(Flow::Error(error)) => return Err(Flow::Error(error)),
             Err(Flow::Exit(status) | Flow::Return(status)) | Ok(status) => status,
             Err(Flow::Break(_) | Flow::Continue(_)) => 0,
         };
-        self.run_exit_trap(status, io)
+        let status = self.run_exit_trap(status, io)?;
+        for line in std::mem::take(&mut self.background) {
+            self.line = line;
+            self.unknown("a command in the background that nothing waits for");
+        }
+        Ok(status)
     }
 
     /// Statements one after the other; if `tested`, a failure does not end the script (`set -e`).
@@ -241,12 +272,16 @@ impl<'h> Shell<'h> {
     ) -> Result<ExitStatus, Flow> {
         let mut status = 0;
         for statement in list {
-            status = self.statement(statement, io, tested)?;
+            status = if statement.background {
+                self.in_background(statement)?
+            } else {
+                self.statement(statement, io, tested)?
+            };
         }
         Ok(status)
     }
 
-    fn statement(
+    pub(super) fn statement(
         &mut self,
         statement: &Statement,
         io: &mut Io,
@@ -293,73 +328,7 @@ impl<'h> Shell<'h> {
         Ok(status)
     }
 
-    /// Each command in a subshell, the output of one the input of the next.
-    fn pipe(
-        &mut self,
-        commands: &[Command],
-        io: &mut Io,
-        tested: bool,
-    ) -> Result<ExitStatus, Flow> {
-        let mut input = io.input.clone();
-        let mut status = 0;
-        let mut failed = 0;
-        for (at, command) in commands.iter().enumerate() {
-            let last = at + 1 == commands.len();
-            let mut own = Io::sharing(input.clone());
-            own.kept = !last || io.kept;
-            own.errors_kept = io.errors_kept;
-            own.joined = last && io.joined;
-            status = self.isolated(&mut own, |shell, io| shell.command(command, io, tested))?;
-            if status != 0 {
-                failed = status;
-            }
-            io.push_errors(&own.errors);
-            if last {
-                io.output.push_str(&own.output)
-            } else {
-                input = Input::new(own.output)
-            }
-        }
-        Ok(if self.pipefail { failed } else { status })
-    }
-
-    /// Runs something as a subshell does: changes of variables and `exit` do not leave it.
-    fn isolated(
-        &mut self,
-        io: &mut Io,
-        f: impl FnOnce(&mut Self, &mut Io) -> Result<ExitStatus, Flow>,
-    ) -> Result<ExitStatus, Flow> {
-        let kept = (
-            self.variables.clone(),
-            self.parameters.clone(),
-            self.functions.clone(),
-            [self.errexit, self.nounset, self.noglob, self.pipefail],
-            self.at_exit.take(),
-        );
-        let stdin = std::mem::replace(&mut self.stdin, io.input.clone());
-        let result = f(self, io);
-        let result = self.ended(result, io);
-        self.stdin = stdin;
-        let options;
-        (
-            self.variables,
-            self.parameters,
-            self.functions,
-            options,
-            self.at_exit,
-        ) = kept;
-        [self.errexit, self.nounset, self.noglob, self.pipefail] = options;
-        result
-    }
-
-    /// The list of a command substitution; its status is left in `substituted`.
-    pub(super) fn subshell(&mut self, list: &List, io: &mut Io) -> Result<ExitStatus, Flow> {
-        let status = self.isolated(io, |shell, io| shell.list(list, io, false))?;
-        self.substituted = status;
-        Ok(status)
-    }
-
-    fn command(
+    pub(super) fn command(
         &mut self,
         command: &Command,
         io: &mut Io,
@@ -482,6 +451,7 @@ impl<'h> Shell<'h> {
         let Some((name, arguments)) = fields.split_first() else {
             return Ok(self.substituted);
         };
+        self.assigned = values.iter().map(|(name, _)| name.clone()).collect();
         let status = self.call(name, arguments, io, tested);
         self.restore(values);
         status
@@ -519,10 +489,13 @@ impl<'h> Shell<'h> {
                 }
                 Ok(status)
             }
-            Ok(None) => {
-                self.unknown(&statement(name, arguments));
-                Ok(0)
-            }
+            Ok(None) => match self.program(name, arguments, io)? {
+                Some(status) => Ok(status),
+                None => {
+                    self.unknown(&statement(name, arguments));
+                    Ok(0)
+                }
+            },
             Err(e) => self.error(e.to_string()),
         }
     }

@@ -239,6 +239,7 @@ impl Shell<'_> {
             "#" => Some(self.parameters.len().to_string()),
             "?" => Some(self.status.to_string()),
             "$" => Some("1".into()),
+            "!" => (!self.background.is_empty()).then(|| "2".into()),
             "-" => {
                 let letters = [("e", self.errexit), ("f", self.noglob), ("u", self.nounset)];
                 let on = letters.iter().filter(|(_, on)| *on);

@@ -10,7 +10,7 @@ const MAX_MATCHES: usize = 100_000;
 const MAX_NAMES: u64 = 1_000_000;
 
 /// The paths that a pattern matches, sorted within each directory. A leading dot is matched only by
-/// a dot, `/` only by itself, and a relative pattern is looked up from the root.
+/// a dot, `/` only by itself, and a relative pattern is looked up from the working directory.
 #[must_use]
 pub fn glob(host: &dyn Host, pattern: &str) -> Vec<String> {
     matching(host, &plain(pattern)).0
@@ -26,7 +26,11 @@ pub fn matches(pattern: &str, text: &str) -> bool {
 pub(super) fn matching(host: &dyn Host, pattern: &[PatternChar]) -> (Vec<String>, u64) {
     let mut found = vec![String::new()];
     let mut seen = 0_u64;
-    let relative = pattern.first().map(|(c, _)| *c) != Some('/');
+    let top = if pattern.first().map(|(c, _)| *c) == Some('/') {
+        "/"
+    } else {
+        "."
+    };
     for component in pattern
         .split(|(c, _)| *c == '/')
         .filter(|component| !component.is_empty())
@@ -36,31 +40,41 @@ pub(super) fn matching(host: &dyn Host, pattern: &[PatternChar]) -> (Vec<String>
             if seen > MAX_NAMES || next.len() > MAX_MATCHES {
                 break;
             }
-            next.extend(below(host, base, component, &mut seen));
+            next.extend(below(host, top, base, component, &mut seen));
         }
         if next.len() > MAX_MATCHES || seen > MAX_NAMES {
             return (Vec::new(), seen);
         }
         found = next;
     }
-    if relative {
-        for path in &mut found {
-            path.remove(0);
-        }
+    // A pattern that ends in a slash is one of directories.
+    if pattern.last().map(|(c, _)| *c) == Some('/') {
+        found.retain(|path| host.is_dir(path));
+        found.iter_mut().for_each(|path| path.push('/'));
     }
     (found, seen)
 }
 
 /// The paths in the directory `base` whose name matches one component of a pattern.
-fn below(host: &dyn Host, base: &str, component: &[PatternChar], seen: &mut u64) -> Vec<String> {
+fn below(
+    host: &dyn Host,
+    top: &str,
+    base: &str,
+    component: &[PatternChar],
+    seen: &mut u64,
+) -> Vec<String> {
     let literal: String = component.iter().map(|(c, _)| c).collect();
+    let path = |name: &str| match (base, top) {
+        ("", ".") => name.to_owned(),
+        _ => format!("{base}/{name}"),
+    };
     if !pattern::is_wild(component) {
         *seen = seen.saturating_add(1);
-        let path = format!("{base}/{literal}");
+        let path = path(&literal);
         return Vec::from_iter(host.has_entry(&path).then_some(path));
     }
     let names = host
-        .names(if base.is_empty() { "/" } else { base })
+        .names(if base.is_empty() { top } else { base })
         .unwrap_or_default();
     *seen = seen.saturating_add(names.len() as u64);
     let hidden = literal.starts_with('.');
@@ -69,5 +83,5 @@ fn below(host: &dyn Host, base: &str, component: &[PatternChar], seen: &mut u64)
             && pattern::matches(component, &name.chars().collect::<Vec<_>>())
     };
     let names = names.into_iter().filter(fits);
-    names.map(|name| format!("{base}/{name}")).collect()
+    names.map(|name| path(&name)).collect()
 }

@@ -1,5 +1,6 @@
 //! The world that a script acts on, as the interpreter sees it.
 
+use super::Dialect;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -14,7 +15,8 @@ pub type Variables = BTreeMap<String, String>;
 pub type HostError = Box<dyn std::error::Error>;
 
 /// Everything outside of the language. The interpreter itself touches no file and starts no
-/// program. Paths are looked up from the root, where maintainer scripts run.
+/// program. Relative paths are looked up from the working directory, which is the root until
+/// [`set_dir`](Self::set_dir) changes it.
 pub trait Host {
     /// Runs a command that is neither a function of the script nor built into the shell, and
     /// returns its status; `None` if the host does not know its effect, which is then left out and
@@ -29,6 +31,14 @@ pub trait Host {
         variables: &mut Variables,
         io: &mut Io,
     ) -> Result<Option<ExitStatus>, HostError>;
+
+    /// The program that a command names, if that is a script of a shell.
+    ///
+    /// # Errors
+    /// I/O errors.
+    fn script(&self, _name: &str) -> Result<Option<ScriptFile>, HostError> {
+        Ok(None)
+    }
 
     /// Takes note of a statement without its effect: its line, counted from 1, and its words.
     fn unknown(&mut self, line: usize, statement: &str);
@@ -59,6 +69,17 @@ pub trait Host {
         self.names(path).is_some()
     }
 
+    /// The real path of the directory at a path, symlinks followed; `None` if there is none.
+    fn real_dir(&self, _path: &str) -> Option<String> {
+        None
+    }
+
+    /// Makes a directory, by its real path, the working directory.
+    fn set_dir(&mut self, _real: &str) {}
+
+    /// Sets the permissions that new files do not get.
+    fn set_umask(&mut self, _mask: u16) {}
+
     /// The home directory of a user; `None` if there is no such user.
     ///
     /// # Errors
@@ -70,6 +91,19 @@ pub trait Host {
     /// Work that the host has done for this script so far, in bytes read or written. The
     /// interpreter ends a script that causes too much.
     fn work(&self) -> u64;
+}
+
+/// A program that is a script of a shell.
+#[derive(Clone, Debug)]
+pub struct ScriptFile {
+    /// Its path, which is its `$0`.
+    pub path: String,
+    /// Its text.
+    pub text: String,
+    /// The shell that reads it.
+    pub dialect: Dialect,
+    /// Options of the shell in its first line.
+    pub options: Vec<String>,
 }
 
 /// Input that several commands read one after the other: the text, and the bytes of it that were

@@ -8,18 +8,21 @@
 mod arithmetic;
 mod ast;
 mod builtin;
+mod directory;
 mod echo;
 mod error;
 mod eval;
 mod expand;
 mod glob;
 mod host;
+mod options;
 mod parse;
 mod pattern;
 mod read;
 mod redirect;
 mod source;
 mod split;
+mod subshell;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -27,7 +30,7 @@ mod words;
 pub use echo::echo;
 pub use error::ScriptError;
 pub use glob::{glob, matches};
-pub use host::{ExitStatus, Host, HostError, Io, Variables};
+pub use host::{ExitStatus, Host, HostError, Io, ScriptFile, Variables};
 
 /// Which shell reads a script: they differ in words that one of them has and the other does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -188,13 +188,19 @@ impl Parser {
             if closed {
                 return Ok(out);
             }
-            out.push(self.statement()?);
+            let statement = self.statement()?;
+            out.push(statement);
             self.blanks();
             match self.peek() {
                 Some(';') if self.ahead(1) != Some(';') => {
                     self.next();
                 }
-                Some('&') => return self.error("a command in the background"),
+                Some('&') => {
+                    self.next();
+                    if let Some(last) = out.last_mut() {
+                        last.background = true;
+                    }
+                }
                 Some('\n' | ')' | ';') | None => {}
                 _ if self.reserved().is_some_and(|word| CLOSERS.contains(&word)) => {}
                 _ => return Err(self.unexpected()),
@@ -212,7 +218,11 @@ impl Parser {
             } else if self.eat("||") {
                 false
             } else {
-                return Ok(Statement { first, rest });
+                return Ok(Statement {
+                    first,
+                    rest,
+                    background: false,
+                });
             };
             self.newlines()?;
             rest.push((and, self.pipeline()?));
@@ -534,7 +544,7 @@ mod tests {
         for (bad, line) in [
             ("\nif true; then", 2),
             ("echo 'x", 1),
-            ("a &\n", 1),
+            ("a & & b", 1),
             ("a ) b", 1),
             ("cat <<EOF\nx\n", 3),
             ("${a/b/c}", 1),

@@ -152,7 +152,8 @@ impl Shell<'_> {
             return Ok(Some(Sink::Nowhere));
         }
         let parent = match path.rsplit_once('/') {
-            None | Some(("", _)) => "/",
+            None => ".",
+            Some(("", _)) => "/",
             Some((parent, _)) => parent,
         };
         if path.is_empty() || !self.host.is_dir(parent) || self.host.is_dir(&path) {

@@ -65,6 +65,55 @@ impl Shell<'_> {
         result
     }
 
+    /// A program that is itself a script of a shell: it sees the exported variables alone. `None`
+    /// for other programs, and for scripts in a language beyond this one.
+    pub(super) fn program(
+        &mut self,
+        name: &str,
+        arguments: &[String],
+        io: &mut Io,
+    ) -> Result<Option<ExitStatus>, Flow> {
+        let file = match self.host.script(name) {
+            Ok(Some(file)) if self.sources.len() < MAX_SOURCES => file,
+            Ok(_) => return Ok(None),
+            Err(e) => return self.error(e.to_string()),
+        };
+        let Ok(list) = parse::parse(&file.text, file.dialect) else {
+            return Ok(None);
+        };
+        self.count_work(file.text.len() as u64)?;
+        let line = self.line;
+        let kept = (
+            std::mem::replace(&mut self.name, file.path.clone()),
+            std::mem::replace(&mut self.dialect, file.dialect),
+            std::mem::take(&mut self.locals),
+            std::mem::replace(&mut self.option_at, (1, 1, 1)),
+        );
+        self.sources.push((line, Some(file.path)));
+        let assigned = std::mem::take(&mut self.assigned);
+        let result = self.isolated(io, |shell, io| {
+            shell.exported.extend(assigned);
+            let exported = shell.exported.clone();
+            shell.variables.retain(|name, _| exported.contains(name));
+            shell.variables.remove("IFS");
+            shell.functions.clear();
+            shell.parameters = arguments.to_vec();
+            (shell.errexit, shell.nounset) = (false, false);
+            (shell.noglob, shell.pipefail) = (false, false);
+            if !file.options.is_empty() && shell.set(&file.options) != Some(0) {
+                shell.unknown(&format!(
+                    "the option {} of the shell",
+                    file.options.join(" ")
+                ));
+            }
+            shell.list(&list, io, false)
+        });
+        self.sources.pop();
+        (self.name, self.dialect, self.locals, self.option_at) = kept;
+        self.line = line;
+        result.map(Some)
+    }
+
     /// Passes a statement without its effect to the host, with its place.
     pub(super) fn unknown(&mut self, statement: &str) {
         let Some((outer, _)) = self.sources.first() else {

@@ -9,6 +9,18 @@ struct Fake {
     files: BTreeMap<String, String>,
     unknown: Vec<(usize, String)>,
     work: u64,
+    /// The working directory; empty for the root.
+    dir: String,
+}
+
+impl Fake {
+    fn at(&self, path: &str) -> String {
+        match path.strip_prefix("./").unwrap_or(path) {
+            "." => self.dir.clone(),
+            path if path.starts_with('/') => path.to_owned(),
+            path => format!("{}/{path}", self.dir.trim_end_matches('/')),
+        }
+    }
 }
 
 impl Host for Fake {
@@ -61,16 +73,35 @@ impl Host for Fake {
     }
 
     fn has_entry(&self, path: &str) -> bool {
+        let path = &self.at(path);
         let dir = format!("{path}/");
         let under = |file: &String| file == path || file.starts_with(&dir);
         self.files.keys().any(under)
     }
 
     fn names(&self, dir: &str) -> Option<Vec<String>> {
-        let dir = format!("{}/", dir.trim_end_matches('/'));
+        let dir = format!("{}/", self.at(dir).trim_end_matches('/'));
         let rests = self.files.keys().filter_map(|file| file.strip_prefix(&dir));
         let names: BTreeSet<&str> = rests.filter_map(|rest| rest.split('/').next()).collect();
         (!names.is_empty()).then(|| names.into_iter().map(str::to_owned).collect())
+    }
+
+    fn real_dir(&self, path: &str) -> Option<String> {
+        self.is_dir(path).then(|| self.at(path))
+    }
+
+    fn set_dir(&mut self, real: &str) {
+        self.dir = real.to_owned();
+    }
+
+    fn script(&self, name: &str) -> Result<Option<ScriptFile>, HostError> {
+        let text = self.files.get(name).filter(|text| text.starts_with("#!"));
+        Ok(text.map(|text| ScriptFile {
+            path: name.to_owned(),
+            text: text.clone(),
+            dialect: Dialect::Dash,
+            options: vec!["-e".to_owned()],
+        }))
     }
 
     fn home(&self, user: &str) -> Result<Option<String>, HostError> {
@@ -107,6 +138,11 @@ fn run_on(host: &mut Fake, script: &str) -> Result<Exit, ScriptError> {
         ..Invocation::default()
     };
     run(&format!("{{\n{script}\n}} > /out"), call, host)
+}
+
+fn said_by(host: &mut Fake, script: &str) -> String {
+    run_on(host, script).unwrap_or_else(|e| panic!("{script}: {e}"));
+    host.files["/out"].clone()
 }
 
 fn output(script: &str) -> String {
@@ -207,14 +243,14 @@ fn statements_without_a_known_effect_are_passed_to_the_host() {
     host.files.insert("/etc/lib".into(), "frob\n".into());
     run_on(
         &mut host,
-        "frob a \"b c\"\necho 2> /log\nstatus x\ncd /usr\necho 3> /log\nexec > /log\n\
+        "frob a \"b c\"\necho 2> /log\nstatus x\ncd -L /usr\necho 3> /log\nexec > /log\n\
          x=$(status 1 2>&1) || true\n. /etc/lib",
     )
     .unwrap();
     let expected = [
         (2, "frob a b c"),
         (4, "status x"),
-        (5, "cd /usr"),
+        (5, "cd -L /usr"),
         (6, "descriptor 3 is opened"),
         (7, "exec with redirections of all that follows"),
         (8, "status 1, whose error message is written or read"),
@@ -237,7 +273,7 @@ fn errors_name_the_line() {
         ("x=/a:~root", 2, "a `~` after a colon"),
         (". /etc/a.conf; eval 'if'", 2, "its text line 1"),
         ("echo > /full", 2, "the disk is full"),
-        ("sleep 1 &", 2, "a command in the background"),
+        ("status 0 & & status 1", 2, "unexpected `&`"),
     ] {
         let error = run_on(&mut host(), script).unwrap_err();
         assert_eq!(error.line, line, "{script}: {error}");
@@ -484,4 +520,40 @@ fn what_one_shell_alone_has_is_refused_in_the_other() {
         exit_in(Dash, &[], "x=a{b,c}; case $x in 'a{b,c}') exit 3;; esac").0,
         Ok(3)
     );
+}
+
+#[test]
+fn the_working_directory_and_the_umask() {
+    let mut host = host();
+    host.files.insert("/d/e/f".into(), String::new());
+    let script = "cd d; pwd; cd e/..; pwd; (cd e; echo *; pwd); echo $PWD $OLDPWD; cd -; cd /; \
+                  cd /none || echo no; umask; umask 77; umask; (umask 2); umask";
+    let out = "/d\n/d\nf\n/d/e\n/d /d\n/d\nno\n0022\n0077\n0077\n";
+    assert_eq!(said_by(&mut host, script), out);
+    assert_eq!(host.unknown, []);
+}
+
+#[test]
+fn programs_that_are_scripts_see_what_is_exported() {
+    let mut host = host();
+    let tool = "#!/bin/sh\necho $0 $1 [$a] [$b] [$c]\na=changed\nf() { echo f; }\nfrob\n(exit 3)\necho never\n";
+    host.files.insert("/tool".into(), tool.into());
+    let script = "a=1; export b=2; f() { echo no; }\nc=3 /tool x || echo $? $a; f; \
+                  echo $(/tool) > /log || true";
+    assert_eq!(said_by(&mut host, script), "/tool x [] [2] [3]\n3 1\nno\n");
+    assert_eq!(host.files["/log"], "/tool [] [2] []\n");
+    assert_eq!(host.unknown[0], (3, "/tool line 5: frob".to_owned()));
+}
+
+#[test]
+fn commands_in_the_background_are_waited_for() {
+    let mut host = host();
+    assert_eq!(
+        said_by(&mut host, "status 1 & x=$(status 0) & wait; echo $?"),
+        "0\n"
+    );
+    assert_eq!(host.unknown, []);
+    run_on(&mut host, "status 0 &\nstatus 1 &\nwait $!\n").unwrap();
+    let lines: Vec<usize> = host.unknown.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [4, 2, 3]);
 }

@@ -120,6 +120,9 @@ fn adduser(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandR
         "--ingroup",
         "--gecos",
         "--comment",
+        "--stdoutmsglevel",
+        "--stderrmsglevel",
+        "--logmsglevel",
     ];
     let flags = [
         "--system",
@@ -457,8 +460,55 @@ fn usermod(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandR
             Ok(Some(0))
         }
         ("gpasswd", ["-a", user, group]) => join(host, user, group),
+        ("usermod", [option, value, user]) => set_field(host, option, value, user),
+        ("usermod", ["-L" | "--lock", user]) => lock(host, user),
         _ => Ok(None),
     }
+}
+
+/// Gives a user another comment, home directory or shell.
+fn set_field(
+    host: &mut ScriptHost<'_, '_>,
+    option: &str,
+    value: &str,
+    user: &str,
+) -> CommandResult {
+    let at = match option {
+        "-c" | "--comment" => 4,
+        "-d" | "--home" => 5,
+        "-s" | "--shell" => 6,
+        _ => return Ok(None),
+    };
+    if value.contains([':', '\n']) {
+        return Ok(Some(3));
+    }
+    let mut accounts = Accounts::read(host.editor.tree())?;
+    let mut lines = accounts.passwd.iter_mut();
+    let Some(line) = lines.find(|line| line.first().is_some_and(|name| name == user)) else {
+        return Ok(Some(6));
+    };
+    let Some(field) = line.get_mut(at) else {
+        return Ok(None);
+    };
+    *field = value.to_owned();
+    save(host, &accounts)
+}
+
+/// Locks the password of a user; one that is locked stays as it is.
+fn lock(host: &mut ScriptHost<'_, '_>, user: &str) -> CommandResult {
+    let mut accounts = Accounts::read(host.editor.tree())?;
+    if accounts.user(user).is_none() {
+        return Ok(Some(6));
+    }
+    let mut lines = accounts.shadow.iter_mut().flatten();
+    let line = lines.find(|line| line.first().is_some_and(|name| name == user));
+    let Some(password) = line.and_then(|line| line.get_mut(1)) else {
+        return Ok(None);
+    };
+    if !password.starts_with('!') {
+        password.insert(0, '!');
+    }
+    save(host, &accounts)
 }
 
 fn getent(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {

@@ -94,6 +94,42 @@ pub(super) fn run(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> 
             install(host, link, name, path, priority, slaves)
         }
         ["--remove", name, path] => remove(host, name, path),
+        ["--remove-all", name] => {
+            let Some(group) = load(host, name)? else {
+                return Ok(Some(2));
+            };
+            remove_group(host, name, &group)?;
+            Ok(Some(0))
+        }
+        ["--auto", name] | ["--set", name, _] => {
+            let Some(mut group) = load(host, name)? else {
+                return Ok(Some(2));
+            };
+            let chosen = args.get(2).copied();
+            if chosen.is_some_and(|path| !group.choices.contains_key(path)) {
+                return Ok(Some(2));
+            }
+            if let Some(path) = chosen
+                && group.manual
+                && host.link_target(&format!("{LINKS}/{name}")).as_deref() == Some(path)
+            {
+                return Ok(Some(0));
+            }
+            group.manual = chosen.is_some();
+            host.write_file(&format!("{STATE}/{name}"), group.write().as_bytes(), false)?;
+            let chosen = chosen.or_else(|| group.best().map(String::as_str));
+            point_all(host, name, &group, chosen)?;
+            Ok(Some(0))
+        }
+        ["--query", name] => {
+            let Some(group) = load(host, name)? else {
+                return Ok(Some(2));
+            };
+            query(host, name, &group, io);
+            Ok(Some(0))
+        }
+        // Its text is for people; without a group there is none.
+        ["--display", name] => Ok(load(host, name)?.is_none().then_some(2)),
         ["--list", name] => {
             let Some(group) = load(host, name)? else {
                 return Ok(Some(2));
@@ -159,6 +195,51 @@ fn remove(host: &mut ScriptHost<'_, '_>, name: &str, path: &str) -> CommandResul
     let current = host.link_target(&format!("{LINKS}/{name}"));
     group.manual &= current.as_deref() != Some(path);
     if group.choices.is_empty() {
+        remove_group(host, name, &group)?;
+        return Ok(Some(0));
+    }
+    host.write_file(&format!("{STATE}/{name}"), group.write().as_bytes(), false)?;
+    apply(host, name, &group)?;
+    Ok(Some(0))
+}
+
+/// What `--query` prints.
+fn query(host: &ScriptHost<'_, '_>, name: &str, group: &LinkGroup, io: &mut Io) {
+    let none = "none".to_owned();
+    let value = host.link_target(&format!("{LINKS}/{name}"));
+    io.print_line(&format!("Name: {name}\nLink: {}", group.link));
+    if !group.slaves.is_empty() {
+        io.print_line("Slaves:");
+        for (slave, link) in &group.slaves {
+            io.print_line(&format!(" {slave} {link}"));
+        }
+    }
+    io.print_line(&format!(
+        "Status: {}",
+        if group.manual { "manual" } else { "auto" }
+    ));
+    if let Some(best) = group.best() {
+        io.print_line(&format!("Best: {best}"));
+    }
+    io.print_line(&format!("Value: {}", value.unwrap_or(none)));
+    for (path, (priority, targets)) in &group.choices {
+        io.print_line(&format!("\nAlternative: {path}\nPriority: {priority}"));
+        if !group.slaves.is_empty() {
+            io.print_line("Slaves:");
+        }
+        for (slave, target) in targets {
+            io.print_line(&format!(" {slave} {target}"));
+        }
+    }
+}
+
+/// Removes a group with all of its links.
+fn remove_group(
+    host: &mut ScriptHost<'_, '_>,
+    name: &str,
+    group: &LinkGroup,
+) -> Result<(), EditError> {
+    {
         for (slave, link) in group.slaves.iter().chain([(&name.to_owned(), &group.link)]) {
             host.remove(&format!("{LINKS}/{slave}"))?;
             if host.link_target(link).is_some() {
@@ -166,11 +247,8 @@ fn remove(host: &mut ScriptHost<'_, '_>, name: &str, path: &str) -> CommandResul
             }
         }
         host.remove(&format!("{STATE}/{name}"))?;
-        return Ok(Some(0));
     }
-    host.write_file(&format!("{STATE}/{name}"), group.write().as_bytes(), false)?;
-    apply(host, name, &group)?;
-    Ok(Some(0))
+    Ok(())
 }
 
 /// Points the links of a group in automatic mode to its best choice.
@@ -180,6 +258,16 @@ fn apply(host: &mut ScriptHost<'_, '_>, name: &str, group: &LinkGroup) -> Result
         (Some(current), true) if group.choices.contains_key(current) => Some(current),
         _ => group.best(),
     };
+    point_all(host, name, group, chosen.map(String::as_str))
+}
+
+/// Points the links of a group to one of its choices.
+fn point_all(
+    host: &mut ScriptHost<'_, '_>,
+    name: &str,
+    group: &LinkGroup,
+    chosen: Option<&str>,
+) -> Result<(), EditError> {
     let Some((path, (_, targets))) = chosen.and_then(|path| group.choices.get_key_value(path))
     else {
         return Ok(());

@@ -44,6 +44,11 @@ pub(super) fn has(options: &[&str], letter: char) -> bool {
 
 /// Reads an octal mode or a symbolic one (`u+x,go-w`, `+x`, `a=r`) against the mode there is.
 pub(super) fn mode(text: &str, old: u16, dir: bool) -> Option<u16> {
+    mode_under(text, old, dir, 0)
+}
+
+/// Like [`mode`], where a clause that names no class does not give what the umask takes.
+pub(super) fn mode_under(text: &str, old: u16, dir: bool, umask: u16) -> Option<u16> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         let mode = u16::from_str_radix(text, 8)
             .ok()
@@ -74,6 +79,10 @@ pub(super) fn mode(text: &str, old: u16, dir: bool) -> Option<u16> {
         let mut bits = 0;
         for c in letters.chars() {
             bits |= match c {
+                // The permissions of another class.
+                'u' if letters == "u" => (mode >> 6 & 7) * 0o111,
+                'g' if letters == "g" => (mode >> 3 & 7) * 0o111,
+                'o' if letters == "o" => (mode & 7) * 0o111,
                 'r' => 0o444,
                 'w' => 0o222,
                 'x' => 0o111,
@@ -83,6 +92,9 @@ pub(super) fn mode(text: &str, old: u16, dir: bool) -> Option<u16> {
                 't' => 0o1000,
                 _ => return None,
             };
+        }
+        if class.is_empty() {
+            bits &= !umask;
         }
         mode = match sign {
             "+" => mode | bits & mask,
@@ -119,6 +131,15 @@ mod tests {
             assert_eq!(mode(text, old, true), Some(new), "{text} of a directory");
         }
         assert_eq!(mode("q+x", 0, false), None);
+        assert_eq!(mode("go=u", 0o700, false), Some(0o777));
+        for (text, umask, new) in [
+            ("+w", 0o022, 0o644),
+            ("a+w", 0o022, 0o666),
+            ("+x", 0o077, 0o544),
+            ("666", 0o077, 0o666),
+        ] {
+            assert_eq!(mode_under(text, 0o444, false, umask), Some(new), "{text}");
+        }
         assert_eq!(mode("99999", 0, false), None);
     }
 }

@@ -38,6 +38,23 @@ pub(super) fn run(
             host.answers.remove(*question);
             Some(0)
         }
+        ("db_fget", [question, flag]) => {
+            let set = host.answers.get(&format!("{question} {flag}")).cloned();
+            let set = match set {
+                Some(set) => set,
+                None => flags(host, question)?
+                    .iter()
+                    .any(|set| set == flag)
+                    .to_string(),
+            };
+            variables.insert("RET".into(), set);
+            Some(0)
+        }
+        ("db_fset", [question, flag, value]) => {
+            let (name, value) = (format!("{question} {flag}"), (*value).to_owned());
+            host.answers.insert(name, value);
+            Some(0)
+        }
         ("db_register", [template, question]) => {
             if let Some(default) = answer(host, template)? {
                 host.answers
@@ -49,13 +66,28 @@ pub(super) fn run(
         // As with the noninteractive frontend, questions are skipped.
         ("db_input", _) => Some(30),
         (
-            "db_go" | "db_stop" | "db_title" | "db_settitle" | "db_capb" | "db_version" | "db_fset"
+            "db_go" | "db_stop" | "db_title" | "db_settitle" | "db_capb" | "db_version"
             | "db_subst" | "db_purge" | "db_unregister" | "db_beginblock" | "db_endblock"
             | "db_progress" | "db_info",
             _,
         ) => Some(0),
         _ => None,
     })
+}
+
+/// The flags of a question in the image's database.
+fn flags(host: &ScriptHost<'_, '_>, question: &str) -> Result<Vec<String>, EditError> {
+    let database = host.text(DATABASE)?.unwrap_or_default();
+    let find = |raw: &[u8]| {
+        let read = Paragraph::parse(raw).ok()?;
+        (read.text("Name") == question).then(|| read.text("Flags").to_owned())
+    };
+    let found = stanzas(database.as_bytes()).into_iter().find_map(find);
+    let found = found.unwrap_or_default();
+    Ok(found
+        .split(',')
+        .map(|flag| flag.trim().to_owned())
+        .collect())
 }
 
 fn answer(host: &ScriptHost<'_, '_>, question: &str) -> Result<Option<String>, EditError> {

@@ -5,7 +5,7 @@ use super::super::database::{DIR, Diversion, LIMIT, PackageState, Stanza, StatOv
 use super::super::script_host::ScriptHost;
 use super::super::users::AccountIds;
 use super::arguments::{CommandResult, mode};
-use super::{files, text};
+use super::{copies, text};
 use crate::deb::{Version, VersionOperator};
 use crate::shell::{ExitStatus, Io};
 use crate::tree::show;
@@ -335,7 +335,7 @@ fn divert(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandR
             host.database.diversions.remove(at);
             save_diversions(host)?;
             if call.rename && host.find_nofollow(&show(&old.to)).is_some() {
-                files::move_path(host, &show(&old.to), call.path)?;
+                copies::move_path(host, &show(&old.to), call.path)?;
             }
             Ok(Some(0))
         }
@@ -392,7 +392,7 @@ fn add_diversion(
     host.database.diversions.push(new);
     save_diversions(host)?;
     if call.rename && host.find_nofollow(call.path).is_some() {
-        files::move_path(host, call.path, &to)?;
+        copies::move_path(host, call.path, &to)?;
     }
     Ok(Some(0))
 }

@@ -1,10 +1,11 @@
-//! Commands that create, change, move and remove files.
+//! Commands that create, change and remove files.
 
 use super::super::script_host::ScriptHost;
 use super::super::users::{AccountIds, Accounts};
-use super::arguments::{CommandResult, has, known, mode, options};
+use super::arguments::{CommandResult, has, known, mode, mode_under, options};
+use super::copies::{labelled, landing, put};
 use crate::stream::Content;
-use crate::tree::{DirEntry, Leaf, LeafKind, Node, Stat, show};
+use crate::tree::{DirEntry, Leaf, LeafKind, Node, Stat};
 
 pub(super) fn run(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandResult {
     match word {
@@ -13,9 +14,6 @@ pub(super) fn run(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> C
         "rm" => rm(host, args),
         "chmod" => chmod(host, args),
         "chown" | "chgrp" => chown(host, word, args),
-        "ln" => ln(host, args),
-        "mv" => mv(host, args),
-        "cp" => cp(host, args),
         "touch" => touch(host, args),
         "install" => install(host, args),
         "cmp" => cmp(host, args),
@@ -49,7 +47,7 @@ fn mkdir(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let mut args = args.to_vec();
     let set = take(&mut args, "-m", "--mode");
     let (options, dirs) = options(&args);
-    if !known(&options, "pv", &["--parents"]) {
+    if !known(&options, "pvZ", &["--parents"]) || has(&options, 'Z') && labelled(host) {
         return Ok(None);
     }
     let parents = has(&options, 'p') || options.contains(&"--parents");
@@ -63,10 +61,13 @@ fn mkdir(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
             status = 1;
             continue;
         }
-        host.mkdir(dir, 0o755)?;
+        if let Some((parent, _)) = dir.trim_end_matches('/').rsplit_once('/') {
+            host.mkdir(parent, 0o777 & !host.umask | 0o300)?;
+        }
+        host.mkdir(dir, 0o777 & !host.umask)?;
         if let Some(text) = set {
             let made = host.stat(dir, true).map_or(0, |stat| stat.mode);
-            let Some(mode) = mode(text, 0o777 | made & 0o6000, true) else {
+            let Some(mode) = mode_under(text, 0o777 | made & 0o6000, true, host.umask) else {
                 return Ok(None);
             };
             host.change_stat(dir, true, |stat| stat.mode = mode)?;
@@ -181,7 +182,7 @@ fn chmod(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
             let Some(old) = host.stat(&path, true).map(|stat| stat.mode) else {
                 continue;
             };
-            let Some(new) = mode(text, old, dir) else {
+            let Some(new) = mode_under(text, old, dir, host.umask) else {
                 return Ok(None);
             };
             host.change_stat(&path, true, |stat| stat.mode = new)?;
@@ -276,228 +277,16 @@ fn privileges_lost(
     Ok(())
 }
 
-/// Where a file lands that is moved, copied or linked to `to`: inside it when that is a directory.
-fn landing(host: &ScriptHost<'_, '_>, from: &str, to: &str) -> String {
-    let name = from
-        .trim_end_matches('/')
-        .rsplit('/')
-        .next()
-        .unwrap_or(from);
-    if host.is_dir(to) {
-        format!("{}/{name}", to.trim_end_matches('/'))
-    } else {
-        to.to_owned()
-    }
-}
-
-fn ln(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
-    let (options, operands) = options(args);
-    if !known(
-        &options,
-        "sfnvT",
-        &["--symbolic", "--force", "--no-dereference"],
-    ) {
-        return Ok(None);
-    }
-    let [target, path] = operands.as_slice() else {
-        return Ok(None);
-    };
-    if !(has(&options, 's') || options.contains(&"--symbolic")) {
-        return Ok(None);
-    }
-    let as_is = has(&options, 'T') || has(&options, 'n') && host.link_target(path).is_some();
-    let path = if as_is {
-        (*path).to_owned()
-    } else {
-        landing(host, target, path)
-    };
-    if !host.has_parent(&path) {
-        return Ok(Some(1));
-    }
-    if host.find_nofollow(&path).is_some() {
-        let force = has(&options, 'f') || options.contains(&"--force");
-        if !force || matches!(host.find_nofollow(&path), Some(Node::Dir(_))) {
-            return Ok(Some(1));
-        }
-    }
-    host.symlink(&path, target)?;
-    Ok(Some(0))
-}
-
-fn mv(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
-    let (options, operands) = options(args);
-    if !known(&options, "fnvT", &["--force"]) {
-        return Ok(None);
-    }
-    let [from, to] = operands.as_slice() else {
-        return Ok(None);
-    };
-    if host.find_nofollow(from).is_none() {
-        return Ok(Some(1));
-    }
-    let to = if has(&options, 'T') {
-        (*to).to_owned()
-    } else {
-        landing(host, from, to)
-    };
-    if has(&options, 'n') && host.find_nofollow(&to).is_some() {
-        return Ok(Some(0));
-    }
-    if !host.has_parent(&to) {
-        return Ok(Some(1));
-    }
-    if to.trim_end_matches('/') == from.trim_end_matches('/') {
-        return Ok(Some(1));
-    }
-    match (
-        host.find_nofollow(from),
-        host.find_nofollow(to.trim_end_matches('/')),
-    ) {
-        (Some(Node::Dir(_)), Some(Node::Leaf(_))) => return Ok(Some(1)),
-        (Some(_), Some(Node::Dir(dir))) => {
-            if !dir.entries.is_empty() {
-                return Ok(Some(1));
-            }
-            return Ok(None);
-        }
-        // A name that ends in a slash is that of a directory.
-        (Some(Node::Leaf(_)), None) if to.ends_with('/') => return Ok(Some(1)),
-        _ => {}
-    }
-    move_path(host, from, &to)?;
-    Ok(Some(0))
-}
-
-/// Moves the entry at a path; a file at the new path is replaced.
-pub(super) fn move_path(
-    host: &mut ScriptHost<'_, '_>,
-    from: &str,
-    to: &str,
-) -> Result<(), crate::tree::edit::EditError> {
-    if let Some(entry) = host.remove(from)? {
-        host.insert(to, entry)?;
-    }
-    Ok(())
-}
-
-fn cp(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
-    let (options, operands) = options(args);
-    if !known(
-        &options,
-        "pfvPadLnT",
-        &[
-            "--preserve",
-            "--force",
-            "--archive",
-            "--no-dereference",
-            "--no-clobber",
-        ],
-    ) {
-        return Ok(None);
-    }
-    let [from, to] = operands.as_slice() else {
-        return Ok(None);
-    };
-    let long = |name: &str| options.contains(&name);
-    let as_link = ['a', 'P', 'd'].iter().any(|letter| has(&options, *letter))
-        || long("--archive")
-        || long("--no-dereference");
-    let keep = has(&options, 'p') || has(&options, 'a') || long("--preserve") || long("--archive");
-    let target = if has(&options, 'T') {
-        (*to).to_owned()
-    } else {
-        landing(host, from, to)
-    };
-    if (has(&options, 'n') || long("--no-clobber")) && host.find_nofollow(&target).is_some() {
-        return Ok(if host.find(from).is_some() {
-            Some(0)
-        } else {
-            Some(1)
-        });
-    }
-    if as_link
-        && !has(&options, 'L')
-        && let Some(link) = host.link_target(from)
-    {
-        if matches!(host.find_nofollow(&target), Some(Node::Dir(_))) || !host.has_parent(&target) {
-            return Ok(Some(1));
-        }
-        let old = host.stat(from, false).cloned();
-        host.symlink(&target, &link)?;
-        if let Some(old) = old.filter(|_| keep) {
-            host.change_stat(&target, false, |stat| {
-                (stat.uid, stat.gid) = (old.uid, old.gid)
-            })?;
-        }
-        return Ok(Some(0));
-    }
-    let Some(Node::Leaf(leaf)) = host.find(from) else {
-        return Ok(if host.exists(from) { None } else { Some(1) });
-    };
-    let Leaf {
-        kind: LeafKind::File(content),
-        stat,
-    } = leaf
-    else {
-        return Ok(None);
-    };
-    let (content, stat) = (content.clone(), stat.clone());
-    let to = target;
-    if !host.has_parent(&to) || host.is_dir(&to) {
-        return Ok(Some(1));
-    }
-    put(
-        host,
-        &to,
-        content,
-        (!keep).then_some(stat.mode & 0o755),
-        &stat,
-    )?;
-    Ok(Some(0))
-}
-
-/// Writes a copy: with the source's stat, or as a new file of `fresh` mode (an existing one keeps
-/// its own).
-fn put(
-    host: &mut ScriptHost<'_, '_>,
-    to: &str,
-    content: Content,
-    fresh: Option<u16>,
-    stat: &Stat,
-) -> Result<(), crate::tree::edit::EditError> {
-    let reason = host.reason();
-    let time = host.editor.time();
-    let real = show(&host.editor.tree().walk(to.as_bytes(), true)?.path());
-    let stat = match (fresh, host.stat(&real, false)) {
-        (None, _) => stat.clone(),
-        (Some(_), Some(old)) => Stat {
-            mtime: time,
-            ctime: time,
-            ..old.clone()
-        },
-        (Some(mode), None) => Stat::root(mode, time),
-    };
-    let new = fresh.is_some() && host.find_nofollow(&real).is_none();
-    host.editor.put(
-        &real,
-        Leaf {
-            stat,
-            kind: LeafKind::File(content),
-        },
-        &reason,
-    )?;
-    if new {
-        host.inherit(&real)?;
-    }
-    Ok(())
-}
-
 fn touch(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
     let (options, paths) = options(args);
-    if !options.is_empty() {
+    if !known(&options, "acm", &["--no-create"]) {
         return Ok(None);
     }
+    let only_old = has(&options, 'c') || options.contains(&"--no-create");
     for path in paths {
+        if only_old && !host.exists(path) {
+            continue;
+        }
         if !host.exists(path) && !host.has_parent(path) {
             return Ok(Some(1));
         }

@@ -150,7 +150,12 @@ pub(super) fn run(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> 
     }
     match call.action.as_ref().unwrap_or(&Action::Print) {
         Action::Print => found.iter().for_each(|path| io.print_line(path)),
-        Action::Print0 => return Ok(None),
+        Action::Print0 => {
+            for path in &found {
+                io.output.push_str(path);
+                io.output.push('\0');
+            }
+        }
         Action::Delete => {
             // What is in a directory goes first.
             found.sort_unstable();

@@ -65,6 +65,7 @@ pub(super) fn grep(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Com
             None => plain.push(*arg),
         }
     }
+    plain.retain(|arg| !matches!(*arg, "--color" | "--color=auto" | "--color=never" | "-a"));
     let (letters, mut files) = options(&plain);
     // A joined letter that takes a value, and matches without their lines, are not supported.
     let supported = known(&letters, "qsFxEvicwhG", &LONG);

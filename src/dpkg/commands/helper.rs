@@ -4,7 +4,7 @@
 use super::super::md5::md5_at;
 use super::super::script_host::ScriptHost;
 use super::arguments::CommandResult;
-use super::{dpkg, files};
+use super::{copies, dpkg};
 use crate::tree::DirEntry;
 use crate::tree::edit::EditError;
 
@@ -112,7 +112,7 @@ fn rm_conffile(host: &mut ScriptHost<'_, '_>, call: &Call<'_>) -> Result<(), Edi
     }
     if host.package.script == "postinst" {
         if host.exists(&format!("{path}.dpkg-backup")) {
-            files::move_path(
+            copies::move_path(
                 host,
                 &format!("{path}.dpkg-backup"),
                 &format!("{path}.dpkg-bak"),
@@ -125,7 +125,7 @@ fn rm_conffile(host: &mut ScriptHost<'_, '_>, call: &Call<'_>) -> Result<(), Edi
         } else {
             "dpkg-backup"
         };
-        files::move_path(host, path, &format!("{path}.{suffix}"))?;
+        copies::move_path(host, path, &format!("{path}.{suffix}"))?;
     }
     Ok(())
 }
@@ -140,16 +140,16 @@ fn mv_conffile(host: &mut ScriptHost<'_, '_>, call: &Call<'_>) -> Result<(), Edi
             && owns(host, &call.package, old)
             && unchanged(host, &call.package, old)?
         {
-            files::move_path(host, old, &format!("{old}.dpkg-remove"))?;
+            copies::move_path(host, old, &format!("{old}.dpkg-remove"))?;
         }
         return Ok(());
     }
     host.remove(&format!("{old}.dpkg-remove"))?;
     if host.exists(old) && owns(host, &call.package, old) {
         if host.exists(new) {
-            files::move_path(host, new, &format!("{new}.dpkg-new"))?;
+            copies::move_path(host, new, &format!("{new}.dpkg-new"))?;
         }
-        files::move_path(host, old, new)?;
+        copies::move_path(host, old, new)?;
     }
     Ok(())
 }
@@ -166,7 +166,7 @@ fn symlink_to_dir(host: &mut ScriptHost<'_, '_>, call: &Call<'_>) -> Result<(), 
     let backup = format!("{path}.dpkg-backup");
     if host.package.script == "preinst" {
         if call.concerns(host) && leads_to(host, path, target)? {
-            files::move_path(host, path, &backup)?;
+            copies::move_path(host, path, &backup)?;
         }
     } else if host.package.script == "postinst"
         && call.action == "configure"
@@ -187,7 +187,7 @@ fn dir_to_symlink(host: &mut ScriptHost<'_, '_>, call: &Call<'_>) -> CommandResu
             if !all_owned(host, &call.package, path) {
                 return Ok(Some(1));
             }
-            files::move_path(host, path, &backup)?;
+            copies::move_path(host, path, &backup)?;
             host.mkdir(path, 0o755)?;
             host.write_file(&staging, b"", false)?;
         }
@@ -204,7 +204,7 @@ fn dir_to_symlink(host: &mut ScriptHost<'_, '_>, call: &Call<'_>) -> CommandResu
         };
         host.remove(&staging)?;
         for name in names(host, path) {
-            files::move_path(
+            copies::move_path(
                 host,
                 &format!("{path}/{name}"),
                 &format!("{absolute}/{name}"),
@@ -218,7 +218,7 @@ fn dir_to_symlink(host: &mut ScriptHost<'_, '_>, call: &Call<'_>) -> CommandResu
 }
 
 fn names(host: &ScriptHost<'_, '_>, path: &str) -> Vec<String> {
-    let dir = host.editor.tree().dir(path);
+    let dir = host.editor.tree().dir(host.at(path).as_bytes());
     dir.into_iter()
         .flat_map(|dir| dir.entries.keys())
         .map(|name| String::from_utf8_lossy(name).into_owned())

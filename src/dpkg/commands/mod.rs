@@ -8,6 +8,8 @@
 mod accounts;
 mod alternatives;
 mod arguments;
+mod awk;
+mod copies;
 mod debconf;
 mod dpkg;
 mod files;
@@ -15,9 +17,13 @@ mod find;
 mod grep;
 mod helper;
 mod lines;
+mod listing;
 mod loader_cache;
 mod others;
 mod regex;
+mod regex_groups;
+mod sed;
+mod sed_script;
 mod systemctl;
 mod systemd;
 mod sysusers;
@@ -26,17 +32,20 @@ mod temporary;
 mod test;
 mod text;
 mod tmpfiles;
+mod tools;
 mod ucf;
 mod unit;
 
-use super::script_host::ScriptHost;
+use super::interpreter::interpreter;
+use super::script_host::{ScriptHost, UMASK};
 use super::users::Accounts;
-use crate::shell::{ExitStatus, Host, HostError, Io, Variables};
+use crate::shell::{ExitStatus, Host, HostError, Io, ScriptFile, Variables};
+use crate::stream::ReadAt as _;
 use arguments::CommandResult;
 
 /// Programs that every Debian image has (`Essential: yes`), or that are built into the shell: no
 /// need to look for them.
-const ALWAYS: [&str; 53] = [
+const ALWAYS: [&str; 63] = [
     ":",
     "true",
     "false",
@@ -90,6 +99,66 @@ const ALWAYS: [&str; 53] = [
     "tr",
     "sed",
     "find",
+    "ls",
+    "diff",
+    "egrep",
+    "expr",
+    "fgrep",
+    "md5sum",
+    "tee",
+    "uniq",
+    "whoami",
+    "xargs",
+];
+
+/// Commands that create no files, or do it as the umask says.
+const UNDER_ANY_UMASK: [&str; 46] = [
+    ":",
+    "true",
+    "false",
+    "echo",
+    "printf",
+    "test",
+    "[",
+    "command",
+    "type",
+    "which",
+    "cat",
+    "grep",
+    "cut",
+    "basename",
+    "dirname",
+    "readlink",
+    "seq",
+    "id",
+    "head",
+    "mkdir",
+    "rmdir",
+    "rm",
+    "chmod",
+    "chown",
+    "chgrp",
+    "ln",
+    "mv",
+    "cp",
+    "touch",
+    "sync",
+    "dpkg",
+    "dpkg-query",
+    "dpkg-trigger",
+    "hash",
+    "uname",
+    "stat",
+    "sleep",
+    "cmp",
+    "arch",
+    "mktemp",
+    "wc",
+    "sort",
+    "tail",
+    "tr",
+    "sed",
+    "find",
 ];
 
 /// Commands that shells have built in and that are not supported.
@@ -97,6 +166,9 @@ const BUILTIN: [&str; 18] = [
     "cd", "umask", "eval", "exec", "pwd", "getopts", "alias", "wait", "[[", "set", "read",
     "export", "readonly", "local", "unset", "times", "jobs", "ulimit",
 ];
+
+/// Bytes of a program that is a script; larger ones are not read.
+const SCRIPT_LIMIT: u64 = 1 << 20;
 
 impl Host for ScriptHost<'_, '_> {
     fn run(
@@ -108,6 +180,32 @@ impl Host for ScriptHost<'_, '_> {
     ) -> Result<Option<ExitStatus>, HostError> {
         let args: Vec<&str> = arguments.iter().map(String::as_str).collect();
         Ok(run(self, name, &args, variables, io)?)
+    }
+
+    fn script(&self, name: &str) -> Result<Option<ScriptFile>, HostError> {
+        let mut start = [0; 2];
+        let mut begins = |path: &String| {
+            let content = self
+                .content(path)
+                .filter(|c| c.len() < SCRIPT_LIMIT && c.len() > 2)?;
+            content.read_exact_at(0, &mut start).ok()?;
+            (start == *b"#!").then_some(())
+        };
+        let Some(path) = self.program(name) else {
+            return Ok(None);
+        };
+        if begins(&path).is_none() {
+            return Ok(None);
+        }
+        let text = self.text(&path)?.unwrap_or_default();
+        let first = text.lines().next().unwrap_or_default();
+        let read = interpreter(self.editor.tree(), first);
+        Ok(read.map(|(dialect, options)| ScriptFile {
+            path,
+            dialect,
+            options,
+            text,
+        }))
     }
 
     fn unknown(&mut self, line: usize, statement: &str) {
@@ -142,8 +240,21 @@ impl Host for ScriptHost<'_, '_> {
         Ok(line.and_then(|line| line.get(5)).cloned())
     }
 
+    fn real_dir(&self, path: &str) -> Option<String> {
+        ScriptHost::real_dir(self, path)
+    }
+
+    fn set_dir(&mut self, real: &str) {
+        self.dir = real.to_owned();
+    }
+
+    fn set_umask(&mut self, mask: u16) {
+        self.umask = mask;
+    }
+
     fn names(&self, dir: &str) -> Option<Vec<String>> {
-        let names = self.editor.tree().dir(dir)?.entries.keys();
+        let dir = self.editor.tree().dir(self.at(dir).as_bytes())?;
+        let names = dir.entries.keys();
         let names = names.map(|name| String::from_utf8_lossy(name).into_owned());
         Some(names.collect())
     }
@@ -171,6 +282,10 @@ fn run(
     if !ALWAYS.contains(&word) && host.program(name).is_none() {
         return Ok(Some(127));
     }
+    // What a removed directory and another umask do to other programs is not modelled.
+    if !host.is_dir(&host.dir) || host.umask != UMASK && !UNDER_ANY_UMASK.contains(&word) {
+        return Ok(None);
+    }
     match word {
         ":" | "true" | "sync" | "sleep" | "hash" => Ok(Some(0)),
         "false" => Ok(Some(1)),
@@ -180,14 +295,19 @@ fn run(
             .filter(|(last, _)| **last == "]")
             .and_then(|(_, args)| test::run(host, args))),
         "echo" | "printf" | "command" | "type" | "which" | "cat" | "grep" | "cut" | "basename"
-        | "dirname" | "readlink" | "seq" | "id" | "head" | "uname" | "arch" | "stat" => {
-            text::run(host, word, args, io)
-        }
-        "sed" | "tail" | "wc" | "sort" | "tr" => lines::run(host, word, args, io),
+        | "dirname" | "readlink" | "seq" | "id" | "head" | "uname" | "arch" | "stat" | "egrep"
+        | "fgrep" | "whoami" => text::run(host, word, args, io),
+        "sed" => sed::run(host, args, io),
+        "tail" | "wc" | "sort" | "tr" => lines::run(host, word, args, io),
+        "ls" => listing::ls(host, args, io),
+        "awk" | "mawk" | "gawk" | "diff" | "expr" | "md5sum" | "setcap" | "tee" | "uniq"
+        | "xargs" => tools::run(host, word, args, io),
         "find" => find::run(host, args, io),
         "mktemp" => temporary::mktemp(host, args, io),
-        "mkdir" | "rmdir" | "rm" | "chmod" | "chown" | "chgrp" | "ln" | "mv" | "cp" | "touch"
-        | "install" | "cmp" => files::run(host, word, args),
+        "mkdir" | "rmdir" | "rm" | "chmod" | "chown" | "chgrp" | "touch" | "install" | "cmp" => {
+            files::run(host, word, args)
+        }
+        "ln" | "mv" | "cp" => copies::run(host, word, args),
         "dpkg" | "dpkg-query" | "dpkg-statoverride" | "dpkg-divert" | "dpkg-trigger" => {
             dpkg::run(host, word, args, io)
         }

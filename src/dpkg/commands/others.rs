@@ -14,10 +14,15 @@ pub(super) fn run(
     Ok(match word {
         // Nothing runs in an image, so there is nothing to start, stop or reload.
         "deb-systemd-invoke" | "invoke-rc.d" | "service" | "apparmor_parser" | "udevadm" => Some(0),
+        "pidof" | "pgrep" | "pkill" | "killall" => Some(1),
+        "start-stop-daemon" => stop(host, args),
+        "logger" => Some(0),
         "aa-enabled" | "aa-status" | "ischroot" => Some(1),
         "ldconfig" => return loader_cache::ldconfig(host, args),
         // Python modules are compiled when they are first used.
-        "py3compile" | "py3clean" | "pycompile" | "pyclean" | "update-python-modules" => Some(0),
+        "py3compile" | "pycompile" | "update-python-modules" => uncompiled(host),
+        "py3clean" | "pyclean" => Some(0),
+        _ if word.starts_with("python3") && compiles(args) => uncompiled(host),
         "mandb"
         | "update-mime-database"
         | "update-desktop-database"
@@ -34,6 +39,61 @@ pub(super) fn run(
         "chronyd" => return chronyd(host, args, io),
         _ => None,
     })
+}
+
+/// `start-stop-daemon --stop`: nothing runs that could be stopped.
+fn stop(host: &ScriptHost<'_, '_>, args: &[&str]) -> Option<ExitStatus> {
+    let (mut stop, mut fine) = (false, false);
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        match *arg {
+            "--exec" | "-x" => {
+                // A program that is not there is an error of its own.
+                if !host.exists(rest.next()?) {
+                    return Some(2);
+                }
+            }
+            "--stop" | "-K" => stop = true,
+            "--oknodo" | "-o" => fine = true,
+            "--quiet" | "-q" | "--verbose" | "-v" => {}
+            "--name" | "-n" | "--pidfile" | "-p" | "--retry" | "-R" | "--signal" | "-s" => {
+                rest.next()?;
+            }
+            option
+                if ["--retry=", "--pidfile=", "--signal="]
+                    .iter()
+                    .any(|o| option.starts_with(o)) => {}
+            _ => return None,
+        }
+    }
+    stop.then_some(i32::from(!fine))
+}
+
+/// Whether Python is called to compile modules, and for nothing else.
+fn compiles(args: &[&str]) -> bool {
+    let mut words = args
+        .iter()
+        .filter(|arg| !matches!(**arg, "-E" | "-S" | "-O" | "-OO" | "-I"));
+    match (words.next(), words.next()) {
+        (Some(&"-m"), Some(module)) => matches!(*module, "py_compile" | "compileall"),
+        (Some(script), _) => {
+            script.starts_with("/usr/lib/python3")
+                && (script.ends_with("/py_compile.py") || script.ends_with("/compileall.py"))
+        }
+        _ => false,
+    }
+}
+
+/// Modules of Python, which are not compiled: Python does it at each import where it cannot keep
+/// the result.
+fn uncompiled(host: &mut ScriptHost<'_, '_>) -> Option<ExitStatus> {
+    let (package, script) = (&host.package.name, &host.package.script);
+    let text = format!(
+        "package {package}: {script}: the modules of Python are not compiled: programs start more \
+         slowly, as Python compiles each module when it imports it"
+    );
+    host.note(text);
+    Some(0)
 }
 
 /// A cache or catalogue that is not rebuilt: the note says so, and promises nothing.

@@ -1,6 +1,6 @@
 //! Regular expressions of `grep` and `sed` (POSIX.1-2024, Base Definitions, chapter 9), basic and
-//! extended, without references to groups. All ways to match are followed at once, so that no
-//! expression takes long.
+//! extended, without references to groups within them. All ways to match are followed at once, so
+//! that no expression takes long.
 
 /// Steps of a compiled expression; those of scripts have a few dozen.
 const MAX_STEPS: usize = 2_000;
@@ -9,7 +9,7 @@ const MAX_DEPTH: usize = 20;
 
 /// A class of characters.
 #[derive(Clone, Debug)]
-struct Set {
+pub(super) struct Set {
     negated: bool,
     ranges: Vec<(char, char)>,
 }
@@ -24,14 +24,21 @@ impl Set {
 }
 
 #[derive(Clone, Debug)]
-enum Node {
+pub(super) enum Node {
     Char(char),
     Any,
     Of(Set),
     Start,
     End,
+    /// The beginning or the end of a word.
+    Edge {
+        begins: bool,
+        ends: bool,
+    },
     Sequence(Vec<Node>),
     OneOf(Vec<Node>),
+    /// A group by its number, counted from 0.
+    Group(Box<Node>, usize),
     Repeat(Box<Node>, usize, Option<usize>),
 }
 
@@ -42,6 +49,7 @@ enum Step {
     Of(Set),
     Start,
     End,
+    Edge { begins: bool, ends: bool },
     Either(usize, usize),
     Goto(usize),
     Hit,
@@ -51,6 +59,8 @@ enum Step {
 #[derive(Clone, Debug)]
 pub(super) struct Regex {
     steps: Vec<Step>,
+    node: Node,
+    groups: usize,
     ignore_case: bool,
     literal: bool,
 }
@@ -63,6 +73,7 @@ impl Regex {
             at: 0,
             extended,
             depth: 0,
+            groups: 0,
         };
         let node = reader.choice()?;
         if reader.at < reader.chars.len() {
@@ -76,6 +87,8 @@ impl Regex {
             .all(|step| matches!(step, Step::Char(_) | Step::Hit));
         Some(Self {
             steps,
+            groups: reader.groups,
+            node,
             ignore_case: false,
             literal,
         })
@@ -87,6 +100,8 @@ impl Regex {
         steps.push(Step::Hit);
         Self {
             steps,
+            node: Node::Sequence(text.chars().map(Node::Char).collect()),
+            groups: 0,
             ignore_case: false,
             literal: true,
         }
@@ -131,12 +146,12 @@ impl Regex {
     fn any(&self, line: &[char]) -> bool {
         let mut now = vec![false; self.steps.len()];
         for at in 0..=line.len() {
-            if self.enter(&mut now, 0, at, line.len()) {
+            if self.enter(&mut now, 0, at, line) {
                 return true;
             }
             let mut next = vec![false; self.steps.len()];
             if let Some(c) = line.get(at)
-                && self.advance(&now, *c, &mut next, at + 1, line.len())
+                && self.advance(&now, *c, &mut next, at + 1, line)
             {
                 return true;
             }
@@ -148,10 +163,10 @@ impl Regex {
     /// The end of the longest match that begins here.
     fn match_at(&self, line: &[char], from: usize) -> Option<usize> {
         let mut now = vec![false; self.steps.len()];
-        let mut end = self.enter(&mut now, 0, from, line.len()).then_some(from);
+        let mut end = self.enter(&mut now, 0, from, line).then_some(from);
         for (at, c) in line.iter().enumerate().skip(from) {
             let mut next = vec![false; self.steps.len()];
-            if self.advance(&now, *c, &mut next, at + 1, line.len()) {
+            if self.advance(&now, *c, &mut next, at + 1, line) {
                 end = Some(at + 1);
             }
             if !next.contains(&true) {
@@ -163,7 +178,7 @@ impl Regex {
     }
 
     /// Takes a character in all ways; whether that completes a match.
-    fn advance(&self, now: &[bool], c: char, next: &mut [bool], at: usize, len: usize) -> bool {
+    fn advance(&self, now: &[bool], c: char, next: &mut [bool], at: usize, line: &[char]) -> bool {
         let mut hit = false;
         for (number, step) in self.steps.iter().enumerate() {
             let here = now.get(number) == Some(&true);
@@ -171,27 +186,33 @@ impl Regex {
                 && match step {
                     Step::Char(wanted) => self.same(*wanted, c),
                     Step::Any => true,
-                    Step::Of(set) => {
-                        set.has(c)
-                            || self.ignore_case
-                                && (c.to_lowercase().any(|c| set.has(c))
-                                    || c.to_uppercase().any(|c| set.has(c)))
-                    }
+                    Step::Of(set) => self.among(set, c),
                     _ => false,
                 };
             if takes {
-                hit |= self.enter(next, number + 1, at, len);
+                hit |= self.enter(next, number + 1, at, line);
             }
         }
         hit
     }
 
-    fn same(&self, a: char, b: char) -> bool {
+    pub(super) fn same(&self, a: char, b: char) -> bool {
         a == b || self.ignore_case && a.to_lowercase().eq(b.to_lowercase())
     }
 
+    pub(super) fn among(&self, set: &Set, c: char) -> bool {
+        set.has(c)
+            || self.ignore_case
+                && (c.to_lowercase().any(|c| set.has(c)) || c.to_uppercase().any(|c| set.has(c)))
+    }
+
+    /// The expression as it is written, and how many groups it has.
+    pub(super) fn written(&self) -> (&Node, usize) {
+        (&self.node, self.groups)
+    }
+
     /// Enters a step, and those that follow without a character; whether the end is among them.
-    fn enter(&self, states: &mut [bool], step: usize, at: usize, len: usize) -> bool {
+    fn enter(&self, states: &mut [bool], step: usize, at: usize, line: &[char]) -> bool {
         let mut todo = vec![step];
         let mut hit = false;
         while let Some(number) = todo.pop() {
@@ -203,12 +224,28 @@ impl Regex {
                 Some(Step::Either(a, b)) => todo.extend([*a, *b]),
                 Some(Step::Goto(a)) => todo.push(*a),
                 Some(Step::Start) if at == 0 => todo.push(number + 1),
-                Some(Step::End) if at == len => todo.push(number + 1),
+                Some(Step::End) if at == line.len() => todo.push(number + 1),
+                Some(Step::Edge { begins, ends }) if edge(line, at, *begins, *ends) => {
+                    todo.push(number + 1);
+                }
                 Some(Step::Hit) => hit = true,
                 _ => {}
             }
         }
         hit
+    }
+}
+
+/// Whether a word begins or ends at a place of a line.
+pub(super) fn edge(line: &[char], at: usize, begins: bool, ends: bool) -> bool {
+    let word = |at: Option<usize>| {
+        at.and_then(|at| line.get(at))
+            .is_some_and(|c| c.is_alphanumeric() || *c == '_')
+    };
+    match (word(at.checked_sub(1)), word(Some(at))) {
+        (false, true) => begins,
+        (true, false) => ends,
+        _ => false,
     }
 }
 
@@ -222,6 +259,11 @@ fn compile(node: &Node, steps: &mut Vec<Step>) -> Option<()> {
         Node::Of(set) => steps.push(Step::Of(set.clone())),
         Node::Start => steps.push(Step::Start),
         Node::End => steps.push(Step::End),
+        Node::Edge { begins, ends } => steps.push(Step::Edge {
+            begins: *begins,
+            ends: *ends,
+        }),
+        Node::Group(inner, _) => compile(inner, steps)?,
         Node::Sequence(nodes) => nodes.iter().try_for_each(|node| compile(node, steps))?,
         Node::OneOf(nodes) => {
             let mut ends = Vec::new();
@@ -280,6 +322,7 @@ struct Reader {
     at: usize,
     extended: bool,
     depth: usize,
+    groups: usize,
 }
 
 impl Reader {
@@ -336,8 +379,10 @@ impl Reader {
 
     fn one(&mut self, first: bool) -> Option<Node> {
         if self.eat('(') {
+            let number = self.groups;
+            self.groups += 1;
             let inner = self.choice()?;
-            return self.eat(')').then_some(inner);
+            return self.eat(')').then(|| Node::Group(Box::new(inner), number));
         }
         let c = self.peek(0)?;
         self.at += 1;
@@ -363,8 +408,12 @@ impl Reader {
                         negated: c == 'W',
                         ranges: vec![('a', 'z'), ('A', 'Z'), ('0', '9'), ('_', '_')],
                     }),
+                    'b' | '<' | '>' => Node::Edge {
+                        begins: c != '>',
+                        ends: c != '<',
+                    },
                     't' | 'n' => return None,
-                    c if c.is_alphanumeric() || c == '<' || c == '>' || c == '`' => return None,
+                    c if c.is_alphanumeric() || c == '`' || c == '\'' => return None,
                     '+' | '?' | '{' if !self.extended => return None,
                     c => Node::Char(c),
                 }
@@ -387,7 +436,7 @@ impl Reader {
             } else {
                 return Some(node);
             };
-            if matches!(node, Node::Start | Node::End) {
+            if matches!(node, Node::Start | Node::End | Node::Edge { .. }) {
                 return None;
             }
             node = Node::Repeat(Box::new(node), least, most);
@@ -493,7 +542,7 @@ mod tests {
             let regex = Regex::read(pattern, extended).expect(pattern);
             assert_eq!(regex.hits(line, false, false), hit, "{pattern} {line}");
         }
-        for pattern in ["\\(a", "[a", "\\<a", "a\\1", "\\(a\\)\\1"] {
+        for pattern in ["\\(a", "[a", "\\`a", "a\\1", "\\(a\\)\\1"] {
             assert!(Regex::read(pattern, false).is_none(), "{pattern}");
         }
         assert!(Regex::read(&"(".repeat(1000), true).is_none());

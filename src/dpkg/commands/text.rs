@@ -23,6 +23,9 @@ pub(super) fn run(
         "command" | "which" | "type" => which(host, word, args, io),
         "cat" => return cat(host, args, io),
         "grep" => return super::grep::grep(host, args, io),
+        "egrep" => return super::grep::grep(host, &[&["-E"], args].concat(), io),
+        "fgrep" => return super::grep::grep(host, &[&["-F"], args].concat(), io),
+        "whoami" if args.is_empty() => say(io, "root"),
         "cut" => cut(args, io),
         "head" => return super::lines::head(host, args, io),
         "seq" => seq(args, io),
@@ -355,7 +358,8 @@ fn readlink(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandRes
     if !known(&options, "fmeqn", &[]) {
         return Ok(None);
     }
-    let walk = host.editor.tree().walk(path.as_bytes(), true)?;
+    let at = host.at(path);
+    let walk = host.editor.tree().walk(at.as_bytes(), true)?;
     let real = show(&walk.path());
     let fails = path.is_empty()
         || has(&options, 'e') && !walk.exists

@@ -8,6 +8,7 @@
 use super::super::md5::md5_at;
 use super::super::script_host::ScriptHost;
 use super::arguments::CommandResult;
+use crate::stream::Content;
 use crate::tree::edit::EditError;
 
 const DIR: &str = "/var/lib/ucf";
@@ -91,7 +92,9 @@ fn install(host: &mut ScriptHost<'_, '_>, new: &str, path: &str, three_way: bool
     if !host.is_file(new) {
         return Ok(Some(1));
     }
-    let md5 = |host: &ScriptHost<'_, '_>, path: &str| md5_at(host.editor.tree(), path.as_bytes());
+    let md5 = |host: &ScriptHost<'_, '_>, path: &str| {
+        md5_at(host.editor.tree(), host.at(path).as_bytes())
+    };
     let shipped = md5(host, new)?.unwrap_or_default();
     let hashes = host.text(&format!("{DIR}/hashfile"))?.unwrap_or_default();
     let last = hashes
@@ -121,10 +124,11 @@ fn install(host: &mut ScriptHost<'_, '_>, new: &str, path: &str, three_way: bool
 
 /// New content in a file that keeps its owner and mode.
 fn replace(host: &mut ScriptHost<'_, '_>, new: &str, path: &str) -> Result<(), EditError> {
-    let reason = host.reason();
-    let bytes = host.editor.read(new, 64 << 20)?.unwrap_or_default();
-    host.editor.rewrite(path, bytes, 0o644, &reason)?;
-    Ok(())
+    let content = host
+        .content(new)
+        .cloned()
+        .unwrap_or_else(|| Content::hole(0));
+    host.write_content(path, content, 0o644)
 }
 
 fn remember(

@@ -9,6 +9,7 @@ mod page;
 mod probes;
 mod reason;
 mod root;
+mod upgrades;
 
 use crate::support::must;
 use compare::{Digests, Facts};
@@ -93,39 +94,12 @@ impl Judge {
     /// The tree that dpkg makes of the packages that goldsmith installed, in the same order.
     fn dpkg(&self, dir: &Path, report: &InstallReport) -> Result<Facts, String> {
         let copy = self.root.copy();
-        let policy = copy.root.join("usr/sbin/policy-rc.d");
-        fs::write(&policy, "#!/bin/sh\nexit 101\n").expect("a policy");
-        fs::set_permissions(&policy, fs::Permissions::from_mode(0o755)).expect("a mode");
-        let files: Vec<String> = report
+        let files: Vec<PathBuf> = report
             .packages
             .iter()
-            .map(|package| {
-                let name = Path::new(&package.file).file_name().expect("a file");
-                format!("/mnt/{}", name.display())
-            })
+            .map(|package| PathBuf::from(&package.file))
             .collect();
-        // What another package of the set must be configured before waits for the next round.
-        let mut command = vec![
-            "dpkg",
-            "--install",
-            "--skip-same-version",
-            "--force-confold",
-        ];
-        command.extend(files.iter().map(String::as_str));
-        let mut done = (false, String::new());
-        for _ in 0..4 {
-            done = copy.run(dir, &command);
-            if done.0 || !done.1.contains("pre-dependency problem") {
-                break;
-            }
-        }
-        if !done.0 {
-            done.0 = copy.run(dir, &["dpkg", "--configure", "--pending"]).0;
-        }
-        fs::remove_file(policy).expect("removing the policy");
-        if !done.0 {
-            return Err(done.1);
-        }
+        installed_by_dpkg(&copy, dir, &files)?;
         Ok(Facts::of(&copy.tree(&self.root), &self.digests))
     }
 
@@ -153,6 +127,35 @@ impl Judge {
         check(&copy, &["apt-get", "-qq", "check"]);
         out
     }
+}
+
+/// Installs packages of one directory by dpkg in a copy of the root, or returns what it says.
+fn installed_by_dpkg(copy: &Copy, dir: &Path, debs: &[PathBuf]) -> Result<(), String> {
+    let policy = copy.root.join("usr/sbin/policy-rc.d");
+    fs::write(&policy, "#!/bin/sh\nexit 101\n").expect("a policy");
+    fs::set_permissions(&policy, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let file = |deb: &PathBuf| format!("/mnt/{}", deb.file_name().expect("a file").display());
+    let files: Vec<String> = debs.iter().map(file).collect();
+    // What another package of the set must be configured before waits for the next round.
+    let mut command = vec![
+        "dpkg",
+        "--install",
+        "--skip-same-version",
+        "--force-confold",
+    ];
+    command.extend(files.iter().map(String::as_str));
+    let mut done = (false, String::new());
+    for _ in 0..4 {
+        done = copy.run(dir, &command);
+        if done.0 || !done.1.contains("pre-dependency problem") {
+            break;
+        }
+    }
+    if !done.0 {
+        done.0 = copy.run(dir, &["dpkg", "--configure", "--pending"]).0;
+    }
+    fs::remove_file(policy).expect("removing the policy");
+    if done.0 { Ok(()) } else { Err(done.1) }
 }
 
 /// Installs packages by goldsmith.

@@ -18,27 +18,33 @@ pub(super) fn build(dir: &Path, text: &str) -> Vec<Probe> {
     let probe = |text: &str| {
         let (head, members) = text.split_once('\n').expect("a name");
         let (name, rest) = head.split_once(' ').unwrap_or((head, ""));
-        let tree = dir.join(name);
-        let control = format!(
-            "Package: {name}\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\n\
-             Description: probe\n"
-        );
-        fs::create_dir_all(tree.join("DEBIAN")).expect("a directory");
-        fs::write(tree.join("DEBIAN/control"), control).expect("a file");
-        for member in format!("\n{members}").split("\n--- ").skip(1) {
-            let (head, body) = member.split_once('\n').unwrap_or((member, ""));
-            let body = body.trim_end_matches('\n').to_owned() + "\n";
-            add(&tree, &head.split(' ').collect::<Vec<_>>(), &body);
-        }
-        let deb = dir.join(format!("{name}_1_all.deb"));
-        must("dpkg-deb", &[&"-Zgzip", &"--build", &tree, &deb]);
         Probe {
             name: name.to_owned(),
             accepted: rest == "accepted",
-            deb,
+            deb: package(dir, name, "1", members),
         }
     };
     text.split("\n=== ").skip(1).map(probe).collect()
+}
+
+/// Builds one package of the text of its members.
+pub(super) fn package(dir: &Path, name: &str, version: &str, members: &str) -> PathBuf {
+    let file = format!("{name}_{version}_all");
+    let tree = dir.join(&file);
+    let control = format!(
+        "Package: {name}\nVersion: {version}\nArchitecture: all\nMaintainer: x <x@example.org>\n\
+         Description: probe\n"
+    );
+    fs::create_dir_all(tree.join("DEBIAN")).expect("a directory");
+    fs::write(tree.join("DEBIAN/control"), control).expect("a file");
+    for member in format!("\n{members}").split("\n--- ").skip(1) {
+        let (head, body) = member.split_once('\n').unwrap_or((member, ""));
+        let body = body.trim_end_matches('\n').to_owned() + "\n";
+        add(&tree, &head.split(' ').collect::<Vec<_>>(), &body);
+    }
+    let deb = dir.join(format!("{file}.deb"));
+    must("dpkg-deb", &[&"-Zgzip", &"--build", &tree, &deb]);
+    deb
 }
 
 fn add(tree: &Path, head: &[&str], body: &str) {
