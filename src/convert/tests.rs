@@ -2,7 +2,7 @@
 
 use super::{Conversion, Record, Request, WriteOptions, convert, prepare};
 use crate::config::Config;
-use crate::golden::example_tests::Example;
+use crate::golden::example_tests::{self, Example};
 use crate::image::source::InputImage;
 use crate::plan::PlanRequest;
 use crate::plan::host::HostFiles;
@@ -111,6 +111,36 @@ fn a_release_fits_devices_of_its_own_family_only() {
         Some(&old),
     );
     assert!(error.unwrap_err().contains("comparing with old.json"));
+}
+
+#[test]
+fn an_artifact_that_the_client_of_the_image_cannot_read_is_refused() {
+    let refused = |version: &str, compression: &str| {
+        let status = format!(
+            "Package: mender-client\nStatus: install ok installed\nArchitecture: amd64\n\
+             Maintainer: a <a@b>\nDescription: a client\nVersion: {version}\n"
+        );
+        let mut root = example_tests::root();
+        example_tests::add(&mut root, "/var/lib/dpkg/status", status.as_bytes());
+        let mut example = Example::new();
+        example.partitions[1].1 = example_tests::ext(&root);
+        let artifact = format!("name = \"r1\"\ncompression = \"{compression}\"\n");
+        let config = Config::parse(&SMALL.replace("name = \"r1\"\n", &artifact)).unwrap();
+        let input = InputImage::of(example.source());
+        let prepared = prepare(&request(&config, None), input).map(|_| ());
+        prepared.err().map(|error| error.to_string())
+    };
+    let error = refused("3.4.0+ds1-4", "zstd").unwrap();
+    assert!(
+        error.starts_with("mender-client 3.4.0+ds1-4 of the image cannot read the Artifact"),
+        "{error}"
+    );
+    assert!(
+        error.contains("hint: set artifact.compression to"),
+        "{error}"
+    );
+    assert_eq!(refused("3.4.0+ds1-4", "xz"), None);
+    assert_eq!(refused("3.5.1-1", "zstd"), None);
 }
 
 #[test]

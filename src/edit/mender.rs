@@ -160,8 +160,8 @@ fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Res
     Ok(())
 }
 
-/// Refuses a placeholder for the tenant token: the client's setup leaves a sentence in its place, with
-/// which the server refuses every device.
+/// Refuses a placeholder for the tenant token, such as the sentence that the client's setup leaves:
+/// the server refuses every device that has it.
 ///
 /// # Errors
 /// Such a text, and where it comes from.
