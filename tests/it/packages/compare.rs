@@ -111,6 +111,34 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// The text of what differs from `base`, from which `base.patched` makes these facts again.
+    pub(super) fn patch(&self, base: &Self) -> String {
+        let of = |difference: Difference| {
+            let facts = difference.ours.unwrap_or_default();
+            format!("{}\0{facts}\0", difference.path)
+        };
+        self.differences(base).into_iter().map(of).collect()
+    }
+
+    /// These facts with a patch; `None` if it is cut.
+    pub(super) fn patched(&self, patch: &str) -> Option<Self> {
+        let mut out = self.0.clone();
+        let mut rest = patch;
+        while !rest.is_empty() {
+            let (path, after) = rest.split_once('\0')?;
+            let (facts, after) = after.split_once('\0')?;
+            if facts.is_empty() {
+                out.remove(path);
+            } else {
+                out.insert(path.to_owned(), facts.to_owned());
+            }
+            rest = after;
+        }
+        Some(Self(out))
+    }
+}
+
 fn stat(kind: u32, stat: &Stat) -> String {
     let mode = kind | u32::from(stat.mode);
     let mut text = format!("{mode:o} {}:{}", stat.uid, stat.gid);

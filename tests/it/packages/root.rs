@@ -69,6 +69,19 @@ impl Root {
         })
     }
 
+    /// The directory for what is kept for later runs.
+    pub(super) fn kept(&self) -> PathBuf {
+        let dir = self.dir.join("kept");
+        fs::create_dir_all(&dir).expect("a directory");
+        dir
+    }
+
+    /// What tells the root from one that is made another time.
+    pub(super) fn stamp(&self) -> String {
+        let meta = fs::metadata(self.dir.join("root.tar")).expect("the root");
+        format!("{} {}", meta.len(), meta.mtime())
+    }
+
     /// A copy of the root on the host.
     pub(super) fn copy(&self) -> Copy {
         let work = tempfile::tempdir_in(&self.dir).expect("a directory");
