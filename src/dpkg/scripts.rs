@@ -14,7 +14,7 @@ use crate::tree::show;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Packages whose triggers only update a cache, which stays as it is.
-const SKIPPED: [&str; 14] = [
+const SKIPPED: [&str; 13] = [
     "man-db",
     "hicolor-icon-theme",
     "desktop-file-utils",
@@ -27,7 +27,6 @@ const SKIPPED: [&str; 14] = [
     "fontconfig",
     "shared-mime-info",
     "initramfs-tools",
-    "sgml-base",
     "xml-core",
 ];
 

@@ -1305,17 +1305,54 @@ fn a_package_of_which_nothing_is_left_is_refused() {
 #[test]
 fn what_is_left_out_is_said_and_promises_nothing() {
     let mut tree = image("");
-    tree.put_file("/usr/bin/update-xmlcatalog", "", Stat::root(0o755, TIME))
-        .unwrap();
-    let deb = Deb::new("a", "1", "").postinst("update-xmlcatalog --add --root x\n");
-    let done = put(&mut tree, &[deb]).unwrap();
+    for name in ["gtk-update-icon-cache", "update-xmlcatalog"] {
+        tree.put_file(format!("/usr/bin/{name}"), "", Stat::root(0o755, TIME))
+            .unwrap();
+    }
+    let deb = |name: &str, line: &str| [Deb::new(name, "1", "").postinst(line)];
+    let done = put(&mut tree, &deb("a", "gtk-update-icon-cache -q /x\n")).unwrap();
     assert_eq!(
         done.notes,
         [
-            "package a: postinst: `update-xmlcatalog --add --root x` is left out: \
-          the XML catalogue stays that of the golden image"
+            "package a: postinst: `gtk-update-icon-cache -q /x` is left out: the cache of icons \
+             stays that of the golden image"
         ]
     );
+    let said = put(&mut tree, &deb("b", "update-xmlcatalog --add --root x\n")).unwrap_err();
+    assert!(
+        said.contains("calls `update-xmlcatalog --add --root x`, and the XML catalogue cannot"),
+        "{said}"
+    );
+}
+
+#[test]
+fn catalogues_of_sgml_are_listed_where_all_that_they_name_is_there() {
+    let mut tree = image("");
+    let stat = || Stat::root(0o755, TIME);
+    tree.put_file("/usr/sbin/update-catalog", "", stat())
+        .unwrap();
+    tree.mkdir("/var/lib/sgml-base", &stat()).unwrap();
+    for (path, text) in [
+        (
+            "/etc/sgml/a.cat",
+            "-- x CATALOG none --\nCATALOG /x/y\ncatalog \"b.cat\"\n",
+        ),
+        ("/etc/sgml/b.cat", "CATALOG /x/missing\n"),
+        ("/x/y", ""),
+    ] {
+        tree.put_file(path, text, stat()).unwrap();
+    }
+    let deb = |line: &str| [Deb::new("a", "1", "").postinst(line)];
+    put(&mut tree, &deb("update-catalog --quiet --update-super\n")).unwrap();
+    let made = text(&tree, "/var/lib/sgml-base/supercatalog").unwrap();
+    assert!(made.ends_with("\n--\nCATALOG /etc/sgml/a.cat\n"), "{made}");
+    tree.put_file("/etc/sgml/c.cat", "BASE /x\n", stat())
+        .unwrap();
+    let said = put(
+        &mut tree,
+        &[Deb::new("b", "1", "").postinst("update-catalog --update-super\n")],
+    );
+    assert!(said.unwrap_err().contains("line 3: update-catalog"));
 }
 
 #[test]

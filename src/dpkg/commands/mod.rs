@@ -9,6 +9,7 @@ mod accounts;
 mod alternatives;
 mod arguments;
 mod awk;
+mod catalog;
 mod copies;
 mod debconf;
 mod dpkg;
@@ -16,6 +17,7 @@ mod files;
 mod find;
 mod grep;
 mod helper;
+mod hwdb;
 mod lines;
 mod listing;
 mod loader_cache;
@@ -315,6 +317,7 @@ fn run(
         "update-alternatives" => alternatives::run(host, args, io),
         "deb-systemd-helper" => systemd::helper(host, args),
         "systemctl" => systemctl::run(host, args),
+        "systemd-hwdb" => hwdb::update(host, args),
         "systemd-tmpfiles" => tmpfiles::run(host, args),
         "systemd-sysusers" => sysusers::sysusers(host, args),
         "adduser" | "addgroup" | "useradd" | "groupadd" | "usermod" | "gpasswd" | "getent" => {

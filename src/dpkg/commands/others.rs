@@ -2,7 +2,7 @@
 
 use super::super::script_host::ScriptHost;
 use super::arguments::CommandResult;
-use super::{loader_cache, text};
+use super::{catalog, loader_cache, text};
 use crate::shell::{ExitStatus, Io, glob};
 
 pub(super) fn run(
@@ -23,15 +23,13 @@ pub(super) fn run(
         "py3compile" | "pycompile" | "update-python-modules" => uncompiled(host),
         "py3clean" | "pyclean" => Some(0),
         _ if word.starts_with("python3") && compiles(args) => uncompiled(host),
+        "update-mime-database" | "update-xmlcatalog" => refused(host, word, args),
+        "update-catalog" => return catalog::run(host, args),
         "mandb"
-        | "update-mime-database"
         | "update-desktop-database"
         | "gtk-update-icon-cache"
         | "update-icon-caches"
         | "fc-cache"
-        | "systemd-hwdb"
-        | "update-catalog"
-        | "update-xmlcatalog"
         | "update-initramfs" => left_out(host, word, args),
         "glib-compile-schemas" => compile_schemas(host, args),
         "gio-querymodules" => return query_modules(host, args),
@@ -96,16 +94,24 @@ fn uncompiled(host: &mut ScriptHost<'_, '_>) -> Option<ExitStatus> {
     Some(0)
 }
 
+/// A database without which programs do not find what they need.
+fn refused(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> Option<ExitStatus> {
+    let what = match word {
+        "update-mime-database" => "the database of MIME types",
+        _ => "the XML catalogue",
+    };
+    let words = [&[word], args].concat().join(" ");
+    host.refused
+        .push(format!("calls `{words}`, and {what} cannot be made here"));
+    Some(0)
+}
+
 /// A cache or catalogue that is not rebuilt: the note says so, and promises nothing.
 fn left_out(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> Option<ExitStatus> {
     let what = match word {
         "mandb" => "the index of manual pages",
-        "update-mime-database" => "the database of MIME types",
         "update-desktop-database" => "the list of applications by MIME type",
         "fc-cache" => "the cache of fonts",
-        "systemd-hwdb" => "the compiled hardware database",
-        "update-catalog" => "the SGML catalogue",
-        "update-xmlcatalog" => "the XML catalogue",
         "update-initramfs" => "the initial RAM disk",
         _ => "the cache of icons",
     };

@@ -252,7 +252,7 @@ fn library_entries(
     Ok(Ok(out))
 }
 
-/// Links the name of a library to its file, unless it leads there or is no link.
+/// Links the name of a library to its file, unless it leads there or is not a link.
 fn make_link(
     host: &mut ScriptHost<'_, '_>,
     dir: &str,
