@@ -245,6 +245,38 @@ fn text(found: &Inspection) -> String {
     out
 }
 
+/// Types of partitions that are only named: type GUIDs (Discoverable Partitions Specification;
+/// those of other systems by their documentation) and type bytes.
+const KINDS: [(&str, &str); 27] = [
+    ("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f", "Linux swap"),
+    ("ca7d7ccb-63ed-4c53-861c-1742536059cc", "LUKS"),
+    ("7ffec5c9-2d00-49b7-8941-3ea10a5586b7", "dm-crypt"),
+    ("a19d880f-05fc-4d3b-a006-743f0f84911e", "Linux RAID"),
+    ("933ac7e1-2eb4-4f13-b844-0e14e2aef915", "Linux home"),
+    ("3b8f8425-20e0-4f3b-907f-1a25a76f98e8", "Linux srv"),
+    ("4d21b016-b534-45c2-a9fb-5c16e091fd2d", "Linux var"),
+    ("7ec6f557-3bc5-4aca-b293-16ef5df639d1", "Linux tmp"),
+    ("bc13c2ff-59e6-4262-a352-b275fd6f7172", "Linux boot"),
+    ("4f68bce3-e8cd-4db1-96e7-fbcaf984b709", "Linux root"),
+    ("44479540-f297-41b2-9af7-d131d5f0458a", "Linux root"),
+    ("b921b045-1df0-41c3-af44-4c6f280d3fae", "Linux root"),
+    ("69dad710-2ce4-4e3c-b16c-21a1d49abed3", "Linux root"),
+    ("e3c9e316-0b5c-4db8-817d-f92df00215ae", "MS reserved"),
+    ("de94bba4-06d1-4d40-a16a-bfd50179d6ac", "Windows RE"),
+    ("9e1a2d38-c612-4316-aa26-8b49521e5a8b", "PReP boot"),
+    ("fe3a2a5d-4f32-41a7-b725-accc3285a309", "ChromeOS"),
+    ("0x05", "extended"),
+    ("0x0f", "extended"),
+    ("0x82", "Linux swap"),
+    ("0x85", "extended"),
+    ("0x07", "NTFS/exFAT"),
+    ("0x01", "FAT12"),
+    ("0x06", "FAT16"),
+    ("0x0b", "FAT32"),
+    ("0xe8", "LUKS"),
+    ("0xfd", "Linux RAID"),
+];
+
 /// A description of the partition type, or its code in the table. Only the first part of a GUID is
 /// shown; `--json` contains all of it.
 fn kind_name(kind: PartitionType) -> String {
@@ -256,12 +288,11 @@ fn kind_name(kind: PartitionType) -> String {
         types::GPT_BASIC_DATA => "basic data",
         types::MBR_FAT16_LBA | types::MBR_FAT32_LBA => "FAT",
         other => {
-            return other
-                .to_string()
-                .split('-')
-                .next()
-                .unwrap_or_default()
-                .to_owned();
+            let code = other.to_string();
+            let lower = code.to_lowercase();
+            let known = KINDS.iter().find(|(kind, _)| *kind == lower);
+            let short = code.split('-').next().unwrap_or_default();
+            return known.map_or(short, |(_, name)| *name).to_owned();
         }
     };
     name.to_owned()

@@ -164,11 +164,11 @@ fn verified(context: &CheckContext<'_>, planned: Content, examined: &ArtifactRep
     let mut problems = Problems::default();
     for finding in &outcome.findings {
         match finding.severity {
-            verify::Severity::Error => problems.push(Problem::new(finding.to_string())),
+            verify::Severity::Error => problems.push(Problem::new(finding.sentence())),
             verify::Severity::Warning => {
                 let text = finding.to_string();
                 if !prepared.warnings.contains(&text) {
-                    context.report.warn(&text);
+                    context.report.warn(&finding.sentence());
                 }
             }
             verify::Severity::Note => {}

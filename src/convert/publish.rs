@@ -78,6 +78,12 @@ pub(super) fn publish(checked: Checked, report: &dyn Report) -> Result<Conversio
     }
     let json = text_file(&outputs, &format!("{name}.json"), &record.json()?)?;
     outputs.finish(json);
+    for path in outputs.replaced()? {
+        report.note(&format!(
+            "{} of an earlier conversion is replaced: its bytes were others",
+            path.display()
+        ));
+    }
     let files = outputs.publish()?;
     Ok(Conversion { record, files })
 }

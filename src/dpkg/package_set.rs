@@ -163,17 +163,34 @@ impl<'a> PackageSet<'a> {
 
     /// Reports every relation that does not hold.
     pub(super) fn check(&self, journal: &mut Journal) {
+        let news = self.packages.iter().filter(|(_, new)| *new);
+        let mut missing: Vec<(Problem, String)> =
+            news.flat_map(|(facts, _)| self.missing(facts)).collect();
+        let mut names: Vec<String> = missing.iter().map(|(_, name)| name.clone()).collect();
+        names.sort();
+        names.dedup();
+        // One way for all, after the last one.
+        if let Some((last, _)) = missing.last_mut() {
+            last.hint = Some(format!(
+                "add them, for the image's release and architecture, to the packages: on such a \
+                 system (a container is enough), `apt-get download {0}` fetches these, and `apt-get \
+                 install --download-only {0}` what they need in turn, too",
+                names.join(" ")
+            ));
+        }
+        for (problem, _) in missing {
+            journal.problem(problem);
+        }
         for (facts, new) in &self.packages {
-            if *new {
-                self.check_depends(facts, journal);
-            }
             self.check_conflicts(facts, *new, journal);
         }
         self.check_dependents(journal);
         self.check_instances(journal);
     }
 
-    fn check_depends(&self, facts: &PackageFacts, journal: &mut Journal) {
+    /// The dependencies of a package that do not hold, each with the first package that would do.
+    fn missing(&self, facts: &PackageFacts) -> Vec<(Problem, String)> {
+        let mut out = Vec::new();
         for (field, relations) in [
             ("depends", &facts.depends),
             ("pre-depends", &facts.pre_depends),
@@ -193,11 +210,11 @@ impl<'a> PackageSet<'a> {
                     "package {} {} {field} on {wanted}; the image has {has}",
                     facts.name, facts.version
                 );
-                journal.problem(Problem::new(text).hint(
-                    "add a package that provides it, for the image's release, to the packages",
-                ));
+                let first = group.first().map(|relation| relation.name.clone());
+                out.push((Problem::new(text), first.unwrap_or_default()));
             }
         }
+        out
     }
 
     /// Conflicts and Breaks of one package with all others, where at least one of the two is new.

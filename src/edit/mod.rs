@@ -21,6 +21,7 @@ pub mod system;
 #[cfg(test)]
 mod tests;
 mod user;
+mod visible;
 
 use crate::boot;
 use crate::dpkg::InstalledPackage;
@@ -122,6 +123,20 @@ impl<'t> Workspace<'t> {
         [&self.root, &self.boot, &self.data].map(|editor| editor.changes().len())
     }
 
+    /// The changes of each filesystem that were made before the numbers `until`.
+    fn changes_until(&self, until: [usize; 3]) -> [Vec<Change>; 3] {
+        let [root, boot, data] = until;
+        let of = |editor: &TreeEditor<'_>, until: usize| {
+            let changes = editor.changes();
+            changes.get(..until).unwrap_or(changes).to_vec()
+        };
+        [
+            of(&self.root, root),
+            of(&self.boot, boot),
+            of(&self.data, data),
+        ]
+    }
+
     /// The changes of each filesystem, notes and warnings.
     ///
     /// # Errors
@@ -174,6 +189,8 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     if let Some(boot) = &boot {
         startup::check_arguments(&mut work, plan, boot.arguments());
     }
+    let added = work.changes_until(integration);
+    visible::place(&mut work, &added, &plan.boot.mount);
     system::move_data(&mut work.root, &mut work.data)?;
     let (changes, notes, warnings) = work.finish()?;
     let boot = boot.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
@@ -228,6 +245,9 @@ impl Integrated {
         let guarded = user::Guarded::new(&changes, integration);
         let mut work = Workspace::new(&mut trees, plan.stamp.time);
         user::staged(&mut work, staged, plan, &guarded);
+        let added = work.changes_until([usize::MAX; 3]);
+        visible::place(&mut work, &added, &plan.boot.mount);
+        system::move_data(&mut work.root, &mut work.data)?;
         let raw = plan.raw.resolve(work.root.tree());
         let raw = work.keep(raw).unwrap_or_default();
         let (more, more_notes, more_warnings) = work.finish()?;

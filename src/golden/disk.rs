@@ -66,6 +66,9 @@ pub struct GoldenDisk {
     pub read_errors: FirstReadError,
 }
 
+/// The position of the boot partition among several that could be it, and how that is known.
+pub type ChooseBoot<'c> = dyn Fn(&[BootFilesystem]) -> Option<(usize, String)> + 'c;
+
 /// The FAT filesystem of the boot partition, read.
 #[derive(Debug)]
 pub struct BootFilesystem {
@@ -75,6 +78,8 @@ pub struct BootFilesystem {
     pub tree: Tree,
     /// Its volume ID and label.
     pub info: fat::Info,
+    /// A sentence about how it was told from others, if there are others.
+    pub chosen: Option<String>,
 }
 
 /// The root filesystem, read.
@@ -201,11 +206,16 @@ impl GoldenDisk {
     }
 
     /// Finds and reads the boot partition: the EFI system partition, or else a FAT partition with
-    /// boot files; `None` when there is none.
+    /// boot files. Of several, `choose` tells the position of the right one, and why it is. `None`
+    /// when there is none.
     ///
     /// # Errors
     /// A [`Problem`] when there is more than one; I/O errors; a damaged filesystem.
-    pub fn boot(&self, wanted: Option<u32>) -> anyhow::Result<Option<BootFilesystem>> {
+    pub fn boot(
+        &self,
+        wanted: Option<u32>,
+        choose: &ChooseBoot<'_>,
+    ) -> anyhow::Result<Option<BootFilesystem>> {
         if let Some(number) = wanted {
             let partition = self.numbered(number, "boot.partition", Filesystem::Fat)?;
             return self.read_boot(partition).map(Some);
@@ -237,12 +247,24 @@ impl GoldenDisk {
         match found.len() {
             0 => Ok(None),
             1 => Ok(found.pop()),
-            _ => Err(several(
-                "boot partition",
-                found.iter().map(|boot| &boot.partition),
-                "boot.partition",
-            )
-            .into()),
+            _ => match choose(&found) {
+                Some((at, why)) => {
+                    let mut boot = found.swap_remove(at);
+                    let others = found.iter().map(|other| other.partition.describe());
+                    boot.chosen = Some(format!(
+                        "{} is the boot partition: {why}; {} could be one too, but is not used",
+                        boot.partition.describe(),
+                        others.collect::<Vec<_>>().join(", ")
+                    ));
+                    Ok(Some(boot))
+                }
+                None => Err(several(
+                    "boot partition",
+                    found.iter().map(|boot| &boot.partition),
+                    "boot.partition",
+                )
+                .into()),
+            },
         }
     }
 
@@ -257,6 +279,11 @@ impl GoldenDisk {
             Problem::new(format!(
                 "{key} is {number} but {but}; the disk has {}",
                 self.list()
+            ))
+            .hint(format!(
+                "set {key} to the number of one with {}, or leave it out: then the partition is \
+                 found by what it contains",
+                holds.name()
             ))
         };
         match self
@@ -305,6 +332,7 @@ impl GoldenDisk {
             partition: partition.clone(),
             tree,
             info,
+            chosen: None,
         })
     }
 

@@ -5,6 +5,7 @@
 //! decided here.
 
 pub mod areas;
+mod boot_evidence;
 pub mod bootloader;
 pub mod condition;
 pub mod contents;
@@ -123,8 +124,10 @@ impl Parts {
     fn read(input: &InputImage, selection: &Selection) -> Result<Self> {
         let disk = GoldenDisk::new(Arc::clone(&input.source))?;
         let mut root = disk.root(selection.root)?;
-        let boot = disk.boot(selection.boot)?;
         let mut partitions = PartitionFacts::all(&disk, &root);
+        let boot = disk.boot(selection.boot, &|found| {
+            boot_evidence::choose(found, &partitions, &disk, &root)
+        })?;
         let own = boot.as_ref().map(|boot| boot.partition.number);
         let taken: Vec<u32> = own.into_iter().chain([root.partition.number]).collect();
         partitions::merge(&selection.merge, &disk, &mut root, &mut partitions, &taken);

@@ -69,13 +69,15 @@ fn two_systems_need_a_selection() {
     let error = |root| example.read(selection(root)).unwrap_err().to_string();
     let disk = "the disk has partition 1 (8 MiB, FAT), partition 2 (8 MiB, ext2/3/4), partition 3 \
                 (8 MiB, ext2/3/4)";
+    let way = "hint: set root.partition to the number of one with ext2/3/4, or leave it out: then \
+               the partition is found by what it contains";
     assert_eq!(
         error(1),
-        format!("root.partition is 1 but partition 1 contains FAT, not ext2/3/4; {disk}")
+        format!("root.partition is 1 but partition 1 contains FAT, not ext2/3/4; {disk}\n{way}")
     );
     assert_eq!(
         error(9),
-        format!("root.partition is 9 but there is no partition 9; {disk}")
+        format!("root.partition is 9 but there is no partition 9; {disk}\n{way}")
     );
 }
 

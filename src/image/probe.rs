@@ -56,6 +56,13 @@ pub(crate) const OVA_ARCHIVE: OtherFormat = OtherFormat {
     command: "tar -xf FILE, then qemu-img convert -O raw DISK.vmdk disk.img for its disk",
 };
 
+/// A tar archive whose first member is the version of the Mender Artifact format.
+pub(crate) const MENDER_ARTIFACT: OtherFormat = OtherFormat {
+    name: "a Mender Artifact, which the update client of a device installs (mender-update install),",
+    command: "give the disk image that was made with it (NAME.img); `goldsmith artifact dump FILE` \
+              shows what the Artifact has",
+};
+
 /// Formats by offset and magic number.
 const FORMATS: [(usize, &[u8], Format); 21] = [
     (0, b"\x1f\x8b\x08", Format::Gzip),
@@ -140,11 +147,13 @@ pub(crate) fn format(head: &[u8]) -> Option<Format> {
         .iter()
         .find(|(offset, magic, _)| is_at(head, *offset, magic));
     let format = known.map(|(_, _, format)| *format)?;
-    let is_ova = format == Format::Other(TAR_ARCHIVE) && member_name(head).ends_with(b".ovf");
-    Some(if is_ova {
-        Format::Other(OVA_ARCHIVE)
-    } else {
-        format
+    if format != Format::Other(TAR_ARCHIVE) {
+        return Some(format);
+    }
+    Some(match member_name(head) {
+        b"version" => Format::Other(MENDER_ARTIFACT),
+        name if name.ends_with(b".ovf") => Format::Other(OVA_ARCHIVE),
+        _ => format,
     })
 }
 

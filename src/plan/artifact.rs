@@ -17,8 +17,13 @@ pub(super) fn signer(config: &Config) -> Result<(Option<Signer>, Option<String>)
     let Some(path) = &config.artifact.key else {
         return Ok((None, None));
     };
-    let KeyFile { signer, exposed } = Signer::open(path)
-        .map_err(|e| Problem::new(format!("reading the signing key {}: {e}", path.display())))?;
+    let KeyFile { signer, exposed } = Signer::open(path).map_err(|e| {
+        Problem::new(format!("reading the signing key {}: {e}", path.display())).hint(
+            "artifact.key takes the private key (PEM, RSA or ECDSA P-256, without a password), \
+                 such as `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out \
+                 artifact.key` makes; its public half belongs in server.verify-key",
+        )
+    })?;
     // Notes are part of the record, which holds no path of the host.
     let name = file_name(path);
     let note = exposed.map(|mode| {

@@ -136,9 +136,12 @@ impl RawPlan {
 }
 
 fn image_file(path: &str, root: &Tree) -> Result<Vec<u8>, Problem> {
-    let content = root
-        .file(path)
-        .ok_or_else(|| Problem::new(format!("raw: the image has no file {path}")))?;
+    let content = root.file(path).ok_or_else(|| {
+        Problem::new(format!("raw: the image has no file {path}")).hint(
+            "install the package that brings it in the golden image or by packages.files, or \
+                 take a file of this computer: from = \"host\"",
+        )
+    })?;
     if content.len() > MAX {
         return Err(too_large(path, Some(content.len())));
     }
@@ -154,7 +157,12 @@ fn host_file(file: &FilePath) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     std::fs::File::open(host)
         .and_then(|file| file.take(MAX + 1).read_to_end(&mut bytes))
-        .map_err(|e| Problem::new(format!("raw: reading {shown}: {e}")))?;
+        .map_err(|e| {
+            Problem::new(format!("raw: reading {shown}: {e}")).hint(
+                "relative paths are those from the directory of the configuration file; for a file \
+                 of the golden image set from = \"image\" and its absolute path",
+            )
+        })?;
     if bytes.len() as u64 > MAX {
         return Err(too_large(&shown.to_string(), None));
     }
@@ -172,7 +180,8 @@ fn too_large(name: &str, len: Option<u64>) -> Problem {
 
 fn not_empty(name: &str, bytes: Vec<u8>) -> Result<Vec<u8>, Problem> {
     if bytes.is_empty() {
-        return Err(Problem::new(format!("raw: {name} is empty")));
+        return Err(Problem::new(format!("raw: {name} is empty"))
+            .hint("give the file that is to be written, or take the entry out"));
     }
     Ok(bytes)
 }

@@ -139,6 +139,16 @@ pub struct Finding {
     pub text: String,
 }
 
+impl Finding {
+    /// The finding as a sentence whose reader sees elsewhere how severe it is.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let place = self.place.to_string();
+        let colon = if place.is_empty() { "" } else { ": " };
+        format!("{place}{colon}{} (check {})", self.text, self.code)
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = self.place.to_string();

@@ -3,6 +3,7 @@
 use super::{Outputs, Pending, open};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 /// The file that had a final name before.
@@ -83,6 +84,24 @@ impl Outputs {
         Ok(names)
     }
 
+    /// The files of these names that have other bytes, and will be replaced.
+    ///
+    /// # Errors
+    /// I/O errors of a finished file.
+    pub(crate) fn replaced(&self) -> io::Result<Vec<PathBuf>> {
+        let mut out = Vec::new();
+        for pending in &self.done {
+            let same = match File::open(&pending.target) {
+                Ok(old) => same_bytes(&old, &pending.file)?,
+                Err(e) => e.kind() == io::ErrorKind::NotFound,
+            };
+            if !same {
+                out.push(pending.target.clone());
+            }
+        }
+        Ok(out)
+    }
+
     /// Gives the file at `target` a second name.
     fn keep(&self, target: &Path) -> Before {
         match target.symlink_metadata() {
@@ -127,6 +146,27 @@ impl Pending {
             Before::Lost => false,
         }
     }
+}
+
+/// Whether two files have the same bytes.
+fn same_bytes(one: &File, other: &File) -> io::Result<bool> {
+    const PIECE: usize = 1 << 20;
+    let len = one.metadata()?.len();
+    if len != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut left, mut right) = (vec![0; PIECE], vec![0; PIECE]);
+    let mut at = 0;
+    while at < len {
+        let count = usize::try_from(len - at).map_or(PIECE, |rest| rest.min(PIECE));
+        one.read_exact_at(&mut left[..count], at)?;
+        other.read_exact_at(&mut right[..count], at)?;
+        if left[..count] != right[..count] {
+            return Ok(false);
+        }
+        at += count as u64;
+    }
+    Ok(true)
 }
 
 /// Restores the files that had the names of `published` before; returns `error`, with the names

@@ -51,6 +51,9 @@ pub(in crate::edit) fn check(work: &mut Workspace<'_>, plan: &Plan, arguments: &
     if by_settings && arguments.split_whitespace().any(|word| word == "ro") {
         judge.notes.push("with the kernel argument ro, overlayroot makes its overlay read-only, as on the golden image: mount of Debian 13 cannot make it writable again; take ro out of the golden image if programs must write there".into());
     }
+    if by_settings && !hides_root && !has_script(root, "overlayroot") {
+        judge.notes.push("overlayroot is set, but the root filesystem has no script of initramfs-tools that reads it (package overlayroot): an initial RAM disk that is made anew covers nothing, and what is written to the root filesystem stays there".into());
+    }
     if hides_root || by_settings {
         judge.notes.push("an overlay in memory covers the root filesystem: what is written there is gone at the next start; the data and the boot partition keep what is written".into());
         old_client(root, &mut judge);
@@ -60,6 +63,16 @@ pub(in crate::edit) fn check(work: &mut Workspace<'_>, plan: &Plan, arguments: &
     } = judge;
     work.notes.extend(notes);
     work.problems.0.extend(problems.0);
+}
+
+/// Whether initramfs-tools has a script of this name.
+fn has_script(root: &Tree, name: &str) -> bool {
+    let tops = ["/usr/share/initramfs-tools", "/etc/initramfs-tools"];
+    let dirs = ["scripts", "scripts/init-bottom", "scripts/local-bottom"];
+    tops.iter().any(|top| {
+        let mut dirs = dirs.iter();
+        dirs.any(|dir| root.file(format!("{top}/{dir}/{name}")).is_some())
+    })
 }
 
 /// Whether an argument puts an overlay on the root filesystem.

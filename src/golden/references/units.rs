@@ -53,6 +53,8 @@ pub struct MountUnit {
     pub what: Option<Setting>,
     /// `Options=`, the last one that applies.
     pub options: Option<Setting>,
+    /// `Type=`, the last one that applies.
+    pub kind: Option<Setting>,
     /// Links that enable it.
     pub links: Vec<String>,
     /// Whether it is masked: a link to `/dev/null`, or an empty file.
@@ -118,6 +120,7 @@ pub fn mount_units(root: &Tree) -> Vec<MountUnit> {
                 match key.as_str() {
                     "What" => unit.what = Some(setting),
                     "Options" => unit.options = Some(setting),
+                    "Type" => unit.kind = Some(setting),
                     _ => {}
                 }
             }

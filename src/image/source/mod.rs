@@ -317,6 +317,14 @@ impl SourceError {
                 "the file is incomplete or has other data after its end: download or copy it again, \
                  and compare its checksum; if it was split, join the pieces with cat",
             ),
+            Self::Corrupt {
+                form: InputFormat::Qcow2,
+                ..
+            } => Some(
+                "`qemu-img check` shows what is wrong with it; if it is incomplete, copy or download \
+                 it again, and compare its checksum",
+            ),
+            Self::Corrupt { .. } => Some("copy or download it again, and compare its checksum"),
             Self::TooLarge(_) => Some("decompress it first: uncompressed images may have any size"),
             Self::Changed { .. } => {
                 Some("copy the image first, or stop the program that writes to it")

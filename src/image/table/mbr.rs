@@ -120,6 +120,7 @@ fn read_chain(
                     end: logical.end(),
                     from: at,
                     to: end,
+                    whole: logical.end().max(end),
                 });
             }
             out.push(logical);

@@ -33,6 +33,9 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
+/// The sectors of the backup GPT, after the last partition.
+const BACKUP_GPT: u64 = 33;
+
 /// Type GUIDs and type bytes that goldsmith writes or looks for.
 pub mod types {
     use super::PartitionType;
@@ -280,6 +283,8 @@ pub enum TableError {
         from: Lba,
         /// First sector after the usable ones.
         to: Lba,
+        /// First sector after all that the table names, the backup GPT included.
+        whole: Lba,
     },
     /// Two partitions share sectors: their numbers, the end of the first, the start of the second.
     #[error("partitions {0} and {1} overlap: {0} ends before sector {2}, {1} starts at sector {3}")]
@@ -310,9 +315,9 @@ impl TableError {
                  that has such sectors"
                     .into(),
             ),
-            Self::Beyond { end, to, .. } => {
-                let mib = end.bytes().div_ceil(MIB);
-                let missing = end.bytes().saturating_sub(to.bytes());
+            Self::Beyond { to, whole, .. } => {
+                let mib = whole.bytes().div_ceil(MIB);
+                let missing = whole.bytes().saturating_sub(to.bytes());
                 Some(format!(
                     "the image is {missing} bytes shorter than its disk: copy at least the first {mib} MiB of it, as \
                      with dd if=DISK of=disk.img bs=1M count={mib}; if \
@@ -460,6 +465,7 @@ impl PartitionTable {
     fn cut(&mut self, end: Lba) -> Result<(), TableError> {
         let all = std::mem::take(&mut self.partitions);
         let first = all.iter().find(|partition| partition.end() > end).cloned();
+        let whole = all.iter().map(Partition::end).max().unwrap_or(end);
         for mut partition in all {
             let missing = partition
                 .end()
@@ -485,6 +491,7 @@ impl PartitionTable {
                 end: partition.end(),
                 from: Lba(1),
                 to: end,
+                whole,
             }),
             None => Ok(()),
         }
@@ -498,6 +505,12 @@ impl PartitionTable {
         if let Some((one, _)) = sorted.iter().zip(sorted.iter().skip(1)).find(twice) {
             return Err(TableError::Twice(one.number));
         }
+        let last = sorted.iter().map(|partition| partition.end()).max();
+        let backup = match self.disk_id {
+            DiskId::Gpt(_) => BACKUP_GPT,
+            DiskId::Mbr(_) => 0,
+        };
+        let whole = Lba(last.unwrap_or(usable.end).0.saturating_add(backup));
         for partition in &sorted {
             let (number, start, end) = (partition.number, partition.start, partition.end());
             if start >= end {
@@ -510,6 +523,7 @@ impl PartitionTable {
                     end,
                     from: usable.start,
                     to: usable.end,
+                    whole,
                 });
             }
         }

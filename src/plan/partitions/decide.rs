@@ -18,6 +18,8 @@ const DISPENSABLE: [(&str, &str); 4] = [
     ("de94bba4-06d1-4d40-a16a-bfd50179d6ac", "Windows recovery"),
     ("9e1a2d38-c612-4316-aa26-8b49521e5a8b", "PReP boot"),
 ];
+/// The largest alignment of partitions that is proposed to make room for bytes to copy (bytes).
+const ALIGNMENT: u64 = 64 * MIB;
 /// The type byte of hidden recovery partitions of Windows, and of PReP boot partitions.
 const DISPENSABLE_BYTES: [(u8, &str); 2] = [(0x27, "Windows recovery"), (0x41, "PReP boot")];
 /// The size limit of a partition that is taken for a boot loader (bytes).
@@ -341,12 +343,21 @@ impl Subject<'_> {
             );
             let parts = free.end / self.room.alignment.max(1);
             let needed = range.end.div_ceil(parts.max(1)).next_power_of_two();
-            let first = if needed <= 1024 * MIB {
-                format!("raise storage.alignment to \"{}\"", human(needed))
-            } else {
-                "no storage.alignment makes room for it".to_owned()
-            };
-            return Err(Problem::new(message).hint(hint(&first)));
+            if needed <= ALIGNMENT {
+                let first = format!("raise storage.alignment to \"{}\"", human(needed));
+                return Err(Problem::new(message).hint(hint(&first)));
+            }
+            // An alignment that large would waste the disk.
+            if self.has_filesystem() && self.facts.contents.unreadable.is_none() {
+                let path = self.facts.mounts.is_empty().then_some("/srv/files");
+                return Err(Problem::new(message).hint(format!(
+                    "keep its files on the data partition:\n{}",
+                    self.toml("data", path)
+                )));
+            }
+            let first = "only what is near the start of the disk can be copied in place: if the \
+                         device needs the bytes, give them as files, or place them with [[raw]]";
+            return Err(Problem::new(message).hint(hint(first)));
         }
         let environment = self.room.boot.environment.ranges();
         let meets = environment
@@ -460,6 +471,13 @@ impl Subject<'_> {
             );
             return Problem::new(message).hint(hint);
         }
+        if self.is_system() {
+            return Problem::new(message).hint(format!(
+                "it holds another system: leave it out (\"data\" instead of \"drop\", with path = \
+                 \"/srv/files\", keeps its files on the data partition):\n{}",
+                self.toml("drop", None)
+            ));
+        }
         let system = dir.is_some_and(|dir| SYSTEM.contains(&dir) || dir == "/usr/local");
         let unmounted = self.facts.mounts.is_empty();
         let path = unmounted.then_some(dir.unwrap_or("/srv/files"));
@@ -476,6 +494,13 @@ impl Subject<'_> {
             )
         };
         Problem::new(message).hint(hint)
+    }
+
+    /// Whether it holds an operating system, by the names of its directories.
+    fn is_system(&self) -> bool {
+        let entries = &self.facts.contents.entries;
+        let has = |name: &str| entries.iter().any(|entry| entry == name);
+        has("etc") && has("sbin") && has("lib") && (has("usr") || has("bin"))
     }
 
     /// An entry of the configuration for this partition.

@@ -209,6 +209,10 @@ impl PartitionPlans {
                 description: subject.describe(),
             });
         }
+        let boot = golden.boot.as_ref();
+        plans
+            .notes
+            .extend(boot.and_then(|boot| boot.chosen.clone()));
         conflicts(&plans.partitions, &mut problems);
         problems.0.extend(barebox(golden, room));
         problems.check()?;

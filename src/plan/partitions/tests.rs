@@ -391,3 +391,21 @@ fn a_kernel_that_another_loader_starts_needs_a_decision() {
     let decided = format!("{u_boot}{}{}", entry(3), entry(4));
     assert_eq!(fate(&disk, &decided, 3).0, Fate::Dropped);
 }
+
+#[test]
+fn bytes_far_into_the_disk_are_not_copied_by_a_huge_alignment() {
+    let mut example = Example::new();
+    let more = (0..20).map(|at| (types::GPT_LINUX, bytes(at, b"")));
+    let mut partitions: Vec<_> = more.collect();
+    partitions.push((types::GPT_LINUX, bytes(0, b"loader")));
+    example.partitions.splice(0..0, partitions);
+    let copy = "[[partition]]\nnumber = 21\ndo = \"copy\"\n";
+    refused(
+        &example,
+        copy,
+        &[
+            "only what is near the start of the disk can be copied in place",
+            "[[raw]]",
+        ],
+    );
+}

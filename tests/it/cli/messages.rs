@@ -231,12 +231,12 @@ fn settings_that_cannot_be_followed() {
     let cases = [
         (
             on("-s root.partition=9"), "error: root.partition is 9 but there is no partition 9; the disk has partition 1 (8 MiB, FAT), partition 2 (16 MiB, \
-             ext2/3/4)\n"
+             ext2/3/4)\nhint: set root.partition to the number of one with ext2/3/4, or leave it out: then the partition is found by what it contains\n"
                 .to_owned(),
         ),
         (
             on("-s root.partition=1"), "error: root.partition is 1 but partition 1 contains FAT, not ext2/3/4; the disk has partition 1 (8 MiB, FAT), partition 2 (16 \
-             MiB, ext2/3/4)\n"
+             MiB, ext2/3/4)\nhint: set root.partition to the number of one with ext2/3/4, or leave it out: then the partition is found by what it contains\n"
                 .to_owned(),
         ),
         (
@@ -247,7 +247,7 @@ fn settings_that_cannot_be_followed() {
         (
             on("-s client.packages=*.deb"), "error: client.packages: *.deb matches no file\nhint: relative paths are resolved against the config file's directory\n".to_owned(),
         ),
-        (on("-s artifact.key=none"), "error: reading the signing key none: No such file or directory\n".to_owned()),
+        (on("-s artifact.key=none"), "error: reading the signing key none: No such file or directory\nhint: artifact.key takes the private key (PEM, RSA or ECDSA P-256, without a password), such as `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:3072 -out artifact.key` makes; its public half belongs in server.verify-key\n".to_owned()),
         (
             on("-s artifact.scripts=no.key"), "error: making the Artifact: state script `no.key` does not begin with one of ArtifactInstall, ArtifactReboot, ArtifactCommit, \
              ArtifactRollback, ArtifactRollbackReboot, ArtifactFailure\n"

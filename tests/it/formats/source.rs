@@ -236,6 +236,12 @@ fn a_format_that_is_not_read_comes_with_its_command() {
         ),
         ("a.tar", tar(b"disk.img"), "a tar archive", "tar -xf a.tar"),
         (
+            "a.mender",
+            tar(b"version"),
+            "a Mender Artifact, which the update client of a device installs (mender-update install),",
+            "give the disk image that was made with it (NAME.img); `goldsmith artifact dump a.mender` shows what the Artifact has",
+        ),
+        (
             "a.ova",
             tar(b"box.ovf"),
             "an OVA archive (an exported virtual machine)",

@@ -3,6 +3,7 @@
 pub(crate) mod boards;
 pub(crate) mod golden_variants;
 pub(crate) mod hooks;
+mod mounts;
 pub(crate) mod promises;
 mod raspberry_pi;
 mod shapes;

@@ -15,6 +15,7 @@ mod script;
 pub(super) mod sources;
 mod syntax;
 mod uenv;
+mod unusable;
 mod words;
 
 use sources::{Place, Site, Sources};
@@ -52,9 +53,10 @@ pub(super) fn of_image(sources: &Sources<'_>) -> Option<Chain> {
         Some(chain)
     });
     let mut sites = sources.order().into_iter();
-    let mut chain = chain.or_else(|| sites.find_map(|site| entries::unified(sources, site)))?;
+    let chain = chain.or_else(|| sites.find_map(|site| entries::unified(sources, site)));
+    let mut chain = chain.or_else(|| unusable::chain(sources))?;
     for (_, place, _) in candidates {
-        if !chain.settings.contains(&place) {
+        if !chain.settings.contains(&place) && place != chain.place {
             chain.notes.push(format!(
                 "{}: not read for the conversion: U-Boot takes {} first",
                 sources.name(&place),

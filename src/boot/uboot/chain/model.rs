@@ -31,6 +31,8 @@ pub(in crate::boot::uboot) struct Chain {
     pub(in crate::boot::uboot) missing: Vec<String>,
     /// Files whose effect cannot be known, and why.
     pub(in crate::boot::uboot) unfollowed: Vec<(Place, String)>,
+    /// What makes a file of these work, if U-Boot does not use it as it is.
+    pub(in crate::boot::uboot) remedy: Option<String>,
     /// The script is that of `flash-kernel`, which has settings of its own.
     pub(in crate::boot::uboot) is_flash_kernel: bool,
     pub(in crate::boot::uboot) notes: Vec<String>,
@@ -52,6 +54,7 @@ impl Chain {
             settings: Vec::new(),
             missing: Vec::new(),
             unfollowed: Vec::new(),
+            remedy: None,
             is_flash_kernel: false,
             notes: Vec::new(),
         }
@@ -88,8 +91,11 @@ impl Chain {
                 "{message}; the image's kernel arguments, device tree and overlays are unknown"
             ))
             .hint(format!(
-                "set root.kernel-args to the arguments that the device needs, or accept that \
+                "{}set root.kernel-args to the arguments that the device needs, or accept that \
                  nothing is taken from the file:{}",
+                self.remedy
+                    .as_ref()
+                    .map_or_else(String::new, |remedy| format!("{remedy}; or ")),
                 accept_entry(&path)
             )));
         }

@@ -5,6 +5,7 @@ use super::env_file;
 use super::eval::{self, Outcome};
 use super::model::Chain;
 use super::sources::{Place, Site, Sources};
+use super::unusable;
 use std::collections::BTreeMap;
 
 /// The mark of the script that an earlier conversion wrote.
@@ -18,6 +19,7 @@ pub(super) fn follow(sources: &Sources<'_>, place: &Place, prefix: &str) -> Opti
         Ok(text) => text,
         Err(reason) => {
             chain.unfollowed.push((place.clone(), reason));
+            chain.remedy = Some(unusable::remedy(sources, place));
             return Some(chain);
         }
     };

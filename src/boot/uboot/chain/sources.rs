@@ -139,7 +139,8 @@ pub(super) fn script_text(sources: &Sources<'_>, place: &Place) -> Result<String
         .bytes(place)
         .ok_or_else(|| "cannot be read".to_owned())?;
     if bytes.starts_with(&header::MAGIC.to_be_bytes()) {
-        return header::unwrap(&bytes).map_err(|e| e.to_string());
+        return header::unwrap(&bytes)
+            .map_err(|e| format!("is not a script that U-Boot runs: {e}"));
     }
     if bytes.starts_with(b"\xd0\x0d\xfe\xed") {
         return Err("is a FIT image, whose script is not read".into());

@@ -328,3 +328,114 @@ fn entries_that_cannot_be_followed_are_refused() {
     let chain = chain_of(&[], &[("/EFI/Linux/a.efi", "MZ")]).unwrap();
     assert!(chain.unfollowed[0].1.contains("unified kernel image"));
 }
+
+/// The reason and the way out of a chain that U-Boot does not use.
+fn unusable(root: &[(&str, &str)], boot: &[(&str, &str)]) -> [String; 3] {
+    let chain = chain_of(root, boot).unwrap();
+    let (place, reason) = chain.unfollowed[0].clone();
+    [place.path, reason, chain.remedy.unwrap()]
+}
+
+#[test]
+fn files_that_u_boot_does_not_use_are_said() {
+    let settings = ("/boot/armbianEnv.txt", "extraargs=a=b\n");
+    let source = ("/boot/boot.cmd", "booti\n");
+    for (root, boot, path, reason, remedy) in [
+        (
+            &[settings][..],
+            &[][..],
+            "/boot/armbianEnv.txt",
+            "no boot.scr that reads them",
+            "-d boot.cmd boot.scr`)",
+        ),
+        (
+            &[settings, source],
+            &[],
+            "/boot/boot.cmd",
+            "no boot.scr, which",
+            "-d boot.cmd boot.scr`",
+        ),
+        (
+            &[],
+            &[("/ORANGEPIENV.TXT", "a=b\n")],
+            "/ORANGEPIENV.TXT",
+            "no boot.scr that",
+            "put the board's boot.scr",
+        ),
+        (
+            &[],
+            &[("/BOOT.CMD", "booti\n")],
+            "/BOOT.CMD",
+            "is the source of a boot script",
+            "-d BOOT.CMD boot.scr`",
+        ),
+        (
+            &[("/boot/extlinux/extlinux.conf", "default x\n")],
+            &[],
+            "/boot/extlinux/extlinux.conf",
+            "has no entry that starts",
+            "write the entry",
+        ),
+    ] {
+        let said = unusable(root, boot);
+        assert_eq!(said[0], path);
+        assert!(
+            said[1].contains(reason) && said[2].contains(remedy),
+            "{said:?}"
+        );
+    }
+    let mut root = tree(&[]);
+    root.put_symlink("/boot/boot.scr", "boot-6.1.scr", Time::default())
+        .unwrap();
+    let boot = tree(&[]);
+    let sources = Sources {
+        root: &root,
+        boot: &boot,
+        mount: "/uboot",
+        numbers: [2, 1],
+    };
+    let chain = of_image(&sources).unwrap();
+    assert!(
+        chain.unfollowed[0]
+            .1
+            .contains("is a link to a file that does not exist")
+    );
+    // The script of an earlier conversion is none of these, nor are unrelated files.
+    assert!(chain_of(&[], &[("/boot.scr", "setenv x mender_slot_env")]).is_none());
+    assert!(chain_of(&[("/boot/environment.txt", "x")], &[]).is_none());
+}
+
+#[test]
+fn a_script_that_u_boot_does_not_run_is_refused_with_its_source() {
+    let mut image = header::wrap("booti");
+    let last = image.len() - 1;
+    image[last] ^= 1;
+    for (bytes, reason) in [
+        (image, "wrong checksum of its data"),
+        (b"booti".to_vec(), "no header of mkimage"),
+        (Vec::new(), "no header of mkimage"),
+    ] {
+        let mut root = tree(&[("/boot/boot.cmd", "booti")]);
+        root.put_file("/boot/boot.scr", bytes, Stat::root(0o644, Time::default()))
+            .unwrap();
+        let boot = tree(&[]);
+        let sources = Sources {
+            root: &root,
+            boot: &boot,
+            mount: "/uboot",
+            numbers: [2, 1],
+        };
+        let mut chain = of_image(&sources).unwrap();
+        let problem = chain.check(&sources, false, &|_| false).unwrap_err();
+        let expected = "/boot/boot.scr: is not a script that U-Boot runs: ";
+        assert!(problem.message.starts_with(expected), "{problem:?}");
+        assert!(problem.message.contains(reason), "{problem:?}");
+        let hint = problem.hint.unwrap();
+        assert!(
+            hint.starts_with("make it again in the golden image: `mkimage -A arm -O linux -T script -C none -d boot.cmd boot.scr`; or set root.kernel-args"),
+            "{hint}"
+        );
+        let mut chain = of_image(&sources).unwrap();
+        assert!(chain.check(&sources, true, &|_| false).is_ok());
+    }
+}

@@ -25,19 +25,35 @@ const KERNELS: [&str; 9] = [
 const HEAD: &str = "# U-Boot chooses the root filesystem and starts its kernel. Arguments are those of the file for them, here.\n";
 
 /// The text with each line that starts a kernel commented out, and without the lines that an
-/// earlier conversion added. All other lines are unchanged.
-pub(super) fn without_kernels(text: &str) -> String {
+/// earlier conversion added. All other lines are unchanged. The second value has the lines that are
+/// commented out now, with their numbers.
+pub(super) fn without_kernels(text: &str) -> (String, Vec<(usize, String)>) {
     let text = [Architecture::Arm64, Architecture::Armhf]
         .iter()
         .fold(text.to_owned(), |text, arch| text.replace(&ours(*arch), ""));
-    let edit = |line: &str| {
+    let mut gone = Vec::new();
+    let mut out = String::new();
+    for (number, line) in (1..).zip(text.split_inclusive('\n')) {
         if KERNELS.contains(&name(line)) {
-            format!("{DISABLED}{line}")
-        } else {
-            line.to_owned()
+            out.push_str(DISABLED);
+            gone.push((number, line.trim().to_owned()));
         }
-    };
-    text.split_inclusive('\n').map(edit).collect()
+        out.push_str(line);
+    }
+    (out, gone)
+}
+
+/// Whether a line that is commented out says no more than ours.
+pub(super) fn is_usual(line: &str, arch: Architecture) -> bool {
+    let words: String = line.split_whitespace().collect();
+    let wide = format!("arm_64bit={}", u8::from(arch == Architecture::Arm64));
+    [
+        "auto_initramfs=1",
+        "auto_initramfs=0",
+        &wide,
+        "kernel=u-boot.bin",
+    ]
+    .contains(&words.as_str())
 }
 
 /// The text and, for all machines, the lines that start U-Boot.
@@ -84,7 +100,7 @@ mod tests {
     #[test]
     fn lines_are_edited_within_their_sections() {
         let old = "# kernel=comment\r\ndtparam=audio=on\n[pi4]\nkernel=mine.img\narm_boost=1\ninitramfs initrd8 followkernel\n[all]\nauto_initramfs=1\ncamera_auto_detect=1";
-        let text = with_program(&without_kernels(old), Architecture::Arm64);
+        let text = with_program(&without_kernels(old).0, Architecture::Arm64);
         let expected = "# kernel=comment\r\ndtparam=audio=on\n[pi4]\n#mender# kernel=mine.img\narm_boost=1\n#mender# initramfs initrd8 followkernel\n[all]\n#mender# auto_initramfs=1\ncamera_auto_detect=1\n";
         let (kept, ours) = text.split_at(expected.len());
         assert_eq!(kept, expected);
@@ -95,14 +111,33 @@ mod tests {
             )
         );
         assert_eq!(
-            with_program(&without_kernels(&text), Architecture::Arm64),
+            with_program(&without_kernels(&text).0, Architecture::Arm64),
             text,
             "once is enough"
         );
         assert_eq!(
-            without_kernels("kernelish=1\ndtoverlay=kernel\n"),
+            without_kernels("kernelish=1\ndtoverlay=kernel\n").0,
             "kernelish=1\ndtoverlay=kernel\n"
         );
+    }
+
+    #[test]
+    fn lines_that_say_more_than_ours_are_told_from_others() {
+        let text = "arm_64bit=1\nkernel=mine.img\n[pi4]\n  initramfs initrd8 followkernel\r\n";
+        let (_, gone) = without_kernels(text);
+        let gone: Vec<_> = gone
+            .iter()
+            .filter(|(_, line)| !is_usual(line, Architecture::Arm64))
+            .map(|(number, line)| (*number, line.as_str()))
+            .collect();
+        assert_eq!(
+            gone,
+            [
+                (2, "kernel=mine.img"),
+                (4, "initramfs initrd8 followkernel")
+            ]
+        );
+        assert!(!is_usual("arm_64bit=1", Architecture::Armhf));
     }
 
     #[test]

@@ -151,7 +151,9 @@ pub(super) fn integrate(
     }
     notes.extend(boot_files::notes(boot.tree(), options.models));
     notes.extend(firmware::unknown_filters(boot.tree()));
-    notes.extend(start.other_kernel(root.tree(), boot.tree(), kernel, options.arch));
+    let other = start.other_kernel(root.tree(), boot.tree(), kernel, options.arch);
+    // Of another kernel the initial RAM disk is another one, too.
+    notes.extend(other.or_else(|| start.other_initrd(root.tree(), boot.tree(), kernel)));
     check_lengths(boot.tree(), options, &start, added, &mut notes)?;
     let edits = edit_firmware(boot, options, &start, &program.bytes, &mut notes)
         .and_then(|()| edit_delay(boot, options, &program, &mut notes))
@@ -220,7 +222,7 @@ fn edit_firmware(
     }
     for name in CONFIGS {
         if name == "config.txt" || firmware::has(boot.tree(), name) {
-            edit_config(boot, name, options)?;
+            edit_config(boot, name, options, notes)?;
         }
     }
     edit_autoboot(boot, notes)
@@ -297,6 +299,7 @@ fn edit_config(
     boot: &mut TreeEditor<'_>,
     name: &str,
     options: &UBootOptions<'_>,
+    notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
     let mut files = vec![name.to_owned()];
     let mut at = 0;
@@ -308,7 +311,17 @@ fn edit_config(
             continue;
         }
         let old = found.unwrap_or_default();
-        let text = config::without_kernels(&old);
+        let (text, gone) = config::without_kernels(&old);
+        for (number, line) in gone {
+            let note = format!(
+                "{name}:{number}: `{}` is commented out: the firmware starts U-Boot, which loads \
+                 kernel and initial RAM disk from the slot",
+                line.escape_debug()
+            );
+            if !config::is_usual(&line, options.arch) && !notes.contains(&note) {
+                notes.push(note);
+            }
+        }
         let text = if at == 0 {
             config::with_program(&text, options.arch)
         } else {

@@ -99,6 +99,37 @@ impl GoldenStart {
         ))
     }
 
+    /// A note if the golden image starts with another initial RAM disk than U-Boot will load.
+    pub(super) fn other_initrd(&self, root: &Tree, boot: &Tree, kernel: &Kernel) -> Option<String> {
+        let taken = self.first()?;
+        let [golden_kernel, name] = self.kernel(boot)?;
+        let settings = firmware::settings(boot, taken.model);
+        let is_set = settings.iter().any(|setting| {
+            ["initramfs", "ramfsfile"].contains(&setting.name.as_str())
+                || (setting.name == "auto_initramfs" && setting.value == "1")
+        });
+        if !is_set || golden_kernel != taken.kernel || !kernel.copies.is_empty() {
+            return None;
+        }
+        let bytes = |tree: &Tree, path: &[u8]| tree.file(path)?.read_all(KERNEL_LIMIT).ok();
+        let golden = bytes(boot, &boot.path_ignore_case(format!("/{name}")))?;
+        let Some(path) = &kernel.initrd else {
+            return Some(format!(
+                "on a {}, the firmware of the golden image loads {name}; U-Boot loads no initial \
+                 RAM disk, since the kernel {} has none in the slot",
+                taken.model.title(),
+                kernel.path
+            ));
+        };
+        (bytes(root, path.as_bytes())? != golden).then(|| {
+            format!(
+                "on a {}, the firmware of the golden image loads {name}; U-Boot loads {path}, whose \
+                 bytes are others",
+                taken.model.title()
+            )
+        })
+    }
+
     /// The kernel that the firmware starts, if it is not a U-Boot, and its initial RAM disk.
     pub(super) fn kernel(&self, boot: &Tree) -> Option<[String; 2]> {
         let mut all = self.0.iter();

@@ -495,3 +495,49 @@ fn a_device_tree_of_a_relative_is_said() {
     let notes = integrated(&[PiModel::Pi4, PiModel::Cm4], &own).unwrap().1;
     assert!(!has_note(&notes, "of its own"), "{notes:?}");
 }
+
+#[test]
+fn lines_that_start_something_else_are_said_when_they_go() {
+    let files = [
+        (
+            "/config.txt",
+            "arm_64bit=1\nauto_initramfs=1\ninitramfs initrd.img followkernel\ninclude a.txt\n",
+        ),
+        ("/a.txt", "[pi3]\nkernel=mine.img\n"),
+    ];
+    let notes = integrated(&[PiModel::Pi3], &files).unwrap().1;
+    for part in [
+        "config.txt:3: `initramfs initrd.img followkernel` is commented out: the firmware starts U-Boot",
+        "a.txt:2: `kernel=mine.img` is commented out",
+    ] {
+        assert!(has_note(&notes, part), "{part}: {notes:?}");
+    }
+    assert!(
+        !has_note(&notes, "auto_initramfs") && !has_note(&notes, "arm_64bit"),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn another_initial_ram_disk_is_said() {
+    let config = ("/config.txt", "arm_64bit=1\nauto_initramfs=1\n");
+    let tree = |initrd| boot(&[&TREES[..], &[config, ("/initramfs8", initrd)]].concat());
+    let root = boot(&[("/boot/initrd.img-6", "i")]);
+    let kernel = |initrd: Option<&str>| Kernel {
+        path: "/boot/vmlinuz-6".to_owned(),
+        initrd: initrd.map(str::to_owned),
+        ..Kernel::default()
+    };
+    let said = |boot: &Tree, kernel: &Kernel| {
+        GoldenStart::new(boot, &options(&[PiModel::Pi3])).other_initrd(&root, boot, kernel)
+    };
+    let same = kernel(Some("/boot/initrd.img-6"));
+    assert_eq!(said(&tree("i"), &same), None);
+    let other = said(&tree("j"), &same).unwrap();
+    assert!(
+        other.contains("loads initramfs8; U-Boot loads /boot/initrd.img-6, whose"),
+        "{other}"
+    );
+    let none = said(&tree("i"), &kernel(None)).unwrap();
+    assert!(none.contains("U-Boot loads no initial RAM disk"), "{none}");
+}
