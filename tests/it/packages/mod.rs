@@ -92,8 +92,8 @@ impl Judge {
         }
     }
 
-    /// What dpkg makes of the packages that goldsmith installed, in the same order. It depends on the
-    /// packages, the root and the day, so it is kept for later runs.
+    /// What dpkg makes of the packages that goldsmith installed, in the same order. It depends on
+    /// the packages, the root and the day, so it is kept for later runs.
     fn dpkg(&self, dir: &Path, report: &InstallReport) -> Result<Facts, String> {
         let packages = report.packages.iter().map(|package| &package.sha256);
         let key = packages.fold(today() + &self.root.stamp(), |key, sha256| key + sha256);
