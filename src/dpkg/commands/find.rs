@@ -3,7 +3,7 @@
 use super::super::script_host::ScriptHost;
 use super::arguments::CommandResult;
 use super::files;
-use crate::shell::{Io, Variables, matches};
+use crate::shell::{Io, matches};
 use crate::tree::{Leaf, LeafKind, Node};
 
 #[derive(Debug, PartialEq, Eq)]
@@ -181,21 +181,10 @@ pub(super) fn run(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> 
                         word => vec![word],
                     })
                     .collect();
-                let Some((name, args)) = words.split_first().filter(|(name, _)| **name != "find")
-                else {
-                    return Ok(None);
-                };
-                let before = io.output.len();
-                match super::run(host, name, args, &mut Variables::new(), io)? {
-                    Some(done) => {
-                        if *all && done != 0 {
-                            status = 1;
-                        }
-                    }
-                    None => {
-                        io.output.truncate(before);
-                        return Ok(None);
-                    }
+                match super::run_for(host, "find", &words, io)? {
+                    Some(done) if *all && done != 0 => status = 1,
+                    Some(_) => {}
+                    None => return Ok(None),
                 }
             }
         }

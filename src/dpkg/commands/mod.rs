@@ -113,54 +113,16 @@ const ALWAYS: [&str; 63] = [
     "xargs",
 ];
 
-/// Commands that create no files, or do it as the umask says.
-const UNDER_ANY_UMASK: [&str; 46] = [
-    ":",
-    "true",
-    "false",
-    "echo",
-    "printf",
-    "test",
-    "[",
-    "command",
-    "type",
-    "which",
-    "cat",
-    "grep",
-    "cut",
-    "basename",
-    "dirname",
-    "readlink",
-    "seq",
-    "id",
-    "head",
-    "mkdir",
-    "rmdir",
-    "rm",
-    "chmod",
-    "chown",
-    "chgrp",
-    "ln",
-    "mv",
-    "cp",
-    "touch",
-    "sync",
-    "dpkg",
-    "dpkg-query",
-    "dpkg-trigger",
-    "hash",
-    "uname",
-    "stat",
-    "sleep",
-    "cmp",
-    "arch",
-    "mktemp",
-    "wc",
-    "sort",
-    "tail",
-    "tr",
-    "sed",
-    "find",
+/// Those of [`ALWAYS`] that make files, or run what does, without a regard for the umask.
+const WITH_USUAL_UMASK: [&str; 8] = [
+    "install",
+    "dpkg-statoverride",
+    "dpkg-divert",
+    "dpkg-maintscript-helper",
+    "update-alternatives",
+    "ldconfig",
+    "tee",
+    "xargs",
 ];
 
 /// Commands that shells have built in and that are not supported.
@@ -266,6 +228,25 @@ impl Host for ScriptHost<'_, '_> {
     }
 }
 
+/// Runs a command for another one, `caller`, which does not run itself. What is not understood
+/// prints nothing.
+fn run_for(
+    host: &mut ScriptHost<'_, '_>,
+    caller: &str,
+    words: &[&str],
+    io: &mut Io,
+) -> CommandResult {
+    let Some((name, args)) = words.split_first().filter(|(name, _)| **name != caller) else {
+        return Ok(None);
+    };
+    let before = io.output.len();
+    let done = run(host, name, args, &mut Variables::new(), io)?;
+    if done.is_none() {
+        io.output.truncate(before);
+    }
+    Ok(done)
+}
+
 /// Runs a command of a script.
 fn run(
     host: &mut ScriptHost<'_, '_>,
@@ -285,7 +266,8 @@ fn run(
         return Ok(Some(127));
     }
     // What a removed directory and another umask do to other programs is not modelled.
-    if !host.is_dir(&host.dir) || host.umask != UMASK && !UNDER_ANY_UMASK.contains(&word) {
+    let any_umask = ALWAYS.contains(&word) && !WITH_USUAL_UMASK.contains(&word);
+    if !host.is_dir(&host.dir) || (host.umask != UMASK && !any_umask) {
         return Ok(None);
     }
     match word {

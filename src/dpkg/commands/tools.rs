@@ -6,7 +6,7 @@ use super::super::script_host::ScriptHost;
 use super::arguments::{CommandResult, has, known, options};
 use super::regex::Regex;
 use super::regex_groups::Groups;
-use crate::shell::{ExitStatus, Io, Variables};
+use crate::shell::{ExitStatus, Io};
 use crate::stream::Content;
 use crate::tree::edit::EditError;
 
@@ -387,19 +387,12 @@ fn xargs(host: &mut ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandRe
     for words in calls {
         let line = call.line(words);
         let line: Vec<&str> = line.iter().map(String::as_str).collect();
-        let Some((name, args)) = line.split_first().filter(|(name, _)| **name != "xargs") else {
-            return Ok(None);
-        };
-        let before = io.output.len();
-        match super::run(host, name, args, &mut Variables::new(), io)? {
+        match super::run_for(host, "xargs", &line, io)? {
             Some(0) => {}
             Some(127) => return Ok(Some(127)),
             Some(255) => return Ok(Some(124)),
             Some(_) => status = 123,
-            None => {
-                io.output.truncate(before);
-                return Ok(None);
-            }
+            None => return Ok(None),
         }
     }
     Ok(Some(status))

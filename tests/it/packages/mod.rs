@@ -152,10 +152,14 @@ impl Judge {
     }
 }
 
+/// What keeps services from being started while packages are installed, both ways.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+const NO_SERVICES: &str = "#!/bin/sh\nexit 101\n";
+
 /// Installs packages of one directory by dpkg in a copy of the root, or returns what it says.
 fn installed_by_dpkg(copy: &Copy, dir: &Path, debs: &[PathBuf]) -> Result<(), String> {
-    let policy = copy.root.join("usr/sbin/policy-rc.d");
-    fs::write(&policy, "#!/bin/sh\nexit 101\n").expect("a policy");
+    let policy = copy.root.join(POLICY.trim_start_matches('/'));
+    fs::write(&policy, NO_SERVICES).expect("a policy");
     fs::set_permissions(&policy, fs::Permissions::from_mode(0o755)).expect("a mode");
     let file = |deb: &PathBuf| format!("/mnt/{}", deb.file_name().expect("a file").display());
     let files: Vec<String> = debs.iter().map(file).collect();
@@ -203,7 +207,11 @@ fn installed(tree: &mut Tree, debs: &[PathBuf]) -> Result<InstallReport, Vec<Pro
         accept: Vec::new(),
         defaults: Vec::new(),
     };
-    install(&mut TreeEditor::new(tree, time), &request).map_err(|problems| problems.0)
+    let stat = Stat::root(0o755, time);
+    tree.put_file(POLICY, NO_SERVICES, stat).expect("a policy");
+    let report = install(&mut TreeEditor::new(tree, time), &request);
+    tree.remove(POLICY).expect("removing the policy");
+    report.map_err(|problems| problems.0)
 }
 
 /// Small packages of Debian that each need something else of dpkg.

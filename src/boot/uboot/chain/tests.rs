@@ -19,14 +19,19 @@ fn tree(files: &[(&str, &str)]) -> Tree {
     tree
 }
 
-fn chain_of(root: &[(&str, &str)], boot: &[(&str, &str)]) -> Option<Chain> {
-    let [root, boot] = [tree(root), tree(boot)];
-    let sources = Sources {
-        root: &root,
-        boot: &boot,
+/// The files of a root filesystem (partition 2) and of a boot partition (1).
+fn sources<'t>(root: &'t Tree, boot: &'t Tree) -> Sources<'t> {
+    Sources {
+        root,
+        boot,
         mount: "/uboot",
         numbers: [2, 1],
-    };
+    }
+}
+
+fn chain_of(root: &[(&str, &str)], boot: &[(&str, &str)]) -> Option<Chain> {
+    let [root, boot] = [tree(root), tree(boot)];
+    let sources = sources(&root, &boot);
     of_image(&sources)
 }
 
@@ -388,12 +393,7 @@ fn files_that_u_boot_does_not_use_are_said() {
     root.put_symlink("/boot/boot.scr", "boot-6.1.scr", Time::default())
         .unwrap();
     let boot = tree(&[]);
-    let sources = Sources {
-        root: &root,
-        boot: &boot,
-        mount: "/uboot",
-        numbers: [2, 1],
-    };
+    let sources = sources(&root, &boot);
     let chain = of_image(&sources).unwrap();
     assert!(
         chain.unfollowed[0]
@@ -419,12 +419,7 @@ fn a_script_that_u_boot_does_not_run_is_refused_with_its_source() {
         root.put_file("/boot/boot.scr", bytes, Stat::root(0o644, Time::default()))
             .unwrap();
         let boot = tree(&[]);
-        let sources = Sources {
-            root: &root,
-            boot: &boot,
-            mount: "/uboot",
-            numbers: [2, 1],
-        };
+        let sources = sources(&root, &boot);
         let mut chain = of_image(&sources).unwrap();
         let problem = chain.check(&sources, false, &|_| false).unwrap_err();
         let expected = "/boot/boot.scr: is not a script that U-Boot runs: ";
