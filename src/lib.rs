@@ -21,6 +21,7 @@ pub mod tree;
 
 // Formats: bytes to values and back.
 pub mod artifact;
+pub mod bundle;
 pub mod compress;
 pub mod config;
 pub mod deb;

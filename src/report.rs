@@ -12,7 +12,7 @@ pub trait Report: Send + Sync {
     fn note(&self, message: &str);
 }
 
-/// Discards everything: for tests and `--quiet`.
+/// Discards everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

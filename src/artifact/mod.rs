@@ -50,7 +50,8 @@ mod sign;
 mod tar;
 mod write;
 
-pub use clients::{ClientVersion, Demands, unreadable};
+pub use crate::bundle::ClientVersion;
+pub use clients::{Demands, TOO_LARGE, unreadable};
 pub use meta::{ChecksumKey, Meta, ROOTFS, SoftwareVersion, StateScript};
 pub use names::{InvalidName, visible};
 pub use offer::{Offer, Signed};

@@ -29,7 +29,7 @@ pub(super) struct FlashArgs {
     /// Do not read back the written data
     #[arg(long)]
     no_verify: bool,
-    /// Print errors only
+    /// Print warnings and errors only
     #[arg(short, long)]
     quiet: bool,
     /// Disk image: raw, gzip, xz, Zstandard, qcow2 or Android sparse

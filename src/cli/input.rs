@@ -55,7 +55,7 @@ pub(super) struct ConversionArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(super) json: bool,
-    /// Print errors only
+    /// Print warnings and errors only
     #[arg(short, long)]
     pub(super) quiet: bool,
     /// Golden image: raw, compressed, qcow2, a block device, or - for standard input

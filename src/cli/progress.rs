@@ -1,6 +1,7 @@
-//! Progress on standard error: bars on a terminal, otherwise plain lines, nothing with `--quiet`.
+//! Progress on standard error: bars on a terminal, otherwise plain lines, with `--quiet`
+//! warnings alone.
 
-use crate::report::{Report, Silent};
+use crate::report::Report;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
@@ -9,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 #[must_use]
 pub(super) fn report(quiet: bool) -> Box<dyn Report> {
     if quiet {
-        Box::new(Silent)
+        Box::new(Warnings)
     } else if std::io::stderr().is_terminal() {
         Box::new(Terminal {
             bar: Mutex::new(None),
@@ -17,6 +18,21 @@ pub(super) fn report(quiet: bool) -> Box<dyn Report> {
     } else {
         Box::new(Lines)
     }
+}
+
+/// Warnings and nothing else.
+#[derive(Debug)]
+struct Warnings;
+
+impl Report for Warnings {
+    fn step(&self, _name: &str, _total: Option<u64>) {}
+    fn advance(&self, _bytes: u64) {}
+
+    fn warn(&self, message: &str) {
+        line(&format!("warning: {message}"));
+    }
+
+    fn note(&self, _message: &str) {}
 }
 
 /// Plain lines: one for each step, warning and note.

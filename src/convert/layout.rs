@@ -1,7 +1,7 @@
 //! Lays out the disk: from the plan and the sizes of the edited filesystems to offsets.
 
 use super::Prepared;
-use crate::artifact::{ArtifactFinding, Demands, Draft, unreadable};
+use crate::artifact::{ArtifactFinding, Demands, Draft, TOO_LARGE, unreadable};
 use crate::bytes::is_zero;
 use crate::edit::Edited;
 use crate::fs::{ext4, fat};
@@ -90,7 +90,9 @@ impl DiskLayout {
     }
 }
 
-/// Refuses an Artifact that the update client of the image cannot read.
+/// Refuses an Artifact that the update client of the image cannot read in any case. One that is only
+/// too large for it is a warning, which is returned: the devices that install it may have another
+/// client, and with `upgrade_from` it is known whether they have.
 ///
 /// # Errors
 /// Each reason, as [`Problems`]; I/O errors of the package database.
@@ -99,12 +101,12 @@ pub(super) fn check_client(
     plan: &Plan,
     golden: &Golden,
     edited: &Edited,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     let Some((package, version)) = facts::client(&edited.trees.root)? else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let Ok(client) = version.parse() else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let is_32_bit = golden
         .facts
@@ -124,7 +126,15 @@ pub(super) fn check_client(
         ))
         .hint(hint)
     };
-    Ok(Problems(findings.iter().map(problem).collect()).check()?)
+    let too_large = |finding: &&ArtifactFinding| finding.code == TOO_LARGE;
+    let (sizes, others): (Vec<_>, Vec<_>) = findings.iter().partition(too_large);
+    Problems(others.into_iter().map(problem).collect()).check()?;
+    let warning = |finding| {
+        let problem = problem(finding);
+        let hint = problem.hint.unwrap_or_default();
+        format!("{}; {hint}", problem.message)
+    };
+    Ok(sizes.into_iter().map(warning).collect())
 }
 
 /// The size of the boot partition, if its files fit.

@@ -22,6 +22,7 @@ mod write_log;
 
 pub use layout::{DiskLayout, lay_out};
 pub use record::Record;
+use record::UpdateFacts;
 pub use write::WriteOptions;
 
 use crate::artifact::{Offer, Signed};
@@ -53,6 +54,15 @@ pub struct Request<'a> {
     pub report: &'a dyn Report,
 }
 
+impl Request<'_> {
+    /// Fails with these warnings if warnings are errors.
+    fn allow(&self, warnings: &[String]) -> Result<(), Problems> {
+        let refused = warnings.iter().filter(|_| self.strict);
+        let problems = refused.map(|warning| Problem::new(warning.as_str()));
+        Problems(problems.collect()).check()
+    }
+}
+
 /// A conversion that is ready to be written.
 #[derive(Debug)]
 pub struct Prepared {
@@ -64,6 +74,8 @@ pub struct Prepared {
     pub edited: Edited,
     /// Where everything is on the disk.
     pub layout: DiskLayout,
+    /// What decides about later updates, from the files of the release.
+    update_facts: UpdateFacts,
     /// The filesystems as they are written.
     images: layout::Images,
     /// The warnings of the checks, which were reported.
@@ -97,22 +109,23 @@ fn prepare_for(request: &Request, input: InputImage, verify: bool) -> Result<Pre
     let plan = request.plan.plan(&golden)?;
     // Reported at once: an error of the edits is easier to understand after them.
     plan.notes.iter().for_each(|note| request.report.note(note));
-    let (edited, staged) = edit(request, &plan, &golden)?;
-    if request.strict {
-        let warnings = edited.warnings.iter();
-        let problems = warnings.map(|warning| Problem::new(warning.as_str()));
-        Problems(problems.collect()).check()?;
-    }
+    let (mut edited, staged) = edit(request, &plan, &golden)?;
     let read = golden.disk.read_errors.check();
     read.context("reading the files of the golden image")
         .map_err(|error| golden.or_input_changed(error))?;
     golden.forget_trees();
     request.report.step("measuring", None);
     let layout = lay_out(&plan, &golden, &edited)?;
-    layout::check_client(&layout, &plan, &golden, &edited)?;
+    let too_large = layout::check_client(&layout, &plan, &golden, &edited)?;
+    if !verify {
+        // Otherwise the checks find it too.
+        edited.warnings.extend(too_large);
+    }
+    request.allow(&edited.warnings)?;
     let mut prepared = Prepared {
         golden,
         plan,
+        update_facts: UpdateFacts::read(&edited.trees),
         edited,
         layout,
         images: layout::Images::default(),
@@ -179,6 +192,9 @@ impl Prepared {
         if let Some((path, earlier)) = request.upgrade_from {
             let missing = Record::new(self)
                 .fits(earlier, self.offer())
+                .with_context(|| format!("comparing with {}", path.display()))?;
+            request
+                .allow(&missing)
                 .with_context(|| format!("comparing with {}", path.display()))?;
             missing
                 .iter()

@@ -7,6 +7,7 @@ use super::reworded::recorded;
 use crate::artifact::{Offer, Verifier};
 use crate::digest::hex;
 use crate::dpkg::InstalledPackage;
+use crate::edit::Trees;
 use crate::edit::changes::NetChange;
 use crate::edit::mender;
 use crate::edit::references::row::Row;
@@ -136,6 +137,36 @@ pub struct PartitionRecord {
     pub size: u64,
     /// The PARTUUID as udev writes it, in lower case.
     pub partuuid: String,
+}
+
+/// What the files of a release say about the updates that its devices can install. Read while the
+/// trees are complete: composing the root filesystem takes its tree.
+#[derive(Debug)]
+pub(super) struct UpdateFacts {
+    /// The version of the package of the update client, if it is one.
+    client: Option<String>,
+    /// The public keys (PEM) that the update client checks Artifacts with.
+    verify_keys: Vec<String>,
+    /// The directories of the data partition that the system cannot start without.
+    data_dirs: Vec<String>,
+}
+
+impl UpdateFacts {
+    /// Those of `trees`.
+    pub(super) fn read(trees: &Trees) -> Self {
+        let keys = mender::verify_keys(&trees.root, &trees.data);
+        let keys = keys
+            .iter()
+            .filter_map(|bytes| Verifier::from_pem(&String::from_utf8_lossy(bytes)).ok());
+        Self {
+            client: facts::client(&trees.root)
+                .ok()
+                .flatten()
+                .map(|(_, version)| version),
+            verify_keys: keys.filter_map(|key| key.pem().ok()).collect(),
+            data_dirs: required_on_data(&trees.root),
+        }
+    }
 }
 
 /// The identities that all releases of a family share.
@@ -269,6 +300,7 @@ impl FamilyRecord {
             plan,
             edited,
             layout,
+            update_facts,
             ..
         } = prepared;
         let family = &plan.family;
@@ -280,16 +312,9 @@ impl FamilyRecord {
             boot_mount: plan.boot.mount.clone(),
             boot_loader: edited.boot.loader().to_owned(),
             environment: edited.boot.environment(),
-            client: facts::client(&edited.trees.root)
-                .ok()
-                .flatten()
-                .map(|(_, version)| version),
-            verify_keys: mender::verify_keys(&edited.trees.root, &edited.trees.data)
-                .iter()
-                .filter_map(|bytes| Verifier::from_pem(&String::from_utf8_lossy(bytes)).ok())
-                .filter_map(|key| key.pem().ok())
-                .collect(),
-            data_dirs: required_on_data(&edited.trees.root),
+            client: update_facts.client.clone(),
+            verify_keys: update_facts.verify_keys.clone(),
+            data_dirs: update_facts.data_dirs.clone(),
         }
     }
 }

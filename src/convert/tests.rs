@@ -1,6 +1,6 @@
 //! A conversion of a small golden image, called as the commands do.
 
-use super::{Conversion, Record, Request, WriteOptions, convert, prepare};
+use super::{Conversion, Record, Request, WriteOptions, convert, prepare, prepare_for};
 use crate::config::Config;
 use crate::golden::example_tests::{self, Example};
 use crate::image::source::InputImage;
@@ -113,17 +113,60 @@ fn a_release_fits_devices_of_its_own_family_only() {
     assert!(error.unwrap_err().contains("comparing with old.json"));
 }
 
+/// The golden example with a packaged client.
+fn with_client(version: &str) -> Example {
+    let status = format!(
+        "Package: mender-client\nStatus: install ok installed\nArchitecture: amd64\n\
+         Maintainer: a <a@b>\nDescription: a client\nVersion: {version}\n"
+    );
+    let mut root = example_tests::root();
+    example_tests::add(&mut root, "/var/lib/dpkg/status", status.as_bytes());
+    let mut example = Example::new();
+    example.partitions[1].1 = example_tests::ext(&root);
+    example
+}
+
+#[test]
+fn records_hold_what_the_files_say_about_later_updates() {
+    let config = config("");
+    let source = || InputImage::of(with_client("3.4.0+ds1-4").source());
+    let planned = prepare(&request(&config, None), source()).unwrap();
+    let planned = serde_json::to_value(Record::new(&planned)).unwrap();
+    assert_eq!(planned["family"]["client"], "3.4.0+ds1-4");
+    let dir = tempfile::tempdir().unwrap();
+    let options = WriteOptions {
+        jobs: 1,
+        verify: false,
+        cache: None,
+    };
+    let converted = convert(&request(&config, None), source(), dir.path(), options).unwrap();
+    let converted = serde_json::to_value(&converted.record).unwrap();
+    assert_eq!(converted["family"], planned["family"]);
+}
+
+#[test]
+fn warnings_about_the_earlier_release_are_errors_when_asked() {
+    let mut old = record("", None).unwrap();
+    old["artifact_name"] = json!("r0");
+    old["family"]["data_dirs"] = json!(["/data/srv"]);
+    let config = config("");
+    let mut asked = request(&config, Some(&old));
+    assert!(prepare(&asked, input()).is_ok());
+    asked.strict = true;
+    // Without the checks of the image, which has no client: that is a warning too.
+    let prepared = prepare_for(&asked, input(), false);
+    let error = prepared.map(|_| ()).unwrap_err();
+    let error = format!("{error:#}");
+    assert!(
+        error.contains("keep files in /data/srv") && error.contains("field-data-unused"),
+        "{error}"
+    );
+}
+
 #[test]
 fn an_artifact_that_the_client_of_the_image_cannot_read_is_refused() {
     let refused = |version: &str, compression: &str| {
-        let status = format!(
-            "Package: mender-client\nStatus: install ok installed\nArchitecture: amd64\n\
-             Maintainer: a <a@b>\nDescription: a client\nVersion: {version}\n"
-        );
-        let mut root = example_tests::root();
-        example_tests::add(&mut root, "/var/lib/dpkg/status", status.as_bytes());
-        let mut example = Example::new();
-        example.partitions[1].1 = example_tests::ext(&root);
+        let example = with_client(version);
         let artifact = format!("name = \"r1\"\ncompression = \"{compression}\"\n");
         let config = Config::parse(&SMALL.replace("name = \"r1\"\n", &artifact)).unwrap();
         let input = InputImage::of(example.source());

@@ -1,7 +1,9 @@
 //! The update client's configuration and identity, split between the root filesystem (replaced by
 //! updates) and the data partition (kept).
 
+use crate::bundle::{self, Bundle};
 use crate::edit::system::link_to_data;
+use crate::golden::facts;
 use crate::plan::client::ClientPlan;
 use crate::plan::family::{Family, Role};
 use crate::problem::Problem;
@@ -15,8 +17,6 @@ const CONF: &str = "/etc/mender/mender.conf";
 const FALLBACK: &str = "/mender/mender.conf";
 /// The keys that name a server; a configuration has one of them.
 const SERVER_KEYS: [&str; 2] = ["ServerURL", "Servers"];
-/// The program of clients from 4.0 on that installs root filesystems; earlier ones need none.
-const MODULE: &str = "/usr/share/mender/modules/v3/rootfs-image";
 const LIMIT: u64 = 1 << 20;
 
 /// The configuration of the update client.
@@ -48,12 +48,7 @@ pub fn integrate(
     let failed = |e: EditError| Problem::new(format!("configuring the update client: {e}"));
     // The configuration may be in a directory that becomes a link: links first, so that its content
     // moves along.
-    for name in [
-        "mender",
-        "mender-configure",
-        "mender-monitor",
-        "mender-orchestrator",
-    ] {
+    for name in bundle::state_dirs() {
         link_to_data(
             editor,
             &format!("/var/lib/{name}"),
@@ -120,6 +115,10 @@ fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Res
         conf.remove(key);
     }
     token(&conf, client)?;
+    if let Some(bundle) = installed(editor.tree()) {
+        tier(&conf, bundle)?;
+        retry(&mut conf, bundle, client);
+    }
     let failed = |e: EditError| Problem::new(format!("writing {CONF}: {e}"));
     let reason = "settings of the update client";
     editor.dir("/etc/mender", 0o755, reason).map_err(failed)?;
@@ -160,6 +159,42 @@ fn main_conf(editor: &mut TreeEditor, data: &TreeEditor, client: &Client) -> Res
     Ok(())
 }
 
+/// Sets the time after which a managed client repeats a request that failed, where it is not set
+/// and its own default is not sound.
+fn retry(conf: &mut Map<String, Value>, bundle: &Bundle, client: &Client) {
+    let sound = bundle.client.retry_seconds;
+    if let Some(seconds) = sound.filter(|_| client.settings.managed) {
+        let value = conf.entry("RetryPollIntervalSeconds");
+        value.or_insert_with(|| seconds.into());
+    }
+}
+
+/// Refuses a `DeviceTier` that the client does not know, or with which it does not install root
+/// filesystems.
+///
+/// # Errors
+/// The value, and those that it may have.
+fn tier(conf: &Map<String, Value>, bundle: &Bundle) -> Result<(), Problem> {
+    let known = &bundle.client.device_tiers;
+    let Some(value) = conf.get("DeviceTier").filter(|_| !known.is_empty()) else {
+        return Ok(());
+    };
+    let text = value.as_str().map(str::to_owned);
+    let without = bundle.client.tier_without_rootfs.as_ref();
+    let what = if text.as_ref().is_none_or(|text| !known.contains(text)) {
+        format!("which is none of {}", known.join(", "))
+    } else if text.as_ref() == without {
+        "with which devices do not install Artifacts of root filesystems".to_owned()
+    } else {
+        return Ok(());
+    };
+    let name = &bundle.name;
+    Err(Problem::new(format!(
+        "{CONF} has the DeviceTier {value} for the client of the bundle {name}, {what}"
+    ))
+    .hint("set DeviceTier to \"standard\" in the image, or remove it"))
+}
+
 /// Refuses a placeholder for the tenant token, such as the sentence that the client's setup leaves:
 /// the server refuses every device that has it.
 ///
@@ -194,17 +229,22 @@ fn token(conf: &Map<String, Value>, client: &Client) -> Result<(), Problem> {
 /// # Errors
 /// Its path, and where a diversion has moved it.
 fn module(tree: &Tree) -> Result<(), Problem> {
-    if tree.file("/usr/bin/mender-update").is_none() || tree.file(MODULE).is_some() {
+    let needed = bundle::bundles().iter().find_map(|bundle| {
+        let program = bundle.client.programs.first()?;
+        let module = bundle.client.rootfs_module.as_ref()?;
+        (tree.file(program).is_some() && tree.file(module).is_none()).then_some(module)
+    });
+    let Some(module) = needed else {
         return Ok(());
-    }
-    let diverted = format!("{MODULE}.distrib");
+    };
+    let diverted = format!("{module}.distrib");
     let why = if tree.file(&diverted).is_some() {
         format!("a diversion has moved it to {diverted}")
     } else {
         "it is missing".to_owned()
     };
     Err(Problem::new(format!(
-        "the update client cannot install root filesystems: {MODULE}: {why}"
+        "the update client cannot install root filesystems: {module}: {why}"
     ))
     .hint(
         "install all packages of the client (mender-client4 and those that it needs), or add the file by \
@@ -294,7 +334,14 @@ fn identity(
 /// Adds programs that a managed client calls and that Debian's package does not install.
 fn scripts(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditError> {
     let reason = "a managed client needs it and its package has none";
-    let identity = "/usr/share/mender/identity/mender-device-identity";
+    let newest = bundle::bundles().last();
+    let client = installed(editor.tree())
+        .or(newest)
+        .map(|bundle| &bundle.client);
+    let Some(client) = client else {
+        return Ok(());
+    };
+    let identity = &client.identity;
     if editor.tree().find_nofollow(identity).is_none() {
         editor.file(
             identity,
@@ -308,10 +355,10 @@ fn scripts(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditE
     }
     let has_inventory = editor
         .tree()
-        .dir("/usr/share/mender/inventory")
+        .dir(&client.inventory)
         .is_some_and(|dir| !dir.entries.is_empty());
     if !has_inventory {
-        let inventory = "/usr/share/mender/inventory/mender-inventory-system";
+        let inventory = format!("{}/mender-inventory-system", client.inventory);
         editor.file(
             inventory,
             include_str!("../../configs/device/common/mender-inventory-system.sh"),
@@ -322,9 +369,15 @@ fn scripts(editor: &mut TreeEditor, notes: &mut Vec<String>) -> Result<(), EditE
     Ok(())
 }
 
+/// The bundle of the client in the image; `None` if no package tells it.
+fn installed(tree: &Tree) -> Option<&'static Bundle> {
+    let (_, version) = facts::client(tree).ok().flatten()?;
+    bundle::of_client(version.parse().ok()?)
+}
+
 /// Makes the client's units start after `/data` is mounted.
 fn ordering(editor: &mut TreeEditor) -> Result<(), EditError> {
-    for unit in ["mender-client", "mender-authd", "mender-updated"] {
+    for unit in bundle::services() {
         let dirs = [
             "/lib/systemd/system",
             "/usr/lib/systemd/system",
@@ -351,15 +404,11 @@ fn ordering(editor: &mut TreeEditor) -> Result<(), EditError> {
 /// The programs of the update client in the image; none if it has no client.
 #[must_use]
 pub fn client_programs(tree: &Tree) -> Vec<String> {
-    [
-        "/usr/bin/mender",
-        "/usr/bin/mender-update",
-        "/usr/bin/mender-auth",
-    ]
-    .iter()
-    .filter(|path| tree.file(path).is_some())
-    .map(|path| show(path.as_bytes()))
-    .collect()
+    let programs = bundle::programs().into_iter();
+    programs
+        .filter(|path| tree.file(path).is_some())
+        .map(|path| show(path.as_bytes()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -369,6 +418,8 @@ mod tests {
     use crate::platform::TableKind;
     use crate::stamp::{Stamp, Time};
     use crate::tree::Stat;
+
+    const MODULE: &str = "/usr/share/mender/modules/v3/rootfs-image";
 
     /// The notes and the main configuration after integration into an image that has `conf`.
     fn integrated(
@@ -456,6 +507,52 @@ mod tests {
             problem.message.starts_with("server.tenant-token"),
             "{problem}"
         );
+    }
+
+    /// A dpkg database with this version of the client.
+    fn database(version: &str) -> String {
+        format!("Package: mender-update\nStatus: install ok installed\nVersion: {version}\n")
+    }
+
+    #[test]
+    fn a_client_whose_own_default_is_not_sound_gets_a_time_to_retry() {
+        let retry = |files: &[(&str, &str)], settings: &[(&str, &str)], managed| {
+            let conf = integrated_into(files, settings, managed).1?;
+            let conf: Map<String, Value> = serde_json::from_str(&conf).unwrap();
+            conf.get("RetryPollIntervalSeconds").cloned()
+        };
+        let client = database("5.0.2-1+debian+bookworm");
+        let mut files = vec![
+            ("/var/lib/dpkg/status", client.as_str()),
+            (CONF, "{\"ServerURL\": \"https://a\"}"),
+        ];
+        assert_eq!(retry(&files, &[], true), Some(300.into()));
+        assert_eq!(retry(&files, &[], false), None);
+        assert_eq!(retry(&files[1..], &[], true), None);
+        files[1].1 = "{\"ServerURL\": \"https://a\", \"RetryPollIntervalSeconds\": 60}";
+        assert_eq!(retry(&files, &[], true), Some(60.into()));
+    }
+
+    #[test]
+    fn a_tier_without_root_filesystems_is_refused() {
+        let refused = |version: &str, tier: &str| {
+            let conf = format!("{{\"ServerURL\": \"https://a\", \"DeviceTier\": \"{tier}\"}}");
+            let client = database(version);
+            let files = [("/var/lib/dpkg/status", client.as_str()), (CONF, &conf)];
+            tried(&files, &[], true)
+                .err()
+                .map(|problem| problem.message)
+        };
+        assert_eq!(refused("5.1.0-1", "standard"), None);
+        let message = refused("5.1.0-1", "system").unwrap();
+        assert!(message.contains("do not install Artifacts"), "{message}");
+        let message = refused("5.1.0-1", "large").unwrap();
+        assert!(
+            message.contains("none of standard, system, micro"),
+            "{message}"
+        );
+        // It has no such setting, and ignores it.
+        assert_eq!(refused("5.0.0-1", "system"), None);
     }
 
     #[test]

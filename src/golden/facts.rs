@@ -1,5 +1,6 @@
 //! Facts about the system in a root filesystem, found by content, never by position.
 
+use crate::bundle;
 use crate::platform::Architecture;
 use crate::tree::edit::EditError;
 use crate::tree::{Leaf, LeafKind, Node, Tree, show};
@@ -267,7 +268,7 @@ pub fn installed_version(root: &Tree, package: &str) -> Result<Option<String>, E
 /// # Errors
 /// I/O errors of reading the database.
 pub fn client(root: &Tree) -> Result<Option<(&'static str, String)>, EditError> {
-    for package in ["mender-update", "mender-client"] {
+    for package in bundle::packages() {
         if let Some(version) = installed_version(root, package)? {
             return Ok(Some((package, version)));
         }

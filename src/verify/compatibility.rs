@@ -8,7 +8,7 @@ use serde_json::Value;
 /// The version of the record that is understood.
 const FORMAT: u64 = 1;
 /// The number of comparisons with a record that is understood.
-const COMPARISONS: u64 = 14;
+const COMPARISONS: u64 = 15;
 
 /// The properties of a release that devices depend on.
 #[derive(Clone, Debug, Default)]
@@ -241,8 +241,9 @@ fn data(old: &Value, new: &Contract, out: &mut Findings) {
     let mut dirs = texts(field(old, "family"), "data_dirs");
     let partitions = field(field(old, "input"), "partitions").as_array();
     for partition in partitions.into_iter().flatten() {
-        if text(partition, "fate") == "data" {
-            dirs.push(format!("/data{}", text(partition, "path")));
+        let dir = format!("/data{}", text(partition, "path"));
+        if text(partition, "fate") == "data" && !dirs.contains(&dir) {
+            dirs.push(dir);
         }
     }
     for dir in new.data_dirs.iter().filter(|dir| !dirs.contains(dir)) {
@@ -251,6 +252,15 @@ fn data(old: &Value, new: &Contract, out: &mut Findings) {
             format!(
                 "/etc/fstab mounts {dir}, which devices of the earlier release do not have: an update \
                  does not change the data partition"
+            ),
+        );
+    }
+    for dir in dirs.iter().filter(|dir| !new.data_dirs.contains(dir)) {
+        out.warning(
+            "field-data-unused",
+            format!(
+                "devices of the earlier release keep files in {dir}, which this one does not mount: they \
+                 stay on the data partition, where nothing uses them"
             ),
         );
     }

@@ -4,20 +4,13 @@ use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log, Severity};
 use super::elf;
 use crate::artifact::{self, ArtifactReport};
+use crate::bundle;
 use crate::digest::hex;
 use crate::tree::{Leaf, LeafKind, Node, Tree, show};
+use std::collections::BTreeSet;
 
 /// The files with the identity of a device; two devices must never share them.
 const IDENTITY: [&str; 3] = ["mender-agent.pem", "mender-store", "mender-store-lock"];
-/// Programs of the client in its two families.
-const PROGRAMS: [&str; 3] = [
-    "/usr/bin/mender",
-    "/usr/bin/mender-update",
-    "/usr/bin/mender-auth",
-];
-
-/// The program of clients from 4.0 on that installs root filesystems.
-const MODULE: &str = "/usr/share/mender/modules/v3/rootfs-image";
 
 /// Checks the client; returns the device type. `digest` is that of slot A.
 pub(super) fn check(
@@ -217,9 +210,20 @@ fn state(root: &Tree, data: &Tree, roles: &Roles, log: &mut Log) {
     }
 }
 
+/// The modules for root filesystems that clients with these programs need, each once.
+fn modules(programs: &[&String]) -> BTreeSet<&'static String> {
+    let clients = bundle::bundles().iter().map(|bundle| &bundle.client);
+    let own = clients.filter(|client| {
+        let first = client.programs.first();
+        first.is_some_and(|program| programs.contains(&program))
+    });
+    own.filter_map(|client| client.rootfs_module.as_ref())
+        .collect()
+}
+
 /// The programs exist and find their libraries in the image.
 fn programs(root: &Tree, number: u32, log: &mut Log) {
-    let found: Vec<&str> = PROGRAMS
+    let found: Vec<&String> = bundle::programs()
         .into_iter()
         .filter(|path| root.file(path).is_some())
         .collect();
@@ -232,8 +236,8 @@ fn programs(root: &Tree, number: u32, log: &mut Log) {
             text,
         );
     }
-    if found.contains(&"/usr/bin/mender-update") {
-        let module = root.find(MODULE);
+    for path in modules(&found) {
+        let module = root.find(path);
         let runs = matches!(module, Some(Node::Leaf(leaf)) if leaf.stat.mode & 0o111 != 0);
         log.check(runs, "client-module", || {
             let what = if module.is_some() {
@@ -242,7 +246,7 @@ fn programs(root: &Tree, number: u32, log: &mut Log) {
                 "it is missing"
             };
             let text = format!("{what}, so the client cannot install root filesystems");
-            (Location::partition(number).path(MODULE), text)
+            (Location::partition(number).path(path), text)
         });
     }
     for path in found {

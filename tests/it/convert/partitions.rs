@@ -252,6 +252,10 @@ fn files_move_to_the_data_partition_and_are_mounted_as_before() {
         .map(|part| part["fate"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(fates, ["boot", "root", "data", "data"]);
+    assert_eq!(
+        golden.record()["family"]["data_dirs"],
+        serde_json::json!(["/data/home", "/data/var/log"])
+    );
 }
 
 #[test]

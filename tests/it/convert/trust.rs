@@ -422,6 +422,50 @@ fn a_signature_that_devices_refuse_is_a_warning() {
     }
 }
 
+/// The record of a conversion holds the keys of its devices, so that the next release is held
+/// against them before anything is written.
+#[test]
+fn a_release_that_devices_refuse_for_its_signature_is_refused_by_plan() {
+    let (Some(small), Some(_)) = (small(), tool("openssl")) else {
+        return;
+    };
+    let scratch = scratch();
+    let dir = scratch.path();
+    keys(dir);
+    let settings = |key: &str| {
+        format!("[server]\nverify-key = [\"good.{key}\"]\n[artifact]\nkey = \"key.{key}\"\n")
+    };
+    fs::write(dir.join("first.toml"), settings("ec")).unwrap();
+    let out = dir.join("out");
+    let mut command = Command::new(goldsmith());
+    command
+        .current_dir(dir)
+        .args(["convert", "-c", "qemux86-64"]);
+    command.args(["-c", "first.toml", "-n", "r0", "--output-dir", "out"]);
+    for setting in SETTINGS.iter().chain(&["output.name=first"]) {
+        command.args(["--set", setting]);
+    }
+    let output = command.arg(small).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let record = out.join("first.json");
+    let said: serde_json::Value = serde_json::from_slice(&fs::read(&record).unwrap()).unwrap();
+    let public = fs::read_to_string(dir.join("good.ec")).unwrap();
+    assert_eq!(said["family"]["verify_keys"], serde_json::json!([public]));
+    let next = |key: &str| {
+        let record = record.to_str().unwrap();
+        let output = plan(dir, small, &settings(key), &["--upgrade-from", record]);
+        (output.status.code(), stderr(&output))
+    };
+    let (code, error) = next("rsa");
+    assert_eq!(code, Some(1), "{error}");
+    assert!(
+        error.contains("signed with another key") && error.contains("field-signature"),
+        "{error}"
+    );
+    let (code, error) = next("ec");
+    assert_eq!(code, Some(0), "{error}");
+}
+
 /// `verify` knows nothing of the configuration: it finds the keys in the image.
 #[test]
 fn verification_finds_private_keys() {

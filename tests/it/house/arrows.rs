@@ -22,7 +22,8 @@ const MAP: &[(&str, &str)] = &[
     // Model. A tree's times are those of `stamp`, which names the type.
     ("tree", "digest stamp stream"),
     // Formats: bytes to values and back.
-    ("artifact", "bytes digest stream units"),
+    ("bundle", ""),
+    ("artifact", "bundle bytes digest stream units"),
     ("config", "pattern platform problem stamp units"),
     ("deb", "digest stream tree"),
     ("fs/ext4", "bytes stamp stream tree units"),
@@ -39,7 +40,7 @@ const MAP: &[(&str, &str)] = &[
     // Facts and decisions: values to values.
     (
         "golden",
-        "bytes fs/ext4 fs/fat image image/source image/table platform problem report shell stamp \
+        "bundle bytes fs/ext4 fs/fat image image/source image/table platform problem report shell stamp \
          stream tree units",
     ),
     (
@@ -63,12 +64,12 @@ const MAP: &[(&str, &str)] = &[
     ("dpkg", "deb digest problem shell stamp stream tree"),
     (
         "edit",
-        "boot dpkg golden keyfile plan platform problem shell stamp stream tree units",
+        "boot bundle dpkg golden keyfile plan platform problem shell stamp stream tree units",
     ),
     // Outputs: written, checked and published; verified; flashed.
     (
         "verify",
-        "artifact boot/state boot/uboot bytes digest fs/ext4 fs/fat golden image/source \
+        "artifact boot/state boot/uboot bundle bytes digest fs/ext4 fs/fat golden image/source \
          image/table keyfile platform stream tree units",
     ),
     (
@@ -181,7 +182,7 @@ const DOORS: &[(&str, &[&str])] = &[
     // Files without a name, and files that get theirs last.
     ("tempfile", &["compress/cache.rs", "image/", "convert/"]),
     ("thiserror", &[""]),
-    ("toml", &["config/"]),
+    ("toml", &["bundle/", "config/"]),
     ("walkdir", &["tree/host.rs"]),
     // The structures of ext4, by its reader and writer and by the check that shares none of them.
     ("zerocopy", &["fs/ext4/", "verify/ext4/"]),

@@ -233,6 +233,14 @@ fn the_field_must_have_what_the_system_mounts() {
         .iter()
         .find(|finding| finding.code == "field-data-files");
     let text = &found.unwrap().text;
+    let mut old = record();
+    old["family"]["data_dirs"] = json!(["/data/srv"]);
+    let unused = compatibility::check(&old, &Default::default());
+    assert!(
+        unused.iter().any(
+            |finding| finding.code == "field-data-unused" && finding.text.contains("/data/srv")
+        )
+    );
     assert!(
         text.starts_with("/data/b and another file are not on devices"),
         "{text}"
