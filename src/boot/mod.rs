@@ -94,7 +94,7 @@ impl InstalledLoader {
         }
     }
 
-    /// The file of the golden image that these arguments are from.
+    /// Where these arguments are from: a file of the golden image, or the configuration.
     #[must_use]
     pub fn arguments_from(&self) -> &str {
         match self {
@@ -121,6 +121,24 @@ impl InstalledLoader {
             Self::GrubEfi(_) => grub::environment::copies().to_vec(),
             Self::UBoot(uboot) => uboot.environment.clone(),
         }
+    }
+
+    /// Warnings for the user.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        match self {
+            Self::GrubEfi(grub) => &grub.warnings,
+            Self::UBoot(uboot) => &uboot.warnings,
+        }
+    }
+
+    /// The files among those that the user accepts in which there is something to accept.
+    pub fn accepted(&self) -> impl Iterator<Item = &str> {
+        let accepted = match self {
+            Self::GrubEfi(_) => &[],
+            Self::UBoot(uboot) => &uboot.accepted[..],
+        };
+        accepted.iter().map(String::as_str)
     }
 
     /// Notes for the user, which the report lists.

@@ -2,7 +2,7 @@
 //! updates) and the data partition (kept).
 
 use crate::bundle::{self, Bundle};
-use crate::edit::system::link_to_data;
+use crate::edit::system::{link_to_data, move_below};
 use crate::golden::facts;
 use crate::plan::client::ClientPlan;
 use crate::plan::family::{Family, Role};
@@ -58,6 +58,9 @@ pub fn integrate(
         )
         .map_err(failed)?;
     }
+    // What is written below comes over what the image has for the data partition.
+    let (from, reason) = ("/data/mender", "moved to the data partition");
+    move_below(editor, from, data, "/mender", reason).map_err(failed)?;
     main_conf(editor, data, client)?;
     module(editor.tree())?;
     identity(editor, data, client).map_err(failed)?;

@@ -5,6 +5,7 @@
 //! off. Edits work on trees only: no blocks, no clock; the only files of the host that they read
 //! are those that the plan names.
 
+mod accepting;
 mod bootloader;
 pub mod changes;
 pub mod fstab;
@@ -15,6 +16,7 @@ mod packages;
 mod partitions;
 mod private_keys;
 pub mod references;
+mod replaced;
 mod startup;
 mod swap;
 pub mod system;
@@ -22,6 +24,7 @@ pub mod system;
 mod tests;
 mod user;
 mod visible;
+mod volatile;
 
 use crate::boot;
 use crate::dpkg::InstalledPackage;
@@ -34,9 +37,11 @@ use crate::problem::{Problem, Problems};
 use crate::stamp::Time;
 use crate::tree::editor::{Change, TreeEditor};
 use crate::tree::{Stat, Tree, show};
+use accepting::Used;
 use anyhow::{Context, Result};
 use changes::{NetChange, net_changes};
 use references::row::Row;
+use replaced::Brought;
 use std::path::PathBuf;
 
 /// The three filesystems of the result.
@@ -91,6 +96,8 @@ struct Workspace<'t> {
     problems: Problems,
     notes: Vec<String>,
     warnings: Vec<String>,
+    /// The entries of the configuration that something was accepted by.
+    used: Used,
 }
 
 impl<'t> Workspace<'t> {
@@ -102,6 +109,7 @@ impl<'t> Workspace<'t> {
             problems: Problems::default(),
             notes: Vec::new(),
             warnings: Vec::new(),
+            used: Used::default(),
         }
     }
 
@@ -161,6 +169,7 @@ pub struct Integrated {
     /// The first changes that the integration made.
     integration: [usize; 3],
     references: Vec<Row>,
+    used: Used,
     notes: Vec<String>,
     warnings: Vec<String>,
 }
@@ -175,10 +184,12 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     let mut work = Workspace::new(&mut trees, plan.stamp.time);
     partitions::carry_over(&mut work, plan, golden)?;
     let carried = work.data.tree().clone();
+    let added_from = work.change_counts();
     let packages = packages::install(&mut work, plan);
     user::staged(&mut work, staged, plan, &Default::default());
     user::overlays(&mut work, plan);
     let integration = work.change_counts();
+    let brought = Brought::new(&work, added_from);
     remarks(&mut work)?;
     swap::edit(&mut work).context("looking for swap files")?;
     mount_options::edit(&mut work, plan).context("editing mount options")?;
@@ -188,10 +199,16 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     let boot = bootloader::integrate(&mut work, plan, golden);
     if let Some(boot) = &boot {
         startup::check_arguments(&mut work, plan, boot.arguments());
+        startup::check_kernel(&mut work, plan, boot.kernel());
     }
     let added = work.changes_until(integration);
     visible::place(&mut work, &added, &plan.boot.mount);
     system::move_data(&mut work.root, &mut work.data)?;
+    brought.say(&mut work);
+    if let Some(boot) = &boot {
+        work.used.add(boot.accepted());
+    }
+    let used = work.used.clone();
     let (changes, notes, warnings) = work.finish()?;
     let boot = boot.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
     Ok(Integrated {
@@ -202,6 +219,7 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
         carried,
         integration,
         references,
+        used,
         notes,
         warnings,
     })
@@ -239,6 +257,7 @@ impl Integrated {
             carried,
             integration,
             references,
+            used,
             mut notes,
             mut warnings,
         } = self;
@@ -255,11 +274,15 @@ impl Integrated {
             changes.extend(more);
         }
         let known = private_keys::Known::new(golden, &carried);
-        private_keys::check(plan, &known, &trees, &changes)?;
+        private_keys::check(plan, &known, &trees, &changes, &used)?;
+        let (accepted, unused) = used.sentences(plan, &trees);
+        notes.extend(accepted);
+        warnings.extend(unused);
         notes.extend(more_notes);
         warnings.extend(more_warnings);
         notes.extend(plan.raw.left_out.iter().cloned());
         notes.extend(boot.notes().iter().cloned());
+        warnings.extend(boot.warnings().iter().cloned());
         let changes = all_net_changes(golden, &trees, &changes);
         Ok(Edited {
             trees,

@@ -2,6 +2,7 @@
 //! golden image has already is its owner's; one that the configuration accepts by path is meant.
 
 use super::Trees;
+use super::accepting::Used;
 use crate::golden::Golden;
 use crate::keyfile::{PrivateKey, private_key_in};
 use crate::plan::Plan;
@@ -15,7 +16,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Refuses private keys in files that are not those of the golden image. `changes` are those of
-/// each filesystem, in the order of [`Target::ALL`].
+/// each filesystem, in the order of [`Target::ALL`]; `used` gets the entries by which keys are
+/// accepted.
 ///
 /// # Errors
 /// [`Problems`] with every such file; I/O errors of files.
@@ -24,6 +26,7 @@ pub(super) fn check(
     known: &Known<'_>,
     trees: &Trees,
     changes: &[Vec<Change>; 3],
+    used: &Used,
 ) -> Result<()> {
     let mut problems = Problems::default();
     for (target, changes) in Target::ALL.into_iter().zip(changes) {
@@ -48,7 +51,7 @@ pub(super) fn check(
             let origin = origin.map(|change| change.reason.as_str());
             problems
                 .0
-                .extend(judge(plan, &device_path, &key, content, origin));
+                .extend(judge(plan, used, &device_path, &key, content, origin));
         }
     }
     problems.check()?;
@@ -67,6 +70,7 @@ fn device_path(plan: &Plan, target: Target, path: &str) -> String {
 /// The problem of one file, if it is one.
 fn judge(
     plan: &Plan,
+    used: &Used,
     path: &str,
     key: &PrivateKey,
     content: &Content,
@@ -83,7 +87,7 @@ fn judge(
         );
         return Some(Problem::new(message).hint("leave it out of the image"));
     }
-    if plan.accepted.accepts(path) {
+    if used.accepts(&plan.accepted, path) {
         return None;
     }
     let message =

@@ -3,10 +3,13 @@
 //! | mounted there                      | the files                                         |
 //! |------------------------------------|---------------------------------------------------|
 //! | a directory of the data partition  | are moved to it, with a note                      |
-//! | the data partition                 | are moved to it (`move_data`)                     |
+//! | the data partition, also by a link | are moved to it (`move_data`), with a note        |
 //! | the boot partition, anything else  | stay, with a warning: they are hidden             |
+//! | `/run`, `/proc`, `/sys`, `/dev`    | the same                                          |
+//! | nothing, but a start empties it    | stay, with a warning: they are gone               |
 
 use super::Workspace;
+use super::volatile::Volatile;
 use crate::golden::fstab::FstabLine;
 use crate::golden::references::device::unescape;
 use crate::golden::references::units;
@@ -124,6 +127,7 @@ impl Files {
 /// point of the boot partition.
 pub(super) fn place(work: &mut Workspace<'_>, changes: &[Vec<Change>; 3], boot: &str) {
     let mounts = mounts(work.root.tree());
+    let volatile = Volatile::new(work.root.tree());
     let mut moved = Files::default();
     let mut hidden = Files::default();
     for ((target, changes), base) in Target::ALL.into_iter().zip(changes).zip(["", boot, DATA]) {
@@ -134,14 +138,21 @@ pub(super) fn place(work: &mut Workspace<'_>, changes: &[Vec<Change>; 3], boot: 
         added.sort_by_key(|change| &change.path);
         for change in added {
             let path = [base.as_bytes(), &change.path].concat();
-            let mount = owner(&mounts, &show(&path));
-            let Some(mount) = mount.filter(|mount| mount.dir != base) else {
-                continue;
-            };
-            if mount.dir == DATA && target == Target::Root {
+            if target == Target::Root && goes_to_data(work, &path) {
+                let about = ": moved to the data partition, which is mounted on /data: updates do not change what is there";
+                moved.add(&change.reason, about.to_owned(), &path);
                 continue;
             }
+            let mount = owner(&mounts, &show(&path));
+            let mount = mount.filter(|mount| mount.dir != base);
             let Some(node) = work.editor(target).tree().find_nofollow(&change.path) else {
+                continue;
+            };
+            let lost = volatile.why(&show(&path));
+            let Some(mount) = mount.filter(|mount| mount.dir != DATA) else {
+                if let Some(why) = lost.filter(|_| matches!(node, Node::Leaf(_))) {
+                    hidden.add(&change.reason, why, &path);
+                }
                 continue;
             };
             let node = match node {
@@ -166,6 +177,22 @@ pub(super) fn place(work: &mut Workspace<'_>, changes: &[Vec<Change>; 3], boot: 
     }
     work.notes.extend(moved.sentences());
     work.warnings.extend(hidden.sentences());
+}
+
+/// Whether a file that was added at this path is on the data partition in the end: it is below
+/// `/data`, or a link leads there, such as that of the update client's directory.
+fn goes_to_data(work: &Workspace<'_>, path: &[u8]) -> bool {
+    let root = work.root.tree();
+    let Ok(walk) = root.walk(path, false) else {
+        return false;
+    };
+    let real = walk.path();
+    let Some(below) = real.strip_prefix(DATA.as_bytes()) else {
+        return false;
+    };
+    let is_leaf = |node: Option<Node<'_>>| matches!(node, Some(Node::Leaf(_)));
+    below.starts_with(b"/")
+        && (is_leaf(root.find_nofollow(&real)) || is_leaf(work.data.tree().find_nofollow(below)))
 }
 
 fn about_hidden(mount: &Mount, boot: &str) -> String {
@@ -250,14 +277,22 @@ mod tests {
         /data/var /var/cache none noauto,bind 0 0\n\
         over /etc overlay lowerdir=/etc,upperdir=/data/a,workdir=/data/b 0 0\n";
 
+    const TMPFILES: &str = "d /srv 0755 root root -\nD! /spool 0755 root root -\nr /srv/*.pid\n";
+
     /// The three trees after files were added to each, with notes and warnings.
     fn placed(added: [&[&str]; 3]) -> ([Tree; 3], Vec<String>, Vec<String>) {
         let mut trees = [
-            tree(&[("/etc/fstab", FSTAB), ("/home/old", "o")]),
+            tree(&[
+                ("/etc/fstab", FSTAB),
+                ("/home/old", "o"),
+                ("/usr/lib/tmpfiles.d/a.conf", TMPFILES),
+            ]),
             tree(&[]),
             tree(&[("/home/there", "t")]),
         ];
         let [root, boot, data] = &mut trees;
+        root.put_symlink("/client", "/data/client", Time::default())
+            .unwrap();
         let mut work = Workspace {
             root: TreeEditor::new(root, Time::default()),
             boot: TreeEditor::new(boot, Time::default()),
@@ -265,6 +300,7 @@ mod tests {
             problems: crate::problem::Problems::default(),
             notes: Vec::new(),
             warnings: Vec::new(),
+            used: Default::default(),
         };
         for (target, paths) in Target::ALL.into_iter().zip(added) {
             for path in paths {
@@ -322,5 +358,56 @@ mod tests {
                  /etc/fstab:5 mounts tmpfs on /var/log",
             ]
         );
+    }
+
+    #[test]
+    fn files_that_do_not_outlive_a_start_are_warned_of() {
+        let added = [
+            "/run/a",
+            "/dev/b",
+            "/proc/c",
+            "/sys/d",
+            "/tmp/e",
+            "/spool/f",
+            "/srv/x.pid",
+            "/srv/y",
+        ];
+        let ([root, ..], notes, warnings) = placed([&added, &[], &[]]);
+        assert!(
+            root.find("/run/a").is_some() && notes.is_empty(),
+            "{notes:?}"
+        );
+        let memory = "hidden on the device, where each start mounts a filesystem of the kernel on";
+        let gone = "gone on the device: each start";
+        assert_eq!(
+            warnings,
+            [
+                format!(
+                    "overlay mine: /spool/f: {gone} empties /spool (/usr/lib/tmpfiles.d/a.conf:2)"
+                ),
+                format!("overlay mine: /tmp/e: {gone} empties /tmp"),
+                format!(
+                    "overlay mine: /srv/x.pid: {gone} removes it (/usr/lib/tmpfiles.d/a.conf:3)"
+                ),
+                format!("overlay mine: /dev/b: {memory} /dev"),
+                format!("overlay mine: /proc/c: {memory} /proc"),
+                format!("overlay mine: /run/a: {memory} /run"),
+                format!("overlay mine: /sys/d: {memory} /sys"),
+            ]
+        );
+    }
+
+    #[test]
+    fn files_for_the_data_partition_are_said() {
+        let added = ["/data/app/x", "/data/y", "/client/z"];
+        let (_, notes, warnings) = placed([&added, &[], &[]]);
+        let moved = "moved to the data partition, which is mounted on /data: updates do not change what is there";
+        assert_eq!(
+            notes,
+            [format!(
+                "overlay mine: /data/app/x and 2 more files: {moved}"
+            )]
+        );
+        assert!(warnings.is_empty(), "{warnings:?}");
     }
 }

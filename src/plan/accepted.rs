@@ -31,12 +31,6 @@ impl AcceptedFiles {
         files.map(|(path, reason)| (path.as_str(), reason.as_str()))
     }
 
-    /// A note for each file.
-    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
-        self.iter()
-            .map(|(file, reason)| format!("{file}: accepted: {reason}"))
-    }
-
     /// The hint of a problem that is resolved by accepting `path`.
     #[must_use]
     pub fn hint(path: &str) -> String {

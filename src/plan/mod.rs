@@ -202,7 +202,6 @@ impl Plan {
         notes.extend(board::lost_start(config, ImageFacts::of(golden)));
         notes.extend(system::no_packages(golden));
         let accepted = AcceptedFiles::new(config);
-        notes.extend(accepted.notes());
         notes.extend(promises);
         Ok(Self {
             input_name: host.input_name(),

@@ -11,6 +11,7 @@ mod image;
 mod matrix;
 mod relations;
 mod startup;
+mod startup_cases;
 mod table;
 mod trust;
 mod uboot;

@@ -10,8 +10,10 @@ use crate::tree::Tree;
 /// The arguments of the initial kernel.
 #[derive(Debug)]
 pub(in crate::boot) struct Arguments {
-    /// The file that the image's own are from.
-    pub(in crate::boot) origin: String,
+    /// The file that the image's own are from; `None`: no file has any that could be read.
+    pub(in crate::boot) origin: Option<String>,
+    /// Where all of them are from, for people.
+    pub(in crate::boot) from: String,
     /// All but `root=`, separated by blanks.
     pub(in crate::boot) text: String,
     /// The arguments among them that the image's own settings do not have.
@@ -32,18 +34,20 @@ pub(in crate::boot) enum PassedBy {
 }
 
 impl Arguments {
-    /// The image's own `words` of the file `origin`, without those that A/B or the new disk
-    /// decides; then `more`, and the arguments that every device needs.
+    /// The image's own `words` of the file `origin`, if there is one, without those that A/B or the
+    /// new disk decides; then `more`, and the arguments that every device needs.
     ///
     /// # Errors
     /// A [`Problem`] when a word cannot be passed on by the boot script.
     pub(in crate::boot) fn new(
         root: &Tree,
-        origin: &str,
+        origin: Option<&str>,
         words: Vec<String>,
         more: &str,
         by: PassedBy,
     ) -> Result<Self, Problem> {
+        let from = from(origin, !words.is_empty(), !more.trim().is_empty());
+        let place = origin.unwrap_or("kernel arguments");
         let (mut kept, mut notes) = sort_out(words);
         let mut added: Vec<String> = more.split_whitespace().map(str::to_owned).collect();
         if resumes(root) && !kept.contains(&"noresume".to_owned()) {
@@ -56,7 +60,7 @@ impl Arguments {
         };
         if by != PassedBy::Menu && !has("rootwait") {
             notes.push(format!(
-                "{origin}: has no rootwait; it is added, since the disk may appear after the kernel \
+                "{place}: has no rootwait; it is added, since the disk may appear after the kernel \
                  looks for it"
             ));
             added.push("rootwait".into());
@@ -84,17 +88,30 @@ impl Arguments {
         if let Some(word) = bad {
             let hint = "boot scripts cannot pass it on; change the arguments in the golden image";
             return Err(Problem::new(format!(
-                "{origin}: kernel argument `{}` has a blank, a quote, a dollar sign or a control character",
+                "{place}: kernel argument `{}` has a blank, a quote, a dollar sign or a control character",
                 word.escape_default()
             ))
             .hint(hint));
         }
         Ok(Self {
-            origin: origin.to_owned(),
+            origin: origin.map(str::to_owned),
+            from,
             text: kept.join(" "),
             added,
             notes,
         })
+    }
+}
+
+/// Where arguments are from: the file `origin`, if the image has `words` of its own, and the
+/// configuration, if it adds `more`.
+fn from(origin: Option<&str>, words: bool, more: bool) -> String {
+    const MORE: &str = "root.kernel-args";
+    match (origin, more) {
+        (Some(origin), true) if words => format!("{origin} and {MORE}"),
+        (_, true) => MORE.to_owned(),
+        (Some(origin), false) => origin.to_owned(),
+        (None, false) => "no file of the image".to_owned(),
     }
 }
 
@@ -105,6 +122,11 @@ fn sort_out(words: Vec<String>) -> (Vec<String>, Vec<String>) {
     for word in words {
         match word.split('=').next().unwrap_or_default() {
             "root" | "BOOT_IMAGE" | "mender.slot" => {}
+            "panic" if word == "panic=0" => notes.push(
+                "kernel argument dropped: panic=0 (a kernel that gives up would wait for a person \
+                 instead of going back to the other root filesystem)"
+                    .to_owned(),
+            ),
             "rootfstype" if !word.split(['=', ',']).any(|kind| kind == "ext4") => {
                 notes.push(format!(
                     "kernel argument changed: {word} to rootfstype=ext4, which each root \
@@ -132,7 +154,7 @@ fn sort_out(words: Vec<String>) -> (Vec<String>, Vec<String>) {
 }
 
 /// Fails when the kernel would cut the arguments: those in front, of the boot loader and the slot,
-/// and `text` from the file `origin`.
+/// and `text` from `origin`.
 ///
 /// # Errors
 /// A [`Problem`] with both numbers and what would be lost.
@@ -269,7 +291,7 @@ mod tests {
         )
         .unwrap();
         let words = words.split(' ').map(str::to_owned).collect();
-        Arguments::new(&root, "menu", words, more, PassedBy::Menu)
+        Arguments::new(&root, Some("menu"), words, more, PassedBy::Menu)
     }
 
     #[test]
@@ -306,7 +328,7 @@ mod tests {
     fn each_device_restarts_after_a_panic_and_waits_for_no_swap() {
         let text = |resume, words, more| arguments(resume, words, more).unwrap().text;
         assert_eq!(text("", "quiet", "panic=5"), "ro quiet panic=5");
-        assert_eq!(text("", "panic=0", ""), "ro panic=0");
+        assert_eq!(text("", "panic=0", ""), "ro panic=30");
         for none in ["RESUME=none\n", "RESUME=auto\n", "# nothing\n"] {
             assert_eq!(text(none, "a", ""), "ro a panic=30");
         }
@@ -320,7 +342,7 @@ mod tests {
         let root = Tree::new(Stat::root(0o755, Time::default()));
         let text = |words: &str| {
             let words = words.split(' ').map(str::to_owned).collect();
-            let found = Arguments::new(&root, "menu", words, "", PassedBy::Script).unwrap();
+            let found = Arguments::new(&root, Some("menu"), words, "", PassedBy::Script).unwrap();
             (found.text, found.notes.len())
         };
         assert_eq!(text("a"), ("ro a rootwait panic=30".into(), 1));
@@ -335,7 +357,8 @@ mod tests {
     fn the_arguments_of_the_firmware_are_those_of_its_file() {
         let root = Tree::new(Stat::root(0o755, Time::default()));
         let words = || vec!["quiet".to_owned(), "root=x".to_owned()];
-        let found = Arguments::new(&root, "cmdline.txt", words(), "a", PassedBy::Firmware).unwrap();
+        let found =
+            Arguments::new(&root, Some("cmdline.txt"), words(), "a", PassedBy::Firmware).unwrap();
         assert_eq!(found.text, "quiet a rootwait panic=30");
         assert_eq!(found.added, ["a", "rootwait", "panic=30"]);
     }
@@ -369,7 +392,7 @@ mod tests {
                 root.put_file(path, (*text).to_owned(), stat).unwrap();
             }
             let words = vec![words.to_owned()];
-            Arguments::new(&root, "menu", words, "", PassedBy::Menu)
+            Arguments::new(&root, Some("menu"), words, "", PassedBy::Menu)
                 .unwrap()
                 .text
         };
@@ -387,7 +410,7 @@ mod tests {
             let stat = Stat::root(0o644, Time::default());
             root.put_file(path, text.to_owned(), stat).unwrap();
             let words = vec!["a".to_owned()];
-            Arguments::new(&root, "menu", words, "", PassedBy::Menu)
+            Arguments::new(&root, Some("menu"), words, "", PassedBy::Menu)
                 .unwrap()
                 .text
         };

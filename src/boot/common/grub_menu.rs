@@ -108,8 +108,11 @@ fn selects(default: &str, path: &[[String; 3]]) -> bool {
         })
 }
 
-/// The arguments that the image boots with, and the file that they are from.
-pub(in crate::boot) fn image_arguments(root: &Tree) -> Result<(String, Vec<String>), EditError> {
+/// The file that arguments are from, if there is one, and the arguments.
+pub(in crate::boot) type ImageArguments = (Option<String>, Vec<String>);
+
+/// The arguments that the image boots with, and the file that they are from, if there is one.
+pub(in crate::boot) fn image_arguments(root: &Tree) -> Result<ImageArguments, EditError> {
     let config = "/boot/grub/grub.cfg";
     if let Some(text) = root.text(config, TEXT_LIMIT)? {
         let block = root
@@ -121,18 +124,14 @@ pub(in crate::boot) fn image_arguments(root: &Tree) -> Result<(String, Vec<Strin
             .find(|(name, _)| name == "saved_entry")
             .map(|(_, value)| value.as_str());
         if let Some(words) = default_arguments(&text, saved) {
-            return Ok((config.into(), words));
+            return Ok((Some(config.into()), words));
         }
     }
     let mut files: Vec<String> = root
         .text("/etc/default/grub", TEXT_LIMIT)?
         .into_iter()
         .collect();
-    let origin = if files.is_empty() {
-        "no file of the image".to_owned()
-    } else {
-        "/etc/default/grub".to_owned()
-    };
+    let origin = (!files.is_empty()).then(|| "/etc/default/grub".to_owned());
     for name in file_names(root, "/etc/default/grub.d")
         .iter()
         .filter(|name| name.ends_with(".cfg"))
@@ -146,6 +145,34 @@ pub(in crate::boot) fn image_arguments(root: &Tree) -> Result<(String, Vec<Strin
         value("GRUB_CMDLINE_LINUX_DEFAULT")
     );
     Ok((origin, split_words(&words)))
+}
+
+/// A warning about a menu that asks for a password: the boot partition's script has its own menu,
+/// which asks for none.
+pub(in crate::boot) fn password(root: &Tree) -> Option<String> {
+    const DIR: &str = "/etc/grub.d";
+    let scripts = file_names(root, DIR).into_iter();
+    let scripts = scripts.map(|name| format!("{DIR}/{name}"));
+    let menus = [
+        "/boot/grub/grub.cfg",
+        "/boot/grub/custom.cfg",
+        "/boot/grub/user.cfg",
+    ];
+    let mut paths = menus.map(str::to_owned).into_iter().chain(scripts);
+    let found = paths.find_map(|path| {
+        let bytes = root.read(&path, TEXT_LIMIT).ok().flatten()?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let line = text.lines().position(|line| {
+            let line = line.trim_start();
+            line.starts_with("set superusers") || line.starts_with("password_pbkdf2 ")
+        })?;
+        Some(format!("{path}:{}", line + 1))
+    });
+    found.map(|place| {
+        format!(
+            "{place}: GRUB asks for a password on the golden image, but not on the device: whoever has its console can change the kernel arguments"
+        )
+    })
 }
 
 #[cfg(test)]

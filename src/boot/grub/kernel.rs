@@ -199,7 +199,7 @@ pub(super) fn arguments(
     } else {
         PassedBy::Menu
     };
-    Arguments::new(root.tree(), &origin, words, more, by)
+    Arguments::new(root.tree(), origin.as_deref(), words, more, by)
 }
 
 /// The settings that make `update-grub` write a menu that fits both slots.

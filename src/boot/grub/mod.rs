@@ -18,6 +18,7 @@ mod programs;
 
 use crate::boot::common::arguments::{Arguments, check_length};
 use crate::boot::common::divert::divert;
+use crate::boot::common::grub_menu;
 use crate::boot::common::{GRUB_INSTALL, SLOT_ENV, fill_template, ok_or_push, tools};
 use crate::platform::Architecture;
 use crate::platform::TableKind;
@@ -57,10 +58,12 @@ pub struct InstalledGrub {
     pub kernel: String,
     /// The initial kernel arguments.
     pub arguments: String,
-    /// The file of the golden image that they are from.
+    /// Where they are from: a file of the golden image, or the configuration.
     pub arguments_from: String,
     /// Notes for the user, which the report lists.
     pub notes: Vec<String>,
+    /// Warnings for the user.
+    pub warnings: Vec<String>,
 }
 
 /// Makes `root` and `boot` start and update through GRUB.
@@ -87,7 +90,7 @@ pub fn integrate(
             "BOOT_IMAGE=(hd0,gpt2){kernel} root=PARTUUID={} mender.slot={} ",
             options.partuuids[0], options.roots[1]
         );
-        check_length(&arguments.origin, &in_front, &arguments.text, options.arch)?;
+        check_length(&arguments.from, &in_front, &arguments.text, options.arch)?;
         Ok(arguments)
     });
     let arguments = ok_or_push(&mut problems, arguments);
@@ -113,8 +116,9 @@ pub fn integrate(
         shim: programs.shim.map(|shim| shim.origin),
         kernel: kernels.first,
         arguments: arguments.text,
-        arguments_from: arguments.origin,
+        arguments_from: arguments.from,
         notes,
+        warnings: grub_menu::password(root.tree()).into_iter().collect(),
     })
 }
 

@@ -120,7 +120,7 @@ fn an_image_is_integrated_with_its_own_signed_programs() {
         "the newest with an initrd"
     );
     assert_eq!(installed.arguments, "ro console=ttyS0 noresume panic=30");
-    assert_eq!(origin, "/boot/grub/grub.cfg");
+    assert_eq!(origin.as_deref(), Some("/boot/grub/grub.cfg"));
     assert_eq!(installed.notes.len(), 2, "{:?}", installed.notes);
     let [root, boot] = trees.each_ref().map(texts);
     let names: Vec<&str> = boot.keys().map(String::as_str).collect();
@@ -418,7 +418,7 @@ fn without_a_menu_the_settings_are_the_source() {
     let (origin, _) = image_arguments(&trees[0]).unwrap();
     let installed = run(&mut trees, &options(Architecture::Amd64)).unwrap();
     assert_eq!(installed.arguments, "rw a quiet noresume panic=30");
-    assert_eq!(origin, "/etc/default/grub");
+    assert_eq!(origin.as_deref(), Some("/etc/default/grub"));
 }
 
 #[test]

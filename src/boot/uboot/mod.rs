@@ -30,6 +30,7 @@ use crate::tree::editor::TreeEditor;
 use crate::tree::{Leaf, LeafKind, Stat, Tree};
 use chain::sources::Sources;
 use kernel::{Kernel, KernelHints};
+use std::cell::RefCell;
 
 pub use options::{EnvStorage, UBootOptions};
 
@@ -61,7 +62,7 @@ pub struct InstalledUBoot {
     pub kernel: String,
     /// The initial kernel arguments.
     pub arguments: String,
-    /// The file of the golden image that they are from.
+    /// Where they are from: a file of the golden image, or the configuration.
     pub arguments_from: String,
     /// The device tree, where the image names one.
     pub device_tree: Option<String>,
@@ -70,8 +71,12 @@ pub struct InstalledUBoot {
     /// Where the copies of the environment are: paths on the boot partition, or disk, offset and
     /// size.
     pub environment: Vec<String>,
+    /// The files that were accepted because the way of the boot loader to the kernel needs it.
+    pub accepted: Vec<String>,
     /// Notes for the user, which the report lists.
     pub notes: Vec<String>,
+    /// Warnings for the user.
+    pub warnings: Vec<String>,
 }
 
 /// Makes `root` and `boot` start and update through U-Boot.
@@ -91,7 +96,11 @@ pub fn integrate(
     } else {
         options.clone()
     };
-    let Start { kernel, arguments } = start(root.tree(), boot.tree(), options, is_pi)?;
+    let Start {
+        kernel,
+        arguments,
+        accepted,
+    } = start(root.tree(), boot.tree(), options, is_pi)?;
     notes.extend(kernel.notes.clone());
     notes.extend(arguments.notes.clone());
     let program = if is_pi {
@@ -121,7 +130,7 @@ pub fn integrate(
         install_script(boot, options, is_pi),
         install_tools(root, options, &mut notes),
         install_kernel(root, &kernel, &of_slot, options),
-        protect(root, &arguments.origin, &mut notes),
+        protect(root, arguments.origin.as_deref(), &mut notes),
     ];
     for edit in edits {
         ok_or_push(&mut problems, edit.map_err(|e| Problem::new(e.to_string())));
@@ -134,11 +143,13 @@ pub fn integrate(
     Ok(InstalledUBoot {
         program,
         kernel: kernel.path,
+        warnings: unknown_arguments(&arguments).into_iter().collect(),
         arguments: arguments.text,
-        arguments_from: arguments.origin,
+        arguments_from: arguments.from,
         device_tree: kernel.fdt,
         overlays: kernel.overlays,
         environment,
+        accepted,
         notes,
     })
 }
@@ -147,6 +158,8 @@ pub fn integrate(
 struct Start {
     kernel: Kernel,
     arguments: Arguments,
+    /// The files that were accepted.
+    accepted: Vec<String>,
 }
 
 /// Follows the image's own boot chain to kernel, device tree and arguments.
@@ -176,7 +189,13 @@ fn start(
     let kernel = hints.and_then(|hints| Kernel::find(&sources, chain.as_ref(), options, &hints));
     let mut kernel = ok_or_push(&mut problems, kernel);
     let mut notes = Vec::new();
-    let accepts = |path: &str| options.accepted.contains(&path);
+    let accepted = RefCell::new(Vec::new());
+    let accepts = |path: &str| {
+        let is_accepted = options.accepted.contains(&path);
+        let path = is_accepted.then(|| path.to_owned());
+        accepted.borrow_mut().extend(path);
+        is_accepted
+    };
     ok_or_push(&mut problems, without_barebox(&sources, &accepts));
     if let Some(chain) = &mut chain {
         if let Some(kernel) = &mut kernel {
@@ -197,10 +216,11 @@ fn start(
         } else {
             PassedBy::Script
         };
-        let arguments = Arguments::new(root, &origin, words, options.more_arguments, by)?;
+        let origin = origin.as_deref();
+        let arguments = Arguments::new(root, origin, words, options.more_arguments, by)?;
         if !is_pi {
             let in_front = script::arguments_in_front(options);
-            check_length(&origin, &in_front, &arguments.text, options.arch)?;
+            check_length(&arguments.from, &in_front, &arguments.text, options.arch)?;
         }
         Ok(arguments)
     });
@@ -209,19 +229,45 @@ fn start(
     match (kernel, arguments) {
         (Some(mut kernel), Some(mut arguments)) => {
             if !is_pi {
-                let unread = if MENUS.contains(&arguments.origin.as_str()) {
-                    ", which is read no more: /boot/mender-slot.env names kernel and arguments"
-                } else {
-                    ""
-                };
-                let text = format!("kernel arguments: from {}{unread}", arguments.origin);
-                arguments.notes.insert(0, text);
+                arguments.notes.insert(0, arguments_note(&arguments));
             }
             kernel.notes.extend(notes);
-            Ok(Start { kernel, arguments })
+            Ok(Start {
+                kernel,
+                arguments,
+                accepted: accepted.into_inner(),
+            })
         }
         _ => Err(Problem::new("the kernel is unknown").into()),
     }
+}
+
+/// Where the arguments are from, for the user.
+fn arguments_note(arguments: &Arguments) -> String {
+    let from = &arguments.from;
+    let origin = arguments.origin.as_deref();
+    let menu = origin.filter(|origin| MENUS.contains(origin) && from.starts_with(origin));
+    let Some(menu) = menu else {
+        return format!("kernel arguments: from {from}");
+    };
+    let more = from.strip_prefix(menu).unwrap_or_default();
+    let more = more.replace(" and ", "; and from ");
+    format!(
+        "kernel arguments: from {menu}, which is read no more: /boot/mender-slot.env names kernel \
+         and arguments{more}"
+    )
+}
+
+/// A warning where no file says with which arguments the golden image starts: then U-Boot's own
+/// environment does, which is a part of its program or outside the partitions.
+fn unknown_arguments(arguments: &Arguments) -> Option<String> {
+    let is_known = arguments.origin.is_some() || arguments.from == "root.kernel-args";
+    (!is_known).then(|| {
+        format!(
+            "no file of the image has kernel arguments, so U-Boot's own environment has them on the golden device, which is not known here: the kernel gets `{}`; set root.kernel-args to what the board needs, its console for one",
+            arguments.text
+        )
+    })
 }
 
 /// Fails when the boot partition has barebox, which would not run the script, unless `accepts` the
@@ -436,7 +482,7 @@ fn slot_env(kernel: &Kernel, arguments: &str) -> Result<Vec<u8>, TooLong> {
 /// Keeps package updates on the device from undoing the integration.
 fn protect(
     root: &mut TreeEditor<'_>,
-    arguments_from: &str,
+    arguments_from: Option<&str>,
     notes: &mut Vec<String>,
 ) -> Result<(), EditError> {
     for (program, reason) in [
@@ -453,7 +499,9 @@ fn protect(
             notes.extend(divert(root, program, reason)?);
         }
     }
-    let others = MENUS.into_iter().filter(|menu| *menu != arguments_from);
+    let others = MENUS
+        .into_iter()
+        .filter(|menu| Some(*menu) != arguments_from);
     for menu in others.filter(|menu| root.tree().file(menu).is_some()) {
         notes.push(format!(
             "{menu}: is read no more; kernel and arguments are named in /boot/mender-slot.env"

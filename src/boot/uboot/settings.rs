@@ -5,25 +5,25 @@
 use super::chain::Chain;
 use super::pi;
 use crate::boot::common::env_block::variables;
-use crate::boot::common::grub_menu::image_arguments;
+use crate::boot::common::grub_menu::{ImageArguments, image_arguments};
 use crate::boot::common::shell_words::{shell_variable, split_words};
 use crate::boot::common::{SLOT_ENV, TEXT_LIMIT};
 use crate::tree::Tree;
 use crate::tree::edit::EditError;
 
-/// The arguments that the image starts with, and the file that says so.
+/// The arguments that the image starts with, and the file that says so, if there is one.
 pub(super) fn arguments(
     root: &Tree,
     boot: &Tree,
     chain: Option<&Chain>,
     pi: Option<&pi::GoldenStart>,
-) -> Result<(String, Vec<String>), EditError> {
+) -> Result<ImageArguments, EditError> {
     if let Some(start) = pi {
         let words = split_words(&start.kept_arguments(boot));
-        return Ok((start.cmdline().to_owned(), words));
+        return Ok((Some(start.cmdline().to_owned()), words));
     }
     if let Some(chain) = chain.filter(|chain| !chain.is_flash_kernel) {
-        return Ok((chain.origin.clone(), chain.words.clone()));
+        return Ok((Some(chain.origin.clone()), chain.words.clone()));
     }
     // An image that was converted before.
     let slot = root.read(SLOT_ENV, TEXT_LIMIT)?;
@@ -32,7 +32,7 @@ pub(super) fn arguments(
         let args = variables.into_iter().find(|(name, _)| name == "args")?.1;
         Some(split_words(&args))
     }) {
-        return Ok((SLOT_ENV.into(), words));
+        return Ok((Some(SLOT_ENV.into()), words));
     }
     let flash = "/etc/default/flash-kernel";
     if let Ok(Some(bytes)) = root.read(flash, TEXT_LIMIT) {
@@ -44,7 +44,7 @@ pub(super) fn arguments(
             value("LINUX_KERNEL_CMDLINE"),
             value("LINUX_KERNEL_CMDLINE_DEFAULTS")
         );
-        return Ok((flash.into(), split_words(&all)));
+        return Ok((Some(flash.into()), split_words(&all)));
     }
     image_arguments(root)
 }

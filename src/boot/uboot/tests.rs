@@ -403,7 +403,40 @@ fn device_tree_and_overlays_of_the_boot_partition_are_copied_into_the_slot() {
     assert!(root.file("/boot/mender-dtb/overlays/a.dtbo").is_some());
     assert_eq!(
         installed.arguments_from,
-        "/extlinux/extlinux.conf of the boot partition"
+        "/extlinux/extlinux.conf of the boot partition and root.kernel-args"
+    );
+}
+
+#[test]
+fn where_arguments_are_from_is_said_as_it_is() {
+    let kernel = [("/boot/vmlinuz-6.1.0-21-arm64", image())];
+    let with = |more, files: &[(&str, Vec<u8>)]| {
+        let root = tree(&[&kernel, files].concat());
+        let mut options = options(Architecture::Arm64);
+        options.more_arguments = more;
+        integrated([root, tree(&[])], &options).unwrap().0
+    };
+    let empty = with("", &[]);
+    let warning = "no file of the image has kernel arguments, so U-Boot's own environment";
+    assert!(empty.warnings[0].starts_with(warning), "{empty:?}");
+    assert!(empty.warnings[0].contains("the kernel gets `ro rootwait panic=30`"));
+    let configured = with("console=ttyS1", &[]);
+    assert_eq!(configured.arguments_from, "root.kernel-args");
+    assert_eq!(configured.warnings, [""; 0]);
+    let flash = "LINUX_KERNEL_CMDLINE=\"quiet panic=0\"\n".into();
+    let both = with("console=ttyS1", &[("/etc/default/flash-kernel", flash)]);
+    let from = "/etc/default/flash-kernel and root.kernel-args";
+    assert_eq!(both.arguments_from, from);
+    assert!(
+        both.notes
+            .contains(&format!("kernel arguments: from {from}")),
+        "{both:?}"
+    );
+    assert_eq!(both.arguments, "ro quiet console=ttyS1 rootwait panic=30");
+    assert!(
+        both.notes
+            .iter()
+            .any(|note| note.contains("panic=0 (a kernel that gives up"))
     );
 }
 
@@ -576,8 +609,8 @@ fn settings_of_flash_kernel_are_taken() {
     )]);
     let (origin, words) = settings::arguments(&root, &tree(&[]), None, None).unwrap();
     assert_eq!(
-        (origin.as_str(), words.join(" ").as_str()),
-        ("/etc/default/flash-kernel", "quiet a b")
+        (origin.as_deref(), words.join(" ").as_str()),
+        (Some("/etc/default/flash-kernel"), "quiet a b")
     );
 }
 

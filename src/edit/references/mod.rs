@@ -166,6 +166,7 @@ fn one_reference(
     };
     let first = told.insert((file.to_owned(), one.line));
     let another = matches!(resolution.verdict, Verdict::Another(_)) || repartitions;
+    let another = another && !resolution.assumed;
     if !matches!(one.removal, Removal::Refuse | Removal::Tell) {
         let done = take_out(work, edits, one, &why);
         if first {
@@ -177,7 +178,7 @@ fn one_reference(
         }
         return Some(row.action(Treatment::Removed));
     }
-    if references.accepted.accepts(file) {
+    if work.used.accepts(references.accepted, file) {
         return Some(row.action(Treatment::Accepted));
     }
     if first && one.removal == Removal::Refuse && another {
@@ -246,7 +247,7 @@ fn repart(work: &mut Workspace<'_>, accepted: &AcceptedFiles) -> Vec<Row> {
             assumed: false,
         };
         let row = Row::new(&file, 0, "systemd-repart", "a partition", &resolution);
-        if accepted.accepts(&file) {
+        if work.used.accepts(accepted, &file) {
             rows.push(row.action(Treatment::Accepted));
             continue;
         }

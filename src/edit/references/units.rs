@@ -36,7 +36,7 @@ pub(super) fn edit(
                     assumed: false,
                 };
                 let row = Row::new(&file, setting.line, "unit", word, &resolution);
-                if accepted.accepts(&file) {
+                if work.used.accepts(accepted, &file) {
                     rows.push(row.action(Treatment::Accepted));
                     continue;
                 }

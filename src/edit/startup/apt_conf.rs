@@ -1,6 +1,6 @@
 //! Settings of apt (`apt.conf(5)`).
 
-use super::Judge;
+use super::units::names_in;
 use crate::tree::Tree;
 
 /// A setting.
@@ -20,15 +20,17 @@ pub(super) struct AptConf(Vec<(String, Setting)>);
 
 impl AptConf {
     /// Reads the files of a system.
-    pub(super) fn read(root: &Tree, judge: &Judge<'_>) -> Self {
+    pub(super) fn read(root: &Tree) -> Self {
         const DIR: &str = "/etc/apt/apt.conf.d";
-        let names = super::units::names_in(root, DIR);
+        let names = names_in(root, DIR);
         let read = names.filter(|name| !name.contains('.') || name.ends_with(".conf"));
-        let mut files: Vec<String> = read.map(|name| format!("{DIR}/{name}")).collect();
-        files.push("/etc/apt/apt.conf".into());
+        let mut paths: Vec<String> = read.map(|name| format!("{DIR}/{name}")).collect();
+        paths.push("/etc/apt/apt.conf".into());
         let mut conf = Self::default();
-        for file in files {
-            conf.add(&file, &judge.lines(root, &file));
+        for path in paths {
+            let text = text(root, &path);
+            let lines = (1..).zip(text.lines().map(str::to_owned));
+            conf.add(&path, &lines.collect::<Vec<_>>());
         }
         conf
     }
@@ -44,9 +46,15 @@ impl AptConf {
                     words.clear();
                 }
                 ";" => {
-                    if let [name, value] = &words[..] {
+                    // A value without a name is an item of a list: `Name { "value"; };`.
+                    let (name, value) = match &words[..] {
+                        [name, value] => (name.trim_end_matches("::"), Some(value)),
+                        [value] if !scopes.is_empty() => ("", Some(value)),
+                        _ => ("", None),
+                    };
+                    if let Some(value) = value {
                         let mut path = scopes.clone();
-                        path.push(name.clone());
+                        path.extend(Some(name.to_owned()).filter(|name| !name.is_empty()));
                         let setting = Setting {
                             value: value.clone(),
                             file: file.to_owned(),
@@ -59,6 +67,13 @@ impl AptConf {
                 _ => words.push(word),
             }
         }
+    }
+
+    /// All settings of this name, whose case does not count: the items of a list.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &Setting> {
+        let name = name.to_lowercase();
+        let found = self.0.iter().filter(move |(other, _)| *other == name);
+        found.map(|(_, setting)| setting)
     }
 
     /// The last setting of this name, whose case does not count.
@@ -80,6 +95,12 @@ impl AptConf {
             )
         })
     }
+}
+
+/// The text of a file of settings; empty without one.
+pub(super) fn text(root: &Tree, path: &str) -> String {
+    let bytes = root.read(path, super::TEXT_LIMIT).ok().flatten();
+    String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
 }
 
 /// The words of a file with their lines, without comments: names, values without their quotes,
@@ -130,7 +151,15 @@ mod tests {
         let lines: Vec<_> = (1..).zip(text.lines().map(str::to_owned)).collect();
         let mut conf = AptConf::default();
         conf.add("/a", &lines);
-        assert_eq!(conf.0.len(), 2, "{conf:?}");
+        assert_eq!(conf.0.len(), 4, "{conf:?}");
+        let items: Vec<&str> = conf
+            .all("Unattended-Upgrade::Allowed")
+            .map(|item| item.value.as_str())
+            .collect();
+        assert_eq!(items, ["a", "b"]);
+        let append = "DPkg::Post-Invoke:: \"c\";".to_owned();
+        conf.add("/c", &[(1, append)]);
+        assert_eq!(conf.all("dpkg::post-invoke").count(), 1);
         assert_eq!(conf.last("APT::Periodic::Enable").unwrap().line, 3);
         let reboot = "Unattended-Upgrade::Automatic-Reboot";
         assert_eq!(conf.is_on(reboot).unwrap().line, 9);

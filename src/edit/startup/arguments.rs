@@ -40,7 +40,7 @@ pub(in crate::edit) fn check(work: &mut Workspace<'_>, plan: &Plan, arguments: &
             "boot" => overlay_root::boot_script(root, value),
             "rd.overlay" | "rd.overlayfs" if is_device(value) => Some("it keeps what is written to the root filesystem on a device, where it would cover the files of each update".into()),
             "init" | "rdinit" => init(&files, value),
-            _ => None,
+            _ => hinders(name, value, &plan.boot.mount),
         };
         hides_root |= name != "overlayroot" && is_overlay(name, value);
         if let Some(why) = why {
@@ -59,11 +59,46 @@ pub(in crate::edit) fn check(work: &mut Workspace<'_>, plan: &Plan, arguments: &
         old_client(root, &mut judge);
     }
     let Judge {
-        problems, notes, ..
+        problems,
+        notes,
+        used,
+        ..
     } = judge;
     work.notes.extend(notes);
     work.problems.0.extend(problems.0);
+    work.used.extend(&used);
 }
+
+/// Why a system with this argument does not mount what the update client needs, or does not start
+/// the client.
+fn hinders(name: &str, value: &str, boot_mount: &str) -> Option<String> {
+    let off = matches!(value, "no" | "0" | "false" | "off");
+    let boot = boot_mount
+        .trim_matches('/')
+        .replace('-', "\\x2d")
+        .replace('/', "-");
+    let boot = format!("{boot}.mount");
+    let needed = [
+        "data.mount",
+        "local-fs.target",
+        "mender-client.service",
+        "mender-authd.service",
+        "mender-updated.service",
+        boot.as_str(),
+    ];
+    let rescue = ["rescue.target", "emergency.target", "rescue", "emergency"];
+    match name {
+        "fstab" if off => Some("nothing of /etc/fstab is mounted: neither the data partition, where the update client keeps its state, nor the boot partition with the boot environment".into()),
+        "systemd.mask" if needed.contains(&value) => Some(format!("it keeps {value} from starting, which updates need")),
+        "systemd.unit" if rescue.contains(&value) => Some(RESCUE.into()),
+        "single" | "s" | "S" | "1" | "rescue" | "emergency" | "-b" if value.is_empty() => Some(RESCUE.into()),
+        _ => None,
+    }
+}
+
+/// What a start into a rescue shell means.
+const RESCUE: &str =
+    "it starts a rescue shell, without the update client: no update would ever be committed";
 
 /// Whether initramfs-tools has a script of this name.
 fn has_script(root: &Tree, name: &str) -> bool {
@@ -119,7 +154,7 @@ fn init(files: &Files<'_>, path: &str) -> Option<String> {
 }
 
 /// Adds a problem of an argument, with the file that it is from.
-fn argument_problem(judge: &mut Judge<'_>, files: &Files<'_>, word: &str, why: &str) {
+fn argument_problem(judge: &mut Judge, files: &Files<'_>, word: &str, why: &str) {
     let [of_root, of_boot] = overlay_root::argument_files(files.root, files.boot);
     let of_boot = of_boot
         .iter()
@@ -135,7 +170,7 @@ fn argument_problem(judge: &mut Judge<'_>, files: &Files<'_>, word: &str, why: &
         Some((path, line)) => judge.problem(&path, line, &why, advice),
         None => {
             let path = "/proc/cmdline";
-            if !judge.accepts(&[path]) {
+            if !judge.accepted(&[path]) {
                 let hint = format!(
                     "take it out of the configuration or the golden image; {}",
                     AcceptedFiles::hint(path)
@@ -147,7 +182,7 @@ fn argument_problem(judge: &mut Judge<'_>, files: &Files<'_>, word: &str, why: &
 }
 
 /// A client that finds the running root filesystem by its device does not find it under an overlay.
-fn old_client(root: &Tree, judge: &mut Judge<'_>) {
+fn old_client(root: &Tree, judge: &mut Judge) {
     const STATUS: &str = "/var/lib/dpkg/status";
     let bytes = root
         .read(STATUS, 64 << 20)
@@ -168,7 +203,7 @@ fn old_client(root: &Tree, judge: &mut Judge<'_>) {
         .split(['.', '-', '+', '~'])
         .map(|number| number.parse::<u32>().unwrap_or(0));
     let version_of = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version_of < (5, 1) && !judge.accepts(&[STATUS]) {
+    if version_of < (5, 1) && !judge.accepted(&[STATUS]) {
         let message = format!(
             "mender-update {version} finds the running root filesystem by its device, which the overlay of the root filesystem hides: it would refuse every update"
         );

@@ -2,8 +2,9 @@
 //! state of its own, so the first start of each is that of a new instance.
 
 use super::Judge;
-use super::acts::act;
-use super::script::commands;
+use super::acts::Act;
+use super::command::Runs;
+use super::follow::{Files, Found};
 use super::units::{self, Unit};
 use crate::golden::fstab::FstabLine;
 use crate::tree::edit::EditError;
@@ -23,7 +24,7 @@ pub(super) fn repair(
     boot: &Tree,
     boot_mount: &str,
     moved: &[&str],
-    judge: &mut Judge<'_>,
+    judge: &mut Judge,
 ) -> Result<(), EditError> {
     let tree = root.tree();
     let is_installed = ["/usr/bin/cloud-init", "/etc/cloud/cloud.cfg"]
@@ -49,8 +50,13 @@ pub(super) fn repair(
         let lines = judge.lines(boot, &format!("/{name}"));
         texts.push((format!("{boot_mount}/{name}"), lines));
     }
+    let files = Files {
+        root: tree,
+        boot,
+        boot_mount,
+    };
     for (path, lines) in &texts {
-        acts(path, lines, judge);
+        acts(&files, path, lines, judge);
     }
     if root.tree().file(PATH).is_none() {
         root.file(
@@ -70,7 +76,7 @@ pub(super) fn repair(
 
 /// What the first start of each slot is to cloud-init, which remembers in its state what it did for
 /// an instance.
-fn state(tree: &Tree, moved: &[&str], judge: &Judge<'_>) -> &'static str {
+fn state(tree: &Tree, moved: &[&str], judge: &Judge) -> &'static str {
     let used = tree.dir(format!("{STATE}/instances"));
     let used = used.is_some_and(|dir| !dir.entries.is_empty());
     match (is_shared(tree, moved, judge), used) {
@@ -88,7 +94,7 @@ fn state(tree: &Tree, moved: &[&str], judge: &Judge<'_>) -> &'static str {
 
 /// Whether the state is on the data partition: there is a link, a mount, or a partition that was
 /// mounted on it or above it.
-fn is_shared(tree: &Tree, moved: &[&str], judge: &Judge<'_>) -> bool {
+fn is_shared(tree: &Tree, moved: &[&str], judge: &Judge) -> bool {
     let above = |dir: &str| {
         let dir = dir.trim_end_matches('/');
         let rest = STATE.strip_prefix(dir);
@@ -113,48 +119,63 @@ fn is_shared(tree: &Tree, moved: &[&str], judge: &Judge<'_>) -> bool {
 }
 
 /// Judges the lines of a configuration that restart, or change the disk.
-fn acts(path: &str, lines: &[(usize, String)], judge: &mut Judge<'_>) {
+fn acts(files: &Files<'_>, path: &str, lines: &[(usize, String)], judge: &mut Judge) {
+    const WHEN: &str = "cloud-init does it on the first start of each slot, so every update would be taken for failed";
+    const ADVICE: &str = "take it out of the configuration";
+    let is_script = lines
+        .first()
+        .is_some_and(|(_, line)| line.starts_with("#!"));
+    if is_script {
+        let text: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
+        let found = files.commands(&text.join("\n"), path, 1);
+        return commands(path, found, judge);
+    }
     let mut block = String::new();
-    let mut found = Vec::new();
     for (at, line) in lines {
         let trimmed = line.trim();
         if trimmed.is_empty() || trimmed.starts_with('#') {
             continue;
         }
-        let key = trimmed
-            .split_once(':')
-            .map(|(key, _)| key.trim_matches(['"', '\'']));
-        if !line.starts_with([' ', '\t', '-']) {
-            block = key.unwrap_or_default().to_owned();
+        let mut rest = trimmed;
+        if !line.starts_with([' ', '\t', '-'])
+            && let Some((key, value)) = trimmed.split_once(':')
+        {
+            block = key.trim_matches(['"', '\'']).to_owned();
+            rest = value.trim();
         }
         let what = match block.as_str() {
-            "power_state" if key == Some("mode") => Some("restarts the device or switches it off"),
+            "power_state" if rest.trim_start_matches(['{', ' ', '"']).starts_with("mode") => {
+                Some("restarts the device or switches it off")
+            }
             "package_reboot_if_required" | "reboot_if_required" if trimmed.ends_with("true") => {
                 Some("restarts the device after an installation")
             }
-            "runcmd" | "bootcmd" => command(trimmed),
+            "runcmd" | "bootcmd" => {
+                let text = rest
+                    .trim_start_matches(['-', ' '])
+                    .replace(['[', ']', ','], " ");
+                commands(path, files.commands(&text, path, *at), judge);
+                None
+            }
             _ => None,
         };
-        found.extend(what.map(|what| (*at, trimmed.to_owned(), what)));
+        if let Some(what) = what {
+            judge.problem(path, *at, &format!("`{trimmed}` {what}; {WHEN}"), ADVICE);
+        }
     }
-    for (at, line, what) in found {
-        let why = format!(
-            "`{line}` {what}; cloud-init does it on the first start of each slot, so every update would be taken for failed"
-        );
-        judge.problem(path, at, &why, "take it out of the configuration");
-    }
-}
 
-/// What an item of a list of commands does.
-fn command(item: &str) -> Option<&'static str> {
-    let text = item
-        .trim_start_matches(['-', ' '])
-        .replace(['[', ']', ','], " ");
-    let found = commands(&text, &[]);
-    let act = found.iter().find_map(act)?;
-    Some(match act {
-        super::acts::Act::Restart => "restarts the device or switches it off",
-        super::acts::Act::Repartition => "changes the partitions",
-        _ => return None,
-    })
+    /// Judges what commands do that run at once.
+    fn commands(path: &str, found: Found, judge: &mut Judge) {
+        for finding in found.findings {
+            let matters = matches!(finding.act, Act::Restart | Act::Repartition | Act::Resize);
+            if !matters || finding.runs == Runs::Later || finding.runs == Runs::Unknown {
+                continue;
+            }
+            let (command, act) = (&finding.command, finding.act);
+            let why = format!("`{command}` {act}; {WHEN}");
+            if finding.file == path || !judge.accepted(&[path]) {
+                judge.problem(&finding.file, finding.line, &why, ADVICE);
+            }
+        }
+    }
 }

@@ -34,6 +34,16 @@ pub(super) struct Command {
     pub(super) function: Option<String>,
 }
 
+impl Command {
+    /// The command with the files that it writes, for people.
+    pub(super) fn text(&self) -> String {
+        let is_file = |path: &&String| path.starts_with('/') && !path.starts_with("/dev/null");
+        let outputs = self.outputs.iter().filter(is_file);
+        let outputs: String = outputs.map(|path| format!(" > {path}")).collect();
+        format!("{}{outputs}", self.words.join(" "))
+    }
+}
+
 /// The commands that run: those of functions only if they are called.
 pub(super) fn running(found: Vec<Command>) -> Vec<Command> {
     let mut called: BTreeSet<String> = BTreeSet::new();

@@ -1,47 +1,10 @@
 //! Everything that runs by itself when a system starts.
 
-use super::follow::{Files, Found, is_own};
+use super::entry::{Entry, EntryKind};
+use super::follow::Files;
 use super::units::{self, Unit, names_in};
-use super::{lexer, rc_local};
+use super::{rc_local, sessions};
 use crate::golden::facts::is_started_by_units;
-
-/// Something that runs by itself.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    /// Its kind, and how it is taken away.
-    pub(super) kind: EntryKind,
-    /// For people: a service, a file, or the line of one.
-    pub(super) name: String,
-    /// What it does.
-    pub(super) found: Found,
-}
-
-/// The kinds of entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum EntryKind {
-    /// A unit of systemd.
-    Service,
-    /// A script of SysV init.
-    Script,
-    /// `/etc/rc.local`, a line of a crontab or of `/etc/inittab`: it is one of the owner's own.
-    Own,
-    /// What a shell reads that nobody logs in to.
-    Login,
-    /// What a device, a network or a regular job runs.
-    Event,
-}
-
-impl Entry {
-    /// Whether it is the owner's, so that a condition does not excuse what it does in a file: also
-    /// in what the sessions run of users that log in by themselves, unless it asks them.
-    pub(super) fn is_own(&self, file: &str) -> bool {
-        match self.kind {
-            EntryKind::Own => true,
-            EntryKind::Login => !self.found.asks && is_own(file),
-            _ => false,
-        }
-    }
-}
 
 /// All entries of a system.
 pub(super) fn all(files: &Files<'_>) -> Vec<Entry> {
@@ -60,7 +23,7 @@ pub(super) fn all(files: &Files<'_>) -> Vec<Entry> {
     });
     out.extend(crontabs(files));
     out.extend(jobs_of_at(files));
-    out.extend(logins(files));
+    out.extend(sessions::logins(files));
     out
 }
 
@@ -181,141 +144,4 @@ fn jobs_of_at(files: &Files<'_>) -> Vec<Entry> {
             name: path,
         })
         .collect()
-}
-
-/// What the shells and sessions of users run that log in by themselves.
-fn logins(files: &Files<'_>) -> Vec<Entry> {
-    let mut out = Vec::new();
-    let passwd = files.text("/etc/passwd").unwrap_or_default();
-    let users = auto_users(files);
-    let lingering: Vec<String> = names_in(files.root, "/var/lib/systemd/linger").collect();
-    for line in passwd.lines() {
-        let fields: Vec<&str> = line.split(':').collect();
-        let [user, _, _, _, _, home, shell] = fields[..] else {
-            continue;
-        };
-        let logs_in = users.iter().any(|name| name == user);
-        if logs_in {
-            let scripts = [
-                ".profile",
-                ".bash_profile",
-                ".bash_login",
-                ".bashrc",
-                ".zprofile",
-                ".xinitrc",
-                ".xsession",
-                ".config/openbox/autostart",
-                ".config/labwc/autostart",
-            ];
-            let paths = scripts.iter().map(|name| format!("{home}/{name}"));
-            let paths = paths.chain([shell.to_owned()]);
-            out.extend(paths.map(|path| login(path.clone(), files.script(&path, &[]))));
-            let dir = format!("{home}/.config/autostart");
-            out.extend(desktop_files(files, &dir));
-        }
-        if logs_in || lingering.iter().any(|name| name == user) {
-            out.extend(user_units(files, &format!("{home}/.config/systemd/user")));
-            out.extend(user_units(files, "/etc/systemd/user"));
-        }
-    }
-    if !users.is_empty() {
-        let dir = "/etc/profile.d";
-        let names: Vec<String> = names_in(files.root, dir).collect();
-        for name in names.iter().filter(|name| name.ends_with(".sh")) {
-            let path = format!("{dir}/{name}");
-            out.push(login(path.clone(), files.script(&path, &[])));
-        }
-        for path in [
-            "/etc/profile",
-            "/etc/bash.bashrc",
-            "/etc/xdg/openbox/autostart",
-        ] {
-            out.push(login(path.to_owned(), files.script(path, &[])));
-        }
-        out.extend(desktop_files(files, "/etc/xdg/autostart"));
-    }
-    out
-}
-
-fn login(name: String, found: Found) -> Entry {
-    Entry {
-        kind: EntryKind::Login,
-        name,
-        found,
-    }
-}
-
-/// Users that log in by themselves: by `agetty(8)`, or by a display manager.
-fn auto_users(files: &Files<'_>) -> Vec<String> {
-    let mut users = Vec::new();
-    for name in units::started(files.root) {
-        if !name.contains("getty") {
-            continue;
-        }
-        let Some(unit) = Unit::load(files.root, &name) else {
-            continue;
-        };
-        for setting in unit.all("ExecStart") {
-            let words = lexer::tokens(&setting.value, 1);
-            let words: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
-            let next = words
-                .iter()
-                .position(|word| matches!(*word, "--autologin" | "-a"))
-                .and_then(|at| words.get(at + 1).copied());
-            let joined = words
-                .iter()
-                .find_map(|word| word.strip_prefix("--autologin="));
-            users.extend(next.or(joined).map(str::to_owned));
-        }
-    }
-    let mut configs = vec![
-        "/etc/lightdm/lightdm.conf".to_owned(),
-        "/etc/gdm3/daemon.conf".to_owned(),
-    ];
-    for dir in ["/etc/lightdm/lightdm.conf.d", "/etc/sddm.conf.d"] {
-        configs.extend(names_in(files.root, dir).map(|name| format!("{dir}/{name}")));
-    }
-    for path in configs {
-        for line in files.text(&path).unwrap_or_default().lines() {
-            let Some((key, value)) = line.split_once('=') else {
-                continue;
-            };
-            if matches!(key.trim(), "autologin-user" | "AutomaticLogin" | "User") {
-                users.push(value.trim().to_owned());
-            }
-        }
-    }
-    users
-}
-
-/// What the sessions of a desktop start.
-fn desktop_files(files: &Files<'_>, dir: &str) -> Vec<Entry> {
-    let mut out = Vec::new();
-    for name in names_in(files.root, dir).filter(|name| name.ends_with(".desktop")) {
-        let path = format!("{dir}/{name}");
-        for (at, line) in files.text(&path).unwrap_or_default().lines().enumerate() {
-            if let Some(command) = line.strip_prefix("Exec=") {
-                let found = files.commands(command, &path, at + 1);
-                out.push(login(path.clone(), found));
-            }
-        }
-    }
-    out
-}
-
-/// The units that a user's service manager starts.
-fn user_units(files: &Files<'_>, dir: &str) -> Vec<Entry> {
-    let mut out = Vec::new();
-    for group in names_in(files.root, dir).filter(|name| name.ends_with(".wants")) {
-        for name in names_in(files.root, &format!("{dir}/{group}")) {
-            let path = format!("{dir}/{group}/{name}");
-            if let Some(unit) = Unit::at(files.root, &path, &name)
-                && files.may_start(&unit)
-            {
-                let found = files.service(&unit);
-                out.push(login(unit.file, found));
-            }
-        }
-    }
-    out
 }

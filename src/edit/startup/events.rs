@@ -1,7 +1,7 @@
 //! What events of a start run: networks that come up, kernel modules, generators of units,
 //! the initial RAM disk, cloud-init, and regular jobs that come within the hour.
 
-use super::entries::{Entry, EntryKind};
+use super::entry::{Entry, EntryKind};
 use super::follow::{Files, Found};
 use super::units::names_in;
 

@@ -1,6 +1,7 @@
 //! Follows what runs at a start into the scripts that it calls, and judges what is found there.
 
 use super::acts::{Act, act, earliest, mounts_given};
+use super::apt_hooks;
 use super::command::{Command, Runs};
 use super::lexer;
 use super::marks::{
@@ -395,7 +396,7 @@ impl<'a> Files<'a> {
             line: command.line,
             act,
             runs,
-            command: command.words.join(" "),
+            command: command.text(),
         };
         if let Some(act) = act(command) {
             let runs = command.runs.max(earliest(command));
@@ -443,8 +444,27 @@ impl<'a> Files<'a> {
             Some(first.clone())
         };
         let Some(called) = called else { return };
+        if apt_hooks::are_run_by(name) {
+            self.apt_hooks(&call, found);
+        }
         for path in self.programs(&called, &dirs) {
             self.follow(&path, &call, found);
+        }
+    }
+
+    /// Follows what apt runs when a script calls it.
+    fn apt_hooks(&self, call: &Call<'_>, found: &mut Found) {
+        let mut hooks = apt_hooks::all(self.root);
+        hooks.retain(|hook| call.depth <= MAX_DEPTH && !found.files.contains(&hook.file));
+        found
+            .files
+            .extend(hooks.iter().map(|hook| hook.file.clone()));
+        for hook in hooks {
+            for mut command in commands(&hook.value, &[]) {
+                command.line = hook.line;
+                command.runs = command.runs.max(call.runs);
+                self.command(&command, &hook.file, call.depth, found);
+            }
         }
     }
 

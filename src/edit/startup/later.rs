@@ -4,6 +4,7 @@
 
 use super::Judge;
 use super::apt_conf::AptConf;
+use super::apt_hooks;
 use super::command::Runs;
 use super::follow::{Files, Found};
 use super::units::{self, Unit, names_in};
@@ -69,7 +70,7 @@ const AGENTS: [(&str, &str, &str); 10] = [
 ];
 
 /// Adds a note for each of them, and a problem for restarts that pass the boot loader by.
-pub(super) fn judge(files: &Files<'_>, by_units: bool, judge: &mut Judge<'_>) {
+pub(super) fn judge(files: &Files<'_>, by_units: bool, judge: &mut Judge) {
     unattended_upgrades(files, judge);
     cron_apt(files, judge);
     dietpi(files, judge);
@@ -78,7 +79,27 @@ pub(super) fn judge(files: &Files<'_>, by_units: bool, judge: &mut Judge<'_>) {
         timers(files, judge);
     }
     crontabs(files, judge);
+    apt_hooks(files, judge);
+    watchdogs(files, by_units, judge);
     kexec(files, judge);
+}
+
+/// What apt and dpkg run when they install something, which `unattended-upgrades` or a person has
+/// them do later.
+fn apt_hooks(files: &Files<'_>, judge: &mut Judge) {
+    for hook in apt_hooks::all(files.root) {
+        let found = files.commands(&hook.value, &hook.file, hook.line);
+        for finding in &found.findings {
+            if finding.runs == Runs::Unknown || judge.accepted(&[&finding.file, &hook.file]) {
+                continue;
+            }
+            let command: String = finding.command.chars().take(80).collect();
+            judge.notes.push(format!(
+                "{}:{}: `{command}` {} whenever packages are installed or updated ({} runs it): {TAKEN_BACK}",
+                finding.file, finding.line, finding.act, hook.file
+            ));
+        }
+    }
 }
 
 /// Whether a unit is enabled and not masked.
@@ -86,14 +107,14 @@ fn is_enabled(files: &Files<'_>, name: &str) -> bool {
     units::started(files.root).contains(name) && Unit::load(files.root, name).is_some()
 }
 
-fn note(judge: &mut Judge<'_>, file: &str, line: usize, text: &str) {
-    if !judge.accepts(&[file]) {
+fn note(judge: &mut Judge, file: &str, line: usize, text: &str) {
+    if !judge.accepted(&[file]) {
         judge.notes.push(format!("{file}:{line}: {text}"));
     }
 }
 
 /// `unattended-upgrades`, which apt's timer runs.
-fn unattended_upgrades(files: &Files<'_>, judge: &mut Judge<'_>) {
+fn unattended_upgrades(files: &Files<'_>, judge: &mut Judge) {
     let programs = [
         "/usr/bin/unattended-upgrade",
         "/usr/bin/unattended-upgrades",
@@ -103,7 +124,7 @@ fn unattended_upgrades(files: &Files<'_>, judge: &mut Judge<'_>) {
     if programs.iter().all(|path| files.root.find(path).is_none()) || masked {
         return;
     }
-    let conf = AptConf::read(files.root, judge);
+    let conf = AptConf::read(files.root);
     let off = |name: &str| conf.last(name).is_some_and(|found| found.value == "0");
     let upgrades = conf
         .last("APT::Periodic::Unattended-Upgrade")
@@ -126,7 +147,7 @@ fn unattended_upgrades(files: &Files<'_>, judge: &mut Judge<'_>) {
 }
 
 /// `cron-apt`, whose actions are lines of options of apt-get.
-fn cron_apt(files: &Files<'_>, judge: &mut Judge<'_>) {
+fn cron_apt(files: &Files<'_>, judge: &mut Judge) {
     const DIR: &str = "/etc/cron-apt/action.d";
     for name in names_in(files.root, DIR) {
         let path = format!("{DIR}/{name}");
@@ -144,7 +165,7 @@ fn cron_apt(files: &Files<'_>, judge: &mut Judge<'_>) {
 }
 
 /// DietPi, which upgrades packages daily if its settings say so.
-fn dietpi(files: &Files<'_>, judge: &mut Judge<'_>) {
+fn dietpi(files: &Files<'_>, judge: &mut Judge) {
     for path in [
         "/boot/dietpi.txt",
         &format!("{}/dietpi.txt", files.boot_mount),
@@ -161,12 +182,12 @@ fn dietpi(files: &Files<'_>, judge: &mut Judge<'_>) {
 }
 
 /// Other programs that install something.
-fn agents(files: &Files<'_>, judge: &mut Judge<'_>) {
+fn agents(files: &Files<'_>, judge: &mut Judge) {
     for (name, what, advice) in AGENTS {
         // A socket starts a service as well.
         let socket = name.replace(".service", ".socket");
         let started = is_enabled(files, name) || (socket != name && is_enabled(files, &socket));
-        if started && !judge.accepts(&[name]) {
+        if started && !judge.accepted(&[name]) {
             judge
                 .notes
                 .push(format!("{name}: {what}: {NEXT_UPDATE}; {advice}"));
@@ -175,7 +196,7 @@ fn agents(files: &Files<'_>, judge: &mut Judge<'_>) {
 }
 
 /// Timers that fire by the clock, or late.
-fn timers(files: &Files<'_>, judge: &mut Judge<'_>) {
+fn timers(files: &Files<'_>, judge: &mut Judge) {
     let started = units::started(files.root);
     for name in started.iter().filter(|name| name.ends_with(".timer")) {
         let Some(timer) = Unit::load(files.root, name) else {
@@ -196,7 +217,7 @@ fn timers(files: &Files<'_>, judge: &mut Judge<'_>) {
 }
 
 /// Lines of crontabs, and the scripts that run each hour, day, week and month.
-fn crontabs(files: &Files<'_>, judge: &mut Judge<'_>) {
+fn crontabs(files: &Files<'_>, judge: &mut Judge) {
     let mut tables = vec![("/etc/crontab".to_owned(), 6)];
     for (dir, fields) in [("/etc/cron.d", 6), ("/var/spool/cron/crontabs", 5)] {
         let names = names_in(files.root, dir);
@@ -238,9 +259,9 @@ fn after_fields(line: &str, fields: usize) -> Option<&str> {
     (!rest.is_empty()).then_some(rest)
 }
 
-fn by_the_clock(name: &str, found: &Found, judge: &mut Judge<'_>) {
+fn by_the_clock(name: &str, found: &Found, judge: &mut Judge) {
     for finding in &found.findings {
-        if finding.runs == Runs::Unknown || judge.accepts(&[&finding.file, name]) {
+        if finding.runs == Runs::Unknown || judge.accepted(&[&finding.file, name]) {
             continue;
         }
         let command: String = finding.command.chars().take(80).collect();
@@ -252,9 +273,77 @@ fn by_the_clock(name: &str, found: &Found, judge: &mut Judge<'_>) {
     }
 }
 
+/// Programs that restart the device, or switch it off, when something does not answer or nobody
+/// uses it.
+fn watchdogs(files: &Files<'_>, by_units: bool, judge: &mut Judge) {
+    const LOGIND: &str = "/etc/systemd/logind.conf";
+    const WATCHDOG: &str = "/etc/watchdog.conf";
+    let in_dir = |dir: &str| {
+        let names = names_in(files.root, dir);
+        names
+            .map(|name| format!("{dir}/{name}"))
+            .collect::<Vec<_>>()
+    };
+    for path in [vec![LOGIND.to_owned()], in_dir(&format!("{LOGIND}.d"))].concat() {
+        for (at, line) in judge.lines(files.root, &path) {
+            let value = line.trim().strip_prefix("IdleAction=").unwrap_or_default();
+            let acts = [
+                "poweroff",
+                "reboot",
+                "halt",
+                "kexec",
+                "soft-reboot",
+                "factory-reset",
+            ];
+            if by_units && acts.contains(&value) {
+                let text =
+                    format!("IdleAction={value} acts when nobody uses the device: {TAKEN_BACK}");
+                note(judge, &path, at, &text);
+            }
+        }
+    }
+    let tests = [
+        "ping",
+        "interface",
+        "file",
+        "test-binary",
+        "pidfile",
+        "max-temperature",
+    ];
+    for (at, line) in judge.lines(files.root, WATCHDOG) {
+        let key = line.split('=').next().unwrap_or_default().trim().to_owned();
+        let runs = files.root.find("/usr/sbin/watchdog").is_some();
+        if runs && tests.contains(&key.as_str()) {
+            let text = format!(
+                "watchdog restarts the device when its test `{}` fails, as may be while an update proves itself: {TAKEN_BACK}",
+                line.trim()
+            );
+            note(judge, WATCHDOG, at, &text);
+        }
+    }
+    let of_monit = ["/etc/monit/conf.d", "/etc/monit/conf-enabled"];
+    let paths = of_monit.iter().flat_map(|dir| in_dir(dir));
+    for path in paths.chain(["/etc/monit/monitrc".to_owned()]) {
+        for (at, line) in judge.lines(files.root, &path) {
+            let command = line.split_once("exec ").map(|(_, command)| command.trim());
+            let command = command.filter(|_| !line.trim_start().starts_with('#'));
+            for finding in files
+                .commands(command.unwrap_or_default().trim_matches('"'), &path, at)
+                .findings
+            {
+                let text = format!(
+                    "`{}` {} when a test of monit fails: {TAKEN_BACK}",
+                    finding.command, finding.act
+                );
+                note(judge, &path, at, &text);
+            }
+        }
+    }
+}
+
 /// Restarts that start the kernel that runs once more, without the boot loader: the device would
 /// never start another root filesystem.
-fn kexec(files: &Files<'_>, judge: &mut Judge<'_>) {
+fn kexec(files: &Files<'_>, judge: &mut Judge) {
     const WHY: &str = "restarts start the kernel that runs once more, without the boot loader, which would choose the other root filesystem: no update would ever start";
     let programs = ["/usr/sbin/kexec", "/sbin/kexec"];
     let settings = "/etc/default/kexec";

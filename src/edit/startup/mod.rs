@@ -5,23 +5,28 @@
 
 mod acts;
 mod apt_conf;
+mod apt_hooks;
 mod arguments;
 mod cloud_init;
 mod command;
 mod entries;
+mod entry;
 mod events;
 mod follow;
+mod kernel_config;
 mod known;
 mod later;
 mod lexer;
 mod machine_id;
 mod marks;
+mod needs;
 mod one_time;
 mod overlay_root;
 mod rc_local;
 #[cfg(test)]
 mod reach_tests;
 mod script;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod udev;
@@ -30,19 +35,21 @@ mod variables;
 mod words;
 
 pub(super) use arguments::check as check_arguments;
+pub(super) use kernel_config::check as check_kernel;
 
 use super::Workspace;
+use super::accepting::{Used, real};
 use crate::golden::bootloader::is_raspberry_pi;
 use crate::golden::facts::is_started_by_units;
 use crate::plan::Plan;
 use crate::plan::accepted::AcceptedFiles;
 use crate::plan::partitions::Fate;
 use crate::problem::{Problem, Problems};
+use crate::tree::Tree;
 use crate::tree::edit::EditError;
-use crate::tree::{Tree, show};
 use acts::Act;
 use command::Runs;
-use entries::{Entry, EntryKind};
+use entry::{Entry, EntryKind};
 use follow::{Files, Finding};
 use known::Kind;
 use std::collections::BTreeSet;
@@ -54,20 +61,22 @@ const ACCEPTED: &str = "/usr/lib/goldsmith/accepted";
 
 /// Problems and notes, with the files that are accepted.
 #[derive(Debug)]
-struct Judge<'a> {
-    accepted: &'a AcceptedFiles,
-    /// The real paths of the accepted files.
-    real: BTreeSet<String>,
+struct Judge {
+    /// The real paths of the accepted files, with those of the configuration.
+    real: BTreeSet<(String, String)>,
+    /// The entries that something was accepted by.
+    used: Used,
     problems: Problems,
     notes: Vec<String>,
 }
 
-impl<'a> Judge<'a> {
-    fn new(accepted: &'a AcceptedFiles, root: &Tree) -> Self {
-        let real = accepted.iter().map(|(path, _)| real(root, path));
+impl Judge {
+    fn new(accepted: &AcceptedFiles, root: &Tree) -> Self {
+        let entries = accepted.iter();
+        let entries = entries.map(|(path, _)| (real(root, path), path.to_owned()));
         Self {
-            accepted,
-            real: real.collect(),
+            real: entries.collect(),
+            used: Used::default(),
             problems: Problems::default(),
             notes: Vec::new(),
         }
@@ -75,14 +84,29 @@ impl<'a> Judge<'a> {
 
     /// Whether one of these files is accepted.
     fn accepts(&self, paths: &[&str]) -> bool {
-        paths
-            .iter()
-            .any(|path| self.accepted.accepts(path) || self.real.contains(*path))
+        self.entries(paths).next().is_some()
+    }
+
+    /// Whether one of these files, in which there is something to accept, is accepted; the entries
+    /// count as needed then.
+    fn accepted(&self, paths: &[&str]) -> bool {
+        self.used.add(self.entries(paths));
+        self.accepts(paths)
+    }
+
+    /// The entries of the configuration that accept one of these files.
+    fn entries<'s>(&'s self, paths: &'s [&str]) -> impl Iterator<Item = &'s str> {
+        let entries = self.real.iter();
+        let entries = entries.filter(|(real, path)| {
+            let is = |one: &&str| one == real || one == path;
+            paths.iter().any(is)
+        });
+        entries.map(|(_, path)| path.as_str())
     }
 
     /// Adds a problem in a line of a file, or of the file as a whole (0), unless it is accepted.
     fn problem(&mut self, path: &str, line: usize, why: &str, advice: &str) {
-        if self.accepts(&[path]) {
+        if self.accepted(&[path]) {
             return;
         }
         let hint = format!("{advice}; {}", AcceptedFiles::hint(path));
@@ -107,12 +131,6 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The path without symlinks.
-fn real(root: &Tree, path: &str) -> String {
-    root.walk(path.as_bytes(), true)
-        .map_or_else(|_| path.to_owned(), |walk| show(&walk.path()))
-}
-
 /// Undoes or names whatever acts by itself on a first start.
 pub(super) fn integrate(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), EditError> {
     let mut judge = Judge::new(&plan.accepted, work.root.tree());
@@ -135,6 +153,13 @@ pub(super) fn integrate(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), Edi
     overlay_root::edit(&mut work.boot, boot_mount, &of_boot, &mut judge)?;
     overlay_root::others(work.root.tree(), &mut judge);
     overlay_root::in_memory(work.root.tree(), boot_mount, &mut judge);
+    let root = work.root.tree();
+    needs::state(root, &mut judge);
+    if by_units {
+        work.warnings
+            .extend(needs::client(root, plan.client.managed, &mut judge));
+    }
+    work.warnings.extend(needs::panic(root, &mut judge));
     let moved = plan.partitions.partitions.iter();
     let moved: Vec<&str> = moved
         .filter(|partition| matches!(partition.fate, Fate::Data(_)))
@@ -153,6 +178,7 @@ pub(super) fn integrate(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), Edi
     list_accepted(work, &plan.accepted)?;
     work.notes.extend(judge.notes);
     work.problems.0.extend(judge.problems.0);
+    work.used.extend(&judge.used);
     Ok(())
 }
 
@@ -176,7 +202,7 @@ fn files<'w>(work: &'w Workspace<'_>, boot_mount: &'w str) -> Files<'w> {
 fn restore_rc_local(
     work: &mut Workspace<'_>,
     boot_mount: &str,
-    judge: &mut Judge<'_>,
+    judge: &mut Judge,
 ) -> Result<(), EditError> {
     if judge.accepts(&[rc_local::PATH]) {
         return Ok(());
@@ -194,12 +220,12 @@ fn restore_rc_local(
 }
 
 /// Masks `systemd-repart`, if the image has definitions for it.
-fn repart(work: &mut Workspace<'_>, judge: &mut Judge<'_>) -> Result<(), EditError> {
+fn repart(work: &mut Workspace<'_>, judge: &mut Judge) -> Result<(), EditError> {
     const NAME: &str = "systemd-repart.service";
     let definitions = known::repart_definitions(work.root.tree());
     let paths: Vec<&str> = definitions.iter().map(String::as_str).collect();
     let starts = units::started(work.root.tree()).contains(NAME);
-    if definitions.is_empty() || !starts || judge.accepts(&paths) {
+    if definitions.is_empty() || !starts || judge.accepted(&paths) {
         return Ok(());
     }
     known::disable(
@@ -215,11 +241,11 @@ fn repart(work: &mut Workspace<'_>, judge: &mut Judge<'_>) -> Result<(), EditErr
 }
 
 /// Turns off `growroot` of the initial RAM disk, which would grow the partition of the slot.
-fn growroot(work: &mut Workspace<'_>, judge: &mut Judge<'_>) -> Result<(), EditError> {
+fn growroot(work: &mut Workspace<'_>, judge: &mut Judge) -> Result<(), EditError> {
     const SCRIPT: &str = "/usr/share/initramfs-tools/scripts/local-bottom/growroot";
     const OFF: &str = "/etc/growroot-disabled";
     let tree = work.root.tree();
-    if tree.file(SCRIPT).is_none() || tree.find(OFF).is_some() || judge.accepts(&[SCRIPT]) {
+    if tree.file(SCRIPT).is_none() || tree.find(OFF).is_some() || judge.accepted(&[SCRIPT]) {
         return Ok(());
     }
     let reason = "the root filesystem has the size of its slot";
@@ -231,9 +257,14 @@ fn growroot(work: &mut Workspace<'_>, judge: &mut Judge<'_>) -> Result<(), EditE
 }
 
 /// Undoes, reports or passes over one entry.
-fn repair(work: &mut Workspace<'_>, entry: &Entry, judge: &mut Judge<'_>) -> Result<(), EditError> {
-    let paths: Vec<&str> = entry.found.files.iter().map(String::as_str).collect();
-    if judge.accepts(&paths) || judge.accepts(&[&entry.name]) {
+fn repair(work: &mut Workspace<'_>, entry: &Entry, judge: &mut Judge) -> Result<(), EditError> {
+    let paths = entry.found.files.iter().map(String::as_str);
+    let paths: Vec<&str> = paths.chain([entry.name.as_str()]).collect();
+    let unread = entry.found.is_once && !entry.found.unread.is_empty();
+    let acts = undone(entry).is_some_and(|(reason, _)| !reason.is_empty())
+        || !entry.found.findings.is_empty()
+        || unread;
+    if acts && judge.accepted(&paths) {
         return Ok(());
     }
     if let Some((reason, note)) = undone(entry) {
@@ -302,7 +333,7 @@ fn undone(entry: &Entry) -> Option<(String, bool)> {
 }
 
 /// Adds a problem or a note about a finding.
-fn report(entry: &Entry, finding: &Finding, judge: &mut Judge<'_>) {
+fn report(entry: &Entry, finding: &Finding, judge: &mut Judge) {
     let Finding {
         file,
         line,
@@ -320,13 +351,11 @@ fn report(entry: &Entry, finding: &Finding, judge: &mut Judge<'_>) {
     let command: String = command.chars().take(80).collect();
     if is_error {
         let why = format!(
-            "`{command}` {act} by itself when a root filesystem starts for the first time, in either slot ({} runs it)",
-            entry.name
+            "`{command}` {act} by itself when a root filesystem starts for the first time, in either slot ({})",
+            entry.cause(file)
         );
         let advice = "take it out of the golden image";
-        if !judge.accepts(&[file]) {
-            judge.problem(file, *line, &why, advice);
-        }
+        judge.problem(file, *line, &why, advice);
         return;
     }
     let is_own = follow::is_own(file);
@@ -335,7 +364,7 @@ fn report(entry: &Entry, finding: &Finding, judge: &mut Judge<'_>) {
         Act::ReadOnly => false,
         _ => is_own,
     };
-    if !is_told || judge.accepts(&[file]) {
+    if !is_told || judge.accepted(&[file]) {
         return;
     }
     let effect = match act {
@@ -344,8 +373,8 @@ fn report(entry: &Entry, finding: &Finding, judge: &mut Judge<'_>) {
         _ => "each root filesystem does it for itself",
     };
     judge.notes.push(format!(
-        "{file}:{line}: `{command}` {act} under a condition ({} runs it): {effect}",
-        entry.name
+        "{file}:{line}: `{command}` {act} under a condition ({}): {effect}",
+        entry.cause(file)
     ));
 }
 

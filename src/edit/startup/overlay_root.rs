@@ -99,7 +99,7 @@ pub(super) fn edit(
     editor: &mut TreeEditor<'_>,
     mount: &str,
     files: &[String],
-    judge: &mut Judge<'_>,
+    judge: &mut Judge,
 ) -> Result<(), EditError> {
     for path in files {
         let bytes = editor.read(path, super::TEXT_LIMIT)?.unwrap_or_default();
@@ -107,10 +107,11 @@ pub(super) fn edit(
             continue;
         };
         let shown = format!("{mount}{path}");
-        if judge.accepts(&[&shown]) {
+        let (new, changed, problems) = replace(&text);
+        let acts = !changed.is_empty() || !problems.is_empty();
+        if acts && judge.accepted(&[&shown]) {
             continue;
         }
-        let (new, changed, problems) = replace(&text);
         for (line, why) in problems {
             judge.problem(
                 &shown,
@@ -139,7 +140,7 @@ pub(super) fn settings(root: &Tree) -> Vec<String> {
 
 /// Judges settings of overlays that are not `overlayroot`'s, and a configuration that is read from
 /// a disk.
-pub(super) fn others(root: &Tree, judge: &mut Judge<'_>) {
+pub(super) fn others(root: &Tree, judge: &mut Judge) {
     in_initrd(root, judge);
     for path in settings(root) {
         for (at, line) in judge.lines(root, &path) {
@@ -184,7 +185,7 @@ pub(super) fn others(root: &Tree, judge: &mut Judge<'_>) {
 }
 
 /// Judges what the initial RAM disk does without an argument.
-fn in_initrd(root: &Tree, judge: &mut Judge<'_>) {
+fn in_initrd(root: &Tree, judge: &mut Judge) {
     let assigned = settings(root).iter().any(|path| {
         let lines = judge.lines(root, path);
         lines
@@ -251,7 +252,7 @@ fn mounts_overlay(lines: &[(usize, String)]) -> Option<usize> {
 }
 
 /// Judges filesystems in memory that `/etc/fstab` mounts over the client's state.
-pub(super) fn in_memory(root: &Tree, boot_mount: &str, judge: &mut Judge<'_>) {
+pub(super) fn in_memory(root: &Tree, boot_mount: &str, judge: &mut Judge) {
     const FSTAB: &str = "/etc/fstab";
     for (at, line) in judge.lines(root, FSTAB) {
         let Some(entry) = FstabLine::parse(&line) else {

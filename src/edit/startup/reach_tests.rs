@@ -440,3 +440,108 @@ fn drop_ins_of_many_units_and_upheld_units() {
         );
     }
 }
+
+#[test]
+fn sessions_of_all_kinds_are_followed() {
+    let script = ("/opt/run", REBOOT);
+    for (path, text) in [
+        (
+            "/home/pi/.config/lxsession/LXDE-pi/autostart",
+            "@lxpanel\n@/opt/run\n",
+        ),
+        ("/etc/xdg/lxsession/LXDE/autostart", "/opt/run now\n"),
+        (
+            "/home/pi/.config/sway/config",
+            "# exec x\nexec_always /opt/run\n",
+        ),
+        (
+            "/home/pi/.config/wayfire.ini",
+            "[core]\na = /x\n[autostart]\nb = /opt/run\n",
+        ),
+        (
+            "/home/pi/.config/weston.ini",
+            "[autolaunch]\npath=/opt/run\n",
+        ),
+        (
+            "/home/pi/.config/hypr/hyprland.conf",
+            "exec-once = /opt/run\n",
+        ),
+        ("/etc/xdg/labwc/autostart", "/opt/run &\n"),
+        (
+            "/etc/xdg/autostart/a.desktop",
+            "[Desktop Entry]\nExec=/opt/run\n",
+        ),
+        ("/home/pi/.zlogin", "/opt/run\n"),
+    ] {
+        let (problems, _) = of_files(&[&AUTOLOGIN[..], &[script, (path, text)]].concat());
+        assert_eq!(problems.len(), 1, "{path}: {problems:?}");
+        assert!(
+            problems[0].starts_with("/opt/run:2: `reboot`"),
+            "{problems:?}"
+        );
+        let (problems, _) = of_files(&[script, (path, text)]);
+        assert_eq!(problems, [""; 0], "{path}");
+    }
+    let hidden = (
+        "/etc/xdg/autostart/a.desktop",
+        "[Desktop Entry]\nExec=/opt/run\nHidden=true\n",
+    );
+    let (problems, _) = of_files(&[&AUTOLOGIN[..], &[script, hidden]].concat());
+    assert_eq!(problems, [""; 0]);
+}
+
+#[test]
+fn programs_in_the_place_of_a_login_are_followed() {
+    let passwd = ("/etc/passwd", "kiosk:x:1000:1000::/home/kiosk:/bin/bash\n");
+    let terminal = |options: &str| format!("[Service]\nExecStart=-/sbin/agetty {options} %I\n");
+    let of_terminal = |options: &str| {
+        let unit = terminal(options);
+        let files = [
+            ("/usr/lib/systemd/system/getty@.service", unit.as_str()),
+            AUTOLOGIN[0],
+            ("/opt/run", REBOOT),
+        ];
+        of_files(&files).0.len()
+    };
+    assert_eq!(of_terminal("-n -l /opt/run"), 1);
+    assert_eq!(of_terminal("--autologin root --login-program=/opt/run"), 1);
+    assert_eq!(of_terminal("--login-program /opt/run"), 0);
+    let greetd = "[terminal]\nvt = 1\n[default_session]\ncommand = \"agreety\"\n[initial_session]\ncommand = \"/opt/run\"\nuser = \"kiosk\"\n";
+    let (problems, _) = of_files(&[
+        ("/etc/greetd/config.toml", greetd),
+        passwd,
+        ("/opt/run", REBOOT),
+    ]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let profile = ("/home/kiosk/.profile", "reboot\n");
+    let (problems, _) = of_files(&[("/etc/greetd/config.toml", greetd), passwd, profile]);
+    assert!(
+        problems[0].contains("(a login that needs no person runs it)"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn what_apt_runs_is_followed_from_scripts_that_call_it() {
+    let hook = (
+        "/etc/apt/apt.conf.d/99own",
+        "DPkg::Post-Invoke { \"true\"; \"[ -e /run/x ]; reboot\"; };\nAPT::Update { Post-Invoke-Success:: \"/opt/after\"; };\n",
+    );
+    let after = ("/opt/after", "#!/bin/sh\nresize2fs /dev/sda2\n");
+    let calls = ("/opt/run", "#!/bin/sh\napt-get -y update\n");
+    let (problems, _) = of_service(RUN, &[calls, hook, after]);
+    let places: Vec<&str> = problems
+        .iter()
+        .filter_map(|one| one.split(": ").next())
+        .collect();
+    assert_eq!(
+        places,
+        ["/etc/apt/apt.conf.d/99own:1", "/opt/after:2"],
+        "{problems:?}"
+    );
+    let dpkg = ("/etc/dpkg/dpkg.cfg.d/own", "post-invoke=\"poweroff\"\n");
+    let (problems, _) = of_service(RUN, &[calls, dpkg]);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let (problems, _) = of_files(&[hook, after]);
+    assert_eq!(problems, [""; 0]);
+}

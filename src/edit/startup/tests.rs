@@ -667,6 +667,51 @@ fn what_changes_or_restarts_a_system_later_is_named() {
 }
 
 #[test]
+fn what_restarts_a_system_when_something_happens_is_named() {
+    let cases: [(&str, &[(&str, &str)]); 4] = [
+        (
+            "/etc/apt/apt.conf.d/9:1: `reboot` restarts the device or switches it off whenever packages",
+            &[(
+                "/etc/apt/apt.conf.d/9",
+                "DPkg::Post-Invoke { \"reboot\"; };\n",
+            )],
+        ),
+        (
+            "/etc/systemd/logind.conf.d/a.conf:2: IdleAction=poweroff",
+            &[
+                ("/usr/lib/systemd/systemd", "x"),
+                (
+                    "/etc/systemd/logind.conf.d/a.conf",
+                    "[Login]\nIdleAction=poweroff\n",
+                ),
+            ],
+        ),
+        (
+            "/etc/watchdog.conf:2: watchdog restarts the device when its test `ping = 10.0.0.1`",
+            &[
+                ("/usr/sbin/watchdog", "x"),
+                ("/etc/watchdog.conf", "#ping = x\nping = 10.0.0.1\n"),
+            ],
+        ),
+        (
+            "/etc/monit/conf.d/a:1: `/sbin/reboot` restarts the device or switches it off when a test",
+            &[(
+                "/etc/monit/conf.d/a",
+                "if failed ping then exec \"/sbin/reboot\"\n",
+            )],
+        ),
+    ];
+    for (start, files) in cases {
+        let (notes, problems) = later(files);
+        assert_eq!(problems, [""; 0]);
+        assert!(
+            notes.len() == 1 && notes[0].starts_with(start),
+            "{start}: {notes:?}"
+        );
+    }
+}
+
+#[test]
 fn upgrades_that_are_not_attended_are_named_with_their_restarts() {
     let program = ("/usr/bin/unattended-upgrade", "#!/usr/bin/python3\n");
     let on = (
@@ -921,5 +966,84 @@ fn names_tell_what_resizes() {
         "expand-environment.service",
     ] {
         assert!(!known::names_resizing(name), "{name}");
+    }
+}
+
+#[test]
+fn files_that_the_message_quotes_are_named_as_they_are() {
+    let (_, _, problems) =
+        repaired(&[("/etc/rc.local", "#!/bin/sh\necho b >/proc/sysrq-trigger\n")]);
+    let start = "/etc/rc.local:2: `echo b > /proc/sysrq-trigger` restarts";
+    assert!(problems[0].starts_with(start), "{problems:?}");
+    assert!(
+        problems[0].ends_with("(each start runs it)"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn what_updates_need_is_there() {
+    let conf = (
+        "/etc/tmpfiles.d/a.conf",
+        "d /data 0755 root root -\nR /data/mender\n",
+    );
+    let sysctl = (
+        "/etc/sysctl.d/9.conf",
+        "kernel.panic = 10\nkernel.panic=0\n",
+    );
+    let updated = "mender-updated.service";
+    let installed = (
+        "/usr/lib/systemd/system/mender-updated.service",
+        "[Service]\nExecStart=/x\n",
+    );
+    let masked = ("/etc/systemd/system/mender-updated.service", "->/dev/null");
+    let link = format!("{WANTS}/{updated}");
+    let enabled = (
+        link.as_str(),
+        "->/usr/lib/systemd/system/mender-updated.service",
+    );
+    let of = |files: &[(&str, &str)], managed| {
+        let root = tree(files);
+        let accepted = AcceptedFiles::default();
+        let mut judge = Judge::new(&accepted, &root);
+        super::needs::state(&root, &mut judge);
+        let mut warnings = super::needs::client(&root, managed, &mut judge);
+        warnings.extend(super::needs::panic(&root, &mut judge));
+        let problems = judge.problems.0.into_iter();
+        (
+            problems.map(|one| one.message).collect::<Vec<_>>(),
+            warnings,
+        )
+    };
+    let (problems, _) = of(&[conf], true);
+    assert!(
+        problems[0].starts_with("/etc/tmpfiles.d/a.conf:2: each start removes"),
+        "{problems:?}"
+    );
+    let (_, warnings) = of(&[sysctl], true);
+    assert!(
+        warnings[0].starts_with("/etc/sysctl.d/9.conf:2: kernel.panic = 0"),
+        "{warnings:?}"
+    );
+    let (_, warnings) = of(&[installed], true);
+    assert!(
+        warnings[0].starts_with("mender-updated.service: nothing starts"),
+        "{warnings:?}"
+    );
+    let (problems, _) = of(&[installed, masked], true);
+    assert!(
+        problems[0].contains("the update client is masked"),
+        "{problems:?}"
+    );
+    for (files, managed) in [
+        (&[installed, enabled][..], true),
+        (&[installed, masked], false),
+        (
+            &[("/etc/sysctl.conf", "kernel.panic=0\nkernel.panic=9\n")],
+            true,
+        ),
+        (&[("/etc/tmpfiles.d/a.conf", "D /tmp\nd /data\n")], true),
+    ] {
+        assert_eq!(of(files, managed), (Vec::new(), Vec::new()), "{files:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Rules of udev: what they run for a device, and the services that they start.
 
 use super::acts::Act;
-use super::entries::{Entry, EntryKind};
+use super::entry::{Entry, EntryKind};
 use super::follow::{Files, Found, is_own};
 use super::units::{Unit, names_in};
 use crate::shell::matches;

@@ -52,6 +52,7 @@ pub(super) fn unwrapped(words: &[String]) -> &[String] {
             "openvt" => 1 + options(&rest[1..], &["-c"]),
             "nsenter" => 1 + options(&rest[1..], &["-t"]),
             "xargs" => 1 + options(&rest[1..], &["-n", "-I", "-P", "-L"]),
+            "cloud-init-per" => 3 + options(&rest[1..], &[]),
             "taskset" => 2 + options(&rest[1..], &[]),
             "setarch" | "logsave" => 2 + options(&rest[1..], &[]),
             "systemd-run" => 1 + options(&rest[1..], &OF_SYSTEMD_RUN),

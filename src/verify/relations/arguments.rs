@@ -2,7 +2,7 @@
 //! RAM disk waits for the disk.
 
 use super::super::disk::read;
-use super::super::finding::{Location, Log};
+use super::super::finding::{Location, Log, Severity};
 use super::boot_partition::BootPartition;
 use crate::stream::ReadAt as _;
 use crate::tree::Tree;
@@ -46,6 +46,16 @@ pub(super) fn check(root: &Tree, number: u32, boot: &BootPartition<'_>, log: &mu
         );
         (Location::partition(number).path(PATH), text)
     });
+    let last = words
+        .iter()
+        .rev()
+        .flat_map(|part| part.split_whitespace().rev());
+    let panic = last.clone().find(|word| word.starts_with("panic="));
+    if panic == Some("panic=0") {
+        let text = "panic=0: a kernel that gives up waits for a person and does not go back to the other slot";
+        let place = Location::partition(number).path(PATH);
+        log.add(Severity::Warning, "boot-panic", place, text.to_owned());
+    }
     let waits = words
         .iter()
         .flat_map(|part| part.split_whitespace())

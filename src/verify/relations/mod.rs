@@ -9,6 +9,7 @@ mod client;
 mod elf;
 mod fstab;
 mod grubenv;
+mod kernel_config;
 mod kernels;
 mod mount_options;
 mod raspberry_config;
@@ -63,6 +64,7 @@ pub(super) fn check(
     startup::check(disk, roles, log);
     log.group("boot");
     boot::check(disk, roles, log);
+    kernel_config::check(disk, roles, log);
     if let Some(report) = report() {
         log.group("Artifact");
         let input = artifact::ArtifactInput {

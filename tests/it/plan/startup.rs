@@ -222,6 +222,55 @@ const REFUSED: &[(Files<'static>, &str)] = &[
         "/etc/udev/rules.d/9-own.rules:2: ENV{ID_PART_ENTRY_NUMBER}==\"3\" ",
     ),
     (
+        &[
+            (
+                "etc/udev/rules.d/9-own.rules",
+                "# x\nKERNEL==\"sd[a-z]3\", RUN+=\"/opt/attach %k\"\n",
+            ),
+            ("opt/attach", "#!/bin/sh\nmount \"/dev/$1\" /srv\n"),
+        ],
+        "/etc/udev/rules.d/9-own.rules:2: KERNEL==\"sd[a-z]3\" is root B",
+    ),
+    (
+        &[(
+            "etc/udev/rules.d/9-own.rules",
+            "KERNEL==\"sda2\", RUN+=\"/opt/attach\"\n",
+        )],
+        "/etc/udev/rules.d/9-own.rules:1: KERNEL==\"sda2\" is root A",
+    ),
+    (
+        &[("etc/default/grub", "GRUB_CMDLINE_LINUX=\"fstab=no\"\n")],
+        "/etc/default/grub:1: kernel argument fstab=no: nothing of /etc/fstab is mounted",
+    ),
+    (
+        &[(
+            "etc/default/grub",
+            "GRUB_CMDLINE_LINUX=\"systemd.unit=rescue.target\"\n",
+        )],
+        "/etc/default/grub:1: kernel argument systemd.unit=rescue.target: it starts a rescue shell",
+    ),
+    (
+        &[("etc/tmpfiles.d/clean.conf", "R! /data/mender\n")],
+        "/etc/tmpfiles.d/clean.conf:1: each start removes",
+    ),
+    (
+        &[
+            (
+                "etc/cloud/cloud.cfg",
+                "#cloud-config\nruncmd: [[/opt/setup, now]]\n",
+            ),
+            ("opt/setup", "#!/bin/sh\nreboot\n"),
+        ],
+        "/opt/setup:2: `reboot` ",
+    ),
+    (
+        &[(
+            "etc/cloud/cloud.cfg",
+            "#cloud-config\npower_state: {mode: reboot}\n",
+        )],
+        "/etc/cloud/cloud.cfg:2: `power_state: {mode: reboot}` ",
+    ),
+    (
         &[("etc/rc.local", "#!/bin/sh\necho /sbin/reboot | at now\n")],
         "/etc/rc.local:2: `/sbin/reboot` ",
     ),
@@ -299,6 +348,91 @@ fn what_nobody_knows_is_refused_until_it_is_accepted() {
         assert!(good, "{accept}: {said}");
         must(goldsmith(), &[&"verify", &dir.path().join("out.img")]);
     }
+}
+
+#[test]
+fn an_entry_that_accepts_nothing_is_said() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    golden(
+        dir.path(),
+        FSTAB,
+        &[("etc/rc.local", "#!/bin/sh\nexit 0\n")],
+    );
+    let accept = |file: &str| format!("[[accept]]\nfile = {file:?}\nreason = \"known\"\n");
+    for (file, why) in [
+        ("/etc/rc.local", "nothing in it has to be accepted"),
+        ("/etc/rc.locale", "the image has no such file"),
+    ] {
+        let (good, said) = goldsmith_on(dir.path(), "plan", &accept(file));
+        let warning = format!("warning: [[accept]] file = {file:?} has no effect: {why}");
+        assert!(good && said.contains(&warning), "{said}");
+        assert!(!said.contains("accepted: known"), "{said}");
+    }
+    golden(
+        dir.path(),
+        FSTAB,
+        &[("etc/rc.local", "#!/bin/sh\nreboot\n")],
+    );
+    let (good, said) = goldsmith_on(dir.path(), "plan", &accept("/etc/rc.local"));
+    assert!(
+        good && said.contains("note: /etc/rc.local: accepted: known"),
+        "{said}"
+    );
+    assert!(!said.contains("has no effect"), "{said}");
+}
+
+#[test]
+fn what_overlays_bring_in_vain_is_said() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    golden(dir.path(), FSTAB, &[]);
+    let files = [
+        ("root/run/a", "x"),
+        ("root/data/app/b", "x"),
+        ("root/etc/mender/artifact_info", "artifact_name=other\n"),
+        ("data/mender/device_type", "device_type=other\n"),
+        ("boot/EFI/BOOT/grub.cfg", "x"),
+    ];
+    for (path, text) in files {
+        let path = dir.path().join("over").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+    }
+    let overlay = |name: &str, target: &str| {
+        let dir = dir.path().join("over").join(name);
+        format!("[[overlay]]\ndir = {dir:?}\ntarget = \"{target}\"\n")
+    };
+    let config = overlay("root", "rootfs") + &overlay("data", "data") + &overlay("boot", "boot");
+    let (good, said) = goldsmith_on(dir.path(), "plan", &config);
+    assert!(good, "{said}");
+    for line in [
+        "warning: overlay root: /run/a: hidden on the device, where each start",
+        "note: overlay root: /data/app/b: moved to the data partition, which is mounted on /data",
+        "warning: overlay root: /etc/mender/artifact_info is replaced: the name of this release",
+        "warning: overlay data: /mender/device_type of the data partition is replaced: the device's type",
+        "warning: overlay boot: /EFI/BOOT/grub.cfg of the boot partition is replaced: ",
+    ] {
+        assert!(said.contains(line), "{line} is not in\n{said}");
+    }
+}
+
+#[test]
+fn a_kernel_that_cannot_start_a_slot_is_refused() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    let config = "CONFIG_X=y\nCONFIG_CMDLINE=\"root=/dev/sda2\"\nCONFIG_CMDLINE_OVERRIDE=y\n";
+    golden(dir.path(), FSTAB, &[("boot/config-6.1.0-1", config)]);
+    let (good, said) = goldsmith_on(dir.path(), "plan", "");
+    let place =
+        "error: /boot/config-6.1.0-1:3: this kernel takes its own arguments (`root=/dev/sda2`)";
+    assert!(!good && said.contains(place), "{said}");
 }
 
 #[test]

@@ -2,25 +2,10 @@
 //! good image, and the finding names the file and the line that acts.
 
 use super::image::{Build, elf, put};
+use super::startup_cases::{AUTOLOGIN, AUTOLOGIN_UNIT, Files, OTHERS, PASSWD, UNITS};
 use super::{codes, expect};
 use goldsmith::stream::Source;
 use goldsmith::verify::{Outcome, Request, Severity, image};
-
-/// Files of slot A.
-type Files<'a> = &'a [(&'a str, &'a str)];
-
-const AUTOLOGIN: (&str, &str) = (
-    "/etc/systemd/system/getty.target.wants/getty@tty1.service",
-    "[Service]\nExecStart=-/sbin/agetty --autologin pi %I\n",
-);
-const AUTOLOGIN_UNIT: (&str, &str) = (
-    "/usr/lib/systemd/system/getty@.service",
-    "[Service]\nExecStart=-/sbin/agetty --autologin pi %I\n",
-);
-const PASSWD: (&str, &str) = (
-    "/etc/passwd",
-    "root:x:0:0:root:/root:/bin/bash\npi:x:1000:1000::/home/pi:/bin/bash\n",
-);
 
 /// What a slot with these files is.
 fn judged(files: Files<'_>) -> Outcome {
@@ -31,367 +16,6 @@ fn judged(files: Files<'_>) -> Outcome {
     let source: Source = build.make().source();
     image(&source, &Request::default())
 }
-
-/// The code, the files, and the place: file and line.
-type Case = (&'static str, Files<'static>, (&'static str, Option<u32>));
-
-/// Services, and how units are put together.
-const UNITS: &[Case] = &[
-    (
-        "startup-restarts",
-        &[
-            (
-                "/etc/systemd/system/a.service",
-                "[Service]\nExecStartPre=/sbin/reboot\nExecStart=/bin/true\n",
-            ),
-            ("/etc/systemd/system/multi-user.target.wants/a.service", ""),
-        ],
-        ("/etc/systemd/system/a.service", Some(2)),
-    ),
-    (
-        "startup-partitions",
-        &[
-            (
-                "/usr/lib/systemd/system/a.service",
-                "[Service]\nExecStart=/bin/true\n",
-            ),
-            (
-                "/etc/systemd/system/a.service.d/x.conf",
-                "[Service]\nExecStartPost=sh -c \"sfdisk -N 2 \\\n  /dev/mmcblk0\"\n",
-            ),
-            ("/etc/systemd/system/multi-user.target.wants/a.service", ""),
-        ],
-        ("/etc/systemd/system/a.service.d/x.conf", Some(2)),
-    ),
-    // A drop-in for all services, and one for all whose name begins the same.
-    (
-        "startup-restarts",
-        &[
-            (
-                "/usr/lib/systemd/system/a.service",
-                "[Service]\nExecStart=/bin/true\n",
-            ),
-            (
-                "/etc/systemd/system/service.d/x.conf",
-                "[Service]\nExecStartPost=/sbin/poweroff\n",
-            ),
-            ("/etc/systemd/system/multi-user.target.wants/a.service", ""),
-        ],
-        ("/etc/systemd/system/service.d/x.conf", Some(2)),
-    ),
-    (
-        "startup-resizes",
-        &[
-            (
-                "/usr/lib/systemd/system/a-b.service",
-                "[Service]\nExecStart=/bin/true\n",
-            ),
-            (
-                "/etc/systemd/system/a-.service.d/x.conf",
-                "[Service]\nExecStartPost=resize2fs /dev/sda2\n",
-            ),
-            (
-                "/etc/systemd/system/multi-user.target.wants/a-b.service",
-                "",
-            ),
-        ],
-        ("/etc/systemd/system/a-.service.d/x.conf", Some(2)),
-    ),
-    (
-        "startup-restarts",
-        &[
-            (
-                "/usr/lib/systemd/system/a.service",
-                "[Service]\nExecStart=/opt/a\n",
-            ),
-            ("/opt/a", "#!/bin/sh\nreboot\n"),
-            (
-                "/usr/lib/systemd/system/a.timer",
-                "[Timer]\nOnBootSec=5min 30s\n",
-            ),
-            ("/etc/systemd/system/timers.target.wants/a.timer", ""),
-        ],
-        ("/opt/a", Some(2)),
-    ),
-    (
-        "startup-restarts",
-        &[
-            (
-                "/usr/lib/systemd/system/a.path",
-                "[Path]\nPathExists=/etc/fstab\nUnit=b.service\n",
-            ),
-            (
-                "/usr/lib/systemd/system/b.service",
-                "[Unit]\nSuccessAction=reboot\n[Service]\nExecStart=/bin/true\n",
-            ),
-            ("/etc/systemd/system/multi-user.target.upholds/a.path", ""),
-            ("/etc/systemd/system/multi-user.target.wants/c.service", ""),
-        ],
-        ("/usr/lib/systemd/system/b.service", Some(2)),
-    ),
-    (
-        "startup-firmware",
-        &[
-            (
-                "/usr/lib/systemd/system/a.target",
-                "[Unit]\nWants=b@c.service\n",
-            ),
-            (
-                "/usr/lib/systemd/system/b@.service",
-                "[Service]\nEnvironment=WHAT=/opt/d\nExecStart=/bin/sh -c 'cd /opt && ./%i ${WHAT}'\n",
-            ),
-            (
-                "/opt/c",
-                "#!/bin/bash\n. \"$(dirname \"$0\")/lib\"\n\"$1\"\n",
-            ),
-            ("/opt/lib", "true\n"),
-            ("/opt/d", "set -e\nflashcp -v u-boot.bin /dev/mtd0\n"),
-            ("/etc/systemd/system/multi-user.target.wants/a.target", ""),
-        ],
-        ("/opt/d", Some(2)),
-    ),
-    // For the first start: a condition is no excuse.
-    (
-        "startup-restarts",
-        &[
-            (
-                "/usr/lib/systemd/system/a.service",
-                "[Unit]\nConditionPathExists=!/etc/done\n[Service]\nExecStart=/opt/a\n",
-            ),
-            (
-                "/opt/a",
-                "#!/bin/sh\nif grep -q x /etc/y; then\n  reboot\nfi\n",
-            ),
-            ("/etc/systemd/system/multi-user.target.wants/a.service", ""),
-        ],
-        ("/opt/a", Some(3)),
-    ),
-    (
-        "startup-restarts",
-        &[
-            (
-                "/etc/systemd/system/getty@tty1.service.d/x.conf",
-                "[Service]\nExecStart=\nExecStart=-/opt/kiosk\n",
-            ),
-            ("/opt/kiosk", "#!/bin/sh\nexec /sbin/reboot\n"),
-            AUTOLOGIN,
-            (
-                "/usr/lib/systemd/system/getty@.service",
-                "[Service]\nExecStart=/bin/true\n",
-            ),
-        ],
-        ("/opt/kiosk", Some(2)),
-    ),
-    (
-        "startup-partitions",
-        &[
-            (
-                "/usr/lib/systemd/system/systemd-repart.service",
-                "[Service]\nExecStart=/usr/bin/systemd-repart --dry-run=no\n",
-            ),
-            (
-                "/usr/lib/systemd/system/sysinit.target.wants/systemd-repart.service",
-                "",
-            ),
-            (
-                "/usr/lib/systemd/system/sysinit.target",
-                "[Unit]\nDescription=x\n",
-            ),
-            ("/etc/repart.d/50-root.conf", "[Partition]\nType=root\n"),
-        ],
-        ("/etc/repart.d/50-root.conf", None),
-    ),
-];
-
-/// Whatever else a start runs.
-const OTHERS: &[Case] = &[
-    (
-        "startup-restarts",
-        &[(
-            "/etc/rc.local",
-            "#!/bin/bash\nagain()\n{\n  touch /etc/done\n  reboot\n}\n[ -e /etc/done ] || again\n",
-        )],
-        ("/etc/rc.local", Some(5)),
-    ),
-    (
-        "startup-restarts",
-        &[(
-            "/etc/rc.local",
-            "#!/bin/sh\necho /sbin/reboot | at now + 1 minute\n",
-        )],
-        ("/etc/rc.local", Some(2)),
-    ),
-    (
-        "startup-restarts",
-        &[(
-            "/etc/rc.local",
-            "#!/bin/sh\nsystemd-run --on-boot=30 --unit x /sbin/reboot\n",
-        )],
-        ("/etc/rc.local", Some(2)),
-    ),
-    (
-        "startup-restarts",
-        &[
-            ("/etc/rc2.d/S01a", ""),
-            (
-                "/etc/init.d/a",
-                "#!/bin/sh\ndo_start () {\n  reboot\n}\ncase \"$1\" in\nstart) do_start ;;\nesac\n",
-            ),
-        ],
-        ("/etc/init.d/a", Some(3)),
-    ),
-    (
-        "startup-partitions",
-        &[
-            ("/etc/inittab", "# x\nsi::sysinit:/opt/a\n"),
-            ("/opt/a", "dd if=/opt/x of=/dev/mmcblk0 seek=64\n"),
-        ],
-        ("/opt/a", Some(1)),
-    ),
-    (
-        "startup-boot-files",
-        &[(
-            "/etc/cron.d/a",
-            "X=y\n@reboot root sed -i s/a/b/ /boot/firmware/config.txt\n",
-        )],
-        ("/etc/cron.d/a", Some(2)),
-    ),
-    (
-        "startup-restarts",
-        &[
-            ("/var/spool/cron/crontabs/root", "*/5 * * * * /opt/a\n"),
-            ("/opt/a", "#!/bin/sh\nsudo -n reboot\n"),
-        ],
-        ("/opt/a", Some(2)),
-    ),
-    (
-        "startup-restarts",
-        &[
-            ("/usr/sbin/atd", "x"),
-            (
-                "/var/spool/cron/atjobs/a0000101a2b3c4",
-                "#!/bin/sh\n# atrun uid=0\nreboot\n",
-            ),
-        ],
-        ("/var/spool/cron/atjobs/a0000101a2b3c4", Some(3)),
-    ),
-    (
-        "startup-partitions",
-        &[
-            (
-                "/etc/udev/rules.d/9.rules",
-                "# x\nACTION==\"add\", ENV{ID_PART_ENTRY_NUMBER}==\"4\", \\\n  RUN+=\"/opt/a %k\"\n",
-            ),
-            ("/opt/a", "#!/bin/sh\nmkfs.ext4 -F \"/dev/$1\"\n"),
-        ],
-        ("/opt/a", Some(2)),
-    ),
-    (
-        "startup-restarts",
-        &[(
-            "/etc/network/interfaces",
-            "auto eth0\niface eth0 inet dhcp\n  post-up /sbin/reboot\n",
-        )],
-        ("/etc/network/interfaces", Some(3)),
-    ),
-    (
-        "startup-restarts",
-        &[(
-            "/etc/NetworkManager/dispatcher.d/9",
-            "#!/bin/sh\ncase \"$2\" in up) reboot;; esac\n",
-        )],
-        ("/etc/NetworkManager/dispatcher.d/9", Some(2)),
-    ),
-    (
-        "startup-resizes",
-        &[(
-            "/etc/initramfs-tools/scripts/local-premount/a",
-            "#!/bin/sh\nresize2fs ${ROOT}\n",
-        )],
-        ("/etc/initramfs-tools/scripts/local-premount/a", Some(2)),
-    ),
-    (
-        "startup-restarts",
-        &[(
-            "/etc/systemd/system-generators/a",
-            "#!/usr/bin/env bash\nsystemctl --no-block reboot\n",
-        )],
-        ("/etc/systemd/system-generators/a", Some(2)),
-    ),
-    (
-        "startup-restarts",
-        &[
-            AUTOLOGIN,
-            AUTOLOGIN_UNIT,
-            PASSWD,
-            ("/etc/profile.d/a.sh", "[ -e ~/x ] || reboot\n"),
-        ],
-        ("/etc/profile.d/a.sh", Some(1)),
-    ),
-    (
-        "startup-restarts",
-        &[
-            AUTOLOGIN,
-            AUTOLOGIN_UNIT,
-            PASSWD,
-            (
-                "/home/pi/.profile",
-                "[ -n \"$DISPLAY\" ] ||\n  sudo reboot\n",
-            ),
-        ],
-        ("/home/pi/.profile", Some(2)),
-    ),
-    (
-        "startup-restarts",
-        &[
-            ("/usr/bin/supervisord", "x"),
-            (
-                "/etc/supervisor/conf.d/a.conf",
-                "[program:a]\ncommand=/opt/a\n",
-            ),
-            ("/opt/a", "#!/bin/sh\nexec reboot\n"),
-        ],
-        ("/opt/a", Some(2)),
-    ),
-    (
-        "startup-partitions",
-        &[(
-            "/usr/share/initramfs-tools/scripts/local-bottom/growroot",
-            "#!/bin/sh\n",
-        )],
-        (
-            "/usr/share/initramfs-tools/scripts/local-bottom/growroot",
-            None,
-        ),
-    ),
-    (
-        "startup-partitions",
-        &[
-            (
-                "/etc/udev/rules.d/9.rules",
-                "SUBSYSTEM==\"block\", KERNEL==\"mmcblk[0-9]p*\", RUN+=\"/opt/a\"\n",
-            ),
-            ("/opt/a", "#!/bin/sh\nmkfs.ext4 -F $DEVNAME\n"),
-        ],
-        ("/opt/a", Some(2)),
-    ),
-    (
-        "startup-slot",
-        &[(
-            "/etc/udev/rules.d/9.rules",
-            "# x\nSUBSYSTEM==\"block\", ATTR{partition}==\"3\", RUN+=\"/bin/mount /dev/%k /srv\"\n",
-        )],
-        ("/etc/udev/rules.d/9.rules", Some(2)),
-    ),
-    (
-        "startup-kexec",
-        &[
-            ("/usr/sbin/kexec", "x"),
-            ("/etc/default/kexec", "# x\nLOAD_KEXEC=true\n"),
-        ],
-        ("/etc/default/kexec", Some(2)),
-    ),
-];
 
 #[test]
 fn whatever_acts_by_itself_is_found_in_its_file_and_line() {
@@ -411,6 +35,82 @@ fn whatever_acts_by_itself_is_found_in_its_file_and_line() {
         assert_eq!(codes(&outcome), [*code], "{files:?}");
         assert!(outcome.is_good(), "{files:?}: {:?}", outcome.findings);
     }
+}
+
+#[test]
+fn rules_that_run_something_for_a_slot_by_name_are_found() {
+    let rule = |rule: &str, disk: Option<&str>| {
+        let mut build = Build::new();
+        put(&mut build.root, "/etc/udev/rules.d/9.rules", rule);
+        if let Some(disk) = disk {
+            let conf =
+                format!("{{\"RootfsPartA\": \"/dev/{disk}2\", \"RootfsPartB\": \"/dev/{disk}3\"}}");
+            put(&mut build.data, "/mender/mender.conf", conf);
+        }
+        let outcome = image(&build.make().source(), &Request::default());
+        let found = outcome.findings.iter();
+        let found = found.map(|finding| (finding.code, finding.severity));
+        found.collect::<Vec<_>>()
+    };
+    let slot = |severity| vec![("startup-slot", severity)];
+    for name in [
+        "KERNEL==\"sda3\"",
+        "KERNEL==\"sd[a-z]2\"",
+        "ENV{DEVNAME}==\"/dev/sda[23]\"",
+        "DEVPATH==\"*/sda3\"",
+    ] {
+        let text = format!("{name}, RUN+=\"/opt/a\"\n");
+        assert_eq!(rule(&text, Some("sda")), slot(Severity::Error), "{name}");
+        assert_eq!(rule(&text, None), slot(Severity::Warning), "{name}");
+        assert_eq!(rule(&text, Some("mmcblk0p")), [], "{name}");
+    }
+    for text in [
+        "KERNEL==\"sd[a-z][0-9]\", RUN+=\"/opt/a\"\n",
+        "KERNEL==\"sda3\", SYMLINK+=\"x\"\n",
+        "ACTION==\"remove\", KERNEL==\"sda3\", RUN+=\"/opt/a\"\n",
+        "KERNEL==\"sda4\", RUN+=\"/opt/a\"\n",
+    ] {
+        assert_eq!(rule(text, Some("sda")), [], "{text}");
+    }
+}
+
+#[test]
+fn what_an_update_needs_to_prove_itself_is_there() {
+    let conf = ("/etc/mender/mender.conf", "{\"ServerURL\": \"https://a\"}");
+    let systemd = ("/usr/lib/systemd/systemd", "x");
+    let id = ("/etc/machine-id", "");
+    let unit = (
+        "/usr/lib/systemd/system/mender-updated.service",
+        "[Service]\nExecStart=/bin/true\n",
+    );
+    let enabled = (
+        "/etc/systemd/system/multi-user.target.wants/mender-updated.service",
+        "",
+    );
+    let found = |files: Files<'_>| {
+        codes(&judged(files))
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(&[systemd, id, conf, unit]), ["client-disabled"]);
+    assert_eq!(found(&[systemd, id, conf, unit, enabled]), [""; 0]);
+    assert_eq!(found(&[systemd, id, unit]), [""; 0]);
+    assert_eq!(
+        found(&[("/etc/sysctl.d/9.conf", "kernel.panic = 0\n")]),
+        ["startup-panic"]
+    );
+    assert_eq!(
+        found(&[("/etc/sysctl.d/9.conf", "kernel.panic = 9\n")]),
+        [""; 0]
+    );
+    let config = "CONFIG_A=y\n# CONFIG_VFAT_FS is not set\nCONFIG_CMDLINE_FORCE=y\n";
+    let outcome = judged(&[("/boot/config-6.1.0-1", config)]);
+    assert_eq!(codes(&outcome), ["kernel-config"]);
+    let lines = outcome.findings.iter().map(|finding| finding.place.line);
+    assert_eq!(lines.collect::<Vec<_>>(), [Some(2), Some(3)]);
+    let list = ("/usr/lib/goldsmith/accepted", "/boot/config-6.1.0-1\twhy\n");
+    assert!(judged(&[("/boot/config-6.1.0-1", config), list]).is_good());
 }
 
 #[test]
@@ -436,6 +136,16 @@ fn kernel_arguments_that_run_something_are_found() {
     let init = ("/opt/a", "#!/bin/sh\nexec /sbin/init\n");
     assert_eq!(arguments("init=/opt/a", &[init]), [""; 0]);
     assert_eq!(arguments("systemd.run=/opt/a", &[]), ["startup-argument"]);
+    for word in [
+        "fstab=no",
+        "systemd.mask=data.mount",
+        "systemd.unit=rescue.target",
+        "single",
+    ] {
+        assert_eq!(arguments(word, &[]), ["startup-argument"], "{word}");
+    }
+    assert_eq!(arguments("systemd.mask=x.service fstab=yes", &[]), [""; 0]);
+    assert_eq!(arguments("panic=5 panic=0", &[]), ["boot-panic"]);
 }
 
 /// What is there but does not act on a first start.

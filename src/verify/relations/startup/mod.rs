@@ -3,10 +3,15 @@
 //! Everything that a start runs is followed into the scripts that it calls. What is reported runs
 //! whenever the slot starts, or was made for the first start.
 
+mod apt;
+mod cloud;
 mod cutter;
 mod effects;
+mod needs;
 mod reader;
 mod rules;
+mod sessions;
+mod slot_rules;
 mod start;
 mod starters;
 mod trace;
@@ -44,7 +49,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
         boot: boot.and_then(|boot| Some((&*boot.tree, boot_mount(disk, roles)?))),
     };
     slot.starts(&files, log);
-    slot.rules(&files, roles.b, log);
+    needs::check(&slot, &files, is_started_by_units(root), log);
+    slot.rules(&slot_rules::all(disk, roles, &files), log);
     slot.repart(&files, log);
     slot.growroot(log);
     slot.kexec(&files, log);
@@ -128,6 +134,7 @@ impl Slot<'_> {
         if by_units {
             all.extend(services(files));
         }
+        all.extend(cloud::all(files));
         let mut seen = BTreeSet::new();
         for start in all {
             log.passed(1);
@@ -147,22 +154,33 @@ impl Slot<'_> {
             _ => "under a condition, which a first start may meet",
         };
         let text = format!(
-            "`{}` {} {condition} ({} starts it)",
+            "`{}` {} {condition}{}",
             found.text,
             found.effect.does(),
-            start.name
+            match start.name == found.file {
+                true => String::new(),
+                false => format!(" ({} starts it)", start.name),
+            }
         );
         let place = self.place(&found.file).line(found.line);
         self.report(found.effect.code(), place, text, is_good, log);
     }
 
-    /// Rules of udev that run something for the other slot.
-    fn rules(&self, files: &Files<'_>, other: u32, log: &mut Log) {
-        for (path, line) in rules::running_for(files, other) {
-            let text = format!("it runs a program for partition {other}, which is a slot");
-            let is_good = self.accepts([path.as_str()]);
-            let place = self.place(&path).line(line);
-            self.report("startup-slot", place, text, is_good, log);
+    /// Rules of udev that run something for a slot.
+    fn rules(&self, rules: &[slot_rules::SlotRule], log: &mut Log) {
+        for rule in rules {
+            let number = rule.number;
+            let place = self.place(&rule.path).line(rule.line);
+            let is_good = self.accepts([rule.path.as_str()]);
+            if rule.is_certain || is_good {
+                let text = format!("it runs a program for partition {number}, which is a slot");
+                self.report("startup-slot", place, text, is_good, log);
+            } else {
+                let text = format!(
+                    "it runs a program for partition {number}, which is a slot where the disk of the device has this name"
+                );
+                log.add(Severity::Warning, "startup-slot", place, text);
+            }
         }
     }
 
@@ -266,7 +284,7 @@ impl Slot<'_> {
                         )
                     })
                 }
-                _ => None,
+                _ => hinders(name, value),
             };
             let Some(why) = why else {
                 log.passed(1);
@@ -310,6 +328,31 @@ impl Slot<'_> {
             self.place(PATH),
             text,
         );
+    }
+}
+
+/// Why updates do not work with a kernel argument.
+fn hinders(name: &str, value: &str) -> Option<String> {
+    let client = ["mender-client", "mender-authd", "mender-updated"];
+    let needed = |unit: &str| {
+        let service = unit.strip_suffix(".service");
+        ["data.mount", "local-fs.target"].contains(&unit)
+            || service.is_some_and(|service| client.contains(&service))
+    };
+    let shell = match name {
+        "systemd.unit" => value.starts_with("rescue") || value.starts_with("emergency"),
+        "single" | "s" | "S" | "1" | "rescue" | "emergency" | "-b" => value.is_empty(),
+        _ => false,
+    };
+    if shell {
+        return Some("starts a rescue shell, which commits no update".to_owned());
+    }
+    match name {
+        "fstab" if ["no", "0", "false", "off"].contains(&value) => {
+            Some("leaves out all mounts of /etc/fstab, that of /data too".to_owned())
+        }
+        "systemd.mask" if needed(value) => Some(format!("keeps {value} from starting")),
+        _ => None,
     }
 }
 

@@ -43,6 +43,17 @@ impl Step {
         first.rsplit('/').next().unwrap_or_default()
     }
 
+    /// The command with the files that it writes, for people, at most 80 characters.
+    pub(super) fn text(&self) -> String {
+        let mut text = self.words.join(" ");
+        for path in self.outputs.iter().filter(|path| path.starts_with('/')) {
+            if path != "/dev/null" {
+                text.push_str(&format!(" > {path}"));
+            }
+        }
+        text.chars().take(80).collect()
+    }
+
     /// The words after the name.
     pub(super) fn rest(&self) -> &[String] {
         self.words.get(1..).unwrap_or_default()

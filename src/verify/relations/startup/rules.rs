@@ -6,26 +6,7 @@ use super::trace::{Files, Found, Trace};
 use super::units::Unit;
 
 /// A key of a rule with its operator, and its value.
-type Part = (String, String);
-
-/// Rules that run something for the partition of this number: file and line.
-pub(super) fn running_for(files: &Files<'_>, number: u32) -> Vec<(String, u32)> {
-    let mut out = Vec::new();
-    each_rule(files, |rule, path, line| {
-        let parts = parts(rule);
-        let picks =
-            |(key, value): &Part| BY_NUMBER.contains(&key.as_str()) && *value == number.to_string();
-        let runs = |(key, _): &Part| {
-            let starts = ["RUN", "PROGRAM", "ENV{SYSTEMD_WANTS}"];
-            !key.ends_with("==") && starts.iter().any(|start| key.starts_with(start))
-        };
-        let usb = rule.to_lowercase().contains("usb");
-        if parts.iter().any(picks) && parts.iter().any(runs) && !usb {
-            out.push((path.to_owned(), line));
-        }
-    });
-    out
-}
+pub(super) type Part = (String, String);
 
 /// What rules of udev run.
 pub(super) fn all(files: &Files<'_>) -> Vec<Start> {
@@ -36,15 +17,8 @@ pub(super) fn all(files: &Files<'_>) -> Vec<Start> {
     out
 }
 
-/// The keys of a rule that pick a partition by its number.
-const BY_NUMBER: [&str; 3] = [
-    "ENV{ID_PART_ENTRY_NUMBER}==",
-    "ENV{PARTN}==",
-    "ATTR{partition}==",
-];
-
 /// Calls `take` with each rule, its file and its first line.
-fn each_rule(files: &Files<'_>, mut take: impl FnMut(&str, &str, u32)) {
+pub(super) fn each_rule(files: &Files<'_>, mut take: impl FnMut(&str, &str, u32)) {
     for dir in [
         "/etc/udev/rules.d",
         "/usr/local/lib/udev/rules.d",
@@ -152,7 +126,7 @@ fn names_our_disk(patterns: &str) -> bool {
 }
 
 /// Whether a name fits a pattern of `*`, `?` and `[...]`.
-fn fits(pattern: &str, name: &str) -> bool {
+pub(super) fn fits(pattern: &str, name: &str) -> bool {
     let mut rest = pattern.chars();
     let Some(first) = rest.next() else {
         return name.is_empty();
@@ -178,7 +152,7 @@ fn fits(pattern: &str, name: &str) -> bool {
 }
 
 /// The keys of a rule with their operators, and their values.
-fn parts(rule: &str) -> Vec<Part> {
+pub(super) fn parts(rule: &str) -> Vec<Part> {
     let mut out = Vec::new();
     let mut key = String::new();
     let mut chars = rule.chars();

@@ -1,11 +1,9 @@
 //! Everything that a start runs, besides the services of systemd.
 
-use super::reader::steps;
 use super::rules;
 use super::start::Start;
 use super::trace::Files;
-use super::units::Unit;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Directories whose programs run when a device starts, and their arguments.
 const HOOKS: [(&str, &[&str]); 30] = [
@@ -74,7 +72,7 @@ pub(super) fn all(files: &Files<'_>, by_units: bool) -> Vec<Start> {
     out.extend(interfaces(files));
     out.extend(modules(files));
     out.extend(rules::all(files));
-    out.extend(logins(files));
+    out.extend(super::sessions::all(files));
     out
 }
 
@@ -222,118 +220,6 @@ fn modules(files: &Files<'_>) -> Vec<Start> {
                     ..files.started(&path, files.line(&path, at, command))
                 });
             }
-        }
-    }
-    out
-}
-
-/// What shells and sessions of users run that log in by themselves.
-fn logins(files: &Files<'_>) -> Vec<Start> {
-    const OF_HOME: [&str; 9] = [
-        ".profile",
-        ".bash_profile",
-        ".bash_login",
-        ".bashrc",
-        ".zprofile",
-        ".xinitrc",
-        ".xsession",
-        ".config/openbox/autostart",
-        ".config/labwc/autostart",
-    ];
-    let users = logged_in(files);
-    let mut out = Vec::new();
-    for (_, line) in files.lines("/etc/passwd") {
-        let fields: Vec<&str> = line.split(':').collect();
-        let [user, _, _, _, _, home, shell] = fields[..] else {
-            continue;
-        };
-        let lingers = files
-            .root
-            .find(format!("/var/lib/systemd/linger/{user}"))
-            .is_some();
-        if users.contains(user) {
-            let paths = OF_HOME.iter().map(|name| format!("{home}/{name}"));
-            let paths = paths.chain([shell.to_owned()]);
-            out.extend(paths.map(|path| files.own(&path, files.script(&path, &[]))));
-            out.extend(desktop(files, &format!("{home}/.config/autostart")));
-        }
-        if lingers || users.contains(user) {
-            out.extend(of_user(files, &format!("{home}/.config/systemd/user")));
-            out.extend(of_user(files, "/etc/systemd/user"));
-        }
-    }
-    if !users.is_empty() {
-        let scripts = files.entries("/etc/profile.d").into_iter();
-        let scripts = scripts.filter(|path| path.ends_with(".sh"));
-        let more = [
-            "/etc/profile",
-            "/etc/bash.bashrc",
-            "/etc/xdg/openbox/autostart",
-        ];
-        let scripts = scripts.chain(more.map(String::from));
-        out.extend(scripts.map(|path| files.own(&path, files.script(&path, &[]))));
-        out.extend(desktop(files, "/etc/xdg/autostart"));
-    }
-    out
-}
-
-/// Users that log in by themselves.
-fn logged_in(files: &Files<'_>) -> BTreeSet<String> {
-    let mut users = BTreeSet::new();
-    for name in super::units::reached(files.root) {
-        let unit = Unit::read(files.root, &name).filter(|_| name.contains("getty"));
-        for value in unit.iter().flat_map(|unit| unit.values("ExecStart")) {
-            let found = steps(value.text.trim_start_matches('-'), &[], &BTreeMap::new());
-            for words in found.iter().map(|step| step.rest()) {
-                let at = words
-                    .iter()
-                    .position(|word| word == "--autologin" || word == "-a");
-                let user = at.and_then(|at| words.get(at.saturating_add(1)));
-                let joined = words
-                    .iter()
-                    .find_map(|word| word.strip_prefix("--autologin="));
-                users.extend(user.cloned().or(joined.map(str::to_owned)));
-            }
-        }
-    }
-    let mut paths: Vec<String> = ["/etc/lightdm/lightdm.conf", "/etc/gdm3/daemon.conf"]
-        .map(String::from)
-        .into();
-    paths.extend(files.entries("/etc/lightdm/lightdm.conf.d"));
-    paths.extend(files.entries("/etc/sddm.conf.d"));
-    for (_, line) in paths.iter().flat_map(|path| files.lines(path)) {
-        if let Some((key, user)) = line.split_once('=')
-            && ["autologin-user", "AutomaticLogin", "User"].contains(&key.trim())
-        {
-            users.insert(user.trim().to_owned());
-        }
-    }
-    users
-}
-
-fn desktop(files: &Files<'_>, dir: &str) -> Vec<Start> {
-    let mut out = Vec::new();
-    for path in files.entries(dir) {
-        let lines = files.lines(&path).into_iter();
-        for (at, line) in lines.filter(|_| path.ends_with(".desktop")) {
-            if let Some(command) = line.strip_prefix("Exec=") {
-                out.push(files.started(&path, files.line(&path, at, command)));
-            }
-        }
-    }
-    out
-}
-
-/// The units that the service manager of a user starts.
-fn of_user(files: &Files<'_>, dir: &str) -> Vec<Start> {
-    let groups = files.entries(dir).into_iter();
-    let groups = groups.filter(|path| path.ends_with(".wants"));
-    let mut out = Vec::new();
-    for path in groups.flat_map(|group| files.entries(&group)) {
-        let name = path.rsplit('/').next().unwrap_or_default();
-        let unit = Unit::in_file(files.root, &path, name);
-        if let Some(unit) = unit.filter(|unit| unit.may_start(files.root)) {
-            out.push(files.started(&unit.file.clone(), files.service(&unit)));
         }
     }
     out

@@ -1,6 +1,7 @@
 //! Follows what is started from script to script.
 
 use super::super::super::disk::read;
+use super::apt;
 use super::effects::{Effect, effect};
 use super::reader::{Step, When, steps};
 use super::units::{Unit, Value};
@@ -87,6 +88,12 @@ impl Files<'_> {
         let lines = (1..).zip(text.lines().map(str::trim));
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         lines.map(|(at, line)| (at, line.to_owned())).collect()
+    }
+
+    /// All lines of a text file with their numbers, from 1.
+    pub(super) fn raw_lines(&self, path: &str) -> Vec<(u32, String)> {
+        let text = self.text(path).unwrap_or_default();
+        (1..).zip(text.lines().map(str::to_owned)).collect()
     }
 
     /// The entries of a directory, with its path.
@@ -291,7 +298,7 @@ impl Files<'_> {
                     line: step.line,
                     effect,
                     when,
-                    text: step.words.join(" ").chars().take(80).collect(),
+                    text: step.text(),
                 });
                 continue;
             }
@@ -309,6 +316,9 @@ impl Files<'_> {
         let name = step.name();
         if NOT_FOLLOWED.contains(&name) {
             return;
+        }
+        if apt::is_apt(name) && here.depth <= DEPTH {
+            self.around_apt(here, trace);
         }
         let first = step.words.first().map_or("", String::as_str);
         let plain = step.rest().iter().position(|word| !word.starts_with('-'));
@@ -341,6 +351,27 @@ impl Files<'_> {
             return;
         };
         self.follow(&path, arguments.unwrap_or_default(), program, here, trace);
+    }
+
+    /// Follows what apt runs when a script calls it.
+    fn around_apt(&self, here: &Place<'_>, trace: &mut Trace) {
+        let mut hooks = apt::commands(self.root);
+        hooks.retain(|(file, ..)| !trace.files.contains(file));
+        trace
+            .files
+            .extend(hooks.iter().map(|(file, ..)| file.clone()));
+        for (file, line, text) in hooks {
+            let mut found = steps(&text, &[], &BTreeMap::new());
+            for hook in &mut found {
+                (hook.line, hook.when) = (line, hook.when.max(here.when));
+            }
+            let place = Place {
+                file: &file,
+                dir: "/".to_owned(),
+                ..*here
+            };
+            self.walk(&found, &place, trace);
+        }
     }
 
     /// The path of a program.
@@ -416,7 +447,7 @@ fn quoted_commands(text: &str, program: &str, place: &Place<'_>, trace: &mut Tra
                 line,
                 effect,
                 when: place.when.max(step.when),
-                text: step.words.join(" ").chars().take(80).collect(),
+                text: step.text(),
             });
         }
     }

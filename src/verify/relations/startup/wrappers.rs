@@ -2,7 +2,8 @@
 
 /// Programs that are followed by options and then by a command: name, options that have a value of
 /// their own, and the number of words before the command.
-const WRAPPERS: [(&str, &[&str], usize); 31] = [
+const WRAPPERS: [(&str, &[&str], usize); 32] = [
+    ("cloud-init-per", &[], 2),
     ("exec", &["-a"], 0),
     ("nohup", &[], 0),
     ("command", &[], 0),

@@ -1,0 +1,145 @@
+//! The configuration that a kernel was built with (`/boot/config-VERSION`), as far as starting one
+//! of two root filesystems depends on it.
+
+use super::Judge;
+use crate::edit::Workspace;
+use crate::plan::Plan;
+use crate::platform::TableKind;
+use crate::tree::{DirEntry, Tree};
+use std::collections::BTreeMap;
+
+/// The settings of a kernel: its value, and its line.
+type Config = BTreeMap<String, (String, usize)>;
+
+/// Judges the kernel at this path, which starts first.
+pub(in crate::edit) fn check(work: &mut Workspace<'_>, plan: &Plan, kernel: &str) {
+    let mut judge = Judge::new(&plan.accepted, work.root.tree());
+    let root = work.root.tree();
+    let Some(version) = version(root, kernel) else {
+        return;
+    };
+    let path = format!("/boot/config-{version}");
+    let config = read(&judge.lines(root, &path));
+    for (name, why) in faults(&config, plan.family.scheme) {
+        let line = config.get(name).map_or(0, |(_, line)| *line);
+        let advice = "install a kernel that was built for it in the golden image";
+        judge.problem(&path, line, &why, advice);
+    }
+    let module = |setting: &str| config.get(setting).is_some_and(|(value, _)| value == "m");
+    if module("CONFIG_VFAT_FS") && !has_module(root, &version, "vfat.ko") {
+        let why = format!(
+            "FAT is a module of this kernel (CONFIG_VFAT_FS=m), but /lib/modules/{version} has none: the boot partition, where the boot environment is, could not be mounted"
+        );
+        let advice = "install the modules of the kernel in the golden image";
+        judge.problem(
+            &path,
+            config.get("CONFIG_VFAT_FS").map_or(0, |(_, line)| *line),
+            &why,
+            advice,
+        );
+    }
+    let Judge { problems, used, .. } = judge;
+    work.problems.0.extend(problems.0);
+    work.used.extend(&used);
+}
+
+/// The version of a kernel: that in the name of its file.
+fn version(root: &Tree, kernel: &str) -> Option<String> {
+    let real = super::real(root, kernel);
+    let name = real.rsplit('/').next()?;
+    let version = name.split_once('-')?.1;
+    Some(version.to_owned())
+}
+
+fn read(lines: &[(usize, String)]) -> Config {
+    let mut config = Config::new();
+    for (at, line) in lines {
+        let off = line
+            .strip_prefix("# ")
+            .and_then(|line| line.strip_suffix(" is not set"));
+        let set = line.split_once('=').filter(|_| line.starts_with("CONFIG_"));
+        let (name, value) = match (off, set) {
+            (Some(name), _) => (name, "n"),
+            (_, Some((name, value))) => (name, value.trim_matches('"')),
+            _ => continue,
+        };
+        config.insert(name.to_owned(), (value.to_owned(), *at));
+    }
+    config
+}
+
+/// Settings by which a slot does not start, or no update is kept, with the reason.
+fn faults(config: &Config, table: TableKind) -> Vec<(&'static str, String)> {
+    let is = |name: &str, wanted: &str| config.get(name).is_some_and(|(value, _)| value == wanted);
+    let mut out = Vec::new();
+    for name in ["CONFIG_CMDLINE_FORCE", "CONFIG_CMDLINE_OVERRIDE"] {
+        if is(name, "y") {
+            let own = config.get("CONFIG_CMDLINE").map_or("", |(value, _)| value);
+            out.push((
+                name,
+                format!(
+                    "this kernel takes its own arguments (`{own}`) and none of the boot loader, which chooses the root filesystem by them"
+                ),
+            ));
+        }
+    }
+    let needed = [
+        ("CONFIG_EXT4_FS", "ext4, which both root filesystems are"),
+        (
+            "CONFIG_VFAT_FS",
+            "FAT, which the boot partition with the boot environment is",
+        ),
+    ];
+    let partitions = match table {
+        TableKind::Gpt => ("CONFIG_EFI_PARTITION", "a GPT, which the disk has"),
+        TableKind::Mbr => ("CONFIG_MSDOS_PARTITION", "an MBR, which the disk has"),
+    };
+    for (name, what) in needed.into_iter().chain([partitions]) {
+        if is(name, "n") {
+            out.push((name, format!("this kernel cannot read {what}")));
+        }
+    }
+    out
+}
+
+/// Whether the modules of a kernel have this one, compressed or not.
+fn has_module(root: &Tree, version: &str, name: &str) -> bool {
+    let Some(dir) = root.dir(format!("/lib/modules/{version}")) else {
+        return false;
+    };
+    let mut todo = vec![dir];
+    while let Some(dir) = todo.pop() {
+        for (file, entry) in &dir.entries {
+            match entry {
+                DirEntry::Dir(below) => todo.push(below),
+                DirEntry::Leaf(_) if file.starts_with(name.as_bytes()) => return true,
+                DirEntry::Leaf(_) => {}
+            }
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_by_which_a_slot_does_not_start() {
+        let text = "# x\nCONFIG_CMDLINE=\"root=/dev/mmcblk0p2\"\nCONFIG_CMDLINE_FORCE=y\n# CONFIG_EXT4_FS is not set\nCONFIG_VFAT_FS=m\n# CONFIG_EFI_PARTITION is not set\n";
+        let lines: Vec<_> = (1..).zip(text.lines().map(str::to_owned)).collect();
+        let config = read(&lines);
+        let found = |table| -> Vec<&str> {
+            let found = faults(&config, table);
+            found.into_iter().map(|(name, _)| name).collect()
+        };
+        let mbr = ["CONFIG_CMDLINE_FORCE", "CONFIG_EXT4_FS"];
+        assert_eq!(found(TableKind::Mbr), mbr);
+        assert_eq!(
+            found(TableKind::Gpt),
+            [&mbr[..], &["CONFIG_EFI_PARTITION"]].concat()
+        );
+        assert_eq!(config["CONFIG_EXT4_FS"].1, 4);
+        assert!(faults(&Config::new(), TableKind::Gpt).is_empty());
+    }
+}
