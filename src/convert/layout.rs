@@ -90,9 +90,9 @@ impl DiskLayout {
     }
 }
 
-/// Refuses an Artifact that the update client of the image cannot read in any case. One that is only
-/// too large for it is a warning, which is returned: the devices that install it may have another
-/// client, and with `upgrade_from` it is known whether they have.
+/// Refuses an Artifact that the update client of the image cannot read in any case. One that is
+/// only too large for it is a warning, which is returned: the devices that install it may have
+/// another client, and with `upgrade_from` it is known whether they have.
 ///
 /// # Errors
 /// Each reason, as [`Problems`]; I/O errors of the package database.
