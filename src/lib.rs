@@ -39,8 +39,9 @@ pub mod boot;
 pub mod dpkg;
 pub mod edit;
 
-// Outputs: written, checked and published; verified; flashed.
+// Outputs: written, checked and published; verified; flashed; the golden image examined.
 pub mod convert;
+pub mod doctor;
 pub mod flash;
 pub mod verify;
 

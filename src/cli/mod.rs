@@ -3,6 +3,7 @@
 pub mod artifact;
 pub mod boards;
 mod convert;
+mod doctor;
 mod flash;
 mod golden_partitions;
 mod input;
@@ -41,6 +42,7 @@ enum Command {
     Convert(convert::ConvertArgs),
     Plan(plan::PlanArgs),
     Flash(flash::FlashArgs),
+    Doctor(doctor::DoctorArgs),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
     Artifact(artifact::ArtifactArgs),
@@ -108,6 +110,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Convert(args) => convert::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Flash(args) => flash::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Artifact(args) => artifact::run(args),

@@ -26,6 +26,7 @@ use record::UpdateFacts;
 pub use write::WriteOptions;
 
 use crate::artifact::{Offer, Signed};
+use crate::doctor::{self, Finding, System};
 use crate::edit::{self, Edited, StagedDir};
 use crate::golden::Golden;
 use crate::image::source::InputImage;
@@ -105,11 +106,17 @@ pub fn prepare(request: &Request, input: InputImage) -> Result<Prepared> {
 
 /// As [`prepare`]; without `verify` nothing is checked.
 fn prepare_for(request: &Request, input: InputImage, verify: bool) -> Result<Prepared> {
-    let mut golden = Golden::read(input, request.plan.selection(), request.report)?;
+    let golden = Golden::read(input, request.plan.selection(), request.report)?;
+    prepare_read(request, golden, verify)
+}
+
+/// As [`prepare_for`], with a golden image that was read.
+fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<Prepared> {
     let plan = request.plan.plan(&golden)?;
     // Reported at once: an error of the edits is easier to understand after them.
     plan.notes.iter().for_each(|note| request.report.note(note));
     let (mut edited, staged) = edit(request, &plan, &golden)?;
+    edited.warnings.extend(left_behind(&plan, &edited));
     let read = golden.disk.read_errors.check();
     read.context("reading the files of the golden image")
         .map_err(|error| golden.or_input_changed(error))?;
@@ -138,6 +145,36 @@ fn prepare_for(request: &Request, input: InputImage, verify: bool) -> Result<Pre
     prepared.warnings = checked.map_err(|error| prepared.golden.or_input_changed(error))?;
     prepared.accept(request)?;
     Ok(prepared)
+}
+
+/// Examines a golden image: everything that its owner should know before it is converted, and what
+/// [`prepare`] refuses. Notes and warnings of the conversion are not reported.
+///
+/// # Errors
+/// I/O errors of the golden image; that it cannot be read.
+pub fn examine(request: &Request, input: InputImage) -> Result<Vec<Finding>> {
+    let golden = Golden::read(input, request.plan.selection(), request.report)?;
+    request.report.step("examining the golden image", None);
+    let mut findings = doctor::golden(&golden, &request.plan.accepted());
+    match prepare_read(request, golden, true) {
+        Ok(prepared) => Ok(doctor::references(findings, &prepared.edited.references)),
+        Err(error) => {
+            findings.extend(doctor::refusals(&error, &findings));
+            Ok(doctor::sorted(findings))
+        }
+    }
+}
+
+/// Warnings about what the edited filesystems bring to every device.
+fn left_behind(plan: &Plan, edited: &Edited) -> Vec<String> {
+    let trees = &edited.trees;
+    let system = System {
+        root: &trees.root,
+        boot: Some(&trees.boot),
+        data: Some(&trees.data),
+        boot_mount: &plan.boot.mount,
+    };
+    doctor::warnings(&doctor::system(&system))
 }
 
 /// Converts: prepares, then writes image, Artifact and record into `dir`, checks them and gives

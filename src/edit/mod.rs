@@ -26,6 +26,8 @@ mod user;
 mod visible;
 mod volatile;
 
+pub use startup::acting as startup_acting;
+
 use crate::boot;
 use crate::dpkg::InstalledPackage;
 use crate::golden::{Golden, facts};

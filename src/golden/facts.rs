@@ -72,7 +72,7 @@ pub fn gather(root: &Tree) -> Result<Facts, EditError> {
             .into_iter()
             .filter(|name| program(root, name))
             .collect(),
-        remarks: remarks(root, &kernels, systemd)?,
+        remarks: remarks(root),
         os,
         kernels,
         systemd,
@@ -315,24 +315,8 @@ fn enables_units(root: &Tree) -> bool {
 }
 
 /// Remarks about what would cause trouble on devices later.
-fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>, EditError> {
+fn remarks(root: &Tree) -> Vec<String> {
     let mut out = Vec::new();
-    if root.dir("/etc/ssh").is_some_and(|dir| {
-        dir.entries
-            .keys()
-            .any(|name| name.starts_with(b"ssh_host_") && name.ends_with(b"_key"))
-    }) {
-        out.push(
-            "/etc/ssh holds host keys, which every device will share; remove them and let the first boot make new ones".to_owned(),
-        );
-    }
-    if text(root, "/etc/machine-id")?
-        .is_some_and(|id| !id.trim().is_empty() && id.trim() != "uninitialized")
-    {
-        out.push(
-            "/etc/machine-id is set, so every device will have the same one; an empty file lets the first boot set it".to_owned(),
-        );
-    }
     if is_converted(root) {
         out.push(
             "this image was converted before; the content of its data partition is not carried over"
@@ -345,37 +329,7 @@ fn remarks(root: &Tree, kernels: &[Kernel], systemd: bool) -> Result<Vec<String>
                 .to_owned(),
         );
     }
-    for path in [
-        "/data/mender",
-        "/var/lib/mender/mender-agent.pem",
-        "/var/lib/mender/mender-store",
-    ] {
-        if root.find(path).is_some() {
-            out.push(format!("{path} exists: this image was used with an update client before, and its identity would be cloned"));
-        }
-    }
-    if systemd {
-        for kernel in kernels {
-            let config = text(root, &format!("/boot/config-{}", kernel.version))?;
-            if config.is_some_and(|config| !config.lines().any(|line| line == "CONFIG_FHANDLE=y")) {
-                out.push(format!(
-                    "kernel {} is built without CONFIG_FHANDLE, with which systemd finds its devices",
-                    kernel.version
-                ));
-            }
-        }
-    }
-    let clocks = [
-        "/lib/systemd/systemd-timesyncd",
-        "/usr/sbin/chronyd",
-        "/usr/sbin/ntpd",
-        "/usr/sbin/ntpsec",
-        "/usr/bin/openntpd",
-    ];
-    if !clocks.iter().any(|path| root.find(path).is_some()) {
-        out.push("nothing in the image sets the clock (systemd-timesyncd, chrony, ntpsec): TLS to an update server fails while it is wrong".to_owned());
-    }
-    Ok(out)
+    out
 }
 
 /// The target of the symlink at `path`, for reports.
@@ -417,8 +371,6 @@ mod tests {
             .unwrap();
         tree.put_file("/boot/initrd.img-6.1.0-1", "i", stat(0o644))
             .unwrap();
-        tree.put_file("/etc/ssh/ssh_host_rsa_key", "s", stat(0o600))
-            .unwrap();
         let facts = gather(&tree).unwrap();
         assert_eq!(facts.architecture, Some(Architecture::Arm64));
         assert_eq!(
@@ -429,7 +381,7 @@ mod tests {
             facts.kernels[0].initrd.as_deref(),
             Some("/boot/initrd.img-6.1.0-1")
         );
-        assert!(facts.remarks.iter().any(|r| r.contains("host keys")));
+        assert!(facts.remarks.iter().any(|r| r.contains("no init program")));
         assert!(is_root(&tree));
         assert!(!is_root(&Tree::new(stat(0o755))));
     }

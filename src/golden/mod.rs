@@ -24,6 +24,7 @@ pub mod references;
 pub mod start_images;
 #[cfg(test)]
 mod tests;
+pub mod traces;
 
 use crate::image::source::InputImage;
 use crate::report::Report;

@@ -69,6 +69,12 @@ impl PlanRequest<'_> {
         selection(self.config)
     }
 
+    /// The files of the golden image that the user accepts.
+    #[must_use]
+    pub fn accepted(&self) -> AcceptedFiles {
+        AcceptedFiles::new(self.config)
+    }
+
     /// The plan for `golden`.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ mod slots;
 mod table;
 
 pub use finding::{CheckGroup, Finding, Location, Log, Outcome, Severity};
-pub use relations::{key_files, required_on_data};
+pub use relations::{key_files, missing_libraries, required_on_data};
 pub use request::Request;
 
 use crate::image::table::DiskId;

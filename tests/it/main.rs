@@ -3,6 +3,7 @@
 mod boot;
 mod cli;
 mod convert;
+mod doctor;
 mod edit;
 mod formats;
 mod house;

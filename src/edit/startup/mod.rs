@@ -3,6 +3,7 @@
 //! repartitions or writes boot files undoes the layout. What known tools do so is undone and said;
 //! anything else is a problem until the golden image is changed or the file accepted.
 
+pub mod acting;
 mod acts;
 mod apt_conf;
 mod apt_hooks;

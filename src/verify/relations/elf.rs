@@ -152,7 +152,7 @@ fn dirs(machine: u16) -> Vec<String> {
 ///
 /// # Errors
 /// A sentence when the program cannot be read or is damaged.
-pub(super) fn missing(root: &Tree, path: &str) -> Result<Vec<String>, String> {
+pub fn missing(root: &Tree, path: &str) -> Result<Vec<String>, String> {
     let bytes = root
         .read(path, LIMIT)
         .map_err(|e| e.to_string())?

@@ -32,6 +32,7 @@ use crate::artifact::Offer;
 use crate::tree::Tree;
 
 pub(super) use artifact::examine;
+pub use elf::missing as missing_libraries;
 pub(super) use fstab::boot_mount;
 pub use trust::key_files;
 

@@ -1,0 +1,120 @@
+//! `goldsmith doctor`: examines a golden image before a fleet has it.
+
+use super::input::ImageArgs;
+use super::{print, progress};
+use crate::config;
+use crate::convert::{self, Request};
+use crate::doctor::Finding;
+use crate::plan::PlanRequest;
+use crate::plan::host::HostFiles;
+use crate::problem::Usage;
+use crate::verify::Severity;
+use clap::Args;
+use serde::Serialize;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Examine a golden image before a fleet of devices has it
+///
+/// Looks for identities and secrets that all devices would share, accounts that anyone can log in
+/// to, what the update client needs, and what would act by itself or be gone on the converted disk.
+/// docs/doctor.md lists the findings. Changes nothing. Exits with 0 if it finds no errors,
+/// otherwise with 1.
+#[derive(Args, Debug)]
+pub(super) struct DoctorArgs {
+    /// Configuration file, or the name of a built-in board; may be repeated, later ones override
+    /// earlier ones
+    #[arg(short, long, value_name = "FILE")]
+    config: Vec<PathBuf>,
+    /// Set one key, as in storage.size="8 GiB"; may be repeated, overrides all files
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    input: ImageArgs,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let report = progress::report(true);
+    let mut config = config::load(&args.config, &args.set)
+        .map_err(|config::ConfigError(problems)| Usage(problems))?;
+    // The release is nobody's.
+    config.artifact.name.get_or_insert("golden".to_owned());
+    let request = Request {
+        plan: PlanRequest {
+            config: &config,
+            host: HostFiles {
+                disk: &args.input.image,
+                overlays: &[],
+                preserve_layout: None,
+                epoch: None,
+            },
+        },
+        run_hooks: false,
+        upgrade_from: None,
+        strict: false,
+        report: &*report,
+    };
+    let findings = convert::examine(&request, args.input.open(&*report)?)?;
+    let good = findings.iter().all(|one| one.severity != Severity::Error);
+    let text = match args.json {
+        true => {
+            let findings = &findings;
+            let output = JsonOutput { good, findings };
+            format!("{}\n", serde_json::to_string_pretty(&output)?)
+        }
+        false => text(&args.input.image, &findings),
+    };
+    print(&text)?;
+    Ok(match good {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+/// The output of `--json`.
+#[derive(Serialize)]
+struct JsonOutput<'a> {
+    good: bool,
+    findings: &'a [Finding],
+}
+
+/// The findings with their places and remedies, then their number.
+fn text(path: &Path, findings: &[Finding]) -> String {
+    let mut out = String::new();
+    for finding in findings {
+        let _ = writeln!(
+            out,
+            "{}[{}]: {}",
+            finding.severity, finding.code, finding.text
+        );
+        for one in &finding.evidence {
+            let _ = match one.path.as_str() {
+                "" => writeln!(out, "    {}", one.value),
+                path => writeln!(out, "    {path}: {}", one.value),
+            };
+        }
+        if finding.omitted > 0 {
+            let _ = writeln!(out, "    and {} more", finding.omitted);
+        }
+        let remedy = finding.remedy.replace('\n', "\n    ");
+        let _ = writeln!(out, "    remedy: {remedy}\n");
+    }
+    let count = |severity| {
+        let of = findings.iter().filter(|one| one.severity == severity);
+        of.count()
+    };
+    let _ = writeln!(
+        out,
+        "{}: {} errors, {} warnings, {} notes",
+        path.display(),
+        count(Severity::Error),
+        count(Severity::Warning),
+        count(Severity::Note)
+    );
+    out
+}

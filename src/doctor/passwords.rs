@@ -1,0 +1,117 @@
+//! Passwords that everyone knows, held against encrypted ones (`crypt(5)`).
+
+use sha_crypt::{PasswordVerifier as _, ShaCrypt};
+use yescrypt::Yescrypt;
+
+/// Passwords of distributions' images and of many who set up a machine.
+const COMMON: [&str; 16] = [
+    "raspberry",
+    "1234",
+    "root",
+    "toor",
+    "admin",
+    "password",
+    "debian",
+    "temppwd",
+    "ubuntu",
+    "armbian",
+    "orangepi",
+    "dietpi",
+    "pi",
+    "changeme",
+    "12345678",
+    "live",
+];
+
+/// The password of the account `name` if it is one that everyone knows; `None` also for methods of
+/// encryption that are not known here.
+pub(super) fn known(name: &str, encrypted: &str) -> Option<String> {
+    let mut candidates = vec![name];
+    candidates.extend(COMMON.into_iter().filter(|word| *word != name));
+    let found = candidates.into_iter().find(|word| matches(word, encrypted));
+    found.map(str::to_owned)
+}
+
+/// The most rounds of SHA-crypt that are tried: more would take too long.
+const MAX_ROUNDS: u32 = 100_000;
+/// The digits of the parameters of yescrypt, from 0.
+const DIGITS: &str = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+/// The largest cost of yescrypt that is tried, as a power of two: each more doubles the memory.
+const MAX_COST: usize = 14;
+
+/// Whether `encrypted` is this word by SHA-crypt or yescrypt.
+fn matches(word: &str, encrypted: &str) -> bool {
+    let mut fields = encrypted.split('$').skip(1);
+    let (method, parameters) = (fields.next(), fields.next().unwrap_or_default());
+    match method {
+        Some("5" | "6") => {
+            let rounds = parameters.strip_prefix("rounds=").map(str::parse::<u32>);
+            let cheap = rounds.is_none_or(|rounds| rounds.is_ok_and(|count| count <= MAX_ROUNDS));
+            cheap
+                && ShaCrypt::default()
+                    .verify_password(word.as_bytes(), encrypted)
+                    .is_ok()
+        }
+        Some("y") => {
+            // Flavor, cost and block size, a digit each, as libxcrypt writes them.
+            let mut digits = parameters.bytes();
+            let cost = digits
+                .nth(1)
+                .and_then(|digit| DIGITS.find(char::from(digit)));
+            let cheap = parameters.len() == 3 && cost.is_some_and(|cost| cost < MAX_COST);
+            cheap
+                && Yescrypt::default()
+                    .verify_password(word.as_bytes(), encrypted)
+                    .is_ok()
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_of_three_methods_are_known() {
+        let cases = [
+            (
+                "pi",
+                "$6$Rq9zTkQn4ZbH0aLd$upAy3dx/bnRzEGjFY7qBjMNrjjmR9rJLzrrws9xUOKxU/Ig3CNW36SLdHUfX2HEdoLWwEqq1FmuGXlRirQ51T1",
+                Some("raspberry"),
+            ),
+            (
+                "pi",
+                "$5$rounds=5000$Rq9zTkQn4ZbH0aLd$ljpnkmpTmcAN593WcioNtYjvhP7JswMnhgrRSQgesgB",
+                Some("pi"),
+            ),
+            (
+                "root",
+                "$y$j9T$f1ReHx3GzHlQx0pkXXp9u.$4Kpyld50zji6xWdx68uXaz8X4CZWjD6R3c9wiRXn5F5",
+                Some("root"),
+            ),
+            (
+                "root",
+                "$y$j9T$f1ReHx3GzHlQx0pkXXp9u.$qaHwZI22DvM7Dijh6qZmJXLrE76HBfhA4Em/koufb17",
+                None,
+            ),
+        ];
+        for (name, encrypted, expected) in cases {
+            assert_eq!(known(name, encrypted).as_deref(), expected, "{encrypted}");
+        }
+    }
+
+    #[test]
+    fn costly_and_unknown_methods_are_not_tried() {
+        for encrypted in [
+            "$6$rounds=999999999$abcdefgh$x",
+            "$y$jzT$abcdefgh$x",
+            "$y$j9T11$abcdefgh$x",
+            "$1$abcdefgh$x",
+            "x",
+            "",
+        ] {
+            assert_eq!(known("root", encrypted), None, "{encrypted}");
+        }
+    }
+}
