@@ -58,6 +58,9 @@ keys! {
         /// Files that act by themselves and are known to be harmless, and private keys that devices
         /// are meant to share.
         accept: Vec<AcceptFile> => Subs<AcceptFile> { default "[]" }
+        /// What the golden machine left behind and devices should not have. What each key finds is
+        /// in [doctor.md](doctor.md); what is done is in the record.
+        sanitize: Sanitize => Sub<Sanitize> { default "{}" }
         /// Your own programs that take part in a conversion.
         hooks: Hooks => Sub<Hooks> { default "{}" }
         /// The update client.
@@ -278,6 +281,45 @@ keys! {
         file: String => Text { required like "\"/etc/rc.local\"" }
         /// Why it is harmless; kept in the record.
         reason: String => Text { required like "\"it restarts only if a key is held\"" }
+    }
+
+    /// What the golden machine left behind and devices should not have. What each key finds is in
+    /// [doctor.md](doctor.md); what is done is in the record.
+    pub struct Sanitize {
+        /// Whether everything below is done that is not set itself.
+        all: bool => Flag { default "false" }
+        /// Whether `/etc/machine-id` becomes empty, so that each device makes an ID at its first
+        /// start (`machine-id(5)`).
+        machine_id: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
+        /// Whether SSH host keys are removed. Each device then makes its own at its first start, on
+        /// the data partition, so that it keeps them over updates. Needs systemd.
+        ssh_host_keys: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
+        /// Whether seeds of the random number generator are removed.
+        random_seed: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
+        /// Whether the key and the state of the update client are removed.
+        client_keys: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
+        /// Whether IDs and keys that other services made for the golden machine are removed: those
+        /// of systemd's credentials, NetworkManager, dhcpcd, iSCSI, Tailscale and ZeroTier. The
+        /// services make new ones.
+        service_ids: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
+        /// Whether DHCP leases are removed.
+        dhcp_leases: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
+        /// Whether wireless networks with passwords are taken out of the settings of
+        /// NetworkManager, wpa_supplicant, netplan, iwd, ConnMan and `interfaces(5)`, and paired
+        /// Bluetooth devices are removed.
+        wireless_keys: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
+        /// Whether histories of shells, editors and other programs are removed.
+        histories: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
+        /// Whether logs become empty, and old ones and journals are removed.
+        logs: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
+        /// Whether package files and indexes that APT downloaded are removed; `apt update` on the
+        /// device fetches them again.
+        apt_cache: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
+        /// Whether core dumps are removed.
+        core_dumps: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
+        /// Whether the state of cloud-init is removed, as by `cloud-init clean`, so that each
+        /// device is a new instance. Seeds and scripts stay.
+        cloud_init: Option<bool> => Flag { unset "`sanitize.all`", like "true" }
     }
 
     /// Your own programs that take part in a conversion. They run as the user who converts;

@@ -17,6 +17,7 @@ mod partitions;
 mod private_keys;
 pub mod references;
 mod replaced;
+mod sanitize;
 mod startup;
 mod swap;
 pub mod system;
@@ -188,6 +189,7 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     let carried = work.data.tree().clone();
     let added_from = work.change_counts();
     let packages = packages::install(&mut work, plan);
+    sanitize::clean(&mut work, plan).context("taking traces of the golden machine away")?;
     user::staged(&mut work, staged, plan, &Default::default());
     user::overlays(&mut work, plan);
     let integration = work.change_counts();
@@ -269,6 +271,7 @@ impl Integrated {
         let added = work.changes_until([usize::MAX; 3]);
         visible::place(&mut work, &added, &plan.boot.mount);
         system::move_data(&mut work.root, &mut work.data)?;
+        sanitize::list(&mut work, plan)?;
         let raw = plan.raw.resolve(work.root.tree());
         let raw = work.keep(raw).unwrap_or_default();
         let (more, more_notes, more_warnings) = work.finish()?;

@@ -25,6 +25,7 @@ pub mod packages;
 pub mod partitions;
 mod promises;
 pub mod raw;
+pub mod sanitize;
 mod system;
 pub mod trust;
 
@@ -52,6 +53,7 @@ use overlays::OverlayPlan;
 use packages::PackagePlan;
 use partitions::{PartitionPlans, Room};
 use raw::RawPlan;
+use sanitize::SanitizePlan;
 
 /// The inputs of a plan, besides the golden image.
 #[derive(Clone, Debug)]
@@ -122,6 +124,8 @@ pub struct Plan {
     pub partitions: PartitionPlans,
     /// Files of the golden image that act by themselves, which the user accepts.
     pub accepted: AcceptedFiles,
+    /// Traces of the golden machine that are taken away.
+    pub sanitize: SanitizePlan,
     /// Debian packages to install.
     pub packages: PackagePlan,
     /// Directories of the host that are copied over the filesystems.
@@ -222,6 +226,7 @@ impl Plan {
             boot,
             partitions,
             accepted,
+            sanitize: SanitizePlan::new(config),
             root,
             data,
             packages,

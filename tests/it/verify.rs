@@ -7,6 +7,7 @@ mod ext4;
 mod ext4_kinds;
 mod fat;
 mod foreign_images;
+mod identity;
 mod image;
 mod matrix;
 mod relations;

@@ -48,6 +48,8 @@ use crate::plan::partitions::Fate;
 use crate::problem::{Problem, Problems};
 use crate::tree::Tree;
 use crate::tree::edit::EditError;
+use crate::tree::editor::TreeEditor;
+use crate::tree::{Tree, show};
 use acts::Act;
 use command::Runs;
 use entry::{Entry, EntryKind};
@@ -181,6 +183,15 @@ pub(super) fn integrate(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), Edi
     work.problems.0.extend(judge.problems.0);
     work.used.extend(&judge.used);
     Ok(())
+}
+
+/// Takes away whatever starts a unit.
+pub(super) fn disable(
+    root: &mut TreeEditor<'_>,
+    name: &str,
+    reason: &str,
+) -> Result<(), EditError> {
+    known::disable(root, name, reason)
 }
 
 /// Everything that runs by itself when the system starts.

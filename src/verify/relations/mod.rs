@@ -10,6 +10,7 @@ mod elf;
 mod fstab;
 mod grubenv;
 mod kernel_config;
+mod identity;
 mod kernels;
 mod mount_options;
 mod raspberry_config;
@@ -55,6 +56,8 @@ pub(super) fn check(
     trust::client_files(disk, roles, log);
     log.group("private keys");
     trust::private_keys(disk, roles, request, log);
+    log.group("identity");
+    identity::check(disk, roles, log);
     log.group("mounts");
     fstab::check(disk, roles, log);
     binds::check(disk, roles, log);

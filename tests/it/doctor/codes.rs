@@ -14,6 +14,7 @@ const KEY: &str = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIIrYSSNQFaA2Hwf1duRSx
 const RASPBERRY: &str = "root:$6$Rq9zTkQn4ZbH0aLd$upAy3dx/bnRzEGjFY7qBjMNrjjmR9rJLzrrws9xUOKxU/Ig3CNW36SLdHUfX2HEdoLWwEqq1FmuGXlRirQ51T1:1::::::\n";
 const ID: &str = "0123456789abcdef0123456789abcdef\n";
 const STATUS: &str = "Package: mender-client\nStatus: install ok installed\nVersion: 3.4.0+ds1-5\nArchitecture: amd64\nMaintainer: x\nDescription: x\n\n";
+const SYSTEMD: &str = "Package: systemd\nStatus: install ok installed\nVersion: 260.1-1\nArchitecture: amd64\nMaintainer: x\nDescription: x\n\n";
 const FSTAB_RO: &str = "UUID=1-2 / ext4 ro 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\n";
 const FSTAB_GONE: &str = "UUID=1-2 / ext4 defaults 0 1\n/dev/sda1 /boot/efi vfat umask=0077 0 1\nUUID=5e1f-0001 /srv ext4 defaults 0 2\n";
 
@@ -62,6 +63,11 @@ const CASES: &[Case<'static>] = &[
         ("etc/systemd/network/10-lan.link", "[Match]\nMACAddress=52:54:00:12:34:56\n"),
     ]),
     ("sysv-service", "note", "/etc/init.d/own", &[
+        ("etc/init.d/own", "#!/bin/sh\n"),
+        ("etc/rc2.d/S01own", "->../init.d/own"),
+    ]),
+    ("sysv-service", "warning", "/etc/init.d/own", &[
+        ("var/lib/dpkg/status", SYSTEMD),
         ("etc/init.d/own", "#!/bin/sh\n"),
         ("etc/rc2.d/S01own", "->../init.d/own"),
     ]),

@@ -1,0 +1,234 @@
+//! `[sanitize]`: what is left in the converted image, what the record says, and what devices make
+//! instead.
+
+use super::image::{SETTINGS, golden};
+use crate::support::{goldsmith, images, must, run, scratch, tool};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const KEY: &str = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEEIIrYSSNQFaA2Hwf1duRSxKtLYX5CB04fSeQ6tF1aY/PuoAoGCCqGSM49\nAwEHoUQDQgAEPR3tU2Fta9ktY+6P9G0cWO+0kETA6SFs38GecTyudlHz6xvCdz8q\nEKTcWGekdmdDPsHloRNtsiCa697B2O9IFA==\n-----END EC PRIVATE KEY-----\n";
+/// A file of each kind, and what its slot has of it afterwards: nothing, an empty file, or a text.
+const TRACES: &[(&str, &str, Option<&str>)] = &[
+    (
+        "etc/machine-id",
+        "0123456789abcdef0123456789abcdef\n",
+        Some(""),
+    ),
+    ("var/lib/systemd/random-seed", "s", None),
+    ("var/lib/mender/mender-agent.pem", KEY, None),
+    ("var/lib/systemd/credential.secret", "s", None),
+    ("var/lib/dhcp/dhclient.leases", "l", None),
+    (
+        "etc/wpa_supplicant/wpa_supplicant.conf",
+        "country=SE\nnetwork={\n  psk=\"x\"\n}\n",
+        Some("country=SE\n"),
+    ),
+    ("root/.bash_history", "ls\n", None),
+    ("var/log/syslog", "x\n", Some("")),
+    ("var/log/syslog.1", "x\n", None),
+    ("var/cache/apt/pkgcache.bin", "x", None),
+    ("var/crash/a.crash", "x", None),
+    ("var/lib/cloud/instances/i/x", "x", None),
+];
+
+/// The traces, an SSH server and its keys.
+fn used() -> Vec<(&'static str, &'static str)> {
+    let traces = TRACES.iter().map(|(path, text, _)| (*path, *text));
+    let server = [
+        ("usr/sbin/sshd", "#!/bin/sh\n"),
+        ("etc/ssh/ssh_host_ed25519_key", KEY),
+        ("etc/ssh/ssh_host_ed25519_key.pub", "ssh-ed25519 AAAA\n"),
+    ];
+    traces.chain(server).collect()
+}
+
+fn convert(dir: &Path, more: &[&str]) -> Output {
+    let mut run = Command::new(goldsmith());
+    run.args(["convert", "-n", "r1", "-c", "qemux86-64", "--output-dir"]);
+    run.arg(dir).args(more);
+    run.args(SETTINGS.iter().flat_map(|set| ["--set", set]));
+    run.arg(dir.join("golden.img")).output().unwrap()
+}
+
+fn record(dir: &Path) -> Value {
+    serde_json::from_slice(&fs::read(dir.join("out.json")).unwrap()).unwrap()
+}
+
+/// What `debugfs` says about a path in partition `at` (from 0) of the converted image.
+fn debugfs(dir: &Path, at: usize, command: &str) -> String {
+    let start = record(dir)["disk"]["partitions"][at]["start"]
+        .as_u64()
+        .unwrap();
+    let image = format!("{}?offset={start}", dir.join("out.img").display());
+    let output = run(tool("debugfs").unwrap(), &[&"-R", &command, &image]);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr).replace("debugfs 1", "")
+}
+
+#[test]
+fn nothing_of_the_golden_machine_is_left() {
+    if !images::can_make() || tool("debugfs").is_none() {
+        return;
+    }
+    let dir = scratch();
+    golden(dir.path(), &used(), &[]);
+    let output = convert(dir.path(), &["--strict", "--set", "sanitize.all=true"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    assert!(
+        stderr.contains("sanitize.ssh-host-keys: each device makes its own"),
+        "{stderr}"
+    );
+    for (path, _, left) in TRACES {
+        let found = debugfs(dir.path(), 1, &format!("cat /{path}"));
+        match left {
+            None => assert!(found.contains("not found"), "{path}: {found}"),
+            Some(text) => assert_eq!(
+                found
+                    .lines()
+                    .filter(|line| !line.starts_with('.'))
+                    .collect::<Vec<_>>(),
+                text.lines().collect::<Vec<_>>(),
+                "{path}"
+            ),
+        }
+    }
+    assert!(debugfs(dir.path(), 3, "cat /mender/mender-agent.pem").contains("not found"));
+    for end in ["", ".pub"] {
+        let link = debugfs(
+            dir.path(),
+            1,
+            &format!("stat /etc/ssh/ssh_host_ed25519_key{end}"),
+        );
+        let target = format!("\"/data/ssh/ssh_host_ed25519_key{end}\"");
+        assert!(link.contains(&target), "{link}");
+    }
+    let record = record(dir.path());
+    let edits = record["edits"].as_array().unwrap();
+    for kind in ["histories", "logs", "client-keys", "machine-id"] {
+        let reason = format!("sanitize.{kind}");
+        let found = edits.iter().any(|edit| edit["reason"] == reason.as_str());
+        assert!(found, "{reason} in the record");
+    }
+    let image = dir.path().join("out.img");
+    let verified = must(goldsmith(), &[&"verify", &image]);
+    assert!(!verified.contains("identity"), "{verified}");
+    let found = Command::new(goldsmith())
+        .arg("doctor")
+        .arg(&image)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&found.stdout).into_owned();
+    for kind in [
+        "machine-id",
+        "ssh-host-keys",
+        "histories",
+        "logs",
+        "client-keys",
+    ] {
+        assert!(!text.contains(&format!("[{kind}]")), "{text}");
+    }
+}
+
+#[test]
+fn without_sanitize_warnings_say_what_devices_share() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    golden(dir.path(), &used(), &[]);
+    let output = convert(dir.path(), &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    for code in ["machine-id", "ssh-host-keys", "client-keys", "service-ids"] {
+        assert!(
+            stderr.contains(&format!("(doctor: {code})")),
+            "{code}: {stderr}"
+        );
+    }
+    assert!(!stderr.contains("(doctor: histories)"), "{stderr}");
+    let strict = convert(dir.path(), &["--strict"]);
+    assert_eq!(strict.status.code(), Some(1));
+}
+
+#[test]
+fn what_an_overlay_brings_stays_and_is_listed() {
+    if !images::can_make() || tool("debugfs").is_none() {
+        return;
+    }
+    let dir = scratch();
+    golden(dir.path(), &used(), &[]);
+    let overlay = dir.path().join("overlay");
+    let file = "etc/wpa_supplicant/wpa_supplicant-wlan0.conf";
+    super::image::put(&overlay, &[(file, "network={\n  psk=\"fleet\"\n}\n")]);
+    let path = overlay.to_str().unwrap();
+    let output = convert(
+        dir.path(),
+        &["--overlay", path, "--set", "sanitize.all=true"],
+    );
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    let list = debugfs(dir.path(), 1, "cat /usr/lib/goldsmith/sanitized");
+    assert!(
+        list.contains(&format!("wireless-keys\t/{file}\n")),
+        "{list}"
+    );
+    must(goldsmith(), &[&"verify", &dir.path().join("out.img")]);
+}
+
+#[test]
+fn without_systemd_nothing_would_make_host_keys() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    let mut files = used();
+    files.extend([
+        ("usr/lib/systemd/systemd", "-"),
+        ("usr/sbin/init", "#!/bin/sh\n"),
+        (
+            "etc/systemd/system/multi-user.target.wants/chrony.service",
+            "-",
+        ),
+    ]);
+    golden(dir.path(), &files, &[]);
+    let output = convert(dir.path(), &["--set", "sanitize.ssh-host-keys=true"]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(stderr.contains("nothing would make host keys"), "{stderr}");
+    assert!(
+        stderr.contains("hint: set sanitize.ssh-host-keys = false"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn two_devices_make_different_keys_and_keep_them() {
+    if tool("ssh-keygen").is_none() {
+        return;
+    }
+    let dir = scratch();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let script = top.join("configs/device/common/host-keys.sh");
+    let start = |device: &str| -> Vec<u8> {
+        let file = dir.path().join(device).join("ssh/ssh_host_ed25519_key");
+        let word = format!("openssh-ed25519={}", file.display());
+        must("sh", &[&script, &word]);
+        fs::read(file).unwrap()
+    };
+    let (one, two) = (start("one"), start("two"));
+    assert_ne!(one, two);
+    assert_eq!(start("one"), one, "the second start changes nothing");
+    let file = dir.path().join("one/ssh/ssh_host_ed25519_key");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    // A power cut left an empty file and a key that is not complete.
+    fs::write(&file, "").unwrap();
+    fs::write(file.with_extension("new"), "half").unwrap();
+    let again = start("one");
+    assert!(!again.is_empty() && again != one);
+    let public = fs::read_to_string(file.with_extension("pub")).unwrap();
+    let derived = must("ssh-keygen", &[&"-y", &"-f", &file]);
+    assert_eq!(public.split(' ').nth(1), derived.trim().split(' ').nth(1));
+}
