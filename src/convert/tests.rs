@@ -153,8 +153,13 @@ fn warnings_about_the_earlier_release_are_errors_when_asked() {
     let mut asked = request(&config, Some(&old));
     assert!(prepare(&asked, input()).is_ok());
     asked.strict = true;
+    // An image without a clock is a warning.
+    let mut root = example_tests::root();
+    example_tests::add(&mut root, "/usr/sbin/chronyd", b"x");
+    let mut example = Example::new();
+    example.partitions[1].1 = example_tests::ext(&root);
     // Without the checks of the image, which has no client: that is a warning too.
-    let prepared = prepare_for(&asked, input(), false);
+    let prepared = prepare_for(&asked, InputImage::of(example.source()), false);
     let error = prepared.map(|_| ()).unwrap_err();
     let error = format!("{error:#}");
     assert!(
