@@ -28,7 +28,11 @@ pub mod deb;
 pub mod fs;
 pub mod image;
 pub mod keyfile;
+pub mod mender_convert;
 pub mod shell;
+
+// A configuration from those of another converter.
+pub mod migrate;
 
 // Facts and decisions: values to values.
 pub mod golden;

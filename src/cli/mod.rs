@@ -9,6 +9,7 @@ mod golden_partitions;
 mod input;
 mod inspect;
 pub mod message;
+mod migrate;
 mod plan;
 mod progress;
 mod verify;
@@ -47,6 +48,7 @@ enum Command {
     Verify(verify::VerifyArgs),
     Artifact(artifact::ArtifactArgs),
     Boards(boards::BoardsArgs),
+    Migrate(migrate::MigrateArgs),
 }
 
 /// Every command as it is typed after `goldsmith`, such as `artifact show`. The first one is empty:
@@ -115,6 +117,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => verify::run(args),
         Command::Artifact(args) => artifact::run(args),
         Command::Boards(args) => boards::run(args),
+        Command::Migrate(args) => migrate::run(args),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::nearest::nearest;
 use super::node::{Location, Node, Origin, OriginKind, Table, Value, key_text, parse};
+use crate::mender_convert;
 use crate::problem::{Problem, Problems};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -223,6 +224,9 @@ fn literal(text: &str) -> Result<Node, Problems> {
 
 /// The hint for an unknown key.
 fn advice(at: &str, name: &str, keys: &[Key]) -> String {
+    if let Some(hint) = mender_convert::hint(name) {
+        return hint;
+    }
     if let Some(near) = nearest(name, keys.iter().map(|key| key.name.as_str())) {
         return format!("did you mean `{}`?", join(at, near));
     }

@@ -22,6 +22,7 @@ mod words;
 pub use boards::{board, boards};
 pub use doc::{example, manual};
 pub use load::{beneath, built_in, expand, load};
+pub use nearest::nearest;
 pub use node::{Location, Origin, OriginKind, quoted};
 pub use schema::{
     Accept, AcceptFile, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay,
@@ -35,6 +36,7 @@ pub use words::{
     OverlayTarget, PartitionAction, Proof, RawSource, SlotB, TableChoice,
 };
 
+use crate::mender_convert;
 use crate::problem::{Problem, Problems};
 use keys::{DEFAULT, Key, Reader, Section, Shape, join};
 
@@ -84,7 +86,10 @@ impl Layer {
             );
             return Err(ConfigError(Problem::new(message).into()));
         }
-        Self::new(node::parse(text, &Arc::new(origin))?)
+        let origin = Arc::new(origin);
+        let node = node::parse(text, &origin)
+            .map_err(|problems| of_mender_convert(problems, text, &origin))?;
+        Self::new(node)
     }
 
     /// Parses `key.path=value`, the argument of `--set`. A value that is not valid TOML is a
@@ -120,6 +125,20 @@ impl Layer {
             None => Vec::new(),
         }
     }
+}
+
+/// The problems of a text that is not TOML; if it is a configuration of mender-convert, the first
+/// one, which says what to do with it.
+fn of_mender_convert(problems: Problems, text: &str, origin: &Origin) -> Problems {
+    if !mender_convert::looks_like(text) {
+        return problems;
+    }
+    let hint = format!(
+        "this is a configuration of mender-convert: convert it with `goldsmith migrate {}`",
+        origin.name
+    );
+    let first = problems.0.into_iter().next();
+    first.map_or_else(Problems::default, |problem| problem.hint(hint).into())
 }
 
 impl Config {

@@ -1,10 +1,8 @@
 //! Suggestions for unknown words.
 
 /// The candidate most similar to `word`, if one is similar enough.
-pub(super) fn nearest<'c>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+#[must_use]
+pub fn nearest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let tolerance = (word.chars().count() / 3).max(1);
     let near = candidates
         .into_iter()

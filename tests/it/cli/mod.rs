@@ -11,6 +11,7 @@ mod config_messages;
 mod documentation;
 mod inspect;
 mod messages;
+mod migrate;
 
 /// Runs goldsmith in `dir`; `line` is split at blanks.
 fn run(dir: &Path, line: &str) -> Output {

@@ -24,7 +24,12 @@ const MAP: &[(&str, &str)] = &[
     // Formats: bytes to values and back.
     ("bundle", ""),
     ("artifact", "bundle bytes digest stream units"),
-    ("config", "pattern platform problem stamp units"),
+    // The names of another converter, and the keys that replace them: data alone.
+    ("mender_convert", ""),
+    (
+        "config",
+        "mender_convert pattern platform problem stamp units",
+    ),
     ("deb", "digest stream tree"),
     ("fs/ext4", "bytes stamp stream tree units"),
     ("fs/fat", "bytes stamp stream tree units"),
@@ -37,6 +42,8 @@ const MAP: &[(&str, &str)] = &[
     // Keys and certificates: what a file holds.
     ("keyfile", "stream"),
     ("shell", ""),
+    // Another converter's configurations, as one of ours.
+    ("migrate", "config mender_convert problem shell"),
     // Facts and decisions: values to values.
     (
         "golden",
@@ -91,6 +98,9 @@ const MAP: &[(&str, &str)] = &[
         "artifact compress config convert digest doctor flash fs/ext4 fs/fat golden image \
          image/output image/source image/table plan platform problem report stream units \
          verify",
+        "artifact compress config convert digest flash fs/ext4 fs/fat golden image \
+         image/output image/source image/table migrate plan platform problem report stream \
+         units verify",
     ),
 ];
 
@@ -101,8 +111,9 @@ const UPWARDS: &[(&str, &str, &str)] = &[];
 /// is meant.
 const CIRCLES: &[(&str, &str, &str)] = &[];
 
-/// The rooms that read the configuration: everything else takes the values of the plan.
-const READS_CONFIG: &[&str] = &["config", "plan", "cli"];
+/// The rooms that read the configuration: everything else takes the values of the plan. `migrate`
+/// writes one, and has it checked.
+const READS_CONFIG: &[&str] = &["config", "migrate", "plan", "cli"];
 
 /// Every crate of `Cargo.toml` and the paths below `src/` that may name it: a change of mind about
 /// a crate costs these places. A crate of the whole house has the door "".
