@@ -21,7 +21,7 @@ pub(super) struct MigrateArgs {
     /// MENDER_ARTIFACT_NAME=release-1; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     variable: Vec<String>,
-    /// Print errors only
+    /// Print warnings and errors only
     #[arg(short, long)]
     quiet: bool,
     /// Configuration of mender-convert

@@ -129,7 +129,7 @@ pub const BOARD_FILES: &[BoardFile] = &[
             "raspberrypi4_64",
         ),
         &[],
-        "the file of this name below `uefi` sets the device type `raspberrypi4_64_uefi` and is the board `generic-arm64`",
+        NEEDS_U_BOOT,
     ),
     file(
         "raspberrypi4_trixie_64bit_config",
@@ -256,21 +256,9 @@ pub const BOARD_FILES: &[BoardFile] = &[
         EARLIER,
     ),
     with(file("raspberrypi_config", "", ""), RASPBERRY_PI, EARLIER),
-    with(
-        file("raspberrypi_32_config", "", ""),
-        RASPBERRY_PI,
-        "part of the boards",
-    ),
-    with(
-        file("raspberrypi_64_config", "", ""),
-        RASPBERRY_PI,
-        "part of the boards",
-    ),
-    with(
-        file("common_config", "", ""),
-        RASPBERRY_PI,
-        "part of the boards",
-    ),
+    with(file("raspberrypi_32_config", "", ""), RASPBERRY_PI, ""),
+    with(file("raspberrypi_64_config", "", ""), RASPBERRY_PI, ""),
+    with(file("common_config", "", ""), RASPBERRY_PI, ""),
 ];
 
 const RASPBERRY_PI: &[&str] = &[

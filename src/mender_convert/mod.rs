@@ -2,8 +2,8 @@
 //! ours that replaces each part of it: variables, hooks, board configurations, options.
 //!
 //! These tables are the one place for it: `migrate` converts by them, `config` takes its hints from
-//! them, and `docs/from-mender-convert.md` is made from them. Names, defaults and meanings are those
-//! of mender-convert 5.2 (`configs/mender_convert_config`, `mender-convert-modify` and
+//! them, and `docs/from-mender-convert.md` is made from them. Names, defaults and meanings are
+//! those of mender-convert 5.2 (`configs/mender_convert_config`, `mender-convert-modify` and
 //! `mender-convert-package` there) and, where it says so, of earlier releases.
 
 mod boards;

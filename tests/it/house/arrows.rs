@@ -99,6 +99,7 @@ const MAP: &[(&str, &str)] = &[
          image/output image/source image/table plan platform problem report stream units \
          verify",
         "artifact compress config convert digest flash fs/ext4 fs/fat golden image \
+        "artifact bundle compress config convert digest flash fs/ext4 fs/fat golden image \
          image/output image/source image/table migrate plan platform problem report stream \
          units verify",
     ),
