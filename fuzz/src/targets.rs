@@ -15,7 +15,9 @@ use goldsmith::image::table::PartitionTable;
 use goldsmith::plan::PlanRequest;
 use goldsmith::plan::host::HostFiles;
 use goldsmith::report::Silent;
-use goldsmith::shell::{self, ExitStatus, Host, HostError, Invocation, Io, Variables};
+use goldsmith::shell::{
+    self, ExitStatus, Host, HostError, Invocation, Io, UnknownStatement, Variables,
+};
 use goldsmith::stamp::{Time, Uuid};
 use goldsmith::stream::{MemSource, ReadAt, Source};
 use goldsmith::tree::editor::TreeEditor;
@@ -382,8 +384,8 @@ impl Host for MemoryHost {
         })
     }
 
-    fn unknown(&mut self, line: usize, _statement: &str) {
-        assert!(line > 0, "lines are counted from 1");
+    fn unknown(&mut self, statement: UnknownStatement) {
+        assert!(statement.line > 0, "lines are counted from 1");
     }
 
     fn read(&self, path: &str) -> Result<Option<String>, HostError> {
@@ -400,6 +402,10 @@ impl Host for MemoryHost {
         file.push_str(text);
         self.work.set(self.work.get() + file.len() as u64);
         Ok(())
+    }
+
+    fn is_file(&self, path: &str) -> bool {
+        self.files.contains_key(path)
     }
 
     fn size(&self, path: &str) -> u64 {

@@ -373,8 +373,10 @@ keys! {
         package: String => Name { required like "\"mender-client\"" }
         /// The script.
         script: MaintainerScript => OneOf<MaintainerScript> { required like "\"postinst\"" }
-        /// The one statement to leave out, as the message shows it. Other statements of the script
-        /// stay errors.
+        /// The one statement to leave out, as the message shows it: it counts as successful and
+        /// prints nothing. If it calls a program that is a script, or reads a file of statements,
+        /// all of that is left out. Other statements of the script stay errors, and so does one
+        /// whose output the script reads.
         statement: Option<String> => Text { unset "all statements whose effect is unknown", like "\"date +%Y > /var/lib/x/year\"" }
         /// Why the script is unnecessary; kept in the record.
         reason: String => Text { required like "\"the service is enabled by our overlay\"" }

@@ -181,5 +181,7 @@ choices! {
         Prerm = "prerm",
         /// after removal
         Postrm = "postrm",
+        /// before the configuration of the package: what it asks of debconf
+        Config = "config",
     }
 }

@@ -28,6 +28,7 @@ mod scripts;
 #[cfg(test)]
 mod tests;
 mod triggers;
+mod unknown;
 mod users;
 
 pub use request::{AcceptedScript, DefaultFile, InstallReport, InstallRequest, InstalledPackage};
@@ -54,7 +55,7 @@ pub fn install(
     let mut journal = Journal::default();
     let incoming = incoming::read_all(request, &database, &mut journal);
     let facts: Vec<_> = incoming.iter().map(|package| &package.facts).collect();
-    PackageSet::new(&database, &facts).check(&mut journal);
+    let incomplete = PackageSet::new(&database, &facts).check(&mut journal);
     let order = order(&incoming);
 
     let mut tree = editor.tree().clone();
@@ -74,6 +75,7 @@ pub fn install(
         removed: BTreeSet::new(),
         answers: std::collections::BTreeMap::new(),
         used: BTreeSet::new(),
+        incomplete,
     };
     if let Err(problem) = apply(&mut session, &order, &request.defaults) {
         journal.problem(problem);

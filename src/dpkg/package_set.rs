@@ -5,7 +5,7 @@ use super::database::{Database, MultiArch, PackageFacts, PackageState};
 use super::request::Journal;
 use crate::deb::Relation;
 use crate::problem::Problem;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Installed packages: those of the image that stay and the new ones.
 pub(super) struct PackageSet<'a> {
@@ -161,8 +161,9 @@ impl<'a> PackageSet<'a> {
         }
     }
 
-    /// Reports every relation that does not hold.
-    pub(super) fn check(&self, journal: &mut Journal) {
+    /// Reports every relation that does not hold, and returns the new packages that lack something
+    /// that they or what they need depend on.
+    pub(super) fn check(&self, journal: &mut Journal) -> BTreeSet<String> {
         let news = self.packages.iter().filter(|(_, new)| *new);
         let mut missing: Vec<(Problem, String)> =
             news.flat_map(|(facts, _)| self.missing(facts)).collect();
@@ -174,7 +175,8 @@ impl<'a> PackageSet<'a> {
             last.hint = Some(format!(
                 "add them, for the image's release and architecture, to the packages: on such a \
                  system (a container is enough), `apt-get download {0}` fetches these, and `apt-get \
-                 install --download-only {0}` what they need in turn, too",
+                 install --download-only {0}` what they need in turn, too; scripts of packages that \
+                 lack something are judged once it is there",
                 names.join(" ")
             ));
         }
@@ -186,32 +188,67 @@ impl<'a> PackageSet<'a> {
         }
         self.check_dependents(journal);
         self.check_instances(journal);
+        self.incomplete()
     }
 
-    /// The dependencies of a package that do not hold, each with the first package that would do.
+    /// The new packages that lack something, and those that need them.
+    fn incomplete(&self) -> BTreeSet<String> {
+        let news = || self.packages.iter().filter(|(_, new)| *new);
+        let lacking = news().filter(|(facts, _)| !self.missing(facts).is_empty());
+        let mut out: BTreeSet<String> = lacking.map(|(facts, _)| facts.name.clone()).collect();
+        loop {
+            let needs = |facts: &PackageFacts| {
+                let groups = facts.depends.0.iter().chain(&facts.pre_depends.0);
+                let mut by = groups.flatten().flat_map(|one| self.called(&one.name));
+                by.any(|(by, new)| new && out.contains(&by.name))
+            };
+            let more = news().filter(|(facts, _)| !out.contains(&facts.name) && needs(facts));
+            let more: Vec<String> = more.map(|(facts, _)| facts.name.clone()).collect();
+            if more.is_empty() {
+                return out;
+            }
+            out.extend(more);
+        }
+    }
+
+    /// The dependencies of a package that do not hold, each with the first package that would do;
+    /// several on one package are one problem.
     fn missing(&self, facts: &PackageFacts) -> Vec<(Problem, String)> {
         let mut out = Vec::new();
         for (field, relations) in [
             ("depends", &facts.depends),
             ("pre-depends", &facts.pre_depends),
         ] {
+            let mut wanted: Vec<(String, String, Vec<String>)> = Vec::new();
             for group in relations
                 .0
                 .iter()
                 .filter(|group| !self.satisfied(group, facts))
             {
-                let wanted = group
+                let text = group
                     .iter()
                     .map(Relation::to_string)
                     .collect::<Vec<_>>()
                     .join(" | ");
                 let has = self.has(group);
-                let text = format!(
-                    "package {} {} {field} on {wanted}; the image has {has}",
-                    facts.name, facts.version
-                );
                 let first = group.first().map(|relation| relation.name.clone());
-                out.push((Problem::new(text), first.unwrap_or_default()));
+                let first = first.unwrap_or_default();
+                match wanted
+                    .iter_mut()
+                    .find(|(name, there, _)| *name == first && *there == has)
+                {
+                    Some((_, _, texts)) => texts.push(text),
+                    None => wanted.push((first, has, vec![text])),
+                }
+            }
+            for (first, has, texts) in wanted {
+                let text = format!(
+                    "package {} {} {field} on {}; the image has {has}",
+                    facts.name,
+                    facts.version,
+                    texts.join(", ")
+                );
+                out.push((Problem::new(text), first));
             }
         }
         out

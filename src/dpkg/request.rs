@@ -9,10 +9,10 @@ use std::path::PathBuf;
 pub struct AcceptedScript {
     /// The name of the package.
     pub package: String,
-    /// `preinst`, `postinst`, `prerm` or `postrm`.
+    /// `config`, `preinst`, `postinst`, `prerm` or `postrm`.
     pub script: String,
-    /// The one statement that is left out, by its line of the script without blanks around it;
-    /// otherwise all whose effects are unknown.
+    /// The one statement that is left out, by its line of the script without blanks around it and
+    /// with the lines that continue it; otherwise all whose effects are unknown.
     pub statement: Option<String>,
     /// Why the effects may be left out, for the report.
     pub reason: String,

@@ -1,6 +1,7 @@
 //! The system that a maintainer script sees and changes: the tree and the database.
 
 use super::database::Database;
+use crate::shell::UnknownStatement;
 use crate::stream::{Content, ReadAt};
 use crate::tree::edit::EditError;
 use crate::tree::editor::{Action, TreeEditor};
@@ -9,6 +10,9 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Bytes of a path that Linux takes.
+const PATH_MAX: usize = 4096;
 
 /// Bytes of a file that scripts read as text; a larger one is an error.
 const TEXT_LIMIT: u64 = 16 << 20;
@@ -34,8 +38,12 @@ pub(super) struct ScriptHost<'w, 't> {
     pub(super) package: ScriptContext,
     /// Units that stay disabled.
     pub(super) disabled: &'w BTreeSet<String>,
-    /// Statements outside of the model: line and words.
-    pub(super) unknown: Vec<(usize, String)>,
+    /// Statements outside of the model, each once.
+    pub(super) unknown: Vec<UnknownStatement>,
+    /// Why calls of commands, by their words, are refused.
+    pub(super) impossible: BTreeMap<String, &'static str>,
+    /// Lines of the script whose statements the user leaves out.
+    pub(super) left_out: BTreeSet<usize>,
     /// Bytes of files that were read or written so far.
     pub(super) work: Cell<u64>,
     /// Triggers that were activated by name.
@@ -70,6 +78,8 @@ impl<'w, 't> ScriptHost<'w, 't> {
             package,
             disabled,
             unknown: Vec::new(),
+            impossible: BTreeMap::new(),
+            left_out: BTreeSet::new(),
             work: Cell::new(0),
             activated: Vec::new(),
             answers: BTreeMap::new(),
@@ -81,8 +91,20 @@ impl<'w, 't> ScriptHost<'w, 't> {
         }
     }
 
+    /// Refuses to make what no system can name, before a path is walked for each directory on it.
+    fn fits(&self, path: &str) -> Result<(), EditError> {
+        if path.len() <= PATH_MAX {
+            return Ok(());
+        }
+        let shown: String = path.chars().take(60).collect();
+        Err(EditError::TooDeep(format!("{shown}...")))
+    }
+
     /// A path from the root: a relative one begins at the working directory.
     pub(super) fn at<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        // Paths are walked from the root, for some changes once for each directory on the way.
+        let depth = path.len().saturating_add(self.dir.len()) / 2;
+        self.count_work(depth.saturating_mul(depth).saturating_mul(2));
         if path.is_empty() || path.starts_with('/') || self.dir == "/" {
             Cow::Borrowed(path)
         } else {
@@ -115,8 +137,14 @@ impl<'w, 't> ScriptHost<'w, 't> {
         }
     }
 
-    fn count_work(&self, bytes: usize) {
+    /// Counts bytes that are read or written, or work of that size.
+    pub(super) fn count_work(&self, bytes: usize) {
         self.work.set(self.work.get().saturating_add(bytes as u64));
+    }
+
+    /// Counts a look at entries of directories.
+    pub(super) fn count_entries(&self, entries: usize) {
+        self.count_work(entries.saturating_mul(300));
     }
 
     /// Why a change is made.
@@ -237,6 +265,7 @@ impl<'w, 't> ScriptHost<'w, 't> {
         content: Content,
         mode: u16,
     ) -> Result<(), EditError> {
+        self.fits(path)?;
         let (reason, time) = (self.reason(), self.editor.time());
         let path = self.at(path).into_owned();
         let real = self.editor.tree().walk(path.as_bytes(), true)?.path();
@@ -256,6 +285,7 @@ impl<'w, 't> ScriptHost<'w, 't> {
 
     /// Gives a file one more name.
     pub(super) fn hard_link(&mut self, id: LeafId, path: &str) -> Result<(), EditError> {
+        self.fits(path)?;
         let reason = self.reason();
         let path = self.at(path).into_owned();
         let real = self.editor.tree().walk(path.as_bytes(), false)?.path();
@@ -267,6 +297,7 @@ impl<'w, 't> ScriptHost<'w, 't> {
 
     /// Creates a directory owned by root, with its parents; one that exists stays as it is.
     pub(super) fn mkdir(&mut self, path: &str, mode: u16) -> Result<(), EditError> {
+        self.fits(path)?;
         let reason = self.reason();
         let mut made = Vec::new();
         let path = self.at(path).into_owned();
@@ -333,6 +364,7 @@ impl<'w, 't> ScriptHost<'w, 't> {
 
     /// Creates a symlink in place of any file at the path.
     pub(super) fn symlink(&mut self, path: &str, target: &str) -> Result<(), EditError> {
+        self.fits(path)?;
         let reason = self.reason();
         let path = self.at(path).into_owned();
         self.editor.symlink(&path, target, &reason)?;
@@ -341,6 +373,7 @@ impl<'w, 't> ScriptHost<'w, 't> {
 
     /// Inserts an entry that was removed elsewhere.
     pub(super) fn insert(&mut self, path: &str, entry: DirEntry) -> Result<(), EditError> {
+        self.fits(path)?;
         let reason = self.reason();
         let path = &self.at(path).into_owned();
         let walk = self.editor.tree().walk(path.as_bytes(), false)?;
@@ -383,6 +416,7 @@ impl<'w, 't> ScriptHost<'w, 't> {
 
     /// Copies a regular file with mode, owner and time, as `cp -p`.
     pub(super) fn copy(&mut self, from: &str, to: &str) -> Result<bool, EditError> {
+        self.fits(to)?;
         let Some(Node::Leaf(leaf)) = self.find(from) else {
             return Ok(false);
         };

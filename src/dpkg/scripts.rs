@@ -7,6 +7,7 @@ use super::interpreter::interpreter;
 use super::request::{AcceptedScript, Journal};
 use super::script_host::{ScriptContext, ScriptHost};
 use super::triggers::{Triggers, file_interests, interested};
+use super::unknown::{self, Unknown};
 use crate::problem::Problem;
 use crate::shell::{self, Dialect, Invocation, Variables};
 use crate::tree::editor::TreeEditor;
@@ -30,6 +31,9 @@ const SKIPPED: [&str; 13] = [
     "xml-core",
 ];
 
+/// Rounds of triggers that activate others.
+const MAX_ROUNDS: usize = 20;
+
 /// An installation under way: what it changes, and its journal.
 pub(super) struct Session<'a, 't> {
     pub(super) editor: &'a mut TreeEditor<'t>,
@@ -48,6 +52,9 @@ pub(super) struct Session<'a, 't> {
     pub(super) answers: BTreeMap<String, String>,
     /// Which entries of `accept` were needed.
     pub(super) used: BTreeSet<usize>,
+    /// New packages that lack something: problems of their scripts may be due to that, and are
+    /// not reported.
+    pub(super) incomplete: BTreeSet<String>,
 }
 
 /// The library of debconf that scripts read.
@@ -77,9 +84,10 @@ impl Session<'_, '_> {
         self.database
             .under_way
             .insert(base.clone(), "half-configured");
+        // What the script itself activates comes after.
+        self.configured.insert(base.clone(), self.activated.len());
         self.run_incoming(incoming, "postinst", &["configure", version]);
         self.database.under_way.remove(&base);
-        self.configured.insert(base, self.activated.len());
         let triggers = incoming.script("triggers").map(Triggers::read);
         self.activated
             .extend(triggers.unwrap_or_default().activates);
@@ -152,6 +160,7 @@ impl Session<'_, '_> {
             .database
             .named("dpkg")
             .map(|s| s.facts.version.to_string());
+        let left_out = self.lines_left_out(run, &text);
         let mut host = ScriptHost::new(
             self.editor,
             self.database,
@@ -159,6 +168,7 @@ impl Session<'_, '_> {
             &self.disabled,
         );
         host.answers = std::mem::take(&mut self.answers);
+        host.left_out = left_out;
         let invocation = Invocation {
             dialect,
             options,
@@ -166,7 +176,7 @@ impl Session<'_, '_> {
         };
         let result = shell::run(&text, invocation, &mut host);
         let (unknown, activated) = (host.unknown, host.activated);
-        let (notes, refused) = (host.notes, host.refused);
+        let (notes, refused, impossible) = (host.notes, host.refused, host.impossible);
         self.answers = host.answers;
         for note in notes {
             self.journal.note(note);
@@ -176,7 +186,8 @@ impl Session<'_, '_> {
         }
         let complete = unknown.is_empty();
         self.activated.extend(activated);
-        let refused = self.statements_unknown(run, &unknown, &text.lines().collect::<Vec<_>>());
+        let statements = unknown::gather(&text, &unknown, &impossible);
+        let refused = self.statements_unknown(run, statements);
         match result {
             Err(error) => self.script_refused(run, &format!("is not understood: {error}")),
             Ok(exit) if exit.status == 0 => {}
@@ -211,60 +222,92 @@ impl Session<'_, '_> {
         let text = format!("{}: {} {fact}", run.package, run.context.script);
         match self.accepted(run, None) {
             Some(reason) => self.journal.accepted(format!("{text}; accepted: {reason}")),
-            None => self.journal.problem(Problem::new(text).hint(run.hint())),
+            None => self.problem(run, Problem::new(text).hint(run.hint())),
         }
     }
 
-    /// Statements outside of the model: one problem with all of their lines, but for those that are
-    /// accepted. Whether there is one.
-    fn statements_unknown(
-        &mut self,
-        run: &ScriptRun<'_>,
-        unknown: &[(usize, String)],
-        lines: &[&str],
-    ) -> bool {
-        if unknown.is_empty() {
-            return false;
-        }
-        let (package, script) = (&run.package, &run.context.script);
-        let statements: Vec<(usize, String)> = unknown
-            .iter()
-            .map(|(line, words)| {
-                // A statement of another file names its place itself.
-                let elsewhere = words.starts_with('/') && words.contains(" line ");
-                let source = lines.get(line.saturating_sub(1)).filter(|_| !elsewhere);
-                let source = source.map_or(words.as_str(), |source| source.trim());
-                (*line, show(source.as_bytes()))
-            })
+    /// The lines of the script whose statements the user accepts by name to be left out.
+    fn lines_left_out(&self, run: &ScriptRun<'_>, text: &str) -> BTreeSet<usize> {
+        let accepted = self.accept.iter().filter(|accept| {
+            accept.package == run.context.name && accept.script == run.context.script
+        });
+        let named: BTreeSet<&str> = accepted
+            .filter_map(|accept| accept.statement.as_deref())
             .collect();
+        if named.is_empty() {
+            return BTreeSet::new();
+        }
+        let lines = 1..=text.lines().count();
+        lines
+            .filter(|line| named.contains(unknown::shown(text, *line).as_str()))
+            .collect()
+    }
+
+    /// Statements outside of the model: one problem with all of them, but for those that are
+    /// accepted. Whether there is one.
+    fn statements_unknown(&mut self, run: &ScriptRun<'_>, statements: Vec<Unknown>) -> bool {
+        let (package, script) = (&run.package, &run.context.script);
         let mut refused = Vec::new();
-        for (line, statement) in statements {
-            match self.accepted(run, Some(&statement)) {
+        for statement in statements {
+            // The rest of the script would go on with what was not printed.
+            let alone = Some(statement.text.as_str()).filter(|_| !statement.read);
+            match self.accepted(run, alone) {
                 Some(reason) => self.journal.accepted(format!(
-                    "{package}: {script} line {line} left out: `{statement}`; accepted: {reason}"
+                    "{package}: {script} line {} left out: `{}`; accepted: {reason}",
+                    statement.line, statement.text
                 )),
-                None => refused.push((line, statement)),
+                None => refused.push(statement),
             }
         }
         if refused.is_empty() {
             return false;
         }
-        let statements = refused;
-        let statements: BTreeMap<usize, String> = statements.into_iter().collect();
-        let listed: String = statements
-            .iter()
-            .map(|(line, statement)| format!("\n  line {line}: {statement}"))
-            .collect();
+        let listed: String = refused.iter().map(Unknown::to_string).collect();
         let text = format!("{package}: {script} has statements whose effects are unknown:{listed}");
-        self.journal.problem(Problem::new(text).hint(run.hint()));
+        let hint = unknown::hint(&run.context.name, script, &refused);
+        self.problem(run, Problem::new(text).hint(hint));
         true
     }
 
+    /// A problem of a script, unless its package lacks what it depends on, which is one itself.
+    fn problem(&mut self, run: &ScriptRun<'_>, problem: Problem) {
+        if !self.incomplete.contains(&run.context.name) {
+            self.journal.problem(problem);
+        }
+    }
+
     /// Runs the triggers of packages that are interested in new files or in what the new packages
-    /// activate.
+    /// activate, and then those that these scripts activate.
     pub(super) fn triggers(&mut self, incoming: &[&Incoming]) {
+        let mut pending = self.pending(0);
+        self.pending_by_files(incoming, &mut pending);
+        for round in 0.. {
+            if pending.is_empty() {
+                return;
+            }
+            if round == MAX_ROUNDS {
+                let names: Vec<String> = pending.into_keys().collect();
+                let text = format!(
+                    "triggers of {} activate each other after {MAX_ROUNDS} rounds",
+                    names.join(", ")
+                );
+                return self.journal.problem(Problem::new(text).hint(
+                    "dpkg would not end either: leave one of the packages out, or install them in \
+                     the golden image",
+                ));
+            }
+            let done = self.activated.len();
+            for (base, names) in pending {
+                self.trigger(&base, &names);
+            }
+            pending = self.pending(done);
+        }
+    }
+
+    /// The packages that wait for what was activated by name, from a position on.
+    fn pending(&self, from: usize) -> BTreeMap<String, BTreeSet<String>> {
         let mut pending: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for (at, name) in self.activated.iter().enumerate() {
+        for (at, name) in self.activated.iter().enumerate().skip(from) {
             for base in interested(self.editor, name) {
                 // Configuring a package takes care of what was activated before.
                 if self
@@ -276,6 +319,15 @@ impl Session<'_, '_> {
                 }
             }
         }
+        pending
+    }
+
+    /// The packages that wait for files that are new or were removed.
+    fn pending_by_files(
+        &self,
+        incoming: &[&Incoming],
+        pending: &mut BTreeMap<String, BTreeSet<String>>,
+    ) {
         for (path, base) in file_interests(self.editor) {
             let below = |entry: &[u8]| {
                 entry
@@ -292,16 +344,18 @@ impl Session<'_, '_> {
                 pending.entry(base).or_default().insert(path);
             }
         }
-        for (base, names) in pending {
-            let names = names.into_iter().collect::<Vec<_>>().join(" ");
-            let name = base.split(':').next().unwrap_or(&base);
-            if SKIPPED.contains(&name) {
-                self.journal.note(format!(
-                    "trigger of {name} ({names}) is left out: the cache that it keeps stays that of the golden image"
-                ));
-            } else {
-                self.run_installed(&base, "postinst", &["triggered", &names]);
-            }
+    }
+
+    /// Runs the script of a package for the triggers that it waited for.
+    fn trigger(&mut self, base: &str, names: &BTreeSet<String>) {
+        let names = names.iter().cloned().collect::<Vec<_>>().join(" ");
+        let name = base.split(':').next().unwrap_or(base);
+        if SKIPPED.contains(&name) {
+            self.journal.note(format!(
+                "trigger of {name} ({names}) is left out: the cache that it keeps stays that of the golden image"
+            ));
+        } else {
+            self.run_installed(base, "postinst", &["triggered", &names]);
         }
     }
 
@@ -356,8 +410,8 @@ impl ScriptRun<'_> {
 
     fn hint(&self) -> String {
         format!(
-            "to install the package without these effects, accept that they are left out:\n\
-             [[client.accept]]\npackage = \"{}\"\nscript = \"{}\"\nreason = \"...\"",
+            "to install the package without any effect of this script that is unknown, accept it as \
+             a whole:\n[[client.accept]]\npackage = \"{}\"\nscript = \"{}\"\nreason = \"...\"",
             self.context.name, self.context.script
         )
     }

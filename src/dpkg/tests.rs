@@ -7,6 +7,9 @@ use crate::tree::{Leaf, LeafKind, Node, Stat, Time};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+mod pam;
+mod programs;
+
 const TIME: Time = Time {
     seconds: 1_000_000_000,
     nanos: 0,
@@ -306,7 +309,8 @@ fn all_relations_that_do_not_hold_are_told_at_once() {
         package a 1 pre-depends on dpkg (>> 9); the image has dpkg 1.21\n\
         hint: add them, for the image's release and architecture, to the packages: on such a system \
         (a container is enough), `apt-get download dpkg has none plain` fetches these, and `apt-get \
-        install --download-only dpkg has none plain` what they need in turn, too\n\
+        install --download-only dpkg has none plain` what they need in turn, too; scripts of packages \
+        that lack something are judged once it is there\n\
         package old 1 breaks a (<< 2), and a 1 is to be installed\n\
         package a 1 conflicts with plain, and has 1 is in the image";
     assert_eq!(said, expected);
@@ -547,8 +551,9 @@ fn statements_outside_of_the_model_are_problems_unless_accepted() {
     let mut tree = image("");
     let said = put(&mut tree, std::slice::from_ref(&deb)).unwrap_err();
     let expected = "package a 1: postinst has statements whose effects are unknown:\n  line 3: tool --all\n  line 7: tool --more \"$1\"\n\
-        hint: to install the package without these effects, accept that they are left out:\n[[client.accept]]\npackage = \"a\"\n\
-        script = \"postinst\"\nreason = \"...\"";
+        hint: to install the package without the effects of a statement, accept that it is left out, each by an entry of its own:\n\
+        [[client.accept]]\npackage = \"a\"\nscript = \"postinst\"\nstatement = \"tool --all\"\nreason = \"...\"\n\
+        [[client.accept]]\npackage = \"a\"\nscript = \"postinst\"\nstatement = \"tool --more \\\"$1\\\"\"\nreason = \"...\"";
     assert_eq!(said, expected);
     let accept = |package: &str, script: &str| AcceptedScript {
         package: package.into(),
@@ -1304,7 +1309,7 @@ fn a_package_of_which_nothing_is_left_is_refused() {
 #[test]
 fn what_is_left_out_is_said_and_promises_nothing() {
     let mut tree = image("");
-    for name in ["gtk-update-icon-cache", "update-xmlcatalog"] {
+    for name in ["gtk-update-icon-cache", "update-mime-database"] {
         tree.put_file(format!("/usr/bin/{name}"), "", Stat::root(0o755, TIME))
             .unwrap();
     }
@@ -1317,9 +1322,9 @@ fn what_is_left_out_is_said_and_promises_nothing() {
              stays that of the golden image"
         ]
     );
-    let said = put(&mut tree, &deb("b", "update-xmlcatalog --add --root x\n")).unwrap_err();
+    let said = put(&mut tree, &deb("b", "update-mime-database /x\n")).unwrap_err();
     assert!(
-        said.contains("calls `update-xmlcatalog --add --root x`, and the XML catalogue cannot"),
+        said.contains("update-mime-database /x (the database of MIME types cannot be made here)"),
         "{said}"
     );
 }

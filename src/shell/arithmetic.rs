@@ -13,7 +13,7 @@ const LEVELS: [&[&str]; 10] = [
     &["+", "-"],
     &["*", "/", "%"],
 ];
-/// How deep parentheses and signs may nest.
+/// How deep parentheses, signs and conditions may nest.
 const MAX_DEPTH: usize = 40;
 
 /// The value of an expression; `None` if it is not understood.
@@ -47,6 +47,16 @@ impl Reader<'_> {
 
     /// `a ? b : c`.
     fn condition(&mut self) -> Option<i64> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return None;
+        }
+        let value = self.condition_within();
+        self.depth -= 1;
+        value
+    }
+
+    fn condition_within(&mut self) -> Option<i64> {
         let test = self.level(0)?;
         if !self.eat("?") {
             return Some(test);
@@ -194,6 +204,9 @@ mod tests {
         ] {
             assert_eq!(arithmetic(text, &variable), value, "{text}");
         }
-        assert_eq!(arithmetic(&"(".repeat(10_000), &variable), None);
+        for deep in ["(", "-", "1?", "1?1:", "!~"] {
+            let text = deep.repeat(10_000) + "1";
+            assert_eq!(arithmetic(&text, &variable), None, "{deep}");
+        }
     }
 }

@@ -116,6 +116,8 @@ pub(super) struct Redirect {
 pub(super) enum RedirectTarget {
     Read(Word),
     Write(Word),
+    /// `>|`: even under `set -C`.
+    Overwrite(Word),
     Append(Word),
     Duplicate(Word),
     Here(Rc<OnceCell<Word>>),

@@ -46,6 +46,9 @@ impl Shell<'_> {
             "." => return self.dot(arguments, io, tested),
             "source" if self.dialect == Dialect::Bash => return self.dot(arguments, io, tested),
             "eval" => {
+                if self.left_out("eval", io.read) {
+                    return Ok(Some(0));
+                }
                 return self
                     .statements(&arguments.join(" "), None, io, tested)
                     .map(Some);
@@ -190,6 +193,7 @@ impl Shell<'_> {
                             'e' => self.errexit = on,
                             'u' => self.nounset = on,
                             'f' => self.noglob = on,
+                            'C' => self.noclobber = on,
                             'x' | 'v' => {}
                             // `-eo pipefail`
                             'o' if at + 1 == letters.len() => self.option(rest.next()?, on)?,
@@ -209,12 +213,29 @@ impl Shell<'_> {
         Some(0)
     }
 
+    /// The options that are on, for [`set_options`](Self::set_options).
+    pub(super) fn options(&self) -> [bool; 5] {
+        let (errexit, nounset, noglob) = (self.errexit, self.nounset, self.noglob);
+        [errexit, nounset, noglob, self.pipefail, self.noclobber]
+    }
+
+    pub(super) fn set_options(&mut self, options: [bool; 5]) {
+        [
+            self.errexit,
+            self.nounset,
+            self.noglob,
+            self.pipefail,
+            self.noclobber,
+        ] = options;
+    }
+
     /// An option by its name.
     fn option(&mut self, name: &str, on: bool) -> Option<()> {
         match name {
             "errexit" => self.errexit = on,
             "nounset" => self.nounset = on,
             "noglob" => self.noglob = on,
+            "noclobber" => self.noclobber = on,
             "pipefail" if self.dialect == Dialect::Bash => self.pipefail = on,
             "xtrace" | "verbose" => {}
             _ => return None,

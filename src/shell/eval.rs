@@ -3,19 +3,16 @@
 use super::ast::{Command, CommandKind, List, Pipeline, Statement, Word, WordPart};
 use super::error::{Flow, ScriptError};
 use super::host::{ExitStatus, Host, Input, Io, Variables};
+use super::place::{Function, Reading};
 use super::{Dialect, Exit, Invocation, pattern};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// Commands that one script may run; every real one stays far below.
-const MAX_STEPS: usize = 100_000;
-/// Calls of functions within each other; with the depth of the language it bounds the recursion of
-/// the interpreter.
+/// Calls of functions within each other.
 const MAX_CALLS: usize = 16;
-/// Bytes that one script may make: values and output, all together.
-const MAX_BYTES: usize = 128 << 20;
-/// Work that one script may cause: bytes of files, steps of patterns.
-const MAX_WORK: u64 = 256 << 20;
+/// Commands within each other, over functions, subshells, texts and programs: the recursion of the
+/// interpreter, which would else end its stack.
+const MAX_NESTING: usize = 120;
 
 /// Words that bash has built in and that are not supported.
 const BASH_ONLY: [&str; 22] = [
@@ -60,7 +57,8 @@ const SILENT: [&str; 13] = [
     "dpkg-statoverride",
 ];
 
-fn statement(name: &str, arguments: &[String]) -> String {
+/// A command in its words.
+pub(super) fn statement(name: &str, arguments: &[String]) -> String {
     [&[name.to_owned()], arguments].concat().join(" ")
 }
 
@@ -105,7 +103,7 @@ pub(super) struct Shell<'h> {
     pub(super) dialect: Dialect,
     /// Options of the first line of the script.
     options: Vec<String>,
-    pub(super) functions: BTreeMap<String, Rc<Command>>,
+    pub(super) functions: BTreeMap<String, Function>,
     /// Names of the variables that programs get.
     pub(super) exported: BTreeSet<String>,
     /// Names of the variables that are set for the command that runs alone.
@@ -119,10 +117,14 @@ pub(super) struct Shell<'h> {
     pub(super) noglob: bool,
     /// `set -o pipefail`: a pipeline fails if any of its commands does.
     pub(super) pipefail: bool,
+    /// `set -C`: `>` does not write to a file that is there.
+    pub(super) noclobber: bool,
     /// What commands read now.
     pub(super) stdin: Input,
-    /// The files and texts that are read in place: the line outside of each, and the file.
-    pub(super) sources: Vec<(usize, Option<String>)>,
+    /// The texts that are read now, each within the one before it.
+    pub(super) sources: Vec<Reading>,
+    /// How many of them are files, texts and programs.
+    pub(super) texts: usize,
     /// The action of `trap` at the end of the shell.
     pub(super) at_exit: Option<String>,
     pub(super) status: ExitStatus,
@@ -139,11 +141,16 @@ pub(super) struct Shell<'h> {
     pub(super) background: Vec<usize>,
     /// The line of the command that runs.
     pub(super) line: usize,
-    steps: usize,
+    /// Commands within each other now.
+    nesting: usize,
+    /// Commands and rounds of loops so far.
+    pub(super) steps: usize,
     /// Bytes made so far.
-    made: usize,
+    pub(super) made: usize,
+    /// Bytes that shells around the one that runs keep for later.
+    pub(super) held: usize,
     /// Work of the interpreter so far; that of the host is counted by the host.
-    work: u64,
+    pub(super) work: u64,
 }
 
 impl<'h> Shell<'h> {
@@ -165,8 +172,10 @@ impl<'h> Shell<'h> {
             nounset: false,
             noglob: false,
             pipefail: false,
+            noclobber: false,
             stdin: Input::default(),
             sources: Vec::new(),
+            texts: 0,
             at_exit: None,
             status: 0,
             substituted: 0,
@@ -176,45 +185,17 @@ impl<'h> Shell<'h> {
             umask: 0o022,
             background: Vec::new(),
             line: 0,
+            nesting: 0,
             steps: 0,
             made: 0,
+            held: 0,
             work: 0,
         }
     }
 
     /// An error at the line of the command that runs.
     pub(super) fn error<T>(&self, reason: impl Into<String>) -> Result<T, Flow> {
-        Err(Flow::Error(ScriptError {
-            line: self.line,
-            reason: reason.into(),
-        }))
-    }
-
-    /// Counts bytes that the script makes.
-    pub(super) fn count_bytes(&mut self, bytes: usize) -> Result<(), Flow> {
-        self.made = self.made.saturating_add(bytes);
-        if self.made > MAX_BYTES {
-            return self.error(format!("more than {MAX_BYTES} bytes"));
-        }
-        Ok(())
-    }
-
-    /// Counts work that is about to be done.
-    pub(super) fn count_work(&mut self, units: u64) -> Result<(), Flow> {
-        self.work = self.work.saturating_add(units);
-        if self.work.saturating_add(self.host.work()) > MAX_WORK {
-            return self.error("more than any script has to do");
-        }
-        Ok(())
-    }
-
-    /// Counts a command or a round of a loop.
-    fn count_step(&mut self) -> Result<(), Flow> {
-        self.steps += 1;
-        if self.steps > MAX_STEPS {
-            return self.error(format!("more than {MAX_STEPS} commands"));
-        }
-        Ok(())
+        Err(Flow::Error(self.error_now(reason.into())))
     }
 
     /// Runs a whole script.
@@ -258,7 +239,7 @@ impl<'h> Shell<'h> {
         let status = self.run_exit_trap(status, io)?;
         for line in std::mem::take(&mut self.background) {
             self.line = line;
-            self.unknown("a command in the background that nothing waits for");
+            self.unknown("a command in the background that nothing waits for", false);
         }
         Ok(status)
     }
@@ -337,6 +318,23 @@ impl<'h> Shell<'h> {
         self.line = command.line;
         self.count_step()?;
         self.count_work(1)?;
+        if self.nesting >= MAX_NESTING {
+            return self.error(format!(
+                "commands within each other deeper than {MAX_NESTING}"
+            ));
+        }
+        self.nesting += 1;
+        let result = self.command_within(command, io, tested);
+        self.nesting -= 1;
+        result
+    }
+
+    fn command_within(
+        &mut self,
+        command: &Command,
+        io: &mut Io,
+        tested: bool,
+    ) -> Result<ExitStatus, Flow> {
         if command.redirects.is_empty() {
             return self.kind(&command.kind, io, tested);
         }
@@ -401,7 +399,11 @@ impl<'h> Shell<'h> {
                 Ok(0)
             }
             CommandKind::Function { name, body } => {
-                self.functions.insert(name.clone(), body.clone());
+                let function = Function {
+                    body: body.clone(),
+                    source: self.source_now().cloned(),
+                };
+                self.functions.insert(name.clone(), function);
                 Ok(0)
             }
         }
@@ -465,14 +467,14 @@ impl<'h> Shell<'h> {
         io: &mut Io,
         tested: bool,
     ) -> Result<ExitStatus, Flow> {
-        if let Some(body) = self.functions.get(name).cloned() {
-            return self.function(&body, arguments, io, tested);
+        if let Some(function) = self.functions.get(name).cloned() {
+            return self.function(&function, name, arguments, io, tested);
         }
         if let Some(status) = self.builtin(name, arguments, io, tested)? {
             return Ok(status);
         }
         if self.dialect == Dialect::Bash && BASH_ONLY.contains(&name) || name.contains("+=") {
-            self.unknown(&statement(name, arguments));
+            self.unknown(&statement(name, arguments), io.read);
             return Ok(0);
         }
         let before = io.output.len();
@@ -482,17 +484,16 @@ impl<'h> Shell<'h> {
             Ok(Some(status)) => {
                 // The texts of messages are not modelled.
                 if status != 0 && io.errors_kept && !SILENT.contains(&name) {
-                    self.unknown(&format!(
-                        "{}, whose error message is written or read",
-                        statement(name, arguments)
-                    ));
+                    let words = statement(name, arguments);
+                    let text = format!("{words}, whose error message is written or read");
+                    self.unknown(&text, io.read);
                 }
                 Ok(status)
             }
             Ok(None) => match self.program(name, arguments, io)? {
                 Some(status) => Ok(status),
                 None => {
-                    self.unknown(&statement(name, arguments));
+                    self.unknown(&statement(name, arguments), io.read);
                     Ok(0)
                 }
             },
@@ -502,7 +503,8 @@ impl<'h> Shell<'h> {
 
     fn function(
         &mut self,
-        body: &Command,
+        function: &Function,
+        name: &str,
         arguments: &[String],
         io: &mut Io,
         tested: bool,
@@ -512,7 +514,15 @@ impl<'h> Shell<'h> {
         }
         let parameters = std::mem::replace(&mut self.parameters, arguments.to_vec());
         self.locals.push(Vec::new());
-        let result = self.command(body, io, tested);
+        let place = |source: Option<&super::place::Source>| {
+            source.map(|source| Rc::as_ptr(&source.text).cast::<u8>())
+        };
+        let result = if place(function.source.as_ref()) == place(self.source_now()) {
+            self.command(&function.body, io, tested)
+        } else {
+            let words = statement(name, arguments);
+            self.function_elsewhere(function, &words, io, tested)
+        };
         let locals = self.locals.pop().unwrap_or_default();
         self.restore(locals);
         self.parameters = parameters;

@@ -12,6 +12,9 @@ use super::split::{self, Class};
 /// Characters of a value; that of no real script is longer.
 const MAX_VALUE: usize = 1 << 20;
 
+/// Characters of all fields of one word.
+const MAX_FIELDS: usize = 8 << 20;
+
 /// Commands whose `name=value` arguments are assignments and hence not split.
 const DECLARING: [&str; 3] = ["local", "export", "readonly"];
 
@@ -20,6 +23,8 @@ struct Fields {
     done: Vec<Vec<PatternChar>>,
     current: Option<Vec<PatternChar>>,
     ifs: String,
+    /// Characters and fields so far.
+    size: usize,
     /// Whether blanks have ended a field, to which a mark that follows belongs.
     blanks: bool,
 }
@@ -30,12 +35,14 @@ impl Fields {
             done: Vec::new(),
             current: None,
             ifs,
+            size: 0,
             blanks: false,
         }
     }
 
     fn push(&mut self, text: &str, quoted: bool) {
         self.blanks = false;
+        self.size = self.size.saturating_add(text.len() + 1);
         self.current
             .get_or_insert_default()
             .extend(text.chars().map(|c| (c, quoted)));
@@ -47,6 +54,7 @@ impl Fields {
 
     /// Adds unquoted text, in which the characters of `IFS` separate fields.
     fn split(&mut self, text: &str) {
+        self.size = self.size.saturating_add(text.len() + 1);
         for c in text.chars() {
             match split::class(&self.ifs, c) {
                 Class::Field => {
@@ -157,7 +165,7 @@ impl Shell<'_> {
                     self.parts(inner, true, fields)?;
                 }
                 WordPart::Variable(name, None) if name == "@" || name == "*" && !quoted => {
-                    self.all_parameters(fields, quoted)
+                    self.all_parameters(fields, quoted)?
                 }
                 WordPart::Variable(name, Some((modifier, inner)))
                     if self.takes_word(name, *modifier) =>
@@ -167,7 +175,7 @@ impl Shell<'_> {
                 WordPart::Variable(name, Some((Modifier::Default { colon }, _)))
                     if name == "@" && self.is_set(name, *colon) =>
                 {
-                    self.all_parameters(fields, quoted)
+                    self.all_parameters(fields, quoted)?
                 }
                 _ => {
                     let value = self.value(part)?;
@@ -178,13 +186,10 @@ impl Shell<'_> {
                     }
                 }
             }
-            self.bounded(
-                fields
-                    .current
-                    .as_ref()
-                    .map_or(0, Vec::len)
-                    .max(fields.done.len()),
-            )?;
+            self.bounded(fields.current.as_ref().map_or(0, Vec::len))?;
+            if fields.size > MAX_FIELDS {
+                return self.error(format!("a word of more than {MAX_FIELDS} characters"));
+            }
         }
         Ok(())
     }
@@ -200,7 +205,13 @@ impl Shell<'_> {
         Ok(())
     }
 
-    fn all_parameters(&self, fields: &mut Fields, quoted: bool) {
+    fn all_parameters(&mut self, fields: &mut Fields, quoted: bool) -> Result<(), Flow> {
+        let sizes = self.parameters.iter().map(|parameter| parameter.len() + 1);
+        let size = sizes.fold(fields.size, usize::saturating_add);
+        self.count_bytes(size)?;
+        if size > MAX_FIELDS {
+            return self.error(format!("a word of more than {MAX_FIELDS} characters"));
+        }
         for (at, parameter) in self.parameters.iter().enumerate() {
             if at > 0 {
                 fields.cut();
@@ -211,6 +222,7 @@ impl Shell<'_> {
                 fields.split(parameter)
             }
         }
+        Ok(())
     }
 
     /// Whether an expansion is its word, with the word's own quotes.
@@ -241,7 +253,12 @@ impl Shell<'_> {
             "$" => Some("1".into()),
             "!" => (!self.background.is_empty()).then(|| "2".into()),
             "-" => {
-                let letters = [("e", self.errexit), ("f", self.noglob), ("u", self.nounset)];
+                let letters = [
+                    ("C", self.noclobber),
+                    ("e", self.errexit),
+                    ("f", self.noglob),
+                    ("u", self.nounset),
+                ];
                 let on = letters.iter().filter(|(_, on)| *on);
                 Some(on.map(|(letter, _)| *letter).collect())
             }
@@ -265,7 +282,7 @@ impl Shell<'_> {
             }
             WordPart::Command(list) => {
                 let mut io = Io::sharing(self.stdin.clone());
-                io.kept = true;
+                (io.kept, io.read) = (true, true);
                 self.subshell(list, &mut io)?;
                 Ok(io.output.trim_end_matches('\n').to_owned())
             }
@@ -274,7 +291,10 @@ impl Shell<'_> {
                 let value = arithmetic(&text, &|name| self.variable(name).unwrap_or_default());
                 match value {
                     Some(value) => Ok(value.to_string()),
-                    None => self.error(format!("`$(({text}))` is not understood")),
+                    None => {
+                        let shown: String = text.chars().take(80).collect();
+                        self.error(format!("`$(({shown}))` is not understood"))
+                    }
                 }
             }
         }

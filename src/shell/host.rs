@@ -40,8 +40,14 @@ pub trait Host {
         Ok(None)
     }
 
-    /// Takes note of a statement without its effect: its line, counted from 1, and its words.
-    fn unknown(&mut self, line: usize, statement: &str);
+    /// Takes note of a statement that has no effect here, as success without output.
+    fn unknown(&mut self, statement: UnknownStatement);
+
+    /// Whether the statement at a line of the script, counted from 1, is to be left out if it
+    /// reads another text or calls a program that is a script.
+    fn left_out(&mut self, _line: usize) -> bool {
+        false
+    }
 
     /// The text of a file, symlinks followed; `None` if there is none.
     ///
@@ -54,6 +60,9 @@ pub trait Host {
     /// # Errors
     /// I/O errors, and paths at which no file can be.
     fn write(&mut self, path: &str, text: &str, append: bool) -> Result<(), HostError>;
+
+    /// Whether there is a regular file at a path, symlinks followed.
+    fn is_file(&self, path: &str) -> bool;
 
     /// The length of a regular file in bytes; 0 if there is none.
     fn size(&self, path: &str) -> u64;
@@ -91,6 +100,20 @@ pub trait Host {
     /// Work that the host has done for this script so far, in bytes read or written. The
     /// interpreter ends a script that causes too much.
     fn work(&self) -> u64;
+}
+
+/// A statement without its effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownStatement {
+    /// The line of the script, counted from 1. For a statement of another text it is that of the
+    /// statement of the script that reads the text or calls the program.
+    pub line: usize,
+    /// Its words, or what it does, as a clause.
+    pub words: String,
+    /// The place and the source of a statement of another text; `None` for the script itself.
+    pub place: Option<String>,
+    /// Whether the script reads what the statement at `line` prints, and goes on with it.
+    pub read: bool,
 }
 
 /// A program that is a script of a shell.
@@ -131,6 +154,8 @@ pub struct Io {
     pub(super) kept: bool,
     /// The same of standard error.
     pub(super) errors_kept: bool,
+    /// Whether the script reads standard output, in a substitution or pipeline.
+    pub(super) read: bool,
 }
 
 impl Io {

@@ -15,9 +15,11 @@ mod eval;
 mod expand;
 mod glob;
 mod host;
+mod limits;
 mod options;
 mod parse;
 mod pattern;
+mod place;
 mod read;
 mod redirect;
 mod source;
@@ -25,12 +27,14 @@ mod split;
 mod subshell;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod words;
 
 pub use echo::echo;
 pub use error::ScriptError;
 pub use glob::{glob, matches};
-pub use host::{ExitStatus, Host, HostError, Io, ScriptFile, Variables};
+pub use host::{ExitStatus, Host, HostError, Io, ScriptFile, UnknownStatement, Variables};
+pub use place::source_line;
 
 /// Which shell reads a script: they differ in words that one of them has and the other does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

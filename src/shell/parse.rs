@@ -510,7 +510,8 @@ impl Parser {
         };
         let to = match sign {
             "<" => RedirectTarget::Read(word),
-            ">" | ">|" => RedirectTarget::Write(word),
+            ">" => RedirectTarget::Write(word),
+            ">|" => RedirectTarget::Overwrite(word),
             ">>" => RedirectTarget::Append(word),
             "<&" | ">&" => RedirectTarget::Duplicate(word),
             _ => RedirectTarget::Here(self.heredoc(&word, sign == "<<-")?),

@@ -57,6 +57,7 @@ impl Shell<'_> {
         let mut own = Io::sharing(input.clone());
         own.kept = kept(&output);
         own.errors_kept = kept(&errors);
+        own.read = io.read && (output == Sink::Output || errors == Sink::Output);
         own.joined =
             output == errors || io.joined && output == Sink::Output && errors == Sink::Errors;
         let stdin = std::mem::replace(&mut self.stdin, input);
@@ -105,9 +106,18 @@ impl Shell<'_> {
                     Err(e) => return self.error(e.to_string()),
                 }
             }
-            (RedirectTarget::Write(word) | RedirectTarget::Append(word), fd @ (1 | 2)) => {
+            (
+                RedirectTarget::Write(word)
+                | RedirectTarget::Overwrite(word)
+                | RedirectTarget::Append(word),
+                fd @ (1 | 2),
+            ) => {
                 let append = matches!(redirect.to, RedirectTarget::Append(_));
+                let careful = matches!(redirect.to, RedirectTarget::Write(_)) && self.noclobber;
                 let path = self.text(word)?;
+                if careful && self.host.is_file(&path) {
+                    return Ok(false);
+                }
                 let Some(sink) = self.open(path, append)? else {
                     return Ok(false);
                 };
@@ -128,10 +138,10 @@ impl Shell<'_> {
                     (0, "0") | (1, "1") | (2, "2") => {}
                     // A descriptor that nothing uses.
                     (3.., "-") => {}
-                    _ => self.unknown(&format!("descriptor {fd} is made one of {to}")),
+                    _ => self.unknown(&format!("descriptor {fd} is made one of {to}"), false),
                 }
             }
-            (_, fd) => self.unknown(&format!("descriptor {fd} is opened")),
+            (_, fd) => self.unknown(&format!("descriptor {fd} is opened"), false),
         }
         Ok(true)
     }
@@ -148,7 +158,7 @@ impl Shell<'_> {
             .iter()
             .any(|dir| path.starts_with(dir))
         {
-            self.unknown(&format!("something is written to {path}"));
+            self.unknown(&format!("something is written to {path}"), false);
             return Ok(Some(Sink::Nowhere));
         }
         let parent = match path.rsplit_once('/') {
@@ -176,14 +186,17 @@ impl Shell<'_> {
                     let to = self.text(word)?;
                     matches!((fd, to.as_str()), (1, "2") | (2, "1") | (3.., "-"))
                 }
-                (RedirectTarget::Write(word) | RedirectTarget::Append(word), 2) => {
-                    self.text(word)?.starts_with("/dev/")
-                }
+                (
+                    RedirectTarget::Write(word)
+                    | RedirectTarget::Overwrite(word)
+                    | RedirectTarget::Append(word),
+                    2,
+                ) => self.text(word)?.starts_with("/dev/"),
                 (RedirectTarget::Read(word), 0) => self.text(word)? == "/dev/null",
                 _ => false,
             };
             if !fine {
-                self.unknown("exec with redirections of all that follows");
+                self.unknown("exec with redirections of all that follows", false);
             }
         }
         Ok(0)

@@ -1,12 +1,13 @@
 //! Statements from elsewhere: other files, texts that a script composes, and its trap.
 
-use super::error::{Flow, ScriptError};
+use super::error::Flow;
 use super::eval::Shell;
-use super::host::{ExitStatus, Io};
+use super::host::{ExitStatus, Io, ScriptFile};
 use super::parse;
+use super::place::{Function, Reading, Source};
 
 /// Files and texts within each other.
-const MAX_SOURCES: usize = 8;
+const MAX_TEXTS: usize = 8;
 
 impl Shell<'_> {
     /// `. FILE`: the statements of a file of the host; `None` for a name without a path.
@@ -19,6 +20,9 @@ impl Shell<'_> {
         let Some(path) = arguments.first().filter(|path| path.contains('/')) else {
             return Ok(None);
         };
+        if self.left_out(&format!(". {path}"), io.read) {
+            return Ok(Some(0));
+        }
         let text = match self.host.read(path) {
             Ok(Some(text)) => text,
             // A special built-in utility that fails ends the shell.
@@ -45,28 +49,50 @@ impl Shell<'_> {
         io: &mut Io,
         tested: bool,
     ) -> Result<ExitStatus, Flow> {
-        if self.sources.len() >= MAX_SOURCES {
+        if self.texts >= MAX_TEXTS {
             return self.error(format!(
-                "files that read each other deeper than {MAX_SOURCES}"
+                "files that read each other deeper than {MAX_TEXTS}"
             ));
         }
+        self.count_work(text.len() as u64)?;
+        let list = match parse::parse(text, self.dialect) {
+            Ok(list) => list,
+            Err(error) => {
+                let place = file.map_or_else(|| "its text".to_owned(), str::to_owned);
+                return self.error(format!("{place} line {}: {}", error.line, error.reason));
+            }
+        };
+        let source = Source {
+            file: file.map(str::to_owned),
+            text: text.into(),
+        };
+        self.within(Some(source), io, |shell, io| shell.list(&list, io, tested))
+    }
+
+    /// Runs statements of another text, within the one that is read now.
+    fn within(
+        &mut self,
+        source: Option<Source>,
+        io: &mut Io,
+        f: impl FnOnce(&mut Self, &mut Io) -> Result<ExitStatus, Flow>,
+    ) -> Result<ExitStatus, Flow> {
         let line = self.line;
-        let list = parse::parse(text, self.dialect).map_err(|error| {
-            let place = file.map_or_else(|| "its text".to_owned(), str::to_owned);
-            Flow::Error(ScriptError {
-                line,
-                reason: format!("{place} line {}: {}", error.line, error.reason),
-            })
-        })?;
-        self.sources.push((line, file.map(str::to_owned)));
-        let result = self.list(&list, io, tested);
+        self.sources.push(Reading {
+            line,
+            source,
+            read: io.read,
+        });
+        self.texts += 1;
+        let result = f(self, io);
+        self.texts -= 1;
         self.sources.pop();
         self.line = line;
         result
     }
 
     /// A program that is itself a script of a shell: it sees the exported variables alone. `None`
-    /// for other programs, and for scripts in a language beyond this one.
+    /// for other programs. A script in a language beyond this one is passed to the host as unknown,
+    /// with what is not understood.
     pub(super) fn program(
         &mut self,
         name: &str,
@@ -74,61 +100,84 @@ impl Shell<'_> {
         io: &mut Io,
     ) -> Result<Option<ExitStatus>, Flow> {
         let file = match self.host.script(name) {
-            Ok(Some(file)) if self.sources.len() < MAX_SOURCES => file,
-            Ok(_) => return Ok(None),
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(None),
             Err(e) => return self.error(e.to_string()),
         };
-        let Ok(list) = parse::parse(&file.text, file.dialect) else {
-            return Ok(None);
-        };
+        let words = super::eval::statement(name, arguments);
+        if self.left_out(&words, io.read) {
+            return Ok(Some(0));
+        }
+        if self.texts >= MAX_TEXTS {
+            return self.error(format!(
+                "programs that call each other deeper than {MAX_TEXTS}, the last of them {}",
+                file.path
+            ));
+        }
         self.count_work(file.text.len() as u64)?;
-        let line = self.line;
+        let list = match parse::parse(&file.text, file.dialect) {
+            Ok(list) => list,
+            Err(error) => {
+                let place = format!("{} {error}", file.path);
+                self.unknown_at(&words, Some(place), io.read);
+                return Ok(Some(0));
+            }
+        };
         let kept = (
             std::mem::replace(&mut self.name, file.path.clone()),
             std::mem::replace(&mut self.dialect, file.dialect),
             std::mem::take(&mut self.locals),
             std::mem::replace(&mut self.option_at, (1, 1, 1)),
         );
-        self.sources.push((line, Some(file.path)));
+        let source = Source {
+            file: Some(file.path.clone()),
+            text: file.text.as_str().into(),
+        };
         let assigned = std::mem::take(&mut self.assigned);
-        let result = self.isolated(io, |shell, io| {
-            shell.exported.extend(assigned);
-            let exported = shell.exported.clone();
-            shell.variables.retain(|name, _| exported.contains(name));
-            shell.variables.remove("IFS");
-            shell.functions.clear();
-            shell.parameters = arguments.to_vec();
-            (shell.errexit, shell.nounset) = (false, false);
-            (shell.noglob, shell.pipefail) = (false, false);
-            if !file.options.is_empty() && shell.set(&file.options) != Some(0) {
-                shell.unknown(&format!(
-                    "the option {} of the shell",
-                    file.options.join(" ")
-                ));
-            }
-            shell.list(&list, io, false)
+        let result = self.within(Some(source), io, |shell, io| {
+            shell.isolated(io, |shell, io| {
+                shell.begin_program(assigned, arguments, &file);
+                shell.list(&list, io, false)
+            })
         });
-        self.sources.pop();
         (self.name, self.dialect, self.locals, self.option_at) = kept;
-        self.line = line;
         result.map(Some)
     }
 
-    /// Passes a statement without its effect to the host, with its place.
-    pub(super) fn unknown(&mut self, statement: &str) {
-        let Some((outer, _)) = self.sources.first() else {
-            return self.host.unknown(self.line, statement);
-        };
-        let file = self
-            .sources
-            .iter()
-            .rev()
-            .find_map(|(_, file)| file.as_ref());
-        let text = match file {
-            Some(file) => format!("{file} line {}: {statement}", self.line),
-            None => statement.to_owned(),
-        };
-        self.host.unknown(*outer, &text);
+    /// The state in which a program begins.
+    fn begin_program(&mut self, assigned: Vec<String>, arguments: &[String], file: &ScriptFile) {
+        self.exported.extend(assigned);
+        let exported = self.exported.clone();
+        self.variables.retain(|name, _| exported.contains(name));
+        self.variables.remove("IFS");
+        self.functions.clear();
+        self.parameters = arguments.to_vec();
+        self.set_options([false; 5]);
+        if !file.options.is_empty() && self.set(&file.options) != Some(0) {
+            let options = file.options.join(" ");
+            self.unknown(&format!("the option {options} of the shell"), false);
+        }
+    }
+
+    /// A function of another text than the one that is read now.
+    pub(super) fn function_elsewhere(
+        &mut self,
+        function: &Function,
+        words: &str,
+        io: &mut Io,
+        tested: bool,
+    ) -> Result<ExitStatus, Flow> {
+        if function.source.is_some() && self.left_out(words, io.read) {
+            return Ok(0);
+        }
+        self.sources.push(Reading {
+            line: self.line,
+            source: function.source.clone(),
+            read: io.read,
+        });
+        let result = self.command(&function.body, io, tested);
+        self.sources.pop();
+        result
     }
 
     /// `trap [ACTION] SIGNAL...`: that of the end of the shell is remembered. Others are for

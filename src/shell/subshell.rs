@@ -21,6 +21,7 @@ impl Shell<'_> {
             let mut own = Io::sharing(input.clone());
             own.kept = !last || io.kept;
             own.errors_kept = io.errors_kept;
+            own.read = !last || io.read;
             own.joined = last && io.joined;
             status = self.isolated(&mut own, |shell, io| shell.command(command, io, tested))?;
             if status != 0 {
@@ -42,12 +43,20 @@ impl Shell<'_> {
         io: &mut Io,
         f: impl FnOnce(&mut Self, &mut Io) -> Result<ExitStatus, Flow>,
     ) -> Result<ExitStatus, Flow> {
+        self.holding(|shell| shell.alone(io, f))
+    }
+
+    fn alone(
+        &mut self,
+        io: &mut Io,
+        f: impl FnOnce(&mut Self, &mut Io) -> Result<ExitStatus, Flow>,
+    ) -> Result<ExitStatus, Flow> {
         let kept = (
             self.variables.clone(),
             self.parameters.clone(),
             self.functions.clone(),
             self.exported.clone(),
-            [self.errexit, self.nounset, self.noglob, self.pipefail],
+            self.options(),
             self.at_exit.take(),
         );
         let place = (self.pwd.clone(), self.dir.clone(), self.umask);
@@ -69,7 +78,7 @@ impl Shell<'_> {
             options,
             self.at_exit,
         ) = kept;
-        [self.errexit, self.nounset, self.noglob, self.pipefail] = options;
+        self.set_options(options);
         result
     }
 
@@ -95,7 +104,7 @@ impl Shell<'_> {
         self.isolated(&mut own, |shell, io| shell.statement(statement, io, true))?;
         if !own.output.is_empty() {
             self.line = line;
-            self.unknown("a command in the background that prints something");
+            self.unknown("a command in the background that prints something", false);
         }
         self.background.push(line);
         self.status = 0;

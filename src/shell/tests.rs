@@ -8,6 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 struct Fake {
     files: BTreeMap<String, String>,
     unknown: Vec<(usize, String)>,
+    /// Whether the output of each is read.
+    reads: Vec<bool>,
+    /// The line that is left out on wish.
+    left_out: Option<usize>,
     work: u64,
     /// The working directory; empty for the root.
     dir: String,
@@ -47,8 +51,18 @@ impl Host for Fake {
         })
     }
 
-    fn unknown(&mut self, line: usize, statement: &str) {
-        self.unknown.push((line, statement.to_owned()));
+    fn unknown(&mut self, statement: UnknownStatement) {
+        let text = statement.place.unwrap_or(statement.words);
+        self.unknown.push((statement.line, text));
+        self.reads.push(statement.read);
+    }
+
+    fn left_out(&mut self, line: usize) -> bool {
+        self.left_out == Some(line)
+    }
+
+    fn is_file(&self, path: &str) -> bool {
+        self.files.contains_key(path)
     }
 
     fn read(&self, path: &str) -> Result<Option<String>, HostError> {
@@ -556,4 +570,44 @@ fn commands_in_the_background_are_waited_for() {
     run_on(&mut host, "status 0 &\nstatus 1 &\nwait $!\n").unwrap();
     let lines: Vec<usize> = host.unknown.iter().map(|(line, _)| *line).collect();
     assert_eq!(lines, [4, 2, 3]);
+}
+
+#[test]
+fn statements_of_other_texts_have_their_place_and_are_left_out_whole() {
+    let script = "\n. /lib\nf x\nown\nx=$(own)\n/tool | read y\neval 'one;\ntwo'\n";
+    let mut host = host();
+    let lib = "\nf() {\n  inner $1 \\\n    more\n  own\n}\n";
+    host.files.insert("/lib".into(), lib.into());
+    let tool = "#!/bin/sh\nx=$(deep)\n(\n";
+    host.files.insert("/tool".into(), tool.into());
+    run_on(&mut host, script).unwrap();
+    let unknown: Vec<(usize, &str)> = host
+        .unknown
+        .iter()
+        .map(|(line, text)| (*line, text.as_str()))
+        .collect();
+    let expected = [
+        (4, "/lib line 3: inner $1 more"),
+        (4, "/lib line 5: own"),
+        (5, "own"),
+        (6, "own"),
+        (7, "/tool line 4: unexpected end"),
+        (8, "one;"),
+        (8, "two'"),
+    ];
+    assert_eq!(unknown[..6], expected[..6]);
+    assert_eq!(unknown[6].0, 8);
+    assert_eq!(host.reads, [false, false, false, true, true, false, false]);
+    let mut host = self::host();
+    host.files.insert("/lib".into(), lib.into());
+    host.left_out = Some(4);
+    run_on(&mut host, ". /lib\nf x\nf() { own; }\nf\n").unwrap();
+    assert_eq!(
+        host.unknown[0],
+        (3, "/lib line 3: inner $1 more".to_owned())
+    );
+    host.unknown.clear();
+    host.left_out = Some(3);
+    run_on(&mut host, ". /lib\nf x\n").unwrap();
+    assert_eq!(host.unknown, [(3, "f x".to_owned())]);
 }

@@ -147,6 +147,7 @@ pub(super) fn below(host: &ScriptHost<'_, '_>, path: &str, recursive: bool) -> V
         let Some(Node::Dir(dir)) = host.find_nofollow(&base) else {
             continue;
         };
+        host.count_entries(dir.entries.len());
         for (name, entry) in &dir.entries {
             let path = format!(
                 "{}/{}",
@@ -163,13 +164,20 @@ pub(super) fn below(host: &ScriptHost<'_, '_>, path: &str, recursive: bool) -> V
 }
 
 fn chmod(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
+    let mut args = args.to_vec();
+    let reference = take(&mut args, "--reference", "--reference");
     // A mode such as `-x` looks like an option.
-    let (options, operands) = options(args);
+    let (options, operands) = options(&args);
     if !known(&options, "Rfv", &["--recursive", "--quiet", "--silent"]) {
         return Ok(None);
     }
-    let Some((text, paths)) = operands.split_first() else {
-        return Ok(None);
+    let (text, paths) = match (reference, operands.split_first()) {
+        (Some(model), _) => match host.stat(model, true) {
+            Some(stat) => (format!("{:05o}", stat.mode), operands.as_slice()),
+            None => return Ok(Some(1)),
+        },
+        (None, Some((text, paths))) => ((*text).to_owned(), paths),
+        (None, None) => return Ok(None),
     };
     let mut status = 0;
     for path in paths {
@@ -182,7 +190,7 @@ fn chmod(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
             let Some(old) = host.stat(&path, true).map(|stat| stat.mode) else {
                 continue;
             };
-            let Some(new) = mode_under(text, old, dir, host.umask) else {
+            let Some(new) = mode_under(&text, old, dir, host.umask) else {
                 return Ok(None);
             };
             host.change_stat(&path, true, |stat| stat.mode = new)?;
@@ -192,7 +200,19 @@ fn chmod(host: &mut ScriptHost<'_, '_>, args: &[&str]) -> CommandResult {
 }
 
 fn chown(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> CommandResult {
-    let (options, operands) = options(args);
+    let mut args = args.to_vec();
+    let model = match take(&mut args, "--reference", "--reference") {
+        Some(model) => match host.stat(model, true) {
+            Some(stat) if word == "chgrp" => Some(stat.gid.to_string()),
+            Some(stat) => Some(format!("{}:{}", stat.uid, stat.gid)),
+            None => return Ok(Some(1)),
+        },
+        None => None,
+    };
+    let (options, mut operands) = options(&args);
+    if let Some(owner) = &model {
+        operands.insert(0, owner);
+    }
     if !known(
         &options,
         "Rhfv",

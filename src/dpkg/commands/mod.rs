@@ -22,6 +22,7 @@ mod lines;
 mod listing;
 mod loader_cache;
 mod others;
+mod pam;
 mod regex;
 mod regex_groups;
 mod sed;
@@ -37,17 +38,18 @@ mod tmpfiles;
 mod tools;
 mod ucf;
 mod unit;
+mod xml_catalog;
 
 use super::interpreter::interpreter;
 use super::script_host::{ScriptHost, UMASK};
 use super::users::Accounts;
-use crate::shell::{ExitStatus, Host, HostError, Io, ScriptFile, Variables};
+use crate::shell::{ExitStatus, Host, HostError, Io, ScriptFile, UnknownStatement, Variables};
 use crate::stream::ReadAt as _;
 use arguments::CommandResult;
 
 /// Programs that every Debian image has (`Essential: yes`), or that are built into the shell: no
 /// need to look for them.
-const ALWAYS: [&str; 63] = [
+const ALWAYS: [&str; 64] = [
     ":",
     "true",
     "false",
@@ -64,6 +66,7 @@ const ALWAYS: [&str; 63] = [
     "basename",
     "dirname",
     "readlink",
+    "realpath",
     "seq",
     "id",
     "head",
@@ -131,6 +134,21 @@ const BUILTIN: [&str; 18] = [
     "export", "readonly", "local", "unset", "times", "jobs", "ulimit",
 ];
 
+/// Work after which commands call no others: more than the shell allows to a script.
+const CALLS_WORK: u64 = 300 << 20;
+/// Work of calling a command, and of one that reads much of the tree.
+const CALL: usize = 1_000;
+const HEAVY: usize = 4 << 20;
+
+/// Commands that read much of the tree.
+const HEAVY_COMMANDS: [&str; 5] = [
+    "ldconfig",
+    "systemd-hwdb",
+    "systemd-tmpfiles",
+    "systemd-sysusers",
+    "pam-auth-update",
+];
+
 /// Bytes of a program that is a script; larger ones are not read.
 const SCRIPT_LIMIT: u64 = 1 << 20;
 
@@ -172,8 +190,14 @@ impl Host for ScriptHost<'_, '_> {
         }))
     }
 
-    fn unknown(&mut self, line: usize, statement: &str) {
-        self.unknown.push((line, statement.to_owned()));
+    fn unknown(&mut self, statement: UnknownStatement) {
+        if !self.unknown.contains(&statement) {
+            self.unknown.push(statement);
+        }
+    }
+
+    fn left_out(&mut self, line: usize) -> bool {
+        self.left_out.contains(&line)
     }
 
     fn read(&self, path: &str) -> Result<Option<String>, HostError> {
@@ -182,6 +206,10 @@ impl Host for ScriptHost<'_, '_> {
 
     fn write(&mut self, path: &str, text: &str, append: bool) -> Result<(), HostError> {
         Ok(self.write_file(path, text.as_bytes(), append)?)
+    }
+
+    fn is_file(&self, path: &str) -> bool {
+        ScriptHost::is_file(self, path)
     }
 
     fn size(&self, path: &str) -> u64 {
@@ -218,6 +246,7 @@ impl Host for ScriptHost<'_, '_> {
 
     fn names(&self, dir: &str) -> Option<Vec<String>> {
         let dir = self.editor.tree().dir(self.at(dir).as_bytes())?;
+        self.count_entries(dir.entries.len());
         let names = dir.entries.keys();
         let names = names.map(|name| String::from_utf8_lossy(name).into_owned());
         Some(names.collect())
@@ -239,6 +268,10 @@ fn run_for(
     let Some((name, args)) = words.split_first().filter(|(name, _)| **name != caller) else {
         return Ok(None);
     };
+    // One that calls others is not called here, and the work of many calls is bounded.
+    if matches!(*name, "find" | "xargs" | "env") || host.work.get() > CALLS_WORK {
+        return Ok(None);
+    }
     let before = io.output.len();
     let done = run(host, name, args, &mut Variables::new(), io)?;
     if done.is_none() {
@@ -256,6 +289,8 @@ fn run(
     io: &mut Io,
 ) -> CommandResult {
     let word = name.rsplit('/').next().unwrap_or(name);
+    let heavy = HEAVY_COMMANDS.contains(&word);
+    host.count_work(if heavy { HEAVY } else { CALL });
     if word.starts_with("db_") || name == "." {
         return debconf::run(host, name, args, variables);
     }
@@ -279,8 +314,10 @@ fn run(
             .filter(|(last, _)| **last == "]")
             .and_then(|(_, args)| test::run(host, args))),
         "echo" | "printf" | "command" | "type" | "which" | "cat" | "grep" | "cut" | "basename"
-        | "dirname" | "readlink" | "seq" | "id" | "head" | "uname" | "arch" | "stat" | "egrep"
-        | "fgrep" | "whoami" => text::run(host, word, args, io),
+        | "dirname" | "readlink" | "realpath" | "seq" | "id" | "head" | "uname" | "arch"
+        | "stat" | "egrep" | "fgrep" | "whoami" | "dpkg-realpath" => {
+            text::run(host, word, args, io)
+        }
         "sed" => sed::run(host, args, io),
         "tail" | "wc" | "sort" | "tr" => lines::run(host, word, args, io),
         "ls" => listing::ls(host, args, io),
@@ -305,8 +342,10 @@ fn run(
         "adduser" | "addgroup" | "useradd" | "groupadd" | "usermod" | "gpasswd" | "getent" => {
             accounts::run(host, word, args, io)
         }
+        "update-xmlcatalog" => xml_catalog::update(host, args),
         "update-rc.d" => sysv::update_rc_d(host, args),
-        "ucf" | "ucfr" => ucf::run(host, word, args),
+        "ucf" | "ucfr" => ucf::run(host, word, args, variables),
+        "pam-auth-update" => pam::update(host, args),
         _ => others::run(host, word, args, io),
     }
 }

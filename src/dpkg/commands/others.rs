@@ -23,7 +23,7 @@ pub(super) fn run(
         "py3compile" | "pycompile" | "update-python-modules" => uncompiled(host),
         "py3clean" | "pyclean" => Some(0),
         _ if word.starts_with("python3") && compiles(args) => uncompiled(host),
-        "update-mime-database" | "update-xmlcatalog" => refused(host, word, args),
+        "update-mime-database" => refused(host, word, args),
         "update-catalog" => return catalog::run(host, args),
         "mandb"
         | "update-desktop-database"
@@ -96,14 +96,10 @@ fn uncompiled(host: &mut ScriptHost<'_, '_>) -> Option<ExitStatus> {
 
 /// A database without which programs do not find what they need.
 fn refused(host: &mut ScriptHost<'_, '_>, word: &str, args: &[&str]) -> Option<ExitStatus> {
-    let what = match word {
-        "update-mime-database" => "the database of MIME types",
-        _ => "the XML catalogue",
-    };
     let words = [&[word], args].concat().join(" ");
-    host.refused
-        .push(format!("calls `{words}`, and {what} cannot be made here"));
-    Some(0)
+    host.impossible
+        .insert(words, "the database of MIME types cannot be made here");
+    None
 }
 
 /// A cache or catalogue that is not rebuilt: the note says so, and promises nothing.

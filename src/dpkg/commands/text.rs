@@ -4,7 +4,8 @@ use super::super::script_host::ScriptHost;
 use super::super::users::Accounts;
 use super::arguments::{CommandResult, has, known, options};
 use crate::shell::{Dialect, ExitStatus, Io, echo};
-use crate::tree::show;
+use crate::stream::ReadAt as _;
+use crate::tree::{LeafKind, show};
 
 pub(super) fn run(
     host: &mut ScriptHost<'_, '_>,
@@ -31,10 +32,19 @@ pub(super) fn run(
         "seq" => seq(args, io),
         "basename" | "dirname" => path_part(word, args, io),
         "readlink" => return readlink(host, args, io),
+        "realpath" => return realpath(host, args, io),
+        "dpkg-realpath" => {
+            return match args {
+                ["--root", "", path] | ["--root=", path] | [path] if host.exists(path) => {
+                    realpath(host, &["-e", "--", path], io)
+                }
+                _ => Ok(None),
+            };
+        }
         "id" => return id(host, args, io),
         "uname" => uname(host, args, io),
         "arch" if args.is_empty() => machine(host).and_then(|name| say(io, name)),
-        "stat" => stat(host, args, io),
+        "stat" => return stat(host, args, io),
         _ => None,
     })
 }
@@ -374,25 +384,116 @@ fn readlink(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandRes
     Ok(say(io, &real))
 }
 
-/// `stat -c FORMAT FILE` with the codes for owner and mode.
-fn stat(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> Option<ExitStatus> {
-    let (format, path) = match args {
-        ["-c" | "--format", format, path] | ["-L", "-c", format, path] => (*format, *path),
-        _ => return None,
-    };
-    let Some(stat) = host.stat(path, args.first() == Some(&"-L")) else {
-        return Some(1);
-    };
-    let mut out = format
-        .replace("%u", &stat.uid.to_string())
-        .replace("%g", &stat.gid.to_string());
-    out = out
-        .replace("%a", &format!("{:o}", stat.mode))
-        .replace("%n", path);
-    if out.contains('%') {
-        return None;
+/// `realpath`: of each path, the one without symlinks.
+fn realpath(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
+    let (options, paths) = options(args);
+    let fine = known(
+        &options,
+        "emqsz",
+        &[
+            "--canonicalize-existing",
+            "--canonicalize-missing",
+            "--quiet",
+            "--no-symlinks",
+            "--strip",
+            "--zero",
+        ],
+    );
+    let given = |letter, long: &str| has(&options, letter) || options.contains(&long);
+    let textual =
+        has(&options, 's') || options.contains(&"--strip") || options.contains(&"--no-symlinks");
+    if !fine || paths.is_empty() || textual && paths.iter().any(|path| path.contains("..")) {
+        return Ok(None);
     }
-    say(io, &out)
+    let mut status = 0;
+    for path in paths {
+        let at = host.at(path);
+        let walk = host.editor.tree().walk(at.as_bytes(), true)?;
+        let mut real = show(&walk.path());
+        if textual {
+            let names = at.split('/').filter(|name| !matches!(*name, "" | "."));
+            real = names.fold(String::new(), |real, name| format!("{real}/{name}"));
+        }
+        if real.is_empty() {
+            real.push('/');
+        }
+        let missing = given('m', "--canonicalize-missing");
+        let exists = given('e', "--canonicalize-existing");
+        let file = path.ends_with('/') && walk.exists && !host.is_dir(path);
+        if path.is_empty()
+            || !missing && (file || !walk.exists && (exists || !host.has_parent(&real)))
+        {
+            status = 1;
+            continue;
+        }
+        io.output.push_str(&real);
+        io.output
+            .push(if given('z', "--zero") { '\0' } else { '\n' });
+    }
+    Ok(Some(status))
+}
+
+/// `stat -c FORMAT FILE` with the codes for owner, mode, size and name.
+fn stat(host: &ScriptHost<'_, '_>, args: &[&str], io: &mut Io) -> CommandResult {
+    let (mut format, mut follow, mut path) = (None, false, None);
+    let mut rest = args.iter();
+    while let Some(arg) = rest.next() {
+        match *arg {
+            "-L" | "--dereference" => follow = true,
+            "-c" | "--format" => format = rest.next().copied(),
+            option => match option
+                .strip_prefix("--format=")
+                .or_else(|| option.strip_prefix("-c"))
+            {
+                Some(text) => format = Some(text),
+                None if option.starts_with('-') || path.is_some() => return Ok(None),
+                None => path = Some(option),
+            },
+        }
+    }
+    let (Some(format), Some(path)) = (format, path) else {
+        return Ok(None);
+    };
+    let Some(stat) = host.stat(path, follow) else {
+        return Ok(Some(1));
+    };
+    let accounts = Accounts::read(host.editor.tree())?;
+    let name = |lines: &[Vec<String>], id: u32| {
+        let id = id.to_string();
+        let line = lines.iter().find(|line| line.get(2) == Some(&id));
+        let name = line.and_then(|line| line.first()).cloned();
+        name.unwrap_or_else(|| "UNKNOWN".to_owned())
+    };
+    let size = match host.leaf_id(path, follow) {
+        Some(id) => match &host.editor.tree().leaf(id).kind {
+            LeafKind::File(content) => Some(content.len()),
+            _ => None,
+        },
+        None => None,
+    };
+    let mut out = String::new();
+    let mut chars = format.chars();
+    while let Some(c) = chars.next() {
+        if c != '%' {
+            out.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some('u') => out.push_str(&stat.uid.to_string()),
+            Some('g') => out.push_str(&stat.gid.to_string()),
+            Some('U') => out.push_str(&name(&accounts.passwd, stat.uid)),
+            Some('G') => out.push_str(&name(&accounts.group, stat.gid)),
+            Some('a') => out.push_str(&format!("{:o}", stat.mode)),
+            Some('s') => match size {
+                Some(size) => out.push_str(&size.to_string()),
+                None => return Ok(None),
+            },
+            Some('n') => out.push_str(path),
+            Some('%') => out.push('%'),
+            _ => return Ok(None),
+        }
+    }
+    Ok(say(io, &out))
 }
 
 #[cfg(test)]

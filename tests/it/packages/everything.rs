@@ -28,17 +28,18 @@ fn sets(release: &str) -> Vec<&'static str> {
         .collect()
 }
 
-/// Judges all sets of a release, several at once.
+/// Judges all sets of a release whose name contains one of the words, several at once.
 fn release(release: &'static str, word: &str) -> Option<Seen> {
-    let judge = Judge::new(Root::new(release, &sets(release))?);
+    let wanted = |set: &&str| word.split(',').any(|word| set.contains(word));
+    let named: Vec<&str> = sets(release).into_iter().filter(wanted).collect();
+    let judge = Judge::new(Root::new(release, &named)?);
     let sets = &judge.root.sets;
     let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let work = || {
         while let Some((name, files)) = sets.get(next.fetch_add(1, Ordering::Relaxed)) {
             let Ok(files) = files else { continue };
             // The root has all of some sets.
-            let wanted = word.split(',').any(|word| name.contains(word));
-            if !wanted || files.is_empty() {
+            if files.is_empty() {
                 continue;
             }
             let outcome = judge.judge(files);

@@ -122,7 +122,7 @@ impl Judge {
             .iter()
             .map(|package| PathBuf::from(&package.file))
             .collect();
-        installed_by_dpkg(&copy, dir, &files)?;
+        installed_by_dpkg(&copy, dir, &files, &[])?;
         Ok(Facts::of(&copy.tree(&self.root), &self.digests))
     }
 
@@ -157,19 +157,20 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 const NO_SERVICES: &str = "#!/bin/sh\nexit 101\n";
 
 /// Installs packages of one directory by dpkg in a copy of the root, or returns what it says.
-fn installed_by_dpkg(copy: &Copy, dir: &Path, debs: &[PathBuf]) -> Result<(), String> {
+fn installed_by_dpkg(
+    copy: &Copy,
+    dir: &Path,
+    debs: &[PathBuf],
+    options: &[&str],
+) -> Result<(), String> {
     let policy = copy.root.join(POLICY.trim_start_matches('/'));
     fs::write(&policy, NO_SERVICES).expect("a policy");
     fs::set_permissions(&policy, fs::Permissions::from_mode(0o755)).expect("a mode");
     let file = |deb: &PathBuf| format!("/mnt/{}", deb.file_name().expect("a file").display());
     let files: Vec<String> = debs.iter().map(file).collect();
     // What another package of the set must be configured before waits for the next round.
-    let mut command = vec![
-        "dpkg",
-        "--install",
-        "--skip-same-version",
-        "--force-confold",
-    ];
+    let mut command = vec!["dpkg", "--install", "--skip-same-version"];
+    command.extend(options);
     command.extend(files.iter().map(String::as_str));
     let mut done = (false, String::new());
     for _ in 0..4 {
@@ -179,7 +180,8 @@ fn installed_by_dpkg(copy: &Copy, dir: &Path, debs: &[PathBuf]) -> Result<(), St
         }
     }
     // A round that skips what is unpacked does not configure it.
-    done.0 = copy.run(dir, &["dpkg", "--configure", "--pending"]).0;
+    let rest = [&["dpkg", "--configure", "--pending"], options].concat();
+    done.0 = copy.run(dir, &rest).0;
     fs::remove_file(policy).expect("removing the policy");
     if done.0 { Ok(()) } else { Err(done.1) }
 }

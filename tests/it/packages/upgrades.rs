@@ -6,6 +6,9 @@ use super::{Judge, Outcome, SAMPLE, installed, installed_by_dpkg, probes};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+/// What dpkg would ask about configuration files is answered as goldsmith does.
+const CONFOLD: [&str; 1] = ["--force-confold"];
+
 /// An upgrade of packages of our own.
 struct Upgrade {
     name: String,
@@ -71,7 +74,7 @@ fn judge(judge: &Judge, copy: &Copy, new: &[PathBuf]) -> Outcome {
         .iter()
         .map(|package| PathBuf::from(&package.file))
         .collect();
-    if let Err(said) = installed_by_dpkg(copy, dir, &files) {
+    if let Err(said) = installed_by_dpkg(copy, dir, &files, &CONFOLD) {
         return Outcome::Wrong(vec![format!("dpkg fails: {said}")]);
     }
     let theirs = Facts::of(&copy.tree(&judge.root), &judge.digests);
@@ -108,7 +111,7 @@ fn upgrades_are_done_as_by_dpkg_or_refused() {
     let upgrades = build(dir.path(), include_str!("upgrades.txt"));
     let copy = by.root.copy();
     let old: Vec<PathBuf> = upgrades.iter().flat_map(|one| one.old.clone()).collect();
-    installed_by_dpkg(&copy, dir.path(), &old).unwrap_or_else(|said| panic!("{said}"));
+    installed_by_dpkg(&copy, dir.path(), &old, &CONFOLD).unwrap_or_else(|said| panic!("{said}"));
     for upgrade in upgrades.iter().filter(|one| !one.between.is_empty()) {
         let (fine, said) = copy.run(dir.path(), &["sh", "-ec", &upgrade.between]);
         assert!(fine, "{}: {said}", upgrade.name);
