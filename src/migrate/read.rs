@@ -5,7 +5,9 @@ use super::statements::{APPEND_ARRAY, SET_ARRAY, Statement, StatementKind, state
 use super::test::test;
 use crate::mender_convert::{BoardFile, HOOKS, TOPICS, board_file};
 use crate::problem::{Problem, Problems};
-use crate::shell::{self, Dialect, ExitStatus, Host, HostError, Invocation, Io, Variables};
+use crate::shell::{
+    self, Dialect, ExitStatus, Host, HostError, Invocation, Io, UnknownStatement, Variables,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -407,8 +409,12 @@ impl Host for Reading {
         Ok(Some(0))
     }
 
-    fn unknown(&mut self, _line: usize, statement: &str) {
-        self.unknown.push(statement.to_owned());
+    fn unknown(&mut self, statement: UnknownStatement) {
+        self.unknown.push(statement.words);
+    }
+
+    fn is_file(&self, _path: &str) -> bool {
+        false
     }
 
     fn read(&self, path: &str) -> Result<Option<String>, HostError> {

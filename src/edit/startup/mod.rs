@@ -49,7 +49,6 @@ use crate::problem::{Problem, Problems};
 use crate::tree::Tree;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
-use crate::tree::{Tree, show};
 use acts::Act;
 use command::Runs;
 use entry::{Entry, EntryKind};

@@ -95,11 +95,7 @@ const MAP: &[(&str, &str)] = &[
     ),
     (
         "cli",
-        "artifact compress config convert digest doctor flash fs/ext4 fs/fat golden image \
-         image/output image/source image/table plan platform problem report stream units \
-         verify",
-        "artifact compress config convert digest flash fs/ext4 fs/fat golden image \
-        "artifact bundle compress config convert digest flash fs/ext4 fs/fat golden image \
+        "artifact bundle compress config convert digest doctor flash fs/ext4 fs/fat golden image \
          image/output image/source image/table migrate plan platform problem report stream \
          units verify",
     ),
