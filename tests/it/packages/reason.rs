@@ -31,7 +31,8 @@ pub(super) fn of(problems: &[Problem]) -> BTreeSet<Reason> {
 fn reasons(problem: &Problem) -> Vec<Reason> {
     let message = &problem.message;
     if message.contains("whose effects are unknown") {
-        let lines = message.lines().skip(1);
+        // Those of programs that the script calls are below its own.
+        let lines = message.lines().filter(|line| line.starts_with("  line "));
         return lines.map(|line| Reason::Statement(command(line))).collect();
     }
     if message.contains("trigger") {
