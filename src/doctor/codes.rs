@@ -169,8 +169,8 @@ pub(super) const RANDOM_SEED: Code = code(
 );
 pub(super) const CLIENT_KEYS: Code = code(
     "client-keys",
-    Warning,
-    "an update client ran in the image: all devices would have its key and its state",
+    Error,
+    "an update client ran in the image: all devices would have its key and its state, so `convert` refuses it",
     "set sanitize.client-keys = true",
 );
 pub(super) const SERVICE_IDS: Code = code(

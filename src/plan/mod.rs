@@ -172,8 +172,7 @@ impl Plan {
         };
         let mut notes = Vec::new();
         let family = family(config, &stamp, golden, &mut notes)?;
-        notes.extend(table_notes(golden));
-        notes.extend(condition_notes(golden));
+        notes.extend(table_notes(golden).chain(condition_notes(golden)));
         let mut problems = Problems::default();
         let mut keep = Keep(&mut problems);
         let signer = keep.one(artifact::signer(config));

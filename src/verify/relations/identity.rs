@@ -206,7 +206,10 @@ fn homes(tree: &Tree) -> BTreeSet<String> {
 }
 
 fn is_file(tree: &Tree, path: &str) -> bool {
-    matches!(tree.find_nofollow(path), Some(Node::Leaf(leaf)) if matches!(leaf.kind, LeafKind::File(_)))
+    let Some(Node::Leaf(leaf)) = tree.find_nofollow(path) else {
+        return false;
+    };
+    matches!(leaf.kind, LeafKind::File(_))
 }
 
 fn length(tree: &Tree, path: &str) -> u64 {

@@ -48,7 +48,7 @@ const CASES: &[Case<'static>] = &[
     ("machine-id-missing", "note", "/etc/machine-id", &[("etc/machine-id", "-")]),
     ("ssh-host-keys", "warning", "/etc/ssh/ssh_host_ed25519_key", &[("etc/ssh/ssh_host_ed25519_key", "k")]),
     ("random-seed", "note", "/var/lib/systemd/random-seed", &[("var/lib/systemd/random-seed", "s")]),
-    ("client-keys", "warning", "/var/lib/mender/mender-agent.pem", &[("var/lib/mender/mender-agent.pem", "k")]),
+    ("client-keys", "error", "/var/lib/mender/mender-agent.pem", &[("var/lib/mender/mender-agent.pem", "k")]),
     ("service-ids", "warning", "/var/lib/systemd/credential.secret", &[("var/lib/systemd/credential.secret", "s")]),
     ("dhcp-leases", "note", "/var/lib/dhcp/dhclient.leases", &[("var/lib/dhcp/dhclient.leases", "l")]),
     ("wireless-keys", "note", "/etc/wpa_supplicant/wpa_supplicant.conf", &[

@@ -114,7 +114,7 @@ fn nothing_of_the_golden_machine_is_left() {
     }
     let image = dir.path().join("out.img");
     let verified = must(goldsmith(), &[&"verify", &image]);
-    assert!(!verified.contains("identity"), "{verified}");
+    assert!(!verified.contains("[identity-"), "{verified}");
     let found = Command::new(goldsmith())
         .arg("doctor")
         .arg(&image)
@@ -138,11 +138,14 @@ fn without_sanitize_warnings_say_what_devices_share() {
         return;
     }
     let dir = scratch();
-    golden(dir.path(), &used(), &[]);
+    // A conversion refuses the key of a client.
+    let mut files = used();
+    files.retain(|(path, _)| !path.contains("mender-agent"));
+    golden(dir.path(), &files, &[]);
     let output = convert(dir.path(), &[]);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{stderr}");
-    for code in ["machine-id", "ssh-host-keys", "client-keys", "service-ids"] {
+    for code in ["machine-id", "ssh-host-keys", "service-ids"] {
         assert!(
             stderr.contains(&format!("(doctor: {code})")),
             "{code}: {stderr}"
