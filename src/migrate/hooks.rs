@@ -206,11 +206,10 @@ fn one_hook(conversion: &mut Conversion<'_>, hook: &Hook, name: &str, place: &Pl
 
 /// Whether a function is one of mender-convert that a board of ours, or goldsmith itself, replaces.
 fn is_replaced(name: &str, function: &Function) -> bool {
-    function.place.board.is_some_and(|board| {
-        BOARD_FILES
+    function.place.board.is_some()
+        && BOARD_FILES
             .iter()
-            .any(|file| file.name == board && file.functions.contains(&name))
-    })
+            .any(|file| file.functions.contains(&name))
 }
 
 /// What to do about the words of a function.

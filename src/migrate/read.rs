@@ -17,6 +17,8 @@ const MAX_FILE: u64 = 1 << 20;
 const MAX_NESTED: usize = 16;
 /// How many files are read at most.
 const MAX_FILES: usize = 200;
+/// How many statements are evaluated at most.
+const MAX_STATEMENTS: usize = 10_000;
 /// The command at the end of each statement, which tells the variables.
 const TELL: &str = "variables:";
 
@@ -83,6 +85,8 @@ pub(super) struct Reading {
     current: PathBuf,
     /// The files under way.
     open: Vec<(PathBuf, Place)>,
+    /// Statements so far; at the limit, the rest is left out.
+    statements: usize,
     /// Commands of the statement under way that have no known effect.
     unknown: Vec<String>,
     /// The variables at the end of the statement under way.
@@ -169,10 +173,19 @@ impl Reading {
         for statement in statements {
             self.statement(&statement, variables);
         }
+        if self.statements >= MAX_STATEMENTS && self.problems.0.is_empty() {
+            let place = self.here();
+            let what = format!("more than {MAX_STATEMENTS} statements");
+            self.refuse(&place, what, "convert the files one by one");
+        }
         self.open.pop();
     }
 
     fn statement(&mut self, statement: &Statement, variables: &mut Variables) {
+        if self.statements >= MAX_STATEMENTS {
+            return;
+        }
+        self.statements += 1;
         if let Some((_, place)) = self.open.last_mut() {
             place.line = statement.line;
         }
@@ -311,6 +324,8 @@ impl Reading {
             let what = format!(
                 "`source {name}`: more than {MAX_NESTED} files within each other or {MAX_FILES} in all"
             );
+            // The files would repeat this without end.
+            self.statements = MAX_STATEMENTS;
             return self.refuse(&place, what, "check that no file reads itself");
         }
         let found = self.look_up(name);

@@ -598,7 +598,7 @@ fn hostile_files_end() {
         &"if ".repeat(5000),
         "X=\u{b}\u{a0}y\n",
         "\0\0=",
-        "while true; do X=${X}aa; done\n",
+        "while true; do X=a; done\n",
     ] {
         let _ = converted(&[("a_config", text)]);
     }
