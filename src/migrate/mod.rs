@@ -2,8 +2,8 @@
 //!
 //! The files are bash scripts of assignments. They are cut into statements (`statements`),
 //! evaluated by the interpreter of `shell`, which starts no program (`read`), and converted by the
-//! tables of `mender_convert` (`convert`, `combined`, `hooks`). The result is a text (`draft`); each
-//! of its keys was accepted by `config`.
+//! tables of `mender_convert` (`convert`, `combined`, `hooks`). The result is a text (`draft`);
+//! each of its keys was accepted by `config`.
 
 mod combined;
 mod convert;
