@@ -236,6 +236,14 @@ impl Reading {
     /// Evaluates a statement that begins at `line`.
     fn run(&mut self, text: &str, line: usize, variables: &mut Variables) -> Result<(), Refusal> {
         let text = text.replace("$(pwd)", "${PWD}").replace("`pwd`", "${PWD}");
+        if text.contains("=~") && !variables.contains_key("HOME") {
+            let reason = "`~` is the home directory of whoever converts".to_owned();
+            return Err(Refusal {
+                line,
+                reason,
+                hint: "give it with --variable HOME=DIRECTORY",
+            });
+        }
         let script = format!("{}\n{TELL}\n", text.trim_end());
         let call = Invocation {
             dialect: Dialect::Bash,

@@ -390,6 +390,7 @@ fn what_cannot_be_read_is_an_error_with_its_place() {
         ),
         ("declare -A X=([a]=b)\n", "an array with indices"),
         ("fi\n", "unexpected `fi`"),
+        ("X=~/input", "a_config:1: `~` is the home directory"),
     ] {
         let found = refused(text);
         assert!(found.contains(message), "{text}: {found}");
