@@ -40,10 +40,16 @@ pub(super) struct DoctorArgs {
 /// Runs the command.
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
-    let mut config = config::load(&args.config, &args.set)
-        .map_err(|config::ConfigError(problems)| Usage(problems))?;
-    // The release is nobody's.
-    config.artifact.name.get_or_insert("golden".to_owned());
+    let load = |set: &[String]| {
+        let loaded = config::load(&args.config, set);
+        loaded.map_err(|config::ConfigError(problems)| Usage(problems))
+    };
+    let mut config = load(&args.set)?;
+    if config.artifact.name.is_none() {
+        // The release is nobody's. A key that is set stays so when the image selects a board.
+        let name = "artifact.name=\"golden\"".to_owned();
+        config = load(&[args.set.as_slice(), &[name]].concat())?;
+    }
     let request = Request {
         plan: PlanRequest {
             config: &config,

@@ -33,11 +33,12 @@ pub(super) fn known(name: &str, encrypted: &str) -> Option<String> {
 }
 
 /// The most rounds of SHA-crypt that are tried: more would take too long.
-const MAX_ROUNDS: u32 = 100_000;
+const MAX_ROUNDS: u32 = 20_000;
 /// The digits of the parameters of yescrypt, from 0.
 const DIGITS: &str = "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/// The largest cost of yescrypt that is tried, as a power of two: each more doubles the memory.
-const MAX_COST: usize = 14;
+/// The first cost of yescrypt that is not tried, as a power of two: Debian's own is below it, and
+/// each more doubles time and memory.
+const MAX_COST: usize = 12;
 
 /// Whether `encrypted` is this word by SHA-crypt or yescrypt.
 fn matches(word: &str, encrypted: &str) -> bool {

@@ -26,7 +26,9 @@ pub(in crate::edit) fn check(work: &mut Workspace<'_>, plan: &Plan, kernel: &str
         judge.problem(&path, line, &why, advice);
     }
     let module = |setting: &str| config.get(setting).is_some_and(|(value, _)| value == "m");
-    if module("CONFIG_VFAT_FS") && !has_module(root, &version, "vfat.ko") {
+    // Without any modules there is nothing to judge by.
+    let has = |name: &str| has_module(root, &version, name);
+    if module("CONFIG_VFAT_FS") && has("") && !has("vfat.ko") {
         let why = format!(
             "FAT is a module of this kernel (CONFIG_VFAT_FS=m), but /lib/modules/{version} has none: the boot partition, where the boot environment is, could not be mounted"
         );
@@ -102,7 +104,7 @@ fn faults(config: &Config, table: TableKind) -> Vec<(&'static str, String)> {
     out
 }
 
-/// Whether the modules of a kernel have this one, compressed or not.
+/// Whether the modules of a kernel have one whose name begins so, compressed or not.
 fn has_module(root: &Tree, version: &str, name: &str) -> bool {
     let Some(dir) = root.dir(format!("/lib/modules/{version}")) else {
         return false;
@@ -112,7 +114,7 @@ fn has_module(root: &Tree, version: &str, name: &str) -> bool {
         for (file, entry) in &dir.entries {
             match entry {
                 DirEntry::Dir(below) => todo.push(below),
-                DirEntry::Leaf(_) if file.starts_with(name.as_bytes()) => return true,
+                DirEntry::Leaf(_) if is_named(file, name) => return true,
                 DirEntry::Leaf(_) => {}
             }
         }
@@ -120,9 +122,32 @@ fn has_module(root: &Tree, version: &str, name: &str) -> bool {
     false
 }
 
+/// Whether a file is a module whose name begins so.
+fn is_named(file: &[u8], name: &str) -> bool {
+    let file = String::from_utf8_lossy(file);
+    file.starts_with(name) && file.contains(".ko")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stamp::Time;
+    use crate::tree::Stat;
+
+    #[test]
+    fn modules_are_found_compressed_or_not() {
+        let stat = |mode| Stat::root(mode, Time::default());
+        let mut root = Tree::new(stat(0o755));
+        let dir = "/lib/modules/6.1.0";
+        let mut put = |path: &str| {
+            let path = format!("{dir}/{path}");
+            root.put_file(&path, Vec::new(), stat(0o644)).unwrap();
+            ["", "vfat.ko"].map(|name| has_module(&root, "6.1.0", name))
+        };
+        assert_eq!(put("modules.dep"), [false, false]);
+        assert_eq!(put("kernel/fs/ext4/ext4.ko"), [true, false]);
+        assert_eq!(put("kernel/fs/fat/vfat.ko.xz"), [true, true]);
+    }
 
     #[test]
     fn settings_by_which_a_slot_does_not_start() {
