@@ -8,6 +8,7 @@ use crate::doctor::Finding;
 use crate::plan::PlanRequest;
 use crate::plan::host::HostFiles;
 use crate::problem::Usage;
+use crate::units::counted;
 use crate::verify::Severity;
 use clap::Args;
 use serde::Serialize;
@@ -116,11 +117,11 @@ fn text(path: &Path, findings: &[Finding]) -> String {
     };
     let _ = writeln!(
         out,
-        "{}: {} errors, {} warnings, {} notes",
+        "{}: {}, {}, {}",
         path.display(),
-        count(Severity::Error),
-        count(Severity::Warning),
-        count(Severity::Note)
+        counted(count(Severity::Error), "error", "errors"),
+        counted(count(Severity::Warning), "warning", "warnings"),
+        counted(count(Severity::Note), "note", "notes")
     );
     out
 }

@@ -36,6 +36,7 @@ use crate::problem::{Problem, Problems};
 use crate::report::Report;
 use anyhow::{Context, Result};
 use hooks::Staged;
+use rehearsal::Rehearsed;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -56,11 +57,11 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Fails with these warnings if warnings are errors.
-    fn allow(&self, warnings: &[String]) -> Result<(), Problems> {
+    /// These warnings as problems, if warnings are errors; each begins with `context`.
+    fn refused(&self, warnings: &[String], context: &str) -> Vec<Problem> {
         let refused = warnings.iter().filter(|_| self.strict);
-        let problems = refused.map(|warning| Problem::new(warning.as_str()));
-        Problems(problems.collect()).check()
+        let problems = refused.map(|warning| Problem::new(format!("{context}{warning}")));
+        problems.collect()
     }
 }
 
@@ -128,7 +129,6 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
         // Otherwise the checks find it too.
         edited.warnings.extend(too_large);
     }
-    request.allow(&edited.warnings)?;
     let mut prepared = Prepared {
         golden,
         plan,
@@ -141,9 +141,9 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
     };
     request.report.step("checking what will be written", None);
     prepared.compose()?;
-    let checked = rehearsal::rehearse(&prepared, verify, request);
-    prepared.warnings = checked.map_err(|error| prepared.golden.or_input_changed(error))?;
-    prepared.accept(request)?;
+    let rehearsed = rehearsal::rehearse(&prepared, verify, request);
+    let accepted = rehearsed.and_then(|rehearsed| prepared.accept(request, rehearsed));
+    prepared.warnings = accepted.map_err(|error| prepared.golden.or_input_changed(error))?;
     Ok(prepared)
 }
 
@@ -224,24 +224,34 @@ impl Prepared {
         }
     }
 
-    /// Compares with the earlier release, and reports the notes of the edits.
-    fn accept(&self, request: &Request) -> Result<()> {
+    /// Compares with the earlier release, and reports the notes of the edits. Returns the warnings
+    /// of the checks.
+    ///
+    /// # Errors
+    /// All problems at once: of the checks, of the comparison, and warnings if they count as such.
+    fn accept(&self, request: &Request, rehearsed: Rehearsed) -> Result<Vec<String>> {
+        let mut problems = request.refused(&self.edited.warnings, "");
+        problems.extend(rehearsed.problems);
         if let Some((path, earlier)) = request.upgrade_from {
-            let missing = Record::new(self)
-                .fits(earlier, self.offer())
-                .with_context(|| format!("comparing with {}", path.display()))?;
-            request
-                .allow(&missing)
-                .with_context(|| format!("comparing with {}", path.display()))?;
-            missing
-                .iter()
-                .for_each(|warning| request.report.warn(warning));
+            let context = format!("comparing with {}: ", path.display());
+            match Record::new(self).fits(earlier, self.offer()) {
+                Ok(missing) => {
+                    problems.extend(request.refused(&missing, &context));
+                    let told = missing.iter().filter(|_| !request.strict);
+                    told.for_each(|warning| request.report.warn(warning));
+                }
+                Err(unfit) => problems.extend(unfit.0.into_iter().map(|problem| Problem {
+                    message: format!("{context}{}", problem.message),
+                    ..problem
+                })),
+            }
         }
+        Problems(problems).check()?;
         let notes = self.edited.notes.iter();
         notes.for_each(|note| request.report.note(note));
         let warnings = self.edited.warnings.iter();
         warnings.for_each(|warning| request.report.warn(warning));
-        Ok(())
+        Ok(rehearsed.warnings)
     }
 }
 

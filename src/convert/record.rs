@@ -7,10 +7,10 @@ use super::reworded::recorded;
 use crate::artifact::{Offer, Verifier};
 use crate::digest::hex;
 use crate::dpkg::InstalledPackage;
-use crate::edit::Trees;
 use crate::edit::changes::NetChange;
 use crate::edit::mender;
 use crate::edit::references::row::Row;
+use crate::edit::{StartupNote, Trees};
 use crate::golden::facts;
 use crate::plan::family::Role;
 use crate::plan::hooks::Hook;
@@ -57,6 +57,9 @@ pub struct Record {
     pub edits: Vec<NetChange>,
     /// Every reference of the golden system to a device or mount point, and what became of it.
     pub references: Vec<Row>,
+    /// What is said of that which a start runs, with file and line; it is among the notes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub startup: Vec<StartupNote>,
     /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
     /// The written files; none in a plan.
@@ -402,6 +405,7 @@ impl Record {
             packages: edited.packages.iter().map(PackageRecord::from).collect(),
             edits: edited.changes.clone(),
             references: edited.references.clone(),
+            startup: edited.startup.clone(),
             notes: prepared.notes().map(|note| recorded(note)).collect(),
             outputs: Vec::new(),
         }

@@ -27,6 +27,7 @@ mod user;
 mod visible;
 mod volatile;
 
+pub use startup::StartupNote;
 pub use startup::acting as startup_acting;
 
 use crate::boot;
@@ -82,6 +83,8 @@ pub struct Edited {
     pub raw: Vec<Blob>,
     /// Every reference of the golden system to a device or mount point.
     pub references: Vec<Row>,
+    /// What is said of that which a start runs, with its places; it is among notes and warnings.
+    pub startup: Vec<StartupNote>,
     /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
     /// Warnings for the user, one sentence each.
@@ -97,6 +100,7 @@ struct Workspace<'t> {
     boot: TreeEditor<'t>,
     data: TreeEditor<'t>,
     problems: Problems,
+    startup: Vec<StartupNote>,
     notes: Vec<String>,
     warnings: Vec<String>,
     /// The entries of the configuration that something was accepted by.
@@ -110,6 +114,7 @@ impl<'t> Workspace<'t> {
             boot: TreeEditor::new(&mut trees.boot, time),
             data: TreeEditor::new(&mut trees.data, time),
             problems: Problems::default(),
+            startup: Vec::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
             used: Used::default(),
@@ -173,6 +178,7 @@ pub struct Integrated {
     integration: [usize; 3],
     references: Vec<Row>,
     used: Used,
+    startup: Vec<StartupNote>,
     notes: Vec<String>,
     warnings: Vec<String>,
 }
@@ -213,6 +219,7 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
         work.used.add(boot.accepted());
     }
     let used = work.used.clone();
+    let startup = std::mem::take(&mut work.startup);
     let (changes, notes, warnings) = work.finish()?;
     let boot = boot.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
     Ok(Integrated {
@@ -224,6 +231,7 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
         integration,
         references,
         used,
+        startup,
         notes,
         warnings,
     })
@@ -262,6 +270,7 @@ impl Integrated {
             integration,
             references,
             used,
+            startup,
             mut notes,
             mut warnings,
         } = self;
@@ -296,6 +305,7 @@ impl Integrated {
             changes,
             raw,
             references,
+            startup,
             notes,
             warnings,
         })

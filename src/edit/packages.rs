@@ -26,21 +26,49 @@ pub(super) fn install(work: &mut Workspace<'_>, plan: &Plan) -> Vec<InstalledPac
         accept: accept.collect(),
         defaults: client_settings(plan),
     };
-    let mut installed = dpkg::InstallReport::default();
-    if !request.debs.is_empty() {
-        let result = dpkg::install(&mut work.root, &request);
-        installed = work.keep(result).unwrap_or_default();
-        work.notes.append(&mut installed.notes);
-        work.notes.append(&mut installed.accepted);
+    if request.debs.is_empty() {
+        let all = 0..request.accept.len();
+        work.warnings.extend(unused(&request, all, &[]));
+        return Vec::new();
     }
-    for accepted in &plan.packages.accepted {
-        let package = &accepted.package;
-        if !installed.packages.iter().any(|one| one.name == *package) {
-            work.notes
-                .push(format!("client.accept: no package {package} is installed"));
-        }
-    }
+    let result = dpkg::install(&mut work.root, &request);
+    let Some(mut installed) = work.keep(result) else {
+        return Vec::new();
+    };
+    work.notes.append(&mut installed.notes);
+    work.notes.append(&mut installed.accepted);
+    let left = installed.unused.iter().copied();
+    work.warnings
+        .extend(unused(&request, left, &installed.packages));
     installed.packages
+}
+
+/// Warnings about entries of the request that accept nothing, by their positions.
+fn unused(
+    request: &dpkg::InstallRequest,
+    entries: impl Iterator<Item = usize>,
+    installed: &[InstalledPackage],
+) -> Vec<String> {
+    let entries = entries.filter_map(|at| Some((at, request.accept.get(at)?)));
+    let sentence = |(at, entry): (usize, &dpkg::AcceptedScript)| {
+        let dpkg::AcceptedScript {
+            package, script, ..
+        } = entry;
+        let why = match &entry.statement {
+            _ if !installed.iter().any(|one| one.name == *package) => {
+                format!("client.packages installs no package {package}")
+            }
+            Some(statement) => {
+                format!("`{statement}` is not a statement that had to be left out of its {script}")
+            }
+            None => format!("nothing in its {script} had to be left out"),
+        };
+        format!(
+            "[[client.accept]] number {} (package {package}, script {script}) has no effect: {why}; take the entry out, or correct it",
+            at.saturating_add(1)
+        )
+    };
+    entries.map(sentence).collect()
 }
 
 /// The settings of the update client, which `mender-setup` would ask for, or fill with those of a
@@ -68,4 +96,45 @@ fn open(work: &mut Workspace<'_>, plan: &Plan) -> Vec<(PathBuf, Source)> {
         }
     }
     debs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_that_accept_nothing_are_warnings() {
+        let entry = |package: &str, statement: Option<&str>| dpkg::AcceptedScript {
+            package: package.into(),
+            script: "postinst".into(),
+            statement: statement.map(str::to_owned),
+            reason: "x".into(),
+        };
+        let request = dpkg::InstallRequest {
+            accept: vec![
+                entry("a", None),
+                entry("b", None),
+                entry("b", Some("tool --all")),
+            ],
+            ..dpkg::InstallRequest::default()
+        };
+        let installed = [InstalledPackage {
+            name: "b".into(),
+            version: "1".into(),
+            architecture: "all".into(),
+            sha256: String::new(),
+            file: String::new(),
+            upgraded_from: None,
+        }];
+        let found = unused(&request, 0..3, &installed);
+        let expected = [
+            "[[client.accept]] number 1 (package a, script postinst) has no effect: client.packages installs no package a; ",
+            "[[client.accept]] number 2 (package b, script postinst) has no effect: nothing in its postinst had to be left out; ",
+            "[[client.accept]] number 3 (package b, script postinst) has no effect: `tool --all` is not a statement ",
+        ];
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found}");
+        }
+    }
 }

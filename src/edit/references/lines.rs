@@ -4,6 +4,7 @@ use super::super::Workspace;
 use crate::golden::references::TEXT_LIMIT;
 use crate::problem::Problem;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// What becomes of a line.
 enum Change {
@@ -30,25 +31,43 @@ impl LineEdits {
         }
     }
 
-    /// Replaces `old` by `new` in a line; a line that is commented out stays so.
+    /// Replaces `old` by `new` in each of these lines, which are one setting; a line that is
+    /// commented out stays so. It is a problem if none of them has it.
     pub(super) fn replace(
         &mut self,
-        work: &Workspace<'_>,
+        work: &mut Workspace<'_>,
         file: &(bool, String),
-        line: usize,
+        numbers: RangeInclusive<usize>,
         [old, new]: [&str; 2],
     ) {
+        let text = read(work, file).unwrap_or_default();
         let lines = self.files.entry(file.clone()).or_default();
-        let text = match lines.get(&line) {
-            Some(Change::Comment(_)) => return,
-            Some(Change::Text(text)) => text.clone(),
-            None => {
-                let text = read(work, file).unwrap_or_default();
-                let found = text.lines().nth(line.saturating_sub(1));
-                found.unwrap_or_default().to_owned()
-            }
-        };
-        lines.insert(line, Change::Text(replaced(&text, old, new)));
+        let mut found = false;
+        let first = *numbers.start();
+        for number in numbers {
+            let line = match lines.get(&number) {
+                Some(Change::Comment(_)) => {
+                    found = true;
+                    continue;
+                }
+                Some(Change::Text(text)) => text.clone(),
+                None => {
+                    let found = text.lines().nth(number.saturating_sub(1));
+                    found.unwrap_or_default().to_owned()
+                }
+            };
+            let after = replaced(&line, old, new);
+            found |= after != line;
+            lines.insert(number, Change::Text(after));
+        }
+        if !found {
+            let message = format!(
+                "{}:{first}: {old} is not a word of one line, so it cannot be taken out",
+                file.1
+            );
+            let hint = "write it in one line in the golden image, or take it out there";
+            work.problems.push(Problem::new(message).hint(hint));
+        }
     }
 
     /// The reason of the change of a file, for the record.
