@@ -69,12 +69,13 @@ pub fn logical_lines(text: &str, joining: Joining, comments: &[char]) -> Vec<Log
         if goes_on && joining == Joining::Systemd {
             joined.text.push(' ');
         }
-        if joining == Joining::Indented && line.starts_with([' ', '\t']) {
-            if let Some(before) = out.last_mut() {
-                before.last = number;
-                before.text.push_str(&joined.text);
-                continue;
-            }
+        if joining == Joining::Indented
+            && line.starts_with([' ', '\t'])
+            && let Some(before) = out.last_mut()
+        {
+            before.last = number;
+            before.text.push_str(&joined.text);
+            continue;
         }
         match goes_on {
             true => open = Some(joined),

@@ -172,16 +172,16 @@ fn in_file(path: &str, text: &str) -> Vec<Rule> {
     for (at, (rule, target)) in rules.iter_mut().zip(targets).enumerate() {
         here.extend(jumps.remove(&at).unwrap_or_default());
         here = possible(here);
-        rule.ways.clone_from(&here);
+        let own = rule.keys.iter().filter(|key| key.is_condition());
+        let conditions: Vec<Key> = own.cloned().collect();
+        let holds = |way: &&Vec<Key>| {
+            let mut keys = way.iter();
+            !keys.any(|key| conditions.iter().any(|own| contradict(key, own)))
+        };
+        rule.ways = here.iter().filter(holds).cloned().collect();
         let Some(target) = target else {
             continue;
         };
-        let conditions: Vec<Key> = rule
-            .keys
-            .iter()
-            .filter(|key| key.is_condition())
-            .cloned()
-            .collect();
         let holding = here.iter().map(|way| [&way[..], &conditions[..]].concat());
         jumps.entry(target).or_default().extend(holding);
         let mut others = Vec::new();
@@ -222,6 +222,10 @@ fn possible(ways: Vec<Vec<Key>>) -> Vec<Vec<Key>> {
             out.push(way);
         }
     }
+    while let Some((one, other, way)) = joined_ways(&out) {
+        out.remove(other);
+        out.splice(one..=one, [way]);
+    }
     if out.len() > MAX_WAYS {
         let unknown = Key {
             name: UNKNOWN.to_owned(),
@@ -231,6 +235,30 @@ fn possible(ways: Vec<Vec<Key>>) -> Vec<Vec<Key>> {
         out = vec![vec![unknown]];
     }
     out
+}
+
+/// Two of the ways that are one: the second asks for all that the first does, or they differ in a
+/// condition that holds in one of them and not in the other.
+fn joined_ways(ways: &[Vec<Key>]) -> Option<(usize, usize, Vec<Key>)> {
+    let has = |way: &[Key], all: &[Key]| all.iter().all(|key| way.contains(key));
+    for (one, first) in ways.iter().enumerate() {
+        for (other, second) in ways.iter().enumerate().skip(one.saturating_add(1)) {
+            if has(second, first) {
+                return Some((one, other, first.clone()));
+            }
+            if has(first, second) {
+                return Some((one, other, second.clone()));
+            }
+            for key in first.iter().filter(|key| second.contains(&key.negated())) {
+                let rest = first.iter().filter(|one| *one != key).cloned();
+                let rest: Vec<Key> = rest.collect();
+                if first.len() == second.len() && has(second, &rest) {
+                    return Some((one, other, rest));
+                }
+            }
+        }
+    }
+    None
 }
 
 /// Whether two conditions cannot hold together.
@@ -279,7 +307,8 @@ fn keys(rule: &str) -> Vec<Key> {
     out
 }
 
-/// The value up to the quote at its end, in which only `\"` is an escape, and what it takes (bytes).
+/// The value up to the quote at its end, in which only `\"` is an escape, and its length there
+/// (bytes).
 fn quoted(text: &str) -> (String, usize) {
     let mut value = String::new();
     let mut chars = text.char_indices().peekable();
@@ -394,6 +423,10 @@ mod tests {
             "KERNEL!=\"loop*\"".to_owned(),
         ]];
         assert_eq!(reached(text), [(3, ways)]);
+        // After the label, all ways are one.
+        let text = "ACTION!=\"add\", GOTO=\"end\"\nKERNEL!=\"sda3\", GOTO=\"end\"\nRUN+=\"3\"\nLABEL=\"end\"\nRUN+=\"5\"\n";
+        let ways = vec![vec!["ACTION==\"add\"".into(), "KERNEL==\"sda3\"".into()]];
+        assert_eq!(reached(text), [(3, ways), (5, none())]);
         // One way leads over the label in between.
         let text = "SUBSYSTEMS==\"usb\", GOTO=\"usb\"\nGOTO=\"end\"\nRUN+=\"3\"\nLABEL=\"usb\"\nRUN+=\"5\"\nLABEL=\"end\"\n";
         let ways = vec![vec!["SUBSYSTEMS==\"usb\"".to_owned()]];

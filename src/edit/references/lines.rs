@@ -149,6 +149,9 @@ fn replaced(line: &str, old: &str, new: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edit::Trees;
+    use crate::stamp::Time;
+    use crate::tree::{Stat, Tree};
 
     #[test]
     fn words_are_taken_out_whole() {
@@ -164,5 +167,36 @@ mod tests {
             assert_eq!(replaced(line, "resume=UUID=1", ""), expected);
         }
         assert_eq!(replaced("RESUME=UUID=1", "UUID=1", "none"), "RESUME=none");
+    }
+    #[test]
+    fn words_are_taken_out_of_the_line_that_has_them() {
+        let stat = |mode| Stat::root(mode, Time::default());
+        let empty = || Tree::new(stat(0o755));
+        let mut trees = Trees {
+            root: empty(),
+            boot: empty(),
+            data: empty(),
+        };
+        let path = "/etc/default/grub";
+        let text = "A=\"quiet \\\nresume=UUID=1 splash\"\n";
+        let root = &mut trees.root;
+        root.put_file(path, text.as_bytes().to_vec(), stat(0o644))
+            .unwrap();
+        let mut work = Workspace::new(&mut trees, Time::default());
+        let file = (false, path.to_owned());
+        let mut edits = LineEdits::default();
+        edits.replace(&mut work, &file, 1..=2, ["resume=UUID=1", ""]);
+        assert!(work.problems.0.is_empty());
+        // What is no longer there cannot be taken out: that is said.
+        edits.replace(&mut work, &file, 1..=2, ["resume=UUID=1", ""]);
+        let problem = work.problems.0.pop().unwrap();
+        assert!(
+            problem
+                .message
+                .starts_with("/etc/default/grub:1: resume=UUID=1 ")
+        );
+        edits.apply(&mut work);
+        let text = work.root.text(path, 99).unwrap();
+        assert_eq!(text.as_deref(), Some("A=\"quiet \\\nsplash\"\n"));
     }
 }

@@ -1047,7 +1047,7 @@ fn what_updates_need_is_there() {
     assert!(
         warnings[0]
             .note
-            .starts_with("mender-updated.service: nothing starts"),
+            .starts_with("/usr/lib/systemd/system/mender-updated.service: nothing starts"),
         "{warnings:?}"
     );
     let (problems, _) = of(&[installed, masked], true);

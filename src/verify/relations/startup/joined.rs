@@ -42,11 +42,11 @@ pub(super) fn joined(text: &str, reader: Reader) -> Vec<(u32, String)> {
             Some((_, whole)) => whole.push_str(part),
             None => out.push((at, part.to_owned())),
         }
-        if more && reader == Reader::Unit {
-            out.iter_mut()
-                .last()
-                .into_iter()
-                .for_each(|(_, whole)| whole.push(' '));
+        if more
+            && reader == Reader::Unit
+            && let Some((_, whole)) = out.last_mut()
+        {
+            whole.push(' ');
         }
         goes_on = more;
     }
