@@ -8,6 +8,7 @@
 // Ground: the standard library and codecs.
 pub mod bytes;
 pub mod digest;
+pub mod input_file;
 pub mod pattern;
 pub mod platform;
 pub mod problem;

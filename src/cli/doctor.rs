@@ -40,16 +40,9 @@ pub(super) struct DoctorArgs {
 /// Runs the command.
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
-    let load = |set: &[String]| {
-        let loaded = config::load(&args.config, set);
-        loaded.map_err(|config::ConfigError(problems)| Usage(problems))
-    };
-    let mut config = load(&args.set)?;
-    if config.artifact.name.is_none() {
-        // The release is nobody's. A key that is set stays so when the image selects a board.
-        let name = "artifact.name=\"golden\"".to_owned();
-        config = load(&[args.set.as_slice(), &[name]].concat())?;
-    }
+    // The release is nobody's.
+    let loaded = config::load_over(&["artifact.name=\"golden\""], &args.config, &args.set);
+    let config = loaded.map_err(|config::ConfigError(problems)| Usage(problems))?;
     let request = Request {
         plan: PlanRequest {
             config: &config,
@@ -101,6 +94,7 @@ fn text(path: &Path, findings: &[Finding]) -> String {
         for one in &finding.evidence {
             let _ = match one.path.as_str() {
                 "" => writeln!(out, "    {}", one.value),
+                path if one.value.is_empty() => writeln!(out, "    {path}"),
                 path => writeln!(out, "    {path}: {}", one.value),
             };
         }
@@ -116,11 +110,17 @@ fn text(path: &Path, findings: &[Finding]) -> String {
     };
     let _ = writeln!(
         out,
-        "{}: {} errors, {} warnings, {} notes",
+        "{}: {}, {}, {}",
         path.display(),
-        count(Severity::Error),
-        count(Severity::Warning),
-        count(Severity::Note)
+        counted(count(Severity::Error), "error"),
+        counted(count(Severity::Warning), "warning"),
+        counted(count(Severity::Note), "note")
     );
     out
+}
+
+/// A number of things.
+fn counted(count: usize, name: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {name}{plural}")
 }

@@ -5,6 +5,7 @@ use crate::config::{self, Config};
 use crate::convert::Request;
 use crate::golden::Golden;
 use crate::image::source;
+use crate::input_file;
 use crate::plan::host::HostFiles;
 use crate::plan::{self, PlanRequest, file_layout};
 use crate::problem::{Problem, Usage};
@@ -12,7 +13,6 @@ use crate::report::Report;
 use crate::units::{human, parse_large_size};
 use anyhow::Context;
 use clap::{Args, value_parser};
-use std::io::Read as _;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -222,17 +222,7 @@ fn explain(image: &Path, error: source::SourceError, limit: SizeLimit) -> anyhow
 /// Reads the record of an earlier release.
 pub(super) fn read_record(path: &Path) -> anyhow::Result<serde_json::Value> {
     let context = || format!("reading the record {}", path.display());
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(RECORD_MAX + 1).read_to_end(&mut bytes))
-        .with_context(context)?;
-    if bytes.len() as u64 > RECORD_MAX {
-        anyhow::bail!(
-            "{} is larger than {}, the limit for a record",
-            path.display(),
-            human(RECORD_MAX)
-        );
-    }
+    let bytes = input_file::read(path, RECORD_MAX, "a record").with_context(context)?;
     serde_json::from_slice(&bytes).with_context(context)
 }
 

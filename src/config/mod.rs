@@ -21,7 +21,7 @@ mod words;
 
 pub use boards::{board, boards};
 pub use doc::{example, manual};
-pub use load::{beneath, built_in, expand, load};
+pub use load::{beneath, built_in, expand, load, load_over};
 pub use nearest::nearest;
 pub use node::{Location, Origin, OriginKind, quoted};
 pub use schema::{
@@ -66,7 +66,7 @@ struct Merged {
 
 /// The largest text that is read as configuration (bytes), twenty times the size of the example
 /// with every key. The TOML parser's time to explain an invalid text grows with its square.
-const MAX_TEXT: usize = 128 << 10;
+pub const MAX_TEXT: usize = 128 << 10;
 
 /// One file, board or argument, not yet merged with the others.
 #[derive(Clone, Debug)]

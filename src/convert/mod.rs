@@ -157,7 +157,11 @@ pub fn examine(request: &Request, input: InputImage) -> Result<Vec<Finding>> {
     request.report.step("examining the golden image", None);
     let mut findings = doctor::golden(&golden, &request.plan.accepted());
     match prepare_read(request, golden, true) {
-        Ok(prepared) => Ok(doctor::references(findings, &prepared.edited.references)),
+        Ok(prepared) => {
+            let (plan, edited) = (&prepared.plan, &prepared.edited);
+            let found = doctor::system(&of_edited(plan, edited));
+            Ok(doctor::planned(findings, &edited.references, found))
+        }
         Err(error) => {
             findings.extend(doctor::refusals(&error, &findings));
             Ok(doctor::sorted(findings))
@@ -167,14 +171,29 @@ pub fn examine(request: &Request, input: InputImage) -> Result<Vec<Finding>> {
 
 /// Warnings about what the edited filesystems bring to every device.
 fn left_behind(plan: &Plan, edited: &Edited) -> Vec<String> {
+    doctor::warnings(&doctor::system(&of_edited(plan, edited)))
+}
+
+/// The system that devices will have.
+fn of_edited<'a>(plan: &'a Plan, edited: &'a Edited) -> System<'a> {
     let trees = &edited.trees;
-    let system = System {
-        root: &trees.root,
-        boot: Some(&trees.boot),
-        data: Some(&trees.data),
-        boot_mount: &plan.boot.mount,
-    };
-    doctor::warnings(&doctor::system(&system))
+    let mount = plan.boot.mount.as_str();
+    let boot = (Some(&trees.boot), mount);
+    let mut system = System::new(&trees.root, boot, Some(&trees.data), &plan.accepted);
+    system.origins = edited
+        .changes
+        .iter()
+        .filter(|change| change.is_brought())
+        .map(|change| {
+            let dir = match change.filesystem {
+                "boot" => mount.trim_end_matches('/'),
+                "data" => "/data",
+                _ => "",
+            };
+            (format!("{dir}{}", change.path), change.reason.clone())
+        })
+        .collect();
+    system
 }
 
 /// Converts: prepares, then writes image, Artifact and record into `dir`, checks them and gives

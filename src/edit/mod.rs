@@ -45,6 +45,8 @@ use anyhow::{Context, Result};
 use changes::{NetChange, net_changes};
 use references::row::Row;
 use replaced::Brought;
+use sanitize::HostKey;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The three filesystems of the result.
@@ -171,6 +173,10 @@ pub struct Integrated {
     carried: Tree,
     /// The first changes that the integration made.
     integration: [usize; 3],
+    /// The SSH host keys that devices make.
+    host_keys: BTreeSet<HostKey>,
+    /// The paths of SSH host keys of the golden image that were taken away.
+    removed_keys: Vec<String>,
     references: Vec<Row>,
     used: Used,
     notes: Vec<String>,
@@ -189,11 +195,13 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     let carried = work.data.tree().clone();
     let added_from = work.change_counts();
     let packages = packages::install(&mut work, plan);
-    sanitize::clean(&mut work, plan).context("taking traces of the golden machine away")?;
+    let removed_keys =
+        sanitize::clean(&mut work, plan).context("taking traces of the golden machine away")?;
     user::staged(&mut work, staged, plan, &Default::default());
     user::overlays(&mut work, plan);
     let integration = work.change_counts();
     let brought = Brought::new(&work, added_from);
+    let host_keys = sanitize::host_keys(&mut work, plan, &removed_keys, &Default::default())?;
     remarks(&mut work)?;
     swap::edit(&mut work).context("looking for swap files")?;
     mount_options::edit(&mut work, plan).context("editing mount options")?;
@@ -222,6 +230,8 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
         changes,
         carried,
         integration,
+        host_keys,
+        removed_keys,
         references,
         used,
         notes,
@@ -260,6 +270,8 @@ impl Integrated {
             mut changes,
             carried,
             integration,
+            host_keys,
+            removed_keys,
             references,
             used,
             mut notes,
@@ -268,9 +280,14 @@ impl Integrated {
         let guarded = user::Guarded::new(&changes, integration);
         let mut work = Workspace::new(&mut trees, plan.stamp.time);
         user::staged(&mut work, staged, plan, &guarded);
+        // A hook may bring the server.
+        if !staged.is_empty() {
+            sanitize::host_keys(&mut work, plan, &removed_keys, &host_keys)?;
+        }
         let added = work.changes_until([usize::MAX; 3]);
         visible::place(&mut work, &added, &plan.boot.mount);
         system::move_data(&mut work.root, &mut work.data)?;
+        sanitize::accepted(&mut work, plan, &used);
         sanitize::list(&mut work, plan)?;
         let raw = plan.raw.resolve(work.root.tree());
         let raw = work.keep(raw).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! Files of the host that a conversion takes, and what the command line says of them.
 
 use crate::fs::ext4::FileLayout;
+use crate::input_file;
 use crate::problem::Problem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,12 +50,15 @@ impl HostFiles<'_> {
     }
 }
 
+/// The largest file of the host that is kept in memory (bytes): a U-Boot or a state script.
+const MAX: u64 = 64 << 20;
+
 /// The file at `path`; `purpose` is what it is for, as in `the state script`.
 ///
 /// # Errors
 /// I/O errors, as a [`Problem`] that names the file.
 pub(super) fn read(path: &Path, purpose: &str) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path)
+    input_file::read(path, MAX, "such a file")
         .map_err(|e| Problem::new(format!("reading {purpose} {}: {e}", path.display())))
 }
 

@@ -17,18 +17,20 @@ const MAP: &[(&str, &str)] = &[
     ("problem", ""),
     ("pattern", ""),
     ("platform", ""),
-    ("stream", "units"),
+    // Files of the host, which goldsmith reads whole.
+    ("input_file", "units"),
+    ("stream", "input_file units"),
     ("digest", "stream"),
     // Model. A tree's times are those of `stamp`, which names the type.
     ("tree", "digest stamp stream"),
     // Formats: bytes to values and back.
     ("bundle", ""),
-    ("artifact", "bundle bytes digest stream units"),
+    ("artifact", "bundle bytes digest input_file stream units"),
     // The names of another converter, and the keys that replace them: data alone.
     ("mender_convert", ""),
     (
         "config",
-        "mender_convert pattern platform problem stamp units",
+        "input_file mender_convert pattern platform problem stamp units",
     ),
     ("deb", "digest stream tree"),
     ("fs/ext4", "bytes stamp stream tree units"),
@@ -38,12 +40,15 @@ const MAP: &[(&str, &str)] = &[
     ("image/table", "bytes image platform stamp stream units"),
     ("image/source", "bytes image problem report stream units"),
     ("image/output", "bytes digest stream units"),
-    ("compress", "bytes digest problem report stream units"),
+    (
+        "compress",
+        "bytes digest input_file problem report stream units",
+    ),
     // Keys and certificates: what a file holds.
     ("keyfile", "stream"),
     ("shell", ""),
     // Another converter's configurations, as one of ours.
-    ("migrate", "config mender_convert problem shell"),
+    ("migrate", "config input_file mender_convert problem shell"),
     // Facts and decisions: values to values.
     (
         "golden",
@@ -52,8 +57,7 @@ const MAP: &[(&str, &str)] = &[
     ),
     (
         "plan",
-        "artifact config digest fs/ext4 fs/fat golden image/source image/table keyfile \
-         pattern platform problem stamp stream tree units",
+        "artifact config digest fs/ext4 fs/fat golden image/source image/table input_file keyfile pattern platform problem stamp stream tree units",
     ),
     // Edits: a plan applied to trees.
     ("boot/state", ""),
@@ -85,19 +89,15 @@ const MAP: &[(&str, &str)] = &[
     ),
     (
         "convert",
-        "artifact bytes compress digest doctor dpkg edit fs/ext4 fs/fat golden image/output \
-         image/source image/table keyfile plan platform problem report stamp stream tree \
-         units verify",
+        "artifact bytes compress digest doctor dpkg edit fs/ext4 fs/fat golden image/output image/source image/table input_file keyfile plan platform problem report stamp stream tree units verify",
     ),
     (
         "flash",
-        "bytes image/output image/source image/table problem report stream units",
+        "bytes image/output image/source image/table input_file problem report stream units",
     ),
     (
         "cli",
-        "artifact bundle compress config convert digest doctor flash fs/ext4 fs/fat golden image \
-         image/output image/source image/table migrate plan platform problem report stream \
-         units verify",
+        "artifact bundle compress config convert digest doctor flash fs/ext4 fs/fat golden image image/output image/source image/table input_file migrate plan platform problem report stream units verify",
     ),
 ];
 
@@ -164,6 +164,7 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "rustix",
         &[
+            "input_file.rs",
             "stream/read_at.rs",
             "compress/cache.rs",
             "image/output/",
