@@ -157,11 +157,7 @@ pub fn examine(request: &Request, input: InputImage) -> Result<Vec<Finding>> {
     request.report.step("examining the golden image", None);
     let mut findings = doctor::golden(&golden, &request.plan.accepted());
     match prepare_read(request, golden, true) {
-        Ok(prepared) => {
-            let (plan, edited) = (&prepared.plan, &prepared.edited);
-            let found = doctor::system(&of_edited(plan, edited));
-            Ok(doctor::planned(findings, &edited.references, found))
-        }
+        Ok(prepared) => Ok(doctor::references(findings, &prepared.edited.references)),
         Err(error) => {
             findings.extend(doctor::refusals(&error, &findings));
             Ok(doctor::sorted(findings))

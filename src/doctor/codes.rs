@@ -50,7 +50,7 @@ pub(super) const STARTUP_UNDONE: Code = code(
 pub(super) const DEVICE_GONE: Code = code(
     "device-gone",
     Warning,
-    "a line of `fstab`, `crypttab`, a unit or another file names a device that the converted disk does not have; *removed*: `convert` takes the line out, *noted*: it leaves it",
+    "a line of `fstab`, `crypttab`, a unit or another file names a device that the converted disk does not have",
     "take the line out of the golden image, or say with [[partition]] what becomes of the partition",
 );
 pub(super) const INIT_MISSING: Code = code(

@@ -9,7 +9,7 @@ use crate::stamp::Time;
 use crate::tree::{Stat, Tree};
 
 /// Findings about lines that name a partition of the golden disk which is neither its root nor its
-/// boot partition. Only the plan knows what becomes of the others: see [`planned`].
+/// boot partition. Only the plan knows what becomes of the others: see [`references`].
 pub(super) fn examine(golden: &Golden) -> Vec<Finding> {
     let names = golden.partition_names();
     let own = [
@@ -72,10 +72,10 @@ fn is_foreign(line: &FstabLine<'_>) -> bool {
 }
 
 /// The findings with what the plan decided: the references of the system that are taken out, or
-/// that only their owner can take out, and what mount options mean, as it was `found` in the
-/// finished system. They take the place of those that only the golden image shows.
+/// that only their owner can take out. They take the place of those that only the golden image
+/// shows.
 #[must_use]
-pub fn planned(findings: Vec<Finding>, rows: &[Row], found: Vec<Finding>) -> Vec<Finding> {
+pub fn references(findings: Vec<Finding>, rows: &[Row]) -> Vec<Finding> {
     let gone = |row: &&Row| matches!(row.action, Treatment::Removed | Treatment::Noted);
     let places = rows.iter().filter(gone).map(|row| {
         let device = match row.converted.as_str() {
@@ -89,11 +89,8 @@ pub fn planned(findings: Vec<Finding>, rows: &[Row], found: Vec<Finding>) -> Vec
         (row.place(), format!("{} {device}; {done}", row.what))
     });
     let places: Vec<(String, String)> = places.collect();
-    let decided = [codes::DEVICE_GONE.name, codes::TRIM_READ_ONLY.name];
-    let other = |finding: &Finding| !decided.contains(&finding.code);
+    let other = |finding: &Finding| finding.code != codes::DEVICE_GONE.name;
     let mut out: Vec<Finding> = findings.into_iter().filter(other).collect();
-    let mounts = |finding: &Finding| finding.code == codes::TRIM_READ_ONLY.name;
-    out.extend(found.into_iter().filter(mounts));
     if !places.is_empty() {
         let text = "these lines name devices that the converted disk does not have, or that are others there";
         out.push(Finding::new(&codes::DEVICE_GONE, text).all(places));

@@ -19,7 +19,7 @@ mod services;
 mod startup;
 
 pub use codes::{CODES, Code};
-pub use disks::planned;
+pub use disks::references;
 pub use finding::{Evidence, Finding};
 pub use startup::refusals;
 

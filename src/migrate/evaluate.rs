@@ -6,8 +6,10 @@ use super::read::Reading;
 use super::statements::Statement;
 use super::test::test;
 use crate::shell::{
-    self, Dialect, ExitStatus, Host, HostError, Invocation, Io, UnknownStatement, Variables,
+    self, Dialect, ExitStatus, Host, HostError, Invocation, Io, ScriptError, UnknownStatement,
+    Variables,
 };
+use std::collections::BTreeSet;
 
 /// The command at the end of each statement, which tells the variables; it has an argument where
 /// the end was reached in order.
@@ -61,6 +63,22 @@ const CONSTANT: &str = "bash keeps the first value and goes on, or ends: take on
 const EXIT: &str = "take the `exit` out of a copy of the file";
 const GIVE: &str = "give its value with --variable NAME=VALUE";
 
+/// What a statement has done.
+struct Outcome {
+    /// Why it could not be evaluated to its end.
+    error: Option<ScriptError>,
+    /// Commands that have no known effect.
+    unknown: Vec<String>,
+    /// The variables that it has set or unset, each with the line of the script.
+    set: Vec<(String, usize)>,
+    /// The variables and parameters that it has read.
+    read: BTreeSet<String>,
+    /// Whether it has asked for files.
+    asked: bool,
+    /// The variables at its end, and whether that was reached in order.
+    told: Option<(Variables, bool)>,
+}
+
 impl Reading {
     /// Evaluates a statement, whose commands are known. Returns the variables that it has set or
     /// unset, each with its line in the file.
@@ -77,56 +95,22 @@ impl Reading {
             let reason = "`~` is the home directory of whoever converts".to_owned();
             return refusal(reason, "give it with --variable HOME=DIRECTORY");
         }
-        // The first line tells the variables of a file that ends by `return`.
-        let script = format!("trap {TELL} EXIT\n{}\n{TELL} end\n", text.trim_end());
-        let call = Invocation {
-            dialect: Dialect::Bash,
-            options: vec!["-u".into()],
-            name: "migrate".into(),
-            variables: variables.clone(),
-            ..Invocation::default()
-        };
-        let outer = (
-            std::mem::take(&mut self.unknown),
-            std::mem::take(&mut self.set),
-            self.read.take(),
-            self.asked.take(),
-        );
-        self.told = None;
-        let result = shell::run(&script, call, self);
-        let unknown = std::mem::replace(&mut self.unknown, outer.0);
-        let set = std::mem::replace(&mut self.set, outer.1);
-        let read = self.read.replace(outer.2);
-        let asked = self.asked.replace(outer.3);
-        let told = self.told.take();
+        let outcome = self.outcome(text, variables);
         let lines = statement.original.lines().count().max(1);
         // The line of a text that the statement makes is not one of the file.
         let in_file = |at: usize| line + at.saturating_sub(2).min(lines - 1);
-        if let Err(error) = result {
+        if let Some(error) = outcome.error {
             return Err(Refusal {
                 line: in_file(error.line),
                 reason: error.reason,
                 hint: SIMPLER,
             });
         }
-        if let Some(command) = unknown.into_iter().next() {
-            let function = command.split(' ').next().unwrap_or_default();
-            if self.functions.contains_key(function) {
-                let reason = format!("the function {function} is not called");
-                return refusal(reason, CALLED);
-            }
-            return refusal(format!("`{command}` is not run"), NOT_RUN);
-        }
-        if asked {
-            let reason = "its value depends on files of whoever converts".to_owned();
-            return refusal(reason, NOT_RUN);
-        }
-        if let Some(name) = read.iter().find(|name| is_of_bash(name, variables)) {
-            let reason = format!("the value of `${name}` is not known before mender-convert runs");
-            return refusal(reason, KNOWN);
+        if let Some((reason, hint)) = self.unknown_value(&outcome, variables) {
+            return refusal(reason, hint);
         }
         let constant = |(name, _): &&(String, usize)| self.constants.contains_key(name);
-        if let Some((name, at)) = set.iter().find(constant) {
+        if let Some((name, at)) = outcome.set.iter().find(constant) {
             return Err(Refusal {
                 line: in_file(*at),
                 reason: format!("{name} is constant since {}", self.constants[name]),
@@ -134,7 +118,7 @@ impl Reading {
             });
         }
         let unset = unset(text, variables);
-        match told {
+        match outcome.told {
             Some((told, true)) => *variables = told,
             _ if !unset.is_empty() => {
                 let names = unset.join(", ");
@@ -154,10 +138,58 @@ impl Reading {
                 );
             }
         }
-        Ok(set
-            .into_iter()
-            .map(|(name, at)| (name, in_file(at)))
-            .collect())
+        let set = outcome.set.into_iter();
+        Ok(set.map(|(name, at)| (name, in_file(at))).collect())
+    }
+
+    /// Evaluates the text of a statement in the words of sh.
+    fn outcome(&mut self, text: &str, variables: &Variables) -> Outcome {
+        // The first line tells the variables of a file that ends by `return`.
+        let script = format!("trap {TELL} EXIT\n{}\n{TELL} end\n", text.trim_end());
+        let call = Invocation {
+            dialect: Dialect::Bash,
+            options: vec!["-u".into()],
+            name: "migrate".into(),
+            variables: variables.clone(),
+            ..Invocation::default()
+        };
+        // A statement may read a file, whose statements are evaluated meanwhile.
+        let unknown = std::mem::take(&mut self.unknown);
+        let set = std::mem::take(&mut self.set);
+        let (read, asked) = (self.read.take(), self.asked.take());
+        self.told = None;
+        let result = shell::run(&script, call, self);
+        Outcome {
+            error: result.err(),
+            unknown: std::mem::replace(&mut self.unknown, unknown),
+            set: std::mem::replace(&mut self.set, set),
+            read: self.read.replace(read),
+            asked: self.asked.replace(asked),
+            told: self.told.take(),
+        }
+    }
+
+    /// Why nobody knows the values of a statement yet, and what to do about it.
+    fn unknown_value(
+        &self,
+        outcome: &Outcome,
+        variables: &Variables,
+    ) -> Option<(String, &'static str)> {
+        if let Some(command) = outcome.unknown.first() {
+            let function = command.split(' ').next().unwrap_or_default();
+            if self.functions.contains_key(function) {
+                return Some((format!("the function {function} is not called"), CALLED));
+            }
+            return Some((format!("`{command}` is not run"), NOT_RUN));
+        }
+        if outcome.asked {
+            let reason = "its value depends on files of whoever converts".to_owned();
+            return Some((reason, NOT_RUN));
+        }
+        let mut read = outcome.read.iter();
+        let name = read.find(|name| is_of_bash(name, variables))?;
+        let reason = format!("the value of `${name}` is not known before mender-convert runs");
+        Some((reason, KNOWN))
     }
 }
 
@@ -267,8 +299,8 @@ impl Host for Reading {
     }
 }
 
-/// Whether nobody but bash knows the value of what was read: a parameter, or a variable that it sets
-/// and no file has.
+/// Whether nobody but bash knows the value of what was read: a parameter, or a variable that it
+/// sets and no file has.
 fn is_of_bash(name: &str, variables: &Variables) -> bool {
     let parameter = !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let own = name == "_" || OF_BASH.contains(&name) && !variables.contains_key(name);

@@ -100,8 +100,8 @@ fn empty_id(root: &mut TreeEditor<'_>) -> Result<(), EditError> {
     Ok(())
 }
 
-/// Counts the entries of the configuration as needed that accept a trace, which is said to the owner
-/// otherwise.
+/// Counts the entries of the configuration as needed that accept a trace, of which there is a
+/// warning otherwise.
 pub(super) fn accepted(work: &mut Workspace<'_>, plan: &Plan, used: &Used) {
     for target in Target::ALL {
         let dir = mount_point(target, plan);

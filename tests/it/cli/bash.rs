@@ -1,5 +1,5 @@
-//! `goldsmith migrate` evaluates statements as bash does, or says where it does not; nothing that it
-//! reads keeps it waiting, and goldsmith reads what it prints.
+//! `goldsmith migrate` evaluates statements as bash does, or says where it does not; nothing that
+//! it reads keeps it waiting, and goldsmith reads what it prints.
 
 use super::migrate::write;
 use super::{run, stderr, stdout};

@@ -181,25 +181,6 @@ fn without_a_configuration_no_release_has_to_be_named() {
 }
 
 #[test]
-fn mount_options_are_those_of_the_configuration() {
-    if !images::can_make() {
-        return;
-    }
-    let (_, _, _, files) = CASES.last().unwrap();
-    let dir = scratch();
-    super::image::golden(dir.path(), files, &[]);
-    for (options, expected) in [("defaults,rw", false), ("ro", true)] {
-        let mut run = Command::new(goldsmith());
-        let set = format!("root.options={options}");
-        run.args(["doctor", "-c", "qemux86-64", "--set", &set]);
-        run.args(super::image::SETTINGS.iter().flat_map(|set| ["--set", set]));
-        let output = run.arg(dir.path().join("golden.img")).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(text.contains("[trim-read-only]"), expected, "{text}");
-    }
-}
-
-#[test]
 fn nothing_is_said_twice() {
     if !images::can_make() {
         return;

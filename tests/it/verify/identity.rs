@@ -83,7 +83,8 @@ fn a_server_without_keys_needs_something_that_makes_them() {
 fn links_to_host_keys_lead_to_one_that_is_made() {
     let unit = "[Service]\nType=oneshot\nExecStart=/usr/sbin/sshd openssh-rsa=/data/ssh/a\n";
     let key = "/etc/ssh/ssh_host_rsa_key";
-    let cases: [(&[(&str, &str)], &[&str]); 4] = [
+    type Links<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Links<'_>, &[&str]); 4] = [
         (&[(key, "/data/ssh/a")], &[]),
         (&[(key, "b"), ("/etc/ssh/b", "/data/ssh/a")], &[]),
         (&[(key, "/data/ssh/c")], &["identity-host-keys"]),

@@ -121,7 +121,10 @@ fn files_without_an_end_are_refused() {
             set("artifact.key=\"/dev/zero\""),
             "it is a device, not a regular file",
         ),
-        (set("client.packages=[\"/dev/zero\"]"), "reading /dev/zero"),
+        (
+            set("client.packages=[\"/dev/zero\"]"),
+            "it is a device, not a regular file",
+        ),
         (set("rootfs.overlays=[\"/dev\"]"), "a character device"),
         (set("client.packages=[\"/dev/full\"]"), "/dev/full"),
     ];
