@@ -373,3 +373,34 @@ fn signature(family: &Value, offer: &Offer, out: &mut Findings) {
         ),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_record_is_named_as_such() {
+        for (text, part) in [
+            ("null", "is not a JSON object"),
+            ("[]", "is not a JSON object"),
+            ("{}", "has no format"),
+            (
+                "{\"format\":2}",
+                "has the format 2, and this goldsmith reads 1",
+            ),
+            ("{\"format\":1}", "does not say what devices depend on"),
+            (
+                "{\"format\":1,\"family\":null}",
+                "does not say what devices depend on",
+            ),
+        ] {
+            let old = serde_json::from_str(text).unwrap();
+            let found = check(&old, &Contract::default());
+            let texts: Vec<&str> = found.iter().map(|one| one.text.as_str()).collect();
+            assert!(
+                matches!(texts.as_slice(), [text] if text.contains(part)),
+                "{texts:?}"
+            );
+        }
+    }
+}
