@@ -20,7 +20,7 @@ const TABLES: [&str; 12] = [
 ];
 
 /// Columns of comments.
-const WIDTH: usize = 100;
+const WIDTH: usize = 79;
 
 /// A key with its value.
 #[derive(Clone, Debug)]
