@@ -20,7 +20,7 @@ const TABLES: [&str; 12] = [
 ];
 
 /// Columns of comments.
-const WIDTH: usize = 79;
+const WIDTH: usize = 100;
 
 /// A key with its value.
 #[derive(Clone, Debug)]
