@@ -29,6 +29,7 @@ pub mod fs;
 pub mod image;
 pub mod keyfile;
 pub mod mender_convert;
+pub mod repository;
 pub mod shell;
 
 // A configuration from those of another converter.
