@@ -23,6 +23,8 @@ use std::sync::{Mutex, PoisonError};
 
 /// Attempts to go on with a file whose transfer breaks off without a single new byte.
 const ATTEMPTS: u32 = 3;
+/// Attempts to go on with a file, each with some new bytes.
+const MAX_ATTEMPTS: u32 = 100;
 
 /// A package to fetch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -344,7 +346,8 @@ impl<'a> Fetch<'a> {
             return Ok(false);
         };
         let mut resumed = self.length(&file)? > 0;
-        let mut failures = 0_u32;
+        let mut best = self.length(&file)?;
+        let (mut failures, mut attempts) = (0_u32, 0_u32);
         loop {
             let before = self.length(&file)?;
             match self.transfer(&mut file, before)? {
@@ -354,12 +357,11 @@ impl<'a> Fetch<'a> {
                 }
                 Transfer::Broken(error) => {
                     let got = self.length(&file)?;
-                    failures = if got > before {
-                        1
-                    } else {
-                        failures.saturating_add(1)
-                    };
-                    if failures >= ATTEMPTS {
+                    failures = if got > best { 0 } else { failures };
+                    failures = failures.saturating_add(1);
+                    attempts = attempts.saturating_add(1);
+                    best = best.max(got);
+                    if failures >= ATTEMPTS || attempts >= MAX_ATTEMPTS {
                         return Err(FetchProblem::Broken {
                             url: url.clone(),
                             got,
@@ -430,7 +432,7 @@ impl<'a> Fetch<'a> {
             return Ok(Transfer::Complete);
         }
         // One byte more, to notice more.
-        let limit = size.saturating_sub(before).saturating_add(1);
+        let limit = size.saturating_add(1);
         let reply = match self.transport.get(url, before, limit) {
             Ok(reply) => reply,
             Err(TransportError::NotFound { .. }) => return Err(FetchProblem::Gone(url.clone())),

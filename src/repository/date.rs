@@ -103,7 +103,8 @@ fn civil(mut days: u64) -> (u64, u64, u64) {
         let length = days_of(year, month).unwrap_or(31);
         match days.checked_sub(length) {
             Some(rest) if month < 12 => days = rest,
-            _ => return (year, month, days.saturating_add(1)),
+            // Later than the last year: its last day.
+            _ => return (year, month, days.min(30).saturating_add(1)),
         }
     }
     (year, 12, 31)
@@ -155,6 +156,6 @@ mod tests {
         ] {
             assert_eq!(parse(bad), None, "{bad}");
         }
-        assert_eq!(utc(u64::MAX).len(), "10000".len() + 18);
+        assert!(utc(u64::MAX).starts_with("9999-12-31 "));
     }
 }

@@ -203,7 +203,12 @@ impl Http {
             Some(offset) if offset == from || offset == 0 => Outcome::Response(Response {
                 length: head(header::CONTENT_LENGTH).and_then(|text| text.trim().parse().ok()),
                 offset,
-                body: Box::new(reply.into_body().into_reader().take(limit)),
+                body: Box::new(
+                    reply
+                        .into_body()
+                        .into_reader()
+                        .take(limit.saturating_sub(offset)),
+                ),
             }),
             _ => unusable(format!(
                 "the server was asked for bytes from offset {from} on and sends others"

@@ -37,7 +37,7 @@ impl Transport for LocalFiles {
         Ok(Response {
             length: length.checked_sub(from),
             offset: from,
-            body: Box::new(file.take(limit)),
+            body: Box::new(file.take(limit.saturating_sub(from))),
         })
     }
 }

@@ -17,6 +17,8 @@ const PUBLIC_END: &str = "-----END PGP PUBLIC KEY BLOCK-----";
 const SIGNED_BEGIN: &[u8] = b"-----BEGIN PGP SIGNED MESSAGE-----";
 /// Maximum number of signatures of one text; Debian's releases have up to four.
 const MAX_SIGNATURES: usize = 32;
+/// Maximum number of packets of a keyring.
+const MAX_PACKETS: usize = 1 << 20;
 /// Maximum length of a keyring (bytes); that of all Debian developers has less than 64 MiB.
 const MAX_KEYRING: usize = 64 << 20;
 
@@ -92,12 +94,13 @@ impl Keyring {
             if matches!(block.first(), Some(0x94..=0x97 | 0xC5)) {
                 return Err(KeyError::Private);
             }
-            let keys = SignedPublicKey::from_bytes_many(block.as_slice())
-                .map_err(|e| KeyError::Corrupt(e.to_string()))?;
-            for key in keys {
-                match key {
-                    Ok(key) => keyring.add(Certificate::new(key)),
-                    Err(e) => _ = fault.get_or_insert_with(|| e.to_string()),
+            for packets in certificates(block, &mut fault) {
+                let packets = packets.into_iter().map(Ok).peekable();
+                for key in SignedPublicKey::from_packets(packets) {
+                    match key {
+                        Ok(key) => keyring.add(Certificate::new(key)),
+                        Err(e) => _ = fault.get_or_insert_with(|| brief(&e)),
+                    }
                 }
             }
         }
@@ -157,7 +160,7 @@ impl Keyring {
             ));
         }
         let (message, _) = CleartextSignedMessage::from_armor(text)
-            .map_err(|e| SignatureError::Malformed(e.to_string()))?;
+            .map_err(|e| SignatureError::Malformed(brief(&e)))?;
         let signed = message.signed_text();
         let signer = self.signer(message.signatures(), signed.as_bytes(), now)?;
         Ok(Verified {
@@ -190,7 +193,7 @@ impl Keyring {
                     let what = "a packet that is not a signature";
                     return Err(SignatureError::Malformed(what.to_owned()));
                 }
-                Err(e) => return Err(SignatureError::Malformed(e.to_string())),
+                Err(e) => return Err(SignatureError::Malformed(brief(&e))),
             }
         }
         Ok(Verified {
@@ -257,6 +260,36 @@ impl Keyring {
     }
 }
 
+/// The packets of each certificate of a keyring. The first error, if any, goes to `fault`.
+fn certificates(bytes: &[u8], fault: &mut Option<String>) -> Vec<Vec<Packet>> {
+    let mut out: Vec<Vec<Packet>> = Vec::new();
+    for packet in PacketParser::new(bytes).take(MAX_PACKETS) {
+        match packet {
+            Ok(packet @ Packet::PublicKey(_)) => out.push(vec![packet]),
+            Ok(
+                packet @ (Packet::PublicSubkey(_)
+                | Packet::UserId(_)
+                | Packet::UserAttribute(_)
+                | Packet::Signature(_)),
+            ) => {
+                if let Some(last) = out.last_mut() {
+                    last.push(packet);
+                }
+            }
+            Ok(_) => {}
+            Err(e) => _ = fault.get_or_insert_with(|| brief(&e)),
+        }
+    }
+    out
+}
+
+/// The beginning of an error of the crate, without the values that it prints.
+fn brief(error: &pgp::errors::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(['{', '(', '[', '\n']).next().unwrap_or_default();
+    text.trim_matches([' ', ':']).chars().take(120).collect()
+}
+
 /// Fails if the signature is one of the future, or has expired.
 fn is_current(signature: &Signature, now: u64) -> Result<(), Rejection> {
     let Some(made) = certificate::created(signature) else {
@@ -288,7 +321,7 @@ fn issuer(signature: &Signature) -> String {
 fn dearmor(text: &[u8], expected: BlockType) -> Result<Vec<u8>, String> {
     let mut reader = Dearmor::new(text);
     let mut out = Vec::new();
-    reader.read_header().map_err(|e| e.to_string())?;
+    reader.read_header().map_err(|e| brief(&e))?;
     if reader.typ.as_ref() != Some(&expected) {
         return Err(format!("it is not a {expected}"));
     }

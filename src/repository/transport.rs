@@ -11,7 +11,7 @@ pub struct Response {
     /// Offset of the first byte of `body` in the file (bytes): as asked for, or 0 if the sender
     /// cannot start later.
     pub offset: u64,
-    /// The bytes. Ends after the limit of [`Transport::get`]. A connection that breaks is an error,
+    /// The bytes. Ends at the limit of [`Transport::get`]. A connection that breaks is an error,
     /// not an end.
     pub body: Box<dyn Read + Send>,
 }
@@ -27,7 +27,8 @@ impl fmt::Debug for Response {
 
 /// Reads files by their URL.
 pub trait Transport: Send + Sync {
-    /// The file at `url` from offset `from` (bytes) on, at most `limit` bytes of it.
+    /// The file at `url` from offset `from` (bytes) on. The body ends before offset `limit` of the
+    /// file, however much is sent.
     ///
     /// # Errors
     /// [`TransportError`]; attempts that may succeed when repeated have been repeated.

@@ -9,6 +9,7 @@ mod formats;
 mod house;
 mod packages;
 mod plan;
+mod repository;
 mod support;
 mod verify;
 
