@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(release.date, 1_749_889_203);
         assert_eq!(release.components, ["main", "extra"]);
         assert!(release.acquire_by_hash && release.separate_all);
-        let file = release.files["main/binary-amd64/Packages"];
+        let file = release.files.get("main/binary-amd64/Packages").unwrap();
         assert_eq!((file.size, file.checksum.hex().as_str()), (3, DIGITS));
         let section = format!("SHA512:\n {DIGITS}{DIGITS} 3 a\n");
         let release = parse(&format!(
@@ -332,7 +332,7 @@ mod tests {
         ))
         .unwrap();
         assert!(!release.separate_all);
-        assert_eq!(release.files["a"].checksum.section(), "SHA512");
+        assert_eq!(release.files.get("a").unwrap().checksum.section(), "SHA512");
     }
 
     #[test]

@@ -31,6 +31,7 @@ const MAP: &[(&str, &str)] = &[
         "mender_convert pattern platform problem stamp units",
     ),
     ("deb", "digest stream tree"),
+    ("repository", "deb digest problem report stream"),
     ("fs/ext4", "bytes stamp stream tree units"),
     ("fs/fat", "bytes stamp stream tree units"),
     // `image/mod.rs`: what its parts share.
@@ -123,7 +124,10 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ar", &["deb/archive.rs"]),
-    ("base64", &["artifact/sign.rs", "keyfile/"]),
+    (
+        "base64",
+        &["artifact/sign.rs", "keyfile/", "repository/http.rs"],
+    ),
     ("blake3", &["compress/cache.rs"]),
     ("bzip2", &["image/source/decode.rs"]),
     ("clap", &["cli/"]),
@@ -159,6 +163,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("memchr", &["keyfile/"]),
     ("mimalloc", &["main.rs"]),
     ("p256", &["artifact/sign.rs"]),
+    ("pgp", &["repository/openpgp"]),
     ("rsa", &["artifact/sign.rs"]),
     // System calls that the standard library lacks, where files of the host are met.
     (
@@ -184,6 +189,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "stamp.rs",
             "artifact/",
             "image/output/",
+            "repository/",
             "plan/",
             "boot/",
             "verify/",
@@ -198,6 +204,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("tempfile", &["compress/cache.rs", "image/", "convert/"]),
     ("thiserror", &[""]),
     ("toml", &["bundle/", "config/"]),
+    ("ureq", &["repository/http.rs", "repository/proxy.rs"]),
     ("walkdir", &["tree/host.rs"]),
     ("yescrypt", &["doctor/passwords.rs"]),
     // The structures of ext4, by its reader and writer and by the check that shares none of them.
