@@ -4,7 +4,7 @@
 //! usual places, else with those of the crate `webpki-roots`. The authenticity of packages does not
 //! depend on TLS: they are signed.
 
-use super::client::ClientOptions;
+use super::options::ClientOptions;
 use super::proxy::{ProxyResolver, ThroughProxy, choose};
 use super::transport::{Response, Transport, TransportError};
 use base64::Engine as _;

@@ -4,12 +4,12 @@
 //! URL/dists/SUITE/InRelease            clear-signed: dates, and size and digest of each index
 //! URL/dists/SUITE/Release[.gpg]        the same as two files
 //! URL/dists/SUITE/COMPONENT/binary-ARCHITECTURE/Packages[.xz|.zst|.gz]
-//!                                      one paragraph per package: relations, file name, size, digest
+//!                                      a paragraph per package: relations, file, size, digest
 //! URL/pool/...                         the packages
 //! ```
 //!
-//! The chain of trust is: key, signature of `InRelease`, digest of `Packages`, digest of the package.
-//! Nothing is used before its link has been checked. The format is that of
+//! The chain of trust is: key, signature of `InRelease`, digest of `Packages`, digest of the
+//! package. Nothing is used before its link has been checked. The format is that of
 //! <https://wiki.debian.org/DebianRepository/Format> and `apt-secure(8)`.
 //!
 //! This room reads no clock: the time of now is a parameter. It reaches the network through
@@ -31,6 +31,7 @@ mod index;
 mod local;
 mod metadata;
 mod openpgp;
+mod options;
 #[cfg(feature = "network")]
 mod proxy;
 mod release;
@@ -41,13 +42,14 @@ mod transport;
 pub use cache::{
     Download, FetchError, FetchProblem, FetchSummary, PackageCache, default_cache_dir,
 };
-pub use client::{Client, ClientOptions};
+pub use client::Client;
 pub use date::utc;
 pub use fingerprint::{Fingerprint, FingerprintError};
 pub use index::{IndexError, IndexPackage, RelationField, read_packages};
 pub use local::LocalFiles;
 pub use metadata::{Index, MetadataError, ReleaseFacts, Repository, fetch_index};
 pub use openpgp::{KeyError, Keyring, Verified};
+pub use options::ClientOptions;
 pub use release::{Checksum, DateError, ListedFile, Release, ReleaseError};
 pub use signature::{Rejection, SignatureError};
 pub use sources::{AptSource, Complaint, SignedBy, apt_sources};
