@@ -165,7 +165,6 @@ fn the_default_directory_follows_xdg() {
     assert_eq!(dir(None, None), None);
 }
 
-#[cfg(feature = "network")]
 mod served {
     use super::*;
     use crate::support::http_server::{self, HttpServer, Request};

@@ -74,6 +74,9 @@ fn change(path: &Path, from: &str, to: &str) {
     fs::write(path, text.replace(from, to)).unwrap();
 }
 
+/// Answers a request by its number, from 0.
+type Handler = Box<dyn Fn(&http_server::Request, &mut std::net::TcpStream, usize) + Send + Sync>;
+
 const IN_RELEASE: &str = "DIR/dists/debian/trixie/stable/InRelease";
 
 #[test]
@@ -378,16 +381,13 @@ fn signed_nonsense_is_refused_by_name() {
     );
 }
 
-#[cfg(feature = "network")]
 #[test]
 fn replies_without_an_end_and_transfers_that_break_off() {
     let example = Example::new(Layout::default());
     let release = fs::read(example.dists().join("InRelease")).unwrap();
     let packages = fs::read(example.dists().join("main/binary-amd64/Packages.xz")).unwrap();
     let size = packages.len();
-    let read = |handler: Box<
-        dyn Fn(&http_server::Request, &mut std::net::TcpStream, usize) + Send + Sync,
-    >| {
+    let read = |handler: Handler| {
         let (release, count) = (release.clone(), std::sync::atomic::AtomicUsize::new(0));
         let server = HttpServer::start(move |request, stream| {
             if request.target.ends_with("InRelease") {

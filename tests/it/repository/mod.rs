@@ -1,7 +1,7 @@
 //! Package repositories and the package cache, over a loopback server that misbehaves.
+#![cfg(feature = "network")]
 
 mod cache;
-#[cfg(feature = "network")]
 mod http;
 mod keys;
 mod metadata;
