@@ -37,6 +37,7 @@ pub mod migrate;
 // Facts and decisions: values to values.
 pub mod golden;
 pub mod plan;
+pub mod resolve;
 
 // Edits: a plan applied to trees.
 pub mod boot;

@@ -55,6 +55,8 @@ const MAP: &[(&str, &str)] = &[
         "artifact config digest fs/ext4 fs/fat golden image/source image/table keyfile \
          pattern platform problem stamp stream tree units",
     ),
+    // Which packages to install, from facts alone.
+    ("resolve", "deb problem"),
     // Edits: a plan applied to trees.
     ("boot/state", ""),
     // No loader uses another: what they share is in `boot/common`.
@@ -159,6 +161,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("memchr", &["keyfile/"]),
     ("mimalloc", &["main.rs"]),
     ("p256", &["artifact/sign.rs"]),
+    ("resolvo", &["resolve/solver.rs"]),
     ("rsa", &["artifact/sign.rs"]),
     // System calls that the standard library lacks, where files of the host are met.
     (
