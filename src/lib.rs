@@ -8,6 +8,7 @@
 // Ground: the standard library and codecs.
 pub mod bytes;
 pub mod digest;
+pub mod nearest;
 pub mod pattern;
 pub mod platform;
 pub mod problem;

@@ -1,7 +1,7 @@
 //! Opens the files of a configuration and follows `extends`.
 
-use super::nearest::nearest;
 use super::{Config, ConfigError, Layer, Location, Origin, OriginKind, board, boards, conflicts};
+use crate::nearest::nearest;
 use crate::pattern::component_matches;
 use crate::problem::{Problem, Problems};
 use std::collections::{BTreeMap, BTreeSet};

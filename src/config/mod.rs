@@ -11,7 +11,6 @@ mod conflicts;
 mod doc;
 mod keys;
 mod load;
-mod nearest;
 mod node;
 mod schema;
 mod show;
@@ -22,7 +21,6 @@ mod words;
 pub use boards::{board, boards};
 pub use doc::{example, manual};
 pub use load::{beneath, built_in, expand, load};
-pub use nearest::nearest;
 pub use node::{Location, Origin, OriginKind, quoted};
 pub use schema::{
     Accept, AcceptFile, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay,

@@ -14,19 +14,40 @@
 //! This room is a pure function: it reads no files, no network and no clock, and the same request
 //! has the same answer, in whatever order its packages are given.
 
+mod answer;
+mod choose;
 mod constraint;
+mod explain;
 mod request;
+mod rules;
 mod solution;
+mod solver;
+mod universe;
+mod wants;
+mod words;
 
 pub use constraint::{ConstraintError, VersionConstraint};
 pub use request::{Candidate, MultiArch, Request, Source, Want};
 pub use solution::{Chosen, Removed, Solution, Unsolvable, Why};
+
+use choose::Choice;
+use universe::Universe;
 
 /// Chooses the packages to install.
 ///
 /// # Errors
 /// [`Unsolvable`] with everything that makes the request impossible.
 pub fn resolve(request: &Request) -> Result<Solution, Unsolvable> {
-    let _ = request;
-    Ok(Solution::default())
+    let universe = Universe::new(request);
+    let mut roots = wants::rules(&universe).map_err(|reasons| Unsolvable { reasons })?;
+    roots.extend(rules::of_installed(&universe));
+    match Choice::new(&universe, roots.clone()) {
+        Ok(choice) => Ok(answer::solution(&universe, choice)),
+        Err(_) => Err(Unsolvable {
+            reasons: words::problems(&universe, &roots),
+        }),
+    }
 }
+
+#[cfg(test)]
+mod tests;

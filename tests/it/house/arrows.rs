@@ -16,6 +16,7 @@ const MAP: &[(&str, &str)] = &[
     ("report", ""),
     ("problem", ""),
     ("pattern", ""),
+    ("nearest", ""),
     ("platform", ""),
     ("stream", "units"),
     ("digest", "stream"),
@@ -28,7 +29,7 @@ const MAP: &[(&str, &str)] = &[
     ("mender_convert", ""),
     (
         "config",
-        "mender_convert pattern platform problem stamp units",
+        "mender_convert nearest pattern platform problem stamp units",
     ),
     ("deb", "digest stream tree"),
     ("fs/ext4", "bytes stamp stream tree units"),
@@ -43,7 +44,7 @@ const MAP: &[(&str, &str)] = &[
     ("keyfile", "stream"),
     ("shell", ""),
     // Another converter's configurations, as one of ours.
-    ("migrate", "config mender_convert problem shell"),
+    ("migrate", "config mender_convert nearest problem shell"),
     // Facts and decisions: values to values.
     (
         "golden",
@@ -56,7 +57,7 @@ const MAP: &[(&str, &str)] = &[
          pattern platform problem stamp stream tree units",
     ),
     // Which packages to install, from facts alone.
-    ("resolve", "deb problem"),
+    ("resolve", "deb nearest problem"),
     // Edits: a plan applied to trees.
     ("boot/state", ""),
     // No loader uses another: what they share is in `boot/common`.
