@@ -14,7 +14,7 @@ pub(super) fn solution(universe: &Universe, mut choice: Choice) -> Solution {
     let mut notes = installed_already(universe, &choice);
     if universe.request.recommends {
         let left_out = choice.recommend();
-        notes.extend(left_out_notes(universe, &choice, &left_out));
+        notes.extend(left_out_notes(universe, &mut choice, &left_out));
     } else {
         notes.extend(not_asked(universe, &choice));
     }
@@ -26,7 +26,16 @@ pub(super) fn solution(universe: &Universe, mut choice: Choice) -> Solution {
         match universe.items[*item].origin {
             Origin::Candidate(candidate) => packages.push(Chosen {
                 candidate,
-                why: why.clone(),
+                why: match why {
+                    Why::Upgraded { from, .. } => Why::Upgraded {
+                        from: from.clone(),
+                        why: universe.slots[universe.items[*item].slot]
+                            .installed
+                            .map(|installed| why_not(universe, &choice, installed))
+                            .unwrap_or_default(),
+                    },
+                    other => other.clone(),
+                },
             }),
             Origin::Absent => removed.extend(removal(universe, &choice, *item)),
             Origin::Installed(_) => {}
@@ -39,65 +48,65 @@ pub(super) fn solution(universe: &Universe, mut choice: Choice) -> Solution {
     }
 }
 
-/// The removal of an installed package, with what it is in the way of.
+/// The removal of an installed package.
 fn removal(universe: &Universe, choice: &Choice, absent: ItemId) -> Option<Removed> {
-    let slot = universe.items[absent].slot;
-    let installed = universe.slots[slot].installed?;
+    let installed = universe.slots[universe.items[absent].slot].installed?;
     let Origin::Installed(at) = universe.items[installed].origin else {
         return None;
     };
-    let name = universe.slots[slot].name;
-    let of = |item: ItemId| {
-        let facts = universe.items[item].facts;
-        format!("{} {}", facts.package, facts.version)
-    };
-    let against = choice.decided().find_map(|item| {
-        rules::of_item(universe, item)
-            .into_iter()
-            .find_map(|(fact, rule)| {
-                let Fact::Clash(_, at, _) = fact else {
-                    return None;
-                };
-                let (relation, breaks) = rules::clashes(universe, item).get(at).copied()?;
-                let verb = if breaks { "breaks" } else { "conflicts with" };
-                let hit = matches!(rule, Rule::NoneOf(_, items) if items.contains(&installed));
-                hit.then(|| format!("{} {verb} {relation}", of(item)))
-            })
-    });
-    // Or the removed package is the one that cannot be along with the new ones.
-    let against = against.or_else(|| {
-        rules::of_item(universe, installed)
-            .into_iter()
-            .find_map(|(fact, rule)| match (fact, rule) {
-                (Fact::Clash(_, at, _), Rule::NoneOf(_, items)) => {
-                    let other = choice.decided().find(|item| items.contains(item))?;
-                    let (relation, breaks) =
-                        rules::clashes(universe, installed).get(at).copied()?;
-                    let verb = if breaks { "breaks" } else { "conflicts with" };
-                    Some(format!(
-                        "{} {verb} {relation}, and {} is to be installed",
-                        of(installed),
-                        of(other)
-                    ))
-                }
-                (Fact::Need(_, at), Rule::OneOf(items)) => {
-                    let holds = choice.decided().any(|item| items.contains(&item));
-                    let group = rules::needs(universe, installed).get(at).copied()?;
-                    (!holds).then(|| {
-                        format!(
-                            "{} depends on {}, which changes",
-                            of(installed),
-                            text(group)
-                        )
-                    })
-                }
-                _ => None,
-            })
-    });
     Some(Removed {
         installed: at,
-        why: against.unwrap_or_else(|| format!("{name} cannot stay with what is to be installed")),
+        why: why_not(universe, choice, installed),
     })
+}
+
+/// Why an installed package cannot stay with what is decided.
+fn why_not(universe: &Universe, choice: &Choice, installed: ItemId) -> String {
+    let of_decided = choice
+        .decided()
+        .find_map(|item| contradicted(universe, choice, item, installed));
+    let own = || {
+        let rules = rules::of_item(universe, installed).into_iter();
+        rules.into_iter().find_map(|(fact, rule)| match rule {
+            Rule::NoneOf(_, items) => {
+                let other = choice.decided().find(|item| items.contains(item))?;
+                let (fact, other) = (words::fact(universe, fact)?, words::one(universe, other));
+                Some(format!("{fact}, and {other} is to be installed"))
+            }
+            Rule::OneOf(items) => {
+                let holds = choice.decided().any(|item| items.contains(&item));
+                let fact = words::fact(universe, fact)?;
+                (!holds).then(|| format!("{fact}, which changes"))
+            }
+        })
+    };
+    of_decided.or_else(own).unwrap_or_default()
+}
+
+/// The fact about a decided package that an installed one contradicts.
+fn contradicted(
+    universe: &Universe,
+    choice: &Choice,
+    item: ItemId,
+    installed: ItemId,
+) -> Option<String> {
+    let slot = universe.items[installed].slot;
+    let in_its_place = choice
+        .decided()
+        .find(|item| universe.items[*item].slot == slot)?;
+    rules::of_item(universe, item)
+        .into_iter()
+        .find_map(|(fact, rule)| {
+            let contradicts = match rule {
+                Rule::NoneOf(_, items) => items.contains(&installed),
+                Rule::OneOf(items) => {
+                    items.contains(&in_its_place)
+                        && !items.contains(&installed)
+                        && item != in_its_place
+                }
+            };
+            contradicts.then(|| words::fact(universe, fact)).flatten()
+        })
 }
 
 /// Wanted packages whose best version is installed.
@@ -119,7 +128,7 @@ fn installed_already(universe: &Universe, choice: &Choice) -> Vec<String> {
     out
 }
 
-fn left_out_notes(universe: &Universe, choice: &Choice, left_out: &[LeftOut]) -> Vec<String> {
+fn left_out_notes(universe: &Universe, choice: &mut Choice, left_out: &[LeftOut]) -> Vec<String> {
     let mut out = Vec::new();
     for (at, one) in left_out.iter().enumerate() {
         // A later recommendation may have brought it.
@@ -133,9 +142,8 @@ fn left_out_notes(universe: &Universe, choice: &Choice, left_out: &[LeftOut]) ->
         if one.satisfying.is_empty() {
             out.push(format!("{head}: no repository has it"));
         } else if at < EXPLAINED {
-            let roots = choice.facts_against(one);
-            let found = super::solver::Solver::new(universe, None).solve(&roots);
-            let reason = found.err().map(|found| {
+            let (roots, found) = choice.against(one);
+            let reason = found.map(|found| {
                 let mut groups = explain::fewest(universe, &roots, found);
                 groups.retain(|group| !matches!(group[..], [Fact::Recommended(..), ..]));
                 words::reason(universe, &roots, &groups)

@@ -76,7 +76,9 @@ impl<'u, 'a> Choice<'u, 'a> {
                 choice.open_needs(installed);
             } else if slot.change == Change::Listed {
                 let from = universe.items[installed].facts.version.to_string();
-                choice.decide(&slot.items, Why::Upgraded { from });
+                // The answer says for what.
+                let why = String::new();
+                choice.decide(&slot.items, Why::Upgraded { from, why });
             }
         }
         choice.finish();
@@ -100,14 +102,16 @@ impl<'u, 'a> Choice<'u, 'a> {
             .collect()
     }
 
-    /// The facts that contradict a recommendation that was left out.
-    pub(super) fn facts_against(&self, one: &LeftOut) -> Vec<(Fact, Rule)> {
+    /// The facts with which a recommendation that was left out is tried, and those that
+    /// contradict it.
+    pub(super) fn against(&mut self, one: &LeftOut) -> (Vec<(Fact, Rule)>, Option<Contradiction>) {
         let rule = Rule::OneOf(one.satisfying.clone());
         let mut facts = vec![(Fact::Recommended(one.by, one.group), rule)];
         let all = self.facts().into_iter();
         // That a package was chosen says more than that it is wanted.
         facts.extend(all.filter(|(fact, _)| !matches!(fact, Fact::Wanted(_))));
-        facts
+        let found = self.solver.solve(&facts).err();
+        (facts, found)
     }
 
     fn is_decided(&self, item: ItemId) -> bool {

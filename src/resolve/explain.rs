@@ -40,14 +40,15 @@ pub(super) fn fewest(
     roots: &[(Fact, Rule)],
     found: Contradiction,
 ) -> Vec<Vec<Fact>> {
+    let mut by_key: BTreeMap<Key, Vec<Fact>> = BTreeMap::new();
+    for fact in narrowed(universe, roots, found) {
+        by_key.entry(key(universe, fact)).or_default().push(fact);
+    }
+    let all: Vec<Vec<Fact>> = by_key.into_values().collect();
+    // Which facts are left depends on the order in which they are tried: the shorter list counts.
     let mut best: Option<Vec<Vec<Fact>>> = None;
     for backwards in [false, true] {
-        let facts = narrowed(universe, roots, found.clone());
-        let mut groups: BTreeMap<Key, Vec<Fact>> = BTreeMap::new();
-        for fact in facts {
-            groups.entry(key(universe, fact)).or_default().push(fact);
-        }
-        let mut groups: Vec<Vec<Fact>> = groups.into_values().collect();
+        let mut groups = all.clone();
         if backwards {
             groups.reverse();
         }

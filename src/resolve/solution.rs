@@ -26,6 +26,8 @@ pub enum Why {
     Upgraded {
         /// The installed version.
         from: String,
+        /// The fact that it contradicts, such as `a 2 depends on b (>= 3)`.
+        why: String,
     },
 }
 
@@ -35,7 +37,7 @@ impl fmt::Display for Why {
             Self::Wanted(text) => write!(f, "wanted: {text}"),
             Self::Depends { by, relation } => write!(f, "{by} depends on {relation}"),
             Self::Recommends { by, relation } => write!(f, "{by} recommends {relation}"),
-            Self::Upgraded { from } => write!(f, "{from} cannot stay"),
+            Self::Upgraded { from, why } => write!(f, "{from} cannot stay: {why}"),
         }
     }
 }
@@ -54,7 +56,7 @@ pub struct Chosen {
 pub struct Removed {
     /// Index into [`Request::installed`](super::Request::installed).
     pub installed: usize,
-    /// The fact that it conflicts with, such as `a 2 conflicts with b`.
+    /// The fact that it contradicts, such as `a 2 conflicts with b`.
     pub why: String,
 }
 

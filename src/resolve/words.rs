@@ -46,6 +46,16 @@ pub(super) fn reason(universe: &Universe, roots: &[(Fact, Rule)], groups: &[Vec<
     out.join("; ")
 }
 
+/// A fact about one package.
+pub(super) fn fact(universe: &Universe, fact: Fact) -> Option<String> {
+    Words::new(universe, &[], &[vec![fact]]).sentence(&[fact])
+}
+
+/// A package with its version.
+pub(super) fn one(universe: &Universe, item: ItemId) -> String {
+    Words::new(universe, &[], &[]).package(&[item])
+}
+
 struct Words<'u, 'a> {
     universe: &'u Universe<'a>,
     groups: &'u [Vec<Fact>],

@@ -145,3 +145,16 @@ fn the_reason_of_a_removal_is_told() {
         "b 1 breaks a, and a 1 is to be installed"
     );
 }
+
+#[test]
+fn the_reason_of_an_upgrade_is_told() {
+    let mut request = request(
+        "a 1 | Depends: b (>= 2)
+        b 2",
+        "b 1",
+        "a",
+    );
+    request.may_change = vec!["b".to_owned()];
+    let why = &resolve(&request).unwrap().packages[1].why;
+    assert_eq!(why.to_string(), "1 cannot stay: a 1 depends on b (>= 2)");
+}
