@@ -258,8 +258,8 @@ impl<'a> Universe<'a> {
     }
 
     /// The items that satisfy a dependency of a package of the architecture `asking`, the
-    /// preferred first: changeable installed ones, then by the order of the alternatives, real
-    /// packages before those that provide the name.
+    /// preferred first: by the order of the alternatives, real packages before those that provide
+    /// the name. Installed ones need no preference, as they are decided before.
     pub(super) fn satisfying(&self, group: &[Relation], asking: &str) -> Vec<ItemId> {
         let asking = self.real(asking);
         let mut out: Vec<ItemId> = Vec::new();
@@ -272,7 +272,6 @@ impl<'a> Universe<'a> {
                 }
             }
         }
-        out.sort_by_key(|item| !self.is_installed(*item));
         out
     }
 

@@ -80,10 +80,12 @@ fn virtual_packages_are_had_by_what_provides_them() {
     let all = "a 1 | Depends: mail
         x 1 | Provides: mail";
     assert_eq!(fresh(all, "a"), "+a 1, +x 1");
-    let real_first = format!("{all}\n mail 1");
+    let real_first = format!("{all}\n mail 1\n exim 1 | Provides: mail");
     assert_eq!(fresh(&real_first, "a"), "+a 1, +mail 1");
-    let installed = request(&real_first, "x 1 | Provides: mail", "a");
+    let mut installed = request(&real_first, "x 1 | Provides: mail", "a");
     assert_eq!(answer(&installed), "+a 1");
+    installed.may_change = vec!["x".to_owned()];
+    assert_eq!(answer(&installed), "+a 1", "also one that may change");
 }
 
 #[test]
