@@ -232,12 +232,8 @@ fn reasons_are_minimal(request: &Request) {
         explain::contradict(&universe, &roots, &facts)
     };
     assert!(without(None).is_some());
-    for at in 0..fewest.len() {
-        assert!(
-            without(Some(at)).is_none(),
-            "{:?} is not needed",
-            fewest[at]
-        );
+    for (at, group) in fewest.iter().enumerate() {
+        assert!(without(Some(at)).is_none(), "{group:?} is not needed");
     }
 }
 
