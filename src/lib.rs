@@ -47,6 +47,7 @@ pub mod edit;
 pub mod convert;
 pub mod doctor;
 pub mod flash;
+pub mod sbom;
 pub mod verify;
 
 // Command line: parses, prints, exits.

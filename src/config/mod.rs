@@ -33,7 +33,7 @@ pub use text::{Device, DiskId, Secret, name};
 pub use types::{FilePath, Headroom};
 pub use words::{
     BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
-    OverlayTarget, PartitionAction, Proof, RawSource, SlotB, TableChoice,
+    OverlayTarget, PartitionAction, Proof, RawSource, SbomFormat, SlotB, TableChoice,
 };
 
 use crate::mender_convert;

@@ -3,8 +3,8 @@
 use super::Merged;
 use super::keys::{Fallback, Key, Reader, Section, ValueType, kebab, keys};
 use super::text::{
-    Device, Disk, DiskId, DiskName, Glob, Hidden, Id, Mode, MountPoint, Name, Options, Secret,
-    Text, Url,
+    Contact, Device, Disk, DiskId, DiskName, Glob, Hidden, Id, Mode, MountPoint, Name, Options,
+    Secret, Text, Url,
 };
 use super::types::{
     EitherPath, FilePath, Flag, Headroom, HostPath, List, Map, Number, Offset, OneOf, Size,
@@ -12,7 +12,7 @@ use super::types::{
 };
 use super::words::{
     BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
-    OverlayTarget, PartitionAction, Proof, RawSource, SlotB, TableChoice,
+    OverlayTarget, PartitionAction, Proof, RawSource, SbomFormat, SlotB, TableChoice,
 };
 use crate::pattern::Pattern;
 use crate::platform::{Architecture, Firmware, PiModel};
@@ -464,5 +464,11 @@ keys! {
         /// Whether to write a list of the blocks of every file in the root filesystem, so that a
         /// later release can reuse this layout (`--preserve-layout`).
         file_layout: bool => Flag { default "false" } formerly "places"
+        /// Which bills of materials to write, and whether to write where the results came from; see
+        /// [sbom.md](sbom.md).
+        sbom: Vec<SbomFormat> => List<OneOf<SbomFormat>> { default "[]" }
+        /// Who makes the device, as the creator of the bills of materials: an e-mail address, or an
+        /// `https` address if there is none.
+        sbom_creator: Option<String> => Contact { unset "not stated", like "\"security@example.com\"" }
     }
 }

@@ -171,6 +171,16 @@ choices! {
         AndroidSparse = "android-sparse",
     }
 
+    /// A statement about the results, for those who have to account for them.
+    pub enum SbomFormat {
+        /// the parts of the root filesystem, in CycloneDX 1.6
+        Cyclonedx = "cyclonedx",
+        /// the same, in SPDX 3.0.1
+        Spdx = "spdx",
+        /// from which inputs the results were made: an in-toto statement with SLSA provenance
+        Provenance = "provenance",
+    }
+
     /// Maintainer scripts of a Debian package.
     pub enum MaintainerScript {
         /// before unpacking

@@ -2,6 +2,7 @@
 //! write, check and publish ([`convert`]). `plan` stops after the fourth and shows what is there,
 //! so that a dry run is not a second implementation.
 
+mod bills;
 mod check;
 mod emit;
 mod frame_stream;
@@ -192,7 +193,7 @@ pub fn convert(
     let prepared = prepare_for(request, input, options.verify)?;
     let written = write::write(prepared, dir, options, request.report)?;
     let checked = check::check(written, options, request.report)?;
-    publish::publish(checked, request.report)
+    publish::publish(checked, options.jobs, request.report)
 }
 
 impl Prepared {

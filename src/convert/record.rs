@@ -370,13 +370,15 @@ impl From<&InstalledPackage> for PackageRecord {
 /// A file that the conversion published.
 #[derive(Clone, Debug, Serialize)]
 pub struct OutputRecord {
-    /// `image`, `bmap`, `artifact`, `rootfs`, `places`, or `hook` for files that hooks staged.
+    /// `image`, `bmap`, `artifact`, `rootfs`, `places`, `cyclonedx`, `spdx`, `provenance`, or `hook`
+    /// for files that hooks staged.
     pub kind: &'static str,
     /// Its name, without directories.
     pub file: String,
     /// Its length (bytes).
     pub size: u64,
-    /// Its SHA-256. A sparse image has none: its block map has the checksums of its data.
+    /// Its SHA-256. A sparse image has none unless the provenance is written: its block map has the
+    /// checksums of its data. The provenance has none, since it has the digest of this record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }

@@ -83,10 +83,11 @@ const MAP: &[(&str, &str)] = &[
         "doctor",
         "deb edit golden keyfile plan problem stamp stream tree units verify",
     ),
+    ("sbom", "deb digest golden stamp stream tree"),
     (
         "convert",
         "artifact bytes compress digest doctor dpkg edit fs/ext4 fs/fat golden image/output \
-         image/source image/table keyfile plan platform problem report stamp stream tree \
+         image/source image/table keyfile plan platform problem report sbom stamp stream tree \
          units verify",
     ),
     (
@@ -174,7 +175,15 @@ const DOORS: &[(&str, &[&str])] = &[
     ("serde", &[""]),
     (
         "serde_json",
-        &["artifact/", "plan/", "edit/", "verify/", "convert/", "cli/"],
+        &[
+            "artifact/",
+            "plan/",
+            "edit/",
+            "verify/",
+            "sbom/",
+            "convert/",
+            "cli/",
+        ],
     ),
     // The type of a running hash; digests as values are those of `digest`.
     (
@@ -187,6 +196,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "plan/",
             "boot/",
             "verify/",
+            "sbom/",
             "convert/",
             "flash/",
         ],
