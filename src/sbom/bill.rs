@@ -55,7 +55,7 @@ impl Bill {
     /// nothing; `advance` is told how many bytes were read.
     ///
     /// # Errors
-    /// I/O errors of the filesystem. What its files say is no reason to fail.
+    /// I/O errors of the filesystem. What its files say is not a reason to fail.
     pub fn read(
         subject: Subject,
         (tree, root): (&Tree, &dyn ReadAt),

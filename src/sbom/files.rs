@@ -246,8 +246,8 @@ mod tests {
     fn each_file_once_and_the_same_with_any_number_of_threads() {
         let stat = |mode| Stat::root(mode, Time::default());
         let mut tree = Tree::new(stat(0o755));
-        for number in 0..100_usize {
-            let bytes = vec![b'x'; number.saturating_mul(7000)];
+        for number in 0..20_usize {
+            let bytes = vec![b'x'; number.saturating_mul(20_000)];
             tree.put_file(format!("/d/{number}"), bytes, stat(0o644))
                 .unwrap();
         }
@@ -256,7 +256,9 @@ mod tests {
         tree.put_symlink("/link", "z", Time::default()).unwrap();
         let root = MemSource(b"root".as_slice().into());
         let read_bytes = std::sync::atomic::AtomicU64::new(0);
-        let advance = |bytes| drop(read_bytes.fetch_add(bytes, Ordering::Relaxed));
+        let advance = |bytes| {
+            read_bytes.fetch_add(bytes, Ordering::Relaxed);
+        };
         let (one, sum) = read(&tree, &root, 1, &advance).unwrap();
         let total = one.iter().map(|file| file.size).sum::<u64>();
         assert_eq!(
@@ -264,7 +266,7 @@ mod tests {
             total - 3 + 4,
             "the hard link is read once"
         );
-        assert_eq!(one.len(), 102);
+        assert_eq!(one.len(), 22);
         let (many, same) = read(&tree, &root, 7, &|_| ()).unwrap();
         assert_eq!(sum, same);
         assert_eq!(format!("{one:?}"), format!("{many:?}"));
@@ -272,7 +274,7 @@ mod tests {
         let abc = "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a8\
                    36ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f";
         assert_eq!(one[0].path, b"/a");
-        for at in [0, 101] {
+        for at in [0, 21] {
             assert_eq!(hex(&one[at].sha512), abc);
             assert!(one[at].executable && !one[at].archive);
         }

@@ -440,3 +440,188 @@ impl<'p> Providers<'p> {
         fits.map(|(index, _)| *index).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Stat, Time};
+
+    /// A tree with these files.
+    fn tree(files: &[(&str, &str)]) -> Tree {
+        let stat = Stat::root(0o644, Time::default());
+        let mut tree = Tree::new(stat.clone());
+        for (path, text) in files {
+            tree.put_file(path, *text, stat.clone()).unwrap();
+        }
+        tree
+    }
+
+    fn debian() -> OsRelease {
+        OsRelease {
+            id: "debian".into(),
+            version_id: "12".into(),
+            ..OsRelease::default()
+        }
+    }
+
+    /// The packages of a `status` file of these paragraphs, each a name and more fields.
+    fn packages(paragraphs: &[(&str, &str)]) -> Packages {
+        let paragraphs = paragraphs.iter().map(|(name, more)| {
+            let fields = "Status: install ok installed\nVersion: 1.0-1\nArchitecture: amd64";
+            format!("Package: {name}\n{fields}\n{more}\n\n")
+        });
+        let status: String = paragraphs.collect();
+        Packages::read(&tree(&[("/var/lib/dpkg/status", &status)]), &debian())
+    }
+
+    #[test]
+    fn maintainers_have_an_address_or_a_page() {
+        let email = |name: &str, email: &str| Contact {
+            name: name.into(),
+            email: Some(email.into()),
+            url: None,
+        };
+        let page = Some("https://example.org/");
+        for (text, wanted) in [
+            ("A Team <a@x.org>", Some(email("A Team", "a@x.org"))),
+            ("\"A, B\" <a+b@x.org>", Some(email("A, B", "a+b@x.org"))),
+            ("a@x.org", Some(email("a@x.org", "a@x.org"))),
+            ("<a@x.org>", Some(email("a@x.org", "a@x.org"))),
+            ("", None),
+        ] {
+            assert_eq!(contact(text, None), wanted, "{text}");
+        }
+        for text in [
+            "A Team",
+            "A Team <>",
+            "A Team <a at x.org>",
+            "A Team <a@x..org>",
+        ] {
+            let found = contact(text, page).unwrap();
+            assert_eq!((found.email, found.url.as_deref()), (None, page), "{text}");
+            assert_eq!(found.name, "A Team");
+        }
+        assert_eq!(contact("", page).unwrap().name, "https://example.org/");
+    }
+
+    #[test]
+    fn relations_are_resolved_as_far_as_the_image_goes() {
+        let read = packages(&[
+            (
+                "a",
+                "Depends: b (>= 1.0) | c, v (= 2), v2, a\nPre-Depends: no (>> 3) | no2",
+            ),
+            ("b", "Provides: v (= 2), v2"),
+            ("c", "Depends: b (>= 2), v2 (>= 1)"),
+            ("d", "Depends: b (= "),
+            ("e", ""),
+        ]);
+        let depends: Vec<&[usize]> = read.all.iter().map(|p| p.depends.as_slice()).collect();
+        assert_eq!(depends, [&[1, 2][..], &[], &[], &[], &[]]);
+        let unresolved = |index: usize| read.all[index].unresolved.join("; ");
+        assert_eq!(unresolved(0), "no (>> 3) | no2");
+        // A version is neither that of another package nor of a name without one.
+        assert_eq!(unresolved(2), "b (>= 2); v2 (>= 1)");
+        assert!(!unresolved(3).is_empty());
+        assert_eq!(unresolved(4), "");
+    }
+
+    #[test]
+    fn other_architectures_serve_where_they_may() {
+        let read = packages(&[
+            ("a", "Depends: b, f, any:any, i:i386, all"),
+            ("all", "Architecture-Is: x"),
+        ]);
+        assert_eq!(read.all[0].unresolved, ["b", "f", "any:any", "i:i386"]);
+        let fields = |name: &str, more: &str| {
+            format!(
+                "Package: {name}\nStatus: install ok installed\nVersion: 1\n\
+                 Architecture: i386\n{more}\n\n"
+            )
+        };
+        let status = [
+            "Package: a\nStatus: install ok installed\nVersion: 1\nArchitecture: amd64\n\
+             Depends: b, f, any:any, i:i386\n\n"
+                .to_owned(),
+            fields("b", "Multi-Arch: same"),
+            fields("f", "Multi-Arch: foreign"),
+            fields("any", "Multi-Arch: allowed"),
+            fields("i", "Multi-Arch: same"),
+        ];
+        let tree = tree(&[("/var/lib/dpkg/status", &status.concat())]);
+        let read = Packages::read(&tree, &debian());
+        assert_eq!(read.all[0].unresolved, ["b"]);
+        assert_eq!(read.all[0].depends.len(), 3);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said() {
+        let empty = Packages::read(&tree(&[]), &debian());
+        assert_eq!(empty.all.len(), 0);
+        assert_eq!(
+            empty.remarks,
+            ["the image has no /var/lib/dpkg/status, so no package is known"]
+        );
+        let status = "Package: a\nStatus: install ok installed\nVersion: 1\n\nno colon\n\n\
+                      Package: b\nStatus: deinstall ok config-files\n\nPackage: c\n";
+        let read = Packages::read(&tree(&[("/var/lib/dpkg/status", status)]), &debian());
+        let names: Vec<&str> = read
+            .all
+            .iter()
+            .map(|package| package.name.as_str())
+            .collect();
+        assert_eq!(names, ["a"]);
+        assert_eq!(read.remarks.len(), 2, "{:?}", read.remarks);
+        assert!(read.remarks[0].starts_with("/var/lib/dpkg/status, paragraph 2: "));
+        assert!(!read.all[0].listed);
+    }
+
+    #[test]
+    fn files_belong_to_the_first_package_by_their_real_paths() {
+        let fields = "Status: install ok installed\nVersion: 1\nArchitecture: all\n\n";
+        let status = format!("Package: a\n{fields}Package: b\n{fields}");
+        let mut tree = tree(&[
+            ("/var/lib/dpkg/status", status.as_str()),
+            ("/var/lib/dpkg/info/a.list", "/.\n/bin/x\n/etc/d\n/gone/y\n"),
+            (
+                "/var/lib/dpkg/info/b.list",
+                "/usr/bin/x\n/etc/d\n/bin/z\n/.\n",
+            ),
+            ("/var/lib/dpkg/diversions", "/etc/d\n/etc/d.a\nb\n"),
+            ("/usr/bin/x", ""),
+        ]);
+        tree.put_symlink("/bin", "usr/bin", Time::default())
+            .unwrap();
+        let read = Packages::read(&tree, &debian());
+        let owner = |path: &str| read.owners.get(path.as_bytes()).copied();
+        assert_eq!(owner("/usr/bin/x"), Some(0));
+        assert_eq!(owner("/usr/bin/z"), Some(1));
+        assert_eq!(owner("/bin/x"), None);
+        assert_eq!(owner("/etc/d.a"), Some(0), "diverted for all but b");
+        assert_eq!(owner("/etc/d"), Some(1));
+        assert_eq!(owner("/gone/y"), Some(0));
+    }
+
+    #[test]
+    fn sources_and_their_versions() {
+        let read = packages(&[
+            ("a", "Source: s (2.0)"),
+            ("b", "Source: s"),
+            ("c", "Homepage: x y"),
+        ]);
+        let all: Vec<_> = read
+            .all
+            .iter()
+            .map(|p| (p.source.as_str(), p.source_version.as_deref()))
+            .collect();
+        assert_eq!(all, [("s", Some("2.0")), ("s", None), ("c", None)]);
+        assert!(
+            read.all[0]
+                .purl
+                .ends_with("?arch=amd64&distro=debian-12&upstream=s%402.0")
+        );
+        assert!(read.all[1].purl.ends_with("&upstream=s"));
+        assert!(read.all[2].purl.ends_with("&distro=debian-12"));
+        assert_eq!(read.all[2].homepage, None);
+    }
+}
