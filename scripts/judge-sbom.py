@@ -47,6 +47,9 @@ def cyclonedx(path):
     if error:
         raise ValueError(str(error.data)[:300])
     bill = json.loads(text)
+    # The schema takes any text.
+    if (bill["bomFormat"], bill["specVersion"]) != ("CycloneDX", "1.6"):
+        raise ValueError("another version")
     listed = [bill["metadata"]["component"], *components(bill["components"])]
     references = {component["bom-ref"] for component in listed}
     if len(references) != len(listed):
@@ -159,7 +162,7 @@ DAMAGES = {
         "an unknown algorithm": change("algorithm", "sha0"),
         "a time without zone": change("created", "yesterday"),
         "an unknown licence": change("simplelicensing_licenseExpression", "GPL-99"),
-        "an unknown key": change("name", {"a": 1}),
+        "a name that is not a text": change("name", {"a": 1}),
     },
     ".provenance.json": {
         "another type": change("_type", "x"),

@@ -100,7 +100,7 @@ fn read(
         creator: plan.output.sbom.creator.as_deref().map(Contact::at),
         time: plan.stamp.time.seconds,
     };
-    report.step("listing the files for the bill of materials", None);
+    report.step("hashing the files for the bill of materials", None);
     let bill = Bill::read(subject, (&tree, root), &reasons, jobs, &|bytes| {
         report.advance(bytes);
     })?;

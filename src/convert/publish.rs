@@ -101,8 +101,8 @@ pub(super) fn publish(checked: Checked, jobs: usize, report: &dyn Report) -> Res
     Ok(Conversion { record, files })
 }
 
-/// The record, which is complete but for the statement about what it lists, and that statement if it
-/// is planned. The statement has the digest of the record, so the record has none of it.
+/// The record, which is complete but for the statement about what it lists, and that statement if
+/// it is planned. The statement has the digest of the record, so the record has none of it.
 fn finish(prepared: &Prepared, outputs: &Outputs, record: &mut Record) -> Result<Vec<Pending>> {
     let plan = &prepared.plan;
     let json = format!("{}.json", plan.name);

@@ -209,8 +209,7 @@ impl Plan {
         };
         let (root, data, promises) =
             promises::filesystems(config, golden, host, &stamp, boot.loader)?;
-        notes.extend(signer_note);
-        notes.extend(output.notes());
+        notes.extend(signer_note.into_iter().chain(output.notes()));
         notes.extend(board_note);
         notes.extend(partitions.notes.iter().cloned());
         notes.extend(filesystems::narrow_note(golden, boot.loader));

@@ -8,8 +8,8 @@
 //! | `<name>.provenance.json` | in-toto Statement v1 with the predicate SLSA Provenance v1 |
 //!
 //! Both bills are written from one [`Bill`], to the level of BSI TR-03183-2 version 2.1.0 (section
-//! 5.2 and the mappings of section 8.2). Time and identifiers are those of the conversion: neither a
-//! clock nor random numbers decide a byte.
+//! 5.2 and the mappings of section 8.2). Time and identifiers are those of the conversion: neither
+//! a clock nor random numbers decide a byte.
 
 #![deny(
     clippy::as_conversions,
