@@ -24,7 +24,9 @@ def expression(text):
     """Fails unless all names of a licence expression are listed or begin with LicenseRef-."""
     parsed = LICENSING.parse(text, validate=False, strict=True)
     for key in LICENSING.unknown_license_keys(parsed):
-        if not key.startswith("LicenseRef-"):
+        # A plus after an identifier means later versions too.
+        listed = key.removesuffix("+") in LICENSING.known_symbols
+        if not listed and not key.startswith("LicenseRef-"):
             raise ValueError(f"licence {key} is unknown")
 
 
