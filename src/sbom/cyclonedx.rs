@@ -4,6 +4,11 @@
 //! one component for all files of no package; files are components of the package that brought
 //! them. Properties that BSI TR-03183-2 asks for are those of the taxonomy `bsi:component` 0.1.2.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "keys of JSON objects, which are added"
+)]
+
 use super::bill::Bill;
 use super::copyright::Licence;
 use super::files::DeployedFile;

@@ -3,6 +3,11 @@
 //!
 //! It is not signed: a signature says who vouches for it, which only its owner can.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "keys of JSON objects, which are added"
+)]
+
 use super::time::rfc3339;
 use crate::digest::{Digest, hex};
 use serde_json::{Value, json};

@@ -5,6 +5,11 @@
 //! one of them contains. The files that no package brought are those of the root filesystem itself.
 //! The mapping of fields is that of BSI TR-03183-2 version 2.1.0, section 8.2.
 
+#![allow(
+    clippy::indexing_slicing,
+    reason = "keys of JSON objects, which are added"
+)]
+
 use super::bill::Bill;
 use super::copyright::Licence;
 use super::files::DeployedFile;
