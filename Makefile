@@ -8,7 +8,7 @@ GOLDEN :=
 QUICK :=
 FILTER :=
 
-.PHONY: build help check demo setup test test-boot test-packages bench lint msrv deny fuzz clean
+.PHONY: build help check demo setup test test-boot test-packages test-sbom bench lint msrv deny fuzz clean
 
 ## build       the command as one static file, for any Linux of this architecture (the default)
 build:
@@ -49,6 +49,11 @@ test-boot: setup
 ##             downloads them (3 GB) and takes an hour; GOLDSMITH_BLESS=1 writes docs/packages.md
 test-packages: setup
 	GOLDSMITH_PACKAGES=$(FILTER) cargo test --locked --test it packages::everything -- --ignored --nocapture
+
+## test-sbom   has bills of materials and provenance judged by validators that are not ours; pip installs them below target/
+test-sbom:
+	scripts/setup.sh sbom
+	scripts/test-sbom.sh
 
 ## bench       measures conversions next to the same work by other tools and writes docs/performance.md (QUICK=1: a small variant)
 bench:

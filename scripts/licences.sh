@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # All of these allow use in a program under MIT or Apache-2.0 without more than a notice.
-allowed=(MIT MIT-0 Apache-2.0 BSD-2-Clause BSD-3-Clause Zlib Unicode-3.0 bzip2-1.0.6 Unlicense CC0-1.0)
+allowed=(MIT MIT-0 Apache-2.0 BSD-2-Clause BSD-3-Clause Zlib Unicode-3.0 bzip2-1.0.6 Unlicense CC0-1.0 ISC CDLA-Permissive-2.0)
 
 # holds EXPRESSION: whether the allowed licences satisfy an SPDX expression; `/` is how OR was written once.
 holds() {

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Installs the Debian packages that the project needs and this machine lacks.
 #
-#   scripts/setup.sh [demo|test|bench]      for `make demo`; for that and the tests (the default); for all of it
+#   scripts/setup.sh [demo|test|bench|sbom]  for `make demo`; for that and the tests (the default); for that and `make bench`,
+#                                           or `make test-sbom`
 #
 # Does nothing if all are installed. As an ordinary user it asks sudo; where that is not possible it reports what is missing.
 # What it will install is printed first. All packages are named in one call, so that apt cannot remove one to install another, and
@@ -29,6 +30,11 @@ fi
 if [ "$purpose" = bench ]; then
   # What others use for the same work.
   packages+=(pigz xdelta3 python3)
+fi
+
+if [ "$purpose" = sbom ]; then
+  # Where pip installs the validators of bills of materials.
+  packages+=(python3 python3-venv)
 fi
 
 fail() {

@@ -8,6 +8,8 @@
 // Ground: the standard library and codecs.
 pub mod bytes;
 pub mod digest;
+pub mod input_file;
+pub mod nearest;
 pub mod pattern;
 pub mod platform;
 pub mod problem;
@@ -29,6 +31,7 @@ pub mod fs;
 pub mod image;
 pub mod keyfile;
 pub mod mender_convert;
+pub mod repository;
 pub mod shell;
 
 // A configuration from those of another converter.
@@ -36,7 +39,9 @@ pub mod migrate;
 
 // Facts and decisions: values to values.
 pub mod golden;
+pub mod lock;
 pub mod plan;
+pub mod resolve;
 
 // Edits: a plan applied to trees.
 pub mod boot;
@@ -47,6 +52,7 @@ pub mod edit;
 pub mod convert;
 pub mod doctor;
 pub mod flash;
+pub mod sbom;
 pub mod verify;
 
 // Command line: parses, prints, exits.

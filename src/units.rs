@@ -61,6 +61,14 @@ pub fn align_down(value: u64, step: u64) -> u64 {
     value - value % step
 }
 
+/// A number with what it counts, such as `1 error` and `2 errors`.
+#[must_use]
+pub fn counted(count: impl std::fmt::Display, one: &str, many: &str) -> String {
+    let count = count.to_string();
+    let what = if count == "1" { one } else { many };
+    format!("{count} {what}")
+}
+
 /// A size for messages: exact (`8 GiB`, `66 MiB`, `512 B`) where a binary unit divides it, else
 /// rounded to one decimal (`1.4 GiB`).
 #[must_use]
@@ -224,6 +232,12 @@ pub const fn len_u64(len: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        let counts = [0, 1, 2].map(|count| counted(count, "entry", "entries"));
+        assert_eq!(counts, ["0 entries", "1 entry", "2 entries"]);
+    }
 
     #[test]
     fn what_is_said_to_be_enough_is_enough() {

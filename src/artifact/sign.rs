@@ -5,6 +5,7 @@
 //! A signature is stored as base64 on one line without a newline; that of ECDSA is r and s in 32
 //! bytes each, not DER.
 
+use crate::input_file;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use p256::ecdsa::Signature as EcSignature;
@@ -77,12 +78,13 @@ fn block<'a, 'l>(pem: &'a str, labels: &[&'l str]) -> Option<(&'l str, &'a str)>
 
 /// The content of a key file, which is wiped when it is dropped, and the file.
 fn read_key(path: &Path) -> Result<(Zeroizing<String>, File), KeyError> {
-    let mut file = File::open(path)?;
+    let mut file = input_file::open(path)?;
     // Reserved in full, so that growing does not leave copies of the key in memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(const { KEY_FILE_MAX + 2 }));
     (&mut file)
         .take(u64::try_from(const { KEY_FILE_MAX + 1 }).unwrap_or(u64::MAX))
-        .read_to_end(&mut bytes)?;
+        .read_to_end(&mut bytes)
+        .map_err(input_file::waiting)?;
     if bytes.len() > KEY_FILE_MAX {
         return Err(KeyError::TooLarge);
     }

@@ -22,6 +22,9 @@ const TEXTS: [(&str, &str); 4] = [
 pub struct Bundle {
     /// The version of the bundle, such as `6.0`, which is not always that of the client.
     pub name: String,
+    /// The preset of the repository that has it; `None` for that of Debian.
+    #[serde(default)]
+    pub repository: Option<String>,
     /// The client itself.
     pub client: Client,
     /// Which Artifacts it reads.

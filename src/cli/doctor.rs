@@ -1,6 +1,6 @@
 //! `goldsmith doctor`: examines a golden image before a fleet has it.
 
-use super::input::ImageArgs;
+use super::input::{ImageArgs, package_cache};
 use super::{print, progress};
 use crate::config;
 use crate::convert::{self, Request};
@@ -8,6 +8,7 @@ use crate::doctor::Finding;
 use crate::plan::PlanRequest;
 use crate::plan::host::HostFiles;
 use crate::problem::Usage;
+use crate::units::counted;
 use crate::verify::Severity;
 use clap::Args;
 use serde::Serialize;
@@ -40,16 +41,10 @@ pub(super) struct DoctorArgs {
 /// Runs the command.
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let report = progress::report(true);
-    let load = |set: &[String]| {
-        let loaded = config::load(&args.config, set);
-        loaded.map_err(|config::ConfigError(problems)| Usage(problems))
-    };
-    let mut config = load(&args.set)?;
-    if config.artifact.name.is_none() {
-        // The release is nobody's. A key that is set stays so when the image selects a board.
-        let name = "artifact.name=\"golden\"".to_owned();
-        config = load(&[args.set.as_slice(), &[name]].concat())?;
-    }
+    // The release is nobody's.
+    let loaded = config::load_over(&["artifact.name=\"golden\""], &args.config, &args.set);
+    let config = loaded.map_err(|config::ConfigError(problems)| Usage(problems))?;
+    let package_cache = package_cache(None, &config)?;
     let request = Request {
         plan: PlanRequest {
             config: &config,
@@ -57,6 +52,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
                 disk: &args.input.image,
                 overlays: &[],
                 preserve_layout: None,
+                package_cache: &package_cache,
                 epoch: None,
             },
         },
@@ -101,6 +97,7 @@ fn text(path: &Path, findings: &[Finding]) -> String {
         for one in &finding.evidence {
             let _ = match one.path.as_str() {
                 "" => writeln!(out, "    {}", one.value),
+                path if one.value.is_empty() => writeln!(out, "    {path}"),
                 path => writeln!(out, "    {path}: {}", one.value),
             };
         }
@@ -116,11 +113,11 @@ fn text(path: &Path, findings: &[Finding]) -> String {
     };
     let _ = writeln!(
         out,
-        "{}: {} errors, {} warnings, {} notes",
+        "{}: {}, {}, {}",
         path.display(),
-        count(Severity::Error),
-        count(Severity::Warning),
-        count(Severity::Note)
+        counted(count(Severity::Error), "error", "errors"),
+        counted(count(Severity::Warning), "warning", "warnings"),
+        counted(count(Severity::Note), "note", "notes")
     );
     out
 }

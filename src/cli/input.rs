@@ -5,14 +5,15 @@ use crate::config::{self, Config};
 use crate::convert::Request;
 use crate::golden::Golden;
 use crate::image::source;
+use crate::input_file;
 use crate::plan::host::HostFiles;
 use crate::plan::{self, PlanRequest, file_layout};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
+use crate::repository::default_cache_dir;
 use crate::units::{human, parse_large_size};
 use anyhow::Context;
 use clap::{Args, value_parser};
-use std::io::Read as _;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -43,6 +44,10 @@ pub(super) struct ConversionArgs {
     /// layout), to keep deltas small
     #[arg(long, value_name = "OLDER", alias = "like")]
     preserve_layout: Option<PathBuf>,
+    /// Directory of the package cache that `fetch` filled [default: goldsmith/packages in the
+    /// user's cache directory]
+    #[arg(long, value_name = "DIR")]
+    package_cache: Option<PathBuf>,
     /// Directory for the results, and for temporary files when the image is compressed
     #[arg(long, value_name = "DIR", default_value = "deploy")]
     pub(super) output_dir: PathBuf,
@@ -128,6 +133,7 @@ impl ConversionArgs {
         convert: impl FnOnce(&Request, source::InputImage) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let config = self.config()?;
+        let package_cache = package_cache(self.package_cache.as_deref(), &config)?;
         let layout = self.preserve_layout.as_deref().map(file_layout::read);
         let earlier = self.upgrade_from.as_deref();
         let earlier = earlier
@@ -140,6 +146,7 @@ impl ConversionArgs {
                     disk: &self.disk,
                     overlays: &self.overlay,
                     preserve_layout: layout.transpose()?.map(Arc::new),
+                    package_cache: &package_cache,
                     epoch: epoch()?,
                 },
             },
@@ -219,20 +226,34 @@ fn explain(image: &Path, error: source::SourceError, limit: SizeLimit) -> anyhow
     }
 }
 
+/// The directory of the package cache: `given`, or that of the user. Empty if `config` needs none.
+///
+/// # Errors
+/// [`Usage`] if the user has none.
+pub(super) fn package_cache(given: Option<&Path>, config: &Config) -> anyhow::Result<PathBuf> {
+    let needed = config.client.bundle.is_some() || !config.client.install.is_empty();
+    match given
+        .map(Path::to_owned)
+        .or_else(|| default_cache_dir(|name| std::env::var_os(name)))
+    {
+        Some(dir) => Ok(dir),
+        None if !needed => Ok(PathBuf::new()),
+        None => {
+            let problem = Problem::new("neither XDG_CACHE_HOME nor HOME is set");
+            Err(Usage(
+                problem
+                    .hint("name the package cache with --package-cache")
+                    .into(),
+            )
+            .into())
+        }
+    }
+}
+
 /// Reads the record of an earlier release.
 pub(super) fn read_record(path: &Path) -> anyhow::Result<serde_json::Value> {
     let context = || format!("reading the record {}", path.display());
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(RECORD_MAX + 1).read_to_end(&mut bytes))
-        .with_context(context)?;
-    if bytes.len() as u64 > RECORD_MAX {
-        anyhow::bail!(
-            "{} is larger than {}, the limit for a record",
-            path.display(),
-            human(RECORD_MAX)
-        );
-    }
+    let bytes = input_file::read(path, RECORD_MAX, "a record").with_context(context)?;
     serde_json::from_slice(&bytes).with_context(context)
 }
 

@@ -8,6 +8,7 @@ mod flash;
 mod golden_partitions;
 mod input;
 mod inspect;
+mod lock;
 pub mod message;
 mod migrate;
 mod plan;
@@ -43,6 +44,8 @@ enum Command {
     Convert(convert::ConvertArgs),
     Plan(plan::PlanArgs),
     Flash(flash::FlashArgs),
+    Lock(lock::LockArgs),
+    Fetch(lock::FetchArgs),
     Doctor(doctor::DoctorArgs),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
@@ -112,6 +115,8 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Convert(args) => convert::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Flash(args) => flash::run(args),
+        Command::Lock(args) => lock::run(args),
+        Command::Fetch(args) => lock::fetch(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Verify(args) => verify::run(args),

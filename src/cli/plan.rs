@@ -2,6 +2,7 @@
 
 use super::input::ConversionArgs;
 use super::{golden_partitions, print, progress};
+use crate::bundle;
 use crate::convert::{self, Prepared, Record};
 use crate::units::human;
 use clap::Args;
@@ -67,6 +68,18 @@ fn text(prepared: &Prepared, record: &Record) -> String {
     out
 }
 
+/// The update client and the bundle that it belongs to.
+fn client(version: Option<&str>) -> String {
+    let Some(version) = version else {
+        return "none that a package tells of".to_owned();
+    };
+    let bundle = version.parse().ok().and_then(bundle::of_client);
+    match bundle {
+        Some(bundle) => format!("{version} (bundle {})", bundle.name),
+        None => format!("{version} (of no bundle that goldsmith knows)"),
+    }
+}
+
 /// The golden image, the release, and how it boots.
 fn system_text(out: &mut String, prepared: &Prepared, record: &Record) {
     let mut row = |name: &str, value: &str| {
@@ -106,6 +119,7 @@ fn system_text(out: &mut String, prepared: &Prepared, record: &Record) {
     for overlay in overlays {
         row("Overlay", overlay);
     }
+    row("Update client", &client(record.family.client.as_deref()));
     for package in &record.packages {
         let text = format!(
             "{} {} ({})",

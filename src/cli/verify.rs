@@ -6,7 +6,7 @@ use crate::artifact::Verifier;
 use crate::golden::{Golden, Selection};
 use crate::report::Report;
 use crate::stream::{FileSource, Source};
-use crate::units::human;
+use crate::units::{counted, human};
 use crate::verify::{self, Outcome, Request, Severity};
 use anyhow::Context;
 use clap::Args;
@@ -144,7 +144,8 @@ fn text(path: &Path, size: u64, outcome: &Outcome) -> String {
         let _ = writeln!(out, "{finding}");
     }
     if outcome.omitted > 0 {
-        let _ = writeln!(out, "{} more findings omitted", outcome.omitted);
+        let omitted = counted(outcome.omitted, "more finding", "more findings");
+        let _ = writeln!(out, "{omitted} omitted");
     }
     let count = |severity| {
         outcome
@@ -153,7 +154,6 @@ fn text(path: &Path, size: u64, outcome: &Outcome) -> String {
             .filter(|finding| finding.severity == severity)
             .count()
     };
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let verdict = if outcome.is_good() {
         "passed"
     } else {
@@ -161,9 +161,11 @@ fn text(path: &Path, size: u64, outcome: &Outcome) -> String {
     };
     let _ = writeln!(
         out,
-        "{} ({}): {verdict}, {errors} errors, {warnings} warnings",
+        "{} ({}): {verdict}, {}, {}",
         path.display(),
-        human(size)
+        human(size),
+        counted(count(Severity::Error), "error", "errors"),
+        counted(count(Severity::Warning), "warning", "warnings")
     );
     out
 }

@@ -9,6 +9,7 @@
 //! and never changes a byte of an output.
 
 use crate::digest::{Digest as Key, hex, unhex};
+use crate::input_file;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::Codec;
@@ -183,7 +184,7 @@ impl Cache {
     /// The frame of this key, if the cache contains it undamaged.
     fn find(&self, key: &Key) -> Option<Vec<u8>> {
         let path = self.path(key);
-        let mut file = File::open(&path).ok()?;
+        let mut file = input_file::open(&path).ok()?;
         let mut head = [0; HEAD];
         let mut frame = Vec::new();
         let whole = file

@@ -184,6 +184,7 @@ mod tests {
                 "raw",
                 "partition",
                 "accept",
+                "repository",
             ]
             .into_iter()
             .find_map(|list| {
@@ -204,8 +205,9 @@ mod tests {
             all.raw.len(),
             all.partition.len(),
             all.accept.len(),
+            all.repository.len(),
         ];
-        assert_eq!(lists, [1; 7]);
+        assert_eq!(lists, [1; 8]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The definition of a key: its name, documentation, type and default, from which the reader, the
 //! manual and the example are derived.
 
-use super::nearest::nearest;
 use super::node::{Location, Node, Origin, OriginKind, Table, Value, key_text, parse};
 use crate::mender_convert;
+use crate::nearest::nearest;
 use crate::problem::{Problem, Problems};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};

@@ -1,12 +1,12 @@
 //! Opens the files of a configuration and follows `extends`.
 
-use super::nearest::nearest;
 use super::{Config, ConfigError, Layer, Location, Origin, OriginKind, board, boards, conflicts};
+use crate::input_file;
+use crate::nearest::nearest;
 use crate::pattern::component_matches;
 use crate::problem::{Problem, Problems};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -25,6 +25,19 @@ const MAX_CHAIN: usize = 16;
 /// # Errors
 /// All problems in any of them.
 pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, ConfigError> {
+    load_over(&[], files, sets)
+}
+
+/// As [`load`]; `defaults` (each `key.path=value`) hold where neither files nor `sets` have a key,
+/// also when the image selects a board.
+///
+/// # Errors
+/// All problems in any of them.
+pub fn load_over(
+    defaults: &[&str],
+    files: &[PathBuf],
+    sets: &[String],
+) -> Result<Config, ConfigError> {
     let mut loader = Loader::default();
     for file in files {
         let parent = match file.to_str().and_then(board) {
@@ -51,13 +64,30 @@ pub fn load(files: &[PathBuf], sets: &[String]) -> Result<Config, ConfigError> {
         mut problems,
         ..
     } = loader;
+    let defaults = defaults.iter().map(|set| Layer::set(set, PathBuf::new()));
+    let lowest: Vec<Layer> = defaults.collect::<Result<_, _>>()?;
+    let layers = lowest.into_iter().chain(layers).collect();
     match Config::from_layers(layers) {
-        Ok(config) => problems.check().map(|()| config).map_err(ConfigError),
+        Ok(mut config) => {
+            if let Some(source) = &mut config.source {
+                source.directory = directory(files);
+            }
+            problems.check().map(|()| config).map_err(ConfigError)
+        }
         Err(ConfigError(more)) => {
             problems.0.extend(more.0);
             Err(ConfigError(problems))
         }
     }
+}
+
+/// The directory of the last of `files` that is not a built-in board.
+fn directory(files: &[PathBuf]) -> PathBuf {
+    let is_file = |file: &&PathBuf| file.to_str().and_then(board).is_none();
+    let last = files.iter().rev().find(is_file);
+    last.and_then(|file| file.parent())
+        .unwrap_or(Path::new(""))
+        .to_owned()
 }
 
 /// `config` merged over the built-in board `name`.
@@ -173,16 +203,7 @@ fn unknown_board(name: &str) -> Problem {
 }
 
 fn read_file(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?
-        .take(MAX_FILE + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(io::Error::other(format!(
-            "more than {MAX_FILE} bytes, the limit for a configuration"
-        )));
-    }
-    Ok(text)
+    input_file::read_text(path, MAX_FILE, "a configuration")
 }
 
 /// The state of loading.

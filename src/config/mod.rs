@@ -11,7 +11,6 @@ mod conflicts;
 mod doc;
 mod keys;
 mod load;
-mod nearest;
 mod node;
 mod schema;
 mod show;
@@ -21,19 +20,19 @@ mod words;
 
 pub use boards::{board, boards};
 pub use doc::{example, manual};
-pub use load::{beneath, built_in, expand, load};
-pub use nearest::nearest;
+pub use load::{beneath, built_in, expand, load, load_over};
 pub use node::{Location, Origin, OriginKind, quoted};
 pub use schema::{
     Accept, AcceptFile, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay,
-    OwnerRule, Partition, Raw, Root, Rootfs, Server, Storage,
+    OwnerRule, Partition, Raw, Repository, Root, Rootfs, Server, Storage,
 };
 pub use show::Setting;
 pub use text::{Device, DiskId, Secret, name};
 pub use types::{FilePath, Headroom};
 pub use words::{
     BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
-    OverlayTarget, PartitionAction, Proof, RawSource, SlotB, TableChoice,
+    OverlayTarget, PartitionAction, Proof, RawSource, RepositoryPreset, SbomFormat, SlotB,
+    TableChoice,
 };
 
 use crate::mender_convert;
@@ -41,7 +40,7 @@ use crate::problem::{Problem, Problems};
 use keys::{DEFAULT, Key, Reader, Section, Shape, join};
 
 use node::{Node, Value};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// All problems of a configuration. The command exits with code 2.
@@ -62,11 +61,13 @@ struct Merged {
     node: Node,
     /// The built-in boards that were applied, in order.
     boards: Vec<String>,
+    /// The directory of the last file that was named; empty for the current directory.
+    directory: PathBuf,
 }
 
 /// The largest text that is read as configuration (bytes), twenty times the size of the example
 /// with every key. The TOML parser's time to explain an invalid text grows with its square.
-const MAX_TEXT: usize = 128 << 10;
+pub const MAX_TEXT: usize = 128 << 10;
 
 /// One file, board or argument, not yet merged with the others.
 #[derive(Clone, Debug)]
@@ -188,6 +189,7 @@ impl Config {
         config.source = Some(Merged {
             node: merged,
             boards,
+            directory: PathBuf::new(),
         });
         check::check(&config)?;
         Ok(config)
@@ -206,6 +208,7 @@ impl Config {
         let mut config = Self::from_layers(layers)?;
         if let (Some(merged), Some(source)) = (&mut config.source, &self.source) {
             merged.boards.extend(source.boards.iter().cloned());
+            merged.directory.clone_from(&source.directory);
         }
         Ok(config)
     }
@@ -214,6 +217,18 @@ impl Config {
     #[must_use]
     pub fn built_upon(&self) -> &[String] {
         self.source.as_ref().map_or(&[], |source| &source.boards)
+    }
+
+    /// The lock file: `client.lock-file`, or `goldsmith.lock` next to the last file of the
+    /// configuration.
+    #[must_use]
+    pub fn lock_file(&self) -> PathBuf {
+        let directory = self
+            .source
+            .as_ref()
+            .map(|source| source.directory.as_path());
+        let default = || directory.unwrap_or(Path::new("")).join("goldsmith.lock");
+        self.client.lock_file.clone().unwrap_or_else(default)
     }
 }
 

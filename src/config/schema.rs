@@ -3,8 +3,8 @@
 use super::Merged;
 use super::keys::{Fallback, Key, Reader, Section, ValueType, kebab, keys};
 use super::text::{
-    Device, Disk, DiskId, DiskName, Glob, Hidden, Id, Mode, MountPoint, Name, Options, Secret,
-    Text, Url,
+    Contact, Device, Disk, DiskId, DiskName, Glob, Hidden, Id, Mode, MountPoint, Name, Options,
+    Secret, Text, Url,
 };
 use super::types::{
     EitherPath, FilePath, Flag, Headroom, HostPath, List, Map, Number, Offset, OneOf, Size,
@@ -12,7 +12,8 @@ use super::types::{
 };
 use super::words::{
     BootloaderChoice, Compression, EnvironmentLocation, ImageFormat, MaintainerScript,
-    OverlayTarget, PartitionAction, Proof, RawSource, SlotB, TableChoice,
+    OverlayTarget, PartitionAction, Proof, RawSource, RepositoryPreset, SbomFormat, SlotB,
+    TableChoice,
 };
 use crate::pattern::Pattern;
 use crate::platform::{Architecture, Firmware, PiModel};
@@ -65,6 +66,10 @@ keys! {
         hooks: Hooks => Sub<Hooks> { default "{}" }
         /// The update client.
         client: Client => Sub<Client> { default "{}" }
+        /// Repositories of Debian packages for `client.bundle` and `client.install`. Without any,
+        /// they are those of the golden image (`preset = "image"`) and, for a bundle that Debian
+        /// does not have, the one of the client's vendor (`preset = "mender"`).
+        repository: Vec<Repository> => Subs<Repository> { default "[]" }
         /// The server that the update client connects to.
         server: Server => Sub<Server> { default "{}" }
         /// The update Artifact.
@@ -358,12 +363,48 @@ keys! {
         /// The Debian packages of the client, and those of its dependencies that the golden image
         /// lacks. Paths may contain `*` and `?`.
         packages: Vec<PathBuf> => List<HostPath> { default "[]" }
+        /// The bundle of the update client to install from a repository: `3.4`, `4.0`, `5.0` or
+        /// `6.0`. `goldsmith lock` chooses its packages and those that they need, and writes them
+        /// into the lock file; `goldsmith fetch` downloads them.
+        bundle: Option<String> => Name { unset "no client from a repository", like "\"6.0\"" }
+        /// More packages from the repositories, each with a version if need be:
+        /// `"mender-connect=3.*"`, `"chrony"`, `"mender-flash >= 1.1"`.
+        install: Vec<String> => List<Text> { default "[]" }
+        /// Whether recommended packages are installed where they fit.
+        recommends: bool => Flag { default "true" }
+        /// Packages of the golden image that may be upgraded, downgraded or removed for the sake
+        /// of those to install. All others stay as they are.
+        may_change: Vec<String> => List<Name> { default "[]" }
+        /// The lock file: the packages that `goldsmith lock` chose. Keep it with the configuration.
+        lock_file: Option<PathBuf> => HostPath {
+            unset "`goldsmith.lock` next to the last file of the configuration", like "\"gateway.lock\""
+        }
         /// Whether the client polls a server for updates. If not, updates are installed by commands
         /// on the device.
         managed: bool => Flag { default "true" }
         /// Maintainer scripts to leave out: their effects are not known to goldsmith, and you have
         /// found them to be unnecessary.
         accept: Vec<Accept> => Subs<Accept> { default "[]" }
+    }
+
+    /// Repositories of Debian packages for `client.bundle` and `client.install`.
+    pub struct Repository {
+        /// A repository that is known by name, instead of a `url`.
+        preset: Option<RepositoryPreset> => OneOf<RepositoryPreset> { unset "that of `url`", like "\"mender\"" }
+        /// The URL of a repository: the part before `dists`.
+        url: Option<String> => Url { unset "that of the preset", like "\"https://packages.example.com/debian\"" }
+        /// The suite: the directory below `dists`. `{codename}` stands for the code name in the
+        /// golden image's `os-release`, such as `bookworm`.
+        suite: Option<String> => Text { unset "that of the preset", like "\"{codename}\"" }
+        /// The components.
+        components: Vec<String> => List<Text> { default "\"main\"" }
+        /// The file or URL of the public OpenPGP keys, in either of their two forms.
+        key: Option<FilePath> => EitherPath {
+            unset "the keys of the golden image's apt, or that of the preset", like "\"vendor.asc\""
+        }
+        /// The fingerprints of the keys that may sign the repository. Other keys do not count,
+        /// wherever they come from.
+        fingerprint: Vec<String> => List<Text> { default "[]" }
     }
 
     /// Maintainer scripts to leave out: their effects are not known to goldsmith, and you have
@@ -464,5 +505,11 @@ keys! {
         /// Whether to write a list of the blocks of every file in the root filesystem, so that a
         /// later release can reuse this layout (`--preserve-layout`).
         file_layout: bool => Flag { default "false" } formerly "places"
+        /// Which bills of materials to write, and whether to write where the results came from; see
+        /// [sbom.md](sbom.md).
+        sbom: Vec<SbomFormat> => List<OneOf<SbomFormat>> { default "[]" }
+        /// Who makes the device, as the creator of the bills of materials: an e-mail address, or an
+        /// `https` address if there is none.
+        sbom_creator: Option<String> => Contact { unset "not stated", like "\"security@example.com\"" }
     }
 }

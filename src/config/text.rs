@@ -34,6 +34,8 @@ text_kinds! {
     Name -> String, "name", name;
     /// The URL of a server.
     Url -> String, "URL", url;
+    /// An e-mail address or a URL.
+    Contact -> String, "e-mail address or URL", contact;
     /// A mount point on the device.
     MountPoint -> String, "directory of the device", mount_point;
     /// `partuuid` or a disk.
@@ -184,6 +186,21 @@ fn url(value: &str) -> Result<String, String> {
     }
 }
 
+fn contact(value: &str) -> Result<String, String> {
+    let address = value.split_once('@').is_some_and(|(user, host)| {
+        let fine = |c: char| c.is_alphanumeric() || ".-_+".contains(c);
+        let dots = !host.starts_with('.') && !host.ends_with('.') && !host.contains("..");
+        !user.is_empty() && !host.is_empty() && dots && user.chars().chain(host.chars()).all(fine)
+    });
+    if address || url(value).is_ok() {
+        Ok(value.to_owned())
+    } else {
+        Err(format!(
+            "`{value}` is neither an e-mail address nor a URL such as `https://example.com`"
+        ))
+    }
+}
+
 fn mount_point(value: &str) -> Result<String, String> {
     let mut names = value.split('/').skip(1);
     let fine = value.len() > 1
@@ -323,6 +340,30 @@ mod tests {
         }
         for bad in ["", "sda", "/dev/", "/dev/disk/by-uuid/x", "/dev/s da"] {
             assert!(device(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn contacts_are_addresses() {
+        for good in [
+            "security@example.com",
+            "a.b+c@x-y.example",
+            "https://example.com/contact",
+        ] {
+            assert!(contact(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "Example GmbH",
+            "@x",
+            "x@",
+            "a b@c",
+            "a@b@c",
+            "a@.b",
+            "a@b..c",
+            "ftp://x",
+        ] {
+            assert!(contact(bad).is_err(), "{bad}");
         }
     }
 

@@ -1,9 +1,9 @@
 //! The types of value that keys take: how each is read, and its description in the manual.
 
 use super::keys::{Choice, Reader, Section, Shape, ValueType, invalid, paragraph, parsed, string};
-use super::nearest::nearest;
 use super::node::{Node, Value, key_text};
 use super::text::name;
+use crate::nearest::nearest;
 use crate::problem::{Problem, Problems};
 use crate::units;
 use std::collections::BTreeMap;

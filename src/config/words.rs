@@ -76,6 +76,14 @@ choices! {
         Untested = "untested",
     }
 
+    /// A repository that is known by name.
+    pub enum RepositoryPreset {
+        /// those that the golden image's own apt uses, with its keys
+        Image = "image",
+        /// the vendor's repository of the update client
+        Mender = "mender",
+    }
+
     /// What becomes of a partition of the golden image.
     pub enum PartitionAction {
         /// its files become a part of the root filesystem, where the partition is mounted
@@ -169,6 +177,16 @@ choices! {
         Qcow2 = "qcow2",
         /// Android's format, for fastboot
         AndroidSparse = "android-sparse",
+    }
+
+    /// A statement about the results, for those who have to account for them.
+    pub enum SbomFormat {
+        /// the parts of the root filesystem, in CycloneDX 1.6
+        Cyclonedx = "cyclonedx",
+        /// the same, in SPDX 3.0.1
+        Spdx = "spdx",
+        /// from which inputs the results were made: an in-toto statement with SLSA provenance
+        Provenance = "provenance",
     }
 
     /// Maintainer scripts of a Debian package.

@@ -2,6 +2,7 @@
 //! write, check and publish ([`convert`]). `plan` stops after the fourth and shows what is there,
 //! so that a dry run is not a second implementation.
 
+mod bills;
 mod check;
 mod emit;
 mod frame_stream;
@@ -36,6 +37,7 @@ use crate::problem::{Problem, Problems};
 use crate::report::Report;
 use anyhow::{Context, Result};
 use hooks::Staged;
+use rehearsal::Rehearsed;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -56,11 +58,11 @@ pub struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// Fails with these warnings if warnings are errors.
-    fn allow(&self, warnings: &[String]) -> Result<(), Problems> {
+    /// These warnings as problems, if warnings are errors; each begins with `context`.
+    fn refused(&self, warnings: &[String], context: &str) -> Vec<Problem> {
         let refused = warnings.iter().filter(|_| self.strict);
-        let problems = refused.map(|warning| Problem::new(warning.as_str()));
-        Problems(problems.collect()).check()
+        let problems = refused.map(|warning| Problem::new(format!("{context}{warning}")));
+        problems.collect()
     }
 }
 
@@ -128,7 +130,6 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
         // Otherwise the checks find it too.
         edited.warnings.extend(too_large);
     }
-    request.allow(&edited.warnings)?;
     let mut prepared = Prepared {
         golden,
         plan,
@@ -141,9 +142,9 @@ fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<P
     };
     request.report.step("checking what will be written", None);
     prepared.compose()?;
-    let checked = rehearsal::rehearse(&prepared, verify, request);
-    prepared.warnings = checked.map_err(|error| prepared.golden.or_input_changed(error))?;
-    prepared.accept(request)?;
+    let rehearsed = rehearsal::rehearse(&prepared, verify, request);
+    let accepted = rehearsed.and_then(|rehearsed| prepared.accept(request, rehearsed));
+    prepared.warnings = accepted.map_err(|error| prepared.golden.or_input_changed(error))?;
     Ok(prepared)
 }
 
@@ -167,14 +168,29 @@ pub fn examine(request: &Request, input: InputImage) -> Result<Vec<Finding>> {
 
 /// Warnings about what the edited filesystems bring to every device.
 fn left_behind(plan: &Plan, edited: &Edited) -> Vec<String> {
+    doctor::warnings(&doctor::system(&of_edited(plan, edited)))
+}
+
+/// The system that devices will have.
+fn of_edited<'a>(plan: &'a Plan, edited: &'a Edited) -> System<'a> {
     let trees = &edited.trees;
-    let system = System {
-        root: &trees.root,
-        boot: Some(&trees.boot),
-        data: Some(&trees.data),
-        boot_mount: &plan.boot.mount,
-    };
-    doctor::warnings(&doctor::system(&system))
+    let mount = plan.boot.mount.as_str();
+    let boot = (Some(&trees.boot), mount);
+    let mut system = System::new(&trees.root, boot, Some(&trees.data), &plan.accepted);
+    system.origins = edited
+        .changes
+        .iter()
+        .filter(|change| change.is_brought())
+        .map(|change| {
+            let dir = match change.filesystem {
+                "boot" => mount.trim_end_matches('/'),
+                "data" => "/data",
+                _ => "",
+            };
+            (format!("{dir}{}", change.path), change.reason.clone())
+        })
+        .collect();
+    system
 }
 
 /// Converts: prepares, then writes image, Artifact and record into `dir`, checks them and gives
@@ -192,7 +208,7 @@ pub fn convert(
     let prepared = prepare_for(request, input, options.verify)?;
     let written = write::write(prepared, dir, options, request.report)?;
     let checked = check::check(written, options, request.report)?;
-    publish::publish(checked, request.report)
+    publish::publish(checked, options.jobs, request.report)
 }
 
 impl Prepared {
@@ -224,24 +240,34 @@ impl Prepared {
         }
     }
 
-    /// Compares with the earlier release, and reports the notes of the edits.
-    fn accept(&self, request: &Request) -> Result<()> {
+    /// Compares with the earlier release, and reports the notes of the edits. Returns the warnings
+    /// of the checks.
+    ///
+    /// # Errors
+    /// All problems at once: of the checks, of the comparison, and warnings if they count as such.
+    fn accept(&self, request: &Request, rehearsed: Rehearsed) -> Result<Vec<String>> {
+        let mut problems = request.refused(&self.edited.warnings, "");
+        problems.extend(rehearsed.problems);
         if let Some((path, earlier)) = request.upgrade_from {
-            let missing = Record::new(self)
-                .fits(earlier, self.offer())
-                .with_context(|| format!("comparing with {}", path.display()))?;
-            request
-                .allow(&missing)
-                .with_context(|| format!("comparing with {}", path.display()))?;
-            missing
-                .iter()
-                .for_each(|warning| request.report.warn(warning));
+            let context = format!("comparing with {}: ", path.display());
+            match Record::new(self).fits(earlier, self.offer()) {
+                Ok(missing) => {
+                    problems.extend(request.refused(&missing, &context));
+                    let told = missing.iter().filter(|_| !request.strict);
+                    told.for_each(|warning| request.report.warn(warning));
+                }
+                Err(unfit) => problems.extend(unfit.0.into_iter().map(|problem| Problem {
+                    message: format!("{context}{}", problem.message),
+                    ..problem
+                })),
+            }
         }
+        Problems(problems).check()?;
         let notes = self.edited.notes.iter();
         notes.for_each(|note| request.report.note(note));
         let warnings = self.edited.warnings.iter();
         warnings.for_each(|warning| request.report.warn(warning));
-        Ok(())
+        Ok(rehearsed.warnings)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod publish;
 
+use crate::input_file;
 use crate::problem::Problem;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -247,7 +248,7 @@ fn clear_leftovers(dir: &Path) -> io::Result<()> {
             .and_then(|name| name.to_str())
             .is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
         if ours
-            && let Ok(file) = File::open(&path)
+            && let Ok(file) = input_file::open(&path)
             && file.try_lock().is_ok()
         {
             match std::fs::remove_file(&path) {

@@ -1,5 +1,6 @@
 //! Gives checked results their final names, all or none.
 
+use super::bills;
 use super::check::Checked;
 use super::emit::WrittenOutputs;
 use super::hooks;
@@ -11,22 +12,25 @@ use crate::digest::{Digest, hex, sha256};
 use crate::fs::ext4::{self, FileLayout};
 use crate::keyfile::private_key_in;
 use crate::plan::hooks::{Hook, Stage};
-use crate::plan::output::ImageForm;
+use crate::plan::output::{CYCLONEDX, ImageForm, PROVENANCE, SPDX};
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::{Content, FileSource};
 use anyhow::{Context, Result};
+use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Gives checked results their final names, all or none, with the record and what hooks staged.
+/// Gives checked results their final names, all or none, with the record, the bills of materials
+/// and what hooks staged; `jobs` threads read files.
 ///
 /// # Errors
 /// I/O errors; hooks that fail or stage what cannot be published.
-pub(super) fn publish(checked: Checked, report: &dyn Report) -> Result<Conversion> {
+pub(super) fn publish(checked: Checked, jobs: usize, report: &dyn Report) -> Result<Conversion> {
     let Checked { written, digests } = checked;
+    let bills = bills::write(&written, &digests, jobs, report)?;
     let WrittenConversion {
         prepared,
         root,
@@ -62,11 +66,19 @@ pub(super) fn publish(checked: Checked, report: &dyn Report) -> Result<Conversio
         let digest = match kind {
             "rootfs" => Some(root_sha256),
             "artifact" => Some(digests.artifact),
-            // Hashing a raw image would take longer than all else: its block map has checksums.
-            "image" if as_written => digests.image,
+            // Hashing a raw image would take longer than all else: its block map has checksums. A
+            // statement about it needs one.
+            "image" if as_written && (digests.image.is_some() || !output.sbom.provenance) => {
+                digests.image
+            }
             _ => Some(digest(pending.file())?),
         };
         record.outputs.push(describe(kind, &pending, digest)?);
+        outputs.finish(pending);
+    }
+    for (kind, pending) in bills {
+        let digest = digest(pending.file())?;
+        record.outputs.push(describe(kind, &pending, Some(digest))?);
         outputs.finish(pending);
     }
     for pending in staged {
@@ -76,8 +88,9 @@ pub(super) fn publish(checked: Checked, report: &dyn Report) -> Result<Conversio
             .push(describe("hook", &pending, Some(digest))?);
         outputs.finish(pending);
     }
-    let json = text_file(&outputs, &format!("{name}.json"), &record.json()?)?;
-    outputs.finish(json);
+    for pending in finish(&prepared, &outputs, &mut record)? {
+        outputs.finish(pending);
+    }
     for path in outputs.replaced()? {
         report.note(&format!(
             "{} of an earlier conversion is replaced: its bytes were others",
@@ -86,6 +99,34 @@ pub(super) fn publish(checked: Checked, report: &dyn Report) -> Result<Conversio
     }
     let files = outputs.publish()?;
     Ok(Conversion { record, files })
+}
+
+/// The record, which is complete but for the statement about what it lists, and that statement if
+/// it is planned. The statement has the digest of the record, so the record has none of it.
+fn finish(prepared: &Prepared, outputs: &Outputs, record: &mut Record) -> Result<Vec<Pending>> {
+    let plan = &prepared.plan;
+    let json = format!("{}.json", plan.name);
+    if !plan.output.sbom.provenance {
+        return Ok(vec![text_file(outputs, &json, &record.json()?)?]);
+    }
+    let inputs = bills::inputs(prepared, record.input.sha256.as_deref())?;
+    // Its length does not depend on that digest.
+    let statement = |record: &Record, digest| bills::statement(prepared, record, &inputs, digest);
+    let size = statement(record, Digest::default()).len() as u64;
+    let name = format!("{}.{PROVENANCE}", plan.name);
+    record.outputs.push(OutputRecord {
+        kind: "provenance",
+        file: name.clone(),
+        size,
+        sha256: None,
+    });
+    let text = record.json()?;
+    let sum = Sha256::digest(&text).into();
+    let statement = statement(record, sum);
+    Ok(vec![
+        text_file(outputs, &name, &statement)?,
+        text_file(outputs, &json, &text)?,
+    ])
 }
 
 /// Runs the hooks of the stage `after-image`; the files that they staged, by name.
@@ -103,7 +144,7 @@ fn after_image(
         let path = std::path::absolute(pending.temporary())?;
         hook_input["files"][kind] = path.to_string_lossy().into();
     }
-    let mut taken: Vec<String> = ["json", "img.bmap", "places"]
+    let mut taken: Vec<String> = ["json", "img.bmap", "places", CYCLONEDX, SPDX, PROVENANCE]
         .map(|extension| format!("{}.{extension}", plan.name))
         .into();
     taken.extend(written.iter().map(|(_, pending)| target_name(pending)));

@@ -7,10 +7,10 @@ use super::reworded::recorded;
 use crate::artifact::{Offer, Verifier};
 use crate::digest::hex;
 use crate::dpkg::InstalledPackage;
-use crate::edit::Trees;
 use crate::edit::changes::NetChange;
 use crate::edit::mender;
 use crate::edit::references::row::Row;
+use crate::edit::{StartupNote, Trees};
 use crate::golden::facts;
 use crate::plan::family::Role;
 use crate::plan::hooks::Hook;
@@ -57,6 +57,9 @@ pub struct Record {
     pub edits: Vec<NetChange>,
     /// Every reference of the golden system to a device or mount point, and what became of it.
     pub references: Vec<Row>,
+    /// What is said of that which a start runs, with file and line; it is among the notes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub startup: Vec<StartupNote>,
     /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
     /// The written files; none in a plan.
@@ -370,13 +373,15 @@ impl From<&InstalledPackage> for PackageRecord {
 /// A file that the conversion published.
 #[derive(Clone, Debug, Serialize)]
 pub struct OutputRecord {
-    /// `image`, `bmap`, `artifact`, `rootfs`, `places`, or `hook` for files that hooks staged.
+    /// `image`, `bmap`, `artifact`, `rootfs`, `places`, `cyclonedx`, `spdx`, `provenance`, or
+    /// `hook` for files that hooks staged.
     pub kind: &'static str,
     /// Its name, without directories.
     pub file: String,
     /// Its length (bytes).
     pub size: u64,
-    /// Its SHA-256. A sparse image has none: its block map has the checksums of its data.
+    /// Its SHA-256. A sparse image has none unless the provenance is written: its block map has the
+    /// checksums of its data. The provenance has none, since it has the digest of this record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
@@ -402,6 +407,7 @@ impl Record {
             packages: edited.packages.iter().map(PackageRecord::from).collect(),
             edits: edited.changes.clone(),
             references: edited.references.clone(),
+            startup: edited.startup.clone(),
             notes: prepared.notes().map(|note| recorded(note)).collect(),
             outputs: Vec::new(),
         }

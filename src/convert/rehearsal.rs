@@ -7,7 +7,7 @@ use super::{Prepared, Request, write};
 use crate::artifact::{ArtifactReport, Draft};
 use crate::plan::family::Role;
 use crate::plan::hooks::Stage;
-use crate::problem::{Problem, Problems};
+use crate::problem::Problem;
 use crate::stream::Source;
 use crate::verify::{self, Finding, Location, Severity};
 use anyhow::{Context, Result};
@@ -19,22 +19,27 @@ const NO_DIGEST: [u8; 32] = [0; 32];
 /// The code of the warning about a missing update client, of which a note says what to do.
 const NOTED: &str = "client-missing";
 
+/// The findings of the checks.
+#[derive(Debug, Default)]
+pub(super) struct Rehearsed {
+    /// What must not be written: errors, and warnings too if they count as such.
+    pub(super) problems: Vec<Problem>,
+    /// The warnings, as `verify` words them.
+    pub(super) warnings: Vec<String>,
+}
+
 /// Composes and checks what will be written; without `verify` it is only composed. Reports the
-/// warnings of the checks, and returns them as `verify` words them.
+/// warnings of the checks, if they do not count as errors, and problems that hooks which do not run
+/// here may still solve.
 ///
 /// # Errors
-/// What cannot be written; [`Problems`] with all errors of the checks. They are only reported if
-/// hooks that do not run here may still solve them.
-pub(super) fn rehearse(
-    prepared: &Prepared,
-    verify: bool,
-    request: &Request,
-) -> Result<Vec<String>> {
+/// What cannot be written.
+pub(super) fn rehearse(prepared: &Prepared, verify: bool, request: &Request) -> Result<Rehearsed> {
     let unpartitioned = prepared.unpartitioned()?;
     let data = prepared.data_image(&NO_DIGEST)?;
     let artifact = artifact(prepared).context("making the Artifact")?;
     if !verify {
-        return Ok(Vec::new());
+        return Ok(Rehearsed::default());
     }
     let images = &prepared.images;
     let disk = write::disk(prepared, &unpartitioned, &images.boot, &images.root);
@@ -62,7 +67,8 @@ pub(super) fn rehearse(
     let warnings = outcome.findings.iter();
     let warnings = warnings.filter(|finding| finding.severity == Severity::Warning);
     let warnings: Vec<&Finding> = warnings.collect();
-    for finding in warnings.iter().filter(|finding| finding.code != NOTED) {
+    let told = warnings.iter().filter(|finding| finding.code != NOTED);
+    for finding in told.filter(|_| !request.strict) {
         request.report.warn(&problem(finding).message);
     }
     if !request.run_hooks && has_edit_hooks(prepared) {
@@ -77,8 +83,10 @@ pub(super) fn rehearse(
                     --no-verify leaves these checks out";
         last.hint = Some(hint.to_owned());
     }
-    Problems(problems).check()?;
-    Ok(warnings.iter().map(ToString::to_string).collect())
+    Ok(Rehearsed {
+        problems,
+        warnings: warnings.iter().map(ToString::to_string).collect(),
+    })
 }
 
 /// Whether hooks change the filesystems.

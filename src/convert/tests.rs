@@ -29,6 +29,7 @@ fn request<'a>(config: &'a Config, upgrade_from: Option<&'a Value>) -> Request<'
                 disk: Path::new("/somewhere/golden.img"),
                 overlays: &[],
                 preserve_layout: None,
+                package_cache: Path::new(""),
                 epoch: None,
             },
         },
@@ -111,6 +112,51 @@ fn a_release_fits_devices_of_its_own_family_only() {
         Some(&old),
     );
     assert!(error.unwrap_err().contains("comparing with old.json"));
+}
+
+#[test]
+fn all_warnings_are_shown_at_once_where_they_are_errors() {
+    let mut old = record("", None).unwrap();
+    old["artifact_name"] = json!("r0");
+    // The release before had a file on the data partition that this one has not.
+    let edits = old["edits"].as_array_mut().unwrap();
+    edits.push(json!({"filesystem": "data", "action": "added", "path": "/gone", "reason": "x"}));
+    let more = "[[accept]]\nfile = \"/no/such\"\nreason = \"x\"\n\n[[client.accept]]\npackage = \"none\"\nscript = \"postinst\"\nreason = \"x\"\n";
+    let config = config(more);
+    let mut request = request(&config, Some(&old));
+    request.strict = true;
+    let error = prepare(&request, input())
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
+    for text in [
+        "[[accept]] file = \"/no/such\" has no effect",
+        "[[client.accept]] number 1 (package none, script postinst) has no effect",
+        "(check client-missing)",
+    ] {
+        assert!(error.contains(text), "{text} is not in\n{error}");
+    }
+    request.strict = false;
+    assert!(prepare(&request, input()).is_ok());
+}
+
+#[test]
+fn what_a_start_runs_is_recorded_with_its_place() {
+    let mut root = example_tests::root();
+    let rule = "# x \\\nSUBSYSTEM==\"input\", RUN+=\"/sbin/reboot\"\n";
+    example_tests::add(&mut root, "/etc/udev/rules.d/9.rules", rule.as_bytes());
+    let mut example = Example::new();
+    example.partitions[1].1 = example_tests::ext(&root);
+    let config = config("");
+    let planned = prepare(&request(&config, None), InputImage::of(example.source())).unwrap();
+    let record = serde_json::to_value(Record::new(&planned)).unwrap();
+    let found = record["startup"].as_array().unwrap();
+    let found = found
+        .iter()
+        .find(|one| one["file"] == "/etc/udev/rules.d/9.rules");
+    let found = found.unwrap();
+    assert_eq!(found["line"], 2);
+    assert!(record["notes"].as_array().unwrap().contains(&found["note"]));
 }
 
 /// The golden example with a packaged client.

@@ -140,6 +140,7 @@ pub(super) fn check_names(prepared: &Prepared, dir: &Path) -> Result<(), Problem
     let block_map = output.block_map.then(|| with("img.bmap"));
     let layout = output.file_layout.then(|| with("places"));
     let record = Some(with("json"));
+    let bills: Vec<String> = output.sbom.extensions().map(with).collect();
     let names = [
         Some(image),
         Some(artifact),
@@ -148,7 +149,8 @@ pub(super) fn check_names(prepared: &Prepared, dir: &Path) -> Result<(), Problem
         block_map,
         layout,
     ];
-    for path in names.into_iter().flatten().map(|name| dir.join(name)) {
+    let names = names.into_iter().flatten().chain(bills);
+    for path in names.map(|name| dir.join(name)) {
         let what = if prepared.golden.input.is_at(&path) {
             "the golden image"
         } else if path.is_dir() {

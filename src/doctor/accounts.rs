@@ -6,8 +6,6 @@ use std::collections::BTreeMap;
 
 /// Shells with which nobody logs in.
 const NO_LOGIN: [&str; 4] = ["nologin", "false", "sync", "true"];
-/// Larger files are not keys that anyone wrote (bytes).
-const KEYS_LIMIT: u64 = 256 << 10;
 
 /// An account that someone can log in to.
 struct Account {
@@ -117,8 +115,7 @@ fn keys(system: &System<'_>, accounts: &[Account]) -> Vec<(String, String)> {
             let Some(Node::Leaf(_)) = system.root.find(&path) else {
                 continue;
             };
-            let bytes = system.root.read(&path, KEYS_LIMIT).ok().flatten();
-            let text = String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned();
+            let text = system.text(&path);
             let is_key = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with('#');
             let count = text.lines().filter(is_key).count();
             if count > 0 {

@@ -76,9 +76,8 @@ pub(super) fn room(golden: &Golden) -> Option<Finding> {
         return None;
     }
     let text = format!(
-        "the root filesystem of the golden image has {} free, the update client takes about {}",
-        human(free),
+        "the root filesystem of the golden image has no room for the update client, which takes about {}",
         human(SIZE)
     );
-    Some(Finding::new(&codes::CLIENT_ROOM, text).at("/", human(free)))
+    Some(Finding::new(&codes::CLIENT_ROOM, text).at("/", format!("{} free", human(free))))
 }

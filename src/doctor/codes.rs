@@ -53,6 +53,18 @@ pub(super) const DEVICE_GONE: Code = code(
     "a line of `fstab`, `crypttab`, a unit or another file names a device that the converted disk does not have",
     "take the line out of the golden image, or say with [[partition]] what becomes of the partition",
 );
+pub(super) const INIT_MISSING: Code = code(
+    "init-missing",
+    Warning,
+    "the root filesystem has no init program (`/sbin/init`, `/etc/init`, `/bin/init`), so nothing starts the system unless the kernel's arguments name one",
+    "install systemd-sysv or another init system in the golden image, or name the root partition with root.partition if this is not it",
+);
+pub(super) const UNREAD: Code = code(
+    "unread",
+    Warning,
+    "a file could not be examined, since it is larger than any such file or cannot be read",
+    "look at the file yourself, and repair or shorten it",
+);
 pub(super) const KERNEL_FHANDLE: Code = code(
     "kernel-fhandle",
     Error,
@@ -237,15 +249,17 @@ pub(super) const TRIM_READ_ONLY: Code = code(
     "trim-read-only",
     Warning,
     "`fstrim` or `e2scrub` runs on a root filesystem that is mounted read-only, whose bytes should not change",
-    "disable fstrim.timer and e2scrub_all.timer in the golden image",
+    "disable fstrim.timer and e2scrub_all.timer in the golden image, or take ro out of root.options",
 );
 
 /// All codes, in the order in which findings of the same severity are shown.
-pub const CODES: [Code; 35] = [
+pub const CODES: [Code; 37] = [
     REFUSED,
     STARTUP_ACTS,
     STARTUP_UNDONE,
     DEVICE_GONE,
+    UNREAD,
+    INIT_MISSING,
     KERNEL_FHANDLE,
     KERNEL_CONFIG,
     CLOCK_MISSING,

@@ -53,7 +53,8 @@ pub(super) fn examine(golden: &Golden) -> Vec<Finding> {
         look(one.place(), &one.text);
     }
     places.extend(foreign);
-    let text = "these lines name partitions that the converted disk may not have";
+    let text =
+        "these lines name partitions of the golden disk that the converted disk may not have";
     match places.is_empty() {
         true => Vec::new(),
         false => vec![Finding::new(&codes::DEVICE_GONE, text).all(places)],
@@ -79,16 +80,19 @@ pub fn references(findings: Vec<Finding>, rows: &[Row]) -> Vec<Finding> {
     let places = rows.iter().filter(gone).map(|row| {
         let device = match row.converted.as_str() {
             "" => "is not on the converted disk".to_owned(),
-            other => format!("is {other}"),
+            other => format!("is {other} there"),
         };
-        let done = row.action.name();
-        (row.place(), format!("{} {device} ({done})", row.what))
+        let done = match row.action {
+            Treatment::Removed => "a conversion takes the line out",
+            _ => "a conversion leaves the line",
+        };
+        (row.place(), format!("{} {device}; {done}", row.what))
     });
     let places: Vec<(String, String)> = places.collect();
     let other = |finding: &Finding| finding.code != codes::DEVICE_GONE.name;
     let mut out: Vec<Finding> = findings.into_iter().filter(other).collect();
     if !places.is_empty() {
-        let text = "these lines name devices that the converted disk does not have";
+        let text = "these lines name devices that the converted disk does not have, or that are others there";
         out.push(Finding::new(&codes::DEVICE_GONE, text).all(places));
     }
     super::sorted(out)

@@ -2,7 +2,7 @@
 
 use super::codes::{self, Code};
 use super::{Finding, System};
-use crate::golden::traces::{self, TraceKind};
+use crate::golden::traces::{self, Trace, TraceKind};
 use crate::units::human;
 
 /// Findings about traces, one for each kind, and about a machine ID that is missing.
@@ -13,6 +13,16 @@ pub(super) fn examine(system: &System<'_>) -> Vec<Finding> {
         found.extend(traces.map(|trace| (format!("{dir}{}", trace.shown()), trace)));
     }
     let mut out = Vec::new();
+    found.retain(|(path, _)| !system.accepted.accepts(path));
+    for (dir, tree) in system.trees() {
+        for (path, len) in traces::unsearched(tree) {
+            let reason = format!("{} is more than is searched for keys", human(len));
+            system.not_read(&format!("{dir}{path}"), reason);
+        }
+    }
+    let is_brought = |path: &String| system.origins.contains_key(path);
+    out_of_place(system, &found, &mut out);
+    found.retain(|(path, _)| !is_brought(path));
     for kind in TraceKind::ALL {
         let of_kind = found.iter().filter(|(_, trace)| trace.kind == kind);
         let places: Vec<(String, String)> = of_kind
@@ -37,6 +47,29 @@ pub(super) fn examine(system: &System<'_>) -> Vec<Finding> {
     out
 }
 
+/// Traces that overlays, hooks and packages bring: nothing takes these away.
+fn out_of_place(system: &System<'_>, found: &[(String, Trace)], out: &mut Vec<Finding>) {
+    for kind in TraceKind::ALL {
+        let of_kind = found.iter().filter(|(_, trace)| trace.kind == kind);
+        let places = of_kind.filter_map(|(path, _)| {
+            let origin = system.origins.get(path)?;
+            Some((path.clone(), origin.clone()))
+        });
+        let places: Vec<(String, String)> = places.collect();
+        let Some((path, origin)) = places.first() else {
+            continue;
+        };
+        let remedy = format!(
+            "leave it out of the {origin}; if every device is meant to have it, accept it with [[accept]] file = {path:?}"
+        );
+        out.push(
+            Finding::new(&code(kind), text(kind))
+                .all(places)
+                .remedy(remedy),
+        );
+    }
+}
+
 /// Where a machine has no ID that lasts, to systemd.
 fn missing_id(system: &System<'_>) -> Option<Finding> {
     const PATH: &str = "/etc/machine-id";
@@ -52,7 +85,7 @@ fn missing_id(system: &System<'_>) -> Option<Finding> {
         },
     };
     crate::golden::facts::is_started_by_units(system.root).then(|| {
-        let text = format!("/etc/machine-id is {value}: each update would be a first boot");
+        let text = "the image has no machine ID file, so each update would be a first boot";
         Finding::new(&codes::MACHINE_ID_MISSING, text).at(PATH, value)
     })
 }

@@ -161,6 +161,7 @@ fn find(bytes: &[u8], word: &[u8], from: usize) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::accepted::AcceptedFiles;
     use crate::stream::Codec;
     use crate::tree::{Stat, Time};
 
@@ -178,12 +179,8 @@ mod tests {
         root.put_file("/usr/lib/systemd/systemd", "x", stat())
             .unwrap();
         root.put_file("/boot/vmlinuz-6.1", kernel, stat()).unwrap();
-        let system = System {
-            root: &root,
-            boot: None,
-            data: None,
-            boot_mount: "/boot",
-        };
+        let accepted = AcceptedFiles::default();
+        let system = System::new(&root, (None, "/boot"), None, &accepted);
         let found = examine(&system);
         found.into_iter().map(|finding| finding.code).collect()
     }

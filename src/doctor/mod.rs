@@ -27,12 +27,14 @@ use crate::golden::Golden;
 use crate::plan::accepted::AcceptedFiles;
 use crate::tree::Tree;
 use crate::verify::Severity;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 /// The size limit of text files that are read (bytes).
 const TEXT_LIMIT: u64 = 4 << 20;
 
 /// The files of a system.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct System<'a> {
     /// The root filesystem.
     pub root: &'a Tree,
@@ -42,22 +44,45 @@ pub struct System<'a> {
     pub data: Option<&'a Tree>,
     /// The mount point of the boot partition, absolute.
     pub boot_mount: &'a str,
+    /// The files that the configuration accepts.
+    pub accepted: &'a AcceptedFiles,
+    /// What brought the files that the golden image does not have: reasons by path on the device.
+    pub origins: BTreeMap<String, String>,
+    /// Files that could not be read, each with the reason.
+    unread: RefCell<BTreeMap<String, String>>,
 }
 
 impl<'a> System<'a> {
+    /// The system of these trees: root filesystem, boot partition with its mount point, data
+    /// partition.
+    #[must_use]
+    pub fn new(
+        root: &'a Tree,
+        boot: (Option<&'a Tree>, &'a str),
+        data: Option<&'a Tree>,
+        accepted: &'a AcceptedFiles,
+    ) -> Self {
+        Self {
+            root,
+            boot: boot.0,
+            data,
+            boot_mount: boot.1,
+            accepted,
+            origins: BTreeMap::new(),
+            unread: RefCell::default(),
+        }
+    }
+
     /// The system of a golden image.
     #[must_use]
-    pub fn of(golden: &'a Golden) -> Self {
+    pub fn of(golden: &'a Golden, accepted: &'a AcceptedFiles) -> Self {
         let number = golden.boot.as_ref().map(|boot| boot.partition.number);
         let facts = golden.partitions.iter();
         let mut facts = facts.filter(|facts| Some(facts.number) == number);
         let mount = facts.find_map(|facts| facts.mount_point());
-        Self {
-            root: &golden.root.tree,
-            boot: golden.boot.as_ref().map(|boot| &boot.tree),
-            data: None,
-            boot_mount: mount.unwrap_or("/boot"),
-        }
+        let boot = golden.boot.as_ref().map(|boot| &boot.tree);
+        let boot = (boot, mount.unwrap_or("/boot"));
+        Self::new(&golden.root.tree, boot, None, accepted)
     }
 
     /// Each filesystem with the directory that it is mounted on, without a slash at the end.
@@ -71,10 +96,31 @@ impl<'a> System<'a> {
         out
     }
 
-    /// The text of a file of the root filesystem; empty if there is none.
+    /// The text of a file of the root filesystem; empty if there is none. One that cannot be read,
+    /// or is too large, becomes a finding.
     fn text(&self, path: &str) -> String {
-        let bytes = self.root.read(path, TEXT_LIMIT).ok().flatten();
-        String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned()
+        match self.root.read(path, TEXT_LIMIT) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned(),
+            Err(error) => {
+                self.not_read(path, error.to_string());
+                String::new()
+            }
+        }
+    }
+
+    /// Takes note of a file that could not be examined.
+    fn not_read(&self, path: &str, reason: String) {
+        // The reason names the file too.
+        let start = format!("{path}: ");
+        let reason = reason.strip_prefix(&start).unwrap_or(&reason).to_owned();
+        self.unread.borrow_mut().insert(path.to_owned(), reason);
+    }
+
+    /// The finding about the files that could not be examined.
+    fn unread(&self) -> Option<Finding> {
+        let places = self.unread.borrow().clone();
+        let text = "these files could not be examined";
+        (!places.is_empty()).then(|| Finding::new(&codes::UNREAD, text).all(places))
     }
 }
 
@@ -88,6 +134,7 @@ pub fn system(system: &System<'_>) -> Vec<Finding> {
     out.extend(services::examine(system));
     out.extend(client::examine(system));
     out.extend(network::examine(system));
+    out.extend(system.unread());
     sorted(out)
 }
 
@@ -95,12 +142,13 @@ pub fn system(system: &System<'_>) -> Vec<Finding> {
 /// acts by itself, and how much room there is. Files that `accepted` names are not findings.
 #[must_use]
 pub fn golden(golden: &Golden, accepted: &AcceptedFiles) -> Vec<Finding> {
-    let of_system = System::of(golden);
+    let of_system = System::of(golden, accepted);
     let mut out = system(&of_system);
     out.extend(secrets::examine(&of_system, accepted));
     out.extend(startup::examine(&of_system, accepted));
     out.extend(client::room(golden));
     out.extend(disks::examine(golden));
+    out.extend(services::init(&of_system));
     sorted(out)
 }
 

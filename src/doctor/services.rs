@@ -5,8 +5,9 @@ use super::{Finding, System, codes};
 use crate::deb;
 use crate::edit::startup_acting;
 use crate::golden::bootloader::is_raspberry_pi;
-use crate::golden::facts::{installed_version, is_started_by_units};
+use crate::golden::facts::{has_init, installed_version, is_started_by_units};
 use crate::golden::fstab::{FstabLine, same_dir};
+use crate::tree::{Leaf, LeafKind, Node, show};
 use crate::verify::Severity;
 
 /// The first version of systemd that does not start scripts of SysV init.
@@ -40,6 +41,22 @@ pub(super) fn examine(system: &System<'_>) -> Vec<Finding> {
     out.extend(sysv(system));
     out.extend(trim(system));
     out
+}
+
+/// Whether there is a program that starts the system.
+pub(super) fn init(system: &System<'_>) -> Option<Finding> {
+    if has_init(system.root) {
+        return None;
+    }
+    let target = match system.root.find_nofollow("/sbin/init") {
+        Some(Node::Leaf(Leaf {
+            kind: LeafKind::Symlink(target),
+            ..
+        })) => format!("a link to {}, which is missing", show(target)),
+        _ => "missing".to_owned(),
+    };
+    let text = "the root filesystem has no init program";
+    Some(Finding::new(&codes::INIT_MISSING, text).at("/sbin/init", target))
 }
 
 /// What sets the clock, and what keeps it over a restart.

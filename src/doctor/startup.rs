@@ -17,14 +17,11 @@ pub(super) fn examine(system: &System<'_>, accepted: &AcceptedFiles) -> Vec<Find
 
 fn finding(acting: Acting) -> Finding {
     if acting.undone {
-        let text = format!(
-            "{} is disabled by a conversion: {}",
-            acting.place, acting.text
-        );
+        let text = "a conversion disables this";
         return Finding::new(&codes::STARTUP_UNDONE, text).at(acting.place, acting.text);
     }
-    let finding = Finding::new(&codes::STARTUP_ACTS, acting.text.clone());
-    let finding = finding.at(acting.place, acting.text);
+    let text = "this acts by itself on devices, and a conversion refuses it";
+    let finding = Finding::new(&codes::STARTUP_ACTS, text).at(acting.place, acting.text);
     match acting.hint {
         Some(hint) => finding.remedy(hint),
         None => finding,

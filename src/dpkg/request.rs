@@ -71,6 +71,8 @@ pub struct InstallReport {
     pub notes: Vec<String>,
     /// The effects that were left out, with the user's reason.
     pub accepted: Vec<String>,
+    /// The entries of [`InstallRequest::accept`] that nothing needed, by their positions.
+    pub unused: Vec<usize>,
 }
 
 /// Collects everything that an installation reports, from all of its steps.
@@ -94,6 +96,11 @@ impl Journal {
         if !self.report.accepted.contains(&text) {
             self.report.accepted.push(text);
         }
+    }
+
+    /// Takes note of an entry of the request that nothing needed.
+    pub(super) fn unused(&mut self, at: usize) {
+        self.report.unused.push(at);
     }
 
     pub(super) fn installed(&mut self, package: InstalledPackage) {

@@ -361,18 +361,9 @@ impl Session<'_, '_> {
 
     /// Entries of `accept` that nothing needed.
     pub(super) fn unused(&mut self) {
-        for (at, accept) in self
-            .accept
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| !self.used.contains(at))
-        {
-            self.journal.note(format!(
-                "accept entry {} ({} {}) was not needed",
-                at + 1,
-                accept.package,
-                accept.script
-            ));
+        let unused = (0..self.accept.len()).filter(|at| !self.used.contains(at));
+        for at in unused {
+            self.journal.unused(at);
         }
     }
 }

@@ -18,6 +18,20 @@ pub struct NetChange {
     pub reason: String,
 }
 
+impl NetChange {
+    /// Whether an overlay, a hook or a package brought the file, rather than goldsmith.
+    #[must_use]
+    pub fn is_brought(&self) -> bool {
+        is_brought(&self.reason)
+    }
+}
+
+/// Whether a change with this reason is one of an overlay, a hook or a package.
+pub(super) fn is_brought(reason: &str) -> bool {
+    let brings = ["overlay ", "hook ", "package "];
+    brings.iter().any(|start| reason.starts_with(start))
+}
+
 /// The net effect of `changes`: paths that were added and removed again are left out, the last
 /// reason wins; in bytewise order of paths.
 #[must_use]

@@ -27,6 +27,7 @@ mod user;
 mod visible;
 mod volatile;
 
+pub use startup::StartupNote;
 pub use startup::acting as startup_acting;
 
 use crate::boot;
@@ -45,6 +46,8 @@ use anyhow::{Context, Result};
 use changes::{NetChange, net_changes};
 use references::row::Row;
 use replaced::Brought;
+use sanitize::HostKey;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// The three filesystems of the result.
@@ -82,6 +85,8 @@ pub struct Edited {
     pub raw: Vec<Blob>,
     /// Every reference of the golden system to a device or mount point.
     pub references: Vec<Row>,
+    /// What is said of that which a start runs, with its places; it is among notes and warnings.
+    pub startup: Vec<StartupNote>,
     /// Notes for the user, one sentence each.
     pub notes: Vec<String>,
     /// Warnings for the user, one sentence each.
@@ -97,6 +102,7 @@ struct Workspace<'t> {
     boot: TreeEditor<'t>,
     data: TreeEditor<'t>,
     problems: Problems,
+    startup: Vec<StartupNote>,
     notes: Vec<String>,
     warnings: Vec<String>,
     /// The entries of the configuration that something was accepted by.
@@ -110,6 +116,7 @@ impl<'t> Workspace<'t> {
             boot: TreeEditor::new(&mut trees.boot, time),
             data: TreeEditor::new(&mut trees.data, time),
             problems: Problems::default(),
+            startup: Vec::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
             used: Used::default(),
@@ -171,8 +178,13 @@ pub struct Integrated {
     carried: Tree,
     /// The first changes that the integration made.
     integration: [usize; 3],
+    /// The SSH host keys that devices make.
+    host_keys: BTreeSet<HostKey>,
+    /// The paths of SSH host keys of the golden image that were taken away.
+    removed_keys: Vec<String>,
     references: Vec<Row>,
     used: Used,
+    startup: Vec<StartupNote>,
     notes: Vec<String>,
     warnings: Vec<String>,
 }
@@ -189,11 +201,13 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
     let carried = work.data.tree().clone();
     let added_from = work.change_counts();
     let packages = packages::install(&mut work, plan);
-    sanitize::clean(&mut work, plan).context("taking traces of the golden machine away")?;
+    let removed_keys =
+        sanitize::clean(&mut work, plan).context("taking traces of the golden machine away")?;
     user::staged(&mut work, staged, plan, &Default::default());
     user::overlays(&mut work, plan);
     let integration = work.change_counts();
     let brought = Brought::new(&work, added_from);
+    let host_keys = sanitize::host_keys(&mut work, plan, &removed_keys, &Default::default())?;
     remarks(&mut work)?;
     swap::edit(&mut work).context("looking for swap files")?;
     mount_options::edit(&mut work, plan).context("editing mount options")?;
@@ -213,6 +227,7 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
         work.used.add(boot.accepted());
     }
     let used = work.used.clone();
+    let startup = std::mem::take(&mut work.startup);
     let (changes, notes, warnings) = work.finish()?;
     let boot = boot.ok_or_else(|| Problem::new("the boot loader could not be integrated"))?;
     Ok(Integrated {
@@ -222,8 +237,11 @@ pub fn apply(plan: &Plan, golden: &Golden, staged: &[StagedDir]) -> Result<Integ
         changes,
         carried,
         integration,
+        host_keys,
+        removed_keys,
         references,
         used,
+        startup,
         notes,
         warnings,
     })
@@ -260,17 +278,25 @@ impl Integrated {
             mut changes,
             carried,
             integration,
+            host_keys,
+            removed_keys,
             references,
             used,
+            startup,
             mut notes,
             mut warnings,
         } = self;
         let guarded = user::Guarded::new(&changes, integration);
         let mut work = Workspace::new(&mut trees, plan.stamp.time);
         user::staged(&mut work, staged, plan, &guarded);
+        // A hook may bring the server.
+        if !staged.is_empty() {
+            sanitize::host_keys(&mut work, plan, &removed_keys, &host_keys)?;
+        }
         let added = work.changes_until([usize::MAX; 3]);
         visible::place(&mut work, &added, &plan.boot.mount);
         system::move_data(&mut work.root, &mut work.data)?;
+        sanitize::accepted(&mut work, plan, &used);
         sanitize::list(&mut work, plan)?;
         let raw = plan.raw.resolve(work.root.tree());
         let raw = work.keep(raw).unwrap_or_default();
@@ -296,6 +322,7 @@ impl Integrated {
             changes,
             raw,
             references,
+            startup,
             notes,
             warnings,
         })

@@ -7,6 +7,7 @@
 //! | keeps nothing, or is gone             | warning                  | note          |
 
 use super::Workspace;
+use super::changes::is_brought;
 use crate::plan::overlays::Target;
 use crate::tree::editor::{Action, Change};
 use crate::tree::{Leaf, LeafKind, Node, Tree, show};
@@ -33,8 +34,7 @@ impl Brought {
         let mut files: [BTreeMap<Vec<u8>, String>; 3] = Default::default();
         for ((files, editor), from) in files.iter_mut().zip(editors).zip(from) {
             for change in editor.changes().get(from..).unwrap_or_default() {
-                let brings = ["overlay ", "hook ", "package "];
-                if brings.iter().any(|start| change.reason.starts_with(start)) {
+                if is_brought(&change.reason) {
                     files.insert(change.path.clone(), change.reason.clone());
                 }
             }
@@ -194,28 +194,23 @@ mod tests {
         work.root
             .rewrite("/etc/fstab", "theirs\nours\n", 0o644, "mounts")
             .unwrap();
-        work.root
-            .file("/etc/same", "theirs\n", 0o644, OURS)
-            .unwrap();
         let json = "{\n\"a\": 2, \"b\": 3}";
         work.root
             .rewrite("/etc/conf.json", json, 0o644, "settings")
             .unwrap();
-        work.root.file("/etc/info", "ours\n", 0o644, OURS).unwrap();
+        for (path, text, reason) in [
+            ("/etc/same", "theirs\n", OURS),
+            ("/etc/info", "ours\n", OURS),
+            ("/bin/tool", "ours", "stand-in"),
+            ("/etc/package-edited", "theirs\nours\n", OURS),
+        ] {
+            work.root.file(path, text, 0o644, reason).unwrap();
+        }
         work.root.remove("/etc/gone", "not needed").unwrap();
-        work.root
-            .file("/bin/tool", "ours", 0o755, "stand-in")
+        let (data, boot) = (&mut work.data, &mut work.boot);
+        data.file("/mender/device_type", "ours", 0o644, OURS)
             .unwrap();
-        let text = "theirs\nours\n";
-        work.root
-            .file("/etc/package-edited", text, 0o644, OURS)
-            .unwrap();
-        work.data
-            .file("/mender/device_type", "ours", 0o644, OURS)
-            .unwrap();
-        work.boot
-            .file("/boot.scr", "ours", 0o644, "script")
-            .unwrap();
+        boot.file("/boot.scr", "ours", 0o644, "script").unwrap();
         work.root
             .remove("/data/mender/x", "moved to the data partition")
             .unwrap();

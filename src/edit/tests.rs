@@ -18,6 +18,7 @@ fn plan(golden: &Golden, text: &str, overlays: &[PathBuf]) -> Plan {
         disk: Path::new("golden.img"),
         overlays,
         preserve_layout: None,
+        package_cache: Path::new(""),
         epoch: None,
     };
     Plan::new(&config, golden, &host).unwrap()
@@ -46,14 +47,14 @@ fn staged(dir: &TempDir) -> [StagedDir; 1] {
     }]
 }
 
-/// The trees after the overlays of a plan, its notes and its problems.
+/// The trees after the overlays of a plan, its warnings and its problems.
 fn overlaid(golden: &Golden, plan: &Plan) -> (Trees, Vec<String>, String) {
     let mut trees = golden_trees(golden, TIME);
     let mut work = Workspace::new(&mut trees, TIME);
     user::overlays(&mut work, plan);
-    let (notes, problems) = (work.notes.clone(), work.problems.to_string());
+    let (warnings, problems) = (work.warnings.clone(), work.problems.to_string());
     drop(work);
-    (trees, notes, problems)
+    (trees, warnings, problems)
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn overlays_are_copied_in_order_with_their_owners() {
         first.path()
     );
     let plan = plan(&golden, &text, &[second.path().to_owned()]);
-    let (trees, notes, problems) = overlaid(&golden, &plan);
+    let (trees, warnings, problems) = overlaid(&golden, &plan);
     assert_eq!(problems, "");
     assert_eq!(content(&trees.root, "/etc/a").as_deref(), Some("second"));
     let mut root = trees.root;
@@ -76,7 +77,7 @@ fn overlays_are_copied_in_order_with_their_owners() {
     assert_eq!((stat.uid, stat.gid), (1000, 1001));
     assert_eq!(root.stat_mut(b"/etc/a").unwrap().uid, 0);
     assert_eq!(
-        notes,
+        warnings,
         ["rootfs.owner: no path in an overlay matches /nowhere"]
     );
 }

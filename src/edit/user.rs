@@ -52,7 +52,7 @@ pub(super) fn overlays(work: &mut Workspace<'_>, plan: &Plan) {
         }
         for rule in overlay::unused(&trees, &overlays.owners) {
             let key = target.staging_name();
-            work.notes.push(format!(
+            work.warnings.push(format!(
                 "{key}.owner: no path in an overlay matches {}",
                 rule.path
             ));

@@ -298,6 +298,7 @@ mod tests {
             boot: TreeEditor::new(boot, Time::default()),
             data: TreeEditor::new(data, Time::default()),
             problems: crate::problem::Problems::default(),
+            startup: Vec::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
             used: Default::default(),

@@ -8,6 +8,7 @@ pub use device::FlashTarget;
 use crate::bytes::is_zero;
 use crate::image::output::{BlockMap, MappedRange};
 use crate::image::source::{SequentialImage, open_forwards};
+use crate::input_file;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::stream::Source;
@@ -286,10 +287,7 @@ fn read_map(path: &Path) -> Result<BlockMap> {
     /// The longest map that is read (bytes). A map has less than a hundred bytes for each range.
     const MOST: u64 = 64 * MIB;
     let reading = || format!("reading {}", path.display());
-    let mut text = String::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(MOST).read_to_string(&mut text))
-        .with_context(reading)?;
+    let text = input_file::read_text(path, MOST, "a block map").with_context(reading)?;
     BlockMap::parse(&text).with_context(reading)
 }
 

@@ -196,7 +196,11 @@ pub fn elf_machine(root: &Tree) -> Option<(&'static str, String)> {
     })
 }
 
-fn os_release(root: &Tree) -> Result<OsRelease, EditError> {
+/// The fields of `os-release(5)`; they are empty if there is no such file.
+///
+/// # Errors
+/// I/O errors of reading it.
+pub fn os_release(root: &Tree) -> Result<OsRelease, EditError> {
     let text = match text(root, "/etc/os-release")? {
         Some(text) => text,
         None => text(root, "/usr/lib/os-release")?.unwrap_or_default(),

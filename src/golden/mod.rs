@@ -14,6 +14,7 @@ pub mod disk;
 pub(crate) mod example_tests;
 pub mod facts;
 pub mod fstab;
+pub mod lines;
 pub mod mounted;
 pub mod mounts;
 pub mod names;
@@ -25,6 +26,7 @@ pub mod start_images;
 #[cfg(test)]
 mod tests;
 pub mod traces;
+pub mod udev_rules;
 
 use crate::image::source::InputImage;
 use crate::report::Report;

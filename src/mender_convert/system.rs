@@ -12,19 +12,32 @@ const VERSION: &str = "the version is that of the package file in `client.packag
 /// Nothing is downloaded.
 const NO_DOWNLOAD: &str = "nothing is downloaded during a conversion";
 
+/// The version of a package.
+const fn version(name: &'static str) -> Variable {
+    row(name, "latest", Nothing, VERSION)
+}
+
+/// Where something is downloaded from.
+const fn download(name: &'static str, address: &'static str) -> Variable {
+    row(name, address, Nothing, NO_DOWNLOAD)
+}
+
+/// Whether a package is installed.
+const fn package(name: &'static str, default: &'static str, note: &'static str) -> Variable {
+    row(name, default, Combined(&["client.packages"]), note)
+}
+
 pub(super) const CLIENT: &[Variable] = &[
-    row(
+    package(
         "MENDER_CLIENT_INSTALL",
         "y",
-        Combined(&["client.packages"]),
         "packages come from files: `mender-client4`, `mender-auth`, `mender-update`, `mender-flash`, `mender-setup`, `mender-snapshot` and their dependencies, or `mender-client` of Debian 12",
     ),
     row("MENDER_CLIENT_VERSION", "auto", Nothing, VERSION),
     row("MENDER_ENABLE_SYSTEMD", "y", YesNo("client.managed"), ""),
-    row(
+    package(
         "MENDER_INSTALL_INPUT_PACKAGES",
         "n",
-        Combined(&["client.packages"]),
         "`client.packages` installs any packages, not only the client's",
     ),
     row(
@@ -33,47 +46,39 @@ pub(super) const CLIENT: &[Variable] = &[
         Combined(&["client.packages"]),
         "the directory, followed by `/*.deb`",
     ),
-    row("MENDER_FLASH_VERSION", "latest", Nothing, VERSION),
+    version("MENDER_FLASH_VERSION"),
     row("MENDER_SETUP_INSTALL", "auto", Nothing, FROM_FILES),
-    row("MENDER_SETUP_VERSION", "latest", Nothing, VERSION),
+    version("MENDER_SETUP_VERSION"),
     row("MENDER_SNAPSHOT_INSTALL", "auto", Nothing, FROM_FILES),
-    row("MENDER_SNAPSHOT_VERSION", "latest", Nothing, VERSION),
+    version("MENDER_SNAPSHOT_VERSION"),
     row(
         "MENDER_CLIENT_VERSION_INVENTORY_SCRIPT_INSTALL",
         "y",
         Nothing,
         FROM_FILES,
     ),
-    row(
-        "MENDER_CLIENT_VERSION_INVENTORY_SCRIPT_VERSION",
-        "latest",
-        Nothing,
-        VERSION,
-    ),
+    version("MENDER_CLIENT_VERSION_INVENTORY_SCRIPT_VERSION"),
 ];
 
 pub(super) const ADDONS: &[Variable] = &[
-    row(
+    package(
         "MENDER_ADDON_CONNECT_INSTALL",
         "n",
-        Combined(&["client.packages"]),
         "the package `mender-connect`",
     ),
-    row("MENDER_ADDON_CONNECT_VERSION", "latest", Nothing, VERSION),
-    row(
+    version("MENDER_ADDON_CONNECT_VERSION"),
+    package(
         "MENDER_ADDON_CONFIGURE_INSTALL",
         "n",
-        Combined(&["client.packages"]),
         "the package `mender-configure`",
     ),
-    row("MENDER_ADDON_CONFIGURE_VERSION", "latest", Nothing, VERSION),
-    row(
+    version("MENDER_ADDON_CONFIGURE_VERSION"),
+    package(
         "MENDER_DOCKER_COMPOSE_INSTALL",
         "n",
-        Combined(&["client.packages"]),
         "the package `mender-docker-compose`, with `jq` and a Docker that the golden image lacks",
     ),
-    row("MENDER_DOCKER_COMPOSE_VERSION", "latest", Nothing, VERSION),
+    version("MENDER_DOCKER_COMPOSE_VERSION"),
     open(
         "MENDER_ADDON_SHELL_INSTALL",
         Combined(&["client.packages"]),
@@ -83,41 +88,25 @@ pub(super) const ADDONS: &[Variable] = &[
 ];
 
 pub(super) const DOWNLOADS: &[Variable] = &[
-    row(
-        "MENDER_STORAGE_URL",
-        "https://downloads.mender.io",
-        Nothing,
-        NO_DOWNLOAD,
-    ),
-    row(
+    download("MENDER_STORAGE_URL", "https://downloads.mender.io"),
+    download(
         "MENDER_APT_REPO_URL",
         "${MENDER_STORAGE_URL}/repos/device-components",
-        Nothing,
-        NO_DOWNLOAD,
     ),
     open(
         "MENDER_APT_REPO_DISTS",
         Nothing,
         "of earlier releases; nothing is downloaded during a conversion",
     ),
-    row(
+    download(
         "MENDER_APT_KEY_URL",
         "https://downloads.mender.io/repos/debian/gpg",
-        Nothing,
-        NO_DOWNLOAD,
     ),
-    row(
+    download(
         "MENDER_APT_KEY_FP",
         "E6C857345575F9218396566224072B80A1B29B00",
-        Nothing,
-        NO_DOWNLOAD,
     ),
-    row(
-        "MENDER_GITHUB_ORG",
-        "https://github.com/mendersoftware",
-        Nothing,
-        NO_DOWNLOAD,
-    ),
+    download("MENDER_GITHUB_ORG", "https://github.com/mendersoftware"),
     row(
         "MENDER_CLIENT_DATA_DIR_SERVICE_URL",
         "https://raw.githubusercontent.com/mendersoftware/meta-mender/ab9c1e65abf73cde1065e2a4c2005cfe61ee6e3d/meta-mender-core/recipes-mender/mender-client/files/mender-data-dir.service",

@@ -4,8 +4,9 @@ use super::Migration;
 use super::draft::Draft;
 use super::read::{Assigned, Place, Reading, defaults};
 use super::values;
-use crate::config::{self, Config, ConfigError, nearest, quoted};
+use crate::config::{self, Config, ConfigError, quoted};
 use crate::mender_convert::{HOOKS, Rule, TOPICS, Variable, variable};
+use crate::nearest::nearest;
 use crate::problem::{Problem, Problems};
 use crate::shell::Variables;
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ impl<'r> Conversion<'r> {
         Self {
             reading,
             draft: Draft::default(),
-            warnings: Vec::new(),
+            warnings: reading.warnings.clone(),
             problems,
             defaults: defaults(),
             without_key: Vec::new(),
@@ -71,7 +72,7 @@ impl<'r> Conversion<'r> {
             self.draft
                 .comment(table, format!("not set, from {origin}: {reason}"));
             self.warnings.push(format!(
-                "{place}: {name} has no place in the new configuration: {reason}"
+                "{place}: {name} is left out, since goldsmith would refuse it: {reason}"
             ));
         }
     }
@@ -156,6 +157,13 @@ impl<'r> Conversion<'r> {
             name, rule, note, ..
         } = variable;
         let own = Self::of_the_converter(&assigned.place);
+        if let Some(elements) = self.reading.arrays.get(*name).filter(|list| list.len() > 1) {
+            self.warnings.push(format!(
+                "{}: {name} is an array of {}: mender-convert takes its first element alone",
+                assigned.place,
+                elements.len()
+            ));
+        }
         if own && OF_THE_BOARD.contains(name) && self.draft.has("extends") {
             return;
         }
@@ -286,13 +294,30 @@ impl<'r> Conversion<'r> {
     /// The result, if there are no problems.
     pub(super) fn finish(self) -> Result<Migration, Problems> {
         let Self {
-            draft,
+            mut draft,
             mut warnings,
             problems,
             ..
         } = self;
         problems.check()?;
+        for title in draft.shorten(config::MAX_TEXT) {
+            let title = title
+                .split(['.', ','])
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches(':');
+            warnings.push(format!(
+                "{title}: its code is left out of the comment, which would be too long"
+            ));
+        }
         let text = draft.text();
+        if text.len() > config::MAX_TEXT {
+            let (len, limit) = (text.len(), config::MAX_TEXT);
+            let what =
+                format!("the configuration would have {len} bytes, and goldsmith reads {limit}");
+            let hint = "convert a copy of the files without what no setting needs";
+            return Err(Problem::new(what).hint(hint).into());
+        }
         if let Err(ConfigError(problems)) = check(&text) {
             for problem in problems.0 {
                 warnings.push(format!(

@@ -54,6 +54,13 @@ struct Remark {
     lines: Vec<String>,
 }
 
+impl Remark {
+    /// The lines that were in a file.
+    fn code(&self) -> impl Iterator<Item = &String> {
+        self.lines.iter().filter(|line| line.starts_with("  "))
+    }
+}
+
 /// The configuration under construction.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -107,6 +114,26 @@ impl Draft {
     pub(super) fn remark(&mut self, title: impl Into<String>, lines: Vec<String>) {
         let title = title.into();
         self.remarks.push(Remark { title, lines });
+    }
+
+    /// Shortens the longest remarks until the text has at most `limit` bytes: their lines of code,
+    /// which begin with blanks, are left out. Returns the titles of these remarks.
+    pub(super) fn shorten(&mut self, limit: usize) -> Vec<String> {
+        let mut titles = Vec::new();
+        let size = |remark: &Remark| remark.code().map(String::len).sum::<usize>();
+        while self.text().len() > limit {
+            let longest = self.remarks.iter_mut().max_by_key(|remark| size(remark));
+            let Some(remark) = longest.filter(|remark| size(remark) > 0) else {
+                break;
+            };
+            let count = remark.code().count();
+            remark.lines.retain(|line| !line.starts_with("  "));
+            remark.lines.push(format!(
+                "({count} lines are left out, since a configuration has at most {limit} bytes: see the file)"
+            ));
+            titles.push(remark.title.clone());
+        }
+        titles
     }
 
     /// The text, in TOML.

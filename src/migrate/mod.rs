@@ -1,13 +1,15 @@
 //! `goldsmith migrate`: configurations of mender-convert as a configuration of ours.
 //!
-//! The files are bash scripts of assignments. They are cut into statements (`statements`),
-//! evaluated by the interpreter of `shell`, which starts no program (`read`), and converted by the
-//! tables of `mender_convert` (`convert`, `combined`, `hooks`). The result is a text (`draft`);
-//! each of its keys was accepted by `config`.
+//! The files are bash scripts of assignments. They are cut into statements (`statements`,
+//! `declarations`), evaluated by the interpreter of `shell`, which starts no program (`read`,
+//! `evaluate`), and converted by the tables of `mender_convert` (`convert`, `combined`, `hooks`).
+//! The result is a text (`draft`); each of its keys was accepted by `config`.
 
 mod combined;
 mod convert;
+mod declarations;
 mod draft;
+mod evaluate;
 mod hooks;
 mod quotes;
 mod read;

@@ -1,13 +1,12 @@
 //! Reads the files: evaluates their statements with `shell`, which starts nothing, and collects
 //! variables, arrays and functions.
 
-use super::statements::{APPEND_ARRAY, SET_ARRAY, Statement, StatementKind, statements};
-use super::test::test;
+use super::statements::{Statement, StatementKind, statements};
+use crate::input_file;
 use crate::mender_convert::{BoardFile, HOOKS, TOPICS, board_file};
 use crate::problem::{Problem, Problems};
-use crate::shell::{
-    self, Dialect, ExitStatus, Host, HostError, Invocation, Io, UnknownStatement, Variables,
-};
+use crate::shell::Variables;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -19,9 +18,27 @@ const MAX_NESTED: usize = 16;
 const MAX_FILES: usize = 200;
 /// How many statements are evaluated at most.
 const MAX_STATEMENTS: usize = 10_000;
-/// The command at the end of each statement, which tells the variables.
-const TELL: &str = "variables:";
-
+/// Commands that change variables in ways of their own: where one of them cannot be evaluated,
+/// nothing that follows is certain.
+const ASSIGNING: [&str; 15] = [
+    ".",
+    "((",
+    "declare",
+    "eval",
+    "exit",
+    "export",
+    "getopts",
+    "let",
+    "mapfile",
+    "read",
+    "readarray",
+    "readonly",
+    "source",
+    "typeset",
+    "unset",
+];
+/// Commands whose effect is on the converter itself.
+const LEFT_OUT: [&str; 3] = ["exec", "trap", "umask"];
 /// A place in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Place {
@@ -80,7 +97,11 @@ pub(super) struct Reading {
     /// Files of mender-convert that are missing and whose board is known.
     pub(super) missing: Vec<Ignored>,
     pub(super) problems: Problems,
+    /// What is left to do by hand, each with its place.
+    pub(super) warnings: Vec<String>,
     variables: Variables,
+    /// The variables that were made constants.
+    pub(super) constants: BTreeMap<String, Place>,
     /// The directory that paths begin at if nothing else fits.
     current: PathBuf,
     /// The files under way.
@@ -88,9 +109,17 @@ pub(super) struct Reading {
     /// Statements so far; at the limit, the rest is left out.
     statements: usize,
     /// Commands of the statement under way that have no known effect.
-    unknown: Vec<String>,
-    /// The variables at the end of the statement under way.
-    told: Option<Variables>,
+    pub(super) unknown: Vec<String>,
+    /// The variables at the end of the statement under way, and whether it was reached in order.
+    pub(super) told: Option<(Variables, bool)>,
+    /// The variables that the statement under way has set or unset, each with the line.
+    pub(super) set: Vec<(String, usize)>,
+    /// The variables and parameters that it has read.
+    pub(super) read: RefCell<BTreeSet<String>>,
+    /// Whether it has asked for files.
+    pub(super) asked: Cell<bool>,
+    /// Whether the file under way has ended by `return`.
+    pub(super) ended: bool,
 }
 
 impl Reading {
@@ -98,12 +127,19 @@ impl Reading {
     /// `source` are looked up from the directory of the file and those above it, then from
     /// `current`.
     pub(super) fn new(files: &[PathBuf], given: &[(String, String)], current: &Path) -> Self {
+        let current = current
+            .canonicalize()
+            .unwrap_or_else(|_| current.to_owned());
         let mut reading = Self {
             variables: defaults(),
-            current: current.to_owned(),
+            current,
             ..Self::default()
         };
+        let pwd = reading.current.display().to_string();
+        reading.variables.insert("PWD".to_owned(), pwd);
         for hook in HOOKS {
+            let function = hook.function.to_owned();
+            reading.variables.insert(hook.array.to_owned(), function);
             let first = (hook.function.to_owned(), Place::default());
             reading.arrays.insert(hook.array.to_owned(), vec![first]);
         }
@@ -128,12 +164,12 @@ impl Reading {
     }
 
     /// The place of the statement under way.
-    fn here(&self) -> Place {
+    pub(super) fn here(&self) -> Place {
         let place = self.open.last().map(|(_, place)| place.clone());
         place.unwrap_or_default()
     }
 
-    fn refuse(&mut self, place: &Place, what: impl std::fmt::Display, hint: &str) {
+    pub(super) fn refuse(&mut self, place: &Place, what: impl std::fmt::Display, hint: &str) {
         let problem = Problem::new(format!("{place}: {what}"));
         self.problems.push(problem.hint(hint));
     }
@@ -144,10 +180,13 @@ impl Reading {
         let text = match read_text(&self.current.join(path)) {
             Ok(text) => text,
             Err(error) => {
-                let problem = Problem::new(format!("reading {name}: {error}"));
-                self.problems
-                    .push(problem.hint("name a configuration file of mender-convert"));
-                return;
+                let hint = "name a configuration file of mender-convert";
+                if self.open.is_empty() {
+                    let problem = Problem::new(format!("reading {name}: {error}"));
+                    return self.problems.push(problem.hint(hint));
+                }
+                let place = self.here();
+                return self.refuse(&place, format!("`source {name}`: {error}"), hint);
             }
         };
         let statements = match statements(&text) {
@@ -170,8 +209,20 @@ impl Reading {
         };
         self.boards.extend(known);
         self.open.push((path.to_owned(), place));
-        for statement in statements {
+        let mut statements = statements.into_iter();
+        for statement in statements.by_ref() {
             self.statement(&statement, variables);
+            if std::mem::take(&mut self.ended) {
+                break;
+            }
+        }
+        let left = statements.next();
+        if let (Some(left), true) = (left, self.problems.0.is_empty()) {
+            let place = self.here();
+            self.warnings.push(format!(
+                "{place}: the file ends here by `return`; what follows in line {} is left out",
+                left.line
+            ));
         }
         if self.statements >= MAX_STATEMENTS && self.problems.0.is_empty() {
             let place = self.here();
@@ -199,33 +250,46 @@ impl Reading {
             StatementKind::Commands {
                 text,
                 assigned,
-                only_assigns,
+                constants,
+                commands,
             } => {
                 if text.trim().is_empty() {
                     return;
                 }
                 let before = variables.clone();
                 let problems = self.problems.0.len();
-                let result = self.run(text, statement.line, variables);
-                let reads = ["source ", ". "]
-                    .iter()
-                    .any(|word| statement.original.contains(word));
-                let matters = !assigned.is_empty() || reads;
+                let result = self.run(text, statement, commands, variables);
+                let is =
+                    |names: &[&str]| commands.iter().any(|name| names.contains(&name.as_str()));
+                let original = || statement.original.clone();
+                let matters = !assigned.is_empty()
+                    || is(&ASSIGNING)
+                    || is(&["printf"]) && statement.original.contains("-v")
+                    || statement.original.contains(":=")
+                    || self.calls_assigning(commands);
                 match result {
-                    Ok(()) => {
-                        self.note_assignments(&before, variables, assigned, *only_assigns, &place)
+                    Ok(set) => {
+                        self.note_assignments(&before, variables, &set, &place);
+                        if is(&LEFT_OUT) {
+                            let text = original();
+                            self.ignored.push(Ignored {
+                                text,
+                                place: place.clone(),
+                            });
+                        }
+                        for name in constants {
+                            self.constants.insert(name.clone(), place.clone());
+                        }
                     }
                     // A statement that was refused within a file that it reads.
                     Err(_) if self.problems.0.len() > problems => {}
                     Err(refusal) if matters => {
-                        let place = Place {
-                            line: refusal.line,
-                            ..place
-                        };
+                        let line = refusal.line;
+                        let place = Place { line, ..place };
                         self.refuse(&place, refusal.reason, refusal.hint);
                     }
                     Err(_) => {
-                        let text = statement.original.clone();
+                        let text = original();
                         self.ignored.push(Ignored { text, place });
                     }
                 }
@@ -233,99 +297,92 @@ impl Reading {
         }
     }
 
-    /// Evaluates a statement that begins at `line`.
-    fn run(&mut self, text: &str, line: usize, variables: &mut Variables) -> Result<(), Refusal> {
-        let text = text.replace("$(pwd)", "${PWD}").replace("`pwd`", "${PWD}");
-        if text.contains("=~") && !variables.contains_key("HOME") {
-            let reason = "`~` is the home directory of whoever converts".to_owned();
-            return Err(Refusal {
-                line,
-                reason,
-                hint: "give it with --variable HOME=DIRECTORY",
-            });
-        }
-        let script = format!("{}\n{TELL}\n", text.trim_end());
-        let call = Invocation {
-            dialect: Dialect::Bash,
-            options: vec!["-u".into(), "-f".into()],
-            name: "migrate".into(),
-            variables: variables.clone(),
-            ..Invocation::default()
-        };
-        let unknown = std::mem::take(&mut self.unknown);
-        self.told = None;
-        let result = shell::run(&script, call, self);
-        let unknown = std::mem::replace(&mut self.unknown, unknown);
-        let told = self.told.take();
-        if let Err(error) = result {
-            let line = line + error.line.saturating_sub(1);
-            return Err(Refusal {
-                line,
-                reason: error.reason,
-                hint: SIMPLER,
-            });
-        }
-        if let Some(command) = unknown.into_iter().next() {
-            let reason = format!("`{command}` is not run");
-            return Err(Refusal {
-                line,
-                reason,
-                hint: NOT_RUN,
-            });
-        }
-        let Some(told) = told else {
-            let unset = unset(&text, variables);
-            if unset.is_empty() {
-                let reason = "the file ends here by itself".to_owned();
-                return Err(Refusal {
-                    line,
-                    reason,
-                    hint: SIMPLER,
-                });
+    /// Whether one of the commands is a function of these files that sets variables of
+    /// mender-convert, by itself or by others that it calls.
+    fn calls_assigning(&self, commands: &[String]) -> bool {
+        let mut todo: Vec<&str> = commands.iter().map(String::as_str).collect();
+        let mut seen = BTreeSet::new();
+        let known: Vec<&str> = TOPICS
+            .iter()
+            .flat_map(|topic| topic.variables)
+            .map(|variable| variable.name)
+            .chain(HOOKS.iter().map(|hook| hook.array))
+            .collect();
+        while let Some(name) = todo.pop() {
+            let Some(function) = self.functions.get(name).filter(|_| seen.insert(name)) else {
+                continue;
+            };
+            let word = |c: char| !(c.is_ascii_alphanumeric() || "_=+:.".contains(c));
+            for text in function.text.split(word) {
+                let names = text.split(['=', '+', ':']).next().unwrap_or_default();
+                let sets = text.contains('=') && known.contains(&names);
+                if sets || ASSIGNING.contains(&text) {
+                    return true;
+                }
+                if let Some((other, _)) = self.functions.get_key_value(text) {
+                    todo.push(other);
+                }
             }
-            let reason = format!(
-                "{} is not set by the files that were read",
-                unset.join(", ")
-            );
-            return Err(Refusal {
-                line,
-                reason,
-                hint: GIVE,
-            });
-        };
-        *variables = told;
-        Ok(())
+        }
+        false
     }
 
+    /// Takes note of the variables that a statement has set or unset.
     fn note_assignments(
         &mut self,
         before: &Variables,
         after: &Variables,
-        assigned: &[String],
-        for_certain: bool,
+        set: &[(String, usize)],
         place: &Place,
     ) {
-        for (name, value) in after {
-            let named = assigned.contains(name);
-            // A file that the statement has read notes its own assignments.
-            if named && (for_certain || before.get(name) != Some(value)) {
-                let assigned = Assigned {
-                    value: value.clone(),
-                    place: place.clone(),
-                };
-                self.assigned.insert(name.clone(), assigned);
+        for (name, line) in set {
+            let Some(value) = after.get(name) else {
+                continue;
+            };
+            let value = self.relative(value);
+            let place = Place {
+                line: *line,
+                ..place.clone()
+            };
+            if let Some(elements) = self.arrays.get_mut(name) {
+                // Without an index, the first element is meant.
+                elements.truncate(elements.len().max(1));
+                match elements.first_mut() {
+                    Some(first) if first.0 == value => {}
+                    Some(first) => *first = (value.clone(), place.clone()),
+                    None => elements.push((value.clone(), place.clone())),
+                }
             }
+            self.assigned
+                .insert(name.clone(), Assigned { value, place });
         }
         for name in before.keys().filter(|name| !after.contains_key(*name)) {
             self.assigned.remove(name);
+            self.arrays.remove(name);
+        }
+    }
+
+    /// A value in which a path below the current directory is relative, as configurations of ours
+    /// can have it.
+    pub(super) fn relative(&self, value: &str) -> String {
+        let current = self.current.display().to_string();
+        match value.strip_prefix(&current) {
+            Some("") => ".".to_owned(),
+            Some(rest) if rest.starts_with('/') && current != "/" => format!(".{rest}"),
+            _ => value.to_owned(),
         }
     }
 
     /// `source`: reads a file in place.
-    fn source(&mut self, name: &str, variables: &mut Variables) {
+    pub(super) fn source(&mut self, name: &str, variables: &mut Variables) {
         let place = self.here();
         // Functions of mender-convert itself, which only hooks call.
-        if name.split('/').rev().nth(1) == Some("modules") {
+        let name = &*self.relative(name);
+        let plain = name.strip_prefix("./").unwrap_or(name);
+        if plain
+            .split_once('/')
+            .is_some_and(|(dir, file)| dir == "modules" && !file.contains('/'))
+        {
             return;
         }
         if self.open.len() >= MAX_NESTED || self.files.len() >= MAX_FILES {
@@ -380,94 +437,15 @@ impl Reading {
         places.find_map(|dir| {
             let path = dir.join(name);
             let shown = path.strip_prefix(&self.current).unwrap_or(&path);
-            path.is_file().then(|| shown.to_owned())
+            let found = path.exists() && !path.is_dir();
+            found.then(|| shown.to_owned())
         })
-    }
-}
-
-/// Why a statement has no value.
-struct Refusal {
-    line: usize,
-    reason: String,
-    hint: &'static str,
-}
-
-const SIMPLER: &str = "write this statement in simpler words in a copy of the file: only assignments and POSIX shell are read";
-const NOT_RUN: &str = "write the value itself in a copy of the file: no command is run";
-const GIVE: &str = "give its value with --variable NAME=VALUE";
-
-impl Host for Reading {
-    fn run(
-        &mut self,
-        name: &str,
-        arguments: &[String],
-        variables: &mut Variables,
-        _io: &mut Io,
-    ) -> Result<Option<ExitStatus>, HostError> {
-        let place = self.here();
-        match (name, arguments) {
-            (TELL, _) => {
-                variables.remove("OPTIND");
-                self.told = Some(variables.clone());
-            }
-            (SET_ARRAY | APPEND_ARRAY, [array, elements @ ..]) => {
-                let elements = elements.iter().map(|text| (text.clone(), place.clone()));
-                let entry = self.arrays.entry(array.clone()).or_default();
-                if name == SET_ARRAY {
-                    entry.clear();
-                }
-                entry.extend(elements);
-            }
-            ("." | "source", [file, ..]) => {
-                let told = self.told.take();
-                self.source(file, variables);
-                self.told = told;
-            }
-            ("true" | ":", _) => {}
-            ("false", _) => return Ok(Some(1)),
-            ("test", arguments) => return Ok(test(arguments)),
-            ("[", [arguments @ .., last]) if last == "]" => return Ok(test(arguments)),
-            _ => return Ok(None),
-        }
-        Ok(Some(0))
-    }
-
-    fn unknown(&mut self, statement: UnknownStatement) {
-        self.unknown.push(statement.words);
-    }
-
-    fn is_file(&self, _path: &str) -> bool {
-        false
-    }
-
-    fn read(&self, path: &str) -> Result<Option<String>, HostError> {
-        Err(format!("{path} is not read").into())
-    }
-
-    fn write(&mut self, path: &str, _text: &str, _append: bool) -> Result<(), HostError> {
-        Err(format!("{path} is not written").into())
-    }
-
-    fn size(&self, _path: &str) -> u64 {
-        0
-    }
-
-    fn has_entry(&self, _path: &str) -> bool {
-        false
-    }
-
-    fn names(&self, _dir: &str) -> Option<Vec<String>> {
-        None
-    }
-
-    fn work(&self) -> u64 {
-        0
     }
 }
 
 /// The variables that mender-convert sets itself.
 pub(super) fn defaults() -> Variables {
-    let mut variables = Variables::from([("PWD".to_owned(), ".".to_owned())]);
+    let mut variables = Variables::new();
     let all = TOPICS.iter().flat_map(|topic| topic.variables);
     for variable in all {
         if let Some(default) = variable.default {
@@ -491,38 +469,17 @@ pub(super) fn defaults() -> Variables {
 /// The functions that a hook calls, each once, with the place that names it. The one that is in the
 /// list from the start counts if it is defined.
 pub(super) fn hook_functions(reading: &Reading, array: &str) -> Vec<(String, Place)> {
-    let text = reading.assigned.get(array);
-    let words = text.into_iter().flat_map(|text| {
-        let words = text.value.split_whitespace();
-        words.map(|word| (word.to_owned(), text.place.clone()))
-    });
     let listed = reading.arrays.get(array).cloned().unwrap_or_default();
+    let words = listed.iter().flat_map(|(text, place)| {
+        let words = text.split_whitespace();
+        words.map(|word| (word.to_owned(), place.clone()))
+    });
     let mut seen = BTreeSet::new();
     let counts =
         |name: &str, place: &Place| !place.file.is_empty() || reading.functions.contains_key(name);
-    let all = listed.into_iter().chain(words);
-    all.filter(|(name, place)| counts(name, place) && seen.insert(name.clone()))
+    words
+        .filter(|(name, place)| counts(name, place) && seen.insert(name.clone()))
         .collect()
-}
-
-/// The names after `$` in a text that have no value.
-fn unset(text: &str, variables: &Variables) -> Vec<String> {
-    let mut out = Vec::new();
-    for (at, _) in text.match_indices('$') {
-        let rest = text[at + 1..].trim_start_matches('{');
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
-        let (name, after) = rest.split_at(end.unwrap_or(rest.len()));
-        let optional = after.starts_with([':', '-', '+', '=']) && text[at + 1..].starts_with('{');
-        let name = format!("`{name}`");
-        if !optional
-            && name.len() > 2
-            && !variables.contains_key(name.trim_matches('`'))
-            && !out.contains(&name)
-        {
-            out.push(name);
-        }
-    }
-    out
 }
 
 /// The path from the root, for comparing its directories.
@@ -531,13 +488,5 @@ fn absolute(current: &Path, path: &Path) -> String {
 }
 
 fn read_text(path: &Path) -> std::io::Result<String> {
-    use std::io::Read as _;
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path)?;
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
-        let what = format!("more than {MAX_FILE} bytes, the limit for a configuration");
-        return Err(std::io::Error::other(what));
-    }
-    String::from_utf8(bytes).map_err(|_| std::io::Error::other("not text in UTF-8"))
+    input_file::read_text(path, MAX_FILE, "a configuration")
 }

@@ -3,14 +3,10 @@
 //!
 //! Functions are cut out whole and unread: they are kept as text. `NAME+=VALUE`, arrays,
 //! `declare` and `function` are what configurations use of bash; everything else of it stays, and
-//! is refused where a value depends on it.
+//! is refused where a value depends on it. What cannot be said in the words of sh is an error, not
+//! something else.
 
 use super::quotes::{CutError, Quotes};
-
-/// The command that assigns an array: its name is an argument.
-pub(super) const SET_ARRAY: &str = "array:set";
-/// The command that appends to an array.
-pub(super) const APPEND_ARRAY: &str = "array:append";
 
 /// A statement at the top of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,10 +27,12 @@ pub(super) enum StatementKind {
     Commands {
         /// In the words of sh, with as many lines as before.
         text: String,
-        /// The variables that it assigns, with arrays.
+        /// The variables that it assigns in so many words, with arrays.
         assigned: Vec<String>,
-        /// Whether it only assigns, so that each of them is assigned for certain.
-        only_assigns: bool,
+        /// The variables that it makes constants.
+        constants: Vec<String>,
+        /// The commands and reserved words in it, without those of substitutions.
+        commands: Vec<String>,
     },
 }
 
@@ -46,10 +44,16 @@ pub(super) fn statements(text: &str) -> Result<Vec<Statement>, CutError> {
         open: Vec::new(),
         heredocs: Vec::new(),
         assigned: Vec::new(),
+        constants: Vec::new(),
+        names: Vec::new(),
         command: true,
-        declaring: false,
+        declaring: None,
+        prefix: false,
+        target: false,
+        unsetting: false,
         naming: false,
         only_assigns: true,
+        in_body: false,
     };
     let mut out = Vec::new();
     while let Some(statement) = cutter.statement()? {
@@ -60,7 +64,7 @@ pub(super) fn statements(text: &str) -> Result<Vec<Statement>, CutError> {
 
 /// What is open and has an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Open {
+pub(super) enum Open {
     Parenthesis,
     Brace,
     If,
@@ -68,40 +72,84 @@ enum Open {
     Loop,
 }
 
-struct Cutter {
-    quotes: Quotes,
+pub(super) struct Cutter {
+    pub(super) quotes: Quotes,
     /// The statement in the words of sh so far.
-    out: String,
-    open: Vec<Open>,
+    pub(super) out: String,
+    pub(super) open: Vec<Open>,
     /// Here-documents whose bodies begin on the next line: their ends, and whether tabs before
     /// them count.
-    heredocs: Vec<(String, bool)>,
-    assigned: Vec<String>,
+    pub(super) heredocs: Vec<(String, bool)>,
+    pub(super) assigned: Vec<String>,
+    pub(super) constants: Vec<String>,
+    /// The commands so far.
+    pub(super) names: Vec<String>,
     /// Whether the next word is a command.
-    command: bool,
-    /// Whether the words are those of `declare`.
-    declaring: bool,
+    pub(super) command: bool,
+    /// The declaration whose words follow.
+    pub(super) declaring: Option<Declaration>,
+    /// Whether an assignment is in front of the next word.
+    pub(super) prefix: bool,
+    /// Whether the next word is a file that is redirected to.
+    pub(super) target: bool,
+    /// Whether the words are those of `unset`.
+    pub(super) unsetting: bool,
     /// Whether the next word is the name of a function within another.
-    naming: bool,
-    only_assigns: bool,
+    pub(super) naming: bool,
+    pub(super) only_assigns: bool,
+    /// Whether this is the body of a function, of which nothing but its end matters.
+    pub(super) in_body: bool,
+}
+
+/// `export`, `readonly`, `declare` or `typeset`, while its words are read.
+#[derive(Clone, Debug)]
+pub(super) struct Declaration {
+    /// The command.
+    pub(super) word: String,
+    /// Where it begins in the statement in the words of sh.
+    pub(super) start: usize,
+    /// Whether its names become constants.
+    pub(super) constant: bool,
+    /// The number of names so far.
+    pub(super) names: usize,
+    /// Whether one of them is an array.
+    pub(super) array: bool,
 }
 
 impl Cutter {
-    fn error<T>(&self, reason: impl Into<String>) -> Result<T, CutError> {
+    pub(super) fn error<T>(&self, reason: impl Into<String>) -> Result<T, CutError> {
         self.quotes.error(reason)
+    }
+
+    /// An error of what is not evaluated; in the body of a function it does not matter.
+    pub(super) fn refuse(&self, reason: impl Into<String>) -> Result<(), CutError> {
+        match self.in_body {
+            true => Ok(()),
+            false => self.error(reason),
+        }
+    }
+
+    /// The words of a command have ended, and another one may follow.
+    fn begin_command(&mut self) {
+        self.command = true;
+        self.declaring = None;
+        self.prefix = false;
+        self.target = false;
+        self.unsetting = false;
     }
 
     /// The next statement; `None` at the end.
     fn statement(&mut self) -> Result<Option<Statement>, CutError> {
         self.between();
-        if self.quotes.peek().is_none() {
+        if self.quotes.cursor.peek().is_none() {
             return Ok(None);
         }
-        let (start, line) = (self.quotes.at, self.quotes.line);
+        let (start, line) = (self.quotes.cursor.at(), self.quotes.cursor.line);
         self.out.clear();
         self.assigned.clear();
-        self.command = true;
-        self.declaring = false;
+        self.constants.clear();
+        self.names.clear();
+        self.begin_command();
         self.only_assigns = true;
         let function = self.function_name();
         if let Some(name) = function {
@@ -113,13 +161,14 @@ impl Cutter {
         let kind = StatementKind::Commands {
             text: std::mem::take(&mut self.out),
             assigned: std::mem::take(&mut self.assigned),
-            only_assigns: self.only_assigns,
+            constants: std::mem::take(&mut self.constants),
+            commands: std::mem::take(&mut self.names),
         };
         Ok(Some(self.done(start, line, kind)))
     }
 
     fn done(&self, start: usize, line: usize, kind: StatementKind) -> Statement {
-        let original = self.quotes.slice(start).trim_end().to_owned();
+        let original = self.quotes.cursor.since(start).trim_end().to_owned();
         Statement {
             line,
             kind,
@@ -130,13 +179,13 @@ impl Cutter {
     /// Skips what is between statements.
     fn between(&mut self) {
         loop {
-            match self.quotes.peek() {
+            match self.quotes.cursor.peek() {
                 Some(' ' | '\t' | '\r' | '\n' | ';') => {
-                    self.quotes.next();
+                    self.quotes.cursor.bump();
                 }
-                Some('\\') if self.quotes.ahead(1) == Some('\n') => {
-                    self.quotes.next();
-                    self.quotes.next();
+                Some('\\') if self.quotes.cursor.ahead(1) == Some('\n') => {
+                    self.quotes.cursor.bump();
+                    self.quotes.cursor.bump();
                 }
                 Some('#') => self.quotes.skip_comment(),
                 _ => return,
@@ -147,7 +196,7 @@ impl Cutter {
     /// The name of the function whose definition begins here, after which its body follows; `None`
     /// if there is none, and nothing was read.
     fn function_name(&mut self) -> Option<String> {
-        let start = (self.quotes.at, self.quotes.line);
+        let start = self.quotes.cursor.place();
         let mut name = self.quotes.bare_word();
         let keyword = name == "function";
         if keyword {
@@ -159,26 +208,29 @@ impl Cutter {
         if !name.is_empty() && (keyword || parentheses) {
             return Some(name);
         }
-        (self.quotes.at, self.quotes.line) = start;
+        self.quotes.cursor.go_back(start);
         None
     }
 
     /// The body of a function.
     fn body(&mut self, name: &str) -> Result<(), CutError> {
         self.between();
-        match self.quotes.peek() {
+        match self.quotes.cursor.peek() {
             Some('{' | '(') => {}
             _ => return self.error(format!("the function {name} has no body in braces")),
         }
         // The text is kept as it is; only its end is looked for.
-        self.commands()
+        self.in_body = true;
+        let result = self.commands();
+        self.in_body = false;
+        result
     }
 
     /// Commands up to the end of a line or a `;` at which nothing is open.
     fn commands(&mut self) -> Result<(), CutError> {
         let mut continued = false;
         loop {
-            let Some(c) = self.quotes.peek() else {
+            let Some(c) = self.quotes.cursor.peek() else {
                 return self.ended();
             };
             match c {
@@ -188,14 +240,14 @@ impl Cutter {
                     if self.open.is_empty() && !continued {
                         return Ok(());
                     }
-                    self.command = true;
+                    self.begin_command();
                     continue;
                 }
                 ' ' | '\t' | '\r' => {
                     self.take();
                     continue;
                 }
-                '\\' if self.quotes.ahead(1) == Some('\n') => {
+                '\\' if self.quotes.cursor.ahead(1) == Some('\n') => {
                     self.take();
                     self.take();
                     continue;
@@ -205,12 +257,12 @@ impl Cutter {
                     continue;
                 }
                 ';' if self.open.is_empty() => {
-                    self.quotes.next();
+                    self.quotes.cursor.bump();
                     return Ok(());
                 }
                 _ => {}
             }
-            continued = matches!(c, '|') || (c == '&' && self.quotes.ahead(1) == Some('&'));
+            continued = matches!(c, '|') || (c == '&' && self.quotes.cursor.ahead(1) == Some('&'));
             if ";&|()<>".contains(c) {
                 self.only_assigns = false;
                 self.operator(c)?;
@@ -237,14 +289,19 @@ impl Cutter {
     }
 
     /// Copies a character.
-    fn take(&mut self) {
-        self.out.extend(self.quotes.next());
+    pub(super) fn take(&mut self) {
+        self.out.extend(self.quotes.cursor.bump());
     }
 
     fn operator(&mut self, c: char) -> Result<(), CutError> {
-        self.command = true;
+        if !"<>".contains(c) {
+            self.begin_command();
+        }
         match c {
             '(' => {
+                if self.quotes.cursor.ahead(1) == Some('(') {
+                    self.names.push("((".to_owned());
+                }
                 self.open.push(Open::Parenthesis);
                 self.take();
             }
@@ -254,6 +311,9 @@ impl Cutter {
                         self.open.pop();
                         // The body of a function follows `()`.
                         self.command = self.out.trim_end().ends_with('(');
+                        if self.command {
+                            self.refuse("a function that is defined within other commands")?;
+                        }
                     }
                     // The end of a pattern.
                     Some(Open::Case) => {}
@@ -261,17 +321,18 @@ impl Cutter {
                 }
                 self.take();
             }
-            '<' if self.quotes.ahead(1) == Some('<') => return self.heredoc(),
+            '<' if self.quotes.cursor.ahead(1) == Some('<') => return self.heredoc(),
             '<' | '>' => {
                 self.command = false;
+                self.target = true;
                 self.take();
-                while self.quotes.peek().is_some_and(|c| "&>|".contains(c)) {
+                while self.quotes.cursor.peek().is_some_and(|c| "&>|".contains(c)) {
                     self.take();
                 }
             }
             _ => {
                 self.take();
-                while self.quotes.peek() == Some(c) {
+                while self.quotes.cursor.peek() == Some(c) {
                     self.take();
                 }
             }
@@ -284,15 +345,16 @@ impl Cutter {
         self.command = false;
         self.take();
         self.take();
-        if self.quotes.peek() == Some('<') {
+        if self.quotes.cursor.peek() == Some('<') {
+            self.target = true;
             self.take();
             return Ok(());
         }
-        let tabs = self.quotes.peek() == Some('-');
+        let tabs = self.quotes.cursor.peek() == Some('-');
         if tabs {
             self.take();
         }
-        while matches!(self.quotes.peek(), Some(' ' | '\t')) {
+        while matches!(self.quotes.cursor.peek(), Some(' ' | '\t')) {
             self.take();
         }
         let word = self.quotes.word()?;
@@ -324,138 +386,5 @@ impl Cutter {
             }
         }
         Ok(())
-    }
-
-    /// A word, with its meaning for what is open.
-    fn word(&mut self) -> Result<(), CutError> {
-        if self.command && self.assignment()? {
-            return Ok(());
-        }
-        let word = self.quotes.word()?;
-        if self.declaring {
-            // An option of `declare`, or a name without a value.
-            self.command = true;
-            return Ok(());
-        }
-        if self.command {
-            self.keyword(&word)?;
-            self.naming = word == "function";
-        } else if std::mem::take(&mut self.naming) {
-            self.command = true;
-        } else {
-            self.command = word == "in" && self.open.last() == Some(&Open::Case);
-            if let Some((name, _)) = word.split_once('=').filter(|_| self.out_declares()) {
-                self.assigned.push(name.to_owned());
-            }
-        }
-        if !self.declaring {
-            self.out.push_str(&word);
-        }
-        Ok(())
-    }
-
-    /// Whether the words are those of `export` or `readonly`, which sh has.
-    fn out_declares(&self) -> bool {
-        let first = self.out.split_whitespace().next();
-        matches!(first, Some("export" | "readonly"))
-    }
-
-    /// A word that is a command or reserved.
-    fn keyword(&mut self, word: &str) -> Result<(), CutError> {
-        if matches!(word, "declare" | "typeset") {
-            self.declaring = true;
-            return Ok(());
-        }
-        self.only_assigns &= matches!(word, "export" | "readonly") && self.out.trim().is_empty();
-        let opens = match word {
-            "if" => Some(Open::If),
-            "case" => Some(Open::Case),
-            "for" | "select" | "while" | "until" => Some(Open::Loop),
-            "{" => Some(Open::Brace),
-            _ => None,
-        };
-        let closes = match word {
-            "fi" => Some(Open::If),
-            "esac" => Some(Open::Case),
-            "done" => Some(Open::Loop),
-            "}" => Some(Open::Brace),
-            _ => None,
-        };
-        if let Some(closed) = closes
-            && self.open.pop() != Some(closed)
-        {
-            return self.error(format!("unexpected `{word}`"));
-        }
-        self.open.extend(opens);
-        self.command = matches!(
-            word,
-            "if" | "while" | "until" | "{" | "then" | "else" | "elif" | "do" | "!" | "time"
-        );
-        Ok(())
-    }
-
-    /// An assignment, if one begins here: `NAME=VALUE`, `NAME+=VALUE`, `NAME=(...)`.
-    fn assignment(&mut self) -> Result<bool, CutError> {
-        let Some((name, appends)) = self.quotes.assignment() else {
-            return Ok(false);
-        };
-        let before = self.out.trim_end();
-        let array = self.quotes.peek() == Some('(');
-        if !self.assigned.is_empty()
-            && self.only_assigns
-            && array
-            && !before.ends_with(';')
-            && !before.is_empty()
-        {
-            self.out.push(';');
-        }
-        if array {
-            self.quotes.next();
-            let command = if appends { APPEND_ARRAY } else { SET_ARRAY };
-            self.out.push_str(&format!("{command} {name} "));
-            self.elements()?;
-            if self.quotes.more_on_line() {
-                self.out.push(';');
-            }
-        } else {
-            let value = self.quotes.word()?;
-            let earlier = if appends {
-                format!("\"${{{name}-}}\"")
-            } else {
-                String::new()
-            };
-            self.out.push_str(&format!("{name}={earlier}{value}"));
-        }
-        self.assigned.push(name);
-        Ok(true)
-    }
-
-    /// The elements of an array, after its parenthesis.
-    fn elements(&mut self) -> Result<(), CutError> {
-        loop {
-            match self.quotes.peek() {
-                None => return self.error("the file ends before `)`"),
-                Some(')') => {
-                    self.quotes.next();
-                    return Ok(());
-                }
-                Some('\n') => {
-                    self.quotes.next();
-                    self.out.push_str("\\\n");
-                }
-                Some('\\') if self.quotes.ahead(1) == Some('\n') => {
-                    self.take();
-                    self.take();
-                }
-                Some(' ' | '\t' | '\r') => self.take(),
-                Some('#') => self.quotes.skip_comment(),
-                Some('[') => return self.error("an array with indices"),
-                Some(c) if ";&|<>(".contains(c) => return self.error(format!("unexpected `{c}`")),
-                Some(_) => {
-                    let word = self.quotes.word()?;
-                    self.out.push_str(&word);
-                }
-            }
-        }
     }
 }

@@ -4,6 +4,7 @@
 use crate::fs::ext4::{FileLayout, read};
 use crate::image::source::{self, SequentialImage};
 use crate::image::table::PartitionTable;
+use crate::input_file;
 use crate::plan::family::Role;
 use crate::problem::Problem;
 use crate::stream::{Slice, Source};
@@ -53,15 +54,7 @@ fn of_record(path: &Path) -> Result<FileLayout> {
 
 fn text(path: &Path) -> Result<String> {
     let reading = || format!("reading {}", path.display());
-    let len = std::fs::metadata(path).with_context(reading)?.len();
-    if len > MAX {
-        return Err(Problem::new(format!(
-            "{}: {len} bytes exceeds the limit of {MAX} for a file layout",
-            path.display()
-        ))
-        .into());
-    }
-    std::fs::read_to_string(path).with_context(reading)
+    input_file::read_text(path, MAX, "a file layout").with_context(reading)
 }
 
 /// The files of a root filesystem, or of the one in slot A of a disk.

@@ -1,6 +1,7 @@
 //! Files of the host that a conversion takes, and what the command line says of them.
 
 use crate::fs::ext4::FileLayout;
+use crate::input_file;
 use crate::problem::Problem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub struct HostFiles<'a> {
     pub overlays: &'a [PathBuf],
     /// The file layout of an earlier release, which is preserved.
     pub preserve_layout: Option<Arc<FileLayout>>,
+    /// The package cache of `goldsmith fetch`; it need not exist.
+    pub package_cache: &'a Path,
     /// `SOURCE_DATE_EPOCH` (seconds since 1970).
     pub epoch: Option<i64>,
 }
@@ -49,12 +52,15 @@ impl HostFiles<'_> {
     }
 }
 
+/// The largest file of the host that is kept in memory (bytes): a U-Boot or a state script.
+const MAX: u64 = 64 << 20;
+
 /// The file at `path`; `purpose` is what it is for, as in `the state script`.
 ///
 /// # Errors
 /// I/O errors, as a [`Problem`] that names the file.
 pub(super) fn read(path: &Path, purpose: &str) -> Result<Vec<u8>, Problem> {
-    std::fs::read(path)
+    input_file::read(path, MAX, "such a file")
         .map_err(|e| Problem::new(format!("reading {purpose} {}: {e}", path.display())))
 }
 
@@ -75,6 +81,7 @@ mod tests {
             disk: Path::new(disk),
             overlays: &[],
             preserve_layout: None,
+            package_cache: Path::new(""),
             epoch: None,
         };
         for (disk, name, stem) in [

@@ -34,6 +34,7 @@ mod tests;
 
 use crate::artifact::{Meta, Signer};
 use crate::config::{self, Config};
+use crate::digest::Digest;
 use crate::golden::{Golden, Selection, condition, mounted};
 use crate::platform::TableKind;
 use crate::problem::{Problem, Problems, Usage};
@@ -54,6 +55,7 @@ use packages::PackagePlan;
 use partitions::{PartitionPlans, Room};
 use raw::RawPlan;
 use sanitize::SanitizePlan;
+use sha2::{Digest as _, Sha256};
 
 /// The inputs of a plan, besides the golden image.
 #[derive(Clone, Debug)]
@@ -104,6 +106,9 @@ pub struct Plan {
     pub input_name: String,
     /// The base name of all outputs.
     pub name: String,
+    /// SHA-256 of the configuration: of a line `key = value` for each key that has a value, in the
+    /// order of the manual. Secrets are `"***"`, paths as they are written.
+    pub configuration: Digest,
     /// The built-in boards that the configuration builds upon.
     pub boards: Vec<String>,
     /// Device types, at least one; the first is that of the device itself.
@@ -179,7 +184,7 @@ impl Plan {
         let meta = keep.one(artifact::meta(config, &release, &device_types, &stamp));
         let boot = keep.all(BootPlan::new(config, golden, &stamp));
         let client = keep.all(ClientPlan::new(config));
-        let packages = keep.all(PackagePlan::new(config));
+        let packages = keep.all(PackagePlan::new(config, golden, host));
         let output = keep.one(OutputPlan::new(config, golden));
         let name = output::base_name(config, host, &stamp.family, &release);
         if let Some(output) = &output {
@@ -204,7 +209,7 @@ impl Plan {
         };
         let (root, data, promises) =
             promises::filesystems(config, golden, host, &stamp, boot.loader)?;
-        notes.extend(signer_note);
+        notes.extend(signer_note.into_iter().chain(output.notes()));
         notes.extend(board_note);
         notes.extend(partitions.notes.iter().cloned());
         notes.extend(filesystems::narrow_note(golden, boot.loader));
@@ -215,6 +220,7 @@ impl Plan {
         Ok(Self {
             input_name: host.input_name(),
             name,
+            configuration: digest(config),
             boards: config.built_upon().to_vec(),
             device_types,
             family,
@@ -240,6 +246,17 @@ impl Plan {
             stamp,
         })
     }
+}
+
+/// The digest of all values of `config`.
+fn digest(config: &Config) -> Digest {
+    let mut hash = Sha256::new();
+    for setting in config.origins() {
+        if let Some(value) = setting.value {
+            hash.update(format!("{} = {value}\n", setting.key));
+        }
+    }
+    hash.finalize().into()
 }
 
 /// Notes about the golden image's partition table.

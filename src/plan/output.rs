@@ -35,7 +35,68 @@ pub struct OutputPlan {
     pub file_layout: bool,
     /// Whether the record gets the SHA-256 of the golden image.
     pub input_digest: bool,
+    /// The bills of materials.
+    pub sbom: SbomPlan,
 }
+
+/// The statements about what is in the results and where it came from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SbomPlan {
+    /// Whether a bill in CycloneDX is written.
+    pub cyclonedx: bool,
+    /// Whether a bill in SPDX is written.
+    pub spdx: bool,
+    /// Whether the statement about inputs and results is written.
+    pub provenance: bool,
+    /// The e-mail address or URL of who makes the device.
+    pub creator: Option<String>,
+}
+
+impl SbomPlan {
+    fn new(output: &config::Output) -> Self {
+        let has = |format| output.sbom.contains(&format);
+        Self {
+            cyclonedx: has(config::SbomFormat::Cyclonedx),
+            spdx: has(config::SbomFormat::Spdx),
+            provenance: has(config::SbomFormat::Provenance),
+            creator: output.sbom_creator.clone(),
+        }
+    }
+
+    /// Whether a bill of materials is written.
+    #[must_use]
+    pub fn has_bill(&self) -> bool {
+        self.cyclonedx || self.spdx
+    }
+
+    /// What is appended to the base name of each file that is written.
+    pub fn extensions(&self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            (self.cyclonedx, CYCLONEDX),
+            (self.spdx, SPDX),
+            (self.provenance, PROVENANCE),
+        ];
+        all.into_iter()
+            .filter_map(|(wanted, name)| wanted.then_some(name))
+    }
+
+    /// A note that the bills do not say who made them.
+    fn note(&self) -> Option<String> {
+        let nameless = self.has_bill() && self.creator.is_none();
+        nameless.then(|| {
+            "the bills of materials do not say who made them, which BSI TR-03183-2 asks for; \
+             set output.sbom-creator to an e-mail address or a URL"
+                .to_owned()
+        })
+    }
+}
+
+/// The extension of the bill of materials in CycloneDX, as that format recommends.
+pub const CYCLONEDX: &str = "cdx.json";
+/// The extension of the bill of materials in SPDX 3, as that format recommends.
+pub const SPDX: &str = "spdx3.json";
+/// The extension of the statement about inputs and results.
+pub const PROVENANCE: &str = "provenance.json";
 
 impl OutputPlan {
     /// # Errors
@@ -44,7 +105,9 @@ impl OutputPlan {
     pub(super) fn new(config: &Config, golden: &Golden) -> Result<Self, Problem> {
         let output = &config.output;
         let (image, extension) = form(config)?;
-        let input_digest = output.input_digest;
+        let sbom = SbomPlan::new(output);
+        // A statement about where results came from must say from which image.
+        let input_digest = output.input_digest.or(sbom.provenance.then_some(true));
         Ok(Self {
             image,
             extension,
@@ -52,7 +115,13 @@ impl OutputPlan {
             rootfs: output.rootfs,
             file_layout: output.file_layout,
             input_digest: input_digest.unwrap_or(golden.input.form.is_compressed()),
+            sbom,
         })
+    }
+
+    /// Notes for the user.
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        self.sbom.note().into_iter()
     }
 }
 
@@ -95,7 +164,9 @@ pub(super) fn check_name(name: &str, plan: &OutputPlan) -> Result<(), Problem> {
         plan.rootfs.then_some(".ext4"),
         plan.file_layout.then_some(".places"),
     ];
-    let longest = ends.into_iter().flatten().max_by_key(|end| end.len());
+    let bills = plan.sbom.extensions().map(|end| format!(".{end}"));
+    let ends = ends.into_iter().flatten().map(str::to_owned).chain(bills);
+    let longest = ends.max_by_key(String::len);
     let end = longest.unwrap_or_default();
     let len = name.len().saturating_add(end.len());
     if len <= LIMIT {

@@ -3,6 +3,7 @@
 
 use crate::config::{Config, FilePath, Raw, RawSource};
 use crate::digest::Digest;
+use crate::input_file;
 use crate::plan::conditions::{Conditions, ImageFacts};
 use crate::plan::host::file_name;
 use crate::plan::layout::Layout;
@@ -155,8 +156,9 @@ fn host_file(file: &FilePath) -> Result<Vec<u8>, Problem> {
     let host: &Path = &file.host;
     let shown = host.display();
     let mut bytes = Vec::new();
-    std::fs::File::open(host)
+    input_file::open(host)
         .and_then(|file| file.take(MAX + 1).read_to_end(&mut bytes))
+        .map_err(input_file::waiting)
         .map_err(|e| {
             Problem::new(format!("raw: reading {shown}: {e}")).hint(
                 "relative paths are those from the directory of the configuration file; for a file \

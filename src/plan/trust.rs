@@ -2,9 +2,9 @@
 //! key is among them.
 
 use crate::artifact::{KeyError, Signer, Verifier};
+use crate::input_file;
 use crate::keyfile::{self, DerKind, KeyFile, PrivateKey};
 use crate::problem::Problem;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -18,8 +18,9 @@ const MAX: u64 = 4 << 20;
 pub(super) fn read(path: &Path, key: &str) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     let shown = path.display();
-    File::open(path)
+    input_file::open(path)
         .and_then(|file| file.take(MAX + 1).read_to_end(&mut bytes))
+        .map_err(input_file::waiting)
         .map_err(|e| Problem::new(format!("{key}: reading {shown}: {e}")))?;
     if bytes.len() as u64 > MAX {
         return Err(Problem::new(format!(

@@ -92,6 +92,9 @@ impl Shell<'_> {
             let (name, value) = argument
                 .split_once('=')
                 .map_or((argument.as_str(), None), |(n, v)| (n, Some(v)));
+            if !is_name(name) {
+                return None;
+            }
             if let Some(scope) = self.locals.last_mut().filter(|_| word == "local") {
                 scope.push((name.to_owned(), self.variables.get(name).cloned()));
                 // In dash, a local variable begins with the value outside of the function.
@@ -103,7 +106,7 @@ impl Shell<'_> {
                 self.exported.insert(name.to_owned());
             }
             if let Some(value) = value {
-                self.variables.insert(name.to_owned(), value.to_owned());
+                self.assign(name, value);
             }
         }
         Some(0)
@@ -114,21 +117,27 @@ impl Shell<'_> {
             Some("-f") => true,
             Some("-v") => false,
             Some(option) if option.starts_with('-') => return None,
-            _ => {
-                for name in arguments {
-                    self.variables.remove(name);
-                    self.exported.remove(name);
-                }
-                return Some(0);
-            }
+            _ => return self.unset_variables(arguments),
         };
-        for name in arguments.iter().skip(1) {
-            if functions {
-                self.functions.remove(name);
-            } else {
-                self.variables.remove(name);
-                self.exported.remove(name);
-            }
+        let names = arguments.get(1..).unwrap_or_default();
+        if !functions {
+            return self.unset_variables(names);
+        }
+        for name in names {
+            self.functions.remove(name);
+        }
+        Some(0)
+    }
+
+    /// `None` for what is not a name, such as an element of an array.
+    fn unset_variables(&mut self, names: &[String]) -> Option<ExitStatus> {
+        if !names.iter().all(|name| is_name(name)) {
+            return None;
+        }
+        for name in names {
+            self.note(name);
+            self.variables.remove(name);
+            self.exported.remove(name);
         }
         Some(0)
     }
@@ -242,6 +251,13 @@ impl Shell<'_> {
         }
         Some(())
     }
+}
+
+/// Whether a word is the name of a variable.
+fn is_name(word: &str) -> bool {
+    !word.starts_with(|c: char| c.is_ascii_digit())
+        && !word.is_empty()
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// Whether a command passes on what it calls, which is not followed without end.

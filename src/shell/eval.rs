@@ -40,6 +40,12 @@ const BASH_ONLY: [&str; 22] = [
     "typeset",
 ];
 
+/// The special built-in utilities (POSIX.1-2024, 2.15).
+const SPECIAL: [&str; 15] = [
+    ":", ".", "break", "continue", "eval", "exec", "exit", "export", "readonly", "return", "set",
+    "shift", "times", "trap", "unset",
+];
+
 /// Commands that fail without a message.
 const SILENT: [&str; 13] = [
     "[",
@@ -141,6 +147,8 @@ pub(super) struct Shell<'h> {
     pub(super) background: Vec<usize>,
     /// The line of the command that runs.
     pub(super) line: usize,
+    /// Subshells within each other now.
+    pub(super) subshells: usize,
     /// Commands within each other now.
     nesting: usize,
     /// Commands and rounds of loops so far.
@@ -156,7 +164,8 @@ pub(super) struct Shell<'h> {
 impl<'h> Shell<'h> {
     pub(super) fn new(host: &'h mut dyn Host, call: Invocation) -> Self {
         let mut variables = call.variables;
-        variables.entry("PWD".into()).or_insert("/".into());
+        let pwd = variables.entry("PWD".into()).or_insert("/".into());
+        let pwd = pwd.clone();
         Self {
             host,
             name: call.name,
@@ -180,11 +189,12 @@ impl<'h> Shell<'h> {
             status: 0,
             substituted: 0,
             option_at: (1, 1, 1),
-            pwd: "/".into(),
-            dir: "/".into(),
+            dir: pwd.clone(),
+            pwd,
             umask: 0o022,
             background: Vec::new(),
             line: 0,
+            subshells: 0,
             nesting: 0,
             steps: 0,
             made: 0,
@@ -367,14 +377,17 @@ impl<'h> Shell<'h> {
             CommandKind::For { name, words, body } => {
                 let values = match words {
                     Some(words) => self.fields(words)?,
-                    None => self.parameters.clone(),
+                    None => {
+                        self.host.reads("@");
+                        self.parameters.clone()
+                    }
                 };
                 let mut values = values.into_iter();
                 self.repeat(body, io, tested, |shell, _| {
                     let Some(value) = values.next() else {
                         return Ok(false);
                     };
-                    shell.variables.insert(name.clone(), value);
+                    shell.assign(name, value);
                     Ok(true)
                 })
             }
@@ -451,12 +464,45 @@ impl<'h> Shell<'h> {
         }
         self.line = line;
         let Some((name, arguments)) = fields.split_first() else {
+            values.iter().for_each(|(name, _)| self.note(name));
             return Ok(self.substituted);
         };
         self.assigned = values.iter().map(|(name, _)| name.clone()).collect();
+        let kept = self.outlives(name, arguments);
         let status = self.call(name, arguments, io, tested);
+        let (kept, values): (Vec<_>, Vec<_>) = values.into_iter().partition(|(name, _)| kept(name));
+        kept.iter().for_each(|(name, _)| self.note(name));
         self.restore(values);
         status
+    }
+
+    /// Which variables that are set in front of a command stay set after it: in dash those of a
+    /// special built-in utility (POSIX.1-2024, 2.9.1), in bash those that `export` and `readonly`
+    /// name.
+    fn outlives<'w>(&self, word: &'w str, arguments: &'w [String]) -> impl Fn(&str) -> bool + 'w {
+        let dash = self.dialect == Dialect::Dash;
+        let own = self.functions.contains_key(word);
+        move |name| match (dash, word) {
+            _ if own => false,
+            (true, _) => SPECIAL.contains(&word),
+            (false, "export" | "readonly") => arguments
+                .iter()
+                .any(|word| word.split('=').next() == Some(name)),
+            _ => false,
+        }
+    }
+
+    /// Sets a variable.
+    pub(super) fn assign(&mut self, name: &str, value: impl Into<String>) {
+        self.note(name);
+        self.variables.insert(name.to_owned(), value.into());
+    }
+
+    /// Tells the host that a variable is set or unset.
+    pub(super) fn note(&mut self, name: &str) {
+        if self.subshells == 0 {
+            self.host.assigns(name, self.line);
+        }
     }
 
     /// Calls a command by its name: a function, what is built in, or a command of the host.

@@ -212,6 +212,7 @@ impl Shell<'_> {
         if size > MAX_FIELDS {
             return self.error(format!("a word of more than {MAX_FIELDS} characters"));
         }
+        self.host.reads("@");
         for (at, parameter) in self.parameters.iter().enumerate() {
             if at > 0 {
                 fields.cut();
@@ -241,6 +242,7 @@ impl Shell<'_> {
 
     /// The value of a variable or parameter; `None` when unset.
     pub(super) fn variable(&self, name: &str) -> Option<String> {
+        self.host.reads(name);
         match name {
             "@" => (!self.parameters.is_empty()).then(|| self.parameters.join(" ")),
             "*" => {
@@ -338,7 +340,7 @@ impl Shell<'_> {
             Modifier::Default { colon } if missing(colon) => self.text(word),
             Modifier::Assign { colon } if missing(colon) => {
                 let text = self.text(word)?;
-                self.variables.insert(name.to_owned(), text.clone());
+                self.assign(name, text.clone());
                 Ok(text)
             }
             Modifier::Require { colon } if missing(colon) => {

@@ -49,6 +49,13 @@ pub trait Host {
         false
     }
 
+    /// Takes note that the script sets or unsets a variable, at a line of the text that it reads;
+    /// not in a subshell, which the value does not leave.
+    fn assigns(&mut self, _name: &str, _line: usize) {}
+
+    /// Takes note that the script reads a variable, or a parameter such as `?`.
+    fn reads(&self, _name: &str) {}
+
     /// The text of a file, symlinks followed; `None` if there is none.
     ///
     /// # Errors

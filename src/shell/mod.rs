@@ -8,6 +8,7 @@
 mod arithmetic;
 mod ast;
 mod builtin;
+mod cursor;
 mod directory;
 mod echo;
 mod error;
@@ -30,6 +31,7 @@ mod tests;
 mod unknown;
 mod words;
 
+pub use cursor::Cursor;
 pub use echo::echo;
 pub use error::ScriptError;
 pub use glob::{glob, matches};

@@ -27,8 +27,8 @@ impl Shell<'_> {
                 index += 1;
             }
             self.option_at = (index, index, 1);
-            self.variables.insert("OPTIND".into(), index.to_string());
-            self.variables.insert(name.clone(), "?".into());
+            self.assign("OPTIND", index.to_string());
+            self.assign(name, "?");
             return Some(1);
         }
         let letter = word.chars().nth(within)?;
@@ -37,7 +37,7 @@ impl Shell<'_> {
         let at = letters.find(letter).filter(|_| letter != ':');
         let takes = at.is_some_and(|at| letters.get(at + 1..).is_some_and(|l| l.starts_with(':')));
         if self.dialect == Dialect::Dash {
-            self.variables.insert("OPTARG".into(), String::new());
+            self.assign("OPTARG", String::new());
         } else {
             self.variables.remove("OPTARG");
         }
@@ -52,11 +52,11 @@ impl Shell<'_> {
                 Some(rest)
             };
             match value {
-                Some(value) => _ = self.variables.insert("OPTARG".into(), value),
+                Some(value) => self.assign("OPTARG", value),
                 None if silent => {
                     next = (index + 1, 1);
                     found = ':';
-                    self.variables.insert("OPTARG".into(), letter.to_string());
+                    self.assign("OPTARG", letter.to_string());
                 }
                 None => return None,
             }
@@ -68,13 +68,13 @@ impl Shell<'_> {
                 return None;
             }
             found = '?';
-            self.variables.insert("OPTARG".into(), letter.to_string());
+            self.assign("OPTARG", letter.to_string());
         }
         // Of a word that is not done, dash counts the next one already.
         let shown = next.0 + usize::from(next.1 > 1 && self.dialect == Dialect::Dash);
         self.option_at = (shown, next.0, next.1);
-        self.variables.insert("OPTIND".into(), shown.to_string());
-        self.variables.insert(name.clone(), found.to_string());
+        self.assign("OPTIND", shown.to_string());
+        self.assign(name, found.to_string());
         Some(0)
     }
 }

@@ -7,6 +7,7 @@ use super::Dialect;
 use super::ast::{
     Command, CommandKind, List, Pipeline, Redirect, RedirectTarget, Statement, Word, WordPart,
 };
+use super::cursor::Cursor;
 use super::error::ScriptError;
 
 /// How deep groups, substitutions and conditions may nest.
@@ -21,16 +22,14 @@ pub(super) fn parse(text: &str, dialect: Dialect) -> Parsed<List> {
 
 pub(super) fn parse_at(text: &str, line: usize, depth: usize, dialect: Dialect) -> Parsed<List> {
     let mut parser = Parser {
-        text: text.chars().collect(),
-        at: 0,
-        line,
+        cursor: Cursor::new(text, line),
         depth,
         heredocs: Vec::new(),
         dialect,
         quoted: false,
     };
     let list = parser.list()?;
-    if parser.at < parser.text.len() {
+    if parser.cursor.peek().is_some() {
         return Err(parser.unexpected());
     }
     Ok(list)
@@ -44,9 +43,7 @@ pub(super) struct Heredoc {
 }
 
 pub(super) struct Parser {
-    pub(super) text: Vec<char>,
-    pub(super) at: usize,
-    pub(super) line: usize,
+    pub(super) cursor: Cursor,
     pub(super) depth: usize,
     pub(super) heredocs: Vec<Heredoc>,
     pub(super) dialect: Dialect,
@@ -63,65 +60,35 @@ const CLOSERS: [&str; 8] = ["then", "else", "elif", "fi", "do", "done", "esac", 
 impl Parser {
     pub(super) fn error<T>(&self, reason: impl Into<String>) -> Parsed<T> {
         Err(ScriptError {
-            line: self.line,
+            line: self.cursor.line,
             reason: reason.into(),
         })
     }
 
     pub(super) fn unexpected(&self) -> ScriptError {
-        let reason = match self.peek() {
+        let reason = match self.cursor.peek() {
             Some(c) => format!("unexpected `{}`", c.escape_default()),
             None => "unexpected end".to_owned(),
         };
         ScriptError {
-            line: self.line,
+            line: self.cursor.line,
             reason,
         }
-    }
-
-    pub(super) fn peek(&self) -> Option<char> {
-        self.text.get(self.at).copied()
-    }
-
-    pub(super) fn ahead(&self, by: usize) -> Option<char> {
-        self.text.get(self.at.saturating_add(by)).copied()
-    }
-
-    pub(super) fn next(&mut self) -> Option<char> {
-        let c = self.peek()?;
-        self.at += 1;
-        if c == '\n' {
-            self.line += 1;
-        }
-        Some(c)
-    }
-
-    pub(super) fn eat(&mut self, text: &str) -> bool {
-        let found = text
-            .chars()
-            .enumerate()
-            .all(|(by, c)| self.ahead(by) == Some(c));
-        if found {
-            for _ in text.chars() {
-                self.next();
-            }
-        }
-        found
     }
 
     /// Skips blanks, continued lines and comments.
     pub(super) fn blanks(&mut self) {
         loop {
-            match self.peek() {
+            match self.cursor.peek() {
                 Some(' ' | '\t' | '\r') => {
-                    self.next();
+                    self.cursor.bump();
                 }
-                Some('\\') if self.ahead(1) == Some('\n') => {
-                    self.eat("\\\n");
+                Some('\\') if self.cursor.ahead(1) == Some('\n') => {
+                    self.cursor.eat("\\\n");
                 }
                 Some('#') => {
-                    while self.peek().is_some_and(|c| c != '\n') {
-                        self.next();
+                    while self.cursor.peek().is_some_and(|c| c != '\n') {
+                        self.cursor.bump();
                     }
                 }
                 _ => return,
@@ -133,10 +100,10 @@ impl Parser {
     pub(super) fn newlines(&mut self) -> Parsed<()> {
         loop {
             self.blanks();
-            if self.peek() != Some('\n') {
+            if self.cursor.peek() != Some('\n') {
                 return Ok(());
             }
-            self.next();
+            self.cursor.bump();
             self.read_heredocs()?;
         }
     }
@@ -144,13 +111,14 @@ impl Parser {
     /// The reserved word at this place, if there is one.
     pub(super) fn reserved(&self) -> Option<&'static str> {
         let delimited = |len: usize| {
-            self.ahead(len)
+            self.cursor
+                .ahead(len)
                 .is_none_or(|c| c.is_whitespace() || ";&|()<>".contains(c))
         };
         let here = |word: &&&str| {
             word.chars()
                 .enumerate()
-                .all(|(by, c)| self.ahead(by) == Some(c))
+                .all(|(by, c)| self.cursor.ahead(by) == Some(c))
                 && delimited(word.len())
         };
         RESERVED.iter().find(here).copied()
@@ -158,7 +126,7 @@ impl Parser {
 
     pub(super) fn expect(&mut self, word: &str) -> Parsed<()> {
         self.newlines()?;
-        if self.reserved() == Some(word) && self.eat(word) {
+        if self.reserved() == Some(word) && self.cursor.eat(word) {
             Ok(())
         } else {
             self.error(format!("`{word}` expected"))
@@ -180,9 +148,9 @@ impl Parser {
         let mut out = Vec::new();
         loop {
             self.newlines()?;
-            let closed = match self.peek() {
+            let closed = match self.cursor.peek() {
                 None | Some(')') => true,
-                Some(';') => self.ahead(1) == Some(';'),
+                Some(';') => self.cursor.ahead(1) == Some(';'),
                 _ => self.reserved().is_some_and(|word| CLOSERS.contains(&word)),
             };
             if closed {
@@ -191,12 +159,12 @@ impl Parser {
             let statement = self.statement()?;
             out.push(statement);
             self.blanks();
-            match self.peek() {
-                Some(';') if self.ahead(1) != Some(';') => {
-                    self.next();
+            match self.cursor.peek() {
+                Some(';') if self.cursor.ahead(1) != Some(';') => {
+                    self.cursor.bump();
                 }
                 Some('&') => {
-                    self.next();
+                    self.cursor.bump();
                     if let Some(last) = out.last_mut() {
                         last.background = true;
                     }
@@ -213,9 +181,9 @@ impl Parser {
         let mut rest = Vec::new();
         loop {
             self.blanks();
-            let and = if self.eat("&&") {
+            let and = if self.cursor.eat("&&") {
                 true
-            } else if self.eat("||") {
+            } else if self.cursor.eat("||") {
                 false
             } else {
                 return Ok(Statement {
@@ -233,17 +201,17 @@ impl Parser {
         let mut negated = false;
         self.blanks();
         while self.reserved() == Some("!") {
-            self.eat("!");
+            self.cursor.eat("!");
             self.blanks();
             negated = !negated;
         }
         let mut commands = vec![self.nested(Self::command)?];
         loop {
             self.blanks();
-            if self.peek() != Some('|') || self.ahead(1) == Some('|') {
+            if self.cursor.peek() != Some('|') || self.cursor.ahead(1) == Some('|') {
                 return Ok(Pipeline { negated, commands });
             }
-            self.next();
+            self.cursor.bump();
             self.newlines()?;
             commands.push(self.nested(Self::command)?);
         }
@@ -251,10 +219,10 @@ impl Parser {
 
     pub(super) fn command(&mut self) -> Parsed<Command> {
         self.blanks();
-        let line = self.line;
+        let line = self.cursor.line;
         let kind = match self.reserved() {
             Some("{") => {
-                self.eat("{");
+                self.cursor.eat("{");
                 let list = self.list()?;
                 self.expect("}")?;
                 CommandKind::Group(list)
@@ -265,11 +233,11 @@ impl Parser {
             Some("for") => self.for_command()?,
             Some("case") => self.case_command()?,
             Some(word) if word != "in" => return self.error(format!("unexpected `{word}`")),
-            _ if self.peek() == Some('(') => {
-                if self.dialect == Dialect::Bash && self.ahead(1) == Some('(') {
+            _ if self.cursor.peek() == Some('(') => {
+                if self.dialect == Dialect::Bash && self.cursor.ahead(1) == Some('(') {
                     return self.error("an expression that sh does not have");
                 }
-                self.next();
+                self.cursor.bump();
                 let list = self.list()?;
                 self.close()?;
                 CommandKind::Subshell(list)
@@ -289,7 +257,7 @@ impl Parser {
 
     pub(super) fn close(&mut self) -> Parsed<()> {
         self.newlines()?;
-        if self.eat(")") {
+        if self.cursor.eat(")") {
             Ok(())
         } else {
             Err(self.unexpected())
@@ -297,16 +265,16 @@ impl Parser {
     }
 
     pub(super) fn if_command(&mut self) -> Parsed<CommandKind> {
-        self.eat("if");
+        self.cursor.eat("if");
         let mut branches = Vec::new();
         loop {
             let condition = self.list()?;
             self.expect("then")?;
             branches.push((condition, self.list()?));
             match self.reserved() {
-                Some("elif") => self.eat("elif"),
+                Some("elif") => self.cursor.eat("elif"),
                 Some("else") => {
-                    self.eat("else");
+                    self.cursor.eat("else");
                     let otherwise = self.list()?;
                     self.expect("fi")?;
                     return Ok(CommandKind::If {
@@ -326,7 +294,7 @@ impl Parser {
     }
 
     pub(super) fn while_command(&mut self, word: &str) -> Parsed<CommandKind> {
-        self.eat(word);
+        self.cursor.eat(word);
         let condition = self.list()?;
         let body = self.do_group()?;
         Ok(CommandKind::While {
@@ -346,17 +314,18 @@ impl Parser {
     pub(super) fn name(&mut self) -> String {
         let mut out = String::new();
         while let Some(c) = self
+            .cursor
             .peek()
             .filter(|c| c.is_ascii_alphanumeric() || *c == '_')
         {
             out.push(c);
-            self.next();
+            self.cursor.bump();
         }
         out
     }
 
     pub(super) fn for_command(&mut self) -> Parsed<CommandKind> {
-        self.eat("for");
+        self.cursor.eat("for");
         self.blanks();
         let name = self.name();
         if name.is_empty() {
@@ -365,7 +334,7 @@ impl Parser {
         self.newlines()?;
         let mut words = None;
         if self.reserved() == Some("in") {
-            self.eat("in");
+            self.cursor.eat("in");
             let mut list = Vec::new();
             self.blanks();
             while let Some(word) = self.word()? {
@@ -375,13 +344,13 @@ impl Parser {
             words = Some(list);
         }
         self.blanks();
-        self.eat(";");
+        self.cursor.eat(";");
         let body = self.do_group()?;
         Ok(CommandKind::For { name, words, body })
     }
 
     pub(super) fn case_command(&mut self) -> Parsed<CommandKind> {
-        self.eat("case");
+        self.cursor.eat("case");
         self.blanks();
         let Some(word) = self.word()? else {
             return Err(self.unexpected());
@@ -391,10 +360,10 @@ impl Parser {
         loop {
             self.newlines()?;
             if self.reserved() == Some("esac") {
-                self.eat("esac");
+                self.cursor.eat("esac");
                 return Ok(CommandKind::Case { word, arms });
             }
-            self.eat("(");
+            self.cursor.eat("(");
             let mut patterns = Vec::new();
             loop {
                 self.blanks();
@@ -403,14 +372,14 @@ impl Parser {
                 };
                 patterns.push(pattern);
                 self.blanks();
-                if !self.eat("|") {
+                if !self.cursor.eat("|") {
                     break;
                 }
             }
             self.close()?;
             arms.push((patterns, self.list()?));
             self.newlines()?;
-            if !self.eat(";;") && self.reserved() != Some("esac") {
+            if !self.cursor.eat(";;") && self.reserved() != Some("esac") {
                 return Err(self.unexpected());
             }
         }
@@ -423,8 +392,8 @@ impl Parser {
             if let Some(redirect) = self.redirect()? {
                 redirects.push(redirect);
             } else if let Some(name) = self.assignment().filter(|_| words.is_empty()) {
-                self.eat(&name);
-                self.eat("=");
+                self.cursor.eat(&name);
+                self.cursor.eat("=");
                 let value = self.word()?.unwrap_or_default();
                 if tilde_after_colon(&value) {
                     return self.error("a `~` after a colon");
@@ -457,11 +426,11 @@ impl Parser {
     /// Whether `(` follows the first word, perhaps after blanks.
     pub(super) fn opens_function(&mut self) -> bool {
         self.blanks();
-        self.peek() == Some('(')
+        self.cursor.peek() == Some('(')
     }
 
     pub(super) fn function(&mut self, name: String, line: usize) -> Parsed<Command> {
-        self.next();
+        self.cursor.bump();
         self.close()?;
         self.newlines()?;
         let body = Rc::new(self.nested(Self::command)?);
@@ -476,7 +445,7 @@ impl Parser {
     fn assignment(&self) -> Option<String> {
         let mut name = String::new();
         loop {
-            match self.ahead(name.len())? {
+            match self.cursor.ahead(name.len())? {
                 '=' if !name.is_empty() => return Some(name),
                 c if c == '_'
                     || c.is_ascii_alphabetic()
@@ -492,15 +461,15 @@ impl Parser {
     pub(super) fn redirect(&mut self) -> Parsed<Option<Redirect>> {
         self.blanks();
         let mut digits = String::new();
-        while let Some(digit) = self.ahead(digits.len()).filter(char::is_ascii_digit) {
+        while let Some(digit) = self.cursor.ahead(digits.len()).filter(char::is_ascii_digit) {
             digits.push(digit);
         }
-        if !matches!(self.ahead(digits.len()), Some('<' | '>')) {
+        if !matches!(self.cursor.ahead(digits.len()), Some('<' | '>')) {
             return Ok(None);
         }
-        self.eat(&digits);
+        self.cursor.eat(&digits);
         let signs = ["<<-", "<<", "<&", "<", ">>", ">&", ">|", ">"];
-        let Some(sign) = signs.into_iter().find(|sign| self.eat(sign)) else {
+        let Some(sign) = signs.into_iter().find(|sign| self.cursor.eat(sign)) else {
             return Err(self.unexpected());
         };
         let fd = digits.parse().unwrap_or(u32::from(sign.starts_with('>')));

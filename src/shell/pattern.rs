@@ -10,9 +10,13 @@ pub(super) fn plain(text: &str) -> Vec<PatternChar> {
 
 /// Whether the pattern has an unquoted `*`, `?` or `[`.
 pub(super) fn is_wild(pattern: &[PatternChar]) -> bool {
-    pattern
-        .iter()
-        .any(|(c, quoted)| !quoted && "*?[".contains(*c))
+    let mark = |wanted: &str, part: &[PatternChar]| {
+        let found = |(c, quoted): &PatternChar| !quoted && wanted.contains(*c);
+        part.iter().position(found)
+    };
+    // A bracket that nothing closes is one.
+    let open = mark("[", pattern).and_then(|at| pattern.get(at..));
+    mark("*?", pattern).is_some() || open.is_some_and(|rest| mark("]", rest).is_some())
 }
 
 /// Whether `pattern` matches all of `text`.

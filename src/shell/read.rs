@@ -45,10 +45,10 @@ impl Shell<'_> {
         let ifs = self.ifs();
         let values = split::for_read(&line, &ifs, names.len().max(1));
         if names.is_empty() {
-            self.variables.insert("REPLY".into(), values.concat());
+            self.assign("REPLY", values.concat());
         }
         for (name, value) in names.iter().zip(values) {
-            self.variables.insert(name.clone(), value);
+            self.assign(name, value);
         }
         Ok(Some(i32::from(!ended)))
     }

@@ -62,8 +62,10 @@ impl Shell<'_> {
         let place = (self.pwd.clone(), self.dir.clone(), self.umask);
         let background = std::mem::take(&mut self.background);
         let stdin = std::mem::replace(&mut self.stdin, io.input.clone());
+        self.subshells += 1;
         let result = f(self, io);
         let result = self.ended(result, io);
+        self.subshells -= 1;
         self.stdin = stdin;
         self.background = background;
         (self.pwd, self.dir, self.umask) = place;

@@ -2,6 +2,7 @@
 
 use super::Dialect;
 use super::ast::{Modifier, Word, WordPart};
+use super::cursor::Cursor;
 use super::parse::{Heredoc, MAX_DEPTH, Parsed, Parser, parse_at};
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -44,17 +45,17 @@ impl Parser {
 
     pub(super) fn read_heredocs(&mut self) -> Parsed<()> {
         for heredoc in std::mem::take(&mut self.heredocs) {
-            let first = self.line;
+            let first = self.cursor.line;
             let mut text = String::new();
             loop {
-                if self.peek().is_none() {
+                if self.cursor.peek().is_none() {
                     return self.error(format!(
                         "here-document without its end `{}`",
                         heredoc.delimiter
                     ));
                 }
                 let mut line = String::new();
-                while let Some(c) = self.next().filter(|c| *c != '\n') {
+                while let Some(c) = self.cursor.bump().filter(|c| *c != '\n') {
                     line.push(c);
                 }
                 let line = if heredoc.strip {
@@ -81,9 +82,7 @@ impl Parser {
     /// Text with expansions but without quotes, as in a here-document.
     pub(super) fn quoted_text(&self, text: &str, line: usize) -> Parsed<Word> {
         let mut inner = Parser {
-            text: text.chars().collect(),
-            at: 0,
-            line,
+            cursor: Cursor::new(text, line),
             depth: self.depth + 1,
             heredocs: Vec::new(),
             dialect: self.dialect,
@@ -103,7 +102,7 @@ impl Parser {
     pub(super) fn word_until(&mut self, ends: impl Fn(char) -> bool) -> Parsed<Option<Word>> {
         let mut parts: Word = Vec::new();
         let quoted = self.quoted;
-        while let Some(c) = self.peek().filter(|c| !ends(*c)) {
+        while let Some(c) = self.cursor.peek().filter(|c| !ends(*c)) {
             match c {
                 '\'' if quoted => {
                     return self.error("a single quote in an expansion within double quotes");
@@ -111,13 +110,13 @@ impl Parser {
                 '~' if parts.is_empty() && !quoted => parts.push(self.tilde(&ends)),
                 '\'' => parts.push(WordPart::Literal(self.single_quoted()?)),
                 '"' => {
-                    self.next();
+                    self.cursor.bump();
                     parts.push(WordPart::Quoted(self.double_quoted(Some('"'))?));
                     self.quoted = quoted;
                 }
                 '\\' => {
-                    self.next();
-                    match self.next() {
+                    self.cursor.bump();
+                    match self.cursor.bump() {
                         Some('\n') => {}
                         Some(c) => parts.push(WordPart::Literal(c.to_string())),
                         None => return Err(self.unexpected()),
@@ -125,7 +124,7 @@ impl Parser {
                 }
                 '$' | '`' => parts.push(self.substitution()?),
                 _ => {
-                    self.next();
+                    self.cursor.bump();
                     push_text(&mut parts, c);
                 }
             }
@@ -138,16 +137,17 @@ impl Parser {
 
     /// `~USER`, if nothing of it is quoted.
     fn tilde(&mut self, ends: &impl Fn(char) -> bool) -> WordPart {
-        self.next();
+        self.cursor.bump();
         let mut user = String::new();
         while let Some(c) = self
+            .cursor
             .peek()
             .filter(|c| c.is_ascii_alphanumeric() || "_-.".contains(*c))
         {
             user.push(c);
-            self.next();
+            self.cursor.bump();
         }
-        if self.peek().is_none_or(|c| c == '/' || ends(c)) {
+        if self.cursor.peek().is_none_or(|c| c == '/' || ends(c)) {
             WordPart::Tilde(user)
         } else {
             WordPart::Text(format!("~{user}"))
@@ -155,10 +155,10 @@ impl Parser {
     }
 
     pub(super) fn single_quoted(&mut self) -> Parsed<String> {
-        self.next();
+        self.cursor.bump();
         let mut out = String::new();
         loop {
-            match self.next() {
+            match self.cursor.bump() {
                 Some('\'') => return Ok(out),
                 Some(c) => out.push(c),
                 None => return self.error("a single quote without its end"),
@@ -177,16 +177,16 @@ impl Parser {
     fn double_quoted_parts(&mut self, end: Option<char>) -> Parsed<Word> {
         let mut parts = Vec::new();
         loop {
-            match self.peek() {
+            match self.cursor.peek() {
                 None if end.is_none() => return Ok(parts),
                 None => return self.error("a double quote without its end"),
                 Some(c) if Some(c) == end => {
-                    self.next();
+                    self.cursor.bump();
                     return Ok(parts);
                 }
                 Some('\\') => {
-                    self.next();
-                    match self.next() {
+                    self.cursor.bump();
+                    match self.cursor.bump() {
                         Some('\n') => {}
                         Some(c) if "$`\\".contains(c) || Some(c) == end => push_text(&mut parts, c),
                         Some(c) => {
@@ -198,7 +198,7 @@ impl Parser {
                 }
                 Some('$' | '`') => parts.push(self.substitution()?),
                 Some(c) => {
-                    self.next();
+                    self.cursor.bump();
                     push_text(&mut parts, c);
                 }
             }
@@ -207,14 +207,14 @@ impl Parser {
 
     /// The expansion that `$` or a backquote begins.
     pub(super) fn substitution(&mut self) -> Parsed<WordPart> {
-        if self.peek() == Some('`') {
+        if self.cursor.peek() == Some('`') {
             return self.backquoted();
         }
-        self.next();
-        match self.peek() {
-            Some('(') if self.ahead(1) == Some('(') => self.nested(Self::arithmetic),
+        self.cursor.bump();
+        match self.cursor.peek() {
+            Some('(') if self.cursor.ahead(1) == Some('(') => self.nested(Self::arithmetic),
             Some('(') => {
-                self.next();
+                self.cursor.bump();
                 let quoted = std::mem::replace(&mut self.quoted, false);
                 let list = self.nested(Self::list)?;
                 self.close()?;
@@ -222,14 +222,14 @@ impl Parser {
                 Ok(WordPart::Command(Rc::new(list)))
             }
             Some('{') => {
-                self.next();
+                self.cursor.bump();
                 self.nested(Self::braced)
             }
             Some(c) if c == '_' || c.is_ascii_alphabetic() => {
                 Ok(WordPart::Variable(self.name(), None))
             }
             Some(c) if c.is_ascii_digit() || "@*#?-$!".contains(c) => {
-                self.next();
+                self.cursor.bump();
                 Ok(WordPart::Variable(c.to_string(), None))
             }
             Some('\'' | '"') if self.dialect == Dialect::Bash && !self.quoted => {
@@ -240,14 +240,14 @@ impl Parser {
     }
 
     pub(super) fn backquoted(&mut self) -> Parsed<WordPart> {
-        let line = self.line;
-        self.next();
+        let line = self.cursor.line;
+        self.cursor.bump();
         let mut text = String::new();
         loop {
-            match self.next() {
+            match self.cursor.bump() {
                 Some('`') => break,
-                Some('\\') if self.peek().is_some_and(|c| "$`\\".contains(c)) => {
-                    text.extend(self.next())
+                Some('\\') if self.cursor.peek().is_some_and(|c| "$`\\".contains(c)) => {
+                    text.extend(self.cursor.bump())
                 }
                 Some(c) => text.push(c),
                 None => return self.error("a backquote without its end"),
@@ -260,22 +260,22 @@ impl Parser {
     }
 
     pub(super) fn arithmetic(&mut self) -> Parsed<WordPart> {
-        self.eat("((");
+        self.cursor.eat("((");
         let mut parts = Vec::new();
         let mut open = 0;
         loop {
-            match self.peek() {
+            match self.cursor.peek() {
                 Some(')') if open == 0 => break,
                 Some('$' | '`') => parts.push(self.substitution()?),
                 Some(c) => {
                     open += i32::from(c == '(') - i32::from(c == ')');
-                    self.next();
+                    self.cursor.bump();
                     push_text(&mut parts, c);
                 }
                 None => return Err(self.unexpected()),
             }
         }
-        if self.eat("))") {
+        if self.cursor.eat("))") {
             Ok(WordPart::Arithmetic(parts))
         } else {
             Err(self.unexpected())
@@ -283,11 +283,14 @@ impl Parser {
     }
 
     pub(super) fn braced(&mut self) -> Parsed<WordPart> {
-        let length = self.peek() == Some('#') && self.ahead(1) != Some('}') && self.eat("#");
+        let length = self.cursor.peek() == Some('#')
+            && self.cursor.ahead(1) != Some('}')
+            && self.cursor.eat("#");
         let mut name = self.name();
         if name.is_empty() {
             name = self
-                .next()
+                .cursor
+                .bump()
                 .filter(|c| "@*#?-$!".contains(*c))
                 .map(String::from)
                 .unwrap_or_default();
@@ -296,7 +299,7 @@ impl Parser {
             return Err(self.unexpected());
         }
         if length {
-            return if self.eat("}") {
+            return if self.cursor.eat("}") {
                 Ok(WordPart::Variable(
                     name,
                     Some((Modifier::Length, Vec::new())),
@@ -305,25 +308,25 @@ impl Parser {
                 Err(self.unexpected())
             };
         }
-        if self.eat("}") {
+        if self.cursor.eat("}") {
             return Ok(WordPart::Variable(name, None));
         }
-        let colon = self.eat(":");
-        let modifier = match self.next() {
+        let colon = self.cursor.eat(":");
+        let modifier = match self.cursor.bump() {
             Some('-') => Modifier::Default { colon },
             Some('=') => Modifier::Assign { colon },
             Some('?') => Modifier::Require { colon },
             Some('+') => Modifier::Alternative { colon },
             Some('%') if !colon => Modifier::Suffix {
-                longest: self.eat("%"),
+                longest: self.cursor.eat("%"),
             },
             Some('#') if !colon => Modifier::Prefix {
-                longest: self.eat("#"),
+                longest: self.cursor.eat("#"),
             },
             _ => return self.error("an expansion that sh does not have"),
         };
         let word = self.word_until(|c| c == '}')?.unwrap_or_default();
-        if self.eat("}") {
+        if self.cursor.eat("}") {
             Ok(WordPart::Variable(name, Some((modifier, word))))
         } else {
             Err(self.unexpected())

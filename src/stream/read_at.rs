@@ -1,5 +1,6 @@
 //! Sources that can be read at any offset.
 
+use crate::input_file;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -122,7 +123,7 @@ impl FileSource {
     /// # Errors
     /// I/O errors of opening it.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = input_file::open(path)?;
         let len = file.metadata()?.len();
         Ok(Self { file, len })
     }
@@ -187,7 +188,7 @@ impl ReadAt for HostFile {
         check(offset, buf.len(), self.len)?;
         let named =
             |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", self.path.display()));
-        File::open(&self.path)
+        input_file::open(&self.path)
             .and_then(|file| file.read_exact_at(buf, offset))
             .map_err(named)
     }

@@ -42,12 +42,11 @@ pub struct Contract {
 #[must_use]
 pub fn check(old: &Value, new: &Contract) -> Vec<Finding> {
     let mut out = Findings(Vec::new());
-    let format = field(old, "format");
     let family = field(old, "family");
-    if format.as_u64() != Some(FORMAT) || !family.is_object() {
+    if let Some(reason) = not_a_record(old) {
         out.error(
             "field-record",
-            format!("the earlier release's record has the format {format}, not {FORMAT}"),
+            format!("the earlier release's record {reason}"),
         );
         return out.0;
     }
@@ -62,6 +61,24 @@ pub fn check(old: &Value, new: &Contract) -> Vec<Finding> {
         signature(family, offer, &mut out);
     }
     out.0
+}
+
+/// Why a value cannot be compared with: it is not the record that a conversion wrote.
+fn not_a_record(value: &Value) -> Option<String> {
+    const NAME: &str = "a conversion writes it next to the image, as NAME.json";
+    let Some(fields) = value.as_object() else {
+        return Some(format!("is not a JSON object: {NAME}"));
+    };
+    match fields.get("format") {
+        None => Some(format!("has no format: {NAME}")),
+        Some(format) if format.as_u64() != Some(FORMAT) => Some(format!(
+            "has the format {format}, and this goldsmith reads {FORMAT}"
+        )),
+        _ if !field(value, "family").is_object() => Some(format!(
+            "does not say what devices depend on (family): {NAME}"
+        )),
+        _ => None,
+    }
 }
 
 /// The number of comparisons that passed if `findings` failed.
@@ -355,4 +372,35 @@ fn signature(family: &Value, offer: &Offer, out: &mut Findings) {
              refuse it"
         ),
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_record_is_named_as_such() {
+        for (text, part) in [
+            ("null", "is not a JSON object"),
+            ("[]", "is not a JSON object"),
+            ("{}", "has no format"),
+            (
+                "{\"format\":2}",
+                "has the format 2, and this goldsmith reads 1",
+            ),
+            ("{\"format\":1}", "does not say what devices depend on"),
+            (
+                "{\"format\":1,\"family\":null}",
+                "does not say what devices depend on",
+            ),
+        ] {
+            let old = serde_json::from_str(text).unwrap();
+            let found = check(&old, &Contract::default());
+            let texts: Vec<&str> = found.iter().map(|one| one.text.as_str()).collect();
+            assert!(
+                matches!(texts.as_slice(), [text] if text.contains(part)),
+                "{texts:?}"
+            );
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::bytes;
 use crate::image::table::{Partition, PartitionTable, TableError, TableWarning};
 use crate::platform::TableKind;
 use crate::stream::ReadAt;
-use crate::units::{Lba, MIB, SECTOR, human};
+use crate::units::{Lba, MIB, SECTOR, counted, human};
 use std::collections::BTreeSet;
 
 /// The bytes of a header that its checksum covers at least.
@@ -233,7 +233,10 @@ fn check_protective(disk: &dyn ReadAt, log: &mut Log) {
     log.check(others == 0, "table-protective", || {
         (
             Location::whole().offset(446),
-            format!("the MBR has {others} partitions besides the protective one"),
+            format!(
+                "the MBR has {} besides the protective one",
+                counted(others, "partition", "partitions")
+            ),
         )
     });
 }

@@ -7,8 +7,10 @@ mod doctor;
 mod edit;
 mod formats;
 mod house;
+mod lock;
 mod packages;
 mod plan;
+mod repository;
 mod support;
 mod verify;
 

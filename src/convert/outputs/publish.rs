@@ -1,6 +1,7 @@
 //! Gives all finished files their final names, or none of them.
 
 use super::{Outputs, Pending, open};
+use crate::input_file;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -91,7 +92,7 @@ impl Outputs {
     pub(crate) fn replaced(&self) -> io::Result<Vec<PathBuf>> {
         let mut out = Vec::new();
         for pending in &self.done {
-            let same = match File::open(&pending.target) {
+            let same = match input_file::open(&pending.target) {
                 Ok(old) => same_bytes(&old, &pending.file)?,
                 Err(e) => e.kind() == io::ErrorKind::NotFound,
             };

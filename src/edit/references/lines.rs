@@ -4,6 +4,7 @@ use super::super::Workspace;
 use crate::golden::references::TEXT_LIMIT;
 use crate::problem::Problem;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 /// What becomes of a line.
 enum Change {
@@ -30,25 +31,43 @@ impl LineEdits {
         }
     }
 
-    /// Replaces `old` by `new` in a line; a line that is commented out stays so.
+    /// Replaces `old` by `new` in each of these lines, which are one setting; a line that is
+    /// commented out stays so. It is a problem if none of them has it.
     pub(super) fn replace(
         &mut self,
-        work: &Workspace<'_>,
+        work: &mut Workspace<'_>,
         file: &(bool, String),
-        line: usize,
+        numbers: RangeInclusive<usize>,
         [old, new]: [&str; 2],
     ) {
+        let text = read(work, file).unwrap_or_default();
         let lines = self.files.entry(file.clone()).or_default();
-        let text = match lines.get(&line) {
-            Some(Change::Comment(_)) => return,
-            Some(Change::Text(text)) => text.clone(),
-            None => {
-                let text = read(work, file).unwrap_or_default();
-                let found = text.lines().nth(line.saturating_sub(1));
-                found.unwrap_or_default().to_owned()
-            }
-        };
-        lines.insert(line, Change::Text(replaced(&text, old, new)));
+        let mut found = false;
+        let first = *numbers.start();
+        for number in numbers {
+            let line = match lines.get(&number) {
+                Some(Change::Comment(_)) => {
+                    found = true;
+                    continue;
+                }
+                Some(Change::Text(text)) => text.clone(),
+                None => {
+                    let found = text.lines().nth(number.saturating_sub(1));
+                    found.unwrap_or_default().to_owned()
+                }
+            };
+            let after = replaced(&line, old, new);
+            found |= after != line;
+            lines.insert(number, Change::Text(after));
+        }
+        if !found {
+            let message = format!(
+                "{}:{first}: {old} is not a word of one line, so it cannot be taken out",
+                file.1
+            );
+            let hint = "write it in one line in the golden image, or take it out there";
+            work.problems.push(Problem::new(message).hint(hint));
+        }
     }
 
     /// The reason of the change of a file, for the record.
@@ -130,6 +149,9 @@ fn replaced(line: &str, old: &str, new: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edit::Trees;
+    use crate::stamp::Time;
+    use crate::tree::{Stat, Tree};
 
     #[test]
     fn words_are_taken_out_whole() {
@@ -145,5 +167,36 @@ mod tests {
             assert_eq!(replaced(line, "resume=UUID=1", ""), expected);
         }
         assert_eq!(replaced("RESUME=UUID=1", "UUID=1", "none"), "RESUME=none");
+    }
+    #[test]
+    fn words_are_taken_out_of_the_line_that_has_them() {
+        let stat = |mode| Stat::root(mode, Time::default());
+        let empty = || Tree::new(stat(0o755));
+        let mut trees = Trees {
+            root: empty(),
+            boot: empty(),
+            data: empty(),
+        };
+        let path = "/etc/default/grub";
+        let text = "A=\"quiet \\\nresume=UUID=1 splash\"\n";
+        let root = &mut trees.root;
+        root.put_file(path, text.as_bytes().to_vec(), stat(0o644))
+            .unwrap();
+        let mut work = Workspace::new(&mut trees, Time::default());
+        let file = (false, path.to_owned());
+        let mut edits = LineEdits::default();
+        edits.replace(&mut work, &file, 1..=2, ["resume=UUID=1", ""]);
+        assert!(work.problems.0.is_empty());
+        // What is no longer there cannot be taken out: that is said.
+        edits.replace(&mut work, &file, 1..=2, ["resume=UUID=1", ""]);
+        let problem = work.problems.0.pop().unwrap();
+        assert!(
+            problem
+                .message
+                .starts_with("/etc/default/grub:1: resume=UUID=1 ")
+        );
+        edits.apply(&mut work);
+        let text = work.root.text(path, 99).unwrap();
+        assert_eq!(text.as_deref(), Some("A=\"quiet \\\nsplash\"\n"));
     }
 }

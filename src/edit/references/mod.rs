@@ -210,14 +210,12 @@ fn take_out(
     let key = (one.on_boot, one.file.clone());
     match one.removal {
         Removal::Word => {
-            for line in one.line..=one.last {
-                edits.replace(work, &key, line, [&one.text, ""]);
-            }
+            edits.replace(work, &key, one.line..=one.last, [&one.text, ""]);
             "is taken out"
         }
         Removal::None => {
             edits.because(&key, "the swap partition of the golden image is gone");
-            edits.replace(work, &key, one.line, [&one.text, "none"]);
+            edits.replace(work, &key, one.line..=one.last, [&one.text, "none"]);
             "is replaced by none, so hibernation is off"
         }
         Removal::File => {

@@ -53,10 +53,13 @@ pub(super) fn edit(
                     true => edits.comment(
                         &target,
                         setting.line,
-                        setting.line,
+                        setting.last,
                         "the unit is not on the converted disk",
                     ),
-                    false => edits.replace(work, &target, setting.line, [word, ""]),
+                    false => {
+                        let lines = setting.line..=setting.last;
+                        edits.replace(work, &target, lines, [word, ""]);
+                    }
                 }
                 work.notes.push(format!(
                     "{place}: {key}={word} is taken out: the unit is not on the converted disk"

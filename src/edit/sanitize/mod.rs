@@ -1,26 +1,37 @@
 //! Takes away what the golden machine left behind, as far as the plan says. It comes before the
-//! user's overlays, which are meant; what they bring of these kinds is listed as kept.
+//! user's overlays, which are meant; what they bring of these kinds is listed as kept. What devices
+//! make instead comes after them, as they may bring the server that needs it.
 
 mod host_keys;
 
 use super::Workspace;
-use crate::golden::traces::{Removal, Trace, TraceKind, gather};
+use super::accepting::Used;
+use crate::golden::traces::{Removal, Trace, TraceKind, gather, unsearched};
 use crate::plan::Plan;
 use crate::plan::overlays::Target;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
-use std::collections::BTreeMap;
+pub(super) use host_keys::HostKey;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The list of kinds that were taken away, for whoever checks the image: a kind in each line, or a
 /// kind, a tab and a path that stays.
 const LIST: &str = "/usr/lib/goldsmith/sanitized";
 
-/// Takes the traces away, and lets devices make what they need of them.
-pub(super) fn clean(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), EditError> {
+/// Takes the traces away; returns the paths of the host keys that the root filesystem had, for
+/// [`host_keys`].
+pub(super) fn clean(work: &mut Workspace<'_>, plan: &Plan) -> Result<Vec<String>, EditError> {
     let mut counts: BTreeMap<TraceKind, usize> = BTreeMap::new();
     let mut keys = Vec::new();
+    let mut too_large = Vec::new();
     for target in Target::ALL {
         let editor = work.editor(target);
+        for (path, _) in unsearched(editor.tree()) {
+            too_large.push(format!(
+                "{}{path} is too large to be searched for what [sanitize] takes away",
+                mount_point(target, plan)
+            ));
+        }
         for trace in gather(editor.tree()) {
             if !plan.sanitize.has(trace.kind) {
                 continue;
@@ -32,11 +43,11 @@ pub(super) fn clean(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), EditErr
             }
         }
     }
+    if plan.sanitize.kinds().next().is_some() {
+        work.warnings.extend(too_large);
+    }
     if plan.sanitize.has(TraceKind::MachineId) {
         empty_id(&mut work.root)?;
-    }
-    if plan.sanitize.has(TraceKind::SshHostKeys) {
-        host_keys::arrange(work, &keys)?;
     }
     for (kind, count) in counts {
         let name = kind.name();
@@ -44,7 +55,22 @@ pub(super) fn clean(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), EditErr
             "sanitize.{name}: {count} of the golden machine's files removed, emptied or changed"
         ));
     }
-    Ok(())
+    Ok(keys)
+}
+
+/// Has devices make the SSH host keys that the servers of the finished system read, whatever
+/// brought the server; `removed` were in the golden image. Returns the keys with those of
+/// `earlier`, which are arranged already.
+pub(super) fn host_keys(
+    work: &mut Workspace<'_>,
+    plan: &Plan,
+    removed: &[String],
+    earlier: &BTreeSet<HostKey>,
+) -> Result<BTreeSet<HostKey>, EditError> {
+    match plan.sanitize.has(TraceKind::SshHostKeys) {
+        true => host_keys::arrange(work, removed, earlier),
+        false => Ok(BTreeSet::new()),
+    }
 }
 
 fn take_away(editor: &mut TreeEditor<'_>, trace: &Trace) -> Result<(), EditError> {
@@ -74,6 +100,26 @@ fn empty_id(root: &mut TreeEditor<'_>) -> Result<(), EditError> {
     Ok(())
 }
 
+/// Counts the entries of the configuration as needed that accept a trace, of which there is a
+/// warning otherwise.
+pub(super) fn accepted(work: &mut Workspace<'_>, plan: &Plan, used: &Used) {
+    for target in Target::ALL {
+        let dir = mount_point(target, plan);
+        for trace in gather(work.editor(target).tree()) {
+            used.accepts(&plan.accepted, &format!("{dir}{}", trace.shown()));
+        }
+    }
+}
+
+/// The directory of the device that a filesystem is mounted on, without a slash at the end.
+fn mount_point(target: Target, plan: &Plan) -> &str {
+    match target {
+        Target::Root => "",
+        Target::Boot => plan.boot.mount.trim_end_matches('/'),
+        Target::Data => "/data",
+    }
+}
+
 /// Lists the kinds that were taken away, and the paths of these kinds that the user's overlays and
 /// hooks brought since.
 pub(super) fn list(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), EditError> {
@@ -85,11 +131,7 @@ pub(super) fn list(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), EditErro
         return Ok(());
     }
     for target in Target::ALL {
-        let dir = match target {
-            Target::Root => "",
-            Target::Boot => plan.boot.mount.trim_end_matches('/'),
-            Target::Data => "/data",
-        };
+        let dir = mount_point(target, plan);
         for trace in gather(work.editor(target).tree()) {
             if plan.sanitize.has(trace.kind) {
                 let path = format!("{dir}{}", trace.shown());

@@ -1,6 +1,7 @@
 //! Kernel arguments that act by themselves, judged as the boot loader will pass them.
 
 use super::follow::Files;
+use super::note::StartupNote;
 use super::{Judge, overlay_root};
 use crate::edit::Workspace;
 use crate::plan::Plan;
@@ -49,24 +50,31 @@ pub(in crate::edit) fn check(work: &mut Workspace<'_>, plan: &Plan, arguments: &
     }
     let by_settings = decided.unwrap_or_else(|| overlay_settings(root));
     if by_settings && arguments.split_whitespace().any(|word| word == "ro") {
-        judge.notes.push("with the kernel argument ro, overlayroot makes its overlay read-only, as on the golden image: mount of Debian 13 cannot make it writable again; take ro out of the golden image if programs must write there".into());
+        argument_note(
+            &mut judge,
+            "with the kernel argument ro, overlayroot makes its overlay read-only, as on the golden image: mount of Debian 13 cannot make it writable again; take ro out of the golden image if programs must write there",
+        );
     }
     if by_settings && !hides_root && !has_script(root, "overlayroot") {
-        judge.notes.push("overlayroot is set, but the root filesystem has no script of initramfs-tools that reads it (package overlayroot): an initial RAM disk that is made anew covers nothing, and what is written to the root filesystem stays there".into());
+        argument_note(
+            &mut judge,
+            "overlayroot is set, but the root filesystem has no script of initramfs-tools that reads it (package overlayroot): an initial RAM disk that is made anew covers nothing, and what is written to the root filesystem stays there",
+        );
     }
     if hides_root || by_settings {
-        judge.notes.push("an overlay in memory covers the root filesystem: what is written there is gone at the next start; the data and the boot partition keep what is written".into());
+        argument_note(
+            &mut judge,
+            "an overlay in memory covers the root filesystem: what is written there is gone at the next start; the data and the boot partition keep what is written",
+        );
         old_client(root, &mut judge);
     }
-    let Judge {
-        problems,
-        notes,
-        used,
-        ..
-    } = judge;
-    work.notes.extend(notes);
-    work.problems.0.extend(problems.0);
-    work.used.extend(&used);
+    judge.finish(work);
+}
+
+/// A note about the arguments that a kernel starts with.
+fn argument_note(judge: &mut Judge, text: &str) {
+    let note = StartupNote::of("/proc/cmdline", 0, text.to_owned());
+    judge.notes.push(note);
 }
 
 /// Why a system with this argument does not mount what the update client needs, or does not start

@@ -5,6 +5,7 @@ use super::Judge;
 use super::acts::Act;
 use super::command::Runs;
 use super::follow::{Files, Found};
+use super::note::StartupNote;
 use super::units::{self, Unit};
 use crate::golden::fstab::FstabLine;
 use crate::tree::edit::EditError;
@@ -65,12 +66,12 @@ pub(super) fn repair(
             0o644,
             "the root filesystem has the size of its slot",
         )?;
-        judge.notes.push(format!(
-            "cloud-init: growing the root partition is turned off by {PATH}"
-        ));
+        let note = format!("cloud-init: growing the root partition is turned off by {PATH}");
+        judge.notes.push(StartupNote::of(PATH, 0, note));
     }
     let state = state(root.tree(), moved, judge);
-    judge.notes.push(format!("cloud-init: {state}"));
+    let note = format!("cloud-init: {state}");
+    judge.notes.push(StartupNote::of(STATE, 0, note));
     Ok(())
 }
 

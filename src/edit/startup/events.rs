@@ -4,6 +4,8 @@
 use super::entry::{Entry, EntryKind};
 use super::follow::{Files, Found};
 use super::units::names_in;
+use crate::golden::lines::{Joining, logical_lines};
+use std::collections::BTreeSet;
 
 /// Directories whose programs run when something comes up, with the arguments that they get.
 const HOOKS: [(&str, &[&str]); 27] = [
@@ -51,6 +53,14 @@ const SOURCED: [&str; 5] = [
     "/etc/dhclient-enter-hooks",
     "/etc/dhclient-exit-hooks",
     "/etc/udhcpc/default.script",
+];
+/// Directories with settings of kernel modules; of files with the same name, the one of the first
+/// directory counts.
+const MODULES: [&str; 4] = [
+    "/etc/modprobe.d",
+    "/usr/local/lib/modprobe.d",
+    "/usr/lib/modprobe.d",
+    "/lib/modprobe.d",
 ];
 /// Settings of networks.
 const INTERFACES: &str = "/etc/network/interfaces";
@@ -118,12 +128,14 @@ fn interfaces(files: &Files<'_>) -> Vec<Entry> {
     paths.extend(names_in(files.root, &dir).map(|name| format!("{dir}/{name}")));
     let mut out = Vec::new();
     for path in paths {
-        for (at, line) in files.text(&path).unwrap_or_default().lines().enumerate() {
-            let Some((key, command)) = line.trim().split_once(char::is_whitespace) else {
+        let text = files.text(&path).unwrap_or_default();
+        // ifupdown joins lines as a shell does, with comments as they are.
+        for line in logical_lines(&text, Joining::Shell, &['#']) {
+            let Some((key, command)) = line.text.trim().split_once(char::is_whitespace) else {
                 continue;
             };
             if matches!(key, "up" | "post-up" | "pre-up") {
-                out.push(entry(&path, files.commands(command, &path, at + 1)));
+                out.push(entry(&path, files.commands(command, &path, line.first)));
             }
         }
     }
@@ -132,16 +144,22 @@ fn interfaces(files: &Files<'_>) -> Vec<Entry> {
 
 /// Commands that run in the place of kernel modules (`modprobe.d(5)`).
 fn modules(files: &Files<'_>) -> Vec<Entry> {
-    const DIR: &str = "/etc/modprobe.d";
     let mut out = Vec::new();
-    for name in names_in(files.root, DIR) {
-        let path = format!("{DIR}/{name}");
-        for (at, line) in files.text(&path).unwrap_or_default().lines().enumerate() {
-            let rest = line.trim().strip_prefix("install ");
-            let command = rest.and_then(|rest| rest.trim().split_once(char::is_whitespace));
-            if let Some((_, command)) = command {
-                let found = files.commands(command, &path, at + 1);
-                out.push(entry(&path, found.under_condition()));
+    let mut seen = BTreeSet::new();
+    for dir in MODULES {
+        let names = names_in(files.root, dir).filter(|name| name.ends_with(".conf"));
+        for name in names.filter(|name| seen.insert(name.clone())) {
+            let path = format!("{dir}/{name}");
+            let text = files.text(&path).unwrap_or_default();
+            for line in logical_lines(&text, Joining::Modprobe, &['#']) {
+                let mut words = line.text.trim().splitn(3, char::is_whitespace);
+                if words.next() != Some("install") {
+                    continue;
+                }
+                if let Some(command) = words.nth(1) {
+                    let found = files.commands(command, &path, line.first);
+                    out.push(entry(&path, found.under_condition()));
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use super::script::{Context, commands, commands_in};
 use super::units::{Setting, Unit};
 use super::variables::Variables;
 use super::words::{is_shell, unwrapped};
+use crate::golden::lines::{Joining, logical_lines};
 use crate::shell::matches;
 use crate::tree::{DirEntry, Tree, show};
 use std::collections::BTreeSet;
@@ -236,7 +237,8 @@ impl<'a> Files<'a> {
         };
         for file in unit.all("EnvironmentFile") {
             let text = self.text(file.value.trim_start_matches('-'));
-            text.unwrap_or_default().lines().for_each(&mut set);
+            let lines = logical_lines(&text.unwrap_or_default(), Joining::Shell, &['#', ';']);
+            lines.iter().for_each(|line| set(&line.text));
         }
         for setting in unit.all("Environment") {
             set(&setting.value);

@@ -2,6 +2,7 @@
 //! of two root filesystems depends on it.
 
 use super::Judge;
+use super::note::StartupNote;
 use crate::edit::Workspace;
 use crate::plan::Plan;
 use crate::platform::TableKind;
@@ -25,24 +26,59 @@ pub(in crate::edit) fn check(work: &mut Workspace<'_>, plan: &Plan, kernel: &str
         let advice = "install a kernel that was built for it in the golden image";
         judge.problem(&path, line, &why, advice);
     }
-    let module = |setting: &str| config.get(setting).is_some_and(|(value, _)| value == "m");
-    // Without any modules there is nothing to judge by.
-    let has = |name: &str| has_module(root, &version, name);
-    if module("CONFIG_VFAT_FS") && has("") && !has("vfat.ko") {
-        let why = format!(
-            "FAT is a module of this kernel (CONFIG_VFAT_FS=m), but /lib/modules/{version} has none: the boot partition, where the boot environment is, could not be mounted"
-        );
-        let advice = "install the modules of the kernel in the golden image";
-        judge.problem(
-            &path,
-            config.get("CONFIG_VFAT_FS").map_or(0, |(_, line)| *line),
-            &why,
-            advice,
-        );
+    modules(root, &path, &version, &config, &mut judge);
+    judge.finish(work);
+}
+
+/// Judges whether the modules are there by which a kernel mounts the boot partition.
+fn modules(root: &Tree, path: &str, version: &str, config: &Config, judge: &mut Judge) {
+    let wanted = fat_modules(config);
+    let Some((setting, _, line)) = wanted.first() else {
+        return;
+    };
+    if !has_module(root, version, "") {
+        if !judge.accepted(&[path]) {
+            let text = format!(
+                "FAT is a module of this kernel ({setting}=m), but /lib/modules/{version} has no modules: unless the initial RAM disk loads it, the boot partition, where the boot environment is, cannot be mounted"
+            );
+            judge.notes.push(StartupNote::at(path, *line, &text));
+        }
+        return;
     }
-    let Judge { problems, used, .. } = judge;
-    work.problems.0.extend(problems.0);
-    work.used.extend(&used);
+    for (setting, module, line) in wanted {
+        if !has_module(root, version, module) {
+            let why = format!(
+                "{module} is a module of this kernel ({setting}=m), but /lib/modules/{version} does not have it: the boot partition, where the boot environment is, could not be mounted"
+            );
+            let advice = "install the modules of the kernel in the golden image";
+            judge.problem(path, line, &why, advice);
+        }
+    }
+}
+
+/// The modules without which a kernel with this configuration does not mount a FAT filesystem: the
+/// setting, the name of the file up to its kind of compression, and the line. The tables of
+/// characters are those that it takes without mount options.
+fn fat_modules(config: &Config) -> Vec<(String, &'static str, usize)> {
+    let value = |name: &str| config.get(name).map_or("", |(value, _)| value.as_str());
+    let mut wanted = vec![
+        ("CONFIG_FAT_FS".to_owned(), "fat.ko"),
+        ("CONFIG_VFAT_FS".to_owned(), "vfat.ko"),
+    ];
+    if value("CONFIG_FAT_DEFAULT_CODEPAGE") == "437" {
+        wanted.push(("CONFIG_NLS_CODEPAGE_437".to_owned(), "nls_cp437.ko"));
+    }
+    wanted.extend(match value("CONFIG_FAT_DEFAULT_IOCHARSET") {
+        "ascii" => Some(("CONFIG_NLS_ASCII".to_owned(), "nls_ascii.ko")),
+        "iso8859-1" => Some(("CONFIG_NLS_ISO8859_1".to_owned(), "nls_iso8859-1.ko")),
+        "utf8" => Some(("CONFIG_NLS_UTF8".to_owned(), "nls_utf8.ko")),
+        _ => None,
+    });
+    let modules = wanted.into_iter().filter_map(|(setting, module)| {
+        let (value, line) = config.get(&setting)?;
+        (value == "m").then_some((setting, module, *line))
+    });
+    modules.collect()
 }
 
 /// The version of a kernel: that in the name of its file.
@@ -147,6 +183,19 @@ mod tests {
         assert_eq!(put("modules.dep"), [false, false]);
         assert_eq!(put("kernel/fs/ext4/ext4.ko"), [true, false]);
         assert_eq!(put("kernel/fs/fat/vfat.ko.xz"), [true, true]);
+    }
+
+    #[test]
+    fn modules_that_mounting_the_boot_partition_takes() {
+        let text = "CONFIG_FAT_FS=m\nCONFIG_VFAT_FS=m\nCONFIG_FAT_DEFAULT_CODEPAGE=437\nCONFIG_FAT_DEFAULT_IOCHARSET=\"ascii\"\nCONFIG_NLS_CODEPAGE_437=m\nCONFIG_NLS_ASCII=y\n";
+        let lines: Vec<_> = (1..).zip(text.lines().map(str::to_owned)).collect();
+        let found = fat_modules(&read(&lines));
+        let found: Vec<_> = found
+            .iter()
+            .map(|(_, module, line)| (*module, *line))
+            .collect();
+        assert_eq!(found, [("fat.ko", 1), ("vfat.ko", 2), ("nls_cp437.ko", 5)]);
+        assert!(fat_modules(&Config::new()).is_empty());
     }
 
     #[test]

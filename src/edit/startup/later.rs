@@ -7,6 +7,7 @@ use super::apt_conf::AptConf;
 use super::apt_hooks;
 use super::command::Runs;
 use super::follow::{Files, Found};
+use super::note::StartupNote;
 use super::units::{self, Unit, names_in};
 
 /// The consequence of a restart.
@@ -94,10 +95,13 @@ fn apt_hooks(files: &Files<'_>, judge: &mut Judge) {
                 continue;
             }
             let command: String = finding.command.chars().take(80).collect();
-            judge.notes.push(format!(
-                "{}:{}: `{command}` {} whenever packages are installed or updated ({} runs it): {TAKEN_BACK}",
-                finding.file, finding.line, finding.act, hook.file
-            ));
+            let text = format!(
+                "`{command}` {} whenever packages are installed or updated ({} runs it): {TAKEN_BACK}",
+                finding.act, hook.file
+            );
+            judge
+                .notes
+                .push(StartupNote::at(&finding.file, finding.line, &text));
         }
     }
 }
@@ -109,7 +113,7 @@ fn is_enabled(files: &Files<'_>, name: &str) -> bool {
 
 fn note(judge: &mut Judge, file: &str, line: usize, text: &str) {
     if !judge.accepted(&[file]) {
-        judge.notes.push(format!("{file}:{line}: {text}"));
+        judge.notes.push(StartupNote::at(file, line, text));
     }
 }
 
@@ -187,10 +191,11 @@ fn agents(files: &Files<'_>, judge: &mut Judge) {
         // A socket starts a service as well.
         let socket = name.replace(".service", ".socket");
         let started = is_enabled(files, name) || (socket != name && is_enabled(files, &socket));
-        if started && !judge.accepted(&[name]) {
-            judge
-                .notes
-                .push(format!("{name}: {what}: {NEXT_UPDATE}; {advice}"));
+        let unit = Unit::load(files.root, name).or_else(|| Unit::load(files.root, &socket));
+        let file = unit.map_or_else(String::new, |unit| unit.file);
+        if started && !judge.accepted(&[&file]) {
+            let note = format!("{name}: {what}: {NEXT_UPDATE}; {advice}");
+            judge.notes.push(StartupNote::of(&file, 0, note));
         }
     }
 }
@@ -266,10 +271,10 @@ fn by_the_clock(name: &str, found: &Found, judge: &mut Judge) {
         }
         let command: String = finding.command.chars().take(80).collect();
         let act = finding.act;
-        judge.notes.push(format!(
-            "{}:{}: `{command}` {act} by the clock ({name} runs it): {TAKEN_BACK}",
-            finding.file, finding.line
-        ));
+        let text = format!("`{command}` {act} by the clock ({name} runs it): {TAKEN_BACK}");
+        judge
+            .notes
+            .push(StartupNote::at(&finding.file, finding.line, &text));
     }
 }
 

@@ -1,6 +1,7 @@
 //! `/etc/machine-id` (`machine-id(5)`): without it, or with `uninitialized` in it, each start of a
 //! new root filesystem is a first boot to systemd, so every update would be one.
 
+use super::note::StartupNote;
 use super::units::{Unit, started};
 use crate::stream::ReadAt as _;
 use crate::tree::edit::EditError;
@@ -40,7 +41,7 @@ fn state(root: &Tree) -> MachineId {
 }
 
 /// Makes the file empty, unless it has an id. Returns notes.
-pub(super) fn repair(root: &mut TreeEditor<'_>) -> Result<Vec<String>, EditError> {
+pub(super) fn repair(root: &mut TreeEditor<'_>) -> Result<Vec<StartupNote>, EditError> {
     let mut notes = Vec::new();
     let state = state(root.tree());
     let reason = "with an empty file, a new root filesystem is not a first boot";
@@ -54,9 +55,10 @@ pub(super) fn repair(root: &mut TreeEditor<'_>) -> Result<Vec<String>, EditError
             root.remove(PATH, reason)?;
         }
         root.file(PATH, "", 0o444, reason)?;
-        notes.push(format!(
+        let note = format!(
             "{PATH} {why}: each update would be a first boot; it is an empty file now, and each root filesystem makes an id on its first start"
-        ));
+        );
+        notes.push(StartupNote::of(PATH, 0, note));
     }
     if state != MachineId::Set {
         one_id(root, &mut notes)?;
@@ -66,7 +68,7 @@ pub(super) fn repair(root: &mut TreeEditor<'_>) -> Result<Vec<String>, EditError
 }
 
 /// Makes the id of `dbus` that of the machine: systemd would give it to all devices.
-fn one_id(root: &mut TreeEditor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
+fn one_id(root: &mut TreeEditor<'_>, notes: &mut Vec<StartupNote>) -> Result<(), EditError> {
     let is_file = match root.tree().find_nofollow(DBUS) {
         Some(Node::Leaf(leaf)) => {
             matches!(&leaf.kind, LeafKind::File(content) if content.len() > 0)
@@ -76,14 +78,18 @@ fn one_id(root: &mut TreeEditor<'_>, notes: &mut Vec<String>) -> Result<(), Edit
     if is_file {
         let reason = "systemd would take the id in it for that of every device";
         root.symlink(DBUS, PATH, reason)?;
-        notes.push(format!("{DBUS} is a link to {PATH} now: {reason}"));
+        let note = format!("{DBUS} is a link to {PATH} now: {reason}");
+        notes.push(StartupNote::of(DBUS, 0, note));
     }
     Ok(())
 }
 
 /// Units that run on a first boot only: host keys are made without one, others are named.
-fn first_boot_units(root: &mut TreeEditor<'_>, notes: &mut Vec<String>) -> Result<(), EditError> {
-    let mut left = Vec::new();
+fn first_boot_units(
+    root: &mut TreeEditor<'_>,
+    notes: &mut Vec<StartupNote>,
+) -> Result<(), EditError> {
+    let (mut left, mut first) = (Vec::new(), None);
     for name in started(root.tree()) {
         let Some(unit) = Unit::load(root.tree(), &name) else {
             continue;
@@ -94,29 +100,34 @@ fn first_boot_units(root: &mut TreeEditor<'_>, notes: &mut Vec<String>) -> Resul
         if name == "sshd-keygen.service" {
             keys(root, &name, notes)?;
         } else {
+            first.get_or_insert_with(|| unit.file.clone());
             left.push(format!("{name} ({})", unit.file));
         }
     }
-    if !left.is_empty() {
-        notes.push(format!(
+    if let Some(first) = first {
+        let note = format!(
             "no start is a first boot to systemd, so these units with ConditionFirstBoot= never run: {}; give them a condition of their own, such as ConditionPathExists=!/data/done, or do their work in the golden image",
             left.join(", ")
-        ));
+        );
+        notes.push(StartupNote::of(&first, 0, note));
     }
     Ok(())
 }
 
 /// Lets the service that makes host keys run whenever a key is missing.
-fn keys(root: &mut TreeEditor<'_>, name: &str, notes: &mut Vec<String>) -> Result<(), EditError> {
+fn keys(
+    root: &mut TreeEditor<'_>,
+    name: &str,
+    notes: &mut Vec<StartupNote>,
+) -> Result<(), EditError> {
     let path = format!("/etc/systemd/system/{name}.d/mender.conf");
     let text = "# No start is a first boot: see machine-id(5).\n[Unit]\nConditionFirstBoot=\nConditionPathExists=!/etc/ssh/ssh_host_ed25519_key\n";
     let reason = "makes host keys on the first start of each root filesystem";
     let known = root.tree().find_nofollow(&path).is_some();
     root.file(&path, text, 0o644, reason)?;
     if !known {
-        notes.push(format!(
-            "{name} runs whenever host keys are missing, not on a first boot only"
-        ));
+        let note = format!("{name} runs whenever host keys are missing, not on a first boot only");
+        notes.push(StartupNote::of(&path, 0, note));
     }
     Ok(())
 }

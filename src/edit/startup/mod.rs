@@ -21,6 +21,7 @@ mod lexer;
 mod machine_id;
 mod marks;
 mod needs;
+mod note;
 mod one_time;
 mod overlay_root;
 mod rc_local;
@@ -31,12 +32,14 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 mod udev;
+mod udev_events;
 mod units;
 mod variables;
 mod words;
 
 pub(super) use arguments::check as check_arguments;
 pub(super) use kernel_config::check as check_kernel;
+pub use note::StartupNote;
 
 use super::Workspace;
 use super::accepting::{Used, real};
@@ -69,7 +72,7 @@ struct Judge {
     /// The entries that something was accepted by.
     used: Used,
     problems: Problems,
-    notes: Vec<String>,
+    notes: Vec<StartupNote>,
 }
 
 impl Judge {
@@ -120,6 +123,15 @@ impl Judge {
             .push(Problem::new(format!("{place}: {why}")).hint(hint));
     }
 
+    /// Hands everything over.
+    fn finish(self, work: &mut Workspace<'_>) {
+        work.notes
+            .extend(self.notes.iter().map(|one| one.note.clone()));
+        work.startup.extend(self.notes);
+        work.problems.0.extend(self.problems.0);
+        work.used.extend(&self.used);
+    }
+
     /// The numbered lines of a file; none if it cannot be read.
     fn lines(&self, tree: &Tree, path: &str) -> Vec<(usize, String)> {
         let bytes = tree
@@ -157,11 +169,11 @@ pub(super) fn integrate(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), Edi
     overlay_root::in_memory(work.root.tree(), boot_mount, &mut judge);
     let root = work.root.tree();
     needs::state(root, &mut judge);
+    let mut warnings = Vec::new();
     if by_units {
-        work.warnings
-            .extend(needs::client(root, plan.client.managed, &mut judge));
+        warnings.extend(needs::client(root, plan.client.managed, &mut judge));
     }
-    work.warnings.extend(needs::panic(root, &mut judge));
+    warnings.extend(needs::panic(root, &mut judge));
     let moved = plan.partitions.partitions.iter();
     let moved: Vec<&str> = moved
         .filter(|partition| matches!(partition.fate, Fate::Data(_)))
@@ -178,9 +190,10 @@ pub(super) fn integrate(work: &mut Workspace<'_>, plan: &Plan) -> Result<(), Edi
     let notes = one_time::notes(root, boot, boot_mount, is_raspberry_pi(boot));
     judge.notes.extend(notes);
     list_accepted(work, &plan.accepted)?;
-    work.notes.extend(judge.notes);
-    work.problems.0.extend(judge.problems.0);
-    work.used.extend(&judge.used);
+    let sentences = warnings.iter().map(|warning| warning.note.clone());
+    work.warnings.extend(sentences);
+    work.startup.extend(warnings);
+    judge.finish(work);
     Ok(())
 }
 
@@ -244,10 +257,12 @@ fn repart(work: &mut Workspace<'_>, judge: &mut Judge) -> Result<(), EditError> 
         NAME,
         "it would change the partitions at each start",
     )?;
-    judge.notes.push(format!(
+    let first = definitions.first().map_or("", String::as_str);
+    let note = format!(
         "{NAME} is disabled: it would change the partitions at each start ({})",
         definitions.join(", ")
-    ));
+    );
+    judge.notes.push(StartupNote::of(first, 0, note));
     Ok(())
 }
 
@@ -261,9 +276,8 @@ fn growroot(work: &mut Workspace<'_>, judge: &mut Judge) -> Result<(), EditError
     }
     let reason = "the root filesystem has the size of its slot";
     work.root.file(OFF, "", 0o644, reason)?;
-    judge.notes.push(format!(
-        "growroot of the initial RAM disk is turned off by {OFF}: {reason}"
-    ));
+    let note = format!("growroot of the initial RAM disk is turned off by {OFF}: {reason}");
+    judge.notes.push(StartupNote::of(SCRIPT, 0, note));
     Ok(())
 }
 
@@ -279,16 +293,16 @@ fn repair(work: &mut Workspace<'_>, entry: &Entry, judge: &mut Judge) -> Result<
         return Ok(());
     }
     if let Some((reason, note)) = undone(entry) {
+        let file = entry.found.files.first().unwrap_or(&entry.name);
         if note {
-            judge
-                .notes
-                .push(format!("{} is disabled: {reason}", entry.name));
+            let note = format!("{} is disabled: {reason}", entry.name);
+            judge.notes.push(StartupNote::of(file, 0, note));
             match entry.kind {
                 EntryKind::Script => known::disable_sysv(&mut work.root, &entry.name, &reason)?,
                 _ => known::disable(&mut work.root, &entry.name, &reason)?,
             }
         } else if !reason.is_empty() {
-            judge.notes.push(reason);
+            judge.notes.push(StartupNote::of(file, 0, reason));
         }
         return Ok(());
     }
@@ -297,10 +311,11 @@ fn repair(work: &mut Workspace<'_>, entry: &Entry, judge: &mut Judge) -> Result<
     }
     if entry.found.is_once {
         for path in &entry.found.unread {
-            judge.notes.push(format!(
-                "{path}: {} runs it once, on the first start of each slot; it is not a script, so what it does is not known",
+            let text = format!(
+                "{} runs it once, on the first start of each slot; it is not a script, so what it does is not known",
                 entry.name
-            ));
+            );
+            judge.notes.push(StartupNote::at(path, 0, &text));
         }
     }
     Ok(())
@@ -383,10 +398,11 @@ fn report(entry: &Entry, finding: &Finding, judge: &mut Judge) {
         Act::Restart => "an update that is not committed yet would be taken back",
         _ => "each root filesystem does it for itself",
     };
-    judge.notes.push(format!(
-        "{file}:{line}: `{command}` {act} under a condition ({}): {effect}",
+    let text = format!(
+        "`{command}` {act} under a condition ({}): {effect}",
         entry.cause(file)
-    ));
+    );
+    judge.notes.push(StartupNote::at(file, *line, &text));
 }
 
 /// Lists the accepted files on the device.

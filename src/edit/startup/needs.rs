@@ -2,6 +2,7 @@
 //! remembers it, and a kernel that restarts when it gives up.
 
 use super::Judge;
+use super::note::StartupNote;
 use super::units::{self, Unit, names_in};
 use crate::edit::volatile::Volatile;
 use crate::tree::Tree;
@@ -16,7 +17,7 @@ const SERVICES: [&str; 3] = [
 const STATE: [&str; 2] = ["/data/mender/mender-store", "/var/lib/mender/mender-store"];
 
 /// The services of a `managed` client that no start reaches: problems, and warnings.
-pub(super) fn client(root: &Tree, managed: bool, judge: &mut Judge) -> Vec<String> {
+pub(super) fn client(root: &Tree, managed: bool, judge: &mut Judge) -> Vec<StartupNote> {
     let mut warnings = Vec::new();
     if !managed {
         return warnings;
@@ -29,13 +30,12 @@ pub(super) fn client(root: &Tree, managed: bool, judge: &mut Judge) -> Vec<Strin
             let why = "the service of the update client is masked: no update would ever come, nor be committed";
             let advice = "unmask it in the golden image, or set client.managed = false to install updates by commands";
             judge.problem(&path, 0, why, advice);
-        } else if Unit::load(root, name).is_some()
+        } else if let Some(unit) = Unit::load(root, name)
             && !started.contains(name)
-            && !judge.accepted(&[name])
+            && !judge.accepted(&[&unit.file, &path])
         {
-            warnings.push(format!(
-                "{name}: nothing starts this service of the update client: no update would ever come by itself; enable it in the golden image, or set client.managed = false"
-            ));
+            let text = "nothing starts this service of the update client: no update would ever come by itself; enable it in the golden image, or set client.managed = false";
+            warnings.push(StartupNote::at(&unit.file, 0, text));
         }
     }
     warnings
@@ -52,7 +52,7 @@ pub(super) fn state(root: &Tree, judge: &mut Judge) {
 }
 
 /// A warning about a setting by which a kernel that gives up waits for a person.
-pub(super) fn panic(root: &Tree, judge: &mut Judge) -> Option<String> {
+pub(super) fn panic(root: &Tree, judge: &mut Judge) -> Option<StartupNote> {
     let mut paths = Vec::new();
     for dir in ["/usr/lib/sysctl.d", "/etc/sysctl.d"] {
         let names = names_in(root, dir).filter(|name| name.ends_with(".conf"));
@@ -73,9 +73,6 @@ pub(super) fn panic(root: &Tree, judge: &mut Judge) -> Option<String> {
         }
     }
     let (path, at, _) = last.filter(|(_, _, value)| value == "0")?;
-    (!judge.accepted(&[&path])).then(|| {
-        format!(
-            "{path}:{at}: kernel.panic = 0: a kernel that gives up while an update proves itself waits for a person instead of going back to the other root filesystem"
-        )
-    })
+    let text = "kernel.panic = 0: a kernel that gives up while an update proves itself waits for a person instead of going back to the other root filesystem";
+    (!judge.accepted(&[&path])).then(|| StartupNote::at(&path, at, text))
 }

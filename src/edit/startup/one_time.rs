@@ -1,6 +1,7 @@
 //! Files on the boot partition that a system takes up once. The boot partition is shared, so what
 //! one root filesystem took up is not there for the next one.
 
+use super::note::StartupNote;
 use crate::tree::Tree;
 
 /// The files: name, what becomes of it, and what to do.
@@ -65,12 +66,13 @@ const FILES: [(&str, &str, &str); 11] = [
 const CLOUD_INIT: [&str; 3] = ["user-data", "meta-data", "network-config"];
 
 /// A note for each file that is there.
-pub(super) fn notes(root: &Tree, boot: &Tree, boot_mount: &str, is_pi: bool) -> Vec<String> {
+pub(super) fn notes(root: &Tree, boot: &Tree, boot_mount: &str, is_pi: bool) -> Vec<StartupNote> {
     let there = |name: &str| boot.find_ignore_case(format!("/{name}")).is_some();
     let mut out = Vec::new();
     for (name, what, advice) in FILES {
         if there(name) && (is_pi || name.contains('.')) {
-            out.push(format!("{boot_mount}/{name}: {what}; {advice}"));
+            let text = format!("{what}; {advice}");
+            out.push(StartupNote::at(&format!("{boot_mount}/{name}"), 0, &text));
         }
     }
     let files: Vec<String> = CLOUD_INIT
@@ -78,17 +80,19 @@ pub(super) fn notes(root: &Tree, boot: &Tree, boot_mount: &str, is_pi: bool) -> 
         .filter(|name| there(name))
         .map(|name| format!("{boot_mount}/{name}"))
         .collect();
-    if !files.is_empty() && root.file("/etc/cloud/cloud.cfg").is_some() {
-        out.push(format!(
+    if let Some(first) = files.first()
+        && root.file("/etc/cloud/cloud.cfg").is_some()
+    {
+        let note = format!(
             "{}: cloud-init applies them on the first start of each root filesystem, so after each update anew; both slots share the files",
             files.join(", ")
-        ));
+        );
+        out.push(StartupNote::of(first, 0, note));
     }
     for path in ["/root/.not_logged_in_yet", "/root/.first_login"] {
         if root.find(path).is_some() {
-            out.push(format!(
-                "{path}: the first login to each root filesystem starts the wizard that makes users; remove the file from the golden image once it was done"
-            ));
+            let text = "the first login to each root filesystem starts the wizard that makes users; remove the file from the golden image once it was done";
+            out.push(StartupNote::at(path, 0, text));
         }
     }
     out

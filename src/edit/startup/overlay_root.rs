@@ -3,6 +3,7 @@
 //! what it is doing, nor for the boot partition.
 
 use super::Judge;
+use super::note::StartupNote;
 use crate::golden::fstab::{FstabLine, same_dir};
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
@@ -123,10 +124,12 @@ pub(super) fn edit(
         if !changed.is_empty() {
             editor.rewrite(path, new, 0o644, REASON)?;
             let lines: Vec<String> = changed.iter().map(usize::to_string).collect();
-            judge.notes.push(format!(
+            let note = format!(
                 "{shown}:{}: recurse=0 is added to overlayroot=tmpfs: {REASON}",
                 lines.join(",")
-            ));
+            );
+            let first = changed.first().copied().unwrap_or_default();
+            judge.notes.push(StartupNote::of(&shown, first, note));
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 //! the first start.
 
 use super::follow::{Files, Found};
+use super::note::StartupNote;
 use super::units::is_executable;
 use crate::tree::edit::EditError;
 use crate::tree::editor::TreeEditor;
@@ -20,7 +21,7 @@ const KEPT: [&str; 3] = [
 pub(super) fn restore(
     root: &mut TreeEditor<'_>,
     files: &impl Fn(&TreeEditor<'_>) -> Found,
-) -> Result<Option<String>, EditError> {
+) -> Result<Option<StartupNote>, EditError> {
     if !is_executable(root.tree(), PATH) {
         return Ok(None);
     }
@@ -42,7 +43,8 @@ pub(super) fn restore(
     );
     let Some(kept) = kept else {
         root.remove(PATH, &reason)?;
-        return Ok(Some(format!("{PATH} is removed, {reason}")));
+        let note = format!("{PATH} is removed, {reason}");
+        return Ok(Some(StartupNote::of(PATH, 0, note)));
     };
     let real = show(&root.tree().walk(kept.as_bytes(), true)?.path());
     let Some(Node::Leaf(leaf)) = root.tree().find(&real) else {
@@ -51,9 +53,8 @@ pub(super) fn restore(
     let leaf: Leaf = leaf.clone();
     root.put(PATH, leaf, &reason)?;
     root.remove(kept, &reason)?;
-    Ok(Some(format!(
-        "{PATH} is restored from {kept}; what was there is {reason}"
-    )))
+    let note = format!("{PATH} is restored from {kept}; what was there is {reason}");
+    Ok(Some(StartupNote::of(PATH, 0, note)))
 }
 
 /// What the script does.

@@ -223,7 +223,7 @@ fn what_no_start_sets_off_is_not_followed() {
 
 #[test]
 fn what_a_device_sets_off_is_a_note() {
-    let rule = "ACTION==\"add\", SUBSYSTEM==\"net\", \\\n  RUN+=\"/opt/act\"\n";
+    let rule = "ACTION==\"add\", SUBSYSTEM==\"net\", KERNEL==\"usb*\", \\\n  RUN+=\"/opt/act\"\n";
     let (_, notes, problems) =
         repaired(&[("/opt/act", REBOOT), ("/etc/udev/rules.d/9.rules", rule)]);
     assert_eq!((notes.len(), problems.len()), (1, 0), "{notes:?}");
@@ -388,6 +388,41 @@ fn other_things_that_a_start_runs() {
         problems.is_empty() && notes[0].starts_with("/etc/modprobe.d/a.conf:2: `/sbin/reboot` "),
         "{notes:?}"
     );
+    // A comment goes on too, and a file of the owner takes the place of another.
+    for files in [
+        &[("/etc/modprobe.d/a.conf", "# x \\\ninstall a /sbin/reboot\n")][..],
+        &[
+            ("/usr/lib/modprobe.d/a.conf", "install a /sbin/reboot\n"),
+            ("/etc/modprobe.d/a.conf", "# nothing\n"),
+        ],
+    ] {
+        let (problems, notes) = of_files(files);
+        assert!(
+            problems.is_empty() && notes.is_empty(),
+            "{files:?}: {notes:?}"
+        );
+    }
+    let own = (
+        "/usr/lib/modprobe.d/a.conf",
+        "install\ta \\\n  /sbin/reboot\n",
+    );
+    let (_, notes) = of_files(&[own]);
+    assert!(
+        notes[0].starts_with("/usr/lib/modprobe.d/a.conf:1: "),
+        "{notes:?}"
+    );
+}
+
+#[test]
+fn settings_of_units_are_joined_as_systemd_does() {
+    for unit in [
+        "[Service]\n# x \\\nExecStart=/opt/run\n",
+        "[Service]\nExecStart=/bin/sh \\\n; between \\\n# too\n  /opt/run\n",
+        "[Service]\nEnvironment=A=b\\\\\nExecStart=/opt/run\n",
+    ] {
+        let (problems, _) = of_service(unit, &[("/opt/run", REBOOT)]);
+        assert!(problems.len() == 1, "{unit}: {problems:?}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What is found in the files of a golden image that acts by itself, and what is not.
 
+use super::StartupNote;
 use super::acts::{Act, act};
 use super::command::Runs;
 use super::follow::Files;
@@ -203,6 +204,11 @@ pub(super) fn tree(files: &[(&str, &str)]) -> Tree {
     tree
 }
 
+/// The sentences of notes.
+fn sentences(notes: Vec<StartupNote>) -> Vec<String> {
+    notes.into_iter().map(|one| one.note).collect()
+}
+
 /// The root after everything that acts by itself was decided, with notes and problems.
 pub(super) fn repaired(files: &[(&str, &str)]) -> (Tree, Vec<String>, Vec<String>) {
     let mut trees = Trees {
@@ -219,7 +225,7 @@ pub(super) fn repaired(files: &[(&str, &str)]) -> (Tree, Vec<String>, Vec<String
         repair(&mut work, &entry, &mut judge).unwrap();
     }
     let problems = judge.problems.0.iter().map(|p| p.message.clone()).collect();
-    let notes = judge.notes;
+    let notes = sentences(judge.notes);
     drop(work);
     (trees.root, notes, problems)
 }
@@ -589,7 +595,7 @@ fn later(files: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
     };
     super::later::judge(&files, true, &mut judge);
     let problems = judge.problems.0.iter().map(|p| p.message.clone());
-    (judge.notes, problems.collect())
+    (sentences(judge.notes), problems.collect())
 }
 
 #[test]
@@ -772,7 +778,7 @@ fn the_state_of_cloud_init_tells_what_a_first_start_is() {
         let mut judge = Judge::new(&accepted, &root.clone());
         let mut editor = crate::tree::editor::TreeEditor::new(&mut root, Time::default());
         super::cloud_init::repair(&mut editor, &tree(&[]), "/boot", moved, &mut judge).unwrap();
-        judge.notes.pop().unwrap()
+        judge.notes.pop().unwrap().note
     };
     let own = "cloud-init: its state in /var/lib/cloud belongs to a root filesystem";
     let shared = "cloud-init: its state in /var/lib/cloud is on the data partition";
@@ -898,7 +904,7 @@ fn a_machine_id_that_would_make_a_first_boot_becomes_an_empty_file() {
     ] {
         let (id, notes) = repaired(files);
         assert_eq!(id.as_deref(), Some(""), "{files:?}");
-        assert!(notes[0].starts_with("/etc/machine-id "), "{notes:?}");
+        assert!(notes[0].note.starts_with("/etc/machine-id "), "{notes:?}");
     }
     let id = "0123456789abcdef0123456789abcdef\n";
     assert_eq!(
@@ -912,7 +918,9 @@ fn a_machine_id_that_would_make_a_first_boot_becomes_an_empty_file() {
     // An id of dbus would become that of every device.
     let (_, notes) = repaired(&[("/etc/machine-id", ""), ("/var/lib/dbus/machine-id", id)]);
     assert!(
-        notes[0].starts_with("/var/lib/dbus/machine-id is a link"),
+        notes[0]
+            .note
+            .starts_with("/var/lib/dbus/machine-id is a link"),
         "{notes:?}"
     );
     let (_, notes) = repaired(&[
@@ -929,11 +937,15 @@ fn a_machine_id_that_would_make_a_first_boot_becomes_an_empty_file() {
         ),
     ]);
     assert!(
-        notes[0].starts_with("sshd-keygen.service runs whenever"),
+        notes[0]
+            .note
+            .starts_with("sshd-keygen.service runs whenever"),
         "{notes:?}"
     );
     assert!(
-        notes[1].contains("wizard.service (/etc/systemd/system/wizard.service)"),
+        notes[1]
+            .note
+            .contains("wizard.service (/etc/systemd/system/wizard.service)"),
         "{notes:?}"
     );
 }
@@ -944,8 +956,12 @@ fn one_time_files_are_named() {
     let root = tree(&[("/etc/cloud/cloud.cfg", "")]);
     let notes = one_time::notes(&root, &boot, "/boot/firmware", true);
     assert_eq!(notes.len(), 3, "{notes:?}");
-    assert!(notes[0].starts_with("/boot/firmware/firstrun.sh: it never runs"));
-    assert!(notes[1].starts_with("/boot/firmware/ssh: "));
+    assert!(
+        notes[0]
+            .note
+            .starts_with("/boot/firmware/firstrun.sh: it never runs")
+    );
+    assert!(notes[1].note.starts_with("/boot/firmware/ssh: "));
     let notes = one_time::notes(&tree(&[]), &boot, "/boot/efi", false);
     assert_eq!(notes.len(), 1, "{notes:?}");
 }
@@ -1022,12 +1038,16 @@ fn what_updates_need_is_there() {
     );
     let (_, warnings) = of(&[sysctl], true);
     assert!(
-        warnings[0].starts_with("/etc/sysctl.d/9.conf:2: kernel.panic = 0"),
+        warnings[0]
+            .note
+            .starts_with("/etc/sysctl.d/9.conf:2: kernel.panic = 0"),
         "{warnings:?}"
     );
     let (_, warnings) = of(&[installed], true);
     assert!(
-        warnings[0].starts_with("mender-updated.service: nothing starts"),
+        warnings[0]
+            .note
+            .starts_with("/usr/lib/systemd/system/mender-updated.service: nothing starts"),
         "{warnings:?}"
     );
     let (problems, _) = of(&[installed, masked], true);

@@ -3,85 +3,42 @@
 use super::acts::Act;
 use super::entry::{Entry, EntryKind};
 use super::follow::{Files, Found, is_own};
-use super::units::{Unit, names_in};
-use crate::shell::matches;
+use super::udev_events::Reach;
+use super::units::Unit;
+use crate::golden::udev_rules::{self, Rule, Started};
 
-/// A key of a rule, with its operator, and its value.
-type Part = (String, String);
-
-/// Names that disks of devices have, and what separates them from the number of a partition.
-const DISKS: [(&str, &str); 7] = [
-    ("sda", ""),
-    ("vda", ""),
-    ("hda", ""),
-    ("xvda", ""),
-    ("mmcblk0", "p"),
-    ("mmcblk1", "p"),
-    ("nvme0n1", "p"),
-];
-/// The most partitions that are looked at.
-const PARTITIONS: u32 = 15;
+/// Where programs are that a rule names without a directory.
+const PROGRAMS: [&str; 2] = ["/usr/lib/udev", "/lib/udev"];
 
 /// Rules of udev: what they run, and the services that they start.
 pub(super) fn rules(files: &Files<'_>) -> Vec<Entry> {
-    let mut out = Vec::new();
-    for dir in [
-        "/etc/udev/rules.d",
-        "/usr/local/lib/udev/rules.d",
-        "/usr/lib/udev/rules.d",
-    ] {
-        for name in names_in(files.root, dir).filter(|name| name.ends_with(".rules")) {
-            let path = format!("{dir}/{name}");
-            let text = files.text(&path).unwrap_or_default();
-            let mut first = 1;
-            let mut rule = String::new();
-            for (at, line) in text.lines().enumerate() {
-                let part = line.trim_end().strip_suffix('\\');
-                rule.push_str(part.unwrap_or(line));
-                if part.is_some() {
-                    continue;
-                }
-                if !rule.trim_start().starts_with('#') {
-                    out.extend(of_rule(files, &rule, &path, first));
-                }
-                first = at + 2;
-                rule.clear();
-            }
-        }
-    }
-    out
+    let rules = udev_rules::rules(files.root).into_iter();
+    rules.flat_map(|rule| of_rule(files, &rule)).collect()
 }
 
 /// What a rule runs. It formats or mounts a partition of the system's disk if nothing in it is for
-/// other disks.
-fn of_rule(files: &Files<'_>, rule: &str, path: &str, line: usize) -> Vec<Entry> {
-    let parts = parts(rule);
-    let removed = |(key, value): &Part| key == "ACTION==" && value == "remove";
-    if parts.iter().any(removed) {
-        return Vec::new();
-    }
-    let ours = is_own(path) && is_for_disks(&parts) && !is_for_others(&parts);
+/// other disks; what it runs at each start does not depend on an event.
+fn of_rule(files: &Files<'_>, rule: &Rule) -> Vec<Entry> {
     let entry = |kind, found| Entry {
         kind,
-        name: path.to_owned(),
+        name: rule.file.clone(),
         found,
     };
     let mut out = Vec::new();
-    for (key, value) in parts.iter().filter(|(key, _)| !is_match(key)) {
-        let mut all = Vec::new();
-        if key.starts_with("RUN") && !key.starts_with("RUN{builtin}") {
-            all.push(files.commands(value, path, line));
+    for (started, value) in rule.started() {
+        let reach = Reach::new(rule, started);
+        if !reach.is_possible {
+            continue;
         }
-        if key.starts_with("ENV{SYSTEMD_WANTS}") {
-            let units = value.split_whitespace();
-            let units = units.filter_map(|name| Unit::load(files.root, name));
-            let units = units.filter(|unit| files.may_start(unit));
-            all.extend(units.map(|unit| files.service(&unit)));
-        }
-        for found in all {
-            let mut found = found.under_condition();
-            if ours {
-                let changes = |act| matches!(act, Act::Repartition | Act::Resize);
+        for found in runs(files, rule, started, value) {
+            let mut found = match reach.is_sure {
+                true => found,
+                false => found.under_condition(),
+            };
+            let own = is_own(&rule.file);
+            if own && (reach.is_own_disk || reach.is_sure_on_disk) {
+                let changes =
+                    |act| reach.is_sure_on_disk || matches!(act, Act::Repartition | Act::Resize);
                 let findings = std::mem::take(&mut found.findings).into_iter();
                 let (mine, rest) = findings.partition(|finding| changes(finding.act));
                 let formats = Found {
@@ -98,107 +55,109 @@ fn of_rule(files: &Files<'_>, rule: &str, path: &str, line: usize) -> Vec<Entry>
     out
 }
 
-fn is_match(key: &str) -> bool {
-    key.ends_with("==") || key.ends_with("!=")
-}
-
-/// Whether a rule is about disks or partitions.
-fn is_for_disks(parts: &[Part]) -> bool {
-    parts.iter().any(|(key, value)| match key.as_str() {
-        "SUBSYSTEM==" | "SUBSYSTEMS==" => value == "block",
-        "KERNEL==" => value.split('|').any(names_disks),
-        "ATTR{partition}==" => true,
-        _ => {
-            let starts = ["ENV{ID_PART_", "ENV{ID_FS_", "ENV{PARTN", "ENV{DEVTYPE}"];
-            is_match(key) && starts.iter().any(|start| key.starts_with(start))
-        }
-    })
-}
-
-/// Whether a pattern of names can be that of the system's disk.
-fn names_disks(pattern: &str) -> bool {
-    DISKS.iter().any(|(disk, separator)| {
-        let mut partitions = 1..=PARTITIONS;
-        matches(pattern, disk)
-            || partitions.any(|number| matches(pattern, &format!("{disk}{separator}{number}")))
-    })
-}
-
-/// Whether a rule is for disks that are plugged in, or of another name.
-fn is_for_others(parts: &[Part]) -> bool {
-    parts.iter().any(|(key, value)| match key.as_str() {
-        "KERNEL==" => !value.split('|').any(names_disks),
-        "SUBSYSTEMS==" | "DRIVERS==" | "ENV{ID_BUS}==" => value.starts_with("usb"),
-        "ATTR{removable}==" | "ATTRS{removable}==" => value == "1",
-        "ENV{ID_PATH}==" => value.contains("usb"),
-        _ => key.starts_with("ENV{ID_USB_") && key.ends_with("=="),
-    })
-}
-
-/// The keys of a rule with their operators, and their values.
-fn parts(rule: &str) -> Vec<Part> {
-    let mut out = Vec::new();
-    let mut rest = rule;
-    while let Some((key, after)) = rest.split_once('"') {
-        let mut value = String::new();
-        let mut chars = after.char_indices();
-        let mut end = after.len();
-        while let Some((at, c)) = chars.next() {
-            match c {
-                '"' => {
-                    end = at + 1;
-                    break;
-                }
-                '\\' => value.extend(chars.next().map(|(_, c)| c)),
-                _ => value.push(c),
-            }
-        }
-        let key = key.trim_matches([',', ' ', '\t']).replace(' ', "");
-        out.push((key, value));
-        rest = &after[end..];
+/// What a value of a rule runs.
+fn runs(files: &Files<'_>, rule: &Rule, started: Started, value: &str) -> Vec<Found> {
+    if started == Started::Unit {
+        let units = value.split_whitespace();
+        let units = units.filter_map(|name| Unit::load(files.root, name));
+        let units = units.filter(|unit| files.may_start(unit));
+        return units.map(|unit| files.service(&unit)).collect();
     }
-    out
+    let name = value.split_whitespace().next().unwrap_or_default();
+    let mut paths = PROGRAMS.iter().map(|dir| format!("{dir}/{name}"));
+    let path = paths.find(|path| !name.contains('/') && files.root.file(path).is_some());
+    let command = match path {
+        Some(path) => value.replacen(name, &path, 1),
+        None => value.to_owned(),
+    };
+    vec![files.commands(&command, &rule.file, rule.first)]
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::tests::repaired;
 
-    #[test]
-    fn parts_of_a_rule() {
-        let rule = "ACTION==\"add\", ATTR{x} != \"y\", RUN+=\"/bin/sh -c 'echo \\\"a, b\\\"'\", NAME=\"n\"";
-        let expected = [
-            ("ACTION==", "add"),
-            ("ATTR{x}!=", "y"),
-            ("RUN+=", "/bin/sh -c 'echo \"a, b\"'"),
-            ("NAME=", "n"),
+    const REBOOT: &str = "#!/bin/sh\nreboot\n";
+
+    /// The problems and notes of these files.
+    fn repaired_files(files: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+        let (_, notes, problems) = repaired(files);
+        (problems, notes)
+    }
+
+    /// The place of what acts on each start by these rules, or in a file that they run.
+    fn of_rules(text: &str) -> Option<String> {
+        let files = [
+            ("/etc/udev/rules.d/9.rules", text),
+            ("/opt/act", REBOOT),
+            ("/usr/lib/udev/act", REBOOT),
         ];
-        let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        assert_eq!(parts(rule), expected);
+        let (problems, _) = repaired_files(&files);
+        let place = problems.first()?.split_once(": ")?.0;
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        Some(place.to_owned())
     }
 
     #[test]
-    fn rules_for_the_disk_of_the_system_and_for_others() {
-        let cases = [
-            ("SUBSYSTEM==\"block\", ENV{ID_FS_TYPE}==\"\"", true),
-            ("ENV{ID_PART_ENTRY_NUMBER}==\"3\"", true),
-            ("KERNEL==\"sd[a-z][0-9]\"", true),
-            ("KERNEL==\"mmcblk0p3\"", true),
-            ("KERNEL==\"sd[b-z]?\", SUBSYSTEM==\"block\"", false),
-            ("SUBSYSTEM==\"block\", SUBSYSTEMS==\"usb\"", false),
+    fn rules_are_read_as_udev_reads_them() {
+        let rules = "/etc/udev/rules.d/9.rules";
+        for (text, line) in [
+            ("# x \\\nACTION==\"add\", RUN+=\"/sbin/reboot\"\n", 2),
             (
-                "SUBSYSTEM==\"block\", ENV{ID_USB_DRIVER}==\"usb-storage\"",
-                false,
+                "# x\nACTION==\"add\", \\\n# between \\\n  RUN+=\"/sbin/reboot\"\n",
+                2,
             ),
-            ("SUBSYSTEM==\"net\"", false),
-        ];
-        for (rule, expected) in cases {
-            let parts = parts(rule);
-            assert_eq!(
-                is_for_disks(&parts) && !is_for_others(&parts),
-                expected,
-                "{rule}"
-            );
+            ("RUN+=\"/sbin/sfdisk --delete /dev/sda 1\"\n", 1),
+            (
+                "ACTION==\"add\", RUN+=\"/sbin/sfdisk --delete /dev/sda 1\"\n",
+                1,
+            ),
+            ("RUN+=e\"/sbin/\\x72eboot\\t-f\"\n", 1),
+            ("RUN{program}:=\"/sbin/reboot\"\n", 1),
+            (
+                "SUBSYSTEM==\"block\", PROGRAM==\"/sbin/reboot\", RESULT==\"x\"\n",
+                1,
+            ),
+            ("SUBSYSTEM==\"net\", IMPORT{program}=\"/sbin/reboot\"\n", 1),
+            ("KERNEL==\"sda\", RUN+=\"/sbin/reboot\"\n", 1),
+            (
+                "ACTION!=\"add\", GOTO=\"end\"\nSUBSYSTEM!=\"block\", GOTO=\"end\"\nRUN+=\"/sbin/reboot\"\nLABEL=\"end\"\n",
+                3,
+            ),
+            (
+                "KERNEL!=\"mmcblk0p3\", GOTO=\"end\"\nENV{A}==\"1\", RUN+=\"/sbin/mkfs.ext4 /dev/%k\"\nLABEL=\"end\"\n",
+                2,
+            ),
+        ] {
+            assert_eq!(of_rules(text), Some(format!("{rules}:{line}")), "{text}");
         }
+        // A program without a directory is one of udev's.
+        assert_eq!(
+            of_rules("RUN+=\"act %k\"\n").as_deref(),
+            Some("/usr/lib/udev/act:2")
+        );
+        for text in [
+            "GOTO=\"end\"\nRUN+=\"/sbin/reboot\"\nLABEL=\"end\"\n",
+            "SUBSYSTEMS!=\"usb\", GOTO=\"end\"\nKERNEL==\"sd*\", RUN+=\"/sbin/mkfs.vfat /dev/%k\"\nLABEL=\"end\"\n",
+            "ACTION==\"remove\", PROGRAM==\"/sbin/reboot\"\n",
+            "RUN-=\"/sbin/reboot\"\n",
+            "ENV{SYSTEMD_WANTS}==\"x.service\"\n",
+        ] {
+            assert_eq!(of_rules(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn rules_that_a_file_of_the_owner_replaces_do_not_run() {
+        let rule = "RUN+=\"/sbin/reboot\"\n";
+        let package = ("/usr/lib/udev/rules.d/9.rules", rule);
+        let (problems, _) = repaired_files(&[package]);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        let (problems, notes) =
+            repaired_files(&[package, ("/etc/udev/rules.d/9.rules", "->/dev/null")]);
+        assert!(
+            problems.is_empty() && notes.is_empty(),
+            "{problems:?} {notes:?}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Units of systemd: their files with drop-ins (`systemd.unit(5)`), and which of them run when a
 //! system starts.
 
+use crate::golden::lines::{Joining, LogicalLine, logical_lines};
 use crate::golden::references::unit_names;
 use crate::tree::{DirEntry, LeafKind, Node, Tree, show};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -243,34 +244,17 @@ pub(super) fn names_in(root: &Tree, dir: &str) -> impl Iterator<Item = String> +
 
 /// The settings in the text of a unit file; lines that end with a backslash go on.
 fn settings(text: &str, file: &str) -> Vec<Setting> {
-    let mut out: Vec<Setting> = Vec::new();
-    let mut goes_on = false;
-    for (at, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.starts_with(['#', ';']) {
-            continue;
-        }
-        let (part, more) = line
-            .strip_suffix('\\')
-            .map_or((line, false), |line| (line, true));
-        if goes_on {
-            if let Some(setting) = out.last_mut() {
-                setting.value.push(' ');
-                setting.value.push_str(part.trim());
-            }
-        } else if let Some((key, value)) = part.split_once('=') {
-            out.push(Setting {
-                key: key.trim().to_owned(),
-                value: value.trim().to_owned(),
-                file: file.to_owned(),
-                line: at + 1,
-            });
-        } else {
-            continue;
-        }
-        goes_on = more;
-    }
-    out
+    let lines = logical_lines(text, Joining::Systemd, &['#', ';']).into_iter();
+    let setting = |line: LogicalLine| {
+        let (key, value) = line.text.split_once('=')?;
+        Some(Setting {
+            key: key.trim().to_owned(),
+            value: value.trim().to_owned(),
+            file: file.to_owned(),
+            line: line.first,
+        })
+    };
+    lines.filter_map(setting).collect()
 }
 
 /// The names of the units that run when the system starts, sorted.

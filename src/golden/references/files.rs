@@ -1,7 +1,8 @@
 //! Configuration files of programs, by path: each line that names a device is a reference.
 
 use super::device::{Device, names_in};
-use super::{Reference, Removal, entries, files_of, logical_lines, text, udev};
+use super::{Reference, Removal, entries, files_of, text, udev};
+use crate::golden::lines::{Joining, LogicalLine, logical_lines};
 use crate::tree::Tree;
 use std::collections::BTreeSet;
 
@@ -11,6 +12,7 @@ struct Kind {
     /// Paths of files; directories end in `/`, and the end of names that count follows after `*`.
     paths: &'static [&'static str],
     comments: &'static [char],
+    joining: Joining,
     removal: Removal,
     needed: bool,
     /// The lines that count must contain one of these; empty: all.
@@ -25,6 +27,7 @@ const KINDS: [Kind; 12] = [
         name: "device with checksums",
         paths: &["/etc/veritytab", "/etc/integritytab"],
         comments: HASH,
+        joining: Joining::Never,
         removal: Removal::Comment,
         needed: true,
         with: &[],
@@ -38,6 +41,7 @@ const KINDS: [Kind; 12] = [
             "/etc/uswsusp.conf",
         ],
         comments: HASH,
+        joining: Joining::Shell,
         removal: Removal::None,
         needed: true,
         with: &["RESUME", "resume device"],
@@ -50,6 +54,7 @@ const KINDS: [Kind; 12] = [
             "/usr/lib/dracut/dracut.conf.d/*.conf",
         ],
         comments: HASH,
+        joining: Joining::Shell,
         removal: Removal::Comment,
         needed: true,
         with: &[
@@ -64,6 +69,7 @@ const KINDS: [Kind; 12] = [
         name: "LVM devices file",
         paths: &["/etc/lvm/devices/*.devices"],
         comments: HASH,
+        joining: Joining::Never,
         removal: Removal::Comment,
         needed: false,
         with: &[],
@@ -72,6 +78,7 @@ const KINDS: [Kind; 12] = [
         name: "LVM",
         paths: &["/etc/lvm/lvm.conf", "/etc/lvm/lvmlocal.conf"],
         comments: HASH,
+        joining: Joining::Never,
         removal: Removal::Comment,
         needed: false,
         with: &[],
@@ -84,6 +91,7 @@ const KINDS: [Kind; 12] = [
             "/etc/autofs/*",
         ],
         comments: HASH,
+        joining: Joining::Shell,
         removal: Removal::Comment,
         needed: false,
         with: &[],
@@ -92,6 +100,7 @@ const KINDS: [Kind; 12] = [
         name: "udisks",
         paths: &["/etc/udisks2/*.conf"],
         comments: HASH,
+        joining: Joining::Never,
         removal: Removal::Tell,
         needed: false,
         with: &[],
@@ -104,6 +113,7 @@ const KINDS: [Kind; 12] = [
             "/etc/default/smartmontools",
         ],
         comments: HASH,
+        joining: Joining::Shell,
         removal: Removal::Comment,
         needed: false,
         with: &[],
@@ -112,6 +122,7 @@ const KINDS: [Kind; 12] = [
         name: "service setting",
         paths: &["/etc/default/*", "/etc/sysconfig/*", "/etc/conf.d/*"],
         comments: HASH,
+        joining: Joining::Shell,
         removal: Removal::Tell,
         needed: false,
         with: &[],
@@ -120,6 +131,7 @@ const KINDS: [Kind; 12] = [
         name: "overlay root",
         paths: &["/etc/overlayroot.conf", "/etc/overlayroot.local.conf"],
         comments: HASH,
+        joining: Joining::Shell,
         removal: Removal::Refuse,
         needed: true,
         with: &["overlayroot"],
@@ -128,6 +140,7 @@ const KINDS: [Kind; 12] = [
         name: "mount by login",
         paths: &["/etc/security/pam_mount.conf.xml"],
         comments: &[],
+        joining: Joining::Never,
         removal: Removal::Tell,
         needed: false,
         with: &["<volume"],
@@ -136,6 +149,7 @@ const KINDS: [Kind; 12] = [
         name: "tmpfiles",
         paths: &["/etc/tmpfiles.d/*.conf", "/etc/sysctl.d/*.conf"],
         comments: HASH,
+        joining: Joining::Never,
         removal: Removal::Comment,
         needed: false,
         with: &[],
@@ -208,7 +222,12 @@ impl Kind {
         let Some(text) = text(root, path) else {
             return;
         };
-        for (line, last, body) in logical_lines(&text, self.comments) {
+        for line in logical_lines(&text, self.joining, self.comments) {
+            let LogicalLine {
+                first: line,
+                last,
+                text: body,
+            } = line;
             if !self.with.is_empty() && !self.with.iter().any(|with| body.contains(with)) {
                 continue;
             }
@@ -241,7 +260,13 @@ fn resumes_from(line: &str) -> Option<(String, Device)> {
 /// `/etc/crypttab`: the device, and a key on a partition.
 fn crypttab(root: &Tree, out: &mut Vec<Reference>) {
     const PATH: &str = "/etc/crypttab";
-    for (line, last, body) in logical_lines(&text(root, PATH).unwrap_or_default(), HASH) {
+    let body = text(root, PATH).unwrap_or_default();
+    for line in logical_lines(&body, Joining::Never, HASH) {
+        let LogicalLine {
+            first: line,
+            last,
+            text: body,
+        } = line;
         let fields: Vec<&str> = body.split_whitespace().collect();
         let options = fields.get(3).copied().unwrap_or_default();
         let optional = options
@@ -278,7 +303,16 @@ fn crypttab(root: &Tree, out: &mut Vec<Reference>) {
 fn arguments(root: &Tree, out: &mut Vec<Reference>) {
     for path in paths(root, &ARGUMENTS) {
         let body = text(root, &path).unwrap_or_default();
-        for (line, last, body) in logical_lines(&body, HASH) {
+        let joining = match path == "/etc/kernel/cmdline" {
+            true => Joining::Never,
+            false => Joining::Shell,
+        };
+        for line in logical_lines(&body, joining, HASH) {
+            let LogicalLine {
+                first: line,
+                last,
+                text: body,
+            } = line;
             let words = body.split(|c: char| c.is_whitespace() || "\"'".contains(c));
             for word in words {
                 let Some((name, _)) = word.split_once('=') else {
@@ -309,7 +343,16 @@ fn menus(root: &Tree, boot: &Tree, out: &mut Vec<Reference>) {
         for path in MENUS {
             let mut seen = BTreeSet::new();
             let body = text(tree, path).unwrap_or_default();
-            for (line, last, body) in logical_lines(&body, HASH) {
+            let joining = match path.ends_with(".cfg") {
+                true => Joining::Shell,
+                false => Joining::Never,
+            };
+            for line in logical_lines(&body, joining, HASH) {
+                let LogicalLine {
+                    first: line,
+                    last,
+                    text: body,
+                } = line;
                 for word in body.split_whitespace() {
                     let named = word.split_once('=').filter(|(name, _)| names_device(name));
                     if named.is_none() || !seen.insert(word.to_owned()) {
@@ -387,7 +430,12 @@ fn names_device(name: &str) -> bool {
 fn raid(root: &Tree, out: &mut Vec<Reference>) {
     for path in paths(root, &["/etc/mdadm/mdadm.conf", "/etc/mdadm.conf"]) {
         let body = text(root, &path).unwrap_or_default();
-        for (line, last, body) in logical_lines(&body, HASH) {
+        for line in logical_lines(&body, Joining::Indented, HASH) {
+            let LogicalLine {
+                first: line,
+                last,
+                text: body,
+            } = line;
             let array = body.trim_start().to_uppercase().starts_with("ARRAY");
             let mut add = |text: &str, device: Device| {
                 out.push(Reference {
@@ -471,7 +519,12 @@ fn cloud(root: &Tree, boot: &Tree, out: &mut Vec<Reference>) {
     for (on_boot, path) in files {
         let body = text(if on_boot { boot } else { root }, &path).unwrap_or_default();
         let mut module = None;
-        for (line, last, body) in logical_lines(&body, HASH) {
+        for line in logical_lines(&body, Joining::Never, HASH) {
+            let LogicalLine {
+                first: line,
+                last,
+                text: body,
+            } = line;
             if let Some((key, _)) = body.split_once(':')
                 && !body.starts_with([' ', '-', '\t'])
             {
@@ -530,6 +583,25 @@ mod tests {
         ];
         let expected = expected.map(|(line, text, device)| (line, text.into(), device.into()));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn lines_are_joined_as_their_programs_do() {
+        // A volume's line is one of its own, whatever the one before ends in.
+        let body = "# x \\\na /dev/sda3 none luks\\\nb /dev/sda4 none luks\n";
+        assert_eq!(texts("/etc/crypttab", body), ["/dev/sda3", "/dev/sda4"]);
+        let body = "GRUB_CMDLINE_LINUX=\"quiet \\\nresume=/dev/\\\nsda3\"\n# x \\\nA=\"resume=/dev/sda4\"\n";
+        let expected = ["resume=/dev/sda3", "resume=/dev/sda4"];
+        assert_eq!(texts("/etc/default/grub", body), expected);
+        let body = "ARRAY /dev/md0 metadata=1.2\n  # x\n  UUID=AA:BB\nDEVICE\n  /dev/sda5\n";
+        let raid = found("/etc/mdadm/mdadm.conf", body);
+        let devices: Vec<_> = raid.iter().map(|one| (one.0, one.2.as_str())).collect();
+        assert_eq!(devices, [(1, "ARRAY=aa:bb"), (4, "partition 5 of sda")]);
+        let body = "label a\n  append quiet \\\n# x \\\nlabel b\n  append resume=/dev/sda3\n";
+        assert_eq!(
+            texts("/boot/extlinux/extlinux.conf", body),
+            ["resume=/dev/sda3"]
+        );
     }
 
     #[test]

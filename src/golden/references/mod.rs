@@ -118,28 +118,3 @@ fn symlink_target<'t>(tree: &'t Tree, entry: &'t DirEntry) -> Option<&'t [u8]> {
         DirEntry::Dir(_) => None,
     }
 }
-
-/// Lines with their numbers, joined where they end in a backslash: first and last number and the
-/// whole text. Comments (of these characters) and blank lines are left out.
-fn logical_lines(text: &str, comments: &[char]) -> Vec<(usize, usize, String)> {
-    let mut out: Vec<(usize, usize, String)> = Vec::new();
-    let mut open = false;
-    for (at, line) in text.lines().enumerate() {
-        let number = at.saturating_add(1);
-        let line = line.trim_end_matches('\r');
-        let (body, continues) = match line.strip_suffix('\\') {
-            Some(body) => (body, true),
-            None => (line, false),
-        };
-        if let Some(last) = out.last_mut().filter(|_| open) {
-            last.1 = number;
-            last.2.push(' ');
-            last.2.push_str(body.trim_start());
-            open = continues;
-        } else if !body.trim().is_empty() && !body.trim_start().starts_with(comments) {
-            out.push((number, number, body.to_owned()));
-            open = continues;
-        }
-    }
-    out
-}

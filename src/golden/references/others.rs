@@ -4,7 +4,8 @@
 
 use super::device::{Device, names_in};
 use super::scripts::destroys;
-use super::{Reference, Removal, logical_lines, text};
+use super::{Reference, Removal, text};
+use crate::golden::lines::{Joining, LogicalLine, logical_lines};
 use crate::stream::ReadAt;
 use crate::tree::{DirEntry, LeafKind, Tree, show};
 use std::collections::BTreeSet;
@@ -112,7 +113,16 @@ fn files_below(root: &Tree, dir: &str, out: &mut Vec<String>) {
 /// The partitions that lines name.
 fn read(path: &str, body: &str, out: &mut Vec<Reference>) {
     let is_script = body.starts_with("#!");
-    for (line, last, body) in logical_lines(body, &['#', ';']) {
+    let joining = match is_script {
+        true => Joining::Shell,
+        false => Joining::Never,
+    };
+    for line in logical_lines(body, joining, &['#', ';']) {
+        let LogicalLine {
+            first: line,
+            last,
+            text: body,
+        } = line;
         let start = body.trim_start();
         if start.starts_with("//") || start.starts_with("<!--") || start.starts_with("* ") {
             continue;

@@ -3,6 +3,7 @@
 
 use super::device::names_in;
 use super::{Reference, Removal, entries, text};
+use crate::golden::lines::{Joining, logical_lines};
 use crate::stream::ReadAt;
 use crate::tree::Tree;
 
@@ -94,22 +95,26 @@ fn script(root: &Tree, path: &str, out: &mut Vec<Reference>) {
     let Some(body) = text(root, path).filter(|body| !body.contains('\0')) else {
         return;
     };
-    for (line, last, body) in super::logical_lines(&body, &['#']) {
-        let removal = match destroys(&body) {
+    for line in logical_lines(&body, Joining::Shell, &['#']) {
+        let removal = match destroys(&line.text) {
             true => Removal::Refuse,
             false => Removal::Tell,
         };
-        out.extend(names_in(&body).into_iter().map(|(text, device)| Reference {
-            file: path.to_owned(),
-            on_boot: false,
-            line,
-            last,
-            kind: "script",
-            text,
-            device,
-            needed: false,
-            removal,
-        }));
+        out.extend(
+            names_in(&line.text)
+                .into_iter()
+                .map(|(text, device)| Reference {
+                    file: path.to_owned(),
+                    on_boot: false,
+                    line: line.first,
+                    last: line.last,
+                    kind: "script",
+                    text,
+                    device,
+                    needed: false,
+                    removal,
+                }),
+        );
     }
 }
 

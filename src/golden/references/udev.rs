@@ -1,84 +1,97 @@
 //! Rules of udev that match one partition.
 
 use super::device::Device;
-use super::{Reference, Removal, files_of, logical_lines, text};
+use super::{Reference, Removal};
+use crate::golden::udev_rules::{self, Key, Operator, Rule, Started};
 use crate::tree::Tree;
 use std::collections::BTreeSet;
 
-/// The directories of rules.
-const DIRS: [&str; 3] = [
-    "/etc/udev/rules.d",
-    "/usr/local/lib/udev/rules.d",
-    "/usr/lib/udev/rules.d",
-];
-/// Names that the disk of a device has, up to the number of a partition.
+/// Names that the disk of devices has, up to the number of a partition.
 const DISKS: [&str; 5] = ["sda", "vda", "mmcblk0p", "mmcblk1p", "nvme0n1p"];
 /// The number of partitions from which on a pattern is meant for all of a disk.
 const MANY: usize = 4;
+/// The keys of a rule that match the number of a partition.
+const NUMBERS: [&str; 3] = ["ENV{ID_PART_ENTRY_NUMBER}", "ENV{PARTN}", "ATTR{partition}"];
 
 /// Adds the partitions that rules match.
 pub(super) fn rules(root: &Tree, out: &mut Vec<Reference>) {
-    let files = DIRS.iter().flat_map(|dir| files_of(root, dir, ".rules"));
-    for path in files {
-        let body = text(root, &path).unwrap_or_default();
-        for (line, last, body) in logical_lines(&body, &['#']) {
-            let is_run = acts(&body);
-            for (text, device) in matches(&body) {
-                // A pattern can be meant for other disks.
-                let is_number = NUMBERS.iter().any(|key| text.starts_with(key));
-                let removal = if is_run {
-                    Removal::Refuse
-                } else if is_number || text.contains(['*', '?', '[']) {
-                    Removal::Tell
-                } else {
-                    Removal::Comment
-                };
-                out.push(Reference {
-                    file: path.clone(),
-                    on_boot: false,
-                    line,
-                    last,
-                    kind: "udev rule",
-                    text,
-                    device,
-                    needed: false,
-                    removal,
-                });
+    for rule in udev_rules::rules(root) {
+        let mut seen = BTreeSet::new();
+        for (key, device) in matches(&rule) {
+            let text = key.text();
+            if !seen.insert((text.clone(), device.to_string())) {
+                continue;
             }
+            out.push(Reference {
+                file: rule.file.clone(),
+                on_boot: false,
+                line: rule.first,
+                last: rule.last,
+                kind: "udev rule",
+                removal: removal(&rule, &key),
+                text,
+                device,
+                needed: false,
+            });
         }
     }
 }
 
-/// The keys of a rule that match the number of a partition.
-const NUMBERS: [&str; 3] = ["ENV{ID_PART_ENTRY_NUMBER}", "ENV{PARTN}", "ATTR{partition}"];
-
-/// Whether a rule does something with the partition besides giving it a name.
-fn acts(rule: &str) -> bool {
-    let runs = ["RUN", "PROGRAM", "SYSTEMD_WANTS"]
+/// How a rule that matches a partition by `key` is taken out.
+fn removal(rule: &Rule, key: &Key) -> Removal {
+    // A pattern can be meant for other disks.
+    let is_pattern = key.value.contains(['*', '?', '[']);
+    // Without it, other rules would be reached.
+    let is_mark = ["GOTO", "LABEL"]
         .iter()
-        .any(|key| rule.contains(key));
-    runs && !rule.replace(' ', "").contains("ACTION==\"remove\"")
+        .any(|name| rule.value(name).is_some());
+    if acts(rule) {
+        Removal::Refuse
+    } else if NUMBERS.contains(&key.name.as_str()) || is_pattern || is_mark {
+        Removal::Tell
+    } else {
+        Removal::Comment
+    }
 }
 
-/// Whether a rule is for disks that are plugged in.
-fn is_for_plugged(rule: &str) -> bool {
-    rule.to_lowercase().contains("usb") || rule.contains("removable}==\"1\"")
+/// Whether a rule does something with the partition besides giving it a name.
+fn acts(rule: &Rule) -> bool {
+    let is_end =
+        |key: &Key| key.name == "ACTION" && key.operator == Operator::Is && key.value == "remove";
+    let mut ways = rule.ways.iter();
+    let is_reached = ways.any(|way| !way.iter().chain(&rule.keys).any(is_end));
+    let runs = |(kind, value): (Started, &str)| {
+        // What reads the device.
+        let reads = ["blkid", "path_id", "ata_id", "scsi_id", "usb_id"];
+        let name = value.split_whitespace().next().unwrap_or_default();
+        let name = name.rsplit('/').next().unwrap_or_default();
+        kind != Started::Asked || !reads.contains(&name)
+    };
+    is_reached && rule.started().any(runs)
+}
+
+/// Whether conditions are for disks that are plugged in.
+fn is_for_plugged(conditions: &[&Key]) -> bool {
+    conditions.iter().any(|key| {
+        let is = key.operator == Operator::Is;
+        let text = key.text().to_lowercase();
+        is && (text.contains("usb") || text.ends_with("removable}==\"1\""))
+    })
 }
 
 /// The partition of this number that a rule matches; none if it is for disks that are plugged in,
 /// or that have names of other disks.
-fn by_number(rule: &str, number: u32) -> Option<Device> {
-    if is_for_plugged(rule) {
+fn by_number(conditions: &[&Key], number: u32) -> Option<Device> {
+    if is_for_plugged(conditions) {
         return None;
     }
-    let kernel = rule.split(',').find_map(|part| {
-        let (key, value) = part.split_once("==")?;
-        (key.trim() == "KERNEL").then(|| value.trim().trim_matches('"'))
-    });
+    let kernel = conditions
+        .iter()
+        .find(|key| key.name == "KERNEL" && key.operator == Operator::Is);
     let Some(kernel) = kernel else {
         return Some(Device::Link("the disk".to_owned(), number));
     };
-    let mut patterns = kernel.split('|');
+    let mut patterns = kernel.value.split('|');
     let disk = patterns.find_map(|pattern| {
         let fits = |disk: &&&str| crate::shell::matches(pattern, &format!("{disk}{number}"));
         DISKS.iter().find(fits)
@@ -87,53 +100,61 @@ fn by_number(rule: &str, number: u32) -> Option<Device> {
     disk.map(|disk| Device::Number(disk.to_owned(), number))
 }
 
-/// The partitions that a rule matches by their names, or by their numbers.
-fn matches(rule: &str) -> Vec<(String, Device)> {
+/// The partitions that a rule matches by their names, or by their numbers. A rule that acts also
+/// matches those that the way to it asks for.
+fn matches(rule: &Rule) -> Vec<(Key, Device)> {
     let mut out = Vec::new();
-    for part in rule.split(',') {
-        let Some((key, value)) = part.split_once("==") else {
-            continue;
+    let own: Vec<&Key> = rule.keys.iter().filter(|key| key.is_condition()).collect();
+    for way in &rule.ways {
+        let conditions: Vec<&Key> = way.iter().chain(own.iter().copied()).collect();
+        let keys = match acts(rule) {
+            true => &conditions,
+            false => &own,
         };
-        let value = value.trim().trim_matches('"');
-        if value.contains('$') {
-            continue;
+        for key in keys.iter().filter(|key| key.operator == Operator::Is) {
+            let devices = devices(key, &conditions).into_iter();
+            out.extend(devices.map(|device| ((*key).clone(), device)));
         }
-        let names = match key.trim() {
-            "KERNEL" | "KERNELS" => Some(value),
-            "ENV{DEVNAME}" => Some(value.strip_prefix("/dev/").unwrap_or(value)),
-            "DEVPATH" => Some(value.rsplit('/').next().unwrap_or(value)),
-            _ => None,
-        };
-        if let Some(names) = names {
-            let found = kernel_names(rule, names).into_iter();
-            out.extend(found.map(|device| (part.trim().to_owned(), device)));
-            continue;
-        }
-        if value.contains(['*', '?', '[', '|']) {
-            continue;
-        }
-        if let Ok(number) = value.parse()
-            && NUMBERS.contains(&key.trim())
-        {
-            let found = by_number(rule, number);
-            out.extend(found.map(|device| (part.trim().to_owned(), device)));
-            continue;
-        }
-        let device = match key.trim() {
-            "ENV{ID_FS_UUID}" | "ENV{ID_FS_UUID_ENC}" => Device::Tag(Device::key("UUID", value)),
-            "ENV{ID_FS_LABEL}" | "ENV{ID_FS_LABEL_ENC}" => Device::Tag(Device::key("LABEL", value)),
-            "ENV{ID_PART_ENTRY_UUID}" => Device::Tag(Device::key("PARTUUID", value)),
-            "ENV{ID_PART_ENTRY_NAME}" => Device::Tag(Device::key("PARTLABEL", value)),
-            _ => continue,
-        };
-        out.push((part.trim().to_owned(), device));
     }
     out
 }
 
+/// The partitions that one of the conditions of a rule means.
+fn devices(key: &Key, conditions: &[&Key]) -> Vec<Device> {
+    let value = key.value.as_str();
+    if value.contains('$') {
+        return Vec::new();
+    }
+    let names = match key.name.as_str() {
+        "KERNEL" | "KERNELS" => Some(value),
+        "ENV{DEVNAME}" => Some(value.strip_prefix("/dev/").unwrap_or(value)),
+        "DEVPATH" => Some(value.rsplit('/').next().unwrap_or(value)),
+        _ => None,
+    };
+    if let Some(names) = names {
+        return kernel_names(conditions, names);
+    }
+    if value.contains(['*', '?', '[', '|']) {
+        return Vec::new();
+    }
+    if let Ok(number) = value.parse()
+        && NUMBERS.contains(&key.name.as_str())
+    {
+        return by_number(conditions, number).into_iter().collect();
+    }
+    let tag = match key.name.as_str() {
+        "ENV{ID_FS_UUID}" | "ENV{ID_FS_UUID_ENC}" => "UUID",
+        "ENV{ID_FS_LABEL}" | "ENV{ID_FS_LABEL_ENC}" => "LABEL",
+        "ENV{ID_PART_ENTRY_UUID}" => "PARTUUID",
+        "ENV{ID_PART_ENTRY_NAME}" => "PARTLABEL",
+        _ => return Vec::new(),
+    };
+    vec![Device::Tag(Device::key(tag, value))]
+}
+
 /// The partitions that patterns of kernel names mean, of the first disk that has any; none if a
 /// pattern means all partitions of a disk.
-fn kernel_names(rule: &str, patterns: &str) -> Vec<Device> {
+fn kernel_names(conditions: &[&Key], patterns: &str) -> Vec<Device> {
     let mut out = Vec::new();
     for pattern in patterns.split('|') {
         if !pattern.contains(['*', '?', '[']) {
@@ -141,7 +162,7 @@ fn kernel_names(rule: &str, patterns: &str) -> Vec<Device> {
             out.extend(Some(device).filter(|device| matches!(device, Device::Number(..))));
             continue;
         }
-        if is_for_plugged(rule) {
+        if is_for_plugged(conditions) {
             continue;
         }
         let matching = DISKS.into_iter().filter_map(|disk| {
@@ -239,6 +260,30 @@ mod tests {
             [
                 (1, "partition 3 of the disk", Removal::Refuse),
                 (2, "partition 4 of mmcblk0", Removal::Tell),
+            ]
+        );
+    }
+    #[test]
+    fn rules_are_judged_by_the_way_to_them() {
+        let rules = found(
+            "# x \\\nKERNEL==\"sda3\", \\\n# between\n RUN+=\"x\"\n\
+             KERNEL!=\"sda4\", GOTO=\"end\"\nRUN+=\"/opt/a, b\"\nSYMLINK+=\"a\"\nGOTO=\"end\"\n\
+             KERNEL==\"sda5\", RUN+=\"x\"\nLABEL=\"end\"\nKERNEL==\"sda6\", GOTO=\"last\"\n\
+             KERNEL==\"sda7\", IMPORT{program}=\"/opt/x\"\nKERNEL==\"sda8\", IMPORT{program}=\"/sbin/blkid\"\n\
+             LABEL=\"last\"\n",
+        );
+        let rules: Vec<_> = rules
+            .iter()
+            .map(|one| (one.0, one.1.as_str(), one.3))
+            .collect();
+        assert_eq!(
+            rules,
+            [
+                (2, "KERNEL==\"sda3\"", Removal::Refuse),
+                (6, "KERNEL==\"sda4\"", Removal::Refuse),
+                (11, "KERNEL==\"sda6\"", Removal::Tell),
+                (12, "KERNEL==\"sda7\"", Removal::Refuse),
+                (13, "KERNEL==\"sda8\"", Removal::Comment),
             ]
         );
     }

@@ -3,6 +3,7 @@
 
 use super::device::{Device, names_in};
 use super::{Reference, Removal, entries, files_of, scripts, text, unit_names};
+use crate::golden::lines::{Joining, LogicalLine, logical_lines};
 use crate::stream::ReadAt;
 use crate::tree::Tree;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +35,8 @@ pub struct Setting {
     pub file: String,
     /// The line, from 1.
     pub line: usize,
+    /// The last line, if the setting goes on.
+    pub last: usize,
     /// The value, without white space around it.
     pub value: String,
 }
@@ -160,12 +163,13 @@ fn links(root: &Tree) -> BTreeMap<String, Vec<String>> {
 #[must_use]
 pub fn settings(root: &Tree, path: &str) -> Vec<(String, Setting)> {
     let body = text(root, path).unwrap_or_default();
-    let lines = super::logical_lines(&body, &['#', ';']);
-    let parse = |(line, _, body): (usize, usize, String)| {
-        let (key, value) = body.split_once('=')?;
+    let lines = logical_lines(&body, Joining::Systemd, &['#', ';']);
+    let parse = |line: LogicalLine| {
+        let (key, value) = line.text.split_once('=')?;
         let setting = Setting {
             file: path.to_owned(),
-            line,
+            line: line.first,
+            last: line.last,
             value: value.trim().to_owned(),
         };
         Some((key.trim().to_owned(), setting))

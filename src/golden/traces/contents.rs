@@ -3,7 +3,7 @@
 use super::rules::Found;
 use super::{Removal, TEXT_LIMIT, TraceKind};
 use crate::stream::{Content, ReadAt as _};
-use crate::tree::{Tree, show};
+use crate::tree::{DirEntry, LeafKind, Tree, show};
 use std::collections::BTreeSet;
 
 /// Words in a profile of NetworkManager after which a secret stands.
@@ -55,6 +55,44 @@ pub(super) fn file(path: &str, content: &Content) -> Option<Found> {
     }
     let core = name == "core" || name.starts_with("core.");
     (core && is_core(content)).then_some((TraceKind::CoreDumps, Removal::Remove))
+}
+
+/// The files of a tree that would be searched for settings, were they not so large, each with its
+/// length (bytes).
+#[must_use]
+pub fn unsearched(tree: &Tree) -> Vec<(String, u64)> {
+    let mut out = Vec::new();
+    tree.visit(&mut |path, entry| {
+        if let DirEntry::Leaf(id) = entry
+            && let LeafKind::File(content) = &tree.leaf(*id).kind
+            && content.len() > TEXT_LIMIT
+            && is_searched(&show(path))
+        {
+            out.push((show(path), content.len()));
+        }
+    });
+    out
+}
+
+/// Whether a file is searched for settings, by its path.
+fn is_searched(path: &str) -> bool {
+    const FILES: [&str; 4] = [
+        "/etc/machine-id",
+        "/network-config",
+        "/etc/network/interfaces",
+        "/etc/iscsi/initiatorname.iscsi",
+    ];
+    const DIRS: [&str; 4] = [
+        "/etc/NetworkManager/system-connections/",
+        "/etc/network/interfaces.d/",
+        "/etc/netplan/",
+        "/etc/ssh/sshd_config",
+    ];
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let supplicant = name.starts_with("wpa_supplicant") && name.ends_with(".conf");
+    FILES.contains(&path)
+        || DIRS.iter().any(|dir| path.starts_with(dir))
+        || supplicant && (path.starts_with("/etc/") || path.rfind('/') == Some(0))
 }
 
 /// Whether a text is a machine ID (`machine-id(5)`).
@@ -152,7 +190,8 @@ fn without_lines(text: &str, words: &[&str]) -> Option<String> {
 
 /// The real paths of the files that `HostKey` and `HostCertificate` of `sshd_config(5)` name, with
 /// public halves.
-pub(super) fn host_keys(tree: &Tree) -> BTreeSet<String> {
+#[must_use]
+pub fn host_keys(tree: &Tree) -> BTreeSet<String> {
     let mut files = vec!["/etc/ssh/sshd_config".to_owned()];
     files.extend(crate::golden::references::entries(
         tree,
@@ -170,9 +209,10 @@ pub(super) fn host_keys(tree: &Tree) -> BTreeSet<String> {
                 continue;
             }
             for path in [path.to_owned(), format!("{path}.pub")] {
-                if let Ok(walk) = tree.walk(path.as_bytes(), true) {
-                    out.insert(show(&walk.path()));
-                }
+                // A link that leads to itself is a place like one that is empty.
+                let real = tree.walk(path.as_bytes(), true);
+                let real = real.or_else(|_| tree.walk(path.as_bytes(), false));
+                out.extend(real.ok().map(|walk| show(&walk.path())));
             }
         }
     }

@@ -9,6 +9,8 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+pub use contents::{host_keys as named_host_keys, unsearched};
+
 use crate::stream::ReadAt as _;
 use crate::tree::{DirEntry, LeafKind, Tree, show};
 

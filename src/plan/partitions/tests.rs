@@ -24,6 +24,7 @@ fn plan(example: &Example, text: &str) -> Result<Plan, String> {
         disk: Path::new("golden.img"),
         overlays: &[],
         preserve_layout: None,
+        package_cache: Path::new(""),
         epoch: None,
     };
     Plan::new(&config, &golden, &host).map_err(|error| error.to_string())

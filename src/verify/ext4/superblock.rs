@@ -6,6 +6,7 @@ use crate::fs::ext4::format::{
     MAGIC, SUPERBLOCK_OFFSET, Superblock, compat, crc32c, incompat, ro_compat,
 };
 use crate::stream::ReadAt;
+use crate::units::counted;
 use crate::verify::finding::{Location, Log, Severity};
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -298,7 +299,8 @@ impl<'a> Fs<'a> {
         );
         let errors = self.sb.s_error_count.get();
         log.check(errors == 0, "ext4-state", || {
-            (place(), format!("the kernel recorded {errors} errors"))
+            let errors = counted(errors, "error", "errors");
+            (place(), format!("the kernel recorded {errors}"))
         });
         log.check(!self.incompat(incompat::RECOVER), "ext4-journal", || {
             (place(), "the feature needs_recovery is set: the journal contains changes that were not written back".into())

@@ -7,6 +7,7 @@ use crate::artifact::{self, ArtifactReport};
 use crate::bundle;
 use crate::digest::hex;
 use crate::tree::{Leaf, LeafKind, Node, Tree, show};
+use crate::units::counted;
 use std::collections::BTreeSet;
 
 /// The files with the identity of a device; two devices must never share them.
@@ -169,7 +170,10 @@ fn state(root: &Tree, data: &Tree, roles: &Roles, log: &mut Log) {
     log.check(mounted == Some(0), "data-mount", || {
         let text = mounted.map_or_else(
             || "the directory is missing".to_owned(),
-            |count| format!("it contains {count} entries, but the data partition is mounted there"),
+            |count| {
+                let entries = counted(count, "entry", "entries");
+                format!("it contains {entries}, but the data partition is mounted there")
+            },
         );
         (place("/data"), text)
     });

@@ -45,7 +45,8 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             }
         }
         if kind == "ssh-host-keys" {
-            makes_keys(&root.tree, roles.a, log);
+            let brought = list.lines().any(|line| line.starts_with("ssh-host-keys\t"));
+            makes_keys(&root.tree, roles.a, brought, log);
         }
     }
 }
@@ -124,8 +125,9 @@ fn left(kind: &str, tree: &Tree) -> Vec<String> {
     }
 }
 
-/// That something makes host keys on the device, if a server reads any.
-fn makes_keys(root: &Tree, number: u32, log: &mut Log) {
+/// That something makes host keys on the device, if a server reads any but those that were
+/// `brought`.
+fn makes_keys(root: &Tree, number: u32, brought: bool, log: &mut Log) {
     const UNIT: &str = "/etc/systemd/system/mender-host-keys.service";
     const WANTED: &str = "/etc/systemd/system/sysinit.target.wants/mender-host-keys.service";
     if root.file("/usr/sbin/sshd").is_none() && root.file("/usr/sbin/dropbear").is_none() {
@@ -144,17 +146,31 @@ fn makes_keys(root: &Tree, number: u32, log: &mut Log) {
         words.any(|word| word.split_once('=').is_some_and(|(_, file)| file == target))
     };
     let enabled = root.find(WANTED).is_some() && program;
-    log.check(enabled, "identity-host-keys", || {
+    log.check(enabled || brought, "identity-host-keys", || {
         let text = "nothing makes the SSH host keys of a device, which were taken away";
         (Location::partition(number).path(UNIT), text.to_owned())
     });
-    for path in links(root, "/etc/ssh")
-        .into_iter()
-        .chain(links(root, "/etc/dropbear"))
-    {
-        let (path, target) = path;
-        let public = target.strip_suffix(".pub").unwrap_or(&target);
-        log.check(made(public), "identity-host-keys", || {
+    let makers = [
+        ("openssh-", "/usr/bin/ssh-keygen"),
+        ("dropbear-", "/usr/bin/dropbearkey"),
+    ];
+    for (kind, program) in makers {
+        let needed = words.iter().any(|word| word.starts_with(kind));
+        let good = !needed || root.file(program).is_some();
+        log.check(good, "identity-host-keys", || {
+            let text =
+                format!("SSH host keys are made by {program}, which the image does not have");
+            (Location::partition(number).path(UNIT), text)
+        });
+    }
+    let all = links(root, "/etc/ssh").into_iter();
+    for (path, target) in all.chain(links(root, "/etc/dropbear")) {
+        // Where the server looks in the end.
+        let real = root.walk(path.as_bytes(), true).ok();
+        let is_there = real.as_ref().is_some_and(|walk| walk.exists);
+        let real = real.map_or_else(|| target.clone(), |walk| show(&walk.path()));
+        let private = real.strip_suffix(".pub").unwrap_or(&real);
+        log.check(is_there || made(private), "identity-host-keys", || {
             let text = format!("it is a link to {target}, which nothing makes");
             (Location::partition(number).path(&path), text)
         });

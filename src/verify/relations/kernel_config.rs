@@ -5,7 +5,8 @@ use super::super::disk::{Disk, Roles, read};
 use super::super::finding::{Location, Log, Severity};
 use super::ACCEPTED;
 use crate::image::table::DiskId;
-use crate::tree::{Tree, show};
+use crate::tree::{DirEntry, Tree, show};
+use std::collections::BTreeSet;
 
 /// Checks the kernel of slot A.
 pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
@@ -49,7 +50,74 @@ pub(super) fn check(disk: &Disk, roles: &Roles, log: &mut Log) {
             .line(number);
         log.add(severity, "kernel-config", place, format!("{line}: {why}"));
     }
+    modules(root, roles.a, &version, &text, is_accepted, log);
     log.passed(1);
+}
+
+/// The modules that mounting the boot partition takes.
+fn modules(root: &Tree, slot: u32, version: &str, text: &str, is_accepted: bool, log: &mut Log) {
+    let setting = |name: &str| {
+        let mut lines = (1..).zip(text.lines());
+        lines.find_map(|(at, line)| {
+            let value = line.strip_prefix(name)?.strip_prefix('=')?;
+            Some((at, value.trim_matches('"')))
+        })
+    };
+    let charset = match setting("CONFIG_FAT_DEFAULT_IOCHARSET").map(|(_, value)| value) {
+        Some("ascii") => ("CONFIG_NLS_ASCII", "nls_ascii"),
+        Some("iso8859-1") => ("CONFIG_NLS_ISO8859_1", "nls_iso8859-1"),
+        Some("utf8") => ("CONFIG_NLS_UTF8", "nls_utf8"),
+        _ => ("", ""),
+    };
+    let codepage = match setting("CONFIG_FAT_DEFAULT_CODEPAGE") {
+        Some((_, "437")) => ("CONFIG_NLS_CODEPAGE_437", "nls_cp437"),
+        _ => ("", ""),
+    };
+    let present = module_names(root, &format!("/lib/modules/{version}"));
+    for (name, module) in [
+        ("CONFIG_FAT_FS", "fat"),
+        ("CONFIG_VFAT_FS", "vfat"),
+        codepage,
+        charset,
+    ] {
+        let Some((line, "m")) = setting(name).filter(|_| !name.is_empty()) else {
+            continue;
+        };
+        if present.contains(module) {
+            log.passed(1);
+            continue;
+        }
+        // Without any, the initial RAM disk may have them.
+        let severity = match is_accepted || present.is_empty() {
+            true => Severity::Note,
+            false => Severity::Error,
+        };
+        let place = Location::partition(slot)
+            .path(format!("/boot/config-{version}"))
+            .line(line);
+        let text = format!(
+            "{name}=m, but /lib/modules/{version} has no {module}: the boot partition cannot be mounted"
+        );
+        log.add(severity, "kernel-config", place, text);
+    }
+}
+
+/// The names of the modules in a directory and those in it.
+fn module_names(root: &Tree, path: &str) -> BTreeSet<String> {
+    let mut out = BTreeSet::new();
+    let mut todo: Vec<_> = root.dir(path).into_iter().collect();
+    while let Some(dir) = todo.pop() {
+        for (name, entry) in &dir.entries {
+            match entry {
+                DirEntry::Dir(below) => todo.push(below),
+                DirEntry::Leaf(_) => {
+                    let name = show(name);
+                    out.extend(name.split_once(".ko").map(|(stem, _)| stem.to_owned()));
+                }
+            }
+        }
+    }
+    out
 }
 
 fn lossy(bytes: Option<Vec<u8>>) -> String {

@@ -59,8 +59,11 @@ fn check_slot(disk: &Disk, roles: &Roles, slot: u32, root: &Tree, log: &mut Log)
     ] {
         for path in list.iter().flat_map(|path| paths(root, path)) {
             for (number, line) in lines(root, &path) {
-                for word in words(&line) {
-                    match fault(disk, roles, word) {
+                // In rules of udev it is a mark that `GOTO` leads to.
+                let is_mark =
+                    |word: &String| path.starts_with("/etc/udev/") && word.starts_with("LABEL=");
+                for word in words(&line).into_iter().filter(|word| !is_mark(word)) {
+                    match fault(disk, roles, &word) {
                         Some((code, text)) => {
                             log.add(severity, code, place(&path).line(number), text)
                         }
@@ -256,6 +259,9 @@ fn target(disk: &Disk, word: &str) -> Option<Target> {
 }
 
 fn tagged(disk: &Disk, tag: &str, value: &str) -> Option<Target> {
+    if value.is_empty() {
+        return None;
+    }
     let lower = value.to_lowercase();
     let found = disk.parts.iter().find(|part| {
         let files = part.files.as_ref();
@@ -266,25 +272,28 @@ fn tagged(disk: &Disk, tag: &str, value: &str) -> Option<Target> {
             "PARTLABEL" => disk
                 .table
                 .partition(part.number)
-                .is_some_and(|one| !value.is_empty() && one.name == value),
+                .is_some_and(|one| one.name == value),
             _ => false,
         }
     });
     found.map(|part| Target::Partition(part.number))
 }
 
-/// Words of a line that could name a device: `RESUME=UUID=x` is `UUID=x`.
-fn words(line: &str) -> impl Iterator<Item = &str> {
+/// Words of a line that could name a device: `RESUME=UUID=x` is `UUID=x`, and so is `UUID="x"`.
+fn words(line: &str) -> Vec<String> {
     let ends = |c: char| c.is_whitespace() || "\"',;|[]()".contains(c);
+    let line = line.replace("=\"", "=").replace("='", "=");
     let words = line.split(ends).filter(|word| !word.starts_with("root="));
-    words.filter_map(|word| {
+    let words = words.filter_map(|word| {
         let from = ["/dev/", "PARTUUID=", "PARTLABEL=", "UUID=", "LABEL="]
             .iter()
             .filter_map(|start| word.find(start))
             .min()?;
         let word = word.get(from..)?;
-        Some(word.split_once(":/").map_or(word, |(device, _)| device))
-    })
+        let device = word.split_once(":/").map_or(word, |(device, _)| device);
+        Some(device.to_owned())
+    });
+    words.collect()
 }
 
 /// The lines of a file without comments and blank ones, with their numbers, from 1.

@@ -5,6 +5,7 @@
 //! test-boot`.
 
 mod bad_updates;
+mod locked;
 mod shapes;
 mod upgrade;
 

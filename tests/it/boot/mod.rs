@@ -8,4 +8,5 @@ pub(crate) mod fw_env;
 pub(crate) mod golden_boot;
 pub(crate) mod grub_boot;
 pub(crate) mod grubenv;
+pub(crate) mod own_identity;
 pub(crate) mod uboot_boot;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 /// Writes files below `dir`.
-fn write(dir: &Path, files: &[(&str, &str)]) {
+pub(super) fn write(dir: &Path, files: &[(&str, &str)]) {
     for (name, text) in files {
         let path = dir.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

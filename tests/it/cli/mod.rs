@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 pub(crate) mod bare_root;
+mod bash;
 mod commands;
 pub(crate) mod config;
 mod config_messages;

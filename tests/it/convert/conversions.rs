@@ -141,6 +141,30 @@ pub(crate) fn convert_image(
     name: &str,
     more: &str,
 ) -> Option<Converted> {
+    convert_after(golden, image, variant, name, more, |_| Vec::new())
+}
+
+/// What is done before a conversion.
+pub(crate) struct Before<'a> {
+    /// The user who converts.
+    pub(crate) user: &'a UnprivilegedUser,
+    /// The program.
+    pub(crate) program: &'a Path,
+    /// The configuration, which may be changed.
+    pub(crate) config: &'a Path,
+    /// The golden image.
+    pub(crate) disk: &'a Path,
+}
+
+/// The same after `before`, whose result are more arguments.
+pub(crate) fn convert_after(
+    golden: &Path,
+    image: &str,
+    variant: &str,
+    name: &str,
+    more: &str,
+    before: impl FnOnce(&Before<'_>) -> Vec<String>,
+) -> Option<Converted> {
     tool("sfdisk")?;
     let workshop = UnprivilegedUser::new();
     let program = workshop.bring(goldsmith(), "goldsmith");
@@ -178,8 +202,15 @@ pub(crate) fn convert_image(
         name,
         "--config",
     ];
+    let more = before(&Before {
+        user: &workshop,
+        program: &program,
+        config: &config,
+        disk: &disk,
+    });
     let mut command = workshop.command(program);
     command.args(arguments).arg(&config).args(settings(variant));
+    command.args(more);
     let output = command.arg(&disk).output().expect("goldsmith starts");
     assert!(
         output.status.success(),

@@ -11,5 +11,6 @@ pub(crate) mod outputs;
 pub(crate) mod partitions;
 pub(crate) mod pinned;
 pub(crate) mod record;
+pub(crate) mod sbom;
 pub(crate) mod secrets;
 pub(crate) mod trust;

@@ -1,9 +1,10 @@
 //! Each code on an image that is healthy but for one thing.
 
 use super::image::{Files, found};
-use crate::support::images;
+use crate::support::{goldsmith, images, scratch};
 use goldsmith::doctor::CODES;
 use std::collections::BTreeSet;
+use std::process::Command;
 
 /// A code with its severity, the first place, and the files that cause it.
 type Case<'a> = (&'a str, &'a str, &'a str, Files<'a>);
@@ -26,6 +27,8 @@ const CASES: &[Case<'static>] = &[
         (RESIZE_LINK, "->/usr/lib/systemd/system/armbian-resize-filesystem.service"),
     ]),
     ("device-gone", "warning", "/etc/fstab:3", &[("etc/fstab", FSTAB_GONE)]),
+    ("init-missing", "warning", "/sbin/init", &[("usr/sbin/init", "-")]),
+    ("init-missing", "warning", "/sbin/init", &[("usr/sbin/init", "->/usr/lib/gone")]),
     ("kernel-fhandle", "error", "/boot/config-6.1.0-1", &[("boot/config-6.1.0-1", "# CONFIG_FHANDLE is not set\n")]),
     ("kernel-config", "note", "/boot/vmlinuz-6.1.0-1", &[("boot/config-6.1.0-1", "-")]),
     ("clock-missing", "warning", "", &[("usr/sbin/chronyd", "-")]),
@@ -140,9 +143,87 @@ fn an_image_without_room_is_found() {
 }
 
 #[test]
+fn a_file_that_is_too_large_is_not_passed_over() {
+    if !images::can_make() {
+        return;
+    }
+    let large = "#".repeat((4 << 20) + 1);
+    let wireless = "#".repeat((1 << 20) + 1);
+    let path = "etc/wpa_supplicant/wpa_supplicant.conf";
+    for (files, place) in [
+        ([("etc/passwd", large.as_str())], "/etc/passwd"),
+        ([("etc/fstab", large.as_str())], "/etc/fstab"),
+        (
+            [(path, wireless.as_str())],
+            "/etc/wpa_supplicant/wpa_supplicant.conf",
+        ),
+    ] {
+        let found = found(&files, &[], "qemux86-64");
+        let unread = found.iter().find(|one| one.1 == "unread");
+        assert_eq!(unread.map(|one| one.2.as_str()), Some(place), "{found:?}");
+    }
+}
+
+#[test]
+fn without_a_configuration_no_release_has_to_be_named() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    super::image::golden(dir.path(), &[], &[]);
+    let mut run = Command::new(goldsmith());
+    run.arg("doctor");
+    run.args(super::image::SETTINGS.iter().flat_map(|set| ["--set", set]));
+    let output = run.arg(dir.path().join("golden.img")).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let end = "golden.img: 0 errors, 0 warnings, 0 notes\n";
+    assert!(output.status.success() && text.ends_with(end), "{text}");
+}
+
+#[test]
+fn nothing_is_said_twice() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    let unit = "usr/lib/systemd/system/armbian-resize-filesystem.service";
+    let files: Files<'_> = &[
+        ("etc/rc.local", "#!/bin/sh\nreboot\n"),
+        (unit, "[Service]\nExecStart=/usr/bin/resize-it\n"),
+        (
+            RESIZE_LINK,
+            "->/usr/lib/systemd/system/armbian-resize-filesystem.service",
+        ),
+        ("var/lib/mender/mender-agent.pem", KEY),
+        ("etc/machine-id", "-"),
+        ("usr/sbin/init", "-"),
+        ("etc/fstab", FSTAB_GONE),
+    ];
+    super::image::golden(dir.path(), files, &[]);
+    let value = super::image::doctor(dir.path(), "qemux86-64");
+    for one in value["findings"].as_array().unwrap() {
+        let text = one["text"].as_str().unwrap();
+        for place in one["evidence"].as_array().unwrap() {
+            let (path, value) = (
+                place["path"].as_str().unwrap(),
+                place["value"].as_str().unwrap(),
+            );
+            assert!(!text.contains(value) || value.is_empty(), "{one}");
+            assert!(!value.contains(path) || path.is_empty(), "{one}");
+        }
+    }
+    let refused = value["findings"].as_array().unwrap().iter();
+    let refused: Vec<_> = refused.filter(|one| one["code"] == "refused").collect();
+    assert!(
+        refused.is_empty(),
+        "the causes are findings themselves: {refused:?}"
+    );
+}
+
+#[test]
 fn every_code_has_a_test() {
     let mut seen: BTreeSet<&str> = CASES.iter().map(|case| case.0).collect();
-    seen.extend(["refused", "clock-lost", "client-room"]);
+    seen.extend(["refused", "clock-lost", "client-room", "unread"]);
     let all: BTreeSet<&str> = CODES.iter().map(|code| code.name).collect();
     assert_eq!(seen, all);
 }

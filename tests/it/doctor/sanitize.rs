@@ -38,6 +38,7 @@ fn used() -> Vec<(&'static str, &'static str)> {
     let traces = TRACES.iter().map(|(path, text, _)| (*path, *text));
     let server = [
         ("usr/sbin/sshd", "#!/bin/sh\n"),
+        ("usr/bin/ssh-keygen", "#!/bin/sh\n"),
         ("etc/ssh/ssh_host_ed25519_key", KEY),
         ("etc/ssh/ssh_host_ed25519_key.pub", "ssh-ed25519 AAAA\n"),
     ];
@@ -45,9 +46,14 @@ fn used() -> Vec<(&'static str, &'static str)> {
 }
 
 fn convert(dir: &Path, more: &[&str]) -> Output {
+    convert_into(dir, dir, more)
+}
+
+/// Converts `golden.img` in `dir`; the results are in `out`.
+fn convert_into(dir: &Path, out: &Path, more: &[&str]) -> Output {
     let mut run = Command::new(goldsmith());
     run.args(["convert", "-n", "r1", "-c", "qemux86-64", "--output-dir"]);
-    run.arg(dir).args(more);
+    run.arg(out).args(more);
     run.args(SETTINGS.iter().flat_map(|set| ["--set", set]));
     run.arg(dir.join("golden.img")).output().unwrap()
 }
@@ -234,4 +240,178 @@ fn two_devices_make_different_keys_and_keep_them() {
     let public = fs::read_to_string(file.with_extension("pub")).unwrap();
     let derived = must("ssh-keygen", &[&"-y", &"-f", &file]);
     assert_eq!(public.split(' ').nth(1), derived.trim().split(' ').nth(1));
+}
+
+#[test]
+fn the_same_image_is_sanitized_to_the_same_bytes() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    golden(dir.path(), &used(), &[]);
+    let results = ["one", "two"].map(|name| {
+        let out = dir.path().join(name);
+        let output = convert_into(dir.path(), &out, &["--set", "sanitize.all=true"]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{stderr}");
+        let mut names: Vec<_> = fs::read_dir(&out)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert!(names.len() >= 3, "{names:?}");
+        let bytes = |name| (format!("{name:?}"), fs::read(out.join(&name)).unwrap());
+        names.into_iter().map(bytes).collect::<Vec<_>>()
+    });
+    let [one, two] = results;
+    assert_eq!(one.len(), two.len());
+    for ((name, one), (_, two)) in one.iter().zip(&two) {
+        assert!(one == two, "{name} differs");
+    }
+}
+
+/// The link of a host key in the converted image of `dir`, or what is there instead.
+fn link(dir: &Path, path: &str) -> String {
+    debugfs(dir, 1, &format!("stat {path}"))
+}
+
+const SERVER: &[(&str, &str)] = &[
+    ("usr/sbin/sshd", "#!/bin/sh\n"),
+    ("usr/bin/ssh-keygen", "#!/bin/sh\n"),
+];
+
+#[test]
+fn devices_make_keys_for_a_server_that_is_brought() {
+    if !images::can_make() || tool("debugfs").is_none() {
+        return;
+    }
+    let dir = scratch();
+    golden(dir.path(), &[], &[]);
+    let overlay = dir.path().join("overlay");
+    super::image::put(&overlay, SERVER);
+    let path = overlay.to_str().unwrap();
+    let key = "/etc/ssh/ssh_host_ed25519_key";
+    let with = |more: &[&str]| {
+        let all = [&["--set", "sanitize.ssh-host-keys=true"][..], more].concat();
+        let output = convert(dir.path(), &all);
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (good, stderr) = with(&["--overlay", path]);
+    assert!(good, "{stderr}");
+    assert!(link(dir.path(), key).contains("\"/data/ssh/ssh_host_ed25519_key\""));
+    let unit = "/etc/systemd/system/sysinit.target.wants/mender-host-keys.service";
+    assert!(!link(dir.path(), unit).contains("not found"));
+    // A hook brings it.
+    let hook = dir.path().join("hook");
+    fs::write(&hook, format!("#!/bin/sh\ncp -a {path}/. rootfs/\n")).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(&hook, mode).unwrap();
+    for stage in ["before-edits", "after-edits"] {
+        let set = format!("hooks.{stage}=[\"{}\"]", hook.display());
+        let (good, stderr) = with(&["--set", &set]);
+        assert!(good, "{stage}: {stderr}");
+        assert!(
+            link(dir.path(), key).contains("\"/data/ssh/ssh_host_ed25519_key\""),
+            "{stage}"
+        );
+    }
+    // What could make the keys is not there.
+    fs::remove_file(overlay.join("usr/bin/ssh-keygen")).unwrap();
+    let (good, stderr) = with(&["--overlay", path]);
+    assert!(
+        !good && stderr.contains("no /usr/bin/ssh-keygen"),
+        "{stderr}"
+    );
+    assert!(
+        stderr.contains("hint: bring /usr/bin/ssh-keygen"),
+        "{stderr}"
+    );
+    // With the key of the overlay, none is made.
+    super::image::put(&overlay, &[("etc/ssh/ssh_host_ed25519_key", KEY)]);
+    let accept = format!("accept=[{{file=\"{key}\",reason=\"a fleet of one\"}}]");
+    let (good, stderr) = with(&["--overlay", path, "--set", &accept]);
+    assert!(good, "{stderr}");
+    assert!(!stderr.contains("(doctor: ssh-host-keys)"), "{stderr}");
+    assert!(!stderr.contains("has no effect"), "{stderr}");
+    assert!(debugfs(dir.path(), 1, &format!("cat {key}")).contains("BEGIN EC"));
+    must(goldsmith(), &[&"verify", &dir.path().join("out.img")]);
+}
+
+#[test]
+fn keys_are_made_where_the_links_of_the_image_lead() {
+    if !images::can_make() || tool("debugfs").is_none() {
+        return;
+    }
+    let key = "etc/ssh/ssh_host_ed25519_key";
+    let config = (
+        "etc/ssh/sshd_config",
+        "HostKey /etc/ssh/ssh_host_ed25519_key\n",
+    );
+    let own = (key, "->ssh_host_ed25519_key");
+    let set = ["--set", "sanitize.ssh-host-keys=true"];
+    let dir = scratch();
+    golden(dir.path(), &[SERVER, &[config, own]].concat(), &[]);
+    let output = convert(dir.path(), &set);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    let found = link(dir.path(), "/etc/ssh/ssh_host_ed25519_key");
+    assert!(
+        found.contains("\"/data/ssh/ssh_host_ed25519_key\""),
+        "{found}"
+    );
+    // The directory itself is on the data partition.
+    let files = [
+        ("data/ssh/sshd_config", config.1),
+        (
+            "data/ssh/ssh_host_ed25519_key",
+            "->/data/ssh/ssh_host_ed25519_key",
+        ),
+        ("etc/ssh", "->/data/ssh"),
+    ];
+    let dir = scratch();
+    golden(dir.path(), &[SERVER, &files].concat(), &[]);
+    let output = convert(dir.path(), &set);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{stderr}");
+    let found = debugfs(dir.path(), 3, "stat /ssh/ssh_host_ed25519_key");
+    assert!(found.contains("not found"), "{found}");
+    let unit = debugfs(
+        dir.path(),
+        1,
+        "cat /etc/systemd/system/mender-host-keys.service",
+    );
+    assert!(
+        unit.contains(" openssh-ed25519=/data/ssh/ssh_host_ed25519_key\n"),
+        "{unit}"
+    );
+}
+
+#[test]
+fn the_remedy_fits_what_brought_a_file() {
+    if !images::can_make() {
+        return;
+    }
+    let dir = scratch();
+    golden(dir.path(), &[], &[]);
+    let overlay = dir.path().join("overlay");
+    let id = "0123456789abcdef0123456789abcdef\n";
+    super::image::put(&overlay, &[("etc/machine-id", id)]);
+    let with = |more: &[&str]| {
+        let path = overlay.to_str().unwrap();
+        let all = [&["--overlay", path, "--set", "sanitize.all=true"][..], more].concat();
+        let output = convert(dir.path(), &all);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{stderr}");
+        stderr.replace('\n', " ")
+    };
+    let stderr = with(&[]);
+    assert!(stderr.contains("leave it out of the overlay"), "{stderr}");
+    assert!(!stderr.contains("set sanitize.machine-id"), "{stderr}");
+    let accept = "accept=[{file=\"/etc/machine-id\",reason=\"all are one machine\"}]";
+    let stderr = with(&["--set", accept]);
+    assert!(!stderr.contains("(doctor: machine-id)"), "{stderr}");
+    assert!(!stderr.contains("has no effect"), "{stderr}");
 }

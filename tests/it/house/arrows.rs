@@ -16,21 +16,26 @@ const MAP: &[(&str, &str)] = &[
     ("report", ""),
     ("problem", ""),
     ("pattern", ""),
+    ("nearest", ""),
     ("platform", ""),
-    ("stream", "units"),
+    // Files of the host, which goldsmith reads whole.
+    ("input_file", "units"),
+    ("stream", "input_file units"),
     ("digest", "stream"),
     // Model. A tree's times are those of `stamp`, which names the type.
     ("tree", "digest stamp stream"),
     // Formats: bytes to values and back.
     ("bundle", ""),
-    ("artifact", "bundle bytes digest stream units"),
+    ("artifact", "bundle bytes digest input_file stream units"),
     // The names of another converter, and the keys that replace them: data alone.
     ("mender_convert", ""),
     (
         "config",
-        "mender_convert pattern platform problem stamp units",
+        "input_file mender_convert nearest pattern platform problem stamp units",
     ),
     ("deb", "digest stream tree"),
+    // Repositories of packages: the one room that reaches a network, through a trait.
+    ("repository", "deb digest problem report stream"),
     ("fs/ext4", "bytes stamp stream tree units"),
     ("fs/fat", "bytes stamp stream tree units"),
     // `image/mod.rs`: what its parts share.
@@ -38,22 +43,34 @@ const MAP: &[(&str, &str)] = &[
     ("image/table", "bytes image platform stamp stream units"),
     ("image/source", "bytes image problem report stream units"),
     ("image/output", "bytes digest stream units"),
-    ("compress", "bytes digest problem report stream units"),
+    (
+        "compress",
+        "bytes digest input_file problem report stream units",
+    ),
     // Keys and certificates: what a file holds.
     ("keyfile", "stream"),
     ("shell", ""),
     // Another converter's configurations, as one of ours.
-    ("migrate", "config mender_convert problem shell"),
+    (
+        "migrate",
+        "config input_file mender_convert nearest problem shell",
+    ),
     // Facts and decisions: values to values.
     (
         "golden",
         "bundle bytes fs/ext4 fs/fat image image/source image/table platform problem report shell stamp \
          stream tree units",
     ),
+    // Which packages to install, from facts alone.
+    ("resolve", "deb nearest problem"),
+    (
+        "lock",
+        "bundle deb digest golden input_file problem report repository resolve tree",
+    ),
     (
         "plan",
-        "artifact config digest fs/ext4 fs/fat golden image/source image/table keyfile \
-         pattern platform problem stamp stream tree units",
+        "artifact config digest fs/ext4 fs/fat golden image/source image/table input_file \
+         keyfile lock pattern platform problem repository resolve stamp stream tree units",
     ),
     // Edits: a plan applied to trees.
     ("boot/state", ""),
@@ -71,7 +88,7 @@ const MAP: &[(&str, &str)] = &[
     ("dpkg", "deb digest problem shell stamp stream tree"),
     (
         "edit",
-        "boot bundle dpkg golden keyfile plan platform problem shell stamp stream tree units",
+        "boot bundle digest dpkg golden keyfile plan platform problem shell stamp stream tree units",
     ),
     // Outputs: written, checked and published; verified; flashed.
     (
@@ -83,21 +100,20 @@ const MAP: &[(&str, &str)] = &[
         "doctor",
         "deb edit golden keyfile plan problem stamp stream tree units verify",
     ),
+    ("sbom", "deb digest golden stamp stream tree"),
     (
         "convert",
-        "artifact bytes compress digest doctor dpkg edit fs/ext4 fs/fat golden image/output \
-         image/source image/table keyfile plan platform problem report stamp stream tree \
-         units verify",
+        "artifact bytes compress digest doctor dpkg edit fs/ext4 fs/fat golden image/output image/source image/table input_file keyfile plan platform problem report sbom stamp stream tree units verify",
     ),
     (
         "flash",
-        "bytes image/output image/source image/table problem report stream units",
+        "bytes image/output image/source image/table input_file problem report stream units",
     ),
     (
         "cli",
         "artifact bundle compress config convert digest doctor flash fs/ext4 fs/fat golden image \
-         image/output image/source image/table migrate plan platform problem report stream \
-         units verify",
+         image/output image/source image/table input_file lock migrate plan platform problem report \
+         repository stream units verify",
     ),
 ];
 
@@ -123,7 +139,10 @@ const DOORS: &[(&str, &[&str])] = &[
         ],
     ),
     ("ar", &["deb/archive.rs"]),
-    ("base64", &["artifact/sign.rs", "keyfile/"]),
+    (
+        "base64",
+        &["artifact/sign.rs", "keyfile/", "repository/http.rs"],
+    ),
     ("blake3", &["compress/cache.rs"]),
     ("bzip2", &["image/source/decode.rs"]),
     ("clap", &["cli/"]),
@@ -159,11 +178,14 @@ const DOORS: &[(&str, &[&str])] = &[
     ("memchr", &["keyfile/"]),
     ("mimalloc", &["main.rs"]),
     ("p256", &["artifact/sign.rs"]),
+    ("pgp", &["repository/openpgp"]),
+    ("resolvo", &["resolve/solver.rs"]),
     ("rsa", &["artifact/sign.rs"]),
     // System calls that the standard library lacks, where files of the host are met.
     (
         "rustix",
         &[
+            "input_file.rs",
             "stream/read_at.rs",
             "compress/cache.rs",
             "image/output/",
@@ -174,7 +196,15 @@ const DOORS: &[(&str, &[&str])] = &[
     ("serde", &[""]),
     (
         "serde_json",
-        &["artifact/", "plan/", "edit/", "verify/", "convert/", "cli/"],
+        &[
+            "artifact/",
+            "plan/",
+            "edit/",
+            "verify/",
+            "sbom/",
+            "convert/",
+            "cli/",
+        ],
     ),
     // The type of a running hash; digests as values are those of `digest`.
     (
@@ -184,9 +214,11 @@ const DOORS: &[(&str, &[&str])] = &[
             "stamp.rs",
             "artifact/",
             "image/output/",
+            "repository/",
             "plan/",
             "boot/",
             "verify/",
+            "sbom/",
             "convert/",
             "flash/",
         ],
@@ -195,9 +227,13 @@ const DOORS: &[(&str, &[&str])] = &[
     ("signal_hook", &["cli/mod.rs"]),
     ("tar", &["deb/"]),
     // Files without a name, and files that get theirs last.
-    ("tempfile", &["compress/cache.rs", "image/", "convert/"]),
+    (
+        "tempfile",
+        &["compress/cache.rs", "image/", "lock/file.rs", "convert/"],
+    ),
     ("thiserror", &[""]),
-    ("toml", &["bundle/", "config/"]),
+    ("toml", &["bundle/", "config/", "lock/"]),
+    ("ureq", &["repository/http.rs", "repository/proxy.rs"]),
     ("walkdir", &["tree/host.rs"]),
     ("yescrypt", &["doctor/passwords.rs"]),
     // The structures of ext4, by its reader and writer and by the check that shares none of them.

@@ -7,6 +7,8 @@ use std::fmt;
 pub(super) struct Known {
     /// What differs, the pattern of paths, the reason.
     pub(super) entries: Vec<(String, String, String)>,
+    /// How many of them are needed where nothing older is installed: the first ones.
+    pub(super) fresh: usize,
 }
 
 impl Known {
@@ -14,19 +16,22 @@ impl Known {
         Self::parse(include_str!("known.txt"))
     }
 
-    fn parse(text: &str) -> Self {
-        let lines = text
-            .lines()
-            .filter(|line| !line.starts_with('#') && !line.is_empty());
+    fn parse(text: &'static str) -> Self {
+        let lines = |text: &'static str| {
+            text.lines()
+                .filter(|line| !line.starts_with('#') && !line.is_empty())
+        };
         let entry = |line: &str| {
             let (place, reason) = line.split_once("  ").expect("a path and a reason");
             let (what, path) = place.split_once(' ').expect("what differs and a path");
             assert!(["missing", "extra", "other"].contains(&what), "{line}");
             (what.to_owned(), path.to_owned(), reason.to_owned())
         };
-        Self {
-            entries: lines.map(entry).collect(),
-        }
+        let (fresh, upgrades) = text.split_once("\n[upgrades]\n").unwrap_or((text, ""));
+        let mut entries: Vec<_> = lines(fresh).map(entry).collect();
+        let fresh = entries.len();
+        entries.extend(lines(upgrades).map(entry));
+        Self { entries, fresh }
     }
 
     /// The number of the entry that explains the difference.

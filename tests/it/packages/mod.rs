@@ -2,6 +2,7 @@
 //! the same, or differ only as `known.txt` explains. What goldsmith does not install it must
 //! refuse.
 
+mod choice;
 mod compare;
 mod everything;
 mod known;

@@ -35,6 +35,7 @@ pub(super) fn compare(seen: &[Seen]) {
     let idle: Vec<_> = known
         .entries
         .iter()
+        .take(known.fresh)
         .enumerate()
         .filter(|(number, _)| seen.iter().all(|seen| uses(seen, *number) == 0))
         .map(|(_, (what, path, _))| format!("{what} {path}"))
@@ -93,7 +94,7 @@ fn numbers(page: &mut String, seen: &[Seen]) {
 
 fn harmless(page: &mut String, seen: &[Seen], known: &Known) {
     page.push_str("\n## Harmless differences\n\n| path | goldsmith's result | sets of Debian 12, 13 | why it does no harm |\n| --- | --- | --- | --- |\n");
-    for (number, (what, path, reason)) in known.entries.iter().enumerate() {
+    for (number, (what, path, reason)) in known.entries.iter().take(known.fresh).enumerate() {
         let what = match what.as_str() {
             "missing" => "lacks it",
             "extra" => "alone has it",

@@ -4,8 +4,11 @@
 
 pub(crate) mod dump;
 pub(crate) mod golden;
+pub(crate) mod http_server;
 pub(crate) mod images;
+pub(crate) mod openpgp;
 pub(crate) mod qemu;
+pub(crate) mod signed_repository;
 pub(crate) mod u_boot;
 pub(crate) mod unprivileged;
 

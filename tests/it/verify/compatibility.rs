@@ -97,10 +97,14 @@ fn a_record_that_is_none_is_refused_in_bounded_memory() {
     let dir = scratch();
     let deep = dir.path().join("deep.json");
     fs::write(&deep, "[".repeat(1 << 20)).unwrap();
+    let large = dir.path().join("large.json");
+    let file = fs::File::create(&large).unwrap();
+    file.set_len((16 << 20) + 1).unwrap();
     for (record, why) in [
+        ("/dev/zero".as_ref(), "it is a device, not a regular file"),
         (
-            "/dev/zero".as_ref(),
-            "is larger than 16 MiB, the limit for a record",
+            large.as_path(),
+            "it is larger than 16 MiB, the limit for a record",
         ),
         (deep.as_path(), "recursion limit"),
     ] {

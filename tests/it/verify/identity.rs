@@ -2,6 +2,7 @@
 
 use super::expect;
 use super::image::{Build, put};
+use goldsmith::tree::Time;
 use goldsmith::verify::{Request, image};
 
 const LIST: &str = "/usr/lib/goldsmith/sanitized";
@@ -65,5 +66,48 @@ fn a_server_without_keys_needs_something_that_makes_them() {
         &["identity-host-keys"],
         "not enabled",
     );
-    judge(&[list, server, (UNIT, unit), (WANTED, "")], &[], "enabled");
+    let program = ("/usr/bin/ssh-keygen", "x");
+    let all = [list, server, program, (UNIT, unit), (WANTED, "")];
+    judge(&all, &[], "enabled");
+    judge(
+        &[list, server, (UNIT, unit), (WANTED, "")],
+        &["identity-host-keys"],
+        "nothing that makes keys",
+    );
+    // A key that an overlay brought needs nothing.
+    let brought = (LIST, "ssh-host-keys\nssh-host-keys\t/etc/ssh/own\n");
+    judge(&[brought, server], &[], "a key that was brought");
+}
+
+#[test]
+fn links_to_host_keys_lead_to_one_that_is_made() {
+    let unit = "[Service]\nType=oneshot\nExecStart=/usr/sbin/sshd openssh-rsa=/data/ssh/a\n";
+    let key = "/etc/ssh/ssh_host_rsa_key";
+    type Links<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(Links<'_>, &[&str]); 4] = [
+        (&[(key, "/data/ssh/a")], &[]),
+        (&[(key, "b"), ("/etc/ssh/b", "/data/ssh/a")], &[]),
+        (&[(key, "/data/ssh/c")], &["identity-host-keys"]),
+        (&[(key, key)], &["identity-host-keys"]),
+    ];
+    for (links, expected) in cases {
+        let mut build = Build::new();
+        for (path, text) in [
+            (LIST, "ssh-host-keys\n"),
+            ("/usr/sbin/sshd", "x"),
+            ("/usr/bin/ssh-keygen", "x"),
+            (UNIT, unit),
+            (WANTED, ""),
+        ] {
+            put(&mut build.root, path, text);
+        }
+        for (path, target) in links {
+            build
+                .root
+                .put_symlink(path, *target, Time::default())
+                .unwrap();
+        }
+        let outcome = image(&build.make().source(), &Request::default());
+        expect(&outcome, expected, &format!("{links:?}"));
+    }
 }

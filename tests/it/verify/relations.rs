@@ -264,6 +264,10 @@ const CASES: &[Case] = &[
         put(&mut b.root, "/etc/crypttab", line)
     }),
     ("reference-slot", |b| {
+        let line = format!("swap PARTUUID=\"{}\" /dev/urandom swap\n", Uuid([3; 16]));
+        put(&mut b.root, "/etc/crypttab", line)
+    }),
+    ("reference-slot", |b| {
         let line = "RESUME=/dev/disk/by-path/pci-0000:00:1f.2-ata-1-part2\n";
         put(&mut b.root, "/etc/initramfs-tools/conf.d/resume", line)
     }),

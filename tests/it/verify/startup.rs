@@ -69,8 +69,18 @@ fn rules_that_run_something_for_a_slot_by_name_are_found() {
         "KERNEL==\"sda3\", SYMLINK+=\"x\"\n",
         "ACTION==\"remove\", KERNEL==\"sda3\", RUN+=\"/opt/a\"\n",
         "KERNEL==\"sda4\", RUN+=\"/opt/a\"\n",
+        "KERNEL==\"sda3\", IMPORT{program}=\"/sbin/blkid -o udev $devnode\"\n",
+        "KERNEL==\"sda*\", GOTO=\"end\"\nKERNEL==\"sda3\", RUN+=\"/opt/a\"\nLABEL=\"end\"\n",
     ] {
         assert_eq!(rule(text, Some("sda")), [], "{text}");
+    }
+    for text in [
+        "KERNEL!=\"sda3\", GOTO=\"end\"\nRUN+=\"/opt/a\"\nLABEL=\"end\"\n",
+        "# x \\\nKERNEL==\"sda3\", RUN+=\"/opt/a\"\n",
+        "KERNEL==\"sda3\", PROGRAM==\"/opt/a\"\n",
+        "KERNEL==\"sda3\", IMPORT{program}=\"/opt/a\"\n",
+    ] {
+        assert_eq!(rule(text, Some("sda")), slot(Severity::Error), "{text}");
     }
 }
 
@@ -94,6 +104,13 @@ fn what_an_update_needs_to_prove_itself_is_there() {
             .collect::<Vec<_>>()
     };
     assert_eq!(found(&[systemd, id, conf, unit]), ["client-disabled"]);
+    let outcome = judged(&[systemd, id, conf, unit]);
+    assert_eq!(outcome.findings[0].place.path.as_deref(), Some(unit.0));
+    let list = (
+        "/usr/lib/goldsmith/accepted",
+        "/usr/lib/systemd/system/mender-updated.service\twhy\n",
+    );
+    assert_eq!(found(&[systemd, id, conf, unit, list]), [""; 0]);
     assert_eq!(found(&[systemd, id, conf, unit, enabled]), [""; 0]);
     assert_eq!(found(&[systemd, id, unit]), [""; 0]);
     assert_eq!(
@@ -111,6 +128,32 @@ fn what_an_update_needs_to_prove_itself_is_there() {
     assert_eq!(lines.collect::<Vec<_>>(), [Some(2), Some(3)]);
     let list = ("/usr/lib/goldsmith/accepted", "/boot/config-6.1.0-1\twhy\n");
     assert!(judged(&[("/boot/config-6.1.0-1", config), list]).is_good());
+}
+
+#[test]
+fn the_modules_that_mounting_the_boot_partition_takes_are_there() {
+    let config = "CONFIG_FAT_FS=m\nCONFIG_VFAT_FS=m\nCONFIG_FAT_DEFAULT_CODEPAGE=437\nCONFIG_NLS_CODEPAGE_437=m\n";
+    let config = ("/boot/config-6.1.0-1", config);
+    let severities = |files: Files<'_>| {
+        let outcome = judged(files);
+        let found = outcome.findings.iter();
+        let found = found.filter(|finding| finding.code == "kernel-config");
+        let found = found.map(|finding| (finding.severity, finding.place.line));
+        found.collect::<Vec<_>>()
+    };
+    let fat = ("/lib/modules/6.1.0-1/kernel/fs/fat/fat.ko.xz", "");
+    let vfat = ("/lib/modules/6.1.0-1/kernel/fs/fat/vfat.ko", "");
+    let table = ("/lib/modules/6.1.0-1/kernel/fs/nls/nls_cp437.ko", "");
+    assert_eq!(severities(&[config, fat, vfat, table]), []);
+    assert_eq!(
+        severities(&[config, fat]),
+        [(Severity::Error, Some(2)), (Severity::Error, Some(4))]
+    );
+    let none = severities(&[config]);
+    assert!(
+        none.len() == 3 && none.iter().all(|(one, _)| *one == Severity::Note),
+        "{none:?}"
+    );
 }
 
 #[test]
@@ -226,6 +269,16 @@ const GOOD: &[Files<'static>] = &[
         "/etc/udev/rules.d/9.rules",
         "ACTION==\"remove\", RUN+=\"/sbin/reboot\"\nKERNEL==\"sdb1\", RUN+=\"/sbin/reboot\"\n",
     )],
+    // Rules that nothing reaches, or only what is plugged in.
+    &[(
+        "/etc/udev/rules.d/9.rules",
+        "GOTO=\"end\"\nRUN+=\"/sbin/reboot\"\nLABEL=\"end\"\nSUBSYSTEMS!=\"usb\", GOTO=\"last\"\nKERNEL==\"sd*\", RUN+=\"/sbin/mkfs.vfat /dev/%k\"\nLABEL=\"last\"\n",
+    )],
+    &[
+        ("/usr/lib/udev/rules.d/9.rules", "RUN+=\"/sbin/reboot\"\n"),
+        ("/etc/udev/rules.d/9.rules", "# nothing\n"),
+    ],
+    &[("/etc/modprobe.d/a.conf", "# x \\\ninstall a /sbin/reboot\n")],
     &[
         ("/etc/rc2.d/S01a", ""),
         (

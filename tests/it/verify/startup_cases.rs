@@ -271,6 +271,49 @@ pub(super) const OTHERS: &[Case] = &[
         ("/opt/a", Some(2)),
     ),
     (
+        "startup-partitions",
+        &[(
+            "/etc/udev/rules.d/9.rules",
+            "# x \\\nRUN+=e\"/sbin/sfdisk\\x20--delete /dev/sda 1\"\n",
+        )],
+        ("/etc/udev/rules.d/9.rules", Some(2)),
+    ),
+    (
+        "startup-restarts",
+        &[(
+            "/etc/udev/rules.d/9.rules",
+            "ACTION!=\"add\", GOTO=\"end\"\nSUBSYSTEM==\"net\", \\\n# between\n  PROGRAM==\"/sbin/reboot\"\nLABEL=\"end\"\n",
+        )],
+        ("/etc/udev/rules.d/9.rules", Some(2)),
+    ),
+    (
+        "startup-restarts",
+        &[(
+            "/etc/udev/rules.d/9.rules",
+            "KERNEL!=\"vda|sda\", GOTO=\"end\"\nRUN+=\"/sbin/reboot\"\nLABEL=\"end\"\n",
+        )],
+        ("/etc/udev/rules.d/9.rules", Some(2)),
+    ),
+    (
+        "startup-restarts",
+        &[
+            (
+                "/usr/lib/udev/rules.d/9.rules",
+                "IMPORT{program}=\"own %k\"\n",
+            ),
+            ("/usr/lib/udev/own", "#!/bin/sh\nreboot\n"),
+        ],
+        ("/usr/lib/udev/own", Some(2)),
+    ),
+    (
+        "startup-restarts",
+        &[(
+            "/etc/network/interfaces",
+            "auto eth0\n# x \\\niface eth0 inet dhcp\n  post-up \\\n /sbin/reboot\n",
+        )],
+        ("/etc/network/interfaces", Some(4)),
+    ),
+    (
         "startup-restarts",
         &[(
             "/etc/network/interfaces",

@@ -21,14 +21,19 @@ fn client(slot: &Slot<'_>, files: &Files<'_>, log: &mut Log) {
     let started = reached(slot.root);
     for name in ["mender-client", "mender-authd", "mender-updated"] {
         let name = format!("{name}.service");
-        let installed = ["/etc", "/usr/lib", "/lib"].iter().any(|dir| {
-            let path = format!("{dir}/systemd/system/{name}");
-            slot.root.find_nofollow(path).is_some()
-        });
-        let path = format!("/etc/systemd/system/{name}");
-        let masked = installed && Unit::read(slot.root, &name).is_none();
-        let good = slot.accepts([name.as_str(), path.as_str()]);
-        if has_server && installed && (masked || !started.contains(&name)) && !good {
+        let dirs = ["/etc", "/usr/local/lib", "/usr/lib", "/lib"];
+        let mut paths = dirs
+            .iter()
+            .map(|dir| format!("{dir}/systemd/system/{name}"));
+        let path = paths.find(|path| slot.root.find_nofollow(path).is_some());
+        let Some(path) = path else {
+            log.passed(1);
+            continue;
+        };
+        let masked = Unit::read(slot.root, &name).is_none();
+        let owners = format!("/etc/systemd/system/{name}");
+        let good = slot.accepts([path.as_str(), owners.as_str()]);
+        if has_server && (masked || !started.contains(&name)) && !good {
             let text = "nothing starts this service of the update client, which has a server";
             log.add(
                 Severity::Warning,

@@ -2,7 +2,8 @@
 //! root filesystem or one that an update is being written to.
 
 use super::super::super::disk::{Disk, Roles, read};
-use super::rules::{Part, each_rule, fits, parts};
+use super::rule_events::{Answer, Event, Part, fits};
+use super::rules::{Rule, RuleFile, files_of_rules};
 use super::trace::Files;
 
 /// A rule that runs something for a slot.
@@ -32,38 +33,76 @@ const TRIED: u32 = 15;
 /// The rules that run something for one of the slots.
 pub(super) fn all(disk: &Disk, roles: &Roles, files: &Files<'_>) -> Vec<SlotRule> {
     let own = own_disk(disk, roles);
+    let own = own.as_deref();
     let mut out = Vec::new();
-    each_rule(files, |rule, path, line| {
-        let parts = parts(rule);
-        if !runs(&parts) || is_for_plugged(rule) {
-            return;
+    for file in files_of_rules(files) {
+        if !file.rules.iter().any(runs) {
+            continue;
         }
-        for number in [roles.a, roles.b] {
-            if let Some(is_certain) = picks(disk, own.as_deref(), &parts, number) {
+        let slots = [roles.a, roles.b].map(|number| (number, applied(&file, own, number)));
+        for (at, rule) in file.rules.iter().enumerate().filter(|(_, rule)| runs(rule)) {
+            let found = slots.iter().find_map(|(number, answers)| {
+                if is_for_plugged(&rule.parts) || !reaches(answers, at) {
+                    return None;
+                }
+                let is_certain = picks(disk, own, &rule.parts, *number)
+                    .or_else(|| is_left(&file, own, at).then_some(own.is_some()))?;
+                Some((*number, is_certain))
+            });
+            if let Some((number, is_certain)) = found {
                 out.push(SlotRule {
-                    path: path.to_owned(),
-                    line,
+                    path: file.path.clone(),
+                    line: rule.line,
                     number,
                     is_certain,
                 });
-                return;
             }
         }
-    });
+    }
     out
 }
 
-fn runs(parts: &[Part]) -> bool {
-    let removed = |(key, value): &Part| key == "ACTION==" && value == "remove";
-    let starts = |(key, _): &Part| {
-        let keys = ["RUN", "PROGRAM", "ENV{SYSTEMD_WANTS}"];
-        keys.iter().any(|start| key.starts_with(start))
-    };
-    !parts.iter().any(removed) && parts.iter().any(starts)
+/// How the rules of a file apply to a partition, for each name that its disk can have, and whether
+/// it comes or changes.
+fn applied(file: &RuleFile, own: Option<&str>, number: u32) -> Vec<Vec<Answer>> {
+    let disks = own.map_or_else(|| DISKS.to_vec(), |own| vec![own]);
+    let events = disks.iter().flat_map(|disk| {
+        ["add", "change"].map(|action| Event::disk(action, &[disk], Some(number)))
+    });
+    events.map(|event| file.applied(&event, true)).collect()
 }
 
-fn is_for_plugged(rule: &str) -> bool {
-    rule.to_lowercase().contains("usb") || rule.contains("removable}==\"1\"")
+fn reaches(answers: &[Vec<Answer>], rule: usize) -> bool {
+    let answers = answers.iter().filter_map(|one| one.get(rule));
+    answers.max().is_some_and(|most| *most > Answer::No)
+}
+
+/// Whether the rules before it leave few partitions to a rule.
+fn is_left(file: &RuleFile, own: Option<&str>, rule: usize) -> bool {
+    let disks = own.map_or_else(|| DISKS.to_vec(), |own| vec![own]);
+    let of = |number| {
+        let events = disks.iter().map(|disk| Event::disk("add", &[disk], number));
+        let answers: Vec<_> = events.map(|event| file.applied(&event, true)).collect();
+        reaches(&answers, rule)
+    };
+    let count = (1..=TRIED).filter(|number| of(Some(*number))).count();
+    !of(None) && (1..4).contains(&count)
+}
+
+fn runs(rule: &Rule) -> bool {
+    let reads = ["blkid", "path_id", "ata_id", "scsi_id", "usb_id"];
+    rule.runs().any(|(value, asked, _)| {
+        let name = value.split_whitespace().next().unwrap_or_default();
+        let name = name.rsplit('/').next().unwrap_or_default();
+        !asked || !reads.contains(&name)
+    })
+}
+
+fn is_for_plugged(parts: &[Part]) -> bool {
+    parts.iter().any(|(key, value)| {
+        let text = format!("{key}{value}").to_lowercase();
+        key.ends_with("==") && (text.contains("usb") || text.ends_with("removable}==1"))
+    })
 }
 
 /// Whether a rule picks the partition, and whether that is certain.

@@ -1,5 +1,6 @@
 //! Everything that a start runs, besides the services of systemd.
 
+use super::joined::Reader;
 use super::rules;
 use super::start::Start;
 use super::trace::Files;
@@ -196,7 +197,7 @@ fn interfaces(files: &Files<'_>) -> Vec<Start> {
     paths.extend(files.entries("/etc/network/interfaces.d"));
     let mut out = Vec::new();
     for path in paths {
-        for (at, line) in files.lines(&path) {
+        for (at, line) in files.joined(&path, Reader::Shell) {
             if let Some((key, command)) = line.split_once(char::is_whitespace)
                 && ["up", "post-up", "pre-up"].contains(&key)
             {
@@ -209,10 +210,19 @@ fn interfaces(files: &Files<'_>) -> Vec<Start> {
 
 /// Commands that take the place of kernel modules.
 fn modules(files: &Files<'_>) -> Vec<Start> {
+    let mut paths = BTreeMap::new();
+    for dir in ["/lib", "/usr/lib", "/usr/local/lib", "/etc"] {
+        for path in files.entries(&format!("{dir}/modprobe.d")) {
+            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+            paths.insert(name, path);
+        }
+    }
+    paths.retain(|name, _| name.ends_with(".conf"));
     let mut out = Vec::new();
-    for path in files.entries("/etc/modprobe.d") {
-        for (at, line) in files.lines(&path) {
-            if let Some(rest) = line.strip_prefix("install ")
+    for path in paths.into_values() {
+        for (at, line) in files.joined(&path, Reader::Module) {
+            let rest = line.strip_prefix("install").unwrap_or_default();
+            if rest.starts_with(char::is_whitespace)
                 && let Some((_, command)) = rest.trim().split_once(char::is_whitespace)
             {
                 out.push(Start {

@@ -3,6 +3,7 @@
 use super::super::super::disk::read;
 use super::apt;
 use super::effects::{Effect, effect};
+use super::joined::{Reader, joined};
 use super::reader::{Step, When, steps};
 use super::units::{Unit, Value};
 use super::wrappers::is_shell;
@@ -72,7 +73,7 @@ struct Place<'a> {
 
 impl Files<'_> {
     /// The text of a script; `None` for what is none.
-    fn text(&self, path: &str) -> Option<String> {
+    pub(super) fn text(&self, path: &str) -> Option<String> {
         let on_boot = self.boot.as_ref().and_then(|(tree, mount)| {
             let rest = path.strip_prefix(mount.as_str())?;
             let rest = rest.strip_prefix('/')?;
@@ -88,6 +89,11 @@ impl Files<'_> {
         let lines = (1..).zip(text.lines().map(str::trim));
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         lines.map(|(at, line)| (at, line.to_owned())).collect()
+    }
+
+    /// The lines of a text file as this reader joins them, with their numbers, from 1.
+    pub(super) fn joined(&self, path: &str, reader: Reader) -> Vec<(u32, String)> {
+        joined(&self.text(path).unwrap_or_default(), reader)
     }
 
     /// All lines of a text file with their numbers, from 1.
@@ -212,7 +218,8 @@ impl Files<'_> {
         let mut out = BTreeMap::new();
         let mut lines: Vec<String> = Vec::new();
         for file in unit.values("EnvironmentFile") {
-            let found = self.lines(file.text.trim_start_matches('-')).into_iter();
+            let path = file.text.trim_start_matches('-');
+            let found = self.joined(path, Reader::Shell).into_iter();
             lines.extend(found.map(|(_, line)| line));
         }
         lines.extend(

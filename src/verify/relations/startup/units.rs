@@ -1,6 +1,7 @@
 //! Units of systemd: their settings with drop-ins, and which of them a start reaches.
 
 use super::super::super::disk::read;
+use super::joined::{Reader, joined};
 use super::names;
 use crate::tree::{Tree, show};
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,32 +92,15 @@ impl Unit {
     fn take(&mut self, root: &Tree, path: &str) {
         let bytes = read(root, path).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let mut goes_on = false;
-        for (line, text) in (1..).zip(text.lines().map(str::trim)) {
-            if text.starts_with(['#', ';']) {
-                continue;
+        for (line, text) in joined(&text, Reader::Unit) {
+            if let Some((key, value)) = text.split_once('=') {
+                let value = Value {
+                    text: value.trim().to_owned(),
+                    file: path.to_owned(),
+                    line,
+                };
+                self.settings.push((key.trim().to_owned(), value));
             }
-            let (part, more) = match text.strip_suffix('\\') {
-                Some(part) => (part.trim(), true),
-                None => (text, false),
-            };
-            match (goes_on, part.split_once('=')) {
-                (true, _) => {
-                    if let Some((_, value)) = self.settings.last_mut() {
-                        value.text = format!("{} {part}", value.text);
-                    }
-                }
-                (false, Some((key, value))) => {
-                    let value = Value {
-                        text: value.trim().to_owned(),
-                        file: path.to_owned(),
-                        line,
-                    };
-                    self.settings.push((key.trim().to_owned(), value));
-                }
-                (false, None) => continue,
-            }
-            goes_on = more;
         }
     }
 

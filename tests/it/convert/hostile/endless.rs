@@ -74,7 +74,7 @@ fn files_without_an_end_are_refused() {
     let cases: [(Vec<OsString>, &str); 9] = [
         (
             vec!["plan".into(), "-c".into(), endless(), small()],
-            "the limit for a configuration",
+            "reading /dev/zero: it is a device, not a regular file",
         ),
         (
             vec![
@@ -100,7 +100,7 @@ fn files_without_an_end_are_refused() {
                 endless(),
                 small(),
             ],
-            "the limit for a record",
+            "it is a device, not a regular file",
         ),
         (
             vec!["artifact".into(), "show".into(), endless()],
@@ -115,10 +115,16 @@ fn files_without_an_end_are_refused() {
                 endless(),
                 small(),
             ],
-            "so it is not a key",
+            "it is a device, not a regular file",
         ),
-        (set("artifact.key=\"/dev/zero\""), "so it is not a key"),
-        (set("client.packages=[\"/dev/zero\"]"), "reading /dev/zero"),
+        (
+            set("artifact.key=\"/dev/zero\""),
+            "it is a device, not a regular file",
+        ),
+        (
+            set("client.packages=[\"/dev/zero\"]"),
+            "it is a device, not a regular file",
+        ),
         (set("rootfs.overlays=[\"/dev\"]"), "a character device"),
         (set("client.packages=[\"/dev/full\"]"), "/dev/full"),
     ];

@@ -1,0 +1,430 @@
+//! Chooses packages from the repositories.
+
+use super::file::{LockFile, LockedPackage, LockedRepository};
+use super::image::{ImagePackages, all_keys, image_sources, multi_arch};
+use super::request::{KeyLocation, LockRequest, RepositoryByUrl, RepositoryRequest};
+use crate::bundle::{Bundle, Member};
+use crate::digest::hex;
+use crate::golden::Golden;
+use crate::input_file;
+use crate::problem::{Problem, Problems};
+use crate::report::Report;
+use crate::repository::{
+    Fingerprint, Index, IndexPackage, Keyring, RelationField, Repository, Transport, fetch_index,
+};
+use crate::resolve::{Candidate, Request, Solution, Source, Want, resolve};
+use std::collections::BTreeSet;
+use std::io::Read;
+
+/// The largest file of public keys that is read (bytes).
+const KEYS: u64 = 4 << 20;
+
+/// All that a choice depends on.
+pub struct LockInputs<'a> {
+    /// What is asked for.
+    pub request: &'a LockRequest,
+    /// The image that the packages are for.
+    pub golden: &'a Golden,
+    /// The lock file that the new one replaces: repositories must not be older than it says.
+    pub earlier: Option<&'a LockFile>,
+    /// How the repositories are reached.
+    pub transport: &'a dyn Transport,
+    /// The present time (seconds since 1970).
+    pub now: u64,
+    /// Progress and messages.
+    pub report: &'a dyn Report,
+}
+
+/// A new lock file.
+#[derive(Clone, Debug)]
+pub struct Locked {
+    /// The lock file.
+    pub file: LockFile,
+    /// What the user should know of the choice, in words.
+    pub notes: Vec<String>,
+}
+
+/// Chooses the packages of `inputs.request`.
+///
+/// # Errors
+/// [`Problems`]: repositories that cannot be reached or trusted, requests without a solution, and
+/// solutions that would remove packages of the image.
+pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
+    let image = ImagePackages::read(inputs.golden)?;
+    let (repositories, mut notes) = repositories(inputs, &image.architecture)?;
+    let indices = indices(inputs, &repositories, &image)?;
+    let mut packages: Vec<(usize, &IndexPackage)> = Vec::new();
+    for (source, index) in indices.iter().enumerate() {
+        packages.extend(index.packages.iter().map(|package| (source, package)));
+    }
+    let explicit: BTreeSet<&str> = inputs
+        .request
+        .install
+        .iter()
+        .map(|want| want.package.as_str())
+        .collect();
+    let mut candidates = Vec::new();
+    for (id, (source, package)) in packages.iter().enumerate() {
+        if !fits_bundle(inputs.request.bundle, &explicit, package) {
+            continue;
+        }
+        match candidate(package, &image.architecture, *source, id) {
+            Ok(candidate) => candidates.push(candidate),
+            // One package that cannot be read does not keep the others away.
+            Err(problem) => notes.push(format!("left out: {}", problem.message)),
+        }
+    }
+    let request = Request {
+        architecture: image.architecture.clone(),
+        foreign: image.foreign,
+        sources: sources(&repositories),
+        candidates,
+        installed: image.installed,
+        wanted: wanted(inputs.request)?,
+        recommends: inputs.request.recommends,
+        may_change: inputs.request.may_change.clone(),
+    };
+    inputs.report.step("choosing packages", None);
+    let solution = resolve(&request).map_err(|unsolvable| {
+        Problems(
+            unsolvable
+                .reasons
+                .into_iter()
+                .map(without_removal)
+                .collect(),
+        )
+    })?;
+    removed(&request, &solution)?;
+    notes.extend(solution.notes.iter().cloned());
+    let locked = solution.packages.iter().map(|chosen| {
+        let candidate = &request.candidates[chosen.candidate];
+        let (source, package) = packages[candidate.id];
+        LockedPackage {
+            name: candidate.package.clone(),
+            version: candidate.version.to_string(),
+            architecture: candidate.architecture.clone(),
+            url: repositories[source].package_url(&package.filename),
+            size: package.size,
+            sha256: hex(&package.sha256),
+            why: why(inputs.request, &chosen.why.to_string()),
+        }
+    });
+    let os = &inputs.golden.facts.os;
+    let system = format!("{} {}", os.id, os.codename);
+    Ok(Locked {
+        file: LockFile::new(
+            image.architecture,
+            system.trim().to_owned(),
+            inputs.request.record(),
+            locked_repositories(&repositories, &indices),
+            locked.collect(),
+        ),
+        notes,
+    })
+}
+
+/// What relations are about, of a package of a repository.
+fn candidate(
+    package: &IndexPackage,
+    architecture: &str,
+    source: usize,
+    id: usize,
+) -> Result<Candidate, Problem> {
+    let relations = |field: RelationField| {
+        package.relations(field, architecture).map_err(|e| {
+            let (name, version) = (&package.package, &package.version);
+            Problem::new(format!("package {name} {version}: {}: {e}", field.name()))
+        })
+    };
+    Ok(Candidate {
+        package: package.package.clone(),
+        version: package.version.clone(),
+        architecture: package.architecture.clone(),
+        multi_arch: multi_arch(package.multi_arch.as_deref().unwrap_or_default()),
+        essential: package.essential,
+        depends: relations(RelationField::Depends)?,
+        pre_depends: relations(RelationField::PreDepends)?,
+        recommends: relations(RelationField::Recommends)?,
+        conflicts: relations(RelationField::Conflicts)?,
+        breaks: relations(RelationField::Breaks)?,
+        replaces: relations(RelationField::Replaces)?,
+        provides: relations(RelationField::Provides)?,
+        source,
+        id,
+    })
+}
+
+/// The sources of the solver: earlier repositories are not preferred to later ones, so that the
+/// newest version is taken wherever it is.
+fn sources(repositories: &[Repository]) -> Vec<Source> {
+    let name = |one: &Repository| format!("{} {}", one.url, one.suite);
+    let source = |one| Source {
+        name: name(one),
+        priority: 0,
+    };
+    repositories.iter().map(source).collect()
+}
+
+/// Whether a package of a repository may be chosen next to `bundle`: members in the bundle's
+/// versions alone, unless the configuration names another version.
+fn fits_bundle(bundle: Option<&Bundle>, explicit: &BTreeSet<&str>, package: &IndexPackage) -> bool {
+    let member = bundle.and_then(|bundle| {
+        let mut members = bundle.members.iter();
+        members.find(|member| member.package == package.package)
+    });
+    match member {
+        Some(member) if !explicit.contains(package.package.as_str()) => {
+            is_of(member, &package.version.to_string())
+        }
+        _ => true,
+    }
+}
+
+/// Whether `version` belongs to the release of `member`: `5.1` is that of `5.1.0-1+debian+trixie`,
+/// and not of `5.10.0-1`.
+fn is_of(member: &Member, version: &str) -> bool {
+    let upstream = version.split_once(':').map_or(version, |(_, rest)| rest);
+    upstream
+        .strip_prefix(member.version.as_str())
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// The packages to install: the required members of the bundle, then those of `client.install`.
+fn wanted(request: &LockRequest) -> Result<Vec<Want>, Problem> {
+    let members = request.bundle.into_iter().flat_map(|one| &one.members);
+    let mut out = Vec::new();
+    for member in members.filter(|member| member.required) {
+        let named = |want: &Want| want.package == member.package;
+        if !request.install.iter().any(named) {
+            let want = Want::parse(&member.package);
+            out.push(want.map_err(|e| Problem::new(e.to_string()))?);
+        }
+    }
+    out.extend(request.install.iter().cloned());
+    Ok(out)
+}
+
+/// The reason for a package, with the bundle where the solver knows of its members alone.
+fn why(request: &LockRequest, text: &str) -> String {
+    let Some(wanted) = text.strip_prefix("wanted: ") else {
+        return text.to_owned();
+    };
+    let install = request.install.iter().any(|want| want.text == wanted);
+    match request.bundle {
+        Some(bundle) if !install => format!("client.bundle {}", bundle.name),
+        _ => format!("client.install {wanted}"),
+    }
+}
+
+/// What the solver says of packages that would be removed.
+const REMOVED: &str = " would be removed";
+
+/// The problem with a way out that goldsmith has: it removes no packages.
+fn without_removal(problem: Problem) -> Problem {
+    let hint = problem.hint.as_deref().unwrap_or_default();
+    let removed = hint.match_indices(REMOVED).filter_map(|(at, _)| {
+        let before = hint.get(..at)?;
+        before.rsplit([' ', ',']).next()
+    });
+    let names: Vec<String> = removed.map(str::to_owned).collect();
+    match names.as_slice() {
+        [] => problem,
+        names => problem.hint(purge(&names.join(" "))),
+    }
+}
+
+/// How packages of the golden image can be removed.
+fn purge(names: &str) -> String {
+    format!("remove it from the golden image (`apt purge {names}`), and make the image anew")
+}
+
+/// Fails if packages of the golden image would have to go: goldsmith adds and upgrades packages.
+fn removed(request: &Request, solution: &Solution) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    for removed in &solution.removed {
+        let installed: &Candidate = &request.installed[removed.installed];
+        let name = &installed.package;
+        let message = format!(
+            "package {name} {} of the golden image would have to be removed: {}",
+            installed.version, removed.why
+        );
+        problems.push(Problem::new(message).hint(purge(name)));
+    }
+    problems.check()
+}
+
+/// The repositories, and what was left out of them, in words.
+fn repositories(
+    inputs: &LockInputs<'_>,
+    architecture: &str,
+) -> Result<(Vec<Repository>, Vec<String>), Problems> {
+    let root = &inputs.golden.root.tree;
+    let mut out: Vec<Repository> = Vec::new();
+    let mut notes = Vec::new();
+    for one in &inputs.request.repositories {
+        match one {
+            RepositoryRequest::Image => {
+                let (sources, more) = image_sources(root, architecture)?;
+                notes.extend(more);
+                out.extend(sources.into_iter().map(|one| Repository {
+                    url: one.source.url.trim_end_matches('/').to_owned(),
+                    suite: one.source.suite,
+                    components: one.source.components,
+                    keyring: one.keys,
+                }));
+            }
+            RepositoryRequest::Url(one) => out.push(by_url(inputs, one)?),
+        }
+    }
+    if out.is_empty() {
+        let problem = Problem::new("the golden image's apt has no repository")
+            .hint("name one: [[repository]] with url, suite and fingerprint");
+        return Err(problem.into());
+    }
+    Ok((out, notes))
+}
+
+/// The repository of a `[[repository]]`.
+fn by_url(inputs: &LockInputs<'_>, one: &RepositoryByUrl) -> Result<Repository, Problem> {
+    let url = &one.url;
+    let mut fingerprints: Vec<Fingerprint> = Vec::new();
+    for text in &one.fingerprints {
+        let parsed = text.parse();
+        fingerprints
+            .push(parsed.map_err(|e| Problem::new(format!("repository {url}: {text}: {e}")))?);
+    }
+    let keys = match &one.key {
+        None => all_keys(&inputs.golden.root.tree)?,
+        Some(location) => {
+            let (place, bytes) = key_bytes(inputs.transport, location)?;
+            Keyring::parse(&bytes).map_err(|e| {
+                Problem::new(format!("repository {url}: key {place}: {e}"))
+                    .hint("the file must hold public OpenPGP keys, as `gpg --export` writes them")
+            })?
+        }
+    };
+    let keyring = keys.restricted_to(&fingerprints);
+    if keyring.is_empty() {
+        let place = match &one.key {
+            None => "the golden image".to_owned(),
+            Some(KeyLocation::File(path)) => path.display().to_string(),
+            Some(KeyLocation::Url(url)) => url.clone(),
+        };
+        return Err(Problem::new(format!(
+            "repository {url}: {place} has no key with the fingerprint {}",
+            one.fingerprints.join(" or ")
+        ))
+        .hint("name the file or URL of the key: repository.key"));
+    }
+    Ok(Repository {
+        url: url.clone(),
+        suite: one.suite_for(&inputs.golden.facts.os)?,
+        components: one.components.clone(),
+        keyring,
+    })
+}
+
+/// The place and the bytes of public keys.
+fn key_bytes(
+    transport: &dyn Transport,
+    location: &KeyLocation,
+) -> Result<(String, Vec<u8>), Problem> {
+    Ok(match location {
+        KeyLocation::File(path) => {
+            let shown = path.display().to_string();
+            let bytes = input_file::read(path, KEYS, "a file of keys");
+            let bytes = bytes.map_err(|e| Problem::new(format!("reading the key {shown}: {e}")))?;
+            (shown, bytes)
+        }
+        KeyLocation::Url(url) => {
+            let mut bytes = Vec::new();
+            let response = transport.get(url, 0, KEYS).map_err(|e| {
+                Problem::new(format!("downloading the key {url}: {e}"))
+                    .hint("download it in another way, and name the file: repository.key")
+            })?;
+            let body = response.body.take(KEYS).read_to_end(&mut bytes);
+            body.map_err(|e| Problem::new(format!("downloading the key {url}: {e}")))?;
+            (url.clone(), bytes)
+        }
+    })
+}
+
+/// The verified index of each repository. All that fail are named.
+fn indices(
+    inputs: &LockInputs<'_>,
+    repositories: &[Repository],
+    image: &ImagePackages,
+) -> Result<Vec<Index>, Problems> {
+    let mut problems = Problems::default();
+    let mut out = Vec::new();
+    for one in repositories {
+        let earlier = inputs
+            .earlier
+            .into_iter()
+            .flat_map(|lock| &lock.repositories);
+        let mut earlier = earlier.filter(|old| old.url == one.url && old.suite == one.suite);
+        let not_before = earlier.next().map(|old| old.date);
+        let index = fetch_index(
+            one,
+            &image.architecture,
+            inputs.transport,
+            inputs.now,
+            not_before,
+            inputs.report,
+        );
+        match index {
+            Ok(index) => out.push(index),
+            Err(e) => problems.push(e.problem()),
+        }
+    }
+    problems.check()?;
+    Ok(out)
+}
+
+/// The repositories as the lock file has them.
+fn locked_repositories(repositories: &[Repository], indices: &[Index]) -> Vec<LockedRepository> {
+    let pairs = repositories.iter().zip(indices);
+    let locked = pairs.map(|(one, index)| LockedRepository {
+        url: one.url.clone(),
+        suite: one.suite.clone(),
+        components: one.components.clone(),
+        date: index.release.date,
+        release_sha256: hex(&index.release.sha256),
+        signed_by: index.release.signer.to_string(),
+    });
+    locked.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_hint_leads_to_a_removal() {
+        let hint = "`may-change = [\"a\", \"b\"]` allows it: a would become 2, b would be removed";
+        let problem = without_removal(Problem::new("x").hint(hint)).hint.unwrap();
+        assert!(problem.contains("`apt purge b`"), "{problem}");
+        let hint = "`may-change = [\"a\"]` allows it: a would become 2";
+        let problem = without_removal(Problem::new("x").hint(hint)).hint.unwrap();
+        assert_eq!(problem, hint);
+    }
+
+    #[test]
+    fn members_have_the_version_of_their_release() {
+        let member = Member {
+            package: "mender-update".into(),
+            version: "5.1".into(),
+            required: true,
+        };
+        for (version, fits) in [
+            ("5.1.0-1+debian+trixie", true),
+            ("1:5.1.4-1", true),
+            ("5.1", true),
+            ("5.10.0-1", false),
+            ("5.0.9-1", false),
+            ("15.1.0-1", false),
+        ] {
+            assert_eq!(is_of(&member, version), fits, "{version}");
+        }
+    }
+}
