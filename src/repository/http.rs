@@ -4,6 +4,7 @@
 //! usual places, else with those of the crate `webpki-roots`. The authenticity of packages does not
 //! depend on TLS: they are signed.
 
+use super::host_names::HostNames;
 use super::options::ClientOptions;
 use super::proxy::{ProxyResolver, ThroughProxy, choose};
 use super::transport::{Response, Transport, TransportError};
@@ -16,8 +17,7 @@ use std::thread::sleep;
 use std::time::Duration;
 use ureq::http::{Uri, header};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::unversioned::transport::{Connector as _, TcpConnector};
+use ureq::unversioned::transport::{Connector as _, DefaultConnector, TcpConnector};
 use ureq::{Agent, Body, Proxy};
 
 const USER_AGENT: &str = concat!("goldsmith/", env!("CARGO_PKG_VERSION"));
@@ -280,14 +280,15 @@ impl Http {
     }
 
     fn agent(&self) -> Agent {
-        self.config().into()
+        let connector = DefaultConnector::default();
+        Agent::with_parts(self.config(), connector, HostNames::default())
     }
 
     fn agent_through(&self, proxy: &Proxy) -> Agent {
         let connector = ().chain(TcpConnector::default()).chain(ThroughProxy);
         let resolver = ProxyResolver {
             proxy: proxy.uri().clone(),
-            inner: DefaultResolver::default(),
+            inner: HostNames::default(),
         };
         Agent::with_parts(self.config(), connector, resolver)
     }

@@ -53,7 +53,7 @@ const MAP: &[(&str, &str)] = &[
     // Another converter's configurations, as one of ours.
     (
         "migrate",
-        "config input_file mender_convert nearest problem shell",
+        "bundle config input_file mender_convert nearest problem shell",
     ),
     // Facts and decisions: values to values.
     (
@@ -168,6 +168,7 @@ const DOORS: &[(&str, &[&str])] = &[
         &["stream/codec.rs", "image/source/", "deb/archive.rs"],
     ),
     ("gpt", &["image/table/"]),
+    ("hickory_resolver", &["repository/host_names.rs"]),
     ("indicatif", &["cli/progress.rs"]),
     (
         "liblzma",
@@ -232,8 +233,16 @@ const DOORS: &[(&str, &[&str])] = &[
         &["compress/cache.rs", "image/", "lock/file.rs", "convert/"],
     ),
     ("thiserror", &[""]),
+    ("tokio", &["repository/host_names.rs"]),
     ("toml", &["bundle/", "config/", "lock/"]),
-    ("ureq", &["repository/http.rs", "repository/proxy.rs"]),
+    (
+        "ureq",
+        &[
+            "repository/host_names.rs",
+            "repository/http.rs",
+            "repository/proxy.rs",
+        ],
+    ),
     ("walkdir", &["tree/host.rs"]),
     ("yescrypt", &["doctor/passwords.rs"]),
     // The structures of ext4, by its reader and writer and by the check that shares none of them.
