@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::repository::{
     Fingerprint, Index, IndexPackage, Keyring, RelationField, Repository, Transport, fetch_index,
 };
-use crate::resolve::{Candidate, Request, Solution, Source, Want, resolve};
+use crate::resolve::{Candidate, Reason, Request, Source, Want, Why, resolve};
 use std::collections::BTreeSet;
 use std::io::Read;
 
@@ -47,8 +47,7 @@ pub struct Locked {
 /// Chooses the packages of `inputs.request`.
 ///
 /// # Errors
-/// [`Problems`]: repositories that cannot be reached or trusted, requests without a solution, and
-/// solutions that would remove packages of the image.
+/// [`Problems`]: repositories that cannot be reached or trusted, and requests without a solution.
 pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
     let image = ImagePackages::read(inputs.golden)?;
     let (repositories, mut notes) = repositories(inputs, &image.architecture)?;
@@ -83,6 +82,8 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
         wanted: wanted(inputs.request)?,
         recommends: inputs.request.recommends,
         may_change: inputs.request.may_change.clone(),
+        // goldsmith adds and upgrades packages.
+        may_remove: false,
     };
     inputs.report.step("choosing packages", None);
     let solution = resolve(&request).map_err(|unsolvable| {
@@ -94,7 +95,6 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
                 .collect(),
         )
     })?;
-    removed(&request, &solution)?;
     notes.extend(solution.notes.iter().cloned());
     let locked = solution.packages.iter().map(|chosen| {
         let candidate = &request.candidates[chosen.candidate];
@@ -106,7 +106,8 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
             url: repositories[source].package_url(&package.filename),
             size: package.size,
             sha256: hex(&package.sha256),
-            why: why(inputs.request, &chosen.why.to_string()),
+            why: why(inputs.request, &chosen.why),
+            recommended: matches!(chosen.why, Why::Recommends { .. }),
         }
     });
     let os = &inputs.golden.facts.os;
@@ -205,52 +206,26 @@ fn wanted(request: &LockRequest) -> Result<Vec<Want>, Problem> {
 }
 
 /// The reason for a package, with the bundle where the solver knows of its members alone.
-fn why(request: &LockRequest, text: &str) -> String {
-    let Some(wanted) = text.strip_prefix("wanted: ") else {
-        return text.to_owned();
+fn why(request: &LockRequest, why: &Why) -> String {
+    let Why::Wanted(wanted) = why else {
+        return why.to_string();
     };
-    let install = request.install.iter().any(|want| want.text == wanted);
+    let install = request.install.iter().any(|want| want.text == *wanted);
     match request.bundle {
         Some(bundle) if !install => format!("client.bundle {}", bundle.name),
         _ => format!("client.install {wanted}"),
     }
 }
 
-/// What the solver says of packages that would be removed.
-const REMOVED: &str = " would be removed";
-
 /// The problem with a way out that goldsmith has: it removes no packages.
-fn without_removal(problem: Problem) -> Problem {
-    let hint = problem.hint.as_deref().unwrap_or_default();
-    let removed = hint.match_indices(REMOVED).filter_map(|(at, _)| {
-        let before = hint.get(..at)?;
-        before.rsplit([' ', ',']).next()
-    });
-    let names: Vec<String> = removed.map(str::to_owned).collect();
-    match names.as_slice() {
-        [] => problem,
-        names => problem.hint(purge(&names.join(" "))),
+fn without_removal(reason: Reason) -> Problem {
+    match reason.in_the_way.as_slice() {
+        [] => reason.problem,
+        names => reason.problem.hint(format!(
+            "remove it from the golden image (`apt purge {}`), and make the image anew",
+            names.join(" ")
+        )),
     }
-}
-
-/// How packages of the golden image can be removed.
-fn purge(names: &str) -> String {
-    format!("remove it from the golden image (`apt purge {names}`), and make the image anew")
-}
-
-/// Fails if packages of the golden image would have to go: goldsmith adds and upgrades packages.
-fn removed(request: &Request, solution: &Solution) -> Result<(), Problems> {
-    let mut problems = Problems::default();
-    for removed in &solution.removed {
-        let installed: &Candidate = &request.installed[removed.installed];
-        let name = &installed.package;
-        let message = format!(
-            "package {name} {} of the golden image would have to be removed: {}",
-            installed.version, removed.why
-        );
-        problems.push(Problem::new(message).hint(purge(name)));
-    }
-    problems.check()
 }
 
 /// The repositories, and what was left out of them, in words.
@@ -400,13 +375,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_hint_leads_to_a_removal() {
-        let hint = "`may-change = [\"a\", \"b\"]` allows it: a would become 2, b would be removed";
-        let problem = without_removal(Problem::new("x").hint(hint)).hint.unwrap();
-        assert!(problem.contains("`apt purge b`"), "{problem}");
-        let hint = "`may-change = [\"a\"]` allows it: a would become 2";
-        let problem = without_removal(Problem::new("x").hint(hint)).hint.unwrap();
-        assert_eq!(problem, hint);
+    fn what_is_in_the_way_is_removed_by_hand() {
+        let reason = Reason {
+            problem: Problem::new("x"),
+            in_the_way: vec!["a".to_owned(), "b".to_owned()],
+        };
+        let hint = without_removal(reason).hint.unwrap();
+        assert!(hint.contains("`apt purge a b`"), "{hint}");
+        let problem = Problem::new("x").hint("y");
+        assert_eq!(without_removal(problem.clone().into()), problem);
     }
 
     #[test]

@@ -77,6 +77,9 @@ pub struct LockedPackage {
     pub sha256: String,
     /// Why it is needed.
     pub why: String,
+    /// Whether it is only recommended by another package.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recommended: bool,
 }
 
 impl LockedPackage {
@@ -307,6 +310,7 @@ mod tests {
             size: 1000,
             sha256: "0a".repeat(32),
             why: "mender-auth depends on dbus \"quoted\"".into(),
+            recommended: false,
         };
         LockFile::new(
             "amd64".into(),

@@ -216,9 +216,7 @@ fn locked(config: &Config, golden: &Golden, host: &HostFiles) -> Result<Vec<Lock
             path: cache.path(&sha256),
             sha256,
             package: package.name.clone(),
-            recommended: Some(&package.why)
-                .filter(|why| why.contains(" recommends "))
-                .cloned(),
+            recommended: package.recommended.then(|| package.why.clone()),
         });
     }
     match missing.as_slice() {

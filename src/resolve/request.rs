@@ -130,9 +130,12 @@ pub struct Request {
     pub wanted: Vec<Want>,
     /// Whether recommended packages are installed where they fit.
     pub recommends: bool,
-    /// Names (also `name:architecture`) of installed packages that may be upgraded or removed if
-    /// others need that.
+    /// Names (also `name:architecture`) of installed packages that may be upgraded if others need
+    /// that.
     pub may_change: Vec<String>,
+    /// Whether those of [`may_change`](Self::may_change) may be removed too, unless they are
+    /// essential.
+    pub may_remove: bool,
 }
 
 #[cfg(test)]
