@@ -155,8 +155,8 @@ mod tests {
         thread::spawn(move || {
             let mut bytes = [0; 1500];
             while let Ok((length, from)) = socket.recv_from(&mut bytes) {
-                let question = Message::from_vec(&bytes[..length]).unwrap();
-                let query = question.queries[0].clone();
+                let question = Message::from_vec(bytes.get(..length).unwrap()).unwrap();
+                let query = question.queries.first().unwrap().clone();
                 let mut reply = question.into_response();
                 match query.name().to_ascii().as_str() {
                     "silent.example." => continue,
