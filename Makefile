@@ -2,6 +2,9 @@
 
 HOST := $(shell rustc -vV | sed -n 's/^host: //p')
 GOLDSMITH := target/$(HOST)/release/goldsmith
+# One file for any Linux of this architecture. Crates that ask for random numbers call the kernel: in a static program the usual way
+# to find getrandom(2) fails, and what they try then is /dev/urandom, which a bare root has not.
+STATIC := RUSTFLAGS='-C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"'
 SCRIPTS = $(shell grep -rlsIE '^\#! ?/bin/(ba)?sh' .ci scripts fixtures configs fuzz/*.sh)
 GOLDEN :=
 
@@ -12,7 +15,7 @@ FILTER :=
 
 ## build       the command as one static file, for any Linux of this architecture (the default)
 build:
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST)
+	$(STATIC) cargo build --locked --release --target $(HOST)
 	@ldd $(GOLDSMITH) 2>&1 | grep -qE 'statically linked|not a dynamic executable' || { echo "$(GOLDSMITH) is not static" >&2; exit 1; }
 
 ## help        this list
@@ -59,7 +62,7 @@ test-sbom:
 bench:
 	scripts/setup.sh bench
 	$(MAKE) build
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --locked --release --target $(HOST) --example compress
+	$(STATIC) cargo build --locked --release --target $(HOST) --example compress
 	QUICK=$(QUICK) scripts/bench.sh $(GOLDSMITH) $(dir $(GOLDSMITH))examples/compress
 
 ## fuzz        each fuzz target for FUZZ_SECONDS (30); needs cargo-fuzz

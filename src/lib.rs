@@ -39,6 +39,7 @@ pub mod migrate;
 
 // Facts and decisions: values to values.
 pub mod golden;
+pub mod init;
 pub mod lock;
 pub mod plan;
 pub mod resolve;

@@ -21,6 +21,9 @@ use std::sync::Arc;
 /// The largest record that is read (bytes).
 const RECORD_MAX: u64 = 16 << 20;
 
+/// The name of a release that has none yet.
+const UNNAMED: &str = "artifact.name=\"unnamed\"";
+
 /// The arguments of `convert` and `plan`
 #[derive(Args, Debug)]
 pub(super) struct ConversionArgs {
@@ -34,7 +37,7 @@ pub(super) struct ConversionArgs {
     /// Set one key, as in storage.size="8 GiB"; may be repeated, overrides all files
     #[arg(short, long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Name of the release
+    /// Name of the release; `plan` shows `unnamed` without one
     #[arg(short = 'n', long, value_name = "NAME", value_parser = config::name)]
     artifact_name: Option<String>,
     /// Check that devices running this earlier release (its .json) can install the new one
@@ -103,6 +106,12 @@ impl ImageArgs {
 impl ConversionArgs {
     /// The merged configuration.
     pub(super) fn config(&self) -> anyhow::Result<Config> {
+        self.config_over(&[])
+    }
+
+    /// The merged configuration; `defaults` (each `key.path=value`) hold where nothing else sets a
+    /// key.
+    fn config_over(&self, defaults: &[&str]) -> anyhow::Result<Config> {
         let mut sets = self.set.clone();
         // `--artifact-name` is short for `--set artifact.name=`, and overrides it.
         sets.extend(
@@ -110,7 +119,7 @@ impl ConversionArgs {
                 .as_ref()
                 .map(|name| format!("artifact.name={}", config::quoted(name))),
         );
-        config::load(&self.config, &sets)
+        config::load_over(defaults, &self.config, &sets)
             .map_err(|config::ConfigError(problems)| Usage(problems).into())
     }
 
@@ -125,14 +134,17 @@ impl ConversionArgs {
         plan::with_board(&config, &golden)
     }
 
-    /// Calls `convert` with the conversion that the arguments ask for; hooks run if `run_hooks`.
+    /// Calls `convert` with the conversion that the arguments ask for. If `make`, results will be
+    /// made of it: it needs the name of a release, and hooks run.
     pub(super) fn request<T>(
         &self,
-        run_hooks: bool,
+        make: bool,
         report: &dyn Report,
         convert: impl FnOnce(&Request, source::InputImage) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let config = self.config()?;
+        // A plan needs no name yet.
+        let defaults = [UNNAMED].into_iter().filter(|_| !make);
+        let config = self.config_over(&defaults.collect::<Vec<_>>())?;
         let package_cache = package_cache(self.package_cache.as_deref(), &config)?;
         let layout = self.preserve_layout.as_deref().map(file_layout::read);
         let earlier = self.upgrade_from.as_deref();
@@ -150,7 +162,7 @@ impl ConversionArgs {
                     epoch: epoch()?,
                 },
             },
-            run_hooks,
+            run_hooks: make,
             upgrade_from: earlier.as_ref().map(|(path, record)| (*path, record)),
             strict: self.strict,
             report,

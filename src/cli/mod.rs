@@ -6,6 +6,7 @@ mod convert;
 mod doctor;
 mod flash;
 mod golden_partitions;
+mod init;
 mod input;
 mod inspect;
 mod lock;
@@ -41,6 +42,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::InitArgs),
     Convert(convert::ConvertArgs),
     Plan(plan::PlanArgs),
     Flash(flash::FlashArgs),
@@ -112,6 +114,7 @@ fn random_numbers() -> anyhow::Result<()> {
 
 fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Init(args) => init::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Flash(args) => flash::run(args),

@@ -72,6 +72,8 @@ const MAP: &[(&str, &str)] = &[
         "artifact config digest fs/ext4 fs/fat golden image/source image/table input_file \
          keyfile lock pattern platform problem repository resolve stamp stream tree units",
     ),
+    // A configuration from facts, as one of ours.
+    ("init", "config problem units"),
     // Edits: a plan applied to trees.
     ("boot/state", ""),
     // No loader uses another: what they share is in `boot/common`.
@@ -112,7 +114,7 @@ const MAP: &[(&str, &str)] = &[
     (
         "cli",
         "artifact bundle compress config convert digest doctor flash fs/ext4 fs/fat golden image \
-         image/output image/source image/table input_file lock migrate plan platform problem report \
+         image/output image/source image/table init input_file lock migrate plan platform problem report \
          repository stream units verify",
     ),
 ];
@@ -124,9 +126,9 @@ const UPWARDS: &[(&str, &str, &str)] = &[];
 /// is meant.
 const CIRCLES: &[(&str, &str, &str)] = &[];
 
-/// The rooms that read the configuration: everything else takes the values of the plan. `migrate`
-/// writes one, and has it checked.
-const READS_CONFIG: &[&str] = &["config", "migrate", "plan", "cli"];
+/// The rooms that read the configuration: everything else takes the values of the plan. `migrate` and `init`
+/// write one.
+const READS_CONFIG: &[&str] = &["config", "init", "migrate", "plan", "cli"];
 
 /// Every crate of `Cargo.toml` and the paths below `src/` that may name it: a change of mind about
 /// a crate costs these places. A crate of the whole house has the door "".
