@@ -49,10 +49,12 @@ pub mod boot;
 pub mod dpkg;
 pub mod edit;
 
-// Outputs: written, checked and published; verified; flashed; the golden image examined.
+// Outputs: written, checked and published; verified; flashed; the golden image examined; many
+// conversions in one run.
 pub mod convert;
 pub mod doctor;
 pub mod flash;
+pub mod fleet;
 pub mod sbom;
 pub mod verify;
 

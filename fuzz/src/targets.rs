@@ -559,6 +559,7 @@ pub fn plan(data: &[u8]) {
                 disk: Path::new("a.img"),
                 overlays: &[],
                 preserve_layout: None,
+                modes: Default::default(),
                 package_cache: Path::new(""),
                 epoch: Some(1),
             },

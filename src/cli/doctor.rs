@@ -52,6 +52,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
                 disk: &args.input.image,
                 overlays: &[],
                 preserve_layout: None,
+                modes: Default::default(),
                 package_cache: &package_cache,
                 epoch: None,
             },

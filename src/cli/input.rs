@@ -3,6 +3,7 @@
 
 use crate::config::{self, Config};
 use crate::convert::Request;
+pub(super) use crate::convert::read_record;
 use crate::golden::Golden;
 use crate::image::source;
 use crate::input_file;
@@ -11,6 +12,7 @@ use crate::plan::{self, PlanRequest, file_layout};
 use crate::problem::{Problem, Usage};
 use crate::report::Report;
 use crate::repository::default_cache_dir;
+use crate::tree::host::Modes;
 use crate::units::{human, parse_large_size};
 use anyhow::Context;
 use clap::{Args, value_parser};
@@ -18,8 +20,8 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The largest record that is read (bytes).
-const RECORD_MAX: u64 = 16 << 20;
+/// The largest list of permission bits that is read (bytes).
+const MODES_MAX: u64 = 64 << 20;
 
 /// The name of a release that has none yet.
 const UNNAMED: &str = "artifact.name=\"unnamed\"";
@@ -47,6 +49,9 @@ pub(super) struct ConversionArgs {
     /// layout), to keep deltas small
     #[arg(long, value_name = "OLDER", alias = "like")]
     preserve_layout: Option<PathBuf>,
+    /// Permission bits of the overlays' files, as `fleet plan` lists them for stores that keep none
+    #[arg(long, value_name = "FILE")]
+    file_modes: Option<PathBuf>,
     /// Directory of the package cache that `fetch` filled [default: goldsmith/packages in the
     /// user's cache directory]
     #[arg(long, value_name = "DIR")]
@@ -147,6 +152,7 @@ impl ConversionArgs {
         let config = self.config_over(&defaults.collect::<Vec<_>>())?;
         let package_cache = package_cache(self.package_cache.as_deref(), &config)?;
         let layout = self.preserve_layout.as_deref().map(file_layout::read);
+        let modes = self.file_modes.as_deref().map(file_modes);
         let earlier = self.upgrade_from.as_deref();
         let earlier = earlier
             .map(|path| read_record(path).map(|record| (path, record)))
@@ -158,6 +164,7 @@ impl ConversionArgs {
                     disk: &self.disk,
                     overlays: &self.overlay,
                     preserve_layout: layout.transpose()?.map(Arc::new),
+                    modes: Arc::new(modes.transpose()?.unwrap_or_default()),
                     package_cache: &package_cache,
                     epoch: epoch()?,
                 },
@@ -171,13 +178,7 @@ impl ConversionArgs {
     }
 
     fn open(&self, config: &Config, report: &dyn Report) -> anyhow::Result<source::InputImage> {
-        // A golden image may come from a larger disk than the new one; eight times its size is an
-        // archive made to fill the disk.
-        let limit = SizeLimit {
-            bytes: config.storage.size.saturating_mul(8),
-            hint: "raise storage.size: an image may unpack to eight times that size",
-        };
-        open(&self.disk, &self.output_dir, limit, self.jobs(), report)
+        open_golden(&self.disk, &self.output_dir, config, self.jobs(), report)
     }
 
     /// The number of threads to use.
@@ -187,8 +188,34 @@ impl ConversionArgs {
 }
 
 /// The number of processors, or 1 if it cannot be determined.
-fn processors() -> usize {
+pub(super) fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// Reads the permission bits of overlays.
+fn file_modes(path: &Path) -> anyhow::Result<Modes> {
+    let text = input_file::read_text(path, MODES_MAX, "a list of permission bits");
+    let text = text.with_context(|| format!("reading {}", path.display()))?;
+    let problem = |what| Usage::from(Problem::new(format!("{}, {what}", path.display())));
+    Ok(Modes::parse(&text).map_err(problem)?)
+}
+
+/// Opens the golden image of a conversion by `config`; if it has to be unpacked, `jobs` threads
+/// write it to a temporary file in `spool`.
+pub(super) fn open_golden(
+    image: &Path,
+    spool: &Path,
+    config: &Config,
+    jobs: usize,
+    report: &dyn Report,
+) -> anyhow::Result<source::InputImage> {
+    // A golden image may come from a larger disk than the new one; eight times its size is an
+    // archive made to fill the disk.
+    let limit = SizeLimit {
+        bytes: config.storage.size.saturating_mul(8),
+        hint: "raise storage.size: an image may unpack to eight times that size",
+    };
+    open(image, spool, limit, jobs, report)
 }
 
 /// How large a compressed image may become.
@@ -262,15 +289,8 @@ pub(super) fn package_cache(given: Option<&Path>, config: &Config) -> anyhow::Re
     }
 }
 
-/// Reads the record of an earlier release.
-pub(super) fn read_record(path: &Path) -> anyhow::Result<serde_json::Value> {
-    let context = || format!("reading the record {}", path.display());
-    let bytes = input_file::read(path, RECORD_MAX, "a record").with_context(context)?;
-    serde_json::from_slice(&bytes).with_context(context)
-}
-
 /// `SOURCE_DATE_EPOCH`, see reproducible-builds.org.
-fn epoch() -> anyhow::Result<Option<i64>> {
+pub(super) fn epoch() -> anyhow::Result<Option<i64>> {
     let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else {
         return Ok(None);
     };

@@ -5,6 +5,7 @@ pub mod boards;
 mod convert;
 mod doctor;
 mod flash;
+mod fleet;
 mod golden_partitions;
 mod init;
 mod input;
@@ -46,6 +47,7 @@ enum Command {
     Convert(convert::ConvertArgs),
     Plan(plan::PlanArgs),
     Flash(flash::FlashArgs),
+    Fleet(fleet::FleetArgs),
     Lock(lock::LockArgs),
     Fetch(lock::FetchArgs),
     Doctor(doctor::DoctorArgs),
@@ -118,6 +120,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Convert(args) => convert::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Flash(args) => flash::run(args),
+        Command::Fleet(args) => fleet::run(args),
         Command::Lock(args) => lock::run(args),
         Command::Fetch(args) => lock::fetch(args),
         Command::Doctor(args) => doctor::run(args),

@@ -9,6 +9,8 @@ mod boards;
 mod check;
 mod conflicts;
 mod doc;
+mod fleet;
+mod host_files;
 mod keys;
 mod load;
 mod node;
@@ -20,6 +22,9 @@ mod words;
 
 pub use boards::{board, boards};
 pub use doc::{example, manual};
+pub use fleet::{Fleet, FleetExclusion, FleetFile, FleetPart, FleetShare, FleetTarget, fleet_keys};
+pub use host_files::HostReference;
+use load::load_layers;
 pub use load::{beneath, built_in, expand, load, load_over};
 pub use node::{Location, Origin, OriginKind, quoted};
 pub use schema::{
@@ -63,6 +68,8 @@ struct Merged {
     boards: Vec<String>,
     /// The directory of the last file that was named; empty for the current directory.
     directory: PathBuf,
+    /// The files that were read, in the order in which they apply.
+    files: Vec<PathBuf>,
 }
 
 /// The largest text that is read as configuration (bytes), twenty times the size of the example
@@ -70,7 +77,7 @@ struct Merged {
 pub const MAX_TEXT: usize = 128 << 10;
 
 /// One file, board or argument, not yet merged with the others.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer(Node);
 
 impl Layer {
@@ -190,6 +197,7 @@ impl Config {
             node: merged,
             boards,
             directory: PathBuf::new(),
+            files: Vec::new(),
         });
         check::check(&config)?;
         Ok(config)
@@ -209,6 +217,7 @@ impl Config {
         if let (Some(merged), Some(source)) = (&mut config.source, &self.source) {
             merged.boards.extend(source.boards.iter().cloned());
             merged.directory.clone_from(&source.directory);
+            merged.files.clone_from(&source.files);
         }
         Ok(config)
     }
@@ -217,6 +226,12 @@ impl Config {
     #[must_use]
     pub fn built_upon(&self) -> &[String] {
         self.source.as_ref().map_or(&[], |source| &source.boards)
+    }
+
+    /// The files that the configuration was read from, in the order in which they apply.
+    #[must_use]
+    pub fn files(&self) -> &[PathBuf] {
+        self.source.as_ref().map_or(&[], |source| &source.files)
     }
 
     /// The lock file: `client.lock-file`, or `goldsmith.lock` next to the last file of the

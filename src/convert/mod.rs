@@ -22,8 +22,8 @@ mod write;
 mod write_log;
 
 pub use layout::{DiskLayout, lay_out};
-pub use record::Record;
 use record::UpdateFacts;
+pub use record::{Record, read_record};
 pub use write::WriteOptions;
 
 use crate::artifact::{Offer, Signed};
@@ -103,16 +103,11 @@ pub struct Conversion {
 /// that writing and checking would refuse; that devices of the earlier release cannot install this
 /// one.
 pub fn prepare(request: &Request, input: InputImage) -> Result<Prepared> {
-    prepare_for(request, input, true)
-}
-
-/// As [`prepare`]; without `verify` nothing is checked.
-fn prepare_for(request: &Request, input: InputImage, verify: bool) -> Result<Prepared> {
     let golden = Golden::read(input, request.plan.selection(), request.report)?;
-    prepare_read(request, golden, verify)
+    prepare_read(request, golden, true)
 }
 
-/// As [`prepare_for`], with a golden image that was read.
+/// As [`prepare`], with a golden image that was read; without `verify` nothing is checked.
 fn prepare_read(request: &Request, mut golden: Golden, verify: bool) -> Result<Prepared> {
     let plan = request.plan.plan(&golden)?;
     // Reported at once: an error of the edits is easier to understand after them.
@@ -205,7 +200,21 @@ pub fn convert(
     dir: &Path,
     options: WriteOptions,
 ) -> Result<Conversion> {
-    let prepared = prepare_for(request, input, options.verify)?;
+    let golden = Golden::read(input, request.plan.selection(), request.report)?;
+    convert_golden(request, golden, dir, options)
+}
+
+/// As [`convert`], with a golden image that was read with the selection of the request.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_golden(
+    request: &Request,
+    golden: Golden,
+    dir: &Path,
+    options: WriteOptions,
+) -> Result<Conversion> {
+    let prepared = prepare_read(request, golden, options.verify)?;
     let written = write::write(prepared, dir, options, request.report)?;
     let checked = check::check(written, options, request.report)?;
     publish::publish(checked, options.jobs, request.report)

@@ -463,6 +463,7 @@ fn outcome(seed: u64) -> Outcome {
         disk: Path::new("/somewhere/golden.img"),
         overlays: &[],
         preserve_layout: None,
+        modes: Default::default(),
         package_cache: Path::new(""),
         epoch: None,
     };

@@ -70,8 +70,23 @@ impl Scratch {
     /// # Errors
     /// I/O errors of creating it.
     pub(crate) fn new() -> io::Result<Self> {
+        Self::create(|new| new.prefix("goldsmith-").tempdir())
+    }
+
+    /// Creates an empty directory in the directory `parent`, which is created if it is missing.
+    ///
+    /// # Errors
+    /// I/O errors of creating it.
+    pub(crate) fn below(parent: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(parent)?;
+        Self::create(|new| new.prefix(PREFIX).tempdir_in(parent))
+    }
+
+    fn create(
+        new: impl FnOnce(&mut tempfile::Builder<'_, '_>) -> io::Result<tempfile::TempDir>,
+    ) -> io::Result<Self> {
         let mut open = open();
-        let dir = tempfile::Builder::new().prefix("goldsmith-").tempdir()?;
+        let dir = new(&mut tempfile::Builder::new())?;
         open.dirs.push(dir.path().to_owned());
         Ok(Self(dir))
     }

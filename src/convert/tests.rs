@@ -29,6 +29,7 @@ fn request<'a>(config: &'a Config, upgrade_from: Option<&'a Value>) -> Request<'
                 disk: Path::new("/somewhere/golden.img"),
                 overlays: &[],
                 preserve_layout: None,
+                modes: Default::default(),
                 package_cache: Path::new(""),
                 epoch: None,
             },

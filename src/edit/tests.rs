@@ -18,6 +18,7 @@ fn plan(golden: &Golden, text: &str, overlays: &[PathBuf]) -> Plan {
         disk: Path::new("golden.img"),
         overlays,
         preserve_layout: None,
+        modes: Default::default(),
         package_cache: Path::new(""),
         epoch: None,
     };

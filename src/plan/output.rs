@@ -182,6 +182,48 @@ pub(super) fn check_name(name: &str, plan: &OutputPlan) -> Result<(), Problem> {
     Err(Problem::new(message).hint(format!("set output.name to a name of at most {most} bytes")))
 }
 
+/// The names of the files that a conversion by `config` writes, sorted, without those that hooks
+/// stage.
+///
+/// # Errors
+/// That the golden image or the command line has to decide about a part of the names.
+pub fn file_names(config: &Config, host: &HostFiles) -> Result<Vec<String>, Problem> {
+    let undecided = |what: &str, hint: &str| {
+        let message =
+            format!("the configuration has no {what}, so the names of its results are not known");
+        Problem::new(message).hint(format!("{hint}, or name a built-in board in `config`"))
+    };
+    let device_types = config.board.device_type.as_ref();
+    let Some(device_type) = device_types.and_then(|types| types.first()) else {
+        return Err(undecided("device type", "set board.device-type"));
+    };
+    let Some(release) = config
+        .artifact
+        .name
+        .as_ref()
+        .filter(|name| !name.is_empty())
+    else {
+        return Err(Problem::new("the Artifact has no name").hint("set artifact.name"));
+    };
+    let (image, extension) = form(config)?;
+    let output = &config.output;
+    let block_map = output.bmap && matches!(image, ImageForm::Raw | ImageForm::Compressed(_));
+    let sbom = SbomPlan::new(output);
+    let ends = [
+        Some(extension),
+        Some("mender"),
+        Some("json"),
+        block_map.then_some("img.bmap"),
+        output.rootfs.then_some("ext4"),
+        output.file_layout.then_some("places"),
+    ];
+    let name = base_name(config, host, device_type, release);
+    let ends = ends.into_iter().flatten().chain(sbom.extensions());
+    let mut names: Vec<String> = ends.map(|end| format!("{name}.{end}")).collect();
+    names.sort();
+    Ok(names)
+}
+
 /// The base name of all outputs: as configured, or `<input>-<device type>-<release>`.
 pub(super) fn base_name(
     config: &Config,

@@ -19,6 +19,7 @@ fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
                 disk: small,
                 overlays: &[],
                 preserve_layout: None,
+                modes: Default::default(),
                 package_cache: Path::new(""),
                 epoch: Some(1),
             },
