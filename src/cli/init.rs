@@ -16,6 +16,7 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Write a configuration for a golden image, to begin with
 ///
@@ -131,6 +132,7 @@ fn prepare(args: &InitArgs, config: &Config) -> anyhow::Result<Prepared> {
                 disk: &args.input.image,
                 overlays: &[],
                 preserve_layout: None,
+                modes: Arc::default(),
                 package_cache: Path::new(""),
                 epoch: None,
             },
