@@ -13,6 +13,7 @@ mod inspect;
 mod lock;
 pub mod message;
 mod migrate;
+mod mistake;
 mod plan;
 mod progress;
 mod verify;
@@ -84,7 +85,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // If it cannot be printed (a closed pipe), that cannot be reported either.
-            let _ = error.print();
+            let _ = match mistake::explained(&error) {
+                Some(text) => io::stderr().write_all(text.as_bytes()),
+                None => error.print(),
+            };
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };

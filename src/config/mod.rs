@@ -96,7 +96,7 @@ impl Layer {
         }
         let origin = Arc::new(origin);
         let node = node::parse(text, &origin)
-            .map_err(|problems| of_mender_convert(problems, text, &origin))?;
+            .map_err(|problems| in_another_form(problems, text, &origin))?;
         Self::new(node)
     }
 
@@ -137,16 +137,50 @@ impl Layer {
 
 /// The problems of a text that is not TOML; if it is a configuration of mender-convert, the first
 /// one, which says what to do with it.
-fn of_mender_convert(problems: Problems, text: &str, origin: &Origin) -> Problems {
-    if !mender_convert::looks_like(text) {
+fn in_another_form(problems: Problems, text: &str, origin: &Origin) -> Problems {
+    let hint = if mender_convert::looks_like(text) {
+        format!(
+            "this is a configuration of mender-convert: convert it with `goldsmith migrate {}`",
+            origin.name
+        )
+    } else if let Some(form) = other_form(text) {
+        format!(
+            "this looks like {form}; a configuration is TOML: a line `[storage]`, and below it \
+             `size = \"8 GiB\"` (docs/configuration.md)"
+        )
+    } else {
         return problems;
-    }
-    let hint = format!(
-        "this is a configuration of mender-convert: convert it with `goldsmith migrate {}`",
-        origin.name
-    );
+    };
     let first = problems.0.into_iter().next();
     first.map_or_else(Problems::default, |problem| problem.hint(hint).into())
+}
+
+/// The form of a text that is no TOML, if its first line tells.
+fn other_form(text: &str) -> Option<&'static str> {
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let first = lines
+        .find(|line| !line.is_empty() && (!line.starts_with('#') || line.starts_with("#!")))?;
+    let key = |sign: char| {
+        let (name, rest) = first.split_once(sign)?;
+        let word = |c: char| c.is_ascii_alphanumeric() || "-_.\"".contains(c);
+        (!name.is_empty() && name.chars().all(word)).then_some(rest)
+    };
+    if first.starts_with('{') {
+        Some("JSON")
+    } else if first.starts_with("#!")
+        || first.starts_with("source ")
+        || first.starts_with("export ")
+    {
+        Some("a script")
+    } else if first.starts_with('<') {
+        Some("XML")
+    } else if first == "---"
+        || key(':').is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    {
+        Some("YAML")
+    } else {
+        None
+    }
 }
 
 impl Config {

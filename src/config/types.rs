@@ -456,7 +456,9 @@ impl<S: Section> ValueType for Subs<S> {
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Vec<S>> {
         let Value::Array(items) = &node.value else {
             let what = format!("expected tables (`[[{at}]]`), found {}", node.what());
-            invalid(node, at, &what, None, problems);
+            let hint = matches!(node.value, Value::Table(_))
+                .then(|| format!("write `[[{at}]]`, with two brackets: there may be several"));
+            invalid(node, at, &what, hint, problems);
             return None;
         };
         let read: Vec<Option<S>> = items

@@ -112,6 +112,13 @@ fn client_settings(plan: &Plan) -> Vec<dpkg::DefaultFile> {
 fn open(work: &mut Workspace<'_>, plan: &Plan) -> Vec<(PathBuf, Source)> {
     let mut debs = Vec::new();
     for path in &plan.packages.files {
+        if path.is_dir() {
+            let shown = path.display();
+            let problem = Problem::new(format!("the package {shown} is a directory"));
+            let hint = format!("name the files in it: \"{shown}/*.deb\"");
+            work.problems.push(problem.hint(hint));
+            continue;
+        }
         match FileSource::open(path) {
             Ok(source) => debs.push((path.clone(), Arc::new(source) as Source)),
             Err(e) => work.problems.push(Problem::new(format!(
