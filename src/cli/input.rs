@@ -24,7 +24,7 @@ use std::sync::Arc;
 const MODES_MAX: u64 = 64 << 20;
 
 /// The name of a release that has none yet.
-const UNNAMED: &str = "artifact.name=\"unnamed\"";
+pub(super) const UNNAMED: &str = "unnamed";
 
 /// The arguments of `convert` and `plan`
 #[derive(Args, Debug)]
@@ -148,7 +148,8 @@ impl ConversionArgs {
         convert: impl FnOnce(&Request, source::InputImage) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         // A plan needs no name yet.
-        let defaults = [UNNAMED].into_iter().filter(|_| !make);
+        let unnamed = format!("artifact.name=\"{UNNAMED}\"");
+        let defaults = [unnamed.as_str()].into_iter().filter(|_| !make);
         let config = self.config_over(&defaults.collect::<Vec<_>>())?;
         let package_cache = package_cache(self.package_cache.as_deref(), &config)?;
         let layout = self.preserve_layout.as_deref().map(file_layout::read);

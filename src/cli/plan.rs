@@ -1,6 +1,6 @@
 //! `goldsmith plan`: shows what a conversion would do.
 
-use super::input::ConversionArgs;
+use super::input::{ConversionArgs, UNNAMED};
 use super::{golden_partitions, print, progress};
 use crate::bundle;
 use crate::convert::{self, Prepared, Record};
@@ -29,6 +29,9 @@ pub(super) fn run(args: &PlanArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let prepared = args.input.request(false, &*report, convert::prepare)?;
+    if prepared.plan.artifact.name == UNNAMED {
+        report.note("the release has no name yet; convert needs one: --artifact-name release-1");
+    }
     drop(report);
     prepared.check_outputs(&args.input.output_dir)?;
     let record = Record::new(&prepared);

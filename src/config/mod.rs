@@ -155,7 +155,7 @@ fn in_another_form(problems: Problems, text: &str, origin: &Origin) -> Problems 
     first.map_or_else(Problems::default, |problem| problem.hint(hint).into())
 }
 
-/// The form of a text that is no TOML, if its first line tells.
+/// The form of a text that is not TOML, if its first line tells.
 fn other_form(text: &str) -> Option<&'static str> {
     let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     let first = lines

@@ -14,6 +14,7 @@ mod init;
 mod inspect;
 mod messages;
 mod migrate;
+mod mistakes;
 
 /// Runs goldsmith in `dir`; `line` is split at blanks.
 fn run(dir: &Path, line: &str) -> Output {

@@ -126,8 +126,8 @@ const UPWARDS: &[(&str, &str, &str)] = &[];
 /// is meant.
 const CIRCLES: &[(&str, &str, &str)] = &[];
 
-/// The rooms that read the configuration: everything else takes the values of the plan. `migrate` and `init`
-/// write one.
+/// The rooms that read the configuration: everything else takes the values of the plan. `migrate`
+/// and `init` write one.
 const READS_CONFIG: &[&str] = &["config", "init", "migrate", "plan", "cli"];
 
 /// Every crate of `Cargo.toml` and the paths below `src/` that may name it: a change of mind about
