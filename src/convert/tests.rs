@@ -1,7 +1,8 @@
 //! A conversion of a small golden image, called as the commands do.
 
-use super::{Conversion, Record, Request, WriteOptions, convert, prepare, prepare_for};
+use super::{Conversion, Record, Request, WriteOptions, convert, prepare, prepare_read};
 use crate::config::Config;
+use crate::golden::Golden;
 use crate::golden::example_tests::{self, Example};
 use crate::image::source::InputImage;
 use crate::plan::PlanRequest;
@@ -206,7 +207,9 @@ fn warnings_about_the_earlier_release_are_errors_when_asked() {
     let mut example = Example::new();
     example.partitions[1].1 = example_tests::ext(&root);
     // Without the checks of the image, which has no client: that is a warning too.
-    let prepared = prepare_for(&asked, InputImage::of(example.source()), false);
+    let input = InputImage::of(example.source());
+    let golden = Golden::read(input, asked.plan.selection(), asked.report).unwrap();
+    let prepared = prepare_read(&asked, golden, false);
     let error = prepared.map(|_| ()).unwrap_err();
     let error = format!("{error:#}");
     assert!(
