@@ -11,7 +11,7 @@ GOLDEN :=
 QUICK :=
 FILTER :=
 
-.PHONY: build help check demo setup test test-boot test-packages test-sbom bench lint msrv deny fuzz clean
+.PHONY: build help check demo setup test test-boot test-fleet test-packages test-sbom bench lint msrv deny fuzz clean
 
 ## build       the command as one static file, for any Linux of this architecture (the default)
 build:
@@ -57,6 +57,13 @@ test-packages: setup
 test-sbom:
 	scripts/setup.sh sbom
 	scripts/test-sbom.sh
+
+## test-fleet  converts four boards on a server of the Remote Execution API on this machine; pip installs it and its client below
+##             target/ (Python 3.11)
+test-fleet:
+	scripts/setup.sh fleet
+	$(MAKE) build
+	scripts/test-fleet.sh $(GOLDSMITH)
 
 ## bench       measures conversions next to the same work by other tools and writes docs/performance.md (QUICK=1: a small variant)
 bench:

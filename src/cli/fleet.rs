@@ -6,9 +6,9 @@ use crate::compress::cache::Cache;
 use crate::config::{ConfigError, Fleet};
 use crate::convert::outputs::Scratch;
 use crate::fleet::actions::{self, ActionList, ActionOptions, Input};
-use crate::fleet::matrix;
 use crate::fleet::remote::{self, Remote};
 use crate::fleet::run::{self, FleetRun};
+use crate::fleet::{matrix, program};
 use crate::problem::Usage;
 use crate::units::{human, parse_large_size};
 use anyhow::Context;
@@ -112,11 +112,15 @@ fn property(text: &str) -> Result<(String, String), String> {
 }
 
 impl ActionArgs {
+    fn program(&self) -> anyhow::Result<PathBuf> {
+        match &self.program {
+            Some(program) => Ok(program.clone()),
+            None => std::env::current_exe().context("looking for this program"),
+        }
+    }
+
     fn actions(&self, targets: &TargetArgs) -> anyhow::Result<ActionList> {
-        let program = match &self.program {
-            Some(program) => program.clone(),
-            None => std::env::current_exe().context("looking for this program")?,
-        };
+        let program = self.program()?;
         let dir = targets.package_cache.as_deref();
         let options = ActionOptions {
             program: &program,
@@ -241,6 +245,7 @@ struct FleetRunArgs {
 }
 
 fn remote(args: &FleetRunArgs) -> anyhow::Result<ExitCode> {
+    program::check(&args.actions.program()?)?;
     let list = args.actions.actions(&args.targets)?;
     let progress = progress::Many::new(args.quiet);
     let outcomes = remote::run(

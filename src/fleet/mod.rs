@@ -7,6 +7,7 @@
 pub mod actions;
 mod inputs;
 pub mod matrix;
+pub mod program;
 pub mod remote;
 mod response;
 pub mod run;

@@ -366,3 +366,130 @@ fn publish(action: &Action, output: &Path) -> Result<Vec<PathBuf>> {
     }
     Ok(files)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const DIGEST: [u8; 32] = [7; 32];
+
+    fn action() -> Action {
+        let entry = Entry::File {
+            source: PathBuf::new(),
+            sha256: DIGEST,
+            size: 1,
+            executable: false,
+        };
+        Action {
+            target: "atlas".into(),
+            axes: BTreeMap::new(),
+            arguments: vec!["goldsmith".into(), "images/golden.img.zst".into()],
+            environment: BTreeMap::new(),
+            inputs: Vec::new(),
+            outputs: ["a.mender", "a.json"]
+                .map(|name| format!("deploy/atlas/{name}"))
+                .into(),
+            platform: BTreeMap::new(),
+            directory: PathBuf::new(),
+            files: BTreeMap::from([("images/golden.img.zst".to_owned(), entry)]),
+            local: None,
+        }
+    }
+
+    /// What is said of these files, by a server that names the digests `named`.
+    fn checked(files: &[(&str, &str)], named: &[(&str, &str)]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("deploy/atlas");
+        fs::create_dir_all(&top).unwrap();
+        for (name, text) in files {
+            fs::write(top.join(name), text).unwrap();
+        }
+        let sum = |text: &str| hex(<sha2::Sha256 as sha2::Digest>::digest(text).as_slice());
+        let outputs = named.iter().map(|(name, text)| {
+            let sha256 = sum(text);
+            (
+                format!("deploy/atlas/{name}"),
+                OutputDigest { sha256, size: 0 },
+            )
+        });
+        let answer = ExecuteResponse {
+            outputs: outputs.collect(),
+            ..ExecuteResponse::default()
+        };
+        check(&action(), &answer, dir.path()).map_or_else(|e| format!("{e:#}"), |()| String::new())
+    }
+
+    fn record(input: &str, golden: [u8; 32], artifact: &str) -> String {
+        let sum = hex(<sha2::Sha256 as sha2::Digest>::digest(artifact).as_slice());
+        let outputs = json!([{"file": "a.mender", "sha256": sum}]);
+        json!({"input": {"file": input, "sha256": hex(&golden)}, "outputs": outputs}).to_string()
+    }
+
+    #[test]
+    fn results_must_be_those_of_the_target() {
+        let of = |record: &str, artifact: &str, named: &str| {
+            checked(
+                &[("a.json", record), ("a.mender", artifact)],
+                &[("a.json", record), ("a.mender", named)],
+            )
+        };
+        let good = record("golden.img.zst", DIGEST, "bytes");
+        assert_eq!(of(&good, "bytes", "bytes"), "");
+        let said = of(&good, "bytez", "bytes");
+        assert!(
+            said.starts_with("deploy/atlas/a.mender has the digest "),
+            "{said}"
+        );
+        let said = of(&good, "bytez", "bytez");
+        assert!(
+            said.contains("a.mender of target atlas has the digest "),
+            "{said}"
+        );
+        let said = of(&record("other.img", DIGEST, "bytes"), "bytes", "bytes");
+        assert!(
+            said.contains("golden image other.img, not golden.img.zst"),
+            "{said}"
+        );
+        let said = of(
+            &record("golden.img.zst", [8; 32], "bytes"),
+            "bytes",
+            "bytes",
+        );
+        assert!(
+            said.contains("the digest of the golden image 0808"),
+            "{said}"
+        );
+        let said = checked(&[("a.json", &good)], &[("a.json", &good)]);
+        assert!(
+            said.starts_with("the server has no result deploy/atlas/a.mender"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_done_elsewhere_is_not_sent() {
+        let remote = Remote {
+            client: Path::new("/nonexistent/bgd"),
+            url: "grpc://127.0.0.1:1",
+            instance: "",
+            jobs: 2,
+            attempts: 1,
+            report: &|_| Box::new(crate::report::Silent),
+        };
+        let mut hooked = action();
+        hooked.local = Some(Problem::new("a hook"));
+        let mut timed = action();
+        timed.environment.insert("SOURCE_DATE_EPOCH", "1".into());
+        let outcomes = run(&[hooked, timed], &remote);
+        let said: Vec<String> = outcomes
+            .into_iter()
+            .map(|one| one.unwrap_err().to_string())
+            .collect();
+        assert_eq!(said[0], "a hook");
+        assert!(
+            said[1].starts_with("the client cannot pass SOURCE_DATE_EPOCH"),
+            "{said:?}"
+        );
+    }
+}

@@ -111,11 +111,17 @@ const MAP: &[(&str, &str)] = &[
         "flash",
         "bytes image/output image/source image/table input_file problem report stream units",
     ),
+    // Many conversions, each with a configuration of its own.
+    (
+        "fleet",
+        "compress config convert digest golden image/source input_file lock plan problem report \
+         repository stream tree units",
+    ),
     (
         "cli",
-        "artifact bundle compress config convert digest doctor flash fs/ext4 fs/fat golden image \
-         image/output image/source image/table init input_file lock migrate plan platform problem report \
-         repository stream units verify",
+        "artifact bundle compress config convert digest doctor flash fleet fs/ext4 fs/fat golden \
+         image image/output image/source image/table init input_file lock migrate plan platform problem \
+         report repository stream tree units verify",
     ),
 ];
 
@@ -127,8 +133,9 @@ const UPWARDS: &[(&str, &str, &str)] = &[];
 const CIRCLES: &[(&str, &str, &str)] = &[];
 
 /// The rooms that read the configuration: everything else takes the values of the plan. `migrate`
-/// and `init` write one.
-const READS_CONFIG: &[&str] = &["config", "init", "migrate", "plan", "cli"];
+/// and `init` write one; `fleet` reads one for each of its targets, as `cli` does for one
+/// conversion.
+const READS_CONFIG: &[&str] = &["config", "init", "migrate", "plan", "fleet", "cli"];
 
 /// Every crate of `Cargo.toml` and the paths below `src/` that may name it: a change of mind about
 /// a crate costs these places. A crate of the whole house has the door "".
@@ -137,7 +144,7 @@ const DOORS: &[(&str, &[&str])] = &[
     (
         "anyhow",
         &[
-            "golden/", "plan/", "edit/", "doctor/", "convert/", "flash/", "cli/",
+            "golden/", "plan/", "edit/", "doctor/", "convert/", "flash/", "fleet/", "cli/",
         ],
     ),
     ("ar", &["deb/archive.rs"]),
@@ -206,6 +213,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "verify/",
             "sbom/",
             "convert/",
+            "fleet/",
             "cli/",
         ],
     ),
@@ -224,6 +232,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "sbom/",
             "convert/",
             "flash/",
+            "fleet/",
         ],
     ),
     ("sha_crypt", &["doctor/passwords.rs"]),
@@ -455,7 +464,7 @@ fn every_crate_has_doors_and_all_are_in_use() {
 }
 
 #[test]
-fn only_plan_and_cli_read_the_configuration() {
+fn only_plan_fleet_and_cli_read_the_configuration() {
     assert_eq!(config_readers(&sources()), [""; 0]);
 }
 
@@ -509,7 +518,7 @@ fn the_checker_sees_crates_and_prints() {
     let one = |path, text| violations(path, &source::code(text)).join("; ");
     assert_eq!(
         one("stamp.rs", "fn f() -> anyhow::Result<()> {}\n"),
-        "stamp.rs: the crate anyhow has its doors at golden/, plan/, edit/, doctor/, convert/, flash/, cli/"
+        "stamp.rs: the crate anyhow has its doors at golden/, plan/, edit/, doctor/, convert/, flash/, fleet/, cli/"
     );
     assert_eq!(
         one("deb/mod.rs", "fn f() { crate::stream::zstd::x() }\n"),
