@@ -178,6 +178,9 @@ keys! {
         /// How much larger the root filesystem is than its files require, as room for changes on
         /// the device.
         headroom: Headroom => SizeOrPercent { default "\"50 %\"" }
+        /// The size of each of the two partitions. The data partition then takes what is left of
+        /// the disk, at least `data.size`.
+        slot_size: Option<u64> => Size<PARTITION> { unset "half of what the boot and data partitions leave", like "\"4 GiB\"" }
         /// The number of the golden image's root partition.
         partition: Option<u32> => Number<1, 128> { unset "detected by type and content", like "2" }
         /// The content of the second root partition on a new device.

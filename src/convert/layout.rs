@@ -62,6 +62,7 @@ pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayo
         margins: Margins::of(plan.boot.loader),
         boot: boot_size(plan, &edited.trees.boot)?,
         root: root_size,
+        slot: plan.root.slot,
         data: data_size(plan, &edited.trees.data)?,
     };
     let extents = Layout::new(&needs).map_err(|problem| fitting(problem, plan, minimum))?;
@@ -80,7 +81,24 @@ pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayo
     })
 }
 
+/// What may be left of a slot without a word (bytes).
+const SPARE: u64 = 1 << 30;
+
 impl DiskLayout {
+    /// A note about the part of the slots that nothing can ever use: the filesystem of a release is
+    /// as large as it was made.
+    pub(super) fn unused(&self) -> Option<String> {
+        let unused = self.extents.root_a.len.saturating_sub(self.root_size);
+        (unused > SPARE).then(|| {
+            format!(
+                "{} of each root partition stay unused: the root filesystem has {}, and does not grow on the device; \
+                 root.slot-size gives the room to the data partition, root.size to the root filesystem",
+                human(unused),
+                human(self.root_size)
+            )
+        })
+    }
+
     /// What the Artifact demands of clients.
     pub(super) fn demands(&self, plan: &Plan) -> Demands {
         Demands {
