@@ -1,9 +1,9 @@
 //! What a fleet comes to as actions: for each target the program with its arguments, the files that
 //! it reads with their digests, and the files that it writes.
 //!
-//! The list is a function of the files alone: nothing is run, no golden image is opened as an image.
-//! An action has a directory of its own with its input files and is run in it, so it means the same
-//! on any machine. The words are those of the Remote Execution API
+//! The list is a function of the files alone: nothing is run, no golden image is opened as one. An
+//! action has a directory of its own with its input files and is run in it, so it means the same on
+//! any machine. The words are those of the Remote Execution API
 //! (`build/bazel/remote/execution/v2/remote_execution.proto`).
 
 use super::inputs::{Entry, Finder, Inputs, OWN, PACKAGES};

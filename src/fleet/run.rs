@@ -3,8 +3,8 @@
 //! Targets are grouped by their golden image, which is opened and read once, and by what they
 //! compress with. Of each such group one target is converted first, by all threads: its frames fill
 //! the cache. The others, which differ from it in a few chunks, then run next to each other with a
-//! share of the threads each. The bytes of a target never depend on the others: a frame of the cache
-//! is the one that it would compress itself.
+//! share of the threads each. The bytes of a target never depend on the others: a frame of the
+//! cache is the one that it would compress itself.
 
 use crate::compress::cache::Cache;
 use crate::config::{Compression, Config, FleetTarget, ImageFormat};

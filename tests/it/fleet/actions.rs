@@ -14,9 +14,9 @@ fn plan(dir: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&said(command(dir, &arguments))).unwrap()
 }
 
-/// Makes the directory `to` of an action from `from` by its list of files alone, as a store of blobs
-/// would that keeps no permission bits. Files that are not the fleet's own are read from where the
-/// test knows them to be.
+/// Makes the directory `to` of an action from `from` by its list of files alone, as a store of
+/// blobs would that keeps no permission bits. Files that are not the fleet's own are read from
+/// where the test knows them to be.
 fn stage(action: &Value, from: &Path, to: &Path) {
     for input in action["inputs"].as_array().unwrap() {
         let path = input["path"].as_str().unwrap();
