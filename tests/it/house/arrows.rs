@@ -161,7 +161,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "verify/relations/raspberry_pi.rs",
         ],
     ),
-    // The three codecs are met by the writer of streams (`stream/codec.rs`), by the readers of
+    // The codecs are met by the writer of streams (`stream/codec.rs`), by the readers of
     // compressed images, whose limits and errors differ, and by the reader of Debian packages.
     (
         "flate2",
@@ -169,6 +169,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ),
     ("gpt", &["image/table/"]),
     ("indicatif", &["cli/progress.rs"]),
+    ("libdeflater", &["stream/gzip.rs"]),
     (
         "liblzma",
         &["stream/codec.rs", "image/source/", "deb/archive.rs"],
