@@ -208,7 +208,11 @@ pub fn convert(
     let prepared = prepare_for(request, input, options.verify)?;
     let written = write::write(prepared, dir, options, request.report)?;
     let checked = check::check(written, options, request.report)?;
-    publish::publish(checked, options.jobs, request.report)
+    let conversion = publish::publish(checked, options.jobs, request.report)?;
+    if let Some(cache) = options.cache {
+        cache.report_usage(request.report);
+    }
+    Ok(conversion)
 }
 
 impl Prepared {
