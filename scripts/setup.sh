@@ -29,7 +29,7 @@ if [ "$purpose" != demo ]; then
 fi
 if [ "$purpose" = bench ]; then
   # What others use for the same work.
-  packages+=(pigz xdelta3 python3)
+  packages+=(pigz libdeflate-tools xdelta3 python3)
 fi
 
 if [ "$purpose" = sbom ]; then

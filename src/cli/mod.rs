@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod boards;
+mod cache;
 mod convert;
 mod doctor;
 mod flash;

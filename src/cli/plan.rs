@@ -59,15 +59,13 @@ fn text(prepared: &Prepared, record: &Record) -> String {
     }
     references_text(&mut out, record);
     let output = &prepared.plan.output;
-    let block_map = match output.block_map {
-        true => format!("{}.img.bmap, ", prepared.plan.name),
-        false => String::new(),
-    };
-    let _ = writeln!(
-        out,
-        "\nWould write {0}.{1}, {2}{0}.mender, {0}.json",
-        prepared.plan.name, output.extension, block_map
-    );
+    let block_map = output.block_map.then_some("img.bmap");
+    let extensions = [output.extension, block_map, Some("mender"), Some("json")];
+    let files = extensions.into_iter().flatten();
+    let files: Vec<String> = files
+        .map(|extension| format!("{}.{extension}", prepared.plan.name))
+        .collect();
+    let _ = writeln!(out, "\nWould write {}", files.join(", "));
     out
 }
 

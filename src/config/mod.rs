@@ -28,8 +28,8 @@ use load::load_layers;
 pub use load::{beneath, built_in, expand, load, load_over};
 pub use node::{Location, Origin, OriginKind, quoted};
 pub use schema::{
-    Accept, AcceptFile, Artifact, Board, Boot, Client, Config, Data, Hooks, Ids, Output, Overlay,
-    OwnerRule, Partition, Raw, Repository, Root, Rootfs, Server, Storage,
+    Accept, AcceptFile, Artifact, Board, Boot, Cache, Client, Config, Data, Hooks, Ids, Output,
+    Overlay, OwnerRule, Partition, Raw, Repository, Root, Rootfs, Server, Storage,
 };
 pub use show::Setting;
 pub use text::{Device, DiskId, Secret, name};

@@ -76,6 +76,8 @@ keys! {
         artifact: Artifact => Sub<Artifact> { default "{}" }
         /// The files that are written.
         output: Output => Sub<Output> { default "{}" }
+        /// Compressed data that is kept for the next conversion. It never affects the results.
+        cache: Cache => Sub<Cache> { default "{}" }
         plus source: Option<Merged>;
     }
 
@@ -492,7 +494,8 @@ keys! {
     pub struct Output {
         /// The file name of the results, without the extension.
         name: Option<String> => Name { unset "`<input>-<device type>-<artifact name>`", like "\"gateway\"" }
-        /// The format of the disk image.
+        /// The format of the disk image. Without an image, everything else is the same: the
+        /// Artifact fits devices that were flashed with an image of the same configuration.
         image: ImageFormat => OneOf<ImageFormat> { default "\"raw\"" }
         /// The compression level: 1 to 9 for gz, 0 to 9 for xz, 1 to 22 for zst. Ignored for other
         /// formats.
@@ -514,5 +517,19 @@ keys! {
         /// Who makes the device, as the creator of the bills of materials: an e-mail address, or an
         /// `https` address if there is none.
         sbom_creator: Option<String> => Contact { unset "not stated", like "\"security@example.com\"" }
+    }
+
+    /// Compressed data that is kept for the next conversion. It never affects the results.
+    pub struct Cache {
+        /// Whether data is kept and used. `--cache` and `--no-cache` override this key.
+        enabled: bool => Flag { default "true" }
+        /// The directory of the cache, as with `--cache`.
+        dir: Option<PathBuf> => HostPath {
+            unset "`goldsmith/frames` in the user's cache directory", like "\"/var/cache/goldsmith\""
+        }
+        /// The largest size of the cache; the least recently used data is removed. The cache of the
+        /// user has at most a quarter of the free space, whatever this key is. `--cache-size`
+        /// overrides this key.
+        size: u64 => Size<MIB> { default "\"4 GiB\"" }
     }
 }

@@ -177,6 +177,8 @@ choices! {
         Qcow2 = "qcow2",
         /// Android's format, for fastboot
         AndroidSparse = "android-sparse",
+        /// no image, for devices that only need the Artifact
+        None = "none",
     }
 
     /// A statement about the results, for those who have to account for them.

@@ -218,7 +218,11 @@ pub fn convert_golden(
     let prepared = prepare_read(request, golden, options.verify)?;
     let written = write::write(prepared, dir, options, request.report)?;
     let checked = check::check(written, options, request.report)?;
-    publish::publish(checked, options.jobs, request.report)
+    let conversion = publish::publish(checked, options.jobs, request.report)?;
+    if let Some(cache) = options.cache {
+        cache.report_usage(request.report);
+    }
+    Ok(conversion)
 }
 
 impl Prepared {

@@ -170,7 +170,7 @@ const DOORS: &[(&str, &[&str])] = &[
             "verify/relations/raspberry_pi.rs",
         ],
     ),
-    // The three codecs are met by the writer of streams (`stream/codec.rs`), by the readers of
+    // The codecs are met by the writer of streams (`stream/codec.rs`), by the readers of
     // compressed images, whose limits and errors differ, and by the reader of Debian packages.
     (
         "flate2",
@@ -179,6 +179,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("gpt", &["image/table/"]),
     ("hickory_resolver", &["repository/host_names.rs"]),
     ("indicatif", &["cli/progress.rs"]),
+    ("libdeflater", &["stream/gzip.rs"]),
     (
         "liblzma",
         &["stream/codec.rs", "image/source/", "deb/archive.rs"],
