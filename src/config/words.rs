@@ -114,6 +114,8 @@ choices! {
         GrubEfi = "grub-efi",
         /// U-Boot
         UBoot = "u-boot",
+        /// the firmware of a Raspberry Pi by itself
+        RpiTryboot = "rpi-tryboot",
     }
 
     /// The filesystem that an overlay is copied over.

@@ -2,6 +2,7 @@
 
 use super::Prepared;
 use crate::artifact::{ArtifactFinding, Demands, Draft, TOO_LARGE, unreadable};
+use crate::boot;
 use crate::bytes::is_zero;
 use crate::edit::Edited;
 use crate::fs::{ext4, fat};
@@ -159,6 +160,12 @@ pub(super) fn check_client(
 fn boot_size(plan: &Plan, tree: &Tree) -> Result<u64> {
     let minimum =
         fat::minimum_size(tree, &plan.boot.filesystem).context("measuring the boot filesystem")?;
+    // The boot files of an update are written next to those of both slots.
+    let in_flight = match plan.boot.loader {
+        Bootloader::RpiTryboot => boot::tryboot::in_flight(tree),
+        _ => 0,
+    };
+    let minimum = minimum.saturating_add(in_flight);
     large_enough("boot.size", plan.boot.size, minimum, plan.disk.alignment)
 }
 

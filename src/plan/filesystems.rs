@@ -156,7 +156,8 @@ impl RootPlan {
 /// slots, whose releases before 2016.11 do not read it.
 fn is_narrow(golden: &Golden, loader: Bootloader) -> bool {
     let mut features = golden.root.info.incompat.names.iter();
-    loader != Bootloader::GrubEfi && !features.any(|name| name == "64bit")
+    let own_reader = matches!(loader, Bootloader::GrubEfi | Bootloader::RpiTryboot);
+    !own_reader && !features.any(|name| name == "64bit")
 }
 
 /// The note on slots without `64bit`, where a U-Boot of the board reads them: that of a Raspberry

@@ -38,7 +38,7 @@ impl Margins {
     #[must_use]
     pub fn of(loader: Bootloader) -> Self {
         match loader {
-            Bootloader::GrubEfi => Self::EFI,
+            Bootloader::GrubEfi | Bootloader::RpiTryboot => Self::EFI,
             Bootloader::UBoot | Bootloader::UBootOnRaspberryPi => Self::UBOOT,
         }
     }

@@ -77,7 +77,7 @@ const MAP: &[(&str, &str)] = &[
     // Edits: a plan applied to trees.
     ("boot/state", ""),
     // No loader uses another: what they share is in `boot/common`.
-    ("boot/common", "platform problem tree"),
+    ("boot/common", "platform problem stream tree"),
     (
         "boot/grub",
         "boot/common digest platform problem stream tree units",
@@ -86,7 +86,11 @@ const MAP: &[(&str, &str)] = &[
         "boot/uboot",
         "boot/common golden pattern platform problem stream tree",
     ),
-    ("boot", "boot/grub boot/uboot problem tree"),
+    (
+        "boot/tryboot",
+        "boot/common golden platform problem stream tree units",
+    ),
+    ("boot", "boot/grub boot/tryboot boot/uboot problem tree"),
     ("dpkg", "deb digest problem shell stamp stream tree"),
     (
         "edit",
