@@ -227,7 +227,7 @@ pub fn file_names(config: &Config, host: &HostFiles) -> Result<Vec<String>, Prob
     let block_map = output.bmap && matches!(image, ImageForm::Raw | ImageForm::Compressed(_));
     let sbom = SbomPlan::new(output);
     let ends = [
-        Some(extension),
+        extension,
         Some("mender"),
         Some("json"),
         block_map.then_some("img.bmap"),
