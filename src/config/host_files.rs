@@ -22,7 +22,8 @@ pub struct HostReference {
 
 impl Config {
     /// Every file and directory of the host that a conversion reads because a key names it, in the
-    /// order of the manual. Not those of `[[repository]]`, which only `goldsmith lock` reads.
+    /// order of the manual. Not those of `[[repository]]`, which only `goldsmith lock` reads, and not
+    /// the cache.
     #[must_use]
     pub fn host_references(&self) -> Vec<HostReference> {
         let mut out = Vec::new();
@@ -45,6 +46,8 @@ fn collect(at: &str, keys: &[Key], node: &Node, out: &mut Vec<HostReference>) {
         match (&key.shape, &child.value) {
             (Shape::Table(_, keys), _) => collect(&path, keys, child, out),
             (Shape::Tables(_, _), _) if path == "repository" => {}
+            // Of the host that converts: no result depends on it.
+            _ if path == "cache.dir" => {}
             (Shape::Tables(_, keys), Value::Array(items)) => {
                 let of_host = items.iter().filter(|item| !is_in_image(item));
                 of_host.for_each(|item| collect(&path, keys, item, out));
@@ -168,7 +171,8 @@ scripts = \"o\"
         // A key of this kind that is added later must be in the text above.
         let mut keys = Vec::new();
         path_keys("", &Config::keys(), &mut keys);
-        keys.retain(|key| !key.starts_with("repository."));
+        // Of the host that converts, and no input of a conversion.
+        keys.retain(|key| !key.starts_with("repository.") && key != "cache.dir");
         for key in &keys {
             let known = found.iter().any(|one| one.key == *key);
             assert!(known, "{key} is not in the text");

@@ -195,7 +195,8 @@ fn action(
         .add_program(&mut inputs, program)
         .with_context(|| format!("reading {}", program.display()))?;
     let output_dir = format!("deploy/{}", target.name);
-    let mut arguments = vec![name, "convert".to_owned()];
+    // An action has no directory of a user, and its results are cached by who runs it.
+    let mut arguments = vec![name, "convert".to_owned(), "--no-cache".to_owned()];
     arguments.extend(arguments_of(target, config, finder, &mut inputs)?);
     arguments.extend(["--output-dir".to_owned(), output_dir.clone()]);
     arguments.push(finder.inside(&target.golden_image)?);
