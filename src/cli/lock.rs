@@ -54,7 +54,7 @@ pub(super) struct FetchArgs {
 
 /// The configuration, for commands that need no more of it.
 #[derive(Args, Debug)]
-struct ConfigArgs {
+pub(super) struct ConfigArgs {
     /// Configuration file, or the name of a built-in board; may be repeated, later ones override
     /// earlier ones
     #[arg(short, long, value_name = "FILE", required = true)]
@@ -65,7 +65,7 @@ struct ConfigArgs {
 }
 
 impl ConfigArgs {
-    fn load(&self) -> anyhow::Result<Config> {
+    pub(super) fn load(&self) -> anyhow::Result<Config> {
         let loaded = config::load(&self.config, &self.set);
         loaded.map_err(|config::ConfigError(problems)| Usage(problems).into())
     }

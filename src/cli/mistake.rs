@@ -15,7 +15,7 @@ const COMMANDS: [(&str, &[&str]); 9] = [
     ),
     ("flash", &["write", "burn", "dd", "install"]),
     ("inspect", &["info", "show", "list", "ls", "partitions"]),
-    ("verify", &["check", "validate", "test", "fsck"]),
+    ("verify", &["validate", "test", "fsck"]),
     ("lock", &["resolve", "update", "upgrade", "add"]),
     ("fetch", &["download", "pull", "get"]),
     ("init", &["new", "setup", "start", "configure"]),

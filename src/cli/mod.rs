@@ -3,6 +3,7 @@
 pub mod artifact;
 pub mod boards;
 mod cache;
+mod check;
 mod convert;
 mod doctor;
 mod flash;
@@ -46,6 +47,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::InitArgs),
+    Check(check::CheckArgs),
     Convert(convert::ConvertArgs),
     Plan(plan::PlanArgs),
     Flash(flash::FlashArgs),
@@ -122,6 +124,7 @@ fn random_numbers() -> anyhow::Result<()> {
 fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Init(args) => init::run(args),
+        Command::Check(args) => check::run(args),
         Command::Convert(args) => convert::run(args),
         Command::Plan(args) => plan::run(args),
         Command::Flash(args) => flash::run(args),

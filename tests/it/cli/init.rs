@@ -104,6 +104,39 @@ fn init_replaces_nothing() {
     assert_eq!(names(dir), ["device.toml", "golden.img"]);
 }
 
+#[test]
+fn a_configuration_alone_is_checked() {
+    let scratch = scratch();
+    let dir = scratch.path();
+    let checked = |text: &str| {
+        fs::write(dir.join("device.toml"), text).unwrap();
+        let output = run(dir, "check -c device.toml");
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    };
+    fs::create_dir(dir.join("files")).unwrap();
+    fs::write(dir.join("files/a.deb"), "").unwrap();
+    let text = "[client]\npackages = [\"files/*.deb\"]\nlock-file = \"later.lock\"\n[rootfs]\noverlays = [\"files\"]\n";
+    let (code, said) = checked(text);
+    assert_eq!(
+        said,
+        "no problems found; 3 files that the configuration names are there\n\
+         to be decided: the board (board.device-type is not set)\n\
+         to be decided: the name of the release (--artifact-name)\n"
+    );
+    assert_eq!(code, Some(0));
+    let (code, said) =
+        checked("[client]\npackages = [\"no/*.deb\"]\n[artifact]\nkey = \"no.key\"\n");
+    assert_eq!(
+        said,
+        "error: device.toml:2:13: client.packages: `no/*.deb` matches no file\nhint: the path is no/*.deb\n\
+         error: device.toml:4:7: artifact.key: `no.key` does not exist\nhint: the path is no.key\n"
+    );
+    assert_eq!(code, Some(2));
+    let (code, said) = checked("[storage]\nsise = 1\n");
+    assert!(said.contains("did you mean `storage.size`"), "{said}");
+    assert_eq!(code, Some(2));
+}
+
 /// What an image does not decide is a comment that says so, with the hint of the error.
 #[test]
 fn decisions_are_marked() {

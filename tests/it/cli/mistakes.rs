@@ -31,7 +31,7 @@ fn words_of_other_programs() {
         command("create", "convert"),
         command("dry-run", "plan"),
         command("info", "inspect"),
-        command("check", "verify"),
+        command("validate", "verify"),
         command("burn", "flash"),
         command("download", "fetch"),
         command("upgrade", "lock"),
