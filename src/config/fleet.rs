@@ -1,7 +1,7 @@
 //! The file of a fleet: boards, releases and variants, whose product is converted in one run.
 
 use super::keys::{
-    Fallback, Key, Reader, Section, Shape, ValueType, invalid, join, kebab, keys, parsed,
+    Fallback, Form, Key, Reader, Section, Shape, ValueType, invalid, join, kebab, keys, parsed,
 };
 use super::node::{self, Location, Node, Origin, OriginKind, Value};
 use super::types::{HostPath, List, Sub, Subs};
@@ -431,6 +431,10 @@ impl ValueType for Settings {
 
     fn shape() -> Shape {
         Shape::Plain("table of keys of the configuration".into())
+    }
+
+    fn form() -> Form {
+        Form::Table
     }
 
     fn read(node: &Node, at: &str, problems: &mut Problems) -> Option<Layer> {

@@ -213,6 +213,7 @@ const DOORS: &[(&str, &[&str])] = &[
         "serde_json",
         &[
             "artifact/",
+            "config/",
             "plan/",
             "edit/",
             "verify/",
