@@ -170,6 +170,9 @@ fn standard_output_holds_the_paths_or_one_object() {
     let record: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(record["artifact_name"], "r1");
     let kept = fs::read(dir.path().join("deploy/golden-qemux86-64-r1.json")).unwrap();
+    // But for what came from the cache, which is in no result.
+    assert!(record["cache"].is_object());
+    let output = run(dir.path(), &format!("{line} --json --quiet --no-cache"));
     assert!(kept == output.stdout);
     for json in [
         "plan --json -q -c qemux86-64 -n r1 golden.img",
