@@ -159,6 +159,7 @@ impl ConversionArgs {
             },
             run_hooks,
             upgrade_from: earlier.as_ref().map(|(path, record)| (*path, record)),
+            shared: None,
             strict: self.strict,
             report,
         };
