@@ -566,6 +566,7 @@ pub fn plan(data: &[u8]) {
         },
         run_hooks: false,
         upgrade_from: None,
+        shared: None,
         strict: false,
         report: &Silent,
     };

@@ -59,6 +59,7 @@ pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         },
         run_hooks: false,
         upgrade_from: None,
+        shared: None,
         strict: false,
         report: &*report,
     };

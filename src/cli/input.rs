@@ -172,6 +172,7 @@ impl ConversionArgs {
             },
             run_hooks: make,
             upgrade_from: earlier.as_ref().map(|(path, record)| (*path, record)),
+            shared: None,
             strict: self.strict,
             report,
         };

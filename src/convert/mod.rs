@@ -28,7 +28,7 @@ pub use write::WriteOptions;
 
 use crate::artifact::{Offer, Signed};
 use crate::doctor::{self, Finding, System};
-use crate::edit::{self, Edited, StagedDir};
+use crate::edit::{self, Edited, SharedEdits, StagedDir};
 use crate::golden::Golden;
 use crate::image::source::InputImage;
 use crate::plan::hooks::Stage;
@@ -53,6 +53,8 @@ pub struct Request<'a> {
     pub upgrade_from: Option<(&'a Path, &'a Value)>,
     /// Whether warnings are errors.
     pub strict: bool,
+    /// Edits that conversions of the same golden image share.
+    pub shared: Option<&'a SharedEdits>,
     /// Receives progress and notes.
     pub report: &'a dyn Report,
 }
@@ -297,7 +299,7 @@ fn edit(request: &Request, plan: &Plan, golden: &Golden) -> Result<(Edited, Vec<
     let changed = |error| golden.or_input_changed(error);
     let before = hooks(Stage::BeforeEdits, &[])?;
     request.report.step("editing the filesystems", None);
-    let integrated = edit::apply(plan, golden, &dirs(&before)).map_err(changed)?;
+    let integrated = edit::apply(plan, golden, &dirs(&before), request.shared).map_err(changed)?;
     let after = hooks(Stage::AfterEdits, &integrated.paths())?;
     let edited = integrated
         .finish(plan, golden, &dirs(&after))

@@ -474,6 +474,7 @@ fn outcome(seed: u64) -> Outcome {
         },
         run_hooks: false,
         upgrade_from: None,
+        shared: None,
         strict: false,
         report: &Silent,
     };

@@ -80,8 +80,8 @@ impl Scratch {
         Self::create(|new| new.prefix("goldsmith-").tempdir())
     }
 
-    /// Creates a directory in the directory `parent`, which is created if it is missing. Removes those
-    /// of killed runs there.
+    /// Creates a directory in the directory `parent`, which is created if it is missing; removes
+    /// those of killed runs there.
     ///
     /// # Errors
     /// I/O errors of creating it.

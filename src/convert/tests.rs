@@ -37,6 +37,7 @@ fn request<'a>(config: &'a Config, upgrade_from: Option<&'a Value>) -> Request<'
         },
         run_hooks: false,
         upgrade_from: upgrade_from.map(|record| (Path::new("old.json"), record)),
+        shared: None,
         strict: false,
         report: &Silent,
     }

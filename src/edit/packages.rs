@@ -1,9 +1,9 @@
 //! Installs the packages of the plan.
 
 use super::Workspace;
+use super::shared::FirstInputs;
 use crate::digest;
 use crate::dpkg::{self, InstalledPackage};
-use crate::plan::Plan;
 use crate::plan::packages::LockedFile;
 use crate::problem::{Problem, Problems};
 use crate::stream::{FileSource, Source};
@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Installs all packages, or none when one of them cannot be installed.
-pub(super) fn install(work: &mut Workspace<'_>, plan: &Plan) -> Vec<InstalledPackage> {
+pub(super) fn install(work: &mut Workspace<'_>, plan: &FirstInputs) -> Vec<InstalledPackage> {
     let accept = plan
         .packages
         .accepted
@@ -24,7 +24,7 @@ pub(super) fn install(work: &mut Workspace<'_>, plan: &Plan) -> Vec<InstalledPac
         });
     let request = dpkg::InstallRequest {
         debs: open(work, plan),
-        managed: plan.client.managed,
+        managed: plan.managed,
         accept: accept.collect(),
         defaults: client_settings(plan),
     };
@@ -50,7 +50,7 @@ pub(super) fn install(work: &mut Workspace<'_>, plan: &Plan) -> Vec<InstalledPac
 }
 
 /// A problem with a package, and how to do without one that is only recommended.
-fn recommended(problem: Problem, plan: &Plan) -> Problem {
+fn recommended(problem: Problem, plan: &FirstInputs) -> Problem {
     let mut locked = plan.packages.locked.iter();
     let found = locked.find_map(|one| {
         let start = format!("package {} ", one.package);
@@ -98,8 +98,8 @@ fn unused(
 
 /// The settings of the update client, which `mender-setup` would ask for, or fill with those of a
 /// server of its own, where there are none when it is configured.
-fn client_settings(plan: &Plan) -> Vec<dpkg::DefaultFile> {
-    let text = serde_json::to_string_pretty(&plan.client.settings).unwrap_or_default();
+fn client_settings(plan: &FirstInputs) -> Vec<dpkg::DefaultFile> {
+    let text = serde_json::to_string_pretty(&plan.settings).unwrap_or_default();
     vec![dpkg::DefaultFile {
         package: "mender-setup".into(),
         path: "/etc/mender/mender.conf".into(),
@@ -109,7 +109,7 @@ fn client_settings(plan: &Plan) -> Vec<dpkg::DefaultFile> {
 }
 
 /// The package files that can be opened.
-fn open(work: &mut Workspace<'_>, plan: &Plan) -> Vec<(PathBuf, Source)> {
+fn open(work: &mut Workspace<'_>, plan: &FirstInputs) -> Vec<(PathBuf, Source)> {
     let mut debs = Vec::new();
     for path in &plan.packages.files {
         if path.is_dir() {

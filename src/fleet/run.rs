@@ -1,7 +1,7 @@
 //! Converts the targets of a fleet with one set of threads.
 //!
 //! Targets are grouped by their golden image, which is opened and read once, and by what they
-//! compress with. Of each such group one target is converted first, by all threads: its frames fill
+//! compress with. Packages are installed once for each different set. Of each such group one target is converted first, by all threads: its frames fill
 //! the cache. The others, which differ from it in a few chunks, then run next to each other with a
 //! share of the threads each. The bytes of a target never depend on the others: a frame of the
 //! cache is the one that it would compress itself.
@@ -9,6 +9,7 @@
 use crate::compress::cache::Cache;
 use crate::config::{Compression, Config, FleetTarget, ImageFormat};
 use crate::convert::{self, Conversion, Request, WriteOptions, read_record};
+use crate::edit::SharedEdits;
 use crate::golden::{Golden, Selection};
 use crate::image::source::InputImage;
 use crate::plan::host::HostFiles;
@@ -79,6 +80,12 @@ impl Loaded<'_> {
     }
 }
 
+/// What targets of one golden image share.
+struct SharedGolden {
+    golden: Golden,
+    edits: SharedEdits,
+}
+
 /// Converts all targets. One that fails does not stop the others: the outcomes are in the order of
 /// the targets.
 #[must_use]
@@ -143,12 +150,16 @@ impl FleetRun<'_> {
         let Some(golden) = self.read(&group, outcomes) else {
             return;
         };
+        let shared = SharedGolden {
+            golden,
+            edits: SharedEdits::default(),
+        };
         let mut rest = VecDeque::new();
         for same in split(group, Loaded::codecs) {
             let mut same = VecDeque::from(same);
             // The frames are in the cache once one of them was converted.
             while let Some(first) = same.pop_front() {
-                let outcome = self.convert_one(&first, golden.clone(), self.jobs);
+                let outcome = self.convert_one(&first, &shared, self.jobs);
                 let done = outcome.is_ok();
                 outcomes.put(first.number, outcome);
                 if done {
@@ -169,7 +180,7 @@ impl FleetRun<'_> {
             for _ in 0..at_once {
                 scope.spawn(|| {
                     while let Some(one) = next() {
-                        let outcome = self.convert_one(&one, golden.clone(), jobs);
+                        let outcome = self.convert_one(&one, &shared, jobs);
                         outcomes.put(one.number, outcome);
                     }
                 });
@@ -196,14 +207,15 @@ impl FleetRun<'_> {
         None
     }
 
-    fn convert_one(&self, one: &Loaded<'_>, golden: Golden, jobs: usize) -> Outcome {
+    fn convert_one(&self, one: &Loaded<'_>, shared: &SharedGolden, jobs: usize) -> Outcome {
         let report = (self.report)(&one.target.name);
         let options = WriteOptions {
             jobs,
             verify: self.verify,
             cache: Some(self.cache),
         };
-        self.request(one, &*report, |request| {
+        self.request(one, &shared.edits, &*report, |request| {
+            let golden = shared.golden.clone();
             convert::convert_golden(request, golden, &one.target.output_dir, options)
         })
         .map_err(Arc::new)
@@ -213,6 +225,7 @@ impl FleetRun<'_> {
     fn request<T>(
         &self,
         one: &Loaded<'_>,
+        shared: &SharedEdits,
         report: &dyn Report,
         convert: impl FnOnce(&Request<'_>) -> Result<T>,
     ) -> Result<T> {
@@ -237,6 +250,7 @@ impl FleetRun<'_> {
             },
             run_hooks: true,
             upgrade_from: earlier.as_ref().map(|(path, record)| (*path, record)),
+            shared: Some(shared),
             strict: self.strict,
             report,
         })

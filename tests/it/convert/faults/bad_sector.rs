@@ -26,6 +26,7 @@ fn with_bad_sector(small: &Path, at: u64, out: &Path) -> Option<String> {
         },
         run_hooks: false,
         upgrade_from: None,
+        shared: None,
         strict: false,
         report: &Silent,
     };
