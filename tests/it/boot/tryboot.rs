@@ -2,6 +2,7 @@
 //! firmware: their contract with the update client, and all orders of events with the power failing
 //! between any two writes.
 
+mod converted;
 mod device;
 mod fat;
 mod firmware;
