@@ -139,7 +139,7 @@ spare() {
 # known NAME: whether a file of a slot's directory may have it.
 known() {
     case $1 in
-        *[!A-Za-z0-9._+,-]*) return 1 ;;
+        .* | *[!A-Za-z0-9._+,-]*) return 1 ;;
         *.img | *.dtb | *.dtbo | *.bin | *.elf | *.dat | *.txt | README) ;;
         kernel* | vmlinu[xz]* | Image* | zImage* | initr* | armstub*) ;;
         *) return 1 ;;

@@ -43,6 +43,8 @@ pub(super) struct BootFiles {
     pub(super) old_paths: BTreeSet<String>,
     /// The kernels that packages of the image replace.
     pub(super) replaced: Vec<Replaced>,
+    /// Names that the tools of the device would not take: these files are left out.
+    pub(super) skipped: Vec<String>,
     /// Files of the root filesystem with the same bytes, by the name of the member.
     pub(super) links: BTreeMap<String, String>,
 }
@@ -97,6 +99,7 @@ impl BootFiles {
             members: BTreeMap::new(),
             old_paths: BTreeSet::new(),
             replaced: Vec::new(),
+            skipped: Vec::new(),
             links: BTreeMap::new(),
         };
         for taken in &taken {
@@ -112,6 +115,11 @@ impl BootFiles {
 
     /// Adds a file of the golden boot partition.
     fn add(&mut self, boot: &Tree, path: &str, name: &str) -> bool {
+        let last = name.rsplit('/').next().unwrap_or_default();
+        if !is_known(last) {
+            self.skipped.push(path.to_owned());
+            return false;
+        }
         let real = boot.path_ignore_case(format!("/{path}"));
         let Some(content) = boot.file(&real).filter(|content| content.len() > 0) else {
             return false;
@@ -129,7 +137,8 @@ impl BootFiles {
         let missing = |what: &str, path: &str| {
             let text = format!(
                 "on a {}, the firmware of the golden image takes {path} as the {what}, which the \
-                 boot partition does not have",
+                 boot partition does not have, or not under a name of plain letters and digits that \
+                 begins with kernel, vmlinuz, Image, initrd or initramfs or ends with .img",
                 taken.model.title()
             );
             let hint = "correct config.txt in the golden image, or select the board with --config";
@@ -307,6 +316,19 @@ fn names_below(boot: &Tree, prefix: &str) -> Vec<String> {
     names
         .filter_map(|name| name.strip_prefix(start).map(str::to_owned))
         .collect()
+}
+
+/// Whether the tool of the device takes a name for that of a boot file: `known` there.
+pub(super) fn is_known(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._+,-".contains(c);
+    let ends = [".img", ".dtb", ".dtbo", ".bin", ".elf", ".dat", ".txt"];
+    let starts = [
+        "kernel", "vmlinuz", "vmlinux", "Image", "zImage", "initr", "armstub",
+    ];
+    let is_own = ends.iter().any(|end| name.ends_with(end))
+        || starts.iter().any(|start| name.starts_with(start))
+        || name == "README";
+    is_own && !name.starts_with('.') && name.chars().all(plain)
 }
 
 fn is_same(one: &Content, two: &Content) -> bool {

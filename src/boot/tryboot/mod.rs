@@ -169,6 +169,12 @@ fn install(
          kernel that hangs is reset and the committed slot starts"
             .into(),
     );
+    if !found.skipped.is_empty() {
+        notes.push(format!(
+            "boot partition: not copied to the slots, since no boot file has such a name: {}",
+            found.skipped.join(", ")
+        ));
+    }
     services::arrange(root, options, notes)?;
     install_tools(root, options)
 }

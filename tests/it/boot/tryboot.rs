@@ -2,6 +2,7 @@
 //! firmware: their contract with the update client, and all orders of events with the power failing
 //! between any two writes.
 
+mod converted;
 mod device;
 mod fat;
 mod firmware;
@@ -157,12 +158,12 @@ const BROKEN: [Broken; 9] = [
         seen: |seen| !seen.uncommitted.is_empty() || !seen.no_start.is_empty(),
     },
     Broken {
-        what: "the settings of a trial become those of the device",
+        what: "a commit changes settings of the owner",
         edits: &[(
-            r#"cp "$state.try" "$boot/tryboot.txt" && flush"#,
-            r#"cp "$state.try" "$boot/tryboot.txt" && cp "$state.try" "$boot/config.txt" && flush"#,
+            r#"head -c 512 "$boot/config.txt" | tail -c +$((at + length + 1))"#,
+            r#"head -c 512 "$boot/config.txt" | tail -c +$((at + length + 1)) | tr 1 0"#,
         )],
-        seen: |seen| !seen.lost.is_empty() || !seen.uncommitted.is_empty(),
+        seen: |seen| !seen.lost.is_empty(),
     },
     Broken {
         what: "the words of the owner are not taken",
