@@ -140,6 +140,7 @@ fn prepare(args: &InitArgs, config: &Config) -> anyhow::Result<Prepared> {
         run_hooks: false,
         upgrade_from: None,
         strict: false,
+        shared: None,
         report: &Silent,
     };
     convert::prepare(&request, args.input.open(&Silent)?)

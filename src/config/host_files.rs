@@ -22,8 +22,8 @@ pub struct HostReference {
 
 impl Config {
     /// Every file and directory of the host that a conversion reads because a key names it, in the
-    /// order of the manual. Not those of `[[repository]]`, which only `goldsmith lock` reads, and not
-    /// the cache.
+    /// order of the manual. Not those of `[[repository]]`, which only `goldsmith lock` reads, and
+    /// not the cache.
     #[must_use]
     pub fn host_references(&self) -> Vec<HostReference> {
         let mut out = Vec::new();
