@@ -346,3 +346,40 @@ fn the_golden_image_is_never_replaced() {
     assert!(fs::read(&path).unwrap() == bytes);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
+
+/// Keeps the warnings.
+#[derive(Default)]
+struct Warned(std::sync::Mutex<Vec<String>>);
+
+impl crate::report::Report for Warned {
+    fn step(&self, _: &str, _: Option<u64>) {}
+    fn advance(&self, _: u64) {}
+    fn warn(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
+    fn note(&self, _: &str) {}
+}
+
+/// What the edits warn of is not said again by the checks, which find it too.
+#[test]
+fn a_warning_is_given_once() {
+    let mut root = example_tests::root();
+    example_tests::add(
+        &mut root,
+        "/etc/sysctl.d/9.conf",
+        b"# ours\nkernel.panic = 0\n",
+    );
+    let mut example = Example::new();
+    example.partitions[1].1 = example_tests::ext(&root);
+    let config = config("");
+    let warned = Warned::default();
+    let mut asked = request(&config, None);
+    asked.report = &warned;
+    prepare(&asked, InputImage::of(example.source())).unwrap();
+    let all = warned.0.lock().unwrap();
+    let about: Vec<&String> = all.iter().filter(|one| one.contains("9.conf")).collect();
+    assert!(
+        matches!(about.as_slice(), [one] if one.starts_with("/etc/sysctl.d/9.conf:2: kernel.panic = 0")),
+        "{about:?}"
+    );
+}
