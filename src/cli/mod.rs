@@ -12,6 +12,7 @@ mod golden_partitions;
 mod init;
 mod input;
 mod inspect;
+mod install;
 mod lock;
 pub mod message;
 mod migrate;
@@ -60,6 +61,8 @@ enum Command {
     Artifact(artifact::ArtifactArgs),
     Boards(boards::BoardsArgs),
     Migrate(migrate::MigrateArgs),
+    Completions(install::CompletionsArgs),
+    Man(install::ManArgs),
 }
 
 /// Every command as it is typed after `goldsmith`, such as `artifact show`. The first one is empty:
@@ -137,6 +140,8 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Artifact(args) => artifact::run(args),
         Command::Boards(args) => boards::run(args),
         Command::Migrate(args) => migrate::run(args),
+        Command::Completions(args) => install::completions(args),
+        Command::Man(args) => install::man(args),
     }
 }
 

@@ -12,6 +12,7 @@ mod config_messages;
 mod documentation;
 mod init;
 mod inspect;
+mod install;
 mod messages;
 mod migrate;
 mod mistakes;

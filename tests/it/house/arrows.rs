@@ -159,6 +159,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("blake3", &["compress/cache.rs"]),
     ("bzip2", &["image/source/decode.rs"]),
     ("clap", &["cli/"]),
+    ("clap_complete", &["cli/install.rs"]),
+    ("clap_mangen", &["cli/install.rs"]),
     ("crc32c", &["fs/ext4/format.rs"]),
     // A checksum of several formats; a function, which needs no wrapper of ours.
     (
