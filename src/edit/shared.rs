@@ -1,31 +1,26 @@
 //! The first edits, whose result several conversions of one golden image can share: files of other
 //! partitions, and packages. They are done once for each different set of what decides about them.
 
-use super::{Trees, Workspace, golden_trees, packages, partitions};
+use super::packages::{self, PackageInputs};
+use super::{Trees, Workspace, golden_trees, partitions};
 use crate::dpkg::InstalledPackage;
 use crate::golden::Golden;
 use crate::plan::Plan;
-use crate::plan::packages::PackagePlan;
 use crate::plan::partitions::PartitionPlans;
 use crate::problem::Problems;
 use crate::stamp::Time;
 use crate::tree::Tree;
 use crate::tree::editor::{Change, TreeEditor};
 use anyhow::Result;
-use serde_json::{Map, Value};
 use std::sync::{Mutex, PoisonError};
 
 /// Everything that decides about the first edits, besides the golden image.
 #[derive(Clone, PartialEq)]
-pub(super) struct FirstInputs {
+struct FirstInputs {
     /// The time of new files.
-    pub(super) time: Time,
-    pub(super) partitions: PartitionPlans,
-    pub(super) packages: PackagePlan,
-    /// Whether the update client is managed by a server.
-    pub(super) managed: bool,
-    /// The settings of the update client.
-    pub(super) settings: Map<String, Value>,
+    time: Time,
+    partitions: PartitionPlans,
+    packages: PackageInputs,
 }
 
 impl FirstInputs {
@@ -33,9 +28,11 @@ impl FirstInputs {
         Self {
             time: plan.stamp.time,
             partitions: plan.partitions.clone(),
-            packages: plan.packages.clone(),
-            managed: plan.client.managed,
-            settings: plan.client.settings.clone(),
+            packages: PackageInputs {
+                packages: plan.packages.clone(),
+                managed: plan.client.managed,
+                settings: plan.client.settings.clone(),
+            },
         }
     }
 }
@@ -82,7 +79,7 @@ impl FirstEdits {
         partitions::carry_over(&mut work, &inputs.partitions, golden)?;
         let carried = work.data.tree().clone();
         let added_from = work.change_counts();
-        let packages = packages::install(&mut work, inputs);
+        let packages = packages::install(&mut work, &inputs.packages);
         let Workspace {
             root,
             boot,

@@ -70,6 +70,11 @@ fn is_dynamic(head: &[u8]) -> Option<bool> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::as_conversions,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing
+)]
 mod tests {
     use super::*;
 

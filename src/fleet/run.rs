@@ -1,10 +1,10 @@
 //! Converts the targets of a fleet with one set of threads.
 //!
 //! Targets are grouped by their golden image, which is opened and read once, and by what they
-//! compress with. Packages are installed once for each different set. Of each such group one target is converted first, by all threads: its frames fill
-//! the cache. The others, which differ from it in a few chunks, then run next to each other with a
-//! share of the threads each. The bytes of a target never depend on the others: a frame of the
-//! cache is the one that it would compress itself.
+//! compress with. Packages are installed once for each different set. Of each group one target is
+//! converted first, by all threads: its frames fill the cache. The others, which differ from it in
+//! a few chunks, then run next to each other with a share of the threads each. The bytes of a
+//! target never depend on the others: what they share is what each would make itself.
 
 use crate::compress::cache::Cache;
 use crate::config::{Compression, Config, FleetTarget, ImageFormat};
