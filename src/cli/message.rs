@@ -39,6 +39,21 @@ pub fn problems(error: &anyhow::Error) -> Vec<Problem> {
     problems.into_iter().map(whole).collect()
 }
 
+/// The object that standard output gets with `--json`: `errors`, each with `message` and, where
+/// there is one, `hint`; and `exit-code`.
+#[must_use]
+pub fn json(error: &anyhow::Error) -> String {
+    let errors = problems(error).into_iter().map(|problem| {
+        let mut object = serde_json::Map::new();
+        object.insert("message".to_owned(), problem.message.into());
+        object.extend(problem.hint.map(|hint| ("hint".to_owned(), hint.into())));
+        serde_json::Value::Object(object)
+    });
+    let errors: Vec<serde_json::Value> = errors.collect();
+    let object = serde_json::json!({ "errors": errors, "exit-code": exit_code(error) });
+    format!("{object:#}\n")
+}
+
 /// The context of an error, and its problems.
 fn of_error(error: &anyhow::Error) -> (Vec<String>, Vec<Problem>) {
     let causes: Vec<&(dyn Error + 'static)> = error.chain().collect();

@@ -103,6 +103,10 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             let _ = io::stderr().write_all(message::render(&error).as_bytes());
+            // A program that reads standard output gets an object in any case.
+            if std::env::args_os().any(|argument| argument == "--json") {
+                let _ = print(&message::json(&error));
+            }
             ExitCode::from(message::exit_code(&error))
         }
     }
