@@ -8,6 +8,7 @@ pub mod tryboot;
 pub mod uboot;
 
 use crate::problem::Problems;
+use crate::tree::Tree;
 use crate::tree::editor::TreeEditor;
 
 /// A boot loader to integrate, with the values of the plan that this depends on.
@@ -134,6 +135,15 @@ impl InstalledLoader {
             Self::GrubEfi(_) => grub::environment::copies().to_vec(),
             Self::UBoot(uboot) => uboot.environment.clone(),
             Self::RpiTryboot(_) => vec!["/config.txt".to_owned()],
+        }
+    }
+
+    /// The room that the boot partition needs besides its files, since updates write there (bytes).
+    #[must_use]
+    pub fn room_for_updates(&self, boot: &Tree) -> u64 {
+        match self {
+            Self::GrubEfi(_) | Self::UBoot(_) => 0,
+            Self::RpiTryboot(_) => tryboot::in_flight(boot),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use super::Prepared;
 use crate::artifact::{ArtifactFinding, Demands, Draft, TOO_LARGE, unreadable};
-use crate::boot;
 use crate::bytes::is_zero;
 use crate::edit::Edited;
 use crate::fs::{ext4, fat};
@@ -61,7 +60,7 @@ pub fn lay_out(plan: &Plan, golden: &Golden, edited: &Edited) -> Result<DiskLayo
         total: plan.disk.size,
         alignment: plan.disk.alignment,
         margins: Margins::of(plan.boot.loader),
-        boot: boot_size(plan, &edited.trees.boot)?,
+        boot: boot_size(plan, edited)?,
         root: root_size,
         slot: plan.root.slot,
         data: data_size(plan, &edited.trees.data)?,
@@ -156,16 +155,12 @@ pub(super) fn check_client(
     Ok(sizes.into_iter().map(warning).collect())
 }
 
-/// The size of the boot partition, if its files fit.
-fn boot_size(plan: &Plan, tree: &Tree) -> Result<u64> {
-    let minimum =
+/// The size of the boot partition, if its files fit, and what an update writes there.
+fn boot_size(plan: &Plan, edited: &Edited) -> Result<u64> {
+    let tree = &edited.trees.boot;
+    let files =
         fat::minimum_size(tree, &plan.boot.filesystem).context("measuring the boot filesystem")?;
-    // The boot files of an update are written next to those of both slots.
-    let in_flight = match plan.boot.loader {
-        Bootloader::RpiTryboot => boot::tryboot::in_flight(tree),
-        _ => 0,
-    };
-    let minimum = minimum.saturating_add(in_flight);
+    let minimum = files.saturating_add(edited.boot.room_for_updates(tree));
     large_enough("boot.size", plan.boot.size, minimum, plan.disk.alignment)
 }
 

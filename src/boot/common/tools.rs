@@ -20,8 +20,8 @@ pub fn uboot_env() -> String {
     with_common(include_str!("../../../configs/device/u-boot/fw-env.sh"))
 }
 
-/// The script that is `fw_printenv` and `fw_setenv` where the firmware of a Raspberry Pi chooses the
-/// slot.
+/// The script that is `fw_printenv` and `fw_setenv` where the firmware of a Raspberry Pi chooses
+/// the slot.
 #[must_use]
 pub fn tryboot_env() -> String {
     with_common(include_str!(

@@ -94,7 +94,8 @@ fn line(id: &str, number: u32, words: &str, added: &[String]) -> String {
     format!("{} mender.slot={number}\n", all.join(" "))
 }
 
-/// Moves the boot files into the directories of both slots. Returns the size of one of them (bytes).
+/// Moves the boot files into the directories of both slots. Returns the size of one of them
+/// (bytes).
 pub(super) fn write_slots(
     boot: &mut TreeEditor<'_>,
     found: &BootFiles,

@@ -2,16 +2,20 @@
 //! firmware: their contract with the update client, and all orders of events with the power failing
 //! between any two writes.
 
+mod choices;
 mod converted;
 mod device;
+mod driver;
 mod fat;
 mod firmware;
+mod judge;
 mod story;
 
 use crate::boot::env_tools::{Answer, SHELLS, fine};
 use crate::support::{scratch, tool};
 use device::{Device, Op, World, apply};
-use fat::{Disk, Driver};
+use driver::Driver;
+use fat::Disk;
 use goldsmith::boot::common::tools::tryboot_env;
 use goldsmith::boot::state::Slot;
 use std::fs::File;

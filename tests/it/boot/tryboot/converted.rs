@@ -69,7 +69,7 @@ fn a_converted_card_is_what_its_tools_would_make() {
     }
     fine(at, &format!("convert {SMALL} {ARGUMENTS} pi.img"));
     let image = image(at);
-    fine(at, &format!("verify -q {}", image.display()));
+    fine(at, &format!("verify {}", image.display()));
     // The record of what the slot was made of is the one that the tool makes.
     let Some(device) = Device::new(SHELLS[0], &tryboot_env()) else {
         return;
@@ -93,12 +93,14 @@ fn a_converted_card_is_what_its_tools_would_make() {
     dump("/boot", &place("root"));
     dump("/etc/mender_tryboot.config", at);
     let config = fs::read_to_string(at.join("mender_tryboot.config")).unwrap();
-    let boot = format!("BOOT = {}", place("boot").display());
-    fs::write(
-        place("config"),
-        config.replace("BOOT = /boot/firmware", &boot),
-    )
-    .unwrap();
+    let lines: String = config
+        .lines()
+        .map(|line| match line.strip_prefix("BOOT = ") {
+            Some(_) => format!("BOOT = {}\n", place("boot").display()),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    fs::write(place("config"), lines).unwrap();
     fs::write(place("cmdline"), "mender.slot=2\n").unwrap();
     fs::write(place("log"), "").unwrap();
     let answer = device.call("fw_setenv", &["--finish-boot"], "", None);
@@ -122,7 +124,7 @@ fn verify_finds_each_damage_of_a_card_for_tryboot() {
     write(at, "other", "os_prefix=slot-b0/\nkernel=kernel8.img\n");
     write(at, "two", "os_prefix=slot-a0/\nos_prefix=x/\n");
     write(at, "line", "root=PARTUUID=00000000-09 mender.slot=2\n");
-    let big = vec![b'x'; 7 << 20];
+    let big = vec![b'x'; (8 << 20) - (280 << 10)];
     write(at, "big", big);
     let other = at.join("other");
     let two = at.join("two");
@@ -158,15 +160,26 @@ fn verify_finds_each_damage_of_a_card_for_tryboot() {
         ),
         ("tryboot-room", "mcopy", vec![&"-o", &big, &"::/big"]),
     ];
-    for (code, program, args) in damages {
-        fs::write(&image, &sound).unwrap();
-        on_boot(&image, program, &args);
+    let finds = |code: &str| {
         let output = run(at, &format!("verify --json {}", image.display()));
         let said = text(&output.stdout);
         assert!(
             !output.status.success() && said.contains(code),
             "{code}: {said}"
         );
+    };
+    for (code, program, args) in damages {
+        fs::write(&image, &sound).unwrap();
+        on_boot(&image, program, &args);
+        finds(code);
+    }
+    // The first slot begins after the boot partition.
+    let slot = format!("{}?offset={}", image.display(), 9 << 20);
+    for path in ["/etc/mender_tryboot.config", "/usr/bin/fw_setenv"] {
+        fs::write(&image, &sound).unwrap();
+        let command = format!("rm {path}");
+        must(tool("debugfs").unwrap(), &[&"-w", &"-R", &command, &slot]);
+        finds("tryboot-tools");
     }
 }
 

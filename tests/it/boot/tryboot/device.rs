@@ -1,7 +1,8 @@
 //! A device without its hardware: the real tools, run with a boot partition that is a directory,
 //! programs that write down what they do to it, and a mailbox that is a file.
 
-use super::fat::{Disk, Driver};
+use super::driver::Driver;
+use super::fat::Disk;
 use crate::boot::env_tools::{Answer, Shell, Tools};
 use goldsmith::boot::state::Slot;
 use std::fs;

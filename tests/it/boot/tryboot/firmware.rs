@@ -250,42 +250,6 @@ fn from_partition(
     };
     let (name, image) = kernel(&prefix).ok_or_else(|| format!("{settings}: no kernel"))?;
     let device_tree = tree(&prefix).ok_or_else(|| format!("{settings}: no device tree"))?;
-    let ram = lines
-        .iter()
-        .rev()
-        .find_map(|line| line.strip_prefix("initramfs "))
-        .and_then(|rest| rest.split_whitespace().next())
-        .map(|name| prefixed(&prefix, name))
-        .or_else(|| {
-            let auto = value(&lines, "auto_initramfs") == Some("1");
-            let name = name.trim_end_matches(".img").replace("kernel", "initramfs");
-            // Older releases put the prefix in front twice.
-            let twice = board.date < AUTO_INITRAMFS;
-            let prefix = if twice {
-                prefix.repeat(2)
-            } else {
-                prefix.clone()
-            };
-            auto.then(|| format!("{prefix}{name}"))
-        });
-    let has_overlays = disk.read(&format!("{prefix}overlays/README")).is_some();
-    let overlay_prefix = if has_overlays { prefix.as_str() } else { "" };
-    let overlays = lines
-        .iter()
-        .filter_map(|line| line.strip_prefix("dtoverlay="))
-        .map(|rest| rest.split(',').next().unwrap_or_default())
-        .filter_map(|name| {
-            let bytes = disk.read(&format!("{overlay_prefix}overlays/{name}.dtbo"))?;
-            Some((name.to_owned(), bytes))
-        })
-        .collect();
-    let cmdline = value(&lines, "cmdline").unwrap_or("cmdline.txt");
-    let cmdline = disk.read(&prefixed(&prefix, cmdline)).unwrap_or_default();
-    let cmdline = String::from_utf8_lossy(&cmdline)
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .to_owned();
     let ours = |line: &String| {
         ["os_prefix=", "kernel=", "initramfs ", "cmdline="]
             .iter()
@@ -295,14 +259,62 @@ fn from_partition(
         partition,
         settings,
         tryboot,
-        initramfs: ram.and_then(|name| disk.read(&name)),
+        initramfs: ram_disk(board, disk, &lines, &prefix, &name),
         kernel: image,
         tree: device_tree,
-        overlays,
-        cmdline,
+        overlays: overlays(disk, &lines, &prefix),
+        cmdline: arguments(disk, &lines, &prefix),
         others: lines.iter().filter(|line| !ours(line)).cloned().collect(),
         prefix,
     })
+}
+
+/// The initial RAM disk, that is named or belongs to the kernel.
+fn ram_disk(
+    board: &Board,
+    disk: &Disk,
+    lines: &[String],
+    prefix: &str,
+    kernel: &str,
+) -> Option<Vec<u8>> {
+    let mut named = lines.iter().rev();
+    let named = named.find_map(|line| line.strip_prefix("initramfs "));
+    if let Some(rest) = named {
+        let name = rest.split_whitespace().next()?;
+        return disk.read(&prefixed(prefix, name));
+    }
+    if value(lines, "auto_initramfs") != Some("1") {
+        return None;
+    }
+    let name = kernel
+        .trim_end_matches(".img")
+        .replace("kernel", "initramfs");
+    // Older releases put the prefix in front twice.
+    let times = if board.date < AUTO_INITRAMFS { 2 } else { 1 };
+    disk.read(&format!("{}{name}", prefix.repeat(times)))
+}
+
+/// The overlays that are named and found: those behind the prefix if a README is there.
+fn overlays(disk: &Disk, lines: &[String], prefix: &str) -> Vec<(String, Vec<u8>)> {
+    let has_own = disk.read(&format!("{prefix}overlays/README")).is_some();
+    let prefix = if has_own { prefix } else { "" };
+    lines
+        .iter()
+        .filter_map(|line| line.strip_prefix("dtoverlay="))
+        .map(|rest| rest.split(',').next().unwrap_or_default())
+        .filter_map(|name| {
+            let bytes = disk.read(&format!("{prefix}overlays/{name}.dtbo"))?;
+            Some((name.to_owned(), bytes))
+        })
+        .collect()
+}
+
+/// The first line of the file with the kernel's arguments.
+fn arguments(disk: &Disk, lines: &[String], prefix: &str) -> String {
+    let name = value(lines, "cmdline").unwrap_or("cmdline.txt");
+    let bytes = disk.read(&prefixed(prefix, name)).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 /// A name behind the prefix; one that begins with a slash goes without.
@@ -315,7 +327,7 @@ fn prefixed(prefix: &str, name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fat::Driver;
+    use super::super::driver::Driver;
     use super::*;
 
     /// A partition with these files, and what all models need.

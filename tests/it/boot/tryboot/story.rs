@@ -2,20 +2,16 @@
 //! any order that the medium may choose.
 
 use super::Fsck;
-use super::device::{Device, Op, Root, Run, World, apply, content, letter};
-use super::fat::{Disk, Driver, Sector, is_table};
+use super::choices::{choices, combinations};
+use super::device::{Device, Op, Root, Run, World, apply, content};
+use super::driver::Driver;
+use super::fat::Disk;
 use super::firmware::{self, Board, PI4, Started};
+use super::judge::{settings, slot_of, words};
 use goldsmith::boot::state::Slot;
 use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{Hash as _, Hasher as _};
-
-/// The words of the device, in the file that survives updates.
-const WORDS: &str = "console=tty1 rootwait";
-/// More versions of sectors than these are not combined exhaustively.
-const EXHAUSTIVE: usize = 768;
-/// The combinations that are drawn instead, besides the systematic ones.
-const DRAWN: usize = 160;
 
 /// Something that happens to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -51,13 +47,13 @@ const EVENTS: [Event; 8] = [
 /// What must be true of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Truth {
-    committed: Slot,
+    pub(super) committed: Slot,
     /// An update in the other slot waits for its trial, or has it.
     pending: bool,
     /// The other slot holds what was committed before.
     can_return: bool,
     /// Whether the owner changed the words.
-    words: bool,
+    pub(super) words: bool,
 }
 
 /// What was looked at, and what was wrong.
@@ -147,20 +143,6 @@ impl World {
             self.roots,
         ))
     }
-}
-
-/// The settings of the device, with the directory that it starts from.
-fn settings(prefix: &str) -> String {
-    format!(
-        "os_prefix={prefix}\n[pi4]\nkernel=kernel8.img\ninitramfs initramfs8 followkernel\n[all]\n\
-         dtparam=audio=on\ndtoverlay=vc4-kms-v3d\n[pi5]\nkernel=other.img\n[all]\narm_boost=1\n"
-    )
-}
-
-/// The words of the device.
-fn words(truth: Truth) -> String {
-    let more = if truth.words { " quiet" } else { "" };
-    format!("{WORDS}{more}\n")
 }
 
 /// A device as it is after its first start.
@@ -485,25 +467,10 @@ impl<'d> Stories<'d> {
         flag: bool,
         event: Event,
     ) {
-        let mut versions: BTreeMap<u32, Vec<Sector>> = BTreeMap::new();
-        for (sector, bytes) in &driver.pending {
-            versions.entry(*sector).or_default().push(bytes.clone());
-        }
         self.seen.intervals += 1;
-        let choices: Vec<(u32, Vec<Sector>)> = versions.into_iter().collect();
-        let all = choices
-            .iter()
-            .try_fold(1_usize, |all, (_, versions)| {
-                all.checked_mul(versions.len() + 1)
-            })
-            .filter(|all| *all <= EXHAUSTIVE);
-        let picks = match all {
-            Some(all) => {
-                self.seen.exhaustive += 1;
-                (0..all).map(|number| nth(&choices, number)).collect()
-            }
-            None => systematic(driver, &choices),
-        };
+        let choices = choices(driver);
+        let (picks, is_all) = combinations(driver, &choices);
+        self.seen.exhaustive += usize::from(is_all);
         let mut distinct = BTreeSet::new();
         for pick in picks {
             let mut disk = driver.durable.clone();
@@ -611,78 +578,6 @@ impl<'d> Stories<'d> {
         self.seen.repaired += 1;
         self.fsck.run(disk)
     }
-
-    /// Whether what was started is one of the slots, whole and of one version, with all settings of
-    /// the device.
-    fn consistent(
-        &mut self,
-        world: &World,
-        truth: Truth,
-        started: &Started,
-        allowed: [Slot; 2],
-        when: &str,
-    ) {
-        let slot = slot_of(started);
-        let is_own = slot.is_some_and(|slot| {
-            started
-                .prefix
-                .starts_with(&format!("slot-{}", letter(slot)))
-        });
-        let Some(slot) = slot.filter(|_| is_own) else {
-            let text = format!("{when}: {} starts {:?}", started.prefix, started.cmdline);
-            return self.seen.no_start.push(text);
-        };
-        if !allowed.contains(&slot) {
-            let text = format!("{when}: slot {slot:?} starts, {allowed:?} should");
-            return self.seen.uncommitted.push(text);
-        }
-        let root = world.roots[slot as usize];
-        let kernels = (0..=root.kernel).rev();
-        let mut whole = kernels.filter(|kernel| {
-            let is = |bytes: &[u8], what: &str| bytes == content(what, root.release, *kernel);
-            is(&started.kernel, "kernel")
-                && started
-                    .initramfs
-                    .as_deref()
-                    .is_some_and(|bytes| is(bytes, "ram disk"))
-                && is(&started.tree, "tree")
-                && started.overlays.len() == 1
-                && is(&started.overlays[0].1, "overlay")
-        });
-        let release = format!(" release={}", root.release);
-        if whole.next().is_none() || !started.cmdline.contains(&release) {
-            let text = format!("{when}: {} has no whole set of {root:?}", started.prefix);
-            return self.seen.no_start.push(text);
-        }
-        let config = world.disk.read("config.txt").unwrap_or_default();
-        let config = String::from_utf8_lossy(&config).into_owned();
-        let mut prefixes = ["slot-a0/", "slot-a1/", "slot-b0/", "slot-b1/"].into_iter();
-        let is_kept = prefixes.any(|prefix| config == settings(prefix));
-        let own = world.disk.read("cmdline.txt").unwrap_or_default();
-        let used = settings(&started.prefix);
-        let used = used.lines().filter(|line| {
-            ["dtparam", "dtoverlay", "arm_boost"]
-                .iter()
-                .any(|name| line.starts_with(name))
-        });
-        let counts = used
-            .into_iter()
-            .all(|line| started.others.iter().any(|other| other == line));
-        let has_words = started.cmdline.contains(WORDS) && own == words(truth).as_bytes();
-        if !is_kept || !counts || !has_words {
-            let text = format!("{when}: settings of the device are lost: {config:?}");
-            self.seen.lost.push(text);
-        }
-    }
-}
-
-/// The slot that the kernel was told to run.
-fn slot_of(started: &Started) -> Option<Slot> {
-    [Slot::A, Slot::B].into_iter().find(|slot| {
-        let root = format!("root=PARTUUID={} ", super::device::id(*slot));
-        let number = format!(" mender.slot={}", *slot as usize + 2);
-        started.cmdline.starts_with(&root) && started.cmdline.ends_with(&number)
-    })
 }
 
 fn is_possible(world: &World, truth: Truth, event: Event) -> bool {
@@ -699,69 +594,4 @@ fn is_possible(world: &World, truth: Truth, event: Event) -> bool {
         }
         Event::Words => !truth.words,
     }
-}
-
-/// The combination with this number.
-fn nth(choices: &[(u32, Vec<Sector>)], number: usize) -> Vec<usize> {
-    let mut left = number;
-    choices
-        .iter()
-        .map(|(_, versions)| {
-            let base = versions.len() + 1;
-            let version = left % base;
-            left /= base;
-            version
-        })
-        .collect()
-}
-
-/// Where there are too many combinations: all cuts of the driver's own order; each sector alone,
-/// and each missing alone; each pair of sectors of tables and directories; and some at random.
-fn systematic(driver: &Driver, choices: &[(u32, Vec<Sector>)]) -> Vec<Vec<usize>> {
-    let place: BTreeMap<u32, usize> = choices
-        .iter()
-        .enumerate()
-        .map(|(at, (sector, _))| (*sector, at))
-        .collect();
-    let mut out = Vec::new();
-    let mut pick = vec![0; choices.len()];
-    out.push(pick.clone());
-    for (sector, _) in &driver.pending {
-        pick[place[sector]] += 1;
-        out.push(pick.clone());
-    }
-    let last = pick;
-    for at in 0..choices.len() {
-        let mut alone = vec![0; choices.len()];
-        alone[at] = last[at];
-        out.push(alone);
-        let mut missing = last.clone();
-        missing[at] = 0;
-        out.push(missing);
-    }
-    let tables: Vec<usize> = (0..choices.len())
-        .filter(|at| is_table(choices[*at].0) || choices[*at].1.len() > 1)
-        .collect();
-    for one in &tables {
-        for two in tables.iter().filter(|two| *two > one) {
-            let mut both = vec![0; choices.len()];
-            let mut neither = last.clone();
-            for at in [*one, *two] {
-                both[at] = last[at];
-                neither[at] = 0;
-            }
-            out.extend([both, neither]);
-        }
-    }
-    let mut random = hash(driver.pending.len()) | 1;
-    for _ in 0..DRAWN {
-        let drawn = choices.iter().map(|(_, versions)| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            (random % (versions.len() as u64 + 1)) as usize
-        });
-        out.push(drawn.collect());
-    }
-    out
 }
