@@ -27,6 +27,7 @@ pub(super) fn install(work: &mut Workspace<'_>, plan: &Plan) -> Vec<InstalledPac
         managed: plan.client.managed,
         accept: accept.collect(),
         defaults: client_settings(plan),
+        downgrades: plan.packages.may_change.clone(),
     };
     if request.debs.is_empty() {
         let all = 0..request.accept.len();
