@@ -48,10 +48,11 @@ test: setup lint
 test-boot: setup
 	scripts/test-boot.sh $(FILTER)
 
-## test-packages  installs hundreds of sets of Debian packages by goldsmith and by dpkg (FILTER=nginx: those whose name contains it);
-##             downloads them (3 GB) and takes an hour; GOLDSMITH_BLESS=1 writes docs/packages.md
+## test-packages  installs hundreds of sets of Debian packages, and the update client on three architectures, by goldsmith and by dpkg
+##             (FILTER=nginx: those whose name contains it); downloads 3 GB and takes over an hour; GOLDSMITH_BLESS=1 writes
+##             docs/packages.md
 test-packages: setup
-	GOLDSMITH_PACKAGES=$(FILTER) cargo test --locked --test it packages::everything -- --ignored --nocapture
+	GOLDSMITH_PACKAGES=$(FILTER) cargo test --locked --test it -- packages::everything packages::closures --ignored --nocapture
 
 ## test-sbom   has bills of materials and provenance judged by validators that are not ours; pip installs them below target/
 test-sbom:

@@ -377,8 +377,8 @@ keys! {
         install: Vec<String> => List<Text> { default "[]" }
         /// Whether recommended packages are installed where they fit.
         recommends: bool => Flag { default "true" }
-        /// Packages of the golden image that may be upgraded, downgraded or removed for the sake
-        /// of those to install. All others stay as they are.
+        /// Packages of the golden image that may be upgraded or downgraded for the sake of those to
+        /// install. All others stay as they are; none is ever removed.
         may_change: Vec<String> => List<Name> { default "[]" }
         /// The lock file: the packages that `goldsmith lock` chose. Keep it with the configuration.
         lock_file: Option<PathBuf> => HostPath {

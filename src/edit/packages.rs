@@ -37,6 +37,7 @@ pub(super) fn install(work: &mut Workspace<'_>, plan: &PackageInputs) -> Vec<Ins
         managed: plan.managed,
         accept: accept.collect(),
         defaults: client_settings(plan),
+        downgrades: plan.packages.may_change.clone(),
     };
     if request.debs.is_empty() {
         let all = 0..request.accept.len();

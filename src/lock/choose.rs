@@ -1,7 +1,7 @@
 //! Chooses packages from the repositories.
 
 use super::file::{LockFile, LockedPackage, LockedRepository};
-use super::image::{ImagePackages, all_keys, image_sources, multi_arch};
+use super::image::{ImagePackages, all_keys, image_sources};
 use super::request::{KeyLocation, LockRequest, RepositoryByUrl, RepositoryRequest};
 use crate::bundle::{Bundle, Member};
 use crate::digest::hex;
@@ -12,7 +12,7 @@ use crate::report::Report;
 use crate::repository::{
     Fingerprint, Index, IndexPackage, Keyring, RelationField, Repository, Transport, fetch_index,
 };
-use crate::resolve::{Candidate, Reason, Request, Source, Want, Why, resolve};
+use crate::resolve::{Candidate, MultiArch, Reason, Request, Source, Want, Why, resolve};
 use std::collections::BTreeSet;
 use std::io::Read;
 
@@ -141,7 +141,7 @@ fn candidate(
         package: package.package.clone(),
         version: package.version.clone(),
         architecture: package.architecture.clone(),
-        multi_arch: multi_arch(package.multi_arch.as_deref().unwrap_or_default()),
+        multi_arch: MultiArch::from_text(package.multi_arch.as_deref().unwrap_or_default()),
         essential: package.essential,
         depends: relations(RelationField::Depends)?,
         pre_depends: relations(RelationField::PreDepends)?,

@@ -19,6 +19,8 @@ pub struct PackagePlan {
     pub locked: Vec<LockedFile>,
     /// Maintainer scripts that are left out.
     pub accepted: Vec<AcceptedScript>,
+    /// The names of packages of the golden image that earlier versions may replace.
+    pub may_change: Vec<String>,
 }
 
 /// A package of the lock file, in the package cache.
@@ -92,6 +94,7 @@ impl PackagePlan {
             files,
             locked,
             accepted: accepted.collect(),
+            may_change: config.client.may_change.clone(),
         })
     }
 }

@@ -3,19 +3,7 @@
 use super::constraint::{ConstraintError, VersionConstraint};
 use crate::deb::{Relations, Version};
 
-/// The value of the field `Multi-Arch` (`deb-control(5)`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MultiArch {
-    /// `no`, or no field: it satisfies relations of its own architecture only.
-    #[default]
-    No,
-    /// `same`: it can be installed for several architectures at once, in one version.
-    Same,
-    /// `foreign`: it satisfies relations of any architecture.
-    Foreign,
-    /// `allowed`: it satisfies relations of any architecture that are written `name:any`.
-    Allowed,
-}
+pub use crate::deb::MultiArch;
 
 /// One version of one package: of a repository, or installed.
 #[derive(Clone, Debug)]

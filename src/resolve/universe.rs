@@ -342,9 +342,11 @@ impl<'a> Universe<'a> {
         };
         let architecture = provided.qualifier.as_deref();
         let architecture = architecture.unwrap_or_else(|| self.real(&facts.architecture));
+        // dpkg looks at no architecture where packages exclude what others provide.
         provided.name == relation.name
             && version
-            && self.architecture_fits(relation, asking, architecture, facts.multi_arch, clash)
+            && (clash
+                || self.architecture_fits(relation, asking, architecture, facts.multi_arch, false))
     }
 
     fn architecture_fits(

@@ -39,7 +39,7 @@ fn means(relation: &Relation, asking: &Candidate, by: &Candidate, clash: bool) -
                 (Some(_), None) => false,
             }
     });
-    fits && (real || provided)
+    fits && real || (fits || clash) && provided
 }
 
 fn holds(group: &[Relation], asking: &Candidate, state: &State) -> bool {
