@@ -160,7 +160,7 @@ pub(super) fn fetch(args: &FetchArgs) -> anyhow::Result<ExitCode> {
     let path = config.lock_file();
     let lock = LockFile::read(&path)?;
     // The golden image is not known here: `plan` compares its architecture.
-    lock.check(&path, &request, &lock.architecture)?;
+    lock.check(&path, &request, &lock.architecture, &lock.system)?;
     let cache = PackageCache::open(&package_cache(args.package_cache.as_deref(), &config)?);
     let downloads = lock.packages.iter().filter_map(|package| {
         Some(Download {

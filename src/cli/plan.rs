@@ -61,7 +61,12 @@ fn text(prepared: &Prepared, record: &Record) -> String {
     let output = &prepared.plan.output;
     let block_map = output.block_map.then_some("img.bmap");
     let extensions = [output.extension, block_map, Some("mender"), Some("json")];
-    let files = extensions.into_iter().flatten();
+    let more = [
+        output.rootfs.then_some("ext4"),
+        output.file_layout.then_some("places"),
+    ];
+    let files = extensions.into_iter().chain(more).flatten();
+    let files = files.chain(output.sbom.extensions());
     let files: Vec<String> = files
         .map(|extension| format!("{}.{extension}", prepared.plan.name))
         .collect();

@@ -4,7 +4,7 @@ use super::Merged;
 use super::keys::{Fallback, Key, Reader, Section, ValueType, kebab, keys};
 use super::text::{
     Contact, Device, Disk, DiskId, DiskName, Glob, Hidden, Id, Mode, MountPoint, Name, Options,
-    Secret, Text, Url,
+    RepositoryUrl, Secret, Text, Url,
 };
 use super::types::{
     EitherPath, FilePath, Flag, Headroom, HostPath, List, Map, Number, Offset, OneOf, Size,
@@ -396,8 +396,8 @@ keys! {
     pub struct Repository {
         /// A repository that is known by name, instead of a `url`.
         preset: Option<RepositoryPreset> => OneOf<RepositoryPreset> { unset "that of `url`", like "\"mender\"" }
-        /// The URL of a repository: the part before `dists`.
-        url: Option<String> => Url { unset "that of the preset", like "\"https://packages.example.com/debian\"" }
+        /// The URL of a repository: the part before `dists`. `file:///DIRECTORY` names one of the host.
+        url: Option<String> => RepositoryUrl { unset "that of the preset", like "\"https://packages.example.com/debian\"" }
         /// The suite: the directory below `dists`. `{codename}` stands for the code name in the
         /// golden image's `os-release`, such as `bookworm`.
         suite: Option<String> => Text { unset "that of the preset", like "\"{codename}\"" }

@@ -4,8 +4,10 @@ use super::file::{LockFile, LockedPackage, LockedRepository};
 use super::image::{ImagePackages, all_keys, image_sources};
 use super::request::{KeyLocation, LockRequest, RepositoryByUrl, RepositoryRequest};
 use crate::bundle::{Bundle, Member};
+use crate::deb::Version;
 use crate::digest::hex;
 use crate::golden::Golden;
+use crate::golden::facts::OsRelease;
 use crate::input_file;
 use crate::problem::{Problem, Problems};
 use crate::report::Report;
@@ -56,12 +58,12 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
     for (source, index) in indices.iter().enumerate() {
         packages.extend(index.packages.iter().map(|package| (source, package)));
     }
-    let explicit: BTreeSet<&str> = inputs
-        .request
-        .install
-        .iter()
+    let with_version = inputs.request.install.iter();
+    let explicit: BTreeSet<&str> = with_version
+        .filter(|want| !want.constraint.is_any())
         .map(|want| want.package.as_str())
         .collect();
+    members_exist(inputs.request, &explicit, &packages)?;
     let mut candidates = Vec::new();
     for (id, (source, package)) in packages.iter().enumerate() {
         if !fits_bundle(inputs.request.bundle, &explicit, package) {
@@ -76,7 +78,7 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
     let request = Request {
         architecture: image.architecture.clone(),
         foreign: image.foreign,
-        sources: sources(&repositories),
+        sources: sources(&repositories, &indices),
         candidates,
         installed: image.installed,
         wanted: wanted(inputs.request)?,
@@ -110,18 +112,22 @@ pub fn choose(inputs: &LockInputs<'_>) -> Result<Locked, Problems> {
             recommended: matches!(chosen.why, Why::Recommends { .. }),
         }
     });
-    let os = &inputs.golden.facts.os;
-    let system = format!("{} {}", os.id, os.codename);
     Ok(Locked {
         file: LockFile::new(
             image.architecture,
-            system.trim().to_owned(),
+            system(&inputs.golden.facts.os),
             inputs.request.record(),
             locked_repositories(&repositories, &indices),
             locked.collect(),
         ),
         notes,
     })
+}
+
+/// The system that a lock file is for, such as `debian trixie`.
+#[must_use]
+pub fn system(os: &OsRelease) -> String {
+    format!("{} {}", os.id, os.codename).trim().to_owned()
 }
 
 /// What relations are about, of a package of a repository.
@@ -156,14 +162,15 @@ fn candidate(
 }
 
 /// The sources of the solver: earlier repositories are not preferred to later ones, so that the
-/// newest version is taken wherever it is.
-fn sources(repositories: &[Repository]) -> Vec<Source> {
-    let name = |one: &Repository| format!("{} {}", one.url, one.suite);
-    let source = |one| Source {
-        name: name(one),
-        priority: 0,
+/// newest version is taken wherever it is; but those that say of themselves that they are for what
+/// is asked for alone (`NotAutomatic`, as backports do) come after all others.
+fn sources(repositories: &[Repository], indices: &[Index]) -> Vec<Source> {
+    let pairs = repositories.iter().zip(indices);
+    let source = |(one, index): (&Repository, &Index)| Source {
+        name: format!("{} {}", one.url, one.suite),
+        priority: if index.release.not_automatic { -1 } else { 0 },
     };
-    repositories.iter().map(source).collect()
+    pairs.map(source).collect()
 }
 
 /// Whether a package of a repository may be chosen next to `bundle`: members in the bundle's
@@ -181,13 +188,55 @@ fn fits_bundle(bundle: Option<&Bundle>, explicit: &BTreeSet<&str>, package: &Ind
     }
 }
 
+/// Fails if a required member of the bundle is not there in the bundle's version: a package that
+/// provides its name is another one.
+fn members_exist(
+    request: &LockRequest,
+    explicit: &BTreeSet<&str>,
+    packages: &[(usize, &IndexPackage)],
+) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    let Some(bundle) = request.bundle else {
+        return Ok(());
+    };
+    let required = bundle.members.iter().filter(|member| member.required);
+    for member in required.filter(|member| !explicit.contains(member.package.as_str())) {
+        let of_name = packages.iter().map(|(_, package)| *package);
+        let of_name = of_name.filter(|package| package.package == member.package);
+        let versions: BTreeSet<&Version> = of_name.map(|package| &package.version).collect();
+        if versions
+            .iter()
+            .any(|version| is_of(member, &version.to_string()))
+        {
+            continue;
+        }
+        let there = match versions.len() {
+            0 => "no repository has the package".to_owned(),
+            _ => {
+                let names = versions.iter().rev().map(ToString::to_string);
+                format!("there is {}", names.collect::<Vec<_>>().join(", "))
+            }
+        };
+        let message = format!(
+            "client.bundle {} wants {} {}: {there}",
+            bundle.name, member.package, member.version
+        );
+        let hint = format!(
+            "add the repository that has it, take another bundle, or name a version: client.install = [\"{}=VERSION\"]",
+            member.package
+        );
+        problems.push(Problem::new(message).hint(hint));
+    }
+    problems.check()
+}
+
 /// Whether `version` belongs to the release of `member`: `5.1` is that of `5.1.0-1+debian+trixie`,
-/// and not of `5.10.0-1`.
+/// and not of `5.10.0-1` or of `5.1~rc1`, which came before it.
 fn is_of(member: &Member, version: &str) -> bool {
     let upstream = version.split_once(':').map_or(version, |(_, rest)| rest);
     upstream
         .strip_prefix(member.version.as_str())
-        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()))
+        .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit() || c == '~'))
 }
 
 /// The packages to install: the required members of the bundle, then those of `client.install`.

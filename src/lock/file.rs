@@ -174,16 +174,24 @@ impl LockFile {
         format!("{HEADER}{body}")
     }
 
-    /// Writes the lock file to `path`, whole or not at all.
+    /// Writes the lock file to `path`, whole or not at all. A symlink stays one: its target is
+    /// written.
     ///
     /// # Errors
     /// I/O errors.
     pub fn write(&self, path: &Path) -> io::Result<()> {
+        let target = std::fs::canonicalize(path).ok();
+        let path = target.as_deref().unwrap_or(path);
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::other("it is not a regular file"));
+        }
         let directory = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        // Without the name of the temporary file, which says nothing to the user.
+        let mut file = tempfile::NamedTempFile::new_in(directory)
+            .map_err(|error| io::Error::from(error.kind()))?;
         file.write_all(self.text().as_bytes())?;
         let readable = std::fs::Permissions::from_mode(0o644);
         file.as_file().set_permissions(readable)?;
@@ -192,7 +200,8 @@ impl LockFile {
         Ok(())
     }
 
-    /// Checks that the lock file was made for `request` and an image of `architecture`.
+    /// Checks that the lock file was made for `request` and an image of `architecture` and
+    /// `system`, as [`system`](super::system) writes it.
     ///
     /// # Errors
     /// A [`Problem`] that names the key that has changed.
@@ -201,6 +210,7 @@ impl LockFile {
         path: &Path,
         request: &LockRequest,
         architecture: &str,
+        system: &str,
     ) -> Result<(), Problem> {
         let stale = |what: String| {
             Problem::new(format!("the lock file {}: {what}", path.display()))
@@ -210,6 +220,12 @@ impl LockFile {
             return Err(stale(format!(
                 "made for {}, but the golden image is {architecture}",
                 self.architecture
+            )));
+        }
+        if self.system != system {
+            return Err(stale(format!(
+                "made for {}, but the golden image is {system}",
+                self.system
             )));
         }
         let (old, new) = (&self.request, &request.record());
@@ -373,9 +389,10 @@ mod tests {
 
     #[test]
     fn a_lock_file_for_another_request_is_refused() {
+        let made_for = lock().system;
         let check = |request: &LockRequest, architecture: &str| {
             let path = Path::new("goldsmith.lock");
-            let result = lock().check(path, request, architecture);
+            let result = lock().check(path, request, architecture, &made_for);
             result.map_err(|problem| problem.message)
         };
         assert_eq!(check(&request(), "amd64"), Ok(()));
@@ -388,6 +405,12 @@ mod tests {
             check(&request(), "arm64")
                 .unwrap_err()
                 .contains("made for amd64")
+        );
+        let other_system = lock().check(Path::new("x"), &request(), "amd64", "debian forky");
+        let other_system = other_system.unwrap_err().message;
+        assert!(
+            other_system.contains("the golden image is debian forky"),
+            "{other_system}"
         );
         for (change, words) in [
             (

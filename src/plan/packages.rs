@@ -4,7 +4,7 @@ use super::host::HostFiles;
 use crate::config::{self, Config, RepositoryPreset};
 use crate::digest::Digest;
 use crate::golden::Golden;
-use crate::lock::{KeyLocation, LockFile, LockRequest, RepositoryByUrl, RepositoryRequest};
+use crate::lock::{KeyLocation, LockFile, LockRequest, RepositoryByUrl, RepositoryRequest, system};
 use crate::problem::{Problem, Problems};
 use crate::repository::{Fingerprint, PackageCache};
 use crate::resolve::Want;
@@ -202,7 +202,8 @@ fn locked(config: &Config, golden: &Golden, host: &HostFiles) -> Result<Vec<Lock
     let path = config.lock_file();
     let lock = LockFile::read(&path)?;
     let architecture = golden.facts.architecture.map_or("", |one| one.name());
-    lock.check(&path, &request, architecture)?;
+    let system = system(&golden.facts.os);
+    lock.check(&path, &request, architecture, &system)?;
     let cache = PackageCache::open(host.package_cache);
     let mut missing = Vec::new();
     let mut out = Vec::new();

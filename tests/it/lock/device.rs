@@ -70,7 +70,12 @@ impl Member {
     }
 
     /// The package as a file, made by dpkg-deb in `dir`.
-    fn build(&self, dir: &Path) -> PoolFile {
+    /// Whether it is this package in a version that begins so.
+    pub(super) fn is(&self, name: &str, version: &str) -> bool {
+        self.name == name && self.version.starts_with(version)
+    }
+
+    pub(super) fn build(&self, dir: &Path) -> PoolFile {
         let Self {
             name,
             version,
