@@ -124,7 +124,7 @@ fn verify_finds_each_damage_of_a_card_for_tryboot() {
     write(at, "other", "os_prefix=slot-b0/\nkernel=kernel8.img\n");
     write(at, "two", "os_prefix=slot-a0/\nos_prefix=x/\n");
     write(at, "line", "root=PARTUUID=00000000-09 mender.slot=2\n");
-    let big = vec![b'x'; (8 << 20) - (280 << 10)];
+    let big = vec![b'x'; (8 << 20) - (262 << 10)];
     write(at, "big", big);
     let other = at.join("other");
     let two = at.join("two");
