@@ -9,8 +9,7 @@ use crate::plan::packages::lock_request;
 use crate::plan::{self};
 use crate::problem::{Problem, Problems, Usage};
 use crate::repository::{Client, ClientOptions, Download, FetchError, PackageCache};
-use crate::units::human;
-use anyhow::Context;
+use crate::units::{counted, human};
 use clap::{Args, value_parser};
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -99,10 +98,10 @@ pub(super) fn run(args: &LockArgs) -> anyhow::Result<ExitCode> {
     for note in &locked.notes {
         report.note(note);
     }
-    locked
-        .file
-        .write(&path)
-        .with_context(|| format!("writing the lock file {}", path.display()))?;
+    locked.file.write(&path).map_err(|error| {
+        let message = format!("writing the lock file {}: {error}", path.display());
+        Problem::new(message).hint("name another file with client.lock-file")
+    })?;
     drop(report);
     print(&text(&locked.file, earlier.as_ref()))?;
     print(&format!("{}\n", path.display()))?;
@@ -148,7 +147,12 @@ fn text(lock: &LockFile, earlier: Option<&LockFile>) -> String {
         );
         size += package.size;
     }
-    let _ = writeln!(out, "{} packages, {}", lock.packages.len(), human(size));
+    let _ = writeln!(
+        out,
+        "{}, {}",
+        counted(lock.packages.len(), "package", "packages"),
+        human(size)
+    );
     out
 }
 

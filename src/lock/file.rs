@@ -158,6 +158,9 @@ impl LockFile {
                 lock.version
             ));
         }
+        for repository in &lock.repositories {
+            check_url(&repository.url).map_err(|e| format!("repository: {e}"))?;
+        }
         for package in &lock.packages {
             package.check()?;
         }
@@ -284,7 +287,18 @@ impl LockedPackage {
                 self.sha256
             ));
         }
-        Ok(())
+        if self.size == 0 {
+            return Err(format!("package {name}: 0 is not the size of a package"));
+        }
+        check_url(&self.url).map_err(|e| format!("package {name}: {e}"))
+    }
+}
+
+/// A URL that can be shown.
+fn check_url(url: &str) -> Result<(), String> {
+    match url.is_empty() || url.contains(|c: char| c.is_control() || c.is_whitespace()) {
+        true => Err(format!("{url:?} is not a URL")),
+        false => Ok(()),
     }
 }
 
@@ -380,6 +394,17 @@ mod tests {
             ),
             ("amd64\"\nurl", "../amd64\"\nurl", "is not an architecture"),
             (&"0a".repeat(32), "0a", "is not a SHA-256 digest"),
+            (
+                "size = 1000\n",
+                "size = 0\n",
+                "is not the size of a package",
+            ),
+            (
+                "url = \"",
+                "url = \"\\u001b[31m",
+                "repository: \"\\u{1b}[31m",
+            ),
+            ("/pool/", "/pool\\n/", "package chrony: \"https"),
             ("system =", "[system]\nname =", "line 4"),
         ] {
             let error = damaged(from, to);
