@@ -296,7 +296,7 @@ impl LockedPackage {
 
 /// A URL that can be shown.
 fn check_url(url: &str) -> Result<(), String> {
-    match url.is_empty() || url.contains(|c: char| c.is_control() || c.is_whitespace()) {
+    match url.is_empty() || url.contains(char::is_control) {
         true => Err(format!("{url:?} is not a URL")),
         false => Ok(()),
     }

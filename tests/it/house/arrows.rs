@@ -35,7 +35,7 @@ const MAP: &[(&str, &str)] = &[
     ),
     ("deb", "digest stream tree"),
     // Repositories of packages: the one room that reaches a network, through a trait.
-    ("repository", "deb digest problem report stream"),
+    ("repository", "deb digest input_file problem report stream"),
     ("fs/ext4", "bytes stamp stream tree units"),
     ("fs/fat", "bytes stamp stream tree units"),
     // `image/mod.rs`: what its parts share.
