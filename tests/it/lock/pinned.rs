@@ -3,9 +3,9 @@
 
 use super::device::Device;
 use crate::packages::clients;
+use crate::support::goldsmith;
 use crate::support::images::{can_make, database_disk};
 use crate::support::signed_repository::{Layout, PoolFile};
-use crate::support::{goldsmith, root};
 use goldsmith::golden::facts::OsRelease;
 use goldsmith::lock::RepositoryRequest;
 use goldsmith::stream::Compression;
@@ -249,7 +249,6 @@ fn lock_files_are_the_same_everywhere() {
     if !can_make() {
         return;
     }
-    root();
     for system in &SYSTEMS {
         let dir = crate::support::scratch();
         let device = system.device(dir.path());
