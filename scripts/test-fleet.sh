@@ -3,7 +3,7 @@
 # two workers), through the client bgd. GOLDSMITH is a static build. Python packages are installed below target/.
 #
 # The results must be those of `fleet convert`, though one worker is killed on the way; the second run must be answered from the cache
-# of actions; a store with damaged results, and a cache that gives one target the results of another, must be noticed.
+# of actions; a store with damaged results must be noticed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 goldsmith=$(realpath "$1")
