@@ -153,7 +153,15 @@ const CASES: [Case; 14] = [
     over(
         "6.0 back to 5.0",
         choice("6.0", &["mender-client4", "mender-connect"]),
-        choice("5.0", &["mender-client4", "mender-connect"]),
+        choice(
+            "5.0",
+            &[
+                "mender-auth=5.0.*",
+                "mender-update=5.0.*",
+                "mender-client4=5.0.*",
+                "mender-connect=2.3.*",
+            ],
+        ),
     ),
 ];
 
@@ -301,6 +309,11 @@ impl Bench {
                 self.refused_without_lock(case, &tree);
                 refused(said)
             }
+            Ok((_, files)) if files.is_empty() => Judged {
+                case: case.name,
+                packages: 0,
+                outcome: Outcome::Wrong(vec!["nothing is chosen".to_owned()]),
+            },
             Ok((_, files)) => Judged {
                 case: case.name,
                 packages: files.len(),

@@ -71,6 +71,7 @@ client 3.4 is the real one. The scripts of arm64 and armhf run under dpkg by qem
 
 Two are refused in words. A 3.4 in the golden image is not replaced: the newer client conflicts with it, and goldsmith removes no packages.
 The script of mender-configure-demo asks for a light of the device that runs it, which has to be accepted.
+A cell is empty where the release has no such client, or where nothing was run.
 ";
 
 /// Compares the section about the update client with what was seen, or writes it anew.
