@@ -239,19 +239,35 @@ fn is_of(member: &Member, version: &str) -> bool {
         .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit() || c == '~'))
 }
 
-/// The packages to install: the required members of the bundle, then those of `client.install`.
+/// The packages to install: the required members of the bundle, in its version also where the image
+/// has them in another one, then those of `client.install`.
 fn wanted(request: &LockRequest) -> Result<Vec<Want>, Problem> {
     let members = request.bundle.into_iter().flat_map(|one| &one.members);
     let mut out = Vec::new();
     for member in members.filter(|member| member.required) {
         let named = |want: &Want| want.package == member.package;
         if !request.install.iter().any(named) {
-            let want = Want::parse(&member.package);
+            let want = Want::parse(&of_release(member));
             out.push(want.map_err(|e| Problem::new(e.to_string()))?);
         }
     }
     out.extend(request.install.iter().cloned());
     Ok(out)
+}
+
+/// A member with the versions of its release, for [`Want::parse`]: `5.1` is up to `5.2`, without its
+/// candidates.
+fn of_release(member: &Member) -> String {
+    let (head, last) = member
+        .version
+        .rsplit_once('.')
+        .unwrap_or(("", &member.version));
+    let next = last.parse::<u32>().unwrap_or_default().saturating_add(1);
+    let dot = if head.is_empty() { "" } else { "." };
+    let Member {
+        package, version, ..
+    } = member;
+    format!("{package}>={version},<<{head}{dot}{next}~")
 }
 
 /// The reason for a package, with the bundle where the solver knows of its members alone.
@@ -433,6 +449,25 @@ mod tests {
         assert!(hint.contains("`apt purge a b`"), "{hint}");
         let problem = Problem::new("x").hint("y");
         assert_eq!(without_removal(problem.clone().into()), problem);
+    }
+
+    #[test]
+    fn members_are_wanted_in_the_version_of_their_release() {
+        for (release, inside, outside) in [
+            ("5.1", ["5.1", "5.1.4-1+debian"], ["5.0.9-1", "5.2~rc1"]),
+            ("5", ["5.0-1", "5.9"], ["4.9", "6~beta"]),
+        ] {
+            let member = Member {
+                package: "mender-update".into(),
+                version: release.into(),
+                required: true,
+            };
+            let want = Want::parse(&of_release(&member)).unwrap();
+            assert_eq!(want.package, "mender-update");
+            let admits = |text: &str| want.constraint.admits(&text.parse().unwrap());
+            assert!(inside.into_iter().all(admits), "{release}");
+            assert!(!outside.into_iter().any(admits), "{release}");
+        }
     }
 
     #[test]

@@ -149,9 +149,11 @@ known() {
 # empty DIRECTORY: removes the files of a slot's directory, so that the removal is on the medium before anything else is written. What the
 # power left half written may look like files and belong to others: if a name is not one of ours, nothing is touched.
 empty() {
-    [ "$1" != "$keep" ] && [ "$1" != "$kept" ] || fail 2 "$boot/$1 is in use"
+    if [ "$1" = "$keep" ] || [ "$1" = "$kept" ]; then fail 2 "$boot/$1 is in use"; fi
     dir=$boot/${1%/}
     [ -d "$dir" ] || return 0
+    # A name with blanks falls into words that are no files.
+    # shellcheck disable=SC2045
     for name in $(ls -A "$dir"); do
         if [ "$name" = overlays ] && [ -d "$dir/overlays" ]; then continue; fi
         { known "$name" && [ -f "$dir/$name" ]; } || damaged "$dir"
@@ -208,7 +210,6 @@ listing() {
         cd "$1" || exit
         # shellcheck disable=SC2046
         set -- "$2" $(members .)
-        slot=$1
         shift
         [ $# -gt 0 ] && cksum "$@"
     )
@@ -348,8 +349,8 @@ keep_others() {
     was=
     [ ! -s "$others" ] || was=$(cat "$others")
     [ "$rest" != "$was" ] || return 0
-    printf '%s' "$rest" >"$others.new" && sync "$others.new" && mv "$others.new" "$others" ||
-        fail 2 "$others cannot be written"
+    printf '%s' "$rest" >"$others.new" && sync "$others.new" && mv "$others.new" "$others" && return
+    fail 2 "$others cannot be written"
 }
 
 # try: an update was written to the other slot and shall be tried.
@@ -381,7 +382,7 @@ open_root() {
     id=$id_b
     [ "$1" != "$part_a" ] || id=$id_a
     top=$state.root
-    mkdir -p "$top" && mount -o ro,noload "/dev/disk/by-partuuid/$id" "$top" 2>/dev/null ||
+    { mkdir -p "$top" && mount -o ro,noload "/dev/disk/by-partuuid/$id" "$top"; } 2>/dev/null ||
         fail 2 "the root filesystem of partition $1 cannot be mounted"
     trap close_root EXIT
     set=$top$files
@@ -401,7 +402,7 @@ choose() {
         # The directory of the running slot: a kernel that was installed during the trial is in the other one, which tryboot.txt names.
         read_prefix "$boot/tryboot.txt"
         slot_of "$prefix"
-        [ "$slot" = "$running" ] && is_whole "$prefix" || fail 2 "$boot/tryboot.txt does not name whole boot files of this slot"
+        { [ "$slot" = "$running" ] && is_whole "$prefix"; } || fail 2 "$boot/tryboot.txt does not name whole boot files of this slot"
         chosen=$prefix
     elif [ "$part" != "$committed" ]; then
         # Back to what was before the last commit.
@@ -496,12 +497,12 @@ flavor() {
 newest() {
     version=
     set +f
-    for path in $(for path in "$root"/boot/vmlinuz-[0-9]*; do printf '%s\n' "${path##*/vmlinuz-}"; done | sort -r -V); do
+    for name in $(for path in "$root"/boot/vmlinuz-[0-9]*; do printf '%s\n' "${path##*/vmlinuz-}"; done | sort -r -V); do
         set -f
-        [ -f "$root/boot/vmlinuz-$path" ] && [ "$(flavor "$path")" = "$1" ] || continue
-        [ -n "$version" ] || version=$path
-        if [ -f "$root/boot/initrd.img-$path" ]; then
-            version=$path
+        { [ -f "$root/boot/vmlinuz-$name" ] && [ "$(flavor "$name")" = "$1" ]; } || continue
+        [ -n "$version" ] || version=$name
+        if [ -f "$root/boot/initrd.img-$name" ]; then
+            version=$name
             return
         fi
     done
@@ -577,7 +578,7 @@ read_config() {
     id_b=${ids##* }
     keep=
     kept=
-    [ -n "$boot" ] && [ "$part_a" != "$part_b" ] && [ "$id_a" != "$id_b" ] || fail 2 "$config does not describe the two slots"
+    { [ -n "$boot" ] && [ "$part_a" != "$part_b" ] && [ "$id_a" != "$id_b" ]; } || fail 2 "$config does not describe the two slots"
     running=
     read -r line <"$cmdline"
     for word in $line; do
