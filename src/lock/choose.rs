@@ -239,8 +239,8 @@ fn is_of(member: &Member, version: &str) -> bool {
         .is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit() || c == '~'))
 }
 
-/// The packages to install: the required members of the bundle, in its version also where the image
-/// has them in another one, then those of `client.install`.
+/// The packages to install: the required members of the bundle, in its version also where the
+/// image has them in another one, then those of `client.install`.
 fn wanted(request: &LockRequest) -> Result<Vec<Want>, Problem> {
     let members = request.bundle.into_iter().flat_map(|one| &one.members);
     let mut out = Vec::new();
@@ -255,8 +255,8 @@ fn wanted(request: &LockRequest) -> Result<Vec<Want>, Problem> {
     Ok(out)
 }
 
-/// A member with the versions of its release, for [`Want::parse`]: `5.1` is up to `5.2`, without its
-/// candidates.
+/// A member with the versions of its release, for [`Want::parse`]: `5.1` is up to `5.2`, without
+/// its candidates.
 fn of_release(member: &Member) -> String {
     let (head, last) = member
         .version
