@@ -248,7 +248,12 @@ fn wanted(request: &LockRequest) -> Result<Vec<Want>, Problem> {
         let named = |want: &Want| want.package == member.package;
         if !request.install.iter().any(named) {
             let want = Want::parse(&of_release(member));
-            out.push(want.map_err(|e| Problem::new(e.to_string()))?);
+            let want = want.map_err(|e| Problem::new(e.to_string()))?;
+            // The version is that of the bundle, which messages name.
+            out.push(Want {
+                text: member.package.clone(),
+                ..want
+            });
         }
     }
     out.extend(request.install.iter().cloned());

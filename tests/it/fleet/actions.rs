@@ -181,7 +181,9 @@ board = \"boreas\"
     }
     let output = command(dir, &["plan", "fleet.toml", "--json"]);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && output.stdout.is_empty());
+    assert!(!output.status.success());
+    let object: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(object["actions"].is_null() && object["errors"].is_array());
     for part in [
         "target absolute: fleet.toml:",
         "artifact.key: `/key.pem` is an absolute path, which an action does not have",
