@@ -133,7 +133,7 @@ const CASES: [Case; 14] = [
         name: "3.4 to 5.0",
         old: Some(DEBIANS),
         new: choice("5.0", &[]),
-        refused: "mender-client 3.4.0+ds1-5+b1 is installed",
+        refused: "; mender-client 3.4.0",
     },
     over(
         "4.0 to 5.0, every add-on",
